@@ -1,0 +1,205 @@
+/* codegen/cg.h -- private to codegen/: the builder of structured loops and vectors, and what an
+ * emitter sees of its kernel. An emitter should read like the loop nest it makes. */
+#ifndef SSMC_CODEGEN_CG_H
+#define SSMC_CODEGEN_CG_H
+
+#include <llvm-c/Core.h>
+
+#include "codegen/codegen.h"
+
+typedef LLVMValueRef Val; /* an LLVM value; `Value` is the graph's */
+
+typedef struct {
+    Arena *arena;
+    const CgTarget *target;
+    LLVMContextRef ctx;
+    LLVMModuleRef mod;
+    LLVMBuilderRef b;
+    LLVMBuilderRef at_entry; /* allocas of the function being emitted */
+    LLVMTypeRef void_t, i1, i8, i16, i32, i64, f32, f16, bf16, ptr;
+    LLVMTypeRef call_t, seg_t; /* AbiCall, AbiSeg */
+    int lanes;                 /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
+    bool masks;                /* masked loads and stores of every type are single instructions */
+    Val fn;                    /* function being emitted */
+} Cg;
+
+/* ---- numbers and addresses ----------------------------------------------------------------
+ * Sizes and indices are i64. Operations on constants fold as they are built. */
+Val cg_i64(Cg *c, int64_t n);
+Val cg_f32(Cg *c, double x);
+Val cg_add(Cg *c, Val a, Val b);
+Val cg_sub(Cg *c, Val a, Val b);
+Val cg_mul(Cg *c, Val a, Val b);
+Val cg_div(Cg *c, Val a, Val b); /* unsigned, rounds down */
+Val cg_min(Cg *c, Val a, Val b); /* signed */
+Val cg_max(Cg *c, Val a, Val b);
+Val cg_less(Cg *c, Val a, Val b);                   /* signed, i1 */
+Val cg_at(Cg *c, Val base, Dtype dtype, Val index); /* base + index elements */
+Val cg_offset(Cg *c, Val base, Val bytes);          /* base + bytes */
+Val cg_load_index(Cg *c, Val ptr, Val index);       /* int32 ptr[index] as i64 */
+LLVMTypeRef cg_type(Cg *c, Dtype dtype);
+LLVMTypeRef cg_vec_type(Cg *c, int lanes);                /* <lanes x float>, plain float for 1 */
+LLVMTypeRef cg_vec_of(LLVMTypeRef element, int lanes);    /* <lanes x element>, element for 1 */
+int cg_lanes_of(Val v);                                   /* 1 for a scalar */
+/* Call of llvm.<name>; overloads are the types its name is overloaded on. */
+Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads, Val *args,
+                 int nargs);
+/* Hint: the line at ptr will be read soon. locality 3: keep in L1, 0: do not keep. */
+void cg_prefetch(Cg *c, Val ptr, int locality);
+
+/* ---- structure -----------------------------------------------------------------------------
+ * cg_loop .. cg_loop_end and cg_if [.. cg_else] .. cg_endif bracket what is built between them; they
+ * nest. Values made inside do not leave: use a variable. */
+typedef struct {
+    Val i; /* the index, i64 */
+    Val step;
+    Val to;
+    LLVMBasicBlockRef head, body, exit; /* guard block before the loop, its first block, what follows */
+} CgLoop;
+/* for (i = from; i < to; i += step), step > 0. Values carried round the loop are variables (cg_var).
+ * The test is at the bottom, after a guard, so that invariant loads can be hoisted. */
+CgLoop cg_loop(Cg *c, const char *name, Val from, Val to, int64_t step);
+void cg_loop_end(Cg *c, CgLoop *loop);
+typedef struct {
+    LLVMBasicBlockRef other, exit;
+    bool has_else;
+} CgIf;
+CgIf cg_if(Cg *c, Val cond);
+void cg_else(Cg *c, CgIf *branch);
+void cg_endif(Cg *c, CgIf *branch);
+/* A mutable variable (an alloca that optimisation makes a register). initial is stored here and now,
+ * so a variable made inside a loop starts anew in each round; NULL: nothing is stored. */
+Val cg_var(Cg *c, LLVMTypeRef type, Val initial, const char *name);
+Val cg_get(Cg *c, LLVMTypeRef type, Val var);
+void cg_set(Cg *c, Val var, Val value);
+
+/* ---- vectors; lanes = 1 is a plain scalar ---------------------------------------------------
+ * Loads assume no alignment (checkpoint tensors have none); stores the element's. */
+/* mask: NULL, or <lanes x i1> (i1 for one lane): lanes outside are not touched, and read as 0.
+ * bf16 and f16 load widened to f32 (i32 stays i32); f32 values store as dtype, rounded to nearest
+ * even. On targets whose masks are slow (!c->masks) prefer a scalar loop over the tail. */
+Val cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask);
+void cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask);
+Val cg_splat(Cg *c, Val scalar, int lanes);     /* of any scalar type */
+Val cg_mask_first(Cg *c, int lanes, Val count); /* lanes 0 .. count-1 (i64) */
+Val cg_fma(Cg *c, Val a, Val b, Val acc);       /* a * b + acc; one rounding if the target has it */
+Val cg_sum(Cg *c, Val vec, int lanes);          /* across lanes: halves are added until one is left */
+Val cg_round(Cg *c, Val v, Dtype dtype);        /* f32 rounded to what dtype can hold, still f32 */
+/* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With bf16_dot
+ * the CPU's conversion is used, which takes f32 denormals as 0. */
+Val cg_bf16_bits(Cg *c, Val v);
+/* Dot of pairs: acc[l] += a[2l+1] * b[2l+1], then acc[l] += a[2l] * b[2l]. acc is <lanes x float>; a, b
+ * are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of bf16
+ * memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
+Val cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes);
+
+/* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
+Val cg_exp(Cg *c, Val x);
+Val cg_log1p(Cg *c, Val x); /* x >= 0 */
+Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
+Val cg_vmax(Cg *c, Val a, Val b); /* the greater; b where either is NaN */
+Val cg_vmin(Cg *c, Val a, Val b); /* the smaller; b where either is NaN */
+/* A number of x's type (f32 scalar or vector). */
+Val cg_like(Cg *c, Val x, double number);
+/* The formula of a pointwise op; in: its operands as equal types (splat first). */
+Val cg_pointwise(Cg *c, const Node *node, Val *in);
+
+/* ---- the kernel being emitted ----------------------------------------------------------------- */
+
+/* One operand of the generated function: a value that crosses the kernel's border. */
+typedef struct {
+    const Value *value; /* NULL: the picked rows, int32 [R] */
+    Val base;           /* its address in row 0, column 0; of a state: in slot 0 */
+    Dtype dtype;
+    int64_t stride; /* elements between rows */
+    bool is_output;
+} CgOperand;
+
+/* What cg_eval remembers of a value at the newest site, so that a value used twice is made once. */
+typedef struct {
+    Val row, col, mask, value;
+    int lanes;
+    LLVMBasicBlockRef block;
+} CgMemo;
+
+typedef struct {
+    const Graph *graph;
+    const Kernel *kernel;
+    Node *first, *last; /* its nodes, in order (skip nodes of other kernels and views between) */
+    /* Canonical order: inputs by first use, then states, then outputs by definition, then the picked
+     * rows if there is a `take`. Numbers are no operands: they are constants in the code. */
+    CgOperand *operands;
+    int noperands;
+    const Value *domain; /* the value whose [rows,width] the sites of cg_store_outputs run over: the
+                          * anchor's first result, or that of the last node */
+    Val call, part, parts; /* function arguments */
+    Val tokens, picked;    /* T and R, loaded from call */
+    Val pick;              /* int32 [R], NULL without a `take` */
+    int64_t scratch_bytes; /* emitters add what each thread needs: cg_scratch */
+    Val scratch;           /* this thread's scratch */
+    Val *bound;            /* by value id: what cg_bind said; NULL elsewhere */
+    CgMemo *memo;          /* by value id */
+} CgKernel;
+
+const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */
+/* Fields of AbiCall and AbiSeg by name: CALL_rows, CALL_nseg, SEG_len ... */
+#define ABI_CALL_INDEX(ctype, llvm, name, doc) CALL_##name,
+#define ABI_SEG_INDEX(ctype, llvm, name, doc)  SEG_##name,
+enum { ABI_CALL_FIELDS(ABI_CALL_INDEX) CALL_FIELD_COUNT };
+enum { ABI_SEG_FIELDS(ABI_SEG_INDEX) SEG_FIELD_COUNT };
+Val cg_call_field(Cg *c, CgKernel *k, int field); /* i64 or ptr */
+/* Segment number `index` of the call, and where a state operand of its sequence begins. */
+typedef struct {
+    Val row, len, slot;
+} CgSeg;
+CgSeg cg_segment(Cg *c, CgKernel *k, Val index);
+Val cg_state_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot);
+/* Reserves bytes of this thread's scratch (64-byte aligned); the address. Call it where the address
+ * dominates its uses (best: before any loop). */
+Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);
+/* T or R by the value's first dimension, or a constant; 1 for rank 0 and 1. */
+Val cg_rows(const CgKernel *k, const Value *v);
+/* Elements of a row: the product of the dimensions after the first (rank 1: the only one). */
+int64_t cg_width(const Value *v);
+/* This thread's share [*from, *to) of count items, in units of `unit`. */
+void cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to);
+
+/* Where in a [rows,width] value an evaluation happens: columns col .. col+lanes-1 of one row. */
+typedef struct {
+    Val row, col;
+    int lanes;
+    Val mask; /* NULL: all lanes */
+} CgSite;
+/* Value at a site, as f32: a load when it comes from outside the kernel (row vectors [W], columns
+ * [T,1] and numbers are broadcast), the bound value, or its pointwise node computed from its own
+ * operands. */
+Val cg_eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at);
+/* What the anchor computed for v at the site that is evaluated next. NULL unbinds. */
+void cg_bind(CgKernel *k, const Value *v, Val value);
+/* Forgets every bound value: call before each site. */
+void cg_unbind_all(CgKernel *k);
+/* Evaluates every output of the kernel that has k->domain's rows and width, then stores them. */
+void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
+
+/* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or, on
+ * targets without good masks, lane by lane. body may be called up to twice (it builds each loop once).
+ * lanes: most lanes of a site, c->lanes unless there is a reason. */
+typedef void CgBody(Cg *c, CgKernel *k, const CgSite *at, void *user);
+void cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user);
+
+/* Emitters: one per anchor; each fills the body of the function for its kernel. False: this shape
+ * cannot be emitted; it has said why to diag. On entry the builder stands in the entry block; on
+ * return it stands where the function returns (codegen/kernel.c adds the ret). */
+typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
+CgEmitter emit_map;         /* no anchor: pointwise chains           codegen/emit_map.c */
+CgEmitter emit_embed;       /*                                        codegen/emit_gather.c */
+CgEmitter emit_take;
+CgEmitter emit_rmsnorm;     /* pointwise before and after            codegen/emit_rows.c */
+CgEmitter emit_conv1d;      /* pointwise after                       codegen/emit_conv.c */
+CgEmitter emit_linear;      /* epilogue on the results               codegen/emit_linear.c */
+CgEmitter emit_ssd_scan;    /*                                        codegen/emit_scan.c */
+CgEmitter emit_ssd_chunked; /* the S group: chunk_decay .. chunk_out codegen/emit_chunked.c */
+CgEmitter emit_transpose;   /* pointwise before                      codegen/emit_layout.c */
+CgEmitter emit_pack;
+
+#endif

@@ -1,0 +1,115 @@
+/* codegen/emit_conv.c -- causal depthwise convolution with state, and the pointwise ops around it.
+ *
+ *     y[t] = bias + sum_j w[j] x[t - (K-1) + j],  x[-i] the i-th newest input in the state
+ *
+ * Threads divide columns. For each run of rows of one sequence and each vector of columns, the last K-1
+ * inputs stay in registers while the rows go by; they are the new state when the run ends, whether it
+ * was longer than K-1 rows or not. */
+#include "codegen/cg.h"
+
+enum { MAX_TAPS = 16 };
+
+typedef struct {
+    const Node *conv;
+    int taps;              /* K, at least 2 */
+    CgSeg seg;             /* the run at hand */
+    Val history;           /* [K-1,C] of its sequence */
+    Val past[MAX_TAPS];    /* variables: the last K-1 inputs, oldest first */
+    Val weight[MAX_TAPS];  /* of these columns, oldest first */
+    Val bias;              /* NULL: none */
+} Conv;
+
+/* Weight of one tap: row `tap` of [K,C], or a strided column of [C,1,K]. */
+static Val
+weight_at(Cg *c, CgKernel *k, const Conv *v, int tap, const CgSite *at)
+{
+    const Value *w = v->conv->in[1];
+    if (w->type.shape.rank == 3) {
+        const CgSite site = {.row = at->col, .col = cg_i64(c, tap), .lanes = 1};
+        return cg_eval(c, k, w, &site);
+    }
+    const CgSite site = {.row = cg_i64(c, tap), .col = at->col, .lanes = at->lanes, .mask = at->mask};
+    return cg_eval(c, k, w, &site);
+}
+
+static Val
+history_at(Cg *c, const Conv *v, int i, const CgSite *at)
+{
+    const int64_t width = cg_width(v->conv->out[0]);
+    return cg_at(c, v->history, DTYPE_f32, cg_add(c, cg_i64(c, i * width), at->col));
+}
+
+static void
+columns_begin(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
+{
+    cg_unbind_all(k);
+    for (int j = 0; j < v->taps; j++)
+        v->weight[j] = weight_at(c, k, v, j, at);
+    const Value *bias = v->conv->in[2];
+    v->bias = bias ? cg_eval(c, k, bias, at) : NULL;
+    for (int j = 0; j < v->taps - 1; j++) {
+        const Val x = cg_vload(c, history_at(c, v, j, at), DTYPE_f32, at->lanes, at->mask);
+        v->past[j] = cg_var(c, LLVMTypeOf(x), x, "past");
+    }
+}
+
+/* One row of these columns: taps oldest first, then the inputs move up by one. */
+static void
+emit_row(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
+{
+    cg_unbind_all(k);
+    const Val x = cg_eval(c, k, v->conv->in[0], at);
+    const LLVMTypeRef type = LLVMTypeOf(x);
+    Val past[MAX_TAPS];
+    for (int j = 0; j < v->taps - 1; j++)
+        past[j] = cg_get(c, type, v->past[j]);
+    past[v->taps - 1] = x;
+    Val y = v->bias;
+    for (int j = 0; j < v->taps; j++)
+        y = y ? cg_fma(c, v->weight[j], past[j], y)
+              : LLVMBuildFMul(c->b, v->weight[j], past[j], "");
+    for (int j = 0; j < v->taps - 1; j++)
+        cg_set(c, v->past[j], past[j + 1]);
+    cg_bind(k, v->conv->out[0], y);
+    cg_store_outputs(c, k, at);
+}
+
+static void
+conv_columns(Cg *c, CgKernel *k, const CgSite *at, void *user)
+{
+    Conv *v = user;
+    columns_begin(c, k, v, at);
+    const Val end = cg_add(c, v->seg.row, v->seg.len);
+    CgLoop row = cg_loop(c, "row", v->seg.row, end, 1);
+    const CgSite here = {.row = row.i, .col = at->col, .lanes = at->lanes, .mask = at->mask};
+    emit_row(c, k, v, &here);
+    cg_loop_end(c, &row);
+    for (int j = 0; j < v->taps - 1; j++) {
+        const Val x = cg_get(c, cg_vec_type(c, at->lanes), v->past[j]);
+        cg_vstore(c, history_at(c, v, j, at), DTYPE_f32, x, at->lanes, at->mask);
+    }
+}
+
+bool
+emit_conv1d(Cg *c, CgKernel *k, Diag *diag)
+{
+    Conv v = {.conv = k->kernel->anchor};
+    const Shape *w = &v.conv->in[1]->type.shape;
+    const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;
+    if (taps > MAX_TAPS) {
+        diag_error(diag, v.conv->loc, "conv1d of width %lld; code is made for 2 to %d",
+                   (long long)taps, MAX_TAPS);
+        return false;
+    }
+    v.taps = (int)taps;
+    const CgOperand *state = cg_operand(k, v.conv->in[3]);
+    const int lanes = w->rank == 3 ? 1 : c->lanes;
+    Val from = NULL, to = NULL;
+    cg_share(c, k, cg_i64(c, cg_width(k->domain)), lanes, &from, &to);
+    CgLoop seg = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
+    v.seg = cg_segment(c, k, seg.i);
+    v.history = cg_state_at(c, k, state, v.seg.slot);
+    cg_columns(c, k, cg_i64(c, 0), from, to, lanes, conv_columns, &v);
+    cg_loop_end(c, &seg);
+    return true;
+}

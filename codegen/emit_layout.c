@@ -1,0 +1,226 @@
+/* codegen/emit_layout.c -- parameters moved into the layout their readers want, with the pointwise ops
+ * before (a folded norm weight, a cast). Run once when weights are loaded. */
+#include "codegen/cg.h"
+
+/* ---- transpose [C,1,K] -> [K,C] ------------------------------------------------------------- */
+
+bool
+emit_transpose(Cg *c, CgKernel *k, Diag *diag)
+{
+    (void)diag;
+    const Node *n = k->kernel->anchor;
+    const CgOperand *out = cg_operand(k, n->out[0]);
+    const int64_t taps = cg_width(n->in[0]), channels = n->in[0]->type.shape.dim[0].n;
+    Val from = NULL, to = NULL;
+    cg_share(c, k, cg_i64(c, channels), 16, &from, &to);
+    CgLoop channel = cg_loop(c, "channel", from, to, 1);
+    for (int64_t j = 0; j < taps; j++) {
+        const CgSite at = {.row = channel.i, .col = cg_i64(c, j), .lanes = 1};
+        cg_unbind_all(k);
+        const Val index = cg_add(c, cg_i64(c, j * channels), channel.i);
+        const Val w = cg_eval(c, k, n->in[0], &at);
+        cg_vstore(c, cg_at(c, out->base, out->dtype, index), out->dtype, w, 1, NULL);
+    }
+    cg_loop_end(c, &channel);
+    return true;
+}
+
+/* ---- pack [O,K] -> [O/panel, K/step, panel, step] ---------------------------------------------
+ *
+ * The unit that moves is 32 bits: one f32, or a pair of bf16 (step = 2) whose elements are neighbours
+ * in both layouts. Blocks of `side` rows by `side` units are read along rows, transposed in registers
+ * and written along panels. Rows past O repeat row O-1 and are cleared. */
+
+enum { MAX_SIDE = 16 };
+
+typedef struct {
+    const Value *in;
+    const CgOperand *out;
+    int64_t rows, width; /* O, K */
+    int64_t panel, step, units;
+    int side;
+    Val first; /* row of the block's first lane */
+    Val store; /* where unit 0 of the block's rows goes */
+} Pack;
+
+static Val
+as_units(Cg *c, const Pack *p, Val a, Val b)
+{
+    const LLVMTypeRef ints = cg_vec_of(c->i32, cg_lanes_of(a));
+    if (p->step == 1)
+        return LLVMBuildBitCast(c->b, a, ints, "");
+    const Val low = LLVMBuildZExt(c->b, cg_bf16_bits(c, a), ints, "");
+    const Val high = LLVMBuildZExt(c->b, cg_bf16_bits(c, b), ints, "");
+    const Val up = LLVMBuildShl(c->b, high, cg_splat(c, LLVMConstInt(c->i32, 16, 0),
+                                                     cg_lanes_of(a)), "");
+    return LLVMBuildOr(c->b, low, up, "");
+}
+
+/* Even (which = 0) or odd lanes of the 2n lanes of a and b. */
+static Val
+every_second(Cg *c, Val a, Val b, int which)
+{
+    const int lanes = cg_lanes_of(a);
+    Val pick[MAX_SIDE];
+    for (int i = 0; i < lanes; i++)
+        pick[i] = LLVMConstInt(c->i32, (unsigned)(2 * i + which), 0);
+    return LLVMBuildShuffleVector(c->b, a, b, LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
+static Val
+eval_at(Cg *c, CgKernel *k, const Pack *p, Val row, Val col, int lanes)
+{
+    const CgSite at = {.row = row, .col = col, .lanes = lanes};
+    cg_unbind_all(k);
+    return cg_eval(c, k, p->in, &at);
+}
+
+/* `lanes` units of one row from unit `unit` on, as i32; zero past the last row. */
+static Val
+row_units(Cg *c, CgKernel *k, const Pack *p, Val row, Val unit, int lanes)
+{
+    const Val real = cg_min(c, row, cg_i64(c, p->rows - 1));
+    const Val col = cg_mul(c, unit, cg_i64(c, p->step));
+    const Val a = eval_at(c, k, p, real, col, lanes);
+    Val units = NULL;
+    if (p->step == 1) {
+        units = as_units(c, p, a, NULL);
+    } else {
+        const Val next = cg_add(c, col, cg_i64(c, lanes));
+        const Val b = eval_at(c, k, p, real, next, lanes);
+        units = lanes == 1 ? as_units(c, p, a, b)
+                           : as_units(c, p, every_second(c, a, b, 0), every_second(c, a, b, 1));
+    }
+    const Val inside = cg_less(c, row, cg_i64(c, p->rows));
+    return LLVMBuildSelect(c->b, inside, units, LLVMConstNull(LLVMTypeOf(units)), "");
+}
+
+/* Where the units of `unit` of this block's rows lie. */
+static Val
+unit_at(Cg *c, const Pack *p, Val unit)
+{
+    return cg_at(c, p->store, DTYPE_i32, cg_mul(c, unit, cg_i64(c, p->panel)));
+}
+
+/* a and b exchange halves of every run of 2 * run lanes: one step of a transposition. */
+static void
+exchange(Cg *c, Val *a, Val *b, int side, int run)
+{
+    Val low[MAX_SIDE], high[MAX_SIDE];
+    for (int i = 0; i < side; i++) {
+        const int swap = i & run;
+        low[i] = LLVMConstInt(c->i32, (unsigned)(swap ? i - run + side : i), 0);
+        high[i] = LLVMConstInt(c->i32, (unsigned)(swap ? i + side : i + run), 0);
+    }
+    const Val x = *a, y = *b;
+    *a = LLVMBuildShuffleVector(c->b, x, y, LLVMConstVector(low, (unsigned)side), "");
+    *b = LLVMBuildShuffleVector(c->b, x, y, LLVMConstVector(high, (unsigned)side), "");
+}
+
+static void
+transpose(Cg *c, Val *rows, int side)
+{
+    for (int run = side / 2; run >= 1; run /= 2)
+        for (int i = 0; i < side; i++)
+            if (!(i & run))
+                exchange(c, &rows[i], &rows[i + run], side, run);
+}
+
+static void
+block_square(Cg *c, CgKernel *k, const Pack *p, Val unit)
+{
+    Val rows[MAX_SIDE];
+    for (int i = 0; i < p->side; i++)
+        rows[i] = row_units(c, k, p, cg_add(c, p->first, cg_i64(c, i)), unit, p->side);
+    transpose(c, rows, p->side);
+    for (int i = 0; i < p->side; i++) {
+        const Val at = unit_at(c, p, cg_add(c, unit, cg_i64(c, i)));
+        LLVMSetAlignment(LLVMBuildStore(c->b, rows[i], at), 4);
+    }
+}
+
+/* Units that do not fill a square, one at a time. */
+static void
+block_thin(Cg *c, CgKernel *k, const Pack *p, Val unit)
+{
+    CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, p->side), 1);
+    const Val bits = row_units(c, k, p, cg_add(c, p->first, lane.i), unit, 1);
+    LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit), DTYPE_i32, lane.i));
+    cg_loop_end(c, &lane);
+}
+
+/* The last, odd column of a bf16 weight, paired with zero. */
+static void
+block_odd(Cg *c, CgKernel *k, const Pack *p)
+{
+    CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, p->side), 1);
+    const Val row = cg_add(c, p->first, lane.i), last = cg_i64(c, p->rows - 1);
+    const Val a = eval_at(c, k, p, cg_min(c, row, last), cg_i64(c, p->width - 1), 1);
+    const Val zero = LLVMConstNull(c->f32);
+    const Val kept = LLVMBuildSelect(c->b, cg_less(c, row, cg_i64(c, p->rows)), a, zero, "");
+    const Val at = cg_at(c, unit_at(c, p, cg_i64(c, p->units - 1)), DTYPE_i32, lane.i);
+    LLVMBuildStore(c->b, as_units(c, p, kept, zero), at);
+    cg_loop_end(c, &lane);
+}
+
+static void
+pack_rows(Cg *c, CgKernel *k, const Pack *p)
+{
+    const int64_t pairs = p->width / p->step, square = pairs / p->side * p->side;
+    if (square > 0) {
+        CgLoop unit = cg_loop(c, "unit", cg_i64(c, 0), cg_i64(c, square), p->side);
+        block_square(c, k, p, unit.i);
+        cg_loop_end(c, &unit);
+    }
+    CgLoop unit = cg_loop(c, "unit", cg_i64(c, square), cg_i64(c, pairs), 1);
+    block_thin(c, k, p, unit.i);
+    cg_loop_end(c, &unit);
+    if (pairs < p->units)
+        block_odd(c, k, p);
+}
+
+/* Largest power of two that divides the panel and fits a vector. */
+static int
+side_of(const Cg *c, int64_t panel)
+{
+    int side = 1;
+    while (side < c->lanes && panel % (2 * side) == 0)
+        side *= 2;
+    return side;
+}
+
+/* What is packed as bf16 is rounded by the packing: a cast before it need not round as well. */
+static const Value *
+unrounded(const CgKernel *k, const Value *v)
+{
+    const Node *def = v->def;
+    const bool cast = def && def->kernel == k->kernel && def->op == OP_cast;
+    return cast && v->type.dtype == DTYPE_bf16 ? def->in[0] : v;
+}
+
+/* Threads divide panels. */
+bool
+emit_pack(Cg *c, CgKernel *k, Diag *diag)
+{
+    (void)diag;
+    const Node *n = k->kernel->anchor;
+    const Shape *s = &n->in[0]->type.shape;
+    Pack p = {.in = unrounded(k, n->in[0]), .out = cg_operand(k, n->out[0])};
+    p.rows = s->dim[0].n;
+    p.width = s->dim[1].n;
+    p.panel = node_int(n, ATTR_panel, 1);
+    p.step = p.out->dtype == DTYPE_bf16 ? 2 : 1;
+    p.units = n->out[0]->type.shape.dim[1].n;
+    p.side = side_of(c, p.panel);
+    Val from = NULL, to = NULL;
+    cg_share(c, k, cg_i64(c, n->out[0]->type.shape.dim[0].n), 1, &from, &to);
+    CgLoop panel = cg_loop(c, "panel", from, to, 1);
+    CgLoop lane = cg_loop(c, "lanes", cg_i64(c, 0), cg_i64(c, p.panel), p.side);
+    p.first = cg_add(c, cg_mul(c, panel.i, cg_i64(c, p.panel)), lane.i);
+    const Val start = cg_mul(c, panel.i, cg_i64(c, p.units * p.panel));
+    p.store = cg_at(c, p.out->base, DTYPE_i32, cg_add(c, start, lane.i));
+    pack_rows(c, k, &p);
+    cg_loop_end(c, &lane);
+    cg_loop_end(c, &panel);
+    return true;
+}

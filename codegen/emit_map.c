@@ -1,0 +1,47 @@
+/* codegen/emit_map.c -- kernels of pointwise ops alone: every output at every column of every row. */
+#include "codegen/cg.h"
+
+static bool
+one_shape(const CgKernel *k, Diag *diag)
+{
+    for (int i = 0; i < k->noperands; i++) {
+        const Value *v = k->operands[i].value;
+        if (!k->operands[i].is_output || shape_equal(&v->type.shape, &k->domain->type.shape))
+            continue;
+        diag_error(diag, v->loc,
+                   "kernel %s makes `%s` and `%s`, which differ in shape: no pointwise kernel can",
+                   k->kernel->name, v->name, k->domain->name);
+        return false;
+    }
+    return true;
+}
+
+static void
+site_body(Cg *c, CgKernel *k, const CgSite *at, void *user)
+{
+    (void)user;
+    cg_unbind_all(k);
+    cg_store_outputs(c, k, at);
+}
+
+/* Threads divide rows; the columns where there is one row only. */
+bool
+emit_map(Cg *c, CgKernel *k, Diag *diag)
+{
+    if (!one_shape(k, diag))
+        return false;
+    const int64_t width = cg_width(k->domain);
+    const int lanes = width == 1 ? 1 : c->lanes;
+    const Val zero = cg_i64(c, 0);
+    Val from = NULL, to = NULL;
+    if (k->domain->type.shape.rank < 2) {
+        cg_share(c, k, cg_i64(c, width), lanes, &from, &to);
+        cg_columns(c, k, zero, from, to, lanes, site_body, NULL);
+        return true;
+    }
+    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
+    CgLoop row = cg_loop(c, "row", from, to, 1);
+    cg_columns(c, k, row.i, zero, cg_i64(c, width), lanes, site_body, NULL);
+    cg_loop_end(c, &row);
+    return true;
+}

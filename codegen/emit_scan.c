@@ -1,0 +1,175 @@
+/* codegen/emit_scan.c -- ssd_scan: the recurrent form, token after token ("Transformers are SSMs",
+ * equation 1).
+ *
+ *     for each (segment, head) of this thread, each token t:
+ *         h[n][p] = exp(dt A) h[n][p] + B[n] (dt x[p]);   y[p] = D x[p] + sum_n C[n] h[n][p]
+ *
+ * The state [N,P] of a head streams through once per token; y and dt x stay in registers, a few
+ * vectors of p at a time, and every sum over n runs in the order of n. */
+#include "codegen/tile.h"
+
+enum { SCAN_UNROLL = 4, SCAN_MAX_VECS = 4 };
+
+typedef struct {
+    CgKernel *k;
+    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    int64_t heads, head_dim, groups, states; /* H, P, G, N */
+    Val row, head, group;
+    Val decay, step; /* exp(dt A) and dt of this token and head */
+    Val h;           /* state of this head, [N,P] */
+} Scan;
+
+/* `lanes` columns of one row of v. */
+static Val
+columns(Cg *c, Scan *s, const Value *v, Val row, Val col, int lanes, Val mask)
+{
+    const CgSite at = {.row = row, .col = col, .lanes = lanes, .mask = mask};
+    cg_unbind_all(s->k);
+    return cg_eval(c, s->k, v, &at);
+}
+
+/* Element of a row vector such as A [H]. */
+static Val
+scalar_of(Cg *c, Scan *s, const Value *v, Val index)
+{
+    return columns(c, s, v, cg_i64(c, 0), index, 1, NULL);
+}
+
+/* Vectors of p that one pass over n works on. */
+typedef struct {
+    int vecs, lanes;
+    Val first;              /* p of the first lane */
+    Val mask;               /* of the last vector, or NULL */
+    Val dx[SCAN_MAX_VECS];  /* dt x */
+    Val y[SCAN_MAX_VECS];   /* variables */
+} Strip;
+
+static Val
+strip_mask(const Strip *strip, int v)
+{
+    return v == strip->vecs - 1 ? strip->mask : NULL;
+}
+
+/* h = decay h + B_n (dt x) for row n of the state; y += C_n h. */
+static void
+scan_row(Cg *c, Scan *s, const Strip *strip, Val n)
+{
+    const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), n);
+    const Val B = cg_splat(c, columns(c, s, s->B, s->row, col, 1, NULL), strip->lanes);
+    const Val C = cg_splat(c, columns(c, s, s->C, s->row, col, 1, NULL), strip->lanes);
+    const Val decay = cg_splat(c, s->decay, strip->lanes);
+    const Val line = cg_add(c, cg_mul(c, n, cg_i64(c, s->head_dim)), strip->first);
+    const LLVMTypeRef type = cg_vec_type(c, strip->lanes);
+    for (int v = 0; v < strip->vecs; v++) {
+        const Val mask = strip_mask(strip, v);
+        const Val at =
+            cg_at(c, s->h, DTYPE_f32, cg_add(c, line, cg_i64(c, (int64_t)v * strip->lanes)));
+        const Val old = cg_vload(c, at, DTYPE_f32, strip->lanes, mask);
+        const Val h = cg_fma(c, B, strip->dx[v], LLVMBuildFMul(c->b, decay, old, ""));
+        cg_vstore(c, at, DTYPE_f32, h, strip->lanes, mask);
+        cg_set(c, strip->y[v], cg_fma(c, C, h, cg_get(c, type, strip->y[v])));
+    }
+}
+
+static void
+scan_states(Cg *c, Scan *s, const Strip *strip)
+{
+    const int64_t unrolled = s->states / SCAN_UNROLL * SCAN_UNROLL;
+    CgLoop loop = cg_loop(c, "n", cg_i64(c, 0), cg_i64(c, unrolled), SCAN_UNROLL);
+    for (int u = 0; u < SCAN_UNROLL; u++)
+        scan_row(c, s, strip, cg_add(c, loop.i, cg_i64(c, u)));
+    cg_loop_end(c, &loop);
+    for (int64_t n = unrolled; n < s->states; n++)
+        scan_row(c, s, strip, cg_i64(c, n));
+}
+
+/* One token of one head for the p of a strip. */
+static void
+scan_strip(Cg *c, Scan *s, Strip *strip)
+{
+    const Val p0 = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), strip->first);
+    const Val dt = cg_splat(c, s->step, strip->lanes);
+    const Val D = s->D ? cg_splat(c, scalar_of(c, s, s->D, s->head), strip->lanes) : NULL;
+    for (int v = 0; v < strip->vecs; v++) {
+        const Val col = cg_add(c, p0, cg_i64(c, (int64_t)v * strip->lanes));
+        const Val x = columns(c, s, s->x, s->row, col, strip->lanes, strip_mask(strip, v));
+        const Val skip = D ? LLVMBuildFMul(c->b, D, x, "") : cg_splat(c, cg_f32(c, 0), strip->lanes);
+        strip->dx[v] = LLVMBuildFMul(c->b, dt, x, "");
+        strip->y[v] = cg_var(c, cg_vec_type(c, strip->lanes), skip, "y");
+    }
+    scan_states(c, s, strip);
+    for (int v = 0; v < strip->vecs; v++) {
+        const CgSite at = {.row = s->row,
+                           .col = cg_add(c, p0, cg_i64(c, (int64_t)v * strip->lanes)),
+                           .lanes = strip->lanes,
+                           .mask = strip_mask(strip, v)};
+        cg_unbind_all(s->k);
+        cg_bind(s->k, s->y, cg_get(c, cg_vec_type(c, strip->lanes), strip->y[v]));
+        cg_store_outputs(c, s->k, &at);
+    }
+}
+
+/* Every strip of P: a loop over full ones, then what is left. */
+static void
+scan_token(Cg *c, Scan *s)
+{
+    const int64_t vecs = (s->head_dim + c->lanes - 1) / c->lanes;
+    const int most = vecs < SCAN_MAX_VECS ? (int)vecs : SCAN_MAX_VECS;
+    const int64_t width = (int64_t)most * c->lanes, full = s->head_dim / width * width;
+    Strip strip = {.vecs = most, .lanes = c->lanes};
+    CgLoop loop = cg_loop(c, "p", cg_i64(c, 0), cg_i64(c, full), width);
+    strip.first = loop.i;
+    scan_strip(c, s, &strip);
+    cg_loop_end(c, &loop);
+    if (full == s->head_dim)
+        return;
+    const int64_t left = s->head_dim - full;
+    Strip rest = {.vecs = (int)((left + c->lanes - 1) / c->lanes), .lanes = c->lanes};
+    rest.first = cg_i64(c, full);
+    if (left % c->lanes != 0)
+        rest.mask = cg_mask_first(c, c->lanes, cg_i64(c, left % c->lanes));
+    scan_strip(c, s, &rest);
+}
+
+static void
+scan_head(Cg *c, Scan *s, const CgHeads *share)
+{
+    const Val A = scalar_of(c, s, s->A, s->head);
+    const Val size = cg_i64(c, s->states * s->head_dim);
+    s->group = cg_div(c, s->head, cg_i64(c, s->heads / s->groups));
+    const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), share->seg.slot);
+    s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, s->head, size));
+    CgLoop tokens = cg_loop(c, "t", cg_i64(c, 0), share->seg.len, 1);
+    s->row = cg_add(c, share->seg.row, tokens.i);
+    s->step = columns(c, s, s->dt, s->row, s->head, 1, NULL);
+    s->decay = cg_exp(c, LLVMBuildFMul(c->b, s->step, A, ""));
+    scan_token(c, s);
+    cg_loop_end(c, &tokens);
+}
+
+bool
+emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
+{
+    (void)diag;
+    const Node *n = k->kernel->anchor;
+    Scan s = {.k = k,
+              .x = n->in[0],
+              .dt = n->in[1],
+              .A = n->in[2],
+              .B = n->in[3],
+              .C = n->in[4],
+              .D = n->in[5],
+              .state = n->in[6],
+              .y = n->out[0],
+              .heads = node_int(n, ATTR_heads, 1),
+              .head_dim = node_int(n, ATTR_head_dim, 1),
+              .groups = node_int(n, ATTR_groups, 1),
+              .states = node_int(n, ATTR_state, 1)};
+    CgHeads share = cg_heads(c, k, s.heads);
+    CgLoop heads = cg_loop(c, "head", share.first, share.last, 1);
+    s.head = heads.i;
+    scan_head(c, &s, &share);
+    cg_loop_end(c, &heads);
+    cg_heads_end(c, &share);
+    return true;
+}

@@ -1,0 +1,200 @@
+/* codegen/eval.c -- values of a kernel at a site: loads with broadcasting, pointwise programs, stores.
+ *
+ * Every value is f32 in registers. A `cast` rounds to what its type can hold and stays f32, so that
+ * fused code computes what separate kernels would. */
+#include <string.h>
+
+#include "codegen/cg.h"
+
+/* ---- binding ------------------------------------------------------------------------------- */
+
+static void
+forget_memo(CgKernel *k)
+{
+    memset(k->memo, 0, (size_t)k->graph->nvalue_ids * sizeof *k->memo);
+}
+
+void
+cg_bind(CgKernel *k, const Value *v, Val value)
+{
+    k->bound[v->id] = value;
+    forget_memo(k);
+}
+
+void
+cg_unbind_all(CgKernel *k)
+{
+    memset(k->bound, 0, (size_t)k->graph->nvalue_ids * sizeof *k->bound);
+    forget_memo(k);
+}
+
+static Val
+recall(Cg *c, const CgKernel *k, const Value *v, const CgSite *at)
+{
+    const CgMemo *m = &k->memo[v->id];
+    const bool same = m->value && m->row == at->row && m->col == at->col && m->mask == at->mask &&
+                      m->lanes == at->lanes && m->block == LLVMGetInsertBlock(c->b);
+    return same ? m->value : NULL;
+}
+
+static Val
+remember(Cg *c, CgKernel *k, const Value *v, const CgSite *at, Val value)
+{
+    k->memo[v->id] = (CgMemo){.row = at->row,
+                              .col = at->col,
+                              .mask = at->mask,
+                              .lanes = at->lanes,
+                              .value = value,
+                              .block = LLVMGetInsertBlock(c->b)};
+    return value;
+}
+
+/* ---- evaluation ---------------------------------------------------------------------------- */
+
+static Val
+element_at(Cg *c, const CgOperand *o, const CgSite *at)
+{
+    if (o->value->type.shape.rank < 2)
+        return cg_at(c, o->base, o->dtype, at->col);
+    const Val row = cg_mul(c, at->row, cg_i64(c, o->stride));
+    return cg_at(c, o->base, o->dtype, cg_add(c, row, at->col));
+}
+
+static Val
+load_operand(Cg *c, const CgOperand *o, const CgSite *at)
+{
+    if (o->value->kind == VALUE_STATE || o->dtype == DTYPE_i32)
+        die("cg_eval: %s is no matrix of numbers", o->value->name);
+    return cg_vload(c, element_at(c, o, at), o->dtype, at->lanes, at->mask);
+}
+
+/* Whether v, one column wide, is used by something of `width` columns. */
+static bool
+is_broadcast(const Value *v, int64_t width)
+{
+    return v->kind != VALUE_NUMBER && width != 1 && cg_width(v) == 1;
+}
+
+static Val eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at, bool broadcast);
+
+static Val
+eval_node(Cg *c, CgKernel *k, const Node *n, const CgSite *at)
+{
+    if (op_info[n->op].cls != CLASS_POINTWISE || n->kernel != k->kernel)
+        die("cg_eval: %s of kernel %s is neither pointwise, bound nor an operand",
+            op_info[n->op].name, k->kernel->name);
+    const int64_t width = cg_width(n->out[0]);
+    Val in[IR_MAX_IN];
+    for (int i = 0; i < n->nin; i++)
+        in[i] = eval(c, k, n->in[i], at, is_broadcast(n->in[i], width));
+    return cg_pointwise(c, n, in);
+}
+
+static Val
+eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
+{
+    const CgOperand *o = cg_operand(k, v);
+    if (o && !o->is_output)
+        return load_operand(c, o, at);
+    if (!v->def)
+        die("cg_eval: %s does not belong to kernel %s", v->name, k->kernel->name);
+    return eval_node(c, k, v->def, at);
+}
+
+/* A column stands for all: it is evaluated once, as a scalar. */
+static Val
+eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at, bool broadcast)
+{
+    if (v->kind == VALUE_NUMBER)
+        return cg_splat(c, cg_f32(c, v->number), at->lanes);
+    if (k->bound[v->id])
+        return k->bound[v->id];
+    const Val known = recall(c, k, v, at);
+    if (known)
+        return known;
+    if (!broadcast)
+        return remember(c, k, v, at, eval_here(c, k, v, at));
+    const CgSite one = {.row = at->row, .col = cg_i64(c, 0), .lanes = 1};
+    return remember(c, k, v, at, cg_splat(c, eval(c, k, v, &one, false), at->lanes));
+}
+
+Val
+cg_eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
+{
+    return eval(c, k, v, at, is_broadcast(v, cg_width(k->domain)));
+}
+
+/* ---- stores -------------------------------------------------------------------------------- */
+
+static bool
+in_domain(const CgKernel *k, const Value *v)
+{
+    const Shape *a = &v->type.shape, *b = &k->domain->type.shape;
+    if ((a->rank < 2) != (b->rank < 2) || cg_width(v) != cg_width(k->domain))
+        return false;
+    return a->rank < 2 || dim_equal(a->dim[0], b->dim[0]);
+}
+
+/* The store rounds by itself: a cast that is only stored needs no second rounding. */
+static Val
+eval_for_store(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
+{
+    const bool cast = v->def && v->def->op == OP_cast && !k->bound[v->id];
+    return cg_eval(c, k, cast ? v->def->in[0] : v, at);
+}
+
+void
+cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
+{
+    Val *values = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *values);
+    for (int i = 0; i < k->noperands; i++)
+        if (k->operands[i].is_output && in_domain(k, k->operands[i].value))
+            values[i] = eval_for_store(c, k, k->operands[i].value, at);
+    for (int i = 0; i < k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        if (values[i])
+            cg_vstore(c, element_at(c, o, at), o->dtype, values[i], at->lanes, at->mask);
+    }
+}
+
+/* ---- columns ------------------------------------------------------------------------------- */
+
+static bool
+known_equal(Val a, Val b)
+{
+    return a == b || (LLVMIsAConstantInt(a) && LLVMIsAConstantInt(b) &&
+                      LLVMConstIntGetSExtValue(a) == LLVMConstIntGetSExtValue(b));
+}
+
+static void
+column_loop(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user)
+{
+    if (known_equal(from, to))
+        return;
+    CgLoop loop = cg_loop(c, "col", from, to, lanes);
+    const CgSite at = {.row = row, .col = loop.i, .lanes = lanes};
+    body(c, k, &at, user);
+    cg_loop_end(c, &loop);
+}
+
+void
+cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user)
+{
+    const Val step = cg_i64(c, lanes);
+    const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), step), step);
+    const Val full = cg_add(c, from, whole);
+    column_loop(c, k, row, from, full, lanes, body, user);
+    if (lanes == 1 || known_equal(full, to))
+        return;
+    if (!c->masks) {
+        column_loop(c, k, row, full, to, 1, body, user);
+        return;
+    }
+    CgIf rest = cg_if(c, cg_less(c, full, to));
+    const CgSite at = {.row = row,
+                       .col = full,
+                       .lanes = lanes,
+                       .mask = cg_mask_first(c, lanes, cg_sub(c, to, full))};
+    body(c, k, &at, user);
+    cg_endif(c, &rest);
+}

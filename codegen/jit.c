@@ -1,0 +1,128 @@
+/* codegen/jit.c -- the object of a module, linked into this process by ORC. The code is the one that an
+ * object file would hold: only the linker differs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <llvm-c/LLJIT.h>
+
+#include "codegen/module.h"
+
+struct CgJit {
+    LLVMOrcLLJITRef lljit;
+    const AbiProgram *program;
+};
+
+/* ---- may this code run here? ------------------------------------------------------------------ */
+
+/* A CPU is known by what our code uses of it: vectors, fma, dots. */
+static bool
+runs_here(Arena *arena, const CgTarget *t, const char **why)
+{
+    CgTarget host;
+    if (!cg_target(arena, "native", &host, why))
+        return false;
+    const size_t arch = strcspn(t->triple, "-");
+    const bool same = strncmp(t->triple, host.triple, arch) == 0 && host.triple[arch] == '-';
+    if (same && t->vector_bytes <= host.vector_bytes && t->fma <= host.fma &&
+        t->bf16_dot <= host.bf16_dot)
+        return true;
+    *why = arena_printf(arena,
+                        "code for %s (%s, %d-byte vectors%s) cannot run on this machine (%s, "
+                        "%d-byte vectors%s): compile it to a file, or use cpu native",
+                        t->cpu, t->triple, t->vector_bytes, t->bf16_dot ? ", bf16 dots" : "",
+                        host.cpu, host.vector_bytes, host.bf16_dot ? ", bf16 dots" : "");
+    return false;
+}
+
+/* ---- linking ----------------------------------------------------------------------------------- */
+
+static bool
+failed(Arena *arena, LLVMErrorRef error, const char **why)
+{
+    if (!error)
+        return false;
+    char *text = LLVMGetErrorMessage(error);
+    *why = arena_printf(arena, "the code cannot be linked into this process: %s", text);
+    LLVMDisposeErrorMessage(text);
+    return true;
+}
+
+static bool
+open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
+{
+    if (failed(arena, LLVMOrcCreateLLJIT(out, NULL), why))
+        return false;
+    LLVMOrcDefinitionGeneratorRef process = NULL;
+    const char prefix = LLVMOrcLLJITGetGlobalPrefix(*out);
+    if (failed(arena,
+               LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL),
+               why))
+        return false;
+    LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(*out), process);
+    return true;
+}
+
+/* Takes the object. */
+static bool
+link_program(Arena *arena, CgJit *jit, LLVMMemoryBufferRef object, const char **why)
+{
+    LLVMOrcExecutorAddress address = 0;
+    const LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(jit->lljit);
+    if (failed(arena, LLVMOrcLLJITAddObjectFile(jit->lljit, main, object), why) ||
+        failed(arena, LLVMOrcLLJITLookup(jit->lljit, &address, CG_PROGRAM_SYMBOL), why))
+        return false;
+    jit->program = (const AbiProgram *)(uintptr_t)address;
+    return true;
+}
+
+static CgJit *
+jit_open(Arena *arena, CgModule *module, const char **why)
+{
+    if (!runs_here(arena, &module->target, why))
+        return NULL;
+    CgJit *jit = calloc(1, sizeof *jit);
+    if (!jit) {
+        *why = "no memory";
+        return NULL;
+    }
+    const LLVMMemoryBufferRef object = cg_object(module, LLVMObjectFile);
+    StrBuf bytes = {0}; /* linking takes the object: the map needs its symbols afterwards */
+    if (cg_perf_map_wanted())
+        sb_putn(&bytes, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
+    bool ok = open_lljit(arena, &jit->lljit, why);
+    if (ok)
+        ok = link_program(arena, jit, object, why);
+    else
+        LLVMDisposeMemoryBuffer(object);
+    if (ok && bytes.len)
+        cg_perf_map(&bytes, jit->program);
+    sb_free(&bytes);
+    if (ok)
+        return jit;
+    cg_jit_free(jit);
+    return NULL;
+}
+
+CgJit *
+cg_jit(Arena *arena, CgModule *module, const char **why)
+{
+    CgJit *jit = jit_open(arena, module, why);
+    cg_module_free(module);
+    return jit;
+}
+
+const AbiProgram *
+cg_jit_program(const CgJit *jit)
+{
+    return jit->program;
+}
+
+void
+cg_jit_free(CgJit *jit)
+{
+    if (!jit)
+        return;
+    if (jit->lljit)
+        LLVMConsumeError(LLVMOrcDisposeLLJIT(jit->lljit));
+    free(jit);
+}

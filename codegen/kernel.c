@@ -1,0 +1,207 @@
+/* codegen/kernel.c -- what a kernel reads and writes: its operands in canonical order, and the numbers
+ * an emitter asks for (rows, shares, segments, states, scratch). */
+#include "codegen/module.h"
+
+/* ---- operands ------------------------------------------------------------------------------ */
+
+const bool *
+cg_escapes(Arena *arena, const Graph *g)
+{
+    bool *escapes = arena_array(arena, (size_t)g->nvalue_ids + 1, sizeof *escapes);
+    for (int i = 0; i < g->noutputs; i++)
+        escapes[g->outputs[i]->id] = true;
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->nin; i++) {
+            const Value *v = n->in[i];
+            if (v && v->def && v->def->kernel != n->kernel)
+                escapes[v->id] = true;
+        }
+    return escapes;
+}
+
+int64_t
+cg_width(const Value *v)
+{
+    const Shape *s = &v->type.shape;
+    int64_t width = 1;
+    for (int i = s->rank > 1 ? 1 : 0; i < s->rank; i++) {
+        if (s->dim[i].kind != DIM_CONST)
+            die("cg_width: %s has no constant width", v->name ? v->name : "a value");
+        if (!size_mul(width, s->dim[i].n, &width))
+            die("cg_width: %s is too wide", v->name ? v->name : "a value");
+    }
+    return width;
+}
+
+/* Weights and parameters lie without gaps; the memory plan strides only activations. */
+static int64_t
+row_stride(const Value *v)
+{
+    return v->place.stride > 0 && !v->is_param ? v->place.stride : cg_width(v);
+}
+
+const CgOperand *
+cg_operand(const CgKernel *k, const Value *v)
+{
+    for (int i = 0; i < k->noperands; i++)
+        if (v && k->operands[i].value == v)
+            return &k->operands[i];
+    return NULL;
+}
+
+static void
+operand_add(CgKernel *k, const Value *v, bool is_output)
+{
+    if (cg_operand(k, v))
+        return;
+    CgOperand *o = &k->operands[k->noperands++];
+    o->value = v;
+    o->dtype = v ? v->type.dtype : DTYPE_i32;
+    o->stride = !v || v->kind == VALUE_STATE ? 0 : row_stride(v);
+    o->is_output = is_output;
+}
+
+static bool
+is_inside(const CgKernel *k, const Value *v)
+{
+    return v->def && v->def->kernel == k->kernel;
+}
+
+static void
+collect_inputs(CgKernel *k, bool states)
+{
+    for (Node *n = k->first; n != k->last->next; n = n->next) {
+        if (n->kernel != k->kernel)
+            continue;
+        for (int i = 0; i < n->nin; i++) {
+            const Value *v = n->in[i];
+            if (v && v->kind != VALUE_NUMBER && !is_inside(k, v) &&
+                (v->kind == VALUE_STATE) == states)
+                operand_add(k, v, false);
+        }
+    }
+}
+
+static void
+collect_outputs(CgKernel *k, const bool *escapes)
+{
+    for (Node *n = k->first; n != k->last->next; n = n->next)
+        for (int i = 0; n->kernel == k->kernel && i < n->nout; i++)
+            if (escapes[n->out[i]->id])
+                operand_add(k, n->out[i], true);
+}
+
+static bool
+has_take(const CgKernel *k)
+{
+    for (const Node *n = k->first; n != k->last->next; n = n->next)
+        if (n->kernel == k->kernel && n->op == OP_take)
+            return true;
+    return false;
+}
+
+static size_t
+most_operands(const CgKernel *k)
+{
+    size_t most = 1;
+    for (const Node *n = k->first; n != k->last->next; n = n->next)
+        most += (size_t)(n->nin + n->nout);
+    return most;
+}
+
+void
+cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes, CgKernel *out)
+{
+    *out = (CgKernel){.graph = g, .kernel = kernel};
+    kernel_range(g, kernel, &out->first, &out->last);
+    if (!out->first)
+        die("kernel %s has no nodes", kernel->name);
+    out->operands = arena_array(c->arena, most_operands(out), sizeof *out->operands);
+    collect_inputs(out, false);
+    collect_inputs(out, true);
+    collect_outputs(out, escapes);
+    if (has_take(out))
+        operand_add(out, NULL, false);
+    out->domain = kernel->anchor ? kernel->anchor->out[0] : out->last->out[0];
+}
+
+/* ---- what emitters ask for ------------------------------------------------------------------ */
+
+static LLVMTypeRef
+field_type(Cg *c, LLVMTypeRef record, int field)
+{
+    (void)c;
+    return LLVMStructGetTypeAtIndex(record, (unsigned)field);
+}
+
+static Val
+field_load(Cg *c, LLVMTypeRef record, Val base, int field)
+{
+    const Val at = LLVMBuildStructGEP2(c->b, record, base, (unsigned)field, "");
+    return LLVMBuildLoad2(c->b, field_type(c, record, field), at, "");
+}
+
+Val
+cg_call_field(Cg *c, CgKernel *k, int field)
+{
+    return field_load(c, c->call_t, k->call, field);
+}
+
+CgSeg
+cg_segment(Cg *c, CgKernel *k, Val index)
+{
+    const Val table = cg_call_field(c, k, CALL_seg);
+    Val i = index;
+    const Val seg = LLVMBuildInBoundsGEP2(c->b, c->seg_t, table, &i, 1, "seg");
+    return (CgSeg){.row = field_load(c, c->seg_t, seg, SEG_row),
+                   .len = field_load(c, c->seg_t, seg, SEG_len),
+                   .slot = field_load(c, c->seg_t, seg, SEG_slot)};
+}
+
+Val
+cg_state_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot)
+{
+    const Val stride = cg_call_field(c, k, CALL_state_stride);
+    return cg_offset(c, state->base, cg_mul(c, slot, stride));
+}
+
+Val
+cg_scratch(Cg *c, CgKernel *k, int64_t bytes)
+{
+    const Val at = cg_offset(c, k->scratch, cg_i64(c, k->scratch_bytes));
+    if (bytes < 0 || !size_add(k->scratch_bytes, round_up(bytes, 64), &k->scratch_bytes))
+        die("kernel %s wants %lld bytes of scratch", k->kernel->name, (long long)bytes);
+    return at;
+}
+
+Val
+cg_rows(const CgKernel *k, const Value *v)
+{
+    const Shape *s = &v->type.shape;
+    const LLVMTypeRef i64 = LLVMTypeOf(k->tokens);
+    if (s->rank < 2)
+        return LLVMConstInt(i64, 1, 0);
+    switch (s->dim[0].kind) {
+    case DIM_TOKENS:
+        return k->tokens;
+    case DIM_ROWS:
+        return k->picked;
+    case DIM_CONST:
+        return LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0);
+    case DIM_CHUNKS:
+    case DIM_CHUNK:
+        break;
+    }
+    die("cg_rows: %s has chunks, not rows", v->name ? v->name : "a value");
+}
+
+void
+cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to)
+{
+    const Val units = cg_div(c, cg_add(c, count, cg_i64(c, unit - 1)), cg_i64(c, unit));
+    const Val first = cg_div(c, cg_mul(c, units, k->part), k->parts);
+    const Val next = cg_add(c, k->part, cg_i64(c, 1));
+    const Val last = cg_div(c, cg_mul(c, units, next), k->parts);
+    *from = cg_mul(c, first, cg_i64(c, unit));
+    *to = cg_min(c, cg_mul(c, last, cg_i64(c, unit)), count);
+}

@@ -1,0 +1,138 @@
+/* codegen/llvm.c -- opening, describing and verifying LLVM objects: the place for what has changed
+ * between LLVM versions. Written for the C API of LLVM 19. */
+#include <string.h>
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Target.h>
+#include <llvm/Config/llvm-config.h>
+
+#include "codegen/module.h"
+
+const char *
+cg_llvm_version(void)
+{
+    return LLVM_VERSION_STRING;
+}
+
+/* ---- target -------------------------------------------------------------------------------- */
+
+/* The targets of targets.def. Registering again is harmless. */
+static void
+register_targets(void)
+{
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+}
+
+LLVMTargetMachineRef
+cg_llvm_machine(const CgTarget *target)
+{
+    register_targets();
+    LLVMTargetRef llvm_target = NULL;
+    char *why = NULL;
+    if (LLVMGetTargetFromTriple(target->triple, &llvm_target, &why))
+        die("LLVM has no target for %s: %s", target->triple, why);
+    const LLVMTargetMachineRef machine =
+        LLVMCreateTargetMachine(llvm_target, target->triple, target->cpu, target->features,
+                                LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!machine)
+        die("LLVM makes no machine for %s %s", target->triple, target->cpu);
+    return machine;
+}
+
+/* ---- context, module, types ------------------------------------------------------------------- */
+
+/* What the backend reports (it would print and exit by itself): never the user's fault, as graphs are
+ * checked before. Remarks and warnings are no news. */
+static void
+on_diagnostic(LLVMDiagnosticInfoRef info, void *user)
+{
+    (void)user;
+    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError)
+        return;
+    char *text = LLVMGetDiagInfoDescription(info);
+    die("LLVM: %s", text);
+}
+
+static void
+abi_types(Cg *c)
+{
+#define ABI_TYPE(ctype, llvm, name, doc) c->llvm,
+    LLVMTypeRef call[] = {ABI_CALL_FIELDS(ABI_TYPE)};
+    LLVMTypeRef seg[] = {ABI_SEG_FIELDS(ABI_TYPE)};
+#undef ABI_TYPE
+    c->call_t = LLVMStructCreateNamed(c->ctx, "AbiCall");
+    LLVMStructSetBody(c->call_t, call, CALL_FIELD_COUNT, 0);
+    c->seg_t = LLVMStructCreateNamed(c->ctx, "AbiSeg");
+    LLVMStructSetBody(c->seg_t, seg, SEG_FIELD_COUNT, 0);
+}
+
+void
+cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef machine)
+{
+    *c = (Cg){.arena = arena, .target = target, .ctx = LLVMContextCreate()};
+    LLVMContextSetDiagnosticHandler(c->ctx, on_diagnostic, NULL);
+    c->mod = LLVMModuleCreateWithNameInContext("ssmc", c->ctx);
+    LLVMSetTarget(c->mod, target->triple);
+    const LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(c->mod, layout);
+    LLVMDisposeTargetData(layout);
+    c->b = LLVMCreateBuilderInContext(c->ctx);
+    c->at_entry = LLVMCreateBuilderInContext(c->ctx);
+    c->void_t = LLVMVoidTypeInContext(c->ctx);
+    c->i1 = LLVMInt1TypeInContext(c->ctx);
+    c->i8 = LLVMInt8TypeInContext(c->ctx);
+    c->i16 = LLVMInt16TypeInContext(c->ctx);
+    c->i32 = LLVMInt32TypeInContext(c->ctx);
+    c->i64 = LLVMInt64TypeInContext(c->ctx);
+    c->f32 = LLVMFloatTypeInContext(c->ctx);
+    c->f16 = LLVMHalfTypeInContext(c->ctx);
+    c->bf16 = LLVMBFloatTypeInContext(c->ctx);
+    c->ptr = LLVMPointerTypeInContext(c->ctx, 0);
+    c->lanes = target->vector_bytes / 4;
+    c->masks = target->vector_bytes == 64;
+    abi_types(c);
+}
+
+void
+cg_llvm_close(Cg *c)
+{
+    LLVMDisposeBuilder(c->b);
+    LLVMDisposeBuilder(c->at_entry);
+    LLVMDisposeModule(c->mod);
+    LLVMContextDispose(c->ctx);
+}
+
+void
+cg_llvm_verify(LLVMModuleRef mod, const char *when)
+{
+    char *why = NULL;
+    if (LLVMVerifyModule(mod, LLVMReturnStatusAction, &why))
+        die("the LLVM module is wrong %s: %s", when, why);
+    LLVMDisposeMessage(why);
+}
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+void
+cg_fn_attribute(Cg *c, Val fn, const char *name, const char *value)
+{
+    const LLVMAttributeRef a = LLVMCreateStringAttribute(
+        c->ctx, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
+}
+
+void
+cg_attribute(Cg *c, Val fn, unsigned where, const char *name)
+{
+    const unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    if (!kind)
+        die("LLVM has no attribute %s", name);
+    LLVMAddAttributeAtIndex(fn, where, LLVMCreateEnumAttribute(c->ctx, kind, 0));
+}

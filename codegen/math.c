@@ -1,0 +1,361 @@
+/* codegen/math.c -- functions of f32 scalars and vectors, and the formula of each pointwise op.
+ *
+ * Polynomials are minimax fits rounded to f32; tests/unit/test_codegen.c measures every function against
+ * float64 and holds it to cg_ulp_bound. Infinities and NaNs come out as the limits and as NaN;
+ * denormal results are made, not flushed (unless the caller's FP environment flushes), except where
+ * cg_bf16_bits says so. Comparisons are written so that a NaN operand is the one kept. */
+#include <math.h>
+
+#include "codegen/cg.h"
+#include "codegen/module.h"
+
+Val
+cg_like(Cg *c, Val x, double number)
+{
+    const int lanes = cg_lanes_of(x);
+    const LLVMTypeRef type = LLVMTypeOf(x);
+    const LLVMTypeRef element = lanes == 1 ? type : LLVMGetElementType(type);
+    return cg_splat(c, LLVMConstReal(element, number), lanes);
+}
+
+static Val
+add(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFAdd(c->b, a, b, "");
+}
+
+static Val
+sub(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFSub(c->b, a, b, "");
+}
+
+static Val
+mul(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFMul(c->b, a, b, "");
+}
+
+static Val
+quotient(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFDiv(c->b, a, b, "");
+}
+
+Val
+cg_vmax(Cg *c, Val a, Val b)
+{
+    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOGT, a, b, ""), a, b, "");
+}
+
+Val
+cg_vmin(Cg *c, Val a, Val b)
+{
+    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOLT, a, b, ""), a, b, "");
+}
+
+static Val
+unary(Cg *c, const char *name, Val x)
+{
+    LLVMTypeRef type = LLVMTypeOf(x);
+    return cg_intrinsic(c, name, &type, 1, &x, 1);
+}
+
+/* coefficient[0] + coefficient[1] x + ... by Horner's rule. */
+static Val
+polynomial(Cg *c, Val x, const float *coefficient, int count)
+{
+    Val sum = cg_like(c, x, coefficient[count - 1]);
+    for (int i = count - 2; i >= 0; i--)
+        sum = cg_fma(c, sum, x, cg_like(c, x, coefficient[i]));
+    return sum;
+}
+
+/* ---- exp ----------------------------------------------------------------------------------- */
+
+static LLVMTypeRef
+int_type(Cg *c, Val x)
+{
+    return cg_vec_of(c->i32, cg_lanes_of(x));
+}
+
+static Val
+int_like(Cg *c, Val x, uint32_t n)
+{
+    return cg_splat(c, LLVMConstInt(c->i32, n, 0), cg_lanes_of(x));
+}
+
+/* e^x = mantissa * 2^power with mantissa near [0.7, 1.42]. */
+typedef struct {
+    Val mantissa, power; /* power: i32 */
+} ExpParts;
+
+/* Cody and Waite: n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts of which the first has 9
+ * bits, so that n * hi is exact; e^r = 1 + r + r^2 P(r), |r| <= ln(2)/2, error 2^-28. The rounding
+ * adds and takes away 1.5 * 2^23; its low bits are then n. low is added to x beyond f32's precision;
+ * NULL: 0. |x| <= 2^7. */
+static ExpParts
+exp_parts(Cg *c, Val x, Val low)
+{
+    static const float p[] = {0.49999994f, 0.166665211f, 0.041668389f, 0.00836874545f,
+                              0.00138145383f};
+    const Val magic = cg_like(c, x, 0x1.8p23);
+    const Val shifted = cg_fma(c, x, cg_like(c, x, 1.44269504088896341), magic);
+    const Val n = sub(c, shifted, magic);
+    Val r = cg_fma(c, n, cg_like(c, x, -0.693359375), x);
+    r = cg_fma(c, n, cg_like(c, x, 2.12194440054690583e-4), r);
+    if (low)
+        r = add(c, r, low);
+    const Val square = mul(c, r, r);
+    const Val tail = cg_fma(c, polynomial(c, r, p, COUNT_OF(p)), square, r);
+    const Val bits = LLVMBuildBitCast(c->b, shifted, int_type(c, x), "");
+    return (ExpParts){.mantissa = add(c, tail, cg_like(c, x, 1.0)),
+                      .power = LLVMBuildSub(c->b, bits, int_like(c, x, 0x4b400000), "")};
+}
+
+/* 2^n for n in -126 .. 127. */
+static Val
+power_of_two(Cg *c, Val n)
+{
+    const Val biased = LLVMBuildAdd(c->b, n, int_like(c, n, 127), "");
+    const Val bits = LLVMBuildShl(c->b, biased, int_like(c, n, 23), "");
+    return LLVMBuildBitCast(c->b, bits, cg_vec_of(c->f32, cg_lanes_of(n)), "");
+}
+
+/* x * 2^n in two steps, so that results reach from the denormals to infinity with one rounding. */
+static Val
+scale(Cg *c, Val x, Val n)
+{
+    const Val half = LLVMBuildAShr(c->b, n, int_like(c, n, 1), "");
+    const Val rest = LLVMBuildSub(c->b, n, half, "");
+    return mul(c, mul(c, x, power_of_two(c, half)), power_of_two(c, rest));
+}
+
+/* e^-120 rounds to 0 and e^89 to infinity. */
+enum { EXP_LOW = -120, EXP_HIGH = 89 };
+
+Val
+cg_exp(Cg *c, Val x)
+{
+    const Val low = cg_vmax(c, cg_like(c, x, EXP_LOW), x);
+    const ExpParts e = exp_parts(c, cg_vmin(c, cg_like(c, x, EXP_HIGH), low), NULL);
+    return scale(c, e.mantissa, e.power);
+}
+
+/* ---- log ----------------------------------------------------------------------------------- */
+
+/* log(1 + x), finite x >= 0. 1 + x = (1 + m) 2^k with m in [-0.25, 0.5]: m = x 2^-k + (2^-k - 1) is
+ * exact but for one rounding, and is x itself where k = 0. log(1 + m) = m - m^2/2 + m^3 Q(m). */
+static Val
+log1p_finite(Cg *c, Val x)
+{
+    static const float q[] = {0.333334506f, -0.250000983f, 0.19990845f,  -0.16647245f,
+                              0.144785106f, -0.13162078f,  0.104642972f, -0.0450795144f};
+    const LLVMTypeRef ints = int_type(c, x), floats = LLVMTypeOf(x);
+    const Val sum = LLVMBuildBitCast(c->b, add(c, x, cg_like(c, x, 1.0)), ints, "");
+    const Val above = LLVMBuildSub(c->b, sum, int_like(c, x, 0x3f400000), ""); /* 0.75 */
+    const Val k = LLVMBuildAnd(c->b, above, int_like(c, x, 0xff800000u), "");
+    const Val quarter = LLVMBuildSub(c->b, int_like(c, x, 0x40800000), k, ""); /* 4 * 2^-k */
+    const Val shift = cg_fma(c, LLVMBuildBitCast(c->b, quarter, floats, ""), cg_like(c, x, 0.25),
+                             cg_like(c, x, -1.0));
+    const Val bits = LLVMBuildSub(c->b, LLVMBuildBitCast(c->b, x, ints, ""), k, "");
+    const Val m = add(c, LLVMBuildBitCast(c->b, bits, floats, ""), shift);
+    const Val square = mul(c, m, m);
+    const Val cubic = mul(c, polynomial(c, m, q, COUNT_OF(q)), m);
+    const Val bend = mul(c, add(c, cubic, cg_like(c, x, -0.5)), square);
+    const Val octaves = LLVMBuildSIToFP(c->b, k, floats, ""); /* k * 2^23 */
+    const Val base = cg_fma(c, octaves, cg_like(c, x, 0x1p-23 * 0.693147180559945309), bend);
+    return add(c, base, m);
+}
+
+Val
+cg_log1p(Cg *c, Val x)
+{
+    const Val finite = LLVMBuildFCmp(c->b, LLVMRealOLT, x, cg_like(c, x, INFINITY), "");
+    return LLVMBuildSelect(c->b, finite, log1p_finite(c, x), x, "");
+}
+
+Val
+cg_rsqrt(Cg *c, Val x)
+{
+    return quotient(c, cg_like(c, x, 1.0), unary(c, "llvm.sqrt", x));
+}
+
+/* ---- formulas of the pointwise ops ---------------------------------------------------------- */
+
+typedef Val Formula(Cg *c, const Node *n, Val *in);
+
+static Val
+formula_add(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return add(c, in[0], in[1]);
+}
+
+static Val
+formula_sub(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return sub(c, in[0], in[1]);
+}
+
+static Val
+formula_mul(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return mul(c, in[0], in[1]);
+}
+
+static Val
+formula_neg(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return LLVMBuildFNeg(c->b, in[0], "");
+}
+
+static Val
+formula_exp(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return cg_exp(c, in[0]);
+}
+
+/* x / (1 + e^-u), u = high + low with the sign of high. With e = e^-|u| this is x / (1 + e) for u >= 0 and
+ * x e / (1 + e) below, where the power of two of e is applied last: no overflow, and no precision is
+ * lost to a denormal on the way. x has u's sign, or is 1. */
+static Val
+times_sigmoid(Cg *c, Val x, Val high, Val low)
+{
+    const Val positive = LLVMBuildFCmp(c->b, LLVMRealOGE, high, cg_like(c, x, 0.0), "");
+    const Val minus = LLVMBuildFNeg(c->b, unary(c, "llvm.fabs", high), "");
+    const Val tail =
+        low ? LLVMBuildSelect(c->b, positive, LLVMBuildFNeg(c->b, low, ""), low, "") : NULL;
+    const ExpParts e = exp_parts(c, cg_vmax(c, cg_like(c, x, EXP_LOW), minus), tail);
+    const Val below = mul(c, cg_vmax(c, cg_like(c, x, -128.0), x), e.mantissa);
+    const Val top = LLVMBuildSelect(c->b, positive, x, below, "");
+    const Val under = add(c, scale(c, e.mantissa, e.power), cg_like(c, x, 1.0));
+    const Val power = LLVMBuildSelect(c->b, positive, int_like(c, x, 0), e.power, "");
+    return scale(c, quotient(c, top, under), power);
+}
+
+static Val
+formula_sigmoid(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return times_sigmoid(c, cg_like(c, in[0], 1.0), in[0], NULL);
+}
+
+static Val
+formula_silu(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return times_sigmoid(c, in[0], in[0], NULL);
+}
+
+/* max(x, 0) + log1p(e^-|x|): e^x alone is left for x << 0, with all its bits. */
+static Val
+formula_softplus(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    const Val x = in[0];
+    const Val e = cg_exp(c, LLVMBuildFNeg(c->b, unary(c, "llvm.fabs", x), ""));
+    return add(c, log1p_finite(c, e), cg_vmax(c, cg_like(c, x, 0.0), x));
+}
+
+/* a + a^3 P(a^2) for a = |x| < 0.625, else 1 - 2 / (e^2a + 1); then the sign. */
+static Val
+formula_tanh(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    static const float p[] = {-0.333332807f, 0.133313835f, -0.0537340008f, 0.0206181221f,
+                              -0.00567930378f};
+    const Val x = in[0], a = unary(c, "llvm.fabs", x), one = cg_like(c, x, 1.0);
+    const Val square = mul(c, a, a);
+    const Val cubic = mul(c, polynomial(c, square, p, COUNT_OF(p)), square);
+    const Val small = cg_fma(c, cubic, a, a);
+    const Val e = cg_exp(c, add(c, a, a));
+    const Val large = sub(c, one, quotient(c, cg_like(c, x, 2.0), add(c, e, one)));
+    const Val is_small = LLVMBuildFCmp(c->b, LLVMRealOLT, a, cg_like(c, x, 0.625), "");
+    const Val magnitude = LLVMBuildSelect(c->b, is_small, small, large, "");
+    LLVMTypeRef type = LLVMTypeOf(x);
+    Val args[] = {magnitude, x};
+    return cg_intrinsic(c, "llvm.copysign", &type, 1, args, 2);
+}
+
+/* (1 + tanh t) / 2 = sigmoid(2t), so gelu(x) = x sigmoid(u) with u = 2 sqrt(2/pi) (x + 0.044715 x^3). An
+ * error in u is a relative error of e^u: u is computed in double and handed on in two parts. */
+static Val
+formula_gelu(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    const Val x = in[0];
+    const LLVMTypeRef wide = cg_vec_of(LLVMDoubleTypeInContext(c->ctx), cg_lanes_of(x));
+    const Val d = LLVMBuildFPExt(c->b, x, wide, "");
+    const double twice = 1.59576912160573071; /* 2 sqrt(2/pi) */
+    const Val cubic = mul(c, mul(c, d, d), cg_like(c, d, twice * 0.044715));
+    Val u = mul(c, d, add(c, cubic, cg_like(c, d, twice)));
+    u = cg_vmin(c, cg_like(c, d, 200.0), cg_vmax(c, cg_like(c, d, -200.0), u));
+    const Val high = LLVMBuildFPTrunc(c->b, u, LLVMTypeOf(x), "");
+    const Val rest = sub(c, u, LLVMBuildFPExt(c->b, high, wide, ""));
+    return times_sigmoid(c, x, high, LLVMBuildFPTrunc(c->b, rest, LLVMTypeOf(x), ""));
+}
+
+static Val
+formula_relu(Cg *c, const Node *n, Val *in)
+{
+    (void)n;
+    return cg_vmax(c, cg_like(c, in[0], 0.0), in[0]);
+}
+
+static Val
+formula_clamp(Cg *c, const Node *n, Val *in)
+{
+    const Attr *range = attrs_find(&n->attrs, ATTR_range);
+    if (!range || range->count != 2)
+        die("clamp without its range");
+    const Val low = cg_vmax(c, cg_like(c, in[0], range->nums[0]), in[0]);
+    return cg_vmin(c, cg_like(c, in[0], range->nums[1]), low);
+}
+
+static Val
+formula_cast(Cg *c, const Node *n, Val *in)
+{
+    return cg_round(c, in[0], n->out[0]->type.dtype);
+}
+
+/* formula of an op, and the greatest error in units in the last place that it promises over every
+ * f32 (0: correctly rounded, or no rounding at all). */
+typedef struct {
+    Formula *formula;
+    double ulp;
+} PointwiseInfo;
+
+static const PointwiseInfo pointwise[OP_COUNT] = {
+    [OP_add] = {formula_add, 0},           [OP_sub] = {formula_sub, 0},
+    [OP_mul] = {formula_mul, 0},           [OP_neg] = {formula_neg, 0},
+    [OP_exp] = {formula_exp, 1},           [OP_sigmoid] = {formula_sigmoid, 2.5},
+    [OP_silu] = {formula_silu, 3},         [OP_softplus] = {formula_softplus, 2},
+    [OP_tanh] = {formula_tanh, 2},         [OP_gelu] = {formula_gelu, 3},
+    [OP_relu] = {formula_relu, 0},         [OP_clamp] = {formula_clamp, 0},
+    [OP_cast] = {formula_cast, 0},
+};
+
+bool
+cg_has_formula(Op op)
+{
+    return pointwise[op].formula != NULL;
+}
+
+double
+cg_ulp_bound(Op op)
+{
+    return pointwise[op].ulp;
+}
+
+Val
+cg_pointwise(Cg *c, const Node *node, Val *in)
+{
+    if (!pointwise[node->op].formula)
+        die("no formula for %s", op_info[node->op].name);
+    return pointwise[node->op].formula(c, node, in);
+}

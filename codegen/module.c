@@ -1,0 +1,195 @@
+/* codegen/module.c -- graphs to one LLVM module: a function for each distinct kernel, and the program.
+ *
+ * The same layer many times over is the same few kernels many times over: two kernels with equal keys
+ * (codegen/function.c) share one function and differ only in the operands of their steps. */
+#include <string.h>
+
+#include <llvm-c/Target.h>
+
+#include "codegen/module.h"
+
+typedef struct {
+    uint64_t hash;
+    const char *key;
+    Val fn;
+    int64_t scratch_bytes;
+} Function;
+
+typedef struct {
+    Cg *c;
+    Diag *diag;
+    CgProgram program;
+    Function *functions;
+    int nfunctions, cap_functions;
+    const bool *escapes;
+} Maker;
+
+/* The function of a kernel, made unless an equal one has been. NULL: diag says why there is none. */
+static const Function *
+function_for(Maker *m, CgKernel *k)
+{
+    const char *key = cg_kernel_key(m->c->arena, k);
+    const uint64_t hash = hash_bytes(key, strlen(key), 0);
+    for (int i = 0; i < m->nfunctions; i++)
+        if (m->functions[i].hash == hash && strcmp(m->functions[i].key, key) == 0)
+            return &m->functions[i];
+    Function f = {.hash = hash, .key = key, .fn = cg_kernel_function(m->c, k, key, m->diag)};
+    if (!f.fn)
+        return NULL;
+    f.scratch_bytes = k->scratch_bytes;
+    VEC_PUSH(m->c->arena, m->functions, m->nfunctions, m->cap_functions, f);
+    return &m->functions[m->nfunctions - 1];
+}
+
+/* ---- steps of one graph -------------------------------------------------------------------------- */
+
+typedef enum { RANGE_INIT, RANGE_LAYERS, RANGE_HEAD } RangeId;
+
+static RangeId
+range_of(const Graph *g, const Kernel *k)
+{
+    if (kernel_is_init(g, k))
+        return RANGE_INIT;
+    return kernel_is_head(g, k) ? RANGE_HEAD : RANGE_LAYERS;
+}
+
+/* The init kernels of all phases run before any phase is known: theirs is the prefill's scratch. */
+static void
+need_scratch(AbiPhase *phase, int64_t bytes)
+{
+    if (phase->scratch_bytes < bytes)
+        phase->scratch_bytes = bytes;
+}
+
+/* Whether running it changes anything that is read again. */
+static bool
+has_effect(const CgKernel *k)
+{
+    for (int i = 0; i < k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        if (o->is_output || (o->value && o->value->kind == VALUE_STATE))
+            return true;
+    }
+    return false;
+}
+
+static bool
+kernel_step(Maker *m, const Graph *g, const Kernel *kernel, RangeId range, AbiPhase *phase)
+{
+    CgKernel k;
+    cg_kernel_open(m->c, g, kernel, m->escapes, &k);
+    if (!has_effect(&k) || (range == RANGE_INIT && cg_program_has(&m->program, &k)))
+        return true;
+    const Function *f = function_for(m, &k);
+    if (!f || !cg_program_step(&m->program, &k, f->fn))
+        return false;
+    need_scratch(phase, f->scratch_bytes);
+    return true;
+}
+
+/* Kernels of one range in the graph's order. Every fault is reported, not the first only. */
+static bool
+range_steps(Maker *m, const Graph *g, RangeId range, AbiPhase *phase, AbiRange *out)
+{
+    bool ok = true;
+    const int32_t first = m->program.nsteps;
+    for (int i = 0; i < g->nkernels; i++)
+        if (range_of(g, g->kernels[i]) == range)
+            ok = kernel_step(m, g, g->kernels[i], range, phase) && ok;
+    *out = (AbiRange){.first = first, .count = m->program.nsteps - first};
+    return ok;
+}
+
+/* Every node but views must be in a kernel: nothing else runs. */
+static bool
+all_in_kernels(const Graph *g, Diag *diag)
+{
+    bool ok = true;
+    for (const Node *n = g->first; n; n = n->next)
+        if (!n->kernel && op_info[n->op].cls != CLASS_VIEW) {
+            diag_error(diag, n->loc, "%s is in no kernel: no code is made of it",
+                       op_info[n->op].name);
+            ok = false;
+        }
+    return ok;
+}
+
+static bool
+graphs_open(Maker *m, const Graph *const *graphs, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!cg_program_graph(&m->program, graphs[i], (AbiPhaseId)i) ||
+            !all_in_kernels(graphs[i], m->diag))
+            return false;
+    return true;
+}
+
+static void
+turn(Maker *m, const Graph *g)
+{
+    m->escapes = cg_escapes(m->c->arena, g);
+    cg_program_turn(&m->program, g);
+}
+
+/* The init steps of both graphs come first, as one range; then each phase's layers and head. */
+static bool
+all_steps(Maker *m, const Graph *const *graphs, int count)
+{
+    AbiProgram *abi = &m->program.abi;
+    bool ok = graphs_open(m, graphs, count);
+    for (int i = 0; ok && i < count; i++) {
+        AbiRange more = {0};
+        turn(m, graphs[i]);
+        ok = range_steps(m, graphs[i], RANGE_INIT, &abi->phase[ABI_PREFILL], &more);
+        abi->init.count += more.count;
+    }
+    for (int i = 0; ok && i < count; i++) {
+        AbiPhase *phase = &abi->phase[i];
+        turn(m, graphs[i]);
+        ok = range_steps(m, graphs[i], RANGE_LAYERS, phase, &phase->layers);
+        ok = range_steps(m, graphs[i], RANGE_HEAD, phase, &phase->head) && ok;
+    }
+    return ok;
+}
+
+/* ---- the module -------------------------------------------------------------------------------- */
+
+CgModule *
+cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag)
+{
+    if (count < 1 || count > ABI_PHASES)
+        die("cg_module: %d graphs", count);
+    Arena *arena = arena_new();
+    CgModule *module = arena_alloc(arena, sizeof *module);
+    module->arena = arena;
+    module->target = *target;
+    module->machine = cg_llvm_machine(&module->target);
+    cg_llvm_open(&module->cg, arena, &module->target, module->machine);
+    Maker m = {.c = &module->cg, .diag = diag, .program = {.arena = arena, .diag = diag}};
+    if (!all_steps(&m, graphs, count)) {
+        cg_module_free(module);
+        return NULL;
+    }
+    cg_tables(&module->cg, &m.program, module->machine);
+    module->functions = m.nfunctions;
+    cg_llvm_verify(module->cg.mod, "as emitted");
+    return module;
+}
+
+void
+cg_module_free(CgModule *module)
+{
+    if (!module)
+        return;
+    if (module->optimised)
+        LLVMDisposeModule(module->optimised);
+    cg_llvm_close(&module->cg);
+    LLVMDisposeTargetMachine(module->machine);
+    arena_free(module->arena);
+}
+
+int
+cg_module_functions(const CgModule *module)
+{
+    return module->functions;
+}

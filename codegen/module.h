@@ -1,0 +1,97 @@
+/* codegen/module.h -- between the files that turn graphs into a module; emitters do not see it. */
+#ifndef SSMC_CODEGEN_MODULE_H
+#define SSMC_CODEGEN_MODULE_H
+
+#include <llvm-c/TargetMachine.h>
+
+#include "codegen/cg.h"
+
+struct CgModule {
+    Cg cg;
+    CgTarget target;
+    LLVMTargetMachineRef machine;
+    LLVMModuleRef optimised; /* NULL until asked for */
+    Arena *arena;            /* owns: everything of the module that is not LLVM's */
+    int functions;
+};
+
+/* ---- llvm.c: everything that has changed between LLVM versions ------------------------------- */
+/* The target is known to LLVM (cg_target says so). Code is position-independent, in the JIT as in
+ * files. */
+LLVMTargetMachineRef cg_llvm_machine(const CgTarget *target);
+/* Context, module, builders and types. */
+void cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef machine);
+void cg_llvm_close(Cg *c);
+/* die()s with LLVM's text when the module is not well formed: our fault. */
+void cg_llvm_verify(LLVMModuleRef mod, const char *when);
+void cg_fn_attribute(Cg *c, Val fn, const char *name, const char *value);    /* text attributes */
+void cg_attribute(Cg *c, Val fn, unsigned where, const char *name);          /* noalias, nounwind ... */
+
+/* ---- optimise.c ------------------------------------------------------------------------------ */
+/* The optimised module, made the first time; owned by `module`. */
+LLVMModuleRef cg_optimised(CgModule *module);
+LLVMMemoryBufferRef cg_object(CgModule *module, LLVMCodeGenFileType type); /* caller disposes */
+
+/* ---- kernel.c -------------------------------------------------------------------------------- */
+/* Which values of a graph are used outside the kernel that makes them, by value id. arena. */
+const bool *cg_escapes(Arena *arena, const Graph *g);
+/* Fills graph, kernel, nodes, operands and domain; no code. */
+void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes, CgKernel *out);
+
+/* ---- function.c ------------------------------------------------------------------------------ */
+/* Text that is equal for two kernels exactly when one function serves both. arena. */
+const char *cg_kernel_key(Arena *arena, const CgKernel *k);
+/* Builds the function of a kernel, an AbiKernel. NULL: no emitter takes it; diag says why. */
+Val cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag);
+
+/* ---- math.c ---------------------------------------------------------------------------------- */
+bool cg_has_formula(Op op); /* cg_pointwise knows it */
+
+/* ---- program.c: the tables of AbiProgram, gathered ------------------------------------------- */
+#define CG_PROGRAM_SYMBOL "ssmc_abi_program" /* const AbiProgram, exported by every module */
+
+typedef struct {
+    Val run; /* AbiStep.run is a function of the module, not yet an address */
+    AbiStep row;
+} CgStep;
+
+/* A parameter by the text of the expression that makes it: equal ones of two graphs are one. */
+typedef struct {
+    uint64_t hash;
+    const char *text;
+    int64_t offset; /* in the program's parameters; -1: no kernel makes it (yet) */
+} CgParam;
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    AbiProgram abi; /* counts, sizes and ranges; its pointers stay NULL */
+    CgStep *steps;
+    AbiOperand *operands;
+    AbiWeight *weights;
+    AbiState *states;
+    CgParam *params;
+    int nsteps, noperands, nweights, nstates, nparams;
+    int cap_steps, cap_operands, cap_weights, cap_states, cap_params;
+    const Graph *graph; /* the one being gathered */
+    int *param_of;      /* by value id of that graph: 1 + index in params; 0: not looked at yet */
+} CgProgram;
+
+/* Adds a graph's states and sizes, each graph once. False: a fault is in diag. */
+bool cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase);
+/* The kernels that follow are of this graph. */
+void cg_program_turn(CgProgram *p, const Graph *g);
+/* Whether everything an init kernel makes is made by an earlier one (of the other graph). */
+bool cg_program_has(CgProgram *p, const CgKernel *k);
+bool cg_program_step(CgProgram *p, const CgKernel *k, Val run);
+
+/* ---- tables.c -------------------------------------------------------------------------------- */
+/* Adds the program as the constant CG_PROGRAM_SYMBOL. */
+void cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine);
+
+/* ---- perf_map.c ------------------------------------------------------------------------------ */
+bool cg_perf_map_wanted(void); /* SSMC_PERF_MAP=1 */
+/* Appends the functions of an object linked as `program` to /tmp/perf-PID.map. */
+void cg_perf_map(const StrBuf *object, const AbiProgram *program);
+
+#endif

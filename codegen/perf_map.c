@@ -1,0 +1,86 @@
+/* codegen/perf_map.c -- names of JIT functions for `perf`: /tmp/perf-PID.map, one line a function. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <llvm-c/Object.h>
+
+#include "codegen/module.h"
+
+bool
+cg_perf_map_wanted(void)
+{
+    const char *wish = getenv("SSMC_PERF_MAP");
+    return wish && strcmp(wish, "1") == 0;
+}
+
+static bool
+is_function(const char *name)
+{
+    return name && strncmp(name, "ssmc_", 5) == 0 && strcmp(name, CG_PROGRAM_SYMBOL) != 0;
+}
+
+/* The functions that steps point to; the bodies they call are named NAME.body. */
+static bool
+is_entry(const char *name)
+{
+    return is_function(name) && !strchr(name, '.');
+}
+
+static uint64_t
+lowest_entry(LLVMBinaryRef object)
+{
+    uint64_t lowest = UINT64_MAX;
+    LLVMSymbolIteratorRef it = LLVMObjectFileCopySymbolIterator(object);
+    for (; !LLVMObjectFileIsSymbolIteratorAtEnd(object, it); LLVMMoveToNextSymbol(it))
+        if (is_entry(LLVMGetSymbolName(it)) && LLVMGetSymbolAddress(it) < lowest)
+            lowest = LLVMGetSymbolAddress(it);
+    LLVMDisposeSymbolIterator(it);
+    return lowest;
+}
+
+static uint64_t
+lowest_step(const AbiProgram *program)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (int32_t i = 0; i < program->nsteps; i++) {
+        const uint64_t at = (uint64_t)(uintptr_t)program->steps[i].run;
+        lowest = at < lowest ? at : lowest;
+    }
+    return lowest;
+}
+
+static void
+write_lines(FILE *out, LLVMBinaryRef object, uint64_t text)
+{
+    LLVMSymbolIteratorRef it = LLVMObjectFileCopySymbolIterator(object);
+    for (; !LLVMObjectFileIsSymbolIteratorAtEnd(object, it); LLVMMoveToNextSymbol(it)) {
+        const char *name = LLVMGetSymbolName(it);
+        if (is_function(name))
+            fprintf(out, "%llx %llx %s\n", (unsigned long long)(text + LLVMGetSymbolAddress(it)),
+                    (unsigned long long)LLVMGetSymbolSize(it), name);
+    }
+    LLVMDisposeSymbolIterator(it);
+}
+
+/* The linker keeps the functions together and in order, so that the first of them in the object is the
+ * lowest in memory. A map that cannot be written is no fault: it only names things. */
+void
+cg_perf_map(const StrBuf *bytes, const AbiProgram *program)
+{
+    char path[64], *why = NULL;
+    snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
+    const LLVMMemoryBufferRef buffer =
+        LLVMCreateMemoryBufferWithMemoryRange(bytes->text, bytes->len, "ssmc", 0);
+    const LLVMBinaryRef object = LLVMCreateBinary(buffer, NULL, &why);
+    FILE *out = object ? fopen(path, "a") : NULL;
+    if (out) {
+        write_lines(out, object, lowest_step(program) - lowest_entry(object));
+        fclose(out);
+    }
+    LLVMDisposeMessage(why);
+    if (object)
+        LLVMDisposeBinary(object);
+    LLVMDisposeMemoryBuffer(buffer);
+}

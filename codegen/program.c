@@ -1,0 +1,335 @@
+/* codegen/program.c -- the tables of a program: weights, states, parameters, operands and steps.
+ *
+ * Both graphs (prefill and decode) fill one program. What they share is found by name: weights by
+ * tensor, states by name, parameters by the text of the expression that makes them, so that a weight
+ * both pack alike is packed once. */
+#include <string.h>
+
+#include "codegen/module.h"
+
+enum { ALIGNMENT = 64 };
+
+/* ---- weights ------------------------------------------------------------------------------- */
+
+static bool
+abi_dtype(Dtype dtype, AbiDtype *out)
+{
+    switch (dtype) {
+    case DTYPE_f32:
+        *out = ABI_F32;
+        return true;
+    case DTYPE_f16:
+        *out = ABI_F16;
+        return true;
+    case DTYPE_bf16:
+        *out = ABI_BF16;
+        return true;
+    case DTYPE_i32:
+    case DTYPE_COUNT:
+        break;
+    }
+    return false;
+}
+
+static void
+copy_dims(const Shape *shape, int32_t *rank, int64_t dim[4])
+{
+    *rank = (int32_t)shape->rank;
+    for (int i = 0; i < shape->rank; i++)
+        dim[i] = shape->dim[i].n;
+}
+
+static int
+weight_add(CgProgram *p, const Value *v)
+{
+    AbiWeight w = {.tensor = v->tensor ? v->tensor : v->name, .init = v->init ? v->init : ""};
+    if (!abi_dtype(v->type.dtype, &w.dtype)) {
+        diag_error(p->diag, v->loc, "weight `%s` is %s: weights are f32, f16 or bf16", v->name,
+                   dtype_info[v->type.dtype].name);
+        return -1;
+    }
+    copy_dims(&v->type.shape, &w.rank, w.dim);
+    for (int i = 0; i < p->nweights; i++) {
+        const AbiWeight *known = &p->weights[i];
+        if (strcmp(known->tensor, w.tensor) == 0 && known->dtype == w.dtype &&
+            known->rank == w.rank && memcmp(known->dim, w.dim, sizeof w.dim) == 0)
+            return i;
+    }
+    w.tensor = arena_strdup(p->arena, w.tensor);
+    w.init = arena_strdup(p->arena, w.init);
+    VEC_PUSH(p->arena, p->weights, p->nweights, p->cap_weights, w);
+    return p->nweights - 1;
+}
+
+/* ---- states -------------------------------------------------------------------------------- */
+
+/* Bytes of a value of constant shape. False on overflow. */
+static bool
+bytes_of(const Value *v, int64_t *out)
+{
+    int64_t count = 0;
+    return type_count(&v->type, 1, 1, &count) &&
+           size_mul(count, dtype_info[v->type.dtype].bytes, out) && *out <= INT64_MAX / 4;
+}
+
+static const AbiState *
+state_find(const CgProgram *p, const char *name)
+{
+    for (int i = 0; i < p->nstates; i++)
+        if (strcmp(p->states[i].name, name) == 0)
+            return &p->states[i];
+    return NULL;
+}
+
+static bool
+state_add(CgProgram *p, const Value *v)
+{
+    AbiState s = {.offset = p->abi.state_bytes};
+    if (!bytes_of(v, &s.bytes) ||
+        !size_add(s.offset, round_up(s.bytes, ALIGNMENT), &p->abi.state_bytes)) {
+        diag_error(p->diag, v->loc, "state `%s` is too large for an address", v->name);
+        return false;
+    }
+    copy_dims(&v->type.shape, &s.rank, s.dim);
+    s.name = arena_strdup(p->arena, v->name);
+    VEC_PUSH(p->arena, p->states, p->nstates, p->cap_states, s);
+    return true;
+}
+
+static bool
+states_gather(CgProgram *p, const Graph *g)
+{
+    for (int i = 0; i < g->nstates; i++) {
+        const Value *v = g->states[i];
+        const AbiState *known = state_find(p, v->name);
+        if (!known && !state_add(p, v))
+            return false;
+        int64_t bytes = 0;
+        if (known && (!bytes_of(v, &bytes) || bytes != known->bytes)) {
+            diag_error(p->diag, v->loc,
+                       "state `%s` has %lld bytes here, but %lld in the other phase", v->name,
+                       (long long)bytes, (long long)known->bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- parameters ---------------------------------------------------------------------------- */
+
+static int param_of(CgProgram *p, const Value *v);
+
+/* The expression one level deep; operands are numbers of expressions already known. */
+static void
+param_text(CgProgram *p, const Value *v, StrBuf *sb)
+{
+    if (v->kind == VALUE_NUMBER) {
+        sb_printf(sb, "%.17g", v->number);
+        return;
+    }
+    if (v->kind != VALUE_RESULT) {
+        sb_printf(sb, "weight %d", weight_add(p, v));
+        return;
+    }
+    sb_puts(sb, op_info[v->def->op].name);
+    attrs_print(sb, &v->def->attrs);
+    for (int i = 0; i < v->def->nin; i++)
+        sb_printf(sb, " $%d", v->def->in[i] ? param_of(p, v->def->in[i]) : -1);
+    sb_printf(sb, " .%d ", v->result);
+    type_print(sb, &v->type);
+}
+
+static int
+param_intern(CgProgram *p, const StrBuf *sb)
+{
+    const char *text = sb_text(sb);
+    const uint64_t hash = hash_bytes(text, sb->len, 0);
+    for (int i = 0; i < p->nparams; i++)
+        if (p->params[i].hash == hash && strcmp(p->params[i].text, text) == 0)
+            return i;
+    const CgParam param = {.hash = hash, .text = arena_strndup(p->arena, text, sb->len), .offset = -1};
+    VEC_PUSH(p->arena, p->params, p->nparams, p->cap_params, param);
+    return p->nparams - 1;
+}
+
+/* Number of the expression of a parameter. Recursion is one level deep, as cg_program_turn asks for
+ * every parameter in the order of their nodes. */
+static int
+param_of(CgProgram *p, const Value *v)
+{
+    if (p->param_of[v->id])
+        return p->param_of[v->id] - 1;
+    StrBuf sb = {0};
+    param_text(p, v, &sb);
+    const int at = param_intern(p, &sb);
+    sb_free(&sb);
+    p->param_of[v->id] = at + 1;
+    return at;
+}
+
+static bool
+param_place(CgProgram *p, const Value *v)
+{
+    CgParam *param = &p->params[param_of(p, v)];
+    if (param->offset >= 0)
+        return true;
+    int64_t bytes = 0;
+    param->offset = p->abi.param_bytes;
+    if (bytes_of(v, &bytes) &&
+        size_add(p->abi.param_bytes, round_up(bytes, ALIGNMENT), &p->abi.param_bytes))
+        return true;
+    diag_error(p->diag, v->loc, "parameter `%s` is too large for an address", v->name);
+    return false;
+}
+
+bool
+cg_program_has(CgProgram *p, const CgKernel *k)
+{
+    for (int i = 0; i < k->noperands; i++)
+        if (k->operands[i].is_output && p->params[param_of(p, k->operands[i].value)].offset < 0)
+            return false;
+    return true;
+}
+
+/* ---- operands ------------------------------------------------------------------------------ */
+
+static bool
+misplaced(CgProgram *p, const Value *v, const char *why)
+{
+    diag_error(p->diag, v->loc, "`%s` %s", v->name, why);
+    return false;
+}
+
+static bool
+input_operand(CgProgram *p, const Value *v, AbiOperand *out)
+{
+    if (v != p->graph->inputs[0] || v->type.dtype != DTYPE_i32)
+        return misplaced(p, v, "is an input that no program can take: there is one, the ids i32[T]");
+    *out = (AbiOperand){.space = ABI_INPUT, .index = ABI_INPUT_IDS};
+    return true;
+}
+
+static bool
+result_operand(CgProgram *p, const Value *v, bool is_output, AbiOperand *out)
+{
+    if (v->is_param) {
+        if (is_output && !param_place(p, v))
+            return false;
+        const CgParam *param = &p->params[param_of(p, v)];
+        *out = (AbiOperand){.space = ABI_PARAM, .offset = param->offset};
+        return param->offset >= 0 || misplaced(p, v, "is a parameter that no earlier kernel makes");
+    }
+    const Place *place = &v->place;
+    if (place->space != SPACE_SLAB && place->space != SPACE_OUTPUT)
+        return misplaced(p, v, "leaves its kernel but has no place: memory is not planned");
+    *out = (AbiOperand){.space = place->space == SPACE_SLAB ? ABI_SLAB : ABI_OUTPUT,
+                        .offset = place->offset};
+    return true;
+}
+
+static bool
+operand_of(CgProgram *p, const CgOperand *o, AbiOperand *out)
+{
+    const Value *v = o->value;
+    if (!v) {
+        *out = (AbiOperand){.space = ABI_INPUT, .index = ABI_INPUT_PICK};
+        return true;
+    }
+    switch (v->kind) {
+    case VALUE_INPUT:
+        return input_operand(p, v, out);
+    case VALUE_WEIGHT:
+        *out = (AbiOperand){.space = ABI_WEIGHT, .index = weight_add(p, v)};
+        return out->index >= 0;
+    case VALUE_STATE:
+        *out = (AbiOperand){.space = ABI_STATE, .offset = state_find(p, v->name)->offset};
+        return true;
+    case VALUE_RESULT:
+        return result_operand(p, v, o->is_output, out);
+    case VALUE_NUMBER:
+        break;
+    }
+    die("program: a number is no operand");
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static bool
+is_parallel(const Kernel *k)
+{
+    const Attr *part = attrs_find(&k->attrs, ATTR_part);
+    return part && strcmp(part->word, "none") != 0;
+}
+
+bool
+cg_program_step(CgProgram *p, const CgKernel *k, Val run)
+{
+    CgStep step = {.run = run};
+    step.row.name = arena_strdup(p->arena, k->kernel->name);
+    step.row.first_operand = p->noperands;
+    step.row.operands = k->noperands;
+    step.row.parallel = is_parallel(k->kernel);
+    for (int i = 0; i < k->noperands; i++) {
+        AbiOperand operand = {0};
+        if (!operand_of(p, &k->operands[i], &operand))
+            return false;
+        VEC_PUSH(p->arena, p->operands, p->noperands, p->cap_operands, operand);
+    }
+    VEC_PUSH(p->arena, p->steps, p->nsteps, p->cap_steps, step);
+    return true;
+}
+
+/* ---- graphs ---------------------------------------------------------------------------------- */
+
+static bool
+sizes_gather(CgProgram *p, const Graph *g, AbiPhaseId phase)
+{
+    int64_t bytes = 0;
+    const int64_t vocab = cg_width(g->outputs[0]);
+    if (!size_mul(vocab, g->rows, &bytes) || !size_mul(bytes, 4, &bytes)) {
+        diag_error(p->diag, g->outputs[0]->loc, "%lld rows of logits are too large for an address",
+                   (long long)g->rows);
+        return false;
+    }
+    AbiProgram *abi = &p->abi;
+    abi->phase[phase].block = g->block;
+    abi->phase[phase].slab_bytes = g->slab_bytes;
+    abi->head_rows = abi->head_rows && abi->head_rows < g->rows ? abi->head_rows : g->rows;
+    abi->vocab = vocab;
+    if (bytes < g->output_bytes)
+        bytes = g->output_bytes;
+    if (abi->output_bytes < bytes)
+        abi->output_bytes = bytes;
+    return true;
+}
+
+void
+cg_program_turn(CgProgram *p, const Graph *g)
+{
+    p->graph = g;
+    p->param_of = arena_array(p->arena, (size_t)g->nvalue_ids + 1, sizeof *p->param_of);
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->nout; i++)
+            if (n->out[i]->is_param)
+                param_of(p, n->out[i]);
+}
+
+bool
+cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase)
+{
+    const SrcLoc nowhere = {0};
+    if (g->stage != STAGE_KERNEL) {
+        diag_error(p->diag, nowhere, "graph \"%s\" is in stage %s; code is made of stage kernel",
+                   g->name, stage_name[g->stage]);
+        return false;
+    }
+    if (!g->noutputs || !g->ninputs || g->block < 1 || g->rows < 1) {
+        diag_error(p->diag, nowhere,
+                   "graph \"%s\" needs an input, an output, and `block` and `rows` of at least 1",
+                   g->name);
+        return false;
+    }
+    if (!p->abi.name)
+        p->abi.name = arena_strdup(p->arena, g->name ? g->name : "");
+    return states_gather(p, g) && sizes_gather(p, g, phase);
+}

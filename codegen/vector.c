@@ -1,0 +1,306 @@
+/* codegen/vector.c -- vector loads, stores, conversions and reductions.
+ *
+ * bf16 and f16 are handled by their bits in integer registers: LLVM's own conversions call library
+ * routines on CPUs without the instructions, and no routine is there to be called in a JIT. */
+#include <string.h>
+
+#include "codegen/cg.h"
+
+enum { MAX_LANES = 64 };
+
+static Val
+int_like(Cg *c, Val v, uint32_t n)
+{
+    return cg_splat(c, LLVMConstInt(c->i32, n, 0), cg_lanes_of(v));
+}
+
+static Val
+as_bits(Cg *c, Val v)
+{
+    return LLVMBuildBitCast(c->b, v, cg_vec_of(c->i32, cg_lanes_of(v)), "");
+}
+
+static Val
+as_float(Cg *c, Val v)
+{
+    return LLVMBuildBitCast(c->b, v, cg_vec_of(c->f32, cg_lanes_of(v)), "");
+}
+
+static Val
+shift_left(Cg *c, Val v, uint32_t n)
+{
+    return LLVMBuildShl(c->b, v, int_like(c, v, n), "");
+}
+
+static Val
+shift_right(Cg *c, Val v, uint32_t n)
+{
+    return LLVMBuildLShr(c->b, v, int_like(c, v, n), "");
+}
+
+static Val
+bit_and(Cg *c, Val v, uint32_t n)
+{
+    return LLVMBuildAnd(c->b, v, int_like(c, v, n), "");
+}
+
+Val
+cg_splat(Cg *c, Val scalar, int lanes)
+{
+    if (lanes == 1)
+        return scalar;
+    if (lanes > MAX_LANES)
+        die("cg_splat: %d lanes", lanes);
+    if (LLVMIsConstant(scalar)) {
+        Val items[MAX_LANES];
+        for (int i = 0; i < lanes; i++)
+            items[i] = scalar;
+        return LLVMConstVector(items, (unsigned)lanes);
+    }
+    const LLVMTypeRef type = cg_vec_of(LLVMTypeOf(scalar), lanes);
+    const Val one = LLVMBuildInsertElement(c->b, LLVMGetPoison(type), scalar, cg_i64(c, 0), "");
+    const Val zeros = LLVMConstNull(LLVMVectorType(c->i32, (unsigned)lanes));
+    return LLVMBuildShuffleVector(c->b, one, LLVMGetPoison(type), zeros, "");
+}
+
+Val
+cg_mask_first(Cg *c, int lanes, Val count)
+{
+    if (lanes == 1)
+        return cg_less(c, cg_i64(c, 0), count);
+    if (lanes > MAX_LANES)
+        die("cg_mask_first: %d lanes", lanes);
+    Val iota[MAX_LANES];
+    for (int i = 0; i < lanes; i++)
+        iota[i] = LLVMConstInt(c->i32, (unsigned)i, 0);
+    const Val most = LLVMBuildTrunc(c->b, cg_min(c, count, cg_i64(c, lanes)), c->i32, "");
+    return LLVMBuildICmp(c->b, LLVMIntSLT, LLVMConstVector(iota, (unsigned)lanes),
+                         cg_splat(c, most, lanes), "mask");
+}
+
+/* ---- memory -------------------------------------------------------------------------------- */
+
+/* The masked intrinsics take vectors only: one lane travels as <1 x T>. */
+static Val
+to_vector(Cg *c, Val v)
+{
+    return LLVMBuildBitCast(c->b, v, LLVMVectorType(LLVMTypeOf(v), 1), "");
+}
+
+static Val
+load_raw(Cg *c, Val ptr, LLVMTypeRef element, int lanes, Val mask)
+{
+    if (!mask) {
+        const Val v = LLVMBuildLoad2(c->b, cg_vec_of(element, lanes), ptr, "");
+        LLVMSetAlignment(v, 1);
+        return v;
+    }
+    const LLVMTypeRef type = LLVMVectorType(element, (unsigned)lanes);
+    LLVMTypeRef overloads[] = {type, c->ptr};
+    const Val m = lanes == 1 ? to_vector(c, mask) : mask;
+    Val args[] = {ptr, LLVMConstInt(c->i32, 1, 0), m, LLVMConstNull(type)};
+    const Val v = cg_intrinsic(c, "llvm.masked.load", overloads, 2, args, 4);
+    return lanes == 1 ? LLVMBuildBitCast(c->b, v, element, "") : v;
+}
+
+static void
+store_raw(Cg *c, Val ptr, Val value, int bytes, Val mask)
+{
+    if (!mask) {
+        LLVMSetAlignment(LLVMBuildStore(c->b, value, ptr), (unsigned)bytes);
+        return;
+    }
+    const bool scalar = cg_lanes_of(value) == 1;
+    const Val v = scalar ? to_vector(c, value) : value;
+    const Val m = scalar ? to_vector(c, mask) : mask;
+    LLVMTypeRef overloads[] = {LLVMTypeOf(v), c->ptr};
+    Val args[] = {v, ptr, LLVMConstInt(c->i32, (unsigned)bytes, 0), m};
+    cg_intrinsic(c, "llvm.masked.store", overloads, 2, args, 4);
+}
+
+/* ---- conversions --------------------------------------------------------------------------- */
+
+static Val
+widen_bf16(Cg *c, Val bits)
+{
+    const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, cg_lanes_of(bits)), "");
+    return as_float(c, shift_left(c, wide, 16));
+}
+
+/* Exponent and mantissa move to their places in an f32 and a multiplication by 2^(127-15) corrects
+ * the bias, which also makes denormals right; inf and NaN get the full exponent. */
+static Val
+widen_f16(Cg *c, Val bits)
+{
+    const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, cg_lanes_of(bits)), "");
+    const Val placed = shift_left(c, bit_and(c, wide, 0x7fff), 13);
+    const Val scale = cg_like(c, as_float(c, placed), 0x1p112);
+    const Val finite = as_bits(c, LLVMBuildFMul(c->b, as_float(c, placed), scale, ""));
+    const Val special = LLVMBuildOr(c->b, placed, int_like(c, wide, 0x7f800000), "");
+    const Val is_finite =
+        LLVMBuildICmp(c->b, LLVMIntULT, placed, int_like(c, wide, 0x0f800000), "");
+    const Val magnitude = LLVMBuildSelect(c->b, is_finite, finite, special, "");
+    const Val sign = shift_left(c, bit_and(c, wide, 0x8000), 16);
+    return as_float(c, LLVMBuildOr(c->b, magnitude, sign, ""));
+}
+
+static bool
+on_x86(const Cg *c)
+{
+    return strncmp(c->target->triple, "x86_64", 6) == 0;
+}
+
+/* x + 0x7fff + (lowest kept bit): carries into the kept half exactly when rounding to nearest even
+ * goes up. */
+Val
+cg_bf16_bits(Cg *c, Val v)
+{
+    const int lanes = cg_lanes_of(v);
+    const LLVMTypeRef half = cg_vec_of(c->i16, lanes);
+    if (c->target->bf16_dot && on_x86(c)) {
+        const Val narrow = LLVMBuildFPTrunc(c->b, v, cg_vec_of(c->bf16, lanes), "");
+        return LLVMBuildBitCast(c->b, narrow, half, "");
+    }
+    const Val x = as_bits(c, v);
+    const Val odd = bit_and(c, shift_right(c, x, 16), 1);
+    const Val bias = LLVMBuildAdd(c->b, odd, int_like(c, x, 0x7fff), "");
+    const Val rounded = LLVMBuildAdd(c->b, x, bias, "");
+    const Val quiet = LLVMBuildOr(c->b, x, int_like(c, x, 0x400000), "");
+    const Val is_nan = LLVMBuildFCmp(c->b, LLVMRealUNO, v, v, "");
+    const Val bits = LLVMBuildSelect(c->b, is_nan, quiet, rounded, "");
+    return LLVMBuildTrunc(c->b, shift_right(c, bits, 16), half, "");
+}
+
+/* Round to nearest even: normal halves as for bf16 with 13 dropped bits; denormal ones by an addition
+ * that aligns the mantissa to 2^-24 and rounds in hardware; above 65536 inf, NaN stays NaN. */
+static Val
+f16_bits(Cg *c, Val v)
+{
+    const Val x = as_bits(c, v), sign = bit_and(c, x, 0x80000000u);
+    const Val mag = LLVMBuildXor(c->b, x, sign, "");
+    const Val odd = bit_and(c, shift_right(c, mag, 13), 1);
+    const Val biased = LLVMBuildAdd(c->b, mag, int_like(c, x, 0xc8000fffu), "");
+    const Val normal = shift_right(c, LLVMBuildAdd(c->b, biased, odd, ""), 13);
+    const Val magic = int_like(c, x, 0x3f000000);
+    const Val sum = LLVMBuildFAdd(c->b, as_float(c, mag), as_float(c, magic), "");
+    const Val tiny = LLVMBuildSub(c->b, as_bits(c, sum), magic, "");
+    const Val is_nan = LLVMBuildFCmp(c->b, LLVMRealUNO, v, v, "");
+    const Val huge =
+        LLVMBuildSelect(c->b, is_nan, int_like(c, x, 0x7e00), int_like(c, x, 0x7c00), "");
+    const Val is_tiny = LLVMBuildICmp(c->b, LLVMIntULT, mag, int_like(c, x, 0x38800000), "");
+    const Val is_huge = LLVMBuildICmp(c->b, LLVMIntUGE, mag, int_like(c, x, 0x47800000), "");
+    const Val small = LLVMBuildSelect(c->b, is_tiny, tiny, normal, "");
+    const Val bits = LLVMBuildSelect(c->b, is_huge, huge, small, "");
+    const Val all = LLVMBuildOr(c->b, bits, shift_right(c, sign, 16), "");
+    return LLVMBuildTrunc(c->b, all, cg_vec_of(c->i16, cg_lanes_of(v)), "");
+}
+
+Val
+cg_round(Cg *c, Val v, Dtype dtype)
+{
+    if (dtype == DTYPE_bf16)
+        return widen_bf16(c, cg_bf16_bits(c, v));
+    if (dtype == DTYPE_f16)
+        return widen_f16(c, f16_bits(c, v));
+    return v;
+}
+
+Val
+cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask)
+{
+    const bool half = dtype_info[dtype].bytes == 2;
+    const Val raw = load_raw(c, ptr, half ? c->i16 : cg_type(c, dtype), lanes, mask);
+    if (dtype == DTYPE_bf16)
+        return widen_bf16(c, raw);
+    return dtype == DTYPE_f16 ? widen_f16(c, raw) : raw;
+}
+
+void
+cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask)
+{
+    if (cg_lanes_of(value) != lanes)
+        die("cg_vstore: %d lanes given, %d said", cg_lanes_of(value), lanes);
+    Val raw = value;
+    if (dtype == DTYPE_bf16)
+        raw = cg_bf16_bits(c, value);
+    else if (dtype == DTYPE_f16)
+        raw = f16_bits(c, value);
+    store_raw(c, ptr, raw, dtype_info[dtype].bytes, mask);
+}
+
+/* ---- arithmetic ---------------------------------------------------------------------------- */
+
+/* llvm.fma on a CPU without the instruction would call fmaf for every lane. */
+Val
+cg_fma(Cg *c, Val a, Val b, Val acc)
+{
+    if (!c->target->fma)
+        return LLVMBuildFAdd(c->b, LLVMBuildFMul(c->b, a, b, ""), acc, "");
+    LLVMTypeRef type = LLVMTypeOf(acc);
+    Val args[] = {a, b, acc};
+    return cg_intrinsic(c, "llvm.fma", &type, 1, args, 3);
+}
+
+/* Lanes [from, from + lanes) of a vector. */
+static Val
+lanes_slice(Cg *c, Val vec, int from, int lanes)
+{
+    if (lanes == 1)
+        return LLVMBuildExtractElement(c->b, vec, cg_i64(c, from), "");
+    Val pick[MAX_LANES];
+    for (int i = 0; i < lanes; i++)
+        pick[i] = LLVMConstInt(c->i32, (unsigned)(from + i), 0);
+    return LLVMBuildShuffleVector(c->b, vec, LLVMGetPoison(LLVMTypeOf(vec)),
+                                  LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
+Val
+cg_sum(Cg *c, Val vec, int lanes)
+{
+    Val v = vec;
+    for (int n = lanes / 2; n >= 1; n /= 2) {
+        const Val low = lanes_slice(c, v, 0, n), high = lanes_slice(c, v, n, n);
+        v = LLVMBuildFAdd(c->b, low, high, "");
+    }
+    return v;
+}
+
+/* The instruction's name, or NULL: none for this many lanes. */
+static const char *
+dot_instruction(const Cg *c, int lanes)
+{
+    if (!c->target->bf16_dot)
+        return NULL;
+    if (!on_x86(c))
+        return lanes == 4 ? "llvm.aarch64.neon.bfdot" : NULL;
+    switch (lanes) {
+    case 16:
+        return "llvm.x86.avx512bf16.dpbf16ps.512";
+    case 8:
+        return "llvm.x86.avx512bf16.dpbf16ps.256";
+    case 4:
+        return "llvm.x86.avx512bf16.dpbf16ps.128";
+    default:
+        return NULL;
+    }
+}
+
+/* A product of two bf16 is exact in f32, so that fma and mul-then-add are the same here. Intel SDM,
+ * VDPBF16PS: the odd pair member is added first. */
+Val
+cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
+{
+    const char *name = dot_instruction(c, lanes);
+    if (name) {
+        const LLVMTypeRef pairs = LLVMVectorType(c->bf16, (unsigned)(2 * lanes));
+        LLVMTypeRef overloads[] = {LLVMTypeOf(acc), pairs};
+        Val args[] = {acc, LLVMBuildBitCast(c->b, a_pairs, pairs, ""),
+                      LLVMBuildBitCast(c->b, b_pairs, pairs, "")};
+        return cg_intrinsic(c, name, overloads, on_x86(c) ? 0 : 2, args, 3);
+    }
+    const Val a_odd = as_float(c, bit_and(c, a_pairs, 0xffff0000u));
+    const Val b_odd = as_float(c, bit_and(c, b_pairs, 0xffff0000u));
+    const Val a_even = as_float(c, shift_left(c, a_pairs, 16));
+    const Val b_even = as_float(c, shift_left(c, b_pairs, 16));
+    return cg_fma(c, a_even, b_even, cg_fma(c, a_odd, b_odd, acc));
+}

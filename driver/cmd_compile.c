@@ -1,0 +1,123 @@
+/* driver/cmd_compile.c -- ssmc compile: any stage of the work, as text or an object file. */
+#include <stdio.h>
+#include <string.h>
+
+#include "driver/driver.h"
+
+typedef enum {
+    EMIT_graph,
+    EMIT_lowered,
+    EMIT_plan,
+    EMIT_llvm,
+    EMIT_llvm_opt,
+    EMIT_asm,
+    EMIT_obj,
+    EMIT_COUNT
+} Emit;
+static const char *const emit_name[EMIT_COUNT] = {"graph",    "lowered", "plan", "llvm",
+                                                  "llvm-opt", "asm",     "obj"};
+
+static int
+put(const Options *o, const StrBuf *text)
+{
+    const char *path = opt_text(o, OPT_out), *why = NULL;
+    if (!path) {
+        const bool ok = fwrite(sb_text(text), 1, text->len, stdout) == text->len;
+        return ok && fflush(stdout) == 0 ? EXIT_DONE
+                                         : fault(EXIT_FAILED, "cannot write to standard output");
+    }
+    if (!file_write(o->arena, path, sb_text(text), text->len, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    return EXIT_DONE;
+}
+
+/* The last pass after which the graph is still LOWERED: what --emit lowered shows. */
+static const char *
+last_lowered_pass(void)
+{
+    const char *name = NULL;
+    for (int i = 0; i < PASS_COUNT; i++)
+        if (pass_info[i].after == STAGE_LOWERED)
+            name = pass_info[i].name;
+    return name;
+}
+
+static int
+emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
+{
+    OptValue *stop = &job->o->value[OPT_stop_after];
+    if (what == EMIT_graph && !stop->given) {
+        graph_print(out, job->fe.graph);
+        return EXIT_DONE;
+    }
+    if (what == EMIT_lowered && !stop->given)
+        *stop = (OptValue){.given = true, .text = last_lowered_pass()};
+    const int status = job_passes(job, phase);
+    if (status == EXIT_DONE)
+        graph_print(out, job->graph[phase]);
+    return status;
+}
+
+static int
+emit_code(Job *job, Emit what, StrBuf *out)
+{
+    static const CgEmit how[EMIT_COUNT] = {[EMIT_llvm] = CG_LLVM,
+                                           [EMIT_llvm_opt] = CG_LLVM_OPT,
+                                           [EMIT_asm] = CG_ASM,
+                                           [EMIT_obj] = CG_OBJ};
+    if (opt_given(job->o, OPT_stop_after))
+        return option_fault(job->o, OPT_stop_after, "--stop-after goes with --emit graph, not %s",
+                            emit_name[what]);
+    int status = job_passes(job, PHASE_PREFILL);
+    if (status == EXIT_DONE)
+        status = job_passes(job, PHASE_DECODE);
+    if (status == EXIT_DONE)
+        status = job_module(job);
+    if (status == EXIT_DONE)
+        cg_emit(job->module, how[what], out);
+    return status;
+}
+
+static bool
+emit_by_name(const char *name, Emit *out)
+{
+    for (int i = 0; i < EMIT_COUNT; i++) {
+        if (strcmp(emit_name[i], name) != 0)
+            continue;
+        *out = (Emit)i;
+        return true;
+    }
+    return false;
+}
+
+static int
+compile(Job *job, Emit what, Phase phase)
+{
+    StrBuf out = {0};
+    int status = job_weights(job);
+    if (status == EXIT_DONE)
+        status = what <= EMIT_plan ? emit_graph(job, what, phase, &out) : emit_code(job, what, &out);
+    if (status == EXIT_DONE)
+        status = put(job->o, &out);
+    sb_free(&out);
+    return status;
+}
+
+int
+cmd_compile(Options *o)
+{
+    Emit what = EMIT_graph;
+    if (!emit_by_name(opt_text(o, OPT_emit), &what))
+        return option_fault(o, OPT_emit, "unknown --emit '%s'", opt_text(o, OPT_emit));
+    const bool decode = strcmp(opt_text(o, OPT_phase), "decode") == 0;
+    if (!decode && strcmp(opt_text(o, OPT_phase), "prefill") != 0)
+        return option_fault(o, OPT_phase, "unknown phase '%s'", opt_text(o, OPT_phase));
+    if (what == EMIT_obj && !opt_text(o, OPT_out))
+        return option_fault(o, OPT_out, "an object file wants a name: give -o FILE");
+    Job job;
+    int status = job_describe(&job, o);
+    if (status == EXIT_DONE)
+        status = compile(&job, what, decode ? PHASE_DECODE : PHASE_PREFILL);
+    job_end(&job);
+    return status;
+}

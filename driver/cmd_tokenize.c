@@ -1,0 +1,67 @@
+/* driver/cmd_tokenize.c -- ssmc tokenize: the exact bytes of standard input to ids, and back. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/driver.h"
+
+static int
+put_ids(const FeTokenizer *tok, const char *text, size_t len)
+{
+    int32_t *ids = NULL;
+    size_t count = 0;
+    const int status = encode_text(tok, "standard input", text, len, &ids, &count);
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++)
+        printf("%s%d", i ? " " : "", ids[i]);
+    if (status == EXIT_DONE)
+        putchar('\n');
+    free(ids);
+    return status;
+}
+
+static int
+put_text(const FeTokenizer *tok, const char *text)
+{
+    for (const char *at = text;;) {
+        while (isspace((unsigned char)*at))
+            at++;
+        if (!*at)
+            return EXIT_DONE;
+        char *end = NULL;
+        errno = 0;
+        const long id = strtol(at, &end, 10);
+        const bool number = end != at && (*end == '\0' || isspace((unsigned char)*end));
+        size_t len = 0;
+        const char *bytes =
+            number && errno == 0 && id >= 0 && id < INT32_MAX ? fe_decode(tok, (int32_t)id, &len) : NULL;
+        if (!number)
+            return fault(EXIT_BAD_INPUT, "standard input has '%.*s' where an id should be",
+                         (int)strcspn(at, " \t\r\n"), at);
+        if (!bytes)
+            return fault(EXIT_BAD_INPUT, "id %ld is not in the tokenizer: ids are 0 to %lld", id,
+                         (long long)fe_tokenizer_size(tok) - 1);
+        fwrite(bytes, 1, len, stdout);
+        at = end;
+    }
+}
+
+int
+cmd_tokenize(Options *o)
+{
+    Job job;
+    FeTokenizer *tok = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    int status = job_describe(&job, o);
+    if (status == EXIT_DONE)
+        status = job_tokenizer(&job, &tok);
+    if (status == EXIT_DONE && !read_stdin(o->arena, &text, &len))
+        status = EXIT_FAILED;
+    if (status == EXIT_DONE)
+        status = opt_given(o, OPT_decode_text) ? put_text(tok, text) : put_ids(tok, text, len);
+    fe_tokenizer_free(tok);
+    job_end(&job);
+    return status;
+}

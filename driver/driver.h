@@ -1,0 +1,127 @@
+/* driver/driver.h -- private to driver/: options, the way from MODEL to a running session. */
+#ifndef SSMC_DRIVER_DRIVER_H
+#define SSMC_DRIVER_DRIVER_H
+
+#include "codegen/codegen.h"
+#include "frontend/frontend.h"
+#include "ir/ir.h"
+#include "passes/pass.h"
+#include "runtime/rt.h"
+
+/* Exit statuses (ssmc help). */
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+typedef enum {
+#define OPTION(id, text, letter, kind, arg, preset, commands, doc) OPT_##id,
+#include "driver/options.def"
+#undef OPTION
+    OPT_COUNT
+} OptId;
+
+typedef enum { OK_FLAG, OK_TEXT, OK_INT, OK_NUM, OK_LIST } OptKind;
+
+typedef struct {
+    const char *name; /* first: nearest_name reads it */
+    char letter;
+    OptKind kind;
+    const char *arg, *preset, *commands, *doc;
+} OptInfo;
+extern const OptInfo opt_info[OPT_COUNT];
+
+typedef struct {
+    bool given;
+    const char *text; /* NULL: neither given nor preset */
+    int64_t i;
+    double num;
+    const char **list; /* LIST: count texts */
+    int count, cap;
+} OptValue;
+
+typedef struct Options Options;
+typedef int Command(Options *o);
+typedef struct {
+    const char *name;
+    Command *run;
+    const char *args, *doc;
+} CommandInfo;
+extern const CommandInfo command_info[];
+extern const int command_count;
+#define COMMAND(id, args, doc) Command cmd_##id;
+#include "driver/commands.def"
+#undef COMMAND
+
+struct Options {
+    Arena *arena;
+    const CommandInfo *command;
+    const char *model; /* the argument that is no option; NULL when not given */
+    OptValue value[OPT_COUNT];
+};
+
+/* Reads argv after the command's name. False: the fault has been printed. */
+bool options_parse(Options *o, int argc, char **argv);
+bool option_belongs(OptId id, const char *command);
+const char *opt_text(const Options *o, OptId id);
+bool opt_given(const Options *o, OptId id);
+/* Says that an option is needed or wrong, with how it is used; returns EXIT_BAD_INPUT. */
+int option_fault(const Options *o, OptId id, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+void say(const char *fmt, ...) PRINTF_LIKE(1, 2);       /* a line on stderr */
+int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; returns status */
+/* Prints a runtime failure; BAD_ARGUMENT and BAD_FILE are the user's: EXIT_BAD_INPUT. */
+int runtime_fault(ssmc_status status);
+int diag_fault(Diag *diag); /* prints everything collected; returns EXIT_BAD_INPUT */
+
+/* A bar on a terminal, nothing elsewhere. */
+typedef struct {
+    const char *what;
+    bool shown;
+    double started, drawn;
+} Progress;
+Progress progress_start(const char *what);
+void progress_step(Progress *p, int64_t done, int64_t total);
+void progress_end(Progress *p);
+
+/* ---- from MODEL to a running model ------------------------------------------------------------ */
+
+typedef struct {
+    Options *o;
+    Arena *arena;
+    Diag *diag;
+    FeModel fe;
+    CgTarget target;
+    ssmc_weights *weights;
+    Graph *graph[2]; /* prefill and decode, after their pipelines */
+    CgModule *module;
+    CgJit *jit;
+    ssmc_program *program;
+    ssmc_model *model;
+    int threads;
+    int64_t parameters;
+    StrBuf explain[2];
+    double seconds_load, seconds_compile;
+} Job;
+
+/* Each step needs the one before it; each returns an exit status and has printed what went wrong. */
+int job_describe(Job *job, Options *o);  /* MODEL -> graph, stage MODEL */
+int job_weights(Job *job);               /* opens or makes weights, types the graph's weights */
+int job_passes(Job *job, Phase phase);   /* graph[phase] through its pipeline */
+int job_module(Job *job);                /* both graphs -> LLVM module */
+int job_run(Job *job);                   /* all of the above, JIT, packed parameters */
+void job_end(Job *job);
+
+/* Weights of the graph <-> tensors of the checkpoint: types and names; every fault goes to diag. */
+bool bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag);
+WeightSource weight_source(ssmc_weights *weights);
+
+/* Whole stdin (malloc'd in the arena). */
+bool read_stdin(Arena *arena, char **text, size_t *len);
+/* Ids of a text by the model's tokenizer; prints the fault. */
+int job_tokenizer(Job *job, FeTokenizer **out);
+int encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+                size_t *count);
+
+#endif

@@ -1,0 +1,260 @@
+/* driver/job.c -- from MODEL to a running model: describe, weights, passes, module, run. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "driver/driver.h"
+
+/* Options that are shorthands for compile: keys. */
+static const struct {
+    OptId option;
+    const char *key;
+} shorthand[] = {
+    {OPT_dtype, "compile.dtype"},   {OPT_chunk, "compile.chunk"}, {OPT_form, "compile.form"},
+    {OPT_matmul, "compile.matmul"}, {OPT_cpu, "compile.cpu"},     {OPT_threads, "compile.threads"},
+};
+
+/* --set values, then the shorthands, as key=value texts. */
+static const char **
+all_sets(const Options *o, int *count)
+{
+    const OptValue *set = &o->value[OPT_set];
+    const char **sets =
+        arena_array(o->arena, (size_t)set->count + COUNT_OF(shorthand), sizeof *sets);
+    *count = 0;
+    for (int i = 0; i < set->count; i++)
+        sets[(*count)++] = set->list[i];
+    for (size_t i = 0; i < COUNT_OF(shorthand); i++) {
+        const char *text = opt_text(o, shorthand[i].option);
+        if (opt_given(o, shorthand[i].option))
+            sets[(*count)++] = arena_printf(o->arena, "%s=%s", shorthand[i].key, text);
+    }
+    return sets;
+}
+
+static bool
+has_suffix(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n > m && strcmp(path + n - m, suffix) == 0;
+}
+
+/* A text-form graph: its header says where weights and tokenizer are. */
+static int
+describe_ir(Job *job, const char *path, const char *const *sets, int nsets)
+{
+    enum { MAX_TEXT = 256 << 20 };
+    Source *source = arena_alloc(job->arena, sizeof *source);
+    const char *why = NULL;
+    char *text = NULL;
+    if (!file_read(job->arena, path, MAX_TEXT, &text, &source->len, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    source->path = path;
+    source->text = text;
+    job->fe.eos = -1;
+    job->fe.graph = graph_parse(job->arena, source, job->diag);
+    if (!fe_compile_load(job->arena, sets, nsets, job->diag, &job->fe.compile) || !job->fe.graph)
+        return diag_fault(job->diag);
+    if (!graph_verify(job->fe.graph, job->diag))
+        return diag_fault(job->diag);
+    return EXIT_DONE;
+}
+
+int
+job_describe(Job *job, Options *o)
+{
+    *job = (Job){.o = o, .arena = o->arena, .diag = diag_new()};
+    job->seconds_load = rt_now();
+    if (!o->model)
+        return fault(EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
+                     o->command->args);
+    int nsets = 0;
+    const char **sets = all_sets(o, &nsets);
+    if (has_suffix(o->model, ".ir")) {
+        const int status = describe_ir(job, o->model, sets, nsets);
+        if (status != EXIT_DONE)
+            return status;
+    } else if (!fe_model_load(job->arena, o->model, sets, nsets, job->diag, &job->fe)) {
+        return diag_fault(job->diag);
+    }
+    const char *why = NULL;
+    if (!cg_target(job->arena, job->fe.compile.cpu, &job->target, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    const int64_t threads = job->fe.compile.threads;
+    job->threads = threads > 0 ? (int)threads : rt_cores();
+    return EXIT_DONE;
+}
+
+static AbiDtype
+abi_dtype(Dtype dtype)
+{
+    return dtype == DTYPE_bf16 ? ABI_BF16 : dtype == DTYPE_f16 ? ABI_F16 : ABI_F32;
+}
+
+/* Weights without a checkpoint, by the rules named in the graph. */
+static ssmc_status
+make_weights(Job *job)
+{
+    const Graph *g = job->fe.graph;
+    AbiWeight *list = arena_array(job->arena, (size_t)g->nweights + 1, sizeof *list);
+    for (int i = 0; i < g->nweights; i++) {
+        const Value *w = g->weights[i];
+        const char *names = w->tensor ? w->tensor : w->name;
+        const size_t first = strcspn(names, "|"); /* of several spellings */
+        list[i] = (AbiWeight){.tensor = arena_strndup(job->arena, names, first),
+                              .init = w->init,
+                              .dtype = abi_dtype(w->type.dtype),
+                              .rank = w->type.shape.rank};
+        for (int d = 0; d < w->type.shape.rank; d++)
+            list[i].dim[d] = w->type.shape.dim[d].n;
+    }
+    return rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads, &job->weights);
+}
+
+int
+job_weights(Job *job)
+{
+    const Graph *g = job->fe.graph;
+    if (!g->weights_path)
+        return fault(EXIT_BAD_INPUT,
+                     "%s says no weights: give `weights: FILE` or `weights: {init: reference}`",
+                     job->o->model);
+    const bool made = strcmp(g->weights_path, "init:reference") == 0;
+    const ssmc_status status =
+        made ? make_weights(job) : rt_weights_open(g->weights_path, &job->weights);
+    if (status != SSMC_OK)
+        return runtime_fault(status);
+    if (!bind_weights(job->fe.graph, job->weights, &job->fe, job->diag))
+        return diag_fault(job->diag);
+    for (int i = 0; i < g->nweights; i++) {
+        int64_t n = 0;
+        if (type_count(&g->weights[i]->type, 0, 0, &n))
+            job->parameters += n;
+    }
+    job->seconds_load = rt_now() - job->seconds_load;
+    return EXIT_DONE;
+}
+
+static bool
+pass_option(Job *job, OptId id, const char *name, PassId *out)
+{
+    if (pass_by_name(name, out))
+        return true;
+    const char *near = nearest_name(name, pass_info, PASS_COUNT, sizeof(PassInfo));
+    option_fault(job->o, id, "unknown pass '%s'; the nearest known one is %s", name,
+                 near ? near : "in ssmc help passes");
+    return false;
+}
+
+static bool
+pass_options(Job *job, PassOptions *po)
+{
+    const Options *o = job->o;
+    PassId id = PASS_COUNT;
+    *po = (PassOptions){.stop_after = -1,
+                        .verify_each = opt_given(o, OPT_verify_each),
+                        .check_each = opt_given(o, OPT_check_each),
+                        .time_passes = opt_given(o, OPT_time_passes)};
+    for (int i = 0; i < PASS_COUNT; i++)
+        po->off[i] = !pass_info[i].on;
+    if (opt_given(o, OPT_stop_after)) {
+        if (!pass_option(job, OPT_stop_after, opt_text(o, OPT_stop_after), &id))
+            return false;
+        po->stop_after = (int)id;
+    }
+    const OptValue *print = &o->value[OPT_print_after];
+    for (int i = 0; i < print->count; i++) {
+        const bool all = strcmp(print->list[i], "all") == 0;
+        if (!all && !pass_option(job, OPT_print_after, print->list[i], &id))
+            return false;
+        for (int p = 0; p < PASS_COUNT; p++)
+            po->print_after[p] = po->print_after[p] || all || p == (int)id;
+    }
+    const OptValue *skip = &o->value[OPT_skip];
+    for (int i = 0; i < skip->count; i++) {
+        if (!pass_option(job, OPT_skip, skip->list[i], &id))
+            return false;
+        po->off[id] = true;
+    }
+    return true;
+}
+
+int
+job_passes(Job *job, Phase phase)
+{
+    PassOptions po;
+    if (!pass_options(job, &po))
+        return EXIT_BAD_INPUT;
+    const FeCompile *fc = &job->fe.compile;
+    const CgTarget *t = &job->target;
+    StrBuf text = {0};
+    const WeightSource source = weight_source(job->weights);
+    po.weights = &source;
+    po.out = &text;
+    PassCtx cx = {.machine = {t->cpu, t->vector_bytes, t->vector_registers, t->bf16_dot, t->l1_bytes,
+                              t->l2_bytes},
+                  .phase = phase,
+                  .dtype = fc->dtype,
+                  .chunk = fc->chunk,
+                  .form = fc->form,
+                  .matmul = fc->matmul,
+                  .arena = job->arena,
+                  .diag = job->diag,
+                  .explain = &job->explain[phase]};
+    job->graph[phase] = graph_copy(job->arena, job->fe.graph);
+    const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
+    fputs(sb_text(&text), stderr);
+    sb_free(&text);
+    if (ok)
+        return EXIT_DONE;
+    diag_fault(job->diag);
+    return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
+}
+
+int
+job_module(Job *job)
+{
+    const Graph *graphs[2] = {job->graph[PHASE_PREFILL], job->graph[PHASE_DECODE]};
+    job->module = cg_module(&job->target, graphs, 2, job->diag);
+    return job->module ? EXIT_DONE : diag_fault(job->diag);
+}
+
+int
+job_run(Job *job)
+{
+    int status = job_weights(job);
+    const double compile_started = rt_now();
+    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
+        status = job_passes(job, (Phase)phase);
+    if (status == EXIT_DONE)
+        status = job_module(job);
+    if (status != EXIT_DONE)
+        return status;
+    const char *why = NULL;
+    job->jit = cg_jit(job->arena, job->module, &why);
+    job->module = NULL;
+    if (!job->jit)
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    job->seconds_compile = rt_now() - compile_started;
+    const double load_started = rt_now();
+    ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
+    if (rs == SSMC_OK)
+        rs = ssmc_model_open(job->program, job->weights, job->threads, &job->model);
+    job->seconds_load += rt_now() - load_started;
+    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+void
+job_end(Job *job)
+{
+    ssmc_model_close(job->model);
+    rt_program_free(job->program);
+    if (job->jit)
+        cg_jit_free(job->jit);
+    if (job->module)
+        cg_module_free(job->module);
+    rt_weights_close(job->weights);
+    for (int phase = 0; phase < 2; phase++)
+        sb_free(&job->explain[phase]);
+    diag_free(job->diag);
+}

@@ -1,0 +1,168 @@
+/* driver/options.c -- the option table, and reading a command line by it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/driver.h"
+
+const OptInfo opt_info[OPT_COUNT] = {
+#define OPTION(id, text, letter, kind, arg, preset, commands, doc) \
+    [OPT_##id] = {text, letter, OK_##kind, arg, preset, commands, doc},
+#include "driver/options.def"
+#undef OPTION
+};
+
+/* Commands without a MODEL: options marked "*" do not belong to them. */
+static bool
+takes_model(const char *command)
+{
+    return strcmp(command, "info") != 0 && strcmp(command, "help") != 0;
+}
+
+bool
+option_belongs(OptId id, const char *command)
+{
+    const char *list = opt_info[id].commands;
+    if (strcmp(list, "*") == 0)
+        return takes_model(command);
+    const size_t len = strlen(command);
+    for (const char *at = list; (at = strstr(at, command)) != NULL; at += len) {
+        const bool starts = at == list || at[-1] == ' ';
+        if (starts && (at[len] == '\0' || at[len] == ' '))
+            return true;
+    }
+    return false;
+}
+
+const char *
+opt_text(const Options *o, OptId id)
+{
+    return o->value[id].text;
+}
+
+bool
+opt_given(const Options *o, OptId id)
+{
+    return o->value[id].given;
+}
+
+int
+option_fault(const Options *o, OptId id, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "ssmc %s: ", o->command->name);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, "\n  --%s %s: %s\n", opt_info[id].name, opt_info[id].arg, opt_info[id].doc);
+    return EXIT_BAD_INPUT;
+}
+
+static bool
+value_set(Options *o, OptId id, const char *text)
+{
+    OptValue *v = &o->value[id];
+    const OptInfo *info = &opt_info[id];
+    char *end = NULL;
+    errno = 0;
+    v->text = text;
+    if (info->kind == OK_LIST) {
+        VEC_PUSH(o->arena, v->list, v->count, v->cap, text);
+        return true;
+    }
+    if (info->kind == OK_INT) {
+        v->i = strtoll(text, &end, 10);
+    } else if (info->kind == OK_NUM) {
+        v->num = strtod(text, &end);
+    } else {
+        return true;
+    }
+    const bool is_nan = info->kind == OK_NUM && v->num != v->num;
+    if (end != text && *end == '\0' && errno == 0 && !is_nan)
+        return true;
+    const char *what = info->kind == OK_INT ? "a whole number" : "a number";
+    option_fault(o, id, "--%s wants %s, not '%s'", info->name, what, text);
+    return false;
+}
+
+static bool
+option_find(const Options *o, const char *name, size_t len, char letter, OptId *out)
+{
+    for (int i = 0; i < OPT_COUNT; i++) {
+        const OptInfo *info = &opt_info[i];
+        const bool same = letter ? info->letter == letter
+                                 : strlen(info->name) == len && memcmp(info->name, name, len) == 0;
+        if (!same || !option_belongs((OptId)i, o->command->name))
+            continue;
+        *out = (OptId)i;
+        return true;
+    }
+    return false;
+}
+
+static void
+unknown_option(const Options *o, const char *arg)
+{
+    const char *near = nearest_name(arg + strspn(arg, "-"), opt_info, OPT_COUNT, sizeof(OptInfo));
+    fprintf(stderr, "ssmc %s: unknown option '%s'", o->command->name, arg);
+    if (near)
+        fprintf(stderr, "; the nearest known one is --%s", near);
+    fprintf(stderr, "\n  ssmc help %s lists them\n", o->command->name);
+}
+
+/* One option at argv[*at]; moves *at over its argument. */
+static bool
+option_read(Options *o, int argc, char **argv, int *at)
+{
+    const char *arg = argv[*at];
+    const bool is_long = arg[1] == '-';
+    const char *name = arg + (is_long ? 2 : 1);
+    const size_t len = is_long ? strcspn(name, "=") : 1;
+    OptId id = OPT_COUNT;
+    if (!option_find(o, name, len, is_long ? '\0' : *name, &id)) {
+        unknown_option(o, arg);
+        return false;
+    }
+    o->value[id].given = true;
+    const bool attached = name[len] != '\0';
+    if (opt_info[id].kind == OK_FLAG) {
+        if (!attached)
+            return true;
+        option_fault(o, id, "--%s takes no argument", opt_info[id].name);
+        return false;
+    }
+    if (attached)
+        return value_set(o, id, name + len + (is_long ? 1 : 0));
+    if (*at + 1 >= argc) {
+        option_fault(o, id, "--%s wants an argument", opt_info[id].name);
+        return false;
+    }
+    return value_set(o, id, argv[++*at]);
+}
+
+bool
+options_parse(Options *o, int argc, char **argv)
+{
+    for (int i = 0; i < OPT_COUNT; i++)
+        if (opt_info[i].preset[0] && !value_set(o, (OptId)i, opt_info[i].preset))
+            return false;
+    bool only_words = false;
+    for (int i = 0; i < argc; i++) {
+        if (!only_words && strcmp(argv[i], "--") == 0) {
+            only_words = true;
+            continue;
+        }
+        if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0') {
+            if (!option_read(o, argc, argv, &i))
+                return false;
+            continue;
+        }
+        if (o->model) {
+            fault(EXIT_BAD_INPUT, "unexpected argument '%s' after '%s'", argv[i], o->model);
+            return false;
+        }
+        o->model = argv[i];
+    }
+    return true;
+}

@@ -1,0 +1,97 @@
+/* driver/say.c -- messages on stderr, the progress bar, standard input. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/driver.h"
+
+void
+say(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+int
+fault(int status, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fputs("ssmc: ", stderr);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
+int
+runtime_fault(ssmc_status status)
+{
+    const bool users = status == SSMC_BAD_ARGUMENT || status == SSMC_BAD_FILE || status == SSMC_IO;
+    return fault(users ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", ssmc_error());
+}
+
+int
+diag_fault(Diag *diag)
+{
+    StrBuf text = {0};
+    diag_print(diag, &text);
+    fputs(sb_text(&text), stderr);
+    sb_free(&text);
+    return EXIT_BAD_INPUT;
+}
+
+Progress
+progress_start(const char *what)
+{
+    return (Progress){.what = what, .shown = isatty(STDERR_FILENO) != 0, .started = rt_now()};
+}
+
+/* Drawn at most ten times a second, and not for work that is done within half a second. */
+void
+progress_step(Progress *p, int64_t done, int64_t total)
+{
+    enum { WIDTH = 30 };
+    const double now = rt_now();
+    const bool too_soon = now - p->started < 0.5 || now - p->drawn < 0.1;
+    if (!p->shown || total <= 0 || too_soon)
+        return;
+    p->drawn = now;
+    const int full = (int)(WIDTH * done / total);
+    const double left = done > 0 ? (now - p->started) * (double)(total - done) / (double)done : 0;
+    char bar[WIDTH + 1];
+    for (int i = 0; i < WIDTH; i++)
+        bar[i] = i < full ? '#' : '.';
+    bar[WIDTH] = '\0';
+    fprintf(stderr, "\r%s [%s] %lld/%lld  %.0f s left \033[K", p->what, bar, (long long)done,
+            (long long)total, left);
+}
+
+void
+progress_end(Progress *p)
+{
+    if (p->shown && p->drawn > 0)
+        fputs("\r\033[K", stderr);
+}
+
+bool
+read_stdin(Arena *arena, char **text, size_t *len)
+{
+    StrBuf all = {0};
+    char piece[65536];
+    size_t got = 0;
+    while ((got = fread(piece, 1, sizeof piece, stdin)) > 0)
+        sb_putn(&all, piece, got);
+    const bool ok = !ferror(stdin);
+    *text = arena_strndup(arena, sb_text(&all), all.len);
+    *len = all.len;
+    sb_free(&all);
+    if (!ok)
+        fault(EXIT_FAILED, "cannot read standard input: %s", strerror(errno));
+    return ok;
+}

@@ -1,0 +1,28 @@
+/* driver/text.c -- the model's tokenizer, and texts to ids with the messages users see. */
+#include "driver/driver.h"
+
+int
+job_tokenizer(Job *job, FeTokenizer **out)
+{
+    const char *path = job->fe.graph->tokenizer_path;
+    if (!path)
+        return fault(EXIT_BAD_INPUT, "%s says no tokenizer: give `tokenizer: tokenizer.json`",
+                     job->o->model);
+    *out = fe_tokenizer_load(job->o->arena, path, job->diag);
+    if (!*out)
+        return diag_fault(job->diag);
+    return EXIT_DONE;
+}
+
+int
+encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+            size_t *count)
+{
+    size_t bad = 0;
+    if (fe_encode(tok, text, len, ids, count, &bad))
+        return EXIT_DONE;
+    if (bad == len)
+        return fault(EXIT_FAILED, "the splitting expression of the tokenizer gave up on %s", what);
+    return fault(EXIT_BAD_INPUT, "%s is not UTF-8: byte %zu is 0x%02x, which no character has there",
+                 what, bad, (unsigned char)text[bad]);
+}

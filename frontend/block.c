@@ -1,0 +1,378 @@
+/* frontend/block.c -- block files: checked and taken apart, nothing computed yet. */
+#include "frontend/block.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+#include "frontend/embed.h"
+
+static bool
+is_identifier(const char *text, const char *more)
+{
+    if (!isalpha((unsigned char)text[0]) && text[0] != '_')
+        return false;
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && *p != '_' && !strchr(more, *p))
+            return false;
+    return true;
+}
+
+/* Reports keys of map that are not among `keys` (separated by spaces). */
+static bool
+only_keys(const BlockSet *set, const Tree *map, const char *what, const char *const *keys,
+          size_t count)
+{
+    bool ok = true;
+    for (int i = 0; i < map->count; i++) {
+        const Tree *item = map->items[i];
+        bool known = false;
+        for (size_t k = 0; k < count; k++)
+            known = known || strcmp(keys[k], item->key) == 0;
+        if (known)
+            continue;
+        const char *near = nearest_name(item->key, keys, count, sizeof *keys);
+        diag_error(set->diag, item->key_loc, "unknown key '%s' in %s%s%s%s", item->key, what,
+                   near ? "; the nearest known one is '" : "", near ? near : "", near ? "'" : "");
+        ok = false;
+    }
+    return ok;
+}
+
+/* The entry `key` of map if it has the kind; absent is fine and gives NULL. */
+static bool
+entry(const BlockSet *set, const Tree *map, const char *key, TreeKind kind, const char *wants,
+      const Tree **out)
+{
+    *out = tree_get(map, key);
+    if (!*out || (*out)->kind == kind)
+        return true;
+    diag_error(set->diag, (*out)->loc, "%s is %s; expected %s", key, tree_text(set->arena, *out),
+               wants);
+    *out = NULL;
+    return false;
+}
+
+static bool
+entry_text(const BlockSet *set, const Tree *map, const char *key, const char **out)
+{
+    const Tree *t = NULL;
+    const bool ok = entry(set, map, key, TREE_SCALAR, "a text", &t);
+    *out = t ? t->text : NULL;
+    return ok;
+}
+
+static bool
+too_many(const BlockSet *set, const Tree *tree, const char *what, int most)
+{
+    if (!tree || tree->count <= most)
+        return false;
+    diag_error(set->diag, tree->loc, "%d %s; a block has at most %d", tree->count, what, most);
+    return true;
+}
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name; /* first: nearest_name reads it */
+    SpecKind kind;
+    double low, high; /* of parameters that name no range */
+} param_kind[] = {
+    {"int", SPEC_INT, 0, 1 << 24},     {"num", SPEC_NUM, -INFINITY, INFINITY},
+    {"bool", SPEC_BOOL, 0, 0},         {"word", SPEC_WORD, 0, 0},
+    {"chunk", SPEC_CHUNK, 1, 1 << 16}, {"nums", SPEC_NUMS, -INFINITY, INFINITY},
+};
+
+static bool
+param_type(const BlockSet *set, const Tree *t, Spec *spec)
+{
+    for (size_t i = 0; i < COUNT_OF(param_kind); i++) {
+        if (t->kind != TREE_SCALAR || strcmp(t->text, param_kind[i].name) != 0)
+            continue;
+        spec->kind = param_kind[i].kind;
+        spec->low = param_kind[i].low;
+        spec->high = param_kind[i].high;
+        return true;
+    }
+    diag_error(set->diag, t->loc, "the type is %s; expected int, num, bool, word, chunk or nums",
+               tree_text(set->arena, t));
+    return false;
+}
+
+/* What a default alone says about its parameter. An expression makes a whole number. */
+static void
+infer_type(const Tree *preset, Spec *spec)
+{
+    int64_t i;
+    double num;
+    bool flag;
+    size_t kind = 0;
+    if (preset->kind == TREE_LIST)
+        kind = 5;
+    else if (tree_bool(preset, &flag))
+        kind = 2;
+    else if (!tree_int(preset, &i) && tree_num(preset, &num))
+        kind = 1;
+    spec->kind = param_kind[kind].kind;
+    spec->low = param_kind[kind].low;
+    spec->high = param_kind[kind].high;
+}
+
+static bool
+param_words(const BlockSet *set, const Tree *list, Spec *spec)
+{
+    StrBuf sb = {0};
+    bool ok = true;
+    for (int i = 0; list && i < list->count; i++) {
+        const Tree *word = list->items[i];
+        if (word->kind == TREE_SCALAR && is_identifier(word->text, "-"))
+            sb_printf(&sb, "%s%s", sb.len ? " " : "", word->text);
+        else
+            ok = false;
+    }
+    if (!ok)
+        diag_error(set->diag, list->loc, "words must be a list of words");
+    spec->words = arena_strndup(set->arena, sb_text(&sb), sb.len);
+    sb_free(&sb);
+    return ok;
+}
+
+static bool
+param_range(const BlockSet *set, const Tree *list, Spec *spec)
+{
+    if (!list || (list->count == 2 && tree_num(list->items[0], &spec->low) &&
+                  tree_num(list->items[1], &spec->high)))
+        return true;
+    diag_error(set->diag, list->loc, "a range is a list of two numbers, [lowest, highest]");
+    return false;
+}
+
+static bool
+param_long(const BlockSet *set, const Tree *map, BlockParam *p)
+{
+    static const char *const keys[] = {"type", "default", "range", "words", "count", "doc"};
+    const Tree *range, *words, *type = tree_get(map, "type"), *count = tree_get(map, "count");
+    int64_t n = 0;
+    bool ok = only_keys(set, map, "a parameter", keys, COUNT_OF(keys));
+    p->preset = tree_get(map, "default");
+    if (type)
+        ok &= param_type(set, type, &p->spec);
+    else if (p->preset)
+        infer_type(p->preset, &p->spec);
+    ok &= entry(set, map, "range", TREE_LIST, "[lowest, highest]", &range) &&
+          param_range(set, range, &p->spec);
+    ok &= entry(set, map, "words", TREE_LIST, "a list of words", &words) &&
+          param_words(set, words, &p->spec);
+    ok &= entry_text(set, map, "doc", &p->spec.doc);
+    if (count && (!tree_int(count, &n) || n < 1 || n > 16)) {
+        diag_error(set->diag, count->loc, "count is %s; expected a whole number from 1 to 16",
+                   tree_text(set->arena, count));
+        ok = false;
+    }
+    p->spec.count = (int)n;
+    if (!p->spec.doc)
+        p->spec.doc = "";
+    return ok;
+}
+
+static bool
+param_read(const BlockSet *set, const Tree *t, BlockParam *p)
+{
+    p->spec = (Spec){.name = t->key, .preset = "", .words = "", .doc = ""};
+    if (!is_identifier(t->key, "") || key_is_of_layer(t->key)) {
+        diag_error(set->diag, t->key_loc, "'%s' cannot be the name of a parameter", t->key);
+        return false;
+    }
+    if (t->kind == TREE_MAP)
+        return param_long(set, t, p);
+    p->preset = t;
+    infer_type(t, &p->spec);
+    return true;
+}
+
+static bool
+params_read(BlockSet *set, const Tree *map, Block *b)
+{
+    if (!map || too_many(set, map, "parameters", BLOCK_MAX_PARAMS))
+        return !map;
+    bool ok = true;
+    b->params = arena_array(set->arena, (size_t)map->count + 1, sizeof *b->params);
+    for (int i = 0; i < map->count; i++)
+        ok &= param_read(set, map->items[i], &b->params[b->nparams++]);
+    return ok;
+}
+
+/* ---- weights -------------------------------------------------------------------------------- */
+
+/* RULE or RULE(expression). */
+static bool
+weight_init(const BlockSet *set, const Tree *t, BlockWeight *w)
+{
+    w->init = "zeros";
+    if (!t)
+        return true;
+    const size_t len = strcspn(t->text, "(");
+    const size_t all = strlen(t->text);
+    w->init = arena_strndup(set->arena, t->text, len);
+    const bool call = t->text[len] == '(';
+    if (!is_identifier(w->init, "") || (call && t->text[all - 1] != ')')) {
+        diag_error(set->diag, t->loc, "init is %s; expected a rule, or a rule(expression)",
+                   tree_text(set->arena, t));
+        return false;
+    }
+    if (!call)
+        return true;
+    SrcLoc loc = t->loc;
+    loc.column += (int)len + 1;
+    w->fan = tree_scalar(set->arena, arena_strndup(set->arena, t->text + len + 1, all - len - 2),
+                         loc);
+    return true;
+}
+
+static bool
+weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
+{
+    static const char *const keys[] = {"shape", "init", "when", "otherwise"};
+    const Tree *init = NULL;
+    w->name = t->key;
+    w->loc = t->key_loc;
+    if (t->kind != TREE_MAP || !is_identifier(t->key, ".")) {
+        diag_error(set->diag, t->key_loc, "a weight is NAME: {shape: [...], init: RULE}");
+        return false;
+    }
+    bool ok = only_keys(set, t, "a weight", keys, COUNT_OF(keys));
+    ok &= entry(set, t, "shape", TREE_LIST, "a list of sizes", &w->shape);
+    ok &= entry(set, t, "init", TREE_SCALAR, "a rule", &init) && weight_init(set, init, w);
+    ok &= entry(set, t, "when", TREE_SCALAR, "an expression", &w->when);
+    ok &= entry_text(set, t, "otherwise", &w->otherwise);
+    if (ok && (!w->shape || w->shape->count < 1 || w->shape->count > IR_MAX_RANK)) {
+        diag_error(set->diag, t->key_loc, "weight '%s' needs a shape of 1 to %d sizes", t->key,
+                   IR_MAX_RANK);
+        ok = false;
+    }
+    return ok;
+}
+
+static bool
+weights_read(BlockSet *set, const Tree *map, Block *b)
+{
+    if (!map || too_many(set, map, "weights", BLOCK_MAX_WEIGHTS))
+        return !map;
+    bool ok = true;
+    b->weights = arena_array(set->arena, (size_t)map->count + 1, sizeof *b->weights);
+    for (int i = 0; i < map->count; i++)
+        ok &= weight_read(set, map->items[i], &b->weights[b->nweights++]);
+    return ok;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------- */
+
+/* Every entry is a text; those of a map have plain names. */
+static bool
+texts_read(const BlockSet *set, const Tree *t, const char *what)
+{
+    bool ok = true;
+    for (int i = 0; t && i < t->count; i++) {
+        const Tree *item = t->items[i];
+        const bool named = t->kind == TREE_LIST || is_identifier(item->key, "");
+        if (named && item->kind == TREE_SCALAR)
+            continue;
+        diag_error(set->diag, item->loc, "%s is %s; expected %s", what,
+                   tree_text(set->arena, item), "a plain name and a text");
+        ok = false;
+    }
+    return ok;
+}
+
+static bool
+body_read(BlockSet *set, const Tree *tree, Block *b)
+{
+    const Tree *params, *weights;
+    bool ok = entry(set, tree, "params", TREE_MAP, "a map", &params) && params_read(set, params, b);
+    ok &= entry(set, tree, "weights", TREE_MAP, "a map", &weights) && weights_read(set, weights, b);
+    ok &= entry(set, tree, "sizes", TREE_MAP, "a map", &b->sizes) &&
+          texts_read(set, b->sizes, "a size") && !too_many(set, b->sizes, "sizes", BLOCK_MAX_SIZES);
+    ok &= entry(set, tree, "checks", TREE_LIST, "a list", &b->checks) &&
+          texts_read(set, b->checks, "a check") &&
+          !too_many(set, b->checks, "checks", BLOCK_MAX_SIZES);
+    ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) &&
+          texts_read(set, b->states, "a state");
+    ok &= entry(set, tree, "ops", TREE_LIST, "a list of statements", &b->ops) &&
+          texts_read(set, b->ops, "a statement") && !too_many(set, b->ops, "ops", BLOCK_MAX_OPS);
+    if (ok && !b->ops) {
+        diag_error(set->diag, b->loc, "block '%s' has no ops", b->name);
+        ok = false;
+    }
+    return ok;
+}
+
+/* Where a block of that name goes: over a built-in one, or behind all. */
+static Block *
+block_slot(BlockSet *set, const Block *b)
+{
+    for (int i = 0; i < set->count; i++) {
+        if (strcmp(set->items[i].name, b->name) != 0)
+            continue;
+        if (set->items[i].built_in)
+            return &set->items[i];
+        diag_error(set->diag, b->loc, "there are two blocks named '%s'", b->name);
+        diag_also(set->diag, set->items[i].loc, "this is the first");
+        return NULL;
+    }
+    VEC_PUSH(set->arena, set->items, set->count, set->cap, *b);
+    return &set->items[set->count - 1];
+}
+
+bool
+blocks_add(BlockSet *set, const Tree *tree, bool built_in)
+{
+    static const char *const keys[] = {"block",  "doc",     "params", "sizes",
+                                       "checks", "weights", "states", "ops"};
+    Block b = {.built_in = built_in, .loc = tree->loc};
+    if (tree->kind != TREE_MAP || !tree_is(tree_get(tree, "block"), TREE_SCALAR)) {
+        diag_error(set->diag, tree->loc, "a block is a map that starts with `block: NAME`");
+        return false;
+    }
+    bool ok = only_keys(set, tree, "a block", keys, COUNT_OF(keys));
+    b.loc = tree_get(tree, "block")->loc;
+    ok &= entry_text(set, tree, "block", &b.name) && entry_text(set, tree, "doc", &b.doc);
+    if (!is_identifier(b.name, "-.")) {
+        diag_error(set->diag, b.loc, "'%s' cannot be the name of a block", b.name);
+        return false;
+    }
+    ok &= body_read(set, tree, &b);
+    Block *slot = ok ? block_slot(set, &b) : NULL;
+    if (slot)
+        *slot = b;
+    return slot != NULL;
+}
+
+void
+blocks_add_built_in(BlockSet *set)
+{
+    for (int i = 0; i < fe_embedded_count; i++) {
+        if (strncmp(fe_embedded[i].name, "blocks/", 7) != 0)
+            continue;
+        if (blocks_add(set, embedded_tree(set->arena, &fe_embedded[i]), true))
+            continue;
+        StrBuf text = {0};
+        diag_print(set->diag, &text);
+        die("%s", sb_text(&text));
+    }
+}
+
+const Block *
+blocks_find(const BlockSet *set, const char *name, SrcLoc loc)
+{
+    for (int i = 0; i < set->count; i++)
+        if (strcmp(set->items[i].name, name) == 0)
+            return &set->items[i];
+    const char *near = nearest_name(name, set->items, (size_t)set->count, sizeof *set->items);
+    StrBuf all = {0};
+    for (int i = 0; i < set->count; i++)
+        sb_printf(&all, "%s%s", i ? ", " : "", set->items[i].name);
+    diag_error(set->diag, loc, "unknown block '%s'%s%s; there are %s", name,
+               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
+    sb_free(&all);
+    return NULL;
+}

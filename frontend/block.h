@@ -1,0 +1,66 @@
+/* frontend/block.h -- private to frontend/: blocks as read from their YAML files.
+ *
+ *   block: NAME
+ *   doc: one line
+ *   params:   {NAME: {type, default, range, words, count, doc}, or NAME: default alone}
+ *             type: int num bool word chunk nums; a default may be an expression over earlier params and
+ *             the model's vocab, dim, eps, tie_embeddings and depth (how many layers there are)
+ *   sizes:    {NAME: expression}              whole numbers from 1
+ *   checks:   [expression]                    must be true
+ *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT}}
+ *             RULE: a word, or RULE(expression)
+ *             without `when` being true there is no such weight, or the name means `otherwise`
+ *   states:   {OP: NAME}                      what the states of its ops are called
+ *   ops:      [statements of the text form]   the block reads and (re)defines h; the frame reads ids,
+ *                                             calls layers(h) and defines logits
+ */
+#ifndef SSMC_FRONTEND_BLOCK_H
+#define SSMC_FRONTEND_BLOCK_H
+
+#include "frontend/expr.h"
+
+enum { BLOCK_MAX_PARAMS = 64, BLOCK_MAX_SIZES = 64, BLOCK_MAX_WEIGHTS = 64, BLOCK_MAX_OPS = 512 };
+
+typedef struct {
+    Spec spec;
+    const Tree *preset; /* a value or an expression; NULL: must be given */
+} BlockParam;
+
+typedef struct {
+    const char *name;
+    const Tree *shape; /* list of expressions */
+    const char *init;
+    const Tree *fan;       /* the expression in RULE(expression); NULL: none */
+    const Tree *when;      /* NULL: always there */
+    const char *otherwise; /* NULL: absent where `when` is false */
+    SrcLoc loc;
+} BlockWeight;
+
+typedef struct {
+    const char *name; /* first: nearest_name reads it */
+    const char *doc;
+    SrcLoc loc;
+    bool built_in;
+    BlockParam *params;
+    int nparams;
+    const Tree *sizes, *checks, *states, *ops; /* NULL: none */
+    BlockWeight *weights;
+    int nweights;
+} Block;
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    Block *items;
+    int count, cap;
+} BlockSet;
+
+/* The blocks inside the binary. */
+void blocks_add_built_in(BlockSet *set);
+/* Adds the block that a tree describes; false: the fault is in diag. A user's block may have the name of
+ * a built-in one, which it then replaces. */
+bool blocks_add(BlockSet *set, const Tree *tree, bool built_in);
+/* NULL: the fault, with the nearest known name, is in diag at loc. */
+const Block *blocks_find(const BlockSet *set, const char *name, SrcLoc loc);
+
+#endif

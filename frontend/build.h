@@ -1,0 +1,33 @@
+/* frontend/build.h -- private to frontend/: model and blocks to a graph. */
+#ifndef SSMC_FRONTEND_BUILD_H
+#define SSMC_FRONTEND_BUILD_H
+
+#include "frontend/block.h"
+#include "frontend/family.h"
+
+/* A layer's or the frame's block with its parameters: everything computed, nothing in the graph yet. */
+typedef struct {
+    const Block *block;
+    SrcLoc user; /* where the model asks for it */
+    Scope scope; /* parameters and sizes, above those of the model */
+    bool present[BLOCK_MAX_WEIGHTS];
+    Type type[BLOCK_MAX_WEIGHTS];
+    const char *init[BLOCK_MAX_WEIGHTS];
+    SrcLoc loc[BLOCK_MAX_WEIGHTS]; /* what the user wrote that gives the weight its rows */
+} Prepared;
+
+/* frontend/prepare.c. entry: the layer's map, or NULL for the frame. NULL: faults are in diag. */
+Prepared *block_prepare(Arena *arena, const Block *block, const Tree *entry, const Scope *model,
+                        SrcLoc user, Diag *diag);
+
+/* A model's values, read and checked. */
+typedef struct {
+    const char *name;
+    const FeValue *keys; /* [KEY_COUNT] */
+    const BlockSet *blocks;
+    const TensorNames *tensors;
+} ModelParts;
+/* NULL: faults are in diag. */
+Graph *model_build(Arena *arena, const ModelParts *parts, Diag *diag);
+
+#endif

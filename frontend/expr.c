@@ -1,0 +1,531 @@
+/* frontend/expr.c -- evaluating the arithmetic of block and family files (grammar in expr.h). */
+#include "frontend/expr.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 40 };
+
+typedef struct {
+    Expr *e;
+    const char *text, *at, *end;
+    int depth;
+} Parser;
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+const Binding *
+scope_find(const Scope *scope, const char *name, size_t len)
+{
+    for (; scope; scope = scope->parent)
+        for (int i = scope->count; i-- > 0;)
+            if (strncmp(scope->items[i]->name, name, len) == 0 && !scope->items[i]->name[len])
+                return scope->items[i];
+    return NULL;
+}
+
+static void
+add_root(Binding *to, const Binding *root)
+{
+    for (int i = 0; i < to->nroots; i++)
+        if (to->roots[i] == root)
+            return;
+    if (to->nroots < EXPR_MAX_USED)
+        to->roots[to->nroots++] = root;
+}
+
+Binding *
+scope_bind(Arena *arena, Scope *scope, const char *name, FeValue value, const Expr *from)
+{
+    Binding *b = arena_alloc(arena, sizeof *b);
+    b->name = name;
+    b->value = value;
+    if (value.given)
+        add_root(b, b);
+    for (int i = 0; from && i < from->nused; i++)
+        for (int k = 0; k < from->used[i]->nroots; k++)
+            add_root(b, from->used[i]->roots[k]);
+    VEC_PUSH(arena, scope->items, scope->count, scope->cap, b);
+    return b;
+}
+
+const char *
+value_text(Arena *arena, const FeValue *value)
+{
+    switch (value->kind) {
+    case SPEC_CHUNK:
+        if (value->i <= 0)
+            return value->i == CHUNK_ALL ? "all" : "auto";
+        return arena_printf(arena, "%lld", (long long)value->i);
+    case SPEC_INT:
+        return arena_printf(arena, "%lld", (long long)value->i);
+    case SPEC_NUM:
+        return number_text(arena, value->num);
+    case SPEC_BOOL:
+        return value->flag ? "true" : "false";
+    case SPEC_WORD:
+    case SPEC_TEXT:
+        return value->text ? value->text : "";
+    case SPEC_NUMS:
+    case SPEC_LIST:
+        return "a list";
+    case SPEC_MAP:
+        return "a map";
+    case SPEC_ANY:
+        return tree_text(arena, value->tree);
+    }
+    return "";
+}
+
+/* ---- faults --------------------------------------------------------------------------------- */
+
+static const char *
+number_of(Arena *arena, Number n)
+{
+    return n.whole ? arena_printf(arena, "%lld", (long long)n.i) : number_text(arena, n.num);
+}
+
+/* "heads * head_dim = 1500", or "64" where the text is the number itself. */
+static const char *
+side_text(const Parser *p, const char *from, const char *to, Number n)
+{
+    Arena *arena = p->e->arena;
+    while (from < to && isspace((unsigned char)*from))
+        from++;
+    while (to > from && isspace((unsigned char)to[-1]))
+        to--;
+    const char *number = number_of(arena, n);
+    const char *text = arena_strndup(arena, from, (size_t)(to - from));
+    return strcmp(text, number) == 0 ? number : arena_printf(arena, "%s = %s", text, number);
+}
+
+static bool
+fail(Parser *p, const char *from, const char *why)
+{
+    p->e->why = why;
+    p->e->at = (size_t)(from - p->text);
+    p->e->span = p->at > from ? (size_t)(p->at - from) : 1;
+    return false;
+}
+
+static bool
+overflow(Parser *p, const char *from, const char *to)
+{
+    const char *part = arena_strndup(p->e->arena, from, (size_t)(to - from));
+    return fail(p, from, arena_printf(p->e->arena, "%s is too large for a size", part));
+}
+
+/* ---- words of the text ---------------------------------------------------------------------- */
+
+static void
+skip_space(Parser *p)
+{
+    while (p->at < p->end && isspace((unsigned char)*p->at))
+        p->at++;
+}
+
+static bool
+accept(Parser *p, const char *token)
+{
+    skip_space(p);
+    const size_t len = strlen(token);
+    if ((size_t)(p->end - p->at) < len || memcmp(p->at, token, len) != 0)
+        return false;
+    const bool word = isalpha((unsigned char)token[0]) != 0;
+    const char after = p->at + len < p->end ? p->at[len] : '\0';
+    if (word && (isalnum((unsigned char)after) || after == '_' || after == '.'))
+        return false;
+    p->at += len;
+    return true;
+}
+
+static bool
+expect(Parser *p, const char *token)
+{
+    if (accept(p, token))
+        return true;
+    return fail(p, p->at, arena_printf(p->e->arena, "expected '%s' here", token));
+}
+
+static bool
+is_name_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '.';
+}
+
+/* ---- factors -------------------------------------------------------------------------------- */
+
+static Number
+whole(int64_t i)
+{
+    return (Number){.whole = true, .i = i, .num = (double)i};
+}
+
+static Number
+real(double num)
+{
+    return (Number){.num = num};
+}
+
+static bool
+read_number(Parser *p, Number *out)
+{
+    const char *from = p->at;
+    while (p->at < p->end) {
+        const bool sign = (*p->at == '-' || *p->at == '+') && (p->at[-1] == 'e' || p->at[-1] == 'E');
+        if (!sign && !isdigit((unsigned char)*p->at) && !strchr(".eE", *p->at))
+            break;
+        p->at++;
+    }
+    const Tree t = {.kind = TREE_SCALAR,
+                    .text = arena_strndup(p->e->arena, from, (size_t)(p->at - from))};
+    if (tree_int(&t, &out->i)) {
+        *out = whole(out->i);
+        return true;
+    }
+    *out = real(0);
+    return tree_num(&t, &out->num) ||
+           fail(p, from, arena_printf(p->e->arena, "'%s' is no number", t.text));
+}
+
+static void
+note_used(Expr *e, const Binding *b)
+{
+    for (int i = 0; i < e->nused; i++)
+        if (e->used[i] == b)
+            return;
+    if (e->nused < EXPR_MAX_USED)
+        e->used[e->nused++] = b;
+}
+
+static bool
+read_name(Parser *p, Number *out)
+{
+    const char *from = p->at;
+    while (p->at < p->end && is_name_char(*p->at))
+        p->at++;
+    const size_t len = (size_t)(p->at - from);
+    Expr *e = p->e;
+    if (len == 4 && memcmp(from, "true", 4) == 0) {
+        *out = whole(1);
+        return true;
+    }
+    if (len == 5 && memcmp(from, "false", 5) == 0) {
+        *out = whole(0);
+        return true;
+    }
+    const Binding *b = scope_find(e->scope, from, len);
+    const char *name = arena_strndup(e->arena, from, len);
+    if (!b) {
+        e->unknown = name;
+        return fail(p, from, arena_printf(e->arena, "unknown name '%s'", name));
+    }
+    note_used(e, b);
+    if (b->broken)
+        return fail(p, from, NULL);
+    const SpecKind kind = b->value.kind;
+    *out = kind == SPEC_INT ? whole(b->value.i) : kind == SPEC_BOOL ? whole(b->value.flag)
+                                                                    : real(b->value.num);
+    if (kind == SPEC_INT || kind == SPEC_BOOL || kind == SPEC_NUM)
+        return true;
+    return fail(p, from, arena_printf(e->arena, "%s is %s, which is no number", name,
+                                      value_text(e->arena, &b->value)));
+}
+
+static bool read_or(Parser *p, Number *out);
+
+/* n rounded up to a multiple of `to`. */
+static bool
+read_round_up(Parser *p, const char *from, Number *out)
+{
+    Number n, to;
+    if (!expect(p, "(") || !read_or(p, &n) || !expect(p, ",") || !read_or(p, &to) ||
+        !expect(p, ")"))
+        return false;
+    int64_t sum;
+    if (!n.whole || !to.whole || n.i < 0 || to.i < 1)
+        return fail(p, from, "round_up wants a size and a multiple of at least 1");
+    if (!size_add(n.i, to.i - 1, &sum))
+        return overflow(p, from, p->at);
+    *out = whole(sum / to.i * to.i);
+    return true;
+}
+
+static bool
+read_factor(Parser *p, Number *out)
+{
+    skip_space(p);
+    const char *from = p->at;
+    if (p->at >= p->end)
+        return fail(p, from, "the expression ends too early");
+    if (accept(p, "(")) {
+        if (++p->depth > MAX_DEPTH)
+            return fail(p, from, "the expression is nested too deep");
+        const bool ok = read_or(p, out) && expect(p, ")");
+        p->depth--;
+        return ok;
+    }
+    if (accept(p, "-")) {
+        if (++p->depth > MAX_DEPTH)
+            return fail(p, from, "the expression is nested too deep");
+        const bool ok = read_factor(p, out);
+        p->depth--;
+        if (ok)
+            *out = out->whole && out->i != INT64_MIN ? whole(-out->i) : real(-out->num);
+        return ok;
+    }
+    if (accept(p, "round_up")) {
+        if (++p->depth > MAX_DEPTH)
+            return fail(p, from, "the expression is nested too deep");
+        const bool ok = read_round_up(p, from, out);
+        p->depth--;
+        return ok;
+    }
+    if (isdigit((unsigned char)*from))
+        return read_number(p, out);
+    if (isalpha((unsigned char)*from) || *from == '_')
+        return read_name(p, out);
+    return fail(p, from, arena_printf(p->e->arena, "'%c' is unexpected here", *from));
+}
+
+/* ---- operators ------------------------------------------------------------------------------ */
+
+/* Size arithmetic is checked: the result must fit (size_mul wants operands >= 0, negative ones go by
+ * magnitude). */
+static bool
+multiply(Number a, Number b, Number *out)
+{
+    if (!a.whole || !b.whole) {
+        *out = real(a.num * b.num);
+        return true;
+    }
+    int64_t product;
+    if (a.i == INT64_MIN || b.i == INT64_MIN || !size_mul(llabs(a.i), llabs(b.i), &product))
+        return false;
+    *out = whole((a.i < 0) == (b.i < 0) ? product : -product);
+    return true;
+}
+
+static bool
+add(Number a, Number b, Number *out)
+{
+    if (!a.whole || !b.whole) {
+        *out = real(a.num + b.num);
+        return true;
+    }
+    if (b.i > 0 ? a.i > INT64_MAX - b.i : a.i < INT64_MIN - b.i)
+        return false;
+    *out = whole(a.i + b.i);
+    return true;
+}
+
+/* The two sides of an operator in the text. */
+typedef struct {
+    const char *from, *left_end, *right;
+} Sides;
+
+static bool
+divide(Parser *p, Sides s, Number a, Number b, Number *out)
+{
+    Arena *arena = p->e->arena;
+    const char *right = side_text(p, s.right, p->at, b);
+    if (b.num == 0)
+        return fail(p, s.from, arena_printf(arena, "division by zero: %s", right));
+    if (!a.whole || !b.whole || a.i == INT64_MIN) {
+        *out = real(a.num / b.num);
+        return true;
+    }
+    if (a.i % b.i == 0) {
+        *out = whole(a.i / b.i);
+        return true;
+    }
+    const char *left = side_text(p, s.from, s.left_end, a);
+    return fail(p, s.from,
+                arena_printf(arena, "%s, which is not a multiple of %s", left, right));
+}
+
+static bool
+read_product(Parser *p, Number *out)
+{
+    skip_space(p);
+    Sides s = {.from = p->at};
+    if (!read_factor(p, out))
+        return false;
+    for (;;) {
+        s.left_end = p->at;
+        const bool times = accept(p, "*");
+        if (!times && !accept(p, "/"))
+            return true;
+        s.right = p->at;
+        Number right;
+        if (!read_factor(p, &right))
+            return false;
+        if (times && !multiply(*out, right, out))
+            return overflow(p, s.from, p->at);
+        if (!times && !divide(p, s, *out, right, out))
+            return false;
+    }
+}
+
+static bool
+read_sum(Parser *p, Number *out)
+{
+    skip_space(p);
+    const char *from = p->at;
+    if (!read_product(p, out))
+        return false;
+    for (;;) {
+        const bool plus = accept(p, "+");
+        if (!plus && !accept(p, "-"))
+            return true;
+        Number right;
+        if (!read_product(p, &right))
+            return false;
+        if (!plus && right.whole && right.i == INT64_MIN)
+            return overflow(p, from, p->at);
+        if (!plus)
+            right = right.whole ? whole(-right.i) : real(-right.num);
+        if (!add(*out, right, out))
+            return overflow(p, from, p->at);
+    }
+}
+
+typedef enum { CMP_EQ, CMP_NE, CMP_LE, CMP_GE, CMP_LT, CMP_GT, CMP_COUNT } Comparison;
+static const struct {
+    const char *token, *but; /* what is said where it does not hold */
+} comparison[CMP_COUNT] = {
+    [CMP_EQ] = {"==", "but"},
+    [CMP_NE] = {"!=", "which must not be"},
+    [CMP_LE] = {"<=", "which must be at most"},
+    [CMP_GE] = {">=", "which must be at least"},
+    [CMP_LT] = {"<", "which must be less than"},
+    [CMP_GT] = {">", "which must be more than"},
+};
+
+static bool
+compare(Comparison how, Number a, Number b)
+{
+    const bool both = a.whole && b.whole;
+    const int order = both ? (a.i > b.i) - (a.i < b.i) : (a.num > b.num) - (a.num < b.num);
+    switch (how) {
+    case CMP_EQ:
+        return order == 0;
+    case CMP_NE:
+        return order != 0;
+    case CMP_LE:
+        return order <= 0;
+    case CMP_GE:
+        return order >= 0;
+    case CMP_LT:
+        return order < 0;
+    case CMP_GT:
+        return order > 0;
+    case CMP_COUNT:
+        break;
+    }
+    return false;
+}
+
+static bool
+read_comparison(Parser *p, Number *out)
+{
+    skip_space(p);
+    const char *from = p->at;
+    if (!read_sum(p, out))
+        return false;
+    const char *left_end = p->at;
+    for (int i = 0; i < CMP_COUNT; i++) {
+        if (!accept(p, comparison[i].token))
+            continue;
+        const char *right_from = p->at;
+        Number right;
+        if (!read_sum(p, &right))
+            return false;
+        const Number left = *out;
+        *out = whole(compare((Comparison)i, left, right));
+        /* Kept for a check that turns out false. */
+        p->e->why = arena_printf(p->e->arena, "%s, %s %s", side_text(p, from, left_end, left),
+                                 comparison[i].but, side_text(p, right_from, p->at, right));
+        return true;
+    }
+    return true;
+}
+
+static bool
+read_not(Parser *p, Number *out)
+{
+    const bool invert = accept(p, "not");
+    if (!read_comparison(p, out))
+        return false;
+    if (invert)
+        *out = whole(out->num == 0);
+    return true;
+}
+
+static bool
+read_and(Parser *p, Number *out)
+{
+    if (!read_not(p, out))
+        return false;
+    while (accept(p, "and")) {
+        Number right;
+        if (!read_not(p, &right))
+            return false;
+        *out = whole(out->num != 0 && right.num != 0);
+    }
+    return true;
+}
+
+static bool
+read_or(Parser *p, Number *out)
+{
+    if (!read_and(p, out))
+        return false;
+    while (accept(p, "or")) {
+        Number right;
+        if (!read_and(p, &right))
+            return false;
+        *out = whole(out->num != 0 || right.num != 0);
+    }
+    return true;
+}
+
+bool
+expr_eval(Expr *e, const char *text, size_t len)
+{
+    Parser p = {e, text, text, text + len, 0};
+    e->why = e->unknown = NULL;
+    e->nused = 0;
+    e->at = 0;
+    e->span = len;
+    if (!read_or(&p, &e->value))
+        return false;
+    skip_space(&p);
+    return p.at == p.end || fail(&p, p.at, "the expression should end here");
+}
+
+/* ---- reporting ------------------------------------------------------------------------------ */
+
+void
+expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag)
+{
+    if (!e->why)
+        return;
+    SrcLoc part = loc;
+    part.column += (int)e->at;
+    part.span = (int)e->span;
+    if (e->unknown) {
+        diag_error(diag, part, "%s", e->why);
+        return;
+    }
+    Binding all = {.name = ""};
+    for (int i = 0; i < e->nused; i++)
+        for (int k = 0; k < e->used[i]->nroots; k++)
+            add_root(&all, e->used[i]->roots[k]);
+    diag_error(diag, all.nroots ? all.roots[0]->value.loc : user, "%s", e->why);
+    for (int i = 1; i < all.nroots; i++)
+        diag_also(diag, all.roots[i]->value.loc, "%s is given here", all.roots[i]->name);
+    diag_also(diag, part, "this is what asks for it");
+}

@@ -1,0 +1,28 @@
+/* frontend/family.h -- private to frontend/: published checkpoint families, described by frontend/families. */
+#ifndef SSMC_FRONTEND_FAMILY_H
+#define SSMC_FRONTEND_FAMILY_H
+
+#include "frontend/expr.h"
+
+/* The model (as the tree of a model's YAML) that dir/config.json describes, positions pointing into it.
+ * Without weights and tokenizer. NULL: faults are in diag. */
+Tree *family_import(Arena *arena, const char *dir, Diag *diag);
+
+/* Which checkpoint tensors a weight may be found under. */
+typedef struct {
+    Arena *arena;
+    const Tree **maps; /* {pattern: spelling or [spellings]}; the first pattern that fits counts */
+    int nmaps, cap_maps;
+    bool own; /* the weight's own name is a spelling too */
+    const char **ignored;
+    int nignored, cap_ignored;
+} TensorNames;
+
+/* Adds a `tensors:` map and an `ignored:` list (either may be NULL); false: the fault is in diag. */
+bool tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, Diag *diag);
+/* Adds what a family says; name NULL: every family. */
+bool tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *diag);
+/* Spellings of a weight (layers.3.mixer.D), separated by |. */
+const char *tensor_names_of(const TensorNames *names, const char *weight);
+
+#endif

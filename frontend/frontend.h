@@ -1,0 +1,61 @@
+/* frontend/frontend.h -- descriptions to graphs: YAML models, checkpoint directories, tokenizers. */
+#ifndef SSMC_FRONTEND_FRONTEND_H
+#define SSMC_FRONTEND_FRONTEND_H
+
+#include "ir/ir.h"
+
+/* The compile: section, with defaults filled in. */
+typedef struct {
+    Dtype dtype;        /* f32 or bf16 */
+    int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
+    const char *form;   /* auto, recurrent, chunked, quadratic */
+    const char *matmul; /* auto, emitted, blas */
+    const char *cpu;    /* native or an LLVM CPU name */
+    int64_t block;      /* tokens per pass over the layers */
+    int64_t threads;    /* 0: all cores */
+} FeCompile;
+
+typedef struct {
+    Graph *graph; /* stage MODEL; every weight typed f32 until the checkpoint is looked at */
+    FeCompile compile;
+    const char *const *ignored; /* checkpoint tensors that may be there unused; nignored of them */
+    int nignored;
+    bool complete; /* the description names every tensor of its checkpoint: others are faults */
+    int64_t eos;   /* id that ends a text, or -1 */
+} FeModel;
+
+/* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets: "key=value"
+ * overrides (dotted keys: compile.chunk=64, layers.0.state=32). False: faults are in diag. */
+bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
+                   FeModel *out);
+/* The same over the text of a YAML file (copied), without overrides: fuzzing. */
+bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
+                    FeModel *out);
+/* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys outside
+ * compile: are refused. */
+bool fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out);
+/* The YAML that a checkpoint directory means. */
+bool fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml);
+
+/* The key table as text, for `ssmc help keys`. */
+void fe_help_keys(StrBuf *out);
+
+/* ---- tokenizer ------------------------------------------------------------------------------ */
+
+typedef struct FeTokenizer FeTokenizer;
+/* Reads a tokenizer.json (byte-level BPE). NULL: faults are in diag, which points into arena. Tables
+ * are in arena; fe_tokenizer_free gives back the rest. A tokenizer is read-only: threads may share it. */
+FeTokenizer *fe_tokenizer_load(Arena *arena, const char *path, Diag *diag);
+/* The same over text in memory (copied). */
+FeTokenizer *fe_tokenizer_parse(Arena *arena, const char *json, size_t len, const char *path,
+                                Diag *diag);
+void fe_tokenizer_free(FeTokenizer *tok);
+int64_t fe_tokenizer_size(const FeTokenizer *tok); /* largest id + 1 */
+/* Text -> ids (malloc'd in *ids). False: text is not UTF-8 and *bad is the offset of the first wrong byte;
+ * or *bad is len, and the tokenizer's own splitting expression gave up on this text. */
+bool fe_encode(const FeTokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
+               size_t *bad);
+/* Bytes of one id (borrows; may be a piece of a UTF-8 character); NULL: no such id. */
+const char *fe_decode(const FeTokenizer *tok, int32_t id, size_t *len);
+
+#endif

@@ -1,0 +1,359 @@
+/* frontend/keys.c -- the key table: reading what the user wrote by it. */
+#include "frontend/keys.h"
+
+#include <string.h>
+
+const Spec key_spec[KEY_COUNT] = {
+#define KEY(id, path, kind, preset, low, high, words, doc) \
+    [KEY_##id] = {path, SPEC_##kind, preset, low, high, words, 0, doc},
+#include "frontend/keys.def"
+#undef KEY
+};
+
+/* ---- one value ------------------------------------------------------------------------------ */
+
+/* "a, b or c" of "a b c". */
+static const char *
+words_text(Arena *arena, const char *words)
+{
+    StrBuf sb = {0};
+    for (const char *at = words; *at;) {
+        const size_t len = strcspn(at, " ");
+        const char *rest = at + len + (at[len] == ' ');
+        sb_putn(&sb, at, len);
+        if (*rest)
+            sb_puts(&sb, strchr(rest, ' ') ? ", " : " or ");
+        at = rest;
+    }
+    const char *text = arena_strndup(arena, sb_text(&sb), sb.len);
+    sb_free(&sb);
+    return text;
+}
+
+static const char *
+range_text(Arena *arena, const Spec *spec)
+{
+    return arena_printf(arena, "from %s to %s", number_text(arena, spec->low),
+                        number_text(arena, spec->high));
+}
+
+const char *
+spec_wants(Arena *arena, const Spec *spec)
+{
+    switch (spec->kind) {
+    case SPEC_INT:
+        return arena_printf(arena, "a whole number %s", range_text(arena, spec));
+    case SPEC_NUM:
+        return arena_printf(arena, "a number %s", range_text(arena, spec));
+    case SPEC_BOOL:
+        return "true or false";
+    case SPEC_WORD:
+        return words_text(arena, spec->words);
+    case SPEC_CHUNK:
+        return arena_printf(arena, "auto, all or a whole number %s", range_text(arena, spec));
+    case SPEC_NUMS:
+        return arena_printf(arena, "a list of %snumbers %s",
+                            spec->count ? arena_printf(arena, "%d ", spec->count) : "",
+                            range_text(arena, spec));
+    case SPEC_TEXT:
+        return "a text";
+    case SPEC_LIST:
+        return "a list";
+    case SPEC_MAP:
+        return "a map";
+    case SPEC_ANY:
+        return "a value";
+    }
+    return "";
+}
+
+static bool
+is_word_of(const char *words, const char *word)
+{
+    const size_t len = strlen(word);
+    for (const char *at = words; *at; at += strspn(at, " ")) {
+        const size_t n = strcspn(at, " ");
+        if (n == len && memcmp(at, word, len) == 0)
+            return true;
+        at += n;
+    }
+    return false;
+}
+
+static bool
+in_range(const Spec *spec, double num)
+{
+    return num >= spec->low && num <= spec->high;
+}
+
+static bool
+read_int(const Spec *spec, const Tree *tree, FeValue *out)
+{
+    if (!tree_int(tree, &out->i))
+        return false;
+    out->num = (double)out->i;
+    return in_range(spec, out->num);
+}
+
+static bool
+read_chunk(const Spec *spec, const Tree *tree, FeValue *out)
+{
+    if (tree->kind != TREE_SCALAR)
+        return false;
+    const bool is_auto = strcmp(tree->text, "auto") == 0;
+    out->i = is_auto ? CHUNK_AUTO : CHUNK_ALL;
+    return is_auto || strcmp(tree->text, "all") == 0 || read_int(spec, tree, out);
+}
+
+static bool
+read_nums(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
+{
+    if (tree->kind != TREE_LIST || (spec->count && tree->count != spec->count))
+        return false;
+    double *nums = arena_array(arena, (size_t)tree->count + 1, sizeof *nums);
+    for (int i = 0; i < tree->count; i++)
+        if (!tree_num(tree->items[i], &nums[i]) || !in_range(spec, nums[i]))
+            return false;
+    out->nums = nums;
+    out->count = tree->count;
+    return true;
+}
+
+static bool
+read_by_kind(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
+{
+    switch (spec->kind) {
+    case SPEC_INT:
+        return read_int(spec, tree, out);
+    case SPEC_NUM:
+        return tree_num(tree, &out->num) && in_range(spec, out->num);
+    case SPEC_BOOL:
+        if (!tree_bool(tree, &out->flag))
+            return false;
+        out->num = out->flag;
+        return true;
+    case SPEC_WORD:
+        out->text = tree->text;
+        return tree->kind == TREE_SCALAR && is_word_of(spec->words, tree->text);
+    case SPEC_CHUNK:
+        return read_chunk(spec, tree, out);
+    case SPEC_NUMS:
+        return read_nums(arena, spec, tree, out);
+    case SPEC_TEXT:
+        out->text = tree->text;
+        return tree->kind == TREE_SCALAR && tree->text[0];
+    case SPEC_LIST:
+        return tree->kind == TREE_LIST;
+    case SPEC_MAP:
+        return tree->kind == TREE_MAP;
+    case SPEC_ANY:
+        return tree->kind != TREE_NULL;
+    }
+    return false;
+}
+
+bool
+spec_try(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
+{
+    *out = (FeValue){.kind = spec->kind, .given = true, .tree = tree, .loc = tree->loc};
+    return read_by_kind(arena, spec, tree, out);
+}
+
+bool
+spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue *out)
+{
+    if (spec_try(arena, spec, tree, out))
+        return true;
+    diag_error(diag, tree->loc, "%s is %s; expected %s%s%s%s", spec->name, tree_text(arena, tree),
+               spec_wants(arena, spec), spec->doc[0] ? " (" : "", spec->doc, spec->doc[0] ? ")" : "");
+    return false;
+}
+
+/* ---- a map of keys -------------------------------------------------------------------------- */
+
+/* The key of a row under prefix, or NULL when the row is elsewhere. */
+static const char *
+key_under(KeyId id, const char *prefix)
+{
+    const char *path = key_spec[id].name;
+    const size_t len = strlen(prefix);
+    if (strncmp(path, prefix, len) != 0 || strpbrk(path + len, ".["))
+        return NULL;
+    return path + len;
+}
+
+bool
+key_is_of_layer(const char *key)
+{
+    for (int i = 0; i < KEY_COUNT; i++) {
+        const char *own = key_under((KeyId)i, "layers[].");
+        if (own && strcmp(own, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool
+is_known(const char *key, const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(names[i], key) == 0)
+            return true;
+    return false;
+}
+
+static void
+unknown_key(const Tree *item, const char *prefix, const char *const *names, int count, Diag *diag)
+{
+    const char *near = nearest_name(item->key, names, (size_t)count, sizeof *names);
+    if (near)
+        diag_error(diag, item->key_loc, "unknown key '%s%s'; the nearest known one is '%s%s'",
+                   prefix, item->key, prefix, near);
+    else
+        diag_error(diag, item->key_loc, "unknown key '%s%s' (ssmc help keys lists them)", prefix,
+                   item->key);
+}
+
+static bool
+read_preset(Arena *arena, const Spec *spec, const Tree *map, Diag *diag, FeValue *out)
+{
+    *out = (FeValue){.kind = spec->kind, .loc = map->loc};
+    if (strcmp(spec->preset, "!") == 0) {
+        diag_error(diag, map->loc, "the key '%s' is missing: it must be %s (%s)", spec->name,
+                   spec_wants(arena, spec), spec->doc);
+        return false;
+    }
+    if (spec->preset[0] == '\0')
+        return true;
+    const Tree t = {.kind = TREE_SCALAR, .text = spec->preset};
+    if (!read_by_kind(arena, spec, &t, out))
+        die("keys.def: the default of %s", spec->name);
+    return true;
+}
+
+bool
+keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more, int nmore,
+          Diag *diag, FeValue *out)
+{
+    bool ok = true;
+    int count = 0;
+    const char **names = arena_array(arena, (size_t)nmore + KEY_COUNT, sizeof *names);
+    for (int i = 0; i < nmore; i++)
+        names[count++] = more[i];
+    for (int i = 0; i < KEY_COUNT; i++) {
+        const char *key = key_under((KeyId)i, prefix);
+        if (!key)
+            continue;
+        names[count++] = key;
+        const Tree *item = tree_get(map, key);
+        ok &= item ? spec_read(arena, &key_spec[i], item, diag, &out[i])
+                   : read_preset(arena, &key_spec[i], map, diag, &out[i]);
+    }
+    for (int i = 0; i < map->count; i++) {
+        if (is_known(map->items[i]->key, names, count))
+            continue;
+        unknown_key(map->items[i], prefix, names, count, diag);
+        ok = false;
+    }
+    return ok;
+}
+
+/* ---- key=value options ---------------------------------------------------------------------- */
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    const Source *source; /* the option's text */
+} Set;
+
+static SrcLoc
+set_loc(const Set *s, const char *at, size_t span)
+{
+    return (SrcLoc){s->source, 1, (int)(at - s->source->text) + 1, (int)span};
+}
+
+/* Entry number `name` of a list, with the place to put another in its stead. */
+static Tree **
+list_slot(const Set *s, const Tree *list, const char *name, size_t len)
+{
+    int64_t i = 0;
+    const Tree number = {.kind = TREE_SCALAR, .text = arena_strndup(s->arena, name, len)};
+    if (tree_int(&number, &i) && i >= 0 && i < list->count)
+        return &list->items[i];
+    diag_error(s->diag, set_loc(s, name, len),
+               "'%s' is no entry of the list: there are %d, counted from 0", number.text,
+               list->count);
+    return NULL;
+}
+
+/* Walks one step down; maps that are not there yet are made. */
+static Tree *
+set_step(const Set *s, Tree *at, const char *name, size_t len)
+{
+    if (at->kind == TREE_LIST) {
+        Tree **slot = list_slot(s, at, name, len);
+        return slot ? *slot : NULL;
+    }
+    const char *key = arena_strndup(s->arena, name, len);
+    Tree *child = tree_get(at, key);
+    if (!child || child->kind == TREE_NULL) {
+        child = tree_new(s->arena, TREE_MAP, set_loc(s, name, len));
+        tree_put(s->arena, at, key, child);
+    }
+    if (child->kind != TREE_SCALAR)
+        return child;
+    diag_error(s->diag, set_loc(s, name, len), "'%s' has no keys below it: it is %s", key,
+               tree_text(s->arena, child));
+    diag_also(s->diag, child->loc, "it is given here");
+    return NULL;
+}
+
+static bool
+set_put(const Set *s, Tree *at, const char *name, size_t len, Tree *value)
+{
+    value->key_loc = set_loc(s, name, len);
+    if (at->kind == TREE_MAP) {
+        tree_put(s->arena, at, arena_strndup(s->arena, name, len), value);
+        return true;
+    }
+    Tree **slot = list_slot(s, at, name, len);
+    if (slot)
+        *slot = value;
+    return slot != NULL;
+}
+
+static bool
+set_apply(Set *s, Tree *root)
+{
+    const char *equals = strchr(s->source->text, '=');
+    if (!equals || equals == s->source->text) {
+        diag_error(s->diag, set_loc(s, s->source->text, 0), "expected key=value, as in %s",
+                   "compile.chunk=64");
+        return false;
+    }
+    const size_t offset = (size_t)(equals - s->source->text) + 1;
+    Tree *value = equals[1] ? yaml_parse_from(s->arena, s->source, offset, s->diag)
+                            : tree_new(s->arena, TREE_NULL, set_loc(s, equals + 1, 0));
+    Tree *at = root;
+    const char *name = s->source->text;
+    for (size_t len; at && value; name += len + 1) {
+        len = strcspn(name, ".=");
+        if (name + len == equals)
+            return set_put(s, at, name, len, value);
+        at = set_step(s, at, name, len);
+    }
+    return false;
+}
+
+bool
+sets_apply(Arena *arena, Tree *root, const char *const *sets, int nsets, Diag *diag)
+{
+    bool ok = true;
+    for (int i = 0; i < nsets; i++) {
+        Source *source = arena_alloc(arena, sizeof *source);
+        *source = (Source){"--set", arena_strdup(arena, sets[i]), strlen(sets[i])};
+        Set s = {.arena = arena, .diag = diag, .source = source};
+        ok &= set_apply(&s, root);
+    }
+    return ok;
+}

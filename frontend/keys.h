@@ -1,0 +1,71 @@
+/* frontend/keys.h -- private to frontend/: what a key may say, and reading it. */
+#ifndef SSMC_FRONTEND_KEYS_H
+#define SSMC_FRONTEND_KEYS_H
+
+#include "frontend/frontend.h"
+#include "frontend/yaml.h"
+
+typedef enum {
+    SPEC_INT,
+    SPEC_NUM,
+    SPEC_BOOL,
+    SPEC_WORD,
+    SPEC_CHUNK,
+    SPEC_NUMS,
+    SPEC_TEXT,
+    SPEC_LIST,
+    SPEC_MAP,
+    SPEC_ANY
+} SpecKind;
+
+/* What is allowed under a name: a row of keys.def, or a parameter of a block. */
+typedef struct {
+    const char *name; /* first: nearest_name reads it */
+    SpecKind kind;
+    const char *preset; /* text; "" none, "!" must be given */
+    double low, high;   /* INT, NUM, CHUNK, each of NUMS */
+    const char *words;  /* WORD: separated by spaces */
+    int count;          /* NUMS: how many; 0: any number */
+    const char *doc;
+} Spec;
+
+/* What was said. */
+typedef struct {
+    SpecKind kind;
+    bool given;       /* by the user, at loc; otherwise the default */
+    int64_t i;        /* INT, CHUNK */
+    double num;       /* NUM; also INT, BOOL */
+    bool flag;        /* BOOL */
+    const char *text; /* WORD, TEXT */
+    const double *nums;
+    int count;
+    const Tree *tree; /* LIST, MAP, ANY; NULL: absent */
+    SrcLoc loc;
+} FeValue;
+
+typedef enum {
+#define KEY(id, path, kind, preset, low, high, words, doc) KEY_##id,
+#include "frontend/keys.def"
+#undef KEY
+    KEY_COUNT
+} KeyId;
+extern const Spec key_spec[KEY_COUNT];
+
+/* "auto, all or a whole number from 1 to 65536" */
+const char *spec_wants(Arena *arena, const Spec *spec);
+bool key_is_of_layer(const char *key); /* a key of every entry of layers, whatever its block */
+/* Reads what tree says for spec without saying why not; name, doc and preset of spec are not looked at. */
+bool spec_try(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out);
+/* The same with a failure reported in diag. */
+bool spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue *out);
+
+/* Reads the entries of `map` that are rows prefix + key ("", "compile.", "layers[]."), with defaults for the
+ * others, into out[KEY_COUNT] (other rows untouched). Keys that are no row are faults, unless they are in
+ * `more`, nmore names that somebody else reads. Returns false when there was a fault. */
+bool keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more, int nmore,
+               Diag *diag, FeValue *out);
+
+/* Puts "key=value" options into the tree; false: the fault is in diag. */
+bool sets_apply(Arena *arena, Tree *root, const char *const *sets, int nsets, Diag *diag);
+
+#endif

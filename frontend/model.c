@@ -1,0 +1,339 @@
+/* frontend/model.c -- the way in: a YAML file or checkpoint directory, with overrides, to a graph. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "frontend/build.h"
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    const char *dir; /* paths in the file are relative to this */
+    const Source *source;
+    Tree *root;
+    FeValue keys[KEY_COUNT];
+    BlockSet blocks;
+    TensorNames tensors;
+} Loader;
+
+/* ---- paths ---------------------------------------------------------------------------------- */
+
+static bool
+is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* The folder of a path, without the last slash. */
+static const char *
+folder_of(Arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return ".";
+    return slash == path ? "/" : arena_strndup(arena, path, (size_t)(slash - path));
+}
+
+static const char *
+last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static const char *
+absolute(Arena *arena, const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (!real)
+        return path;
+    const char *copy = arena_strdup(arena, real);
+    free(real);
+    return copy;
+}
+
+/* An absolute path of what a key names: relative to the file, or for an option to the working directory. */
+static const char *
+key_path(const Loader *l, const Tree *t)
+{
+    const char *dir = t->loc.source == l->source ? l->dir : ".";
+    if (t->text[0] == '/')
+        return absolute(l->arena, t->text);
+    const char *joined = arena_printf(l->arena, "%s/%s", dir, t->text);
+    const char *path = absolute(l->arena, joined);
+    if (path[0] == '/')
+        return path;
+    return arena_printf(l->arena, "%s/%s", absolute(l->arena, dir), t->text); /* not there yet */
+}
+
+/* The file's name without what follows the last dot. */
+static const char *
+stem(Arena *arena, const char *path)
+{
+    const char *name = last_part(path);
+    const char *dot = strrchr(name, '.');
+    return dot && dot > name ? arena_strndup(arena, name, (size_t)(dot - name)) : name;
+}
+
+/* ---- the tree ------------------------------------------------------------------------------- */
+
+/* The tree of l->source; paths in it are relative to the folder of `path`. */
+static bool
+read_source(Loader *l, const char *path)
+{
+    l->root = yaml_parse(l->arena, l->source, l->diag);
+    l->dir = folder_of(l->arena, path);
+    if (!l->root)
+        return false;
+    if (l->root->kind == TREE_MAP)
+        return true;
+    diag_error(l->diag, l->root->loc, "a model is a map of keys such as vocab, dim and layers; "
+               "this is %s", tree_text(l->arena, l->root));
+    return false;
+}
+
+static bool
+read_file(Loader *l, const char *path)
+{
+    l->source = source_read(l->arena, path, (SrcLoc){0}, l->diag);
+    return l->source && read_source(l, path);
+}
+
+static bool
+read_directory(Loader *l, const char *path)
+{
+    l->root = family_import(l->arena, path, l->diag);
+    if (!l->root)
+        return false;
+    const SrcLoc loc = l->root->loc;
+    const char *dir = absolute(l->arena, path);
+    const char *tokenizer = arena_printf(l->arena, "%s/tokenizer.json", dir);
+    l->source = loc.source;
+    l->dir = dir;
+    tree_put(l->arena, l->root, "name", tree_scalar(l->arena, last_part(dir), loc));
+    tree_put(l->arena, l->root, "weights", tree_scalar(l->arena, dir, loc));
+    if (access(tokenizer, R_OK) == 0)
+        tree_put(l->arena, l->root, "tokenizer", tree_scalar(l->arena, tokenizer, loc));
+    return true;
+}
+
+static bool
+load_tree(Loader *l, const char *path, const char *const *sets, int nsets)
+{
+    const bool ok = is_directory(path) ? read_directory(l, path) : read_file(l, path);
+    return ok && sets_apply(l->arena, l->root, sets, nsets, l->diag);
+}
+
+/* ---- sections ------------------------------------------------------------------------------- */
+
+/* The rows under a prefix; an absent section has its defaults. */
+static bool
+read_section(Arena *arena, const Tree *section, const char *prefix, Diag *diag, FeValue *keys)
+{
+    const Tree empty = {.kind = TREE_MAP};
+    return keys_read(arena, section ? section : &empty, prefix, NULL, 0, diag, keys);
+}
+
+static FeCompile
+compile_section(const FeValue *keys)
+{
+    FeCompile c = {.chunk = keys[KEY_compile_chunk].i,
+                   .form = keys[KEY_compile_form].text,
+                   .matmul = keys[KEY_compile_matmul].text,
+                   .cpu = keys[KEY_compile_cpu].text,
+                   .block = keys[KEY_compile_block].i,
+                   .threads = keys[KEY_compile_threads].i};
+    const char *dtype = keys[KEY_compile_dtype].text;
+    if (!dtype_by_name(dtype, strlen(dtype), &c.dtype))
+        die("keys.def: compile.dtype %s", dtype);
+    return c;
+}
+
+static bool
+read_weights_key(Loader *l, Graph *header)
+{
+    const FeValue *v = &l->keys[KEY_weights];
+    if (!v->tree)
+        return true;
+    if (v->tree->kind == TREE_SCALAR) {
+        header->weights_path = key_path(l, v->tree);
+        return true;
+    }
+    if (v->tree->kind != TREE_MAP) {
+        diag_error(l->diag, v->loc, "weights is %s; expected a path or {init: reference, seed: N}",
+                   tree_text(l->arena, v->tree));
+        return false;
+    }
+    const bool ok = read_section(l->arena, v->tree, "weights.", l->diag, l->keys);
+    header->weights_path = "init:reference";
+    header->seed = l->keys[KEY_weights_seed].i;
+    return ok;
+}
+
+static bool
+read_eos(const Loader *l, int64_t *out)
+{
+    const FeValue *eos = &l->keys[KEY_eos], *vocab = &l->keys[KEY_vocab];
+    *out = eos->i;
+    if (eos->i < vocab->i)
+        return true;
+    diag_error(l->diag, eos->loc, "eos = %lld, but the ids end at vocab - 1 = %lld",
+               (long long)eos->i, (long long)vocab->i - 1);
+    diag_also(l->diag, vocab->loc, "vocab is given here");
+    return false;
+}
+
+/* ---- blocks and tensor names ----------------------------------------------------------------- */
+
+static bool
+read_block(Loader *l, const Tree *item)
+{
+    if (item->kind != TREE_SCALAR)
+        return blocks_add(&l->blocks, item, false);
+    const Source *source = source_read(l->arena, key_path(l, item), item->loc, l->diag);
+    const Tree *tree = source ? yaml_parse(l->arena, source, l->diag) : NULL;
+    return tree && blocks_add(&l->blocks, tree, false);
+}
+
+static bool
+read_blocks(Loader *l)
+{
+    const Tree *list = l->keys[KEY_blocks].tree;
+    bool ok = true;
+    l->blocks = (BlockSet){.arena = l->arena, .diag = l->diag};
+    blocks_add_built_in(&l->blocks);
+    for (int i = 0; list && i < list->count; i++)
+        ok &= read_block(l, list->items[i]);
+    return ok;
+}
+
+/* Without a family or names of its own a model's weights may be called as in any family. */
+static bool
+read_tensors(Loader *l)
+{
+    const FeValue *family = &l->keys[KEY_family];
+    const Tree *map = l->keys[KEY_tensors].tree;
+    l->tensors = (TensorNames){.arena = l->arena, .own = !family->given};
+    bool ok = tensor_names_add(&l->tensors, map, l->keys[KEY_ignored].tree, l->diag);
+    if (family->given || !map)
+        ok &= tensor_names_add_family(&l->tensors, family->text, family->loc, l->diag);
+    return ok;
+}
+
+/* ---- the model ------------------------------------------------------------------------------ */
+
+/* Reads every section, also behind one that is at fault. */
+static bool
+read_sections(Loader *l, Graph *header, FeModel *out)
+{
+    bool ok = keys_read(l->arena, l->root, "", NULL, 0, l->diag, l->keys);
+    ok &= read_section(l->arena, l->keys[KEY_compile].tree, "compile.", l->diag, l->keys);
+    if (!ok)
+        return false;
+    out->compile = compile_section(l->keys);
+    ok = read_weights_key(l, header);
+    ok &= read_eos(l, &out->eos);
+    ok &= read_blocks(l);
+    ok &= read_tensors(l);
+    return ok;
+}
+
+static bool
+build_model(Loader *l, const char *path, FeModel *out)
+{
+    Graph header = {0};
+    if (!read_sections(l, &header, out))
+        return false;
+    const FeValue *name = &l->keys[KEY_name], *tokenizer = &l->keys[KEY_tokenizer];
+    const ModelParts parts = {.name = name->given ? name->text : stem(l->arena, path),
+                              .keys = l->keys,
+                              .blocks = &l->blocks,
+                              .tensors = &l->tensors};
+    out->graph = model_build(l->arena, &parts, l->diag);
+    if (!out->graph)
+        return false;
+    out->graph->weights_path = header.weights_path;
+    out->graph->seed = header.seed;
+    out->graph->tokenizer_path = tokenizer->given ? key_path(l, tokenizer->tree) : NULL;
+    out->graph->block = out->compile.block;
+    out->graph->rows = l->keys[KEY_compile_rows].i;
+    out->ignored = l->tensors.ignored;
+    out->nignored = l->tensors.nignored;
+    out->complete = true;
+    return true;
+}
+
+bool
+fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
+              FeModel *out)
+{
+    Loader *l = arena_alloc(arena, sizeof *l);
+    l->arena = arena;
+    l->diag = diag;
+    *out = (FeModel){.eos = -1};
+    return load_tree(l, path, sets, nsets) && build_model(l, path, out);
+}
+
+bool
+fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag, FeModel *out)
+{
+    Loader *l = arena_alloc(arena, sizeof *l);
+    Source *source = arena_alloc(arena, sizeof *source);
+    *source = (Source){arena_strdup(arena, path), arena_strndup(arena, yaml, len), len};
+    l->arena = arena;
+    l->diag = diag;
+    l->source = source;
+    *out = (FeModel){.eos = -1};
+    return read_source(l, path) && build_model(l, path, out);
+}
+
+bool
+fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml)
+{
+    static const char *const order[] = {"name", "vocab", "dim", "eps", "tie_embeddings", "eos",
+                                        "layers", "family", "weights", "tokenizer"};
+    Loader *l = arena_alloc(arena, sizeof *l);
+    FeModel model;
+    l->arena = arena;
+    l->diag = diag;
+    if (!is_directory(dir)) {
+        diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one", dir);
+        return false;
+    }
+    if (!read_directory(l, dir) || !build_model(l, dir, &model))
+        return false;
+    Tree *sorted = tree_new(arena, TREE_MAP, l->root->loc);
+    for (size_t i = 0; i < COUNT_OF(order); i++)
+        if (tree_get(l->root, order[i]))
+            tree_push(arena, sorted, tree_get(l->root, order[i]));
+    tree_print(yaml, sorted);
+    return true;
+}
+
+/* ---- the compile: section alone -------------------------------------------------------------- */
+
+bool
+fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out)
+{
+    FeValue keys[KEY_COUNT] = {0};
+    Tree *root = tree_new(arena, TREE_MAP, (SrcLoc){0});
+    bool ok = sets_apply(arena, root, sets, nsets, diag);
+    for (int i = 0; i < root->count; i++) {
+        const Tree *t = root->items[i];
+        if (strcmp(t->key, "compile") == 0)
+            continue;
+        diag_error(diag, t->key_loc,
+                   "'%s' cannot be set here: the graph is fixed, only compile.* keys are open",
+                   t->key);
+        ok = false;
+    }
+    const Tree *section = tree_get(root, "compile");
+    if (section && section->kind != TREE_MAP)
+        return spec_read(arena, &key_spec[KEY_compile], section, diag, &keys[KEY_compile]);
+    ok &= read_section(arena, section, "compile.", diag, keys);
+    if (ok)
+        *out = compile_section(keys);
+    return ok;
+}

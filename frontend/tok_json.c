@@ -1,0 +1,422 @@
+/* frontend/tok_json.c -- a tokenizer.json read through json-c, with a position for every fault.
+ *
+ * json-c keeps no positions, and a vocabulary has too many values to look all of them up; so a
+ * fault walks the text again to the value it is about. That walk only ever sees text that json-c
+ * has taken: it need not check the syntax, only stay inside the text. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "frontend/tokenizer.h"
+
+enum { MAX_FAULTS = 20, MAX_DEPTH = 32, MAX_SHOWN = 60 };
+
+/* ---- positions ------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *at, *end;
+} Walk;
+
+static void
+skip_space(Walk *w)
+{
+    while (w->at < w->end && *w->at && strchr(" \t\r\n", *w->at))
+        w->at++;
+}
+
+static void
+skip_string(Walk *w)
+{
+    for (w->at++; w->at < w->end && *w->at != '"'; w->at++)
+        w->at += *w->at == '\\';
+    w->at = w->at < w->end ? w->at + 1 : w->end;
+}
+
+/* A comma, a colon or a closing bracket, and the space around it. */
+static void
+skip_mark(Walk *w)
+{
+    skip_space(w);
+    w->at += w->at < w->end;
+    skip_space(w);
+}
+
+/* A number or a word ends where its container goes on; everything else ends itself. */
+static void
+skip_value(Walk *w)
+{
+    int depth = 0;
+    do {
+        const char c = w->at < w->end ? *w->at : '}';
+        if (depth == 0 && strchr(",}]", c))
+            return;
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        if (c == '"')
+            skip_string(w);
+        else
+            w->at++;
+    } while (w->at < w->end);
+}
+
+/* Whether the string at the walk, unescaped, is key; moves behind it. */
+static bool
+string_is(Walk *w, const char *key)
+{
+    const char *from = w->at;
+    skip_string(w);
+    json_tokener *parser = json_tokener_new();
+    if (!parser)
+        die("out of memory");
+    json_object *text = json_tokener_parse_ex(parser, from, (int)(w->at - from));
+    const bool same = json_object_is_type(text, json_type_string) &&
+                      strcmp(json_object_get_string(text), key) == 0;
+    json_object_put(text);
+    json_tokener_free(parser);
+    return same;
+}
+
+/* To the value of key, the last of several as in json-c; stays at the object when there is none. */
+static void
+enter_key(Walk *w, const char *key)
+{
+    const char *found = w->at;
+    w->at++;
+    skip_space(w);
+    while (w->at < w->end && *w->at == '"') {
+        const bool same = string_is(w, key);
+        skip_mark(w);
+        if (same)
+            found = w->at;
+        skip_value(w);
+        skip_mark(w);
+    }
+    w->at = found;
+}
+
+static void
+enter_item(Walk *w, size_t index)
+{
+    w->at++;
+    skip_space(w);
+    for (size_t i = 0; i < index && w->at < w->end; i++) {
+        skip_value(w);
+        skip_mark(w);
+    }
+}
+
+static void
+walk_to(Walk *w, const JsonAt *at)
+{
+    if (!at->up) {
+        skip_space(w);
+        return;
+    }
+    walk_to(w, at->up);
+    if (!at->there)
+        return;
+    if (at->key)
+        enter_key(w, at->key);
+    else
+        enter_item(w, at->index);
+}
+
+static SrcLoc
+loc_at(const Source *source, size_t offset)
+{
+    SrcLoc loc = {.source = source, .line = 1, .column = 1};
+    for (size_t i = 0; i < offset && i < source->len; i++) {
+        const bool newline = source->text[i] == '\n';
+        loc.line += newline;
+        loc.column = newline ? 1 : loc.column + 1;
+    }
+    return loc;
+}
+
+static SrcLoc
+loc_of(const JsonFile *file, const JsonAt *at)
+{
+    const char *text = file->source->text;
+    Walk w = {text, text + file->source->len};
+    walk_to(&w, at);
+    return loc_at(file->source, (size_t)(w.at - text));
+}
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+/* Bytes of a text to show: whole characters, at most MAX_SHOWN bytes. */
+static int
+shown(const char *text)
+{
+    const size_t len = strlen(text);
+    size_t at = len < MAX_SHOWN ? len : MAX_SHOWN;
+    while (at < len && ((unsigned char)text[at] & 0xC0) == 0x80)
+        at--;
+    return (int)at;
+}
+
+/* model.vocab["the"], added_tokens[3].id */
+static void
+put_path(StrBuf *out, const JsonAt *at)
+{
+    if (!at->up) {
+        sb_puts(out, "the file");
+        return;
+    }
+    if (at->up->up)
+        put_path(out, at->up);
+    if (!at->key)
+        sb_printf(out, "[%zu]", at->index);
+    else if (strspn(at->key, "abcdefghijklmnopqrstuvwxyz_") == strlen(at->key))
+        sb_printf(out, "%s%.*s", at->up->up ? "." : "", shown(at->key), at->key);
+    else
+        sb_printf(out, "[\"%.*s\"]", shown(at->key), at->key);
+}
+
+bool
+json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...)
+{
+    file->faults++;
+    StrBuf text = {0};
+    put_path(&text, at);
+    sb_puts(&text, " ");
+    va_list args;
+    va_start(args, fmt);
+    sb_vprintf(&text, fmt, args);
+    va_end(args);
+    diag_error(file->diag, loc_of(file, at), "%s", sb_text(&text));
+    sb_free(&text);
+    return false;
+}
+
+bool
+json_full(const JsonFile *file)
+{
+    return file->faults >= MAX_FAULTS;
+}
+
+const char *
+json_words(JsonFile *file, const JsonAt *at)
+{
+    if (!at->there)
+        return "missing";
+    switch (json_object_get_type(at->value)) {
+    case json_type_null:
+        return "null";
+    case json_type_array:
+        return "an array";
+    case json_type_object:
+        return "an object";
+    case json_type_boolean:
+    case json_type_string:
+    case json_type_int:
+    case json_type_double:
+        break;
+    }
+    const char *text = json_object_get_string(at->value);
+    const char *quote = json_object_is_type(at->value, json_type_string) ? "\"" : "";
+    return arena_printf(file->arena, "%s%.*s%s", quote, shown(text), text, quote);
+}
+
+/* ---- parsing --------------------------------------------------------------------------------- */
+
+static json_object *
+syntax_fault(JsonFile *file, size_t offset, const char *what)
+{
+    file->faults++;
+    diag_error(file->diag, loc_at(file->source, offset), "%s", what);
+    return NULL;
+}
+
+/* Value of the \uHHHH at `at`, or -1. */
+static int
+escaped_unit(const char *at, const char *end)
+{
+    int unit = 0;
+    if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
+        return -1;
+    for (int i = 2; i < 6; i++) {
+        const char *digits = "0123456789abcdef0123456789ABCDEF";
+        const char *digit = at[i] ? strchr(digits, at[i]) : NULL;
+        if (!digit)
+            return -1;
+        unit = unit * 16 + (int)((digit - digits) & 15);
+    }
+    return unit;
+}
+
+/* What is wrong with the escape at `at`; NULL: nothing. *len becomes its length. json-c would cut object keys
+ * at U+0000, so that different keys become one, turn half a pair into U+FFFD, and so do (0.16) whole pairs
+ * whose code point ends in D800 to DFFF. */
+static const char *
+escape_fault(const char *at, const char *end, size_t *len)
+{
+    const int unit = escaped_unit(at, end);
+    *len = unit < 0 ? 2 : 6;
+    if (unit == 0)
+        return "\\u0000 is in no token of a tokenizer";
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return NULL;
+    const int low = escaped_unit(at + 6, end);
+    *len = 12;
+    if (unit > 0xDBFF || low < 0xDC00 || low > 0xDFFF)
+        return "half a surrogate pair";
+    const int point = (unit & 0x3FF) << 10 | (low & 0x3FF); /* less 0x10000 */
+    return (point & 0xF800) == 0xD800 ? "json-c misreads this escape: write the character itself"
+                                      : NULL;
+}
+
+static bool
+check_escapes(JsonFile *file)
+{
+    const char *text = file->source->text, *end = text + file->source->len;
+    for (const char *at = memchr(text, '\\', file->source->len); at && at < end;) {
+        size_t len = 0;
+        const char *what = escape_fault(at, end, &len);
+        if (what) {
+            syntax_fault(file, (size_t)(at - text), what);
+            return false;
+        }
+        at = len < (size_t)(end - at) ? memchr(at + len, '\\', (size_t)(end - at) - len) : NULL;
+    }
+    return true;
+}
+
+static const char *
+error_text(JsonFile *file, enum json_tokener_error error)
+{
+    if (error == json_tokener_error_depth)
+        return "nested too deeply: a tokenizer.json has a few levels";
+    if (error == json_tokener_continue || error == json_tokener_error_parse_eof)
+        return "the JSON ends too early";
+    return arena_printf(file->arena, "not JSON: %s", json_tokener_error_desc(error));
+}
+
+static json_object *
+parse_text(JsonFile *file)
+{
+    const Source *s = file->source;
+    json_tokener *parser = json_tokener_new_ex(MAX_DEPTH);
+    if (!parser)
+        die("out of memory");
+    json_tokener_set_flags(parser, JSON_TOKENER_STRICT);
+    /* With the terminating NUL: it tells json-c that a number at the end is complete. */
+    json_object *root = json_tokener_parse_ex(parser, s->text, (int)s->len + 1);
+    const enum json_tokener_error error = json_tokener_get_error(parser);
+    const size_t end = json_tokener_get_parse_end(parser);
+    json_tokener_free(parser);
+    if (error == json_tokener_success && end >= s->len)
+        return root;
+    json_object_put(root);
+    if (error == json_tokener_success)
+        return syntax_fault(file, end, "something follows the end of the JSON");
+    return syntax_fault(file, end < s->len ? end : s->len, error_text(file, error));
+}
+
+json_object *
+json_file_parse(JsonFile *file)
+{
+    const Source *s = file->source;
+    size_t bad = 0;
+    if (s->len >= INT32_MAX)
+        return syntax_fault(file, 0, "the file is larger than 2 GiB");
+    if (!utf8_valid(s->text, s->len, &bad))
+        return syntax_fault(file, bad, "not UTF-8: no character has this byte here");
+    const char *nul = memchr(s->text, '\0', s->len);
+    if (nul)
+        return syntax_fault(file, (size_t)(nul - s->text), "not JSON: a byte 0");
+    return check_escapes(file) ? parse_text(file) : NULL;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+JsonAt
+json_key(const JsonAt *up, const char *key)
+{
+    JsonAt at = {.up = up, .key = key};
+    if (json_object_is_type(up->value, json_type_object))
+        at.there = json_object_object_get_ex(up->value, key, &at.value);
+    return at;
+}
+
+JsonAt
+json_item(const JsonAt *up, size_t index)
+{
+    return (JsonAt){.up = up,
+                    .index = index,
+                    .there = true,
+                    .value = json_object_array_get_idx(up->value, index)};
+}
+
+bool
+json_is_null(const JsonAt *at)
+{
+    return !at->value;
+}
+
+bool
+json_is_text(const JsonAt *at, const char *text)
+{
+    return json_object_is_type(at->value, json_type_string) &&
+           strcmp(json_object_get_string(at->value), text) == 0;
+}
+
+static bool
+want_type(JsonFile *file, const JsonAt *at, json_type type, const char *name)
+{
+    if (at->value && json_object_is_type(at->value, type))
+        return true;
+    return json_fault(file, at, "is %s, expected %s", json_words(file, at), name);
+}
+
+bool
+json_want_object(JsonFile *file, const JsonAt *at)
+{
+    return want_type(file, at, json_type_object, "an object");
+}
+
+bool
+json_want_array(JsonFile *file, const JsonAt *at, size_t *count)
+{
+    *count = 0;
+    if (!want_type(file, at, json_type_array, "an array"))
+        return false;
+    *count = json_object_array_length(at->value);
+    return true;
+}
+
+bool
+json_want_text(JsonFile *file, const JsonAt *at, Span *out)
+{
+    if (!want_type(file, at, json_type_string, "a string"))
+        return false;
+    out->text = json_object_get_string(at->value);
+    out->len = (size_t)json_object_get_string_len(at->value);
+    return true;
+}
+
+bool
+json_want_int(JsonFile *file, const JsonAt *at, int64_t min, int64_t max, int64_t *out)
+{
+    if (!want_type(file, at, json_type_int, "an integer"))
+        return false;
+    *out = json_object_get_int64(at->value);
+    if (*out >= min && *out <= max)
+        return true;
+    return json_fault(file, at, "is %s, expected %" PRId64 " to %" PRId64, json_words(file, at),
+                      min, max);
+}
+
+bool
+json_want_bool(JsonFile *file, const JsonAt *at, bool *out)
+{
+    if (!want_type(file, at, json_type_boolean, "true or false"))
+        return false;
+    *out = json_object_get_boolean(at->value);
+    return true;
+}
+
+bool
+json_bool_or(JsonFile *file, const JsonAt *at, bool otherwise, bool *out)
+{
+    *out = otherwise;
+    return !at->there || json_want_bool(file, at, out);
+}

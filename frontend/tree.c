@@ -1,0 +1,305 @@
+/* frontend/tree.c -- building, asking and printing the trees that YAML and JSON texts become. */
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/embed.h"
+
+const Source *
+source_read(Arena *arena, const char *path, SrcLoc from, Diag *diag)
+{
+    Source *source = arena_alloc(arena, sizeof *source);
+    const char *why = NULL;
+    char *text = NULL;
+    if (!file_read(arena, path, TREE_MAX_BYTES, &text, &source->len, &why)) {
+        diag_error(diag, from, "%s", why);
+        return NULL;
+    }
+    source->path = arena_strdup(arena, path);
+    source->text = text;
+    return source;
+}
+
+Tree *
+embedded_tree(Arena *arena, const FeEmbedded *file)
+{
+    Diag *diag = diag_new();
+    Source *source = arena_alloc(arena, sizeof *source);
+    *source = (Source){arena_printf(arena, "%s (built in)", file->name), file->text, file->len};
+    Tree *tree = yaml_parse(arena, source, diag);
+    StrBuf text = {0};
+    diag_print(diag, &text);
+    if (!tree)
+        die("%s", sb_text(&text));
+    sb_free(&text);
+    diag_free(diag);
+    return tree;
+}
+
+Tree *
+tree_new(Arena *arena, TreeKind kind, SrcLoc loc)
+{
+    Tree *t = arena_alloc(arena, sizeof *t);
+    t->kind = kind;
+    t->loc = loc;
+    return t;
+}
+
+Tree *
+tree_scalar(Arena *arena, const char *text, SrcLoc loc)
+{
+    Tree *t = tree_new(arena, TREE_SCALAR, loc);
+    t->text = text;
+    return t;
+}
+
+Tree *
+tree_copy(Arena *arena, const Tree *from)
+{
+    Tree *t = arena_alloc(arena, sizeof *t);
+    *t = *from;
+    t->items = arena_array(arena, (size_t)from->count, sizeof(Tree *));
+    t->cap = from->count;
+    for (int i = 0; i < from->count; i++)
+        t->items[i] = tree_copy(arena, from->items[i]);
+    return t;
+}
+
+void
+tree_push(Arena *arena, Tree *to, Tree *item)
+{
+    VEC_PUSH(arena, to->items, to->count, to->cap, item);
+}
+
+void
+tree_put(Arena *arena, Tree *map, const char *key, Tree *item)
+{
+    item->key = key;
+    if (!item->key_loc.source)
+        item->key_loc = item->loc;
+    for (int i = 0; i < map->count; i++) {
+        if (strcmp(map->items[i]->key, key) != 0)
+            continue;
+        map->items[i] = item;
+        return;
+    }
+    tree_push(arena, map, item);
+}
+
+bool
+tree_is(const Tree *tree, TreeKind kind)
+{
+    return tree && tree->kind == kind;
+}
+
+static Tree *
+get_n(const Tree *map, const char *key, size_t len)
+{
+    for (int i = 0; tree_is(map, TREE_MAP) && i < map->count; i++) {
+        const char *name = map->items[i]->key;
+        if (strncmp(name, key, len) == 0 && name[len] == '\0')
+            return map->items[i];
+    }
+    return NULL;
+}
+
+Tree *
+tree_get(const Tree *map, const char *key)
+{
+    return get_n(map, key, strlen(key));
+}
+
+Tree *
+tree_find(const Tree *map, const char *path)
+{
+    const size_t len = strcspn(path, ".");
+    Tree *t = get_n(map, path, len);
+    return path[len] == '\0' || !t ? t : tree_find(t, path + len + 1);
+}
+
+/* ---- what a scalar says --------------------------------------------------------------------- */
+
+static bool
+is_plain(const Tree *tree)
+{
+    return tree_is(tree, TREE_SCALAR) && !tree->quoted;
+}
+
+bool
+tree_int(const Tree *tree, int64_t *out)
+{
+    if (!is_plain(tree) || isspace((unsigned char)tree->text[0]))
+        return false;
+    char *end = NULL;
+    errno = 0;
+    const long long i = strtoll(tree->text, &end, 10);
+    if (end == tree->text || *end != '\0' || errno != 0)
+        return false;
+    *out = i;
+    return true;
+}
+
+/* .inf as YAML spells it, Infinity as JSON writers do. */
+static bool
+is_infinity(const char *text)
+{
+    static const char *const words[] = {".inf", ".Inf", ".INF", "inf", "Infinity"};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (strcmp(text, words[i]) == 0)
+            return true;
+    return false;
+}
+
+bool
+tree_num(const Tree *tree, double *out)
+{
+    if (!is_plain(tree))
+        return false;
+    const char *text = tree->text;
+    const bool negative = text[0] == '-';
+    if (is_infinity(text + (negative || text[0] == '+'))) {
+        *out = negative ? -INFINITY : INFINITY;
+        return true;
+    }
+    if (text[strspn(text, "0123456789.+-eE")] != '\0')
+        return false; /* strtod would also take hexadecimal and nan */
+    char *end = NULL;
+    const double num = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(num))
+        return false;
+    *out = num;
+    return true;
+}
+
+bool
+tree_bool(const Tree *tree, bool *out)
+{
+    if (!is_plain(tree))
+        return false;
+    const bool yes = strcmp(tree->text, "true") == 0 || strcmp(tree->text, "True") == 0;
+    const bool no = strcmp(tree->text, "false") == 0 || strcmp(tree->text, "False") == 0;
+    *out = yes;
+    return yes || no;
+}
+
+const char *
+tree_text(Arena *arena, const Tree *tree)
+{
+    enum { SHOWN = 60 };
+    if (!tree || tree->kind == TREE_NULL)
+        return "nothing";
+    if (tree->kind == TREE_LIST)
+        return tree->count ? "a list" : "an empty list";
+    if (tree->kind == TREE_MAP)
+        return "a map";
+    const size_t len = strlen(tree->text);
+    return arena_printf(arena, "'%.*s%s'", SHOWN, tree->text, len > SHOWN ? "..." : "");
+}
+
+/* ---- as YAML -------------------------------------------------------------------------------- */
+
+/* Text that YAML reads back as the same plain scalar. */
+static bool
+is_safe_plain(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+    static const char *const words[] = {"null", "Null", "NULL", "true", "false", "True", "False"};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (strcmp(text, words[i]) == 0)
+            return false;
+    return text[0] != '\0' && text[strspn(text, safe)] == '\0' && (text[0] != '-' || text[1]);
+}
+
+static void
+print_quoted(StrBuf *out, const char *text)
+{
+    sb_puts(out, "\"");
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            sb_printf(out, "\\%c", *p);
+        else if (*p < 0x20 || *p == 0x7f)
+            sb_printf(out, "\\x%02X", *p);
+        else
+            sb_putn(out, (const char *)p, 1);
+    }
+    sb_puts(out, "\"");
+}
+
+static void
+print_scalar(StrBuf *out, const Tree *t)
+{
+    double num;
+    int64_t i;
+    bool flag;
+    const bool says = tree_bool(t, &flag) || tree_int(t, &i) || tree_num(t, &num);
+    const Tree plain = {.kind = TREE_SCALAR, .text = t->text};
+    const bool reads_as_number = tree_num(&plain, &num);
+    if (says || (is_safe_plain(t->text) && !reads_as_number))
+        sb_puts(out, t->text);
+    else
+        print_quoted(out, t->text);
+}
+
+static void print_key(StrBuf *out, const char *key);
+
+static void
+print_flow(StrBuf *out, const Tree *t)
+{
+    const bool list = t->kind == TREE_LIST;
+    if (t->kind == TREE_NULL) {
+        sb_puts(out, "null");
+        return;
+    }
+    if (t->kind == TREE_SCALAR) {
+        print_scalar(out, t);
+        return;
+    }
+    sb_puts(out, list ? "[" : "{");
+    for (int i = 0; i < t->count; i++) {
+        sb_puts(out, i ? ", " : "");
+        if (!list) {
+            print_key(out, t->items[i]->key);
+            sb_puts(out, " ");
+        }
+        print_flow(out, t->items[i]);
+    }
+    sb_puts(out, list ? "]" : "}");
+}
+
+static void
+print_key(StrBuf *out, const char *key)
+{
+    const Tree k = {.kind = TREE_SCALAR, .text = key};
+    print_scalar(out, &k);
+    sb_puts(out, ":");
+}
+
+/* The items of a list of maps get lines of their own. */
+static void
+print_items(StrBuf *out, const Tree *list)
+{
+    sb_puts(out, "\n");
+    for (int i = 0; i < list->count; i++) {
+        sb_puts(out, "  - ");
+        print_flow(out, list->items[i]);
+        sb_puts(out, "\n");
+    }
+}
+
+void
+tree_print(StrBuf *out, const Tree *map)
+{
+    for (int i = 0; i < map->count; i++) {
+        const Tree *t = map->items[i];
+        print_key(out, t->key);
+        if (t->kind == TREE_LIST && t->count && t->items[0]->kind == TREE_MAP) {
+            print_items(out, t);
+            continue;
+        }
+        sb_puts(out, " ");
+        print_flow(out, t);
+        sb_puts(out, "\n");
+    }
+}

@@ -1,0 +1,235 @@
+/* ir/check.c -- whether one attribute, name or node is well-formed by itself. */
+#include <math.h>
+#include <string.h>
+
+#include "ir/internal.h"
+
+/* Words an attribute may have, in one string; NULL: any. */
+static const char *const attr_words[ATTR_COUNT] = {
+    [ATTR_form] = "auto recurrent chunked quadratic",
+    [ATTR_matmul] = "auto emitted blas",
+    [ATTR_part] = "rows cols heads none",
+    [ATTR_to] = "f32 bf16",
+};
+
+static bool
+has_word(const char *words, const char *word)
+{
+    const size_t len = strlen(word);
+    for (const char *p = words; *p; p += strspn(p, " ")) {
+        const size_t n = strcspn(p, " ");
+        if (n == len && memcmp(p, word, n) == 0)
+            return true;
+        p += n;
+    }
+    return false;
+}
+
+static bool
+in_range(int64_t i, int64_t lowest)
+{
+    return i >= lowest && i <= IR_MAX_DIM;
+}
+
+static bool
+ints_allowed(const Attr *attr)
+{
+    bool ok = attr->count >= 1 && attr->count <= IR_MAX_OUT;
+    for (int i = 0; ok && i < attr->count; i++)
+        ok = in_range(attr->ints[i], 1);
+    return ok;
+}
+
+bool
+attr_check(Arena *arena, const Attr *attr, const char **why)
+{
+    const char *words = attr_words[attr->id];
+    const char *expected = NULL;
+    switch (attr_info[attr->id].kind) {
+    case AK_INT:
+        if (!in_range(attr->i, 1))
+            expected = "a whole number from 1 to 2^40";
+        break;
+    case AK_CHUNK:
+        if (!in_range(attr->i, CHUNK_AUTO))
+            expected = "auto, all or a whole number from 1 to 2^40";
+        break;
+    case AK_NUM:
+        if (!isfinite(attr->num) || attr->num < 0)
+            expected = "a number that is not negative";
+        break;
+    case AK_INTS:
+        if (!ints_allowed(attr))
+            expected = arena_printf(arena, "1 to %d whole numbers from 1 to 2^40", IR_MAX_OUT);
+        break;
+    case AK_NUMS:
+        if (attr->count != 2 || !(attr->nums[0] <= attr->nums[1]))
+            expected = "two numbers, the lower one first";
+        break;
+    case AK_WORD:
+        if (!attr->word || (words && !has_word(words, attr->word)))
+            expected = words ? arena_printf(arena, "one of: %s", words) : "a word";
+        break;
+    }
+    if (!expected)
+        return true;
+    StrBuf sb = {0};
+    Attr copy = *attr;
+    const AttrList alone = {.count = 1, .items = &copy};
+    attrs_print(&sb, &alone);
+    *why = arena_printf(arena, "the attribute is%s, expected %s", sb_text(&sb), expected);
+    sb_free(&sb);
+    return false;
+}
+
+/* ---- names -------------------------------------------------------------------------------------- */
+
+static bool
+is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool
+name_is_valid(const char *name, size_t len)
+{
+    if (!len || !is_letter(name[0]))
+        return false;
+    for (size_t i = 1; i < len; i++)
+        if (!is_letter(name[i]) && !is_digit(name[i]) && name[i] != '.')
+            return false;
+    const bool reserved = (len == 1 && name[0] == '_') ||
+                          (len == 3 && (!memcmp(name, "inf", 3) || !memcmp(name, "nan", 3)));
+    return !reserved;
+}
+
+bool
+name_is_made_up(const char *name)
+{
+    const size_t digits = name[0] == 't' ? strspn(name + 1, "0123456789") : 0;
+    return digits && !name[1 + digits];
+}
+
+/* ---- nodes -------------------------------------------------------------------------------------- */
+
+static bool
+fault(ShapeResult *r, int operand, const char *why)
+{
+    r->operand = operand;
+    r->why = why;
+    return false;
+}
+
+static const char *
+kind_text(char letter)
+{
+    switch (letter) {
+    case 'a':
+        return "an activation";
+    case 'p':
+        return "a weight, or a value made from weights only";
+    case 's':
+        return "a state";
+    default:
+        return "an activation or a weight";
+    }
+}
+
+static const char *
+value_text(const Value *v)
+{
+    switch (v->kind) {
+    case VALUE_INPUT:
+        return "an input";
+    case VALUE_WEIGHT:
+        return "a weight";
+    case VALUE_STATE:
+        return "a state";
+    case VALUE_NUMBER:
+        return "a number";
+    case VALUE_RESULT:
+        break;
+    }
+    return v->is_param ? "made from weights only" : "an activation";
+}
+
+static bool
+is_kind(const Value *v, char letter)
+{
+    switch (letter) {
+    case 'a':
+        return v->kind != VALUE_STATE && !v->is_param;
+    case 'p':
+        return v->is_param;
+    case 's':
+        return v->kind == VALUE_STATE;
+    default:
+        return v->kind != VALUE_STATE;
+    }
+}
+
+static bool
+check_operand(const Node *node, int slot, bool complete, ShapeResult *r)
+{
+    char letter;
+    bool optional;
+    const Value *v = slot < node->nin ? node->in[slot] : NULL;
+    if (!op_operand(node->op, slot, &letter, &optional))
+        return !v || fault(r, slot, arena_printf(r->arena, "it has more than %d operands", slot));
+    if (!v && (optional || (letter == 's' && !complete)))
+        return true;
+    if (!v)
+        return fault(r, -1, arena_printf(r->arena, "operand %d is missing, expected %s", slot + 1,
+                                         kind_text(letter)));
+    if (is_kind(v, letter))
+        return true;
+    return fault(r, slot, arena_printf(r->arena, "operand %d, `%s`, is %s, expected %s", slot + 1,
+                                       v->name, value_text(v), kind_text(letter)));
+}
+
+static bool
+check_attr(const Node *node, const Attr *attr, ShapeResult *r)
+{
+    bool required;
+    const char *name = attr_info[attr->id].name, *takes = op_info[node->op].attrs, *why;
+    if (!op_takes_attr(node->op, attr->id, &required))
+        return fault(r, -1, arena_printf(r->arena, "it has no attribute `%s`; it takes %s", name,
+                                         *takes ? takes : "none"));
+    if (!attr_check(r->arena, attr, &why))
+        return fault(r, -1, why);
+    if (required && attr->id == ATTR_chunk && attr->i == CHUNK_AUTO)
+        return fault(r, -1, "chunk=auto, but the op already has its form: expected a length or all");
+    return true;
+}
+
+static bool
+check_attrs(const Node *node, ShapeResult *r)
+{
+    for (int i = 0; i < node->attrs.count; i++)
+        if (!check_attr(node, &node->attrs.items[i], r))
+            return false;
+    for (int id = 0; id < ATTR_COUNT; id++) {
+        bool required;
+        if (!op_takes_attr(node->op, (AttrId)id, &required) || !required)
+            continue;
+        if (!attrs_find(&node->attrs, (AttrId)id))
+            return fault(r, -1, arena_printf(r->arena, "attribute `%s` is missing: %s",
+                                             attr_info[id].name, attr_info[id].doc));
+    }
+    return true;
+}
+
+bool
+node_check(const Node *node, bool complete, ShapeResult *result)
+{
+    for (int slot = 0; slot < IR_MAX_IN; slot++)
+        if (!check_operand(node, slot, complete, result))
+            return false;
+    return check_attrs(node, result) && op_info[node->op].shape(node, result);
+}

@@ -1,0 +1,35 @@
+/* ir/diag.h -- the user's faults: collected, with file:line:column, source line and caret. */
+#ifndef SSMC_IR_DIAG_H
+#define SSMC_IR_DIAG_H
+
+#include "ir/util.h"
+
+/* One text a diagnostic can point into. borrows text until the Diag is freed. */
+typedef struct {
+    const char *path;
+    const char *text; /* NULL: no source line is shown */
+    size_t len;
+} Source;
+
+/* Position; source NULL: unknown. line and column count from 1 (column in bytes); span is how many
+ * bytes the caret underlines (0 or 1: one caret). */
+typedef struct {
+    const Source *source;
+    int line, column, span;
+} SrcLoc;
+
+typedef struct Diag Diag;
+Diag *diag_new(void);
+void diag_free(Diag *diag);
+
+/* Message text: what was found, what was expected, where the expectation comes from. */
+void diag_error(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* A second place of the newest error or note ("the other size is given here"). */
+void diag_also(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void diag_note(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+int diag_errors(const Diag *diag);
+/* Prints everything collected, at most 20 errors in full, then "... and N more". */
+void diag_print(const Diag *diag, StrBuf *out);
+
+#endif

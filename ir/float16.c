@@ -1,0 +1,88 @@
+/* ir/float16.c -- bf16 and f16 by bits, and stored elements as doubles. */
+#include <math.h>
+#include <string.h>
+
+#include "ir/ref.h"
+
+static float
+float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t
+bits_of_float(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+float
+bf16_to_f32(uint16_t bits)
+{
+    return float_of_bits((uint32_t)bits << 16);
+}
+
+uint16_t
+f32_to_bf16(float value)
+{
+    const uint32_t bits = bits_of_float(value);
+    if (isnan(value))
+        return (uint16_t)(bits >> 16 | 0x40U); /* stays a NaN when its payload is cut off */
+    const uint32_t to_even = 0x7FFFU + (bits >> 16 & 1U);
+    return (uint16_t)((bits + to_even) >> 16);
+}
+
+float
+f16_to_f32(uint16_t half)
+{
+    /* The half's exponent and mantissa read as a single are 2^112 too small (bias 127 - 15), for
+     * subnormal halves too: their mantissas are subnormal singles then. */
+    const uint32_t sign = (uint32_t)(half & 0x8000U) << 16;
+    const float magnitude = float_of_bits((uint32_t)(half & 0x7FFFU) << 13) * 0x1p112F;
+    const uint32_t special = (half & 0x7C00U) == 0x7C00U ? 0x7F800000U : 0U; /* inf and NaN */
+    return float_of_bits(bits_of_float(magnitude) | special | sign);
+}
+
+/* One loop a type, so that each vectorises. memcpy: checkpoints do not align their tensors. */
+void
+ref_widen(Dtype dtype, const void *stored, int64_t first, int64_t n, double *out)
+{
+    const char *from = (const char *)stored + first * dtype_info[dtype].bytes;
+    switch (dtype) {
+    case DTYPE_f32:
+        for (int64_t i = 0; i < n; i++) {
+            float value;
+            memcpy(&value, from + 4 * i, sizeof value);
+            out[i] = value;
+        }
+        return;
+    case DTYPE_f16:
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t bits;
+            memcpy(&bits, from + 2 * i, sizeof bits);
+            out[i] = f16_to_f32(bits);
+        }
+        return;
+    case DTYPE_bf16:
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t bits;
+            memcpy(&bits, from + 2 * i, sizeof bits);
+            out[i] = bf16_to_f32(bits);
+        }
+        return;
+    case DTYPE_i32:
+        for (int64_t i = 0; i < n; i++) {
+            int32_t value;
+            memcpy(&value, from + 4 * i, sizeof value);
+            out[i] = value;
+        }
+        return;
+    case DTYPE_COUNT:
+        break;
+    }
+    die("ref_widen: element type %d", (int)dtype);
+}

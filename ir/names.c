@@ -1,0 +1,126 @@
+/* ir/names.c -- values by name: an open-addressed hash table. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/internal.h"
+
+struct NameTable {
+    Arena *arena;
+    Value **slots; /* NULL: never used */
+    size_t size;   /* a power of two */
+    size_t used;   /* values and removed marks */
+    int64_t made_up; /* number of the next t1, t2 ... */
+    Value removed;   /* marks a slot whose value went away; only its address is used */
+};
+
+NameTable *
+names_new(Arena *arena)
+{
+    NameTable *names = arena_alloc(arena, sizeof *names);
+    names->arena = arena;
+    names->size = 64;
+    names->made_up = 1;
+    names->slots = arena_array(arena, names->size, sizeof(Value *));
+    return names;
+}
+
+static size_t
+first_slot(const NameTable *names, const char *name, size_t len)
+{
+    return (size_t)hash_bytes(name, len, 0) & (names->size - 1);
+}
+
+Value *
+names_find(const NameTable *names, const char *name, size_t len)
+{
+    size_t i = first_slot(names, name, len);
+    for (; names->slots[i]; i = (i + 1) & (names->size - 1)) {
+        Value *v = names->slots[i];
+        if (v != &names->removed && strncmp(v->name, name, len) == 0 && !v->name[len])
+            return v;
+    }
+    return NULL;
+}
+
+static void
+insert(NameTable *names, Value *v)
+{
+    size_t i = first_slot(names, v->name, strlen(v->name));
+    while (names->slots[i])
+        i = (i + 1) & (names->size - 1);
+    names->slots[i] = v;
+    names->used++;
+}
+
+static void
+grow(NameTable *names)
+{
+    Value **old = names->slots;
+    const size_t old_size = names->size;
+    names->size = old_size * 2;
+    names->slots = arena_array(names->arena, names->size, sizeof(Value *));
+    names->used = 0;
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i] && old[i] != &names->removed)
+            insert(names, old[i]);
+}
+
+void
+names_add(NameTable *names, Value *v)
+{
+    if (names->used * 2 >= names->size)
+        grow(names);
+    insert(names, v);
+}
+
+void
+names_remove(NameTable *names, const Value *v)
+{
+    size_t i = first_slot(names, v->name, strlen(v->name));
+    for (; names->slots[i]; i = (i + 1) & (names->size - 1))
+        if (names->slots[i] == v)
+            names->slots[i] = &names->removed;
+}
+
+const char *
+names_nearest(const NameTable *names, const char *name)
+{
+    const char **known = arena_array(names->arena, names->used, sizeof *known);
+    size_t count = 0;
+    for (size_t i = 0; i < names->size; i++)
+        if (names->slots[i] && names->slots[i] != &names->removed)
+            known[count++] = names->slots[i]->name;
+    return nearest_name(name, known, count, sizeof *known);
+}
+
+/* Appends numbers to `stem` until the name is free. */
+static const char *
+first_free(NameTable *names, const char *stem, int64_t *number)
+{
+    StrBuf sb = {0};
+    do {
+        sb.len = 0;
+        sb_printf(&sb, "%s%lld", stem, (long long)(*number)++);
+    } while (names_find(names, sb.text, sb.len));
+    const char *name = arena_strndup(names->arena, sb.text, sb.len);
+    sb_free(&sb);
+    return name;
+}
+
+const char *
+names_fresh(NameTable *names, const char *wanted)
+{
+    if (!wanted)
+        return first_free(names, "t", &names->made_up);
+    if (!names_find(names, wanted, strlen(wanted)))
+        return arena_strdup(names->arena, wanted);
+    int64_t number = 2;
+    return first_free(names, arena_printf(names->arena, "%s.", wanted), &number);
+}
+
+void
+names_give_back(NameTable *names, const char *name)
+{
+    if (name_is_made_up(name) && strtoll(name + 1, NULL, 10) == names->made_up - 1)
+        names->made_up--;
+}

@@ -1,0 +1,177 @@
+/* ir/ops.c -- the tables that types.def, attrs.def and ops.def make, and questions about their rows. */
+#include <string.h>
+
+#include "ir/internal.h"
+
+const DtypeInfo dtype_info[DTYPE_COUNT] = {
+#define TYPE(id, text, size, st, floating, meaning) \
+    [DTYPE_##id] = {                                \
+        .name = text,                               \
+        .bytes = size,                              \
+        .safetensors = st,                          \
+        .is_float = floating,                       \
+        .doc = meaning,                             \
+    },
+#include "ir/types.def"
+#undef TYPE
+};
+
+const AttrInfo attr_info[ATTR_COUNT] = {
+#define ATTR(id, value, meaning) [ATTR_##id] = {.name = #id, .kind = AK_##value, .doc = meaning},
+#include "ir/attrs.def"
+#undef ATTR
+};
+
+const OpInfo op_info[OP_COUNT] = {
+#define OP(id, in, out, class, legal, rule, attributes, marks, meaning) \
+    [OP_##id] = {                                                       \
+        .name = #id,                                                    \
+        .operands = in,                                                 \
+        .results = out,                                                 \
+        .cls = CLASS_##class,                                           \
+        .stages = legal,                                                \
+        .shape = shape_##rule,                                          \
+        .attrs = attributes,                                            \
+        .flags = marks,                                                 \
+        .ref = ref_##id,                                                \
+        .doc = meaning,                                                 \
+    },
+#include "ir/ops.def"
+#undef OP
+};
+
+const char *const class_name[] = {
+    [CLASS_POINTWISE] = "POINTWISE", [CLASS_ROWWISE] = "ROWWISE",
+    [CLASS_CONTRACT] = "CONTRACT",   [CLASS_RECURRENT] = "RECURRENT",
+    [CLASS_CONV] = "CONV",           [CLASS_ATTEND] = "ATTEND",
+    [CLASS_GATHER] = "GATHER",       [CLASS_VIEW] = "VIEW",
+    [CLASS_LAYOUT] = "LAYOUT",
+};
+
+const char *const stage_name[3] = {
+    [STAGE_MODEL] = "model",
+    [STAGE_LOWERED] = "lowered",
+    [STAGE_KERNEL] = "kernel",
+};
+
+const char *const space_name[] = {
+    [SPACE_NONE] = "none",     [SPACE_SLAB] = "slab",   [SPACE_PARAM] = "param",
+    [SPACE_WEIGHT] = "weight", [SPACE_STATE] = "state", [SPACE_INPUT] = "input",
+    [SPACE_OUTPUT] = "output",
+};
+
+/* Index of name among `count` entries `stride` bytes apart that start with a const char *, or -1. */
+static int
+index_of(const char *name, size_t len, const void *table, size_t count, size_t stride)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *entry;
+        memcpy(&entry, (const char *)table + i * stride, sizeof entry);
+        if (strlen(entry) == len && memcmp(entry, name, len) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+bool
+dtype_by_name(const char *name, size_t len, Dtype *out)
+{
+    const int i = index_of(name, len, dtype_info, DTYPE_COUNT, sizeof dtype_info[0]);
+    if (i >= 0)
+        *out = (Dtype)i;
+    return i >= 0;
+}
+
+bool
+attr_by_name(const char *name, size_t len, AttrId *out)
+{
+    const int i = index_of(name, len, attr_info, ATTR_COUNT, sizeof attr_info[0]);
+    if (i >= 0)
+        *out = (AttrId)i;
+    return i >= 0;
+}
+
+bool
+op_by_name(const char *name, size_t len, Op *out)
+{
+    const int i = index_of(name, len, op_info, OP_COUNT, sizeof op_info[0]);
+    if (i >= 0)
+        *out = (Op)i;
+    return i >= 0;
+}
+
+bool
+stage_by_name(const char *name, size_t len, Stage *out)
+{
+    const int i = index_of(name, len, stage_name, COUNT_OF(stage_name), sizeof stage_name[0]);
+    if (i >= 0)
+        *out = (Stage)i;
+    return i >= 0;
+}
+
+bool
+space_by_name(const char *name, size_t len, Space *out)
+{
+    const int i = index_of(name, len, space_name, COUNT_OF(space_name), sizeof space_name[0]);
+    if (i >= 0)
+        *out = (Space)i;
+    return i >= 0;
+}
+
+bool
+op_has_flag(Op op, char flag)
+{
+    return strchr(op_info[op].flags, flag) != NULL;
+}
+
+bool
+op_in_stage(Op op, Stage stage)
+{
+    static const char letter[] = {
+        [STAGE_MODEL] = 'M',
+        [STAGE_LOWERED] = 'L',
+        [STAGE_KERNEL] = 'K',
+    };
+    return strchr(op_info[op].stages, letter[stage]) != NULL;
+}
+
+bool
+op_has_state(Op op)
+{
+    return strchr(op_info[op].operands, 's') != NULL;
+}
+
+bool
+op_takes_attr(Op op, AttrId id, bool *required)
+{
+    const char *name = attr_info[id].name;
+    const size_t len = strlen(name);
+    for (const char *p = op_info[op].attrs; *p; p += strspn(p, " ")) {
+        const size_t word = strcspn(p, " ");
+        const bool optional = word > 0 && p[word - 1] == '?';
+        if (word - optional == len && memcmp(p, name, len) == 0) {
+            *required = !optional;
+            return true;
+        }
+        p += word;
+    }
+    return false;
+}
+
+bool
+op_operand(Op op, int i, char *kind, bool *optional)
+{
+    const char *p = op_info[op].operands;
+    if (i < 0 || i >= IR_MAX_IN)
+        return false;
+    for (int slot = 0; *p; slot++) {
+        const bool repeats = p[1] == '*';
+        if (slot == i || repeats) {
+            *kind = p[0];
+            *optional = p[1] == '?' || repeats;
+            return true;
+        }
+        p += p[1] == '?' ? 2 : 1;
+    }
+    return false;
+}

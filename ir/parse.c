@@ -1,0 +1,462 @@
+/* ir/parse.c -- the text form of whole graphs:
+ *
+ *     graph = "graph" WORD stage "{" { field | declaration | statement | kernel | output } "}"
+ *
+ * The names of a graph are those its text defines; values of nested calls get fresh ones. After a fault
+ * reading goes on with the next line; what the broken statement would have defined is remembered, so
+ * that its users are not reported too. */
+#include "ir/parse.h"
+
+#include <string.h>
+
+enum { MAX_FAULTS = 50 }; /* reading stops after that many */
+
+typedef struct {
+    ParseScope scope;
+    Parser p;
+    Graph *g;
+    NameTable *defined; /* values the text names; a result without a node: its statement failed */
+    Kernel *kernel;     /* whose braces are open */
+    int earlier;        /* faults reported before */
+} GraphParser;
+
+/* ---- the scope ---------------------------------------------------------------------------------- */
+
+static Value *
+look_up(ParseScope *scope, const char *name, SrcLoc loc, bool *absent)
+{
+    const GraphParser *gp = scope->user;
+    (void)loc;
+    *absent = false;
+    return names_find(gp->defined, name, strlen(name));
+}
+
+static const char *
+suggest(ParseScope *scope, const char *name)
+{
+    const GraphParser *gp = scope->user;
+    return names_nearest(gp->defined, name);
+}
+
+/* Makes a name of the text free: a nested call's value that happens to have it gets another. */
+static void
+claim_name(GraphParser *gp, const char *name)
+{
+    Value *holder = graph_find(gp->g, name);
+    if (holder)
+        graph_rename(gp->g, holder, NULL);
+}
+
+/* Gives v a name of the text. */
+static void
+define(GraphParser *gp, const char *name, Value *v)
+{
+    if (strcmp(v->name, name)) {
+        claim_name(gp, name);
+        graph_rename(gp->g, v, name);
+    }
+    names_add(gp->defined, v);
+}
+
+static bool
+check_new(GraphParser *gp, const Token *name)
+{
+    const Value *old = names_find(gp->defined, name->text, name->len);
+    if (!old)
+        return true;
+    diag_error(gp->p.diag, name->loc, "%s is defined twice", lex_found(gp->p.arena, name));
+    diag_also(gp->p.diag, old->loc, "the first time here");
+    return false;
+}
+
+/* Remembers a name whose definition failed. */
+static void
+define_broken(GraphParser *gp, const Token *name)
+{
+    if (names_find(gp->defined, name->text, name->len))
+        return;
+    Value *v = arena_alloc(gp->p.arena, sizeof *v);
+    v->kind = VALUE_RESULT;
+    v->name = parser_text(&gp->p, name);
+    v->loc = name->loc;
+    names_add(gp->defined, v);
+}
+
+/* ---- header fields ------------------------------------------------------------------------------ */
+
+typedef enum { FIELD_TEXT, FIELD_INT, FIELD_PHASE } FieldKind;
+
+typedef struct {
+    const char *name;
+    FieldKind kind;
+    size_t offset; /* in Graph */
+} Field;
+
+static const Field fields[] = {
+    {.name = "weights", .kind = FIELD_TEXT, .offset = offsetof(Graph, weights_path)},
+    {.name = "tokenizer", .kind = FIELD_TEXT, .offset = offsetof(Graph, tokenizer_path)},
+    {.name = "seed", .kind = FIELD_INT, .offset = offsetof(Graph, seed)},
+    {.name = "block", .kind = FIELD_INT, .offset = offsetof(Graph, block)},
+    {.name = "rows", .kind = FIELD_INT, .offset = offsetof(Graph, rows)},
+    {.name = "phase", .kind = FIELD_PHASE, .offset = offsetof(Graph, phase)},
+    {.name = "slab_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, slab_bytes)},
+    {.name = "param_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, param_bytes)},
+    {.name = "state_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, state_bytes)},
+    {.name = "output_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, output_bytes)},
+};
+
+static bool
+parse_field(GraphParser *gp, const Field *field)
+{
+    Parser *p = &gp->p;
+    char *at = (char *)gp->g + field->offset;
+    if (field->kind == FIELD_INT) {
+        int64_t n;
+        const bool minus = parser_accept(p, '-');
+        if (!parser_integer(p, &n, "a whole number"))
+            return false;
+        n = minus ? -n : n;
+        memcpy(at, &n, sizeof n);
+        return true;
+    }
+    const SrcLoc loc = p->token.loc;
+    const char *text;
+    if (!parser_word(p, &text, field->kind == FIELD_TEXT ? "a text in quotes" : "prefill or decode"))
+        return false;
+    if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode")) {
+        diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
+        return false;
+    }
+    memcpy(at, &text, sizeof text);
+    return true;
+}
+
+/* ---- declarations ------------------------------------------------------------------------------- */
+
+typedef struct {
+    Token name;
+    Type type;
+    Place place;
+    const char *tensor, *init;
+} Declaration;
+
+static bool
+parse_option(GraphParser *gp, Declaration *d)
+{
+    static const char *const options[] = {"tensor", "init"};
+    const Token name = parser_take(&gp->p);
+    const char *text = parser_text(&gp->p, &name);
+    const bool tensor = !strcmp(text, options[0]);
+    if (!tensor && strcmp(text, options[1])) {
+        diag_error(gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
+                   parser_hint(&gp->p, nearest_name(text, options, 2, sizeof options[0])));
+        return false;
+    }
+    return parser_expect(&gp->p, '=', "after the option") &&
+           parser_word(&gp->p, tensor ? &d->tensor : &d->init, "a text");
+}
+
+static bool
+at_option(const GraphParser *gp)
+{
+    if (gp->p.token.kind != TK_NAME || gp->p.token.starts_line)
+        return false;
+    const Token next = parser_peek(&gp->p);
+    return next.kind == TK_PUNCT && next.punct == '=';
+}
+
+static bool
+parse_declared(GraphParser *gp, ValueKind kind, Declaration *d)
+{
+    Parser *p = &gp->p;
+    if (!parser_expect(p, ':', "and a type") || !parse_type(p, &d->type))
+        return false;
+    if (parser_at(p, '@') && !parse_place(p, &d->place))
+        return false;
+    while (kind == VALUE_WEIGHT && at_option(gp))
+        if (!parse_option(gp, d))
+            return false;
+    return true;
+}
+
+static Value *
+declare(Graph *g, ValueKind kind, const char *name, const Declaration *d)
+{
+    const SrcLoc loc = d->name.loc;
+    if (kind == VALUE_INPUT)
+        return graph_input(g, name, d->type, loc);
+    if (kind == VALUE_STATE)
+        return graph_state(g, name, d->type, loc);
+    return graph_weight(g, name, d->type, d->tensor, d->init, loc);
+}
+
+static bool
+parse_declaration(GraphParser *gp, ValueKind kind)
+{
+    Declaration d = {0};
+    if (!parser_name(&gp->p, &d.name, "a name") || !check_new(gp, &d.name))
+        return false;
+    const bool reserved = !name_is_valid(d.name.text, d.name.len);
+    if (reserved)
+        diag_error(gp->p.diag, d.name.loc, "%s cannot be a name: it is reserved",
+                   lex_found(gp->p.arena, &d.name));
+    if (reserved || !parse_declared(gp, kind, &d)) {
+        define_broken(gp, &d.name);
+        return false;
+    }
+    const char *name = parser_text(&gp->p, &d.name);
+    claim_name(gp, name);
+    Value *v = declare(gp->g, kind, name, &d);
+    v->place = d.place;
+    define(gp, name, v);
+    return true;
+}
+
+static bool
+parse_output(GraphParser *gp)
+{
+    Token name;
+    if (!parser_name(&gp->p, &name, "the name of a result"))
+        return false;
+    Value *v = names_find(gp->defined, name.text, name.len);
+    if (v && v->kind == VALUE_RESULT && !v->def)
+        return false;
+    if (v && v->kind == VALUE_RESULT) {
+        graph_output(gp->g, v);
+        return true;
+    }
+    diag_error(gp->p.diag, name.loc, "%s %s%s",
+               v ? "only a result can be an output, not" : "unknown name",
+               lex_found(gp->p.arena, &name),
+               parser_hint(&gp->p, v ? NULL : suggest(&gp->scope, parser_text(&gp->p, &name))));
+    return false;
+}
+
+/* ---- statements and kernels --------------------------------------------------------------------- */
+
+static bool
+define_results(GraphParser *gp, const Statement *s)
+{
+    if (!s->node) {
+        diag_error(gp->p.diag, s->targets[0].name.loc,
+                   "%s would only be another name for a value; a graph names each value once",
+                   lex_found(gp->p.arena, &s->targets[0].name));
+        return false;
+    }
+    bool ok = true;
+    for (int i = s->ntargets - 1; i >= 0; i--) {
+        const Token *name = &s->targets[i].name;
+        if (check_new(gp, name))
+            define(gp, parser_text(&gp->p, name), s->node->out[i]);
+        else
+            ok = false;
+    }
+    return ok;
+}
+
+static bool
+parse_result(GraphParser *gp)
+{
+    Statement s;
+    Node *last = gp->g->last;
+    const bool ok = parse_statement(&gp->p, &s);
+    for (Node *node = last ? last->next : gp->g->first; node; node = node->next)
+        node->kernel = gp->kernel;
+    if (ok)
+        return define_results(gp, &s);
+    for (int i = 0; i < s.ntargets; i++)
+        define_broken(gp, &s.targets[i].name);
+    return false;
+}
+
+static bool
+kernel_takes_attr(Op op, AttrId id, bool *required)
+{
+    (void)op;
+    *required = false;
+    return id == ATTR_tile || id == ATTR_part;
+}
+
+/* Whether the brace that comes next holds attributes: after their closing brace the body opens. */
+static bool
+at_kernel_attrs(const GraphParser *gp)
+{
+    Lexer ahead = gp->p.lexer;
+    ahead.quiet = true;
+    Token token = lex_next(&ahead);
+    while (token.kind != TK_END && !(token.kind == TK_PUNCT && strchr("{}", token.punct)))
+        token = lex_next(&ahead);
+    if (token.kind == TK_END || token.punct != '}')
+        return false;
+    token = lex_next(&ahead);
+    return token.kind == TK_PUNCT && token.punct == '{';
+}
+
+static bool
+parse_kernel(GraphParser *gp, SrcLoc loc)
+{
+    const char *name;
+    AttrList attrs = {0};
+    if (gp->kernel) {
+        diag_error(gp->p.diag, loc, "a kernel inside kernel `%s`", gp->kernel->name);
+        return false;
+    }
+    if (!parser_word(&gp->p, &name, "the name of the kernel"))
+        return false;
+    if (parser_at(&gp->p, '{') && at_kernel_attrs(gp) &&
+        !parse_attrs(&gp->p, "kernel", (Op)0, kernel_takes_attr, &attrs))
+        return false;
+    if (!parser_expect(&gp->p, '{', "and the ops of the kernel"))
+        return false;
+    gp->kernel = graph_kernel(gp->g, name);
+    gp->kernel->attrs = attrs;
+    return true;
+}
+
+/* ---- items of a graph --------------------------------------------------------------------------- */
+
+typedef enum { ITEM_INPUT, ITEM_WEIGHT, ITEM_STATE, ITEM_OUTPUT, ITEM_KERNEL, ITEM_COUNT } Item;
+
+static const char *const items[ITEM_COUNT] = {
+    [ITEM_INPUT] = "input",   [ITEM_WEIGHT] = "weight", [ITEM_STATE] = "state",
+    [ITEM_OUTPUT] = "output", [ITEM_KERNEL] = "kernel",
+};
+
+static bool
+unknown_item(GraphParser *gp, const Token *word)
+{
+    const char *known[ITEM_COUNT + COUNT_OF(fields)];
+    size_t count = 0;
+    for (size_t i = 0; i < ITEM_COUNT; i++)
+        known[count++] = items[i];
+    for (size_t i = 0; i < COUNT_OF(fields); i++)
+        known[count++] = fields[i].name;
+    const char *near = nearest_name(parser_text(&gp->p, word), known, count, sizeof known[0]);
+    diag_error(gp->p.diag, word->loc,
+               "expected a statement, input, weight, state, kernel, output or a header line, found %s%s",
+               lex_found(gp->p.arena, word), parser_hint(&gp->p, near));
+    return false;
+}
+
+static bool
+parse_keyword(GraphParser *gp)
+{
+    const Token word = parser_take(&gp->p);
+    const char *text = parser_text(&gp->p, &word);
+    for (size_t i = 0; i < COUNT_OF(fields); i++)
+        if (!strcmp(text, fields[i].name))
+            return parse_field(gp, &fields[i]);
+    int item = 0;
+    while (item < ITEM_COUNT && strcmp(text, items[item]))
+        item++;
+    switch ((Item)item) {
+    case ITEM_INPUT:
+        return parse_declaration(gp, VALUE_INPUT);
+    case ITEM_WEIGHT:
+        return parse_declaration(gp, VALUE_WEIGHT);
+    case ITEM_STATE:
+        return parse_declaration(gp, VALUE_STATE);
+    case ITEM_OUTPUT:
+        return parse_output(gp);
+    case ITEM_KERNEL:
+        return parse_kernel(gp, word.loc);
+    case ITEM_COUNT:
+        break;
+    }
+    return unknown_item(gp, &word);
+}
+
+static bool
+parse_item(GraphParser *gp)
+{
+    if (gp->p.token.kind != TK_NAME)
+        return parser_expected(&gp->p, "a statement or `}`");
+    const Token next = parser_peek(&gp->p);
+    const bool is_statement = next.kind == TK_PUNCT && strchr(":,=", next.punct);
+    return is_statement ? parse_result(gp) : parse_keyword(gp);
+}
+
+/* Goes on with the next line after a fault. */
+static void
+skip_line(Parser *p, const char *start)
+{
+    if (p->token.text == start && p->token.kind != TK_END)
+        parser_take(p);
+    while (p->token.kind != TK_END && !p->token.starts_line)
+        parser_take(p);
+}
+
+static bool
+parse_items(GraphParser *gp)
+{
+    Parser *p = &gp->p;
+    while (p->token.kind != TK_END && diag_errors(p->diag) - gp->earlier < MAX_FAULTS) {
+        if (!parser_at(p, '}')) {
+            const char *start = p->token.text;
+            if (!parse_item(gp))
+                skip_line(p, start);
+            continue;
+        }
+        parser_take(p);
+        if (!gp->kernel)
+            return true;
+        gp->kernel = NULL;
+    }
+    return diag_errors(p->diag) == gp->earlier && parser_expected(p, "`}` at the end of the graph");
+}
+
+static bool
+parse_graph(GraphParser *gp)
+{
+    Parser *p = &gp->p;
+    Token word;
+    const char *name;
+    if (!parser_name(p, &word, "`graph`"))
+        return false;
+    if (word.len != 5 || memcmp(word.text, "graph", 5)) {
+        diag_error(p->diag, word.loc, "expected `graph`, found %s", lex_found(p->arena, &word));
+        return false;
+    }
+    if (!parser_word(p, &name, "the name of the graph") ||
+        !parser_name(p, &word, "a stage: model, lowered or kernel"))
+        return false;
+    gp->g->name = name;
+    if (!stage_by_name(word.text, word.len, &gp->g->stage)) {
+        const char *near = nearest_name(parser_text(p, &word), stage_name, COUNT_OF(stage_name),
+                                        sizeof stage_name[0]);
+        diag_error(p->diag, word.loc, "unknown stage %s, expected model, lowered or kernel%s",
+                   lex_found(p->arena, &word), parser_hint(p, near));
+        return false;
+    }
+    if (!parser_expect(p, '{', "before the contents of the graph") || !parse_items(gp))
+        return false;
+    return p->token.kind == TK_END || parser_expected(p, "nothing after the graph");
+}
+
+static void
+set_anchors(Graph *g)
+{
+    for (Node *node = g->first; node; node = node->next)
+        if (node->kernel && op_info[node->op].cls != CLASS_POINTWISE)
+            node->kernel->anchor = node; /* the last one holds, as in kernel_find_anchor */
+}
+
+Graph *
+graph_parse(Arena *arena, const Source *source, Diag *diag)
+{
+    GraphParser gp = {.g = graph_new(arena, ""), .earlier = diag_errors(diag)};
+    gp.scope = (ParseScope){
+        .graph = gp.g,
+        .diag = diag,
+        .user = &gp,
+        .lookup = look_up,
+        .suggest = suggest,
+    };
+    gp.defined = names_new(arena);
+    parser_start(&gp.p, &gp.scope, source, 1, 1, source->text, source->len);
+    const bool whole = parse_graph(&gp);
+    if (!whole || diag_errors(diag) != gp.earlier)
+        return NULL;
+    set_anchors(gp.g);
+    return graph_verify(gp.g, diag) ? gp.g : NULL;
+}

@@ -1,0 +1,433 @@
+/* ir/ref.c -- references of everything but state space duality (ir/ref_ssd.c). */
+#include "ir/ref.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- operands ------------------------------------------------------------------------------ */
+
+bool
+ref_has(const RefCall *call, int i)
+{
+    return i < call->node->nin && call->node->in[i] != NULL;
+}
+
+const double *
+ref_in(RefCall *call, int i)
+{
+    RefTensor *t = &call->in[i];
+    if (t->at != NULL)
+        return t->at;
+    t->at = malloc((size_t)(t->count > 0 ? t->count : 1) * sizeof *t->at);
+    if (t->at == NULL)
+        die("out of memory: %lld elements of a weight", (long long)t->count);
+    ref_widen(t->dtype, t->stored, 0, t->count, t->at);
+    return t->at;
+}
+
+double *
+ref_state(RefCall *call, int i)
+{
+    return call->in[i].at;
+}
+
+const double *
+ref_row(const RefTensor *t, int64_t r, double *buffer)
+{
+    const int64_t width = ref_width(t);
+    if (t->at != NULL)
+        return t->at + r * width;
+    ref_widen(t->dtype, t->stored, r * width, width, buffer);
+    return buffer;
+}
+
+void
+ref_release(RefCall *call)
+{
+    for (int i = 0; i < call->node->nin; i++) {
+        RefTensor *t = &call->in[i];
+        if (t->stored != NULL)
+            free(t->at);
+    }
+}
+
+int64_t
+ref_width(const RefTensor *t)
+{
+    return t->rank == 0 ? 1 : t->dim[t->rank - 1];
+}
+
+int64_t
+ref_height(const RefTensor *t)
+{
+    int64_t rows = 1;
+    for (int i = 0; i + 1 < t->rank; i++)
+        rows *= t->dim[i];
+    return rows;
+}
+
+static double *
+scratch(RefCall *call, int64_t count)
+{
+    return arena_array(call->scratch, (size_t)count, sizeof(double));
+}
+
+static size_t
+doubles(int64_t count)
+{
+    return (size_t)count * sizeof(double);
+}
+
+/* ---- gather -------------------------------------------------------------------------------- */
+
+void
+ref_embed(RefCall *c)
+{
+    const double *ids = ref_in(c, 0);   /* [T] */
+    const RefTensor *table = &c->in[1]; /* [V,D] */
+    const int64_t D = ref_width(table);
+    double *y = c->out[0].at; /* [T,D] */
+    double *buffer = scratch(c, D);
+    for (int64_t t = 0; t < c->in[0].count; t++)
+        memcpy(y + t * D, ref_row(table, (int64_t)ids[t], buffer), doubles(D));
+}
+
+void
+ref_take(RefCall *c)
+{
+    const double *x = ref_in(c, 0); /* [T,D] */
+    const int64_t D = ref_width(&c->in[0]);
+    double *y = c->out[0].at; /* [R,D] */
+    for (int64_t r = 0; r < c->rows; r++)
+        memcpy(y + r * D, x + c->pick[r] * D, doubles(D));
+}
+
+/* ---- contract ------------------------------------------------------------------------------ */
+
+/* Four running sums: the compiler may not reorder a single one. */
+static double
+dot(const double *a, const double *b, int64_t n)
+{
+    double sum[4] = {0};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int j = 0; j < 4; j++)
+            sum[j] += a[i + j] * b[i + j];
+    for (; i < n; i++)
+        sum[0] += a[i] * b[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* Where element (o,k) of a matrix is in its packed form of rank 3, [O/NR,K,NR], or of rank 4,
+ * [O/NR,K/2,NR,2]. */
+static int64_t
+packed_at(const RefTensor *packed, int64_t o, int64_t k)
+{
+    const int64_t steps = packed->dim[1], panel = packed->dim[2];
+    if (packed->rank == 3)
+        return (o / panel * steps + k) * panel + o % panel;
+    return ((o / panel * steps + k / 2) * panel + o % panel) * 2 + k % 2;
+}
+
+/* Row o of a linear's weight, packed or [O,K]. */
+static const double *
+weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
+{
+    if (w->rank == 2)
+        return ref_row(w, o, buffer);
+    for (int64_t k = 0; k < K; k++)
+        buffer[k] = w->at[packed_at(w, o, k)];
+    return buffer;
+}
+
+void
+ref_linear(RefCall *c)
+{
+    const double *x = ref_in(c, 0);                           /* [T,K] */
+    const RefTensor *w = &c->in[1];                           /* [O,K] or packed */
+    const double *bias = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [O] */
+    const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
+    double *y = c->out[0].at; /* [T,O] */
+    double *buffer = scratch(c, K);
+    if (w->rank > 2)
+        (void)ref_in(c, 1);
+    for (int64_t o = 0; o < O; o++) {
+        const double *row = weight_row(w, o, K, buffer);
+        for (int64_t t = 0; t < T; t++)
+            y[t * O + o] = dot(x + t * K, row, K) + (bias ? bias[o] : 0);
+    }
+}
+
+/* ---- convolution --------------------------------------------------------------------------- */
+
+/* y_t = bias + sum_k w_k x_(t-(K-1)+k), channel by channel; inputs before the first token are the
+ * state's, which is left holding the last K-1 inputs, oldest first. */
+void
+ref_conv1d(RefCall *c)
+{
+    const double *x = ref_in(c, 0);                           /* [T,C] */
+    const double *w = ref_in(c, 1);                           /* [C,1,K] or [K,C] */
+    const double *bias = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [C] */
+    double *state = ref_state(c, 3);                          /* [K-1,C] */
+    const int64_t T = c->in[0].dim[0], C = c->in[0].dim[1], past = c->in[3].dim[0], K = past + 1;
+    const bool by_channel = c->in[1].rank == 3;
+    double *y = c->out[0].at;                    /* [T,C] */
+    double *inputs = scratch(c, (past + T) * C); /* state, then x */
+    memcpy(inputs, state, doubles(past * C));
+    memcpy(inputs + past * C, x, doubles(T * C));
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t ch = 0; ch < C; ch++) {
+            double sum = bias ? bias[ch] : 0;
+            for (int64_t k = 0; k < K; k++)
+                sum += w[by_channel ? ch * K + k : k * C + ch] * inputs[(t + k) * C + ch];
+            y[t * C + ch] = sum;
+        }
+    }
+    memcpy(state, inputs + T * C, doubles(past * C));
+}
+
+/* ---- row by row ---------------------------------------------------------------------------- */
+
+void
+ref_rmsnorm(RefCall *c)
+{
+    const double *x = ref_in(c, 0);                        /* [T,W] */
+    const double *w = ref_has(c, 1) ? ref_in(c, 1) : NULL; /* [W] */
+    const int64_t T = ref_height(&c->in[0]), W = ref_width(&c->in[0]);
+    const int64_t groups = node_int(c->node, ATTR_groups, 1), width = W / groups;
+    const double eps = node_num(c->node, ATTR_eps, 0);
+    double *y = c->out[0].at; /* [T,W] */
+    for (int64_t i = 0; i < T * groups; i++) {
+        const double *group = x + i * width;
+        const double scale = 1 / sqrt(dot(group, group, width) / (double)width + eps);
+        for (int64_t j = 0; j < width; j++)
+            y[i * width + j] = group[j] * scale * (w ? w[i % groups * width + j] : 1);
+    }
+}
+
+/* ---- pointwise ----------------------------------------------------------------------------- */
+
+typedef double Fn1(double x);
+typedef double Fn2(double x, double y);
+
+static inline void
+pointwise1(RefCall *c, Fn1 *f)
+{
+    const double *x = ref_in(c, 0);
+    double *y = c->out[0].at;
+    for (int64_t i = 0; i < c->out[0].count; i++)
+        y[i] = f(x[i]);
+}
+
+/* An operand spread over the result: element (r,i) is at[r * row + i * column]. Rank 1 lies along
+ * the columns; a single row, a single column and a number are repeated. */
+typedef struct {
+    const double *at;
+    int64_t row, column;
+} Spread;
+
+static Spread
+spread(RefCall *c, int operand)
+{
+    const RefTensor *t = &c->in[operand];
+    const int64_t width = ref_width(t);
+    return (Spread){ref_in(c, operand), ref_height(t) == 1 ? 0 : width, width == 1 ? 0 : 1};
+}
+
+static inline void
+pointwise2(RefCall *c, Fn2 *f)
+{
+    const Spread x = spread(c, 0), y = spread(c, 1);
+    const int64_t rows = ref_height(&c->out[0]), width = ref_width(&c->out[0]);
+    for (int64_t r = 0; r < rows; r++) {
+        double *z = c->out[0].at + r * width;
+        const double *xr = x.at + r * x.row, *yr = y.at + r * y.row;
+        for (int64_t i = 0; i < width; i++)
+            z[i] = f(xr[i * x.column], yr[i * y.column]);
+    }
+}
+
+static double
+plus(double x, double y)
+{
+    return x + y;
+}
+
+static double
+minus(double x, double y)
+{
+    return x - y;
+}
+
+static double
+times(double x, double y)
+{
+    return x * y;
+}
+
+static double
+negative(double x)
+{
+    return -x;
+}
+
+/* Neither branch raises e to a positive power. */
+static double
+sigmoid(double x)
+{
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+static double
+silu(double x)
+{
+    return x * sigmoid(x);
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
+static double
+softplus(double x)
+{
+    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+}
+
+static double
+gelu(double x)
+{
+    const double root_2_over_pi = 0.79788456080286535588;
+    return x / 2 * (1 + tanh(root_2_over_pi * (x + 0.044715 * x * x * x)));
+}
+
+static double
+relu(double x)
+{
+    return x < 0 ? 0 : x;
+}
+
+void
+ref_add(RefCall *c)
+{
+    pointwise2(c, plus);
+}
+
+void
+ref_sub(RefCall *c)
+{
+    pointwise2(c, minus);
+}
+
+void
+ref_mul(RefCall *c)
+{
+    pointwise2(c, times);
+}
+
+void
+ref_neg(RefCall *c)
+{
+    pointwise1(c, negative);
+}
+
+void
+ref_exp(RefCall *c)
+{
+    pointwise1(c, exp);
+}
+
+void
+ref_sigmoid(RefCall *c)
+{
+    pointwise1(c, sigmoid);
+}
+
+void
+ref_silu(RefCall *c)
+{
+    pointwise1(c, silu);
+}
+
+void
+ref_softplus(RefCall *c)
+{
+    pointwise1(c, softplus);
+}
+
+void
+ref_tanh(RefCall *c)
+{
+    pointwise1(c, tanh);
+}
+
+void
+ref_gelu(RefCall *c)
+{
+    pointwise1(c, gelu);
+}
+
+void
+ref_relu(RefCall *c)
+{
+    pointwise1(c, relu);
+}
+
+void
+ref_clamp(RefCall *c)
+{
+    const double *range = attrs_find(&c->node->attrs, ATTR_range)->nums; /* low, high */
+    const double *x = ref_in(c, 0);
+    for (int64_t i = 0; i < c->out[0].count; i++) /* a NaN stays one */
+        c->out[0].at[i] = x[i] < range[0] ? range[0] : x[i] > range[1] ? range[1] : x[i];
+}
+
+/* Values of type f32 are held as doubles, so that only a cast to bf16 rounds: through f32, as code
+ * that computes in f32 does. */
+void
+ref_cast(RefCall *c)
+{
+    const double *x = ref_in(c, 0);
+    const bool narrow = c->out[0].dtype == DTYPE_bf16;
+    for (int64_t i = 0; i < c->out[0].count; i++)
+        c->out[0].at[i] = narrow ? bf16_to_f32(f32_to_bf16((float)x[i])) : x[i];
+}
+
+/* ---- views --------------------------------------------------------------------------------- */
+
+void
+ref_split(RefCall *c)
+{
+    const double *x = ref_in(c, 0); /* [T,W] */
+    const int64_t T = ref_height(&c->in[0]), W = ref_width(&c->in[0]);
+    int64_t column = 0;
+    for (int i = 0; i < c->node->nout; i++) {
+        const int64_t width = ref_width(&c->out[i]);
+        for (int64_t t = 0; t < T; t++)
+            memcpy(c->out[i].at + t * width, x + t * W + column, doubles(width));
+        column += width;
+    }
+}
+
+/* ---- parameters ---------------------------------------------------------------------------- */
+
+void
+ref_transpose(RefCall *c)
+{
+    const double *w = ref_in(c, 0); /* [C,1,K] */
+    const int64_t C = c->out[0].dim[1], K = c->out[0].dim[0];
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t ch = 0; ch < C; ch++)
+            c->out[0].at[k * C + ch] = w[ch * K + k]; /* [K,C] */
+}
+
+void
+ref_pack(RefCall *c)
+{
+    const RefTensor *w = &c->in[0]; /* [O,K] */
+    const int64_t O = w->dim[0], K = w->dim[1];
+    double *buffer = scratch(c, K);
+    for (int64_t o = 0; o < O; o++) {
+        const double *row = ref_row(w, o, buffer);
+        for (int64_t k = 0; k < K; k++)
+            c->out[0].at[packed_at(&c->out[0], o, k)] = row[k];
+    }
+}

@@ -1,0 +1,53 @@
+/* ir/ref.h -- references: the meaning of each op in float64.
+ *
+ * ref_<op> is the definition an op is tested against and interpreted by. References are written to
+ * be read, straight from the equations; every element is a double whatever its stored type, and
+ * only `cast` rounds. Operand types, shapes and attributes have passed the shape rule of the op. */
+#ifndef SSMC_IR_REF_H
+#define SSMC_IR_REF_H
+
+#include "ir/ir.h"
+
+/* An operand or result: elements in row-major order. */
+typedef struct {
+    int rank;
+    int64_t dim[IR_MAX_RANK]; /* the symbolic ones have their length in this call */
+    int64_t count;            /* their product */
+    Dtype dtype;
+    double *at;         /* elements; NULL: a weight that is still as the checkpoint stores it */
+    const void *stored; /* such a weight: elements of type dtype, perhaps unaligned */
+} RefTensor;
+
+struct RefCall {
+    const Node *node;
+    int64_t tokens;      /* T */
+    int64_t rows;        /* R */
+    const int32_t *pick; /* [R]: row of each picked token */
+    RefTensor in[IR_MAX_IN];
+    RefTensor out[IR_MAX_OUT]; /* zeros before the reference runs */
+    Arena *scratch;            /* freed after the call */
+};
+
+#define OP(id, in, out, cls, stages, shape, attrs, flags, doc) void ref_##id(RefCall *call);
+#include "ir/ops.def"
+#undef OP
+
+/* ---- for references and the interpreter ---------------------------------------------------- */
+
+/* Whether optional operand i is there. */
+bool ref_has(const RefCall *call, int i);
+/* All elements of operand i; those of a stored weight are converted and kept until ref_release. */
+const double *ref_in(RefCall *call, int i);
+/* Elements of a state operand, to be written too. */
+double *ref_state(RefCall *call, int i);
+/* Row r of a [rows,width] operand; buffer: [width], used when the operand is a stored weight. */
+const double *ref_row(const RefTensor *tensor, int64_t r, double *buffer);
+/* Frees what ref_in made of stored weights. */
+void ref_release(RefCall *call);
+
+int64_t ref_width(const RefTensor *tensor);  /* last dimension; 1 at rank 0 */
+int64_t ref_height(const RefTensor *tensor); /* product of the others */
+/* n stored elements, from element `first` on, as doubles. */
+void ref_widen(Dtype dtype, const void *stored, int64_t first, int64_t n, double *out);
+
+#endif

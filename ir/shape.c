@@ -1,0 +1,508 @@
+/* ir/shape.c -- what each op makes of its operands: one rule per name in the `shape` column of ops.def.
+ *
+ * A rule sees operands of the right number and kinds and attributes with allowed values (ir/check.c
+ * looked first). Values between ops are [T,width] or [R,width]; everything a pointwise op, a norm, a
+ * convolution, a projection or the SSD computes is f32, whatever its operands are stored in. */
+#include <string.h>
+
+#include "ir/internal.h"
+
+static bool broken(ShapeResult *r, int operand, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static bool
+broken(ShapeResult *r, int operand, const char *fmt, ...)
+{
+    StrBuf sb = {0};
+    va_list args;
+    va_start(args, fmt);
+    sb_vprintf(&sb, fmt, args);
+    va_end(args);
+    r->why = arena_strndup(r->arena, sb_text(&sb), sb.len);
+    r->operand = operand;
+    sb_free(&sb);
+    return false;
+}
+
+static bool
+result(ShapeResult *r, Type type)
+{
+    r->out[0] = type;
+    r->nout = 1;
+    return true;
+}
+
+static const char *
+type_text(const ShapeResult *r, const Type *type)
+{
+    StrBuf sb = {0};
+    type_print(&sb, type);
+    const char *text = arena_strndup(r->arena, sb_text(&sb), sb.len);
+    sb_free(&sb);
+    return text;
+}
+
+static const Type *
+operand(const Node *node, int slot)
+{
+    return &node->in[slot]->type;
+}
+
+static bool
+is_float(const Type *type)
+{
+    return dtype_info[type->dtype].is_float;
+}
+
+static bool
+is_const(const Type *type)
+{
+    for (int i = 0; i < type->shape.rank; i++)
+        if (type->shape.dim[i].kind != DIM_CONST)
+            return false;
+    return true;
+}
+
+static Dim
+const_dim(int64_t n)
+{
+    return (Dim){DIM_CONST, n};
+}
+
+/* ---- what operands must look like ------------------------------------------------------------- */
+
+/* Says that an operand is not `wanted`; origin tells where the expectation comes from. */
+static bool
+unlike(ShapeResult *r, const Node *node, int slot, const char *wanted, const char *origin)
+{
+    const Value *v = node->in[slot];
+    return broken(r, slot, "operand %d, `%s`, is %s, expected %s: %s", slot + 1, v->name,
+                  type_text(r, &v->type), wanted, origin);
+}
+
+/* Operand is a float matrix of token or picked rows. */
+static bool
+want_rows(ShapeResult *r, const Node *node, int slot)
+{
+    const Type *t = operand(node, slot);
+    const bool matrix = t->shape.rank == 2 && t->shape.dim[1].kind == DIM_CONST &&
+                        (t->shape.dim[0].kind == DIM_TOKENS || t->shape.dim[0].kind == DIM_ROWS);
+    if (matrix && is_float(t))
+        return true;
+    return unlike(r, node, slot, "a matrix f32[T,width]", "this operand is one row per token");
+}
+
+/* Operand is [T,width]; width 0: any. */
+static bool
+want_tokens(ShapeResult *r, const Node *node, int slot, int64_t width, const char *origin)
+{
+    if (!want_rows(r, node, slot))
+        return false;
+    const Type *t = operand(node, slot);
+    if (t->shape.dim[0].kind != DIM_TOKENS)
+        return unlike(r, node, slot, "rows T", "this op goes over every token");
+    if (!width || type_width(t) == width)
+        return true;
+    return unlike(r, node, slot, arena_printf(r->arena, "f32[T,%lld]", (long long)width), origin);
+}
+
+/* Operand is float [length], or missing. */
+static bool
+want_vector(ShapeResult *r, const Node *node, int slot, int64_t length, const char *origin)
+{
+    if (!node->in[slot])
+        return true;
+    const Type *t = operand(node, slot);
+    if (is_float(t) && t->shape.rank == 1 && dim_equal(t->shape.dim[0], const_dim(length)))
+        return true;
+    return unlike(r, node, slot, arena_printf(r->arena, "[%lld]", (long long)length), origin);
+}
+
+/* State operand (the last slot of the op), if it is there, is f32 `dims`; result->state in any case. */
+static bool
+want_state(ShapeResult *r, const Node *node, int slot, int rank, const int64_t *dims,
+           const char *origin)
+{
+    r->state = type_const(DTYPE_f32, rank, dims);
+    const Value *v = slot < node->nin ? node->in[slot] : NULL;
+    if (!v || type_equal(&v->type, &r->state))
+        return true;
+    return unlike(r, node, slot, type_text(r, &r->state), origin);
+}
+
+static bool
+want_shape(ShapeResult *r, const Node *node, int slot, const Type *wanted, const char *origin)
+{
+    const Type *t = operand(node, slot);
+    if (type_equal(t, wanted))
+        return true;
+    return unlike(r, node, slot, type_text(r, wanted), origin);
+}
+
+/* ---- gather, projection, convolution, norm ---------------------------------------------------- */
+
+bool
+shape_embed(const Node *node, ShapeResult *r)
+{
+    const Type *ids = operand(node, 0), *table = operand(node, 1);
+    if (ids->dtype != DTYPE_i32 || ids->shape.rank != 1 || ids->shape.dim[0].kind != DIM_TOKENS)
+        return unlike(r, node, 0, "i32[T]", "rows are picked by token ids");
+    if (!is_float(table) || table->shape.rank != 2 || !is_const(table))
+        return unlike(r, node, 1, "a table [V,D]", "rows of it are picked");
+    return result(r, type_rows(DTYPE_f32, DIM_TOKENS, type_width(table)));
+}
+
+bool
+shape_take(const Node *node, ShapeResult *r)
+{
+    if (!want_tokens(r, node, 0, 0, ""))
+        return false;
+    const Type *x = operand(node, 0);
+    return result(r, type_rows(x->dtype, DIM_ROWS, type_width(x)));
+}
+
+static int64_t
+ceil_div(int64_t n, int64_t by)
+{
+    return n / by + (n % by != 0);
+}
+
+/* A packed weight, rank 3 in f32 or rank 4 in bf16 (ops.def, pack), of a projection [K] -> [out]. */
+static bool
+packed_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
+{
+    const Type *w = operand(node, 1);
+    const bool pairs = w->shape.rank == 4;
+    const int64_t panel = w->shape.dim[2].n;
+    if (w->dtype != (pairs ? DTYPE_bf16 : DTYPE_f32))
+        return unlike(r, node, 1, "f32 of rank 3 or bf16 of rank 4", "these are the packed forms");
+    int64_t dims[] = {ceil_div(out, panel), pairs ? ceil_div(width, 2) : width, panel, 2};
+    const Type wanted = type_const(w->dtype, w->shape.rank, dims);
+    return want_shape(r, node, 1, &wanted,
+                      arena_printf(r->arena, "out=%lld columns in panels of %lld, x has %lld columns",
+                                   (long long)out, (long long)panel, (long long)width));
+}
+
+static bool
+plain_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
+{
+    const Type *w = operand(node, 1);
+    if (w->shape.rank != 2)
+        return unlike(r, node, 1, "[O,K]",
+                      out ? "or a packed weight of rank 3 or 4" : "only `out` makes a weight packed");
+    const int64_t rows = w->shape.dim[0].n, columns = w->shape.dim[1].n;
+    if (columns != width)
+        return unlike(r, node, 1, arena_printf(r->arena, "[O,%lld]", (long long)width),
+                      arena_printf(r->arena, "operand 1, `%s`, has %lld columns", node->in[0]->name,
+                                   (long long)width));
+    if (out && rows != out)
+        return unlike(r, node, 1, arena_printf(r->arena, "[%lld,K]", (long long)out),
+                      "that many are said by `out`");
+    return true;
+}
+
+bool
+shape_linear(const Node *node, ShapeResult *r)
+{
+    if (!want_rows(r, node, 0))
+        return false;
+    const Type *x = operand(node, 0), *w = operand(node, 1);
+    if (!is_float(w) || !is_const(w) || w->shape.rank < 2)
+        return unlike(r, node, 1, "[O,K]", "it is the weight");
+    const int64_t width = type_width(x), said = node_int(node, ATTR_out, 0);
+    const bool packed = w->shape.rank > 2 && said;
+    if (!(packed ? packed_weight : plain_weight)(r, node, width, said))
+        return false;
+    const int64_t out = packed ? said : w->shape.dim[0].n;
+    if (x->dtype != DTYPE_f32 && x->dtype != w->dtype)
+        return unlike(r, node, 0, "f32",
+                      arena_printf(r->arena, "the weight is %s", dtype_info[w->dtype].name));
+    if (w->shape.rank == 4 && x->dtype != DTYPE_bf16)
+        return unlike(r, node, 0, "bf16", "the weight is packed in pairs of bf16");
+    if (!want_vector(r, node, 2, out, "one bias for each output column of the weight"))
+        return false;
+    return result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, out));
+}
+
+bool
+shape_conv1d(const Node *node, ShapeResult *r)
+{
+    if (!want_tokens(r, node, 0, 0, ""))
+        return false;
+    const Type *w = operand(node, 1);
+    const int64_t width = type_width(operand(node, 0));
+    const char *origin = arena_printf(r->arena, "operand 1, `%s`, has C = %lld columns",
+                                      node->in[0]->name, (long long)width);
+    const bool stored = w->shape.rank == 3; /* [C,1,K], else [K,C] */
+    if (!is_float(w) || !is_const(w) || (!stored && w->shape.rank != 2) ||
+        w->shape.dim[stored ? 0 : 1].n != width || (stored && w->shape.dim[1].n != 1))
+        return unlike(r, node, 1, "[C,1,K] or [K,C]", origin);
+    const int64_t taps = w->shape.dim[stored ? 2 : 0].n;
+    if (taps < 2)
+        return unlike(r, node, 1, "K of at least 2", "a convolution of width 1 is a `mul`");
+    if (!want_vector(r, node, 2, width, origin))
+        return false;
+    const int64_t state[] = {taps - 1, width};
+    if (!want_state(r, node, 3, 2, state, "the state holds the last K-1 inputs of C columns"))
+        return false;
+    return result(r, type_rows(DTYPE_f32, DIM_TOKENS, width));
+}
+
+bool
+shape_rmsnorm(const Node *node, ShapeResult *r)
+{
+    if (!want_rows(r, node, 0))
+        return false;
+    const Type *x = operand(node, 0);
+    const int64_t width = type_width(x), groups = node_int(node, ATTR_groups, 1);
+    if (width % groups != 0)
+        return broken(r, 0, "%lld columns do not divide into groups=%lld", (long long)width,
+                      (long long)groups);
+    const char *origin = "one factor for each column of operand 1";
+    return want_vector(r, node, 1, width, origin) &&
+           result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, width));
+}
+
+/* ---- pointwise --------------------------------------------------------------------------------- */
+
+static Type
+in_f32(Type type)
+{
+    type.dtype = DTYPE_f32;
+    return type;
+}
+
+static bool
+want_pointwise(ShapeResult *r, const Node *node, int slot)
+{
+    if (is_float(operand(node, slot)))
+        return true;
+    return unlike(r, node, slot, "real numbers", "pointwise ops compute in f32");
+}
+
+bool
+shape_like0(const Node *node, ShapeResult *r)
+{
+    if (!want_pointwise(r, node, 0))
+        return false;
+    if (!operand(node, 0)->shape.rank)
+        return broken(r, 0, "operand 1 is the number %s; write its value instead",
+                      node->in[0]->name);
+    return result(r, in_f32(*operand(node, 0)));
+}
+
+bool
+shape_cast(const Node *node, ShapeResult *r)
+{
+    if (!shape_like0(node, r))
+        return false;
+    const char *to = node_word(node, ATTR_to, "");
+    if (!strcmp(to, dtype_info[DTYPE_f32].name))
+        return true;
+    if (strcmp(to, dtype_info[DTYPE_bf16].name))
+        return broken(r, -1, "cannot cast to `%s`: values are computed as f32 or bf16", to);
+    r->out[0].dtype = DTYPE_bf16;
+    return true;
+}
+
+/* Whether `small` is repeated over `large`: a number, a column vector [rows,1] of [rows,W], a row vector
+ * [W] of [rows,W], or the same shape. */
+static bool
+repeats_over(const Shape *small, const Shape *large)
+{
+    if (!small->rank || shape_equal(small, large))
+        return true;
+    if (large->rank != 2)
+        return false;
+    if (small->rank == 1)
+        return dim_equal(small->dim[0], large->dim[1]);
+    return small->rank == 2 && dim_equal(small->dim[0], large->dim[0]) &&
+           dim_equal(small->dim[1], const_dim(1));
+}
+
+bool
+shape_broadcast(const Node *node, ShapeResult *r)
+{
+    if (!want_pointwise(r, node, 0) || !want_pointwise(r, node, 1))
+        return false;
+    const Type *a = operand(node, 0), *b = operand(node, 1);
+    if (!a->shape.rank && !b->shape.rank)
+        return broken(r, 0, "both operands are numbers; write their result instead");
+    if (repeats_over(&b->shape, &a->shape))
+        return result(r, in_f32(*a));
+    if (repeats_over(&a->shape, &b->shape))
+        return result(r, in_f32(*b));
+    return broken(r, 1,
+                  "operands are %s and %s: neither repeats over the other ([rows,W] takes [rows,W], "
+                  "[rows,1], [W] or a number)",
+                  type_text(r, a), type_text(r, b));
+}
+
+bool
+shape_split(const Node *node, ShapeResult *r)
+{
+    if (!want_rows(r, node, 0))
+        return false;
+    const Type *x = operand(node, 0);
+    const Attr *sizes = attrs_find(&node->attrs, ATTR_sizes);
+    int64_t sum = 0;
+    for (int i = 0; i < sizes->count; i++) {
+        sum += sizes->ints[i]; /* at most IR_MAX_OUT sizes of IR_MAX_DIM */
+        r->out[i] = type_rows(x->dtype, x->shape.dim[0].kind, sizes->ints[i]);
+    }
+    r->nout = sizes->count;
+    if (sum == type_width(x))
+        return true;
+    return broken(r, 0, "sizes add up to %lld, but operand 1, `%s`, has %lld columns",
+                  (long long)sum, node->in[0]->name, (long long)type_width(x));
+}
+
+/* ---- state space duality ----------------------------------------------------------------------- */
+
+/* The sizes every op of this section is about. */
+typedef struct {
+    int64_t heads, head_dim, groups, state, chunk;
+    int64_t inner; /* H*P */
+    int64_t shared; /* G*N */
+    const char *inner_from, *heads_from, *shared_from;
+} SsdSizes;
+
+static bool
+ssd_sizes(ShapeResult *r, const Node *node, SsdSizes *s)
+{
+    s->groups = node_int(node, ATTR_groups, 1);
+    s->heads = node_int(node, ATTR_heads, s->groups); /* chunk_cb is of groups alone */
+    s->head_dim = node_int(node, ATTR_head_dim, 1);
+    s->state = node_int(node, ATTR_state, 1);
+    s->chunk = node_int(node, ATTR_chunk, CHUNK_ALL);
+    if (s->heads % s->groups != 0)
+        return broken(r, -1, "heads=%lld do not divide into groups=%lld", (long long)s->heads,
+                      (long long)s->groups);
+    if (!size_mul(s->heads, s->head_dim, &s->inner) || s->inner > IR_MAX_DIM ||
+        !size_mul(s->groups, s->state, &s->shared) || s->shared > IR_MAX_DIM)
+        return broken(r, -1, "heads*head_dim or groups*state is above the largest size, 2^40");
+    s->inner_from = arena_printf(r->arena, "heads*head_dim = %lld*%lld = %lld", (long long)s->heads,
+                                 (long long)s->head_dim, (long long)s->inner);
+    s->heads_from = arena_printf(r->arena, "one column for each of heads=%lld", (long long)s->heads);
+    s->shared_from = arena_printf(r->arena, "groups*state = %lld*%lld = %lld", (long long)s->groups,
+                                  (long long)s->state, (long long)s->shared);
+    return true;
+}
+
+/* What enters or adds to the states of all chunks: f32 [chunks,H,N,P]. */
+static Type
+chunk_states(const SsdSizes *s)
+{
+    const int64_t dims[] = {0, s->heads, s->state, s->head_dim};
+    Type type = type_const(DTYPE_f32, 4, dims);
+    type.shape.dim[0] = (Dim){DIM_CHUNKS, s->chunk};
+    return type;
+}
+
+/* C B^T of all chunks: f32 [T,G,Q]. */
+static Type
+chunk_products(const SsdSizes *s)
+{
+    Type type = {.dtype = DTYPE_f32, .shape.rank = 3};
+    type.shape.dim[0] = (Dim){DIM_TOKENS, 0};
+    type.shape.dim[1] = const_dim(s->groups);
+    type.shape.dim[2] = (Dim){DIM_CHUNK, s->chunk};
+    return type;
+}
+
+bool
+shape_ssd(const Node *node, ShapeResult *r)
+{
+    SsdSizes s;
+    if (!ssd_sizes(r, node, &s) || !want_tokens(r, node, 0, s.inner, s.inner_from) ||
+        !want_tokens(r, node, 1, s.heads, s.heads_from) ||
+        !want_vector(r, node, 2, s.heads, s.heads_from) ||
+        !want_tokens(r, node, 3, s.shared, s.shared_from) ||
+        !want_tokens(r, node, 4, s.shared, s.shared_from) ||
+        !want_vector(r, node, 5, s.heads, s.heads_from))
+        return false;
+    const int64_t state[] = {s.heads, s.state, s.head_dim};
+    return want_state(r, node, 6, 3, state, "the state is [heads,state,head_dim]") &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
+}
+
+bool
+shape_chunk_decay(const Node *node, ShapeResult *r)
+{
+    if (!want_tokens(r, node, 0, 0, ""))
+        return false;
+    const int64_t heads = type_width(operand(node, 0));
+    return want_vector(r, node, 1, heads, "one A for each head, a column of operand 1") &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, heads));
+}
+
+bool
+shape_chunk_cb(const Node *node, ShapeResult *r)
+{
+    SsdSizes s;
+    return ssd_sizes(r, node, &s) && want_tokens(r, node, 0, s.shared, s.shared_from) &&
+           want_tokens(r, node, 1, s.shared, s.shared_from) && result(r, chunk_products(&s));
+}
+
+bool
+shape_chunk_state(const Node *node, ShapeResult *r)
+{
+    SsdSizes s;
+    return ssd_sizes(r, node, &s) && want_tokens(r, node, 0, s.shared, s.shared_from) &&
+           want_tokens(r, node, 1, s.inner, s.inner_from) &&
+           want_tokens(r, node, 2, s.heads, s.heads_from) &&
+           want_tokens(r, node, 3, s.heads, s.heads_from) && result(r, chunk_states(&s));
+}
+
+bool
+shape_state_pass(const Node *node, ShapeResult *r)
+{
+    const Type *t = operand(node, 0);
+    const Dim chunks = {DIM_CHUNKS, node_int(node, ATTR_chunk, CHUNK_ALL)};
+    if (t->dtype != DTYPE_f32 || t->shape.rank != 4 || !dim_equal(t->shape.dim[0], chunks))
+        return unlike(r, node, 0, "f32[ceil(T/chunk),H,N,P]", "one state for each chunk");
+    const int64_t dims[] = {t->shape.dim[1].n, t->shape.dim[2].n, t->shape.dim[3].n};
+    return want_tokens(r, node, 1, dims[0], "one column for each head of operand 1") &&
+           want_state(r, node, 2, 3, dims, "the state of one chunk of operand 1") && result(r, *t);
+}
+
+bool
+shape_chunk_out(const Node *node, ShapeResult *r)
+{
+    SsdSizes s;
+    if (!ssd_sizes(r, node, &s))
+        return false;
+    const Type products = chunk_products(&s), states = chunk_states(&s);
+    return want_shape(r, node, 0, &products, "C B^T as groups and chunk say") &&
+           want_tokens(r, node, 1, s.heads, s.heads_from) &&
+           want_tokens(r, node, 2, s.heads, s.heads_from) &&
+           want_tokens(r, node, 3, s.inner, s.inner_from) &&
+           want_tokens(r, node, 4, s.shared, s.shared_from) &&
+           want_shape(r, node, 5, &states, "states as heads, state, head_dim and chunk say") &&
+           want_vector(r, node, 6, s.heads, s.heads_from) &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
+}
+
+/* ---- parameters -------------------------------------------------------------------------------- */
+
+bool
+shape_transpose(const Node *node, ShapeResult *r)
+{
+    const Type *w = operand(node, 0);
+    if (!is_float(w) || !is_const(w) || w->shape.rank != 3 || w->shape.dim[1].n != 1)
+        return unlike(r, node, 0, "[C,1,K]", "it is the weight of a convolution");
+    const int64_t dims[] = {w->shape.dim[2].n, w->shape.dim[0].n};
+    return result(r, type_const(DTYPE_f32, 2, dims));
+}
+
+bool
+shape_pack(const Node *node, ShapeResult *r)
+{
+    const Type *w = operand(node, 0);
+    if (!is_float(w) || !is_const(w) || w->shape.rank != 2)
+        return unlike(r, node, 0, "[O,K]", "it is the weight of a projection");
+    const bool pairs = w->dtype == DTYPE_bf16;
+    const int64_t panel = node_int(node, ATTR_panel, 1), width = w->shape.dim[1].n;
+    const int64_t dims[] = {ceil_div(w->shape.dim[0].n, panel), pairs ? ceil_div(width, 2) : width,
+                            panel, 2};
+    return result(r, type_const(pairs ? DTYPE_bf16 : DTYPE_f32, pairs ? 4 : 3, dims));
+}

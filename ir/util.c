@@ -1,0 +1,331 @@
+/* ir/util.c -- memory, growing text, checked sizes, numbers as text, near names. */
+#include "ir/util.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+die(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fputs("ssmc: internal error: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+    abort();
+}
+
+/* ---- arena ---------------------------------------------------------------------------------- */
+
+enum { ARENA_ALIGN = 16, ARENA_BLOCK = 64 * 1024 };
+
+typedef struct Block Block;
+struct Block {
+    Block *next;
+    size_t used, size; /* bytes of data */
+    _Alignas(16) char data[];
+};
+
+struct Arena {
+    Block *blocks; /* the newest with room first */
+};
+
+static void *
+checked_calloc(size_t bytes)
+{
+    void *p = calloc(1, bytes);
+    if (!p)
+        die("out of memory (%zu bytes)", bytes);
+    return p;
+}
+
+Arena *
+arena_new(void)
+{
+    return checked_calloc(sizeof(Arena));
+}
+
+void
+arena_free(Arena *arena)
+{
+    if (!arena)
+        return;
+    for (Block *b = arena->blocks, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    free(arena);
+}
+
+static Block *
+block_new(size_t size)
+{
+    Block *b = checked_calloc(sizeof(Block) + size);
+    b->size = size;
+    return b;
+}
+
+void *
+arena_alloc(Arena *arena, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2)
+        die("allocation of %zu bytes", bytes);
+    const size_t need = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    Block *b = arena->blocks;
+    if (!b || b->size - b->used < need) {
+        b = block_new(need > ARENA_BLOCK / 4 ? need : ARENA_BLOCK);
+        /* A large piece fills its block: it goes behind the one that still has room. */
+        const bool behind = need > ARENA_BLOCK / 4 && arena->blocks;
+        Block **at = behind ? &arena->blocks->next : &arena->blocks;
+        b->next = *at;
+        *at = b;
+    }
+    void *p = b->data + b->used;
+    b->used += need;
+    return p;
+}
+
+void *
+arena_array(Arena *arena, size_t count, size_t size)
+{
+    if (size && count > SIZE_MAX / size)
+        die("allocation of %zu times %zu bytes", count, size);
+    return arena_alloc(arena, count * size);
+}
+
+void *
+arena_grow(Arena *arena, void *old, size_t old_count, size_t new_count, size_t size)
+{
+    void *p = arena_array(arena, new_count, size);
+    if (old_count)
+        memcpy(p, old, old_count * size);
+    return p;
+}
+
+char *
+arena_strdup(Arena *arena, const char *text)
+{
+    return arena_strndup(arena, text, strlen(text));
+}
+
+char *
+arena_strndup(Arena *arena, const char *text, size_t len)
+{
+    char *copy = arena_alloc(arena, len + 1);
+    if (len)
+        memcpy(copy, text, len);
+    return copy;
+}
+
+char *
+arena_printf(Arena *arena, const char *fmt, ...)
+{
+    StrBuf sb = {0};
+    va_list args;
+    va_start(args, fmt);
+    sb_vprintf(&sb, fmt, args);
+    va_end(args);
+    char *copy = arena_strndup(arena, sb_text(&sb), sb.len);
+    sb_free(&sb);
+    return copy;
+}
+
+/* ---- growing text --------------------------------------------------------------------------- */
+
+static void
+sb_reserve(StrBuf *sb, size_t more)
+{
+    if (more >= SIZE_MAX / 4 - sb->len)
+        die("text of %zu bytes", more);
+    const size_t need = sb->len + more + 1;
+    if (need <= sb->cap)
+        return;
+    size_t cap = sb->cap ? sb->cap : 64;
+    while (cap < need)
+        cap *= 2;
+    char *text = realloc(sb->text, cap);
+    if (!text)
+        die("out of memory (%zu bytes)", cap);
+    sb->text = text;
+    sb->cap = cap;
+}
+
+void
+sb_putn(StrBuf *sb, const char *text, size_t len)
+{
+    sb_reserve(sb, len);
+    if (len)
+        memcpy(sb->text + sb->len, text, len);
+    sb->len += len;
+    sb->text[sb->len] = '\0';
+}
+
+void
+sb_puts(StrBuf *sb, const char *text)
+{
+    sb_putn(sb, text, strlen(text));
+}
+
+void
+sb_vprintf(StrBuf *sb, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    const int len = vsnprintf(NULL, 0, fmt, args);
+    if (len < 0)
+        die("bad format: %s", fmt);
+    sb_reserve(sb, (size_t)len);
+    vsnprintf(sb->text + sb->len, (size_t)len + 1, fmt, again);
+    va_end(again);
+    sb->len += (size_t)len;
+}
+
+void
+sb_printf(StrBuf *sb, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    sb_vprintf(sb, fmt, args);
+    va_end(args);
+}
+
+const char *
+sb_text(const StrBuf *sb)
+{
+    return sb->text ? sb->text : "";
+}
+
+void
+sb_free(StrBuf *sb)
+{
+    free(sb->text);
+    *sb = (StrBuf){0};
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+bool
+size_mul(int64_t a, int64_t b, int64_t *out)
+{
+    if (a < 0 || b < 0 || (b && a > INT64_MAX / b))
+        return false;
+    *out = a * b;
+    return true;
+}
+
+bool
+size_add(int64_t a, int64_t b, int64_t *out)
+{
+    if (a < 0 || b < 0 || a > INT64_MAX - b)
+        return false;
+    *out = a + b;
+    return true;
+}
+
+int64_t
+round_up(int64_t n, int64_t to)
+{
+    int64_t sum;
+    if (to < 1 || !size_add(n, to - 1, &sum))
+        die("round_up(%lld, %lld)", (long long)n, (long long)to);
+    return sum / to * to;
+}
+
+const char *
+number_text(Arena *arena, double value)
+{
+    if (isnan(value))
+        return "nan";
+    if (isinf(value))
+        return value < 0 ? "-inf" : "inf";
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        const double back = strtod(text, NULL);
+        if (memcmp(&back, &value, sizeof back) == 0)
+            break;
+    }
+    return arena_strdup(arena, text);
+}
+
+/* A multiply-and-fold over 8-byte words, finished as in splitmix64. */
+uint64_t
+hash_bytes(const void *data, size_t len, uint64_t seed)
+{
+    const unsigned char *p = data;
+    uint64_t h = seed ^ (len * UINT64_C(0x9e3779b97f4a7c15));
+    while (len) {
+        const size_t take = len < 8 ? len : 8;
+        uint64_t word = 0;
+        memcpy(&word, p, take);
+        h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
+        h ^= h >> 32;
+        p += take;
+        len -= take;
+    }
+    h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return h ^ (h >> 31);
+}
+
+/* ---- near names ----------------------------------------------------------------------------- */
+
+enum { NEAR_MAX = 96 }; /* longer names get no suggestion */
+
+static size_t
+min3(size_t a, size_t b, size_t c)
+{
+    const size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* Optimal string alignment distance: insertions, deletions, changes and swapped neighbours. Three
+ * rows of the table are kept: rows i, i-1 and i-2, turn by turn. */
+static size_t
+edit_distance(const char *a, size_t na, const char *b, size_t nb)
+{
+    size_t row[3][NEAR_MAX + 1];
+    for (size_t j = 0; j <= nb; j++)
+        row[0][j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t *now = row[i % 3];
+        const size_t *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
+        now[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            const size_t change = last[j - 1] + (a[i - 1] != b[j - 1]);
+            now[j] = min3(last[j] + 1, now[j - 1] + 1, change);
+            const bool swapped =
+                i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && before[j - 2] + 1 < now[j])
+                now[j] = before[j - 2] + 1;
+        }
+    }
+    return row[na % 3][nb];
+}
+
+const char *
+nearest_name(const char *name, const void *table, size_t count, size_t stride)
+{
+    const size_t len = strlen(name);
+    size_t best_distance = (len + 2) / 3 + 1;
+    const char *best = NULL;
+    if (len > NEAR_MAX)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        const char *candidate;
+        memcpy(&candidate, (const char *)table + i * stride, sizeof candidate);
+        const size_t n = candidate ? strlen(candidate) : SIZE_MAX;
+        const size_t gap = n > len ? n - len : len - n;
+        if (n > NEAR_MAX || gap >= best_distance)
+            continue;
+        const size_t distance = edit_distance(name, len, candidate, n);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = candidate;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,80 @@
+/* ir/util.h -- memory, growing text, checked sizes and files for the whole compiler.
+ * The only header that may use compiler extensions. runtime/ has its own small helpers. */
+#ifndef SSMC_IR_UTIL_H
+#define SSMC_IR_UTIL_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NORETURN               __attribute__((noreturn))
+#else
+#define PRINTF_LIKE(fmt, args)
+#define NORETURN
+#endif
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Our own fault: prints the message to stderr and aborts. Never for user input. */
+NORETURN void die(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* Arena: everything of one compilation lives in one; nobody frees single pieces.
+ * arena_alloc returns zeroed memory aligned to 16 and never NULL (it dies). */
+typedef struct Arena Arena;
+Arena *arena_new(void);
+void arena_free(Arena *arena);
+void *arena_alloc(Arena *arena, size_t bytes);
+void *arena_array(Arena *arena, size_t count, size_t size); /* checked count * size */
+void *arena_grow(Arena *arena, void *old, size_t old_count, size_t new_count, size_t size);
+char *arena_strdup(Arena *arena, const char *text);
+char *arena_strndup(Arena *arena, const char *text, size_t len);
+char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Append to an arena array {items, count, cap}: VEC_PUSH(a, g->w, g->nw, g->capw, item). */
+#define VEC_PUSH(arena, items, count, cap, item)                                                \
+    do {                                                                                        \
+        if ((count) == (cap)) {                                                                 \
+            const size_t new_cap_ = (cap) ? (size_t)(cap)*2 : 8;                                \
+            (items) = arena_grow((arena), (items), (size_t)(count), new_cap_, sizeof *(items)); \
+            (cap) = (int)new_cap_;                                                              \
+        }                                                                                       \
+        (items)[(count)++] = (item);                                                            \
+    } while (0)
+
+/* Growing text (malloc). Zero-initialise; text is NUL-terminated once anything was put. */
+typedef struct {
+    char *text;
+    size_t len, cap;
+} StrBuf;
+void sb_puts(StrBuf *sb, const char *text);
+void sb_putn(StrBuf *sb, const char *text, size_t len);
+void sb_printf(StrBuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void sb_vprintf(StrBuf *sb, const char *fmt, va_list args);
+const char *sb_text(const StrBuf *sb); /* "" when nothing was put */
+void sb_free(StrBuf *sb);
+
+/* Checked sizes: false on overflow or a negative operand; *out untouched then. */
+bool size_mul(int64_t a, int64_t b, int64_t *out);
+bool size_add(int64_t a, int64_t b, int64_t *out);
+int64_t round_up(int64_t n, int64_t to);
+
+/* Shortest decimal that reads back to the same double ("0.5", "1e-05", "inf"). */
+const char *number_text(Arena *arena, double value);
+
+uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);
+
+/* Nearest of `count` names (stride bytes apart, each entry starting with a const char *), or NULL
+ * when none is near (edit distance above a third of the length). */
+const char *nearest_name(const char *name, const void *table, size_t count, size_t stride);
+
+/* Whole files. On failure false and *why (arena text: "cannot read F: No such file ..."). */
+bool file_read(Arena *arena, const char *path, size_t max_bytes, char **text, size_t *len,
+               const char **why);
+/* Written whole or not at all: a temporary file beside path, fsync, rename. Paths that are not
+ * regular files (a pipe, /dev/stdout) are written straight. */
+bool file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why);
+
+#endif

@@ -1,0 +1,85 @@
+/* passes/choose_matmul.c -- each projection: our kernel over packed weights, or OpenBLAS.
+ *
+ * Requires: quantise has run: what a linear multiplies in is known.
+ * Ensures: every linear says matmul=emitted or matmul=blas; with blas both factors are f32.
+ * Does not change: anything but that attribute and the stored type of the weights blas reads.
+ *
+ * Algorithm: the first of these decides that says anything: 1. the option (cx->matmul); 2. the
+ * node's own attribute; 3. the table matmul.def. OpenBLAS has no bf16 product on x86 without AMX,
+ * so a bf16 linear is always emitted, and a choice of blas that meets one is noted. blas reads W as
+ * plain rows of f32: a weight stored as anything else is cast once at load.
+ *
+ *   y: f32[T,512] = linear(x, W)
+ * becomes
+ *   y: f32[T,512] = linear(x, W) {matmul=emitted}
+ */
+#include <string.h>
+
+#include "passes/internal.h"
+
+static const struct {
+    int64_t vector_bytes, columns;
+    const char *who, *source;
+} matmul_table[] = {
+#define MATMUL(bytes, columns, who, source) {bytes, columns, #who, source},
+#include "passes/matmul.def"
+#undef MATMUL
+};
+
+static size_t
+matmul_row(const PassMachine *m, int64_t columns) {
+    size_t row = 0;
+    while (row + 1 < COUNT_OF(matmul_table) && (m->vector_bytes < matmul_table[row].vector_bytes ||
+                                                columns < matmul_table[row].columns))
+        row++;
+    return row;
+}
+
+/* Says that a choice of blas cannot be kept, once for all projections. */
+static void
+matmul_note(PassCtx *cx, const Node *linear, bool *noted) {
+    if (!*noted)
+        diag_note(cx->diag, linear->loc,
+                  "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
+    *noted = true;
+}
+
+static const char *
+matmul_choose(PassCtx *cx, const Node *linear, bool *noted) {
+    const int64_t columns = type_width(&linear->out[0]->type);
+    const size_t row = matmul_row(&cx->machine, columns);
+    const char *table = matmul_table[row].who, *why = matmul_table[row].source;
+    const char *who = choose_word(cx->matmul, linear, ATTR_matmul, table);
+    const Dtype dtype = linear->in[0]->type.dtype;
+    if (strcmp(who, table) != 0)
+        why = "asked for";
+    if (dtype != DTYPE_f32) {
+        if (strcmp(who, "blas") == 0)
+            matmul_note(cx, linear, noted);
+        who = "emitted";
+        why = "OpenBLAS has no bf16 product here";
+    }
+    pass_explain(cx, "linear %lld -> %lld, %s: %s (%s)",
+                 (long long)type_width(&linear->in[0]->type), (long long)columns,
+                 dtype_info[dtype].name, who, why);
+    return who;
+}
+
+bool
+pass_choose_matmul(Graph *g, PassCtx *cx) {
+    bool changed = false, noted = false;
+    for (Node *n = g->first; n; n = n->next) {
+        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))
+            continue;
+        const char *who = matmul_choose(cx, n, &noted);
+        if (strcmp(who, node_word(n, ATTR_matmul, "")) != 0) {
+            graph_set_attr(g, n, attr_word(ATTR_matmul, who));
+            changed = true;
+        }
+        if (strcmp(who, "blas") == 0 && n->in[1]->type.dtype != DTYPE_f32) {
+            graph_set_operand(g, n, 1, value_as(g, n, n->in[1], DTYPE_f32));
+            changed = true;
+        }
+    }
+    return changed;
+}

@@ -1,0 +1,155 @@
+/* passes/fold_params.c -- norm weights and constant factors go into the next projection's weight.
+ *
+ * Requires: nothing beyond a valid graph.
+ * Ensures: a factor that is the same for every token (a number, or one number a column) and whose
+ *   product is read by linears alone, or is made from one linear alone, is part of their weights:
+ *   multiplied once when weights are loaded and not once for each token.
+ * Does not change: values that other readers see; the number of linears; states.
+ *
+ * Algorithm: nodes from last to first, so that a node's readers are final when it is reached. For
+ * each value the linears that multiply it are kept in a list; a factor may move into them when
+ * that list holds all uses of the value.
+ *   rmsnorm(x, w) read by linears    ->  rmsnorm(x, _), and W * w in each of them
+ *   x * f         read by linears    ->  x, and W * f in each of them
+ *   linear(x, W, b) * f, f a number  ->  linear(x, W * f, b * f)
+ * Terminates: every step takes a factor away from an activation, and none adds one.
+ *
+ *   u: f32[T,256] = rmsnorm(h, norm.weight) {eps=1e-05}
+ *   y: f32[T,512] = linear(u, W)
+ * becomes
+ *   u: f32[T,256] = rmsnorm(h) {eps=1e-05}
+ *   t1: f32[512,256] = mul(W, norm.weight)
+ *   y: f32[T,512] = linear(u, t1)
+ */
+#include "passes/internal.h"
+
+/* Linears that multiply a value, newest first. */
+typedef struct Reader {
+    Node *linear;
+    struct Reader *next;
+} Reader;
+
+typedef struct {
+    Graph *g;
+    Arena *arena;
+    Reader **readers; /* by value id */
+    int *count;       /* by value id */
+    int values;       /* ids known when the pass began */
+    bool changed;
+} Fold;
+
+static void
+fold_note_reader(Fold *f, Node *linear) {
+    const Value *x = linear->in[0];
+    if (x->id >= f->values)
+        return;
+    Reader *r = arena_alloc(f->arena, sizeof *r);
+    *r = (Reader){linear, f->readers[x->id]};
+    f->readers[x->id] = r;
+    f->count[x->id]++;
+}
+
+/* Every use of v is as the left side of a linear whose weight is not packed yet. */
+static bool
+fold_only_linears(const Fold *f, const Value *v) {
+    return v->id < f->values && v->uses > 0 && f->count[v->id] == v->uses;
+}
+
+static Value *
+fold_scaled(Fold *f, Node *before, Value *v, Value *factor) {
+    f->changed = true;
+    return graph_build(f->g, before, OP_mul, 2, (Value *[]){v, factor}, NULL, NULL, before->loc);
+}
+
+static void
+fold_into_readers(Fold *f, const Value *v, Value *factor) {
+    for (const Reader *r = f->readers[v->id]; r; r = r->next)
+        graph_set_operand(f->g, r->linear, 1, fold_scaled(f, r->linear, r->linear->in[1], factor));
+}
+
+static void
+fold_norm(Fold *f, Node *norm) {
+    if (!norm->in[1] || !fold_only_linears(f, norm->out[0]))
+        return;
+    fold_into_readers(f, norm->out[0], norm->in[1]);
+    graph_set_operand(f->g, norm, 1, NULL);
+}
+
+/* A number, or one number for each column of a matrix `width` columns wide. */
+static bool
+fold_is_factor(const Value *v, int64_t width) {
+    const int rank = v->type.shape.rank;
+    return v->is_param && (rank == 0 || (rank == 1 && type_width(&v->type) == width));
+}
+
+/* The operand of a product that is a factor, the other being as wide as the product; -1: none. */
+static int
+fold_factor_slot(const Node *n) {
+    for (int slot = 0; slot < 2; slot++)
+        if (type_equal(&n->in[1 - slot]->type, &n->out[0]->type) &&
+            fold_is_factor(n->in[slot], type_width(&n->out[0]->type)))
+            return slot;
+    return -1;
+}
+
+static void
+fold_before_linears(Fold *f, Node *product, Value *x, Value *factor) {
+    const Value *y = product->out[0];
+    fold_into_readers(f, y, factor);
+    for (const Reader *r = f->readers[y->id]; r; r = r->next) {
+        graph_set_operand(f->g, r->linear, 0, x);
+        fold_note_reader(f, r->linear);
+    }
+    graph_remove(f->g, product);
+}
+
+static void
+fold_after_linear(Fold *f, Node *product, Node *linear, Value *factor) {
+    Value *y = product->out[0], *to = linear->out[0];
+    graph_set_operand(f->g, linear, 1, fold_scaled(f, linear, linear->in[1], factor));
+    if (linear->nin > 2 && linear->in[2])
+        graph_set_operand(f->g, linear, 2, fold_scaled(f, linear, linear->in[2], factor));
+    f->readers[to->id] = f->readers[y->id];
+    f->count[to->id] = f->count[y->id];
+    graph_replace(f->g, y, to);
+    graph_remove(f->g, product);
+}
+
+/* A linear whose weight may still be multiplied: not packed. */
+static bool
+fold_open_linear(const Node *n) {
+    return n->op == OP_linear && n->in[1]->type.shape.rank == 2 && !attrs_find(&n->attrs, ATTR_out);
+}
+
+static void
+fold_product(Fold *f, Node *n) {
+    const int slot = n->out[0]->is_param ? -1 : fold_factor_slot(n);
+    if (slot < 0)
+        return;
+    Value *x = n->in[1 - slot], *factor = n->in[slot];
+    if (fold_only_linears(f, n->out[0])) {
+        fold_before_linears(f, n, x, factor);
+        return;
+    }
+    const bool alone = x->kind == VALUE_RESULT && x->uses == 1 && fold_open_linear(x->def);
+    if (alone && factor->type.shape.rank == 0 && x->id < f->values)
+        fold_after_linear(f, n, x->def, factor);
+}
+
+bool
+pass_fold_params(Graph *g, PassCtx *cx) {
+    const size_t values = (size_t)g->nvalue_ids;
+    Fold f = {.g = g, .arena = cx->arena, .values = g->nvalue_ids};
+    f.readers = arena_array(cx->arena, values, sizeof(Reader *));
+    f.count = arena_array(cx->arena, values, sizeof *f.count);
+    for (Node *n = g->last, *before; n; n = before) {
+        before = n->prev;
+        if (fold_open_linear(n))
+            fold_note_reader(&f, n);
+        else if (n->op == OP_rmsnorm)
+            fold_norm(&f, n);
+        else if (n->op == OP_mul)
+            fold_product(&f, n);
+    }
+    return f.changed;
+}

@@ -1,0 +1,59 @@
+/* passes/forward.c -- what took a value's place, for passes that walk a graph once from first to
+ * last. graph_replace looks through the whole graph; here every node is given its operands as it is
+ * reached. */
+#include "passes/internal.h"
+
+Forward
+forward_new(Graph *g, Arena *arena) {
+    return (Forward){.g = g, .arena = arena};
+}
+
+static Value *
+forward_of(const Forward *f, Value *v) {
+    while (v && v->id < f->cap && f->to[v->id])
+        v = f->to[v->id];
+    return v;
+}
+
+bool
+forward_done(const Forward *f, const Value *v) {
+    return v->id < f->cap && f->to[v->id];
+}
+
+static void
+forward_reserve(Forward *f) {
+    if (f->g->nvalue_ids <= f->cap)
+        return;
+    const size_t old_cap = (size_t)f->cap, cap = (size_t)f->g->nvalue_ids * 2;
+    f->to = arena_grow(f->arena, f->to, old_cap, cap, sizeof(Value *));
+    for (size_t i = old_cap; i < cap; i++)
+        f->to[i] = NULL;
+    f->cap = (int)cap;
+}
+
+void
+forward_put(Forward *f, Value *from, Value *to) {
+    forward_reserve(f);
+    f->to[from->id] = to;
+    const bool results = from->kind == VALUE_RESULT && to->kind == VALUE_RESULT;
+    if (!results || name_is_made(from->name) || !name_is_made(to->name))
+        return;
+    const char *name = from->name;
+    graph_rename(f->g, from, NULL);
+    graph_rename(f->g, to, name);
+}
+
+void
+forward_operands(const Forward *f, Node *n) {
+    for (int i = 0; i < n->nin; i++) {
+        Value *now = forward_of(f, n->in[i]);
+        if (now != n->in[i])
+            graph_set_operand(f->g, n, i, now);
+    }
+}
+
+void
+forward_outputs(const Forward *f) {
+    for (int i = 0; i < f->g->noutputs; i++)
+        graph_replace(f->g, f->g->outputs[i], forward_of(f, f->g->outputs[i]));
+}

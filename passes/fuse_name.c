@@ -1,0 +1,79 @@
+/* passes/fuse_name.c -- what kernels are called, and what `ssmc explain` says of them. */
+#include <string.h>
+
+#include "passes/internal.h"
+
+/* The stem of the weight that a node reads, or its op's name. */
+static const char *
+name_of_weight(Graph *g, const Node *n) {
+    for (int i = 0; i < n->nin; i++) {
+        const Value *weight = n->in[i] ? param_weight(n->in[i]) : NULL;
+        if (weight)
+            return name_stem(g->arena, weight->name);
+    }
+    return op_info[n->op].name;
+}
+
+/* Several layers' values are x, x.2, x.3: the number says nothing about the kernel. */
+static const char *
+name_of_value(Graph *g, const Node *n) {
+    const char *name = n->out[0]->name;
+    if (name_is_made(name))
+        return op_info[n->op].name;
+    size_t len = strlen(name);
+    while (len > 0 && strchr("0123456789.", name[len - 1]))
+        len--;
+    return len ? name_stem(g->arena, arena_strndup(g->arena, name, len)) : "map";
+}
+
+static const char *
+name_of_param(Graph *g, const Node *last, const Node *anchor) {
+    const char *what = anchor ? op_info[anchor->op].name : "init";
+    return arena_printf(g->arena, "%s_%s", what, name_of_weight(g, last));
+}
+
+static const char *
+name_of_projection(Graph *g, const Node *n) {
+    const Shape *shape = &n->out[0]->type.shape;
+    const bool logits = shape->dim[0].kind == DIM_ROWS;
+    return logits ? "lm_head" : name_of_weight(g, n);
+}
+
+const char *
+fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor) {
+    const Node *last = nodes[count - 1];
+    if (last->out[0]->is_param)
+        return name_of_param(g, last, anchor);
+    if (!anchor)
+        return name_of_value(g, last);
+    if (node_flag(anchor, 'S'))
+        return "ssd";
+    switch (node_class(anchor)) {
+    case CLASS_CONTRACT:
+        return name_of_projection(g, anchor);
+    case CLASS_CONV:
+        return name_of_weight(g, anchor);
+    case CLASS_RECURRENT:
+        return "ssd";
+    case CLASS_ROWWISE:
+        return nodes[0] == anchor ? "norm" : "gate_norm";
+    case CLASS_GATHER:
+    case CLASS_ATTEND:
+    case CLASS_POINTWISE:
+    case CLASS_VIEW:
+    case CLASS_LAYOUT:
+        return op_info[anchor->op].name;
+    }
+    die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
+}
+
+void
+fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count) {
+    if (!cx->explain)
+        return;
+    StrBuf ops = {0};
+    for (int i = 0; i < count; i++)
+        sb_printf(&ops, " %s", op_info[nodes[i]->op].name);
+    pass_explain(cx, "kernel %s:%s", name, sb_text(&ops));
+    sb_free(&ops);
+}

@@ -1,0 +1,81 @@
+/* passes/internal.h -- private to passes/: what the manager, the pipeline and the pass files share.
+ */
+#ifndef SSMC_PASSES_INTERNAL_H
+#define SSMC_PASSES_INTERNAL_H
+
+#include "passes/pass.h"
+
+/* ---- pipeline.c ---------------------------------------------------------------------------- */
+
+typedef struct {
+    const PassId *pass;
+    int count;
+} Pipeline;
+Pipeline pipeline_of(Phase phase);
+
+/* ---- check.c: --check-each ------------------------------------------------------------------ */
+
+typedef struct Checker Checker;
+/* Interprets g as it is now. NULL: it cannot be interpreted; cx->diag has the reason. */
+Checker *checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights);
+/* Interprets g after a pass, writes a line to `out` and keeps the new numbers for the next pass.
+ * False: the pass changed the numbers; cx->diag names it. */
+bool checker_after(Checker *checker, const Graph *g, PassId pass, StrBuf *out);
+void checker_free(Checker *checker);
+
+/* ---- rules.c: the algebraic rules of canon -------------------------------------------------- */
+
+typedef struct {
+    const char *name;
+    bool (*match)(const Node *n);
+    Value *(*build)(Graph *g, Node *n); /* what takes the place of n's result */
+} CanonRule;
+extern const CanonRule canon_rules[];
+extern const int canon_rule_count;
+
+/* ---- forward.c: what took a value's place, while a pass walks from first to last ------------ */
+
+typedef struct {
+    Graph *g;
+    Arena *arena;
+    Value **to; /* by value id; NULL: nothing */
+    int cap;
+} Forward;
+Forward forward_new(Graph *g, Arena *arena);
+/* `to` stands for `from` from here on, and takes its name when its own is made up. */
+void forward_put(Forward *f, Value *from, Value *to);
+bool forward_done(const Forward *f, const Value *v); /* something stands for v */
+void forward_operands(const Forward *f, Node *n);    /* gives n its operands of today */
+void forward_outputs(const Forward *f);              /* the same for the graph's outputs */
+
+/* ---- fuse_name.c ---------------------------------------------------------------------------- */
+
+/* A name for people: in_proj, conv1d, ssd, gate_norm, pack_in_proj. nodes: those of the kernel. */
+const char *fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor);
+void fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count);
+
+/* ---- query.c: what passes ask about nodes and values ---------------------------------------- */
+
+OpClass node_class(const Node *n);
+bool node_flag(const Node *n, char flag);
+/* The state operand of n; NULL: it has none, so it is a pure function of its operands. */
+const Value *node_state(const Node *n);
+/* The value whose memory v addresses: v itself unless a view made it. */
+Value *view_root(Value *v);
+/* The checkpoint's weight that a param expression is made from; NULL: none. */
+const Value *param_weight(const Value *v);
+/* layers.0.mixer.in_proj.weight -> in_proj. */
+const char *name_stem(Arena *arena, const char *name);
+/* Names the graph made up itself: t12. */
+bool name_is_made(const char *name);
+/* The option of the command line where it says something, else the attribute, else `table`. */
+const char *choose_word(const char *option, const Node *n, AttrId id, const char *table);
+/* v as element type `to`, cast before `before` where it has another. */
+Value *value_as(Graph *g, Node *before, Value *v, Dtype to);
+
+/* Register tiles of the packed matrix product. */
+int64_t machine_lanes(const PassMachine *m); /* f32 lanes of a vector */
+int64_t machine_tile_rows(const PassMachine *m,
+                          int64_t vecs); /* token rows beside `vecs` vectors */
+
+#endif

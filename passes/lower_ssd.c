@@ -1,0 +1,100 @@
+/* passes/lower_ssd.c -- ssd becomes its chosen form.
+ *
+ * Requires: choose_form has written form and chunk; an ssd without a form takes the recurrent one.
+ * Ensures: no ssd is left; A = -exp(A_log) is a parameter, made once when weights are loaded.
+ * Does not change: what y and the state are; other nodes.
+ *
+ * Algorithm ("Transformers are SSMs", section 6 and listing 1), for each ssd:
+ *   recurrent  ssd_scan, token after token
+ *   chunked    chunk_decay: running sums a of dt A; chunk_cb: the diagonal blocks; chunk_state:
+ *              the right factors; state_pass: states between chunks; chunk_out: diagonal blocks
+ *              and left factors
+ *   quadratic  the same with one chunk over all tokens: chunk=all
+ *
+ *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=chunked, chunk=64}
+ * becomes
+ *   t1: f32[8] = exp(A_log)
+ *   t2: f32[8] = neg(t1)
+ *   t3: f32[T,8] = chunk_decay(dt, t2) {chunk=64}
+ *   t4: f32[T,1,Q64] = chunk_cb(C, B) {groups=1, state=64, chunk=64}
+ *   t5: f32[ceil(T/64),8,64,64] = chunk_state(B, x, dt, t3) {heads=8, ..., chunk=64}
+ *   t6: f32[ceil(T/64),8,64,64] = state_pass(t5, t3, s) {chunk=64}
+ *   y: f32[T,512] = chunk_out(t4, t3, dt, x, C, t6, D) {heads=8, ..., chunk=64}
+ */
+#include <string.h>
+
+#include "passes/internal.h"
+
+enum { SSD_X, SSD_DT, SSD_A_LOG, SSD_B, SSD_C, SSD_D, SSD_STATE, SSD_OPERANDS };
+
+typedef struct {
+    Graph *g;
+    Node *ssd;
+    int64_t chunk;
+} Lower;
+
+/* Builds an op before the ssd, with those of the ssd's attributes that it takes. */
+static Value *
+lower_op(const Lower *l, Op op, int nin, Value *const *in) {
+    AttrList attrs = {0};
+    for (int i = 0; i < l->ssd->attrs.count; i++) {
+        const Attr attr = l->ssd->attrs.items[i];
+        bool required = false;
+        if (op_takes_attr(op, attr.id, &required))
+            attrs_set(l->g->arena, &attrs, attr);
+    }
+    bool required = false;
+    if (op_takes_attr(op, ATTR_chunk, &required))
+        attrs_set(l->g->arena, &attrs, attr_int(ATTR_chunk, l->chunk));
+    return graph_build(l->g, l->ssd, op, nin, in, &attrs, NULL, l->ssd->loc);
+}
+
+static Value *
+lower_recurrent(const Lower *l, Value *A) {
+    Value *in[SSD_OPERANDS];
+    memcpy(in, l->ssd->in, sizeof in);
+    in[SSD_A_LOG] = A;
+    return lower_op(l, OP_ssd_scan, SSD_OPERANDS, in);
+}
+
+static Value *
+lower_chunked(const Lower *l, Value *A) {
+    Value *const *in = l->ssd->in;
+    Value *x = in[SSD_X], *dt = in[SSD_DT], *B = in[SSD_B], *C = in[SSD_C];
+    Value *a = lower_op(l, OP_chunk_decay, 2, (Value *[]){dt, A});           /* [T,H] */
+    Value *cb = lower_op(l, OP_chunk_cb, 2, (Value *[]){C, B});              /* [T,G,Q] */
+    Value *added = lower_op(l, OP_chunk_state, 4, (Value *[]){B, x, dt, a}); /* [T/Q,H,N,P] */
+    Value *entering = lower_op(l, OP_state_pass, 3, (Value *[]){added, a, in[SSD_STATE]});
+    return lower_op(l, OP_chunk_out, 7, (Value *[]){cb, a, dt, x, C, entering, in[SSD_D]});
+}
+
+static Value *
+lower_one(Graph *g, Node *ssd) {
+    const char *form = node_word(ssd, ATTR_form, "recurrent");
+    const int64_t chunk = node_int(ssd, ATTR_chunk, CHUNK_ALL);
+    const Lower l = {g, ssd, chunk > 0 ? chunk : CHUNK_ALL};
+    Value *decay = lower_op(&l, OP_exp, 1, &ssd->in[SSD_A_LOG]); /* [H] */
+    Value *A = lower_op(&l, OP_neg, 1, &decay);                  /* [H] */
+    const bool chunks = strcmp(form, "chunked") == 0 || strcmp(form, "quadratic") == 0;
+    return chunks ? lower_chunked(&l, A) : lower_recurrent(&l, A);
+}
+
+bool
+pass_lower_ssd(Graph *g, PassCtx *cx) {
+    Forward forward = forward_new(g, cx->arena);
+    bool changed = false;
+    for (Node *n = g->first; n; n = n->next) {
+        forward_operands(&forward, n);
+        if (n->op != OP_ssd)
+            continue;
+        forward_put(&forward, n->out[0], lower_one(g, n));
+        changed = true;
+    }
+    forward_outputs(&forward);
+    for (Node *n = g->first, *next; n && changed; n = next) {
+        next = n->next;
+        if (n->op == OP_ssd)
+            graph_remove(g, n);
+    }
+    return changed;
+}

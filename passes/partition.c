@@ -1,0 +1,72 @@
+/* passes/partition.c -- register tiles, and what threads divide.
+ *
+ * Requires: kernels.
+ * Ensures: every kernel says part=; a kernel over a packed weight says tile=, the token rows it
+ *   keeps in registers beside one panel.
+ * Does not change: nodes, their order, their kernels; a tile or part that the text gave.
+ *
+ * Algorithm: by the class of the anchor, so that no thread needs what another makes in the same
+ * kernel:
+ *   the SSD in any form  heads: every head has a state of its own
+ *   projections          cols: each thread walks its own panels of the weight, for all rows
+ *   convolutions         cols: every channel has a state of its own
+ *   all others, params   rows
+ * The tile follows from the panel and the registers (machine_tile_rows).
+ *
+ *   kernel in_proj {
+ * becomes
+ *   kernel in_proj {tile=8, part=cols} {
+ */
+#include "passes/internal.h"
+
+static const char *
+partition_part(const Node *anchor) {
+    if (!anchor)
+        return "rows";
+    if (node_flag(anchor, 'S'))
+        return "heads";
+    switch (node_class(anchor)) {
+    case CLASS_RECURRENT:
+    case CLASS_ATTEND:
+        return "heads";
+    case CLASS_CONTRACT:
+    case CLASS_CONV:
+        return "cols";
+    case CLASS_POINTWISE:
+    case CLASS_ROWWISE:
+    case CLASS_GATHER:
+    case CLASS_VIEW:
+    case CLASS_LAYOUT:
+        return "rows";
+    }
+    die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
+}
+
+/* Vectors in a panel of the packed weight that a node multiplies by; 0: it has none. */
+static int64_t
+partition_vecs(const PassMachine *m, const Node *anchor) {
+    if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
+        return 0;
+    const Type *weight = &anchor->in[1]->type;
+    const int64_t vecs = weight->shape.dim[2].n / machine_lanes(m);
+    return vecs > 0 ? vecs : 1;
+}
+
+bool
+pass_partition(Graph *g, PassCtx *cx) {
+    bool changed = false;
+    for (int i = 0; i < g->nkernels; i++) {
+        Kernel *k = g->kernels[i];
+        const int64_t vecs = partition_vecs(&cx->machine, k->anchor);
+        if (vecs > 0 && !attrs_find(&k->attrs, ATTR_tile)) {
+            const int64_t rows = machine_tile_rows(&cx->machine, vecs);
+            attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
+            changed = true;
+        }
+        if (!attrs_find(&k->attrs, ATTR_part)) {
+            attrs_set(g->arena, &k->attrs, attr_word(ATTR_part, partition_part(k->anchor)));
+            changed = true;
+        }
+    }
+    return changed;
+}

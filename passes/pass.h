@@ -1,0 +1,72 @@
+/* passes/pass.h -- the pass manager and what a pass may know. */
+#ifndef SSMC_PASSES_PASS_H
+#define SSMC_PASSES_PASS_H
+
+#include "ir/ir.h"
+
+typedef enum {
+#define PASS(id, stage, on, numbers, doc) PASS_##id,
+#include "passes/passes.def"
+#undef PASS
+    PASS_COUNT
+} PassId;
+
+/* What passes ask about the machine that will run the code (filled from codegen's target). */
+typedef struct {
+    const char *cpu;
+    int vector_bytes, vector_registers;
+    bool bf16_dot;
+    int64_t l1_bytes, l2_bytes;
+} PassMachine;
+
+typedef enum { PHASE_PREFILL, PHASE_DECODE } Phase;
+
+typedef struct {
+    PassMachine machine;
+    Phase phase;
+    Dtype dtype; /* what projections multiply in: DTYPE_f32 or DTYPE_bf16 */
+    /* Options: one that says something wins over a node's attributes, and those over tables. */
+    int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
+    const char *form;   /* auto, recurrent, chunked, quadratic; NULL: auto */
+    const char *matmul; /* auto, emitted or blas; NULL: auto */
+    Arena *arena;       /* of the compilation */
+    Diag *diag;
+    StrBuf *explain; /* NULL, or where passes write what they chose and why, one line a choice */
+} PassCtx;
+
+typedef struct {
+    const char *name;
+    Stage after;
+    bool on;
+    bool rounds;
+    bool (*run)(Graph *g, PassCtx *cx);
+    const char *doc;
+} PassInfo;
+extern const PassInfo pass_info[PASS_COUNT];
+bool pass_by_name(const char *name, PassId *out);
+
+typedef struct {
+    bool off[PASS_COUNT];         /* --no-PASS */
+    bool print_after[PASS_COUNT]; /* --print-after PASS|all */
+    int stop_after;               /* PassId, or -1 */
+    bool verify_each;
+    bool check_each;
+    bool time_passes;
+    const WeightSource *weights; /* for check_each */
+    StrBuf *out;                 /* dumps, timings and checks */
+} PassOptions;
+
+/* Runs the pipeline of cx->phase over g. False: a fault is in cx->diag (the user's), or check_each
+ * found a pass that changes the numbers (cx->diag has its name and the difference). */
+bool pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options);
+
+/* One line a choice for `ssmc explain`: what, choice, reason. A line that is there already is not
+ * repeated: equal layers say the same once. */
+void pass_explain(PassCtx *cx, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The passes, one file each. True: changed something. */
+#define PASS(id, stage, on, numbers, doc) bool pass_##id(Graph *g, PassCtx *cx);
+#include "passes/passes.def"
+#undef PASS
+
+#endif

@@ -1,0 +1,117 @@
+/* passes/query.c -- what passes ask about nodes, values and the machine. */
+#include <ctype.h>
+#include <string.h>
+
+#include "passes/internal.h"
+
+OpClass
+node_class(const Node *n) {
+    return op_info[n->op].cls;
+}
+
+bool
+node_flag(const Node *n, char flag) {
+    return op_has_flag(n->op, flag);
+}
+
+const Value *
+node_state(const Node *n) {
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] && n->in[i]->kind == VALUE_STATE)
+            return n->in[i];
+    return NULL;
+}
+
+Value *
+view_root(Value *v) {
+    while (v->kind == VALUE_RESULT && node_class(v->def) == CLASS_VIEW)
+        v = v->def->in[0];
+    return v;
+}
+
+/* The operand of the highest rank: W of mul(W, w), x of clamp(x). */
+static const Value *
+main_operand(const Node *n) {
+    const Value *best = NULL;
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] && (!best || n->in[i]->type.shape.rank > best->type.shape.rank))
+            best = n->in[i];
+    return best;
+}
+
+const Value *
+param_weight(const Value *v) {
+    while (v && v->kind == VALUE_RESULT && v->is_param)
+        v = main_operand(v->def);
+    return v && v->kind == VALUE_WEIGHT ? v : NULL;
+}
+
+const char *
+name_stem(Arena *arena, const char *name) {
+    static const char *const endings[] = {".weight", ".bias"};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < COUNT_OF(endings); i++) {
+        const size_t n = strlen(endings[i]);
+        if (len > n && memcmp(name + len - n, endings[i], n) == 0)
+            len -= n;
+    }
+    size_t start = len;
+    while (start > 0 && name[start - 1] != '.')
+        start--;
+    return arena_strndup(arena, name + start, len - start);
+}
+
+bool
+name_is_made(const char *name) {
+    if (name[0] != 't' || !name[1])
+        return false;
+    for (const char *c = name + 1; *c; c++)
+        if (!isdigit((unsigned char)*c))
+            return false;
+    return true;
+}
+
+static bool
+says(const char *word) {
+    return word && strcmp(word, "auto") != 0;
+}
+
+const char *
+choose_word(const char *option, const Node *n, AttrId id, const char *table) {
+    if (says(option))
+        return option;
+    const char *attr = node_word(n, id, "auto");
+    return says(attr) ? attr : table;
+}
+
+Value *
+value_as(Graph *g, Node *before, Value *v, Dtype to) {
+    if (v->type.dtype == to)
+        return v;
+    AttrList attrs = {0};
+    attrs_set(g->arena, &attrs, attr_word(ATTR_to, dtype_info[to].name));
+    return graph_build(g, before, OP_cast, 1, &v, &attrs, NULL, before->loc);
+}
+
+int64_t
+machine_lanes(const PassMachine *m) {
+    const int64_t lanes = m->vector_bytes / (int64_t)sizeof(float);
+    return lanes > 0 ? lanes : 1;
+}
+
+static int64_t
+least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* vecs * rows accumulators, vecs vectors of the weight and one broadcast activation at a time must
+ * fit in the registers. More than 24 accumulators hide no more latency (two FMA pipes of 4 cycles
+ * want 8) and more than 12 rows leave long tails. 32 registers: 1x12, 2x12, 3x8, 4x6; 16: 1x12,
+ * 2x6, 3x4, 4x2. */
+int64_t
+machine_tile_rows(const PassMachine *m, int64_t vecs) {
+    enum { MOST_ROWS = 12, MOST_ACCUMULATORS = 24 };
+    const int64_t fit = (m->vector_registers - vecs - 1) / vecs;
+    const int64_t rows = least(least(MOST_ROWS, MOST_ACCUMULATORS / vecs), fit);
+    return rows > 0 ? rows : 1;
+}

@@ -1,0 +1,53 @@
+/* runtime/dtype.c -- element types of safetensors files, and sizes of tensors of them. */
+#include <string.h>
+
+#include "runtime/internal.h"
+
+typedef struct {
+    const char *name;
+    int bits;
+} DtypeBits;
+
+static const DtypeBits dtypes[] = {
+#define ST_DTYPE(name, bits) {#name, bits},
+#include "runtime/dtypes.def"
+#undef ST_DTYPE
+};
+
+const char *
+rt_dtype_name(const char *name)
+{
+    for (size_t i = 0; i < RT_COUNT(dtypes); i++)
+        if (strcmp(dtypes[i].name, name) == 0)
+            return dtypes[i].name;
+    return NULL;
+}
+
+int
+rt_dtype_bits(const char *name)
+{
+    for (size_t i = 0; i < RT_COUNT(dtypes); i++)
+        if (strcmp(dtypes[i].name, name) == 0)
+            return dtypes[i].bits;
+    return 0;
+}
+
+bool
+rt_tensor_bytes(int bits, const int64_t *dim, int rank, size_t *out)
+{
+    size_t count = 1;
+    for (int i = 0; i < rank; i++)
+        if (dim[i] < 0)
+            return false;
+    /* A dimension of 0 makes 0 elements, however large the others are. */
+    for (int i = 0; i < rank; i++)
+        if (dim[i] == 0)
+            count = 0;
+    for (int i = 0; i < rank && count; i++)
+        if (!rt_mul(count, (size_t)dim[i], &count))
+            return false;
+    if (!rt_mul(count, (size_t)bits, &count) || count % 8 != 0)
+        return false;
+    *out = count / 8;
+    return true;
+}

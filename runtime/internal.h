@@ -1,0 +1,151 @@
+/* runtime/internal.h -- what the files of runtime/ share: faults, sizes, memory, files, names, threads. */
+#ifndef SSMC_RUNTIME_INTERNAL_H
+#define SSMC_RUNTIME_INTERNAL_H
+
+#include "runtime/rt.h"
+
+#if defined(__GNUC__)
+#define RT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define RT_PRINTF(fmt, args)
+#endif
+
+#define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* RT_LINE: alignment of every buffer that kernels see. */
+enum { RT_LINE = 64, RT_MAX_RANK = 8, RT_MAX_THREADS = 1024 };
+
+/* ---- faults (error.c) -------------------------------------------------------------------- */
+
+/* Sets the message of this thread; returns status, so that `return rt_fail(...)` does. */
+ssmc_status rt_fail(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
+/* The same, but keeps the message and adds a line. */
+ssmc_status rt_fail_also(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
+/* "WHAT PATH: reason of errno" as SSMC_IO. */
+ssmc_status rt_fail_errno(const char *what, const char *path);
+ssmc_status rt_fail_memory(size_t bytes, const char *of_what);
+
+/* Text for messages. Names come from hostile files: control bytes become '?', long ones are cut. */
+typedef struct {
+    char text[128];
+} RtText;
+RtText rt_quote(const char *name);
+RtText rt_dims(const int64_t *dim, int rank); /* [3,640] */
+
+/* ---- sizes and memory (memory.c) --------------------------------------------------------- */
+
+/* False on overflow; *out untouched then. */
+bool rt_mul(size_t a, size_t b, size_t *out);
+bool rt_add(size_t a, size_t b, size_t *out);
+bool rt_round_up(size_t n, size_t to, size_t *out);
+
+/* Zeroed pages with huge pages asked for; NULL when there is no memory. bytes may be 0. */
+void *rt_pages_new(size_t bytes);
+void rt_pages_free(void *pages, size_t bytes);
+
+/* A regular file, mapped to be read. An empty one has data "". */
+typedef struct {
+    const char *data;
+    size_t len;
+} RtMapping;
+ssmc_status rt_map_file(const char *path, RtMapping *out);
+void rt_unmap_file(RtMapping *mapping);
+
+char *rt_path_join(const char *dir, const char *name); /* malloc; NULL: no memory */
+/* Writes path whole or not at all: open, rt_output_put any number of times, close. */
+typedef struct {
+    int fd;
+    char *path, *temporary; /* temporary NULL: path is not a regular file and is written straight */
+    unsigned mode;
+} RtOutput;
+ssmc_status rt_output_open(const char *path, RtOutput *out);
+bool rt_output_put(RtOutput *out, const void *data, size_t len); /* false: errno */
+/* ok false: what was written is thrown away, errno says why. */
+ssmc_status rt_output_close(RtOutput *out, bool ok);
+
+/* ---- tensors ----------------------------------------------------------------------------- */
+
+/* The table's own spelling of a dtype, which stays; NULL: nobody knows it. */
+const char *rt_dtype_name(const char *name);
+int rt_dtype_bits(const char *name); /* of one element; 0: nobody knows it */
+/* Bytes of a dense tensor; false on overflow, a negative dimension or a part of a byte. */
+bool rt_tensor_bytes(int bits, const int64_t *dim, int rank, size_t *out);
+
+/* Tensors by name: a sorted list, so that no choice of names makes it slow. */
+typedef struct {
+    const char *name;
+    int tensor;
+} RtIndexEntry;
+typedef struct {
+    RtIndexEntry *entry;
+    int count;
+} RtIndex;
+/* *first, *second: two tensors of one name, or -1. Entries of equal names keep the tensors' order. */
+ssmc_status rt_index_build(RtIndex *index, const RtTensor *tensors, int count, int *first, int *second);
+int rt_index_find(const RtIndex *index, const char *name); /* -1: none */
+void rt_index_free(RtIndex *index);
+
+/* model.safetensors.index.json: which file holds which tensor. */
+typedef struct {
+    char *tensor, *file;
+} RtShard;
+typedef struct {
+    RtShard *shard;
+    int count, cap;
+    char *names; /* what tensor and file point into */
+} RtShards;
+ssmc_status rt_shards_read(const char *path, RtShards *out);
+void rt_shards_free(RtShards *shards);
+
+/* ---- threads (pool.c) -------------------------------------------------------------------- */
+
+typedef struct RtPool RtPool;
+typedef void RtWork(void *user, int thread, int threads);
+/* threads includes the one that calls rt_pool_run. 0: all cores. */
+ssmc_status rt_pool_open(int threads, RtPool **out);
+void rt_pool_close(RtPool *pool);
+int rt_pool_threads(const RtPool *pool);
+/* work(user, i, threads) on every thread; returns when all are done. One caller at a time. */
+void rt_pool_run(RtPool *pool, RtWork *work, void *user);
+/* From inside work: waits until every thread is here. */
+void rt_pool_barrier(RtPool *pool);
+/* threads as asked for -> as they will be; false when it is out of range. */
+bool rt_threads_resolve(int *threads);
+
+/* ---- programs (program.c, model.c) ------------------------------------------------------- */
+
+struct ssmc_program {
+    const AbiProgram *abi; /* borrowed */
+    size_t weight_bytes, param_bytes;
+    size_t state_stride; /* bytes from one sequence's states to the next's */
+    size_t slab_bytes, scratch_stride;
+    size_t block; /* most rows of a pass of any phase */
+};
+
+struct ssmc_model {
+    const ssmc_program *program; /* borrowed */
+    char *params;                /* owns: rt_pages, program->param_bytes */
+    const void **weights;        /* owns: [nweights] data of each, borrowed */
+};
+
+/* Where the operands of a program lie. NULL where a space is not there yet. */
+typedef struct {
+    char *slab, *params, *states, *output;
+    int32_t *ids, *pick;
+    const void *const *weights;
+} RtSpaces;
+/* operand [noperands] */
+void rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand);
+
+/* Runs steps over a pool: up to two ranges, one barrier a step. */
+typedef struct {
+    const AbiProgram *abi;
+    void *const *operand; /* [noperands] */
+    const AbiCall *call;
+    AbiRange range[2];
+    RtPool *pool;
+    double *seconds; /* [nsteps], or NULL: not profiled */
+} RtRun;
+void rt_run(RtRun *run);
+
+#endif

@@ -1,0 +1,92 @@
+/* ssmc.h -- running compiled state-space language models.
+ *
+ * A model (program + weights) is read-only and may be shared by threads; a session holds the states of
+ * a batch of independent sequences and belongs to one thread at a time. Every function that can fail
+ * returns a status; none prints or exits. Prefill may be called any number of times: state carries
+ * over, and a prompt in pieces gives what the whole prompt gives. The run path (prefill, step, logits)
+ * allocates nothing. */
+#ifndef SSMC_H
+#define SSMC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+    SSMC_OK = 0,
+    SSMC_BAD_ARGUMENT, /* a caller's fault: an id out of range, an empty prompt, no such sequence */
+    SSMC_BAD_FILE,     /* a file's content is not what it must be */
+    SSMC_IO,           /* the system could not open, read, map or write */
+    SSMC_NO_MEMORY
+} ssmc_status;
+
+typedef struct ssmc_program ssmc_program; /* compiled model without weights */
+typedef struct ssmc_weights ssmc_weights; /* mapped or made weights */
+typedef struct ssmc_model ssmc_model;     /* program + weights, ready to run */
+typedef struct ssmc_session ssmc_session; /* states and buffers of a batch of sequences */
+
+/* What went wrong in the newest call of this thread that did not return SSMC_OK; never NULL. */
+const char *ssmc_error(void);
+
+typedef struct {
+    size_t weights; /* mapped checkpoint, or weights made at random */
+    size_t params;  /* packed and folded weights, made at load */
+    size_t state;   /* per sequence */
+    size_t scratch; /* activations and thread scratch of one session */
+} ssmc_memory;
+
+/* Memory a session of `sequences` sequences over `threads` threads takes, before anything is taken. */
+ssmc_memory ssmc_program_memory(const ssmc_program *program, int sequences, int threads);
+
+/* Binds weights to a program and makes the packed parameters on `threads` threads (0: all cores).
+ * The model borrows both: they must outlive it. */
+ssmc_status ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
+                            ssmc_model **out);
+void ssmc_model_close(ssmc_model *model);
+int64_t ssmc_model_vocab(const ssmc_model *model);
+
+/* Sessions start with every state zero. sequences: at least 1. threads: 0 for all cores. */
+ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int threads, ssmc_session **out);
+void ssmc_session_close(ssmc_session *session);
+/* Forgets everything sequence `seq` has read. */
+ssmc_status ssmc_reset(ssmc_session *session, int seq);
+
+/* Called between blocks of a long prefill with tokens done so far; may be NULL. */
+typedef void ssmc_progress(void *user, int64_t done, int64_t total);
+void ssmc_session_on_progress(ssmc_session *session, ssmc_progress *call, void *user);
+
+/* Feeds n >= 1 ids to sequence seq. logits: [vocab] floats of the last token, or NULL.
+ * Ids outside 0 .. vocab-1 are refused before anything is changed. */
+ssmc_status ssmc_prefill(ssmc_session *session, int seq, const int32_t *ids, int64_t n, float *logits);
+/* The same, with logits of every token: logits [n, vocab]. */
+ssmc_status ssmc_prefill_all(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
+                             float *logits);
+/* One id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */
+ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids, int n, float *logits);
+
+/* Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
+ * repetition penalty, temperature, top-k, top-p, min-p. */
+typedef struct {
+    double temperature;    /* 0: greedy (the first of equal logits) */
+    int top_k;             /* 0: off */
+    double top_p;          /* 0 or 1: off */
+    double min_p;          /* 0: off; keeps ids at least min_p times as likely as the likeliest */
+    double repeat_penalty; /* 0 or 1: off; divides positive, multiplies negative logits of seen ids */
+    uint64_t seed;
+} ssmc_sampling;
+
+typedef struct ssmc_sampler ssmc_sampler;
+ssmc_status ssmc_sampler_open(const ssmc_sampling *how, int64_t vocab, ssmc_sampler **out);
+void ssmc_sampler_close(ssmc_sampler *sampler);
+/* Marks an id as seen, for the repetition penalty. */
+void ssmc_sampler_see(ssmc_sampler *sampler, int32_t id);
+/* Draws from logits [vocab], which it may change. Marks the drawn id as seen. */
+int32_t ssmc_sample(ssmc_sampler *sampler, float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

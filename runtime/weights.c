@@ -1,0 +1,329 @@
+/* runtime/weights.c -- the weights of a checkpoint: files found, their tensors by name, and data aligned
+ * as kernels read it. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/weights.h"
+
+/* ---- tensors ------------------------------------------------------------------------------- */
+
+ssmc_status
+rt_weights_new(int most, ssmc_weights **out)
+{
+    ssmc_weights *w = calloc(1, sizeof *w);
+    if (w)
+        w->tensors = calloc((size_t)most + 1, sizeof *w->tensors);
+    if (!w || !w->tensors) {
+        free(w);
+        return rt_fail_memory(((size_t)most + 1) * sizeof *w->tensors, "a list of weights");
+    }
+    *out = w;
+    return SSMC_OK;
+}
+
+ssmc_status
+rt_weights_index(ssmc_weights *w, const char *path)
+{
+    int first, second;
+    const ssmc_status status = rt_index_build(&w->index, w->tensors, w->count, &first, &second);
+    if (status != SSMC_OK || first < 0)
+        return status;
+    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is there twice", path,
+                   rt_quote(w->tensors[first].name).text);
+}
+
+/* Kernels read elements at their natural alignment; a header of any length may stand before the data. */
+static bool
+is_aligned(const RtTensor *t)
+{
+    const size_t size = (size_t)rt_dtype_bits(t->dtype) / 8;
+    return size < 2 || (uintptr_t)t->data % size == 0;
+}
+
+/* Bytes of the copies of tensors that are not aligned, each rounded up to a line. */
+static bool
+copy_bytes(const ssmc_weights *w, size_t *total)
+{
+    *total = 0;
+    for (int i = 0; i < w->count; i++) {
+        size_t bytes;
+        if (is_aligned(&w->tensors[i]))
+            continue;
+        if (!rt_round_up(w->tensors[i].bytes, RT_LINE, &bytes) || !rt_add(*total, bytes, total))
+            return false;
+    }
+    return true;
+}
+
+static ssmc_status
+align_all(ssmc_weights *w)
+{
+    size_t total = 0;
+    if (!copy_bytes(w, &total))
+        return rt_fail_memory(SIZE_MAX, "aligned weights");
+    if (total == 0)
+        return SSMC_OK;
+    w->pages = rt_pages_new(total);
+    if (!w->pages)
+        return rt_fail_memory(total, "aligned weights");
+    w->page_bytes = total;
+    char *at = w->pages;
+    for (int i = 0; i < w->count; i++) {
+        RtTensor *t = &w->tensors[i];
+        if (is_aligned(t))
+            continue;
+        memcpy(at, t->data, t->bytes);
+        t->data = at;
+        at += (t->bytes + RT_LINE - 1) / RT_LINE * RT_LINE;
+    }
+    return SSMC_OK;
+}
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+/* Makes weights of open files, which it takes whatever comes. */
+static ssmc_status
+from_files(const char *path, RtTensorFile **files, int nfiles, ssmc_weights **out)
+{
+    int count = 0;
+    for (int f = 0; f < nfiles; f++)
+        count += rt_tensors_count(files[f]);
+    ssmc_weights *w = NULL;
+    ssmc_status status = rt_weights_new(count, &w);
+    if (status != SSMC_OK) {
+        for (int f = 0; f < nfiles; f++)
+            rt_tensors_close(files[f]);
+        free(files);
+        return status;
+    }
+    w->files = files;
+    w->nfiles = nfiles;
+    for (int f = 0; f < nfiles; f++)
+        for (int i = 0; i < rt_tensors_count(files[f]); i++)
+            w->tensors[w->count++] = *rt_tensors_at(files[f], i);
+    status = rt_weights_index(w, path);
+    if (status == SSMC_OK)
+        status = align_all(w);
+    if (status == SSMC_OK)
+        *out = w;
+    else
+        rt_weights_close(w);
+    return status;
+}
+
+static ssmc_status
+open_one(const char *path, ssmc_weights **out)
+{
+    RtTensorFile **files = malloc(sizeof *files);
+    if (!files)
+        return rt_fail_memory(sizeof *files, "a list of files");
+    const ssmc_status status = rt_tensors_open(path, files);
+    if (status == SSMC_OK)
+        return from_files(path, files, 1, out);
+    free(files);
+    return status;
+}
+
+static ssmc_status
+open_beside(const char *dir, const char *name, ssmc_weights **out)
+{
+    char *path = rt_path_join(dir, name);
+    if (!path)
+        return rt_fail_memory(strlen(dir), "a path");
+    const ssmc_status status = open_one(path, out);
+    free(path);
+    return status;
+}
+
+/* ---- several files ------------------------------------------------------------------------- */
+
+static int
+shard_order(const void *a, const void *b)
+{
+    const RtShard *x = a, *y = b;
+    const int order = strcmp(x->file, y->file);
+    return order ? order : strcmp(x->tensor, y->tensor);
+}
+
+/* Every tensor of shards [from, to), all of one file, is in it. */
+static ssmc_status
+check_shard(const char *path, const RtTensorFile *file, const RtShard *shard, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!rt_tensors_find(file, shard[i].tensor))
+            return rt_fail(SSMC_BAD_FILE, "%s says that tensor '%s' is in %s, but it is not", path,
+                           rt_quote(shard[i].tensor).text, rt_quote(shard[i].file).text);
+    return SSMC_OK;
+}
+
+static ssmc_status
+open_shard(const char *dir, const char *path, const RtShard *shard, int count, RtTensorFile **file)
+{
+    char *name = rt_path_join(dir, shard->file);
+    if (!name)
+        return rt_fail_memory(strlen(dir), "a path");
+    const ssmc_status status = rt_tensors_open(name, file);
+    free(name);
+    return status == SSMC_OK ? check_shard(path, *file, shard, count) : status;
+}
+
+static ssmc_status
+open_shards(const char *dir, const char *path, RtShards *s, ssmc_weights **out)
+{
+    RtTensorFile **files = calloc((size_t)s->count, sizeof *files);
+    if (!files)
+        return rt_fail_memory((size_t)s->count * sizeof *files, "a list of files");
+    qsort(s->shard, (size_t)s->count, sizeof *s->shard, shard_order);
+    ssmc_status status = SSMC_OK;
+    int nfiles = 0;
+    for (int from = 0, to; from < s->count && status == SSMC_OK; from = to) {
+        for (to = from + 1; to < s->count && strcmp(s->shard[from].file, s->shard[to].file) == 0;)
+            to++;
+        status = open_shard(dir, path, s->shard + from, to - from, &files[nfiles]);
+        nfiles += files[nfiles] != NULL;
+    }
+    if (status == SSMC_OK)
+        return from_files(path, files, nfiles, out);
+    for (int f = 0; f < nfiles; f++)
+        rt_tensors_close(files[f]);
+    free(files);
+    return status;
+}
+
+static ssmc_status
+open_index(const char *dir, const char *name, ssmc_weights **out)
+{
+    RtShards shards;
+    char *path = rt_path_join(dir, name);
+    if (!path)
+        return rt_fail_memory(strlen(dir), "a path");
+    ssmc_status status = rt_shards_read(path, &shards);
+    if (status == SSMC_OK) {
+        status = open_shards(dir, path, &shards, out);
+        rt_shards_free(&shards);
+    }
+    free(path);
+    return status;
+}
+
+/* ---- directories --------------------------------------------------------------------------- */
+
+static bool
+exists(const char *dir, const char *name)
+{
+    struct stat st;
+    char *path = rt_path_join(dir, name);
+    const bool there = path && stat(path, &st) == 0;
+    free(path);
+    return there;
+}
+
+static bool
+is_safetensors(const char *name)
+{
+    static const char suffix[] = ".safetensors";
+    const size_t len = strlen(name), n = sizeof suffix - 1;
+    return len > n && name[0] != '.' && strcmp(name + len - n, suffix) == 0;
+}
+
+/* How many *.safetensors a directory has; *name (malloc) is one of them. -1: errno. */
+static int
+count_safetensors(const char *dir, char **name)
+{
+    DIR *entries = opendir(dir);
+    int count = 0;
+    if (!entries)
+        return -1;
+    for (const struct dirent *e; (e = readdir(entries)) != NULL;) {
+        if (!is_safetensors(e->d_name))
+            continue;
+        if (count++ == 0)
+            *name = strdup(e->d_name);
+    }
+    closedir(entries);
+    return count;
+}
+
+static ssmc_status
+open_only(const char *dir, ssmc_weights **out)
+{
+    char *name = NULL;
+    const int count = count_safetensors(dir, &name);
+    ssmc_status status;
+    if (count < 0)
+        status = rt_fail_errno("read", dir);
+    else if (count == 0)
+        status = rt_fail(SSMC_BAD_FILE, "%s has no *.safetensors: the weights of a checkpoint directory "
+                                        "are in model.safetensors or in the files that "
+                                        "model.safetensors.index.json names", dir);
+    else if (count > 1)
+        status = rt_fail(SSMC_BAD_FILE, "%s has %d *.safetensors, but neither model.safetensors.index.json, "
+                                        "model.safetensors nor consolidated.safetensors to tell which "
+                                        "are the weights", dir, count);
+    else if (!name)
+        status = rt_fail_memory(0, "a path");
+    else
+        status = open_beside(dir, name, out);
+    free(name);
+    return status;
+}
+
+static ssmc_status
+open_directory(const char *dir, ssmc_weights **out)
+{
+    static const char index[] = "model.safetensors.index.json";
+    static const char *const names[] = {"model.safetensors", "consolidated.safetensors"};
+    if (exists(dir, index))
+        return open_index(dir, index, out);
+    for (size_t i = 0; i < RT_COUNT(names); i++)
+        if (exists(dir, names[i]))
+            return open_beside(dir, names[i], out);
+    return open_only(dir, out);
+}
+
+ssmc_status
+rt_weights_open(const char *path, ssmc_weights **out)
+{
+    struct stat st;
+    *out = NULL;
+    if (stat(path, &st) != 0)
+        return rt_fail_errno("open", path);
+    return S_ISDIR(st.st_mode) ? open_directory(path, out) : open_one(path, out);
+}
+
+void
+rt_weights_close(ssmc_weights *w)
+{
+    if (!w)
+        return;
+    for (int f = 0; f < w->nfiles; f++)
+        rt_tensors_close(w->files[f]);
+    rt_pages_free(w->pages, w->page_bytes);
+    rt_index_free(&w->index);
+    free(w->files);
+    free(w->tensors);
+    free(w->names);
+    free(w);
+}
+
+int
+rt_weights_count(const ssmc_weights *weights)
+{
+    return weights->count;
+}
+
+const RtTensor *
+rt_weights_at(const ssmc_weights *weights, int i)
+{
+    return &weights->tensors[i];
+}
+
+const RtTensor *
+rt_weights_find(const ssmc_weights *weights, const char *name)
+{
+    const int i = rt_index_find(&weights->index, name);
+    return i < 0 ? NULL : &weights->tensors[i];
+}

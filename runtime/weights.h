@@ -1,0 +1,23 @@
+/* runtime/weights.h -- what weights are made of: shared by weights.c (files) and init.c (rules). */
+#ifndef SSMC_RUNTIME_WEIGHTS_H
+#define SSMC_RUNTIME_WEIGHTS_H
+
+#include "runtime/internal.h"
+
+struct ssmc_weights {
+    RtTensorFile **files; /* owns: [nfiles] */
+    int nfiles;
+    RtTensor *tensors; /* owns: [count] */
+    int count;
+    RtIndex index;
+    char *names; /* owns: names of weights made by rules */
+    char *pages; /* owns: data that is not in files */
+    size_t page_bytes;
+};
+
+/* Empty, with room for `most` tensors. */
+ssmc_status rt_weights_new(int most, ssmc_weights **out);
+/* After the tensors are there: the list by name. path: for the message. */
+ssmc_status rt_weights_index(ssmc_weights *w, const char *path);
+
+#endif

@@ -1,0 +1,35 @@
+#!/bin/sh
+# The include rule (ARCHITECTURE.md): driver -> bench -> {frontend, passes, codegen, runtime} -> ir; runtime includes
+# only itself, codegen may also include runtime/abi.h; LLVM headers only in codegen/, libyaml only in frontend/.
+set -eu
+cd "$(dirname "$0")/.."
+status=0
+
+# allow FOLDER REGEX: every project include in FOLDER must match REGEX.
+allow() {
+    bad=$(grep -rnE '^#include "' "$1" --include='*.c' --include='*.h' --include='*.def' |
+        grep -vE "#include \"($2)" || true)
+    [ -z "$bad" ] && return
+    printf 'include rule: %s/ may not include\n%s\n' "$1" "$bad"
+    status=1
+}
+# only FOLDER HEADER: nobody else includes <HEADER.
+only() {
+    bad=$(grep -rnE "^#include <$2" ir frontend passes codegen runtime bench driver \
+        --include='*.c' --include='*.h' | grep -v "^$1/" || true)
+    [ -z "$bad" ] && return
+    printf 'include rule: only %s/ may include <%s...>\n%s\n' "$1" "$2" "$bad"
+    status=1
+}
+
+allow ir 'ir/'
+allow runtime 'runtime/'
+allow frontend 'frontend/|ir/'
+allow passes 'passes/|ir/'
+allow codegen 'codegen/|ir/|runtime/abi\.h'
+allow bench 'bench/|codegen/codegen\.h|runtime/|ir/'
+allow driver 'driver/|bench/bench\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|ir/'
+only codegen llvm
+only frontend yaml
+[ $status -eq 0 ] && echo "include rule: kept"
+exit $status

@@ -1,0 +1,39 @@
+/* tests/harness.h -- running the command under test, files and directories of a test, text diffs.
+ * Nothing goes through a shell. Everything here aborts with a message when the machine itself fails
+ * (no memory, no temporary directory). */
+#ifndef SSMC_TESTS_HARNESS_H
+#define SSMC_TESTS_HARNESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { COMMAND_SECONDS = 60 }; /* longest a command may take before it is killed */
+
+typedef struct {
+    int status;      /* exit status; 128 + signal when a signal ended it */
+    bool timed_out;  /* killed after COMMAND_SECONDS */
+    char *out, *err; /* owns: what it wrote, NUL-terminated */
+    size_t out_len, err_len;
+} CommandResult;
+
+/* Runs argv[0] (a path) with argv, NULL-terminated, and input on stdin. */
+CommandResult command_run(const char *const *argv, const void *input, size_t input_len);
+void command_free(CommandResult *result);
+
+/* A new empty directory; owns. temp_dir_remove removes it and the files in it, one level deep. */
+char *temp_dir(void);
+void temp_dir_remove(char *dir);
+
+/* "dir/name"; owns. */
+char *path_join(const char *dir, const char *name);
+/* Whole file, NUL-terminated; NULL when it cannot be read. owns. len may be NULL. */
+char *read_whole(const char *path, size_t *len);
+bool write_whole(const char *path, const void *data, size_t len);
+
+/* text with every `from` turned into `to`; owns. */
+char *text_replace(const char *text, const char *from, const char *to);
+/* How b differs from a by lines, `-` for a's and `+` for b's, with some lines around; "" when they
+ * are equal. owns. */
+char *text_diff(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,349 @@
+#include "tests/kernel_run.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/pass.h"
+
+typedef struct {
+    const Value *value;
+    void *data;
+    int64_t count;
+} Weight;
+
+struct KernelRun {
+    Arena *arena;
+    Diag *diag;
+    Graph *g;
+    CgJit *jit;
+    const AbiProgram *program;
+    Weight *weights;
+    char *slab, *params, *states, *output, *scratch;
+    int32_t *ids, *pick;
+    int64_t most_rows; /* of a pass */
+    bool loaded;
+    uint64_t seed;
+    Interp *interp[RUN_SLOTS];
+    double *expected;
+};
+
+enum { MOST_PARTS = 8 };
+
+static void
+no_faults(KernelRun *run)
+{
+    StrBuf sb = {0};
+    diag_print(run->diag, &sb);
+    cr_assert_eq(diag_errors(run->diag), 0, "%s", sb_text(&sb));
+    sb_free(&sb);
+}
+
+/* ---- made-up numbers ------------------------------------------------------------------------- */
+
+static uint64_t
+next_random(uint64_t *seed)
+{
+    *seed += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t z = *seed;
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static void
+fill_element(void *data, int64_t i, Dtype dtype, uint64_t *seed)
+{
+    const uint64_t r = next_random(seed);
+    const float x = (float)((double)(r >> 11) * 0x1p-53 * 4 - 2);
+    if (dtype == DTYPE_f32) {
+        ((float *)data)[i] = x;
+        return;
+    }
+    const uint16_t half = (uint16_t)((r & 0x83ff) | (12 + (r >> 20) % 5) << 10);
+    ((uint16_t *)data)[i] = dtype == DTYPE_bf16 ? f32_to_bf16(x) : half;
+}
+
+static void
+make_weights(KernelRun *run)
+{
+    run->weights = arena_array(run->arena, (size_t)run->g->nweights + 1, sizeof *run->weights);
+    for (int i = 0; i < run->g->nweights; i++) {
+        Weight *w = &run->weights[i];
+        w->value = run->g->weights[i];
+        cr_assert(type_count(&w->value->type, 1, 1, &w->count));
+        w->data = arena_array(run->arena, (size_t)w->count, 4);
+        uint64_t seed = hash_bytes(w->value->name, strlen(w->value->name), 1);
+        for (int64_t e = 0; e < w->count; e++)
+            fill_element(w->data, e, w->value->type.dtype, &seed);
+    }
+}
+
+static const void *
+open_weight(void *user, const Value *weight)
+{
+    KernelRun *run = user;
+    for (int i = 0; i < run->g->nweights; i++)
+        if (run->weights[i].value == weight)
+            return run->weights[i].data;
+    return NULL;
+}
+
+float *
+kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count)
+{
+    for (int i = 0; i < run->g->nweights; i++) {
+        Weight *w = &run->weights[i];
+        if (strcmp(w->value->tensor, tensor) != 0)
+            continue;
+        *count = w->count;
+        return w->data;
+    }
+    cr_assert_fail("no weight %s", tensor);
+    abort();
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+bool
+cpu_runs_here(const char *cpu)
+{
+    Arena *arena = arena_new();
+    CgTarget t, host;
+    const char *why = NULL;
+    cr_assert(cg_target(arena, cpu, &t, &why), "%s", why);
+    cr_assert(cg_target(arena, "native", &host, &why), "%s", why);
+    const bool runs = strncmp(t.triple, host.triple, 6) == 0 && t.fma <= host.fma &&
+                      t.vector_bytes <= host.vector_bytes && t.bf16_dot <= host.bf16_dot;
+    arena_free(arena);
+    return runs;
+}
+
+static char *
+buffer(KernelRun *run, int64_t bytes)
+{
+    char *raw = arena_alloc(run->arena, (size_t)bytes + 64);
+    const uintptr_t at = ((uintptr_t)raw + 63) & ~(uintptr_t)63;
+    return raw + (at - (uintptr_t)raw);
+}
+
+static void
+make_buffers(KernelRun *run)
+{
+    const AbiProgram *p = run->program;
+    const AbiPhase *phase = &p->phase[ABI_PREFILL];
+    run->slab = buffer(run, phase->slab_bytes);
+    run->params = buffer(run, p->param_bytes);
+    run->states = buffer(run, p->state_bytes * RUN_SLOTS);
+    run->scratch = buffer(run, phase->scratch_bytes * MOST_PARTS);
+    run->most_rows = phase->block < p->head_rows ? phase->block : p->head_rows;
+    const int64_t elements = run->most_rows * p->vocab;
+    run->output = buffer(run, elements * 4);
+    run->expected = arena_array(run->arena, (size_t)elements, sizeof *run->expected);
+    run->ids = arena_array(run->arena, (size_t)run->most_rows, sizeof *run->ids);
+    run->pick = arena_array(run->arena, (size_t)run->most_rows, sizeof *run->pick);
+}
+
+static void
+compile(KernelRun *run, const char *cpu)
+{
+    CgTarget target;
+    const char *why = NULL;
+    cr_assert(cg_target(run->arena, cpu, &target, &why), "%s", why);
+    const Graph *graphs[] = {run->g};
+    CgModule *module = cg_module(&target, graphs, 1, run->diag);
+    no_faults(run);
+    cr_assert(module);
+    run->jit = cg_jit(run->arena, module, &why);
+    cr_assert(run->jit, "%s", why);
+    run->program = cg_jit_program(run->jit);
+}
+
+KernelRun *
+kernel_run_open(const char *text, const char *cpu)
+{
+    Arena *arena = arena_new();
+    KernelRun *run = arena_alloc(arena, sizeof *run);
+    *run = (KernelRun){.arena = arena, .diag = diag_new(), .seed = 1};
+    Source *source = arena_alloc(arena, sizeof *source);
+    *source = (Source){.path = "kernel", .text = arena_strdup(arena, text), .len = strlen(text)};
+    run->g = graph_parse(arena, source, run->diag);
+    no_faults(run);
+    PassCtx cx = {.arena = arena, .diag = run->diag};
+    pass_memplan(run->g, &cx);
+    graph_verify(run->g, run->diag);
+    no_faults(run);
+    make_weights(run);
+    compile(run, cpu);
+    make_buffers(run);
+    const WeightSource weights = {.user = run, .open = open_weight};
+    for (int i = 0; i < RUN_SLOTS; i++)
+        run->interp[i] = interp_new(run->g, &weights);
+    return run;
+}
+
+void
+kernel_run_close(KernelRun *run)
+{
+    for (int i = 0; i < RUN_SLOTS; i++)
+        interp_free(run->interp[i]);
+    cg_jit_free(run->jit);
+    diag_free(run->diag);
+    arena_free(run->arena);
+}
+
+int32_t *
+kernel_run_ids(KernelRun *run)
+{
+    return run->ids;
+}
+
+const AbiProgram *
+kernel_run_program(const KernelRun *run)
+{
+    return run->program;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void *
+weight_data(KernelRun *run, const AbiWeight *weight)
+{
+    for (int i = 0; i < run->g->nweights; i++)
+        if (strcmp(run->weights[i].value->tensor, weight->tensor) == 0)
+            return run->weights[i].data;
+    cr_assert_fail("the program wants a weight %s that the graph lacks", weight->tensor);
+    abort();
+}
+
+void *
+kernel_run_operand(KernelRun *run, const AbiOperand *operand)
+{
+    switch (operand->space) {
+    case ABI_SLAB:
+        return run->slab + operand->offset;
+    case ABI_PARAM:
+        return run->params + operand->offset;
+    case ABI_WEIGHT:
+        return weight_data(run, &run->program->weights[operand->index]);
+    case ABI_STATE:
+        return run->states + operand->offset;
+    case ABI_INPUT:
+        return operand->index == ABI_INPUT_IDS ? run->ids : run->pick;
+    case ABI_OUTPUT:
+        return run->output + operand->offset;
+    }
+    cr_assert_fail("operand in no space");
+    abort();
+}
+
+static void
+run_steps(KernelRun *run, AbiRange range, AbiCall *call, int parts)
+{
+    const AbiProgram *p = run->program;
+    for (int32_t i = range.first; i < range.first + range.count; i++) {
+        const AbiStep *step = &p->steps[i];
+        void *operands[64];
+        cr_assert_leq(step->operands, 64);
+        for (int32_t j = 0; j < step->operands; j++)
+            operands[j] = kernel_run_operand(run, &p->operands[step->first_operand + j]);
+        const int share = step->parallel ? parts : 1;
+        for (int part = 0; part < share; part++)
+            step->run(operands, call, part, share);
+    }
+}
+
+const float *
+kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
+{
+    const AbiPhase *phase = &run->program->phase[ABI_PREFILL];
+    AbiSeg segs[RUN_SLOTS];
+    AbiCall abi = {.nseg = call->nseg,
+                   .seg = segs,
+                   .state_stride = run->program->state_bytes,
+                   .scratch = run->scratch,
+                   .scratch_stride = phase->scratch_bytes};
+    for (int i = 0; i < call->nseg; i++) {
+        segs[i] = (AbiSeg){.row = abi.rows, .len = call->len[i], .slot = call->slot[i]};
+        abi.rows += call->len[i];
+    }
+    cr_assert_leq(abi.rows, run->most_rows);
+    abi.picked = abi.rows;
+    for (int64_t i = 0; i < abi.rows; i++)
+        run->pick[i] = (int32_t)i;
+    if (!run->loaded)
+        run_steps(run, run->program->init, &abi, call->parts);
+    run->loaded = true;
+    run_steps(run, phase->layers, &abi, call->parts);
+    run_steps(run, phase->head, &abi, call->parts);
+    *count = abi.rows * run->program->vocab;
+    return (const float *)(const void *)run->output;
+}
+
+const double *
+kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *count)
+{
+    int64_t row = 0;
+    for (int64_t i = 0; i < run->most_rows; i++)
+        run->pick[i] = (int32_t)i;
+    for (int i = 0; i < call->nseg; i++) {
+        const char *why = NULL;
+        cr_assert(interp_run(run->interp[call->slot[i]], run->ids + row, call->len[i], run->pick,
+                             call->len[i], run->expected + row * run->program->vocab, &why),
+                  "%s", why);
+        row += call->len[i];
+    }
+    *count = row * run->program->vocab;
+    return run->expected;
+}
+
+static double
+difference(double got, double expected)
+{
+    if (isnan(got) && isnan(expected))
+        return 0;
+    if (got == expected)
+        return 0;
+    return fabs(got - expected) / (1 + fabs(expected));
+}
+
+static double
+states_difference(KernelRun *run, int64_t slot)
+{
+    double worst = 0;
+    for (int32_t i = 0; i < run->program->nstates; i++) {
+        const AbiState *state = &run->program->states[i];
+        const char *at = run->states + slot * run->program->state_bytes + state->offset;
+        const float *got = (const float *)(const void *)at;
+        int64_t count = 0;
+        const double *expected = interp_state(run->interp[slot], state->name, &count);
+        cr_assert_eq(count * 4, state->bytes);
+        for (int64_t e = 0; e < count; e++)
+            worst = fmax(worst, difference(got[e], expected[e]));
+    }
+    return worst;
+}
+
+double
+kernel_run_difference(KernelRun *run, const RunCall *call)
+{
+    int64_t rows = 0, count = 0, same = 0;
+    for (int i = 0; i < call->nseg; i++)
+        rows += call->len[i];
+    for (int64_t i = 0; i < rows; i++)
+        run->ids[i] = (int32_t)(next_random(&run->seed) % (uint64_t)call->vocab);
+    const float *got = kernel_run_code(run, call, &count);
+    const double *expected = kernel_run_interp(run, call, &same);
+    cr_assert_eq(count, same);
+    double worst = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double d = difference(got[i], expected[i]);
+        if (isnan(d))
+            return d;
+        worst = fmax(worst, d);
+    }
+    for (int i = 0; i < call->nseg; i++)
+        worst = fmax(worst, states_difference(run, call->slot[i]));
+    return worst;
+}

@@ -1,0 +1,39 @@
+/* tests/kernel_run.h -- a graph of stage KERNEL run twice: as machine code, the way the runtime would
+ * run it, and by the interpreter. Everything aborts the test when a step that must work fails. */
+#ifndef SSMC_TESTS_KERNEL_RUN_H
+#define SSMC_TESTS_KERNEL_RUN_H
+
+#include "codegen/codegen.h"
+
+enum { RUN_SLOTS = 4 };
+
+typedef struct KernelRun KernelRun;
+/* text: kernels without places (memory is planned here). cpu: as cg_target takes it. */
+KernelRun *kernel_run_open(const char *text, const char *cpu);
+void kernel_run_close(KernelRun *run);
+bool cpu_runs_here(const char *cpu);
+/* Values of a weight, instead of the made-up ones: f32, row-major. Call before the first run. */
+float *kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count);
+
+/* The ids of the next run (room for the graph's block or rows, whichever is less), 0 at first. */
+int32_t *kernel_run_ids(KernelRun *run);
+const AbiProgram *kernel_run_program(const KernelRun *run);
+/* Where an operand's data is. */
+void *kernel_run_operand(KernelRun *run, const AbiOperand *operand);
+
+/* One pass: segment i has len[i] rows of sequence slot[i]. Each step is run in `parts` parts. Every row
+ * is picked: returns the first output, [rows,width]. */
+typedef struct {
+    int nseg;
+    int64_t len[RUN_SLOTS], slot[RUN_SLOTS];
+    int64_t vocab;
+    int parts;
+} RunCall;
+const float *kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count);
+/* The same by the interpreter, each sequence by itself; states are its own. */
+const double *kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *count);
+/* Runs both with random ids below call->vocab: the greatest |code - interp| / (1 + |interp|) over the
+ * output and the states. NaN where one side alone is NaN. */
+double kernel_run_difference(KernelRun *run, const RunCall *call);
+
+#endif

@@ -1,0 +1,27 @@
+canon: a split in one piece is nothing.
+--ARGS--
+compile @IN@ --stop-after canon --cpu x86-64-v4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  x: f32[T,8] = embed(ids, e)
+  a = split(x) {sizes=[8]}
+  y = silu(a)
+  output y
+}
+--EXPECT--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  x: f32[T,8] = embed(ids, e)
+  y: f32[T,8] = silu(x)
+  output y
+}

@@ -1,0 +1,39 @@
+fuse: silu joins the convolution before it.
+--ARGS--
+compile @IN@ --stop-after fuse --cpu x86-64-v4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight k: f32[8,1,4] init=ones
+  state s: f32[3,8]
+  x: f32[T,8] = embed(ids, e)
+  a = conv1d(x, k, _, s)
+  y = silu(a)
+  output y
+}
+--EXPECT--
+graph "t" kernel {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight k: f32[8,1,4] init=ones
+  state s: f32[3,8]
+  kernel transpose_k {
+    t1: f32[4,8] = transpose(k)
+  }
+  kernel embed {
+    x: f32[T,8] = embed(ids, e)
+  }
+  kernel k {
+    a: f32[T,8] = conv1d(x, t1, _, s)
+    y: f32[T,8] = silu(a)
+  }
+  output y
+}

@@ -1,0 +1,34 @@
+layout: panels follow the vectors of the machine.
+--ARGS--
+compile @IN@ --stop-after layout --cpu x86-64-v3
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[1160,8] init=ones
+  weight v: f32[8,1160] init=ones
+  x: f32[T,8] = embed(ids, e)
+  a = linear(x, w)
+  y = linear(a, v)
+  output y
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[1160,8] init=ones
+  weight v: f32[8,1160] init=ones
+  x: f32[T,8] = embed(ids, e)
+  t1: f32[49,8,24] = pack(w) {panel=24}
+  a: f32[T,1160] = linear(x, t1) {out=1160, matmul=emitted}
+  t2: f32[1,1160,8] = pack(v) {panel=8}
+  y: f32[T,8] = linear(a, t2) {out=8, matmul=emitted}
+  output y
+}

@@ -1,0 +1,46 @@
+lower_ssd: the chunked form is five ops.
+--ARGS--
+compile @IN@ --stop-after lower_ssd --chunk 8 --cpu x86-64-v4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[34,8] init=ones
+  weight A_log: f32[2] init=ones
+  weight D: f32[2] init=ones
+  state s: f32[2,16,4]
+  x: f32[T,8] = embed(ids, e)
+  p = linear(x, w)
+  q, B, C = split(p) {sizes=[2, 16, 16]}
+  dt = softplus(q)
+  y = ssd(x, dt, A_log, B, C, D, s) {heads=2, head_dim=4, groups=1, state=16}
+  output y
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[34,8] init=ones
+  weight A_log: f32[2] init=ones
+  weight D: f32[2] init=ones
+  state s: f32[2,16,4]
+  x: f32[T,8] = embed(ids, e)
+  p: f32[T,34] = linear(x, w)
+  q: f32[T,2], B: f32[T,16], C: f32[T,16] = split(p) {sizes=[2, 16, 16]}
+  dt: f32[T,2] = softplus(q)
+  t1: f32[2] = exp(A_log)
+  t2: f32[2] = neg(t1)
+  t3: f32[T,2] = chunk_decay(dt, t2) {chunk=8}
+  t4: f32[T,1,Q8] = chunk_cb(C, B) {groups=1, state=16, chunk=8}
+  t5: f32[ceil(T/8),2,16,4] = chunk_state(B, x, dt, t3) {groups=1, heads=2, head_dim=4, state=16, chunk=8}
+  t6: f32[ceil(T/8),2,16,4] = state_pass(t5, t3, s) {chunk=8}
+  y: f32[T,8] = chunk_out(t4, t3, dt, x, C, t6, D) {groups=1, heads=2, head_dim=4, state=16, chunk=8}
+  output y
+}

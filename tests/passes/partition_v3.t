@@ -1,0 +1,35 @@
+partition: fewer registers, fewer rows a tile.
+--ARGS--
+compile @IN@ --stop-after partition --cpu x86-64-v3
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[64,8] init=ones
+  x: f32[T,8] = embed(ids, e)
+  y = linear(x, w)
+  output y
+}
+--EXPECT--
+graph "t" kernel {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[64,8] init=ones
+  kernel pack_w {part=rows} {
+    t1: f32[4,8,16] = pack(w) {panel=16}
+  }
+  kernel embed {part=rows} {
+    x: f32[T,8] = embed(ids, e)
+  }
+  kernel w {tile=6, part=cols} {
+    y: f32[T,64] = linear(x, t1) {out=64, matmul=emitted}
+  }
+  output y
+}

@@ -1,0 +1,416 @@
+/* tests/unit/test_codegen.c -- kernels as machine code against their meaning: every emitter of codegen/
+ * that is not a matrix product, over odd widths and lengths, on each instruction set this machine has;
+ * and the promised errors of the functions, measured over floats of every size. */
+#include <criterion/criterion.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/kernel_run.h"
+
+static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+
+/* The end of a graph whose result, for every row, is `value`. */
+#define PICK(value) " kernel pick {part=rows} { out = take(" value ") }\n output out\n}\n"
+#define END         PICK("y")
+
+/* ---- errors in units in the last place ------------------------------------------------------------ */
+
+enum { SWEEP_WIDTH = 1024, SWEEP_ROWS = 4096, SWEEP = SWEEP_WIDTH * SWEEP_ROWS };
+
+typedef struct {
+    const char *name;
+    Op op;
+    double (*meaning)(double x);
+} Function;
+
+static double
+logistic(double x)
+{
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+static double
+silu(double x)
+{
+    return x == -INFINITY ? -0.0 : x * logistic(x);
+}
+
+static double
+softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static double
+gelu(double x)
+{
+    const double u = 2 * sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x);
+    return x == -INFINITY ? -0.0 : x * logistic(u);
+}
+
+static const Function functions[] = {
+    {"exp", OP_exp, exp},          {"sigmoid", OP_sigmoid, logistic},
+    {"silu", OP_silu, silu},       {"softplus", OP_softplus, softplus},
+    {"tanh", OP_tanh, tanh},       {"gelu", OP_gelu, gelu},
+};
+
+/* Floats of every sign, exponent and kind, a prime stride of bit patterns apart, and the edges. */
+static void
+sweep_fill(float *x)
+{
+    static const float edges[] = {0.0f,      -0.0f,    INFINITY,  -INFINITY, NAN,      FLT_MAX,
+                                  -FLT_MAX,  FLT_MIN,  -FLT_MIN,  0x1p-149f, -0x1p-149f, 88.72284f,
+                                  88.72283f, -87.3365f, -103.97f, -104.0f,   0.625f,   -0.625f,
+                                  0.62499994f, 1.0f,   -1.0f,     127.0f,    -127.0f,  89.0f};
+    for (uint32_t i = 0; i < SWEEP; i++) {
+        const uint32_t bits = i * 1021u;
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+    memcpy(x, edges, sizeof edges);
+    /* Half of the rest where the functions bend: [-128, 128]. */
+    for (uint32_t i = SWEEP / 2; i < SWEEP; i++)
+        x[i] = ((float)i - 0.75f * SWEEP) * (512.0f / SWEEP);
+}
+
+static double
+ulps(float got, double expected)
+{
+    if (isnan(expected))
+        return isnan(got) ? 0 : INFINITY;
+    if (got == expected)
+        return 0;
+    if (fabs(expected) > FLT_MAX)
+        return isinf(got) || fabsf(got) == FLT_MAX ? 0 : INFINITY;
+    int exponent = 0;
+    frexp(expected, &exponent);
+    const int least = exponent < -125 ? -125 : exponent;
+    return fabs(got - expected) / ldexp(1, least - 24);
+}
+
+static void
+measure(const Function *f, const char *cpu, const double *expected, const float *x)
+{
+    StrBuf text = {0};
+    sb_printf(&text,
+              "graph \"sweep\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+              " weight x: f32[%d,%d] tensor=\"x\" init=ones\n"
+              " kernel load { h: f32[T,%d] = embed(ids, x) }\n"
+              " kernel f { y: f32[T,%d] = %s(h) }\n" END,
+              SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, SWEEP_WIDTH, f->name);
+    KernelRun *run = kernel_run_open(sb_text(&text), cpu);
+    sb_free(&text);
+    int64_t count = 0;
+    memcpy(kernel_run_weight(run, "x", &count), x, SWEEP * sizeof *x);
+    for (int i = 0; i < SWEEP_ROWS; i++)
+        kernel_run_ids(run)[i] = i;
+    const RunCall call = {.nseg = 1, .len = {SWEEP_ROWS}, .parts = 1};
+    const float *y = kernel_run_code(run, &call, &count);
+    double worst = 0;
+    int at = 0;
+    for (int i = 0; i < SWEEP; i++) {
+        const double error = ulps(y[i], expected[i]);
+        at = error > worst ? i : at;
+        worst = fmax(worst, error);
+    }
+    if (getenv("SSMC_SHOW_ULPS"))
+        fprintf(stderr, "%-8s %-10s %.3f ulp at %.9g: %.9g, expected %.9g\n", f->name, cpu, worst,
+                (double)x[at], (double)y[at], expected[at]);
+    cr_expect_leq(worst, cg_ulp_bound(f->op), "%s on %s: %.3f ulp at %.9g: %.9g, expected %.9g",
+                  f->name, cpu, worst, (double)x[at], (double)y[at], expected[at]);
+    kernel_run_close(run);
+}
+
+Test(codegen, functions_keep_their_error_bounds, .timeout = 300)
+{
+    float *x = malloc(SWEEP * sizeof *x);
+    double *expected = malloc(SWEEP * sizeof *expected);
+    cr_assert(x && expected);
+    sweep_fill(x);
+    for (size_t f = 0; f < COUNT_OF(functions); f++) {
+        for (int i = 0; i < SWEEP; i++)
+            expected[i] = functions[f].meaning((double)x[i]);
+        for (size_t i = 0; i < COUNT_OF(cpus); i++)
+            if (cpu_runs_here(cpus[i]))
+                measure(&functions[f], cpus[i], expected, x);
+    }
+    free(x);
+    free(expected);
+}
+
+/* ---- kernels against the interpreter ------------------------------------------------------------- */
+
+static const int widths[] = {1, 7, 16, 80, 100};
+
+/* Runs the graph that `text` makes of the widths, on every CPU, in one pass of three sequences, a
+ * second one that goes on with them, and in several parts. $W: width; $V: 2 * width + 1. */
+static void
+agree_at(const char *text, const char *cpu, int width, double tolerance)
+{
+    StrBuf sb = {0};
+    for (const char *p = text; *p; p++)
+        if (p[0] == '$' && (p[1] == 'W' || p[1] == 'V'))
+            sb_printf(&sb, "%d", *++p == 'W' ? width : 2 * width + 1);
+        else
+            sb_putn(&sb, p, 1);
+    KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
+    const RunCall calls[] = {
+        {.nseg = 3, .len = {5, 1, 9}, .slot = {2, 0, 3}, .vocab = 11, .parts = 1},
+        {.nseg = 2, .len = {1, 2}, .slot = {3, 2}, .vocab = 11, .parts = 3},
+        {.nseg = 1, .len = {13}, .slot = {0}, .vocab = 11, .parts = 7},
+    };
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        const double d = kernel_run_difference(run, &calls[i]);
+        cr_expect(d <= tolerance, "%s, width %d, call %zu: off by %g\n%s", cpu, width, i, d,
+                  sb_text(&sb));
+    }
+    kernel_run_close(run);
+    sb_free(&sb);
+}
+
+static void
+agree(const char *text, double tolerance)
+{
+    for (size_t i = 0; i < COUNT_OF(cpus); i++)
+        for (size_t w = 0; cpu_runs_here(cpus[i]) && w < COUNT_OF(widths); w++)
+            agree_at(text, cpus[i], widths[w], tolerance);
+}
+
+#define HEAD                                                                                       \
+    "graph \"t\" kernel {\n block 32\n rows 32\n input ids: i32[T]\n"
+#define TABLE " weight table: f32[11,$W] tensor=\"table\" init=ones\n"
+#define LOAD  " kernel load {part=rows} { h: f32[T,$W] = embed(ids, table) }\n"
+
+Test(codegen, embed_widens_what_is_stored, .timeout = 60)
+{
+    static const char *const types[] = {"f32", "f16", "bf16"};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        StrBuf sb = {0};
+        sb_printf(&sb, HEAD " weight table: %s[11,$W] tensor=\"table\" init=ones\n" LOAD " " PICK("h"),
+                  types[i]);
+        agree(sb_text(&sb), 0);
+        sb_free(&sb);
+    }
+}
+
+Test(codegen, take_picks_rows, .timeout = 60)
+{
+    agree(HEAD TABLE LOAD " kernel pick {part=rows} {\n"
+                          "  r: f32[R,$W] = take(h)\n"
+                          "  y: f32[R,$W] = add(r, 1)\n }\n output y\n}\n",
+          1e-7);
+}
+
+Test(codegen, map_broadcasts_rows_columns_and_numbers, .timeout = 60)
+{
+    agree(HEAD " weight table: f32[11,$V] tensor=\"table\" init=ones\n"
+               " weight w: bf16[$W] tensor=\"w\" init=ones\n"
+               " kernel load {part=rows} { h: f32[T,$V] = embed(ids, table) }\n"
+               " a: f32[T,$W], b: f32[T,1], c: f32[T,$W] = split(h) {sizes=[$W, 1, $W]}\n"
+               " kernel m {part=rows} {\n"
+               "  e: f32[T,1] = exp(b)\n"
+               "  t: f32[T,$W] = mul(a, e)\n"
+               "  u: f32[T,$W] = add(t, w)\n"
+               "  v: f32[T,$W] = sub(0.5, u)\n"
+               "  x: f32[T,$W] = mul(v, c)\n"
+               "  y: f32[T,$W] = add(x, 1)\n }\n" END,
+          1e-6);
+}
+
+Test(codegen, map_computes_every_pointwise_op, .timeout = 60)
+{
+    agree(HEAD TABLE LOAD " kernel m {part=rows} {\n"
+                          "  a: f32[T,$W] = exp(h)\n"
+                          "  b: f32[T,$W] = sigmoid(a)\n"
+                          "  c: f32[T,$W] = silu(h)\n"
+                          "  d: f32[T,$W] = softplus(c)\n"
+                          "  e: f32[T,$W] = tanh(d)\n"
+                          "  f: f32[T,$W] = gelu(e)\n"
+                          "  g: f32[T,$W] = relu(h)\n"
+                          "  i: f32[T,$W] = neg(g)\n"
+                          "  j: f32[T,$W] = clamp(i) {range=[-1.5, 0.25]}\n"
+                          "  k: f32[T,$W] = mul(f, b)\n"
+                          "  y: f32[T,$W] = sub(j, k)\n }\n" END,
+          1e-6);
+}
+
+/* Stored as bf16 between two kernels, and rounded within one. */
+Test(codegen, casts_round_to_bf16, .timeout = 60)
+{
+    agree(HEAD TABLE LOAD " kernel m {part=rows} {\n"
+                          "  a: bf16[T,$W] = cast(h) {to=bf16}\n"
+                          "  b: f32[T,$W] = mul(a, a)\n }\n"
+                          " kernel n { c: f32[T,$W] = mul(a, 3)\n"
+                          "  y: f32[T,$W] = add(c, b)\n }\n" END,
+          1e-6);
+}
+
+Test(codegen, rmsnorm_by_itself, .timeout = 60)
+{
+    agree(HEAD TABLE " weight w: f16[$W] tensor=\"w\" init=ones\n" LOAD
+                     " kernel norm {part=rows} {\n"
+                     "  y: f32[T,$W] = rmsnorm(h, w) {eps=1e-05}\n }\n" END,
+          2e-6);
+    agree(HEAD TABLE LOAD " kernel norm {part=rows} {\n"
+                          "  y: f32[T,$W] = rmsnorm(h) {eps=1e-05}\n }\n" END,
+          2e-6);
+}
+
+/* e^x makes ones of the zeros that lanes outside a row hold: they must not be summed. The prologue's
+ * value is used outside as well. */
+Test(codegen, rmsnorm_between_pointwise_ops, .timeout = 60)
+{
+    agree(HEAD TABLE " weight w: f32[$W] tensor=\"w\" init=ones\n" LOAD
+                     " kernel norm {part=rows} {\n"
+                     "  e: f32[T,$W] = exp(h)\n"
+                     "  x: f32[T,$W] = mul(e, h)\n"
+                     "  n: f32[T,$W] = rmsnorm(e, w) {eps=1e-05}\n"
+                     "  s: f32[T,$W] = silu(n)\n"
+                     "  z: bf16[T,$W] = cast(s) {to=bf16}\n }\n"
+                     " kernel sum {\n"
+                     "  t: f32[T,$W] = add(z, e)\n"
+                     "  y: f32[T,$W] = add(t, x)\n }\n" END,
+          1e-2);
+}
+
+Test(codegen, rmsnorm_in_groups, .timeout = 60)
+{
+    agree(HEAD " weight table: f32[11,240] tensor=\"table\" init=ones\n"
+               " weight w: f32[240] tensor=\"w\" init=ones\n"
+               " kernel load {part=rows} { h: f32[T,240] = embed(ids, table) }\n"
+               " kernel norm {part=rows} {\n"
+               "  g: f32[T,240] = silu(h)\n"
+               "  y: f32[T,240] = rmsnorm(g, w) {eps=1e-05, groups=3}\n }\n" END,
+          2e-6);
+}
+
+static const int taps[] = {2, 3, 4, 16};
+
+Test(codegen, conv1d_carries_its_state, .timeout = 120)
+{
+    for (size_t i = 0; i < COUNT_OF(taps); i++) {
+        StrBuf sb = {0};
+        sb_printf(&sb,
+                  HEAD TABLE " weight w: f32[$W,1,%d] tensor=\"w\" init=ones\n"
+                             " weight b: bf16[$W] tensor=\"b\" init=ones\n"
+                             " state s: f32[%d,$W]\n"
+                             " kernel w {part=rows} { p: f32[%d,$W] = transpose(w) }\n" LOAD
+                             " kernel conv {part=cols} {\n"
+                             "  c: f32[T,$W] = conv1d(h, p, b, s)\n"
+                             "  y: f32[T,$W] = silu(c)\n }\n" END,
+                  taps[i], taps[i] - 1, taps[i]);
+        agree(sb_text(&sb), 3e-6);
+        sb_free(&sb);
+    }
+}
+
+Test(codegen, conv1d_reads_the_stored_weight_and_a_prologue, .timeout = 60)
+{
+    agree(HEAD TABLE " weight w: f16[$W,1,4] tensor=\"w\" init=ones\n"
+                     " state s: f32[3,$W]\n" LOAD " kernel conv {part=cols} {\n"
+                     "  a: f32[T,$W] = mul(h, 0.5)\n"
+                     "  y: f32[T,$W] = conv1d(a, w, _, s)\n }\n" END,
+          2e-6);
+}
+
+/* ---- packed weights -------------------------------------------------------------------------------- */
+
+typedef struct {
+    int rows, width, panel;
+    bool bf16;
+} PackCase;
+
+static const AbiOperand *
+packed_operand(const AbiProgram *p)
+{
+    for (int32_t i = 0; i < p->noperands; i++)
+        if (p->operands[i].space == ABI_PARAM)
+            return &p->operands[i];
+    return NULL;
+}
+
+static double
+packed_element(const PackCase *t, const void *packed, int row, int col)
+{
+    const int units = t->bf16 ? (t->width + 1) / 2 : t->width;
+    const int lane = row % t->panel, unit = t->bf16 ? col / 2 : col;
+    const size_t at = ((size_t)(row / t->panel) * (size_t)units + (size_t)unit) * (size_t)t->panel +
+                      (size_t)lane;
+    if (!t->bf16)
+        return ((const float *)packed)[at];
+    return bf16_to_f32(((const uint16_t *)packed)[2 * at + (size_t)(col % 2)]);
+}
+
+/* pack(W * w): every element is where the layout says, with zeros past the last row and column. */
+static void
+check_pack(const PackCase *t, const char *cpu)
+{
+    StrBuf sb = {0};
+    sb_printf(&sb,
+              HEAD " weight table: f32[11,%d] tensor=\"table\" init=ones\n"
+                   " weight W: f32[%d,%d] tensor=\"W\" init=ones\n"
+                   " weight w: f32[%d] tensor=\"w\" init=ones\n"
+                   " kernel p {part=rows} {\n  m: f32[%d,%d] = mul(W, w)\n",
+              t->width, t->rows, t->width, t->width, t->rows, t->width);
+    if (t->bf16)
+        sb_printf(&sb, "  r = cast(m) {to=bf16}\n");
+    sb_printf(&sb, "  p = pack(%s) {panel=%d}\n }\n", t->bf16 ? "r" : "m", t->panel);
+    sb_printf(&sb, " kernel load { h: f32[T,%d] = embed(ids, table) }\n", t->width);
+    if (t->bf16)
+        sb_printf(&sb, " kernel c { x = cast(h) {to=bf16} }\n");
+    sb_printf(&sb, " kernel l {tile=2} { y = linear(%s, p) {out=%d, matmul=emitted} }\n" END,
+              t->bf16 ? "x" : "h", t->rows);
+    KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
+    const RunCall call = {.nseg = 1, .len = {3}, .vocab = 11, .parts = 3};
+    cr_expect_leq(kernel_run_difference(run, &call), t->bf16 ? 2e-2 : 1e-4, "%s:\n%s", cpu,
+                  sb_text(&sb));
+    const void *packed = kernel_run_operand(run, packed_operand(kernel_run_program(run)));
+    int64_t count = 0;
+    const float *w = kernel_run_weight(run, "w", &count), *W = kernel_run_weight(run, "W", &count);
+    const int rows = (t->rows + t->panel - 1) / t->panel * t->panel;
+    const int cols = t->bf16 ? (t->width + 1) / 2 * 2 : t->width;
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++) {
+            const bool real = i < t->rows && j < t->width;
+            const float product = real ? W[i * t->width + j] * w[j] : 0;
+            const float expected = t->bf16 ? bf16_to_f32(f32_to_bf16(product)) : product;
+            cr_assert_eq(packed_element(t, packed, i, j), expected, "%s: [%d,%d]\n%s", cpu, i, j,
+                         sb_text(&sb));
+        }
+    kernel_run_close(run);
+    sb_free(&sb);
+}
+
+Test(codegen, pack_puts_every_element_in_its_panel, .timeout = 120)
+{
+    static const PackCase cases[] = {
+        {1, 1, 16, false},  {16, 16, 16, false}, {33, 47, 32, false}, {100, 40, 48, false},
+        {5, 70, 8, false},  {1, 1, 16, true},    {16, 32, 16, true},  {33, 47, 32, true},
+        {50, 131, 64, true}};
+    for (size_t c = 0; c < COUNT_OF(cpus); c++)
+        for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
+            check_pack(&cases[i], cpus[c]);
+}
+
+/* ---- targets and modules ------------------------------------------------------------------------------ */
+
+Test(codegen, targets_are_known_by_name)
+{
+    Arena *arena = arena_new();
+    CgTarget t;
+    const char *why = NULL;
+    cr_assert(cg_target(arena, "znver4", &t, &why));
+    cr_expect_eq(t.vector_bytes, 64);
+    cr_expect(t.bf16_dot && t.fma);
+    cr_assert(cg_target(arena, "neoverse-v1", &t, &why));
+    cr_expect_eq(t.vector_bytes, 16);
+    cr_assert(cg_target(arena, "native", &t, &why));
+    cr_expect_gt(t.l1_bytes, 0);
+    cr_expect_not(cg_target(arena, "znver44", &t, &why));
+    cr_expect(strstr(why, "znver4"), "%s", why);
+    cr_expect_not(cg_target(arena, "pdp11", &t, &why));
+    cr_expect(strstr(why, "known are native, x86-64"), "%s", why);
+    arena_free(arena);
+}

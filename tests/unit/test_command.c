@@ -1,0 +1,364 @@
+/* tests/unit/test_command.c -- the command as its users call it: what they get wrong, and what they then
+ * read. Every fault ends with status 2 and says what was found and what was expected. */
+#include <criterion/criterion.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+#define STORY  SSMC_ROOT "/examples/storyteller.yaml"
+#define GOLDEN SSMC_ROOT "/tests/goldens/mamba2-base"
+#define IDS    GOLDEN "/golden.safetensors"
+
+/* Runs the command; argv ends with NULL and has no program name. */
+static CommandResult
+ssmc(const char *const *args, const void *input, size_t len)
+{
+    const char *argv[32] = {SSMC_BINARY};
+    size_t n = 1;
+    for (; args[n - 1]; n++) {
+        cr_assert_lt(n, 31u);
+        argv[n] = args[n - 1];
+    }
+    return command_run(argv, input, len);
+}
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void
+expect_fault(const char *const *args, const char *input, size_t len, const char *const *says)
+{
+    CommandResult r = ssmc(args, input, len);
+    cr_expect_eq(r.status, 2, "status %d instead of 2\nstderr: %s", r.status, r.err);
+    for (size_t i = 0; says[i]; i++)
+        cr_expect(strstr(r.err, says[i]), "stderr lacks '%s':\n%s", says[i], r.err);
+    command_free(&r);
+}
+
+#define FAULT(args, ...) expect_fault(args, NULL, 0, ARGS(__VA_ARGS__))
+
+/* A YAML model in a temporary directory. */
+typedef struct {
+    char *dir, *path;
+} Model;
+
+static Model
+model_write(const char *name, const char *text)
+{
+    Model m = {.dir = temp_dir()};
+    m.path = path_join(m.dir, name);
+    cr_assert(write_whole(m.path, text, strlen(text)));
+    return m;
+}
+
+static void
+model_end(Model *m)
+{
+    temp_dir_remove(m->dir);
+    free(m->dir);
+    free(m->path);
+}
+
+static void
+fault_of_yaml(const char *text, const char *const *says)
+{
+    Model m = model_write("m.yaml", text);
+    expect_fault(ARGS("explain", m.path), NULL, 0, says);
+    model_end(&m);
+}
+
+Test(command, usage)
+{
+    FAULT(ARGS("rnu", STORY), "unknown command 'rnu'", "run");
+    FAULT(ARGS("run"), "-p");
+    FAULT(ARGS("run", STORY, "--temprature", "1"), "unknown option '--temprature'", "--temperature");
+    FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "-n", "many");
+    FAULT(ARGS("run", STORY, "-p"), "wants an argument");
+    FAULT(ARGS("run", STORY, "-p", "x", "--top-p", "1.5"), "--top-p", "0 to 1");
+    FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
+    FAULT(ARGS("compile", STORY, "--emit", "elf"), "unknown --emit 'elf'");
+    FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
+    FAULT(ARGS("run", "/nonexistent/model.yaml", "-p", "x"), "/nonexistent/model.yaml");
+}
+
+Test(command, help_works)
+{
+    for (const char *const *topic = ARGS("run", "keys", "ops", "passes"); *topic; topic++) {
+        CommandResult r = ssmc(ARGS("help", *topic), NULL, 0);
+        cr_expect_eq(r.status, 0, "help %s: %s", *topic, r.err);
+        cr_expect_gt(r.out_len, 200u);
+        command_free(&r);
+    }
+    CommandResult r = ssmc(ARGS("run", "--help"), NULL, 0);
+    cr_expect_eq(r.status, 0);
+    cr_expect(strstr(r.out, "--repeat-penalty"));
+    command_free(&r);
+}
+
+Test(command, broken_yaml)
+{
+    fault_of_yaml("name: x\n  vocab: [1, 2\n", ARGS("m.yaml:", "^"));
+    fault_of_yaml("name: x\nvocab: 16\ndim: 32\nlayrs:\n  - {block: mamba2}\n",
+                  ARGS("m.yaml:4:1", "layrs", "layers", "^"));
+    fault_of_yaml("name: x\nvocab: 16\ndim: 32\nlayers:\n  - {block: mamba2, sate: 8}\n",
+                  ARGS("m.yaml:5", "sate", "state"));
+    fault_of_yaml("name: x\nvocab: lots\ndim: -4\nlayers:\n  - {block: mamba2}\n",
+                  ARGS("m.yaml:2", "lots", "m.yaml:3", "-4"));
+}
+
+Test(command, sizes_that_disagree_show_both_places)
+{
+    fault_of_yaml("name: x\nvocab: 16\ndim: 48\nlayers:\n  - {block: mamba2, head_dim: 64}\n"
+                  "weights: {init: reference}\n",
+                  ARGS("96", "64", "m.yaml:5"));
+}
+
+Test(command, size_products_that_overflow)
+{
+    fault_of_yaml("name: x\nvocab: 4611686018427387904\ndim: 4611686018427387904\nlayers:\n"
+                  "  - {block: mamba2}\nweights: {init: reference}\n",
+                  ARGS("m.yaml:2"));
+    fault_of_yaml("name: x\nvocab: 1000000\ndim: 1000000\nlayers:\n"
+                  "  - {block: mamba2, expand: 1000000, state: 1000000}\nweights: {init: reference}\n",
+                  ARGS("m.yaml:"));
+}
+
+Test(command, prompts)
+{
+    FAULT(ARGS("run", STORY, "-p", ""), "prompt is empty");
+    FAULT(ARGS("run", STORY, "-p", "abc\xff"), "not UTF-8", "byte 3", "0xff");
+    expect_fault(ARGS("tokenize", STORY), "ab\xc3", 3, ARGS("not UTF-8", "byte 2"));
+    expect_fault(ARGS("tokenize", STORY, "--decode"), "1 2 99999", 9, ARGS("99999", "0 to 2047"));
+    expect_fault(ARGS("tokenize", STORY, "--decode"), "1 two", 5, ARGS("two"));
+}
+
+Test(command, tokenize_takes_the_exact_bytes)
+{
+    CommandResult plain = ssmc(ARGS("tokenize", STORY), "Once upon a time", 16);
+    cr_assert_str_eq(plain.out, "1893 338 626 259 547\n");
+    CommandResult newline = ssmc(ARGS("tokenize", STORY), "Once upon a time\n", 17);
+    cr_assert_str_eq(newline.out, "1893 338 626 259 547 199\n");
+    CommandResult back = ssmc(ARGS("tokenize", STORY, "--decode"), newline.out, newline.out_len);
+    cr_assert_str_eq(back.out, "Once upon a time\n");
+    command_free(&plain);
+    command_free(&newline);
+    command_free(&back);
+}
+
+Test(command, unknown_cpu)
+{
+    FAULT(ARGS("explain", STORY, "--cpu", "znver44"), "znver44", "znver4");
+}
+
+Test(command, unwritable_output)
+{
+    FAULT(ARGS("logits", GOLDEN, "--ids", IDS, "--out", "/nonexistent/dir/o.safetensors"),
+          "/nonexistent/dir/o.safetensors");
+    FAULT(ARGS("compile", STORY, "--emit", "graph", "-o", "/nonexistent/g.ir"), "/nonexistent/g.ir");
+    FAULT(ARGS("import", GOLDEN, "-o", "/nonexistent/g.yaml"), "/nonexistent/g.yaml");
+}
+
+/* A safetensors file of one tensor: header text and data bytes. */
+static void
+tensors_write(const char *path, const char *header, size_t data_bytes)
+{
+    const uint64_t n = strlen(header);
+    char *bytes = calloc(1, 8 + n + data_bytes + 1);
+    memcpy(bytes, &n, 8);
+    memcpy(bytes + 8, header, n);
+    cr_assert(write_whole(path, bytes, 8 + n + data_bytes));
+    free(bytes);
+}
+
+static void
+fault_of_ids(const char *header, const int64_t *ids, size_t count, const char *const *says)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "i.safetensors");
+    char *out = path_join(dir, "o.safetensors");
+    const uint64_t n = strlen(header);
+    char *bytes = calloc(1, 8 + n + count * 8);
+    memcpy(bytes, &n, 8);
+    memcpy(bytes + 8, header, n);
+    memcpy(bytes + 8 + n, ids, count * 8);
+    cr_assert(write_whole(path, bytes, 8 + n + count * 8));
+    expect_fault(ARGS("logits", GOLDEN, "--ids", path, "--out", out), NULL, 0, says);
+    cr_expect_null(read_whole(out, NULL), "nothing may be written");
+    temp_dir_remove(dir);
+    free(bytes);
+    free(dir);
+    free(path);
+    free(out);
+}
+
+Test(command, ids_out_of_range)
+{
+    const int64_t ids[3] = {1, 160, 2};
+    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,3],\"data_offsets\":[0,24]}}", ids, 3,
+                 ARGS("ids_0[0,1] is 160", "0 to 159"));
+    const int64_t negative[1] = {-1};
+    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]}}", negative, 1,
+                 ARGS("ids_0[0,0] is -1"));
+    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,0],\"data_offsets\":[0,0]}}", negative, 0,
+                 ARGS("no ids"));
+    fault_of_ids("{\"other\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]}}", negative, 1,
+                 ARGS("no tensor named ids_K"));
+}
+
+Test(command, broken_safetensors)
+{
+    static const struct {
+        const char *header;
+        size_t data;
+        const char *says;
+    } files[] = {
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,4],\"data_offsets\":[0,32]}}", 16, "a"},
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
+         "\"b\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[8,24]}}",
+         24, "overlap"},
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,16]}}", 16,
+         "a"},
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[0,16]}", 16, "JSON"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char *dir = temp_dir(), *path = path_join(dir, "i.safetensors");
+        tensors_write(path, files[i].header, files[i].data);
+        expect_fault(ARGS("logits", GOLDEN, "--ids", path, "--out", "/dev/null"), NULL, 0,
+                     ARGS("i.safetensors", files[i].says));
+        temp_dir_remove(dir);
+        free(dir);
+        free(path);
+    }
+}
+
+/* The golden's description with another weights file. */
+static void
+fault_of_weights(const char *header, size_t data_bytes, const char *const *says)
+{
+    char *dir = temp_dir();
+    char *weights = path_join(dir, "model.safetensors"), *config = path_join(dir, "config.json");
+    size_t len = 0;
+    char *text = read_whole(GOLDEN "/config.json", &len);
+    cr_assert(text && write_whole(config, text, len));
+    tensors_write(weights, header, data_bytes);
+    expect_fault(ARGS("logits", dir, "--ids", IDS, "--out", "/dev/null"), NULL, 0, says);
+    temp_dir_remove(dir);
+    free(dir);
+    free(text);
+    free(weights);
+    free(config);
+}
+
+Test(command, tensors_that_do_not_fit_the_model)
+{
+    fault_of_weights("{\"backbone.embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[160,32],"
+                     "\"data_offsets\":[0,20480]},"
+                     "\"backbone.layers.0.norm.weight\":{\"dtype\":\"I32\",\"shape\":[64],"
+                     "\"data_offsets\":[20480,20736]},"
+                     "\"backbone.surplus\":{\"dtype\":\"F32\",\"shape\":[1],"
+                     "\"data_offsets\":[20736,20740]}}",
+                     20740,
+                     ARGS("[160,32]", "[160,64]", "I32", "backbone.surplus",
+                          "lacks tensor 'backbone.layers.0.mixer.in_proj.weight'"));
+}
+
+Test(command, a_truncated_checkpoint)
+{
+    char *dir = temp_dir();
+    char *weights = path_join(dir, "model.safetensors"), *config = path_join(dir, "config.json");
+    size_t len = 0, wlen = 0;
+    char *text = read_whole(GOLDEN "/config.json", &len);
+    char *bytes = read_whole(GOLDEN "/model.safetensors", &wlen);
+    cr_assert(text && bytes && write_whole(config, text, len));
+    const size_t cuts[] = {0, 7, 8, 100, wlen / 2, wlen - 1};
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        cr_assert(write_whole(weights, bytes, cuts[i]));
+        expect_fault(ARGS("logits", dir, "--ids", IDS, "--out", "/dev/null"), NULL, 0,
+                     ARGS("model.safetensors"));
+    }
+    temp_dir_remove(dir);
+    free(dir);
+    free(text);
+    free(bytes);
+    free(weights);
+    free(config);
+}
+
+/* Stages print, and graph and lowered texts read back to the identical text and run. */
+static char *
+compiled(const char *model, const char *emit)
+{
+    CommandResult r = ssmc(ARGS("compile", model, "--emit", emit), NULL, 0);
+    cr_assert_eq(r.status, 0, "%s --emit %s: %s", model, emit, r.err);
+    char *text = strdup(r.out);
+    command_free(&r);
+    return text;
+}
+
+Test(command, stages_read_back)
+{
+    const char *const models[] = {STORY, SSMC_ROOT "/examples/custom-block.yaml", GOLDEN};
+    for (size_t i = 0; i < 3; i++) {
+        for (const char *const *emit = ARGS("graph", "lowered", "plan"); *emit; emit++) {
+            char *text = compiled(models[i], *emit);
+            Model m = model_write("g.ir", text);
+            char *again = compiled(m.path, strcmp(*emit, "graph") == 0 ? "graph" : *emit);
+            char *diff = text_diff(text, again);
+            cr_expect_str_empty(diff, "%s --emit %s does not read back:\n%s", models[i], *emit, diff);
+            free(diff);
+            free(again);
+            free(text);
+            model_end(&m);
+        }
+    }
+}
+
+Test(command, graph_texts_run)
+{
+    char *want = NULL;
+    for (const char *const *emit = ARGS("graph", "lowered", "plan"); *emit; emit++) {
+        char *text = compiled(STORY, *emit);
+        Model m = model_write("g.ir", text);
+        CommandResult r =
+            ssmc(ARGS("run", m.path, "-p", "Once upon a time", "-n", "12", "--greedy"), NULL, 0);
+        cr_assert_eq(r.status, 0, "%s: %s", *emit, r.err);
+        if (!want)
+            want = strdup(r.out);
+        cr_expect_str_eq(r.out, want, "--emit %s runs to another text", *emit);
+        command_free(&r);
+        model_end(&m);
+        free(text);
+    }
+    free(want);
+}
+
+Test(command, the_same_seed_gives_the_same_text)
+{
+    const char *const *args = ARGS("run", STORY, "-p", "The king", "-n", "24", "--seed", "5");
+    CommandResult a = ssmc(args, NULL, 0), b = ssmc(args, NULL, 0);
+    CommandResult c = ssmc(ARGS("run", STORY, "-p", "The king", "-n", "24", "--seed", "6"), NULL, 0);
+    cr_assert_eq(a.status, 0, "%s", a.err);
+    cr_assert_str_eq(a.out, b.out);
+    cr_assert_str_neq(a.out, c.out);
+    command_free(&a);
+    command_free(&b);
+    command_free(&c);
+}
+
+Test(command, no_pass_changes_the_numbers)
+{
+    const char *const models[] = {SSMC_ROOT "/tests/goldens/mamba2-base",
+                                  SSMC_ROOT "/tests/goldens/mamba2-groups",
+                                  SSMC_ROOT "/tests/goldens/mamba2-oddstate",
+                                  SSMC_ROOT "/tests/goldens/mamba2-bias",
+                                  SSMC_ROOT "/examples/custom-block.yaml"};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
+        for (const char *const *phase = ARGS("prefill", "decode"); *phase; phase++) {
+            CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--phase", *phase,
+                                        "--check-each", "--verify-each"),
+                                   NULL, 0);
+            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *phase, r.err);
+            command_free(&r);
+        }
+}

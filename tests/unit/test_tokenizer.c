@@ -1,0 +1,484 @@
+/* tests/unit/test_tokenizer.c -- tokenizer.json: ids exactly as the published library gives them, text
+ * back from ids, hostile files and texts.
+ *
+ * tests/data/tokenizer_golden.json comes with the model. tests/data/tokenizer_unicode.json holds ids
+ * that the library (tokenizers 0.23.3) gives for variants of that tokenizer; "words marked" means
+ * that each word gets a space in front, so that ids show where text was split. */
+#include <criterion/criterion.h>
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "frontend/frontend.h"
+#include "tests/harness.h"
+
+static const char TOKENIZER[] = SSMC_ROOT "/examples/storyteller/tokenizer.json";
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    FeTokenizer *tok;
+} Loaded;
+
+static Loaded
+parse(const char *json, size_t len)
+{
+    Loaded l = {arena_new(), diag_new(), NULL};
+    l.tok = fe_tokenizer_parse(l.arena, json, len, "tokenizer.json", l.diag);
+    return l;
+}
+
+static void
+unload(Loaded *l)
+{
+    fe_tokenizer_free(l->tok);
+    diag_free(l->diag);
+    arena_free(l->arena);
+}
+
+/* Must load. */
+static Loaded
+parse_good(const char *json)
+{
+    Loaded l = parse(json, strlen(json));
+    StrBuf said = {0};
+    diag_print(l.diag, &said);
+    cr_assert(l.tok, "%s", sb_text(&said));
+    sb_free(&said);
+    return l;
+}
+
+static char *
+base_text(void)
+{
+    char *text = read_whole(TOKENIZER, NULL);
+    cr_assert(text, "cannot read %s", TOKENIZER);
+    return text;
+}
+
+/* ---- goldens ---------------------------------------------------------------------------------- */
+
+static void
+check_back(const FeTokenizer *tok, const int32_t *ids, size_t count, const char *text, size_t len)
+{
+    StrBuf back = {0};
+    for (size_t i = 0; i < count; i++) {
+        size_t n = 0;
+        const char *bytes = fe_decode(tok, ids[i], &n);
+        cr_assert(bytes, "id %d has no bytes", ids[i]);
+        sb_putn(&back, bytes, n);
+    }
+    cr_expect(back.len == len && memcmp(sb_text(&back), text, len) == 0,
+              "\"%s\" came back as \"%s\"", text, sb_text(&back));
+    sb_free(&back);
+}
+
+/* {"text": ..., "ids": [...], "decoded": optional} */
+static void
+check_case(const FeTokenizer *tok, const char *name, json_object *item)
+{
+    json_object *text = json_object_object_get(item, "text");
+    json_object *want = json_object_object_get(item, "ids");
+    json_object *decoded = json_object_object_get(item, "decoded");
+    const size_t nwant = json_object_array_length(want);
+    int32_t *ids = NULL;
+    size_t count = 0, bad = 0;
+    const char *bytes = json_object_get_string(text);
+    const size_t len = (size_t)json_object_get_string_len(text);
+    cr_assert(fe_encode(tok, bytes, len, &ids, &count, &bad), "%s: byte %zu", name, bad);
+    bool same = count == nwant;
+    for (size_t i = 0; i < count && same; i++)
+        same = ids[i] == json_object_get_int(json_object_array_get_idx(want, i));
+    cr_expect(same, "%s: other ids for %s: %zu, expected %zu", name,
+              json_object_to_json_string(text), count, nwant);
+    if (decoded)
+        check_back(tok, ids, count, json_object_get_string(decoded),
+                   (size_t)json_object_get_string_len(decoded));
+    free(ids);
+}
+
+static json_object *
+read_json(const char *path)
+{
+    json_object *json = json_object_from_file(path);
+    cr_assert(json, "cannot read %s", path);
+    return json;
+}
+
+Test(tokenizer, agrees_with_the_models_golden_both_ways)
+{
+    Loaded l = {arena_new(), diag_new(), NULL};
+    l.tok = fe_tokenizer_load(l.arena, TOKENIZER, l.diag);
+    cr_assert(l.tok);
+    cr_expect_eq(fe_tokenizer_size(l.tok), 2048);
+    json_object *cases = read_json(SSMC_ROOT "/tests/data/tokenizer_golden.json");
+    for (size_t i = 0; i < json_object_array_length(cases); i++)
+        check_case(l.tok, "golden", json_object_array_get_idx(cases, i));
+    json_object_put(cases);
+    unload(&l);
+}
+
+/* Puts the patch's sections over the file's; of the model, its settings one by one. */
+static void
+apply_patch(json_object *file, json_object *patch)
+{
+    json_object_object_foreach(patch, key, value)
+    {
+        json_object *inner = json_object_object_get(file, key);
+        if (strcmp(key, "model") == 0)
+            apply_patch(inner, value);
+        else
+            json_object_object_add(file, key, json_object_get(value));
+    }
+}
+
+Test(tokenizer, agrees_with_the_library_on_unicode_in_every_variant)
+{
+    json_object *variants = read_json(SSMC_ROOT "/tests/data/tokenizer_unicode.json");
+    for (size_t i = 0; i < json_object_array_length(variants); i++) {
+        json_object *variant = json_object_array_get_idx(variants, i);
+        json_object *file = read_json(TOKENIZER);
+        apply_patch(file, json_object_object_get(variant, "patch"));
+        Loaded l = parse_good(json_object_to_json_string(file));
+        json_object *cases = json_object_object_get(variant, "cases");
+        const char *name = json_object_get_string(json_object_object_get(variant, "name"));
+        for (size_t j = 0; j < json_object_array_length(cases); j++)
+            check_case(l.tok, name, json_object_array_get_idx(cases, j));
+        unload(&l);
+        json_object_put(file);
+    }
+    json_object_put(variants);
+}
+
+Test(tokenizer, ids_without_a_token_have_no_bytes)
+{
+    char *text = base_text();
+    Loaded l = parse_good(text);
+    size_t len = 0;
+    cr_expect_null(fe_decode(l.tok, -1, &len));
+    cr_expect_null(fe_decode(l.tok, 2048, &len));
+    cr_expect_null(fe_decode(l.tok, INT32_MAX, &len));
+    cr_expect_not_null(fe_decode(l.tok, 2047, &len));
+    unload(&l);
+    free(text);
+}
+
+/* ---- texts ------------------------------------------------------------------------------------ */
+
+Test(tokenizer, says_where_a_text_is_not_utf8)
+{
+    static const struct {
+        const char *text;
+        size_t len, bad;
+    } rows[] = {
+        {"\x80",                         1, 0},
+        {"ab\xFF",                       3, 2},
+        {"a\xC0\xAF",                    3, 1}, /* overlong */
+        {"\xE0\x9F\xBF",                 3, 0}, /* overlong */
+        {"x\xED\xA0\x80",                4, 1}, /* a surrogate */
+        {"\xF4\x90\x80\x80",             4, 0}, /* above U+10FFFF */
+        {"\xF0\x8F\xBF\xBF",             4, 0}, /* overlong */
+        {"abc\xE2\x82",                  5, 3}, /* cut short */
+        {"\xE2\x82\xAC\xE2\x28\xA1",     6, 3},
+        {"\xED\x9F\xBF\xEE\x80\x80\xC2", 7, 6},
+    };
+    char *text = base_text();
+    Loaded l = parse_good(text);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int32_t *ids = NULL;
+        size_t count = 0, bad = 99;
+        cr_expect_not(fe_encode(l.tok, rows[i].text, rows[i].len, &ids, &count, &bad), "row %zu",
+                      i);
+        cr_expect_eq(bad, rows[i].bad, "row %zu: %zu", i, bad);
+        cr_expect_null(ids);
+    }
+    unload(&l);
+    free(text);
+}
+
+static double
+encode_seconds(const FeTokenizer *tok, const char *piece, const char *last, size_t bytes)
+{
+    StrBuf text = {0};
+    while (text.len < bytes)
+        sb_puts(&text, piece);
+    sb_puts(&text, last);
+    int32_t *ids = NULL;
+    size_t count = 0, bad = 0;
+    const clock_t start = clock();
+    cr_expect(fe_encode(tok, text.text, text.len, &ids, &count, &bad), "\"%s\" repeated", piece);
+    const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    check_back(tok, ids, count, text.text, text.len);
+    free(ids);
+    sb_free(&text);
+    return seconds;
+}
+
+/* A megabyte takes a fraction of a second; quadratic time would take hours. */
+Test(tokenizer, takes_linear_time_on_a_megabyte_of_anything)
+{
+    static const char *const pieces[][2] = {
+        {"a",                        ""    },
+        {"the",                      ""    },
+        {" ",                        ""    },
+        {" ",                        "x"   },
+        {"\n",                       ""    },
+        {" ",                        "\n x"},
+        {"1",                        ""    },
+        {"!",                        ""    },
+        {"\xE6\x97\xA5",             ""    },
+        {"a \t",                     ""    },
+        {"<",                        ""    },
+        {"<|endoftex",               ""    },
+        {"<|endoftext|>",            ""    },
+        {"\xCD\x85\xCC\x81\xCC\xA3", ""    },
+    };
+    char *text = base_text();
+    char *llama = text_replace(
+        text, "\"pre_tokenizer\": {",
+        "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "
+        "\"behavior\": "
+        "\"Isolated\", \"invert\": false, \"pattern\": {\"Regex\": \"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
+        "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
+        "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|"
+        "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}}, {\"type\": \"ByteLevel\", "
+        "\"add_prefix_space\": false, "
+        "\"use_regex\": false}]}, \"unused\": {");
+    Loaded plain = parse_good(text), split = parse_good(llama);
+    for (size_t i = 0; i < COUNT_OF(pieces); i++) {
+        cr_expect_lt(encode_seconds(plain.tok, pieces[i][0], pieces[i][1], 1 << 20), 10.0);
+        cr_expect_lt(encode_seconds(split.tok, pieces[i][0], pieces[i][1], 1 << 20), 10.0);
+    }
+    unload(&plain);
+    unload(&split);
+    free(llama);
+    free(text);
+}
+
+/* Marks in the worst order: ordering them by neighbours would take minutes. */
+Test(tokenizer, normalises_a_megabyte_of_marks_in_linear_time)
+{
+    char *text = base_text();
+    char *nfc = text_replace(text, "\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}");
+    Loaded l = parse_good(nfc);
+    StrBuf marks = {0};
+    sb_puts(&marks, "a");
+    while (marks.len < 1 << 19)
+        sb_puts(&marks, "\xCC\x81"); /* U+0301, class 230 */
+    while (marks.len < 1 << 20)
+        sb_puts(&marks, "\xCC\xA3"); /* U+0323, class 220 */
+    int32_t *ids = NULL;
+    size_t count = 0, bad = 0, len = 0;
+    const clock_t start = clock();
+    cr_assert(fe_encode(l.tok, marks.text, marks.len, &ids, &count, &bad));
+    cr_expect_lt((double)(clock() - start) / CLOCKS_PER_SEC, 10.0);
+    cr_assert_geq(count, 2);
+    cr_expect_eq((unsigned char)fe_decode(l.tok, ids[0], &len)[0],
+                 0xE1); /* U+1EA1: a with dot below */
+    free(ids);
+    sb_free(&marks);
+    unload(&l);
+    free(nfc);
+    free(text);
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+/* Parsing must fail with a text that has `says` in it. */
+static void
+check_refused(const char *json, size_t len, const char *says)
+{
+    Loaded l = parse(json, len);
+    StrBuf said = {0};
+    diag_print(l.diag, &said);
+    cr_expect_null(l.tok, "taken, expected: %s", says);
+    cr_expect_gt(diag_errors(l.diag), 0);
+    cr_expect(strstr(sb_text(&said), says), "expected \"%s\" in:\n%s", says, sb_text(&said));
+    sb_free(&said);
+    unload(&l);
+}
+
+Test(tokenizer, refuses_what_is_no_json_with_its_position)
+{
+    static const struct {
+        const char *json, *says;
+    } rows[] = {
+        {"",                                                "tokenizer.json:1:1: error: the JSON ends too early"},
+        {"{\n  \"model\": }",                               "tokenizer.json:2:12: error: not JSON"              },
+        {"{\"a\": 1,}",                                     "tokenizer.json:1:9: error: not JSON"               },
+        {"{\"a\": 'x'}",                                    "tokenizer.json:1:7: error: not JSON"               },
+        {"{} {}",                                           "tokenizer.json:1:"                                 },
+        {"[1, 2]",                                          "the file is an array, expected an object"          },
+        {"null",                                            "the file is null, expected an object"              },
+        {"12",                                              "the file is 12, expected an object"                },
+        {"{\"a\": \"\\u0000\"}",                            "tokenizer.json:1:8: error: \\u0000 is in no token" },
+        {"[\"\\\\u0000\\uD83D\\uDE00\"]",                   "the file is an array"                              },
+        {"[\"\\uD83Dx\"]",                                  "tokenizer.json:1:3: error: half a surrogate pair"  },
+        {"[\"\\uDE00\"]",                                   "tokenizer.json:1:3: error: half a surrogate pair"  },
+        {"[\"\\ud836\\udc00\"]",                            "tokenizer.json:1:3: error: json-c misreads"        },
+        {"{\"a\":\n\"\xFF\"}",                              "tokenizer.json:2:2: error: not UTF-8"              },
+        {"{}",                                              "model is missing, expected an object"              },
+        {"{\"model\": {\"type\": \"Unigram\"}}",
+         "1:20: error: model.type is \"Unigram\", expected \"BPE\""                                             },
+        {"{\"model\": {\"type\": \"BPE\"}}",                "model.vocab is missing, expected an object"        },
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": []}}", "model.vocab is an array"                           },
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}}}", "has no token"                                      },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        check_refused(rows[i].json, strlen(rows[i].json), rows[i].says);
+    check_refused("{}\0{}", 5, "a byte 0");
+    char deep[4096];
+    memset(deep, '[', sizeof deep);
+    check_refused(deep, sizeof deep, "tokenizer.json:1:");
+}
+
+/* The model's file with one text turned into another. */
+Test(tokenizer, refuses_what_it_would_not_do_exactly)
+{
+    static const struct {
+        const char *from, *to, *says;
+    } rows[] = {
+        {"\"!\": 1,",                      "\"!\": -1,",
+         ":41:12: error: model.vocab[\"!\"] is -1, expected 0 to 2097151"                                                                           },
+        {"\"!\": 1,",                      "\"!\": 2097152,",                                       "model.vocab[\"!\"] is 2097152, expected 0 to"  },
+        {"\"!\": 1,",                      "\"!\": 99999999999999999999999,",                       "expected 0 to"                                 },
+        {"\"!\": 1,",                      "\"!\": 1.5,",                                           "is 1.5, expected an integer"                   },
+        {"\"!\": 1,",                      "\"!\": \"1\",",                                         "is \"1\", expected an integer"                 },
+        {"\"!\": 1,",                      "\"!\": 2,",                                             "is 2, the id of \"!\" already"                 },
+        {"\"!\": 1,",                      "",                                                      "model.vocab has no token \"!\" for byte 0x21"  },
+        {"\"merges\":",                    "\"other\":",                                            "model.merges is missing, expected an array"    },
+        {"\"merges\": [",                  "\"merges\": [\"a\", ",                                  "model.merges[0] is \"a\", expected two tokens" },
+        {"\"merges\": [",                  "\"merges\": [\"a b c\", ",
+         "model.merges[0] is \"a b c\", expected two tokens"                                                                                        },
+        {"\"merges\": [",                  "\"merges\": [[\"a\"], ",
+         "model.merges[0] is an array, expected two tokens"                                                                                         },
+        {"\"merges\": [",                  "\"merges\": [7, ",                                      "model.merges[0] is 7, expected two tokens"     },
+        {"\"merges\": [",                  "\"merges\": [[\"a\", 7], ",
+         "model.merges[0][1] is 7, expected a string"                                                                                               },
+        {"\"merges\": [",                  "\"merges\": [\"zzzz a\", ",
+         "merges \"zzzz\", which is not in model.vocab"                                                                                             },
+        {"\"merges\": [",                  "\"merges\": [\"~ ~\", ",                                "makes \"~~\", which is not in model.vocab"     },
+        {"\"dropout\": null",              "\"dropout\": 0.1",                                      "model.dropout is 0.1, expected none"           },
+        {"\"byte_fallback\": false",       "\"byte_fallback\": true",                               "model.byte_fallback is true"                   },
+        {"\"end_of_word_suffix\": null",   "\"end_of_word_suffix\": \"</w>\"",
+         "is \"</w>\", expected none"                                                                                                               },
+        {"\"ignore_merges\": false",       "\"ignore_merges\": 1",                                  "is 1, expected true or false"                  },
+        {"\"normalizer\": null",           "\"normalizer\": {\"type\": \"Lowercase\"}",
+         "is \"Lowercase\", expected \"NFC\""                                                                                                       },
+        {"\"normalizer\": null",           "\"normalizer\": 3",
+         "normalizer.type is missing, expected \"NFC\""                                                                                             },
+        {"\"post_processor\": null",       "\"post_processor\": {\"type\": \"RobertaProcessing\"}",
+         "post_processor.type is \"RobertaProcessing\""                                                                                             },
+        {"\"post_processor\": null",
+         "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": []}",                  "has the text 0 times, expected once"           },
+        {"\"post_processor\": null",
+         "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
+         "{\"id\": "
+         "\"x\"}}, {\"Sequence\": {}}]}",                                                           "post_processor.special_tokens.x.ids is missing"},
+        {"\"post_processor\": null",
+         "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
+         "{\"id\": "
+         "\"x\"}}, {\"Sequence\": {}}], \"special_tokens\": {\"x\": {\"ids\": [2048]}}}",           "is 2048, expected 0 to 2047"                   },
+        {"\"id\": 0,",                     "\"id\": 7,",
+         "added_tokens[0].id is 7, but model.vocab says 0 for \"<|endoftext|>\""                                                                    },
+        {"\"id\": 0,",                     "\"id\": -7,",                                           "added_tokens[0].id is -7, expected 0 to"       },
+        {"\"content\": \"<|endoftext|>\"", "\"content\": \"new\"",
+         "is 0, the id of \"<|endoftext|>\" already"                                                                                                },
+        {"\"content\": \"<|endoftext|>\"", "\"content\": \"\"",                                     "added_tokens[0].content is empty"              },
+        {"\"single_word\": false,",        "",
+         "added_tokens[0].single_word is missing, expected true or false"                                                                           },
+        {"\"add_prefix_space\": false,",   "",                                                      "pre_tokenizer.add_prefix_space is missing"     },
+        {"\"pre_tokenizer\": {",           "\"pre_tokenizer\": {}, \"unused\": {",
+         "pre_tokenizer.type is missing"                                                                                                            },
+        {"\"pre_tokenizer\": {",           "\"pre_tokenizer\": null, \"unused\": {",                "pre_tokenizer is null"                         },
+        {"\"pre_tokenizer\": {",
+         "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": []}, \"unused\": {",       "has 0 steps, expected 1 to"                    },
+        {"\"decoder\": {",                 "\"decoder\": null, \"unused\": {",
+         "decoder.type is missing, expected \"ByteLevel\""                                                                                          },
+    };
+    char *text = base_text();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char *changed = text_replace(text, rows[i].from, rows[i].to);
+        check_refused(changed, strlen(changed), rows[i].says);
+        free(changed);
+    }
+    free(text);
+}
+
+Test(tokenizer, refuses_expressions_it_would_not_read_as_they_are_meant)
+{
+    static const struct {
+        const char *regex, *says; /* regex: as JSON spells it */
+    } rows[] = {
+        {"\\\\w+",       "uses `\\w` here, which ssmc does not support"},
+        {"a\\\\b",       "uses `\\b` here"                             },
+        {"[a[b]]",       "uses `[` here"                               },
+        {"[a&&b]",       "uses `&&` here"                              },
+        {"a{2}+",        "uses `{2}+` here"                            },
+        {"a{,2}",        "uses `{,2}` here"                            },
+        {"(?m:a)",       "uses `(?m` here"                             },
+        {"(*UTF)a",      "uses `(*U` here"                             },
+        {"\\\\p{Alpha}", "is no regular expression"                    },
+        {"\\\\p{",       "uses `\\p` here"                             },
+        {"(a",           "is no regular expression"                    },
+        {"[a",           "is no regular expression"                    },
+        {"a\\\\",        "uses `\\` here"                              },
+        {"a*",           "can match nothing"                           },
+        {"",             "can match nothing"                           },
+        {"(?=a)",        "can match nothing"                           },
+    };
+    char *text = base_text();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        StrBuf section = {0};
+        sb_printf(
+            &section,
+            "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "
+            "\"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"%s\"}}, {\"type\": "
+            "\"ByteLevel\", "
+            "\"add_prefix_space\": false}]}, \"unused\": {",
+            rows[i].regex);
+        char *changed = text_replace(text, "\"pre_tokenizer\": {", sb_text(&section));
+        check_refused(changed, strlen(changed), rows[i].says);
+        free(changed);
+        sb_free(&section);
+    }
+    free(text);
+}
+
+/* (a+)+b on a long run of a's takes exponential time: it is given up, not waited for. */
+Test(tokenizer, gives_up_on_an_expression_that_backtracks_for_ever)
+{
+    char *text = base_text();
+    char *changed = text_replace(
+        text, "\"pre_tokenizer\": {",
+        "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "
+        "\"behavior\": "
+        "\"Isolated\", \"pattern\": {\"Regex\": \"(?:a|a(?=a))+b\"}}, {\"type\": \"ByteLevel\", "
+        "\"add_prefix_space\": false}]}, \"unused\": {");
+    Loaded l = parse_good(changed);
+    char as[4096];
+    memset(as, 'a', sizeof as);
+    as[sizeof as - 1] = 'b';
+    as[sizeof as - 2] = 'c';
+    int32_t *ids = NULL;
+    size_t count = 0, bad = 0;
+    cr_expect_not(fe_encode(l.tok, as, sizeof as, &ids, &count, &bad));
+    cr_expect_eq(bad, sizeof as);
+    unload(&l);
+    free(changed);
+    free(text);
+}
+
+Test(tokenizer, names_a_file_that_is_not_there)
+{
+    Loaded l = {arena_new(), diag_new(), NULL};
+    l.tok = fe_tokenizer_load(l.arena, "/nowhere/tokenizer.json", l.diag);
+    StrBuf said = {0};
+    diag_print(l.diag, &said);
+    cr_expect_null(l.tok);
+    cr_expect(strstr(sb_text(&said), "/nowhere/tokenizer.json"), "%s", sb_text(&said));
+    sb_free(&said);
+    unload(&l);
+}
