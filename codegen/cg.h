@@ -139,6 +139,8 @@ typedef struct {
     Val scratch;           /* this thread's scratch */
     Val *bound;            /* by value id: what cg_bind said; NULL elsewhere */
     CgMemo *memo;          /* by value id */
+    int *binds, *remembered; /* the ids that are set in them */
+    int nbinds, nremembered;
 } CgKernel;
 
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */

@@ -2,21 +2,28 @@
  *
  * Every value is f32 in registers. A `cast` rounds to what its type can hold and stays f32, so that
  * fused code computes what separate kernels would. */
-#include <string.h>
-
 #include "codegen/cg.h"
 
-/* ---- binding ------------------------------------------------------------------------------- */
+/* ---- binding -------------------------------------------------------------------------------
+ *
+ * A kernel knows a handful of a graph's values: what is set is listed, so that forgetting is quick. */
 
 static void
 forget_memo(CgKernel *k)
 {
-    memset(k->memo, 0, (size_t)k->graph->nvalue_ids * sizeof *k->memo);
+    for (int i = 0; i < k->nremembered; i++)
+        k->memo[k->remembered[i]].value = NULL;
+    k->nremembered = 0;
 }
 
 void
 cg_bind(CgKernel *k, const Value *v, Val value)
 {
+    int at = 0;
+    while (at < k->nbinds && k->binds[at] != v->id)
+        at++;
+    if (at == k->nbinds)
+        k->binds[k->nbinds++] = v->id;
     k->bound[v->id] = value;
     forget_memo(k);
 }
@@ -24,7 +31,9 @@ cg_bind(CgKernel *k, const Value *v, Val value)
 void
 cg_unbind_all(CgKernel *k)
 {
-    memset(k->bound, 0, (size_t)k->graph->nvalue_ids * sizeof *k->bound);
+    for (int i = 0; i < k->nbinds; i++)
+        k->bound[k->binds[i]] = NULL;
+    k->nbinds = 0;
     forget_memo(k);
 }
 
@@ -40,6 +49,8 @@ recall(Cg *c, const CgKernel *k, const Value *v, const CgSite *at)
 static Val
 remember(Cg *c, CgKernel *k, const Value *v, const CgSite *at, Val value)
 {
+    if (!k->memo[v->id].value)
+        k->remembered[k->nremembered++] = v->id;
     k->memo[v->id] = (CgMemo){.row = at->row,
                               .col = at->col,
                               .mask = at->mask,

@@ -203,6 +203,8 @@ body_begin(Cg *c, CgKernel *k)
     const size_t values = (size_t)k->graph->nvalue_ids + 1;
     k->bound = arena_array(c->arena, values, sizeof *k->bound);
     k->memo = arena_array(c->arena, values, sizeof *k->memo);
+    k->binds = arena_array(c->arena, values, sizeof *k->binds);
+    k->remembered = arena_array(c->arena, values, sizeof *k->remembered);
 }
 
 /* The block of variables comes first and is closed last. */

@@ -15,13 +15,16 @@ typedef struct {
     int64_t scratch_bytes;
 } Function;
 
+typedef enum { RANGE_INIT, RANGE_LAYERS, RANGE_HEAD } RangeId;
+
 typedef struct {
     Cg *c;
     Diag *diag;
     CgProgram program;
     Function *functions;
     int nfunctions, cap_functions;
-    const bool *escapes;
+    const bool *escapes;  /* of the graph at hand, by value id */
+    const RangeId *range; /* of the graph at hand, by place in its list of kernels */
 } Maker;
 
 /* The function of a kernel, made unless an equal one has been. NULL: diag says why there is none. */
@@ -43,14 +46,15 @@ function_for(Maker *m, CgKernel *k)
 
 /* ---- steps of one graph -------------------------------------------------------------------------- */
 
-typedef enum { RANGE_INIT, RANGE_LAYERS, RANGE_HEAD } RangeId;
-
-static RangeId
-range_of(const Graph *g, const Kernel *k)
+static RangeId *
+ranges_of(Arena *arena, const Graph *g)
 {
-    if (kernel_is_init(g, k))
-        return RANGE_INIT;
-    return kernel_is_head(g, k) ? RANGE_HEAD : RANGE_LAYERS;
+    RangeId *range = arena_array(arena, (size_t)g->nkernels + 1, sizeof *range);
+    for (int i = 0; i < g->nkernels; i++)
+        range[i] = kernel_is_init(g, g->kernels[i])   ? RANGE_INIT
+                   : kernel_is_head(g, g->kernels[i]) ? RANGE_HEAD
+                                                      : RANGE_LAYERS;
+    return range;
 }
 
 /* The init kernels of all phases run before any phase is known: theirs is the prefill's scratch. */
@@ -94,7 +98,7 @@ range_steps(Maker *m, const Graph *g, RangeId range, AbiPhase *phase, AbiRange *
     bool ok = true;
     const int32_t first = m->program.nsteps;
     for (int i = 0; i < g->nkernels; i++)
-        if (range_of(g, g->kernels[i]) == range)
+        if (m->range[i] == range)
             ok = kernel_step(m, g, g->kernels[i], range, phase) && ok;
     *out = (AbiRange){.first = first, .count = m->program.nsteps - first};
     return ok;
@@ -128,6 +132,7 @@ static void
 turn(Maker *m, const Graph *g)
 {
     m->escapes = cg_escapes(m->c->arena, g);
+    m->range = ranges_of(m->c->arena, g);
     cg_program_turn(&m->program, g);
 }
 

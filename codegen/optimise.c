@@ -2,15 +2,17 @@
  *
  * Emitters write loops and vectors themselves, so the pipeline is short: variables to registers, common
  * subexpressions, address arithmetic, invariants out of loops. No vectoriser, no unroller, no inliner:
- * they cost compile time (the cold start of every run) and undo what an emitter chose. No fast-math
- * flag is set anywhere, so that no pass changes a number. */
+ * they cost compile time (the cold start of every run) and undo what an emitter chose. gvn and a second
+ * instcombine were measured over the kernels of mamba2-130m: a third more time here, and the same
+ * machine code but for 48 bytes in 97 KB. No fast-math flag is set anywhere, so that no pass changes a
+ * number. */
 #include <llvm-c/Transforms/PassBuilder.h>
 
 #include "codegen/module.h"
 
 static const char pipeline[] =
-    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"
-    "loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,dce,simplifycfg)";
+    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),"
+    "simplifycfg)";
 
 static void
 run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine)

@@ -6,7 +6,9 @@
  * staged in scratch that is padded to whole tiles, and what the padding computes is not stored. */
 #include "codegen/tile.h"
 
-enum { UNROLL = 4 };
+/* Multiply-adds a round of the k loop should have at least: enough to hide the loop's own few
+ * instructions. A full tile has them in one step; more would only cost compile time (bench/NOTES.md). */
+enum { MACS_A_ROUND = 16 };
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
@@ -96,15 +98,27 @@ mac_steps(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Va
                  cg_at(c, r, right->dtype, cg_i64(c, ahead * right->step)));
 }
 
+static int
+unroll_of(const CgTile *tile)
+{
+    int steps = 1;
+    while (steps * tile->rows * tile->vecs < MACS_A_ROUND)
+        steps *= 2;
+    return steps;
+}
+
 void
 cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from, Val to)
 {
-    const Val unroll = cg_i64(c, UNROLL);
-    const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), unroll), unroll);
+    const int steps = unroll_of(tile);
+    const Val round = cg_i64(c, steps);
+    const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), round), round);
     const Val middle = cg_add(c, from, whole);
-    CgLoop loop = cg_loop(c, "k", from, middle, UNROLL);
-    mac_steps(c, tile, left, right, loop.i, UNROLL);
+    CgLoop loop = cg_loop(c, "k", from, middle, steps);
+    mac_steps(c, tile, left, right, loop.i, steps);
     cg_loop_end(c, &loop);
+    if (steps == 1)
+        return;
     CgLoop rest = cg_loop(c, "k_rest", middle, to, 1);
     mac_steps(c, tile, left, right, rest.i, 1);
     cg_loop_end(c, &rest);

@@ -78,9 +78,12 @@ static const struct {
     SpecKind kind;
     double low, high; /* of parameters that name no range */
 } param_kind[] = {
-    {"int", SPEC_INT, 0, 1 << 24},     {"num", SPEC_NUM, -INFINITY, INFINITY},
-    {"bool", SPEC_BOOL, 0, 0},         {"word", SPEC_WORD, 0, 0},
-    {"chunk", SPEC_CHUNK, 1, 1 << 16}, {"nums", SPEC_NUMS, -INFINITY, INFINITY},
+    {"int",   SPEC_INT,   0,         1 << 24 },
+    {"num",   SPEC_NUM,   -INFINITY, INFINITY},
+    {"bool",  SPEC_BOOL,  0,         0       },
+    {"word",  SPEC_WORD,  0,         0       },
+    {"chunk", SPEC_CHUNK, 1,         1 << 16 },
+    {"nums",  SPEC_NUMS,  -INFINITY, INFINITY},
 };
 
 static bool
@@ -224,8 +227,8 @@ weight_init(const BlockSet *set, const Tree *t, BlockWeight *w)
         return true;
     SrcLoc loc = t->loc;
     loc.column += (int)len + 1;
-    w->fan = tree_scalar(set->arena, arena_strndup(set->arena, t->text + len + 1, all - len - 2),
-                         loc);
+    w->fan =
+        tree_scalar(set->arena, arena_strndup(set->arena, t->text + len + 1, all - len - 2), loc);
     return true;
 }
 
@@ -277,8 +280,8 @@ texts_read(const BlockSet *set, const Tree *t, const char *what)
         const bool named = t->kind == TREE_LIST || is_identifier(item->key, "");
         if (named && item->kind == TREE_SCALAR)
             continue;
-        diag_error(set->diag, item->loc, "%s is %s; expected %s", what,
-                   tree_text(set->arena, item), "a plain name and a text");
+        diag_error(set->diag, item->loc, "%s is %s; expected %s", what, tree_text(set->arena, item),
+                   "a plain name and a text");
         ok = false;
     }
     return ok;

@@ -3,16 +3,16 @@
  *   block: NAME
  *   doc: one line
  *   params:   {NAME: {type, default, range, words, count, doc}, or NAME: default alone}
- *             type: int num bool word chunk nums; a default may be an expression over earlier params and
- *             the model's vocab, dim, eps, tie_embeddings and depth (how many layers there are)
+ *             type: int num bool word chunk nums; a default may be an expression over earlier
+ * params and the model's vocab, dim, eps, tie_embeddings and depth (how many layers there are)
  *   sizes:    {NAME: expression}              whole numbers from 1
  *   checks:   [expression]                    must be true
  *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT}}
  *             RULE: a word, or RULE(expression)
  *             without `when` being true there is no such weight, or the name means `otherwise`
  *   states:   {OP: NAME}                      what the states of its ops are called
- *   ops:      [statements of the text form]   the block reads and (re)defines h; the frame reads ids,
- *                                             calls layers(h) and defines logits
+ *   ops:      [statements of the text form]   the block reads and (re)defines h; the frame reads
+ * ids, calls layers(h) and defines logits
  */
 #ifndef SSMC_FRONTEND_BLOCK_H
 #define SSMC_FRONTEND_BLOCK_H
@@ -57,8 +57,8 @@ typedef struct {
 
 /* The blocks inside the binary. */
 void blocks_add_built_in(BlockSet *set);
-/* Adds the block that a tree describes; false: the fault is in diag. A user's block may have the name of
- * a built-in one, which it then replaces. */
+/* Adds the block that a tree describes; false: the fault is in diag. A user's block may have the
+ * name of a built-in one, which it then replaces. */
 bool blocks_add(BlockSet *set, const Tree *tree, bool built_in);
 /* NULL: the fault, with the nearest known name, is in diag at loc. */
 const Block *blocks_find(const BlockSet *set, const char *name, SrcLoc loc);

@@ -1,22 +1,20 @@
-/* frontend/build.c -- prepared blocks to nodes. Knows no block by name: the frame and every layer are
- * statements of the text form, read by the parser of the text form. */
+/* frontend/build.c -- prepared blocks to nodes. Knows no block by name: the frame and every layer
+ * are statements of the text form, read by the parser of the text form. */
 #include "frontend/build.h"
 
 #include <ctype.h>
 #include <string.h>
 
-enum {
-    MAX_LAYERS = 4096,
-    MAX_STATEMENTS = 65536 /* of the whole model: bounds what hostile files can ask for */
-};
+enum { MAX_STATEMENTS = 16384 }; /* of the whole model: bounds what hostile files can ask for */
 
 typedef struct {
     Arena *arena;
     Diag *diag;
     Graph *graph;
     const ModelParts *parts;
-    Scope model;
-    Value *poison; /* stands for a result of a statement that failed: the parser keeps quiet about it */
+    Plan plan;     /* of all layers */
+    Value *poison; /* stands for a result of a statement that failed: the parser keeps quiet about
+                      it */
     int64_t layers, statements; /* so far */
 } Build;
 
@@ -90,8 +88,8 @@ scope_suggest(ParseScope *scope, const char *name)
     const Instance *in = scope->user;
     const Block *block = in->prepared->block;
     int count = 0;
-    const char **names = arena_array(in->b->arena, (size_t)(in->nlocals + block->nweights) + 1,
-                                     sizeof *names);
+    const char **names =
+        arena_array(in->b->arena, (size_t)(in->nlocals + block->nweights) + 1, sizeof *names);
     for (int i = 0; i < in->nlocals; i++)
         names[count++] = in->locals[i].name;
     for (int i = 0; i < block->nweights; i++)
@@ -173,12 +171,12 @@ scope_state(ParseScope *scope, Op op, const Type *type, SrcLoc loc)
 {
     const Instance *in = scope->user;
     const Tree *named = tree_get(in->prepared->block->states, op_info[op].name);
-    const char *name = arena_printf(in->b->arena, "%s%s", in->prefix,
-                                    named ? named->text : op_info[op].name);
+    const char *name =
+        arena_printf(in->b->arena, "%s%s", in->prefix, named ? named->text : op_info[op].name);
     return graph_state(in->b->graph, name, *type, loc);
 }
 
-static Value *layers_build(Build *b, const Tree *list, Value *h);
+static Value *layers_build(Build *b, const Plan *list, int count, Value *h);
 
 /* The frame calls layers(h). */
 static Value *
@@ -192,7 +190,7 @@ scope_call(ParseScope *scope, const char *name, int nin, Value **args, SrcLoc lo
         diag_error(b->diag, loc, "layers takes one operand, the residual stream");
         return NULL;
     }
-    return layers_build(b, b->parts->keys[KEY_layers].tree, args[0]);
+    return layers_build(b, b->plan.inner, b->plan.ninner, args[0]);
 }
 
 /* ---- a block in the graph ------------------------------------------------------------------- */
@@ -204,15 +202,15 @@ add_weights(Instance *in)
     for (int i = 0; i < block->nweights; i++) {
         if (!in->prepared->present[i])
             continue;
-        const char *name =
-            arena_printf(in->b->arena, "%s%s", in->prefix, block->weights[i].name);
+        const char *name = arena_printf(in->b->arena, "%s%s", in->prefix, block->weights[i].name);
         in->weights[i] = graph_weight(in->b->graph, name, in->prepared->type[i],
                                       tensor_names_of(in->b->parts->tensors, name),
                                       in->prepared->init[i], in->prepared->loc[i]);
     }
 }
 
-/* The names a failed statement would have made: later statements may use them without more being said. */
+/* The names a failed statement would have made: later statements may use them without more being
+ * said. */
 static void
 poison_targets(Instance *in, const char *text)
 {
@@ -221,8 +219,7 @@ poison_targets(Instance *in, const char *text)
         at += strspn(text + at, ", ");
         const size_t len = strcspn(text + at, ",=: ");
         if (at < end && len)
-            local_set(in, arena_strndup(in->b->arena, text + at, len),
-                      in->b->poison);
+            local_set(in, arena_strndup(in->b->arena, text + at, len), in->b->poison);
         at += strcspn(text + at, ",=");
     }
 }
@@ -295,140 +292,29 @@ one_layer(Build *b, const Prepared *prepared, Value *h)
     return NULL;
 }
 
-/* The parameters' names, for keys_read. */
-static const char **
-param_names(Arena *arena, const Block *block)
-{
-    const char **names = arena_array(arena, (size_t)block->nparams + 1, sizeof *names);
-    for (int i = 0; i < block->nparams; i++)
-        names[i] = block->params[i].spec.name;
-    return names;
-}
-
-/* Reads an entry that names a block. NULL: faults are in diag. */
-static Prepared *
-read_layer(Build *b, const Tree *entry, int64_t *repeat)
-{
-    FeValue keys[KEY_COUNT] = {0};
-    const Tree *name = tree_get(entry, "block");
-    if (!tree_is(name, TREE_SCALAR)) {
-        diag_error(b->diag, name ? name->loc : entry->loc,
-                   "a layer names its block: {block: NAME, ...}; or it is {repeat: N, layers: [...]}");
-        return NULL;
-    }
-    const Block *block = blocks_find(b->parts->blocks, name->text, name->loc);
-    if (!block)
-        return NULL;
-    const bool ok = keys_read(b->arena, entry, "layers[].", param_names(b->arena, block),
-                              block->nparams, b->diag, keys);
-    *repeat = keys[KEY_layer_repeat].i;
-    if (keys[KEY_layer_layers].tree) {
-        diag_error(b->diag, keys[KEY_layer_layers].loc, "a layer has a block or layers, not both");
-        return NULL;
-    }
-    Prepared *prepared = block_prepare(b->arena, block, entry, &b->model, name->loc, b->diag);
-    return ok ? prepared : NULL;
-}
-
 static Value *
-group_build(Build *b, const Tree *entry, Value *h)
+plan_build(Build *b, const Plan *plan, Value *h)
 {
-    FeValue keys[KEY_COUNT] = {0};
-    if (!keys_read(b->arena, entry, "layers[].", NULL, 0, b->diag, keys))
-        return NULL;
     const int before = diag_errors(b->diag);
-    for (int64_t i = 0; i < keys[KEY_layer_repeat].i && diag_errors(b->diag) == before; i++)
-        h = layers_build(b, keys[KEY_layer_layers].tree, h);
-    return diag_errors(b->diag) == before ? h : NULL;
-}
-
-static Value *
-entry_build(Build *b, const Tree *entry, Value *h)
-{
-    int64_t repeat = 0;
-    if (tree_get(entry, "layers") && !tree_get(entry, "block"))
-        return group_build(b, entry, h);
-    const Prepared *prepared = read_layer(b, entry, &repeat);
-    if (!prepared)
-        return NULL;
-    for (int64_t i = 0; i < repeat && h; i++)
-        h = one_layer(b, prepared, h);
+    for (int64_t i = 0; i < plan->repeat && diag_errors(b->diag) == before; i++) {
+        Value *next = plan->prepared ? one_layer(b, plan->prepared, h)
+                                     : layers_build(b, plan->inner, plan->ninner, h);
+        h = next ? next : h;
+    }
     return h;
 }
 
-/* Every entry is looked at, also behind one that failed: it then starts from the same h. */
+/* Every entry is built, also behind one that failed: it then starts from the same h. */
 static Value *
-layers_build(Build *b, const Tree *list, Value *h)
+layers_build(Build *b, const Plan *list, int count, Value *h)
 {
     const int before = diag_errors(b->diag);
-    for (int i = 0; i < list->count; i++) {
-        Value *next = entry_build(b, list->items[i], h);
-        h = next ? next : h;
-    }
+    for (int i = 0; i < count; i++)
+        h = plan_build(b, &list[i], h);
     return diag_errors(b->diag) == before ? h : NULL;
 }
 
-/* How many layers a list makes, or -1 with a fault in diag. */
-static int64_t
-count_layers(const Build *b, const Tree *list)
-{
-    int64_t total = 0;
-    for (int i = 0; i < list->count; i++) {
-        const Tree *entry = list->items[i];
-        const Tree *inner = tree_get(entry, "layers"), *times = tree_get(entry, "repeat");
-        int64_t repeat = 1, each = 1;
-        if (tree_is(inner, TREE_LIST))
-            each = count_layers(b, inner);
-        if (each < 0)
-            return -1;
-        if (!tree_int(times, &repeat) || repeat < 1)
-            repeat = 1; /* reported where it is read */
-        if (!size_mul(each, repeat, &each) || !size_add(total, each, &total) || total > MAX_LAYERS) {
-            diag_error(b->diag, entry->loc, "this makes more than %d layers", MAX_LAYERS);
-            return -1;
-        }
-    }
-    return total;
-}
-
 /* ---- the model ------------------------------------------------------------------------------ */
-
-static bool
-check_layers(const Build *b, const Tree *list)
-{
-    bool ok = true;
-    for (int i = 0; i < list->count; i++) {
-        const Tree *entry = list->items[i];
-        const Tree *inner = tree_get(entry, "layers");
-        if (entry->kind != TREE_MAP || (inner && inner->kind != TREE_LIST)) {
-            const Tree *at = entry->kind != TREE_MAP ? entry : inner;
-            diag_error(b->diag, at->loc, "%s is %s; expected %s",
-                       at == entry ? "a layer" : "layers", tree_text(b->arena, at),
-                       at == entry ? "{block: NAME, ...}" : "a list");
-            ok = false;
-        } else if (inner) {
-            ok &= check_layers(b, inner);
-        }
-    }
-    return ok;
-}
-
-/* What block files may compute with. */
-static void
-bind_model(Build *b, int64_t depth)
-{
-    static const struct {
-        const char *name;
-        KeyId key;
-    } names[] = {{"vocab", KEY_vocab},
-                 {"dim", KEY_dim},
-                 {"eps", KEY_eps},
-                 {"tie_embeddings", KEY_tie_embeddings}};
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        scope_bind(b->arena, &b->model, names[i].name, b->parts->keys[names[i].key], NULL);
-    const FeValue layers = {.kind = SPEC_INT, .i = depth, .num = (double)depth};
-    scope_bind(b->arena, &b->model, "depth", layers, NULL);
-}
 
 /* The frame must leave [R,vocab] in logits. */
 static bool
@@ -453,17 +339,13 @@ take_logits(Build *b, const Instance *frame)
 }
 
 static bool
-build_frame(Build *b)
+build_frame(Build *b, const Prepared *prepared)
 {
-    const FeValue *name = &b->parts->keys[KEY_frame];
-    const Block *block = blocks_find(b->parts->blocks, name->text, name->loc);
-    const Prepared *prepared =
-        block ? block_prepare(b->arena, block, NULL, &b->model, name->loc, b->diag) : NULL;
-    if (!prepared)
-        return false;
     Instance frame = {.b = b, .prepared = prepared, .prefix = "", .is_frame = true};
-    const Type ids = {DTYPE_i32, {1, {{DIM_TOKENS, 0}}}};
-    local_set(&frame, "ids", graph_input(b->graph, "ids", ids, block->loc));
+    const Type ids = {
+        DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
+    };
+    local_set(&frame, "ids", graph_input(b->graph, "ids", ids, prepared->block->loc));
     return run_block(&frame) && take_logits(b, &frame);
 }
 
@@ -471,17 +353,18 @@ Graph *
 model_build(Arena *arena, const ModelParts *parts, Diag *diag)
 {
     Build b = {.arena = arena, .diag = diag, .parts = parts};
-    const Tree *layers = parts->keys[KEY_layers].tree;
+    const FeValue *frame = &parts->keys[KEY_frame];
+    const int before = diag_errors(diag);
+    Scope scope = {0};
+    if (!plan_layers(arena, parts, &scope, diag, &b.plan))
+        return NULL;
+    const Block *block = blocks_find(parts->blocks, frame->text, frame->loc);
+    const Prepared *prepared =
+        block ? block_prepare(arena, block, NULL, &scope, frame->loc, diag) : NULL;
+    if (!prepared || diag_errors(diag) != before)
+        return NULL;
     b.graph = graph_new(arena, parts->name);
     b.poison = arena_alloc(arena, sizeof *b.poison);
     *b.poison = (Value){.kind = VALUE_RESULT, .name = "?"};
-    if (!check_layers(&b, layers))
-        return NULL;
-    const int64_t depth = count_layers(&b, layers);
-    if (depth < 0)
-        return NULL;
-    bind_model(&b, depth);
-    if (!build_frame(&b) || !graph_verify(b.graph, diag))
-        return NULL;
-    return b.graph;
+    return build_frame(&b, prepared) && graph_verify(b.graph, diag) ? b.graph : NULL;
 }

@@ -5,7 +5,8 @@
 #include "frontend/block.h"
 #include "frontend/family.h"
 
-/* A layer's or the frame's block with its parameters: everything computed, nothing in the graph yet. */
+/* A layer's or the frame's block with its parameters: everything computed, nothing in the graph
+ * yet. */
 typedef struct {
     const Block *block;
     SrcLoc user; /* where the model asks for it */
@@ -27,6 +28,19 @@ typedef struct {
     const BlockSet *blocks;
     const TensorNames *tensors;
 } ModelParts;
+/* Layers in order, in the shape of the model's list. */
+typedef struct Plan Plan;
+struct Plan {
+    const Prepared *prepared; /* a layer; NULL: a group */
+    int64_t repeat;
+    Plan *inner; /* ninner of a group */
+    int ninner;
+};
+
+/* frontend/plan.c. Fills scope with the model's values that blocks may compute with, out with the
+ * layers. False: faults are in diag. */
+bool plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Plan *out);
+
 /* NULL: faults are in diag. */
 Graph *model_build(Arena *arena, const ModelParts *parts, Diag *diag);
 

@@ -15,5 +15,6 @@ extern const FeEmbedded fe_embedded[];
 extern const int fe_embedded_count;
 
 Tree *embedded_tree(Arena *arena, const FeEmbedded *file); /* dies where the file is no YAML */
+bool embedded_has(const Source *source);                   /* whether it is one of these files */
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/embed.h"
+
 enum { MAX_DEPTH = 40 };
 
 typedef struct {
@@ -174,7 +176,8 @@ read_number(Parser *p, Number *out)
 {
     const char *from = p->at;
     while (p->at < p->end) {
-        const bool sign = (*p->at == '-' || *p->at == '+') && (p->at[-1] == 'e' || p->at[-1] == 'E');
+        const bool sign =
+            (*p->at == '-' || *p->at == '+') && (p->at[-1] == 'e' || p->at[-1] == 'E');
         if (!sign && !isdigit((unsigned char)*p->at) && !strchr(".eE", *p->at))
             break;
         p->at++;
@@ -226,12 +229,14 @@ read_name(Parser *p, Number *out)
     if (b->broken)
         return fail(p, from, NULL);
     const SpecKind kind = b->value.kind;
-    *out = kind == SPEC_INT ? whole(b->value.i) : kind == SPEC_BOOL ? whole(b->value.flag)
-                                                                    : real(b->value.num);
+    *out = kind == SPEC_INT    ? whole(b->value.i)
+           : kind == SPEC_BOOL ? whole(b->value.flag)
+                               : real(b->value.num);
     if (kind == SPEC_INT || kind == SPEC_BOOL || kind == SPEC_NUM)
         return true;
-    return fail(p, from, arena_printf(e->arena, "%s is %s, which is no number", name,
-                                      value_text(e->arena, &b->value)));
+    return fail(p, from,
+                arena_printf(e->arena, "%s is %s, which is no number", name,
+                             value_text(e->arena, &b->value)));
 }
 
 static bool read_or(Parser *p, Number *out);
@@ -292,8 +297,8 @@ read_factor(Parser *p, Number *out)
 
 /* ---- operators ------------------------------------------------------------------------------ */
 
-/* Size arithmetic is checked: the result must fit (size_mul wants operands >= 0, negative ones go by
- * magnitude). */
+/* Size arithmetic is checked: the result must fit (size_mul wants operands >= 0, negative ones go
+ * by magnitude). */
 static bool
 multiply(Number a, Number b, Number *out)
 {
@@ -342,8 +347,7 @@ divide(Parser *p, Sides s, Number a, Number b, Number *out)
         return true;
     }
     const char *left = side_text(p, s.from, s.left_end, a);
-    return fail(p, s.from,
-                arena_printf(arena, "%s, which is not a multiple of %s", left, right));
+    return fail(p, s.from, arena_printf(arena, "%s, which is not a multiple of %s", left, right));
 }
 
 static bool
@@ -396,12 +400,12 @@ typedef enum { CMP_EQ, CMP_NE, CMP_LE, CMP_GE, CMP_LT, CMP_GT, CMP_COUNT } Compa
 static const struct {
     const char *token, *but; /* what is said where it does not hold */
 } comparison[CMP_COUNT] = {
-    [CMP_EQ] = {"==", "but"},
-    [CMP_NE] = {"!=", "which must not be"},
-    [CMP_LE] = {"<=", "which must be at most"},
-    [CMP_GE] = {">=", "which must be at least"},
-    [CMP_LT] = {"<", "which must be less than"},
-    [CMP_GT] = {">", "which must be more than"},
+    [CMP_EQ] = {"==", "but"                    },
+    [CMP_NE] = {"!=", "which must not be"      },
+    [CMP_LE] = {"<=", "which must be at most"  },
+    [CMP_GE] = {">=", "which must be at least" },
+    [CMP_LT] = {"<",  "which must be less than"},
+    [CMP_GT] = {">",  "which must be more than"},
 };
 
 static bool
@@ -508,6 +512,21 @@ expr_eval(Expr *e, const char *text, size_t len)
 
 /* ---- reporting ------------------------------------------------------------------------------ */
 
+/* How likely a place is the one to change: an option, then what was given for this very block, then
+ * for the whole model, then a default of a built-in file. */
+static int
+blame(const Expr *e, const Binding *b)
+{
+    if (embedded_has(b->value.loc.source))
+        return 0;
+    if (b->value.loc.source && b->value.loc.source->path == set_source_path)
+        return 3;
+    for (int i = 0; i < e->scope->count; i++)
+        if (e->scope->items[i] == b)
+            return 2;
+    return 1;
+}
+
 void
 expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag)
 {
@@ -524,8 +543,13 @@ expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag)
     for (int i = 0; i < e->nused; i++)
         for (int k = 0; k < e->used[i]->nroots; k++)
             add_root(&all, e->used[i]->roots[k]);
-    diag_error(diag, all.nroots ? all.roots[0]->value.loc : user, "%s", e->why);
+    const Binding *first = all.nroots ? all.roots[0] : NULL;
     for (int i = 1; i < all.nroots; i++)
-        diag_also(diag, all.roots[i]->value.loc, "%s is given here", all.roots[i]->name);
+        if (blame(e, all.roots[i]) > blame(e, first))
+            first = all.roots[i];
+    diag_error(diag, first ? first->value.loc : user, "%s", e->why);
+    for (int i = 0; i < all.nroots; i++)
+        if (all.roots[i] != first)
+            diag_also(diag, all.roots[i]->value.loc, "%s is given here", all.roots[i]->name);
     diag_also(diag, part, "this is what asks for it");
 }

@@ -5,8 +5,8 @@
  *   not:     ["not"] comparison        product:    factor {("*"|"/") factor}
  *   factor:  number | name | "-" factor | "(" or ")" | "round_up" "(" or "," or ")"
  *
- * Whole numbers stay whole: a division that does not come out even, and a result outside 64 bits, are
- * faults. true and false are 1 and 0. */
+ * Whole numbers stay whole: a division that does not come out even, and a result outside 64 bits,
+ * are faults. true and false are 1 and 0. */
 #ifndef SSMC_FRONTEND_EXPR_H
 #define SSMC_FRONTEND_EXPR_H
 
@@ -46,9 +46,9 @@ typedef struct {
     const Scope *scope;
     Number value;
     /* After a failure. */
-    const char *why;       /* NULL: already reported */
-    const char *unknown;   /* a name that nothing is known about */
-    size_t at, span;       /* the part that failed */
+    const char *why;     /* NULL: already reported */
+    const char *unknown; /* a name that nothing is known about */
+    size_t at, span;     /* the part that failed */
     /* Names in the whole expression, or in the part that failed. */
     const Binding *used[EXPR_MAX_USED];
     int nused;
@@ -58,8 +58,8 @@ Binding *scope_bind(Arena *arena, Scope *scope, const char *name, FeValue value,
 /* Evaluates text; false: see the fields above. */
 bool expr_eval(Expr *e, const char *text, size_t len);
 
-/* Reports a failed expression that stands at `loc`: primarily at what the user wrote of the names in it,
- * with `loc` as the second place; `user` is where the whole thing was asked for. */
+/* Reports a failed expression that stands at `loc`: primarily at what the user wrote of the names
+ * in it, with `loc` as the second place; `user` is where the whole thing was asked for. */
 void expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag);
 const char *value_text(Arena *arena, const FeValue *value);
 

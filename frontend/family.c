@@ -1,5 +1,5 @@
-/* frontend/family.c -- config.json of a published checkpoint to the tree of a model's YAML, by the families'
- * files. */
+/* frontend/family.c -- config.json of a published checkpoint to the tree of a model's YAML, by the
+ * families' files. */
 #include "frontend/family.h"
 
 #include <string.h>
@@ -91,8 +91,8 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
         if (name && strcmp(list[i].name, name) != 0)
             continue;
         found = true;
-        tensor_names_add(names, tree_get(list[i].tree, "tensors"), tree_get(list[i].tree, "ignored"),
-                         diag);
+        tensor_names_add(names, tree_get(list[i].tree, "tensors"),
+                         tree_get(list[i].tree, "ignored"), diag);
     }
     if (found)
         return true;
@@ -192,8 +192,14 @@ config_value(Arena *arena, const Tree *t, bool given)
     static const struct {
         SpecKind kind;
         TreeKind tree;
-    } kinds[] = {{SPEC_BOOL, TREE_SCALAR}, {SPEC_INT, TREE_SCALAR}, {SPEC_NUM, TREE_SCALAR},
-                 {SPEC_LIST, TREE_LIST},   {SPEC_MAP, TREE_MAP},    {SPEC_ANY, TREE_SCALAR}};
+    } kinds[] = {
+        {SPEC_BOOL, TREE_SCALAR},
+        {SPEC_INT,  TREE_SCALAR},
+        {SPEC_NUM,  TREE_SCALAR},
+        {SPEC_LIST, TREE_LIST  },
+        {SPEC_MAP,  TREE_MAP   },
+        {SPEC_ANY,  TREE_SCALAR}
+    };
     FeValue v = {0};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         const Spec any = {.kind = kinds[i].kind, .low = -1e300, .high = 1e300, .words = ""};
@@ -417,10 +423,9 @@ import_layout(Import *im, const Tree *layout)
 }
 
 Tree *
-family_import(Arena *arena, const char *dir, Diag *diag)
+family_import(Arena *arena, const char *path, Diag *diag)
 {
     Import im = {.arena = arena, .diag = diag};
-    const char *path = arena_printf(arena, "%s/config.json", dir);
     const Source *source = source_read(arena, path, (SrcLoc){0}, diag);
     im.config = source ? json_parse(arena, source, diag) : NULL;
     if (!im.config)

@@ -1,12 +1,13 @@
-/* frontend/family.h -- private to frontend/: published checkpoint families, described by frontend/families. */
+/* frontend/family.h -- private to frontend/: published checkpoint families, described by
+ * frontend/families. */
 #ifndef SSMC_FRONTEND_FAMILY_H
 #define SSMC_FRONTEND_FAMILY_H
 
 #include "frontend/expr.h"
 
-/* The model (as the tree of a model's YAML) that dir/config.json describes, positions pointing into it.
- * Without weights and tokenizer. NULL: faults are in diag. */
-Tree *family_import(Arena *arena, const char *dir, Diag *diag);
+/* The model (as the tree of a model's YAML) that the config.json at path describes, positions
+ * pointing into it. Without name, weights and tokenizer. NULL: faults are in diag. */
+Tree *family_import(Arena *arena, const char *path, Diag *diag);
 
 /* Which checkpoint tensors a weight may be found under. */
 typedef struct {
@@ -18,7 +19,8 @@ typedef struct {
     int nignored, cap_ignored;
 } TensorNames;
 
-/* Adds a `tensors:` map and an `ignored:` list (either may be NULL); false: the fault is in diag. */
+/* Adds a `tensors:` map and an `ignored:` list (either may be NULL); false: the fault is in diag.
+ */
 bool tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, Diag *diag);
 /* Adds what a family says; name NULL: every family. */
 bool tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *diag);

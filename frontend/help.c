@@ -12,7 +12,8 @@ preset_text(Arena *arena, const Tree *preset)
         return preset->text;
     StrBuf sb = {0};
     for (int i = 0; i < preset->count; i++)
-        sb_printf(&sb, "%s%s", i ? ", " : "[", tree_is(preset->items[i], TREE_SCALAR) ? preset->items[i]->text : "");
+        sb_printf(&sb, "%s%s", i ? ", " : "[",
+                  tree_is(preset->items[i], TREE_SCALAR) ? preset->items[i]->text : "");
     const char *text = arena_printf(arena, "%s]", sb.len ? sb_text(&sb) : "[");
     sb_free(&sb);
     return text;

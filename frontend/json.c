@@ -1,5 +1,5 @@
-/* frontend/json.c -- json-c's objects as a tree. json-c keeps no positions, so they are looked up in the
- * text: its objects keep the order of the text, which makes that one walk per level. */
+/* frontend/json.c -- json-c's objects as a tree. json-c keeps no positions, so they are looked up
+ * in the text: its objects keep the order of the text, which makes that one walk per level. */
 #include <json-c/json.h>
 #include <math.h>
 #include <string.h>
@@ -48,8 +48,8 @@ skip_string(const Reader *r, const char *at)
     return at < r->end ? at + 1 : r->end;
 }
 
-/* The next value of the collection whose inside `at` is in, at its own level: behind the key if `key` is
- * given. NULL: not found. */
+/* The next value of the collection whose inside `at` is in, at its own level: behind the key if
+ * `key` is given. NULL: not found. */
 static const char *
 find_key(const Reader *r, const char *at, const char *key)
 {
@@ -62,8 +62,8 @@ find_key(const Reader *r, const char *at, const char *key)
             continue;
         }
         const char *after = skip_string(r, at);
-        const bool same = depth == 0 && (size_t)(after - at) == len + 2 &&
-                          memcmp(at + 1, key, len) == 0;
+        const bool same =
+            depth == 0 && (size_t)(after - at) == len + 2 && memcmp(at + 1, key, len) == 0;
         const char *colon = after;
         while (colon < r->end && strchr(" \t\r\n", *colon))
             colon++;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 const Spec key_spec[KEY_COUNT] = {
-#define KEY(id, path, kind, preset, low, high, words, doc) \
+#define KEY(id, path, kind, preset, low, high, words, doc)                                         \
     [KEY_##id] = {path, SPEC_##kind, preset, low, high, words, 0, doc},
 #include "frontend/keys.def"
 #undef KEY
@@ -165,7 +165,8 @@ spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue 
     if (spec_try(arena, spec, tree, out))
         return true;
     diag_error(diag, tree->loc, "%s is %s; expected %s%s%s%s", spec->name, tree_text(arena, tree),
-               spec_wants(arena, spec), spec->doc[0] ? " (" : "", spec->doc, spec->doc[0] ? ")" : "");
+               spec_wants(arena, spec), spec->doc[0] ? " (" : "", spec->doc,
+               spec->doc[0] ? ")" : "");
     return false;
 }
 
@@ -246,8 +247,9 @@ keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *
             continue;
         names[count++] = key;
         const Tree *item = tree_get(map, key);
-        ok &= item ? spec_read(arena, &key_spec[i], item, diag, &out[i])
-                   : read_preset(arena, &key_spec[i], map, diag, &out[i]);
+        out[i].bad = !(item ? spec_read(arena, &key_spec[i], item, diag, &out[i])
+                            : read_preset(arena, &key_spec[i], map, diag, &out[i]));
+        ok &= !out[i].bad;
     }
     for (int i = 0; i < map->count; i++) {
         if (is_known(map->items[i]->key, names, count))
@@ -345,13 +347,15 @@ set_apply(Set *s, Tree *root)
     return false;
 }
 
+const char set_source_path[] = "--set";
+
 bool
 sets_apply(Arena *arena, Tree *root, const char *const *sets, int nsets, Diag *diag)
 {
     bool ok = true;
     for (int i = 0; i < nsets; i++) {
         Source *source = arena_alloc(arena, sizeof *source);
-        *source = (Source){"--set", arena_strdup(arena, sets[i]), strlen(sets[i])};
+        *source = (Source){set_source_path, arena_strdup(arena, sets[i]), strlen(sets[i])};
         Set s = {.arena = arena, .diag = diag, .source = source};
         ok &= set_apply(&s, root);
     }

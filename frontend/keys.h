@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
     SpecKind kind;
     bool given;       /* by the user, at loc; otherwise the default */
+    bool bad;         /* what is given is at fault, or nothing is where something must be */
     int64_t i;        /* INT, CHUNK */
     double num;       /* NUM; also INT, BOOL */
     bool flag;        /* BOOL */
@@ -54,17 +55,21 @@ extern const Spec key_spec[KEY_COUNT];
 /* "auto, all or a whole number from 1 to 65536" */
 const char *spec_wants(Arena *arena, const Spec *spec);
 bool key_is_of_layer(const char *key); /* a key of every entry of layers, whatever its block */
-/* Reads what tree says for spec without saying why not; name, doc and preset of spec are not looked at. */
+/* Reads what tree says for spec without saying why not; name, doc and preset of spec are not looked
+ * at. */
 bool spec_try(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out);
 /* The same with a failure reported in diag. */
 bool spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue *out);
 
-/* Reads the entries of `map` that are rows prefix + key ("", "compile.", "layers[]."), with defaults for the
- * others, into out[KEY_COUNT] (other rows untouched). Keys that are no row are faults, unless they are in
- * `more`, nmore names that somebody else reads. Returns false when there was a fault. */
-bool keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more, int nmore,
-               Diag *diag, FeValue *out);
+/* Reads the entries of `map` that are rows prefix + key ("", "compile.", "layers[]."), with
+ * defaults for the others, into out[KEY_COUNT] (other rows untouched). Keys that are no row are
+ * faults, unless they are in `more`, nmore names that somebody else reads. Returns false when there
+ * was a fault. */
+bool keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more,
+               int nmore, Diag *diag, FeValue *out);
 
+/* The path of sources that are options. */
+extern const char set_source_path[];
 /* Puts "key=value" options into the tree; false: the fault is in diag. */
 bool sets_apply(Arena *arena, Tree *root, const char *const *sets, int nsets, Diag *diag);
 

@@ -1,4 +1,5 @@
-/* frontend/model.c -- the way in: a YAML file or checkpoint directory, with overrides, to a graph. */
+/* frontend/model.c -- the way in: a YAML file or checkpoint directory, with overrides, to a graph.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,7 +55,8 @@ absolute(Arena *arena, const char *path)
     return copy;
 }
 
-/* An absolute path of what a key names: relative to the file, or for an option to the working directory. */
+/* An absolute path of what a key names: relative to the file, or for an option to the working
+ * directory. */
 static const char *
 key_path(const Loader *l, const Tree *t)
 {
@@ -89,8 +91,10 @@ read_source(Loader *l, const char *path)
         return false;
     if (l->root->kind == TREE_MAP)
         return true;
-    diag_error(l->diag, l->root->loc, "a model is a map of keys such as vocab, dim and layers; "
-               "this is %s", tree_text(l->arena, l->root));
+    diag_error(l->diag, l->root->loc,
+               "a model is a map of keys such as vocab, dim and layers; "
+               "this is %s",
+               tree_text(l->arena, l->root));
     return false;
 }
 
@@ -104,7 +108,15 @@ read_file(Loader *l, const char *path)
 static bool
 read_directory(Loader *l, const char *path)
 {
-    l->root = family_import(l->arena, path, l->diag);
+    const char *config = arena_printf(l->arena, "%s/config.json", path);
+    if (access(config, R_OK) != 0) {
+        diag_error(l->diag, (SrcLoc){0},
+                   "%s is a directory without a config.json that can be read, "
+                   "so it is no checkpoint",
+                   path);
+        return false;
+    }
+    l->root = family_import(l->arena, config, l->diag);
     if (!l->root)
         return false;
     const SrcLoc loc = l->root->loc;
@@ -119,11 +131,14 @@ read_directory(Loader *l, const char *path)
     return true;
 }
 
+/* False: there is no tree. Faults of options are left in diag. */
 static bool
 load_tree(Loader *l, const char *path, const char *const *sets, int nsets)
 {
-    const bool ok = is_directory(path) ? read_directory(l, path) : read_file(l, path);
-    return ok && sets_apply(l->arena, l->root, sets, nsets, l->diag);
+    if (!(is_directory(path) ? read_directory(l, path) : read_file(l, path)))
+        return false;
+    sets_apply(l->arena, l->root, sets, nsets, l->diag);
+    return true;
 }
 
 /* ---- sections ------------------------------------------------------------------------------- */
@@ -151,108 +166,106 @@ compile_section(const FeValue *keys)
     return c;
 }
 
-static bool
+static void
 read_weights_key(Loader *l, Graph *header)
 {
     const FeValue *v = &l->keys[KEY_weights];
     if (!v->tree)
-        return true;
+        return;
     if (v->tree->kind == TREE_SCALAR) {
         header->weights_path = key_path(l, v->tree);
-        return true;
+        return;
     }
     if (v->tree->kind != TREE_MAP) {
         diag_error(l->diag, v->loc, "weights is %s; expected a path or {init: reference, seed: N}",
                    tree_text(l->arena, v->tree));
-        return false;
+        return;
     }
-    const bool ok = read_section(l->arena, v->tree, "weights.", l->diag, l->keys);
+    read_section(l->arena, v->tree, "weights.", l->diag, l->keys);
     header->weights_path = "init:reference";
     header->seed = l->keys[KEY_weights_seed].i;
-    return ok;
 }
 
-static bool
+static void
 read_eos(const Loader *l, int64_t *out)
 {
     const FeValue *eos = &l->keys[KEY_eos], *vocab = &l->keys[KEY_vocab];
     *out = eos->i;
     if (eos->i < vocab->i)
-        return true;
+        return;
     diag_error(l->diag, eos->loc, "eos = %lld, but the ids end at vocab - 1 = %lld",
                (long long)eos->i, (long long)vocab->i - 1);
     diag_also(l->diag, vocab->loc, "vocab is given here");
-    return false;
 }
 
 /* ---- blocks and tensor names ----------------------------------------------------------------- */
 
-static bool
+static void
 read_block(Loader *l, const Tree *item)
 {
-    if (item->kind != TREE_SCALAR)
-        return blocks_add(&l->blocks, item, false);
+    if (item->kind != TREE_SCALAR) {
+        blocks_add(&l->blocks, item, false);
+        return;
+    }
     const Source *source = source_read(l->arena, key_path(l, item), item->loc, l->diag);
     const Tree *tree = source ? yaml_parse(l->arena, source, l->diag) : NULL;
-    return tree && blocks_add(&l->blocks, tree, false);
+    if (tree)
+        blocks_add(&l->blocks, tree, false);
 }
 
-static bool
+static void
 read_blocks(Loader *l)
 {
-    const Tree *list = l->keys[KEY_blocks].tree;
-    bool ok = true;
+    const FeValue *list = &l->keys[KEY_blocks];
     l->blocks = (BlockSet){.arena = l->arena, .diag = l->diag};
     blocks_add_built_in(&l->blocks);
-    for (int i = 0; list && i < list->count; i++)
-        ok &= read_block(l, list->items[i]);
-    return ok;
+    for (int i = 0; list->tree && !list->bad && i < list->tree->count; i++)
+        read_block(l, list->tree->items[i]);
 }
 
 /* Without a family or names of its own a model's weights may be called as in any family. */
-static bool
+static void
 read_tensors(Loader *l)
 {
-    const FeValue *family = &l->keys[KEY_family];
-    const Tree *map = l->keys[KEY_tensors].tree;
+    const FeValue *family = &l->keys[KEY_family], *map = &l->keys[KEY_tensors],
+                  *ignored = &l->keys[KEY_ignored];
     l->tensors = (TensorNames){.arena = l->arena, .own = !family->given};
-    bool ok = tensor_names_add(&l->tensors, map, l->keys[KEY_ignored].tree, l->diag);
-    if (family->given || !map)
-        ok &= tensor_names_add_family(&l->tensors, family->text, family->loc, l->diag);
-    return ok;
+    if (!map->bad && !ignored->bad)
+        tensor_names_add(&l->tensors, map->tree, ignored->tree, l->diag);
+    if (!family->bad && (family->given || !map->tree))
+        tensor_names_add_family(&l->tensors, family->text, family->loc, l->diag);
 }
 
 /* ---- the model ------------------------------------------------------------------------------ */
 
-/* Reads every section, also behind one that is at fault. */
-static bool
+/* Reads every section, also behind one that is at fault: all faults are said in one run. */
+static void
 read_sections(Loader *l, Graph *header, FeModel *out)
 {
-    bool ok = keys_read(l->arena, l->root, "", NULL, 0, l->diag, l->keys);
-    ok &= read_section(l->arena, l->keys[KEY_compile].tree, "compile.", l->diag, l->keys);
-    if (!ok)
-        return false;
-    out->compile = compile_section(l->keys);
-    ok = read_weights_key(l, header);
-    ok &= read_eos(l, &out->eos);
-    ok &= read_blocks(l);
-    ok &= read_tensors(l);
-    return ok;
+    keys_read(l->arena, l->root, "", NULL, 0, l->diag, l->keys);
+    if (!l->keys[KEY_compile].bad &&
+        read_section(l->arena, l->keys[KEY_compile].tree, "compile.", l->diag, l->keys))
+        out->compile = compile_section(l->keys);
+    if (!l->keys[KEY_weights].bad)
+        read_weights_key(l, header);
+    if (!l->keys[KEY_eos].bad && !l->keys[KEY_vocab].bad)
+        read_eos(l, &out->eos);
+    read_blocks(l);
+    read_tensors(l);
 }
 
 static bool
 build_model(Loader *l, const char *path, FeModel *out)
 {
     Graph header = {0};
-    if (!read_sections(l, &header, out))
-        return false;
+    read_sections(l, &header, out);
     const FeValue *name = &l->keys[KEY_name], *tokenizer = &l->keys[KEY_tokenizer];
-    const ModelParts parts = {.name = name->given ? name->text : stem(l->arena, path),
+    const ModelParts parts = {.name = name->given && !name->bad ? name->text : stem(l->arena, path),
                               .keys = l->keys,
                               .blocks = &l->blocks,
                               .tensors = &l->tensors};
     out->graph = model_build(l->arena, &parts, l->diag);
-    if (!out->graph)
+    if (!out->graph || diag_errors(l->diag))
         return false;
     out->graph->weights_path = header.weights_path;
     out->graph->seed = header.seed;
@@ -277,7 +290,8 @@ fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets
 }
 
 bool
-fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag, FeModel *out)
+fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
+               FeModel *out)
 {
     Loader *l = arena_alloc(arena, sizeof *l);
     Source *source = arena_alloc(arena, sizeof *source);
@@ -292,14 +306,15 @@ fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Dia
 bool
 fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml)
 {
-    static const char *const order[] = {"name", "vocab", "dim", "eps", "tie_embeddings", "eos",
-                                        "layers", "family", "weights", "tokenizer"};
+    static const char *const order[] = {"name", "vocab",  "dim",    "eps",     "tie_embeddings",
+                                        "eos",  "layers", "family", "weights", "tokenizer"};
     Loader *l = arena_alloc(arena, sizeof *l);
     FeModel model;
     l->arena = arena;
     l->diag = diag;
     if (!is_directory(dir)) {
-        diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one", dir);
+        diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one",
+                   dir);
         return false;
     }
     if (!read_directory(l, dir) || !build_model(l, dir, &model))

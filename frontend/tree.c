@@ -38,6 +38,15 @@ embedded_tree(Arena *arena, const FeEmbedded *file)
     return tree;
 }
 
+bool
+embedded_has(const Source *source)
+{
+    for (int i = 0; source && i < fe_embedded_count; i++)
+        if (fe_embedded[i].text == source->text)
+            return true;
+    return false;
+}
+
 Tree *
 tree_new(Arena *arena, TreeKind kind, SrcLoc loc)
 {
@@ -184,27 +193,14 @@ tree_bool(const Tree *tree, bool *out)
     return yes || no;
 }
 
-const char *
-tree_text(Arena *arena, const Tree *tree)
-{
-    enum { SHOWN = 60 };
-    if (!tree || tree->kind == TREE_NULL)
-        return "nothing";
-    if (tree->kind == TREE_LIST)
-        return tree->count ? "a list" : "an empty list";
-    if (tree->kind == TREE_MAP)
-        return "a map";
-    const size_t len = strlen(tree->text);
-    return arena_printf(arena, "'%.*s%s'", SHOWN, tree->text, len > SHOWN ? "..." : "");
-}
-
 /* ---- as YAML -------------------------------------------------------------------------------- */
 
 /* Text that YAML reads back as the same plain scalar. */
 static bool
 is_safe_plain(const char *text)
 {
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
     static const char *const words[] = {"null", "Null", "NULL", "true", "false", "True", "False"};
     for (size_t i = 0; i < COUNT_OF(words); i++)
         if (strcmp(text, words[i]) == 0)
@@ -302,4 +298,22 @@ tree_print(StrBuf *out, const Tree *map)
         print_flow(out, t);
         sb_puts(out, "\n");
     }
+}
+
+const char *
+tree_text(Arena *arena, const Tree *tree)
+{
+    enum { SHOWN = 60 };
+    if (!tree || tree->kind == TREE_NULL)
+        return "nothing";
+    StrBuf sb = {0};
+    if (tree->kind == TREE_SCALAR)
+        sb_puts(&sb, tree->text);
+    else
+        print_flow(&sb, tree);
+    const char *quote = tree->kind == TREE_SCALAR ? "'" : "";
+    const char *text = arena_printf(arena, "%s%.*s%s%s", quote, SHOWN, sb_text(&sb),
+                                    sb.len > SHOWN ? "..." : "", quote);
+    sb_free(&sb);
+    return text;
 }

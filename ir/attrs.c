@@ -20,9 +20,11 @@ attr_own(Arena *arena, Attr attr)
     if (attr.word)
         attr.word = arena_strdup(arena, attr.word);
     if (attr.ints)
-        attr.ints = arena_grow(arena, (void *)(uintptr_t)attr.ints, count, count, sizeof *attr.ints);
+        attr.ints =
+            arena_grow(arena, (void *)(uintptr_t)attr.ints, count, count, sizeof *attr.ints);
     if (attr.nums)
-        attr.nums = arena_grow(arena, (void *)(uintptr_t)attr.nums, count, count, sizeof *attr.nums);
+        attr.nums =
+            arena_grow(arena, (void *)(uintptr_t)attr.nums, count, count, sizeof *attr.nums);
     return attr;
 }
 

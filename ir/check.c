@@ -82,7 +82,8 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     return false;
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------------
+ */
 
 static bool
 is_letter(char c)
@@ -116,7 +117,8 @@ name_is_made_up(const char *name)
     return digits && !name[1 + digits];
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------- */
+/* ---- nodes --------------------------------------------------------------------------------------
+ */
 
 static bool
 fault(ShapeResult *r, int operand, const char *why)
@@ -185,12 +187,14 @@ check_operand(const Node *node, int slot, bool complete, ShapeResult *r)
     if (!v && (optional || (letter == 's' && !complete)))
         return true;
     if (!v)
-        return fault(r, -1, arena_printf(r->arena, "operand %d is missing, expected %s", slot + 1,
-                                         kind_text(letter)));
+        return fault(r, -1,
+                     arena_printf(r->arena, "operand %d is missing, expected %s", slot + 1,
+                                  kind_text(letter)));
     if (is_kind(v, letter))
         return true;
-    return fault(r, slot, arena_printf(r->arena, "operand %d, `%s`, is %s, expected %s", slot + 1,
-                                       v->name, value_text(v), kind_text(letter)));
+    return fault(r, slot,
+                 arena_printf(r->arena, "operand %d, `%s`, is %s, expected %s", slot + 1, v->name,
+                              value_text(v), kind_text(letter)));
 }
 
 static bool
@@ -199,12 +203,14 @@ check_attr(const Node *node, const Attr *attr, ShapeResult *r)
     bool required;
     const char *name = attr_info[attr->id].name, *takes = op_info[node->op].attrs, *why;
     if (!op_takes_attr(node->op, attr->id, &required))
-        return fault(r, -1, arena_printf(r->arena, "it has no attribute `%s`; it takes %s", name,
-                                         *takes ? takes : "none"));
+        return fault(r, -1,
+                     arena_printf(r->arena, "it has no attribute `%s`; it takes %s", name,
+                                  *takes ? takes : "none"));
     if (!attr_check(r->arena, attr, &why))
         return fault(r, -1, why);
     if (required && attr->id == ATTR_chunk && attr->i == CHUNK_AUTO)
-        return fault(r, -1, "chunk=auto, but the op already has its form: expected a length or all");
+        return fault(r, -1,
+                     "chunk=auto, but the op already has its form: expected a length or all");
     return true;
 }
 
@@ -219,8 +225,9 @@ check_attrs(const Node *node, ShapeResult *r)
         if (!op_takes_attr(node->op, (AttrId)id, &required) || !required)
             continue;
         if (!attrs_find(&node->attrs, (AttrId)id))
-            return fault(r, -1, arena_printf(r->arena, "attribute `%s` is missing: %s",
-                                             attr_info[id].name, attr_info[id].doc));
+            return fault(r, -1,
+                         arena_printf(r->arena, "attribute `%s` is missing: %s", attr_info[id].name,
+                                      attr_info[id].doc));
     }
     return true;
 }

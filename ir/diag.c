@@ -121,8 +121,8 @@ utf8_length(const char *text, size_t len)
     return c1_control || overlong ? 0 : n;
 }
 
-/* Puts one character of text, escaped if a terminal must not see it. Returns how many bytes of text it
- * took; *columns is how wide it came out. */
+/* Puts one character of text, escaped if a terminal must not see it. Returns how many bytes of text
+ * it took; *columns is how wide it came out. */
 static size_t
 put_char(StrBuf *out, const char *text, size_t len, int *columns)
 {

@@ -72,7 +72,8 @@ write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* A new file beside path. -1: errno says why. O_EXCL with 0666, not mkstemp, so that the umask holds. */
+/* A new file beside path. -1: errno says why. O_EXCL with 0666, not mkstemp, so that the umask
+ * holds. */
 static int
 open_temporary(Arena *arena, const char *path, const char **name)
 {

@@ -14,7 +14,8 @@ graph_new(Arena *arena, const char *name)
     return g;
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------
+ */
 
 static Value *
 value_new(Graph *g, ValueKind kind, const char *name, Type type, SrcLoc loc)
@@ -41,7 +42,8 @@ graph_input(Graph *g, const char *name, Type type, SrcLoc loc)
 }
 
 Value *
-graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init, SrcLoc loc)
+graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init,
+             SrcLoc loc)
 {
     Value *v = value_new(g, VALUE_WEIGHT, name, type, loc);
     v->tensor = tensor ? arena_strdup(g->arena, tensor) : NULL;
@@ -91,7 +93,8 @@ graph_output(Graph *g, Value *v)
     VEC_PUSH(g->arena, g->outputs, g->noutputs, g->cap_outputs, v);
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------- */
+/* ---- nodes --------------------------------------------------------------------------------------
+ */
 
 /* Results are parameters when every operand is. */
 static bool
@@ -170,8 +173,7 @@ graph_build(Graph *g, Node *before, Op op, int nin, Value *const *in, const Attr
             const char *name, SrcLoc loc)
 {
     ShapeResult why;
-    const Node *node =
-        graph_append(g, before, op, nin, in, attrs, name ? &name : NULL, loc, &why);
+    const Node *node = graph_append(g, before, op, nin, in, attrs, name ? &name : NULL, loc, &why);
     if (!node)
         die("building %s: %s", op_info[op].name, why.why);
     if (node->nout != 1)
@@ -278,7 +280,8 @@ graph_node_count(const Graph *g)
     return count;
 }
 
-/* ---- kernels ------------------------------------------------------------------------------------ */
+/* ---- kernels ------------------------------------------------------------------------------------
+ */
 
 Kernel *
 graph_kernel(Graph *g, const char *name)
@@ -346,7 +349,8 @@ order_kernels(Graph *g)
     g->nkernels = count;
 }
 
-/* ---- sweeping ----------------------------------------------------------------------------------- */
+/* ---- sweeping -----------------------------------------------------------------------------------
+ */
 
 /* A node that writes a state is there for that, whoever uses its result. */
 static bool

@@ -15,9 +15,9 @@
 #include "ir/ops.def"
 #undef OP
 
-/* Everything that makes a node well-formed by itself: operand count and kinds, attributes, and then its
- * shape rule. On false result->why and ->operand say what is wrong. `complete`: a missing state operand
- * is a fault (blocks find out by result->state which state to make). */
+/* Everything that makes a node well-formed by itself: operand count and kinds, attributes, and then
+ * its shape rule. On false result->why and ->operand say what is wrong. `complete`: a missing state
+ * operand is a fault (blocks find out by result->state which state to make). */
 bool node_check(const Node *node, bool complete, ShapeResult *result);
 
 /* Whether an attribute's value is one its id allows; *why says what is. */
@@ -43,6 +43,7 @@ void names_remove(NameTable *names, const Value *v);
 const char *names_nearest(const NameTable *names, const char *name); /* NULL: none is near */
 /* wanted if it is free, else wanted.2, wanted.3 ...; NULL: the next of t1, t2 ... */
 const char *names_fresh(NameTable *names, const char *wanted);
-void names_give_back(NameTable *names, const char *name); /* the newest made-up name may be made again */
+/* The newest made-up name may be made again. */
+void names_give_back(NameTable *names, const char *name);
 
 #endif

@@ -36,7 +36,8 @@ typedef struct {
     bool quiet; /* report nothing: looking ahead */
 } Lexer;
 
-Lexer lex_start(const Source *source, Diag *diag, int line, int column, const char *text, size_t len);
+Lexer lex_start(const Source *source, Diag *diag, int line, int column, const char *text,
+                size_t len);
 Token lex_next(Lexer *lexer);
 /* Contents of a string token. */
 const char *lex_string(Arena *arena, const Token *token);

@@ -6,9 +6,9 @@
 
 struct NameTable {
     Arena *arena;
-    Value **slots; /* NULL: never used */
-    size_t size;   /* a power of two */
-    size_t used;   /* values and removed marks */
+    Value **slots;   /* NULL: never used */
+    size_t size;     /* a power of two */
+    size_t used;     /* values and removed marks */
     int64_t made_up; /* number of the next t1, t2 ... */
     Value removed;   /* marks a slot whose value went away; only its address is used */
 };
@@ -46,10 +46,10 @@ static void
 insert(NameTable *names, Value *v)
 {
     size_t i = first_slot(names, v->name, strlen(v->name));
-    while (names->slots[i])
+    while (names->slots[i] && names->slots[i] != &names->removed)
         i = (i + 1) & (names->size - 1);
+    names->used += !names->slots[i]; /* marks are used again: names come and go at the same slot */
     names->slots[i] = v;
-    names->used++;
 }
 
 static void

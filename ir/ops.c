@@ -1,16 +1,17 @@
-/* ir/ops.c -- the tables that types.def, attrs.def and ops.def make, and questions about their rows. */
+/* ir/ops.c -- the tables that types.def, attrs.def and ops.def make, and questions about their
+ * rows. */
 #include <string.h>
 
 #include "ir/internal.h"
 
 const DtypeInfo dtype_info[DTYPE_COUNT] = {
-#define TYPE(id, text, size, st, floating, meaning) \
-    [DTYPE_##id] = {                                \
-        .name = text,                               \
-        .bytes = size,                              \
-        .safetensors = st,                          \
-        .is_float = floating,                       \
-        .doc = meaning,                             \
+#define TYPE(id, text, size, st, floating, meaning)                                                \
+    [DTYPE_##id] = {                                                                               \
+        .name = text,                                                                              \
+        .bytes = size,                                                                             \
+        .safetensors = st,                                                                         \
+        .is_float = floating,                                                                      \
+        .doc = meaning,                                                                            \
     },
 #include "ir/types.def"
 #undef TYPE
@@ -23,29 +24,27 @@ const AttrInfo attr_info[ATTR_COUNT] = {
 };
 
 const OpInfo op_info[OP_COUNT] = {
-#define OP(id, in, out, class, legal, rule, attributes, marks, meaning) \
-    [OP_##id] = {                                                       \
-        .name = #id,                                                    \
-        .operands = in,                                                 \
-        .results = out,                                                 \
-        .cls = CLASS_##class,                                           \
-        .stages = legal,                                                \
-        .shape = shape_##rule,                                          \
-        .attrs = attributes,                                            \
-        .flags = marks,                                                 \
-        .ref = ref_##id,                                                \
-        .doc = meaning,                                                 \
+#define OP(id, in, out, class, legal, rule, attributes, marks, meaning)                            \
+    [OP_##id] = {                                                                                  \
+        .name = #id,                                                                               \
+        .operands = in,                                                                            \
+        .results = out,                                                                            \
+        .cls = CLASS_##class,                                                                      \
+        .stages = legal,                                                                           \
+        .shape = shape_##rule,                                                                     \
+        .attrs = attributes,                                                                       \
+        .flags = marks,                                                                            \
+        .ref = ref_##id,                                                                           \
+        .doc = meaning,                                                                            \
     },
 #include "ir/ops.def"
 #undef OP
 };
 
 const char *const class_name[] = {
-    [CLASS_POINTWISE] = "POINTWISE", [CLASS_ROWWISE] = "ROWWISE",
-    [CLASS_CONTRACT] = "CONTRACT",   [CLASS_RECURRENT] = "RECURRENT",
-    [CLASS_CONV] = "CONV",           [CLASS_ATTEND] = "ATTEND",
-    [CLASS_GATHER] = "GATHER",       [CLASS_VIEW] = "VIEW",
-    [CLASS_LAYOUT] = "LAYOUT",
+    [CLASS_POINTWISE] = "POINTWISE", [CLASS_ROWWISE] = "ROWWISE", [CLASS_CONTRACT] = "CONTRACT",
+    [CLASS_RECURRENT] = "RECURRENT", [CLASS_CONV] = "CONV",       [CLASS_ATTEND] = "ATTEND",
+    [CLASS_GATHER] = "GATHER",       [CLASS_VIEW] = "VIEW",       [CLASS_LAYOUT] = "LAYOUT",
 };
 
 const char *const stage_name[3] = {
@@ -60,7 +59,8 @@ const char *const space_name[] = {
     [SPACE_OUTPUT] = "output",
 };
 
-/* Index of name among `count` entries `stride` bytes apart that start with a const char *, or -1. */
+/* Index of name among `count` entries `stride` bytes apart that start with a const char *, or -1.
+ */
 static int
 index_of(const char *name, size_t len, const void *table, size_t count, size_t stride)
 {

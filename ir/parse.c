@@ -2,9 +2,9 @@
  *
  *     graph = "graph" WORD stage "{" { field | declaration | statement | kernel | output } "}"
  *
- * The names of a graph are those its text defines; values of nested calls get fresh ones. After a fault
- * reading goes on with the next line; what the broken statement would have defined is remembered, so
- * that its users are not reported too. */
+ * The names of a graph are those its text defines; values of nested calls get fresh ones. After a
+ * fault reading goes on with the next line; what the broken statement would have defined is
+ * remembered, so that its users are not reported too. */
 #include "ir/parse.h"
 
 #include <string.h>
@@ -20,7 +20,8 @@ typedef struct {
     int earlier;        /* faults reported before */
 } GraphParser;
 
-/* ---- the scope ---------------------------------------------------------------------------------- */
+/* ---- the scope ----------------------------------------------------------------------------------
+ */
 
 static Value *
 look_up(ParseScope *scope, const char *name, SrcLoc loc, bool *absent)
@@ -82,7 +83,8 @@ define_broken(GraphParser *gp, const Token *name)
     names_add(gp->defined, v);
 }
 
-/* ---- header fields ------------------------------------------------------------------------------ */
+/* ---- header fields ------------------------------------------------------------------------------
+ */
 
 typedef enum { FIELD_TEXT, FIELD_INT, FIELD_PHASE } FieldKind;
 
@@ -93,16 +95,16 @@ typedef struct {
 } Field;
 
 static const Field fields[] = {
-    {.name = "weights", .kind = FIELD_TEXT, .offset = offsetof(Graph, weights_path)},
-    {.name = "tokenizer", .kind = FIELD_TEXT, .offset = offsetof(Graph, tokenizer_path)},
-    {.name = "seed", .kind = FIELD_INT, .offset = offsetof(Graph, seed)},
-    {.name = "block", .kind = FIELD_INT, .offset = offsetof(Graph, block)},
-    {.name = "rows", .kind = FIELD_INT, .offset = offsetof(Graph, rows)},
-    {.name = "phase", .kind = FIELD_PHASE, .offset = offsetof(Graph, phase)},
-    {.name = "slab_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, slab_bytes)},
-    {.name = "param_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, param_bytes)},
-    {.name = "state_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, state_bytes)},
-    {.name = "output_bytes", .kind = FIELD_INT, .offset = offsetof(Graph, output_bytes)},
+    {.name = "weights",      .kind = FIELD_TEXT,  .offset = offsetof(Graph, weights_path)  },
+    {.name = "tokenizer",    .kind = FIELD_TEXT,  .offset = offsetof(Graph, tokenizer_path)},
+    {.name = "seed",         .kind = FIELD_INT,   .offset = offsetof(Graph, seed)          },
+    {.name = "block",        .kind = FIELD_INT,   .offset = offsetof(Graph, block)         },
+    {.name = "rows",         .kind = FIELD_INT,   .offset = offsetof(Graph, rows)          },
+    {.name = "phase",        .kind = FIELD_PHASE, .offset = offsetof(Graph, phase)         },
+    {.name = "slab_bytes",   .kind = FIELD_INT,   .offset = offsetof(Graph, slab_bytes)    },
+    {.name = "param_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, param_bytes)   },
+    {.name = "state_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, state_bytes)   },
+    {.name = "output_bytes", .kind = FIELD_INT,   .offset = offsetof(Graph, output_bytes)  },
 };
 
 static bool
@@ -121,7 +123,8 @@ parse_field(GraphParser *gp, const Field *field)
     }
     const SrcLoc loc = p->token.loc;
     const char *text;
-    if (!parser_word(p, &text, field->kind == FIELD_TEXT ? "a text in quotes" : "prefill or decode"))
+    if (!parser_word(p, &text,
+                     field->kind == FIELD_TEXT ? "a text in quotes" : "prefill or decode"))
         return false;
     if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode")) {
         diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
@@ -131,7 +134,8 @@ parse_field(GraphParser *gp, const Field *field)
     return true;
 }
 
-/* ---- declarations ------------------------------------------------------------------------------- */
+/* ---- declarations -------------------------------------------------------------------------------
+ */
 
 typedef struct {
     Token name;
@@ -232,7 +236,8 @@ parse_output(GraphParser *gp)
     return false;
 }
 
-/* ---- statements and kernels --------------------------------------------------------------------- */
+/* ---- statements and kernels ---------------------------------------------------------------------
+ */
 
 static bool
 define_results(GraphParser *gp, const Statement *s)
@@ -313,7 +318,8 @@ parse_kernel(GraphParser *gp, SrcLoc loc)
     return true;
 }
 
-/* ---- items of a graph --------------------------------------------------------------------------- */
+/* ---- items of a graph ---------------------------------------------------------------------------
+ */
 
 typedef enum { ITEM_INPUT, ITEM_WEIGHT, ITEM_STATE, ITEM_OUTPUT, ITEM_KERNEL, ITEM_COUNT } Item;
 
@@ -332,9 +338,10 @@ unknown_item(GraphParser *gp, const Token *word)
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         known[count++] = fields[i].name;
     const char *near = nearest_name(parser_text(&gp->p, word), known, count, sizeof known[0]);
-    diag_error(gp->p.diag, word->loc,
-               "expected a statement, input, weight, state, kernel, output or a header line, found %s%s",
-               lex_found(gp->p.arena, word), parser_hint(&gp->p, near));
+    diag_error(
+        gp->p.diag, word->loc,
+        "expected a statement, input, weight, state, kernel, output or a header line, found %s%s",
+        lex_found(gp->p.arena, word), parser_hint(&gp->p, near));
     return false;
 }
 

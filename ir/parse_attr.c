@@ -83,7 +83,8 @@ number_value(Parser *p, double *out)
 static bool
 whole(Parser *p, SrcLoc loc, double number, int64_t *out)
 {
-    const double limit = 9007199254740992.0; /* 2^53: above it doubles are no longer whole numbers apart */
+    const double limit =
+        9007199254740992.0; /* 2^53: above it doubles are no longer whole numbers apart */
     if (number == floor(number) && fabs(number) <= limit) {
         *out = (int64_t)number;
         return true;
@@ -103,7 +104,8 @@ ask_param(Parser *p, const char *name, Attr *attr)
     return true;
 }
 
-/* ---- values by kind ----------------------------------------------------------------------------- */
+/* ---- values by kind -----------------------------------------------------------------------------
+ */
 
 static bool
 list_value(Parser *p, Attr *attr)
@@ -215,7 +217,8 @@ shorthand_value(Parser *p, const Token *name, Attr *attr)
     return false;
 }
 
-/* ---- the list ----------------------------------------------------------------------------------- */
+/* ---- the list -----------------------------------------------------------------------------------
+ */
 
 /* Names of the attributes an owner takes, for nearest_name. */
 static int

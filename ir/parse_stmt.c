@@ -36,7 +36,8 @@ is_single(const Token *token, char c)
     return token->kind == TK_NAME && token->len == 1 && token->text[0] == c;
 }
 
-/* ---- making nodes ------------------------------------------------------------------------------- */
+/* ---- making nodes -------------------------------------------------------------------------------
+ */
 
 static void
 report_fault(Parser *p, Op op, SrcLoc loc, const Args *args, const ShapeResult *why)
@@ -82,7 +83,8 @@ make_node(Parser *p, Op op, SrcLoc loc, const AttrList *attrs, Args *args, Expr 
     if (op_has_state(op) && p->scope->state && !supply_state(p, op, loc, attrs, args))
         return false;
     ShapeResult why;
-    Node *node = graph_append(p->scope->graph, NULL, op, args->count, args->in, attrs, NULL, loc, &why);
+    Node *node =
+        graph_append(p->scope->graph, NULL, op, args->count, args->in, attrs, NULL, loc, &why);
     if (!node) {
         report_fault(p, op, loc, args, &why);
         return false;
@@ -108,7 +110,8 @@ one_value(Parser *p, const Expr *expr, Value **out)
     return true;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------------------------------
+ */
 
 /* The slot that the next written operand fills: states are not written in blocks. */
 static int
@@ -185,7 +188,8 @@ parse_call(Parser *p, const Token *name, Expr *out)
            make_node(p, op, name->loc, &attrs, &args, out);
 }
 
-/* ---- expressions -------------------------------------------------------------------------------- */
+/* ---- expressions --------------------------------------------------------------------------------
+ */
 
 static bool
 look_up(Parser *p, const Token *name, Expr *out)
@@ -276,7 +280,9 @@ combine(Parser *p, Op op, SrcLoc loc, Expr *left, const Expr *right)
         left->number = calculate(op, left->number, right->number);
         return true;
     }
-    Args args = {.count = 2, .loc = {left->loc, right->loc}};
+    Args args = {
+        .count = 2, .loc = {left->loc, right->loc}
+    };
     return one_value(p, left, &args.in[0]) && one_value(p, right, &args.in[1]) &&
            make_node(p, op, loc, &(AttrList){0}, &args, left);
 }
@@ -310,7 +316,8 @@ parse_sum(Parser *p, Expr *out)
     return true;
 }
 
-/* ---- statements --------------------------------------------------------------------------------- */
+/* ---- statements ---------------------------------------------------------------------------------
+ */
 
 /* What follows the name of a target. */
 static bool

@@ -3,7 +3,8 @@
 
 #include "ir/parse.h"
 
-/* ---- tools -------------------------------------------------------------------------------------- */
+/* ---- tools --------------------------------------------------------------------------------------
+ */
 
 void
 parser_start(Parser *p, ParseScope *scope, const Source *source, int line, int column,
@@ -102,7 +103,8 @@ parser_hint(const Parser *p, const char *nearest)
     return nearest ? arena_printf(p->arena, "; did you mean `%s`?", nearest) : "";
 }
 
-/* ---- types -------------------------------------------------------------------------------------- */
+/* ---- types --------------------------------------------------------------------------------------
+ */
 
 static bool
 is_word(const Token *token, const char *word)
@@ -174,7 +176,8 @@ parse_dim(Parser *p, Dim *out)
     else if (is_word(&token, "R"))
         *out = (Dim){DIM_ROWS, 0};
     else if (!is_word(&token, "ceil") && !chunk_columns(&token, out))
-        return parser_expected(p, "a dimension: a size, T, R, ceil(T/64), ceil(T/all), Q64 or Qall");
+        return parser_expected(p,
+                               "a dimension: a size, T, R, ceil(T/64), ceil(T/all), Q64 or Qall");
     parser_take(p);
     return is_word(&token, "ceil") ? parse_chunks(p, out) : true;
 }
@@ -187,8 +190,8 @@ parse_type(Parser *p, Type *out)
     if (!parser_name(p, &name, "a type such as f32[T,256]"))
         return false;
     if (!dtype_by_name(name.text, name.len, &out->dtype)) {
-        const char *near = nearest_name(parser_text(p, &name), dtype_info, DTYPE_COUNT,
-                                        sizeof dtype_info[0]);
+        const char *near =
+            nearest_name(parser_text(p, &name), dtype_info, DTYPE_COUNT, sizeof dtype_info[0]);
         diag_error(p->diag, name.loc, "unknown element type %s%s", lex_found(p->arena, &name),
                    parser_hint(p, near));
         return false;
@@ -214,8 +217,8 @@ parse_place(Parser *p, Place *out)
     if (!parser_name(p, &name, "a space such as slab"))
         return false;
     if (!space_by_name(name.text, name.len, &out->space) || out->space == SPACE_NONE) {
-        const char *near = nearest_name(parser_text(p, &name), space_name + 1, SPACE_OUTPUT,
-                                        sizeof space_name[0]);
+        const char *near =
+            nearest_name(parser_text(p, &name), space_name + 1, SPACE_OUTPUT, sizeof space_name[0]);
         diag_error(p->diag, name.loc, "unknown space %s%s", lex_found(p->arena, &name),
                    parser_hint(p, near));
         return false;

@@ -1,8 +1,9 @@
-/* ir/shape.c -- what each op makes of its operands: one rule per name in the `shape` column of ops.def.
+/* ir/shape.c -- what each op makes of its operands: one rule per name in the `shape` column of
+ * ops.def.
  *
  * A rule sees operands of the right number and kinds and attributes with allowed values (ir/check.c
- * looked first). Values between ops are [T,width] or [R,width]; everything a pointwise op, a norm, a
- * convolution, a projection or the SSD computes is f32, whatever its operands are stored in. */
+ * looked first). Values between ops are [T,width] or [R,width]; everything a pointwise op, a norm,
+ * a convolution, a projection or the SSD computes is f32, whatever its operands are stored in. */
 #include <string.h>
 
 #include "ir/internal.h"
@@ -68,7 +69,8 @@ const_dim(int64_t n)
     return (Dim){DIM_CONST, n};
 }
 
-/* ---- what operands must look like ------------------------------------------------------------- */
+/* ---- what operands must look like -------------------------------------------------------------
+ */
 
 /* Says that an operand is not `wanted`; origin tells where the expectation comes from. */
 static bool
@@ -117,7 +119,8 @@ want_vector(ShapeResult *r, const Node *node, int slot, int64_t length, const ch
     return unlike(r, node, slot, arena_printf(r->arena, "[%lld]", (long long)length), origin);
 }
 
-/* State operand (the last slot of the op), if it is there, is f32 `dims`; result->state in any case. */
+/* State operand (the last slot of the op), if it is there, is f32 `dims`; result->state in any
+ * case. */
 static bool
 want_state(ShapeResult *r, const Node *node, int slot, int rank, const int64_t *dims,
            const char *origin)
@@ -138,7 +141,8 @@ want_shape(ShapeResult *r, const Node *node, int slot, const Type *wanted, const
     return unlike(r, node, slot, type_text(r, wanted), origin);
 }
 
-/* ---- gather, projection, convolution, norm ---------------------------------------------------- */
+/* ---- gather, projection, convolution, norm ----------------------------------------------------
+ */
 
 bool
 shape_embed(const Node *node, ShapeResult *r)
@@ -166,7 +170,8 @@ ceil_div(int64_t n, int64_t by)
     return n / by + (n % by != 0);
 }
 
-/* A packed weight, rank 3 in f32 or rank 4 in bf16 (ops.def, pack), of a projection [K] -> [out]. */
+/* A packed weight, rank 3 in f32 or rank 4 in bf16 (ops.def, pack), of a projection [K] -> [out].
+ */
 static bool
 packed_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
 {
@@ -178,7 +183,8 @@ packed_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
     int64_t dims[] = {ceil_div(out, panel), pairs ? ceil_div(width, 2) : width, panel, 2};
     const Type wanted = type_const(w->dtype, w->shape.rank, dims);
     return want_shape(r, node, 1, &wanted,
-                      arena_printf(r->arena, "out=%lld columns in panels of %lld, x has %lld columns",
+                      arena_printf(r->arena,
+                                   "out=%lld columns in panels of %lld, x has %lld columns",
                                    (long long)out, (long long)panel, (long long)width));
 }
 
@@ -188,7 +194,8 @@ plain_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
     const Type *w = operand(node, 1);
     if (w->shape.rank != 2)
         return unlike(r, node, 1, "[O,K]",
-                      out ? "or a packed weight of rank 3 or 4" : "only `out` makes a weight packed");
+                      out ? "or a packed weight of rank 3 or 4"
+                          : "only `out` makes a weight packed");
     const int64_t rows = w->shape.dim[0].n, columns = w->shape.dim[1].n;
     if (columns != width)
         return unlike(r, node, 1, arena_printf(r->arena, "[O,%lld]", (long long)width),
@@ -262,7 +269,8 @@ shape_rmsnorm(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, width));
 }
 
-/* ---- pointwise --------------------------------------------------------------------------------- */
+/* ---- pointwise ---------------------------------------------------------------------------------
+ */
 
 static Type
 in_f32(Type type)
@@ -304,8 +312,8 @@ shape_cast(const Node *node, ShapeResult *r)
     return true;
 }
 
-/* Whether `small` is repeated over `large`: a number, a column vector [rows,1] of [rows,W], a row vector
- * [W] of [rows,W], or the same shape. */
+/* Whether `small` is repeated over `large`: a number, a column vector [rows,1] of [rows,W], a row
+ * vector [W] of [rows,W], or the same shape. */
 static bool
 repeats_over(const Shape *small, const Shape *large)
 {
@@ -331,10 +339,11 @@ shape_broadcast(const Node *node, ShapeResult *r)
         return result(r, in_f32(*a));
     if (repeats_over(&a->shape, &b->shape))
         return result(r, in_f32(*b));
-    return broken(r, 1,
-                  "operands are %s and %s: neither repeats over the other ([rows,W] takes [rows,W], "
-                  "[rows,1], [W] or a number)",
-                  type_text(r, a), type_text(r, b));
+    return broken(
+        r, 1,
+        "operands are %s and %s: neither repeats over the other ([rows,W] takes [rows,W], "
+        "[rows,1], [W] or a number)",
+        type_text(r, a), type_text(r, b));
 }
 
 bool
@@ -356,12 +365,13 @@ shape_split(const Node *node, ShapeResult *r)
                   (long long)sum, node->in[0]->name, (long long)type_width(x));
 }
 
-/* ---- state space duality ----------------------------------------------------------------------- */
+/* ---- state space duality -----------------------------------------------------------------------
+ */
 
 /* The sizes every op of this section is about. */
 typedef struct {
     int64_t heads, head_dim, groups, state, chunk;
-    int64_t inner; /* H*P */
+    int64_t inner;  /* H*P */
     int64_t shared; /* G*N */
     const char *inner_from, *heads_from, *shared_from;
 } SsdSizes;
@@ -382,7 +392,8 @@ ssd_sizes(ShapeResult *r, const Node *node, SsdSizes *s)
         return broken(r, -1, "heads*head_dim or groups*state is above the largest size, 2^40");
     s->inner_from = arena_printf(r->arena, "heads*head_dim = %lld*%lld = %lld", (long long)s->heads,
                                  (long long)s->head_dim, (long long)s->inner);
-    s->heads_from = arena_printf(r->arena, "one column for each of heads=%lld", (long long)s->heads);
+    s->heads_from =
+        arena_printf(r->arena, "one column for each of heads=%lld", (long long)s->heads);
     s->shared_from = arena_printf(r->arena, "groups*state = %lld*%lld = %lld", (long long)s->groups,
                                   (long long)s->state, (long long)s->shared);
     return true;
@@ -482,7 +493,8 @@ shape_chunk_out(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
 }
 
-/* ---- parameters -------------------------------------------------------------------------------- */
+/* ---- parameters --------------------------------------------------------------------------------
+ */
 
 bool
 shape_transpose(const Node *node, ShapeResult *r)

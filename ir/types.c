@@ -2,8 +2,8 @@
  *
  * Text of a dimension:  256          a constant
  *                       T, R         token rows, picked rows
- *                       ceil(T/64)   chunks of 64 tokens; ceil(T/all): the one chunk over all tokens
- *                       Q64, Qall    the columns of such a chunk */
+ *                       ceil(T/64)   chunks of 64 tokens; ceil(T/all): the one chunk over all
+ * tokens Q64, Qall    the columns of such a chunk */
 #include "ir/internal.h"
 
 bool

@@ -26,7 +26,8 @@ verify_fault(Verify *c, const Node *node, SrcLoc loc, const char *fmt, ...)
     sb_free(&text);
 }
 
-/* ---- structure ---------------------------------------------------------------------------------- */
+/* ---- structure ----------------------------------------------------------------------------------
+ */
 
 /* Gives an id its value. Each has one id of its own. */
 static void
@@ -96,15 +97,16 @@ check_structure(Verify *c)
     for (const Node *node = g->first; node; node = node->next)
         for (int i = 0; i < node->nin; i++)
             if (node->in[i] && !belongs(c, node->in[i]))
-                verify_fault(c, node, node->loc, "operand %d, `%s`, is not part of the graph", i + 1,
-                             node->in[i]->name);
+                verify_fault(c, node, node->loc, "operand %d, `%s`, is not part of the graph",
+                             i + 1, node->in[i]->name);
     for (int i = 0; i < g->noutputs; i++)
         if (!belongs(c, g->outputs[i]))
             verify_fault(c, NULL, g->outputs[i]->loc, "output `%s` is not part of the graph",
                          g->outputs[i]->name);
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------
+ */
 
 static void
 check_names(Verify *c)
@@ -171,7 +173,8 @@ check_declarations(Verify *c)
     for (int i = 0; i < g->nweights; i++) {
         const Type *t = &g->weights[i]->type;
         if (!dtype_info[t->dtype].is_float || !t->shape.rank || !all_const(&t->shape) || !sane(t))
-            wrong_type(c, g->weights[i], "a weight of real numbers with fixed sizes below 2^57 elements");
+            wrong_type(c, g->weights[i],
+                       "a weight of real numbers with fixed sizes below 2^57 elements");
     }
     for (int i = 0; i < g->nstates; i++) {
         const Type *t = &g->states[i]->type;
@@ -192,8 +195,8 @@ check_outputs(Verify *c)
     for (int i = 0; i < g->noutputs; i++) {
         const Value *v = g->outputs[i];
         const Shape *shape = &v->type.shape;
-        const bool rows = shape->rank == 2 && (shape->dim[0].kind == DIM_ROWS ||
-                                               shape->dim[0].kind == DIM_TOKENS);
+        const bool rows = shape->rank == 2 &&
+                          (shape->dim[0].kind == DIM_ROWS || shape->dim[0].kind == DIM_TOKENS);
         if (v->kind != VALUE_RESULT || v->type.dtype != DTYPE_f32 || !rows)
             wrong_type(c, v, "f32[R,width] or f32[T,width]");
     }
@@ -207,11 +210,11 @@ check_header(Verify *c)
         const char *name;
         int64_t n, most;
     } numbers[] = {
-        {"block", g->block, INT32_MAX},
-        {"rows", g->rows, INT32_MAX},
-        {"slab_bytes", g->slab_bytes, INT64_MAX},
-        {"param_bytes", g->param_bytes, INT64_MAX},
-        {"state_bytes", g->state_bytes, INT64_MAX},
+        {"block",        g->block,        INT32_MAX},
+        {"rows",         g->rows,         INT32_MAX},
+        {"slab_bytes",   g->slab_bytes,   INT64_MAX},
+        {"param_bytes",  g->param_bytes,  INT64_MAX},
+        {"state_bytes",  g->state_bytes,  INT64_MAX},
         {"output_bytes", g->output_bytes, INT64_MAX},
     };
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -220,7 +223,8 @@ check_header(Verify *c)
                          (long long)numbers[i].n, (long long)numbers[i].most);
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------- */
+/* ---- nodes --------------------------------------------------------------------------------------
+ */
 
 static void
 check_types(Verify *c, const Node *node)
@@ -231,7 +235,8 @@ check_types(Verify *c, const Node *node)
         return;
     }
     if (r.nout != node->nout) {
-        verify_fault(c, node, node->loc, "it has %d results, but its op makes %d", node->nout, r.nout);
+        verify_fault(c, node, node->loc, "it has %d results, but its op makes %d", node->nout,
+                     r.nout);
         return;
     }
     for (int i = 0; i < r.nout; i++) {
@@ -264,8 +269,8 @@ check_nodes(Verify *c)
     bool *made = arena_array(c->scratch, (size_t)c->g->nvalue_ids, sizeof *made);
     for (const Node *node = c->g->first; node; node = node->next) {
         if (!op_in_stage(node->op, c->g->stage))
-            verify_fault(c, node, node->loc, "`%s` is not an op of stage %s", op_info[node->op].name,
-                         stage_name[c->g->stage]);
+            verify_fault(c, node, node->loc, "`%s` is not an op of stage %s",
+                         op_info[node->op].name, stage_name[c->g->stage]);
         for (int i = 0; i < node->nin; i++) {
             const Value *v = node->in[i];
             if (v && v->kind == VALUE_RESULT && !made[v->id])
@@ -278,7 +283,8 @@ check_nodes(Verify *c)
     }
 }
 
-/* ---- uses --------------------------------------------------------------------------------------- */
+/* ---- uses ---------------------------------------------------------------------------------------
+ */
 
 static void
 check_uses(Verify *c)
@@ -304,14 +310,15 @@ check_uses(Verify *c)
     }
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------- */
+/* ---- all of it ----------------------------------------------------------------------------------
+ */
 
 bool
 graph_verify(const Graph *g, Diag *diag)
 {
     static void (*const checks[])(Verify *) = {
-        check_names,   check_header, check_declarations,   check_outputs, check_nodes,
-        check_uses,    verify_kernels,  verify_places,
+        check_names, check_header, check_declarations, check_outputs,
+        check_nodes, check_uses,   verify_kernels,     verify_places,
     };
     Arena *scratch = arena_new();
     Verify c = {.g = g, .diag = diag, .scratch = scratch};

@@ -17,7 +17,8 @@ listed(const Graph *g, const Kernel *k)
     return k->id >= 0 && k->id < g->nkernels && g->kernels[k->id] == k;
 }
 
-/* ---- groups ------------------------------------------------------------------------------------- */
+/* ---- groups -------------------------------------------------------------------------------------
+ */
 
 /* A node whose kernel is not the one of the node before it. */
 static void
@@ -25,7 +26,8 @@ begin_run(Verify *c, const Node *node, Run *run, int *runs)
 {
     const Kernel *k = node->kernel;
     if (run->seen) {
-        verify_fault(c, node, node->loc, "kernel `%s` is not one run of consecutive nodes", k->name);
+        verify_fault(c, node, node->loc, "kernel `%s` is not one run of consecutive nodes",
+                     k->name);
         return;
     }
     run->seen = true;
@@ -67,14 +69,15 @@ check_kernel(Verify *c, const Kernel *k, const Run *run)
         return;
     }
     if (k->anchor != run->anchor)
-        verify_fault(c, run->first, run->first->loc, "the anchor of kernel `%s` is `%s`, expected `%s`",
-                     k->name, k->anchor ? op_info[k->anchor->op].name : "none",
+        verify_fault(c, run->first, run->first->loc,
+                     "the anchor of kernel `%s` is `%s`, expected `%s`", k->name,
+                     k->anchor ? op_info[k->anchor->op].name : "none",
                      run->anchor ? op_info[run->anchor->op].name : "none");
     for (int i = 0; i < k->attrs.count; i++) {
         const Attr *attr = &k->attrs.items[i];
         const char *why = "kernels have tile and part only";
-        const bool ok = (attr->id == ATTR_tile || attr->id == ATTR_part) &&
-                        attr_check(c->scratch, attr, &why);
+        const bool ok =
+            (attr->id == ATTR_tile || attr->id == ATTR_part) && attr_check(c->scratch, attr, &why);
         if (!ok)
             verify_fault(c, run->first, run->first->loc, "kernel `%s`: attribute `%s`: %s", k->name,
                          attr_info[attr->id].name, why);
@@ -96,7 +99,8 @@ check_membership(Verify *c, const Node *node)
     }
     if (!node->kernel || listed(c->g, node->kernel))
         return wants;
-    verify_fault(c, node, node->loc, "kernel `%s` is not in the list of the graph", node->kernel->name);
+    verify_fault(c, node, node->loc, "kernel `%s` is not in the list of the graph",
+                 node->kernel->name);
     return false;
 }
 
@@ -126,7 +130,8 @@ verify_kernels(Verify *c)
     }
 }
 
-/* ---- places ------------------------------------------------------------------------------------- */
+/* ---- places -------------------------------------------------------------------------------------
+ */
 
 /* Marks results that other kernels, views or the caller read. */
 static bool *
@@ -181,14 +186,18 @@ check_place(Verify *c, const Value *v)
         return;
     }
     if (place->space == SPACE_OUTPUT && v->type.shape.dim[0].kind != DIM_ROWS)
-        verify_fault(c, v->def, v->loc, "`%s` is in space output, which holds the picked rows: "
-                     "expected rows R", v->name);
+        verify_fault(c, v->def, v->loc,
+                     "`%s` is in space output, which holds the picked rows: "
+                     "expected rows R",
+                     v->name);
     if (v->is_param != (place->space == SPACE_PARAM))
         verify_fault(c, v->def, v->loc, "`%s` is in space %s, but is %s", v->name,
                      space_name[place->space], v->is_param ? "a parameter" : "not a parameter");
     if (!extent(g, v, &end) || end > sizes[place->space])
-        verify_fault(c, v->def, v->loc, "`%s` reaches beyond the %lld bytes of space %s, or its rows "
-                     "overlap", v->name, (long long)sizes[place->space], space_name[place->space]);
+        verify_fault(c, v->def, v->loc,
+                     "`%s` reaches beyond the %lld bytes of space %s, or its rows "
+                     "overlap",
+                     v->name, (long long)sizes[place->space], space_name[place->space]);
 }
 
 void

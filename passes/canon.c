@@ -36,10 +36,11 @@ typedef struct {
     bool changed;
 } Canon;
 
-/* ---- equal nodes ----------------------------------------------------------------------------- */
+/* ---- equal nodes ------------------------------------------------------------------------ */
 
 static uint64_t
-canon_operand_hash(const Value *v) {
+canon_operand_hash(const Value *v)
+{
     if (!v)
         return 1;
     if (v->kind == VALUE_NUMBER)
@@ -48,7 +49,8 @@ canon_operand_hash(const Value *v) {
 }
 
 static uint64_t
-canon_hash(const Node *n) {
+canon_hash(const Node *n)
+{
     uint64_t hash = hash_bytes(&n->op, sizeof n->op, 0);
     for (int i = 0; i < n->nin; i++) {
         const uint64_t one = canon_operand_hash(n->in[i]);
@@ -60,7 +62,8 @@ canon_hash(const Node *n) {
 }
 
 static bool
-canon_same_operand(const Value *a, const Value *b) {
+canon_same_operand(const Value *a, const Value *b)
+{
     if (a == b)
         return true;
     return a && b && a->kind == VALUE_NUMBER && b->kind == VALUE_NUMBER &&
@@ -68,7 +71,8 @@ canon_same_operand(const Value *a, const Value *b) {
 }
 
 static bool
-canon_same_operands(const Node *a, const Node *b) {
+canon_same_operands(const Node *a, const Node *b)
+{
     bool same = true;
     for (int i = 0; i < a->nin; i++)
         same = same && canon_same_operand(a->in[i], b->in[i]);
@@ -77,7 +81,8 @@ canon_same_operands(const Node *a, const Node *b) {
 }
 
 static bool
-canon_same_attr(const Attr *a, const Attr *b) {
+canon_same_attr(const Attr *a, const Attr *b)
+{
     if (a->id != b->id)
         return false;
     const size_t count = (size_t)a->count;
@@ -98,7 +103,8 @@ canon_same_attr(const Attr *a, const Attr *b) {
 }
 
 static bool
-canon_same(const Node *a, const Node *b) {
+canon_same(const Node *a, const Node *b)
+{
     if (a->op != b->op || a->nin != b->nin || a->nout != b->nout ||
         a->attrs.count != b->attrs.count || !canon_same_operands(a, b))
         return false;
@@ -110,7 +116,8 @@ canon_same(const Node *a, const Node *b) {
 
 /* An equal node met before; else n is remembered. */
 static Node *
-canon_equal(Canon *c, Node *n) {
+canon_equal(Canon *c, Node *n)
+{
     if (node_state(n) || node_flag(n, 'S'))
         return NULL;
     size_t at = (size_t)canon_hash(n) & c->mask;
@@ -121,10 +128,11 @@ canon_equal(Canon *c, Node *n) {
     return NULL;
 }
 
-/* ---- the walk ------------------------------------------------------------------------------ */
+/* ---- the walk --------------------------------------------------------------------------- */
 
 static Value *
-canon_by_rule(Canon *c, Node *n) {
+canon_by_rule(Canon *c, Node *n)
+{
     for (int i = 0; i < canon_rule_count; i++)
         if (canon_rules[i].match(n))
             return canon_rules[i].build(c->g, n);
@@ -132,14 +140,16 @@ canon_by_rule(Canon *c, Node *n) {
 }
 
 static void
-canon_put(Canon *c, Value *from, Value *to) {
+canon_put(Canon *c, Value *from, Value *to)
+{
     forward_put(&c->forward, from, to);
     c->changed = true;
 }
 
 /* Visits n; the node to visit next. */
 static Node *
-canon_visit(Canon *c, Node *n) {
+canon_visit(Canon *c, Node *n)
+{
     if (forward_done(&c->forward, n->out[0]))
         return n->next;
     forward_operands(&c->forward, n);
@@ -156,7 +166,8 @@ canon_visit(Canon *c, Node *n) {
 }
 
 bool
-pass_canon(Graph *g, PassCtx *cx) {
+pass_canon(Graph *g, PassCtx *cx)
+{
     size_t slots = 64;
     while (slots < (size_t)g->nnode_ids * 8) /* rules build fewer than three nodes for each */
         slots *= 2;

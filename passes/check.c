@@ -29,12 +29,12 @@ struct Checker {
     Numbers before;
 };
 
-/* ---- what is interpreted -----------------------------------------------------------------------
- */
+/* ---- what is interpreted ---------------------------------------------------------------- */
 
 /* About 4e9 multiplications; not a multiple of the usual chunk lengths. */
 static int64_t
-check_tokens(const Graph *g) {
+check_tokens(const Graph *g)
+{
     int64_t params = 1;
     for (int i = 0; i < g->nweights; i++) {
         int64_t n = 0;
@@ -49,7 +49,8 @@ check_tokens(const Graph *g) {
 
 /* Rows of the table that ids pick from: the least, if there are several. */
 static int64_t
-check_vocab(const Graph *g) {
+check_vocab(const Graph *g)
+{
     int64_t vocab = INT32_MAX;
     for (const Node *n = g->first; n; n = n->next) {
         if (node_class(n) != CLASS_GATHER || n->in[0]->kind != VALUE_INPUT)
@@ -61,7 +62,8 @@ check_vocab(const Graph *g) {
 }
 
 static int32_t *
-check_ids(Arena *arena, int64_t tokens, int64_t vocab) {
+check_ids(Arena *arena, int64_t tokens, int64_t vocab)
+{
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
     for (int64_t t = 0; t < tokens; t++)
         ids[t] = (int32_t)(hash_bytes(&t, sizeof t, 1) % (uint64_t)vocab);
@@ -70,18 +72,19 @@ check_ids(Arena *arena, int64_t tokens, int64_t vocab) {
 
 /* The last row and a few before it. */
 static int64_t
-check_pick(int64_t tokens, int32_t *pick) {
+check_pick(int64_t tokens, int32_t *pick)
+{
     const int64_t rows = tokens < MOST_PICKED ? tokens : MOST_PICKED;
     for (int64_t r = 0; r < rows; r++)
         pick[r] = (int32_t)(tokens - 1 - r * (tokens / rows));
     return rows;
 }
 
-/* ---- one interpretation -------------------------------------------------------------------------
- */
+/* ---- one interpretation ----------------------------------------------------------------- */
 
 static bool
-numbers_new(Checker *c, const Graph *g, Numbers *out) {
+numbers_new(Checker *c, const Graph *g, Numbers *out)
+{
     int64_t output = 0, total = 0;
     bool fits = type_count(&g->outputs[0]->type, c->tokens, MOST_PICKED, &output) &&
                 size_mul(output, 2, &total);
@@ -100,7 +103,8 @@ numbers_new(Checker *c, const Graph *g, Numbers *out) {
 }
 
 static double *
-numbers_add(Numbers *n, int64_t count) {
+numbers_add(Numbers *n, int64_t count)
+{
     if (count > n->cap - n->count)
         die("check: %lld numbers do not fit", (long long)count);
     double *at = n->at + n->count;
@@ -110,7 +114,8 @@ numbers_add(Numbers *n, int64_t count) {
 }
 
 static bool
-check_call(Checker *c, Interp *in, const Graph *g, int64_t from, int64_t to, Numbers *out) {
+check_call(Checker *c, Interp *in, const Graph *g, int64_t from, int64_t to, Numbers *out)
+{
     int32_t pick[MOST_PICKED];
     const int64_t rows = check_pick(to - from, pick);
     int64_t count = 0;
@@ -124,7 +129,8 @@ check_call(Checker *c, Interp *in, const Graph *g, int64_t from, int64_t to, Num
 }
 
 static bool
-check_interpret(Checker *c, const Graph *g, Numbers *out) {
+check_interpret(Checker *c, const Graph *g, Numbers *out)
+{
     if (!numbers_new(c, g, out))
         return false;
     Interp *in = interp_new(g, c->weights);
@@ -150,7 +156,8 @@ check_interpret(Checker *c, const Graph *g, Numbers *out) {
  * ----------------------------------------------------------------------------------- */
 
 static double
-deviation(const double *at, int64_t count) {
+deviation(const double *at, int64_t count)
+{
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < count; i++)
         sum += at[i];
@@ -163,7 +170,8 @@ deviation(const double *at, int64_t count) {
 /* Largest difference in units of the deviation of `a`; where all of a is one number, of that
  * number, or of 1. A NaN on one side alone is an infinite difference. */
 static double
-part_difference(const double *a, const double *b, int64_t count) {
+part_difference(const double *a, const double *b, int64_t count)
+{
     double unit = deviation(a, count), most = 0;
     if (unit == 0)
         unit = count && a[0] != 0 ? fabs(a[0]) : 1;
@@ -177,7 +185,8 @@ part_difference(const double *a, const double *b, int64_t count) {
 }
 
 static double
-numbers_difference(const Numbers *a, const Numbers *b) {
+numbers_difference(const Numbers *a, const Numbers *b)
+{
     double most = 0;
     int64_t start = 0;
     if (a->parts != b->parts || a->count != b->count)
@@ -194,7 +203,8 @@ numbers_difference(const Numbers *a, const Numbers *b) {
  * ----------------------------------------------------------------------------------- */
 
 Checker *
-checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights) {
+checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
+{
     if (!weights || !weights->open || !g->noutputs) {
         diag_error(cx->diag, (SrcLoc){0}, "--check-each needs weights and an output to compare");
         return NULL;
@@ -211,7 +221,8 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights) {
 }
 
 bool
-checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out) {
+checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out)
+{
     const double allowed = pass_info[pass].rounds ? 5e-2 : 1e-9;
     Numbers after;
     if (!check_interpret(c, g, &after))
@@ -232,7 +243,8 @@ checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out) {
 }
 
 void
-checker_free(Checker *c) {
+checker_free(Checker *c)
+{
     free(c->before.at);
     arena_free(c->arena);
 }

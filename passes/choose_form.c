@@ -39,7 +39,8 @@ typedef struct {
 } Choice;
 
 static bool
-form_by_name(const char *name, Form *out) {
+form_by_name(const char *name, Form *out)
+{
     for (int i = 0; i < FORM_COUNT; i++) {
         if (strcmp(form_name[i], name) != 0)
             continue;
@@ -51,7 +52,8 @@ form_by_name(const char *name, Form *out) {
 
 /* What form and chunk say together; a form left open follows from the chunk. */
 static Choice
-form_said(Form form, int64_t chunk, const char *by) {
+form_said(Form form, int64_t chunk, const char *by)
+{
     if (form == FORM_AUTO && chunk != CHUNK_AUTO)
         form = chunk == CHUNK_ALL ? FORM_QUADRATIC : FORM_CHUNKED;
     if (form == FORM_CHUNKED && chunk == CHUNK_ALL)
@@ -60,7 +62,8 @@ form_said(Form form, int64_t chunk, const char *by) {
 }
 
 static Choice
-form_from_table(const PassMachine *m, int64_t state) {
+form_from_table(const PassMachine *m, int64_t state)
+{
     size_t row = 0;
     while (row + 1 < COUNT_OF(chunk_table) &&
            (m->vector_bytes < chunk_table[row].vector_bytes || state < chunk_table[row].state))
@@ -70,7 +73,8 @@ form_from_table(const PassMachine *m, int64_t state) {
 
 /* The first of the three that says a form; its chunk from the first that says a length. */
 static Choice
-form_first(const Choice *choices, int count) {
+form_first(const Choice *choices, int count)
+{
     int at = 0;
     while (at + 1 < count && choices[at].form == FORM_AUTO)
         at++;
@@ -82,22 +86,23 @@ form_first(const Choice *choices, int count) {
     return out;
 }
 
-/* ---- estimates ------------------------------------------------------------------------------ */
+/* ---- estimates -------------------------------------------------------------------------- */
 
 typedef struct {
     double heads, head_dim, groups, state;
 } FormSize;
 
 static FormSize
-form_size(const Node *ssd) {
+form_size(const Node *ssd)
+{
     return (FormSize){(double)node_int(ssd, ATTR_heads, 1), (double)node_int(ssd, ATTR_head_dim, 1),
                       (double)node_int(ssd, ATTR_groups, 1), (double)node_int(ssd, ATTR_state, 1)};
 }
 
-/* Floating point operations a token: decay the state, add B x^T (3 N P a head), read C^T h (2 N P).
- */
+/* Operations a token: decay the state and add B x^T (3 N P a head), read C^T h (2 N P a head). */
 static double
-form_recurrent_cost(const FormSize *z) {
+form_recurrent_cost(const FormSize *z)
+{
     return z->heads * 5 * z->state * z->head_dim;
 }
 
@@ -105,14 +110,16 @@ form_recurrent_cost(const FormSize *z) {
  * product with dt x a head; what a chunk adds to and reads from the state; the pass over chunk
  * states. */
 static double
-form_chunked_cost(const FormSize *z, double q) {
+form_chunked_cost(const FormSize *z, double q)
+{
     const double inside = (q + 1) * (z->groups * z->state + z->heads * (1 + z->head_dim));
     const double state = z->heads * z->state * z->head_dim * (4 + 2 / q);
     return inside + state;
 }
 
 static void
-form_explain(PassCtx *cx, const Graph *g, const Node *ssd, const Choice *choice) {
+form_explain(PassCtx *cx, const Graph *g, const Node *ssd, const Choice *choice)
+{
     const FormSize z = form_size(ssd);
     StrBuf costs = {0};
     sb_printf(&costs, "recurrent %.0f", form_recurrent_cost(&z) / 1e3);
@@ -132,10 +139,11 @@ form_explain(PassCtx *cx, const Graph *g, const Node *ssd, const Choice *choice)
     sb_free(&what);
 }
 
-/* ---- the pass ------------------------------------------------------------------------------- */
+/* ---- the pass --------------------------------------------------------------------------- */
 
 static Choice
-form_choose(const PassCtx *cx, const Node *ssd, Form option) {
+form_choose(const PassCtx *cx, const Node *ssd, Form option)
+{
     if (cx->phase == PHASE_DECODE)
         return (Choice){FORM_RECURRENT, CHUNK_AUTO, "one token is one step"};
     Form attr = FORM_AUTO;
@@ -151,7 +159,8 @@ form_choose(const PassCtx *cx, const Node *ssd, Form option) {
 }
 
 static bool
-form_write(Graph *g, Node *ssd, const Choice *choice) {
+form_write(Graph *g, Node *ssd, const Choice *choice)
+{
     const char *before = node_word(ssd, ATTR_form, "");
     const bool same_form = strcmp(before, form_name[choice->form]) == 0;
     const bool has_chunk = choice->form != FORM_RECURRENT;
@@ -167,7 +176,8 @@ form_write(Graph *g, Node *ssd, const Choice *choice) {
 }
 
 bool
-pass_choose_form(Graph *g, PassCtx *cx) {
+pass_choose_form(Graph *g, PassCtx *cx)
+{
     Form option = FORM_AUTO;
     if (cx->form && !form_by_name(cx->form, &option)) {
         diag_error(cx->diag, (SrcLoc){0}, "form %s: expected auto, recurrent, chunked or quadratic",

@@ -27,7 +27,8 @@ static const struct {
 };
 
 static size_t
-matmul_row(const PassMachine *m, int64_t columns) {
+matmul_row(const PassMachine *m, int64_t columns)
+{
     size_t row = 0;
     while (row + 1 < COUNT_OF(matmul_table) && (m->vector_bytes < matmul_table[row].vector_bytes ||
                                                 columns < matmul_table[row].columns))
@@ -37,7 +38,8 @@ matmul_row(const PassMachine *m, int64_t columns) {
 
 /* Says that a choice of blas cannot be kept, once for all projections. */
 static void
-matmul_note(PassCtx *cx, const Node *linear, bool *noted) {
+matmul_note(PassCtx *cx, const Node *linear, bool *noted)
+{
     if (!*noted)
         diag_note(cx->diag, linear->loc,
                   "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
@@ -45,7 +47,8 @@ matmul_note(PassCtx *cx, const Node *linear, bool *noted) {
 }
 
 static const char *
-matmul_choose(PassCtx *cx, const Node *linear, bool *noted) {
+matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
+{
     const int64_t columns = type_width(&linear->out[0]->type);
     const size_t row = matmul_row(&cx->machine, columns);
     const char *table = matmul_table[row].who, *why = matmul_table[row].source;
@@ -66,7 +69,8 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted) {
 }
 
 bool
-pass_choose_matmul(Graph *g, PassCtx *cx) {
+pass_choose_matmul(Graph *g, PassCtx *cx)
+{
     bool changed = false, noted = false;
     for (Node *n = g->first; n; n = n->next) {
         if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))

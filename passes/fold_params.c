@@ -39,7 +39,8 @@ typedef struct {
 } Fold;
 
 static void
-fold_note_reader(Fold *f, Node *linear) {
+fold_note_reader(Fold *f, Node *linear)
+{
     const Value *x = linear->in[0];
     if (x->id >= f->values)
         return;
@@ -51,24 +52,28 @@ fold_note_reader(Fold *f, Node *linear) {
 
 /* Every use of v is as the left side of a linear whose weight is not packed yet. */
 static bool
-fold_only_linears(const Fold *f, const Value *v) {
+fold_only_linears(const Fold *f, const Value *v)
+{
     return v->id < f->values && v->uses > 0 && f->count[v->id] == v->uses;
 }
 
 static Value *
-fold_scaled(Fold *f, Node *before, Value *v, Value *factor) {
+fold_scaled(Fold *f, Node *before, Value *v, Value *factor)
+{
     f->changed = true;
     return graph_build(f->g, before, OP_mul, 2, (Value *[]){v, factor}, NULL, NULL, before->loc);
 }
 
 static void
-fold_into_readers(Fold *f, const Value *v, Value *factor) {
+fold_into_readers(Fold *f, const Value *v, Value *factor)
+{
     for (const Reader *r = f->readers[v->id]; r; r = r->next)
         graph_set_operand(f->g, r->linear, 1, fold_scaled(f, r->linear, r->linear->in[1], factor));
 }
 
 static void
-fold_norm(Fold *f, Node *norm) {
+fold_norm(Fold *f, Node *norm)
+{
     if (!norm->in[1] || !fold_only_linears(f, norm->out[0]))
         return;
     fold_into_readers(f, norm->out[0], norm->in[1]);
@@ -77,14 +82,16 @@ fold_norm(Fold *f, Node *norm) {
 
 /* A number, or one number for each column of a matrix `width` columns wide. */
 static bool
-fold_is_factor(const Value *v, int64_t width) {
+fold_is_factor(const Value *v, int64_t width)
+{
     const int rank = v->type.shape.rank;
     return v->is_param && (rank == 0 || (rank == 1 && type_width(&v->type) == width));
 }
 
 /* The operand of a product that is a factor, the other being as wide as the product; -1: none. */
 static int
-fold_factor_slot(const Node *n) {
+fold_factor_slot(const Node *n)
+{
     for (int slot = 0; slot < 2; slot++)
         if (type_equal(&n->in[1 - slot]->type, &n->out[0]->type) &&
             fold_is_factor(n->in[slot], type_width(&n->out[0]->type)))
@@ -93,7 +100,8 @@ fold_factor_slot(const Node *n) {
 }
 
 static void
-fold_before_linears(Fold *f, Node *product, Value *x, Value *factor) {
+fold_before_linears(Fold *f, Node *product, Value *x, Value *factor)
+{
     const Value *y = product->out[0];
     fold_into_readers(f, y, factor);
     for (const Reader *r = f->readers[y->id]; r; r = r->next) {
@@ -104,7 +112,8 @@ fold_before_linears(Fold *f, Node *product, Value *x, Value *factor) {
 }
 
 static void
-fold_after_linear(Fold *f, Node *product, Node *linear, Value *factor) {
+fold_after_linear(Fold *f, Node *product, Node *linear, Value *factor)
+{
     Value *y = product->out[0], *to = linear->out[0];
     graph_set_operand(f->g, linear, 1, fold_scaled(f, linear, linear->in[1], factor));
     if (linear->nin > 2 && linear->in[2])
@@ -117,12 +126,14 @@ fold_after_linear(Fold *f, Node *product, Node *linear, Value *factor) {
 
 /* A linear whose weight may still be multiplied: not packed. */
 static bool
-fold_open_linear(const Node *n) {
+fold_open_linear(const Node *n)
+{
     return n->op == OP_linear && n->in[1]->type.shape.rank == 2 && !attrs_find(&n->attrs, ATTR_out);
 }
 
 static void
-fold_product(Fold *f, Node *n) {
+fold_product(Fold *f, Node *n)
+{
     const int slot = n->out[0]->is_param ? -1 : fold_factor_slot(n);
     if (slot < 0)
         return;
@@ -137,7 +148,8 @@ fold_product(Fold *f, Node *n) {
 }
 
 bool
-pass_fold_params(Graph *g, PassCtx *cx) {
+pass_fold_params(Graph *g, PassCtx *cx)
+{
     const size_t values = (size_t)g->nvalue_ids;
     Fold f = {.g = g, .arena = cx->arena, .values = g->nvalue_ids};
     f.readers = arena_array(cx->arena, values, sizeof(Reader *));

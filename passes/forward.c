@@ -4,24 +4,28 @@
 #include "passes/internal.h"
 
 Forward
-forward_new(Graph *g, Arena *arena) {
+forward_new(Graph *g, Arena *arena)
+{
     return (Forward){.g = g, .arena = arena};
 }
 
 static Value *
-forward_of(const Forward *f, Value *v) {
+forward_of(const Forward *f, Value *v)
+{
     while (v && v->id < f->cap && f->to[v->id])
         v = f->to[v->id];
     return v;
 }
 
 bool
-forward_done(const Forward *f, const Value *v) {
+forward_done(const Forward *f, const Value *v)
+{
     return v->id < f->cap && f->to[v->id];
 }
 
 static void
-forward_reserve(Forward *f) {
+forward_reserve(Forward *f)
+{
     if (f->g->nvalue_ids <= f->cap)
         return;
     const size_t old_cap = (size_t)f->cap, cap = (size_t)f->g->nvalue_ids * 2;
@@ -32,7 +36,8 @@ forward_reserve(Forward *f) {
 }
 
 void
-forward_put(Forward *f, Value *from, Value *to) {
+forward_put(Forward *f, Value *from, Value *to)
+{
     forward_reserve(f);
     f->to[from->id] = to;
     const bool results = from->kind == VALUE_RESULT && to->kind == VALUE_RESULT;
@@ -44,7 +49,8 @@ forward_put(Forward *f, Value *from, Value *to) {
 }
 
 void
-forward_operands(const Forward *f, Node *n) {
+forward_operands(const Forward *f, Node *n)
+{
     for (int i = 0; i < n->nin; i++) {
         Value *now = forward_of(f, n->in[i]);
         if (now != n->in[i])
@@ -53,7 +59,8 @@ forward_operands(const Forward *f, Node *n) {
 }
 
 void
-forward_outputs(const Forward *f) {
+forward_outputs(const Forward *f)
+{
     for (int i = 0; i < f->g->noutputs; i++)
         graph_replace(f->g, f->g->outputs[i], forward_of(f, f->g->outputs[i]));
 }

@@ -52,10 +52,11 @@ typedef struct {
     int clock;
 } Fuse;
 
-/* ---- groups ---------------------------------------------------------------------------------- */
+/* ---- groups ----------------------------------------------------------------------------- */
 
 static int
-fuse_find(Fuse *f, int group) {
+fuse_find(Fuse *f, int group)
+{
     while (f->groups[group].parent != group) {
         f->groups[group].parent = f->groups[f->groups[group].parent].parent;
         group = f->groups[group].parent;
@@ -64,12 +65,14 @@ fuse_find(Fuse *f, int group) {
 }
 
 static int
-fuse_now(Fuse *f) {
+fuse_now(Fuse *f)
+{
     return f->clock += 2;
 }
 
 static int
-fuse_new(Fuse *f, Node *n, const Shape *shape) {
+fuse_new(Fuse *f, Node *n, const Shape *shape)
+{
     const int group = f->ngroups++;
     f->groups[group] = (Group){.parent = group,
                                .anchor = node_class(n) == CLASS_POINTWISE ? NULL : n,
@@ -81,12 +84,14 @@ fuse_new(Fuse *f, Node *n, const Shape *shape) {
 }
 
 static int
-larger(int a, int b) {
+larger(int a, int b)
+{
     return a > b ? a : b;
 }
 
 static void
-fuse_merge(Fuse *f, int into, int from) {
+fuse_merge(Fuse *f, int into, int from)
+{
     Group *to = &f->groups[into], *gone = &f->groups[from];
     gone->parent = into;
     to->external += gone->external;
@@ -97,7 +102,8 @@ fuse_merge(Fuse *f, int into, int from) {
 /* The group whose run makes what v addresses (-1: none does), and whether v is that value itself
  * and no view of it. */
 static int
-fuse_source(Fuse *f, Value *v, bool *direct) {
+fuse_source(Fuse *f, Value *v, bool *direct)
+{
     Value *root = v ? view_root(v) : NULL;
     *direct = root == v;
     if (!root || root->kind != VALUE_RESULT)
@@ -106,7 +112,8 @@ fuse_source(Fuse *f, Value *v, bool *direct) {
 }
 
 static int
-fuse_direct_reads(Fuse *f, const Node *n, int group) {
+fuse_direct_reads(Fuse *f, const Node *n, int group)
+{
     int reads = 0;
     for (int i = 0; i < n->nin; i++) {
         bool direct = false;
@@ -117,7 +124,8 @@ fuse_direct_reads(Fuse *f, const Node *n, int group) {
 
 /* Puts n in a group whose other nodes and operands are settled. */
 static void
-fuse_add(Fuse *f, int group, Node *n) {
+fuse_add(Fuse *f, int group, Node *n)
+{
     Group *to = &f->groups[group];
     f->group_of[n->id] = group;
     to->external -= fuse_direct_reads(f, n, group);
@@ -133,18 +141,20 @@ fuse_add(Fuse *f, int group, Node *n) {
     }
 }
 
-/* ---- who joins whom -------------------------------------------------------------------------- */
+/* ---- who joins whom --------------------------------------------------------------------- */
 
 /* A pointwise group of this shape whose values only n reads. */
 static bool
-fuse_absorbable(Fuse *f, int group, const Node *n, const Shape *shape) {
+fuse_absorbable(Fuse *f, int group, const Node *n, const Shape *shape)
+{
     const Group *from = &f->groups[group];
     return !from->anchor && from->is_param == n->out[0]->is_param &&
            shape_equal(from->shape, shape) && from->external == fuse_direct_reads(f, n, group);
 }
 
 static bool
-fuse_takes_epilogue(const Group *group) {
+fuse_takes_epilogue(const Group *group)
+{
     if (!group->anchor)
         return true;
     switch (node_class(group->anchor)) {
@@ -166,7 +176,8 @@ fuse_takes_epilogue(const Group *group) {
 
 /* The group of n's latest operand, if n can be its epilogue; -1: it cannot. */
 static int
-fuse_target(Fuse *f, const Node *n) {
+fuse_target(Fuse *f, const Node *n)
+{
     const Shape *shape = &n->out[0]->type.shape;
     int latest = -1, target = -1;
     for (int i = 0; i < n->nin; i++) {
@@ -189,7 +200,8 @@ fuse_target(Fuse *f, const Node *n) {
 }
 
 static void
-fuse_pointwise(Fuse *f, Node *n) {
+fuse_pointwise(Fuse *f, Node *n)
+{
     const Shape *shape = &n->out[0]->type.shape;
     int target = fuse_target(f, n);
     if (target < 0)
@@ -205,7 +217,8 @@ fuse_pointwise(Fuse *f, Node *n) {
 
 /* An anchor that computes its first operand as it reads it. */
 static void
-fuse_with_prologue(Fuse *f, Node *n) {
+fuse_with_prologue(Fuse *f, Node *n)
+{
     bool direct = false;
     const int group = fuse_new(f, n, &n->out[0]->type.shape);
     const int source = fuse_source(f, n->in[0], &direct);
@@ -217,7 +230,8 @@ fuse_with_prologue(Fuse *f, Node *n) {
 /* The ops of one lowered ssd: none of them may be read by another kernel before all have been met,
  * or occur twice. */
 static void
-fuse_ssd(Fuse *f, Node *n) {
+fuse_ssd(Fuse *f, Node *n)
+{
     const int group = fuse_new(f, n, &n->out[0]->type.shape);
     for (int i = 0; i < n->nin; i++) {
         bool direct = false;
@@ -239,7 +253,8 @@ fuse_ssd(Fuse *f, Node *n) {
 }
 
 static void
-fuse_node(Fuse *f, Node *n) {
+fuse_node(Fuse *f, Node *n)
+{
     if (node_flag(n, 'S')) {
         fuse_ssd(f, n);
         return;
@@ -264,8 +279,7 @@ fuse_node(Fuse *f, Node *n) {
     }
 }
 
-/* ---- kernels in a row --------------------------------------------------------------------------
- */
+/* ---- kernels in a row ------------------------------------------------------------------- */
 
 /* Nodes by the group whose run they follow: its own nodes, then the views of its values. Within
  * one, the old order holds. */
@@ -275,7 +289,8 @@ typedef struct {
 } Buckets;
 
 static int
-fuse_bucket(Fuse *f, Node *n) {
+fuse_bucket(Fuse *f, Node *n)
+{
     bool direct = false;
     const int group = node_class(n) == CLASS_VIEW ? fuse_source(f, n->in[0], &direct)
                                                   : fuse_find(f, f->group_of[n->id]);
@@ -283,7 +298,8 @@ fuse_bucket(Fuse *f, Node *n) {
 }
 
 static Buckets
-fuse_buckets(Fuse *f) {
+fuse_buckets(Fuse *f)
+{
     const size_t count = (size_t)f->ngroups + 2;
     Buckets b = {.start = arena_array(f->cx->arena, count + 1, sizeof *b.start)};
     b.nodes = arena_array(f->cx->arena, (size_t)f->g->nnode_ids + 1, sizeof(Node *));
@@ -300,7 +316,8 @@ fuse_buckets(Fuse *f) {
 
 /* Moves a bucket to the end of the graph: its kernel, then its views. */
 static void
-fuse_place(Fuse *f, const Buckets *b, int bucket) {
+fuse_place(Fuse *f, const Buckets *b, int bucket)
+{
     Node **nodes = b->nodes + b->start[bucket];
     const int count = b->start[bucket + 1] - b->start[bucket];
     Node **own = arena_array(f->cx->arena, (size_t)count + 1, sizeof(Node *));
@@ -326,7 +343,8 @@ fuse_place(Fuse *f, const Buckets *b, int bucket) {
 
 /* Groups by order, those of parameters first. */
 static void
-fuse_arrange(Fuse *f) {
+fuse_arrange(Fuse *f)
+{
     const size_t orders = (size_t)f->clock / 2 + 1;
     int *at_order = arena_array(f->cx->arena, orders, sizeof *at_order);
     const Buckets buckets = fuse_buckets(f);
@@ -343,7 +361,8 @@ fuse_arrange(Fuse *f) {
 }
 
 bool
-pass_fuse(Graph *g, PassCtx *cx) {
+pass_fuse(Graph *g, PassCtx *cx)
+{
     if (g->nkernels > 0)
         return false; /* the text had its kernels already */
     const int errors = diag_errors(cx->diag);

@@ -5,7 +5,8 @@
 
 /* The stem of the weight that a node reads, or its op's name. */
 static const char *
-name_of_weight(Graph *g, const Node *n) {
+name_of_weight(Graph *g, const Node *n)
+{
     for (int i = 0; i < n->nin; i++) {
         const Value *weight = n->in[i] ? param_weight(n->in[i]) : NULL;
         if (weight)
@@ -16,7 +17,8 @@ name_of_weight(Graph *g, const Node *n) {
 
 /* Several layers' values are x, x.2, x.3: the number says nothing about the kernel. */
 static const char *
-name_of_value(Graph *g, const Node *n) {
+name_of_value(Graph *g, const Node *n)
+{
     const char *name = n->out[0]->name;
     if (name_is_made(name))
         return op_info[n->op].name;
@@ -27,20 +29,23 @@ name_of_value(Graph *g, const Node *n) {
 }
 
 static const char *
-name_of_param(Graph *g, const Node *last, const Node *anchor) {
+name_of_param(Graph *g, const Node *last, const Node *anchor)
+{
     const char *what = anchor ? op_info[anchor->op].name : "init";
     return arena_printf(g->arena, "%s_%s", what, name_of_weight(g, last));
 }
 
 static const char *
-name_of_projection(Graph *g, const Node *n) {
+name_of_projection(Graph *g, const Node *n)
+{
     const Shape *shape = &n->out[0]->type.shape;
     const bool logits = shape->dim[0].kind == DIM_ROWS;
     return logits ? "lm_head" : name_of_weight(g, n);
 }
 
 const char *
-fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor) {
+fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
+{
     const Node *last = nodes[count - 1];
     if (last->out[0]->is_param)
         return name_of_param(g, last, anchor);
@@ -68,7 +73,8 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor) {
 }
 
 void
-fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count) {
+fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count)
+{
     if (!cx->explain)
         return;
     StrBuf ops = {0};

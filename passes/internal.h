@@ -1,11 +1,10 @@
-/* passes/internal.h -- private to passes/: what the manager, the pipeline and the pass files share.
- */
+/* passes/internal.h -- private to passes/: what manager, pipeline and pass files share. */
 #ifndef SSMC_PASSES_INTERNAL_H
 #define SSMC_PASSES_INTERNAL_H
 
 #include "passes/pass.h"
 
-/* ---- pipeline.c ---------------------------------------------------------------------------- */
+/* ---- pipeline.c ------------------------------------------------------------------------- */
 
 typedef struct {
     const PassId *pass;
@@ -13,7 +12,7 @@ typedef struct {
 } Pipeline;
 Pipeline pipeline_of(Phase phase);
 
-/* ---- check.c: --check-each ------------------------------------------------------------------ */
+/* ---- check.c: --check-each -------------------------------------------------------------- */
 
 typedef struct Checker Checker;
 /* Interprets g as it is now. NULL: it cannot be interpreted; cx->diag has the reason. */
@@ -23,7 +22,7 @@ Checker *checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights);
 bool checker_after(Checker *checker, const Graph *g, PassId pass, StrBuf *out);
 void checker_free(Checker *checker);
 
-/* ---- rules.c: the algebraic rules of canon -------------------------------------------------- */
+/* ---- rules.c: the algebraic rules of canon ---------------------------------------------- */
 
 typedef struct {
     const char *name;
@@ -33,7 +32,7 @@ typedef struct {
 extern const CanonRule canon_rules[];
 extern const int canon_rule_count;
 
-/* ---- forward.c: what took a value's place, while a pass walks from first to last ------------ */
+/* ---- forward.c: what took a value's place, while a pass walks from first to last -------- */
 
 typedef struct {
     Graph *g;
@@ -48,13 +47,13 @@ bool forward_done(const Forward *f, const Value *v); /* something stands for v *
 void forward_operands(const Forward *f, Node *n);    /* gives n its operands of today */
 void forward_outputs(const Forward *f);              /* the same for the graph's outputs */
 
-/* ---- fuse_name.c ---------------------------------------------------------------------------- */
+/* ---- fuse_name.c ------------------------------------------------------------------------ */
 
 /* A name for people: in_proj, conv1d, ssd, gate_norm, pack_in_proj. nodes: those of the kernel. */
 const char *fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor);
 void fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count);
 
-/* ---- query.c: what passes ask about nodes and values ---------------------------------------- */
+/* ---- query.c: what passes ask about nodes and values ------------------------------------ */
 
 OpClass node_class(const Node *n);
 bool node_flag(const Node *n, char flag);

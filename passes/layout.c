@@ -31,7 +31,8 @@ typedef struct {
 
 /* Time of one activation row and one k over all columns, in FMAs of a vector. */
 static double
-layout_cost(const PassMachine *m, int64_t columns, int64_t vecs) {
+layout_cost(const PassMachine *m, int64_t columns, int64_t vecs)
+{
     const double load = 0.25; /* beside an FMA: two of each start in one cycle, loads hit L1 */
     const int64_t lanes = machine_lanes(m);
     const double rows = (double)machine_tile_rows(m, vecs), v = (double)vecs;
@@ -40,7 +41,8 @@ layout_cost(const PassMachine *m, int64_t columns, int64_t vecs) {
 }
 
 static int64_t
-layout_panel(const PassMachine *m, int64_t columns) {
+layout_panel(const PassMachine *m, int64_t columns)
+{
     int64_t best = 1;
     for (int64_t vecs = 2; vecs <= 4; vecs++)
         if (layout_cost(m, columns, vecs) < layout_cost(m, columns, best))
@@ -49,7 +51,8 @@ layout_panel(const PassMachine *m, int64_t columns) {
 }
 
 static Value *
-layout_pack(Layout *l, Node *linear, Value *weight) {
+layout_pack(Layout *l, Node *linear, Value *weight)
+{
     const int64_t columns = weight->type.shape.dim[0].n,
                   panel = layout_panel(&l->cx->machine, columns);
     Value *typed = value_as(l->g, linear, weight, linear->in[0]->type.dtype);
@@ -65,20 +68,23 @@ layout_pack(Layout *l, Node *linear, Value *weight) {
 
 /* The earlier layout of a weight, remembered for the readers to come. */
 static Value *
-layout_again(Layout *l, const Value *weight, Value *made) {
+layout_again(Layout *l, const Value *weight, Value *made)
+{
     if (weight->id < l->values)
         l->made[weight->id] = made;
     return made;
 }
 
 static Value *
-layout_known(const Layout *l, const Value *weight, Dtype dtype) {
+layout_known(const Layout *l, const Value *weight, Dtype dtype)
+{
     Value *made = weight->id < l->values ? l->made[weight->id] : NULL;
     return made && made->type.dtype == dtype ? made : NULL;
 }
 
 static void
-layout_linear(Layout *l, Node *n) {
+layout_linear(Layout *l, Node *n)
+{
     Value *weight = n->in[1];
     const int64_t columns = weight->type.shape.dim[0].n;
     Value *packed = layout_known(l, weight, n->in[0]->type.dtype);
@@ -90,7 +96,8 @@ layout_linear(Layout *l, Node *n) {
 }
 
 static void
-layout_conv(Layout *l, Node *n) {
+layout_conv(Layout *l, Node *n)
+{
     Value *weight = n->in[1];
     Value *turned = layout_known(l, weight, DTYPE_f32);
     if (!turned)
@@ -101,7 +108,8 @@ layout_conv(Layout *l, Node *n) {
 }
 
 bool
-pass_layout(Graph *g, PassCtx *cx) {
+pass_layout(Graph *g, PassCtx *cx)
+{
     Layout l = {.g = g, .cx = cx, .values = g->nvalue_ids};
     l.made = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof(Value *));
     for (Node *n = g->first; n; n = n->next) {

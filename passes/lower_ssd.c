@@ -35,7 +35,8 @@ typedef struct {
 
 /* Builds an op before the ssd, with those of the ssd's attributes that it takes. */
 static Value *
-lower_op(const Lower *l, Op op, int nin, Value *const *in) {
+lower_op(const Lower *l, Op op, int nin, Value *const *in)
+{
     AttrList attrs = {0};
     for (int i = 0; i < l->ssd->attrs.count; i++) {
         const Attr attr = l->ssd->attrs.items[i];
@@ -50,7 +51,8 @@ lower_op(const Lower *l, Op op, int nin, Value *const *in) {
 }
 
 static Value *
-lower_recurrent(const Lower *l, Value *A) {
+lower_recurrent(const Lower *l, Value *A)
+{
     Value *in[SSD_OPERANDS];
     memcpy(in, l->ssd->in, sizeof in);
     in[SSD_A_LOG] = A;
@@ -58,7 +60,8 @@ lower_recurrent(const Lower *l, Value *A) {
 }
 
 static Value *
-lower_chunked(const Lower *l, Value *A) {
+lower_chunked(const Lower *l, Value *A)
+{
     Value *const *in = l->ssd->in;
     Value *x = in[SSD_X], *dt = in[SSD_DT], *B = in[SSD_B], *C = in[SSD_C];
     Value *a = lower_op(l, OP_chunk_decay, 2, (Value *[]){dt, A});           /* [T,H] */
@@ -69,7 +72,8 @@ lower_chunked(const Lower *l, Value *A) {
 }
 
 static Value *
-lower_one(Graph *g, Node *ssd) {
+lower_one(Graph *g, Node *ssd)
+{
     const char *form = node_word(ssd, ATTR_form, "recurrent");
     const int64_t chunk = node_int(ssd, ATTR_chunk, CHUNK_ALL);
     const Lower l = {g, ssd, chunk > 0 ? chunk : CHUNK_ALL};
@@ -80,7 +84,8 @@ lower_one(Graph *g, Node *ssd) {
 }
 
 bool
-pass_lower_ssd(Graph *g, PassCtx *cx) {
+pass_lower_ssd(Graph *g, PassCtx *cx)
+{
     Forward forward = forward_new(g, cx->arena);
     bool changed = false;
     for (Node *n = g->first; n; n = n->next) {

@@ -40,11 +40,11 @@ typedef struct {
     bool failed;
 } Plan;
 
-/* ---- sizes ------------------------------------------------------------------------------------
- */
+/* ---- sizes ------------------------------------------------------------------------------ */
 
 static int64_t
-plan_stride(const Value *v) {
+plan_stride(const Value *v)
+{
     const Shape *shape = &v->type.shape;
     int64_t stride = 1;
     for (int i = shape->rank > 1 ? 1 : 0; i < shape->rank; i++)
@@ -55,7 +55,8 @@ plan_stride(const Value *v) {
 
 /* Bytes, aligned. On overflow says so and gives 0. */
 static int64_t
-plan_bytes(Plan *p, const Value *v) {
+plan_bytes(Plan *p, const Value *v)
+{
     const int64_t size = dtype_info[v->type.dtype].bytes;
     int64_t count = 0, bytes = 0;
     const bool fits = type_count(&v->type, p->g->block, p->g->rows, &count) &&
@@ -72,7 +73,8 @@ plan_bytes(Plan *p, const Value *v) {
 
 /* The next place of a space that only grows. */
 static void
-plan_append(Plan *p, Value *v, Space space, int64_t *end) {
+plan_append(Plan *p, Value *v, Space space, int64_t *end)
+{
     v->place = (Place){space, *end, plan_stride(v)};
     if (size_add(*end, plan_bytes(p, v), end) || p->failed)
         return;
@@ -81,18 +83,19 @@ plan_append(Plan *p, Value *v, Space space, int64_t *end) {
     p->failed = true;
 }
 
-/* ---- the slab ---------------------------------------------------------------------------------
- */
+/* ---- the slab --------------------------------------------------------------------------- */
 
 static void
-plan_remove_hole(Plan *p, int at) {
+plan_remove_hole(Plan *p, int at)
+{
     const size_t after = (size_t)(p->nholes - at - 1);
     memmove(p->holes + at, p->holes + at + 1, after * sizeof *p->holes);
     p->nholes--;
 }
 
 static int
-plan_best_hole(const Plan *p, int64_t bytes) {
+plan_best_hole(const Plan *p, int64_t bytes)
+{
     int best = -1;
     for (int i = 0; i < p->nholes; i++)
         if (p->holes[i].bytes >= bytes && (best < 0 || p->holes[i].bytes < p->holes[best].bytes))
@@ -101,7 +104,8 @@ plan_best_hole(const Plan *p, int64_t bytes) {
 }
 
 static int64_t
-plan_take(Plan *p, int64_t bytes) {
+plan_take(Plan *p, int64_t bytes)
+{
     const int at = plan_best_hole(p, bytes);
     if (at < 0) {
         const int64_t offset = p->end;
@@ -121,7 +125,8 @@ plan_take(Plan *p, int64_t bytes) {
 /* Adds a hole; it grows together with its neighbours, and the slab's end draws back over the last
  * one. */
 static void
-plan_give_back(Plan *p, int64_t offset, int64_t bytes) {
+plan_give_back(Plan *p, int64_t offset, int64_t bytes)
+{
     int at = 0;
     while (at < p->nholes && p->holes[at].offset < offset)
         at++;
@@ -142,13 +147,13 @@ plan_give_back(Plan *p, int64_t offset, int64_t bytes) {
     }
 }
 
-/* ---- lifetimes --------------------------------------------------------------------------------
- */
+/* ---- lifetimes -------------------------------------------------------------------------- */
 
 /* The last reader of every value from outside the kernel that makes it; who reads a view reads what
  * it views. Kernels run in order, so that the last one met stays. */
 static void
-plan_lifetimes(Plan *p) {
+plan_lifetimes(Plan *p)
+{
     for (int i = 0; i < p->g->nvalue_ids; i++)
         p->last[i] = -1;
     for (const Node *n = p->g->first; n; n = n->next)
@@ -161,7 +166,8 @@ plan_lifetimes(Plan *p) {
 
 /* A program hands out the rows that were picked, as its nodes make them. */
 static void
-plan_outputs(Plan *p) {
+plan_outputs(Plan *p)
+{
     for (int i = 0; i < p->g->noutputs; i++) {
         Value *root = view_root(p->g->outputs[i]);
         const Shape *shape = &root->type.shape;
@@ -180,7 +186,8 @@ plan_outputs(Plan *p) {
 }
 
 static void
-plan_result(Plan *p, Value *v) {
+plan_result(Plan *p, Value *v)
+{
     const int last = p->last[v->id];
     if (v->place.space != SPACE_NONE || last < 0)
         return;
@@ -195,7 +202,8 @@ plan_result(Plan *p, Value *v) {
 
 /* Columns of a view start where the pieces before it end. */
 static void
-plan_view(Node *n) {
+plan_view(Node *n)
+{
     const Place *whole = &n->in[0]->place;
     int64_t column = 0;
     for (int i = 0; i < n->nout; i++) {
@@ -207,16 +215,17 @@ plan_view(Node *n) {
 }
 
 static void
-plan_end_of_kernel(Plan *p, const Kernel *k) {
+plan_end_of_kernel(Plan *p, const Kernel *k)
+{
     for (const Value *v = p->dying[k->id]; v; v = p->sibling[v->id])
         plan_give_back(p, v->place.offset, plan_bytes(p, v));
 }
 
-/* ---- the pass ----------------------------------------------------------------------------------
- */
+/* ---- the pass --------------------------------------------------------------------------- */
 
 static void
-plan_outside(Plan *p) {
+plan_outside(Plan *p)
+{
     Graph *g = p->g;
     for (int i = 0; i < g->ninputs; i++)
         g->inputs[i]->place = (Place){SPACE_INPUT, 0, plan_stride(g->inputs[i])};
@@ -225,7 +234,8 @@ plan_outside(Plan *p) {
 }
 
 static void
-plan_nodes(Plan *p) {
+plan_nodes(Plan *p)
+{
     for (Node *n = p->g->first; n && !p->failed; n = n->next) {
         if (node_class(n) == CLASS_VIEW) {
             plan_view(n);
@@ -239,7 +249,8 @@ plan_nodes(Plan *p) {
 }
 
 static void
-plan_forget(Graph *g) {
+plan_forget(Graph *g)
+{
     g->slab_bytes = g->param_bytes = g->state_bytes = g->output_bytes = 0;
     for (Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++)
@@ -247,7 +258,8 @@ plan_forget(Graph *g) {
 }
 
 bool
-pass_memplan(Graph *g, PassCtx *cx) {
+pass_memplan(Graph *g, PassCtx *cx)
+{
     g->block = g->block > 0 ? g->block : DEFAULT_BLOCK;
     g->rows = g->rows > 0 ? g->rows : DEFAULT_ROWS;
     const size_t values = (size_t)g->nvalue_ids + 1;

@@ -20,7 +20,8 @@
 #include "passes/internal.h"
 
 static const char *
-partition_part(const Node *anchor) {
+partition_part(const Node *anchor)
+{
     if (!anchor)
         return "rows";
     if (node_flag(anchor, 'S'))
@@ -44,7 +45,8 @@ partition_part(const Node *anchor) {
 
 /* Vectors in a panel of the packed weight that a node multiplies by; 0: it has none. */
 static int64_t
-partition_vecs(const PassMachine *m, const Node *anchor) {
+partition_vecs(const PassMachine *m, const Node *anchor)
+{
     if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
         return 0;
     const Type *weight = &anchor->in[1]->type;
@@ -53,7 +55,8 @@ partition_vecs(const PassMachine *m, const Node *anchor) {
 }
 
 bool
-pass_partition(Graph *g, PassCtx *cx) {
+pass_partition(Graph *g, PassCtx *cx)
+{
     bool changed = false;
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];

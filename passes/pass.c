@@ -16,7 +16,8 @@ const PassInfo pass_info[PASS_COUNT] = {
 #undef ROUNDS
 
 bool
-pass_by_name(const char *name, PassId *out) {
+pass_by_name(const char *name, PassId *out)
+{
     for (int i = 0; i < PASS_COUNT; i++) {
         if (strcmp(pass_info[i].name, name) != 0)
             continue;
@@ -28,7 +29,8 @@ pass_by_name(const char *name, PassId *out) {
 
 /* Layers of one kind say the same: a line that is there already is not written again. */
 static bool
-said_before(const StrBuf *explain, const char *line, size_t len) {
+said_before(const StrBuf *explain, const char *line, size_t len)
+{
     const char *at = sb_text(explain);
     while ((at = strstr(at, line)) != NULL) {
         const bool starts = at == sb_text(explain) || at[-1] == '\n';
@@ -40,7 +42,8 @@ said_before(const StrBuf *explain, const char *line, size_t len) {
 }
 
 void
-pass_explain(PassCtx *cx, const char *fmt, ...) {
+pass_explain(PassCtx *cx, const char *fmt, ...)
+{
     if (!cx->explain)
         return;
     StrBuf line = {0};
@@ -54,7 +57,8 @@ pass_explain(PassCtx *cx, const char *fmt, ...) {
 }
 
 static double
-milliseconds(void) {
+milliseconds(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
@@ -68,7 +72,8 @@ typedef struct {
 } Manager;
 
 static bool
-verify(Manager *m, const char *after) {
+verify(Manager *m, const char *after)
+{
     if (graph_verify(m->g, m->cx->diag))
         return true;
     diag_note(m->cx->diag, (SrcLoc){0},
@@ -78,7 +83,8 @@ verify(Manager *m, const char *after) {
 
 /* A pass that raises the stage cannot be left out: what follows it needs that stage. */
 static bool
-may_skip(Manager *m, const PassInfo *info) {
+may_skip(Manager *m, const PassInfo *info)
+{
     if (info->after <= m->g->stage)
         return true;
     diag_error(
@@ -90,7 +96,8 @@ may_skip(Manager *m, const PassInfo *info) {
 }
 
 static bool
-run_one(Manager *m, PassId id) {
+run_one(Manager *m, PassId id)
+{
     const PassInfo *info = &pass_info[id];
     if (m->options->off[id])
         return may_skip(m, info);
@@ -116,7 +123,8 @@ run_one(Manager *m, PassId id) {
 }
 
 static bool
-run_all(Manager *m) {
+run_all(Manager *m)
+{
     const Pipeline line = pipeline_of(m->cx->phase);
     for (int i = 0; i < line.count; i++) {
         if (!run_one(m, line.pass[i]))
@@ -128,7 +136,8 @@ run_all(Manager *m) {
 }
 
 bool
-pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options) {
+pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
+{
     Manager m = {.g = g, .cx = cx, .options = options};
     g->phase = cx->phase == PHASE_DECODE ? "decode" : "prefill";
     if (options->check_each) {

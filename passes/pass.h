@@ -46,7 +46,7 @@ extern const PassInfo pass_info[PASS_COUNT];
 bool pass_by_name(const char *name, PassId *out);
 
 typedef struct {
-    bool off[PASS_COUNT];         /* --no-PASS */
+    bool off[PASS_COUNT];         /* --skip PASS */
     bool print_after[PASS_COUNT]; /* --print-after PASS|all */
     int stop_after;               /* PassId, or -1 */
     bool verify_each;

@@ -15,7 +15,8 @@ static const PassId decode[] = {
 };
 
 Pipeline
-pipeline_of(Phase phase) {
+pipeline_of(Phase phase)
+{
     switch (phase) {
     case PHASE_PREFILL:
         return (Pipeline){prefill, COUNT_OF(prefill)};

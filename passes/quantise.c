@@ -18,7 +18,8 @@
 #include "passes/internal.h"
 
 static bool
-quantise_operand(Graph *g, Node *linear, int slot) {
+quantise_operand(Graph *g, Node *linear, int slot)
+{
     Value *now = linear->in[slot];
     Value *rounded = value_as(g, linear, now, DTYPE_bf16);
     if (rounded != now)
@@ -28,7 +29,8 @@ quantise_operand(Graph *g, Node *linear, int slot) {
 
 /* linear checks its operands together: x in bf16 wants W in bf16, so W goes first. */
 bool
-pass_quantise(Graph *g, PassCtx *cx) {
+pass_quantise(Graph *g, PassCtx *cx)
+{
     bool changed = false;
     if (cx->dtype != DTYPE_bf16)
         return false;

@@ -5,17 +5,20 @@
 #include "passes/internal.h"
 
 OpClass
-node_class(const Node *n) {
+node_class(const Node *n)
+{
     return op_info[n->op].cls;
 }
 
 bool
-node_flag(const Node *n, char flag) {
+node_flag(const Node *n, char flag)
+{
     return op_has_flag(n->op, flag);
 }
 
 const Value *
-node_state(const Node *n) {
+node_state(const Node *n)
+{
     for (int i = 0; i < n->nin; i++)
         if (n->in[i] && n->in[i]->kind == VALUE_STATE)
             return n->in[i];
@@ -23,7 +26,8 @@ node_state(const Node *n) {
 }
 
 Value *
-view_root(Value *v) {
+view_root(Value *v)
+{
     while (v->kind == VALUE_RESULT && node_class(v->def) == CLASS_VIEW)
         v = v->def->in[0];
     return v;
@@ -31,7 +35,8 @@ view_root(Value *v) {
 
 /* The operand of the highest rank: W of mul(W, w), x of clamp(x). */
 static const Value *
-main_operand(const Node *n) {
+main_operand(const Node *n)
+{
     const Value *best = NULL;
     for (int i = 0; i < n->nin; i++)
         if (n->in[i] && (!best || n->in[i]->type.shape.rank > best->type.shape.rank))
@@ -40,14 +45,16 @@ main_operand(const Node *n) {
 }
 
 const Value *
-param_weight(const Value *v) {
+param_weight(const Value *v)
+{
     while (v && v->kind == VALUE_RESULT && v->is_param)
         v = main_operand(v->def);
     return v && v->kind == VALUE_WEIGHT ? v : NULL;
 }
 
 const char *
-name_stem(Arena *arena, const char *name) {
+name_stem(Arena *arena, const char *name)
+{
     static const char *const endings[] = {".weight", ".bias"};
     size_t len = strlen(name);
     for (size_t i = 0; i < COUNT_OF(endings); i++) {
@@ -62,7 +69,8 @@ name_stem(Arena *arena, const char *name) {
 }
 
 bool
-name_is_made(const char *name) {
+name_is_made(const char *name)
+{
     if (name[0] != 't' || !name[1])
         return false;
     for (const char *c = name + 1; *c; c++)
@@ -72,12 +80,14 @@ name_is_made(const char *name) {
 }
 
 static bool
-says(const char *word) {
+says(const char *word)
+{
     return word && strcmp(word, "auto") != 0;
 }
 
 const char *
-choose_word(const char *option, const Node *n, AttrId id, const char *table) {
+choose_word(const char *option, const Node *n, AttrId id, const char *table)
+{
     if (says(option))
         return option;
     const char *attr = node_word(n, id, "auto");
@@ -85,7 +95,8 @@ choose_word(const char *option, const Node *n, AttrId id, const char *table) {
 }
 
 Value *
-value_as(Graph *g, Node *before, Value *v, Dtype to) {
+value_as(Graph *g, Node *before, Value *v, Dtype to)
+{
     if (v->type.dtype == to)
         return v;
     AttrList attrs = {0};
@@ -94,13 +105,15 @@ value_as(Graph *g, Node *before, Value *v, Dtype to) {
 }
 
 int64_t
-machine_lanes(const PassMachine *m) {
+machine_lanes(const PassMachine *m)
+{
     const int64_t lanes = m->vector_bytes / (int64_t)sizeof(float);
     return lanes > 0 ? lanes : 1;
 }
 
 static int64_t
-least(int64_t a, int64_t b) {
+least(int64_t a, int64_t b)
+{
     return a < b ? a : b;
 }
 
@@ -109,7 +122,8 @@ least(int64_t a, int64_t b) {
  * want 8) and more than 12 rows leave long tails. 32 registers: 1x12, 2x12, 3x8, 4x6; 16: 1x12,
  * 2x6, 3x4, 4x2. */
 int64_t
-machine_tile_rows(const PassMachine *m, int64_t vecs) {
+machine_tile_rows(const PassMachine *m, int64_t vecs)
+{
     enum { MOST_ROWS = 12, MOST_ACCUMULATORS = 24 };
     const int64_t fit = (m->vector_registers - vecs - 1) / vecs;
     const int64_t rows = least(least(MOST_ROWS, MOST_ACCUMULATORS / vecs), fit);

@@ -78,7 +78,8 @@ rt_dims(const int64_t *dim, int rank)
     RtText out = {"["};
     size_t n = 1;
     for (int i = 0; i < rank && n < sizeof out.text - 24; i++)
-        n += (size_t)snprintf(out.text + n, sizeof out.text - n, i ? ",%" PRId64 : "%" PRId64, dim[i]);
+        n += (size_t)snprintf(out.text + n, sizeof out.text - n, i ? ",%" PRId64 : "%" PRId64,
+                              dim[i]);
     strcpy(out.text + n, "]");
     return out;
 }

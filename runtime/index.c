@@ -1,5 +1,5 @@
-/* runtime/index.c -- tensors by name. A sorted list rather than a hash: names come from files, and no
- * choice of them makes it slow. */
+/* runtime/index.c -- tensors by name. A sorted list rather than a hash: names come from files, and
+ * no choice of them makes it slow. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,10 +13,19 @@ entry_order(const void *a, const void *b)
     return order ? order : (x->tensor > y->tensor) - (x->tensor < y->tensor);
 }
 
+/* The first len bytes of a text. */
+typedef struct {
+    const char *text;
+    size_t len;
+} Key;
+
 static int
-name_order(const void *name, const void *entry)
+key_order(const void *key, const void *entry)
 {
-    return strcmp(name, ((const RtIndexEntry *)entry)->name);
+    const Key *k = key;
+    const char *name = ((const RtIndexEntry *)entry)->name;
+    const int order = strncmp(k->text, name, k->len);
+    return order ? order : name[k->len] ? -1 : 0;
 }
 
 ssmc_status
@@ -40,10 +49,11 @@ rt_index_build(RtIndex *index, const RtTensor *tensors, int count, int *first, i
 }
 
 int
-rt_index_find(const RtIndex *index, const char *name)
+rt_index_find(const RtIndex *index, const char *name, size_t len)
 {
+    const Key key = {name, len};
     const RtIndexEntry *found =
-        bsearch(name, index->entry, (size_t)index->count, sizeof *found, name_order);
+        bsearch(&key, index->entry, (size_t)index->count, sizeof *found, key_order);
     return found ? found->tensor : -1;
 }
 

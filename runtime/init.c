@@ -1,5 +1,5 @@
-/* runtime/init.c -- weights made by rules from a seed. Every element comes from (seed, weight's name, index)
- * alone, so that neither the number of threads nor the other weights change it. */
+/* runtime/init.c -- weights made by rules from a seed. Every element comes from (seed, weight's
+ * name, index) alone, so that neither the number of threads nor the other weights change it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +109,8 @@ init_uniform_fan_in(const Job *job, size_t from, size_t to)
     uniform(job, from, to, 1 / sqrt(job->fan_in));
 }
 
-/* Each layer adds once to the residual stream, whose variance would grow with their number (GPT-2). */
+/* Each layer adds once to the residual stream, whose variance would grow with their number (GPT-2).
+ */
 static void
 init_out_proj(const Job *job, size_t from, size_t to)
 {
@@ -162,7 +163,8 @@ check_rules(const AbiWeight *weights, int count)
         if (rule_find(rule_name(&weights[i])))
             continue;
         (faults++ ? rt_fail_also : rt_fail)(
-            SSMC_BAD_ARGUMENT, "weight '%s' cannot be made at random: it has the rule '%s'; known are%s",
+            SSMC_BAD_ARGUMENT,
+            "weight '%s' cannot be made at random: it has the rule '%s'; known are%s",
             rt_quote(weights[i].tensor).text, rt_quote(rule_name(&weights[i])).text,
 #define INIT(rule, meaning) " " #rule
 #include "runtime/init.def"
@@ -185,14 +187,15 @@ describe(ssmc_weights *w, const AbiWeight *weights, int count, size_t *total)
         return rt_fail_memory(room, "names of weights");
     for (int i = 0; i < count; i++) {
         RtTensor *t = &w->tensors[w->count++];
-        *t = (RtTensor){.name = strcpy(name, weights[i].tensor), .dtype = "F32", .rank = weights[i].rank};
+        *t = (RtTensor){
+            .name = strcpy(name, weights[i].tensor), .dtype = "F32", .rank = weights[i].rank};
         name += strlen(name) + 1;
         memcpy(t->dim, weights[i].dim, sizeof weights[i].dim);
         size_t line;
         if (!rt_tensor_bytes(32, t->dim, t->rank, &t->bytes) ||
             !rt_round_up(t->bytes, RT_LINE, &line) || !rt_add(*total, line, total))
-            return rt_fail(SSMC_BAD_ARGUMENT, "weight '%s' is too large: %s", rt_quote(t->name).text,
-                           rt_dims(t->dim, t->rank).text);
+            return rt_fail(SSMC_BAD_ARGUMENT, "weight '%s' is too large: %s",
+                           rt_quote(t->name).text, rt_dims(t->dim, t->rank).text);
     }
     return rt_weights_index(w, "the model");
 }

@@ -1,4 +1,5 @@
-/* runtime/internal.h -- what the files of runtime/ share: faults, sizes, memory, files, names, threads. */
+/* runtime/internal.h -- what the files of runtime/ share: faults, sizes, memory, files, names,
+ * threads. */
 #ifndef SSMC_RUNTIME_INTERNAL_H
 #define SSMC_RUNTIME_INTERNAL_H
 
@@ -80,10 +81,16 @@ typedef struct {
     RtIndexEntry *entry;
     int count;
 } RtIndex;
-/* *first, *second: two tensors of one name, or -1. Entries of equal names keep the tensors' order. */
-ssmc_status rt_index_build(RtIndex *index, const RtTensor *tensors, int count, int *first, int *second);
-int rt_index_find(const RtIndex *index, const char *name); /* -1: none */
+/* *first, *second: two tensors of one name, or -1. Entries of equal names keep the tensors' order.
+ */
+ssmc_status rt_index_build(RtIndex *index, const RtTensor *tensors, int count, int *first,
+                           int *second);
+/* The tensor named by the first len bytes of name; -1: none. */
+int rt_index_find(const RtIndex *index, const char *name, size_t len);
 void rt_index_free(RtIndex *index);
+
+/* rt_weights_find by the first len bytes of name. */
+const RtTensor *rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len);
 
 /* model.safetensors.index.json: which file holds which tensor. */
 typedef struct {
@@ -116,35 +123,40 @@ bool rt_threads_resolve(int *threads);
 
 struct ssmc_program {
     const AbiProgram *abi; /* borrowed */
-    size_t weight_bytes, param_bytes;
-    size_t state_stride; /* bytes from one sequence's states to the next's */
-    size_t slab_bytes, scratch_stride;
-    size_t block; /* most rows of a pass of any phase */
+    size_t weight_bytes;
+    size_t state_stride;               /* bytes from one sequence's states to the next's */
+    size_t slab_bytes, scratch_stride; /* the most of any phase; scratch of one thread */
+    int64_t block;                     /* most rows of a pass of any phase */
 };
 
 struct ssmc_model {
     const ssmc_program *program; /* borrowed */
-    char *params;                /* owns: rt_pages, program->param_bytes */
+    char *params;                /* owns: pages, [param_bytes] */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
 };
 
-/* Where the operands of a program lie. NULL where a space is not there yet. */
+/* ---- running (exec.c) -------------------------------------------------------------------- */
+
+/* Where the operands of a program lie; operands in a space that is NULL resolve to NULL. */
 typedef struct {
     char *slab, *params, *states, *output;
     int32_t *ids, *pick;
-    const void *const *weights;
+    const void *const *weights; /* [nweights] */
 } RtSpaces;
 /* operand [noperands] */
 void rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand);
 
-/* Runs steps over a pool: up to two ranges, one barrier a step. */
+/* Steps to run over a pool: two ranges, one after the other. */
 typedef struct {
     const AbiProgram *abi;
     void *const *operand; /* [noperands] */
     const AbiCall *call;
-    AbiRange range[2];
     RtPool *pool;
-    double *seconds; /* [nsteps], or NULL: not profiled */
+    AbiRange range[2];
+    double *seconds; /* [nsteps], added to; NULL: not profiled */
+    /* The profile's own: the step that runs (-1: none yet), and since when. */
+    int running;
+    double since;
 } RtRun;
 void rt_run(RtRun *run);
 

@@ -53,7 +53,8 @@ take(RtJson *j, char c, const char *what)
     return true;
 }
 
-/* Ranges of the second byte are RFC 3629's: no overlong forms, no surrogates, nothing past U+10FFFF. */
+/* Ranges of the second byte are RFC 3629's: no overlong forms, no surrogates, nothing past
+ * U+10FFFF. */
 int
 rt_utf8_length(const char *text, size_t len)
 {

@@ -1,6 +1,6 @@
-/* runtime/json.h -- a strict JSON reader that walks the text once, keeps byte positions and takes no
- * memory: headers of weight files come from strangers. The first fault sticks; every call after it
- * returns false, so that callers check once at the end.
+/* runtime/json.h -- a strict JSON reader that walks the text once, keeps byte positions and takes
+ * no memory: headers of weight files come from strangers. The first fault sticks; every call after
+ * it returns false, so that callers check once at the end.
  *
  *     for (rt_json_open(&j, '{'); rt_json_more(&j, '}');) { rt_json_key(&j, room); ...value... }
  *     if (!rt_json_end(&j)) return SSMC_BAD_FILE;
@@ -24,8 +24,8 @@ typedef struct {
 bool rt_json_open(RtJson *j, char open);
 /* Is there another element? Reads the comma before it, or the closing bracket. */
 bool rt_json_more(RtJson *j, char close);
-/* A string, decoded into room as a C string. A string of n bytes with its quotes takes at most n - 1
- * bytes of room. \u0000 and bytes that are not UTF-8 are faults. NULL room: only read. */
+/* A string, decoded into room as a C string. A string of n bytes with its quotes takes at most n -
+ * 1 bytes of room. \u0000 and bytes that are not UTF-8 are faults. NULL room: only read. */
 bool rt_json_string(RtJson *j, char *room);
 /* A string and the colon behind it. */
 bool rt_json_key(RtJson *j, char *room);

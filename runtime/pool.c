@@ -1,8 +1,9 @@
 /* runtime/pool.c -- threads that run one piece of work together and meet at barriers.
  *
- * There is one primitive, the barrier. Between two pieces of work the workers wait at it for the caller; the
- * caller's arrival starts the next piece, and a second meeting ends it. A thread that waits looks at the
- * generation for some microseconds, as the next step usually starts at once, and then sleeps. */
+ * There is one primitive, the barrier. Between two pieces of work the workers wait at it for the
+ * caller; the caller's arrival starts the next piece, and a second meeting ends it. A thread that
+ * waits looks at the generation for some microseconds, as the next step usually starts at once, and
+ * then sleeps. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +24,8 @@ typedef struct {
 struct RtPool {
     int threads; /* with the caller; fixed once `ready` is unlocked for the first time */
     int spins;
-    /* The piece of work: written by the caller before the barrier that starts it. NULL work: end. */
+    /* The piece of work: written by the caller before the barrier that starts it. NULL work: end.
+     */
     RtWork *work;
     void *user;
     Worker *workers; /* owns: [threads - 1] */
@@ -47,8 +49,9 @@ relax(void)
 
 /* ---- the barrier --------------------------------------------------------------------------- */
 
-/* The last one to arrive. A sleeper counts itself before it looks at the generation, and here the generation
- * is turned before the sleepers are counted, all sequentially consistent: one of the two sees the other. */
+/* The last one to arrive. A sleeper counts itself before it looks at the generation, and here the
+ * generation is turned before the sleepers are counted, all sequentially consistent: one of the two
+ * sees the other. */
 static void
 turn(RtPool *pool, unsigned generation)
 {
@@ -167,8 +170,8 @@ rt_pool_open(int threads, RtPool **out)
     const int asked = threads;
     *out = NULL;
     if (!rt_threads_resolve(&threads))
-        return rt_fail(SSMC_BAD_ARGUMENT, "%d threads; 1 to %d are possible, 0 means all cores", asked,
-                       RT_MAX_THREADS);
+        return rt_fail(SSMC_BAD_ARGUMENT, "%d threads; 1 to %d are possible, 0 means all cores",
+                       asked, RT_MAX_THREADS);
     RtPool *pool = pool_new(threads);
     if (!pool)
         return rt_fail_memory(sizeof *pool, "a thread pool");

@@ -1,6 +1,7 @@
-/* runtime/safetensors.c -- safetensors files read: 8 bytes of header length N (little-endian), N bytes of
- * JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]}, ...}, then the data,
- * which the offsets cover without gap or overlap. Nothing of a file is believed before it is checked. */
+/* runtime/safetensors.c -- safetensors files read: 8 bytes of header length N (little-endian), N
+ * bytes of JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]}, ...}, then
+ * the data, which the offsets cover without gap or overlap. Nothing of a file is believed before it
+ * is checked. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -44,7 +45,8 @@ static const char *const field_name[FIELD_COUNT] = {"dtype", "shape", "data_offs
 static ssmc_status
 tensor_fault(const Reader *r, const RtTensor *t, const char *what)
 {
-    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s': %s", r->file->path, rt_quote(t->name).text, what);
+    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s': %s", r->file->path, rt_quote(t->name).text,
+                   what);
 }
 
 /* The reader's own message stays when there is one. */
@@ -62,7 +64,8 @@ read_dtype(Reader *r, RtTensor *t)
     t->dtype = rt_dtype_name(r->room);
     if (t->dtype)
         return SSMC_OK;
-    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s': unknown dtype '%s'; expected one like F32, F16 or BF16",
+    return rt_fail(SSMC_BAD_FILE,
+                   "%s: tensor '%s': unknown dtype '%s'; expected one like F32, F16 or BF16",
                    r->file->path, rt_quote(t->name).text, rt_quote(r->room).text);
 }
 
@@ -186,7 +189,8 @@ grow(RtTensorFile *file)
     if (extents)
         file->extents = extents;
     if (!tensors || !extents)
-        return rt_fail_memory((size_t)cap * (sizeof *tensors + sizeof *extents), "a list of tensors");
+        return rt_fail_memory((size_t)cap * (sizeof *tensors + sizeof *extents),
+                              "a list of tensors");
     file->cap = cap;
     return SSMC_OK;
 }
@@ -236,7 +240,8 @@ check_cover(const Reader *r)
         const Extent *e = &file->extents[i];
         if (e->begin != at)
             return rt_fail(SSMC_BAD_FILE,
-                           "%s: tensor '%s' starts at byte %" PRIu64 " of the data, but the one before "
+                           "%s: tensor '%s' starts at byte %" PRIu64
+                           " of the data, but the one before "
                            "it ends at %" PRIu64 ": tensors must follow each other without %s",
                            file->path, rt_quote(file->tensors[e->tensor].name).text, e->begin, at,
                            e->begin < at ? "overlap" : "gaps");
@@ -245,8 +250,8 @@ check_cover(const Reader *r)
     if (at == r->data_len)
         return SSMC_OK;
     return rt_fail(SSMC_BAD_FILE,
-                   "%s has %" PRIu64 " bytes of data, but its tensors end at byte %" PRIu64, file->path,
-                   r->data_len, at);
+                   "%s has %" PRIu64 " bytes of data, but its tensors end at byte %" PRIu64,
+                   file->path, r->data_len, at);
 }
 
 static ssmc_status
@@ -257,8 +262,9 @@ check_names(RtTensorFile *file)
         rt_index_build(&file->index, file->tensors, file->count, &first, &second);
     if (status != SSMC_OK || first < 0)
         return status;
-    return rt_fail(SSMC_BAD_FILE, "%s: two tensors are named '%s' (numbers %d and %d of the header)",
-                   file->path, rt_quote(file->tensors[first].name).text, first + 1, second + 1);
+    return rt_fail(SSMC_BAD_FILE,
+                   "%s: two tensors are named '%s' (numbers %d and %d of the header)", file->path,
+                   rt_quote(file->tensors[first].name).text, first + 1, second + 1);
 }
 
 static ssmc_status
@@ -296,8 +302,8 @@ check_length(const RtTensorFile *file, const char *bytes, size_t len, size_t *he
     const uint64_t said = little_endian(bytes);
     if (said > len - LENGTH_BYTES)
         return rt_fail(SSMC_BAD_FILE,
-                       "%s: its first 8 bytes say a header of %" PRIu64 " bytes, but %zu follow", file->path,
-                       said, len - LENGTH_BYTES);
+                       "%s: its first 8 bytes say a header of %" PRIu64 " bytes, but %zu follow",
+                       file->path, said, len - LENGTH_BYTES);
     if (said > MOST_HEADER)
         return rt_fail(SSMC_BAD_FILE, "%s: a header of %" PRIu64 " bytes; the format allows %d",
                        file->path, said, MOST_HEADER);
@@ -320,11 +326,13 @@ read_header(RtTensorFile *file, const char *bytes, size_t len)
         return rt_fail_memory(header, "names of tensors");
     }
     snprintf(where, room, "%s: header", file->path);
-    Reader r = {.file = file,
-                .json = {.text = bytes + LENGTH_BYTES, .len = header, .where = where},
-                .data = bytes + LENGTH_BYTES + header,
-                .data_len = len - LENGTH_BYTES - header,
-                .room = file->names};
+    Reader r = {
+        .file = file,
+        .json = {.text = bytes + LENGTH_BYTES, .len = header, .where = where},
+        .data = bytes + LENGTH_BYTES + header,
+        .data_len = len - LENGTH_BYTES - header,
+        .room = file->names
+    };
     const ssmc_status read = read_entries(&r);
     free(where);
     return read;
@@ -412,6 +420,6 @@ rt_tensors_at(const RtTensorFile *file, int i)
 const RtTensor *
 rt_tensors_find(const RtTensorFile *file, const char *name)
 {
-    const int i = rt_index_find(&file->index, name);
+    const int i = rt_index_find(&file->index, name, strlen(name));
     return i < 0 ? NULL : &file->tensors[i];
 }

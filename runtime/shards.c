@@ -1,4 +1,5 @@
-/* runtime/shards.c -- model.safetensors.index.json: {"weight_map": {"tensor": "file", ...}, ...}. */
+/* runtime/shards.c -- model.safetensors.index.json: {"weight_map": {"tensor": "file", ...}, ...}.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,9 @@ read_pair(Reader *r)
     s->count++;
     if (shard->file[0] && !strchr(shard->file, '/'))
         return SSMC_OK;
-    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is in '%s'; expected the name of a file beside it",
-                   r->path, rt_quote(shard->tensor).text, rt_quote(shard->file).text);
+    return rt_fail(SSMC_BAD_FILE,
+                   "%s: tensor '%s' is in '%s'; expected the name of a file beside it", r->path,
+                   rt_quote(shard->tensor).text, rt_quote(shard->file).text);
 }
 
 static ssmc_status
@@ -88,7 +90,8 @@ read_index(Reader *r)
         return SSMC_BAD_FILE;
     if (r->out->count)
         return SSMC_OK;
-    return rt_fail(SSMC_BAD_FILE, "%s names no weights: expected {\"weight_map\": {\"tensor\": \"file\"}}",
+    return rt_fail(SSMC_BAD_FILE,
+                   "%s names no weights: expected {\"weight_map\": {\"tensor\": \"file\"}}",
                    r->path);
 }
 
@@ -102,7 +105,10 @@ rt_shards_read(const char *path, RtShards *out)
         return status;
     out->names = malloc(map.len + 1);
     if (out->names) {
-        Reader r = {path, out, {.text = map.data, .len = map.len, .where = path}, out->names};
+        Reader r = {
+            path, out, {.text = map.data, .len = map.len, .where = path},
+              out->names
+        };
         status = read_index(&r);
     } else {
         status = rt_fail_memory(map.len, "names of tensors");

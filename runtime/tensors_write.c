@@ -30,16 +30,18 @@ check_tensor(const char *path, const RtTensor *t)
     const RtText name = rt_quote(t->name);
     size_t bytes = 0;
     if (!is_text(t->name) || strcmp(t->name, "__metadata__") == 0)
-        return rt_fail(SSMC_BAD_ARGUMENT, "%s: '%s' cannot be the name of a tensor", path, name.text);
+        return rt_fail(SSMC_BAD_ARGUMENT, "%s: '%s' cannot be the name of a tensor", path,
+                       name.text);
     if (!rt_dtype_name(t->dtype))
-        return rt_fail(SSMC_BAD_ARGUMENT, "%s: tensor '%s' has the unknown dtype '%s'", path, name.text,
-                       t->dtype);
+        return rt_fail(SSMC_BAD_ARGUMENT, "%s: tensor '%s' has the unknown dtype '%s'", path,
+                       name.text, t->dtype);
     if (t->rank < 0 || t->rank > RT_MAX_RANK)
         return rt_fail(SSMC_BAD_ARGUMENT, "%s: tensor '%s' has %d dimensions; 0 to %d are possible",
                        path, name.text, t->rank, RT_MAX_RANK);
     if (!rt_tensor_bytes(rt_dtype_bits(t->dtype), t->dim, t->rank, &bytes) || bytes != t->bytes)
-        return rt_fail(SSMC_BAD_ARGUMENT, "%s: tensor '%s' has %zu bytes, which %s %s does not take",
-                       path, name.text, t->bytes, t->dtype, rt_dims(t->dim, t->rank).text);
+        return rt_fail(SSMC_BAD_ARGUMENT,
+                       "%s: tensor '%s' has %zu bytes, which %s %s does not take", path, name.text,
+                       t->bytes, t->dtype, rt_dims(t->dim, t->rank).text);
     return SSMC_OK;
 }
 

@@ -1,5 +1,5 @@
-/* runtime/weights.c -- the weights of a checkpoint: files found, their tensors by name, and data aligned
- * as kernels read it. */
+/* runtime/weights.c -- the weights of a checkpoint: files found, their tensors by name, and data
+ * aligned as kernels read it. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +35,8 @@ rt_weights_index(ssmc_weights *w, const char *path)
                    rt_quote(w->tensors[first].name).text);
 }
 
-/* Kernels read elements at their natural alignment; a header of any length may stand before the data. */
+/* Kernels read elements at their natural alignment; a header of any length may stand before the
+ * data. */
 static bool
 is_aligned(const RtTensor *t)
 {
@@ -256,13 +257,17 @@ open_only(const char *dir, ssmc_weights **out)
     if (count < 0)
         status = rt_fail_errno("read", dir);
     else if (count == 0)
-        status = rt_fail(SSMC_BAD_FILE, "%s has no *.safetensors: the weights of a checkpoint directory "
-                                        "are in model.safetensors or in the files that "
-                                        "model.safetensors.index.json names", dir);
+        status = rt_fail(SSMC_BAD_FILE,
+                         "%s has no *.safetensors: the weights of a checkpoint directory "
+                         "are in model.safetensors or in the files that "
+                         "model.safetensors.index.json names",
+                         dir);
     else if (count > 1)
-        status = rt_fail(SSMC_BAD_FILE, "%s has %d *.safetensors, but neither model.safetensors.index.json, "
-                                        "model.safetensors nor consolidated.safetensors to tell which "
-                                        "are the weights", dir, count);
+        status = rt_fail(SSMC_BAD_FILE,
+                         "%s has %d *.safetensors, but neither model.safetensors.index.json, "
+                         "model.safetensors nor consolidated.safetensors to tell which "
+                         "are the weights",
+                         dir, count);
     else if (!name)
         status = rt_fail_memory(0, "a path");
     else
@@ -322,8 +327,14 @@ rt_weights_at(const ssmc_weights *weights, int i)
 }
 
 const RtTensor *
+rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len)
+{
+    const int i = rt_index_find(&weights->index, name, len);
+    return i < 0 ? NULL : &weights->tensors[i];
+}
+
+const RtTensor *
 rt_weights_find(const ssmc_weights *weights, const char *name)
 {
-    const int i = rt_index_find(&weights->index, name);
-    return i < 0 ? NULL : &weights->tensors[i];
+    return rt_weights_find_n(weights, name, strlen(name));
 }

@@ -1,4 +1,4 @@
-choose_matmul: the option wins over the attribute; blas reads f32.
+choose_matmul: the option wins over the attribute.
 --ARGS--
 compile @IN@ --stop-after choose_matmul --matmul blas --cpu x86-64-v4
 --IN--
@@ -8,7 +8,7 @@ graph "t" model {
   rows 4
   input ids: i32[T]
   weight e: f32[16,8] init=ones
-  weight w: bf16[6,8] init=ones
+  weight w: f32[6,8] init=ones
   weight v: f32[8,6] init=ones
   x: f32[T,8] = embed(ids, e)
   a = linear(x, w)
@@ -23,11 +23,10 @@ graph "t" lowered {
   phase prefill
   input ids: i32[T]
   weight e: f32[16,8] init=ones
-  weight w: bf16[6,8] init=ones
+  weight w: f32[6,8] init=ones
   weight v: f32[8,6] init=ones
   x: f32[T,8] = embed(ids, e)
-  t1: f32[6,8] = cast(w) {to=f32}
-  a: f32[T,6] = linear(x, t1) {matmul=blas}
+  a: f32[T,6] = linear(x, w) {matmul=blas}
   y: f32[T,8] = linear(a, v) {matmul=blas}
   output y
 }

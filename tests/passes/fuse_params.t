@@ -10,7 +10,7 @@ graph "t" model {
   weight e: f32[16,8] init=ones
   weight n: f32[8] init=ones
   weight f: f32[8] init=ones
-  weight w: bf16[8,8] init=ones
+  weight w: f32[8,8] init=ones
   x: f32[T,8] = embed(ids, e)
   u = rmsnorm(x, n) {eps=1e-05}
   a = neg(f)
@@ -30,7 +30,7 @@ graph "t" kernel {
   weight e: f32[16,8] init=ones
   weight n: f32[8] init=ones
   weight f: f32[8] init=ones
-  weight w: bf16[8,8] init=ones
+  weight w: f32[8,8] init=ones
   kernel init_f {
     a: f32[8] = neg(f)
     b: f32[8] = exp(a)

@@ -6,7 +6,8 @@
 
 #include "ir/ir.h"
 
-/* ---- tables ------------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------------------
+ */
 
 /* Every word of an op's attribute column names an attribute. */
 static bool
@@ -72,7 +73,8 @@ Test(types, counts_follow_tokens_and_chunks)
     cr_expect(!type_count(&type, 3, 1, &count), "the product overflows");
 }
 
-/* ---- building ----------------------------------------------------------------------------------- */
+/* ---- building -----------------------------------------------------------------------------------
+ */
 
 typedef struct {
     Arena *arena;
@@ -89,8 +91,7 @@ small_new(void)
     ids.shape.dim[0].kind = DIM_TOKENS;
     s.ids = graph_input(s.g, "ids", ids, (SrcLoc){0});
     const int64_t dims[] = {9, 8};
-    s.table =
-        graph_weight(s.g, "table", type_const(DTYPE_f32, 2, dims), NULL, NULL, (SrcLoc){0});
+    s.table = graph_weight(s.g, "table", type_const(DTYPE_f32, 2, dims), NULL, NULL, (SrcLoc){0});
     Value *in[] = {s.ids, s.table};
     s.h = graph_build(s.g, NULL, OP_embed, 2, in, NULL, "h", (SrcLoc){0});
     return s;
@@ -210,7 +211,8 @@ Test(graph, results_of_weights_are_parameters)
     arena_free(s.arena);
 }
 
-/* ---- the verifier on graphs a pass has broken ----------------------------------------------------- */
+/* ---- the verifier on graphs a pass has broken
+ * ----------------------------------------------------- */
 
 static void
 expect_fault(Small *s, const char *expected)
@@ -244,7 +246,8 @@ Test(verify, wrong_types)
 {
     Small s = broken_new();
     s.h->type.shape.dim[1].n = 7;
-    expect_fault(&s, "`h` does not have the type its op makes, f32[T,8]\n  in h: f32[T,7] = embed(");
+    expect_fault(&s,
+                 "`h` does not have the type its op makes, f32[T,8]\n  in h: f32[T,7] = embed(");
 }
 
 Test(verify, use_before_definition)
@@ -290,7 +293,8 @@ Test(verify, stages)
     expect_fault(&s, "`silu`: it is in a kernel before stage kernel");
 }
 
-/* ---- the verifier on kernels ---------------------------------------------------------------------- */
+/* ---- the verifier on kernels
+ * ---------------------------------------------------------------------- */
 
 /* A kernel-stage graph with these kernels over h [T,8]. */
 static void
@@ -320,20 +324,18 @@ Test(verify, kernels)
         const char *kernels, *fault;
     } cases[] = {
         {"kernel a { h = embed(ids, table)\nt = take(h) }\noutput t",
-         "kernel `a` has 2 ops that are not pointwise"},
-        {"kernel a { h = embed(ids, table) }\nt = take(h)\noutput t", "`take`: it is in no kernel"},
+         "kernel `a` has 2 ops that are not pointwise"                                                                                               },
+        {"kernel a { h = embed(ids, table) }\nt = take(h)\noutput t",                            "`take`: it is in no kernel"                        },
         {"kernel a { h = embed(ids, table) }\nkernel t { t = take(h) }\nkernel e { }\noutput t",
-         "kernel `e` has no nodes"},
+         "kernel `e` has no nodes"                                                                                                                   },
         {"kernel a { h = embed(ids, table) }\nkernel t { x, y = split(h) {sizes=[4, 4]}\n"
-         "t = take(x) }\noutput t",
-         "a view makes no code, but it is in a kernel"},
+         "t = take(x) }\noutput t",                                                     "a view makes no code, but it is in a kernel"       },
         {"kernel a { h = embed(ids, table)\ne = exp(f)\nn = mul(h, e) }\nkernel t { t = take(n) }\n"
-         "output t",
-         "makes parameters, run once, as well as activations"},
-        {"kernel a {tile=0} { h = embed(ids, table) }", "{tile=0}, expected a whole number"},
-        {"kernel a {part=all} { h = embed(ids, table) }", "one of: rows cols heads none"},
-        {"kernel a { kernel b { h = embed(ids, table) } }", "a kernel inside kernel `a`"},
-        {"kernel a { h = embed(ids, table)\nn = neg(h) }\nkernel t { t = take(n) }\noutput t", ""},
+         "output t",                                                                    "makes parameters, run once, as well as activations"},
+        {"kernel a {tile=0} { h = embed(ids, table) }",                                          "{tile=0}, expected a whole number"                 },
+        {"kernel a {part=all} { h = embed(ids, table) }",                                        "one of: rows cols heads none"                      },
+        {"kernel a { kernel b { h = embed(ids, table) } }",                                      "a kernel inside kernel `a`"                        },
+        {"kernel a { h = embed(ids, table)\nn = neg(h) }\nkernel t { t = take(n) }\noutput t",   ""                                                  },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_kernel_fault("", cases[i].kernels, cases[i].fault);
@@ -358,30 +360,24 @@ Test(verify, places)
         const char *kernels, *fault;
     } cases[] = {
         {"kernel a { h: f32[T,8] @slab+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         ""},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", ""                                              },
         {"kernel a { h: f32[T,8] = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         "`h` leaves its kernel, but has no place"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` leaves its kernel, but has no place"       },
         {"kernel a { h: f32[T,8] @slab+4/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         "`h` reaches beyond the 512 bytes of space slab"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` reaches beyond the 512 bytes of space slab"},
         {"kernel a { h: f32[T,8] @slab+0/7 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         "or its rows overlap"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "or its rows overlap"                           },
         {"kernel a { h: f32[T,8] @slab+2/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         "`h` is placed at byte 2"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` is placed at byte 2"                       },
         {"kernel a { h: f32[T,8] @param+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         "`h` is in space param, but is not a parameter"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` is in space param, but is not a parameter" },
         {"kernel a { h: f32[T,8] @output+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t",
-         "expected rows R"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "expected rows R"                               },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_kernel_fault(header, cases[i].kernels, cases[i].fault);
-    expect_kernel_fault("", cases[0].kernels, "values have places, but the graph is in stage kernel");
+    expect_kernel_fault("", cases[0].kernels,
+                        "values have places, but the graph is in stage kernel");
 }
 
 Test(verify, states_have_one_user)

@@ -1,4 +1,5 @@
-/* tests/unit/test_ir_text.c -- the text form: print and parse, faults of texts, statements of blocks. */
+/* tests/unit/test_ir_text.c -- the text form: print and parse, faults of texts, statements of
+ * blocks. */
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
@@ -127,7 +128,8 @@ Test(text, kernel_graphs_with_places_print_as_they_were_read)
     expect_round_trip(kernel_text);
 }
 
-/* ---- hand-written texts ------------------------------------------------------------------------- */
+/* ---- hand-written texts -------------------------------------------------------------------------
+ */
 
 /* A graph whose middle is `lines`, over h [T,8] and o [T,1]. */
 static char *
@@ -170,10 +172,9 @@ Test(text, infix_and_nested_calls_become_nodes)
                    "  t3: f32[T,8] = mul(h, 2)\n"
                    "  t4: f32[T,8] = add(t2, t3)\n"
                    "  y: f32[T,8] = sub(t4, -3)\n");
-    expect_printed("y = -(h - o) * (2 + 3)\noutput y",
-                   "  t1: f32[T,8] = sub(h, o)\n"
-                   "  t2: f32[T,8] = neg(t1)\n"
-                   "  y: f32[T,8] = mul(t2, 5)\n");
+    expect_printed("y = -(h - o) * (2 + 3)\noutput y", "  t1: f32[T,8] = sub(h, o)\n"
+                                                       "  t2: f32[T,8] = neg(t1)\n"
+                                                       "  y: f32[T,8] = mul(t2, 5)\n");
 }
 
 Test(text, values_of_nested_calls_give_way_to_names_of_the_text)
@@ -191,7 +192,8 @@ Test(text, keywords_can_be_names)
                    "  state: f32[T,8] = neg(kernel)\n");
 }
 
-/* ---- faults ------------------------------------------------------------------------------------- */
+/* ---- faults -------------------------------------------------------------------------------------
+ */
 
 static void
 expect_fault(const char *text, const char *expected)
@@ -221,42 +223,46 @@ expect_faults(const FaultCase *cases, size_t count)
 Test(text, faults_name_what_was_found_and_the_nearest_known)
 {
     static const FaultCase cases[] = {
-        {"y = rmsnrom(h) {eps=1}", "t.ir:9:5: error: unknown op `rmsnrom`; did you mean `rmsnorm`?"},
-        {"y = linear(h, tabel)", "t.ir:9:15: error: unknown name `tabel`; did you mean `table`?"},
-        {"y = rmsnorm(h) {esp=1}", "9:17: error: `rmsnorm` has no attribute `esp`; it takes eps, groups; "
-                                   "did you mean `eps`?"},
-        {"y = rmsnorm(h) {eps=1, eps=2}", "attribute `eps` is given twice"},
-        {"y = rmsnorm(h) {groups=2}", "attribute `eps` is missing: added to the mean square"},
-        {"y = rmsnorm(h) {eps=-1}", "{eps=-1}, expected a number that is not negative"},
-        {"y = rmsnorm(h) {eps}", "expected `=` and a value, found `}`"},
-        {"y = rmsnorm(h) {eps=x}", "expected a number, found `x`"},
-        {"y = rmsnorm(h) {eps=1, groups=1.5}", "this is 1.5, expected a whole number"},
-        {"y = linear(h, w) {matmul=mkl}", "expected one of: auto emitted blas"},
-        {"y, z = split(h) {sizes=4}", "expected a list such as [1, 2], found `4`"},
-        {"y = clamp(h) {range=[2, 1]}", "expected two numbers, the lower one first"},
-        {"y = cast(h) {to=f64}", "expected one of: f32 bf16"},
-        {"y: f31[T,8] = neg(h)", "9:4: error: unknown element type `f31`; did you mean `f32`?"},
-        {"y: f32[T,9] = neg(h)", "`y` is declared f32[T,9], but its op makes f32[T,8]"},
-        {"y: f32[T,0] = neg(h)", "expected a size from 1 to 2^40, found `0`"},
-        {"y: f32[t] = neg(h)", "expected a dimension: a size, T, R"},
-        {"y: f32[T,8] @slub+0/8 = neg(h)", "unknown space `slub`; did you mean `slab`?"},
-        {"y, z = neg(h)", "2 names for 1 result"},
-        {"y = split(h) {sizes=[4, 4]}", "1 name for 2 results"},
-        {"y = neg(split(h) {sizes=[4, 4]})", "`split` makes 2 results, expected one here"},
-        {"y = h", "`y` would only be another name"},
-        {"h = neg(h)", "`h` is defined twice"},
-        {"_ = neg(h)", "`_` cannot be a name"},
-        {"y = add(h, _)", "operand 2 is missing, expected an activation or a weight"},
-        {"y = neg(h, h)", "9:12: error: `neg`: it has more than 1 operands"},
-        {"y = rmsnorm(h, h) {eps=1}", "operand 2, `h`, is an activation, expected a weight"},
-        {"y = neg(h", "expected `)` after the operands"},
-        {"y = \"h", "this string has no closing quote"},
-        {"y = 1%2", "this character has no meaning here"},
-        {"y = 1e999999999999999999999999999999999999999999999999999999999999999", "too many digits"},
-        {"weigth q: f32[3]", "did you mean `weight`?"},
-        {"weight q: f32[3] tensr=\"a\"", "unknown option `tensr` of a weight; did you mean `tensor`?"},
-        {"phase warmup", "unknown phase `warmup`, expected prefill or decode"},
-        {"output ids", "only a result can be an output, not `ids`"},
+        {"y = rmsnrom(h) {eps=1}",
+         "t.ir:9:5: error: unknown op `rmsnrom`; did you mean `rmsnorm`?"                                                                        },
+        {"y = linear(h, tabel)",                                                  "t.ir:9:15: error: unknown name `tabel`; did you mean `table`?"},
+        {"y = rmsnorm(h) {esp=1}",
+         "9:17: error: `rmsnorm` has no attribute `esp`; it takes eps, groups; "
+         "did you mean `eps`?"                                                                                                                   },
+        {"y = rmsnorm(h) {eps=1, eps=2}",                                         "attribute `eps` is given twice"                               },
+        {"y = rmsnorm(h) {groups=2}",                                             "attribute `eps` is missing: added to the mean square"         },
+        {"y = rmsnorm(h) {eps=-1}",                                               "{eps=-1}, expected a number that is not negative"             },
+        {"y = rmsnorm(h) {eps}",                                                  "expected `=` and a value, found `}`"                          },
+        {"y = rmsnorm(h) {eps=x}",                                                "expected a number, found `x`"                                 },
+        {"y = rmsnorm(h) {eps=1, groups=1.5}",                                    "this is 1.5, expected a whole number"                         },
+        {"y = linear(h, w) {matmul=mkl}",                                         "expected one of: auto emitted blas"                           },
+        {"y, z = split(h) {sizes=4}",                                             "expected a list such as [1, 2], found `4`"                    },
+        {"y = clamp(h) {range=[2, 1]}",                                           "expected two numbers, the lower one first"                    },
+        {"y = cast(h) {to=f64}",                                                  "expected one of: f32 bf16"                                    },
+        {"y: f31[T,8] = neg(h)",                                                  "9:4: error: unknown element type `f31`; did you mean `f32`?"  },
+        {"y: f32[T,9] = neg(h)",                                                  "`y` is declared f32[T,9], but its op makes f32[T,8]"          },
+        {"y: f32[T,0] = neg(h)",                                                  "expected a size from 1 to 2^40, found `0`"                    },
+        {"y: f32[t] = neg(h)",                                                    "expected a dimension: a size, T, R"                           },
+        {"y: f32[T,8] @slub+0/8 = neg(h)",                                        "unknown space `slub`; did you mean `slab`?"                   },
+        {"y, z = neg(h)",                                                         "2 names for 1 result"                                         },
+        {"y = split(h) {sizes=[4, 4]}",                                           "1 name for 2 results"                                         },
+        {"y = neg(split(h) {sizes=[4, 4]})",                                      "`split` makes 2 results, expected one here"                   },
+        {"y = h",                                                                 "`y` would only be another name"                               },
+        {"h = neg(h)",                                                            "`h` is defined twice"                                         },
+        {"_ = neg(h)",                                                            "`_` cannot be a name"                                         },
+        {"y = add(h, _)",                                                         "operand 2 is missing, expected an activation or a weight"     },
+        {"y = neg(h, h)",                                                         "9:12: error: `neg`: it has more than 1 operands"              },
+        {"y = rmsnorm(h, h) {eps=1}",                                             "operand 2, `h`, is an activation, expected a weight"          },
+        {"y = neg(h",                                                             "expected `)` after the operands"                              },
+        {"y = \"h",                                                               "this string has no closing quote"                             },
+        {"y = 1%2",                                                               "this character has no meaning here"                           },
+        {"y = 1e999999999999999999999999999999999999999999999999999999999999999",
+         "too many digits"                                                                                                                       },
+        {"weigth q: f32[3]",                                                      "did you mean `weight`?"                                       },
+        {"weight q: f32[3] tensr=\"a\"",
+         "unknown option `tensr` of a weight; did you mean `tensor`?"                                                                            },
+        {"phase warmup",                                                          "unknown phase `warmup`, expected prefill or decode"           },
+        {"output ids",                                                            "only a result can be an output, not `ids`"                    },
     };
     expect_faults(cases, COUNT_OF(cases));
 }
@@ -264,31 +270,34 @@ Test(text, faults_name_what_was_found_and_the_nearest_known)
 Test(text, shape_faults_say_the_numbers_and_where_they_come_from)
 {
     static const FaultCase cases[] = {
-        {"y = linear(o, w)", "operand 2, `w`, is f32[5,8], expected [O,1]: operand 1, `o`, has 1 columns"},
-        {"y = linear(h, w, w)", "operand 3, `w`, is f32[5,8], expected [5]: one bias for each output"},
-        {"y = linear(h, w) {out=6}", "expected [6,K]: that many are said by `out`"},
-        {"p = pack(w) {panel=4}\ny = linear(h, p) {out=9}", "is f32[2,8,4], expected f32[3,8,4]: out=9"},
-        {"y = linear(h, b)", "operand 2, `b`, is f32[5], expected [O,K]"},
-        {"y = linear(cast(h) {to=bf16}, w)", "is bf16[T,8], expected f32: the weight is f32"},
-        {"y = rmsnorm(h) {eps=1, groups=3}", "8 columns do not divide into groups=3"},
-        {"y = rmsnorm(h, b) {eps=1}", "is f32[5], expected [8]"},
-        {"y, z = split(h) {sizes=[4, 3]}", "sizes add up to 7, but operand 1, `h`, has 8 columns"},
-        {"y = add(h, b)", "operands are f32[T,8] and f32[5]: neither repeats over the other"},
-        {"y = add(ids, 1)", "operand 1, `ids`, is i32[T], expected real numbers"},
-        {"y = exp(4)", "write its value instead"},
-        {"y = take(take(h))", "expected rows T: this op goes over every token"},
-        {"y = embed(h, w)", "expected i32[T]"},
+        {"y = linear(o, w)",
+         "operand 2, `w`, is f32[5,8], expected [O,1]: operand 1, `o`, has 1 columns"                                                                                           },
+        {"y = linear(h, w, w)",
+         "operand 3, `w`, is f32[5,8], expected [5]: one bias for each output"                                                                                                  },
+        {"y = linear(h, w) {out=6}",                                                            "expected [6,K]: that many are said by `out`"                                   },
+        {"p = pack(w) {panel=4}\ny = linear(h, p) {out=9}",
+         "is f32[2,8,4], expected f32[3,8,4]: out=9"                                                                                                                            },
+        {"y = linear(h, b)",                                                                    "operand 2, `b`, is f32[5], expected [O,K]"                                     },
+        {"y = linear(cast(h) {to=bf16}, w)",                                                    "is bf16[T,8], expected f32: the weight is f32"                                 },
+        {"y = rmsnorm(h) {eps=1, groups=3}",                                                    "8 columns do not divide into groups=3"                                         },
+        {"y = rmsnorm(h, b) {eps=1}",                                                           "is f32[5], expected [8]"                                                       },
+        {"y, z = split(h) {sizes=[4, 3]}",                                                      "sizes add up to 7, but operand 1, `h`, has 8 columns"                          },
+        {"y = add(h, b)",                                                                       "operands are f32[T,8] and f32[5]: neither repeats over the other"              },
+        {"y = add(ids, 1)",                                                                     "operand 1, `ids`, is i32[T], expected real numbers"                            },
+        {"y = exp(4)",                                                                          "write its value instead"                                                       },
+        {"y = take(take(h))",                                                                   "expected rows T: this op goes over every token"                                },
+        {"y = embed(h, w)",                                                                     "expected i32[T]"                                                               },
         {"state s: f32[2,8]\nweight c: f32[8,1,4]\ny = conv1d(h, c, _, s)",
-         "operand 4, `s`, is f32[2,8], expected f32[3,8]: the state holds the last K-1 inputs"},
-        {"state s: f32[3,8]\nweight c: f32[8,1,1]\ny = conv1d(h, c, _, s)", "expected K of at least 2"},
+         "operand 4, `s`, is f32[2,8], expected f32[3,8]: the state holds the last K-1 inputs"                                                                                  },
+        {"state s: f32[3,8]\nweight c: f32[8,1,1]\ny = conv1d(h, c, _, s)",
+         "expected K of at least 2"                                                                                                                                             },
         {"state s: f32[2,3,4]\nweight A: f32[2]\n"
-         "y = ssd_scan(h, o, A, o, o, _, s) {heads=2, head_dim=4, groups=1, state=3}",
-         "operand 2, `o`, is f32[T,1], expected f32[T,2]: one column for each of heads=2"},
+         "y = ssd_scan(h, o, A, o, o, _, s) {heads=2, head_dim=4, groups=1, state=3}", "operand 2, `o`, is f32[T,1], expected f32[T,2]: one column for each of heads=2"},
         {"state s: f32[2,3,4]\nweight A: f32[2]\n"
-         "y = ssd_scan(h, h, A, o, o, _, s) {heads=2, head_dim=3, groups=1, state=3}",
-         "operand 1, `h`, is f32[T,8], expected f32[T,6]: heads*head_dim = 2*3 = 6"},
-        {"y = chunk_cb(h, h) {groups=1, state=8, chunk=auto}", "expected a length or all"},
-        {"y = chunk_cb(h, h) {groups=1099511627776, state=1099511627776, chunk=8}", "above the largest size"},
+         "y = ssd_scan(h, h, A, o, o, _, s) {heads=2, head_dim=3, groups=1, state=3}", "operand 1, `h`, is f32[T,8], expected f32[T,6]: heads*head_dim = 2*3 = 6"      },
+        {"y = chunk_cb(h, h) {groups=1, state=8, chunk=auto}",                                  "expected a length or all"                                                      },
+        {"y = chunk_cb(h, h) {groups=1099511627776, state=1099511627776, chunk=8}",
+         "above the largest size"                                                                                                                                               },
     };
     expect_faults(cases, COUNT_OF(cases));
 }
@@ -301,7 +310,8 @@ Test(text, faults_of_whole_graphs)
     expect_fault("graph a model {\n", "expected `}` at the end of the graph");
     expect_fault("graph a model {} x", "expected nothing after the graph, found `x`");
     expect_fault("graph a model {}", "the graph has no output");
-    expect_fault("graph a kernel { kernel k {tile=8, chunk=4} { } }", "`kernel` has no attribute `chunk`");
+    expect_fault("graph a kernel { kernel k {tile=8, chunk=4} { } }",
+                 "`kernel` has no attribute `chunk`");
 }
 
 Test(text, several_faults_are_reported_and_none_follows_from_another)
@@ -319,7 +329,8 @@ Test(text, several_faults_are_reported_and_none_follows_from_another)
     arena_free(arena);
 }
 
-/* ---- hostile texts ------------------------------------------------------------------------------ */
+/* ---- hostile texts ------------------------------------------------------------------------------
+ */
 
 Test(text, deep_nesting_is_refused)
 {
@@ -330,13 +341,15 @@ Test(text, deep_nesting_is_refused)
         sb_puts(&sb, "y = ");
         for (int depth = 0; depth < 100000; depth++)
             sb_puts(&sb, openings[i]);
-        expect_fault(around(arena, sb.text), "more than 64 calls and parentheses inside each other");
+        expect_fault(around(arena, sb.text),
+                     "more than 64 calls and parentheses inside each other");
         sb_free(&sb);
         arena_free(arena);
     }
 }
 
-/* Whatever happens to a text, it is read or refused, and what is read prints to something that is read. */
+/* Whatever happens to a text, it is read or refused, and what is read prints to something that is
+ * read. */
 static void
 survive(const char *text, size_t len)
 {
@@ -383,7 +396,8 @@ Test(text, changed_texts_are_survived)
     }
 }
 
-/* ---- statements of blocks ----------------------------------------------------------------------- */
+/* ---- statements of blocks -----------------------------------------------------------------------
+ */
 
 typedef struct {
     Value *bound[16]; /* names in the scope, by their rebinding */
@@ -459,16 +473,26 @@ Test(text, statements_of_blocks_use_their_scope)
     Diag *diag = diag_new();
     Scope user = {0};
     ParseScope scope = {
-        .graph = graph_new(arena, "g"), .diag = diag, .user = &user, .lookup = scope_lookup,
-        .define = scope_define, .number = scope_number, .param = scope_param, .state = scope_state,
+        .graph = graph_new(arena, "g"),
+        .diag = diag,
+        .user = &user,
+        .lookup = scope_lookup,
+        .define = scope_define,
+        .number = scope_number,
+        .param = scope_param,
+        .state = scope_state,
     };
     Graph *g = scope.graph;
-    Type ids = {.dtype = DTYPE_i32, .shape = {1, {{DIM_TOKENS, 0}}}};
-    Value *in[] = {graph_input(g, "ids", ids, (SrcLoc){0}),
-                   graph_weight(g, "w", type_const(DTYPE_f32, 2, (int64_t[]){9, 8}), NULL, NULL, (SrcLoc){0})};
+    Type ids = {
+        .dtype = DTYPE_i32, .shape = {1, {{DIM_TOKENS, 0}}}
+    };
+    Value *in[] = {
+        graph_input(g, "ids", ids, (SrcLoc){0}),
+        graph_weight(g, "w", type_const(DTYPE_f32, 2, (int64_t[]){9, 8}), NULL, NULL, (SrcLoc){0})};
     const Type conv = type_const(DTYPE_f32, 3, (int64_t[]){8, 1, 4});
     scope_define(&scope, "c", graph_weight(g, "c", conv, NULL, NULL, (SrcLoc){0}), (SrcLoc){0});
-    scope_define(&scope, "h", graph_build(g, NULL, OP_embed, 2, in, NULL, "h", (SrcLoc){0}), (SrcLoc){0});
+    scope_define(&scope, "h", graph_build(g, NULL, OP_embed, 2, in, NULL, "h", (SrcLoc){0}),
+                 (SrcLoc){0});
     StrBuf out = {0};
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
         const Source source = {"b.yaml", lines[i], strlen(lines[i])};

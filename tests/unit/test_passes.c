@@ -8,7 +8,7 @@
 
 #include "passes/internal.h"
 
-/* ---- a model ------------------------------------------------------------------------------- */
+/* ---- a model ---------------------------------------------------------------------------- */
 
 typedef struct {
     Arena *arena;
@@ -23,13 +23,15 @@ typedef struct {
 
 /* Uniform in [-0.5, 0.5), from a name and an index: the same in every run. */
 static float
-element(const char *name, int64_t i) {
+element(const char *name, int64_t i)
+{
     const uint64_t bits = hash_bytes(&i, sizeof i, hash_bytes(name, strlen(name), 7));
     return (float)((double)(bits >> 11) * 0x1p-53 - 0.5);
 }
 
 static const void *
-open_weight(void *user, const Value *weight) {
+open_weight(void *user, const Value *weight)
+{
     Bench *b = user;
     int64_t count = 0;
     cr_assert(type_count(&weight->type, 0, 0, &count));
@@ -41,7 +43,8 @@ open_weight(void *user, const Value *weight) {
 
 /* Mamba-2 layers: D = 16, H = 4, P = 8, N = 12, G = 2; inner 32, conv width 32 + 2*24 = 80. */
 static void
-put_layer_weights(StrBuf *sb, int i) {
+put_layer_weights(StrBuf *sb, int i)
+{
     sb_printf(sb, "weight l%d.norm.weight: f32[16]\n", i);
     sb_printf(sb, "weight l%d.in_proj.weight: f32[116,16]\n", i);
     sb_printf(sb, "weight l%d.conv1d.weight: f32[80,1,4]\nweight l%d.conv1d.bias: f32[80]\n", i, i);
@@ -52,7 +55,8 @@ put_layer_weights(StrBuf *sb, int i) {
 }
 
 static void
-put_layer(StrBuf *sb, int i, const char *ssd_attrs) {
+put_layer(StrBuf *sb, int i, const char *ssd_attrs)
+{
     sb_printf(sb, "u%d = rmsnorm(h%d, l%d.norm.weight) {eps=1e-05}\n", i, i, i);
     sb_printf(sb, "p%d = linear(u%d, l%d.in_proj.weight)\n", i, i, i);
     sb_printf(sb, "z%d, xbc%d, dt%d = split(p%d) {sizes=[32, 80, 4]}\n", i, i, i, i);
@@ -74,7 +78,8 @@ put_layer(StrBuf *sb, int i, const char *ssd_attrs) {
 }
 
 static void
-put_model(StrBuf *sb, int layers, const char *ssd_attrs) {
+put_model(StrBuf *sb, int layers, const char *ssd_attrs)
+{
     sb_puts(sb, "graph \"test\" model {\nblock 40\nrows 4\ninput ids: i32[T]\n");
     sb_puts(sb, "weight embedding.weight: f32[24,16]\nweight norm_f.weight: f32[16]\n");
     for (int i = 0; i < layers; i++)
@@ -87,7 +92,8 @@ put_model(StrBuf *sb, int layers, const char *ssd_attrs) {
 }
 
 static void
-parse(Bench *b) {
+parse(Bench *b)
+{
     b->source = (Source){"test.ir", sb_text(&b->text), b->text.len};
     b->graph = graph_parse(b->arena, &b->source, b->diag);
     if (b->graph)
@@ -98,7 +104,8 @@ parse(Bench *b) {
 }
 
 static void
-bench_open(Bench *b) {
+bench_open(Bench *b)
+{
     memset(b, 0, sizeof *b);
     b->arena = arena_new();
     b->diag = diag_new();
@@ -115,7 +122,8 @@ bench_open(Bench *b) {
 }
 
 static void
-bench_close(Bench *b) {
+bench_close(Bench *b)
+{
     sb_free(&b->text);
     sb_free(&b->out);
     sb_free(&b->explain);
@@ -124,14 +132,16 @@ bench_close(Bench *b) {
 }
 
 static void
-bench_model(Bench *b, int layers) {
+bench_model(Bench *b, int layers)
+{
     bench_open(b);
     put_model(&b->text, layers, "");
     parse(b);
 }
 
 static void
-expect_run(Bench *b) {
+expect_run(Bench *b)
+{
     const bool ok = pass_run_pipeline(b->graph, &b->cx, &b->options);
     StrBuf faults = {0};
     diag_print(b->diag, &faults);
@@ -140,17 +150,19 @@ expect_run(Bench *b) {
 }
 
 static int
-count_text(const char *text, const char *what) {
+count_text(const char *text, const char *what)
+{
     int count = 0;
     for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
         count++;
     return count;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------- */
+/* ---- numbers ---------------------------------------------------------------------------- */
 
 static void
-expect_checked(Phase phase, int64_t chunk, const char *form, Dtype dtype) {
+expect_checked(Phase phase, int64_t chunk, const char *form, Dtype dtype)
+{
     Bench b;
     bench_model(&b, 2);
     b.cx.phase = phase;
@@ -163,7 +175,8 @@ expect_checked(Phase phase, int64_t chunk, const char *form, Dtype dtype) {
     bench_close(&b);
 }
 
-Test(passes, every_pass_keeps_the_numbers_in_every_form) {
+Test(passes, every_pass_keeps_the_numbers_in_every_form)
+{
     expect_checked(PHASE_DECODE, CHUNK_AUTO, "auto", DTYPE_f32);
     expect_checked(PHASE_PREFILL, CHUNK_AUTO, "auto", DTYPE_f32);
     expect_checked(PHASE_PREFILL, CHUNK_AUTO, "recurrent", DTYPE_f32);
@@ -173,11 +186,13 @@ Test(passes, every_pass_keeps_the_numbers_in_every_form) {
     expect_checked(PHASE_PREFILL, 1000, NULL, DTYPE_f32);
 }
 
-Test(passes, bf16_projections_are_within_the_rounding_check_each_allows) {
+Test(passes, bf16_projections_are_within_the_rounding_check_each_allows)
+{
     expect_checked(PHASE_PREFILL, 16, NULL, DTYPE_bf16);
 }
 
-Test(passes, check_each_names_the_pass_that_changes_the_numbers) {
+Test(passes, check_each_names_the_pass_that_changes_the_numbers)
+{
     Bench b;
     bench_model(&b, 1);
     Checker *checker = checker_new(b.graph, &b.cx, &b.weights);
@@ -196,9 +211,10 @@ Test(passes, check_each_names_the_pass_that_changes_the_numbers) {
     bench_close(&b);
 }
 
-/* ---- the manager --------------------------------------------------------------------------- */
+/* ---- the manager ------------------------------------------------------------------------ */
 
-Test(passes, text_after_every_pass_reads_back_as_itself) {
+Test(passes, text_after_every_pass_reads_back_as_itself)
+{
     for (int id = 0; id < PASS_COUNT; id++) {
         Bench b;
         bench_model(&b, 2);
@@ -217,7 +233,8 @@ Test(passes, text_after_every_pass_reads_back_as_itself) {
     }
 }
 
-Test(passes, dumps_and_times_are_named_by_the_pass) {
+Test(passes, dumps_and_times_are_named_by_the_pass)
+{
     Bench b;
     bench_model(&b, 1);
     b.options.time_passes = true;
@@ -230,7 +247,8 @@ Test(passes, dumps_and_times_are_named_by_the_pass) {
     bench_close(&b);
 }
 
-Test(passes, a_pass_that_later_ones_need_cannot_be_left_out) {
+Test(passes, a_pass_that_later_ones_need_cannot_be_left_out)
+{
     Bench b;
     bench_model(&b, 1);
     b.options.off[PASS_fuse] = true;
@@ -239,7 +257,8 @@ Test(passes, a_pass_that_later_ones_need_cannot_be_left_out) {
     bench_close(&b);
 }
 
-Test(passes, an_optional_pass_can_be_left_out) {
+Test(passes, an_optional_pass_can_be_left_out)
+{
     const PassId optional[] = {PASS_fold_params,   PASS_canon,  PASS_choose_form, PASS_quantise,
                                PASS_choose_matmul, PASS_layout, PASS_partition,   PASS_memplan};
     for (size_t i = 0; i < COUNT_OF(optional); i++) {
@@ -252,7 +271,8 @@ Test(passes, an_optional_pass_can_be_left_out) {
     }
 }
 
-Test(passes, a_planned_graph_goes_through_unchanged) {
+Test(passes, a_planned_graph_goes_through_unchanged)
+{
     Bench b;
     bench_model(&b, 2);
     expect_run(&b);
@@ -266,10 +286,11 @@ Test(passes, a_planned_graph_goes_through_unchanged) {
     bench_close(&b);
 }
 
-/* ---- choices ------------------------------------------------------------------------------- */
+/* ---- choices ---------------------------------------------------------------------------- */
 
 static const Node *
-first_of(const Graph *g, Op op) {
+first_of(const Graph *g, Op op)
+{
     const Node *n = g->first;
     while (n && n->op != op)
         n = n->next;
@@ -278,7 +299,8 @@ first_of(const Graph *g, Op op) {
 
 static void
 expect_form(const char *attrs, int64_t chunk, const char *form, const char *want_form,
-            int64_t want_chunk) {
+            int64_t want_chunk)
+{
     Bench b;
     bench_open(&b);
     put_model(&b.text, 1, attrs);
@@ -293,7 +315,8 @@ expect_form(const char *attrs, int64_t chunk, const char *form, const char *want
     bench_close(&b);
 }
 
-Test(choose_form, option_wins_over_attribute_and_attribute_over_table) {
+Test(choose_form, option_wins_over_attribute_and_attribute_over_table)
+{
     expect_form("", CHUNK_AUTO, NULL, "chunked", 32);
     expect_form(", form=auto, chunk=auto", CHUNK_AUTO, "auto", "chunked", 32);
     expect_form(", chunk=48", CHUNK_AUTO, NULL, "chunked", 48);
@@ -308,7 +331,8 @@ Test(choose_form, option_wins_over_attribute_and_attribute_over_table) {
     expect_form("", CHUNK_ALL, "chunked", "quadratic", CHUNK_ALL);
 }
 
-Test(choose_form, explains_once_for_equal_layers) {
+Test(choose_form, explains_once_for_equal_layers)
+{
     Bench b;
     bench_model(&b, 5);
     expect_run(&b);
@@ -319,7 +343,8 @@ Test(choose_form, explains_once_for_equal_layers) {
 
 /* Text of the expressions that make parameters. */
 static void
-put_params(StrBuf *sb, const Graph *g) {
+put_params(StrBuf *sb, const Graph *g)
+{
     for (const Node *n = g->first; n; n = n->next)
         if (n->out[0]->is_param) {
             type_print(sb, &n->out[0]->type);
@@ -329,7 +354,8 @@ put_params(StrBuf *sb, const Graph *g) {
         }
 }
 
-Test(layout, both_phases_pack_a_weight_alike) {
+Test(layout, both_phases_pack_a_weight_alike)
+{
     StrBuf params[2] = {{0}, {0}};
     for (int phase = 0; phase < 2; phase++) {
         Bench b;
@@ -345,7 +371,35 @@ Test(layout, both_phases_pack_a_weight_alike) {
     sb_free(&params[1]);
 }
 
-Test(layout, tiles_fit_in_the_registers) {
+/* Weights of a checkpoint in bf16, as --dtype f32 finds them. */
+static void
+expect_widened(const char *matmul, Op reader)
+{
+    Bench b;
+    bench_open(&b);
+    sb_puts(&b.text, "graph \"t\" model {\nblock 8\nrows 2\ninput ids: i32[T]\n"
+                     "weight e: bf16[16,8]\nweight w: bf16[6,8]\n"
+                     "h = embed(ids, e)\nx = take(h)\ny = linear(x, w)\noutput y\n}\n");
+    parse(&b);
+    b.cx.matmul = matmul;
+    b.options.stop_after = PASS_layout;
+    expect_run(&b);
+    const Node *cast = first_of(b.graph, OP_cast);
+    cr_assert(cast && cast->in[0]->kind == VALUE_WEIGHT);
+    cr_assert_eq(cast->out[0]->type.dtype, DTYPE_f32);
+    cr_assert_eq(cast->next->op, reader);
+    cr_assert(cast->next->in[0] == cast->out[0] || cast->next->in[1] == cast->out[0]);
+    bench_close(&b);
+}
+
+Test(layout, a_weight_stored_as_bf16_is_widened_for_an_f32_product)
+{
+    expect_widened("emitted", OP_pack);
+    expect_widened("blas", OP_linear);
+}
+
+Test(layout, tiles_fit_in_the_registers)
+{
     const int registers[] = {16, 32};
     for (size_t i = 0; i < COUNT_OF(registers); i++)
         for (int vecs = 1; vecs <= 4; vecs++) {
@@ -355,10 +409,11 @@ Test(layout, tiles_fit_in_the_registers) {
         }
 }
 
-/* ---- fuse ---------------------------------------------------------------------------------- */
+/* ---- fuse ------------------------------------------------------------------------------- */
 
 static void
-expect_kernels(const Graph *g) {
+expect_kernels(const Graph *g)
+{
     bool *done = arena_array(g->arena, (size_t)g->nvalue_ids, sizeof *done);
     bool *closed = arena_array(g->arena, (size_t)g->nkernels, sizeof *closed);
     const Kernel *open = NULL;
@@ -378,14 +433,16 @@ expect_kernels(const Graph *g) {
 }
 
 static int
-kernels_with_prefix(const Graph *g, const char *name) {
+kernels_with_prefix(const Graph *g, const char *name)
+{
     int count = 0;
     for (int i = 0; i < g->nkernels; i++)
         count += strcmp(g->kernels[i]->name, name) == 0;
     return count;
 }
 
-Test(fuse, a_mamba2_layer_is_seven_kernels) {
+Test(fuse, a_mamba2_layer_is_seven_kernels)
+{
     Bench b;
     bench_model(&b, 3);
     expect_run(&b);
@@ -401,7 +458,7 @@ Test(fuse, a_mamba2_layer_is_seven_kernels) {
     bench_close(&b);
 }
 
-/* ---- memplan ------------------------------------------------------------------------------- */
+/* ---- memplan ---------------------------------------------------------------------------- */
 
 typedef struct {
     const Value *value;
@@ -410,7 +467,8 @@ typedef struct {
 } Life;
 
 static int
-reader_of(const Graph *g, const Value *v) {
+reader_of(const Graph *g, const Value *v)
+{
     int last = -1;
     for (const Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->nin; i++) {
@@ -427,7 +485,8 @@ reader_of(const Graph *g, const Value *v) {
 }
 
 static int
-slab_lives(const Graph *g, Life *lives) {
+slab_lives(const Graph *g, Life *lives)
+{
     int count = 0;
     for (const Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++) {
@@ -444,7 +503,8 @@ slab_lives(const Graph *g, Life *lives) {
 }
 
 static void
-expect_no_overlap(const Graph *g) {
+expect_no_overlap(const Graph *g)
+{
     Life *lives = arena_array(g->arena, (size_t)g->nvalue_ids, sizeof *lives);
     const int count = slab_lives(g, lives);
     cr_assert(count > 10);
@@ -459,7 +519,8 @@ expect_no_overlap(const Graph *g) {
     }
 }
 
-Test(memplan, values_alive_together_never_overlap) {
+Test(memplan, values_alive_together_never_overlap)
+{
     for (int phase = 0; phase < 2; phase++) {
         Bench b;
         bench_model(&b, 6);
@@ -470,7 +531,8 @@ Test(memplan, values_alive_together_never_overlap) {
     }
 }
 
-Test(memplan, the_slab_does_not_grow_with_layers) {
+Test(memplan, the_slab_does_not_grow_with_layers)
+{
     int64_t slab[2];
     for (int i = 0; i < 2; i++) {
         Bench b;
@@ -483,7 +545,8 @@ Test(memplan, the_slab_does_not_grow_with_layers) {
     cr_assert_eq(slab[0], slab[1]);
 }
 
-Test(memplan, places_of_a_split_lie_in_what_is_split) {
+Test(memplan, places_of_a_split_lie_in_what_is_split)
+{
     Bench b;
     bench_model(&b, 1);
     expect_run(&b);
@@ -497,7 +560,8 @@ Test(memplan, places_of_a_split_lie_in_what_is_split) {
     bench_close(&b);
 }
 
-Test(memplan, a_plan_too_large_for_an_address_is_an_error) {
+Test(memplan, a_plan_too_large_for_an_address_is_an_error)
+{
     Bench b;
     bench_model(&b, 1);
     b.graph->block = INT64_MAX / 32;

@@ -10,7 +10,8 @@
 #include "ir/diag.h"
 #include "tests/harness.h"
 
-/* ---- util --------------------------------------------------------------------------------------- */
+/* ---- util ---------------------------------------------------------------------------------------
+ */
 
 Test(util, arena_memory_is_zeroed_aligned_and_survives_growth)
 {
@@ -49,8 +50,14 @@ Test(util, numbers_are_the_shortest_text_that_reads_back)
         double value;
         const char *text;
     } cases[] = {
-        {0.5, "0.5"}, {1e-5, "1e-05"}, {0.1, "0.1"}, {1.0 / 3, "0.3333333333333333"},
-        {-0.0, "-0"}, {3, "3"},        {1e300, "1e+300"}, {0.1 + 0.2, "0.30000000000000004"},
+        {0.5,       "0.5"                },
+        {1e-5,      "1e-05"              },
+        {0.1,       "0.1"                },
+        {1.0 / 3,   "0.3333333333333333" },
+        {-0.0,      "-0"                 },
+        {3,         "3"                  },
+        {1e300,     "1e+300"             },
+        {0.1 + 0.2, "0.30000000000000004"},
     };
     Arena *arena = arena_new();
     for (size_t i = 0; i < COUNT_OF(cases); i++)
@@ -101,7 +108,8 @@ Test(util, files_are_written_whole_and_read_with_a_limit)
     arena_free(arena);
 }
 
-/* ---- diagnostics -------------------------------------------------------------------------------- */
+/* ---- diagnostics --------------------------------------------------------------------------------
+ */
 
 static char *
 shown(const char *line, int column, int span)

@@ -1,0 +1,80 @@
+/* runtime/exec.c -- operands to addresses, once; steps over the pool, each time. */
+#include "runtime/internal.h"
+
+/* ---- operands ------------------------------------------------------------------------------ */
+
+static char *
+base_of(const AbiOperand *o, const RtSpaces *s)
+{
+    switch (o->space) {
+    case ABI_SLAB:
+        return s->slab;
+    case ABI_PARAM:
+        return s->params;
+    case ABI_WEIGHT:
+        return (char *)s->weights[o->index]; /* kernels do not write to weights */
+    case ABI_STATE:
+        return s->states;
+    case ABI_INPUT:
+        return (char *)(o->index == ABI_INPUT_IDS ? s->ids : s->pick);
+    case ABI_OUTPUT:
+        return s->output;
+    }
+    return NULL;
+}
+
+void
+rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand)
+{
+    for (int i = 0; i < abi->noperands; i++) {
+        char *base = base_of(&abi->operands[i], spaces);
+        operand[i] = base ? base + abi->operands[i].offset : NULL;
+    }
+}
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+/* What passed since the newest call belongs to the step that ran; the next one begins. */
+static void
+clock_turn(RtRun *run, int next)
+{
+    const double now = rt_now();
+    if (run->running >= 0)
+        run->seconds[run->running] += now - run->since;
+    run->running = next;
+    run->since = now;
+}
+
+/* One thread's part of all steps. A barrier stands between two steps, but for two that thread 0
+ * runs alone. */
+static void
+run_steps(void *user, int thread, int threads)
+{
+    RtRun *run = user;
+    const AbiStep *before = NULL;
+    for (int r = 0; r < 2; r++) {
+        const AbiRange range = run->range[r];
+        for (int i = range.first; i < range.first + range.count; i++) {
+            const AbiStep *step = &run->abi->steps[i];
+            void *const *operand = run->operand + step->first_operand;
+            if (before && (before->parallel || step->parallel))
+                rt_pool_barrier(run->pool);
+            if (run->seconds && thread == 0)
+                clock_turn(run, i);
+            if (step->parallel)
+                step->run(operand, run->call, thread, threads);
+            else if (thread == 0)
+                step->run(operand, run->call, 0, 1);
+            before = step;
+        }
+    }
+}
+
+void
+rt_run(RtRun *run)
+{
+    run->running = -1;
+    rt_pool_run(run->pool, run_steps, run);
+    if (run->seconds)
+        clock_turn(run, -1);
+}

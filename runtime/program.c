@@ -1,0 +1,208 @@
+/* runtime/program.c -- a compiled program: checked once, so that running it needs no checks, and
+ * its figures. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "runtime/internal.h"
+#include "runtime/session.h"
+
+/* A program comes from our own compiler, but perhaps from a file of another version. */
+static ssmc_status
+broken(const AbiProgram *abi, const char *what, int64_t which)
+{
+    return rt_fail(SSMC_BAD_FILE, "program '%s' is broken: %s (%" PRId64 ")",
+                   rt_quote(abi->name ? abi->name : "").text, what, which);
+}
+
+/* ---- checks -------------------------------------------------------------------------------- */
+
+static bool
+range_fits(const AbiProgram *abi, AbiRange range)
+{
+    return range.first >= 0 && range.count >= 0 && range.first <= abi->nsteps - range.count;
+}
+
+static int64_t
+greater(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool
+is_inside(int64_t offset, int64_t bytes)
+{
+    return offset >= 0 && (offset < bytes || (offset == 0 && bytes == 0));
+}
+
+static bool
+operand_fits(const AbiProgram *abi, const AbiOperand *o)
+{
+    const AbiPhase *p = abi->phase;
+    switch (o->space) {
+    case ABI_SLAB:
+        return is_inside(o->offset, greater(p[ABI_PREFILL].slab_bytes, p[ABI_DECODE].slab_bytes));
+    case ABI_PARAM:
+        return is_inside(o->offset, abi->param_bytes);
+    case ABI_WEIGHT:
+        return o->index >= 0 && o->index < abi->nweights && o->offset >= 0;
+    case ABI_STATE:
+        return is_inside(o->offset, abi->state_bytes);
+    case ABI_INPUT:
+        return o->index == ABI_INPUT_IDS || o->index == ABI_INPUT_PICK;
+    case ABI_OUTPUT:
+        return is_inside(o->offset, abi->output_bytes);
+    }
+    return false;
+}
+
+static ssmc_status
+check_steps(const AbiProgram *abi)
+{
+    for (int i = 0; i < abi->noperands; i++)
+        if (!operand_fits(abi, &abi->operands[i]))
+            return broken(abi, "an operand lies outside its space", i);
+    for (int i = 0; i < abi->nsteps; i++) {
+        const AbiStep *s = &abi->steps[i];
+        if (!s->run || s->first_operand < 0 || s->operands < 0 ||
+            s->first_operand > abi->noperands - s->operands)
+            return broken(abi, "a step has no kernel or no operands", i);
+    }
+    return SSMC_OK;
+}
+
+static ssmc_status
+check_tensors(const AbiProgram *abi)
+{
+    for (int i = 0; i < abi->nweights; i++) {
+        const AbiWeight *w = &abi->weights[i];
+        if (!w->tensor || w->rank < 0 || w->rank > 4)
+            return broken(abi, "a weight has no name or a wrong rank", i);
+    }
+    for (int i = 0; i < abi->nstates; i++) {
+        const AbiState *s = &abi->states[i];
+        if (!s->name || s->offset < 0 || s->bytes < 0 || s->offset > abi->state_bytes - s->bytes)
+            return broken(abi, "a state lies outside the states", i);
+    }
+    return SSMC_OK;
+}
+
+static ssmc_status
+check_phase(const AbiProgram *abi, AbiPhaseId id)
+{
+    const AbiPhase *p = &abi->phase[id];
+    if (!range_fits(abi, p->layers) || !range_fits(abi, p->head))
+        return broken(abi, "a phase has steps that are not there", id);
+    /* A program without a decode phase decodes by its prefill phase. */
+    if (p->block < (id == ABI_PREFILL ? 1 : 0) || p->block > INT32_MAX)
+        return broken(abi, "a phase has an impossible block", p->block);
+    if (p->slab_bytes < 0 || p->scratch_bytes < 0)
+        return broken(abi, "a phase needs less than no memory", id);
+    return SSMC_OK;
+}
+
+static ssmc_status
+check_output(const AbiProgram *abi)
+{
+    size_t bytes = 0;
+    if (abi->vocab < 1 || abi->vocab > INT32_MAX)
+        return broken(abi, "an impossible vocabulary", abi->vocab);
+    if (abi->head_rows < 1 || abi->head_rows > INT32_MAX)
+        return broken(abi, "an impossible number of head rows", abi->head_rows);
+    if (!rt_mul((size_t)abi->head_rows * sizeof(float), (size_t)abi->vocab, &bytes) ||
+        abi->output_bytes < 0 || bytes > (size_t)abi->output_bytes)
+        return broken(abi, "the output has no room for the logits", abi->output_bytes);
+    if (abi->param_bytes < 0 || abi->state_bytes < 0)
+        return broken(abi, "states or parameters of less than no memory", abi->state_bytes);
+    return SSMC_OK;
+}
+
+static ssmc_status
+check(const AbiProgram *abi)
+{
+    ssmc_status status = check_output(abi);
+    for (int id = 0; id < ABI_PHASES && status == SSMC_OK; id++)
+        status = check_phase(abi, (AbiPhaseId)id);
+    if (status == SSMC_OK && !range_fits(abi, abi->init))
+        status = broken(abi, "its first steps are not there", abi->init.first);
+    if (status == SSMC_OK)
+        status = check_steps(abi);
+    return status == SSMC_OK ? check_tensors(abi) : status;
+}
+
+/* ---- figures ------------------------------------------------------------------------------- */
+
+static int
+dtype_bits(AbiDtype dtype)
+{
+    switch (dtype) {
+    case ABI_F32:
+        return 32;
+    case ABI_F16:
+    case ABI_BF16:
+        return 16;
+    }
+    return 0;
+}
+
+static bool
+measure(ssmc_program *p)
+{
+    const AbiPhase *a = &p->abi->phase[ABI_PREFILL], *b = &p->abi->phase[ABI_DECODE];
+    p->block = greater(a->block, b->block);
+    for (int i = 0; i < p->abi->nweights; i++) {
+        const AbiWeight *w = &p->abi->weights[i];
+        size_t bytes;
+        if (!rt_tensor_bytes(dtype_bits(w->dtype), w->dim, w->rank, &bytes) ||
+            !rt_add(p->weight_bytes, bytes, &p->weight_bytes))
+            return false;
+    }
+    return rt_round_up((size_t)p->abi->state_bytes, RT_LINE, &p->state_stride) &&
+           rt_round_up((size_t)greater(a->slab_bytes, b->slab_bytes), RT_LINE, &p->slab_bytes) &&
+           rt_round_up((size_t)greater(a->scratch_bytes, b->scratch_bytes), RT_LINE,
+                       &p->scratch_stride);
+}
+
+ssmc_status
+rt_program_wrap(const AbiProgram *abi, ssmc_program **out)
+{
+    *out = NULL;
+    const ssmc_status status = check(abi);
+    if (status != SSMC_OK)
+        return status;
+    ssmc_program *p = calloc(1, sizeof *p);
+    if (!p)
+        return rt_fail_memory(sizeof *p, "a program");
+    p->abi = abi;
+    if (!measure(p)) {
+        free(p);
+        return broken(abi, "its sizes overflow", abi->state_bytes);
+    }
+    *out = p;
+    return SSMC_OK;
+}
+
+void
+rt_program_free(ssmc_program *program)
+{
+    free(program);
+}
+
+const AbiProgram *
+rt_program_abi(const ssmc_program *program)
+{
+    return program->abi;
+}
+
+ssmc_memory
+ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
+{
+    ssmc_memory m = {.weights = program->weight_bytes,
+                     .params = (size_t)program->abi->param_bytes,
+                     .state = program->state_stride,
+                     .scratch = SIZE_MAX}; /* more than there can be */
+    RtLayout layout;
+    if (sequences >= 1 && rt_threads_resolve(&threads) &&
+        rt_session_layout(program, sequences, threads, &layout))
+        m.scratch = layout.total - (size_t)sequences * program->state_stride;
+    return m;
+}

@@ -1,0 +1,24 @@
+/* tests/fuzz/yaml.c -- a model's description becomes a graph that verifies, or faults that print. */
+#include "frontend/frontend.h"
+#include "tests/fuzz/fuzz.h"
+
+FUZZ_TARGET(yaml)
+{
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    FeModel model;
+    StrBuf said = {0};
+    const bool good =
+        fe_model_parse(arena, (const char *)data, size, "/fuzz/model.yaml", diag, &model);
+    if (good && !graph_verify(model.graph, diag)) {
+        diag_print(diag, &said);
+        die("a graph that does not verify:\n%s", sb_text(&said));
+    }
+    if (!good && diag_errors(diag) == 0)
+        die("refused without a word");
+    diag_print(diag, &said);
+    sb_free(&said);
+    diag_free(diag);
+    arena_free(arena);
+    return 0;
+}
