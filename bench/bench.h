@@ -22,7 +22,7 @@ typedef struct {
     double read_gbs;    /* streaming read of a buffer far larger than the caches */
 } BenchCeilings;
 /* Measures with `threads` threads, about a second. False: *why. */
-bool bench_ceilings(const CgTarget *target, int threads, BenchCeilings *out,
+bool bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out,
                     const char **why);
 
 /* Runs work(user, thread) on `threads` threads at once; the seconds from the first start to the last end. */

@@ -83,11 +83,11 @@ best_read_gbs(int threads)
 }
 
 static bool
-probe_gflops(const CgTarget *target, bool bf16, int threads, double *out, const char **why)
+probe_gflops(Arena *arena, const CgTarget *target, bool bf16, int threads, double *out, const char **why)
 {
     double flops = 0;
     CgProbe *probe = NULL;
-    CgJit *jit = cg_probe_jit(target, bf16, &probe, &flops, why);
+    CgJit *jit = cg_probe_jit(arena, target, bf16, &probe, &flops, why);
     if (!jit)
         return false;
     *out = best_gflops(probe, flops, threads);
@@ -96,12 +96,12 @@ probe_gflops(const CgTarget *target, bool bf16, int threads, double *out, const 
 }
 
 bool
-bench_ceilings(const CgTarget *target, int threads, BenchCeilings *out, const char **why)
+bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out, const char **why)
 {
     *out = (BenchCeilings){.threads = threads};
-    if (!probe_gflops(target, false, threads, &out->f32_gflops, why))
+    if (!probe_gflops(arena, target, false, threads, &out->f32_gflops, why))
         return false;
-    if (target->bf16_dot && !probe_gflops(target, true, threads, &out->bf16_gflops, why))
+    if (target->bf16_dot && !probe_gflops(arena, target, true, threads, &out->bf16_gflops, why))
         return false;
     out->read_gbs = best_read_gbs(threads);
     return true;

@@ -47,8 +47,8 @@ void cg_jit_free(CgJit *jit);
 /* A probe of the arithmetic ceiling: `rounds` rounds of independent fused multiply-adds (or bf16 pair dots) in
  * registers; sink takes 64 floats so that nothing is optimised away. */
 typedef void CgProbe(int64_t rounds, float *sink);
-CgJit *cg_probe_jit(const CgTarget *target, bool bf16, CgProbe **probe, double *flops_per_round,
-                    const char **why);
+CgJit *cg_probe_jit(Arena *arena, const CgTarget *target, bool bf16, CgProbe **probe,
+                    double *flops_per_round, const char **why);
 
 const char *cg_llvm_version(void);
 

@@ -21,8 +21,7 @@ typedef struct {
     CgKernel *k;
     const Value *x, *w, *bias, *y;
     int64_t depth, out; /* K, O */
-    int64_t block;      /* token rows worked on at a time */
-    Val row, rows;      /* of this block: first and how many */
+    Val row, rows;      /* of the block of token rows worked on: first and how many */
     Val result;         /* scratch: the product before bias and epilogue */
 } Linear;
 
@@ -93,15 +92,28 @@ tile_height(const Cg *c, const CgKernel *k, const Packed *p)
     return tile->i < most ? (int)tile->i : most;
 }
 
-/* Rows staged at a time: half of L2, the other half being for panels and results. */
+/* Most rows staged at a time: half of L2, the other half being for panels and results. */
 static int64_t
-block_rows(const Cg *c, const Graph *g, const Value *y, int64_t row_bytes, int64_t unit)
+most_rows(const Cg *c, const Graph *g, const Value *y, int64_t row_bytes, int64_t unit)
 {
     const int64_t most = y->type.shape.dim[0].kind == DIM_ROWS ? g->rows : g->block;
     const int64_t l2 = c->target->l2_bytes > 0 ? c->target->l2_bytes : 1 << 20;
     const int64_t fits = l2 / 2 / row_bytes / unit * unit;
     const int64_t rows = fits < unit ? unit : fits;
     return most > 0 && most < rows ? most : rows;
+}
+
+/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream the
+ * weights for little work. At most `most`, a number of whole tiles or the greatest T. */
+static Val
+equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
+{
+    const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
+    const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, limit, one)), limit);
+    const Val least = cg_max(c, one, count);
+    const Val each = cg_div(c, cg_add(c, rows, cg_sub(c, least, one)), least);
+    const Val whole = cg_mul(c, cg_div(c, cg_add(c, each, cg_sub(c, unit, one)), unit), unit);
+    return cg_max(c, one, cg_min(c, whole, limit));
 }
 
 static void
@@ -205,15 +217,18 @@ emit_packed(Cg *c, CgKernel *k, const Linear *l, Diag *diag)
     }
     choose_heights(&p, tile_height(c, k, &p));
     const int64_t row_bytes = p.stride * dtype_info[p.dtype].bytes;
-    p.l.block = block_rows(c, k->graph, l->y, row_bytes, p.heights[0]);
-    p.staged = cg_scratch(c, k, (p.l.block + p.heights[0]) * row_bytes);
+    const int64_t most = most_rows(c, k->graph, l->y, row_bytes, p.heights[0]);
+    p.staged = cg_scratch(c, k, (most + p.heights[0]) * row_bytes);
     p.l.result = cg_scratch(c, k, p.heights[0] * p.panel * (int64_t)sizeof(float));
     p.weights = cg_operand(k, l->w)->base;
     Val from, to;
     cg_share(c, k, cg_i64(c, p.panels), 1, &from, &to);
-    CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), cg_rows(k, l->y), p.l.block);
-    p.l.row = blocks.i;
-    p.l.rows = cg_min(c, cg_i64(c, p.l.block), cg_sub(c, cg_rows(k, l->y), blocks.i));
+    const Val rows = cg_rows(k, l->y);
+    const Val block = equal_blocks(c, rows, most, p.heights[0]);
+    const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, block, cg_i64(c, 1))), block);
+    CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
+    p.l.row = cg_mul(c, blocks.i, block);
+    p.l.rows = cg_min(c, block, cg_sub(c, rows, p.l.row));
     packed_stage(c, &p);
     CgLoop panels = cg_loop(c, "panel", from, to, 1);
     packed_panel(c, &p, panels.i);
@@ -305,10 +320,9 @@ emit_blas(Cg *c, CgKernel *k, Linear *l, Diag *diag)
         cg_endif(c, &any);
         return true;
     }
-    l->block = BLAS_BLOCK;
-    l->result = cg_scratch(c, k, l->block * l->out * (int64_t)sizeof(float));
-    CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), total, l->block);
-    l->rows = cg_min(c, cg_i64(c, l->block), cg_sub(c, total, blocks.i));
+    l->result = cg_scratch(c, k, BLAS_BLOCK * l->out * (int64_t)sizeof(float));
+    CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), total, BLAS_BLOCK);
+    l->rows = cg_min(c, cg_i64(c, BLAS_BLOCK), cg_sub(c, total, blocks.i));
     const Val first = cg_at(c, x->base, DTYPE_f32, cg_mul(c, blocks.i, cg_i64(c, x->stride)));
     call_sgemm(c, l->rows, cols, l->depth, first, x->stride, w, l->result, l->out);
     epilogue(c, l, blocks.i, l->rows, from, to, l->out);

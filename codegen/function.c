@@ -148,8 +148,8 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
 
 enum { ARG_call, ARG_part, ARG_parts, ARG_operands };
 
-static void
-describe_function(Cg *c, Val fn)
+void
+cg_describe_function(Cg *c, Val fn)
 {
     cg_fn_attribute(c, fn, "target-cpu", c->target->cpu);
     if (c->target->features[0])
@@ -171,7 +171,7 @@ body_declare(Cg *c, const CgKernel *k, const char *name)
     types[ARG_part] = types[ARG_parts] = c->i64;
     const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, count, 0));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
-    describe_function(c, fn);
+    cg_describe_function(c, fn);
     cg_attribute(c, fn, ARG_call + 1, "noalias");
     cg_attribute(c, fn, ARG_call + 1, "readonly");
     for (int i = 0; i < k->noperands; i++) {
@@ -228,7 +228,7 @@ entry_build(Cg *c, const CgKernel *k, Val body, const char *name)
     LLVMTypeRef types[] = {c->ptr, c->ptr, c->i64, c->i64};
     const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, 4, 0));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
-    describe_function(c, fn);
+    cg_describe_function(c, fn);
     LLVMPositionBuilderAtEnd(c->b, LLVMAppendBasicBlockInContext(c->ctx, fn, "start"));
     const unsigned count = (unsigned)k->noperands + ARG_operands;
     Val *args = arena_array(c->arena, count, sizeof *args);

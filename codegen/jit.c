@@ -9,7 +9,7 @@
 
 struct CgJit {
     LLVMOrcLLJITRef lljit;
-    const AbiProgram *program;
+    void *address; /* of the symbol it was opened for */
 };
 
 /* ---- may this code run here? ------------------------------------------------------------------ */
@@ -64,19 +64,20 @@ open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
 
 /* Takes the object. */
 static bool
-link_program(Arena *arena, CgJit *jit, LLVMMemoryBufferRef object, const char **why)
+link_object(Arena *arena, CgJit *jit, LLVMMemoryBufferRef object, const char *symbol,
+            const char **why)
 {
     LLVMOrcExecutorAddress address = 0;
     const LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(jit->lljit);
     if (failed(arena, LLVMOrcLLJITAddObjectFile(jit->lljit, main, object), why) ||
-        failed(arena, LLVMOrcLLJITLookup(jit->lljit, &address, CG_PROGRAM_SYMBOL), why))
+        failed(arena, LLVMOrcLLJITLookup(jit->lljit, &address, symbol), why))
         return false;
-    jit->program = (const AbiProgram *)(uintptr_t)address;
+    jit->address = (void *)(uintptr_t)address;
     return true;
 }
 
-static CgJit *
-jit_open(Arena *arena, CgModule *module, const char **why)
+CgJit *
+cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, const char **why)
 {
     if (!runs_here(arena, &module->target, why))
         return NULL;
@@ -87,15 +88,15 @@ jit_open(Arena *arena, CgModule *module, const char **why)
     }
     const LLVMMemoryBufferRef object = cg_object(module, LLVMObjectFile);
     StrBuf bytes = {0}; /* linking takes the object: the map needs its symbols afterwards */
-    if (cg_perf_map_wanted())
+    if (cg_perf_map_wanted() && strcmp(symbol, CG_PROGRAM_SYMBOL) == 0)
         sb_putn(&bytes, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
     bool ok = open_lljit(arena, &jit->lljit, why);
     if (ok)
-        ok = link_program(arena, jit, object, why);
+        ok = link_object(arena, jit, object, symbol, why);
     else
         LLVMDisposeMemoryBuffer(object);
     if (ok && bytes.len)
-        cg_perf_map(&bytes, jit->program);
+        cg_perf_map(&bytes, jit->address);
     sb_free(&bytes);
     if (ok)
         return jit;
@@ -106,7 +107,7 @@ jit_open(Arena *arena, CgModule *module, const char **why)
 CgJit *
 cg_jit(Arena *arena, CgModule *module, const char **why)
 {
-    CgJit *jit = jit_open(arena, module, why);
+    CgJit *jit = cg_jit_symbol(arena, module, CG_PROGRAM_SYMBOL, why);
     cg_module_free(module);
     return jit;
 }
@@ -114,7 +115,13 @@ cg_jit(Arena *arena, CgModule *module, const char **why)
 const AbiProgram *
 cg_jit_program(const CgJit *jit)
 {
-    return jit->program;
+    return jit->address;
+}
+
+void *
+cg_jit_address(const CgJit *jit)
+{
+    return jit->address;
 }
 
 void

@@ -39,6 +39,8 @@ const bool *cg_escapes(Arena *arena, const Graph *g);
 void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes, CgKernel *out);
 
 /* ---- function.c ------------------------------------------------------------------------------ */
+/* Target attributes every function needs. */
+void cg_describe_function(Cg *c, Val fn);
 /* Text that is equal for two kernels exactly when one function serves both. arena. */
 const char *cg_kernel_key(Arena *arena, const CgKernel *k);
 /* Builds the function of a kernel, an AbiKernel. NULL: no emitter takes it; diag says why. */
@@ -88,6 +90,11 @@ bool cg_program_step(CgProgram *p, const CgKernel *k, Val run);
 /* ---- tables.c -------------------------------------------------------------------------------- */
 /* Adds the program as the constant CG_PROGRAM_SYMBOL. */
 void cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine);
+
+/* ---- jit.c ----------------------------------------------------------------------------------- */
+/* Links a module for one symbol of it. As cg_jit, but the module stays the caller's. */
+CgJit *cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, const char **why);
+void *cg_jit_address(const CgJit *jit); /* of that symbol */
 
 /* ---- perf_map.c ------------------------------------------------------------------------------ */
 bool cg_perf_map_wanted(void); /* SSMC_PERF_MAP=1 */

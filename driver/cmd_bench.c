@@ -106,7 +106,7 @@ bench_all(Bench *b)
 {
     const Options *o = b->job->o;
     const char *why = NULL;
-    if (!bench_ceilings(&b->job->target, b->job->threads, &b->ceiling, &why))
+    if (!bench_ceilings(b->job->arena, &b->job->target, b->job->threads, &b->ceiling, &why))
         return fault(EXIT_FAILED, "%s", why);
     printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.1f GB/s read\n", b->job->target.cpu,
            b->job->threads, b->ceiling.f32_gflops, b->ceiling.bf16_gflops, b->ceiling.read_gbs);

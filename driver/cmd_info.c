@@ -22,7 +22,7 @@ cmd_info(Options *o)
     const int cores = rt_cores();
     for (int threads = 1; threads <= cores; threads = threads < cores ? cores : cores + 1) {
         BenchCeilings c;
-        if (!bench_ceilings(&t, threads, &c, &why))
+        if (!bench_ceilings(o->arena, &t, threads, &c, &why))
             return fault(EXIT_FAILED, "%s", why);
         printf("measured %d thread%s: %.0f GFLOP/s f32, ", threads, threads > 1 ? "s" : "",
                c.f32_gflops);

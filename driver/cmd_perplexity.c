@@ -24,7 +24,8 @@ typedef struct {
     int64_t scored, windows;
 } Score;
 
-/* Every window starts from an empty state; its first token has nothing before it and is not scored. */
+/* Every window starts from an empty state, and each of its tokens predicts the one after it, the last the
+ * first of the next window: `window` tokens are read and scored. */
 static int
 score_windows(const Job *job, Score *s)
 {
@@ -43,13 +44,13 @@ score_windows(const Job *job, Score *s)
                      (long long)s->window);
     }
     Progress bar = progress_start("scoring");
-    for (int64_t at = 0; at + s->window <= s->count && rs == SSMC_OK; at += s->window) {
+    for (int64_t at = 0; at + s->window < s->count && rs == SSMC_OK; at += s->window) {
         rs = ssmc_reset(session, 0);
         if (rs == SSMC_OK)
             rs = ssmc_prefill_all(session, 0, s->ids + at, s->window, logits);
-        for (int64_t t = 0; t + 1 < s->window && rs == SSMC_OK; t++)
+        for (int64_t t = 0; t < s->window && rs == SSMC_OK; t++)
             s->sum += nats(logits + t * vocab, vocab, s->ids[at + t + 1]);
-        s->scored += s->window - 1;
+        s->scored += s->window;
         s->windows++;
         progress_step(&bar, at, s->count);
     }
@@ -76,9 +77,10 @@ score_text(Job *job, Score *s)
         status = encode_text(tok, path, text, len, &ids, &count);
     s->ids = ids;
     s->count = (int64_t)count;
-    if (status == EXIT_DONE && s->count < s->window)
-        status = fault(EXIT_BAD_INPUT, "%s has %zu tokens, less than one window of %lld", path, count,
-                       (long long)s->window);
+    if (status == EXIT_DONE && s->count <= s->window)
+        status = fault(EXIT_BAD_INPUT,
+                       "%s has %zu tokens; a window of %lld and the token after it need more", path,
+                       count, (long long)s->window);
     if (status == EXIT_DONE)
         status = job_run(job);
     if (status == EXIT_DONE)
@@ -94,8 +96,8 @@ cmd_perplexity(Options *o)
     Score s = {.window = o->value[OPT_window].i};
     if (!opt_text(o, OPT_text))
         return option_fault(o, OPT_text, "which text? give --text FILE");
-    if (s.window < 2 || s.window > 1 << 20)
-        return option_fault(o, OPT_window, "--window %lld is out of range: it must be 2 to %d",
+    if (s.window < 1 || s.window > 1 << 20)
+        return option_fault(o, OPT_window, "--window %lld is out of range: it must be 1 to %d",
                             (long long)s.window, 1 << 20);
     Job job;
     int status = job_describe(&job, o);

@@ -207,36 +207,10 @@ params_read(BlockSet *set, const Tree *map, Block *b)
 
 /* ---- weights -------------------------------------------------------------------------------- */
 
-/* RULE or RULE(expression). */
-static bool
-weight_init(const BlockSet *set, const Tree *t, BlockWeight *w)
-{
-    w->init = "zeros";
-    if (!t)
-        return true;
-    const size_t len = strcspn(t->text, "(");
-    const size_t all = strlen(t->text);
-    w->init = arena_strndup(set->arena, t->text, len);
-    const bool call = t->text[len] == '(';
-    if (!is_identifier(w->init, "") || (call && t->text[all - 1] != ')')) {
-        diag_error(set->diag, t->loc, "init is %s; expected a rule, or a rule(expression)",
-                   tree_text(set->arena, t));
-        return false;
-    }
-    if (!call)
-        return true;
-    SrcLoc loc = t->loc;
-    loc.column += (int)len + 1;
-    w->fan =
-        tree_scalar(set->arena, arena_strndup(set->arena, t->text + len + 1, all - len - 2), loc);
-    return true;
-}
-
 static bool
 weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
 {
     static const char *const keys[] = {"shape", "init", "when", "otherwise"};
-    const Tree *init = NULL;
     w->name = t->key;
     w->loc = t->key_loc;
     if (t->kind != TREE_MAP || !is_identifier(t->key, ".")) {
@@ -245,7 +219,7 @@ weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
     }
     bool ok = only_keys(set, t, "a weight", keys, COUNT_OF(keys));
     ok &= entry(set, t, "shape", TREE_LIST, "a list of sizes", &w->shape);
-    ok &= entry(set, t, "init", TREE_SCALAR, "a rule", &init) && weight_init(set, init, w);
+    ok &= entry_text(set, t, "init", &w->init);
     ok &= entry(set, t, "when", TREE_SCALAR, "an expression", &w->when);
     ok &= entry_text(set, t, "otherwise", &w->otherwise);
     if (ok && (!w->shape || w->shape->count < 1 || w->shape->count > IR_MAX_RANK)) {

@@ -4,11 +4,11 @@
  *   doc: one line
  *   params:   {NAME: {type, default, range, words, count, doc}, or NAME: default alone}
  *             type: int num bool word chunk nums; a default may be an expression over earlier
- * params and the model's vocab, dim, eps, tie_embeddings and depth (how many layers there are)
+ * params and the model's vocab, dim, eps and tie_embeddings
  *   sizes:    {NAME: expression}              whole numbers from 1
  *   checks:   [expression]                    must be true
  *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT}}
- *             RULE: a word, or RULE(expression)
+ *             RULE: of runtime/init.def
  *             without `when` being true there is no such weight, or the name means `otherwise`
  *   states:   {OP: NAME}                      what the states of its ops are called
  *   ops:      [statements of the text form]   the block reads and (re)defines h; the frame reads
@@ -30,7 +30,6 @@ typedef struct {
     const char *name;
     const Tree *shape; /* list of expressions */
     const char *init;
-    const Tree *fan;       /* the expression in RULE(expression); NULL: none */
     const Tree *when;      /* NULL: always there */
     const char *otherwise; /* NULL: absent where `when` is false */
     SrcLoc loc;

@@ -205,7 +205,7 @@ add_weights(Instance *in)
         const char *name = arena_printf(in->b->arena, "%s%s", in->prefix, block->weights[i].name);
         in->weights[i] = graph_weight(in->b->graph, name, in->prepared->type[i],
                                       tensor_names_of(in->b->parts->tensors, name),
-                                      in->prepared->init[i], in->prepared->loc[i]);
+                                      block->weights[i].init, in->prepared->loc[i]);
     }
 }
 

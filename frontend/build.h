@@ -13,7 +13,6 @@ typedef struct {
     Scope scope; /* parameters and sizes, above those of the model */
     bool present[BLOCK_MAX_WEIGHTS];
     Type type[BLOCK_MAX_WEIGHTS];
-    const char *init[BLOCK_MAX_WEIGHTS];
     SrcLoc loc[BLOCK_MAX_WEIGHTS]; /* what the user wrote that gives the weight its rows */
 } Prepared;
 

@@ -81,19 +81,18 @@ stem(Arena *arena, const char *path)
 
 /* ---- the tree ------------------------------------------------------------------------------- */
 
-/* The tree of l->source; paths in it are relative to the folder of `path`. */
 static bool
-read_source(Loader *l, const char *path)
+read_text(Loader *l, const Source *source)
 {
-    l->root = yaml_parse(l->arena, l->source, l->diag);
-    l->dir = folder_of(l->arena, path);
+    l->source = source;
+    l->root = yaml_parse(l->arena, source, l->diag);
+    l->dir = folder_of(l->arena, source->path);
     if (!l->root)
         return false;
     if (l->root->kind == TREE_MAP)
         return true;
     diag_error(l->diag, l->root->loc,
-               "a model is a map of keys such as vocab, dim and layers; "
-               "this is %s",
+               "a model is a map of keys such as vocab, dim and layers; this is %s",
                tree_text(l->arena, l->root));
     return false;
 }
@@ -101,8 +100,8 @@ read_source(Loader *l, const char *path)
 static bool
 read_file(Loader *l, const char *path)
 {
-    l->source = source_read(l->arena, path, (SrcLoc){0}, l->diag);
-    return l->source && read_source(l, path);
+    const Source *source = source_read(l->arena, path, (SrcLoc){0}, l->diag);
+    return source && read_text(l, source);
 }
 
 static bool
@@ -278,13 +277,20 @@ build_model(Loader *l, const char *path, FeModel *out)
     return true;
 }
 
-bool
-fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
-              FeModel *out)
+static Loader *
+loader_new(Arena *arena, Diag *diag)
 {
     Loader *l = arena_alloc(arena, sizeof *l);
     l->arena = arena;
     l->diag = diag;
+    return l;
+}
+
+bool
+fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
+              FeModel *out)
+{
+    Loader *l = loader_new(arena, diag);
     *out = (FeModel){.eos = -1};
     return load_tree(l, path, sets, nsets) && build_model(l, path, out);
 }
@@ -293,14 +299,11 @@ bool
 fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
                FeModel *out)
 {
-    Loader *l = arena_alloc(arena, sizeof *l);
+    Loader *l = loader_new(arena, diag);
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, yaml, len), len};
-    l->arena = arena;
-    l->diag = diag;
-    l->source = source;
     *out = (FeModel){.eos = -1};
-    return read_source(l, path) && build_model(l, path, out);
+    return read_text(l, source) && build_model(l, path, out);
 }
 
 bool
@@ -308,10 +311,8 @@ fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml)
 {
     static const char *const order[] = {"name", "vocab",  "dim",    "eps",     "tie_embeddings",
                                         "eos",  "layers", "family", "weights", "tokenizer"};
-    Loader *l = arena_alloc(arena, sizeof *l);
+    Loader *l = loader_new(arena, diag);
     FeModel model;
-    l->arena = arena;
-    l->diag = diag;
     if (!is_directory(dir)) {
         diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one",
                    dir);

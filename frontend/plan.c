@@ -35,7 +35,7 @@ count_layers(const Planner *p, const Tree *list, int64_t *total)
 
 /* What block files may compute with. */
 static void
-bind_model(const Planner *p, Scope *scope, int64_t depth)
+bind_model(const Planner *p, Scope *scope)
 {
     static const struct {
         const char *name;
@@ -50,8 +50,6 @@ bind_model(const Planner *p, Scope *scope, int64_t depth)
         const FeValue *v = &p->parts->keys[names[i].key];
         scope_bind(p->arena, scope, names[i].name, *v, NULL)->broken = v->bad;
     }
-    const FeValue layers = {.kind = SPEC_INT, .i = depth, .num = (double)depth};
-    scope_bind(p->arena, scope, "depth", layers, NULL);
 }
 
 /* ---- an entry ------------------------------------------------------------------------------- */
@@ -131,10 +129,10 @@ plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Pla
 {
     const Planner p = {arena, diag, parts, scope};
     const FeValue *layers = &parts->keys[KEY_layers];
-    int64_t depth = 0;
-    if (layers->bad || !count_layers(&p, layers->tree, &depth))
+    int64_t total = 0;
+    if (layers->bad || !count_layers(&p, layers->tree, &total))
         return false;
-    bind_model(&p, scope, depth);
+    bind_model(&p, scope);
     out->repeat = 1;
     return plan_list(&p, layers->tree, out);
 }

@@ -131,19 +131,6 @@ check(const Prepare *p, const Tree *t)
 /* ---- weights -------------------------------------------------------------------------------- */
 
 static bool
-weight_init(const Prepare *p, const BlockWeight *w, const char **out)
-{
-    Expr e;
-    *out = w->init;
-    if (!w->fan)
-        return true;
-    if (!evaluate(p, w->fan, &e))
-        return false;
-    *out = arena_printf(p->arena, "%s(%s)", w->init, number_text(p->arena, e.value.num));
-    return true;
-}
-
-static bool
 weight_shape(const Prepare *p, const BlockWeight *w, Type *type, SrcLoc *loc)
 {
     int64_t dims[IR_MAX_RANK], total = 1;
@@ -178,8 +165,7 @@ prepare_weight(const Prepare *p, int i)
         return false;
     p->to->present[i] = !w->when || e.value.num != 0;
     p->to->loc[i] = p->to->user;
-    return !p->to->present[i] || (weight_shape(p, w, &p->to->type[i], &p->to->loc[i]) &&
-                                  weight_init(p, w, &p->to->init[i]));
+    return !p->to->present[i] || weight_shape(p, w, &p->to->type[i], &p->to->loc[i]);
 }
 
 Prepared *

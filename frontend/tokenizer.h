@@ -156,8 +156,7 @@ struct FeTokenizer {
     IdList prefix, suffix; /* what the post-processor puts around a text */
 };
 
-/* ---- tokenizer.c, pipeline.c ------------------------------------------------------------------
- */
+/* ---- tokenizer.c, pipeline.c ----------------------------------------------------------------- */
 
 /* Id of a token as tokenizer.json spells it, or -1. */
 int32_t tok_vocab_find(const FeTokenizer *tok, const char *text, size_t len);

@@ -208,7 +208,7 @@ struct Value {
     int uses;           /* operand slots that name it, plus 1 if it is a graph output */
     const char *tensor; /* VALUE_WEIGHT: its name in the checkpoint; before it is bound, spellings separated
                          * by |, of which the first that the checkpoint has counts */
-    const char *init;   /* VALUE_WEIGHT: rule without a checkpoint, as AbiWeight.init */
+    const char *init;   /* VALUE_WEIGHT: rule that fills it without a checkpoint (runtime/init.def) */
     bool is_param;      /* a weight, a number, or made of such only */
     Place place;
     SrcLoc loc;

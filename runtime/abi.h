@@ -71,9 +71,7 @@ typedef enum { ABI_F32, ABI_F16, ABI_BF16 } AbiDtype;
 
 typedef struct {
     const char *tensor; /* name in the checkpoint */
-    /* Rule that fills it without a checkpoint (runtime/init.c): ones, zeros, normal_embed, a_log, dt_bias,
-     * uniform_fan_in or uniform_fan_in(F): within 1/sqrt(F), F otherwise the product of dim[1...]. */
-    const char *init;
+    const char *init;   /* rule that fills it without a checkpoint (runtime/init.def) */
     AbiDtype dtype;     /* as stored */
     int32_t rank;
     int64_t dim[4];

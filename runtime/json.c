@@ -160,7 +160,7 @@ rt_json_string(RtJson *j, char *room)
         return false;
     while (peek(j) != '"') {
         char bytes[4];
-        size_t n;
+        size_t n = 0;
         if (peek(j) < 0x20)
             return rt_json_expected(j, "the end of the string (control bytes are escaped)");
         if (peek(j) == '\\') {

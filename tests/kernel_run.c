@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "passes/pass.h"
 
@@ -13,8 +15,15 @@ typedef struct {
     int64_t count;
 } Weight;
 
+typedef struct {
+    void *at;
+    size_t size;
+} Mapping;
+
 struct KernelRun {
     Arena *arena;
+    Mapping *mappings;
+    int nmappings, cap_mappings;
     Diag *diag;
     Graph *g;
     CgJit *jit;
@@ -38,6 +47,27 @@ no_faults(KernelRun *run)
     diag_print(run->diag, &sb);
     cr_assert_eq(diag_errors(run->diag), 0, "%s", sb_text(&sb));
     sb_free(&sb);
+}
+
+/* Memory that ends where the next byte may not be touched. */
+static void *
+buffer(KernelRun *run, int64_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t size = (size_t)round_up(bytes, (int64_t)page) + page;
+    char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(at, MAP_FAILED);
+    cr_assert_eq(mprotect(at + size - page, page, PROT_NONE), 0);
+    const Mapping mapping = {at, size};
+    VEC_PUSH(run->arena, run->mappings, run->nmappings, run->cap_mappings, mapping);
+    return at + size - page - bytes;
+}
+
+/* The same, aligned as the runtime aligns what kernels write. */
+static void *
+aligned_buffer(KernelRun *run, int64_t bytes)
+{
+    return buffer(run, round_up(bytes, 64));
 }
 
 /* ---- made-up numbers ------------------------------------------------------------------------- */
@@ -73,7 +103,7 @@ make_weights(KernelRun *run)
         Weight *w = &run->weights[i];
         w->value = run->g->weights[i];
         cr_assert(type_count(&w->value->type, 1, 1, &w->count));
-        w->data = arena_array(run->arena, (size_t)w->count, 4);
+        w->data = buffer(run, w->count * dtype_info[w->value->type.dtype].bytes);
         uint64_t seed = hash_bytes(w->value->name, strlen(w->value->name), 1);
         for (int64_t e = 0; e < w->count; e++)
             fill_element(w->data, e, w->value->type.dtype, &seed);
@@ -120,29 +150,21 @@ cpu_runs_here(const char *cpu)
     return runs;
 }
 
-static char *
-buffer(KernelRun *run, int64_t bytes)
-{
-    char *raw = arena_alloc(run->arena, (size_t)bytes + 64);
-    const uintptr_t at = ((uintptr_t)raw + 63) & ~(uintptr_t)63;
-    return raw + (at - (uintptr_t)raw);
-}
-
 static void
 make_buffers(KernelRun *run)
 {
     const AbiProgram *p = run->program;
     const AbiPhase *phase = &p->phase[ABI_PREFILL];
-    run->slab = buffer(run, phase->slab_bytes);
-    run->params = buffer(run, p->param_bytes);
-    run->states = buffer(run, p->state_bytes * RUN_SLOTS);
-    run->scratch = buffer(run, phase->scratch_bytes * MOST_PARTS);
+    run->slab = aligned_buffer(run, phase->slab_bytes);
+    run->params = aligned_buffer(run, p->param_bytes);
+    run->states = aligned_buffer(run, p->state_bytes * RUN_SLOTS);
+    run->scratch = aligned_buffer(run, phase->scratch_bytes * MOST_PARTS);
     run->most_rows = phase->block < p->head_rows ? phase->block : p->head_rows;
     const int64_t elements = run->most_rows * p->vocab;
-    run->output = buffer(run, elements * 4);
+    run->output = aligned_buffer(run, elements * 4);
     run->expected = arena_array(run->arena, (size_t)elements, sizeof *run->expected);
-    run->ids = arena_array(run->arena, (size_t)run->most_rows, sizeof *run->ids);
-    run->pick = arena_array(run->arena, (size_t)run->most_rows, sizeof *run->pick);
+    run->ids = buffer(run, run->most_rows * 4);
+    run->pick = buffer(run, run->most_rows * 4);
 }
 
 static void
@@ -189,6 +211,8 @@ kernel_run_close(KernelRun *run)
     for (int i = 0; i < RUN_SLOTS; i++)
         interp_free(run->interp[i]);
     cg_jit_free(run->jit);
+    for (int i = 0; i < run->nmappings; i++)
+        munmap(run->mappings[i].at, run->mappings[i].size);
     diag_free(run->diag);
     arena_free(run->arena);
 }

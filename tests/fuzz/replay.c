@@ -11,7 +11,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/harness.h"
 
-enum { MAX_SEEDS = 64, MAX_INPUT = 1 << 16, MAX_EDITS = 4 };
+enum { MOST_SEEDS = 64, MOST_INPUT = 1 << 16, MOST_EDITS = 4 };
 
 typedef int Target(const uint8_t *data, size_t size);
 
@@ -21,10 +21,10 @@ typedef struct {
 } Seed;
 
 typedef struct {
-    Seed seeds[MAX_SEEDS];
+    Seed seeds[MOST_SEEDS];
     int nseeds;
     uint64_t random;
-    char input[MAX_INPUT];
+    char input[MOST_INPUT];
     size_t len;
 } Replay;
 
@@ -48,10 +48,10 @@ seed_order(const void *a, const void *b)
 static void
 read_seeds(Replay *r, const char *dir)
 {
-    char *names[MAX_SEEDS] = {0};
+    char *names[MOST_SEEDS] = {0};
     DIR *open = opendir(dir);
     cr_assert(open, "cannot read %s", dir);
-    for (struct dirent *entry; (entry = readdir(open)) && r->nseeds < MAX_SEEDS;) {
+    for (struct dirent *entry; (entry = readdir(open)) && r->nseeds < MOST_SEEDS;) {
         if (entry->d_name[0] != '.')
             names[r->nseeds++] = path_join(dir, entry->d_name);
     }
@@ -59,7 +59,7 @@ read_seeds(Replay *r, const char *dir)
     qsort(names, (size_t)r->nseeds, sizeof *names, seed_order);
     for (int i = 0; i < r->nseeds; i++) {
         r->seeds[i].text = read_whole(names[i], &r->seeds[i].len);
-        cr_assert(r->seeds[i].text && r->seeds[i].len <= MAX_INPUT, "%s", names[i]);
+        cr_assert(r->seeds[i].text && r->seeds[i].len <= MOST_INPUT, "%s", names[i]);
         free(names[i]);
     }
     cr_assert_gt(r->nseeds, 0, "no seeds in %s", dir);
@@ -69,7 +69,7 @@ read_seeds(Replay *r, const char *dir)
 static void
 replace(Replay *r, size_t at, size_t drop, const char *piece, size_t len)
 {
-    if (r->len - drop + len > MAX_INPUT)
+    if (r->len - drop + len > MOST_INPUT)
         return;
     memmove(r->input + at + len, r->input + at + drop, r->len - at - drop);
     memcpy(r->input + at, piece, len);
@@ -181,7 +181,7 @@ replay(Target *target, const char *dir, int mutations)
     }
     for (int i = 0; i < mutations; i++) {
         start_from(r, &r->seeds[i % r->nseeds]);
-        for (size_t edits = 1 + draw(r, MAX_EDITS); edits > 0; edits--)
+        for (size_t edits = 1 + draw(r, MOST_EDITS); edits > 0; edits--)
             edit(r);
         try_input(r, target);
     }
@@ -192,20 +192,20 @@ replay(Target *target, const char *dir, int mutations)
 
 Test(fuzz, yaml_seeds_and_their_mutations)
 {
-    replay(fuzz_yaml, SSMC_ROOT "/tests/fuzz/corpus/yaml", 1000);
+    replay(fuzz_yaml, SSMC_ROOT "/tests/fuzz/corpus/yaml", 3000);
 }
 
 Test(fuzz, ir_seeds_and_their_mutations)
 {
-    replay(fuzz_ir, SSMC_ROOT "/tests/fuzz/corpus/ir", 4000);
+    replay(fuzz_ir, SSMC_ROOT "/tests/fuzz/corpus/ir", 6000);
 }
 
 Test(fuzz, safetensors_seeds_and_their_mutations)
 {
-    replay(fuzz_safetensors, SSMC_ROOT "/tests/fuzz/corpus/safetensors", 4000);
+    replay(fuzz_safetensors, SSMC_ROOT "/tests/fuzz/corpus/safetensors", 20000);
 }
 
 Test(fuzz, tokenizer_seeds_and_their_mutations)
 {
-    replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 1000);
+    replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 4000);
 }

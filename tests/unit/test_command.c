@@ -57,7 +57,6 @@ static void
 model_end(Model *m)
 {
     temp_dir_remove(m->dir);
-    free(m->dir);
     free(m->path);
 }
 
@@ -74,7 +73,7 @@ Test(command, usage)
     FAULT(ARGS("rnu", STORY), "unknown command 'rnu'", "run");
     FAULT(ARGS("run"), "-p");
     FAULT(ARGS("run", STORY, "--temprature", "1"), "unknown option '--temprature'", "--temperature");
-    FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "-n", "many");
+    FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "--tokens", "many");
     FAULT(ARGS("run", STORY, "-p"), "wants an argument");
     FAULT(ARGS("run", STORY, "-p", "x", "--top-p", "1.5"), "--top-p", "0 to 1");
     FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
@@ -187,7 +186,6 @@ fault_of_ids(const char *header, const int64_t *ids, size_t count, const char *c
     cr_expect_null(read_whole(out, NULL), "nothing may be written");
     temp_dir_remove(dir);
     free(bytes);
-    free(dir);
     free(path);
     free(out);
 }
@@ -227,8 +225,7 @@ Test(command, broken_safetensors)
         expect_fault(ARGS("logits", GOLDEN, "--ids", path, "--out", "/dev/null"), NULL, 0,
                      ARGS("i.safetensors", files[i].says));
         temp_dir_remove(dir);
-        free(dir);
-        free(path);
+            free(path);
     }
 }
 
@@ -244,7 +241,6 @@ fault_of_weights(const char *header, size_t data_bytes, const char *const *says)
     tensors_write(weights, header, data_bytes);
     expect_fault(ARGS("logits", dir, "--ids", IDS, "--out", "/dev/null"), NULL, 0, says);
     temp_dir_remove(dir);
-    free(dir);
     free(text);
     free(weights);
     free(config);
@@ -278,7 +274,6 @@ Test(command, a_truncated_checkpoint)
                      ARGS("model.safetensors"));
     }
     temp_dir_remove(dir);
-    free(dir);
     free(text);
     free(bytes);
     free(weights);

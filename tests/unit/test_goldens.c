@@ -118,7 +118,6 @@ ParameterizedTest(Case *c, goldens, logits)
     compare_files(c, out, golden);
     command_free(&r);
     temp_dir_remove(dir);
-    free(dir);
     free(out);
     free(model);
     free(golden_dir);

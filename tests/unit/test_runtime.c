@@ -1,0 +1,782 @@
+/* tests/unit/test_runtime.c -- models, sessions, the executor and the thread pool over programs
+ * made by hand, whose kernels are plain C; weights made by rules. */
+#include <criterion/criterion.h>
+
+#include <malloc.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/internal.h"
+#include "tests/harness.h"
+
+/* ---- a small model ------------------------------------------------------------------------- */
+
+/* x_t = table[id_t]; s = s / 2 + x_t for each of H numbers; logits_t[v] = (sum s) param[v] + t,
+ * where param[v] = 2 scale[v] and t counts the tokens that the sequence has read. In sums of few
+ * bits: exact. */
+enum { H = 8, V = 11, BLOCK = 8, STEP_BLOCK = 3, HEAD_ROWS = 3 };
+
+/* What kernels saw; those by thread 0 of a pool, which is the one that calls. */
+static _Thread_local struct {
+    int passes, steps, heads;
+    int64_t rows, segments;
+} seen;
+
+static void
+init_param(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+{
+    const float *scale = operand[0];
+    float *param = operand[1];
+    cr_assert_eq((uintptr_t)call->scratch % 64, 0);
+    for (int64_t v = V * part / parts; v < V * (part + 1) / parts; v++)
+        param[v] = 2 * scale[v];
+}
+
+/* Rows are shared out; the call is what the ABI says. */
+static void
+embed(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+{
+    const int32_t *ids = operand[0];
+    const float *table = operand[1]; /* [V,H] */
+    float *x = operand[2];           /* [T,H] */
+    int64_t row = 0;
+    for (int64_t i = 0; i < call->nseg; i++) {
+        cr_assert_eq(call->seg[i].row, row);
+        cr_assert_geq(call->seg[i].len, 1);
+        row += call->seg[i].len;
+    }
+    cr_assert_eq(row, call->rows);
+    cr_assert_eq(call->state_stride % 64, 0);
+    for (int64_t t = call->rows * part / parts; t < call->rows * (part + 1) / parts; t++)
+        memcpy(x + t * H, table + ids[t] * H, H * sizeof *x);
+}
+
+/* The H numbers are shared out. Scratch is each thread's own. */
+static void
+scan(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+{
+    float *x = operand[0];
+    float *mine = (float *)(call->scratch + part * call->scratch_stride); /* [H] */
+    cr_assert_eq((uintptr_t)mine % 64, 0);
+    for (int64_t i = 0; i < call->nseg; i++) {
+        const AbiSeg *seg = &call->seg[i];
+        float *state = (float *)((char *)operand[1] + seg->slot * call->state_stride);
+        for (int64_t h = H * part / parts; h < H * (part + 1) / parts; h++) {
+            mine[h] = state[h];
+            for (int64_t t = seg->row; t < seg->row + seg->len; t++)
+                mine[h] = x[t * H + h] = mine[h] / 2 + x[t * H + h];
+            state[h] = mine[h];
+        }
+    }
+}
+
+/* By one thread only. */
+static void
+count(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+{
+    float *at = operand[0]; /* [T] */
+    cr_assert(part == 0 && parts == 1);
+    for (int64_t i = 0; i < call->nseg; i++) {
+        const AbiSeg *seg = &call->seg[i];
+        float *state = (float *)((char *)operand[1] + seg->slot * call->state_stride);
+        for (int64_t t = seg->row; t < seg->row + seg->len; t++)
+            at[t] = ++*state;
+    }
+    seen.passes++;
+    seen.rows += call->rows;
+    seen.segments += call->nseg;
+}
+
+static void
+count_step(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+{
+    cr_assert_leq(call->rows, STEP_BLOCK);
+    cr_assert_eq(call->rows, call->nseg);
+    seen.steps++;
+    count(operand, call, part, parts);
+}
+
+static void
+head(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+{
+    const float *x = operand[0], *at = operand[1], *param = operand[2];
+    const int32_t *pick = operand[3];
+    float *logits = operand[4]; /* [R,V] */
+    cr_assert(call->picked >= 1 && call->picked <= HEAD_ROWS);
+    for (int64_t r = 0; r < call->picked; r++) {
+        const int64_t t = pick[r];
+        float sum = 0;
+        cr_assert(t >= 0 && t < call->rows);
+        for (int64_t h = 0; h < H; h++)
+            sum += x[t * H + h];
+        for (int64_t v = V * part / parts; v < V * (part + 1) / parts; v++)
+            logits[r * V + v] = sum * param[v] + at[t];
+    }
+    seen.heads += part == 0;
+}
+
+enum { AT = BLOCK * H * 4, SLAB = AT + BLOCK * 4 }; /* x [T,H], then at [T] */
+enum { STATE_COUNT = 64, STATE = STATE_COUNT + 4 };
+
+static const AbiOperand operands[] = {
+    {ABI_WEIGHT, 1,              0          }, /* init_param */
+    {ABI_PARAM,  0,              64         },
+    {ABI_INPUT,  ABI_INPUT_IDS,  0          }, /* embed */
+    {ABI_WEIGHT, 0,              0          },
+    {ABI_SLAB,   0,              0          },
+    {ABI_SLAB,   0,              0          }, /* scan */
+    {ABI_STATE,  0,              0          },
+    {ABI_SLAB,   0,              AT         }, /* count */
+    {ABI_STATE,  0,              STATE_COUNT},
+    {ABI_SLAB,   0,              0          }, /* head */
+    {ABI_SLAB,   0,              AT         },
+    {ABI_PARAM,  0,              64         },
+    {ABI_INPUT,  ABI_INPUT_PICK, 0          },
+    {ABI_OUTPUT, 0,              0          },
+};
+static const AbiStep steps[] = {
+    {init_param, "init",  0, 2, 1},
+    {embed,      "embed", 2, 3, 1},
+    {scan,       "scan",  5, 2, 1},
+    {count,      "count", 7, 2, 0},
+    {head,       "head",  9, 5, 1},
+    {embed,      "embed", 2, 3, 1},
+    {scan,       "scan",  5, 2, 1},
+    {count_step, "count", 7, 2, 0},
+    {head,       "head",  9, 5, 1},
+};
+static const AbiWeight weights[] = {
+    {"table",                     "uniform_fan_in", ABI_F32, 2, {V, H}},
+    {"head.scale|lm.scale|scale", "ones",           ABI_F32, 1, {V}   },
+};
+static const AbiState states[] = {
+    {"s",     0,           H * 4, 1, {H}},
+    {"count", STATE_COUNT, 4,     1, {1}}
+};
+static const AbiProgram program = {
+    .name = "small",
+    .vocab = V,
+    .head_rows = HEAD_ROWS,
+    .param_bytes = 64 + V * 4,
+    .state_bytes = STATE,
+    .output_bytes = HEAD_ROWS * V * 4,
+    .init = {0,                                                    1      },
+    .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, H * 4},
+             [ABI_DECODE] = {{5, 3}, {8, 1}, STEP_BLOCK, SLAB, H * 4 + 40}},
+    .steps = steps,
+    .operands = operands,
+    .weights = weights,
+    .states = states,
+    .nsteps = RT_COUNT(steps),
+    .noperands = RT_COUNT(operands),
+    .nweights = RT_COUNT(weights),
+    .nstates = RT_COUNT(states),
+};
+
+/* ---- running it ---------------------------------------------------------------------------- */
+
+static float table[V][H], scale[V];
+
+/* Weights as a file in memory would hold them. */
+static ssmc_weights *
+small_weights(void)
+{
+    for (int v = 0; v < V; v++) {
+        scale[v] = (float)(v + 1);
+        for (int h = 0; h < H; h++)
+            table[v][h] = (float)((v * 5 + h * 3) % 16);
+    }
+    const RtTensor out[] = {
+        {.name = "table",
+         .dtype = "F32",
+         .rank = 2,
+         .dim = {V, H},
+         .data = table,
+         .bytes = sizeof table},
+        {.name = "lm.scale",
+         .dtype = "F32",
+         .rank = 1,
+         .dim = {V},
+         .data = scale,
+         .bytes = sizeof scale},
+    };
+    char *dir = temp_dir(), *path = path_join(dir, "model.safetensors");
+    ssmc_weights *w = NULL;
+    cr_assert_eq(rt_tensors_write(path, out, 2), SSMC_OK, "%s", ssmc_error());
+    cr_assert_eq(rt_weights_open(dir, &w), SSMC_OK, "%s", ssmc_error());
+    free(path);
+    temp_dir_remove(dir);
+    return w;
+}
+
+typedef struct {
+    ssmc_program *program;
+    ssmc_weights *weights;
+    ssmc_model *model;
+    ssmc_session *session;
+} Run;
+
+static Run
+run_open(const AbiProgram *abi, int sequences, int threads)
+{
+    Run r = {.weights = small_weights()};
+    cr_assert_eq(rt_program_wrap(abi, &r.program), SSMC_OK, "%s", ssmc_error());
+    cr_assert_eq(ssmc_model_open(r.program, r.weights, threads, &r.model), SSMC_OK, "%s",
+                 ssmc_error());
+    cr_assert_eq(ssmc_session_open(r.model, sequences, threads, &r.session), SSMC_OK, "%s",
+                 ssmc_error());
+    memset(&seen, 0, sizeof seen);
+    return r;
+}
+
+static void
+run_close(Run *r)
+{
+    ssmc_session_close(r->session);
+    ssmc_model_close(r->model);
+    rt_program_free(r->program);
+    rt_weights_close(r->weights);
+}
+
+/* What the model says after each of n ids: logits [n,V]. */
+static void
+expected(const int32_t *ids, int n, float *logits)
+{
+    float s[H] = {0};
+    for (int t = 0; t < n; t++) {
+        float sum = 0;
+        for (int h = 0; h < H; h++)
+            sum += s[h] = s[h] / 2 + table[ids[t]][h];
+        for (int v = 0; v < V; v++)
+            logits[t * V + v] = sum * 2 * scale[v] + (float)(t + 1);
+    }
+}
+
+enum { LONG = 41 };
+
+static void
+some_ids(int32_t *ids, int n, int kind)
+{
+    for (int i = 0; i < n; i++)
+        ids[i] = (i * i + 3 * i * kind + kind) % V;
+}
+
+#define OK(call) cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
+
+Test(session, a_prompt_in_pieces_gives_what_the_whole_gives)
+{
+    int32_t ids[LONG];
+    float want[LONG * V], got[LONG * V], last[V];
+    some_ids(ids, LONG, 1);
+    for (int threads = 1; threads <= 5; threads += 2) {
+        Run r = run_open(&program, 3, threads);
+        expected(ids, LONG, want);
+        OK(ssmc_prefill(r.session, 2, ids, LONG, last));
+        cr_assert_arr_eq(last, want + (LONG - 1) * V, sizeof last);
+        cr_assert_eq(seen.heads, 1);
+        cr_assert_eq(seen.passes, 6);
+        cr_assert_eq(seen.steps, 1); /* the last token is alone in its pass */
+        cr_assert_eq(seen.rows, LONG);
+        for (int piece = 1; piece < LONG; piece++) {
+            OK(ssmc_reset(r.session, 1));
+            for (int at = 0; at < LONG; at += piece) {
+                const int n = piece < LONG - at ? piece : LONG - at;
+                OK(ssmc_prefill_all(r.session, 1, ids + at, n, got + at * V));
+            }
+            cr_assert_arr_eq(got, want, sizeof got, "pieces of %d, %d threads", piece, threads);
+        }
+        /* Sequence 2 has not moved, and goes on where it was, without logits in between. */
+        OK(ssmc_reset(r.session, 1));
+        OK(ssmc_prefill(r.session, 1, ids, 30, NULL));
+        OK(ssmc_prefill_all(r.session, 1, ids + 30, 1, NULL));
+        OK(ssmc_prefill(r.session, 1, ids + 31, LONG - 31, last));
+        cr_assert_arr_eq(last, want + (LONG - 1) * V, sizeof last);
+        run_close(&r);
+    }
+}
+
+Test(session, steps_keep_sequences_apart)
+{
+    enum { SEQS = 7, TOKENS = 12 };
+    int32_t ids[SEQS][TOKENS];
+    float want[SEQS][TOKENS][V];
+    Run r = run_open(&program, SEQS, 2);
+    int fed[SEQS] = {0};
+    for (int s = 0; s < SEQS; s++) {
+        some_ids(ids[s], TOKENS, s);
+        expected(ids[s], TOKENS, &want[s][0][0]);
+    }
+    unsigned random = 1;
+    for (int turn = 0; turn < 40; turn++) {
+        int seqs[SEQS], n = 0;
+        int32_t next[SEQS];
+        float got[SEQS][V];
+        for (int k = 0; k < SEQS; k++) {
+            const int s = (k * 3 + turn) % SEQS; /* each once, in changing order */
+            random = random * 1103515245u + 12345u;
+            if (fed[s] == TOKENS || (random >> 16 & 1))
+                continue;
+            next[n] = ids[s][fed[s]];
+            seqs[n++] = s;
+        }
+        if (n == 0)
+            continue;
+        OK(ssmc_step(r.session, seqs, next, n, turn % 5 ? got[0] : NULL));
+        for (int i = 0; i < n; i++) {
+            if (turn % 5)
+                cr_assert_arr_eq(got[i], want[seqs[i]][fed[seqs[i]]], sizeof got[i]);
+            fed[seqs[i]]++;
+        }
+    }
+    cr_assert_eq(seen.passes, seen.steps);
+    cr_assert_eq(seen.rows, seen.segments);
+    run_close(&r);
+}
+
+Test(session, a_program_without_a_decode_phase_decodes_by_prefill)
+{
+    AbiProgram only = program;
+    only.phase[ABI_DECODE] = (AbiPhase){0};
+    int32_t ids[LONG];
+    float want[LONG * V], got[V];
+    some_ids(ids, LONG, 2);
+    Run r = run_open(&only, 1, 1);
+    expected(ids, LONG, want);
+    for (int t = 0; t < LONG; t++) {
+        const int seq = 0;
+        OK(ssmc_step(r.session, &seq, &ids[t], 1, got));
+        cr_assert_arr_eq(got, want + t * V, sizeof got);
+    }
+    cr_assert_eq(seen.steps, 0);
+    run_close(&r);
+}
+
+Test(session, bad_arguments_change_nothing)
+{
+    const int32_t bad[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, V}, negative[] = {-1};
+    const int twice[] = {1, 0, 1}, beyond[] = {0, 2}, below[] = {-1};
+    float logits[10 * V];
+    Run r = run_open(&program, 2, 2);
+    OK(ssmc_prefill(r.session, 1, bad, 5, logits));
+    const int passes = seen.passes;
+    ssmc_session *none;
+    cr_expect_eq(ssmc_prefill(r.session, 1, bad, 10, logits), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "id 10 of 10 is 11") && strstr(ssmc_error(), "0 to 10"), "%s",
+              ssmc_error());
+    cr_expect_eq(ssmc_prefill_all(r.session, 1, bad, 10, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_prefill(r.session, 1, negative, 1, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_prefill(r.session, 1, bad, 0, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_prefill(r.session, 1, bad, -3, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_prefill(r.session, 2, bad, 1, logits), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "no sequence 2"), "%s", ssmc_error());
+    cr_expect_eq(ssmc_step(r.session, twice, bad, 3, logits), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "sequence 1 is named twice"), "%s", ssmc_error());
+    cr_expect_eq(ssmc_step(r.session, beyond, bad, 2, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_step(r.session, below, bad, 1, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_step(r.session, twice, bad, 0, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_step(r.session, twice, negative, 1, logits), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_reset(r.session, -1), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_session_open(r.model, 0, 1, &none), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_session_open(r.model, 1, -1, &none), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_session_open(r.model, 1, 1000000, &none), SSMC_BAD_ARGUMENT);
+    cr_expect_null(none);
+    cr_assert_eq(seen.passes, passes);
+    int64_t n = 0;
+    cr_assert_eq(rt_session_state(r.session, 1, "count", &n)[0], 5);
+    cr_assert_eq(n, 1);
+    cr_assert_eq(rt_session_state(r.session, 0, "count", &n)[0], 0);
+    cr_assert_not_null(rt_session_state(r.session, 0, "s", &n));
+    cr_assert_eq(n, H);
+    cr_assert_null(rt_session_state(r.session, 0, "t", &n));
+    cr_assert_null(rt_session_state(r.session, 2, "s", &n));
+    run_close(&r);
+}
+
+static void
+on_progress(void *user, int64_t done, int64_t total)
+{
+    int64_t *at = user;
+    cr_assert_eq(total, 20);
+    cr_assert_eq(done, *at + BLOCK < total ? *at + BLOCK : total);
+    *at = done;
+}
+
+Test(session, progress_and_profile)
+{
+    int32_t ids[20] = {0};
+    int64_t at = 0;
+    Run r = run_open(&program, 1, 2);
+    ssmc_session_on_progress(r.session, on_progress, &at);
+    OK(ssmc_prefill(r.session, 0, ids, 20, NULL));
+    cr_assert_eq(at, 20);
+    cr_assert_eq(rt_session_step_seconds(r.session, 1), 0);
+    rt_session_profile(r.session, true);
+    at = 0;
+    const double start = rt_now();
+    float logits[V];
+    OK(ssmc_prefill(r.session, 0, ids, 20, logits));
+    const double took = rt_now() - start;
+    double total = 0;
+    for (int i = 1; i < 5; i++)
+        total += rt_session_step_seconds(r.session, i);
+    cr_assert_gt(rt_session_step_seconds(r.session, 2), 0);
+    cr_assert_gt(rt_session_step_seconds(r.session, 4), 0);
+    cr_assert_leq(total, took);
+    cr_assert_eq(rt_session_step_seconds(r.session, 6), 0);
+    cr_assert_eq(rt_session_step_seconds(r.session, -1), 0);
+    cr_assert_eq(rt_session_step_seconds(r.session, 99), 0);
+    run_close(&r);
+}
+
+Test(session, running_allocates_nothing)
+{
+    int32_t ids[LONG];
+    float logits[LONG * V];
+    const int seqs[] = {0, 1, 2};
+    some_ids(ids, LONG, 1);
+    Run r = run_open(&program, 3, 2);
+    OK(ssmc_prefill_all(r.session, 0, ids, LONG, logits));
+    const struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < 20; i++) {
+        OK(ssmc_prefill_all(r.session, 0, ids, LONG, logits));
+        OK(ssmc_step(r.session, seqs, ids, 3, logits));
+        OK(ssmc_reset(r.session, i % 3));
+    }
+    const struct mallinfo2 after = mallinfo2();
+    cr_assert_eq(before.uordblks, after.uordblks);
+    cr_assert_eq(before.hblkhd, after.hblkhd);
+    run_close(&r);
+}
+
+Test(program, memory_is_known_before_it_is_taken)
+{
+    ssmc_program *p;
+    OK(rt_program_wrap(&program, &p));
+    cr_assert_eq(rt_program_abi(p), &program);
+    const ssmc_memory one = ssmc_program_memory(p, 1, 1), more = ssmc_program_memory(p, 10, 3);
+    cr_assert_eq(one.weights, V * H * 4 + V * 4);
+    cr_assert_eq(one.params, 64 + V * 4);
+    cr_assert_eq(one.state, 128);
+    cr_assert_eq(more.state, 128);
+    /* Scratch of two more threads, and one more line to mark ten sequences. */
+    cr_assert_eq(more.scratch - one.scratch, 2 * 128 + 64);
+    cr_assert_eq(ssmc_program_memory(p, 0, 1).scratch, SIZE_MAX);
+    cr_assert_eq(ssmc_program_memory(p, 1, -1).scratch, SIZE_MAX);
+    rt_program_free(p);
+}
+
+Test(program, a_state_too_large_for_memory_is_a_status)
+{
+    AbiProgram huge = program;
+    huge.state_bytes = INT64_MAX / 2;
+    ssmc_session *s;
+    Run r = {.weights = small_weights()};
+    OK(rt_program_wrap(&huge, &r.program));
+    OK(ssmc_model_open(r.program, r.weights, 1, &r.model));
+    cr_assert_eq(ssmc_session_open(r.model, 1, 1, &s), SSMC_NO_MEMORY);
+    cr_assert_eq(ssmc_session_open(r.model, 1 << 30, 1, &s), SSMC_NO_MEMORY);
+    cr_assert_null(s);
+    run_close(&r);
+}
+
+/* ---- broken programs, weights that do not fit ---------------------------------------------- */
+
+static void
+program_refused(const AbiProgram *abi, const char *says)
+{
+    ssmc_program *p;
+    cr_expect_eq(rt_program_wrap(abi, &p), SSMC_BAD_FILE, "%s", says);
+    cr_expect_null(p);
+    cr_expect(strstr(ssmc_error(), says), "expected '%s' in '%s'", says, ssmc_error());
+}
+
+Test(program, broken_ones_are_refused)
+{
+    AbiProgram p = program;
+    p.vocab = 0;
+    program_refused(&p, "vocabulary");
+    p = program, p.head_rows = 0;
+    program_refused(&p, "head rows");
+    p = program, p.output_bytes--;
+    program_refused(&p, "logits");
+    p = program, p.state_bytes = -1;
+    program_refused(&p, "less than no memory");
+    p = program, p.phase[ABI_PREFILL].block = 0;
+    program_refused(&p, "block");
+    p = program, p.phase[ABI_DECODE].head.count = 2;
+    program_refused(&p, "steps that are not there");
+    p = program, p.init.first = -1;
+    program_refused(&p, "first steps");
+    p = program, p.param_bytes = 64;
+    program_refused(&p, "outside its space (1)");
+    p = program, p.nweights = 1;
+    program_refused(&p, "outside its space (0)");
+    p = program, p.noperands = 13;
+    program_refused(&p, "no operands (4)");
+    p = program, p.state_bytes = STATE_COUNT + 1;
+    program_refused(&p, "a state lies outside");
+}
+
+Test(model, every_weight_that_does_not_fit_is_named)
+{
+    AbiWeight list[] = {weights[0], weights[1], weights[0], weights[0], weights[0]};
+    list[2].tensor = "not.there|nor.here";
+    list[3].dim[1] = H + 1;
+    list[4].dtype = ABI_BF16;
+    AbiProgram p = program;
+    p.weights = list;
+    p.nweights = 5;
+    Run r = {.weights = small_weights()};
+    OK(rt_program_wrap(&p, &r.program));
+    cr_assert_eq(ssmc_model_open(r.program, r.weights, 1, &r.model), SSMC_BAD_FILE);
+    cr_assert_null(r.model);
+    static const char *const says[] = {"'small'", "lacks tensor 'not.there|nor.here'",
+                                       "F32 [11,8], but the program was compiled for F32 [11,9]",
+                                       "for BF16 [11,8]"};
+    for (size_t i = 0; i < RT_COUNT(says); i++)
+        cr_assert(strstr(ssmc_error(), says[i]), "expected '%s' in '%s'", says[i], ssmc_error());
+    cr_assert_null(strstr(ssmc_error(), "scale"));
+    run_close(&r);
+}
+
+static void *
+other_thread(void *arg)
+{
+    bool *ok = arg;
+    ssmc_sampler *s;
+    *ok = strcmp(ssmc_error(), "") == 0;
+    ssmc_sampler_open(&(ssmc_sampling){0}, 0, &s);
+    *ok = *ok && strcmp(ssmc_error(), "") != 0;
+    return NULL;
+}
+
+Test(error, messages_belong_to_a_thread)
+{
+    ssmc_weights *w;
+    bool ok = false;
+    pthread_t id;
+    cr_assert_str_eq(ssmc_error(), "");
+    cr_assert_eq(rt_weights_open("/no/such/file", &w), SSMC_IO);
+    char mine[200];
+    snprintf(mine, sizeof mine, "%s", ssmc_error());
+    pthread_create(&id, NULL, other_thread, &ok);
+    pthread_join(id, NULL);
+    cr_assert(ok);
+    cr_assert_str_eq(ssmc_error(), mine);
+}
+
+Test(error, long_messages_are_cut)
+{
+    char *name = malloc(10000);
+    memset(name, 'x', 9999);
+    name[9999] = '\0';
+    rt_fail(SSMC_IO, "%s", name);
+    for (int i = 0; i < 10; i++)
+        rt_fail_also(SSMC_IO, "%s", name);
+    cr_assert_lt(strlen(ssmc_error()), 9000);
+    free(name);
+}
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+typedef struct {
+    RtPool *pool;
+    int rounds;
+    int turn[16];      /* by each thread, without atomics: the barrier orders them */
+    atomic_int inside; /* threads that are in work */
+} Race;
+
+static void
+race(void *user, int thread, int threads)
+{
+    Race *r = user;
+    atomic_fetch_add(&r->inside, 1);
+    for (int i = 0; i < r->rounds; i++) {
+        r->turn[thread]++;
+        rt_pool_barrier(r->pool);
+        for (int k = 0; k < threads; k++)
+            if (r->turn[k] != r->turn[thread])
+                abort();
+        rt_pool_barrier(r->pool);
+    }
+    atomic_fetch_sub(&r->inside, 1);
+}
+
+Test(pool, barriers_hold_with_more_threads_than_cores)
+{
+    for (int threads = 1; threads <= 8; threads++) {
+        Race r = {.rounds = threads <= 2 ? 3000 : 200};
+        OK(rt_pool_open(threads, &r.pool));
+        cr_assert_eq(rt_pool_threads(r.pool), threads);
+        for (int i = 0; i < 20; i++) {
+            rt_pool_run(r.pool, race, &r);
+            cr_assert_eq(atomic_load(&r.inside), 0);
+            if (i % 5 == 4) /* let the workers fall asleep */
+                nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        }
+        for (int k = 0; k < threads; k++)
+            cr_assert_eq(r.turn[k], 20 * r.rounds);
+        rt_pool_close(r.pool);
+    }
+}
+
+Test(pool, opens_and_closes)
+{
+    RtPool *pool;
+    for (int i = 0; i < 100; i++) {
+        OK(rt_pool_open(i % 7, &pool)); /* 0: all cores */
+        cr_assert_geq(rt_pool_threads(pool), 1);
+        rt_pool_close(pool);
+    }
+    cr_assert_eq(rt_pool_open(-1, &pool), SSMC_BAD_ARGUMENT);
+    cr_assert_eq(rt_pool_open(1 << 20, &pool), SSMC_BAD_ARGUMENT);
+    rt_pool_close(NULL);
+}
+
+/* A model is shared: sessions of several threads, each with a pool. */
+static void *
+run_alone(void *arg)
+{
+    const ssmc_model *model = arg;
+    ssmc_session *s;
+    int32_t ids[LONG];
+    float want[LONG * V], got[V];
+    some_ids(ids, LONG, 3);
+    expected(ids, LONG, want);
+    if (ssmc_session_open(model, 2, 2, &s) != SSMC_OK)
+        return (void *)ssmc_error();
+    for (int i = 0; i < 5; i++) {
+        ssmc_reset(s, 0);
+        ssmc_prefill(s, 0, ids, LONG, got);
+        if (memcmp(got, want + (LONG - 1) * V, sizeof got) != 0)
+            return (void *)"other numbers";
+    }
+    ssmc_session_close(s);
+    return NULL;
+}
+
+Test(model, is_shared_by_sessions_of_several_threads)
+{
+    pthread_t id[4];
+    Run r = run_open(&program, 1, 1);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&id[i], NULL, run_alone, r.model), 0);
+    for (int i = 0; i < 4; i++) {
+        void *fault;
+        pthread_join(id[i], &fault);
+        cr_expect_null(fault, "%s", (const char *)fault);
+    }
+    run_close(&r);
+}
+
+/* ---- weights by rules ---------------------------------------------------------------------- */
+
+static const AbiWeight ruled[] = {
+    {"ones",  "ones",           ABI_F32,  1, {100}      },
+    {"zeros", "zeros",          ABI_BF16, 2, {10, 3}    },
+    {"a",     "a_log",          ABI_F32,  1, {4000}     },
+    {"dt",    "dt_bias",        ABI_F32,  1, {4000}     },
+    {"w",     "uniform_fan_in", ABI_F32,  2, {100, 64}  },
+    {"conv",  "uniform_fan_in", ABI_F32,  3, {300, 1, 4}},
+    {"out.0", "out_proj",       ABI_F32,  2, {100, 64}  },
+    {"out.1", "out_proj",       ABI_F32,  2, {100, 64}  },
+    {"embed", "normal_embed",   ABI_F32,  2, {500, 64}  },
+};
+enum { RULED = RT_COUNT(ruled) };
+
+typedef struct {
+    double low, high, mean, deviation;
+} Spread;
+
+static Spread
+spread_of(const ssmc_weights *w, const char *name)
+{
+    const RtTensor *t = rt_weights_find(w, name);
+    const float *x = t->data;
+    const size_t n = t->bytes / 4;
+    Spread s = {.low = INFINITY, .high = -INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        s.low = fmin(s.low, x[i]);
+        s.high = fmax(s.high, x[i]);
+        s.mean += x[i] / (double)n;
+        s.deviation += (double)x[i] * x[i] / (double)n;
+    }
+    s.deviation = sqrt(s.deviation - s.mean * s.mean);
+    return s;
+}
+
+static void
+uniform_between(Spread s, double low, double high)
+{
+    const double width = high - low;
+    cr_expect(s.low >= low && s.low < low + 0.02 * width, "%g %g", s.low, low);
+    cr_expect(s.high <= high && s.high > high - 0.02 * width, "%g %g", s.high, high);
+    cr_expect_float_eq(s.mean, (low + high) / 2, 0.03 * width);
+    cr_expect_float_eq(s.deviation, width / sqrt(12), 0.02 * width);
+}
+
+Test(init, rules_have_their_distributions)
+{
+    ssmc_weights *w;
+    OK(rt_weights_init(ruled, RULED, 7, 2, &w));
+    const Spread ones = spread_of(w, "ones"), zeros = spread_of(w, "zeros");
+    cr_expect(ones.low == 1 && ones.high == 1 && zeros.low == 0 && zeros.high == 0);
+    cr_expect_str_eq(rt_weights_find(w, "zeros")->dtype, "F32");
+    const Spread a = spread_of(w, "a"), dt = spread_of(w, "dt"), normal = spread_of(w, "embed");
+    cr_expect(a.low >= 0 && a.low < 0.05 && a.high <= log(16) + 1e-6 && a.high > log(16) - 0.05);
+    /* softplus^-1 of 0.001 and 0.1 */
+    cr_expect(dt.low >= -6.9073 && dt.low < -6.88 && dt.high <= -2.2521 && dt.high > -2.28, "%g %g",
+              dt.low, dt.high);
+    uniform_between(spread_of(w, "w"), -0.125, 0.125);
+    uniform_between(spread_of(w, "conv"), -0.5, 0.5);
+    uniform_between(spread_of(w, "out.0"), -0.125 / sqrt(2), 0.125 / sqrt(2));
+    cr_expect_float_eq(normal.mean, 0, 0.0005);
+    cr_expect_float_eq(normal.deviation, 0.02, 0.0003);
+    cr_expect(normal.high > 0.06 && normal.high < 0.13, "%g", normal.high);
+    cr_expect(memcmp(rt_weights_find(w, "out.0")->data, rt_weights_find(w, "out.1")->data, 100) !=
+              0);
+    rt_weights_close(w);
+}
+
+Test(init, depends_on_the_seed_and_not_on_the_threads)
+{
+    ssmc_weights *one, *other, *three;
+    OK(rt_weights_init(ruled, RULED, 1, 1, &one));
+    OK(rt_weights_init(ruled, RULED, 2, 1, &other));
+    OK(rt_weights_init(ruled, RULED, 1, 3, &three));
+    for (int i = 0; i < RULED; i++) {
+        const RtTensor *a = rt_weights_at(one, i), *b = rt_weights_at(three, i);
+        cr_assert_str_eq(a->name, ruled[i].tensor);
+        cr_assert_eq((uintptr_t)a->data % 64, 0);
+        cr_assert_eq(a->bytes, b->bytes);
+        cr_assert_eq(memcmp(a->data, b->data, a->bytes), 0, "%s", a->name);
+        const bool random = i >= 2;
+        cr_assert_eq(memcmp(a->data, rt_weights_at(other, i)->data, a->bytes) != 0, random);
+    }
+    rt_weights_close(one);
+    rt_weights_close(other);
+    rt_weights_close(three);
+}
+
+Test(init, refuses_unknown_rules_and_impossible_weights)
+{
+    ssmc_weights *w;
+    AbiWeight list[] = {ruled[0], ruled[0], ruled[0]};
+    list[1].init = "xavier";
+    list[2].init = NULL;
+    cr_assert_eq(rt_weights_init(list, 3, 0, 1, &w), SSMC_BAD_ARGUMENT);
+    cr_assert(strstr(ssmc_error(), "'xavier'") && strstr(ssmc_error(), "normal_embed"), "%s",
+              ssmc_error());
+    cr_assert(strstr(ssmc_error(), "''"), "%s", ssmc_error());
+    list[0].dim[0] = INT64_MAX;
+    cr_assert_eq(rt_weights_init(list, 1, 0, 1, &w), SSMC_BAD_ARGUMENT);
+    list[0].dim[0] = -1;
+    cr_assert_eq(rt_weights_init(list, 1, 0, 1, &w), SSMC_BAD_ARGUMENT);
+    cr_assert_null(w);
+    OK(rt_weights_init(list, 0, 0, 1, &w));
+    rt_weights_close(w);
+}

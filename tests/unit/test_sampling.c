@@ -1,0 +1,239 @@
+/* tests/unit/test_sampling.c -- which ids a sampler draws, and how often. */
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/rt.h"
+
+enum { MOST = 16 };
+
+static ssmc_sampler *
+sampler(ssmc_sampling how, int64_t vocab)
+{
+    ssmc_sampler *s = NULL;
+    cr_assert_eq(ssmc_sampler_open(&how, vocab, &s), SSMC_OK, "%s", ssmc_error());
+    return s;
+}
+
+/* How often each of n words comes in `draws` draws, as a share. */
+static void
+shares(ssmc_sampling how, const float *logits, int n, int draws, double *share)
+{
+    float copy[MOST];
+    ssmc_sampler *s = sampler(how, n);
+    memset(share, 0, MOST * sizeof *share);
+    for (int i = 0; i < draws; i++) {
+        memcpy(copy, logits, (size_t)n * sizeof *copy);
+        const int32_t id = ssmc_sample(s, copy);
+        cr_assert(id >= 0 && id < n);
+        share[id] += 1.0 / draws;
+    }
+    ssmc_sampler_close(s);
+}
+
+static int32_t
+one(ssmc_sampling how, const float *logits, int n)
+{
+    float copy[MOST];
+    ssmc_sampler *s = sampler(how, n);
+    memcpy(copy, logits, (size_t)n * sizeof *copy);
+    const int32_t id = ssmc_sample(s, copy);
+    ssmc_sampler_close(s);
+    return id;
+}
+
+/* Probabilities 0.4 0.3 0.2 0.1, out of order. */
+static const float four[4] = {-1.6094379f, -0.9162907f, -2.3025851f, -1.2039728f};
+
+static void
+expect_shares(ssmc_sampling how, const double *want)
+{
+    double share[MOST];
+    shares(how, four, 4, 40000, share);
+    for (int i = 0; i < 4; i++)
+        cr_expect_float_eq(share[i], want[i], want[i] ? 0.01 : 0, "word %d: %g, expected %g", i,
+                           share[i], want[i]);
+}
+
+Test(sampling, temperature_scales_logits)
+{
+    expect_shares((ssmc_sampling){.temperature = 1}, (const double[]){0.2, 0.4, 0.1, 0.3});
+    const double total = 0.04 + 0.16 + 0.01 + 0.09; /* at temperature 1/2: squares */
+    expect_shares((ssmc_sampling){.temperature = 0.5},
+                  (const double[]){0.04 / total, 0.16 / total, 0.01 / total, 0.09 / total});
+    expect_shares((ssmc_sampling){.temperature = 1e9}, (const double[]){0.25, 0.25, 0.25, 0.25});
+    expect_shares((ssmc_sampling){.temperature = 1e-300}, (const double[]){0, 1, 0, 0});
+    expect_shares((ssmc_sampling){.temperature = 0}, (const double[]){0, 1, 0, 0});
+}
+
+Test(sampling, filters)
+{
+    expect_shares((ssmc_sampling){.temperature = 1, .top_k = 2},
+                  (const double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_k = 1}, (const double[]){0, 1, 0, 0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_k = 9},
+                  (const double[]){0.2, 0.4, 0.1, 0.3});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_p = 0.39}, (const double[]){0, 1, 0, 0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_p = 0.69},
+                  (const double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_p = 0.71},
+                  (const double[]){2 / 9.0, 4 / 9.0, 0, 3 / 9.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_p = 1},
+                  (const double[]){0.2, 0.4, 0.1, 0.3});
+    expect_shares((ssmc_sampling){.temperature = 1, .min_p = 0.6},
+                  (const double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .min_p = 0.45},
+                  (const double[]){2 / 9.0, 4 / 9.0, 0, 3 / 9.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .min_p = 1}, (const double[]){0, 1, 0, 0});
+}
+
+Test(sampling, filters_follow_one_another)
+{
+    /* Of the 3 likeliest, top-p counts 4/9 + 3/9 = 0.78: without top-k it is 0.7, and a third is
+     * needed. */
+    expect_shares((ssmc_sampling){.temperature = 1, .top_k = 3, .top_p = 0.75},
+                  (const double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_p = 0.75},
+                  (const double[]){2 / 9.0, 4 / 9.0, 0, 3 / 9.0});
+    /* Temperature comes before min-p: at 1/2, 0.3 is 9/16 of 0.4. */
+    expect_shares((ssmc_sampling){.temperature = 0.5, .min_p = 0.6}, (const double[]){0, 1, 0, 0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_k = 3, .min_p = 0.6},
+                  (const double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    expect_shares((ssmc_sampling){.temperature = 1, .top_p = 0.95, .min_p = 0.8},
+                  (const double[]){0, 1, 0, 0});
+}
+
+Test(sampling, equal_logits_go_by_the_lowest_id)
+{
+    const float equal[6] = {1, 2, 2, 2, 2, 1};
+    double share[MOST];
+    cr_assert_eq(one((ssmc_sampling){0}, equal, 6), 1);
+    shares((ssmc_sampling){.temperature = 1, .top_k = 2}, equal, 6, 4000, share);
+    cr_assert(share[1] > 0.45 && share[2] > 0.45 && share[1] + share[2] > 0.9999);
+    shares((ssmc_sampling){.temperature = 1, .top_p = 0.3}, equal, 6, 4000, share);
+    cr_assert(share[1] > 0.45 && share[2] > 0.45 && share[1] + share[2] > 0.9999);
+}
+
+Test(sampling, repeated_words_are_penalised_whatever_their_sign)
+{
+    float logits[3] = {2, -1, 1.5f};
+    ssmc_sampler *s = sampler((ssmc_sampling){.repeat_penalty = 2}, 3);
+    ssmc_sampler_see(s, 1);
+    ssmc_sampler_see(s, 1);
+    ssmc_sampler_see(s, -1);
+    ssmc_sampler_see(s, 3);
+    cr_assert_eq(ssmc_sample(s, logits), 0);
+    cr_assert(logits[0] == 2 && logits[1] == -2 && logits[2] == 1.5f);
+    float again[3] = {2, -1, 1.5f};
+    cr_assert_eq(ssmc_sample(s, again), 2); /* 0 has been drawn, and counts 1 now */
+    cr_assert(again[0] == 1 && again[1] == -2 && again[2] == 1.5f);
+    ssmc_sampler_close(s);
+}
+
+Test(sampling, the_seed_decides)
+{
+    int32_t first[3][64];
+    for (int run = 0; run < 3; run++) {
+        ssmc_sampler *s =
+            sampler((ssmc_sampling){.temperature = 1, .top_k = 3, .seed = run == 2}, 4);
+        for (int i = 0; i < 64; i++) {
+            float copy[4];
+            memcpy(copy, four, sizeof copy);
+            first[run][i] = ssmc_sample(s, copy);
+        }
+        ssmc_sampler_close(s);
+    }
+    cr_assert_arr_eq(first[0], first[1], sizeof first[0]);
+    cr_assert_arr_neq(first[0], first[2], sizeof first[0]);
+}
+
+Test(sampling, logits_that_are_no_numbers_are_never_drawn)
+{
+    const float inf = INFINITY, odd[8] = {NAN, -inf, 1, NAN, 2, -inf, 0, NAN};
+    const ssmc_sampling ways[] = {
+        {0},
+        {.temperature = 1},
+        {.temperature = 1, .top_k = 3},
+        {.temperature = 1, .top_p = 0.9},
+        {.temperature = 1, .min_p = 0.1},
+        {.temperature = 1e-40, .top_k = 100, .top_p = 0.5, .min_p = 0.5}
+    };
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        double share[MOST];
+        shares(ways[w], odd, 8, 500, share);
+        cr_expect(share[2] + share[4] + share[6] > 0.9999, "way %zu", w);
+        const float nans[3] = {NAN, NAN, NAN}, lows[3] = {-inf, -inf, -inf},
+                    high[3] = {1, inf, inf};
+        cr_expect_eq(one(ways[w], nans, 3), 0);
+        cr_expect_eq(one(ways[w], lows, 3), 0);
+        const int32_t id = one(ways[w], high, 3);
+        cr_expect(id == 1 || id == 2);
+        cr_expect_eq(one(ways[w], high, 1), 0);
+    }
+    /* A penalty that takes logits over the edge. */
+    ssmc_sampler *s = sampler((ssmc_sampling){.temperature = 1, .repeat_penalty = 1e300}, 3);
+    for (int i = 0; i < 9; i++) {
+        float logits[3] = {3e38f, -3e38f, NAN};
+        const int32_t id = ssmc_sample(s, logits);
+        cr_assert(id >= 0 && id < 3);
+    }
+    ssmc_sampler_close(s);
+}
+
+Test(sampling, refuses_what_means_nothing)
+{
+    const ssmc_sampling bad[] = {{.temperature = -1},
+                                 {.temperature = NAN},
+                                 {.temperature = INFINITY},
+                                 {.top_k = -1},
+                                 {.top_p = 1.1},
+                                 {.top_p = NAN},
+                                 {.min_p = -0.1},
+                                 {.repeat_penalty = -1},
+                                 {.min_p = 2},
+                                 {.repeat_penalty = INFINITY}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ssmc_sampler *s = NULL;
+        cr_expect_eq(ssmc_sampler_open(&bad[i], 10, &s), SSMC_BAD_ARGUMENT, "%zu", i);
+        cr_expect_null(s);
+    }
+    ssmc_sampler *s = NULL;
+    cr_expect_eq(ssmc_sampler_open(&(ssmc_sampling){0}, 0, &s), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_sampler_open(&(ssmc_sampling){0}, INT64_MAX, &s), SSMC_BAD_ARGUMENT);
+    ssmc_sampler_close(NULL);
+}
+
+/* The heap against a sort, over logits with many ties. */
+static int
+descending(const void *a, const void *b)
+{
+    const float *x = a, *y = b;
+    return (*x < *y) - (*x > *y);
+}
+
+Test(sampling, top_k_of_a_large_vocabulary)
+{
+    enum { VOCAB = 260000, K = 40 };
+    float *logits = malloc(VOCAB * sizeof *logits), *sorted = malloc(VOCAB * sizeof *sorted);
+    uint64_t random = 1;
+    for (int i = 0; i < VOCAB; i++) {
+        random = random * UINT64_C(6364136223846793005) + 1;
+        logits[i] = (float)(random >> 44) * 0x1p-16f; /* 0 to 16, in 2^20 steps */
+    }
+    memcpy(sorted, logits, VOCAB * sizeof *sorted);
+    qsort(sorted, VOCAB, sizeof *sorted, descending);
+    ssmc_sampler *s =
+        sampler((ssmc_sampling){.temperature = 100, .top_k = K, .top_p = 0.999}, VOCAB);
+    bool lowest = false;
+    for (int i = 0; i < 100; i++) {
+        const int32_t id = ssmc_sample(s, logits);
+        cr_assert_geq(logits[id], sorted[K - 1]);
+        lowest = lowest || logits[id] <= sorted[K - 5];
+    }
+    cr_assert(lowest);
+    ssmc_sampler_close(s);
+    free(sorted);
+    free(logits);
+}
