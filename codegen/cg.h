@@ -111,7 +111,7 @@ typedef struct {
     const Value *value; /* NULL: the picked rows, int32 [R] */
     Val base;           /* its address in row 0, column 0; of a state: in slot 0 */
     Dtype dtype;
-    int64_t stride; /* elements between rows */
+    int64_t stride; /* elements between rows; of states and inputs 0: they have none */
     bool is_output;
 } CgOperand;
 
@@ -180,7 +180,8 @@ Val cg_eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at);
 void cg_bind(CgKernel *k, const Value *v, Val value);
 /* Forgets every bound value: call before each site. */
 void cg_unbind_all(CgKernel *k);
-/* Evaluates every output of the kernel that has k->domain's rows and width, then stores them. */
+bool cg_in_domain(const CgKernel *k, const Value *v); /* has k->domain's shape */
+/* Evaluates every output of the kernel that is in the domain, then stores them. */
 void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 
 /* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or, on
@@ -188,6 +189,10 @@ void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
  * lanes: most lanes of a site, c->lanes unless there is a reason. */
 typedef void CgBody(Cg *c, CgKernel *k, const CgSite *at, void *user);
 void cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user);
+
+/* Stores every output that has v's shape and is made of pointwise ops alone: a loop over all its rows.
+ * For emitters that do not visit the sites of what they read one by one. */
+void cg_store_map(Cg *c, CgKernel *k, const Value *v);
 
 /* Emitters: one per anchor; each fills the body of the function for its kernel. False: this shape
  * cannot be emitted; it has said why to diag. On entry the builder stands in the entry block; on

@@ -1,15 +1,15 @@
-/* codegen/emit_chunked.c -- the chunked form of SSD as one kernel ("Transformers are SSMs", section 6
- * and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. Quadratic is the same
- * with one chunk over all tokens.
+/* codegen/emit_chunked.c -- the chunked form of SSD as one kernel ("Transformers are SSMs", section
+ * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. Quadratic is the
+ * same with one chunk over all tokens.
  *
  *     for each segment, each group with heads of this thread, each chunk of q <= Q tokens:
  *         B, C staged; CB = C B^T, tiles on and below the diagonal          (shared by the heads)
  *         for each head of the group that this thread has:
  *             a_i = sum of dt A up to i; X staged
  *             for each tile of rows i:  Y  = exp(a_i) (C_i h)               all of N
- *                                       Y += M_i X                          tokens up to the tile's last
- *                                       y  = Y + D x                        stored
- *             h = exp(a_last) h + sum_j B_j (exp(a_last - a_j) dt_j x_j)^T
+ *                                       Y += M_i X                          tokens up to the tile's
+ * last y  = Y + D x                        stored h = exp(a_last) h + sum_j B_j (exp(a_last - a_j)
+ * dt_j x_j)^T
  *
  * with M_ij = CB_ij exp(a_i - a_j) dt_j for j <= i, else 0. Decays only ever appear as differences
  * a_i - a_j <= 0, so strong decay underflows to 0 and nothing overflows. For tokens j before the
@@ -19,8 +19,9 @@
  * The sum a is kept in two floats (high and low part): at a = -20000 a single one would make
  * exp(a_i - a_j) wrong in the third digit.
  *
- * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum runs
- * over it. The chunk's results before the state enters (chunk_state, state_pass) stay in registers. */
+ * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum
+ * runs over it. The chunk's results before the state enters (chunk_state, state_pass) stay in
+ * registers. */
 #include "codegen/tile.h"
 
 enum { LINE_FLOATS = 16 }; /* f32 in a cache line */
@@ -54,7 +55,7 @@ typedef struct {
     Val h; /* the head's state in memory, [N,P] */
 } Chunked;
 
-/* ---- small pieces ------------------------------------------------------------------------------ */
+/* ---- small pieces ------------------------------------------------------------------------ */
 
 static Val
 at(Cg *c, Val base, Val index)
@@ -128,7 +129,7 @@ row_factors(Cg *c, const Chunked *s, Val first, Sum a, Val to)
     }
 }
 
-/* ---- of a group: B, C and C B^T ------------------------------------------------------------------ */
+/* ---- of a group: B, C and C B^T ---------------------------------------------------------- */
 
 /* B^T, token by token. */
 static void
@@ -170,7 +171,7 @@ products_cb(Cg *c, const Chunked *s)
     cg_loop_end(c, &i);
 }
 
-/* ---- of a head: decays, X, M ---------------------------------------------------------------------- */
+/* ---- of a head: decays, X, M ------------------------------------------------------------- */
 
 /* dt_j, and a_j as a sum in double split in two floats. */
 static void
@@ -258,7 +259,8 @@ m_diagonal(Cg *c, const Chunked *s, Val first)
         for (int64_t v = 0; v < s->rows; v += s->lanes) {
             const Val j = cg_add(c, first, cg_i64(c, v));
             const Val lower = cg_mask_first(c, s->lanes, cg_i64(c, r + 1 > v ? r + 1 - v : 0));
-            const Val weight = mul(c, decay_since(c, s, a, j), load(c, at(c, s->step, j), s->lanes));
+            const Val weight =
+                mul(c, decay_since(c, s, a, j), load(c, at(c, s->step, j), s->lanes));
             const Val cb = load(c, at2(c, s->cb, i, s->q_stride, j), s->lanes);
             const Val m = LLVMBuildSelect(c->b, lower, mul(c, cb, weight), zeros, "");
             store(c, at2(c, s->m, cg_i64(c, r), s->q_stride, j), m, s->lanes);
@@ -266,7 +268,7 @@ m_diagonal(Cg *c, const Chunked *s, Val first)
     }
 }
 
-/* ---- of a head: y --------------------------------------------------------------------------------- */
+/* ---- of a head: y ------------------------------------------------------------------------ */
 
 /* The next head's x of the tile's tokens: its rows are a page or so apart, where no hardware
  * prefetcher follows. Past the last head it asks for whatever comes next, which is harmless. */
@@ -359,7 +361,7 @@ head_outputs(Cg *c, const Chunked *s)
     cg_loop_end(c, &i);
 }
 
-/* ---- of a head: the state ------------------------------------------------------------------------- */
+/* ---- of a head: the state ---------------------------------------------------------------- */
 
 /* x_late_j = exp(a_last - a_j) dt_j x_j. */
 static void
@@ -453,7 +455,7 @@ stage_state(Cg *c, const Chunked *s)
     cg_loop_end(c, &n);
 }
 
-/* ---- the loops ------------------------------------------------------------------------------------ */
+/* ---- the loops --------------------------------------------------------------------------- */
 
 static void
 chunk_head(Cg *c, Chunked *s, const CgSeg *seg)
@@ -502,7 +504,7 @@ thread_groups(Cg *c, Chunked *s)
     cg_heads_end(c, &share);
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------------------------- */
 
 static void
 bind_operands(Chunked *s)
@@ -595,8 +597,9 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
     if (s.chunk == CHUNK_ALL || (block > 0 && block < s.chunk))
         s.chunk = block; /* no pass has more rows */
     if (!sizes_fit(&s)) {
-        diag_error(diag, loc, "chunk=all needs the graph's block, the most tokens of a pass, and "
-                              "scratch for its square; block is %lld",
+        diag_error(diag, loc,
+                   "chunk=all needs the graph's block, the most tokens of a pass, and "
+                   "scratch for its square; block is %lld",
                    (long long)block);
         return false;
     }

@@ -9,7 +9,10 @@ emit_transpose(Cg *c, CgKernel *k, Diag *diag)
 {
     (void)diag;
     const Node *n = k->kernel->anchor;
+    cg_store_map(c, k, n->in[0]);
     const CgOperand *out = cg_operand(k, n->out[0]);
+    if (!out)
+        return true;
     const int64_t taps = cg_width(n->in[0]), channels = n->in[0]->type.shape.dim[0].n;
     Val from = NULL, to = NULL;
     cg_share(c, k, cg_i64(c, channels), 16, &from, &to);
@@ -205,6 +208,9 @@ emit_pack(Cg *c, CgKernel *k, Diag *diag)
     (void)diag;
     const Node *n = k->kernel->anchor;
     const Shape *s = &n->in[0]->type.shape;
+    cg_store_map(c, k, n->in[0]);
+    if (!cg_operand(k, n->out[0]))
+        return true;
     Pack p = {.in = unrounded(k, n->in[0]), .out = cg_operand(k, n->out[0])};
     p.rows = s->dim[0].n;
     p.width = s->dim[1].n;

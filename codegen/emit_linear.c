@@ -3,14 +3,14 @@
  * Emitted (W packed in panels of NR rows, see pack in ir/ops.def); threads share panels:
  *
  *     for each block of token rows:      as many rows of x as half of L2 holds, staged in scratch
- *         for each panel of this thread: NR columns of y; its K x NR weights are one contiguous stream
- *             for each tile of rows:     tile x NR accumulators in registers, all of K
- *                 results -> scratch -> + bias, epilogue -> outputs, row by row
+ *         for each panel of this thread: NR columns of y; its K x NR weights are one contiguous
+ * stream for each tile of rows:     tile x NR accumulators in registers, all of K results ->
+ * scratch -> + bias, epilogue -> outputs, row by row
  *
- * Staging x makes rows of a tile fall into different cache sets whatever K is, pads an odd K of bf16
- * pairs with a zero, evaluates what is fused before the product once, and lets the last tile run over
- * rows that do not exist. Each output is one sum in the order of K whatever the tile, so a row's
- * result does not depend on the rows beside it.
+ * Staging x makes rows of a tile fall into different cache sets whatever K is, pads an odd K of
+ * bf16 pairs with a zero, evaluates what is fused before the product once, and lets the last tile
+ * run over rows that do not exist. Each output is one sum in the order of K whatever the tile, so a
+ * row's result does not depend on the rows beside it.
  *
  * BLAS (W [O,K] f32 as it is): cblas_sgemm for this thread's columns, then the epilogue. */
 #include "codegen/tile.h"
@@ -25,7 +25,7 @@ typedef struct {
     Val result;         /* scratch: the product before bias and epilogue */
 } Linear;
 
-/* ---- bias and epilogue ------------------------------------------------------------------------ */
+/* ---- bias and epilogue ------------------------------------------------------------------- */
 
 typedef struct {
     const Linear *l;
@@ -58,7 +58,7 @@ epilogue(Cg *c, const Linear *l, Val row, Val count, Val from, Val to, int64_t s
     cg_loop_end(c, &rows);
 }
 
-/* ---- emitted over packed weights -------------------------------------------------------------- */
+/* ---- emitted over packed weights --------------------------------------------------------- */
 
 typedef struct {
     Linear l;
@@ -103,8 +103,8 @@ most_rows(const Cg *c, const Graph *g, const Value *y, int64_t row_bytes, int64_
     return most > 0 && most < rows ? most : rows;
 }
 
-/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream the
- * weights for little work. At most `most`, a number of whole tiles or the greatest T. */
+/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
+ * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
 static Val
 equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
 {
@@ -126,10 +126,8 @@ packed_tile(Cg *c, const Packed *p, int height, Val row, Val panel)
                       .stride = stride,
                       .step = 1};
     const Val first = cg_mul(c, panel, cg_i64(c, p->steps * p->panel));
-    const CgSide w = {.base = cg_at(c, p->weights, unit, first),
-                      .dtype = unit,
-                      .stride = 1,
-                      .step = p->panel};
+    const CgSide w = {
+        .base = cg_at(c, p->weights, unit, first), .dtype = unit, .stride = 1, .step = p->panel};
     const CgTile tile = cg_tile(c, height, p->vecs, p->lanes);
     cg_tile_mac(c, &tile, &x, &w, cg_i64(c, 0), cg_i64(c, p->steps));
     cg_tile_store(c, &tile, p->l.result, p->panel);
@@ -208,10 +206,11 @@ emit_packed(Cg *c, CgKernel *k, const Linear *l, Diag *diag)
     if (!packed_sizes(c, &p)) {
         StrBuf type = {0};
         type_print(&type, &l->w->type);
-        diag_error(diag, k->kernel->anchor->loc,
-                   "the weight of this linear is %s; an emitted linear reads one packed in panels of "
-                   "at most %d vectors (pass layout)",
-                   sb_text(&type), (int)CG_TILE_MAX);
+        diag_error(
+            diag, k->kernel->anchor->loc,
+            "the weight of this linear is %s; an emitted linear reads one packed in panels of "
+            "at most %d vectors (pass layout)",
+            sb_text(&type), (int)CG_TILE_MAX);
         sb_free(&type);
         return false;
     }
@@ -237,7 +236,7 @@ emit_packed(Cg *c, CgKernel *k, const Linear *l, Diag *diag)
     return true;
 }
 
-/* ---- OpenBLAS --------------------------------------------------------------------------------- */
+/* ---- OpenBLAS ---------------------------------------------------------------------------- */
 
 enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111, CBLAS_TRANS = 112, BLAS_BLOCK = 256 };
 
@@ -293,10 +292,11 @@ blas_can(const CgKernel *k, const Linear *l, Diag *diag)
         return true;
     StrBuf type = {0};
     type_print(&type, &l->w->type);
-    diag_error(diag, k->kernel->anchor->loc,
-               "matmul=blas multiplies f32 activations from memory by an unpacked f32 [O,K] weight; "
-               "the weight is %s",
-               sb_text(&type));
+    diag_error(
+        diag, k->kernel->anchor->loc,
+        "matmul=blas multiplies f32 activations from memory by an unpacked f32 [O,K] weight; "
+        "the weight is %s",
+        sb_text(&type));
     sb_free(&type);
     return false;
 }

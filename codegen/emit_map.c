@@ -25,11 +25,9 @@ site_body(Cg *c, CgKernel *k, const CgSite *at, void *user)
 }
 
 /* Threads divide rows; the columns where there is one row only. */
-bool
-emit_map(Cg *c, CgKernel *k, Diag *diag)
+static void
+map_domain(Cg *c, CgKernel *k)
 {
-    if (!one_shape(k, diag))
-        return false;
     const int64_t width = cg_width(k->domain);
     const int lanes = width == 1 ? 1 : c->lanes;
     const Val zero = cg_i64(c, 0);
@@ -37,11 +35,32 @@ emit_map(Cg *c, CgKernel *k, Diag *diag)
     if (k->domain->type.shape.rank < 2) {
         cg_share(c, k, cg_i64(c, width), lanes, &from, &to);
         cg_columns(c, k, zero, from, to, lanes, site_body, NULL);
-        return true;
+        return;
     }
     cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
     CgLoop row = cg_loop(c, "row", from, to, 1);
     cg_columns(c, k, row.i, zero, cg_i64(c, width), lanes, site_body, NULL);
     cg_loop_end(c, &row);
+}
+
+bool
+emit_map(Cg *c, CgKernel *k, Diag *diag)
+{
+    if (!one_shape(k, diag))
+        return false;
+    map_domain(c, k);
     return true;
+}
+
+void
+cg_store_map(Cg *c, CgKernel *k, const Value *v)
+{
+    bool any = false;
+    const Value *domain = k->domain;
+    k->domain = v;
+    for (int i = 0; i < k->noperands; i++)
+        any = any || (k->operands[i].is_output && cg_in_domain(k, k->operands[i].value));
+    if (any)
+        map_domain(c, k);
+    k->domain = domain;
 }

@@ -38,10 +38,10 @@ scalar_of(Cg *c, Scan *s, const Value *v, Val index)
 /* Vectors of p that one pass over n works on. */
 typedef struct {
     int vecs, lanes;
-    Val first;              /* p of the first lane */
-    Val mask;               /* of the last vector, or NULL */
-    Val dx[SCAN_MAX_VECS];  /* dt x */
-    Val y[SCAN_MAX_VECS];   /* variables */
+    Val first;             /* p of the first lane */
+    Val mask;              /* of the last vector, or NULL */
+    Val dx[SCAN_MAX_VECS]; /* dt x */
+    Val y[SCAN_MAX_VECS];  /* variables */
 } Strip;
 
 static Val
@@ -93,7 +93,8 @@ scan_strip(Cg *c, Scan *s, Strip *strip)
     for (int v = 0; v < strip->vecs; v++) {
         const Val col = cg_add(c, p0, cg_i64(c, (int64_t)v * strip->lanes));
         const Val x = columns(c, s, s->x, s->row, col, strip->lanes, strip_mask(strip, v));
-        const Val skip = D ? LLVMBuildFMul(c->b, D, x, "") : cg_splat(c, cg_f32(c, 0), strip->lanes);
+        const Val skip =
+            D ? LLVMBuildFMul(c->b, D, x, "") : cg_splat(c, cg_f32(c, 0), strip->lanes);
         strip->dx[v] = LLVMBuildFMul(c->b, dt, x, "");
         strip->y[v] = cg_var(c, cg_vec_type(c, strip->lanes), skip, "y");
     }

@@ -137,13 +137,10 @@ cg_eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
 
 /* ---- stores -------------------------------------------------------------------------------- */
 
-static bool
-in_domain(const CgKernel *k, const Value *v)
+bool
+cg_in_domain(const CgKernel *k, const Value *v)
 {
-    const Shape *a = &v->type.shape, *b = &k->domain->type.shape;
-    if ((a->rank < 2) != (b->rank < 2) || cg_width(v) != cg_width(k->domain))
-        return false;
-    return a->rank < 2 || dim_equal(a->dim[0], b->dim[0]);
+    return shape_equal(&v->type.shape, &k->domain->type.shape);
 }
 
 /* The store rounds by itself: a cast that is only stored needs no second rounding. */
@@ -159,7 +156,7 @@ cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
 {
     Val *values = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *values);
     for (int i = 0; i < k->noperands; i++)
-        if (k->operands[i].is_output && in_domain(k, k->operands[i].value))
+        if (k->operands[i].is_output && cg_in_domain(k, k->operands[i].value))
             values[i] = eval_for_store(c, k, k->operands[i].value, at);
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];

@@ -259,36 +259,6 @@ function_name(Arena *arena, const CgKernel *k, const char *key)
     return name;
 }
 
-/* Evaluation recurses along a kernel's nodes; fusion makes kernels of a dozen. */
-enum { MOST_NODES = 1000 };
-
-static bool
-size_bearable(const CgKernel *k, Diag *diag)
-{
-    int count = 0;
-    for (const Node *n = k->first; n != k->last->next; n = n->next)
-        count += n->kernel == k->kernel;
-    if (count <= MOST_NODES)
-        return true;
-    diag_error(diag, k->first->loc, "kernel %s has %d nodes; code is made for at most %d",
-               k->kernel->name, count, MOST_NODES);
-    return false;
-}
-
-static bool
-formulas_known(const CgKernel *k, Diag *diag)
-{
-    bool ok = true;
-    for (const Node *n = k->first; n != k->last->next; n = n->next)
-        if (n->kernel == k->kernel && op_info[n->op].cls == CLASS_POINTWISE &&
-            !cg_has_formula(n->op)) {
-            diag_error(diag, n->loc, "%s has no formula: no code can be made of it",
-                       op_info[n->op].name);
-            ok = false;
-        }
-    return ok;
-}
-
 Val
 cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag)
 {
@@ -299,7 +269,7 @@ cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag)
                    op_info[anchor->op].name);
         return NULL;
     }
-    if (!size_bearable(k, diag) || !formulas_known(k, diag))
+    if (!cg_check_kernel(k, diag))
         return NULL;
     const char *name = function_name(c->arena, k, key);
     c->fn = body_declare(c, k, arena_printf(c->arena, "%s.body", name));

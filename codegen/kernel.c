@@ -57,7 +57,7 @@ operand_add(CgKernel *k, const Value *v, bool is_output)
     CgOperand *o = &k->operands[k->noperands++];
     o->value = v;
     o->dtype = v ? v->type.dtype : DTYPE_i32;
-    o->stride = !v || v->kind == VALUE_STATE ? 0 : row_stride(v);
+    o->stride = v && (v->kind == VALUE_WEIGHT || v->kind == VALUE_RESULT) ? row_stride(v) : 0;
     o->is_output = is_output;
 }
 

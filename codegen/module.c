@@ -123,7 +123,8 @@ graphs_open(Maker *m, const Graph *const *graphs, int count)
 {
     for (int i = 0; i < count; i++)
         if (!cg_program_graph(&m->program, graphs[i], (AbiPhaseId)i) ||
-            !all_in_kernels(graphs[i], m->diag))
+            !all_in_kernels(graphs[i], m->diag) ||
+            !cg_check_graph(graphs[i], cg_escapes(m->c->arena, graphs[i]), m->diag))
             return false;
     return true;
 }

@@ -38,6 +38,10 @@ const bool *cg_escapes(Arena *arena, const Graph *g);
 /* Fills graph, kernel, nodes, operands and domain; no code. */
 void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes, CgKernel *out);
 
+/* ---- check.c --------------------------------------------------------------------------------- */
+bool cg_check_graph(const Graph *g, const bool *escapes, Diag *diag);
+bool cg_check_kernel(const CgKernel *k, Diag *diag);
+
 /* ---- function.c ------------------------------------------------------------------------------ */
 /* Target attributes every function needs. */
 void cg_describe_function(Cg *c, Val fn);

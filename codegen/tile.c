@@ -1,16 +1,22 @@
-/* codegen/tile.c -- the register tile of every matrix product, staging of operands, and the shares of
- * segments and heads.
+/* codegen/tile.c -- the register tile of every matrix product, staging of operands, and the shares
+ * of segments and heads.
  *
- * A tile of rows x vecs accumulators reads, per step of the summed index, `vecs` vectors of the right
- * side and `rows` broadcasts of the left side for rows * vecs FMAs. Nothing here masks: operands are
- * staged in scratch that is padded to whole tiles, and what the padding computes is not stored. */
+ * A tile of rows x vecs accumulators reads, per step of the summed index, `vecs` vectors of the
+ * right side and `rows` broadcasts of the left side for rows * vecs FMAs. Nothing here masks:
+ * operands are staged in scratch that is padded to whole tiles, and what the padding computes is
+ * not stored. */
 #include "codegen/tile.h"
 
 /* Multiply-adds a round of the k loop should have at least: enough to hide the loop's own few
- * instructions. A full tile has them in one step; more would only cost compile time (bench/NOTES.md). */
+ * instructions. A full tile has them in one step; more would only cost compile time
+ * (bench/NOTES.md). */
 enum { MACS_A_ROUND = 16 };
 
-/* ---- shapes ---------------------------------------------------------------------------------- */
+/* More rows need no more loads than they have FMAs either way, but LLVM spills at 14 x 2; and 12,
+ * like the 6 and 4 of wider tiles, divides chunk lengths that are multiples of 24. */
+enum { MOST_ROWS = 12 };
+
+/* ---- shapes ------------------------------------------------------------------------------ */
 
 int
 cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype)
@@ -19,7 +25,7 @@ cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype)
     const int right = emulated ? 2 * vecs : vecs;
     const int left = (emulated ? 2 : 1) + (target->fma ? 0 : 1);
     const int rows = (target->vector_registers - right - left) / vecs;
-    const int most = CG_TILE_MAX / vecs < 16 ? CG_TILE_MAX / vecs : 16;
+    const int most = CG_TILE_MAX / vecs < MOST_ROWS ? CG_TILE_MAX / vecs : MOST_ROWS;
     return rows < 1 ? 1 : rows < most ? rows : most;
 }
 
@@ -43,7 +49,7 @@ cg_tile_vecs(const CgTarget *target, int64_t width, int lanes)
     return best;
 }
 
-/* ---- the tile -------------------------------------------------------------------------------- */
+/* ---- the tile ---------------------------------------------------------------------------- */
 
 CgTile
 cg_tile(Cg *c, int rows, int vecs, int lanes)
@@ -149,7 +155,7 @@ cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride)
     }
 }
 
-/* ---- rows and columns ------------------------------------------------------------------------ */
+/* ---- rows and columns -------------------------------------------------------------------- */
 
 typedef struct {
     const Value *v;
@@ -178,7 +184,7 @@ cg_stage(Cg *c, CgKernel *k, const CgBlock *from, Val to, Dtype dtype, int64_t s
     cg_loop_end(c, &rows);
 }
 
-/* ---- segments and heads ---------------------------------------------------------------------- */
+/* ---- segments and heads ------------------------------------------------------------------ */
 
 CgHeads
 cg_heads(Cg *c, CgKernel *k, int64_t heads)

@@ -1,5 +1,5 @@
-/* codegen/tile.h -- private to codegen/: the register tile that every matrix product of an emitter is
- * made of, the staging of its operands, and shares of (segment, head) pairs. */
+/* codegen/tile.h -- private to codegen/: the register tile that every matrix product of an emitter
+ * is made of, the staging of its operands, and shares of (segment, head) pairs. */
 #ifndef SSMC_CODEGEN_TILE_H
 #define SSMC_CODEGEN_TILE_H
 
@@ -15,31 +15,32 @@ typedef struct {
 } CgTile;
 
 /* One side of the product. Element (i, k) is at base + i * stride + k * step, counted in elements:
- * f32, or i32 that holds a pair of bf16. k is the summed index; i is the row of the left side, or the
- * column of the right side, which is read in vectors (stride 1). */
+ * f32, or i32 that holds a pair of bf16. k is the summed index; i is the row of the left side, or
+ * the column of the right side, which is read in vectors (stride 1). */
 typedef struct {
     Val base;
     Dtype dtype;
     int64_t stride, step;
 } CgSide;
 
-/* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the broadcast
- * and the temporaries of an emulated fma or bf16 dot fit in the target's registers. At least 1. */
+/* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
+ * broadcast and the temporaries of an emulated fma or bf16 dot fit in the target's registers. At
+ * least 1. */
 int cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype);
 /* Vectors of a tile over a matrix `width` columns wide: least padding, then most FMAs a load. */
 int cg_tile_vecs(const CgTarget *target, int64_t width, int lanes);
 
 CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
-/* acc(i, l) += sum of left(i, k) * right(l, k) over k in [from, to), strictly in the order of k: the
- * sum does not depend on the tile's shape. */
+/* acc(i, l) += sum of left(i, k) * right(l, k) over k in [from, to), strictly in the order of k:
+ * the sum does not depend on the tile's shape. */
 void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from,
                  Val to);
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
 /* Rows `stride` f32 elements apart, every lane. */
 void cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride);
 
-/* Evaluates columns [col, col + width) of rows [row, row + count) of v into rows `stride` elements of
- * dtype apart. Lanes after the last column, up to a whole vector, may be written. */
+/* Evaluates columns [col, col + width) of rows [row, row + count) of v into rows `stride` elements
+ * of dtype apart. Lanes after the last column, up to a whole vector, may be written. */
 typedef struct {
     const Value *v;
     Val row, count, col;

@@ -19,7 +19,7 @@ static int
 explain(Job *job)
 {
     static const char *const phase_name[2] = {"prefill", "decode"};
-    int status = job_weights(job);
+    int status = job_weights(job, false);
     for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
         status = job_passes(job, (Phase)phase);
     if (status != EXIT_DONE)

@@ -107,7 +107,9 @@ typedef struct {
 
 /* Each step needs the one before it; each returns an exit status and has printed what went wrong. */
 int job_describe(Job *job, Options *o);  /* MODEL -> graph, stage MODEL */
-int job_weights(Job *job);               /* opens or makes weights, types the graph's weights */
+/* Opens or makes weights and types the graph's weights by them. values false: only types and shapes will be
+ * looked at, so weights without a checkpoint are not made. */
+int job_weights(Job *job, bool values);
 int job_passes(Job *job, Phase phase);   /* graph[phase] through its pipeline */
 int job_module(Job *job);                /* both graphs -> LLVM module */
 int job_run(Job *job);                   /* all of the above, JIT, packed parameters */

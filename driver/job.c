@@ -111,8 +111,19 @@ make_weights(Job *job)
     return rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads, &job->weights);
 }
 
+static void
+count_parameters(Job *job)
+{
+    const Graph *g = job->fe.graph;
+    for (int i = 0; i < g->nweights; i++) {
+        int64_t n = 0;
+        if (type_count(&g->weights[i]->type, 0, 0, &n))
+            job->parameters += n;
+    }
+}
+
 int
-job_weights(Job *job)
+job_weights(Job *job, bool values)
 {
     const Graph *g = job->fe.graph;
     if (!g->weights_path)
@@ -120,17 +131,15 @@ job_weights(Job *job)
                      "%s says no weights: give `weights: FILE` or `weights: {init: reference}`",
                      job->o->model);
     const bool made = strcmp(g->weights_path, "init:reference") == 0;
+    count_parameters(job);
+    if (made && !values && !opt_given(job->o, OPT_check_each))
+        return EXIT_DONE; /* nobody will look at them: their types are known */
     const ssmc_status status =
         made ? make_weights(job) : rt_weights_open(g->weights_path, &job->weights);
     if (status != SSMC_OK)
         return runtime_fault(status);
     if (!bind_weights(job->fe.graph, job->weights, &job->fe, job->diag))
         return diag_fault(job->diag);
-    for (int i = 0; i < g->nweights; i++) {
-        int64_t n = 0;
-        if (type_count(&g->weights[i]->type, 0, 0, &n))
-            job->parameters += n;
-    }
     job->seconds_load = rt_now() - job->seconds_load;
     return EXIT_DONE;
 }
@@ -222,7 +231,7 @@ job_module(Job *job)
 int
 job_run(Job *job)
 {
-    int status = job_weights(job);
+    int status = job_weights(job, true);
     const double compile_started = rt_now();
     for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
         status = job_passes(job, (Phase)phase);

@@ -264,8 +264,8 @@ typedef void EncodeGap(Encoder *e, Span gap);
 
 /* Cuts the added tokens of set out of text; what lies between goes to `gap`. As in the published
  * library, a match that single_word refuses still hides shorter ones inside it; the search goes on
- * behind the match, not behind the white space it took along; and a match of which white space taken
- * by the one before leaves nothing is dropped. */
+ * behind the match, not behind the white space it took along; and a match of which white space
+ * taken by the one before leaves nothing is dropped. */
 static void
 cut_added(Encoder *e, const AddedSet *set, Span text, EncodeGap *gap)
 {

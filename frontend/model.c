@@ -228,7 +228,7 @@ read_tensors(Loader *l)
 {
     const FeValue *family = &l->keys[KEY_family], *map = &l->keys[KEY_tensors],
                   *ignored = &l->keys[KEY_ignored];
-    l->tensors = (TensorNames){.arena = l->arena, .own = !family->given};
+    l->tensors = (TensorNames){.arena = l->arena, .own = !family->given && !map->tree};
     if (!map->bad && !ignored->bad)
         tensor_names_add(&l->tensors, map->tree, ignored->tree, l->diag);
     if (!family->bad && (family->given || !map->tree))

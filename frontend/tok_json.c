@@ -243,9 +243,9 @@ escaped_unit(const char *at, const char *end)
     return unit;
 }
 
-/* What is wrong with the escape at `at`; NULL: nothing. *len becomes its length. json-c would cut object keys
- * at U+0000, so that different keys become one, turn half a pair into U+FFFD, and so do (0.16) whole pairs
- * whose code point ends in D800 to DFFF. */
+/* What is wrong with the escape at `at`; NULL: nothing. *len becomes its length. json-c would cut
+ * object keys at U+0000, so that different keys become one, turn half a pair into U+FFFD, and so do
+ * (0.16) whole pairs whose code point ends in D800 to DFFF. */
 static const char *
 escape_fault(const char *at, const char *end, size_t *len)
 {

@@ -6,6 +6,7 @@
  * then sleeps. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 
 #include "runtime/internal.h"
 
-enum { SPINS = 4000 }; /* looks before a thread sleeps: 50 to 150 microseconds */
+/* Looks before a thread sleeps: the first with pauses between them, a few microseconds in all, the
+ * others offering the core to whoever wants it, a few dozen if nobody does. */
+enum { PAUSES = 100, YIELDS = 100 };
 
 typedef struct {
     RtPool *pool;
@@ -22,8 +25,8 @@ typedef struct {
 } Worker;
 
 struct RtPool {
-    int threads; /* with the caller; fixed once `ready` is unlocked for the first time */
-    int spins;
+    int threads;  /* with the caller; fixed once `ready` is unlocked for the first time */
+    bool patient; /* looks before it sleeps */
     /* The piece of work: written by the caller before the barrier that starts it. NULL work: end.
      */
     RtWork *work;
@@ -86,10 +89,13 @@ rt_pool_barrier(RtPool *pool)
         turn(pool, seen);
         return;
     }
-    for (int i = 0; i < pool->spins; i++) {
+    for (int i = 0; i < PAUSES + YIELDS && pool->patient; i++) {
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen)
             return;
-        relax();
+        if (i < PAUSES)
+            relax();
+        else
+            sched_yield();
     }
     sleep_until_turned(pool, seen);
 }
@@ -153,7 +159,7 @@ pool_new(int threads)
     atomic_init(&pool->generation, 0);
     atomic_init(&pool->sleepers, 0);
     /* With more threads than cores the one waited for may need the very core. */
-    pool->spins = threads <= rt_cores() ? SPINS : 0;
+    pool->patient = threads <= rt_cores();
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
     if (!pool->workers) {
         free(pool);

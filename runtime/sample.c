@@ -9,7 +9,6 @@
 #include "runtime/internal.h"
 
 typedef struct {
-    double weight;
     float logit;
     int32_t id;
 } Word;
@@ -19,6 +18,7 @@ struct ssmc_sampler {
     int64_t vocab;
     uint64_t random;
     Word *words;       /* owns: [vocab] */
+    double *weights;   /* owns: [vocab], of the words that the filters leave */
     bool *seen;        /* owns: [vocab] */
     int32_t *seen_ids; /* owns: [vocab], of which nseen */
     int64_t nseen;
@@ -64,9 +64,10 @@ ssmc_sampler_open(const ssmc_sampling *how, int64_t vocab, ssmc_sampler **out)
         return rt_fail_memory(sizeof *s, "a sampler");
     *s = (ssmc_sampler){.how = *how, .vocab = vocab, .random = how->seed};
     s->words = calloc((size_t)vocab, sizeof *s->words);
+    s->weights = calloc((size_t)vocab, sizeof *s->weights);
     s->seen = calloc((size_t)vocab, sizeof *s->seen);
     s->seen_ids = calloc((size_t)vocab, sizeof *s->seen_ids);
-    if (s->words && s->seen && s->seen_ids) {
+    if (s->words && s->weights && s->seen && s->seen_ids) {
         *out = s;
         return SSMC_OK;
     }
@@ -80,6 +81,7 @@ ssmc_sampler_close(ssmc_sampler *s)
     if (!s)
         return;
     free(s->words);
+    free(s->weights);
     free(s->seen);
     free(s->seen_ids);
     free(s);
@@ -159,11 +161,11 @@ rank(Word *words, int64_t count)
     return (Ranking){words, count, 0};
 }
 
-/* The i-th likeliest; asked for in order. */
+/* The i-th likeliest. */
 static const Word *
 ranked(Ranking *r, int64_t i)
 {
-    if (i == r->taken) {
+    while (r->taken <= i) {
         const int64_t last = r->count - 1 - r->taken++;
         const Word top = r->words[0];
         r->words[0] = r->words[last];
@@ -176,79 +178,90 @@ ranked(Ranking *r, int64_t i)
 
 /* ---- the filters --------------------------------------------------------------------------- */
 
-/* Words that have a probability, in the order of ids, with their weights. */
-static int64_t
-gather(const ssmc_sampler *s, const float *logits)
-{
-    int64_t count = 0;
-    float most = -FLT_MAX;
-    for (int64_t i = 0; i < s->vocab; i++) {
-        const float logit = fminf(logits[i], FLT_MAX);
-        if (isnan(logits[i]) || logit < -FLT_MAX)
-            continue;
-        most = fmaxf(most, logit);
-        s->words[count++] = (Word){.logit = logit, .id = (int32_t)i};
-    }
-    for (int64_t i = 0; i < count; i++)
-        s->words[i].weight = exp(((double)s->words[i].logit - most) / s->how.temperature);
-    return count;
-}
+/* Words that may be drawn, and the largest logit of all. */
+typedef struct {
+    Word *words;
+    int64_t count;
+    float largest;
+    double temperature;
+} Choice;
 
 static double
-sum(const Word *words, int64_t count)
+weight_of(const Choice *c, const Word *word)
 {
-    double total = 0;
-    for (int64_t i = 0; i < count; i++)
-        total += words[i].weight;
-    return total;
+    return exp(((double)word->logit - c->largest) / c->temperature);
+}
+
+/* Words that have a probability, in the order of ids. */
+static Choice
+gather(const ssmc_sampler *s, const float *logits)
+{
+    Choice c = {s->words, 0, -FLT_MAX, s->how.temperature};
+    for (int64_t i = 0; i < s->vocab; i++) {
+        const float logit = logits[i] > FLT_MAX ? FLT_MAX : logits[i];
+        if (!(logit >= -FLT_MAX)) /* NaN or minus infinity */
+            continue;
+        c.largest = logit > c.largest ? logit : c.largest;
+        c.words[c.count++] = (Word){logit, (int32_t)i};
+    }
+    return c;
 }
 
 /* How many of the likeliest `most` words together reach top_p of their weight: at least one. */
 static int64_t
-nucleus(Ranking *r, int64_t most, double top_p)
+nucleus(const Choice *c, Ranking *r, int64_t most, double top_p)
 {
     double total = 0, reached = 0;
-    if (most == r->count)
-        total = sum(r->words, r->count);
-    else
-        for (int64_t i = 0; i < most; i++)
-            total += ranked(r, i)->weight;
     int64_t kept = 0;
+    for (int64_t i = 0; i < most; i++) /* all of them need no order */
+        total += weight_of(c, most == c->count ? &c->words[i] : ranked(r, i));
     while (kept < most && (kept == 0 || reached < top_p * total))
-        reached += ranked(r, kept++)->weight;
+        reached += weight_of(c, ranked(r, kept++));
     return kept;
 }
 
-/* top-k, top-p and min-p. Moves the words that are left to the front; how many. */
-static int64_t
-keep_likeliest(const ssmc_sampler *s, int64_t count)
+/* The `kept` words at the end to the front, the likeliest first. */
+static void
+keep_ranked(Choice *c, int64_t kept)
 {
-    const int64_t most = s->how.top_k > 0 && s->how.top_k < count ? s->how.top_k : count;
-    const bool nucleus_on = s->how.top_p > 0 && s->how.top_p < 1;
-    Ranking r = rank(s->words, count);
-    int64_t kept = nucleus_on ? nucleus(&r, most, s->how.top_p) : most;
-    for (int64_t i = 0; i < kept; i++)
-        if (ranked(&r, i)->weight < s->how.min_p)
-            kept = i;
-    for (int64_t i = 0; i < kept / 2; i++) { /* the likeliest first */
-        const Word word = s->words[count - 1 - i];
-        s->words[count - 1 - i] = s->words[count - kept + i];
-        s->words[count - kept + i] = word;
+    Word *tail = c->words + c->count - kept;
+    for (int64_t i = 0; i < kept / 2; i++) {
+        const Word word = tail[i];
+        tail[i] = tail[kept - 1 - i];
+        tail[kept - 1 - i] = word;
     }
     for (int64_t i = 0; i < kept; i++)
-        s->words[i] = s->words[count - kept + i];
-    return kept;
+        c->words[i] = tail[i];
+    c->count = kept;
 }
 
-/* min-p alone needs no order. */
-static int64_t
-keep_probable(const ssmc_sampler *s, int64_t count)
+static void
+keep_likeliest(Choice *c, const ssmc_sampling *how)
 {
+    const bool top_k = how->top_k > 0 && how->top_k < c->count;
+    const bool top_p = how->top_p > 0 && how->top_p < 1;
+    if (!top_k && !top_p)
+        return;
+    Ranking r = rank(c->words, c->count);
+    int64_t kept = top_k ? how->top_k : c->count;
+    if (top_p)
+        kept = nucleus(c, &r, kept, how->top_p);
+    ranked(&r, kept - 1);
+    keep_ranked(c, kept);
+}
+
+/* weight >= min_p, by logits. */
+static void
+keep_probable(Choice *c, double min_p)
+{
+    if (min_p == 0)
+        return;
+    const double least = c->largest + c->temperature * log(min_p);
     int64_t kept = 0;
-    for (int64_t i = 0; i < count; i++)
-        if (s->words[i].weight >= s->how.min_p)
-            s->words[kept++] = s->words[i];
-    return kept;
+    for (int64_t i = 0; i < c->count; i++)
+        if (c->words[i].logit >= least)
+            c->words[kept++] = c->words[i];
+    c->count = kept;
 }
 
 /* ---- drawing ------------------------------------------------------------------------------- */
@@ -264,14 +277,17 @@ uniform(ssmc_sampler *s)
 }
 
 static int32_t
-draw(ssmc_sampler *s, int64_t count)
+draw(ssmc_sampler *s, const Choice *c)
 {
-    double left = uniform(s) * sum(s->words, count);
-    int32_t id = s->words[0].id;
-    for (int64_t i = 0; i < count && left >= 0; i++) {
-        left -= s->words[i].weight;
-        if (s->words[i].weight > 0)
-            id = s->words[i].id;
+    double total = 0;
+    for (int64_t i = 0; i < c->count; i++)
+        total += s->weights[i] = weight_of(c, &c->words[i]);
+    double left = uniform(s) * total;
+    int32_t id = c->words[0].id;
+    for (int64_t i = 0; i < c->count && left >= 0; i++) {
+        left -= s->weights[i];
+        if (s->weights[i] > 0)
+            id = c->words[i].id;
     }
     return id;
 }
@@ -281,15 +297,12 @@ choose(ssmc_sampler *s, const float *logits)
 {
     if (s->how.temperature == 0)
         return greedy(logits, s->vocab);
-    int64_t count = gather(s, logits);
-    if (count == 0)
+    Choice c = gather(s, logits);
+    if (c.count == 0)
         return greedy(logits, s->vocab);
-    const bool top_k = s->how.top_k > 0 && s->how.top_k < count;
-    if (top_k || (s->how.top_p > 0 && s->how.top_p < 1))
-        count = keep_likeliest(s, count);
-    else if (s->how.min_p > 0)
-        count = keep_probable(s, count);
-    return draw(s, count);
+    keep_likeliest(&c, &s->how);
+    keep_probable(&c, s->how.min_p);
+    return draw(s, &c);
 }
 
 int32_t

@@ -1,5 +1,6 @@
-/* tests/fuzz/fuzz.h -- fuzz targets: one function each, which takes any bytes and must neither crash nor
- * hang. With SSMC_FUZZ each is a libFuzzer program; in the ordinary tests replay.c runs all of them. */
+/* tests/fuzz/fuzz.h -- fuzz targets: one function each, which takes any bytes and must neither
+ * crash nor hang. With SSMC_FUZZ each is a libFuzzer program; in the ordinary tests replay.c runs
+ * all of them. */
 #ifndef SSMC_TESTS_FUZZ_H
 #define SSMC_TESTS_FUZZ_H
 

@@ -1,6 +1,6 @@
-/* tests/fuzz/replay.c -- the fuzz targets in the ordinary tests: every seed of the corpus, then mutations
- * of the seeds, the same ones in every run. With SSMC_FUZZ_KEEP=FILE each input is written to FILE
- * before it is tried, so that after a crash FILE holds the input that did it. */
+/* tests/fuzz/replay.c -- the fuzz targets in the ordinary tests: every seed of the corpus, then
+ * mutations of the seeds, the same ones in every run. With SSMC_FUZZ_KEEP=FILE each input is
+ * written to FILE before it is tried, so that after a crash FILE holds the input that did it. */
 #include <criterion/criterion.h>
 
 #include <dirent.h>

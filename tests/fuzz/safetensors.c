@@ -1,4 +1,5 @@
-/* tests/fuzz/safetensors.c -- any bytes as a safetensors file: every tensor taken lies inside them. */
+/* tests/fuzz/safetensors.c -- any bytes as a safetensors file: every tensor taken lies inside them.
+ */
 #include <stdlib.h>
 
 #include "runtime/rt.h"

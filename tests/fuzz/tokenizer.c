@@ -1,4 +1,5 @@
-/* tests/fuzz/tokenizer.c -- a tokenizer.json that is taken encodes a text to ids that have bytes. */
+/* tests/fuzz/tokenizer.c -- a tokenizer.json that is taken encodes a text to ids that have bytes.
+ */
 #include <stdlib.h>
 #include <string.h>
 

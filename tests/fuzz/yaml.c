@@ -1,4 +1,5 @@
-/* tests/fuzz/yaml.c -- a model's description becomes a graph that verifies, or faults that print. */
+/* tests/fuzz/yaml.c -- a model's description becomes a graph that verifies, or faults that print.
+ */
 #include "frontend/frontend.h"
 #include "tests/fuzz/fuzz.h"
 

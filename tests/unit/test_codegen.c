@@ -394,6 +394,93 @@ Test(codegen, pack_puts_every_element_in_its_panel, .timeout = 120)
             check_pack(&cases[i], cpus[c]);
 }
 
+Test(codegen, pack_stores_what_others_read_too, .timeout = 60)
+{
+    agree(HEAD TABLE " weight b: f32[$W] tensor=\"b\" init=ones\n"
+                     " weight W: f32[11,$W] tensor=\"W\" init=ones\n"
+                     " kernel p {part=rows} {\n"
+                     "  m: f32[11,$W] = mul(W, b)\n"
+                     "  p = pack(m) {panel=16}\n }\n" LOAD
+                     " kernel l {part=cols} { a = linear(h, p) {out=11, matmul=emitted} }\n"
+                     " c: f32[T,1], d: f32[T,10] = split(a) {sizes=[1, 10]}\n"
+                     " kernel n {part=rows} {\n"
+                     "  e = embed(ids, m)\n"
+                     "  y: f32[T,$W] = add(e, c)\n }\n" END,
+          1e-4);
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------ */
+
+/* What is said of a graph that no code can be made of. */
+static void
+refused(const char *text, const char *says)
+{
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
+    const Graph *g = graph_parse(arena, &source, diag);
+    StrBuf sb = {0};
+    CgTarget target;
+    const char *why = NULL;
+    cr_assert(cg_target(arena, "x86-64-v3", &target, &why), "%s", why);
+    cr_expect(g, "does not parse");
+    CgModule *module = g ? cg_module(&target, &g, 1, diag) : NULL;
+    cr_expect_null(module);
+    diag_print(diag, &sb);
+    cr_expect(strstr(sb_text(&sb), says), "expected `%s` in:\n%s", says, sb_text(&sb));
+    cg_module_free(module);
+    sb_free(&sb);
+    diag_free(diag);
+    arena_free(arena);
+}
+
+#define SMALL                                                                                      \
+    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"                                 \
+    " weight table: f32[11,4]\n kernel load { h: f32[T,4] = embed(ids, table) }\n"
+
+Test(codegen, graphs_without_code_are_refused)
+{
+    refused(SMALL " kernel t { y = take(h) }\n output y\n}\n", "has no place");
+    refused(SMALL " x: f32[T,1], z: f32[T,3] = split(h) {sizes=[1, 3]}\n"
+                  " kernel n { r = rmsnorm(x) {eps=0}\n  s = add(r, h)\n }\n"
+                  " kernel t { y = take(s) }\n output y\n}\n",
+            "stores only values of the shape of `r`");
+    refused(SMALL " kernel c { cb = chunk_cb(h, h) {groups=1, state=4, chunk=2} }\n"
+                  " kernel e { x = exp(cb) }\n kernel t { y = take(h) }\n output y\n}\n",
+            "chunk");
+    refused("graph \"t\" lowered {\n block 8\n rows 8\n input ids: i32[T]\n"
+            " weight table: f32[11,4]\n h = embed(ids, table)\n y = take(h)\n output y\n}\n",
+            "stage lowered; code is made of stage kernel");
+}
+
+/* A product of bf16 is exact and both add the odd member of a pair first: the same bits. */
+Test(codegen, bf16_dots_are_the_same_by_instruction_and_by_fma, .timeout = 60)
+{
+    const char *const text =
+        HEAD " weight table: f32[11,70] tensor=\"table\" init=ones\n"
+             " weight W: bf16[33,70] tensor=\"W\" init=ones\n"
+             " kernel p { p = pack(W) {panel=32} }\n"
+             " kernel load { h: f32[T,70] = embed(ids, table)\n  x = cast(h) {to=bf16} }\n"
+             " kernel l {tile=4} { y = linear(x, p) {out=33, matmul=emitted} }\n" END;
+    const RunCall call = {.nseg = 1, .len = {11}, .parts = 1};
+    float first[11 * 33] = {0};
+    int done = 0;
+    for (size_t i = 0; i < COUNT_OF(cpus); i++) {
+        if (!cpu_runs_here(cpus[i]) || strcmp(cpus[i], "x86-64") == 0)
+            continue;
+        KernelRun *run = kernel_run_open(text, cpus[i]);
+        for (int row = 0; row < 11; row++)
+            kernel_run_ids(run)[row] = row;
+        int64_t count = 0;
+        const float *y = kernel_run_code(run, &call, &count);
+        cr_assert_eq(count, 11 * 33);
+        if (!done++)
+            memcpy(first, y, sizeof first);
+        cr_expect_arr_eq(y, first, sizeof first, "%s", cpus[i]);
+        kernel_run_close(run);
+    }
+}
+
 /* ---- targets and modules ------------------------------------------------------------------------------ */
 
 Test(codegen, targets_are_known_by_name)

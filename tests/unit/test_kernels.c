@@ -1,9 +1,9 @@
-/* tests/unit/test_kernels.c -- the kernels that multiply (linear, ssd_scan, the chunked ssd) against
- * the interpreter, over shapes and targets.
+/* tests/unit/test_kernels.c -- the kernels that multiply (linear, ssd_scan, the chunked ssd)
+ * against the interpreter, over shapes and targets.
  *
- * Graphs are written at stage kernel and get a simple memory plan here; activations come from tables
- * of random rows through `embed`. The steps of the program are run by hand, each as several parts, one
- * after the other. */
+ * Graphs are written at stage kernel and get a simple memory plan here; activations come from
+ * tables of random rows through `embed`. The steps of the program are run by hand, each as several
+ * parts, one after the other. */
 #include <criterion/criterion.h>
 
 #include <cblas.h>
@@ -14,7 +14,7 @@
 #include "codegen/codegen.h"
 #include "ir/ir.h"
 
-enum { BLOCK = 96, MAX_SEGS = 8, MAX_PARTS = 3, MAX_OPERANDS = 32 };
+enum { BLOCK = 96, MAX_SEGS = 8, MAX_PARTS = 3, MAX_OPERANDS = 32, GUARD = 256 };
 
 #if defined(__x86_64__)
 static const char *const cpus[] = {"native", "x86-64-v3", "x86-64"};
@@ -22,7 +22,7 @@ static const char *const cpus[] = {"native", "x86-64-v3", "x86-64"};
 static const char *const cpus[] = {"native"};
 #endif
 
-/* ---- a graph with weights, a program and memory ------------------------------------------------ */
+/* ---- a graph with weights, a program and memory ------------------------------------------ */
 
 typedef struct {
     Arena *arena;
@@ -94,7 +94,7 @@ expect_no_faults(const Model *m, const void *made)
     cr_assert(false, "%s", sb_text(&faults));
 }
 
-/* ---- a memory plan: nothing shares ---------------------------------------------------------------- */
+/* ---- a memory plan: nothing shares ------------------------------------------------------- */
 
 static bool
 crosses(const Graph *g, const Value *v)
@@ -117,7 +117,9 @@ place_result(Graph *g, Value *v)
     const int64_t bytes = round_up(count * dtype_info[v->type.dtype].bytes, 64);
     const bool picked = !v->is_param && v->type.shape.dim[0].kind == DIM_ROWS;
     const Space space = v->is_param ? SPACE_PARAM : picked ? SPACE_OUTPUT : SPACE_SLAB;
-    int64_t *const total = v->is_param ? &g->param_bytes : picked ? &g->output_bytes : &g->slab_bytes;
+    int64_t *const total = v->is_param ? &g->param_bytes
+                           : picked    ? &g->output_bytes
+                                       : &g->slab_bytes;
     v->place = (Place){space, *total, v->is_param ? 0 : type_width(&v->type)};
     *total += bytes;
 }
@@ -149,7 +151,7 @@ plan_memory(Graph *g)
     }
 }
 
-/* ---- running ------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------- */
 
 static void
 run_steps(Model *m, AbiRange range, const int32_t *ids, AbiCall call, int parts)
@@ -179,6 +181,22 @@ run_steps(Model *m, AbiRange range, const int32_t *ids, AbiCall call, int parts)
     }
 }
 
+/* Bytes from one part's scratch to the next: what the program asks for, and a guard of 0xff. */
+static int64_t
+scratch_stride(const Model *m)
+{
+    return round_up(m->abi->phase[ABI_PREFILL].scratch_bytes, 64) + GUARD;
+}
+
+static void
+check_guards(const Model *m)
+{
+    const int64_t stride = scratch_stride(m);
+    for (int part = 0; part < MAX_PARTS; part++)
+        for (int64_t i = (part + 1) * stride - GUARD; i < (part + 1) * stride; i++)
+            cr_assert(m->scratch[i] == (char)0xff, "part %d writes past its scratch", part);
+}
+
 /* Rows `ids` in segments; the output rows in m->out. */
 static void
 run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
@@ -188,10 +206,11 @@ run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
                           .nseg = nseg,
                           .seg = segs,
                           .state_stride = round_up(m->abi->state_bytes, 64),
-                          .scratch_stride = round_up(phase->scratch_bytes, 64)};
+                          .scratch_stride = scratch_stride(m)};
     memset(m->scratch, 0xff, (size_t)(MAX_PARTS * call.scratch_stride));
     run_steps(m, phase->layers, ids, call, parts);
     run_steps(m, phase->head, ids, call, parts);
+    check_guards(m);
 }
 
 static void
@@ -213,8 +232,8 @@ model_memory(Model *m)
     m->states = memory(states);
     memset(m->states, 0, (size_t)states);
     m->out = memory(abi->output_bytes);
-    m->scratch = memory(MAX_PARTS * round_up(phase->scratch_bytes, 64));
-    const AbiCall call = {.rows = 1, .scratch_stride = round_up(phase->scratch_bytes, 64)};
+    m->scratch = memory(MAX_PARTS * scratch_stride(m));
+    const AbiCall call = {.rows = 1, .scratch_stride = scratch_stride(m)};
     run_steps(m, abi->init, NULL, call, 2);
 }
 
@@ -253,7 +272,7 @@ model_close(Model *m)
     arena_free(m->arena);
 }
 
-/* ---- the interpreter's answer ------------------------------------------------------------------- */
+/* ---- the interpreter's answer ------------------------------------------------------------ */
 
 static void
 interpret(Interp *in, const int32_t *ids, int64_t count, double *out)
@@ -280,7 +299,7 @@ difference(const double *want, const float *got, int64_t count)
     return worst / greatest;
 }
 
-/* ---- ssd ----------------------------------------------------------------------------------------- */
+/* ---- ssd --------------------------------------------------------------------------------- */
 
 typedef struct {
     int H, P, N, G, Q;
@@ -367,7 +386,8 @@ check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, const
         int64_t count = 0;
         const double *state = interp_state(interp[seg->slot], "s", &count);
         const double lost = difference(state, (float *)(m->states + seg->slot * stride), size);
-        cr_expect(count == size && lost < 3e-6, "%s: state of segment %d is off by %g", what, i, lost);
+        cr_expect(count == size && lost < 3e-6, "%s: state of segment %d is off by %g", what, i,
+                  lost);
     }
 }
 
@@ -380,9 +400,9 @@ check_ssd(const SsdCase *c, bool chunked, const char *cpu)
     m.width = m.dt_to + 2 * (int64_t)c->G * c->N;
     Arena *texts = arena_new();
     model_open(&m, ssd_text(texts, c, chunked), cpu);
-    const char *what = arena_printf(texts, "%s %s H=%d P=%d N=%d G=%d Q=%d dt=%g A=%g",
-                                    chunked ? "chunked" : "scan", cpu, c->H, c->P, c->N, c->G, c->Q,
-                                    c->dt, c->A);
+    const char *what =
+        arena_printf(texts, "%s %s H=%d P=%d N=%d G=%d Q=%d dt=%g A=%g",
+                     chunked ? "chunked" : "scan", cpu, c->H, c->P, c->N, c->G, c->Q, c->dt, c->A);
     const WeightSource source = {&m, open_weight};
     Interp *interp[MAX_SEGS];
     for (int i = 0; i < MAX_SEGS; i++)
@@ -397,16 +417,16 @@ check_ssd(const SsdCase *c, bool chunked, const char *cpu)
 
 static const SsdCase ssd_cases[] = {
     /* H, P, N, G, Q, dt, spread, A, sequences */
-    {4,  64, 32,  1, 32, 0.1,  0.09, -1,  {70}               },
-    {4,  64, 32,  1, 0,  0.1,  0.09, -1,  {50, 1, 7}         },
-    {4,  80, 24,  2, 7,  0.1,  0.09, -1,  {1, 8, 29}         },
-    {6,  5,  33,  2, 24, 0.1,  0.09, -1,  {23, 49, 2, 1}     },
-    {3,  1,  1,   3, 1,  0.5,  0.4,  -1,  {9, 4}             },
-    {2,  8,  128, 1, 96, 0.1,  0.09, -1,  {90}               },
-    {8,  16, 16,  4, 12, 0.1,  0.09, -1,  {1, 1, 1, 1, 3, 30}},
-    {4,  64, 16,  1, 64, 1,    0.5,  -80, {64, 30}           }, /* forgets at once */
-    {4,  64, 16,  1, 64, 1e-7, 1e-8, -1,  {64, 30}           }, /* forgets nothing */
-    {2,  20, 10,  1, 16, 1,    1,    -80, {90}               }, /* both in one chunk */
+    {4, 64, 32,  1, 32, 0.1,  0.09, -1,  {70}               },
+    {4, 64, 32,  1, 0,  0.1,  0.09, -1,  {50, 1, 7}         },
+    {4, 80, 24,  2, 7,  0.1,  0.09, -1,  {1, 8, 29}         },
+    {6, 5,  33,  2, 24, 0.1,  0.09, -1,  {23, 49, 2, 1}     },
+    {3, 1,  1,   3, 1,  0.5,  0.4,  -1,  {9, 4}             },
+    {2, 8,  128, 1, 96, 0.1,  0.09, -1,  {90}               },
+    {8, 16, 16,  4, 12, 0.1,  0.09, -1,  {1, 1, 1, 1, 3, 30}},
+    {4, 64, 16,  1, 64, 1,    0.5,  -80, {64, 30}           }, /* forgets at once */
+    {4, 64, 16,  1, 64, 1e-7, 1e-8, -1,  {64, 30}           }, /* forgets nothing */
+    {2, 20, 10,  1, 16, 1,    1,    -80, {90}               }, /* both in one chunk */
 };
 
 static void
@@ -427,7 +447,7 @@ Test(kernels, ssd_scan_agrees_with_the_interpreter)
     check_all_ssd(false);
 }
 
-/* ---- linear --------------------------------------------------------------------------------------- */
+/* ---- linear ------------------------------------------------------------------------------ */
 
 typedef struct {
     int K, O, panel, tile; /* panel 0: OpenBLAS over the weight as it is */
@@ -440,14 +460,17 @@ linear_weight(Arena *arena, const LinearCase *c)
     if (c->panel == 0)
         return "";
     return arena_printf(arena, "  kernel pack {part=rows} {\n%s    wp = pack(%s) {panel=%d}\n  }\n",
-                        c->bf16 ? "    wc = cast(w) {to=bf16}\n" : "", c->bf16 ? "wc" : "w", c->panel);
+                        c->bf16 ? "    wc = cast(w) {to=bf16}\n" : "", c->bf16 ? "wc" : "w",
+                        c->panel);
 }
 
 static const char *
 linear_text(Arena *arena, const LinearCase *c)
 {
-    const char *cast = c->bf16 ? "  kernel cast {part=rows} {\n    xc = cast(x) {to=bf16}\n  }\n" : "";
-    const char *attrs = c->panel ? arena_printf(arena, "out=%d, matmul=emitted", c->O) : "matmul=blas";
+    const char *cast =
+        c->bf16 ? "  kernel cast {part=rows} {\n    xc = cast(x) {to=bf16}\n  }\n" : "";
+    const char *attrs =
+        c->panel ? arena_printf(arena, "out=%d, matmul=emitted", c->O) : "matmul=blas";
     const char *tile = c->tile ? arena_printf(arena, "tile=%d, part=cols", c->tile) : "part=cols";
     const char *call = arena_printf(arena, "linear(%s, %s%s) {%s}", c->bf16 ? "xc" : "x",
                                     c->panel ? "wp" : "w", c->epilogue ? ", bias" : "", attrs);
@@ -504,8 +527,8 @@ check_linear(const LinearCase *c, const char *cpu)
         interpret(interp, ids, counts[i], want);
         linear_rows(&m, 0, counts[i], 1 + (int)i % MAX_PARTS);
         const double off = difference(want, (float *)m.out, (int64_t)counts[i] * c->O);
-        cr_expect(off < 3e-6, "%s K=%d O=%d panel=%d tile=%d bf16=%d T=%d: off by %g", cpu, c->K, c->O,
-                  c->panel, c->tile, c->bf16, counts[i], off);
+        cr_expect(off < 3e-6, "%s K=%d O=%d panel=%d tile=%d bf16=%d T=%d: off by %g", cpu, c->K,
+                  c->O, c->panel, c->tile, c->bf16, counts[i], off);
     }
     interp_free(interp);
     model_close(&m);

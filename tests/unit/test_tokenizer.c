@@ -1,9 +1,9 @@
-/* tests/unit/test_tokenizer.c -- tokenizer.json: ids exactly as the published library gives them, text
- * back from ids, hostile files and texts.
+/* tests/unit/test_tokenizer.c -- tokenizer.json: ids exactly as the published library gives them,
+ * text back from ids, hostile files and texts.
  *
- * tests/data/tokenizer_golden.json comes with the model. tests/data/tokenizer_unicode.json holds ids
- * that the library (tokenizers 0.23.3) gives for variants of that tokenizer; "words marked" means
- * that each word gets a space in front, so that ids show where text was split. */
+ * tests/data/tokenizer_golden.json comes with the model. tests/data/tokenizer_unicode.json holds
+ * ids that the library (tokenizers 0.23.3) gives for variants of that tokenizer; "words marked"
+ * means that each word gets a space in front, so that ids show where text was split. */
 #include <criterion/criterion.h>
 
 #include <json-c/json.h>
@@ -58,7 +58,8 @@ base_text(void)
     return text;
 }
 
-/* ---- goldens ---------------------------------------------------------------------------------- */
+/* ---- goldens ----------------------------------------------------------------------------------
+ */
 
 static void
 check_back(const FeTokenizer *tok, const int32_t *ids, size_t count, const char *text, size_t len)
@@ -165,7 +166,8 @@ Test(tokenizer, ids_without_a_token_have_no_bytes)
     free(text);
 }
 
-/* ---- texts ------------------------------------------------------------------------------------ */
+/* ---- texts ------------------------------------------------------------------------------------
+ */
 
 Test(tokenizer, says_where_a_text_is_not_utf8)
 {
@@ -284,7 +286,8 @@ Test(tokenizer, normalises_a_megabyte_of_marks_in_linear_time)
     free(text);
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ------------------------------------------------------------------------------------
+ */
 
 /* Parsing must fail with a text that has `says` in it. */
 static void

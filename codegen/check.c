@@ -1,0 +1,102 @@
+/* codegen/check.c -- what no code can be made of, said before any is made.
+ *
+ * The verifier of ir/ has seen that the graph is well formed; these are limits of the emitters. Passes keep
+ * to them; a graph written by hand may not. */
+#include "codegen/module.h"
+
+/* Only values of constant row width can be addressed; those of the S group that have chunks live in its
+ * kernel's scratch. */
+static bool
+addressable(const Shape *s)
+{
+    for (int i = 0; i < s->rank; i++) {
+        const DimKind kind = s->dim[i].kind;
+        const bool rows = kind == DIM_TOKENS || kind == DIM_ROWS;
+        if (kind != DIM_CONST && !(rows && i == 0 && s->rank > 1))
+            return false;
+    }
+    return true;
+}
+
+bool
+cg_check_graph(const Graph *g, const bool *escapes, Diag *diag)
+{
+    bool ok = true;
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->nout; i++) {
+            const Value *v = n->out[i];
+            if (!escapes[v->id] || addressable(&v->type.shape))
+                continue;
+            diag_error(diag, v->loc, "`%s` is read outside kernel %s, but its shape depends on the "
+                                     "chunks of one call: it cannot leave the kernel that makes it",
+                       v->name, n->kernel ? n->kernel->name : "");
+            ok = false;
+        }
+    return ok;
+}
+
+/* Evaluation recurses along a kernel's nodes; fusion makes kernels of a dozen. */
+enum { MOST_NODES = 1000 };
+
+static bool
+size_bearable(const CgKernel *k, Diag *diag)
+{
+    int count = 0;
+    for (const Node *n = k->first; n != k->last->next; n = n->next)
+        count += n->kernel == k->kernel;
+    if (count <= MOST_NODES)
+        return true;
+    diag_error(diag, k->first->loc, "kernel %s has %d nodes; code is made for at most %d",
+               k->kernel->name, count, MOST_NODES);
+    return false;
+}
+
+static bool
+formulas_known(const CgKernel *k, Diag *diag)
+{
+    bool ok = true;
+    for (const Node *n = k->first; n != k->last->next; n = n->next)
+        if (n->kernel == k->kernel && op_info[n->op].cls == CLASS_POINTWISE &&
+            !cg_has_formula(n->op)) {
+            diag_error(diag, n->loc, "%s has no formula: no code can be made of it",
+                       op_info[n->op].name);
+            ok = false;
+        }
+    return ok;
+}
+
+/* Emitters store what the anchor makes and what has its shape; layout ops store what they read as
+ * well (cg_store_map). */
+static bool
+is_stored(const CgKernel *k, const Value *v)
+{
+    const Node *anchor = k->kernel->anchor;
+    if (!anchor || v->def == anchor)
+        return true;
+    if (op_info[anchor->op].cls == CLASS_LAYOUT)
+        return shape_equal(&v->type.shape, &anchor->in[0]->type.shape);
+    return op_info[v->def->op].cls == CLASS_POINTWISE && cg_in_domain(k, v);
+}
+
+static bool
+outputs_stored(const CgKernel *k, Diag *diag)
+{
+    bool ok = true;
+    for (int i = 0; i < k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        if (!o->is_output || is_stored(k, o->value))
+            continue;
+        diag_error(diag, o->value->loc,
+                   "`%s` is read outside kernel %s, but that kernel stores only values of the shape "
+                   "of `%s`",
+                   o->value->name, k->kernel->name, k->domain->name);
+        ok = false;
+    }
+    return ok;
+}
+
+bool
+cg_check_kernel(const CgKernel *k, Diag *diag)
+{
+    return size_bearable(k, diag) && formulas_known(k, diag) && outputs_stored(k, diag);
+}
