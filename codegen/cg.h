@@ -38,9 +38,9 @@ Val cg_at(Cg *c, Val base, Dtype dtype, Val index); /* base + index elements */
 Val cg_offset(Cg *c, Val base, Val bytes);          /* base + bytes */
 Val cg_load_index(Cg *c, Val ptr, Val index);       /* int32 ptr[index] as i64 */
 LLVMTypeRef cg_type(Cg *c, Dtype dtype);
-LLVMTypeRef cg_vec_type(Cg *c, int lanes);                /* <lanes x float>, plain float for 1 */
-LLVMTypeRef cg_vec_of(LLVMTypeRef element, int lanes);    /* <lanes x element>, element for 1 */
-int cg_lanes_of(Val v);                                   /* 1 for a scalar */
+LLVMTypeRef cg_vec_type(Cg *c, int lanes);             /* <lanes x float>, plain float for 1 */
+LLVMTypeRef cg_vec_of(LLVMTypeRef element, int lanes); /* <lanes x element>, element for 1 */
+int cg_lanes_of(Val v);                                /* 1 for a scalar */
 /* Call of llvm.<name>; overloads are the types its name is overloaded on. */
 Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads, Val *args,
                  int nargs);
@@ -48,16 +48,16 @@ Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads
 void cg_prefetch(Cg *c, Val ptr, int locality);
 
 /* ---- structure -----------------------------------------------------------------------------
- * cg_loop .. cg_loop_end and cg_if [.. cg_else] .. cg_endif bracket what is built between them; they
- * nest. Values made inside do not leave: use a variable. */
+ * cg_loop .. cg_loop_end and cg_if [.. cg_else] .. cg_endif bracket what is built between them;
+ * they nest. Values made inside do not leave: use a variable. */
 typedef struct {
     Val i; /* the index, i64 */
     Val step;
     Val to;
-    LLVMBasicBlockRef head, body, exit; /* guard block before the loop, its first block, what follows */
+    LLVMBasicBlockRef head, body, exit; /* the guard before it, its first block, what follows */
 } CgLoop;
-/* for (i = from; i < to; i += step), step > 0. Values carried round the loop are variables (cg_var).
- * The test is at the bottom, after a guard, so that invariant loads can be hoisted. */
+/* for (i = from; i < to; i += step), step > 0. Values carried round the loop are variables
+ * (cg_var). The test is at the bottom, after a guard, so that invariant loads can be hoisted. */
 CgLoop cg_loop(Cg *c, const char *name, Val from, Val to, int64_t step);
 void cg_loop_end(Cg *c, CgLoop *loop);
 typedef struct {
@@ -67,8 +67,8 @@ typedef struct {
 CgIf cg_if(Cg *c, Val cond);
 void cg_else(Cg *c, CgIf *branch);
 void cg_endif(Cg *c, CgIf *branch);
-/* A mutable variable (an alloca that optimisation makes a register). initial is stored here and now,
- * so a variable made inside a loop starts anew in each round; NULL: nothing is stored. */
+/* A mutable variable (an alloca that optimisation makes a register). initial is stored here and
+ * now, so a variable made inside a loop starts anew in each round; NULL: nothing is stored. */
 Val cg_var(Cg *c, LLVMTypeRef type, Val initial, const char *name);
 Val cg_get(Cg *c, LLVMTypeRef type, Val var);
 void cg_set(Cg *c, Val var, Val value);
@@ -83,20 +83,20 @@ void cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask);
 Val cg_splat(Cg *c, Val scalar, int lanes);     /* of any scalar type */
 Val cg_mask_first(Cg *c, int lanes, Val count); /* lanes 0 .. count-1 (i64) */
 Val cg_fma(Cg *c, Val a, Val b, Val acc);       /* a * b + acc; one rounding if the target has it */
-Val cg_sum(Cg *c, Val vec, int lanes);          /* across lanes: halves are added until one is left */
-Val cg_round(Cg *c, Val v, Dtype dtype);        /* f32 rounded to what dtype can hold, still f32 */
-/* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With bf16_dot
- * the CPU's conversion is used, which takes f32 denormals as 0. */
+Val cg_sum(Cg *c, Val vec, int lanes);   /* across lanes: halves are added until one is left */
+Val cg_round(Cg *c, Val v, Dtype dtype); /* f32 rounded to what dtype can hold, still f32 */
+/* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With
+ * bf16_dot the CPU's conversion is used, which takes f32 denormals as 0. */
 Val cg_bf16_bits(Cg *c, Val v);
-/* Dot of pairs: acc[l] += a[2l+1] * b[2l+1], then acc[l] += a[2l] * b[2l]. acc is <lanes x float>; a, b
- * are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of bf16
- * memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
+/* Dot of pairs: acc[l] += a[2l+1] * b[2l+1], then acc[l] += a[2l] * b[2l]. acc is <lanes x float>;
+ * a, b are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of
+ * bf16 memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
 Val cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes);
 
 /* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
 Val cg_exp(Cg *c, Val x);
-Val cg_log1p(Cg *c, Val x); /* x >= 0 */
-Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
+Val cg_log1p(Cg *c, Val x);       /* x >= 0 */
+Val cg_rsqrt(Cg *c, Val x);       /* 1 / sqrt(x), each step correctly rounded */
 Val cg_vmax(Cg *c, Val a, Val b); /* the greater; b where either is NaN */
 Val cg_vmin(Cg *c, Val a, Val b); /* the smaller; b where either is NaN */
 /* A number of x's type (f32 scalar or vector). */
@@ -104,7 +104,8 @@ Val cg_like(Cg *c, Val x, double number);
 /* The formula of a pointwise op; in: its operands as equal types (splat first). */
 Val cg_pointwise(Cg *c, const Node *node, Val *in);
 
-/* ---- the kernel being emitted ----------------------------------------------------------------- */
+/* ---- the kernel being emitted -----------------------------------------------------------------
+ */
 
 /* One operand of the generated function: a value that crosses the kernel's border. */
 typedef struct {
@@ -126,19 +127,19 @@ typedef struct {
     const Graph *graph;
     const Kernel *kernel;
     Node *first, *last; /* its nodes, in order (skip nodes of other kernels and views between) */
-    /* Canonical order: inputs by first use, then states, then outputs by definition, then the picked
-     * rows if there is a `take`. Numbers are no operands: they are constants in the code. */
+    /* Canonical order: inputs by first use, then states, then outputs by definition, then the
+     * picked rows if there is a `take`. Numbers are no operands: they are constants in the code. */
     CgOperand *operands;
     int noperands;
     const Value *domain; /* the value whose [rows,width] the sites of cg_store_outputs run over: the
                           * anchor's first result, or that of the last node */
-    Val call, part, parts; /* function arguments */
-    Val tokens, picked;    /* T and R, loaded from call */
-    Val pick;              /* int32 [R], NULL without a `take` */
-    int64_t scratch_bytes; /* emitters add what each thread needs: cg_scratch */
-    Val scratch;           /* this thread's scratch */
-    Val *bound;            /* by value id: what cg_bind said; NULL elsewhere */
-    CgMemo *memo;          /* by value id */
+    Val call, part, parts;   /* function arguments */
+    Val tokens, picked;      /* T and R, loaded from call */
+    Val pick;                /* int32 [R], NULL without a `take` */
+    int64_t scratch_bytes;   /* emitters add what each thread needs: cg_scratch */
+    Val scratch;             /* this thread's scratch */
+    Val *bound;              /* by value id: what cg_bind said; NULL elsewhere */
+    CgMemo *memo;            /* by value id */
     int *binds, *remembered; /* the ids that are set in them */
     int nbinds, nremembered;
 } CgKernel;
@@ -184,22 +185,22 @@ bool cg_in_domain(const CgKernel *k, const Value *v); /* has k->domain's shape *
 /* Evaluates every output of the kernel that is in the domain, then stores them. */
 void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 
-/* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or, on
- * targets without good masks, lane by lane. body may be called up to twice (it builds each loop once).
- * lanes: most lanes of a site, c->lanes unless there is a reason. */
+/* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or,
+ * on targets without good masks, lane by lane. body may be called up to twice (it builds each loop
+ * once). lanes: most lanes of a site, c->lanes unless there is a reason. */
 typedef void CgBody(Cg *c, CgKernel *k, const CgSite *at, void *user);
 void cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user);
 
-/* Stores every output that has v's shape and is made of pointwise ops alone: a loop over all its rows.
- * For emitters that do not visit the sites of what they read one by one. */
+/* Stores every output that has v's shape and is made of pointwise ops alone: a loop over all its
+ * rows. For emitters that do not visit the sites of what they read one by one. */
 void cg_store_map(Cg *c, CgKernel *k, const Value *v);
 
 /* Emitters: one per anchor; each fills the body of the function for its kernel. False: this shape
  * cannot be emitted; it has said why to diag. On entry the builder stands in the entry block; on
  * return it stands where the function returns (codegen/kernel.c adds the ret). */
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
-CgEmitter emit_map;         /* no anchor: pointwise chains           codegen/emit_map.c */
-CgEmitter emit_embed;       /*                                        codegen/emit_gather.c */
+CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit_map.c */
+CgEmitter emit_embed; /*                                        codegen/emit_gather.c */
 CgEmitter emit_take;
 CgEmitter emit_rmsnorm;     /* pointwise before and after            codegen/emit_rows.c */
 CgEmitter emit_conv1d;      /* pointwise after                       codegen/emit_conv.c */

@@ -1,11 +1,11 @@
 /* codegen/check.c -- what no code can be made of, said before any is made.
  *
- * The verifier of ir/ has seen that the graph is well formed; these are limits of the emitters. Passes keep
- * to them; a graph written by hand may not. */
+ * The verifier of ir/ has seen that the graph is well formed; these are limits of the emitters.
+ * Passes keep to them; a graph written by hand may not. */
 #include "codegen/module.h"
 
-/* Only values of constant row width can be addressed; those of the S group that have chunks live in its
- * kernel's scratch. */
+/* Only values of constant row width can be addressed; those of the S group that have chunks live in
+ * its kernel's scratch. */
 static bool
 addressable(const Shape *s)
 {
@@ -27,8 +27,9 @@ cg_check_graph(const Graph *g, const bool *escapes, Diag *diag)
             const Value *v = n->out[i];
             if (!escapes[v->id] || addressable(&v->type.shape))
                 continue;
-            diag_error(diag, v->loc, "`%s` is read outside kernel %s, but its shape depends on the "
-                                     "chunks of one call: it cannot leave the kernel that makes it",
+            diag_error(diag, v->loc,
+                       "`%s` is read outside kernel %s, but its shape depends on the "
+                       "chunks of one call: it cannot leave the kernel that makes it",
                        v->name, n->kernel ? n->kernel->name : "");
             ok = false;
         }
@@ -86,10 +87,11 @@ outputs_stored(const CgKernel *k, Diag *diag)
         const CgOperand *o = &k->operands[i];
         if (!o->is_output || is_stored(k, o->value))
             continue;
-        diag_error(diag, o->value->loc,
-                   "`%s` is read outside kernel %s, but that kernel stores only values of the shape "
-                   "of `%s`",
-                   o->value->name, k->kernel->name, k->domain->name);
+        diag_error(
+            diag, o->value->loc,
+            "`%s` is read outside kernel %s, but that kernel stores only values of the shape "
+            "of `%s`",
+            o->value->name, k->kernel->name, k->domain->name);
         ok = false;
     }
     return ok;

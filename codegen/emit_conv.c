@@ -2,21 +2,21 @@
  *
  *     y[t] = bias + sum_j w[j] x[t - (K-1) + j],  x[-i] the i-th newest input in the state
  *
- * Threads divide columns. For each run of rows of one sequence and each vector of columns, the last K-1
- * inputs stay in registers while the rows go by; they are the new state when the run ends, whether it
- * was longer than K-1 rows or not. */
+ * Threads divide columns. For each run of rows of one sequence and each vector of columns, the last
+ * K-1 inputs stay in registers while the rows go by; they are the new state when the run ends,
+ * whether it was longer than K-1 rows or not. */
 #include "codegen/cg.h"
 
 enum { MAX_TAPS = 16 };
 
 typedef struct {
     const Node *conv;
-    int taps;              /* K, at least 2 */
-    CgSeg seg;             /* the run at hand */
-    Val history;           /* [K-1,C] of its sequence */
-    Val past[MAX_TAPS];    /* variables: the last K-1 inputs, oldest first */
-    Val weight[MAX_TAPS];  /* of these columns, oldest first */
-    Val bias;              /* NULL: none */
+    int taps;             /* K, at least 2 */
+    CgSeg seg;            /* the run at hand */
+    Val history;          /* [K-1,C] of its sequence */
+    Val past[MAX_TAPS];   /* variables: the last K-1 inputs, oldest first */
+    Val weight[MAX_TAPS]; /* of these columns, oldest first */
+    Val bias;             /* NULL: none */
 } Conv;
 
 /* Weight of one tap: row `tap` of [K,C], or a strided column of [C,1,K]. */
@@ -28,7 +28,8 @@ weight_at(Cg *c, CgKernel *k, const Conv *v, int tap, const CgSite *at)
         const CgSite site = {.row = at->col, .col = cg_i64(c, tap), .lanes = 1};
         return cg_eval(c, k, w, &site);
     }
-    const CgSite site = {.row = cg_i64(c, tap), .col = at->col, .lanes = at->lanes, .mask = at->mask};
+    const CgSite site = {
+        .row = cg_i64(c, tap), .col = at->col, .lanes = at->lanes, .mask = at->mask};
     return cg_eval(c, k, w, &site);
 }
 

@@ -1,5 +1,5 @@
-/* codegen/emit_layout.c -- parameters moved into the layout their readers want, with the pointwise ops
- * before (a folded norm weight, a cast). Run once when weights are loaded. */
+/* codegen/emit_layout.c -- parameters moved into the layout their readers want, with the pointwise
+ * ops before (a folded norm weight, a cast). Run once when weights are loaded. */
 #include "codegen/cg.h"
 
 /* ---- transpose [C,1,K] -> [K,C] ------------------------------------------------------------- */
@@ -30,9 +30,9 @@ emit_transpose(Cg *c, CgKernel *k, Diag *diag)
 
 /* ---- pack [O,K] -> [O/panel, K/step, panel, step] ---------------------------------------------
  *
- * The unit that moves is 32 bits: one f32, or a pair of bf16 (step = 2) whose elements are neighbours
- * in both layouts. Blocks of `side` rows by `side` units are read along rows, transposed in registers
- * and written along panels. Rows past O repeat row O-1 and are cleared. */
+ * The unit that moves is 32 bits: one f32, or a pair of bf16 (step = 2) whose elements are
+ * neighbours in both layouts. Blocks of `side` rows by `side` units are read along rows, transposed
+ * in registers and written along panels. Rows past O repeat row O-1 and are cleared. */
 
 enum { MAX_SIDE = 16 };
 
@@ -54,8 +54,8 @@ as_units(Cg *c, const Pack *p, Val a, Val b)
         return LLVMBuildBitCast(c->b, a, ints, "");
     const Val low = LLVMBuildZExt(c->b, cg_bf16_bits(c, a), ints, "");
     const Val high = LLVMBuildZExt(c->b, cg_bf16_bits(c, b), ints, "");
-    const Val up = LLVMBuildShl(c->b, high, cg_splat(c, LLVMConstInt(c->i32, 16, 0),
-                                                     cg_lanes_of(a)), "");
+    const Val up =
+        LLVMBuildShl(c->b, high, cg_splat(c, LLVMConstInt(c->i32, 16, 0), cg_lanes_of(a)), "");
     return LLVMBuildOr(c->b, low, up, "");
 }
 

@@ -1,4 +1,5 @@
-/* codegen/emit_map.c -- kernels of pointwise ops alone: every output at every column of every row. */
+/* codegen/emit_map.c -- kernels of pointwise ops alone: every output at every column of every row.
+ */
 #include "codegen/cg.h"
 
 static bool

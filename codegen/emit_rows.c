@@ -1,8 +1,8 @@
 /* codegen/emit_rows.c -- rmsnorm over column groups, with the pointwise ops before and after it.
  *
- * Each group of a row is swept twice: once for the sum of squares, once to scale and store. What the
- * prologue computes is kept in scratch between the sweeps; when the norm reads an operand as it is,
- * the second sweep reads it again instead (it is in L1 by then). */
+ * Each group of a row is swept twice: once for the sum of squares, once to scale and store. What
+ * the prologue computes is kept in scratch between the sweeps; when the norm reads an operand as it
+ * is, the second sweep reads it again instead (it is in L1 by then). */
 #include "codegen/cg.h"
 
 enum { CHAINS = 4 }; /* accumulators, so that the sum does not wait for one fma after another */
@@ -81,8 +81,8 @@ sum_of_squares(Cg *c, CgKernel *k, Norm *n, Val row, Val from, Val to)
     cg_columns(c, k, row, rest, to, c->lanes, square_site, n);
     Val half[2];
     for (int i = 0; i < 2; i++)
-        half[i] = LLVMBuildFAdd(c->b, cg_get(c, type, n->sums[i]),
-                                cg_get(c, type, n->sums[i + 2]), "");
+        half[i] =
+            LLVMBuildFAdd(c->b, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]), "");
     return cg_sum(c, LLVMBuildFAdd(c->b, half[0], half[1], ""), c->lanes);
 }
 

@@ -1,4 +1,5 @@
-/* codegen/eval.c -- values of a kernel at a site: loads with broadcasting, pointwise programs, stores.
+/* codegen/eval.c -- values of a kernel at a site: loads with broadcasting, pointwise programs,
+ * stores.
  *
  * Every value is f32 in registers. A `cast` rounds to what its type can hold and stays f32, so that
  * fused code computes what separate kernels would. */
@@ -6,7 +7,8 @@
 
 /* ---- binding -------------------------------------------------------------------------------
  *
- * A kernel knows a handful of a graph's values: what is set is listed, so that forgetting is quick. */
+ * A kernel knows a handful of a graph's values: what is set is listed, so that forgetting is quick.
+ */
 
 static void
 forget_memo(CgKernel *k)

@@ -1,4 +1,5 @@
-/* codegen/function.c -- one kernel to one function: its key, its operands as arguments, its emitter.
+/* codegen/function.c -- one kernel to one function: its key, its operands as arguments, its
+ * emitter.
  *
  * The code is in a body function whose pointer arguments are noalias where the memory plan says so;
  * the AbiKernel that the runtime calls only loads the operand pointers and passes them on. */
@@ -10,14 +11,9 @@
 /* ---- emitters ------------------------------------------------------------------------------ */
 
 static CgEmitter *const emitters[OP_COUNT] = {
-    [OP_embed] = emit_embed,
-    [OP_take] = emit_take,
-    [OP_rmsnorm] = emit_rmsnorm,
-    [OP_conv1d] = emit_conv1d,
-    [OP_linear] = emit_linear,
-    [OP_ssd_scan] = emit_ssd_scan,
-    [OP_transpose] = emit_transpose,
-    [OP_pack] = emit_pack,
+    [OP_embed] = emit_embed,         [OP_take] = emit_take,     [OP_rmsnorm] = emit_rmsnorm,
+    [OP_conv1d] = emit_conv1d,       [OP_linear] = emit_linear, [OP_ssd_scan] = emit_ssd_scan,
+    [OP_transpose] = emit_transpose, [OP_pack] = emit_pack,
 };
 
 /* No anchor: a pointwise kernel. The S group is one kernel whichever of its ops is the anchor. */
@@ -34,7 +30,8 @@ emitter_of(const CgKernel *k)
     return emitters[anchor->op];
 }
 
-/* ---- which operands may share memory ----------------------------------------------------------- */
+/* ---- which operands may share memory -----------------------------------------------------------
+ */
 
 static bool
 extent(const CgKernel *k, const CgOperand *o, int64_t *from, int64_t *to)
@@ -144,7 +141,8 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
     return key;
 }
 
-/* ---- function ---------------------------------------------------------------------------------- */
+/* ---- function ----------------------------------------------------------------------------------
+ */
 
 enum { ARG_call, ARG_part, ARG_parts, ARG_operands };
 
@@ -237,8 +235,7 @@ entry_build(Cg *c, const CgKernel *k, Val body, const char *name)
     args[ARG_parts] = LLVMGetParam(fn, 3);
     for (unsigned i = ARG_operands; i < count; i++) {
         Val index = cg_i64(c, i - ARG_operands);
-        const Val at =
-            LLVMBuildInBoundsGEP2(c->b, c->ptr, LLVMGetParam(fn, 0), &index, 1, "");
+        const Val at = LLVMBuildInBoundsGEP2(c->b, c->ptr, LLVMGetParam(fn, 0), &index, 1, "");
         args[i] = LLVMBuildLoad2(c->b, c->ptr, at, "");
     }
     const Val call = LLVMBuildCall2(c->b, LLVMGlobalGetValueType(body), body, args, count, "");
@@ -247,7 +244,8 @@ entry_build(Cg *c, const CgKernel *k, Val body, const char *name)
     return fn;
 }
 
-/* ssmc_in_proj_0123456789abcdef: the kernel's name for people, the key's hash to tell them apart. */
+/* ssmc_in_proj_0123456789abcdef: the kernel's name for people, the key's hash to tell them apart.
+ */
 static const char *
 function_name(Arena *arena, const CgKernel *k, const char *key)
 {

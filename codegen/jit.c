@@ -1,5 +1,5 @@
-/* codegen/jit.c -- the object of a module, linked into this process by ORC. The code is the one that an
- * object file would hold: only the linker differs. */
+/* codegen/jit.c -- the object of a module, linked into this process by ORC. The code is the one
+ * that an object file would hold: only the linker differs. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,8 @@ struct CgJit {
     void *address; /* of the symbol it was opened for */
 };
 
-/* ---- may this code run here? ------------------------------------------------------------------ */
+/* ---- may this code run here? ------------------------------------------------------------------
+ */
 
 /* A CPU is known by what our code uses of it: vectors, fma, dots. */
 static bool
@@ -34,7 +35,8 @@ runs_here(Arena *arena, const CgTarget *t, const char **why)
     return false;
 }
 
-/* ---- linking ----------------------------------------------------------------------------------- */
+/* ---- linking -----------------------------------------------------------------------------------
+ */
 
 static bool
 failed(Arena *arena, LLVMErrorRef error, const char **why)

@@ -1,5 +1,5 @@
-/* codegen/kernel.c -- what a kernel reads and writes: its operands in canonical order, and the numbers
- * an emitter asks for (rows, shares, segments, states, scratch). */
+/* codegen/kernel.c -- what a kernel reads and writes: its operands in canonical order, and the
+ * numbers an emitter asks for (rows, shares, segments, states, scratch). */
 #include "codegen/module.h"
 
 /* ---- operands ------------------------------------------------------------------------------ */
@@ -127,18 +127,11 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
 
 /* ---- what emitters ask for ------------------------------------------------------------------ */
 
-static LLVMTypeRef
-field_type(Cg *c, LLVMTypeRef record, int field)
-{
-    (void)c;
-    return LLVMStructGetTypeAtIndex(record, (unsigned)field);
-}
-
 static Val
 field_load(Cg *c, LLVMTypeRef record, Val base, int field)
 {
     const Val at = LLVMBuildStructGEP2(c->b, record, base, (unsigned)field, "");
-    return LLVMBuildLoad2(c->b, field_type(c, record, field), at, "");
+    return LLVMBuildLoad2(c->b, LLVMStructGetTypeAtIndex(record, (unsigned)field), at, "");
 }
 
 Val

@@ -46,10 +46,11 @@ cg_llvm_machine(const CgTarget *target)
     return machine;
 }
 
-/* ---- context, module, types ------------------------------------------------------------------- */
+/* ---- context, module, types -------------------------------------------------------------------
+ */
 
-/* What the backend reports (it would print and exit by itself): never the user's fault, as graphs are
- * checked before. Remarks and warnings are no news. */
+/* What the backend reports (it would print and exit by itself): never the user's fault, as graphs
+ * are checked before. Remarks and warnings are no news. */
 static void
 on_diagnostic(LLVMDiagnosticInfoRef info, void *user)
 {
@@ -123,8 +124,8 @@ cg_llvm_verify(LLVMModuleRef mod, const char *when)
 void
 cg_fn_attribute(Cg *c, Val fn, const char *name, const char *value)
 {
-    const LLVMAttributeRef a = LLVMCreateStringAttribute(
-        c->ctx, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
+    const LLVMAttributeRef a = LLVMCreateStringAttribute(c->ctx, name, (unsigned)strlen(name),
+                                                         value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 

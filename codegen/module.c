@@ -1,7 +1,8 @@
-/* codegen/module.c -- graphs to one LLVM module: a function for each distinct kernel, and the program.
+/* codegen/module.c -- graphs to one LLVM module: a function for each distinct kernel, and the
+ * program.
  *
- * The same layer many times over is the same few kernels many times over: two kernels with equal keys
- * (codegen/function.c) share one function and differ only in the operands of their steps. */
+ * The same layer many times over is the same few kernels many times over: two kernels with equal
+ * keys (codegen/function.c) share one function and differ only in the operands of their steps. */
 #include <string.h>
 
 #include <llvm-c/Target.h>
@@ -27,7 +28,8 @@ typedef struct {
     const RangeId *range; /* of the graph at hand, by place in its list of kernels */
 } Maker;
 
-/* The function of a kernel, made unless an equal one has been. NULL: diag says why there is none. */
+/* The function of a kernel, made unless an equal one has been. NULL: diag says why there is none.
+ */
 static const Function *
 function_for(Maker *m, CgKernel *k)
 {
@@ -44,7 +46,8 @@ function_for(Maker *m, CgKernel *k)
     return &m->functions[m->nfunctions - 1];
 }
 
-/* ---- steps of one graph -------------------------------------------------------------------------- */
+/* ---- steps of one graph
+ * -------------------------------------------------------------------------- */
 
 static RangeId *
 ranges_of(Arena *arena, const Graph *g)
@@ -158,7 +161,8 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
     return ok;
 }
 
-/* ---- the module -------------------------------------------------------------------------------- */
+/* ---- the module --------------------------------------------------------------------------------
+ */
 
 CgModule *
 cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag)
@@ -171,7 +175,9 @@ cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *d
     module->target = *target;
     module->machine = cg_llvm_machine(&module->target);
     cg_llvm_open(&module->cg, arena, &module->target, module->machine);
-    Maker m = {.c = &module->cg, .diag = diag, .program = {.arena = arena, .diag = diag}};
+    Maker m = {
+        .c = &module->cg, .diag = diag, .program = {.arena = arena, .diag = diag}
+    };
     if (!all_steps(&m, graphs, count)) {
         cg_module_free(module);
         return NULL;

@@ -24,8 +24,8 @@ void cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachine
 void cg_llvm_close(Cg *c);
 /* die()s with LLVM's text when the module is not well formed: our fault. */
 void cg_llvm_verify(LLVMModuleRef mod, const char *when);
-void cg_fn_attribute(Cg *c, Val fn, const char *name, const char *value);    /* text attributes */
-void cg_attribute(Cg *c, Val fn, unsigned where, const char *name);          /* noalias, nounwind ... */
+void cg_fn_attribute(Cg *c, Val fn, const char *name, const char *value); /* text attributes */
+void cg_attribute(Cg *c, Val fn, unsigned where, const char *name); /* noalias, nounwind ... */
 
 /* ---- optimise.c ------------------------------------------------------------------------------ */
 /* The optimised module, made the first time; owned by `module`. */
@@ -36,7 +36,8 @@ LLVMMemoryBufferRef cg_object(CgModule *module, LLVMCodeGenFileType type); /* ca
 /* Which values of a graph are used outside the kernel that makes them, by value id. arena. */
 const bool *cg_escapes(Arena *arena, const Graph *g);
 /* Fills graph, kernel, nodes, operands and domain; no code. */
-void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes, CgKernel *out);
+void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
+                    CgKernel *out);
 
 /* ---- check.c --------------------------------------------------------------------------------- */
 bool cg_check_graph(const Graph *g, const bool *escapes, Diag *diag);

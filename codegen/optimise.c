@@ -1,11 +1,11 @@
 /* codegen/optimise.c -- from the module as emitted to the module as compiled.
  *
- * Emitters write loops and vectors themselves, so the pipeline is short: variables to registers, common
- * subexpressions, address arithmetic, invariants out of loops. No vectoriser, no unroller, no inliner:
- * they cost compile time (the cold start of every run) and undo what an emitter chose. gvn and a second
- * instcombine were measured over the kernels of mamba2-130m: a third more time here, and the same
- * machine code but for 48 bytes in 97 KB. No fast-math flag is set anywhere, so that no pass changes a
- * number. */
+ * Emitters write loops and vectors themselves, so the pipeline is short: variables to registers,
+ * common subexpressions, address arithmetic, invariants out of loops. No vectoriser, no unroller,
+ * no inliner: they cost compile time (the cold start of every run) and undo what an emitter chose.
+ * gvn and a second instcombine were measured over the kernels of mamba2-130m: a third more time
+ * here, and the same machine code but for 48 bytes in 97 KB. No fast-math flag is set anywhere, so
+ * that no pass changes a number. */
 #include <llvm-c/Transforms/PassBuilder.h>
 
 #include "codegen/module.h"

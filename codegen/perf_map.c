@@ -1,4 +1,5 @@
-/* codegen/perf_map.c -- names of JIT functions for `perf`: /tmp/perf-PID.map, one line a function. */
+/* codegen/perf_map.c -- names of JIT functions for `perf`: /tmp/perf-PID.map, one line a function.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +65,8 @@ write_lines(FILE *out, LLVMBinaryRef object, uint64_t text)
     LLVMDisposeSymbolIterator(it);
 }
 
-/* The linker keeps the functions together and in order, so that the first of them in the object is the
- * lowest in memory. A map that cannot be written is no fault: it only names things. */
+/* The linker keeps the functions together and in order, so that the first of them in the object is
+ * the lowest in memory. A map that cannot be written is no fault: it only names things. */
 void
 cg_perf_map(const StrBuf *bytes, const AbiProgram *program)
 {

@@ -1,8 +1,8 @@
 /* codegen/program.c -- the tables of a program: weights, states, parameters, operands and steps.
  *
  * Both graphs (prefill and decode) fill one program. What they share is found by name: weights by
- * tensor, states by name, parameters by the text of the expression that makes them, so that a weight
- * both pack alike is packed once. */
+ * tensor, states by name, parameters by the text of the expression that makes them, so that a
+ * weight both pack alike is packed once. */
 #include <string.h>
 
 #include "codegen/module.h"
@@ -147,7 +147,8 @@ param_intern(CgProgram *p, const StrBuf *sb)
     for (int i = 0; i < p->nparams; i++)
         if (p->params[i].hash == hash && strcmp(p->params[i].text, text) == 0)
             return i;
-    const CgParam param = {.hash = hash, .text = arena_strndup(p->arena, text, sb->len), .offset = -1};
+    const CgParam param = {
+        .hash = hash, .text = arena_strndup(p->arena, text, sb->len), .offset = -1};
     VEC_PUSH(p->arena, p->params, p->nparams, p->cap_params, param);
     return p->nparams - 1;
 }
@@ -204,7 +205,8 @@ static bool
 input_operand(CgProgram *p, const Value *v, AbiOperand *out)
 {
     if (v != p->graph->inputs[0] || v->type.dtype != DTYPE_i32)
-        return misplaced(p, v, "is an input that no program can take: there is one, the ids i32[T]");
+        return misplaced(p, v,
+                         "is an input that no program can take: there is one, the ids i32[T]");
     *out = (AbiOperand){.space = ABI_INPUT, .index = ABI_INPUT_IDS};
     return true;
 }

@@ -166,22 +166,14 @@ cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine)
 {
     const Tables tables = {.c = c, .layout = LLVMCreateTargetDataLayout(machine)}, *t = &tables;
     const AbiProgram *abi = &p->abi;
-    Val fields[] = {text(t, abi->name),
-                    i64(t, abi->vocab),
-                    i64(t, abi->head_rows),
-                    i64(t, abi->param_bytes),
-                    i64(t, abi->state_bytes),
-                    i64(t, abi->output_bytes),
-                    range(t, abi->init),
-                    phases(t, p),
-                    steps_table(t, p),
-                    operands_table(t, p),
-                    weights_table(t, p),
-                    states_table(t, p),
-                    i32(t, p->nsteps),
-                    i32(t, p->noperands),
-                    i32(t, p->nweights),
-                    i32(t, p->nstates)};
+    Val fields[] = {text(t, abi->name),       i64(t, abi->vocab),
+                    i64(t, abi->head_rows),   i64(t, abi->param_bytes),
+                    i64(t, abi->state_bytes), i64(t, abi->output_bytes),
+                    range(t, abi->init),      phases(t, p),
+                    steps_table(t, p),        operands_table(t, p),
+                    weights_table(t, p),      states_table(t, p),
+                    i32(t, p->nsteps),        i32(t, p->noperands),
+                    i32(t, p->nweights),      i32(t, p->nstates)};
     const Val program = constant(t, record(t, fields, COUNT_OF(fields)), CG_PROGRAM_SYMBOL);
     LLVMSetLinkage(program, LLVMExternalLinkage);
     check_size(t, LLVMGlobalGetValueType(program), sizeof(AbiProgram), "AbiProgram");

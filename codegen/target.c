@@ -1,7 +1,7 @@
 /* codegen/target.c -- CPUs by name, and the one this process runs on.
  *
- * Named CPUs are rows of targets.def: LLVM's C API cannot say whether it knows a name (it prints and goes
- * on with something else), and the passes need numbers that LLVM does not publish. */
+ * Named CPUs are rows of targets.def: LLVM's C API cannot say whether it knows a name (it prints
+ * and goes on with something else), and the passes need numbers that LLVM does not publish. */
 #include <string.h>
 #include <unistd.h>
 
@@ -19,7 +19,7 @@ typedef struct {
 } Cpu;
 
 static const Cpu cpus[] = {
-#define CPU(name, arch, vector, regs, fma, bf16, l1, l2) \
+#define CPU(name, arch, vector, regs, fma, bf16, l1, l2)                                           \
     {name, #arch, vector, regs, fma, bf16, l1, l2},
 #include "codegen/targets.def"
 #undef CPU
@@ -94,8 +94,8 @@ has_feature(const char *features, const char *name)
     return false;
 }
 
-/* AVX-512 is used from its server set on (F, VL, BW, DQ): what x86-64-v4 has, and what single-instruction
- * masks of every element size need. */
+/* AVX-512 is used from its server set on (F, VL, BW, DQ): what x86-64-v4 has, and what
+ * single-instruction masks of every element size need. */
 static void
 vectors_x86(CgTarget *t)
 {
@@ -144,8 +144,8 @@ take_message(Arena *arena, char *message)
     return copy;
 }
 
-/* The features decide; the name only schedules instructions, so one we do not know becomes the plainest
- * of its architecture. */
+/* The features decide; the name only schedules instructions, so one we do not know becomes the
+ * plainest of its architecture. */
 static bool
 native(Arena *arena, CgTarget *out, const char **why)
 {

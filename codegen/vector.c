@@ -171,8 +171,9 @@ cg_bf16_bits(Cg *c, Val v)
     return LLVMBuildTrunc(c->b, shift_right(c, bits, 16), half, "");
 }
 
-/* Round to nearest even: normal halves as for bf16 with 13 dropped bits; denormal ones by an addition
- * that aligns the mantissa to 2^-24 and rounds in hardware; above 65536 inf, NaN stays NaN. */
+/* Round to nearest even: normal halves as for bf16 with 13 dropped bits; denormal ones by an
+ * addition that aligns the mantissa to 2^-24 and rounds in hardware; above 65536 inf, NaN stays
+ * NaN. */
 static Val
 f16_bits(Cg *c, Val v)
 {

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/embed.h"
-
 enum { MAX_DEPTH = 40 };
 
 typedef struct {
@@ -16,75 +14,10 @@ typedef struct {
     int depth;
 } Parser;
 
-/* ---- names ---------------------------------------------------------------------------------- */
-
-const Binding *
-scope_find(const Scope *scope, const char *name, size_t len)
-{
-    for (; scope; scope = scope->parent)
-        for (int i = scope->count; i-- > 0;)
-            if (strncmp(scope->items[i]->name, name, len) == 0 && !scope->items[i]->name[len])
-                return scope->items[i];
-    return NULL;
-}
-
-static void
-add_root(Binding *to, const Binding *root)
-{
-    for (int i = 0; i < to->nroots; i++)
-        if (to->roots[i] == root)
-            return;
-    if (to->nroots < EXPR_MAX_USED)
-        to->roots[to->nroots++] = root;
-}
-
-Binding *
-scope_bind(Arena *arena, Scope *scope, const char *name, FeValue value, const Expr *from)
-{
-    Binding *b = arena_alloc(arena, sizeof *b);
-    b->name = name;
-    b->value = value;
-    if (value.given)
-        add_root(b, b);
-    for (int i = 0; from && i < from->nused; i++)
-        for (int k = 0; k < from->used[i]->nroots; k++)
-            add_root(b, from->used[i]->roots[k]);
-    VEC_PUSH(arena, scope->items, scope->count, scope->cap, b);
-    return b;
-}
-
-const char *
-value_text(Arena *arena, const FeValue *value)
-{
-    switch (value->kind) {
-    case SPEC_CHUNK:
-        if (value->i <= 0)
-            return value->i == CHUNK_ALL ? "all" : "auto";
-        return arena_printf(arena, "%lld", (long long)value->i);
-    case SPEC_INT:
-        return arena_printf(arena, "%lld", (long long)value->i);
-    case SPEC_NUM:
-        return number_text(arena, value->num);
-    case SPEC_BOOL:
-        return value->flag ? "true" : "false";
-    case SPEC_WORD:
-    case SPEC_TEXT:
-        return value->text ? value->text : "";
-    case SPEC_NUMS:
-    case SPEC_LIST:
-        return "a list";
-    case SPEC_MAP:
-        return "a map";
-    case SPEC_ANY:
-        return tree_text(arena, value->tree);
-    }
-    return "";
-}
-
 /* ---- faults --------------------------------------------------------------------------------- */
 
-static const char *
-number_of(Arena *arena, Number n)
+const char *
+expr_number_text(Arena *arena, Number n)
 {
     return n.whole ? arena_printf(arena, "%lld", (long long)n.i) : number_text(arena, n.num);
 }
@@ -98,7 +31,7 @@ side_text(const Parser *p, const char *from, const char *to, Number n)
         from++;
     while (to > from && isspace((unsigned char)to[-1]))
         to--;
-    const char *number = number_of(arena, n);
+    const char *number = expr_number_text(arena, n);
     const char *text = arena_strndup(arena, from, (size_t)(to - from));
     return strcmp(text, number) == 0 ? number : arena_printf(arena, "%s = %s", text, number);
 }
@@ -240,21 +173,50 @@ read_name(Parser *p, Number *out)
 }
 
 static bool read_or(Parser *p, Number *out);
+static bool read_factor(Parser *p, Number *out);
+static bool deeper(Parser *p, const char *from);
 
 /* n rounded up to a multiple of `to`. */
 static bool
 read_round_up(Parser *p, const char *from, Number *out)
 {
     Number n, to;
-    if (!expect(p, "(") || !read_or(p, &n) || !expect(p, ",") || !read_or(p, &to) ||
-        !expect(p, ")"))
+    if (!deeper(p, from) || !expect(p, "(") || !read_or(p, &n) || !expect(p, ",") ||
+        !read_or(p, &to) || !expect(p, ")"))
         return false;
+    p->depth--;
     int64_t sum;
     if (!n.whole || !to.whole || n.i < 0 || to.i < 1)
         return fail(p, from, "round_up wants a size and a multiple of at least 1");
     if (!size_add(n.i, to.i - 1, &sum))
         return overflow(p, from, p->at);
     *out = whole(sum / to.i * to.i);
+    return true;
+}
+
+/* One level deeper: around what calls itself. */
+static bool
+deeper(Parser *p, const char *from)
+{
+    return ++p->depth <= MAX_DEPTH || fail(p, from, "the expression is nested too deep");
+}
+
+static bool
+read_negative(Parser *p, const char *from, Number *out)
+{
+    if (!deeper(p, from) || !read_factor(p, out))
+        return false;
+    p->depth--;
+    *out = out->whole && out->i != INT64_MIN ? whole(-out->i) : real(-out->num);
+    return true;
+}
+
+static bool
+read_parenthesis(Parser *p, const char *from, Number *out)
+{
+    if (!deeper(p, from) || !read_or(p, out) || !expect(p, ")"))
+        return false;
+    p->depth--;
     return true;
 }
 
@@ -265,29 +227,12 @@ read_factor(Parser *p, Number *out)
     const char *from = p->at;
     if (p->at >= p->end)
         return fail(p, from, "the expression ends too early");
-    if (accept(p, "(")) {
-        if (++p->depth > MAX_DEPTH)
-            return fail(p, from, "the expression is nested too deep");
-        const bool ok = read_or(p, out) && expect(p, ")");
-        p->depth--;
-        return ok;
-    }
-    if (accept(p, "-")) {
-        if (++p->depth > MAX_DEPTH)
-            return fail(p, from, "the expression is nested too deep");
-        const bool ok = read_factor(p, out);
-        p->depth--;
-        if (ok)
-            *out = out->whole && out->i != INT64_MIN ? whole(-out->i) : real(-out->num);
-        return ok;
-    }
-    if (accept(p, "round_up")) {
-        if (++p->depth > MAX_DEPTH)
-            return fail(p, from, "the expression is nested too deep");
-        const bool ok = read_round_up(p, from, out);
-        p->depth--;
-        return ok;
-    }
+    if (accept(p, "("))
+        return read_parenthesis(p, from, out);
+    if (accept(p, "-"))
+        return read_negative(p, from, out);
+    if (accept(p, "round_up"))
+        return read_round_up(p, from, out);
     if (isdigit((unsigned char)*from))
         return read_number(p, out);
     if (isalpha((unsigned char)*from) || *from == '_')
@@ -508,48 +453,4 @@ expr_eval(Expr *e, const char *text, size_t len)
         return false;
     skip_space(&p);
     return p.at == p.end || fail(&p, p.at, "the expression should end here");
-}
-
-/* ---- reporting ------------------------------------------------------------------------------ */
-
-/* How likely a place is the one to change: an option, then what was given for this very block, then
- * for the whole model, then a default of a built-in file. */
-static int
-blame(const Expr *e, const Binding *b)
-{
-    if (embedded_has(b->value.loc.source))
-        return 0;
-    if (b->value.loc.source && b->value.loc.source->path == set_source_path)
-        return 3;
-    for (int i = 0; i < e->scope->count; i++)
-        if (e->scope->items[i] == b)
-            return 2;
-    return 1;
-}
-
-void
-expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag)
-{
-    if (!e->why)
-        return;
-    SrcLoc part = loc;
-    part.column += (int)e->at;
-    part.span = (int)e->span;
-    if (e->unknown) {
-        diag_error(diag, part, "%s", e->why);
-        return;
-    }
-    Binding all = {.name = ""};
-    for (int i = 0; i < e->nused; i++)
-        for (int k = 0; k < e->used[i]->nroots; k++)
-            add_root(&all, e->used[i]->roots[k]);
-    const Binding *first = all.nroots ? all.roots[0] : NULL;
-    for (int i = 1; i < all.nroots; i++)
-        if (blame(e, all.roots[i]) > blame(e, first))
-            first = all.roots[i];
-    diag_error(diag, first ? first->value.loc : user, "%s", e->why);
-    for (int i = 0; i < all.nroots; i++)
-        if (all.roots[i] != first)
-            diag_also(diag, all.roots[i]->value.loc, "%s is given here", all.roots[i]->name);
-    diag_also(diag, part, "this is what asks for it");
 }

@@ -61,6 +61,7 @@ bool expr_eval(Expr *e, const char *text, size_t len);
 /* Reports a failed expression that stands at `loc`: primarily at what the user wrote of the names
  * in it, with `loc` as the second place; `user` is where the whole thing was asked for. */
 void expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag);
+const char *expr_number_text(Arena *arena, Number n);
 const char *value_text(Arena *arena, const FeValue *value);
 
 #endif

@@ -370,8 +370,7 @@ template_value(Import *im, const Tree *t)
         expr_fault(&e, loc, im->config->loc, im->diag);
         return NULL;
     }
-    const char *number = e.value.whole ? arena_printf(im->arena, "%lld", (long long)e.value.i)
-                                       : number_text(im->arena, e.value.num);
+    const char *number = expr_number_text(im->arena, e.value);
     return tree_scalar(im->arena, number, e.nused ? e.used[0]->value.loc : im->config->loc);
 }
 

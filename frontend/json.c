@@ -190,6 +190,33 @@ read_value(Reader *r, json_object *o, const char *at)
     return read_object(r, o, at);
 }
 
+/* What json-c makes of the text; NULL with the fault in diag, or for the text `null`. */
+static json_object *
+parse_text(Reader *r, bool *ok)
+{
+    const Source *source = r->source;
+    json_tokener *tok = json_tokener_new_ex(TREE_MAX_DEPTH);
+    if (!tok)
+        die("json_tokener_new_ex: out of memory");
+    json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
+    /* The NUL behind the text, which every source has, ends a number at the very end. */
+    json_object *root = json_tokener_parse_ex(tok, source->text, (int)source->len + 1);
+    const enum json_tokener_error status = json_tokener_get_error(tok);
+    const size_t parsed = json_tokener_get_parse_end(tok);
+    json_tokener_free(tok);
+    const char *rest = source->text + (parsed < source->len ? parsed : source->len);
+    const char *junk = rest + strspn(rest, " \t\r\n");
+    *ok = status == json_tokener_success && junk >= r->end;
+    if (status == json_tokener_continue)
+        diag_error(r->diag, loc_at(r, rest, 0), "this is not JSON: it ends too early");
+    else if (status != json_tokener_success)
+        diag_error(r->diag, loc_at(r, rest, 0), "this is not JSON: %s",
+                   json_tokener_error_desc(status));
+    else if (junk < r->end)
+        diag_error(r->diag, loc_at(r, junk, 0), "this is not JSON: text follows the value");
+    return root;
+}
+
 Tree *
 json_parse(Arena *arena, const Source *source, Diag *diag)
 {
@@ -199,27 +226,11 @@ json_parse(Arena *arena, const Source *source, Diag *diag)
                    source->len, TREE_MAX_BYTES);
         return NULL;
     }
-    json_tokener *tok = json_tokener_new_ex(TREE_MAX_DEPTH);
-    if (!tok)
-        die("json_tokener_new_ex: out of memory");
-    json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
-    /* The NUL behind the text, which file_read puts there, ends a number at the very end. */
-    json_object *root = json_tokener_parse_ex(tok, source->text, (int)source->len + 1);
-    const enum json_tokener_error status = json_tokener_get_error(tok);
-    const size_t parsed = json_tokener_get_parse_end(tok);
-    const char *rest = source->text + (parsed < source->len ? parsed : source->len);
-    const char *junk = rest + strspn(rest, " \t\r\n");
     const int before = diag_errors(diag);
-    Tree *tree = NULL;
-    if (status != json_tokener_success)
-        diag_error(diag, loc_at(&r, rest, 0), "this is not JSON: %s",
-                   status == json_tokener_continue ? "it ends too early"
-                                                   : json_tokener_error_desc(status));
-    else if (junk < r.end)
-        diag_error(diag, loc_at(&r, junk, 0), "this is not JSON: text follows the value");
-    else
-        tree = read_value(&r, root, source->text + strspn(source->text, " \t\r\n"));
+    bool ok = false;
+    json_object *root = parse_text(&r, &ok);
+    const char *start = source->text + strspn(source->text, " \t\r\n");
+    Tree *tree = ok ? read_value(&r, root, start) : NULL;
     json_object_put(root);
-    json_tokener_free(tok);
     return diag_errors(diag) == before ? tree : NULL;
 }

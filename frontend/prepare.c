@@ -41,8 +41,7 @@ computed_default(const Prepare *p, const BlockParam *param, FeValue *out, Expr *
     if (!evaluate(p, param->preset, e))
         return false;
     const bool is_bool = param->spec.kind == SPEC_BOOL;
-    const char *number = e->value.whole ? arena_printf(p->arena, "%lld", (long long)e->value.i)
-                                        : number_text(p->arena, e->value.num);
+    const char *number = expr_number_text(p->arena, e->value);
     const Tree t = {.kind = TREE_SCALAR,
                     .text = is_bool ? (e->value.num != 0 ? "true" : "false") : number};
     if (spec_try(p->arena, &param->spec, &t, out)) {
@@ -96,8 +95,7 @@ evaluate_size(const Prepare *p, const char *name, const Tree *t, Expr *e)
         return false;
     if (e->value.whole && e->value.i >= 1 && e->value.i <= MAX_WIDTH)
         return true;
-    const char *number = e->value.whole ? arena_printf(p->arena, "%lld", (long long)e->value.i)
-                                        : number_text(p->arena, e->value.num);
+    const char *number = expr_number_text(p->arena, e->value);
     e->why = arena_printf(p->arena, "%s is %s = %s; expected a whole number from 1 to %d", name,
                           t->text, number, MAX_WIDTH);
     expr_fault(e, t->loc, p->to->user, p->diag);

@@ -1,3 +1,5 @@
+/* tests/kernel_run.c -- kernels as machine code and by the interpreter, side by side. What kernels
+ * may touch ends at pages that nobody may touch, so that reading or writing too far is a crash. */
 #include "tests/kernel_run.h"
 
 #include <criterion/criterion.h>

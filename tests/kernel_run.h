@@ -1,5 +1,6 @@
-/* tests/kernel_run.h -- a graph of stage KERNEL run twice: as machine code, the way the runtime would
- * run it, and by the interpreter. Everything aborts the test when a step that must work fails. */
+/* tests/kernel_run.h -- a graph of stage KERNEL run twice: as machine code, the way the runtime
+ * would run it, and by the interpreter. Everything aborts the test when a step that must work
+ * fails. */
 #ifndef SSMC_TESTS_KERNEL_RUN_H
 #define SSMC_TESTS_KERNEL_RUN_H
 
@@ -21,8 +22,8 @@ const AbiProgram *kernel_run_program(const KernelRun *run);
 /* Where an operand's data is. */
 void *kernel_run_operand(KernelRun *run, const AbiOperand *operand);
 
-/* One pass: segment i has len[i] rows of sequence slot[i]. Each step is run in `parts` parts. Every row
- * is picked: returns the first output, [rows,width]. */
+/* One pass: segment i has len[i] rows of sequence slot[i]. Each step is run in `parts` parts. Every
+ * row is picked: returns the first output, [rows,width]. */
 typedef struct {
     int nseg;
     int64_t len[RUN_SLOTS], slot[RUN_SLOTS];
@@ -32,8 +33,8 @@ typedef struct {
 const float *kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count);
 /* The same by the interpreter, each sequence by itself; states are its own. */
 const double *kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *count);
-/* Runs both with random ids below call->vocab: the greatest |code - interp| / (1 + |interp|) over the
- * output and the states. NaN where one side alone is NaN. */
+/* Runs both with random ids below call->vocab: the greatest |code - interp| / (1 + |interp|) over
+ * the output and the states. NaN where one side alone is NaN. */
 double kernel_run_difference(KernelRun *run, const RunCall *call);
 
 #endif

@@ -30,5 +30,5 @@ blocks:
 --CONTAINS--
 weight layers.0.w: f32[28,8]
 weight layers.1.w: f32[8,8]
-= clamp(t4) {range=[0, 5]}
+) {range=[0, 5]}
 {groups=1, heads=4, head_dim=4, state=4, chunk=all}

@@ -12,5 +12,5 @@ tensors:
 weights: {init: reference}
 --CONTAINS--
 weight embedding.weight: f32[16,8] tensor="embedding.weight"
-weight layers.0.mixer.D: f32[2] tensor="blk.0.ssm_d"
+weight layers.0.mixer.D: f32[2] tensor="blk.0.ssm_d|blk.0.D"
 weight layers.0.mixer.A_log: f32[2] tensor="blk.0.mix.A_log"

@@ -9,6 +9,7 @@ tie_embeddings: true
 layers:
   - {block: mamba2, state: 4, head_dim: 8, groups: 2, dt_limit: [0.01, 0.2], chunk: 16}
 weights: {init: reference, seed: 7}
+tensors: {"*": "*"}
 compile: {block: 64, rows: 4}
 --EXPECT--
 graph "small" model {
@@ -17,17 +18,17 @@ graph "small" model {
   block 64
   rows 4
   input ids: i32[T]
-  weight embedding.weight: f32[16,8] tensor="embedding.weight|backbone.embeddings.weight|backbone.embedding.weight|model.backbone.embedding.weight" init=normal_embed
-  weight norm.weight: f32[8] tensor="norm.weight|backbone.norm_f.weight|model.backbone.norm_f.weight" init=ones
-  weight layers.0.norm.weight: f32[8] tensor="layers.0.norm.weight|backbone.layers.0.norm.weight|model.backbone.layers.0.norm.weight" init=ones
-  weight layers.0.mixer.in_proj.weight: f32[50,8] tensor="layers.0.mixer.in_proj.weight|backbone.layers.0.mixer.in_proj.weight|model.backbone.layers.0.mixer.in_proj.weight" init=uniform_fan_in
-  weight layers.0.mixer.conv1d.weight: f32[32,1,4] tensor="layers.0.mixer.conv1d.weight|backbone.layers.0.mixer.conv1d.weight|model.backbone.layers.0.mixer.conv1d.weight" init=uniform_fan_in
-  weight layers.0.mixer.conv1d.bias: f32[32] tensor="layers.0.mixer.conv1d.bias|backbone.layers.0.mixer.conv1d.bias|model.backbone.layers.0.mixer.conv1d.bias" init=zeros
-  weight layers.0.mixer.dt_bias: f32[2] tensor="layers.0.mixer.dt_bias|backbone.layers.0.mixer.dt_bias|model.backbone.layers.0.mixer.dt_bias" init=dt_bias
-  weight layers.0.mixer.A_log: f32[2] tensor="layers.0.mixer.A_log|backbone.layers.0.mixer.A_log|model.backbone.layers.0.mixer.A_log" init=a_log
-  weight layers.0.mixer.D: f32[2] tensor="layers.0.mixer.D|backbone.layers.0.mixer.D|model.backbone.layers.0.mixer.D" init=ones
-  weight layers.0.mixer.norm.weight: f32[16] tensor="layers.0.mixer.norm.weight|backbone.layers.0.mixer.norm.weight|model.backbone.layers.0.mixer.norm.weight" init=ones
-  weight layers.0.mixer.out_proj.weight: f32[8,16] tensor="layers.0.mixer.out_proj.weight|backbone.layers.0.mixer.out_proj.weight|model.backbone.layers.0.mixer.out_proj.weight" init=out_proj
+  weight embedding.weight: f32[16,8] tensor="embedding.weight" init=normal_embed
+  weight norm.weight: f32[8] tensor="norm.weight" init=ones
+  weight layers.0.norm.weight: f32[8] tensor="layers.0.norm.weight" init=ones
+  weight layers.0.mixer.in_proj.weight: f32[50,8] tensor="layers.0.mixer.in_proj.weight" init=uniform_fan_in
+  weight layers.0.mixer.conv1d.weight: f32[32,1,4] tensor="layers.0.mixer.conv1d.weight" init=uniform_fan_in
+  weight layers.0.mixer.conv1d.bias: f32[32] tensor="layers.0.mixer.conv1d.bias" init=zeros
+  weight layers.0.mixer.dt_bias: f32[2] tensor="layers.0.mixer.dt_bias" init=dt_bias
+  weight layers.0.mixer.A_log: f32[2] tensor="layers.0.mixer.A_log" init=a_log
+  weight layers.0.mixer.D: f32[2] tensor="layers.0.mixer.D" init=ones
+  weight layers.0.mixer.norm.weight: f32[16] tensor="layers.0.mixer.norm.weight" init=ones
+  weight layers.0.mixer.out_proj.weight: f32[8,16] tensor="layers.0.mixer.out_proj.weight" init=out_proj
   state layers.0.conv: f32[3,32]
   state layers.0.ssm: f32[2,4,8]
   h: f32[T,8] = embed(ids, embedding.weight)

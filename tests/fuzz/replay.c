@@ -192,20 +192,20 @@ replay(Target *target, const char *dir, int mutations)
 
 Test(fuzz, yaml_seeds_and_their_mutations)
 {
-    replay(fuzz_yaml, SSMC_ROOT "/tests/fuzz/corpus/yaml", 3000);
+    replay(fuzz_yaml, SSMC_ROOT "/tests/fuzz/corpus/yaml", 1000);
 }
 
 Test(fuzz, ir_seeds_and_their_mutations)
 {
-    replay(fuzz_ir, SSMC_ROOT "/tests/fuzz/corpus/ir", 6000);
+    replay(fuzz_ir, SSMC_ROOT "/tests/fuzz/corpus/ir", 2500);
 }
 
 Test(fuzz, safetensors_seeds_and_their_mutations)
 {
-    replay(fuzz_safetensors, SSMC_ROOT "/tests/fuzz/corpus/safetensors", 20000);
+    replay(fuzz_safetensors, SSMC_ROOT "/tests/fuzz/corpus/safetensors", 10000);
 }
 
 Test(fuzz, tokenizer_seeds_and_their_mutations)
 {
-    replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 4000);
+    replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 1500);
 }

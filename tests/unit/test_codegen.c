@@ -1,6 +1,6 @@
-/* tests/unit/test_codegen.c -- kernels as machine code against their meaning: every emitter of codegen/
- * that is not a matrix product, over odd widths and lengths, on each instruction set this machine has;
- * and the promised errors of the functions, measured over floats of every size. */
+/* tests/unit/test_codegen.c -- kernels as machine code against their meaning: every emitter of
+ * codegen/ that is not a matrix product, over odd widths and lengths, on each instruction set this
+ * machine has; and the promised errors of the functions, measured over floats of every size. */
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
@@ -16,7 +16,8 @@ static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64",
 #define PICK(value) " kernel pick {part=rows} { out = take(" value ") }\n output out\n}\n"
 #define END         PICK("y")
 
-/* ---- errors in units in the last place ------------------------------------------------------------ */
+/* ---- errors in units in the last place
+ * ------------------------------------------------------------ */
 
 enum { SWEEP_WIDTH = 1024, SWEEP_ROWS = 4096, SWEEP = SWEEP_WIDTH * SWEEP_ROWS };
 
@@ -52,19 +53,22 @@ gelu(double x)
 }
 
 static const Function functions[] = {
-    {"exp", OP_exp, exp},          {"sigmoid", OP_sigmoid, logistic},
-    {"silu", OP_silu, silu},       {"softplus", OP_softplus, softplus},
-    {"tanh", OP_tanh, tanh},       {"gelu", OP_gelu, gelu},
+    {"exp",      OP_exp,      exp     },
+    {"sigmoid",  OP_sigmoid,  logistic},
+    {"silu",     OP_silu,     silu    },
+    {"softplus", OP_softplus, softplus},
+    {"tanh",     OP_tanh,     tanh    },
+    {"gelu",     OP_gelu,     gelu    },
 };
 
 /* Floats of every sign, exponent and kind, a prime stride of bit patterns apart, and the edges. */
 static void
 sweep_fill(float *x)
 {
-    static const float edges[] = {0.0f,      -0.0f,    INFINITY,  -INFINITY, NAN,      FLT_MAX,
-                                  -FLT_MAX,  FLT_MIN,  -FLT_MIN,  0x1p-149f, -0x1p-149f, 88.72284f,
-                                  88.72283f, -87.3365f, -103.97f, -104.0f,   0.625f,   -0.625f,
-                                  0.62499994f, 1.0f,   -1.0f,     127.0f,    -127.0f,  89.0f};
+    static const float edges[] = {
+        0.0f,     -0.0f,     INFINITY,    -INFINITY, NAN,       FLT_MAX,   -FLT_MAX, FLT_MIN,
+        -FLT_MIN, 0x1p-149f, -0x1p-149f,  88.72284f, 88.72283f, -87.3365f, -103.97f, -104.0f,
+        0.625f,   -0.625f,   0.62499994f, 1.0f,      -1.0f,     127.0f,    -127.0f,  89.0f};
     for (uint32_t i = 0; i < SWEEP; i++) {
         const uint32_t bits = i * 1021u;
         memcpy(&x[i], &bits, sizeof bits);
@@ -140,7 +144,8 @@ Test(codegen, functions_keep_their_error_bounds, .timeout = 300)
     free(expected);
 }
 
-/* ---- kernels against the interpreter ------------------------------------------------------------- */
+/* ---- kernels against the interpreter
+ * ------------------------------------------------------------- */
 
 static const int widths[] = {1, 7, 16, 80, 100};
 
@@ -158,8 +163,8 @@ agree_at(const char *text, const char *cpu, int width, double tolerance)
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     const RunCall calls[] = {
         {.nseg = 3, .len = {5, 1, 9}, .slot = {2, 0, 3}, .vocab = 11, .parts = 1},
-        {.nseg = 2, .len = {1, 2}, .slot = {3, 2}, .vocab = 11, .parts = 3},
-        {.nseg = 1, .len = {13}, .slot = {0}, .vocab = 11, .parts = 7},
+        {.nseg = 2, .len = {1, 2},    .slot = {3, 2},    .vocab = 11, .parts = 3},
+        {.nseg = 1, .len = {13},      .slot = {0},       .vocab = 11, .parts = 7},
     };
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
         const double d = kernel_run_difference(run, &calls[i]);
@@ -178,8 +183,7 @@ agree(const char *text, double tolerance)
             agree_at(text, cpus[i], widths[w], tolerance);
 }
 
-#define HEAD                                                                                       \
-    "graph \"t\" kernel {\n block 32\n rows 32\n input ids: i32[T]\n"
+#define HEAD  "graph \"t\" kernel {\n block 32\n rows 32\n input ids: i32[T]\n"
 #define TABLE " weight table: f32[11,$W] tensor=\"table\" init=ones\n"
 #define LOAD  " kernel load {part=rows} { h: f32[T,$W] = embed(ids, table) }\n"
 
@@ -188,7 +192,8 @@ Test(codegen, embed_widens_what_is_stored, .timeout = 60)
     static const char *const types[] = {"f32", "f16", "bf16"};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         StrBuf sb = {0};
-        sb_printf(&sb, HEAD " weight table: %s[11,$W] tensor=\"table\" init=ones\n" LOAD " " PICK("h"),
+        sb_printf(&sb,
+                  HEAD " weight table: %s[11,$W] tensor=\"table\" init=ones\n" LOAD " " PICK("h"),
                   types[i]);
         agree(sb_text(&sb), 0);
         sb_free(&sb);
@@ -258,8 +263,8 @@ Test(codegen, rmsnorm_by_itself, .timeout = 60)
           2e-6);
 }
 
-/* e^x makes ones of the zeros that lanes outside a row hold: they must not be summed. The prologue's
- * value is used outside as well. */
+/* e^x makes ones of the zeros that lanes outside a row hold: they must not be summed. The
+ * prologue's value is used outside as well. */
 Test(codegen, rmsnorm_between_pointwise_ops, .timeout = 60)
 {
     agree(HEAD TABLE " weight w: f32[$W] tensor=\"w\" init=ones\n" LOAD
@@ -315,7 +320,8 @@ Test(codegen, conv1d_reads_the_stored_weight_and_a_prologue, .timeout = 60)
           2e-6);
 }
 
-/* ---- packed weights -------------------------------------------------------------------------------- */
+/* ---- packed weights
+ * -------------------------------------------------------------------------------- */
 
 typedef struct {
     int rows, width, panel;
@@ -336,8 +342,8 @@ packed_element(const PackCase *t, const void *packed, int row, int col)
 {
     const int units = t->bf16 ? (t->width + 1) / 2 : t->width;
     const int lane = row % t->panel, unit = t->bf16 ? col / 2 : col;
-    const size_t at = ((size_t)(row / t->panel) * (size_t)units + (size_t)unit) * (size_t)t->panel +
-                      (size_t)lane;
+    const size_t at =
+        ((size_t)(row / t->panel) * (size_t)units + (size_t)unit) * (size_t)t->panel + (size_t)lane;
     if (!t->bf16)
         return ((const float *)packed)[at];
     return bf16_to_f32(((const uint16_t *)packed)[2 * at + (size_t)(col % 2)]);
@@ -386,9 +392,16 @@ check_pack(const PackCase *t, const char *cpu)
 Test(codegen, pack_puts_every_element_in_its_panel, .timeout = 120)
 {
     static const PackCase cases[] = {
-        {1, 1, 16, false},  {16, 16, 16, false}, {33, 47, 32, false}, {100, 40, 48, false},
-        {5, 70, 8, false},  {1, 1, 16, true},    {16, 32, 16, true},  {33, 47, 32, true},
-        {50, 131, 64, true}};
+        {1,   1,   16, false},
+        {16,  16,  16, false},
+        {33,  47,  32, false},
+        {100, 40,  48, false},
+        {5,   70,  8,  false},
+        {1,   1,   16, true },
+        {16,  32,  16, true },
+        {33,  47,  32, true },
+        {50,  131, 64, true }
+    };
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
             check_pack(&cases[i], cpus[c]);
@@ -409,7 +422,8 @@ Test(codegen, pack_stores_what_others_read_too, .timeout = 60)
           1e-4);
 }
 
-/* ---- faults ------------------------------------------------------------------------------------------ */
+/* ---- faults
+ * ------------------------------------------------------------------------------------------ */
 
 /* What is said of a graph that no code can be made of. */
 static void
@@ -435,7 +449,7 @@ refused(const char *text, const char *says)
 }
 
 #define SMALL                                                                                      \
-    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"                                 \
+    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"                                \
     " weight table: f32[11,4]\n kernel load { h: f32[T,4] = embed(ids, table) }\n"
 
 Test(codegen, graphs_without_code_are_refused)
@@ -481,7 +495,8 @@ Test(codegen, bf16_dots_are_the_same_by_instruction_and_by_fma, .timeout = 60)
     }
 }
 
-/* ---- targets and modules ------------------------------------------------------------------------------ */
+/* ---- targets and modules
+ * ------------------------------------------------------------------------------ */
 
 Test(codegen, targets_are_known_by_name)
 {
@@ -500,4 +515,44 @@ Test(codegen, targets_are_known_by_name)
     cr_expect_not(cg_target(arena, "pdp11", &t, &why));
     cr_expect(strstr(why, "known are native, x86-64"), "%s", why);
     arena_free(arena);
+}
+
+/* Two equal layers are one set of functions; every form of the module can be had in any order, for
+ * CPUs that are not this one too. */
+Test(codegen, equal_kernels_are_one_function_in_every_form)
+{
+    static const char *const named[] = {"neoverse-v1", "x86-64-v2", "sapphirerapids"};
+    const char *const text = "graph \"t\" kernel {\n block 8\n rows 8\n slab_bytes 4096\n"
+                             " output_bytes 128\n input ids: i32[T]\n weight table: f32[11,4]\n"
+                             " kernel load { h: f32[T,4] @slab+0/4 = embed(ids, table) }\n"
+                             " kernel act { a: f32[T,4] @slab+128/4 = silu(h) }\n"
+                             " kernel act { b: f32[T,4] @slab+256/4 = silu(a) }\n"
+                             " kernel pick { y: f32[R,4] @output+0/4 = take(b) }\n output y\n}\n";
+    for (size_t i = 0; i < COUNT_OF(named); i++) {
+        Arena *arena = arena_new();
+        Diag *diag = diag_new();
+        const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
+        const Graph *g = graph_parse(arena, &source, diag);
+        CgTarget target;
+        const char *why = NULL;
+        StrBuf before = {0}, after = {0}, code = {0}, object = {0};
+        cr_assert(cg_target(arena, named[i], &target, &why), "%s", why);
+        diag_print(diag, &before);
+        cr_assert(g, "%s", sb_text(&before));
+        CgModule *module = cg_module(&target, &g, 1, diag);
+        cr_assert(module);
+        cr_expect_eq(cg_module_functions(module), 3);
+        cg_emit(module, CG_OBJ, &object);
+        cg_emit(module, CG_ASM, &code);
+        cg_emit(module, CG_LLVM_OPT, &after);
+        cg_emit(module, CG_LLVM, &before);
+        cr_expect(memcmp(object.text, "\177ELF", 4) == 0);
+        cr_expect(strstr(sb_text(&code), "ssmc_abi_program"));
+        cr_expect(strstr(sb_text(&before), "alloca") || before.len > after.len);
+        cr_expect_null(strstr(sb_text(&after), "alloca"));
+        cg_module_free(module);
+        sb_free(&before), sb_free(&after), sb_free(&code), sb_free(&object);
+        diag_free(diag);
+        arena_free(arena);
+    }
 }
