@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { MAX_STATEMENTS = 16384 }; /* of the whole model: bounds what hostile files can ask for */
+/* Of the whole model: bounds what hostile files can ask for. */
+enum { MAX_STATEMENTS = 65536, MAX_NODES = 262144 };
 
 typedef struct {
     Arena *arena;
@@ -16,6 +17,7 @@ typedef struct {
     Value *poison; /* stands for a result of a statement that failed: the parser keeps quiet about
                       it */
     int64_t layers, statements; /* so far */
+    bool full;                  /* of them, or of nodes: reported */
 } Build;
 
 typedef struct {
@@ -224,25 +226,26 @@ poison_targets(Instance *in, const char *text)
     }
 }
 
+/* False: a fault is in diag, perhaps that of an earlier statement whose result this one uses. */
 static bool
 run_statement(Instance *in, ParseScope *scope, const Tree *t)
 {
     Build *b = in->b;
-    if (++b->statements > MAX_STATEMENTS) {
-        diag_error(b->diag, in->prepared->user, "the model has more than %d statements",
-                   MAX_STATEMENTS);
+    if (++b->statements > MAX_STATEMENTS || b->graph->nnode_ids > MAX_NODES) {
+        if (!b->full)
+            diag_error(b->diag, in->prepared->user,
+                       "the model has more than %d statements or %d nodes", MAX_STATEMENTS,
+                       MAX_NODES);
+        b->full = true;
         return false;
     }
     const int before = diag_errors(b->diag);
     if (statement_parse(scope, t->loc.source, t->loc.line, t->loc.column, t->text, strlen(t->text)))
         return true;
-    if (diag_errors(b->diag) == before)
-        return false; /* it uses the result of one that failed */
-    if (!in->is_frame)
+    if (diag_errors(b->diag) != before && !in->is_frame)
         diag_also(b->diag, in->prepared->user, "in this layer, a block %s",
                   in->prepared->block->name);
-    poison_targets(in, t->text);
-    return true;
+    return false;
 }
 
 /* Runs the block's statements. False: a fault is in diag. */
@@ -262,10 +265,14 @@ run_block(Instance *in)
                         .state = scope_state,
                         .call = scope_call};
     add_weights(in);
-    for (int i = 0; i < ops->count; i++)
-        if (!run_statement(in, &scope, ops->items[i]))
-            poison_targets(in, ops->items[i]->text);
-    return diag_errors(in->b->diag) == before;
+    bool ok = true;
+    for (int i = 0; i < ops->count; i++) {
+        if (run_statement(in, &scope, ops->items[i]))
+            continue;
+        poison_targets(in, ops->items[i]->text);
+        ok = false;
+    }
+    return ok && diag_errors(in->b->diag) == before;
 }
 
 /* ---- layers --------------------------------------------------------------------------------- */

@@ -107,6 +107,28 @@ first_free(NameTable *names, const char *stem, int64_t *number)
     return name;
 }
 
+static bool
+suffix_taken(const NameTable *names, const char *wanted, int64_t number)
+{
+    const char *name = arena_printf(names->arena, "%s.%lld", wanted, (long long)number);
+    return names_find(names, name, strlen(name)) != NULL;
+}
+
+/* The number of a free name behind a taken one. A name may be taken thousands of times, so the
+ * steps double until one is free, and then halve. */
+static int64_t
+free_suffix(const NameTable *names, const char *wanted)
+{
+    int64_t taken = 1, next = 2; /* the name without a number is the first */
+    for (; suffix_taken(names, wanted, next); next *= 2)
+        taken = next;
+    while (next - taken > 1) {
+        const int64_t middle = taken + (next - taken) / 2;
+        *(suffix_taken(names, wanted, middle) ? &taken : &next) = middle;
+    }
+    return next;
+}
+
 const char *
 names_fresh(NameTable *names, const char *wanted)
 {
@@ -114,8 +136,7 @@ names_fresh(NameTable *names, const char *wanted)
         return first_free(names, "t", &names->made_up);
     if (!names_find(names, wanted, strlen(wanted)))
         return arena_strdup(names->arena, wanted);
-    int64_t number = 2;
-    return first_free(names, arena_printf(names->arena, "%s.", wanted), &number);
+    return arena_printf(names->arena, "%s.%lld", wanted, (long long)free_suffix(names, wanted));
 }
 
 void

@@ -20,17 +20,19 @@
 
 #include "passes/internal.h"
 
-static const struct {
-    int64_t vector_bytes, state, chunk;
-    const char *source;
-} chunk_table[] = {
-#define CHUNK(bytes, state, q, source) {bytes, state, q, source},
-#include "passes/chunk.def"
-#undef CHUNK
-};
-
 typedef enum { FORM_AUTO, FORM_RECURRENT, FORM_CHUNKED, FORM_QUADRATIC, FORM_COUNT } Form;
 static const char *const form_name[FORM_COUNT] = {"auto", "recurrent", "chunked", "quadratic"};
+
+static const struct {
+    int64_t vector_bytes, state, head_dim;
+    Form form;
+    int64_t chunk;
+    const char *source;
+} form_table[] = {
+#define SSD(bytes, state, dim, form, q, source) {bytes, state, dim, FORM_##form, q, source},
+#include "passes/chunk.def"
+#undef SSD
+};
 
 typedef struct {
     Form form;
@@ -62,13 +64,15 @@ form_said(Form form, int64_t chunk, const char *by)
 }
 
 static Choice
-form_from_table(const PassMachine *m, int64_t state)
+form_from_table(const PassMachine *m, const Node *ssd)
 {
+    const int64_t state = node_int(ssd, ATTR_state, 1), head_dim = node_int(ssd, ATTR_head_dim, 1);
     size_t row = 0;
-    while (row + 1 < COUNT_OF(chunk_table) &&
-           (m->vector_bytes < chunk_table[row].vector_bytes || state < chunk_table[row].state))
+    while (row + 1 < COUNT_OF(form_table) &&
+           (m->vector_bytes < form_table[row].vector_bytes || state < form_table[row].state ||
+            head_dim < form_table[row].head_dim))
         row++;
-    return (Choice){FORM_CHUNKED, chunk_table[row].chunk, chunk_table[row].source};
+    return (Choice){form_table[row].form, form_table[row].chunk, form_table[row].source};
 }
 
 /* The first of the three that says a form; its chunk from the first that says a length. */
@@ -153,7 +157,7 @@ form_choose(const PassCtx *cx, const Node *ssd, Form option)
     const Choice choices[] = {
         form_said(option, cx->chunk, "by option"),
         form_said(attr, node_int(ssd, ATTR_chunk, CHUNK_AUTO), "by attribute"),
-        form_from_table(&cx->machine, node_int(ssd, ATTR_state, 1)),
+        form_from_table(&cx->machine, ssd),
     };
     return form_first(choices, COUNT_OF(choices));
 }

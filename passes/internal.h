@@ -53,6 +53,18 @@ void forward_outputs(const Forward *f);              /* the same for the graph's
 const char *fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor);
 void fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count);
 
+/* ---- panel.c: panels of packed weights ----------------------------------------------------- */
+
+typedef struct {
+    int64_t vectors; /* of f32 results in a panel */
+    int64_t rows;    /* of a register tile beside it */
+} Panel;
+/* The panel of a weight of so many output columns, packed as dtype. The choice depends on nothing
+ * else, so that prefill and decode share the packed weight. */
+Panel panel_for(const PassMachine *m, Dtype dtype, int64_t columns);
+/* Rows of the tile beside a panel of so many vectors. */
+int64_t panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors);
+
 /* ---- query.c: what passes ask about nodes and values ------------------------------------ */
 
 OpClass node_class(const Node *n);
@@ -74,7 +86,5 @@ Value *value_as(Graph *g, Node *before, Value *v, Dtype to);
 
 /* Register tiles of the packed matrix product. */
 int64_t machine_lanes(const PassMachine *m); /* f32 lanes of a vector */
-int64_t machine_tile_rows(const PassMachine *m,
-                          int64_t vecs); /* token rows beside `vecs` vectors */
 
 #endif

@@ -5,16 +5,15 @@
  *   as [K,C].
  * Does not change: weights of blas linears, of embeddings and of norms; numbers.
  *
- * Algorithm: a panel is 1 to 4 vectors of output columns; of those the one with the least
- * estimated time: padded columns, times one FMA and its share of the loads (a panel of v vectors
- * beside r rows makes v * r FMAs from v + r loads). Only the weight's shape and type and the
- * machine enter, so that prefill and decode choose the same panel and share the packed weight. An
- * f32 product of a weight stored as bf16 widens it first: bf16 would be packed in pairs. A weight
- * that several linears read is packed once.
+ * Algorithm: the panel comes from the table panel.def: of the machine's candidates the one with the
+ * least padded columns over measured rate. Only the weight's shape and type and the machine enter,
+ * so that prefill and decode choose the same panel and share the packed weight. An f32 product of a
+ * weight stored as bf16 widens it first: bf16 would be packed in pairs. A weight that several
+ * linears read is packed once.
  *
  *   y: f32[T,1160] = linear(x, W) {matmul=emitted}
  * becomes
- *   t1: f32[25,256,48] = pack(W) {panel=48}
+ *   t1: f32[19,256,64] = pack(W) {panel=64}
  *   y: f32[T,1160] = linear(x, t1) {out=1160, matmul=emitted}
  */
 #include <string.h>
@@ -29,40 +28,21 @@ typedef struct {
     bool changed;
 } Layout;
 
-/* Time of one activation row and one k over all columns, in FMAs of a vector. */
-static double
-layout_cost(const PassMachine *m, int64_t columns, int64_t vecs)
-{
-    const double load = 0.25; /* beside an FMA: two of each start in one cycle, loads hit L1 */
-    const int64_t lanes = machine_lanes(m);
-    const double rows = (double)machine_tile_rows(m, vecs), v = (double)vecs;
-    const double padded = (double)round_up(columns, lanes * vecs) / (double)lanes;
-    return padded * (1 + load * (v + rows) / (v * rows));
-}
-
-static int64_t
-layout_panel(const PassMachine *m, int64_t columns)
-{
-    int64_t best = 1;
-    for (int64_t vecs = 2; vecs <= 4; vecs++)
-        if (layout_cost(m, columns, vecs) < layout_cost(m, columns, best))
-            best = vecs;
-    return best * machine_lanes(m);
-}
-
 static Value *
 layout_pack(Layout *l, Node *linear, Value *weight)
 {
-    const int64_t columns = weight->type.shape.dim[0].n,
-                  panel = layout_panel(&l->cx->machine, columns);
+    const PassMachine *m = &l->cx->machine;
+    const int64_t columns = weight->type.shape.dim[0].n;
     Value *typed = value_as(l->g, linear, weight, linear->in[0]->type.dtype);
+    const Panel panel = panel_for(m, typed->type.dtype, columns);
+    const int64_t width = panel.vectors * machine_lanes(m);
     AttrList attrs = {0};
-    attrs_set(l->g->arena, &attrs, attr_int(ATTR_panel, panel));
-    pass_explain(
-        l->cx, "weight of %lld columns: panels of %lld, %.1f%% padding, %lld rows a tile",
-        (long long)columns, (long long)panel,
-        100.0 * (double)(round_up(columns, panel) - columns) / (double)columns,
-        (long long)machine_tile_rows(&l->cx->machine, panel / machine_lanes(&l->cx->machine)));
+    attrs_set(l->g->arena, &attrs, attr_int(ATTR_panel, width));
+    pass_explain(l->cx,
+                 "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile",
+                 (long long)columns, dtype_info[typed->type.dtype].name, (long long)width,
+                 100.0 * (double)(round_up(columns, width) - columns) / (double)columns,
+                 (long long)panel.rows);
     return graph_build(l->g, linear, OP_pack, 1, &typed, &attrs, NULL, linear->loc);
 }
 

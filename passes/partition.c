@@ -11,11 +11,11 @@
  *   projections          cols: each thread walks its own panels of the weight, for all rows
  *   convolutions         cols: every channel has a state of its own
  *   all others, params   rows
- * The tile follows from the panel and the registers (machine_tile_rows).
+ * The tile follows from the panel and the registers (panel.def).
  *
  *   kernel in_proj {
  * becomes
- *   kernel in_proj {tile=8, part=cols} {
+ *   kernel in_proj {tile=6, part=cols} {
  */
 #include "passes/internal.h"
 
@@ -43,15 +43,14 @@ partition_part(const Node *anchor)
     die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
 }
 
-/* Vectors in a panel of the packed weight that a node multiplies by; 0: it has none. */
+/* Rows of the register tile beside the packed weight that a node multiplies by; 0: it has none. */
 static int64_t
-partition_vecs(const PassMachine *m, const Node *anchor)
+partition_rows(const PassMachine *m, const Node *anchor)
 {
     if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
         return 0;
     const Type *weight = &anchor->in[1]->type;
-    const int64_t vecs = weight->shape.dim[2].n / machine_lanes(m);
-    return vecs > 0 ? vecs : 1;
+    return panel_rows(m, weight->dtype, weight->shape.dim[2].n / machine_lanes(m));
 }
 
 bool
@@ -60,9 +59,8 @@ pass_partition(Graph *g, PassCtx *cx)
     bool changed = false;
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];
-        const int64_t vecs = partition_vecs(&cx->machine, k->anchor);
-        if (vecs > 0 && !attrs_find(&k->attrs, ATTR_tile)) {
-            const int64_t rows = machine_tile_rows(&cx->machine, vecs);
+        const int64_t rows = partition_rows(&cx->machine, k->anchor);
+        if (rows > 0 && !attrs_find(&k->attrs, ATTR_tile)) {
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
             changed = true;
         }

@@ -110,22 +110,3 @@ machine_lanes(const PassMachine *m)
     const int64_t lanes = m->vector_bytes / (int64_t)sizeof(float);
     return lanes > 0 ? lanes : 1;
 }
-
-static int64_t
-least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* vecs * rows accumulators, vecs vectors of the weight and one broadcast activation at a time must
- * fit in the registers. More than 24 accumulators hide no more latency (two FMA pipes of 4 cycles
- * want 8) and more than 12 rows leave long tails. 32 registers: 1x12, 2x12, 3x8, 4x6; 16: 1x12,
- * 2x6, 3x4, 4x2. */
-int64_t
-machine_tile_rows(const PassMachine *m, int64_t vecs)
-{
-    enum { MOST_ROWS = 12, MOST_ACCUMULATORS = 24 };
-    const int64_t fit = (m->vector_registers - vecs - 1) / vecs;
-    const int64_t rows = least(least(MOST_ROWS, MOST_ACCUMULATORS / vecs), fit);
-    return rows > 0 ? rows : 1;
-}

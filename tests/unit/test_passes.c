@@ -398,14 +398,25 @@ Test(layout, a_weight_stored_as_bf16_is_widened_for_an_f32_product)
     expect_widened("blas", OP_linear);
 }
 
+/* Every machine of the table, every width of a weight: a panel that holds, a tile that fits. */
 Test(layout, tiles_fit_in_the_registers)
 {
-    const int registers[] = {16, 32};
-    for (size_t i = 0; i < COUNT_OF(registers); i++)
-        for (int vecs = 1; vecs <= 4; vecs++) {
-            const PassMachine m = {.vector_bytes = 32, .vector_registers = registers[i]};
-            const int64_t rows = machine_tile_rows(&m, vecs);
-            cr_assert(rows >= 2 && rows * vecs + vecs + 1 <= registers[i]);
+    const int machines[][2] = {
+        {64, 32},
+        {32, 16},
+        {32, 32},
+        {16, 32},
+        {16, 16}
+    };
+    const Dtype dtypes[] = {DTYPE_f32, DTYPE_bf16};
+    for (size_t i = 0; i < COUNT_OF(machines); i++)
+        for (int64_t columns = 1; columns < 300; columns++) {
+            const PassMachine m = {.vector_bytes = machines[i][0],
+                                   .vector_registers = machines[i][1]};
+            const Panel p = panel_for(&m, dtypes[columns % 2], columns);
+            cr_assert(p.vectors >= 1 && p.rows >= 1);
+            cr_assert_leq(p.rows * p.vectors + p.vectors + 1, machines[i][1]);
+            cr_assert_eq(panel_rows(&m, dtypes[columns % 2], p.vectors), p.rows);
         }
 }
 
