@@ -1,4 +1,4 @@
-choose_form: a large state takes the long chunk of the table.
+choose_form: a large state takes the chunk of the table.
 --ARGS--
 compile @IN@ --stop-after choose_form --cpu x86-64-v4
 --IN--
@@ -7,16 +7,16 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[130,8] init=ones
-  weight A_log: f32[2] init=ones
-  weight D: f32[2] init=ones
-  state s: f32[2,64,4]
-  x: f32[T,8] = embed(ids, e)
+  weight e: f32[16,64] init=ones
+  weight w: f32[129,64] init=ones
+  weight A_log: f32[1] init=ones
+  weight D: f32[1] init=ones
+  state s: f32[1,64,64]
+  x: f32[T,64] = embed(ids, e)
   p = linear(x, w)
-  q, B, C = split(p) {sizes=[2, 64, 64]}
+  q, B, C = split(p) {sizes=[1, 64, 64]}
   dt = softplus(q)
-  y = ssd(x, dt, A_log, B, C, D, s) {heads=2, head_dim=4, groups=1, state=64}
+  y = ssd(x, dt, A_log, B, C, D, s) {heads=1, head_dim=64, groups=1, state=64}
   output y
 }
 --EXPECT--
@@ -26,15 +26,15 @@ graph "t" model {
   rows 4
   phase prefill
   input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[130,8] init=ones
-  weight A_log: f32[2] init=ones
-  weight D: f32[2] init=ones
-  state s: f32[2,64,4]
-  x: f32[T,8] = embed(ids, e)
-  p: f32[T,130] = linear(x, w)
-  q: f32[T,2], B: f32[T,64], C: f32[T,64] = split(p) {sizes=[2, 64, 64]}
-  dt: f32[T,2] = softplus(q)
-  y: f32[T,8] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=2, head_dim=4, state=64, form=chunked, chunk=64}
+  weight e: f32[16,64] init=ones
+  weight w: f32[129,64] init=ones
+  weight A_log: f32[1] init=ones
+  weight D: f32[1] init=ones
+  state s: f32[1,64,64]
+  x: f32[T,64] = embed(ids, e)
+  p: f32[T,129] = linear(x, w)
+  q: f32[T,1], B: f32[T,64], C: f32[T,64] = split(p) {sizes=[1, 64, 64]}
+  dt: f32[T,1] = softplus(q)
+  y: f32[T,64] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=1, head_dim=64, state=64, form=chunked, chunk=24}
   output y
 }

@@ -26,7 +26,7 @@ graph "t" lowered {
   weight w: f32[1160,8] init=ones
   weight v: f32[8,1160] init=ones
   x: f32[T,8] = embed(ids, e)
-  t1: f32[25,8,48] = pack(w) {panel=48}
+  t1: f32[37,8,32] = pack(w) {panel=32}
   a: f32[T,1160] = linear(x, t1) {out=1160, matmul=emitted}
   t2: f32[1,1160,16] = pack(v) {panel=16}
   y: f32[T,8] = linear(a, t2) {out=8, matmul=emitted}

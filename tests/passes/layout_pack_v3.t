@@ -28,7 +28,7 @@ graph "t" lowered {
   x: f32[T,8] = embed(ids, e)
   t1: f32[49,8,24] = pack(w) {panel=24}
   a: f32[T,1160] = linear(x, t1) {out=1160, matmul=emitted}
-  t2: f32[1,1160,8] = pack(v) {panel=8}
+  t2: f32[1,1160,16] = pack(v) {panel=16}
   y: f32[T,8] = linear(a, t2) {out=8, matmul=emitted}
   output y
 }

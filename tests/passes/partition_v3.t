@@ -23,12 +23,12 @@ graph "t" kernel {
   weight e: f32[16,8] init=ones
   weight w: f32[64,8] init=ones
   kernel pack_w {part=rows} {
-    t1: f32[4,8,16] = pack(w) {panel=16}
+    t1: f32[2,8,32] = pack(w) {panel=32}
   }
   kernel embed {part=rows} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=6, part=cols} {
+  kernel w {tile=2, part=cols} {
     y: f32[T,64] = linear(x, t1) {out=64, matmul=emitted}
   }
   output y

@@ -317,8 +317,8 @@ expect_form(const char *attrs, int64_t chunk, const char *form, const char *want
 
 Test(choose_form, option_wins_over_attribute_and_attribute_over_table)
 {
-    expect_form("", CHUNK_AUTO, NULL, "chunked", 32);
-    expect_form(", form=auto, chunk=auto", CHUNK_AUTO, "auto", "chunked", 32);
+    expect_form("", CHUNK_AUTO, NULL, "recurrent", -9);
+    expect_form(", form=auto, chunk=auto", CHUNK_AUTO, "auto", "recurrent", -9);
     expect_form(", chunk=48", CHUNK_AUTO, NULL, "chunked", 48);
     expect_form(", chunk=all", CHUNK_AUTO, NULL, "quadratic", CHUNK_ALL);
     expect_form(", form=recurrent", CHUNK_AUTO, NULL, "recurrent", -9);
@@ -326,7 +326,7 @@ Test(choose_form, option_wins_over_attribute_and_attribute_over_table)
     expect_form(", chunk=48", 16, NULL, "chunked", 16);
     expect_form(", chunk=48", CHUNK_AUTO, "chunked", "chunked", 48);
     expect_form(", chunk=48", CHUNK_AUTO, "recurrent", "recurrent", -9);
-    expect_form(", form=quadratic", CHUNK_AUTO, "chunked", "chunked", 32);
+    expect_form(", form=quadratic", CHUNK_AUTO, "chunked", "chunked", 24);
     expect_form(", chunk=48", CHUNK_ALL, NULL, "quadratic", CHUNK_ALL);
     expect_form("", CHUNK_ALL, "chunked", "quadratic", CHUNK_ALL);
 }
@@ -336,7 +336,7 @@ Test(choose_form, explains_once_for_equal_layers)
     Bench b;
     bench_model(&b, 5);
     expect_run(&b);
-    cr_assert_eq(count_text(sb_text(&b.explain), "ssd H=4 P=8 N=12 G=2: chunked Q=32"), 1, "%s",
+    cr_assert_eq(count_text(sb_text(&b.explain), "ssd H=4 P=8 N=12 G=2: recurrent"), 1, "%s",
                  sb_text(&b.explain));
     bench_close(&b);
 }
