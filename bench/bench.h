@@ -1,5 +1,5 @@
-/* bench/bench.h -- measurements: this machine's ceilings, rates of whole models, shares of the one in
- * the other. Everything is measured in the run that prints it. */
+/* bench/bench.h -- measurements: this machine's ceilings, rates of whole models, shares of the one
+ * in the other. Everything is measured in the run that prints it. */
 #ifndef SSMC_BENCH_BENCH_H
 #define SSMC_BENCH_BENCH_H
 
@@ -25,11 +25,12 @@ typedef struct {
 bool bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out,
                     const char **why);
 
-/* Runs work(user, thread) on `threads` threads at once; the seconds from the first start to the last end. */
+/* Runs work(user, thread) on `threads` threads at once; the seconds from the first start to the
+ * last end. */
 double bench_parallel(int threads, void (*work)(void *user, int thread), void *user);
 
-/* Work of one token in the layers of a prefill graph (stage KERNEL): floating-point operations of projections
- * and SSD, 2 per multiply-add; the head is not in it. */
+/* Work of one token in the layers of a prefill graph (stage KERNEL): floating-point operations of
+ * projections and SSD, 2 per multiply-add; the head is not in it. */
 typedef struct {
     double linear, ssd;
 } BenchFlops;
@@ -43,7 +44,8 @@ typedef struct {
     int repeats;
     float *logits; /* [vocab] */
 } BenchModel;
-/* One prompt of `tokens` pseudo-random ids from an empty state, `repeats` times after one warm-up. */
+/* One prompt of `tokens` pseudo-random ids from an empty state, `repeats` times after one warm-up.
+ */
 ssmc_status bench_prefill(BenchModel *bm, int64_t tokens, BenchTime *out);
 /* `tokens` single steps; seconds are per token. */
 ssmc_status bench_decode(BenchModel *bm, int64_t tokens, BenchTime *out);

@@ -83,7 +83,8 @@ best_read_gbs(int threads)
 }
 
 static bool
-probe_gflops(Arena *arena, const CgTarget *target, bool bf16, int threads, double *out, const char **why)
+probe_gflops(Arena *arena, const CgTarget *target, bool bf16, int threads, double *out,
+             const char **why)
 {
     double flops = 0;
     CgProbe *probe = NULL;
@@ -96,7 +97,8 @@ probe_gflops(Arena *arena, const CgTarget *target, bool bf16, int threads, doubl
 }
 
 bool
-bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out, const char **why)
+bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out,
+               const char **why)
 {
     *out = (BenchCeilings){.threads = threads};
     if (!probe_gflops(arena, target, false, threads, &out->f32_gflops, why))

@@ -2,7 +2,8 @@
 #include "bench/bench.h"
 
 /* Work of one token in each op of the layers; K and O of a linear, and of SSD (chunk length Q):
- * half of C B^T is masked, so are half of M X's products; C h and the chunk state are N P a head. */
+ * half of C B^T is masked, so are half of M X's products; C h and the chunk state are N P a head.
+ */
 static double
 linear_macs(const Node *n)
 {

@@ -1,5 +1,5 @@
-/* codegen/codegen.h -- KERNEL-stage graphs to machine code. The one header of this folder that others
- * read; no LLVM type appears in it. */
+/* codegen/codegen.h -- KERNEL-stage graphs to machine code. The one header of this folder that
+ * others read; no LLVM type appears in it. */
 #ifndef SSMC_CODEGEN_CODEGEN_H
 #define SSMC_CODEGEN_CODEGEN_H
 
@@ -14,7 +14,7 @@ typedef struct {
     int vector_bytes;     /* widest vector worth using: 64, 32 or 16 */
     int vector_registers; /* of that width */
     bool fma;
-    bool bf16_dot;        /* vdpbf16ps or bfdot */
+    bool bf16_dot; /* vdpbf16ps or bfdot */
     int64_t l1_bytes, l2_bytes;
 } CgTarget;
 
@@ -23,19 +23,19 @@ bool cg_target(Arena *arena, const char *name, CgTarget *out, const char **why);
 
 typedef struct CgModule CgModule;
 /* Compiles one or two graphs in stage KERNEL (prefill, then decode) of one model into one LLVM
- * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter are
- * reported to diag; NULL then. */
+ * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter
+ * are reported to diag; NULL then. */
 CgModule *cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag);
 void cg_module_free(CgModule *module);
 int cg_module_functions(const CgModule *module); /* distinct kernels */
 
-/* Text (or object bytes) of the module, before or after optimisation. An object exports the program as
- * `const AbiProgram ssmc_abi_program`; every other symbol is local. */
+/* Text (or object bytes) of the module, before or after optimisation. An object exports the program
+ * as `const AbiProgram ssmc_abi_program`; every other symbol is local. */
 typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ } CgEmit;
 void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
 
-/* Machine code in this process. The program lives until cg_jit_free; module is consumed. cblas_sgemm
- * and the like are found in the process, so whoever runs the program links the library.
+/* Machine code in this process. The program lives until cg_jit_free; module is consumed.
+ * cblas_sgemm and the like are found in the process, so whoever runs the program links the library.
  * NULL: *why says it (text in arena): the target is not this machine's, a symbol is missing ...
  * With SSMC_PERF_MAP=1 in the environment, names of the functions are appended to
  * /tmp/perf-PID.map, where `perf report` looks for them. */
@@ -44,16 +44,16 @@ CgJit *cg_jit(Arena *arena, CgModule *module, const char **why);
 const AbiProgram *cg_jit_program(const CgJit *jit);
 void cg_jit_free(CgJit *jit);
 
-/* A probe of the arithmetic ceiling: `rounds` rounds of independent fused multiply-adds (or bf16 pair dots) in
- * registers; sink takes 64 floats so that nothing is optimised away. */
+/* A probe of the arithmetic ceiling: `rounds` rounds of independent fused multiply-adds (or bf16
+ * pair dots) in registers; sink takes 64 floats so that nothing is optimised away. */
 typedef void CgProbe(int64_t rounds, float *sink);
 CgJit *cg_probe_jit(Arena *arena, const CgTarget *target, bool bf16, CgProbe **probe,
                     double *flops_per_round, const char **why);
 
 const char *cg_llvm_version(void);
 
-/* Greatest error of a pointwise op's code over every f32, in units in the last place of the f32 result:
- * what emitters promise (tests measure it). 0: correctly rounded. */
+/* Greatest error of a pointwise op's code over every f32, in units in the last place of the f32
+ * result: what emitters promise (tests measure it). 0: correctly rounded. */
 double cg_ulp_bound(Op op);
 
 #endif

@@ -1,8 +1,9 @@
-/* codegen/probe.c -- the arithmetic ceiling: as many independent chains of multiply-adds as registers hold.
+/* codegen/probe.c -- the arithmetic ceiling: as many independent chains of multiply-adds as
+ * registers hold.
  *
- * Two thirds of the registers are accumulators: more than the latency of two FMA units needs (8 to 10), and
- * nothing is loaded in the loop. Each chain is x = x * a + x with a tiny a, so that values stay finite and
- * no chain is like another. */
+ * Two thirds of the registers are accumulators: more than the latency of two FMA units needs (8 to
+ * 10), and nothing is loaded in the loop. Each chain is x = x * a + x with a tiny a, so that values
+ * stay finite and no chain is like another. */
 #include "codegen/module.h"
 
 static const char symbol[] = "ssmc_probe";

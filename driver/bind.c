@@ -84,15 +84,15 @@ bind_one(Graph *g, Value *w, const RtTensor *t, Diag *diag)
     if (w->tensor && strchr(w->tensor, '|')) /* of several spellings, the one that is there */
         w->tensor = arena_strdup(g->arena, t->name);
     if (!float_dtype(t->dtype, &w->type.dtype))
-        diag_error(diag, w->loc, "tensor '%s' has the type %s; weights are F32, F16 or BF16", t->name,
-                   t->dtype);
+        diag_error(diag, w->loc, "tensor '%s' has the type %s; weights are F32, F16 or BF16",
+                   t->name, t->dtype);
     shape_check(w, t, diag);
 }
 
 /* Tensors of the checkpoint that no weight of the model was bound to. */
 static void
-check_surplus(const Graph *g, const ssmc_weights *weights, const FeModel *fe, const RtTensor **bound,
-              Diag *diag)
+check_surplus(const Graph *g, const ssmc_weights *weights, const FeModel *fe,
+              const RtTensor **bound, Diag *diag)
 {
     const int count = rt_weights_count(weights);
     const RtTensor *base = count > 0 ? rt_weights_at(weights, 0) : NULL;
@@ -112,8 +112,8 @@ check_surplus(const Graph *g, const ssmc_weights *weights, const FeModel *fe, co
                        g->weights_path, rt_weights_at(weights, k)->name);
 }
 
-/* Wrong tensors are reported first, then those too many, then those missing: a list of missing ones can be
- * long, and the others often explain it. */
+/* Wrong tensors are reported first, then those too many, then those missing: a list of missing ones
+ * can be long, and the others often explain it. */
 bool
 bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag)
 {

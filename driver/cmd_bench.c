@@ -24,7 +24,8 @@ lengths_parse(const Options *o, Bench *b)
         char *end = NULL;
         errno = 0;
         const long long n = strtoll(at, &end, 10);
-        const bool ok = end != at && errno == 0 && n >= 1 && n <= 1 << 24 && b->nlengths < MAX_LENGTHS;
+        const bool ok =
+            end != at && errno == 0 && n >= 1 && n <= 1 << 24 && b->nlengths < MAX_LENGTHS;
         if (!ok || (*end != ',' && *end != '\0')) {
             option_fault(o, OPT_bench_prefill, "--prefill wants lengths like 512,2048, not '%s'",
                          opt_text(o, OPT_bench_prefill));
@@ -108,8 +109,9 @@ bench_all(Bench *b)
     const char *why = NULL;
     if (!bench_ceilings(b->job->arena, &b->job->target, b->job->threads, &b->ceiling, &why))
         return fault(EXIT_FAILED, "%s", why);
-    printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.1f GB/s read\n", b->job->target.cpu,
-           b->job->threads, b->ceiling.f32_gflops, b->ceiling.bf16_gflops, b->ceiling.read_gbs);
+    printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.1f GB/s read\n",
+           b->job->target.cpu, b->job->threads, b->ceiling.f32_gflops, b->ceiling.bf16_gflops,
+           b->ceiling.read_gbs);
     printf("%s: %.1f M parameters, %.1f MFLOP a token in projections, %.1f in SSD\n",
            b->job->fe.graph->name, (double)b->job->parameters * 1e-6, b->flops.linear * 1e-6,
            b->flops.ssd * 1e-6);

@@ -96,7 +96,8 @@ compile(Job *job, Emit what, Phase phase)
     StrBuf out = {0};
     int status = job_weights(job, false);
     if (status == EXIT_DONE)
-        status = what <= EMIT_plan ? emit_graph(job, what, phase, &out) : emit_code(job, what, &out);
+        status =
+            what <= EMIT_plan ? emit_graph(job, what, phase, &out) : emit_code(job, what, &out);
     if (status == EXIT_DONE)
         status = put(job->o, &out);
     sb_free(&out);

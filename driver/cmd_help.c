@@ -8,11 +8,13 @@
 static void
 help_overview(void)
 {
-    puts("ssmc compiles descriptions of state-space language models to native code and runs them.\n");
+    puts("ssmc compiles descriptions of state-space language models to native code and runs "
+         "them.\n");
     for (int i = 0; i < command_count; i++)
         printf("  ssmc %-10s %-28s %s\n", command_info[i].name, command_info[i].args,
                command_info[i].doc);
-    puts("\nMODEL is a YAML file, a checkpoint directory (config.json + *.safetensors) or a text-form\n"
+    puts("\nMODEL is a YAML file, a checkpoint directory (config.json + *.safetensors) or a "
+         "text-form\n"
          "graph (.ir). Exit status: 0 done, 1 the work failed, 2 bad usage or bad input.");
 }
 
@@ -71,6 +73,7 @@ cmd_help(Options *o)
     fputs(sb_text(&text), stdout);
     sb_free(&text);
     if (status != EXIT_DONE)
-        return fault(EXIT_BAD_INPUT, "no help on '%s': it is a command, keys, ops or passes", topic);
+        return fault(EXIT_BAD_INPUT, "no help on '%s': it is a command, keys, ops or passes",
+                     topic);
     return EXIT_DONE;
 }

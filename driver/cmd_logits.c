@@ -1,4 +1,5 @@
-/* driver/cmd_logits.c -- ssmc logits: ids_K (int64 [B,T]) in, logits_K (float32 [B,T,vocab]) out. */
+/* driver/cmd_logits.c -- ssmc logits: ids_K (int64 [B,T]) in, logits_K (float32 [B,T,vocab]) out.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,8 @@ sample_read(Sample *s, Arena *arena, const RtTensor *t, int64_t vocab)
         return fault(EXIT_BAD_INPUT, "%s has no ids: its shape is [%lld,%lld]", t->name,
                      (long long)s->batch, (long long)s->tokens);
     if (!fits)
-        return fault(EXIT_BAD_INPUT, "%s [%lld,%lld] is too large for logits of %lld words", t->name,
-                     (long long)s->batch, (long long)s->tokens, (long long)vocab);
+        return fault(EXIT_BAD_INPUT, "%s [%lld,%lld] is too large for logits of %lld words",
+                     t->name, (long long)s->batch, (long long)s->tokens, (long long)vocab);
     s->ids = arena_array(arena, (size_t)count, sizeof *s->ids);
     for (int64_t i = 0; i < count; i++) {
         const int64_t id = read_id(t, i);
@@ -125,12 +126,14 @@ write_samples(const Job *job, const Sample *samples, int count)
     RtTensor *out = arena_array(job->arena, (size_t)count, sizeof *out);
     for (int i = 0; i < count; i++) {
         const Sample *s = &samples[i];
-        out[i] = (RtTensor){.name = arena_printf(job->arena, "logits_%s", s->tensor->name + 4),
-                            .dtype = "F32",
-                            .rank = 3,
-                            .dim = {s->batch, s->tokens, s->vocab},
-                            .data = s->logits,
-                            .bytes = (size_t)(s->batch * s->tokens * s->vocab) * sizeof(float)};
+        out[i] = (RtTensor){
+            .name = arena_printf(job->arena, "logits_%s", s->tensor->name + 4),
+            .dtype = "F32",
+            .rank = 3,
+            .dim = {s->batch, s->tokens, s->vocab},
+            .data = s->logits,
+            .bytes = (size_t)(s->batch * s->tokens * s->vocab) * sizeof(float)
+        };
     }
     const ssmc_status rs = rt_tensors_write(opt_text(job->o, OPT_out), out, count);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);

@@ -24,8 +24,8 @@ typedef struct {
     int64_t scored, windows;
 } Score;
 
-/* Every window starts from an empty state, and each of its tokens predicts the one after it, the last the
- * first of the next window: `window` tokens are read and scored. */
+/* Every window starts from an empty state, and each of its tokens predicts the one after it, the
+ * last the first of the next window: `window` tokens are read and scored. */
 static int
 score_windows(const Job *job, Score *s)
 {

@@ -12,7 +12,7 @@ typedef struct {
     ssmc_session *session;
     ssmc_sampler *sampler;
     float *logits; /* [vocab] */
-    char *text; /* the prompt */
+    char *text;    /* the prompt */
     size_t text_len;
     int32_t *prompt; /* its ids */
     size_t nprompt;
@@ -35,13 +35,13 @@ sampling_from(const Options *o, ssmc_sampling *how)
         bool ok;
         const char *want;
     } rules[] = {
-        {OPT_temperature, v[OPT_temperature].num >= 0 && v[OPT_temperature].num <= 1e6, "0 to 1e6"},
-        {OPT_top_k, v[OPT_top_k].i >= 0 && v[OPT_top_k].i <= INT32_MAX, "0 or more"},
-        {OPT_top_p, v[OPT_top_p].num >= 0 && v[OPT_top_p].num <= 1, "0 to 1"},
-        {OPT_min_p, v[OPT_min_p].num >= 0 && v[OPT_min_p].num <= 1, "0 to 1"},
+        {OPT_temperature,    v[OPT_temperature].num >= 0 && v[OPT_temperature].num <= 1e6,       "0 to 1e6" },
+        {OPT_top_k,          v[OPT_top_k].i >= 0 && v[OPT_top_k].i <= INT32_MAX,                 "0 or more"},
+        {OPT_top_p,          v[OPT_top_p].num >= 0 && v[OPT_top_p].num <= 1,                     "0 to 1"   },
+        {OPT_min_p,          v[OPT_min_p].num >= 0 && v[OPT_min_p].num <= 1,                     "0 to 1"   },
         {OPT_repeat_penalty, v[OPT_repeat_penalty].num >= 0 && v[OPT_repeat_penalty].num <= 1e6,
-         "0 to 1e6"},
-        {OPT_tokens, v[OPT_tokens].i >= 0, "0 or more"},
+         "0 to 1e6"                                                                                         },
+        {OPT_tokens,         v[OPT_tokens].i >= 0,                                               "0 or more"},
     };
     for (size_t i = 0; i < COUNT_OF(rules); i++) {
         if (rules[i].ok)
@@ -51,12 +51,6 @@ sampling_from(const Options *o, ssmc_sampling *how)
         return false;
     }
     return true;
-}
-
-static void
-on_progress(void *user, int64_t done, int64_t total)
-{
-    progress_step(user, done, total);
 }
 
 static bool
@@ -74,10 +68,9 @@ generate(Generation *gen)
 {
     const Options *o = gen->job->o;
     Progress bar = progress_start("reading the prompt");
-    ssmc_session_on_progress(gen->session, on_progress, &bar);
+    ssmc_session_on_progress(gen->session, progress_call, &bar);
     double at = rt_now();
-    ssmc_status rs =
-        ssmc_prefill(gen->session, 0, gen->prompt, (int64_t)gen->nprompt, gen->logits);
+    ssmc_status rs = ssmc_prefill(gen->session, 0, gen->prompt, (int64_t)gen->nprompt, gen->logits);
     progress_end(&bar);
     gen->seconds_prefill = rt_now() - at;
     at = rt_now();
@@ -107,7 +100,8 @@ report(const Generation *gen)
     const double mib = 1 << 20;
     say("load     %7.3f s   %.1f MiB weights, %.1f MiB packed", job->seconds_load,
         (double)m.weights / mib, (double)m.params / mib);
-    say("compile  %7.3f s   for %s, %d threads", job->seconds_compile, job->target.cpu, job->threads);
+    say("compile  %7.3f s   for %s, %d threads", job->seconds_compile, job->target.cpu,
+        job->threads);
     say("prefill  %7.3f s   %zu tokens, %.1f tokens/s", gen->seconds_prefill, gen->nprompt,
         (double)gen->nprompt / gen->seconds_prefill);
     if (gen->made > 1)
@@ -137,8 +131,8 @@ read_prompt(Generation *gen)
 static int
 encode_prompt(Generation *gen)
 {
-    const int status = encode_text(gen->tok, "the prompt", gen->text, gen->text_len, &gen->prompt,
-                                   &gen->nprompt);
+    const int status =
+        encode_text(gen->tok, "the prompt", gen->text, gen->text_len, &gen->prompt, &gen->nprompt);
     if (status != EXIT_DONE)
         return status;
     if (gen->nprompt == 0)

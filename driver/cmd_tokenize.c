@@ -34,8 +34,9 @@ put_text(const FeTokenizer *tok, const char *text)
         const long id = strtol(at, &end, 10);
         const bool number = end != at && (*end == '\0' || isspace((unsigned char)*end));
         size_t len = 0;
-        const char *bytes =
-            number && errno == 0 && id >= 0 && id < INT32_MAX ? fe_decode(tok, (int32_t)id, &len) : NULL;
+        const char *bytes = number && errno == 0 && id >= 0 && id < INT32_MAX
+                                ? fe_decode(tok, (int32_t)id, &len)
+                                : NULL;
         if (!number)
             return fault(EXIT_BAD_INPUT, "standard input has '%.*s' where an id should be",
                          (int)strcspn(at, " \t\r\n"), at);

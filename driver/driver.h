@@ -69,7 +69,7 @@ int option_fault(const Options *o, OptId id, const char *fmt, ...) PRINTF_LIKE(3
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-void say(const char *fmt, ...) PRINTF_LIKE(1, 2);       /* a line on stderr */
+void say(const char *fmt, ...) PRINTF_LIKE(1, 2);              /* a line on stderr */
 int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; returns status */
 /* Prints a runtime failure; BAD_ARGUMENT and BAD_FILE are the user's: EXIT_BAD_INPUT. */
 int runtime_fault(ssmc_status status);
@@ -84,8 +84,10 @@ typedef struct {
 Progress progress_start(const char *what);
 void progress_step(Progress *p, int64_t done, int64_t total);
 void progress_end(Progress *p);
+ssmc_progress progress_call; /* user: a Progress */
 
-/* ---- from MODEL to a running model ------------------------------------------------------------ */
+/* ---- from MODEL to a running model ------------------------------------------------------------
+ */
 
 typedef struct {
     Options *o;
@@ -105,14 +107,15 @@ typedef struct {
     double seconds_load, seconds_compile;
 } Job;
 
-/* Each step needs the one before it; each returns an exit status and has printed what went wrong. */
-int job_describe(Job *job, Options *o);  /* MODEL -> graph, stage MODEL */
-/* Opens or makes weights and types the graph's weights by them. values false: only types and shapes will be
- * looked at, so weights without a checkpoint are not made. */
+/* Each step needs the one before it; each returns an exit status and has printed what went wrong.
+ */
+int job_describe(Job *job, Options *o); /* MODEL -> graph, stage MODEL */
+/* Opens or makes weights and types the graph's weights by them. values false: only types and shapes
+ * will be looked at, so weights without a checkpoint are not made. */
 int job_weights(Job *job, bool values);
-int job_passes(Job *job, Phase phase);   /* graph[phase] through its pipeline */
-int job_module(Job *job);                /* both graphs -> LLVM module */
-int job_run(Job *job);                   /* all of the above, JIT, packed parameters */
+int job_passes(Job *job, Phase phase); /* graph[phase] through its pipeline */
+int job_module(Job *job);              /* both graphs -> LLVM module */
+int job_run(Job *job);                 /* all of the above, JIT, packed parameters */
 void job_end(Job *job);
 
 /* Weights of the graph <-> tensors of the checkpoint: types and names; every fault goes to diag. */
@@ -123,7 +126,7 @@ WeightSource weight_source(ssmc_weights *weights);
 bool read_stdin(Arena *arena, char **text, size_t *len);
 /* Ids of a text by the model's tokenizer; prints the fault. */
 int job_tokenizer(Job *job, FeTokenizer **out);
-int encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
-                size_t *count);
+int encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len,
+                int32_t **ids, size_t *count);
 
 #endif

@@ -10,8 +10,12 @@ static const struct {
     OptId option;
     const char *key;
 } shorthand[] = {
-    {OPT_dtype, "compile.dtype"},   {OPT_chunk, "compile.chunk"}, {OPT_form, "compile.form"},
-    {OPT_matmul, "compile.matmul"}, {OPT_cpu, "compile.cpu"},     {OPT_threads, "compile.threads"},
+    {OPT_dtype,   "compile.dtype"  },
+    {OPT_chunk,   "compile.chunk"  },
+    {OPT_form,    "compile.form"   },
+    {OPT_matmul,  "compile.matmul" },
+    {OPT_cpu,     "compile.cpu"    },
+    {OPT_threads, "compile.threads"},
 };
 
 /* --set values, then the shorthands, as key=value texts. */
@@ -108,7 +112,11 @@ make_weights(Job *job)
         for (int d = 0; d < w->type.shape.rank; d++)
             list[i].dim[d] = w->type.shape.dim[d].n;
     }
-    return rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads, &job->weights);
+    Progress bar = progress_start("making weights");
+    const ssmc_status rs = rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads,
+                                           progress_call, &bar, &job->weights);
+    progress_end(&bar);
+    return rs;
 }
 
 static void
@@ -200,16 +208,18 @@ job_passes(Job *job, Phase phase)
     const WeightSource source = weight_source(job->weights);
     po.weights = &source;
     po.out = &text;
-    PassCtx cx = {.machine = {t->cpu, t->vector_bytes, t->vector_registers, t->bf16_dot, t->l1_bytes,
-                              t->l2_bytes},
-                  .phase = phase,
-                  .dtype = fc->dtype,
-                  .chunk = fc->chunk,
-                  .form = fc->form,
-                  .matmul = fc->matmul,
-                  .arena = job->arena,
-                  .diag = job->diag,
-                  .explain = &job->explain[phase]};
+    PassCtx cx = {
+        .machine = {t->cpu, t->vector_bytes, t->vector_registers, t->bf16_dot, t->l1_bytes,
+                    t->l2_bytes},
+        .phase = phase,
+        .dtype = fc->dtype,
+        .chunk = fc->chunk,
+        .form = fc->form,
+        .matmul = fc->matmul,
+        .arena = job->arena,
+        .diag = job->diag,
+        .explain = &job->explain[phase]
+    };
     job->graph[phase] = graph_copy(job->arena, job->fe.graph);
     const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
     fputs(sb_text(&text), stderr);
@@ -246,9 +256,12 @@ job_run(Job *job)
         return fault(EXIT_BAD_INPUT, "%s", why);
     job->seconds_compile = rt_now() - compile_started;
     const double load_started = rt_now();
+    Progress bar = progress_start("packing weights");
     ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
     if (rs == SSMC_OK)
-        rs = ssmc_model_open(job->program, job->weights, job->threads, &job->model);
+        rs = ssmc_model_open(job->program, job->weights, job->threads, progress_call, &bar,
+                             &job->model);
+    progress_end(&bar);
     job->seconds_load += rt_now() - load_started;
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }

@@ -27,7 +27,8 @@ unknown_command(const char *name)
     const char *near =
         nearest_name(name, command_info, (size_t)command_count, sizeof command_info[0]);
     if (near)
-        return fault(EXIT_BAD_INPUT, "unknown command '%s'; the nearest known one is %s", name, near);
+        return fault(EXIT_BAD_INPUT, "unknown command '%s'; the nearest known one is %s", name,
+                     near);
     return fault(EXIT_BAD_INPUT, "unknown command '%s'; ssmc help lists them", name);
 }
 

@@ -7,7 +7,7 @@
 #include "driver/driver.h"
 
 const OptInfo opt_info[OPT_COUNT] = {
-#define OPTION(id, text, letter, kind, arg, preset, commands, doc) \
+#define OPTION(id, text, letter, kind, arg, preset, commands, doc)                                 \
     [OPT_##id] = {text, letter, OK_##kind, arg, preset, commands, doc},
 #include "driver/options.def"
 #undef OPTION

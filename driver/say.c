@@ -73,6 +73,12 @@ progress_step(Progress *p, int64_t done, int64_t total)
 }
 
 void
+progress_call(void *user, int64_t done, int64_t total)
+{
+    progress_step(user, done, total);
+}
+
+void
 progress_end(Progress *p)
 {
     if (p->shown && p->drawn > 0)

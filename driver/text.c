@@ -23,6 +23,7 @@ encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t l
         return EXIT_DONE;
     if (bad == len)
         return fault(EXIT_FAILED, "the splitting expression of the tokenizer gave up on %s", what);
-    return fault(EXIT_BAD_INPUT, "%s is not UTF-8: byte %zu is 0x%02x, which no character has there",
-                 what, bad, (unsigned char)text[bad]);
+    return fault(EXIT_BAD_INPUT,
+                 "%s is not UTF-8: byte %zu is 0x%02x, which no character has there", what, bad,
+                 (unsigned char)text[bad]);
 }

@@ -1,4 +1,5 @@
-/* frontend/frontend.h -- descriptions to graphs: YAML models, checkpoint directories, tokenizers. */
+/* frontend/frontend.h -- descriptions to graphs: YAML models, checkpoint directories, tokenizers.
+ */
 #ifndef SSMC_FRONTEND_FRONTEND_H
 #define SSMC_FRONTEND_FRONTEND_H
 
@@ -24,15 +25,16 @@ typedef struct {
     int64_t eos;   /* id that ends a text, or -1 */
 } FeModel;
 
-/* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets: "key=value"
- * overrides (dotted keys: compile.chunk=64, layers.0.state=32). False: faults are in diag. */
+/* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:
+ * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32). False: faults are in
+ * diag. */
 bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
                    FeModel *out);
 /* The same over the text of a YAML file (copied), without overrides: fuzzing. */
 bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
                     FeModel *out);
-/* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys outside
- * compile: are refused. */
+/* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys
+ * outside compile: are refused. */
 bool fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out);
 /* The YAML that a checkpoint directory means. */
 bool fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml);
@@ -43,16 +45,17 @@ void fe_help_keys(StrBuf *out);
 /* ---- tokenizer ------------------------------------------------------------------------------ */
 
 typedef struct FeTokenizer FeTokenizer;
-/* Reads a tokenizer.json (byte-level BPE). NULL: faults are in diag, which points into arena. Tables
- * are in arena; fe_tokenizer_free gives back the rest. A tokenizer is read-only: threads may share it. */
+/* Reads a tokenizer.json (byte-level BPE). NULL: faults are in diag, which points into arena.
+ * Tables are in arena; fe_tokenizer_free gives back the rest. A tokenizer is read-only: threads may
+ * share it. */
 FeTokenizer *fe_tokenizer_load(Arena *arena, const char *path, Diag *diag);
 /* The same over text in memory (copied). */
 FeTokenizer *fe_tokenizer_parse(Arena *arena, const char *json, size_t len, const char *path,
                                 Diag *diag);
 void fe_tokenizer_free(FeTokenizer *tok);
 int64_t fe_tokenizer_size(const FeTokenizer *tok); /* largest id + 1 */
-/* Text -> ids (malloc'd in *ids). False: text is not UTF-8 and *bad is the offset of the first wrong byte;
- * or *bad is len, and the tokenizer's own splitting expression gave up on this text. */
+/* Text -> ids (malloc'd in *ids). False: text is not UTF-8 and *bad is the offset of the first
+ * wrong byte; or *bad is len, and the tokenizer's own splitting expression gave up on this text. */
 bool fe_encode(const FeTokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
                size_t *bad);
 /* Bytes of one id (borrows; may be a piece of a UTF-8 character); NULL: no such id. */

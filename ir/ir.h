@@ -1,9 +1,9 @@
 /* ir/ir.h -- the graph: values, nodes, kernels, its text form, verifier and interpreter.
  *
- * A Graph is a list of SSA nodes over [T,width] matrices. T (tokens) and R (picked rows) are symbolic:
- * one graph serves every length. Three stages: MODEL (what the description says), LOWERED (ssd has its
- * form), KERNEL (every node that makes code belongs to a kernel and every value has a place).
- * Everything here is arena memory of the graph; nobody frees single pieces. */
+ * A Graph is a list of SSA nodes over [T,width] matrices. T (tokens) and R (picked rows) are
+ * symbolic: one graph serves every length. Three stages: MODEL (what the description says), LOWERED
+ * (ssd has its form), KERNEL (every node that makes code belongs to a kernel and every value has a
+ * place). Everything here is arena memory of the graph; nobody frees single pieces. */
 #ifndef SSMC_IR_H
 #define SSMC_IR_H
 
@@ -61,7 +61,7 @@ bool type_equal(const Type *a, const Type *b);
 void type_print(StrBuf *out, const Type *type); /* f32[T,256] */
 Type type_const(Dtype dtype, int rank, const int64_t *dims);
 Type type_rows(Dtype dtype, DimKind rows, int64_t width); /* [T,width] or [R,width] */
-int64_t type_width(const Type *type);                     /* constant last dimension; die()s if symbolic; 1 at rank 0 */
+int64_t type_width(const Type *type); /* constant last dimension; die()s if symbolic; 1 at rank 0 */
 /* Elements when T = tokens and R = rows. False on overflow. */
 bool type_count(const Type *type, int64_t tokens, int64_t rows, int64_t *out);
 
@@ -87,10 +87,10 @@ enum { CHUNK_AUTO = -1, CHUNK_ALL = 0 };
 
 typedef struct {
     AttrId id;
-    int64_t i;          /* INT, CHUNK */
-    double num;         /* NUM */
-    const char *word;   /* WORD */
-    int count;          /* INTS, NUMS */
+    int64_t i;        /* INT, CHUNK */
+    double num;       /* NUM */
+    const char *word; /* WORD */
+    int count;        /* INTS, NUMS */
     const int64_t *ints;
     const double *nums;
 } Attr;
@@ -103,7 +103,7 @@ typedef struct {
 const Attr *attrs_find(const AttrList *list, AttrId id);
 void attrs_set(Arena *arena, AttrList *list, Attr attr); /* adds or replaces; keeps order */
 void attrs_remove(AttrList *list, AttrId id);
-void attrs_print(StrBuf *out, const AttrList *list);     /* " {eps=1e-05, groups=2}" or "" */
+void attrs_print(StrBuf *out, const AttrList *list); /* " {eps=1e-05, groups=2}" or "" */
 
 /* ---- op table --------------------------------------------------------------------------- */
 
@@ -135,8 +135,8 @@ typedef struct Value Value;
 typedef struct Kernel Kernel;
 typedef struct RefCall RefCall; /* ir/ref.h: one call of a reference */
 
-/* Result types from operands and attributes. False: *why says which rule is broken, with the numbers,
- * and *operand which operand is at fault (-1: none in particular). */
+/* Result types from operands and attributes. False: *why says which rule is broken, with the
+ * numbers, and *operand which operand is at fault (-1: none in particular). */
 typedef struct {
     Arena *arena;
     Type out[IR_MAX_OUT];
@@ -166,7 +166,8 @@ bool op_by_name(const char *name, size_t len, Op *out);
 bool op_has_flag(Op op, char flag);
 bool op_in_stage(Op op, Stage stage);
 bool op_takes_attr(Op op, AttrId id, bool *required);
-/* Operand slot i of op: its kind letter, whether it may be missing. False when there is no slot i. */
+/* Operand slot i of op: its kind letter, whether it may be missing. False when there is no slot i.
+ */
 bool op_operand(Op op, int i, char *kind, bool *optional);
 
 /* ---- values, nodes, kernels, graph ------------------------------------------------------- */
@@ -206,10 +207,10 @@ struct Value {
     Node *def;          /* VALUE_RESULT */
     int result;         /* which result of def */
     int uses;           /* operand slots that name it, plus 1 if it is a graph output */
-    const char *tensor; /* VALUE_WEIGHT: its name in the checkpoint; before it is bound, spellings separated
-                         * by |, of which the first that the checkpoint has counts */
-    const char *init;   /* VALUE_WEIGHT: rule that fills it without a checkpoint (runtime/init.def) */
-    bool is_param;      /* a weight, a number, or made of such only */
+    const char *tensor; /* VALUE_WEIGHT: its name in the checkpoint; before it is bound, spellings
+                         * separated by |, of which the first that the checkpoint has counts */
+    const char *init; /* VALUE_WEIGHT: rule that fills it without a checkpoint (runtime/init.def) */
+    bool is_param;    /* a weight, a number, or made of such only */
     Place place;
     SrcLoc loc;
 };
@@ -218,7 +219,7 @@ struct Node {
     Op op;
     int id; /* dense in the graph */
     int nin, nout;
-    Value *in[IR_MAX_IN];   /* a missing optional operand is NULL */
+    Value *in[IR_MAX_IN]; /* a missing optional operand is NULL */
     Value *out[IR_MAX_OUT];
     AttrList attrs;
     Kernel *kernel; /* KERNEL stage: the kernel it belongs to; NULL for views */
@@ -242,10 +243,10 @@ struct Graph {
     /* Where numbers come from; NULL when unknown. */
     const char *weights_path;   /* path of a safetensors file or directory, or "init:reference" */
     const char *tokenizer_path; /* path of a tokenizer.json */
-    int64_t seed;          /* of init:reference */
-    int64_t block;         /* most token rows of one pass over the layers (T is at most this) */
-    int64_t rows;          /* most picked rows of one pass over the head (R is at most this) */
-    const char *phase;     /* prefill or decode: which pipeline it went through; NULL before */
+    int64_t seed;               /* of init:reference */
+    int64_t block;     /* most token rows of one pass over the layers (T is at most this) */
+    int64_t rows;      /* most picked rows of one pass over the head (R is at most this) */
+    const char *phase; /* prefill or decode: which pipeline it went through; NULL before */
 
     Node *first, *last;
     int nnode_ids, nvalue_ids;
@@ -264,16 +265,17 @@ struct Graph {
 Graph *graph_new(Arena *arena, const char *name);
 Graph *graph_copy(Arena *arena, const Graph *from);
 Value *graph_input(Graph *g, const char *name, Type type, SrcLoc loc);
-Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init, SrcLoc loc);
+Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init,
+                    SrcLoc loc);
 Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);
-Value *graph_number(Graph *g, double number); /* f32 of rank 0 */
-Value *graph_find(const Graph *g, const char *name); /* by name; NULL */
+Value *graph_number(Graph *g, double number);            /* f32 of rank 0 */
+Value *graph_find(const Graph *g, const char *name);     /* by name; NULL */
 void graph_rename(Graph *g, Value *v, const char *name); /* a name already taken gets a suffix */
 void graph_output(Graph *g, Value *v);
 /* Appends before `before` (NULL: at the end). Operand list has op's slots in order, NULL where an
- * optional one is missing; attrs are copied. Result types come from the shape rule; on a broken rule
- * returns NULL with the reason in *why (arena text) and nothing is added. names may be NULL (fresh
- * names t1, t2 ... are made); a name already taken gets a suffix. */
+ * optional one is missing; attrs are copied. Result types come from the shape rule; on a broken
+ * rule returns NULL with the reason in *why (arena text) and nothing is added. names may be NULL
+ * (fresh names t1, t2 ... are made); a name already taken gets a suffix. */
 Node *graph_append(Graph *g, Node *before, Op op, int nin, Value *const *in, const AttrList *attrs,
                    const char *const *names, SrcLoc loc, ShapeResult *why);
 /* As graph_append with one result, for passes: die()s where the shape rule is broken. */
@@ -281,10 +283,10 @@ Value *graph_build(Graph *g, Node *before, Op op, int nin, Value *const *in, con
                    const char *name, SrcLoc loc);
 void graph_set_operand(Graph *g, Node *node, int slot, Value *v);
 void graph_set_attr(Graph *g, Node *node, Attr attr);
-/* Every use of `from` (operands and graph outputs) becomes `to`, except in the node that makes `to`; `to`
- * takes the name of `from` when both are results and `to` has a made-up name. */
+/* Every use of `from` (operands and graph outputs) becomes `to`, except in the node that makes
+ * `to`; `to` takes the name of `from` when both are results and `to` has a made-up name. */
 void graph_replace(Graph *g, Value *from, Value *to);
-void graph_remove(Graph *g, Node *node);         /* no result may have a use */
+void graph_remove(Graph *g, Node *node); /* no result may have a use */
 void graph_move_before(Graph *g, Node *node, Node *before);
 int graph_count(const Graph *g, Op op);
 int graph_node_count(const Graph *g);
@@ -299,8 +301,8 @@ Attr attr_num(AttrId id, double num);
 Attr attr_word(AttrId id, const char *word);
 
 Kernel *graph_kernel(Graph *g, const char *name);
-/* What the anchor of a kernel is by definition: its last node that is not pointwise (chunk_out of an S
- * group), or NULL. Verified, and not printed. */
+/* What the anchor of a kernel is by definition: its last node that is not pointwise (chunk_out of
+ * an S group), or NULL. Verified, and not printed. */
 Node *kernel_find_anchor(const Graph *g, const Kernel *k);
 /* First and last node of a kernel. */
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
@@ -314,31 +316,32 @@ void node_print(StrBuf *out, const Node *n); /* one line, no newline */
 /* Text -> graph; faults go to diag and the result is then NULL. source must outlive the graph. */
 Graph *graph_parse(Arena *arena, const Source *source, Diag *diag);
 
-/* One statement of the text form in a block: `u = rmsnorm(h, norm.weight) {eps}`. The names in it are
- * looked up, and nested calls and the infix + - * become nodes, through this context. */
+/* One statement of the text form in a block: `u = rmsnorm(h, norm.weight) {eps}`. The names in it
+ * are looked up, and nested calls and the infix + - * become nodes, through this context. */
 typedef struct ParseScope ParseScope;
 struct ParseScope {
     Graph *graph;
     Diag *diag;
     void *user;
-    /* Value of a name, or NULL (the parser then says unknown name, with suggest's nearest). A name of
-     * an absent optional weight sets *absent and returns NULL. */
+    /* Value of a name, or NULL (the parser then says unknown name, with suggest's nearest). A name
+     * of an absent optional weight sets *absent and returns NULL. */
     Value *(*lookup)(ParseScope *scope, const char *name, SrcLoc loc, bool *absent);
     const char *(*suggest)(ParseScope *scope, const char *name);
     /* `name = ...` (re)binds a name to a value. */
     void (*define)(ParseScope *scope, const char *name, Value *value, SrcLoc loc);
-    /* Number of a name or arithmetic expression in an attribute ({eps}, sizes=[inner, inner + 2*bc]).
-     * False: it has said why. */
+    /* Number of a name or arithmetic expression in an attribute ({eps}, sizes=[inner, inner +
+     * 2*bc]). False: it has said why. */
     bool (*number)(ParseScope *scope, const char *expr, size_t len, SrcLoc loc, double *out);
     /* A parameter that is a list or a word ({range=dt_limit}, {chunk}). False: not known. */
     bool (*param)(ParseScope *scope, const char *name, Attr *inout);
-    /* The state operand of an op that has one (blocks do not name it); shape is what the op needs. */
+    /* The state operand of an op that has one (blocks do not name it); shape is what the op needs.
+     */
     Value *(*state)(ParseScope *scope, Op op, const Type *type, SrcLoc loc);
     /* A call of something that is no op (the model frame's layers(h)); NULL: unknown op. */
     Value *(*call)(ParseScope *scope, const char *name, int nin, Value **in, SrcLoc loc);
 };
-bool statement_parse(ParseScope *scope, const Source *source, int line, int column, const char *text,
-                     size_t len);
+bool statement_parse(ParseScope *scope, const Source *source, int line, int column,
+                     const char *text, size_t len);
 
 /* ---- checks and meaning -------------------------------------------------------------------- */
 
@@ -349,19 +352,19 @@ bool graph_verify(const Graph *g, Diag *diag);
 typedef struct WeightSource WeightSource;
 struct WeightSource {
     void *user;
-    /* Stored elements of a weight, in weight->type.dtype, perhaps unaligned; NULL: it has none. They
-     * are read as long as the interpreter lives. */
+    /* Stored elements of a weight, in weight->type.dtype, perhaps unaligned; NULL: it has none.
+     * They are read as long as the interpreter lives. */
     const void *(*open)(void *user, const Value *weight);
 };
 
 typedef struct Interp Interp;
-/* Interpreter of one sequence in float64, of a graph that verifies. Weights are read through `source`
- * as they are needed; states start at zero and are kept between calls of interp_run. */
+/* Interpreter of one sequence in float64, of a graph that verifies. Weights are read through
+ * `source` as they are needed; states start at zero and are kept between calls of interp_run. */
 Interp *interp_new(const Graph *g, const WeightSource *source);
 void interp_free(Interp *in);
 /* Runs T tokens; pick: R rows whose outputs are wanted. out: the first output, [R,width] doubles.
- * False: ids or pick out of range (nothing has changed then), a weight without values, no memory; why
- * says it (it lives as long as the interpreter). */
+ * False: ids or pick out of range (nothing has changed then), a weight without values, no memory;
+ * why says it (it lives as long as the interpreter). */
 bool interp_run(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, int64_t rows,
                 double *out, const char **why);
 /* State by name after the calls so far, or NULL; *count elements. */

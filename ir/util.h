@@ -34,14 +34,14 @@ char *arena_strndup(Arena *arena, const char *text, size_t len);
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Append to an arena array {items, count, cap}: VEC_PUSH(a, g->w, g->nw, g->capw, item). */
-#define VEC_PUSH(arena, items, count, cap, item)                                                \
-    do {                                                                                        \
-        if ((count) == (cap)) {                                                                 \
-            const size_t new_cap_ = (cap) ? (size_t)(cap)*2 : 8;                                \
-            (items) = arena_grow((arena), (items), (size_t)(count), new_cap_, sizeof *(items)); \
-            (cap) = (int)new_cap_;                                                              \
-        }                                                                                       \
-        (items)[(count)++] = (item);                                                            \
+#define VEC_PUSH(arena, items, count, cap, item)                                                   \
+    do {                                                                                           \
+        if ((count) == (cap)) {                                                                    \
+            const size_t new_cap_ = (cap) ? (size_t)(cap) * 2 : 8;                                 \
+            (items) = arena_grow((arena), (items), (size_t)(count), new_cap_, sizeof *(items));    \
+            (cap) = (int)new_cap_;                                                                 \
+        }                                                                                          \
+        (items)[(count)++] = (item);                                                               \
     } while (0)
 
 /* Growing text (malloc). Zero-initialise; text is NUL-terminated once anything was put. */

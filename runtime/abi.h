@@ -9,19 +9,19 @@
 /* FIELD(C type, LLVM kind: i64 or ptr, name, meaning) */
 
 /* A run of token rows that belong to one sequence. */
-#define ABI_SEG_FIELDS(FIELD)                                       \
-    FIELD(int64_t, i64, row, "first token row")                     \
-    FIELD(int64_t, i64, len, "token rows, at least 1")              \
+#define ABI_SEG_FIELDS(FIELD)                                                                      \
+    FIELD(int64_t, i64, row, "first token row")                                                    \
+    FIELD(int64_t, i64, len, "token rows, at least 1")                                             \
     FIELD(int64_t, i64, slot, "which sequence's state")
 
 /* The same for every kernel of one pass. */
-#define ABI_CALL_FIELDS(FIELD)                                                         \
-    FIELD(int64_t, i64, rows, "T: token rows in this pass")                            \
-    FIELD(int64_t, i64, picked, "R: rows the head works on")                           \
-    FIELD(int64_t, i64, nseg, "runs of rows")                                          \
-    FIELD(const AbiSeg *, ptr, seg, "[nseg], together rows 0 .. T-1 in order")         \
-    FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's") \
-    FIELD(char *, ptr, scratch, "scratch of thread 0, 64-byte aligned")                \
+#define ABI_CALL_FIELDS(FIELD)                                                                     \
+    FIELD(int64_t, i64, rows, "T: token rows in this pass")                                        \
+    FIELD(int64_t, i64, picked, "R: rows the head works on")                                       \
+    FIELD(int64_t, i64, nseg, "runs of rows")                                                      \
+    FIELD(const AbiSeg *, ptr, seg, "[nseg], together rows 0 .. T-1 in order")                     \
+    FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
+    FIELD(char *, ptr, scratch, "scratch of thread 0, 64-byte aligned")                            \
     FIELD(int64_t, i64, scratch_stride, "bytes from one thread's scratch to the next's")
 
 #define ABI_DECLARE(ctype, llvm, name, doc) ctype name;

@@ -204,6 +204,8 @@ typedef struct {
     const ssmc_weights *w;
     const AbiWeight *weights;
     uint64_t seed;
+    ssmc_progress *progress; /* may be NULL */
+    void *user;
 } Making;
 
 static double
@@ -230,11 +232,13 @@ make_share(void *user, int thread, int threads)
         const size_t share = (job.count + (size_t)threads - 1) / (size_t)threads;
         const size_t from = share * (size_t)thread, to = from + share;
         rule_find(rule_name(&m->weights[i]))(&job, from, to < job.count ? to : job.count);
+        if (thread == 0 && m->progress) /* thread 0 is the caller, and others are about as far */
+            m->progress(m->user, i + 1, m->w->count);
     }
 }
 
 static ssmc_status
-make_all(ssmc_weights *w, const AbiWeight *weights, uint64_t seed, int threads, size_t total)
+make_all(Making *making, ssmc_weights *w, int threads, size_t total)
 {
     RtPool *pool = NULL;
     w->pages = rt_pages_new(total);
@@ -249,14 +253,14 @@ make_all(ssmc_weights *w, const AbiWeight *weights, uint64_t seed, int threads, 
     const ssmc_status status = rt_pool_open(threads, &pool);
     if (status != SSMC_OK)
         return status;
-    Making making = {w, weights, seed};
-    rt_pool_run(pool, make_share, &making);
+    rt_pool_run(pool, make_share, making);
     rt_pool_close(pool);
     return SSMC_OK;
 }
 
 ssmc_status
-rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads, ssmc_weights **out)
+rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,
+                ssmc_progress *progress, void *user, ssmc_weights **out)
 {
     ssmc_weights *w = NULL;
     size_t total = 0;
@@ -267,7 +271,7 @@ rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,
     if (status == SSMC_OK)
         status = describe(w, weights, count, &total);
     if (status == SSMC_OK)
-        status = make_all(w, weights, seed, threads, total);
+        status = make_all(&(Making){w, weights, seed, progress, user}, w, threads, total);
     if (status == SSMC_OK)
         *out = w;
     else

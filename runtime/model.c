@@ -81,20 +81,34 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
 
 /* ---- parameters ---------------------------------------------------------------------------- */
 
+typedef struct {
+    ssmc_progress *call; /* NULL: nobody asks */
+    void *user;
+} Watcher;
+
 static void
-make_params(ssmc_model *model, RtPool *pool, char *scratch, void **operand)
+make_params(ssmc_model *model, RtPool *pool, char *scratch, void **operand, const Watcher *watcher)
 {
+    enum { STEPS_AT_ONCE = 16 };
     const AbiProgram *abi = model->program->abi;
     const RtSpaces spaces = {.params = model->params, .weights = model->weights};
     rt_operands_resolve(abi, &spaces, operand);
     const AbiCall call = {.scratch = scratch,
                           .scratch_stride = (int64_t)model->program->scratch_stride};
-    RtRun run = {.abi = abi, .operand = operand, .call = &call, .pool = pool, .range = {abi->init}};
-    rt_run(&run);
+    RtRun run = {.abi = abi, .operand = operand, .call = &call, .pool = pool};
+    for (int32_t done = 0; done < abi->init.count;) {
+        const int32_t left = abi->init.count - done;
+        const int32_t count = left < STEPS_AT_ONCE ? left : STEPS_AT_ONCE;
+        run.range[0] = (AbiRange){.first = abi->init.first + done, .count = count};
+        rt_run(&run);
+        done += count;
+        if (watcher->call)
+            watcher->call(watcher->user, done, abi->init.count);
+    }
 }
 
 static ssmc_status
-fill_params(ssmc_model *model, int threads)
+fill_params(ssmc_model *model, int threads, const Watcher *watcher)
 {
     const ssmc_program *p = model->program;
     RtPool *pool = NULL;
@@ -106,7 +120,7 @@ fill_params(ssmc_model *model, int threads)
     const bool fits = rt_mul((size_t)rt_pool_threads(pool), p->scratch_stride, &bytes);
     char *scratch = fits ? rt_pages_new(bytes) : NULL;
     if (operand && scratch)
-        make_params(model, pool, scratch, operand);
+        make_params(model, pool, scratch, operand, watcher);
     else
         status = rt_fail_memory(bytes, "scratch of parameters");
     rt_pages_free(scratch, bytes);
@@ -125,7 +139,7 @@ quiet_blas(void)
 }
 
 static ssmc_status
-model_fill(ssmc_model *model, const ssmc_weights *weights, int threads)
+model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, const Watcher *watcher)
 {
     const AbiProgram *abi = model->program->abi;
     model->weights = calloc((size_t)abi->nweights + 1, sizeof *model->weights);
@@ -137,12 +151,12 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads)
     model->params = rt_pages_new((size_t)abi->param_bytes);
     if (!model->params)
         return rt_fail_memory((size_t)abi->param_bytes, "parameters");
-    return fill_params(model, threads);
+    return fill_params(model, threads, watcher);
 }
 
 ssmc_status
 ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
-                ssmc_model **out)
+                ssmc_progress *progress, void *user, ssmc_model **out)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *out = NULL;
@@ -151,7 +165,7 @@ ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int th
     if (!model)
         return rt_fail_memory(sizeof *model, "a model");
     model->program = program;
-    const ssmc_status status = model_fill(model, weights, threads);
+    const ssmc_status status = model_fill(model, weights, threads, &(Watcher){progress, user});
     if (status == SSMC_OK)
         *out = model;
     else

@@ -1,5 +1,5 @@
-/* runtime/rt.h -- what the driver uses of the runtime beyond ssmc.h: weights from safetensors files,
- * programs made by the JIT, and the pieces of a session that a profile shows. */
+/* runtime/rt.h -- what the driver uses of the runtime beyond ssmc.h: weights from safetensors
+ * files, programs made by the JIT, and the pieces of a session that a profile shows. */
 #ifndef SSMC_RUNTIME_RT_H
 #define SSMC_RUNTIME_RT_H
 
@@ -26,17 +26,19 @@ ssmc_status rt_tensors_open(const char *path, RtTensorFile **out);
 ssmc_status rt_tensors_from(const void *bytes, size_t len, const char *path, RtTensorFile **out);
 void rt_tensors_close(RtTensorFile *file);
 int rt_tensors_count(const RtTensorFile *file);
-const RtTensor *rt_tensors_at(const RtTensorFile *file, int i);   /* in the header's order */
+const RtTensor *rt_tensors_at(const RtTensorFile *file, int i); /* in the header's order */
 const RtTensor *rt_tensors_find(const RtTensorFile *file, const char *name);
 /* Writes a safetensors file, whole or not at all (temporary file, fsync, rename). */
 ssmc_status rt_tensors_write(const char *path, const RtTensor *tensors, int count);
 
-/* Weights of a checkpoint: one file, or the files of a directory (model.safetensors.index.json names
- * them; else model.safetensors; else consolidated.safetensors; else the only *.safetensors). */
+/* Weights of a checkpoint: one file, or the files of a directory (model.safetensors.index.json
+ * names them; else model.safetensors; else consolidated.safetensors; else the only *.safetensors).
+ */
 ssmc_status rt_weights_open(const char *path, ssmc_weights **out);
-/* Weights made by the rules named in the program (reference initialisation), from a seed. The same seed gives the
- * same weights for any thread count. */
-ssmc_status rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads, ssmc_weights **out);
+/* Weights made by the rules named in the program (reference initialisation), from a seed. The same
+ * seed gives the same weights for any thread count. */
+ssmc_status rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,
+                            ssmc_progress *progress, void *user, ssmc_weights **out);
 void rt_weights_close(ssmc_weights *weights);
 int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);
@@ -47,11 +49,13 @@ ssmc_status rt_program_wrap(const AbiProgram *abi, ssmc_program **out);
 void rt_program_free(ssmc_program *program);
 const AbiProgram *rt_program_abi(const ssmc_program *program);
 
-/* Seconds each step has taken in a session since it was opened (profiling is off until asked for). */
+/* Seconds each step has taken in a session since it was opened (profiling is off until asked for).
+ */
 void rt_session_profile(ssmc_session *session, bool on);
 double rt_session_step_seconds(const ssmc_session *session, int step);
 /* Copies of a sequence's states by name (f32); NULL when there is none. */
-const float *rt_session_state(const ssmc_session *session, int seq, const char *name, int64_t *count);
+const float *rt_session_state(const ssmc_session *session, int seq, const char *name,
+                              int64_t *count);
 
 double rt_now(void); /* seconds, monotonic */
 int rt_cores(void);  /* cores this process may use */

@@ -1,10 +1,10 @@
 /* ssmc.h -- running compiled state-space language models.
  *
- * A model (program + weights) is read-only and may be shared by threads; a session holds the states of
- * a batch of independent sequences and belongs to one thread at a time. Every function that can fail
- * returns a status; none prints or exits. Prefill may be called any number of times: state carries
- * over, and a prompt in pieces gives what the whole prompt gives. The run path (prefill, step, logits)
- * allocates nothing. */
+ * A model (program + weights) is read-only and may be shared by threads; a session holds the states
+ * of a batch of independent sequences and belongs to one thread at a time. Every function that can
+ * fail returns a status; none prints or exits. Prefill may be called any number of times: state
+ * carries over, and a prompt in pieces gives what the whole prompt gives. The run path (prefill,
+ * step, logits) allocates nothing. */
 #ifndef SSMC_H
 #define SSMC_H
 
@@ -38,43 +38,50 @@ typedef struct {
     size_t scratch; /* activations and thread scratch of one session */
 } ssmc_memory;
 
-/* Memory a session of `sequences` sequences over `threads` threads takes, before anything is taken. */
+/* Memory a session of `sequences` sequences over `threads` threads takes, before anything is taken.
+ */
 ssmc_memory ssmc_program_memory(const ssmc_program *program, int sequences, int threads);
 
+/* Called now and then by the thread that waits for long work: `done` of `total` pieces are. */
+typedef void ssmc_progress(void *user, int64_t done, int64_t total);
+
 /* Binds weights to a program and makes the packed parameters on `threads` threads (0: all cores).
- * The model borrows both: they must outlive it. */
+ * progress may be NULL. The model borrows program and weights: they must outlive it. */
 ssmc_status ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
-                            ssmc_model **out);
+                            ssmc_progress *progress, void *user, ssmc_model **out);
 void ssmc_model_close(ssmc_model *model);
 int64_t ssmc_model_vocab(const ssmc_model *model);
 
 /* Sessions start with every state zero. sequences: at least 1. threads: 0 for all cores. */
-ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int threads, ssmc_session **out);
+ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int threads,
+                              ssmc_session **out);
 void ssmc_session_close(ssmc_session *session);
 /* Forgets everything sequence `seq` has read. */
 ssmc_status ssmc_reset(ssmc_session *session, int seq);
 
-/* Called between blocks of a long prefill with tokens done so far; may be NULL. */
-typedef void ssmc_progress(void *user, int64_t done, int64_t total);
+/* Called between blocks of a long prefill with the tokens done so far. */
 void ssmc_session_on_progress(ssmc_session *session, ssmc_progress *call, void *user);
 
 /* Feeds n >= 1 ids to sequence seq. logits: [vocab] floats of the last token, or NULL.
  * Ids outside 0 .. vocab-1 are refused before anything is changed. */
-ssmc_status ssmc_prefill(ssmc_session *session, int seq, const int32_t *ids, int64_t n, float *logits);
+ssmc_status ssmc_prefill(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
+                         float *logits);
 /* The same, with logits of every token: logits [n, vocab]. */
 ssmc_status ssmc_prefill_all(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                              float *logits);
 /* One id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */
-ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids, int n, float *logits);
+ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids, int n,
+                      float *logits);
 
 /* Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
  * repetition penalty, temperature, top-k, top-p, min-p. */
 typedef struct {
-    double temperature;    /* 0: greedy (the first of equal logits) */
-    int top_k;             /* 0: off */
-    double top_p;          /* 0 or 1: off */
-    double min_p;          /* 0: off; keeps ids at least min_p times as likely as the likeliest */
-    double repeat_penalty; /* 0 or 1: off; divides positive, multiplies negative logits of seen ids */
+    double temperature; /* 0: greedy (the first of equal logits) */
+    int top_k;          /* 0: off */
+    double top_p;       /* 0 or 1: off */
+    double min_p;       /* 0: off; keeps ids at least min_p times as likely as the likeliest */
+    double
+        repeat_penalty; /* 0 or 1: off; divides positive, multiplies negative logits of seen ids */
     uint64_t seed;
 } ssmc_sampling;
 

@@ -1,5 +1,6 @@
-/* tests/unit/test_assembly.c -- the shape of generated code: what must be packed is packed, kernels call
- * nothing, and equal layers share their functions. Cross-compiled, so that any machine can check it. */
+/* tests/unit/test_assembly.c -- the shape of generated code: what must be packed is packed, kernels
+ * call nothing, and equal layers share their functions. Cross-compiled, so that any machine can
+ * check it. */
 #define _GNU_SOURCE /* memmem */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -13,8 +14,8 @@
 static char *
 assembly(const char *cpu, const char *dtype, const char *set)
 {
-    const char *argv[] = {SSMC_BINARY, "compile", MODEL_130M, "--emit",  "asm", "--cpu",
-                          cpu,         "--dtype", dtype,      "--set",   set,   NULL};
+    const char *argv[] = {SSMC_BINARY, "compile", MODEL_130M, "--emit", "asm", "--cpu",
+                          cpu,         "--dtype", dtype,      "--set",  set,   NULL};
     CommandResult r = command_run(argv, NULL, 0);
     cr_assert_eq(r.status, 0, "%s %s: %s", cpu, dtype, r.err);
     char *text = strdup(r.out);
@@ -65,7 +66,9 @@ expect_packed(const char *text, const char *kernel, const char *instruction, con
 Test(assembly, avx512_inner_loops_are_packed_fma_without_calls)
 {
     char *text = assembly("x86-64-v4", "f32", "compile.block=512");
-    for (const char *const *k = (const char *const[]){"in_proj", "out_proj", "ssd", "lm_head", NULL}; *k; k++)
+    for (const char *const *k =
+             (const char *const[]){"in_proj", "out_proj", "ssd", "lm_head", NULL};
+         *k; k++)
         expect_packed(text, *k, "vfmadd", "%zmm");
     free(text);
 }

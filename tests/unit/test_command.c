@@ -1,5 +1,5 @@
-/* tests/unit/test_command.c -- the command as its users call it: what they get wrong, and what they then
- * read. Every fault ends with status 2 and says what was found and what was expected. */
+/* tests/unit/test_command.c -- the command as its users call it: what they get wrong, and what they
+ * then read. Every fault ends with status 2 and says what was found and what was expected. */
 #include <criterion/criterion.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,7 +72,8 @@ Test(command, usage)
 {
     FAULT(ARGS("rnu", STORY), "unknown command 'rnu'", "run");
     FAULT(ARGS("run"), "-p");
-    FAULT(ARGS("run", STORY, "--temprature", "1"), "unknown option '--temprature'", "--temperature");
+    FAULT(ARGS("run", STORY, "--temprature", "1"), "unknown option '--temprature'",
+          "--temperature");
     FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "--tokens", "many");
     FAULT(ARGS("run", STORY, "-p"), "wants an argument");
     FAULT(ARGS("run", STORY, "-p", "x", "--top-p", "1.5"), "--top-p", "0 to 1");
@@ -119,9 +120,10 @@ Test(command, size_products_that_overflow)
     fault_of_yaml("name: x\nvocab: 4611686018427387904\ndim: 4611686018427387904\nlayers:\n"
                   "  - {block: mamba2}\nweights: {init: reference}\n",
                   ARGS("m.yaml:2"));
-    fault_of_yaml("name: x\nvocab: 1000000\ndim: 1000000\nlayers:\n"
-                  "  - {block: mamba2, expand: 1000000, state: 1000000}\nweights: {init: reference}\n",
-                  ARGS("m.yaml:"));
+    fault_of_yaml(
+        "name: x\nvocab: 1000000\ndim: 1000000\nlayers:\n"
+        "  - {block: mamba2, expand: 1000000, state: 1000000}\nweights: {init: reference}\n",
+        ARGS("m.yaml:"));
 }
 
 Test(command, prompts)
@@ -155,7 +157,8 @@ Test(command, unwritable_output)
 {
     FAULT(ARGS("logits", GOLDEN, "--ids", IDS, "--out", "/nonexistent/dir/o.safetensors"),
           "/nonexistent/dir/o.safetensors");
-    FAULT(ARGS("compile", STORY, "--emit", "graph", "-o", "/nonexistent/g.ir"), "/nonexistent/g.ir");
+    FAULT(ARGS("compile", STORY, "--emit", "graph", "-o", "/nonexistent/g.ir"),
+          "/nonexistent/g.ir");
     FAULT(ARGS("import", GOLDEN, "-o", "/nonexistent/g.yaml"), "/nonexistent/g.yaml");
 }
 
@@ -196,12 +199,12 @@ Test(command, ids_out_of_range)
     fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,3],\"data_offsets\":[0,24]}}", ids, 3,
                  ARGS("ids_0[0,1] is 160", "0 to 159"));
     const int64_t negative[1] = {-1};
-    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]}}", negative, 1,
-                 ARGS("ids_0[0,0] is -1"));
-    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,0],\"data_offsets\":[0,0]}}", negative, 0,
-                 ARGS("no ids"));
-    fault_of_ids("{\"other\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]}}", negative, 1,
-                 ARGS("no tensor named ids_K"));
+    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]}}", negative,
+                 1, ARGS("ids_0[0,0] is -1"));
+    fault_of_ids("{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,0],\"data_offsets\":[0,0]}}", negative,
+                 0, ARGS("no ids"));
+    fault_of_ids("{\"other\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]}}", negative,
+                 1, ARGS("no tensor named ids_K"));
 }
 
 Test(command, broken_safetensors)
@@ -211,13 +214,12 @@ Test(command, broken_safetensors)
         size_t data;
         const char *says;
     } files[] = {
-        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,4],\"data_offsets\":[0,32]}}", 16, "a"},
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,4],\"data_offsets\":[0,32]}}",                   16, "a"      },
         {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
-         "\"b\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[8,24]}}",
-         24, "overlap"},
-        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,16]}}", 16,
-         "a"},
-        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[0,16]}", 16, "JSON"},
+         "\"b\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[8,24]}}",           24, "overlap"},
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,16]}}",
+         16,                                                                                          "a"      },
+        {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1,2],\"data_offsets\":[0,16]}",                    16, "JSON"   },
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char *dir = temp_dir(), *path = path_join(dir, "i.safetensors");
@@ -225,7 +227,7 @@ Test(command, broken_safetensors)
         expect_fault(ARGS("logits", GOLDEN, "--ids", path, "--out", "/dev/null"), NULL, 0,
                      ARGS("i.safetensors", files[i].says));
         temp_dir_remove(dir);
-            free(path);
+        free(path);
     }
 }
 
@@ -300,7 +302,8 @@ Test(command, stages_read_back)
             Model m = model_write("g.ir", text);
             char *again = compiled(m.path, strcmp(*emit, "graph") == 0 ? "graph" : *emit);
             char *diff = text_diff(text, again);
-            cr_expect_str_empty(diff, "%s --emit %s does not read back:\n%s", models[i], *emit, diff);
+            cr_expect_str_empty(diff, "%s --emit %s does not read back:\n%s", models[i], *emit,
+                                diff);
             free(diff);
             free(again);
             free(text);
@@ -332,7 +335,8 @@ Test(command, the_same_seed_gives_the_same_text)
 {
     const char *const *args = ARGS("run", STORY, "-p", "The king", "-n", "24", "--seed", "5");
     CommandResult a = ssmc(args, NULL, 0), b = ssmc(args, NULL, 0);
-    CommandResult c = ssmc(ARGS("run", STORY, "-p", "The king", "-n", "24", "--seed", "6"), NULL, 0);
+    CommandResult c =
+        ssmc(ARGS("run", STORY, "-p", "The king", "-n", "24", "--seed", "6"), NULL, 0);
     cr_assert_eq(a.status, 0, "%s", a.err);
     cr_assert_str_eq(a.out, b.out);
     cr_assert_str_neq(a.out, c.out);
@@ -343,11 +347,10 @@ Test(command, the_same_seed_gives_the_same_text)
 
 Test(command, no_pass_changes_the_numbers)
 {
-    const char *const models[] = {SSMC_ROOT "/tests/goldens/mamba2-base",
-                                  SSMC_ROOT "/tests/goldens/mamba2-groups",
-                                  SSMC_ROOT "/tests/goldens/mamba2-oddstate",
-                                  SSMC_ROOT "/tests/goldens/mamba2-bias",
-                                  SSMC_ROOT "/examples/custom-block.yaml"};
+    const char *const models[] = {
+        SSMC_ROOT "/tests/goldens/mamba2-base", SSMC_ROOT "/tests/goldens/mamba2-groups",
+        SSMC_ROOT "/tests/goldens/mamba2-oddstate", SSMC_ROOT "/tests/goldens/mamba2-bias",
+        SSMC_ROOT "/examples/custom-block.yaml"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         for (const char *const *phase = ARGS("prefill", "decode"); *phase; phase++) {
             CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--phase", *phase,

@@ -11,8 +11,8 @@
 #include "tests/harness.h"
 
 typedef struct {
-    char model[64];   /* below the project's root */
-    char golden[64];  /* directory of golden.safetensors */
+    char model[64];  /* below the project's root */
+    char golden[64]; /* directory of golden.safetensors */
     char option[16], value[16];
 } Case;
 
@@ -60,11 +60,26 @@ compare_files(const Case *c, const char *out_path, const char *golden_path)
 static const char *const golden_names[] = {"mamba2-base", "mamba2-groups", "mamba2-oddstate",
                                            "mamba2-bias"};
 static const char *const settings[][2] = {
-    {"--mode", "prefill"}, {"--mode", "step"},   {"--mode", "split"},      {"--chunk", "1"},
-    {"--chunk", "7"},      {"--chunk", "16"},    {"--chunk", "24"},        {"--chunk", "32"},
-    {"--chunk", "50"},     {"--chunk", "64"},    {"--chunk", "100"},       {"--chunk", "128"},
-    {"--chunk", "256"},    {"--chunk", "all"},   {"--form", "recurrent"},  {"--form", "quadratic"},
-    {"--matmul", "blas"},  {"--threads", "3"},   {"--cpu", "x86-64"},      {"--set", "compile.block=48"},
+    {"--mode",    "prefill"         },
+    {"--mode",    "step"            },
+    {"--mode",    "split"           },
+    {"--chunk",   "1"               },
+    {"--chunk",   "7"               },
+    {"--chunk",   "16"              },
+    {"--chunk",   "24"              },
+    {"--chunk",   "32"              },
+    {"--chunk",   "50"              },
+    {"--chunk",   "64"              },
+    {"--chunk",   "100"             },
+    {"--chunk",   "128"             },
+    {"--chunk",   "256"             },
+    {"--chunk",   "all"             },
+    {"--form",    "recurrent"       },
+    {"--form",    "quadratic"       },
+    {"--matmul",  "blas"            },
+    {"--threads", "3"               },
+    {"--cpu",     "x86-64"          },
+    {"--set",     "compile.block=48"},
 };
 enum { GOLDENS = 4, SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -110,8 +125,8 @@ ParameterizedTest(Case *c, goldens, logits)
     char *model = path_join(SSMC_ROOT, c->model);
     char *golden_dir = path_join(SSMC_ROOT, c->golden);
     char *golden = path_join(golden_dir, "golden.safetensors");
-    const char *argv[] = {SSMC_BINARY, "logits", model,      "--ids",   golden, "--out", out,
-                          "--dtype",   "f32",    c->option, c->value, NULL};
+    const char *argv[] = {SSMC_BINARY, "logits",  model, "--ids",   golden,   "--out",
+                          out,         "--dtype", "f32", c->option, c->value, NULL};
     CommandResult r = command_run(argv, NULL, 0);
     cr_assert_eq(r.status, 0, "%s %s %s: status %d\n%s", c->model, c->option, c->value, r.status,
                  r.err);
@@ -153,7 +168,7 @@ Test(goldens, storyteller_greedy_text)
     CommandResult prompt = command_run(to_text, prompt_ids, strlen(prompt_ids));
     CommandResult want = command_run(to_text, want_ids, strlen(want_ids));
     cr_assert_eq(prompt.status, 0, "%s", prompt.err);
-    const char *run[] = {SSMC_BINARY, "run",      model,  "-p", prompt.out, "-n",
+    const char *run[] = {SSMC_BINARY, "run",      model,     "-p",  prompt.out, "-n",
                          "64",        "--greedy", "--dtype", "f32", NULL};
     CommandResult got = command_run(run, NULL, 0);
     cr_assert_eq(got.status, 0, "%s", got.err);

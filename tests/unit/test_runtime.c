@@ -225,8 +225,8 @@ run_open(const AbiProgram *abi, int sequences, int threads)
 {
     Run r = {.weights = small_weights()};
     cr_assert_eq(rt_program_wrap(abi, &r.program), SSMC_OK, "%s", ssmc_error());
-    cr_assert_eq(ssmc_model_open(r.program, r.weights, threads, &r.model), SSMC_OK, "%s",
-                 ssmc_error());
+    cr_assert_eq(ssmc_model_open(r.program, r.weights, threads, NULL, NULL, &r.model), SSMC_OK,
+                 "%s", ssmc_error());
     cr_assert_eq(ssmc_session_open(r.model, sequences, threads, &r.session), SSMC_OK, "%s",
                  ssmc_error());
     memset(&seen, 0, sizeof seen);
@@ -476,7 +476,7 @@ Test(program, a_state_too_large_for_memory_is_a_status)
     ssmc_session *s;
     Run r = {.weights = small_weights()};
     OK(rt_program_wrap(&huge, &r.program));
-    OK(ssmc_model_open(r.program, r.weights, 1, &r.model));
+    OK(ssmc_model_open(r.program, r.weights, 1, NULL, NULL, &r.model));
     cr_assert_eq(ssmc_session_open(r.model, 1, 1, &s), SSMC_NO_MEMORY);
     cr_assert_eq(ssmc_session_open(r.model, 1 << 30, 1, &s), SSMC_NO_MEMORY);
     cr_assert_null(s);
@@ -532,7 +532,7 @@ Test(model, every_weight_that_does_not_fit_is_named)
     p.nweights = 5;
     Run r = {.weights = small_weights()};
     OK(rt_program_wrap(&p, &r.program));
-    cr_assert_eq(ssmc_model_open(r.program, r.weights, 1, &r.model), SSMC_BAD_FILE);
+    cr_assert_eq(ssmc_model_open(r.program, r.weights, 1, NULL, NULL, &r.model), SSMC_BAD_FILE);
     cr_assert_null(r.model);
     static const char *const says[] = {"'small'", "lacks tensor 'not.there|nor.here'",
                                        "F32 [11,8], but the program was compiled for F32 [11,9]",
@@ -722,7 +722,7 @@ uniform_between(Spread s, double low, double high)
 Test(init, rules_have_their_distributions)
 {
     ssmc_weights *w;
-    OK(rt_weights_init(ruled, RULED, 7, 2, &w));
+    OK(rt_weights_init(ruled, RULED, 7, 2, NULL, NULL, &w));
     const Spread ones = spread_of(w, "ones"), zeros = spread_of(w, "zeros");
     cr_expect(ones.low == 1 && ones.high == 1 && zeros.low == 0 && zeros.high == 0);
     cr_expect_str_eq(rt_weights_find(w, "zeros")->dtype, "F32");
@@ -745,9 +745,9 @@ Test(init, rules_have_their_distributions)
 Test(init, depends_on_the_seed_and_not_on_the_threads)
 {
     ssmc_weights *one, *other, *three;
-    OK(rt_weights_init(ruled, RULED, 1, 1, &one));
-    OK(rt_weights_init(ruled, RULED, 2, 1, &other));
-    OK(rt_weights_init(ruled, RULED, 1, 3, &three));
+    OK(rt_weights_init(ruled, RULED, 1, 1, NULL, NULL, &one));
+    OK(rt_weights_init(ruled, RULED, 2, 1, NULL, NULL, &other));
+    OK(rt_weights_init(ruled, RULED, 1, 3, NULL, NULL, &three));
     for (int i = 0; i < RULED; i++) {
         const RtTensor *a = rt_weights_at(one, i), *b = rt_weights_at(three, i);
         cr_assert_str_eq(a->name, ruled[i].tensor);
@@ -768,15 +768,15 @@ Test(init, refuses_unknown_rules_and_impossible_weights)
     AbiWeight list[] = {ruled[0], ruled[0], ruled[0]};
     list[1].init = "xavier";
     list[2].init = NULL;
-    cr_assert_eq(rt_weights_init(list, 3, 0, 1, &w), SSMC_BAD_ARGUMENT);
+    cr_assert_eq(rt_weights_init(list, 3, 0, 1, NULL, NULL, &w), SSMC_BAD_ARGUMENT);
     cr_assert(strstr(ssmc_error(), "'xavier'") && strstr(ssmc_error(), "normal_embed"), "%s",
               ssmc_error());
     cr_assert(strstr(ssmc_error(), "''"), "%s", ssmc_error());
     list[0].dim[0] = INT64_MAX;
-    cr_assert_eq(rt_weights_init(list, 1, 0, 1, &w), SSMC_BAD_ARGUMENT);
+    cr_assert_eq(rt_weights_init(list, 1, 0, 1, NULL, NULL, &w), SSMC_BAD_ARGUMENT);
     list[0].dim[0] = -1;
-    cr_assert_eq(rt_weights_init(list, 1, 0, 1, &w), SSMC_BAD_ARGUMENT);
+    cr_assert_eq(rt_weights_init(list, 1, 0, 1, NULL, NULL, &w), SSMC_BAD_ARGUMENT);
     cr_assert_null(w);
-    OK(rt_weights_init(list, 0, 0, 1, &w));
+    OK(rt_weights_init(list, 0, 0, 1, NULL, NULL, &w));
     rt_weights_close(w);
 }
