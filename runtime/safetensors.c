@@ -318,14 +318,14 @@ read_header(RtTensorFile *file, const char *bytes, size_t len)
     const ssmc_status status = check_length(file, bytes, len, &header);
     if (status != SSMC_OK)
         return status;
-    const size_t room = strlen(file->path) + sizeof ": header";
+    const size_t room = strlen(file->path) + sizeof ": header is not valid JSON";
     char *where = malloc(room);
     file->names = malloc(header + 1);
     if (!where || !file->names) {
         free(where);
         return rt_fail_memory(header, "names of tensors");
     }
-    snprintf(where, room, "%s: header", file->path);
+    snprintf(where, room, "%s: header is not valid JSON", file->path);
     Reader r = {
         .file = file,
         .json = {.text = bytes + LENGTH_BYTES, .len = header, .where = where},
