@@ -98,7 +98,7 @@ typedef struct {
 } RtShard;
 typedef struct {
     RtShard *shard;
-    int count, cap;
+    int count;
     char *names; /* what tensor and file point into */
 } RtShards;
 ssmc_status rt_shards_read(const char *path, RtShards *out);

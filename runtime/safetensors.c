@@ -3,15 +3,13 @@
  * the data, which the offsets cover without gap or overlap. Nothing of a file is believed before it
  * is checked. */
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/internal.h"
 #include "runtime/json.h"
 
-enum { LENGTH_BYTES = 8, MOST_HEADER = 100000000 }; /* as the reference reader bounds it */
+enum { LENGTH_BYTES = 8 };
 
 typedef struct {
     uint64_t begin, end; /* bytes after the header */
@@ -22,111 +20,104 @@ struct RtTensorFile {
     char *path;
     RtMapping mapping; /* empty when the bytes are borrowed */
     char *names;       /* what RtTensor.name points into */
-    RtTensor *tensors;
-    Extent *extents; /* [count], sorted by begin; used while reading */
-    int count, cap;
+    RtTensor *tensors; /* [count] */
+    Extent *extents;   /* [count], sorted by begin; used while reading */
+    int count;
     RtIndex index;
 };
 
 /* One header being read. */
 typedef struct {
     RtTensorFile *file;
-    RtJson json;
     const char *data; /* [data_len], behind the header */
     uint64_t data_len;
-    char *room; /* free part of file->names: at least as long as what is left of the header */
+    char *room; /* free part of file->names, which is as long as the header */
 } Reader;
 
 /* ---- one tensor ---------------------------------------------------------------------------- */
 
-typedef enum { FIELD_dtype, FIELD_shape, FIELD_data_offsets, FIELD_COUNT } Field;
-static const char *const field_name[FIELD_COUNT] = {"dtype", "shape", "data_offsets"};
-
 static ssmc_status
 tensor_fault(const Reader *r, const RtTensor *t, const char *what)
 {
-    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s': %s", r->file->path, rt_quote(t->name).text,
+    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' %s", r->file->path, rt_quote(t->name).text,
                    what);
 }
 
-/* The reader's own message stays when there is one. */
-static ssmc_status
-json_status(const Reader *r)
+/* A value for a message. Of a whole number past 2^64-1 json-c does not keep the digits. */
+static const char *
+shown(json_object *value)
 {
-    return r->json.failed ? SSMC_BAD_FILE : SSMC_OK;
+    const char *text = NULL;
+    if (json_object_is_type(value, json_type_int) && json_object_get_uint64(value) > INT64_MAX)
+        return "a larger number";
+    if (!json_object_is_type(value, json_type_object) &&
+        !json_object_is_type(value, json_type_array))
+        text = json_object_to_json_string(value);
+    return text ? text : rt_json_kind(value);
 }
 
 static ssmc_status
-read_dtype(Reader *r, RtTensor *t)
+field_fault(const Reader *r, const RtTensor *t, const char *field, json_object *found,
+            const char *wanted)
 {
-    if (!rt_json_string(&r->json, r->room))
-        return SSMC_BAD_FILE;
-    t->dtype = rt_dtype_name(r->room);
+    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s': %s: found %s; expected %s", r->file->path,
+                   rt_quote(t->name).text, field, rt_quote(shown(found)).text, wanted);
+}
+
+static ssmc_status
+read_dtype(const Reader *r, json_object *value, RtTensor *t)
+{
+    static const char wanted[] = "a name like F32, F16 or BF16";
+    if (!json_object_is_type(value, json_type_string))
+        return field_fault(r, t, "dtype", value, wanted);
+    t->dtype = rt_dtype_name(json_object_get_string(value));
     if (t->dtype)
         return SSMC_OK;
-    return rt_fail(SSMC_BAD_FILE,
-                   "%s: tensor '%s': unknown dtype '%s'; expected one like F32, F16 or BF16",
-                   r->file->path, rt_quote(t->name).text, rt_quote(r->room).text);
+    return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s': unknown dtype '%s'; expected %s", r->file->path,
+                   rt_quote(t->name).text, rt_quote(json_object_get_string(value)).text, wanted);
+}
+
+/* A list of at most `most` whole numbers. */
+static ssmc_status
+read_counts(const Reader *r, const RtTensor *t, const char *field, json_object *value, size_t most,
+            int64_t *out)
+{
+    if (!json_object_is_type(value, json_type_array))
+        return field_fault(r, t, field, value, "a list of numbers");
+    const size_t n = json_object_array_length(value);
+    if (n > most)
+        return rt_fail(SSMC_BAD_FILE,
+                       "%s: tensor '%s': %s has %zu numbers; at most %zu are possible",
+                       r->file->path, rt_quote(t->name).text, field, n, most);
+    for (size_t i = 0; i < n; i++) {
+        json_object *number = json_object_array_get_idx(value, i);
+        if (!rt_json_count(number, &out[i]))
+            return field_fault(r, t, field, number, "a whole number from 0 to 2^63-1");
+    }
+    return SSMC_OK;
 }
 
 static ssmc_status
-read_shape(Reader *r, RtTensor *t)
+read_shape(const Reader *r, json_object *value, RtTensor *t)
 {
-    for (rt_json_open(&r->json, '['); rt_json_more(&r->json, ']'); t->rank++) {
-        uint64_t n;
-        if (t->rank == RT_MAX_RANK)
-            return tensor_fault(r, t, "its shape has more than 8 dimensions");
-        if (!rt_json_count(&r->json, &n))
-            return SSMC_BAD_FILE;
-        t->dim[t->rank] = (int64_t)n; /* rt_json_count goes up to INT64_MAX */
-    }
-    return json_status(r);
+    const ssmc_status status = read_counts(r, t, "shape", value, RT_MAX_RANK, t->dim);
+    if (status == SSMC_OK)
+        t->rank = (int)json_object_array_length(value);
+    return status;
 }
 
 static ssmc_status
-read_offsets(Reader *r, const RtTensor *t, Extent *extent)
+read_offsets(const Reader *r, json_object *value, const RtTensor *t, Extent *extent)
 {
-    uint64_t offset[2] = {0};
-    int n = 0;
-    for (rt_json_open(&r->json, '['); rt_json_more(&r->json, ']'); n++) {
-        if (n == 2)
-            return tensor_fault(r, t, "data_offsets has more than 2 numbers");
-        if (!rt_json_count(&r->json, &offset[n]))
-            return SSMC_BAD_FILE;
-    }
-    if (!r->json.failed && n < 2)
-        return tensor_fault(r, t, "data_offsets has fewer than 2 numbers");
-    extent->begin = offset[0];
-    extent->end = offset[1];
-    return json_status(r);
-}
-
-static ssmc_status
-read_field(Reader *r, RtTensor *t, Extent *extent, bool *seen)
-{
-    if (!rt_json_key(&r->json, r->room))
-        return SSMC_BAD_FILE;
-    Field field = 0;
-    while (field < FIELD_COUNT && strcmp(field_name[field], r->room) != 0)
-        field++;
-    if (field < FIELD_COUNT && seen[field])
-        return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' has two %s", r->file->path,
-                       rt_quote(t->name).text, field_name[field]);
-    switch (field) {
-    case FIELD_dtype:
-        seen[field] = true;
-        return read_dtype(r, t);
-    case FIELD_shape:
-        seen[field] = true;
-        return read_shape(r, t);
-    case FIELD_data_offsets:
-        seen[field] = true;
-        return read_offsets(r, t, extent);
-    case FIELD_COUNT:
-        break;
-    }
-    rt_json_skip(&r->json); /* fields of a later format */
-    return json_status(r);
+    int64_t offset[2];
+    const ssmc_status status = read_counts(r, t, "data_offsets", value, 2, offset);
+    if (status != SSMC_OK)
+        return status;
+    if (json_object_array_length(value) < 2)
+        return tensor_fault(r, t, "has fewer than 2 data_offsets");
+    extent->begin = (uint64_t)offset[0];
+    extent->end = (uint64_t)offset[1];
+    return SSMC_OK;
 }
 
 /* Offsets in range and as many bytes as the shape takes. */
@@ -153,22 +144,27 @@ check_extent(const Reader *r, const RtTensor *t, const Extent *e)
     return SSMC_OK;
 }
 
+/* Members of other names belong to a later format. */
 static ssmc_status
-read_tensor(Reader *r, RtTensor *t, Extent *extent)
+read_tensor(const Reader *r, json_object *entry, RtTensor *t, Extent *extent)
 {
-    bool seen[FIELD_COUNT] = {false};
-    for (rt_json_open(&r->json, '{'); rt_json_more(&r->json, '}');) {
-        const ssmc_status status = read_field(r, t, extent, seen);
-        if (status != SSMC_OK)
-            return status;
-    }
-    if (r->json.failed)
-        return SSMC_BAD_FILE;
-    for (int f = 0; f < FIELD_COUNT; f++)
-        if (!seen[f])
-            return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' has no %s", r->file->path,
-                           rt_quote(t->name).text, field_name[f]);
-    const ssmc_status status = check_extent(r, t, extent);
+    json_object *dtype, *shape, *offsets;
+    if (!json_object_is_type(entry, json_type_object))
+        return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is %s; expected an object", r->file->path,
+                       rt_quote(t->name).text, rt_json_kind(entry));
+    if (!json_object_object_get_ex(entry, "dtype", &dtype))
+        return tensor_fault(r, t, "has no dtype");
+    if (!json_object_object_get_ex(entry, "shape", &shape))
+        return tensor_fault(r, t, "has no shape");
+    if (!json_object_object_get_ex(entry, "data_offsets", &offsets))
+        return tensor_fault(r, t, "has no data_offsets");
+    ssmc_status status = read_dtype(r, dtype, t);
+    if (status == SSMC_OK)
+        status = read_shape(r, shape, t);
+    if (status == SSMC_OK)
+        status = read_offsets(r, offsets, t, extent);
+    if (status == SSMC_OK)
+        status = check_extent(r, t, extent);
     if (status != SSMC_OK)
         return status;
     t->data = r->data + extent->begin;
@@ -177,47 +173,6 @@ read_tensor(Reader *r, RtTensor *t, Extent *extent)
 }
 
 /* ---- the header ---------------------------------------------------------------------------- */
-
-static ssmc_status
-grow(RtTensorFile *file)
-{
-    const int cap = file->cap ? file->cap * 2 : 64; /* a header's length bounds it: no overflow */
-    RtTensor *tensors = realloc(file->tensors, (size_t)cap * sizeof *tensors);
-    if (tensors)
-        file->tensors = tensors;
-    Extent *extents = realloc(file->extents, (size_t)cap * sizeof *extents);
-    if (extents)
-        file->extents = extents;
-    if (!tensors || !extents)
-        return rt_fail_memory((size_t)cap * (sizeof *tensors + sizeof *extents),
-                              "a list of tensors");
-    file->cap = cap;
-    return SSMC_OK;
-}
-
-static ssmc_status
-read_entry(Reader *r)
-{
-    RtTensorFile *file = r->file;
-    if (!rt_json_key(&r->json, r->room))
-        return SSMC_BAD_FILE;
-    if (strcmp(r->room, "__metadata__") == 0) {
-        rt_json_skip(&r->json);
-        return json_status(r);
-    }
-    if (file->count == file->cap) {
-        const ssmc_status status = grow(file);
-        if (status != SSMC_OK)
-            return status;
-    }
-    RtTensor *t = &file->tensors[file->count];
-    Extent *extent = &file->extents[file->count];
-    *t = (RtTensor){.name = r->room};
-    *extent = (Extent){.tensor = file->count};
-    r->room += strlen(r->room) + 1;
-    file->count++;
-    return read_tensor(r, t, extent);
-}
 
 static int
 extent_order(const void *a, const void *b)
@@ -255,30 +210,47 @@ check_cover(const Reader *r)
 }
 
 static ssmc_status
-check_names(RtTensorFile *file)
+make_room(RtTensorFile *file, size_t tensors, size_t header)
 {
-    int first, second;
-    const ssmc_status status =
-        rt_index_build(&file->index, file->tensors, file->count, &first, &second);
-    if (status != SSMC_OK || first < 0)
-        return status;
-    return rt_fail(SSMC_BAD_FILE,
-                   "%s: two tensors are named '%s' (numbers %d and %d of the header)", file->path,
-                   rt_quote(file->tensors[first].name).text, first + 1, second + 1);
+    file->names = malloc(header + 1);
+    file->tensors = calloc(tensors + 1, sizeof *file->tensors);
+    file->extents = calloc(tensors + 1, sizeof *file->extents);
+    if (file->names && file->tensors && file->extents)
+        return SSMC_OK;
+    return rt_fail_memory(header + tensors * (sizeof *file->tensors + sizeof *file->extents),
+                          "a list of tensors");
 }
 
 static ssmc_status
-read_entries(Reader *r)
+read_entry(Reader *r, const char *name, json_object *entry)
 {
-    for (rt_json_open(&r->json, '{'); rt_json_more(&r->json, '}');) {
-        const ssmc_status status = read_entry(r);
+    RtTensorFile *file = r->file;
+    RtTensor *t = &file->tensors[file->count];
+    Extent *extent = &file->extents[file->count];
+    const size_t len = strlen(name) + 1; /* no longer than the header spells it, with its quotes */
+    *t = (RtTensor){.name = memcpy(r->room, name, len)};
+    *extent = (Extent){.tensor = file->count};
+    r->room += len;
+    file->count++;
+    return read_tensor(r, entry, t, extent);
+}
+
+static ssmc_status
+read_entries(Reader *r, json_object *header)
+{
+    json_object_object_foreach(header, name, entry)
+    {
+        if (strcmp(name, "__metadata__") == 0)
+            continue;
+        const ssmc_status status = read_entry(r, name, entry);
         if (status != SSMC_OK)
             return status;
     }
-    if (!rt_json_end(&r->json))
-        return SSMC_BAD_FILE;
     const ssmc_status status = check_cover(r);
-    return status == SSMC_OK ? check_names(r->file) : status;
+    if (status != SSMC_OK)
+        return status;
+    int first, second; /* none: the names of an object differ */
+    return rt_index_build(&r->file->index, r->file->tensors, r->file->count, &first, &second);
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -304,38 +276,42 @@ check_length(const RtTensorFile *file, const char *bytes, size_t len, size_t *he
         return rt_fail(SSMC_BAD_FILE,
                        "%s: its first 8 bytes say a header of %" PRIu64 " bytes, but %zu follow",
                        file->path, said, len - LENGTH_BYTES);
-    if (said > MOST_HEADER)
-        return rt_fail(SSMC_BAD_FILE, "%s: a header of %" PRIu64 " bytes; the format allows %d",
-                       file->path, said, MOST_HEADER);
     *header = (size_t)said;
     return SSMC_OK;
+}
+
+/* The header's text as an object; the caller puts it back. */
+static ssmc_status
+parse_header(const RtTensorFile *file, const char *text, size_t len, json_object **out)
+{
+    const size_t room = strlen(file->path) + sizeof ": header";
+    char *where = malloc(room);
+    if (!where)
+        return rt_fail_memory(room, "a path");
+    snprintf(where, room, "%s: header", file->path);
+    const ssmc_status status = rt_json_parse(text, len, where, out);
+    free(where);
+    return status;
 }
 
 static ssmc_status
 read_header(RtTensorFile *file, const char *bytes, size_t len)
 {
-    size_t header = 0;
-    const ssmc_status status = check_length(file, bytes, len, &header);
+    size_t size = 0;
+    json_object *header = NULL;
+    ssmc_status status = check_length(file, bytes, len, &size);
+    if (status == SSMC_OK)
+        status = parse_header(file, bytes + LENGTH_BYTES, size, &header);
     if (status != SSMC_OK)
         return status;
-    const size_t room = strlen(file->path) + sizeof ": header is not valid JSON";
-    char *where = malloc(room);
-    file->names = malloc(header + 1);
-    if (!where || !file->names) {
-        free(where);
-        return rt_fail_memory(header, "names of tensors");
+    status = make_room(file, (size_t)json_object_object_length(header), size);
+    if (status == SSMC_OK) {
+        const size_t before = LENGTH_BYTES + size;
+        Reader r = {file, bytes + before, len - before, file->names};
+        status = read_entries(&r, header);
     }
-    snprintf(where, room, "%s: header is not valid JSON", file->path);
-    Reader r = {
-        .file = file,
-        .json = {.text = bytes + LENGTH_BYTES, .len = header, .where = where},
-        .data = bytes + LENGTH_BYTES + header,
-        .data_len = len - LENGTH_BYTES - header,
-        .room = file->names
-    };
-    const ssmc_status read = read_entries(&r);
-    free(where);
-    return read;
+    json_object_put(header);
+    return status;
 }
 
 static ssmc_status

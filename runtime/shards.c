@@ -1,98 +1,69 @@
 /* runtime/shards.c -- model.safetensors.index.json: {"weight_map": {"tensor": "file", ...}, ...}.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/internal.h"
 #include "runtime/json.h"
 
-typedef struct {
-    const char *path;
-    RtShards *out;
-    RtJson json;
-    char *room; /* free part of out->names */
-} Reader;
-
-/* Appends a string to names. */
+/* Appends a string to out->names, which are as long as the file. */
 static char *
-keep(Reader *r)
+keep(char **room, const char *text)
 {
-    char *text = r->room;
-    r->room += strlen(text) + 1;
-    return text;
+    const size_t len = strlen(text) + 1;
+    char *kept = memcpy(*room, text, len);
+    *room += len;
+    return kept;
 }
 
 static ssmc_status
-grow(RtShards *s)
+read_pair(const char *path, const char *tensor, json_object *file, char **room, RtShard *out)
 {
-    const int cap = s->cap ? s->cap * 2 : 256;
-    RtShard *shard = realloc(s->shard, (size_t)cap * sizeof *shard);
-    if (!shard)
-        return rt_fail_memory((size_t)cap * sizeof *shard, "a list of weight files");
-    s->shard = shard;
-    s->cap = cap;
+    if (!json_object_is_type(file, json_type_string))
+        return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is in %s; expected the name of a file", path,
+                       rt_quote(tensor).text, rt_json_kind(file));
+    *out = (RtShard){keep(room, tensor), keep(room, json_object_get_string(file))};
+    if (out->file[0] && !strchr(out->file, '/'))
+        return SSMC_OK;
+    return rt_fail(SSMC_BAD_FILE,
+                   "%s: tensor '%s' is in '%s'; expected the name of a file beside it", path,
+                   rt_quote(tensor).text, rt_quote(out->file).text);
+}
+
+static ssmc_status
+read_map(const char *path, json_object *map, size_t bytes, RtShards *out)
+{
+    const size_t count = (size_t)json_object_object_length(map);
+    out->names = malloc(bytes);
+    out->shard = calloc(count, sizeof *out->shard);
+    if (!out->names || !out->shard)
+        return rt_fail_memory(bytes + count * sizeof *out->shard, "a list of weight files");
+    char *room = out->names;
+    json_object_object_foreach(map, tensor, file)
+    {
+        const ssmc_status status = read_pair(path, tensor, file, &room, &out->shard[out->count]);
+        if (status != SSMC_OK)
+            return status;
+        out->count++;
+    }
     return SSMC_OK;
 }
 
 static ssmc_status
-read_pair(Reader *r)
+read_index(const char *path, const RtMapping *file, RtShards *out)
 {
-    RtShards *s = r->out;
-    const ssmc_status status = s->count == s->cap ? grow(s) : SSMC_OK;
+    json_object *root, *map = NULL;
+    ssmc_status status = rt_json_parse(file->data, file->len, path, &root);
     if (status != SSMC_OK)
         return status;
-    RtShard *shard = &s->shard[s->count];
-    if (!rt_json_key(&r->json, r->room))
-        return SSMC_BAD_FILE;
-    shard->tensor = keep(r);
-    if (!rt_json_string(&r->json, r->room))
-        return SSMC_BAD_FILE;
-    shard->file = keep(r);
-    s->count++;
-    if (shard->file[0] && !strchr(shard->file, '/'))
-        return SSMC_OK;
-    return rt_fail(SSMC_BAD_FILE,
-                   "%s: tensor '%s' is in '%s'; expected the name of a file beside it", r->path,
-                   rt_quote(shard->tensor).text, rt_quote(shard->file).text);
-}
-
-static ssmc_status
-read_map(Reader *r)
-{
-    for (rt_json_open(&r->json, '{'); rt_json_more(&r->json, '}');) {
-        const ssmc_status status = read_pair(r);
-        if (status != SSMC_OK)
-            return status;
-    }
-    return r->json.failed ? SSMC_BAD_FILE : SSMC_OK;
-}
-
-static ssmc_status
-read_index(Reader *r)
-{
-    bool found = false;
-    for (rt_json_open(&r->json, '{'); rt_json_more(&r->json, '}');) {
-        if (!rt_json_key(&r->json, r->room))
-            return SSMC_BAD_FILE;
-        if (strcmp(r->room, "weight_map") != 0) {
-            rt_json_skip(&r->json);
-            continue;
-        }
-        if (found)
-            return rt_fail(SSMC_BAD_FILE, "%s has two weight_map", r->path);
-        found = true;
-        const ssmc_status status = read_map(r);
-        if (status != SSMC_OK)
-            return status;
-    }
-    if (!rt_json_end(&r->json))
-        return SSMC_BAD_FILE;
-    if (r->out->count)
-        return SSMC_OK;
-    return rt_fail(SSMC_BAD_FILE,
-                   "%s names no weights: expected {\"weight_map\": {\"tensor\": \"file\"}}",
-                   r->path);
+    json_object_object_get_ex(root, "weight_map", &map);
+    if (json_object_is_type(map, json_type_object) && json_object_object_length(map) > 0)
+        status = read_map(path, map, file->len, out);
+    else
+        status =
+            rt_fail(SSMC_BAD_FILE,
+                    "%s names no weights: expected {\"weight_map\": {\"tensor\": \"file\"}}", path);
+    json_object_put(root);
+    return status;
 }
 
 ssmc_status
@@ -103,16 +74,7 @@ rt_shards_read(const char *path, RtShards *out)
     ssmc_status status = rt_map_file(path, &map);
     if (status != SSMC_OK)
         return status;
-    out->names = malloc(map.len + 1);
-    if (out->names) {
-        Reader r = {
-            path, out, {.text = map.data, .len = map.len, .where = path},
-              out->names
-        };
-        status = read_index(&r);
-    } else {
-        status = rt_fail_memory(map.len, "names of tensors");
-    }
+    status = read_index(path, &map, out);
     rt_unmap_file(&map);
     if (status != SSMC_OK)
         rt_shards_free(out);

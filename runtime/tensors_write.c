@@ -4,32 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/internal.h"
 #include "runtime/json.h"
 
 enum { DATA_ALIGN = 8 }; /* the header is padded with blanks, so that the data starts aligned */
 
 /* ---- checks -------------------------------------------------------------------------------- */
 
-static bool
-is_text(const char *name)
-{
-    const size_t len = strlen(name);
-    for (size_t at = 0; at < len;) {
-        const int n = rt_utf8_length(name + at, len - at);
-        if (n == 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
-}
-
 static ssmc_status
 check_tensor(const char *path, const RtTensor *t)
 {
     const RtText name = rt_quote(t->name);
     size_t bytes = 0;
-    if (!is_text(t->name) || strcmp(t->name, "__metadata__") == 0)
+    if (strcmp(t->name, "__metadata__") == 0)
         return rt_fail(SSMC_BAD_ARGUMENT, "%s: '%s' cannot be the name of a tensor", path,
                        name.text);
     if (!rt_dtype_name(t->dtype))
@@ -117,6 +103,17 @@ header_text(const RtTensor *tensors, int count, size_t *len)
     return NULL;
 }
 
+/* What is written can be read again; names that are not UTF-8 could not. */
+static ssmc_status
+check_header(const char *path, const char *header, size_t len)
+{
+    json_object *parsed;
+    if (rt_json_parse(header, len, "the header to be written", &parsed) != SSMC_OK)
+        return rt_fail_also(SSMC_BAD_ARGUMENT, "%s was not written", path);
+    json_object_put(parsed);
+    return SSMC_OK;
+}
+
 static bool
 put_all(RtOutput *out, const char *header, size_t len, const RtTensor *tensors, int count)
 {
@@ -140,7 +137,9 @@ rt_tensors_write(const char *path, const RtTensor *tensors, int count)
     if (!header)
         return rt_fail(SSMC_NO_MEMORY, "no memory for the header of %s", path);
     RtOutput out;
-    status = rt_output_open(path, &out);
+    status = check_header(path, header, len);
+    if (status == SSMC_OK)
+        status = rt_output_open(path, &out);
     if (status == SSMC_OK)
         status = rt_output_close(&out, put_all(&out, header, len, tensors, count));
     free(header);
