@@ -17,6 +17,11 @@ cg_type(Cg *c, Dtype dtype)
         return c->bf16;
     case DTYPE_i32:
         return c->i32;
+    case DTYPE_i8:
+    case DTYPE_u8:
+    case DTYPE_u4:
+    case DTYPE_u4x2:
+        return c->i8;
     case DTYPE_COUNT:
         break;
     }

@@ -83,15 +83,34 @@ void cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask);
 Val cg_splat(Cg *c, Val scalar, int lanes);     /* of any scalar type */
 Val cg_mask_first(Cg *c, int lanes, Val count); /* lanes 0 .. count-1 (i64) */
 Val cg_fma(Cg *c, Val a, Val b, Val acc);       /* a * b + acc; one rounding if the target has it */
-Val cg_sum(Cg *c, Val vec, int lanes);   /* across lanes: halves are added until one is left */
+Val cg_sum(Cg *c, Val vec);      /* across lanes: halves are added until one is left */
+Val cg_sum_ints(Cg *c, Val vec); /* the same for i32 */
+Val cg_most(Cg *c, Val vec);     /* the greatest and least lane */
+Val cg_least(Cg *c, Val vec);
 Val cg_round(Cg *c, Val v, Dtype dtype); /* f32 rounded to what dtype can hold, still f32 */
 /* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With
  * bf16_dot the CPU's conversion is used, which takes f32 denormals as 0. */
 Val cg_bf16_bits(Cg *c, Val v);
+Val cg_f16_bits(Cg *c, Val v); /* the same for f16; denormals are kept */
 /* Dot of pairs: acc[l] += a[2l+1] * b[2l+1], then acc[l] += a[2l] * b[2l]. acc is <lanes x float>;
  * a, b are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of
  * bf16 memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
 Val cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes);
+/* Dot of quadruples of bytes: acc[l] += sum of a[4l+i] * b[4l+i], a unsigned, b signed; all are
+ * <lanes x i32>. Exact: uses the target's instruction, or wider products. */
+Val cg_dot_bytes(Cg *c, Val acc, Val a, Val b, int lanes);
+/* f32 of at most 2^22 to the nearest whole number, ties to even: its low 23 bits, as <lanes x i32>.
+ */
+Val cg_whole_bits(Cg *c, Val v);
+
+/* Bits of <lanes x float> or <lanes x i32>. */
+bool cg_on_x86(const Cg *c);
+Val cg_int_like(Cg *c, Val v, uint32_t n); /* n in as many lanes as v has */
+Val cg_as_bits(Cg *c, Val v);
+Val cg_as_float(Cg *c, Val v);
+Val cg_shl(Cg *c, Val v, uint32_t n);
+Val cg_shr(Cg *c, Val v, uint32_t n); /* zeros come in */
+Val cg_and(Cg *c, Val v, uint32_t n);
 
 /* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
 Val cg_exp(Cg *c, Val x);
@@ -182,7 +201,8 @@ void cg_bind(CgKernel *k, const Value *v, Val value);
 /* Forgets every bound value: call before each site. */
 void cg_unbind_all(CgKernel *k);
 bool cg_in_domain(const CgKernel *k, const Value *v); /* has k->domain's shape */
-/* Evaluates every output of the kernel that is in the domain, then stores them. */
+/* Evaluates every output of the kernel that is in the domain, then stores them; but for what a
+ * quantise makes, which is known at the end of a row only. */
 void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 
 /* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or,
@@ -203,11 +223,14 @@ CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit_map.
 CgEmitter emit_embed; /*                                        codegen/emit_gather.c */
 CgEmitter emit_take;
 CgEmitter emit_rmsnorm;     /* pointwise before and after            codegen/emit_rows.c */
+CgEmitter emit_quantise;    /* the same, and a norm before           */
 CgEmitter emit_conv1d;      /* pointwise after                       codegen/emit_conv.c */
 CgEmitter emit_linear;      /* epilogue on the results               codegen/emit_linear.c */
 CgEmitter emit_ssd_scan;    /*                                        codegen/emit_scan.c */
 CgEmitter emit_ssd_chunked; /* the S group: chunk_decay .. chunk_out codegen/emit_chunked.c */
 CgEmitter emit_transpose;   /* pointwise before                      codegen/emit_layout.c */
 CgEmitter emit_pack;
+CgEmitter emit_quantised; /* quantise_i8 or quantise_u4 with its packs codegen/emit_quantised.c */
+CgEmitter emit_linear_integers; /* epilogue on the results            codegen/emit_integers.c */
 
 #endif

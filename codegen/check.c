@@ -67,12 +67,14 @@ formulas_known(const CgKernel *k, Diag *diag)
 }
 
 /* Emitters store what the anchor makes and what has its shape; layout ops store what they read as
- * well (cg_store_map). */
+ * well (cg_store_map). Of anchors that were joined each stores its own. */
 static bool
 is_stored(const CgKernel *k, const Value *v)
 {
     const Node *anchor = k->kernel->anchor;
     if (!anchor || v->def == anchor)
+        return true;
+    if (op_has_flag(anchor->op, 'J') && op_info[v->def->op].cls == op_info[anchor->op].cls)
         return true;
     if (op_info[anchor->op].cls == CLASS_LAYOUT)
         return shape_equal(&v->type.shape, &anchor->in[0]->type.shape);

@@ -15,6 +15,7 @@ typedef struct {
     int vector_registers; /* of that width */
     bool fma;
     bool bf16_dot; /* vdpbf16ps or bfdot */
+    bool i8_dot;   /* vpdpbusd or usdot */
     int64_t l1_bytes, l2_bytes;
 } CgTarget;
 

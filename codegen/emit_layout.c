@@ -30,8 +30,8 @@ emit_transpose(Cg *c, CgKernel *k, Diag *diag)
 
 /* ---- pack [O,K] -> [O/panel, K/step, panel, step] ---------------------------------------------
  *
- * The unit that moves is 32 bits: one f32, or a pair of bf16 (step = 2) whose elements are
- * neighbours in both layouts. Blocks of `side` rows by `side` units are read along rows, transposed
+ * The unit that moves is one f32 or f16, or a pair of bf16 (step = 2) whose elements are neighbours
+ * in both layouts. Blocks of `side` rows by `side` units are read along rows, transposed
  * in registers and written along panels. Rows past O repeat row O-1 and are cleared. */
 
 enum { MAX_SIDE = 16 };
@@ -39,17 +39,21 @@ enum { MAX_SIDE = 16 };
 typedef struct {
     const Value *in;
     const CgOperand *out;
+    int64_t from;        /* row of `in` that is row 0 here */
     int64_t rows, width; /* O, K */
     int64_t panel, step, units;
     int side;
-    Val first; /* row of the block's first lane */
-    Val store; /* where unit 0 of the block's rows goes */
+    Dtype unit; /* as wide as a unit */
+    Val first;  /* row of the block's first lane */
+    Val store;  /* where unit 0 of the block's rows goes */
 } Pack;
 
 static Val
 as_units(Cg *c, const Pack *p, Val a, Val b)
 {
     const LLVMTypeRef ints = cg_vec_of(c->i32, cg_lanes_of(a));
+    if (p->unit == DTYPE_f16)
+        return cg_f16_bits(c, a);
     if (p->step == 1)
         return LLVMBuildBitCast(c->b, a, ints, "");
     const Val low = LLVMBuildZExt(c->b, cg_bf16_bits(c, a), ints, "");
@@ -73,7 +77,7 @@ every_second(Cg *c, Val a, Val b, int which)
 static Val
 eval_at(Cg *c, CgKernel *k, const Pack *p, Val row, Val col, int lanes)
 {
-    const CgSite at = {.row = row, .col = col, .lanes = lanes};
+    const CgSite at = {.row = cg_add(c, row, cg_i64(c, p->from)), .col = col, .lanes = lanes};
     cg_unbind_all(k);
     return cg_eval(c, k, p->in, &at);
 }
@@ -102,7 +106,7 @@ row_units(Cg *c, CgKernel *k, const Pack *p, Val row, Val unit, int lanes)
 static Val
 unit_at(Cg *c, const Pack *p, Val unit)
 {
-    return cg_at(c, p->store, DTYPE_i32, cg_mul(c, unit, cg_i64(c, p->panel)));
+    return cg_at(c, p->store, p->unit, cg_mul(c, unit, cg_i64(c, p->panel)));
 }
 
 /* a and b exchange halves of every run of 2 * run lanes: one step of a transposition. */
@@ -138,7 +142,7 @@ block_square(Cg *c, CgKernel *k, const Pack *p, Val unit)
     transpose(c, rows, p->side);
     for (int i = 0; i < p->side; i++) {
         const Val at = unit_at(c, p, cg_add(c, unit, cg_i64(c, i)));
-        LLVMSetAlignment(LLVMBuildStore(c->b, rows[i], at), 4);
+        LLVMSetAlignment(LLVMBuildStore(c->b, rows[i], at), (unsigned)dtype_info[p->unit].bytes);
     }
 }
 
@@ -148,7 +152,7 @@ block_thin(Cg *c, CgKernel *k, const Pack *p, Val unit)
 {
     CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, p->side), 1);
     const Val bits = row_units(c, k, p, cg_add(c, p->first, lane.i), unit, 1);
-    LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit), DTYPE_i32, lane.i));
+    LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit), p->unit, lane.i));
     cg_loop_end(c, &lane);
 }
 
@@ -161,7 +165,7 @@ block_odd(Cg *c, CgKernel *k, const Pack *p)
     const Val a = eval_at(c, k, p, cg_min(c, row, last), cg_i64(c, p->width - 1), 1);
     const Val zero = LLVMConstNull(c->f32);
     const Val kept = LLVMBuildSelect(c->b, cg_less(c, row, cg_i64(c, p->rows)), a, zero, "");
-    const Val at = cg_at(c, unit_at(c, p, cg_i64(c, p->units - 1)), DTYPE_i32, lane.i);
+    const Val at = cg_at(c, unit_at(c, p, cg_i64(c, p->units - 1)), p->unit, lane.i);
     LLVMBuildStore(c->b, as_units(c, p, kept, zero), at);
     cg_loop_end(c, &lane);
 }
@@ -192,39 +196,60 @@ side_of(const Cg *c, int64_t panel)
     return side;
 }
 
-/* What is packed as bf16 is rounded by the packing: a cast before it need not round as well. */
+/* What is packed as bf16 or f16 is rounded by the packing: a cast before it need not round as well.
+ */
 static const Value *
 unrounded(const CgKernel *k, const Value *v)
 {
     const Node *def = v->def;
     const bool cast = def && def->kernel == k->kernel && def->op == OP_cast;
-    return cast && v->type.dtype == DTYPE_bf16 ? def->in[0] : v;
+    return cast && v->type.dtype != DTYPE_f32 ? def->in[0] : v;
+}
+
+/* Whether whole numbers or their scales are packed, which the quantise_* in this kernel makes. */
+static bool
+quantised_by(const CgKernel *k, const Node *pack)
+{
+    const Node *def = pack->in[0]->def;
+    const bool inside = def && def->kernel == k->kernel && op_info[def->op].cls == CLASS_LAYOUT;
+    return inside || !dtype_info[pack->in[0]->type.dtype].is_float;
+}
+
+static Pack
+pack_sizes(Cg *c, const CgKernel *k)
+{
+    const Node *n = k->kernel->anchor;
+    const Shape *s = &n->in[0]->type.shape;
+    Pack p = {.in = unrounded(k, n->in[0]), .out = cg_operand(k, n->out[0])};
+    p.from = node_int(n, ATTR_first, 0);
+    p.rows = node_int(n, ATTR_rows, s->dim[0].n - p.from);
+    p.width = s->dim[1].n;
+    p.panel = node_int(n, ATTR_panel, 1);
+    p.step = p.out->dtype == DTYPE_bf16 ? 2 : 1;
+    p.unit = p.out->dtype == DTYPE_f16 ? DTYPE_f16 : DTYPE_i32;
+    p.units = n->out[0]->type.shape.dim[1].n;
+    p.side = side_of(c, p.panel);
+    return p;
 }
 
 /* Threads divide panels. */
 bool
 emit_pack(Cg *c, CgKernel *k, Diag *diag)
 {
-    (void)diag;
     const Node *n = k->kernel->anchor;
-    const Shape *s = &n->in[0]->type.shape;
+    if (quantised_by(k, n))
+        return emit_quantised(c, k, diag);
     cg_store_map(c, k, n->in[0]);
     if (!cg_operand(k, n->out[0]))
         return true;
-    Pack p = {.in = unrounded(k, n->in[0]), .out = cg_operand(k, n->out[0])};
-    p.rows = s->dim[0].n;
-    p.width = s->dim[1].n;
-    p.panel = node_int(n, ATTR_panel, 1);
-    p.step = p.out->dtype == DTYPE_bf16 ? 2 : 1;
-    p.units = n->out[0]->type.shape.dim[1].n;
-    p.side = side_of(c, p.panel);
+    Pack p = pack_sizes(c, k);
     Val from = NULL, to = NULL;
     cg_share(c, k, cg_i64(c, n->out[0]->type.shape.dim[0].n), 1, &from, &to);
     CgLoop panel = cg_loop(c, "panel", from, to, 1);
     CgLoop lane = cg_loop(c, "lanes", cg_i64(c, 0), cg_i64(c, p.panel), p.side);
     p.first = cg_add(c, cg_mul(c, panel.i, cg_i64(c, p.panel)), lane.i);
     const Val start = cg_mul(c, panel.i, cg_i64(c, p.units * p.panel));
-    p.store = cg_at(c, p.out->base, DTYPE_i32, cg_add(c, start, lane.i));
+    p.store = cg_at(c, p.out->base, p.unit, cg_add(c, start, lane.i));
     pack_rows(c, k, &p);
     cg_loop_end(c, &lane);
     cg_loop_end(c, &panel);

@@ -1,19 +1,93 @@
-/* codegen/emit_rows.c -- rmsnorm over column groups, with the pointwise ops before and after it.
+/* codegen/emit_rows.c -- rmsnorm over column groups and quantise, alone or one after the other,
+ * with the pointwise ops before and after them.
  *
- * Each group of a row is swept twice: once for the sum of squares, once to scale and store. What
- * the prologue computes is kept in scratch between the sweeps; when the norm reads an operand as it
- * is, the second sweep reads it again instead (it is in L1 by then). */
+ * rmsnorm sweeps each group of a row twice: once for the sum of squares, once to scale and store.
+ * What the prologue computes is kept in scratch between the sweeps; when the norm reads an operand
+ * as it is, the second sweep reads it again instead (it is in L1 by then). quantise keeps the row
+ * it is given, finds the greatest magnitude on the way, and sweeps once more to round. */
 #include "codegen/cg.h"
 
 enum { CHAINS = 4 }; /* accumulators, so that the sum does not wait for one fma after another */
 
 typedef struct {
     const Node *norm;
-    Val kept;         /* one row of the norm's input in scratch; NULL: it is read again */
-    Val sums[CHAINS]; /* variables, <lanes x float> */
-    int chain;        /* the one the next site adds to */
-    Val factor;       /* 1 / sqrt(mean + eps) of the group */
+    Val kept;             /* one row of the norm's input in scratch; NULL: it is read again */
+    Val sums[CHAINS];     /* variables, <lanes x float> */
+    int chain;            /* the one the next site adds to */
+    Val factor;           /* 1 / sqrt(mean + eps) of the group */
+    const Node *quantise; /* NULL: none follows */
+    Val values;           /* the row that is quantised, in scratch */
+    Val most;             /* variable, <lanes x float>: greatest magnitudes so far */
+    Val inverse;          /* 1 / scale of the row */
 } Norm;
+
+/* x with 0 in the lanes that do not count, in a whole vector: lanes outside the mask, as a prologue
+ * may make something of the zeros loaded there, and those after a single lane of a tail. */
+static Val
+counted(Cg *c, const CgSite *at, Val x)
+{
+    const Val zeros = LLVMConstNull(cg_vec_type(c, c->lanes));
+    if (at->mask)
+        return LLVMBuildSelect(c->b, at->mask, x, zeros, "");
+    if (at->lanes < c->lanes)
+        return LLVMBuildInsertElement(c->b, zeros, x, cg_i64(c, 0), "");
+    return x;
+}
+
+/* ---- quantise ------------------------------------------------------------------------------ */
+
+/* Keeps what will be quantised. */
+static void
+keep_site(Cg *c, const Norm *n, const CgSite *at, Val x)
+{
+    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    cg_vstore(c, cg_at(c, n->values, DTYPE_f32, at->col), DTYPE_f32, x, at->lanes, at->mask);
+    const Val size = cg_as_float(c, cg_and(c, cg_as_bits(c, counted(c, at, x)), 0x7fffffff));
+    cg_set(c, n->most, cg_vmax(c, size, cg_get(c, type, n->most)));
+}
+
+/* quantise without a norm before it. */
+static void
+given_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
+{
+    const Norm *n = user;
+    cg_unbind_all(k);
+    keep_site(c, n, at, cg_eval(c, k, n->quantise->in[0], at));
+    cg_store_outputs(c, k, at);
+}
+
+static void
+round_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
+{
+    const Norm *n = user;
+    const CgOperand *q = cg_operand(k, n->quantise->out[0]);
+    const Val from = cg_at(c, n->values, DTYPE_f32, at->col);
+    const Val x = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
+    const Val to = cg_add(c, cg_mul(c, at->row, cg_i64(c, q->stride)), at->col);
+    const Val scaled = LLVMBuildFMul(c->b, x, cg_splat(c, n->inverse, at->lanes), "");
+    cg_vstore(c, cg_at(c, q->base, q->dtype, to), q->dtype, scaled, at->lanes, at->mask);
+}
+
+/* s = most / 127; a row of zeros has scale 0 and stays zeros. */
+static void
+quantise_row(Cg *c, CgKernel *k, Norm *n, Val row)
+{
+    const Val most = cg_most(c, cg_get(c, cg_vec_type(c, c->lanes), n->most));
+    const CgOperand *scale = cg_operand(k, n->quantise->out[1]);
+    const Val zero = cg_f32(c, 0), any = LLVMBuildFCmp(c->b, LLVMRealUGT, most, zero, "");
+    const Val inverse = LLVMBuildFDiv(c->b, cg_f32(c, 127), most, "");
+    n->inverse = LLVMBuildSelect(c->b, any, inverse, zero, "");
+    if (scale) {
+        const Val to = cg_at(c, scale->base, DTYPE_f32, cg_mul(c, row, cg_i64(c, scale->stride)));
+        cg_vstore(c, to, DTYPE_f32, LLVMBuildFDiv(c->b, most, cg_f32(c, 127), ""), 1, NULL);
+    }
+    if (cg_operand(k, n->quantise->out[0])) {
+        const Val width = cg_i64(c, cg_width(n->quantise->in[0]));
+        cg_columns(c, k, row, cg_i64(c, 0), width, c->lanes, round_site, n);
+    }
+}
+
+/* ---- rmsnorm ------------------------------------------------------------------------------- */
 
 static Val
 kept_at(Cg *c, const Norm *n, const CgSite *at)
@@ -21,8 +95,6 @@ kept_at(Cg *c, const Norm *n, const CgSite *at)
     return cg_at(c, n->kept, DTYPE_f32, at->col);
 }
 
-/* Lanes outside the mask are cleared, as a prologue may make something of the zeros loaded there. A
- * single lane of a tail is added to lane 0. */
 static void
 square_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
 {
@@ -32,10 +104,7 @@ square_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
     if (n->kept)
         cg_vstore(c, kept_at(c, n, at), DTYPE_f32, x, at->lanes, at->mask);
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
-    if (at->mask)
-        x = LLVMBuildSelect(c->b, at->mask, x, LLVMConstNull(type), "");
-    else if (at->lanes < c->lanes)
-        x = LLVMBuildInsertElement(c->b, LLVMConstNull(type), x, cg_i64(c, 0), "");
+    x = counted(c, at, x);
     const Val sum = n->sums[n->chain];
     cg_set(c, sum, cg_fma(c, x, x, cg_get(c, type, sum)));
 }
@@ -57,6 +126,8 @@ scale_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
     if (norm->nin > 1 && norm->in[1])
         y = LLVMBuildFMul(c->b, y, cg_eval(c, k, norm->in[1], at), "");
     cg_bind(k, norm->out[0], y);
+    if (n->quantise)
+        keep_site(c, n, at, y);
     cg_store_outputs(c, k, at);
 }
 
@@ -83,7 +154,7 @@ sum_of_squares(Cg *c, CgKernel *k, Norm *n, Val row, Val from, Val to)
     for (int i = 0; i < 2; i++)
         half[i] =
             LLVMBuildFAdd(c->b, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]), "");
-    return cg_sum(c, LLVMBuildFAdd(c->b, half[0], half[1], ""), c->lanes);
+    return cg_sum(c, LLVMBuildFAdd(c->b, half[0], half[1], ""));
 }
 
 static void
@@ -98,26 +169,79 @@ emit_group(Cg *c, CgKernel *k, Norm *n, Val row, Val group, int64_t width)
     cg_columns(c, k, row, from, to, c->lanes, scale_site, n);
 }
 
+static void
+norm_open(Cg *c, CgKernel *k, Norm *n)
+{
+    const CgOperand *x = cg_operand(k, n->norm->in[0]);
+    if (!x || x->is_output)
+        n->kept = cg_scratch(c, k, cg_width(k->domain) * (int64_t)sizeof(float));
+    for (int i = 0; i < CHAINS; i++)
+        n->sums[i] = cg_var(c, cg_vec_type(c, c->lanes), NULL, "squares");
+}
+
+static void
+norm_row(Cg *c, CgKernel *k, Norm *n, Val row)
+{
+    const int64_t width = cg_width(k->domain), groups = node_int(n->norm, ATTR_groups, 1);
+    if (groups == 1) {
+        emit_group(c, k, n, row, cg_i64(c, 0), width);
+        return;
+    }
+    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, groups), 1);
+    emit_group(c, k, n, row, group.i, width / groups);
+    cg_loop_end(c, &group);
+}
+
 bool
 emit_rmsnorm(Cg *c, CgKernel *k, Diag *diag)
 {
     (void)diag; /* the shape rule has seen that groups divide the width */
     Norm n = {.norm = k->kernel->anchor};
-    const int64_t width = cg_width(k->domain), groups = node_int(n.norm, ATTR_groups, 1);
-    if (!cg_operand(k, n.norm->in[0]) || cg_operand(k, n.norm->in[0])->is_output)
-        n.kept = cg_scratch(c, k, width * 4);
-    for (int i = 0; i < CHAINS; i++)
-        n.sums[i] = cg_var(c, cg_vec_type(c, c->lanes), NULL, "squares");
+    norm_open(c, k, &n);
     Val from = NULL, to = NULL;
     cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
     CgLoop row = cg_loop(c, "row", from, to, 1);
-    if (groups == 1) {
-        emit_group(c, k, &n, row.i, cg_i64(c, 0), width);
-    } else {
-        CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, groups), 1);
-        emit_group(c, k, &n, row.i, group.i, width / groups);
-        cg_loop_end(c, &group);
+    norm_row(c, k, &n, row.i);
+    cg_loop_end(c, &row);
+    return true;
+}
+
+/* The norm that makes what is quantised, in the same kernel; NULL: none does. */
+static const Node *
+norm_before(const CgKernel *k, const Node *quantise)
+{
+    const Node *def = quantise->in[0]->def;
+    return def && def->kernel == k->kernel && def->op == OP_rmsnorm ? def : NULL;
+}
+
+bool
+emit_quantise(Cg *c, CgKernel *k, Diag *diag)
+{
+    Norm n = {.quantise = k->kernel->anchor};
+    n.norm = norm_before(k, n.quantise);
+    for (const Node *other = k->first; other != k->last; other = other->next) {
+        if (other->kernel != k->kernel || other == n.norm || other == n.quantise ||
+            op_info[other->op].cls != CLASS_ROWWISE)
+            continue;
+        diag_error(diag, other->loc, "kernel %s: only the norm before a quantise can be with it",
+                   k->kernel->name);
+        return false;
     }
+    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    const Val width = cg_i64(c, cg_width(k->domain));
+    n.values = cg_scratch(c, k, cg_width(k->domain) * (int64_t)sizeof(float));
+    n.most = cg_var(c, type, NULL, "most");
+    if (n.norm)
+        norm_open(c, k, &n);
+    Val from = NULL, to = NULL;
+    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
+    CgLoop row = cg_loop(c, "row", from, to, 1);
+    cg_set(c, n.most, LLVMConstNull(type));
+    if (n.norm)
+        norm_row(c, k, &n, row.i);
+    else
+        cg_columns(c, k, row.i, cg_i64(c, 0), width, c->lanes, given_site, &n);
+    quantise_row(c, k, &n, row.i);
     cg_loop_end(c, &row);
     return true;
 }

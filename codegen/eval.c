@@ -153,12 +153,20 @@ eval_for_store(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
     return cg_eval(c, k, cast ? v->def->in[0] : v, at);
 }
 
+/* What an anchor stores by itself, once it knows the whole row. */
+static bool
+is_later(const Value *v)
+{
+    return op_info[v->def->op].cls == CLASS_ROWWISE && op_has_flag(v->def->op, 'J');
+}
+
 void
 cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
 {
     Val *values = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *values);
     for (int i = 0; i < k->noperands; i++)
-        if (k->operands[i].is_output && cg_in_domain(k, k->operands[i].value))
+        if (k->operands[i].is_output && cg_in_domain(k, k->operands[i].value) &&
+            !is_later(k->operands[i].value))
             values[i] = eval_for_store(c, k, k->operands[i].value, at);
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];

@@ -11,9 +11,17 @@
 /* ---- emitters ------------------------------------------------------------------------------ */
 
 static CgEmitter *const emitters[OP_COUNT] = {
-    [OP_embed] = emit_embed,         [OP_take] = emit_take,     [OP_rmsnorm] = emit_rmsnorm,
-    [OP_conv1d] = emit_conv1d,       [OP_linear] = emit_linear, [OP_ssd_scan] = emit_ssd_scan,
-    [OP_transpose] = emit_transpose, [OP_pack] = emit_pack,
+    [OP_embed] = emit_embed,
+    [OP_take] = emit_take,
+    [OP_rmsnorm] = emit_rmsnorm,
+    [OP_conv1d] = emit_conv1d,
+    [OP_linear] = emit_linear,
+    [OP_ssd_scan] = emit_ssd_scan,
+    [OP_transpose] = emit_transpose,
+    [OP_pack] = emit_pack,
+    [OP_quantise] = emit_quantise,
+    [OP_linear_i8] = emit_linear_integers,
+    [OP_linear_u4] = emit_linear_integers,
 };
 
 /* No anchor: a pointwise kernel. The S group is one kernel whichever of its ops is the anchor. */

@@ -25,6 +25,10 @@ abi_dtype(Dtype dtype, AbiDtype *out)
         *out = ABI_BF16;
         return true;
     case DTYPE_i32:
+    case DTYPE_i8:
+    case DTYPE_u8:
+    case DTYPE_u4:
+    case DTYPE_u4x2:
     case DTYPE_COUNT:
         break;
     }

@@ -8,40 +8,40 @@
 
 enum { MAX_LANES = 64 };
 
-static Val
-int_like(Cg *c, Val v, uint32_t n)
+Val
+cg_int_like(Cg *c, Val v, uint32_t n)
 {
     return cg_splat(c, LLVMConstInt(c->i32, n, 0), cg_lanes_of(v));
 }
 
-static Val
-as_bits(Cg *c, Val v)
+Val
+cg_as_bits(Cg *c, Val v)
 {
     return LLVMBuildBitCast(c->b, v, cg_vec_of(c->i32, cg_lanes_of(v)), "");
 }
 
-static Val
-as_float(Cg *c, Val v)
+Val
+cg_as_float(Cg *c, Val v)
 {
     return LLVMBuildBitCast(c->b, v, cg_vec_of(c->f32, cg_lanes_of(v)), "");
 }
 
-static Val
-shift_left(Cg *c, Val v, uint32_t n)
+Val
+cg_shl(Cg *c, Val v, uint32_t n)
 {
-    return LLVMBuildShl(c->b, v, int_like(c, v, n), "");
+    return LLVMBuildShl(c->b, v, cg_int_like(c, v, n), "");
 }
 
-static Val
-shift_right(Cg *c, Val v, uint32_t n)
+Val
+cg_shr(Cg *c, Val v, uint32_t n)
 {
-    return LLVMBuildLShr(c->b, v, int_like(c, v, n), "");
+    return LLVMBuildLShr(c->b, v, cg_int_like(c, v, n), "");
 }
 
-static Val
-bit_and(Cg *c, Val v, uint32_t n)
+Val
+cg_and(Cg *c, Val v, uint32_t n)
 {
-    return LLVMBuildAnd(c->b, v, int_like(c, v, n), "");
+    return LLVMBuildAnd(c->b, v, cg_int_like(c, v, n), "");
 }
 
 Val
@@ -124,7 +124,14 @@ static Val
 widen_bf16(Cg *c, Val bits)
 {
     const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, cg_lanes_of(bits)), "");
-    return as_float(c, shift_left(c, wide, 16));
+    return cg_as_float(c, cg_shl(c, wide, 16));
+}
+
+/* Whether the CPU converts f16 by itself: F16C came before FMA, and aarch64 always could. */
+static bool
+converts_f16(const Cg *c)
+{
+    return c->target->fma;
 }
 
 /* Exponent and mantissa move to their places in an f32 and a multiplication by 2^(127-15) corrects
@@ -132,20 +139,25 @@ widen_bf16(Cg *c, Val bits)
 static Val
 widen_f16(Cg *c, Val bits)
 {
+    const int lanes = cg_lanes_of(bits);
+    if (converts_f16(c)) {
+        const Val half = LLVMBuildBitCast(c->b, bits, cg_vec_of(c->f16, lanes), "");
+        return LLVMBuildFPExt(c->b, half, cg_vec_of(c->f32, lanes), "");
+    }
     const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, cg_lanes_of(bits)), "");
-    const Val placed = shift_left(c, bit_and(c, wide, 0x7fff), 13);
-    const Val scale = cg_like(c, as_float(c, placed), 0x1p112);
-    const Val finite = as_bits(c, LLVMBuildFMul(c->b, as_float(c, placed), scale, ""));
-    const Val special = LLVMBuildOr(c->b, placed, int_like(c, wide, 0x7f800000), "");
+    const Val placed = cg_shl(c, cg_and(c, wide, 0x7fff), 13);
+    const Val scale = cg_like(c, cg_as_float(c, placed), 0x1p112);
+    const Val finite = cg_as_bits(c, LLVMBuildFMul(c->b, cg_as_float(c, placed), scale, ""));
+    const Val special = LLVMBuildOr(c->b, placed, cg_int_like(c, wide, 0x7f800000), "");
     const Val is_finite =
-        LLVMBuildICmp(c->b, LLVMIntULT, placed, int_like(c, wide, 0x0f800000), "");
+        LLVMBuildICmp(c->b, LLVMIntULT, placed, cg_int_like(c, wide, 0x0f800000), "");
     const Val magnitude = LLVMBuildSelect(c->b, is_finite, finite, special, "");
-    const Val sign = shift_left(c, bit_and(c, wide, 0x8000), 16);
-    return as_float(c, LLVMBuildOr(c->b, magnitude, sign, ""));
+    const Val sign = cg_shl(c, cg_and(c, wide, 0x8000), 16);
+    return cg_as_float(c, LLVMBuildOr(c->b, magnitude, sign, ""));
 }
 
-static bool
-on_x86(const Cg *c)
+bool
+cg_on_x86(const Cg *c)
 {
     return strncmp(c->target->triple, "x86_64", 6) == 0;
 }
@@ -157,43 +169,66 @@ cg_bf16_bits(Cg *c, Val v)
 {
     const int lanes = cg_lanes_of(v);
     const LLVMTypeRef half = cg_vec_of(c->i16, lanes);
-    if (c->target->bf16_dot && on_x86(c)) {
+    if (c->target->bf16_dot && cg_on_x86(c)) {
         const Val narrow = LLVMBuildFPTrunc(c->b, v, cg_vec_of(c->bf16, lanes), "");
         return LLVMBuildBitCast(c->b, narrow, half, "");
     }
-    const Val x = as_bits(c, v);
-    const Val odd = bit_and(c, shift_right(c, x, 16), 1);
-    const Val bias = LLVMBuildAdd(c->b, odd, int_like(c, x, 0x7fff), "");
+    const Val x = cg_as_bits(c, v);
+    const Val odd = cg_and(c, cg_shr(c, x, 16), 1);
+    const Val bias = LLVMBuildAdd(c->b, odd, cg_int_like(c, x, 0x7fff), "");
     const Val rounded = LLVMBuildAdd(c->b, x, bias, "");
-    const Val quiet = LLVMBuildOr(c->b, x, int_like(c, x, 0x400000), "");
+    const Val quiet = LLVMBuildOr(c->b, x, cg_int_like(c, x, 0x400000), "");
     const Val is_nan = LLVMBuildFCmp(c->b, LLVMRealUNO, v, v, "");
     const Val bits = LLVMBuildSelect(c->b, is_nan, quiet, rounded, "");
-    return LLVMBuildTrunc(c->b, shift_right(c, bits, 16), half, "");
+    return LLVMBuildTrunc(c->b, cg_shr(c, bits, 16), half, "");
 }
 
 /* Round to nearest even: normal halves as for bf16 with 13 dropped bits; denormal ones by an
  * addition that aligns the mantissa to 2^-24 and rounds in hardware; above 65536 inf, NaN stays
  * NaN. */
-static Val
-f16_bits(Cg *c, Val v)
+Val
+cg_f16_bits(Cg *c, Val v)
 {
-    const Val x = as_bits(c, v), sign = bit_and(c, x, 0x80000000u);
+    if (converts_f16(c)) {
+        const int lanes = cg_lanes_of(v);
+        const Val half = LLVMBuildFPTrunc(c->b, v, cg_vec_of(c->f16, lanes), "");
+        return LLVMBuildBitCast(c->b, half, cg_vec_of(c->i16, lanes), "");
+    }
+    const Val x = cg_as_bits(c, v), sign = cg_and(c, x, 0x80000000u);
     const Val mag = LLVMBuildXor(c->b, x, sign, "");
-    const Val odd = bit_and(c, shift_right(c, mag, 13), 1);
-    const Val biased = LLVMBuildAdd(c->b, mag, int_like(c, x, 0xc8000fffu), "");
-    const Val normal = shift_right(c, LLVMBuildAdd(c->b, biased, odd, ""), 13);
-    const Val magic = int_like(c, x, 0x3f000000);
-    const Val sum = LLVMBuildFAdd(c->b, as_float(c, mag), as_float(c, magic), "");
-    const Val tiny = LLVMBuildSub(c->b, as_bits(c, sum), magic, "");
+    const Val odd = cg_and(c, cg_shr(c, mag, 13), 1);
+    const Val biased = LLVMBuildAdd(c->b, mag, cg_int_like(c, x, 0xc8000fffu), "");
+    const Val normal = cg_shr(c, LLVMBuildAdd(c->b, biased, odd, ""), 13);
+    const Val magic = cg_int_like(c, x, 0x3f000000);
+    const Val sum = LLVMBuildFAdd(c->b, cg_as_float(c, mag), cg_as_float(c, magic), "");
+    const Val tiny = LLVMBuildSub(c->b, cg_as_bits(c, sum), magic, "");
     const Val is_nan = LLVMBuildFCmp(c->b, LLVMRealUNO, v, v, "");
     const Val huge =
-        LLVMBuildSelect(c->b, is_nan, int_like(c, x, 0x7e00), int_like(c, x, 0x7c00), "");
-    const Val is_tiny = LLVMBuildICmp(c->b, LLVMIntULT, mag, int_like(c, x, 0x38800000), "");
-    const Val is_huge = LLVMBuildICmp(c->b, LLVMIntUGE, mag, int_like(c, x, 0x47800000), "");
+        LLVMBuildSelect(c->b, is_nan, cg_int_like(c, x, 0x7e00), cg_int_like(c, x, 0x7c00), "");
+    const Val is_tiny = LLVMBuildICmp(c->b, LLVMIntULT, mag, cg_int_like(c, x, 0x38800000), "");
+    const Val is_huge = LLVMBuildICmp(c->b, LLVMIntUGE, mag, cg_int_like(c, x, 0x47800000), "");
     const Val small = LLVMBuildSelect(c->b, is_tiny, tiny, normal, "");
     const Val bits = LLVMBuildSelect(c->b, is_huge, huge, small, "");
-    const Val all = LLVMBuildOr(c->b, bits, shift_right(c, sign, 16), "");
+    const Val all = LLVMBuildOr(c->b, bits, cg_shr(c, sign, 16), "");
     return LLVMBuildTrunc(c->b, all, cg_vec_of(c->i16, cg_lanes_of(v)), "");
+}
+
+/* Adding 1.5 * 2^23 leaves the nearest whole number, ties to even, in the low bits of the sum, for
+ * anything between -2^22 and 2^22. */
+Val
+cg_whole_bits(Cg *c, Val v)
+{
+    return cg_as_bits(c, LLVMBuildFAdd(c->b, v, cg_like(c, v, 0x1.8p23), ""));
+}
+
+static Val
+widen_bytes(Cg *c, Val bytes, bool is_signed)
+{
+    const int lanes = cg_lanes_of(bytes);
+    const LLVMTypeRef ints = cg_vec_of(c->i32, lanes);
+    const Val wide =
+        is_signed ? LLVMBuildSExt(c->b, bytes, ints, "") : LLVMBuildZExt(c->b, bytes, ints, "");
+    return LLVMBuildSIToFP(c->b, wide, cg_vec_of(c->f32, lanes), "");
 }
 
 Val
@@ -202,7 +237,7 @@ cg_round(Cg *c, Val v, Dtype dtype)
     if (dtype == DTYPE_bf16)
         return widen_bf16(c, cg_bf16_bits(c, v));
     if (dtype == DTYPE_f16)
-        return widen_f16(c, f16_bits(c, v));
+        return widen_f16(c, cg_f16_bits(c, v));
     return v;
 }
 
@@ -211,6 +246,8 @@ cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask)
 {
     const bool half = dtype_info[dtype].bytes == 2;
     const Val raw = load_raw(c, ptr, half ? c->i16 : cg_type(c, dtype), lanes, mask);
+    if (dtype_info[dtype].bytes == 1)
+        return widen_bytes(c, raw, dtype == DTYPE_i8);
     if (dtype == DTYPE_bf16)
         return widen_bf16(c, raw);
     return dtype == DTYPE_f16 ? widen_f16(c, raw) : raw;
@@ -225,7 +262,9 @@ cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask)
     if (dtype == DTYPE_bf16)
         raw = cg_bf16_bits(c, value);
     else if (dtype == DTYPE_f16)
-        raw = f16_bits(c, value);
+        raw = cg_f16_bits(c, value);
+    else if (dtype_info[dtype].bytes == 1)
+        raw = LLVMBuildTrunc(c->b, cg_whole_bits(c, value), cg_vec_of(c->i8, lanes), "");
     store_raw(c, ptr, raw, dtype_info[dtype].bytes, mask);
 }
 
@@ -255,53 +294,42 @@ lanes_slice(Cg *c, Val vec, int from, int lanes)
                                   LLVMConstVector(pick, (unsigned)lanes), "");
 }
 
-Val
-cg_sum(Cg *c, Val vec, int lanes)
+/* Halves are combined until one lane is left. */
+static Val
+fold_lanes(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
 {
     Val v = vec;
-    for (int n = lanes / 2; n >= 1; n /= 2) {
-        const Val low = lanes_slice(c, v, 0, n), high = lanes_slice(c, v, n, n);
-        v = LLVMBuildFAdd(c->b, low, high, "");
-    }
+    for (int n = cg_lanes_of(vec) / 2; n >= 1; n /= 2)
+        v = combine(c, lanes_slice(c, v, 0, n), lanes_slice(c, v, n, n));
     return v;
 }
 
-/* The instruction's name, or NULL: none for this many lanes. */
-static const char *
-dot_instruction(const Cg *c, int lanes)
+static Val
+add_reals(Cg *c, Val a, Val b)
 {
-    if (!c->target->bf16_dot)
-        return NULL;
-    if (!on_x86(c))
-        return lanes == 4 ? "llvm.aarch64.neon.bfdot" : NULL;
-    switch (lanes) {
-    case 16:
-        return "llvm.x86.avx512bf16.dpbf16ps.512";
-    case 8:
-        return "llvm.x86.avx512bf16.dpbf16ps.256";
-    case 4:
-        return "llvm.x86.avx512bf16.dpbf16ps.128";
-    default:
-        return NULL;
-    }
+    return LLVMBuildFAdd(c->b, a, b, "");
 }
 
-/* A product of two bf16 is exact in f32, so that fma and mul-then-add are the same here. Intel SDM,
- * VDPBF16PS: the odd pair member is added first. */
 Val
-cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
+cg_sum(Cg *c, Val vec)
 {
-    const char *name = dot_instruction(c, lanes);
-    if (name) {
-        const LLVMTypeRef pairs = LLVMVectorType(c->bf16, (unsigned)(2 * lanes));
-        LLVMTypeRef overloads[] = {LLVMTypeOf(acc), pairs};
-        Val args[] = {acc, LLVMBuildBitCast(c->b, a_pairs, pairs, ""),
-                      LLVMBuildBitCast(c->b, b_pairs, pairs, "")};
-        return cg_intrinsic(c, name, overloads, on_x86(c) ? 0 : 2, args, 3);
-    }
-    const Val a_odd = as_float(c, bit_and(c, a_pairs, 0xffff0000u));
-    const Val b_odd = as_float(c, bit_and(c, b_pairs, 0xffff0000u));
-    const Val a_even = as_float(c, shift_left(c, a_pairs, 16));
-    const Val b_even = as_float(c, shift_left(c, b_pairs, 16));
-    return cg_fma(c, a_even, b_even, cg_fma(c, a_odd, b_odd, acc));
+    return fold_lanes(c, vec, add_reals);
+}
+
+Val
+cg_sum_ints(Cg *c, Val vec)
+{
+    return fold_lanes(c, vec, cg_add);
+}
+
+Val
+cg_most(Cg *c, Val vec)
+{
+    return fold_lanes(c, vec, cg_vmax);
+}
+
+Val
+cg_least(Cg *c, Val vec)
+{
+    return fold_lanes(c, vec, cg_vmin);
 }

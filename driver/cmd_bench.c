@@ -45,7 +45,7 @@ put_prefill(Bench *b, int64_t tokens)
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     const double flops = (double)tokens * (b->flops.linear + b->flops.ssd);
-    const bool bf16 = b->job->fe.compile.dtype == DTYPE_bf16 && b->ceiling.bf16_gflops > 0;
+    const bool bf16 = b->job->fe.compile.format == FORMAT_bf16 && b->ceiling.bf16_gflops > 0;
     const double peak = bf16 ? b->ceiling.bf16_gflops : b->ceiling.f32_gflops;
     printf("prefill %6lld   %9.1f tokens/s   spread %4.1f %%   %5.1f %% of the %s peak\n",
            (long long)tokens, (double)tokens / t.median, 100 * t.spread,

@@ -7,7 +7,8 @@
 
 /* The compile: section, with defaults filled in. */
 typedef struct {
-    Dtype dtype;        /* f32 or bf16 */
+    Format format;      /* of projections: compile.dtype */
+    int64_t group;      /* inputs that share a scale; 0: a whole row, -1: the format's own */
     int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;   /* auto, recurrent, chunked, quadratic */
     const char *matmul; /* auto, emitted, blas */

@@ -157,10 +157,11 @@ compile_section(const FeValue *keys)
                    .form = keys[KEY_compile_form].text,
                    .matmul = keys[KEY_compile_matmul].text,
                    .cpu = keys[KEY_compile_cpu].text,
+                   .group = keys[KEY_compile_group].i,
                    .block = keys[KEY_compile_block].i,
                    .threads = keys[KEY_compile_threads].i};
     const char *dtype = keys[KEY_compile_dtype].text;
-    if (!dtype_by_name(dtype, strlen(dtype), &c.dtype))
+    if (!format_by_name(dtype, strlen(dtype), &c.format))
         die("keys.def: compile.dtype %s", dtype);
     return c;
 }

@@ -9,7 +9,7 @@ static const char *const attr_words[ATTR_COUNT] = {
     [ATTR_form] = "auto recurrent chunked quadratic",
     [ATTR_matmul] = "auto emitted blas",
     [ATTR_part] = "rows cols heads none",
-    [ATTR_to] = "f32 bf16",
+    [ATTR_to] = "f32 f16 bf16",
 };
 
 static bool

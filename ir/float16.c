@@ -47,6 +47,21 @@ f16_to_f32(uint16_t half)
     return float_of_bits(bits_of_float(magnitude) | special | sign);
 }
 
+/* To nearest even. Below the normal halves an addition of 0.5 aligns the mantissa to 2^-24, where
+ * the hardware rounds; above 65520 there is only inf. */
+uint16_t
+f32_to_f16(float value)
+{
+    const uint32_t bits = bits_of_float(value), sign = bits & 0x80000000U, magnitude = bits ^ sign;
+    const uint16_t high = (uint16_t)(sign >> 16);
+    if (magnitude >= 0x47800000U)
+        return (uint16_t)(high | (magnitude > 0x7F800000U ? 0x7E00U : 0x7C00U));
+    if (magnitude < 0x38800000U)
+        return (uint16_t)(high | (bits_of_float(float_of_bits(magnitude) + 0.5F) - 0x3F000000U));
+    const uint32_t rounded = magnitude + 0xC8000FFFU + (magnitude >> 13 & 1U);
+    return (uint16_t)(high | rounded >> 13);
+}
+
 /* One loop a type, so that each vectorises. memcpy: checkpoints do not align their tensors. */
 void
 ref_widen(Dtype dtype, const void *stored, int64_t first, int64_t n, double *out)
@@ -81,6 +96,10 @@ ref_widen(Dtype dtype, const void *stored, int64_t first, int64_t n, double *out
             out[i] = value;
         }
         return;
+    case DTYPE_i8:
+    case DTYPE_u8:
+    case DTYPE_u4:
+    case DTYPE_u4x2: /* never stored in a checkpoint */
     case DTYPE_COUNT:
         break;
     }

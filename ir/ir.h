@@ -31,6 +31,25 @@ typedef struct {
 extern const DtypeInfo dtype_info[DTYPE_COUNT];
 bool dtype_by_name(const char *name, size_t len, Dtype *out);
 
+/* What projections multiply in. */
+typedef enum {
+#define FORMAT(id, reals, bits, group, tolerance, doc) FORMAT_##id,
+#include "ir/formats.def"
+#undef FORMAT
+    FORMAT_COUNT
+} Format;
+
+typedef struct {
+    const char *name;
+    Dtype reals;
+    int bits;
+    int64_t group;
+    double tolerance;
+    const char *doc;
+} FormatInfo;
+extern const FormatInfo format_info[FORMAT_COUNT];
+bool format_by_name(const char *name, size_t len, Format *out);
+
 typedef enum {
     DIM_CONST,  /* n */
     DIM_TOKENS, /* T: token rows of this call */
@@ -374,5 +393,6 @@ const double *interp_state(const Interp *in, const char *name, int64_t *count);
 float bf16_to_f32(uint16_t bits);
 uint16_t f32_to_bf16(float value);
 float f16_to_f32(uint16_t bits);
+uint16_t f32_to_f16(float value);
 
 #endif

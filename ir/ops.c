@@ -17,6 +17,13 @@ const DtypeInfo dtype_info[DTYPE_COUNT] = {
 #undef TYPE
 };
 
+const FormatInfo format_info[FORMAT_COUNT] = {
+#define FORMAT(id, reals, bits, group, tolerance, doc)                                             \
+    [FORMAT_##id] = {#id, DTYPE_##reals, bits, group, tolerance, doc},
+#include "ir/formats.def"
+#undef FORMAT
+};
+
 const AttrInfo attr_info[ATTR_COUNT] = {
 #define ATTR(id, value, meaning) [ATTR_##id] = {.name = #id, .kind = AK_##value, .doc = meaning},
 #include "ir/attrs.def"
@@ -79,6 +86,15 @@ dtype_by_name(const char *name, size_t len, Dtype *out)
     const int i = index_of(name, len, dtype_info, DTYPE_COUNT, sizeof dtype_info[0]);
     if (i >= 0)
         *out = (Dtype)i;
+    return i >= 0;
+}
+
+bool
+format_by_name(const char *name, size_t len, Format *out)
+{
+    const int i = index_of(name, len, format_info, FORMAT_COUNT, sizeof format_info[0]);
+    if (i >= 0)
+        *out = (Format)i;
     return i >= 0;
 }
 

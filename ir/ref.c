@@ -1,4 +1,5 @@
-/* ir/ref.c -- references of everything but state space duality (ir/ref_ssd.c). */
+/* ir/ref.c -- references of everything but projections (ir/ref_linear.c) and state space
+ * duality (ir/ref_ssd.c). */
 #include "ir/ref.h"
 
 #include <math.h>
@@ -67,16 +68,40 @@ ref_height(const RefTensor *t)
     return rows;
 }
 
-static double *
-scratch(RefCall *call, int64_t count)
+double *
+ref_scratch(RefCall *call, int64_t count)
 {
     return arena_array(call->scratch, (size_t)count, sizeof(double));
+}
+
+/* Four running sums: the compiler may not reorder a single one. */
+double
+ref_dot(const double *a, const double *b, int64_t n)
+{
+    double sum[4] = {0};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int j = 0; j < 4; j++)
+            sum[j] += a[i + j] * b[i + j];
+    for (; i < n; i++)
+        sum[0] += a[i] * b[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 static size_t
 doubles(int64_t count)
 {
     return (size_t)count * sizeof(double);
+}
+
+double
+ref_round(Dtype dtype, double x)
+{
+    if (dtype == DTYPE_bf16)
+        return bf16_to_f32(f32_to_bf16((float)x));
+    if (dtype == DTYPE_f16)
+        return f16_to_f32(f32_to_f16((float)x));
+    return x;
 }
 
 /* ---- gather -------------------------------------------------------------------------------- */
@@ -88,7 +113,7 @@ ref_embed(RefCall *c)
     const RefTensor *table = &c->in[1]; /* [V,D] */
     const int64_t D = ref_width(table);
     double *y = c->out[0].at; /* [T,D] */
-    double *buffer = scratch(c, D);
+    double *buffer = ref_scratch(c, D);
     for (int64_t t = 0; t < c->in[0].count; t++)
         memcpy(y + t * D, ref_row(table, (int64_t)ids[t], buffer), doubles(D));
 }
@@ -101,62 +126,6 @@ ref_take(RefCall *c)
     double *y = c->out[0].at; /* [R,D] */
     for (int64_t r = 0; r < c->rows; r++)
         memcpy(y + r * D, x + c->pick[r] * D, doubles(D));
-}
-
-/* ---- contract ------------------------------------------------------------------------------ */
-
-/* Four running sums: the compiler may not reorder a single one. */
-static double
-dot(const double *a, const double *b, int64_t n)
-{
-    double sum[4] = {0};
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int j = 0; j < 4; j++)
-            sum[j] += a[i + j] * b[i + j];
-    for (; i < n; i++)
-        sum[0] += a[i] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-/* Where element (o,k) of a matrix is in its packed form of rank 3, [O/NR,K,NR], or of rank 4,
- * [O/NR,K/2,NR,2]. */
-static int64_t
-packed_at(const RefTensor *packed, int64_t o, int64_t k)
-{
-    const int64_t steps = packed->dim[1], panel = packed->dim[2];
-    if (packed->rank == 3)
-        return (o / panel * steps + k) * panel + o % panel;
-    return ((o / panel * steps + k / 2) * panel + o % panel) * 2 + k % 2;
-}
-
-/* Row o of a linear's weight, packed or [O,K]. */
-static const double *
-weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
-{
-    if (w->rank == 2)
-        return ref_row(w, o, buffer);
-    for (int64_t k = 0; k < K; k++)
-        buffer[k] = w->at[packed_at(w, o, k)];
-    return buffer;
-}
-
-void
-ref_linear(RefCall *c)
-{
-    const double *x = ref_in(c, 0);                           /* [T,K] */
-    const RefTensor *w = &c->in[1];                           /* [O,K] or packed */
-    const double *bias = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [O] */
-    const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
-    double *y = c->out[0].at; /* [T,O] */
-    double *buffer = scratch(c, K);
-    if (w->rank > 2)
-        (void)ref_in(c, 1);
-    for (int64_t o = 0; o < O; o++) {
-        const double *row = weight_row(w, o, K, buffer);
-        for (int64_t t = 0; t < T; t++)
-            y[t * O + o] = dot(x + t * K, row, K) + (bias ? bias[o] : 0);
-    }
 }
 
 /* ---- convolution --------------------------------------------------------------------------- */
@@ -172,8 +141,8 @@ ref_conv1d(RefCall *c)
     double *state = ref_state(c, 3);                          /* [K-1,C] */
     const int64_t T = c->in[0].dim[0], C = c->in[0].dim[1], past = c->in[3].dim[0], K = past + 1;
     const bool by_channel = c->in[1].rank == 3;
-    double *y = c->out[0].at;                    /* [T,C] */
-    double *inputs = scratch(c, (past + T) * C); /* state, then x */
+    double *y = c->out[0].at;                        /* [T,C] */
+    double *inputs = ref_scratch(c, (past + T) * C); /* state, then x */
     memcpy(inputs, state, doubles(past * C));
     memcpy(inputs + past * C, x, doubles(T * C));
     for (int64_t t = 0; t < T; t++) {
@@ -200,7 +169,7 @@ ref_rmsnorm(RefCall *c)
     double *y = c->out[0].at; /* [T,W] */
     for (int64_t i = 0; i < T * groups; i++) {
         const double *group = x + i * width;
-        const double scale = 1 / sqrt(dot(group, group, width) / (double)width + eps);
+        const double scale = 1 / sqrt(ref_dot(group, group, width) / (double)width + eps);
         for (int64_t j = 0; j < width; j++)
             y[i * width + j] = group[j] * scale * (w ? w[i % groups * width + j] : 1);
     }
@@ -380,15 +349,14 @@ ref_clamp(RefCall *c)
         c->out[0].at[i] = x[i] < range[0] ? range[0] : x[i] > range[1] ? range[1] : x[i];
 }
 
-/* Values of type f32 are held as doubles, so that only a cast to bf16 rounds: through f32, as code
- * that computes in f32 does. */
+/* Values of type f32 are held as doubles, so that only a cast to a narrower type rounds: through
+ * f32, as code that computes in f32 does. */
 void
 ref_cast(RefCall *c)
 {
     const double *x = ref_in(c, 0);
-    const bool narrow = c->out[0].dtype == DTYPE_bf16;
     for (int64_t i = 0; i < c->out[0].count; i++)
-        c->out[0].at[i] = narrow ? bf16_to_f32(f32_to_bf16((float)x[i])) : x[i];
+        c->out[0].at[i] = ref_round(c->out[0].dtype, x[i]);
 }
 
 /* ---- views --------------------------------------------------------------------------------- */
@@ -417,17 +385,4 @@ ref_transpose(RefCall *c)
     for (int64_t k = 0; k < K; k++)
         for (int64_t ch = 0; ch < C; ch++)
             c->out[0].at[k * C + ch] = w[ch * K + k]; /* [K,C] */
-}
-
-void
-ref_pack(RefCall *c)
-{
-    const RefTensor *w = &c->in[0]; /* [O,K] */
-    const int64_t O = w->dim[0], K = w->dim[1];
-    double *buffer = scratch(c, K);
-    for (int64_t o = 0; o < O; o++) {
-        const double *row = ref_row(w, o, buffer);
-        for (int64_t k = 0; k < K; k++)
-            c->out[0].at[packed_at(&c->out[0], o, k)] = row[k];
-    }
 }

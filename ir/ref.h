@@ -45,8 +45,11 @@ const double *ref_row(const RefTensor *tensor, int64_t r, double *buffer);
 /* Frees what ref_in made of stored weights. */
 void ref_release(RefCall *call);
 
-int64_t ref_width(const RefTensor *tensor);  /* last dimension; 1 at rank 0 */
-int64_t ref_height(const RefTensor *tensor); /* product of the others */
+double ref_round(Dtype dtype, double x); /* to the nearest number of type bf16 or f16, else x */
+double ref_dot(const double *a, const double *b, int64_t n);
+double *ref_scratch(RefCall *call, int64_t count); /* zeros, until the call ends */
+int64_t ref_width(const RefTensor *tensor);        /* last dimension; 1 at rank 0 */
+int64_t ref_height(const RefTensor *tensor);       /* product of the others */
 /* n stored elements, from element `first` on, as doubles. */
 void ref_widen(Dtype dtype, const void *stored, int64_t first, int64_t n, double *out);
 

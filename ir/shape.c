@@ -6,140 +6,7 @@
  * a convolution, a projection or the SSD computes is f32, whatever its operands are stored in. */
 #include <string.h>
 
-#include "ir/internal.h"
-
-static bool broken(ShapeResult *r, int operand, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-static bool
-broken(ShapeResult *r, int operand, const char *fmt, ...)
-{
-    StrBuf sb = {0};
-    va_list args;
-    va_start(args, fmt);
-    sb_vprintf(&sb, fmt, args);
-    va_end(args);
-    r->why = arena_strndup(r->arena, sb_text(&sb), sb.len);
-    r->operand = operand;
-    sb_free(&sb);
-    return false;
-}
-
-static bool
-result(ShapeResult *r, Type type)
-{
-    r->out[0] = type;
-    r->nout = 1;
-    return true;
-}
-
-static const char *
-type_text(const ShapeResult *r, const Type *type)
-{
-    StrBuf sb = {0};
-    type_print(&sb, type);
-    const char *text = arena_strndup(r->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
-}
-
-static const Type *
-operand(const Node *node, int slot)
-{
-    return &node->in[slot]->type;
-}
-
-static bool
-is_float(const Type *type)
-{
-    return dtype_info[type->dtype].is_float;
-}
-
-static bool
-is_const(const Type *type)
-{
-    for (int i = 0; i < type->shape.rank; i++)
-        if (type->shape.dim[i].kind != DIM_CONST)
-            return false;
-    return true;
-}
-
-static Dim
-const_dim(int64_t n)
-{
-    return (Dim){DIM_CONST, n};
-}
-
-/* ---- what operands must look like -------------------------------------------------------------
- */
-
-/* Says that an operand is not `wanted`; origin tells where the expectation comes from. */
-static bool
-unlike(ShapeResult *r, const Node *node, int slot, const char *wanted, const char *origin)
-{
-    const Value *v = node->in[slot];
-    return broken(r, slot, "operand %d, `%s`, is %s, expected %s: %s", slot + 1, v->name,
-                  type_text(r, &v->type), wanted, origin);
-}
-
-/* Operand is a float matrix of token or picked rows. */
-static bool
-want_rows(ShapeResult *r, const Node *node, int slot)
-{
-    const Type *t = operand(node, slot);
-    const bool matrix = t->shape.rank == 2 && t->shape.dim[1].kind == DIM_CONST &&
-                        (t->shape.dim[0].kind == DIM_TOKENS || t->shape.dim[0].kind == DIM_ROWS);
-    if (matrix && is_float(t))
-        return true;
-    return unlike(r, node, slot, "a matrix f32[T,width]", "this operand is one row per token");
-}
-
-/* Operand is [T,width]; width 0: any. */
-static bool
-want_tokens(ShapeResult *r, const Node *node, int slot, int64_t width, const char *origin)
-{
-    if (!want_rows(r, node, slot))
-        return false;
-    const Type *t = operand(node, slot);
-    if (t->shape.dim[0].kind != DIM_TOKENS)
-        return unlike(r, node, slot, "rows T", "this op goes over every token");
-    if (!width || type_width(t) == width)
-        return true;
-    return unlike(r, node, slot, arena_printf(r->arena, "f32[T,%lld]", (long long)width), origin);
-}
-
-/* Operand is float [length], or missing. */
-static bool
-want_vector(ShapeResult *r, const Node *node, int slot, int64_t length, const char *origin)
-{
-    if (!node->in[slot])
-        return true;
-    const Type *t = operand(node, slot);
-    if (is_float(t) && t->shape.rank == 1 && dim_equal(t->shape.dim[0], const_dim(length)))
-        return true;
-    return unlike(r, node, slot, arena_printf(r->arena, "[%lld]", (long long)length), origin);
-}
-
-/* State operand (the last slot of the op), if it is there, is f32 `dims`; result->state in any
- * case. */
-static bool
-want_state(ShapeResult *r, const Node *node, int slot, int rank, const int64_t *dims,
-           const char *origin)
-{
-    r->state = type_const(DTYPE_f32, rank, dims);
-    const Value *v = slot < node->nin ? node->in[slot] : NULL;
-    if (!v || type_equal(&v->type, &r->state))
-        return true;
-    return unlike(r, node, slot, type_text(r, &r->state), origin);
-}
-
-static bool
-want_shape(ShapeResult *r, const Node *node, int slot, const Type *wanted, const char *origin)
-{
-    const Type *t = operand(node, slot);
-    if (type_equal(t, wanted))
-        return true;
-    return unlike(r, node, slot, type_text(r, wanted), origin);
-}
+#include "ir/shape.h"
 
 /* ---- gather, projection, convolution, norm ----------------------------------------------------
  */
@@ -162,72 +29,6 @@ shape_take(const Node *node, ShapeResult *r)
         return false;
     const Type *x = operand(node, 0);
     return result(r, type_rows(x->dtype, DIM_ROWS, type_width(x)));
-}
-
-static int64_t
-ceil_div(int64_t n, int64_t by)
-{
-    return n / by + (n % by != 0);
-}
-
-/* A packed weight, rank 3 in f32 or rank 4 in bf16 (ops.def, pack), of a projection [K] -> [out].
- */
-static bool
-packed_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
-{
-    const Type *w = operand(node, 1);
-    const bool pairs = w->shape.rank == 4;
-    const int64_t panel = w->shape.dim[2].n;
-    if (w->dtype != (pairs ? DTYPE_bf16 : DTYPE_f32))
-        return unlike(r, node, 1, "f32 of rank 3 or bf16 of rank 4", "these are the packed forms");
-    int64_t dims[] = {ceil_div(out, panel), pairs ? ceil_div(width, 2) : width, panel, 2};
-    const Type wanted = type_const(w->dtype, w->shape.rank, dims);
-    return want_shape(r, node, 1, &wanted,
-                      arena_printf(r->arena,
-                                   "out=%lld columns in panels of %lld, x has %lld columns",
-                                   (long long)out, (long long)panel, (long long)width));
-}
-
-static bool
-plain_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
-{
-    const Type *w = operand(node, 1);
-    if (w->shape.rank != 2)
-        return unlike(r, node, 1, "[O,K]",
-                      out ? "or a packed weight of rank 3 or 4"
-                          : "only `out` makes a weight packed");
-    const int64_t rows = w->shape.dim[0].n, columns = w->shape.dim[1].n;
-    if (columns != width)
-        return unlike(r, node, 1, arena_printf(r->arena, "[O,%lld]", (long long)width),
-                      arena_printf(r->arena, "operand 1, `%s`, has %lld columns", node->in[0]->name,
-                                   (long long)width));
-    if (out && rows != out)
-        return unlike(r, node, 1, arena_printf(r->arena, "[%lld,K]", (long long)out),
-                      "that many are said by `out`");
-    return true;
-}
-
-bool
-shape_linear(const Node *node, ShapeResult *r)
-{
-    if (!want_rows(r, node, 0))
-        return false;
-    const Type *x = operand(node, 0), *w = operand(node, 1);
-    if (!is_float(w) || !is_const(w) || w->shape.rank < 2)
-        return unlike(r, node, 1, "[O,K]", "it is the weight");
-    const int64_t width = type_width(x), said = node_int(node, ATTR_out, 0);
-    const bool packed = w->shape.rank > 2 && said;
-    if (!(packed ? packed_weight : plain_weight)(r, node, width, said))
-        return false;
-    const int64_t out = packed ? said : w->shape.dim[0].n;
-    if (x->dtype != DTYPE_f32 && x->dtype != w->dtype)
-        return unlike(r, node, 0, "f32",
-                      arena_printf(r->arena, "the weight is %s", dtype_info[w->dtype].name));
-    if (w->shape.rank == 4 && x->dtype != DTYPE_bf16)
-        return unlike(r, node, 0, "bf16", "the weight is packed in pairs of bf16");
-    if (!want_vector(r, node, 2, out, "one bias for each output column of the weight"))
-        return false;
-    return result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, out));
 }
 
 bool
@@ -306,10 +107,10 @@ shape_cast(const Node *node, ShapeResult *r)
     const char *to = node_word(node, ATTR_to, "");
     if (!strcmp(to, dtype_info[DTYPE_f32].name))
         return true;
-    if (strcmp(to, dtype_info[DTYPE_bf16].name))
-        return broken(r, -1, "cannot cast to `%s`: values are computed as f32 or bf16", to);
-    r->out[0].dtype = DTYPE_bf16;
-    return true;
+    r->out[0].dtype = !strcmp(to, dtype_info[DTYPE_f16].name) ? DTYPE_f16 : DTYPE_bf16;
+    if (!strcmp(to, dtype_info[r->out[0].dtype].name))
+        return true;
+    return broken(r, -1, "cannot cast to `%s`: real numbers are f32, f16 or bf16", to);
 }
 
 /* Whether `small` is repeated over `large`: a number, a column vector [rows,1] of [rows,W], a row
@@ -504,17 +305,4 @@ shape_transpose(const Node *node, ShapeResult *r)
         return unlike(r, node, 0, "[C,1,K]", "it is the weight of a convolution");
     const int64_t dims[] = {w->shape.dim[2].n, w->shape.dim[0].n};
     return result(r, type_const(DTYPE_f32, 2, dims));
-}
-
-bool
-shape_pack(const Node *node, ShapeResult *r)
-{
-    const Type *w = operand(node, 0);
-    if (!is_float(w) || !is_const(w) || w->shape.rank != 2)
-        return unlike(r, node, 0, "[O,K]", "it is the weight of a projection");
-    const bool pairs = w->dtype == DTYPE_bf16;
-    const int64_t panel = node_int(node, ATTR_panel, 1), width = w->shape.dim[1].n;
-    const int64_t dims[] = {ceil_div(w->shape.dim[0].n, panel), pairs ? ceil_div(width, 2) : width,
-                            panel, 2};
-    return result(r, type_const(pairs ? DTYPE_bf16 : DTYPE_f32, pairs ? 4 : 3, dims));
 }

@@ -7,7 +7,7 @@ typedef struct {
     const Node *first;
     Node *anchor;
     int anchors; /* nodes that are not pointwise */
-    int others;  /* of them outside the S group */
+    int others;  /* of them outside the S group, and not joined to one of their class (flag J) */
     bool in_group[OP_COUNT];
 } Run;
 
@@ -48,9 +48,11 @@ add_to_run(Verify *c, Node *node, Run *run)
     if (op_info[node->op].cls == CLASS_POINTWISE)
         return;
     const bool grouped = op_has_flag(node->op, 'S');
+    const bool joined = op_has_flag(node->op, 'J') && run->anchor &&
+                        op_info[run->anchor->op].cls == op_info[node->op].cls;
     run->anchor = node;
-    run->anchors++;
-    run->others += !grouped;
+    run->anchors += !joined;
+    run->others += !grouped && !joined;
     if (grouped && run->in_group[node->op])
         verify_fault(c, node, node->loc, "kernel `%s` has a second `%s`", node->kernel->name,
                      op_info[node->op].name);

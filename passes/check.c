@@ -223,7 +223,7 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
 bool
 checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out)
 {
-    const double allowed = pass_info[pass].rounds ? 5e-2 : 1e-9;
+    const double allowed = pass_info[pass].rounds ? format_info[c->cx->format].tolerance : 1e-9;
     Numbers after;
     if (!check_interpret(c, g, &after))
         return false;

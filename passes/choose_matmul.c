@@ -56,6 +56,10 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
     const Dtype dtype = linear->in[0]->type.dtype;
     if (strcmp(who, table) != 0)
         why = "asked for";
+    if (attrs_find(&linear->attrs, ATTR_rows) && dtype == DTYPE_f32) {
+        who = "emitted";
+        why = "some rows of a weight alone";
+    }
     if (dtype != DTYPE_f32) {
         if (strcmp(who, "blas") == 0)
             matmul_note(cx, linear, noted);

@@ -7,16 +7,17 @@
  *   are one kernel.
  * Does not change: nodes, operands, what any node computes.
  *
- * Algorithm: one walk in order; groups of nodes are merged by union-find. A group's order says
- * when it runs; its need is the latest order among what it reads (a view needs the whole group).
- *   pointwise        joins, as epilogue, the group that makes its latest operand, if that group's
- *                    values have its shape and all else it reads is made before that group
- *   row-wise, layout take the pointwise group that makes their input as prologue
- *   flag S           joins the groups of its S operands
- *   others, and pointwise nodes that cannot join, begin a group
- * A pointwise group whose values only the joining node reads is absorbed: nobody misses it, so it
- * may move. A value that others read too becomes an output of the kernel. No step makes a cycle:
- * a group that others have read keeps its order, and takes in only what needs no later one.
+ * Algorithm: pointwise parameters with several readers among parameters are made anew for each.
+ * Then one walk in order; groups of nodes are merged by union-find. A group's order says when it
+ * runs; its need is the latest order among what it reads (a view needs the whole group). pointwise
+ * joins, as epilogue, the group that makes its latest operand, if that group's values have its
+ * shape and all else it reads is made before that group row-wise, layout take the pointwise group
+ * that makes their input as prologue flag S           joins the groups of its S operands flag J
+ * joins the group of its class that makes its first operand, if there is one others, and pointwise
+ * nodes that cannot join, begin a group A pointwise group whose values only the joining node reads
+ * is absorbed: nobody misses it, so it may move. A value that others read too becomes an output of
+ * the kernel. No step makes a cycle: a group that others have read keeps its order, and takes in
+ * only what needs no later one.
  *
  *   t1: f32[T,512] = silu(z)
  *   t2: f32[T,512] = mul(y, t1)
@@ -227,6 +228,32 @@ fuse_with_prologue(Fuse *f, Node *n)
     fuse_add(f, group, n);
 }
 
+/* The group of n's class that makes its first operand and can take n in; -1: there is none. */
+static int
+fuse_joined(Fuse *f, const Node *n)
+{
+    bool direct = false;
+    const int source = node_flag(n, 'J') ? fuse_source(f, n->in[0], &direct) : -1;
+    if (source < 0 || !direct)
+        return -1;
+    const Group *to = &f->groups[source];
+    const bool alike = to->anchor && node_class(to->anchor) == node_class(n) &&
+                       (!node_flag(to->anchor, 'J') || to->is_param);
+    return alike && to->is_param == n->out[0]->is_param ? source : -1;
+}
+
+static void
+fuse_row_or_layout(Fuse *f, Node *n)
+{
+    const int joined = fuse_joined(f, n);
+    if (joined < 0) {
+        fuse_with_prologue(f, n);
+        return;
+    }
+    fuse_add(f, joined, n);
+    f->groups[joined].anchor = n;
+}
+
 /* The ops of one lowered ssd: none of them may be read by another kernel before all have been met,
  * or occur twice. */
 static void
@@ -265,7 +292,7 @@ fuse_node(Fuse *f, Node *n)
         return;
     case CLASS_ROWWISE:
     case CLASS_LAYOUT:
-        fuse_with_prologue(f, n);
+        fuse_row_or_layout(f, n);
         return;
     case CLASS_CONTRACT:
     case CLASS_RECURRENT:
@@ -360,6 +387,30 @@ fuse_arrange(Fuse *f)
             fuse_place(f, &buckets, at_order[i] - 1);
 }
 
+/* ---- parameters that several kernels make from -------------------------------------------- */
+
+static void
+fuse_clone(Graph *g, Node *reader, int slot)
+{
+    const Node *n = reader->in[slot]->def;
+    Value *again = graph_build(g, reader, n->op, n->nin, n->in, &n->attrs, NULL, n->loc);
+    graph_set_operand(g, reader, slot, again);
+}
+
+/* Pointwise parameters (a weight times a norm's) are computed by each parameter that reads them:
+ * kept for several, they would be a second copy of the weight for as long as the model is open. */
+static void
+fuse_remake_params(Graph *g)
+{
+    for (Node *reader = g->last; reader; reader = reader->prev)
+        for (int i = 0; i < reader->nin && reader->out[0]->is_param; i++) {
+            const Value *v = reader->in[i];
+            const bool made = v && v->kind == VALUE_RESULT && node_class(v->def) == CLASS_POINTWISE;
+            if (made && v->uses > 1)
+                fuse_clone(g, reader, i);
+        }
+}
+
 bool
 pass_fuse(Graph *g, PassCtx *cx)
 {
@@ -367,6 +418,7 @@ pass_fuse(Graph *g, PassCtx *cx)
         return false; /* the text had its kernels already */
     const int errors = diag_errors(cx->diag);
     Fuse f = {.g = g, .cx = cx};
+    fuse_remake_params(g);
     f.groups = arena_array(cx->arena, (size_t)g->nnode_ids + 1, sizeof *f.groups);
     f.group_of = arena_array(cx->arena, (size_t)g->nnode_ids + 1, sizeof *f.group_of);
     for (Node *n = g->first; n && diag_errors(cx->diag) == errors; n = n->next)

@@ -39,8 +39,23 @@ static const char *
 name_of_projection(Graph *g, const Node *n)
 {
     const Shape *shape = &n->out[0]->type.shape;
-    const bool logits = shape->dim[0].kind == DIM_ROWS;
-    return logits ? "lm_head" : name_of_weight(g, n);
+    if (shape->dim[0].kind == DIM_ROWS)
+        return "lm_head";
+    return attrs_find(&n->attrs, ATTR_first) ? name_of_value(g, n) : name_of_weight(g, n);
+}
+
+/* A norm, perhaps quantised, with or without something before it. */
+static const char *
+name_of_norm(Node *const *nodes, const Node *anchor)
+{
+    const Node *norm = nodes[0];
+    for (int i = 0; nodes[i] != anchor && node_class(norm) != CLASS_ROWWISE; i++)
+        norm = nodes[i];
+    if (node_class(norm) != CLASS_ROWWISE)
+        norm = anchor;
+    if (node_flag(norm, 'J'))
+        return op_info[norm->op].name;
+    return nodes[0] == norm ? "norm" : "gate_norm";
 }
 
 const char *
@@ -61,7 +76,7 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
     case CLASS_RECURRENT:
         return "ssd";
     case CLASS_ROWWISE:
-        return nodes[0] == anchor ? "norm" : "gate_norm";
+        return name_of_norm(nodes, anchor);
     case CLASS_GATHER:
     case CLASS_ATTEND:
     case CLASS_POINTWISE:

@@ -1,8 +1,8 @@
 /* passes/layout.c -- weights are packed for the kernels that read them.
  *
  * Requires: choose_matmul has marked every linear.
- * Ensures: an emitted linear reads pack(W) {panel=NR} and says out=O; a conv1d reads its weight
- *   as [K,C].
+ * Ensures: an emitted linear, and every one over whole numbers, reads pack(W) {panel=NR} and says
+ *   out=O; so do its scales; a conv1d reads its weight as [K,C].
  * Does not change: weights of blas linears, of embeddings and of norms; numbers.
  *
  * Algorithm: the panel comes from the table panel.def: of the machine's candidates the one with the
@@ -28,22 +28,52 @@ typedef struct {
     bool changed;
 } Layout;
 
+/* Attributes of the linear that say which rows of the weight are packed, and in which groups. */
+static const AttrId layout_copied[] = {ATTR_first, ATTR_rows, ATTR_group};
+
+static Value *
+layout_panels(Layout *l, const Node *linear, Value *v, int64_t width)
+{
+    AttrList attrs = {0};
+    for (size_t i = 0; i < COUNT_OF(layout_copied); i++) {
+        const Attr *attr = attrs_find(&linear->attrs, layout_copied[i]);
+        const bool scales = dtype_info[v->type.dtype].is_float && layout_copied[i] == ATTR_group;
+        if (attr && !scales)
+            attrs_set(l->g->arena, &attrs, *attr);
+    }
+    attrs_set(l->g->arena, &attrs, attr_int(ATTR_panel, width));
+    return graph_build(l->g, (Node *)linear, OP_pack, 1, &v, &attrs, NULL, linear->loc);
+}
+
+/* Columns of a panel for a packed weight. */
+static int64_t
+layout_width(Layout *l, Dtype dtype, int64_t columns)
+{
+    const PassMachine *m = &l->cx->machine;
+    const Panel panel = panel_for(m, dtype, columns);
+    const int64_t width = panel.vectors * machine_lanes(m);
+    pass_explain(l->cx,
+                 "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile",
+                 (long long)columns, dtype_info[dtype].name, (long long)width,
+                 100.0 * (double)(round_up(columns, width) - columns) / (double)columns,
+                 (long long)panel.rows);
+    return width;
+}
+
+/* The type a weight is packed in: that of x, but for f16 weights that stay as they are stored. */
+static Value *
+layout_typed(Layout *l, Node *linear, Value *weight)
+{
+    const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
+    return halves ? weight : value_as(l->g, linear, weight, linear->in[0]->type.dtype);
+}
+
 static Value *
 layout_pack(Layout *l, Node *linear, Value *weight)
 {
-    const PassMachine *m = &l->cx->machine;
-    const int64_t columns = weight->type.shape.dim[0].n;
-    Value *typed = value_as(l->g, linear, weight, linear->in[0]->type.dtype);
-    const Panel panel = panel_for(m, typed->type.dtype, columns);
-    const int64_t width = panel.vectors * machine_lanes(m);
-    AttrList attrs = {0};
-    attrs_set(l->g->arena, &attrs, attr_int(ATTR_panel, width));
-    pass_explain(l->cx,
-                 "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile",
-                 (long long)columns, dtype_info[typed->type.dtype].name, (long long)width,
-                 100.0 * (double)(round_up(columns, width) - columns) / (double)columns,
-                 (long long)panel.rows);
-    return graph_build(l->g, linear, OP_pack, 1, &typed, &attrs, NULL, linear->loc);
+    Value *typed = layout_typed(l, linear, weight);
+    const int64_t columns = type_width(&linear->out[0]->type);
+    return layout_panels(l, linear, typed, layout_width(l, typed->type.dtype, columns));
 }
 
 /* The earlier layout of a weight, remembered for the readers to come. */
@@ -66,13 +96,44 @@ static void
 layout_linear(Layout *l, Node *n)
 {
     Value *weight = n->in[1];
-    const int64_t columns = weight->type.shape.dim[0].n;
-    Value *packed = layout_known(l, weight, n->in[0]->type.dtype);
+    const bool picked = attrs_find(&n->attrs, ATTR_first) || attrs_find(&n->attrs, ATTR_rows);
+    Value *packed = picked ? NULL : layout_known(l, weight, n->in[0]->type.dtype);
     if (!packed)
-        packed = layout_again(l, weight, layout_pack(l, n, weight));
-    graph_set_attr(l->g, n, attr_int(ATTR_out, columns));
+        packed = layout_pack(l, n, weight);
+    if (!picked)
+        layout_again(l, weight, packed);
+    graph_set_attr(l->g, n, attr_int(ATTR_out, type_width(&n->out[0]->type)));
     graph_set_operand(l->g, n, 1, packed);
     l->changed = true;
+}
+
+/* The weight and its scales; a linear checks them together, so all are made before one is set. */
+static void
+layout_integers(Layout *l, Node *n)
+{
+    enum { FIRST = 2 };
+    const Dtype dtype = n->in[FIRST]->type.dtype == DTYPE_u4 ? DTYPE_u4x2 : DTYPE_u8;
+    const int scales = dtype == DTYPE_u4x2 ? 2 : 1;
+    const int64_t columns = type_width(&n->out[0]->type), width = layout_width(l, dtype, columns);
+    Value *packed[1 + 2];
+    for (int i = 0; i < 1 + scales; i++) {
+        Value *plain = n->in[FIRST + i];
+        packed[i] = layout_known(l, plain, i ? plain->type.dtype : dtype);
+        if (!packed[i])
+            packed[i] = layout_again(l, plain, layout_panels(l, n, plain, width));
+    }
+    graph_set_attr(l->g, n, attr_int(ATTR_out, columns));
+    for (int i = 0; i < 1 + scales; i++)
+        graph_set_operand(l->g, n, FIRST + i, packed[i]);
+    l->changed = true;
+}
+
+/* A contraction over whole numbers whose weight is not packed yet. */
+static bool
+layout_is_integers(const Node *n)
+{
+    return node_class(n) == CLASS_CONTRACT && n->in[0]->type.dtype == DTYPE_i8 &&
+           !attrs_find(&n->attrs, ATTR_out);
 }
 
 static void
@@ -96,6 +157,8 @@ pass_layout(Graph *g, PassCtx *cx)
         const bool emitted = strcmp(node_word(n, ATTR_matmul, "emitted"), "blas") != 0;
         if (n->op == OP_linear && emitted && !attrs_find(&n->attrs, ATTR_out))
             layout_linear(&l, n);
+        else if (layout_is_integers(n))
+            layout_integers(&l, n);
         else if (node_class(n) == CLASS_CONV && n->in[1]->type.shape.rank == 3)
             layout_conv(&l, n);
     }

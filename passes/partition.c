@@ -49,7 +49,8 @@ partition_rows(const PassMachine *m, const Node *anchor)
 {
     if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
         return 0;
-    const Type *weight = &anchor->in[1]->type;
+    const int slot = anchor->in[0]->type.dtype == DTYPE_i8 ? 2 : 1; /* whole numbers have scales */
+    const Type *weight = &anchor->in[slot]->type;
     return panel_rows(m, weight->dtype, weight->shape.dim[2].n / machine_lanes(m));
 }
 

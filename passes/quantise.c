@@ -1,44 +1,229 @@
-/* passes/quantise.c -- projections read bf16 weights and activations when dtype asks for it.
+/* passes/quantise.c -- weights and activations of projections get the types that dtype asks for.
  *
  * Requires: linears over f32 activations and unpacked weights.
- * Ensures: with dtype bf16 both factors of every linear are bf16; sums and results stay f32.
- * Does not change: anything when dtype is f32, the default; biases, states, all that is no linear.
+ * Ensures: no linear says precise any more, and
+ *   bf16        both factors of every linear are bf16; sums and results stay f32
+ *   f16         the weight of every linear is f16
+ *   int8, int4  every linear has become linear_i8 or linear_u4, but for its precise columns, which
+ *               are a linear of their own in the format's real type
+ * Does not change: biases, states, all that is no linear.
  *
- * Algorithm: each operand of a linear that is multiplied gets a cast. The cast of a weight is a
- * parameter, run once at load; the cast of an activation is fused into whatever makes it. Norm
- * weights and factors were folded before, so that a weight is rounded once, after all of them.
- * Casts of one value that several linears read are merged by the canon that follows.
+ * Algorithm: each operand of a linear that is multiplied gets a cast, or a quantise. That of a
+ * weight is a parameter, run once at load; that of an activation is fused into whatever makes it.
+ * Norm weights and factors were folded before, so that a weight is rounded once, after all of them.
+ * What several linears read is quantised once. Precise columns can only be taken apart where a
+ * split reads the linear and they are its last piece. Rows that are picked (the head) keep 8 bits:
+ * their errors go straight to the logits.
  *
- *   y: f32[T,512] = linear(x, W, b)
+ *   p: f32[T,520] = linear(x, W, b) {precise=8}
+ *   z: f32[T,512], dt: f32[T,8] = split(p) {sizes=[512, 8]}
  * becomes
- *   t1: bf16[512,256] = cast(W) {to=bf16}
- *   t2: bf16[T,256] = cast(x) {to=bf16}
- *   y: f32[T,512] = linear(t2, t1, b)
+ *   t1: i8[T,256], t2: f32[T,1] = quantise(x)
+ *   t3: i8[512,256], t4: f32[512,1] = quantise_i8(W) {rows=512}
+ *   z: f32[T,512] = linear_i8(t1, t2, t3, t4, b)
+ *   t5: bf16[520,256] = cast(W) {to=bf16}
+ *   t6: bf16[T,256] = cast(x) {to=bf16}
+ *   dt: f32[T,8] = linear(t6, t5, b) {first=512, rows=8}
  */
 #include "passes/internal.h"
 
+typedef struct {
+    Graph *g;
+    PassCtx *cx;
+    Node **quantised; /* by value id of an activation: its quantise */
+    int values;
+    bool changed;
+} Quantise;
+
+/* ---- real numbers ---------------------------------------------------------------------------- */
+
 static bool
-quantise_operand(Graph *g, Node *linear, int slot)
+quantise_operand(Graph *g, Node *linear, int slot, Dtype to)
 {
     Value *now = linear->in[slot];
-    Value *rounded = value_as(g, linear, now, DTYPE_bf16);
+    Value *rounded = value_as(g, linear, now, to);
     if (rounded != now)
         graph_set_operand(g, linear, slot, rounded);
     return rounded != now;
 }
 
 /* linear checks its operands together: x in bf16 wants W in bf16, so W goes first. */
+static bool
+quantise_reals(Graph *g, Node *linear, Dtype reals)
+{
+    if (reals == DTYPE_f32)
+        return false;
+    const bool weight = quantise_operand(g, linear, 1, reals);
+    return (reals == DTYPE_bf16 && quantise_operand(g, linear, 0, reals)) || weight;
+}
+
+/* ---- whole numbers --------------------------------------------------------------------------- */
+
+static Node *
+quantise_node(Quantise *q, Node *before, Op op, int nin, Value *const *in, const AttrList *attrs)
+{
+    ShapeResult why = {.arena = q->cx->arena};
+    Node *n = graph_append(q->g, before, op, nin, in, attrs, NULL, before->loc, &why);
+    if (!n)
+        die("quantise: %s", why.why);
+    return n;
+}
+
+static Node *
+quantise_rows(Quantise *q, Node *linear)
+{
+    Value *x = linear->in[0];
+    Node *known = x->id < q->values ? q->quantised[x->id] : NULL;
+    if (known)
+        return known;
+    Node *n = quantise_node(q, linear, OP_quantise, 1, &x, NULL);
+    if (x->id < q->values)
+        q->quantised[x->id] = n;
+    return n;
+}
+
+static void
+quantise_attr(Quantise *q, AttrList *attrs, AttrId id, int64_t n)
+{
+    if (n > 0)
+        attrs_set(q->g->arena, attrs, attr_int(id, n));
+}
+
+static int64_t
+quantise_group(const PassCtx *cx, int bits)
+{
+    const FormatInfo *format = &format_info[cx->format];
+    if (bits != format->bits)
+        return 0; /* the head of a 4-bit model */
+    if (cx->group < 0 || (cx->group == 0 && bits == 4))
+        return format->group;
+    return cx->group;
+}
+
+/* The first `columns` columns of a linear over whole numbers of so many bits. */
+static Value *
+quantise_linear(Quantise *q, Node *linear, int64_t columns, int bits)
+{
+    const int64_t group = quantise_group(q->cx, bits);
+    const int64_t all = linear->in[1]->type.shape.dim[0].n;
+    AttrList of_weight = {0}, of_linear = {0};
+    quantise_attr(q, &of_weight, ATTR_rows, columns < all ? columns : 0);
+    quantise_attr(q, &of_weight, ATTR_group, group);
+    quantise_attr(q, &of_linear, ATTR_group, group);
+    Node *x = quantise_rows(q, linear);
+    const Op make = bits == 4 ? OP_quantise_u4 : OP_quantise_i8;
+    Node *w = quantise_node(q, linear, make, 1, &linear->in[1], &of_weight);
+    Value *in[6] = {x->out[0], x->out[1], w->out[0], w->out[1]};
+    int nin = 4;
+    if (bits == 4)
+        in[nin++] = w->out[2];
+    in[nin++] = linear->in[2];
+    const Op op = bits == 4 ? OP_linear_u4 : OP_linear_i8;
+    pass_explain(q->cx, "linear %lld -> %lld: %d-bit weights, %lld inputs a scale",
+                 (long long)type_width(&linear->in[0]->type), (long long)columns, bits,
+                 (long long)(group ? group : type_width(&linear->in[0]->type)));
+    return quantise_node(q, linear, op, nin, in, &of_linear)->out[0];
+}
+
+/* ---- precise columns ---------------------------------------------------------------------------
+ */
+
+/* The split that alone reads a value and whose last piece is `columns` wide; NULL: none. */
+static Node *
+quantise_split(const Value *v, int64_t columns)
+{
+    Node *n = v->uses == 1 ? v->def->next : NULL;
+    while (n && (n->op != OP_split || n->in[0] != v))
+        n = n->next;
+    return n && n->nout > 1 && type_width(&n->out[n->nout - 1]->type) == columns ? n : NULL;
+}
+
+/* A linear over the last rows of the weight, in real numbers. */
+static Value *
+quantise_precise(Quantise *q, Node *linear, int64_t first, int64_t rows, Dtype reals)
+{
+    AttrList attrs = {0};
+    quantise_attr(q, &attrs, ATTR_first, first);
+    quantise_attr(q, &attrs, ATTR_rows, rows);
+    Node *n = quantise_node(q, linear, OP_linear, 3, linear->in, &attrs);
+    quantise_reals(q->g, n, reals);
+    pass_explain(q->cx, "linear %lld -> the last %lld: %s, as they are marked precise",
+                 (long long)type_width(&linear->in[0]->type), (long long)rows,
+                 dtype_info[reals].name);
+    return n->out[0];
+}
+
+/* The split of a linear becomes one of the other columns, with the precise ones beside it. */
+static void
+quantise_apart(Quantise *q, Node *linear, Node *split, int bits, Dtype reals)
+{
+    const int pieces = split->nout - 1;
+    const int64_t precise = type_width(&split->out[pieces]->type);
+    const int64_t others = type_width(&linear->out[0]->type) - precise;
+    Value *high = quantise_precise(q, linear, others, precise, reals);
+    Value *rest = quantise_linear(q, linear, others, bits);
+    graph_replace(q->g, split->out[pieces], high);
+    if (pieces == 1) {
+        graph_replace(q->g, split->out[0], rest);
+    } else {
+        const Attr *sizes = attrs_find(&split->attrs, ATTR_sizes);
+        AttrList attrs = {0};
+        attrs_set(q->g->arena, &attrs,
+                  (Attr){.id = ATTR_sizes, .count = pieces, .ints = sizes->ints});
+        Node *n = quantise_node(q, split, OP_split, 1, &rest, &attrs);
+        for (int i = 0; i < pieces; i++)
+            graph_replace(q->g, split->out[i], n->out[i]);
+    }
+    graph_remove(q->g, split);
+    graph_remove(q->g, linear);
+}
+
+/* Returns the node to go on with. */
+static Node *
+quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
+{
+    const Value *y = linear->out[0];
+    const bool head = y->type.shape.dim[0].kind == DIM_ROWS;
+    const int bits = head ? 8 : format_info[q->cx->format].bits;
+    Node *split = precise ? quantise_split(y, precise) : NULL;
+    Node *next = split && linear->next == split ? split->next : linear->next;
+    q->changed = true;
+    if (split) {
+        quantise_apart(q, linear, split, bits, reals);
+        return next;
+    }
+    graph_replace(q->g, linear->out[0], quantise_linear(q, linear, type_width(&y->type), bits));
+    graph_remove(q->g, linear);
+    return next;
+}
+
+/* bf16 saves nothing where it is emulated. */
+static Dtype
+quantise_dtype(const PassCtx *cx)
+{
+    const FormatInfo *format = &format_info[cx->format];
+    return format->bits && !cx->machine.bf16_dot ? DTYPE_f32 : format->reals;
+}
+
 bool
 pass_quantise(Graph *g, PassCtx *cx)
 {
-    bool changed = false;
-    if (cx->dtype != DTYPE_bf16)
-        return false;
-    for (Node *n = g->first; n; n = n->next) {
-        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))
+    Quantise q = {.g = g, .cx = cx, .values = g->nvalue_ids};
+    const Dtype reals = quantise_dtype(cx);
+    q.quantised = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof *q.quantised);
+    for (Node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out) ||
+            attrs_find(&n->attrs, ATTR_rows))
             continue;
-        changed = quantise_operand(g, n, 1) || changed;
-        changed = quantise_operand(g, n, 0) || changed;
+        const int64_t precise = node_int(n, ATTR_precise, 0);
+        if (precise)
+            attrs_remove(&n->attrs, ATTR_precise);
+        q.changed = q.changed || precise;
+        if (format_info[cx->format].bits)
+            next = quantise_integers(&q, n, precise, reals);
+        else
+            q.changed = quantise_reals(g, n, reals) || q.changed;
     }
-    return changed;
+    return q.changed;
 }

@@ -33,7 +33,7 @@ graph "small" model {
   state layers.0.ssm: f32[2,4,8]
   h: f32[T,8] = embed(ids, embedding.weight)
   u: f32[T,8] = rmsnorm(h, layers.0.norm.weight) {eps=1e-05}
-  t1: f32[T,50] = linear(u, layers.0.mixer.in_proj.weight)
+  t1: f32[T,50] = linear(u, layers.0.mixer.in_proj.weight) {precise=2}
   z: f32[T,16], xbc: f32[T,32], dt: f32[T,2] = split(t1) {sizes=[16, 32, 2]}
   t2: f32[T,32] = conv1d(xbc, layers.0.mixer.conv1d.weight, layers.0.mixer.conv1d.bias, layers.0.conv)
   xbc.2: f32[T,32] = silu(t2)

@@ -238,7 +238,7 @@ Test(text, faults_name_what_was_found_and_the_nearest_known)
         {"y = linear(h, w) {matmul=mkl}",                                         "expected one of: auto emitted blas"                           },
         {"y, z = split(h) {sizes=4}",                                             "expected a list such as [1, 2], found `4`"                    },
         {"y = clamp(h) {range=[2, 1]}",                                           "expected two numbers, the lower one first"                    },
-        {"y = cast(h) {to=f64}",                                                  "expected one of: f32 bf16"                                    },
+        {"y = cast(h) {to=f64}",                                                  "expected one of: f32 f16 bf16"                                },
         {"y: f31[T,8] = neg(h)",                                                  "9:4: error: unknown element type `f31`; did you mean `f32`?"  },
         {"y: f32[T,9] = neg(h)",                                                  "`y` is declared f32[T,9], but its op makes f32[T,8]"          },
         {"y: f32[T,0] = neg(h)",                                                  "expected a size from 1 to 2^40, found `0`"                    },

@@ -112,7 +112,7 @@ bench_open(Bench *b)
     b->weights = (WeightSource){b, open_weight};
     b->cx = (PassCtx){
         .machine = {"x86-64-v4", 64, 32, false, 32 << 10, 1 << 20},
-        .dtype = DTYPE_f32,
+        .format = FORMAT_f32,
         .chunk = CHUNK_AUTO,
         .arena = b->arena,
         .diag = b->diag,
@@ -161,14 +161,14 @@ count_text(const char *text, const char *what)
 /* ---- numbers ---------------------------------------------------------------------------- */
 
 static void
-expect_checked(Phase phase, int64_t chunk, const char *form, Dtype dtype)
+expect_checked(Phase phase, int64_t chunk, const char *form, Format format)
 {
     Bench b;
     bench_model(&b, 2);
     b.cx.phase = phase;
     b.cx.chunk = chunk;
     b.cx.form = form;
-    b.cx.dtype = dtype;
+    b.cx.format = format;
     b.options.check_each = b.options.verify_each = true;
     expect_run(&b);
     cr_assert(count_text(sb_text(&b.out), "check ") >= 6, "%s", sb_text(&b.out));
@@ -177,18 +177,18 @@ expect_checked(Phase phase, int64_t chunk, const char *form, Dtype dtype)
 
 Test(passes, every_pass_keeps_the_numbers_in_every_form)
 {
-    expect_checked(PHASE_DECODE, CHUNK_AUTO, "auto", DTYPE_f32);
-    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "auto", DTYPE_f32);
-    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "recurrent", DTYPE_f32);
-    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "quadratic", DTYPE_f32);
-    expect_checked(PHASE_PREFILL, 1, NULL, DTYPE_f32);
-    expect_checked(PHASE_PREFILL, 7, NULL, DTYPE_f32);
-    expect_checked(PHASE_PREFILL, 1000, NULL, DTYPE_f32);
+    expect_checked(PHASE_DECODE, CHUNK_AUTO, "auto", FORMAT_f32);
+    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "auto", FORMAT_f32);
+    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "recurrent", FORMAT_f32);
+    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "quadratic", FORMAT_f32);
+    expect_checked(PHASE_PREFILL, 1, NULL, FORMAT_f32);
+    expect_checked(PHASE_PREFILL, 7, NULL, FORMAT_f32);
+    expect_checked(PHASE_PREFILL, 1000, NULL, FORMAT_f32);
 }
 
 Test(passes, bf16_projections_are_within_the_rounding_check_each_allows)
 {
-    expect_checked(PHASE_PREFILL, 16, NULL, DTYPE_bf16);
+    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_bf16);
 }
 
 Test(passes, check_each_names_the_pass_that_changes_the_numbers)

@@ -1,0 +1,127 @@
+/* codegen/dot.c -- dots of pairs of bf16 and of quadruples of bytes: the CPU's instruction, or the
+ * same sums from what it has. */
+#include "codegen/cg.h"
+
+/* ---- bf16 --------------------------------------------------------------------------------------
+ */
+
+/* The instruction's name, or NULL: none for this many lanes. */
+static const char *
+dot_instruction(const Cg *c, int lanes)
+{
+    if (!c->target->bf16_dot)
+        return NULL;
+    if (!cg_on_x86(c))
+        return lanes == 4 ? "llvm.aarch64.neon.bfdot" : NULL;
+    switch (lanes) {
+    case 16:
+        return "llvm.x86.avx512bf16.dpbf16ps.512";
+    case 8:
+        return "llvm.x86.avx512bf16.dpbf16ps.256";
+    case 4:
+        return "llvm.x86.avx512bf16.dpbf16ps.128";
+    default:
+        return NULL;
+    }
+}
+
+/* A product of two bf16 is exact in f32, so that fma and mul-then-add are the same here. Intel SDM,
+ * VDPBF16PS: the odd pair member is added first. */
+Val
+cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
+{
+    const char *name = dot_instruction(c, lanes);
+    if (name) {
+        const LLVMTypeRef pairs = LLVMVectorType(c->bf16, (unsigned)(2 * lanes));
+        LLVMTypeRef overloads[] = {LLVMTypeOf(acc), pairs};
+        Val args[] = {acc, LLVMBuildBitCast(c->b, a_pairs, pairs, ""),
+                      LLVMBuildBitCast(c->b, b_pairs, pairs, "")};
+        return cg_intrinsic(c, name, overloads, cg_on_x86(c) ? 0 : 2, args, 3);
+    }
+    const Val a_odd = cg_as_float(c, cg_and(c, a_pairs, 0xffff0000u));
+    const Val b_odd = cg_as_float(c, cg_and(c, b_pairs, 0xffff0000u));
+    const Val a_even = cg_as_float(c, cg_shl(c, a_pairs, 16));
+    const Val b_even = cg_as_float(c, cg_shl(c, b_pairs, 16));
+    return cg_fma(c, a_even, b_even, cg_fma(c, a_odd, b_odd, acc));
+}
+
+/* ---- bytes -------------------------------------------------------------------------------------
+ */
+
+/* The instruction's name, or NULL: none for this many lanes. */
+static const char *
+byte_dot_instruction(const Cg *c, int lanes)
+{
+    if (!c->target->i8_dot)
+        return NULL;
+    if (!cg_on_x86(c))
+        return lanes == 4 ? "llvm.aarch64.neon.usdot" : NULL;
+    switch (lanes) {
+    case 16:
+        return c->target->vector_bytes == 64 ? "llvm.x86.avx512.vpdpbusd.512" : NULL;
+    case 8:
+        return "llvm.x86.avx512.vpdpbusd.256";
+    case 4:
+        return "llvm.x86.avx512.vpdpbusd.128";
+    default:
+        return NULL;
+    }
+}
+
+/* Sums of pairs of products of i16, or NULL. */
+static const char *
+pair_dot_instruction(const Cg *c, int lanes)
+{
+    if (!cg_on_x86(c))
+        return NULL;
+    switch (lanes) {
+    case 16:
+        return c->target->vector_bytes == 64 ? "llvm.x86.avx512.pmaddw.d.512" : NULL;
+    case 8:
+        return c->target->vector_bytes >= 32 ? "llvm.x86.avx2.pmadd.wd" : NULL;
+    case 4:
+        return "llvm.x86.sse2.pmadd.wd";
+    default:
+        return NULL;
+    }
+}
+
+/* Even bytes of a and b as i16, and odd ones: two sums of pairs. */
+static Val
+dot_by_pairs(Cg *c, const char *name, Val acc, Val a, Val b, int lanes)
+{
+    const LLVMTypeRef halves = LLVMVectorType(c->i16, (unsigned)(2 * lanes));
+    const Val eight = cg_splat(c, LLVMConstInt(c->i16, 8, 0), 2 * lanes);
+    const Val low = cg_splat(c, LLVMConstInt(c->i16, 255, 0), 2 * lanes);
+    const Val u = LLVMBuildBitCast(c->b, a, halves, ""), s = LLVMBuildBitCast(c->b, b, halves, "");
+    const Val up = LLVMBuildShl(c->b, s, eight, "");
+    Val even[] = {LLVMBuildAnd(c->b, u, low, ""), LLVMBuildAShr(c->b, up, eight, "")};
+    Val odd[] = {LLVMBuildLShr(c->b, u, eight, ""), LLVMBuildAShr(c->b, s, eight, "")};
+    const Val sum = cg_add(c, acc, cg_intrinsic(c, name, NULL, 0, even, 2));
+    return cg_add(c, sum, cg_intrinsic(c, name, NULL, 0, odd, 2));
+}
+
+Val
+cg_dot_bytes(Cg *c, Val acc, Val a, Val b, int lanes)
+{
+    const char *name = byte_dot_instruction(c, lanes);
+    Val args[] = {acc, a, b};
+    if (name && cg_on_x86(c))
+        return cg_intrinsic(c, name, NULL, 0, args, 3);
+    if (name) {
+        LLVMTypeRef overloads[] = {LLVMTypeOf(acc), LLVMVectorType(c->i8, (unsigned)(4 * lanes))};
+        args[1] = LLVMBuildBitCast(c->b, a, overloads[1], "");
+        args[2] = LLVMBuildBitCast(c->b, b, overloads[1], "");
+        return cg_intrinsic(c, name, overloads, 2, args, 3);
+    }
+    name = pair_dot_instruction(c, lanes);
+    if (name)
+        return dot_by_pairs(c, name, acc, a, b, lanes);
+    Val sum = acc;
+    for (unsigned i = 0; i < 4; i++) {
+        const Val u = cg_and(c, cg_shr(c, a, 8 * i), 255), up = cg_shl(c, b, 24 - 8 * i);
+        const Val s = LLVMBuildAShr(c->b, up, cg_int_like(c, b, 24), "");
+        sum = cg_add(c, sum, LLVMBuildMul(c->b, u, s, ""));
+    }
+    return sum;
+}

@@ -1,0 +1,379 @@
+/* codegen/emit_integers.c -- linear_i8 and linear_u4: dots of bytes, the loops of emit_linear.c.
+ *
+ * The dot instructions multiply unsigned by signed bytes. Weights are the unsigned side: u4 is, and
+ * i8 is packed plus 128, so that sum (q + 128) x - 128 sum x is what is wanted; staging a row of x
+ * makes sum x, of the row or of each group, and the accumulators begin at -128 times it. All of
+ * that is exact, in i32.
+ *
+ *     one scale a row     acc[i32] over all of K;                  y = acc s_o xs_t
+ *     groups              for each group g: acc[i32] over it;      sum += acc s_go (+ m_go sum x_g)
+ *                                                                  y = sum xs_t
+ *
+ * Scales of two groups are a pair of bf16, as packed bf16 weights are. */
+#include "codegen/linear.h"
+
+enum { QUAD = 4, OFFSET = 128 };
+
+typedef struct {
+    CgPacked p;
+    const Value *xs, *s, *m; /* scales of x and of the weight; m: NULL for i8 */
+    bool grouped;
+    int64_t group, groups; /* inputs of a group; groups of the padded row; without: the whole row */
+    int64_t padded;        /* K as the weight has it */
+    Val scales;            /* staged xs: f32 [rows] */
+    Val sums;              /* [rows,groups]: sum x as f32 for m, or -128 sum x as i32 */
+    Val weights, s_base, m_base;
+} Integers;
+
+static LLVMTypeRef
+ints(Cg *c, int lanes)
+{
+    return cg_vec_of(c->i32, lanes);
+}
+
+/* ---- staging ----------------------------------------------------------------------------------
+ */
+
+/* A row of bytes, zeros behind it up to a whole vector. */
+static void
+stage_bytes(Cg *c, const Integers *n, Val from, Val to)
+{
+    const int64_t width = n->p.l.depth, vector = (int64_t)c->lanes * QUAD;
+    const int64_t whole = width / vector * vector, padded = round_up(n->padded, vector);
+    CgLoop copy = cg_loop(c, "copy", cg_i64(c, 0), cg_i64(c, whole), vector);
+    const Val x = cg_vload(c, cg_offset(c, from, copy.i), DTYPE_i32, c->lanes, NULL);
+    cg_vstore(c, cg_offset(c, to, copy.i), DTYPE_i32, x, c->lanes, NULL);
+    cg_loop_end(c, &copy);
+    if (whole == padded)
+        return;
+    CgLoop clear = cg_loop(c, "clear", cg_i64(c, whole), cg_i64(c, padded), vector);
+    cg_vstore(c, cg_offset(c, to, clear.i), DTYPE_i32, LLVMConstNull(ints(c, c->lanes)), c->lanes,
+              NULL);
+    cg_loop_end(c, &clear);
+    CgLoop byte = cg_loop(c, "bytes", cg_i64(c, whole), cg_i64(c, width), 1);
+    const Val one = LLVMBuildLoad2(c->b, c->i8, cg_offset(c, from, byte.i), "");
+    LLVMBuildStore(c->b, one, cg_offset(c, to, byte.i));
+    cg_loop_end(c, &byte);
+}
+
+/* The most lanes whose quadruples divide a group. */
+static int
+sum_lanes(const Cg *c, const Integers *n)
+{
+    int lanes = c->lanes;
+    while (n->grouped && n->group % ((int64_t)lanes * QUAD) != 0)
+        lanes /= 2;
+    return lanes;
+}
+
+/* Sum of x over each group, as a dot with ones. */
+static void
+stage_sums(Cg *c, const Integers *n, Val staged, Val sums)
+{
+    const int lanes = sum_lanes(c, n);
+    const int64_t vector = (int64_t)lanes * QUAD;
+    const int64_t bytes = n->grouped ? n->group : round_up(n->padded, vector);
+    const Val ones = cg_splat(c, LLVMConstInt(c->i32, 0x01010101, 0), lanes);
+    const Val sum = cg_var(c, ints(c, lanes), NULL, "sum");
+    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, n->groups), 1);
+    const Val from = cg_offset(c, staged, cg_mul(c, group.i, cg_i64(c, bytes)));
+    cg_set(c, sum, LLVMConstNull(ints(c, lanes)));
+    CgLoop at = cg_loop(c, "sum", cg_i64(c, 0), cg_i64(c, bytes), vector);
+    const Val x = cg_vload(c, cg_offset(c, from, at.i), DTYPE_i32, lanes, NULL);
+    cg_set(c, sum, cg_dot_bytes(c, cg_get(c, ints(c, lanes), sum), ones, x, lanes));
+    cg_loop_end(c, &at);
+    const Val total = cg_sum_ints(c, cg_get(c, ints(c, lanes), sum));
+    const Val kept =
+        n->m ? LLVMBuildSIToFP(c->b, total, c->f32, "")
+             : LLVMBuildMul(c->b, total, LLVMConstInt(c->i32, (unsigned)-OFFSET, 1), "");
+    LLVMBuildStore(c->b, kept, cg_at(c, sums, DTYPE_i32, group.i));
+    cg_loop_end(c, &group);
+}
+
+static void
+integers_stage(Cg *c, const CgPacked *p)
+{
+    const Integers *n = (const Integers *)p;
+    const CgOperand *x = cg_operand(p->l.k, p->l.x), *xs = cg_operand(p->l.k, n->xs);
+    CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), p->l.rows, 1);
+    const Val row = cg_add(c, p->l.row, rows.i);
+    const Val from = cg_offset(c, x->base, cg_mul(c, row, cg_i64(c, x->stride)));
+    const Val to = cg_offset(c, p->staged, cg_mul(c, rows.i, cg_i64(c, p->row_bytes)));
+    stage_bytes(c, n, from, to);
+    stage_sums(c, n, to, cg_at(c, n->sums, DTYPE_i32, cg_mul(c, rows.i, cg_i64(c, n->groups))));
+    const Val scale = cg_at(c, xs->base, DTYPE_f32, cg_mul(c, row, cg_i64(c, xs->stride)));
+    cg_vstore(c, cg_at(c, n->scales, DTYPE_f32, rows.i), DTYPE_f32,
+              cg_vload(c, scale, DTYPE_f32, 1, NULL), 1, NULL);
+    cg_loop_end(c, &rows);
+}
+
+/* ---- a tile -------------------------------------------------------------------------------------
+ */
+
+/* rows x vecs accumulators of one kind. */
+typedef struct {
+    int rows, vecs;
+    LLVMTypeRef type;
+    Val acc[CG_TILE_MAX]; /* variables, row by row */
+} Block;
+
+static Block
+block_new(Cg *c, const CgPacked *p, int rows, LLVMTypeRef element)
+{
+    Block b = {.rows = rows, .vecs = p->vecs, .type = cg_vec_of(element, p->lanes)};
+    for (int i = 0; i < rows * p->vecs; i++)
+        b.acc[i] = cg_var(c, b.type, NULL, "acc");
+    return b;
+}
+
+/* Where the loops of a tile are. */
+typedef struct {
+    const Integers *n;
+    int height;
+    Val row, panel;
+    Block dots; /* i32 */
+} Tile;
+
+static Val
+row_sum(Cg *c, const Tile *t, int r, Val group)
+{
+    const Val row = cg_mul(c, cg_add(c, t->row, cg_i64(c, r)), cg_i64(c, t->n->groups));
+    return cg_at(c, t->n->sums, DTYPE_i32, cg_add(c, row, group));
+}
+
+/* Accumulators begin at 0, or where unsigned weights need them to. */
+static void
+dots_begin(Cg *c, const Tile *t, Val group)
+{
+    for (int r = 0; r < t->height; r++) {
+        Val start = LLVMConstNull(t->dots.type);
+        if (!t->n->m)
+            start = cg_splat(c, LLVMBuildLoad2(c->b, c->i32, row_sum(c, t, r, group), ""),
+                             t->n->p.lanes);
+        for (int v = 0; v < t->dots.vecs; v++)
+            cg_set(c, t->dots.acc[r * t->dots.vecs + v], start);
+    }
+}
+
+/* Four inputs of each row from input 4 * quad on, in every lane. */
+static void
+load_rows(Cg *c, const Tile *t, Val quad, Val *out)
+{
+    const CgPacked *p = &t->n->p;
+    const Val row = cg_offset(c, p->staged, cg_mul(c, t->row, cg_i64(c, p->row_bytes)));
+    for (int r = 0; r < t->height; r++) {
+        const Val from = cg_offset(c, row, cg_i64(c, r * p->row_bytes));
+        out[r] =
+            cg_splat(c, cg_vload(c, cg_at(c, from, DTYPE_i32, quad), DTYPE_i32, 1, NULL), p->lanes);
+    }
+}
+
+static void
+dots_add(Cg *c, const Tile *t, int v, Val w, const Val *x)
+{
+    for (int r = 0; r < t->height; r++) {
+        const Val acc = t->dots.acc[r * t->dots.vecs + v];
+        cg_set(c, acc, cg_dot_bytes(c, cg_get(c, t->dots.type, acc), w, x[r], t->n->p.lanes));
+    }
+}
+
+/* One packed step: four inputs of u8, or eight of u4 in low and high halves. */
+static void
+dots_step(Cg *c, const Tile *t, Val step)
+{
+    const CgPacked *p = &t->n->p;
+    const Val steps = cg_i64(c, t->n->m ? t->n->padded / (2 * QUAD) : t->n->padded / QUAD);
+    const Val line = cg_mul(c, cg_add(c, cg_mul(c, t->panel, steps), step), cg_i64(c, p->panel));
+    Val low[CG_TILE_MAX], high[CG_TILE_MAX];
+    const Val quad = t->n->m ? cg_mul(c, step, cg_i64(c, 2)) : step;
+    load_rows(c, t, quad, low);
+    if (t->n->m)
+        load_rows(c, t, cg_add(c, quad, cg_i64(c, 1)), high);
+    for (int v = 0; v < p->vecs; v++) {
+        const Val at = cg_add(c, line, cg_i64(c, (int64_t)v * p->lanes));
+        const Val w =
+            cg_vload(c, cg_at(c, t->n->weights, DTYPE_i32, at), DTYPE_i32, p->lanes, NULL);
+        if (!t->n->m) {
+            dots_add(c, t, v, w, low);
+            continue;
+        }
+        dots_add(c, t, v, cg_and(c, w, 0x0f0f0f0f), low);
+        dots_add(c, t, v, cg_and(c, cg_shr(c, w, 4), 0x0f0f0f0f), high);
+    }
+}
+
+/* Steps [from, from + count), several a round where a tile has few rows. */
+static void
+dots_run(Cg *c, const Tile *t, Val from, int64_t count)
+{
+    int64_t round = 1;
+    while (round * t->height < 4 && count % (2 * round) == 0)
+        round *= 2;
+    CgLoop loop = cg_loop(c, "k", cg_i64(c, 0), cg_i64(c, count), round);
+    for (int64_t i = 0; i < round; i++)
+        dots_step(c, t, cg_add(c, from, cg_add(c, loop.i, cg_i64(c, i))));
+    cg_loop_end(c, &loop);
+}
+
+static Val
+dot_real(Cg *c, const Tile *t, int i)
+{
+    const Val dot = cg_get(c, t->dots.type, t->dots.acc[i]);
+    return LLVMBuildSIToFP(c->b, dot, cg_vec_type(c, t->n->p.lanes), "");
+}
+
+/* Row r, vector v of the result: y times the scale of the token. */
+static void
+put_result(Cg *c, const Tile *t, int r, int v, Val y)
+{
+    const CgPacked *p = &t->n->p;
+    const Val at = cg_at(c, t->n->scales, DTYPE_f32, cg_add(c, t->row, cg_i64(c, r)));
+    const Val scale = cg_splat(c, cg_vload(c, at, DTYPE_f32, 1, NULL), p->lanes);
+    const Val to =
+        cg_at(c, p->l.result, DTYPE_f32, cg_i64(c, r * p->panel + (int64_t)v * p->lanes));
+    cg_vstore(c, to, DTYPE_f32, LLVMBuildFMul(c->b, y, scale, ""), p->lanes, NULL);
+}
+
+/* ---- one scale a row ---------------------------------------------------------------------------
+ */
+
+static void
+row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
+{
+    const Integers *n = (const Integers *)p;
+    const Tile t = {.n = n,
+                    .height = height,
+                    .row = row,
+                    .panel = panel,
+                    .dots = block_new(c, p, height, c->i32)};
+    dots_begin(c, &t, cg_i64(c, 0));
+    dots_run(c, &t, cg_i64(c, 0), n->padded / QUAD);
+    const Val first = cg_mul(c, panel, cg_i64(c, p->panel));
+    for (int v = 0; v < p->vecs; v++) {
+        const Val at = cg_add(c, first, cg_i64(c, (int64_t)v * p->lanes));
+        const Val s = cg_vload(c, cg_at(c, n->s_base, DTYPE_f32, at), DTYPE_f32, p->lanes, NULL);
+        for (int r = 0; r < height; r++)
+            put_result(c, &t, r, v, LLVMBuildFMul(c->b, dot_real(c, &t, r * p->vecs + v), s, ""));
+    }
+}
+
+/* ---- groups ------------------------------------------------------------------------------------
+ */
+
+/* Scales of vector v for a pair of groups: the even group in low halves. */
+static Val
+pair_of(Cg *c, const Tile *t, Val base, Val pair, int v)
+{
+    const CgPacked *p = &t->n->p;
+    const Val row = cg_add(c, cg_mul(c, t->panel, cg_i64(c, t->n->groups / 2)), pair);
+    const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, p->panel)), cg_i64(c, (int64_t)v * p->lanes));
+    return cg_vload(c, cg_at(c, base, DTYPE_i32, at), DTYPE_i32, p->lanes, NULL);
+}
+
+static Val
+half_of(Cg *c, Val pairs, int half)
+{
+    return cg_as_float(c, half ? cg_and(c, pairs, 0xffff0000u) : cg_shl(c, pairs, 16));
+}
+
+/* sum += dots s + (sum x) m for group 2 * pair + half. */
+static void
+group_add(Cg *c, const Tile *t, const Block *sum, Val pair, int half)
+{
+    const Val group = cg_add(c, cg_mul(c, pair, cg_i64(c, 2)), cg_i64(c, half));
+    const int vecs = t->dots.vecs;
+    for (int v = 0; v < vecs; v++) {
+        const Val s = half_of(c, pair_of(c, t, t->n->s_base, pair, v), half);
+        const Val m = t->n->m ? half_of(c, pair_of(c, t, t->n->m_base, pair, v), half) : NULL;
+        for (int r = 0; r < t->height; r++) {
+            const int i = r * vecs + v;
+            Val y = cg_fma(c, dot_real(c, t, i), s, cg_get(c, sum->type, sum->acc[i]));
+            if (m) {
+                const Val x = cg_vload(c, row_sum(c, t, r, group), DTYPE_f32, 1, NULL);
+                y = cg_fma(c, cg_splat(c, x, t->n->p.lanes), m, y);
+            }
+            cg_set(c, sum->acc[i], y);
+        }
+    }
+}
+
+static void
+group_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
+{
+    const Integers *n = (const Integers *)p;
+    const Tile t = {.n = n,
+                    .height = height,
+                    .row = row,
+                    .panel = panel,
+                    .dots = block_new(c, p, height, c->i32)};
+    const Block sum = block_new(c, p, height, c->f32);
+    const int64_t steps = n->group / (n->m ? 2 * QUAD : QUAD);
+    for (int i = 0; i < height * p->vecs; i++)
+        cg_set(c, sum.acc[i], LLVMConstNull(sum.type));
+    CgLoop pair = cg_loop(c, "groups", cg_i64(c, 0), cg_i64(c, n->groups / 2), 1);
+    for (int half = 0; half < 2; half++) {
+        const Val group = cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, half));
+        dots_begin(c, &t, group);
+        dots_run(c, &t, cg_mul(c, group, cg_i64(c, steps)), steps);
+        group_add(c, &t, &sum, pair.i, half);
+    }
+    cg_loop_end(c, &pair);
+    for (int i = 0; i < height * p->vecs; i++)
+        put_result(c, &t, i / p->vecs, i % p->vecs, cg_get(c, sum.type, sum.acc[i]));
+}
+
+/* ---- sizes -------------------------------------------------------------------------------------
+ */
+
+static bool
+integers_sizes(const Cg *c, Integers *n)
+{
+    const Node *anchor = n->p.l.k->kernel->anchor;
+    const Type *w = &n->p.l.w->type;
+    if (w->shape.rank != 4)
+        return false;
+    n->padded = w->shape.dim[1].n * (n->m ? 2 * QUAD : QUAD);
+    n->grouped = attrs_find(&anchor->attrs, ATTR_group) != NULL;
+    n->group = node_int(anchor, ATTR_group, n->padded);
+    n->groups = n->padded / n->group;
+    n->p.row_bytes = cg_packed_row_bytes(c, n->padded);
+    return cg_packed_sizes(c, &n->p, w);
+}
+
+/* Rows of a tile whose accumulators fit: two for each result with groups. */
+static int
+integers_rows(const Cg *c, const Integers *n)
+{
+    const int kinds = n->grouped ? 2 : 1, spare = c->target->i8_dot ? 2 : 6;
+    const int rows = (c->target->vector_registers - n->p.vecs - spare) / (kinds * n->p.vecs);
+    return rows < 1 ? 1 : rows > 6 ? 6 : rows;
+}
+
+bool
+emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
+{
+    const Node *a = k->kernel->anchor;
+    const bool u4 = a->op == OP_linear_u4;
+    Integers n = {.p = {.l = {.k = k, .x = a->in[0], .w = a->in[2], .y = a->out[0]}},
+                  .xs = a->in[1],
+                  .s = a->in[3],
+                  .m = u4 ? a->in[4] : NULL};
+    CgLinear *l = &n.p.l;
+    l->bias = a->in[u4 ? 5 : 4];
+    l->depth = type_width(&l->x->type);
+    l->out = type_width(&l->y->type);
+    const bool inside = !cg_operand(k, l->x) || !cg_operand(k, n.xs);
+    if (inside || !integers_sizes(c, &n))
+        return cg_packed_fault(l, diag);
+    n.p.stage = integers_stage;
+    n.p.tile = n.grouped ? group_tile : row_tile;
+    cg_packed_reserve(c, &n.p, integers_rows(c, &n));
+    const int64_t rows = n.p.most + n.p.heights[0];
+    n.scales = cg_scratch(c, k, rows * (int64_t)sizeof(float));
+    n.sums = cg_scratch(c, k, rows * n.groups * (int64_t)sizeof(float));
+    n.weights = cg_operand(k, l->w)->base;
+    n.s_base = cg_operand(k, n.s)->base;
+    n.m_base = n.m ? cg_operand(k, n.m)->base : NULL;
+    cg_packed_loops(c, &n.p);
+    return true;
+}

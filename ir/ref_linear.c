@@ -1,0 +1,205 @@
+/* ir/ref_linear.c -- references of projections, of quantisation and of packing. */
+#include "ir/ref.h"
+
+#include <math.h>
+
+/* ---- packed weights -------------------------------------------------------------------------- */
+
+/* Where element (o,k) of a matrix is in its packed form [O/NR,K/step,NR] or [O/NR,K/step,NR,step].
+ */
+static int64_t
+packed_at(const RefTensor *packed, int64_t o, int64_t k)
+{
+    const int64_t steps = packed->dim[1], panel = packed->dim[2];
+    const int64_t step = packed->rank == 3 ? 1 : packed->dim[3];
+    return ((o / panel * steps + k / step) * panel + o % panel) * step + k % step;
+}
+
+/* The byte of two u4 that holds element (o,k): inputs 8i .. 8i+3 are in low halves. */
+static int64_t
+nibble_at(const RefTensor *packed, int64_t o, int64_t k)
+{
+    return packed_at(packed, o, k / 8 * 4 + k % 4);
+}
+
+static double
+nibble(double byte, int64_t k)
+{
+    const int bits = (int)byte;
+    return k % 8 < 4 ? bits % 16 : bits / 16;
+}
+
+/* Row o of a weight, packed or [O,K]. */
+static const double *
+weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
+{
+    if (w->rank == 2)
+        return ref_row(w, o, buffer);
+    for (int64_t k = 0; k < K; k++) {
+        if (w->dtype == DTYPE_u4x2)
+            buffer[k] = nibble(w->at[nibble_at(w, o, k)], k);
+        else
+            buffer[k] = w->at[packed_at(w, o, k)] - (w->dtype == DTYPE_u8 ? 128 : 0);
+    }
+    return buffer;
+}
+
+void
+ref_pack(RefCall *c)
+{
+    const RefTensor *w = &c->in[0]; /* [O,K] */
+    RefTensor *y = &c->out[0];
+    const int64_t K = w->dim[1], first = node_int(c->node, ATTR_first, 0);
+    const int64_t O = node_int(c->node, ATTR_rows, w->dim[0] - first);
+    const double offset = w->dtype == DTYPE_i8 ? 128 : 0;
+    double *buffer = ref_scratch(c, K);
+    for (int64_t i = 0; i < y->count; i++)
+        y->at[i] = offset;
+    for (int64_t o = 0; o < O; o++) {
+        const double *row = ref_row(w, first + o, buffer);
+        for (int64_t k = 0; k < K; k++) {
+            if (w->dtype == DTYPE_u4)
+                y->at[nibble_at(y, o, k)] += k % 8 < 4 ? row[k] : 16 * row[k];
+            else
+                y->at[packed_at(y, o, k)] = row[k] + offset;
+        }
+    }
+}
+
+/* ---- linear ---------------------------------------------------------------------------------- */
+
+void
+ref_linear(RefCall *c)
+{
+    const double *x = ref_in(c, 0);                           /* [T,K] */
+    const RefTensor *w = &c->in[1];                           /* [O,K] or packed */
+    const double *bias = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [O] */
+    const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
+    const int64_t first = node_int(c->node, ATTR_first, 0);
+    double *y = c->out[0].at; /* [T,O] */
+    double *buffer = ref_scratch(c, K);
+    if (w->rank > 2)
+        (void)ref_in(c, 1);
+    for (int64_t o = 0; o < O; o++) {
+        const double *row = weight_row(w, w->rank > 2 ? o : first + o, K, buffer);
+        for (int64_t t = 0; t < T; t++)
+            y[t * O + o] = ref_dot(x + t * K, row, K) + (bias ? bias[first + o] : 0);
+    }
+}
+
+/* ---- whole numbers ----------------------------------------------------------------------------
+ */
+
+static double
+greatest(const double *x, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fabs(x[i]) > most ? fabs(x[i]) : most;
+    return most;
+}
+
+/* x / s to the nearest whole number in low .. high; 0 where s is 0. */
+static double
+whole(double x, double s, double low, double high)
+{
+    const double q = s != 0 ? nearbyint(x / s) : 0;
+    return q < low ? low : q > high ? high : q;
+}
+
+void
+ref_quantise(RefCall *c)
+{
+    const double *x = ref_in(c, 0); /* [T,K] */
+    const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]);
+    double *q = c->out[0].at, *s = c->out[1].at; /* [T,K], [T,1] */
+    for (int64_t t = 0; t < T; t++) {
+        s[t] = greatest(x + t * K, K) / 127;
+        for (int64_t k = 0; k < K; k++)
+            q[t * K + k] = whole(x[t * K + k], s[t], -127, 127);
+    }
+}
+
+/* One group of a row; m: where its u4 minimum goes, NULL: i8. */
+static void
+quantise_group(const double *w, int64_t n, Dtype scale, double *q, double *s, double *m)
+{
+    double low = w[0], high = w[0];
+    for (int64_t k = 1; k < n; k++) {
+        low = w[k] < low ? w[k] : low;
+        high = w[k] > high ? w[k] : high;
+    }
+    *s = ref_round(scale, m ? (high - low) / 15 : greatest(w, n) / 127);
+    if (m)
+        *m = ref_round(scale, low);
+    for (int64_t k = 0; k < n; k++)
+        q[k] = m ? whole(w[k] - *m, *s, 0, 15) : whole(w[k], *s, -127, 127);
+}
+
+static void
+quantise_weight(RefCall *c, double *m)
+{
+    const RefTensor *w = &c->in[0]; /* [all,K] */
+    const int64_t O = c->out[0].dim[0], K = w->dim[1], G = c->out[1].dim[1];
+    const int64_t group = node_int(c->node, ATTR_group, K);
+    const int64_t first = node_int(c->node, ATTR_first, 0);
+    double *buffer = ref_scratch(c, K);
+    for (int64_t i = 0; i < O * G; i++) {
+        const int64_t o = i / G, from = i % G * group, left = K - from;
+        const double *row = ref_row(w, first + o, buffer);
+        quantise_group(row + from, left < group ? left : group, c->out[1].dtype,
+                       c->out[0].at + o * K + from, c->out[1].at + i, m ? m + i : NULL);
+    }
+}
+
+void
+ref_quantise_i8(RefCall *c)
+{
+    quantise_weight(c, NULL);
+}
+
+void
+ref_quantise_u4(RefCall *c)
+{
+    quantise_weight(c, c->out[2].at);
+}
+
+/* y = xs sum_g (s_g (q_g . x_g) + m_g sum x_g) + bias; operand 3 is s, and operand 4 m if there is
+ * one. */
+static void
+linear_integers(RefCall *c, bool has_m)
+{
+    const double *x = ref_in(c, 0), *xs = ref_in(c, 1); /* [T,K], [T,1] */
+    const RefTensor *w = &c->in[2];
+    const int bias_slot = has_m ? 5 : 4;
+    const double *bias = ref_has(c, bias_slot) ? ref_in(c, bias_slot) : NULL;
+    const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
+    const int64_t group = node_int(c->node, ATTR_group, K), G = (K + group - 1) / group;
+    const int64_t first = node_int(c->node, ATTR_first, 0);
+    double *buffer = ref_scratch(c, K), *scales = ref_scratch(c, G), *least = ref_scratch(c, G);
+    double *full = ref_scratch(c, K); /* the row as real numbers */
+    for (int i = 2; i < 4 + has_m; i++)
+        (void)ref_in(c, i);
+    for (int64_t o = 0; o < O; o++) {
+        const double *q = weight_row(w, o, K, buffer);
+        const double *s = weight_row(&c->in[3], o, G, scales);
+        const double *m = has_m ? weight_row(&c->in[4], o, G, least) : least;
+        for (int64_t k = 0; k < K; k++)
+            full[k] = s[k / group] * q[k] + m[k / group];
+        for (int64_t t = 0; t < T; t++)
+            c->out[0].at[t * O + o] =
+                xs[t] * ref_dot(x + t * K, full, K) + (bias ? bias[first + o] : 0);
+    }
+}
+
+void
+ref_linear_i8(RefCall *c)
+{
+    linear_integers(c, false);
+}
+
+void
+ref_linear_u4(RefCall *c)
+{
+    linear_integers(c, true);
+}

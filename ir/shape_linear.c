@@ -1,0 +1,279 @@
+/* ir/shape_linear.c -- shape rules of projections, of whole numbers, and of packed weights. */
+#include "ir/shape.h"
+
+/* ---- rows of a weight, and the bias beside them -------------------------------------------- */
+
+/* How many rows of a weight [O,K] attributes first and rows pick; 0: not that many are there. */
+static int64_t
+picked_rows(const Node *node, int64_t all)
+{
+    const int64_t first = node_int(node, ATTR_first, 0);
+    const int64_t rows = node_int(node, ATTR_rows, all - first);
+    return first < all && rows >= 1 && rows <= all - first ? rows : 0;
+}
+
+static bool
+want_picked(ShapeResult *r, const Node *node, int slot, int64_t *out)
+{
+    const Type *w = operand(node, slot);
+    const int64_t all = w->shape.dim[0].n;
+    *out = picked_rows(node, all);
+    return *out || broken(r, slot, "operand %d, `%s`, has %lld rows; first and rows ask for more",
+                          slot + 1, node->in[slot]->name, (long long)all);
+}
+
+/* One bias for each column; of a weight whose rows were picked, the bias has all of them. */
+static bool
+want_bias(ShapeResult *r, const Node *node, int slot, int64_t out, bool picked)
+{
+    if (!picked)
+        return want_vector(r, node, slot, out, "one bias for each output column of the weight");
+    if (!node->in[slot])
+        return true;
+    const Type *t = operand(node, slot);
+    const int64_t least = node_int(node, ATTR_first, 0) + out;
+    if (is_float(t) && t->shape.rank == 1 && is_const(t) && t->shape.dim[0].n >= least)
+        return true;
+    return unlike(r, node, slot, arena_printf(r->arena, "[%lld] or longer", (long long)least),
+                  "one bias for each row of the weight");
+}
+
+/* ---- linear --------------------------------------------------------------------------------- */
+
+/* A packed weight, rank 3 in f32 and f16 or rank 4 in bf16 (ops.def, pack), of a projection [K] ->
+ * [out]. */
+static bool
+packed_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
+{
+    const Type *w = operand(node, 1);
+    const bool pairs = w->shape.rank == 4;
+    const int64_t panel = w->shape.dim[2].n;
+    if ((w->dtype == DTYPE_bf16) != pairs)
+        return unlike(r, node, 1, "f32 or f16 of rank 3, or bf16 of rank 4",
+                      "these are the packed forms");
+    int64_t dims[] = {ceil_div(out, panel), pairs ? ceil_div(width, 2) : width, panel, 2};
+    const Type wanted = type_const(w->dtype, w->shape.rank, dims);
+    return want_shape(r, node, 1, &wanted,
+                      arena_printf(r->arena,
+                                   "out=%lld columns in panels of %lld, x has %lld columns",
+                                   (long long)out, (long long)panel, (long long)width));
+}
+
+static bool
+plain_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
+{
+    const Type *w = operand(node, 1);
+    if (w->shape.rank != 2)
+        return unlike(r, node, 1, "[O,K]",
+                      out ? "or a packed weight of rank 3 or 4"
+                          : "only `out` makes a weight packed");
+    const int64_t rows = w->shape.dim[0].n, columns = w->shape.dim[1].n;
+    if (columns != width)
+        return unlike(r, node, 1, arena_printf(r->arena, "[O,%lld]", (long long)width),
+                      arena_printf(r->arena, "operand 1, `%s`, has %lld columns", node->in[0]->name,
+                                   (long long)width));
+    if (out && rows != out)
+        return unlike(r, node, 1, arena_printf(r->arena, "[%lld,K]", (long long)out),
+                      "that many are said by `out`");
+    return true;
+}
+
+bool
+shape_linear(const Node *node, ShapeResult *r)
+{
+    if (!want_rows(r, node, 0))
+        return false;
+    const Type *x = operand(node, 0), *w = operand(node, 1);
+    if (!is_float(w) || !is_const(w) || w->shape.rank < 2)
+        return unlike(r, node, 1, "[O,K]", "it is the weight");
+    const int64_t width = type_width(x), said = node_int(node, ATTR_out, 0);
+    const bool packed = w->shape.rank > 2 && said;
+    if (!(packed ? packed_weight : plain_weight)(r, node, width, said))
+        return false;
+    int64_t out = said;
+    if (!packed && !want_picked(r, node, 1, &out))
+        return false;
+    if (x->dtype != DTYPE_f32 && x->dtype != w->dtype)
+        return unlike(r, node, 0, "f32",
+                      arena_printf(r->arena, "the weight is %s", dtype_info[w->dtype].name));
+    if (w->shape.rank == 4 && x->dtype != DTYPE_bf16)
+        return unlike(r, node, 0, "bf16", "the weight is packed in pairs of bf16");
+    const bool picked = node_int(node, ATTR_first, 0) || node_int(node, ATTR_rows, 0);
+    return want_bias(r, node, 2, out, picked) &&
+           result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, out));
+}
+
+/* ---- whole numbers --------------------------------------------------------------------------- */
+
+bool
+shape_quantise(const Node *node, ShapeResult *r)
+{
+    if (!want_rows(r, node, 0))
+        return false;
+    const Type *x = operand(node, 0);
+    r->out[0] = type_rows(DTYPE_i8, x->shape.dim[0].kind, type_width(x));
+    r->out[1] = type_rows(DTYPE_f32, x->shape.dim[0].kind, 1);
+    r->nout = 2;
+    return true;
+}
+
+static bool
+want_weight(ShapeResult *r, const Node *node)
+{
+    const Type *w = operand(node, 0);
+    if (is_float(w) && is_const(w) && w->shape.rank == 2)
+        return true;
+    return unlike(r, node, 0, "[O,K]", "it is the weight of a projection");
+}
+
+/* Groups of a row of K inputs; 1 without the attribute. */
+static int64_t
+groups_of(const Node *node, int64_t width)
+{
+    const int64_t group = node_int(node, ATTR_group, 0);
+    return group ? ceil_div(width, group) : 1;
+}
+
+/* Sums over a group are made from packed steps of eight inputs. */
+static bool
+want_group(ShapeResult *r, const Node *node)
+{
+    const int64_t group = node_int(node, ATTR_group, 8);
+    return group % 8 == 0 ||
+           broken(r, -1, "group=%lld, expected a multiple of 8", (long long)group);
+}
+
+/* A scale for each group of each row: bf16, or f32 where a row is one group. */
+static Type
+scales_type(const Node *node, int64_t out, int64_t width)
+{
+    const int64_t dims[] = {out, groups_of(node, width)};
+    return type_const(attrs_find(&node->attrs, ATTR_group) ? DTYPE_bf16 : DTYPE_f32, 2, dims);
+}
+
+static bool
+quantised_weight(const Node *node, ShapeResult *r, Dtype dtype, int nout)
+{
+    int64_t out = 0;
+    if (!want_weight(r, node) || !want_group(r, node) || !want_picked(r, node, 0, &out))
+        return false;
+    const int64_t dims[] = {out, type_width(operand(node, 0))};
+    r->out[0] = type_const(dtype, 2, dims);
+    for (int i = 1; i < nout; i++)
+        r->out[i] = scales_type(node, dims[0], dims[1]);
+    r->nout = nout;
+    return true;
+}
+
+bool
+shape_quantise_i8(const Node *node, ShapeResult *r)
+{
+    return quantised_weight(node, r, DTYPE_i8, 2);
+}
+
+bool
+shape_quantise_u4(const Node *node, ShapeResult *r)
+{
+    return quantised_weight(node, r, DTYPE_u4, 3);
+}
+
+/* ---- packed ---------------------------------------------------------------------------------- */
+
+/* Elements of one packed step, beside each other for one output column. */
+static int64_t
+step_of(Dtype dtype)
+{
+    return dtype == DTYPE_bf16 ? 2 : dtype == DTYPE_i8 ? 4 : dtype == DTYPE_u4 ? 8 : 1;
+}
+
+/* Type of [out,width] of `from` packed in panels. */
+static Type
+packed_type(const Node *node, Dtype from, int64_t out, int64_t width, int64_t panel)
+{
+    const int64_t step = step_of(from), group = node_int(node, ATTR_group, 0);
+    const int64_t whole = group ? ceil_div(width, 2 * group) * 2 * group : width;
+    int64_t dims[] = {ceil_div(out, panel), ceil_div(whole, step), panel, step < 4 ? step : 4};
+    const Dtype to = from == DTYPE_i8 ? DTYPE_u8 : from == DTYPE_u4 ? DTYPE_u4x2 : from;
+    return type_const(to, step > 1 ? 4 : 3, dims);
+}
+
+bool
+shape_pack(const Node *node, ShapeResult *r)
+{
+    const Type *w = operand(node, 0);
+    const bool packs = is_float(w) || w->dtype == DTYPE_i8 || w->dtype == DTYPE_u4;
+    if (!packs || !is_const(w) || w->shape.rank != 2)
+        return unlike(r, node, 0, "[O,K]", "it is the weight of a projection");
+    if (is_float(w) && attrs_find(&node->attrs, ATTR_group))
+        return broken(r, -1, "only whole numbers are packed in groups; `%s` is %s",
+                      node->in[0]->name, type_text(r, w));
+    int64_t out = 0;
+    if (!want_group(r, node) || !want_picked(r, node, 0, &out))
+        return false;
+    const int64_t panel = node_int(node, ATTR_panel, 1);
+    return result(r, packed_type(node, w->dtype, out, w->shape.dim[1].n, panel));
+}
+
+/* ---- linear over whole numbers ----------------------------------------------------------------
+ */
+
+/* Quantised rows, and a scale for each. */
+static bool
+want_quantised(ShapeResult *r, const Node *node)
+{
+    const Type *x = operand(node, 0);
+    const bool rows = x->shape.rank == 2 && x->shape.dim[1].kind == DIM_CONST &&
+                      (x->shape.dim[0].kind == DIM_TOKENS || x->shape.dim[0].kind == DIM_ROWS);
+    if (!rows || x->dtype != DTYPE_i8)
+        return unlike(r, node, 0, "i8[T,K]", "it is one quantised row per token");
+    const Type scale = type_rows(DTYPE_f32, x->shape.dim[0].kind, 1);
+    return want_shape(r, node, 1, &scale, "one scale for each row of operand 1");
+}
+
+/* Operand `slot` holds one number for each group of each column, plain or packed in panels. */
+static bool
+want_scales(ShapeResult *r, const Node *node, int slot, int64_t out, int64_t panel)
+{
+    const int64_t width = type_width(operand(node, 0));
+    Type wanted = scales_type(node, out, width);
+    if (panel) {
+        const Node plain = {.op = OP_pack};
+        wanted = packed_type(&plain, wanted.dtype, out, wanted.shape.dim[1].n, panel);
+    }
+    return want_shape(r, node, slot, &wanted, "one for each group of each output column");
+}
+
+static bool
+linear_integers(const Node *node, ShapeResult *r, Dtype dtype, int scales)
+{
+    if (!want_quantised(r, node) || !want_group(r, node))
+        return false;
+    const Type *x = operand(node, 0), *w = operand(node, 2);
+    const int64_t width = type_width(x), said = node_int(node, ATTR_out, 0);
+    const bool packed = w->shape.rank == 4 && said;
+    if (!is_const(w) || (!packed && w->shape.rank != 2))
+        return unlike(r, node, 2, "[O,K]", "it is the weight; `out` makes it packed");
+    const int64_t out = packed ? said : w->shape.dim[0].n;
+    const int64_t panel = packed ? w->shape.dim[2].n : 0, dims[] = {out, width};
+    const Type wanted =
+        packed ? packed_type(node, dtype, out, width, panel) : type_const(dtype, 2, dims);
+    if (!want_shape(r, node, 2, &wanted, "as x, out and group say"))
+        return false;
+    for (int i = 0; i < scales; i++)
+        if (!want_scales(r, node, 3 + i, out, panel))
+            return false;
+    return want_bias(r, node, 3 + scales, out, true) &&
+           result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, out));
+}
+
+bool
+shape_linear_i8(const Node *node, ShapeResult *r)
+{
+    return linear_integers(node, r, DTYPE_i8, 1);
+}
+
+bool
+shape_linear_u4(const Node *node, ShapeResult *r)
+{
+    return linear_integers(node, r, DTYPE_u4, 2);
+}
