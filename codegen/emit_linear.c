@@ -1,6 +1,7 @@
 /* codegen/emit_linear.c -- y[T,O] = x[T,K] W^T + b with whatever is fused after it.
  *
- * Emitted, W packed in panels of NR rows (see pack in ir/ops.def); threads share panels:
+ * Emitted, W packed in panels of NR rows (see pack in ir/ops.def); threads share panels, or rows
+ * where there are few panels (part=rows):
  *
  *     for each block of token rows: (as many rows of x as half of L2 holds, staged in scratch)
  *         for each panel of this thread: (NR columns of y; its K x NR weights are one stream)
@@ -15,6 +16,8 @@
  * of two functions: here real numbers, in codegen/emit_integers.c whole ones.
  *
  * BLAS (W [O,K] f32 as it is): cblas_sgemm for this thread's columns, then the epilogue. */
+#include <string.h>
+
 #include "codegen/linear.h"
 
 enum { LINE_BYTES = 64, LINE_FLOATS = 16 };
@@ -141,19 +144,35 @@ cg_packed_reserve(Cg *c, CgPacked *p, int tile)
     p->l.result = cg_scratch(c, p->l.k, p->heights[0] * p->panel * (int64_t)sizeof(float));
 }
 
+/* What this thread has of the panels and of the rows. */
+static void
+packed_share(Cg *c, const CgPacked *p, Val panels[2], Val rows[2])
+{
+    const Attr *part = attrs_find(&p->l.k->kernel->attrs, ATTR_part);
+    const bool by_rows = part && strcmp(part->word, "rows") == 0;
+    panels[0] = rows[0] = cg_i64(c, 0);
+    panels[1] = cg_i64(c, p->panels);
+    rows[1] = cg_rows(p->l.k, p->l.y);
+    if (by_rows)
+        cg_share(c, p->l.k, rows[1], p->heights[0], &rows[0], &rows[1]);
+    else
+        cg_share(c, p->l.k, panels[1], 1, &panels[0], &panels[1]);
+}
+
 void
 cg_packed_loops(Cg *c, CgPacked *p)
 {
-    Val from, to;
-    cg_share(c, p->l.k, cg_i64(c, p->panels), 1, &from, &to);
-    const Val rows = cg_rows(p->l.k, p->l.y);
+    Val panels_of[2], rows_of[2];
+    packed_share(c, p, panels_of, rows_of);
+    const Val rows = cg_sub(c, rows_of[1], rows_of[0]);
     const Val block = equal_blocks(c, rows, p->most, p->heights[0]);
     const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, block, cg_i64(c, 1))), block);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
-    p->l.row = cg_mul(c, blocks.i, block);
-    p->l.rows = cg_min(c, block, cg_sub(c, rows, p->l.row));
+    const Val row = cg_mul(c, blocks.i, block);
+    p->l.row = cg_add(c, rows_of[0], row);
+    p->l.rows = cg_min(c, block, cg_sub(c, rows, row));
     p->stage(c, p);
-    CgLoop panels = cg_loop(c, "panel", from, to, 1);
+    CgLoop panels = cg_loop(c, "panel", panels_of[0], panels_of[1], 1);
     packed_panel(c, p, panels.i);
     cg_loop_end(c, &panels);
     cg_loop_end(c, &blocks);
