@@ -2,19 +2,20 @@
  *
  * Requires: ssd nodes whose form and chunk may be absent, auto or given.
  * Ensures: every ssd has form=recurrent, or form=chunked with chunk=Q, or form=quadratic with
- *   chunk=all.
- * Does not change: anything but those two attributes. All three forms compute the same.
+ *   chunk=all; and with chunks dot=f32 or dot=bf16.
+ * Does not change: anything but those attributes. All three forms compute the same.
  *
  * Algorithm: decode takes the recurrent form: one token is one step. In prefill the first of
  * these that says anything decides:
  *   1. the option (cx->form, cx->chunk); 2. the node's own attributes; 3. the table chunk.def.
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
- * quadratic form, so that short calls need no choice of their own.
+ * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
+ * multiplies bf16 where projections do not multiply f32 and the machine has the dot of pairs.
  *
  *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=auto, chunk=auto}
  * becomes
- *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=chunked, chunk=64}
+ *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=chunked, chunk=64, dot=f32}
  */
 #include <string.h>
 
@@ -162,6 +163,24 @@ form_choose(const PassCtx *cx, const Node *ssd, Form option)
     return form_first(choices, COUNT_OF(choices));
 }
 
+/* What the products of a form of chunks multiply; NULL: the node has said it, or has none. */
+static const char *
+dot_choose(const PassCtx *cx, const Node *ssd, const Choice *choice)
+{
+    if (choice->form == FORM_RECURRENT || strcmp(node_word(ssd, ATTR_dot, "auto"), "auto") != 0)
+        return NULL;
+    return cx->dtype != DTYPE_f32 && cx->machine.bf16_dot ? "bf16" : "f32";
+}
+
+static bool
+dot_write(Graph *g, Node *ssd, const char *dot)
+{
+    if (!dot)
+        return false;
+    graph_set_attr(g, ssd, attr_word(ATTR_dot, dot));
+    return true;
+}
+
 static bool
 form_write(Graph *g, Node *ssd, const Choice *choice)
 {
@@ -195,6 +214,7 @@ pass_choose_form(Graph *g, PassCtx *cx)
         const Choice choice = form_choose(cx, n, option);
         form_explain(cx, g, n, &choice);
         changed = form_write(g, n, &choice) || changed;
+        changed = dot_write(g, n, dot_choose(cx, n, &choice)) || changed;
     }
     return changed;
 }
