@@ -15,6 +15,7 @@ typedef struct {
     int vector_registers; /* of that width */
     bool fma;
     bool bf16_dot; /* vdpbf16ps or bfdot */
+    bool i8_dot;   /* vpdpbusd or usdot */
     int64_t l1_bytes, l2_bytes;
 } CgTarget;
 
@@ -44,11 +45,24 @@ CgJit *cg_jit(Arena *arena, CgModule *module, const char **why);
 const AbiProgram *cg_jit_program(const CgJit *jit);
 void cg_jit_free(CgJit *jit);
 
-/* A probe of the arithmetic ceiling: `rounds` rounds of independent fused multiply-adds (or bf16
- * pair dots) in registers; sink takes 64 floats so that nothing is optimised away. */
-typedef void CgProbe(int64_t rounds, float *sink);
-CgJit *cg_probe_jit(Arena *arena, const CgTarget *target, bool bf16, CgProbe **probe,
-                    double *flops_per_round, const char **why);
+/* Probes of this machine's ceilings: loops that only the thing measured holds back. */
+typedef enum {
+#define PROBE(id, kind, streams, ahead, doc) PROBE_##id,
+#include "codegen/probes.def"
+#undef PROBE
+    PROBE_COUNT
+} CgProbeId;
+/* Arithmetic: passes * rounds rounds in registers over data, 64 floats. Memory: `passes` times over
+ * the first `rounds` rounds of data. */
+typedef void CgProbeRun(int64_t passes, int64_t rounds, void *data);
+typedef struct {
+    CgProbeRun *run; /* NULL: the target has no such instruction */
+    double work;     /* of a round: operations; or bytes, an update's twice: read and written */
+    int64_t bytes;   /* of data that a round walks; 0: arithmetic */
+    const char *doc;
+} CgProbe;
+/* NULL: *why. The probes live until cg_jit_free. */
+CgJit *cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const char **why);
 
 const char *cg_llvm_version(void);
 

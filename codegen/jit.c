@@ -25,7 +25,7 @@ runs_here(Arena *arena, const CgTarget *t, const char **why)
     const size_t arch = strcspn(t->triple, "-");
     const bool same = strncmp(t->triple, host.triple, arch) == 0 && host.triple[arch] == '-';
     if (same && t->vector_bytes <= host.vector_bytes && t->fma <= host.fma &&
-        t->bf16_dot <= host.bf16_dot)
+        t->bf16_dot <= host.bf16_dot && t->i8_dot <= host.i8_dot)
         return true;
     *why = arena_printf(arena,
                         "code for %s (%s, %d-byte vectors%s) cannot run on this machine (%s, "

@@ -14,13 +14,13 @@ typedef struct {
     const char *name; /* first: nearest_name reads it */
     const char *arch;
     int vector_bytes, vector_registers;
-    bool fma, bf16_dot;
+    bool fma, bf16_dot, i8_dot;
     int64_t l1_kib, l2_kib;
 } Cpu;
 
 static const Cpu cpus[] = {
-#define CPU(name, arch, vector, regs, fma, bf16, l1, l2)                                           \
-    {name, #arch, vector, regs, fma, bf16, l1, l2},
+#define CPU(name, arch, vector, regs, fma, bf16, i8, l1, l2)                                       \
+    {name, #arch, vector, regs, fma, bf16, i8, l1, l2},
 #include "codegen/targets.def"
 #undef CPU
 };
@@ -75,6 +75,7 @@ named(const Cpu *cpu)
                       .vector_registers = cpu->vector_registers,
                       .fma = cpu->fma,
                       .bf16_dot = cpu->bf16_dot,
+                      .i8_dot = cpu->i8_dot,
                       .l1_bytes = cpu->l1_kib * 1024,
                       .l2_bytes = cpu->l2_kib * 1024};
 }
@@ -106,6 +107,7 @@ vectors_x86(CgTarget *t)
     t->vector_bytes = wide ? 64 : t->fma ? 32 : 16;
     t->vector_registers = wide ? 32 : 16;
     t->bf16_dot = wide && has_feature(f, "avx512bf16");
+    t->i8_dot = wide ? has_feature(f, "avx512vnni") : t->fma && has_feature(f, "avxvnni");
 }
 
 static void
@@ -115,6 +117,7 @@ vectors_aarch64(CgTarget *t)
     t->vector_bytes = 16;
     t->vector_registers = 32;
     t->bf16_dot = has_feature(t->features, "bf16");
+    t->i8_dot = has_feature(t->features, "i8mm");
 }
 
 /* Bytes of a cache, or what the table says where the system does not. */
