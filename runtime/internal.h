@@ -44,6 +44,10 @@ bool rt_round_up(size_t n, size_t to, size_t *out);
 void *rt_pages_new(size_t bytes);
 void rt_pages_free(void *pages, size_t bytes);
 
+/* Whole pages of a mapped file that will hardly be read again: they leave this process's memory,
+ * and come back from the file if they are. */
+void rt_pages_done(const void *from, size_t bytes);
+
 /* A regular file, mapped to be read. An empty one has data "". */
 typedef struct {
     const char *data;
@@ -134,6 +138,13 @@ struct ssmc_model {
     char *params;                /* owns: pages, [param_bytes] */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
 };
+
+size_t rt_program_weight_bytes(const ssmc_program *program, int i);
+
+/* Makes params [param_bytes] of tensors [nweights], which belong to weights (params.c). */
+ssmc_status rt_params_make(const ssmc_program *p, const ssmc_weights *weights,
+                           const void *const *tensors, char *params, int threads,
+                           ssmc_progress *progress, void *user);
 
 /* ---- running (exec.c) -------------------------------------------------------------------- */
 

@@ -338,3 +338,13 @@ rt_weights_find(const ssmc_weights *weights, const char *name)
 {
     return rt_weights_find_n(weights, name, strlen(name));
 }
+
+/* Only what lies in files can come back. */
+void
+rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)
+{
+    const char *at = from;
+    const bool in_pages = w->pages && at >= w->pages && at < w->pages + w->page_bytes;
+    if (w->nfiles > 0 && !in_pages)
+        rt_pages_done(from, bytes);
+}

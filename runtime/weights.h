@@ -19,5 +19,7 @@ struct ssmc_weights {
 ssmc_status rt_weights_new(int most, ssmc_weights **out);
 /* After the tensors are there: the list by name. path: for the message. */
 ssmc_status rt_weights_index(ssmc_weights *w, const char *path);
+/* Bytes of a tensor that will hardly be read again. Of any thread. */
+void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);
 
 #endif
