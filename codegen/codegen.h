@@ -35,13 +35,14 @@ int cg_module_functions(const CgModule *module); /* distinct kernels */
 typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ } CgEmit;
 void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
 
-/* Machine code in this process. The program lives until cg_jit_free; module is consumed.
+/* Machine code in this process, made on up to `threads` threads. The program lives until
+ * cg_jit_free; module is consumed.
  * cblas_sgemm and the like are found in the process, so whoever runs the program links the library.
  * NULL: *why says it (text in arena): the target is not this machine's, a symbol is missing ...
  * With SSMC_PERF_MAP=1 in the environment, names of the functions are appended to
  * /tmp/perf-PID.map, where `perf report` looks for them. */
 typedef struct CgJit CgJit;
-CgJit *cg_jit(Arena *arena, CgModule *module, const char **why);
+CgJit *cg_jit(Arena *arena, CgModule *module, int threads, const char **why);
 const AbiProgram *cg_jit_program(const CgJit *jit);
 void cg_jit_free(CgJit *jit);
 

@@ -269,7 +269,7 @@ cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const 
     module->machine = cg_llvm_machine(&module->target);
     cg_llvm_open(&module->cg, own, &module->target, module->machine);
     probe_module(&module->cg, out);
-    CgJit *jit = cg_jit_symbol(arena, module, symbol, why);
+    CgJit *jit = cg_jit_symbol(arena, module, symbol, 1, why);
     cg_module_free(module);
     if (!jit)
         return NULL;

@@ -250,7 +250,7 @@ job_run(Job *job)
     if (status != EXIT_DONE)
         return status;
     const char *why = NULL;
-    job->jit = cg_jit(job->arena, job->module, &why);
+    job->jit = cg_jit(job->arena, job->module, job->threads, &why);
     job->module = NULL;
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);
