@@ -96,6 +96,9 @@ void rt_index_free(RtIndex *index);
 /* rt_weights_find by the first len bytes of name. */
 const RtTensor *rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len);
 
+/* names: spellings separated by '|'; the first that there is, or NULL. */
+const RtTensor *rt_weights_find_any(const ssmc_weights *weights, const char *names);
+
 /* model.safetensors.index.json: which file holds which tensor. */
 typedef struct {
     char *tensor, *file;
@@ -137,14 +140,14 @@ struct ssmc_model {
     const ssmc_program *program; /* borrowed */
     char *params;                /* owns: pages, [param_bytes] */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
+    char *made;                  /* owns: pages, data of weights made by rules that kernels read */
+    size_t made_bytes;
 };
 
-size_t rt_program_weight_bytes(const ssmc_program *program, int i);
-
-/* Makes params [param_bytes] of tensors [nweights], which belong to weights (params.c). */
-ssmc_status rt_params_make(const ssmc_program *p, const ssmc_weights *weights,
-                           const void *const *tensors, char *params, int threads,
-                           ssmc_progress *progress, void *user);
+/* Makes params [param_bytes] of a model whose weights are bound, and the data of those of its
+ * weights that have none and that its kernels read (params.c). */
+ssmc_status rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params,
+                           int threads, ssmc_progress *progress, void *user);
 
 /* ---- running (exec.c) -------------------------------------------------------------------- */
 

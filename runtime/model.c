@@ -24,20 +24,6 @@ dtype_name(AbiDtype dtype)
     return "?";
 }
 
-/* names: spellings separated by '|'; the first that there is. */
-static const RtTensor *
-find_tensor(const ssmc_weights *weights, const char *names)
-{
-    for (const char *at = names; *at;) {
-        const size_t len = strcspn(at, "|");
-        const RtTensor *t = rt_weights_find_n(weights, at, len);
-        if (t)
-            return t;
-        at += len + (at[len] == '|');
-    }
-    return NULL;
-}
-
 static bool
 is_same(const AbiWeight *w, const RtTensor *t)
 {
@@ -63,7 +49,7 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
     const AbiProgram *abi = model->program->abi;
     int faults = 0;
     for (int i = 0; i < abi->nweights; i++) {
-        const RtTensor *t = find_tensor(weights, abi->weights[i].tensor);
+        const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         if (t && is_same(&abi->weights[i], t)) {
             model->weights[i] = t->data;
             continue;
@@ -102,8 +88,7 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, ssmc_pro
     model->params = rt_pages_new((size_t)abi->param_bytes);
     if (!model->params)
         return rt_fail_memory((size_t)abi->param_bytes, "parameters");
-    return rt_params_make(model->program, weights, model->weights, model->params, threads, progress,
-                          user);
+    return rt_params_make(model, weights, model->params, threads, progress, user);
 }
 
 ssmc_status
@@ -131,6 +116,7 @@ ssmc_model_close(ssmc_model *model)
     if (!model)
         return;
     rt_pages_free(model->params, (size_t)model->program->abi->param_bytes);
+    rt_pages_free(model->made, model->made_bytes);
     free(model->weights);
     free(model);
 }

@@ -162,14 +162,6 @@ measure(ssmc_program *p)
                        &p->scratch_stride);
 }
 
-size_t
-rt_program_weight_bytes(const ssmc_program *program, int i)
-{
-    const AbiWeight *w = &program->abi->weights[i];
-    size_t bytes = 0;
-    return rt_tensor_bytes(dtype_bits(w->dtype), w->dim, w->rank, &bytes) ? bytes : 0;
-}
-
 ssmc_status
 rt_program_wrap(const AbiProgram *abi, ssmc_program **out)
 {

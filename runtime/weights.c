@@ -77,6 +77,7 @@ align_all(ssmc_weights *w)
         if (is_aligned(t))
             continue;
         memcpy(at, t->data, t->bytes);
+        rt_pages_done(t->data, t->bytes);
         t->data = at;
         at += (t->bytes + RT_LINE - 1) / RT_LINE * RT_LINE;
     }
@@ -311,6 +312,7 @@ rt_weights_close(ssmc_weights *w)
     free(w->files);
     free(w->tensors);
     free(w->names);
+    free(w->made);
     free(w);
 }
 
@@ -331,6 +333,19 @@ rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len)
 {
     const int i = rt_index_find(&weights->index, name, len);
     return i < 0 ? NULL : &weights->tensors[i];
+}
+
+const RtTensor *
+rt_weights_find_any(const ssmc_weights *weights, const char *names)
+{
+    for (const char *at = names; *at;) {
+        const size_t len = strcspn(at, "|");
+        const RtTensor *t = rt_weights_find_n(weights, at, len);
+        if (t)
+            return t;
+        at += len + (at[len] == '|');
+    }
+    return NULL;
 }
 
 const RtTensor *
