@@ -8,47 +8,123 @@
 
 enum { BENCH_MAX_REPEATS = 101 };
 
-/* Times of one measured thing, in seconds. */
+/* Repeated measurements of one thing, in its unit. */
 typedef struct {
-    double median;
-    double spread; /* (90th percentile - 10th percentile) / median */
-} BenchTime;
-BenchTime bench_summary(double *seconds, int count); /* sorts seconds */
+    double median, best; /* best: the smallest time, the greatest rate */
+    double spread;       /* (90th percentile - 10th percentile) / median */
+} BenchSample;
+BenchSample bench_times(double *seconds, int count); /* both sort what they are given */
+BenchSample bench_rates(double *rate, int count);
 
+/* ---- the machine (ceilings.c) -------------------------------------------------------------- */
+
+/* By number of threads at work at once. GB are 10^9 bytes; zero: not there, or not to be measured.
+ */
 typedef struct {
     int threads;
-    double f32_gflops;  /* fused multiply-adds on the widest vectors, 2 FLOP each */
-    double bf16_gflops; /* bf16 pair dots; 0 where the CPU has none */
-    double read_gbs;    /* streaming read of a buffer far larger than the caches */
+    BenchSample f32, bf16, i8; /* GFLOP/s, GFLOP/s, GOP/s; 2 of them a multiply-add */
+    BenchSample read;          /* GB/s of a buffer far larger than the caches */
+    CgProbeId read_by;         /* the way of walking it that was fastest */
+    BenchSample update;        /* the same read and written in place, both counted */
+    BenchSample l1, l2, l3;    /* reads of buffers of half of each cache (L3: half of the share) */
 } BenchCeilings;
-/* Measures with `threads` threads, about a second. False: *why. */
-bool bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out,
-                    const char **why);
 
-/* Runs work(user, thread) on `threads` threads at once; the seconds from the first start to the
- * last end. */
-double bench_parallel(int threads, void (*work)(void *user, int thread), void *user);
+/* Compiled probes, threads to run them, a buffer to walk. */
+typedef struct BenchProbes BenchProbes;
+/* For up to `threads` threads. NULL: *why. */
+BenchProbes *bench_probes_open(Arena *arena, const CgTarget *target, int threads, const char **why);
+void bench_probes_close(BenchProbes *probes);
+const char *bench_probe_doc(const BenchProbes *probes, CgProbeId id);
+/* All ceilings, about a second. */
+BenchCeilings bench_ceilings(BenchProbes *probes, int threads);
+/* One more measurement of the buffer by a way of walking, some 10 ms: GB/s. */
+double bench_probe_memory(BenchProbes *probes, CgProbeId id, int threads);
+/* One more of arithmetic, 5 ms: G operations a second; 0 where there is no such instruction. */
+double bench_probe_arithmetic(BenchProbes *probes, CgProbeId id, int threads);
 
-/* Work of one token in the layers of a prefill graph (stage KERNEL): floating-point operations of
+/* ---- work of a compiled model (work.c) ------------------------------------------------------ */
+
+/* Of one token in the layers of a prefill graph (stage KERNEL): floating-point operations of
  * projections and SSD, 2 per multiply-add; the head is not in it. */
 typedef struct {
     double linear, ssd;
 } BenchFlops;
 BenchFlops bench_flops(const Graph *prefill);
-/* Bytes that must move to decode one token: packed weights once, state read and written. */
-double bench_decode_bytes(const AbiProgram *program);
+/* Bytes that must move from memory and back to decode one token of each of `batch` sequences:
+ * weights that the graph reads once, states read and written once a sequence. */
+double bench_decode_bytes(const Graph *decode, const AbiProgram *program, int batch);
+/* Work of all kernels of a name, in the layers or in the head, on `rows` token rows of `batch`
+ * sequences (the head: on one row of each). */
+typedef struct {
+    double flops; /* projections and SSD, as above */
+    double bytes; /* weights, states in and out, activations in and out: each once a kernel */
+} BenchWork;
+BenchWork bench_kernel_work(const Graph *g, const char *name, bool head, int64_t rows, int batch);
+
+/* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
+
+typedef enum { BENCH_PREFILL, BENCH_DECODE } BenchKind;
+
+/* One thing to measure. */
+typedef struct {
+    BenchKind kind;
+    int64_t tokens; /* of the prompt; or steps */
+    int batch;      /* sequences stepped together */
+    int threads;    /* index of the thread count */
+    double *raw;    /* [repeats] seconds of each round */
+    double
+        *beside; /* [2 * repeats] ceilings probed before and after: G operations or GB a second */
+    int probed;
+    BenchSample seconds, ceiling; /* of one prompt, or of one step */
+} BenchItem;
+
+enum {
+    BENCH_MAX_ITEMS = 256,
+    BENCH_MAX_THREADS = 16,
+    BENCH_MAX_BATCH = 256,
+    BENCH_MAX_THREADS_A_RUN = 1024
+};
 
 typedef struct {
-    ssmc_session *session;
-    int64_t vocab;
+    const CgTarget *target;
+    const char *name, *version; /* of the model, of ssmc */
+    double parameters;
+    const Graph *graph[2]; /* prefill and decode, stage KERNEL */
+    const AbiProgram *program;
+    const ssmc_model *model;
+    Format format; /* that projections multiply in */
+    CgProbeId dot; /* the probe of its ceiling */
     int repeats;
-    float *logits; /* [vocab] */
-} BenchModel;
-/* One prompt of `tokens` pseudo-random ids from an empty state, `repeats` times after one warm-up.
- */
-ssmc_status bench_prefill(BenchModel *bm, int64_t tokens, BenchTime *out);
-/* `tokens` single steps; seconds are per token. */
-ssmc_status bench_decode(BenchModel *bm, int64_t tokens, BenchTime *out);
+    int threads[BENCH_MAX_THREADS], nthreads;
+    BenchItem items[BENCH_MAX_ITEMS];
+    int nitems;
+    /* Filled by bench_rounds. */
+    ssmc_session *session[BENCH_MAX_THREADS];
+    BenchCeilings ceilings[BENCH_MAX_THREADS];
+    BenchFlops flops;
+    float *logits; /* [most sequences, vocab] */
+    int32_t *ids;  /* [most tokens] pseudo-random */
+    BenchProbes *probes;
+} BenchRun;
+
+/* Ceilings, then every item once a round, in turn, so that a machine that slows down slows all of
+ * them. False: *why, or NULL when the runtime has said it (*status). */
+bool bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why);
+void bench_end(BenchRun *run);
+/* One run of an item; a decode's seconds are those of one step. */
+ssmc_status bench_item_once(BenchRun *run, const BenchItem *item, double *seconds);
+/* Work of an item over its time, in units of its ceiling: 1 is all of it. */
+double bench_share(const BenchRun *run, const BenchItem *item);
+double bench_item_work(const BenchRun *run, const BenchItem *item); /* operations, or bytes */
+double bench_tokens_per_s(const BenchItem *item);
+
+/* ---- what is printed (report.c, profile.c) --------------------------------------------------- */
+
+void bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c);
+void bench_put_text(StrBuf *out, const BenchRun *run);
+void bench_put_json(StrBuf *out, const BenchRun *run);
+/* Time of each kernel of an item, run once more with the clock on. */
+ssmc_status bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item);
 
 /* ---- the SSD by itself (bench/ssd.c) ------------------------------------------------------ */
 
@@ -58,7 +134,14 @@ typedef struct {
 } BenchSsd;
 /* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open. */
 const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
+/* That graph compiled. */
+typedef struct {
+    ssmc_session *session;
+    const AbiProgram *program;
+    float *logits; /* [vocab] */
+    int repeats;
+} BenchSsdRun;
 /* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */
-ssmc_status bench_ssd_time(BenchModel *bm, const AbiProgram *abi, int64_t tokens, BenchTime *out);
+ssmc_status bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out);
 
 #endif

@@ -1,110 +1,234 @@
 /* bench/ceilings.c -- what this machine can do at most, measured by emitted probes. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/bench.h"
+#include "runtime/internal.h"
+
+enum { MEMORY_RUNS = 5, ARITHMETIC_RUNS = 9, MIB = 1 << 20 };
+static const double arithmetic_seconds = 0.005, cache_seconds = 0.002;
+
+struct BenchProbes {
+    CgJit *jit;
+    CgProbe probe[PROBE_COUNT];
+    int64_t l1_bytes, l2_bytes;
+    RtPool *pool;
+    char *buffer; /* owns: pages, first touched by the thread that walks them */
+    size_t bytes;
+};
+
+/* ---- one measurement ----------------------------------------------------------------------- */
 
 typedef struct {
-    CgProbe *probe;
-    int64_t rounds;
-} DotWork;
+    const BenchProbes *probes;
+    const CgProbe *probe;
+    int threads; /* at work; the others of the pool only meet the barriers */
+    int64_t passes, rounds;
+    size_t stride; /* bytes from one thread's piece of the buffer to the next's */
+    double seconds;
+} Measure;
 
+/* Starts and ends at barriers, so that waking threads is not measured. */
 static void
-dot_work(void *user, int thread)
+measure_work(void *user, int thread, int threads)
 {
-    const DotWork *w = user;
-    float sink[64] = {0};
-    (void)thread;
-    w->probe(w->rounds, sink);
+    Measure *m = user;
+    _Alignas(RT_LINE) float registers[64] = {0};
+    const bool memory = m->probe->bytes > 0;
+    char *data = m->probes->buffer + m->stride * (size_t)thread;
+    (void)threads;
+    rt_pool_barrier(m->probes->pool);
+    const double at = rt_now();
+    if (thread < m->threads)
+        m->probe->run(m->passes, m->rounds, memory ? (void *)data : registers);
+    rt_pool_barrier(m->probes->pool);
+    if (thread == 0)
+        m->seconds = rt_now() - at;
 }
 
-/* Best of five runs of about 40 ms each: a ceiling is what nothing disturbed. */
+/* G operations or GB a second. */
 static double
-best_gflops(CgProbe *probe, double flops_per_round, int threads)
+measure(BenchProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds, size_t stride)
 {
-    enum { RUNS = 5 };
-    DotWork w = {.probe = probe, .rounds = 100000};
-    double best = 0;
-    for (int run = 0; run <= RUNS; run++) {
-        const double seconds = bench_parallel(threads, dot_work, &w);
-        const double gflops = flops_per_round * (double)w.rounds * threads / seconds * 1e-9;
-        if (run == 0) /* the first run only finds out how long a round takes */
-            w.rounds = (int64_t)((double)w.rounds * 0.04 / seconds) + 1;
-        else if (gflops > best)
-            best = gflops;
-    }
-    return best;
+    Measure m = {p, &p->probe[id], threads, passes, rounds, stride, 0};
+    rt_pool_run(p->pool, measure_work, &m);
+    const double work = p->probe[id].work * (double)passes * (double)rounds * threads;
+    return m.seconds > 0 ? work / m.seconds * 1e-9 : 0;
 }
 
-typedef struct {
-    const uint64_t *data;
-    size_t words;
-    int threads;
-    uint64_t sum[256];
-} ReadWork;
-
-/* Four streams of sums, so that the adds never hold the loads back. */
-static void
-read_work(void *user, int thread)
+/* As many passes as take about `seconds`, found by trying. */
+static int64_t
+passes_for(BenchProbes *p, CgProbeId id, int64_t rounds, double seconds)
 {
-    ReadWork *w = user;
-    const size_t share = w->words / (size_t)w->threads / 4 * 4;
-    const uint64_t *p = w->data + share * (size_t)thread;
-    uint64_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (size_t i = 0; i < share; i += 4) {
-        s0 += p[i];
-        s1 += p[i + 1];
-        s2 += p[i + 2];
-        s3 += p[i + 3];
+    int64_t passes = 1;
+    for (;;) {
+        const double rate = measure(p, id, 1, passes, rounds, 0) * 1e9;
+        const double took = p->probe[id].work * (double)passes * (double)rounds / rate;
+        if (took >= seconds / 4 || passes > INT64_MAX / 16)
+            return (int64_t)((double)passes * seconds / took) + 1;
+        passes *= 4;
     }
-    w->sum[thread] = s0 + s1 + s2 + s3;
 }
 
-static double
-best_read_gbs(int threads)
+double
+bench_probe_arithmetic(BenchProbes *p, CgProbeId id, int threads)
 {
-    enum { RUNS = 5 };
-    const size_t bytes = (size_t)512 << 20;
-    uint64_t *data = malloc(bytes);
-    if (!data)
+    enum { ROUNDS = 1000 };
+    if (!p->probe[id].run)
         return 0;
-    memset(data, 1, bytes);
-    ReadWork w = {.data = data, .words = bytes / sizeof *data, .threads = threads};
-    double best = 0;
-    for (int run = 0; run < RUNS; run++) {
-        const double gbs = (double)bytes / bench_parallel(threads, read_work, &w) * 1e-9;
-        if (gbs > best)
-            best = gbs;
+    return measure(p, id, threads, passes_for(p, id, ROUNDS, arithmetic_seconds), ROUNDS, 0);
+}
+
+double
+bench_probe_memory(BenchProbes *p, CgProbeId id, int threads)
+{
+    const int64_t rounds = (int64_t)(p->bytes / (size_t)threads) / p->probe[id].bytes;
+    return measure(p, id, threads, 1, rounds, (size_t)(rounds * p->probe[id].bytes));
+}
+
+/* ---- samples ------------------------------------------------------------------------------- */
+
+static BenchSample
+arithmetic(BenchProbes *p, CgProbeId id, int threads)
+{
+    double rate[ARITHMETIC_RUNS];
+    for (int i = 0; i < ARITHMETIC_RUNS; i++)
+        rate[i] = bench_probe_arithmetic(p, id, threads);
+    return bench_rates(rate, ARITHMETIC_RUNS);
+}
+
+/* Reads of `bytes` again and again by each thread. */
+static BenchSample
+cached(BenchProbes *p, int64_t bytes, int threads)
+{
+    double rate[ARITHMETIC_RUNS];
+    const int64_t rounds = bytes / p->probe[PROBE_read].bytes;
+    if (rounds < 1)
+        return (BenchSample){0};
+    const int64_t passes = passes_for(p, PROBE_read, rounds, cache_seconds);
+    const size_t stride = p->bytes / (size_t)threads / MIB * MIB;
+    for (int i = 0; i < ARITHMETIC_RUNS; i++)
+        rate[i] = measure(p, PROBE_read, threads, passes, rounds, stride);
+    return bench_rates(rate, ARITHMETIC_RUNS);
+}
+
+static BenchSample
+memory(BenchProbes *p, CgProbeId id, int threads)
+{
+    double rate[MEMORY_RUNS];
+    for (int i = 0; i < MEMORY_RUNS; i++)
+        rate[i] = bench_probe_memory(p, id, threads);
+    return bench_rates(rate, MEMORY_RUNS);
+}
+
+/* The ways of walking take turns; the one with the best median is the ceiling. */
+static void
+read_ceiling(BenchProbes *p, BenchCeilings *c)
+{
+    double rate[PROBE_update][MEMORY_RUNS];
+    for (int i = 0; i < MEMORY_RUNS; i++)
+        for (int id = PROBE_read; id < PROBE_update; id++)
+            rate[id][i] = bench_probe_memory(p, (CgProbeId)id, c->threads);
+    for (int id = PROBE_read; id < PROBE_update; id++) {
+        const BenchSample s = bench_rates(rate[id], MEMORY_RUNS);
+        if (s.median <= c->read.median)
+            continue;
+        c->read = s;
+        c->read_by = (CgProbeId)id;
     }
-    /* The sums are looked at, so that reading is not optimised away. */
-    const uint64_t seen = w.sum[0];
-    free(data);
-    return seen == 1 ? 0 : best;
+}
+
+/* Bytes of the last-level cache; 0: the system does not say. */
+static int64_t
+l3_bytes(void)
+{
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return bytes > 0 ? bytes : 0;
+#else
+    return 0;
+#endif
+}
+
+BenchCeilings
+bench_ceilings(BenchProbes *p, int threads)
+{
+    BenchCeilings c = {.threads = threads};
+    const int64_t l3_share = l3_bytes() / threads / 2;
+    c.f32 = arithmetic(p, PROBE_f32, threads);
+    c.bf16 = arithmetic(p, PROBE_bf16, threads);
+    c.i8 = arithmetic(p, PROBE_i8, threads);
+    c.l1 = cached(p, p->l1_bytes / 2, threads);
+    c.l2 = cached(p, p->l2_bytes / 2, threads);
+    if (l3_share > 2 * p->l2_bytes)
+        c.l3 = cached(p, l3_share, threads);
+    read_ceiling(p, &c);
+    c.update = memory(p, PROBE_update, threads);
+    return c;
+}
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+/* Each thread's part of the pages, however many of the threads will walk them. */
+static void
+touch(void *user, int thread, int threads)
+{
+    const BenchProbes *p = user;
+    const size_t share = p->bytes / (size_t)threads;
+    memset(p->buffer + share * (size_t)thread, 1, share);
+}
+
+/* Far more than the caches hold, but no burden for a small machine. */
+static size_t
+buffer_bytes(void)
+{
+    const size_t least = (size_t)512 * MIB, most = (size_t)2048 * MIB;
+    const size_t wanted = 8 * (size_t)l3_bytes();
+    return wanted < least ? least : wanted > most ? most : wanted;
 }
 
 static bool
-probe_gflops(Arena *arena, const CgTarget *target, bool bf16, int threads, double *out,
-             const char **why)
+open_parts(BenchProbes *p, Arena *arena, const CgTarget *target, int threads, const char **why)
 {
-    double flops = 0;
-    CgProbe *probe = NULL;
-    CgJit *jit = cg_probe_jit(arena, target, bf16, &probe, &flops, why);
-    if (!jit)
+    p->jit = cg_probes(arena, target, p->probe, why);
+    if (!p->jit)
         return false;
-    *out = best_gflops(probe, flops, threads);
-    cg_jit_free(jit);
-    return true;
+    p->bytes = buffer_bytes();
+    p->buffer = rt_pages_new(p->bytes);
+    *why = "no memory for a buffer to measure bandwidth with";
+    if (!p->buffer)
+        return false;
+    *why = "the threads to measure with cannot be started";
+    return rt_pool_open(threads, &p->pool) == SSMC_OK;
 }
 
-bool
-bench_ceilings(Arena *arena, const CgTarget *target, int threads, BenchCeilings *out,
-               const char **why)
+BenchProbes *
+bench_probes_open(Arena *arena, const CgTarget *target, int threads, const char **why)
 {
-    *out = (BenchCeilings){.threads = threads};
-    if (!probe_gflops(arena, target, false, threads, &out->f32_gflops, why))
-        return false;
-    if (target->bf16_dot && !probe_gflops(arena, target, true, threads, &out->bf16_gflops, why))
-        return false;
-    out->read_gbs = best_read_gbs(threads);
-    return true;
+    BenchProbes *p = arena_alloc(arena, sizeof *p);
+    p->l1_bytes = target->l1_bytes;
+    p->l2_bytes = target->l2_bytes;
+    if (!open_parts(p, arena, target, threads, why)) {
+        bench_probes_close(p);
+        return NULL;
+    }
+    rt_pool_run(p->pool, touch, p);
+    return p;
+}
+
+void
+bench_probes_close(BenchProbes *p)
+{
+    if (!p)
+        return;
+    rt_pool_close(p->pool);
+    rt_pages_free(p->buffer, p->bytes);
+    cg_jit_free(p->jit);
+}
+
+const char *
+bench_probe_doc(const BenchProbes *p, CgProbeId id)
+{
+    return p->probe[id].doc;
 }

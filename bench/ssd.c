@@ -50,21 +50,20 @@ ssd_seconds(const ssmc_session *session, const AbiProgram *abi)
 
 /* Short calls are repeated until the clock can tell. */
 static ssmc_status
-one_prefill(BenchModel *bm, const AbiProgram *abi, const int32_t *ids, int64_t tokens,
-            double *seconds)
+one_prefill(BenchSsdRun *run, const int32_t *ids, int64_t tokens, double *seconds)
 {
     enum { TOKENS_A_POINT = 1024 };
     const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
-    const double before = ssd_seconds(bm->session, abi);
-    ssmc_status rs = ssmc_reset(bm->session, 0);
+    const double before = ssd_seconds(run->session, run->program);
+    ssmc_status rs = ssmc_reset(run->session, 0);
     for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
-        rs = ssmc_prefill(bm->session, 0, ids, tokens, bm->logits);
-    *seconds = (ssd_seconds(bm->session, abi) - before) / (double)calls;
+        rs = ssmc_prefill(run->session, 0, ids, tokens, run->logits);
+    *seconds = (ssd_seconds(run->session, run->program) - before) / (double)calls;
     return rs;
 }
 
 ssmc_status
-bench_ssd_time(BenchModel *bm, const AbiProgram *abi, int64_t tokens, BenchTime *out)
+bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
 {
     double seconds[BENCH_MAX_REPEATS], warm = 0;
     int32_t *ids = malloc((size_t)tokens * sizeof *ids);
@@ -72,11 +71,11 @@ bench_ssd_time(BenchModel *bm, const AbiProgram *abi, int64_t tokens, BenchTime 
         return SSMC_NO_MEMORY;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % BENCH_SSD_IDS);
-    rt_session_profile(bm->session, true);
-    ssmc_status rs = one_prefill(bm, abi, ids, tokens, &warm);
-    for (int r = 0; r < bm->repeats && rs == SSMC_OK; r++)
-        rs = one_prefill(bm, abi, ids, tokens, &seconds[r]);
+    rt_session_profile(run->session, true);
+    ssmc_status rs = one_prefill(run, ids, tokens, &warm);
+    for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
+        rs = one_prefill(run, ids, tokens, &seconds[r]);
     free(ids);
-    *out = bench_summary(seconds, bm->repeats);
+    *out = bench_times(seconds, run->repeats);
     return rs;
 }

@@ -35,21 +35,35 @@ int cg_module_functions(const CgModule *module); /* distinct kernels */
 typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ } CgEmit;
 void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
 
-/* Machine code in this process. The program lives until cg_jit_free; module is consumed.
+/* Machine code in this process, made on up to `threads` threads. The program lives until
+ * cg_jit_free; module is consumed.
  * cblas_sgemm and the like are found in the process, so whoever runs the program links the library.
  * NULL: *why says it (text in arena): the target is not this machine's, a symbol is missing ...
  * With SSMC_PERF_MAP=1 in the environment, names of the functions are appended to
  * /tmp/perf-PID.map, where `perf report` looks for them. */
 typedef struct CgJit CgJit;
-CgJit *cg_jit(Arena *arena, CgModule *module, const char **why);
+CgJit *cg_jit(Arena *arena, CgModule *module, int threads, const char **why);
 const AbiProgram *cg_jit_program(const CgJit *jit);
 void cg_jit_free(CgJit *jit);
 
-/* A probe of the arithmetic ceiling: `rounds` rounds of independent fused multiply-adds (or bf16
- * pair dots) in registers; sink takes 64 floats so that nothing is optimised away. */
-typedef void CgProbe(int64_t rounds, float *sink);
-CgJit *cg_probe_jit(Arena *arena, const CgTarget *target, bool bf16, CgProbe **probe,
-                    double *flops_per_round, const char **why);
+/* Probes of this machine's ceilings: loops that only the thing measured holds back. */
+typedef enum {
+#define PROBE(id, kind, streams, ahead, doc) PROBE_##id,
+#include "codegen/probes.def"
+#undef PROBE
+    PROBE_COUNT
+} CgProbeId;
+/* Arithmetic: passes * rounds rounds in registers over data, 64 floats. Memory: `passes` times over
+ * the first `rounds` rounds of data. */
+typedef void CgProbeRun(int64_t passes, int64_t rounds, void *data);
+typedef struct {
+    CgProbeRun *run; /* NULL: the target has no such instruction */
+    double work;     /* of a round: operations; or bytes, an update's twice: read and written */
+    int64_t bytes;   /* of data that a round walks; 0: arithmetic */
+    const char *doc;
+} CgProbe;
+/* NULL: *why. The probes live until cg_jit_free. */
+CgJit *cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const char **why);
 
 const char *cg_llvm_version(void);
 

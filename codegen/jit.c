@@ -25,7 +25,7 @@ runs_here(Arena *arena, const CgTarget *t, const char **why)
     const size_t arch = strcspn(t->triple, "-");
     const bool same = strncmp(t->triple, host.triple, arch) == 0 && host.triple[arch] == '-';
     if (same && t->vector_bytes <= host.vector_bytes && t->fma <= host.fma &&
-        t->bf16_dot <= host.bf16_dot)
+        t->bf16_dot <= host.bf16_dot && t->i8_dot <= host.i8_dot)
         return true;
     *why = arena_printf(arena,
                         "code for %s (%s, %d-byte vectors%s) cannot run on this machine (%s, "
@@ -64,22 +64,28 @@ open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
     return true;
 }
 
-/* Takes the object. */
+/* Takes the objects, whether or not it succeeds. */
 static bool
-link_object(Arena *arena, CgJit *jit, LLVMMemoryBufferRef object, const char *symbol,
-            const char **why)
+link_objects(Arena *arena, CgJit *jit, LLVMMemoryBufferRef *objects, int count, const char *symbol,
+             const char **why)
 {
     LLVMOrcExecutorAddress address = 0;
-    const LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(jit->lljit);
-    if (failed(arena, LLVMOrcLLJITAddObjectFile(jit->lljit, main, object), why) ||
-        failed(arena, LLVMOrcLLJITLookup(jit->lljit, &address, symbol), why))
-        return false;
+    bool ok = open_lljit(arena, &jit->lljit, why);
+    for (int i = 0; i < count; i++) {
+        if (!ok) {
+            LLVMDisposeMemoryBuffer(objects[i]);
+            continue;
+        }
+        const LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(jit->lljit);
+        ok = !failed(arena, LLVMOrcLLJITAddObjectFile(jit->lljit, main, objects[i]), why);
+    }
+    ok = ok && !failed(arena, LLVMOrcLLJITLookup(jit->lljit, &address, symbol), why);
     jit->address = (void *)(uintptr_t)address;
-    return true;
+    return ok;
 }
 
 CgJit *
-cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, const char **why)
+cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads, const char **why)
 {
     if (!runs_here(arena, &module->target, why))
         return NULL;
@@ -88,15 +94,13 @@ cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, const char **w
         *why = "no memory";
         return NULL;
     }
-    const LLVMMemoryBufferRef object = cg_object(module, LLVMObjectFile);
+    LLVMMemoryBufferRef objects[CG_MAX_PARTS];
+    const bool mapped = cg_perf_map_wanted() && strcmp(symbol, CG_PROGRAM_SYMBOL) == 0;
+    const int count = cg_objects(module, mapped ? 1 : threads, objects); /* a map is of one */
     StrBuf bytes = {0}; /* linking takes the object: the map needs its symbols afterwards */
-    if (cg_perf_map_wanted() && strcmp(symbol, CG_PROGRAM_SYMBOL) == 0)
-        sb_putn(&bytes, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
-    bool ok = open_lljit(arena, &jit->lljit, why);
-    if (ok)
-        ok = link_object(arena, jit, object, symbol, why);
-    else
-        LLVMDisposeMemoryBuffer(object);
+    if (mapped)
+        sb_putn(&bytes, LLVMGetBufferStart(objects[0]), LLVMGetBufferSize(objects[0]));
+    const bool ok = link_objects(arena, jit, objects, count, symbol, why);
     if (ok && bytes.len)
         cg_perf_map(&bytes, jit->address);
     sb_free(&bytes);
@@ -107,9 +111,9 @@ cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, const char **w
 }
 
 CgJit *
-cg_jit(Arena *arena, CgModule *module, const char **why)
+cg_jit(Arena *arena, CgModule *module, int threads, const char **why)
 {
-    CgJit *jit = cg_jit_symbol(arena, module, CG_PROGRAM_SYMBOL, why);
+    CgJit *jit = cg_jit_symbol(arena, module, CG_PROGRAM_SYMBOL, threads, why);
     cg_module_free(module);
     return jit;
 }

@@ -61,6 +61,14 @@ on_diagnostic(LLVMDiagnosticInfoRef info, void *user)
     die("LLVM: %s", text);
 }
 
+LLVMContextRef
+cg_llvm_context(void)
+{
+    const LLVMContextRef ctx = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(ctx, on_diagnostic, NULL);
+    return ctx;
+}
+
 static void
 abi_types(Cg *c)
 {
@@ -77,8 +85,7 @@ abi_types(Cg *c)
 void
 cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef machine)
 {
-    *c = (Cg){.arena = arena, .target = target, .ctx = LLVMContextCreate()};
-    LLVMContextSetDiagnosticHandler(c->ctx, on_diagnostic, NULL);
+    *c = (Cg){.arena = arena, .target = target, .ctx = cg_llvm_context()};
     c->mod = LLVMModuleCreateWithNameInContext("ssmc", c->ctx);
     LLVMSetTarget(c->mod, target->triple);
     const LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);

@@ -19,6 +19,7 @@ struct CgModule {
 /* The target is known to LLVM (cg_target says so). Code is position-independent, in the JIT as in
  * files. */
 LLVMTargetMachineRef cg_llvm_machine(const CgTarget *target);
+LLVMContextRef cg_llvm_context(void);
 /* Context, module, builders and types. */
 void cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef machine);
 void cg_llvm_close(Cg *c);
@@ -31,6 +32,16 @@ void cg_attribute(Cg *c, Val fn, unsigned where, const char *name); /* noalias, 
 /* The optimised module, made the first time; owned by `module`. */
 LLVMModuleRef cg_optimised(CgModule *module);
 LLVMMemoryBufferRef cg_object(CgModule *module, LLVMCodeGenFileType type); /* caller disposes */
+/* The pipeline, and passes before it ("" or "a,b,"). */
+void cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine, const char *before);
+/* Changes mod; caller disposes. */
+LLVMMemoryBufferRef cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef machine,
+                                    LLVMCodeGenFileType type);
+
+/* ---- parallel.c ------------------------------------------------------------------------------ */
+enum { CG_MAX_PARTS = 16 };
+/* Objects that together are the module, made on up to `threads` threads; returns how many. */
+int cg_objects(CgModule *module, int threads, LLVMMemoryBufferRef out[CG_MAX_PARTS]);
 
 /* ---- kernel.c -------------------------------------------------------------------------------- */
 /* Which values of a graph are used outside the kernel that makes them, by value id. arena. */
@@ -98,7 +109,8 @@ void cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine);
 
 /* ---- jit.c ----------------------------------------------------------------------------------- */
 /* Links a module for one symbol of it. As cg_jit, but the module stays the caller's. */
-CgJit *cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, const char **why);
+CgJit *cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads,
+                     const char **why);
 void *cg_jit_address(const CgJit *jit); /* of that symbol */
 
 /* ---- perf_map.c ------------------------------------------------------------------------------ */

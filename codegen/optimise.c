@@ -14,14 +14,28 @@ static const char pipeline[] =
     "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),"
     "simplifycfg)";
 
-static void
-run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine)
+void
+cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine, const char *before)
 {
+    StrBuf all = {0};
+    sb_printf(&all, "%s%s", before, pipeline);
     const LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    const LLVMErrorRef error = LLVMRunPasses(mod, pipeline, machine, options);
+    const LLVMErrorRef error = LLVMRunPasses(mod, sb_text(&all), machine, options);
     LLVMDisposePassBuilderOptions(options);
+    sb_free(&all);
     if (error)
         die("LLVM passes: %s", LLVMGetErrorMessage(error));
+    cg_llvm_verify(mod, "after optimisation");
+}
+
+LLVMMemoryBufferRef
+cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef machine, LLVMCodeGenFileType type)
+{
+    LLVMMemoryBufferRef out = NULL;
+    char *why = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, mod, type, &why, &out))
+        die("LLVM cannot emit code for %s: %s", LLVMGetTarget(mod), why);
+    return out;
 }
 
 LLVMModuleRef
@@ -30,19 +44,15 @@ cg_optimised(CgModule *module)
     if (module->optimised)
         return module->optimised;
     module->optimised = LLVMCloneModule(module->cg.mod);
-    run_passes(module->optimised, module->machine);
-    cg_llvm_verify(module->optimised, "after optimisation");
+    cg_run_passes(module->optimised, module->machine, "");
     return module->optimised;
 }
 
 LLVMMemoryBufferRef
 cg_object(CgModule *module, LLVMCodeGenFileType type)
 {
-    LLVMMemoryBufferRef out = NULL;
-    char *why = NULL;
     const LLVMModuleRef mod = LLVMCloneModule(cg_optimised(module)); /* the backend changes it */
-    if (LLVMTargetMachineEmitToMemoryBuffer(module->machine, mod, type, &why, &out))
-        die("LLVM cannot emit %s: %s", module->target.cpu, why);
+    const LLVMMemoryBufferRef out = cg_machine_code(mod, module->machine, type);
     LLVMDisposeModule(mod);
     return out;
 }

@@ -1,86 +1,249 @@
-/* codegen/probe.c -- the arithmetic ceiling: as many independent chains of multiply-adds as
- * registers hold.
+/* codegen/probe.c -- the ceilings of a machine, as code that nothing else holds back.
  *
- * Two thirds of the registers are accumulators: more than the latency of two FMA units needs (8 to
- * 10), and nothing is loaded in the loop. Each chain is x = x * a + x with a tiny a, so that values
- * stay finite and no chain is like another. */
+ * Arithmetic: two thirds of the registers are accumulators, more than the latency of two FMA units
+ * needs (8 to 10), and nothing is loaded in the loop. Each chain is x = x * a + x with a tiny a, so
+ * that values stay finite and no chain is like another.
+ *
+ * Memory: loads of whole vectors into independent sums. Which way of walking is fastest differs
+ * from CPU to CPU (hardware prefetchers, fill buffers), so there are several. */
 #include "codegen/module.h"
 
-static const char symbol[] = "ssmc_probe";
-enum { UNROLL = 4, MOST_CHAINS = 24 };
+static const char symbol[] = "ssmc_probes"; /* table of the functions' addresses */
+enum { UNROLL = 4, MOST_CHAINS = 24, SUMS = 8, LINE = 64, ROUND_BYTES = 2048 };
+
+typedef enum { KIND_FMA, KIND_BF16, KIND_I8, KIND_READ, KIND_UPDATE } ProbeKind;
 
 typedef struct {
+    const char *name;
+    ProbeKind kind;
+    int streams, ahead;
+    const char *doc;
+} ProbeInfo;
+
+static const ProbeInfo probe_info[PROBE_COUNT] = {
+#define PROBE(id, kind, streams, ahead, doc) [PROBE_##id] = {#id, KIND_##kind, streams, ahead, doc},
+#include "codegen/probes.def"
+#undef PROBE
+};
+
+/* ---- arithmetic ---------------------------------------------------------------------------- */
+
+typedef struct {
+    ProbeKind kind;
+    LLVMTypeRef type;       /* of a chain: f32 vectors, or i32 ones */
     Val chain[MOST_CHAINS]; /* variables */
     int count;
-    bool bf16;
-    Val a, b; /* factors: f32 vectors, or pairs of bf16 */
+    Val a, b; /* factors: f32 vectors, pairs of bf16, or quads of bytes */
 } Chains;
+
+static int
+chain_count(const Cg *c)
+{
+    const int registers = c->target->vector_registers * 2 / 3;
+    return registers < MOST_CHAINS ? registers : MOST_CHAINS;
+}
 
 static Val
 chain_step(Cg *c, const Chains *ch, Val x)
 {
-    return ch->bf16 ? cg_dot_bf16(c, x, ch->a, ch->b, c->lanes) : cg_fma(c, x, ch->a, x);
+    if (ch->kind == KIND_I8)
+        return cg_dot_bytes(c, x, ch->a, ch->b, c->lanes);
+    return ch->kind == KIND_BF16 ? cg_dot_bf16(c, x, ch->a, ch->b, c->lanes)
+                                 : cg_fma(c, x, ch->a, x);
+}
+
+static Val
+chain_add(Cg *c, const Chains *ch, Val a, Val b)
+{
+    return ch->kind == KIND_I8 ? LLVMBuildAdd(c->b, a, b, "") : LLVMBuildFAdd(c->b, a, b, "");
 }
 
 static void
 chains_loop(Cg *c, const Chains *ch, Val rounds)
 {
-    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     CgLoop loop = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
     for (int u = 0; u < UNROLL; u++)
         for (int i = 0; i < ch->count; i++)
-            cg_set(c, ch->chain[i], chain_step(c, ch, cg_get(c, type, ch->chain[i])));
+            cg_set(c, ch->chain[i], chain_step(c, ch, cg_get(c, ch->type, ch->chain[i])));
     cg_loop_end(c, &loop);
 }
 
-/* Chains start from what sink holds and end in it, so that nothing is known or unused. */
+/* Chains start from what data holds and end in it, so that nothing is known or unused. */
 static void
-probe_body(Cg *c, Val rounds, Val sink, bool bf16)
+arithmetic_body(Cg *c, ProbeKind kind, Val rounds, Val data)
 {
-    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
-    const int registers = c->target->vector_registers * 2 / 3;
-    Chains ch = {.bf16 = bf16, .count = registers < MOST_CHAINS ? registers : MOST_CHAINS};
-    const Val start = cg_vload(c, sink, DTYPE_f32, c->lanes, NULL);
-    const Val tiny = LLVMBuildLoad2(c->b, c->i32, sink, "");
-    ch.a = bf16 ? cg_splat(c, tiny, c->lanes) : start;
+    const Dtype dtype = kind == KIND_I8 ? DTYPE_i32 : DTYPE_f32;
+    Chains ch = {.kind = kind, .count = chain_count(c)};
+    const Val start = cg_vload(c, data, dtype, c->lanes, NULL);
+    const Val tiny = cg_splat(c, LLVMBuildLoad2(c->b, c->i32, data, ""), c->lanes);
+    ch.type = LLVMTypeOf(start);
+    ch.a = kind == KIND_FMA ? start : tiny;
     ch.b = ch.a;
     for (int i = 0; i < ch.count; i++) {
-        const Val differs = cg_splat(c, cg_f32(c, i), c->lanes);
-        ch.chain[i] = cg_var(c, type, LLVMBuildFAdd(c->b, start, differs, ""), "chain");
+        const Val number = kind == KIND_I8 ? LLVMConstInt(c->i32, (unsigned)i, 0) : cg_f32(c, i);
+        ch.chain[i] =
+            cg_var(c, ch.type, chain_add(c, &ch, start, cg_splat(c, number, c->lanes)), "chain");
     }
     chains_loop(c, &ch, rounds);
-    Val sum = cg_get(c, type, ch.chain[0]);
+    Val sum = cg_get(c, ch.type, ch.chain[0]);
     for (int i = 1; i < ch.count; i++)
-        sum = LLVMBuildFAdd(c->b, sum, cg_get(c, type, ch.chain[i]), "");
-    cg_vstore(c, sink, DTYPE_f32, sum, c->lanes, NULL);
+        sum = chain_add(c, &ch, sum, cg_get(c, ch.type, ch.chain[i]));
+    LLVMSetAlignment(LLVMBuildStore(c->b, sum, data), 4);
 }
 
-static double
-probe_flops(const Cg *c, bool bf16)
+/* ---- memory -------------------------------------------------------------------------------- */
+
+typedef struct {
+    const ProbeInfo *info;
+    Val data, stream; /* bytes from one stream to the next */
+    Val sum[SUMS];    /* variables */
+} Walk;
+
+static void
+walk_prefetch(Cg *c, const Walk *w, Val at, int offset)
 {
-    const int registers = c->target->vector_registers * 2 / 3;
-    const int chains = registers < MOST_CHAINS ? registers : MOST_CHAINS;
-    return (double)UNROLL * chains * c->lanes * (bf16 ? 4 : 2);
+    if (w->info->ahead && offset % LINE == 0)
+        cg_prefetch(c, cg_offset(c, at, cg_i64(c, w->info->ahead)), 3);
+}
+
+/* One round of one stream at `at`. */
+static void
+walk_read(Cg *c, const Walk *w, Val at, int bytes)
+{
+    const int vector = 4 * c->lanes;
+    const LLVMTypeRef type = cg_vec_of(c->i32, c->lanes);
+    for (int i = 0; i < bytes / vector; i++) {
+        walk_prefetch(c, w, at, i * vector);
+        const Val from = cg_offset(c, at, cg_i64(c, i * vector));
+        const Val sum = w->sum[i % SUMS];
+        const Val v = cg_vload(c, from, DTYPE_i32, c->lanes, NULL);
+        cg_set(c, sum, LLVMBuildAdd(c->b, cg_get(c, type, sum), v, ""));
+    }
+}
+
+/* x * 0 + x is no identity to LLVM, which is told nothing about NaN. */
+static void
+walk_update(Cg *c, const Walk *w, Val at, int bytes)
+{
+    const int vector = 4 * c->lanes;
+    for (int i = 0; i < bytes / vector; i++) {
+        walk_prefetch(c, w, at, i * vector);
+        const Val here = cg_offset(c, at, cg_i64(c, i * vector));
+        const Val x = cg_vload(c, here, DTYPE_f32, c->lanes, NULL);
+        cg_vstore(c, here, DTYPE_f32, cg_fma(c, x, cg_like(c, x, 0), x), c->lanes, NULL);
+    }
 }
 
 static void
-probe_function(Cg *c, bool bf16)
+memory_loops(Cg *c, const Walk *w, Val passes, Val rounds)
 {
-    LLVMTypeRef args[] = {c->i64, c->ptr};
-    c->fn = LLVMAddFunction(c->mod, symbol, LLVMFunctionType(c->void_t, args, 2, 0));
+    const int piece = ROUND_BYTES / w->info->streams;
+    CgLoop pass = cg_loop(c, "passes", cg_i64(c, 0), passes, 1);
+    CgLoop round = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
+    for (int s = 0; s < w->info->streams; s++) {
+        const Val from = cg_offset(c, w->data, cg_mul(c, w->stream, cg_i64(c, s)));
+        const Val at = cg_offset(c, from, cg_mul(c, round.i, cg_i64(c, piece)));
+        (w->info->kind == KIND_READ ? walk_read : walk_update)(c, w, at, piece);
+    }
+    cg_loop_end(c, &round);
+    cg_loop_end(c, &pass);
+}
+
+/* The sums are added to the first vector only if they are 1: never, but LLVM cannot know. */
+static void
+keep_sums(Cg *c, const Walk *w)
+{
+    const LLVMTypeRef type = cg_vec_of(c->i32, c->lanes);
+    Val sum = cg_get(c, type, w->sum[0]);
+    for (int i = 1; i < SUMS; i++)
+        sum = LLVMBuildAdd(c->b, sum, cg_get(c, type, w->sum[i]), "");
+    const Val first = LLVMBuildExtractElement(c->b, sum, LLVMConstInt(c->i32, 0, 0), "");
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, first, LLVMConstInt(c->i32, 1, 0), ""));
+    LLVMSetAlignment(LLVMBuildStore(c->b, sum, w->data), 4);
+    cg_endif(c, &one);
+}
+
+static void
+memory_body(Cg *c, const ProbeInfo *info, Val passes, Val rounds, Val data)
+{
+    Walk w = {.info = info, .data = data};
+    w.stream = cg_mul(c, rounds, cg_i64(c, ROUND_BYTES / info->streams));
+    const Val zero = LLVMConstNull(cg_vec_of(c->i32, c->lanes));
+    for (int i = 0; i < SUMS; i++)
+        w.sum[i] = cg_var(c, LLVMTypeOf(zero), zero, "sum");
+    memory_loops(c, &w, passes, rounds);
+    keep_sums(c, &w);
+}
+
+/* ---- the module ---------------------------------------------------------------------------- */
+
+static bool
+probe_possible(const CgTarget *target, ProbeKind kind)
+{
+    return kind != KIND_BF16 || target->bf16_dot;
+}
+
+/* Operations or bytes of a round. */
+static double
+probe_work(const Cg *c, ProbeKind kind)
+{
+    const double multiply_adds = (double)UNROLL * chain_count(c) * c->lanes;
+    switch (kind) {
+    case KIND_FMA:
+        return 2 * multiply_adds;
+    case KIND_BF16:
+        return 4 * multiply_adds;
+    case KIND_I8:
+        return 8 * multiply_adds;
+    case KIND_READ:
+        return ROUND_BYTES;
+    case KIND_UPDATE:
+        return 2 * ROUND_BYTES;
+    }
+    return 0;
+}
+
+static Val
+probe_function(Cg *c, const ProbeInfo *info)
+{
+    LLVMTypeRef args[] = {c->i64, c->i64, c->ptr};
+    c->fn = LLVMAddFunction(c->mod, info->name, LLVMFunctionType(c->void_t, args, 3, 0));
+    LLVMSetLinkage(c->fn, LLVMInternalLinkage);
     cg_describe_function(c, c->fn);
     const LLVMBasicBlockRef vars = LLVMAppendBasicBlockInContext(c->ctx, c->fn, "vars");
     const LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(c->ctx, c->fn, "start");
     LLVMPositionBuilderAtEnd(c->at_entry, vars);
     LLVMPositionBuilderAtEnd(c->b, start);
-    probe_body(c, LLVMGetParam(c->fn, 0), LLVMGetParam(c->fn, 1), bf16);
+    const Val passes = LLVMGetParam(c->fn, 0), rounds = LLVMGetParam(c->fn, 1);
+    const Val data = LLVMGetParam(c->fn, 2);
+    if (info->streams == 0)
+        arithmetic_body(c, info->kind, LLVMBuildMul(c->b, passes, rounds, ""), data);
+    else
+        memory_body(c, info, passes, rounds, data);
     LLVMBuildRetVoid(c->b);
     LLVMBuildBr(c->at_entry, start);
+    return c->fn;
+}
+
+/* Functions, and their addresses as the table `symbol`. */
+static void
+probe_module(Cg *c, CgProbe out[PROBE_COUNT])
+{
+    Val address[PROBE_COUNT];
+    for (int i = 0; i < PROBE_COUNT; i++) {
+        const ProbeInfo *info = &probe_info[i];
+        out[i] = (CgProbe){.work = probe_work(c, info->kind), .doc = info->doc};
+        out[i].bytes = info->streams ? ROUND_BYTES : 0;
+        address[i] =
+            probe_possible(c->target, info->kind) ? probe_function(c, info) : LLVMConstNull(c->ptr);
+    }
+    const Val table = LLVMAddGlobal(c->mod, LLVMArrayType2(c->ptr, PROBE_COUNT), symbol);
+    LLVMSetInitializer(table, LLVMConstArray2(c->ptr, address, PROBE_COUNT));
+    LLVMSetGlobalConstant(table, 1);
 }
 
 CgJit *
-cg_probe_jit(Arena *arena, const CgTarget *target, bool bf16, CgProbe **probe,
-             double *flops_per_round, const char **why)
+cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const char **why)
 {
     Arena *own = arena_new();
     CgModule *module = arena_alloc(own, sizeof *module);
@@ -88,12 +251,13 @@ cg_probe_jit(Arena *arena, const CgTarget *target, bool bf16, CgProbe **probe,
     module->target = *target;
     module->machine = cg_llvm_machine(&module->target);
     cg_llvm_open(&module->cg, own, &module->target, module->machine);
-    probe_function(&module->cg, bf16);
-    *flops_per_round = probe_flops(&module->cg, bf16);
-    CgJit *jit = cg_jit_symbol(arena, module, symbol, why);
+    probe_module(&module->cg, out);
+    CgJit *jit = cg_jit_symbol(arena, module, symbol, 1, why);
     cg_module_free(module);
-    /* Objects and functions have different pointer types; POSIX makes them the same size. */
-    if (jit)
-        *(void **)(void *)probe = cg_jit_address(jit);
+    if (!jit)
+        return NULL;
+    CgProbeRun *const *run = cg_jit_address(jit);
+    for (int i = 0; i < PROBE_COUNT; i++)
+        out[i].run = run[i];
     return jit;
 }

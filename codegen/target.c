@@ -107,7 +107,7 @@ vectors_x86(CgTarget *t)
     t->vector_bytes = wide ? 64 : t->fma ? 32 : 16;
     t->vector_registers = wide ? 32 : 16;
     t->bf16_dot = wide && has_feature(f, "avx512bf16");
-    t->i8_dot = wide ? has_feature(f, "avx512vnni") : has_feature(f, "avxvnni");
+    t->i8_dot = wide ? has_feature(f, "avx512vnni") : t->fma && has_feature(f, "avxvnni");
 }
 
 static void

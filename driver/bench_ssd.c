@@ -73,15 +73,14 @@ ssd_describe(Job *job, Options *o, const BenchSsd *size, const SsdForm *form)
 
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
-put_times(Job *job, const SsdForm *form, const BenchCeilings *peak, BenchModel *bm)
+put_times(Job *job, const SsdForm *form, const BenchCeilings *peak, BenchSsdRun *run)
 {
-    const AbiProgram *abi = rt_program_abi(job->program);
-    BenchTime t = {0};
+    BenchSample t = {0};
     int64_t tokens = 0;
     printf("%-9s %-4s %4s", form->form, form->dtype, form->chunk);
     for (size_t i = 0; i < COUNT_OF(tokens_list); i++) {
         tokens = tokens_list[i];
-        const ssmc_status rs = bench_ssd_time(bm, abi, tokens, &t);
+        const ssmc_status rs = bench_ssd_time(run, tokens, &t);
         if (rs != SSMC_OK)
             return runtime_fault(rs);
         printf(" %8.1f", 1e6 * t.median);
@@ -90,8 +89,7 @@ put_times(Job *job, const SsdForm *form, const BenchCeilings *peak, BenchModel *
     const double flops = bench_flops(job->graph[PHASE_PREFILL]).ssd * (double)tokens;
     const double gflops = flops / t.median * 1e-9;
     const bool bf16 = strcmp(form->dtype, "bf16") == 0;
-    printf("  %7.0f %5.1f %%\n", gflops,
-           100 * gflops / (bf16 ? peak->bf16_gflops : peak->f32_gflops));
+    printf("  %7.0f %5.1f %%\n", gflops, 100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));
     return EXIT_DONE;
 }
 
@@ -99,36 +97,47 @@ static int
 put_form(Options *o, const BenchSsd *size, const SsdForm *form, const BenchCeilings *peak)
 {
     Job job;
-    BenchModel bm = {.repeats = (int)o->value[OPT_repeats].i};
+    BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
     int status = ssd_describe(&job, o, size, form);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE) {
-        bm.vocab = ssmc_model_vocab(job.model);
-        bm.logits = arena_array(job.arena, (size_t)bm.vocab, sizeof(float));
-        const ssmc_status rs = ssmc_session_open(job.model, 1, job.threads, &bm.session);
-        status = rs == SSMC_OK ? put_times(&job, form, peak, &bm) : runtime_fault(rs);
+        run.program = rt_program_abi(job.program);
+        run.logits = arena_array(job.arena, (size_t)ssmc_model_vocab(job.model), sizeof(float));
+        const ssmc_status rs = ssmc_session_open(job.model, 1, job.threads, &run.session);
+        status = rs == SSMC_OK ? put_times(&job, form, peak, &run) : runtime_fault(rs);
     }
-    ssmc_session_close(bm.session);
+    ssmc_session_close(run.session);
     job_end(&job);
     return status;
+}
+
+static int
+ssd_ceilings(Job *job, BenchCeilings *peak)
+{
+    const char *why = NULL;
+    BenchProbes *probes = bench_probes_open(job->arena, &job->target, job->threads, &why);
+    if (!probes)
+        return fault(EXIT_FAILED, "%s", why);
+    *peak = bench_ceilings(probes, job->threads);
+    bench_probes_close(probes);
+    return EXIT_DONE;
 }
 
 static int
 put_head(Options *o, const BenchSsd *size, BenchCeilings *peak)
 {
     Job job;
-    const char *why = NULL;
     int status = ssd_describe(&job, o, size, &ssd_forms[0]);
-    if (status == EXIT_DONE && !bench_ceilings(job.arena, &job.target, job.threads, peak, &why))
-        status = fault(EXIT_FAILED, "%s", why);
+    if (status == EXIT_DONE)
+        status = ssd_ceilings(&job, peak);
     if (status == EXIT_DONE)
         printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
                "ssd H=%lld P=%lld N=%lld G=%lld, passes of %d tokens; microseconds by tokens, then "
                "GFLOP/s at the most\n%-9s %-4s %4s",
-               job.target.cpu, job.threads, peak->f32_gflops, peak->bf16_gflops,
-               (long long)size->heads, (long long)size->head_dim, (long long)size->state,
-               (long long)size->groups, BENCH_SSD_BLOCK, "form", "dot", "Q");
+               job.target.cpu, job.threads, peak->f32.best, peak->bf16.best, (long long)size->heads,
+               (long long)size->head_dim, (long long)size->state, (long long)size->groups,
+               BENCH_SSD_BLOCK, "form", "dot", "Q");
     for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++)
         printf(" %8lld", (long long)tokens_list[i]);
     if (status == EXIT_DONE)
@@ -141,7 +150,7 @@ int
 bench_ssd_forms(Options *o)
 {
     BenchSsd size;
-    BenchCeilings peak;
+    BenchCeilings peak = {0};
     if (!size_parse(opt_text(o, OPT_bench_ssd), &size))
         return option_fault(
             o, OPT_bench_ssd,
@@ -151,7 +160,7 @@ bench_ssd_forms(Options *o)
     int status = put_head(o, &size, &peak);
     for (size_t i = 0; i < COUNT_OF(ssd_forms) && status == EXIT_DONE; i++) {
         const bool bf16 = strcmp(ssd_forms[i].dtype, "bf16") == 0;
-        if (!bf16 || peak.bf16_gflops > 0)
+        if (!bf16 || peak.bf16.best > 0)
             status = put_form(o, &size, &ssd_forms[i], &peak);
     }
     return status;

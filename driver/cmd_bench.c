@@ -6,154 +6,193 @@
 #include "bench/bench.h"
 #include "driver/driver.h"
 
-enum { MAX_LENGTHS = 32 };
+enum { MAX_LIST = 32 };
+
+/* ---- options ------------------------------------------------------------------------------- */
 
 typedef struct {
-    Job *job;
-    BenchModel model;
-    BenchCeilings ceiling;
-    BenchFlops flops;
-    int64_t lengths[MAX_LENGTHS];
-    int nlengths;
-} Bench;
+    int64_t n[MAX_LIST];
+    int count;
+} List;
 
+/* Whole numbers separated by commas, each from `least` to `most`; "" is none. */
 static bool
-lengths_parse(const Options *o, Bench *b)
+list_parse(const Options *o, OptId id, int64_t least, int64_t most, List *out)
 {
-    for (const char *at = opt_text(o, OPT_bench_prefill); *at;) {
+    const char *text = opt_text(o, id), *at = text;
+    while (*text) {
         char *end = NULL;
         errno = 0;
         const long long n = strtoll(at, &end, 10);
-        const bool ok =
-            end != at && errno == 0 && n >= 1 && n <= 1 << 24 && b->nlengths < MAX_LENGTHS;
-        if (!ok || (*end != ',' && *end != '\0')) {
-            option_fault(o, OPT_bench_prefill, "--prefill wants lengths like 512,2048, not '%s'",
-                         opt_text(o, OPT_bench_prefill));
+        const bool in_range = errno == 0 && n >= least && n <= most && out->count < MAX_LIST;
+        if (end == at || !in_range || (*end != ',' && *end != '\0')) {
+            option_fault(o, id,
+                         "--%s wants up to %d whole numbers from %lld to %lld, separated by "
+                         "commas, not '%s'",
+                         opt_info[id].name, (int)MAX_LIST, (long long)least, (long long)most, text);
             return false;
         }
-        b->lengths[b->nlengths++] = n;
-        at = end + (*end == ',');
+        out->n[out->count++] = n;
+        if (*end == '\0')
+            return true;
+        at = end + 1;
     }
     return true;
 }
 
-static int
-put_prefill(Bench *b, int64_t tokens)
-{
-    BenchTime t;
-    const ssmc_status rs = bench_prefill(&b->model, tokens, &t);
-    if (rs != SSMC_OK)
-        return runtime_fault(rs);
-    const double flops = (double)tokens * (b->flops.linear + b->flops.ssd);
-    const bool bf16 = b->job->fe.compile.format == FORMAT_bf16 && b->ceiling.bf16_gflops > 0;
-    const double peak = bf16 ? b->ceiling.bf16_gflops : b->ceiling.f32_gflops;
-    printf("prefill %6lld   %9.1f tokens/s   spread %4.1f %%   %5.1f %% of the %s peak\n",
-           (long long)tokens, (double)tokens / t.median, 100 * t.spread,
-           100 * flops / t.median * 1e-9 / peak, bf16 ? "bf16" : "f32");
-    return EXIT_DONE;
-}
+typedef struct {
+    List prefill, batch, threads;
+    int64_t decode;
+} Wanted;
 
-static int
-put_decode(Bench *b, int64_t tokens)
+/* The model is loaded with the most threads of the list. */
+static bool
+threads_parse(Options *o, Wanted *w)
 {
-    BenchTime t;
-    const ssmc_status rs = bench_decode(&b->model, tokens, &t);
-    if (rs != SSMC_OK)
-        return runtime_fault(rs);
-    const double bytes = bench_decode_bytes(rt_program_abi(b->job->program));
-    printf("decode  %6lld   %9.1f tokens/s   spread %4.1f %%   %5.1f %% of the read bandwidth\n",
-           (long long)tokens, 1 / t.median, 100 * t.spread,
-           100 * bytes / t.median * 1e-9 / b->ceiling.read_gbs);
-    return EXIT_DONE;
-}
-
-/* Seconds of each kernel name over one prefill of the longest length. */
-static int
-put_profile(Bench *b)
-{
-    const AbiProgram *abi = rt_program_abi(b->job->program);
-    double *seconds = arena_array(b->job->arena, (size_t)abi->nsteps + 1, sizeof *seconds);
-    BenchTime t;
-    double total = 0;
-    rt_session_profile(b->model.session, true);
-    b->model.repeats = 1;
-    const ssmc_status rs = bench_prefill(&b->model, b->lengths[b->nlengths - 1], &t);
-    if (rs != SSMC_OK)
-        return runtime_fault(rs);
-    for (int s = 0; s < abi->nsteps; s++) {
-        seconds[s] = rt_session_step_seconds(b->model.session, s);
-        total += seconds[s];
+    int64_t most = 0;
+    if (!opt_given(o, OPT_threads))
+        return true;
+    if (!list_parse(o, OPT_threads, 0, BENCH_MAX_THREADS_A_RUN, &w->threads))
+        return false;
+    if (w->threads.count > BENCH_MAX_THREADS) {
+        option_fault(o, OPT_threads, "--threads has %d numbers; at most %d are measured",
+                     w->threads.count, (int)BENCH_MAX_THREADS);
+        return false;
     }
-    puts("\nkernels of that prefill (run twice), equal ones together:");
-    for (int s = 0; s < abi->nsteps; s++) {
-        int count = 0;
-        double sum = 0;
-        for (int k = s; k < abi->nsteps; k++) {
-            if (seconds[k] <= 0 || abi->steps[k].run != abi->steps[s].run)
-                continue;
-            sum += seconds[k];
-            seconds[k] = k == s ? seconds[k] : -1;
-            count++;
-        }
-        if (sum > 0)
-            printf("  %-28s x%-3d %9.3f ms  %5.1f %%\n", abi->steps[s].name, count, 1e3 * sum,
-                   100 * sum / total);
+    for (int i = 0; i < w->threads.count; i++) {
+        if (w->threads.n[i] == 0)
+            w->threads.n[i] = rt_cores();
+        most = w->threads.n[i] > most ? w->threads.n[i] : most;
     }
-    return EXIT_DONE;
+    o->value[OPT_threads].text = arena_printf(o->arena, "%lld", (long long)most);
+    return true;
 }
 
-static int
-bench_all(Bench *b)
+static bool
+wanted_parse(Options *o, Wanted *w)
 {
-    const Options *o = b->job->o;
-    const char *why = NULL;
-    if (!bench_ceilings(b->job->arena, &b->job->target, b->job->threads, &b->ceiling, &why))
-        return fault(EXIT_FAILED, "%s", why);
-    printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.1f GB/s read\n",
-           b->job->target.cpu, b->job->threads, b->ceiling.f32_gflops, b->ceiling.bf16_gflops,
-           b->ceiling.read_gbs);
-    printf("%s: %.1f M parameters, %.1f MFLOP a token in projections, %.1f in SSD\n",
-           b->job->fe.graph->name, (double)b->job->parameters * 1e-6, b->flops.linear * 1e-6,
-           b->flops.ssd * 1e-6);
-    int status = EXIT_DONE;
-    for (int i = 0; i < b->nlengths && status == EXIT_DONE; i++)
-        status = put_prefill(b, b->lengths[i]);
-    if (status == EXIT_DONE && o->value[OPT_bench_decode].i > 0)
-        status = put_decode(b, o->value[OPT_bench_decode].i);
-    if (status == EXIT_DONE && opt_given(o, OPT_profile) && b->nlengths > 0)
-        status = put_profile(b);
+    *w = (Wanted){.decode = o->value[OPT_bench_decode].i};
+    if (o->value[OPT_repeats].i < 1 || o->value[OPT_repeats].i > BENCH_MAX_REPEATS) {
+        option_fault(o, OPT_repeats, "--repeats must be 1 to %d", BENCH_MAX_REPEATS);
+        return false;
+    }
+    if (w->decode < 0 || w->decode > 1 << 24) {
+        option_fault(o, OPT_bench_decode, "--decode must be 0 to %d", 1 << 24);
+        return false;
+    }
+    return list_parse(o, OPT_bench_prefill, 1, 1 << 24, &w->prefill) &&
+           list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &w->batch) && threads_parse(o, w);
+}
+
+/* ---- the run ------------------------------------------------------------------------------- */
+
+static void
+item_add(BenchRun *run, BenchKind kind, int64_t tokens, int64_t batch, int threads)
+{
+    if (run->nitems < BENCH_MAX_ITEMS)
+        run->items[run->nitems++] =
+            (BenchItem){.kind = kind, .tokens = tokens, .batch = (int)batch, .threads = threads};
+}
+
+static void
+items_plan(BenchRun *run, const Wanted *w)
+{
+    for (int t = 0; t < run->nthreads; t++) {
+        for (int i = 0; i < w->prefill.count; i++)
+            item_add(run, BENCH_PREFILL, w->prefill.n[i], 1, t);
+        for (int i = 0; i < w->batch.count && w->decode > 0; i++)
+            item_add(run, BENCH_DECODE, w->decode, w->batch.n[i], t);
+    }
+}
+
+/* The ceiling of projections in a type is that of its dot, where the CPU has one. */
+static CgProbeId
+dot_of(const CgTarget *target, Format format)
+{
+    const FormatInfo *f = &format_info[format];
+    if (f->bits)
+        return PROBE_i8;
+    return f->reals == DTYPE_bf16 && target->bf16_dot ? PROBE_bf16 : PROBE_f32;
+}
+
+static void
+run_describe(BenchRun *run, const Job *job, const Wanted *w)
+{
+    run->target = &job->target;
+    run->name = job->fe.graph->name;
+    run->version = SSMC_VERSION;
+    run->parameters = (double)job->parameters;
+    run->graph[0] = job->graph[PHASE_PREFILL];
+    run->graph[1] = job->graph[PHASE_DECODE];
+    run->program = rt_program_abi(job->program);
+    run->model = job->model;
+    run->format = job->fe.compile.format;
+    run->dot = dot_of(&job->target, run->format);
+    run->repeats = (int)job->o->value[OPT_repeats].i;
+    run->threads[0] = job->threads;
+    run->nthreads = w->threads.count > 0 ? w->threads.count : 1;
+    for (int i = 0; i < w->threads.count; i++)
+        run->threads[i] = (int)w->threads.n[i];
+    items_plan(run, w);
+}
+
+/* Of the longest prefill and of the first decode, with the last number of threads. */
+static ssmc_status
+put_profiles(StrBuf *out, BenchRun *run)
+{
+    const BenchItem *prefill = NULL, *decode = NULL;
+    for (int i = 0; i < run->nitems; i++) {
+        const BenchItem *item = &run->items[i];
+        if (item->threads != run->nthreads - 1)
+            continue;
+        if (item->kind == BENCH_PREFILL && (!prefill || item->tokens > prefill->tokens))
+            prefill = item;
+        if (item->kind == BENCH_DECODE && !decode)
+            decode = item;
+    }
+    ssmc_status status = prefill ? bench_put_profile(out, run, prefill) : SSMC_OK;
+    if (status == SSMC_OK && decode)
+        status = bench_put_profile(out, run, decode);
     return status;
 }
 
 static int
-bench_with(Bench *b)
+bench_all(Job *job, BenchRun *run)
 {
-    Job *job = b->job;
-    const int status = job_run(job);
-    if (status != EXIT_DONE)
-        return status;
-    b->flops = bench_flops(job->graph[PHASE_PREFILL]);
-    b->model.vocab = ssmc_model_vocab(job->model);
-    b->model.logits = arena_array(job->arena, (size_t)b->model.vocab, sizeof(float));
-    const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &b->model.session);
-    return rs == SSMC_OK ? bench_all(b) : runtime_fault(rs);
+    const Options *o = job->o;
+    const char *why = NULL;
+    ssmc_status status = SSMC_OK;
+    StrBuf out = {0};
+    if (!bench_rounds(job->arena, run, &status, &why))
+        return why ? fault(EXIT_FAILED, "%s", why) : runtime_fault(status);
+    (opt_given(o, OPT_json) ? bench_put_json : bench_put_text)(&out, run);
+    if (opt_given(o, OPT_profile))
+        status = put_profiles(&out, run);
+    fputs(sb_text(&out), stdout);
+    sb_free(&out);
+    return status == SSMC_OK ? EXIT_DONE : runtime_fault(status);
 }
 
 int
 cmd_bench(Options *o)
 {
     Job job;
-    Bench b = {.job = &job, .model.repeats = (int)o->value[OPT_repeats].i};
-    if (o->value[OPT_repeats].i < 1 || o->value[OPT_repeats].i > BENCH_MAX_REPEATS)
-        return option_fault(o, OPT_repeats, "--repeats must be 1 to %d", BENCH_MAX_REPEATS);
+    Wanted wanted;
+    BenchRun run = {0};
+    if (!wanted_parse(o, &wanted))
+        return EXIT_BAD_INPUT;
     if (opt_given(o, OPT_bench_ssd))
         return bench_ssd_forms(o);
-    if (!lengths_parse(o, &b))
-        return EXIT_BAD_INPUT;
+    if (opt_given(o, OPT_json) && opt_given(o, OPT_profile))
+        return option_fault(o, OPT_profile, "--profile is text: leave --json out");
     int status = job_describe(&job, o);
     if (status == EXIT_DONE)
-        status = bench_with(&b);
-    ssmc_session_close(b.model.session);
+        status = job_run(&job);
+    if (status == EXIT_DONE) {
+        run_describe(&run, &job, &wanted);
+        status = bench_all(&job, &run);
+    }
+    bench_end(&run);
     job_end(&job);
     return status;
 }

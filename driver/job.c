@@ -112,6 +112,8 @@ make_weights(Job *job)
         for (int d = 0; d < w->type.shape.rank; d++)
             list[i].dim[d] = w->type.shape.dim[d].n;
     }
+    if (!opt_given(job->o, OPT_check_each)) /* nobody looks at them before they are packed */
+        return rt_weights_describe(list, g->nweights, (uint64_t)g->seed, &job->weights);
     Progress bar = progress_start("making weights");
     const ssmc_status rs = rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads,
                                            progress_call, &bar, &job->weights);
@@ -251,7 +253,7 @@ job_run(Job *job)
     if (status != EXIT_DONE)
         return status;
     const char *why = NULL;
-    job->jit = cg_jit(job->arena, job->module, &why);
+    job->jit = cg_jit(job->arena, job->module, job->threads, &why);
     job->module = NULL;
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);

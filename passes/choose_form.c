@@ -169,7 +169,8 @@ dot_choose(const PassCtx *cx, const Node *ssd, const Choice *choice)
 {
     if (choice->form == FORM_RECURRENT || strcmp(node_word(ssd, ATTR_dot, "auto"), "auto") != 0)
         return NULL;
-    return cx->dtype != DTYPE_f32 && cx->machine.bf16_dot ? "bf16" : "f32";
+    const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
+    return rounds && cx->machine.bf16_dot ? "bf16" : "f32";
 }
 
 static bool

@@ -48,84 +48,86 @@ lower(uint64_t bits)
 
 /* ---- rules --------------------------------------------------------------------------------- */
 
-typedef struct {
-    float *data;
-    size_t count;
+/* Fills elements [from, to) of data. */
+typedef void Rule(const RtMade *made, float *data, size_t from, size_t to);
+
+struct RtMade {
+    Rule *fill;
     uint64_t key;
     double fan_in; /* product of the dimensions after the first */
     double peers;  /* weights that have the same rule */
-} Job;
-/* Fills elements [from, to). */
-typedef void Rule(const Job *job, size_t from, size_t to);
+};
 
 static void
-fill(const Job *job, size_t from, size_t to, float value)
+fill(float *data, size_t from, size_t to, float value)
 {
     for (size_t i = from; i < to; i++)
-        job->data[i] = value;
+        data[i] = value;
 }
 
 static void
-uniform(const Job *job, size_t from, size_t to, double bound)
+uniform(const RtMade *made, float *data, size_t from, size_t to, double bound)
 {
     const float scale = (float)(2 * bound), shift = (float)-bound;
     for (size_t i = from; i < to; i++)
-        job->data[i] = upper(random_at(job->key, i)) * scale + shift;
+        data[i] = upper(random_at(made->key, i)) * scale + shift;
 }
 
 static void
-init_ones(const Job *job, size_t from, size_t to)
+init_ones(const RtMade *made, float *data, size_t from, size_t to)
 {
-    fill(job, from, to, 1);
+    (void)made;
+    fill(data, from, to, 1);
 }
 
 static void
-init_zeros(const Job *job, size_t from, size_t to)
+init_zeros(const RtMade *made, float *data, size_t from, size_t to)
 {
-    fill(job, from, to, 0);
+    (void)made;
+    fill(data, from, to, 0);
 }
 
 static void
-init_a_log(const Job *job, size_t from, size_t to)
+init_a_log(const RtMade *made, float *data, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
-        job->data[i] = logf(1 + 15 * upper(random_at(job->key, i)));
+        data[i] = logf(1 + 15 * upper(random_at(made->key, i)));
 }
 
 /* softplus(dt + log(-expm1(-dt))) = dt + log(1 - exp(-dt)) inverted: log(exp(dt) - 1). */
 static void
-init_dt_bias(const Job *job, size_t from, size_t to)
+init_dt_bias(const RtMade *made, float *data, size_t from, size_t to)
 {
     const double low = log(1e-3), high = log(1e-1), floor = 1e-4;
     for (size_t i = from; i < to; i++) {
-        const double dt = fmax(exp(low + (high - low) * upper(random_at(job->key, i))), floor);
-        job->data[i] = (float)(dt + log(-expm1(-dt)));
+        const double dt = fmax(exp(low + (high - low) * upper(random_at(made->key, i))), floor);
+        data[i] = (float)(dt + log(-expm1(-dt)));
     }
 }
 
 static void
-init_uniform_fan_in(const Job *job, size_t from, size_t to)
+init_uniform_fan_in(const RtMade *made, float *data, size_t from, size_t to)
 {
-    uniform(job, from, to, 1 / sqrt(job->fan_in));
+    uniform(made, data, from, to, 1 / sqrt(made->fan_in));
 }
 
 /* Each layer adds once to the residual stream, whose variance would grow with their number (GPT-2).
  */
 static void
-init_out_proj(const Job *job, size_t from, size_t to)
+init_out_proj(const RtMade *made, float *data, size_t from, size_t to)
 {
-    uniform(job, from, to, 1 / sqrt(job->fan_in * job->peers));
+    uniform(made, data, from, to, 1 / sqrt(made->fan_in * made->peers));
 }
 
 /* Box and Muller 1958. */
 static void
-init_normal_embed(const Job *job, size_t from, size_t to)
+init_normal_embed(const RtMade *made, float *data, size_t from, size_t to)
 {
     const float turn = 6.2831853f;
     for (size_t i = from; i < to; i++) {
-        const uint64_t bits = random_at(job->key, i);
+        const uint64_t bits = random_at(made->key, i);
         const float radius = sqrtf(-2 * logf(1 - upper(bits)));
-        job->data[i] = 0.02f * radius * cosf(turn * lower(bits));
+        data[i] = 0.02f * radius * cosf(turn * lower(bits));
     }
 }
 
@@ -174,48 +176,94 @@ check_rules(const AbiWeight *weights, int count)
     return faults ? SSMC_BAD_ARGUMENT : SSMC_OK;
 }
 
-/* Shapes and names of all, data still NULL; *total: bytes that the data take, each on a line. */
 static ssmc_status
-describe(ssmc_weights *w, const AbiWeight *weights, int count, size_t *total)
+describe_one(RtTensor *t, const AbiWeight *weight, const char *name)
+{
+    *t = (RtTensor){.name = name, .dtype = "F32", .rank = weight->rank};
+    memcpy(t->dim, weight->dim, sizeof weight->dim);
+    if (rt_tensor_bytes(32, t->dim, t->rank, &t->bytes))
+        return SSMC_OK;
+    return rt_fail(SSMC_BAD_ARGUMENT, "weight '%s' is too large: %s", rt_quote(name).text,
+                   rt_dims(t->dim, t->rank).text);
+}
+
+static double
+peers_of(const AbiWeight *weights, int count, const char *rule)
+{
+    int peers = 0;
+    for (int i = 0; i < count; i++)
+        peers += strcmp(rule_name(&weights[i]), rule) == 0;
+    return peers;
+}
+
+static RtMade
+rule_of(const AbiWeight *weights, int count, int i, uint64_t seed)
+{
+    const AbiWeight *w = &weights[i];
+    RtMade made = {.fill = rule_find(rule_name(w)), .fan_in = 1};
+    made.key = key_of(seed, w->tensor);
+    made.peers = peers_of(weights, count, rule_name(w));
+    for (int d = 1; d < w->rank; d++)
+        made.fan_in *= (double)w->dim[d];
+    return made;
+}
+
+/* Shapes, names and rules of all. */
+static ssmc_status
+describe_all(ssmc_weights *w, const AbiWeight *weights, int count, uint64_t seed)
 {
     size_t room = 1;
-    *total = 0;
     for (int i = 0; i < count; i++)
         room += strlen(weights[i].tensor) + 1;
     char *name = w->names = malloc(room);
-    if (!name)
+    w->made = calloc((size_t)count + 1, sizeof *w->made);
+    if (!name || !w->made)
         return rt_fail_memory(room, "names of weights");
     for (int i = 0; i < count; i++) {
-        RtTensor *t = &w->tensors[w->count++];
-        *t = (RtTensor){
-            .name = strcpy(name, weights[i].tensor), .dtype = "F32", .rank = weights[i].rank};
+        strcpy(name, weights[i].tensor);
+        const ssmc_status status = describe_one(&w->tensors[w->count++], &weights[i], name);
+        if (status != SSMC_OK)
+            return status;
+        w->made[i] = rule_of(weights, count, i, seed);
         name += strlen(name) + 1;
-        memcpy(t->dim, weights[i].dim, sizeof weights[i].dim);
-        size_t line;
-        if (!rt_tensor_bytes(32, t->dim, t->rank, &t->bytes) ||
-            !rt_round_up(t->bytes, RT_LINE, &line) || !rt_add(*total, line, total))
-            return rt_fail(SSMC_BAD_ARGUMENT, "weight '%s' is too large: %s",
-                           rt_quote(t->name).text, rt_dims(t->dim, t->rank).text);
     }
     return rt_weights_index(w, "the model");
 }
 
+ssmc_status
+rt_weights_describe(const AbiWeight *weights, int count, uint64_t seed, ssmc_weights **out)
+{
+    ssmc_weights *w = NULL;
+    *out = NULL;
+    ssmc_status status = check_rules(weights, count);
+    if (status == SSMC_OK)
+        status = rt_weights_new(count, &w);
+    if (status == SSMC_OK)
+        status = describe_all(w, weights, count, seed);
+    if (status == SSMC_OK)
+        *out = w;
+    else
+        rt_weights_close(w);
+    return status;
+}
+
+void
+rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads)
+{
+    const RtMade *made = &w->made[t - w->tensors];
+    const size_t count = t->bytes / sizeof *data;
+    const size_t share = (count + (size_t)threads - 1) / (size_t)threads;
+    const size_t from = share * (size_t)thread, to = from + share;
+    made->fill(made, data, from, to < count ? to : count);
+}
+
+/* ---- all of them in memory ----------------------------------------------------------------- */
+
 typedef struct {
     const ssmc_weights *w;
-    const AbiWeight *weights;
-    uint64_t seed;
     ssmc_progress *progress; /* may be NULL */
     void *user;
 } Making;
-
-static double
-peers_of(const Making *m, const char *rule)
-{
-    int peers = 0;
-    for (int i = 0; i < m->w->count; i++)
-        peers += strcmp(rule_name(&m->weights[i]), rule) == 0;
-    return peers;
-}
 
 /* This thread's share of every weight. */
 static void
@@ -224,23 +272,22 @@ make_share(void *user, int thread, int threads)
     const Making *m = user;
     for (int i = 0; i < m->w->count; i++) {
         const RtTensor *t = &m->w->tensors[i];
-        Job job = {.data = (float *)t->data, .count = t->bytes / 4, .fan_in = 1};
-        job.key = key_of(m->seed, t->name);
-        job.peers = peers_of(m, rule_name(&m->weights[i]));
-        for (int d = 1; d < t->rank; d++)
-            job.fan_in *= (double)t->dim[d];
-        const size_t share = (job.count + (size_t)threads - 1) / (size_t)threads;
-        const size_t from = share * (size_t)thread, to = from + share;
-        rule_find(rule_name(&m->weights[i]))(&job, from, to < job.count ? to : job.count);
+        rt_made_fill(m->w, t, (float *)t->data, thread, threads);
         if (thread == 0 && m->progress) /* thread 0 is the caller, and others are about as far */
             m->progress(m->user, i + 1, m->w->count);
     }
 }
 
+/* Gives every tensor its data, each on a line. */
 static ssmc_status
-make_all(Making *making, ssmc_weights *w, int threads, size_t total)
+place_all(ssmc_weights *w)
 {
-    RtPool *pool = NULL;
+    size_t total = 0;
+    for (int i = 0; i < w->count; i++) {
+        size_t line;
+        if (!rt_round_up(w->tensors[i].bytes, RT_LINE, &line) || !rt_add(total, line, &total))
+            return rt_fail_memory(SIZE_MAX, "weights");
+    }
     w->pages = rt_pages_new(total);
     if (!w->pages)
         return rt_fail_memory(total, "weights");
@@ -250,31 +297,33 @@ make_all(Making *making, ssmc_weights *w, int threads, size_t total)
         w->tensors[i].data = at;
         at += (w->tensors[i].bytes + RT_LINE - 1) / RT_LINE * RT_LINE;
     }
-    const ssmc_status status = rt_pool_open(threads, &pool);
-    if (status != SSMC_OK)
-        return status;
-    rt_pool_run(pool, make_share, making);
-    rt_pool_close(pool);
     return SSMC_OK;
+}
+
+static ssmc_status
+make_all(ssmc_weights *w, int threads, ssmc_progress *progress, void *user)
+{
+    RtPool *pool = NULL;
+    ssmc_status status = place_all(w);
+    if (status == SSMC_OK)
+        status = rt_pool_open(threads, &pool);
+    if (status == SSMC_OK)
+        rt_pool_run(pool, make_share, &(Making){w, progress, user});
+    rt_pool_close(pool);
+    return status;
 }
 
 ssmc_status
 rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,
                 ssmc_progress *progress, void *user, ssmc_weights **out)
 {
-    ssmc_weights *w = NULL;
-    size_t total = 0;
-    *out = NULL;
-    ssmc_status status = check_rules(weights, count);
-    if (status == SSMC_OK)
-        status = rt_weights_new(count, &w);
-    if (status == SSMC_OK)
-        status = describe(w, weights, count, &total);
-    if (status == SSMC_OK)
-        status = make_all(&(Making){w, weights, seed, progress, user}, w, threads, total);
-    if (status == SSMC_OK)
-        *out = w;
-    else
-        rt_weights_close(w);
+    ssmc_status status = rt_weights_describe(weights, count, seed, out);
+    if (status != SSMC_OK)
+        return status;
+    status = make_all(*out, threads, progress, user);
+    if (status != SSMC_OK) {
+        rt_weights_close(*out);
+        *out = NULL;
+    }
     return status;
 }

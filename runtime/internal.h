@@ -44,6 +44,10 @@ bool rt_round_up(size_t n, size_t to, size_t *out);
 void *rt_pages_new(size_t bytes);
 void rt_pages_free(void *pages, size_t bytes);
 
+/* Whole pages of a mapped file that will hardly be read again: they leave this process's memory,
+ * and come back from the file if they are. */
+void rt_pages_done(const void *from, size_t bytes);
+
 /* A regular file, mapped to be read. An empty one has data "". */
 typedef struct {
     const char *data;
@@ -92,6 +96,9 @@ void rt_index_free(RtIndex *index);
 /* rt_weights_find by the first len bytes of name. */
 const RtTensor *rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len);
 
+/* names: spellings separated by '|'; the first that there is, or NULL. */
+const RtTensor *rt_weights_find_any(const ssmc_weights *weights, const char *names);
+
 /* model.safetensors.index.json: which file holds which tensor. */
 typedef struct {
     char *tensor, *file;
@@ -133,7 +140,14 @@ struct ssmc_model {
     const ssmc_program *program; /* borrowed */
     char *params;                /* owns: pages, [param_bytes] */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
+    char *made;                  /* owns: pages, data of weights made by rules that kernels read */
+    size_t made_bytes;
 };
+
+/* Makes params [param_bytes] of a model whose weights are bound, and the data of those of its
+ * weights that have none and that its kernels read (params.c). */
+ssmc_status rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params,
+                           int threads, ssmc_progress *progress, void *user);
 
 /* ---- running (exec.c) -------------------------------------------------------------------- */
 

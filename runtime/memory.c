@@ -68,6 +68,15 @@ rt_pages_free(void *pages, size_t bytes)
         munmap(pages, at_least_one(bytes));
 }
 
+void
+rt_pages_done(const void *from, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)from;
+    const uintptr_t first = (at + page - 1) / page * page, end = (at + bytes) / page * page;
+    if (first < end)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 /* ---- files read ---------------------------------------------------------------------------- */
 
 static ssmc_status

@@ -24,20 +24,6 @@ dtype_name(AbiDtype dtype)
     return "?";
 }
 
-/* names: spellings separated by '|'; the first that there is. */
-static const RtTensor *
-find_tensor(const ssmc_weights *weights, const char *names)
-{
-    for (const char *at = names; *at;) {
-        const size_t len = strcspn(at, "|");
-        const RtTensor *t = rt_weights_find_n(weights, at, len);
-        if (t)
-            return t;
-        at += len + (at[len] == '|');
-    }
-    return NULL;
-}
-
 static bool
 is_same(const AbiWeight *w, const RtTensor *t)
 {
@@ -63,7 +49,7 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
     const AbiProgram *abi = model->program->abi;
     int faults = 0;
     for (int i = 0; i < abi->nweights; i++) {
-        const RtTensor *t = find_tensor(weights, abi->weights[i].tensor);
+        const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         if (t && is_same(&abi->weights[i], t)) {
             model->weights[i] = t->data;
             continue;
@@ -79,56 +65,6 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
     return faults ? SSMC_BAD_FILE : SSMC_OK;
 }
 
-/* ---- parameters ---------------------------------------------------------------------------- */
-
-typedef struct {
-    ssmc_progress *call; /* NULL: nobody asks */
-    void *user;
-} Watcher;
-
-static void
-make_params(ssmc_model *model, RtPool *pool, char *scratch, void **operand, const Watcher *watcher)
-{
-    enum { STEPS_AT_ONCE = 16 };
-    const AbiProgram *abi = model->program->abi;
-    const RtSpaces spaces = {.params = model->params, .weights = model->weights};
-    rt_operands_resolve(abi, &spaces, operand);
-    const AbiCall call = {.scratch = scratch,
-                          .scratch_stride = (int64_t)model->program->scratch_stride};
-    RtRun run = {.abi = abi, .operand = operand, .call = &call, .pool = pool};
-    for (int32_t done = 0; done < abi->init.count;) {
-        const int32_t left = abi->init.count - done;
-        const int32_t count = left < STEPS_AT_ONCE ? left : STEPS_AT_ONCE;
-        run.range[0] = (AbiRange){.first = abi->init.first + done, .count = count};
-        rt_run(&run);
-        done += count;
-        if (watcher->call)
-            watcher->call(watcher->user, done, abi->init.count);
-    }
-}
-
-static ssmc_status
-fill_params(ssmc_model *model, int threads, const Watcher *watcher)
-{
-    const ssmc_program *p = model->program;
-    RtPool *pool = NULL;
-    size_t bytes = 0;
-    ssmc_status status = rt_pool_open(threads, &pool);
-    if (status != SSMC_OK)
-        return status;
-    void **operand = malloc(((size_t)p->abi->noperands + 1) * sizeof *operand);
-    const bool fits = rt_mul((size_t)rt_pool_threads(pool), p->scratch_stride, &bytes);
-    char *scratch = fits ? rt_pages_new(bytes) : NULL;
-    if (operand && scratch)
-        make_params(model, pool, scratch, operand, watcher);
-    else
-        status = rt_fail_memory(bytes, "scratch of parameters");
-    rt_pages_free(scratch, bytes);
-    free(operand);
-    rt_pool_close(pool);
-    return status;
-}
-
 /* ---- the model ----------------------------------------------------------------------------- */
 
 /* Kernels call OpenBLAS from threads of our pool, which has cut the work already. */
@@ -139,7 +75,8 @@ quiet_blas(void)
 }
 
 static ssmc_status
-model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, const Watcher *watcher)
+model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, ssmc_progress *progress,
+           void *user)
 {
     const AbiProgram *abi = model->program->abi;
     model->weights = calloc((size_t)abi->nweights + 1, sizeof *model->weights);
@@ -151,7 +88,7 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, const Wa
     model->params = rt_pages_new((size_t)abi->param_bytes);
     if (!model->params)
         return rt_fail_memory((size_t)abi->param_bytes, "parameters");
-    return fill_params(model, threads, watcher);
+    return rt_params_make(model, weights, model->params, threads, progress, user);
 }
 
 ssmc_status
@@ -165,7 +102,7 @@ ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int th
     if (!model)
         return rt_fail_memory(sizeof *model, "a model");
     model->program = program;
-    const ssmc_status status = model_fill(model, weights, threads, &(Watcher){progress, user});
+    const ssmc_status status = model_fill(model, weights, threads, progress, user);
     if (status == SSMC_OK)
         *out = model;
     else
@@ -179,6 +116,7 @@ ssmc_model_close(ssmc_model *model)
     if (!model)
         return;
     rt_pages_free(model->params, (size_t)model->program->abi->param_bytes);
+    rt_pages_free(model->made, model->made_bytes);
     free(model->weights);
     free(model);
 }

@@ -39,6 +39,10 @@ ssmc_status rt_weights_open(const char *path, ssmc_weights **out);
  * seed gives the same weights for any thread count. */
 ssmc_status rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,
                             ssmc_progress *progress, void *user, ssmc_weights **out);
+/* The same weights without their data (RtTensor.data is NULL): a model that is opened with them
+ * makes each when it is packed, and keeps those alone that its kernels read. */
+ssmc_status rt_weights_describe(const AbiWeight *weights, int count, uint64_t seed,
+                                ssmc_weights **out);
 void rt_weights_close(ssmc_weights *weights);
 int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);

@@ -77,6 +77,7 @@ align_all(ssmc_weights *w)
         if (is_aligned(t))
             continue;
         memcpy(at, t->data, t->bytes);
+        rt_pages_done(t->data, t->bytes);
         t->data = at;
         at += (t->bytes + RT_LINE - 1) / RT_LINE * RT_LINE;
     }
@@ -311,6 +312,7 @@ rt_weights_close(ssmc_weights *w)
     free(w->files);
     free(w->tensors);
     free(w->names);
+    free(w->made);
     free(w);
 }
 
@@ -334,7 +336,30 @@ rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len)
 }
 
 const RtTensor *
+rt_weights_find_any(const ssmc_weights *weights, const char *names)
+{
+    for (const char *at = names; *at;) {
+        const size_t len = strcspn(at, "|");
+        const RtTensor *t = rt_weights_find_n(weights, at, len);
+        if (t)
+            return t;
+        at += len + (at[len] == '|');
+    }
+    return NULL;
+}
+
+const RtTensor *
 rt_weights_find(const ssmc_weights *weights, const char *name)
 {
     return rt_weights_find_n(weights, name, strlen(name));
+}
+
+/* Only what lies in files can come back. */
+void
+rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)
+{
+    const char *at = from;
+    const bool in_pages = w->pages && at >= w->pages && at < w->pages + w->page_bytes;
+    if (w->nfiles > 0 && !in_pages)
+        rt_pages_done(from, bytes);
 }

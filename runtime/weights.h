@@ -4,14 +4,17 @@
 
 #include "runtime/internal.h"
 
+typedef struct RtMade RtMade; /* how a weight is made (init.c) */
+
 struct ssmc_weights {
     RtTensorFile **files; /* owns: [nfiles] */
     int nfiles;
     RtTensor *tensors; /* owns: [count] */
     int count;
     RtIndex index;
-    char *names; /* owns: names of weights made by rules */
-    char *pages; /* owns: data that is not in files */
+    char *names;  /* owns: names of weights made by rules */
+    RtMade *made; /* owns: [count] their rules; NULL: weights of files */
+    char *pages;  /* owns: data that is not in files */
     size_t page_bytes;
 };
 
@@ -19,5 +22,9 @@ struct ssmc_weights {
 ssmc_status rt_weights_new(int most, ssmc_weights **out);
 /* After the tensors are there: the list by name. path: for the message. */
 ssmc_status rt_weights_index(ssmc_weights *w, const char *path);
+/* A thread's share of a weight made by a rule. */
+void rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads);
+/* Bytes of a tensor that will hardly be read again. Of any thread. */
+void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);
 
 #endif

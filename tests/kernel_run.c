@@ -179,7 +179,7 @@ compile(KernelRun *run, const char *cpu)
     CgModule *module = cg_module(&target, graphs, 1, run->diag);
     no_faults(run);
     cr_assert(module);
-    run->jit = cg_jit(run->arena, module, &why);
+    run->jit = cg_jit(run->arena, module, 2, &why);
     cr_assert(run->jit, "%s", why);
     run->program = cg_jit_program(run->jit);
 }

@@ -257,7 +257,7 @@ model_open(Model *m, const char *text, const char *cpu)
     const Graph *graphs[] = {m->graph};
     CgModule *module = cg_module(&target, graphs, 1, m->diag);
     expect_no_faults(m, module);
-    m->jit = cg_jit(m->arena, module, &why);
+    m->jit = cg_jit(m->arena, module, 1, &why);
     cr_assert(m->jit, "%s", why);
     m->abi = cg_jit_program(m->jit);
     model_memory(m);

@@ -1,0 +1,227 @@
+/* bench/rounds.c -- samples, and the rounds in which everything is measured in turn. */
+#include <stdlib.h>
+
+#include "bench/bench.h"
+
+/* ---- samples ------------------------------------------------------------------------------- */
+
+static int
+double_order(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static BenchSample
+summary(double *value, int count)
+{
+    qsort(value, (size_t)count, sizeof *value, double_order);
+    const double median = value[count / 2];
+    const double low = value[count / 10], high = value[count - 1 - count / 10];
+    return (BenchSample){.median = median, .spread = median > 0 ? (high - low) / median : 0};
+}
+
+BenchSample
+bench_times(double *seconds, int count)
+{
+    if (count < 1)
+        return (BenchSample){0};
+    BenchSample s = summary(seconds, count);
+    s.best = seconds[0];
+    return s;
+}
+
+BenchSample
+bench_rates(double *rate, int count)
+{
+    if (count < 1)
+        return (BenchSample){0};
+    BenchSample s = summary(rate, count);
+    s.best = rate[count - 1];
+    return s;
+}
+
+/* ---- one run of an item -------------------------------------------------------------------- */
+
+static ssmc_status
+run_prefill(BenchRun *run, const BenchItem *item, double *seconds)
+{
+    ssmc_session *session = run->session[item->threads];
+    ssmc_status status = ssmc_reset(session, 0);
+    const double at = rt_now();
+    if (status == SSMC_OK)
+        status = ssmc_prefill(session, 0, run->ids, item->tokens, run->logits);
+    *seconds = rt_now() - at;
+    return status;
+}
+
+static ssmc_status
+run_decode(BenchRun *run, const BenchItem *item, double *seconds)
+{
+    int seqs[BENCH_MAX_BATCH];
+    for (int s = 0; s < item->batch; s++)
+        seqs[s] = s;
+    ssmc_status status = SSMC_OK;
+    const double at = rt_now();
+    for (int64_t i = 0; i < item->tokens && status == SSMC_OK; i++)
+        status =
+            ssmc_step(run->session[item->threads], seqs, run->ids + i, item->batch, run->logits);
+    *seconds = (rt_now() - at) / (double)item->tokens;
+    return status;
+}
+
+ssmc_status
+bench_item_once(BenchRun *run, const BenchItem *item, double *seconds)
+{
+    return item->kind == BENCH_PREFILL ? run_prefill(run, item, seconds)
+                                       : run_decode(run, item, seconds);
+}
+
+/* The ceiling at this moment: bandwidth changes on machines that others use too. */
+static void
+probe(BenchRun *run, BenchItem *item)
+{
+    const BenchCeilings *c = &run->ceilings[item->threads];
+    item->beside[item->probed++] = item->kind == BENCH_PREFILL
+                                       ? bench_probe_arithmetic(run->probes, run->dot, c->threads)
+                                       : bench_probe_memory(run->probes, c->read_by, c->threads);
+}
+
+static ssmc_status
+round_of(BenchRun *run, int round)
+{
+    ssmc_status status = SSMC_OK;
+    for (int i = 0; i < run->nitems && status == SSMC_OK; i++) {
+        BenchItem *item = &run->items[i];
+        double seconds = 0;
+        if (round >= 0)
+            probe(run, item);
+        status = bench_item_once(run, item, &seconds);
+        if (round < 0) /* warms up */
+            continue;
+        item->raw[round] = seconds;
+        probe(run, item);
+    }
+    return status;
+}
+
+/* ---- all rounds ---------------------------------------------------------------------------- */
+
+static int64_t
+most_ids(const BenchRun *run)
+{
+    int64_t most = 1;
+    for (int i = 0; i < run->nitems; i++) {
+        const int64_t needed = run->items[i].tokens + run->items[i].batch;
+        most = needed > most ? needed : most;
+    }
+    return most;
+}
+
+static int
+most_sequences(const BenchRun *run)
+{
+    int most = 1;
+    for (int i = 0; i < run->nitems; i++)
+        most = run->items[i].batch > most ? run->items[i].batch : most;
+    return most;
+}
+
+/* Any ids do: no kernel's time depends on them but for the rows embed touches. */
+static int32_t
+some_id(uint64_t i, int64_t vocab)
+{
+    const uint64_t mixed = (i + 1) * 0x9E3779B97F4A7C15u;
+    return (int32_t)((mixed >> 33) % (uint64_t)vocab);
+}
+
+static void
+prepare(Arena *arena, BenchRun *run)
+{
+    const int64_t vocab = run->program->vocab, ids = most_ids(run);
+    run->flops = bench_flops(run->graph[0]);
+    run->ids = arena_array(arena, (size_t)ids, sizeof *run->ids);
+    for (int64_t i = 0; i < ids; i++)
+        run->ids[i] = some_id((uint64_t)i, vocab);
+    const size_t logits = (size_t)vocab * sizeof *run->logits;
+    run->logits = arena_array(arena, (size_t)most_sequences(run), logits);
+    const size_t repeats = (size_t)run->repeats;
+    for (int i = 0; i < run->nitems; i++) {
+        run->items[i].raw = arena_array(arena, repeats, sizeof(double));
+        run->items[i].beside = arena_array(arena, 2 * repeats, sizeof(double));
+    }
+}
+
+static ssmc_status
+open_sessions(BenchRun *run)
+{
+    ssmc_status status = SSMC_OK;
+    for (int t = 0; t < run->nthreads && status == SSMC_OK; t++)
+        status =
+            ssmc_session_open(run->model, most_sequences(run), run->threads[t], &run->session[t]);
+    return status;
+}
+
+static int
+most_threads(const BenchRun *run)
+{
+    int most = 1;
+    for (int t = 0; t < run->nthreads; t++)
+        most = run->threads[t] > most ? run->threads[t] : most;
+    return most;
+}
+
+bool
+bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why)
+{
+    *why = NULL;
+    *status = SSMC_OK;
+    prepare(arena, run);
+    run->probes = bench_probes_open(arena, run->target, most_threads(run), why);
+    if (!run->probes)
+        return false;
+    for (int t = 0; t < run->nthreads; t++)
+        run->ceilings[t] = bench_ceilings(run->probes, run->threads[t]);
+    *status = open_sessions(run);
+    for (int round = -1; round < run->repeats && *status == SSMC_OK; round++)
+        *status = round_of(run, round);
+    for (int i = 0; i < run->nitems && *status == SSMC_OK; i++) {
+        run->items[i].seconds = bench_times(run->items[i].raw, run->repeats);
+        run->items[i].ceiling = bench_rates(run->items[i].beside, run->items[i].probed);
+    }
+    return *status == SSMC_OK;
+}
+
+void
+bench_end(BenchRun *run)
+{
+    for (int t = 0; t < run->nthreads; t++)
+        ssmc_session_close(run->session[t]);
+    bench_probes_close(run->probes);
+}
+
+/* ---- what they mean ------------------------------------------------------------------------ */
+
+double
+bench_tokens_per_s(const BenchItem *item)
+{
+    const double tokens = item->kind == BENCH_PREFILL ? (double)item->tokens : item->batch;
+    return tokens / item->seconds.median;
+}
+
+double
+bench_item_work(const BenchRun *run, const BenchItem *item)
+{
+    if (item->kind == BENCH_PREFILL)
+        return (double)item->tokens * (run->flops.linear + run->flops.ssd);
+    return bench_decode_bytes(run->graph[1], run->program, item->batch);
+}
+
+/* Arithmetic is held against the best that was seen: it changes little, and only for the worse.
+ * Bandwidth changes with what other users of the machine do, so it is the median beside it. */
+double
+bench_share(const BenchRun *run, const BenchItem *item)
+{
+    const double ceiling = item->kind == BENCH_PREFILL ? item->ceiling.best : item->ceiling.median;
+    return bench_item_work(run, item) / item->seconds.median * 1e-9 / ceiling;
+}

@@ -1,0 +1,161 @@
+/* tests/unit/test_bench.c -- samples, the work that rates are held against, and ssmc bench as its
+ * users and their programs call it. No test looks at a time: machines that run tests are busy. */
+#include <criterion/criterion.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "tests/harness.h"
+
+#define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
+
+/* in_proj 32 -> 162, out_proj 64 -> 32, two heads of 32 with 16 states: too few for chunks. */
+static const char tiny[] = "name: tiny\nvocab: 64\ndim: 32\nlayers:\n"
+                           "  - {block: mamba2, state: 16, head_dim: 32}\n"
+                           "weights: {init: reference, seed: 0}\n";
+
+Test(bench, samples)
+{
+    double times[] = {5, 1, 2, 3, 4};
+    const BenchSample t = bench_times(times, 5);
+    cr_expect_eq(t.median, 3);
+    cr_expect_eq(t.best, 1, "the best time is the smallest");
+    cr_expect_float_eq(t.spread, 4.0 / 3, 1e-12);
+    double rates[] = {2, 7, 3};
+    cr_expect_eq(bench_rates(rates, 3).best, 7, "the best rate is the greatest");
+    cr_expect_eq(bench_rates(rates, 0).median, 0);
+}
+
+Test(bench, probes_do_the_work_they_count)
+{
+    Arena *arena = arena_new();
+    CgTarget native;
+    CgProbe probe[PROBE_COUNT];
+    const char *why = NULL;
+    cr_assert(cg_target(arena, "native", &native, &why), "%s", why);
+    CgJit *jit = cg_probes(arena, &native, probe, &why);
+    cr_assert_not_null(jit, "%s", why);
+    float data[1024];
+    for (int id = 0; id < PROBE_COUNT; id++) {
+        for (size_t i = 0; i < COUNT_OF(data); i++)
+            data[i] = 1.5f;
+        if (!probe[id].run)
+            continue;
+        const int64_t rounds = probe[id].bytes ? (int64_t)sizeof data / probe[id].bytes : 1;
+        probe[id].run(2, rounds, data);
+        const bool arithmetic = probe[id].bytes == 0;
+        cr_expect_eq(data[0] != 1.5f, arithmetic, "%s: only chains leave a result", probe[id].doc);
+        cr_expect_eq(data[COUNT_OF(data) - 1], 1.5f, "%s", probe[id].doc);
+        cr_expect_gt(probe[id].work, 0);
+    }
+    cr_expect_not_null(probe[PROBE_f32].run);
+    cr_expect_eq(probe[PROBE_update].work, 2 * probe[PROBE_read].work);
+    cg_jit_free(jit);
+    arena_free(arena);
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+static void
+expect_fault(const char *const *args, const char *says)
+{
+    CommandResult r = command_run(args, NULL, 0);
+    cr_expect_eq(r.status, 2, "status %d: %s", r.status, r.err);
+    cr_expect(strstr(r.err, says), "stderr lacks '%s':\n%s", says, r.err);
+    command_free(&r);
+}
+
+Test(bench, bad_options)
+{
+    expect_fault(ARGS("bench", "m.yaml", "--batch", "0"), "--batch wants up to 32 whole numbers");
+    expect_fault(ARGS("bench", "m.yaml", "--batch", "4;16"), "not '4;16'");
+    expect_fault(ARGS("bench", "m.yaml", "--prefill", "512,"), "--prefill wants");
+    expect_fault(ARGS("bench", "m.yaml", "--threads", "1,many"), "--threads wants");
+    expect_fault(ARGS("bench", "m.yaml", "--repeats", "0"), "--repeats must be 1 to");
+    expect_fault(ARGS("bench", "m.yaml", "--decode", "-1"), "--decode must be 0 to");
+    expect_fault(ARGS("bench", "m.yaml", "--json", "--profile"), "leave --json out");
+}
+
+static struct json_object *
+get(struct json_object *object, const char *key)
+{
+    struct json_object *value = NULL;
+    cr_assert(json_object_object_get_ex(object, key, &value), "the JSON lacks '%s'", key);
+    return value;
+}
+
+static double
+number(struct json_object *object, const char *key)
+{
+    return json_object_get_double(get(object, key));
+}
+
+static void
+expect_result(struct json_object *r, const char *kind, int batch, const char *share)
+{
+    cr_expect_str_eq(json_object_get_string(get(r, "kind")), kind);
+    cr_expect_str_eq(json_object_get_string(get(r, "dtype")), "f32");
+    cr_expect_eq(number(r, "batch"), batch);
+    cr_expect_eq(number(r, "threads"), 1);
+    cr_expect_gt(number(r, "tokens_per_s"), 0);
+    cr_expect_geq(number(r, "spread"), 0);
+    cr_expect_gt(number(r, share), 0);
+}
+
+static void
+expect_json(struct json_object *root)
+{
+    static const char *const peaks[] = {"f32_gflops", "bf16_gflops", "int8_gops", "read_gbs"};
+    struct json_object *machine = get(root, "machine"), *results = get(root, "results");
+    cr_expect_eq(number(machine, "threads"), 1);
+    cr_expect_gt(strlen(json_object_get_string(get(machine, "cpu"))), 0u);
+    for (size_t i = 0; i < COUNT_OF(peaks); i++)
+        cr_expect_geq(number(get(machine, "peak"), peaks[i]), 0, "%s", peaks[i]);
+    cr_assert_eq(json_object_array_length(results), 3u);
+    struct json_object *prefill = json_object_array_get_idx(results, 0);
+    struct json_object *one = json_object_array_get_idx(results, 1);
+    struct json_object *four = json_object_array_get_idx(results, 2);
+    expect_result(prefill, "prefill", 1, "share_of_peak");
+    expect_result(one, "decode", 1, "share_of_bandwidth");
+    expect_result(four, "decode", 4, "share_of_bandwidth");
+    /* 2 (32 162 + 64 32) in projections, 2 (2 32 16) 2 in the recurrence, of each of 8 tokens. */
+    cr_expect_eq(number(prefill, "flops"), 8.0 * (14464 + 4096));
+    /* One more sequence: 3 conv inputs and 2 heads of states in and out, a row of the embedding. */
+    cr_expect_eq(number(four, "bytes") - number(one, "bytes"),
+                 3.0 * 4 * (2 * (3 * 96 + 2 * 32 * 16) + 32));
+}
+
+Test(bench, json)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "tiny.yaml");
+    cr_assert(write_whole(path, tiny, strlen(tiny)));
+    CommandResult r = command_run(ARGS("bench", path, "--prefill", "8", "--decode", "2", "--batch",
+                                       "1,4", "--threads", "1", "--repeats", "1", "--json"),
+                                  NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    struct json_object *root = json_tokener_parse(r.out);
+    cr_assert_not_null(root, "not JSON:\n%s", r.out);
+    expect_json(root);
+    json_object_put(root);
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(path);
+}
+
+Test(bench, profile_adds_up)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "tiny.yaml");
+    cr_assert(write_whole(path, tiny, strlen(tiny)));
+    CommandResult r = command_run(ARGS("bench", path, "--prefill", "8", "--decode", "2",
+                                       "--threads", "1", "--repeats", "1", "--profile"),
+                                  NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    const char *prefill = strstr(r.out, "prefill of 8 tokens"),
+               *decode = strstr(r.out, "decode of 2");
+    cr_assert(prefill && decode, "%s", r.out);
+    cr_expect(strstr(prefill, "in_proj") && strstr(decode, "in_proj"));
+    cr_expect(strstr(prefill, "sum of kernels") < decode && strstr(decode, "sum of kernels"));
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(path);
+}
