@@ -83,7 +83,7 @@ typedef struct {
 typedef struct {
     Arena *arena;
     Diag *diag;
-    AbiProgram abi; /* counts, sizes and ranges; its pointers stay NULL */
+    AbiProgram abi; /* texts, counts, sizes and ranges; pointers to tables stay NULL */
     CgStep *steps;
     AbiOperand *operands;
     AbiWeight *weights;

@@ -154,8 +154,9 @@ phases(const Tables *t, const CgProgram *p)
     Val rows[ABI_PHASES];
     for (int i = 0; i < ABI_PHASES; i++) {
         const AbiPhase *phase = &p->abi.phase[i];
-        Val fields[] = {range(t, phase->layers), range(t, phase->head), i64(t, phase->block),
-                        i64(t, phase->slab_bytes), i64(t, phase->scratch_bytes)};
+        Val fields[] = {range(t, phase->layers),      range(t, phase->head),
+                        i64(t, phase->block),         i64(t, phase->slab_bytes),
+                        i64(t, phase->scratch_bytes), i64(t, phase->grain)};
         rows[i] = record(t, fields, COUNT_OF(fields));
     }
     return array(LLVMTypeOf(rows[0]), rows, ABI_PHASES);
@@ -166,7 +167,8 @@ cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine)
 {
     const Tables tables = {.c = c, .layout = LLVMCreateTargetDataLayout(machine)}, *t = &tables;
     const AbiProgram *abi = &p->abi;
-    Val fields[] = {text(t, abi->name),       i64(t, abi->vocab),
+    Val fields[] = {text(t, abi->name),       i64(t, (int64_t)abi->identity),
+                    text(t, abi->numerics),   i64(t, abi->vocab),
                     i64(t, abi->head_rows),   i64(t, abi->param_bytes),
                     i64(t, abi->state_bytes), i64(t, abi->output_bytes),
                     range(t, abi->init),      phases(t, p),

@@ -65,6 +65,9 @@ typedef struct {
     int64_t block;         /* most T of a pass */
     int64_t slab_bytes;    /* activations */
     int64_t scratch_bytes; /* per thread */
+    /* A run of rows cut at multiples of this, counted from its first row, gives the bits of the
+     * whole run: the chunk lengths divide it. 1: any cut does. 0: none does. */
+    int64_t grain;
 } AbiPhase;
 
 typedef enum { ABI_F32, ABI_F16, ABI_BF16 } AbiDtype;
@@ -89,6 +92,9 @@ typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
 /* A compiled model without its weights. Read-only, shared by every session. */
 typedef struct {
     const char *name;
+    uint64_t
+        identity; /* of the description it was made of: equal for equal models, however compiled */
+    const char *numerics; /* what it was compiled to multiply in, such as "bf16" */
     int64_t vocab;
     int64_t head_rows; /* most R of a pass */
     int64_t param_bytes, state_bytes, output_bytes;

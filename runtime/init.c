@@ -247,6 +247,12 @@ rt_weights_describe(const AbiWeight *weights, int count, uint64_t seed, ssmc_wei
     return status;
 }
 
+uint64_t
+rt_made_key(const ssmc_weights *w, const RtTensor *t)
+{
+    return w->made[t - w->tensors].key | 1;
+}
+
 void
 rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/internal.h"
+#include "runtime/weights.h"
 
 enum { MOST_FAULTS = 20 }; /* in one report */
 
@@ -52,6 +52,8 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
         const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         if (t && is_same(&abi->weights[i], t)) {
             model->weights[i] = t->data;
+            if (weights->made)
+                rt_identity_made(model->identity, i, rt_made_key(weights, t));
             continue;
         }
         if (faults++ == 0)
@@ -82,6 +84,9 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, ssmc_pro
     model->weights = calloc((size_t)abi->nweights + 1, sizeof *model->weights);
     if (!model->weights)
         return rt_fail_memory((size_t)abi->nweights * sizeof *model->weights, "a list of weights");
+    model->identity = rt_identity_new(abi->nweights);
+    if (!model->identity)
+        return rt_fail_memory(sizeof(RtHash), "a model's identity");
     const ssmc_status status = bind_weights(model, weights);
     if (status != SSMC_OK)
         return status;
@@ -117,6 +122,7 @@ ssmc_model_close(ssmc_model *model)
         return;
     rt_pages_free(model->params, (size_t)model->program->abi->param_bytes);
     rt_pages_free(model->made, model->made_bytes);
+    rt_identity_free(model->identity);
     free(model->weights);
     free(model);
 }

@@ -2,9 +2,10 @@
  *
  * A model (program + weights) is read-only and may be shared by threads; a session holds the states
  * of a batch of independent sequences and belongs to one thread at a time. Every function that can
- * fail returns a status; none prints or exits. Prefill may be called any number of times: state
- * carries over, and a prompt in pieces gives what the whole prompt gives. The run path (prefill,
- * step, logits) allocates nothing. */
+ * fail returns a status; none prints or exits. Tokens may be fed in any number of calls: state
+ * carries over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit
+ * when the model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
+ */
 #ifndef SSMC_H
 #define SSMC_H
 
@@ -58,22 +59,80 @@ ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int thread
 void ssmc_session_close(ssmc_session *session);
 /* Forgets everything sequence `seq` has read. */
 ssmc_status ssmc_reset(ssmc_session *session, int seq);
+/* Tokens that sequence `seq` has read; -1: there is no such sequence. */
+int64_t ssmc_tokens(const ssmc_session *session, int seq);
 
-/* Called between blocks of a long prefill with the tokens done so far. */
+/* Called between passes of a call that feeds some sequence more than one token, with the tokens
+ * done so far. */
 void ssmc_session_on_progress(ssmc_session *session, ssmc_progress *call, void *user);
 
-/* Feeds n >= 1 ids to sequence seq. logits: [vocab] floats of the last token, or NULL.
- * Ids outside 0 .. vocab-1 are refused before anything is changed. */
+/* What one sequence is fed in a call. */
+typedef struct {
+    int seq;
+    const int32_t *ids; /* [count] */
+    int64_t count;      /* at least 1 */
+    int64_t wanted;     /* logits of so many of the last tokens: 0 to count */
+    float *logits;      /* [wanted,vocab] */
+} ssmc_input;
+
+/* Feeds n >= 1 different sequences, each any number of ids: prompts of different lengths and single
+ * steps mixed, without padding. What a sequence gets is, bit for bit, what it would get if it were
+ * fed its ids alone, whatever is beside it and over however many threads. Nothing is changed when
+ * an input is refused: an id outside 0 .. vocab-1, no such sequence, a sequence named twice. */
+ssmc_status ssmc_feed(ssmc_session *session, const ssmc_input *inputs, int n);
+
+/* ssmc_feed of one sequence. logits: [vocab] floats of the last token, or NULL. */
 ssmc_status ssmc_prefill(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                          float *logits);
 /* The same, with logits of every token: logits [n, vocab]. */
 ssmc_status ssmc_prefill_all(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                              float *logits);
-/* One id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */
+/* ssmc_feed of one id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */
 ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids, int n,
                       float *logits);
 
-/* Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
+/* ---- states as values ------------------------------------------------------------------------
+ * What a sequence has read is its state, a value of fixed size: it can be copied, kept, written to
+ * a file and taken up again, by this session or another of the same model. */
+
+/* Sequence `to` becomes what `from` is. */
+ssmc_status ssmc_fork(ssmc_session *session, int from, int to);
+
+typedef struct ssmc_checkpoint ssmc_checkpoint;
+/* Keeps what a sequence is now (ssmc_memory.state bytes). */
+ssmc_status ssmc_checkpoint_take(const ssmc_session *session, int seq, ssmc_checkpoint **out);
+/* Sequence `seq` of any session of the same model becomes what was kept, as often as wanted. */
+ssmc_status ssmc_rewind(ssmc_session *session, int seq, const ssmc_checkpoint *checkpoint);
+void ssmc_checkpoint_drop(ssmc_checkpoint *checkpoint); /* before its model is closed */
+
+/* Writes a sequence's state to a file, whole or not at all. note: any bytes that should come back
+ * with it (ids, a text), or NULL. The format is runtime/state.def: versioned, little-endian, with a
+ * checksum and the identity of the model, which is that of its description and of its weights'
+ * content (so the first call reads every weight) and does not depend on how it was compiled. */
+ssmc_status ssmc_state_save(const ssmc_session *session, int seq, const char *path,
+                            const void *note, size_t note_bytes);
+/* The sequence becomes what was saved, or stays as it is where the file is damaged, of another
+ * version, or of another model or numerics (SSMC_BAD_FILE). *note: free() it; note may be NULL. */
+ssmc_status ssmc_state_load(ssmc_session *session, int seq, const char *path, void **note,
+                            size_t *note_bytes);
+
+/* States of prompts in a directory, for prompts that begin alike. Any number of processes may share
+ * it; a process that is killed leaves nothing half written under a name that counts. */
+typedef struct ssmc_cache ssmc_cache;
+/* dir is made when it is not there. limit: bytes of all states together; past it, those that were
+ * not used for longest are dropped. */
+ssmc_status ssmc_cache_open(const char *dir, uint64_t limit, ssmc_cache **out);
+void ssmc_cache_close(ssmc_cache *cache);
+/* Sequence seq becomes what it is after the longest prefix of ids [n] that the cache has for this
+ * model, of *taken tokens; none: *taken is 0 and the sequence is as it was. */
+ssmc_status ssmc_cache_take(const ssmc_cache *cache, ssmc_session *session, int seq,
+                            const int32_t *ids, int64_t n, int64_t *taken);
+/* Keeps the state of a sequence, which has read exactly ids [n]. */
+ssmc_status ssmc_cache_put(const ssmc_cache *cache, const ssmc_session *session, int seq,
+                           const int32_t *ids, int64_t n);
+
+/* ---- drawing ids ------------------------------------------------------------------------------
+ * Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
  * repetition penalty, temperature, top-k, top-p, min-p. */
 typedef struct {
     double temperature; /* 0: greedy (the first of equal logits) */

@@ -22,6 +22,8 @@ struct ssmc_weights {
 ssmc_status rt_weights_new(int most, ssmc_weights **out);
 /* After the tensors are there: the list by name. path: for the message. */
 ssmc_status rt_weights_index(ssmc_weights *w, const char *path);
+/* What a weight is made from by its rule: the seed and its name; never 0. */
+uint64_t rt_made_key(const ssmc_weights *w, const RtTensor *t);
 /* A thread's share of a weight made by a rule. */
 void rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads);
 /* Bytes of a tensor that will hardly be read again. Of any thread. */
