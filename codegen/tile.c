@@ -144,15 +144,27 @@ cg_tile_scale(Cg *c, const CgTile *tile, Val factors)
     }
 }
 
+Val
+cg_tile_get(Cg *c, const CgTile *tile, int r, int v)
+{
+    return cg_get(c, cg_vec_type(c, tile->lanes), tile->acc[r * tile->vecs + v]);
+}
+
+void
+cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
+{
+    for (int r = 0; r < tile->rows; r++)
+        for (int v = 0; v < tile->vecs; v++) {
+            const int64_t element = r * stride + (int64_t)v * tile->lanes;
+            const Val at = cg_at(c, to, dtype, cg_i64(c, element));
+            cg_vstore(c, at, dtype, cg_tile_get(c, tile, r, v), tile->lanes, NULL);
+        }
+}
+
 void
 cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride)
 {
-    const LLVMTypeRef type = cg_vec_type(c, tile->lanes);
-    for (int i = 0; i < tile->rows * tile->vecs; i++) {
-        const int64_t row = i / tile->vecs, vec = i % tile->vecs;
-        const Val at = cg_at(c, to, DTYPE_f32, cg_i64(c, row * stride + vec * tile->lanes));
-        cg_vstore(c, at, DTYPE_f32, cg_get(c, type, tile->acc[i]), tile->lanes, NULL);
-    }
+    cg_tile_store_as(c, tile, to, DTYPE_f32, stride);
 }
 
 /* ---- rows and columns -------------------------------------------------------------------- */
@@ -160,16 +172,34 @@ cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride)
 typedef struct {
     const Value *v;
     Val to, first; /* the staged row, and the column that goes to its start */
+    Val factor;    /* NULL: 1 */
+    Val below_factor; /* of the next row */
+    bool alone;       /* there is no next row to pair with */
     Dtype dtype;
 } StageRow;
+
+static Val
+stage_value(Cg *c, CgKernel *k, const StageRow *s, const CgSite *at, Val factor)
+{
+    cg_unbind_all(k);
+    const Val v = cg_eval(c, k, s->v, at);
+    return factor ? LLVMBuildFMul(c->b, v, cg_splat(c, factor, at->lanes), "") : v;
+}
 
 static void
 stage_columns(Cg *c, CgKernel *k, const CgSite *at, void *user)
 {
     const StageRow *s = user;
     const Val to = cg_at(c, s->to, s->dtype, cg_sub(c, at->col, s->first));
-    cg_unbind_all(k);
-    cg_vstore(c, to, s->dtype, cg_eval(c, k, s->v, at), at->lanes, NULL);
+    cg_vstore(c, to, s->dtype, stage_value(c, k, s, at, s->factor), at->lanes, NULL);
+}
+
+static Val
+row_factor(Cg *c, const CgBlock *from, Val row)
+{
+    if (!from->factors)
+        return NULL;
+    return cg_vload(c, cg_at(c, from->factors, DTYPE_f32, row), DTYPE_f32, 1, NULL);
 }
 
 void
@@ -178,10 +208,139 @@ cg_stage(Cg *c, CgKernel *k, const CgBlock *from, Val to, Dtype dtype, int64_t s
     StageRow s = {.v = from->v, .first = from->col, .dtype = dtype};
     CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), from->count, 1);
     s.to = cg_at(c, to, dtype, cg_mul(c, rows.i, cg_i64(c, stride)));
+    s.factor = row_factor(c, from, rows.i);
     const Val row = cg_add(c, from->row, rows.i);
     const Val end = cg_add(c, from->col, cg_i64(c, from->width));
     cg_columns(c, k, row, from->col, end, c->lanes, stage_columns, &s);
     cg_loop_end(c, &rows);
+}
+
+/* ---- pairs ------------------------------------------------------------------------------- */
+
+/* The 2 * lanes elements of a and b: all of a first, or one of each in turn. */
+static Val
+join(Cg *c, Val a, Val b, bool in_turn)
+{
+    const int lanes = cg_lanes_of(a);
+    Val pick[2 * CG_TILE_MAX];
+    for (int i = 0; i < 2 * lanes; i++) {
+        const int from = in_turn ? i / 2 + i % 2 * lanes : i;
+        pick[i] = LLVMConstInt(c->i32, (unsigned)from, 0);
+    }
+    return LLVMBuildShuffleVector(c->b, a, b, LLVMConstVector(pick, (unsigned)(2 * lanes)), "");
+}
+
+static Val
+half_of(Cg *c, Val bits, int half)
+{
+    const int lanes = cg_lanes_of(bits) / 2;
+    Val pick[CG_TILE_MAX];
+    for (int i = 0; i < lanes; i++)
+        pick[i] = LLVMConstInt(c->i32, (unsigned)(half * lanes + i), 0);
+    return LLVMBuildShuffleVector(c->b, bits, bits, LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
+/* Both are rounded at once, which is one instruction where there is one for it, and mixed after. */
+Val
+cg_bf16_pairs(Cg *c, Val even, Val odd)
+{
+    const int lanes = cg_lanes_of(even);
+    if (lanes > 1) {
+        const Val bits = cg_bf16_bits(c, join(c, even, odd, false));
+        const Val pairs = join(c, half_of(c, bits, 0), half_of(c, bits, 1), true);
+        return LLVMBuildBitCast(c->b, pairs, cg_vec_of(c->i32, lanes), "");
+    }
+    const Val low = LLVMBuildZExt(c->b, cg_bf16_bits(c, even), c->i32, "");
+    const Val high = LLVMBuildZExt(c->b, cg_bf16_bits(c, odd), c->i32, "");
+    return LLVMBuildOr(c->b, low, LLVMBuildShl(c->b, high, LLVMConstInt(c->i32, 16, 0), ""), "");
+}
+
+static void
+stage_pair_columns(Cg *c, CgKernel *k, const CgSite *at, void *user)
+{
+    const StageRow *s = user;
+    CgSite next = *at;
+    next.row = cg_add(c, at->row, cg_i64(c, 1));
+    const Val even = stage_value(c, k, s, at, s->factor);
+    const Val odd = s->alone ? cg_like(c, even, 0) : stage_value(c, k, s, &next, s->below_factor);
+    const Val to = cg_at(c, s->to, DTYPE_i32, cg_sub(c, at->col, s->first));
+    cg_vstore(c, to, DTYPE_i32, cg_bf16_pairs(c, even, odd), at->lanes, NULL);
+}
+
+/* Row i of the block, with the row below it or with zeros. */
+static void
+stage_pair(Cg *c, CgKernel *k, const CgBlock *from, StageRow *s, Val i)
+{
+    const Val end = cg_add(c, from->col, cg_i64(c, from->width));
+    s->factor = row_factor(c, from, i);
+    cg_columns(c, k, cg_add(c, from->row, i), from->col, end, c->lanes, stage_pair_columns, s);
+}
+
+void
+cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t stride)
+{
+    StageRow s = {.v = from->v, .first = from->col, .dtype = DTYPE_i32};
+    const Val two = cg_i64(c, 2), line = cg_i64(c, stride);
+    const Val whole = cg_mul(c, cg_div(c, from->count, two), two);
+    CgLoop pair = cg_loop(c, "stage", cg_i64(c, 0), whole, 2);
+    s.to = cg_at(c, to, DTYPE_i32, cg_mul(c, cg_div(c, pair.i, two), line));
+    s.below_factor = row_factor(c, from, cg_add(c, pair.i, cg_i64(c, 1)));
+    stage_pair(c, k, from, &s, pair.i);
+    cg_loop_end(c, &pair);
+    CgIf odd = cg_if(c, cg_less(c, whole, from->count));
+    s.to = cg_at(c, to, DTYPE_i32, cg_mul(c, cg_div(c, whole, two), line));
+    s.alone = true;
+    stage_pair(c, k, from, &s, whole);
+    cg_endif(c, &odd);
+}
+
+/* ---- transposition ----------------------------------------------------------------------- */
+
+/* Swaps the blocks of `size` lanes off the diagonal of each square of 2 size: rows a above, b
+ * below. */
+static void
+swap_blocks(Cg *c, Val *a, Val *b, int size, int lanes)
+{
+    Val upper[CG_TILE_MAX], lower[CG_TILE_MAX];
+    for (int i = 0; i < lanes; i++) {
+        const int above = i & size ? lanes + i - size : i;
+        const int below = i & size ? lanes + i : i + size;
+        upper[i] = LLVMConstInt(c->i32, (unsigned)above, 0);
+        lower[i] = LLVMConstInt(c->i32, (unsigned)below, 0);
+    }
+    const Val first = *a, second = *b;
+    *a = LLVMBuildShuffleVector(c->b, first, second, LLVMConstVector(upper, (unsigned)lanes), "");
+    *b = LLVMBuildShuffleVector(c->b, first, second, LLVMConstVector(lower, (unsigned)lanes), "");
+}
+
+/* A square of vectors: blocks of half its size change places, then those of a quarter ... */
+static void
+transpose_square(Cg *c, Val *row, int lanes)
+{
+    for (int size = lanes / 2; size >= 1; size /= 2)
+        for (int i = 0; i < lanes; i++)
+            if (!(i & size))
+                swap_blocks(c, &row[i], &row[i + size], size, lanes);
+}
+
+void
+cg_transpose(Cg *c, Dtype dtype, CgMatrix from, CgMatrix to, Val rows, int64_t cols)
+{
+    const int lanes = c->lanes;
+    CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), rows, lanes);
+    CgLoop j = cg_loop(c, "cols", cg_i64(c, 0), cg_i64(c, cols), lanes);
+    Val row[CG_TILE_MAX];
+    for (int r = 0; r < lanes; r++) {
+        const Val line = cg_mul(c, cg_add(c, i.i, cg_i64(c, r)), cg_i64(c, from.stride));
+        row[r] = cg_vload(c, cg_at(c, from.base, dtype, cg_add(c, line, j.i)), dtype, lanes, NULL);
+    }
+    transpose_square(c, row, lanes);
+    for (int r = 0; r < lanes; r++) {
+        const Val line = cg_mul(c, cg_add(c, j.i, cg_i64(c, r)), cg_i64(c, to.stride));
+        cg_vstore(c, cg_at(c, to.base, dtype, cg_add(c, line, i.i)), dtype, row[r], lanes, NULL);
+    }
+    cg_loop_end(c, &j);
+    cg_loop_end(c, &i);
 }
 
 /* ---- segments and heads ------------------------------------------------------------------ */

@@ -38,6 +38,10 @@ void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *ri
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
 /* Rows `stride` f32 elements apart, every lane. */
 void cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride);
+/* The same rounded to dtype. */
+void cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);
+/* Vector v of row r. */
+Val cg_tile_get(Cg *c, const CgTile *tile, int r, int v);
 
 /* Evaluates columns [col, col + width) of rows [row, row + count) of v into rows `stride` elements
  * of dtype apart. Lanes after the last column, up to a whole vector, may be written. */
@@ -45,8 +49,23 @@ typedef struct {
     const Value *v;
     Val row, count, col;
     int64_t width;
+    Val factors; /* NULL, or f32 [count]: row i is multiplied by factors[i] */
 } CgBlock;
 void cg_stage(Cg *c, CgKernel *k, const CgBlock *from, Val to, Dtype dtype, int64_t stride);
+/* Rows 2i and 2i + 1 as one row of pairs of bf16 (DTYPE_i32), `stride` pairs apart. An odd last row
+ * is paired with zeros. */
+void cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t stride);
+
+/* <lanes x i32>: even elements rounded to bf16 in the low halves, odd ones in the high halves. */
+Val cg_bf16_pairs(Cg *c, Val even, Val odd);
+
+/* A matrix of 4-byte elements of dtype, f32 or i32. */
+typedef struct {
+    Val base;
+    int64_t stride;
+} CgMatrix;
+/* to[j][i] = from[i][j] for i < rows, j < cols, in whole blocks of lanes x lanes. */
+void cg_transpose(Cg *c, Dtype dtype, CgMatrix from, CgMatrix to, Val rows, int64_t cols);
 
 /* This thread's share of (segment, head) pairs, segment by segment: a loop over segments, and in it
  * the heads [first, last) of that segment, which may be none. */

@@ -162,6 +162,24 @@ form_choose(const PassCtx *cx, const Node *ssd, Form option)
     return form_first(choices, COUNT_OF(choices));
 }
 
+/* What the products of a form of chunks multiply; NULL: the node has said it, or has none. */
+static const char *
+dot_choose(const PassCtx *cx, const Node *ssd, const Choice *choice)
+{
+    if (choice->form == FORM_RECURRENT || strcmp(node_word(ssd, ATTR_dot, "auto"), "auto") != 0)
+        return NULL;
+    return cx->dtype != DTYPE_f32 && cx->machine.bf16_dot ? "bf16" : "f32";
+}
+
+static bool
+dot_write(Graph *g, Node *ssd, const char *dot)
+{
+    if (!dot)
+        return false;
+    graph_set_attr(g, ssd, attr_word(ATTR_dot, dot));
+    return true;
+}
+
 static bool
 form_write(Graph *g, Node *ssd, const Choice *choice)
 {
@@ -195,6 +213,7 @@ pass_choose_form(Graph *g, PassCtx *cx)
         const Choice choice = form_choose(cx, n, option);
         form_explain(cx, g, n, &choice);
         changed = form_write(g, n, &choice) || changed;
+        changed = dot_write(g, n, dot_choose(cx, n, &choice)) || changed;
     }
     return changed;
 }

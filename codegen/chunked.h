@@ -1,0 +1,54 @@
+/* codegen/chunked.h -- private to codegen/: what the files of the chunked SSD kernel share. */
+#ifndef SSMC_CODEGEN_CHUNKED_H
+#define SSMC_CODEGEN_CHUNKED_H
+
+#include "codegen/decay.h"
+#include "codegen/tile.h"
+
+/* Products multiply units: an f32, or a pair of bf16 that follow each other along the summed
+ * index. */
+typedef struct {
+    CgKernel *k;
+    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    int64_t heads, head_dim, groups, states; /* H, P, G, N */
+    int64_t chunk;                           /* Q: most tokens of a chunk */
+    int64_t span;                            /* chunks staged at once */
+    int pairs;                               /* elements of a unit: 1 or 2 */
+    Dtype unit, element;                     /* f32 and f32, or i32 (a pair) and bf16 */
+    int rows, vecs, lanes;                   /* of a register tile */
+    int cb_rows;                             /* of a tile of CB, one vector wide */
+    /* From row to row of the scratch arrays. */
+    int64_t width;    /* of a tile: vecs * lanes */
+    int64_t x_stride; /* P in whole tiles, units */
+    int64_t c_stride; /* N in whole vectors of units */
+    int64_t b_stride; /* N in whole tiles of rows, units */
+    int64_t q_stride; /* Q in whole vectors, and what the diagonal's tile may touch past it */
+    int64_t q_rows;   /* rows of C and CB */
+    /* Scratch of this thread. */
+    Val c_span, b_span; /* of each chunk: C as units along N [q_rows,N]; B as units along Q [Q,N] */
+    Val cb_span;        /* of each chunk: CB, elements [q_rows,Q] */
+    Val b_rows, b_cols; /* of one chunk: B as C is, and transposed [N,Q] */
+    Val x_units;        /* X as units along Q: [Q,P] */
+    Val m;              /* M of one tile, elements [rows,Q] */
+    Val since;          /* exp(a_i - a_s) of the rows of a tile (strong decay) */
+    Val h_units;        /* the state as units along N, rows padded: [N,P]; NULL: read in place */
+    CgDecay decay;
+    /* Where the loops are. */
+    Val span_row, chunks; /* first token row of the span, and its chunks */
+    Val index;            /* of the chunk in its span */
+    Val row, count;       /* of this chunk: first token row, q tokens */
+    Val c_rows, b_units, cb;
+    Val group, head;
+    Val skip; /* D of the head, splat; NULL: none */
+    Val h;    /* the head's state in memory, [N,P] */
+} Chunked;
+
+/* Base + (row * stride + col) elements of dtype. */
+Val chunked_at(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col);
+/* Units that hold so many elements. */
+Val chunked_units(Cg *c, const Chunked *s, Val elements);
+
+/* M of the tile of rows `first` .. of a chunk whose decays are strong, into s->m. */
+void chunked_strong_m(Cg *c, const Chunked *s, Val first);
+
+#endif

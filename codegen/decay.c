@@ -1,0 +1,182 @@
+/* codegen/decay.c -- decays of a run of tokens of one SSD head (codegen/decay.h). */
+#include "codegen/decay.h"
+
+static Val
+at(Cg *c, Val base, Val index)
+{
+    return cg_at(c, base, DTYPE_f32, index);
+}
+
+static Val
+load(Cg *c, Val base, Val index, int lanes)
+{
+    return cg_vload(c, at(c, base, index), DTYPE_f32, lanes, NULL);
+}
+
+static void
+store(Cg *c, Val base, Val index, Val value)
+{
+    cg_vstore(c, at(c, base, index), DTYPE_f32, value, cg_lanes_of(value), NULL);
+}
+
+static Val
+add(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFAdd(c->b, a, b, "");
+}
+
+static Val
+sub(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFSub(c->b, a, b, "");
+}
+
+static Val
+mul(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFMul(c->b, a, b, "");
+}
+
+static LLVMTypeRef
+wide_type(Cg *c)
+{
+    return LLVMDoubleTypeInContext(c->ctx);
+}
+
+CgDecay
+cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int64_t spare)
+{
+    CgDecay d = {.k = k, .dt = dt, .A = A, .lanes = c->lanes};
+    Val *const arrays[] = {&d.high, &d.low, &d.step, &d.weight, &d.keep, &d.leave};
+    const int64_t bytes = round_up(most + spare, d.lanes) * (int64_t)sizeof(float);
+    for (size_t i = 0; i < COUNT_OF(arrays); i++)
+        *arrays[i] = cg_scratch(c, k, bytes);
+    d.lowest = cg_var(c, wide_type(c), NULL, "lowest");
+    d.highest = cg_var(c, wide_type(c), NULL, "highest");
+    return d;
+}
+
+/* ---- sums -------------------------------------------------------------------------------- */
+
+static Val
+scalar(Cg *c, const CgDecay *d, const Value *v, Val row, Val col)
+{
+    const CgSite site = {.row = row, .col = col, .lanes = 1};
+    cg_unbind_all(d->k);
+    return cg_eval(c, d->k, v, &site);
+}
+
+/* One more token: dt, and a in double split in two floats. */
+static void
+sum_token(Cg *c, const CgDecay *d, Val sum, Val A, Val dt, Val j)
+{
+    const LLVMTypeRef wide = wide_type(c);
+    const Val log = mul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A);
+    const Val a = add(c, cg_get(c, wide, sum), log);
+    const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
+    const Val rest = sub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
+    cg_set(c, sum, a);
+    cg_set(c, d->lowest, cg_vmin(c, a, cg_get(c, wide, d->lowest)));
+    cg_set(c, d->highest, cg_vmax(c, a, cg_get(c, wide, d->highest)));
+    store(c, d->step, j, dt);
+    store(c, d->high, j, high);
+    store(c, d->low, j, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
+}
+
+Val
+cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
+{
+    const LLVMTypeRef wide = wide_type(c);
+    const Val zero = LLVMConstReal(wide, 0);
+    const Val A = LLVMBuildFPExt(c->b, scalar(c, d, d->A, cg_i64(c, 0), head), wide, "");
+    const Val sum = cg_var(c, wide, zero, "a");
+    cg_set(c, d->lowest, zero);
+    cg_set(c, d->highest, zero);
+    CgLoop j = cg_loop(c, "decay", cg_i64(c, 0), count, 1);
+    sum_token(c, d, sum, A, scalar(c, d, d->dt, cg_add(c, row, j.i), head), j.i);
+    cg_loop_end(c, &j);
+    const Val range = sub(c, cg_get(c, wide, d->highest), cg_get(c, wide, d->lowest));
+    return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "gentle");
+}
+
+/* ---- exponentials ------------------------------------------------------------------------ */
+
+/* exp(a - b). The difference of the high parts is rounded; what it loses (Knuth's exact sum) and
+ * the low parts are put back: into the exponent as far as it can hold them, by e^r = 1 + r beyond.
+ */
+static Val
+exp_difference(Cg *c, CgSum a, CgSum b)
+{
+    const Val high = sub(c, a.high, b.high);
+    const Val taken = sub(c, high, a.high); /* about -b.high */
+    const Val lost = sub(c, sub(c, a.high, sub(c, high, taken)), add(c, b.high, taken));
+    const Val low = add(c, lost, sub(c, a.low, b.low));
+    const Val whole = add(c, high, low);
+    const Val rest = sub(c, low, sub(c, whole, high));
+    const Val e = cg_exp(c, whole);
+    return cg_fma(c, e, rest, e);
+}
+
+CgSum
+cg_decay_at(Cg *c, const CgDecay *d, Val token)
+{
+    return (CgSum){cg_splat(c, load(c, d->high, token, 1), d->lanes),
+                   cg_splat(c, load(c, d->low, token, 1), d->lanes)};
+}
+
+static CgSum
+sums_of(Cg *c, const CgDecay *d, Val first)
+{
+    return (CgSum){load(c, d->high, first, d->lanes), load(c, d->low, first, d->lanes)};
+}
+
+Val
+cg_decay_since(Cg *c, const CgDecay *d, CgSum a, Val j)
+{
+    return exp_difference(c, a, sums_of(c, d, j));
+}
+
+Val
+cg_decay_until(Cg *c, const CgDecay *d, CgSum a, Val i)
+{
+    return exp_difference(c, sums_of(c, d, i), a);
+}
+
+/* ---- factors ----------------------------------------------------------------------------- */
+
+void
+cg_decay_gentle(Cg *c, const CgDecay *d, Val count)
+{
+    const LLVMTypeRef wide = wide_type(c);
+    const Val ends = add(c, cg_get(c, wide, d->lowest), cg_get(c, wide, d->highest));
+    const Val middle = LLVMBuildFPTrunc(c->b, mul(c, ends, LLVMConstReal(wide, 0.5)), c->f32, "");
+    const CgSum m = {cg_splat(c, middle, d->lanes), cg_splat(c, cg_f32(c, 0), d->lanes)};
+    const Val keep = cg_splat(c, cg_exp(c, middle), d->lanes);
+    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
+    const Val weight = cg_decay_since(c, d, m, j.i);
+    store(c, d->weight, j.i, mul(c, weight, load(c, d->step, j.i, d->lanes)));
+    store(c, d->keep, j.i, keep);
+    store(c, d->leave, j.i, cg_decay_until(c, d, m, j.i));
+    cg_loop_end(c, &j);
+}
+
+void
+cg_decay_strong(Cg *c, const CgDecay *d, Val count)
+{
+    const Val one = cg_splat(c, cg_f32(c, 1), d->lanes);
+    const CgSum begin = {cg_splat(c, cg_f32(c, 0), d->lanes), cg_splat(c, cg_f32(c, 0), d->lanes)};
+    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
+    store(c, d->weight, j.i, one);
+    store(c, d->keep, j.i, cg_decay_until(c, d, begin, j.i));
+    store(c, d->leave, j.i, one);
+    cg_loop_end(c, &j);
+}
+
+void
+cg_decay_weights(Cg *c, const CgDecay *d, CgSum a, Val end)
+{
+    CgLoop j = cg_loop(c, "weight", cg_i64(c, 0), end, d->lanes);
+    const Val dt = load(c, d->step, j.i, d->lanes);
+    store(c, d->weight, j.i, mul(c, cg_decay_since(c, d, a, j.i), dt));
+    cg_loop_end(c, &j);
+}

@@ -1,0 +1,55 @@
+/* codegen/decay.h -- private to codegen/: decays of a run of tokens of one SSD head, such as a
+ * chunk, as factors of what multiplies and of what comes out.
+ *
+ * With a_j the sum of dt A from the run's first token to token j, and h the state before it,
+ *     y_i = exp(a_i) C_i h + sum over j <= i of exp(a_i - a_j) (C_i . B_j) dt_j x_j.
+ *
+ * A run is gentle when its sums, and the 0 before them, lie within DECAY_RANGE of each other. Then
+ * with m in their middle exp(a_i - a_j) = exp(a_i - m) exp(m - a_j), none of the two overflows or
+ * is lost, and one exponential a row and one a token do for all pairs:
+ *     y_i = leave_i (keep C_i h + sum of (C_i . B_j) weight_j x_j)
+ *     keep = exp(m), weight_j = exp(m - a_j) dt_j, leave_i = exp(a_i - m)
+ * In other runs (strong decay) exponentials are taken of differences a_i - a_j <= 0 alone, pair by
+ * pair where need be: what underflows is 0, and nothing overflows.
+ *
+ * The sum a is kept in two floats (high and low part): at a = -20000 a single one would make
+ * exp(a_i - a_j) wrong in the third digit. */
+#ifndef SSMC_CODEGEN_DECAY_H
+#define SSMC_CODEGEN_DECAY_H
+
+#include "codegen/cg.h"
+
+enum { DECAY_RANGE = 64 };
+
+typedef struct {
+    CgKernel *k;
+    const Value *dt, *A;
+    int lanes;
+    Val high, low; /* a_j */
+    Val step;      /* dt_j */
+    Val weight;    /* of x_j */
+    Val keep;      /* of C_i h; by row, as strong runs need it */
+    Val leave;     /* of y_i */
+    Val lowest, highest; /* variables, double: the ends of the sums and 0 */
+} CgDecay;
+
+/* Room for `most` tokens. Vectors of rows past the last token are read, never used: `spare` of
+ * them. */
+CgDecay cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int64_t spare);
+/* The sums of `count` tokens from `row` of one head; true (i1): the run is gentle. */
+Val cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count);
+void cg_decay_gentle(Cg *c, const CgDecay *d, Val count); /* weight, keep and leave as above */
+/* weight = 1, keep_i = exp(a_i), leave = 1: the pairs are left to the caller. */
+void cg_decay_strong(Cg *c, const CgDecay *d, Val count);
+
+/* a of one token, splat. */
+typedef struct {
+    Val high, low;
+} CgSum;
+CgSum cg_decay_at(Cg *c, const CgDecay *d, Val token);
+Val cg_decay_since(Cg *c, const CgDecay *d, CgSum a, Val j); /* exp(a - a_j), tokens j .. */
+Val cg_decay_until(Cg *c, const CgDecay *d, CgSum a, Val i); /* exp(a_i - a), tokens i .. */
+/* weight_j = exp(a - a_j) dt_j for tokens before `end`, whole vectors of them. */
+void cg_decay_weights(Cg *c, const CgDecay *d, CgSum a, Val end);
+
+#endif
