@@ -16,6 +16,7 @@ typedef struct {
     int pairs;                               /* elements of a unit: 1 or 2 */
     Dtype unit, element;                     /* f32 and f32, or i32 (a pair) and bf16 */
     int rows, vecs, lanes;                   /* of a register tile */
+    int h_rows;                              /* of a tile of the state: whole units */
     int cb_rows;                             /* of a tile of CB, one vector wide */
     /* From row to row of the scratch arrays. */
     int64_t width;    /* of a tile: vecs * lanes */
@@ -38,7 +39,8 @@ typedef struct {
     Val index;            /* of the chunk in its span */
     Val row, count;       /* of this chunk: first token row, q tokens */
     Val c_rows, b_units, cb;
-    Val group, head;
+    Val group, head; /* of heads before last_head */
+    Val last_head;
     Val skip; /* D of the head, splat; NULL: none */
     Val h;    /* the head's state in memory, [N,P] */
 } Chunked;
@@ -48,6 +50,12 @@ Val chunked_at(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col);
 /* Units that hold so many elements. */
 Val chunked_units(Cg *c, const Chunked *s, Val elements);
 
+int64_t chunked_state_units(const Chunked *s); /* of N */
+
+/* Of the chunk and group where the loops are: C, B, and CB with 0 above its diagonal. */
+void chunked_stage_group(Cg *c, const Chunked *s);
+void chunked_stage_x(Cg *c, const Chunked *s);     /* of the head's chunk, by its weights */
+void chunked_stage_state(Cg *c, const Chunked *s); /* s->h into s->h_units */
 /* M of the tile of rows `first` .. of a chunk whose decays are strong, into s->m. */
 void chunked_strong_m(Cg *c, const Chunked *s, Val first);
 

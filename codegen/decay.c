@@ -51,6 +51,7 @@ cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int6
     const int64_t bytes = round_up(most + spare, d.lanes) * (int64_t)sizeof(float);
     for (size_t i = 0; i < COUNT_OF(arrays); i++)
         *arrays[i] = cg_scratch(c, k, bytes);
+    d.sum = cg_var(c, wide_type(c), NULL, "a");
     d.lowest = cg_var(c, wide_type(c), NULL, "lowest");
     d.highest = cg_var(c, wide_type(c), NULL, "highest");
     return d;
@@ -68,14 +69,14 @@ scalar(Cg *c, const CgDecay *d, const Value *v, Val row, Val col)
 
 /* One more token: dt, and a in double split in two floats. */
 static void
-sum_token(Cg *c, const CgDecay *d, Val sum, Val A, Val dt, Val j)
+sum_token(Cg *c, const CgDecay *d, Val A, Val dt, Val j)
 {
     const LLVMTypeRef wide = wide_type(c);
     const Val log = mul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A);
-    const Val a = add(c, cg_get(c, wide, sum), log);
+    const Val a = add(c, cg_get(c, wide, d->sum), log);
     const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
     const Val rest = sub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
-    cg_set(c, sum, a);
+    cg_set(c, d->sum, a);
     cg_set(c, d->lowest, cg_vmin(c, a, cg_get(c, wide, d->lowest)));
     cg_set(c, d->highest, cg_vmax(c, a, cg_get(c, wide, d->highest)));
     store(c, d->step, j, dt);
@@ -89,11 +90,11 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
     const LLVMTypeRef wide = wide_type(c);
     const Val zero = LLVMConstReal(wide, 0);
     const Val A = LLVMBuildFPExt(c->b, scalar(c, d, d->A, cg_i64(c, 0), head), wide, "");
-    const Val sum = cg_var(c, wide, zero, "a");
+    cg_set(c, d->sum, zero);
     cg_set(c, d->lowest, zero);
     cg_set(c, d->highest, zero);
     CgLoop j = cg_loop(c, "decay", cg_i64(c, 0), count, 1);
-    sum_token(c, d, sum, A, scalar(c, d, d->dt, cg_add(c, row, j.i), head), j.i);
+    sum_token(c, d, A, scalar(c, d, d->dt, cg_add(c, row, j.i), head), j.i);
     cg_loop_end(c, &j);
     const Val range = sub(c, cg_get(c, wide, d->highest), cg_get(c, wide, d->lowest));
     return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "gentle");
@@ -144,19 +145,36 @@ cg_decay_until(Cg *c, const CgDecay *d, CgSum a, Val i)
 
 /* ---- factors ----------------------------------------------------------------------------- */
 
+static CgSum
+begin(Cg *c, const CgDecay *d)
+{
+    const Val zero = cg_splat(c, cg_f32(c, 0), d->lanes);
+    return (CgSum){zero, zero};
+}
+
+static CgSum
+last_sum(Cg *c, const CgDecay *d, Val count)
+{
+    return cg_decay_at(c, d, cg_sub(c, count, cg_i64(c, 1)));
+}
+
+Val
+cg_decay_whole(Cg *c, const CgDecay *d, Val count)
+{
+    const Val e = exp_difference(c, last_sum(c, d, count), begin(c, d));
+    return LLVMBuildExtractElement(c->b, e, cg_i64(c, 0), "");
+}
+
 void
 cg_decay_gentle(Cg *c, const CgDecay *d, Val count)
 {
-    const LLVMTypeRef wide = wide_type(c);
-    const Val ends = add(c, cg_get(c, wide, d->lowest), cg_get(c, wide, d->highest));
-    const Val middle = LLVMBuildFPTrunc(c->b, mul(c, ends, LLVMConstReal(wide, 0.5)), c->f32, "");
-    const CgSum m = {cg_splat(c, middle, d->lanes), cg_splat(c, cg_f32(c, 0), d->lanes)};
-    const Val keep = cg_splat(c, cg_exp(c, middle), d->lanes);
+    const CgSum last = last_sum(c, d, count);
+    const Val keep = exp_difference(c, last, begin(c, d));
     CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
-    const Val weight = cg_decay_since(c, d, m, j.i);
+    const Val weight = cg_decay_since(c, d, last, j.i);
     store(c, d->weight, j.i, mul(c, weight, load(c, d->step, j.i, d->lanes)));
     store(c, d->keep, j.i, keep);
-    store(c, d->leave, j.i, cg_decay_until(c, d, m, j.i));
+    store(c, d->leave, j.i, cg_decay_until(c, d, last, j.i));
     cg_loop_end(c, &j);
 }
 
@@ -164,10 +182,9 @@ void
 cg_decay_strong(Cg *c, const CgDecay *d, Val count)
 {
     const Val one = cg_splat(c, cg_f32(c, 1), d->lanes);
-    const CgSum begin = {cg_splat(c, cg_f32(c, 0), d->lanes), cg_splat(c, cg_f32(c, 0), d->lanes)};
     CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
     store(c, d->weight, j.i, one);
-    store(c, d->keep, j.i, cg_decay_until(c, d, begin, j.i));
+    store(c, d->keep, j.i, cg_decay_until(c, d, begin(c, d), j.i));
     store(c, d->leave, j.i, one);
     cg_loop_end(c, &j);
 }

@@ -9,11 +9,11 @@
  *             decays (codegen/decay.h); X_j = weight_j x_j staged
  *             for each tile of rows i:  Y  = keep_i (C_i h)                 all of N
  *                                       Y += M_i X                          tokens up to the tile's
- * last y  = leave_i Y + D x                   stored h = exp(a_last) h + exp(a_last - m) B^T X
+ * last y  = leave_i Y + D x                   stored h = exp(a_last) h + B^T X
  *
  * M is CB itself where the chunk's decays are gentle; else M_ij = CB_ij exp(a_i - a_j) dt_j is made
- * tile by tile with X = x, and X is staged again as exp(a_last - a_j) dt_j x_j for the state
- * (codegen/strong.c).
+ * tile by tile with X = x, and X is staged again with its weights for the state
+ * (codegen/chunked_strong.c).
  *
  * A span is as many chunks as leave most of the second-level cache to the states: a head's state
  * then stays in the first level from chunk to chunk.
@@ -32,25 +32,6 @@ enum { LINE_FLOATS = 16 }; /* f32 in a cache line */
 
 /* ---- small pieces ------------------------------------------------------------------------ */
 
-Val
-chunked_at(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col)
-{
-    return cg_at(c, base, dtype, cg_add(c, cg_mul(c, row, cg_i64(c, stride)), col));
-}
-
-Val
-chunked_units(Cg *c, const Chunked *s, Val elements)
-{
-    const Val more = cg_add(c, elements, cg_i64(c, s->pairs - 1));
-    return cg_div(c, more, cg_i64(c, s->pairs));
-}
-
-static int64_t
-state_units(const Chunked *s)
-{
-    return (s->states + s->pairs - 1) / s->pairs;
-}
-
 static Val
 load_f32(Cg *c, Val base, Val index)
 {
@@ -65,150 +46,13 @@ scalar_of(Cg *c, const Chunked *s, const Value *v, Val col)
     return cg_eval(c, s->k, v, &site);
 }
 
-/* ---- of a group: B, C and C B^T ---------------------------------------------------------- */
-
-/* Rows of units along N. The half of an odd last pair that does not exist is 0. */
-static void
-stage_along_n(Cg *c, const Chunked *s, const Value *v, Val to, int64_t stride)
-{
-    const CgBlock from = {.v = v,
-                          .row = s->row,
-                          .count = s->count,
-                          .col = cg_mul(c, s->group, cg_i64(c, s->states)),
-                          .width = s->states};
-    cg_stage(c, s->k, &from, to, s->element, stride * s->pairs);
-    if (s->states % s->pairs == 0)
-        return;
-    CgLoop i = cg_loop(c, "odd", cg_i64(c, 0), s->count, 1);
-    const Val at = chunked_at(c, to, s->element, i.i, stride * s->pairs, cg_i64(c, s->states));
-    cg_vstore(c, at, s->element, cg_f32(c, 0), 1, NULL);
-    cg_loop_end(c, &i);
-}
-
-static void
-stage_b(Cg *c, const Chunked *s)
-{
-    const bool same = s->pairs == 1; /* units along either index are plain rows */
-    const Val rows = same ? s->b_units : s->b_rows;
-    const int64_t stride = same ? s->b_stride : s->c_stride;
-    stage_along_n(c, s, s->B, rows, stride);
-    const CgMatrix from = {rows, stride}, to = {s->b_cols, round_up(s->chunk, s->lanes)};
-    cg_transpose(c, s->unit, from, to, s->count, state_units(s));
-    if (same)
-        return;
-    const CgBlock along_q = {.v = s->B,
-                             .row = s->row,
-                             .count = s->count,
-                             .col = cg_mul(c, s->group, cg_i64(c, s->states)),
-                             .width = s->states};
-    cg_stage_pairs(c, s->k, &along_q, s->b_units, s->b_stride);
-}
-
-/* CB in tiles that reach on or below the diagonal. */
-static void
-products_cb(Cg *c, const Chunked *s)
-{
-    const Val zero = cg_i64(c, 0), end = cg_i64(c, state_units(s));
-    CgLoop i = cg_loop(c, "cb_row", zero, s->count, s->cb_rows);
-    const Val last = cg_min(c, s->count, cg_add(c, i.i, cg_i64(c, s->cb_rows)));
-    CgLoop j = cg_loop(c, "cb_col", zero, last, s->lanes);
-    const CgSide left = {chunked_at(c, s->c_rows, s->unit, i.i, s->c_stride, zero), s->unit,
-                         s->c_stride, 1};
-    const CgSide right = {cg_at(c, s->b_cols, s->unit, j.i), s->unit, 1,
-                          round_up(s->chunk, s->lanes)};
-    const CgTile tile = cg_tile(c, s->cb_rows, 1, s->lanes);
-    cg_tile_mac(c, &tile, &left, &right, zero, end);
-    cg_tile_store_as(c, &tile, chunked_at(c, s->cb, s->element, i.i, s->q_stride, j.i), s->element,
-                     s->q_stride);
-    cg_loop_end(c, &j);
-    cg_loop_end(c, &i);
-}
-
-/* 0 above the diagonal, as far as the tiles of Y read a row. */
-static void
-clear_above(Cg *c, const Chunked *s)
-{
-    const Val zeros = cg_splat(c, cg_f32(c, 0), s->lanes);
-    CgLoop i = cg_loop(c, "above", cg_i64(c, 0), s->count, 1);
-    for (int64_t v = 0; v < s->rows; v += s->lanes) {
-        const Val j = cg_add(c, i.i, cg_i64(c, 1 + v));
-        const Val at = chunked_at(c, s->cb, s->element, i.i, s->q_stride, j);
-        cg_vstore(c, at, s->element, zeros, s->lanes, NULL);
-    }
-    cg_loop_end(c, &i);
-}
-
-/* ---- of a head: X and the state as units ------------------------------------------------- */
-
-static void
-stage_x(Cg *c, const Chunked *s)
-{
-    const CgBlock from = {.v = s->x,
-                          .row = s->row,
-                          .count = s->count,
-                          .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
-                          .width = s->head_dim,
-                          .factors = s->decay.weight};
-    if (s->pairs == 2)
-        cg_stage_pairs(c, s->k, &from, s->x_units, s->x_stride);
-    else
-        cg_stage(c, s->k, &from, s->x_units, DTYPE_f32, s->x_stride);
-}
-
-typedef struct {
-    const Chunked *s;
-    Val from, below; /* a row of the state; the next one, or NULL: zeros */
-    Val to;
-} StateUnits;
-
-static void
-units_site(Cg *c, CgKernel *k, const CgSite *site, void *user)
-{
-    (void)k;
-    const StateUnits *r = user;
-    const Val to = cg_at(c, r->to, r->s->unit, site->col);
-    const Val from = cg_at(c, r->from, DTYPE_f32, site->col);
-    Val unit = cg_vload(c, from, DTYPE_f32, site->lanes, site->mask);
-    if (r->s->pairs == 2) {
-        Val below = cg_like(c, unit, 0);
-        if (r->below)
-            below = cg_vload(c, cg_at(c, r->below, DTYPE_f32, site->col), DTYPE_f32, site->lanes,
-                             site->mask);
-        unit = cg_bf16_pairs(c, unit, below);
-    }
-    cg_vstore(c, to, r->s->unit, unit, site->lanes, NULL);
-}
-
-static void
-stage_state_unit(Cg *c, const Chunked *s, Val unit, bool alone)
-{
-    const Val n = cg_mul(c, unit, cg_i64(c, s->pairs)), zero = cg_i64(c, 0);
-    const Val from = chunked_at(c, s->h, DTYPE_f32, n, s->head_dim, zero);
-    StateUnits r = {.s = s,
-                    .from = from,
-                    .below = alone ? NULL : cg_at(c, from, DTYPE_f32, cg_i64(c, s->head_dim)),
-                    .to = chunked_at(c, s->h_units, s->unit, unit, s->x_stride, zero)};
-    cg_columns(c, s->k, zero, zero, cg_i64(c, s->head_dim), s->lanes, units_site, &r);
-}
-
-static void
-stage_state(Cg *c, const Chunked *s)
-{
-    const int64_t whole = s->states / s->pairs;
-    CgLoop unit = cg_loop(c, "unit", cg_i64(c, 0), cg_i64(c, whole), 1);
-    stage_state_unit(c, s, unit.i, false);
-    cg_loop_end(c, &unit);
-    if (whole < state_units(s))
-        stage_state_unit(c, s, cg_i64(c, whole), true);
-}
-
 /* ---- of a head: y ------------------------------------------------------------------------ */
 
 /* What is staged next, this head's next chunk or the next head's first: x of the tile's rows there.
  * Rows are a page or so apart, where no hardware prefetcher follows. Past the last it asks for
  * whatever comes next, which is harmless. */
 static void
-prefetch_x(Cg *c, const Chunked *s, Val first)
+prefetch_x(Cg *c, const Chunked *s, Val first, int64_t rows)
 {
     const CgOperand *x = cg_operand(s->k, s->x);
     if (!x)
@@ -221,7 +65,7 @@ prefetch_x(Cg *c, const Chunked *s, Val first)
     const Val from = chunked_at(c, x->base, x->dtype, cg_add(c, row, first), x->stride,
                                 cg_mul(c, head, cg_i64(c, s->head_dim)));
     CgLoop line = cg_loop(c, "line", cg_i64(c, 0), cg_i64(c, s->head_dim), LINE_FLOATS);
-    for (int r = 0; r < s->rows; r++)
+    for (int64_t r = 0; r < rows; r++)
         cg_prefetch(c, cg_at(c, from, x->dtype, cg_add(c, line.i, cg_i64(c, r * x->stride))), 3);
     cg_loop_end(c, &line);
 }
@@ -290,7 +134,7 @@ output_tile(Cg *c, const Chunked *s, Val m, Val first, Val p)
     const CgSide inside = {m, s->unit, s->q_stride / s->pairs, 1};
     const CgSide x = {cg_at(c, s->x_units, s->unit, p), s->unit, 1, s->x_stride};
     const CgTile tile = cg_tile(c, s->rows, s->vecs, s->lanes);
-    cg_tile_mac(c, &tile, &states, &h, zero, cg_i64(c, state_units(s)));
+    cg_tile_mac(c, &tile, &states, &h, zero, cg_i64(c, chunked_state_units(s)));
     cg_tile_scale(c, &tile, cg_at(c, s->decay.keep, DTYPE_f32, first));
     cg_tile_mac(c, &tile, &inside, &x, zero, chunked_units(c, s, end));
     store_y(c, s, &tile, first, p);
@@ -301,7 +145,6 @@ head_outputs(Cg *c, const Chunked *s, Val gentle)
 {
     const Val zero = cg_i64(c, 0);
     CgLoop i = cg_loop(c, "y_tile", zero, s->count, s->rows);
-    prefetch_x(c, s, i.i);
     const Val cb = chunked_at(c, s->cb, s->element, i.i, s->q_stride, zero);
     const Val m = LLVMBuildSelect(c->b, gentle, cb, s->m, "m");
     CgIf strong = cg_if(c, LLVMBuildNot(c->b, gentle, ""));
@@ -315,56 +158,108 @@ head_outputs(Cg *c, const Chunked *s, Val gentle)
 
 /* ---- of a head: the state ---------------------------------------------------------------- */
 
-/* What the chunk leaves of the state, and of what its tokens add: splats. */
-typedef struct {
-    Val old, added;
-} StateDecay;
-
-/* Row n of the state, columns from p: from row r of the tile. */
+/* Row n of the state from row r of the tile, columns from p: what it is now, vector by vector. */
 static void
-store_state_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p,
-                const StateDecay *decay)
+store_state_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p, Val decay,
+                Val *now)
 {
     const Val row = chunked_at(c, s->h, DTYPE_f32, n, s->head_dim, p);
     for (int v = 0; v < s->vecs; v++) {
         const Val mask = column_mask(c, s, p, v);
         const Val at = cg_at(c, row, DTYPE_f32, cg_i64(c, (int64_t)v * s->lanes));
         const Val old = cg_vload(c, at, DTYPE_f32, s->lanes, mask);
-        const Val added = LLVMBuildFMul(c->b, decay->added, cg_tile_get(c, tile, r, v), "");
-        cg_vstore(c, at, DTYPE_f32, cg_fma(c, decay->old, old, added), s->lanes, mask);
+        now[v] = cg_fma(c, decay, old, cg_tile_get(c, tile, r, v));
+        cg_vstore(c, at, DTYPE_f32, now[v], s->lanes, mask);
     }
 }
 
+/* One unit of the state's rows, and what the next chunk reads in its place. alone: the second row
+ * of the pair does not exist. */
 static void
-store_state(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p, const StateDecay *decay)
+store_state_unit(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p, Val decay,
+                 bool alone)
 {
-    const bool whole = s->states % s->rows == 0;
-    for (int r = 0; r < s->rows; r++) {
-        const Val n = cg_add(c, first, cg_i64(c, r));
-        CgIf exists;
-        if (!whole)
-            exists = cg_if(c, cg_less(c, n, cg_i64(c, s->states)));
-        store_state_row(c, s, tile, r, n, p, decay);
-        if (!whole)
-            cg_endif(c, &exists);
+    Val row[CG_TILE_MAX], below[CG_TILE_MAX];
+    store_state_row(c, s, tile, r, n, p, decay, row);
+    for (int v = 0; alone && v < s->vecs; v++)
+        below[v] = cg_like(c, row[v], 0);
+    if (s->pairs == 2 && !alone)
+        store_state_row(c, s, tile, r + 1, cg_add(c, n, cg_i64(c, 1)), p, decay, below);
+    if (!s->h_units)
+        return;
+    const Val unit = cg_div(c, n, cg_i64(c, s->pairs));
+    const Val to = chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p);
+    for (int v = 0; v < s->vecs; v++) {
+        const Val now = s->pairs == 2 ? cg_bf16_pairs(c, row[v], below[v]) : row[v];
+        const Val at = cg_at(c, to, s->unit, cg_i64(c, (int64_t)v * s->lanes));
+        cg_vstore(c, at, s->unit, now, s->lanes, NULL);
     }
+}
+
+/* Rows of a tile at `first` that the state has. */
+static void
+store_state(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p, Val decay)
+{
+    const Val end = cg_i64(c, s->states), one = cg_i64(c, 1);
+    for (int r = 0; r < tile->rows; r += s->pairs) {
+        const Val n = cg_add(c, first, cg_i64(c, r));
+        const Val last = cg_add(c, n, cg_i64(c, s->pairs - 1));
+        CgIf exists = cg_if(c, cg_less(c, last, end));
+        store_state_unit(c, s, tile, r, n, p, decay, false);
+        cg_endif(c, &exists);
+        if (s->states % s->pairs == 0)
+            continue;
+        CgIf half = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, cg_add(c, n, one), end, ""));
+        store_state_unit(c, s, tile, r, n, p, decay, true);
+        cg_endif(c, &half);
+    }
+}
+
+/* Rows `first` .. of a matrix as far as a tile goes. */
+static void
+prefetch_rows(Cg *c, const Chunked *s, Val first, int64_t stride, int rows)
+{
+    for (int r = 0; r < rows; r++)
+        for (int64_t p = 0; p < s->width; p += LINE_FLOATS)
+            cg_prefetch(c, cg_at(c, first, DTYPE_f32, cg_i64(c, r * stride + p)), 3);
+}
+
+/* While a tile of the state is computed: what it will change, then x of the next chunk, and in the
+ * last chunk the next head's state. */
+static void
+prefetch_next(Cg *c, const Chunked *s, Val n, Val p)
+{
+    const int64_t tiles = (s->states + s->h_rows - 1) / s->h_rows;
+    const int64_t tokens = (s->chunk + tiles - 1) / tiles;
+    const Val tile = cg_div(c, n, cg_i64(c, s->h_rows)), unit = cg_div(c, n, cg_i64(c, s->pairs));
+    const Val h = chunked_at(c, s->h, DTYPE_f32, n, s->head_dim, p);
+    prefetch_rows(c, s, h, s->head_dim, s->h_rows);
+    if (s->h_units)
+        prefetch_rows(c, s, chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p), s->x_stride,
+                      s->h_rows / s->pairs);
+    prefetch_x(c, s, cg_mul(c, tile, cg_i64(c, tokens)), tokens);
+    const Val one = cg_i64(c, 1);
+    const Val more = cg_less(c, cg_add(c, s->index, one), s->chunks);
+    const Val other = cg_less(c, cg_add(c, s->head, one), s->last_head); /* of this thread */
+    CgIf last = cg_if(c, LLVMBuildAnd(c->b, LLVMBuildNot(c->b, more, ""), other, ""));
+    const Val size = cg_i64(c, s->states * s->head_dim);
+    prefetch_rows(c, s, cg_at(c, h, DTYPE_f32, size), s->head_dim, s->h_rows);
+    cg_endif(c, &last);
 }
 
 static void
 head_state(Cg *c, const Chunked *s)
 {
-    const Val zero = cg_i64(c, 0), last = cg_sub(c, s->count, cg_i64(c, 1));
-    const Val keep = load_f32(c, s->decay.keep, last), leave = load_f32(c, s->decay.leave, last);
-    const StateDecay decay = {cg_splat(c, LLVMBuildFMul(c->b, keep, leave, ""), s->lanes),
-                              cg_splat(c, leave, s->lanes)};
-    const Val end = chunked_units(c, s, s->count);
-    CgLoop n = cg_loop(c, "h_tile", zero, cg_i64(c, s->states), s->rows);
+    const Val zero = cg_i64(c, 0), end = chunked_units(c, s, s->count);
+    const Val decay = cg_splat(c, cg_decay_whole(c, &s->decay, s->count), s->lanes);
+    CgLoop n = cg_loop(c, "h_tile", zero, cg_i64(c, s->states), s->h_rows);
     CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->width);
     const CgSide b = {cg_at(c, s->b_units, s->unit, n.i), s->unit, 1, s->b_stride};
     const CgSide x = {cg_at(c, s->x_units, s->unit, p.i), s->unit, 1, s->x_stride};
-    const CgTile tile = cg_tile(c, s->rows, s->vecs, s->lanes);
+    const CgTile tile = cg_tile(c, s->h_rows, s->vecs, s->lanes);
+    prefetch_next(c, s, n.i, p.i);
     cg_tile_mac(c, &tile, &b, &x, zero, end);
-    store_state(c, s, &tile, n.i, p.i, &decay);
+    store_state(c, s, &tile, n.i, p.i, decay);
     cg_loop_end(c, &p);
     cg_loop_end(c, &n);
 }
@@ -380,14 +275,12 @@ chunk_head(Cg *c, Chunked *s)
     cg_else(c, &kind);
     cg_decay_strong(c, &s->decay, s->count);
     cg_endif(c, &kind);
-    stage_x(c, s);
-    if (s->h_units)
-        stage_state(c, s);
+    chunked_stage_x(c, s);
     head_outputs(c, s, gentle);
     CgIf strong = cg_if(c, LLVMBuildNot(c->b, gentle, ""));
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
-    stage_x(c, s);
+    chunked_stage_x(c, s);
     cg_endif(c, &strong);
     head_state(c, s);
 }
@@ -415,18 +308,18 @@ group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
     CgLoop span = cg_loop(c, "span", seg->row, end, s->span * s->chunk);
     const Val left = cg_add(c, cg_sub(c, end, span.i), cg_i64(c, s->chunk - 1));
     s->span_row = span.i;
+    s->last_head = last;
     s->chunks = cg_min(c, cg_i64(c, s->span), cg_div(c, left, cg_i64(c, s->chunk)));
     CgLoop chunk = cg_loop(c, "chunk", zero, s->chunks, 1);
     chunk_open(c, s, chunk.i, end);
-    stage_along_n(c, s, s->C, s->c_rows, s->c_stride);
-    stage_b(c, s);
-    products_cb(c, s);
-    clear_above(c, s);
+    chunked_stage_group(c, s);
     cg_loop_end(c, &chunk);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     s->head = head.i;
     s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
     s->skip = s->D ? cg_splat(c, scalar_of(c, s, s->D, head.i), s->lanes) : NULL;
+    if (s->h_units)
+        chunked_stage_state(c, s);
     CgLoop again = cg_loop(c, "chunk", zero, s->chunks, 1);
     chunk_open(c, s, again.i, end);
     chunk_head(c, s);
@@ -520,25 +413,26 @@ scratch(Cg *c, const Chunked *s, int64_t count, int64_t stride)
 static void
 choose_strides(Cg *c, Chunked *s)
 {
-    const int64_t units = state_units(s);
+    const int64_t units = chunked_state_units(s);
     s->vecs = cg_tile_vecs(c->target, s->head_dim, c->lanes);
     s->rows = cg_tile_rows(c->target, s->vecs, s->element);
+    s->h_rows = s->rows < s->pairs ? s->pairs : s->rows / s->pairs * s->pairs;
     s->cb_rows = cg_tile_rows(c->target, 1, s->element);
     s->width = (int64_t)s->vecs * s->lanes;
     s->x_stride = round_up(s->head_dim, s->width);
     s->c_stride = round_up(units, s->lanes);
-    s->b_stride = round_up(round_up(s->states, s->rows), s->lanes);
+    s->b_stride = round_up(round_up(s->states, s->h_rows), s->lanes);
     s->q_stride = round_up(s->chunk, s->lanes) + round_up(s->rows, s->lanes);
     s->q_rows = round_up(round_up(s->chunk, s->rows), s->cb_rows);
 }
 
-/* Chunks whose C, B and CB take a quarter of the second-level cache, at least 1. */
+/* Chunks whose C, B and CB take half of the second-level cache, at least 1. */
 static void
 choose_span(Cg *c, Chunked *s)
 {
     const int64_t bytes = 4 * (s->q_rows * s->c_stride + s->chunk * s->b_stride / s->pairs +
                                s->q_rows * s->q_stride / s->pairs);
-    const int64_t block = s->k->graph->block, fit = c->target->l2_bytes / 4 / bytes;
+    const int64_t block = s->k->graph->block, fit = c->target->l2_bytes / 2 / bytes;
     const int64_t most = block > 0 ? (block + s->chunk - 1) / s->chunk : fit;
     s->span = fit < most ? fit : most;
     if (s->span < 1)
@@ -560,7 +454,7 @@ reserve(Cg *c, Chunked *s)
     s->since = scratch(c, s, 1, round_up(s->rows, s->lanes));
     s->decay = cg_decay(c, s->k, s->dt, s->A, s->q_stride, s->rows + s->lanes);
     if (s->pairs == 2 || s->x_stride != s->head_dim)
-        s->h_units = scratch(c, s, state_units(s), s->x_stride);
+        s->h_units = scratch(c, s, chunked_state_units(s), s->x_stride);
 }
 
 /* CB is the largest array: Q x Q. */

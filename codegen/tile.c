@@ -5,6 +5,8 @@
  * right side and `rows` broadcasts of the left side for rows * vecs FMAs. Nothing here masks:
  * operands are staged in scratch that is padded to whole tiles, and what the padding computes is
  * not stored. */
+#include <string.h>
+
 #include "codegen/tile.h"
 
 /* Multiply-adds a round of the k loop should have at least: enough to hide the loop's own few
@@ -171,8 +173,8 @@ cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride)
 
 typedef struct {
     const Value *v;
-    Val to, first; /* the staged row, and the column that goes to its start */
-    Val factor;    /* NULL: 1 */
+    Val to, first;    /* the staged row, and the column that goes to its start */
+    Val factor;       /* NULL: 1 */
     Val below_factor; /* of the next row */
     bool alone;       /* there is no next row to pair with */
     Dtype dtype;
@@ -240,13 +242,24 @@ half_of(Cg *c, Val bits, int half)
     return LLVMBuildShuffleVector(c->b, bits, bits, LLVMConstVector(pick, (unsigned)lanes), "");
 }
 
-/* Both are rounded at once, which is one instruction where there is one for it, and mixed after. */
+/* <2 * lanes x i16>: a rounded, then b. One instruction rounds both where the CPU has it. */
+static Val
+round_both(Cg *c, Val a, Val b)
+{
+    const bool x86 = strncmp(c->target->triple, "x86_64", 6) == 0;
+    if (!c->target->bf16_dot || !x86 || cg_lanes_of(a) != 16)
+        return cg_bf16_bits(c, join(c, a, b, false));
+    Val args[] = {b, a};
+    const Val both = cg_intrinsic(c, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0, args, 2);
+    return LLVMBuildBitCast(c->b, both, LLVMVectorType(c->i16, 32), "");
+}
+
 Val
 cg_bf16_pairs(Cg *c, Val even, Val odd)
 {
     const int lanes = cg_lanes_of(even);
     if (lanes > 1) {
-        const Val bits = cg_bf16_bits(c, join(c, even, odd, false));
+        const Val bits = round_both(c, even, odd);
         const Val pairs = join(c, half_of(c, bits, 0), half_of(c, bits, 1), true);
         return LLVMBuildBitCast(c->b, pairs, cg_vec_of(c->i32, lanes), "");
     }

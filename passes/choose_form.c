@@ -2,19 +2,20 @@
  *
  * Requires: ssd nodes whose form and chunk may be absent, auto or given.
  * Ensures: every ssd has form=recurrent, or form=chunked with chunk=Q, or form=quadratic with
- *   chunk=all.
- * Does not change: anything but those two attributes. All three forms compute the same.
+ *   chunk=all; and with chunks dot=f32 or dot=bf16.
+ * Does not change: anything but those attributes. All three forms compute the same.
  *
  * Algorithm: decode takes the recurrent form: one token is one step. In prefill the first of
  * these that says anything decides:
  *   1. the option (cx->form, cx->chunk); 2. the node's own attributes; 3. the table chunk.def.
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
- * quadratic form, so that short calls need no choice of their own.
+ * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
+ * multiplies bf16 where projections do not multiply f32 and the machine has the dot of pairs.
  *
  *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=auto, chunk=auto}
  * becomes
- *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=chunked, chunk=64}
+ *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=chunked, chunk=64, dot=f32}
  */
 #include <string.h>
 

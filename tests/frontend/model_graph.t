@@ -41,7 +41,7 @@ graph "small" model {
   t3: f32[T,2] = add(dt, layers.0.mixer.dt_bias)
   t4: f32[T,2] = softplus(t3)
   dt.2: f32[T,2] = clamp(t4) {range=[0.01, 0.2]}
-  y: f32[T,16] = ssd(x, dt.2, layers.0.mixer.A_log, B, C, layers.0.mixer.D, layers.0.ssm) {groups=2, heads=2, head_dim=8, state=4, form=auto, chunk=16}
+  y: f32[T,16] = ssd(x, dt.2, layers.0.mixer.A_log, B, C, layers.0.mixer.D, layers.0.ssm) {groups=2, heads=2, head_dim=8, state=4, form=auto, chunk=16, dot=auto}
   t5: f32[T,16] = silu(z)
   t6: f32[T,16] = mul(y, t5)
   y.2: f32[T,16] = rmsnorm(t6, layers.0.mixer.norm.weight) {eps=1e-05, groups=2}

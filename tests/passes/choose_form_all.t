@@ -35,6 +35,6 @@ graph "t" model {
   p: f32[T,34] = linear(x, w)
   q: f32[T,2], B: f32[T,16], C: f32[T,16] = split(p) {sizes=[2, 16, 16]}
   dt: f32[T,2] = softplus(q)
-  y: f32[T,8] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=2, head_dim=4, state=16, form=quadratic, chunk=all}
+  y: f32[T,8] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=2, head_dim=4, state=16, form=quadratic, chunk=all, dot=f32}
   output y
 }

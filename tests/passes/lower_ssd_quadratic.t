@@ -38,9 +38,9 @@ graph "t" lowered {
   t1: f32[2] = exp(A_log)
   t2: f32[2] = neg(t1)
   t3: f32[T,2] = chunk_decay(dt, t2) {chunk=all}
-  t4: f32[T,1,Qall] = chunk_cb(C, B) {groups=1, state=16, chunk=all}
-  t5: f32[ceil(T/all),2,16,4] = chunk_state(B, x, dt, t3) {groups=1, heads=2, head_dim=4, state=16, chunk=all}
+  t4: f32[T,1,Qall] = chunk_cb(C, B) {groups=1, state=16, chunk=all, dot=f32}
+  t5: f32[ceil(T/all),2,16,4] = chunk_state(B, x, dt, t3) {groups=1, heads=2, head_dim=4, state=16, chunk=all, dot=f32}
   t6: f32[ceil(T/all),2,16,4] = state_pass(t5, t3, s) {chunk=all}
-  y: f32[T,8] = chunk_out(t4, t3, dt, x, C, t6, D) {groups=1, heads=2, head_dim=4, state=16, chunk=all}
+  y: f32[T,8] = chunk_out(t4, t3, dt, x, C, t6, D) {groups=1, heads=2, head_dim=4, state=16, chunk=all, dot=f32}
   output y
 }

@@ -50,10 +50,10 @@ graph "t" kernel {
   }
   kernel ssd {part=heads} {
     t3: f32[T,2] = chunk_decay(dt, t2) {chunk=8}
-    t4: f32[T,1,Q8] = chunk_cb(C, B) {groups=1, state=16, chunk=8}
-    t5: f32[ceil(T/8),2,16,4] = chunk_state(B, x, dt, t3) {groups=1, heads=2, head_dim=4, state=16, chunk=8}
+    t4: f32[T,1,Q8] = chunk_cb(C, B) {groups=1, state=16, chunk=8, dot=f32}
+    t5: f32[ceil(T/8),2,16,4] = chunk_state(B, x, dt, t3) {groups=1, heads=2, head_dim=4, state=16, chunk=8, dot=f32}
     t6: f32[ceil(T/8),2,16,4] = state_pass(t5, t3, s) {chunk=8}
-    y: f32[T,8] = chunk_out(t4, t3, dt, x, C, t6, D) {groups=1, heads=2, head_dim=4, state=16, chunk=8}
+    y: f32[T,8] = chunk_out(t4, t3, dt, x, C, t6, D) {groups=1, heads=2, head_dim=4, state=16, chunk=8, dot=f32}
   }
   output y
 }

@@ -63,6 +63,23 @@ expect_packed(const char *text, const char *kernel, const char *instruction, con
     free(body);
 }
 
+/* Loops that multiply keep their sums in registers: none of their vectors is on the stack. */
+static void
+expect_no_spills(const char *text, const char *kernel, const char *instruction)
+{
+    char *body = body_of(text, kernel);
+    int loops = 0;
+    for (char *block = strtok(body, "."), *next = NULL; block; block = next) {
+        next = strtok(NULL, ".");
+        if (count_lines(block, instruction, "%zmm") < 12)
+            continue;
+        loops++;
+        cr_expect_eq(count_lines(block, "%zmm", "(%rsp)"), 0, "%s spills", kernel);
+    }
+    cr_expect_geq(loops, 3, "%s: %d blocks with %s", kernel, loops, instruction);
+    free(body);
+}
+
 Test(assembly, avx512_inner_loops_are_packed_fma_without_calls)
 {
     char *text = assembly("x86-64-v4", "f32", "compile.block=512");
@@ -70,6 +87,7 @@ Test(assembly, avx512_inner_loops_are_packed_fma_without_calls)
              (const char *const[]){"in_proj", "out_proj", "ssd", "lm_head", NULL};
          *k; k++)
         expect_packed(text, *k, "vfmadd", "%zmm");
+    expect_no_spills(text, "ssd", "vfmadd");
     free(text);
 }
 
@@ -81,11 +99,16 @@ Test(assembly, avx2_inner_loops_are_packed_fma_without_calls)
     free(text);
 }
 
-Test(assembly, bf16_projections_use_the_dot_instruction)
+Test(assembly, bf16_products_use_the_dot_instruction)
 {
     char *text = assembly("znver4", "bf16", "compile.block=512");
     for (const char *const *k = (const char *const[]){"in_proj", "out_proj", NULL}; *k; k++)
         expect_packed(text, *k, "vdpbf16ps", "%zmm");
+    char *ssd = body_of(text, "ssd"); /* C B^T in a tile of 12, C h, M X and B^T X in tiles of 24 */
+    cr_expect_geq(count_lines(ssd, "vdpbf16ps", "%zmm"), 12 + 3 * 24);
+    cr_expect_eq(count_lines(ssd, "\tcall", ""), 0, "ssd calls something");
+    free(ssd);
+    expect_no_spills(text, "ssd", "vdpbf16ps");
     free(text);
 }
 
