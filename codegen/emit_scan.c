@@ -1,23 +1,21 @@
 /* codegen/emit_scan.c -- ssd_scan: the recurrent form, token after token ("Transformers are SSMs",
- * equation 1).
+ * equation 1). Two loop nests, for a run of tokens of one head:
  *
- *     for each (segment, head) of this thread, each token t:
- *         h[n][p] = exp(dt A) h[n][p] + B[n] (dt x[p]);   y[p] = D x[p] + sum_n C[n] h[n][p]
+ *   streaming   for each token t:
+ *                   h[n][p] = exp(dt A) h[n][p] + B[n] (dt x[p]);  y[p] = D x[p] + sum_n C[n]
+ * h[n][p] The state [N,P] streams through once per token: one token, or strong decay.
  *
- * The state [N,P] of a head streams through once per token; y and dt x stay in registers, a few
- * vectors of p at a time, and every sum over n runs in the order of n. */
-#include "codegen/tile.h"
+ *   resident    h = exp(a_last) h; for each strip of rows n, each token t:
+ *                   h[n][p] += B[n] (weight_t x[p]);  Y_t[p] += C[n] h[n][p];   last y = leave_t Y
+ * + D x A strip stays in registers while the tokens of a window pass, and decay is taken out of the
+ *     loop (codegen/decay.h), which leaves two multiply-adds an element: windows of gentle decay.
+ *
+ * In both, every sum over n runs in the order of n. */
+#include <string.h>
+
+#include "codegen/scan.h"
 
 enum { SCAN_UNROLL = 4, SCAN_MAX_VECS = 4 };
-
-typedef struct {
-    CgKernel *k;
-    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
-    int64_t heads, head_dim, groups, states; /* H, P, G, N */
-    Val row, head, group;
-    Val decay, step; /* exp(dt A) and dt of this token and head */
-    Val h;           /* state of this head, [N,P] */
-} Scan;
 
 /* `lanes` columns of one row of v. */
 static Val
@@ -132,20 +130,85 @@ scan_token(Cg *c, Scan *s)
     scan_strip(c, s, &rest);
 }
 
+/* Tokens [row, row + count) of this head, the state streaming. */
 static void
-scan_head(Cg *c, Scan *s, const CgHeads *share)
+scan_tokens(Cg *c, Scan *s, Val row, Val count)
 {
     const Val A = scalar_of(c, s, s->A, s->head);
-    const Val size = cg_i64(c, s->states * s->head_dim);
-    s->group = cg_div(c, s->head, cg_i64(c, s->heads / s->groups));
-    const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), share->seg.slot);
-    s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, s->head, size));
-    CgLoop tokens = cg_loop(c, "t", cg_i64(c, 0), share->seg.len, 1);
-    s->row = cg_add(c, share->seg.row, tokens.i);
+    CgLoop tokens = cg_loop(c, "t", cg_i64(c, 0), count, 1);
+    s->row = cg_add(c, row, tokens.i);
     s->step = columns(c, s, s->dt, s->row, s->head, 1, NULL);
     s->decay = cg_exp(c, LLVMBuildFMul(c->b, s->step, A, ""));
     scan_token(c, s);
     cg_loop_end(c, &tokens);
+}
+
+/* ---- the loops --------------------------------------------------------------------------- */
+
+static void
+open_head(Cg *c, Scan *s, const CgSeg *seg, Val head)
+{
+    const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
+    s->head = head;
+    s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, head, cg_i64(c, s->states * s->head_dim)));
+}
+
+/* One window of a head: resident where it is long enough and gentle. */
+static void
+run_head(Cg *c, Scan *s, Val row, Val count)
+{
+    const Val many = cg_less(c, cg_i64(c, SCAN_RESIDENT - 1), count);
+    const Val gentle = cg_decay_sums(c, &s->window.decay, s->head, row, count);
+    CgIf resident = cg_if(c, LLVMBuildAnd(c->b, many, gentle, ""));
+    scan_window(c, s, row, count);
+    cg_else(c, &resident);
+    scan_tokens(c, s, row, count);
+    cg_endif(c, &resident);
+}
+
+/* Heads [first, last) of one group over a segment, window by window. */
+static void
+group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
+{
+    CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, SCAN_WINDOW);
+    const Val row = cg_add(c, seg->row, window.i);
+    const Val count = cg_min(c, cg_i64(c, SCAN_WINDOW), cg_sub(c, seg->len, window.i));
+    scan_stage_group(c, s, row, count);
+    CgLoop head = cg_loop(c, "head", first, last, 1);
+    open_head(c, s, seg, head.i);
+    run_head(c, s, row, count);
+    cg_loop_end(c, &head);
+    cg_loop_end(c, &window);
+}
+
+static void
+scan_windows(Cg *c, Scan *s)
+{
+    const Val per = cg_i64(c, s->heads / s->groups);
+    CgHeads share = cg_heads(c, s->k, s->heads);
+    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, s->groups), 1);
+    const Val begin = cg_mul(c, group.i, per);
+    const Val first = cg_max(c, share.first, begin);
+    const Val last = cg_min(c, share.last, cg_add(c, begin, per));
+    CgIf some = cg_if(c, cg_less(c, first, last));
+    s->group = group.i;
+    group_windows(c, s, &share.seg, first, last);
+    cg_endif(c, &some);
+    cg_loop_end(c, &group);
+    cg_heads_end(c, &share);
+}
+
+/* Decode: every segment has one token. */
+static void
+scan_steps(Cg *c, Scan *s)
+{
+    CgHeads share = cg_heads(c, s->k, s->heads);
+    CgLoop head = cg_loop(c, "head", share.first, share.last, 1);
+    open_head(c, s, &share.seg, head.i);
+    s->group = cg_div(c, head.i, cg_i64(c, s->heads / s->groups));
+    scan_tokens(c, s, share.seg.row, share.seg.len);
+    cg_loop_end(c, &head);
+    cg_heads_end(c, &share);
 }
 
 bool
@@ -166,11 +229,11 @@ emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
               .head_dim = node_int(n, ATTR_head_dim, 1),
               .groups = node_int(n, ATTR_groups, 1),
               .states = node_int(n, ATTR_state, 1)};
-    CgHeads share = cg_heads(c, k, s.heads);
-    CgLoop heads = cg_loop(c, "head", share.first, share.last, 1);
-    s.head = heads.i;
-    scan_head(c, &s, &share);
-    cg_loop_end(c, &heads);
-    cg_heads_end(c, &share);
+    if (k->graph->phase && strcmp(k->graph->phase, "decode") == 0) {
+        scan_steps(c, &s);
+        return true;
+    }
+    scan_reserve(c, &s);
+    scan_windows(c, &s);
     return true;
 }

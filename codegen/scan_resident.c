@@ -1,0 +1,274 @@
+/* codegen/scan_resident.c -- the recurrent form of SSD with the state in registers (see
+ * codegen/emit_scan.c): a strip of the state's rows at a time, over the tokens of a window. */
+#include "codegen/scan.h"
+
+enum { LINE_FLOATS = 16 }; /* f32 in a cache line */
+
+/* Rows of a strip of `vecs` vectors that leave registers for X, Y and two broadcasts. */
+static int
+strip_rows(const CgTarget *target, int vecs)
+{
+    const int rows = (target->vector_registers - 2 * vecs - 2) / vecs;
+    const int most = CG_TILE_MAX / vecs;
+    return rows < 1 ? 1 : rows < most ? rows : most;
+}
+
+/* The shape of a strip: least loads and stores a multiply-add, padding counted. */
+static void
+choose_strip(Cg *c, Scan *s)
+{
+    const int64_t need = (s->head_dim + c->lanes - 1) / c->lanes;
+    double best = 0;
+    for (int vecs = 1; vecs <= 6 && vecs <= need; vecs++) {
+        const int rows = strip_rows(c->target, vecs);
+        const double moves = (double)(3 * vecs + 2 * rows) / (rows * vecs);
+        const double cost = (double)round_up(need, vecs) * (1 + moves);
+        if (best > 0 && cost >= best)
+            continue;
+        best = cost;
+        s->window.vecs = vecs;
+        s->window.rows = rows < s->states ? rows : (int)s->states;
+    }
+}
+
+void
+scan_reserve(Cg *c, Scan *s)
+{
+    ScanWindow *w = &s->window;
+    choose_strip(c, s);
+    w->width = (int64_t)w->vecs * c->lanes;
+    w->x_stride = round_up(s->head_dim, w->width);
+    w->n_stride = round_up(s->states, c->lanes) + c->lanes; /* not a multiple of a page */
+    const int64_t of_n = SCAN_WINDOW * w->n_stride * 4, of_x = SCAN_WINDOW * w->x_stride * 4;
+    w->b_rows = cg_scratch(c, s->k, of_n);
+    w->c_rows = cg_scratch(c, s->k, of_n);
+    w->x_rows = cg_scratch(c, s->k, of_x);
+    w->y_rows = cg_scratch(c, s->k, of_x);
+    w->decay = cg_decay(c, s->k, s->dt, s->A, SCAN_WINDOW, 0);
+}
+
+/* ---- a strip -------------------------------------------------------------------------------- */
+
+/* Row r of a scratch array, from column col. */
+static Val
+row_at(Cg *c, Val base, Val row, int64_t stride, Val col)
+{
+    return cg_at(c, base, DTYPE_f32, cg_add(c, cg_mul(c, row, cg_i64(c, stride)), col));
+}
+
+static Val
+vector_at(Cg *c, Val row, int v)
+{
+    return cg_at(c, row, DTYPE_f32, cg_i64(c, (int64_t)v * c->lanes));
+}
+
+static Val
+broadcast(Cg *c, Val at)
+{
+    return cg_splat(c, cg_vload(c, at, DTYPE_f32, 1, NULL), c->lanes);
+}
+
+/* Columns of vector v that exist, counted from p; NULL: all. */
+static Val
+columns_left(Cg *c, const Scan *s, Val p, int v)
+{
+    if (s->head_dim % s->window.width == 0)
+        return NULL;
+    const Val first = cg_add(c, p, cg_i64(c, (int64_t)v * c->lanes));
+    return cg_mask_first(c, c->lanes, cg_sub(c, cg_i64(c, s->head_dim), first));
+}
+
+/* A strip: `rows` rows of the state from n, columns from p. */
+typedef struct {
+    int rows;
+    Val n, p;
+    Val h[CG_TILE_MAX]; /* variables */
+} Rows;
+
+static void
+rows_load(Cg *c, const Scan *s, Rows *strip)
+{
+    const int vecs = s->window.vecs;
+    const Val keep = broadcast(c, s->window.decay.keep);
+    for (int i = 0; i < strip->rows * vecs; i++) {
+        const Val n = cg_add(c, strip->n, cg_i64(c, i / vecs));
+        const Val at = vector_at(c, row_at(c, s->h, n, s->head_dim, strip->p), i % vecs);
+        const Val mask = columns_left(c, s, strip->p, i % vecs);
+        const Val old = cg_vload(c, at, DTYPE_f32, c->lanes, mask);
+        const Val h = LLVMBuildFMul(c->b, keep, old, "");
+        strip->h[i] = cg_var(c, cg_vec_type(c, c->lanes), h, "h");
+    }
+}
+
+static void
+rows_store(Cg *c, const Scan *s, const Rows *strip)
+{
+    const int vecs = s->window.vecs;
+    for (int i = 0; i < strip->rows * vecs; i++) {
+        const Val n = cg_add(c, strip->n, cg_i64(c, i / vecs));
+        const Val at = vector_at(c, row_at(c, s->h, n, s->head_dim, strip->p), i % vecs);
+        const Val h = cg_get(c, cg_vec_type(c, c->lanes), strip->h[i]);
+        cg_vstore(c, at, DTYPE_f32, h, c->lanes, columns_left(c, s, strip->p, i % vecs));
+    }
+}
+
+/* One token: h += B X, Y += C h for the rows of the strip. */
+static void
+rows_token(Cg *c, const Scan *s, const Rows *strip, Val t)
+{
+    const ScanWindow *w = &s->window;
+    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    const Val x_row = row_at(c, w->x_rows, t, w->x_stride, strip->p);
+    const Val y_row = row_at(c, w->y_rows, t, w->x_stride, strip->p);
+    const Val b_row = row_at(c, w->b_rows, t, w->n_stride, strip->n);
+    const Val c_row = row_at(c, w->c_rows, t, w->n_stride, strip->n);
+    Val x[CG_TILE_MAX], y[CG_TILE_MAX];
+    for (int v = 0; v < w->vecs; v++) {
+        x[v] = cg_vload(c, vector_at(c, x_row, v), DTYPE_f32, c->lanes, NULL);
+        y[v] = cg_vload(c, vector_at(c, y_row, v), DTYPE_f32, c->lanes, NULL);
+    }
+    for (int r = 0; r < strip->rows; r++) {
+        const Val B = broadcast(c, cg_at(c, b_row, DTYPE_f32, cg_i64(c, r)));
+        const Val C = broadcast(c, cg_at(c, c_row, DTYPE_f32, cg_i64(c, r)));
+        for (int v = 0; v < w->vecs; v++) {
+            const Val var = strip->h[r * w->vecs + v];
+            const Val h = cg_fma(c, B, x[v], cg_get(c, type, var));
+            cg_set(c, var, h);
+            y[v] = cg_fma(c, C, h, y[v]);
+        }
+    }
+    for (int v = 0; v < w->vecs; v++)
+        cg_vstore(c, vector_at(c, y_row, v), DTYPE_f32, y[v], c->lanes, NULL);
+}
+
+static void
+rows_tokens(Cg *c, const Scan *s, Val n, Val p, int rows, Val count)
+{
+    Rows strip = {.rows = rows, .n = n, .p = p};
+    rows_load(c, s, &strip);
+    CgLoop t = cg_loop(c, "t", cg_i64(c, 0), count, 1);
+    rows_token(c, s, &strip, t.i);
+    cg_loop_end(c, &t);
+    rows_store(c, s, &strip);
+}
+
+/* While a strip is computed: its rows of the next head's state, and x of some tokens there. Past
+ * the last head it asks for whatever comes next, which is harmless. */
+static void
+prefetch_head(Cg *c, const Scan *s, Val n, Val p, Val row)
+{
+    const ScanWindow *w = &s->window;
+    const int64_t strips = (s->states + w->rows - 1) / w->rows;
+    const int64_t tokens = (SCAN_WINDOW + strips - 1) / strips, next = s->states * s->head_dim;
+    const Val h = cg_at(c, row_at(c, s->h, n, s->head_dim, p), DTYPE_f32, cg_i64(c, next));
+    const CgOperand *x = cg_operand(s->k, s->x);
+    const Val first = cg_mul(c, cg_div(c, n, cg_i64(c, w->rows)), cg_i64(c, tokens));
+    const Val head = cg_add(c, s->head, cg_i64(c, 1));
+    const Val col = cg_add(c, cg_mul(c, head, cg_i64(c, s->head_dim)), p);
+    for (int64_t i = 0; i < w->width; i += LINE_FLOATS) {
+        for (int64_t r = 0; r < w->rows; r++)
+            cg_prefetch(c, cg_at(c, h, DTYPE_f32, cg_i64(c, r * s->head_dim + i)), 3);
+        for (int64_t t = 0; x && t < tokens; t++) {
+            const Val token = cg_add(c, cg_add(c, row, first), cg_i64(c, t));
+            const Val at = cg_add(c, cg_mul(c, token, cg_i64(c, x->stride)), col);
+            cg_prefetch(c, cg_at(c, x->base, x->dtype, cg_add(c, at, cg_i64(c, i))), 3);
+        }
+    }
+}
+
+static void
+window_states(Cg *c, const Scan *s, Val row, Val count)
+{
+    const Val zero = cg_i64(c, 0);
+    const int64_t rows = s->window.rows, whole = s->states / rows * rows;
+    CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->window.width);
+    CgLoop n = cg_loop(c, "n", zero, cg_i64(c, whole), rows);
+    prefetch_head(c, s, n.i, p.i, row);
+    rows_tokens(c, s, n.i, p.i, (int)rows, count);
+    cg_loop_end(c, &n);
+    if (whole < s->states)
+        rows_tokens(c, s, cg_i64(c, whole), p.i, (int)(s->states - whole), count);
+    cg_loop_end(c, &p);
+}
+
+static void
+clear_y(Cg *c, const Scan *s, Val count)
+{
+    const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
+    const Val end = cg_mul(c, count, cg_i64(c, s->window.x_stride));
+    CgLoop i = cg_loop(c, "y", cg_i64(c, 0), end, c->lanes);
+    cg_vstore(c, cg_at(c, s->window.y_rows, DTYPE_f32, i.i), DTYPE_f32, zeros, c->lanes, NULL);
+    cg_loop_end(c, &i);
+}
+
+typedef struct {
+    Scan *s;
+    Val y_row, first; /* Y of the token; the column of y that it begins at */
+    Val leave, skip;  /* skip: D, or NULL */
+} OutRow;
+
+static void
+out_site(Cg *c, CgKernel *k, const CgSite *site, void *user)
+{
+    const OutRow *o = user;
+    const Val from = cg_at(c, o->y_row, DTYPE_f32, cg_sub(c, site->col, o->first));
+    const Val sum = cg_vload(c, from, DTYPE_f32, site->lanes, site->mask);
+    Val y = LLVMBuildFMul(c->b, cg_splat(c, o->leave, site->lanes), sum, "");
+    cg_unbind_all(k);
+    if (o->skip)
+        y = cg_fma(c, cg_splat(c, o->skip, site->lanes), cg_eval(c, k, o->s->x, site), y);
+    cg_unbind_all(k);
+    cg_bind(k, o->s->y, y);
+    cg_store_outputs(c, k, site);
+}
+
+static Val
+skip_of(Cg *c, const Scan *s)
+{
+    const CgSite site = {.row = cg_i64(c, 0), .col = s->head, .lanes = 1};
+    cg_unbind_all(s->k);
+    return cg_eval(c, s->k, s->D, &site);
+}
+
+static void
+window_outputs(Cg *c, Scan *s, Val row, Val count)
+{
+    const Val zero = cg_i64(c, 0), first = cg_mul(c, s->head, cg_i64(c, s->head_dim));
+    const Val end = cg_add(c, first, cg_i64(c, s->head_dim));
+    OutRow o = {.s = s, .first = first, .skip = s->D ? skip_of(c, s) : NULL};
+    CgLoop t = cg_loop(c, "out", zero, count, 1);
+    o.y_row = row_at(c, s->window.y_rows, t.i, s->window.x_stride, zero);
+    o.leave = cg_vload(c, cg_at(c, s->window.decay.leave, DTYPE_f32, t.i), DTYPE_f32, 1, NULL);
+    cg_columns(c, s->k, cg_add(c, row, t.i), first, end, c->lanes, out_site, &o);
+    cg_loop_end(c, &t);
+}
+
+void
+scan_window(Cg *c, Scan *s, Val row, Val count)
+{
+    const ScanWindow *w = &s->window;
+    cg_decay_gentle(c, &w->decay, count);
+    const CgBlock x = {.v = s->x,
+                       .row = row,
+                       .count = count,
+                       .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
+                       .width = s->head_dim,
+                       .factors = w->decay.weight};
+    cg_stage(c, s->k, &x, w->x_rows, DTYPE_f32, w->x_stride);
+    clear_y(c, s, count);
+    window_states(c, s, row, count);
+    window_outputs(c, s, row, count);
+}
+
+void
+scan_stage_group(Cg *c, const Scan *s, Val row, Val count)
+{
+    CgBlock from = {.v = s->B,
+                    .row = row,
+                    .count = count,
+                    .col = cg_mul(c, s->group, cg_i64(c, s->states)),
+                    .width = s->states};
+    cg_stage(c, s->k, &from, s->window.b_rows, DTYPE_f32, s->window.n_stride);
+    from.v = s->C;
+    cg_stage(c, s->k, &from, s->window.c_rows, DTYPE_f32, s->window.n_stride);
+}
