@@ -50,4 +50,15 @@ ssmc_status bench_prefill(BenchModel *bm, int64_t tokens, BenchTime *out);
 /* `tokens` single steps; seconds are per token. */
 ssmc_status bench_decode(BenchModel *bm, int64_t tokens, BenchTime *out);
 
+/* ---- the SSD by itself (bench/ssd.c) ------------------------------------------------------ */
+
+enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };
+typedef struct {
+    int64_t heads, head_dim, state, groups; /* H, P, N, G */
+} BenchSsd;
+/* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open. */
+const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
+/* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */
+ssmc_status bench_ssd_time(BenchModel *bm, const AbiProgram *abi, int64_t tokens, BenchTime *out);
+
 #endif

@@ -146,6 +146,8 @@ cmd_bench(Options *o)
     Bench b = {.job = &job, .model.repeats = (int)o->value[OPT_repeats].i};
     if (o->value[OPT_repeats].i < 1 || o->value[OPT_repeats].i > BENCH_MAX_REPEATS)
         return option_fault(o, OPT_repeats, "--repeats must be 1 to %d", BENCH_MAX_REPEATS);
+    if (opt_given(o, OPT_bench_ssd))
+        return bench_ssd_forms(o);
     if (!lengths_parse(o, &b))
         return EXIT_BAD_INPUT;
     int status = job_describe(&job, o);

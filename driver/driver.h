@@ -129,4 +129,7 @@ int job_tokenizer(Job *job, FeTokenizer **out);
 int encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len,
                 int32_t **ids, size_t *count);
 
+/* ssmc bench --ssd H,P,N,G: a table of the forms of one SSD by tokens. */
+int bench_ssd_forms(Options *o);
+
 #endif

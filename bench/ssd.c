@@ -1,0 +1,82 @@
+/* bench/ssd.c -- the SSD by itself: a graph of one ssd op, and the time its kernel takes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench.h"
+
+/* Any rows do: x, B, C and the steps dt come from a table by id, as columns of one matrix, which is
+ * how they lie in a model. */
+const char *
+bench_ssd_graph(Arena *arena, const BenchSsd *z)
+{
+    const int64_t inner = z->heads * z->head_dim, shared = z->groups * z->state;
+    const int64_t width = inner + 2 * shared + z->heads;
+    return arena_printf(
+        arena,
+        "graph \"ssd\" model {\n"
+        "  weights \"init:reference\"\n"
+        "  block %d\n"
+        "  rows 1\n"
+        "  input ids: i32[T]\n"
+        "  weight table: f32[%d,%lld] init=normal_embed\n"
+        "  weight dt_bias: f32[%lld] init=dt_bias\n"
+        "  weight A_log: f32[%lld] init=a_log\n"
+        "  weight D: f32[%lld] init=ones\n"
+        "  state s: f32[%lld,%lld,%lld]\n"
+        "  all = embed(ids, table)\n"
+        "  x, B, C, steps = split(all) {sizes=[%lld, %lld, %lld, %lld]}\n"
+        "  late = add(steps, dt_bias)\n"
+        "  dt = softplus(late)\n"
+        "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, state=%lld}\n"
+        "  out = take(y)\n"
+        "  output out\n"
+        "}\n",
+        BENCH_SSD_BLOCK, BENCH_SSD_IDS, (long long)width, (long long)z->heads, (long long)z->heads,
+        (long long)z->heads, (long long)z->heads, (long long)z->state, (long long)z->head_dim,
+        (long long)inner, (long long)shared, (long long)shared, (long long)z->heads,
+        (long long)z->heads, (long long)z->head_dim, (long long)z->groups, (long long)z->state);
+}
+
+/* What the kernels named `ssd` have taken since the session was opened. */
+static double
+ssd_seconds(const ssmc_session *session, const AbiProgram *abi)
+{
+    double sum = 0;
+    for (int i = 0; i < abi->nsteps; i++)
+        if (strcmp(abi->steps[i].name, "ssd") == 0)
+            sum += rt_session_step_seconds(session, i);
+    return sum;
+}
+
+/* Short calls are repeated until the clock can tell. */
+static ssmc_status
+one_prefill(BenchModel *bm, const AbiProgram *abi, const int32_t *ids, int64_t tokens,
+            double *seconds)
+{
+    enum { TOKENS_A_POINT = 1024 };
+    const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
+    const double before = ssd_seconds(bm->session, abi);
+    ssmc_status rs = ssmc_reset(bm->session, 0);
+    for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
+        rs = ssmc_prefill(bm->session, 0, ids, tokens, bm->logits);
+    *seconds = (ssd_seconds(bm->session, abi) - before) / (double)calls;
+    return rs;
+}
+
+ssmc_status
+bench_ssd_time(BenchModel *bm, const AbiProgram *abi, int64_t tokens, BenchTime *out)
+{
+    double seconds[BENCH_MAX_REPEATS], warm = 0;
+    int32_t *ids = malloc((size_t)tokens * sizeof *ids);
+    if (!ids)
+        return SSMC_NO_MEMORY;
+    for (int64_t i = 0; i < tokens; i++)
+        ids[i] = (int32_t)(i % BENCH_SSD_IDS);
+    rt_session_profile(bm->session, true);
+    ssmc_status rs = one_prefill(bm, abi, ids, tokens, &warm);
+    for (int r = 0; r < bm->repeats && rs == SSMC_OK; r++)
+        rs = one_prefill(bm, abi, ids, tokens, &seconds[r]);
+    free(ids);
+    *out = bench_summary(seconds, bm->repeats);
+    return rs;
+}
