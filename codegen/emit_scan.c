@@ -155,9 +155,8 @@ open_head(Cg *c, Scan *s, const CgSeg *seg, Val head)
 
 /* One window of a head: resident where it is long enough and gentle. */
 static void
-run_head(Cg *c, Scan *s, Val row, Val count)
+run_head(Cg *c, Scan *s, Val row, Val count, Val many)
 {
-    const Val many = cg_less(c, cg_i64(c, SCAN_RESIDENT - 1), count);
     const Val gentle = cg_decay_sums(c, &s->window.decay, s->head, row, count);
     CgIf resident = cg_if(c, LLVMBuildAnd(c->b, many, gentle, ""));
     scan_window(c, s, row, count);
@@ -170,13 +169,16 @@ run_head(Cg *c, Scan *s, Val row, Val count)
 static void
 group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
 {
-    CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, SCAN_WINDOW);
+    CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, s->window.tokens);
     const Val row = cg_add(c, seg->row, window.i);
-    const Val count = cg_min(c, cg_i64(c, SCAN_WINDOW), cg_sub(c, seg->len, window.i));
+    const Val count = cg_min(c, cg_i64(c, s->window.tokens), cg_sub(c, seg->len, window.i));
+    const Val many = cg_less(c, cg_i64(c, SCAN_RESIDENT - 1), count);
+    CgIf staged = cg_if(c, many);
     scan_stage_group(c, s, row, count);
+    cg_endif(c, &staged);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     open_head(c, s, seg, head.i);
-    run_head(c, s, row, count);
+    run_head(c, s, row, count, many);
     cg_loop_end(c, &head);
     cg_loop_end(c, &window);
 }
@@ -198,7 +200,8 @@ scan_windows(Cg *c, Scan *s)
     cg_heads_end(c, &share);
 }
 
-/* Decode: every segment has one token. */
+/* Without windows: decode, where every segment has one token, and where a token's bits must not
+ * depend on which tokens come with it. */
 static void
 scan_steps(Cg *c, Scan *s)
 {
@@ -214,7 +217,6 @@ scan_steps(Cg *c, Scan *s)
 bool
 emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
 {
-    (void)diag;
     const Node *n = k->kernel->anchor;
     Scan s = {.k = k,
               .x = n->in[0],
@@ -228,8 +230,14 @@ emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
               .heads = node_int(n, ATTR_heads, 1),
               .head_dim = node_int(n, ATTR_head_dim, 1),
               .groups = node_int(n, ATTR_groups, 1),
-              .states = node_int(n, ATTR_state, 1)};
-    if (k->graph->phase && strcmp(k->graph->phase, "decode") == 0) {
+              .states = node_int(n, ATTR_state, 1),
+              .window.tokens = node_int(n, ATTR_chunk, 0)};
+    if (s.window.tokens > SCAN_MOST) {
+        diag_error(diag, n->loc, "ssd_scan with chunk=%lld; code is made for windows of at most %d",
+                   (long long)s.window.tokens, (int)SCAN_MOST);
+        return false;
+    }
+    if (s.window.tokens <= 0) {
         scan_steps(c, &s);
         return true;
     }

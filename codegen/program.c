@@ -310,6 +310,8 @@ grain_of(const Graph *g)
         const Attr *chunk = attrs_find(&n->attrs, ATTR_chunk);
         if (!chunk)
             continue;
+        if (chunk->i <= 0 && n->op == OP_ssd_scan)
+            continue; /* no windows */
         if (chunk->i <= 0)
             return 0;
         grain = grain / common_divisor(grain, chunk->i) * chunk->i;

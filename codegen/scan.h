@@ -6,17 +6,18 @@
 #include "codegen/decay.h"
 #include "codegen/tile.h"
 
-/* Most tokens of a window: B, C, X and Y of so many stay in the first-level cache. Fewest tokens
- * for which holding the state pays for staging (bench/NOTES.md). */
-enum { SCAN_WINDOW = 32, SCAN_RESIDENT = 2 };
+/* Most tokens that a window may have, and the fewest for which holding the state pays for staging
+ * (bench/NOTES.md). */
+enum { SCAN_MOST = 256, SCAN_RESIDENT = 3 };
 
 /* What the resident form holds, and its scratch. */
 typedef struct {
+    int64_t tokens; /* of a window, the attribute chunk */
     int rows, vecs; /* of a strip of the state, in registers */
     int64_t width;  /* vecs * lanes */
     int64_t x_stride, n_stride;
-    Val b_rows, c_rows; /* [SCAN_WINDOW,N] */
-    Val x_rows, y_rows; /* X, Y: [SCAN_WINDOW,P] */
+    Val b_rows, c_rows; /* [tokens,N] */
+    Val x_rows, y_rows; /* X, Y: [tokens,P] */
     CgDecay decay;
 } ScanWindow;
 

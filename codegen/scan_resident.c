@@ -39,12 +39,12 @@ scan_reserve(Cg *c, Scan *s)
     w->width = (int64_t)w->vecs * c->lanes;
     w->x_stride = round_up(s->head_dim, w->width);
     w->n_stride = round_up(s->states, c->lanes) + c->lanes; /* not a multiple of a page */
-    const int64_t of_n = SCAN_WINDOW * w->n_stride * 4, of_x = SCAN_WINDOW * w->x_stride * 4;
+    const int64_t of_n = w->tokens * w->n_stride * 4, of_x = w->tokens * w->x_stride * 4;
     w->b_rows = cg_scratch(c, s->k, of_n);
     w->c_rows = cg_scratch(c, s->k, of_n);
     w->x_rows = cg_scratch(c, s->k, of_x);
     w->y_rows = cg_scratch(c, s->k, of_x);
-    w->decay = cg_decay(c, s->k, s->dt, s->A, SCAN_WINDOW, 0);
+    w->decay = cg_decay(c, s->k, s->dt, s->A, w->tokens, 0);
 }
 
 /* ---- a strip -------------------------------------------------------------------------------- */
@@ -159,7 +159,7 @@ prefetch_head(Cg *c, const Scan *s, Val n, Val p, Val row)
 {
     const ScanWindow *w = &s->window;
     const int64_t strips = (s->states + w->rows - 1) / w->rows;
-    const int64_t tokens = (SCAN_WINDOW + strips - 1) / strips, next = s->states * s->head_dim;
+    const int64_t tokens = (w->tokens + strips - 1) / strips, next = s->states * s->head_dim;
     const Val h = cg_at(c, row_at(c, s->h, n, s->head_dim, p), DTYPE_f32, cg_i64(c, next));
     const CgOperand *x = cg_operand(s->k, s->x);
     const Val first = cg_mul(c, cg_div(c, n, cg_i64(c, w->rows)), cg_i64(c, tokens));

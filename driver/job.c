@@ -229,6 +229,7 @@ job_passes(Job *job, Phase phase)
         .machine = {t->cpu, t->vector_bytes, t->vector_registers, t->bf16_dot, t->l1_bytes,
                     t->l2_bytes},
         .phase = phase,
+        .reproducible = fc->reproducible,
         .format = fc->format,
         .group = fc->group,
         .chunk = fc->chunk,

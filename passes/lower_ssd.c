@@ -5,7 +5,8 @@
  * Does not change: what y and the state are; other nodes.
  *
  * Algorithm ("Transformers are SSMs", section 6 and listing 1), for each ssd:
- *   recurrent  ssd_scan, token after token
+ *   recurrent  ssd_scan, token after token; in prefill with a chunk, the tokens for which the state
+ *              stays in registers, unless bits must not depend on where a call begins
  *   chunked    chunk_decay: running sums a of dt A; chunk_cb: the diagonal blocks; chunk_state:
  *              the right factors; state_pass: states between chunks; chunk_out: diagonal blocks
  *              and left factors
@@ -27,6 +28,10 @@
 
 enum { SSD_X, SSD_DT, SSD_A_LOG, SSD_B, SSD_C, SSD_D, SSD_STATE, SSD_OPERANDS };
 
+/* Tokens of a recurrence whose B, C, x and y stay in the first-level cache with a head's state: 32
+ * beat 16 and 64 (bench/NOTES.md, "SSD on Zen 5"). */
+enum { WINDOW = 32 };
+
 typedef struct {
     Graph *g;
     Node *ssd;
@@ -45,18 +50,21 @@ lower_op(const Lower *l, Op op, int nin, Value *const *in)
             attrs_set(l->g->arena, &attrs, attr);
     }
     bool required = false;
-    if (op_takes_attr(op, ATTR_chunk, &required))
+    if (op_takes_attr(op, ATTR_chunk, &required) && (required || l->chunk > 0))
         attrs_set(l->g->arena, &attrs, attr_int(ATTR_chunk, l->chunk));
+    else
+        attrs_remove(&attrs, ATTR_chunk);
     return graph_build(l->g, l->ssd, op, nin, in, &attrs, NULL, l->ssd->loc);
 }
 
 static Value *
-lower_recurrent(const Lower *l, Value *A)
+lower_recurrent(const Lower *l, Value *A, bool windows)
 {
     Value *in[SSD_OPERANDS];
+    const Lower scan = {l->g, l->ssd, windows ? WINDOW : CHUNK_ALL};
     memcpy(in, l->ssd->in, sizeof in);
     in[SSD_A_LOG] = A;
-    return lower_op(l, OP_ssd_scan, SSD_OPERANDS, in);
+    return lower_op(&scan, OP_ssd_scan, SSD_OPERANDS, in);
 }
 
 static Value *
@@ -72,7 +80,7 @@ lower_chunked(const Lower *l, Value *A)
 }
 
 static Value *
-lower_one(Graph *g, Node *ssd)
+lower_one(Graph *g, Node *ssd, bool windows)
 {
     const char *form = node_word(ssd, ATTR_form, "recurrent");
     const int64_t chunk = node_int(ssd, ATTR_chunk, CHUNK_ALL);
@@ -80,7 +88,7 @@ lower_one(Graph *g, Node *ssd)
     Value *decay = lower_op(&l, OP_exp, 1, &ssd->in[SSD_A_LOG]); /* [H] */
     Value *A = lower_op(&l, OP_neg, 1, &decay);                  /* [H] */
     const bool chunks = strcmp(form, "chunked") == 0 || strcmp(form, "quadratic") == 0;
-    return chunks ? lower_chunked(&l, A) : lower_recurrent(&l, A);
+    return chunks ? lower_chunked(&l, A) : lower_recurrent(&l, A, windows);
 }
 
 bool
@@ -88,11 +96,12 @@ pass_lower_ssd(Graph *g, PassCtx *cx)
 {
     Forward forward = forward_new(g, cx->arena);
     bool changed = false;
+    const bool windows = cx->phase == PHASE_PREFILL && !cx->reproducible;
     for (Node *n = g->first; n; n = n->next) {
         forward_operands(&forward, n);
         if (n->op != OP_ssd)
             continue;
-        forward_put(&forward, n->out[0], lower_one(g, n));
+        forward_put(&forward, n->out[0], lower_one(g, n, windows));
         changed = true;
     }
     forward_outputs(&forward);

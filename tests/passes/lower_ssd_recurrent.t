@@ -37,6 +37,6 @@ graph "t" lowered {
   dt: f32[T,2] = softplus(q)
   t1: f32[2] = exp(A_log)
   t2: f32[2] = neg(t1)
-  y: f32[T,8] = ssd_scan(x, dt, t2, B, C, D, s) {groups=1, heads=2, head_dim=4, state=16}
+  y: f32[T,8] = ssd_scan(x, dt, t2, B, C, D, s) {groups=1, heads=2, head_dim=4, state=16, chunk=32}
   output y
 }
