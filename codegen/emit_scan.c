@@ -155,9 +155,8 @@ open_head(Cg *c, Scan *s, const CgSeg *seg, Val head)
 
 /* One window of a head: resident where it is long enough and gentle. */
 static void
-run_head(Cg *c, Scan *s, Val row, Val count)
+run_head(Cg *c, Scan *s, Val row, Val count, Val many)
 {
-    const Val many = cg_less(c, cg_i64(c, SCAN_RESIDENT - 1), count);
     const Val gentle = cg_decay_sums(c, &s->window.decay, s->head, row, count);
     CgIf resident = cg_if(c, LLVMBuildAnd(c->b, many, gentle, ""));
     scan_window(c, s, row, count);
@@ -173,10 +172,13 @@ group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
     CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, SCAN_WINDOW);
     const Val row = cg_add(c, seg->row, window.i);
     const Val count = cg_min(c, cg_i64(c, SCAN_WINDOW), cg_sub(c, seg->len, window.i));
+    const Val many = cg_less(c, cg_i64(c, SCAN_RESIDENT - 1), count);
+    CgIf staged = cg_if(c, many);
     scan_stage_group(c, s, row, count);
+    cg_endif(c, &staged);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     open_head(c, s, seg, head.i);
-    run_head(c, s, row, count);
+    run_head(c, s, row, count, many);
     cg_loop_end(c, &head);
     cg_loop_end(c, &window);
 }

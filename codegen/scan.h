@@ -8,7 +8,7 @@
 
 /* Most tokens of a window: B, C, X and Y of so many stay in the first-level cache. Fewest tokens
  * for which holding the state pays for staging (bench/NOTES.md). */
-enum { SCAN_WINDOW = 32, SCAN_RESIDENT = 2 };
+enum { SCAN_WINDOW = 32, SCAN_RESIDENT = 3 };
 
 /* What the resident form holds, and its scratch. */
 typedef struct {

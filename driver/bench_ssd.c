@@ -54,11 +54,13 @@ ssd_describe(Job *job, Options *o, const BenchSsd *size, const SsdForm *form)
 {
     *job = (Job){.o = o, .arena = o->arena, .diag = diag_new()};
     const char *text = bench_ssd_graph(job->arena, size), *why = NULL;
+    const char *const cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native";
+    const char *const threads = opt_given(o, OPT_threads) ? opt_text(o, OPT_threads) : "0";
     const char *sets[] = {arena_printf(job->arena, "compile.form=%s", form->form),
                           arena_printf(job->arena, "compile.dtype=%s", form->dtype),
                           arena_printf(job->arena, "compile.chunk=%s", form->chunk),
-                          arena_printf(job->arena, "compile.threads=%s",
-                                       opt_given(o, OPT_threads) ? opt_text(o, OPT_threads) : "0")};
+                          arena_printf(job->arena, "compile.cpu=%s", cpu),
+                          arena_printf(job->arena, "compile.threads=%s", threads)};
     Source *source = arena_alloc(job->arena, sizeof *source);
     *source = (Source){.path = "--ssd", .text = text, .len = strlen(text)};
     job->fe.graph = graph_parse(job->arena, source, job->diag);

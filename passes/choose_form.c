@@ -24,13 +24,18 @@
 typedef enum { FORM_AUTO, FORM_RECURRENT, FORM_CHUNKED, FORM_QUADRATIC, FORM_COUNT } Form;
 static const char *const form_name[FORM_COUNT] = {"auto", "recurrent", "chunked", "quadratic"};
 
+/* What the products of chunks multiply. */
+typedef enum { DOT_F32, DOT_BF16 } Dot;
+
 static const struct {
     int64_t vector_bytes, state, head_dim;
+    Dot dot;
     Form form;
     int64_t chunk;
     const char *source;
 } form_table[] = {
-#define SSD(bytes, state, dim, form, q, source) {bytes, state, dim, FORM_##form, q, source},
+#define SSD(bytes, state, dim, dot, form, q, source)                                               \
+    {bytes, state, dim, DOT_##dot, FORM_##form, q, source},
 #include "passes/chunk.def"
 #undef SSD
 };
@@ -64,14 +69,24 @@ form_said(Form form, int64_t chunk, const char *by)
     return (Choice){form, chunk, by};
 }
 
+/* As the node says; left open, bf16 where projections do not multiply f32 and the machine can. */
+static Dot
+dot_choose(const PassCtx *cx, const Node *ssd)
+{
+    const char *word = node_word(ssd, ATTR_dot, "auto");
+    if (strcmp(word, "auto") != 0)
+        return strcmp(word, "bf16") == 0 ? DOT_BF16 : DOT_F32;
+    return cx->dtype != DTYPE_f32 && cx->machine.bf16_dot ? DOT_BF16 : DOT_F32;
+}
+
 static Choice
-form_from_table(const PassMachine *m, const Node *ssd)
+form_from_table(const PassMachine *m, const Node *ssd, Dot dot)
 {
     const int64_t state = node_int(ssd, ATTR_state, 1), head_dim = node_int(ssd, ATTR_head_dim, 1);
     size_t row = 0;
     while (row + 1 < COUNT_OF(form_table) &&
-           (m->vector_bytes < form_table[row].vector_bytes || state < form_table[row].state ||
-            head_dim < form_table[row].head_dim))
+           (form_table[row].dot != dot || m->vector_bytes < form_table[row].vector_bytes ||
+            state < form_table[row].state || head_dim < form_table[row].head_dim))
         row++;
     return (Choice){form_table[row].form, form_table[row].chunk, form_table[row].source};
 }
@@ -158,28 +173,9 @@ form_choose(const PassCtx *cx, const Node *ssd, Form option)
     const Choice choices[] = {
         form_said(option, cx->chunk, "by option"),
         form_said(attr, node_int(ssd, ATTR_chunk, CHUNK_AUTO), "by attribute"),
-        form_from_table(&cx->machine, ssd),
+        form_from_table(&cx->machine, ssd, dot_choose(cx, ssd)),
     };
     return form_first(choices, COUNT_OF(choices));
-}
-
-/* What the products of a form of chunks multiply; NULL: the node has said it, or has none. */
-static const char *
-dot_choose(const PassCtx *cx, const Node *ssd, const Choice *choice)
-{
-    if (choice->form == FORM_RECURRENT || strcmp(node_word(ssd, ATTR_dot, "auto"), "auto") != 0)
-        return NULL;
-    const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
-    return rounds && cx->machine.bf16_dot ? "bf16" : "f32";
-}
-
-static bool
-dot_write(Graph *g, Node *ssd, const char *dot)
-{
-    if (!dot)
-        return false;
-    graph_set_attr(g, ssd, attr_word(ATTR_dot, dot));
-    return true;
 }
 
 static bool
@@ -199,6 +195,21 @@ form_write(Graph *g, Node *ssd, const Choice *choice)
     return true;
 }
 
+/* A form without chunks multiplies no chunks. */
+static bool
+dot_write(Graph *g, Node *ssd, Dot dot, Form form)
+{
+    const char *word = dot == DOT_BF16 ? "bf16" : "f32";
+    const bool has = form != FORM_RECURRENT, had = attrs_find(&ssd->attrs, ATTR_dot) != NULL;
+    if (has ? strcmp(node_word(ssd, ATTR_dot, ""), word) == 0 : !had)
+        return false;
+    if (has)
+        graph_set_attr(g, ssd, attr_word(ATTR_dot, word));
+    else
+        attrs_remove(&ssd->attrs, ATTR_dot);
+    return true;
+}
+
 bool
 pass_choose_form(Graph *g, PassCtx *cx)
 {
@@ -215,7 +226,7 @@ pass_choose_form(Graph *g, PassCtx *cx)
         const Choice choice = form_choose(cx, n, option);
         form_explain(cx, g, n, &choice);
         changed = form_write(g, n, &choice) || changed;
-        changed = dot_write(g, n, dot_choose(cx, n, &choice)) || changed;
+        changed = dot_write(g, n, dot_choose(cx, n), choice.form) || changed;
     }
     return changed;
 }

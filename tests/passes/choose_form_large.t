@@ -1,6 +1,6 @@
 choose_form: a large state takes the chunk of the table.
 --ARGS--
-compile @IN@ --stop-after choose_form --cpu x86-64-v4
+compile @IN@ --stop-after choose_form --dtype bf16 --cpu znver4
 --IN--
 graph "t" model {
   weights "init:reference"
@@ -35,6 +35,6 @@ graph "t" model {
   p: f32[T,129] = linear(x, w)
   q: f32[T,1], B: f32[T,64], C: f32[T,64] = split(p) {sizes=[1, 64, 64]}
   dt: f32[T,1] = softplus(q)
-  y: f32[T,64] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=1, head_dim=64, state=64, form=chunked, chunk=24, dot=f32}
+  y: f32[T,64] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=1, head_dim=64, state=64, form=chunked, chunk=24, dot=bf16}
   output y
 }
