@@ -11,7 +11,8 @@
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
  * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
- * multiplies bf16 where projections do not multiply f32 and the machine has the dot of pairs.
+ * multiplies bf16 where the format rounds activations to it (ir/formats.def) and the machine has
+ * the dot of pairs.
  *
  *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=auto, chunk=auto}
  * becomes
@@ -69,14 +70,16 @@ form_said(Form form, int64_t chunk, const char *by)
     return (Choice){form, chunk, by};
 }
 
-/* As the node says; left open, bf16 where projections do not multiply f32 and the machine can. */
+/* As the node says; left open, bf16 where the format rounds real activations to it and the machine
+ * has the dot of pairs. */
 static Dot
 dot_choose(const PassCtx *cx, const Node *ssd)
 {
     const char *word = node_word(ssd, ATTR_dot, "auto");
     if (strcmp(word, "auto") != 0)
         return strcmp(word, "bf16") == 0 ? DOT_BF16 : DOT_F32;
-    return cx->dtype != DTYPE_f32 && cx->machine.bf16_dot ? DOT_BF16 : DOT_F32;
+    const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
+    return rounds && cx->machine.bf16_dot ? DOT_BF16 : DOT_F32;
 }
 
 static Choice

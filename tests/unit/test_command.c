@@ -360,3 +360,12 @@ Test(command, no_pass_changes_the_numbers)
             command_free(&r);
         }
 }
+
+Test(command, bench_of_an_ssd_wants_four_sizes)
+{
+    FAULT(ARGS("bench", "--ssd", "24,64,128"), "--ssd wants heads, head dim, state and groups",
+          "not '24,64,128'");
+    FAULT(ARGS("bench", "--ssd", "24,64,128,1,1"), "not '24,64,128,1,1'");
+    FAULT(ARGS("bench", "--ssd", "24,64,0,1"), "each 1 to 4096");
+    FAULT(ARGS("bench", "--ssd", "24,64,128,5"), "heads a multiple of groups");
+}
