@@ -194,6 +194,8 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     const char *dtype = keys[KEY_compile_dtype].text;
     if (!format_by_name(dtype, strlen(dtype), &c.format))
         die("keys.def: compile.dtype %s", dtype);
+    if (c.block == 0)
+        c.block = c.format == FORMAT_f32 ? 512 : 256;
     *out = c;
     return !c.reproducible || reproducible(keys, diag, out);
 }
