@@ -176,7 +176,8 @@ cmd_run(Options *o)
 {
     ssmc_sampling how;
     if (!opt_text(o, OPT_prompt) == !opt_text(o, OPT_prompt_file))
-        return option_fault(o, OPT_prompt, "what to continue? give -p TEXT or --prompt-file FILE");
+        return option_fault(o, OPT_prompt,
+                            "what to continue? give either -p TEXT or --prompt-file FILE");
     if (!sampling_from(o, &how))
         return EXIT_BAD_INPUT;
     Job job;
