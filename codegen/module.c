@@ -49,14 +49,26 @@ function_for(Maker *m, CgKernel *k)
 /* ---- steps of one graph
  * -------------------------------------------------------------------------- */
 
+static bool
+is_of_head(const Node *n)
+{
+    const Shape *shape = &n->out[0]->type.shape;
+    return shape->rank && shape->dim[0].kind == DIM_ROWS;
+}
+
+/* A kernel's last node, which comes last here too, tells: parameters are made once at load, and
+ * rows of the head are R. One walk for all of them, as there are many kernels in many layers. */
 static RangeId *
 ranges_of(Arena *arena, const Graph *g)
 {
     RangeId *range = arena_array(arena, (size_t)g->nkernels + 1, sizeof *range);
     for (int i = 0; i < g->nkernels; i++)
-        range[i] = kernel_is_init(g, g->kernels[i])   ? RANGE_INIT
-                   : kernel_is_head(g, g->kernels[i]) ? RANGE_HEAD
-                                                      : RANGE_LAYERS;
+        range[i] = RANGE_LAYERS;
+    for (const Node *n = g->first; n; n = n->next)
+        if (n->kernel && n->nout)
+            range[n->kernel->id] = n->out[0]->is_param ? RANGE_INIT
+                                   : is_of_head(n)     ? RANGE_HEAD
+                                                       : RANGE_LAYERS;
     return range;
 }
 

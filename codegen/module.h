@@ -73,6 +73,11 @@ typedef struct {
     AbiStep row;
 } CgStep;
 
+typedef struct {
+    uint64_t hash; /* of the tensor's name: models have thousands */
+    AbiWeight row;
+} CgWeight;
+
 /* A parameter by the text of the expression that makes it: equal ones of two graphs are one. */
 typedef struct {
     uint64_t hash;
@@ -86,7 +91,7 @@ typedef struct {
     AbiProgram abi; /* texts, counts, sizes and ranges; pointers to tables stay NULL */
     CgStep *steps;
     AbiOperand *operands;
-    AbiWeight *weights;
+    CgWeight *weights;
     AbiState *states;
     CgParam *params;
     int nsteps, noperands, nweights, nstates, nparams;

@@ -43,6 +43,13 @@ copy_dims(const Shape *shape, int32_t *rank, int64_t dim[4])
         dim[i] = shape->dim[i].n;
 }
 
+static bool
+same_weight(const AbiWeight *a, const AbiWeight *b)
+{
+    return strcmp(a->tensor, b->tensor) == 0 && a->dtype == b->dtype && a->rank == b->rank &&
+           memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+}
+
 static int
 weight_add(CgProgram *p, const Value *v)
 {
@@ -53,15 +60,14 @@ weight_add(CgProgram *p, const Value *v)
         return -1;
     }
     copy_dims(&v->type.shape, &w.rank, w.dim);
-    for (int i = 0; i < p->nweights; i++) {
-        const AbiWeight *known = &p->weights[i];
-        if (strcmp(known->tensor, w.tensor) == 0 && known->dtype == w.dtype &&
-            known->rank == w.rank && memcmp(known->dim, w.dim, sizeof w.dim) == 0)
+    const uint64_t hash = hash_bytes(w.tensor, strlen(w.tensor), 0);
+    for (int i = 0; i < p->nweights; i++)
+        if (p->weights[i].hash == hash && same_weight(&p->weights[i].row, &w))
             return i;
-    }
     w.tensor = arena_strdup(p->arena, w.tensor);
     w.init = arena_strdup(p->arena, w.init);
-    VEC_PUSH(p->arena, p->weights, p->nweights, p->cap_weights, w);
+    const CgWeight weight = {hash, w};
+    VEC_PUSH(p->arena, p->weights, p->nweights, p->cap_weights, weight);
     return p->nweights - 1;
 }
 

@@ -7,8 +7,15 @@
 #include "codegen/module.h"
 
 typedef struct {
+    const char *text;
+    Val data;
+} Label;
+
+typedef struct {
     Cg *c;
     LLVMTargetDataRef layout;
+    Label *labels; /* texts that many rows share */
+    int nlabels, cap_labels;
 } Tables;
 
 static Val
@@ -55,6 +62,18 @@ text(const Tables *t, const char *s)
     return g;
 }
 
+/* The text of a kernel's name or an init rule: few of them for any number of layers. */
+static Val
+label(Tables *t, const char *s)
+{
+    for (int i = 0; i < t->nlabels; i++)
+        if (strcmp(t->labels[i].text, s) == 0)
+            return t->labels[i].data;
+    const Label l = {s, text(t, s)};
+    VEC_PUSH(t->c->arena, t->labels, t->nlabels, t->cap_labels, l);
+    return l.data;
+}
+
 /* Where C and LLVM disagree on a size the tables would be garbage. */
 static void
 check_size(const Tables *t, LLVMTypeRef type, size_t size, const char *name)
@@ -98,12 +117,12 @@ rows_new(const Tables *t, int count)
 }
 
 static Val
-steps_table(const Tables *t, const CgProgram *p)
+steps_table(Tables *t, const CgProgram *p)
 {
     Val *rows = rows_new(t, p->nsteps);
     for (int i = 0; i < p->nsteps; i++) {
         const AbiStep *s = &p->steps[i].row;
-        Val fields[] = {p->steps[i].run, text(t, s->name), i32(t, s->first_operand),
+        Val fields[] = {p->steps[i].run, label(t, s->name), i32(t, s->first_operand),
                         i32(t, s->operands), i32(t, s->parallel)};
         rows[i] = record(t, fields, COUNT_OF(fields));
     }
@@ -123,12 +142,12 @@ operands_table(const Tables *t, const CgProgram *p)
 }
 
 static Val
-weights_table(const Tables *t, const CgProgram *p)
+weights_table(Tables *t, const CgProgram *p)
 {
     Val *rows = rows_new(t, p->nweights);
     for (int i = 0; i < p->nweights; i++) {
-        const AbiWeight *w = &p->weights[i];
-        Val fields[] = {text(t, w->tensor), text(t, w->init), i32(t, (int64_t)w->dtype),
+        const AbiWeight *w = &p->weights[i].row;
+        Val fields[] = {text(t, w->tensor), label(t, w->init), i32(t, (int64_t)w->dtype),
                         i32(t, w->rank), dims(t, w->dim)};
         rows[i] = record(t, fields, COUNT_OF(fields));
     }
@@ -165,7 +184,7 @@ phases(const Tables *t, const CgProgram *p)
 void
 cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine)
 {
-    const Tables tables = {.c = c, .layout = LLVMCreateTargetDataLayout(machine)}, *t = &tables;
+    Tables tables = {.c = c, .layout = LLVMCreateTargetDataLayout(machine)}, *t = &tables;
     const AbiProgram *abi = &p->abi;
     Val fields[] = {text(t, abi->name),       i64(t, (int64_t)abi->identity),
                     text(t, abi->numerics),   i64(t, abi->vocab),

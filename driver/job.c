@@ -176,8 +176,10 @@ pass_option(Job *job, OptId id, const char *name, PassId *out)
     if (pass_by_name(name, out))
         return true;
     const char *near = nearest_name(name, pass_info, PASS_COUNT, sizeof(PassInfo));
-    option_fault(job->o, id, "unknown pass '%s'; the nearest known one is %s", name,
-                 near ? near : "in ssmc help passes");
+    if (near)
+        option_fault(job->o, id, "unknown pass '%s'; the nearest known one is %s", name, near);
+    else
+        option_fault(job->o, id, "unknown pass '%s'; ssmc help passes lists them", name);
     return false;
 }
 

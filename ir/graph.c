@@ -293,16 +293,18 @@ graph_kernel(Graph *g, const char *name)
     return k;
 }
 
+/* Its nodes are one run: around the anchor, or else they are looked for. */
 void
 kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last)
 {
-    *first = *last = NULL;
-    for (Node *node = g->first; node; node = node->next) {
-        if (node->kernel != k)
-            continue;
-        *first = *first ? *first : node;
-        *last = node;
-    }
+    Node *node = k->anchor ? k->anchor : g->first;
+    while (node && node->kernel != k)
+        node = node->next;
+    *first = *last = node;
+    while (*first && (*first)->prev && (*first)->prev->kernel == k)
+        *first = (*first)->prev;
+    while (*last && (*last)->next && (*last)->next->kernel == k)
+        *last = (*last)->next;
 }
 
 Node *
@@ -312,25 +314,6 @@ kernel_find_anchor(const Graph *g, const Kernel *k)
         if (node->kernel == k && op_info[node->op].cls != CLASS_POINTWISE)
             return node;
     return NULL;
-}
-
-bool
-kernel_is_init(const Graph *g, const Kernel *k)
-{
-    Node *first, *last;
-    kernel_range(g, k, &first, &last);
-    return last && last->nout && last->out[0]->is_param;
-}
-
-bool
-kernel_is_head(const Graph *g, const Kernel *k)
-{
-    Node *first, *last;
-    kernel_range(g, k, &first, &last);
-    if (!last || !last->nout)
-        return false;
-    const Shape *shape = &last->out[0]->type.shape;
-    return shape->rank && shape->dim[0].kind == DIM_ROWS;
 }
 
 /* Kernels in the order of their first nodes, with dense ids; those without nodes go. */

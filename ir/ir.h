@@ -330,10 +330,8 @@ Kernel *graph_kernel(Graph *g, const char *name);
 /* What the anchor of a kernel is by definition: its last node that is not pointwise (chunk_out of
  * an S group), or NULL. Verified, and not printed. */
 Node *kernel_find_anchor(const Graph *g, const Kernel *k);
-/* First and last node of a kernel. */
+/* First and last node of a kernel of a verified graph; NULL: it has none. */
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
-bool kernel_is_init(const Graph *g, const Kernel *k); /* makes parameters: run once at load */
-bool kernel_is_head(const Graph *g, const Kernel *k); /* its rows are R */
 
 /* ---- text form ---------------------------------------------------------------------------- */
 

@@ -80,6 +80,8 @@ Test(command, usage)
     FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
     FAULT(ARGS("compile", STORY, "--emit", "elf"), "unknown --emit 'elf'");
     FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
+    FAULT(ARGS("explain", STORY, "--skip", "x"), "unknown pass 'x'", "ssmc help passes");
+    FAULT(ARGS("run", STORY, "-p", "x", "--prompt-file", "y"), "either -p TEXT or --prompt-file");
     FAULT(ARGS("run", "/nonexistent/model.yaml", "-p", "x"), "/nonexistent/model.yaml");
 }
 
