@@ -49,26 +49,16 @@ function_for(Maker *m, CgKernel *k)
 /* ---- steps of one graph
  * -------------------------------------------------------------------------- */
 
-static bool
-is_of_head(const Node *n)
-{
-    const Shape *shape = &n->out[0]->type.shape;
-    return shape->rank && shape->dim[0].kind == DIM_ROWS;
-}
-
-/* A kernel's last node, which comes last here too, tells: parameters are made once at load, and
- * rows of the head are R. One walk for all of them, as there are many kernels in many layers. */
+/* A kernel's last node comes last here too. One walk, as many layers have many kernels. */
 static RangeId *
 ranges_of(Arena *arena, const Graph *g)
 {
     RangeId *range = arena_array(arena, (size_t)g->nkernels + 1, sizeof *range);
-    for (int i = 0; i < g->nkernels; i++)
-        range[i] = RANGE_LAYERS;
     for (const Node *n = g->first; n; n = n->next)
-        if (n->kernel && n->nout)
-            range[n->kernel->id] = n->out[0]->is_param ? RANGE_INIT
-                                   : is_of_head(n)     ? RANGE_HEAD
-                                                       : RANGE_LAYERS;
+        if (n->kernel)
+            range[n->kernel->id] = node_is_init(n)   ? RANGE_INIT
+                                   : node_is_head(n) ? RANGE_HEAD
+                                                     : RANGE_LAYERS;
     return range;
 }
 

@@ -316,6 +316,37 @@ kernel_find_anchor(const Graph *g, const Kernel *k)
     return NULL;
 }
 
+bool
+node_is_init(const Node *node)
+{
+    return node->nout && node->out[0]->is_param;
+}
+
+bool
+node_is_head(const Node *node)
+{
+    if (!node->nout)
+        return false;
+    const Shape *shape = &node->out[0]->type.shape;
+    return shape->rank && shape->dim[0].kind == DIM_ROWS;
+}
+
+bool
+kernel_is_init(const Graph *g, const Kernel *k)
+{
+    Node *first, *last;
+    kernel_range(g, k, &first, &last);
+    return last && node_is_init(last);
+}
+
+bool
+kernel_is_head(const Graph *g, const Kernel *k)
+{
+    Node *first, *last;
+    kernel_range(g, k, &first, &last);
+    return last && node_is_head(last);
+}
+
 /* Kernels in the order of their first nodes, with dense ids; those without nodes go. */
 static void
 order_kernels(Graph *g)

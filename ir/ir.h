@@ -332,6 +332,11 @@ Kernel *graph_kernel(Graph *g, const char *name);
 Node *kernel_find_anchor(const Graph *g, const Kernel *k);
 /* First and last node of a kernel of a verified graph; NULL: it has none. */
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
+/* A kernel is what its last node is. */
+bool node_is_init(const Node *node); /* makes parameters: run once at load */
+bool node_is_head(const Node *node); /* its rows are R */
+bool kernel_is_init(const Graph *g, const Kernel *k);
+bool kernel_is_head(const Graph *g, const Kernel *k);
 
 /* ---- text form ---------------------------------------------------------------------------- */
 
