@@ -1,4 +1,5 @@
 /* driver/job.c -- from MODEL to a running model: describe, weights, passes, module, run. */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -257,6 +258,15 @@ job_module(Job *job)
     return job->module ? EXIT_DONE : diag_fault(job->diag);
 }
 
+/* What the compiler freed: weights need the memory now. */
+static void
+give_heap_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 int
 job_run(Job *job)
 {
@@ -273,6 +283,7 @@ job_run(Job *job)
     job->module = NULL;
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);
+    give_heap_back();
     job->seconds_compile = rt_now() - compile_started;
     if (job->fe.compile.reproducible && cg_jit_program(job->jit)->phase[ABI_PREFILL].grain != 1)
         return fault(EXIT_BAD_INPUT,
