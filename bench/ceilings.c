@@ -1,4 +1,5 @@
 /* bench/ceilings.c -- what this machine can do at most, measured by emitted probes. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,10 +140,19 @@ read_ceiling(BenchProbes *p, BenchCeilings *c)
     }
 }
 
-/* Bytes of the last-level cache; 0: the system does not say. */
+/* Bytes of the last-level cache that one core can fill; 0: the system does not say. glibc adds up
+ * all of the package's on some CPUs, so Linux is asked first. */
 static int64_t
 l3_bytes(void)
 {
+    long long kib = 0;
+    FILE *size = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r");
+    if (size && fscanf(size, "%lldK", &kib) != 1)
+        kib = 0;
+    if (size)
+        fclose(size);
+    if (kib > 0 && kib < 1 << 22)
+        return (int64_t)kib * 1024;
 #ifdef _SC_LEVEL3_CACHE_SIZE
     const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
     return bytes > 0 ? bytes : 0;
