@@ -216,7 +216,8 @@ cmd_run(Options *o)
     ssmc_sampling how;
     const bool typed = opt_given(o, OPT_prompt), from_file = opt_given(o, OPT_prompt_file);
     if ((typed && from_file) || (!typed && !from_file && !opt_given(o, OPT_load_state)))
-        return option_fault(o, OPT_prompt, "what to continue? give either -p TEXT or --prompt-file FILE");
+        return option_fault(o, OPT_prompt,
+                            "what to continue? give either -p TEXT or --prompt-file FILE");
     if (!sampling_from(o, &how) || run_text_check(o) != EXIT_DONE)
         return EXIT_BAD_INPUT;
     Job job;
