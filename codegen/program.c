@@ -287,6 +287,38 @@ cg_program_step(CgProgram *p, const CgKernel *k, Val run)
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
+static int64_t
+common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* AbiPhase.grain: the least common multiple of the chunk lengths. A chunk over all tokens cannot be
+ * cut, nor can a product by BLAS, whose sums may depend on how many rows there are. */
+static int64_t
+grain_of(const Graph *g)
+{
+    int64_t grain = 1;
+    for (const Node *n = g->first; n; n = n->next) {
+        if (n->op == OP_linear && strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
+            return 0;
+        const Attr *chunk = attrs_find(&n->attrs, ATTR_chunk);
+        if (!chunk)
+            continue;
+        if (chunk->i <= 0)
+            return 0;
+        grain = grain / common_divisor(grain, chunk->i) * chunk->i;
+        if (grain > g->block)
+            return 0; /* no cut of a pass */
+    }
+    return grain;
+}
+
 static bool
 sizes_gather(CgProgram *p, const Graph *g, AbiPhaseId phase)
 {
@@ -300,6 +332,7 @@ sizes_gather(CgProgram *p, const Graph *g, AbiPhaseId phase)
     AbiProgram *abi = &p->abi;
     abi->phase[phase].block = g->block;
     abi->phase[phase].slab_bytes = g->slab_bytes;
+    abi->phase[phase].grain = grain_of(g);
     abi->head_rows = abi->head_rows && abi->head_rows < g->rows ? abi->head_rows : g->rows;
     abi->vocab = vocab;
     if (bytes < g->output_bytes)

@@ -154,8 +154,9 @@ phases(const Tables *t, const CgProgram *p)
     Val rows[ABI_PHASES];
     for (int i = 0; i < ABI_PHASES; i++) {
         const AbiPhase *phase = &p->abi.phase[i];
-        Val fields[] = {range(t, phase->layers), range(t, phase->head), i64(t, phase->block),
-                        i64(t, phase->slab_bytes), i64(t, phase->scratch_bytes)};
+        Val fields[] = {range(t, phase->layers),      range(t, phase->head),
+                        i64(t, phase->block),         i64(t, phase->slab_bytes),
+                        i64(t, phase->scratch_bytes), i64(t, phase->grain)};
         rows[i] = record(t, fields, COUNT_OF(fields));
     }
     return array(LLVMTypeOf(rows[0]), rows, ABI_PHASES);

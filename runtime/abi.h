@@ -65,6 +65,9 @@ typedef struct {
     int64_t block;         /* most T of a pass */
     int64_t slab_bytes;    /* activations */
     int64_t scratch_bytes; /* per thread */
+    /* A run of rows cut at multiples of this, counted from its first row, gives the bits of the
+     * whole run: the chunk lengths divide it. 1: any cut does. 0: none does. */
+    int64_t grain;
 } AbiPhase;
 
 typedef enum { ABI_F32, ABI_F16, ABI_BF16 } AbiDtype;

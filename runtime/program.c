@@ -97,6 +97,8 @@ check_phase(const AbiProgram *abi, AbiPhaseId id)
         return broken(abi, "a phase has an impossible block", p->block);
     if (p->slab_bytes < 0 || p->scratch_bytes < 0)
         return broken(abi, "a phase needs less than no memory", id);
+    if (p->grain < 0 || p->grain > p->block)
+        return broken(abi, "a phase has an impossible grain", p->grain);
     return SSMC_OK;
 }
 

@@ -1,28 +1,8 @@
-/* runtime/session.c -- states and buffers of a batch of sequences, and what runs on them. */
+/* runtime/session.c -- the life of a session: its memory, wired to a program; looking inside. */
 #include "runtime/session.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct ssmc_session {
-    const ssmc_model *model; /* borrowed */
-    int sequences;
-    char *memory; /* owns: pages, laid out as `layout` */
-    RtLayout layout;
-    RtPool *pool;
-    /* Views into memory. */
-    char *states;
-    float *output; /* [R,vocab] */
-    int32_t *ids, *pick;
-    AbiSeg *seg;
-    uint64_t *seen;
-    uint64_t steps; /* calls of ssmc_step */
-    AbiCall call;
-    RtRun run;
-    ssmc_progress *progress;
-    void *progress_user;
-};
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
@@ -47,8 +27,12 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
                       place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
                       place(&l, &l.ids, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.pick, (size_t)abi->head_rows, sizeof(int32_t)) &&
+                      place(&l, &l.to, (size_t)abi->head_rows, sizeof(float *)) &&
                       place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg)) &&
-                      place(&l, &l.seen, (size_t)sequences, sizeof(uint64_t)) &&
+                      place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
+                      place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
+                      place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
+                      place(&l, &l.at, (size_t)sequences, sizeof(int64_t)) &&
                       place(&l, &l.operands, (size_t)abi->noperands, sizeof(void *)) &&
                       place(&l, &l.seconds, (size_t)abi->nsteps, sizeof(double));
     *out = l;
@@ -67,7 +51,11 @@ session_wire(ssmc_session *s)
     s->ids = (int32_t *)(s->memory + l->ids);
     s->pick = (int32_t *)(s->memory + l->pick);
     s->seg = (AbiSeg *)(s->memory + l->seg);
-    s->seen = (uint64_t *)(s->memory + l->seen);
+    s->owner = (int32_t *)(s->memory + l->owner);
+    s->to = (float **)(s->memory + l->to);
+    s->sequence = (RtSequence *)(s->memory + l->sequences);
+    s->inputs = (ssmc_input *)(s->memory + l->inputs);
+    s->at = (int64_t *)(s->memory + l->at);
     const RtSpaces spaces = {.slab = s->memory + l->slab,
                              .params = s->model->params,
                              .states = s->states,
@@ -136,10 +124,10 @@ ssmc_session_on_progress(ssmc_session *s, ssmc_progress *call, void *user)
     s->progress_user = user;
 }
 
-/* ---- checks -------------------------------------------------------------------------------- */
+/* ---- sequences ----------------------------------------------------------------------------- */
 
-static ssmc_status
-check_sequence(const ssmc_session *s, int seq)
+ssmc_status
+rt_session_check(const ssmc_session *s, int seq)
 {
     if (seq >= 0 && seq < s->sequences)
         return SSMC_OK;
@@ -147,142 +135,27 @@ check_sequence(const ssmc_session *s, int seq)
                    s->sequences - 1);
 }
 
-static ssmc_status
-check_ids(const ssmc_session *s, const int32_t *ids, int64_t n)
+char *
+rt_session_states(const ssmc_session *s, int seq)
 {
-    const int64_t vocab = ssmc_model_vocab(s->model);
-    if (n < 1)
-        return rt_fail(SSMC_BAD_ARGUMENT, "%" PRId64 " ids; at least 1 is needed", n);
-    for (int64_t i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= vocab)
-            return rt_fail(SSMC_BAD_ARGUMENT,
-                           "id %" PRId64 " of %" PRId64 " is %" PRId32
-                           "; the model's ids are 0 to %" PRId64,
-                           i + 1, n, ids[i], vocab - 1);
-    return SSMC_OK;
+    return s->states + (size_t)seq * s->model->program->state_stride;
 }
 
-/* Every sequence exists and is named once. */
-static ssmc_status
-check_sequences(ssmc_session *s, const int *seqs, int n)
+int64_t
+ssmc_tokens(const ssmc_session *s, int seq)
 {
-    s->steps++;
-    for (int i = 0; i < n; i++) {
-        const ssmc_status status = check_sequence(s, seqs[i]);
-        if (status != SSMC_OK)
-            return status;
-        if (s->seen[seqs[i]] == s->steps)
-            return rt_fail(SSMC_BAD_ARGUMENT, "sequence %d is named twice in one step", seqs[i]);
-        s->seen[seqs[i]] = s->steps;
-    }
-    return SSMC_OK;
-}
-
-/* ---- passes -------------------------------------------------------------------------------- */
-
-static const AbiPhase *
-phase_of(const ssmc_session *s, AbiPhaseId id)
-{
-    const AbiPhase *phase = s->model->program->abi->phase;
-    return phase[id].block > 0 ? &phase[id] : &phase[ABI_PREFILL];
-}
-
-/* Runs the layers over call.rows rows, then the head over rows first .. rows - 1, as many at a time
- * as it takes; logits [rows - first, vocab], or NULL: no head. */
-static void
-run_pass(ssmc_session *s, const AbiPhase *phase, int64_t first, float *logits)
-{
-    const AbiProgram *abi = s->model->program->abi;
-    const int64_t rows = s->call.rows;
-    int64_t row = logits ? first : rows;
-    s->run.range[0] = phase->layers;
-    do {
-        const int64_t left = rows - row;
-        const int64_t n = left < abi->head_rows ? left : abi->head_rows;
-        for (int64_t i = 0; i < n; i++)
-            s->pick[i] = (int32_t)(row + i);
-        s->call.picked = n;
-        s->run.range[1] = n ? phase->head : (AbiRange){0};
-        rt_run(&s->run);
-        if (n)
-            memcpy(logits + (row - first) * abi->vocab, s->output,
-                   (size_t)n * (size_t)abi->vocab * sizeof *logits);
-        s->run.range[0] = (AbiRange){0};
-        row += n;
-    } while (row < rows);
-}
-
-/* Feeds n checked ids in passes. every: logits of every token, else of the last. */
-static void
-feed(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits, bool every)
-{
-    const int64_t vocab = ssmc_model_vocab(s->model);
-    for (int64_t at = 0, rows; at < n; at += rows) {
-        const AbiPhase *phase = phase_of(s, n - at == 1 ? ABI_DECODE : ABI_PREFILL);
-        rows = n - at < phase->block ? n - at : phase->block;
-        memcpy(s->ids, ids + at, (size_t)rows * sizeof *ids);
-        s->seg[0] = (AbiSeg){.row = 0, .len = rows, .slot = seq};
-        s->call.rows = rows;
-        s->call.nseg = 1;
-        if (every && logits)
-            run_pass(s, phase, 0, logits + at * vocab);
-        else
-            run_pass(s, phase, rows - 1, at + rows == n ? logits : NULL);
-        if (s->progress)
-            s->progress(s->progress_user, at + rows, n);
-    }
-}
-
-static ssmc_status
-prefill(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits, bool every)
-{
-    ssmc_status status = check_sequence(s, seq);
-    if (status == SSMC_OK)
-        status = check_ids(s, ids, n);
-    if (status == SSMC_OK)
-        feed(s, seq, ids, n, logits, every);
-    return status;
-}
-
-ssmc_status
-ssmc_prefill(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits)
-{
-    return prefill(s, seq, ids, n, logits, false);
-}
-
-ssmc_status
-ssmc_prefill_all(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits)
-{
-    return prefill(s, seq, ids, n, logits, true);
-}
-
-ssmc_status
-ssmc_step(ssmc_session *s, const int *seqs, const int32_t *ids, int n, float *logits)
-{
-    const AbiPhase *phase = phase_of(s, ABI_DECODE);
-    ssmc_status status = check_ids(s, ids, n);
-    if (status == SSMC_OK)
-        status = check_sequences(s, seqs, n);
-    for (int64_t at = 0, rows; at < n && status == SSMC_OK; at += rows) {
-        rows = n - at < phase->block ? n - at : phase->block;
-        memcpy(s->ids, ids + at, (size_t)rows * sizeof *ids);
-        for (int64_t i = 0; i < rows; i++)
-            s->seg[i] = (AbiSeg){.row = i, .len = 1, .slot = seqs[at + i]};
-        s->call.rows = rows;
-        s->call.nseg = rows;
-        run_pass(s, phase, 0, logits ? logits + at * ssmc_model_vocab(s->model) : NULL);
-    }
-    return status;
+    return rt_session_check(s, seq) == SSMC_OK ? s->sequence[seq].tokens : -1;
 }
 
 ssmc_status
 ssmc_reset(ssmc_session *s, int seq)
 {
-    const size_t stride = s->model->program->state_stride;
-    const ssmc_status status = check_sequence(s, seq);
-    if (status == SSMC_OK)
-        memset(s->states + (size_t)seq * stride, 0, stride);
-    return status;
+    const ssmc_status status = rt_session_check(s, seq);
+    if (status != SSMC_OK)
+        return status;
+    memset(rt_session_states(s, seq), 0, s->model->program->state_stride);
+    s->sequence[seq].tokens = 0;
+    return SSMC_OK;
 }
 
 /* ---- looking inside ------------------------------------------------------------------------ */
@@ -311,7 +184,7 @@ rt_session_state(const ssmc_session *s, int seq, const char *name, int64_t *coun
         if (strcmp(state->name, name) != 0)
             continue;
         *count = state->bytes / (int64_t)sizeof(float);
-        return (const float *)(s->states + (size_t)seq * p->state_stride + state->offset);
+        return (const float *)(rt_session_states(s, seq) + state->offset);
     }
     return NULL;
 }

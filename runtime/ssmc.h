@@ -2,9 +2,10 @@
  *
  * A model (program + weights) is read-only and may be shared by threads; a session holds the states
  * of a batch of independent sequences and belongs to one thread at a time. Every function that can
- * fail returns a status; none prints or exits. Prefill may be called any number of times: state
- * carries over, and a prompt in pieces gives what the whole prompt gives. The run path (prefill,
- * step, logits) allocates nothing. */
+ * fail returns a status; none prints or exits. Tokens may be fed in any number of calls: state
+ * carries over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit
+ * when the model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
+ */
 #ifndef SSMC_H
 #define SSMC_H
 
@@ -58,18 +59,35 @@ ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int thread
 void ssmc_session_close(ssmc_session *session);
 /* Forgets everything sequence `seq` has read. */
 ssmc_status ssmc_reset(ssmc_session *session, int seq);
+/* Tokens that sequence `seq` has read; -1: there is no such sequence. */
+int64_t ssmc_tokens(const ssmc_session *session, int seq);
 
-/* Called between blocks of a long prefill with the tokens done so far. */
+/* Called between passes of a call that feeds some sequence more than one token, with the tokens
+ * done so far. */
 void ssmc_session_on_progress(ssmc_session *session, ssmc_progress *call, void *user);
 
-/* Feeds n >= 1 ids to sequence seq. logits: [vocab] floats of the last token, or NULL.
- * Ids outside 0 .. vocab-1 are refused before anything is changed. */
+/* What one sequence is fed in a call. */
+typedef struct {
+    int seq;
+    const int32_t *ids; /* [count] */
+    int64_t count;      /* at least 1 */
+    int64_t wanted;     /* logits of so many of the last tokens: 0 to count */
+    float *logits;      /* [wanted,vocab] */
+} ssmc_input;
+
+/* Feeds n >= 1 different sequences, each any number of ids: prompts of different lengths and single
+ * steps mixed, without padding. What a sequence gets is, bit for bit, what it would get if it were
+ * fed its ids alone, whatever is beside it and over however many threads. Nothing is changed when
+ * an input is refused: an id outside 0 .. vocab-1, no such sequence, a sequence named twice. */
+ssmc_status ssmc_feed(ssmc_session *session, const ssmc_input *inputs, int n);
+
+/* ssmc_feed of one sequence. logits: [vocab] floats of the last token, or NULL. */
 ssmc_status ssmc_prefill(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                          float *logits);
 /* The same, with logits of every token: logits [n, vocab]. */
 ssmc_status ssmc_prefill_all(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                              float *logits);
-/* One id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */
+/* ssmc_feed of one id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */
 ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids, int n,
                       float *logits);
 

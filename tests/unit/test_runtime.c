@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/internal.h"
+#include "runtime/session.h"
 #include "tests/harness.h"
 
 /* ---- a small model ------------------------------------------------------------------------- */
@@ -165,8 +165,8 @@ static const AbiProgram program = {
     .state_bytes = STATE,
     .output_bytes = HEAD_ROWS * V * 4,
     .init = {0,                                                    1      },
-    .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, H * 4},
-             [ABI_DECODE] = {{5, 3}, {8, 1}, STEP_BLOCK, SLAB, H * 4 + 40}},
+    .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, H * 4, 1},
+             [ABI_DECODE] = {{5, 3}, {8, 1}, STEP_BLOCK, SLAB, H * 4 + 40, 1}},
     .steps = steps,
     .operands = operands,
     .weights = weights,
@@ -380,6 +380,23 @@ Test(session, bad_arguments_change_nothing)
     cr_expect_eq(ssmc_step(r.session, twice, bad, 0, logits), SSMC_BAD_ARGUMENT);
     cr_expect_eq(ssmc_step(r.session, twice, negative, 1, logits), SSMC_BAD_ARGUMENT);
     cr_expect_eq(ssmc_reset(r.session, -1), SSMC_BAD_ARGUMENT);
+    ssmc_input in[] = {
+        {0, bad, 3, 1, logits},
+        {1, bad, 3, 4, logits}
+    };
+    cr_expect_eq(ssmc_feed(r.session, in, 0), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "0 inputs"), "%s", ssmc_error());
+    cr_expect_eq(ssmc_feed(r.session, in, 2), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "last 4 of 3 tokens of sequence 1"), "%s", ssmc_error());
+    in[1].wanted = -1;
+    cr_expect_eq(ssmc_feed(r.session, in, 2), SSMC_BAD_ARGUMENT);
+    in[1].wanted = 2, in[1].logits = NULL;
+    cr_expect_eq(ssmc_feed(r.session, in, 2), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "but nowhere"), "%s", ssmc_error());
+    in[1].seq = 0;
+    cr_expect_eq(ssmc_feed(r.session, in, 2), SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "sequence 0 is named twice"), "%s", ssmc_error());
+    cr_expect_eq(ssmc_tokens(r.session, 2), -1);
     cr_expect_eq(ssmc_session_open(r.model, 0, 1, &none), SSMC_BAD_ARGUMENT);
     cr_expect_eq(ssmc_session_open(r.model, 1, -1, &none), SSMC_BAD_ARGUMENT);
     cr_expect_eq(ssmc_session_open(r.model, 1, 1000000, &none), SSMC_BAD_ARGUMENT);
@@ -394,6 +411,42 @@ Test(session, bad_arguments_change_nothing)
     cr_assert_null(rt_session_state(r.session, 0, "t", &n));
     cr_assert_null(rt_session_state(r.session, 2, "s", &n));
     run_close(&r);
+}
+
+/* Five sequences: passes of one of each as long as there is room, cut where the grain allows it. */
+static void
+feed_five(int64_t grain, int passes, int64_t segments)
+{
+    static const int64_t count[] = {4, 1, 5, 9, 5};
+    AbiProgram p = program;
+    p.phase[ABI_PREFILL].grain = grain;
+    Run r = run_open(&p, 6, 2);
+    int32_t ids[5][9];
+    float want[5][9 * V], got[5][9 * V];
+    ssmc_input in[5];
+    for (int i = 0; i < 5; i++) {
+        some_ids(ids[i], 9, i);
+        expected(ids[i], 9, want[i]);
+        in[i] = (ssmc_input){5 - i, ids[i], count[i], count[i] - i % 2, got[i]};
+    }
+    OK(ssmc_feed(r.session, in, 5));
+    for (int i = 0; i < 5; i++) {
+        cr_assert_arr_eq(got[i], want[i] + i % 2 * V, (size_t)in[i].wanted * V * sizeof(float));
+        cr_assert_eq(ssmc_tokens(r.session, 5 - i), count[i]);
+    }
+    cr_assert_eq(ssmc_tokens(r.session, 0), 0);
+    cr_assert_eq(seen.rows, 24);
+    cr_assert_eq(seen.passes, passes, "grain %d: %d passes", (int)grain, seen.passes);
+    cr_assert_eq(seen.segments, segments);
+    cr_assert_eq(seen.steps, 2); /* the single token, and the ninth of nine */
+    run_close(&r);
+}
+
+Test(session, pieces_are_packed_into_passes)
+{
+    feed_five(1, 3 + 2, 6 + 2); /* 4 4 | 1 7 | 1 5 */
+    feed_five(4, 4 + 2, 7 + 2); /* 4 4 | 1 4 | 4 4 | 1 */
+    feed_five(0, 4 + 2, 4 + 2); /* 4 | 5 | 8 | 5 */
 }
 
 static void
@@ -462,8 +515,10 @@ Test(program, memory_is_known_before_it_is_taken)
     cr_assert_eq(one.params, 64 + V * 4);
     cr_assert_eq(one.state, 128);
     cr_assert_eq(more.state, 128);
-    /* Scratch of two more threads, and one more line to mark ten sequences. */
-    cr_assert_eq(more.scratch - one.scratch, 2 * 128 + 64);
+    /* Scratch of two more threads; what is kept for each of nine more sequences, in whole lines. */
+    const size_t kept = sizeof(RtSequence) + sizeof(ssmc_input) + sizeof(int64_t);
+    cr_assert_geq(more.scratch - one.scratch, 2 * 128 + 9 * kept);
+    cr_assert_leq(more.scratch - one.scratch, 2 * 128 + 9 * kept + 3 * 63);
     cr_assert_eq(ssmc_program_memory(p, 0, 1).scratch, SIZE_MAX);
     cr_assert_eq(ssmc_program_memory(p, 1, -1).scratch, SIZE_MAX);
     rt_program_free(p);
@@ -507,6 +562,8 @@ Test(program, broken_ones_are_refused)
     program_refused(&p, "less than no memory");
     p = program, p.phase[ABI_PREFILL].block = 0;
     program_refused(&p, "block");
+    p = program, p.phase[ABI_PREFILL].grain = BLOCK + 1;
+    program_refused(&p, "grain");
     p = program, p.phase[ABI_DECODE].head.count = 2;
     program_refused(&p, "steps that are not there");
     p = program, p.init.first = -1;

@@ -1,0 +1,250 @@
+/* runtime/batch.c -- feeding tokens to sequences: any number to each of any subset, in one call.
+ *
+ * Each input is cut in pieces of `block` tokens, counted from its first: the pieces that it would
+ * be cut in if it were fed alone. A piece of one token takes the decode phase, any other the
+ * prefill phase. A pass runs pieces of one phase of as many inputs as it has room for, side by side
+ * as segments, at most one of each, since a piece needs the states the piece before it left. A
+ * piece that does not fit is cut at a multiple of the phase's grain, where a cut leaves every bit
+ * as it is. Rows do not see each other outside convolution and SSD, and those know segments: so
+ * what an input gets depends on nothing but itself. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "runtime/session.h"
+
+typedef struct {
+    ssmc_session *s;
+    const ssmc_input *input; /* [n], checked */
+    int n;
+    int first;           /* the inputs before it have been read whole */
+    int64_t done, total; /* tokens */
+} Feed;
+
+/* ---- checks -------------------------------------------------------------------------------- */
+
+static ssmc_status
+check_ids(const ssmc_session *s, const ssmc_input *in)
+{
+    const int64_t vocab = ssmc_model_vocab(s->model);
+    if (in->count < 1)
+        return rt_fail(SSMC_BAD_ARGUMENT, "%" PRId64 " ids for sequence %d; at least 1 is needed",
+                       in->count, in->seq);
+    for (int64_t i = 0; i < in->count; i++)
+        if (in->ids[i] < 0 || in->ids[i] >= vocab)
+            return rt_fail(SSMC_BAD_ARGUMENT,
+                           "id %" PRId64 " of %" PRId64 " is %" PRId32
+                           "; the model's ids are 0 to %" PRId64 " (sequence %d)",
+                           i + 1, in->count, in->ids[i], vocab - 1, in->seq);
+    return SSMC_OK;
+}
+
+/* A sequence is there, and is named for the first time in this call. */
+static ssmc_status
+check_sequence(ssmc_session *s, int seq)
+{
+    const ssmc_status status = rt_session_check(s, seq);
+    if (status != SSMC_OK)
+        return status;
+    if (s->sequence[seq].named == s->calls)
+        return rt_fail(SSMC_BAD_ARGUMENT, "sequence %d is named twice in one call", seq);
+    s->sequence[seq].named = s->calls;
+    return SSMC_OK;
+}
+
+static ssmc_status
+check_input(ssmc_session *s, const ssmc_input *in)
+{
+    ssmc_status status = check_sequence(s, in->seq);
+    if (status == SSMC_OK)
+        status = check_ids(s, in);
+    if (status != SSMC_OK)
+        return status;
+    if (in->wanted < 0 || in->wanted > in->count)
+        return rt_fail(SSMC_BAD_ARGUMENT,
+                       "logits of the last %" PRId64 " of %" PRId64 " tokens of sequence %d",
+                       in->wanted, in->count, in->seq);
+    if (in->wanted > 0 && !in->logits)
+        return rt_fail(SSMC_BAD_ARGUMENT, "logits of sequence %d are wanted, but nowhere", in->seq);
+    return SSMC_OK;
+}
+
+/* ---- passes -------------------------------------------------------------------------------- */
+
+static const AbiPhase *
+phase_of(const ssmc_session *s, AbiPhaseId id)
+{
+    return &s->model->program->abi->phase[id];
+}
+
+/* Of a piece of so many tokens. */
+static AbiPhaseId
+piece_phase(const ssmc_session *s, int64_t tokens)
+{
+    return tokens == 1 && phase_of(s, ABI_DECODE)->block > 0 ? ABI_DECODE : ABI_PREFILL;
+}
+
+/* Rows of the piece that input i is at which a pass of a phase takes into `room` rows. */
+static int64_t
+rows_of(const Feed *f, int i, AbiPhaseId id, int64_t room)
+{
+    const AbiPhase *prefill = phase_of(f->s, ABI_PREFILL);
+    const int64_t inside = f->s->at[i] % prefill->block, begin = f->s->at[i] - inside;
+    const int64_t left = f->input[i].count - begin;
+    const int64_t piece = left < prefill->block ? left : prefill->block;
+    if (left < 1 || piece_phase(f->s, piece) != id)
+        return 0;
+    if (piece - inside <= room)
+        return piece - inside;
+    if (prefill->grain == 0)
+        return 0;
+    const int64_t cut = (inside + room) / prefill->grain * prefill->grain;
+    return cut > inside ? cut - inside : 0;
+}
+
+/* Fills a pass of one phase with pieces: its segments, rows and ids. False: no input is at a piece
+ * of this phase. */
+static bool
+gather(Feed *f, AbiPhaseId id)
+{
+    ssmc_session *s = f->s;
+    const int64_t block = phase_of(s, id)->block;
+    s->call.rows = s->call.nseg = 0;
+    for (int i = f->first; i < f->n && s->call.rows < block; i++) {
+        const ssmc_input *in = &f->input[i];
+        const int64_t rows = rows_of(f, i, id, block - s->call.rows);
+        if (rows == 0)
+            continue;
+        memcpy(s->ids + s->call.rows, in->ids + s->at[i], (size_t)rows * sizeof *s->ids);
+        s->seg[s->call.nseg] = (AbiSeg){.row = s->call.rows, .len = rows, .slot = in->seq};
+        s->owner[s->call.nseg++] = i;
+        s->call.rows += rows;
+    }
+    return s->call.rows > 0;
+}
+
+/* Where a walk over the wanted rows of a pass is. */
+typedef struct {
+    int64_t seg, row; /* row: in the segment */
+} Cursor;
+
+/* The next wanted rows, as many as the head takes at a time: how many. */
+static int64_t
+pick(Feed *f, Cursor *c)
+{
+    ssmc_session *s = f->s;
+    const int64_t most = s->model->program->abi->head_rows, vocab = ssmc_model_vocab(s->model);
+    int64_t n = 0;
+    for (; c->seg < s->call.nseg && n < most; c->seg++, c->row = 0) {
+        const AbiSeg *seg = &s->seg[c->seg];
+        const int32_t owner = s->owner[c->seg];
+        const ssmc_input *in = &f->input[owner];
+        /* Tokens from the first wanted one to the segment's first. */
+        const int64_t since = s->at[owner] - (in->count - in->wanted);
+        if (since + c->row < 0)
+            c->row = -since;
+        for (; c->row < seg->len && n < most; c->row++) {
+            s->pick[n] = (int32_t)(seg->row + c->row);
+            s->to[n++] = in->logits + (since + c->row) * vocab;
+        }
+        if (c->row < seg->len)
+            break;
+    }
+    return n;
+}
+
+/* The layers over the pass, then the head over its wanted rows. */
+static void
+run_pass(Feed *f, const AbiPhase *phase)
+{
+    ssmc_session *s = f->s;
+    const size_t vocab = (size_t)ssmc_model_vocab(s->model);
+    Cursor cursor = {0};
+    int64_t n = pick(f, &cursor);
+    s->run.range[0] = phase->layers;
+    do {
+        s->call.picked = n;
+        s->run.range[1] = n ? phase->head : (AbiRange){0};
+        rt_run(&s->run);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(s->to[i], s->output + (size_t)i * vocab, vocab * sizeof *s->output);
+        s->run.range[0] = (AbiRange){0};
+        n = n ? pick(f, &cursor) : 0;
+    } while (n);
+}
+
+static void
+advance(Feed *f)
+{
+    ssmc_session *s = f->s;
+    for (int64_t i = 0; i < s->call.nseg; i++) {
+        s->at[s->owner[i]] += s->seg[i].len;
+        s->sequence[s->seg[i].slot].tokens += s->seg[i].len;
+    }
+    f->done += s->call.rows;
+    while (f->first < f->n && s->at[f->first] == f->input[f->first].count)
+        f->first++;
+    if (s->progress && f->total > f->n) /* a step is no long work */
+        s->progress(s->progress_user, f->done, f->total);
+}
+
+static void
+feed(Feed *f)
+{
+    memset(f->s->at, 0, (size_t)f->n * sizeof *f->s->at);
+    while (f->done < f->total)
+        for (int id = 0; id < ABI_PHASES; id++)
+            if (gather(f, (AbiPhaseId)id)) {
+                run_pass(f, phase_of(f->s, (AbiPhaseId)id));
+                advance(f);
+            }
+}
+
+/* ---- the interface ------------------------------------------------------------------------- */
+
+ssmc_status
+ssmc_feed(ssmc_session *s, const ssmc_input *inputs, int n)
+{
+    Feed f = {.s = s, .input = inputs, .n = n};
+    if (n < 1)
+        return rt_fail(SSMC_BAD_ARGUMENT, "%d inputs; at least 1 is needed", n);
+    s->calls++;
+    for (int i = 0; i < n; i++) {
+        const ssmc_status status = check_input(s, &inputs[i]);
+        if (status != SSMC_OK)
+            return status;
+        if (inputs[i].count > INT64_MAX - f.total)
+            return rt_fail(SSMC_BAD_ARGUMENT, "more ids in one call than can be counted");
+        f.total += inputs[i].count;
+    }
+    feed(&f);
+    return SSMC_OK;
+}
+
+ssmc_status
+ssmc_prefill(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits)
+{
+    return ssmc_feed(s, &(ssmc_input){seq, ids, n, logits != NULL, logits}, 1);
+}
+
+ssmc_status
+ssmc_prefill_all(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits)
+{
+    return ssmc_feed(s, &(ssmc_input){seq, ids, n, logits && n > 0 ? n : 0, logits}, 1);
+}
+
+ssmc_status
+ssmc_step(ssmc_session *s, const int *seqs, const int32_t *ids, int n, float *logits)
+{
+    const int64_t vocab = ssmc_model_vocab(s->model);
+    s->calls++;
+    for (int i = 0; i < n; i++) {
+        const ssmc_status status = check_sequence(s, seqs[i]);
+        if (status != SSMC_OK)
+            return status;
+        /* Each is named once, so there is room. */
+        s->inputs[i] = (ssmc_input){.seq = seqs[i], .ids = &ids[i], .count = 1};
+        if (logits)
+            s->inputs[i].logits = logits + i * vocab, s->inputs[i].wanted = 1;
+    }
+    return ssmc_feed(s, s->inputs, n);
+}

@@ -1,0 +1,253 @@
+/* tests/unit/test_batch.c -- many sequences in one call give, bit for bit, what each gives alone:
+ * over real kernels, whatever the form, the chunk length and the number of threads. */
+#include <criterion/criterion.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/internal.h"
+#include "tests/model_run.h"
+
+#define OK(call)     cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
+#define GOLDEN(name) SSMC_ROOT "/tests/goldens/" name
+
+enum { SEQUENCES = 17, LONGEST = 257 };
+
+/* 1, 17, 33 ... 257, not in order, so that pieces of all sizes meet in a pass. */
+static int64_t
+length_of(int seq)
+{
+    return 1 + 16 * (int64_t)((seq * 7) % SEQUENCES);
+}
+
+typedef struct {
+    ModelRun *run;
+    int64_t vocab;
+    int32_t ids[SEQUENCES][LONGEST];
+    float *logits[SEQUENCES]; /* [length,vocab]: each sequence alone, on one thread */
+    char *states[SEQUENCES];  /* after them */
+    size_t state_bytes;
+} Alone;
+
+/* Every state of a sequence, one after the other; owns. */
+static char *
+states_of(const ModelRun *run, const ssmc_session *s, int seq, size_t *bytes)
+{
+    const AbiProgram *abi = rt_program_abi(model_run_program(run));
+    char *all = malloc((size_t)abi->state_bytes);
+    *bytes = 0;
+    for (int i = 0; i < abi->nstates; i++) {
+        int64_t n = 0;
+        const float *state = rt_session_state(s, seq, abi->states[i].name, &n);
+        memcpy(all + *bytes, state, (size_t)n * sizeof *state);
+        *bytes += (size_t)n * sizeof *state;
+    }
+    return all;
+}
+
+static Alone *
+alone_new(ModelRun *run)
+{
+    Alone *a = calloc(1, sizeof *a);
+    a->run = run;
+    a->vocab = ssmc_model_vocab(model_run_model(run));
+    ssmc_session *s = model_run_session(run, 1, 1);
+    for (int i = 0; i < SEQUENCES; i++) {
+        const int64_t n = length_of(i);
+        a->logits[i] = malloc((size_t)(n * a->vocab) * sizeof(float));
+        model_run_ids(run, i, a->ids[i], n);
+        OK(ssmc_reset(s, 0));
+        OK(ssmc_prefill_all(s, 0, a->ids[i], n, a->logits[i]));
+        a->states[i] = states_of(run, s, 0, &a->state_bytes);
+    }
+    ssmc_session_close(s);
+    return a;
+}
+
+static void
+alone_free(Alone *a)
+{
+    for (int i = 0; i < SEQUENCES; i++) {
+        free(a->logits[i]);
+        free(a->states[i]);
+    }
+    free(a);
+}
+
+static void
+expect_states(const Alone *a, const ssmc_session *s, int seq, const char *what)
+{
+    size_t bytes = 0;
+    char *states = states_of(a->run, s, seq, &bytes);
+    cr_expect_eq(ssmc_tokens(s, seq), length_of(seq));
+    cr_expect(bytes == a->state_bytes && memcmp(states, a->states[seq], bytes) == 0,
+              "%s: sequence %d of %d tokens has other states than alone", what, seq,
+              (int)length_of(seq));
+    free(states);
+}
+
+/* All of them in one call, with logits of the last `wanted` tokens (-1: of every token). */
+static void
+expect_one_call(const Alone *a, int threads, int64_t wanted, const char *what)
+{
+    ssmc_session *s = model_run_session(a->run, SEQUENCES, threads);
+    ssmc_input in[SEQUENCES];
+    for (int i = 0; i < SEQUENCES; i++) {
+        const int64_t n = length_of(i), some = wanted < 0 || wanted > n ? n : wanted;
+        in[i] = (ssmc_input){.seq = i, .ids = a->ids[i], .count = n, .wanted = some};
+        in[i].logits = some ? malloc((size_t)(some * a->vocab) * sizeof(float)) : NULL;
+    }
+    OK(ssmc_feed(s, in, SEQUENCES));
+    for (int i = 0; i < SEQUENCES; i++) {
+        const float *want = a->logits[i] + (in[i].count - in[i].wanted) * a->vocab;
+        const size_t bytes = (size_t)(in[i].wanted * a->vocab) * sizeof(float);
+        cr_expect(bytes == 0 || memcmp(in[i].logits, want, bytes) == 0,
+                  "%s, %d threads: sequence %d of %d tokens has other logits than alone", what,
+                  threads, i, (int)in[i].count);
+        expect_states(a, s, i, what);
+        free(in[i].logits);
+    }
+    ssmc_session_close(s);
+}
+
+static void
+expect_batches(ModelRun *run, const char *what)
+{
+    static const int threads[] = {1, 2, 3, 7};
+    Alone *a = alone_new(run);
+    for (size_t i = 0; i < RT_COUNT(threads); i++)
+        expect_one_call(a, threads[i], -1, what);
+    expect_one_call(a, 2, 0, what);
+    expect_one_call(a, 2, 1, what);
+    expect_one_call(a, 2, 20, what);
+    alone_free(a);
+    model_run_close(run);
+}
+
+#define BATCH(name, ...)                                                                           \
+    Test(batch, name)                                                                              \
+    {                                                                                              \
+        expect_batches(MODEL_RUN(__VA_ARGS__), #name);                                             \
+    }
+
+BATCH(storyteller, STORYTELLER)
+BATCH(storyteller_bf16, STORYTELLER, "--dtype", "bf16")
+BATCH(storyteller_recurrent, STORYTELLER, "--form", "recurrent")
+BATCH(storyteller_quadratic, STORYTELLER, "--form", "quadratic")
+BATCH(groups, GOLDEN("mamba2-groups"))
+BATCH(odd_state, GOLDEN("mamba2-oddstate"))
+/* Passes much shorter than the sequences, and a chunk that is no divisor of a pass. */
+BATCH(short_passes, GOLDEN("mamba2-base"), "--set", "compile.block=64", "--chunk", "24")
+BATCH(short_passes_uncut, GOLDEN("mamba2-base"), "--set", "compile.block=64", "--chunk", "100")
+BATCH(few_head_rows, GOLDEN("mamba2-base"), "--set", "compile.rows=3")
+
+/* ---- any schedule -------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t x;
+} Random;
+
+static int64_t
+random_below(Random *r, int64_t n)
+{
+    r->x = r->x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int64_t)((r->x >> 33) % (uint64_t)n);
+}
+
+/* A call of random pieces for a random subset; done [SEQUENCES] counts. The same pieces are then
+ * fed to `one`, a sequence at a time. */
+static void
+random_call(const Alone *a, Random *r, ssmc_session *many, ssmc_session *one, int64_t *done)
+{
+    ssmc_input in[SEQUENCES];
+    float *got = malloc((size_t)(SEQUENCES * a->vocab) * sizeof *got);
+    float *want = malloc((size_t)a->vocab * sizeof *want);
+    int n = 0;
+    for (int i = 0; i < SEQUENCES; i++) {
+        const int seq = (i * 5 + 3) % SEQUENCES;
+        const int64_t left = LONGEST - done[seq];
+        if (left == 0 || random_below(r, 3) == 0)
+            continue;
+        const int64_t some = random_below(r, 2) ? 1 : 1 + random_below(r, left < 90 ? left : 90);
+        in[n] = (ssmc_input){seq, a->ids[seq] + done[seq], some, 1, got + n * a->vocab};
+        n++;
+    }
+    if (n)
+        OK(ssmc_feed(many, in, n));
+    for (int i = 0; i < n; i++) {
+        OK(ssmc_prefill(one, in[i].seq, in[i].ids, in[i].count, want));
+        cr_assert_arr_eq(in[i].logits, want, (size_t)a->vocab * sizeof *want,
+                         "sequence %d at %d, %d tokens", in[i].seq, (int)done[in[i].seq],
+                         (int)in[i].count);
+        done[in[i].seq] += in[i].count;
+    }
+    free(got);
+    free(want);
+}
+
+Test(batch, prompts_and_steps_mixed_at_random)
+{
+    Alone *a = calloc(1, sizeof *a);
+    Random r = {1};
+    int64_t done[SEQUENCES] = {0}, before = -1, total = 0;
+    a->run = MODEL_RUN(STORYTELLER, "--set", "compile.block=128");
+    a->vocab = ssmc_model_vocab(model_run_model(a->run));
+    for (int i = 0; i < SEQUENCES; i++)
+        model_run_ids(a->run, i, a->ids[i], LONGEST);
+    ssmc_session *many = model_run_session(a->run, SEQUENCES, 2);
+    ssmc_session *one = model_run_session(a->run, SEQUENCES, 1);
+    for (int call = 0; call < 60 && total != before; call++) {
+        random_call(a, &r, many, one, done);
+        before = call % 4 ? -1 : total;
+        total = 0;
+        for (int i = 0; i < SEQUENCES; i++)
+            total += done[i];
+    }
+    for (int i = 0; i < SEQUENCES; i++) {
+        size_t bytes = 0;
+        char *x = states_of(a->run, many, i, &bytes), *y = states_of(a->run, one, i, &bytes);
+        cr_expect(memcmp(x, y, bytes) == 0, "sequence %d", i);
+        free(x);
+        free(y);
+    }
+    ssmc_session_close(many);
+    ssmc_session_close(one);
+    model_run_close(a->run);
+    free(a);
+}
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+typedef struct {
+    const Alone *a;
+    int threads;
+} Server;
+
+static void *
+serve(void *arg)
+{
+    const Server *server = arg;
+    for (int i = 0; i < 2; i++)
+        expect_one_call(server->a, server->threads, 1, "four threads");
+    cr_expect_eq(ssmc_session_open(model_run_model(server->a->run), 0, 1, &(ssmc_session *){NULL}),
+                 SSMC_BAD_ARGUMENT);
+    cr_expect(strstr(ssmc_error(), "a session of 0 sequences"));
+    return NULL;
+}
+
+Test(batch, four_threads_share_a_model)
+{
+    ModelRun *run = MODEL_RUN(GOLDEN("mamba2-base"));
+    Alone *a = alone_new(run);
+    Server server[4];
+    pthread_t thread[4];
+    for (int i = 0; i < 4; i++) {
+        server[i] = (Server){a, 1 + i % 2};
+        cr_assert_eq(pthread_create(&thread[i], NULL, serve, &server[i]), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    alone_free(a);
+    model_run_close(run);
+}
