@@ -83,7 +83,8 @@ typedef struct {
 typedef struct {
     Arena *arena;
     Diag *diag;
-    AbiProgram abi; /* counts, sizes and ranges; its pointers stay NULL */
+    AbiProgram abi; /* texts, counts, sizes and ranges; pointers to tables stay NULL */
+    bool multiplied[DTYPE_COUNT]; /* a projection has a weight of this type */
     CgStep *steps;
     AbiOperand *operands;
     AbiWeight *weights;

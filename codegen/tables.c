@@ -167,7 +167,8 @@ cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine)
 {
     const Tables tables = {.c = c, .layout = LLVMCreateTargetDataLayout(machine)}, *t = &tables;
     const AbiProgram *abi = &p->abi;
-    Val fields[] = {text(t, abi->name),       i64(t, abi->vocab),
+    Val fields[] = {text(t, abi->name),       i64(t, (int64_t)abi->identity),
+                    text(t, abi->numerics),   i64(t, abi->vocab),
                     i64(t, abi->head_rows),   i64(t, abi->param_bytes),
                     i64(t, abi->state_bytes), i64(t, abi->output_bytes),
                     range(t, abi->init),      phases(t, p),

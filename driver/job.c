@@ -81,6 +81,7 @@ job_describe(Job *job, Options *o)
     } else if (!fe_model_load(job->arena, o->model, sets, nsets, job->diag, &job->fe)) {
         return diag_fault(job->diag);
     }
+    job->fe.graph->identity = graph_identity(job->fe.graph);
     const char *why = NULL;
     if (!cg_target(job->arena, job->fe.compile.cpu, &job->target, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);

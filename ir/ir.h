@@ -266,6 +266,9 @@ struct Graph {
     int64_t block;     /* most token rows of one pass over the layers (T is at most this) */
     int64_t rows;      /* most picked rows of one pass over the head (R is at most this) */
     const char *phase; /* prefill or decode: which pipeline it went through; NULL before */
+    /* graph_identity of the graph this one was made of, which compiled programs carry; not printed:
+     * a text is a model of its own. */
+    uint64_t identity;
 
     Node *first, *last;
     int nnode_ids, nvalue_ids;
@@ -307,6 +310,8 @@ void graph_set_attr(Graph *g, Node *node, Attr attr);
 void graph_replace(Graph *g, Value *from, Value *to);
 void graph_remove(Graph *g, Node *node); /* no result may have a use */
 void graph_move_before(Graph *g, Node *node, Node *before);
+/* Equal for graphs that mean the same model, whatever their checkpoint and a compiler's choices. */
+uint64_t graph_identity(const Graph *g);
 int graph_count(const Graph *g, Op op);
 int graph_node_count(const Graph *g);
 int graph_remove_dead(Graph *g); /* pure nodes without uses, unused weights; returns how many */

@@ -14,7 +14,7 @@
 #define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* RT_LINE: alignment of every buffer that kernels see. */
-enum { RT_LINE = 64, RT_MAX_RANK = 8, RT_MAX_THREADS = 1024 };
+enum { RT_LINE = 64, RT_MAX_RANK = 8, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
 
 /* ---- faults (error.c) -------------------------------------------------------------------- */
 
@@ -126,7 +126,11 @@ void rt_pool_barrier(RtPool *pool);
 /* threads as asked for -> as they will be; false when it is out of range. */
 bool rt_threads_resolve(int *threads);
 
+typedef struct RtIdentity RtIdentity;
+
 /* ---- programs (program.c, model.c) ------------------------------------------------------- */
+
+int rt_abi_bits(AbiDtype dtype); /* of one element */
 
 struct ssmc_program {
     const AbiProgram *abi; /* borrowed */
@@ -142,12 +146,30 @@ struct ssmc_model {
     const void **weights;        /* owns: [nweights] data of each, borrowed */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
+    RtIdentity *identity;        /* owns */
 };
 
 /* Makes params [param_bytes] of a model whose weights are bound, and the data of those of its
  * weights that have none and that its kernels read (params.c). */
 ssmc_status rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params,
                            int threads, ssmc_progress *progress, void *user);
+
+/* ---- which model it is (identity.c) ------------------------------------------------------ */
+
+typedef struct {
+    uint64_t low, high;
+} RtHash;
+uint64_t rt_hash(const void *data, size_t bytes);
+/* Of every weight's name, type, shape and content, in whatever order the program has them. */
+RtHash rt_weights_hash(const AbiProgram *abi, const void *const *weights);
+
+/* Made when it is first asked for, by whichever thread asks. */
+RtIdentity *rt_identity_new(void); /* NULL: no memory */
+void rt_identity_free(RtIdentity *identity);
+/* Of the description and the weights; equal for builds of one model for any CPU, JIT or not. */
+RtHash rt_model_identity(const ssmc_model *model);
+/* Whether a prompt in pieces gives the bits of the whole prompt. */
+bool rt_program_is_exact(const ssmc_program *program);
 
 /* ---- running (exec.c) -------------------------------------------------------------------- */
 

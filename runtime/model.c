@@ -85,6 +85,9 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, ssmc_pro
     const ssmc_status status = bind_weights(model, weights);
     if (status != SSMC_OK)
         return status;
+    model->identity = rt_identity_new();
+    if (!model->identity)
+        return rt_fail_memory(sizeof(RtHash), "a model's identity");
     model->params = rt_pages_new((size_t)abi->param_bytes);
     if (!model->params)
         return rt_fail_memory((size_t)abi->param_bytes, "parameters");
@@ -117,6 +120,7 @@ ssmc_model_close(ssmc_model *model)
         return;
     rt_pages_free(model->params, (size_t)model->program->abi->param_bytes);
     rt_pages_free(model->made, model->made_bytes);
+    rt_identity_free(model->identity);
     free(model->weights);
     free(model);
 }

@@ -2,6 +2,7 @@
  * its figures. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/internal.h"
 #include "runtime/session.h"
@@ -82,6 +83,10 @@ check_tensors(const AbiProgram *abi)
         const AbiState *s = &abi->states[i];
         if (!s->name || s->offset < 0 || s->bytes < 0 || s->offset > abi->state_bytes - s->bytes)
             return broken(abi, "a state lies outside the states", i);
+        size_t bytes;
+        if (s->rank < 0 || s->rank > 4 || !rt_tensor_bytes(32, s->dim, s->rank, &bytes) ||
+            bytes != (size_t)s->bytes)
+            return broken(abi, "a state's size is not that of its shape", i);
     }
     return SSMC_OK;
 }
@@ -106,6 +111,8 @@ static ssmc_status
 check_output(const AbiProgram *abi)
 {
     size_t bytes = 0;
+    if (!abi->numerics || strlen(abi->numerics) >= RT_NUMERICS)
+        return broken(abi, "its numerics have no name, or a long one", abi->numerics != NULL);
     if (abi->vocab < 1 || abi->vocab > INT32_MAX)
         return broken(abi, "an impossible vocabulary", abi->vocab);
     if (abi->head_rows < 1 || abi->head_rows > INT32_MAX)
@@ -133,8 +140,8 @@ check(const AbiProgram *abi)
 
 /* ---- figures ------------------------------------------------------------------------------- */
 
-static int
-dtype_bits(AbiDtype dtype)
+int
+rt_abi_bits(AbiDtype dtype)
 {
     switch (dtype) {
     case ABI_F32:
@@ -154,7 +161,7 @@ measure(ssmc_program *p)
     for (int i = 0; i < p->abi->nweights; i++) {
         const AbiWeight *w = &p->abi->weights[i];
         size_t bytes;
-        if (!rt_tensor_bytes(dtype_bits(w->dtype), w->dim, w->rank, &bytes) ||
+        if (!rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes) ||
             !rt_add(p->weight_bytes, bytes, &p->weight_bytes))
             return false;
     }
@@ -187,6 +194,12 @@ void
 rt_program_free(ssmc_program *program)
 {
     free(program);
+}
+
+bool
+rt_program_is_exact(const ssmc_program *program)
+{
+    return program->abi->phase[ABI_PREFILL].grain == 1;
 }
 
 const AbiProgram *

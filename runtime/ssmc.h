@@ -91,7 +91,33 @@ ssmc_status ssmc_prefill_all(ssmc_session *session, int seq, const int32_t *ids,
 ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids, int n,
                       float *logits);
 
-/* Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
+/* ---- states as values ------------------------------------------------------------------------
+ * What a sequence has read is its state, a value of fixed size: it can be copied, kept, written to
+ * a file and taken up again, by this session or another of the same model. */
+
+/* Sequence `to` becomes what `from` is. */
+ssmc_status ssmc_fork(ssmc_session *session, int from, int to);
+
+typedef struct ssmc_checkpoint ssmc_checkpoint;
+/* Keeps what a sequence is now (ssmc_memory.state bytes). */
+ssmc_status ssmc_checkpoint_take(const ssmc_session *session, int seq, ssmc_checkpoint **out);
+/* Sequence `seq` of any session of the same model becomes what was kept, as often as wanted. */
+ssmc_status ssmc_rewind(ssmc_session *session, int seq, const ssmc_checkpoint *checkpoint);
+void ssmc_checkpoint_drop(ssmc_checkpoint *checkpoint); /* before its model is closed */
+
+/* Writes a sequence's state to a file, whole or not at all. note: any bytes that should come back
+ * with it (ids, a text), or NULL. The format is runtime/state.def: versioned, little-endian, with a
+ * checksum and the identity of the model, which is that of its description and of its weights'
+ * content (so the first call reads every weight) and does not depend on how it was compiled. */
+ssmc_status ssmc_state_save(const ssmc_session *session, int seq, const char *path,
+                            const void *note, size_t note_bytes);
+/* The sequence becomes what was saved, or stays as it is where the file is damaged, of another
+ * version, or of another model or numerics (SSMC_BAD_FILE). *note: free() it; note may be NULL. */
+ssmc_status ssmc_state_load(ssmc_session *session, int seq, const char *path, void **note,
+                            size_t *note_bytes);
+
+/* ---- drawing ids ------------------------------------------------------------------------------
+ * Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
  * repetition penalty, temperature, top-k, top-p, min-p. */
 typedef struct {
     double temperature; /* 0: greedy (the first of equal logits) */

@@ -159,12 +159,13 @@ static const AbiState states[] = {
 };
 static const AbiProgram program = {
     .name = "small",
+    .numerics = "f32",
     .vocab = V,
     .head_rows = HEAD_ROWS,
     .param_bytes = 64 + V * 4,
     .state_bytes = STATE,
     .output_bytes = HEAD_ROWS * V * 4,
-    .init = {0,                                                    1      },
+    .init = {0,                                                       1      },
     .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, H * 4, 1},
              [ABI_DECODE] = {{5, 3}, {8, 1}, STEP_BLOCK, SLAB, H * 4 + 40, 1}},
     .steps = steps,
@@ -576,6 +577,14 @@ Test(program, broken_ones_are_refused)
     program_refused(&p, "no operands (4)");
     p = program, p.state_bytes = STATE_COUNT + 1;
     program_refused(&p, "a state lies outside");
+    p = program, p.numerics = NULL;
+    program_refused(&p, "numerics");
+    AbiState list[] = {states[0], states[1]};
+    list[1].dim[0] = 2;
+    p = program, p.states = list;
+    program_refused(&p, "shape (1)");
+    list[1] = states[1], list[1].rank = 5;
+    program_refused(&p, "shape (1)");
 }
 
 Test(model, every_weight_that_does_not_fit_is_named)

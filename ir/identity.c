@@ -1,0 +1,43 @@
+/* ir/identity.c -- which model a graph computes: a number that is equal for the same model however
+ * it is compiled. Left out is what says where numbers come from (paths, seeds, names and stored
+ * types of tensors), how a model is called, and what compilers choose (form, chunk, matmul, sizes
+ * of passes): the weights themselves are the runtime's to tell apart. */
+#include "ir/ir.h"
+
+static const AttrId chosen[] = {ATTR_form, ATTR_chunk, ATTR_matmul};
+
+static void
+forget_choices(Node *n)
+{
+    for (size_t i = 0; i < COUNT_OF(chosen); i++)
+        attrs_remove(&n->attrs, chosen[i]);
+}
+
+static void
+forget_source(Graph *g)
+{
+    g->name = "";
+    g->weights_path = g->tokenizer_path = NULL;
+    g->seed = g->block = g->rows = 0;
+    for (int i = 0; i < g->nweights; i++) {
+        Value *w = g->weights[i];
+        w->tensor = w->init = NULL;
+        w->type.dtype = DTYPE_f32;
+    }
+}
+
+uint64_t
+graph_identity(const Graph *from)
+{
+    Arena *arena = arena_new();
+    StrBuf text = {0};
+    Graph *g = graph_copy(arena, from);
+    forget_source(g);
+    for (Node *n = g->first; n; n = n->next)
+        forget_choices(n);
+    graph_print(&text, g);
+    const uint64_t identity = hash_bytes(text.text, text.len, 0);
+    sb_free(&text);
+    arena_free(arena);
+    return identity;
+}

@@ -1,0 +1,93 @@
+/* runtime/identity.c -- which model a saved state belongs to.
+ *
+ * The description's own number (AbiProgram.identity) says what is computed; a hash of every weight
+ * says with which numbers. XXH3 (128 bits) reads about as fast as memory gives; its functions are
+ * compiled in from its header, so that compiled models need no library for it. Hashes of weights
+ * are added, so that their order, which differs from build to build, does not matter. */
+#define XXH_INLINE_ALL
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "runtime/internal.h"
+
+struct RtIdentity {
+    pthread_mutex_t mutex;
+    bool known;
+    RtHash hash;
+};
+
+uint64_t
+rt_hash(const void *data, size_t bytes)
+{
+    return XXH3_64bits(data, bytes);
+}
+
+static RtHash
+hash_wide(const void *data, size_t bytes)
+{
+    const XXH128_hash_t hash = XXH3_128bits(data, bytes);
+    return (RtHash){hash.low64, hash.high64};
+}
+
+/* A name that is still a list of spellings counts by its first. */
+static RtHash
+weight_hash(const AbiWeight *w, const void *data)
+{
+    size_t bytes = 0;
+    const bool fits = rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes);
+    const RtHash content = hash_wide(data, fits ? bytes : 0);
+    uint64_t record[9] = {rt_hash(w->tensor, strcspn(w->tensor, "|")), (uint64_t)w->dtype,
+                          (uint64_t)w->rank, content.low, content.high};
+    for (int i = 0; i < w->rank; i++)
+        record[5 + i] = (uint64_t)w->dim[i];
+    return hash_wide(record, sizeof record);
+}
+
+RtHash
+rt_weights_hash(const AbiProgram *abi, const void *const *weights)
+{
+    RtHash sum = {0};
+    for (int i = 0; i < abi->nweights; i++) {
+        const RtHash hash = weight_hash(&abi->weights[i], weights[i]);
+        sum.low += hash.low;
+        sum.high += hash.high;
+    }
+    return sum;
+}
+
+RtIdentity *
+rt_identity_new(void)
+{
+    RtIdentity *identity = calloc(1, sizeof *identity);
+    if (identity)
+        pthread_mutex_init(&identity->mutex, NULL);
+    return identity;
+}
+
+void
+rt_identity_free(RtIdentity *identity)
+{
+    if (!identity)
+        return;
+    pthread_mutex_destroy(&identity->mutex);
+    free(identity);
+}
+
+RtHash
+rt_model_identity(const ssmc_model *model)
+{
+    RtIdentity *identity = model->identity;
+    pthread_mutex_lock(&identity->mutex);
+    if (!identity->known) {
+        const AbiProgram *abi = model->program->abi;
+        const RtHash weights = rt_weights_hash(abi, model->weights);
+        const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, weights.low, weights.high};
+        identity->hash = hash_wide(record, sizeof record);
+        identity->known = true;
+    }
+    const RtHash hash = identity->hash;
+    pthread_mutex_unlock(&identity->mutex);
+    return hash;
+}

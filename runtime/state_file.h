@@ -1,0 +1,37 @@
+/* runtime/state_file.h -- a saved state, opened: for whoever looks before loading (cache.c). */
+#ifndef SSMC_RUNTIME_STATE_FILE_H
+#define SSMC_RUNTIME_STATE_FILE_H
+
+#include "runtime/session.h"
+
+#define STATE_C_U64(name)  uint64_t name;
+#define STATE_C_TEXT(name) char name[RT_NUMERICS];
+typedef struct {
+#define STATE_HEAD(kind, name, doc) STATE_C_##kind(name)
+#include "runtime/state.def"
+#undef STATE_HEAD
+} RtStateHead;
+
+typedef struct {
+#define STATE_ENTRY(kind, name, doc) STATE_C_##kind(name)
+#include "runtime/state.def"
+#undef STATE_ENTRY
+} RtStateEntry;
+
+typedef struct {
+    const char *path; /* borrowed */
+    RtMapping map;
+    RtStateHead head;
+    const char *entries, *note, *elements, *end; /* into the mapping */
+} RtStateFile;
+
+/* Maps a file and checks that it is whole: nothing about the model yet. */
+ssmc_status rt_state_open(const char *path, RtStateFile *out);
+/* Loads it, if it fits the session's model; else the sequence is as it was. */
+ssmc_status rt_state_read(const RtStateFile *file, ssmc_session *s, int seq);
+void rt_state_close(RtStateFile *file);
+
+/* Bytes of the file of a sequence's state with such a note. */
+size_t rt_state_file_bytes(const ssmc_session *s, size_t note_bytes);
+
+#endif
