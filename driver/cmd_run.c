@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "driver/run_text.h"
 
 typedef struct {
     Job *job;
@@ -12,12 +12,11 @@ typedef struct {
     ssmc_session *session;
     ssmc_sampler *sampler;
     float *logits; /* [vocab] */
-    char *text;    /* the prompt */
-    size_t text_len;
-    int32_t *prompt; /* its ids */
-    size_t nprompt;
+    char *prompt;  /* NULL: the saved state goes on by itself */
+    size_t prompt_len;
+    RunText text;
     int64_t made;
-    double seconds_prefill, seconds_decode, seconds_first;
+    double seconds_prefill, seconds_decode;
 } Generation;
 
 static bool
@@ -63,33 +62,42 @@ put_token(const Generation *gen, int32_t id)
     return fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0;
 }
 
+/* Draws tokens until enough are made or the text ends. */
 static int
 generate(Generation *gen)
 {
     const Options *o = gen->job->o;
-    Progress bar = progress_start("reading the prompt");
-    ssmc_session_on_progress(gen->session, progress_call, &bar);
-    double at = rt_now();
-    ssmc_status rs = ssmc_prefill(gen->session, 0, gen->prompt, (int64_t)gen->nprompt, gen->logits);
-    progress_end(&bar);
-    gen->seconds_prefill = rt_now() - at;
-    at = rt_now();
-    const int64_t most = o->value[OPT_tokens].i;
-    const int seq = 0;
-    while (rs == SSMC_OK && gen->made < most) {
+    const double started = rt_now();
+    ssmc_status rs = SSMC_OK;
+    while (rs == SSMC_OK && gen->made < o->value[OPT_tokens].i) {
+        if (gen->made > 0)
+            rs = run_text_step(&gen->text, gen->logits);
+        if (rs != SSMC_OK)
+            break;
         const int32_t id = ssmc_sample(gen->sampler, gen->logits);
+        run_text_add(&gen->text, id);
         if (id == gen->job->fe.eos && !opt_given(o, OPT_ignore_eos))
             break;
         if (!put_token(gen, id))
             return fault(EXIT_FAILED, "cannot write to standard output");
         gen->made++;
-        if (gen->made < most)
-            rs = ssmc_step(gen->session, &seq, &id, 1, gen->logits);
     }
-    gen->seconds_decode = rt_now() - at;
+    gen->seconds_decode = rt_now() - started;
     if (isatty(STDOUT_FILENO))
         fputc('\n', stdout);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+/* Reads what there is, makes it longer, and saves where it came to. */
+static int
+read_and_generate(Generation *gen)
+{
+    const double started = rt_now();
+    int status = run_text_read(&gen->text, gen->logits);
+    gen->seconds_prefill = rt_now() - started;
+    if (status == EXIT_DONE)
+        status = generate(gen);
+    return status == EXIT_DONE ? run_text_save(&gen->text) : status;
 }
 
 static void
@@ -102,8 +110,12 @@ report(const Generation *gen)
         (double)m.weights / mib, (double)m.params / mib);
     say("compile  %7.3f s   for %s, %d threads", job->seconds_compile, job->target.cpu,
         job->threads);
-    say("prefill  %7.3f s   %zu tokens, %.1f tokens/s", gen->seconds_prefill, gen->nprompt,
-        (double)gen->nprompt / gen->seconds_prefill);
+    const int prompt = gen->text.fed + gen->text.cached;
+    if (gen->text.cache)
+        say("cache              %d of %d tokens taken from %s", gen->text.cached, prompt,
+            opt_text(job->o, OPT_cache_dir));
+    say("prefill  %7.3f s   %d tokens, %.1f tokens/s", gen->seconds_prefill, gen->text.fed,
+        (double)gen->text.fed / gen->seconds_prefill);
     if (gen->made > 1)
         say("decode   %7.3f s   %lld tokens, %.1f tokens/s", gen->seconds_decode,
             (long long)gen->made, (double)(gen->made - 1) / gen->seconds_decode);
@@ -117,55 +129,82 @@ read_prompt(Generation *gen)
     const Options *o = gen->job->o;
     const char *given = opt_text(o, OPT_prompt), *path = opt_text(o, OPT_prompt_file), *why = NULL;
     if (given) {
-        gen->text = arena_strdup(o->arena, given);
-        gen->text_len = strlen(given);
+        gen->prompt = arena_strdup(o->arena, given);
+        gen->prompt_len = strlen(given);
         return EXIT_DONE;
     }
+    if (!path)
+        return EXIT_DONE;
     if (strcmp(path, "-") == 0)
-        return read_stdin(o->arena, &gen->text, &gen->text_len) ? EXIT_DONE : EXIT_FAILED;
-    if (!file_read(o->arena, path, MAX_TEXT, &gen->text, &gen->text_len, &why))
+        return read_stdin(o->arena, &gen->prompt, &gen->prompt_len) ? EXIT_DONE : EXIT_FAILED;
+    if (!file_read(o->arena, path, MAX_TEXT, &gen->prompt, &gen->prompt_len, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
     return EXIT_DONE;
 }
 
+/* The prompt's ids after those of the saved text. */
 static int
-encode_prompt(Generation *gen)
+add_prompt(Generation *gen, const int32_t *ids, size_t count)
 {
-    const int status =
-        encode_text(gen->tok, "the prompt", gen->text, gen->text_len, &gen->prompt, &gen->nprompt);
+    for (size_t i = 0; i < count; i++)
+        run_text_add(&gen->text, ids[i]);
+    if (gen->text.read < gen->text.count)
+        return EXIT_DONE;
+    return option_fault(gen->job->o, OPT_prompt,
+                        "the saved text has been read to its end: give what comes next");
+}
+
+/* The model, a session that is where --load-state says, and the whole text. */
+static int
+open_text(Generation *gen, const int32_t *ids, size_t count)
+{
+    Job *job = gen->job;
+    int status = job_run(job);
     if (status != EXIT_DONE)
         return status;
-    if (gen->nprompt == 0)
-        return option_fault(gen->job->o, OPT_prompt,
-                            "the prompt is empty; there is nothing to continue");
+    const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &gen->session);
+    if (rs != SSMC_OK)
+        return runtime_fault(rs);
+    status = run_text_open(&gen->text, job, gen->session);
+    return status == EXIT_DONE ? add_prompt(gen, ids, count) : status;
+}
+
+static int
+open_sampler(Generation *gen, const ssmc_sampling *how)
+{
+    const int64_t vocab = ssmc_model_vocab(gen->job->model);
+    gen->logits = arena_array(gen->job->arena, (size_t)vocab, sizeof *gen->logits);
+    const ssmc_status rs = ssmc_sampler_open(how, vocab, &gen->sampler);
+    if (rs != SSMC_OK)
+        return runtime_fault(rs);
+    for (int i = 0; i < gen->text.count; i++)
+        ssmc_sampler_see(gen->sampler, gen->text.ids[i]);
     return EXIT_DONE;
 }
 
 static int
 run_with(Generation *gen, const ssmc_sampling *how)
 {
-    Job *job = gen->job;
-    int status = job_tokenizer(job, &gen->tok);
+    int32_t *ids = NULL;
+    size_t count = 0;
+    int status = job_tokenizer(gen->job, &gen->tok);
     if (status == EXIT_DONE)
         status = read_prompt(gen);
+    if (status == EXIT_DONE && gen->prompt)
+        status = encode_text(gen->tok, "the prompt", gen->prompt, gen->prompt_len, &ids, &count);
+    if (status == EXIT_DONE && count == 0 && !opt_given(gen->job->o, OPT_load_state))
+        status = option_fault(gen->job->o, OPT_prompt,
+                              "the prompt is empty; there is nothing to continue");
     if (status == EXIT_DONE)
-        status = encode_prompt(gen);
+        status = open_text(gen, ids, count);
+    free(ids);
     if (status == EXIT_DONE)
-        status = job_run(job);
+        status = open_sampler(gen, how);
     if (status != EXIT_DONE)
         return status;
-    const int64_t vocab = ssmc_model_vocab(job->model);
-    gen->logits = arena_array(job->arena, (size_t)vocab, sizeof *gen->logits);
-    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &gen->session);
-    if (rs == SSMC_OK)
-        rs = ssmc_sampler_open(how, vocab, &gen->sampler);
-    if (rs != SSMC_OK)
-        return runtime_fault(rs);
-    for (size_t i = 0; i < gen->nprompt; i++)
-        ssmc_sampler_see(gen->sampler, gen->prompt[i]);
-    if (opt_given(job->o, OPT_echo))
-        fwrite(gen->text, 1, gen->text_len, stdout);
-    status = generate(gen);
+    if (opt_given(gen->job->o, OPT_echo) && gen->prompt)
+        fwrite(gen->prompt, 1, gen->prompt_len, stdout);
+    status = read_and_generate(gen);
     if (status == EXIT_DONE)
         report(gen);
     return status;
@@ -175,9 +214,10 @@ int
 cmd_run(Options *o)
 {
     ssmc_sampling how;
-    if (!opt_text(o, OPT_prompt) == !opt_text(o, OPT_prompt_file))
+    const bool typed = opt_given(o, OPT_prompt), from_file = opt_given(o, OPT_prompt_file);
+    if ((typed && from_file) || (!typed && !from_file && !opt_given(o, OPT_load_state)))
         return option_fault(o, OPT_prompt, "what to continue? give -p TEXT or --prompt-file FILE");
-    if (!sampling_from(o, &how))
+    if (!sampling_from(o, &how) || run_text_check(o) != EXIT_DONE)
         return EXIT_BAD_INPUT;
     Job job;
     Generation gen = {.job = &job};
@@ -185,8 +225,8 @@ cmd_run(Options *o)
     if (status == EXIT_DONE)
         status = run_with(&gen, &how);
     ssmc_sampler_close(gen.sampler);
+    run_text_close(&gen.text);
     ssmc_session_close(gen.session);
-    free(gen.prompt);
     fe_tokenizer_free(gen.tok);
     job_end(&job);
     return status;

@@ -116,6 +116,21 @@ ssmc_status ssmc_state_save(const ssmc_session *session, int seq, const char *pa
 ssmc_status ssmc_state_load(ssmc_session *session, int seq, const char *path, void **note,
                             size_t *note_bytes);
 
+/* States of prompts in a directory, for prompts that begin alike. Any number of processes may share
+ * it; a process that is killed leaves nothing half written under a name that counts. */
+typedef struct ssmc_cache ssmc_cache;
+/* dir is made when it is not there. limit: bytes of all states together; past it, those that were
+ * not used for longest are dropped. */
+ssmc_status ssmc_cache_open(const char *dir, uint64_t limit, ssmc_cache **out);
+void ssmc_cache_close(ssmc_cache *cache);
+/* Sequence seq becomes what it is after the longest prefix of ids [n] that the cache has for this
+ * model, of *taken tokens; none: *taken is 0 and the sequence is as it was. */
+ssmc_status ssmc_cache_take(const ssmc_cache *cache, ssmc_session *session, int seq,
+                            const int32_t *ids, int64_t n, int64_t *taken);
+/* Keeps the state of a sequence, which has read exactly ids [n]. */
+ssmc_status ssmc_cache_put(const ssmc_cache *cache, const ssmc_session *session, int seq,
+                           const int32_t *ids, int64_t n);
+
 /* ---- drawing ids ------------------------------------------------------------------------------
  * Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
  * repetition penalty, temperature, top-k, top-p, min-p. */

@@ -1,0 +1,36 @@
+/* driver/run_text.h -- private to driver/: the text that ssmc run makes longer, and how much of it
+ * the model has read. */
+#ifndef SSMC_DRIVER_RUN_TEXT_H
+#define SSMC_DRIVER_RUN_TEXT_H
+
+#include "driver/driver.h"
+
+typedef struct {
+    Job *job;
+    ssmc_session *session; /* borrowed; sequence 0 reads the text */
+    ssmc_cache *cache;     /* owns; NULL: none */
+    int32_t *ids;          /* [count]: what is known of the text, in the arena */
+    int count, cap;
+    int read;   /* of ids, by the model */
+    int fed;    /* of them, in this run: not taken from a file */
+    int cached; /* tokens taken from the cache */
+} RunText;
+
+/* What the options say, before the model is made: --load-state, --save-state, --cache-dir and
+ * --cache-limit that go together. */
+int run_text_check(const Options *o);
+/* Begins with what --load-state says, and opens the cache. */
+int run_text_open(RunText *text, Job *job, ssmc_session *session);
+void run_text_close(RunText *text);
+
+void run_text_add(RunText *text, int32_t id);
+/* Reads the text to its end, with the logits [vocab] of its last token; from the cache what it has,
+ * and to the cache what may be of use again. --save-state of a text that is not to be made longer
+ * leaves its last token: whoever goes on from there needs its logits. */
+int run_text_read(RunText *text, float *logits);
+/* Reads one more token. */
+ssmc_status run_text_step(RunText *text, float *logits);
+/* Writes what --save-state asks for. */
+int run_text_save(const RunText *text);
+
+#endif

@@ -1,0 +1,232 @@
+/* tests/unit/test_run_state.c -- ssmc run with --save-state, --load-state and --cache-dir, as its
+ * users call it. */
+#include <criterion/criterion.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ir/util.h"
+#include "tests/harness.h"
+#include "tests/model_run.h"
+
+#define GOLDEN    SSMC_ROOT "/tests/goldens/mamba2-base"
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* ssmc run STORYTELLER --greedy and more; must end with `status`. */
+static CommandResult
+run(int status, const char *const *more)
+{
+    const char *argv[32] = {SSMC_BINARY, "run", STORYTELLER, "--greedy"};
+    for (size_t n = 4; *more; n++) {
+        cr_assert_lt(n, 31u);
+        argv[n] = *more++;
+    }
+    const CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, status, "status %d: %s", r.status, r.err);
+    return r;
+}
+
+static void
+expect_fault(const char *const *args, const char *says)
+{
+    CommandResult r = run(2, args);
+    cr_expect(strstr(r.err, says), "stderr lacks '%s':\n%s", says, r.err);
+    command_free(&r);
+}
+
+/* What two runs say together. */
+static void
+expect_texts(const char *want, const CommandResult *a, const CommandResult *b, const char *what)
+{
+    StrBuf text = {0};
+    sb_puts(&text, a->out);
+    sb_puts(&text, b->out);
+    cr_expect_str_eq(sb_text(&text), want, "%s", what);
+    sb_free(&text);
+}
+
+#define PROMPT "Once upon a time"
+
+Test(run_state, a_saved_text_goes_on_as_if_it_had_not_stopped)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "s.state"), *more = path_join(dir, "t.state");
+    static const char *const first[] = {"0", "1", "15"}, *const second[] = {"40", "39", "25"};
+    CommandResult whole = run(0, ARGS("-p", PROMPT, "-n", "40"));
+    for (size_t i = 0; i < COUNT_OF(first); i++) {
+        CommandResult a = run(0, ARGS("-p", PROMPT, "-n", first[i], "--save-state", path));
+        CommandResult b = run(0, ARGS("--load-state", path, "-n", second[i]));
+        expect_texts(whole.out, &a, &b, first[i]);
+        command_free(&a);
+        command_free(&b);
+    }
+    /* In three parts, the second saved over what it was loaded from. */
+    CommandResult a = run(0, ARGS("--load-state", path, "-n", "7", "--save-state", path));
+    CommandResult b = run(0, ARGS("--load-state", path, "-n", "18", "--save-state", more));
+    CommandResult c = run(0, ARGS("-p", PROMPT, "-n", "15"));
+    StrBuf text = {0};
+    sb_printf(&text, "%s%s%s", c.out, a.out, b.out);
+    cr_expect_str_eq(sb_text(&text), whole.out);
+    sb_free(&text);
+    command_free(&a);
+    command_free(&b);
+    command_free(&c);
+    command_free(&whole);
+    temp_dir_remove(dir);
+    free(path);
+    free(more);
+}
+
+Test(run_state, a_prompt_comes_after_the_saved_text)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "s.state");
+    CommandResult whole =
+        run(0, ARGS("-p", PROMPT " there was a king", "-n", "20", "--form", "recurrent"));
+    CommandResult a =
+        run(0, ARGS("-p", PROMPT, "-n", "0", "--save-state", path, "--form", "recurrent"));
+    CommandResult b = run(0, ARGS("--load-state", path, "-p", " there was a king", "-n", "20",
+                                  "--form", "recurrent"));
+    expect_texts(whole.out, &a, &b, "prompt in two parts");
+    command_free(&a);
+    command_free(&b);
+    command_free(&whole);
+    temp_dir_remove(dir);
+    free(path);
+}
+
+/* A state that another program saved has no ids: it goes on, but only with a prompt. */
+Test(run_state, a_state_without_a_note)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "s.state");
+    static const int32_t ids[] = {1893, 338, 626, 259, 547}; /* PROMPT */
+    ModelRun *model = MODEL_RUN(STORYTELLER);
+    ssmc_session *s = model_run_session(model, 1, 1);
+    cr_assert_eq(ssmc_prefill(s, 0, ids, 5, NULL), SSMC_OK);
+    cr_assert_eq(ssmc_state_save(s, 0, path, "another's note", 15), SSMC_OK);
+    ssmc_session_close(s);
+    model_run_close(model);
+    expect_fault(ARGS("--load-state", path), "read to its end: give what comes next");
+    CommandResult whole = run(0, ARGS("-p", PROMPT " there", "-n", "10"));
+    CommandResult b = run(0, ARGS("--load-state", path, "-p", " there", "-n", "10"));
+    cr_expect_str_eq(b.out, whole.out);
+    command_free(&b);
+    command_free(&whole);
+    temp_dir_remove(dir);
+    free(path);
+}
+
+Test(run_state, faults)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "s.state"), *cache = path_join(dir, "c");
+    CommandResult a = run(0, ARGS("-p", PROMPT, "-n", "3", "--save-state", path));
+    command_free(&a);
+    expect_fault(ARGS("-n", "3"), "what to continue?");
+    expect_fault(ARGS("-p", "x", "--load-state", path, "--cache-dir", cache), "give one");
+    expect_fault(ARGS("-p", "x", "--cache-dir", cache, "--cache-limit", "0"), "at least 1");
+    expect_fault(ARGS("-p", "x", "--cache-dir", path), "no directory");
+    expect_fault(ARGS("-p", "x", "--load-state", "/nonexistent"), "/nonexistent");
+    expect_fault(ARGS("-p", "x", "--save-state", "/nonexistent/s"), "/nonexistent/s");
+    expect_fault(ARGS("--load-state", path, "--dtype", "bf16"), "projections in f32");
+    expect_fault(ARGS("--load-state", path, "--set", "eps=1e-3"), "saved by another model");
+    cr_assert_eq(truncate(path, 5000), 0);
+    expect_fault(ARGS("--load-state", path), "is cut short: 5000 bytes");
+    temp_dir_remove(dir);
+    free(path);
+    free(cache);
+}
+
+/* ---- the cache ----------------------------------------------------------------------------- */
+
+/* A prompt of about `words` tokens, and the same with some words more. */
+typedef struct {
+    char *dir, *cache, *path, *longer;
+} Prompts;
+
+static Prompts
+prompts_new(int words)
+{
+    static const char *const word[] = {" the", " king", " had", " a",   " daughter",
+                                       " who", " went", " to",  " her", " father"};
+    StrBuf text = {0};
+    Prompts p = {.dir = temp_dir()};
+    p.cache = temp_dir();
+    p.path = path_join(p.dir, "p.txt");
+    p.longer = path_join(p.dir, "q.txt");
+    for (unsigned i = 0, x = 1; i < (unsigned)words; i++, x = x * 1103515245u + 12345u)
+        sb_puts(&text, word[(x >> 16) % COUNT_OF(word)]);
+    cr_assert(write_whole(p.path, sb_text(&text), text.len));
+    for (int i = 0; i < 20; i++)
+        sb_puts(&text, " king");
+    cr_assert(write_whole(p.longer, sb_text(&text), text.len));
+    sb_free(&text);
+    return p;
+}
+
+static void
+prompts_free(Prompts *p)
+{
+    temp_dir_remove(p->cache);
+    temp_dir_remove(p->dir);
+    free(p->path);
+    free(p->longer);
+}
+
+static CommandResult
+cached_run(const Prompts *p, const char *path, const char *says)
+{
+    CommandResult r = run(0, ARGS("--prompt-file", path, "--cache-dir", p->cache, "-n", "12"));
+    cr_expect(strstr(r.err, says), "stderr lacks '%s':\n%s", says, r.err);
+    return r;
+}
+
+Test(run_state, a_cached_prompt_is_not_read_again, .timeout = 120)
+{
+    Prompts p = prompts_new(4000);
+    CommandResult a = cached_run(&p, p.path, " 0 of 4000 tokens taken");
+    CommandResult again = cached_run(&p, p.path, " 3999 of 4000 tokens taken");
+    cr_expect_str_eq(again.out, a.out);
+    cr_expect(strstr(again.err, "   1 tokens, "), "%s", again.err);
+    CommandResult b = cached_run(&p, p.longer, " 3999 of 4020 tokens taken");
+    cr_expect(strstr(b.err, "   21 tokens, "), "%s", b.err);
+    CommandResult b_again = cached_run(&p, p.longer, " 4019 of 4020 tokens taken");
+    cr_expect_str_eq(b_again.out, b.out);
+    command_free(&a);
+    command_free(&again);
+    command_free(&b);
+    command_free(&b_again);
+    prompts_free(&p);
+}
+
+/* The command at work is killed at 10 moments; what it left is taken or not, and the text is the
+ * same. */
+Test(run_state, killed_while_it_fills_the_cache, .timeout = 300)
+{
+    Prompts p = prompts_new(2500), clean = prompts_new(2500);
+    CommandResult want = cached_run(&clean, clean.path, " 0 of 2500 tokens taken");
+    for (int i = 0; i < 10; i++) {
+        const pid_t child = fork();
+        cr_assert_geq(child, 0);
+        if (child == 0) {
+            freopen("/dev/null", "w", stderr);
+            freopen("/dev/null", "w", stdout);
+            execl(SSMC_BINARY, SSMC_BINARY, "run", STORYTELLER, "--prompt-file", p.path,
+                  "--cache-dir", p.cache, (char *)NULL);
+            _exit(127);
+        }
+        usleep(300000 + (unsigned)i * 150000);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    CommandResult got = cached_run(&p, p.path, "of 2500 tokens taken");
+    CommandResult again = cached_run(&p, p.path, " 2499 of 2500 tokens taken");
+    cr_expect_str_eq(got.out, want.out);
+    cr_expect_str_eq(again.out, want.out);
+    command_free(&want);
+    command_free(&got);
+    command_free(&again);
+    prompts_free(&clean);
+    prompts_free(&p);
+}
