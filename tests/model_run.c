@@ -1,8 +1,6 @@
 /* tests/model_run.c -- see model_run.h. */
 #include "tests/model_run.h"
 
-#include <criterion/criterion.h>
-
 #include "driver/driver.h"
 
 struct ModelRun {
@@ -20,9 +18,9 @@ model_run_open(const char *const *args)
     while (args[count])
         count++;
     run->options = (Options){.arena = arena, .command = &command};
-    cr_assert(options_parse(&run->options, count, (char **)args));
-    cr_assert_eq(job_describe(&run->job, &run->options), EXIT_DONE);
-    cr_assert_eq(job_run(&run->job), EXIT_DONE);
+    if (!options_parse(&run->options, count, (char **)args) ||
+        job_describe(&run->job, &run->options) != EXIT_DONE || job_run(&run->job) != EXIT_DONE)
+        die("%s cannot be opened", args[0]);
     return run;
 }
 
@@ -50,8 +48,8 @@ ssmc_session *
 model_run_session(const ModelRun *run, int sequences, int threads)
 {
     ssmc_session *session = NULL;
-    cr_assert_eq(ssmc_session_open(run->job.model, sequences, threads, &session), SSMC_OK, "%s",
-                 ssmc_error());
+    if (ssmc_session_open(run->job.model, sequences, threads, &session) != SSMC_OK)
+        die("no session: %s", ssmc_error());
     return session;
 }
 

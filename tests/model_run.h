@@ -1,12 +1,12 @@
 /* tests/model_run.h -- a model opened in this process the way the command opens it, for tests of
- * the runtime over real kernels. */
+ * the runtime over real kernels. Whatever fails aborts with a message. */
 #ifndef SSMC_TESTS_MODEL_RUN_H
 #define SSMC_TESTS_MODEL_RUN_H
 
 #include "runtime/rt.h"
 
 typedef struct ModelRun ModelRun;
-/* args: MODEL and options as `ssmc run` takes them, NULL-terminated. Aborts the test on a fault. */
+/* args: MODEL and options as `ssmc run` takes them, NULL-terminated. */
 ModelRun *model_run_open(const char *const *args);
 void model_run_close(ModelRun *run);
 const ssmc_model *model_run_model(const ModelRun *run);

@@ -2,11 +2,11 @@
  * over real kernels, whatever the form, the chunk length and the number of threads. */
 #include <criterion/criterion.h>
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/internal.h"
+#include "tests/harness.h"
 #include "tests/model_run.h"
 
 #define OK(call)     cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
@@ -219,35 +219,10 @@ Test(batch, prompts_and_steps_mixed_at_random)
 
 /* ---- threads ------------------------------------------------------------------------------- */
 
-typedef struct {
-    const Alone *a;
-    int threads;
-} Server;
-
-static void *
-serve(void *arg)
+Test(batch, threads_share_a_model)
 {
-    const Server *server = arg;
-    for (int i = 0; i < 2; i++)
-        expect_one_call(server->a, server->threads, 1, "four threads");
-    cr_expect_eq(ssmc_session_open(model_run_model(server->a->run), 0, 1, &(ssmc_session *){NULL}),
-                 SSMC_BAD_ARGUMENT);
-    cr_expect(strstr(ssmc_error(), "a session of 0 sequences"));
-    return NULL;
-}
-
-Test(batch, four_threads_share_a_model)
-{
-    ModelRun *run = MODEL_RUN(GOLDEN("mamba2-base"));
-    Alone *a = alone_new(run);
-    Server server[4];
-    pthread_t thread[4];
-    for (int i = 0; i < 4; i++) {
-        server[i] = (Server){a, 1 + i % 2};
-        cr_assert_eq(pthread_create(&thread[i], NULL, serve, &server[i]), 0);
-    }
-    for (int i = 0; i < 4; i++)
-        pthread_join(thread[i], NULL);
-    alone_free(a);
-    model_run_close(run);
+    CommandResult r =
+        command_run((const char *const[]){SSMC_THREADS, GOLDEN("mamba2-base"), NULL}, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s%s", r.out, r.err);
+    command_free(&r);
 }
