@@ -84,7 +84,6 @@ typedef struct {
     Arena *arena;
     Diag *diag;
     AbiProgram abi; /* texts, counts, sizes and ranges; pointers to tables stay NULL */
-    bool multiplied[DTYPE_COUNT]; /* a projection has a weight of this type */
     CgStep *steps;
     AbiOperand *operands;
     AbiWeight *weights;

@@ -342,21 +342,6 @@ sizes_gather(CgProgram *p, const Graph *g, AbiPhaseId phase)
     return true;
 }
 
-/* The types that weights of projections are read in, of all graphs, in the order of the types. */
-static void
-numerics_gather(CgProgram *p, const Graph *g)
-{
-    StrBuf text = {0};
-    for (const Node *n = g->first; n; n = n->next)
-        if (n->op == OP_linear)
-            p->multiplied[n->in[1]->type.dtype] = true;
-    for (int i = 0; i < DTYPE_COUNT; i++)
-        if (p->multiplied[i])
-            sb_printf(&text, "%s%s", text.len ? "+" : "", dtype_info[i].name);
-    p->abi.numerics = arena_strdup(p->arena, sb_text(&text));
-    sb_free(&text);
-}
-
 void
 cg_program_turn(CgProgram *p, const Graph *g)
 {
@@ -386,6 +371,6 @@ cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase)
     if (!p->abi.name)
         p->abi.name = arena_strdup(p->arena, g->name ? g->name : "");
     p->abi.identity = g->identity;
-    numerics_gather(p, g);
+    p->abi.numerics = arena_strdup(p->arena, g->numerics ? g->numerics : "");
     return states_gather(p, g) && sizes_gather(p, g, phase);
 }

@@ -10,12 +10,13 @@ static const struct {
     OptId option;
     const char *key;
 } shorthand[] = {
-    {OPT_dtype,   "compile.dtype"  },
-    {OPT_chunk,   "compile.chunk"  },
-    {OPT_form,    "compile.form"   },
-    {OPT_matmul,  "compile.matmul" },
-    {OPT_cpu,     "compile.cpu"    },
-    {OPT_threads, "compile.threads"},
+    {OPT_dtype,        "compile.dtype"       },
+    {OPT_chunk,        "compile.chunk"       },
+    {OPT_form,         "compile.form"        },
+    {OPT_matmul,       "compile.matmul"      },
+    {OPT_cpu,          "compile.cpu"         },
+    {OPT_threads,      "compile.threads"     },
+    {OPT_reproducible, "compile.reproducible"},
 };
 
 /* --set values, then the shorthands, as key=value texts. */
@@ -31,7 +32,8 @@ all_sets(const Options *o, int *count)
     for (size_t i = 0; i < COUNT_OF(shorthand); i++) {
         const char *text = opt_text(o, shorthand[i].option);
         if (opt_given(o, shorthand[i].option))
-            sets[(*count)++] = arena_printf(o->arena, "%s=%s", shorthand[i].key, text);
+            sets[(*count)++] =
+                arena_printf(o->arena, "%s=%s", shorthand[i].key, text ? text : "true");
     }
     return sets;
 }
@@ -64,6 +66,17 @@ describe_ir(Job *job, const char *path, const char *const *sets, int nsets)
     return EXIT_DONE;
 }
 
+/* What tells apart programs of one model whose numbers differ by more than the order of sums. */
+static const char *
+numerics_text(const Job *job)
+{
+    const FeCompile *c = &job->fe.compile;
+    const char *format = format_info[c->format].name;
+    if (c->group < 0)
+        return format;
+    return arena_printf(job->arena, "%s group %lld", format, (long long)c->group);
+}
+
 int
 job_describe(Job *job, Options *o)
 {
@@ -82,6 +95,7 @@ job_describe(Job *job, Options *o)
         return diag_fault(job->diag);
     }
     job->fe.graph->identity = graph_identity(job->fe.graph);
+    job->fe.graph->numerics = numerics_text(job);
     const char *why = NULL;
     if (!cg_target(job->arena, job->fe.compile.cpu, &job->target, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
@@ -259,6 +273,10 @@ job_run(Job *job)
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);
     job->seconds_compile = rt_now() - compile_started;
+    if (job->fe.compile.reproducible && cg_jit_program(job->jit)->phase[ABI_PREFILL].grain != 1)
+        return fault(EXIT_BAD_INPUT,
+                     "%s has its forms chosen: it cannot be compiled reproducible any more",
+                     job->o->model);
     const double load_started = rt_now();
     Progress bar = progress_start("packing weights");
     ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);

@@ -15,6 +15,7 @@ typedef struct {
     const char *cpu;    /* native or an LLVM CPU name */
     int64_t block;      /* tokens per pass over the layers */
     int64_t threads;    /* 0: all cores */
+    bool reproducible;  /* form and matmul say what it takes */
 } FeCompile;
 
 typedef struct {

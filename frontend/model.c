@@ -150,8 +150,38 @@ read_section(Arena *arena, const Tree *section, const char *prefix, Diag *diag, 
     return keys_read(arena, section ? section : &empty, prefix, NULL, 0, diag, keys);
 }
 
-static FeCompile
-compile_section(const FeValue *keys)
+/* Chunks begin where a call begins, and BLAS sums as it likes for each size: only the recurrent
+ * form and our own kernels give a token the same bits whatever it is read together with. */
+static bool
+reproducible(const FeValue *keys, Diag *diag, FeCompile *c)
+{
+    const struct {
+        KeyId key;
+        bool ok;
+        const char *takes;
+    } rules[] = {
+        {KEY_compile_form, strcmp(c->form, "auto") == 0 || strcmp(c->form, "recurrent") == 0,
+         "the recurrent form"},
+        {KEY_compile_chunk, c->chunk == CHUNK_AUTO, "no chunks"},
+        {KEY_compile_matmul, strcmp(c->matmul, "blas") != 0, "products that are emitted"},
+    };
+    bool ok = true;
+    for (size_t i = 0; i < COUNT_OF(rules); i++) {
+        if (rules[i].ok)
+            continue;
+        const FeValue *v = &keys[rules[i].key], *r = &keys[KEY_compile_reproducible];
+        diag_error(diag, v->loc, "%s contradicts compile.reproducible, which takes %s",
+                   key_spec[rules[i].key].name, rules[i].takes);
+        diag_note(diag, r->loc, "compile.reproducible is given here");
+        ok = false;
+    }
+    c->form = "recurrent";
+    c->matmul = "emitted";
+    return ok;
+}
+
+static bool
+compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
 {
     FeCompile c = {.chunk = keys[KEY_compile_chunk].i,
                    .form = keys[KEY_compile_form].text,
@@ -159,11 +189,13 @@ compile_section(const FeValue *keys)
                    .cpu = keys[KEY_compile_cpu].text,
                    .group = keys[KEY_compile_group].i,
                    .block = keys[KEY_compile_block].i,
-                   .threads = keys[KEY_compile_threads].i};
+                   .threads = keys[KEY_compile_threads].i,
+                   .reproducible = keys[KEY_compile_reproducible].flag};
     const char *dtype = keys[KEY_compile_dtype].text;
     if (!format_by_name(dtype, strlen(dtype), &c.format))
         die("keys.def: compile.dtype %s", dtype);
-    return c;
+    *out = c;
+    return !c.reproducible || reproducible(keys, diag, out);
 }
 
 static void
@@ -245,7 +277,7 @@ read_sections(Loader *l, Graph *header, FeModel *out)
     keys_read(l->arena, l->root, "", NULL, 0, l->diag, l->keys);
     if (!l->keys[KEY_compile].bad &&
         read_section(l->arena, l->keys[KEY_compile].tree, "compile.", l->diag, l->keys))
-        out->compile = compile_section(l->keys);
+        compile_section(l->keys, l->diag, &out->compile);
     if (!l->keys[KEY_weights].bad)
         read_weights_key(l, header);
     if (!l->keys[KEY_eos].bad && !l->keys[KEY_vocab].bad)
@@ -350,7 +382,5 @@ fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, Fe
     if (section && section->kind != TREE_MAP)
         return spec_read(arena, &key_spec[KEY_compile], section, diag, &keys[KEY_compile]);
     ok &= read_section(arena, section, "compile.", diag, keys);
-    if (ok)
-        *out = compile_section(keys);
-    return ok;
+    return ok && compile_section(keys, diag, out);
 }

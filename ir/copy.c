@@ -101,6 +101,7 @@ graph_copy(Arena *arena, const Graph *from)
     g->weights_path = copy_text(&c, from->weights_path);
     g->tokenizer_path = copy_text(&c, from->tokenizer_path);
     g->phase = copy_text(&c, from->phase);
+    g->numerics = copy_text(&c, from->numerics);
     g->first = g->last = NULL;
     copy_kernels(&c, from);
     g->inputs = copy_list(&c, from->inputs, from->ninputs);

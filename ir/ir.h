@@ -266,9 +266,11 @@ struct Graph {
     int64_t block;     /* most token rows of one pass over the layers (T is at most this) */
     int64_t rows;      /* most picked rows of one pass over the head (R is at most this) */
     const char *phase; /* prefill or decode: which pipeline it went through; NULL before */
-    /* graph_identity of the graph this one was made of, which compiled programs carry; not printed:
-     * a text is a model of its own. */
+    /* What compiled programs carry: graph_identity of the graph this one was made of, and what it is
+     * compiled to multiply in ("bf16"; NULL: nobody has said). Not printed: a text is a model of its
+     * own. */
     uint64_t identity;
+    const char *numerics;
 
     Node *first, *last;
     int nnode_ids, nvalue_ids;

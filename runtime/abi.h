@@ -94,7 +94,7 @@ typedef struct {
     const char *name;
     uint64_t
         identity; /* of the description it was made of: equal for equal models, however compiled */
-    const char *numerics; /* what projections multiply in, such as "bf16" */
+    const char *numerics; /* what it was compiled to multiply in, such as "bf16" */
     int64_t vocab;
     int64_t head_rows; /* most R of a pass */
     int64_t param_bytes, state_bytes, output_bytes;

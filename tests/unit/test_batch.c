@@ -133,6 +133,8 @@ expect_batches(ModelRun *run, const char *what)
 
 BATCH(storyteller, STORYTELLER)
 BATCH(storyteller_bf16, STORYTELLER, "--dtype", "bf16")
+BATCH(storyteller_int8, STORYTELLER, "--dtype", "int8")
+BATCH(storyteller_int4, STORYTELLER, "--dtype", "int4")
 BATCH(storyteller_recurrent, STORYTELLER, "--form", "recurrent")
 BATCH(storyteller_quadratic, STORYTELLER, "--form", "quadratic")
 BATCH(groups, GOLDEN("mamba2-groups"))
@@ -141,6 +143,66 @@ BATCH(odd_state, GOLDEN("mamba2-oddstate"))
 BATCH(short_passes, GOLDEN("mamba2-base"), "--set", "compile.block=64", "--chunk", "24")
 BATCH(short_passes_uncut, GOLDEN("mamba2-base"), "--set", "compile.block=64", "--chunk", "100")
 BATCH(few_head_rows, GOLDEN("mamba2-base"), "--set", "compile.rows=3")
+
+/* ---- reproducible -------------------------------------------------------------------------- */
+
+/* The last logits of TOKENS ids read in pieces of `piece` tokens; owns. */
+enum { TOKENS = 600 };
+static float *
+last_logits(ModelRun *run, int threads, int64_t piece)
+{
+    const int64_t vocab = ssmc_model_vocab(model_run_model(run));
+    float *logits = malloc((size_t)vocab * sizeof *logits);
+    ssmc_session *s = model_run_session(run, 1, threads);
+    int32_t ids[TOKENS];
+    model_run_ids(run, 7, ids, TOKENS);
+    for (int64_t at = 0; at < TOKENS; at += piece)
+        OK(ssmc_prefill(s, 0, ids + at, piece < TOKENS - at ? piece : TOKENS - at, logits));
+    ssmc_session_close(s);
+    return logits;
+}
+
+static void
+expect_reproducible(ModelRun *run, const char *what)
+{
+    static const int64_t pieces[] = {1, 7, 24, 48, 100, 511, 512, 513, 599};
+    const size_t bytes = (size_t)ssmc_model_vocab(model_run_model(run)) * sizeof(float);
+    float *want = last_logits(run, 1, TOKENS);
+    for (size_t i = 0; i < RT_COUNT(pieces); i++) {
+        float *got = last_logits(run, 1 + (int)i % 3, pieces[i]);
+        cr_expect(memcmp(got, want, bytes) == 0, "%s: other logits in pieces of %d", what,
+                  (int)pieces[i]);
+        free(got);
+    }
+    free(want);
+    model_run_close(run);
+}
+
+#define REPRODUCIBLE(name, ...)                                                                    \
+    Test(reproducible, name)                                                                       \
+    {                                                                                              \
+        expect_reproducible(MODEL_RUN(__VA_ARGS__, "--reproducible"), #name);                      \
+    }
+REPRODUCIBLE(storyteller, STORYTELLER)
+REPRODUCIBLE(storyteller_bf16, STORYTELLER, "--dtype", "bf16")
+REPRODUCIBLE(storyteller_int8, STORYTELLER, "--dtype", "int8")
+REPRODUCIBLE(storyteller_int4, STORYTELLER, "--dtype", "int4")
+REPRODUCIBLE(storyteller_v3, STORYTELLER, "--cpu", "x86-64-v3")
+REPRODUCIBLE(groups, GOLDEN("mamba2-groups"))
+
+/* Otherwise a split is seen in the last bits: the option is not for nothing. */
+Test(reproducible, without_it_a_split_may_be_seen)
+{
+    ModelRun *run = MODEL_RUN(STORYTELLER, "--form", "chunked");
+    const size_t bytes = (size_t)ssmc_model_vocab(model_run_model(run)) * sizeof(float);
+    float *whole = last_logits(run, 1, TOKENS), *parts = last_logits(run, 1, 100);
+    cr_expect(memcmp(whole, parts, bytes) != 0);
+    for (size_t i = 0; i < bytes / sizeof *whole; i++)
+        cr_expect_float_eq(whole[i], parts[i], 1e-3f);
+    free(whole);
+    free(parts);
+    model_run_close(run);
+}
 
 /* ---- any schedule -------------------------------------------------------------------------- */
 

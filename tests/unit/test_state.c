@@ -187,6 +187,16 @@ Test(state, other_numerics_are_refused)
                          "projections in bf16, but this model's multiply in f32");
 }
 
+Test(state, a_reproducible_model_takes_none_that_is_not)
+{
+    Saved mine = saved_open(MODEL_RUN(SMALL, "--reproducible"));
+    Saved theirs = saved_open(MODEL_RUN(SMALL, "--chunk", "24"));
+    expect_refused(&mine, theirs.path, SSMC_BAD_FILE, "was not compiled reproducible, but this");
+    OK(ssmc_state_load(theirs.s, 1, mine.path, NULL, NULL));
+    saved_close(&mine);
+    saved_close(&theirs);
+}
+
 /* What is compiled how does not matter to a state: other vectors, forms, chunks, passes. */
 Test(state, other_builds_of_the_model_take_it)
 {
