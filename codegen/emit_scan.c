@@ -170,9 +170,10 @@ run_head(Cg *c, Scan *s, Val row, Val count)
 static void
 group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
 {
-    CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, SCAN_WINDOW);
+    const int64_t most = s->window.tokens;
+    CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, most);
     const Val row = cg_add(c, seg->row, window.i);
-    const Val count = cg_min(c, cg_i64(c, SCAN_WINDOW), cg_sub(c, seg->len, window.i));
+    const Val count = cg_min(c, cg_i64(c, most), cg_sub(c, seg->len, window.i));
     scan_stage_group(c, s, row, count);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     open_head(c, s, seg, head.i);
@@ -198,7 +199,7 @@ scan_windows(Cg *c, Scan *s)
     cg_heads_end(c, &share);
 }
 
-/* Decode: every segment has one token. */
+/* Decode, where every segment has one token, and windows of one. */
 static void
 scan_steps(Cg *c, Scan *s)
 {
@@ -209,6 +210,13 @@ scan_steps(Cg *c, Scan *s)
     scan_tokens(c, s, share.seg.row, share.seg.len);
     cg_loop_end(c, &head);
     cg_heads_end(c, &share);
+}
+
+int64_t
+scan_window_tokens(const Node *scan)
+{
+    const int64_t chunk = node_int(scan, ATTR_chunk, CHUNK_AUTO);
+    return chunk > 0 && chunk < SCAN_WINDOW ? chunk : SCAN_WINDOW;
 }
 
 bool
@@ -229,7 +237,9 @@ emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
               .head_dim = node_int(n, ATTR_head_dim, 1),
               .groups = node_int(n, ATTR_groups, 1),
               .states = node_int(n, ATTR_state, 1)};
-    if (k->graph->phase && strcmp(k->graph->phase, "decode") == 0) {
+    s.window.tokens = scan_window_tokens(n);
+    const bool decode = k->graph->phase && strcmp(k->graph->phase, "decode") == 0;
+    if (decode || s.window.tokens < SCAN_RESIDENT) {
         scan_steps(c, &s);
         return true;
     }

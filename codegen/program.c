@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codegen/module.h"
+#include "codegen/scan.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -298,23 +299,31 @@ common_divisor(int64_t a, int64_t b)
     return a;
 }
 
-/* AbiPhase.grain: the least common multiple of the chunk lengths. A chunk over all tokens cannot be
- * cut, nor can a product by BLAS, whose sums may depend on how many rows there are. */
+/* How many tokens a node works on together, counted from the first of a run: a cut between them is
+ * no cut. 0: all of them. A product by BLAS counts as that, as its sums may depend on how many rows
+ * there are. */
+static int64_t
+tokens_together(const Node *n)
+{
+    if (n->op == OP_linear && strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
+        return 0;
+    if (n->op == OP_ssd_scan)
+        return scan_window_tokens(n);
+    const Attr *chunk = attrs_find(&n->attrs, ATTR_chunk);
+    return !chunk ? 1 : chunk->i > 0 ? chunk->i : 0;
+}
+
+/* AbiPhase.grain: the least common multiple of what nodes work on together; 0 where no pass has so
+ * many tokens. */
 static int64_t
 grain_of(const Graph *g)
 {
     int64_t grain = 1;
-    for (const Node *n = g->first; n; n = n->next) {
-        if (n->op == OP_linear && strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
-            return 0;
-        const Attr *chunk = attrs_find(&n->attrs, ATTR_chunk);
-        if (!chunk)
-            continue;
-        if (chunk->i <= 0)
-            return 0;
-        grain = grain / common_divisor(grain, chunk->i) * chunk->i;
+    for (const Node *n = g->first; n && grain; n = n->next) {
+        const int64_t tokens = tokens_together(n);
+        grain = tokens ? grain / common_divisor(grain, tokens) * tokens : 0;
         if (grain > g->block)
-            return 0; /* no cut of a pass */
+            grain = 0;
     }
     return grain;
 }

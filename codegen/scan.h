@@ -10,8 +10,12 @@
  * for which holding the state pays for staging (bench/NOTES.md). */
 enum { SCAN_WINDOW = 32, SCAN_RESIDENT = 2 };
 
+/* Most tokens of a window of this node: what its chunk says, if it says less. */
+int64_t scan_window_tokens(const Node *scan);
+
 /* What the resident form holds, and its scratch. */
 typedef struct {
+    int64_t tokens; /* at most */
     int rows, vecs; /* of a strip of the state, in registers */
     int64_t width;  /* vecs * lanes */
     int64_t x_stride, n_stride;

@@ -176,6 +176,7 @@ reproducible(const FeValue *keys, Diag *diag, FeCompile *c)
         ok = false;
     }
     c->form = "recurrent";
+    c->chunk = 1; /* not even two tokens share a decay */
     c->matmul = "emitted";
     return ok;
 }

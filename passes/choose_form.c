@@ -2,7 +2,8 @@
  *
  * Requires: ssd nodes whose form and chunk may be absent, auto or given.
  * Ensures: every ssd has form=recurrent, or form=chunked with chunk=Q, or form=quadratic with
- *   chunk=all; and with chunks dot=f32 or dot=bf16.
+ *   chunk=all; and with chunks dot=f32 or dot=bf16. A recurrent form that was asked for together
+ *   with a chunk keeps it: tokens that may share a decay.
  * Does not change: anything but those attributes. All three forms compute the same.
  *
  * Algorithm: decode takes the recurrent form: one token is one step. In prefill the first of
@@ -84,6 +85,8 @@ form_first(const Choice *choices, int count)
     while (at + 1 < count && choices[at].form == FORM_AUTO)
         at++;
     Choice out = choices[at];
+    if (out.form == FORM_RECURRENT && at + 1 == count)
+        out.chunk = CHUNK_AUTO; /* the table's is for those who ask for chunks */
     if (out.form == FORM_QUADRATIC)
         out.chunk = CHUNK_ALL;
     for (int i = at; out.form == FORM_CHUNKED && out.chunk <= 0 && i < count; i++)
@@ -187,7 +190,7 @@ form_write(Graph *g, Node *ssd, const Choice *choice)
 {
     const char *before = node_word(ssd, ATTR_form, "");
     const bool same_form = strcmp(before, form_name[choice->form]) == 0;
-    const bool has_chunk = choice->form != FORM_RECURRENT;
+    const bool has_chunk = choice->form != FORM_RECURRENT || choice->chunk > 0;
     const Attr *chunk = attrs_find(&ssd->attrs, ATTR_chunk);
     if (same_form && (chunk ? has_chunk && chunk->i == choice->chunk : !has_chunk))
         return false;

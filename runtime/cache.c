@@ -62,15 +62,15 @@ model_key(const ssmc_session *s)
     const ssmc_program *p = s->model->program;
     const RtHash model = rt_model_identity(s->model);
     const uint64_t record[] = {model.low, model.high,
-                               rt_hash(p->abi->numerics, strlen(p->abi->numerics)),
+                               rt_checksum(p->abi->numerics, strlen(p->abi->numerics)),
                                rt_program_is_exact(p)};
-    return rt_hash(record, sizeof record);
+    return rt_checksum(record, sizeof record);
 }
 
 static Key
 key_of(const ssmc_session *s, const int32_t *ids, int64_t n)
 {
-    return (Key){model_key(s), rt_hash(ids, (size_t)n * sizeof *ids), n};
+    return (Key){model_key(s), rt_checksum(ids, (size_t)n * sizeof *ids), n};
 }
 
 /* ---- the directory ------------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ longest(const ssmc_cache *cache, uint64_t model, const int32_t *ids, int64_t bel
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
         if (name_scan(e->d_name, &key) && key.model == model && key.tokens < below &&
             key.tokens > best->tokens &&
-            rt_hash(ids, (size_t)key.tokens * sizeof *ids) == key.prefix)
+            rt_checksum(ids, (size_t)key.tokens * sizeof *ids) == key.prefix)
             *best = key;
     if (dir)
         closedir(dir);

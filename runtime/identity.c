@@ -10,7 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "runtime/internal.h"
+#include "runtime/weights.h"
 
 struct RtIdentity {
     pthread_mutex_t mutex;
@@ -19,7 +19,7 @@ struct RtIdentity {
 };
 
 uint64_t
-rt_hash(const void *data, size_t bytes)
+rt_checksum(const void *data, size_t bytes)
 {
     return XXH3_64bits(data, bytes);
 }
@@ -31,26 +31,41 @@ hash_wide(const void *data, size_t bytes)
     return (RtHash){hash.low64, hash.high64};
 }
 
+/* Of what a weight holds: the file's bytes, which nobody else may read for long, or what they are
+ * made by. */
+static RtHash
+content_hash(const AbiWeight *weight, const ssmc_weights *w, const RtTensor *t)
+{
+    if (w->made) {
+        const uint64_t rule[] = {rt_made_key(w, t),
+                                 rt_checksum(weight->init, strlen(weight->init))};
+        return hash_wide(rule, sizeof rule);
+    }
+    const RtHash hash = hash_wide(t->data, t->bytes);
+    rt_weights_done(w, t->data, t->bytes);
+    return hash;
+}
+
 /* A name that is still a list of spellings counts by its first. */
 static RtHash
-weight_hash(const AbiWeight *w, const void *data)
+weight_hash(const AbiWeight *weight, const ssmc_weights *w)
 {
-    size_t bytes = 0;
-    const bool fits = rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes);
-    const RtHash content = hash_wide(data, fits ? bytes : 0);
-    uint64_t record[9] = {rt_hash(w->tensor, strcspn(w->tensor, "|")), (uint64_t)w->dtype,
-                          (uint64_t)w->rank, content.low, content.high};
-    for (int i = 0; i < w->rank; i++)
-        record[5 + i] = (uint64_t)w->dim[i];
+    const RtTensor *t = rt_weights_find_any(w, weight->tensor); /* bound: it is there */
+    const RtHash content = content_hash(weight, w, t);
+    uint64_t record[9] = {rt_checksum(weight->tensor, strcspn(weight->tensor, "|")),
+                          (uint64_t)weight->dtype, (uint64_t)weight->rank, content.low,
+                          content.high};
+    for (int i = 0; i < weight->rank; i++)
+        record[5 + i] = (uint64_t)weight->dim[i];
     return hash_wide(record, sizeof record);
 }
 
 RtHash
-rt_weights_hash(const AbiProgram *abi, const void *const *weights)
+rt_weights_hash(const AbiProgram *abi, const ssmc_weights *weights)
 {
     RtHash sum = {0};
     for (int i = 0; i < abi->nweights; i++) {
-        const RtHash hash = weight_hash(&abi->weights[i], weights[i]);
+        const RtHash hash = weight_hash(&abi->weights[i], weights);
         sum.low += hash.low;
         sum.high += hash.high;
     }
@@ -82,7 +97,7 @@ rt_model_identity(const ssmc_model *model)
     pthread_mutex_lock(&identity->mutex);
     if (!identity->known) {
         const AbiProgram *abi = model->program->abi;
-        const RtHash weights = rt_weights_hash(abi, model->weights);
+        const RtHash weights = rt_weights_hash(abi, model->source);
         const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, weights.low, weights.high};
         identity->hash = hash_wide(record, sizeof record);
         identity->known = true;

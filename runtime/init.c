@@ -257,6 +257,12 @@ rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, 
     made->fill(made, data, from, to < count ? to : count);
 }
 
+uint64_t
+rt_made_key(const ssmc_weights *w, const RtTensor *t)
+{
+    return w->made[t - w->tensors].key;
+}
+
 /* ---- all of them in memory ----------------------------------------------------------------- */
 
 typedef struct {

@@ -146,7 +146,8 @@ struct ssmc_model {
     const void **weights;        /* owns: [nweights] data of each, borrowed */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
-    RtIdentity *identity;        /* owns */
+    const ssmc_weights *source; /* borrowed: what weights were bound to */
+    RtIdentity *identity;       /* owns */
 };
 
 /* Makes params [param_bytes] of a model whose weights are bound, and the data of those of its
@@ -159,9 +160,10 @@ ssmc_status rt_params_make(ssmc_model *model, const ssmc_weights *weights, char 
 typedef struct {
     uint64_t low, high;
 } RtHash;
-uint64_t rt_hash(const void *data, size_t bytes);
-/* Of every weight's name, type, shape and content, in whatever order the program has them. */
-RtHash rt_weights_hash(const AbiProgram *abi, const void *const *weights);
+uint64_t rt_checksum(const void *data, size_t bytes);
+/* Of every weight's name, type, shape and content (its rule and seed, if it has one), in whatever
+ * order the program has them. */
+RtHash rt_weights_hash(const AbiProgram *abi, const ssmc_weights *weights);
 
 /* Made when it is first asked for, by whichever thread asks. */
 RtIdentity *rt_identity_new(void); /* NULL: no memory */

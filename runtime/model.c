@@ -85,6 +85,7 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, ssmc_pro
     const ssmc_status status = bind_weights(model, weights);
     if (status != SSMC_OK)
         return status;
+    model->source = weights;
     model->identity = rt_identity_new();
     if (!model->identity)
         return rt_fail_memory(sizeof(RtHash), "a model's identity");

@@ -227,7 +227,8 @@ static ssmc_status
 check_sum(const RtStateFile *f)
 {
     const char *at = f->end;
-    const uint64_t says = get_u64(&at), has = rt_hash(f->map.data, (size_t)(f->end - f->map.data));
+    const uint64_t says = get_u64(&at),
+                   has = rt_checksum(f->map.data, (size_t)(f->end - f->map.data));
     if (says == has)
         return SSMC_OK;
     return rt_fail(SSMC_BAD_FILE,

@@ -24,6 +24,8 @@ ssmc_status rt_weights_new(int most, ssmc_weights **out);
 ssmc_status rt_weights_index(ssmc_weights *w, const char *path);
 /* A thread's share of a weight made by a rule. */
 void rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads);
+/* Equal for weights made of the same seed and name. */
+uint64_t rt_made_key(const ssmc_weights *w, const RtTensor *t);
 /* Bytes of a tensor that will hardly be read again. Of any thread. */
 void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);
 

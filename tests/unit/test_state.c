@@ -303,7 +303,7 @@ expect_forged_refused(Saved *v, Copy *c, size_t at, uint64_t n, const char *says
     uint64_t before = 0;
     memcpy(&before, c->bytes + at, sizeof before);
     put64(c->bytes + at, n);
-    put64(c->bytes + c->len - 8, rt_hash(c->bytes, c->len - 8));
+    put64(c->bytes + c->len - 8, rt_checksum(c->bytes, c->len - 8));
     cr_assert(write_whole(c->path, c->bytes, c->len));
     expect_refused(v, c->path, SSMC_BAD_FILE, says);
     put64(c->bytes + at, before);

@@ -1,0 +1,40 @@
+choose_form: a chunk asked for together with the recurrent form stays: tokens that may share a decay.
+--ARGS--
+compile @IN@ --stop-after choose_form --form recurrent --chunk 1 --cpu x86-64-v4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[130,8] init=ones
+  weight A_log: f32[2] init=ones
+  weight D: f32[2] init=ones
+  state s: f32[2,64,4]
+  x: f32[T,8] = embed(ids, e)
+  p = linear(x, w)
+  q, B, C = split(p) {sizes=[2, 64, 64]}
+  dt = softplus(q)
+  y = ssd(x, dt, A_log, B, C, D, s) {heads=2, head_dim=4, groups=1, state=64}
+  output y
+}
+--EXPECT--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[130,8] init=ones
+  weight A_log: f32[2] init=ones
+  weight D: f32[2] init=ones
+  state s: f32[2,64,4]
+  x: f32[T,8] = embed(ids, e)
+  p: f32[T,130] = linear(x, w)
+  q: f32[T,2], B: f32[T,64], C: f32[T,64] = split(p) {sizes=[2, 64, 64]}
+  dt: f32[T,2] = softplus(q)
+  y: f32[T,8] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=2, head_dim=4, state=64, form=chunked, chunk=16, dot=f32}
+  output y
+}
