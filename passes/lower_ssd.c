@@ -45,7 +45,7 @@ lower_op(const Lower *l, Op op, int nin, Value *const *in)
             attrs_set(l->g->arena, &attrs, attr);
     }
     bool required = false;
-    if (op_takes_attr(op, ATTR_chunk, &required))
+    if (op_takes_attr(op, ATTR_chunk, &required) && (required || l->chunk > 0))
         attrs_set(l->g->arena, &attrs, attr_int(ATTR_chunk, l->chunk));
     return graph_build(l->g, l->ssd, op, nin, in, &attrs, NULL, l->ssd->loc);
 }

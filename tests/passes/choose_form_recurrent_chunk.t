@@ -35,6 +35,6 @@ graph "t" model {
   p: f32[T,130] = linear(x, w)
   q: f32[T,2], B: f32[T,64], C: f32[T,64] = split(p) {sizes=[2, 64, 64]}
   dt: f32[T,2] = softplus(q)
-  y: f32[T,8] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=2, head_dim=4, state=64, form=chunked, chunk=16, dot=f32}
+  y: f32[T,8] = ssd(x, dt, A_log, B, C, D, s) {groups=1, heads=2, head_dim=4, state=64, form=recurrent, chunk=1}
   output y
 }

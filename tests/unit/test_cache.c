@@ -126,7 +126,7 @@ Test(cache, other_models_have_their_own)
     keep(&c, c.ids, 10);
     const char *const *builds[] = {
         (const char *const[]){SMALL, "--dtype", "bf16", NULL},
-        (const char *const[]){SMALL, "--chunk", "24",   NULL}
+        (const char *const[]){SMALL, "--reproducible", NULL}
     };
     for (size_t i = 0; i < RT_COUNT(builds); i++) {
         ModelRun *run = model_run_open(builds[i]);

@@ -68,6 +68,7 @@ static const AbiWeight weights[] = {
 };
 static const AbiProgram program = {
     .name = "params",
+    .numerics = "f32",
     .vocab = V,
     .head_rows = 1,
     .param_bytes = BIG + TABLE,
