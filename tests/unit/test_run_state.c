@@ -84,11 +84,10 @@ Test(run_state, a_prompt_comes_after_the_saved_text)
 {
     char *dir = temp_dir(), *path = path_join(dir, "s.state");
     CommandResult whole =
-        run(0, ARGS("-p", PROMPT " there was a king", "-n", "20", "--form", "recurrent"));
-    CommandResult a =
-        run(0, ARGS("-p", PROMPT, "-n", "0", "--save-state", path, "--form", "recurrent"));
-    CommandResult b = run(0, ARGS("--load-state", path, "-p", " there was a king", "-n", "20",
-                                  "--form", "recurrent"));
+        run(0, ARGS("-p", PROMPT " there was a king", "-n", "20", "--reproducible"));
+    CommandResult a = run(0, ARGS("-p", PROMPT, "-n", "0", "--save-state", path, "--reproducible"));
+    CommandResult b =
+        run(0, ARGS("--load-state", path, "-p", " there was a king", "-n", "20", "--reproducible"));
     expect_texts(whole.out, &a, &b, "prompt in two parts");
     command_free(&a);
     command_free(&b);
@@ -102,15 +101,17 @@ Test(run_state, a_state_without_a_note)
 {
     char *dir = temp_dir(), *path = path_join(dir, "s.state");
     static const int32_t ids[] = {1893, 338, 626, 259, 547}; /* PROMPT */
-    ModelRun *model = MODEL_RUN(STORYTELLER);
+    ModelRun *model = MODEL_RUN(STORYTELLER, "--reproducible");
     ssmc_session *s = model_run_session(model, 1, 1);
     cr_assert_eq(ssmc_prefill(s, 0, ids, 5, NULL), SSMC_OK);
     cr_assert_eq(ssmc_state_save(s, 0, path, "another's note", 15), SSMC_OK);
     ssmc_session_close(s);
     model_run_close(model);
-    expect_fault(ARGS("--load-state", path), "read to its end: give what comes next");
-    CommandResult whole = run(0, ARGS("-p", PROMPT " there", "-n", "10"));
-    CommandResult b = run(0, ARGS("--load-state", path, "-p", " there", "-n", "10"));
+    expect_fault(ARGS("--load-state", path, "--reproducible"),
+                 "read to its end: give what comes next");
+    CommandResult whole = run(0, ARGS("-p", PROMPT " there", "-n", "10", "--reproducible"));
+    CommandResult b =
+        run(0, ARGS("--load-state", path, "-p", " there", "-n", "10", "--reproducible"));
     cr_expect_str_eq(b.out, whole.out);
     command_free(&b);
     command_free(&whole);
