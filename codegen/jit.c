@@ -16,16 +16,20 @@ struct CgJit {
  */
 
 /* A CPU is known by what our code uses of it: vectors, fma, dots. */
+bool
+cg_target_runs_on(const CgTarget *t, const CgTarget *host)
+{
+    return cg_target_same_arch(t, host) && t->vector_bytes <= host->vector_bytes &&
+           t->fma <= host->fma && t->bf16_dot <= host->bf16_dot;
+}
+
 static bool
 runs_here(Arena *arena, const CgTarget *t, const char **why)
 {
     CgTarget host;
     if (!cg_target(arena, "native", &host, why))
         return false;
-    const size_t arch = strcspn(t->triple, "-");
-    const bool same = strncmp(t->triple, host.triple, arch) == 0 && host.triple[arch] == '-';
-    if (same && t->vector_bytes <= host.vector_bytes && t->fma <= host.fma &&
-        t->bf16_dot <= host.bf16_dot && t->i8_dot <= host.i8_dot)
+    if (cg_target_runs_on(t, &host))
         return true;
     *why = arena_printf(arena,
                         "code for %s (%s, %d-byte vectors%s) cannot run on this machine (%s, "
