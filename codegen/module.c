@@ -257,9 +257,9 @@ cg_module_params(Arena *arena, const CgTarget *target, const Graph *const *graph
         diag_error(diag, (SrcLoc){0}, "%s", why);
         return NULL;
     }
+    const bool foreign = cg_target_lacks(&here, target) != NULL;
     here.bf16_dot = here.bf16_dot && target->bf16_dot;
-    return make_module(cg_target_runs_on(target, &here) ? target : &here, graphs, count, true,
-                       diag);
+    return make_module(foreign ? &here : target, graphs, count, true, diag);
 }
 
 void

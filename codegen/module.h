@@ -125,8 +125,8 @@ bool cg_calls_blas(LLVMModuleRef mod);
 /* ---- target.c, needs.c ----------------------------------------------------------------------- */
 /* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */
 bool cg_has_feature(const char *features, const char *name);
-bool cg_target_same_arch(const CgTarget *a, const CgTarget *b);
-bool cg_target_runs_on(const CgTarget *target, const CgTarget *host);
+/* What target's code needs and host has not: a feature, or "its architecture"; NULL: nothing. */
+const char *cg_target_lacks(const CgTarget *host, const CgTarget *target);
 
 /* ---- jit.c ----------------------------------------------------------------------------------- */
 /* Links a module for one symbol of it. As cg_jit, but the module stays the caller's. */

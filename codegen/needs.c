@@ -61,12 +61,26 @@ cg_target_asks_more(const CgTarget *a, const CgTarget *b)
         return a->vector_bytes > b->vector_bytes;
     if (a->bf16_dot != b->bf16_dot)
         return a->bf16_dot;
+    if (a->i8_dot != b->i8_dot)
+        return a->i8_dot;
     return bits_in(cg_target_needs(a)) > bits_in(cg_target_needs(b));
 }
 
-bool
-cg_target_same_arch(const CgTarget *a, const CgTarget *b)
+static bool
+same_arch(const CgTarget *a, const CgTarget *b)
 {
     const size_t n = strcspn(a->triple, "-");
     return strncmp(a->triple, b->triple, n) == 0 && b->triple[n] == '-';
+}
+
+const char *
+cg_target_lacks(const CgTarget *host, const CgTarget *target)
+{
+    if (!same_arch(host, target))
+        return "its architecture";
+    const uint64_t lacks = cg_target_needs(target) & ~cg_target_needs(host);
+    for (int i = 0; i < ABI_FEATURES; i++)
+        if (lacks >> i & 1)
+            return feature_table[i].llvm;
+    return NULL;
 }
