@@ -47,7 +47,7 @@ static ssmc_status
 open_external(Job *job, Progress *bar)
 {
     const ssmc_status rs =
-        rt_weights_load(job->compiled, job->variant->program, NULL, job->threads, &job->weights);
+        rt_weights_load(job->compiled, job->variant->program, NULL, &job->weights);
     if (rs != SSMC_OK)
         return rs;
     return rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache), job->threads,

@@ -110,7 +110,7 @@ typedef struct {
     const AbiVariant *variant;
     ssmc_weights *weights;
     bool whole_weights; /* weights by rules are made at once: somebody reads them */
-    Graph *graph[2]; /* prefill and decode, after their pipelines */
+    Graph *graph[2];    /* prefill and decode, after their pipelines */
     CgModule *module;
     CgJit *jit;
     ssmc_program *program;

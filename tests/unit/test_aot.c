@@ -151,6 +151,38 @@ Test(aot, compiled_models_do_what_descriptions_do)
     free(so);
 }
 
+/* Weights made by rules: the seed goes along, or the numbers do. */
+Test(aot, weights_made_by_rules)
+{
+    static const char yaml[] = "name: made\nvocab: 96\ndim: 64\nlayers:\n"
+                               "  - {block: mamba2, repeat: 2, state: 16, head_dim: 32}\n"
+                               "weights: {init: reference, seed: 11}\n";
+    static const char header[] =
+        "{\"ids_0\":{\"dtype\":\"I64\",\"shape\":[1,3],\"data_offsets\":[0,24]}}";
+    const int64_t ids[] = {7, 2, 90};
+    const uint64_t header_len = sizeof header - 1;
+    char file[8 + sizeof header - 1 + sizeof ids];
+    memcpy(file, &header_len, 8);
+    memcpy(file + 8, header, sizeof header - 1);
+    memcpy(file + 8 + sizeof header - 1, ids, sizeof ids);
+    char *dir = temp_dir(), *model = path_join(dir, "m.yaml"),
+         *in = path_join(dir, "i.safetensors");
+    cr_assert(write_whole(model, yaml, sizeof yaml - 1) && write_whole(in, file, sizeof file));
+    size_t len = 0, want_len = 0;
+    char *want = aot_logits(model, in, ARGS("--mode", "prefill"), &want_len);
+    for (const char *const *weights = ARGS("embed", "external"); *weights; weights++) {
+        char *so = aot_compile(model, dir, "m.so", ARGS("--emit", "so", "--weights", *weights));
+        char *got = aot_logits(so, in, ARGS("--mode", "prefill"), &len);
+        cr_expect(len == want_len && memcmp(got, want, len) == 0, "--weights %s", *weights);
+        free(got);
+        free(so);
+    }
+    temp_dir_remove(dir);
+    free(want);
+    free(model);
+    free(in);
+}
+
 /* ---- several CPUs in one file -----------------------------------------------------------------
  */
 
