@@ -71,7 +71,8 @@ static Val
 model_data(Cg *c, const CgExport *model, const CgVariant *variants, int count)
 {
     const Val no = LLVMConstNull(c->ptr);
-    Val identity[] = {cg_i64(c, (int64_t)model->identity[0]), cg_i64(c, (int64_t)model->identity[1])};
+    Val identity[] = {cg_i64(c, (int64_t)model->identity[0]),
+                      cg_i64(c, (int64_t)model->identity[1])};
     Val fields[] = {cg_const_i32(c, ABI_VERSION),
                     cg_const_i32(c, count),
                     text(c, model->name),

@@ -60,8 +60,9 @@ compiled_run(Job *job)
     Progress bar = progress_start("packing weights");
     ssmc_status rs = rt_program_wrap(job->variant->program, &job->program);
     if (rs == SSMC_OK)
-        rs = job->variant->embedded ? rt_model_embedded(job->compiled, job->variant, job->program, &job->model)
-                                    : open_external(job, &bar);
+        rs = job->variant->embedded
+                 ? rt_model_embedded(job->compiled, job->variant, job->program, &job->model)
+                 : open_external(job, &bar);
     progress_end(&bar);
     job->seconds_load = rt_now() - job->seconds_load;
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);

@@ -180,7 +180,7 @@ job_compile_option(const Options *o)
         if (opt_given(o, shorthand[i].option) && shorthand[i].option != OPT_cpu &&
             shorthand[i].option != OPT_threads)
             return shorthand[i].option;
-    return opt_given(o, OPT_set) ? OPT_set : OPT_COUNT;
+    return opt_given(o, OPT_blas) ? OPT_blas : opt_given(o, OPT_set) ? OPT_set : OPT_COUNT;
 }
 
 static AbiDtype

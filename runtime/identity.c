@@ -114,8 +114,7 @@ rt_model_identity(const ssmc_model *model)
     RtIdentity *identity = model->identity;
     pthread_mutex_lock(&identity->mutex);
     if (!identity->known) {
-        identity->hash =
-            rt_identity_hash(model->program->abi, model->weights, identity->made);
+        identity->hash = rt_identity_hash(model->program->abi, model->weights, identity->made);
         identity->known = true;
     }
     const RtHash hash = identity->hash;

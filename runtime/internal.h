@@ -152,9 +152,9 @@ struct ssmc_model {
     const void **weights;        /* owns: [nweights] data of each, borrowed */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
-    RtIdentity *identity; /* owns */
-    char *pages;                 /* owns: params made here; NULL: they lie in a file */
-    RtMapping cache;             /* owns: a cache's file with params; empty: none */
+    RtIdentity *identity;      /* owns */
+    char *pages;               /* owns: params made here; NULL: they lie in a file */
+    RtMapping cache;           /* owns: a cache's file with params; empty: none */
     ssmc_program *own_program; /* what ssmc_compiled_open made, and ssmc_model_close frees; NULL */
     ssmc_weights *own_weights;
     const AbiLoader *loader; /* closes own_weights */

@@ -183,6 +183,31 @@ Test(aot, weights_made_by_rules)
     free(in);
 }
 
+/* A state saved by the JIT goes on in a compiled model, and the other way round. */
+Test(aot, states_go_from_one_build_to_the_other)
+{
+    char *dir = temp_dir(), *state = path_join(dir, "s.state");
+    char *models[] = {strdup(AOT_STORY), NULL, NULL};
+    models[1] = aot_compile(AOT_STORY, dir, "x.so", ARGS("--emit", "so"));
+    models[2] = aot_compile(AOT_STORY, dir, "e.so",
+                            ARGS("--emit", "so", "--weights", "embed", "--cpu", OTHER_CPU));
+    for (size_t from = 0; from < 3; from++) {
+        aot_ok(
+            ARGS("run", models[from], "-p", "Once upon a time", "-n", "0", "--save-state", state));
+        for (size_t to = 0; to < 3; to++)
+            aot_ok(ARGS("run", models[to], "--load-state", state, "-n", "4", "--greedy"));
+    }
+    char *other = aot_compile(AOT_SMALL, dir, "o.so",
+                              ARGS("--emit", "so", "--weights", "embed", "--set",
+                                   "tokenizer=" SSMC_ROOT "/examples/storyteller/tokenizer.json"));
+    aot_fault(2, ARGS("run", other, "--load-state", state, "-n", "4"), ARGS("s.state", "model"));
+    for (size_t i = 0; i < 3; i++)
+        free(models[i]);
+    temp_dir_remove(dir);
+    free(other);
+    free(state);
+}
+
 /* ---- several CPUs in one file -----------------------------------------------------------------
  */
 

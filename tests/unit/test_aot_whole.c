@@ -205,7 +205,7 @@ Test(aot_whole, the_cache_is_what_runs)
     char *path = cache_file(&r);
     Bytes cache = bytes_of(path);
     memset(cache.bytes + PAGE, 0, cache.len - PAGE);
-    const uint64_t hash = rt_hash(cache.bytes + PAGE, cache.len - PAGE, 0);
+    const uint64_t hash = rt_hash(cache.bytes + PAGE, cache.len - PAGE);
     memcpy(cache.bytes + HASH_AT, &hash, sizeof hash);
     cr_assert(write_whole(path, cache.bytes, cache.len));
     seconds_of(r.argv);
