@@ -22,18 +22,65 @@ typedef struct {
 /* name: native or an LLVM CPU name. False: unknown name; *why lists near ones. */
 bool cg_target(Arena *arena, const char *name, CgTarget *out, const char **why);
 
+/* Bits of AbiFeature that the target's code asks of a machine. */
+uint64_t cg_target_needs(const CgTarget *target);
+/* Order of preference: wider vectors first, then what they can do. */
+bool cg_target_asks_more(const CgTarget *a, const CgTarget *b);
+
 typedef struct CgModule CgModule;
 /* Compiles one or two graphs in stage KERNEL (prefill, then decode) of one model into one LLVM
  * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter
  * are reported to diag; NULL then. */
 CgModule *cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag);
+/* The same without what runs after loading: only what makes the parameters of a program for
+ * `target`, as code that runs on this machine. */
+CgModule *cg_module_params(Arena *arena, const CgTarget *target, const Graph *const *graphs,
+                           int count, Diag *diag);
 void cg_module_free(CgModule *module);
 int cg_module_functions(const CgModule *module); /* distinct kernels */
+/* The program's figures and weights; it has no steps. */
+const AbiProgram *cg_module_abi(const CgModule *module);
+/* Whether a step reads that weight (of the program's list) after loading. */
+bool cg_module_reads(const CgModule *module, int weight);
+bool cg_module_calls_blas(const CgModule *module); /* OpenBLAS must be linked */
 
 /* Text (or object bytes) of the module, before or after optimisation. An object exports the program
  * as `const AbiProgram ssmc_abi_program`; every other symbol is local. */
 typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ } CgEmit;
 void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
+
+/* ---- files (aot.c, blob.c) ---------------------------------------------------------------------
+ */
+
+/* A model as exported data: what AbiCompiled says, but for its variants. */
+typedef struct {
+    const char *symbol; /* <symbol>_compiled() gives the AbiCompiled, <symbol>_data is it */
+    const char *name, *weights;
+    int64_t seed, eos;
+    const char *tokenizer; /* NULL: none */
+    size_t tokenizer_bytes;
+    uint64_t identity[2]; /* with embedded weights */
+} CgExport;
+
+typedef struct {
+    CgModule *module;
+    const char *cpu;              /* as variants are named; not "native" */
+    const char *embedded;         /* symbol of its weights' blob; NULL: weights are in files */
+    const int64_t *tensor_offset; /* [nweights] into the blob, -1: not in it; NULL: no blob */
+} CgVariant;
+
+/* Makes the modules of one model ready to be linked into one file: the first exports the model,
+ * every other symbol is hidden. variants: what asks most first. cg_emit them afterwards. */
+void cg_export(const CgExport *model, CgVariant *variants, int count);
+
+/* Writes an object file with one section of read-only pages that holds the pieces, 64-byte aligned
+ * one after the other, as the hidden symbol. False: *why. */
+typedef struct {
+    const void *data;
+    int64_t bytes;
+} CgPiece;
+bool cg_blob_write(Arena *arena, const char *path, const CgTarget *target, const char *symbol,
+                   const CgPiece *pieces, int count, const char **why);
 
 /* Machine code in this process, made on up to `threads` threads. The program lives until
  * cg_jit_free; module is consumed.

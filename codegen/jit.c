@@ -15,23 +15,19 @@ struct CgJit {
 /* ---- may this code run here? ------------------------------------------------------------------
  */
 
-/* A CPU is known by what our code uses of it: vectors, fma, dots. */
 static bool
 runs_here(Arena *arena, const CgTarget *t, const char **why)
 {
     CgTarget host;
     if (!cg_target(arena, "native", &host, why))
         return false;
-    const size_t arch = strcspn(t->triple, "-");
-    const bool same = strncmp(t->triple, host.triple, arch) == 0 && host.triple[arch] == '-';
-    if (same && t->vector_bytes <= host.vector_bytes && t->fma <= host.fma &&
-        t->bf16_dot <= host.bf16_dot && t->i8_dot <= host.i8_dot)
+    const char *lacks = cg_target_lacks(&host, t);
+    if (!lacks)
         return true;
     *why = arena_printf(arena,
-                        "code for %s (%s, %d-byte vectors%s) cannot run on this machine (%s, "
-                        "%d-byte vectors%s): compile it to a file, or use cpu native",
-                        t->cpu, t->triple, t->vector_bytes, t->bf16_dot ? ", bf16 dots" : "",
-                        host.cpu, host.vector_bytes, host.bf16_dot ? ", bf16 dots" : "");
+                        "code for %s (%s) cannot run on this machine (%s, %s), which lacks %s: "
+                        "compile it to a file, or use cpu native",
+                        t->cpu, t->triple, host.cpu, host.triple, lacks);
     return false;
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     CgProgram program;
     Function *functions;
     int nfunctions, cap_functions;
+    bool params_only;     /* what runs after loading is left out */
     const bool *escapes;  /* of the graph at hand, by value id */
     const RangeId *range; /* of the graph at hand, by place in its list of kernels */
 } Maker;
@@ -142,6 +143,23 @@ turn(Maker *m, const Graph *g)
     cg_program_turn(&m->program, g);
 }
 
+/* How parameters are made: of which weights, by which code, to which places. While the module holds
+ * the kernels of init alone. */
+static uint64_t
+pack_hash(const Maker *m)
+{
+    const CgTarget *t = m->c->target;
+    uint64_t hash = cg_program_params_hash(&m->program);
+    hash = hash_bytes(t->cpu, strlen(t->cpu), hash);
+    hash = hash_bytes(t->features, strlen(t->features), hash);
+    for (Val fn = LLVMGetFirstFunction(m->c->mod); fn; fn = LLVMGetNextFunction(fn)) {
+        char *text = LLVMPrintValueToString(fn);
+        hash = hash_bytes(text, strlen(text), hash);
+        LLVMDisposeMessage(text);
+    }
+    return hash;
+}
+
 /* The init steps of both graphs come first, as one range; then each phase's layers and head. */
 static bool
 all_steps(Maker *m, const Graph *const *graphs, int count)
@@ -154,7 +172,9 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
         ok = range_steps(m, graphs[i], RANGE_INIT, &abi->phase[ABI_PREFILL], &more);
         abi->init.count += more.count;
     }
-    for (int i = 0; ok && i < count; i++) {
+    if (ok)
+        abi->pack_hash = pack_hash(m);
+    for (int i = 0; ok && i < count && !m->params_only; i++) {
         AbiPhase *phase = &abi->phase[i];
         turn(m, graphs[i]);
         ok = range_steps(m, graphs[i], RANGE_LAYERS, phase, &phase->layers);
@@ -166,8 +186,36 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
 /* ---- the module --------------------------------------------------------------------------------
  */
 
-CgModule *
-cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag)
+/* Which weights a step reads that runs after loading. */
+static const bool *
+weights_read(Arena *arena, const CgProgram *p)
+{
+    bool *reads = arena_array(arena, (size_t)p->nweights + 1, sizeof *reads);
+    for (int i = p->abi.init.first + p->abi.init.count; i < p->nsteps; i++) {
+        const AbiStep *step = &p->steps[i].row;
+        for (int k = 0; k < step->operands; k++) {
+            const AbiOperand *o = &p->operands[step->first_operand + k];
+            if (o->space == ABI_WEIGHT)
+                reads[o->index] = true;
+        }
+    }
+    return reads;
+}
+
+/* What is known of the program without its code. */
+static void
+keep_figures(CgModule *module, const Maker *m)
+{
+    module->functions = m->nfunctions;
+    module->abi = m->program.abi;
+    module->abi.weights = m->program.weights;
+    module->abi.nweights = m->program.nweights;
+    module->reads = weights_read(module->arena, &m->program);
+}
+
+static CgModule *
+make_module(const CgTarget *target, const Graph *const *graphs, int count, bool params_only,
+            Diag *diag)
 {
     if (count < 1 || count > ABI_PHASES)
         die("cg_module: %d graphs", count);
@@ -178,16 +226,42 @@ cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *d
     module->machine = cg_llvm_machine(&module->target);
     cg_llvm_open(&module->cg, arena, &module->target, module->machine);
     Maker m = {
-        .c = &module->cg, .diag = diag, .program = {.arena = arena, .diag = diag}
+        .c = &module->cg,
+        .diag = diag,
+        .params_only = params_only,
+        .program = {.arena = arena, .diag = diag}
     };
     if (!all_steps(&m, graphs, count)) {
         cg_module_free(module);
         return NULL;
     }
-    cg_tables(&module->cg, &m.program, module->machine);
-    module->functions = m.nfunctions;
+    cg_tables(&module->cg, &m.program);
+    keep_figures(module, &m);
     cg_llvm_verify(module->cg.mod, "as emitted");
     return module;
+}
+
+CgModule *
+cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag)
+{
+    return make_module(target, graphs, count, false, diag);
+}
+
+/* Where the target's own code does not run, the machine's makes the same numbers: only the bf16
+ * conversion of a CPU with bf16 dots differs, in f32 denormals. */
+CgModule *
+cg_module_params(Arena *arena, const CgTarget *target, const Graph *const *graphs, int count,
+                 Diag *diag)
+{
+    CgTarget here;
+    const char *why = NULL;
+    if (!cg_target(arena, "native", &here, &why)) {
+        diag_error(diag, (SrcLoc){0}, "%s", why);
+        return NULL;
+    }
+    const bool foreign = cg_target_lacks(&here, target) != NULL;
+    here.bf16_dot = here.bf16_dot && target->bf16_dot;
+    return make_module(foreign ? &here : target, graphs, count, true, diag);
 }
 
 void
@@ -206,4 +280,22 @@ int
 cg_module_functions(const CgModule *module)
 {
     return module->functions;
+}
+
+const AbiProgram *
+cg_module_abi(const CgModule *module)
+{
+    return &module->abi;
+}
+
+bool
+cg_module_reads(const CgModule *module, int weight)
+{
+    return module->reads[weight];
+}
+
+bool
+cg_module_calls_blas(const CgModule *module)
+{
+    return cg_calls_blas(module->cg.mod);
 }

@@ -13,6 +13,8 @@ struct CgModule {
     LLVMModuleRef optimised; /* NULL until asked for */
     Arena *arena;            /* owns: everything of the module that is not LLVM's */
     int functions;
+    AbiProgram abi;    /* figures and weights; no steps */
+    const bool *reads; /* by weight: whether a step reads it that runs after loading */
 };
 
 /* ---- llvm.c: everything that has changed between LLVM versions ------------------------------- */
@@ -108,9 +110,28 @@ void cg_program_turn(CgProgram *p, const Graph *g);
 bool cg_program_has(CgProgram *p, const CgKernel *k);
 bool cg_program_step(CgProgram *p, const CgKernel *k, Val run);
 
+/* Of the expressions that make the parameters, and of their places. */
+uint64_t cg_program_params_hash(const CgProgram *p);
+
 /* ---- tables.c -------------------------------------------------------------------------------- */
 /* Adds the program as the constant CG_PROGRAM_SYMBOL. */
-void cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine);
+void cg_tables(Cg *c, const CgProgram *p);
+/* Constants of a module; aot.c makes tables, too. */
+Val cg_const_i32(Cg *c, int64_t n);
+Val cg_const_record(Cg *c, Val *fields, size_t count);
+Val cg_const_global(Cg *c, Val data, const char *name); /* private; its address */
+Val cg_const_text(Cg *c, const char *text, size_t len); /* NUL-terminated; its address */
+/* Equal records as a private array; its address, NULL when there are none. dies where C and LLVM
+ * disagree on a record's size: the tables would be garbage. */
+Val cg_const_table(Cg *c, Val *rows, int count, size_t size, const char *name);
+void cg_const_check(Cg *c, LLVMTypeRef type, size_t size, const char *name);
+bool cg_calls_blas(LLVMModuleRef mod);
+
+/* ---- target.c, needs.c ----------------------------------------------------------------------- */
+/* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */
+bool cg_has_feature(const char *features, const char *name);
+/* What target's code needs and host has not: a feature, or "its architecture"; NULL: nothing. */
+const char *cg_target_lacks(const CgTarget *host, const CgTarget *target);
 
 /* ---- jit.c ----------------------------------------------------------------------------------- */
 /* Links a module for one symbol of it. As cg_jit, but the module stays the caller's. */

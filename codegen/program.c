@@ -193,6 +193,24 @@ param_place(CgProgram *p, const Value *v)
     return false;
 }
 
+uint64_t
+cg_program_params_hash(const CgProgram *p)
+{
+    uint64_t hash = hash_bytes(&p->abi.param_bytes, sizeof p->abi.param_bytes, 0);
+    for (int i = 0; i < p->nparams; i++) {
+        const CgParam *param = &p->params[i];
+        hash = hash_bytes(param->text, strlen(param->text), hash);
+        hash = hash_bytes(&param->offset, sizeof param->offset, hash);
+    }
+    for (int i = 0; i < p->nweights; i++) {
+        const AbiWeight *w = &p->weights[i];
+        hash = hash_bytes(w->tensor, strlen(w->tensor), hash);
+        hash = hash_bytes(&w->dtype, sizeof w->dtype, hash);
+        hash = hash_bytes(w->dim, sizeof w->dim, hash);
+    }
+    return hash;
+}
+
 bool
 cg_program_has(CgProgram *p, const CgKernel *k)
 {

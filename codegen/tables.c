@@ -6,197 +6,245 @@
 
 #include "codegen/module.h"
 
+/* Texts that many rows share: kernels' names and rules, few of them for any number of layers. */
 typedef struct {
     const char *text;
     Val data;
 } Label;
 
 typedef struct {
-    Cg *c;
-    LLVMTargetDataRef layout;
-    Label *labels; /* texts that many rows share */
-    int nlabels, cap_labels;
-} Tables;
+    Label *items;
+    int count, cap;
+} Labels;
+
+/* ---- constants ----------------------------------------------------------------------------- */
 
 static Val
-i64(const Tables *t, int64_t n)
+i64(Cg *c, int64_t n)
 {
-    return cg_i64(t->c, n);
+    return cg_i64(c, n);
+}
+
+Val
+cg_const_i32(Cg *c, int64_t n)
+{
+    return LLVMConstInt(c->i32, (unsigned long long)n, 1);
 }
 
 static Val
-i32(const Tables *t, int64_t n)
+i32(Cg *c, int64_t n)
 {
-    return LLVMConstInt(t->c->i32, (unsigned long long)n, 1);
+    return cg_const_i32(c, n);
 }
 
-static Val
-record(const Tables *t, Val *fields, size_t count)
+Val
+cg_const_record(Cg *c, Val *fields, size_t count)
 {
-    return LLVMConstStructInContext(t->c->ctx, fields, (unsigned)count, 0);
+    return LLVMConstStructInContext(c->ctx, fields, (unsigned)count, 0);
 }
 
-static Val
-array(LLVMTypeRef type, Val *items, size_t count)
+Val
+cg_const_global(Cg *c, Val data, const char *name)
 {
-    return LLVMConstArray2(type, items, count);
-}
-
-/* A private constant; its address. */
-static Val
-constant(const Tables *t, Val data, const char *name)
-{
-    const Val g = LLVMAddGlobal(t->c->mod, LLVMTypeOf(data), name);
+    const Val g = LLVMAddGlobal(c->mod, LLVMTypeOf(data), name);
     LLVMSetInitializer(g, data);
     LLVMSetGlobalConstant(g, 1);
     LLVMSetLinkage(g, LLVMPrivateLinkage);
     return g;
 }
 
-static Val
-text(const Tables *t, const char *s)
+Val
+cg_const_text(Cg *c, const char *text, size_t len)
 {
-    const Val data = LLVMConstStringInContext2(t->c->ctx, s, strlen(s), 0);
-    const Val g = constant(t, data, "text");
+    const Val g = cg_const_global(c, LLVMConstStringInContext2(c->ctx, text, len, 0), "text");
     LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
     return g;
 }
 
-/* The text of a kernel's name or an init rule: few of them for any number of layers. */
 static Val
-label(Tables *t, const char *s)
+text(Cg *c, const char *s)
 {
-    for (int i = 0; i < t->nlabels; i++)
-        if (strcmp(t->labels[i].text, s) == 0)
-            return t->labels[i].data;
-    const Label l = {s, text(t, s)};
-    VEC_PUSH(t->c->arena, t->labels, t->nlabels, t->cap_labels, l);
+    return cg_const_text(c, s, strlen(s));
+}
+
+static Val
+label(Cg *c, Labels *labels, const char *s)
+{
+    for (int i = 0; i < labels->count; i++)
+        if (strcmp(labels->items[i].text, s) == 0)
+            return labels->items[i].data;
+    const Label l = {s, text(c, s)};
+    VEC_PUSH(c->arena, labels->items, labels->count, labels->cap, l);
     return l.data;
 }
 
-/* Where C and LLVM disagree on a size the tables would be garbage. */
-static void
-check_size(const Tables *t, LLVMTypeRef type, size_t size, const char *name)
+void
+cg_const_check(Cg *c, LLVMTypeRef type, size_t size, const char *name)
 {
-    const unsigned long long bytes = LLVMABISizeOfType(t->layout, type);
+    const unsigned long long bytes = LLVMABISizeOfType(LLVMGetModuleDataLayout(c->mod), type);
     if (bytes != size)
         die("%s is %llu bytes in LLVM, %zu in C", name, bytes, size);
 }
 
-/* A table of equal records; NULL when empty. */
-static Val
-table(const Tables *t, Val *rows, int count, size_t size, const char *name)
+Val
+cg_const_table(Cg *c, Val *rows, int count, size_t size, const char *name)
 {
     if (!count)
-        return LLVMConstNull(t->c->ptr);
+        return LLVMConstNull(c->ptr);
     const LLVMTypeRef type = LLVMTypeOf(rows[0]);
-    check_size(t, type, size, name);
-    return constant(t, array(type, rows, (size_t)count), name);
+    cg_const_check(c, type, size, name);
+    return cg_const_global(c, LLVMConstArray2(type, rows, (uint64_t)count), name);
 }
 
+/* ---- the tables of a program ----------------------------------------------------------------- */
+
 static Val
-dims(const Tables *t, const int64_t dim[4])
+dims(Cg *c, const int64_t dim[4])
 {
     Val items[4];
     for (int i = 0; i < 4; i++)
-        items[i] = i64(t, dim[i]);
-    return array(t->c->i64, items, 4);
+        items[i] = i64(c, dim[i]);
+    return LLVMConstArray2(c->i64, items, 4);
 }
 
 static Val
-range(const Tables *t, AbiRange r)
+range(Cg *c, AbiRange r)
 {
-    Val fields[] = {i32(t, r.first), i32(t, r.count)};
-    return record(t, fields, COUNT_OF(fields));
+    Val fields[] = {i32(c, r.first), i32(c, r.count)};
+    return cg_const_record(c, fields, COUNT_OF(fields));
 }
 
 static Val *
-rows_new(const Tables *t, int count)
+rows_new(Cg *c, int count)
 {
-    return arena_array(t->c->arena, (size_t)count + 1, sizeof(Val));
+    return arena_array(c->arena, (size_t)count + 1, sizeof(Val));
 }
 
 static Val
-steps_table(Tables *t, const CgProgram *p)
+steps_table(Cg *c, Labels *labels, const CgProgram *p)
 {
-    Val *rows = rows_new(t, p->nsteps);
+    Val *rows = rows_new(c, p->nsteps);
     for (int i = 0; i < p->nsteps; i++) {
         const AbiStep *s = &p->steps[i].row;
-        Val fields[] = {p->steps[i].run, label(t, s->name), i32(t, s->first_operand),
-                        i32(t, s->operands), i32(t, s->parallel)};
-        rows[i] = record(t, fields, COUNT_OF(fields));
+        Val fields[] = {p->steps[i].run, label(c, labels, s->name), i32(c, s->first_operand),
+                        i32(c, s->operands), i32(c, s->parallel)};
+        rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
-    return table(t, rows, p->nsteps, sizeof(AbiStep), "steps");
+    return cg_const_table(c, rows, p->nsteps, sizeof(AbiStep), "steps");
 }
 
 static Val
-operands_table(const Tables *t, const CgProgram *p)
+operands_table(Cg *c, const CgProgram *p)
 {
-    Val *rows = rows_new(t, p->noperands);
+    Val *rows = rows_new(c, p->noperands);
     for (int i = 0; i < p->noperands; i++) {
         const AbiOperand *o = &p->operands[i];
-        Val fields[] = {i32(t, (int64_t)o->space), i32(t, o->index), i64(t, o->offset)};
-        rows[i] = record(t, fields, COUNT_OF(fields));
+        Val fields[] = {i32(c, (int64_t)o->space), i32(c, o->index), i64(c, o->offset)};
+        rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
-    return table(t, rows, p->noperands, sizeof(AbiOperand), "operands");
+    return cg_const_table(c, rows, p->noperands, sizeof(AbiOperand), "operands");
 }
 
 static Val
-weights_table(Tables *t, const CgProgram *p)
+weights_table(Cg *c, Labels *labels, const CgProgram *p)
 {
-    Val *rows = rows_new(t, p->nweights);
+    Val *rows = rows_new(c, p->nweights);
     for (int i = 0; i < p->nweights; i++) {
         const AbiWeight *w = &p->weights[i].row;
-        Val fields[] = {text(t, w->tensor), label(t, w->init), i32(t, (int64_t)w->dtype),
-                        i32(t, w->rank), dims(t, w->dim)};
-        rows[i] = record(t, fields, COUNT_OF(fields));
+        Val fields[] = {text(c, w->tensor), label(c, labels, w->init), i32(c, (int64_t)w->dtype),
+                        i32(c, w->rank), dims(c, w->dim)};
+        rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
-    return table(t, rows, p->nweights, sizeof(AbiWeight), "weights");
+    return cg_const_table(c, rows, p->nweights, sizeof(AbiWeight), "weights");
 }
 
 static Val
-states_table(const Tables *t, const CgProgram *p)
+states_table(Cg *c, const CgProgram *p)
 {
-    Val *rows = rows_new(t, p->nstates);
+    Val *rows = rows_new(c, p->nstates);
     for (int i = 0; i < p->nstates; i++) {
         const AbiState *s = &p->states[i];
-        Val fields[] = {text(t, s->name), i64(t, s->offset), i64(t, s->bytes), i32(t, s->rank),
-                        dims(t, s->dim)};
-        rows[i] = record(t, fields, COUNT_OF(fields));
+        Val fields[] = {text(c, s->name), i64(c, s->offset), i64(c, s->bytes), i32(c, s->rank),
+                        dims(c, s->dim)};
+        rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
-    return table(t, rows, p->nstates, sizeof(AbiState), "states");
+    return cg_const_table(c, rows, p->nstates, sizeof(AbiState), "states");
 }
 
 static Val
-phases(const Tables *t, const CgProgram *p)
+phases(Cg *c, const CgProgram *p)
 {
     Val rows[ABI_PHASES];
     for (int i = 0; i < ABI_PHASES; i++) {
         const AbiPhase *phase = &p->abi.phase[i];
-        Val fields[] = {range(t, phase->layers),      range(t, phase->head),
-                        i64(t, phase->block),         i64(t, phase->slab_bytes),
-                        i64(t, phase->scratch_bytes), i64(t, phase->grain)};
-        rows[i] = record(t, fields, COUNT_OF(fields));
+        Val fields[] = {range(c, phase->layers),      range(c, phase->head),
+                        i64(c, phase->block),         i64(c, phase->slab_bytes),
+                        i64(c, phase->scratch_bytes), i64(c, phase->grain)};
+        rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
-    return array(LLVMTypeOf(rows[0]), rows, ABI_PHASES);
+    return LLVMConstArray2(LLVMTypeOf(rows[0]), rows, ABI_PHASES);
+}
+
+/* ---- what the program wants done before it runs -------------------------------------------- */
+
+bool
+cg_calls_blas(LLVMModuleRef mod)
+{
+    static const char prefix[] = "cblas_";
+    for (Val fn = LLVMGetFirstFunction(mod); fn; fn = LLVMGetNextFunction(fn)) {
+        size_t len = 0;
+        if (strncmp(LLVMGetValueName2(fn, &len), prefix, sizeof prefix - 1) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Kernels call OpenBLAS from threads of the runtime's pool, which has cut the work already:
+ * openblas_set_num_threads(1). NULL where no kernel does. */
+static Val
+prepare(Cg *c)
+{
+    if (!cg_calls_blas(c->mod))
+        return LLVMConstNull(c->ptr);
+    const LLVMTypeRef type = LLVMFunctionType(c->void_t, NULL, 0, 0);
+    const LLVMTypeRef set_type = LLVMFunctionType(c->void_t, &c->i32, 1, 0);
+    const Val set = LLVMAddFunction(c->mod, "openblas_set_num_threads", set_type);
+    const Val fn = LLVMAddFunction(c->mod, "ssmc_prepare", type);
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    LLVMPositionBuilderAtEnd(c->b, LLVMAppendBasicBlockInContext(c->ctx, fn, "start"));
+    Val one = cg_const_i32(c, 1);
+    LLVMBuildCall2(c->b, set_type, set, &one, 1, "");
+    LLVMBuildRetVoid(c->b);
+    return fn;
 }
 
 void
-cg_tables(Cg *c, const CgProgram *p, LLVMTargetMachineRef machine)
+cg_tables(Cg *c, const CgProgram *p)
 {
-    Tables tables = {.c = c, .layout = LLVMCreateTargetDataLayout(machine)}, *t = &tables;
     const AbiProgram *abi = &p->abi;
-    Val fields[] = {text(t, abi->name),       i64(t, (int64_t)abi->identity),
-                    text(t, abi->numerics),   i64(t, abi->vocab),
-                    i64(t, abi->head_rows),   i64(t, abi->param_bytes),
-                    i64(t, abi->state_bytes), i64(t, abi->output_bytes),
-                    range(t, abi->init),      phases(t, p),
-                    steps_table(t, p),        operands_table(t, p),
-                    weights_table(t, p),      states_table(t, p),
-                    i32(t, p->nsteps),        i32(t, p->noperands),
-                    i32(t, p->nweights),      i32(t, p->nstates)};
-    const Val program = constant(t, record(t, fields, COUNT_OF(fields)), CG_PROGRAM_SYMBOL);
+    Labels labels = {0};
+    Val fields[] = {text(c, abi->name),
+                    i64(c, (int64_t)abi->identity),
+                    text(c, abi->numerics),
+                    i64(c, abi->vocab),
+                    i64(c, abi->head_rows),
+                    i64(c, abi->param_bytes),
+                    i64(c, abi->state_bytes),
+                    i64(c, abi->output_bytes),
+                    i64(c, (int64_t)abi->pack_hash),
+                    prepare(c),
+                    range(c, abi->init),
+                    phases(c, p),
+                    steps_table(c, &labels, p),
+                    operands_table(c, p),
+                    weights_table(c, &labels, p),
+                    states_table(c, p),
+                    i32(c, p->nsteps),
+                    i32(c, p->noperands),
+                    i32(c, p->nweights),
+                    i32(c, p->nstates)};
+    const Val program =
+        cg_const_global(c, cg_const_record(c, fields, COUNT_OF(fields)), CG_PROGRAM_SYMBOL);
     LLVMSetLinkage(program, LLVMExternalLinkage);
-    check_size(t, LLVMGlobalGetValueType(program), sizeof(AbiProgram), "AbiProgram");
-    LLVMDisposeTargetData(t->layout);
+    cg_const_check(c, LLVMGlobalGetValueType(program), sizeof(AbiProgram), "AbiProgram");
 }

@@ -8,7 +8,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-#include "codegen/codegen.h"
+#include "codegen/module.h"
 
 typedef struct {
     const char *name; /* first: nearest_name reads it */
@@ -82,9 +82,8 @@ named(const Cpu *cpu)
 
 /* ---- native -------------------------------------------------------------------------------- */
 
-/* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */
-static bool
-has_feature(const char *features, const char *name)
+bool
+cg_has_feature(const char *features, const char *name)
 {
     const size_t len = strlen(name);
     for (const char *p = features; p; p = strchr(p, ',')) {
@@ -101,13 +100,13 @@ static void
 vectors_x86(CgTarget *t)
 {
     const char *f = t->features;
-    const bool wide = has_feature(f, "avx512f") && has_feature(f, "avx512vl") &&
-                      has_feature(f, "avx512bw") && has_feature(f, "avx512dq");
-    t->fma = has_feature(f, "fma") && has_feature(f, "avx2");
+    const bool wide = cg_has_feature(f, "avx512f") && cg_has_feature(f, "avx512vl") &&
+                      cg_has_feature(f, "avx512bw") && cg_has_feature(f, "avx512dq");
+    t->fma = cg_has_feature(f, "fma") && cg_has_feature(f, "avx2");
     t->vector_bytes = wide ? 64 : t->fma ? 32 : 16;
     t->vector_registers = wide ? 32 : 16;
-    t->bf16_dot = wide && has_feature(f, "avx512bf16");
-    t->i8_dot = wide ? has_feature(f, "avx512vnni") : t->fma && has_feature(f, "avxvnni");
+    t->bf16_dot = wide && cg_has_feature(f, "avx512bf16");
+    t->i8_dot = wide ? cg_has_feature(f, "avx512vnni") : t->fma && cg_has_feature(f, "avxvnni");
 }
 
 static void
@@ -116,8 +115,8 @@ vectors_aarch64(CgTarget *t)
     t->fma = true;
     t->vector_bytes = 16;
     t->vector_registers = 32;
-    t->bf16_dot = has_feature(t->features, "bf16");
-    t->i8_dot = has_feature(t->features, "i8mm");
+    t->bf16_dot = cg_has_feature(t->features, "bf16");
+    t->i8_dot = cg_has_feature(t->features, "i8mm");
 }
 
 /* Bytes of a cache, or what the table says where the system does not. */

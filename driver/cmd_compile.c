@@ -1,8 +1,8 @@
-/* driver/cmd_compile.c -- ssmc compile: any stage of the work, as text or an object file. */
+/* driver/cmd_compile.c -- ssmc compile: any stage of the work, as text, or the product. */
 #include <stdio.h>
 #include <string.h>
 
-#include "driver/driver.h"
+#include "driver/product.h"
 
 typedef enum {
     EMIT_graph,
@@ -11,11 +11,14 @@ typedef enum {
     EMIT_llvm,
     EMIT_llvm_opt,
     EMIT_asm,
-    EMIT_obj,
+    EMIT_obj, /* from here on: products */
+    EMIT_lib,
+    EMIT_so,
+    EMIT_exe,
     EMIT_COUNT
 } Emit;
-static const char *const emit_name[EMIT_COUNT] = {"graph",    "lowered", "plan", "llvm",
-                                                  "llvm-opt", "asm",     "obj"};
+static const char *const emit_name[EMIT_COUNT] = {"graph", "lowered", "plan", "llvm", "llvm-opt",
+                                                  "asm",   "obj",     "lib",  "so",   "exe"};
 
 static int
 put(const Options *o, const StrBuf *text)
@@ -61,13 +64,8 @@ emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
 static int
 emit_code(Job *job, Emit what, StrBuf *out)
 {
-    static const CgEmit how[EMIT_COUNT] = {[EMIT_llvm] = CG_LLVM,
-                                           [EMIT_llvm_opt] = CG_LLVM_OPT,
-                                           [EMIT_asm] = CG_ASM,
-                                           [EMIT_obj] = CG_OBJ};
-    if (opt_given(job->o, OPT_stop_after))
-        return option_fault(job->o, OPT_stop_after, "--stop-after goes with --emit graph, not %s",
-                            emit_name[what]);
+    static const CgEmit how[EMIT_COUNT] = {
+        [EMIT_llvm] = CG_LLVM, [EMIT_llvm_opt] = CG_LLVM_OPT, [EMIT_asm] = CG_ASM};
     int status = job_passes(job, PHASE_PREFILL);
     if (status == EXIT_DONE)
         status = job_passes(job, PHASE_DECODE);
@@ -90,9 +88,43 @@ emit_by_name(const char *name, Emit *out)
     return false;
 }
 
+static ProductKind
+product_kind(Emit what)
+{
+    return what == EMIT_lib   ? PRODUCT_lib
+           : what == EMIT_so  ? PRODUCT_so
+           : what == EMIT_exe ? PRODUCT_exe
+                              : PRODUCT_obj;
+}
+
+/* Options that only products have. */
+static int
+check_options(const Options *o, Emit what)
+{
+    const char *how = opt_text(o, OPT_weights_how);
+    const bool library = what == EMIT_obj || what == EMIT_lib || what == EMIT_so;
+    if (strcmp(how, "external") != 0 && strcmp(how, "embed") != 0)
+        return option_fault(o, OPT_weights_how, "--weights wants external or embed, not '%s'", how);
+    if (what >= EMIT_obj && !opt_text(o, OPT_out))
+        return option_fault(o, OPT_out, "--emit %s wants a name: give -o FILE", emit_name[what]);
+    if (what > EMIT_plan && opt_given(o, OPT_stop_after))
+        return option_fault(o, OPT_stop_after, "--stop-after goes with --emit graph, not %s",
+                            emit_name[what]);
+    if (opt_given(o, OPT_header) && !library)
+        return option_fault(o, OPT_header, "--header goes with --emit so, lib or obj, not %s",
+                            emit_name[what]);
+    if (opt_given(o, OPT_weights_how) && what < EMIT_obj)
+        return option_fault(o, OPT_weights_how,
+                            "--weights goes with --emit so, lib, exe or obj, not %s",
+                            emit_name[what]);
+    return EXIT_DONE;
+}
+
 static int
 compile(Job *job, Emit what, Phase phase)
 {
+    if (what >= EMIT_obj)
+        return make_product(job, product_kind(what));
     StrBuf out = {0};
     int status = job_weights(job, false);
     if (status == EXIT_DONE)
@@ -113,10 +145,11 @@ cmd_compile(Options *o)
     const bool decode = strcmp(opt_text(o, OPT_phase), "decode") == 0;
     if (!decode && strcmp(opt_text(o, OPT_phase), "prefill") != 0)
         return option_fault(o, OPT_phase, "unknown phase '%s'", opt_text(o, OPT_phase));
-    if (what == EMIT_obj && !opt_text(o, OPT_out))
-        return option_fault(o, OPT_out, "an object file wants a name: give -o FILE");
+    const int fit = check_options(o, what);
+    if (fit != EXIT_DONE)
+        return fit;
     Job job;
-    int status = job_describe(&job, o);
+    int status = what < EMIT_obj ? job_describe(&job, o) : job_describe_many(&job, o);
     if (status == EXIT_DONE)
         status = compile(&job, what, decode ? PHASE_DECODE : PHASE_PREFILL);
     job_end(&job);

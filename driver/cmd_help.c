@@ -13,28 +13,17 @@ help_overview(void)
     for (int i = 0; i < command_count; i++)
         printf("  ssmc %-10s %-28s %s\n", command_info[i].name, command_info[i].args,
                command_info[i].doc);
-    puts("\nMODEL is a YAML file, a checkpoint directory (config.json + *.safetensors) or a "
-         "text-form\n"
-         "graph (.ir). Exit status: 0 done, 1 the work failed, 2 bad usage or bad input.");
+    puts("\nMODEL is a YAML file, a checkpoint directory (config.json + *.safetensors), "
+         "a text-form\n"
+         "graph (.ir) or a compiled model (.so). Exit status: 0 done, 1 the work failed, 2 bad "
+         "usage or bad input.");
 }
 
 static void
 help_command(const CommandInfo *c)
 {
     printf("ssmc %s %s\n  %s\n\n", c->name, c->args, c->doc);
-    for (int i = 0; i < OPT_COUNT; i++) {
-        const OptInfo *info = &opt_info[i];
-        if (!option_belongs((OptId)i, c->name))
-            continue;
-        char flags[64];
-        const char letter[5] = {'-', info->letter, ',', ' ', '\0'};
-        snprintf(flags, sizeof flags, "%s--%s %s", info->letter ? letter : "    ", info->name,
-                 info->arg);
-        printf("  %-28s %s", flags, info->doc);
-        if (info->preset[0])
-            printf(" [%s]", info->preset);
-        putchar('\n');
-    }
+    options_print(c->name);
 }
 
 static void

@@ -189,7 +189,7 @@ cmd_logits(Options *o)
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     Job job;
-    int status = job_describe(&job, o);
+    int status = job_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE)

@@ -100,7 +100,7 @@ cmd_perplexity(Options *o)
         return option_fault(o, OPT_window, "--window %lld is out of range: it must be 1 to %d",
                             (long long)s.window, 1 << 20);
     Job job;
-    int status = job_describe(&job, o);
+    int status = job_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = score_text(&job, &s);
     if (status == EXIT_DONE) {

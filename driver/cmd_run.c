@@ -20,39 +20,6 @@ typedef struct {
 } Generation;
 
 static bool
-sampling_from(const Options *o, ssmc_sampling *how)
-{
-    const OptValue *v = o->value;
-    *how = (ssmc_sampling){.temperature = opt_given(o, OPT_greedy) ? 0 : v[OPT_temperature].num,
-                           .top_k = (int)v[OPT_top_k].i,
-                           .top_p = v[OPT_top_p].num,
-                           .min_p = v[OPT_min_p].num,
-                           .repeat_penalty = v[OPT_repeat_penalty].num,
-                           .seed = (uint64_t)v[OPT_seed].i};
-    const struct {
-        OptId id;
-        bool ok;
-        const char *want;
-    } rules[] = {
-        {OPT_temperature,    v[OPT_temperature].num >= 0 && v[OPT_temperature].num <= 1e6,       "0 to 1e6" },
-        {OPT_top_k,          v[OPT_top_k].i >= 0 && v[OPT_top_k].i <= INT32_MAX,                 "0 or more"},
-        {OPT_top_p,          v[OPT_top_p].num >= 0 && v[OPT_top_p].num <= 1,                     "0 to 1"   },
-        {OPT_min_p,          v[OPT_min_p].num >= 0 && v[OPT_min_p].num <= 1,                     "0 to 1"   },
-        {OPT_repeat_penalty, v[OPT_repeat_penalty].num >= 0 && v[OPT_repeat_penalty].num <= 1e6,
-         "0 to 1e6"                                                                                         },
-        {OPT_tokens,         v[OPT_tokens].i >= 0,                                               "0 or more"},
-    };
-    for (size_t i = 0; i < COUNT_OF(rules); i++) {
-        if (rules[i].ok)
-            continue;
-        option_fault(o, rules[i].id, "--%s %s is out of range: it must be %s",
-                     opt_info[rules[i].id].name, opt_text(o, rules[i].id), rules[i].want);
-        return false;
-    }
-    return true;
-}
-
-static bool
 put_token(const Generation *gen, int32_t id)
 {
     size_t len = 0;
@@ -222,7 +189,7 @@ cmd_run(Options *o)
         return EXIT_BAD_INPUT;
     Job job;
     Generation gen = {.job = &job};
-    int status = job_describe(&job, o);
+    int status = job_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = run_with(&gen, &how);
     ssmc_sampler_close(gen.sampler);

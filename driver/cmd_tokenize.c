@@ -55,7 +55,7 @@ cmd_tokenize(Options *o)
     FeTokenizer *tok = NULL;
     char *text = NULL;
     size_t len = 0;
-    int status = job_describe(&job, o);
+    int status = job_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = job_tokenizer(&job, &tok);
     if (status == EXIT_DONE && !read_stdin(o->arena, &text, &len))

@@ -61,15 +61,23 @@ struct Options {
 
 /* Reads argv after the command's name. False: the fault has been printed. */
 bool options_parse(Options *o, int argc, char **argv);
+bool has_suffix(const char *path, const char *suffix);
 bool option_belongs(OptId id, const char *command);
+void options_print(const char *command); /* the list of its options, on stdout */
 const char *opt_text(const Options *o, OptId id);
 bool opt_given(const Options *o, OptId id);
 /* Says that an option is needed or wrong, with how it is used; returns EXIT_BAD_INPUT. */
 int option_fault(const Options *o, OptId id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* The options of sampling, checked. False: the fault has been printed. */
+bool sampling_from(const Options *o, ssmc_sampling *how);
+/* --threads where no description has a say; an exit status. */
+int threads_from(const Options *o, int *threads);
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
-void say(const char *fmt, ...) PRINTF_LIKE(1, 2);              /* a line on stderr */
+const char *program_name(void);                   /* ssmc, or what a compiled program was called */
+void say(const char *fmt, ...) PRINTF_LIKE(1, 2); /* a line on stderr */
 int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; returns status */
 /* Prints a runtime failure; BAD_ARGUMENT and BAD_FILE are the user's: EXIT_BAD_INPUT. */
 int runtime_fault(ssmc_status status);
@@ -94,9 +102,15 @@ typedef struct {
     Arena *arena;
     Diag *diag;
     FeModel fe;
-    CgTarget target;
+    CgTarget target;         /* the one compiled for, or of the variant that runs */
+    const CgTarget *targets; /* of --cpu, in its order; arena */
+    int ntargets;
+    void *library; /* of a compiled MODEL: from dlopen, and its data; else NULL */
+    const AbiCompiled *compiled;
+    const AbiVariant *variant;
     ssmc_weights *weights;
-    Graph *graph[2]; /* prefill and decode, after their pipelines */
+    bool whole_weights; /* weights by rules are made at once: somebody reads them */
+    Graph *graph[2];    /* prefill and decode, after their pipelines */
     CgModule *module;
     CgJit *jit;
     ssmc_program *program;
@@ -110,6 +124,11 @@ typedef struct {
 /* Each step needs the one before it; each returns an exit status and has printed what went wrong.
  */
 int job_describe(Job *job, Options *o); /* MODEL -> graph, stage MODEL */
+/* The same, and --cpu may name several CPUs. */
+int job_describe_many(Job *job, Options *o);
+/* The same, but MODEL may be compiled (.so): there is no graph then, and only what runs it works:
+ * job_tokenizer and job_run. */
+int job_describe_any(Job *job, Options *o);
 /* Opens or makes weights and types the graph's weights by them. values false: only types and shapes
  * will be looked at, so weights without a checkpoint are not made. */
 int job_weights(Job *job, bool values);
@@ -117,6 +136,18 @@ int job_passes(Job *job, Phase phase); /* graph[phase] through its pipeline */
 int job_module(Job *job);              /* both graphs -> LLVM module */
 int job_run(Job *job);                 /* all of the above, JIT, packed parameters */
 void job_end(Job *job);
+
+/* ---- compiled models (compiled.c) -------------------------------------------------------------
+ */
+
+/* What a compiled library exports, whatever its model's name. */
+#define COMPILED_SYMBOL "ssmc_compiled_1"
+/* An option that was given and says how to compile, --cpu and --threads aside; OPT_COUNT: none. */
+OptId job_compile_option(const Options *o);
+bool is_compiled(const char *path); /* by its name */
+int compiled_load(Job *job);        /* MODEL -> job->compiled and variant */
+int compiled_run(Job *job);         /* what job_run does for one */
+void compiled_end(Job *job);
 
 /* Weights of the graph <-> tensors of the checkpoint: types and names; every fault goes to diag. */
 bool bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag);

@@ -39,7 +39,7 @@ all_sets(const Options *o, int *count)
     return sets;
 }
 
-static bool
+bool
 has_suffix(const char *path, const char *suffix)
 {
     const size_t n = strlen(path), m = strlen(suffix);
@@ -78,14 +78,46 @@ numerics_text(const Job *job)
     return arena_printf(job->arena, "%s group %lld", format, (long long)c->group);
 }
 
-int
-job_describe(Job *job, Options *o)
+/* The targets of a list of CPUs; the first is the one that anything but a product is for. */
+static int
+describe_targets(Job *job, const char *list)
+{
+    enum { MOST = 16 };
+    CgTarget *targets = arena_array(job->arena, MOST, sizeof *targets);
+    for (const char *at = list;;) {
+        const size_t len = strcspn(at, ",");
+        const char *name = arena_strndup(job->arena, at, len), *why = NULL;
+        if (job->ntargets == MOST)
+            return fault(EXIT_BAD_INPUT, "--cpu names more than %d CPUs", MOST);
+        if (!cg_target(job->arena, name, &targets[job->ntargets++], &why))
+            return fault(EXIT_BAD_INPUT, "%s", why);
+        at += len;
+        if (!*at++)
+            break;
+    }
+    job->targets = targets;
+    job->target = targets[0];
+    return EXIT_DONE;
+}
+
+static int
+begin(Job *job, Options *o)
 {
     *job = (Job){.o = o, .arena = o->arena, .diag = diag_new()};
     job->seconds_load = rt_now();
-    if (!o->model)
-        return fault(EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
-                     o->command->args);
+    const char *blas = opt_text(o, OPT_blas);
+    if (strcmp(blas, "auto") != 0 && strcmp(blas, "none") != 0)
+        return option_fault(o, OPT_blas, "--blas wants auto or none, not '%s'", blas);
+    if (o->model)
+        return EXIT_DONE;
+    return fault(EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
+                 o->command->args);
+}
+
+static int
+describe(Job *job)
+{
+    Options *o = job->o;
     int nsets = 0;
     const char **sets = all_sets(o, &nsets);
     if (has_suffix(o->model, ".ir")) {
@@ -97,12 +129,59 @@ job_describe(Job *job, Options *o)
     }
     job->fe.graph->identity = graph_identity(job->fe.graph);
     job->fe.graph->numerics = numerics_text(job);
-    const char *why = NULL;
-    if (!cg_target(job->arena, job->fe.compile.cpu, &job->target, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
     const int64_t threads = job->fe.compile.threads;
     job->threads = threads > 0 ? (int)threads : rt_cores();
-    return EXIT_DONE;
+    return describe_targets(job, job->fe.compile.cpu);
+}
+
+static int
+only_one(const Job *job)
+{
+    if (job->ntargets <= 1)
+        return EXIT_DONE;
+    return option_fault(job->o, OPT_cpu,
+                        "several CPUs go into one file, as ssmc compile --emit so, lib, exe or obj "
+                        "makes them");
+}
+
+int
+job_describe_many(Job *job, Options *o)
+{
+    const int status = begin(job, o);
+    if (status != EXIT_DONE)
+        return status;
+    if (is_compiled(o->model))
+        return fault(EXIT_BAD_INPUT,
+                     "%s is compiled; ssmc %s needs the description that it was made of", o->model,
+                     o->command->name);
+    return describe(job);
+}
+
+int
+job_describe(Job *job, Options *o)
+{
+    const int status = job_describe_many(job, o);
+    return status == EXIT_DONE ? only_one(job) : status;
+}
+
+int
+job_describe_any(Job *job, Options *o)
+{
+    if (!o->model || !is_compiled(o->model))
+        return job_describe(job, o);
+    const int status = begin(job, o);
+    return status == EXIT_DONE ? compiled_load(job) : status;
+}
+
+/* Options that say how to compile, and were given; OPT_COUNT: none. */
+OptId
+job_compile_option(const Options *o)
+{
+    for (size_t i = 0; i < COUNT_OF(shorthand); i++)
+        if (opt_given(o, shorthand[i].option) && shorthand[i].option != OPT_cpu &&
+            shorthand[i].option != OPT_threads)
+            return shorthand[i].option;
+    return opt_given(o, OPT_blas) ? OPT_blas : opt_given(o, OPT_set) ? OPT_set : OPT_COUNT;
 }
 
 static AbiDtype
@@ -128,7 +207,8 @@ make_weights(Job *job)
         for (int d = 0; d < w->type.shape.rank; d++)
             list[i].dim[d] = w->type.shape.dim[d].n;
     }
-    if (!opt_given(job->o, OPT_check_each)) /* nobody looks at them before they are packed */
+    const bool looked_at = job->whole_weights || opt_given(job->o, OPT_check_each);
+    if (!looked_at) /* before they are packed */
         return rt_weights_describe(list, g->nweights, (uint64_t)g->seed, &job->weights);
     Progress bar = progress_start("making weights");
     const ssmc_status rs = rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads,
@@ -238,6 +318,7 @@ job_passes(Job *job, Phase phase)
         .chunk = fc->chunk,
         .form = fc->form,
         .matmul = fc->matmul,
+        .no_blas = strcmp(opt_text(job->o, OPT_blas), "none") == 0,
         .arena = job->arena,
         .diag = job->diag,
         .explain = &job->explain[phase]
@@ -272,6 +353,8 @@ give_heap_back(void)
 int
 job_run(Job *job)
 {
+    if (job->compiled)
+        return compiled_run(job);
     int status = job_weights(job, true);
     const double compile_started = rt_now();
     for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
@@ -295,8 +378,8 @@ job_run(Job *job)
     Progress bar = progress_start("packing weights");
     ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
     if (rs == SSMC_OK)
-        rs = ssmc_model_open(job->program, job->weights, job->threads, progress_call, &bar,
-                             &job->model);
+        rs = rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache),
+                           job->threads, progress_call, &bar, &job->model);
     progress_end(&bar);
     job->seconds_load += rt_now() - load_started;
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
@@ -312,6 +395,7 @@ job_end(Job *job)
     if (job->module)
         cg_module_free(job->module);
     rt_weights_close(job->weights);
+    compiled_end(job);
     for (int phase = 0; phase < 2; phase++)
         sb_free(&job->explain[phase]);
     diag_free(job->diag);

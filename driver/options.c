@@ -17,15 +17,16 @@ const OptInfo opt_info[OPT_COUNT] = {
 static bool
 takes_model(const char *command)
 {
-    return strcmp(command, "info") != 0 && strcmp(command, "help") != 0;
+    return strcmp(command, "info") != 0 && strcmp(command, "help") != 0 &&
+           strcmp(command, "exe") != 0;
 }
 
 bool
 option_belongs(OptId id, const char *command)
 {
     const char *list = opt_info[id].commands;
-    if (strcmp(list, "*") == 0)
-        return takes_model(command);
+    if (list[0] == '*' && takes_model(command))
+        return true;
     const size_t len = strlen(command);
     for (const char *at = list; (at = strstr(at, command)) != NULL; at += len) {
         const bool starts = at == list || at[-1] == ' ';
@@ -47,12 +48,40 @@ opt_given(const Options *o, OptId id)
     return o->value[id].given;
 }
 
+void
+options_print(const char *command)
+{
+    for (int i = 0; i < OPT_COUNT; i++) {
+        const OptInfo *info = &opt_info[i];
+        if (!option_belongs((OptId)i, command))
+            continue;
+        char flags[64];
+        const char letter[5] = {'-', info->letter, ',', ' ', '\0'};
+        snprintf(flags, sizeof flags, "%s--%s %s", info->letter ? letter : "    ", info->name,
+                 info->arg);
+        printf("  %-28s %s", flags, info->doc);
+        if (info->preset[0])
+            printf(" [%s]", info->preset);
+        putchar('\n');
+    }
+}
+
+/* A program of one command is known by its file's name. */
+static void
+say_who(const Options *o)
+{
+    if (o->command->run)
+        fprintf(stderr, "ssmc %s: ", o->command->name);
+    else
+        fprintf(stderr, "%s: ", program_name());
+}
+
 int
 option_fault(const Options *o, OptId id, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    fprintf(stderr, "ssmc %s: ", o->command->name);
+    say_who(o);
     vfprintf(stderr, fmt, args);
     va_end(args);
     fprintf(stderr, "\n  --%s %s: %s\n", opt_info[id].name, opt_info[id].arg, opt_info[id].doc);
@@ -105,10 +134,11 @@ static void
 unknown_option(const Options *o, const char *arg)
 {
     const char *near = nearest_name(arg + strspn(arg, "-"), opt_info, OPT_COUNT, sizeof(OptInfo));
-    fprintf(stderr, "ssmc %s: unknown option '%s'", o->command->name, arg);
+    say_who(o);
+    fprintf(stderr, "unknown option '%s'", arg);
     if (near)
         fprintf(stderr, "; the nearest known one is --%s", near);
-    fprintf(stderr, "\n  ssmc help %s lists them\n", o->command->name);
+    fputs("\n  --help lists them\n", stderr);
 }
 
 /* One option at argv[*at]; moves *at over its argument. */

@@ -1,4 +1,5 @@
 /* driver/say.c -- messages on stderr, the progress bar, standard input. */
+#define _GNU_SOURCE /* program_invocation_short_name */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,12 @@
 #include <unistd.h>
 
 #include "driver/driver.h"
+
+const char *
+program_name(void)
+{
+    return program_invocation_short_name;
+}
 
 void
 say(const char *fmt, ...)
@@ -22,7 +29,7 @@ fault(int status, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    fputs("ssmc: ", stderr);
+    fprintf(stderr, "%s: ", program_name());
     vfprintf(stderr, fmt, args);
     va_end(args);
     fputc('\n', stderr);

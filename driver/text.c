@@ -1,9 +1,24 @@
 /* driver/text.c -- the model's tokenizer, and texts to ids with the messages users see. */
 #include "driver/driver.h"
 
+/* A compiled model has the text of its tokenizer inside. */
+static int
+inside_tokenizer(Job *job, FeTokenizer **out)
+{
+    const AbiCompiled *c = job->compiled;
+    if (!c->tokenizer)
+        return fault(EXIT_BAD_INPUT, "%s has no tokenizer inside: its description names none",
+                     job->o->model);
+    *out = fe_tokenizer_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
+                              "the tokenizer inside", job->diag);
+    return *out ? EXIT_DONE : diag_fault(job->diag);
+}
+
 int
 job_tokenizer(Job *job, FeTokenizer **out)
 {
+    if (job->compiled)
+        return inside_tokenizer(job, out);
     const char *path = job->fe.graph->tokenizer_path;
     if (!path)
         return fault(EXIT_BAD_INPUT, "%s says no tokenizer: give `tokenizer: tokenizer.json`",

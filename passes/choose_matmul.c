@@ -5,9 +5,10 @@
  * Does not change: anything but that attribute and the stored type of the weights blas reads.
  *
  * Algorithm: the first of these decides that says anything: 1. the option (cx->matmul); 2. the
- * node's own attribute; 3. the table matmul.def. OpenBLAS has no bf16 product on x86 without AMX,
- * so a bf16 linear is always emitted, and a choice of blas that meets one is noted. blas reads W as
- * plain rows of f32: a weight stored as anything else is cast once at load.
+ * node's own attribute; 3. the table matmul.def. A choice of blas becomes emitted where BLAS is
+ * ruled out (cx->no_blas). OpenBLAS has no bf16 product on x86 without AMX, so a bf16 linear is
+ * always emitted, and a choice of blas that meets one is noted. blas reads W as plain rows of f32:
+ * a weight stored as anything else is cast once at load.
  *
  *   y: f32[T,512] = linear(x, W)
  * becomes
@@ -65,6 +66,10 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
             matmul_note(cx, linear, noted);
         who = "emitted";
         why = "OpenBLAS has no bf16 product here";
+    }
+    if (cx->no_blas && strcmp(who, "blas") == 0) {
+        who = "emitted";
+        why = "OpenBLAS is ruled out";
     }
     pass_explain(cx, "linear %lld -> %lld, %s: %s (%s)",
                  (long long)type_width(&linear->in[0]->type), (long long)columns,

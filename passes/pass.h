@@ -31,6 +31,7 @@ typedef struct {
     int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;   /* auto, recurrent, chunked, quadratic; NULL: auto */
     const char *matmul; /* auto, emitted or blas; NULL: auto */
+    bool no_blas;       /* no choice may be blas: what is compiled must do without OpenBLAS */
     Arena *arena;       /* of the compilation */
     Diag *diag;
     StrBuf *explain; /* NULL, or where passes write what they chose and why, one line a choice */

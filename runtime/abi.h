@@ -98,7 +98,9 @@ typedef struct {
     int64_t vocab;
     int64_t head_rows; /* most R of a pass */
     int64_t param_bytes, state_bytes, output_bytes;
-    AbiRange init; /* run once: weights -> params */
+    uint64_t pack_hash;    /* of how params are made of weights: equal ones hold equal bytes */
+    void (*prepare)(void); /* called once before anything runs; NULL: nothing to prepare */
+    AbiRange init;         /* run once: weights -> params */
     AbiPhase phase[ABI_PHASES];
     const AbiStep *steps;
     const AbiOperand *operands;
@@ -106,5 +108,44 @@ typedef struct {
     const AbiState *states;
     int32_t nsteps, noperands, nweights, nstates;
 } AbiProgram;
+
+/* ---- models compiled ahead of time -----------------------------------------------------------
+ * Constant data of a library or program; codegen/aot.c writes it, runtime/compiled.c reads it. */
+
+/* What code may need of a CPU beyond its architecture's base (runtime/features.def). */
+typedef enum {
+#define FEATURE(arch, id, llvm, test) ABI_HAS_##id,
+#include "runtime/features.def"
+#undef FEATURE
+    ABI_FEATURES
+} AbiFeature;
+#define ABI_BIT(id) (UINT64_C(1) << ABI_HAS_##id)
+
+/* The model's code for one CPU. Embedded weights: parameters, then the tensors that steps read. */
+typedef struct {
+    const char *cpu; /* LLVM's name */
+    uint64_t needs;  /* bits of AbiFeature */
+    const AbiProgram *program;
+    const char *embedded;         /* 64-byte aligned; NULL: weights are in files */
+    const int64_t *tensor_offset; /* [nweights] into embedded; -1: no step reads that tensor */
+} AbiVariant;
+
+typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
+
+enum { ABI_VERSION = 1 }; /* of these structs: a runtime opens its own version only */
+
+typedef struct ssmc_compiled {
+    int32_t version;
+    int32_t nvariants;
+    const char *name;
+    const AbiVariant *variants; /* the one that asks most of a CPU first */
+    const AbiLoader *loader;    /* NULL: weights are embedded */
+    const char *weights;        /* files it was compiled for, or init:reference */
+    int64_t seed;               /* of init:reference */
+    const char *tokenizer;      /* text of tokenizer.json; NULL: the model names none */
+    int64_t tokenizer_bytes;
+    int64_t eos;          /* id that ends a text, or -1 */
+    uint64_t identity[2]; /* of a model with embedded weights: what saved states know it by */
+} AbiCompiled;
 
 #endif

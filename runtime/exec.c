@@ -10,7 +10,7 @@ base_of(const AbiOperand *o, const RtSpaces *s)
     case ABI_SLAB:
         return s->slab;
     case ABI_PARAM:
-        return s->params;
+        return (char *)s->params; /* written by the steps of init alone */
     case ABI_WEIGHT:
         return (char *)s->weights[o->index]; /* kernels do not write to weights */
     case ABI_STATE:

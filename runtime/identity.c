@@ -33,6 +33,12 @@ hash_wide(const void *data, size_t bytes)
     return (RtHash){hash.low64, hash.high64};
 }
 
+uint64_t
+rt_hash_on(uint64_t before, const void *data, size_t bytes)
+{
+    return XXH3_64bits_withSeed(data, bytes, before);
+}
+
 /* A name that is still a list of spellings counts by its first. */
 static RtHash
 weight_hash(const AbiWeight *w, const void *data, uint64_t made)
@@ -59,6 +65,14 @@ weights_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *
     return sum;
 }
 
+RtHash
+rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made)
+{
+    const RtHash hash = weights_hash(abi, weights, made);
+    const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, hash.low, hash.high};
+    return hash_wide(record, sizeof record);
+}
+
 RtIdentity *
 rt_identity_new(int weights)
 {
@@ -79,6 +93,13 @@ rt_identity_made(RtIdentity *identity, int weight, uint64_t key)
 }
 
 void
+rt_identity_known(RtIdentity *identity, const uint64_t hash[2])
+{
+    identity->hash = (RtHash){hash[0], hash[1]};
+    identity->known = true;
+}
+
+void
 rt_identity_free(RtIdentity *identity)
 {
     if (!identity)
@@ -93,10 +114,7 @@ rt_model_identity(const ssmc_model *model)
     RtIdentity *identity = model->identity;
     pthread_mutex_lock(&identity->mutex);
     if (!identity->known) {
-        const AbiProgram *abi = model->program->abi;
-        const RtHash weights = weights_hash(abi, model->weights, identity->made);
-        const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, weights.low, weights.high};
-        identity->hash = hash_wide(record, sizeof record);
+        identity->hash = rt_identity_hash(model->program->abi, model->weights, identity->made);
         identity->known = true;
     }
     const RtHash hash = identity->hash;

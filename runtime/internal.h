@@ -52,6 +52,7 @@ void rt_pages_done(const void *from, size_t bytes);
 typedef struct {
     const char *data;
     size_t len;
+    int64_t changed; /* nanoseconds: when the file was written last */
 } RtMapping;
 ssmc_status rt_map_file(const char *path, RtMapping *out);
 void rt_unmap_file(RtMapping *mapping);
@@ -128,7 +129,12 @@ bool rt_threads_resolve(int *threads);
 
 typedef struct RtIdentity RtIdentity;
 
-/* ---- programs (program.c, model.c) ------------------------------------------------------- */
+/* ---- this machine (cpu.c) ---------------------------------------------------------------- */
+
+uint64_t rt_cpu_features(void);           /* bits of AbiFeature */
+const char *rt_cpu_lacks(uint64_t needs); /* the first of them that is not there; NULL: none */
+
+/* ---- programs (program.c, model.c, bind.c) ----------------------------------------------- */
 
 int rt_abi_bits(AbiDtype dtype); /* of one element */
 
@@ -142,12 +148,45 @@ struct ssmc_program {
 
 struct ssmc_model {
     const ssmc_program *program; /* borrowed */
-    char *params;                /* owns: pages, [param_bytes] */
+    const char *params;          /* [param_bytes]; kernels that run only read them */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
-    RtIdentity *identity; /* owns */
+    RtIdentity *identity;      /* owns */
+    char *pages;               /* owns: params made here; NULL: they lie in a file */
+    RtMapping cache;           /* owns: a cache's file with params; empty: none */
+    ssmc_program *own_program; /* what ssmc_compiled_open made, and ssmc_model_close frees; NULL */
+    ssmc_weights *own_weights;
+    const AbiLoader *loader; /* closes own_weights */
 };
+/* A model without parameters and tensors: model_close frees it whatever came to it since. */
+ssmc_status rt_model_new(const ssmc_program *program, ssmc_model **out);
+
+/* Reads weights of files or makes them by rules: the one way from a compiled model to the files'
+ * code, so that a product with embedded weights does not have it. */
+struct AbiLoader {
+    ssmc_status (*open)(const AbiCompiled *compiled, const AbiProgram *abi, const char *path,
+                        ssmc_weights **out);
+    ssmc_status (*bind)(const ssmc_program *program, const ssmc_weights *weights,
+                        const char *pack_cache, int threads, ssmc_progress *progress, void *user,
+                        ssmc_model **out);
+    void (*close)(ssmc_weights *weights);
+};
+extern const AbiLoader rt_file_loader;
+
+/* ---- packed parameters in a file (packcache.c) ------------------------------------------- */
+
+/* Content of the files behind weights, told by their sizes, times, tensors and samples of their
+ * data. False: weights made by rules, which no file holds. */
+bool rt_weights_identity(const ssmc_weights *weights, uint64_t *hash);
+uint64_t rt_tensors_identity(const RtTensorFile *file);
+/* The cache's file of a program and weights; malloc. NULL: no memory. */
+char *rt_pack_path(const char *dir, const AbiProgram *abi, uint64_t weights);
+/* *found false: there is no such file, or it is not of this program and weights. */
+ssmc_status rt_pack_read(const char *path, const AbiProgram *abi, uint64_t weights, RtMapping *file,
+                         const char **params, bool *found);
+ssmc_status rt_pack_write(const char *path, const AbiProgram *abi, uint64_t weights,
+                          const char *params);
 
 /* Makes params [param_bytes] of a model whose weights are bound, and the data of those of its
  * weights that have none and that its kernels read (params.c). */
@@ -160,12 +199,16 @@ typedef struct {
     uint64_t low, high;
 } RtHash;
 uint64_t rt_hash(const void *data, size_t bytes);
+uint64_t rt_hash_on(uint64_t before, const void *data, size_t bytes); /* of those before, too */
+/* Of a program's description and weights: their data, and what a rule makes each from (0: none). */
+RtHash rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made);
 
 /* Of every weight's name, type, shape and content, in whatever order the program has them. Made
  * when it is first asked for, by whichever thread asks. */
 RtIdentity *rt_identity_new(int weights); /* NULL: no memory */
 /* A weight has no data: a rule makes it from key, which is not 0. */
 void rt_identity_made(RtIdentity *identity, int weight, uint64_t key);
+void rt_identity_known(RtIdentity *identity, const uint64_t hash[2]); /* it is this one */
 void rt_identity_free(RtIdentity *identity);
 /* Of the description and the weights; equal for builds of one model for any CPU, JIT or not. */
 RtHash rt_model_identity(const ssmc_model *model);
@@ -176,7 +219,8 @@ bool rt_program_is_exact(const ssmc_program *program);
 
 /* Where the operands of a program lie; operands in a space that is NULL resolve to NULL. */
 typedef struct {
-    char *slab, *params, *states, *output;
+    char *slab, *states, *output;
+    const char *params;
     int32_t *ids, *pick;
     const void *const *weights; /* [nweights] */
 } RtSpaces;

@@ -93,14 +93,17 @@ map_open_file(int fd, const char *path, RtMapping *out)
     void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
         return rt_fail_errno("map", path);
-    *out = (RtMapping){data, (size_t)st.st_size};
+    *out = (RtMapping){.data = data,
+                       .len = (size_t)st.st_size,
+                       .changed =
+                           (int64_t)st.st_mtim.tv_sec * 1000000000 + (int64_t)st.st_mtim.tv_nsec};
     return SSMC_OK;
 }
 
 ssmc_status
 rt_map_file(const char *path, RtMapping *out)
 {
-    *out = (RtMapping){"", 0};
+    *out = (RtMapping){.data = ""};
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not block here */
     if (fd < 0)
         return rt_fail_errno("open", path);
@@ -114,7 +117,7 @@ rt_unmap_file(RtMapping *mapping)
 {
     if (mapping->len)
         munmap((void *)mapping->data, mapping->len);
-    *mapping = (RtMapping){"", 0};
+    *mapping = (RtMapping){.data = ""};
 }
 
 char *

@@ -52,6 +52,28 @@ const RtTensor *rt_weights_find(const ssmc_weights *weights, const char *name);
 ssmc_status rt_program_wrap(const AbiProgram *abi, ssmc_program **out);
 void rt_program_free(ssmc_program *program);
 const AbiProgram *rt_program_abi(const ssmc_program *program);
+/* ssmc_model_open with packed parameters kept in a directory from one start to the next. pack_cache
+ * NULL: none. */
+ssmc_status rt_model_open(const ssmc_program *program, const ssmc_weights *weights,
+                          const char *pack_cache, int threads, ssmc_progress *progress, void *user,
+                          ssmc_model **out);
+const void *rt_model_params(const ssmc_model *model); /* [param_bytes] */
+
+/* ---- models compiled ahead of time: the pieces of ssmc_compiled_open ------------------------- */
+
+/* The variant of that CPU's name; NULL: of the environment's SSMC_VARIANT, or the first that runs
+ * here. */
+ssmc_status rt_variant_choose(const AbiCompiled *compiled, const char *name,
+                              const AbiVariant **out);
+/* Weights from path; NULL: from where the model was compiled for. */
+ssmc_status rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *path,
+                            ssmc_weights **out);
+/* A model with embedded weights; borrows everything. */
+ssmc_status rt_model_embedded(const AbiCompiled *compiled, const AbiVariant *variant,
+                              const ssmc_program *program, ssmc_model **out);
+/* What AbiCompiled.identity must be for these weights. abi: its description and list of weights. */
+ssmc_status rt_weights_fingerprint(const AbiProgram *abi, const ssmc_weights *weights,
+                                   uint64_t out[2]);
 
 /* Seconds each step has taken in a session since it was opened (profiling is off until asked for).
  */

@@ -325,7 +325,7 @@ file_new(const char *path, RtTensorFile **out)
         return rt_fail_memory(sizeof *file, "a file");
     }
     file->path = copy;
-    file->mapping = (RtMapping){"", 0};
+    file->mapping = (RtMapping){.data = ""};
     *out = file;
     return SSMC_OK;
 }
@@ -398,4 +398,22 @@ rt_tensors_find(const RtTensorFile *file, const char *name)
 {
     const int i = rt_index_find(&file->index, name, strlen(name));
     return i < 0 ? NULL : &file->tensors[i];
+}
+
+uint64_t
+rt_tensors_identity(const RtTensorFile *file)
+{
+    enum { SAMPLE = 64 };
+    const uint64_t sizes[] = {file->mapping.len, (uint64_t)file->mapping.changed};
+    uint64_t hash = rt_hash(sizes, sizeof sizes);
+    for (int i = 0; i < file->count; i++) {
+        const RtTensor *t = &file->tensors[i];
+        const size_t n = t->bytes < SAMPLE ? t->bytes : SAMPLE;
+        hash = rt_hash_on(hash, t->name, strlen(t->name));
+        hash = rt_hash_on(hash, t->dtype, strlen(t->dtype));
+        hash = rt_hash_on(hash, t->dim, (size_t)t->rank * sizeof *t->dim);
+        hash = rt_hash_on(hash, t->data, n);
+        hash = rt_hash_on(hash, (const char *)t->data + t->bytes - n, n);
+    }
+    return hash;
 }

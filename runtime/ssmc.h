@@ -53,6 +53,28 @@ ssmc_status ssmc_model_open(const ssmc_program *program, const ssmc_weights *wei
 void ssmc_model_close(ssmc_model *model);
 int64_t ssmc_model_vocab(const ssmc_model *model);
 
+/* A model that `ssmc compile --emit so|lib` made; the header it writes declares it. */
+typedef struct ssmc_compiled ssmc_compiled;
+/* Zero-initialise, then set what is wanted. */
+typedef struct {
+    const char *weights;    /* checkpoint; NULL: the embedded weights, or the one compiled for */
+    const char *variant;    /* CPU whose code runs; NULL: $SSMC_VARIANT, else the best that can */
+    const char *pack_cache; /* directory that keeps packed weights for the next start, or NULL */
+    int threads;            /* that pack weights; 0: all cores */
+    ssmc_progress *progress;
+    void *user;
+} ssmc_opening;
+/* how NULL: all as preset. ssmc_model_close frees what it took. */
+ssmc_status ssmc_compiled_open(const ssmc_compiled *compiled, const ssmc_opening *how,
+                               ssmc_model **out);
+/* Memory, before anything is taken. variant as in ssmc_opening. */
+ssmc_status ssmc_compiled_memory(const ssmc_compiled *compiled, const char *variant, int sequences,
+                                 int threads, ssmc_memory *out);
+/* The text of its tokenizer.json; NULL: it has none. */
+const char *ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes);
+/* The id that ends a text; -1: none. */
+int64_t ssmc_compiled_eos(const ssmc_compiled *compiled);
+
 /* Sessions start with every state zero. sequences: at least 1. threads: 0 for all cores. */
 ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int threads,
                               ssmc_session **out);

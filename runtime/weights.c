@@ -363,3 +363,14 @@ rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)
     if (w->nfiles > 0 && !in_pages)
         rt_pages_done(from, bytes);
 }
+
+bool
+rt_weights_identity(const ssmc_weights *w, uint64_t *hash)
+{
+    *hash = 0;
+    for (int f = 0; f < w->nfiles; f++) {
+        const uint64_t file = rt_tensors_identity(w->files[f]);
+        *hash = rt_hash_on(*hash, &file, sizeof file);
+    }
+    return w->nfiles > 0;
+}

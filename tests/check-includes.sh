@@ -26,9 +26,9 @@ allow ir 'ir/'
 allow runtime 'runtime/'
 allow frontend 'frontend/|ir/'
 allow passes 'passes/|ir/'
-allow codegen 'codegen/|ir/|runtime/abi\.h'
+allow codegen 'codegen/|ir/|runtime/(abi\.h|features\.def)'
 allow bench 'bench/|codegen/codegen\.h|runtime/|ir/'
-allow driver 'driver/|bench/bench\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|ir/'
+allow driver 'driver/|bench/bench\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|ir/'
 only codegen llvm
 only frontend yaml
 [ $status -eq 0 ] && echo "include rule: kept"

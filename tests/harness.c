@@ -66,22 +66,26 @@ spawn(const char *const *argv, FILE *in, FILE *out, FILE *err)
     _exit(127);
 }
 
-/* Exit status of a child, killed when it takes too long. */
-static int
-wait_for(pid_t child, bool *timed_out)
+/* Waits for a child and kills it after `most` seconds; how many it took. A machine that stops all
+ * of us for a while stops this clock, too: no nap counts for more than a tenth of a second. */
+static double
+wait_for(pid_t child, double most, int *status, bool *killed)
 {
-    const struct timespec nap = {.tv_nsec = 2000000};
-    const double end = seconds() + (double)COMMAND_SECONDS;
-    int status = 0;
+    const struct timespec nap = {.tv_nsec = 500000};
+    double took = 0, before = seconds();
     pid_t got;
-    while ((got = waitpid(child, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
-        if (seconds() > end && !*timed_out) {
-            *timed_out = true;
+    *killed = false;
+    while ((got = waitpid(child, status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+        const double now = seconds();
+        took += now - before < 0.1 ? now - before : 0.1;
+        before = now;
+        if (took > most && !*killed) {
+            *killed = true;
             kill(-child, SIGKILL);
         }
         nanosleep(&nap, NULL);
     }
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return took;
 }
 
 CommandResult
@@ -90,11 +94,29 @@ command_run(const char *const *argv, const void *input, size_t input_len)
     FILE *in = temp_file(input != NULL ? input : "", input_len);
     FILE *out = temp_file("", 0), *err = temp_file("", 0);
     CommandResult result = {0};
-    result.status = wait_for(spawn(argv, in, out, err), &result.timed_out);
+    int status = 0;
+    result.seconds =
+        wait_for(spawn(argv, in, out, err), COMMAND_SECONDS, &status, &result.timed_out);
+    result.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     fclose(in);
     result.out = take_file(out, &result.out_len);
     result.err = take_file(err, &result.err_len);
     return result;
+}
+
+bool
+command_killed(const char *const *argv, double after)
+{
+    FILE *in = temp_file("", 0), *out = temp_file("", 0), *err = temp_file("", 0);
+    int status = 0;
+    bool killed = false;
+    const pid_t child = spawn(argv, in, out, err);
+    wait_for(child, after, &status, &killed);
+    kill(-child, SIGKILL); /* what it started, and left running */
+    fclose(in);
+    fclose(out);
+    fclose(err);
+    return WIFSIGNALED(status);
 }
 
 void
@@ -116,19 +138,27 @@ temp_dir(void)
     return dir;
 }
 
+static void
+remove_below(const char *dir)
+{
+    DIR *entries = opendir(dir);
+    for (const struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        char *path = path_join(dir, e->d_name);
+        if (unlink(path) != 0)
+            remove_below(path);
+        free(path);
+    }
+    if (entries != NULL)
+        closedir(entries);
+    rmdir(dir);
+}
+
 void
 temp_dir_remove(char *dir)
 {
-    DIR *entries = opendir(dir);
-    if (entries != NULL) {
-        for (const struct dirent *e; (e = readdir(entries)) != NULL;) {
-            char *path = path_join(dir, e->d_name);
-            (void)unlink(path); /* fails on . and .. */
-            free(path);
-        }
-        closedir(entries);
-    }
-    rmdir(dir);
+    remove_below(dir);
     free(dir);
 }
 

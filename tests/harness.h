@@ -14,13 +14,17 @@ typedef struct {
     bool timed_out;  /* killed after COMMAND_SECONDS */
     char *out, *err; /* owns: what it wrote, NUL-terminated */
     size_t out_len, err_len;
+    double seconds; /* that it took */
 } CommandResult;
 
 /* Runs argv[0] (a path) with argv, NULL-terminated, and input on stdin. */
 CommandResult command_run(const char *const *argv, const void *input, size_t input_len);
 void command_free(CommandResult *result);
+/* Runs argv and kills it and its children without warning after so many seconds. False: it had
+ * ended by then. */
+bool command_killed(const char *const *argv, double after);
 
-/* A new empty directory; owns. temp_dir_remove removes it and the files in it, one level deep. */
+/* A new empty directory; owns. temp_dir_remove removes it and whatever is in it. */
 char *temp_dir(void);
 void temp_dir_remove(char *dir);
 

@@ -1,0 +1,76 @@
+/* driver/compiled.c -- a compiled model (.so) in the place of a description: its data runs on this
+ * command's own runtime. */
+#include <dlfcn.h>
+#include <string.h>
+
+#include "driver/driver.h"
+
+bool
+is_compiled(const char *path)
+{
+    return has_suffix(path, ".so");
+}
+
+/* dlopen looks through the system's folders for a name without a slash. */
+static const char *
+as_path(Arena *arena, const char *path)
+{
+    return strchr(path, '/') ? path : arena_printf(arena, "./%s", path);
+}
+
+int
+compiled_load(Job *job)
+{
+    const Options *o = job->o;
+    const OptId how = job_compile_option(o);
+    if (how != OPT_COUNT)
+        return option_fault(o, how, "%s is compiled already", o->model);
+    job->library = dlopen(as_path(job->arena, o->model), RTLD_NOW | RTLD_LOCAL);
+    if (!job->library)
+        return fault(EXIT_BAD_INPUT, "cannot open %s: %s", o->model, dlerror());
+    job->compiled = dlsym(job->library, COMPILED_SYMBOL);
+    if (!job->compiled)
+        return fault(EXIT_BAD_INPUT,
+                     "%s is no compiled model: it has no %s, which ssmc compile --emit so puts "
+                     "into its libraries",
+                     o->model, COMPILED_SYMBOL);
+    const char *cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : NULL;
+    const ssmc_status rs = rt_variant_choose(job->compiled, cpu, &job->variant);
+    if (rs != SSMC_OK)
+        return runtime_fault(rs);
+    job->fe.eos = job->compiled->eos;
+    job->target.cpu = job->variant->cpu;
+    return threads_from(o, &job->threads);
+}
+
+static ssmc_status
+open_external(Job *job, Progress *bar)
+{
+    const ssmc_status rs =
+        rt_weights_load(job->compiled, job->variant->program, NULL, &job->weights);
+    if (rs != SSMC_OK)
+        return rs;
+    return rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache), job->threads,
+                         progress_call, bar, &job->model);
+}
+
+int
+compiled_run(Job *job)
+{
+    Progress bar = progress_start("packing weights");
+    ssmc_status rs = rt_program_wrap(job->variant->program, &job->program);
+    if (rs == SSMC_OK)
+        rs = job->variant->embedded
+                 ? rt_model_embedded(job->compiled, job->variant, job->program, &job->model)
+                 : open_external(job, &bar);
+    progress_end(&bar);
+    job->seconds_load = rt_now() - job->seconds_load;
+    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+void
+compiled_end(Job *job)
+{
+    if (job->library)
+        dlclose(job->library);
+}

@@ -1,0 +1,75 @@
+/* driver/header.c -- the C header of a compiled library: the model's constants, and every function
+ * there is, so that a program needs no other file of ours. */
+#include <ctype.h>
+#include <inttypes.h>
+
+#include "driver/product.h"
+
+extern const char driver_ssmc_h[]; /* runtime/ssmc.h, made by cmake/text.cmake */
+
+static const char *
+upper(Arena *arena, const char *symbol)
+{
+    char *text = arena_strdup(arena, symbol);
+    for (char *at = text; *at; at++)
+        *at = (char)toupper((unsigned char)*at);
+    return text;
+}
+
+static int64_t
+greater(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The variants differ in how they pack weights and cut work; states and sizes are the model's. */
+static void
+put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int count, int64_t eos)
+{
+    const AbiProgram *abi = cg_module_abi(variants[0].module);
+    int64_t params = 0;
+    for (int i = 0; i < count; i++)
+        params = greater(params, cg_module_abi(variants[i].module)->param_bytes);
+    sb_printf(out, "#define %s_VOCAB %" PRId64 " /* ids are 0 to that - 1; logits of a token */\n",
+              prefix, abi->vocab);
+    sb_printf(out, "#define %s_EOS %" PRId64 " /* the id that ends a text; -1: none */\n", prefix,
+              eos);
+    sb_printf(out, "#define %s_STATE_BYTES %" PRId64 " /* of one sequence */\n", prefix,
+              abi->state_bytes);
+    sb_printf(out, "#define %s_PACKED_BYTES %" PRId64 " /* packed weights, of any variant */\n",
+              prefix, params);
+    sb_printf(out,
+              "#define %s_BLOCK %" PRId64
+              " /* most tokens of a pass: longer prompts take no more memory */\n",
+              prefix, abi->phase[ABI_PREFILL].block);
+}
+
+void
+product_header(StrBuf *out, const char *symbol, const char *name, const CgVariant *variants,
+               int count, int64_t eos)
+{
+    Arena *arena = arena_new();
+    const char *prefix = upper(arena, symbol);
+    sb_printf(out, "/* The model '%s', compiled by ssmc %s for", name, SSMC_VERSION);
+    for (int i = 0; i < count; i++)
+        sb_printf(out, "%s %s", i ? "," : "", variants[i].cpu);
+    sb_printf(
+        out,
+        ".\n *\n"
+        " *     ssmc_model *model;\n"
+        " *     if (ssmc_compiled_open(%s_compiled(), NULL, &model) != SSMC_OK)\n"
+        " *         fprintf(stderr, \"%%s\\n\", ssmc_error());\n"
+        " *\n"
+        " * and then ssmc_session_open, ssmc_prefill, ssmc_step ...: what follows is ssmc.h, the\n"
+        " * same for every model. Memory before anything is taken: ssmc_compiled_memory. */\n",
+        symbol);
+    sb_printf(out, "#ifndef SSMC_MODEL_%s_H\n#define SSMC_MODEL_%s_H\n\n%s\n", prefix, prefix,
+              driver_ssmc_h);
+    put_constants(out, prefix, variants, count, eos);
+    sb_printf(out,
+              "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n"
+              "const ssmc_compiled *%s_compiled(void);\n"
+              "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+              symbol);
+    arena_free(arena);
+}

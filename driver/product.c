@@ -1,0 +1,343 @@
+/* driver/product.c -- ssmc compile --emit obj|lib|so|exe: a model for one or several CPUs, with or
+ * without its weights, as the objects that driver/link.c makes one file of. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/product.h"
+
+/* One CPU's part. */
+typedef struct {
+    CgTarget target;
+    const Graph *graphs[2];
+    ssmc_program *program; /* with embedded weights: what made them, kept while others compare */
+    CgJit *jit;
+    ssmc_model *model;
+} Part;
+
+typedef struct {
+    Job *job;
+    Product product;
+    Part *parts;
+    CgVariant *variants; /* of the same index */
+    int count;
+    CgExport model;
+    bool embed;
+} Making;
+
+/* ---- code ---------------------------------------------------------------------------------- */
+
+/* Targets in the order in which a machine tries them. */
+static int
+part_order(const void *a, const void *b)
+{
+    const Part *x = a, *y = b;
+    return cg_target_asks_more(&y->target, &x->target) -
+           cg_target_asks_more(&x->target, &y->target);
+}
+
+static int
+check_targets(const Making *m)
+{
+    for (int i = 1; i < m->count; i++) {
+        const CgTarget *a = &m->parts[i - 1].target, *b = &m->parts[i].target;
+        if (strcmp(a->triple, b->triple) != 0 && strncmp(a->triple, b->triple, 6) != 0)
+            return fault(EXIT_BAD_INPUT, "%s is %s, but %s is %s: one file is for one architecture",
+                         a->cpu, a->triple, b->cpu, b->triple);
+        for (int k = 0; k < i; k++)
+            if (strcmp(m->parts[k].target.cpu, b->cpu) == 0)
+                return fault(EXIT_BAD_INPUT, "--cpu names %s twice", b->cpu);
+    }
+    return EXIT_DONE;
+}
+
+static int
+make_code(Making *m, int i)
+{
+    Job *job = m->job;
+    Part *part = &m->parts[i];
+    job->target = part->target;
+    int status = job_passes(job, PHASE_PREFILL);
+    if (status == EXIT_DONE)
+        status = job_passes(job, PHASE_DECODE);
+    if (status == EXIT_DONE)
+        status = job_module(job);
+    if (status != EXIT_DONE)
+        return status;
+    part->graphs[0] = job->graph[PHASE_PREFILL];
+    part->graphs[1] = job->graph[PHASE_DECODE];
+    m->variants[i] = (CgVariant){.module = job->module, .cpu = part->target.cpu};
+    m->product.blas = m->product.blas || cg_module_calls_blas(job->module);
+    job->module = NULL;
+    return EXIT_DONE;
+}
+
+/* ---- embedded weights ---------------------------------------------------------------------- */
+
+/* The packed parameters of a variant, by code that runs here. */
+static int
+make_params(Making *m, int i)
+{
+    Job *job = m->job;
+    Part *part = &m->parts[i];
+    const char *why = NULL;
+    CgModule *module = cg_module_params(job->arena, &part->target, part->graphs, 2, job->diag);
+    if (!module)
+        return diag_fault(job->diag);
+    part->jit = cg_jit(job->arena, module, job->threads, &why);
+    if (!part->jit)
+        return fault(EXIT_FAILED, "%s", why);
+    Progress bar = progress_start("packing weights");
+    ssmc_status rs = rt_program_wrap(cg_jit_program(part->jit), &part->program);
+    if (rs == SSMC_OK)
+        rs = ssmc_model_open(part->program, job->weights, job->threads, progress_call, &bar,
+                             &part->model);
+    progress_end(&bar);
+    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+/* Parameters, then the tensors that steps read as they are. */
+static CgPiece *
+pieces_of(Making *m, int i, int *count)
+{
+    const CgModule *module = m->variants[i].module;
+    const AbiProgram *abi = cg_module_abi(module);
+    const size_t most = (size_t)abi->nweights + 1;
+    CgPiece *pieces = arena_array(m->job->arena, most, sizeof *pieces);
+    int64_t *offsets = arena_array(m->job->arena, most, sizeof *offsets);
+    pieces[0] = (CgPiece){rt_model_params(m->parts[i].model), abi->param_bytes};
+    int64_t at = round_up(abi->param_bytes, 64);
+    *count = 1;
+    for (int w = 0; w < abi->nweights; w++) {
+        offsets[w] = -1;
+        if (!cg_module_reads(module, w))
+            continue;
+        const RtTensor *t = rt_weights_find(m->job->weights, abi->weights[w].tensor);
+        pieces[(*count)++] = (CgPiece){t->data, (int64_t)t->bytes};
+        offsets[w] = at;
+        at += round_up((int64_t)t->bytes, 64);
+    }
+    m->variants[i].tensor_offset = offsets;
+    return pieces;
+}
+
+static bool
+same_pieces(const CgPiece *a, int na, const CgPiece *b, int nb)
+{
+    if (na != nb || a[0].bytes != b[0].bytes ||
+        memcmp(a[0].data, b[0].data, (size_t)a[0].bytes) != 0)
+        return false;
+    for (int i = 1; i < na; i++)
+        if (a[i].data != b[i].data || a[i].bytes != b[i].bytes)
+            return false;
+    return true;
+}
+
+static void
+add_object(Making *m, const char *path)
+{
+    m->product.objects[m->product.nobjects++] = path;
+}
+
+/* A blob for each way in which the variants pack; variants that pack alike share one. */
+static int
+embed_weights(Making *m)
+{
+    Arena *arena = m->job->arena;
+    CgPiece **pieces = arena_array(arena, (size_t)m->count, sizeof *pieces);
+    int *npieces = arena_array(arena, (size_t)m->count, sizeof *npieces);
+    for (int i = 0; i < m->count; i++) {
+        const int status = make_params(m, i);
+        if (status != EXIT_DONE)
+            return status;
+        pieces[i] = pieces_of(m, i, &npieces[i]);
+        int same = 0;
+        while (same < i && !same_pieces(pieces[same], npieces[same], pieces[i], npieces[i]))
+            same++;
+        m->variants[i].embedded = m->variants[same].embedded;
+        if (same < i) {
+            say("weights for %s are packed as for %s", m->variants[i].cpu, m->variants[same].cpu);
+            continue;
+        }
+        const char *why = NULL;
+        const char *path = product_file(&m->product, arena_printf(arena, "weights_%d.o", i));
+        m->variants[i].embedded = arena_printf(arena, "%s_weights_%d", m->model.symbol, i);
+        if (!cg_blob_write(arena, path, &m->parts[i].target, m->variants[i].embedded, pieces[i],
+                           npieces[i], &why))
+            return fault(EXIT_FAILED, "%s", why);
+        add_object(m, path);
+        if (i > 0)
+            say("weights for %s are packed in a way of their own: they are in the file once more",
+                m->variants[i].cpu);
+    }
+    return EXIT_DONE;
+}
+
+/* ---- the model's own data ------------------------------------------------------------------ */
+
+/* A C name: what is no letter or digit becomes '_'. */
+static const char *
+symbol_of(Arena *arena, const char *name)
+{
+    const bool digit = isdigit((unsigned char)name[0]) || !name[0];
+    char *symbol = arena_printf(arena, "%s%s", digit ? "model_" : "", name);
+    for (char *at = symbol; *at; at++)
+        if (!isalnum((unsigned char)*at) || (unsigned char)*at > 0x7F)
+            *at = '_';
+    return symbol;
+}
+
+static int
+read_tokenizer(Making *m)
+{
+    enum { MAX_TEXT = 256 << 20 };
+    const char *path = m->job->fe.graph->tokenizer_path, *why = NULL;
+    char *text = NULL;
+    FeTokenizer *tok = NULL;
+    if (!path)
+        return m->product.kind != PRODUCT_exe
+                   ? EXIT_DONE
+                   : fault(EXIT_BAD_INPUT,
+                           "%s says no tokenizer, and a program needs one: give `tokenizer: "
+                           "tokenizer.json`",
+                           m->job->o->model);
+    const int status = job_tokenizer(m->job, &tok); /* its faults show now, not in the product */
+    fe_tokenizer_free(tok);
+    if (status != EXIT_DONE)
+        return status;
+    if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    m->model.tokenizer = text;
+    return EXIT_DONE;
+}
+
+static int
+describe_export(Making *m)
+{
+    Job *job = m->job;
+    const Graph *g = job->fe.graph;
+    const char *name = g->name ? g->name : "";
+    const bool made = strncmp(g->weights_path, "init:", 5) == 0;
+    char *real = made ? NULL : realpath(g->weights_path, NULL);
+    m->model = (CgExport){.symbol = m->product.kind == PRODUCT_exe ? "ssmc_product"
+                                                                   : symbol_of(job->arena, name),
+                          .name = name,
+                          .weights = arena_strdup(job->arena, real ? real : g->weights_path),
+                          .seed = g->seed,
+                          .eos = job->fe.eos};
+    free(real);
+    m->product.symbol = m->model.symbol;
+    return read_tokenizer(m);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static int
+write_code(Making *m, int i)
+{
+    Arena *arena = m->job->arena;
+    StrBuf bytes = {0};
+    const char *why = NULL;
+    const char *path = product_file(&m->product, arena_printf(arena, "code_%d.o", i));
+    cg_emit(m->variants[i].module, CG_OBJ, &bytes);
+    const bool ok = file_write(arena, path, sb_text(&bytes), bytes.len, &why);
+    sb_free(&bytes);
+    add_object(m, path);
+    return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
+}
+
+static int
+write_header(const Making *m)
+{
+    const char *path = opt_text(m->job->o, OPT_header), *why = NULL;
+    StrBuf text = {0};
+    if (!path)
+        return EXIT_DONE;
+    product_header(&text, m->model.symbol, m->model.name, m->variants, m->count, m->model.eos);
+    const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
+    sb_free(&text);
+    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
+}
+
+/* Saved states of a model with its weights inside are those of the same weights in files. */
+static int
+identify(Making *m)
+{
+    const AbiProgram *abi = cg_module_abi(m->variants[0].module);
+    const ssmc_status rs = rt_weights_fingerprint(abi, m->job->weights, m->model.identity);
+    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+static int
+make_objects(Making *m)
+{
+    int status = EXIT_DONE;
+    for (int i = 0; i < m->count && status == EXIT_DONE; i++)
+        status = make_code(m, i);
+    if (status == EXIT_DONE && m->embed)
+        status = embed_weights(m);
+    if (status == EXIT_DONE && m->embed)
+        status = identify(m);
+    if (status != EXIT_DONE)
+        return status;
+    cg_export(&m->model, m->variants, m->count);
+    for (int i = 0; i < m->count && status == EXIT_DONE; i++)
+        status = write_code(m, i);
+    return status;
+}
+
+static void
+making_end(Making *m)
+{
+    for (int i = 0; i < m->count; i++) {
+        ssmc_model_close(m->parts[i].model);
+        rt_program_free(m->parts[i].program);
+        if (m->parts[i].jit)
+            cg_jit_free(m->parts[i].jit);
+        cg_module_free(m->variants[i].module);
+    }
+    product_end(&m->product);
+}
+
+static Making
+making_begin(Job *job, ProductKind kind)
+{
+    Making m = {.job = job, .count = job->ntargets};
+    m.embed = strcmp(opt_text(job->o, OPT_weights_how), "embed") == 0;
+    m.parts = arena_array(job->arena, (size_t)m.count, sizeof *m.parts);
+    m.variants = arena_array(job->arena, (size_t)m.count, sizeof *m.variants);
+    for (int i = 0; i < m.count; i++)
+        m.parts[i].target = job->targets[i];
+    qsort(m.parts, (size_t)m.count, sizeof *m.parts, part_order);
+    const char *triple = m.parts[0].target.triple;
+    m.product =
+        (Product){.kind = kind,
+                  .arena = job->arena,
+                  .out = opt_text(job->o, OPT_out),
+                  .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
+                  .objects = arena_array(job->arena, 2 * (size_t)m.count, sizeof(const char *)),
+                  .files = !m.embed};
+    return m;
+}
+
+int
+make_product(Job *job, ProductKind kind)
+{
+    Making m = making_begin(job, kind);
+    int status = check_targets(&m);
+    job->whole_weights = m.embed;
+    if (status == EXIT_DONE)
+        status = job_weights(job, m.embed);
+    if (status == EXIT_DONE)
+        status = describe_export(&m);
+    if (status == EXIT_DONE && !product_begin(&m.product))
+        status = EXIT_BAD_INPUT;
+    if (status == EXIT_DONE)
+        status = make_objects(&m);
+    if (status == EXIT_DONE)
+        status = write_header(&m);
+    if (status == EXIT_DONE)
+        status = product_link(&m.product);
+    making_end(&m);
+    return status;
+}

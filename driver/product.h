@@ -1,0 +1,41 @@
+/* driver/product.h -- private to ssmc compile: a model's objects become one file. */
+#ifndef SSMC_DRIVER_PRODUCT_H
+#define SSMC_DRIVER_PRODUCT_H
+
+#include "driver/driver.h"
+
+typedef enum { PRODUCT_obj, PRODUCT_lib, PRODUCT_so, PRODUCT_exe } ProductKind;
+
+/* What is linked. */
+typedef struct {
+    ProductKind kind;
+    Arena *arena;
+    const char *out;    /* the file to write */
+    const char *dir;    /* beside it: for objects and the product until it is whole */
+    const char *arch;   /* x86_64 or aarch64 */
+    const char *symbol; /* prefix of what the model exports */
+    const char **objects;
+    int nobjects;
+    bool files; /* weights are in files */
+    bool blas;
+} Product;
+
+/* The whole way, from job_describe on; an exit status. */
+int make_product(Job *job, ProductKind kind);
+
+/* A new folder beside out for what is being made. False: the fault has been printed. */
+bool product_begin(Product *p);
+void product_end(Product *p);                                 /* removes it */
+const char *product_file(const Product *p, const char *name); /* in that folder */
+
+/* Objects to the product, whole or not at all; an exit status. */
+int product_link(const Product *p);
+
+/* The C header of a library. */
+void product_header(StrBuf *out, const char *symbol, const char *name, const CgVariant *variants,
+                    int count, int64_t eos);
+
+/* driver/tool.c: runs a tool of the system; an exit status. name: of the tool, for messages. */
+int tool_run(const char *const *argv);
+
+#endif

@@ -1,0 +1,156 @@
+/* runtime/bind.c -- a program meets the weights of files: every tensor found and checked,
+ * parameters made of them, or found in a cache. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/weights.h"
+
+enum { MOST_FAULTS = 20 }; /* in one report */
+
+/* ---- weights ------------------------------------------------------------------------------- */
+
+static const char *
+dtype_name(AbiDtype dtype)
+{
+    switch (dtype) {
+    case ABI_F32:
+        return "F32";
+    case ABI_F16:
+        return "F16";
+    case ABI_BF16:
+        return "BF16";
+    }
+    return "?";
+}
+
+static bool
+is_same(const AbiWeight *w, const RtTensor *t)
+{
+    if (strcmp(dtype_name(w->dtype), t->dtype) != 0 || w->rank != t->rank)
+        return false;
+    return memcmp(w->dim, t->dim, (size_t)w->rank * sizeof *w->dim) == 0;
+}
+
+static void
+report(const AbiWeight *w, const RtTensor *t)
+{
+    if (!t)
+        rt_fail_also(SSMC_BAD_FILE, "the checkpoint lacks tensor '%s'", rt_quote(w->tensor).text);
+    else
+        rt_fail_also(SSMC_BAD_FILE, "tensor '%s' is %s %s, but the program was compiled for %s %s",
+                     rt_quote(t->name).text, t->dtype, rt_dims(t->dim, t->rank).text,
+                     dtype_name(w->dtype), rt_dims(w->dim, w->rank).text);
+}
+
+static ssmc_status
+bind_weights(ssmc_model *model, const ssmc_weights *weights)
+{
+    const AbiProgram *abi = model->program->abi;
+    int faults = 0;
+    for (int i = 0; i < abi->nweights; i++) {
+        const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
+        if (t && is_same(&abi->weights[i], t)) {
+            model->weights[i] = t->data;
+            if (weights->made)
+                rt_identity_made(model->identity, i, rt_made_key(weights, t));
+            continue;
+        }
+        if (faults++ == 0)
+            rt_fail(SSMC_BAD_FILE, "the weights do not fit program '%s':",
+                    rt_quote(abi->name ? abi->name : "").text);
+        if (faults <= MOST_FAULTS)
+            report(&abi->weights[i], t);
+    }
+    if (faults > MOST_FAULTS)
+        rt_fail_also(SSMC_BAD_FILE, "and %d more", faults - MOST_FAULTS);
+    return faults ? SSMC_BAD_FILE : SSMC_OK;
+}
+
+/* ---- parameters ---------------------------------------------------------------------------- */
+
+typedef struct {
+    const ssmc_weights *weights;
+    int threads;
+    ssmc_progress *progress; /* NULL: nobody asks */
+    void *user;
+} Making;
+
+static ssmc_status
+make_params(ssmc_model *model, const Making *m)
+{
+    const size_t bytes = (size_t)model->program->abi->param_bytes;
+    model->pages = rt_pages_new(bytes);
+    if (!model->pages)
+        return rt_fail_memory(bytes, "parameters");
+    model->params = model->pages;
+    return rt_params_make(model, m->weights, model->pages, m->threads, m->progress, m->user);
+}
+
+/* The parameters of the cache's file; where there is none, they are made and written to it. */
+static ssmc_status
+cached_params(ssmc_model *model, const char *dir, uint64_t identity, const Making *m)
+{
+    const AbiProgram *abi = model->program->abi;
+    bool found = false;
+    char *path = rt_pack_path(dir, abi, identity);
+    if (!path)
+        return rt_fail_memory(strlen(dir), "a path");
+    ssmc_status status = rt_pack_read(path, abi, identity, &model->cache, &model->params, &found);
+    if (status == SSMC_OK && !found)
+        status = make_params(model, m);
+    if (status == SSMC_OK && !found)
+        status = rt_pack_write(path, abi, identity, model->params);
+    free(path);
+    return status;
+}
+
+/* ---- the model ----------------------------------------------------------------------------- */
+
+ssmc_status
+rt_model_open(const ssmc_program *program, const ssmc_weights *weights, const char *pack_cache,
+              int threads, ssmc_progress *progress, void *user, ssmc_model **out)
+{
+    const Making m = {weights, threads, progress, user};
+    uint64_t identity = 0;
+    ssmc_model *model = NULL;
+    *out = NULL;
+    ssmc_status status = rt_model_new(program, &model);
+    if (status == SSMC_OK)
+        status = bind_weights(model, weights);
+    if (status == SSMC_OK && pack_cache && rt_weights_identity(weights, &identity))
+        status = cached_params(model, pack_cache, identity, &m);
+    else if (status == SSMC_OK)
+        status = make_params(model, &m);
+    if (status == SSMC_OK)
+        *out = model;
+    else
+        ssmc_model_close(model);
+    return status;
+}
+
+ssmc_status
+ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
+                ssmc_progress *progress, void *user, ssmc_model **out)
+{
+    return rt_model_open(program, weights, NULL, threads, progress, user, out);
+}
+
+ssmc_status
+rt_weights_fingerprint(const AbiProgram *abi, const ssmc_weights *weights, uint64_t out[2])
+{
+    const size_t count = (size_t)abi->nweights + 1;
+    const void **data = calloc(count, sizeof *data);
+    uint64_t *made = calloc(count, sizeof *made);
+    const bool there = data && made;
+    for (int i = 0; there && i < abi->nweights; i++) {
+        const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
+        data[i] = t ? t->data : NULL;
+        made[i] = t && weights->made ? rt_made_key(weights, t) : 0;
+    }
+    const RtHash hash = there ? rt_identity_hash(abi, data, made) : (RtHash){0};
+    out[0] = hash.low;
+    out[1] = hash.high;
+    free(data);
+    free(made);
+    return there ? SSMC_OK : rt_fail_memory(count * sizeof *data, "a list of weights");
+}

@@ -1,0 +1,45 @@
+/* runtime/cpu.c -- which features of features.def this machine has, as the CPU and the operating
+ * system together offer them. The one place where the runtime asks the compiler for an extension.
+ */
+#include "runtime/internal.h"
+
+#if defined(__x86_64__)
+#define FEATURE_x86_64(id, test)  have |= __builtin_cpu_supports(test) ? ABI_BIT(id) : 0;
+#define FEATURE_aarch64(id, test) /* another architecture's */
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#define FEATURE_x86_64(id, test)  /* another architecture's */
+#define FEATURE_aarch64(id, test) have |= (test) ? ABI_BIT(id) : 0;
+#else
+#define FEATURE_x86_64(id, test)
+#define FEATURE_aarch64(id, test)
+#endif
+
+uint64_t
+rt_cpu_features(void)
+{
+    uint64_t have = 0;
+#if defined(__aarch64__)
+    const unsigned long hwcap = getauxval(AT_HWCAP), hwcap2 = getauxval(AT_HWCAP2);
+#endif
+#define FEATURE(arch, id, llvm, test) FEATURE_##arch(id, test)
+#include "runtime/features.def"
+#undef FEATURE
+    return have;
+}
+
+static const char *const feature_name[ABI_FEATURES] = {
+#define FEATURE(arch, id, llvm, test) [ABI_HAS_##id] = llvm,
+#include "runtime/features.def"
+#undef FEATURE
+};
+
+const char *
+rt_cpu_lacks(uint64_t needs)
+{
+    const uint64_t lacks = needs & ~rt_cpu_features();
+    for (int i = 0; i < 64; i++)
+        if (lacks >> i & 1)
+            return i < ABI_FEATURES ? feature_name[i] : "a feature that this runtime does not know";
+    return NULL;
+}
