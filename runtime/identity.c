@@ -11,7 +11,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "runtime/internal.h"
+#include "runtime/weights.h"
 
 struct RtIdentity {
     pthread_mutex_t mutex;
@@ -33,13 +33,29 @@ hash_wide(const void *data, size_t bytes)
     return (RtHash){hash.low64, hash.high64};
 }
 
+/* Of what a weight holds: what it is made by, or its bytes, which nobody else may want for long. */
+static RtHash
+content_hash(const ssmc_model *model, int weight)
+{
+    const AbiWeight *w = &model->program->abi->weights[weight];
+    const uint64_t made = model->identity->made[weight];
+    const uint64_t rule[] = {made, rt_hash(w->init, strlen(w->init))};
+    size_t bytes = 0;
+    if (made)
+        return hash_wide(rule, sizeof rule);
+    if (!rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes))
+        bytes = 0; /* no program whose weights are too large is opened */
+    const RtHash hash = hash_wide(model->weights[weight], bytes);
+    rt_weights_done(model->source, model->weights[weight], bytes);
+    return hash;
+}
+
 /* A name that is still a list of spellings counts by its first. */
 static RtHash
-weight_hash(const AbiWeight *w, const void *data, uint64_t made)
+weight_hash(const ssmc_model *model, int weight)
 {
-    size_t bytes = 0;
-    const bool fits = rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes);
-    const RtHash content = made ? hash_wide(&made, sizeof made) : hash_wide(data, fits ? bytes : 0);
+    const AbiWeight *w = &model->program->abi->weights[weight];
+    const RtHash content = content_hash(model, weight);
     uint64_t record[9] = {rt_hash(w->tensor, strcspn(w->tensor, "|")), (uint64_t)w->dtype,
                           (uint64_t)w->rank, content.low, content.high};
     for (int i = 0; i < w->rank; i++)
@@ -48,11 +64,11 @@ weight_hash(const AbiWeight *w, const void *data, uint64_t made)
 }
 
 static RtHash
-weights_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made)
+weights_hash(const ssmc_model *model)
 {
     RtHash sum = {0};
-    for (int i = 0; i < abi->nweights; i++) {
-        const RtHash hash = weight_hash(&abi->weights[i], weights[i], made[i]);
+    for (int i = 0; i < model->program->abi->nweights; i++) {
+        const RtHash hash = weight_hash(model, i);
         sum.low += hash.low;
         sum.high += hash.high;
     }
@@ -94,7 +110,7 @@ rt_model_identity(const ssmc_model *model)
     pthread_mutex_lock(&identity->mutex);
     if (!identity->known) {
         const AbiProgram *abi = model->program->abi;
-        const RtHash weights = weights_hash(abi, model->weights, identity->made);
+        const RtHash weights = weights_hash(model);
         const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, weights.low, weights.high};
         identity->hash = hash_wide(record, sizeof record);
         identity->known = true;

@@ -146,7 +146,8 @@ struct ssmc_model {
     const void **weights;        /* owns: [nweights] data of each, borrowed */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
-    RtIdentity *identity; /* owns */
+    const ssmc_weights *source; /* borrowed: what it was opened with */
+    RtIdentity *identity;       /* owns */
 };
 
 /* Makes params [param_bytes] of a model whose weights are bound, and the data of those of its

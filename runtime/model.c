@@ -84,6 +84,7 @@ model_fill(ssmc_model *model, const ssmc_weights *weights, int threads, ssmc_pro
     model->weights = calloc((size_t)abi->nweights + 1, sizeof *model->weights);
     if (!model->weights)
         return rt_fail_memory((size_t)abi->nweights * sizeof *model->weights, "a list of weights");
+    model->source = weights;
     model->identity = rt_identity_new(abi->nweights);
     if (!model->identity)
         return rt_fail_memory(sizeof(RtHash), "a model's identity");
