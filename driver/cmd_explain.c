@@ -1,4 +1,5 @@
-/* driver/cmd_explain.c -- ssmc explain: what was chosen for each op, and why. */
+/* driver/cmd_explain.c -- ssmc explain: what was chosen for each op, and why; what it takes. */
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "driver/driver.h"
@@ -39,13 +40,52 @@ explain(Job *job)
     return EXIT_DONE;
 }
 
+static void
+put_row(const char *what, size_t bytes, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    printf("  %-10s %10.2f MiB   ", what, (double)bytes / (1 << 20));
+    vprintf(fmt, args);
+    putchar('\n');
+    va_end(args);
+}
+
+/* What ssmc_program_memory says, for people. */
+static int
+explain_memory(Job *job)
+{
+    const int64_t sequences = job->o->value[OPT_sequences].i;
+    if (sequences < 1 || sequences > INT32_MAX)
+        return option_fault(job->o, OPT_sequences, "--sequences %s: a number from 1 to %d",
+                            opt_text(job->o, OPT_sequences), INT32_MAX);
+    int status = job_weights(job, false);
+    if (status == EXIT_DONE)
+        status = job_program(job);
+    if (status != EXIT_DONE)
+        return status;
+    const ssmc_memory m = ssmc_program_memory(job->program, (int)sequences, job->threads);
+    if (m.total == SIZE_MAX)
+        return fault(EXIT_BAD_INPUT, "%lld sequences are more than memory can hold",
+                     (long long)sequences);
+    printf("%s: sequences: %lld, threads: %d, any number of tokens (passes of %lld)\n",
+           job->fe.graph->name, (long long)sequences, job->threads, (long long)m.block);
+    put_row("parameters", m.params, "weights packed for the kernels, once for all sessions");
+    put_row("weights", m.kept, "of the checkpoint's %.2f MiB: what kernels read as it is",
+            (double)m.weights / (1 << 20));
+    put_row("states", (size_t)sequences * m.state, "%zu bytes a sequence", m.state);
+    put_row("scratch", m.scratch, "activations, scratch of threads, logits, bookkeeping");
+    put_row("together", m.total, "the peak, but for the program's code and libraries");
+    return EXIT_DONE;
+}
+
 int
 cmd_explain(Options *o)
 {
     Job job;
     int status = job_describe(&job, o);
     if (status == EXIT_DONE)
-        status = explain(&job);
+        status = opt_given(o, OPT_memory) ? explain_memory(&job) : explain(&job);
     job_end(&job);
     return status;
 }

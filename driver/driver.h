@@ -134,7 +134,8 @@ int job_describe_any(Job *job, Options *o);
 int job_weights(Job *job, bool values);
 int job_passes(Job *job, Phase phase); /* graph[phase] through its pipeline */
 int job_module(Job *job);              /* both graphs -> LLVM module */
-int job_run(Job *job);                 /* all of the above, JIT, packed parameters */
+int job_program(Job *job); /* after job_weights: all of the above, and the JIT's program */
+int job_run(Job *job);     /* all of the above, and the model: packed parameters */
 void job_end(Job *job);
 
 /* ---- compiled models (compiled.c) -------------------------------------------------------------

@@ -350,38 +350,56 @@ give_heap_back(void)
 #endif
 }
 
-int
-job_run(Job *job)
+/* The module as machine code. */
+static int
+link_program(Job *job)
 {
-    if (job->compiled)
-        return compiled_run(job);
-    int status = job_weights(job, true);
-    const double compile_started = rt_now();
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
-        status = job_passes(job, (Phase)phase);
-    if (status == EXIT_DONE)
-        status = job_module(job);
-    if (status != EXIT_DONE)
-        return status;
     const char *why = NULL;
     job->jit = cg_jit(job->arena, job->module, job->threads, &why);
     job->module = NULL;
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);
     give_heap_back();
-    job->seconds_compile = rt_now() - compile_started;
     if (job->fe.compile.reproducible && cg_jit_program(job->jit)->phase[ABI_PREFILL].grain != 1)
         return fault(EXIT_BAD_INPUT,
                      "%s has its forms chosen: it cannot be compiled reproducible any more",
                      job->o->model);
-    const double load_started = rt_now();
+    const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
+    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+int
+job_program(Job *job)
+{
+    int status = EXIT_DONE;
+    const double started = rt_now();
+    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
+        status = job_passes(job, (Phase)phase);
+    if (status == EXIT_DONE)
+        status = job_module(job);
+    if (status == EXIT_DONE)
+        status = link_program(job);
+    job->seconds_compile = rt_now() - started;
+    return status;
+}
+
+int
+job_run(Job *job)
+{
+    if (job->compiled)
+        return compiled_run(job);
+    int status = job_weights(job, true);
+    if (status == EXIT_DONE)
+        status = job_program(job);
+    if (status != EXIT_DONE)
+        return status;
+    const double started = rt_now();
     Progress bar = progress_start("packing weights");
-    ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
-    if (rs == SSMC_OK)
-        rs = rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache),
-                           job->threads, progress_call, &bar, &job->model);
+    const ssmc_status rs =
+        rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache), job->threads,
+                      progress_call, &bar, &job->model);
     progress_end(&bar);
-    job->seconds_load += rt_now() - load_started;
+    job->seconds_load += rt_now() - started;
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 

@@ -45,7 +45,8 @@ weight_hash(const AbiWeight *w, const void *data, uint64_t made)
 {
     size_t bytes = 0;
     const bool fits = rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes);
-    const RtHash content = made ? hash_wide(&made, sizeof made) : hash_wide(data, fits ? bytes : 0);
+    const uint64_t rule[] = {made, rt_hash(w->init, strlen(w->init))};
+    const RtHash content = made ? hash_wide(rule, sizeof rule) : hash_wide(data, fits ? bytes : 0);
     uint64_t record[9] = {rt_hash(w->tensor, strcspn(w->tensor, "|")), (uint64_t)w->dtype,
                           (uint64_t)w->rank, content.low, content.high};
     for (int i = 0; i < w->rank; i++)

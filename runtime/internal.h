@@ -139,8 +139,8 @@ const char *rt_cpu_lacks(uint64_t needs); /* the first of them that is not there
 int rt_abi_bits(AbiDtype dtype); /* of one element */
 
 struct ssmc_program {
-    const AbiProgram *abi; /* borrowed */
-    size_t weight_bytes;
+    const AbiProgram *abi;             /* borrowed */
+    size_t weight_bytes, kept_bytes;   /* of all weights, and of those that kernels read */
     size_t state_stride;               /* bytes from one sequence's states to the next's */
     size_t slab_bytes, scratch_stride; /* the most of any phase; scratch of one thread */
     int64_t block;                     /* most rows of a pass of any phase */

@@ -154,6 +154,29 @@ rt_abi_bits(AbiDtype dtype)
 }
 
 static bool
+range_reads(const AbiProgram *abi, AbiRange range, int weight)
+{
+    for (int s = range.first; s < range.first + range.count; s++)
+        for (int i = 0; i < abi->steps[s].operands; i++) {
+            const AbiOperand *o = &abi->operands[abi->steps[s].first_operand + i];
+            if (o->space == ABI_WEIGHT && o->index == weight)
+                return true;
+        }
+    return false;
+}
+
+/* Whether kernels read a weight as it is, after parameters have been made. */
+static bool
+is_kept(const AbiProgram *abi, int weight)
+{
+    for (int id = 0; id < ABI_PHASES; id++)
+        if (range_reads(abi, abi->phase[id].layers, weight) ||
+            range_reads(abi, abi->phase[id].head, weight))
+            return true;
+    return false;
+}
+
+static bool
 measure(ssmc_program *p)
 {
     const AbiPhase *a = &p->abi->phase[ABI_PREFILL], *b = &p->abi->phase[ABI_DECODE];
@@ -164,6 +187,8 @@ measure(ssmc_program *p)
         if (!rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes) ||
             !rt_add(p->weight_bytes, bytes, &p->weight_bytes))
             return false;
+        if (is_kept(p->abi, i))
+            p->kept_bytes += bytes; /* no more than weight_bytes */
     }
     return rt_round_up((size_t)p->abi->state_bytes, RT_LINE, &p->state_stride) &&
            rt_round_up((size_t)greater(a->slab_bytes, b->slab_bytes), RT_LINE, &p->slab_bytes) &&
@@ -212,12 +237,19 @@ ssmc_memory
 ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
 {
     ssmc_memory m = {.weights = program->weight_bytes,
+                     .kept = program->kept_bytes,
                      .params = (size_t)program->abi->param_bytes,
                      .state = program->state_stride,
-                     .scratch = SIZE_MAX}; /* more than there can be */
+                     .scratch = SIZE_MAX,
+                     .total = SIZE_MAX,
+                     .block = program->block};
     RtLayout layout;
-    if (sequences >= 1 && rt_threads_resolve(&threads) &&
-        rt_session_layout(program, sequences, threads, &layout))
-        m.scratch = layout.total - (size_t)sequences * program->state_stride;
+    size_t total = 0;
+    if (sequences < 1 || !rt_threads_resolve(&threads) ||
+        !rt_session_layout(program, sequences, threads, &layout))
+        return m;
+    m.scratch = layout.total - (size_t)sequences * program->state_stride;
+    if (rt_add(m.kept, m.params, &total) && rt_add(total, layout.total, &total))
+        m.total = total;
     return m;
 }

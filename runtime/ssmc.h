@@ -33,13 +33,17 @@ typedef struct ssmc_session ssmc_session; /* states and buffers of a batch of se
 const char *ssmc_error(void);
 
 typedef struct {
-    size_t weights; /* mapped checkpoint, or weights made at random */
-    size_t params;  /* packed and folded weights, made at load */
+    size_t weights; /* of the checkpoint; they pass through memory while parameters are made */
+    size_t kept;    /* of them, what kernels read as it is, and what therefore stays */
+    size_t params;  /* packed and folded weights, made at load, shared by all sessions */
     size_t state;   /* per sequence */
-    size_t scratch; /* activations and thread scratch of one session */
+    size_t scratch; /* activations, scratch of threads and the like, of one session */
+    size_t total;   /* kept + params + sequences * state + scratch; SIZE_MAX: too much to count */
+    int64_t block;  /* most tokens of a pass: prompts of any length take no more memory */
 } ssmc_memory;
 
-/* Memory a session of `sequences` sequences over `threads` threads takes, before anything is taken.
+/* Memory that a model with one session of `sequences` sequences over `threads` threads takes,
+ * before anything is taken. Its pages are resident once they have been used: the total is the peak.
  */
 ssmc_memory ssmc_program_memory(const ssmc_program *program, int sequences, int threads);
 

@@ -44,6 +44,12 @@ model_run_program(const ModelRun *run)
     return run->job.program;
 }
 
+const ssmc_weights *
+model_run_weights(const ModelRun *run)
+{
+    return run->job.weights;
+}
+
 ssmc_session *
 model_run_session(const ModelRun *run, int sequences, int threads)
 {

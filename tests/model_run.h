@@ -11,6 +11,7 @@ ModelRun *model_run_open(const char *const *args);
 void model_run_close(ModelRun *run);
 const ssmc_model *model_run_model(const ModelRun *run);
 const ssmc_program *model_run_program(const ModelRun *run);
+const ssmc_weights *model_run_weights(const ModelRun *run);
 ssmc_session *model_run_session(const ModelRun *run, int sequences, int threads);
 
 /* n made-up ids below the model's vocabulary, different for each `kind`. */

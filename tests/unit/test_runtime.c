@@ -2,7 +2,6 @@
  * made by hand, whose kernels are plain C; weights made by rules. */
 #include <criterion/criterion.h>
 
-#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 
 #include "runtime/session.h"
+#include "tests/allocations.h"
 #include "tests/harness.h"
 
 /* ---- a small model ------------------------------------------------------------------------- */
@@ -494,15 +494,13 @@ Test(session, running_allocates_nothing)
     some_ids(ids, LONG, 1);
     Run r = run_open(&program, 3, 2);
     OK(ssmc_prefill_all(r.session, 0, ids, LONG, logits));
-    const struct mallinfo2 before = mallinfo2();
+    const uint64_t before = allocations();
     for (int i = 0; i < 20; i++) {
         OK(ssmc_prefill_all(r.session, 0, ids, LONG, logits));
         OK(ssmc_step(r.session, seqs, ids, 3, logits));
         OK(ssmc_reset(r.session, i % 3));
     }
-    const struct mallinfo2 after = mallinfo2();
-    cr_assert_eq(before.uordblks, after.uordblks);
-    cr_assert_eq(before.hblkhd, after.hblkhd);
+    cr_assert_eq(allocations(), before);
     run_close(&r);
 }
 
@@ -513,7 +511,11 @@ Test(program, memory_is_known_before_it_is_taken)
     cr_assert_eq(rt_program_abi(p), &program);
     const ssmc_memory one = ssmc_program_memory(p, 1, 1), more = ssmc_program_memory(p, 10, 3);
     cr_assert_eq(one.weights, V * H * 4 + V * 4);
+    cr_assert_eq(one.kept, V * H * 4); /* the table, but not the scale */
     cr_assert_eq(one.params, 64 + V * 4);
+    cr_assert_eq(one.total, one.kept + one.params + one.state + one.scratch);
+    cr_assert_eq(more.total, more.kept + more.params + 10 * more.state + more.scratch);
+    cr_assert_eq(one.block, BLOCK);
     cr_assert_eq(one.state, 128);
     cr_assert_eq(more.state, 128);
     /* Scratch of two more threads; what is kept for each of nine more sequences, in whole lines. */
@@ -521,6 +523,7 @@ Test(program, memory_is_known_before_it_is_taken)
     cr_assert_geq(more.scratch - one.scratch, 2 * 128 + 9 * kept);
     cr_assert_leq(more.scratch - one.scratch, 2 * 128 + 9 * kept + 3 * 63);
     cr_assert_eq(ssmc_program_memory(p, 0, 1).scratch, SIZE_MAX);
+    cr_assert_eq(ssmc_program_memory(p, 0, 1).total, SIZE_MAX);
     cr_assert_eq(ssmc_program_memory(p, 1, -1).scratch, SIZE_MAX);
     rt_program_free(p);
 }

@@ -1,0 +1,181 @@
+/* tests/unit/test_memory.c -- running takes the memory that was said before, and allocates nothing:
+ * over real kernels. */
+#include <criterion/criterion.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/internal.h"
+#include "tests/allocations.h"
+#include "tests/harness.h"
+#include "tests/model_run.h"
+
+#define OK(call) cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
+
+enum { TOKENS = 1200 };
+
+/* Every call of the run path, over many sequences. */
+static void
+run_everything(const ModelRun *run, ssmc_session *s, int sequences, const int32_t *ids,
+               float *logits)
+{
+    ssmc_input in[64];
+    int seqs[64];
+    const int64_t vocab = ssmc_model_vocab(model_run_model(run));
+    for (int i = 0; i < sequences; i++) {
+        in[i] = (ssmc_input){i, ids, 1 + (i * 37) % 300, 1, logits + i * vocab};
+        seqs[i] = i;
+    }
+    OK(ssmc_prefill(s, 0, ids, TOKENS, logits));
+    OK(ssmc_prefill_all(s, 1, ids, 40, logits));
+    OK(ssmc_feed(s, in, sequences));
+    OK(ssmc_step(s, seqs, ids, sequences, logits));
+    OK(ssmc_fork(s, 0, 1));
+    OK(ssmc_reset(s, 0));
+}
+
+typedef struct {
+    ModelRun *run;
+    int32_t ids[TOKENS];
+    float *logits; /* [64,vocab] */
+} Work;
+
+static Work
+work_new(ModelRun *run)
+{
+    Work w = {.run = run};
+    model_run_ids(run, 1, w.ids, TOKENS);
+    w.logits = calloc((size_t)(64 * ssmc_model_vocab(model_run_model(run))), sizeof *w.logits);
+    return w;
+}
+
+static void
+work_free(Work *w)
+{
+    free(w->logits);
+    model_run_close(w->run);
+}
+
+static void
+expect_no_allocation(ModelRun *run)
+{
+    Work w = work_new(run);
+    ssmc_checkpoint *checkpoint = NULL;
+    ssmc_session *s = model_run_session(run, 16, 2);
+    OK(ssmc_checkpoint_take(s, 3, &checkpoint));
+    const uint64_t before = allocations();
+    run_everything(run, s, 16, w.ids, w.logits);
+    OK(ssmc_rewind(s, 5, checkpoint));
+    run_everything(run, s, 16, w.ids, w.logits);
+    cr_expect_eq(allocations(), before);
+    ssmc_checkpoint_drop(checkpoint);
+    ssmc_session_close(s);
+    work_free(&w);
+}
+
+Test(memory, running_allocates_nothing)
+{
+    const uint64_t before = allocations();
+    void *volatile block = malloc(1); /* or it is optimised away */
+    free(block);
+    cr_assert_eq(allocations(), before + 1, "allocations are counted");
+    expect_no_allocation(MODEL_RUN(STORYTELLER));
+    expect_no_allocation(MODEL_RUN(STORYTELLER, "--dtype", "int8"));
+}
+
+/* ---- what is resident ---------------------------------------------------------------------- */
+
+/* A row of /proc/self/status, in bytes. */
+static size_t
+status_row(const char *name)
+{
+    char *text = read_whole("/proc/self/status", NULL), *at = text ? strstr(text, name) : NULL;
+    cr_assert_not_null(at, "%s", name);
+    const size_t kib = strtoul(at + strlen(name), NULL, 10);
+    free(text);
+    return kib << 10;
+}
+
+/* From here on VmHWM is the peak. */
+static void
+forget_peak(void)
+{
+    const int fd = open("/proc/self/clear_refs", O_WRONLY);
+    cr_assert(fd >= 0 && write(fd, "5", 1) == 1);
+    close(fd);
+}
+
+/* Opening a model once more from what is compiled, and running a session of it. */
+static size_t
+peak_of(const ModelRun *run, int sequences, int threads, const Work *w)
+{
+    ssmc_model *model = NULL;
+    ssmc_session *s = NULL;
+    forget_peak();
+    const size_t before = status_row("VmRSS:");
+    OK(ssmc_model_open(model_run_program(run), model_run_weights(run), threads, NULL, NULL,
+                       &model));
+    OK(ssmc_session_open(model, sequences, threads, &s));
+    run_everything(run, s, sequences, w->ids, w->logits);
+    const size_t peak = status_row("VmHWM:");
+    ssmc_session_close(s);
+    ssmc_model_close(model);
+    return peak - before;
+}
+
+static void
+expect_peak(ModelRun *run, int sequences, int threads)
+{
+    Work w = work_new(run);
+    memset(w.logits, 1, (size_t)(64 * ssmc_model_vocab(model_run_model(run))) * sizeof *w.logits);
+    const ssmc_memory m = ssmc_program_memory(model_run_program(run), sequences, threads);
+    const size_t peak = peak_of(run, sequences, threads, &w);
+    const double off = ((double)peak - (double)m.total) / (double)m.total;
+    cr_log_info("peak %zu, said %zu: %+.1f %%", peak, m.total, 100 * off);
+    cr_expect(off > -0.05 && off < 0.05, "%zu bytes at most, %zu were said: %+.1f %%", peak,
+              m.total, 100 * off);
+    work_free(&w);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their shadows are resident  \
+                                                                     */
+
+Test(memory, the_peak_is_what_was_said)
+{
+    expect_peak(MODEL_RUN(STORYTELLER), 64, 1);
+    expect_peak(MODEL_RUN(STORYTELLER), 16, 2);
+    expect_peak(MODEL_RUN(STORYTELLER, "--dtype", "bf16"), 64, 2);
+}
+
+#endif
+
+Test(memory, explain_says_what_the_call_says)
+{
+    ModelRun *run = MODEL_RUN(STORYTELLER, "--threads", "2");
+    const ssmc_memory m = ssmc_program_memory(model_run_program(run), 64, 2);
+    char states[32], total[32];
+    snprintf(states, sizeof states, "%.2f MiB   %zu bytes", 64 * (double)m.state / (1 << 20),
+             m.state);
+    snprintf(total, sizeof total, "%.2f MiB   the peak", (double)m.total / (1 << 20));
+    const char *const argv[] = {SSMC_BINARY, "explain",   STORYTELLER, "--memory", "--sequences",
+                                "64",        "--threads", "2",         NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, states) && strstr(r.out, total), "expected %s and %s in\n%s", states,
+              total, r.out);
+    command_free(&r);
+    model_run_close(run);
+}
+
+Test(memory, more_than_there_can_be)
+{
+    const char *const none[] = {SSMC_BINARY,   "explain", STORYTELLER, "--memory",
+                                "--sequences", "0",       NULL};
+    CommandResult r = command_run(none, NULL, 0);
+    cr_expect_eq(r.status, 2);
+    cr_expect(strstr(r.err, "--sequences 0: a number from 1 to"), "%s", r.err);
+    command_free(&r);
+}
