@@ -87,6 +87,10 @@ Val cg_sum(Cg *c, Val vec);      /* across lanes: halves are added until one is 
 Val cg_sum_ints(Cg *c, Val vec); /* the same for i32 */
 Val cg_most(Cg *c, Val vec);     /* the greatest and least lane */
 Val cg_least(Cg *c, Val vec);
+/* The greater of f32 that are not negative, lane by lane, and the greatest lane; NaN is above all.
+ */
+Val cg_greater(Cg *c, Val a, Val b);
+Val cg_greatest(Cg *c, Val vec);
 Val cg_round(Cg *c, Val v, Dtype dtype); /* f32 rounded to what dtype can hold, still f32 */
 /* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With
  * bf16_dot the CPU's conversion is used, which takes f32 denormals as 0. */

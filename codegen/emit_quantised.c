@@ -71,6 +71,7 @@ keep_row(Cg *c, const Quantised *z)
 
 typedef struct {
     Val low, high; /* scalars; of i8, the greatest magnitude is max(-low, high) */
+    Val flaw;      /* 0; NaN where a number is NaN, which low and high do not show, or infinite */
 } Extremes;
 
 /* Least and greatest number of columns [from, to) and of column `from`, which is a zero where no
@@ -81,6 +82,7 @@ extremes(Cg *c, const Quantised *z, Val from, Val to)
     const LLVMTypeRef type = cg_vec_type(c, LANES);
     const Val first = cg_splat(c, cg_vload(c, kept_at(c, z, from), DTYPE_f32, 1, NULL), LANES);
     const Val low = cg_var(c, type, first, "low"), high = cg_var(c, type, first, "high");
+    const Val zero = cg_like(c, first, 0), flaw = cg_var(c, type, zero, "flaw");
     CgLoop col = cg_loop(c, "extremes", from, to, LANES);
     const Val mask = lanes_before(c, z, col.i, to);
     Val x = cg_vload(c, kept_at(c, z, col.i), DTYPE_f32, LANES, NULL);
@@ -88,8 +90,10 @@ extremes(Cg *c, const Quantised *z, Val from, Val to)
         x = LLVMBuildSelect(c->b, mask, x, first, "");
     cg_set(c, low, cg_vmin(c, x, cg_get(c, type, low)));
     cg_set(c, high, cg_vmax(c, x, cg_get(c, type, high)));
+    cg_set(c, flaw, cg_fma(c, x, zero, cg_get(c, type, flaw)));
     cg_loop_end(c, &col);
-    return (Extremes){cg_least(c, cg_get(c, type, low)), cg_most(c, cg_get(c, type, high))};
+    return (Extremes){cg_least(c, cg_get(c, type, low)), cg_most(c, cg_get(c, type, high)),
+                      cg_sum(c, cg_get(c, type, flaw))};
 }
 
 /* ---- scales -------------------------------------------------------------------------------- */
@@ -122,8 +126,9 @@ static Rounding
 group_rounding(Cg *c, const Quantised *z, Val group, Extremes x)
 {
     const Dtype dtype = z->grouped ? DTYPE_bf16 : DTYPE_f32;
-    const Val size = z->is_u4 ? LLVMBuildFSub(c->b, x.high, x.low, "")
+    const Val real = z->is_u4 ? LLVMBuildFSub(c->b, x.high, x.low, "")
                               : cg_vmax(c, LLVMBuildFNeg(c->b, x.low, ""), x.high);
+    const Val size = LLVMBuildFAdd(c->b, real, x.flaw, "");
     const Val s = cg_round(c, LLVMBuildFDiv(c->b, size, cg_f32(c, z->is_u4 ? 15 : 127), ""), dtype);
     const Val zero = cg_f32(c, 0), some = LLVMBuildFCmp(c->b, LLVMRealUNE, s, zero, "");
     const Val inverse = LLVMBuildFDiv(c->b, cg_f32(c, 1), s, "");
@@ -162,6 +167,16 @@ every_other_four(Cg *c, Val v, int first)
     return LLVMBuildShuffleVector(c->b, v, v, LLVMConstVector(pick, (unsigned)lanes), "");
 }
 
+/* 0 for inputs past the last, which are not the least of their group. */
+static Val
+clear_padding(Cg *c, const Quantised *z, Val bits, Val col)
+{
+    if (z->width % z->group == 0)
+        return bits;
+    const Val inside = cg_mask_first(c, cg_lanes_of(bits), cg_sub(c, cg_i64(c, z->width), col));
+    return LLVMBuildSelect(c->b, inside, bits, LLVMConstNull(LLVMTypeOf(bits)), "");
+}
+
 /* Numbers of 4 bits: of each eight, the first four in low halves. */
 static void
 store_nibbles(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
@@ -170,7 +185,8 @@ store_nibbles(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
     const Val above = LLVMBuildFSub(c->b, x, cg_splat(c, r->m, lanes), "");
     const Val scaled = LLVMBuildFMul(c->b, above, cg_splat(c, r->inverse, lanes), "");
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, 0));
-    const Val bits = cg_and(c, cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
+    const Val rounded = cg_and(c, cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
+    const Val bits = clear_padding(c, z, rounded, col);
     const Val even = every_other_four(c, bits, 0), odd = every_other_four(c, bits, 4);
     const Val pairs = LLVMBuildOr(c->b, even, cg_shl(c, odd, 4), "");
     const Val bytes = LLVMBuildTrunc(c->b, pairs, cg_vec_of(c->i8, lanes / 2), "");
@@ -235,7 +251,7 @@ pack_of(const CgKernel *k, const Value *v)
     return NULL;
 }
 
-/* Packed operands of the results; all have the panel of q. */
+/* Packed operands of the results; all have the panel of q, and q has its groups. */
 static bool
 find_packs(CgKernel *k, Quantised *z)
 {
@@ -244,6 +260,8 @@ find_packs(CgKernel *k, Quantised *z)
     if (!first)
         return false;
     z->panel = node_int(first, ATTR_panel, 1);
+    if (node_int(first, ATTR_group, 0) != node_int(z->quantise, ATTR_group, 0))
+        return false;
     for (int i = 0; i < z->quantise->nout; i++) {
         const Node *pack = pack_of(k, z->quantise->out[i]);
         if (!pack || node_int(pack, ATTR_panel, 1) != z->panel ||
@@ -281,8 +299,8 @@ emit_quantised(Cg *c, CgKernel *k, Diag *diag)
     if (!known || !find_packs(k, &z)) {
         diag_error(
             diag, anchor->loc,
-            "kernel %s: whole numbers and their scales are packed, all in equal panels, by the "
-            "kernel that makes them (passes layout and fuse)",
+            "kernel %s: whole numbers and their scales are packed, in equal panels and groups, "
+            "by the kernel that makes them (passes layout and fuse)",
             k->kernel->name);
         return false;
     }

@@ -1,5 +1,5 @@
 /* codegen/emit_rows.c -- rmsnorm over column groups and quantise, alone or one after the other,
- * with the pointwise ops before and after them.
+ * with the pointwise ops before, between and after them.
  *
  * rmsnorm sweeps each group of a row twice: once for the sum of squares, once to scale and store.
  * What the prologue computes is kept in scratch between the sweeps; when the norm reads an operand
@@ -43,7 +43,7 @@ keep_site(Cg *c, const Norm *n, const CgSite *at, Val x)
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     cg_vstore(c, cg_at(c, n->values, DTYPE_f32, at->col), DTYPE_f32, x, at->lanes, at->mask);
     const Val size = cg_as_float(c, cg_and(c, cg_as_bits(c, counted(c, at, x)), 0x7fffffff));
-    cg_set(c, n->most, cg_vmax(c, size, cg_get(c, type, n->most)));
+    cg_set(c, n->most, cg_greater(c, size, cg_get(c, type, n->most)));
 }
 
 /* quantise without a norm before it. */
@@ -68,11 +68,11 @@ round_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
     cg_vstore(c, cg_at(c, q->base, q->dtype, to), q->dtype, scaled, at->lanes, at->mask);
 }
 
-/* s = most / 127; a row of zeros has scale 0 and stays zeros. */
+/* s = most / 127; a row of zeros has scale 0 and stays zeros; one with a NaN has scale NaN. */
 static void
 quantise_row(Cg *c, CgKernel *k, Norm *n, Val row)
 {
-    const Val most = cg_most(c, cg_get(c, cg_vec_type(c, c->lanes), n->most));
+    const Val most = cg_greatest(c, cg_get(c, cg_vec_type(c, c->lanes), n->most));
     const CgOperand *scale = cg_operand(k, n->quantise->out[1]);
     const Val zero = cg_f32(c, 0), any = LLVMBuildFCmp(c->b, LLVMRealUGT, most, zero, "");
     const Val inverse = LLVMBuildFDiv(c->b, cg_f32(c, 127), most, "");
@@ -127,7 +127,7 @@ scale_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
         y = LLVMBuildFMul(c->b, y, cg_eval(c, k, norm->in[1], at), "");
     cg_bind(k, norm->out[0], y);
     if (n->quantise)
-        keep_site(c, n, at, y);
+        keep_site(c, n, at, cg_eval(c, k, n->quantise->in[0], at));
     cg_store_outputs(c, k, at);
 }
 
@@ -206,25 +206,31 @@ emit_rmsnorm(Cg *c, CgKernel *k, Diag *diag)
     return true;
 }
 
-/* The norm that makes what is quantised, in the same kernel; NULL: none does. */
+/* The norm in the kernel of a quantise; NULL: there is none. */
 static const Node *
-norm_before(const CgKernel *k, const Node *quantise)
+norm_before(const CgKernel *k)
 {
-    const Node *def = quantise->in[0]->def;
-    return def && def->kernel == k->kernel && def->op == OP_rmsnorm ? def : NULL;
+    for (const Node *n = k->first; n != k->last; n = n->next)
+        if (n->kernel == k->kernel && n->op == OP_rmsnorm)
+            return n;
+    return NULL;
 }
 
 bool
 emit_quantise(Cg *c, CgKernel *k, Diag *diag)
 {
     Norm n = {.quantise = k->kernel->anchor};
-    n.norm = norm_before(k, n.quantise);
+    n.norm = norm_before(k);
     for (const Node *other = k->first; other != k->last; other = other->next) {
-        if (other->kernel != k->kernel || other == n.norm || other == n.quantise ||
-            op_info[other->op].cls != CLASS_ROWWISE)
+        const bool fits = other == n.quantise || op_info[other->op].cls != CLASS_ROWWISE ||
+                          (other == n.norm && cg_in_domain(k, other->out[0]));
+        if (other->kernel != k->kernel || fits)
             continue;
-        diag_error(diag, other->loc, "kernel %s: only the norm before a quantise can be with it",
-                   k->kernel->name);
+        diag_error(
+            diag, other->loc,
+            "kernel %s: beside a quantise there can be a norm of rows as wide, nothing more of "
+            "its class",
+            k->kernel->name);
         return false;
     }
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);

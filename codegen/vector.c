@@ -333,3 +333,18 @@ cg_least(Cg *c, Val vec)
 {
     return fold_lanes(c, vec, cg_vmin);
 }
+
+/* Floats that are not negative are in the order of their bits, and a NaN is above infinity. */
+Val
+cg_greater(Cg *c, Val a, Val b)
+{
+    const Val x = cg_as_bits(c, a), y = cg_as_bits(c, b);
+    const Val above = LLVMBuildICmp(c->b, LLVMIntSGT, x, y, "");
+    return cg_as_float(c, LLVMBuildSelect(c->b, above, x, y, ""));
+}
+
+Val
+cg_greatest(Cg *c, Val vec)
+{
+    return fold_lanes(c, vec, cg_greater);
+}

@@ -181,6 +181,19 @@ reproducible(const FeValue *keys, Diag *diag, FeCompile *c)
 }
 
 static bool
+check_group(const FeValue *group, Diag *diag)
+{
+    if (group->i < 0 || group->i % 8 == 0)
+        return true;
+    diag_error(diag, group->loc,
+               "compile.group = %lld; expected a multiple of 8: packed weights have steps of eight "
+               "inputs",
+               (long long)group->i);
+    return false;
+}
+
+/* False: the keys do not fit together, as was said. */
+static bool
 compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
 {
     FeCompile c = {.chunk = keys[KEY_compile_chunk].i,
@@ -197,7 +210,8 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     if (c.block == 0)
         c.block = c.format == FORMAT_f32 ? 512 : 256;
     *out = c;
-    return !c.reproducible || reproducible(keys, diag, out);
+    const bool ok = check_group(&keys[KEY_compile_group], diag);
+    return (!c.reproducible || reproducible(keys, diag, out)) && ok;
 }
 
 static void

@@ -256,7 +256,7 @@ set_inputs(Interp *in, const int32_t *ids, int64_t tokens)
 }
 
 /* The ids of every embed must be rows of its table; looked at before any state changes. They are
- * the input: no op makes integers. */
+ * the input: no op makes ids. */
 static bool
 check_ids(Interp *in, const int32_t *ids, int64_t tokens)
 {

@@ -90,12 +90,13 @@ ref_linear(RefCall *c)
 /* ---- whole numbers ----------------------------------------------------------------------------
  */
 
+/* The greatest magnitude; NaN if there is one. */
 static double
 greatest(const double *x, int64_t n)
 {
     double most = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = fabs(x[i]) > most ? fabs(x[i]) : most;
+    for (int64_t i = 0; i < n && !isnan(most); i++)
+        most = fabs(x[i]) <= most ? most : fabs(x[i]);
     return most;
 }
 

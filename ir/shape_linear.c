@@ -64,9 +64,7 @@ plain_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
 {
     const Type *w = operand(node, 1);
     if (w->shape.rank != 2)
-        return unlike(r, node, 1, "[O,K]",
-                      out ? "or a packed weight of rank 3 or 4"
-                          : "only `out` makes a weight packed");
+        return unlike(r, node, 1, "[O,K]", "only `out` makes a weight packed");
     const int64_t rows = w->shape.dim[0].n, columns = w->shape.dim[1].n;
     if (columns != width)
         return unlike(r, node, 1, arena_printf(r->arena, "[O,%lld]", (long long)width),

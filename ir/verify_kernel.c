@@ -7,7 +7,8 @@ typedef struct {
     const Node *first;
     Node *anchor;
     int anchors; /* nodes that are not pointwise */
-    int others;  /* of them outside the S group, and not joined to one of their class (flag J) */
+    int others;  /* of them outside the S group, and not joined to one of their class (flag J): such
+                    a node reads first what the kernel makes */
     bool in_group[OP_COUNT];
 } Run;
 
@@ -38,6 +39,12 @@ begin_run(Verify *c, const Node *node, Run *run, int *runs)
     (*runs)++;
 }
 
+static bool
+made_inside(const Value *v, const Kernel *k)
+{
+    return v && v->def && v->def->kernel == k;
+}
+
 static void
 add_to_run(Verify *c, Node *node, Run *run)
 {
@@ -49,7 +56,8 @@ add_to_run(Verify *c, Node *node, Run *run)
         return;
     const bool grouped = op_has_flag(node->op, 'S');
     const bool joined = op_has_flag(node->op, 'J') && run->anchor &&
-                        op_info[run->anchor->op].cls == op_info[node->op].cls;
+                        op_info[run->anchor->op].cls == op_info[node->op].cls &&
+                        made_inside(node->in[0], node->kernel);
     run->anchor = node;
     run->anchors += !joined;
     run->others += !grouped && !joined;

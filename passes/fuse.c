@@ -9,15 +9,18 @@
  *
  * Algorithm: pointwise parameters with several readers among parameters are made anew for each.
  * Then one walk in order; groups of nodes are merged by union-find. A group's order says when it
- * runs; its need is the latest order among what it reads (a view needs the whole group). pointwise
- * joins, as epilogue, the group that makes its latest operand, if that group's values have its
- * shape and all else it reads is made before that group row-wise, layout take the pointwise group
- * that makes their input as prologue flag S           joins the groups of its S operands flag J
- * joins the group of its class that makes its first operand, if there is one others, and pointwise
- * nodes that cannot join, begin a group A pointwise group whose values only the joining node reads
- * is absorbed: nobody misses it, so it may move. A value that others read too becomes an output of
- * the kernel. No step makes a cycle: a group that others have read keeps its order, and takes in
- * only what needs no later one.
+ * runs; its need is the latest order among what it reads (a view needs the whole group).
+ *
+ *   pointwise         joins, as epilogue, the group that makes its latest operand, if that group's
+ *                     values have its shape and all else it reads is made before that group
+ *   row-wise, layout  take the pointwise group that makes their input as prologue
+ *   flag S            joins the groups of its S operands
+ *   flag J            joins the group of its class that makes its first operand, if there is one
+ *   others            begin a group, as do pointwise nodes that cannot join
+ *
+ * A pointwise group whose values only the joining node reads is absorbed: nobody misses it, so it
+ * may move. A value that others read too becomes an output of the kernel. No step makes a cycle: a
+ * group that others have read keeps its order, and takes in only what needs no later one.
  *
  *   t1: f32[T,512] = silu(z)
  *   t2: f32[T,512] = mul(y, t1)

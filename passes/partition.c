@@ -7,11 +7,14 @@
  *
  * Algorithm: by the class of the anchor, so that no thread needs what another makes in the same
  * kernel:
+ *
  *   the SSD in any form  heads: every head has a state of its own
- *   projections          cols: each thread walks its own panels of the weight, for all rows; but
- * rows where there are too few panels for many threads convolutions         cols: every channel has
- * a state of its own all others, params   rows The tile follows from the panel and the registers
- * (panel.def).
+ *   projections          cols: each thread walks its own panels of the weight, for all rows;
+ *                        but rows where there are too few panels for many threads
+ *   convolutions         cols: every channel has a state of its own
+ *   all others, params   rows
+ *
+ * The tile follows from the panel and the registers (panel.def).
  *
  *   kernel in_proj {
  * becomes

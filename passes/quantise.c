@@ -89,23 +89,28 @@ quantise_attr(Quantise *q, AttrList *attrs, AttrId id, int64_t n)
         attrs_set(q->g->arena, attrs, attr_int(id, n));
 }
 
+/* Inputs of a row of `width` that share a scale; 0: all. No group is longer than the row: what is
+ * packed goes up to whole groups. */
 static int64_t
-quantise_group(const PassCtx *cx, int bits)
+quantise_group(const PassCtx *cx, int bits, int64_t width)
 {
     const FormatInfo *format = &format_info[cx->format];
     if (bits != format->bits)
         return 0; /* the head of a 4-bit model */
-    if (cx->group < 0 || (cx->group == 0 && bits == 4))
-        return format->group;
-    return cx->group;
+    const bool default_group = cx->group < 0 || (cx->group == 0 && bits == 4);
+    const int64_t group = default_group ? format->group : cx->group;
+    if (group < width)
+        return group;
+    return bits == 4 ? round_up(width, 8) : 0;
 }
 
 /* The first `columns` columns of a linear over whole numbers of so many bits. */
 static Value *
 quantise_linear(Quantise *q, Node *linear, int64_t columns, int bits)
 {
-    const int64_t group = quantise_group(q->cx, bits);
     const int64_t all = linear->in[1]->type.shape.dim[0].n;
+    const int64_t width = type_width(&linear->in[0]->type);
+    const int64_t group = quantise_group(q->cx, bits, width);
     AttrList of_weight = {0}, of_linear = {0};
     quantise_attr(q, &of_weight, ATTR_rows, columns < all ? columns : 0);
     quantise_attr(q, &of_weight, ATTR_group, group);
@@ -120,8 +125,7 @@ quantise_linear(Quantise *q, Node *linear, int64_t columns, int bits)
     in[nin++] = linear->in[2];
     const Op op = bits == 4 ? OP_linear_u4 : OP_linear_i8;
     pass_explain(q->cx, "linear %lld -> %lld: %d-bit weights, %lld inputs a scale",
-                 (long long)type_width(&linear->in[0]->type), (long long)columns, bits,
-                 (long long)(group ? group : type_width(&linear->in[0]->type)));
+                 (long long)width, (long long)columns, bits, (long long)(group ? group : width));
     return quantise_node(q, linear, op, nin, in, &of_linear)->out[0];
 }
 

@@ -147,7 +147,8 @@ cpu_runs_here(const char *cpu)
     cr_assert(cg_target(arena, cpu, &t, &why), "%s", why);
     cr_assert(cg_target(arena, "native", &host, &why), "%s", why);
     const bool runs = strncmp(t.triple, host.triple, 6) == 0 && t.fma <= host.fma &&
-                      t.vector_bytes <= host.vector_bytes && t.bf16_dot <= host.bf16_dot;
+                      t.vector_bytes <= host.vector_bytes && t.bf16_dot <= host.bf16_dot &&
+                      t.i8_dot <= host.i8_dot;
     arena_free(arena);
     return runs;
 }
@@ -262,6 +263,15 @@ kernel_run_operand(KernelRun *run, const AbiOperand *operand)
     }
     cr_assert_fail("operand in no space");
     abort();
+}
+
+const void *
+kernel_run_value(KernelRun *run, const char *name)
+{
+    const Value *v = graph_find(run->g, name);
+    cr_assert(v && (v->place.space == SPACE_PARAM || v->place.space == SPACE_SLAB),
+              "%s has no place in memory", name);
+    return (v->place.space == SPACE_PARAM ? run->params : run->slab) + v->place.offset;
 }
 
 static void

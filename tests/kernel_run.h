@@ -13,7 +13,8 @@ typedef struct KernelRun KernelRun;
 KernelRun *kernel_run_open(const char *text, const char *cpu);
 void kernel_run_close(KernelRun *run);
 bool cpu_runs_here(const char *cpu);
-/* Values of a weight, instead of the made-up ones: f32, row-major. Call before the first run. */
+/* Values of a weight, instead of the made-up ones: row-major, as they are stored (f32 where the
+ * graph says nothing else). Call before the first run. */
 float *kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count);
 
 /* The ids of the next run (room for the graph's block or rows, whichever is less), 0 at first. */
@@ -21,6 +22,8 @@ int32_t *kernel_run_ids(KernelRun *run);
 const AbiProgram *kernel_run_program(const KernelRun *run);
 /* Where an operand's data is. */
 void *kernel_run_operand(KernelRun *run, const AbiOperand *operand);
+/* What a run has left of a value that has a place, by its name. */
+const void *kernel_run_value(KernelRun *run, const char *name);
 
 /* One pass: segment i has len[i] rows of sequence slot[i]. Each step is run in `parts` parts. Every
  * row is picked: returns the first output, [rows,width]. */

@@ -120,6 +120,104 @@ Test(assembly, bf16_products_use_the_dot_instruction)
     free(text);
 }
 
+/* The innermost loop of a kernel that has the most of an instruction: from a label to the jump back
+ * to it, with no other label between; owns. */
+static char *
+busiest_loop(const char *text, const char *kernel, const char *instruction)
+{
+    char *body = body_of(text, kernel), *best = strdup("");
+    const char *label = NULL;
+    for (const char *line = body; line && *line;) {
+        const char *end = strchr(line, '\n');
+        const size_t len = end ? (size_t)(end - line) : strlen(line);
+        const char *jump = memmem(line, len, "\t.LBB", 5);
+        if (strncmp(line, ".LBB", 4) == 0)
+            label = line;
+        const size_t name = label ? strcspn(label, ":") : 0;
+        if (label && line[0] == '\t' && jump && strncmp(jump + 1, label, name) == 0) {
+            char *loop = strndup(label, (size_t)(line - label));
+            const bool more =
+                count_lines(loop, instruction, "") > count_lines(best, instruction, "");
+            free(more ? best : loop);
+            best = more ? loop : best;
+            label = NULL;
+        }
+        line = end ? end + 1 : NULL;
+    }
+    free(body);
+    return best;
+}
+
+typedef struct {
+    const char *cpu, *dtype, *instruction, *vector;
+} LoopCase;
+
+/* The loop of in_proj that has the most of the instruction: owns. At least 8 accumulators are fed.
+ */
+static char *
+expect_loop(const LoopCase *c)
+{
+    char *text = assembly(c->cpu, c->dtype, "layers.0.repeat=1");
+    char *loop = busiest_loop(text, "in_proj", c->instruction);
+    const int packed = count_lines(loop, c->instruction, c->vector);
+    cr_expect_geq(packed, 8, "%s %s: %d %s in the inner loop:\n%s", c->cpu, c->dtype, packed,
+                  c->instruction, loop);
+    cr_expect_eq(count_lines(loop, "\tcall", ""), 0, "%s %s calls something", c->cpu, c->dtype);
+    free(text);
+    return loop;
+}
+
+Test(assembly, each_format_is_multiplied_by_the_targets_own_instruction, .timeout = 120)
+{
+    static const LoopCase cases[] = {
+        {"icelake-server", "int8", "vpdpbusd", "%zmm"},
+        {"alderlake",      "int8", "vpdpbusd", "%ymm"},
+        {"x86-64-v4",      "int8", "vpmaddwd", "%zmm"},
+        {"x86-64-v3",      "int8", "vpmaddwd", "%ymm"},
+        {"x86-64",         "int8", "pmaddwd",  "%xmm"},
+        {"znver4",         "int4", "vpdpbusd", "%zmm"},
+        {"x86-64-v3",      "int4", "vpmaddwd", "%ymm"},
+        {"neoverse-n2",    "int8", "usdot",    ".16b"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        free(expect_loop(&cases[i]));
+}
+
+/* Nothing is on the stack, and there is at most one instruction of another kind for each product.
+ */
+Test(assembly, sums_of_the_inner_loop_stay_in_registers, .timeout = 120)
+{
+    static const LoopCase cases[] = {
+        {"znver4",    "int8", "vpdpbusd",  "%zmm"},
+        {"znver4",    "bf16", "vdpbf16ps", "%zmm"},
+        {"znver4",    "f16",  "vfmadd",    "%zmm"},
+        {"x86-64-v4", "f32",  "vfmadd",    "%zmm"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const LoopCase *c = &cases[i];
+        char *loop = expect_loop(c);
+        const int products = count_lines(loop, c->instruction, c->vector);
+        const int others = count_lines(loop, "\t", "") - products;
+        cr_expect_eq(count_lines(loop, "rsp)", ""), 0, "%s %s:\n%s", c->cpu, c->dtype, loop);
+        cr_expect_leq(others, products, "%s %s: %d others:\n%s", c->cpu, c->dtype, others, loop);
+        free(loop);
+    }
+}
+
+Test(assembly, f16_weights_are_widened_by_the_cpu)
+{
+    static const LoopCase cases[] = {
+        {"znver4",    "f16", "vfmadd", "%zmm"},
+        {"x86-64-v3", "f16", "vfmadd", "%ymm"}
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *loop = expect_loop(&cases[i]);
+        cr_expect_gt(count_lines(loop, "vcvtph2ps", cases[i].vector), 0, "%s:\n%s", cases[i].cpu,
+                     loop);
+        free(loop);
+    }
+}
+
 Test(assembly, aarch64_inner_loops_are_packed_fma)
 {
     char *text = assembly("neoverse-v1", "f32", "compile.block=512");

@@ -1,6 +1,7 @@
 /* tests/unit/test_command.c -- the command as its users call it: what they get wrong, and what they
  * then read. Every fault ends with status 2 and says what was found and what was expected. */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -370,4 +371,109 @@ Test(command, bench_of_an_ssd_wants_four_sizes)
     FAULT(ARGS("bench", "--ssd", "24,64,128,1,1"), "not '24,64,128,1,1'");
     FAULT(ARGS("bench", "--ssd", "24,64,0,1"), "each 1 to 4096");
     FAULT(ARGS("bench", "--ssd", "24,64,128,5"), "heads a multiple of groups");
+}
+
+/* ---- formats --------------------------------------------------------------------------------- */
+
+Test(command, formats_that_are_none)
+{
+    FAULT(ARGS("compile", STORY, "--dtype", "int2"),
+          "compile.dtype is 'int2'; expected f32, f16, bf16, int8 or int4");
+    FAULT(ARGS("compile", STORY, "--dtype", "int8", "--set", "compile.group=7"),
+          "compile.group = 7; expected a multiple of 8");
+    FAULT(ARGS("compile", STORY, "--dtype", "int4", "--set", "compile.group=65544"),
+          "compile.group is '65544'; expected a whole number from -1 to 65536");
+    FAULT(ARGS("compile", STORY, "--set", "compile.group=-2"), "compile.group is '-2'");
+    fault_of_yaml("name: m\nvocab: 8\ndim: 64\nweights: {init: reference}\n"
+                  "compile: {dtype: int8, group: 12}\nlayers:\n  - {block: mamba2}\n",
+                  ARGS("m.yaml:5:31: error: compile.group = 12; expected a multiple of 8"));
+}
+
+/* Once numbers have been rounded, no later pass changes them: packed whole numbers mean the same.
+ */
+Test(command, passes_after_rounding_are_exact_in_every_format, .timeout = 300)
+{
+    const char *const models[] = {GOLDEN, SSMC_ROOT "/tests/goldens/mamba2-bias", STORY};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
+        for (const char *const *dtype = ARGS("f16", "bf16", "int8", "int4"); *dtype; dtype++) {
+            CommandResult rounded = ssmc(
+                ARGS("compile", models[i], "--stop-after", "quantise", "--dtype", *dtype), NULL, 0);
+            cr_assert_eq(rounded.status, 0, "%s", rounded.err);
+            Model m = model_write("q.ir", rounded.out);
+            CommandResult r =
+                ssmc(ARGS("compile", m.path, "--emit", "plan", "--check-each", "--verify-each"),
+                     NULL, 0);
+            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *dtype, r.err);
+            cr_expect(strstr(r.err, "check layout"), "%s", r.err);
+            command_free(&rounded);
+            command_free(&r);
+            model_end(&m);
+        }
+}
+
+/* A plan says its types itself: no --dtype is needed to run it. */
+Test(command, plans_of_every_format_read_back_and_run, .timeout = 300)
+{
+    for (const char *const *dtype = ARGS("f16", "int8", "int4"); *dtype; dtype++) {
+        CommandResult plan =
+            ssmc(ARGS("compile", STORY, "--emit", "plan", "--dtype", *dtype), NULL, 0);
+        cr_assert_eq(plan.status, 0, "%s", plan.err);
+        Model m = model_write("g.ir", plan.out);
+        char *again = compiled(m.path, "plan");
+        cr_expect_str_eq(again, plan.out, "%s: the plan does not read back", *dtype);
+        CommandResult want = ssmc(
+            ARGS("run", STORY, "-p", "Once upon a time", "-n", "12", "--greedy", "--dtype", *dtype),
+            NULL, 0);
+        CommandResult got =
+            ssmc(ARGS("run", m.path, "-p", "Once upon a time", "-n", "12", "--greedy"), NULL, 0);
+        cr_expect_eq(got.status, 0, "%s: %s", *dtype, got.err);
+        cr_expect_str_eq(got.out, want.out, "%s", *dtype);
+        command_free(&plan);
+        command_free(&want);
+        command_free(&got);
+        free(again);
+        model_end(&m);
+    }
+}
+
+/* Mean nats per token of a text. */
+static double
+nats_per_token(const char *dtype, const char *text)
+{
+    CommandResult r = ssmc(
+        ARGS("perplexity", STORY, "--text", text, "--window", "256", "--dtype", dtype), NULL, 0);
+    cr_assert_eq(r.status, 0, "%s: %s", dtype, r.err);
+    const char *at = strstr(r.out, "nats_per_token ");
+    cr_assert(at, "%s", r.out);
+    const double nats = strtod(at + strlen("nats_per_token "), NULL);
+    command_free(&r);
+    return nats;
+}
+
+/* The text is what the model itself tells in f32, drawn from its probabilities as they are: what a
+ * format adds to its nats is, on average, the Kullback-Leibler divergence from f32. */
+Test(command, formats_cost_little_accuracy, .timeout = 300)
+{
+    static const struct {
+        const char *dtype;
+        double cost;
+    } formats[] = {
+        {"bf16", 0.005},
+        {"f16",  0.001},
+        {"int8", 0.01 },
+        {"int4", 0.08 },
+    };
+    CommandResult told = ssmc(ARGS("run", STORY, "-p", "Once upon a time", "-n", "1500", "--seed",
+                                   "3", "--temperature", "1", "--top-p", "1", "--dtype", "f32"),
+                              NULL, 0);
+    cr_assert_eq(told.status, 0, "%s", told.err);
+    Model text = model_write("told.txt", told.out);
+    const double exact = nats_per_token("f32", text.path);
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        const double nats = nats_per_token(formats[i].dtype, text.path);
+        cr_expect_leq(fabs(nats - exact), formats[i].cost, "%s: %g nats a token, f32 %g",
+                      formats[i].dtype, nats, exact);
+    }
+    command_free(&told);
+    model_end(&text);
 }

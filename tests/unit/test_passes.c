@@ -191,6 +191,14 @@ Test(passes, bf16_projections_are_within_the_rounding_check_each_allows)
     expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_bf16);
 }
 
+Test(passes, whole_numbers_are_within_the_rounding_check_each_allows)
+{
+    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_f16);
+    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_int8);
+    expect_checked(PHASE_DECODE, 16, NULL, FORMAT_int8);
+    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_int4);
+}
+
 Test(passes, check_each_names_the_pass_that_changes_the_numbers)
 {
     Bench b;

@@ -1,0 +1,47 @@
+fuse: a norm that others read too is stored by the kernel that quantises it.
+--ARGS--
+compile @IN@ --stop-after fuse --dtype int8 --cpu znver4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[64,64] init=ones
+  x: f32[T,64] = embed(ids, e)
+  u = rmsnorm(x) {eps=1e-05}
+  p = linear(u, w)
+  y = add(p, u)
+  output y
+}
+--EXPECT--
+graph "t" kernel {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[64,64] init=ones
+  kernel pack_w {
+    t3: i8[64,64], t4: f32[64,1] = quantise_i8(w)
+    t6: u8[1,16,64,4] = pack(t3) {panel=64}
+    t7: f32[1,1,64] = pack(t4) {panel=64}
+  }
+  kernel embed {
+    x: f32[T,64] = embed(ids, e)
+  }
+  kernel norm {
+    u: f32[T,64] = rmsnorm(x) {eps=1e-05}
+    t1: i8[T,64], t2: f32[T,1] = quantise(u)
+  }
+  kernel w {
+    p: f32[T,64] = linear_i8(t1, t2, t6, t7) {out=64}
+    y: f32[T,64] = add(p, u)
+  }
+  output y
+}
+
+--COUNT--
+kernel 4 rmsnorm 1 quantise 1

@@ -1,0 +1,48 @@
+layout: of the precise columns only their rows of the weight are packed.
+--ARGS--
+compile @IN@ --stop-after layout --dtype int8 --cpu znver4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  p = linear(x, w, b) {precise=6}
+  z, dt = split(p) {sizes=[64, 6]}
+  h = take(z)
+  q = take(dt)
+  output h
+  output q
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  t2: bf16[70,64] = cast(w) {to=bf16}
+  t3: bf16[T,64] = cast(x) {to=bf16}
+  t9: bf16[1,32,16,2] = pack(t2) {first=64, rows=6, panel=16}
+  dt: f32[T,6] = linear(t3, t9, b) {out=6, first=64, rows=6, matmul=emitted}
+  t4: i8[T,64], t5: f32[T,1] = quantise(x)
+  t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
+  t10: u8[1,16,64,4] = pack(t6) {panel=64}
+  t11: f32[1,1,64] = pack(t7) {panel=64}
+  z: f32[T,64] = linear_i8(t4, t5, t10, t11, b) {out=64}
+  h: f32[R,64] = take(z)
+  q: f32[R,6] = take(dt)
+  output h
+  output q
+}
+
+--COUNT--
+pack 3

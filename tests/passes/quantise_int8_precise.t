@@ -1,0 +1,48 @@
+quantise: precise columns that a split takes apart stay real numbers, with their rows of the weight and of the bias.
+--ARGS--
+compile @IN@ --stop-after quantise --dtype int8 --cpu znver4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  p = linear(x, w, b) {precise=6}
+  z, v, dt = split(p) {sizes=[32, 32, 6]}
+  a = mul(z, v)
+  h = take(a)
+  q = take(dt)
+  output h
+  output q
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  t2: bf16[70,64] = cast(w) {to=bf16}
+  t3: bf16[T,64] = cast(x) {to=bf16}
+  dt: f32[T,6] = linear(t3, t2, b) {first=64, rows=6}
+  t4: i8[T,64], t5: f32[T,1] = quantise(x)
+  t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
+  t8: f32[T,64] = linear_i8(t4, t5, t6, t7, b)
+  z: f32[T,32], v: f32[T,32] = split(t8) {sizes=[32, 32]}
+  a: f32[T,32] = mul(z, v)
+  h: f32[R,32] = take(a)
+  q: f32[R,6] = take(dt)
+  output h
+  output q
+}
+
+--COUNT--
+linear 1 linear_i8 1 split 1

@@ -1,0 +1,41 @@
+quantise: precise columns are f32 where the machine has no dot of bf16.
+--ARGS--
+compile @IN@ --stop-after quantise --dtype int8 --cpu x86-64-v3
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  x: f32[T,64] = embed(ids, e)
+  p = linear(x, w) {precise=6}
+  z, dt = split(p) {sizes=[64, 6]}
+  h = take(z)
+  q = take(dt)
+  output h
+  output q
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  x: f32[T,64] = embed(ids, e)
+  dt: f32[T,6] = linear(x, w) {first=64, rows=6}
+  t2: i8[T,64], t3: f32[T,1] = quantise(x)
+  t4: i8[64,64], t5: f32[64,1] = quantise_i8(w) {rows=64}
+  z: f32[T,64] = linear_i8(t2, t3, t4, t5)
+  h: f32[R,64] = take(z)
+  q: f32[R,6] = take(dt)
+  output h
+  output q
+}
+
+--COUNT--
+linear 1 linear_i8 1 cast 0

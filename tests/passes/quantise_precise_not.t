@@ -1,0 +1,41 @@
+quantise: in real numbers precise says nothing more.
+--ARGS--
+compile @IN@ --stop-after quantise --dtype f32 --cpu znver4
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 64
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  x: f32[T,64] = embed(ids, e)
+  p = linear(x, w) {precise=6}
+  z, dt = split(p) {sizes=[64, 6]}
+  h = take(z)
+  q = take(dt)
+  output h
+  output q
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  x: f32[T,64] = embed(ids, e)
+  p: f32[T,70] = linear(x, w)
+  z: f32[T,64], dt: f32[T,6] = split(p) {sizes=[64, 6]}
+  h: f32[R,64] = take(z)
+  q: f32[R,6] = take(dt)
+  output h
+  output q
+}
+
+--LACKS--
+precise
+--COUNT--
+linear 1 cast 0 split 1
