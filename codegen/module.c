@@ -202,13 +202,23 @@ weights_read(Arena *arena, const CgProgram *p)
     return reads;
 }
 
+/* The table of weights as the runtime reads it. */
+static const AbiWeight *
+weight_rows(Arena *arena, const CgProgram *p)
+{
+    AbiWeight *rows = arena_array(arena, (size_t)p->nweights + 1, sizeof *rows);
+    for (int i = 0; i < p->nweights; i++)
+        rows[i] = p->weights[i].row;
+    return rows;
+}
+
 /* What is known of the program without its code. */
 static void
 keep_figures(CgModule *module, const Maker *m)
 {
     module->functions = m->nfunctions;
     module->abi = m->program.abi;
-    module->abi.weights = m->program.weights;
+    module->abi.weights = weight_rows(module->arena, &m->program);
     module->abi.nweights = m->program.nweights;
     module->reads = weights_read(module->arena, &m->program);
 }

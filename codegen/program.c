@@ -203,7 +203,7 @@ cg_program_params_hash(const CgProgram *p)
         hash = hash_bytes(&param->offset, sizeof param->offset, hash);
     }
     for (int i = 0; i < p->nweights; i++) {
-        const AbiWeight *w = &p->weights[i];
+        const AbiWeight *w = &p->weights[i].row;
         hash = hash_bytes(w->tensor, strlen(w->tensor), hash);
         hash = hash_bytes(&w->dtype, sizeof w->dtype, hash);
         hash = hash_bytes(w->dim, sizeof w->dim, hash);
