@@ -127,8 +127,7 @@ Val cg_like(Cg *c, Val x, double number);
 /* The formula of a pointwise op; in: its operands as equal types (splat first). */
 Val cg_pointwise(Cg *c, const Node *node, Val *in);
 
-/* ---- the kernel being emitted -----------------------------------------------------------------
- */
+/* ---- the kernel being emitted ------------------------------------------------------------- */
 
 /* One operand of the generated function: a value that crosses the kernel's border. */
 typedef struct {

@@ -49,8 +49,7 @@ bool cg_module_calls_blas(const CgModule *module); /* OpenBLAS must be linked */
 typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ } CgEmit;
 void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
 
-/* ---- files (aot.c, blob.c) ---------------------------------------------------------------------
- */
+/* ---- files (aot.c, blob.c) ---------------------------------------------------------------- */
 
 /* A model as exported data: what AbiCompiled says, but for its variants. */
 typedef struct {

@@ -2,8 +2,7 @@
  * same sums from what it has. */
 #include "codegen/cg.h"
 
-/* ---- bf16 --------------------------------------------------------------------------------------
- */
+/* ---- bf16 --------------------------------------------------------------------------------- */
 
 /* The instruction's name, or NULL: none for this many lanes. */
 static const char *
@@ -45,8 +44,7 @@ cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
     return cg_fma(c, a_even, b_even, cg_fma(c, a_odd, b_odd, acc));
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------
- */
+/* ---- bytes -------------------------------------------------------------------------------- */
 
 /* The instruction's name, or NULL: none for this many lanes. */
 static const char *

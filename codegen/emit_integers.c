@@ -31,8 +31,7 @@ ints(Cg *c, int lanes)
     return cg_vec_of(c->i32, lanes);
 }
 
-/* ---- staging ----------------------------------------------------------------------------------
- */
+/* ---- staging ------------------------------------------------------------------------------ */
 
 /* A row of bytes, zeros behind it up to a whole vector. */
 static void
@@ -107,8 +106,7 @@ integers_stage(Cg *c, const CgPacked *p)
     cg_loop_end(c, &rows);
 }
 
-/* ---- a tile -------------------------------------------------------------------------------------
- */
+/* ---- a tile ------------------------------------------------------------------------------- */
 
 /* rows x vecs accumulators of one kind. */
 typedef struct {
@@ -234,8 +232,7 @@ put_result(Cg *c, const Tile *t, int r, int v, Val y)
     cg_vstore(c, to, DTYPE_f32, LLVMBuildFMul(c->b, y, scale, ""), p->lanes, NULL);
 }
 
-/* ---- one scale a row ---------------------------------------------------------------------------
- */
+/* ---- one scale a row ---------------------------------------------------------------------- */
 
 static void
 row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
@@ -257,8 +254,7 @@ row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
     }
 }
 
-/* ---- groups ------------------------------------------------------------------------------------
- */
+/* ---- groups ------------------------------------------------------------------------------- */
 
 /* Scales of vector v for a pair of groups: the even group in low halves. */
 static Val
@@ -322,8 +318,7 @@ group_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
         put_result(c, &t, i / p->vecs, i % p->vecs, cg_get(c, sum.type, sum.acc[i]));
 }
 
-/* ---- sizes -------------------------------------------------------------------------------------
- */
+/* ---- sizes -------------------------------------------------------------------------------- */
 
 static bool
 integers_sizes(const Cg *c, Integers *n)

@@ -38,8 +38,7 @@ emitter_of(const CgKernel *k)
     return emitters[anchor->op];
 }
 
-/* ---- which operands may share memory -----------------------------------------------------------
- */
+/* ---- which operands may share memory ------------------------------------------------------ */
 
 static bool
 extent(const CgKernel *k, const CgOperand *o, int64_t *from, int64_t *to)
@@ -149,8 +148,7 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
     return key;
 }
 
-/* ---- function ----------------------------------------------------------------------------------
- */
+/* ---- function ----------------------------------------------------------------------------- */
 
 enum { ARG_call, ARG_part, ARG_parts, ARG_operands };
 

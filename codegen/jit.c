@@ -12,8 +12,7 @@ struct CgJit {
     void *address; /* of the symbol it was opened for */
 };
 
-/* ---- may this code run here? ------------------------------------------------------------------
- */
+/* ---- may this code run here? -------------------------------------------------------------- */
 
 static bool
 runs_here(Arena *arena, const CgTarget *t, const char **why)
@@ -31,8 +30,7 @@ runs_here(Arena *arena, const CgTarget *t, const char **why)
     return false;
 }
 
-/* ---- linking -----------------------------------------------------------------------------------
- */
+/* ---- linking ------------------------------------------------------------------------------ */
 
 static bool
 failed(Arena *arena, LLVMErrorRef error, const char **why)

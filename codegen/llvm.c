@@ -46,8 +46,7 @@ cg_llvm_machine(const CgTarget *target)
     return machine;
 }
 
-/* ---- context, module, types -------------------------------------------------------------------
- */
+/* ---- context, module, types --------------------------------------------------------------- */
 
 /* What the backend reports (it would print and exit by itself): never the user's fault, as graphs
  * are checked before. Remarks and warnings are no news. */

@@ -183,8 +183,7 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
     return ok;
 }
 
-/* ---- the module --------------------------------------------------------------------------------
- */
+/* ---- the module --------------------------------------------------------------------------- */
 
 /* Which weights a step reads that runs after loading. */
 static const bool *

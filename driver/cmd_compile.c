@@ -126,7 +126,9 @@ compile(Job *job, Emit what, Phase phase)
     if (what >= EMIT_obj)
         return make_product(job, product_kind(what));
     StrBuf out = {0};
-    int status = job_weights(job, false);
+    int status = job_check_passes(job);
+    if (status == EXIT_DONE)
+        status = job_weights(job, false);
     if (status == EXIT_DONE)
         status =
             what <= EMIT_plan ? emit_graph(job, what, phase, &out) : emit_code(job, what, &out);

@@ -94,8 +94,7 @@ void progress_step(Progress *p, int64_t done, int64_t total);
 void progress_end(Progress *p);
 ssmc_progress progress_call; /* user: a Progress */
 
-/* ---- from MODEL to a running model ------------------------------------------------------------
- */
+/* ---- from MODEL to a running model -------------------------------------------------------- */
 
 typedef struct {
     Options *o;
@@ -132,14 +131,15 @@ int job_describe_any(Job *job, Options *o);
 /* Opens or makes weights and types the graph's weights by them. values false: only types and shapes
  * will be looked at, so weights without a checkpoint are not made. */
 int job_weights(Job *job, bool values);
-int job_passes(Job *job, Phase phase); /* graph[phase] through its pipeline */
-int job_module(Job *job);              /* both graphs -> LLVM module */
+int job_passes(Job *job, Phase phase);
+int job_check_passes(Job *job);
+    /* whether every pass that an option names is known */ /* graph[phase] through its pipeline */
+int job_module(Job *job);                                  /* both graphs -> LLVM module */
 int job_program(Job *job); /* after job_weights: all of the above, and the JIT's program */
 int job_run(Job *job);     /* all of the above, and the model: packed parameters */
 void job_end(Job *job);
 
-/* ---- compiled models (compiled.c) -------------------------------------------------------------
- */
+/* ---- compiled models (compiled.c) --------------------------------------------------------- */
 
 /* What a compiled library exports, whatever its model's name. */
 #define COMPILED_SYMBOL "ssmc_compiled_1"

@@ -297,6 +297,13 @@ pass_options(Job *job, PassOptions *po)
 }
 
 int
+job_check_passes(Job *job)
+{
+    PassOptions po;
+    return pass_options(job, &po) ? EXIT_DONE : EXIT_BAD_INPUT;
+}
+
+int
 job_passes(Job *job, Phase phase)
 {
     PassOptions po;

@@ -81,8 +81,7 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     return false;
 }
 
-/* ---- names --------------------------------------------------------------------------------------
- */
+/* ---- names -------------------------------------------------------------------------------- */
 
 static bool
 is_letter(char c)
@@ -116,8 +115,7 @@ name_is_made_up(const char *name)
     return digits && !name[1 + digits];
 }
 
-/* ---- nodes --------------------------------------------------------------------------------------
- */
+/* ---- nodes -------------------------------------------------------------------------------- */
 
 static bool
 fault(ShapeResult *r, int operand, const char *why)

@@ -14,8 +14,7 @@ graph_new(Arena *arena, const char *name)
     return g;
 }
 
-/* ---- values -------------------------------------------------------------------------------------
- */
+/* ---- values ------------------------------------------------------------------------------- */
 
 static Value *
 value_new(Graph *g, ValueKind kind, const char *name, Type type, SrcLoc loc)
@@ -93,8 +92,7 @@ graph_output(Graph *g, Value *v)
     VEC_PUSH(g->arena, g->outputs, g->noutputs, g->cap_outputs, v);
 }
 
-/* ---- nodes --------------------------------------------------------------------------------------
- */
+/* ---- nodes -------------------------------------------------------------------------------- */
 
 /* Results are parameters when every operand is. */
 static bool
@@ -280,8 +278,7 @@ graph_node_count(const Graph *g)
     return count;
 }
 
-/* ---- kernels ------------------------------------------------------------------------------------
- */
+/* ---- kernels ------------------------------------------------------------------------------ */
 
 Kernel *
 graph_kernel(Graph *g, const char *name)
@@ -363,8 +360,7 @@ order_kernels(Graph *g)
     g->nkernels = count;
 }
 
-/* ---- sweeping -----------------------------------------------------------------------------------
- */
+/* ---- sweeping ----------------------------------------------------------------------------- */
 
 /* A node that writes a state is there for that, whoever uses its result. */
 static bool

@@ -20,8 +20,7 @@ typedef struct {
     int earlier;        /* faults reported before */
 } GraphParser;
 
-/* ---- the scope ----------------------------------------------------------------------------------
- */
+/* ---- the scope ---------------------------------------------------------------------------- */
 
 static Value *
 look_up(ParseScope *scope, const char *name, SrcLoc loc, bool *absent)
@@ -83,8 +82,7 @@ define_broken(GraphParser *gp, const Token *name)
     names_add(gp->defined, v);
 }
 
-/* ---- header fields ------------------------------------------------------------------------------
- */
+/* ---- header fields ------------------------------------------------------------------------ */
 
 typedef enum { FIELD_TEXT, FIELD_INT, FIELD_PHASE } FieldKind;
 
@@ -134,8 +132,7 @@ parse_field(GraphParser *gp, const Field *field)
     return true;
 }
 
-/* ---- declarations -------------------------------------------------------------------------------
- */
+/* ---- declarations ------------------------------------------------------------------------- */
 
 typedef struct {
     Token name;
@@ -236,8 +233,7 @@ parse_output(GraphParser *gp)
     return false;
 }
 
-/* ---- statements and kernels ---------------------------------------------------------------------
- */
+/* ---- statements and kernels --------------------------------------------------------------- */
 
 static bool
 define_results(GraphParser *gp, const Statement *s)
@@ -318,8 +314,7 @@ parse_kernel(GraphParser *gp, SrcLoc loc)
     return true;
 }
 
-/* ---- items of a graph ---------------------------------------------------------------------------
- */
+/* ---- items of a graph --------------------------------------------------------------------- */
 
 typedef enum { ITEM_INPUT, ITEM_WEIGHT, ITEM_STATE, ITEM_OUTPUT, ITEM_KERNEL, ITEM_COUNT } Item;
 

@@ -104,8 +104,7 @@ ask_param(Parser *p, const char *name, Attr *attr)
     return true;
 }
 
-/* ---- values by kind -----------------------------------------------------------------------------
- */
+/* ---- values by kind ----------------------------------------------------------------------- */
 
 static bool
 list_value(Parser *p, Attr *attr)
@@ -217,8 +216,7 @@ shorthand_value(Parser *p, const Token *name, Attr *attr)
     return false;
 }
 
-/* ---- the list -----------------------------------------------------------------------------------
- */
+/* ---- the list ----------------------------------------------------------------------------- */
 
 /* Names of the attributes an owner takes, for nearest_name. */
 static int

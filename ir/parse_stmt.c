@@ -36,8 +36,7 @@ is_single(const Token *token, char c)
     return token->kind == TK_NAME && token->len == 1 && token->text[0] == c;
 }
 
-/* ---- making nodes -------------------------------------------------------------------------------
- */
+/* ---- making nodes ------------------------------------------------------------------------- */
 
 static void
 report_fault(Parser *p, Op op, SrcLoc loc, const Args *args, const ShapeResult *why)
@@ -110,8 +109,7 @@ one_value(Parser *p, const Expr *expr, Value **out)
     return true;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------
- */
+/* ---- calls -------------------------------------------------------------------------------- */
 
 /* The slot that the next written operand fills: states are not written in blocks. */
 static int
@@ -188,8 +186,7 @@ parse_call(Parser *p, const Token *name, Expr *out)
            make_node(p, op, name->loc, &attrs, &args, out);
 }
 
-/* ---- expressions --------------------------------------------------------------------------------
- */
+/* ---- expressions -------------------------------------------------------------------------- */
 
 static bool
 look_up(Parser *p, const Token *name, Expr *out)
@@ -316,8 +313,7 @@ parse_sum(Parser *p, Expr *out)
     return true;
 }
 
-/* ---- statements ---------------------------------------------------------------------------------
- */
+/* ---- statements --------------------------------------------------------------------------- */
 
 /* What follows the name of a target. */
 static bool

@@ -3,8 +3,7 @@
 
 #include "ir/parse.h"
 
-/* ---- tools --------------------------------------------------------------------------------------
- */
+/* ---- tools -------------------------------------------------------------------------------- */
 
 void
 parser_start(Parser *p, ParseScope *scope, const Source *source, int line, int column,
@@ -103,8 +102,7 @@ parser_hint(const Parser *p, const char *nearest)
     return nearest ? arena_printf(p->arena, "; did you mean `%s`?", nearest) : "";
 }
 
-/* ---- types --------------------------------------------------------------------------------------
- */
+/* ---- types -------------------------------------------------------------------------------- */
 
 static bool
 is_word(const Token *token, const char *word)

@@ -37,8 +37,7 @@ put_number(StrBuf *out, double value)
     arena_free(arena);
 }
 
-/* ---- attributes ---------------------------------------------------------------------------------
- */
+/* ---- attributes --------------------------------------------------------------------------- */
 
 static void
 put_list(StrBuf *out, const Attr *attr)
@@ -92,8 +91,7 @@ attrs_print(StrBuf *out, const AttrList *list)
         sb_puts(out, "}");
 }
 
-/* ---- values and nodes ---------------------------------------------------------------------------
- */
+/* ---- values and nodes --------------------------------------------------------------------- */
 
 /* name: type @space+offset/stride */
 static void
@@ -123,8 +121,7 @@ node_print(StrBuf *out, const Node *n)
     attrs_print(out, &n->attrs);
 }
 
-/* ---- the graph ----------------------------------------------------------------------------------
- */
+/* ---- the graph ---------------------------------------------------------------------------- */
 
 static void
 put_text_field(StrBuf *out, const char *key, const char *text)

@@ -87,8 +87,7 @@ ref_linear(RefCall *c)
     }
 }
 
-/* ---- whole numbers ----------------------------------------------------------------------------
- */
+/* ---- whole numbers ------------------------------------------------------------------------ */
 
 /* The greatest magnitude; NaN if there is one. */
 static double

@@ -8,8 +8,7 @@
 
 #include "ir/shape.h"
 
-/* ---- gather, projection, convolution, norm ----------------------------------------------------
- */
+/* ---- gather, projection, convolution, norm ------------------------------------------------ */
 
 bool
 shape_embed(const Node *node, ShapeResult *r)
@@ -70,8 +69,7 @@ shape_rmsnorm(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, width));
 }
 
-/* ---- pointwise ---------------------------------------------------------------------------------
- */
+/* ---- pointwise ---------------------------------------------------------------------------- */
 
 static Type
 in_f32(Type type)
@@ -166,8 +164,7 @@ shape_split(const Node *node, ShapeResult *r)
                   (long long)sum, node->in[0]->name, (long long)type_width(x));
 }
 
-/* ---- state space duality -----------------------------------------------------------------------
- */
+/* ---- state space duality ------------------------------------------------------------------ */
 
 /* The sizes every op of this section is about. */
 typedef struct {
@@ -294,8 +291,7 @@ shape_chunk_out(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
 }
 
-/* ---- parameters --------------------------------------------------------------------------------
- */
+/* ---- parameters --------------------------------------------------------------------------- */
 
 bool
 shape_transpose(const Node *node, ShapeResult *r)

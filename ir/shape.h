@@ -65,8 +65,7 @@ const_dim(int64_t n)
     return (Dim){DIM_CONST, n};
 }
 
-/* ---- what operands must look like -------------------------------------------------------------
- */
+/* ---- what operands must look like --------------------------------------------------------- */
 
 /* Says that an operand is not `wanted`; origin tells where the expectation comes from. */
 static inline bool

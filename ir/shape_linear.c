@@ -212,8 +212,7 @@ shape_pack(const Node *node, ShapeResult *r)
     return result(r, packed_type(node, w->dtype, out, w->shape.dim[1].n, panel));
 }
 
-/* ---- linear over whole numbers ----------------------------------------------------------------
- */
+/* ---- linear over whole numbers ------------------------------------------------------------ */
 
 /* Quantised rows, and a scale for each. */
 static bool

@@ -18,8 +18,7 @@ listed(const Graph *g, const Kernel *k)
     return k->id >= 0 && k->id < g->nkernels && g->kernels[k->id] == k;
 }
 
-/* ---- groups -------------------------------------------------------------------------------------
- */
+/* ---- groups ------------------------------------------------------------------------------- */
 
 /* A node whose kernel is not the one of the node before it. */
 static void
@@ -140,8 +139,7 @@ verify_kernels(Verify *c)
     }
 }
 
-/* ---- places -------------------------------------------------------------------------------------
- */
+/* ---- places ------------------------------------------------------------------------------- */
 
 /* Marks results that other kernels, views or the caller read. */
 static bool *

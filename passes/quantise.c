@@ -129,8 +129,7 @@ quantise_linear(Quantise *q, Node *linear, int64_t columns, int bits)
     return quantise_node(q, linear, op, nin, in, &of_linear)->out[0];
 }
 
-/* ---- precise columns ---------------------------------------------------------------------------
- */
+/* ---- precise columns ---------------------------------------------------------------------- */
 
 /* The split that alone reads a value and whose last piece is `columns` wide; NULL: none. */
 static Node *

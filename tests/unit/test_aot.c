@@ -208,8 +208,7 @@ Test(aot, states_go_from_one_build_to_the_other)
     free(state);
 }
 
-/* ---- several CPUs in one file -----------------------------------------------------------------
- */
+/* ---- several CPUs in one file ------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 #define CPUS  "x86-64-v2,x86-64-v3,x86-64"
@@ -255,8 +254,7 @@ Test(aot, one_file_for_several_cpus)
     free(so);
 }
 
-/* ---- what a product needs and shows -----------------------------------------------------------
- */
+/* ---- what a product needs and shows ------------------------------------------------------- */
 
 /* Names of the libraries it asks for are all among the allowed. */
 static void
@@ -391,8 +389,7 @@ Test(aot, exports_are_the_public_header)
     free(text);
 }
 
-/* ---- weights inside the file -------------------------------------------------------------------
- */
+/* ---- weights inside the file -------------------------------------------------------------- */
 
 /* Kilobytes of a field of the mapping that holds an address. */
 static long
@@ -443,8 +440,7 @@ Test(aot, embedded_weights_are_pages_of_the_file)
     free(so);
 }
 
-/* ---- alone in a folder -------------------------------------------------------------------------
- */
+/* ---- alone in a folder -------------------------------------------------------------------- */
 
 /* Copies a file to the same path below root. */
 static void

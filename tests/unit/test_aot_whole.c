@@ -99,8 +99,7 @@ Test(aot_whole, killed_compile_of_an_archive, .timeout = 0)
     kill_compiles("lib");
 }
 
-/* ---- cache of packed weights -------------------------------------------------------------------
- */
+/* ---- cache of packed weights -------------------------------------------------------------- */
 
 typedef struct {
     char *dir, *cache, *out;

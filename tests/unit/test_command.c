@@ -81,6 +81,9 @@ Test(command, usage)
     FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
     FAULT(ARGS("compile", STORY, "--emit", "elf"), "unknown --emit 'elf'");
     FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
+    FAULT(ARGS("compile", STORY, "--emit", "graph", "--skip", "fues"), "unknown pass 'fues'",
+          "fuse");
+    FAULT(ARGS("bench", STORY, "--decode", "-1"), "--decode", "-1");
     FAULT(ARGS("explain", STORY, "--skip", "x"), "unknown pass 'x'", "ssmc help passes");
     FAULT(ARGS("run", STORY, "-p", "x", "--prompt-file", "y"), "either -p TEXT or --prompt-file");
     FAULT(ARGS("run", "/nonexistent/model.yaml", "-p", "x"), "/nonexistent/model.yaml");

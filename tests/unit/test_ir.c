@@ -6,8 +6,7 @@
 
 #include "ir/ir.h"
 
-/* ---- tables -------------------------------------------------------------------------------------
- */
+/* ---- tables ------------------------------------------------------------------------------- */
 
 /* Every word of an op's attribute column names an attribute. */
 static bool
@@ -73,8 +72,7 @@ Test(types, counts_follow_tokens_and_chunks)
     cr_expect(!type_count(&type, 3, 1, &count), "the product overflows");
 }
 
-/* ---- building -----------------------------------------------------------------------------------
- */
+/* ---- building ----------------------------------------------------------------------------- */
 
 typedef struct {
     Arena *arena;

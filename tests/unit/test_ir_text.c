@@ -128,8 +128,7 @@ Test(text, kernel_graphs_with_places_print_as_they_were_read)
     expect_round_trip(kernel_text);
 }
 
-/* ---- hand-written texts -------------------------------------------------------------------------
- */
+/* ---- hand-written texts ------------------------------------------------------------------- */
 
 /* A graph whose middle is `lines`, over h [T,8] and o [T,1]. */
 static char *
@@ -192,8 +191,7 @@ Test(text, keywords_can_be_names)
                    "  state: f32[T,8] = neg(kernel)\n");
 }
 
-/* ---- faults -------------------------------------------------------------------------------------
- */
+/* ---- faults ------------------------------------------------------------------------------- */
 
 static void
 expect_fault(const char *text, const char *expected)
@@ -329,8 +327,7 @@ Test(text, several_faults_are_reported_and_none_follows_from_another)
     arena_free(arena);
 }
 
-/* ---- hostile texts ------------------------------------------------------------------------------
- */
+/* ---- hostile texts ------------------------------------------------------------------------ */
 
 Test(text, deep_nesting_is_refused)
 {
@@ -396,8 +393,7 @@ Test(text, changed_texts_are_survived)
     }
 }
 
-/* ---- statements of blocks -----------------------------------------------------------------------
- */
+/* ---- statements of blocks ----------------------------------------------------------------- */
 
 typedef struct {
     Value *bound[16]; /* names in the scope, by their rebinding */

@@ -58,8 +58,7 @@ base_text(void)
     return text;
 }
 
-/* ---- goldens ----------------------------------------------------------------------------------
- */
+/* ---- goldens ------------------------------------------------------------------------------ */
 
 static void
 check_back(const FeTokenizer *tok, const int32_t *ids, size_t count, const char *text, size_t len)
@@ -166,8 +165,7 @@ Test(tokenizer, ids_without_a_token_have_no_bytes)
     free(text);
 }
 
-/* ---- texts ------------------------------------------------------------------------------------
- */
+/* ---- texts -------------------------------------------------------------------------------- */
 
 Test(tokenizer, says_where_a_text_is_not_utf8)
 {
@@ -287,8 +285,7 @@ Test(tokenizer, normalises_a_megabyte_of_marks_in_linear_time)
     free(text);
 }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files -------------------------------------------------------------------------------- */
 
 /* Parsing must fail with a text that has `says` in it. */
 static void

@@ -10,8 +10,7 @@
 #include "ir/diag.h"
 #include "tests/harness.h"
 
-/* ---- util ---------------------------------------------------------------------------------------
- */
+/* ---- util --------------------------------------------------------------------------------- */
 
 Test(util, arena_memory_is_zeroed_aligned_and_survives_growth)
 {
@@ -108,8 +107,7 @@ Test(util, files_are_written_whole_and_read_with_a_limit)
     arena_free(arena);
 }
 
-/* ---- diagnostics --------------------------------------------------------------------------------
- */
+/* ---- diagnostics -------------------------------------------------------------------------- */
 
 static char *
 shown(const char *line, int column, int span)
