@@ -133,8 +133,8 @@ int job_describe_any(Job *job, Options *o);
 int job_weights(Job *job, bool values);
 int job_passes(Job *job, Phase phase);
 int job_check_passes(Job *job);
-    /* whether every pass that an option names is known */ /* graph[phase] through its pipeline */
-int job_module(Job *job);                                  /* both graphs -> LLVM module */
+/* whether every pass that an option names is known */ /* graph[phase] through its pipeline */
+int job_module(Job *job);                              /* both graphs -> LLVM module */
 int job_program(Job *job); /* after job_weights: all of the above, and the JIT's program */
 int job_run(Job *job);     /* all of the above, and the model: packed parameters */
 void job_end(Job *job);

@@ -83,7 +83,7 @@ Test(command, usage)
     FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
     FAULT(ARGS("compile", STORY, "--emit", "graph", "--skip", "fues"), "unknown pass 'fues'",
           "fuse");
-    FAULT(ARGS("bench", STORY, "--decode", "-1"), "--decode", "-1");
+    FAULT(ARGS("bench", STORY, "--decode", "-1"), "--decode must be 0 to");
     FAULT(ARGS("explain", STORY, "--skip", "x"), "unknown pass 'x'", "ssmc help passes");
     FAULT(ARGS("run", STORY, "-p", "x", "--prompt-file", "y"), "either -p TEXT or --prompt-file");
     FAULT(ARGS("run", "/nonexistent/model.yaml", "-p", "x"), "/nonexistent/model.yaml");
