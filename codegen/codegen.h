@@ -111,6 +111,10 @@ typedef struct {
 /* NULL: *why. The probes live until cg_jit_free. */
 CgJit *cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const char **why);
 
+/* Gives the system the resident pages of the code of LLVM (some 60 MB), until it is called again.
+ */
+void cg_rest(void);
+
 const char *cg_llvm_version(void);
 
 /* Greatest error of a pointwise op's code over every f32, in units in the last place of the f32

@@ -348,13 +348,14 @@ job_module(Job *job)
     return job->module ? EXIT_DONE : diag_fault(job->diag);
 }
 
-/* What the compiler freed: weights need the memory now. */
+/* What the compiler freed, and its code: weights need the memory now. */
 static void
-give_heap_back(void)
+give_memory_back(void)
 {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
+    cg_rest();
 }
 
 /* The module as machine code. */
@@ -366,7 +367,7 @@ link_program(Job *job)
     job->module = NULL;
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);
-    give_heap_back();
+    give_memory_back();
     if (job->fe.compile.reproducible && cg_jit_program(job->jit)->phase[ABI_PREFILL].grain != 1)
         return fault(EXIT_BAD_INPUT,
                      "%s has its forms chosen: it cannot be compiled reproducible any more",
