@@ -345,7 +345,13 @@ job_module(Job *job)
 {
     const Graph *graphs[2] = {job->graph[PHASE_PREFILL], job->graph[PHASE_DECODE]};
     job->module = cg_module(&job->target, graphs, 2, job->diag);
-    return job->module ? EXIT_DONE : diag_fault(job->diag);
+    if (!job->module)
+        return diag_fault(job->diag);
+    if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)
+        return EXIT_DONE;
+    return fault(EXIT_BAD_INPUT,
+                 "%s has its forms chosen: it cannot be compiled reproducible any more",
+                 job->o->model);
 }
 
 /* What the compiler freed, and its code: weights need the memory now. */
@@ -368,10 +374,6 @@ link_program(Job *job)
     if (!job->jit)
         return fault(EXIT_BAD_INPUT, "%s", why);
     give_memory_back();
-    if (job->fe.compile.reproducible && cg_jit_program(job->jit)->phase[ABI_PREFILL].grain != 1)
-        return fault(EXIT_BAD_INPUT,
-                     "%s has its forms chosen: it cannot be compiled reproducible any more",
-                     job->o->model);
     const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }

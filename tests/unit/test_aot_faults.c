@@ -52,6 +52,20 @@ Test(aot_faults, places)
     free(pipe);
 }
 
+/* A graph whose forms are chosen keeps them, so a product of it cannot promise what --reproducible
+ * says. */
+Test(aot_faults, forms_that_are_chosen)
+{
+    char *dir = temp_dir(), *plan = path_join(dir, "plan.ir"), *so = path_join(dir, "m.so");
+    aot_ok(ARGS("compile", AOT_SMALL, "--emit", "lowered", "--form", "chunked", "-o", plan));
+    FAULT(ARGS("compile", plan, "--emit", "so", "--reproducible", "-o", so),
+          "cannot be compiled reproducible any more");
+    cr_expect_null(read_whole(so, NULL));
+    temp_dir_remove(dir);
+    free(plan);
+    free(so);
+}
+
 /* What is in a directory, beside . and .. */
 static int
 entries(const char *dir)
