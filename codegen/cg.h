@@ -46,6 +46,7 @@ Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads
                  int nargs);
 /* Hint: the line at ptr will be read soon. locality 3: keep in L1, 0: do not keep. */
 void cg_prefetch(Cg *c, Val ptr, int locality);
+enum { CG_LINE_BYTES = 64, CG_LINE_FLOATS = CG_LINE_BYTES / 4 }; /* of a cache line */
 
 /* ---- structure -----------------------------------------------------------------------------
  * cg_loop .. cg_loop_end and cg_if [.. cg_else] .. cg_endif bracket what is built between them;
@@ -82,9 +83,14 @@ Val cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask);
 void cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask);
 Val cg_splat(Cg *c, Val scalar, int lanes);     /* of any scalar type */
 Val cg_mask_first(Cg *c, int lanes, Val count); /* lanes 0 .. count-1 (i64) */
-Val cg_fma(Cg *c, Val a, Val b, Val acc);       /* a * b + acc; one rounding if the target has it */
-Val cg_sum(Cg *c, Val vec);      /* across lanes: halves are added until one is left */
-Val cg_sum_ints(Cg *c, Val vec); /* the same for i32 */
+Val cg_fadd(Cg *c, Val a, Val b);               /* of any real type */
+Val cg_fsub(Cg *c, Val a, Val b);
+Val cg_fmul(Cg *c, Val a, Val b);
+Val cg_fma(Cg *c, Val a, Val b, Val acc); /* a * b + acc; one rounding if the target has it */
+Val cg_sum(Cg *c, Val vec);               /* across lanes: halves are added until one is left */
+Val cg_add_ints(Cg *c, Val a,
+                Val b);          /* i32 that wrap around: a sum may leave its range on the way */
+Val cg_sum_ints(Cg *c, Val vec); /* the same across lanes */
 Val cg_most(Cg *c, Val vec);     /* the greatest and least lane */
 Val cg_least(Cg *c, Val vec);
 /* The greater of f32 that are not negative, lane by lane, and the greatest lane; NaN is above all.
@@ -118,7 +124,6 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 
 /* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
 Val cg_exp(Cg *c, Val x);
-Val cg_log1p(Cg *c, Val x);       /* x >= 0 */
 Val cg_rsqrt(Cg *c, Val x);       /* 1 / sqrt(x), each step correctly rounded */
 Val cg_vmax(Cg *c, Val a, Val b); /* the greater; b where either is NaN */
 Val cg_vmin(Cg *c, Val a, Val b); /* the smaller; b where either is NaN */
@@ -199,6 +204,8 @@ typedef struct {
  * [T,1] and numbers are broadcast), the bound value, or its pointwise node computed from its own
  * operands. */
 Val cg_eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at);
+/* One element, with nothing bound. */
+Val cg_eval_one(Cg *c, CgKernel *k, const Value *v, Val row, Val col);
 /* What the anchor computed for v at the site that is evaluated next. NULL unbinds. */
 void cg_bind(CgKernel *k, const Value *v, Val value);
 /* Forgets every bound value: call before each site. */

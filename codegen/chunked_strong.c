@@ -13,12 +13,6 @@ load_f32(Cg *c, Val base, Val index, int lanes)
 }
 
 static Val
-mul(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFMul(c->b, a, b, "");
-}
-
-static Val
 load_cb(Cg *c, const Chunked *s, Val i, Val j)
 {
     const Val at = chunked_at(c, s->cb, s->element, i, s->q_stride, j);
@@ -58,7 +52,7 @@ m_before(Cg *c, const Chunked *s, Val first)
     const Val weight = load_f32(c, s->decay.weight, j.i, s->lanes);
     for (int r = 0; r < s->rows; r++) {
         const Val cb = load_cb(c, s, cg_add(c, first, cg_i64(c, r)), j.i);
-        store_m(c, s, r, j.i, mul(c, mul(c, cb, weight), factor[r]));
+        store_m(c, s, r, j.i, cg_fmul(c, cg_fmul(c, cb, weight), factor[r]));
     }
     cg_loop_end(c, &j);
 }
@@ -75,9 +69,9 @@ m_diagonal(Cg *c, const Chunked *s, Val first)
         for (int v = 0; v < s->rows; v += s->lanes) {
             const Val j = cg_add(c, first, cg_i64(c, v));
             const Val lower = cg_mask_first(c, s->lanes, cg_i64(c, r + 1 > v ? r + 1 - v : 0));
-            const Val weight =
-                mul(c, cg_decay_since(c, &s->decay, a, j), load_f32(c, s->decay.step, j, s->lanes));
-            const Val m = mul(c, load_cb(c, s, i, j), weight);
+            const Val weight = cg_fmul(c, cg_decay_since(c, &s->decay, a, j),
+                                       load_f32(c, s->decay.step, j, s->lanes));
+            const Val m = cg_fmul(c, load_cb(c, s, i, j), weight);
             store_m(c, s, r, j, LLVMBuildSelect(c->b, lower, m, zeros, ""));
         }
     }

@@ -19,24 +19,6 @@ store(Cg *c, Val base, Val index, Val value)
     cg_vstore(c, at(c, base, index), DTYPE_f32, value, cg_lanes_of(value), NULL);
 }
 
-static Val
-add(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFAdd(c->b, a, b, "");
-}
-
-static Val
-sub(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFSub(c->b, a, b, "");
-}
-
-static Val
-mul(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFMul(c->b, a, b, "");
-}
-
 static LLVMTypeRef
 wide_type(Cg *c)
 {
@@ -59,23 +41,15 @@ cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int6
 
 /* ---- sums -------------------------------------------------------------------------------- */
 
-static Val
-scalar(Cg *c, const CgDecay *d, const Value *v, Val row, Val col)
-{
-    const CgSite site = {.row = row, .col = col, .lanes = 1};
-    cg_unbind_all(d->k);
-    return cg_eval(c, d->k, v, &site);
-}
-
 /* One more token: dt, and a in double split in two floats. */
 static void
 sum_token(Cg *c, const CgDecay *d, Val A, Val dt, Val j)
 {
     const LLVMTypeRef wide = wide_type(c);
-    const Val log = mul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A);
-    const Val a = add(c, cg_get(c, wide, d->sum), log);
+    const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A);
+    const Val a = cg_fadd(c, cg_get(c, wide, d->sum), log);
     const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
-    const Val rest = sub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
+    const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
     cg_set(c, d->sum, a);
     cg_set(c, d->lowest, cg_vmin(c, a, cg_get(c, wide, d->lowest)));
     cg_set(c, d->highest, cg_vmax(c, a, cg_get(c, wide, d->highest)));
@@ -89,14 +63,14 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
 {
     const LLVMTypeRef wide = wide_type(c);
     const Val zero = LLVMConstReal(wide, 0);
-    const Val A = LLVMBuildFPExt(c->b, scalar(c, d, d->A, cg_i64(c, 0), head), wide, "");
+    const Val A = LLVMBuildFPExt(c->b, cg_eval_one(c, d->k, d->A, cg_i64(c, 0), head), wide, "");
     cg_set(c, d->sum, zero);
     cg_set(c, d->lowest, zero);
     cg_set(c, d->highest, zero);
     CgLoop j = cg_loop(c, "decay", cg_i64(c, 0), count, 1);
-    sum_token(c, d, A, scalar(c, d, d->dt, cg_add(c, row, j.i), head), j.i);
+    sum_token(c, d, A, cg_eval_one(c, d->k, d->dt, cg_add(c, row, j.i), head), j.i);
     cg_loop_end(c, &j);
-    const Val range = sub(c, cg_get(c, wide, d->highest), cg_get(c, wide, d->lowest));
+    const Val range = cg_fsub(c, cg_get(c, wide, d->highest), cg_get(c, wide, d->lowest));
     return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "gentle");
 }
 
@@ -108,12 +82,13 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
 static Val
 exp_difference(Cg *c, CgSum a, CgSum b)
 {
-    const Val high = sub(c, a.high, b.high);
-    const Val taken = sub(c, high, a.high); /* about -b.high */
-    const Val lost = sub(c, sub(c, a.high, sub(c, high, taken)), add(c, b.high, taken));
-    const Val low = add(c, lost, sub(c, a.low, b.low));
-    const Val whole = add(c, high, low);
-    const Val rest = sub(c, low, sub(c, whole, high));
+    const Val high = cg_fsub(c, a.high, b.high);
+    const Val taken = cg_fsub(c, high, a.high); /* about -b.high */
+    const Val lost =
+        cg_fsub(c, cg_fsub(c, a.high, cg_fsub(c, high, taken)), cg_fadd(c, b.high, taken));
+    const Val low = cg_fadd(c, lost, cg_fsub(c, a.low, b.low));
+    const Val whole = cg_fadd(c, high, low);
+    const Val rest = cg_fsub(c, low, cg_fsub(c, whole, high));
     const Val e = cg_exp(c, whole);
     return cg_fma(c, e, rest, e);
 }
@@ -172,7 +147,7 @@ cg_decay_gentle(Cg *c, const CgDecay *d, Val count)
     const Val keep = exp_difference(c, last, begin(c, d));
     CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
     const Val weight = cg_decay_since(c, d, last, j.i);
-    store(c, d->weight, j.i, mul(c, weight, load(c, d->step, j.i, d->lanes)));
+    store(c, d->weight, j.i, cg_fmul(c, weight, load(c, d->step, j.i, d->lanes)));
     store(c, d->keep, j.i, keep);
     store(c, d->leave, j.i, cg_decay_until(c, d, last, j.i));
     cg_loop_end(c, &j);
@@ -194,6 +169,6 @@ cg_decay_weights(Cg *c, const CgDecay *d, CgSum a, Val end)
 {
     CgLoop j = cg_loop(c, "weight", cg_i64(c, 0), end, d->lanes);
     const Val dt = load(c, d->step, j.i, d->lanes);
-    store(c, d->weight, j.i, mul(c, cg_decay_since(c, d, a, j.i), dt));
+    store(c, d->weight, j.i, cg_fmul(c, cg_decay_since(c, d, a, j.i), dt));
     cg_loop_end(c, &j);
 }

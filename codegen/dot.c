@@ -95,8 +95,8 @@ dot_by_pairs(Cg *c, const char *name, Val acc, Val a, Val b, int lanes)
     const Val up = LLVMBuildShl(c->b, s, eight, "");
     Val even[] = {LLVMBuildAnd(c->b, u, low, ""), LLVMBuildAShr(c->b, up, eight, "")};
     Val odd[] = {LLVMBuildLShr(c->b, u, eight, ""), LLVMBuildAShr(c->b, s, eight, "")};
-    const Val sum = cg_add(c, acc, cg_intrinsic(c, name, NULL, 0, even, 2));
-    return cg_add(c, sum, cg_intrinsic(c, name, NULL, 0, odd, 2));
+    const Val sum = cg_add_ints(c, acc, cg_intrinsic(c, name, NULL, 0, even, 2));
+    return cg_add_ints(c, sum, cg_intrinsic(c, name, NULL, 0, odd, 2));
 }
 
 Val
@@ -119,7 +119,7 @@ cg_dot_bytes(Cg *c, Val acc, Val a, Val b, int lanes)
     for (unsigned i = 0; i < 4; i++) {
         const Val u = cg_and(c, cg_shr(c, a, 8 * i), 255), up = cg_shl(c, b, 24 - 8 * i);
         const Val s = LLVMBuildAShr(c->b, up, cg_int_like(c, b, 24), "");
-        sum = cg_add(c, sum, LLVMBuildMul(c->b, u, s, ""));
+        sum = cg_add_ints(c, sum, LLVMBuildMul(c->b, u, s, ""));
     }
     return sum;
 }

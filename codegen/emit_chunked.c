@@ -7,9 +7,11 @@
  *             B, C staged; CB = C B^T, tiles on and below the diagonal, 0 above it
  *         for each head of the group that this thread has, each chunk:
  *             decays (codegen/decay.h); X_j = weight_j x_j staged
- *             for each tile of rows i:  Y  = keep_i (C_i h)                 all of N
- *                                       Y += M_i X                          tokens up to the tile's
- * last y  = leave_i Y + D x                   stored h = exp(a_last) h + B^T X
+ *             for each tile of rows i:
+ *                 Y  = keep_i (C_i h)        over all of N
+ *                 Y += M_i X                 over tokens up to the tile's last
+ *                 y  = leave_i Y + D x       stored
+ *             h = exp(a_last) h + B^T X
  *
  * M is CB itself where the chunk's decays are gentle; else M_ij = CB_ij exp(a_i - a_j) dt_j is made
  * tile by tile with X = x, and X is staged again with its weights for the state
@@ -27,24 +29,6 @@
 #include <string.h>
 
 #include "codegen/chunked.h"
-
-enum { LINE_FLOATS = 16 }; /* f32 in a cache line */
-
-/* ---- small pieces ------------------------------------------------------------------------ */
-
-static Val
-load_f32(Cg *c, Val base, Val index)
-{
-    return cg_vload(c, cg_at(c, base, DTYPE_f32, index), DTYPE_f32, 1, NULL);
-}
-
-static Val
-scalar_of(Cg *c, const Chunked *s, const Value *v, Val col)
-{
-    const CgSite site = {.row = cg_i64(c, 0), .col = col, .lanes = 1};
-    cg_unbind_all(s->k);
-    return cg_eval(c, s->k, v, &site);
-}
 
 /* ---- of a head: y ------------------------------------------------------------------------ */
 
@@ -64,7 +48,7 @@ prefetch_x(Cg *c, const Chunked *s, Val first, int64_t rows)
     const Val head = LLVMBuildSelect(c->b, more, s->head, after, "");
     const Val from = chunked_at(c, x->base, x->dtype, cg_add(c, row, first), x->stride,
                                 cg_mul(c, head, cg_i64(c, s->head_dim)));
-    CgLoop line = cg_loop(c, "line", cg_i64(c, 0), cg_i64(c, s->head_dim), LINE_FLOATS);
+    CgLoop line = cg_loop(c, "line", cg_i64(c, 0), cg_i64(c, s->head_dim), CG_LINE_FLOATS);
     for (int64_t r = 0; r < rows; r++)
         cg_prefetch(c, cg_at(c, from, x->dtype, cg_add(c, line.i, cg_i64(c, r * x->stride))), 3);
     cg_loop_end(c, &line);
@@ -93,7 +77,8 @@ column_mask(Cg *c, const Chunked *s, Val p, int v)
 static void
 store_y_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val i, Val p)
 {
-    const Val leave = cg_splat(c, load_f32(c, s->decay.leave, i), s->lanes);
+    const Val leave = cg_splat(
+        c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), s->lanes);
     const Val col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p);
     for (int v = 0; v < s->vecs; v++) {
         const CgSite site = {.row = cg_add(c, s->row, i),
@@ -101,7 +86,7 @@ store_y_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val i, Val p)
                              .lanes = s->lanes,
                              .mask = column_mask(c, s, p, v)};
         cg_unbind_all(s->k);
-        Val y = LLVMBuildFMul(c->b, leave, cg_tile_get(c, tile, r, v), "");
+        Val y = cg_fmul(c, leave, cg_tile_get(c, tile, r, v));
         if (s->skip)
             y = cg_fma(c, s->skip, cg_eval(c, s->k, s->x, &site), y);
         cg_unbind_all(s->k);
@@ -220,7 +205,7 @@ static void
 prefetch_rows(Cg *c, const Chunked *s, Val first, int64_t stride, int rows)
 {
     for (int r = 0; r < rows; r++)
-        for (int64_t p = 0; p < s->width; p += LINE_FLOATS)
+        for (int64_t p = 0; p < s->width; p += CG_LINE_FLOATS)
             cg_prefetch(c, cg_at(c, first, DTYPE_f32, cg_i64(c, r * stride + p)), 3);
 }
 
@@ -301,8 +286,10 @@ chunk_open(Cg *c, Chunked *s, Val index, Val end)
 
 /* Heads [first, last) of one group over a segment. */
 static void
-group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
+group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
 {
+    Chunked *s = user;
+    s->group = group;
     const Val zero = cg_i64(c, 0), end = cg_add(c, seg->row, seg->len);
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
     CgLoop span = cg_loop(c, "span", seg->row, end, s->span * s->chunk);
@@ -317,7 +304,7 @@ group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
     CgLoop head = cg_loop(c, "head", first, last, 1);
     s->head = head.i;
     s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
-    s->skip = s->D ? cg_splat(c, scalar_of(c, s, s->D, head.i), s->lanes) : NULL;
+    s->skip = s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, zero, head.i), s->lanes) : NULL;
     if (s->h_units)
         chunked_stage_state(c, s);
     CgLoop again = cg_loop(c, "chunk", zero, s->chunks, 1);
@@ -326,23 +313,6 @@ group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
     cg_loop_end(c, &again);
     cg_loop_end(c, &head);
     cg_loop_end(c, &span);
-}
-
-static void
-thread_groups(Cg *c, Chunked *s)
-{
-    const Val per = cg_i64(c, s->heads / s->groups);
-    CgHeads share = cg_heads(c, s->k, s->heads);
-    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, s->groups), 1);
-    const Val begin = cg_mul(c, group.i, per);
-    const Val first = cg_max(c, share.first, begin);
-    const Val last = cg_min(c, share.last, cg_add(c, begin, per));
-    CgIf some = cg_if(c, cg_less(c, first, last));
-    s->group = group.i;
-    group_spans(c, s, &share.seg, first, last);
-    cg_endif(c, &some);
-    cg_loop_end(c, &group);
-    cg_heads_end(c, &share);
 }
 
 /* ---- sizes ------------------------------------------------------------------------------- */
@@ -497,6 +467,6 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
     choose_strides(c, &s);
     choose_span(c, &s);
     reserve(c, &s);
-    thread_groups(c, &s);
+    cg_group_heads(c, k, s.heads, s.groups, group_spans, &s);
     return true;
 }

@@ -67,8 +67,7 @@ emit_row(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
     past[v->taps - 1] = x;
     Val y = v->bias;
     for (int j = 0; j < v->taps; j++)
-        y = y ? cg_fma(c, v->weight[j], past[j], y)
-              : LLVMBuildFMul(c->b, v->weight[j], past[j], "");
+        y = y ? cg_fma(c, v->weight[j], past[j], y) : cg_fmul(c, v->weight[j], past[j]);
     for (int j = 0; j < v->taps - 1; j++)
         cg_set(c, v->past[j], past[j + 1]);
     cg_bind(k, v->conv->out[0], y);

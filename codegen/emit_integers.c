@@ -132,6 +132,16 @@ typedef struct {
     Block dots; /* i32 */
 } Tile;
 
+static Tile
+tile_new(Cg *c, const CgPacked *p, int height, Val row, Val panel)
+{
+    return (Tile){.n = (const Integers *)p,
+                  .height = height,
+                  .row = row,
+                  .panel = panel,
+                  .dots = block_new(c, p, height, c->i32)};
+}
+
 static Val
 row_sum(Cg *c, const Tile *t, int r, Val group)
 {
@@ -229,7 +239,7 @@ put_result(Cg *c, const Tile *t, int r, int v, Val y)
     const Val scale = cg_splat(c, cg_vload(c, at, DTYPE_f32, 1, NULL), p->lanes);
     const Val to =
         cg_at(c, p->l.result, DTYPE_f32, cg_i64(c, r * p->panel + (int64_t)v * p->lanes));
-    cg_vstore(c, to, DTYPE_f32, LLVMBuildFMul(c->b, y, scale, ""), p->lanes, NULL);
+    cg_vstore(c, to, DTYPE_f32, cg_fmul(c, y, scale), p->lanes, NULL);
 }
 
 /* ---- one scale a row ---------------------------------------------------------------------- */
@@ -237,12 +247,8 @@ put_result(Cg *c, const Tile *t, int r, int v, Val y)
 static void
 row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
-    const Integers *n = (const Integers *)p;
-    const Tile t = {.n = n,
-                    .height = height,
-                    .row = row,
-                    .panel = panel,
-                    .dots = block_new(c, p, height, c->i32)};
+    const Tile t = tile_new(c, p, height, row, panel);
+    const Integers *n = t.n;
     dots_begin(c, &t, cg_i64(c, 0));
     dots_run(c, &t, cg_i64(c, 0), n->padded / QUAD);
     const Val first = cg_mul(c, panel, cg_i64(c, p->panel));
@@ -250,7 +256,7 @@ row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
         const Val at = cg_add(c, first, cg_i64(c, (int64_t)v * p->lanes));
         const Val s = cg_vload(c, cg_at(c, n->s_base, DTYPE_f32, at), DTYPE_f32, p->lanes, NULL);
         for (int r = 0; r < height; r++)
-            put_result(c, &t, r, v, LLVMBuildFMul(c->b, dot_real(c, &t, r * p->vecs + v), s, ""));
+            put_result(c, &t, r, v, cg_fmul(c, dot_real(c, &t, r * p->vecs + v), s));
     }
 }
 
@@ -296,12 +302,8 @@ group_add(Cg *c, const Tile *t, const Block *sum, Val pair, int half)
 static void
 group_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
-    const Integers *n = (const Integers *)p;
-    const Tile t = {.n = n,
-                    .height = height,
-                    .row = row,
-                    .panel = panel,
-                    .dots = block_new(c, p, height, c->i32)};
+    const Tile t = tile_new(c, p, height, row, panel);
+    const Integers *n = t.n;
     const Block sum = block_new(c, p, height, c->f32);
     const int64_t steps = n->group / (n->m ? 2 * QUAD : QUAD);
     for (int i = 0; i < height * p->vecs; i++)
@@ -344,6 +346,22 @@ integers_rows(const Cg *c, const Integers *n)
     return rows < 1 ? 1 : rows > 6 ? 6 : rows;
 }
 
+/* A sum of products of bytes must fit in i32: weights and activations are at most 127 apart from 0,
+ * halves at most 15. On the way it may wrap around. */
+static bool
+sums_fit(const Integers *n, Diag *diag)
+{
+    const int64_t most = INT32_MAX / (127 * (n->m ? 15 : 127));
+    if (n->group <= most)
+        return true;
+    diag_error(
+        diag, n->p.l.k->kernel->anchor->loc,
+        "%lld inputs share a scale; a sum in 32 bits holds %lld: --set compile.group=128 makes "
+        "groups of 128",
+        (long long)n->group, (long long)most);
+    return false;
+}
+
 bool
 emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
 {
@@ -360,6 +378,8 @@ emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
     const bool inside = !cg_operand(k, l->x) || !cg_operand(k, n.xs);
     if (inside || !integers_sizes(c, &n))
         return cg_packed_fault(l, diag);
+    if (!sums_fit(&n, diag))
+        return false;
     n.p.stage = integers_stage;
     n.p.tile = n.grouped ? group_tile : row_tile;
     cg_packed_reserve(c, &n.p, integers_rows(c, &n));

@@ -20,8 +20,6 @@
 
 #include "codegen/linear.h"
 
-enum { LINE_BYTES = 64, LINE_FLOATS = 16 };
-
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 
 typedef struct {
@@ -50,7 +48,7 @@ epilogue_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
     Val y = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
     cg_unbind_all(k);
     if (l->bias)
-        y = LLVMBuildFAdd(c->b, y, bias_at(c, l, at), "");
+        y = cg_fadd(c, y, bias_at(c, l, at));
     cg_bind(k, l->y, y);
     cg_store_outputs(c, k, at);
 }
@@ -241,7 +239,7 @@ int64_t
 cg_packed_row_bytes(const Cg *c, int64_t bytes)
 {
     const int64_t vector = c->lanes * (int64_t)sizeof(float);
-    return ((bytes + vector + LINE_BYTES - 1) / LINE_BYTES | 1) * LINE_BYTES;
+    return ((bytes + vector + CG_LINE_BYTES - 1) / CG_LINE_BYTES | 1) * CG_LINE_BYTES;
 }
 
 /* Sizes of the product from the packed weight's type; false when it is not packed for this x. */
@@ -361,7 +359,7 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
     const CgOperand *x = cg_operand(k, l->x), *direct = blas_direct(k, l);
     const Val total = cg_rows(k, l->y);
     Val from, to;
-    cg_share(c, k, cg_i64(c, l->out), LINE_FLOATS, &from, &to);
+    cg_share(c, k, cg_i64(c, l->out), CG_LINE_FLOATS, &from, &to);
     const Val cols = cg_sub(c, to, from), depth = cg_i64(c, l->depth);
     const Val w = cg_at(c, cg_operand(k, l->w)->base, DTYPE_f32, cg_mul(c, from, depth));
     const CgIf some = cg_if(c, cg_less(c, from, to));

@@ -126,9 +126,9 @@ static Rounding
 group_rounding(Cg *c, const Quantised *z, Val group, Extremes x)
 {
     const Dtype dtype = z->grouped ? DTYPE_bf16 : DTYPE_f32;
-    const Val real = z->is_u4 ? LLVMBuildFSub(c->b, x.high, x.low, "")
-                              : cg_vmax(c, LLVMBuildFNeg(c->b, x.low, ""), x.high);
-    const Val size = LLVMBuildFAdd(c->b, real, x.flaw, "");
+    const Val real =
+        z->is_u4 ? cg_fsub(c, x.high, x.low) : cg_vmax(c, LLVMBuildFNeg(c->b, x.low, ""), x.high);
+    const Val size = cg_fadd(c, real, x.flaw);
     const Val s = cg_round(c, LLVMBuildFDiv(c->b, size, cg_f32(c, z->is_u4 ? 15 : 127), ""), dtype);
     const Val zero = cg_f32(c, 0), some = LLVMBuildFCmp(c->b, LLVMRealUNE, s, zero, "");
     const Val inverse = LLVMBuildFDiv(c->b, cg_f32(c, 1), s, "");
@@ -182,8 +182,8 @@ static void
 store_nibbles(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
 {
     const int lanes = cg_lanes_of(x);
-    const Val above = LLVMBuildFSub(c->b, x, cg_splat(c, r->m, lanes), "");
-    const Val scaled = LLVMBuildFMul(c->b, above, cg_splat(c, r->inverse, lanes), "");
+    const Val above = cg_fsub(c, x, cg_splat(c, r->m, lanes));
+    const Val scaled = cg_fmul(c, above, cg_splat(c, r->inverse, lanes));
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, 0));
     const Val rounded = cg_and(c, cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
     const Val bits = clear_padding(c, z, rounded, col);
@@ -197,7 +197,7 @@ static void
 store_bytes(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
 {
     const int lanes = cg_lanes_of(x);
-    const Val scaled = LLVMBuildFMul(c->b, x, cg_splat(c, r->inverse, lanes), "");
+    const Val scaled = cg_fmul(c, x, cg_splat(c, r->inverse, lanes));
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, -127));
     const Val bits = cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 127)));
     const Val above = LLVMBuildAdd(c->b, bits, cg_int_like(c, bits, 128), "");

@@ -64,7 +64,7 @@ round_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
     const Val from = cg_at(c, n->values, DTYPE_f32, at->col);
     const Val x = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
     const Val to = cg_add(c, cg_mul(c, at->row, cg_i64(c, q->stride)), at->col);
-    const Val scaled = LLVMBuildFMul(c->b, x, cg_splat(c, n->inverse, at->lanes), "");
+    const Val scaled = cg_fmul(c, x, cg_splat(c, n->inverse, at->lanes));
     cg_vstore(c, cg_at(c, q->base, q->dtype, to), q->dtype, scaled, at->lanes, at->mask);
 }
 
@@ -122,9 +122,9 @@ scale_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
     } else {
         x = cg_eval(c, k, norm->in[0], at);
     }
-    Val y = LLVMBuildFMul(c->b, x, cg_splat(c, n->factor, at->lanes), "");
+    Val y = cg_fmul(c, x, cg_splat(c, n->factor, at->lanes));
     if (norm->nin > 1 && norm->in[1])
-        y = LLVMBuildFMul(c->b, y, cg_eval(c, k, norm->in[1], at), "");
+        y = cg_fmul(c, y, cg_eval(c, k, norm->in[1], at));
     cg_bind(k, norm->out[0], y);
     if (n->quantise)
         keep_site(c, n, at, cg_eval(c, k, n->quantise->in[0], at));
@@ -152,9 +152,8 @@ sum_of_squares(Cg *c, CgKernel *k, Norm *n, Val row, Val from, Val to)
     cg_columns(c, k, row, rest, to, c->lanes, square_site, n);
     Val half[2];
     for (int i = 0; i < 2; i++)
-        half[i] =
-            LLVMBuildFAdd(c->b, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]), "");
-    return cg_sum(c, LLVMBuildFAdd(c->b, half[0], half[1], ""));
+        half[i] = cg_fadd(c, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]));
+    return cg_sum(c, cg_fadd(c, half[0], half[1]));
 }
 
 static void
@@ -165,7 +164,7 @@ emit_group(Cg *c, CgKernel *k, Norm *n, Val row, Val group, int64_t width)
     const Val sum = sum_of_squares(c, k, n, row, from, to);
     const Val mean = LLVMBuildFDiv(c->b, sum, cg_f32(c, (double)width), "");
     const Val eps = cg_f32(c, node_num(n->norm, ATTR_eps, 0));
-    n->factor = cg_rsqrt(c, LLVMBuildFAdd(c->b, mean, eps, ""));
+    n->factor = cg_rsqrt(c, cg_fadd(c, mean, eps));
     cg_columns(c, k, row, from, to, c->lanes, scale_site, n);
 }
 

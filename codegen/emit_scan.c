@@ -1,14 +1,19 @@
 /* codegen/emit_scan.c -- ssd_scan: the recurrent form, token after token ("Transformers are SSMs",
  * equation 1). Two loop nests, for a run of tokens of one head:
  *
- *   streaming   for each token t:
- *                   h[n][p] = exp(dt A) h[n][p] + B[n] (dt x[p]);  y[p] = D x[p] + sum_n C[n]
- * h[n][p] The state [N,P] streams through once per token: one token, or strong decay.
+ *   streaming, where the state [N,P] passes once a token: for one token, or strong decay
+ *       for each token t:
+ *           h[n][p] = exp(dt A) h[n][p] + B[n] (dt x[p])
+ *           y[p]    = D x[p] + sum_n C[n] h[n][p]
  *
- *   resident    h = exp(a_last) h; for each strip of rows n, each token t:
- *                   h[n][p] += B[n] (weight_t x[p]);  Y_t[p] += C[n] h[n][p];   last y = leave_t Y
- * + D x A strip stays in registers while the tokens of a window pass, and decay is taken out of the
- *     loop (codegen/decay.h), which leaves two multiply-adds an element: windows of gentle decay.
+ *   resident, where a strip of rows n stays in registers while the tokens of a window pass
+ *   (decay is taken out of the loop, codegen/decay.h, which leaves two multiply-adds an element):
+ *   for windows of gentle decay
+ *       h = exp(a_last) h
+ *       for each strip, each token t:
+ *           h[n][p] += B[n] (weight_t x[p])
+ *           Y_t[p]  += C[n] h[n][p]
+ *       y = leave_t Y + D x
  *
  * In both, every sum over n runs in the order of n. */
 #include <string.h>
@@ -16,22 +21,6 @@
 #include "codegen/scan.h"
 
 enum { SCAN_UNROLL = 4, SCAN_MAX_VECS = 4 };
-
-/* `lanes` columns of one row of v. */
-static Val
-columns(Cg *c, Scan *s, const Value *v, Val row, Val col, int lanes, Val mask)
-{
-    const CgSite at = {.row = row, .col = col, .lanes = lanes, .mask = mask};
-    cg_unbind_all(s->k);
-    return cg_eval(c, s->k, v, &at);
-}
-
-/* Element of a row vector such as A [H]. */
-static Val
-scalar_of(Cg *c, Scan *s, const Value *v, Val index)
-{
-    return columns(c, s, v, cg_i64(c, 0), index, 1, NULL);
-}
 
 /* Vectors of p that one pass over n works on. */
 typedef struct {
@@ -53,8 +42,8 @@ static void
 scan_row(Cg *c, Scan *s, const Strip *strip, Val n)
 {
     const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), n);
-    const Val B = cg_splat(c, columns(c, s, s->B, s->row, col, 1, NULL), strip->lanes);
-    const Val C = cg_splat(c, columns(c, s, s->C, s->row, col, 1, NULL), strip->lanes);
+    const Val B = cg_splat(c, cg_eval_one(c, s->k, s->B, s->row, col), strip->lanes);
+    const Val C = cg_splat(c, cg_eval_one(c, s->k, s->C, s->row, col), strip->lanes);
     const Val decay = cg_splat(c, s->decay, strip->lanes);
     const Val line = cg_add(c, cg_mul(c, n, cg_i64(c, s->head_dim)), strip->first);
     const LLVMTypeRef type = cg_vec_type(c, strip->lanes);
@@ -63,7 +52,7 @@ scan_row(Cg *c, Scan *s, const Strip *strip, Val n)
         const Val at =
             cg_at(c, s->h, DTYPE_f32, cg_add(c, line, cg_i64(c, (int64_t)v * strip->lanes)));
         const Val old = cg_vload(c, at, DTYPE_f32, strip->lanes, mask);
-        const Val h = cg_fma(c, B, strip->dx[v], LLVMBuildFMul(c->b, decay, old, ""));
+        const Val h = cg_fma(c, B, strip->dx[v], cg_fmul(c, decay, old));
         cg_vstore(c, at, DTYPE_f32, h, strip->lanes, mask);
         cg_set(c, strip->y[v], cg_fma(c, C, h, cg_get(c, type, strip->y[v])));
     }
@@ -87,13 +76,15 @@ scan_strip(Cg *c, Scan *s, Strip *strip)
 {
     const Val p0 = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), strip->first);
     const Val dt = cg_splat(c, s->step, strip->lanes);
-    const Val D = s->D ? cg_splat(c, scalar_of(c, s, s->D, s->head), strip->lanes) : NULL;
+    const Val D =
+        s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, cg_i64(c, 0), s->head), strip->lanes) : NULL;
     for (int v = 0; v < strip->vecs; v++) {
         const Val col = cg_add(c, p0, cg_i64(c, (int64_t)v * strip->lanes));
-        const Val x = columns(c, s, s->x, s->row, col, strip->lanes, strip_mask(strip, v));
-        const Val skip =
-            D ? LLVMBuildFMul(c->b, D, x, "") : cg_splat(c, cg_f32(c, 0), strip->lanes);
-        strip->dx[v] = LLVMBuildFMul(c->b, dt, x, "");
+        const CgSite site = {s->row, col, strip->lanes, strip_mask(strip, v)};
+        cg_unbind_all(s->k);
+        const Val x = cg_eval(c, s->k, s->x, &site);
+        const Val skip = D ? cg_fmul(c, D, x) : cg_splat(c, cg_f32(c, 0), strip->lanes);
+        strip->dx[v] = cg_fmul(c, dt, x);
         strip->y[v] = cg_var(c, cg_vec_type(c, strip->lanes), skip, "y");
     }
     scan_states(c, s, strip);
@@ -134,11 +125,11 @@ scan_token(Cg *c, Scan *s)
 static void
 scan_tokens(Cg *c, Scan *s, Val row, Val count)
 {
-    const Val A = scalar_of(c, s, s->A, s->head);
+    const Val A = cg_eval_one(c, s->k, s->A, cg_i64(c, 0), s->head);
     CgLoop tokens = cg_loop(c, "t", cg_i64(c, 0), count, 1);
     s->row = cg_add(c, row, tokens.i);
-    s->step = columns(c, s, s->dt, s->row, s->head, 1, NULL);
-    s->decay = cg_exp(c, LLVMBuildFMul(c->b, s->step, A, ""));
+    s->step = cg_eval_one(c, s->k, s->dt, s->row, s->head);
+    s->decay = cg_exp(c, cg_fmul(c, s->step, A));
     scan_token(c, s);
     cg_loop_end(c, &tokens);
 }
@@ -167,8 +158,10 @@ run_head(Cg *c, Scan *s, Val row, Val count, Val many)
 
 /* Heads [first, last) of one group over a segment, window by window. */
 static void
-group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
+group_windows(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
 {
+    Scan *s = user;
+    s->group = group;
     CgLoop window = cg_loop(c, "window", cg_i64(c, 0), seg->len, s->window.tokens);
     const Val row = cg_add(c, seg->row, window.i);
     const Val count = cg_min(c, cg_i64(c, s->window.tokens), cg_sub(c, seg->len, window.i));
@@ -181,23 +174,6 @@ group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
     run_head(c, s, row, count, many);
     cg_loop_end(c, &head);
     cg_loop_end(c, &window);
-}
-
-static void
-scan_windows(Cg *c, Scan *s)
-{
-    const Val per = cg_i64(c, s->heads / s->groups);
-    CgHeads share = cg_heads(c, s->k, s->heads);
-    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, s->groups), 1);
-    const Val begin = cg_mul(c, group.i, per);
-    const Val first = cg_max(c, share.first, begin);
-    const Val last = cg_min(c, share.last, cg_add(c, begin, per));
-    CgIf some = cg_if(c, cg_less(c, first, last));
-    s->group = group.i;
-    group_windows(c, s, &share.seg, first, last);
-    cg_endif(c, &some);
-    cg_loop_end(c, &group);
-    cg_heads_end(c, &share);
 }
 
 /* Without windows: decode, where every segment has one token, and where a token's bits must not
@@ -242,6 +218,6 @@ emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
         return true;
     }
     scan_reserve(c, &s);
-    scan_windows(c, &s);
+    cg_group_heads(c, k, s.heads, s.groups, group_windows, &s);
     return true;
 }

@@ -5,9 +5,9 @@
  * fused code computes what separate kernels would. */
 #include "codegen/cg.h"
 
-/* ---- binding -------------------------------------------------------------------------------
- *
- * A kernel knows a handful of a graph's values: what is set is listed, so that forgetting is quick.
+/* ---- binding ------------------------------------------------------------------------------ */
+
+/* A kernel knows a handful of a graph's values: what is set is listed, so that forgetting is quick.
  */
 
 static void
@@ -135,6 +135,14 @@ Val
 cg_eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
 {
     return eval(c, k, v, at, is_broadcast(v, cg_width(k->domain)));
+}
+
+Val
+cg_eval_one(Cg *c, CgKernel *k, const Value *v, Val row, Val col)
+{
+    const CgSite site = {.row = row, .col = col, .lanes = 1};
+    cg_unbind_all(k);
+    return cg_eval(c, k, v, &site);
 }
 
 /* ---- stores -------------------------------------------------------------------------------- */

@@ -18,20 +18,20 @@ cg_like(Cg *c, Val x, double number)
     return cg_splat(c, LLVMConstReal(element, number), lanes);
 }
 
-static Val
-add(Cg *c, Val a, Val b)
+Val
+cg_fadd(Cg *c, Val a, Val b)
 {
     return LLVMBuildFAdd(c->b, a, b, "");
 }
 
-static Val
-sub(Cg *c, Val a, Val b)
+Val
+cg_fsub(Cg *c, Val a, Val b)
 {
     return LLVMBuildFSub(c->b, a, b, "");
 }
 
-static Val
-mul(Cg *c, Val a, Val b)
+Val
+cg_fmul(Cg *c, Val a, Val b)
 {
     return LLVMBuildFMul(c->b, a, b, "");
 }
@@ -79,12 +79,6 @@ int_type(Cg *c, Val x)
     return cg_vec_of(c->i32, cg_lanes_of(x));
 }
 
-static Val
-int_like(Cg *c, Val x, uint32_t n)
-{
-    return cg_splat(c, LLVMConstInt(c->i32, n, 0), cg_lanes_of(x));
-}
-
 /* e^x = mantissa * 2^power with mantissa near [0.7, 1.42]. */
 typedef struct {
     Val mantissa, power; /* power: i32 */
@@ -101,24 +95,24 @@ exp_parts(Cg *c, Val x, Val low)
                               0.00138145383f};
     const Val magic = cg_like(c, x, 0x1.8p23);
     const Val shifted = cg_fma(c, x, cg_like(c, x, 1.44269504088896341), magic);
-    const Val n = sub(c, shifted, magic);
+    const Val n = cg_fsub(c, shifted, magic);
     Val r = cg_fma(c, n, cg_like(c, x, -0.693359375), x);
     r = cg_fma(c, n, cg_like(c, x, 2.12194440054690583e-4), r);
     if (low)
-        r = add(c, r, low);
-    const Val square = mul(c, r, r);
+        r = cg_fadd(c, r, low);
+    const Val square = cg_fmul(c, r, r);
     const Val tail = cg_fma(c, polynomial(c, r, p, COUNT_OF(p)), square, r);
     const Val bits = LLVMBuildBitCast(c->b, shifted, int_type(c, x), "");
-    return (ExpParts){.mantissa = add(c, tail, cg_like(c, x, 1.0)),
-                      .power = LLVMBuildSub(c->b, bits, int_like(c, x, 0x4b400000), "")};
+    return (ExpParts){.mantissa = cg_fadd(c, tail, cg_like(c, x, 1.0)),
+                      .power = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x4b400000), "")};
 }
 
 /* 2^n for n in -126 .. 127. */
 static Val
 power_of_two(Cg *c, Val n)
 {
-    const Val biased = LLVMBuildAdd(c->b, n, int_like(c, n, 127), "");
-    const Val bits = LLVMBuildShl(c->b, biased, int_like(c, n, 23), "");
+    const Val biased = LLVMBuildAdd(c->b, n, cg_int_like(c, n, 127), "");
+    const Val bits = LLVMBuildShl(c->b, biased, cg_int_like(c, n, 23), "");
     return LLVMBuildBitCast(c->b, bits, cg_vec_of(c->f32, cg_lanes_of(n)), "");
 }
 
@@ -126,9 +120,9 @@ power_of_two(Cg *c, Val n)
 static Val
 scale(Cg *c, Val x, Val n)
 {
-    const Val half = LLVMBuildAShr(c->b, n, int_like(c, n, 1), "");
+    const Val half = LLVMBuildAShr(c->b, n, cg_int_like(c, n, 1), "");
     const Val rest = LLVMBuildSub(c->b, n, half, "");
-    return mul(c, mul(c, x, power_of_two(c, half)), power_of_two(c, rest));
+    return cg_fmul(c, cg_fmul(c, x, power_of_two(c, half)), power_of_two(c, rest));
 }
 
 /* e^-120 rounds to 0 and e^89 to infinity. */
@@ -152,27 +146,20 @@ log1p_finite(Cg *c, Val x)
     static const float q[] = {0.333334506f, -0.250000983f, 0.19990845f,  -0.16647245f,
                               0.144785106f, -0.13162078f,  0.104642972f, -0.0450795144f};
     const LLVMTypeRef ints = int_type(c, x), floats = LLVMTypeOf(x);
-    const Val sum = LLVMBuildBitCast(c->b, add(c, x, cg_like(c, x, 1.0)), ints, "");
-    const Val above = LLVMBuildSub(c->b, sum, int_like(c, x, 0x3f400000), ""); /* 0.75 */
-    const Val k = LLVMBuildAnd(c->b, above, int_like(c, x, 0xff800000u), "");
-    const Val quarter = LLVMBuildSub(c->b, int_like(c, x, 0x40800000), k, ""); /* 4 * 2^-k */
+    const Val sum = LLVMBuildBitCast(c->b, cg_fadd(c, x, cg_like(c, x, 1.0)), ints, "");
+    const Val above = LLVMBuildSub(c->b, sum, cg_int_like(c, x, 0x3f400000), ""); /* 0.75 */
+    const Val k = LLVMBuildAnd(c->b, above, cg_int_like(c, x, 0xff800000u), "");
+    const Val quarter = LLVMBuildSub(c->b, cg_int_like(c, x, 0x40800000), k, ""); /* 4 * 2^-k */
     const Val shift = cg_fma(c, LLVMBuildBitCast(c->b, quarter, floats, ""), cg_like(c, x, 0.25),
                              cg_like(c, x, -1.0));
     const Val bits = LLVMBuildSub(c->b, LLVMBuildBitCast(c->b, x, ints, ""), k, "");
-    const Val m = add(c, LLVMBuildBitCast(c->b, bits, floats, ""), shift);
-    const Val square = mul(c, m, m);
-    const Val cubic = mul(c, polynomial(c, m, q, COUNT_OF(q)), m);
-    const Val bend = mul(c, add(c, cubic, cg_like(c, x, -0.5)), square);
+    const Val m = cg_fadd(c, LLVMBuildBitCast(c->b, bits, floats, ""), shift);
+    const Val square = cg_fmul(c, m, m);
+    const Val cubic = cg_fmul(c, polynomial(c, m, q, COUNT_OF(q)), m);
+    const Val bend = cg_fmul(c, cg_fadd(c, cubic, cg_like(c, x, -0.5)), square);
     const Val octaves = LLVMBuildSIToFP(c->b, k, floats, ""); /* k * 2^23 */
     const Val base = cg_fma(c, octaves, cg_like(c, x, 0x1p-23 * 0.693147180559945309), bend);
-    return add(c, base, m);
-}
-
-Val
-cg_log1p(Cg *c, Val x)
-{
-    const Val finite = LLVMBuildFCmp(c->b, LLVMRealOLT, x, cg_like(c, x, INFINITY), "");
-    return LLVMBuildSelect(c->b, finite, log1p_finite(c, x), x, "");
+    return cg_fadd(c, base, m);
 }
 
 Val
@@ -189,21 +176,21 @@ static Val
 formula_add(Cg *c, const Node *n, Val *in)
 {
     (void)n;
-    return add(c, in[0], in[1]);
+    return cg_fadd(c, in[0], in[1]);
 }
 
 static Val
 formula_sub(Cg *c, const Node *n, Val *in)
 {
     (void)n;
-    return sub(c, in[0], in[1]);
+    return cg_fsub(c, in[0], in[1]);
 }
 
 static Val
 formula_mul(Cg *c, const Node *n, Val *in)
 {
     (void)n;
-    return mul(c, in[0], in[1]);
+    return cg_fmul(c, in[0], in[1]);
 }
 
 static Val
@@ -231,10 +218,10 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
     const Val tail =
         low ? LLVMBuildSelect(c->b, positive, LLVMBuildFNeg(c->b, low, ""), low, "") : NULL;
     const ExpParts e = exp_parts(c, cg_vmax(c, cg_like(c, x, EXP_LOW), minus), tail);
-    const Val below = mul(c, cg_vmax(c, cg_like(c, x, -128.0), x), e.mantissa);
+    const Val below = cg_fmul(c, cg_vmax(c, cg_like(c, x, -128.0), x), e.mantissa);
     const Val top = LLVMBuildSelect(c->b, positive, x, below, "");
-    const Val under = add(c, scale(c, e.mantissa, e.power), cg_like(c, x, 1.0));
-    const Val power = LLVMBuildSelect(c->b, positive, int_like(c, x, 0), e.power, "");
+    const Val under = cg_fadd(c, scale(c, e.mantissa, e.power), cg_like(c, x, 1.0));
+    const Val power = LLVMBuildSelect(c->b, positive, cg_int_like(c, x, 0), e.power, "");
     return scale(c, quotient(c, top, under), power);
 }
 
@@ -259,7 +246,7 @@ formula_softplus(Cg *c, const Node *n, Val *in)
     (void)n;
     const Val x = in[0];
     const Val e = cg_exp(c, LLVMBuildFNeg(c->b, unary(c, "llvm.fabs", x), ""));
-    return add(c, log1p_finite(c, e), cg_vmax(c, cg_like(c, x, 0.0), x));
+    return cg_fadd(c, log1p_finite(c, e), cg_vmax(c, cg_like(c, x, 0.0), x));
 }
 
 /* a + a^3 P(a^2) for a = |x| < 0.625, else 1 - 2 / (e^2a + 1); then the sign. */
@@ -270,11 +257,11 @@ formula_tanh(Cg *c, const Node *n, Val *in)
     static const float p[] = {-0.333332807f, 0.133313835f, -0.0537340008f, 0.0206181221f,
                               -0.00567930378f};
     const Val x = in[0], a = unary(c, "llvm.fabs", x), one = cg_like(c, x, 1.0);
-    const Val square = mul(c, a, a);
-    const Val cubic = mul(c, polynomial(c, square, p, COUNT_OF(p)), square);
+    const Val square = cg_fmul(c, a, a);
+    const Val cubic = cg_fmul(c, polynomial(c, square, p, COUNT_OF(p)), square);
     const Val small = cg_fma(c, cubic, a, a);
-    const Val e = cg_exp(c, add(c, a, a));
-    const Val large = sub(c, one, quotient(c, cg_like(c, x, 2.0), add(c, e, one)));
+    const Val e = cg_exp(c, cg_fadd(c, a, a));
+    const Val large = cg_fsub(c, one, quotient(c, cg_like(c, x, 2.0), cg_fadd(c, e, one)));
     const Val is_small = LLVMBuildFCmp(c->b, LLVMRealOLT, a, cg_like(c, x, 0.625), "");
     const Val magnitude = LLVMBuildSelect(c->b, is_small, small, large, "");
     LLVMTypeRef type = LLVMTypeOf(x);
@@ -293,11 +280,11 @@ formula_gelu(Cg *c, const Node *n, Val *in)
     const LLVMTypeRef wide = cg_vec_of(LLVMDoubleTypeInContext(c->ctx), cg_lanes_of(x));
     const Val d = LLVMBuildFPExt(c->b, x, wide, "");
     const double twice = 1.59576912160573071; /* 2 sqrt(2/pi) */
-    const Val cubic = mul(c, mul(c, d, d), cg_like(c, d, twice * 0.044715));
-    Val u = mul(c, d, add(c, cubic, cg_like(c, d, twice)));
+    const Val cubic = cg_fmul(c, cg_fmul(c, d, d), cg_like(c, d, twice * 0.044715));
+    Val u = cg_fmul(c, d, cg_fadd(c, cubic, cg_like(c, d, twice)));
     u = cg_vmin(c, cg_like(c, d, 200.0), cg_vmax(c, cg_like(c, d, -200.0), u));
     const Val high = LLVMBuildFPTrunc(c->b, u, LLVMTypeOf(x), "");
-    const Val rest = sub(c, u, LLVMBuildFPExt(c->b, high, wide, ""));
+    const Val rest = cg_fsub(c, u, LLVMBuildFPExt(c->b, high, wide, ""));
     return times_sigmoid(c, x, high, LLVMBuildFPTrunc(c->b, rest, LLVMTypeOf(x), ""));
 }
 

@@ -47,8 +47,7 @@ function_for(Maker *m, CgKernel *k)
     return &m->functions[m->nfunctions - 1];
 }
 
-/* ---- steps of one graph
- * -------------------------------------------------------------------------- */
+/* ---- steps of one graph ------------------------------------------------------------------- */
 
 /* A kernel's last node comes last here too. One walk, as many layers have many kernels. */
 static RangeId *

@@ -55,7 +55,7 @@ chain_step(Cg *c, const Chains *ch, Val x)
 static Val
 chain_add(Cg *c, const Chains *ch, Val a, Val b)
 {
-    return ch->kind == KIND_I8 ? LLVMBuildAdd(c->b, a, b, "") : LLVMBuildFAdd(c->b, a, b, "");
+    return ch->kind == KIND_I8 ? LLVMBuildAdd(c->b, a, b, "") : cg_fadd(c, a, b);
 }
 
 static void

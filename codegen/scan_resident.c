@@ -2,8 +2,6 @@
  * codegen/emit_scan.c): a strip of the state's rows at a time, over the tokens of a window. */
 #include "codegen/scan.h"
 
-enum { LINE_FLOATS = 16 }; /* f32 in a cache line */
-
 /* Rows of a strip of `vecs` vectors that leave registers for X, Y and two broadcasts. */
 static int
 strip_rows(const CgTarget *target, int vecs)
@@ -95,7 +93,7 @@ rows_load(Cg *c, const Scan *s, Rows *strip)
         const Val at = vector_at(c, row_at(c, s->h, n, s->head_dim, strip->p), i % vecs);
         const Val mask = columns_left(c, s, strip->p, i % vecs);
         const Val old = cg_vload(c, at, DTYPE_f32, c->lanes, mask);
-        const Val h = LLVMBuildFMul(c->b, keep, old, "");
+        const Val h = cg_fmul(c, keep, old);
         strip->h[i] = cg_var(c, cg_vec_type(c, c->lanes), h, "h");
     }
 }
@@ -165,7 +163,7 @@ prefetch_head(Cg *c, const Scan *s, Val n, Val p, Val row)
     const Val first = cg_mul(c, cg_div(c, n, cg_i64(c, w->rows)), cg_i64(c, tokens));
     const Val head = cg_add(c, s->head, cg_i64(c, 1));
     const Val col = cg_add(c, cg_mul(c, head, cg_i64(c, s->head_dim)), p);
-    for (int64_t i = 0; i < w->width; i += LINE_FLOATS) {
+    for (int64_t i = 0; i < w->width; i += CG_LINE_FLOATS) {
         for (int64_t r = 0; r < w->rows; r++)
             cg_prefetch(c, cg_at(c, h, DTYPE_f32, cg_i64(c, r * s->head_dim + i)), 3);
         for (int64_t t = 0; x && t < tokens; t++) {
@@ -213,7 +211,7 @@ out_site(Cg *c, CgKernel *k, const CgSite *site, void *user)
     const OutRow *o = user;
     const Val from = cg_at(c, o->y_row, DTYPE_f32, cg_sub(c, site->col, o->first));
     const Val sum = cg_vload(c, from, DTYPE_f32, site->lanes, site->mask);
-    Val y = LLVMBuildFMul(c->b, cg_splat(c, o->leave, site->lanes), sum, "");
+    Val y = cg_fmul(c, cg_splat(c, o->leave, site->lanes), sum);
     cg_unbind_all(k);
     if (o->skip)
         y = cg_fma(c, cg_splat(c, o->skip, site->lanes), cg_eval(c, k, o->s->x, site), y);
@@ -222,20 +220,13 @@ out_site(Cg *c, CgKernel *k, const CgSite *site, void *user)
     cg_store_outputs(c, k, site);
 }
 
-static Val
-skip_of(Cg *c, const Scan *s)
-{
-    const CgSite site = {.row = cg_i64(c, 0), .col = s->head, .lanes = 1};
-    cg_unbind_all(s->k);
-    return cg_eval(c, s->k, s->D, &site);
-}
-
 static void
 window_outputs(Cg *c, Scan *s, Val row, Val count)
 {
     const Val zero = cg_i64(c, 0), first = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val end = cg_add(c, first, cg_i64(c, s->head_dim));
-    OutRow o = {.s = s, .first = first, .skip = s->D ? skip_of(c, s) : NULL};
+    OutRow o = {
+        .s = s, .first = first, .skip = s->D ? cg_eval_one(c, s->k, s->D, zero, s->head) : NULL};
     CgLoop t = cg_loop(c, "out", zero, count, 1);
     o.y_row = row_at(c, s->window.y_rows, t.i, s->window.x_stride, zero);
     o.leave = cg_vload(c, cg_at(c, s->window.decay.leave, DTYPE_f32, t.i), DTYPE_f32, 1, NULL);

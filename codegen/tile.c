@@ -141,7 +141,7 @@ cg_tile_scale(Cg *c, const CgTile *tile, Val factors)
         const Val splat = cg_splat(c, one, tile->lanes);
         for (int v = 0; v < tile->vecs; v++) {
             const Val acc = tile->acc[r * tile->vecs + v];
-            cg_set(c, acc, LLVMBuildFMul(c->b, cg_get(c, type, acc), splat, ""));
+            cg_set(c, acc, cg_fmul(c, cg_get(c, type, acc), splat));
         }
     }
 }
@@ -185,7 +185,7 @@ stage_value(Cg *c, CgKernel *k, const StageRow *s, const CgSite *at, Val factor)
 {
     cg_unbind_all(k);
     const Val v = cg_eval(c, k, s->v, at);
-    return factor ? LLVMBuildFMul(c->b, v, cg_splat(c, factor, at->lanes), "") : v;
+    return factor ? cg_fmul(c, v, cg_splat(c, factor, at->lanes)) : v;
 }
 
 static void
@@ -377,4 +377,20 @@ void
 cg_heads_end(Cg *c, CgHeads *share)
 {
     cg_loop_end(c, &share->loop);
+}
+
+void
+cg_group_heads(Cg *c, CgKernel *k, int64_t heads, int64_t groups, CgGroupBody *body, void *user)
+{
+    const Val per = cg_i64(c, heads / groups);
+    CgHeads share = cg_heads(c, k, heads);
+    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, groups), 1);
+    const Val begin = cg_mul(c, group.i, per);
+    const Val first = cg_max(c, share.first, begin);
+    const Val last = cg_min(c, share.last, cg_add(c, begin, per));
+    CgIf some = cg_if(c, cg_less(c, first, last));
+    body(c, user, &share.seg, group.i, first, last);
+    cg_endif(c, &some);
+    cg_loop_end(c, &group);
+    cg_heads_end(c, &share);
 }

@@ -77,5 +77,10 @@ typedef struct {
 } CgHeads;
 CgHeads cg_heads(Cg *c, CgKernel *k, int64_t heads);
 void cg_heads_end(Cg *c, CgHeads *share);
+/* The same by groups of heads: body emits code for the heads [first, last) of one group, of which
+ * there is at least one. */
+typedef void CgGroupBody(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last);
+void cg_group_heads(Cg *c, CgKernel *k, int64_t heads, int64_t groups, CgGroupBody *body,
+                    void *user);
 
 #endif

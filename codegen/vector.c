@@ -147,7 +147,7 @@ widen_f16(Cg *c, Val bits)
     const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, cg_lanes_of(bits)), "");
     const Val placed = cg_shl(c, cg_and(c, wide, 0x7fff), 13);
     const Val scale = cg_like(c, cg_as_float(c, placed), 0x1p112);
-    const Val finite = cg_as_bits(c, LLVMBuildFMul(c->b, cg_as_float(c, placed), scale, ""));
+    const Val finite = cg_as_bits(c, cg_fmul(c, cg_as_float(c, placed), scale));
     const Val special = LLVMBuildOr(c->b, placed, cg_int_like(c, wide, 0x7f800000), "");
     const Val is_finite =
         LLVMBuildICmp(c->b, LLVMIntULT, placed, cg_int_like(c, wide, 0x0f800000), "");
@@ -200,7 +200,7 @@ cg_f16_bits(Cg *c, Val v)
     const Val biased = LLVMBuildAdd(c->b, mag, cg_int_like(c, x, 0xc8000fffu), "");
     const Val normal = cg_shr(c, LLVMBuildAdd(c->b, biased, odd, ""), 13);
     const Val magic = cg_int_like(c, x, 0x3f000000);
-    const Val sum = LLVMBuildFAdd(c->b, cg_as_float(c, mag), cg_as_float(c, magic), "");
+    const Val sum = cg_fadd(c, cg_as_float(c, mag), cg_as_float(c, magic));
     const Val tiny = LLVMBuildSub(c->b, cg_as_bits(c, sum), magic, "");
     const Val is_nan = LLVMBuildFCmp(c->b, LLVMRealUNO, v, v, "");
     const Val huge =
@@ -218,7 +218,7 @@ cg_f16_bits(Cg *c, Val v)
 Val
 cg_whole_bits(Cg *c, Val v)
 {
-    return cg_as_bits(c, LLVMBuildFAdd(c->b, v, cg_like(c, v, 0x1.8p23), ""));
+    return cg_as_bits(c, cg_fadd(c, v, cg_like(c, v, 0x1.8p23)));
 }
 
 static Val
@@ -275,7 +275,7 @@ Val
 cg_fma(Cg *c, Val a, Val b, Val acc)
 {
     if (!c->target->fma)
-        return LLVMBuildFAdd(c->b, LLVMBuildFMul(c->b, a, b, ""), acc, "");
+        return cg_fadd(c, cg_fmul(c, a, b), acc);
     LLVMTypeRef type = LLVMTypeOf(acc);
     Val args[] = {a, b, acc};
     return cg_intrinsic(c, "llvm.fma", &type, 1, args, 3);
@@ -304,22 +304,22 @@ fold_lanes(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
     return v;
 }
 
-static Val
-add_reals(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFAdd(c->b, a, b, "");
-}
-
 Val
 cg_sum(Cg *c, Val vec)
 {
-    return fold_lanes(c, vec, add_reals);
+    return fold_lanes(c, vec, cg_fadd);
+}
+
+Val
+cg_add_ints(Cg *c, Val a, Val b)
+{
+    return LLVMBuildAdd(c->b, a, b, "");
 }
 
 Val
 cg_sum_ints(Cg *c, Val vec)
 {
-    return fold_lanes(c, vec, cg_add);
+    return fold_lanes(c, vec, cg_add_ints);
 }
 
 Val

@@ -261,15 +261,6 @@ graph_move_before(Graph *g, Node *node, Node *before)
 }
 
 int
-graph_count(const Graph *g, Op op)
-{
-    int count = 0;
-    for (const Node *node = g->first; node; node = node->next)
-        count += node->op == op;
-    return count;
-}
-
-int
 graph_node_count(const Graph *g)
 {
     int count = 0;

@@ -314,7 +314,6 @@ void graph_remove(Graph *g, Node *node); /* no result may have a use */
 void graph_move_before(Graph *g, Node *node, Node *before);
 /* Equal for graphs that mean the same model, whatever their checkpoint and a compiler's choices. */
 uint64_t graph_identity(const Graph *g);
-int graph_count(const Graph *g, Op op);
 int graph_node_count(const Graph *g);
 int graph_remove_dead(Graph *g); /* pure nodes without uses, unused weights; returns how many */
 void graph_renumber(Graph *g);   /* dense ids again after removals */

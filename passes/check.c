@@ -152,8 +152,7 @@ check_interpret(Checker *c, const Graph *g, Numbers *out)
     return ok;
 }
 
-/* ---- comparing
- * ----------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------- */
 
 static double
 deviation(const double *at, int64_t count)
@@ -199,8 +198,7 @@ numbers_difference(const Numbers *a, const Numbers *b)
     return most;
 }
 
-/* ---- the checker
- * ----------------------------------------------------------------------------------- */
+/* ---- the checker -------------------------------------------------------------------------- */
 
 Checker *
 checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)

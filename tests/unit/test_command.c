@@ -392,6 +392,21 @@ Test(command, formats_that_are_none)
                   ARGS("m.yaml:5:31: error: compile.group = 12; expected a multiple of 8"));
 }
 
+/* A sum of products of bytes is a number of 32 bits. */
+Test(command, rows_too_long_for_a_sum_in_32_bits)
+{
+    Model m = model_write("m.yaml",
+                          "name: wide\nvocab: 4\ndim: 8\nlayers: [{block: wide}]\n"
+                          "weights: {init: reference}\ncompile: {dtype: int8}\nblocks:\n"
+                          "  - block: wide\n    weights: {up: {shape: [140000, dim], init: ones}, "
+                          "down: {shape: [dim, 140000], init: ones}}\n"
+                          "    ops:\n      - h = h + linear(linear(h, up), down)\n");
+    expect_fault(ARGS("compile", m.path, "--emit", "asm"), NULL, 0,
+                 ARGS("m.yaml:11:17: error: 140000 inputs share a scale", "in 32 bits holds 133144",
+                      "compile.group=128", "^"));
+    model_end(&m);
+}
+
 /* Once numbers have been rounded, no later pass changes them: packed whole numbers mean the same.
  */
 Test(command, passes_after_rounding_are_exact_in_every_format, .timeout = 300)
