@@ -1,8 +1,8 @@
-#!/bin/sh
+#!/bin/bash
 # Cold start of a model: from starting a process to its first token. Medians of RUNS starts of
 #   exe        a program with its weights inside          (compile --emit exe --weights embed)
 #   exe+files  the same, weights in files, packed at every start
-#   so+files   a C program with a library, weights in files (compile --emit so; tests/data/embed.c, 5 ids in)
+#   so+files   a C++ program with a library, weights in files (compile --emit so; examples/embed/generate.cpp, 5 ids in)
 #   run so     the command with that library, which loads LLVM though it does not use it
 #   jit        the description, compiled at every start    (run MODEL)
 # usage: bench/cold-start.sh [BUILD [MODEL [RUNS]]]; files are in the page cache, as on any second start.
@@ -13,36 +13,38 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 "$build/ssmc" compile "$model" --emit exe --weights embed -o "$dir/exe"
 "$build/ssmc" compile "$model" --emit exe -o "$dir/exe-files"
-"$build/ssmc" compile "$model" --emit so -o "$dir/m.so" --header "$dir/m.h" --set name=cold
-cc -O2 -DMODEL_H="\"$dir/m.h\"" -DMODEL_COMPILED=cold_compiled tests/data/embed.c "$dir/m.so" -Wl,-rpath,"$dir" \
-    -o "$dir/embed"
-printf '\001\0\0\0\002\0\0\0\003\0\0\0\004\0\0\0\005\0\0\0' >"$dir/ids"
+"$build/ssmc" compile "$model" --emit so -o "$dir/libmodel.so" --header "$dir/model.h" --set name=model
+"$build/ssmc" compile "$model" --emit so --weights embed -o "$dir/embed.so"
+c++ -std=c++17 -O2 -I"$dir" examples/embed/generate.cpp "$dir/libmodel.so" -Wl,-rpath,"$dir" -o "$dir/generate"
+echo 1 2 3 4 5 >"$dir/ids"
 
-# median CMD...: milliseconds of the middle run.
-median() {
-    i=0
-    while [ $i -lt "$runs" ]; do
-        start=$(date +%s%N)
-        "$@" >/dev/null 2>&1
-        end=$(date +%s%N)
-        echo $(((end - start) / 10000))
-        i=$((i + 1))
-    done | sort -n | sed -n "$(((runs + 1) / 2))p" | sed 's/\(..\)$/.\1/; s/^\./0./'
+# The time of a start, CMD..., in units of 10 microseconds: the shell reads its own clock.
+start() {
+    local from=$EPOCHREALTIME
+    "$@" <"$dir/ids" >/dev/null 2>&1
+    local to=$EPOCHREALTIME
+    echo $(((${to/./} - ${from/./}) / 10))
 }
 
-# row NAME CMD...: one line of the table.
+# row NAME CMD...: one line of the table, after a start that reads the files.
 row() {
-    name=$1
+    local name=$1
     shift
-    "$@" >/dev/null 2>&1 # the files are read
-    printf '%-10s %8s ms\n' "$name" "$(median "$@")"
+    start "$@" >/dev/null
+    for ((i = 0; i < runs; i++)); do
+        start "$@"
+    done | sort -n >"$dir/times"
+    awk -v name="$name" -v runs="$runs" '
+        { at[NR] = $1 / 100 }
+        END { printf "%-10s %8.2f ms   %.2f to %.2f\n", name, at[int((runs + 1) / 2)], at[1], at[runs] }' "$dir/times"
 }
 
-printf 'sizes: exe %s bytes, without weights %s; so without weights %s\n' "$(stat -c %s "$dir/exe")" \
-    "$(stat -c %s "$dir/exe-files")" "$(stat -c %s "$dir/m.so")"
-printf 'first token, median of %s starts\n' "$runs"
+size() { stat -c %s "$dir/$1"; }
+printf 'bytes: exe %s, so %s; without weights: exe %s, so %s\n' "$(size exe)" "$(size embed.so)" "$(size exe-files)" \
+    "$(size libmodel.so)"
+printf 'first token, median of %s starts, least to greatest\n' "$runs"
 row exe "$dir/exe" -p "Once upon a time" -n 1
 row exe+files "$dir/exe-files" -p "Once upon a time" -n 1
-row so+files "$dir/embed" "$dir/ids" "$dir/logits"
-row "run so" "$build/ssmc" run "$dir/m.so" -p "Once upon a time" -n 1
+row so+files "$dir/generate" 1
+row "run so" "$build/ssmc" run "$dir/libmodel.so" -p "Once upon a time" -n 1
 row jit "$build/ssmc" run "$model" -p "Once upon a time" -n 1

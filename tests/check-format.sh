@@ -1,7 +1,7 @@
 #!/bin/sh
-# Every .c and .h file is as clang-format-19 would write it (.clang-format; .def tables are laid out by hand).
+# Every C and C++ file is as clang-format-19 would write it (.clang-format; .def tables are laid out by hand).
 set -eu
 cd "$(dirname "$0")/.."
-find ir frontend passes codegen runtime bench driver tests examples \( -name '*.c' -o -name '*.h' \) -print0 |
+find ir frontend passes codegen runtime bench driver tests examples \( -name '*.[ch]' -o -name '*.[ch]pp' \) -print0 |
     xargs -0 clang-format-19 --dry-run --Werror
 echo "formatting: kept"
