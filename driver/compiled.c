@@ -1,21 +1,11 @@
 /* driver/compiled.c -- a compiled model (.so) in the place of a description: its data runs on this
  * command's own runtime. */
-#include <dlfcn.h>
-#include <string.h>
-
 #include "driver/driver.h"
 
 bool
 is_compiled(const char *path)
 {
     return has_suffix(path, ".so");
-}
-
-/* dlopen looks through the system's folders for a name without a slash. */
-static const char *
-as_path(Arena *arena, const char *path)
-{
-    return strchr(path, '/') ? path : arena_printf(arena, "./%s", path);
 }
 
 int
@@ -25,17 +15,12 @@ compiled_load(Job *job)
     const OptId how = job_compile_option(o);
     if (how != OPT_COUNT)
         return option_fault(o, how, "%s is compiled already", o->model);
-    job->library = dlopen(as_path(job->arena, o->model), RTLD_NOW | RTLD_LOCAL);
-    if (!job->library)
-        return fault(EXIT_BAD_INPUT, "cannot open %s: %s", o->model, dlerror());
-    job->compiled = dlsym(job->library, COMPILED_SYMBOL);
-    if (!job->compiled)
-        return fault(EXIT_BAD_INPUT,
-                     "%s is no compiled model: it has no %s, which ssmc compile --emit so puts "
-                     "into its libraries",
-                     o->model, COMPILED_SYMBOL);
+    ssmc_status rs = ssmc_library_open(o->model, &job->library);
+    if (rs != SSMC_OK)
+        return runtime_fault(rs);
+    job->compiled = ssmc_library_compiled(job->library);
     const char *cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : NULL;
-    const ssmc_status rs = rt_variant_choose(job->compiled, cpu, &job->variant);
+    rs = rt_variant_choose(job->compiled, cpu, &job->variant);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     job->fe.eos = job->compiled->eos;
@@ -71,6 +56,5 @@ compiled_run(Job *job)
 void
 compiled_end(Job *job)
 {
-    if (job->library)
-        dlclose(job->library);
+    ssmc_library_close(job->library);
 }

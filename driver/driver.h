@@ -104,7 +104,7 @@ typedef struct {
     CgTarget target;         /* the one compiled for, or of the variant that runs */
     const CgTarget *targets; /* of --cpu, in its order; arena */
     int ntargets;
-    void *library; /* of a compiled MODEL: from dlopen, and its data; else NULL */
+    ssmc_library *library; /* of a compiled MODEL, and its data; else NULL */
     const AbiCompiled *compiled;
     const AbiVariant *variant;
     ssmc_weights *weights;
@@ -141,8 +141,6 @@ void job_end(Job *job);
 
 /* ---- compiled models (compiled.c) --------------------------------------------------------- */
 
-/* What a compiled library exports, whatever its model's name. */
-#define COMPILED_SYMBOL "ssmc_compiled_1"
 /* An option that was given and says how to compile, --cpu and --threads aside; OPT_COUNT: none. */
 OptId job_compile_option(const Options *o);
 bool is_compiled(const char *path); /* by its name */

@@ -136,9 +136,9 @@ static const struct {
     const char *name;
     bool compiled;
 } exported[] = {
-#define EXPORT_compiled     true
-#define EXPORT_runtime      false
-#define EXPORT(name, where) {#name, EXPORT_##where},
+#define EXPORT_compiled            true
+#define EXPORT_runtime             false
+#define EXPORT(name, where, since) {#name, EXPORT_##where},
 #include "runtime/exports.def"
 #undef EXPORT
 #undef EXPORT_compiled
@@ -152,7 +152,7 @@ version_script(const Product *p)
     StrBuf text = {0};
     const char *path = product_file(p, "exports.map"), *why = NULL;
     sb_printf(&text, "SSMC_%d {\n  global:\n    %s_compiled;\n    %s;\n", ABI_VERSION, p->symbol,
-              COMPILED_SYMBOL);
+              ABI_COMPILED_SYMBOL);
     for (size_t i = 0; i < COUNT_OF(exported); i++)
         if (exported[i].compiled)
             sb_printf(&text, "    %s;\n", exported[i].name);
@@ -198,7 +198,7 @@ put_shared(Args *a, const Product *p)
     arg(a, "-shared");
     arg(a, arena_printf(p->arena, "-Wl,-soname,%s", slash ? slash + 1 : p->out));
     arg(a, arena_printf(p->arena, "-Wl,--version-script=%s", script));
-    arg(a, arena_printf(p->arena, "-Wl,--defsym=%s=%s_data", COMPILED_SYMBOL, p->symbol));
+    arg(a, arena_printf(p->arena, "-Wl,--defsym=%s=%s_data", ABI_COMPILED_SYMBOL, p->symbol));
     for (size_t i = 0; i < COUNT_OF(exported); i++)
         if (exported[i].compiled)
             arg(a, arena_printf(p->arena, "-Wl,-u,%s", exported[i].name));

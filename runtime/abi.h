@@ -133,6 +133,8 @@ typedef struct {
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
 enum { ABI_VERSION = 1 }; /* of these structs: a runtime opens its own version only */
+/* What a compiled library exports, whatever its model's name: an AbiCompiled of that version. */
+#define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
 
 typedef struct ssmc_compiled {
     int32_t version;

@@ -79,6 +79,16 @@ const char *ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes
 /* The id that ends a text; -1: none. */
 int64_t ssmc_compiled_eos(const ssmc_compiled *compiled);
 
+/* The same in a library that `ssmc compile --emit so` made and that the program was linked without.
+ */
+typedef struct ssmc_library ssmc_library;
+/* path: of a file; nothing is searched for. Opening runs a library's code: open only what you
+ * trust. */
+ssmc_status ssmc_library_open(const char *path, ssmc_library **out);
+/* Lives as long as the library. */
+const ssmc_compiled *ssmc_library_compiled(const ssmc_library *library);
+void ssmc_library_close(ssmc_library *library); /* after its models are closed; NULL: nothing */
+
 /* Sessions start with every state zero. sequences: at least 1. threads: 0 for all cores. */
 ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int threads,
                               ssmc_session **out);

@@ -325,7 +325,7 @@ static bool
 is_export(const char *name)
 {
     static const char *const names[] = {
-#define EXPORT(name, where) #name,
+#define EXPORT(name, where, since) #name,
 #include "runtime/exports.def"
 #undef EXPORT
         "ssmc_compiled_1", "storyteller_compiled", "SSMC_1"};
@@ -358,7 +358,7 @@ Test(aot, a_library_shows_its_interface_alone)
 Test(aot, exports_are_the_public_header)
 {
     static const char *const names[] = {
-#define EXPORT(name, where) #name "(",
+#define EXPORT(name, where, since) #name "(",
 #include "runtime/exports.def"
 #undef EXPORT
     };
