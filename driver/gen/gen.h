@@ -1,5 +1,5 @@
-/* driver/gen/gen.h -- private to ssmc_gen, which writes what is installed beside the command and the
- * library, from the tables that those are made of. */
+/* driver/gen/gen.h -- private to ssmc_gen, which writes what is installed beside the command and
+ * the library, from the tables that those are made of. */
 #ifndef SSMC_DRIVER_GEN_H
 #define SSMC_DRIVER_GEN_H
 

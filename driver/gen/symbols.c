@@ -1,4 +1,5 @@
-/* driver/gen/symbols.c -- which symbols libssmc shows, under which versions (runtime/exports.def). */
+/* driver/gen/symbols.c -- which symbols libssmc shows, under which versions (runtime/exports.def).
+ */
 #include <string.h>
 
 #include "driver/gen/gen.h"

@@ -1,5 +1,5 @@
-/* tests/data/install/story.c -- goes on greedily from the ids that are its arguments, and prints the
- * ids of both: by a model that it is linked with (MODEL_H, MODEL_COMPILED), or by a compiled
+/* tests/data/install/story.c -- goes on greedily from the ids that are its arguments, and prints
+ * the ids of both: by a model that it is linked with (MODEL_H, MODEL_COMPILED), or by a compiled
  * library, its first argument, on the installed libssmc. */
 #include <stdio.h>
 #include <stdlib.h>
