@@ -1,4 +1,5 @@
-/* tests/install.h -- a prefix into which the project was installed, and programs built from there. */
+/* tests/install.h -- a prefix into which the project was installed, and programs built from there.
+ */
 #ifndef SSMC_TESTS_INSTALL_H
 #define SSMC_TESTS_INSTALL_H
 
