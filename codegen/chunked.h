@@ -15,6 +15,7 @@ typedef struct {
     int64_t span;                            /* chunks staged at once */
     int pairs;                               /* elements of a unit: 1 or 2 */
     Dtype unit, element;                     /* f32 and f32, or i32 (a pair) and bf16 */
+    Dtype kept;                              /* of the state in memory */
     int rows, vecs, lanes;                   /* of a register tile */
     int h_rows;                              /* of a tile of the state: whole units */
     int cb_rows;                             /* of a tile of CB, one vector wide */
@@ -32,7 +33,7 @@ typedef struct {
     Val x_units;        /* X as units along Q: [Q,P] */
     Val m;              /* M of one tile, elements [rows,Q] */
     Val since;          /* exp(a_i - a_s) of the rows of a tile (strong decay) */
-    Val h_units;        /* the state as units along N, rows padded: [N,P]; NULL: read in place */
+    Val h_units; /* the state as units along N, rows padded: [N,P]; NULL: f32, read in place */
     CgDecay decay;
     /* Where the loops are. */
     Val span_row, chunks; /* first token row of the span, and its chunks */

@@ -134,13 +134,13 @@ units_site(Cg *c, CgKernel *k, const CgSite *site, void *user)
     (void)k;
     const StateUnits *r = user;
     const Val to = cg_at(c, r->to, r->s->unit, site->col);
-    const Val from = cg_at(c, r->from, DTYPE_f32, site->col);
-    Val unit = cg_vload(c, from, DTYPE_f32, site->lanes, site->mask);
+    const Dtype kept = r->s->kept;
+    const Val from = cg_at(c, r->from, kept, site->col);
+    Val unit = cg_vload(c, from, kept, site->lanes, site->mask);
     if (r->s->pairs == 2) {
         Val below = cg_like(c, unit, 0);
         if (r->below)
-            below = cg_vload(c, cg_at(c, r->below, DTYPE_f32, site->col), DTYPE_f32, site->lanes,
-                             site->mask);
+            below = cg_vload(c, cg_at(c, r->below, kept, site->col), kept, site->lanes, site->mask);
         unit = cg_bf16_pairs(c, unit, below);
     }
     cg_vstore(c, to, r->s->unit, unit, site->lanes, NULL);
@@ -150,10 +150,10 @@ static void
 stage_state_unit(Cg *c, const Chunked *s, Val unit, bool alone)
 {
     const Val n = cg_mul(c, unit, cg_i64(c, s->pairs)), zero = cg_i64(c, 0);
-    const Val from = chunked_at(c, s->h, DTYPE_f32, n, s->head_dim, zero);
+    const Val from = chunked_at(c, s->h, s->kept, n, s->head_dim, zero);
     StateUnits r = {.s = s,
                     .from = from,
-                    .below = alone ? NULL : cg_at(c, from, DTYPE_f32, cg_i64(c, s->head_dim)),
+                    .below = alone ? NULL : cg_at(c, from, s->kept, cg_i64(c, s->head_dim)),
                     .to = chunked_at(c, s->h_units, s->unit, unit, s->x_stride, zero)};
     cg_columns(c, s->k, zero, zero, cg_i64(c, s->head_dim), s->lanes, units_site, &r);
 }

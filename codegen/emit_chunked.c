@@ -21,7 +21,8 @@
  * then stays in the first level from chunk to chunk.
  *
  * With dot=bf16 the four products multiply pairs of bf16 along the summed index: C, B, CB, M, X and
- * a copy of h are rounded when they are staged; sums, decays and the state itself stay f32.
+ * a copy of h are rounded when they are staged; sums and decays stay f32, and so does the state
+ * unless it is kept in bf16: then it is rounded where a chunk ends.
  *
  * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum
  * runs over it but the second half of an odd last pair, which is 0. The chunk's results before the
@@ -148,13 +149,13 @@ static void
 store_state_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p, Val decay,
                 Val *now)
 {
-    const Val row = chunked_at(c, s->h, DTYPE_f32, n, s->head_dim, p);
+    const Val row = chunked_at(c, s->h, s->kept, n, s->head_dim, p);
     for (int v = 0; v < s->vecs; v++) {
         const Val mask = column_mask(c, s, p, v);
-        const Val at = cg_at(c, row, DTYPE_f32, cg_i64(c, (int64_t)v * s->lanes));
-        const Val old = cg_vload(c, at, DTYPE_f32, s->lanes, mask);
+        const Val at = cg_at(c, row, s->kept, cg_i64(c, (int64_t)v * s->lanes));
+        const Val old = cg_vload(c, at, s->kept, s->lanes, mask);
         now[v] = cg_fma(c, decay, old, cg_tile_get(c, tile, r, v));
-        cg_vstore(c, at, DTYPE_f32, now[v], s->lanes, mask);
+        cg_vstore(c, at, s->kept, now[v], s->lanes, mask);
     }
 }
 
@@ -175,7 +176,8 @@ store_state_unit(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val 
     const Val unit = cg_div(c, n, cg_i64(c, s->pairs));
     const Val to = chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p);
     for (int v = 0; v < s->vecs; v++) {
-        const Val now = s->pairs == 2 ? cg_bf16_pairs(c, row[v], below[v]) : row[v];
+        const Val now =
+            s->pairs == 2 ? cg_bf16_pairs(c, row[v], below[v]) : cg_round(c, row[v], s->kept);
         const Val at = cg_at(c, to, s->unit, cg_i64(c, (int64_t)v * s->lanes));
         cg_vstore(c, at, s->unit, now, s->lanes, NULL);
     }
@@ -202,11 +204,12 @@ store_state(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p, Val d
 
 /* Rows `first` .. of a matrix as far as a tile goes. */
 static void
-prefetch_rows(Cg *c, const Chunked *s, Val first, int64_t stride, int rows)
+prefetch_rows(Cg *c, const Chunked *s, Val first, Dtype dtype, int64_t stride, int rows)
 {
+    const int64_t line = CG_LINE_BYTES / dtype_info[dtype].bytes;
     for (int r = 0; r < rows; r++)
-        for (int64_t p = 0; p < s->width; p += CG_LINE_FLOATS)
-            cg_prefetch(c, cg_at(c, first, DTYPE_f32, cg_i64(c, r * stride + p)), 3);
+        for (int64_t p = 0; p < s->width; p += line)
+            cg_prefetch(c, cg_at(c, first, dtype, cg_i64(c, r * stride + p)), 3);
 }
 
 /* While a tile of the state is computed: what it will change, then x of the next chunk, and in the
@@ -217,18 +220,18 @@ prefetch_next(Cg *c, const Chunked *s, Val n, Val p)
     const int64_t tiles = (s->states + s->h_rows - 1) / s->h_rows;
     const int64_t tokens = (s->chunk + tiles - 1) / tiles;
     const Val tile = cg_div(c, n, cg_i64(c, s->h_rows)), unit = cg_div(c, n, cg_i64(c, s->pairs));
-    const Val h = chunked_at(c, s->h, DTYPE_f32, n, s->head_dim, p);
-    prefetch_rows(c, s, h, s->head_dim, s->h_rows);
+    const Val h = chunked_at(c, s->h, s->kept, n, s->head_dim, p);
+    prefetch_rows(c, s, h, s->kept, s->head_dim, s->h_rows);
     if (s->h_units)
-        prefetch_rows(c, s, chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p), s->x_stride,
-                      s->h_rows / s->pairs);
+        prefetch_rows(c, s, chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p), s->unit,
+                      s->x_stride, s->h_rows / s->pairs);
     prefetch_x(c, s, cg_mul(c, tile, cg_i64(c, tokens)), tokens);
     const Val one = cg_i64(c, 1);
     const Val more = cg_less(c, cg_add(c, s->index, one), s->chunks);
     const Val other = cg_less(c, cg_add(c, s->head, one), s->last_head); /* of this thread */
     CgIf last = cg_if(c, LLVMBuildAnd(c->b, LLVMBuildNot(c->b, more, ""), other, ""));
     const Val size = cg_i64(c, s->states * s->head_dim);
-    prefetch_rows(c, s, cg_at(c, h, DTYPE_f32, size), s->head_dim, s->h_rows);
+    prefetch_rows(c, s, cg_at(c, h, s->kept, size), s->kept, s->head_dim, s->h_rows);
     cg_endif(c, &last);
 }
 
@@ -303,7 +306,7 @@ group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
     cg_loop_end(c, &chunk);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     s->head = head.i;
-    s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
+    s->h = cg_at(c, states, s->kept, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
     s->skip = s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, zero, head.i), s->lanes) : NULL;
     if (s->h_units)
         chunked_stage_state(c, s);
@@ -423,7 +426,7 @@ reserve(Cg *c, Chunked *s)
     s->m = scratch(c, s, s->rows, s->q_stride);
     s->since = scratch(c, s, 1, round_up(s->rows, s->lanes));
     s->decay = cg_decay(c, s->k, s->dt, s->A, s->q_stride, s->rows + s->lanes);
-    if (s->pairs == 2 || s->x_stride != s->head_dim)
+    if (s->pairs == 2 || s->x_stride != s->head_dim || s->kept != DTYPE_f32)
         s->h_units = scratch(c, s, chunked_state_units(s), s->x_stride);
 }
 
@@ -464,6 +467,7 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
         return false;
     }
     k->domain = s.y;
+    s.kept = s.state->type.dtype;
     choose_strides(c, &s);
     choose_span(c, &s);
     reserve(c, &s);

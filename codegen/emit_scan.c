@@ -15,7 +15,8 @@
  *           Y_t[p]  += C[n] h[n][p]
  *       y = leave_t Y + D x
  *
- * In both, every sum over n runs in the order of n. */
+ * In both, every sum over n runs in the order of n. A state kept in bf16 is rounded where it is
+ * stored: after each token by the first, after each window by the second. */
 #include <string.h>
 
 #include "codegen/scan.h"
@@ -50,10 +51,10 @@ scan_row(Cg *c, Scan *s, const Strip *strip, Val n)
     for (int v = 0; v < strip->vecs; v++) {
         const Val mask = strip_mask(strip, v);
         const Val at =
-            cg_at(c, s->h, DTYPE_f32, cg_add(c, line, cg_i64(c, (int64_t)v * strip->lanes)));
-        const Val old = cg_vload(c, at, DTYPE_f32, strip->lanes, mask);
+            cg_at(c, s->h, s->kept, cg_add(c, line, cg_i64(c, (int64_t)v * strip->lanes)));
+        const Val old = cg_vload(c, at, s->kept, strip->lanes, mask);
         const Val h = cg_fma(c, B, strip->dx[v], cg_fmul(c, decay, old));
-        cg_vstore(c, at, DTYPE_f32, h, strip->lanes, mask);
+        cg_vstore(c, at, s->kept, h, strip->lanes, mask);
         cg_set(c, strip->y[v], cg_fma(c, C, h, cg_get(c, type, strip->y[v])));
     }
 }
@@ -141,7 +142,7 @@ open_head(Cg *c, Scan *s, const CgSeg *seg, Val head)
 {
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
     s->head = head;
-    s->h = cg_at(c, states, DTYPE_f32, cg_mul(c, head, cg_i64(c, s->states * s->head_dim)));
+    s->h = cg_at(c, states, s->kept, cg_mul(c, head, cg_i64(c, s->states * s->head_dim)));
 }
 
 /* One window of a head: resident where it is long enough and gentle. */
@@ -203,6 +204,7 @@ emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
               .D = n->in[5],
               .state = n->in[6],
               .y = n->out[0],
+              .kept = n->in[6]->type.dtype,
               .heads = node_int(n, ATTR_heads, 1),
               .head_dim = node_int(n, ATTR_head_dim, 1),
               .groups = node_int(n, ATTR_groups, 1),

@@ -95,7 +95,7 @@ static bool
 state_add(CgProgram *p, const Value *v)
 {
     AbiState s = {.offset = p->abi.state_bytes};
-    if (!bytes_of(v, &s.bytes) ||
+    if (!abi_dtype(v->type.dtype, &s.dtype) || !bytes_of(v, &s.bytes) ||
         !size_add(s.offset, round_up(s.bytes, ALIGNMENT), &p->abi.state_bytes)) {
         diag_error(p->diag, v->loc, "state `%s` is too large for an address", v->name);
         return false;

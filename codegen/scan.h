@@ -25,6 +25,7 @@ typedef struct {
     CgKernel *k;
     const Value *x, *dt, *A, *B, *C, *D, *state, *y;
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
+    Dtype kept;                              /* of the state in memory */
     Val row, head, group;
     Val decay, step; /* exp(dt A) and dt of this token and head */
     Val h;           /* state of this head, [N,P] */

@@ -54,6 +54,13 @@ row_at(Cg *c, Val base, Val row, int64_t stride, Val col)
     return cg_at(c, base, DTYPE_f32, cg_add(c, cg_mul(c, row, cg_i64(c, stride)), col));
 }
 
+/* Row n of the head's state, from column p. */
+static Val
+state_at(Cg *c, const Scan *s, Val n, Val p)
+{
+    return cg_at(c, s->h, s->kept, cg_add(c, cg_mul(c, n, cg_i64(c, s->head_dim)), p));
+}
+
 static Val
 vector_at(Cg *c, Val row, int v)
 {
@@ -83,16 +90,23 @@ typedef struct {
     Val h[CG_TILE_MAX]; /* variables */
 } Rows;
 
+/* Vector i of the strip in memory. */
+static Val
+strip_at(Cg *c, const Scan *s, const Rows *strip, int i)
+{
+    const int vecs = s->window.vecs;
+    const Val p = cg_add(c, strip->p, cg_i64(c, (int64_t)(i % vecs) * c->lanes));
+    return state_at(c, s, cg_add(c, strip->n, cg_i64(c, i / vecs)), p);
+}
+
 static void
 rows_load(Cg *c, const Scan *s, Rows *strip)
 {
     const int vecs = s->window.vecs;
     const Val keep = broadcast(c, s->window.decay.keep);
     for (int i = 0; i < strip->rows * vecs; i++) {
-        const Val n = cg_add(c, strip->n, cg_i64(c, i / vecs));
-        const Val at = vector_at(c, row_at(c, s->h, n, s->head_dim, strip->p), i % vecs);
-        const Val mask = columns_left(c, s, strip->p, i % vecs);
-        const Val old = cg_vload(c, at, DTYPE_f32, c->lanes, mask);
+        const Val at = strip_at(c, s, strip, i);
+        const Val old = cg_vload(c, at, s->kept, c->lanes, columns_left(c, s, strip->p, i % vecs));
         const Val h = cg_fmul(c, keep, old);
         strip->h[i] = cg_var(c, cg_vec_type(c, c->lanes), h, "h");
     }
@@ -103,10 +117,9 @@ rows_store(Cg *c, const Scan *s, const Rows *strip)
 {
     const int vecs = s->window.vecs;
     for (int i = 0; i < strip->rows * vecs; i++) {
-        const Val n = cg_add(c, strip->n, cg_i64(c, i / vecs));
-        const Val at = vector_at(c, row_at(c, s->h, n, s->head_dim, strip->p), i % vecs);
+        const Val at = strip_at(c, s, strip, i);
         const Val h = cg_get(c, cg_vec_type(c, c->lanes), strip->h[i]);
-        cg_vstore(c, at, DTYPE_f32, h, c->lanes, columns_left(c, s, strip->p, i % vecs));
+        cg_vstore(c, at, s->kept, h, c->lanes, columns_left(c, s, strip->p, i % vecs));
     }
 }
 
@@ -158,14 +171,14 @@ prefetch_head(Cg *c, const Scan *s, Val n, Val p, Val row)
     const ScanWindow *w = &s->window;
     const int64_t strips = (s->states + w->rows - 1) / w->rows;
     const int64_t tokens = (w->tokens + strips - 1) / strips, next = s->states * s->head_dim;
-    const Val h = cg_at(c, row_at(c, s->h, n, s->head_dim, p), DTYPE_f32, cg_i64(c, next));
+    const Val h = cg_at(c, state_at(c, s, n, p), s->kept, cg_i64(c, next));
     const CgOperand *x = cg_operand(s->k, s->x);
     const Val first = cg_mul(c, cg_div(c, n, cg_i64(c, w->rows)), cg_i64(c, tokens));
     const Val head = cg_add(c, s->head, cg_i64(c, 1));
     const Val col = cg_add(c, cg_mul(c, head, cg_i64(c, s->head_dim)), p);
     for (int64_t i = 0; i < w->width; i += CG_LINE_FLOATS) {
         for (int64_t r = 0; r < w->rows; r++)
-            cg_prefetch(c, cg_at(c, h, DTYPE_f32, cg_i64(c, r * s->head_dim + i)), 3);
+            cg_prefetch(c, cg_at(c, h, s->kept, cg_i64(c, r * s->head_dim + i)), 3);
         for (int64_t t = 0; x && t < tokens; t++) {
             const Val token = cg_add(c, cg_add(c, row, first), cg_i64(c, t));
             const Val at = cg_add(c, cg_mul(c, token, cg_i64(c, x->stride)), col);

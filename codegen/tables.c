@@ -164,8 +164,8 @@ states_table(Cg *c, const CgProgram *p)
     Val *rows = rows_new(c, p->nstates);
     for (int i = 0; i < p->nstates; i++) {
         const AbiState *s = &p->states[i];
-        Val fields[] = {text(c, s->name), i64(c, s->offset), i64(c, s->bytes), i32(c, s->rank),
-                        dims(c, s->dim)};
+        Val fields[] = {text(c, s->name),      i64(c, s->offset), i64(c, s->bytes),
+                        i32(c, (int)s->dtype), i32(c, s->rank),   dims(c, s->dim)};
         rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
     return cg_const_table(c, rows, p->nstates, sizeof(AbiState), "states");

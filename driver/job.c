@@ -12,6 +12,7 @@ static const struct {
     const char *key;
 } shorthand[] = {
     {OPT_dtype,        "compile.dtype"       },
+    {OPT_state_dtype,  "compile.state_dtype" },
     {OPT_chunk,        "compile.chunk"       },
     {OPT_form,         "compile.form"        },
     {OPT_matmul,       "compile.matmul"      },
@@ -72,10 +73,12 @@ static const char *
 numerics_text(const Job *job)
 {
     const FeCompile *c = &job->fe.compile;
-    const char *format = format_info[c->format].name;
-    if (c->group < 0)
-        return format;
-    return arena_printf(job->arena, "%s group %lld", format, (long long)c->group);
+    const char *text = format_info[c->format].name;
+    if (c->group >= 0)
+        text = arena_printf(job->arena, "%s group %lld", text, (long long)c->group);
+    if (c->state_dtype == DTYPE_f32)
+        return text;
+    return arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
 }
 
 /* The targets of a list of CPUs; the first is the one that anything but a product is for. */
@@ -322,6 +325,7 @@ job_passes(Job *job, Phase phase)
         .reproducible = fc->reproducible,
         .format = fc->format,
         .group = fc->group,
+        .state_dtype = fc->state_dtype,
         .chunk = fc->chunk,
         .form = fc->form,
         .matmul = fc->matmul,

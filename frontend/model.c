@@ -205,8 +205,10 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
                    .threads = keys[KEY_compile_threads].i,
                    .reproducible = keys[KEY_compile_reproducible].flag};
     const char *dtype = keys[KEY_compile_dtype].text;
-    if (!format_by_name(dtype, strlen(dtype), &c.format))
-        die("keys.def: compile.dtype %s", dtype);
+    const char *state = keys[KEY_compile_state_dtype].text;
+    if (!format_by_name(dtype, strlen(dtype), &c.format) ||
+        !dtype_by_name(state, strlen(state), &c.state_dtype))
+        die("keys.def: compile.dtype %s, compile.state_dtype %s", dtype, state);
     if (c.block == 0)
         c.block = c.format == FORMAT_f32 ? 512 : 256;
     *out = c;

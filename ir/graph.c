@@ -196,6 +196,14 @@ graph_set_operand(Graph *g, Node *node, int slot, Value *v)
 }
 
 void
+graph_set_state_dtype(Value *state, Dtype dtype)
+{
+    if (state->kind != VALUE_STATE)
+        die("graph_set_state_dtype: %s is no state", state->name);
+    state->type.dtype = dtype;
+}
+
+void
 graph_set_attr(Graph *g, Node *node, Attr attr)
 {
     attrs_set(g->arena, &node->attrs, attr);

@@ -307,6 +307,8 @@ Value *graph_build(Graph *g, Node *before, Op op, int nin, Value *const *in, con
                    const char *name, SrcLoc loc);
 void graph_set_operand(Graph *g, Node *node, int slot, Value *v);
 void graph_set_attr(Graph *g, Node *node, Attr attr);
+void graph_set_state_dtype(Value *state,
+                           Dtype dtype); /* one that the shape rules of its ops allow */
 /* Every use of `from` (operands and graph outputs) becomes `to`, except in the node that makes
  * `to`; `to` takes the name of `from` when both are results and `to` has a made-up name. */
 void graph_replace(Graph *g, Value *from, Value *to);

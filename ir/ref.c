@@ -33,6 +33,14 @@ ref_state(RefCall *call, int i)
     return call->in[i].at;
 }
 
+void
+ref_store_state(RefCall *call, int i)
+{
+    RefTensor *state = &call->in[i];
+    for (int64_t e = 0; e < state->count && state->dtype != DTYPE_f32; e++)
+        state->at[e] = ref_round(state->dtype, state->at[e]);
+}
+
 const double *
 ref_row(const RefTensor *t, int64_t r, double *buffer)
 {

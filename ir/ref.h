@@ -2,7 +2,8 @@
  *
  * ref_<op> is the definition an op is tested against and interpreted by. References are written to
  * be read, straight from the equations; every element is a double whatever its stored type, and
- * only `cast` rounds. Operand types, shapes and attributes have passed the shape rule of the op. */
+ * only `cast` and states of bf16 round. Operand types, shapes and attributes have passed the shape
+ * rule of the op. */
 #ifndef SSMC_IR_REF_H
 #define SSMC_IR_REF_H
 
@@ -40,6 +41,8 @@ bool ref_has(const RefCall *call, int i);
 const double *ref_in(RefCall *call, int i);
 /* Elements of a state operand, to be written too. */
 double *ref_state(RefCall *call, int i);
+/* Rounds them to the state's type: it is stored. */
+void ref_store_state(RefCall *call, int i);
 /* Row r of a [rows,width] operand; buffer: [width], used when the operand is a stored weight. */
 const double *ref_row(const RefTensor *tensor, int64_t r, double *buffer);
 /* Frees what ref_in made of stored weights. */

@@ -61,8 +61,9 @@ head_step(const Dims *d, double decay, double dt, const double *B, const double 
     }
 }
 
+/* The state is stored after every `window` tokens and after the last. */
 static void
-scan(RefCall *c, const double *A /* [H] */)
+scan(RefCall *c, const double *A /* [H] */, int64_t window)
 {
     const Dims d = dims_of(c);
     const double *x = ref_in(c, 0), *dt = ref_in(c, 1);    /* [T,H,P] [T,H] */
@@ -77,6 +78,8 @@ scan(RefCall *c, const double *A /* [H] */)
             for (int64_t p = 0; D && p < d.P; p++)
                 y[th * d.P + p] += D[h] * x[th * d.P + p];
         }
+        if ((t + 1) % window == 0 || t + 1 == d.T)
+            ref_store_state(c, 6);
     }
 }
 
@@ -88,13 +91,13 @@ ref_ssd(RefCall *c)
     double *A = arena_array(c->scratch, (size_t)H, sizeof *A);
     for (int64_t h = 0; h < H; h++)
         A[h] = -exp(A_log[h]);
-    scan(c, A);
+    scan(c, A, dims_of(c).Q);
 }
 
 void
 ref_ssd_scan(RefCall *c)
 {
-    scan(c, ref_in(c, 2));
+    scan(c, ref_in(c, 2), node_int(c->node, ATTR_chunk, 1));
 }
 
 /* ---- section 6, chunk by chunk ------------------------------------------------------------- */
@@ -177,6 +180,7 @@ ref_state_pass(RefCall *c)
             for (int64_t i = h * size; i < (h + 1) * size; i++)
                 state[i] = decay * state[i] + states[chunk * H * size + i];
         }
+        ref_store_state(c, 2);
     }
 }
 

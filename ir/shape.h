@@ -122,6 +122,8 @@ want_state(ShapeResult *r, const Node *node, int slot, int rank, const int64_t *
 {
     r->state = type_const(DTYPE_f32, rank, dims);
     const Value *v = slot < node->nin ? node->in[slot] : NULL;
+    if (v && v->type.dtype == DTYPE_bf16 && op_info[node->op].cls == CLASS_RECURRENT)
+        r->state.dtype = DTYPE_bf16;
     if (!v || type_equal(&v->type, &r->state))
         return true;
     return unlike(r, node, slot, type_text(r, &r->state), origin);

@@ -176,8 +176,10 @@ check_declarations(Verify *c)
     }
     for (int i = 0; i < g->nstates; i++) {
         const Type *t = &g->states[i]->type;
-        if (t->dtype != DTYPE_f32 || !t->shape.rank || !all_const(&t->shape) || !sane(t))
-            wrong_type(c, g->states[i], "a state of f32 with fixed sizes below 2^57 elements");
+        const bool real = t->dtype == DTYPE_f32 || t->dtype == DTYPE_bf16;
+        if (!real || !t->shape.rank || !all_const(&t->shape) || !sane(t))
+            wrong_type(c, g->states[i],
+                       "a state of f32 or bf16 with fixed sizes below 2^57 elements");
     }
 }
 

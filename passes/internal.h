@@ -70,7 +70,7 @@ int64_t panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors);
 OpClass node_class(const Node *n);
 bool node_flag(const Node *n, char flag);
 /* The state operand of n; NULL: it has none, so it is a pure function of its operands. */
-const Value *node_state(const Node *n);
+Value *node_state(const Node *n);
 /* The value whose memory v addresses: v itself unless a view made it. */
 Value *view_root(Value *v);
 /* The checkpoint's weight that a param expression is made from; NULL: none. */

@@ -1,4 +1,5 @@
-/* passes/quantise.c -- weights and activations of projections get the types that dtype asks for.
+/* passes/quantise.c -- weights and activations of projections get the types that dtype asks for,
+ * and states of SSDs the type that state_dtype asks for.
  *
  * Requires: linears over f32 activations and unpacked weights.
  * Ensures: no linear says precise any more, and
@@ -6,7 +7,8 @@
  *   f16         the weight of every linear is f16
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for its precise columns, which
  *               are a linear of their own in the format's real type
- * Does not change: biases, states, all that is no linear.
+ *   states of ops of class RECURRENT are state_dtype, unless the text says bf16 itself
+ * Does not change: biases, other states, all that is neither linear nor recurrent.
  *
  * Algorithm: each operand of a linear that is multiplied gets a cast, or a quantise. That of a
  * weight is a parameter, run once at load; that of an activation is fused into whatever makes it.
@@ -208,6 +210,24 @@ quantise_dtype(const PassCtx *cx)
     return format->bits && !cx->machine.bf16_dot ? DTYPE_f32 : format->reals;
 }
 
+/* ---- states -------------------------------------------------------------------------------- */
+
+static bool
+quantise_states(Graph *g, PassCtx *cx)
+{
+    bool changed = false;
+    for (Node *n = g->first; n && cx->state_dtype != DTYPE_f32; n = n->next) {
+        Value *state = node_class(n) == CLASS_RECURRENT ? node_state(n) : NULL;
+        if (!state || state->type.dtype != DTYPE_f32)
+            continue;
+        graph_set_state_dtype(state, cx->state_dtype);
+        changed = true;
+    }
+    if (changed)
+        pass_explain(cx, "states of SSDs are kept in %s", dtype_info[cx->state_dtype].name);
+    return changed;
+}
+
 bool
 pass_quantise(Graph *g, PassCtx *cx)
 {
@@ -228,5 +248,5 @@ pass_quantise(Graph *g, PassCtx *cx)
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;
     }
-    return q.changed;
+    return quantise_states(g, cx) || q.changed;
 }

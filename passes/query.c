@@ -16,7 +16,7 @@ node_flag(const Node *n, char flag)
     return op_has_flag(n->op, flag);
 }
 
-const Value *
+Value *
 node_state(const Node *n)
 {
     for (int i = 0; i < n->nin; i++)

@@ -82,7 +82,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    int64_t offset, bytes; /* in one sequence's states; f32 elements */
+    int64_t offset, bytes; /* in one sequence's states */
+    AbiDtype dtype;
     int32_t rank;
     int64_t dim[4];
 } AbiState;
@@ -94,7 +95,7 @@ typedef struct {
     const char *name;
     uint64_t
         identity; /* of the description it was made of: equal for equal models, however compiled */
-    const char *numerics; /* what it was compiled to multiply in, such as "bf16" */
+    const char *numerics; /* what projections multiply in and states are kept in, such as "bf16" */
     int64_t vocab;
     int64_t head_rows; /* most R of a pass */
     int64_t param_bytes, state_bytes, output_bytes;
@@ -132,8 +133,9 @@ typedef struct {
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
-enum { ABI_VERSION = 1 }; /* of these structs: a runtime opens its own version only */
-/* What a compiled library exports, whatever its model's name: an AbiCompiled of that version. */
+enum { ABI_VERSION = 2 }; /* of these structs: a runtime opens its own version only */
+/* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
+ * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
 
 typedef struct ssmc_compiled {

@@ -84,7 +84,8 @@ check_tensors(const AbiProgram *abi)
         if (!s->name || s->offset < 0 || s->bytes < 0 || s->offset > abi->state_bytes - s->bytes)
             return broken(abi, "a state lies outside the states", i);
         size_t bytes;
-        if (s->rank < 0 || s->rank > 4 || !rt_tensor_bytes(32, s->dim, s->rank, &bytes) ||
+        if (s->rank < 0 || s->rank > 4 ||
+            !rt_tensor_bytes(rt_abi_bits(s->dtype), s->dim, s->rank, &bytes) ||
             bytes != (size_t)s->bytes)
             return broken(abi, "a state's size is not that of its shape", i);
     }

@@ -79,7 +79,7 @@ ssmc_status rt_weights_fingerprint(const AbiProgram *abi, const ssmc_weights *we
  */
 void rt_session_profile(ssmc_session *session, bool on);
 double rt_session_step_seconds(const ssmc_session *session, int step);
-/* Copies of a sequence's states by name (f32); NULL when there is none. */
+/* A sequence's state by name; NULL when there is none of that name, of f32. */
 const float *rt_session_state(const ssmc_session *session, int seq, const char *name,
                               int64_t *count);
 

@@ -181,7 +181,7 @@ rt_session_state(const ssmc_session *s, int seq, const char *name, int64_t *coun
         return NULL;
     for (int i = 0; i < p->abi->nstates; i++) {
         const AbiState *state = &p->abi->states[i];
-        if (strcmp(state->name, name) != 0)
+        if (strcmp(state->name, name) != 0 || state->dtype != ABI_F32)
             continue;
         *count = state->bytes / (int64_t)sizeof(float);
         return (const float *)(rt_session_states(s, seq) + state->offset);

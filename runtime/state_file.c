@@ -12,7 +12,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { VERSION = 1, CHECKSUM_BYTES = 8 };
+enum { VERSION = 2, CHECKSUM_BYTES = 8 };
 
 static const char magic_text[8] = {'s', 's', 'm', 'c', 's', 't', 'a', 't'};
 
@@ -110,7 +110,8 @@ entry_of(const AbiState *state)
 {
     const int64_t *dim = state->dim;
     const int rank = state->rank;
-    return (RtStateEntry){.rank = (uint64_t)rank,
+    return (RtStateEntry){.dtype = (uint64_t)state->dtype,
+                          .rank = (uint64_t)rank,
                           .dim0 = rank > 0 ? (uint64_t)dim[0] : 1,
                           .dim1 = rank > 1 ? (uint64_t)dim[1] : 1,
                           .dim2 = rank > 2 ? (uint64_t)dim[2] : 1,
@@ -300,8 +301,7 @@ check_model(const RtStateFile *f, const ssmc_model *model)
                        rt_quote(model->program->abi->name ? model->program->abi->name : "").text,
                        mine.high, mine.low);
     if (strcmp(h->numerics, model->program->abi->numerics) != 0)
-        return rt_fail(SSMC_BAD_FILE,
-                       "%s was saved by projections in %s, but this model's multiply in %s",
+        return rt_fail(SSMC_BAD_FILE, "%s was saved by a model in %s, but this one is in %s",
                        f->path, rt_quote(h->numerics).text, model->program->abi->numerics);
     if (rt_program_is_exact(model->program) && h->exact != 1)
         return rt_fail(
@@ -322,7 +322,8 @@ elements_of(const RtStateFile *f, const AbiState *state)
         size_t bytes = 0;
         const int64_t dim[] = {(int64_t)entry.dim0, (int64_t)entry.dim1, (int64_t)entry.dim2,
                                (int64_t)entry.dim3};
-        if (!rt_tensor_bytes(32, dim, 4, &bytes) || bytes > (size_t)(f->end - elements))
+        const int bits = entry.dtype <= ABI_BF16 ? rt_abi_bits((AbiDtype)entry.dtype) : 0;
+        if (!bits || !rt_tensor_bytes(bits, dim, 4, &bytes) || bytes > (size_t)(f->end - elements))
             return NULL;
         if (memcmp(&entry, &want, sizeof entry) == 0 &&
             memcmp(name, state->name, (size_t)entry.name_bytes) == 0)

@@ -328,7 +328,7 @@ is_export(const char *name)
 #define EXPORT(name, where, since) #name,
 #include "runtime/exports.def"
 #undef EXPORT
-        "ssmc_compiled_1", "storyteller_compiled", "SSMC_1"};
+        "ssmc_compiled_1", "storyteller_compiled", "SSMC_2"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strncmp(name, names[i], strlen(names[i])) == 0 && strchr("@\n", name[strlen(names[i])]))
             return true;

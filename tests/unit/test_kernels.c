@@ -312,8 +312,8 @@ typedef struct {
     bool whole;         /* x, B, C of -1, 0 and 1: sums are exact in bf16 where they are rounded */
 } SsdCase;
 
-typedef enum { SCAN, CHUNKED, CHUNKED_BF16 } Form;
-static const char *const form_name[] = {"scan", "chunked", "chunked bf16"};
+typedef enum { SCAN, WINDOWS, CHUNKED, CHUNKED_BF16 } Form;
+static const char *const form_name[] = {"scan", "windows", "chunked", "chunked bf16"};
 
 static const char *
 ssd_kernel(Arena *arena, const SsdCase *c, Form form)
@@ -323,6 +323,9 @@ ssd_kernel(Arena *arena, const SsdCase *c, Form form)
     if (form == SCAN)
         return arena_printf(arena, "    y = ssd_scan(x, dt, A, B, C, D, s) {%s}\n", dims);
     const char *chunk = c->Q ? arena_printf(arena, "chunk=%d", c->Q) : "chunk=all";
+    if (form == WINDOWS)
+        return arena_printf(arena, "    y = ssd_scan(x, dt, A, B, C, D, s) {%s, chunk=%d}\n", dims,
+                            c->Q ? c->Q : BLOCK);
     const char *how =
         arena_printf(arena, "%s, dot=%s", chunk, form == CHUNKED_BF16 ? "bf16" : "f32");
     return arena_printf(arena,
@@ -335,7 +338,7 @@ ssd_kernel(Arena *arena, const SsdCase *c, Form form)
 }
 
 static const char *
-ssd_text(Arena *arena, const SsdCase *c, Form form)
+ssd_text(Arena *arena, const SsdCase *c, Form form, Dtype kept)
 {
     const int inner = c->H * c->P, bc = c->G * c->N, width = inner + c->H + 2 * bc;
     return arena_printf(arena,
@@ -346,15 +349,15 @@ ssd_text(Arena *arena, const SsdCase *c, Form form)
                         "  weight table: f32[%d,%d]\n"
                         "  weight A: f32[%d]\n"
                         "  weight D: f32[%d]\n"
-                        "  state s: f32[%d,%d,%d]\n"
+                        "  state s: %s[%d,%d,%d]\n"
                         "  kernel rows {part=rows} {\n    all = embed(ids, table)\n  }\n"
                         "  x, dt, B, C = split(all) {sizes=[%d, %d, %d, %d]}\n"
                         "  kernel ssd {part=heads} {\n%s  }\n"
                         "  kernel pick {part=rows} {\n    out = take(y)\n  }\n"
                         "  output out\n"
                         "}\n",
-                        BLOCK, BLOCK, BLOCK, width, c->H, c->H, c->H, c->N, c->P, inner, c->H, bc,
-                        bc, ssd_kernel(arena, c, form));
+                        BLOCK, BLOCK, BLOCK, width, c->H, c->H, dtype_info[kept].name, c->H, c->N,
+                        c->P, inner, c->H, bc, bc, ssd_kernel(arena, c, form));
 }
 
 /* Rows [from, to) of every sequence as one call; slots are the sequences in reverse. */
@@ -376,6 +379,19 @@ segments(const SsdCase *c, bool second, AbiSeg *segs, int32_t *ids)
     return count;
 }
 
+/* Of a slot, as f32. */
+static const float *
+state_of(Model *m, int64_t slot, int64_t count)
+{
+    const char *at = m->states + slot * round_up(m->abi->state_bytes, 64);
+    if (m->abi->states[0].dtype == ABI_F32)
+        return (const float *)(const void *)at;
+    float *wide = arena_array(m->arena, (size_t)count, sizeof *wide);
+    for (int64_t i = 0; i < count; i++)
+        wide[i] = bf16_to_f32(((const uint16_t *)(const void *)at)[i]);
+    return wide;
+}
+
 /* Both sides are given the same numbers and compared with `most` of the greatest expected one. */
 static void
 check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, double most,
@@ -387,7 +403,7 @@ check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, doubl
     if (nseg == 0)
         return;
     run_rows(m, ids, segs, nseg, MAX_PARTS);
-    const int64_t stride = round_up(m->abi->state_bytes, 64), size = (int64_t)c->H * c->N * c->P;
+    const int64_t size = (int64_t)c->H * c->N * c->P;
     double *want = arena_array(m->arena, (size_t)(BLOCK * inner), sizeof *want);
     for (int i = 0; i < nseg; i++) {
         const AbiSeg *seg = &segs[i];
@@ -397,7 +413,7 @@ check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, doubl
         cr_expect(off < most, "%s: rows of segment %d are off by %g", what, i, off);
         int64_t count = 0;
         const double *state = interp_state(interp[seg->slot], "s", &count);
-        const double lost = difference(state, (float *)(m->states + seg->slot * stride), size);
+        const double lost = difference(state, state_of(m, seg->slot, size), size);
         cr_expect(count == size && lost < most, "%s: state of segment %d is off by %g", what, i,
                   lost);
     }
@@ -405,29 +421,30 @@ check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, doubl
 
 /* What rounding to bf16 may cost; whole numbers as small as these are bf16 already. */
 static double
-allowed(const SsdCase *c, Form form)
+allowed(const SsdCase *c, Form form, Dtype kept)
 {
-    return form == CHUNKED_BF16 && !c->whole ? BF16_ALLOWED : 3e-6;
+    const bool rounds = form == CHUNKED_BF16 || kept == DTYPE_bf16;
+    return rounds && !c->whole ? BF16_ALLOWED : 3e-6;
 }
 
 static void
-check_ssd(const SsdCase *c, Form form, const char *cpu)
+check_ssd(const SsdCase *c, Form form, Dtype kept, const char *cpu)
 {
     Model m = {.dt = c->dt, .spread = c->spread, .decay = c->A, .whole = c->whole};
     m.dt_from = (int64_t)c->H * c->P;
     m.dt_to = m.dt_from + c->H;
     m.width = m.dt_to + 2 * (int64_t)c->G * c->N;
     Arena *texts = arena_new();
-    model_open(&m, ssd_text(texts, c, form), cpu);
+    model_open(&m, ssd_text(texts, c, form, kept), cpu);
     const char *what =
-        arena_printf(texts, "%s %s H=%d P=%d N=%d G=%d Q=%d dt=%g A=%g", form_name[form], cpu, c->H,
-                     c->P, c->N, c->G, c->Q, c->dt, c->A);
+        arena_printf(texts, "%s %s state %s H=%d P=%d N=%d G=%d Q=%d dt=%g A=%g", form_name[form],
+                     cpu, dtype_info[kept].name, c->H, c->P, c->N, c->G, c->Q, c->dt, c->A);
     const WeightSource source = {&m, open_weight};
     Interp *interp[MAX_SEGS];
     for (int i = 0; i < MAX_SEGS; i++)
         interp[i] = interp_new(m.graph, &source);
-    check_call(&m, c, interp, false, allowed(c, form), what);
-    check_call(&m, c, interp, true, allowed(c, form), what);
+    check_call(&m, c, interp, false, allowed(c, form, kept), what);
+    check_call(&m, c, interp, true, allowed(c, form, kept), what);
     for (int i = 0; i < MAX_SEGS; i++)
         interp_free(interp[i]);
     model_close(&m);
@@ -456,26 +473,37 @@ static const SsdCase ssd_cases[] = {
 };
 
 static void
-check_all_ssd(Form form)
+check_all_ssd(Form form, Dtype kept)
 {
     for (size_t i = 0; i < COUNT_OF(ssd_cases); i++)
         for (size_t j = 0; j < COUNT_OF(cpus); j++)
-            check_ssd(&ssd_cases[i], form, cpus[j]);
+            check_ssd(&ssd_cases[i], form, kept, cpus[j]);
 }
 
 Test(kernels, chunked_ssd_agrees_with_the_interpreter)
 {
-    check_all_ssd(CHUNKED);
+    check_all_ssd(CHUNKED, DTYPE_f32);
 }
 
 Test(kernels, chunked_ssd_of_bf16_agrees_with_the_interpreter)
 {
-    check_all_ssd(CHUNKED_BF16);
+    check_all_ssd(CHUNKED_BF16, DTYPE_f32);
 }
 
 Test(kernels, ssd_scan_agrees_with_the_interpreter)
 {
-    check_all_ssd(SCAN);
+    check_all_ssd(SCAN, DTYPE_f32);
+}
+
+Test(kernels, ssd_scan_by_windows_agrees_with_the_interpreter)
+{
+    check_all_ssd(WINDOWS, DTYPE_f32);
+}
+
+Test(kernels, ssd_whose_state_is_bf16_agrees_with_the_interpreter, .timeout = 120)
+{
+    for (Form form = SCAN; form <= CHUNKED_BF16; form++)
+        check_all_ssd(form, DTYPE_bf16);
 }
 
 /* ---- linear ------------------------------------------------------------------------------ */

@@ -154,8 +154,8 @@ static const AbiWeight weights[] = {
     {"head.scale|lm.scale|scale", "ones",           ABI_F32, 1, {V}   },
 };
 static const AbiState states[] = {
-    {"s",     0,           H * 4, 1, {H}},
-    {"count", STATE_COUNT, 4,     1, {1}}
+    {"s",     0,           H * 4, ABI_F32, 1, {H}},
+    {"count", STATE_COUNT, 4,     ABI_F32, 1, {1}}
 };
 static const AbiProgram program = {
     .name = "small",

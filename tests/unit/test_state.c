@@ -88,9 +88,10 @@ expect_same(const Story *t, ssmc_session *s, int seq, int point, const char *wha
     cr_expect_arr_eq(ids, t->ids, sizeof ids, "%s at token %d goes on to another text", what, at);
 }
 
-Test(state, every_tenth_token_goes_on_to_the_same_text)
+static void
+expect_one_story(ModelRun *run)
 {
-    Story t = {.run = MODEL_RUN(STORYTELLER), .dir = temp_dir()};
+    Story t = {.run = run, .dir = temp_dir()};
     t.s = model_run_session(t.run, 1 + POINTS, 1);
     story_tell(&t);
     ssmc_session *other = model_run_session(t.run, 2, 2);
@@ -114,6 +115,16 @@ Test(state, every_tenth_token_goes_on_to_the_same_text)
     ssmc_session_close(t.s);
     model_run_close(t.run);
     temp_dir_remove(t.dir);
+}
+
+Test(state, every_tenth_token_goes_on_to_the_same_text)
+{
+    expect_one_story(MODEL_RUN(STORYTELLER));
+}
+
+Test(state, every_tenth_token_goes_on_to_the_same_text_from_a_state_of_bf16)
+{
+    expect_one_story(MODEL_RUN(STORYTELLER, "--dtype", "int8", "--state-dtype", "bf16"));
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
@@ -184,7 +195,28 @@ Test(state, another_model_is_refused)
 Test(state, other_numerics_are_refused)
 {
     expect_other_refused(MODEL_RUN(SMALL, "--dtype", "bf16"),
-                         "projections in bf16, but this model's multiply in f32");
+                         "was saved by a model in bf16, but this one is in f32");
+    expect_other_refused(MODEL_RUN(SMALL, "--state-dtype", "bf16"),
+                         "was saved by a model in f32, bf16 state, but this one is in f32");
+}
+
+static int64_t
+state_bytes(ModelRun *run)
+{
+    int64_t bytes = 0;
+    const AbiProgram *abi = rt_program_abi(model_run_program(run));
+    for (int i = 0; i < abi->nstates; i++)
+        bytes += strstr(abi->states[i].name, "ssm") ? abi->states[i].bytes : 0;
+    return bytes;
+}
+
+Test(state, a_state_of_bf16_is_half_as_large)
+{
+    ModelRun *whole = MODEL_RUN(SMALL), *half = MODEL_RUN(SMALL, "--state-dtype", "bf16");
+    cr_expect_eq(2 * state_bytes(half), state_bytes(whole));
+    cr_expect_gt(state_bytes(half), 0);
+    model_run_close(whole);
+    model_run_close(half);
 }
 
 Test(state, a_reproducible_model_takes_none_that_is_not)
@@ -318,17 +350,19 @@ Test(state, forged_files_are_refused)
         TOKENS = 80,
         STATES = 88,
         NOTE = 96,
-        RANK = 104
+        DTYPE = 104,
+        RANK = 112
     };
     enum { DIM0 = RANK + 8, NAME_BYTES = RANK + 40, NAME = RANK + 48 };
     Saved v = saved_open(MODEL_RUN(SMALL));
     Copy c = copy_of(&v);
     const uint64_t huge[] = {UINT64_MAX, INT64_MAX, UINT64_C(1) << 62, c.len};
-    expect_forged_refused(&v, &c, VERSION, 2, "of version 2; this build reads version 1");
+    expect_forged_refused(&v, &c, VERSION, 1, "of version 1; this build reads version 2");
     expect_forged_refused(&v, &c, FILE_BYTES, c.len - 1, "has grown");
     expect_forged_refused(&v, &c, MODEL, 7, "another model");
     expect_forged_refused(&v, &c, STATES, 1, "is broken: it has 1 states");
     expect_forged_refused(&v, &c, TOKENS, UINT64_MAX, "read 18446744073709551615 tokens");
+    expect_forged_refused(&v, &c, DTYPE, ABI_BF16, "is broken: it has no state '");
     expect_forged_refused(&v, &c, DIM0, 4, "is broken: it has no state '");
     expect_forged_refused(&v, &c, NAME, 7, "is broken: it has no state '");
     for (size_t i = 0; i < RT_COUNT(huge); i++) {
@@ -337,6 +371,7 @@ Test(state, forged_files_are_refused)
         expect_forged_refused(&v, &c, NAME_BYTES, huge[i], "longer than itself");
         expect_forged_refused(&v, &c, DIM0, huge[i], "is broken");
         expect_forged_refused(&v, &c, RANK, huge[i], "is broken");
+        expect_forged_refused(&v, &c, DTYPE, huge[i], "is broken");
     }
     cr_assert(write_whole(c.path, c.bytes, c.len));
     OK(ssmc_state_load(v.s, 1, v.path, NULL, NULL));
