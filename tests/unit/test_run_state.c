@@ -130,7 +130,8 @@ Test(run_state, faults)
     expect_fault(ARGS("-p", "x", "--cache-dir", path), "no directory");
     expect_fault(ARGS("-p", "x", "--load-state", "/nonexistent"), "/nonexistent");
     expect_fault(ARGS("-p", "x", "--save-state", "/nonexistent/s"), "/nonexistent/s");
-    expect_fault(ARGS("--load-state", path, "--dtype", "bf16"), "by a model in f32, but this one is in bf16");
+    expect_fault(ARGS("--load-state", path, "--dtype", "bf16"),
+                 "by a model in f32, but this one is in bf16");
     expect_fault(ARGS("--load-state", path, "--set", "eps=1e-3"), "saved by another model");
     cr_assert_eq(truncate(path, 5000), 0);
     expect_fault(ARGS("--load-state", path), "is cut short: 5000 bytes");
