@@ -29,8 +29,8 @@ typedef struct {
 } FeModel;
 
 /* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:
- * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32). False: faults are in
- * diag. */
+ * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32; layers.*.state=32 is
+ * every layer whose block has such a parameter). False: faults are in diag. */
 bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
                    FeModel *out);
 /* The same over the text of a YAML file (copied), without overrides: fuzzing. */

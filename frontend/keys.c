@@ -252,7 +252,7 @@ keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *
         ok &= !out[i].bad;
     }
     for (int i = 0; i < map->count; i++) {
-        if (is_known(map->items[i]->key, names, count))
+        if (map->items[i]->everywhere || is_known(map->items[i]->key, names, count))
             continue;
         unknown_key(map->items[i], prefix, names, count, diag);
         ok = false;
@@ -324,8 +324,48 @@ set_put(const Set *s, Tree *at, const char *name, size_t len, Tree *value)
     return slot != NULL;
 }
 
+static bool set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value);
+
+/* `*.key=value`: the key of every layer of the list, and of those inside its groups. */
 static bool
-set_apply(Set *s, Tree *root)
+set_everywhere(const Set *s, const Tree *list, const char *key, const char *equals,
+               const Tree *value)
+{
+    bool ok = true;
+    for (int i = 0; i < list->count && ok; i++) {
+        Tree *entry = list->items[i];
+        const Tree *inner = tree_get(entry, "layers");
+        if (entry->kind != TREE_MAP)
+            continue; /* whoever reads the list says what is wrong */
+        Tree *copy = tree_copy(s->arena, value);
+        copy->everywhere = true;
+        ok = set_at(s, entry, key, equals, copy);
+        if (ok && tree_is(inner, TREE_LIST))
+            ok = set_everywhere(s, inner, key, equals, value);
+    }
+    return ok;
+}
+
+static bool
+set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value)
+{
+    const size_t len = strcspn(name, ".=");
+    const char *rest = name + len + 1;
+    if (at->kind == TREE_LIST && len == 1 && *name == '*') {
+        if (name + len < equals && rest + strcspn(rest, ".=") == equals)
+            return set_everywhere(s, at, rest, equals, value);
+        diag_error(s->diag, set_loc(s, name, len),
+                   "'*' is every layer: one key comes after it, as in layers.*.state=64");
+        return false;
+    }
+    if (name + len == equals)
+        return set_put(s, at, name, len, value);
+    Tree *next = set_step(s, at, name, len);
+    return next && set_at(s, next, rest, equals, value);
+}
+
+static bool
+set_apply(const Set *s, Tree *root)
 {
     const char *equals = strchr(s->source->text, '=');
     if (!equals || equals == s->source->text) {
@@ -336,15 +376,7 @@ set_apply(Set *s, Tree *root)
     const size_t offset = (size_t)(equals - s->source->text) + 1;
     Tree *value = equals[1] ? yaml_parse_from(s->arena, s->source, offset, s->diag)
                             : tree_new(s->arena, TREE_NULL, set_loc(s, equals + 1, 0));
-    Tree *at = root;
-    const char *name = s->source->text;
-    for (size_t len; at && value; name += len + 1) {
-        len = strcspn(name, ".=");
-        if (name + len == equals)
-            return set_put(s, at, name, len, value);
-        at = set_step(s, at, name, len);
-    }
-    return false;
+    return value && set_at(s, root, s->source->text, equals, value);
 }
 
 const char set_source_path[] = "--set";
@@ -356,7 +388,7 @@ sets_apply(Arena *arena, Tree *root, const char *const *sets, int nsets, Diag *d
     for (int i = 0; i < nsets; i++) {
         Source *source = arena_alloc(arena, sizeof *source);
         *source = (Source){set_source_path, arena_strdup(arena, sets[i]), strlen(sets[i])};
-        Set s = {.arena = arena, .diag = diag, .source = source};
+        const Set s = {.arena = arena, .diag = diag, .source = source};
         ok &= set_apply(&s, root);
     }
     return ok;

@@ -63,8 +63,8 @@ bool spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeV
 
 /* Reads the entries of `map` that are rows prefix + key ("", "compile.", "layers[]."), with
  * defaults for the others, into out[KEY_COUNT] (other rows untouched). Keys that are no row are
- * faults, unless they are in `more`, nmore names that somebody else reads. Returns false when there
- * was a fault. */
+ * faults, unless they are in `more`, nmore names that somebody else reads, or were put everywhere.
+ * Returns false when there was a fault. */
 bool keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more,
                int nmore, Diag *diag, FeValue *out);
 

@@ -124,6 +124,47 @@ plan_list(const Planner *p, const Tree *list, Plan *out)
     return false;
 }
 
+/* ---- parameters put everywhere -------------------------------------------------------------- */
+
+static bool
+block_has(const Planner *p, const Tree *entry, const char *key)
+{
+    const Tree *name = tree_get(entry, "block");
+    const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
+    for (int i = 0; block && i < block->nparams; i++)
+        if (strcmp(block->params[i].spec.name, key) == 0)
+            return true;
+    return key_is_of_layer(key);
+}
+
+static bool
+any_has(const Planner *p, const Tree *list, const char *key)
+{
+    for (int i = 0; i < list->count; i++) {
+        const Tree *inner = tree_get(list->items[i], "layers");
+        if (block_has(p, list->items[i], key) || (inner && any_has(p, inner, key)))
+            return true;
+    }
+    return false;
+}
+
+/* Every entry of a list that was read without faults has what was put everywhere; some block must
+ * know it. */
+static bool
+check_everywhere(const Planner *p, const Tree *list)
+{
+    const Tree *entry = list->items[0];
+    bool ok = true;
+    for (int i = 0; i < entry->count; i++) {
+        const Tree *item = entry->items[i];
+        if (!item->everywhere || any_has(p, list, item->key))
+            continue;
+        diag_error(p->diag, item->key_loc, "no layer's block has a parameter '%s'", item->key);
+        ok = false;
+    }
+    return ok;
+}
+
 bool
 plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Plan *out)
 {
@@ -134,5 +175,5 @@ plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Pla
         return false;
     bind_model(&p, scope);
     out->repeat = 1;
-    return plan_list(&p, layers->tree, out);
+    return plan_list(&p, layers->tree, out) && check_everywhere(&p, layers->tree);
 }
