@@ -111,6 +111,11 @@ typedef struct {
  * them. False: *why, or NULL when the runtime has said it (*status). */
 bool bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why);
 void bench_end(BenchRun *run);
+/* The pieces of that: memory and sessions of a run whose probes are there; an item once, between
+ * two probes of its ceiling; what so many rounds of it came to. */
+ssmc_status bench_ready(Arena *arena, BenchRun *run);
+ssmc_status bench_item_round(BenchRun *run, BenchItem *item, int round);
+void bench_item_settle(BenchItem *item, int rounds);
 /* One run of an item; a decode's seconds are those of one step. */
 ssmc_status bench_item_once(BenchRun *run, const BenchItem *item, double *seconds);
 /* Work of an item over its time, in units of its ceiling: 1 is all of it. */
@@ -123,7 +128,21 @@ double bench_tokens_per_s(const BenchItem *item);
 void bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c);
 void bench_put_text(StrBuf *out, const BenchRun *run);
 void bench_put_json(StrBuf *out, const BenchRun *run);
+/* Equal kernels of a phase: all steps with one name, in the layers or in the head. */
+typedef struct {
+    const char *name;
+    bool head;
+    int count;
+    double seconds;
+    BenchWork work;
+} BenchKernel;
+typedef struct {
+    BenchKernel *rows; /* arena; those that took time */
+    int count;
+    double seconds, wall; /* of all kernels; by the clock */
+} BenchProfile;
 /* Time of each kernel of an item, run once more with the clock on. */
+ssmc_status bench_profile(Arena *arena, BenchRun *run, const BenchItem *item, BenchProfile *out);
 ssmc_status bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item);
 
 /* ---- the SSD by itself (bench/ssd.c) ------------------------------------------------------ */

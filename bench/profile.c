@@ -3,29 +3,14 @@
 
 #include "bench/bench.h"
 
-/* Equal kernels of a phase: all steps with one name, in the layers or in the head. */
-typedef struct {
-    const char *name;
-    bool head;
-    int count;
-    double seconds;
-    BenchWork work;
-} Row;
-
-typedef struct {
-    Row *rows;
-    int count;
-    double seconds; /* of all */
-} Table;
-
 static void
-table_add(Table *t, const char *name, bool head, double seconds)
+table_add(BenchProfile *t, const char *name, bool head, double seconds)
 {
     int i = 0;
     while (i < t->count && (strcmp(t->rows[i].name, name) != 0 || t->rows[i].head != head))
         i++;
     if (i == t->count)
-        t->rows[t->count++] = (Row){.name = name, .head = head};
+        t->rows[t->count++] = (BenchKernel){.name = name, .head = head};
     t->rows[i].count++;
     t->rows[i].seconds += seconds;
     t->seconds += seconds;
@@ -33,7 +18,7 @@ table_add(Table *t, const char *name, bool head, double seconds)
 
 /* Seconds of each step of a phase, but for those it had taken before. */
 static void
-table_fill(Table *t, const BenchRun *run, const BenchItem *item, const double *before)
+table_fill(BenchProfile *t, const BenchRun *run, const BenchItem *item, const double *before)
 {
     const AbiProgram *abi = run->program;
     const AbiPhase *phase = &abi->phase[item->kind == BENCH_PREFILL ? ABI_PREFILL : ABI_DECODE];
@@ -47,7 +32,7 @@ table_fill(Table *t, const BenchRun *run, const BenchItem *item, const double *b
 
 /* Passes over the layers in a run of the item, and token rows of each: the last may have fewer. */
 static BenchWork
-work_of(const BenchRun *run, const BenchItem *item, const Row *row)
+work_of(const BenchRun *run, const BenchItem *item, const BenchKernel *row)
 {
     const bool prefill = item->kind == BENCH_PREFILL;
     const Graph *g = run->graph[prefill ? 0 : 1];
@@ -67,7 +52,7 @@ work_of(const BenchRun *run, const BenchItem *item, const Row *row)
 }
 
 static void
-put_row(StrBuf *out, const Row *row, const BenchItem *item, double total)
+put_row(StrBuf *out, const BenchKernel *row, const BenchItem *item, double total)
 {
     const double gops = row->work.flops / row->seconds * 1e-9;
     const double gbs = row->work.bytes / row->seconds * 1e-9;
@@ -79,7 +64,7 @@ put_row(StrBuf *out, const Row *row, const BenchItem *item, double total)
 }
 
 static void
-put_table(StrBuf *out, const BenchRun *run, const BenchItem *item, Table *t, double wall)
+put_table(StrBuf *out, const BenchRun *run, const BenchItem *item, const BenchProfile *t)
 {
     const bool prefill = item->kind == BENCH_PREFILL;
     sb_printf(out, "\n%s of %lld tokens, batch %d, %d threads, by kernel:\n",
@@ -88,35 +73,54 @@ put_table(StrBuf *out, const BenchRun *run, const BenchItem *item, Table *t, dou
     sb_printf(out, "  %-20s %-4s %12s %7s %8s %7s   of %.*f %s\n", "", "", "time", "share", "Gop/s",
               "GB/s", prefill ? 0 : 1, prefill ? item->ceiling.best : item->ceiling.median,
               prefill ? "Gop/s" : "GB/s");
+    for (int i = 0; i < t->count; i++)
+        put_row(out, &t->rows[i], item, t->seconds);
+    sb_printf(out, "  sum of kernels %.3f ms of %.3f ms wall time: %.1f %%\n", 1e3 * t->seconds,
+              1e3 * t->wall, 100 * t->seconds / t->wall);
+}
+
+/* Work of each row; those without time go. */
+static void
+table_settle(BenchProfile *t, const BenchRun *run, const BenchItem *item)
+{
+    int kept = 0;
     for (int i = 0; i < t->count; i++) {
-        Row *row = &t->rows[i];
+        BenchKernel *row = &t->rows[i];
         if (row->seconds <= 0)
             continue;
         row->work = work_of(run, item, row);
-        put_row(out, row, item, t->seconds);
+        t->rows[kept++] = *row;
     }
-    sb_printf(out, "  sum of kernels %.3f ms of %.3f ms wall time: %.1f %%\n", 1e3 * t->seconds,
-              1e3 * wall, 100 * t->seconds / wall);
+    t->count = kept;
+}
+
+ssmc_status
+bench_profile(Arena *arena, BenchRun *run, const BenchItem *item, BenchProfile *out)
+{
+    const size_t steps = (size_t)run->program->nsteps;
+    double *before = arena_array(arena, steps + 1, sizeof *before);
+    ssmc_session *session = run->session[item->threads];
+    *out = (BenchProfile){.rows = arena_array(arena, steps + 1, sizeof *out->rows)};
+    for (size_t s = 0; s < steps; s++)
+        before[s] = rt_session_step_seconds(session, (int)s);
+    rt_session_profile(session, true);
+    const ssmc_status status = bench_item_once(run, item, &out->wall);
+    rt_session_profile(session, false);
+    if (item->kind == BENCH_DECODE)
+        out->wall *= (double)item->tokens;
+    table_fill(out, run, item, before);
+    table_settle(out, run, item);
+    return status;
 }
 
 ssmc_status
 bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item)
 {
     Arena *arena = arena_new();
-    const size_t steps = (size_t)run->program->nsteps;
-    double wall = 0, *before = arena_array(arena, steps + 1, sizeof *before);
-    Table t = {.rows = arena_array(arena, steps + 1, sizeof *t.rows)};
-    ssmc_session *session = run->session[item->threads];
-    for (size_t s = 0; s < steps; s++)
-        before[s] = rt_session_step_seconds(session, (int)s);
-    rt_session_profile(session, true);
-    const ssmc_status status = bench_item_once(run, item, &wall);
-    rt_session_profile(session, false);
-    if (item->kind == BENCH_DECODE)
-        wall *= (double)item->tokens;
-    table_fill(&t, run, item, before);
+    BenchProfile t;
+    const ssmc_status status = bench_profile(arena, run, item, &t);
     if (status == SSMC_OK)
-        put_table(out, run, item, &t, wall);
+        put_table(out, run, item, &t);
     arena_free(arena);
     return status;
 }

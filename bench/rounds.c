@@ -87,21 +87,33 @@ probe(BenchRun *run, BenchItem *item)
                                        : bench_probe_memory(run->probes, c->read_by, c->threads);
 }
 
+ssmc_status
+bench_item_round(BenchRun *run, BenchItem *item, int round)
+{
+    double seconds = 0;
+    probe(run, item);
+    const ssmc_status status = bench_item_once(run, item, &seconds);
+    item->raw[round] = seconds;
+    probe(run, item);
+    return status;
+}
+
+void
+bench_item_settle(BenchItem *item, int rounds)
+{
+    item->seconds = bench_times(item->raw, rounds);
+    item->ceiling = bench_rates(item->beside, item->probed);
+}
+
+/* Round -1 warms up. */
 static ssmc_status
 round_of(BenchRun *run, int round)
 {
     ssmc_status status = SSMC_OK;
-    for (int i = 0; i < run->nitems && status == SSMC_OK; i++) {
-        BenchItem *item = &run->items[i];
-        double seconds = 0;
-        if (round >= 0)
-            probe(run, item);
-        status = bench_item_once(run, item, &seconds);
-        if (round < 0) /* warms up */
-            continue;
-        item->raw[round] = seconds;
-        probe(run, item);
-    }
+    double seconds = 0;
+    for (int i = 0; i < run->nitems && status == SSMC_OK; i++)
+        status = round < 0 ? bench_item_once(run, &run->items[i], &seconds)
+                           : bench_item_round(run, &run->items[i], round);
     return status;
 }
 
@@ -171,24 +183,28 @@ most_threads(const BenchRun *run)
     return most;
 }
 
+ssmc_status
+bench_ready(Arena *arena, BenchRun *run)
+{
+    prepare(arena, run);
+    return open_sessions(run);
+}
+
 bool
 bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why)
 {
     *why = NULL;
     *status = SSMC_OK;
-    prepare(arena, run);
     run->probes = bench_probes_open(arena, run->target, most_threads(run), why);
     if (!run->probes)
         return false;
     for (int t = 0; t < run->nthreads; t++)
         run->ceilings[t] = bench_ceilings(run->probes, run->threads[t]);
-    *status = open_sessions(run);
+    *status = bench_ready(arena, run);
     for (int round = -1; round < run->repeats && *status == SSMC_OK; round++)
         *status = round_of(run, round);
-    for (int i = 0; i < run->nitems && *status == SSMC_OK; i++) {
-        run->items[i].seconds = bench_times(run->items[i].raw, run->repeats);
-        run->items[i].ceiling = bench_rates(run->items[i].beside, run->items[i].probed);
-    }
+    for (int i = 0; i < run->nitems && *status == SSMC_OK; i++)
+        bench_item_settle(&run->items[i], run->repeats);
     return *status == SSMC_OK;
 }
 

@@ -1,72 +1,16 @@
 /* driver/cmd_bench.c -- ssmc bench: rates of a model beside the machine's ceilings, in one run. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "bench/bench.h"
 #include "driver/driver.h"
-
-enum { MAX_LIST = 32 };
+#include "driver/explore.h"
 
 /* ---- options ------------------------------------------------------------------------------- */
 
 typedef struct {
-    int64_t n[MAX_LIST];
-    int count;
-} List;
-
-/* Whole numbers separated by commas, each from `least` to `most`; "" is none. */
-static bool
-list_parse(const Options *o, OptId id, int64_t least, int64_t most, List *out)
-{
-    const char *text = opt_text(o, id), *at = text;
-    while (*text) {
-        char *end = NULL;
-        errno = 0;
-        const long long n = strtoll(at, &end, 10);
-        const bool in_range = errno == 0 && n >= least && n <= most && out->count < MAX_LIST;
-        if (end == at || !in_range || (*end != ',' && *end != '\0')) {
-            option_fault(o, id,
-                         "--%s wants up to %d whole numbers from %lld to %lld, separated by "
-                         "commas, not '%s'",
-                         opt_info[id].name, (int)MAX_LIST, (long long)least, (long long)most, text);
-            return false;
-        }
-        out->n[out->count++] = n;
-        if (*end == '\0')
-            return true;
-        at = end + 1;
-    }
-    return true;
-}
-
-typedef struct {
-    List prefill, batch, threads;
+    IntList prefill, batch, threads;
     int64_t decode;
 } Wanted;
-
-/* The model is loaded with the most threads of the list. */
-static bool
-threads_parse(Options *o, Wanted *w)
-{
-    int64_t most = 0;
-    if (!opt_given(o, OPT_threads))
-        return true;
-    if (!list_parse(o, OPT_threads, 0, BENCH_MAX_THREADS_A_RUN, &w->threads))
-        return false;
-    if (w->threads.count > BENCH_MAX_THREADS) {
-        option_fault(o, OPT_threads, "--threads has %d numbers; at most %d are measured",
-                     w->threads.count, (int)BENCH_MAX_THREADS);
-        return false;
-    }
-    for (int i = 0; i < w->threads.count; i++) {
-        if (w->threads.n[i] == 0)
-            w->threads.n[i] = rt_cores();
-        most = w->threads.n[i] > most ? w->threads.n[i] : most;
-    }
-    o->value[OPT_threads].text = arena_printf(o->arena, "%lld", (long long)most);
-    return true;
-}
 
 static bool
 wanted_parse(Options *o, Wanted *w)
@@ -81,7 +25,8 @@ wanted_parse(Options *o, Wanted *w)
         return false;
     }
     return list_parse(o, OPT_bench_prefill, 1, 1 << 24, &w->prefill) &&
-           list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &w->batch) && threads_parse(o, w);
+           list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &w->batch) &&
+           list_threads(o, BENCH_MAX_THREADS, &w->threads);
 }
 
 /* ---- the run ------------------------------------------------------------------------------- */
@@ -105,31 +50,11 @@ items_plan(BenchRun *run, const Wanted *w)
     }
 }
 
-/* The ceiling of projections in a type is that of its dot, where the CPU has one. */
-static CgProbeId
-dot_of(const CgTarget *target, Format format)
-{
-    const FormatInfo *f = &format_info[format];
-    if (f->bits)
-        return PROBE_i8;
-    return f->reals == DTYPE_bf16 && target->bf16_dot ? PROBE_bf16 : PROBE_f32;
-}
-
 static void
 run_describe(BenchRun *run, const Job *job, const Wanted *w)
 {
-    run->target = &job->target;
-    run->name = job->fe.graph->name;
-    run->version = SSMC_VERSION;
-    run->parameters = (double)job->parameters;
-    run->graph[0] = job->graph[PHASE_PREFILL];
-    run->graph[1] = job->graph[PHASE_DECODE];
-    run->program = rt_program_abi(job->program);
-    run->model = job->model;
-    run->format = job->fe.compile.format;
-    run->dot = dot_of(&job->target, run->format);
+    bench_run_of(run, job);
     run->repeats = (int)job->o->value[OPT_repeats].i;
-    run->threads[0] = job->threads;
     run->nthreads = w->threads.count > 0 ? w->threads.count : 1;
     for (int i = 0; i < w->threads.count; i++)
         run->threads[i] = (int)w->threads.n[i];

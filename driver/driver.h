@@ -56,6 +56,7 @@ struct Options {
     Arena *arena;
     const CommandInfo *command;
     const char *model; /* the argument that is no option; NULL when not given */
+    StrBuf *faults;    /* what goes wrong with a job is put there; NULL: printed */
     OptValue value[OPT_COUNT];
 };
 
@@ -74,6 +75,19 @@ bool sampling_from(const Options *o, ssmc_sampling *how);
 /* --threads where no description has a say; an exit status. */
 int threads_from(const Options *o, int *threads);
 
+/* Whole numbers of an option. */
+enum { MAX_LIST = 32 };
+typedef struct {
+    int64_t n[MAX_LIST];
+    int count;
+} IntList;
+/* Separated by commas, each from `least` to `most`; "" is none. False: the fault has been printed.
+ */
+bool list_parse(const Options *o, OptId id, int64_t least, int64_t most, IntList *out);
+/* Those of --threads, 0 being all cores; the model is then loaded with the most of them. Not given:
+ * none. */
+bool list_threads(Options *o, int most, IntList *out);
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
 const char *program_name(void);                   /* ssmc, or what a compiled program was called */
@@ -82,6 +96,10 @@ int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; r
 /* Prints a runtime failure; BAD_ARGUMENT and BAD_FILE are the user's: EXIT_BAD_INPUT. */
 int runtime_fault(ssmc_status status);
 int diag_fault(Diag *diag); /* prints everything collected; returns EXIT_BAD_INPUT */
+/* The same of a job, to where its options say that faults go. */
+int job_fault(const Options *o, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+int job_runtime_fault(const Options *o, ssmc_status status);
+int job_diag_fault(const Options *o, Diag *diag);
 
 /* A bar on a terminal, nothing elsewhere. */
 typedef struct {
@@ -136,7 +154,8 @@ int job_check_passes(Job *job);
 /* whether every pass that an option names is known */ /* graph[phase] through its pipeline */
 int job_module(Job *job);                              /* both graphs -> LLVM module */
 int job_program(Job *job); /* after job_weights: all of the above, and the JIT's program */
-int job_run(Job *job);     /* all of the above, and the model: packed parameters */
+int job_model(Job *job);   /* after job_program: packed parameters */
+int job_run(Job *job);     /* all of the above */
 void job_end(Job *job);
 
 /* ---- compiled models (compiled.c) --------------------------------------------------------- */

@@ -56,15 +56,15 @@ describe_ir(Job *job, const char *path, const char *const *sets, int nsets)
     const char *why = NULL;
     char *text = NULL;
     if (!file_read(job->arena, path, MAX_TEXT, &text, &source->len, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
+        return job_fault(job->o, EXIT_BAD_INPUT, "%s", why);
     source->path = path;
     source->text = text;
     job->fe.eos = -1;
     job->fe.graph = graph_parse(job->arena, source, job->diag);
     if (!fe_compile_load(job->arena, sets, nsets, job->diag, &job->fe.compile) || !job->fe.graph)
-        return diag_fault(job->diag);
+        return job_diag_fault(job->o, job->diag);
     if (!graph_verify(job->fe.graph, job->diag))
-        return diag_fault(job->diag);
+        return job_diag_fault(job->o, job->diag);
     return EXIT_DONE;
 }
 
@@ -91,9 +91,9 @@ describe_targets(Job *job, const char *list)
         const size_t len = strcspn(at, ",");
         const char *name = arena_strndup(job->arena, at, len), *why = NULL;
         if (job->ntargets == MOST)
-            return fault(EXIT_BAD_INPUT, "--cpu names more than %d CPUs", MOST);
+            return job_fault(job->o, EXIT_BAD_INPUT, "--cpu names more than %d CPUs", MOST);
         if (!cg_target(job->arena, name, &targets[job->ntargets++], &why))
-            return fault(EXIT_BAD_INPUT, "%s", why);
+            return job_fault(job->o, EXIT_BAD_INPUT, "%s", why);
         at += len;
         if (!*at++)
             break;
@@ -113,8 +113,8 @@ begin(Job *job, Options *o)
         return option_fault(o, OPT_blas, "--blas wants auto or none, not '%s'", blas);
     if (o->model)
         return EXIT_DONE;
-    return fault(EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
-                 o->command->args);
+    return job_fault(job->o, EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
+                     o->command->args);
 }
 
 static int
@@ -128,7 +128,7 @@ describe(Job *job)
         if (status != EXIT_DONE)
             return status;
     } else if (!fe_model_load(job->arena, o->model, sets, nsets, job->diag, &job->fe)) {
-        return diag_fault(job->diag);
+        return job_diag_fault(job->o, job->diag);
     }
     job->fe.graph->identity = graph_identity(job->fe.graph);
     job->fe.graph->numerics = numerics_text(job);
@@ -154,9 +154,9 @@ job_describe_many(Job *job, Options *o)
     if (status != EXIT_DONE)
         return status;
     if (is_compiled(o->model))
-        return fault(EXIT_BAD_INPUT,
-                     "%s is compiled; ssmc %s needs the description that it was made of", o->model,
-                     o->command->name);
+        return job_fault(job->o, EXIT_BAD_INPUT,
+                         "%s is compiled; ssmc %s needs the description that it was made of",
+                         o->model, o->command->name);
     return describe(job);
 }
 
@@ -193,6 +193,15 @@ abi_dtype(Dtype dtype)
     return dtype == DTYPE_bf16 ? ABI_BF16 : dtype == DTYPE_f16 ? ABI_F16 : ABI_F32;
 }
 
+/* A job that does not speak shows no bar either. */
+static Progress
+job_progress(const Job *job, const char *what)
+{
+    Progress bar = progress_start(what);
+    bar.shown = bar.shown && !job->o->faults;
+    return bar;
+}
+
 /* Weights without a checkpoint, by the rules named in the graph. */
 static ssmc_status
 make_weights(Job *job)
@@ -213,7 +222,7 @@ make_weights(Job *job)
     const bool looked_at = job->whole_weights || opt_given(job->o, OPT_check_each);
     if (!looked_at) /* before they are packed */
         return rt_weights_describe(list, g->nweights, (uint64_t)g->seed, &job->weights);
-    Progress bar = progress_start("making weights");
+    Progress bar = job_progress(job, "making weights");
     const ssmc_status rs = rt_weights_init(list, g->nweights, (uint64_t)g->seed, job->threads,
                                            progress_call, &bar, &job->weights);
     progress_end(&bar);
@@ -236,9 +245,9 @@ job_weights(Job *job, bool values)
 {
     const Graph *g = job->fe.graph;
     if (!g->weights_path)
-        return fault(EXIT_BAD_INPUT,
-                     "%s says no weights: give `weights: FILE` or `weights: {init: reference}`",
-                     job->o->model);
+        return job_fault(job->o, EXIT_BAD_INPUT,
+                         "%s says no weights: give `weights: FILE` or `weights: {init: reference}`",
+                         job->o->model);
     const bool made = strcmp(g->weights_path, "init:reference") == 0;
     count_parameters(job);
     if (made && !values && !opt_given(job->o, OPT_check_each))
@@ -246,9 +255,9 @@ job_weights(Job *job, bool values)
     const ssmc_status status =
         made ? make_weights(job) : rt_weights_open(g->weights_path, &job->weights);
     if (status != SSMC_OK)
-        return runtime_fault(status);
+        return job_runtime_fault(job->o, status);
     if (!bind_weights(job->fe.graph, job->weights, &job->fe, job->diag))
-        return diag_fault(job->diag);
+        return job_diag_fault(job->o, job->diag);
     job->seconds_load = rt_now() - job->seconds_load;
     return EXIT_DONE;
 }
@@ -340,7 +349,7 @@ job_passes(Job *job, Phase phase)
     sb_free(&text);
     if (ok)
         return EXIT_DONE;
-    diag_fault(job->diag);
+    job_diag_fault(job->o, job->diag);
     return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
 }
 
@@ -350,12 +359,12 @@ job_module(Job *job)
     const Graph *graphs[2] = {job->graph[PHASE_PREFILL], job->graph[PHASE_DECODE]};
     job->module = cg_module(&job->target, graphs, 2, job->diag);
     if (!job->module)
-        return diag_fault(job->diag);
+        return job_diag_fault(job->o, job->diag);
     if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)
         return EXIT_DONE;
-    return fault(EXIT_BAD_INPUT,
-                 "%s has its forms chosen: it cannot be compiled reproducible any more",
-                 job->o->model);
+    return job_fault(job->o, EXIT_BAD_INPUT,
+                     "%s has its forms chosen: it cannot be compiled reproducible any more",
+                     job->o->model);
 }
 
 /* What the compiler freed, and its code: weights need the memory now. */
@@ -376,10 +385,10 @@ link_program(Job *job)
     job->jit = cg_jit(job->arena, job->module, job->threads, &why);
     job->module = NULL;
     if (!job->jit)
-        return fault(EXIT_BAD_INPUT, "%s", why);
+        return job_fault(job->o, EXIT_BAD_INPUT, "%s", why);
     give_memory_back();
     const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    return rs == SSMC_OK ? EXIT_DONE : job_runtime_fault(job->o, rs);
 }
 
 int
@@ -398,6 +407,19 @@ job_program(Job *job)
 }
 
 int
+job_model(Job *job)
+{
+    const double started = rt_now();
+    Progress bar = job_progress(job, "packing weights");
+    const ssmc_status rs =
+        rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache), job->threads,
+                      progress_call, &bar, &job->model);
+    progress_end(&bar);
+    job->seconds_load += rt_now() - started;
+    return rs == SSMC_OK ? EXIT_DONE : job_runtime_fault(job->o, rs);
+}
+
+int
 job_run(Job *job)
 {
     if (job->compiled)
@@ -405,16 +427,7 @@ job_run(Job *job)
     int status = job_weights(job, true);
     if (status == EXIT_DONE)
         status = job_program(job);
-    if (status != EXIT_DONE)
-        return status;
-    const double started = rt_now();
-    Progress bar = progress_start("packing weights");
-    const ssmc_status rs =
-        rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache), job->threads,
-                      progress_call, &bar, &job->model);
-    progress_end(&bar);
-    job->seconds_load += rt_now() - started;
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    return status == EXIT_DONE ? job_model(job) : status;
 }
 
 void

@@ -36,11 +36,17 @@ fault(int status, const char *fmt, ...)
     return status;
 }
 
+static int
+runtime_exit(ssmc_status status)
+{
+    const bool users = status == SSMC_BAD_ARGUMENT || status == SSMC_BAD_FILE || status == SSMC_IO;
+    return users ? EXIT_BAD_INPUT : EXIT_FAILED;
+}
+
 int
 runtime_fault(ssmc_status status)
 {
-    const bool users = status == SSMC_BAD_ARGUMENT || status == SSMC_BAD_FILE || status == SSMC_IO;
-    return fault(users ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", ssmc_error());
+    return fault(runtime_exit(status), "%s", ssmc_error());
 }
 
 int
@@ -50,6 +56,39 @@ diag_fault(Diag *diag)
     diag_print(diag, &text);
     fputs(sb_text(&text), stderr);
     sb_free(&text);
+    return EXIT_BAD_INPUT;
+}
+
+/* ---- faults of jobs, which may go elsewhere ----------------------------------------------- */
+
+int
+job_fault(const Options *o, int status, const char *fmt, ...)
+{
+    va_list args;
+    StrBuf text = {0};
+    va_start(args, fmt);
+    sb_vprintf(&text, fmt, args);
+    va_end(args);
+    if (o->faults)
+        sb_printf(o->faults, "%s\n", sb_text(&text));
+    else
+        fault(status, "%s", sb_text(&text));
+    sb_free(&text);
+    return status;
+}
+
+int
+job_runtime_fault(const Options *o, ssmc_status status)
+{
+    return job_fault(o, runtime_exit(status), "%s", ssmc_error());
+}
+
+int
+job_diag_fault(const Options *o, Diag *diag)
+{
+    if (!o->faults)
+        return diag_fault(diag);
+    diag_print(diag, o->faults);
     return EXIT_BAD_INPUT;
 }
 

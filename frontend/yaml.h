@@ -9,8 +9,9 @@ typedef enum { TREE_NULL, TREE_SCALAR, TREE_LIST, TREE_MAP } TreeKind;
 typedef struct Tree Tree;
 struct Tree {
     TreeKind kind;
-    bool quoted;      /* SCALAR in quotes: text, never a number */
-    bool everywhere;  /* put by `layers.*.key=value`: blocks that have no such parameter pass it over */
+    bool quoted;     /* SCALAR in quotes: text, never a number */
+    bool everywhere; /* put by `layers.*.key=value`: blocks that have no such parameter pass it over
+                      */
     const char *text; /* SCALAR */
     const char *key;  /* in a map: the name of this entry */
     SrcLoc key_loc, loc;

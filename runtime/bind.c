@@ -128,6 +128,46 @@ rt_model_open(const ssmc_program *program, const ssmc_weights *weights, const ch
     return status;
 }
 
+/* Data of made weights that kernels of `model` read, out of those that `beside` keeps. False: there
+ * are some that it does not. */
+static bool
+borrow_weights(ssmc_model *model, const ssmc_model *beside)
+{
+    const AbiProgram *abi = model->program->abi, *other = beside->program->abi;
+    for (int i = 0; i < abi->nweights; i++) {
+        if (model->weights[i] || !rt_program_keeps(model->program, i))
+            continue;
+        int k = 0;
+        while (k < other->nweights && strcmp(other->weights[k].tensor, abi->weights[i].tensor) != 0)
+            k++;
+        if (k == other->nweights || !beside->weights[k])
+            return false;
+        model->weights[i] = beside->weights[k];
+    }
+    return true;
+}
+
+ssmc_status
+rt_model_beside(const ssmc_program *program, const ssmc_weights *weights, const ssmc_model *beside,
+                ssmc_model **out)
+{
+    ssmc_model *model = NULL;
+    *out = NULL;
+    if (program->abi->pack_hash != beside->program->abi->pack_hash ||
+        program->abi->param_bytes != beside->program->abi->param_bytes)
+        return SSMC_OK;
+    ssmc_status status = rt_model_new(program, &model);
+    if (status == SSMC_OK)
+        status = bind_weights(model, weights);
+    if (status == SSMC_OK && borrow_weights(model, beside)) {
+        model->params = beside->params;
+        *out = model;
+        return SSMC_OK;
+    }
+    ssmc_model_close(model);
+    return status;
+}
+
 ssmc_status
 ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
                 ssmc_progress *progress, void *user, ssmc_model **out)

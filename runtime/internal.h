@@ -146,6 +146,9 @@ struct ssmc_program {
     int64_t block;                     /* most rows of a pass of any phase */
 };
 
+/* Whether kernels read a weight as it is, after parameters have been made. */
+bool rt_program_keeps(const ssmc_program *program, int weight);
+
 struct ssmc_model {
     const ssmc_program *program; /* borrowed */
     const char *params;          /* [param_bytes]; kernels that run only read them */

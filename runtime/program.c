@@ -166,10 +166,10 @@ range_reads(const AbiProgram *abi, AbiRange range, int weight)
     return false;
 }
 
-/* Whether kernels read a weight as it is, after parameters have been made. */
-static bool
-is_kept(const AbiProgram *abi, int weight)
+bool
+rt_program_keeps(const ssmc_program *program, int weight)
 {
+    const AbiProgram *abi = program->abi;
     for (int id = 0; id < ABI_PHASES; id++)
         if (range_reads(abi, abi->phase[id].layers, weight) ||
             range_reads(abi, abi->phase[id].head, weight))
@@ -188,7 +188,7 @@ measure(ssmc_program *p)
         if (!rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes) ||
             !rt_add(p->weight_bytes, bytes, &p->weight_bytes))
             return false;
-        if (is_kept(p->abi, i))
+        if (rt_program_keeps(p, i))
             p->kept_bytes += bytes; /* no more than weight_bytes */
     }
     return rt_round_up((size_t)p->abi->state_bytes, RT_LINE, &p->state_stride) &&

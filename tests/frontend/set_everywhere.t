@@ -9,6 +9,7 @@ blocks:
   - block: double
     weights: {norm.weight: {shape: [dim], init: ones}}
     ops: [h = h + h * norm.weight]
+weights: {init: reference}
 layers:
   - {block: mamba2, repeat: 3, state: 4, head_dim: 8}
   - repeat: 2

@@ -1,0 +1,155 @@
+/* bench/explore_says.c -- what results say, in sentences that hold for whatever was measured. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/explore.h"
+
+/* ---- choices ------------------------------------------------------------------------------- */
+
+static int
+miss_order(const void *a, const void *b)
+{
+    const ExploreMiss *x = a, *y = b;
+    return (x->behind < y->behind) - (x->behind > y->behind);
+}
+
+ExploreChoices
+explore_choices(Arena *arena, const ExplorePanel *panels, int count)
+{
+    ExploreChoices c = {0};
+    int most = 0;
+    for (int i = 0; i < count; i++)
+        most += panels[i].nstates;
+    c.all = arena_array(arena, (size_t)most + 1, sizeof *c.all);
+    for (int i = 0; i < count; i++)
+        for (int s = 0; s < panels[i].nstates; s++) {
+            const ExploreRow *chosen = panel_chosen(&panels[i], s),
+                             *best = panel_best(&panels[i], s, NULL);
+            if (!chosen || !best)
+                continue;
+            const double behind = 1 - chosen->prefill_tps / best->prefill_tps;
+            c.all[c.count++] = (ExploreMiss){chosen, best, behind};
+            c.within5 += behind <= 0.05;
+            c.within15 += behind <= 0.15;
+        }
+    qsort(c.all, (size_t)c.count, sizeof *c.all, miss_order);
+    return c;
+}
+
+void
+explore_say_choices(StrBuf *out, const ExploreChoices *c)
+{
+    if (c->count == 0) {
+        sb_puts(out, "The compiler's own choice was not measured.");
+        return;
+    }
+    sb_printf(
+        out,
+        "The compiler's own choice of form and chunk length is within 5 %% of the fastest that "
+        "was measured in %d of %d cases, within 15 %% in %d; ",
+        c->within5, c->count, c->within15);
+    if (c->all[0].behind > 0)
+        sb_printf(out, "at worst it is %.1f %% behind.", 100 * c->all[0].behind);
+    else
+        sb_puts(out, "it is never behind.");
+}
+
+/* ---- states -------------------------------------------------------------------------------- */
+
+void
+explore_say_best(StrBuf *out, const ExplorePanel *p)
+{
+    int said = 0;
+    sb_puts(out, "Fastest: ");
+    for (int s = 0; s < p->nstates; s++) {
+        const ExploreRow *best = panel_best(p, s, NULL);
+        if (!best)
+            continue;
+        sb_printf(out, "%sN=%lld ", said++ ? "; " : "", (long long)p->states[s]);
+        line_title(out, best->form, best->chunk);
+        sb_printf(out, " (%.0f tokens/s)", best->prefill_tps);
+    }
+    sb_puts(out, said ? "." : "nothing was measured.");
+}
+
+/* The first and the last state with numbers in a form; false: fewer than two have. */
+static bool
+ends_of(const ExplorePanel *p, const char *form, const ExploreRow **first, const ExploreRow **last)
+{
+    *first = *last = NULL;
+    for (int s = 0; s < p->nstates; s++) {
+        const ExploreRow *best = panel_best(p, s, form);
+        if (best && !*first)
+            *first = best;
+        else if (best)
+            *last = best;
+    }
+    return *last != NULL;
+}
+
+static void
+put_change(StrBuf *out, const ExploreRow *from, const ExploreRow *to)
+{
+    const double fall = 1 - to->prefill_tps / from->prefill_tps;
+    sb_printf(out, "%s %.0f %% of its speed (%.0f to %.0f tokens/s)", fall < 0 ? "gains" : "loses",
+              100 * fabs(fall), from->prefill_tps, to->prefill_tps);
+}
+
+void
+explore_say_fall(StrBuf *out, const ExplorePanel *p)
+{
+    const ExploreRow *c0, *c1, *r0, *r1;
+    if (!ends_of(p, "chunked", &c0, &c1)) {
+        sb_puts(out, "Fewer than two state sizes were measured in the chunked form.");
+        return;
+    }
+    sb_printf(
+        out,
+        "From N=%lld to N=%lld, a state %.0f times as large, the chunked form at its best chunk "
+        "length ",
+        (long long)c0->state, (long long)c1->state, (double)c1->state / (double)c0->state);
+    put_change(out, c0, c1);
+    if (ends_of(p, "recurrent", &r0, &r1) && r0->state == c0->state && r1->state == c1->state) {
+        sb_puts(out, "; the recurrent form ");
+        put_change(out, r0, r1);
+    }
+    sb_puts(out, ".");
+}
+
+/* ---- the machine --------------------------------------------------------------------------- */
+
+static int
+double_order(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+void
+explore_say_noise(StrBuf *out, const ExploreTable *t)
+{
+    Arena *arena = arena_new();
+    double *spread = arena_array(arena, (size_t)t->nrows + 1, sizeof *spread), drift = 0;
+    int count = 0;
+    for (int i = 0; i < t->nrows; i++) {
+        const ExploreRow *row = &t->rows[i];
+        if (!explore_is_ok(row) || row->repeats < 2)
+            continue;
+        spread[count++] = row->prefill_spread;
+        if (isfinite(row->drift) && fabs(row->drift) > fabs(drift))
+            drift = row->drift;
+    }
+    qsort(spread, (size_t)count, sizeof *spread, double_order);
+    if (count == 0)
+        sb_puts(out,
+                "No point was measured twice: there is no telling how steady the machine was.");
+    else
+        sb_printf(
+            out,
+            "Noise: half of the prefill times spread by less than %.1f %%, nine in ten by less "
+            "than %.1f %%; the largest drift from the first to the last pass over points "
+            "measured in turn is %+.1f %%.",
+            100 * spread[count / 2], 100 * spread[count * 9 / 10], 100 * drift);
+    arena_free(arena);
+}

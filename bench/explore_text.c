@@ -1,0 +1,146 @@
+/* bench/explore_text.c -- results for people at a terminal. */
+#include <math.h>
+#include <string.h>
+
+#include "bench/explore.h"
+
+enum { CELL = 11 };
+
+/* Slowest and fastest prefill of a panel. */
+typedef struct {
+    double low, high;
+} Range;
+
+static Range
+range_of(const ExplorePanel *p)
+{
+    Range r = {INFINITY, 0};
+    for (int i = 0; i < p->nlines * p->nstates; i++) {
+        const ExploreRow *row = p->cells[i];
+        if (!row || !explore_is_ok(row))
+            continue;
+        r.low = row->prefill_tps < r.low ? row->prefill_tps : r.low;
+        r.high = row->prefill_tps > r.high ? row->prefill_tps : r.high;
+    }
+    return r;
+}
+
+/* A rate, an eighth to eight eighths of a block, and a star at what the compiler takes by itself.
+ */
+static void
+put_cell(StrBuf *out, const ExploreRow *row, Range r)
+{
+    static const char *const block[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    if (!row || !explore_is_ok(row)) {
+        sb_printf(out, "%*s   ", CELL - 3, row ? "-" : "");
+        return;
+    }
+    const double at = r.high > r.low ? (row->prefill_tps - r.low) / (r.high - r.low) : 1;
+    sb_printf(out, "%*.0f %s%s", CELL - 3, row->prefill_tps, block[(int)(at * 7.999)],
+              row->chosen == 1 ? "*" : " ");
+}
+
+static void
+put_heading(StrBuf *out, const ExplorePanel *p)
+{
+    sb_printf(out, "%-10s", "");
+    for (int s = 0; s < p->nstates; s++) {
+        StrBuf name = {0};
+        sb_printf(&name, "N=%lld", (long long)p->states[s]);
+        sb_printf(out, "%*s   ", CELL - 3, sb_text(&name));
+        sb_free(&name);
+    }
+    sb_puts(out, "\n");
+}
+
+static void
+put_line(StrBuf *out, const ExplorePanel *p, int l, Range r)
+{
+    StrBuf name = {0};
+    line_title(&name, p->lines[l].form, p->lines[l].chunk);
+    sb_printf(out, "%-10s", sb_text(&name));
+    sb_free(&name);
+    for (int s = 0; s < p->nstates; s++)
+        put_cell(out, panel_at(p, l, s), r);
+    sb_puts(out, "\n");
+}
+
+/* What is the same for every form: decoding, the state's size. */
+static void
+put_states(StrBuf *out, const ExplorePanel *p)
+{
+    sb_printf(out, "%-10s", "decoding");
+    for (int s = 0; s < p->nstates; s++) {
+        const ExploreRow *row = panel_chosen(p, s) ? panel_chosen(p, s) : panel_best(p, s, NULL);
+        if (row)
+            sb_printf(out, "%*.1f   ", CELL - 3, row->decode_tps);
+        else
+            sb_printf(out, "%*s   ", CELL - 3, "-");
+    }
+    sb_printf(out, "\n%-10s", "state, MiB");
+    for (int s = 0; s < p->nstates; s++) {
+        const ExploreRow *row = panel_best(p, s, NULL);
+        if (row)
+            sb_printf(out, "%*.2f   ", CELL - 3, (double)row->state_bytes / (1 << 20));
+        else
+            sb_printf(out, "%*s   ", CELL - 3, "-");
+    }
+    sb_puts(out, "\n");
+}
+
+static void
+put_panel(StrBuf *out, const ExplorePanel *p)
+{
+    const Range r = range_of(p);
+    sb_puts(out, "\ntokens/s: ");
+    panel_title(out, p, true);
+    sb_puts(out, "; *: the compiler's own choice\n");
+    put_heading(out, p);
+    for (int l = 0; l < p->nlines; l++)
+        put_line(out, p, l, r);
+    put_states(out, p);
+    explore_say_best(out, p);
+    sb_puts(out, "\n");
+    if (p->nstates > 1) {
+        explore_say_fall(out, p);
+        sb_puts(out, "\n");
+    }
+}
+
+/* Points without numbers, each with its reason. */
+static void
+put_rest(StrBuf *out, const ExploreTable *t)
+{
+    for (int i = 0; i < t->nrows; i++) {
+        const ExploreRow *row = &t->rows[i];
+        if (explore_is_ok(row) || strcmp(row->status, explore_unmeasured) == 0)
+            continue;
+        const size_t len = strcspn(row->why, "\n");
+        sb_printf(out, "N=%lld P=%lld G=%lld %s ", (long long)row->state, (long long)row->head_dim,
+                  (long long)row->groups, row->dtype);
+        line_title(out, row->form, row->chunk);
+        sb_printf(out, ": %s: ", row->status);
+        sb_putn(out, row->why, len);
+        sb_puts(out, "\n");
+    }
+}
+
+void
+explore_put_text(StrBuf *out, const ExploreTable *t)
+{
+    Arena *arena = arena_new();
+    ExplorePanel *panels = NULL;
+    const int count = explore_panels(arena, t, &panels);
+    const ExploreChoices choices = explore_choices(arena, panels, count);
+    sb_printf(out, "%s on %s, ssmc %s; weights: %s\n", t->head[HEAD_model], t->head[HEAD_machine],
+              t->head[HEAD_ssmc], t->head[HEAD_weights]);
+    for (int i = 0; i < count; i++)
+        put_panel(out, &panels[i]);
+    sb_puts(out, "\n");
+    explore_say_choices(out, &choices);
+    sb_puts(out, "\n");
+    explore_say_noise(out, t);
+    sb_puts(out, "\n");
+    put_rest(out, t);
+    arena_free(arena);
+}

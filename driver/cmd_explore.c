@@ -1,0 +1,385 @@
+/* driver/cmd_explore.c -- ssmc explore: sizes, chunk lengths and types measured over this machine,
+ * as a table, a file of results that can be gone on with, and a page. */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "driver/explore.h"
+
+/* Ctrl-C: the run ends after what is being measured; a second one ends it at once. A handler can
+ * reach nothing but this. */
+static volatile sig_atomic_t interrupted;
+
+static void
+on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void
+watch_interrupts(void)
+{
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&act.sa_mask);
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+}
+
+/* Points of a group that are measured in turn. */
+typedef struct {
+    const Group *group;
+    Point **points; /* what says most first */
+    int count;
+} Work;
+
+typedef struct {
+    Arena *arena;
+    const Wish *wish;
+    Plan plan;
+    ExploreTable table;
+    ExploreFile file; /* path NULL: none */
+    BenchProbes *probes;
+    Oracle *oracle;
+    Work *work;
+    int nwork, cap;
+    double deadline; /* of the budget */
+    double each;     /* seconds of a point and pass so far; 0: not known */
+    Progress bar;
+    int64_t done, total; /* steps: compiling a point, a pass over it */
+    const char *broken;  /* a row that cannot be kept; NULL: none */
+} Explore;
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+static bool
+is_stopped(void *user)
+{
+    const Explore *e = user;
+    return interrupted || e->broken;
+}
+
+static void
+count_step(void *user)
+{
+    Explore *e = user;
+    e->done++;
+    progress_step(&e->bar, e->done, e->total);
+}
+
+/* A row's texts are its batch's; the table's stay. */
+static ExploreRow
+row_keep(Arena *arena, const ExploreRow *row)
+{
+    ExploreRow kept = *row;
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        const char **text = (const char **)(void *)((char *)&kept + column_info[id].offset);
+        if (column_info[id].kind == COLUMN_TEXT)
+            *text = arena_strdup(arena, *text);
+    }
+    return kept;
+}
+
+/* What nobody got to is no result, and what the file had stays as it is. */
+static bool
+take_row(void *user, const ExploreRow *row)
+{
+    Explore *e = user;
+    if (strcmp(row->status, explore_unmeasured) == 0 || explore_find(&e->table, row))
+        return true;
+    const ExploreRow kept = row_keep(e->arena, row);
+    if (e->file.path && !explore_file_add(&e->file, e->arena, &kept, &e->broken))
+        return false;
+    explore_add(&e->table, &kept);
+    return true;
+}
+
+static bool
+is_settled(const Explore *e, const Group *g, const Point *p)
+{
+    const IntList *tokens = &e->wish->tokens;
+    for (int t = 0; t < e->plan.nthreads; t++)
+        for (int i = 0; i < tokens->count; i++) {
+            const ExploreRow key = plan_row(g, p, e->plan.threads[t], tokens->n[i]);
+            if (!explore_find(&e->table, &key))
+                return false;
+        }
+    return true;
+}
+
+/* Every point that was asked for has its rows: those without numbers say why. */
+static void
+add_missing(Explore *e, const char *why)
+{
+    const IntList *tokens = &e->wish->tokens;
+    for (int g = 0; g < e->plan.ngroups; g++)
+        for (int p = 0; p < e->plan.groups[g].npoints; p++)
+            for (int t = 0; t < e->plan.nthreads; t++)
+                for (int i = 0; i < tokens->count; i++) {
+                    ExploreRow row = plan_row(&e->plan.groups[g], &e->plan.groups[g].points[p],
+                                              e->plan.threads[t], tokens->n[i]);
+                    row.why = why;
+                    if (!explore_find(&e->table, &row))
+                        explore_add(&e->table, &row);
+                }
+}
+
+/* ---- what is to be done -------------------------------------------------------------------- */
+
+static void
+work_add(Explore *e, const Work *w)
+{
+    VEC_PUSH(e->arena, e->work, e->nwork, e->cap, *w);
+}
+
+/* By level, and among equals as they are. */
+static void
+points_sort(Work *w)
+{
+    for (int i = 1; i < w->count; i++)
+        for (int k = i; k > 0 && w->points[k - 1]->level > w->points[k]->level; k--) {
+            Point *p = w->points[k];
+            w->points[k] = w->points[k - 1];
+            w->points[k - 1] = p;
+        }
+}
+
+static void
+work_plan(Explore *e)
+{
+    for (int g = 0; g < e->plan.ngroups; g++) {
+        Group *group = &e->plan.groups[g];
+        Work w = {.group = group};
+        w.points = arena_array(e->arena, (size_t)group->npoints, sizeof *w.points);
+        for (int p = 0; p < group->npoints; p++)
+            if (!is_settled(e, group, &group->points[p]))
+                w.points[w.count++] = &group->points[p];
+        points_sort(&w);
+        e->total += (int64_t)w.count * (1 + e->wish->o->value[OPT_repeats].i);
+        if (w.count > 0)
+            work_add(e, &w);
+    }
+}
+
+/* Where even few passes over a group take more than its share of what is left, its finer points
+ * wait until every group has had its turn. */
+static void
+work_split(Explore *e, Work *w, double share)
+{
+    enum { FEW = 3 }; /* compiling and two passes */
+    int coarse = 0;
+    while (coarse < w->count && w->points[coarse]->level == w->points[0]->level)
+        coarse++;
+    if (e->each <= 0 || e->each * FEW * w->count <= share || coarse == w->count)
+        return;
+    const Work later = {w->group, w->points + coarse, w->count - coarse};
+    w->count = coarse;
+    work_add(e, &later);
+}
+
+/* Each group has an equal share of what is left of the budget. */
+static int
+work_run(Explore *e, int i)
+{
+    Work w = e->work[i];
+    const double now = rt_now();
+    const int passes = (int)e->wish->o->value[OPT_repeats].i;
+    Bench bench = {
+        .plan = &e->plan,
+        .probes = e->probes,
+        .ceilings = e->table.ceilings,
+        .oracle = e->oracle,
+        .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
+        .row = take_row,
+        .user = e
+    };
+    if (e->wish->budget > 0) {
+        const double share = (e->deadline - now) / (e->nwork - i);
+        work_split(e, &w, share);
+        bench.pace.enough = now + share;
+        bench.pace.over = e->deadline;
+    }
+    const int64_t before = e->done;
+    const int status = batch_run(&bench, w.group, w.points, w.count);
+    if (e->done > before)
+        e->each = (rt_now() - now) / (double)(e->done - before);
+    e->done = before + (int64_t)w.count * (1 + passes);
+    return status;
+}
+
+static int
+run_all(Explore *e)
+{
+    int status = EXIT_DONE;
+    e->bar = progress_start("exploring");
+    for (int i = 0; i < e->nwork && status == EXIT_DONE; i++)
+        if (!is_stopped(e) && rt_now() < e->deadline)
+            status = work_run(e, i);
+    progress_end(&e->bar);
+    return status;
+}
+
+/* ---- before -------------------------------------------------------------------------------- */
+
+static const char *
+now_text(Arena *arena)
+{
+    char text[64] = "";
+    const time_t now = time(NULL);
+    struct tm parts;
+    if (localtime_r(&now, &parts))
+        strftime(text, sizeof text, "%Y-%m-%d %H:%M %z", &parts);
+    return arena_strdup(arena, text);
+}
+
+static const char *
+settings_text(const Explore *e)
+{
+    static const char *const hold[HOLD_COUNT] = {"none", "params", "state"};
+    const FeCompile *c = &e->plan.described.fe.compile;
+    const Options *o = e->wish->o;
+    return arena_printf(e->arena, "hold %s, %d tokens decoded, group %lld, matmul %s, blas %s%s",
+                        hold[e->wish->hold], EXPLORE_DECODE, (long long)c->group, c->matmul,
+                        opt_text(o, OPT_blas), c->reproducible ? ", reproducible" : "");
+}
+
+static void
+head_fill(Explore *e)
+{
+    const Job *job = &e->plan.described;
+    const char **head = e->table.head;
+    head[HEAD_ssmc] = SSMC_VERSION;
+    head[HEAD_model] = job->fe.graph->name;
+    head[HEAD_identity] =
+        arena_printf(e->arena, "%016llx", (unsigned long long)job->fe.graph->identity);
+    head[HEAD_machine] = explore_machine(e->arena, &job->target);
+    head[HEAD_settings] = settings_text(e);
+    head[HEAD_weights] = e->plan.weights_doc;
+    head[HEAD_made] = now_text(e->arena);
+}
+
+static int
+most_threads(const Plan *plan)
+{
+    int most = 1;
+    for (int t = 0; t < plan->nthreads; t++)
+        most = plan->threads[t] > most ? plan->threads[t] : most;
+    return most;
+}
+
+static int
+ceilings_measure(Explore *e)
+{
+    const char *why = NULL;
+    e->probes =
+        bench_probes_open(e->arena, &e->plan.described.target, most_threads(&e->plan), &why);
+    if (!e->probes)
+        return fault(EXIT_FAILED, "%s", why);
+    for (int t = 0; t < e->plan.nthreads; t++)
+        e->table.ceilings[t] = bench_ceilings(e->probes, e->plan.threads[t]);
+    e->table.nceilings = e->plan.nthreads;
+    return EXIT_DONE;
+}
+
+/* The file of results is there, and a page could be written, before anything is measured. */
+static int
+files_open(Explore *e)
+{
+    const Options *o = e->wish->o;
+    const char *why = NULL, *path = opt_text(o, OPT_csv);
+    bool users = false;
+    if (!path)
+        return EXIT_DONE;
+    if (explore_file_open(&e->file, path, opt_given(o, OPT_resume), &e->table, &why, &users))
+        return EXIT_DONE;
+    e->file.path = NULL;
+    return fault(users ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", why);
+}
+
+static int
+prepare(Explore *e)
+{
+    int status = plan_make(e->wish, &e->plan);
+    if (status != EXIT_DONE)
+        return status;
+    head_fill(e);
+    status = ceilings_measure(e);
+    if (status == EXIT_DONE)
+        status = files_open(e);
+    if (status != EXIT_DONE)
+        return status;
+    e->oracle = oracle_new(e->arena, &e->plan);
+    e->deadline = INFINITY;
+    if (e->wish->budget > 0) /* a little is kept for what comes after */
+        e->deadline = e->bar.started + 0.98 * e->wish->budget;
+    work_plan(e);
+    return EXIT_DONE;
+}
+
+/* ---- after --------------------------------------------------------------------------------- */
+
+static int
+count_unmeasured(const ExploreTable *t)
+{
+    int count = 0;
+    for (int i = 0; i < t->nrows; i++)
+        count += strcmp(t->rows[i].status, explore_unmeasured) == 0;
+    return count;
+}
+
+/* What is left undone, and how to go on. */
+static int
+say_rest(const Explore *e)
+{
+    const int rest = count_unmeasured(&e->table);
+    if (e->broken)
+        return fault(EXIT_FAILED, "%s; what was measured before is kept", e->broken);
+    if (rest > 0)
+        say("%s: %d of %d rows are not measured%s",
+            interrupted ? "interrupted" : "the budget is over", rest, e->table.nrows,
+            e->file.path ? "; --resume goes on" : "");
+    return interrupted ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int
+finish(Explore *e)
+{
+    StrBuf out = {0};
+    const char *why = NULL;
+    int status = EXIT_DONE;
+    add_missing(e, interrupted ? "interrupted"
+                   : e->broken ? "the run ended"
+                               : "the budget was over");
+    if (e->file.path && !explore_file_end(&e->file, &e->table, &why) && !e->broken)
+        status = fault(EXIT_FAILED, "%s", why);
+    qsort(e->table.rows, (size_t)e->table.nrows, sizeof *e->table.rows, explore_row_order);
+    (opt_given(e->wish->o, OPT_json) ? explore_put_json : explore_put_text)(&out, &e->table);
+    fputs(sb_text(&out), stdout);
+    sb_free(&out);
+    const int rest = say_rest(e);
+    return status != EXIT_DONE ? status : rest;
+}
+
+int
+cmd_explore(Options *o)
+{
+    Wish wish;
+    int status = wish_parse(o, &wish);
+    if (status != EXIT_DONE)
+        return status;
+    Explore e = {.arena = o->arena, .wish = &wish, .bar = {.started = rt_now()}};
+    e.table.arena = o->arena;
+    watch_interrupts();
+    status = prepare(&e);
+    if (status == EXIT_DONE) {
+        const int ran = run_all(&e);
+        status = finish(&e);
+        status = ran != EXIT_DONE && !e.broken ? ran : status;
+    }
+    bench_probes_close(e.probes);
+    plan_end(&e.plan);
+    return status;
+}

@@ -1,0 +1,216 @@
+/* driver/explore_batch.c -- points of one group: each is compiled, all borrow the packed weights of
+ * the first where these are equal, and all are measured in turn. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/explore.h"
+
+/* A point while it is there. */
+typedef struct {
+    const Point *point;
+    Options options; /* the job's */
+    Arena *arena;
+    StrBuf faults;
+    Job job;
+    const char *status; /* explore_ok: it can be measured */
+    ExploreRow *rows;   /* [nrows] by threads and length */
+    int nrows;
+} Built;
+
+typedef struct {
+    const Bench *bench;
+    const Group *group;
+    Built *built;
+    int count;
+    ExploreCase *cases;
+    int ncases;
+} Batch;
+
+/* ---- building ------------------------------------------------------------------------------ */
+
+static void
+built_rows(const Batch *b, Built *p)
+{
+    const Plan *plan = b->bench->plan;
+    const IntList *tokens = &plan->wish->tokens;
+    p->rows = arena_array(p->arena, (size_t)(plan->nthreads * tokens->count), sizeof *p->rows);
+    for (int t = 0; t < plan->nthreads; t++)
+        for (int i = 0; i < tokens->count; i++)
+            p->rows[p->nrows++] = plan_row(b->group, p->point, plan->threads[t], tokens->n[i]);
+}
+
+static void
+rows_all(Built *p, const char *status, const char *why)
+{
+    p->status = status;
+    for (int i = 0; i < p->nrows; i++) {
+        p->rows[i].status = status;
+        p->rows[i].why = why;
+    }
+}
+
+/* Whether so much more memory can be taken; otherwise the point says so. */
+static bool
+has_room(Built *p, int64_t bytes)
+{
+    const double gib = 1 << 30;
+    const int64_t there = explore_memory_free();
+    if (bytes <= there)
+        return true;
+    rows_all(p, explore_no_room,
+             arena_printf(p->arena, "it takes %.2f GiB of memory, and %.2f GiB are free",
+                          (double)bytes / gib, (double)there / gib));
+    return false;
+}
+
+/* The first that is built has the weights; NULL: none is yet. */
+static const Job *
+owner_of(const Batch *b)
+{
+    for (int i = 0; i < b->count; i++)
+        if (b->built[i].status == explore_ok)
+            return &b->built[i].job;
+    return NULL;
+}
+
+/* A model that borrows, or one of its own if memory has room for it. */
+static int
+built_model(const Batch *b, Built *p)
+{
+    const Plan *plan = b->bench->plan;
+    const Job *owner = owner_of(b);
+    const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described.threads);
+    const int64_t sessions = (int64_t)(m.total - m.kept - m.params) * plan->nthreads;
+    if (m.total > INT64_MAX / BENCH_MAX_THREADS)
+        return has_room(p, INT64_MAX) ? EXIT_DONE : EXIT_FAILED;
+    if (owner) {
+        const ssmc_status rs =
+            rt_model_beside(p->job.program, p->job.weights, owner->model, &p->job.model);
+        if (rs != SSMC_OK)
+            return job_runtime_fault(&p->options, rs);
+    }
+    if (!has_room(p, sessions + (p->job.model ? 0 : (int64_t)(m.kept + m.params))))
+        return EXIT_FAILED;
+    return p->job.model ? EXIT_DONE : job_model(&p->job);
+}
+
+static void
+built_make(const Batch *b, Built *p)
+{
+    p->options = plan_options(b->bench->plan, b->group, p->point, p->arena, &p->faults);
+    int status = b->group->why ? EXIT_BAD_INPUT : job_describe(&p->job, &p->options);
+    if (status == EXIT_DONE)
+        status = job_weights(&p->job, true);
+    if (status == EXIT_DONE)
+        status = job_program(&p->job);
+    if (status == EXIT_DONE)
+        status = built_model(b, p);
+    if (status == EXIT_DONE)
+        rows_all(p, explore_ok, "");
+    else if (!p->status)
+        rows_all(p, explore_unbuilt, b->group->why ? b->group->why : sb_text(&p->faults));
+}
+
+/* ---- measuring ----------------------------------------------------------------------------- */
+
+static void
+case_make(Batch *b, Built *p)
+{
+    const Bench *bench = b->bench;
+    const Plan *plan = bench->plan;
+    ExploreCase *c = &b->cases[b->ncases++];
+    ExploreRow facts = explore_row();
+    const char *why = "";
+    bench_run_of(&c->run, &p->job);
+    c->run.probes = bench->probes;
+    c->run.repeats = bench->pace.passes;
+    c->run.nthreads = plan->nthreads;
+    memcpy(c->run.threads, plan->threads, sizeof c->run.threads);
+    memcpy(c->run.ceilings, bench->ceilings, sizeof c->run.ceilings);
+    c->rows = p->rows;
+    explore_case_items(c, plan->wish->tokens.n, plan->wish->tokens.count, EXPLORE_DECODE);
+    explore_case_describe(c, p->job.program);
+    oracle_measure(bench->oracle, b->group, p->point, &facts, &why);
+    for (int i = 0; i < c->nrows; i++) {
+        c->rows[i].compile_ms = 1e3 * p->job.seconds_compile;
+        c->rows[i].error = facts.error;
+        c->rows[i].error_tokens = facts.error_tokens;
+        c->rows[i].why = why;
+        c->rows[i].status = explore_unmeasured; /* until it has numbers */
+    }
+}
+
+static int
+measure(Batch *b, Arena *arena)
+{
+    ssmc_status rs = SSMC_OK;
+    for (int i = 0; i < b->ncases && rs == SSMC_OK; i++)
+        rs = bench_ready(arena, &b->cases[i].run);
+    if (rs == SSMC_OK)
+        rs = explore_measure(arena, b->cases, b->ncases, &b->bench->pace);
+    for (int i = 0; i < b->ncases; i++) {
+        b->cases[i].run.probes = NULL; /* others' */
+        bench_end(&b->cases[i].run);
+    }
+    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+static int
+report(const Batch *b)
+{
+    for (int i = 0; i < b->count; i++)
+        for (int k = 0; k < b->built[i].nrows; k++)
+            if (!b->bench->row(b->bench->user, &b->built[i].rows[k]))
+                return EXIT_FAILED;
+    return EXIT_DONE;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static void
+batch_build(Batch *b)
+{
+    const ExplorePace *pace = &b->bench->pace;
+    for (int i = 0; i < b->count; i++) {
+        Built *p = &b->built[i];
+        p->arena = arena_new();
+        built_rows(b, p);
+        if (pace->stop(pace->user) || rt_now() >= pace->over)
+            continue;
+        built_make(b, p);
+        if (p->status == explore_ok)
+            case_make(b, p);
+        pace->step(pace->user);
+    }
+}
+
+/* Models that borrow go before the one that owns. */
+static void
+batch_end(Batch *b)
+{
+    for (int i = b->count; i-- > 0;) {
+        Built *p = &b->built[i];
+        if (p->job.diag)
+            job_end(&p->job);
+        sb_free(&p->faults);
+        arena_free(p->arena);
+    }
+}
+
+int
+batch_run(const Bench *bench, const Group *group, Point *const *points, int count)
+{
+    Arena *arena = arena_new();
+    Batch b = {.bench = bench, .group = group, .count = count};
+    b.built = arena_array(arena, (size_t)count, sizeof *b.built);
+    b.cases = arena_array(arena, (size_t)count, sizeof *b.cases);
+    for (int i = 0; i < count; i++)
+        b.built[i].point = points[i];
+    batch_build(&b);
+    int status = b.ncases > 0 ? measure(&b, arena) : EXIT_DONE;
+    if (status == EXIT_DONE)
+        status = report(&b);
+    batch_end(&b);
+    arena_free(arena);
+    return status;
+}
