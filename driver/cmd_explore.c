@@ -43,6 +43,7 @@ typedef struct {
     ExploreTable table;
     ExploreFile file; /* path NULL: none */
     BenchProbes *probes;
+    BenchCeilings ceilings[BENCH_MAX_THREADS]; /* of this run; the table's are its file's */
     Oracle *oracle;
     Work *work;
     int nwork, cap;
@@ -190,7 +191,7 @@ work_run(Explore *e, int i)
     Bench bench = {
         .plan = &e->plan,
         .probes = e->probes,
-        .ceilings = e->table.ceilings,
+        .ceilings = e->ceilings,
         .oracle = e->oracle,
         .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
         .row = take_row,
@@ -279,7 +280,8 @@ ceilings_measure(Explore *e)
     if (!e->probes)
         return fault(EXIT_FAILED, "%s", why);
     for (int t = 0; t < e->plan.nthreads; t++)
-        e->table.ceilings[t] = bench_ceilings(e->probes, e->plan.threads[t]);
+        e->ceilings[t] = bench_ceilings(e->probes, e->plan.threads[t]);
+    memcpy(e->table.ceilings, e->ceilings, sizeof e->ceilings);
     e->table.nceilings = e->plan.nthreads;
     return EXIT_DONE;
 }

@@ -76,6 +76,8 @@ Options plan_options(const Plan *plan, const Group *group, const Point *point, A
                      StrBuf *faults);
 /* Adds key=value to them. */
 void options_set(Options *o, const char *set);
+/* What went wrong, on one line: faults without their places. */
+const char *plan_why(Arena *arena, const char *faults);
 /* The row of a point at a number of threads and a length, without numbers. */
 ExploreRow plan_row(const Group *group, const Point *point, int threads, int64_t tokens);
 

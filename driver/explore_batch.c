@@ -108,7 +108,8 @@ built_make(const Batch *b, Built *p)
     if (status == EXIT_DONE)
         rows_all(p, explore_ok, "");
     else if (!p->status)
-        rows_all(p, explore_unbuilt, b->group->why ? b->group->why : sb_text(&p->faults));
+        rows_all(p, explore_unbuilt,
+                 b->group->why ? b->group->why : plan_why(p->arena, sb_text(&p->faults)));
 }
 
 /* ---- measuring ----------------------------------------------------------------------------- */

@@ -164,7 +164,7 @@ oracle_measure(Oracle *o, const Group *g, const Point *point, ExploreRow *row, c
     if (status == EXIT_DONE)
         compare(o, g, &job, row, why);
     else
-        *why = arena_strdup(o->arena, sb_text(&faults));
+        *why = plan_why(o->arena, sb_text(&faults));
     job_end(&job);
     arena_free(arena);
     sb_free(&faults);

@@ -91,6 +91,23 @@ held_of(const Graph *g, Hold hold)
                               : count_values(g->weights, g->nweights);
 }
 
+const char *
+plan_why(Arena *arena, const char *faults)
+{
+    static const char mark[] = ": error: ";
+    StrBuf text = {0};
+    for (const char *at = strstr(faults, mark); at; at = strstr(at, mark)) {
+        at += strlen(mark);
+        sb_puts(&text, text.len ? "; " : "");
+        sb_putn(&text, at, strcspn(at, "\n"));
+    }
+    if (!text.len)
+        sb_putn(&text, faults, strcspn(faults, "\n"));
+    const char *why = arena_strdup(arena, sb_text(&text));
+    sb_free(&text);
+    return why;
+}
+
 /* Runs `look` on the description of a group's job. False: group->why. */
 static bool
 with_description(const Plan *plan, Group *g, void (*look)(Group *g, Job *job, void *user),
@@ -105,7 +122,7 @@ with_description(const Plan *plan, Group *g, void (*look)(Group *g, Job *job, vo
     if (status == EXIT_DONE)
         look(g, &job, user);
     else
-        g->why = arena_strdup(plan->arena, sb_text(&faults));
+        g->why = plan_why(plan->arena, sb_text(&faults));
     job_end(&job);
     arena_free(arena);
     sb_free(&faults);
@@ -239,14 +256,17 @@ points_make(const Plan *plan, Group *g)
 /* ---- all of them --------------------------------------------------------------------------- */
 
 static void
-group_make(const Plan *plan, Group *g)
+group_make(Plan *plan, Group *g)
 {
     const Wish *w = plan->wish;
     g->base = explore_row();
-    for (int a = 0; a < AXIS_COUNT; a++) /* what is asked for, should it not be built */
-        *(a == AXIS_state      ? &g->base.state
-          : a == AXIS_head_dim ? &g->base.head_dim
-                               : &g->base.groups) = g->size[a];
+    look_at_sizes(g, &plan->described, NULL); /* and what is asked for, should it not be built */
+    g->base.heads = g->base.parameters = -1;
+    for (int a = 0; a < AXIS_COUNT; a++)
+        if (g->size[a] > 0)
+            *(a == AXIS_state      ? &g->base.state
+              : a == AXIS_head_dim ? &g->base.head_dim
+                                   : &g->base.groups) = g->size[a];
     g->base.dtype = format_info[g->format].name;
     if (with_description(plan, g, look_at_sizes, NULL) && w->hold != HOLD_none)
         hold_budget(plan, g);

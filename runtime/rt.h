@@ -57,8 +57,9 @@ const AbiProgram *rt_program_abi(const ssmc_program *program);
 ssmc_status rt_model_open(const ssmc_program *program, const ssmc_weights *weights,
                           const char *pack_cache, int threads, ssmc_progress *progress, void *user,
                           ssmc_model **out);
-/* A model of another program of the same weights (opened again, or the same) that borrows the packed
- * parameters of `beside`, which must outlive it. *out NULL: its parameters would be others. */
+/* A model of another program of the same weights (opened again, or the same) that borrows the
+ * packed parameters of `beside`, which must outlive it. *out NULL: its parameters would be others.
+ */
 ssmc_status rt_model_beside(const ssmc_program *program, const ssmc_weights *weights,
                             const ssmc_model *beside, ssmc_model **out);
 const void *rt_model_params(const ssmc_model *model); /* [param_bytes] */
