@@ -242,9 +242,10 @@ settings_text(const Explore *e)
     static const char *const hold[HOLD_COUNT] = {"none", "params", "state"};
     const FeCompile *c = &e->plan.described.fe.compile;
     const Options *o = e->wish->o;
-    return arena_printf(e->arena, "hold %s, %d tokens decoded, group %lld, matmul %s, blas %s%s",
-                        hold[e->wish->hold], EXPLORE_DECODE, (long long)c->group, c->matmul,
-                        opt_text(o, OPT_blas), c->reproducible ? ", reproducible" : "");
+    return arena_printf(
+        e->arena, "hold %s, %d tokens decoded, group %lld, states %s, matmul %s, blas %s%s",
+        hold[e->wish->hold], EXPLORE_DECODE, (long long)c->group, dtype_info[c->state_dtype].name,
+        c->matmul, opt_text(o, OPT_blas), c->reproducible ? ", reproducible" : "");
 }
 
 static void
