@@ -150,6 +150,7 @@ ssmc_status bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item)
 enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };
 typedef struct {
     int64_t heads, head_dim, state, groups; /* H, P, N, G */
+    int64_t block;                          /* most tokens of a pass; 0: BENCH_SSD_BLOCK */
 } BenchSsd;
 /* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open. */
 const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
@@ -162,5 +163,17 @@ typedef struct {
 } BenchSsdRun;
 /* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */
 ssmc_status bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out);
+
+/* ---- constants (fit.c) ---------------------------------------------------------------------- */
+
+/* Measured times of some work, and how much there was of each kind. */
+typedef struct {
+    int rows, terms;        /* at most 32 terms */
+    const double *count;    /* [rows,terms] */
+    const double *measured; /* [rows], above 0 */
+} BenchFit;
+/* [terms]: what one of each takes, none below 0, so that sums are near what was measured:
+ * least relative errors. A term that is in no row is 0. */
+void bench_fit(const BenchFit *fit, double *constant);
 
 #endif

@@ -31,10 +31,11 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
         "  out = take(y)\n"
         "  output out\n"
         "}\n",
-        BENCH_SSD_BLOCK, BENCH_SSD_IDS, (long long)width, (long long)z->heads, (long long)z->heads,
-        (long long)z->heads, (long long)z->heads, (long long)z->state, (long long)z->head_dim,
-        (long long)inner, (long long)shared, (long long)shared, (long long)z->heads,
-        (long long)z->heads, (long long)z->head_dim, (long long)z->groups, (long long)z->state);
+        (int)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, (long long)width,
+        (long long)z->heads, (long long)z->heads, (long long)z->heads, (long long)z->heads,
+        (long long)z->state, (long long)z->head_dim, (long long)inner, (long long)shared,
+        (long long)shared, (long long)z->heads, (long long)z->heads, (long long)z->head_dim,
+        (long long)z->groups, (long long)z->state);
 }
 
 /* What the kernels named `ssd` have taken since the session was opened. */

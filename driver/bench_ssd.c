@@ -3,14 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/bench.h"
-#include "driver/driver.h"
+#include "driver/ssd_job.h"
 
 static const int64_t tokens_list[] = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192};
-
-typedef struct {
-    const char *form, *dtype, *chunk;
-} SsdForm;
 
 static const SsdForm ssd_forms[] = {
     {"recurrent", "f32",  "auto"},
@@ -48,31 +43,6 @@ size_parse(const char *text, BenchSsd *z)
     return z->heads % z->groups == 0;
 }
 
-/* The graph as job_describe would have it from a file. */
-static int
-ssd_describe(Job *job, Options *o, const BenchSsd *size, const SsdForm *form)
-{
-    *job = (Job){.o = o, .arena = o->arena, .diag = diag_new()};
-    const char *text = bench_ssd_graph(job->arena, size), *why = NULL;
-    const char *const cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native";
-    const char *const threads = opt_given(o, OPT_threads) ? opt_text(o, OPT_threads) : "0";
-    const char *sets[] = {arena_printf(job->arena, "compile.form=%s", form->form),
-                          arena_printf(job->arena, "compile.dtype=%s", form->dtype),
-                          arena_printf(job->arena, "compile.chunk=%s", form->chunk),
-                          arena_printf(job->arena, "compile.cpu=%s", cpu),
-                          arena_printf(job->arena, "compile.threads=%s", threads)};
-    Source *source = arena_alloc(job->arena, sizeof *source);
-    *source = (Source){.path = "--ssd", .text = text, .len = strlen(text)};
-    job->fe.graph = graph_parse(job->arena, source, job->diag);
-    if (!fe_compile_load(job->arena, sets, COUNT_OF(sets), job->diag, &job->fe.compile) ||
-        !job->fe.graph || !graph_verify(job->fe.graph, job->diag))
-        return diag_fault(job->diag);
-    if (!cg_target(job->arena, job->fe.compile.cpu, &job->target, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
-    job->threads = job->fe.compile.threads > 0 ? (int)job->fe.compile.threads : rt_cores();
-    return EXIT_DONE;
-}
-
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
 put_times(Job *job, const SsdForm *form, const BenchCeilings *peak, BenchSsdRun *run)
@@ -100,15 +70,9 @@ put_form(Options *o, const BenchSsd *size, const SsdForm *form, const BenchCeili
 {
     Job job;
     BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
-    int status = ssd_describe(&job, o, size, form);
+    int status = ssd_open(&job, o, size, form, &run);
     if (status == EXIT_DONE)
-        status = job_run(&job);
-    if (status == EXIT_DONE) {
-        run.program = rt_program_abi(job.program);
-        run.logits = arena_array(job.arena, (size_t)ssmc_model_vocab(job.model), sizeof(float));
-        const ssmc_status rs = ssmc_session_open(job.model, 1, job.threads, &run.session);
-        status = rs == SSMC_OK ? put_times(&job, form, peak, &run) : runtime_fault(rs);
-    }
+        status = put_times(&job, form, peak, &run);
     ssmc_session_close(run.session);
     job_end(&job);
     return status;

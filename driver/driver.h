@@ -120,6 +120,7 @@ typedef struct {
     Diag *diag;
     FeModel fe;
     CgTarget target;         /* the one compiled for, or of the variant that runs */
+    CostTable costs;         /* of the target */
     const CgTarget *targets; /* of --cpu, in its order; arena */
     int ntargets;
     ssmc_library *library; /* of a compiled MODEL, and its data; else NULL */
@@ -141,6 +142,10 @@ typedef struct {
 /* Each step needs the one before it; each returns an exit status and has printed what went wrong.
  */
 int job_describe(Job *job, Options *o); /* MODEL -> graph, stage MODEL */
+/* The same of a model's YAML; no option counts. */
+int job_describe_text(Job *job, Options *o, const char *yaml);
+/* What follows is for that target: code, and the constants that choices are made by. */
+void job_target(Job *job, const CgTarget *target);
 /* The same, and --cpu may name several CPUs. */
 int job_describe_many(Job *job, Options *o);
 /* The same, but MODEL may be compiled (.so): there is no graph then, and only what runs it works:
@@ -157,6 +162,17 @@ int job_program(Job *job); /* after job_weights: all of the above, and the JIT's
 int job_model(Job *job);   /* after job_program: packed parameters */
 int job_run(Job *job);     /* all of the above */
 void job_end(Job *job);
+
+/* ---- constants of predictions (costs_file.c) ------------------------------------------------ */
+
+PassMachine job_machine(const CgTarget *target);
+/* What was measured for the target, from the cache folder; else the shipped table, with a note
+ * where there is a file that cannot be used. */
+CostTable costs_load(Arena *arena, const CgTarget *target);
+const char *costs_path(Arena *arena, const CgTarget *target); /* NULL: no folder is known */
+/* False: *why. */
+bool costs_write(Arena *arena, const char *path, const CgTarget *target, const CostTable *table,
+                 const char **why);
 
 /* ---- compiled models (compiled.c) --------------------------------------------------------- */
 

@@ -81,6 +81,13 @@ numerics_text(const Job *job)
     return arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
 }
 
+void
+job_target(Job *job, const CgTarget *target)
+{
+    job->target = *target;
+    job->costs = costs_load(job->arena, target);
+}
+
 /* The targets of a list of CPUs; the first is the one that anything but a product is for. */
 static int
 describe_targets(Job *job, const char *list)
@@ -99,7 +106,7 @@ describe_targets(Job *job, const char *list)
             break;
     }
     job->targets = targets;
-    job->target = targets[0];
+    job_target(job, &targets[0]);
     return EXIT_DONE;
 }
 
@@ -117,6 +124,17 @@ begin(Job *job, Options *o)
                      o->command->args);
 }
 
+/* What follows from a graph and its compile: section. */
+static int
+describe_rest(Job *job)
+{
+    job->fe.graph->identity = graph_identity(job->fe.graph);
+    job->fe.graph->numerics = numerics_text(job);
+    const int64_t threads = job->fe.compile.threads;
+    job->threads = threads > 0 ? (int)threads : rt_cores();
+    return describe_targets(job, job->fe.compile.cpu);
+}
+
 static int
 describe(Job *job)
 {
@@ -130,11 +148,16 @@ describe(Job *job)
     } else if (!fe_model_load(job->arena, o->model, sets, nsets, job->diag, &job->fe)) {
         return job_diag_fault(job->o, job->diag);
     }
-    job->fe.graph->identity = graph_identity(job->fe.graph);
-    job->fe.graph->numerics = numerics_text(job);
-    const int64_t threads = job->fe.compile.threads;
-    job->threads = threads > 0 ? (int)threads : rt_cores();
-    return describe_targets(job, job->fe.compile.cpu);
+    return describe_rest(job);
+}
+
+int
+job_describe_text(Job *job, Options *o, const char *yaml)
+{
+    *job = (Job){.o = o, .arena = o->arena, .diag = diag_new()};
+    if (!fe_model_parse(job->arena, yaml, strlen(yaml), "made up", job->diag, &job->fe))
+        return diag_fault(job->diag);
+    return describe_rest(job);
 }
 
 static int
@@ -315,6 +338,15 @@ job_check_passes(Job *job)
     return pass_options(job, &po) ? EXIT_DONE : EXIT_BAD_INPUT;
 }
 
+/* Threads that predictions are for. How many a named CPU will have is not known here: what is made
+ * for one must not depend on the machine that makes it. */
+static int
+threads_of(const Job *job)
+{
+    const bool native = job->target.features[0] != '\0';
+    return native || job->fe.compile.threads > 0 ? job->threads : 1;
+}
+
 int
 job_passes(Job *job, Phase phase)
 {
@@ -322,27 +354,25 @@ job_passes(Job *job, Phase phase)
     if (!pass_options(job, &po))
         return EXIT_BAD_INPUT;
     const FeCompile *fc = &job->fe.compile;
-    const CgTarget *t = &job->target;
     StrBuf text = {0};
     const WeightSource source = weight_source(job->weights);
     po.weights = &source;
     po.out = &text;
-    PassCtx cx = {
-        .machine = {t->cpu, t->vector_bytes, t->vector_registers, t->bf16_dot, t->l1_bytes,
-                    t->l2_bytes},
-        .phase = phase,
-        .reproducible = fc->reproducible,
-        .format = fc->format,
-        .group = fc->group,
-        .state_dtype = fc->state_dtype,
-        .chunk = fc->chunk,
-        .form = fc->form,
-        .matmul = fc->matmul,
-        .no_blas = strcmp(opt_text(job->o, OPT_blas), "none") == 0,
-        .arena = job->arena,
-        .diag = job->diag,
-        .explain = &job->explain[phase]
-    };
+    PassCtx cx = {.machine = job_machine(&job->target),
+                  .costs = job->costs,
+                  .threads = threads_of(job),
+                  .phase = phase,
+                  .reproducible = fc->reproducible,
+                  .format = fc->format,
+                  .group = fc->group,
+                  .state_dtype = fc->state_dtype,
+                  .chunk = fc->chunk,
+                  .form = fc->form,
+                  .matmul = fc->matmul,
+                  .no_blas = strcmp(opt_text(job->o, OPT_blas), "none") == 0,
+                  .arena = job->arena,
+                  .diag = job->diag,
+                  .explain = &job->explain[phase]};
     job->graph[phase] = graph_copy(job->arena, job->fe.graph);
     const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
     fputs(sb_text(&text), stderr);

@@ -17,8 +17,8 @@ const OptInfo opt_info[OPT_COUNT] = {
 static bool
 takes_model(const char *command)
 {
-    return strcmp(command, "info") != 0 && strcmp(command, "help") != 0 &&
-           strcmp(command, "exe") != 0;
+    return strcmp(command, "info") != 0 && strcmp(command, "tune") != 0 &&
+           strcmp(command, "help") != 0 && strcmp(command, "exe") != 0;
 }
 
 bool

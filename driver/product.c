@@ -56,7 +56,7 @@ make_code(Making *m, int i)
 {
     Job *job = m->job;
     Part *part = &m->parts[i];
-    job->target = part->target;
+    job_target(job, &part->target);
     int status = job_passes(job, PHASE_PREFILL);
     if (status == EXIT_DONE)
         status = job_passes(job, PHASE_DECODE);

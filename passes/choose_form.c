@@ -7,7 +7,8 @@
  *
  * Algorithm: decode takes the recurrent form: one token is one step. In prefill the first of
  * these that says anything decides:
- *   1. the option (cx->form, cx->chunk); 2. the node's own attributes; 3. the table chunk.def.
+ *   1. the option (cx->form, cx->chunk); 2. the node's own attributes; 3. the least time of a pass
+ *   of the graph's block: measured (cx->measured), or else predicted (passes/cost.h).
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
  * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
@@ -18,46 +19,19 @@
  * becomes
  *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=chunked, chunk=64, dot=f32}
  */
+#include <math.h>
 #include <string.h>
 
 #include "passes/internal.h"
 
-typedef enum { FORM_AUTO, FORM_RECURRENT, FORM_CHUNKED, FORM_QUADRATIC, FORM_COUNT } Form;
-static const char *const form_name[FORM_COUNT] = {"auto", "recurrent", "chunked", "quadratic"};
-
 /* What the products of chunks multiply. */
 typedef enum { DOT_F32, DOT_BF16 } Dot;
-
-static const struct {
-    int64_t vector_bytes, state, head_dim;
-    Dot dot;
-    Form form;
-    int64_t chunk;
-    const char *source;
-} form_table[] = {
-#define SSD(bytes, state, dim, dot, form, q, source)                                               \
-    {bytes, state, dim, DOT_##dot, FORM_##form, q, source},
-#include "passes/chunk.def"
-#undef SSD
-};
 
 typedef struct {
     Form form;
     int64_t chunk; /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *by;
 } Choice;
-
-static bool
-form_by_name(const char *name, Form *out)
-{
-    for (int i = 0; i < FORM_COUNT; i++) {
-        if (strcmp(form_name[i], name) != 0)
-            continue;
-        *out = (Form)i;
-        return true;
-    }
-    return false;
-}
 
 /* What form and chunk say together; a form left open follows from the chunk. */
 static Choice
@@ -82,18 +56,6 @@ dot_choose(const PassCtx *cx, const Node *ssd)
     return rounds && cx->machine.bf16_dot ? DOT_BF16 : DOT_F32;
 }
 
-static Choice
-form_from_table(const PassMachine *m, const Node *ssd, Dot dot)
-{
-    const int64_t state = node_int(ssd, ATTR_state, 1), head_dim = node_int(ssd, ATTR_head_dim, 1);
-    size_t row = 0;
-    while (row + 1 < COUNT_OF(form_table) &&
-           (form_table[row].dot != dot || m->vector_bytes < form_table[row].vector_bytes ||
-            state < form_table[row].state || head_dim < form_table[row].head_dim))
-        row++;
-    return (Choice){form_table[row].form, form_table[row].chunk, form_table[row].source};
-}
-
 /* The first of the three that says a form; its chunk from the first that says a length. */
 static Choice
 form_first(const Choice *choices, int count)
@@ -109,55 +71,139 @@ form_first(const Choice *choices, int count)
     return out;
 }
 
-/* ---- estimates -------------------------------------------------------------------------- */
+/* ---- alternatives ------------------------------------------------------------------------ */
+
+enum { MOST_FORMS = 16 };
+
+/* The forms that an ssd may take, and nanoseconds a token of each. */
+typedef struct {
+    Form form;
+    int64_t chunk;
+    double predicted, measured; /* measured 0: it was not */
+} FormCost;
 
 typedef struct {
-    double heads, head_dim, groups, state;
-} FormSize;
+    CostSsd size; /* form and chunk left open */
+    FormCost list[MOST_FORMS];
+    int count;
+    bool measured; /* some are */
+} Forms;
 
-static FormSize
-form_size(const Node *ssd)
+static CostSsd
+form_size(const PassCtx *cx, const Graph *g, const Node *ssd)
 {
-    return (FormSize){(double)node_int(ssd, ATTR_heads, 1), (double)node_int(ssd, ATTR_head_dim, 1),
-                      (double)node_int(ssd, ATTR_groups, 1), (double)node_int(ssd, ATTR_state, 1)};
+    return (CostSsd){.heads = node_int(ssd, ATTR_heads, 1),
+                     .head_dim = node_int(ssd, ATTR_head_dim, 1),
+                     .state = node_int(ssd, ATTR_state, 1),
+                     .groups = node_int(ssd, ATTR_groups, 1),
+                     .bf16 = dot_choose(cx, ssd) == DOT_BF16,
+                     .block = cost_block(g),
+                     .threads = cx->threads};
 }
 
-/* Operations a token: decay the state and add B x^T (3 N P a head), read C^T h (2 N P a head). */
+/* What was measured of that form of an SSD of that size; 0: nothing. */
 static double
-form_recurrent_cost(const FormSize *z)
+form_measured(const PassCtx *cx, const CostSsd *z)
 {
-    return z->heads * 5 * z->state * z->head_dim;
-}
-
-/* The same for chunks of q tokens, on average over the lower triangle: C B^T a group, decay and its
- * product with dt x a head; what a chunk adds to and reads from the state; the pass over chunk
- * states. */
-static double
-form_chunked_cost(const FormSize *z, double q)
-{
-    const double inside = (q + 1) * (z->groups * z->state + z->heads * (1 + z->head_dim));
-    const double state = z->heads * z->state * z->head_dim * (4 + 2 / q);
-    return inside + state;
+    for (int i = 0; i < cx->nmeasured; i++)
+        if (cost_same(&cx->measured[i].ssd, z))
+            return cx->measured[i].seconds * 1e9;
+    return 0;
 }
 
 static void
-form_explain(PassCtx *cx, const Graph *g, const Node *ssd, const Choice *choice)
+form_add(Forms *f, const PassCtx *cx, Form form, int64_t chunk)
 {
-    const FormSize z = form_size(ssd);
-    StrBuf costs = {0};
-    sb_printf(&costs, "recurrent %.0f", form_recurrent_cost(&z) / 1e3);
-    for (int q = 16; q <= 256; q *= 2)
-        sb_printf(&costs, ", Q=%d %.0f", q, form_chunked_cost(&z, q) / 1e3);
-    const int64_t block = g->block > 0 ? g->block : 512;
-    sb_printf(&costs, ", quadratic over %lld %.0f", (long long)block,
-              form_chunked_cost(&z, (double)block) / 1e3);
-    StrBuf what = {0};
+    CostSsd z = f->size;
+    z.form = form;
+    z.chunk = chunk;
+    const double pass = cost_ssd(&cx->costs, &cx->machine, &z, z.block);
+    const FormCost cost = {form, chunk, 1e9 * pass / (double)z.block, form_measured(cx, &z)};
+    f->list[f->count++] = cost;
+    f->measured = f->measured || cost.measured > 0;
+}
+
+static Forms
+forms_of(const PassCtx *cx, const Graph *g, const Node *ssd)
+{
+    Forms f = {.size = form_size(cx, g, ssd)};
+    form_add(&f, cx, FORM_RECURRENT, CHUNK_AUTO);
+    for (const int64_t *q = cost_chunks; *q && *q < f.size.block; q++)
+        form_add(&f, cx, FORM_CHUNKED, *q);
+    form_add(&f, cx, FORM_QUADRATIC, CHUNK_ALL);
+    return f;
+}
+
+/* Where some are measured, the others are out. */
+static double
+form_time(const Forms *f, const FormCost *cost)
+{
+    if (!f->measured)
+        return cost->predicted;
+    return cost->measured > 0 ? cost->measured : INFINITY;
+}
+
+/* The quickest, of chunks alone or of all; NULL: none is known. */
+static const FormCost *
+form_quickest(const Forms *f, bool chunks)
+{
+    const FormCost *best = NULL;
+    for (int i = 0; i < f->count; i++) {
+        const FormCost *c = &f->list[i];
+        if (chunks && c->form != FORM_CHUNKED)
+            continue;
+        if (!best || form_time(f, c) < form_time(f, best))
+            best = c;
+    }
+    return best;
+}
+
+/* The quickest form, with the quickest chunk in case chunks are asked for. A block that no length
+ * is below is one chunk. */
+static Choice
+form_by_time(const Forms *f)
+{
+    const FormCost *best = form_quickest(f, false), *chunks = form_quickest(f, true);
+    return (Choice){best->form, chunks ? chunks->chunk : f->size.block,
+                    f->measured ? "the least measured" : "the least predicted"};
+}
+
+/* ---- explaining -------------------------------------------------------------------------- */
+
+static void
+form_text(StrBuf *out, const FormCost *c, int64_t block)
+{
+    if (c->form == FORM_RECURRENT)
+        sb_puts(out, "recurrent");
+    else if (c->form == FORM_QUADRATIC)
+        sb_printf(out, "quadratic (Q=%lld)", (long long)block);
+    else
+        sb_printf(out, "Q=%lld", (long long)c->chunk);
+    sb_printf(out, " %.4g", c->predicted);
+    if (c->measured > 0)
+        sb_printf(out, " [%.4g]", c->measured);
+}
+
+static void
+form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
+{
+    const CostSsd *z = &f->size;
+    StrBuf costs = {0}, what = {0};
+    for (int i = 0; i < f->count; i++) {
+        sb_puts(&costs, i ? ", " : "");
+        form_text(&costs, &f->list[i], z->block);
+    }
     sb_puts(&what, form_name[choice->form]);
     if (choice->form == FORM_CHUNKED)
         sb_printf(&what, " Q=%lld", (long long)choice->chunk);
-    pass_explain(cx, "ssd H=%.0f P=%.0f N=%.0f G=%.0f: %s (%s); thousand operations a token: %s",
-                 z.heads, z.head_dim, z.state, z.groups, sb_text(&what), choice->by,
-                 sb_text(&costs));
+    pass_explain(cx,
+                 "ssd H=%lld P=%lld N=%lld G=%lld, dot %s: %s (%s)\n"
+                 "  nanoseconds a token, predicted%s, threads %d, passes of %lld: %s\n"
+                 "  constants: %s",
+                 (long long)z->heads, (long long)z->head_dim, (long long)z->state,
+                 (long long)z->groups, z->bf16 ? "bf16" : "f32", sb_text(&what), choice->by,
+                 f->measured ? " [measured]" : "", z->threads, (long long)z->block, sb_text(&costs),
+                 cx->costs.source);
     sb_free(&costs);
     sb_free(&what);
 }
@@ -165,10 +211,8 @@ form_explain(PassCtx *cx, const Graph *g, const Node *ssd, const Choice *choice)
 /* ---- the pass --------------------------------------------------------------------------- */
 
 static Choice
-form_choose(const PassCtx *cx, const Node *ssd, Form option)
+form_choose(const PassCtx *cx, const Node *ssd, const Forms *forms, Form option)
 {
-    if (cx->phase == PHASE_DECODE)
-        return (Choice){FORM_RECURRENT, CHUNK_AUTO, "one token is one step"};
     Form attr = FORM_AUTO;
     if (!form_by_name(node_word(ssd, ATTR_form, "auto"), &attr))
         diag_error(cx->diag, ssd->loc, "form=%s: expected auto, recurrent, chunked or quadratic",
@@ -176,7 +220,7 @@ form_choose(const PassCtx *cx, const Node *ssd, Form option)
     const Choice choices[] = {
         form_said(option, cx->chunk, "by option"),
         form_said(attr, node_int(ssd, ATTR_chunk, CHUNK_AUTO), "by attribute"),
-        form_from_table(&cx->machine, ssd, dot_choose(cx, ssd)),
+        form_by_time(forms),
     };
     return form_first(choices, COUNT_OF(choices));
 }
@@ -213,6 +257,26 @@ dot_write(Graph *g, Node *ssd, Dot dot, Form form)
     return true;
 }
 
+static Choice
+form_decode(PassCtx *cx, const Node *ssd)
+{
+    const char *why = "one token is one step";
+    pass_explain(
+        cx, "ssd H=%lld P=%lld N=%lld G=%lld: recurrent (%s)",
+        (long long)node_int(ssd, ATTR_heads, 1), (long long)node_int(ssd, ATTR_head_dim, 1),
+        (long long)node_int(ssd, ATTR_state, 1), (long long)node_int(ssd, ATTR_groups, 1), why);
+    return (Choice){FORM_RECURRENT, CHUNK_AUTO, why};
+}
+
+static Choice
+form_prefill(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
+{
+    const Forms forms = forms_of(cx, g, ssd);
+    const Choice choice = form_choose(cx, ssd, &forms, option);
+    form_explain(cx, &forms, &choice);
+    return choice;
+}
+
 bool
 pass_choose_form(Graph *g, PassCtx *cx)
 {
@@ -226,8 +290,8 @@ pass_choose_form(Graph *g, PassCtx *cx)
     for (Node *n = g->first; n; n = n->next) {
         if (n->op != OP_ssd)
             continue;
-        const Choice choice = form_choose(cx, n, option);
-        form_explain(cx, g, n, &choice);
+        const Choice choice =
+            cx->phase == PHASE_DECODE ? form_decode(cx, n) : form_prefill(cx, g, n, option);
         changed = form_write(g, n, &choice) || changed;
         changed = dot_write(g, n, dot_choose(cx, n), choice.form) || changed;
     }

@@ -65,6 +65,12 @@ Panel panel_for(const PassMachine *m, Dtype dtype, int64_t columns);
 /* Rows of the tile beside a panel of so many vectors. */
 int64_t panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors);
 
+/* ---- lower_ssd.c ---------------------------------------------------------------------------- */
+
+/* Tokens of a recurrence whose B, C, x and y stay in the first-level cache with a head's state: 32
+ * beat 16 and 64 (bench/NOTES.md, "SSD on Zen 5"). */
+enum { SSD_WINDOW = 32 };
+
 /* ---- query.c: what passes ask about nodes and values ------------------------------------ */
 
 OpClass node_class(const Node *n);

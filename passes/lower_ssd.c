@@ -28,10 +28,6 @@
 
 enum { SSD_X, SSD_DT, SSD_A_LOG, SSD_B, SSD_C, SSD_D, SSD_STATE, SSD_OPERANDS };
 
-/* Tokens of a recurrence whose B, C, x and y stay in the first-level cache with a head's state: 32
- * beat 16 and 64 (bench/NOTES.md, "SSD on Zen 5"). */
-enum { WINDOW = 32 };
-
 typedef struct {
     Graph *g;
     Node *ssd;
@@ -61,7 +57,7 @@ static Value *
 lower_recurrent(const Lower *l, Value *A, bool windows)
 {
     Value *in[SSD_OPERANDS];
-    const Lower scan = {l->g, l->ssd, windows ? WINDOW : CHUNK_ALL};
+    const Lower scan = {l->g, l->ssd, windows ? SSD_WINDOW : CHUNK_ALL};
     memcpy(in, l->ssd->in, sizeof in);
     in[SSD_A_LOG] = A;
     return lower_op(&scan, OP_ssd_scan, SSD_OPERANDS, in);

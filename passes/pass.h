@@ -3,6 +3,7 @@
 #define SSMC_PASSES_PASS_H
 
 #include "ir/ir.h"
+#include "passes/cost.h"
 
 typedef enum {
 #define PASS(id, stage, on, numbers, doc) PASS_##id,
@@ -10,14 +11,6 @@ typedef enum {
 #undef PASS
     PASS_COUNT
 } PassId;
-
-/* What passes ask about the machine that will run the code (filled from codegen's target). */
-typedef struct {
-    const char *cpu;
-    int vector_bytes, vector_registers;
-    bool bf16_dot;
-    int64_t l1_bytes, l2_bytes;
-} PassMachine;
 
 typedef enum { PHASE_PREFILL, PHASE_DECODE } Phase;
 
@@ -32,8 +25,12 @@ typedef struct {
     int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;   /* auto, recurrent, chunked, quadratic; NULL: auto */
     const char *matmul; /* auto, emitted or blas; NULL: auto */
-    bool no_blas;       /* no choice may be blas: what is compiled must do without OpenBLAS */
-    Arena *arena;       /* of the compilation */
+    CostTable costs;    /* what times are predicted by; without a source: the shipped table */
+    int threads;        /* that share the work */
+    const CostMeasured *measured; /* of SSDs in this very model, [nmeasured]; may be none */
+    int nmeasured;
+    bool no_blas; /* no choice may be blas: what is compiled must do without OpenBLAS */
+    Arena *arena; /* of the compilation */
     Diag *diag;
     StrBuf *explain; /* NULL, or where passes write what they chose and why, one line a choice */
 } PassCtx;

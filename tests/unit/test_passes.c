@@ -344,8 +344,8 @@ Test(choose_form, explains_once_for_equal_layers)
     Bench b;
     bench_model(&b, 5);
     expect_run(&b);
-    cr_assert_eq(count_text(sb_text(&b.explain), "ssd H=4 P=8 N=12 G=2: recurrent"), 1, "%s",
-                 sb_text(&b.explain));
+    cr_assert_eq(count_text(sb_text(&b.explain), "ssd H=4 P=8 N=12 G=2, dot f32: recurrent"), 1,
+                 "%s", sb_text(&b.explain));
     bench_close(&b);
 }
 

@@ -1,0 +1,108 @@
+/* driver/cmd_tune.c -- ssmc tune: measures what this machine's kernels take, so that the compiler
+ * chooses forms and chunk lengths by it. */
+#include <stdio.h>
+
+#include "driver/tune.h"
+
+static int
+tune_begin(Tune *t, Options *o)
+{
+    const char *why = NULL;
+    *t = (Tune){
+        .o = o, .arena = o->arena, .cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native"};
+    if (o->model)
+        return fault(EXIT_BAD_INPUT, "tune takes no argument, but found '%s'", o->model);
+    if (!cg_target(t->arena, t->cpu, &t->target, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    t->machine = job_machine(&t->target);
+    t->table = cost_shipped(&t->machine);
+    return threads_from(o, &t->threads);
+}
+
+static void
+put_errors(const Tune *t)
+{
+    double *errors = arena_array(t->arena, (size_t)t->count, sizeof *errors);
+    for (int k = 0; k < COST_KINDS; k++) {
+        const int n = tune_errors(t, (CostKind)k, errors);
+        if (n > 0)
+            printf("%-13s %4d times; predictions miss them by %.1f %% (median), %.1f %% (nine of "
+                   "ten), %.1f %% (most)\n",
+                   cost_kind_name((CostKind)k), n, 100 * errors[n / 2], 100 * errors[n * 9 / 10],
+                   100 * errors[n - 1]);
+    }
+}
+
+/* Every point: what it was, microseconds measured and predicted, and its counts. */
+static void
+print_points(const Tune *t, StrBuf *out)
+{
+    sb_puts(out, "form,dot,heads,head_dim,state,groups,chunk,tokens,measured_us,predicted_us");
+    for (int k = 0; k < COST_TERMS; k++)
+        sb_printf(out, ",%s", cost_term_name((CostTerm)k));
+    for (int i = 0; i < t->count; i++) {
+        const TunePoint *p = &t->points[i];
+        sb_printf(out, "\n%s,%s,%lld,%lld,%lld,%lld,%s,%lld,%.3f,%.3f", p->form->form,
+                  p->form->dtype, (long long)p->size.heads, (long long)p->size.head_dim,
+                  (long long)p->size.state, (long long)p->size.groups, p->form->chunk,
+                  (long long)p->tokens, 1e6 * p->seconds,
+                  1e6 * cost_ssd(&t->table, &t->machine, &p->cost, p->tokens));
+        for (int k = 0; k < COST_TERMS; k++)
+            sb_printf(out, ",%.9g", p->count[k]);
+    }
+    sb_puts(out, "\n");
+}
+
+static int
+write_points(const Tune *t)
+{
+    const char *why = NULL;
+    StrBuf out = {0};
+    if (!opt_given(t->o, OPT_points))
+        return EXIT_DONE;
+    print_points(t, &out);
+    const bool ok = file_write(t->arena, opt_text(t->o, OPT_points), sb_text(&out), out.len, &why);
+    sb_free(&out);
+    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
+}
+
+static int
+write_constants(const Tune *t)
+{
+    const char *why = NULL;
+    const char *path =
+        opt_given(t->o, OPT_out) ? opt_text(t->o, OPT_out) : costs_path(t->arena, &t->target);
+    if (!path)
+        return fault(EXIT_BAD_INPUT, "neither XDG_CACHE_HOME nor HOME is an absolute path; say "
+                                     "with -o where the constants go");
+    if (!costs_write(t->arena, path, &t->target, &t->table, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    printf("%s\n", path);
+    return EXIT_DONE;
+}
+
+int
+cmd_tune(Options *o)
+{
+    Tune t;
+    int status = tune_begin(&t, o);
+    if (status != EXIT_DONE)
+        return status;
+    t.bar = progress_start("measuring");
+    status = tune_ssd(&t);
+    if (status == EXIT_DONE)
+        status = tune_layer(&t);
+    progress_end(&t.bar);
+    if (status != EXIT_DONE)
+        return status;
+    printf("%s, %d thread%s\n", t.target.cpu, t.threads, t.threads > 1 ? "s" : "");
+    put_errors(&t);
+    if (opt_given(o, OPT_row)) {
+        StrBuf row = {0};
+        cost_print_row(&row, &t.machine, &t.table);
+        fputs(sb_text(&row), stdout);
+        sb_free(&row);
+    }
+    status = write_points(&t);
+    return status == EXIT_DONE ? write_constants(&t) : status;
+}

@@ -1,0 +1,120 @@
+/* driver/costs_file.c -- the constants that `ssmc tune` measured, in the user's cache folder.
+ *
+ * A file is for one CPU and its features, and of one version; it is found by them, and says them.
+ * What is in it may be anything: a file that is not exactly what tune writes is not used. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "driver/driver.h"
+
+enum { MOST_BYTES = 1 << 16 };
+
+PassMachine
+job_machine(const CgTarget *t)
+{
+    return (PassMachine){.cpu = t->cpu,
+                         .vector_bytes = t->vector_bytes,
+                         .vector_registers = t->vector_registers,
+                         .bf16_dot = t->bf16_dot,
+                         .l1_bytes = t->l1_bytes,
+                         .l2_bytes = t->l2_bytes,
+                         .fma = t->fma};
+}
+
+/* ---- where ------------------------------------------------------------------------------- */
+
+/* NULL: nothing says where caches are. A relative path is ignored, as the XDG rules want it. */
+static const char *
+cache_folder(Arena *arena)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (xdg && xdg[0] == '/')
+        return arena_printf(arena, "%s/ssmc", xdg);
+    if (home && home[0] == '/')
+        return arena_printf(arena, "%s/.cache/ssmc", home);
+    return NULL;
+}
+
+const char *
+costs_path(Arena *arena, const CgTarget *t)
+{
+    const char *folder = cache_folder(arena);
+    const uint64_t features = hash_bytes(t->features, strlen(t->features), 0);
+    if (!folder)
+        return NULL;
+    return arena_printf(arena, "%s/costs-%s-%016" PRIx64 ".txt", folder, t->cpu, features);
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+static const char *
+header_of(Arena *arena, const CgTarget *t)
+{
+    return arena_printf(arena, "ssmc costs %d\ncpu %s\nfeatures %s\n", COST_VERSION, t->cpu,
+                        t->features);
+}
+
+static bool
+costs_read(Arena *arena, const char *path, const CgTarget *t, CostTable *out, const char **why)
+{
+    char *text = NULL;
+    size_t len = 0;
+    if (!file_read(arena, path, MOST_BYTES, &text, &len, why))
+        return false;
+    const char *header = header_of(arena, t);
+    const size_t head = strlen(header);
+    if (strlen(text) == len && strncmp(text, header, head) == 0)
+        return cost_parse(arena, text + head, out, why);
+    *why =
+        arena_printf(arena, "it is no file of constants, version %d, for %s", COST_VERSION, t->cpu);
+    return false;
+}
+
+CostTable
+costs_load(Arena *arena, const CgTarget *t)
+{
+    struct stat st;
+    CostTable table;
+    const char *why = NULL, *path = costs_path(arena, t);
+    const PassMachine machine = job_machine(t);
+    if (path && stat(path, &st) == 0) {
+        if (costs_read(arena, path, t, &table, &why))
+            return table;
+        say("%s: note: %s is not used: %s; `ssmc tune` makes it anew", program_name(), path, why);
+    }
+    return cost_shipped(&machine);
+}
+
+/* ---- writing ----------------------------------------------------------------------------- */
+
+/* The folders above a file. */
+static bool
+make_folders(Arena *arena, const char *path, const char **why)
+{
+    char *folder = arena_strdup(arena, path);
+    for (char *at = strchr(folder + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+            *why = arena_printf(arena, "cannot make the folder %s: %s", folder, strerror(errno));
+            return false;
+        }
+        *at = '/';
+    }
+    return true;
+}
+
+bool
+costs_write(Arena *arena, const char *path, const CgTarget *t, const CostTable *table,
+            const char **why)
+{
+    StrBuf text = {0};
+    sb_puts(&text, header_of(arena, t));
+    cost_print(&text, table);
+    const bool ok =
+        make_folders(arena, path, why) && file_write(arena, path, sb_text(&text), text.len, why);
+    sb_free(&text);
+    return ok;
+}

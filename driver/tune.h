@@ -1,0 +1,38 @@
+/* driver/tune.h -- private to driver/: measuring the constants of passes/cost.h on this machine. */
+#ifndef SSMC_DRIVER_TUNE_H
+#define SSMC_DRIVER_TUNE_H
+
+#include "driver/ssd_job.h"
+
+/* One measured SSD: what it was, what it took, and what its work counts to. */
+typedef struct {
+    BenchSsd size;
+    const SsdForm *form;
+    CostSsd cost;
+    CostKind kind;
+    int64_t tokens;
+    double seconds;
+    double count[COST_TERMS];
+} TunePoint;
+
+typedef struct {
+    Options *o;
+    Arena *arena;
+    const char *cpu; /* as it was asked for */
+    CgTarget target;
+    PassMachine machine;
+    int threads;
+    TunePoint *points;
+    int count, cap;
+    CostTable table;
+    Progress bar;
+} Tune;
+
+/* Runs the designed set of SSDs and fits table.term; an exit status. */
+int tune_ssd(Tune *t);
+/* Runs a layer in every format and fits table.step. */
+int tune_layer(Tune *t);
+/* Relative errors of the points of a kind, sorted; how many. */
+int tune_errors(const Tune *t, CostKind kind, double *errors);
+
+#endif

@@ -1,0 +1,254 @@
+/* passes/cost_count.c -- the work of an SSD kernel, counted loop by loop as codegen/emit_chunked.c
+ * and codegen/scan_resident.c do it. Counts are those of the thread with the most heads. */
+#include <math.h>
+#include <string.h>
+
+#include "passes/cost.h"
+#include "passes/internal.h"
+#include "passes/tile_shape.h"
+
+/* What a share of heads does with a run of q tokens at once is counted here. */
+typedef struct {
+    const PassMachine *m;
+    const CostSsd *z;
+    int64_t heads, groups; /* of the thread */
+    int64_t lanes, pairs;  /* f32 a vector; bf16 in a unit */
+    int64_t chunk, span;   /* Q; chunks that are staged at once */
+    int64_t rows, vecs;    /* of a tile */
+    int64_t h_rows, cb_rows;
+    double *n;
+} Count;
+
+static double
+per(int64_t n, int64_t of)
+{
+    return (double)((n + of - 1) / of);
+}
+
+/* ---- decay ------------------------------------------------------------------------------- */
+
+/* The share of runs of q tokens whose decay is strong (codegen/decay.h), under the reference
+ * initialisation: A uniform in [1, 16], dt log-uniform in [0.001, 0.1]. A run is strong where
+ * q dt A > 48. */
+static double
+strong_share(int64_t q)
+{
+    enum { SAMPLES = 64 };
+    const double range = 48, low = 1e-3, high = 1e-1;
+    double sum = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        const double A = 1 + 15 * (i + 0.5) / SAMPLES;
+        const double above = log(high * A * (double)q / range) / log(high / low);
+        sum += fmin(fmax(above, 0), 1);
+    }
+    return sum / SAMPLES;
+}
+
+/* ---- caches ------------------------------------------------------------------------------ */
+
+/* Vectors that `times` walks over `bytes` bring from the second-level cache, beside `others` bytes
+ * that the first level has to hold as well. */
+static double
+far_vectors(const Count *c, double bytes, double others, double times)
+{
+    const double over = fmin(fmax(bytes + others - (double)c->m->l1_bytes, 0), bytes);
+    return over * times / c->m->vector_bytes;
+}
+
+/* ---- chunks ------------------------------------------------------------------------------ */
+
+static int64_t
+units(const Count *c, int64_t elements)
+{
+    return (elements + c->pairs - 1) / c->pairs;
+}
+
+/* A step of a tile: its multiply-adds, or its loads and broadcasts where these are more. */
+static double
+step(int64_t rows, int64_t vecs)
+{
+    return (double)(rows * vecs > rows + vecs ? rows * vecs : rows + vecs);
+}
+
+/* Vectors of a head's row, padded to whole tiles. */
+static double
+row_vectors(const Count *c)
+{
+    return per(c->z->head_dim, c->vecs * c->lanes) * (double)c->vecs;
+}
+
+/* For all heads of a group: B and C staged, C B^T. */
+static void
+count_group(const Count *c, int64_t q, double times)
+{
+    const CostSsd *z = c->z;
+    const int64_t state_units = units(c, z->state);
+    double *n = c->n;
+    n[COST_stage] += times * (double)q * per(z->state, c->lanes) * (c->pairs == 2 ? 3 : 2);
+    n[COST_transpose] += times * per(q, c->lanes) * per(state_units, c->lanes) * (double)c->lanes;
+    for (int64_t i = 0; i < q; i += c->cb_rows) {
+        const double tiles = per(i + c->cb_rows < q ? i + c->cb_rows : q, c->lanes);
+        n[COST_cb] += times * tiles * (double)state_units * step(c->cb_rows, 1);
+        n[COST_tile] += times * tiles;
+    }
+}
+
+/* Y: tiles of rows, each over the state and the tokens up to its last. */
+static void
+count_outputs(const Count *c, int64_t q, double times, double strong)
+{
+    const double columns = per(c->z->head_dim, c->vecs * c->lanes);
+    double *n = c->n;
+    for (int64_t i = 0; i < q; i += c->rows) {
+        const int64_t end = i + c->rows < q ? i + c->rows : q;
+        const int64_t steps = units(c, c->z->state) + units(c, end);
+        const double diagonal = (double)c->rows * per(c->rows, c->lanes);
+        n[COST_mac] += times * columns * (double)steps * step(c->rows, c->vecs);
+        n[COST_tile] += times * columns;
+        n[COST_exp] += times * strong * (diagonal + per(i, c->lanes) + per(c->rows, c->lanes));
+        n[COST_strong] += times * strong * ((double)c->rows * per(i, c->lanes) + diagonal);
+    }
+}
+
+/* For one head: decays, X, Y, the state. */
+static void
+count_head(const Count *c, int64_t q, double times)
+{
+    const CostSsd *z = c->z;
+    const double strong = strong_share(q), row = row_vectors(c);
+    const double columns = per(z->head_dim, c->vecs * c->lanes);
+    const double tiles = columns * per(z->state, c->h_rows);
+    const double state = (double)z->state * row, copy = c->pairs == 2 ? state / 2 : 0;
+    const double bytes = (double)c->m->vector_bytes, width = (double)(c->lanes * 4);
+    const double shared =
+        (double)q * (double)units(c, z->state) * 8 + (double)q * (double)units(c, q) * 2;
+    double *n = c->n;
+    n[COST_chunk] += times;
+    n[COST_token] += times * (double)q;
+    n[COST_exp] += times * (2 * per(q, c->lanes) + 2 + strong * per(q, c->lanes));
+    n[COST_row] += times * (double)q * row * (2 + strong);
+    count_outputs(c, q, times, strong);
+    n[COST_mac] += times * tiles * (double)units(c, q) * step(c->h_rows, c->vecs);
+    n[COST_tile] += times * tiles;
+    n[COST_state] += times * (state + copy);
+    n[COST_far] += times * (far_vectors(c, (state + copy) * bytes, (double)q * row * bytes / 2,
+                                        2 + per(q, c->rows)) +
+                            shared / width);
+}
+
+static void
+count_chunk(const Count *c, int64_t q, double times)
+{
+    if (q <= 0)
+        return;
+    count_group(c, q, times * (double)c->groups);
+    count_head(c, q, times * (double)c->heads);
+}
+
+/* Chunks whose C, B and CB take half of the second-level cache. */
+static int64_t
+span_of(const Count *c)
+{
+    const int64_t state = round_up(units(c, c->z->state), c->lanes);
+    const int64_t b_state = round_up(round_up(c->z->state, c->h_rows), c->lanes);
+    const int64_t wide = round_up(c->chunk, c->lanes) + round_up(c->rows, c->lanes);
+    const int64_t tall = round_up(round_up(c->chunk, c->rows), c->cb_rows);
+    const int64_t bytes =
+        4 * (tall * state + c->chunk * b_state / c->pairs + tall * wide / c->pairs);
+    const int64_t fit = c->m->l2_bytes / 2 / bytes;
+    return fit < 1 ? 1 : fit;
+}
+
+static void
+count_chunked(Count *c, int64_t rows, double times)
+{
+    const CostSsd *z = c->z;
+    const double spans = per(rows, c->chunk * c->span);
+    count_chunk(c, c->chunk, times * (double)(rows / c->chunk));
+    count_chunk(c, rows % c->chunk, times);
+    if (c->pairs == 2) /* the copy of the state that products read */
+        c->n[COST_state] += times * spans * (double)(c->heads * z->state) * row_vectors(c) / 2;
+}
+
+static void
+choose_tiles(Count *c)
+{
+    const CostSsd *z = c->z;
+    c->pairs = z->bf16 ? 2 : 1;
+    c->vecs = tile_vecs(c->m, z->head_dim);
+    c->rows = tile_rows(c->m, (int)c->vecs, z->bf16);
+    c->h_rows = c->rows < c->pairs ? c->pairs : c->rows / c->pairs * c->pairs;
+    c->cb_rows = tile_rows(c->m, 1, z->bf16);
+    c->chunk = z->form == FORM_QUADRATIC || z->chunk > z->block ? z->block : z->chunk;
+}
+
+/* ---- the recurrence ---------------------------------------------------------------------- */
+
+static void
+count_window(const Count *c, const Strip *strip, int64_t q, double times)
+{
+    if (q <= 0)
+        return;
+    const CostSsd *z = c->z;
+    const double heads = times * (double)c->heads, groups = times * (double)c->groups;
+    const double columns = per(z->head_dim, strip->vecs * c->lanes);
+    const double row = columns * strip->vecs, state = (double)z->state * row;
+    const double bytes = (double)c->m->vector_bytes;
+    const int64_t whole = z->state / strip->rows, rest = z->state % strip->rows;
+    const double moves = 3 * strip->vecs;
+    const double full = fmax(2 * strip->rows * strip->vecs, moves + 2 * strip->rows);
+    const double part = rest ? fmax(2 * (double)rest * strip->vecs, moves + 2 * (double)rest) : 0;
+    double *n = c->n;
+    n[COST_stage] += groups * (double)q * per(z->state, c->lanes) * 2;
+    n[COST_chunk] += heads;
+    n[COST_token] += heads * (double)q;
+    n[COST_exp] += heads * (2 * per(q, c->lanes) + 1);
+    n[COST_row] += heads * (double)q * row * 2;
+    n[COST_mac] += heads * columns * (double)q * ((double)whole * full + part);
+    n[COST_tile] += heads * columns * per(z->state, strip->rows);
+    n[COST_state] += heads * state;
+    n[COST_far] += heads * far_vectors(c, state * bytes, (double)q * row * 2 * bytes, 2);
+}
+
+static void
+count_recurrent(const Count *c, int64_t rows, double times)
+{
+    const Strip strip = strip_shape(c->m, c->z->state, c->z->head_dim);
+    count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));
+    count_window(c, &strip, rows % SSD_WINDOW, times);
+}
+
+/* ---- a prompt ---------------------------------------------------------------------------- */
+
+static void
+count_pass(Count *c, int64_t rows, double times)
+{
+    if (rows <= 0 || times <= 0)
+        return;
+    c->n[COST_call] += times;
+    if (c->z->form == FORM_RECURRENT)
+        count_recurrent(c, rows, times);
+    else
+        count_chunked(c, rows, times);
+}
+
+bool
+cost_count(const PassMachine *machine, const CostSsd *ssd, int64_t tokens, double count[COST_TERMS])
+{
+    enum { MOST = 1 << 16 }; /* tokens of a chunk: the most that compile.block may say */
+    const int64_t threads = ssd->threads > 0 ? ssd->threads : 1;
+    const int64_t a_group = ssd->heads / ssd->groups;
+    Count c = {.m = machine, .z = ssd, .lanes = machine->vector_bytes / 4, .n = count};
+    c.heads = (ssd->heads + threads - 1) / threads;
+    c.groups = (c.heads + a_group - 1) / a_group;
+    memset(count, 0, COST_TERMS * sizeof *count);
+    if (ssd->form != FORM_RECURRENT) {
+        choose_tiles(&c);
+        if (c.chunk > MOST)
+            return false;
+        c.span = span_of(&c);
+    }
+    count_pass(&c, ssd->block, (double)(tokens / ssd->block));
+    count_pass(&c, tokens % ssd->block, 1);
+    return true;
+}

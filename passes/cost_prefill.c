@@ -1,0 +1,185 @@
+/* passes/cost_prefill.c -- what a prefill takes: the kernels of a graph, one after the other.
+ *
+ * A projection takes as long as its multiply-adds or the reading of its weight from memory,
+ * whichever is longer; an SSD what cost_ssd says; a convolution its taps; any other kernel what
+ * goes in and out of it. */
+#include <math.h>
+#include <string.h>
+
+#include "passes/cost.h"
+#include "passes/internal.h"
+
+typedef struct {
+    const PassMachine *m;
+    const Graph *g;
+    int64_t rows, threads;
+} Pass;
+
+static double
+share(const Pass *p, double of)
+{
+    return ceil(of / (double)p->threads);
+}
+
+/* ---- projections ------------------------------------------------------------------------- */
+
+/* Products that one vector of a packed weight does, of an f32 vector's lanes. */
+static const struct {
+    Dtype dtype;
+    CostStep step;
+    int products;
+} linear_kinds[] = {
+    {DTYPE_f32,  COST_linear_f32,  1},
+    {DTYPE_f16,  COST_linear_f16,  1},
+    {DTYPE_bf16, COST_linear_bf16, 2},
+    {DTYPE_u8,   COST_linear_u8,   4},
+    {DTYPE_u4x2, COST_linear_u4x2, 4},
+};
+
+static const Value *
+linear_weight(const Node *n)
+{
+    return n->in[n->in[0]->type.dtype == DTYPE_i8 ? 2 : 1];
+}
+
+/* Threads divide panels, or rows where there are few panels (pass partition). */
+static void
+count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
+{
+    const Type *w = &linear_weight(n)->type;
+    const double lanes = (double)machine_lanes(p->m), inputs = (double)type_width(&n->in[0]->type);
+    const bool packed = w->shape.rank >= 3;
+    const int last = packed ? 2 : 0; /* plain rows, for BLAS: one column a panel */
+    const double width = packed ? (double)w->shape.dim[last].n : lanes;
+    const double panels = ceil((double)type_width(&n->out[0]->type) / width);
+    const Attr *part = attrs_find(&k->attrs, ATTR_part);
+    const bool by_rows = part && strcmp(part->word, "rows") == 0;
+    const double macs =
+        by_rows ? share(p, (double)p->rows) * panels : share(p, panels) * (double)p->rows;
+    int64_t elements = 0;
+    for (size_t i = 0; i < COUNT_OF(linear_kinds); i++)
+        if (linear_kinds[i].dtype == w->dtype)
+            count[linear_kinds[i].step] += macs * width / lanes * inputs / linear_kinds[i].products;
+    if (type_count(w, 0, 0, &elements))
+        count[COST_read] +=
+            share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);
+}
+
+/* ---- other kernels ----------------------------------------------------------------------- */
+
+static double
+value_vectors(const Pass *p, const Value *v)
+{
+    int64_t elements = 0;
+    const bool table = v->is_param || v->kind == VALUE_STATE;
+    if (v->kind == VALUE_NUMBER || table || !type_count(&v->type, p->rows, p->rows, &elements))
+        return 0;
+    return (double)elements * dtype_info[v->type.dtype].bytes / p->m->vector_bytes;
+}
+
+/* What enters the kernel and what is placed outside of it. */
+static void
+count_moves(const Pass *p, const Node *n, double count[COST_STEPS])
+{
+    double vectors = 0;
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] && !(n->in[i]->def && n->in[i]->def->kernel == n->kernel))
+            vectors += value_vectors(p, n->in[i]);
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i]->place.space != SPACE_NONE)
+            vectors += value_vectors(p, n->out[i]);
+    count[COST_pass] += share(p, vectors);
+}
+
+static void
+count_conv(const Pass *p, const Node *n, double count[COST_STEPS])
+{
+    const Shape *w = &n->in[1]->type.shape;
+    const double taps = (double)w->dim[w->rank == 3 ? 2 : 0].n;
+    const double channels = (double)type_width(&n->out[0]->type);
+    count[COST_conv] += share(p, channels / (double)machine_lanes(p->m)) * taps * (double)p->rows;
+}
+
+void
+cost_kernel_count(const PassMachine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
+                  int threads, double count[COST_STEPS])
+{
+    const Pass p = {machine, g, rows, threads > 0 ? threads : 1};
+    const Node *anchor = kernel->anchor;
+    const OpClass cls = anchor ? node_class(anchor) : CLASS_POINTWISE;
+    Node *first = NULL, *last = NULL;
+    memset(count, 0, COST_STEPS * sizeof *count);
+    count[COST_step] = 1;
+    kernel_range(g, kernel, &first, &last);
+    if (cls == CLASS_CONTRACT)
+        count_linear(&p, anchor, kernel, count);
+    if (cls == CLASS_CONV)
+        count_conv(&p, anchor, count);
+    if (cls == CLASS_CONTRACT || cls == CLASS_CONV)
+        return;
+    for (const Node *n = first; n; n = n == last ? NULL : n->next)
+        if (n->kernel == kernel)
+            count_moves(&p, n, count);
+}
+
+/* ---- a graph ----------------------------------------------------------------------------- */
+
+bool
+cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
+{
+    const Node *n = kernel->anchor;
+    if (!n || (n->op != OP_ssd_scan && n->op != OP_chunk_out))
+        return false;
+    const int64_t chunk = node_int(n, ATTR_chunk, CHUNK_ALL);
+    *out = (CostSsd){.heads = node_int(n, ATTR_heads, 1),
+                     .head_dim = node_int(n, ATTR_head_dim, 1),
+                     .state = node_int(n, ATTR_state, 1),
+                     .groups = node_int(n, ATTR_groups, 1),
+                     .form = n->op == OP_ssd_scan ? FORM_RECURRENT
+                             : chunk == CHUNK_ALL ? FORM_QUADRATIC
+                                                  : FORM_CHUNKED,
+                     .chunk = chunk,
+                     .bf16 = strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0,
+                     .block = cost_block(g),
+                     .threads = threads};
+    return true;
+}
+
+double
+cost_kernel(const CostTable *table, const PassMachine *machine, const Graph *g,
+            const Kernel *kernel, int64_t rows, int threads)
+{
+    CostSsd ssd;
+    double count[COST_STEPS], ns = 0;
+    if (cost_kernel_ssd(g, kernel, threads, &ssd))
+        return cost_ssd(table, machine, &ssd, rows);
+    cost_kernel_count(machine, g, kernel, rows, threads, count);
+    const double read = count[COST_read] * table->step[COST_read];
+    for (int s = 0; s < COST_STEPS; s++)
+        ns += s == COST_read ? 0 : count[s] * table->step[s];
+    return fmax(ns, read) * 1e-9;
+}
+
+/* One pass over the layers, or over the head. */
+static double
+cost_pass(const CostTable *table, const PassMachine *machine, const Graph *g, bool head,
+          int64_t rows, int threads)
+{
+    double seconds = 0;
+    for (int i = 0; i < g->nkernels && rows > 0; i++) {
+        const Kernel *k = g->kernels[i];
+        if (!kernel_is_init(g, k) && kernel_is_head(g, k) == head)
+            seconds += cost_kernel(table, machine, g, k, rows, threads);
+    }
+    return seconds;
+}
+
+double
+cost_prefill(const CostTable *table, const PassMachine *machine, const Graph *prefill, int threads,
+             int64_t tokens)
+{
+    const int64_t block = cost_block(prefill);
+    return (double)(tokens / block) * cost_pass(table, machine, prefill, false, block, threads) +
+           cost_pass(table, machine, prefill, false, tokens % block, threads) +
+           cost_pass(table, machine, prefill, true, 1, threads);
+}

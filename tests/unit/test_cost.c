@@ -1,0 +1,253 @@
+/* tests/unit/test_cost.c -- predicted times: how work is counted, constants as text, the fit, and
+ * ssmc tune as its users call it. No test looks at a time: machines that run tests are busy. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "passes/pass.h"
+#include "passes/tile_shape.h"
+#include "tests/harness.h"
+
+/* As the emitters have them (codegen/tile.h, which takes LLVM's headers). */
+int cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype);
+int cg_tile_vecs(const CgTarget *target, int64_t width, int lanes);
+
+static const PassMachine zen5 = {"znver5", 64, 32, true, 48 << 10, 1 << 20, true};
+static const CostSsd model = {.heads = 24,
+                              .head_dim = 64,
+                              .state = 128,
+                              .groups = 1,
+                              .form = FORM_CHUNKED,
+                              .chunk = 48,
+                              .bf16 = true,
+                              .block = 256,
+                              .threads = 2};
+
+/* ---- counts --------------------------------------------------------------------------------- */
+
+Test(cost, tiles_are_those_of_the_emitters)
+{
+    static const char *const cpus[] = {"x86-64", "x86-64-v3", "znver4", "x86-64-v4", "neoverse-v1"};
+    Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT_OF(cpus); i++) {
+        CgTarget t;
+        const char *why = NULL;
+        cr_assert(cg_target(arena, cpus[i], &t, &why), "%s", why);
+        const PassMachine m = {
+            t.cpu, t.vector_bytes, t.vector_registers, t.bf16_dot, t.l1_bytes, t.l2_bytes, t.fma};
+        for (int vecs = 1; vecs <= 6; vecs++) {
+            cr_expect_eq(tile_rows(&m, vecs, false), cg_tile_rows(&t, vecs, DTYPE_f32));
+            cr_expect_eq(tile_rows(&m, vecs, true), cg_tile_rows(&t, vecs, DTYPE_bf16));
+        }
+        for (int64_t width = 1; width < 300; width++)
+            cr_expect_eq(tile_vecs(&m, width), cg_tile_vecs(&t, width, t.vector_bytes / 4), "%s %d",
+                         t.cpu, (int)width);
+    }
+    arena_free(arena);
+}
+
+/* The multiply-adds of the products, by hand: tiles of 6 x 4 vectors, pairs of bf16. */
+Test(cost, counts_products_by_tiles)
+{
+    double count[COST_TERMS];
+    CostSsd z = model;
+    z.threads = 1;
+    z.block = z.chunk = 48;
+    cost_count(&zen5, &z, 48, count);
+    double outputs = 0;
+    for (int end = 6; end <= 48; end += 6)
+        outputs +=
+            24 * (64 + end / 2); /* C h over 64 pairs of states, M X over the tokens so far */
+    const double states = 22.0 * 24 * 24; /* 22 tiles of 6 rows of B^T X over 24 pairs of tokens */
+    cr_expect_eq(count[COST_mac], 24 * (outputs + states), "%g", count[COST_mac]);
+    cr_expect_eq(count[COST_chunk], 24, "a chunk a head");
+    cr_expect_eq(count[COST_token], 24 * 48);
+    cr_expect_eq(count[COST_call], 1);
+}
+
+Test(cost, counts_grow_with_tokens_and_fall_with_threads)
+{
+    double once[COST_TERMS], twice[COST_TERMS], one_thread[COST_TERMS];
+    CostSsd alone = model;
+    alone.threads = 1;
+    for (int form = FORM_RECURRENT; form < FORM_COUNT; form++) {
+        CostSsd z = model;
+        z.form = alone.form = (Form)form;
+        cost_count(&zen5, &z, 256, once);
+        cost_count(&zen5, &z, 512, twice);
+        cost_count(&zen5, &alone, 256, one_thread);
+        for (int t = 0; t < COST_TERMS; t++)
+            cr_expect_float_eq(twice[t], 2 * once[t], 1e-6 * once[t] + 1e-12, "%s",
+                               cost_term_name((CostTerm)t));
+        cr_expect_eq(one_thread[COST_mac], 2 * once[COST_mac], "half of the heads");
+        cr_expect_eq(one_thread[COST_stage], once[COST_stage], "each thread stages B and C");
+    }
+}
+
+/* A shorter last chunk, more threads than heads, sizes that no vector divides. */
+Test(cost, counts_are_finite_for_odd_sizes)
+{
+    static const CostSsd odd[] = {
+        {1,    1,    1,    1, FORM_CHUNKED,   1,  false, 1,                1 },
+        {3,    5,    7,    3, FORM_CHUNKED,   48, true,  1,                64},
+        {4096, 4096, 4096, 1, FORM_RECURRENT, 0,  false, 512,              0 },
+        {24,   80,   97,   8, FORM_QUADRATIC, 0,  true,  4096,             5 },
+        {24,   64,   128,  1, FORM_QUADRATIC, 0,  true,  INT64_C(1) << 40, 2 },
+    };
+    const CostTable table = cost_shipped(&zen5);
+    for (size_t i = 0; i < COUNT_OF(odd); i++)
+        for (int64_t tokens = 1; tokens < 200; tokens += 37) {
+            const double seconds = cost_ssd(&table, &zen5, &odd[i], tokens);
+            cr_expect(seconds > 0 && !isnan(seconds), "%zu, %d tokens", i, (int)tokens);
+        }
+}
+
+/* ---- tables and text ------------------------------------------------------------------------ */
+
+Test(cost, shipped_tables_are_by_cpu_then_by_vectors)
+{
+    PassMachine m = zen5;
+    const CostTable own = cost_shipped(&m);
+    m.cpu = "znver4";
+    const CostTable class = cost_shipped(&m);
+    cr_expect_str_neq(own.source, class.source);
+    m.bf16_dot = false;
+    const CostTable plain = cost_shipped(&m);
+    cr_expect_str_neq(class.source, plain.source);
+    m.vector_bytes = 16;
+    cr_expect_str_neq(plain.source, cost_shipped(&m).source);
+    m.cpu = NULL;
+    cr_expect_not_null(cost_shipped(&m).source);
+}
+
+Test(cost, text_reads_back)
+{
+    Arena *arena = arena_new();
+    StrBuf text = {0}, again = {0};
+    const CostTable table = cost_shipped(&zen5);
+    CostTable back;
+    const char *why = "";
+    cost_print(&text, &table);
+    cr_assert(cost_parse(arena, sb_text(&text), &back, &why), "%s", why);
+    cost_print(&again, &back);
+    cr_expect_str_eq(sb_text(&text), sb_text(&again));
+    sb_free(&text);
+    sb_free(&again);
+    arena_free(arena);
+}
+
+/* What stands in place of the first line of a good text. */
+static void
+expect_bad_line(const char *line, const char *says)
+{
+    Arena *arena = arena_new();
+    StrBuf text = {0};
+    const CostTable table = cost_shipped(&zen5);
+    CostTable back = {.source = "untouched"};
+    const char *why = "";
+    cost_print(&text, &table);
+    const char *rest = strchr(sb_text(&text), '\n') + 1;
+    const char *bad = arena_printf(arena, "%s\n%s", line, rest);
+    cr_expect(!cost_parse(arena, bad, &back, &why), "%s", line);
+    cr_expect(strstr(why, says), "'%s' lacks '%s'", why, says);
+    cr_expect_str_eq(back.source, "untouched");
+    sb_free(&text);
+    arena_free(arena);
+}
+
+Test(cost, text_that_is_wrong_is_refused)
+{
+    expect_bad_line("recurrent call", "constant 1: expected `recurrent call` and nanoseconds");
+    expect_bad_line("recurrent call -1", "found `recurrent call -1`");
+    expect_bad_line("recurrent call nan", "found `recurrent call nan`");
+    expect_bad_line("recurrent call 1e10", "from 0 to 1e9");
+    expect_bad_line("recurrent call 1 2", "found `recurrent call 1 2`");
+    expect_bad_line("recurrent stage 1", "found `recurrent stage 1`");
+    expect_bad_line("recurrent call \x1b[31m", "found `recurrent call ?[31m`");
+    expect_bad_line("recurrent call 1\nrecurrent call 1", "constant 2: expected `recurrent stage`");
+}
+
+Test(cost, text_that_ends_early_or_late_is_refused)
+{
+    Arena *arena = arena_new();
+    StrBuf text = {0};
+    const CostTable table = cost_shipped(&zen5);
+    CostTable back;
+    const char *why = "";
+    cost_print(&text, &table);
+    for (size_t len = 0; len < text.len; len += 7)
+        cr_expect(!cost_parse(arena, arena_strndup(arena, sb_text(&text), len), &back, &why));
+    sb_puts(&text, "prefill more 1\n");
+    cr_expect(!cost_parse(arena, sb_text(&text), &back, &why));
+    cr_expect_str_eq(why, "there is more text than constants");
+    sb_free(&text);
+    arena_free(arena);
+}
+
+/* ---- the fit -------------------------------------------------------------------------------- */
+
+enum { ROWS = 60, TERMS = 5 };
+static const double truth[TERMS] = {120, 3, 0, 0.4, 25};
+
+/* A number in [0, 1), the same in every run. */
+static double
+some_number(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (double)(*state >> 40) / (1 << 24);
+}
+
+static void
+make_rows(double *count, double *measured, double noise)
+{
+    static const double size[TERMS] = {1, 900, 300, 50000, 60};
+    uint64_t state = 7;
+    for (int i = 0; i < ROWS; i++) {
+        measured[i] = 0;
+        for (int t = 0; t < TERMS; t++) {
+            count[i * TERMS + t] = size[t] * (t == 0 ? 1 : pow(some_number(&state), 2));
+            measured[i] += truth[t] * count[i * TERMS + t];
+        }
+        measured[i] *= 1 + noise * (some_number(&state) - 0.5);
+    }
+}
+
+Test(cost, fit_finds_the_constants)
+{
+    double count[ROWS * TERMS], measured[ROWS], found[TERMS];
+    make_rows(count, measured, 0);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    for (int t = 0; t < TERMS; t++)
+        cr_expect_float_eq(found[t], truth[t], 1e-3 * (truth[t] + 1e-3), "%d: %g", t, found[t]);
+}
+
+Test(cost, fit_bears_noise_and_disturbed_rows)
+{
+    double count[ROWS * TERMS], measured[ROWS], found[TERMS];
+    make_rows(count, measured, 0.04);
+    for (int i = 3; i < ROWS; i += 12)
+        measured[i] *= 2.5;
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    for (int i = 0; i < ROWS; i++) {
+        double sum = 0;
+        for (int t = 0; t < TERMS; t++)
+            sum += found[t] * count[i * TERMS + t];
+        if (i % 12 != 3)
+            cr_expect_lt(fabs(sum / measured[i] - 1), 0.06, "row %d", i);
+    }
+    for (int t = 0; t < TERMS; t++)
+        cr_expect_geq(found[t], 0);
+}
+
+Test(cost, fit_of_a_term_that_is_nowhere_is_zero)
+{
+    double count[ROWS * TERMS], measured[ROWS], found[TERMS];
+    make_rows(count, measured, 0);
+    for (int i = 0; i < ROWS; i++)
+        count[i * TERMS + 2] = 0;
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    cr_expect_eq(found[2], 0);
+    cr_expect_float_eq(found[3], truth[3], 1e-3);
+}
