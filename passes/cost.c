@@ -8,7 +8,7 @@
 
 #include "passes/internal.h"
 
-const char *const form_name[FORM_COUNT] = {
+const char *const form_name[FORMS] = {
     [FORM_AUTO] = "auto",
     [FORM_RECURRENT] = "recurrent",
     [FORM_CHUNKED] = "chunked",
@@ -36,7 +36,7 @@ const int64_t cost_chunks[] = {16, 24, 32, 48, 64, 96, 128, 192, 256, 0};
 bool
 form_by_name(const char *name, Form *out)
 {
-    for (int i = 0; i < FORM_COUNT; i++) {
+    for (int i = 0; i < FORMS; i++) {
         if (strcmp(form_name[i], name) != 0)
             continue;
         *out = (Form)i;

@@ -15,8 +15,8 @@ typedef struct {
     bool fma;
 } PassMachine;
 
-typedef enum { FORM_AUTO, FORM_RECURRENT, FORM_CHUNKED, FORM_QUADRATIC, FORM_COUNT } Form;
-extern const char *const form_name[FORM_COUNT];
+typedef enum { FORM_AUTO, FORM_RECURRENT, FORM_CHUNKED, FORM_QUADRATIC, FORMS } Form;
+extern const char *const form_name[FORMS];
 bool form_by_name(const char *name, Form *out);
 
 typedef enum {

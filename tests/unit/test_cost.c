@@ -72,7 +72,7 @@ Test(cost, counts_grow_with_tokens_and_fall_with_threads)
     double once[COST_TERMS], twice[COST_TERMS], one_thread[COST_TERMS];
     CostSsd alone = model;
     alone.threads = 1;
-    for (int form = FORM_RECURRENT; form < FORM_COUNT; form++) {
+    for (int form = FORM_RECURRENT; form < FORMS; form++) {
         CostSsd z = model;
         z.form = alone.form = (Form)form;
         cost_count(&zen5, &z, 256, once);
