@@ -13,11 +13,18 @@ include(CMakePackageConfigHelpers)
 set(gen_dir ${CMAKE_BINARY_DIR}/gen)
 file(MAKE_DIRECTORY ${gen_dir})
 file(GLOB gen_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/gen/*.c)
-add_executable(ssmc_gen ${gen_sources} ${CMAKE_SOURCE_DIR}/driver/options.c ${CMAKE_SOURCE_DIR}/driver/say.c)
-target_link_libraries(ssmc_gen PRIVATE ssmc_ir ssmc_runtime)
+foreach(part options words say)
+  list(APPEND gen_sources ${CMAKE_SOURCE_DIR}/driver/${part}.c)
+endforeach()
+add_executable(ssmc_gen ${gen_sources})
+target_link_libraries(ssmc_gen PRIVATE ssmc_frontend ssmc_runtime)
 target_compile_definitions(ssmc_gen PRIVATE SSMC_VERSION="${PROJECT_VERSION}" SSMC_SOVERSION="${PROJECT_VERSION_MAJOR}")
+# The pages are packed as Debian wants them: without a name or time inside. Those of rows that are gone go first.
 add_custom_command(OUTPUT ${gen_dir}/libssmc.map VERBATIM
-  COMMAND ssmc_gen ${gen_dir}
+  COMMAND ${CMAKE_COMMAND} -E rm -rf ${gen_dir}/man1 ${gen_dir}/man3 ${gen_dir}/man5
+  COMMAND ssmc_gen ${CMAKE_SOURCE_DIR}/runtime/ssmc.h ${gen_dir}
+  COMMAND gzip -9nr ${gen_dir}/man1 ${gen_dir}/man3 ${gen_dir}/man5
+  DEPENDS ssmc_gen ${CMAKE_SOURCE_DIR}/runtime/ssmc.h
   COMMENT "Writing what is installed of the tables")
 
 # ---- the library ------------------------------------------------------------------------------------------------
@@ -40,6 +47,7 @@ install(TARGETS ssmc_static EXPORT ssmc ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBD
 
 # ---- what programs are built with ---------------------------------------------------------------------------------
 install(FILES ${CMAKE_SOURCE_DIR}/runtime/ssmc.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
+install(DIRECTORY ${gen_dir}/man3 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT dev)
 file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/package/ssmc.pc.in ${CMAKE_BINARY_DIR}/package/ssmc.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/package/ssmc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
@@ -54,3 +62,6 @@ install(EXPORT ssmc FILE ssmcTargets.cmake NAMESPACE ssmc:: DESTINATION ${config
 
 # ---- the command --------------------------------------------------------------------------------------------------
 install(TARGETS ssmc RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ssmc)
+install(DIRECTORY ${gen_dir}/man1 ${gen_dir}/man5 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT ssmc)
+install(DIRECTORY ${gen_dir}/bash/ DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT ssmc)
+install(DIRECTORY ${gen_dir}/zsh/ DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT ssmc)

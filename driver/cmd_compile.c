@@ -5,20 +5,16 @@
 #include "driver/product.h"
 
 typedef enum {
-    EMIT_graph,
-    EMIT_lowered,
-    EMIT_plan,
-    EMIT_llvm,
-    EMIT_llvm_opt,
-    EMIT_asm,
-    EMIT_obj, /* from here on: products */
-    EMIT_lib,
-    EMIT_so,
-    EMIT_exe,
+#define EMIT(id, name) EMIT_##id,
+#include "driver/emit.def"
+#undef EMIT
     EMIT_COUNT
 } Emit;
-static const char *const emit_name[EMIT_COUNT] = {"graph", "lowered", "plan", "llvm", "llvm-opt",
-                                                  "asm",   "obj",     "lib",  "so",   "exe"};
+static const char *const emit_name[EMIT_COUNT] = {
+#define EMIT(id, name) [EMIT_##id] = name,
+#include "driver/emit.def"
+#undef EMIT
+};
 
 static int
 put(const Options *o, const StrBuf *text)
@@ -76,18 +72,6 @@ emit_code(Job *job, Emit what, StrBuf *out)
     return status;
 }
 
-static bool
-emit_by_name(const char *name, Emit *out)
-{
-    for (int i = 0; i < EMIT_COUNT; i++) {
-        if (strcmp(emit_name[i], name) != 0)
-            continue;
-        *out = (Emit)i;
-        return true;
-    }
-    return false;
-}
-
 static ProductKind
 product_kind(Emit what)
 {
@@ -101,10 +85,7 @@ product_kind(Emit what)
 static int
 check_options(const Options *o, Emit what)
 {
-    const char *how = opt_text(o, OPT_weights_how);
     const bool library = what == EMIT_obj || what == EMIT_lib || what == EMIT_so;
-    if (strcmp(how, "external") != 0 && strcmp(how, "embed") != 0)
-        return option_fault(o, OPT_weights_how, "--weights wants external or embed, not '%s'", how);
     if (what >= EMIT_obj && !opt_text(o, OPT_out))
         return option_fault(o, OPT_out, "--emit %s wants a name: give -o FILE", emit_name[what]);
     if (what > EMIT_plan && opt_given(o, OPT_stop_after))
@@ -141,19 +122,14 @@ compile(Job *job, Emit what, Phase phase)
 int
 cmd_compile(Options *o)
 {
-    Emit what = EMIT_graph;
-    if (!emit_by_name(opt_text(o, OPT_emit), &what))
-        return option_fault(o, OPT_emit, "unknown --emit '%s'", opt_text(o, OPT_emit));
-    const bool decode = strcmp(opt_text(o, OPT_phase), "decode") == 0;
-    if (!decode && strcmp(opt_text(o, OPT_phase), "prefill") != 0)
-        return option_fault(o, OPT_phase, "unknown phase '%s'", opt_text(o, OPT_phase));
+    const Emit what = (Emit)opt_word(o, OPT_emit);
     const int fit = check_options(o, what);
     if (fit != EXIT_DONE)
         return fit;
     Job job;
     int status = what < EMIT_obj ? job_describe(&job, o) : job_describe_many(&job, o);
     if (status == EXIT_DONE)
-        status = compile(&job, what, decode ? PHASE_DECODE : PHASE_PREFILL);
+        status = compile(&job, what, (Phase)opt_word(o, OPT_phase));
     job_end(&job);
     return status;
 }

@@ -13,10 +13,7 @@ help_overview(void)
     for (int i = 0; i < command_count; i++)
         printf("  ssmc %-10s %-28s %s\n", command_info[i].name, command_info[i].args,
                command_info[i].doc);
-    puts("\nMODEL is a YAML file, a checkpoint directory (config.json + *.safetensors), "
-         "a text-form\n"
-         "graph (.ir) or a compiled model (.so). Exit status: 0 done, 1 the work failed, 2 bad "
-         "usage or bad input.");
+    printf("\n%s\nExit status: %s\n", help_model, help_status);
 }
 
 static void

@@ -6,8 +6,7 @@
 
 #include "driver/driver.h"
 
-typedef enum { MODE_prefill, MODE_step, MODE_split, MODE_COUNT } Mode;
-static const char *const mode_name[MODE_COUNT] = {"prefill", "step", "split"};
+typedef enum { MODE_prefill, MODE_step, MODE_split } Mode; /* as in words.def */
 
 /* One ids_K and what becomes of it. */
 typedef struct {
@@ -163,27 +162,12 @@ run_all(Job *job, const RtTensorFile *file, Mode mode)
     return status;
 }
 
-static bool
-mode_by_name(const char *name, Mode *out)
-{
-    for (int i = 0; i < MODE_COUNT; i++) {
-        if (strcmp(mode_name[i], name) != 0)
-            continue;
-        *out = (Mode)i;
-        return true;
-    }
-    return false;
-}
-
 int
 cmd_logits(Options *o)
 {
-    Mode mode = MODE_prefill;
     if (!opt_text(o, OPT_ids) || !opt_text(o, OPT_out))
         return option_fault(o, opt_text(o, OPT_ids) ? OPT_out : OPT_ids,
                             "needs both --ids FILE and --out FILE");
-    if (!mode_by_name(opt_text(o, OPT_mode), &mode))
-        return option_fault(o, OPT_mode, "unknown mode '%s'", opt_text(o, OPT_mode));
     RtTensorFile *file = NULL;
     const ssmc_status rs = rt_tensors_open(opt_text(o, OPT_ids), &file);
     if (rs != SSMC_OK)
@@ -193,7 +177,7 @@ cmd_logits(Options *o)
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE)
-        status = run_all(&job, file, mode);
+        status = run_all(&job, file, (Mode)opt_word(o, OPT_mode));
     rt_tensors_close(file);
     job_end(&job);
     return status;

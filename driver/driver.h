@@ -63,10 +63,22 @@ struct Options {
 /* Reads argv after the command's name. False: the fault has been printed. */
 bool options_parse(Options *o, int argc, char **argv);
 bool has_suffix(const char *path, const char *suffix);
+bool takes_model(const char *command); /* options marked "*" belong to those */
 bool option_belongs(OptId id, const char *command);
-void options_print(const char *command); /* the list of its options, on stdout */
+void options_print(const char *command);       /* the list of its options, on stdout */
+extern const char help_model[], help_status[]; /* what MODEL may be, and exit statuses */
 const char *opt_text(const Options *o, OptId id);
 bool opt_given(const Options *o, OptId id);
+
+/* What an option's argument may be (words.def). */
+typedef enum { WORDS_NONE, WORDS_SOME, WORDS_LIST, WORDS_ONE } OptWords;
+OptWords option_words(OptId id, const char **words); /* WORDS_NONE: *words is NULL */
+/* The next of words separated by spaces; *at moves over it. False: there is none. */
+bool word_next(const char **at, const char **word, size_t *len);
+bool option_allows(OptId id, const char *text);   /* true of options that are no WORDS_ONE */
+const char *option_wants(Arena *arena, OptId id); /* "a, b or c" */
+int opt_word(const Options *o, OptId id);         /* of WORDS_ONE: which word, in their order */
+
 /* Says that an option is needed or wrong, with how it is used; returns EXIT_BAD_INPUT. */
 int option_fault(const Options *o, OptId id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

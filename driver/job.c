@@ -115,9 +115,6 @@ begin(Job *job, Options *o)
 {
     *job = (Job){.o = o, .arena = o->arena, .diag = diag_new()};
     job->seconds_load = rt_now();
-    const char *blas = opt_text(o, OPT_blas);
-    if (strcmp(blas, "auto") != 0 && strcmp(blas, "none") != 0)
-        return option_fault(o, OPT_blas, "--blas wants auto or none, not '%s'", blas);
     if (o->model)
         return EXIT_DONE;
     return job_fault(job->o, EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,

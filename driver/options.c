@@ -13,12 +13,25 @@ const OptInfo opt_info[OPT_COUNT] = {
 #undef OPTION
 };
 
-/* Commands without a MODEL: options marked "*" do not belong to them. */
-static bool
+const char help_model[] =
+    "MODEL is a YAML file, a checkpoint directory (config.json + *.safetensors), "
+    "a text-form\ngraph (.ir) or a compiled model (.so).";
+const char help_status[] = "0 done, 1 the work failed, 2 bad usage or bad input.";
+
+bool
 takes_model(const char *command)
 {
-    return strcmp(command, "info") != 0 && strcmp(command, "tune") != 0 &&
-           strcmp(command, "help") != 0 && strcmp(command, "exe") != 0;
+    static const struct {
+        const char *name, *args;
+    } commands[] = {
+#define COMMAND(id, args, doc) {#id, args},
+#include "driver/commands.def"
+#undef COMMAND
+    };
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(commands[i].name, command) == 0)
+            return strncmp(commands[i].args, "MODEL", strlen("MODEL")) == 0;
+    return false;
 }
 
 bool
@@ -100,6 +113,11 @@ value_set(Options *o, OptId id, const char *text)
         VEC_PUSH(o->arena, v->list, v->count, v->cap, text);
         return true;
     }
+    if (!option_allows(id, text)) {
+        option_fault(o, id, "--%s wants %s, not '%s'", info->name, option_wants(o->arena, id),
+                     text);
+        return false;
+    }
     if (info->kind == OK_INT) {
         v->i = strtoll(text, &end, 10);
     } else if (info->kind == OK_NUM) {
@@ -133,10 +151,13 @@ option_find(const Options *o, const char *name, size_t len, char letter, OptId *
 static void
 unknown_option(const Options *o, const char *arg)
 {
-    const char *near = nearest_name(arg + strspn(arg, "-"), opt_info, OPT_COUNT, sizeof(OptInfo));
+    const char *name = arg + strspn(arg, "-");
+    const char *near = nearest_name(name, opt_info, OPT_COUNT, sizeof(OptInfo));
     say_who(o);
     fprintf(stderr, "unknown option '%s'", arg);
-    if (near)
+    if (near && strcmp(near, name) == 0)
+        fputs(", which other commands have", stderr);
+    else if (near)
         fprintf(stderr, "; the nearest known one is --%s", near);
     fputs("\n  --help lists them\n", stderr);
 }

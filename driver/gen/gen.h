@@ -5,9 +5,45 @@
 
 #include "driver/driver.h"
 
+/* A subcommand's row, without what runs it. */
+typedef struct {
+    const char *name, *args, *doc;
+} GenCommand;
+extern const GenCommand gen_command[];
+extern const int gen_command_count;
+
+/* Whether an option of `command` is its own, rather than one of every command with a MODEL. */
+bool gen_option_is_own(OptId id);
+
 /* ---- symbols of libssmc (symbols.c) --------------------------------------------------------- */
 
 void gen_version_script(StrBuf *out); /* for the linker */
 void gen_deb_symbols(StrBuf *out);    /* for dpkg-shlibdeps of packages that use the library */
+
+/* ---- manual (roff.c, man.c, man_header.c) ------------------------------------------------- */
+
+void roff_put(StrBuf *out, const char *text); /* running text, escaped */
+void roff_putn(StrBuf *out, const char *text, size_t len);
+/* .TH and NAME; section as "1". */
+void roff_begin(StrBuf *out, const char *name, const char *section, const char *what);
+void roff_heading(StrBuf *out, const char *title);
+
+void gen_man_overview(StrBuf *out);                     /* ssmc(1) */
+void gen_man_command(StrBuf *out, const GenCommand *c); /* ssmc-COMMAND(1) */
+void gen_man_keys(StrBuf *out);                         /* ssmc-model(5) */
+void gen_man_header(StrBuf *out, const char *header);   /* ssmc(3), of the text of ssmc.h */
+void gen_man_function(StrBuf *out);                     /* the same, under a function's name */
+extern const char *const gen_function[];                /* their names; ends with NULL */
+
+/* ---- completion (bash.c, zsh.c) ------------------------------------------------------------ */
+
+/* What a shell offers for an argument. */
+typedef enum { OFFER_NOTHING, OFFER_WORDS, OFFER_LIST, OFFER_FILES, OFFER_FOLDERS } Offer;
+Offer gen_offer(OptId id, const char **words);
+/* For the argument that is no option; words: into arena. */
+Offer gen_offer_argument(Arena *arena, const GenCommand *c, const char **words);
+
+void gen_bash(StrBuf *out);
+void gen_zsh(StrBuf *out);
 
 #endif

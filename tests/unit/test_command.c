@@ -75,11 +75,17 @@ Test(command, usage)
     FAULT(ARGS("run"), "-p");
     FAULT(ARGS("run", STORY, "--temprature", "1"), "unknown option '--temprature'",
           "--temperature");
+    FAULT(ARGS("import", GOLDEN, "--dtype", "f32"),
+          "unknown option '--dtype', which other commands have");
     FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "--tokens", "many");
     FAULT(ARGS("run", STORY, "-p"), "wants an argument");
     FAULT(ARGS("run", STORY, "-p", "x", "--top-p", "1.5"), "--top-p", "0 to 1");
     FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
-    FAULT(ARGS("compile", STORY, "--emit", "elf"), "unknown --emit 'elf'");
+    FAULT(ARGS("compile", STORY, "--emit", "elf"), "--emit wants graph, lowered",
+          "so or exe, not 'elf'");
+    FAULT(ARGS("compile", STORY, "--phase", "warmup"),
+          "--phase wants prefill or decode, not 'warmup'");
+    FAULT(ARGS("logits", STORY, "--mode", "all"), "--mode wants prefill, step or split, not 'all'");
     FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
     FAULT(ARGS("compile", STORY, "--emit", "graph", "--skip", "fues"), "unknown pass 'fues'",
           "fuse");

@@ -1,0 +1,246 @@
+/* driver/gen/man.c -- the manual's pages of the command: what `ssmc help` prints, with more room.
+ */
+#include <string.h>
+
+#include "driver/gen/gen.h"
+
+const GenCommand gen_command[] = {
+#define COMMAND(id, args, doc) {#id, args, doc},
+#include "driver/commands.def"
+#undef COMMAND
+};
+const int gen_command_count = (int)COUNT_OF(gen_command);
+
+typedef struct {
+    const char *name, *text;
+} Entry;
+
+static const Entry examples[] = {
+#define EXAMPLE(line, doc) {line, doc},
+#include "driver/gen/examples.def"
+#undef EXAMPLE
+};
+
+static const Entry variables[] = {
+    {"SSMC_VARIANT",  "the CPU whose code of a compiled model runs, in place of the best that this "
+                     "machine can"                    },
+    {"SSMC_PERF_MAP", "1: names of kernels for perf, in /tmp/perf-PID.map"},
+};
+
+bool
+gen_option_is_own(OptId id)
+{
+    return opt_info[id].commands[0] != '*';
+}
+
+/* ---- pieces -------------------------------------------------------------------------------- */
+
+static void
+put_entry(StrBuf *out, const Entry *e)
+{
+    sb_puts(out, ".TP\n.B ");
+    roff_put(out, e->name);
+    sb_puts(out, "\n");
+    roff_put(out, e->text);
+    sb_puts(out, ".\n");
+}
+
+static void
+put_paragraph(StrBuf *out, const char *text)
+{
+    sb_puts(out, ".PP\n");
+    roff_put(out, text);
+    sb_puts(out, "\n");
+}
+
+/* Whether a text has every word of a list. */
+static bool
+says_all(const char *text, const char *words)
+{
+    const char *word = NULL;
+    size_t len = 0;
+    bool all = true;
+    while (word_next(&words, &word, &len)) {
+        const char *at = text;
+        while (*at && strncmp(at, word, len) != 0)
+            at++;
+        all = all && *at;
+    }
+    return all;
+}
+
+static void
+put_words(StrBuf *out, const char *words)
+{
+    const char *word = NULL;
+    size_t len = 0;
+    sb_puts(out, "Words:");
+    while (word_next(&words, &word, &len)) {
+        sb_puts(out, " ");
+        roff_putn(out, word, len);
+    }
+    sb_puts(out, ".\n");
+}
+
+/* -n, --tokens N, and below it what it means, its preset and its words. */
+static void
+put_option(StrBuf *out, OptId id)
+{
+    const OptInfo *info = &opt_info[id];
+    const char *words = NULL;
+    sb_puts(out, ".TP\n");
+    if (info->letter)
+        sb_printf(out, "\\fB\\-%c\\fR, ", info->letter);
+    sb_puts(out, "\\fB\\-\\-");
+    roff_put(out, info->name);
+    sb_puts(out, "\\fR");
+    if (info->arg[0]) {
+        sb_puts(out, " \\fI");
+        roff_put(out, info->arg);
+        sb_puts(out, "\\fR");
+    }
+    sb_puts(out, "\n");
+    roff_put(out, info->doc);
+    sb_puts(out, ".\n");
+    if (info->kind == OK_LIST)
+        sb_puts(out, "May be given several times.\n");
+    if (info->preset[0]) {
+        sb_puts(out, "Preset: ");
+        roff_put(out, info->preset);
+        sb_puts(out, ".\n");
+    }
+    if (option_words(id, &words) != WORDS_NONE && !says_all(info->doc, words))
+        put_words(out, words);
+}
+
+/* own: the command's own options; else those of every command with a MODEL. */
+static void
+put_options(StrBuf *out, const GenCommand *c, const char *title, bool own)
+{
+    bool any = false;
+    for (int i = 0; i < OPT_COUNT; i++) {
+        if (!option_belongs((OptId)i, c->name) || gen_option_is_own((OptId)i) != own)
+            continue;
+        if (!any)
+            roff_heading(out, title);
+        any = true;
+        put_option(out, (OptId)i);
+    }
+}
+
+static void
+put_model_and_status(StrBuf *out, bool model)
+{
+    if (model) {
+        roff_heading(out, "MODEL");
+        roff_put(out, help_model);
+        sb_puts(out, "\n");
+    }
+    roff_heading(out, "EXIT STATUS");
+    roff_put(out, help_status);
+    sb_puts(out, "\n");
+}
+
+/* Those of one command; c NULL: of all. */
+static void
+put_examples(StrBuf *out, const GenCommand *c)
+{
+    bool any = false;
+    for (size_t i = 0; i < COUNT_OF(examples); i++) {
+        const char *word = examples[i].name + strlen("ssmc ");
+        const size_t len = strcspn(word, " ");
+        if (c && (strlen(c->name) != len || memcmp(c->name, word, len) != 0))
+            continue;
+        if (!any)
+            roff_heading(out, "EXAMPLES");
+        any = true;
+        put_entry(out, &examples[i]);
+    }
+}
+
+static void
+put_see_also(StrBuf *out, const GenCommand *but)
+{
+    roff_heading(out, "SEE ALSO");
+    if (but)
+        sb_puts(out, ".BR ssmc (1),\n");
+    for (int i = 0; i < gen_command_count; i++)
+        if (&gen_command[i] != but)
+            sb_printf(out, ".BR ssmc\\-%s (1),\n", gen_command[i].name);
+    sb_puts(out, ".BR ssmc (3),\n.BR ssmc\\-model (5)\n");
+}
+
+/* ---- pages --------------------------------------------------------------------------------- */
+
+void
+gen_man_overview(StrBuf *out)
+{
+    roff_begin(out, "ssmc", "1", "compiles state-space language models and runs them");
+    roff_heading(out, "SYNOPSIS");
+    sb_puts(out, ".B ssmc\n.I COMMAND\n[\\fIMODEL\\fR] [\\fIOPTION\\fR ...]\n");
+    roff_heading(out, "DESCRIPTION");
+    sb_puts(out, ".B ssmc\ncompiles descriptions of state\\-space language models to native code "
+                 "and runs them.\n");
+    put_paragraph(out,
+                  "A description or a published checkpoint becomes a graph; passes choose the "
+                  "form and chunk length of every SSD, fuse what belongs together and plan "
+                  "memory; LLVM compiles the kernels for this CPU, or ahead of time for others.");
+    roff_heading(out, "COMMANDS");
+    for (int i = 0; i < gen_command_count; i++) {
+        sb_printf(out, ".TP\n\\fBssmc %s\\fR ", gen_command[i].name);
+        roff_put(out, gen_command[i].args);
+        sb_puts(out, "\n");
+        roff_put(out, gen_command[i].doc);
+        sb_puts(out, ".\n");
+    }
+    sb_printf(out, ".PP\nEach has a page of its own, such as\n.BR ssmc\\-%s (1).\n",
+              gen_command[0].name);
+    put_model_and_status(out, true);
+    roff_heading(out, "ENVIRONMENT");
+    for (size_t i = 0; i < COUNT_OF(variables); i++)
+        put_entry(out, &variables[i]);
+    put_examples(out, NULL);
+    put_see_also(out, NULL);
+}
+
+void
+gen_man_command(StrBuf *out, const GenCommand *c)
+{
+    Arena *arena = arena_new();
+    const char *name = arena_printf(arena, "ssmc-%s", c->name);
+    const bool model = takes_model(c->name);
+    roff_begin(out, name, "1", c->doc);
+    roff_heading(out, "SYNOPSIS");
+    sb_printf(out, ".B ssmc %s\n", c->name);
+    roff_put(out, c->args);
+    sb_puts(out, strcmp(c->name, "help") == 0 ? "\n" : " [\\fIOPTION\\fR ...]\n");
+    put_options(out, c, "OPTIONS", true);
+    if (model)
+        put_options(out, c, "OPTIONS OF EVERY COMMAND WITH A MODEL", false);
+    put_model_and_status(out, model);
+    put_examples(out, c);
+    put_see_also(out, c);
+    arena_free(arena);
+}
+
+void
+gen_man_keys(StrBuf *out)
+{
+    StrBuf keys = {0};
+    fe_help_keys(&keys);
+    roff_begin(out, "ssmc-model", "5", "the description of a model that ssmc compiles");
+    roff_heading(out, "DESCRIPTION");
+    sb_puts(out,
+            "A model is described by a YAML file. A small one, with random weights:\n.PP\n.EX\n");
+    roff_put(out, "name: mine\nvocab: 32000\ndim: 512\nlayers:\n"
+                  "  - {block: mamba2, repeat: 6, state: 128, head_dim: 64}\n"
+                  "weights: {init: reference, seed: 0}\n");
+    sb_puts(out, ".EE\n");
+    roff_heading(out, "KEYS");
+    sb_puts(out, ".EX\n");
+    roff_put(out, sb_text(&keys));
+    sb_puts(out, ".EE\n");
+    roff_heading(out, "SEE ALSO");
+    sb_puts(out, ".BR ssmc (1)\n");
+    sb_free(&keys);
+}
