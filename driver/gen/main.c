@@ -13,13 +13,13 @@ typedef struct {
 
 static const File files[] = {
     {"libssmc.map",       gen_version_script},
-    {"libssmc.symbols",   gen_deb_symbols   },
+    {"debian/symbols",    gen_deb_symbols   },
     {"man1/ssmc.1",       gen_man_overview  },
     {"man5/ssmc-model.5", gen_man_keys      },
     {"bash/ssmc",         gen_bash          },
     {"zsh/_ssmc",         gen_zsh           },
 };
-static const char *const folders[] = {"man1", "man3", "man5", "bash", "zsh"};
+static const char *const folders[] = {"man1", "man3", "man5", "bash", "zsh", "debian"};
 
 typedef struct {
     Arena *arena;
