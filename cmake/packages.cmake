@@ -1,7 +1,6 @@
 # `cpack -G DEB` in the build folder: libssmc0, libssmc-dev and ssmc. What they need of other packages is read off
 # their files, but for what programs that use them are built with.
 set(CPACK_PACKAGE_NAME ssmc)
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "compiler for state-space language models")
 set(CPACK_PACKAGE_CONTACT "ssmc authors <ssmc@ssmc.invalid>" CACHE STRING "who answers for packages: Name <address>")
 set(CPACK_GENERATOR DEB)
 set(CPACK_STRIP_FILES ON)
@@ -10,6 +9,7 @@ set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXE
 set(CPACK_COMPONENTS_ALL lib dev ssmc)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 # Copyright and changelog, which Debian wants in each package, and an installation by hand does not.
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_SOURCE_DIR}/cmake/package/debian-docs.cmake)
@@ -18,10 +18,11 @@ set(CPACK_SSMC_LICENSE ${CMAKE_SOURCE_DIR}/LICENSE)
 set(lib_package libssmc${PROJECT_VERSION_MAJOR})
 set(CPACK_DEBIAN_LIB_PACKAGE_NAME ${lib_package})
 set(CPACK_DEBIAN_LIB_PACKAGE_SECTION libs)
-set(CPACK_DEBIAN_LIB_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_LIB_PACKAGE_GENERATE_SHLIBS ON)
-set(CPACK_DEBIAN_LIB_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
-set(CPACK_DEBIAN_LIB_PACKAGE_CONTROL_EXTRA ${gen_dir}/debian/symbols)
+set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_SOURCE_DIR}/cmake/package/debian-depends.cmake)
+set(CPACK_SSMC_LIBRARY ${CMAKE_BINARY_DIR}/lib/libssmc.so.${PROJECT_VERSION})
+set(CPACK_BINARY_DIR ${CMAKE_BINARY_DIR})
+set(CPACK_DEBIAN_LIB_PACKAGE_CONTROL_EXTRA ${gen_dir}/debian/symbols ${gen_dir}/debian/shlibs
+  ${CMAKE_SOURCE_DIR}/cmake/package/triggers)
 set(CPACK_COMPONENT_LIB_DESCRIPTION "runtime of compiled state-space language models
 Runs language models that ssmc compiled: batches of sequences of any lengths,
 states that are saved, forked and rewound, sampling. It needs neither LLVM

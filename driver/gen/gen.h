@@ -18,7 +18,9 @@ bool gen_option_is_own(OptId id);
 /* ---- symbols of libssmc (symbols.c) --------------------------------------------------------- */
 
 void gen_version_script(StrBuf *out); /* for the linker */
-void gen_deb_symbols(StrBuf *out);    /* for dpkg-shlibdeps of packages that use the library */
+/* For dpkg-shlibdeps of packages that use the library: what each symbol needs, and any symbol. */
+void gen_deb_symbols(StrBuf *out);
+void gen_deb_shlibs(StrBuf *out);
 
 /* ---- manual (roff.c, man.c, man_header.c) ------------------------------------------------- */
 

@@ -14,6 +14,7 @@ typedef struct {
 static const File files[] = {
     {"libssmc.map",       gen_version_script},
     {"debian/symbols",    gen_deb_symbols   },
+    {"debian/shlibs",     gen_deb_shlibs    },
     {"man1/ssmc.1",       gen_man_overview  },
     {"man5/ssmc-model.5", gen_man_keys      },
     {"bash/ssmc",         gen_bash          },

@@ -52,3 +52,9 @@ gen_deb_symbols(StrBuf *out)
     for (size_t i = 0; i < COUNT_OF(symbols); i++)
         sb_printf(out, " %s@SSMC_%s %s\n", symbols[i].name, symbols[i].since, symbols[i].since);
 }
+
+void
+gen_deb_shlibs(StrBuf *out)
+{
+    sb_puts(out, "libssmc " SSMC_SOVERSION " libssmc" SSMC_SOVERSION " (>= " SSMC_VERSION ")\n");
+}

@@ -92,7 +92,7 @@ expect_fields(const Debs *d)
     expect_field(d->deb[LIB], "Depends", ARGS("libc6 (>=", "libjson-c5 (>="));
     expect_field(d->deb[DEV], "Depends", ARGS("libssmc0 (= " VERSION ")", "libjson-c-dev"));
     expect_field(d->deb[COMMAND], "Depends",
-                 ARGS("libc6 (>=", "libllvm19 (>=", "libyaml-0-2", "libjson-c5", "libpcre2-8-0",
+                 ARGS("libc6 (>=", "libllvm19", "libyaml-0-2", "libjson-c5", "libpcre2-8-0",
                       "libutf8proc2", "libopenblas0"));
     expect_field(d->deb[COMMAND], "Recommends", ARGS("gcc", "libjson-c-dev"));
     char *shlibs = tool_ok(ARGS("dpkg-deb", "--info", d->deb[LIB], "shlibs"));
