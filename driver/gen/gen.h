@@ -12,9 +12,6 @@ typedef struct {
 extern const GenCommand gen_command[];
 extern const int gen_command_count;
 
-/* Whether an option of `command` is its own, rather than one of every command with a MODEL. */
-bool gen_option_is_own(OptId id);
-
 /* ---- symbols of libssmc (symbols.c) --------------------------------------------------------- */
 
 void gen_version_script(StrBuf *out); /* for the linker */

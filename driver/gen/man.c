@@ -27,12 +27,6 @@ static const Entry variables[] = {
     {"SSMC_PERF_MAP", "1: names of kernels for perf, in /tmp/perf-PID.map"},
 };
 
-bool
-gen_option_is_own(OptId id)
-{
-    return opt_info[id].commands[0] != '*';
-}
-
 /* ---- pieces -------------------------------------------------------------------------------- */
 
 static void
@@ -113,13 +107,20 @@ put_option(StrBuf *out, OptId id)
         put_words(out, words);
 }
 
-/* own: the command's own options; else those of every command with a MODEL. */
+/* Whether an option of a command is its own, rather than one of every command with a MODEL. */
+static bool
+is_own(OptId id, const GenCommand *c)
+{
+    return opt_info[id].commands[0] != '*' || !takes_model(c->name);
+}
+
+/* own: the command's own options; else the others. */
 static void
 put_options(StrBuf *out, const GenCommand *c, const char *title, bool own)
 {
     bool any = false;
     for (int i = 0; i < OPT_COUNT; i++) {
-        if (!option_belongs((OptId)i, c->name) || gen_option_is_own((OptId)i) != own)
+        if (!option_belongs((OptId)i, c->name) || is_own((OptId)i, c) != own)
             continue;
         if (!any)
             roff_heading(out, title);
