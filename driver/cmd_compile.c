@@ -94,6 +94,10 @@ check_options(const Options *o, Emit what)
     if (opt_given(o, OPT_header) && !library)
         return option_fault(o, OPT_header, "--header goes with --emit so, lib or obj, not %s",
                             emit_name[what]);
+    if (opt_given(o, OPT_depfile) && what < EMIT_obj)
+        return option_fault(o, OPT_depfile,
+                            "--depfile goes with --emit so, lib, exe or obj, not %s",
+                            emit_name[what]);
     if (opt_given(o, OPT_weights_how) && what < EMIT_obj)
         return option_fault(o, OPT_weights_how,
                             "--weights goes with --emit so, lib, exe or obj, not %s",

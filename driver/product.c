@@ -259,6 +259,19 @@ write_header(const Making *m)
     return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
 }
 
+static int
+write_depfile(const Making *m)
+{
+    const char *path = opt_text(m->job->o, OPT_depfile), *why = NULL;
+    StrBuf text = {0};
+    if (!path)
+        return EXIT_DONE;
+    product_depfile(&text, m->job, opt_text(m->job->o, OPT_out));
+    const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
+    sb_free(&text);
+    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
+}
+
 /* Saved states of a model with its weights inside are those of the same weights in files. */
 static int
 identify(Making *m)
@@ -336,6 +349,8 @@ make_product(Job *job, ProductKind kind)
         status = make_objects(&m);
     if (status == EXIT_DONE)
         status = write_header(&m);
+    if (status == EXIT_DONE)
+        status = write_depfile(&m);
     if (status == EXIT_DONE)
         status = product_link(&m.product);
     making_end(&m);

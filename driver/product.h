@@ -35,6 +35,9 @@ int product_link(const Product *p);
 void product_header(StrBuf *out, const char *symbol, const char *name, const CgVariant *variants,
                     int count, int64_t eos);
 
+/* driver/depfile.c: the rule of a product's name, and of the files it is made of. */
+void product_depfile(StrBuf *out, const Job *job, const char *product);
+
 /* driver/tool.c: runs a tool of the system; an exit status. name: of the tool, for messages. */
 int tool_run(const char *const *argv);
 

@@ -24,6 +24,8 @@ typedef struct {
     FeCompile compile;
     const char *const *ignored; /* checkpoint tensors that may be there unused; nignored of them */
     int nignored;
+    const char *const *block_files; /* that the description's own blocks came from */
+    int nblock_files;
     bool complete; /* the description names every tensor of its checkpoint: others are faults */
     int64_t eos;   /* id that ends a text, or -1 */
 } FeModel;

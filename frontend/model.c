@@ -16,6 +16,8 @@ typedef struct {
     FeValue keys[KEY_COUNT];
     BlockSet blocks;
     TensorNames tensors;
+    const char **block_files; /* nblock_files of room for block_cap */
+    int nblock_files, block_cap;
 } Loader;
 
 /* ---- paths ---------------------------------------------------------------------------------- */
@@ -257,7 +259,9 @@ read_block(Loader *l, const Tree *item)
         blocks_add(&l->blocks, item, false);
         return;
     }
-    const Source *source = source_read(l->arena, key_path(l, item), item->loc, l->diag);
+    const char *path = key_path(l, item);
+    const Source *source = source_read(l->arena, path, item->loc, l->diag);
+    VEC_PUSH(l->arena, l->block_files, l->nblock_files, l->block_cap, path);
     const Tree *tree = source ? yaml_parse(l->arena, source, l->diag) : NULL;
     if (tree)
         blocks_add(&l->blocks, tree, false);
@@ -324,6 +328,8 @@ build_model(Loader *l, const char *path, FeModel *out)
     out->graph->rows = l->keys[KEY_compile_rows].i;
     out->ignored = l->tensors.ignored;
     out->nignored = l->tensors.nignored;
+    out->block_files = l->block_files;
+    out->nblock_files = l->nblock_files;
     out->complete = true;
     return true;
 }

@@ -25,6 +25,7 @@ ssmc_status rt_tensors_open(const char *path, RtTensorFile **out);
 /* The same over bytes in memory (borrowed): tests and fuzzing. */
 ssmc_status rt_tensors_from(const void *bytes, size_t len, const char *path, RtTensorFile **out);
 void rt_tensors_close(RtTensorFile *file);
+const char *rt_tensors_path(const RtTensorFile *file);
 int rt_tensors_count(const RtTensorFile *file);
 const RtTensor *rt_tensors_at(const RtTensorFile *file, int i); /* in the header's order */
 const RtTensor *rt_tensors_find(const RtTensorFile *file, const char *name);
@@ -44,6 +45,8 @@ ssmc_status rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, 
 ssmc_status rt_weights_describe(const AbiWeight *weights, int count, uint64_t seed,
                                 ssmc_weights **out);
 void rt_weights_close(ssmc_weights *weights);
+/* The i-th file they are mapped from; NULL: there are no more. */
+const char *rt_weights_file(const ssmc_weights *weights, int i);
 int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);
 const RtTensor *rt_weights_find(const ssmc_weights *weights, const char *name);

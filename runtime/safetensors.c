@@ -381,6 +381,12 @@ rt_tensors_close(RtTensorFile *file)
     free(file);
 }
 
+const char *
+rt_tensors_path(const RtTensorFile *file)
+{
+    return file->path;
+}
+
 int
 rt_tensors_count(const RtTensorFile *file)
 {

@@ -316,6 +316,12 @@ rt_weights_close(ssmc_weights *w)
     free(w);
 }
 
+const char *
+rt_weights_file(const ssmc_weights *weights, int i)
+{
+    return i < weights->nfiles ? rt_tensors_path(weights->files[i]) : NULL;
+}
+
 int
 rt_weights_count(const ssmc_weights *weights)
 {

@@ -1,5 +1,5 @@
 # ssmc_add_model(<target> <model> [STATIC|SHARED] [WEIGHTS embed|external] [CPU <name>...] [BLAS]
-#                [OPTIONS <option>...] [DEPENDS <file>...])
+#                [OPTIONS <option>...])
 #
 # A library of a model, compiled ahead of time by `ssmc compile`, with the header <target>.h for whoever links it.
 #   model           a YAML file, a checkpoint directory or a graph's text
@@ -8,10 +8,9 @@
 #   CPU             CPUs to compile for (preset: what the model says, else this machine's); the best is chosen at run time
 #   BLAS            projections may choose OpenBLAS, which is linked then
 #   OPTIONS         more options of `ssmc compile`
-#   DEPENDS         files that the model reads beside itself: weights, tokenizer, blocks
 #
-# The target is imported: its file is $<TARGET_FILE:target>, install(FILES ...) or install(IMPORTED_RUNTIME_ARTIFACTS ...)
-# puts it where a shared one belongs.
+# It is compiled again when the model, its weights, its tokenizer or its blocks change. The target is imported:
+# install(IMPORTED_RUNTIME_ARTIFACTS target) installs a shared one, $<TARGET_FILE:target> is the file of either.
 
 # The sort of library, and what a link of it needs.
 function(_ssmc_model_kind arg_STATIC arg_SHARED out)
@@ -37,7 +36,7 @@ function(_ssmc_model_links target weights blas)
 endfunction()
 
 function(ssmc_add_model target model)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "STATIC;SHARED;BLAS" "WEIGHTS" "CPU;OPTIONS;DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "STATIC;SHARED;BLAS" "WEIGHTS" "CPU;OPTIONS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ssmc_add_model: unknown argument '${arg_UNPARSED_ARGUMENTS}'")
   endif()
@@ -73,8 +72,10 @@ function(ssmc_add_model target model)
     set(emit lib)
   endif()
   add_custom_command(OUTPUT ${library} ${header} VERBATIM
-    COMMAND ${SSMC_COMMAND} compile ${model} --emit ${emit} -o ${library} --header ${header} ${options}
-    DEPENDS ${model} ${SSMC_COMMAND} ${arg_DEPENDS}
+    COMMAND ${SSMC_COMMAND} compile ${model} --emit ${emit} -o ${library} --header ${header} --depfile ${library}.d
+            ${options}
+    DEPENDS ${model} ${SSMC_COMMAND}
+    DEPFILE ${library}.d
     COMMENT "Compiling the model ${target}")
   add_custom_target(${target}_compile DEPENDS ${library} ${header})
 

@@ -208,6 +208,46 @@ Test(aot, states_go_from_one_build_to_the_other)
     free(state);
 }
 
+/* ---- what a product was made of ------------------------------------------------------------ */
+
+#define AOT_TOKENIZER SSMC_ROOT "/examples/storyteller/tokenizer.json"
+
+static void
+expect_depfile(const char *dir, const char *model, const char *const *more, const char *want)
+{
+    char *rule = path_join(dir, "a b.d"), *out = path_join(dir, "a b.o");
+    const char *argv[] = {"compile", model,       "--emit", "obj",   "-o",
+                          out,       "--depfile", rule,     more[0], more[0] ? more[1] : NULL,
+                          NULL};
+    aot_ok(argv);
+    char *text = read_whole(rule, NULL), *named = text ? text_replace(text, dir, "DIR") : NULL;
+    cr_assert(named, "there is no rule");
+    cr_expect_str_eq(named, want);
+    free(named);
+    free(text);
+    free(rule);
+    free(out);
+}
+
+Test(aot, depfile_names_what_it_was_made_of)
+{
+    static const char block[] = "block: mine\nops:\n  - h = h + silu(h)\n";
+    static const char yaml[] = "name: made\nvocab: 96\ndim: 64\nblocks: [my$block.yaml]\n"
+                               "layers: [{block: mine}]\nweights: {init: reference}\n";
+    char *dir = temp_dir(), *model = path_join(dir, "m.yaml"),
+         *file = path_join(dir, "my$block.yaml");
+    cr_assert(write_whole(model, yaml, sizeof yaml - 1) &&
+              write_whole(file, block, sizeof block - 1));
+    expect_depfile(dir, model, ARGS(NULL),
+                   "DIR/a\\ b.o: \\\n  DIR/m.yaml \\\n  DIR/my$$block.yaml\n");
+    expect_depfile(dir, AOT_SMALL, ARGS("--set", "tokenizer=" AOT_TOKENIZER),
+                   "DIR/a\\ b.o: \\\n  " AOT_SMALL "/config.json \\\n  " AOT_SMALL
+                   "/model.safetensors \\\n  " AOT_TOKENIZER "\n");
+    temp_dir_remove(dir);
+    free(model);
+    free(file);
+}
+
 /* ---- several CPUs in one file ------------------------------------------------------------- */
 
 #if defined(__x86_64__)

@@ -20,6 +20,7 @@ Test(aot_faults, usage)
           "--weights goes with --emit so, lib, exe or obj, not plan");
     FAULT(ARGS("compile", AOT_SMALL, "--emit", "so", "-o", "/tmp/x", "--stop-after", "fuse"),
           "--stop-after goes with --emit graph, not so");
+    FAULT(ARGS("compile", AOT_SMALL, "--depfile", "m.d"), "--depfile goes with --emit so");
     FAULT(ARGS("compile", AOT_SMALL, "--blas", "some"), "--blas wants auto or none, not 'some'");
     FAULT(ARGS("compile", AOT_SMALL, "--emit", "exe", "-o", "/tmp/x"),
           "says no tokenizer, and a program needs one");

@@ -94,25 +94,52 @@ Test(install, faults_of_libraries)
 
 /* A binary folder of the project, configured; extra may be NULL. */
 static CommandResult
-configure(const Prefix *p, const char *build, const char *extra)
+configure(const Prefix *p, const char *build, const char *model, const char *extra)
 {
     char *prefix = text_replace("-DCMAKE_PREFIX_PATH=@", "@", p->root);
-    CommandResult r =
-        aot_tool(ARGS(SSMC_CMAKE, "-G", "Ninja", "-S", PROJECT, "-B", build, prefix,
-                      "-DMODEL=" AOT_STORY, "-DCPUS=" BASE_CPU ";native", extra ? extra : "-Wdev"));
+    char *what = text_replace("-DMODEL=@", "@", model);
+    CommandResult r = aot_tool(ARGS(
+        SSMC_CMAKE, "-G", "Ninja", "-S", PROJECT, "-B", build, prefix, what,
+        "-DCMAKE_C_COMPILER_LAUNCHER=", "-DCPUS=" BASE_CPU ";native", extra ? extra : "-Wdev"));
     free(prefix);
+    free(what);
     return r;
+}
+
+/* The model in a folder of the test; owned by the caller. */
+static char *
+story_copy(const Prefix *p)
+{
+    char *folder = path_join(p->dir, "my models"), *model = path_join(folder, "storyteller.yaml");
+    tool_free(ARGS("mkdir", folder));
+    tool_free(ARGS("cp", "-r", AOT_STORY, SSMC_ROOT "/examples/storyteller", folder));
+    free(folder);
+    return model;
+}
+
+/* What is built again, were it built now, once a file that the model is made of has changed. */
+static void
+expect_again(const char *build, const char *model, const char *file)
+{
+    char *path = text_replace(model, "storyteller.yaml", file);
+    char *nothing = tool_ok(ARGS(SSMC_CMAKE, "--build", build, "--", "-n"));
+    cr_expect(strstr(nothing, "no work to do"), "it is built again: %s", nothing);
+    tool_free(ARGS("touch", path));
+    char *again = tool_ok(ARGS(SSMC_CMAKE, "--build", build, "--", "-n"));
+    cr_expect(strstr(again, "Compiling the model teller"), "%s: %s", file, again);
+    free(nothing);
+    free(again);
+    free(path);
 }
 
 Test(install, cmake_project)
 {
     Prefix p = prefix_new();
     char *build = path_join(p.dir, "build"), *so = path_join(build, "ssmc/mapped/libmapped.so");
-    CommandResult r = configure(&p, build, NULL);
+    char *model = story_copy(&p);
+    CommandResult r = configure(&p, build, model, NULL);
     cr_assert_eq(r.status, 0, "%s%s", r.out, r.err);
     tool_free(ARGS(SSMC_CMAKE, "--build", build));
-    char *again = tool_ok(ARGS(SSMC_CMAKE, "--build", build));
-    cr_expect(strstr(again, "no work to do"), "it is built again: %s", again);
     for (const char *const *name = ARGS("story_teller", "story_mapped"); *name; name++) {
         char *exe = path_join(build, *name);
         expect_story(&p, ARGS(exe));
@@ -123,8 +150,9 @@ Test(install, cmake_project)
         expect_story(&p, ARGS(exe, so));
         free(exe);
     }
+    expect_again(build, model, "storyteller/tokenizer.json");
     command_free(&r);
-    free(again);
+    free(model);
     free(build);
     free(so);
     prefix_end(&p);
@@ -142,13 +170,13 @@ Test(install, faults_of_add_model)
     char *build = path_join(p.dir, "build");
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         char *call = text_replace("-DFAULT=@", "@", faults[i][0]);
-        CommandResult r = configure(&p, build, call);
+        CommandResult r = configure(&p, build, AOT_STORY, call);
         cr_expect_eq(r.status, 1);
         cr_expect(strstr(r.err, faults[i][1]), "%s: %s", faults[i][0], r.err);
         command_free(&r);
         free(call);
     }
-    CommandResult r = configure(&p, build, "-DSSMC_COMMAND=");
+    CommandResult r = configure(&p, build, AOT_STORY, "-DSSMC_COMMAND=");
     cr_expect(strstr(r.err, "needs the command ssmc"), "%s", r.err);
     command_free(&r);
     free(build);

@@ -118,7 +118,7 @@ expect_usable(const Debs *d, const Prefix *p)
     expect_story(p, ARGS("env", p->library_path, exe, so));
 
     tool_free(ARGS(SSMC_CMAKE, "-G", "Ninja", "-S", PROJECT, "-B", build, prefix,
-                   "-DMODEL=" AOT_STORY, "-DCPUS=native"));
+                   "-DCMAKE_C_COMPILER_LAUNCHER=", "-DMODEL=" AOT_STORY, "-DCPUS=native"));
     tool_free(ARGS(SSMC_CMAKE, "--build", build, "--target", "story_teller"));
     char *teller = path_join(build, "story_teller");
     expect_story(p, ARGS(teller));
