@@ -193,6 +193,8 @@ Val cg_rows(const CgKernel *k, const Value *v);
 int64_t cg_width(const Value *v);
 /* This thread's share [*from, *to) of count items, in units of `unit`. */
 void cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to);
+/* Share `part` of `parts`: [share[0], share[1]). */
+void cg_share_of(Cg *c, Val count, int64_t unit, Val part, Val parts, Val share[2]);
 
 /* Where in a [rows,width] value an evaluation happens: columns col .. col+lanes-1 of one row. */
 typedef struct {

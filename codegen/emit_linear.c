@@ -1,7 +1,7 @@
 /* codegen/emit_linear.c -- y[T,O] = x[T,K] W^T + b with whatever is fused after it.
  *
- * Emitted, W packed in panels of NR rows (see pack in ir/ops.def); threads share panels, or rows
- * where there are few panels (part=rows):
+ * Emitted, W packed in panels of NR rows (see pack in ir/ops.def); threads share panels
+ * (part=cols), rows (part=rows), or both (part=grid, codegen/grid.c):
  *
  *     for each block of token rows: (as many rows of x as half of L2 holds, staged in scratch)
  *         for each panel of this thread: (NR columns of y; its K x NR weights are one stream)
@@ -143,34 +143,39 @@ cg_packed_reserve(Cg *c, CgPacked *p, int tile)
 }
 
 /* What this thread has of the panels and of the rows. */
-static void
-packed_share(Cg *c, const CgPacked *p, Val panels[2], Val rows[2])
+static CgGrid
+packed_share(Cg *c, const CgPacked *p)
 {
-    const Attr *part = attrs_find(&p->l.k->kernel->attrs, ATTR_part);
-    const bool by_rows = part && strcmp(part->word, "rows") == 0;
-    panels[0] = rows[0] = cg_i64(c, 0);
-    panels[1] = cg_i64(c, p->panels);
-    rows[1] = cg_rows(p->l.k, p->l.y);
-    if (by_rows)
-        cg_share(c, p->l.k, rows[1], p->heights[0], &rows[0], &rows[1]);
+    const CgKernel *k = p->l.k;
+    const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
+    const char *by = part ? part->word : "cols";
+    const Val zero = cg_i64(c, 0), rows = cg_rows(k, p->l.y), panels = cg_i64(c, p->panels);
+    if (strcmp(by, "grid") == 0)
+        return cg_share_grid(c, k, p->panels, rows, p->heights[0]);
+    CgGrid g = {
+        {zero, rows  },
+        {zero, panels}
+    };
+    if (strcmp(by, "rows") == 0)
+        cg_share_of(c, rows, p->heights[0], k->part, k->parts, g.rows);
     else
-        cg_share(c, p->l.k, panels[1], 1, &panels[0], &panels[1]);
+        cg_share_of(c, panels, 1, k->part, k->parts, g.panels);
+    return g;
 }
 
 void
 cg_packed_loops(Cg *c, CgPacked *p)
 {
-    Val panels_of[2], rows_of[2];
-    packed_share(c, p, panels_of, rows_of);
-    const Val rows = cg_sub(c, rows_of[1], rows_of[0]);
+    const CgGrid share = packed_share(c, p);
+    const Val rows = cg_sub(c, share.rows[1], share.rows[0]);
     const Val block = equal_blocks(c, rows, p->most, p->heights[0]);
     const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, block, cg_i64(c, 1))), block);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
     const Val row = cg_mul(c, blocks.i, block);
-    p->l.row = cg_add(c, rows_of[0], row);
+    p->l.row = cg_add(c, share.rows[0], row);
     p->l.rows = cg_min(c, block, cg_sub(c, rows, row));
     p->stage(c, p);
-    CgLoop panels = cg_loop(c, "panel", panels_of[0], panels_of[1], 1);
+    CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
     packed_panel(c, p, panels.i);
     cg_loop_end(c, &panels);
     cg_loop_end(c, &blocks);

@@ -189,12 +189,21 @@ cg_rows(const CgKernel *k, const Value *v)
 }
 
 void
-cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to)
+cg_share_of(Cg *c, Val count, int64_t unit, Val part, Val parts, Val share[2])
 {
     const Val units = cg_div(c, cg_add(c, count, cg_i64(c, unit - 1)), cg_i64(c, unit));
-    const Val first = cg_div(c, cg_mul(c, units, k->part), k->parts);
-    const Val next = cg_add(c, k->part, cg_i64(c, 1));
-    const Val last = cg_div(c, cg_mul(c, units, next), k->parts);
-    *from = cg_mul(c, first, cg_i64(c, unit));
-    *to = cg_min(c, cg_mul(c, last, cg_i64(c, unit)), count);
+    const Val first = cg_div(c, cg_mul(c, units, part), parts);
+    const Val next = cg_add(c, part, cg_i64(c, 1));
+    const Val last = cg_div(c, cg_mul(c, units, next), parts);
+    share[0] = cg_mul(c, first, cg_i64(c, unit));
+    share[1] = cg_min(c, cg_mul(c, last, cg_i64(c, unit)), count);
+}
+
+void
+cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to)
+{
+    Val share[2];
+    cg_share_of(c, count, unit, k->part, k->parts, share);
+    *from = share[0];
+    *to = share[1];
 }

@@ -7,7 +7,7 @@
 /* Words an attribute may have, in one string; NULL: any. */
 static const char *const attr_words[ATTR_COUNT] = {
     [ATTR_dot] = "auto f32 bf16",        [ATTR_form] = "auto recurrent chunked quadratic",
-    [ATTR_matmul] = "auto emitted blas", [ATTR_part] = "rows cols heads none",
+    [ATTR_matmul] = "auto emitted blas", [ATTR_part] = "rows cols grid heads none",
     [ATTR_to] = "f32 f16 bf16",
 };
 

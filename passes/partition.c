@@ -9,21 +9,17 @@
  * kernel:
  *
  *   the SSD in any form  heads: every head has a state of its own
- *   projections          cols: each thread walks its own panels of the weight, for all rows;
- *                        but rows where there are too few panels for many threads
- *   convolutions         cols: every channel has a state of its own
- *   all others, params   rows
+ *   projections          grid: panels of the packed weight and rows, so that threads have alike
+ * much to do; cols where another library multiplies convolutions         cols: every channel has a
+ * state of its own all others, params   rows
  *
  * The tile follows from the panel and the registers (panel.def).
  *
  *   kernel in_proj {
  * becomes
- *   kernel in_proj {tile=6, part=cols} {
+ *   kernel in_proj {tile=6, part=grid} {
  */
 #include "passes/internal.h"
-
-/* Fewer panels leave threads without any, or one with twice the work of the others. */
-enum { MANY_PANELS = 4 };
 
 /* The packed weight that a node multiplies by; NULL: it has none. Whole numbers come with scales.
  */
@@ -33,13 +29,6 @@ partition_packed(const Node *anchor)
     if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
         return NULL;
     return &anchor->in[anchor->in[0]->type.dtype == DTYPE_i8 ? 2 : 1]->type;
-}
-
-static const char *
-partition_columns(const Node *anchor)
-{
-    const Type *weight = partition_packed(anchor);
-    return weight && weight->shape.dim[0].n < MANY_PANELS ? "rows" : "cols";
 }
 
 static const char *
@@ -54,7 +43,7 @@ partition_part(const Node *anchor)
     case CLASS_ATTEND:
         return "heads";
     case CLASS_CONTRACT:
-        return partition_columns(anchor);
+        return partition_packed(anchor) ? "grid" : "cols";
     case CLASS_CONV:
         return "cols";
     case CLASS_POINTWISE:

@@ -53,23 +53,23 @@ graph "t" kernel {
   kernel embed {part=rows} {
     x: f32[T,8] @slab+0/8 = embed(ids, e)
   }
-  kernel w {tile=12, part=rows} {
+  kernel w {tile=12, part=grid} {
     a: f32[T,32] @slab+2048/32 = linear(x, t1) {out=32, matmul=emitted}
   }
   b: f32[T,20] @slab+2048/32, c: f32[T,12] @slab+2128/32 = split(a) {sizes=[20, 12]}
   kernel d {part=rows} {
     d: f32[T,12] @slab+10240/12 = silu(c)
   }
-  kernel v {tile=12, part=rows} {
+  kernel v {tile=12, part=grid} {
     f: f32[T,16] @slab+0/16 = linear(d, t2) {out=16, matmul=emitted}
   }
-  kernel r {tile=12, part=rows} {
+  kernel r {tile=12, part=grid} {
     g: f32[T,8] @slab+4096/8 = linear(f, t3) {out=8, matmul=emitted}
   }
   kernel take {part=rows} {
     h: f32[R,8] @slab+0/8 = take(g)
   }
-  kernel lm_head {tile=12, part=rows} {
+  kernel lm_head {tile=12, part=grid} {
     y: f32[R,16] @output+0/16 = linear(h, t4) {out=16, matmul=emitted}
   }
   output y

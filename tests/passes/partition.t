@@ -41,7 +41,7 @@ graph "t" kernel {
   kernel embed {part=rows} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=8, part=rows} {
+  kernel w {tile=8, part=grid} {
     p: f32[T,34] = linear(x, t9) {out=34, matmul=emitted}
   }
   q: f32[T,2], B: f32[T,16], C: f32[T,16] = split(p) {sizes=[2, 16, 16]}

@@ -34,7 +34,7 @@ graph "t" kernel {
   kernel quantise {part=rows} {
     t1: i8[T,64], t2: f32[T,1] = quantise(x)
   }
-  kernel w {tile=3, part=rows} {
+  kernel w {tile=3, part=grid} {
     y: f32[T,128] = linear_u4(t1, t2, t7, t8, t9) {out=128, group=32}
   }
   output y

@@ -33,7 +33,7 @@ graph "t" kernel {
   kernel quantise {part=rows} {
     t1: i8[T,64], t2: f32[T,1] = quantise(x)
   }
-  kernel w {tile=4, part=cols} {
+  kernel w {tile=4, part=grid} {
     y: f32[T,128] = linear_i8(t1, t2, t6, t7) {out=128}
   }
   output y

@@ -35,7 +35,7 @@ graph "t" kernel {
   kernel embed {part=rows} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=2, part=rows} {
+  kernel w {tile=2, part=grid} {
     y: f32[T,6] = linear(x, p) {out=6}
   }
   output y

@@ -28,7 +28,7 @@ graph "t" kernel {
   kernel embed {part=rows} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=2, part=rows} {
+  kernel w {tile=2, part=grid} {
     y: f32[T,64] = linear(x, t1) {out=64, matmul=emitted}
   }
   output y

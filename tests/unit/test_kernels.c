@@ -17,7 +17,7 @@
 /* Two roundings of 2^-9 a product, beside the greatest of a thousand numbers. */
 static const double BF16_ALLOWED = 1e-2;
 
-enum { BLOCK = 96, MAX_SEGS = 8, MAX_PARTS = 3, MAX_OPERANDS = 32, GUARD = 256 };
+enum { BLOCK = 96, MAX_SEGS = 8, MAX_PARTS = 3, MOST_PARTS = 16, MAX_OPERANDS = 32, GUARD = 256 };
 
 #if defined(__x86_64__)
 static const char *const cpus[] = {"native", "x86-64-v3", "x86-64"};
@@ -196,7 +196,7 @@ static void
 check_guards(const Model *m)
 {
     const int64_t stride = scratch_stride(m);
-    for (int part = 0; part < MAX_PARTS; part++)
+    for (int part = 0; part < MOST_PARTS; part++)
         for (int64_t i = (part + 1) * stride - GUARD; i < (part + 1) * stride; i++)
             cr_assert(m->scratch[i] == (char)0xff, "part %d writes past its scratch", part);
 }
@@ -211,7 +211,7 @@ run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
                           .seg = segs,
                           .state_stride = round_up(m->abi->state_bytes, 64),
                           .scratch_stride = scratch_stride(m)};
-    memset(m->scratch, 0xff, (size_t)(MAX_PARTS * call.scratch_stride));
+    memset(m->scratch, 0xff, (size_t)(MOST_PARTS * call.scratch_stride));
     run_steps(m, phase->layers, ids, call, parts);
     run_steps(m, phase->head, ids, call, parts);
     check_guards(m);
@@ -236,7 +236,7 @@ model_memory(Model *m)
     m->states = memory(states);
     memset(m->states, 0, (size_t)states);
     m->out = memory(abi->output_bytes);
-    m->scratch = memory(MAX_PARTS * scratch_stride(m));
+    m->scratch = memory(MOST_PARTS * scratch_stride(m));
     const AbiCall call = {.rows = 1, .scratch_stride = scratch_stride(m)};
     run_steps(m, abi->init, NULL, call, 2);
 }
@@ -637,4 +637,29 @@ Test(kernels, emitted_linear_gives_the_same_bits_in_any_batch)
         model_close(&m);
         arena_free(texts);
     }
+}
+
+/* Whatever the number of threads and of rows, each result is made once, with the same bits. */
+Test(kernels, threads_divide_a_linear_by_panels_and_rows)
+{
+    enum { ROWS = 40 };
+    const LinearCase c = {101, 70, 16, 3, false, true};
+    Arena *texts = arena_new();
+    Model m = {0};
+    char *text = arena_strdup(texts, linear_text(texts, &c));
+    char *part = strstr(text, "tile=3, part=cols");
+    memcpy(part, "tile=3, part=grid", strlen("tile=3, part=grid"));
+    model_open(&m, text, "native");
+    const size_t row = (size_t)c.O * sizeof(float);
+    linear_rows(&m, 0, ROWS, 1);
+    char *whole = arena_alloc(texts, ROWS * row);
+    memcpy(whole, m.out, ROWS * row);
+    for (int parts = 1; parts <= MOST_PARTS; parts++)
+        for (int rows = 1; rows <= ROWS; rows += 1 + rows / 4) {
+            memset(m.slab, 0xff, (size_t)m.abi->phase[ABI_PREFILL].slab_bytes);
+            linear_rows(&m, 0, rows, parts);
+            cr_expect(memcmp(m.out, whole, (size_t)rows * row) == 0, "%d rows by %d", rows, parts);
+        }
+    model_close(&m);
+    arena_free(texts);
 }
