@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench/explore.h"
+#include "runtime/rt.h"
 
 enum { MOST_BYTES = 256 << 20 };
 
@@ -107,7 +108,9 @@ replace(const ExploreFile *f, const ExploreTable *t, const char **why)
 {
     StrBuf text = {0};
     explore_put_csv(&text, t);
-    const bool ok = file_write(t->arena, f->path, text.text, text.len, why);
+    const bool ok = rt_file_write(f->path, sb_text(&text), text.len) == SSMC_OK;
+    if (!ok)
+        *why = arena_strdup(t->arena, ssmc_error());
     sb_free(&text);
     return ok;
 }

@@ -113,6 +113,9 @@ int job_fault(const Options *o, int status, const char *fmt, ...) PRINTF_LIKE(3,
 int job_runtime_fault(const Options *o, ssmc_status status);
 int job_diag_fault(const Options *o, Diag *diag);
 
+/* Writes a file whole or not at all, a pipe or a device straight. False: *why says it (arena). */
+bool file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why);
+
 /* A bar on a terminal, nothing elsewhere. */
 typedef struct {
     const char *what;

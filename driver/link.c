@@ -2,7 +2,6 @@
  *
  * Everything is made in a folder beside the product; the last step is one rename, so that a reader
  * of the product's name finds the old file, the new one, or none, whatever happens on the way. */
-#define _GNU_SOURCE /* mkdtemp */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +79,7 @@ tool_name(const Product *p, const char *tool)
 const char *
 product_file(const Product *p, const char *name)
 {
-    return arena_printf(p->arena, "%s/%s", p->dir, name);
+    return arena_printf(p->arena, "%s/%s", p->dir.name, name);
 }
 
 bool
@@ -97,37 +96,16 @@ product_begin(Product *p)
         p->out = real ? arena_strdup(p->arena, real) : p->out;
         free(real);
     }
-    char *dir = arena_printf(p->arena, "%s.XXXXXX", p->out);
-    if (!mkdtemp(dir)) {
-        fault(EXIT_BAD_INPUT, "cannot write %s: %s", p->out, strerror(errno));
-        return false;
-    }
-    p->dir = dir;
-    return true;
-}
-
-/* Removes a folder and what is in it, two levels deep: that is all product_link makes. */
-static void
-folder_remove(Arena *arena, const char *dir, int depth)
-{
-    DIR *entries = opendir(dir);
-    for (const struct dirent *e; entries && (e = readdir(entries)) != NULL;) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        const char *path = arena_printf(arena, "%s/%s", dir, e->d_name);
-        if (unlink(path) != 0 && depth > 0)
-            folder_remove(arena, path, depth - 1);
-    }
-    if (entries)
-        closedir(entries);
-    rmdir(dir);
+    if (rt_temporary_open(p->out, true, &p->dir))
+        return true;
+    fault(EXIT_BAD_INPUT, "cannot write %s: %s", p->out, strerror(errno));
+    return false;
 }
 
 void
 product_end(Product *p)
 {
-    if (p->dir)
-        folder_remove(p->arena, p->dir, 1);
+    rt_temporary_close(&p->dir);
 }
 
 /* ---- shared libraries and programs --------------------------------------------------------- */
@@ -230,7 +208,7 @@ link_whole(const Product *p, const char *result)
     arg(&a, runtime);
     put_libraries(&a, p);
     arg(&a, NULL);
-    return tool_run(a.list);
+    return tool_run(p->arena, a.list, p->dir.name);
 }
 
 /* ---- static libraries and objects ---------------------------------------------------------- */
@@ -243,7 +221,7 @@ unpack(Args *a, const Product *p, const char *archive, const char *name)
     if (mkdir(dir, 0777) != 0)
         return fault(EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
     const char *const argv[] = {tool_name(p, "ar"), "x", "--output", dir, archive, NULL};
-    const int status = tool_run(argv);
+    const int status = tool_run(p->arena, argv, p->dir.name);
     if (status != EXIT_DONE)
         return status;
     DIR *entries = opendir(dir);
@@ -272,7 +250,7 @@ archive_whole(const Product *p, const char *result)
     if (status != EXIT_DONE)
         return status;
     arg(&a, NULL);
-    return tool_run(a.list);
+    return tool_run(p->arena, a.list, p->dir.name);
 }
 
 static int
@@ -289,7 +267,7 @@ object_whole(const Product *p, const char *result)
     arg(&a, result);
     put_objects(&a, p);
     arg(&a, NULL);
-    return tool_run(a.list);
+    return tool_run(p->arena, a.list, p->dir.name);
 }
 
 /* ---- the last step ------------------------------------------------------------------------- */

@@ -327,6 +327,7 @@ making_begin(Job *job, ProductKind kind)
         (Product){.kind = kind,
                   .arena = job->arena,
                   .out = opt_text(job->o, OPT_out),
+                  .dir = {.fd = -1},
                   .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
                   .objects = arena_array(job->arena, 2 * (size_t)m.count, sizeof(const char *)),
                   .files = !m.embed};

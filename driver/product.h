@@ -11,7 +11,7 @@ typedef struct {
     ProductKind kind;
     Arena *arena;
     const char *out;    /* the file to write */
-    const char *dir;    /* beside it: for objects and the product until it is whole */
+    RtTemporary dir;    /* beside it: for objects and the product until it is whole */
     const char *arch;   /* x86_64 or aarch64 */
     const char *symbol; /* prefix of what the model exports */
     const char **objects;
@@ -38,7 +38,7 @@ void product_header(StrBuf *out, const char *symbol, const char *name, const CgV
 /* driver/depfile.c: the rule of a product's name, and of the files it is made of. */
 void product_depfile(StrBuf *out, const Job *job, const char *product);
 
-/* driver/tool.c: runs a tool of the system; an exit status. name: of the tool, for messages. */
-int tool_run(const char *const *argv);
+/* driver/tool.c: runs a tool of the system, which keeps its own files in dir; an exit status. */
+int tool_run(Arena *arena, const char *const *argv, const char *dir);
 
 #endif

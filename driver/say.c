@@ -1,4 +1,4 @@
-/* driver/say.c -- messages on stderr, the progress bar, standard input. */
+/* driver/say.c -- messages on stderr, the progress bar, standard input, files. */
 #define _GNU_SOURCE /* program_invocation_short_name */
 #include <errno.h>
 #include <stdio.h>
@@ -90,6 +90,15 @@ job_diag_fault(const Options *o, Diag *diag)
         return diag_fault(diag);
     diag_print(diag, o->faults);
     return EXIT_BAD_INPUT;
+}
+
+bool
+file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why)
+{
+    const bool ok = rt_file_write(path, data, len) == SSMC_OK;
+    if (!ok)
+        *why = arena_strdup(arena, ssmc_error());
+    return ok;
 }
 
 Progress

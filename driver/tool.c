@@ -20,13 +20,28 @@ tool_missing(const char *name, int reason)
                  name);
 }
 
+/* Ours, but for TMPDIR: what a tool leaves when it is killed lies in dir, and goes with it. */
+static char *const *
+environment(Arena *arena, const char *dir)
+{
+    char **list = NULL;
+    int count = 0, cap = 0;
+    VEC_PUSH(arena, list, count, cap, arena_printf(arena, "TMPDIR=%s", dir));
+    for (char **at = environ; *at; at++)
+        if (strncmp(*at, "TMPDIR=", 7) != 0)
+            VEC_PUSH(arena, list, count, cap, *at);
+    VEC_PUSH(arena, list, count, cap, NULL);
+    return list;
+}
+
 int
-tool_run(const char *const *argv)
+tool_run(Arena *arena, const char *const *argv, const char *dir)
 {
     pid_t child = 0;
     int how = 0;
     /* posix_spawnp does not write to argv: its type is older than const. */
-    const int failed = posix_spawnp(&child, argv[0], NULL, NULL, (char *const *)argv, environ);
+    const int failed =
+        posix_spawnp(&child, argv[0], NULL, NULL, (char *const *)argv, environment(arena, dir));
     if (failed)
         return tool_missing(argv[0], failed);
     while (waitpid(child, &how, 0) < 0)

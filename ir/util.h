@@ -73,8 +73,5 @@ const char *nearest_name(const char *name, const void *table, size_t count, size
 /* Whole files. On failure false and *why (arena text: "cannot read F: No such file ..."). */
 bool file_read(Arena *arena, const char *path, size_t max_bytes, char **text, size_t *len,
                const char **why);
-/* Written whole or not at all: a temporary file beside path, fsync, rename. Paths that are not
- * regular files (a pipe, /dev/stdout) are written straight. */
-bool file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why);
 
 #endif

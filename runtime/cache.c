@@ -20,7 +20,7 @@
 
 #include "runtime/state_file.h"
 
-enum { NAME_BYTES = 64, STALE_SECONDS = 600 };
+enum { NAME_BYTES = 64 };
 /* model, hash and length of the prefix */
 #define NAME_FORMAT "%016" PRIx64 "-%016" PRIx64 "-%" PRId64 ".state"
 #define NAME_SCAN   "%16" SCNx64 "-%16" SCNx64 "-%" SCNd64 ".state%n"
@@ -199,13 +199,6 @@ is_before(struct timespec a, struct timespec b)
     return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
 }
 
-static bool
-is_temporary(const char *name)
-{
-    const size_t len = strlen(name);
-    return strstr(name, ".state.") && len > 4 && strcmp(name + len - 4, ".tmp") == 0;
-}
-
 /* keep: the name that must stay. */
 static void
 count(Census *census, int dir, const char *name, const char *keep)
@@ -214,8 +207,8 @@ count(Census *census, int dir, const char *name, const char *keep)
     Key key;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
         return;
-    if (is_temporary(name) && st.st_mtim.tv_sec + STALE_SECONDS < time(NULL))
-        unlinkat(dir, name, 0); /* whoever wrote it is gone */
+    if (strstr(name, ".state.") && rt_is_temporary(name))
+        rt_temporary_sweep(dir, name); /* also of prompts that nobody will ask for again */
     if (!name_scan(name, &key))
         return;
     census->bytes += (uint64_t)st.st_size;

@@ -58,10 +58,18 @@ ssmc_status rt_map_file(const char *path, RtMapping *out);
 void rt_unmap_file(RtMapping *mapping);
 
 char *rt_path_join(const char *dir, const char *name); /* malloc; NULL: no memory */
+
+/* ---- files written (output.c, temporary.c) ----------------------------------------------- */
+
+bool rt_is_temporary(const char *name); /* of a file or folder of rt_temporary_open */
+/* Removes such a file or folder, of an open folder, unless somebody writes it. */
+void rt_temporary_sweep(int dir, const char *name);
+
 /* Writes path whole or not at all: open, rt_output_put any number of times, close. */
 typedef struct {
     int fd;
-    char *path, *temporary; /* temporary NULL: path is not a regular file and is written straight */
+    char *path;            /* owns */
+    RtTemporary temporary; /* owns; none: path is not a regular file and is written straight */
     unsigned mode;
 } RtOutput;
 ssmc_status rt_output_open(const char *path, RtOutput *out);

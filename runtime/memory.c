@@ -1,4 +1,4 @@
-/* runtime/memory.c -- checked sizes, pages, mapped files, files written whole or not at all. */
+/* runtime/memory.c -- checked sizes, pages, mapped files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -128,86 +128,4 @@ rt_path_join(const char *dir, const char *name)
     if (path)
         snprintf(path, room, "%s/%s", dir, name);
     return path;
-}
-
-/* ---- files written ------------------------------------------------------------------------- */
-
-/* O_EXCL with 0666, not mkstemp, so that the umask holds. */
-static bool
-open_temporary(RtOutput *out)
-{
-    const size_t room = strlen(out->path) + 40;
-    out->temporary = malloc(room);
-    for (int i = 0; out->temporary && i < 100; i++) {
-        snprintf(out->temporary, room, "%s.%ld-%d.tmp", out->path, (long)getpid(), i);
-        out->fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (out->fd >= 0 || errno != EEXIST)
-            break;
-    }
-    return out->fd >= 0;
-}
-
-static void
-output_forget(RtOutput *out)
-{
-    free(out->path);
-    free(out->temporary);
-    *out = (RtOutput){.fd = -1};
-}
-
-ssmc_status
-rt_output_open(const char *path, RtOutput *out)
-{
-    struct stat st;
-    const bool exists = stat(path, &st) == 0;
-    const bool straight = exists && !S_ISREG(st.st_mode);
-    *out = (RtOutput){.fd = -1};
-    errno = ENOMEM;
-    /* Through a symbolic link the file it names is replaced, not the link. */
-    out->path = exists && !straight ? realpath(path, NULL) : strdup(path);
-    if (out->path && straight)
-        out->fd = open(path, O_WRONLY | O_CLOEXEC);
-    else if (out->path && open_temporary(out))
-        out->mode = exists ? st.st_mode & 0777 : 0;
-    if (out->fd >= 0)
-        return SSMC_OK;
-    const ssmc_status status = rt_fail_errno("write", path);
-    output_forget(out);
-    return status;
-}
-
-bool
-rt_output_put(RtOutput *out, const void *data, size_t len)
-{
-    const char *at = data;
-    while (len) {
-        const ssize_t put = write(out->fd, at, len);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return false;
-        at += put;
-        len -= (size_t)put;
-    }
-    return true;
-}
-
-static bool
-output_commit(const RtOutput *out)
-{
-    return (!out->mode || fchmod(out->fd, (mode_t)out->mode) == 0) && fsync(out->fd) == 0 &&
-           rename(out->temporary, out->path) == 0;
-}
-
-ssmc_status
-rt_output_close(RtOutput *out, bool ok)
-{
-    ok = ok && (!out->temporary || output_commit(out));
-    ssmc_status status = ok ? SSMC_OK : rt_fail_errno("write", out->path);
-    if (!ok && out->temporary)
-        unlink(out->temporary);
-    if (close(out->fd) != 0 && ok)
-        status = rt_fail_errno("write", out->path);
-    output_forget(out);
-    return status;
 }

@@ -32,6 +32,19 @@ const RtTensor *rt_tensors_find(const RtTensorFile *file, const char *name);
 /* Writes a safetensors file, whole or not at all (temporary file, fsync, rename). */
 ssmc_status rt_tensors_write(const char *path, const RtTensor *tensors, int count);
 
+/* A name beside path for what will be path once it is whole, locked until it is closed; what others
+ * left of path when they were killed is removed. */
+typedef struct {
+    int fd;     /* -1: none is open */
+    char *name; /* owns */
+} RtTemporary;
+bool rt_temporary_open(const char *path, bool folder, RtTemporary *out); /* false: errno */
+void rt_temporary_close(RtTemporary *temporary); /* removes what still has the name */
+
+/* Writes a file whole or not at all. Paths that are not regular files (a pipe, /dev/stdout) are
+ * written straight. */
+ssmc_status rt_file_write(const char *path, const void *data, size_t len);
+
 /* Weights of a checkpoint: one file, or the files of a directory (model.safetensors.index.json
  * names them; else model.safetensors; else consolidated.safetensors; else the only *.safetensors).
  */

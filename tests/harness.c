@@ -126,6 +126,28 @@ command_free(CommandResult *result)
     free(result->err);
 }
 
+int
+kills(int few)
+{
+    const char *text = getenv("SSMC_TEST_KILLS");
+    const int n = text != NULL ? atoi(text) : 0;
+    return n > 0 ? n : few;
+}
+
+int
+temporaries(const char *dir)
+{
+    int count = 0;
+    DIR *entries = opendir(dir);
+    for (const struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;) {
+        const size_t len = strlen(e->d_name);
+        count += len > 4 && strcmp(e->d_name + len - 4, ".tmp") == 0;
+    }
+    if (entries != NULL)
+        closedir(entries);
+    return count;
+}
+
 /* ---- files --------------------------------------------------------------------------------- */
 
 char *

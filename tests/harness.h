@@ -24,6 +24,12 @@ void command_free(CommandResult *result);
  * ended by then. */
 bool command_killed(const char *const *argv, double after);
 
+/* How many times a test kills what it tests: `few`, or SSMC_TEST_KILLS of the environment
+ * (tests/kill.sh). */
+int kills(int few);
+/* Files and folders of dir that somebody writes, or was killed while he wrote. */
+int temporaries(const char *dir);
+
 /* A new empty directory; owns. temp_dir_remove removes it and whatever is in it. */
 char *temp_dir(void);
 void temp_dir_remove(char *dir);

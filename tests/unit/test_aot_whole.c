@@ -11,15 +11,6 @@
 
 enum { KILLS = 20 };
 
-/* SSMC_TEST_KILLS in the environment asks for more. */
-static int
-kills(void)
-{
-    const char *text = getenv("SSMC_TEST_KILLS");
-    const int n = text ? atoi(text) : 0;
-    return n > 0 ? n : KILLS;
-}
-
 /* Moments spread over the time that the whole takes, the odd ones near its end. */
 static double
 moment(int i, int count, double whole)
@@ -58,45 +49,98 @@ same(const Bytes *a, const Bytes *b)
     return a->bytes && b->bytes && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
-static void
-kill_compiles(const char *emit)
+/* The old file, the new one, or none: of the product and of its header, which comes first. */
+typedef struct {
+    char *path;
+    Bytes old, made;
+    int kept; /* kills that left the old one, or none */
+} Whole;
+
+static Whole
+whole_new(const char *dir, const char *name)
 {
-    char *dir = temp_dir(), *out = path_join(dir, "product");
-    const char *const argv[] = {SSMC_BINARY, "compile", AOT_SMALL,   "-o",    out,
-                                "--emit",    emit,      "--weights", "embed", NULL};
-    const double whole = seconds_of(argv);
-    Bytes made = bytes_of(out), old = {strdup("what was there"), 14};
-    const int count = kills();
-    int killed = 0, kept = 0;
+    Whole w = {
+        .path = path_join(dir, name), .old = {strdup("what was there"), 14}
+    };
+    w.made = bytes_of(w.path);
+    cr_assert(w.made.bytes, "%s", w.path);
+    return w;
+}
+
+static void
+whole_free(Whole *w)
+{
+    free(w->path);
+    free(w->old.bytes);
+    free(w->made.bytes);
+}
+
+static void
+whole_put_old(const Whole *w, bool before)
+{
+    remove(w->path);
+    cr_assert(!before || write_whole(w->path, w->old.bytes, w->old.len));
+}
+
+static void
+expect_whole(Whole *w, bool before, int kill)
+{
+    Bytes now = bytes_of(w->path);
+    const bool none = !now.bytes && !before;
+    w->kept += none || same(&now, &w->old);
+    cr_expect(none || same(&now, &w->made) || (before && same(&now, &w->old)),
+              "kill %d left %s with %zu bytes that are neither the old file's nor the new one's",
+              kill, w->path, now.len);
+    free(now.bytes);
+}
+
+static void
+kill_compiles(const char *model, const char *emit)
+{
+    char *dir = temp_dir(), *out = path_join(dir, "product"), *header = path_join(dir, "h");
+    const bool exe = strcmp(emit, "exe") == 0;
+    const char *const argv[] = {
+        SSMC_BINARY, "compile", model,       "-o",    out,
+        "--emit",    emit,      "--weights", "embed", exe ? NULL : "--header",
+        header,      NULL};
+    const double took = seconds_of(argv);
+    Whole file[2] = {whole_new(dir, "product")};
+    if (!exe)
+        file[1] = whole_new(dir, "h");
+    const int count = kills(KILLS);
+    int killed = 0;
     for (int i = 0; i < count; i++) {
         const bool before = i % 4 < 2;
-        remove(out);
-        cr_assert(!before || write_whole(out, old.bytes, old.len));
-        killed += command_killed(argv, moment(i, count, whole));
-        Bytes now = bytes_of(out);
-        const bool none = !now.bytes && !before;
-        kept += none || same(&now, &old);
-        cr_expect(none || same(&now, &made) || (before && same(&now, &old)),
-                  "%s, kill %d of %d: %zu bytes that are neither the old file nor the new", emit, i,
-                  count, now.len);
-        free(now.bytes);
+        for (int k = 0; k < 2 - exe; k++)
+            whole_put_old(&file[k], before);
+        killed += command_killed(argv, moment(i, count, took));
+        for (int k = 0; k < 2 - exe; k++)
+            expect_whole(&file[k], before, i);
     }
     cr_expect_gt(killed, count / 4, "most runs had ended before they were killed");
-    cr_expect_gt(kept, 0);
+    cr_expect_gt(file[0].kept, 0);
+    seconds_of(argv);
+    cr_expect_eq(temporaries(dir), 0, "what was left is there after a run that ended");
+    for (int k = 0; k < 2 - exe; k++)
+        whole_free(&file[k]);
     temp_dir_remove(dir);
-    free(made.bytes);
-    free(old.bytes);
+    free(header);
     free(out);
 }
 
 Test(aot_whole, killed_compile_of_a_library, .timeout = 0)
 {
-    kill_compiles("so");
+    kill_compiles(AOT_SMALL, "so");
 }
 
 Test(aot_whole, killed_compile_of_an_archive, .timeout = 0)
 {
-    kill_compiles("lib");
+    kill_compiles(AOT_SMALL, "lib");
+}
+
+Test(aot_whole, killed_compile_of_a_program, .timeout = 0)
+{
+    kill_compiles(AOT_STORY, "exe");
 }
 
 /* ---- cache of packed weights -------------------------------------------------------------- */
@@ -252,7 +296,7 @@ Test(aot_whole, killed_while_packing, .timeout = 0)
     const double whole = seconds_of(r.argv);
     char *path = cache_file(&r);
     Bytes cache = bytes_of(path);
-    const int count = kills();
+    const int count = kills(KILLS);
     int absent = 0;
     for (int i = 0; i < count; i++) {
         remove(path);
@@ -264,7 +308,9 @@ Test(aot_whole, killed_while_packing, .timeout = 0)
         free(now.bytes);
     }
     cr_expect_gt(absent, 0);
+    remove(path);
     expect_output(&r, &want, "after all kills");
+    cr_expect_eq(temporaries(r.cache), 0, "what was left is there after a run that ended");
     free(want.bytes);
     free(cache.bytes);
     free(path);

@@ -3,10 +3,12 @@
 #include <criterion/criterion.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -191,26 +193,26 @@ Test(cache, drops_what_was_not_used_for_longest)
     cached_close(&c);
 }
 
+/* The lock of a name says whether its writer lives. */
 Test(cache, sweeps_up_what_the_dead_left)
 {
     Cached c = cached_open(PLENTY);
-    char *old = path_join(c.dir, "0-0-1.state.1-0.tmp"),
-         *young = path_join(c.dir, "0.state.2-0.tmp");
-    char *foreign = path_join(c.dir, "notes.tmp");
-    const struct timespec past[2] = {
-        {time(NULL) - 3600, 0},
-        {time(NULL) - 3600, 0}
-    };
-    cr_assert(write_whole(old, "x", 1) && write_whole(young, "x", 1) &&
+    char *dead = path_join(c.dir, "0-0-1.state.1-0.tmp"),
+         *alive = path_join(c.dir, "0-0-2.state.2-0.tmp");
+    char *foreign = path_join(c.dir, "notes.3-0.tmp");
+    cr_assert(write_whole(dead, "x", 1) && write_whole(alive, "x", 1) &&
               write_whole(foreign, "x", 1));
-    cr_assert_eq(utimensat(-1, old, past, 0), 0);
-    cr_assert_eq(utimensat(-1, foreign, past, 0), 0);
+    const int lock = open(alive, O_RDONLY);
+    cr_assert_eq(flock(lock, LOCK_EX), 0);
     keep(&c, c.ids, 10);
-    cr_expect_eq(access(old, F_OK), -1);
-    cr_expect_eq(access(young, F_OK), 0);
+    cr_expect_eq(access(dead, F_OK), -1);
+    cr_expect_eq(access(alive, F_OK), 0);
     cr_expect_eq(access(foreign, F_OK), 0, "what is not of the cache is left alone");
-    free(old);
-    free(young);
+    close(lock);
+    keep(&c, c.ids, 11);
+    cr_expect_eq(access(alive, F_OK), -1);
+    free(dead);
+    free(alive);
     free(foreign);
     cached_close(&c);
 }
@@ -290,10 +292,10 @@ Test(cache, processes_share_it)
     cached_close(&c);
 }
 
-Test(cache, a_process_killed_while_it_keeps_harms_nobody)
+Test(cache, killed_while_it_keeps_it_harms_nobody, .timeout = 0)
 {
     Cached c = cached_open(PLENTY);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < kills(60); i++) {
         const pid_t child = fork();
         cr_assert_geq(child, 0);
         for (int64_t n = 1; child == 0; n = n % LONG + 1) {
@@ -312,5 +314,7 @@ Test(cache, a_process_killed_while_it_keeps_harms_nobody)
     }
     int64_t bytes = 0;
     cr_expect_gt(files(c.dir, ".state", &bytes, NULL), 0);
+    keep(&c, c.ids, LONG);
+    cr_expect_eq(temporaries(c.dir), 0);
     cached_close(&c);
 }

@@ -2,11 +2,9 @@
  * users call it. */
 #include <criterion/criterion.h>
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ir/util.h"
@@ -140,6 +138,40 @@ Test(run_state, faults)
     free(cache);
 }
 
+/* The command is killed while it saves over an older state: that, or the new one, goes on. */
+Test(run_state, killed_while_it_saves, .timeout = 0)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "s.state");
+    const char *const save[] = {SSMC_BINARY, "run", STORYTELLER,    "--greedy", "-p", PROMPT,
+                                "-n",        "15",  "--save-state", path,       NULL};
+    CommandResult whole = run(0, ARGS("-p", PROMPT, "-n", "40"));
+    CommandResult old = run(0, ARGS("-p", PROMPT, "-n", "10", "--save-state", path));
+    CommandResult made = command_run(save, NULL, 0);
+    const double took = made.seconds;
+    int news = 0;
+    const int count = kills(10);
+    for (int i = 0; i < count; i++) {
+        CommandResult a = run(0, ARGS("-p", PROMPT, "-n", "10", "--save-state", path));
+        command_killed(save, took * (i % 2 ? 0.8 + 0.4 * i / count : (i + 0.5) / count));
+        CommandResult b = run(0, ARGS("--load-state", path, "-n", "25"));
+        const bool is_new = strncmp(whole.out + made.out_len, b.out, b.out_len) == 0;
+        cr_expect(is_new || strncmp(whole.out + old.out_len, b.out, b.out_len) == 0,
+                  "kill %d: it goes on to\n%s", i, b.out);
+        news += is_new;
+        command_free(&a);
+        command_free(&b);
+    }
+    cr_expect_lt(news, count, "none was killed before it had saved");
+    CommandResult last = command_run(save, NULL, 0);
+    cr_expect_eq(temporaries(dir), 0);
+    command_free(&last);
+    command_free(&made);
+    command_free(&old);
+    command_free(&whole);
+    temp_dir_remove(dir);
+    free(path);
+}
+
 /* ---- the cache ----------------------------------------------------------------------------- */
 
 /* A prompt of about `words` tokens, and the same with some words more. */
@@ -202,30 +234,30 @@ Test(run_state, a_cached_prompt_is_not_read_again, .timeout = 120)
     prompts_free(&p);
 }
 
-/* The command at work is killed at 10 moments; what it left is taken or not, and the text is the
+/* The command at work is killed at some moments; what it left is taken or not, and the text is the
  * same. */
-Test(run_state, killed_while_it_fills_the_cache, .timeout = 300)
+Test(run_state, killed_while_it_fills_the_cache, .timeout = 0)
 {
     Prompts p = prompts_new(2500), clean = prompts_new(2500);
     CommandResult want = cached_run(&clean, clean.path, " 0 of 2500 tokens taken");
-    for (int i = 0; i < 10; i++) {
-        const pid_t child = fork();
-        cr_assert_geq(child, 0);
-        if (child == 0) {
-            freopen("/dev/null", "w", stderr);
-            freopen("/dev/null", "w", stdout);
-            execl(SSMC_BINARY, SSMC_BINARY, "run", STORYTELLER, "--prompt-file", p.path,
-                  "--cache-dir", p.cache, (char *)NULL);
-            _exit(127);
+    const int count = kills(10);
+    for (int i = 0; i < count; i++) {
+        if (i % 10 == 9) { /* from the beginning: killed at the first save, not the last */
+            temp_dir_remove(p.cache);
+            p.cache = temp_dir();
         }
-        usleep(300000 + (unsigned)i * 150000);
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
+        command_killed(
+            ARGS(SSMC_BINARY, "run", STORYTELLER, "--prompt-file", p.path, "--cache-dir", p.cache),
+            want.seconds * (i + 0.5) / count);
     }
     CommandResult got = cached_run(&p, p.path, "of 2500 tokens taken");
     CommandResult again = cached_run(&p, p.path, " 2499 of 2500 tokens taken");
     cr_expect_str_eq(got.out, want.out);
     cr_expect_str_eq(again.out, want.out);
+    CommandResult longer =
+        run(0, ARGS("--prompt-file", p.longer, "--cache-dir", p.cache, "-n", "1"));
+    cr_expect_eq(temporaries(p.cache), 0, "what was left is there after a run that kept a state");
+    command_free(&longer);
     command_free(&want);
     command_free(&got);
     command_free(&again);

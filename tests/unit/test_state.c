@@ -421,7 +421,7 @@ Test(state, killed_at_any_moment_it_is_whole_or_not_there)
     Saved v = saved_open(MODEL_RUN(SMALL));
     char *path = path_join(v.dir, "killed.state");
     int there = 0;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < kills(100); i++) {
         const pid_t child = fork();
         cr_assert_geq(child, 0);
         if (child == 0)
@@ -434,6 +434,8 @@ Test(state, killed_at_any_moment_it_is_whole_or_not_there)
         there += status == SSMC_OK;
     }
     cr_expect_gt(there, 0);
+    OK(ssmc_state_save(v.s, 0, path, NULL, 0));
+    cr_expect_eq(temporaries(v.dir), 0, "what was left is there after a save that ended");
     free(path);
     saved_close(&v);
 }
