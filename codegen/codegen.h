@@ -38,10 +38,10 @@ CgModule *cg_module_params(Arena *arena, const CgTarget *target, const Graph *co
                            int count, Diag *diag);
 void cg_module_free(CgModule *module);
 int cg_module_functions(const CgModule *module); /* distinct kernels */
-/* The program's figures and weights; it has no steps. */
+/* The program's figures, counts and weights; it has no steps. */
 const AbiProgram *cg_module_abi(const CgModule *module);
-/* Whether a step reads that weight (of the program's list) after loading. */
-bool cg_module_reads(const CgModule *module, int weight);
+/* By weight of the program's list: whether a step reads it after loading. */
+const bool *cg_module_reads(const CgModule *module);
 bool cg_module_calls_blas(const CgModule *module); /* OpenBLAS must be linked */
 
 /* Text (or object bytes) of the module, before or after optimisation. An object exports the program

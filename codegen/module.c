@@ -218,6 +218,8 @@ keep_figures(CgModule *module, const Maker *m)
     module->abi = m->program.abi;
     module->abi.weights = weight_rows(module->arena, &m->program);
     module->abi.nweights = m->program.nweights;
+    module->abi.nsteps = m->program.nsteps;
+    module->abi.noperands = m->program.noperands;
     module->reads = weights_read(module->arena, &m->program);
 }
 
@@ -296,10 +298,10 @@ cg_module_abi(const CgModule *module)
     return &module->abi;
 }
 
-bool
-cg_module_reads(const CgModule *module, int weight)
+const bool *
+cg_module_reads(const CgModule *module)
 {
-    return module->reads[weight];
+    return module->reads;
 }
 
 bool

@@ -51,7 +51,8 @@ put_row(const char *what, size_t bytes, const char *fmt, ...)
     va_end(args);
 }
 
-/* What ssmc_program_memory says, for people. */
+/* What ssmc_program_memory says, for people. It takes the module and not its code, so that any CPU
+ * can be asked about. */
 static int
 explain_memory(Job *job)
 {
@@ -60,16 +61,20 @@ explain_memory(Job *job)
         return option_fault(job->o, OPT_sequences, "--sequences %s: a number from 1 to %d",
                             opt_text(job->o, OPT_sequences), INT32_MAX);
     int status = job_weights(job, false);
+    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
+        status = job_passes(job, (Phase)phase);
     if (status == EXIT_DONE)
-        status = job_program(job);
+        status = job_module(job);
     if (status != EXIT_DONE)
         return status;
-    const ssmc_memory m = ssmc_program_memory(job->program, (int)sequences, job->threads);
+    const ssmc_memory m = rt_figures_memory(
+        cg_module_abi(job->module), cg_module_reads(job->module), (int)sequences, job->threads);
     if (m.total == SIZE_MAX)
         return fault(EXIT_BAD_INPUT, "%lld sequences are more than memory can hold",
                      (long long)sequences);
-    printf("%s: sequences: %lld, threads: %d, any number of tokens (passes of %lld)\n",
-           job->fe.graph->name, (long long)sequences, job->threads, (long long)m.block);
+    printf("%s for %s: sequences: %lld, threads: %d, any number of tokens (passes of %lld)\n",
+           job->fe.graph->name, job->target.cpu, (long long)sequences, job->threads,
+           (long long)m.block);
     put_row("parameters", m.params, "weights packed for the kernels, once for all sessions");
     put_row("weights", m.kept, "of the checkpoint's %.2f MiB: what kernels read as it is",
             (double)m.weights / (1 << 20));

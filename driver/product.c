@@ -110,7 +110,7 @@ pieces_of(Making *m, int i, int *count)
     *count = 1;
     for (int w = 0; w < abi->nweights; w++) {
         offsets[w] = -1;
-        if (!cg_module_reads(module, w))
+        if (!cg_module_reads(module)[w])
             continue;
         const RtTensor *t = rt_weights_find(m->job->weights, abi->weights[w].tensor);
         pieces[(*count)++] = (CgPiece){t->data, (int64_t)t->bytes};

@@ -177,8 +177,9 @@ rt_program_keeps(const ssmc_program *program, int weight)
     return false;
 }
 
+/* reads: which weights are kept; NULL: the steps say it. */
 static bool
-measure(ssmc_program *p)
+measure(ssmc_program *p, const bool *reads)
 {
     const AbiPhase *a = &p->abi->phase[ABI_PREFILL], *b = &p->abi->phase[ABI_DECODE];
     p->block = greater(a->block, b->block);
@@ -188,7 +189,7 @@ measure(ssmc_program *p)
         if (!rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes) ||
             !rt_add(p->weight_bytes, bytes, &p->weight_bytes))
             return false;
-        if (rt_program_keeps(p, i))
+        if (reads ? reads[i] : rt_program_keeps(p, i))
             p->kept_bytes += bytes; /* no more than weight_bytes */
     }
     return rt_round_up((size_t)p->abi->state_bytes, RT_LINE, &p->state_stride) &&
@@ -208,7 +209,7 @@ rt_program_wrap(const AbiProgram *abi, ssmc_program **out)
     if (!p)
         return rt_fail_memory(sizeof *p, "a program");
     p->abi = abi;
-    if (!measure(p)) {
+    if (!measure(p, NULL)) {
         free(p);
         return broken(abi, "its sizes overflow", abi->state_bytes);
     }
@@ -253,4 +254,13 @@ ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
     if (rt_add(m.kept, m.params, &total) && rt_add(total, layout.total, &total))
         m.total = total;
     return m;
+}
+
+ssmc_memory
+rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads)
+{
+    ssmc_program figures = {.abi = abi};
+    if (!measure(&figures, reads))
+        return (ssmc_memory){.total = SIZE_MAX};
+    return ssmc_program_memory(&figures, sequences, threads);
 }

@@ -149,6 +149,7 @@ Test(memory, the_peak_is_what_was_said)
     expect_peak(MODEL_RUN(STORYTELLER), 64, 1);
     expect_peak(MODEL_RUN(STORYTELLER), 16, 2);
     expect_peak(MODEL_RUN(STORYTELLER, "--dtype", "bf16"), 64, 2);
+    expect_peak(MODEL_RUN(STORYTELLER, "--dtype", "int8"), 64, 2);
 }
 
 #endif
@@ -169,6 +170,39 @@ Test(memory, explain_says_what_the_call_says)
               total, r.out);
     command_free(&r);
     model_run_close(run);
+}
+
+/* The figures of a machine that this one is not: they are those of its header. */
+Test(memory, of_another_machine)
+{
+#if defined(__x86_64__)
+    static const char *const cpus[] = {"neoverse-v1", "sapphirerapids", "x86-64"};
+#else
+    static const char *const cpus[] = {"sapphirerapids", "x86-64", "x86-64-v3"};
+#endif
+    char *dir = temp_dir(), *object = path_join(dir, "m.o"), *header = path_join(dir, "m.h");
+    for (size_t i = 0; i < RT_COUNT(cpus); i++) {
+        const char *const compile[] = {
+            SSMC_BINARY, "compile",  STORYTELLER, "--cpu", cpus[i],  "--emit",  "obj",  "-o",
+            object,      "--header", header,      "--set", "name=m", "--dtype", "int8", NULL};
+        const char *const explain[] = {SSMC_BINARY, "explain", STORYTELLER, "--memory", "--cpu",
+                                       cpus[i],     "--dtype", "int8",      NULL};
+        CommandResult made = command_run(compile, NULL, 0), r = command_run(explain, NULL, 0);
+        cr_assert(made.status == 0 && r.status == 0, "%s: %s%s", cpus[i], made.err, r.err);
+        char *text = read_whole(header, NULL), row[64];
+        char *packed = text ? strstr(text, "M_PACKED_BYTES ") : NULL;
+        cr_assert(packed);
+        snprintf(row, sizeof row, "parameters %10.2f MiB",
+                 strtod(packed + strlen("M_PACKED_BYTES "), NULL) / (1 << 20));
+        cr_expect(strstr(r.out, row) && strstr(r.out, cpus[i]), "%s: %s is not in\n%s", cpus[i],
+                  row, r.out);
+        command_free(&made);
+        command_free(&r);
+        free(text);
+    }
+    temp_dir_remove(dir);
+    free(object);
+    free(header);
 }
 
 Test(memory, more_than_there_can_be)
