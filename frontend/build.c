@@ -16,6 +16,8 @@ typedef struct {
     Plan plan;     /* of all layers */
     Value *poison; /* stands for a result of a statement that failed: the parser keeps quiet about
                       it */
+    const FeShape **shapes; /* of the graph's weights */
+    int nshapes, cap_shapes;
     int64_t layers, statements; /* so far */
     bool full;                  /* of them, or of nodes: reported */
 } Build;
@@ -208,6 +210,8 @@ add_weights(Instance *in)
         in->weights[i] = graph_weight(in->b->graph, name, in->prepared->type[i],
                                       tensor_names_of(in->b->parts->tensors, name),
                                       block->weights[i].init, in->prepared->loc[i]);
+        VEC_PUSH(in->b->arena, in->b->shapes, in->b->nshapes, in->b->cap_shapes,
+                 &in->prepared->shape[i]);
     }
 }
 
@@ -356,22 +360,26 @@ build_frame(Build *b, const Prepared *prepared)
     return run_block(&frame) && take_logits(b, &frame);
 }
 
-Graph *
-model_build(Arena *arena, const ModelParts *parts, Diag *diag)
+bool
+model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
 {
     Build b = {.arena = arena, .diag = diag, .parts = parts};
     const FeValue *frame = &parts->keys[KEY_frame];
     const int before = diag_errors(diag);
     Scope scope = {0};
     if (!plan_layers(arena, parts, &scope, diag, &b.plan))
-        return NULL;
+        return false;
     const Block *block = blocks_find(parts->blocks, frame->text, frame->loc);
     const Prepared *prepared =
         block ? block_prepare(arena, block, NULL, &scope, frame->loc, diag) : NULL;
     if (!prepared || diag_errors(diag) != before)
-        return NULL;
+        return false;
     b.graph = graph_new(arena, parts->name);
     b.poison = arena_alloc(arena, sizeof *b.poison);
     *b.poison = (Value){.kind = VALUE_RESULT, .name = "?"};
-    return build_frame(&b, prepared) && graph_verify(b.graph, diag) ? b.graph : NULL;
+    if (!build_frame(&b, prepared) || !graph_verify(b.graph, diag))
+        return false;
+    out->graph = b.graph;
+    out->shapes = b.shapes;
+    return true;
 }

@@ -14,6 +14,7 @@ typedef struct {
     bool present[BLOCK_MAX_WEIGHTS];
     Type type[BLOCK_MAX_WEIGHTS];
     SrcLoc loc[BLOCK_MAX_WEIGHTS]; /* what the user wrote that gives the weight its rows */
+    FeShape shape[BLOCK_MAX_WEIGHTS];
 } Prepared;
 
 /* frontend/prepare.c. entry: the layer's map, or NULL for the frame. NULL: faults are in diag. */
@@ -40,7 +41,7 @@ struct Plan {
  * layers. False: faults are in diag. */
 bool plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Plan *out);
 
-/* NULL: faults are in diag. */
-Graph *model_build(Arena *arena, const ModelParts *parts, Diag *diag);
+/* Fills graph and shapes. False: faults are in diag. */
+bool model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out);
 
 #endif

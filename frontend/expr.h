@@ -10,6 +10,7 @@
 #ifndef SSMC_FRONTEND_EXPR_H
 #define SSMC_FRONTEND_EXPR_H
 
+#include "frontend/frontend.h"
 #include "frontend/keys.h"
 
 enum { EXPR_MAX_USED = 8 };
@@ -61,6 +62,8 @@ bool expr_eval(Expr *e, const char *text, size_t len);
 /* Reports a failed expression that stands at `loc`: primarily at what the user wrote of the names
  * in it, with `loc` as the second place; `user` is where the whole thing was asked for. */
 void expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag);
+/* What the user wrote of the names in an expression. */
+FeOrigins expr_origins(const Expr *e);
 const char *expr_number_text(Arena *arena, Number n);
 const char *value_text(Arena *arena, const FeValue *value);
 

@@ -19,6 +19,23 @@ typedef struct {
     bool reproducible;  /* form and matmul say what it takes */
 } FeCompile;
 
+/* What the user wrote that something comes from. */
+typedef struct {
+    const char *name;
+    SrcLoc loc;
+} FeOrigin;
+typedef struct {
+    const FeOrigin *items;
+    int count;
+} FeOrigins;
+/* Where the description of a weight comes from. */
+typedef struct {
+    const char *text;           /* of its shape, as its block has it: "[projected, dim]" */
+    const char *block;          /* name */
+    FeOrigins dim[IR_MAX_RANK]; /* of each size */
+    FeOrigins when;             /* that it is there at all */
+} FeShape;
+
 typedef struct {
     Graph *graph; /* stage MODEL; every weight typed f32 until the checkpoint is looked at */
     FeCompile compile;
@@ -28,6 +45,9 @@ typedef struct {
     int nblock_files;
     bool complete; /* the description names every tensor of its checkpoint: others are faults */
     int64_t eos;   /* id that ends a text, or -1 */
+    /* [graph->nweights] in their order, equal pointers for weights of equal layers; NULL: the graph
+     * was read as a text */
+    const FeShape *const *shapes;
 } FeModel;
 
 /* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:

@@ -318,8 +318,7 @@ build_model(Loader *l, const char *path, FeModel *out)
                               .keys = l->keys,
                               .blocks = &l->blocks,
                               .tensors = &l->tensors};
-    out->graph = model_build(l->arena, &parts, l->diag);
-    if (!out->graph || diag_errors(l->diag))
+    if (!model_build(l->arena, &parts, l->diag, out) || diag_errors(l->diag))
         return false;
     out->graph->weights_path = header.weights_path;
     out->graph->seed = header.seed;

@@ -128,29 +128,44 @@ check(const Prepare *p, const Tree *t)
 
 /* ---- weights -------------------------------------------------------------------------------- */
 
+/* Size i of the weight at index `at` of its block. */
 static bool
-weight_shape(const Prepare *p, const BlockWeight *w, Type *type, SrcLoc *loc)
+weight_size(const Prepare *p, int at, int i, int64_t *size)
 {
+    Expr e;
+    const Tree *t = p->to->block->weights[at].shape->items[i];
+    if (t->kind != TREE_SCALAR) {
+        diag_error(p->diag, t->loc, "a size is %s; expected an expression", tree_text(p->arena, t));
+        return false;
+    }
+    if (!evaluate_size(p, "a size", t, &e))
+        return false;
+    const FeOrigins from = expr_origins(&e);
+    p->to->shape[at].dim[i] = from;
+    if (i == 0 && from.count)
+        p->to->loc[at] = from.items[0].loc;
+    *size = e.value.i;
+    return true;
+}
+
+static bool
+weight_shape(const Prepare *p, int at)
+{
+    const BlockWeight *w = &p->to->block->weights[at];
     int64_t dims[IR_MAX_RANK], total = 1;
     for (int i = 0; i < w->shape->count; i++) {
-        Expr e;
-        const Tree *t = w->shape->items[i];
-        if (t->kind != TREE_SCALAR || !evaluate_size(p, "a size", t, &e)) {
-            if (t->kind != TREE_SCALAR)
-                diag_error(p->diag, t->loc, "a size is %s; expected an expression",
-                           tree_text(p->arena, t));
+        if (!weight_size(p, at, i, &dims[i]))
             return false;
-        }
-        dims[i] = e.value.i;
-        if (i == 0 && e.nused && e.used[0]->nroots)
-            *loc = e.used[0]->roots[0]->value.loc;
         if (!size_mul(total, dims[i], &total) || total > max_elements) {
-            diag_error(p->diag, *loc, "weight %s of block %s would have more than %lld elements",
-                       w->name, p->to->block->name, (long long)max_elements);
+            diag_error(p->diag, p->to->loc[at],
+                       "weight %s of block %s would have more than %lld elements", w->name,
+                       p->to->block->name, (long long)max_elements);
             return false;
         }
     }
-    *type = type_const(DTYPE_f32, w->shape->count, dims);
+    p->to->shape[at].text = tree_text(p->arena, w->shape);
+    p->to->shape[at].block = p->to->block->name;
+    p->to->type[at] = type_const(DTYPE_f32, w->shape->count, dims);
     return true;
 }
 
@@ -158,12 +173,14 @@ static bool
 prepare_weight(const Prepare *p, int i)
 {
     const BlockWeight *w = &p->to->block->weights[i];
-    Expr e;
+    Expr e = {.nused = 0};
     if (w->when && !evaluate(p, w->when, &e))
         return false;
     p->to->present[i] = !w->when || e.value.num != 0;
     p->to->loc[i] = p->to->user;
-    return !p->to->present[i] || weight_shape(p, w, &p->to->type[i], &p->to->loc[i]);
+    if (w->when)
+        p->to->shape[i].when = expr_origins(&e);
+    return !p->to->present[i] || weight_shape(p, i);
 }
 
 Prepared *

@@ -85,6 +85,27 @@ blame(const Expr *e, const Binding *b)
     return 1;
 }
 
+/* The roots of every name in the expression, each once. */
+static Binding
+roots_of(const Expr *e)
+{
+    Binding all = {.name = ""};
+    for (int i = 0; i < e->nused; i++)
+        for (int k = 0; k < e->used[i]->nroots; k++)
+            add_root(&all, e->used[i]->roots[k]);
+    return all;
+}
+
+FeOrigins
+expr_origins(const Expr *e)
+{
+    const Binding all = roots_of(e);
+    FeOrigin *items = arena_array(e->arena, (size_t)all.nroots + 1, sizeof *items);
+    for (int i = 0; i < all.nroots; i++)
+        items[i] = (FeOrigin){all.roots[i]->name, all.roots[i]->value.loc};
+    return (FeOrigins){items, all.nroots};
+}
+
 void
 expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag)
 {
@@ -97,10 +118,7 @@ expr_fault(const Expr *e, SrcLoc loc, SrcLoc user, Diag *diag)
         diag_error(diag, part, "%s", e->why);
         return;
     }
-    Binding all = {.name = ""};
-    for (int i = 0; i < e->nused; i++)
-        for (int k = 0; k < e->used[i]->nroots; k++)
-            add_root(&all, e->used[i]->roots[k]);
+    const Binding all = roots_of(e);
     const Binding *first = all.nroots ? all.roots[0] : NULL;
     for (int i = 1; i < all.nroots; i++)
         if (blame(e, all.roots[i]) > blame(e, first))

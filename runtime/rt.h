@@ -63,11 +63,16 @@ const char *rt_weights_file(const ssmc_weights *weights, int i);
 int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);
 const RtTensor *rt_weights_find(const ssmc_weights *weights, const char *name);
+/* The file that one of the tensors is in; NULL: none, rules make it. */
+const char *rt_weights_file_of(const ssmc_weights *weights, const RtTensor *tensor);
 
 /* Wraps a program the JIT made; borrows it. */
 ssmc_status rt_program_wrap(const AbiProgram *abi, ssmc_program **out);
 void rt_program_free(ssmc_program *program);
 const AbiProgram *rt_program_abi(const ssmc_program *program);
+/* ssmc_program_memory of a program whose code is not here: of its figures, counts and weights, and
+ * reads [nweights], which of them steps read after loading. */
+ssmc_memory rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads);
 /* ssmc_model_open with packed parameters kept in a directory from one start to the next. pack_cache
  * NULL: none. */
 ssmc_status rt_model_open(const ssmc_program *program, const ssmc_weights *weights,

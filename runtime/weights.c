@@ -360,6 +360,19 @@ rt_weights_find(const ssmc_weights *weights, const char *name)
     return rt_weights_find_n(weights, name, strlen(name));
 }
 
+/* Tensors are in the order of their files. */
+const char *
+rt_weights_file_of(const ssmc_weights *w, const RtTensor *tensor)
+{
+    int64_t at = tensor - w->tensors;
+    for (int f = 0; f < w->nfiles; f++) {
+        if (at < rt_tensors_count(w->files[f]))
+            return rt_tensors_path(w->files[f]);
+        at -= rt_tensors_count(w->files[f]);
+    }
+    return NULL;
+}
+
 /* Only what lies in files can come back. */
 void
 rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)

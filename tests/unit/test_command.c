@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/harness.h"
 
@@ -262,15 +263,75 @@ fault_of_weights(const char *header, size_t data_bytes, const char *const *says)
 
 Test(command, tensors_that_do_not_fit_the_model)
 {
-    fault_of_weights("{\"backbone.embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[160,32],"
-                     "\"data_offsets\":[0,20480]},"
-                     "\"backbone.layers.0.norm.weight\":{\"dtype\":\"I32\",\"shape\":[64],"
-                     "\"data_offsets\":[20480,20736]},"
-                     "\"backbone.surplus\":{\"dtype\":\"F32\",\"shape\":[1],"
-                     "\"data_offsets\":[20736,20740]}}",
-                     20740,
-                     ARGS("[160,32]", "[160,64]", "I32", "backbone.surplus",
-                          "lacks tensor 'backbone.layers.0.mixer.in_proj.weight'"));
+    fault_of_weights(
+        "{\"backbone.embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[160,32],"
+        "\"data_offsets\":[0,20480]},"
+        "\"backbone.layers.0.norm.weight\":{\"dtype\":\"I32\",\"shape\":[64],"
+        "\"data_offsets\":[20480,20736]},"
+        "\"backbone.surplus\":{\"dtype\":\"F32\",\"shape\":[1],"
+        "\"data_offsets\":[20736,20740]}}",
+        20740,
+        ARGS("model.safetensors: error: tensor 'backbone.embeddings.weight' has the shape "
+             "[160,32]; expected [160,64], which is [vocab, dim] of block lm\n",
+             "note: the size 64 comes from dim\n", "\"hidden_size\": 64",
+             "model.safetensors: error: tensor 'backbone.layers.0.norm.weight' has the "
+             "type I32; weights are F32, F16 or BF16\n",
+             "model.safetensors: error: there is a tensor 'backbone.surplus', which the "
+             "model does not use\n",
+             "model.safetensors: error: there is no tensor "
+             "'backbone.layers.0.mixer.in_proj.weight' [",
+             "'backbone.layers.0.mixer.conv1d.bias' [",
+             "note: that it must be there comes from conv_bias\n", "\"use_conv_bias\": true"));
+}
+
+/* What a run over the golden's checkpoint says once a key of its config.json has another value. */
+static char *
+says_of_config(const char *from, const char *to)
+{
+    char *dir = temp_dir();
+    char *weights = path_join(dir, "model.safetensors"), *config = path_join(dir, "config.json");
+    char *text = read_whole(GOLDEN "/config.json", NULL);
+    cr_assert(text && strstr(text, from), "config.json lacks %s", from);
+    char *changed = text_replace(text, from, to);
+    cr_assert(write_whole(config, changed, strlen(changed)) &&
+              symlink(GOLDEN "/model.safetensors", weights) == 0);
+    CommandResult r = ssmc(ARGS("logits", dir, "--ids", IDS, "--out", "/dev/null"), NULL, 0);
+    cr_assert_eq(r.status, 2, "%s", r.err);
+    char *says = text_replace(r.err, dir, "@DIR@");
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(changed);
+    free(text);
+    free(config);
+    free(weights);
+    return says;
+}
+
+static int
+count_of(const char *text, const char *part)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* A key that is wrong is shown once, however many layers it puts wrong. */
+Test(command, a_wrong_size_is_traced_to_its_keys)
+{
+    char *says = says_of_config("\"state_size\": 32", "\"state_size\": 48");
+    cr_expect(strstr(says,
+                     "model.safetensors: error: tensor 'backbone.layers.0.mixer.in_proj.weight' "
+                     "has the shape ["),
+              "%s", says);
+    cr_expect(strstr(says, "which is [projected, dim] of block mamba2\n"), "%s", says);
+    cr_expect(strstr(says, "which is [channels, 1, conv] of block mamba2\n"), "%s", says);
+    cr_expect_gt(count_of(says, "layers.1.mixer.in_proj.weight"), 0, "%s", says);
+    cr_expect_null(strstr(says, "the size 64 "), "that one is as it should be:\n%s", says);
+    cr_expect_eq(count_of(says, "comes from state\n"), 3,
+                 "in_proj, conv1d.weight, conv1d.bias:\n%s", says);
+    cr_expect(strstr(says, "config.json:") && strstr(says, "\"state_size\": 48"), "%s", says);
+    free(says);
 }
 
 Test(command, a_truncated_checkpoint)
