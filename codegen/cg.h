@@ -106,9 +106,19 @@ Val cg_f16_bits(Cg *c, Val v); /* the same for f16; denormals are kept */
  * a, b are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of
  * bf16 memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
 Val cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes);
-/* Dot of quadruples of bytes: acc[l] += sum of a[4l+i] * b[4l+i], a unsigned, b signed; all are
- * <lanes x i32>. Exact: uses the target's instruction, or wider products. */
-Val cg_dot_bytes(Cg *c, Val acc, Val a, Val b, int lanes);
+/* Quadruples of bytes as a dot wants them: themselves, <lanes x i32>; or, where the target
+ * multiplies no bytes but pairs of i16, widened: bytes 4l and 4l+2 of each lane, and bytes 4l+1 and
+ * 4l+3. */
+typedef struct {
+    Val quads;     /* NULL: widened */
+    Val even, odd; /* <2*lanes x i16>, or the same bits as <lanes x i32> */
+} CgBytes;
+bool cg_bytes_are_wide(const Cg *c, int lanes);
+CgBytes cg_bytes_unsigned(Cg *c, Val quads, int lanes);
+CgBytes cg_bytes_signed(Cg *c, Val quads, int lanes);
+/* acc[l] += sum of a[4l+i] * b[4l+i], a unsigned, b signed, acc <lanes x i32>. Exact: uses the
+ * target's instruction, or wider products. */
+Val cg_dot_bytes(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes);
 /* f32 of at most 2^22 to the nearest whole number, ties to even: its low 23 bits, as <lanes x i32>.
  */
 Val cg_whole_bits(Cg *c, Val v);

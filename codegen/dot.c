@@ -84,41 +84,73 @@ pair_dot_instruction(const Cg *c, int lanes)
     }
 }
 
-/* Even bytes of a and b as i16, and odd ones: two sums of pairs. */
-static Val
-dot_by_pairs(Cg *c, const char *name, Val acc, Val a, Val b, int lanes)
+bool
+cg_bytes_are_wide(const Cg *c, int lanes)
 {
-    const LLVMTypeRef halves = LLVMVectorType(c->i16, (unsigned)(2 * lanes));
+    return !byte_dot_instruction(c, lanes) && pair_dot_instruction(c, lanes);
+}
+
+static LLVMTypeRef
+halves_type(Cg *c, int lanes)
+{
+    return LLVMVectorType(c->i16, (unsigned)(2 * lanes));
+}
+
+CgBytes
+cg_bytes_unsigned(Cg *c, Val quads, int lanes)
+{
+    if (!cg_bytes_are_wide(c, lanes))
+        return (CgBytes){.quads = quads};
     const Val eight = cg_splat(c, LLVMConstInt(c->i16, 8, 0), 2 * lanes);
     const Val low = cg_splat(c, LLVMConstInt(c->i16, 255, 0), 2 * lanes);
-    const Val u = LLVMBuildBitCast(c->b, a, halves, ""), s = LLVMBuildBitCast(c->b, b, halves, "");
-    const Val up = LLVMBuildShl(c->b, s, eight, "");
-    Val even[] = {LLVMBuildAnd(c->b, u, low, ""), LLVMBuildAShr(c->b, up, eight, "")};
-    Val odd[] = {LLVMBuildLShr(c->b, u, eight, ""), LLVMBuildAShr(c->b, s, eight, "")};
+    const Val all = LLVMBuildBitCast(c->b, quads, halves_type(c, lanes), "");
+    return (CgBytes){.even = LLVMBuildAnd(c->b, all, low, ""),
+                     .odd = LLVMBuildLShr(c->b, all, eight, "")};
+}
+
+CgBytes
+cg_bytes_signed(Cg *c, Val quads, int lanes)
+{
+    if (!cg_bytes_are_wide(c, lanes))
+        return (CgBytes){.quads = quads};
+    const Val eight = cg_splat(c, LLVMConstInt(c->i16, 8, 0), 2 * lanes);
+    const Val all = LLVMBuildBitCast(c->b, quads, halves_type(c, lanes), "");
+    const Val up = LLVMBuildShl(c->b, all, eight, "");
+    return (CgBytes){.even = LLVMBuildAShr(c->b, up, eight, ""),
+                     .odd = LLVMBuildAShr(c->b, all, eight, "")};
+}
+
+static Val
+dot_by_pairs(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes)
+{
+    const char *name = pair_dot_instruction(c, lanes);
+    const LLVMTypeRef type = halves_type(c, lanes);
+    Val even[] = {a.even, LLVMBuildBitCast(c->b, b.even, type, "")};
+    Val odd[] = {a.odd, LLVMBuildBitCast(c->b, b.odd, type, "")};
     const Val sum = cg_add_ints(c, acc, cg_intrinsic(c, name, NULL, 0, even, 2));
     return cg_add_ints(c, sum, cg_intrinsic(c, name, NULL, 0, odd, 2));
 }
 
 Val
-cg_dot_bytes(Cg *c, Val acc, Val a, Val b, int lanes)
+cg_dot_bytes(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes)
 {
+    if (a.even)
+        return dot_by_pairs(c, acc, a, b, lanes);
     const char *name = byte_dot_instruction(c, lanes);
-    Val args[] = {acc, a, b};
+    Val args[] = {acc, a.quads, b.quads};
     if (name && cg_on_x86(c))
         return cg_intrinsic(c, name, NULL, 0, args, 3);
     if (name) {
         LLVMTypeRef overloads[] = {LLVMTypeOf(acc), LLVMVectorType(c->i8, (unsigned)(4 * lanes))};
-        args[1] = LLVMBuildBitCast(c->b, a, overloads[1], "");
-        args[2] = LLVMBuildBitCast(c->b, b, overloads[1], "");
+        args[1] = LLVMBuildBitCast(c->b, a.quads, overloads[1], "");
+        args[2] = LLVMBuildBitCast(c->b, b.quads, overloads[1], "");
         return cg_intrinsic(c, name, overloads, 2, args, 3);
     }
-    name = pair_dot_instruction(c, lanes);
-    if (name)
-        return dot_by_pairs(c, name, acc, a, b, lanes);
     Val sum = acc;
     for (unsigned i = 0; i < 4; i++) {
-        const Val u = cg_and(c, cg_shr(c, a, 8 * i), 255), up = cg_shl(c, b, 24 - 8 * i);
-        const Val s = LLVMBuildAShr(c->b, up, cg_int_like(c, b, 24), "");
+        const Val u = cg_and(c, cg_shr(c, a.quads, 8 * i), 255);
+        const Val up = cg_shl(c, b.quads, 24 - 8 * i);
+        const Val s = LLVMBuildAShr(c->b, up, cg_int_like(c, b.quads, 24), "");
         sum = cg_add_ints(c, sum, LLVMBuildMul(c->b, u, s, ""));
     }
     return sum;

@@ -20,8 +20,11 @@ typedef struct {
     bool grouped;
     int64_t group, groups; /* inputs of a group; groups of the padded row; without: the whole row */
     int64_t padded;        /* K as the weight has it */
-    Val scales;            /* staged xs: f32 [rows] */
-    Val sums;              /* [rows,groups]: sum x as f32 for m, or -128 sum x as i32 */
+    bool wide;     /* x is staged widened (CgBytes): a row of even pairs, a row of odd ones */
+    int64_t plane; /* bytes from the one to the other */
+    Val bytes;     /* x of one row, before that; NULL: staged as it is */
+    Val scales;    /* staged xs: f32 [rows] */
+    Val sums;      /* [rows,groups]: sum x as f32 for m, or -128 sum x as i32 */
     Val weights, s_base, m_base;
 } Integers;
 
@@ -72,13 +75,15 @@ stage_sums(Cg *c, const Integers *n, Val staged, Val sums)
     const int lanes = sum_lanes(c, n);
     const int64_t vector = (int64_t)lanes * QUAD;
     const int64_t bytes = n->grouped ? n->group : round_up(n->padded, vector);
-    const Val ones = cg_splat(c, LLVMConstInt(c->i32, 0x01010101, 0), lanes);
+    const Val bits = cg_splat(c, LLVMConstInt(c->i32, 0x01010101, 0), lanes);
+    const CgBytes ones = cg_bytes_unsigned(c, bits, lanes);
     const Val sum = cg_var(c, ints(c, lanes), NULL, "sum");
     CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, n->groups), 1);
     const Val from = cg_offset(c, staged, cg_mul(c, group.i, cg_i64(c, bytes)));
     cg_set(c, sum, LLVMConstNull(ints(c, lanes)));
     CgLoop at = cg_loop(c, "sum", cg_i64(c, 0), cg_i64(c, bytes), vector);
-    const Val x = cg_vload(c, cg_offset(c, from, at.i), DTYPE_i32, lanes, NULL);
+    const Val quads = cg_vload(c, cg_offset(c, from, at.i), DTYPE_i32, lanes, NULL);
+    const CgBytes x = cg_bytes_signed(c, quads, lanes);
     cg_set(c, sum, cg_dot_bytes(c, cg_get(c, ints(c, lanes), sum), ones, x, lanes));
     cg_loop_end(c, &at);
     const Val total = cg_sum_ints(c, cg_get(c, ints(c, lanes), sum));
@@ -87,6 +92,23 @@ stage_sums(Cg *c, const Integers *n, Val staged, Val sums)
              : LLVMBuildMul(c->b, total, LLVMConstInt(c->i32, (unsigned)-OFFSET, 1), "");
     LLVMBuildStore(c->b, kept, cg_at(c, sums, DTYPE_i32, group.i));
     cg_loop_end(c, &group);
+}
+
+/* A row of bytes as two of pairs of i16. */
+static void
+stage_wide(Cg *c, const Integers *n, Val bytes, Val to)
+{
+    const int64_t vector = (int64_t)c->lanes * QUAD;
+    CgLoop at = cg_loop(c, "widen", cg_i64(c, 0), cg_i64(c, n->plane), vector);
+    const Val quads = cg_vload(c, cg_offset(c, bytes, at.i), DTYPE_i32, c->lanes, NULL);
+    const CgBytes x = cg_bytes_signed(c, quads, c->lanes);
+    const Val halves[] = {x.even, x.odd};
+    for (int i = 0; i < 2; i++) {
+        const Val pairs = LLVMBuildBitCast(c->b, halves[i], ints(c, c->lanes), "");
+        const Val row = cg_offset(c, to, cg_i64(c, i * n->plane));
+        cg_vstore(c, cg_offset(c, row, at.i), DTYPE_i32, pairs, c->lanes, NULL);
+    }
+    cg_loop_end(c, &at);
 }
 
 static void
@@ -98,8 +120,11 @@ integers_stage(Cg *c, const CgPacked *p)
     const Val row = cg_add(c, p->l.row, rows.i);
     const Val from = cg_offset(c, x->base, cg_mul(c, row, cg_i64(c, x->stride)));
     const Val to = cg_offset(c, p->staged, cg_mul(c, rows.i, cg_i64(c, p->row_bytes)));
-    stage_bytes(c, n, from, to);
-    stage_sums(c, n, to, cg_at(c, n->sums, DTYPE_i32, cg_mul(c, rows.i, cg_i64(c, n->groups))));
+    const Val bytes = n->wide ? n->bytes : to;
+    stage_bytes(c, n, from, bytes);
+    if (n->wide)
+        stage_wide(c, n, bytes, to);
+    stage_sums(c, n, bytes, cg_at(c, n->sums, DTYPE_i32, cg_mul(c, rows.i, cg_i64(c, n->groups))));
     const Val scale = cg_at(c, xs->base, DTYPE_f32, cg_mul(c, row, cg_i64(c, xs->stride)));
     cg_vstore(c, cg_at(c, n->scales, DTYPE_f32, rows.i), DTYPE_f32,
               cg_vload(c, scale, DTYPE_f32, 1, NULL), 1, NULL);
@@ -163,25 +188,40 @@ dots_begin(Cg *c, const Tile *t, Val group)
     }
 }
 
-/* Four inputs of each row from input 4 * quad on, in every lane. */
-static void
-load_rows(Cg *c, const Tile *t, Val quad, Val *out)
+static Val
+load_splat(Cg *c, const Tile *t, Val row, Val quad)
 {
-    const CgPacked *p = &t->n->p;
-    const Val row = cg_offset(c, p->staged, cg_mul(c, t->row, cg_i64(c, p->row_bytes)));
-    for (int r = 0; r < t->height; r++) {
-        const Val from = cg_offset(c, row, cg_i64(c, r * p->row_bytes));
-        out[r] =
-            cg_splat(c, cg_vload(c, cg_at(c, from, DTYPE_i32, quad), DTYPE_i32, 1, NULL), p->lanes);
-    }
+    const Val one = cg_vload(c, cg_at(c, row, DTYPE_i32, quad), DTYPE_i32, 1, NULL);
+    return cg_splat(c, one, t->n->p.lanes);
 }
 
-static void
-dots_add(Cg *c, const Tile *t, int v, Val w, const Val *x)
+/* Four inputs of row r from input 4 * quad on, in every lane. */
+static CgBytes
+load_row(Cg *c, const Tile *t, int r, Val quad)
 {
+    const CgPacked *p = &t->n->p;
+    const Val first = cg_mul(c, t->row, cg_i64(c, p->row_bytes));
+    const Val row = cg_offset(c, p->staged, cg_add(c, first, cg_i64(c, r * p->row_bytes)));
+    if (!t->n->wide)
+        return (CgBytes){.quads = load_splat(c, t, row, quad)};
+    const Val odd = cg_offset(c, row, cg_i64(c, t->n->plane));
+    return (CgBytes){.even = load_splat(c, t, row, quad), .odd = load_splat(c, t, odd, quad)};
+}
+
+/* Row by row, so that of x one splat is in registers. w: the panel's vectors. */
+static void
+dots_add(Cg *c, const Tile *t, const Val *w, Val quad)
+{
+    const int lanes = t->n->p.lanes, vecs = t->dots.vecs;
+    CgBytes left[CG_TILE_MAX];
+    for (int v = 0; v < vecs; v++)
+        left[v] = cg_bytes_unsigned(c, w[v], lanes);
     for (int r = 0; r < t->height; r++) {
-        const Val acc = t->dots.acc[r * t->dots.vecs + v];
-        cg_set(c, acc, cg_dot_bytes(c, cg_get(c, t->dots.type, acc), w, x[r], t->n->p.lanes));
+        const CgBytes x = load_row(c, t, r, quad);
+        for (int v = 0; v < vecs; v++) {
+            const Val acc = t->dots.acc[r * vecs + v];
+            cg_set(c, acc, cg_dot_bytes(c, cg_get(c, t->dots.type, acc), left[v], x, lanes));
+        }
     }
 }
 
@@ -192,21 +232,19 @@ dots_step(Cg *c, const Tile *t, Val step)
     const CgPacked *p = &t->n->p;
     const Val steps = cg_i64(c, t->n->m ? t->n->padded / (2 * QUAD) : t->n->padded / QUAD);
     const Val line = cg_mul(c, cg_add(c, cg_mul(c, t->panel, steps), step), cg_i64(c, p->panel));
-    Val low[CG_TILE_MAX], high[CG_TILE_MAX];
-    const Val quad = t->n->m ? cg_mul(c, step, cg_i64(c, 2)) : step;
-    load_rows(c, t, quad, low);
-    if (t->n->m)
-        load_rows(c, t, cg_add(c, quad, cg_i64(c, 1)), high);
+    Val w[CG_TILE_MAX], halves[2][CG_TILE_MAX];
     for (int v = 0; v < p->vecs; v++) {
         const Val at = cg_add(c, line, cg_i64(c, (int64_t)v * p->lanes));
-        const Val w =
-            cg_vload(c, cg_at(c, t->n->weights, DTYPE_i32, at), DTYPE_i32, p->lanes, NULL);
-        if (!t->n->m) {
-            dots_add(c, t, v, w, low);
-            continue;
-        }
-        dots_add(c, t, v, cg_and(c, w, 0x0f0f0f0f), low);
-        dots_add(c, t, v, cg_and(c, cg_shr(c, w, 4), 0x0f0f0f0f), high);
+        w[v] = cg_vload(c, cg_at(c, t->n->weights, DTYPE_i32, at), DTYPE_i32, p->lanes, NULL);
+    }
+    if (!t->n->m) {
+        dots_add(c, t, w, step);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        for (int v = 0; v < p->vecs; v++)
+            halves[i][v] = cg_and(c, i ? cg_shr(c, w[v], 4) : w[v], 0x0f0f0f0f);
+        dots_add(c, t, halves[i], cg_add(c, cg_mul(c, step, cg_i64(c, 2)), cg_i64(c, i)));
     }
 }
 
@@ -333,16 +371,22 @@ integers_sizes(const Cg *c, Integers *n)
     n->grouped = attrs_find(&anchor->attrs, ATTR_group) != NULL;
     n->group = node_int(anchor, ATTR_group, n->padded);
     n->groups = n->padded / n->group;
-    n->p.row_bytes = cg_packed_row_bytes(c, n->padded);
-    return cg_packed_sizes(c, &n->p, w);
+    if (!cg_packed_sizes(c, &n->p, w))
+        return false;
+    n->wide = cg_bytes_are_wide(c, n->p.lanes);
+    n->plane = round_up(n->padded, (int64_t)c->lanes * QUAD);
+    n->p.row_bytes = cg_packed_row_bytes(c, n->wide ? 2 * n->plane : n->padded);
+    return true;
 }
 
-/* Rows of a tile whose accumulators fit: two for each result with groups. */
+/* Rows of a tile whose accumulators fit beside the panel's vectors, one x and, widened, twice both
+ * and a product; two accumulators a result with groups. */
 static int
 integers_rows(const Cg *c, const Integers *n)
 {
-    const int kinds = n->grouped ? 2 : 1, spare = c->target->i8_dot ? 2 : 6;
-    const int rows = (c->target->vector_registers - n->p.vecs - spare) / (kinds * n->p.vecs);
+    const int kinds = n->grouped ? 2 : 1, temporaries = c->target->i8_dot ? 2 : 6;
+    const int beside = n->wide ? 2 * n->p.vecs + 3 : n->p.vecs + temporaries;
+    const int rows = (c->target->vector_registers - beside) / (kinds * n->p.vecs);
     return rows < 1 ? 1 : rows > 6 ? 6 : rows;
 }
 
@@ -386,6 +430,8 @@ emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
     const int64_t rows = n.p.most + n.p.heights[0];
     n.scales = cg_scratch(c, k, rows * (int64_t)sizeof(float));
     n.sums = cg_scratch(c, k, rows * n.groups * (int64_t)sizeof(float));
+    if (n.wide)
+        n.bytes = cg_scratch(c, k, n.plane);
     n.weights = cg_operand(k, l->w)->base;
     n.s_base = cg_operand(k, n.s)->base;
     n.m_base = n.m ? cg_operand(k, n.m)->base : NULL;

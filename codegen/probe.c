@@ -47,7 +47,8 @@ static Val
 chain_step(Cg *c, const Chains *ch, Val x)
 {
     if (ch->kind == KIND_I8)
-        return cg_dot_bytes(c, x, ch->a, ch->b, c->lanes);
+        return cg_dot_bytes(c, x, cg_bytes_unsigned(c, ch->a, c->lanes),
+                            cg_bytes_signed(c, ch->b, c->lanes), c->lanes);
     return ch->kind == KIND_BF16 ? cg_dot_bf16(c, x, ch->a, ch->b, c->lanes)
                                  : cg_fma(c, x, ch->a, x);
 }
