@@ -83,7 +83,10 @@ make_params(ssmc_model *model, const Making *m)
     if (!model->pages)
         return rt_fail_memory(bytes, "parameters");
     model->params = model->pages;
-    return rt_params_make(model, m->weights, model->pages, m->threads, m->progress, m->user);
+    const ssmc_status status =
+        rt_params_make(model, m->weights, model->pages, m->threads, m->progress, m->user);
+    rt_weights_rest(m->weights);
+    return status;
 }
 
 /* The parameters of the cache's file; where there is none, they are made and written to it. */

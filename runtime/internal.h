@@ -191,6 +191,8 @@ extern const AbiLoader rt_file_loader;
  * data. False: weights made by rules, which no file holds. */
 bool rt_weights_identity(const ssmc_weights *weights, uint64_t *hash);
 uint64_t rt_tensors_identity(const RtTensorFile *file);
+void
+rt_tensors_rest(const RtTensorFile *file); /* its pages leave memory until they are read again */
 /* The cache's file of a program and weights; malloc. NULL: no memory. */
 char *rt_pack_path(const char *dir, const AbiProgram *abi, uint64_t weights);
 /* *found false: there is no such file, or it is not of this program and weights. */

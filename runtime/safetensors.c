@@ -368,6 +368,12 @@ rt_tensors_open(const char *path, RtTensorFile **out)
 }
 
 void
+rt_tensors_rest(const RtTensorFile *file)
+{
+    rt_pages_done(file->mapping.data, file->mapping.len);
+}
+
+void
 rt_tensors_close(RtTensorFile *file)
 {
     if (!file)

@@ -383,6 +383,13 @@ rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)
         rt_pages_done(from, bytes);
 }
 
+void
+rt_weights_rest(const ssmc_weights *w)
+{
+    for (int f = 0; f < w->nfiles; f++)
+        rt_tensors_rest(w->files[f]);
+}
+
 bool
 rt_weights_identity(const ssmc_weights *w, uint64_t *hash)
 {

@@ -28,5 +28,8 @@ uint64_t rt_made_key(const ssmc_weights *w, const RtTensor *t);
 void rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads);
 /* Bytes of a tensor that will hardly be read again. Of any thread. */
 void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);
+/* All that lies in files: what the system mapped around what was read, too. What kernels read comes
+ * back as they do. */
+void rt_weights_rest(const ssmc_weights *w);
 
 #endif
