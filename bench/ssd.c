@@ -70,8 +70,10 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     int32_t *ids = malloc((size_t)tokens * sizeof *ids);
     if (!ids)
         return SSMC_NO_MEMORY;
+    /* Ids below the width of y, which stands for logits here. */
+    const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
-        ids[i] = (int32_t)(i % BENCH_SSD_IDS);
+        ids[i] = (int32_t)(i % (vocab < BENCH_SSD_IDS ? vocab : BENCH_SSD_IDS));
     rt_session_profile(run->session, true);
     ssmc_status rs = one_prefill(run, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
