@@ -36,6 +36,27 @@ static const struct {
     {DTYPE_u4x2, COST_linear_u4x2, 4},
 };
 
+static CostStep
+linear_step(Dtype weight, bool blas, int *products)
+{
+    for (size_t i = 0; i < COUNT_OF(linear_kinds); i++) {
+        *products = linear_kinds[i].products;
+        if (linear_kinds[i].dtype == weight)
+            return blas ? COST_linear_blas : linear_kinds[i].step;
+    }
+    *products = 1;
+    return COST_linear_f32;
+}
+
+double
+cost_linear(const CostTable *table, const PassMachine *machine, const CostLinear *l)
+{
+    int products = 1;
+    const double step = table->step[linear_step(l->weight, l->blas, &products)];
+    const double vectors = (double)l->inputs * (double)l->columns / (double)machine_lanes(machine);
+    return step * vectors / products / (l->threads > 0 ? l->threads : 1) * 1e-9;
+}
+
 static const Value *
 linear_weight(const Node *n)
 {
@@ -57,9 +78,10 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const double macs =
         by_rows ? share(p, (double)p->rows) * panels : share(p, panels) * (double)p->rows;
     int64_t elements = 0;
-    for (size_t i = 0; i < COUNT_OF(linear_kinds); i++)
-        if (linear_kinds[i].dtype == w->dtype)
-            count[linear_kinds[i].step] += macs * width / lanes * inputs / linear_kinds[i].products;
+    const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
+    int products = 1;
+    const CostStep step = linear_step(w->dtype, blas, &products);
+    count[step] += macs * width / lanes * inputs / products;
     if (type_count(w, 0, 0, &elements))
         count[COST_read] +=
             share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);
