@@ -188,6 +188,35 @@ Test(tune, a_file_of_nothing_or_of_anything_is_a_note)
     cache_close(&c);
 }
 
+/* ---- what is shipped ------------------------------------------------------------------------ */
+
+Test(tune, two_models_on_two_cpus)
+{
+    static const char wide[] = "name: wide\nvocab: 64\ndim: 768\nlayers:\n"
+                               "  - {block: mamba2, state: 128, head_dim: 64}\n"
+                               "weights: {init: reference, seed: 0}\n";
+    char *dir = temp_dir(), *path = path_join(dir, "wide.yaml");
+    cr_assert(write_whole(path, wide, strlen(wide)));
+    expect_explained(ARGS("explain", STORY, "--dtype", "bf16", "--cpu", "znver5"),
+                     "ssd H=8 P=64 N=64 G=1, dot bf16: chunked Q=24 (the least predicted)", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "znver5"),
+                     "ssd H=24 P=64 N=128 G=1, dot bf16: chunked Q=48 (the least predicted)", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "x86-64-v3"),
+                     "ssd H=24 P=64 N=128 G=1, dot f32: recurrent (the least predicted)", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
+                     "linear 768 -> 3352, f32: emitted", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"), ", blas ", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
+                     "the most useful GFLOP/s by panel.def: 32: ", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
+                     "predicted prefill, threads 1: 512 tokens ", NULL, NULL);
+    temp_dir_remove(dir);
+    free(path);
+}
+
 /* ---- a model's own forms -------------------------------------------------------------------- */
 
 static const char tiny[] = "name: tiny\nvocab: 64\ndim: 32\nlayers:\n"
