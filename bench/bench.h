@@ -145,6 +145,11 @@ typedef struct {
 ssmc_status bench_profile(Arena *arena, BenchRun *run, const BenchItem *item, BenchProfile *out);
 ssmc_status bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item);
 
+/* ---- what ran when (trace.c) ---------------------------------------------------------------- */
+
+/* Each item once more, as one file of Chrome's trace format, one lane a thread. */
+ssmc_status bench_put_trace(StrBuf *out, BenchRun *run, const BenchItem *const *items, int count);
+
 /* ---- the SSD by itself (bench/ssd.c) ------------------------------------------------------ */
 
 enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };

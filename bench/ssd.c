@@ -4,38 +4,50 @@
 
 #include "bench/bench.h"
 
-/* Any rows do: x, B, C and the steps dt come from a table by id, as columns of one matrix, which is
- * how they lie in a model. */
+/* Any rows do: what a model's in_proj would give comes from a table by id. x, B and C pass through
+ * a convolution as in a model, so that they lie where and as they lie there: columns of one matrix,
+ * just written by threads that divided its columns. */
 const char *
 bench_ssd_graph(Arena *arena, const BenchSsd *z)
 {
-    const int64_t inner = z->heads * z->head_dim, shared = z->groups * z->state;
-    const int64_t width = inner + 2 * shared + z->heads;
-    return arena_printf(
-        arena,
-        "graph \"ssd\" model {\n"
-        "  weights \"init:reference\"\n"
-        "  block %d\n"
-        "  rows 1\n"
-        "  input ids: i32[T]\n"
-        "  weight table: f32[%d,%lld] init=normal_embed\n"
-        "  weight dt_bias: f32[%lld] init=dt_bias\n"
-        "  weight A_log: f32[%lld] init=a_log\n"
-        "  weight D: f32[%lld] init=ones\n"
-        "  state s: f32[%lld,%lld,%lld]\n"
-        "  all = embed(ids, table)\n"
-        "  x, B, C, steps = split(all) {sizes=[%lld, %lld, %lld, %lld]}\n"
-        "  late = add(steps, dt_bias)\n"
-        "  dt = softplus(late)\n"
-        "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, state=%lld}\n"
-        "  out = take(y)\n"
-        "  output out\n"
-        "}\n",
-        (int)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, (long long)width,
-        (long long)z->heads, (long long)z->heads, (long long)z->heads, (long long)z->heads,
-        (long long)z->state, (long long)z->head_dim, (long long)inner, (long long)shared,
-        (long long)shared, (long long)z->heads, (long long)z->heads, (long long)z->head_dim,
-        (long long)z->groups, (long long)z->state);
+    const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
+    const long long heads = z->heads, mixed = inner + 2 * shared;
+    StrBuf text = {0};
+    sb_printf(&text,
+              "graph \"ssd\" model {\n"
+              "  weights \"init:reference\"\n"
+              "  block %lld\n"
+              "  rows 1\n"
+              "  input ids: i32[T]\n"
+              "  weight table: f32[%d,%lld] init=normal_embed\n"
+              "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
+              "  weight conv.bias: f32[%lld] init=zeros\n"
+              "  weight dt_bias: f32[%lld] init=dt_bias\n"
+              "  weight A_log: f32[%lld] init=a_log\n"
+              "  weight D: f32[%lld] init=ones\n"
+              "  state c: f32[3,%lld]\n"
+              "  state s: f32[%lld,%lld,%lld]\n",
+              (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads,
+              mixed, mixed, heads, heads, heads, mixed, heads, (long long)z->state,
+              (long long)z->head_dim);
+    sb_printf(&text,
+              "  all = embed(ids, table)\n"
+              "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
+              "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
+              "  mixed = silu(taps)\n"
+              "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
+              "  late = add(steps, dt_bias)\n"
+              "  dt = softplus(late)\n"
+              "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
+              "state=%lld}\n"
+              "  out = take(y)\n"
+              "  output out\n"
+              "}\n",
+              mixed, heads, inner, shared, shared, heads, (long long)z->head_dim,
+              (long long)z->groups, (long long)z->state);
+    const char *graph = arena_strdup(arena, sb_text(&text));
+    sb_free(&text);
+    return graph;
 }
 
 /* What the kernels named `ssd` have taken since the session was opened. */
@@ -70,8 +82,10 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     int32_t *ids = malloc((size_t)tokens * sizeof *ids);
     if (!ids)
         return SSMC_NO_MEMORY;
+    /* Ids below the width of y, which stands for logits here. */
+    const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
-        ids[i] = (int32_t)(i % BENCH_SSD_IDS);
+        ids[i] = (int32_t)(i % (vocab < BENCH_SSD_IDS ? vocab : BENCH_SSD_IDS));
     rt_session_profile(run->session, true);
     ssmc_status rs = one_prefill(run, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)

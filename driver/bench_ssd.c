@@ -117,6 +117,7 @@ bench_ssd_forms(Options *o)
 {
     BenchSsd size;
     BenchCeilings peak = {0};
+    o->value[OPT_tune].text = "shipped"; /* forms are given: no choice needs constants */
     if (!size_parse(opt_text(o, OPT_bench_ssd), &size))
         return option_fault(
             o, OPT_bench_ssd,

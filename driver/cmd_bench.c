@@ -61,11 +61,13 @@ run_describe(BenchRun *run, const Job *job, const Wanted *w)
     items_plan(run, w);
 }
 
-/* Of the longest prefill and of the first decode, with the last number of threads. */
-static ssmc_status
-put_profiles(StrBuf *out, BenchRun *run)
+/* What is looked at closely: the longest prefill and the first decode, with the last number of
+ * threads. Returns how many there are. */
+static int
+telling_items(const BenchRun *run, const BenchItem *list[2])
 {
     const BenchItem *prefill = NULL, *decode = NULL;
+    int n = 0;
     for (int i = 0; i < run->nitems; i++) {
         const BenchItem *item = &run->items[i];
         if (item->threads != run->nthreads - 1)
@@ -75,10 +77,40 @@ put_profiles(StrBuf *out, BenchRun *run)
         if (item->kind == BENCH_DECODE && !decode)
             decode = item;
     }
-    ssmc_status status = prefill ? bench_put_profile(out, run, prefill) : SSMC_OK;
-    if (status == SSMC_OK && decode)
-        status = bench_put_profile(out, run, decode);
+    if (prefill)
+        list[n++] = prefill;
+    if (decode)
+        list[n++] = decode;
+    return n;
+}
+
+static ssmc_status
+put_profiles(StrBuf *out, BenchRun *run)
+{
+    const BenchItem *items[2];
+    const int count = telling_items(run, items);
+    ssmc_status status = SSMC_OK;
+    for (int i = 0; i < count && status == SSMC_OK; i++)
+        status = bench_put_profile(out, run, items[i]);
     return status;
+}
+
+static int
+write_trace(const Job *job, BenchRun *run)
+{
+    const BenchItem *items[2];
+    const char *why = NULL, *path = opt_text(job->o, OPT_trace);
+    const int count = telling_items(run, items);
+    StrBuf out = {0};
+    if (!path)
+        return EXIT_DONE;
+    const ssmc_status status = bench_put_trace(&out, run, items, count);
+    const bool written =
+        status == SSMC_OK && file_write(job->arena, path, sb_text(&out), out.len, &why);
+    sb_free(&out);
+    if (status != SSMC_OK)
+        return runtime_fault(status);
+    return written ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
 }
 
 static int
@@ -95,7 +127,7 @@ bench_all(Job *job, BenchRun *run)
         status = put_profiles(&out, run);
     fputs(sb_text(&out), stdout);
     sb_free(&out);
-    return status == SSMC_OK ? EXIT_DONE : runtime_fault(status);
+    return status == SSMC_OK ? write_trace(job, run) : runtime_fault(status);
 }
 
 int
@@ -108,8 +140,16 @@ cmd_bench(Options *o)
         return EXIT_BAD_INPUT;
     if (opt_given(o, OPT_bench_ssd))
         return bench_ssd_forms(o);
+    if (opt_given(o, OPT_figure))
+        return bench_figure(o);
+    if (opt_given(o, OPT_state))
+        return option_fault(o, OPT_state, "--state goes with --figure");
+    if (opt_given(o, OPT_points))
+        return option_fault(o, OPT_points, "--csv goes with --figure");
     if (opt_given(o, OPT_json) && opt_given(o, OPT_profile))
         return option_fault(o, OPT_profile, "--profile is text: leave --json out");
+    if (!output_possible(o, OPT_trace))
+        return EXIT_BAD_INPUT;
     int status = job_describe(&job, o);
     if (status == EXIT_DONE)
         status = job_run(&job);

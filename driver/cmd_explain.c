@@ -16,6 +16,22 @@ put_memory(const Job *job)
            (long long)p->block);
 }
 
+static void
+put_prediction(const Job *job)
+{
+    static const int64_t lengths[] = {512, 2048, 8192};
+    const PassMachine machine = job_machine(&job->target);
+    const int threads = job_cost_threads(job);
+    printf("predicted prefill, threads %d:", threads);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        const double seconds =
+            cost_prefill(&job->costs, &machine, job->graph[PHASE_PREFILL], threads, lengths[i]);
+        printf("%s %lld tokens %.4g ms (%.4g tokens/s)", i ? "," : "", (long long)lengths[i],
+               1e3 * seconds, (double)lengths[i] / seconds);
+    }
+    putchar('\n');
+}
+
 static int
 explain(Job *job)
 {
@@ -36,6 +52,7 @@ explain(Job *job)
                sb_text(&job->explain[phase]));
     }
     putchar('\n');
+    put_prediction(job);
     put_memory(job);
     return EXIT_DONE;
 }

@@ -12,8 +12,11 @@ tune_begin(Tune *t, Options *o)
         .o = o, .arena = o->arena, .cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native"};
     if (o->model)
         return fault(EXIT_BAD_INPUT, "tune takes no argument, but found '%s'", o->model);
+    if (!output_possible(o, OPT_points) || !output_possible(o, OPT_out))
+        return EXIT_BAD_INPUT;
     if (!cg_target(t->arena, t->cpu, &t->target, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
+    o->value[OPT_tune].text = "shipped"; /* what is measured must not depend on what was */
     t->machine = job_machine(&t->target);
     t->table = cost_shipped(&t->machine);
     return threads_from(o, &t->threads);
@@ -89,7 +92,7 @@ cmd_tune(Options *o)
     if (status != EXIT_DONE)
         return status;
     t.bar = progress_start("measuring");
-    status = tune_ssd(&t);
+    status = tune_ssd(&t, tune_sizes, tune_size_count);
     if (status == EXIT_DONE)
         status = tune_layer(&t);
     progress_end(&t.bar);

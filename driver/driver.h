@@ -79,6 +79,9 @@ bool option_allows(OptId id, const char *text);   /* true of options that are no
 const char *option_wants(Arena *arena, OptId id); /* "a, b or c" */
 int opt_word(const Options *o, OptId id);         /* of WORDS_ONE: which word, in their order */
 
+/* Whether the file that an option names could be written, before long work is done for it. False:
+ * the fault has been printed. */
+bool output_possible(const Options *o, OptId id);
 /* Says that an option is needed or wrong, with how it is used; returns EXIT_BAD_INPUT. */
 int option_fault(const Options *o, OptId id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -134,8 +137,10 @@ typedef struct {
     Arena *arena;
     Diag *diag;
     FeModel fe;
-    CgTarget target;         /* the one compiled for, or of the variant that runs */
-    CostTable costs;         /* of the target */
+    CgTarget target;        /* the one compiled for, or of the variant that runs */
+    CostTable costs;        /* of the target */
+    CostMeasured *measured; /* [nmeasured] forms of this model, on the target; arena */
+    int nmeasured, cap_measured;
     const CgTarget *targets; /* of --cpu, in its order; arena */
     int ntargets;
     ssmc_library *library; /* of a compiled MODEL, and its data; else NULL */
@@ -170,6 +175,10 @@ int job_describe_any(Job *job, Options *o);
  * will be looked at, so weights without a checkpoint are not made. */
 int job_weights(Job *job, bool values);
 int job_passes(Job *job, Phase phase);
+int job_measure(Job *job); /* --tune exhaustive: job->measured, before the passes of prefill */
+/* Threads that predictions are for. How many a named CPU will have is not known here: what is made
+ * for one must not depend on the machine that makes it. */
+int job_cost_threads(const Job *job);
 int job_check_passes(Job *job);
 /* whether every pass that an option names is known */ /* graph[phase] through its pipeline */
 int job_module(Job *job);                              /* both graphs -> LLVM module */
@@ -179,6 +188,8 @@ int job_run(Job *job);     /* all of the above */
 void job_end(Job *job);
 
 /* ---- constants of predictions (costs_file.c) ------------------------------------------------ */
+
+typedef enum { TUNE_AUTO, TUNE_SHIPPED, TUNE_EXHAUSTIVE } Tuning; /* --tune, as words.def has it */
 
 PassMachine job_machine(const CgTarget *target);
 /* What was measured for the target, from the cache folder; else the shipped table, with a note
@@ -211,5 +222,7 @@ int encode_text(const FeTokenizer *tok, const char *what, const char *text, size
 
 /* ssmc bench --ssd H,P,N,G: a table of the forms of one SSD by tokens. */
 int bench_ssd_forms(Options *o);
+/* ssmc bench --figure F: forms by length and state size, as a page and as CSV. */
+int bench_figure(Options *o);
 
 #endif

@@ -81,11 +81,21 @@ numerics_text(const Job *job)
     return arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
 }
 
+static CostTable
+job_costs(const Job *job)
+{
+    const PassMachine machine = job_machine(&job->target);
+    const bool own = opt_word(job->o, OPT_tune) != TUNE_SHIPPED;
+    return own ? costs_load(job->arena, &job->target) : cost_shipped(&machine);
+}
+
 void
 job_target(Job *job, const CgTarget *target)
 {
     job->target = *target;
-    job->costs = costs_load(job->arena, target);
+    job->costs = job_costs(job);
+    job->measured = NULL; /* what was measured is of another target */
+    job->nmeasured = job->cap_measured = 0;
 }
 
 /* The targets of a list of CPUs; the first is the one that anything but a product is for. */
@@ -204,7 +214,11 @@ job_compile_option(const Options *o)
         if (opt_given(o, shorthand[i].option) && shorthand[i].option != OPT_cpu &&
             shorthand[i].option != OPT_threads)
             return shorthand[i].option;
-    return opt_given(o, OPT_blas) ? OPT_blas : opt_given(o, OPT_set) ? OPT_set : OPT_COUNT;
+    static const OptId others[] = {OPT_blas, OPT_tune, OPT_set};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (opt_given(o, others[i]))
+            return others[i];
+    return OPT_COUNT;
 }
 
 static AbiDtype
@@ -335,10 +349,8 @@ job_check_passes(Job *job)
     return pass_options(job, &po) ? EXIT_DONE : EXIT_BAD_INPUT;
 }
 
-/* Threads that predictions are for. How many a named CPU will have is not known here: what is made
- * for one must not depend on the machine that makes it. */
-static int
-threads_of(const Job *job)
+int
+job_cost_threads(const Job *job)
 {
     const bool native = job->target.features[0] != '\0';
     return native || job->fe.compile.threads > 0 ? job->threads : 1;
@@ -350,6 +362,9 @@ job_passes(Job *job, Phase phase)
     PassOptions po;
     if (!pass_options(job, &po))
         return EXIT_BAD_INPUT;
+    const int status = phase == PHASE_PREFILL ? job_measure(job) : EXIT_DONE;
+    if (status != EXIT_DONE)
+        return status;
     const FeCompile *fc = &job->fe.compile;
     StrBuf text = {0};
     const WeightSource source = weight_source(job->weights);
@@ -357,7 +372,9 @@ job_passes(Job *job, Phase phase)
     po.out = &text;
     PassCtx cx = {.machine = job_machine(&job->target),
                   .costs = job->costs,
-                  .threads = threads_of(job),
+                  .threads = job_cost_threads(job),
+                  .measured = job->measured,
+                  .nmeasured = job->nmeasured,
                   .phase = phase,
                   .reproducible = fc->reproducible,
                   .format = fc->format,

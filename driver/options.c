@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "driver/driver.h"
 
@@ -99,6 +101,25 @@ option_fault(const Options *o, OptId id, const char *fmt, ...)
     va_end(args);
     fprintf(stderr, "\n  --%s %s: %s\n", opt_info[id].name, opt_info[id].arg, opt_info[id].doc);
     return EXIT_BAD_INPUT;
+}
+
+bool
+output_possible(const Options *o, OptId id)
+{
+    const char *path = opt_text(o, id);
+    if (!path)
+        return true;
+    const char *slash = strrchr(path, '/');
+    const char *folder = slash ? arena_strndup(o->arena, path, (size_t)(slash - path) + 1) : ".";
+    struct stat st;
+    const bool there = stat(path, &st) == 0;
+    const bool straight = there && !S_ISREG(st.st_mode); /* a device or a pipe */
+    if (there && S_ISDIR(st.st_mode))
+        errno = EISDIR;
+    else if (access(straight ? path : folder, W_OK) == 0)
+        return true;
+    fault(EXIT_BAD_INPUT, "cannot write %s: %s", path, strerror(errno));
+    return false;
 }
 
 static bool

@@ -28,8 +28,16 @@ typedef struct {
     Progress bar;
 } Tune;
 
-/* Runs the designed set of SSDs and fits table.term; an exit status. */
-int tune_ssd(Tune *t);
+/* An SSD of the designed set: `inner` channels, every n-th chunk length. */
+typedef struct {
+    int64_t inner, head_dim, state, groups;
+    int every;
+} TuneSize;
+extern const TuneSize tune_sizes[];
+extern const int tune_size_count;
+
+/* Runs every size in each form and fits table.term; an exit status. */
+int tune_ssd(Tune *t, const TuneSize *sizes, int count);
 /* Runs a layer in every format and fits table.step. */
 int tune_layer(Tune *t);
 /* Relative errors of the points of a kind, sorted; how many. */

@@ -14,15 +14,31 @@ typedef struct {
     int rows;
 } Rows;
 
+/* Every kind of projection once. */
+typedef struct {
+    Format format;
+    const char *matmul;
+} Layer;
+
+static const Layer layer_kinds[] = {
+    {FORMAT_f32,  "emitted"},
+    {FORMAT_f32,  "blas"   },
+    {FORMAT_f16,  "emitted"},
+    {FORMAT_bf16, "emitted"},
+    {FORMAT_int8, "emitted"},
+    {FORMAT_int4, "emitted"},
+};
+
 static int
-layer_open(Job *job, Options *o, const Tune *t, Format format, ssmc_session **session)
+layer_open(Job *job, Options *o, const Tune *t, const Layer *layer, ssmc_session **session)
 {
-    const char *yaml = arena_printf(o->arena,
-                                    "name: layer\nvocab: 512\ndim: 768\nlayers:\n"
-                                    "  - {block: mamba2, state: 64, head_dim: 64}\n"
-                                    "weights: {init: reference, seed: 0}\n"
-                                    "compile: {dtype: %s, block: %d, cpu: %s, threads: %d}\n",
-                                    format_info[format].name, LAYER_TOKENS, t->cpu, t->threads);
+    const char *yaml = arena_printf(
+        o->arena,
+        "name: layer\nvocab: 512\ndim: 768\nlayers:\n"
+        "  - {block: mamba2, state: 64, head_dim: 64}\n"
+        "weights: {init: reference, seed: 0}\n"
+        "compile: {dtype: %s, matmul: %s, block: %d, cpu: %s, threads: %d}\n",
+        format_info[layer->format].name, layer->matmul, LAYER_TOKENS, t->cpu, t->threads);
     int status = job_describe_text(job, o, yaml);
     if (status == EXIT_DONE)
         status = job_run(job);
@@ -86,13 +102,13 @@ run_layer(const Tune *t, Job *job, ssmc_session *session, Rows *rows)
 }
 
 static int
-run_format(const Tune *t, Format format, Rows *rows)
+run_format(const Tune *t, const Layer *layer, Rows *rows)
 {
     Job job;
     Options o = *t->o;
     ssmc_session *session = NULL;
     o.arena = arena_new();
-    int status = layer_open(&job, &o, t, format, &session);
+    int status = layer_open(&job, &o, t, layer, &session);
     if (status == EXIT_DONE)
         status = run_layer(t, &job, session, rows);
     ssmc_session_close(session);
@@ -120,8 +136,8 @@ tune_layer(Tune *t)
 {
     Rows *rows = arena_alloc(t->arena, sizeof *rows);
     int status = EXIT_DONE;
-    for (int f = 0; f < FORMAT_COUNT && status == EXIT_DONE; f++)
-        status = run_format(t, (Format)f, rows);
+    for (size_t i = 0; i < COUNT_OF(layer_kinds) && status == EXIT_DONE; i++)
+        status = run_format(t, &layer_kinds[i], rows);
     if (status != EXIT_DONE)
         return status;
     const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured};

@@ -4,7 +4,7 @@
 
 #include "driver/tune.h"
 
-enum { REPEATS = 5, INNER = 1536 };
+enum { REPEATS = 5 };
 
 static const SsdForm recurrent = {"recurrent", "f32", "auto"};
 static const SsdForm chunks[2][9] = {
@@ -30,28 +30,26 @@ static const SsdForm chunks[2][9] = {
 
 /* State sizes of published models and half and twice them, by the head dims that tiles like and one
  * that they do not; many groups, which share less. */
-static const struct {
-    int64_t head_dim, state, groups;
-    int every; /* of the chunk lengths: each, each second .. */
-} sizes[] = {
-    {64,  16,  1,  1},
-    {64,  32,  1,  1},
-    {64,  64,  1,  1},
-    {64,  128, 1,  1},
-    {64,  256, 1,  1},
-    {32,  16,  1,  2},
-    {32,  64,  1,  2},
-    {32,  128, 1,  2},
-    {32,  256, 1,  3},
-    {128, 16,  1,  2},
-    {128, 64,  1,  2},
-    {128, 128, 1,  2},
-    {128, 256, 1,  3},
-    {96,  96,  1,  3},
-    {64,  64,  8,  3},
-    {64,  128, 8,  3},
-    {64,  128, 24, 4},
+const TuneSize tune_sizes[] = {
+    {1536, 64,  16,  1,  1},
+    {1536, 64,  32,  1,  1},
+    {1536, 64,  64,  1,  1},
+    {1536, 64,  128, 1,  1},
+    {1536, 64,  256, 1,  1},
+    {1536, 32,  16,  1,  2},
+    {1536, 32,  64,  1,  2},
+    {1536, 32,  128, 1,  2},
+    {1536, 32,  256, 1,  3},
+    {1536, 128, 16,  1,  2},
+    {1536, 128, 64,  1,  2},
+    {1536, 128, 128, 1,  2},
+    {1536, 128, 256, 1,  3},
+    {1536, 96,  96,  1,  3},
+    {1536, 64,  64,  8,  3},
+    {1536, 64,  128, 8,  3},
+    {1536, 64,  128, 24, 4},
 };
+const int tune_size_count = (int)COUNT_OF(tune_sizes);
 
 /* ---- running ----------------------------------------------------------------------------- */
 
@@ -113,22 +111,19 @@ plan_one(Tune *t, const BenchSsd *size, const SsdForm *form)
 enum { TOKENS = 3 }; /* of a compiled SSD */
 
 static void
-plan(Tune *t)
+plan(Tune *t, const TuneSize *size, int number)
 {
     const int dots = t->machine.bf16_dot ? 2 : 1;
-    for (size_t s = 0; s < COUNT_OF(sizes); s++) {
-        BenchSsd z = {.heads = INNER / sizes[s].head_dim,
-                      .head_dim = sizes[s].head_dim,
-                      .state = sizes[s].state,
-                      .groups = sizes[s].groups,
-                      .block = 512};
-        plan_one(t, &z, &recurrent);
-        for (int d = 0; d < dots; d++) {
-            z.block = d ? 256 : 512; /* as compile.block is */
-            for (size_t q = (s + (size_t)d) % (size_t)sizes[s].every; q < COUNT_OF(chunks[d]);
-                 q += (size_t)sizes[s].every)
-                plan_one(t, &z, &chunks[d][q]);
-        }
+    BenchSsd z = {.heads = size->inner / size->head_dim,
+                  .head_dim = size->head_dim,
+                  .state = size->state,
+                  .groups = size->groups,
+                  .block = 512};
+    plan_one(t, &z, &recurrent);
+    for (int d = 0; d < dots; d++) {
+        z.block = d ? 256 : 512; /* as compile.block is */
+        for (int q = (number + d) % size->every; q < (int)COUNT_OF(chunks[d]); q += size->every)
+            plan_one(t, &z, &chunks[d][q]);
     }
 }
 
@@ -190,10 +185,11 @@ run_again(Tune *t)
 }
 
 int
-tune_ssd(Tune *t)
+tune_ssd(Tune *t, const TuneSize *sizes, int count)
 {
     int status = EXIT_DONE;
-    plan(t);
+    for (int i = 0; i < count; i++)
+        plan(t, &sizes[i], i);
     for (int i = 0; i < t->count && status == EXIT_DONE; i += TOKENS) {
         status = run_points(t, &t->points[i], TOKENS);
         progress_step(&t->bar, i, t->count);

@@ -47,6 +47,36 @@ matmul_note(PassCtx *cx, const Node *linear, bool *noted)
     *noted = true;
 }
 
+/* Nanoseconds a token by the constants of cx, many tokens at once. */
+static double
+matmul_predict(const PassCtx *cx, const Node *linear, bool blas)
+{
+    const PassMachine *m = &cx->machine;
+    const Dtype dtype = linear->in[0]->type.dtype;
+    const int64_t columns = type_width(&linear->out[0]->type);
+    const int64_t panel = panel_for(m, dtype, columns).vectors * machine_lanes(m);
+    const CostLinear l = {dtype, blas, type_width(&linear->in[0]->type),
+                          blas ? columns : round_up(columns, panel), cx->threads};
+    return 1e9 * cost_linear(&cx->costs, m, &l);
+}
+
+static void
+matmul_explain(PassCtx *cx, const Node *linear, const char *who, const char *why)
+{
+    const Dtype dtype = linear->in[0]->type.dtype;
+    StrBuf costs = {0};
+    sb_printf(&costs, "emitted %.4g", matmul_predict(cx, linear, false));
+    if (dtype == DTYPE_f32)
+        sb_printf(&costs, ", blas %.4g", matmul_predict(cx, linear, true));
+    pass_explain(cx,
+                 "linear %lld -> %lld, %s: %s (%s)\n"
+                 "  nanoseconds a token, predicted, threads %d: %s",
+                 (long long)type_width(&linear->in[0]->type),
+                 (long long)type_width(&linear->out[0]->type), dtype_info[dtype].name, who, why,
+                 cx->threads, sb_text(&costs));
+    sb_free(&costs);
+}
+
 static const char *
 matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
 {
@@ -71,9 +101,7 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
         who = "emitted";
         why = "OpenBLAS is ruled out";
     }
-    pass_explain(cx, "linear %lld -> %lld, %s: %s (%s)",
-                 (long long)type_width(&linear->in[0]->type), (long long)columns,
-                 dtype_info[dtype].name, who, why);
+    matmul_explain(cx, linear, who, why);
     return who;
 }
 

@@ -54,10 +54,10 @@ form_by_name(const char *name, Form *out)
                      [COST_exp] = exp,      [COST_row] = row,     [COST_mac] = mac,                \
                      [COST_tile] = tile,    [COST_state] = state, [COST_far] = far,                \
                      [COST_strong] = strong}
-#define STEPS(f32, f16, bf16, u8, u4x2, conv, pass, read, step)                                    \
+#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, pass, read, step)                              \
     [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
-    [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_conv] = conv, [COST_pass] = pass,      \
-    [COST_read] = read, [COST_step] = step
+    [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
+    [COST_conv] = conv, [COST_pass] = pass, [COST_read] = read, [COST_step] = step
 
 static const struct {
     const char *cpu; /* "*": any */
@@ -207,12 +207,15 @@ cost_block(const Graph *g)
     return g->block > 0 ? g->block : 512; /* graphs of a model say it */
 }
 
+/* Only chunks have a length, and the recurrence multiplies no pairs. */
 bool
 cost_same(const CostSsd *a, const CostSsd *b)
 {
     return a->heads == b->heads && a->head_dim == b->head_dim && a->state == b->state &&
-           a->groups == b->groups && a->form == b->form && a->chunk == b->chunk &&
-           a->bf16 == b->bf16 && a->block == b->block && a->threads == b->threads;
+           a->groups == b->groups && a->form == b->form &&
+           (a->form != FORM_CHUNKED || a->chunk == b->chunk) &&
+           (a->form == FORM_RECURRENT || a->bf16 == b->bf16) && a->block == b->block &&
+           a->threads == b->threads;
 }
 
 CostKind

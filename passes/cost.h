@@ -87,6 +87,15 @@ bool cost_count(const PassMachine *machine, const CostSsd *ssd, int64_t tokens,
 double cost_ssd(const CostTable *table, const PassMachine *machine, const CostSsd *ssd,
                 int64_t tokens);
 
+/* A projection of many tokens: seconds of one of them, weights in caches. */
+typedef struct {
+    Dtype weight; /* as it is multiplied */
+    bool blas;
+    int64_t inputs, columns; /* columns padded to panels */
+    int threads;
+} CostLinear;
+double cost_linear(const CostTable *table, const PassMachine *machine, const CostLinear *linear);
+
 /* ---- whole graphs, stage KERNEL ------------------------------------------------------------ */
 
 int64_t cost_block(const Graph *g); /* most tokens of a pass */

@@ -110,6 +110,20 @@ count_outputs(const Count *c, int64_t q, double times, double strong)
     }
 }
 
+/* What does not stay in the first-level cache while a head has its chunk: the state, read by each
+ * tile of rows of Y and changed once, beside half of X; C and B, and the lower half of C B^T, which
+ * wait in the second level for the next head. state: vectors. */
+static double
+head_far(const Count *c, int64_t q, double state)
+{
+    const double bytes = (double)c->m->vector_bytes;
+    const double rows = (double)q * (double)units(c, c->z->state) * 4;
+    const double square = (double)q * (double)units(c, q) * 4;
+    const double beside = (double)q * row_vectors(c) * bytes / 2;
+    return far_vectors(c, state * bytes, beside, 2 + per(q, c->rows)) +
+           (2 * rows + square / 2) / bytes;
+}
+
 /* For one head: decays, X, Y, the state. */
 static void
 count_head(const Count *c, int64_t q, double times)
@@ -119,9 +133,6 @@ count_head(const Count *c, int64_t q, double times)
     const double columns = per(z->head_dim, c->vecs * c->lanes);
     const double tiles = columns * per(z->state, c->h_rows);
     const double state = (double)z->state * row, copy = c->pairs == 2 ? state / 2 : 0;
-    const double bytes = (double)c->m->vector_bytes, width = (double)(c->lanes * 4);
-    const double shared =
-        (double)q * (double)units(c, z->state) * 8 + (double)q * (double)units(c, q) * 2;
     double *n = c->n;
     n[COST_chunk] += times;
     n[COST_token] += times * (double)q;
@@ -131,9 +142,7 @@ count_head(const Count *c, int64_t q, double times)
     n[COST_mac] += times * tiles * (double)units(c, q) * step(c->h_rows, c->vecs);
     n[COST_tile] += times * tiles;
     n[COST_state] += times * (state + copy);
-    n[COST_far] += times * (far_vectors(c, (state + copy) * bytes, (double)q * row * bytes / 2,
-                                        2 + per(q, c->rows)) +
-                            shared / width);
+    n[COST_far] += times * head_far(c, q, state + copy);
 }
 
 static void

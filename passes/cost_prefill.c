@@ -36,13 +36,67 @@ static const struct {
     {DTYPE_u4x2, COST_linear_u4x2, 4},
 };
 
+static CostStep
+linear_step(Dtype weight, bool blas, int *products)
+{
+    for (size_t i = 0; i < COUNT_OF(linear_kinds); i++) {
+        *products = linear_kinds[i].products;
+        if (linear_kinds[i].dtype == weight)
+            return blas ? COST_linear_blas : linear_kinds[i].step;
+    }
+    *products = 1;
+    return COST_linear_f32;
+}
+
+double
+cost_linear(const CostTable *table, const PassMachine *machine, const CostLinear *l)
+{
+    int products = 1;
+    const double step = table->step[linear_step(l->weight, l->blas, &products)];
+    const double vectors = (double)l->inputs * (double)l->columns / (double)machine_lanes(machine);
+    return step * vectors / products / (l->threads > 0 ? l->threads : 1) * 1e-9;
+}
+
 static const Value *
 linear_weight(const Node *n)
 {
     return n->in[n->in[0]->type.dtype == DTYPE_i8 ? 2 : 1];
 }
 
-/* Threads divide panels, or rows where there are few panels (pass partition). */
+/* Panels times rows of the thread that has most, where `groups` of threads divide the rows and the
+ * members of a group the panels. */
+static double
+grid_share(const Pass *p, double panels, double tile, int64_t groups)
+{
+    const double tiles = ceil((double)p->rows / tile);
+    return ceil(panels / (double)(p->threads / groups)) *
+           fmin(ceil(tiles / (double)groups) * tile, (double)p->rows);
+}
+
+/* As codegen/grid.c divides them: whichever way leaves the busiest thread least. Its weights of
+ * walking a panel and of staging decide between ways that are near each other, and are left out. */
+static double
+grid_least(const Pass *p, double panels, double tile)
+{
+    double least = grid_share(p, panels, tile, 1);
+    for (int64_t groups = 2; groups <= p->threads; groups++)
+        if (p->threads % groups == 0)
+            least = fmin(least, grid_share(p, panels, tile, groups));
+    return least;
+}
+
+static double
+linear_share(const Pass *p, const Kernel *k, double panels)
+{
+    const Attr *part = attrs_find(&k->attrs, ATTR_part), *tile = attrs_find(&k->attrs, ATTR_tile);
+    const char *by = part ? part->word : "cols";
+    if (strcmp(by, "grid") == 0)
+        return grid_least(p, panels, tile ? (double)tile->i : 1);
+    if (strcmp(by, "rows") == 0)
+        return share(p, (double)p->rows) * panels;
+    return share(p, panels) * (double)p->rows;
+}
+
 static void
 count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
 {
@@ -52,14 +106,12 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const int last = packed ? 2 : 0; /* plain rows, for BLAS: one column a panel */
     const double width = packed ? (double)w->shape.dim[last].n : lanes;
     const double panels = ceil((double)type_width(&n->out[0]->type) / width);
-    const Attr *part = attrs_find(&k->attrs, ATTR_part);
-    const bool by_rows = part && strcmp(part->word, "rows") == 0;
-    const double macs =
-        by_rows ? share(p, (double)p->rows) * panels : share(p, panels) * (double)p->rows;
+    const double macs = linear_share(p, k, panels);
     int64_t elements = 0;
-    for (size_t i = 0; i < COUNT_OF(linear_kinds); i++)
-        if (linear_kinds[i].dtype == w->dtype)
-            count[linear_kinds[i].step] += macs * width / lanes * inputs / linear_kinds[i].products;
+    const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
+    int products = 1;
+    const CostStep step = linear_step(w->dtype, blas, &products);
+    count[step] += macs * width / lanes * inputs / products;
     if (type_count(w, 0, 0, &elements))
         count[COST_read] +=
             share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);

@@ -62,6 +62,9 @@ typedef struct {
 /* The panel of a weight of so many output columns, packed as dtype. The choice depends on nothing
  * else, so that prefill and decode share the packed weight. */
 Panel panel_for(const PassMachine *m, Dtype dtype, int64_t columns);
+/* Of every candidate: its columns, and the GFLOP/s of panel.def that are left when padding is taken
+ * off. For `ssmc explain`. */
+void panel_print(StrBuf *out, const PassMachine *m, Dtype dtype, int64_t columns);
 /* Rows of the tile beside a panel of so many vectors. */
 int64_t panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors);
 

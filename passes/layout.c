@@ -52,11 +52,15 @@ layout_width(Layout *l, Dtype dtype, int64_t columns)
     const PassMachine *m = &l->cx->machine;
     const Panel panel = panel_for(m, dtype, columns);
     const int64_t width = panel.vectors * machine_lanes(m);
+    StrBuf rates = {0};
+    panel_print(&rates, m, dtype, columns);
     pass_explain(l->cx,
-                 "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile",
+                 "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile "
+                 "(the most useful GFLOP/s by panel.def: %s)",
                  (long long)columns, dtype_info[dtype].name, (long long)width,
                  100.0 * (double)(round_up(columns, width) - columns) / (double)columns,
-                 (long long)panel.rows);
+                 (long long)panel.rows, sb_text(&rates));
+    sb_free(&rates);
     return width;
 }
 

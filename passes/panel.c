@@ -53,6 +53,18 @@ panel_for(const PassMachine *m, Dtype dtype, int64_t columns)
     return table[best].panel;
 }
 
+void
+panel_print(StrBuf *out, const PassMachine *m, Dtype dtype, int64_t columns)
+{
+    const size_t group = panel_group(m, dtype);
+    for (size_t i = group; panel_same_group(group, i); i++) {
+        const int64_t width = table[i].panel.vectors * machine_lanes(m);
+        const double used = (double)columns / (double)round_up(columns, width);
+        sb_printf(out, "%s%lld: %.1f", i == group ? "" : ", ", (long long)width,
+                  table[i].rate * used);
+    }
+}
+
 int64_t
 panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors)
 {

@@ -45,6 +45,30 @@ clock_turn(RtRun *run, int next)
     run->since = now;
 }
 
+static void
+lane_put(RtLane *lane, int step, double from)
+{
+    if (lane->count < lane->most)
+        lane->events[lane->count++] = (RtEvent){step, from, rt_now()};
+}
+
+/* One thread's part of a step; steps that are not parallel are thread 0's. */
+static void
+run_step(const RtRun *run, int i, int thread, int threads)
+{
+    const AbiStep *step = &run->abi->steps[i];
+    void *const *operand = run->operand + step->first_operand;
+    if (!step->parallel && thread > 0)
+        return;
+    const double from = run->lanes ? rt_now() : 0;
+    if (step->parallel)
+        step->run(operand, run->call, thread, threads);
+    else
+        step->run(operand, run->call, 0, 1);
+    if (run->lanes)
+        lane_put(&run->lanes[thread], i, from);
+}
+
 /* One thread's part of all steps. A barrier stands between two steps, but for two that thread 0
  * runs alone. */
 static void
@@ -56,15 +80,11 @@ run_steps(void *user, int thread, int threads)
         const AbiRange range = run->range[r];
         for (int i = range.first; i < range.first + range.count; i++) {
             const AbiStep *step = &run->abi->steps[i];
-            void *const *operand = run->operand + step->first_operand;
             if (before && (before->parallel || step->parallel))
                 rt_pool_barrier(run->pool);
             if (run->seconds && thread == 0)
                 clock_turn(run, i);
-            if (step->parallel)
-                step->run(operand, run->call, thread, threads);
-            else if (thread == 0)
-                step->run(operand, run->call, 0, 1);
+            run_step(run, i, thread, threads);
             before = step;
         }
     }

@@ -248,6 +248,7 @@ typedef struct {
     RtPool *pool;
     AbiRange range[2];
     double *seconds; /* [nsteps], added to; NULL: not profiled */
+    RtLane *lanes;   /* [threads]; NULL: not traced */
     /* The profile's own: the step that runs (-1: none yet), and since when. */
     int running;
     double since;

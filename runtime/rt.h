@@ -104,6 +104,20 @@ ssmc_status rt_weights_fingerprint(const AbiProgram *abi, const ssmc_weights *we
 /* Seconds each step has taken in a session since it was opened (profiling is off until asked for).
  */
 void rt_session_profile(ssmc_session *session, bool on);
+/* When a thread ran a step; a lane is one thread's events, in order. What does not fit is left out:
+ * the run path takes no memory. */
+typedef struct {
+    int32_t step;
+    double from, to; /* rt_now */
+} RtEvent;
+typedef struct {
+    RtEvent *events;
+    int64_t most, count;
+    char apart[40]; /* from the lane of the next thread: each on a line of its own */
+} RtLane;
+/* lanes: one for each thread of the session, borrowed until the call is made with NULL (off, as it
+ * is at first). */
+void rt_session_trace(ssmc_session *session, RtLane *lanes);
 double rt_session_step_seconds(const ssmc_session *session, int step);
 /* A sequence's state by name; NULL when there is none of that name, of f32. */
 const float *rt_session_state(const ssmc_session *session, int seq, const char *name,

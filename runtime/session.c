@@ -166,6 +166,12 @@ rt_session_profile(ssmc_session *s, bool on)
     s->run.seconds = on ? (double *)(s->memory + s->layout.seconds) : NULL;
 }
 
+void
+rt_session_trace(ssmc_session *s, RtLane *lanes)
+{
+    s->run.lanes = lanes;
+}
+
 double
 rt_session_step_seconds(const ssmc_session *s, int step)
 {

@@ -28,7 +28,7 @@ allow frontend 'frontend/|ir/'
 allow passes 'passes/|ir/'
 allow codegen 'codegen/|ir/|runtime/(abi\.h|features\.def)'
 allow bench 'bench/|codegen/codegen\.h|runtime/|ir/'
-allow driver 'driver/|bench/(bench|explore)\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|frontend/keys\.def|codegen/targets\.def|ir/'
+allow driver 'driver/|bench/(bench|explore|figure)\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|frontend/keys\.def|codegen/targets\.def|ir/'
 only codegen llvm
 only frontend yaml
 [ $status -eq 0 ] && echo "include rule: kept"

@@ -1,4 +1,4 @@
-choose_form: the attribute wins over the table.
+choose_form: the attribute wins over predicted times.
 --ARGS--
 compile @IN@ --stop-after choose_form --cpu x86-64-v4
 --IN--

@@ -1,4 +1,4 @@
-choose_form: a large state takes the chunk of the table.
+choose_form: a large state takes chunks, of the length that is predicted to take least time.
 --ARGS--
 compile @IN@ --stop-after choose_form --dtype bf16 --cpu znver4
 --IN--

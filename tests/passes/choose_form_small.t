@@ -1,4 +1,4 @@
-choose_form: a small state takes the recurrent form by the table.
+choose_form: a small state takes the recurrent form: it is predicted to take least time.
 --ARGS--
 compile @IN@ --stop-after choose_form --cpu x86-64-v4
 --IN--

@@ -155,7 +155,54 @@ Test(bench, profile_adds_up)
     cr_assert(prefill && decode, "%s", r.out);
     cr_expect(strstr(prefill, "in_proj") && strstr(decode, "in_proj"));
     cr_expect(strstr(prefill, "sum of kernels") < decode && strstr(decode, "sum of kernels"));
+    static const char *const kinds[] = {"row by row", "projections", "convolution", "state space",
+                                        "head"};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        cr_expect(strstr(strstr(prefill, "by kind:"), kinds[i]), "no %s:\n%s", kinds[i], prefill);
     command_free(&r);
     temp_dir_remove(dir);
     free(path);
+}
+
+/* ---- traces --------------------------------------------------------------------------------- */
+
+/* Events of one lane, in order, one after the other. */
+static void
+expect_lane(struct json_object *events, int tid, int count)
+{
+    double end = 0;
+    int n = 0;
+    for (size_t i = 0; i < json_object_array_length(events); i++) {
+        struct json_object *e = json_object_array_get_idx(events, i);
+        if (strcmp(json_object_get_string(get(e, "ph")), "X") != 0 || number(e, "tid") != tid)
+            continue;
+        cr_expect_geq(number(e, "ts"), end, "lane %d, event %d", tid, n);
+        cr_expect_geq(number(e, "dur"), 0);
+        end = number(e, "ts") + number(e, "dur") - 1e-3; /* printed to the nanosecond */
+        n++;
+    }
+    cr_expect_eq(n, count, "lane %d has %d events", tid, n);
+}
+
+Test(bench, trace_has_a_lane_a_thread)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "tiny.yaml"), *trace = path_join(dir, "t.json");
+    cr_assert(write_whole(path, tiny, strlen(tiny)));
+    CommandResult r =
+        command_run(ARGS("bench", path, "--prefill", "600", "--decode", "3", "--threads", "2",
+                         "--repeats", "1", "--trace", trace, "--json"),
+                    NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    struct json_object *root = json_object_from_file(trace);
+    cr_assert_not_null(root, "%s is not JSON", trace);
+    struct json_object *events = get(root, "traceEvents");
+    /* 8 kernels a layer and embed, 3 in the head: two passes of a prompt of 600, three steps. */
+    const int layers = 8, head = 3;
+    expect_lane(events, 0, 2 * layers + head + 3 * (layers + head));
+    expect_lane(events, 1, 2 * layers + head + 3 * (layers + head));
+    json_object_put(root);
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(path);
+    free(trace);
 }

@@ -104,6 +104,95 @@ Test(cost, counts_are_finite_for_odd_sizes)
         }
 }
 
+/* ---- graphs --------------------------------------------------------------------------------- */
+
+/* A projection by hand: 40 rows of 16 inputs in 5 panels of 64 columns, 3 of them one thread's. */
+Test(cost, a_prefill_is_its_kernels)
+{
+    static const char text[] = "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n"
+                               "  rows 4\n  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"
+                               "  weight w: f32[320,16] init=ones\n  x = embed(ids, e)\n"
+                               "  y = linear(x, w)\n  z = silu(y)\n  last = take(z)\n"
+                               "  output last\n}\n";
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    const Source source = {"test.ir", text, strlen(text)};
+    Graph *g = graph_parse(arena, &source, diag);
+    cr_assert_not_null(g);
+    PassCtx cx = {.machine = zen5, .chunk = CHUNK_AUTO, .arena = arena, .diag = diag};
+    cr_assert(pass_run_pipeline(g, &cx, &(PassOptions){.stop_after = -1}));
+    CostTable table = {.source = "test"};
+    table.step[COST_linear_f32] = 1;
+    cr_expect_float_eq(1e9 * cost_prefill(&table, &zen5, g, 2, 40), 40 * 3 * (64 / 16) * 16, 1e-6);
+    cr_expect_float_eq(1e9 * cost_prefill(&table, &zen5, g, 2, 100), 100 * 3 * (64 / 16) * 16, 1e-6,
+                       "two whole passes and a shorter one");
+    table.step[COST_read] = 1000; /* now the weight's bytes decide: 5 panels, half of them each */
+    cr_expect_float_eq(1e9 * cost_prefill(&table, &zen5, g, 2, 1), 1000 * 5 * 64 * 16 * 4 / 64 / 2,
+                       1e-6);
+    diag_free(diag);
+    arena_free(arena);
+}
+
+/* ---- measured forms ------------------------------------------------------------------------- */
+
+static const char *
+form_chosen(const CostMeasured *measured, int count)
+{
+    static const char text[] =
+        "graph \"t\" model {\n  weights \"init:reference\"\n  block 64\n  rows 4\n"
+        "  input ids: i32[T]\n  weight e: f32[16,64] init=ones\n"
+        "  weight w: f32[129,64] init=ones\n  weight A_log: f32[1] init=ones\n"
+        "  weight D: f32[1] init=ones\n  state s: f32[1,64,64]\n  x = embed(ids, e)\n"
+        "  p = linear(x, w)\n  q, B, C = split(p) {sizes=[1, 64, 64]}\n  dt = softplus(q)\n"
+        "  y = ssd(x, dt, A_log, B, C, D, s) {heads=1, head_dim=64, groups=1, state=64}\n"
+        "  output y\n}\n";
+    static char out[64];
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    const Source source = {"test.ir", text, strlen(text)};
+    Graph *g = graph_parse(arena, &source, diag);
+    cr_assert_not_null(g);
+    PassCtx cx = {.machine = zen5,
+                  .chunk = CHUNK_AUTO,
+                  .costs = cost_shipped(&zen5),
+                  .threads = 1,
+                  .measured = measured,
+                  .nmeasured = count,
+                  .arena = arena,
+                  .diag = diag};
+    cr_expect(pass_choose_form(g, &cx), "a form was written");
+    const Node *ssd = g->last;
+    while (ssd->op != OP_ssd)
+        ssd = ssd->prev;
+    snprintf(out, sizeof out, "%s %d", node_word(ssd, ATTR_form, ""),
+             (int)node_int(ssd, ATTR_chunk, -1));
+    diag_free(diag);
+    arena_free(arena);
+    return out;
+}
+
+Test(cost, what_was_measured_is_chosen_from)
+{
+    CostSsd z = {.heads = 1, .head_dim = 64, .state = 64, .groups = 1, .block = 64, .threads = 1};
+    CostMeasured m[] = {
+        {z, 3e-6},
+        {z, 1e-6},
+        {z, 2e-6}
+    };
+    m[0].ssd.form = FORM_RECURRENT;
+    m[1].ssd.form = m[2].ssd.form = FORM_CHUNKED;
+    m[1].ssd.chunk = 32;
+    m[2].ssd.chunk = 48;
+    cr_expect_str_eq(form_chosen(m, 3), "chunked 32");
+    m[0].seconds = 1e-7;
+    cr_expect_str_eq(form_chosen(m, 3), "recurrent -1");
+    char predicted[64];
+    snprintf(predicted, sizeof predicted, "%s", form_chosen(NULL, 0));
+    for (int i = 0; i < 3; i++)
+        m[i].ssd.state = 32;
+    cr_expect_str_eq(form_chosen(m, 3), predicted, "of another size: no matter");
+}
+
 /* ---- tables and text ------------------------------------------------------------------------ */
 
 Test(cost, shipped_tables_are_by_cpu_then_by_vectors)

@@ -87,6 +87,34 @@ Test(memory, running_allocates_nothing)
     expect_no_allocation(MODEL_RUN(STORYTELLER, "--dtype", "int8"));
 }
 
+/* A lane keeps what fits, in order; without lanes nothing is kept. */
+Test(memory, tracing_allocates_nothing)
+{
+    enum { MOST = 100 };
+    static RtEvent events[2][MOST];
+    Work w = work_new(MODEL_RUN(STORYTELLER));
+    ssmc_session *s = model_run_session(w.run, 16, 2);
+    RtLane lanes[2] = {
+        {.events = events[0], .most = MOST},
+        {.events = events[1], .most = 3   }
+    };
+    OK(ssmc_prefill(s, 0, w.ids, 2, NULL));
+    const uint64_t before = allocations();
+    rt_session_trace(s, lanes);
+    run_everything(w.run, s, 16, w.ids, w.logits);
+    rt_session_trace(s, NULL);
+    cr_expect_eq(allocations(), before);
+    cr_expect_eq(lanes[0].count, MOST);
+    cr_expect_eq(lanes[1].count, 3);
+    for (int i = 1; i < MOST; i++)
+        cr_expect_geq(events[0][i].from, events[0][i - 1].to, "event %d", i);
+    lanes[0].count = 0;
+    OK(ssmc_prefill(s, 0, w.ids, 2, NULL));
+    cr_expect_eq(lanes[0].count, 0, "nobody looks any more");
+    ssmc_session_close(s);
+    work_free(&w);
+}
+
 /* ---- what is resident ---------------------------------------------------------------------- */
 
 /* The shadows of sanitizers are resident. */

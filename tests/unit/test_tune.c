@@ -1,0 +1,264 @@
+/* tests/unit/test_tune.c -- constants measured on this machine: the designed set over one small
+ * SSD, the file they are kept in, forms measured in a model; ssmc tune's faults. No test looks at a
+ * time: machines that run tests are busy. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/tune.h"
+#include "tests/harness.h"
+
+#define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
+#define STORY     SSMC_ROOT "/examples/storyteller.yaml"
+
+/* ---- measuring ------------------------------------------------------------------------------ */
+
+static Options
+options_of_tune(void)
+{
+    static const CommandInfo command = {"tune", NULL, "", ""};
+    Options o = {.arena = arena_new(), .command = &command};
+    char *args[] = {"--threads", "1"};
+    cr_assert(options_parse(&o, 2, args));
+    return o;
+}
+
+Test(tune, measures_and_fits)
+{
+    static const TuneSize size = {32, 8, 12, 2, 9};
+    Options o = options_of_tune();
+    Tune t = {.o = &o, .arena = o.arena, .cpu = "native", .threads = 1};
+    const char *why = NULL;
+    cr_assert(cg_target(t.arena, "native", &t.target, &why), "%s", why);
+    t.machine = job_machine(&t.target);
+    t.table = cost_shipped(&t.machine);
+    cr_assert_eq(tune_ssd(&t, &size, 1), EXIT_DONE);
+    /* three numbers of tokens of the recurrence, and of one chunk length of each dot */
+    cr_expect_eq(t.count, t.machine.bf16_dot ? 9 : 6, "%d points", t.count);
+    double errors[16];
+    for (int k = 0; k < COST_KINDS; k++) {
+        double sum = 0;
+        for (int c = 0; c < COST_TERMS; c++) {
+            cr_expect(t.table.term[k][c] >= 0 && isfinite(t.table.term[k][c]));
+            sum += t.table.term[k][c];
+        }
+        cr_expect_gt(sum, 0, "%s", cost_kind_name((CostKind)k));
+        const int n = tune_errors(&t, (CostKind)k, errors);
+        cr_expect(n == 3 || (k == COST_chunked_bf16 && !t.machine.bf16_dot), "%d", n);
+    }
+    for (int i = 0; i < t.count; i++)
+        cr_expect_gt(t.points[i].seconds, 0);
+    arena_free(o.arena);
+}
+
+Test(tune, faults_come_before_measuring)
+{
+    static const struct {
+        const char *args[3], *says;
+    } cases[] = {
+        {{"model.yaml"},        "tune takes no argument, but found 'model.yaml'"},
+        {{"--cpu", "z80"},      "unknown CPU `z80`"                             },
+        {{"--threads", "many"}, "--threads wants 0 to 1024, not 'many'"         },
+        {{"-o", "/dev/null/c"}, "cannot write /dev/null/c: Not a directory"     },
+        {{"--csv", "/"},        "cannot write /: Is a directory"                },
+        {{"--tune", "shipped"}, "unknown option '--tune'"                       },
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        CommandResult r = command_run(ARGS("tune", cases[i].args[0], cases[i].args[1]), NULL, 0);
+        cr_expect_eq(r.status, 2, "%s", r.err);
+        cr_expect(strstr(r.err, cases[i].says), "stderr lacks '%s':\n%s", cases[i].says, r.err);
+        command_free(&r);
+    }
+}
+
+/* ---- the file ------------------------------------------------------------------------------- */
+
+typedef struct {
+    Arena *arena;
+    char *dir;
+    CgTarget target;
+    const char *path;
+    CostTable table; /* the shipped one, but for marked constants */
+} Cache;
+
+/* A cache folder of its own, for this process and the commands that it runs. */
+static void
+cache_open(Cache *c)
+{
+    const char *why = NULL;
+    *c = (Cache){.arena = arena_new(), .dir = temp_dir()};
+    setenv("XDG_CACHE_HOME", c->dir, 1);
+    cr_assert(cg_target(c->arena, "x86-64-v3", &c->target, &why), "%s", why);
+    c->path = costs_path(c->arena, &c->target);
+    cr_assert_not_null(c->path);
+    const PassMachine machine = job_machine(&c->target);
+    c->table = cost_shipped(&machine);
+    c->table.term[COST_recurrent][COST_mac] = 1e6; /* nobody would choose it */
+    cr_assert(costs_write(c->arena, c->path, &c->target, &c->table, &why), "%s", why);
+}
+
+static void
+cache_close(Cache *c)
+{
+    temp_dir_remove(c->dir);
+    arena_free(c->arena);
+}
+
+/* What explain says of the storyteller on that CPU. says, lacks: on stdout; err: on stderr, or
+ * NULL: nothing is there. */
+static void
+expect_explained(const char *const *args, const char *says, const char *lacks, const char *err)
+{
+    CommandResult r = command_run(args, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, says), "stdout lacks '%s':\n%s", says, r.out);
+    cr_expect(!lacks || !strstr(r.out, lacks), "stdout has '%s':\n%s", lacks, r.out);
+    if (err)
+        cr_expect(strstr(r.err, err), "stderr lacks '%s':\n%s", err, r.err);
+    else
+        cr_expect_str_empty(r.err);
+    command_free(&r);
+}
+
+#define EXPLAIN(...) ARGS("explain", STORY, "--cpu", "x86-64-v3", __VA_ARGS__)
+
+Test(tune, what_was_measured_decides)
+{
+    Cache c;
+    cache_open(&c);
+    expect_explained(EXPLAIN("--dtype", "f32"), "constants: measured by ssmc tune",
+                     "dot f32: recurrent", NULL);
+    expect_explained(EXPLAIN("--tune", "shipped"), "dot f32: recurrent", "measured by ssmc tune",
+                     NULL);
+    CommandResult r = command_run(ARGS("explain", STORY, "--cpu", "x86-64-v4"), NULL, 0);
+    cr_expect(!strstr(r.out, "measured by ssmc tune"), "the file is of another CPU:\n%s", r.out);
+    command_free(&r);
+    cache_close(&c);
+}
+
+/* The file with `from` turned into `to`. */
+static void
+spoil(const Cache *c, const char *from, const char *to)
+{
+    char *text = read_whole(c->path, NULL);
+    char *bad = text_replace(text, from, to);
+    cr_assert(strcmp(text, bad) != 0, "nothing to spoil: %s", from);
+    cr_assert(write_whole(c->path, bad, strlen(bad)));
+    free(text);
+    free(bad);
+}
+
+Test(tune, a_file_that_is_no_good_is_a_note)
+{
+    static const struct {
+        const char *from, *to, *says;
+    } cases[] = {
+        {"ssmc costs 1",        "ssmc costs 2",        "no file of constants, version 1, for x86-64-v3"},
+        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 1, for x86-64-v3"},
+        {"recurrent mac 1e+06", "recurrent mac minus", "expected `recurrent mac` and nanoseconds"      },
+        {"recurrent mac 1e+06", "recurrent mac -1",    "found `recurrent mac -1`"                      },
+        {"prefill read ",       "prefill red ",        "expected `prefill read`"                       },
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Cache c;
+        cache_open(&c);
+        spoil(&c, cases[i].from, cases[i].to);
+        expect_explained(EXPLAIN("--dtype", "f32"), "dot f32: recurrent", "measured by ssmc tune",
+                         cases[i].says);
+        cache_close(&c);
+    }
+}
+
+Test(tune, a_file_of_nothing_or_of_anything_is_a_note)
+{
+    Cache c;
+    char junk[70000];
+    memset(junk, 'x', sizeof junk);
+    cache_open(&c);
+    for (size_t len = 0; len <= sizeof junk; len += sizeof junk / 2) {
+        cr_assert(write_whole(c.path, junk, len));
+        expect_explained(EXPLAIN("--dtype", "f32"), "dot f32: recurrent", "measured by ssmc tune",
+                         "is not used");
+    }
+    junk[0] = '\0';
+    cr_assert(write_whole(c.path, junk, 100));
+    expect_explained(EXPLAIN("--dtype", "f32"), "dot f32: recurrent", NULL, "is not used");
+    cache_close(&c);
+}
+
+/* ---- what is shipped ------------------------------------------------------------------------ */
+
+Test(tune, two_models_on_two_cpus)
+{
+    static const char wide[] = "name: wide\nvocab: 64\ndim: 768\nlayers:\n"
+                               "  - {block: mamba2, state: 128, head_dim: 64}\n"
+                               "weights: {init: reference, seed: 0}\n";
+    char *dir = temp_dir(), *path = path_join(dir, "wide.yaml");
+    cr_assert(write_whole(path, wide, strlen(wide)));
+    expect_explained(ARGS("explain", STORY, "--dtype", "bf16", "--cpu", "znver5"),
+                     "ssd H=8 P=64 N=64 G=1, dot bf16: chunked Q=24 (the least predicted)", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "znver5"),
+                     "ssd H=24 P=64 N=128 G=1, dot bf16: chunked Q=48 (the least predicted)", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "x86-64-v3"),
+                     "ssd H=24 P=64 N=128 G=1, dot f32: recurrent (the least predicted)", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
+                     "linear 768 -> 3352, f32: emitted", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"), ", blas ", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
+                     "the most useful GFLOP/s by panel.def: 32: ", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
+                     "predicted prefill, threads 1: 512 tokens ", NULL, NULL);
+    temp_dir_remove(dir);
+    free(path);
+}
+
+/* ---- a model's own forms -------------------------------------------------------------------- */
+
+static const char tiny[] = "name: tiny\nvocab: 64\ndim: 32\nlayers:\n"
+                           "  - {block: mamba2, repeat: 2, state: 16, head_dim: 32}\n"
+                           "weights: {init: reference, seed: 0}\n"
+                           "compile: {block: 20, threads: 1}\n";
+
+Test(tune, exhaustive_measures_every_form)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "tiny.yaml");
+    cr_assert(write_whole(path, tiny, strlen(tiny)));
+    expect_explained(ARGS("explain", path, "--tune", "exhaustive"), "(the least measured)",
+                     "the least predicted", NULL);
+    expect_explained(ARGS("explain", path, "--tune", "exhaustive", "--chunk", "8"),
+                     "chunked Q=8 (by option)", "[measured]", NULL);
+    CommandResult r = command_run(ARGS("explain", path, "--tune", "exhaustive"), NULL, 0);
+    const char *recurrent = strstr(r.out, "recurrent "), *chunk = strstr(r.out, ", Q=16 ");
+    cr_assert(recurrent && chunk, "%s", r.out);
+    cr_expect(strchr(chunk, '[') && strchr(chunk, '[') < strchr(chunk, '\n'), "%s", r.out);
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(path);
+}
+
+Test(tune, a_form_that_cannot_run_here_cannot_be_measured)
+{
+#if defined(__x86_64__)
+    const char *const other = "neoverse-v1";
+#else
+    const char *const other = "x86-64-v3";
+#endif
+    CommandResult r =
+        command_run(ARGS("explain", STORY, "--tune", "exhaustive", "--cpu", other), NULL, 0);
+    cr_expect_eq(r.status, 2);
+    cr_expect(strlen(r.err) > 0);
+    command_free(&r);
+}
+
+Test(tune, how_must_be_known)
+{
+    CommandResult r = command_run(ARGS("explain", STORY, "--tune", "best"), NULL, 0);
+    cr_expect_eq(r.status, 2);
+    cr_expect(strstr(r.err, "--tune wants auto, shipped or exhaustive, not 'best'"), "%s", r.err);
+    command_free(&r);
+}
