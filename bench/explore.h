@@ -94,6 +94,9 @@ bool explore_file_add(ExploreFile *file, Arena *arena, const ExploreRow *row, co
 /* The whole table in order in the file's place, which is closed. */
 bool explore_file_end(ExploreFile *file, ExploreTable *table, const char **why);
 
+/* Whether a page could be written there: nothing is changed. False: *why. */
+bool explore_page_check(Arena *arena, const char *path, const char **why);
+
 /* ---- measuring (explore_run.c) --------------------------------------------------------------- */
 
 /* A compiled point: `run` is described, and shares its probes with others; rows [nrows], one for
@@ -168,6 +171,8 @@ ExploreChoices explore_choices(Arena *arena, const ExplorePanel *panels, int cou
  * how good the choices are; how steady the machine was. */
 void explore_say_best(StrBuf *out, const ExplorePanel *panel);
 void explore_say_fall(StrBuf *out, const ExplorePanel *panel);
+/* Whether bigger states cost almost nothing, as the Mamba-2 paper has it; "" without both forms. */
+void explore_say_verdict(StrBuf *out, const ExplorePanel *panel);
 void explore_say_choices(StrBuf *out, const ExploreChoices *choices);
 void explore_say_noise(StrBuf *out, const ExploreTable *table);
 
@@ -175,5 +180,6 @@ void explore_say_noise(StrBuf *out, const ExploreTable *table);
 
 void explore_put_text(StrBuf *out, const ExploreTable *table);
 void explore_put_json(StrBuf *out, const ExploreTable *table);
+void explore_put_page(StrBuf *out, const ExploreTable *table); /* (page.c) HTML */
 
 #endif

@@ -198,3 +198,21 @@ explore_file_end(ExploreFile *f, ExploreTable *t, const char **why)
     f->fd = -1;
     return ok;
 }
+
+/* ---- the page ------------------------------------------------------------------------------ */
+
+bool
+explore_page_check(Arena *arena, const char *path, const char **why)
+{
+    struct stat st;
+    const bool exists = stat(path, &st) == 0;
+    const char *slash = strrchr(path, '/');
+    const char *dir = !slash          ? "."
+                      : slash == path ? "/"
+                                      : arena_strndup(arena, path, (size_t)(slash - path));
+    errno = exists && S_ISDIR(st.st_mode) ? EISDIR : 0;
+    const bool straight = exists && !S_ISREG(st.st_mode);
+    if (errno == 0 && access(straight ? path : dir, W_OK) == 0)
+        return true;
+    return fail_errno(arena, "write", path, why);
+}

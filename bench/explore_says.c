@@ -117,6 +117,27 @@ explore_say_fall(StrBuf *out, const ExplorePanel *p)
     sb_puts(out, ".");
 }
 
+void
+explore_say_verdict(StrBuf *out, const ExplorePanel *p)
+{
+    static const double almost_none = 0.05;
+    const ExploreRow *c0, *c1, *r0, *r1;
+    if (!ends_of(p, "chunked", &c0, &c1) || !ends_of(p, "recurrent", &r0, &r1) ||
+        r0->state != c0->state || r1->state != c1->state)
+        return;
+    const double chunked = 1 - c1->prefill_tps / c0->prefill_tps,
+                 recurrent = 1 - r1->prefill_tps / r0->prefill_tps;
+    if (chunked <= almost_none)
+        sb_puts(out, " Bigger states come at almost no cost here, as the Mamba-2 paper has it.");
+    else if (chunked < recurrent - almost_none)
+        sb_puts(out, " Bigger states at almost no cost, as in the Mamba-2 paper: not quite on this "
+                     "machine, but chunks make them cheaper than the recurrence does.");
+    else
+        sb_puts(out,
+                " Bigger states at almost no cost, as in the Mamba-2 paper: not on this machine, "
+                "where chunks pay for them as the recurrence does.");
+}
+
 /* ---- the machine --------------------------------------------------------------------------- */
 
 static int

@@ -294,6 +294,8 @@ files_open(Explore *e)
     const Options *o = e->wish->o;
     const char *why = NULL, *path = opt_text(o, OPT_csv);
     bool users = false;
+    if (opt_text(o, OPT_html) && !explore_page_check(e->arena, opt_text(o, OPT_html), &why))
+        return fault(EXIT_FAILED, "%s", why);
     if (!path)
         return EXIT_DONE;
     if (explore_file_open(&e->file, path, opt_given(o, OPT_resume), &e->table, &why, &users))
@@ -348,6 +350,19 @@ say_rest(const Explore *e)
 }
 
 static int
+page_write(Explore *e)
+{
+    StrBuf page = {0};
+    const char *why = NULL, *path = opt_text(e->wish->o, OPT_html);
+    if (!path)
+        return EXIT_DONE;
+    explore_put_page(&page, &e->table);
+    const bool ok = file_write(e->arena, path, page.text, page.len, &why);
+    sb_free(&page);
+    return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
+}
+
+static int
 finish(Explore *e)
 {
     StrBuf out = {0};
@@ -362,8 +377,8 @@ finish(Explore *e)
     (opt_given(e->wish->o, OPT_json) ? explore_put_json : explore_put_text)(&out, &e->table);
     fputs(sb_text(&out), stdout);
     sb_free(&out);
-    const int rest = say_rest(e);
-    return status != EXIT_DONE ? status : rest;
+    const int page = page_write(e), rest = say_rest(e);
+    return status != EXIT_DONE ? status : page != EXIT_DONE ? page : rest;
 }
 
 int
