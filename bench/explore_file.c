@@ -201,18 +201,25 @@ explore_file_end(ExploreFile *f, ExploreTable *t, const char **why)
 
 /* ---- the page ------------------------------------------------------------------------------ */
 
+/* A file is replaced by one beside it; what is no file is written straight. */
 bool
 explore_page_check(Arena *arena, const char *path, const char **why)
 {
     struct stat st;
     const bool exists = stat(path, &st) == 0;
+    const bool straight = exists && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
     const char *slash = strrchr(path, '/');
-    const char *dir = !slash          ? "."
-                      : slash == path ? "/"
-                                      : arena_strndup(arena, path, (size_t)(slash - path));
-    errno = exists && S_ISDIR(st.st_mode) ? EISDIR : 0;
-    const bool straight = exists && !S_ISREG(st.st_mode);
-    if (errno == 0 && access(straight ? path : dir, W_OK) == 0)
+    const char *folder = !slash          ? "."
+                         : slash == path ? "/"
+                                         : arena_strndup(arena, path, (size_t)(slash - path));
+    if (exists && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return fail_errno(arena, "write", path, why);
+    }
+    errno = 0;
+    if (straight ? access(path, W_OK) == 0
+                 : stat(folder, &st) == 0 && S_ISDIR(st.st_mode) && access(folder, W_OK) == 0)
         return true;
+    errno = errno ? errno : ENOTDIR;
     return fail_errno(arena, "write", path, why);
 }

@@ -228,10 +228,13 @@ explore_measure(Arena *arena, ExploreCase *cases, int count, const ExplorePace *
         status = warm_up(&cases[i]);
     if (status == SSMC_OK)
         status = all_passes(&m);
+    if (pace->stop(pace->user)) /* what is half done is done again another time */
+        return status;
     for (int k = 0; k < count && status == SSMC_OK; k++)
         for (int i = 0; i < cases[k].nrows; i++)
             row_fill(&m, k, i);
-    for (int k = 0; k < count && status == SSMC_OK && !is_over(&m); k++)
-        status = case_kernels(arena, &cases[k]);
+    for (int k = 0; k < count && status == SSMC_OK && !pace->stop(pace->user); k++)
+        if (explore_is_ok(&cases[k].rows[cases[k].nrows - 1]))
+            status = case_kernels(arena, &cases[k]);
     return status;
 }

@@ -248,6 +248,17 @@ settings_text(const Explore *e)
         c->matmul, opt_text(o, OPT_blas), c->reproducible ? ", reproducible" : "");
 }
 
+/* By what choices and predictions are made: where it was measured, and a number of its content. */
+static const char *
+costs_text(Arena *arena, const CostTable *costs)
+{
+    StrBuf text = {0};
+    cost_print(&text, costs);
+    const uint64_t hash = hash_bytes(sb_text(&text), text.len, 0);
+    sb_free(&text);
+    return arena_printf(arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));
+}
+
 static void
 head_fill(Explore *e)
 {
@@ -260,6 +271,7 @@ head_fill(Explore *e)
     head[HEAD_machine] = explore_machine(e->arena, &job->target);
     head[HEAD_settings] = settings_text(e);
     head[HEAD_weights] = e->plan.weights_doc;
+    head[HEAD_costs] = costs_text(e->arena, &job->costs);
     head[HEAD_made] = now_text(e->arena);
 }
 

@@ -112,6 +112,15 @@ built_make(const Batch *b, Built *p)
                  b->group->why ? b->group->why : plan_why(p->arena, sb_text(&p->faults)));
 }
 
+/* Tokens a second by the cost model; empty where it does not count the work. */
+static double
+predict(const Job *job, const ExploreRow *row)
+{
+    const PassMachine machine = job_machine(&job->target);
+    return (double)row->tokens / cost_prefill(&job->costs, &machine, job->graph[PHASE_PREFILL],
+                                              (int)row->threads, row->tokens);
+}
+
 /* ---- measuring ----------------------------------------------------------------------------- */
 
 static void
@@ -133,6 +142,7 @@ case_make(Batch *b, Built *p)
     explore_case_describe(c, p->job.program);
     oracle_measure(bench->oracle, b->group, p->point, &facts, &why);
     for (int i = 0; i < c->nrows; i++) {
+        c->rows[i].predicted_tps = predict(&p->job, &c->rows[i]);
         c->rows[i].compile_ms = 1e3 * p->job.seconds_compile;
         c->rows[i].error = facts.error;
         c->rows[i].error_tokens = facts.error_tokens;
