@@ -9,22 +9,33 @@
 
 #include "driver/explore.h"
 
-/* Ctrl-C: the run ends after what is being measured; a second one ends it at once. A handler can
- * reach nothing but this. */
+/* Ctrl-C: the run ends after what is being measured. Pressed again later it ends at once; what
+ * comes within a second is the same wish, as programs that run others may pass it on twice. A
+ * handler can reach nothing but these. */
 static volatile sig_atomic_t interrupted;
+static struct timespec interrupted_at;
 
 static void
 on_interrupt(int number)
 {
-    (void)number;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (interrupted && now.tv_sec > interrupted_at.tv_sec + 1) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    if (!interrupted)
+        interrupted_at = now;
     interrupted = 1;
 }
 
 static void
 watch_interrupts(void)
 {
-    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESTART};
     sigemptyset(&act.sa_mask);
+    sigaddset(&act.sa_mask, SIGINT);
+    sigaddset(&act.sa_mask, SIGTERM);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
 }

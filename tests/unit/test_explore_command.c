@@ -138,6 +138,23 @@ Test(explore_command, every_point_once)
     spot_end(&p);
 }
 
+/* Ctrl-C, passed on twice at once as some programs do: what is there is written and shown. */
+Test(explore_command, interrupted)
+{
+    Spot p = spot_new(tiny);
+    CommandResult r = explore(&p, ARGS("/usr/bin/timeout", "--preserve-status", "-s", "INT", "4"),
+                              ARGS("--repeats", "101", "--tokens", "100000"));
+    cr_expect_eq(r.status, 1, "status %d", r.status);
+    cr_expect(strstr(r.err, "rows are not measured; --resume goes on"), "%s", r.err);
+    cr_expect(strstr(r.out, "recurrent"), "the table is shown: %s", r.out);
+    ExploreTable t = results(p.csv);
+    expect_points(&t);
+    cr_expect_str_eq(t.rows[5].status, explore_unmeasured);
+    cr_expect_str_eq(t.rows[5].why, "interrupted");
+    command_free(&r);
+    spot_end(&p);
+}
+
 /* Ctrl-C at some moment, then a kill without warning at another; what was measured stays to the
  * letter, and in the end every point is there once. */
 Test(explore_command, interrupted_and_gone_on_with)
