@@ -120,9 +120,11 @@ typedef struct {
 void explore_case_items(ExploreCase *c, const int64_t *tokens, int ntokens, int64_t decode);
 /* What the graphs say of a case, into each row: work, memory, sizes. */
 void explore_case_describe(ExploreCase *c, const ssmc_program *program);
-/* Measures cases in turn, pass after pass. Rows that got numbers are ok afterwards; none is where
+/* Measures cases in turn, pass after pass, and with them the first item of `anchor` (NULL: none),
+ * which is the same for every batch. Rows that got numbers are ok afterwards; none is where
  * pace->stop says so before the end. */
-ssmc_status explore_measure(Arena *arena, ExploreCase *cases, int count, const ExplorePace *pace);
+ssmc_status explore_measure(Arena *arena, ExploreCase *cases, int count, BenchRun *anchor,
+                            const ExplorePace *pace);
 
 /* ---- order (explore_order.c) ------------------------------------------------------------------
  */

@@ -147,6 +147,25 @@ double_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* How far the anchor was from its median, from batch to batch. */
+static void
+say_anchor(StrBuf *out, Arena *arena, const ExploreTable *t)
+{
+    double *rate = arena_array(arena, (size_t)t->nrows + 1, sizeof *rate);
+    int count = 0;
+    for (int i = 0; i < t->nrows; i++)
+        if (explore_is_ok(&t->rows[i]) && t->rows[i].anchor_tps > 0)
+            rate[count++] = t->rows[i].anchor_tps;
+    qsort(rate, (size_t)count, sizeof *rate, double_order);
+    if (count > 0 && rate[0] < rate[count - 1])
+        sb_printf(
+            out,
+            " The model as described, measured again with every group of points, was between "
+            "%.1f %% and %+.1f %% of its median: so much of what lies between state sizes, or "
+            "types, may be the machine's.",
+            100 * (rate[0] / rate[count / 2] - 1), 100 * (rate[count - 1] / rate[count / 2] - 1));
+}
+
 void
 explore_say_noise(StrBuf *out, const ExploreTable *t)
 {
@@ -172,5 +191,6 @@ explore_say_noise(StrBuf *out, const ExploreTable *t)
             "than %.1f %%; the largest drift from the first to the last pass over points "
             "measured in turn is %+.1f %%.",
             100 * spread[count / 2], 100 * spread[count * 9 / 10], 100 * drift);
+    say_anchor(out, arena, t);
     arena_free(arena);
 }

@@ -55,7 +55,6 @@ typedef struct {
     ExploreFile file; /* path NULL: none */
     BenchProbes *probes;
     BenchCeilings ceilings[BENCH_MAX_THREADS]; /* of this run; the table's are its file's */
-    Oracle *oracle;
     Work *work;
     int nwork, cap;
     double deadline; /* of the budget */
@@ -194,43 +193,46 @@ work_split(Explore *e, Work *w, double share)
 
 /* Each group has an equal share of what is left of the budget. */
 static int
-work_run(Explore *e, int i)
+work_run(Explore *e, Bench *bench, int i)
 {
     Work w = e->work[i];
     const double now = rt_now();
-    const int passes = (int)e->wish->o->value[OPT_repeats].i;
-    Bench bench = {
-        .plan = &e->plan,
-        .probes = e->probes,
-        .ceilings = e->ceilings,
-        .oracle = e->oracle,
-        .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
-        .row = take_row,
-        .user = e
-    };
     if (e->wish->budget > 0) {
         const double share = (e->deadline - now) / (e->nwork - i);
         work_split(e, &w, share);
-        bench.pace.enough = now + share;
-        bench.pace.over = e->deadline;
+        bench->pace.enough = now + share;
+        bench->pace.over = e->deadline;
     }
     const int64_t before = e->done;
-    const int status = batch_run(&bench, w.group, w.points, w.count);
+    const int status = batch_run(bench, w.group, w.points, w.count);
     if (e->done > before)
         e->each = (rt_now() - now) / (double)(e->done - before);
-    e->done = before + (int64_t)w.count * (1 + passes);
+    e->done = before + (int64_t)w.count * (1 + bench->pace.passes);
     return status;
 }
 
 static int
 run_all(Explore *e)
 {
+    const int passes = (int)e->wish->o->value[OPT_repeats].i;
+    Bench bench = {
+        .plan = &e->plan,
+        .probes = e->probes,
+        .ceilings = e->ceilings,
+        .oracle = oracle_new(e->arena, &e->plan),
+        .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
+        .row = take_row,
+        .user = e
+    };
     int status = EXIT_DONE;
     e->bar = progress_start("exploring");
+    Anchor *anchor = e->nwork > 0 ? anchor_open(&bench) : NULL;
+    bench.anchor = anchor_run(anchor);
     for (int i = 0; i < e->nwork && status == EXIT_DONE; i++)
         if (!is_stopped(e) && rt_now() < e->deadline)
-            status = work_run(e, i);
+            status = work_run(e, &bench, i);
     progress_end(&e->bar);
+    anchor_close(anchor);
     return status;
 }
 
@@ -339,7 +341,6 @@ prepare(Explore *e)
         status = files_open(e);
     if (status != EXIT_DONE)
         return status;
-    e->oracle = oracle_new(e->arena, &e->plan);
     e->deadline = INFINITY;
     if (e->wish->budget > 0) /* a little is kept for what comes after */
         e->deadline = e->bar.started + 0.98 * e->wish->budget;

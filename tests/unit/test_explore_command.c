@@ -97,6 +97,7 @@ expect_numbers(const ExploreRow *r)
     cr_expect(r->decode_share > 0 && r->read_gbs > 0);
     cr_expect_geq(r->prefill_spread, 0);
     cr_expect(isfinite(r->drift));
+    cr_expect_gt(r->anchor_tps, 0);
     cr_expect_eq(r->state_bytes,
                  r->state == 8 ? 2 * 4 * (2 * 8 * 32 + 3 * 80) : 2 * 4 * (2 * 16 * 32 + 3 * 96));
     cr_expect_gt(r->memory_bytes, r->weight_bytes + r->state_bytes);
