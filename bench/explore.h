@@ -38,6 +38,8 @@ extern const char explore_unbuilt[];    /* the compiler refuses it */
 extern const char explore_no_room[];    /* it takes more memory than there is */
 extern const char explore_unmeasured[]; /* nobody got to it */
 
+enum { EXPLORE_MOST_ROWS = 1 << 16 };
+
 ExploreRow explore_row(void); /* all empty */
 bool explore_is_ok(const ExploreRow *row);
 /* By the columns that say which point it is; 0: the same point. */

@@ -15,7 +15,42 @@ double_order(const void *a, const void *b)
 static bool
 is_predicted(const ExploreRow *row)
 {
-    return explore_is_ok(row) && isfinite(row->predicted_tps) && row->predicted_tps > 0;
+    return explore_is_ok(row) && isfinite(row->predicted_tps) && row->predicted_tps > 0 &&
+           row->prefill_tps > 0;
+}
+
+static void
+put_table(Page *page)
+{
+    page_table_begin(page, "Table", "tokens of the prompt a second", false);
+    page_row(page, NULL);
+    page_head_cell(page, "col", "type, state");
+    page_head_cell(page, "col", "form");
+    page_head_cell(page, "col", "threads");
+    page_head_cell(page, "col", "tokens");
+    page_head_cell(page, "col", "predicted");
+    page_head_cell(page, "col", "measured");
+    page_head_cell(page, "col", "time off by");
+    page_row_end(page);
+    page_body(page);
+    for (int i = 0; i < page->table->nrows; i++) {
+        const ExploreRow *row = &page->table->rows[i];
+        StrBuf name = {0};
+        if (!is_predicted(row))
+            continue;
+        line_title(&name, row->form, row->chunk);
+        page_row(page, NULL);
+        page_head_cell(page, "row", "%s, N=%lld", row->dtype, (long long)row->state);
+        page_cell(page, "%s", sb_text(&name));
+        page_cell(page, "%lld", (long long)row->threads);
+        page_cell(page, "%lld", (long long)row->tokens);
+        page_cell(page, "%.0f", row->predicted_tps);
+        page_cell(page, "%.0f", row->prefill_tps);
+        page_cell(page, "%+.1f %%", 100 * (row->prefill_tps / row->predicted_tps - 1));
+        page_row_end(page);
+        sb_free(&name);
+    }
+    page_table_end(page);
 }
 
 static void
@@ -52,7 +87,8 @@ put_scatter(Page *page, double low, double high)
     sb_puts(page->out, "<p class=\"legend\">\n");
     for (int i = 0; i < 2; i++)
         svg_legend(page->out, i, i, false, forms[i]);
-    sb_puts(page->out, "</p>\n<p>The numbers are in the table of all results.</p>\n");
+    sb_puts(page->out, "</p>\n");
+    put_table(page);
     page_figure_end(page);
 }
 

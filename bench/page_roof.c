@@ -153,13 +153,6 @@ point_title(const Roof *r, const ExploreRow *row, const KernelPoint *k)
                         k->flops / k->bytes);
 }
 
-/* What lies outside is drawn at the edge. */
-static double
-within(const SvgAxis *axis, double at)
-{
-    return at < axis->low ? axis->low : at > axis->high ? axis->high : at;
-}
-
 static void
 put_points(Roof *r, const SvgChart *chart)
 {
@@ -172,8 +165,8 @@ put_points(Roof *r, const SvgChart *chart)
             if (k->flops <= 0)
                 continue;
             const int colour = name_index(&r->multiply, k->name);
-            const double x = within(&chart->x, k->flops / k->bytes);
-            const double y = within(&chart->y, k->flops / k->seconds * 1e-9);
+            const double x = k->flops / k->bytes;
+            const double y = k->flops / k->seconds * 1e-9;
             svg_mark(r->page->out, colour, k->phase, svg_x(chart, x), svg_y(chart, y),
                      point_title(r, row, k));
         }

@@ -72,12 +72,28 @@ svg_linear(const char *label, double high)
     return a;
 }
 
+static void
+log_ticks(SvgAxis *a, const char *digits)
+{
+    a->nticks = 0;
+    for (double power = pow(10, floor(log10(a->low))); power <= a->high; power *= 10)
+        for (const char *d = digits; *d; d++) {
+            const double at = power * (*d - '0');
+            if (at >= a->low && at <= a->high && a->nticks < SVG_MOST_TICKS)
+                a->tick[a->nticks++] = at;
+        }
+}
+
+/* Powers of ten; where few are in sight, what lies between them. */
 SvgAxis
 svg_log(const char *label, double low, double high)
 {
-    SvgAxis a = {.label = label, .low = low, .high = high, .log = true};
-    for (double at = pow(10, ceil(log10(low))); at <= high && a.nticks < SVG_MOST_TICKS; at *= 10)
-        a.tick[a.nticks++] = at;
+    static const char *const digits[] = {"1", "125", "123456789"};
+    enum { FEW = 3 };
+    SvgAxis a = {.label = label, .low = fmax(low, 1e-12), .log = true};
+    a.high = fmax(fmin(high, 1e18), 2 * a.low); /* results of a file may be anything */
+    for (size_t i = 0; i < COUNT_OF(digits) && a.nticks < FEW; i++)
+        log_ticks(&a, digits[i]);
     return a;
 }
 
@@ -87,17 +103,19 @@ svg_values(const char *label, const int64_t *values, int count)
     SvgAxis a = {.label = label, .log = true};
     for (int i = 0; i < count && i < SVG_MOST_TICKS; i++)
         a.tick[a.nticks++] = (double)values[i];
-    a.low = a.tick[0] / 1.15;
-    a.high = a.tick[a.nticks - 1] * 1.15;
+    a.low = fmax(a.tick[0], 1) / 1.15;
+    a.high = fmax(a.tick[a.nticks - 1], 1) * 1.15;
     return a;
 }
 
+/* What is out of sight is at the edge. */
 static double
 share_of(const SvgAxis *a, double at)
 {
+    const double inside = fmin(fmax(at, a->low), a->high);
     if (!a->log)
-        return (at - a->low) / (a->high - a->low);
-    return log(at / a->low) / log(a->high / a->low);
+        return (inside - a->low) / (a->high - a->low);
+    return log(inside / a->low) / log(a->high / a->low);
 }
 
 double

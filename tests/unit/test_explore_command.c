@@ -279,6 +279,9 @@ Test(explore_command, bad_options)
     FAULT("--budget wants a time from 1s to 30 days", "--budget", "nan");
     FAULT("--repeats must be 1 to", "--repeats", "0");
     FAULT("--resume goes on with a file: say which with --csv", "--resume");
+    const char *many = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24";
+    FAULT("these axes make 15552 points and 15552 rows; at most 10000", "--state", many, "--groups",
+          many, "--chunk", many);
     FAULT("no layer's block has a parameter 'stat'", "--set", "layers.*.stat=4");
     spot_end(&p);
 }
