@@ -38,6 +38,8 @@ extern const char explore_unbuilt[];    /* the compiler refuses it */
 extern const char explore_no_room[];    /* it takes more memory than there is */
 extern const char explore_unmeasured[]; /* nobody got to it */
 
+enum { EXPLORE_MOST_ROWS = 1 << 16 };
+
 ExploreRow explore_row(void); /* all empty */
 bool explore_is_ok(const ExploreRow *row);
 /* By the columns that say which point it is; 0: the same point. */
@@ -94,6 +96,9 @@ bool explore_file_add(ExploreFile *file, Arena *arena, const ExploreRow *row, co
 /* The whole table in order in the file's place, which is closed. */
 bool explore_file_end(ExploreFile *file, ExploreTable *table, const char **why);
 
+/* Whether a page could be written there: nothing is changed. False: *why. */
+bool explore_page_check(Arena *arena, const char *path, const char **why);
+
 /* ---- measuring (explore_run.c) --------------------------------------------------------------- */
 
 /* A compiled point: `run` is described, and shares its probes with others; rows [nrows], one for
@@ -117,8 +122,11 @@ typedef struct {
 void explore_case_items(ExploreCase *c, const int64_t *tokens, int ntokens, int64_t decode);
 /* What the graphs say of a case, into each row: work, memory, sizes. */
 void explore_case_describe(ExploreCase *c, const ssmc_program *program);
-/* Measures cases in turn, pass after pass. Rows that got numbers are ok afterwards. */
-ssmc_status explore_measure(Arena *arena, ExploreCase *cases, int count, const ExplorePace *pace);
+/* Measures cases in turn, pass after pass, and with them the first item of `anchor` (NULL: none),
+ * which is the same for every batch. Rows that got numbers are ok afterwards; none is where
+ * pace->stop says so before the end. */
+ssmc_status explore_measure(Arena *arena, ExploreCase *cases, int count, BenchRun *anchor,
+                            const ExplorePace *pace);
 
 /* ---- order (explore_order.c) ------------------------------------------------------------------
  */
@@ -168,6 +176,8 @@ ExploreChoices explore_choices(Arena *arena, const ExplorePanel *panels, int cou
  * how good the choices are; how steady the machine was. */
 void explore_say_best(StrBuf *out, const ExplorePanel *panel);
 void explore_say_fall(StrBuf *out, const ExplorePanel *panel);
+/* Whether bigger states cost almost nothing, as the Mamba-2 paper has it; "" without both forms. */
+void explore_say_verdict(StrBuf *out, const ExplorePanel *panel);
 void explore_say_choices(StrBuf *out, const ExploreChoices *choices);
 void explore_say_noise(StrBuf *out, const ExploreTable *table);
 
@@ -175,5 +185,6 @@ void explore_say_noise(StrBuf *out, const ExploreTable *table);
 
 void explore_put_text(StrBuf *out, const ExploreTable *table);
 void explore_put_json(StrBuf *out, const ExploreTable *table);
+void explore_put_page(StrBuf *out, const ExploreTable *table); /* (page.c) HTML */
 
 #endif

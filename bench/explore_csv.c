@@ -15,7 +15,7 @@
 
 #include "bench/explore.h"
 
-enum { FORMAT_VERSION = 1, MOST_ROWS = 1 << 20 };
+enum { FORMAT_VERSION = 1 };
 static const char first_line[] = "# ssmc explore results, format ";
 
 /* ---- the ceilings' line -------------------------------------------------------------------- */
@@ -285,8 +285,8 @@ read_all(Reader *r)
         return bad(r, "columns of another version");
     while ((line = next_line(r)) != NULL) {
         ExploreRow row;
-        if (r->to->nrows == MOST_ROWS)
-            return bad(r, "more rows than anybody can have measured");
+        if (r->to->nrows == EXPLORE_MOST_ROWS)
+            return bad(r, "more rows than a sweep can have");
         if (!read_row(r, line, &row))
             return false;
         explore_add(r->to, &row);

@@ -198,3 +198,28 @@ explore_file_end(ExploreFile *f, ExploreTable *t, const char **why)
     f->fd = -1;
     return ok;
 }
+
+/* ---- the page ------------------------------------------------------------------------------ */
+
+/* A file is replaced by one beside it; what is no file is written straight. */
+bool
+explore_page_check(Arena *arena, const char *path, const char **why)
+{
+    struct stat st;
+    const bool exists = stat(path, &st) == 0;
+    const bool straight = exists && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    const char *slash = strrchr(path, '/');
+    const char *folder = !slash          ? "."
+                         : slash == path ? "/"
+                                         : arena_strndup(arena, path, (size_t)(slash - path));
+    if (exists && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return fail_errno(arena, "write", path, why);
+    }
+    errno = 0;
+    if (straight ? access(path, W_OK) == 0
+                 : stat(folder, &st) == 0 && S_ISDIR(st.st_mode) && access(folder, W_OK) == 0)
+        return true;
+    errno = errno ? errno : ENOTDIR;
+    return fail_errno(arena, "write", path, why);
+}

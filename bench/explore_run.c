@@ -71,6 +71,7 @@ explore_case_describe(ExploreCase *c, const ssmc_program *program)
 typedef struct {
     ExploreCase *cases;
     int count;
+    BenchRun *anchor;
     const ExplorePace *pace;
     int pass, whole; /* the pass that runs; passes over everything */
     int *done;       /* [count * BENCH_MAX_ITEMS] rounds of each item */
@@ -134,6 +135,8 @@ all_passes(Measuring *m)
             status = case_pass(m, m->pass % 2 ? m->count - 1 - i : i);
             m->pace->step(m->pace->user);
         }
+        if (m->anchor && status == SSMC_OK)
+            status = bench_item_round(m->anchor, &m->anchor->items[0], m->pass);
         m->whole += !is_over(m);
     }
     return status;
@@ -192,6 +195,18 @@ drift_of(const Measuring *m)
     return m->whole > 1 ? m->total[m->whole - 1] / m->total[0] - 1 : NAN;
 }
 
+/* Of all passes there were. The item is ready for the next batch again. */
+static double
+anchor_rate(const Measuring *m)
+{
+    if (!m->anchor || m->pass < 1)
+        return NAN;
+    BenchItem *item = &m->anchor->items[0];
+    bench_item_settle(item, m->pass);
+    item->probed = 0;
+    return bench_tokens_per_s(item);
+}
+
 static void
 row_fill(const Measuring *m, int which, int i)
 {
@@ -218,9 +233,10 @@ row_fill(const Measuring *m, int which, int i)
 }
 
 ssmc_status
-explore_measure(Arena *arena, ExploreCase *cases, int count, const ExplorePace *pace)
+explore_measure(Arena *arena, ExploreCase *cases, int count, BenchRun *anchor,
+                const ExplorePace *pace)
 {
-    Measuring m = {.cases = cases, .count = count, .pace = pace};
+    Measuring m = {.cases = cases, .count = count, .anchor = anchor, .pace = pace};
     m.done = arena_array(arena, (size_t)count * BENCH_MAX_ITEMS, sizeof *m.done);
     m.total = arena_array(arena, (size_t)pace->passes, sizeof *m.total);
     ssmc_status status = SSMC_OK;
@@ -228,10 +244,16 @@ explore_measure(Arena *arena, ExploreCase *cases, int count, const ExplorePace *
         status = warm_up(&cases[i]);
     if (status == SSMC_OK)
         status = all_passes(&m);
+    const double rate = status == SSMC_OK ? anchor_rate(&m) : NAN;
+    if (pace->stop(pace->user)) /* what is half done is done again another time */
+        return status;
     for (int k = 0; k < count && status == SSMC_OK; k++)
-        for (int i = 0; i < cases[k].nrows; i++)
+        for (int i = 0; i < cases[k].nrows; i++) {
             row_fill(&m, k, i);
-    for (int k = 0; k < count && status == SSMC_OK && !is_over(&m); k++)
-        status = case_kernels(arena, &cases[k]);
+            cases[k].rows[i].anchor_tps = rate;
+        }
+    for (int k = 0; k < count && status == SSMC_OK && !pace->stop(pace->user); k++)
+        if (explore_is_ok(&cases[k].rows[cases[k].nrows - 1]))
+            status = case_kernels(arena, &cases[k]);
     return status;
 }

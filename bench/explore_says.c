@@ -117,6 +117,27 @@ explore_say_fall(StrBuf *out, const ExplorePanel *p)
     sb_puts(out, ".");
 }
 
+void
+explore_say_verdict(StrBuf *out, const ExplorePanel *p)
+{
+    static const double almost_none = 0.05;
+    const ExploreRow *c0, *c1, *r0, *r1;
+    if (!ends_of(p, "chunked", &c0, &c1) || !ends_of(p, "recurrent", &r0, &r1) ||
+        r0->state != c0->state || r1->state != c1->state)
+        return;
+    const double chunked = 1 - c1->prefill_tps / c0->prefill_tps,
+                 recurrent = 1 - r1->prefill_tps / r0->prefill_tps;
+    if (chunked <= almost_none)
+        sb_puts(out, " Bigger states come at almost no cost here, as the Mamba-2 paper has it.");
+    else if (chunked < recurrent - almost_none)
+        sb_puts(out, " Bigger states at almost no cost, as in the Mamba-2 paper: not quite on this "
+                     "machine, but chunks make them cheaper than the recurrence does.");
+    else
+        sb_puts(out,
+                " Bigger states at almost no cost, as in the Mamba-2 paper: not on this machine, "
+                "where chunks pay for them as the recurrence does.");
+}
+
 /* ---- the machine --------------------------------------------------------------------------- */
 
 static int
@@ -124,6 +145,25 @@ double_order(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+/* How far the anchor was from its median, from batch to batch. */
+static void
+say_anchor(StrBuf *out, Arena *arena, const ExploreTable *t)
+{
+    double *rate = arena_array(arena, (size_t)t->nrows + 1, sizeof *rate);
+    int count = 0;
+    for (int i = 0; i < t->nrows; i++)
+        if (explore_is_ok(&t->rows[i]) && t->rows[i].anchor_tps > 0)
+            rate[count++] = t->rows[i].anchor_tps;
+    qsort(rate, (size_t)count, sizeof *rate, double_order);
+    if (count > 0 && rate[0] < rate[count - 1])
+        sb_printf(
+            out,
+            " The model as described, measured again with every group of points, was between "
+            "%.1f %% and %+.1f %% of its median: so much of what lies between state sizes, or "
+            "types, may be the machine's.",
+            100 * (rate[0] / rate[count / 2] - 1), 100 * (rate[count - 1] / rate[count / 2] - 1));
 }
 
 void
@@ -151,5 +191,6 @@ explore_say_noise(StrBuf *out, const ExploreTable *t)
             "than %.1f %%; the largest drift from the first to the last pass over points "
             "measured in turn is %+.1f %%.",
             100 * spread[count / 2], 100 * spread[count * 9 / 10], 100 * drift);
+    say_anchor(out, arena, t);
     arena_free(arena);
 }

@@ -2,6 +2,7 @@
  * Mamba-2 paper's figure of speed ("Transformers are SSMs", section 9.3) shows, on this machine. */
 #include "bench/figure.h"
 
+#include "bench/plot.h"
 #include "bench/svg.h"
 
 static const char *const form_label[FIGURE_FORMS] = {
@@ -78,14 +79,14 @@ static void
 put_chart(StrBuf *out, const Figure *f, Arena *arena, int64_t state, int64_t tokens)
 {
     const bool by_length = state > 0;
-    SvgChart c = {.y_label = "milliseconds"};
+    Plot c = {.y_label = "milliseconds"};
     const int points = by_length ? f->ntokens : f->nstates;
     for (int i = 0; i < points; i++)
         c.x[c.points++] = (double)(by_length ? f->tokens[i] : f->states[i]);
     for (int form = 0; form < FIGURE_FORMS; form++) {
         if (!has_form(f, (FigureForm)form))
             continue;
-        SvgLine *line = &c.line[c.lines++];
+        PlotLine *line = &c.line[c.lines++];
         line->name = form_label[form];
         for (int i = 0; i < points; i++)
             line->y[i] = milliseconds(f, (FigureForm)form, by_length ? state : f->states[i],
@@ -94,9 +95,9 @@ put_chart(StrBuf *out, const Figure *f, Arena *arena, int64_t state, int64_t tok
     c.x_label = by_length ? "tokens" : "state size N";
     c.title = by_length ? arena_printf(arena, "By length, N = %lld", (long long)state)
                         : arena_printf(arena, "By state size, %lld tokens", (long long)tokens);
-    svg_chart(out, &c,
-              arena_printf(arena, by_length ? "n%lld" : "t%lld",
-                           (long long)(by_length ? state : tokens)));
+    plot_chart(out, &c,
+               arena_printf(arena, by_length ? "n%lld" : "t%lld",
+                            (long long)(by_length ? state : tokens)));
 }
 
 /* The one thing the paper's figure is about: what a larger state costs in either form. */
@@ -113,7 +114,7 @@ put_growth(StrBuf *out, const Figure *f, int64_t tokens)
         if (low <= 0 || high <= 0)
             continue;
         sb_printf(out, "%s %.1f times as long (", before, high / low);
-        svg_text(out, form_label[form]);
+        svg_escape(out, form_label[form]);
         sb_puts(out, ")");
         before = ",";
     }
@@ -134,7 +135,7 @@ put_missing(StrBuf *out, const Figure *f)
         return;
     sb_printf(out, "<p>%d points were not run; the first, %lld tokens: ", count,
               (long long)first->tokens);
-    svg_text(out, first->why_not);
+    svg_escape(out, first->why_not);
     sb_puts(out, ".</p>\n");
 }
 
@@ -154,9 +155,9 @@ figure_put_page(StrBuf *out, const Figure *f)
 {
     const int64_t tokens = length_for_states(f);
     Arena *arena = arena_new();
-    svg_page_begin(out, "One SSD in its three forms, by length and by state size");
+    plot_page_begin(out, "One SSD in its three forms, by length and by state size");
     sb_puts(out, "<p>");
-    svg_text(out, f->machine);
+    svg_escape(out, f->machine);
     sb_printf(out,
               ". %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
               "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
@@ -168,6 +169,6 @@ figure_put_page(StrBuf *out, const Figure *f)
     put_chart(out, f, arena, 0, tokens);
     for (int i = 0; i < f->nstates; i++)
         put_chart(out, f, arena, f->states[i], 0);
-    svg_page_end(out);
+    plot_page_end(out);
     arena_free(arena);
 }

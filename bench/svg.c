@@ -1,273 +1,288 @@
-/* bench/svg.c -- line charts as SVG inside a page of HTML (bench/svg.h). */
+/* bench/svg.c -- see svg.h. */
 #include "bench/svg.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { WIDTH = 640, HEIGHT = 360, LEFT = 64, RIGHT = 16, TOP = 16, BOTTOM = 48 };
-
-/* ---- text -------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------------- */
 
 void
-svg_text(StrBuf *out, const char *text)
+svg_escape(StrBuf *out, const char *text)
 {
-    for (const char *c = text; *c; c++)
-        switch (*c) {
-        case '<':
-            sb_puts(out, "&lt;");
-            break;
-        case '>':
-            sb_puts(out, "&gt;");
-            break;
-        case '&':
+    for (const char *p = text; *p; p++) {
+        const unsigned char c = (unsigned char)*p;
+        if (c == '&')
             sb_puts(out, "&amp;");
-            break;
-        case '"':
+        else if (c == '<')
+            sb_puts(out, "&lt;");
+        else if (c == '>')
+            sb_puts(out, "&gt;");
+        else if (c == '"')
             sb_puts(out, "&quot;");
-            break;
-        default:
-            sb_putn(out, c, 1);
+        else if (c < 32 || c == 127)
+            sb_puts(out, " ");
+        else
+            sb_putn(out, p, 1);
+    }
+}
+
+void
+svg_number(StrBuf *out, double x)
+{
+    static const struct {
+        double unit;
+        const char *letter;
+    } units[] = {
+        {1e9, "G"},
+        {1e6, "M"},
+        {1e4, "k"}
+    };
+    double unit = 1;
+    const char *letter = "";
+    for (size_t i = COUNT_OF(units); i-- > 0;)
+        if (fabs(x) >= units[i].unit) {
+            unit = units[i].unit == 1e4 ? 1e3 : units[i].unit;
+            letter = units[i].letter;
         }
+    const double scaled = x / unit;
+    if (fabs(scaled) >= 1000 || scaled == floor(scaled))
+        sb_printf(out, "%.0f%s", scaled, letter);
+    else
+        sb_printf(out, "%.3g%s", scaled, letter);
 }
 
-/* Colours that differ for eyes that see few (Okabe and Ito), darker on white. */
-static const char style[] =
-    ":root{--back:#fff;--ink:#1b1b1f;--soft:#62626b;--rule:#dcdce2;"
-    "--c0:#0063a3;--c1:#c34a00;--c2:#007a57;--c3:#a03c86;--c4:#8a6a00;--c5:#3f3f46}\n"
-    "@media(prefers-color-scheme:dark){:root{--back:#16161a;--ink:#ececf1;--soft:#a5a5b0;"
-    "--rule:#35353d;--c0:#58b4f0;--c1:#ff9a57;--c2:#3ccfa0;--c3:#e29ad0;--c4:#e6c34d;"
-    "--c5:#c9c9d1}}\n"
-    "@media print{:root{--back:#fff;--ink:#000;--soft:#444;--rule:#ccc}details{display:block}}\n"
-    "body{background:var(--back);color:var(--ink);font:16px/1.5 system-ui,sans-serif;"
-    "max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
-    "h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.1rem;margin:2.5rem 0 .25rem}"
-    "figure{margin:0}svg{width:100%;height:auto;display:block}\n"
-    "svg text{fill:var(--soft);font:12px system-ui,sans-serif}"
-    ".rule{stroke:var(--rule)}.line{fill:none;stroke-width:2}\n"
-    "ul.key{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:.25rem "
-    "0}"
-    "ul.key svg{width:1.75rem;height:.875rem;display:inline-block;vertical-align:middle;"
-    "margin-right:.35rem}\n"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;"
-    "font-size:.875rem}th,td{padding:.2rem .7rem;text-align:right;"
-    "border-bottom:1px solid var(--rule)}th:first-child{text-align:left}"
-    "summary{cursor:pointer;color:var(--soft)}\n";
+/* ---- axes ---------------------------------------------------------------------------------- */
 
-void
-svg_page_begin(StrBuf *out, const char *title)
-{
-    sb_puts(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                 "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
-    svg_text(out, title);
-    sb_printf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", style);
-    svg_text(out, title);
-    sb_puts(out, "</h1>\n");
-}
-
-void
-svg_page_end(StrBuf *out)
-{
-    sb_puts(out, "</body>\n</html>\n");
-}
-
-/* ---- axes -------------------------------------------------------------------------------- */
-
-typedef struct {
-    const SvgChart *chart;
-    double x_low, x_high; /* log2 */
-    double y_low, y_high; /* log10 */
-} Axes;
-
-/* The nearest of 1, 2 and 5 times a power of 10 that is not above y, as a logarithm; up: not below.
- */
+/* 1, 2 or 5 times a power of ten: about five steps. */
 static double
-round_log(double y, bool up)
+round_step(double high)
 {
-    static const double steps[] = {1, 2, 5, 10};
-    const double decade = floor(log10(y)), rest = y / pow(10, decade);
-    int i = 0;
-    while (i + 1 < (int)COUNT_OF(steps) && steps[i + 1] <= rest * (1 + 1e-9))
-        i++;
-    if (up && steps[i] < rest * (1 - 1e-9))
-        i++;
-    return decade + log10(steps[i]);
+    const double rough = high / 5, power = pow(10, floor(log10(rough))), over = rough / power;
+    return power * (over <= 1 ? 1 : over <= 2 ? 2 : over <= 5 ? 5 : 10);
 }
 
-static Axes
-axes_of(const SvgChart *c)
+SvgAxis
+svg_linear(const char *label, double high)
 {
-    double least = INFINITY, most = 0;
-    Axes a = {.chart = c};
-    a.x_low = log2(c->x[0]);
-    a.x_high = log2(c->x[c->points - 1]);
-    for (int l = 0; l < c->lines; l++)
-        for (int i = 0; i < c->points; i++)
-            if (c->line[l].y[i] > 0) {
-                least = fmin(least, c->line[l].y[i]);
-                most = fmax(most, c->line[l].y[i]);
-            }
-    a.y_low = most > 0 ? round_log(least, false) : 0;
-    a.y_high = fmax(most > 0 ? round_log(most, true) : 0, a.y_low + 0.3);
-    if (a.x_high <= a.x_low)
-        a.x_high = a.x_low + 1;
+    SvgAxis a = {.label = label, .high = high > 0 && isfinite(high) ? high : 1};
+    const double step = round_step(a.high);
+    a.high = ceil(a.high / step) * step;
+    for (double at = 0; at <= a.high * 1.0001 && a.nticks < SVG_MOST_TICKS; at += step)
+        a.tick[a.nticks++] = at;
     return a;
 }
 
-static double
-place_x(const Axes *a, double x)
-{
-    return LEFT + (log2(x) - a->x_low) / (a->x_high - a->x_low) * (WIDTH - LEFT - RIGHT);
-}
-
-static double
-place_y(const Axes *a, double y)
-{
-    return HEIGHT - BOTTOM -
-           (log10(y) - a->y_low) / (a->y_high - a->y_low) * (HEIGHT - TOP - BOTTOM);
-}
-
 static void
-put_number(StrBuf *out, double n)
+log_ticks(SvgAxis *a, const char *digits)
 {
-    if (n >= 1024 && fmod(n, 1024) == 0)
-        sb_printf(out, "%.0fK", n / 1024);
-    else
-        sb_printf(out, "%.3g", n);
-}
-
-static void
-put_x_axis(StrBuf *out, const Axes *a)
-{
-    const SvgChart *c = a->chart;
-    for (int i = 0; i < c->points; i++) {
-        sb_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", place_x(a, c->x[i]),
-                  HEIGHT - BOTTOM + 18);
-        put_number(out, c->x[i]);
-        sb_puts(out, "</text>\n");
-    }
-    sb_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2,
-              HEIGHT - 8);
-    svg_text(out, c->x_label);
-    sb_puts(out, "</text>\n");
-}
-
-/* Rules at 1, 2 and 5 of each decade. */
-static void
-put_y_axis(StrBuf *out, const Axes *a)
-{
-    static const double steps[] = {1, 2, 5};
-    for (int decade = (int)floor(a->y_low); decade <= (int)a->y_high; decade++)
-        for (size_t i = 0; i < COUNT_OF(steps); i++) {
-            const double y = steps[i] * pow(10, decade), at = place_y(a, y);
-            if (log10(y) < a->y_low - 1e-9 || log10(y) > a->y_high + 1e-9)
-                continue;
-            sb_printf(out,
-                      "<line class=\"rule\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                      "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
-                      LEFT, WIDTH - RIGHT, at, at, LEFT - 8, at + 4, y);
+    a->nticks = 0;
+    for (double power = pow(10, floor(log10(a->low))); power <= a->high; power *= 10)
+        for (const char *d = digits; *d; d++) {
+            const double at = power * (*d - '0');
+            if (at >= a->low && at <= a->high && a->nticks < SVG_MOST_TICKS)
+                a->tick[a->nticks++] = at;
         }
-    sb_printf(out, "<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">",
-              (TOP + HEIGHT - BOTTOM) / 2);
-    svg_text(out, a->chart->y_label);
+}
+
+/* Powers of ten; where few are in sight, what lies between them. */
+SvgAxis
+svg_log(const char *label, double low, double high)
+{
+    static const char *const digits[] = {"1", "125", "123456789"};
+    enum { FEW = 3 };
+    SvgAxis a = {.label = label, .low = fmax(low, 1e-12), .log = true};
+    a.high = fmax(fmin(high, 1e18), 2 * a.low); /* results of a file may be anything */
+    for (size_t i = 0; i < COUNT_OF(digits) && a.nticks < FEW; i++)
+        log_ticks(&a, digits[i]);
+    return a;
+}
+
+SvgAxis
+svg_values(const char *label, const int64_t *values, int count)
+{
+    SvgAxis a = {.label = label, .log = true};
+    for (int i = 0; i < count && i < SVG_MOST_TICKS; i++)
+        a.tick[a.nticks++] = (double)values[i];
+    a.low = fmax(a.tick[0], 1) / 1.15;
+    a.high = fmax(a.tick[a.nticks - 1], 1) * 1.15;
+    return a;
+}
+
+/* What is out of sight is at the edge. */
+static double
+share_of(const SvgAxis *a, double at)
+{
+    const double inside = fmin(fmax(at, a->low), a->high);
+    if (!a->log)
+        return (inside - a->low) / (a->high - a->low);
+    return log(inside / a->low) / log(a->high / a->low);
+}
+
+double
+svg_x(const SvgChart *c, double x)
+{
+    return c->left + (c->right - c->left) * share_of(&c->x, x);
+}
+
+double
+svg_y(const SvgChart *c, double y)
+{
+    return c->bottom - (c->bottom - c->top) * share_of(&c->y, y);
+}
+
+static void
+put_tick(StrBuf *out, double x, double y, const char *anchor, double value)
+{
+    sb_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
+    svg_number(out, value);
     sb_puts(out, "</text>\n");
 }
 
-/* ---- lines ------------------------------------------------------------------------------- */
-
-/* A shape a line, so that colour is not all that tells them apart. */
+/* Labels that would touch the one before are left out; their lines stay. */
 static void
-put_mark(StrBuf *out, int line, double x, double y)
+x_ticks(const SvgChart *c)
 {
-    static const char *const shape[SVG_MOST_LINES] = {
-        "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
-        "m-4 -4h8v8h-8z",
-        "m0 -5l5 5l-5 5l-5 -5z",
-        "m0 -5l5 9h-10z",
-        "m0 5l-5 -9h10z",
-        "m-5 -1h10v2h-10z",
-    };
-    sb_printf(out, "<path fill=\"var(--c%d)\" d=\"M%.1f %.1f%s\"/>", line, x, y, shape[line]);
+    enum { ROOM = 26 };
+    double before = -1e9;
+    for (int i = 0; i < c->x.nticks; i++) {
+        const double x = svg_x(c, c->x.tick[i]);
+        sb_printf(c->out,
+                  "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", x, x,
+                  c->top, c->bottom);
+        if (x - before < ROOM)
+            continue;
+        put_tick(c->out, x, c->bottom + 14, "middle", c->x.tick[i]);
+        before = x;
+    }
 }
 
 static void
-put_line(StrBuf *out, const Axes *a, int line)
+y_ticks(const SvgChart *c)
 {
-    const SvgChart *c = a->chart;
-    bool open = false;
-    sb_printf(out, "<g><title>");
-    svg_text(out, c->line[line].name);
-    sb_printf(out, "</title><path class=\"line\" stroke=\"var(--c%d)\" d=\"", line);
-    for (int i = 0; i < c->points; i++) {
-        const double y = c->line[line].y[i];
-        if (y > 0)
-            sb_printf(out, "%s%.1f %.1f", open ? "L" : "M", place_x(a, c->x[i]), place_y(a, y));
-        open = y > 0;
+    for (int i = 0; i < c->y.nticks; i++) {
+        const double y = svg_y(c, c->y.tick[i]);
+        sb_printf(c->out,
+                  "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                  c->left, c->right, y, y);
+        put_tick(c->out, c->left - 5, y + 4, "end", c->y.tick[i]);
     }
-    sb_puts(out, "\"/>");
-    for (int i = 0; i < c->points; i++)
-        if (c->line[line].y[i] > 0)
-            put_mark(out, line, place_x(a, c->x[i]), place_y(a, c->line[line].y[i]));
-    sb_puts(out, "</g>\n");
-}
-
-static void
-put_key(StrBuf *out, const SvgChart *c)
-{
-    sb_puts(out, "<ul class=\"key\">");
-    for (int l = 0; l < c->lines; l++) {
-        sb_printf(out,
-                  "<li><svg viewBox=\"0 0 28 14\" aria-hidden=\"true\"><path class=\"line\" "
-                  "stroke=\"var(--c%d)\" d=\"M0 7H28\"/>",
-                  l);
-        put_mark(out, l, 14, 7);
-        sb_puts(out, "</svg>");
-        svg_text(out, c->line[l].name);
-        sb_puts(out, "</li>");
-    }
-    sb_puts(out, "</ul>\n");
-}
-
-static void
-put_table(StrBuf *out, const SvgChart *c)
-{
-    sb_puts(out, "<details><summary>Table: ");
-    svg_text(out, c->y_label);
-    sb_puts(out, "</summary><div class=\"wide\"><table><thead><tr><th scope=\"col\">");
-    svg_text(out, c->x_label);
-    for (int l = 0; l < c->lines; l++) {
-        sb_puts(out, "</th><th scope=\"col\">");
-        svg_text(out, c->line[l].name);
-    }
-    sb_puts(out, "</th></tr></thead><tbody>\n");
-    for (int i = 0; i < c->points; i++) {
-        sb_printf(out, "<tr><th scope=\"row\">%.0f</th>", c->x[i]);
-        for (int l = 0; l < c->lines; l++)
-            if (c->line[l].y[i] > 0)
-                sb_printf(out, "<td>%.4g</td>", c->line[l].y[i]);
-            else
-                sb_puts(out, "<td>&ndash;</td>");
-        sb_puts(out, "</tr>\n");
-    }
-    sb_puts(out, "</tbody></table></div></details>\n");
 }
 
 void
-svg_chart(StrBuf *out, const SvgChart *c, const char *id)
+svg_axes(SvgChart *c, StrBuf *out, const SvgAxis *x, const SvgAxis *y, double height)
 {
-    if (c->points < 1)
-        return;
-    const Axes a = axes_of(c);
-    sb_printf(out, "<h2 id=\"%s\">", id);
-    svg_text(out, c->title);
+    *c = (SvgChart){.out = out,
+                    .x = *x,
+                    .y = *y,
+                    .height = height,
+                    .left = 46,
+                    .top = 22,
+                    .right = SVG_WIDTH - 18,
+                    .bottom = height - 36};
+    x_ticks(c);
+    y_ticks(c);
+    sb_printf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">",
+              (c->left + c->right) / 2, height - 5);
+    svg_escape(out, x->label);
+    sb_puts(out, "</text>\n<text class=\"axis\" x=\"4\" y=\"12\">");
+    svg_escape(out, y->label);
+    sb_puts(out, "</text>\n");
+}
+
+/* ---- the picture --------------------------------------------------------------------------- */
+
+void
+svg_begin(StrBuf *out, const char *id, const char *title, const char *desc, double height)
+{
     sb_printf(out,
-              "</h2>\n<figure>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s\">\n",
-              WIDTH, HEIGHT, id);
-    put_y_axis(out, &a);
-    put_x_axis(out, &a);
-    for (int l = 0; l < c->lines; l++)
-        put_line(out, &a, l);
+              "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" role=\"img\" "
+              "aria-labelledby=\"%s-t %s-d\">\n<title id=\"%s-t\">",
+              SVG_WIDTH, height, id, id, id);
+    svg_escape(out, title);
+    sb_printf(out, "</title>\n<desc id=\"%s-d\">", id);
+    svg_escape(out, desc);
+    sb_puts(out, "</desc>\n");
+}
+
+void
+svg_end(StrBuf *out)
+{
     sb_puts(out, "</svg>\n");
-    put_key(out, c);
-    put_table(out, c);
-    sb_puts(out, "</figure>\n");
+}
+
+/* Shapes differ where colours may not be told apart: disc, square, triangle, diamond. */
+static void
+put_shape(StrBuf *out, int shape, double x, double y)
+{
+    enum { SHAPES = 4 };
+    switch (shape % SHAPES) {
+    case 0:
+        sb_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.6\"", x, y);
+        return;
+    case 1:
+        sb_printf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"6.6\" height=\"6.6\"", x - 3.3,
+                  y - 3.3);
+        return;
+    case 2:
+        sb_printf(out, "<path d=\"M%.1f %.1fl4.2 7.4h-8.4z\"", x, y - 4.6);
+        return;
+    default:
+        sb_printf(out, "<path d=\"M%.1f %.1fl4.6 4.6l-4.6 4.6l-4.6 -4.6z\"", x, y - 4.6);
+        return;
+    }
+}
+
+void
+svg_mark(StrBuf *out, int series, int shape, double x, double y, const char *title)
+{
+    put_shape(out, shape, x, y);
+    sb_printf(out, " class=\"mark c%d\">", series % SVG_SERIES);
+    if (title) {
+        sb_puts(out, "<title>");
+        svg_escape(out, title);
+        sb_puts(out, "</title>");
+    }
+    sb_puts(out, shape % 4 == 0 ? "</circle>\n" : shape % 4 == 1 ? "</rect>\n" : "</path>\n");
+}
+
+void
+svg_line(const SvgChart *c, int series, const SvgPoint *points, int count)
+{
+    sb_printf(c->out, "<polyline class=\"line c%d\" points=\"", series % SVG_SERIES);
+    for (int i = 0; i < count; i++)
+        sb_printf(c->out, "%s%.1f,%.1f", i ? " " : "", svg_x(c, points[i].x),
+                  svg_y(c, points[i].y));
+    sb_puts(c->out, "\"/>\n");
+    for (int i = 0; i < count; i++)
+        svg_mark(c->out, series, series, svg_x(c, points[i].x), svg_y(c, points[i].y),
+                 points[i].title);
+}
+
+void
+svg_rule(const SvgChart *c, double x0, double y0, double x1, double y1)
+{
+    sb_printf(c->out, "<line class=\"rule\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
+              svg_x(c, x0), svg_y(c, y0), svg_x(c, x1), svg_y(c, y1));
+}
+
+void
+svg_note(const SvgChart *c, double x, double y, const char *anchor, const char *text)
+{
+    const bool end = strcmp(anchor, "end") == 0;
+    sb_printf(c->out, "<text class=\"small\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
+              svg_x(c, x) + (end ? -3 : 4), svg_y(c, y) + (end ? -4 : 11), anchor);
+    svg_escape(c->out, text);
+    sb_puts(c->out, "</text>\n");
+}
+
+void
+svg_legend(StrBuf *out, int series, int shape, bool line, const char *name)
+{
+    sb_puts(out, "<span class=\"key\"><svg viewBox=\"0 0 24 12\" aria-hidden=\"true\">");
+    if (line)
+        sb_printf(out, "<polyline class=\"line c%d\" points=\"0,6 24,6\"/>", series % SVG_SERIES);
+    svg_mark(out, series, shape, 12, 6, NULL);
+    sb_puts(out, "</svg> ");
+    svg_escape(out, name);
+    sb_puts(out, "</span>\n");
 }

@@ -9,22 +9,33 @@
 
 #include "driver/explore.h"
 
-/* Ctrl-C: the run ends after what is being measured; a second one ends it at once. A handler can
- * reach nothing but this. */
+/* Ctrl-C: the run ends after what is being measured. Pressed again later it ends at once; what
+ * comes within a second is the same wish, as programs that run others may pass it on twice. A
+ * handler can reach nothing but these. */
 static volatile sig_atomic_t interrupted;
+static struct timespec interrupted_at;
 
 static void
 on_interrupt(int number)
 {
-    (void)number;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (interrupted && now.tv_sec > interrupted_at.tv_sec + 1) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    if (!interrupted)
+        interrupted_at = now;
     interrupted = 1;
 }
 
 static void
 watch_interrupts(void)
 {
-    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESTART};
     sigemptyset(&act.sa_mask);
+    sigaddset(&act.sa_mask, SIGINT);
+    sigaddset(&act.sa_mask, SIGTERM);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
 }
@@ -44,7 +55,6 @@ typedef struct {
     ExploreFile file; /* path NULL: none */
     BenchProbes *probes;
     BenchCeilings ceilings[BENCH_MAX_THREADS]; /* of this run; the table's are its file's */
-    Oracle *oracle;
     Work *work;
     int nwork, cap;
     double deadline; /* of the budget */
@@ -183,43 +193,46 @@ work_split(Explore *e, Work *w, double share)
 
 /* Each group has an equal share of what is left of the budget. */
 static int
-work_run(Explore *e, int i)
+work_run(Explore *e, Bench *bench, int i)
 {
     Work w = e->work[i];
     const double now = rt_now();
-    const int passes = (int)e->wish->o->value[OPT_repeats].i;
-    Bench bench = {
-        .plan = &e->plan,
-        .probes = e->probes,
-        .ceilings = e->ceilings,
-        .oracle = e->oracle,
-        .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
-        .row = take_row,
-        .user = e
-    };
     if (e->wish->budget > 0) {
         const double share = (e->deadline - now) / (e->nwork - i);
         work_split(e, &w, share);
-        bench.pace.enough = now + share;
-        bench.pace.over = e->deadline;
+        bench->pace.enough = now + share;
+        bench->pace.over = e->deadline;
     }
     const int64_t before = e->done;
-    const int status = batch_run(&bench, w.group, w.points, w.count);
+    const int status = batch_run(bench, w.group, w.points, w.count);
     if (e->done > before)
         e->each = (rt_now() - now) / (double)(e->done - before);
-    e->done = before + (int64_t)w.count * (1 + passes);
+    e->done = before + (int64_t)w.count * (1 + bench->pace.passes);
     return status;
 }
 
 static int
 run_all(Explore *e)
 {
+    const int passes = (int)e->wish->o->value[OPT_repeats].i;
+    Bench bench = {
+        .plan = &e->plan,
+        .probes = e->probes,
+        .ceilings = e->ceilings,
+        .oracle = oracle_new(e->arena, &e->plan),
+        .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
+        .row = take_row,
+        .user = e
+    };
     int status = EXIT_DONE;
     e->bar = progress_start("exploring");
+    Anchor *anchor = e->nwork > 0 ? anchor_open(&bench) : NULL;
+    bench.anchor = anchor_run(anchor);
     for (int i = 0; i < e->nwork && status == EXIT_DONE; i++)
         if (!is_stopped(e) && rt_now() < e->deadline)
-            status = work_run(e, i);
+            status = work_run(e, &bench, i);
     progress_end(&e->bar);
+    anchor_close(anchor);
     return status;
 }
 
@@ -248,6 +261,17 @@ settings_text(const Explore *e)
         c->matmul, opt_text(o, OPT_blas), c->reproducible ? ", reproducible" : "");
 }
 
+/* By what choices and predictions are made: where it was measured, and a number of its content. */
+static const char *
+costs_text(Arena *arena, const CostTable *costs)
+{
+    StrBuf text = {0};
+    cost_print(&text, costs);
+    const uint64_t hash = hash_bytes(sb_text(&text), text.len, 0);
+    sb_free(&text);
+    return arena_printf(arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));
+}
+
 static void
 head_fill(Explore *e)
 {
@@ -260,6 +284,7 @@ head_fill(Explore *e)
     head[HEAD_machine] = explore_machine(e->arena, &job->target);
     head[HEAD_settings] = settings_text(e);
     head[HEAD_weights] = e->plan.weights_doc;
+    head[HEAD_costs] = costs_text(e->arena, &job->costs);
     head[HEAD_made] = now_text(e->arena);
 }
 
@@ -294,6 +319,8 @@ files_open(Explore *e)
     const Options *o = e->wish->o;
     const char *why = NULL, *path = opt_text(o, OPT_csv);
     bool users = false;
+    if (opt_text(o, OPT_html) && !explore_page_check(e->arena, opt_text(o, OPT_html), &why))
+        return fault(EXIT_FAILED, "%s", why);
     if (!path)
         return EXIT_DONE;
     if (explore_file_open(&e->file, path, opt_given(o, OPT_resume), &e->table, &why, &users))
@@ -314,7 +341,6 @@ prepare(Explore *e)
         status = files_open(e);
     if (status != EXIT_DONE)
         return status;
-    e->oracle = oracle_new(e->arena, &e->plan);
     e->deadline = INFINITY;
     if (e->wish->budget > 0) /* a little is kept for what comes after */
         e->deadline = e->bar.started + 0.98 * e->wish->budget;
@@ -348,6 +374,19 @@ say_rest(const Explore *e)
 }
 
 static int
+page_write(Explore *e)
+{
+    StrBuf page = {0};
+    const char *why = NULL, *path = opt_text(e->wish->o, OPT_html);
+    if (!path)
+        return EXIT_DONE;
+    explore_put_page(&page, &e->table);
+    const bool ok = file_write(e->arena, path, page.text, page.len, &why);
+    sb_free(&page);
+    return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
+}
+
+static int
 finish(Explore *e)
 {
     StrBuf out = {0};
@@ -362,8 +401,8 @@ finish(Explore *e)
     (opt_given(e->wish->o, OPT_json) ? explore_put_json : explore_put_text)(&out, &e->table);
     fputs(sb_text(&out), stdout);
     sb_free(&out);
-    const int rest = say_rest(e);
-    return status != EXIT_DONE ? status : rest;
+    const int page = page_write(e), rest = say_rest(e);
+    return status != EXIT_DONE ? status : page != EXIT_DONE ? page : rest;
 }
 
 int

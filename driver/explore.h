@@ -97,6 +97,7 @@ typedef struct {
     BenchProbes *probes;
     const BenchCeilings *ceilings; /* [nthreads] */
     Oracle *oracle;
+    BenchRun *anchor; /* measured in turn with every batch; NULL: none */
     ExplorePace pace;
     /* A row has come; false: it cannot be kept, and the run ends. */
     bool (*row)(void *user, const ExploreRow *row);
@@ -104,5 +105,12 @@ typedef struct {
 } Bench;
 /* Compiles and measures points of a group in turn. EXIT_DONE, or the fault has been printed. */
 int batch_run(const Bench *bench, const Group *group, Point *const *points, int count);
+
+/* The model as it is described, kept for as long as there are batches; NULL: it cannot be built, or
+ * has no room. */
+typedef struct Anchor Anchor;
+Anchor *anchor_open(const Bench *bench);
+BenchRun *anchor_run(Anchor *anchor);
+void anchor_close(Anchor *anchor);
 
 #endif

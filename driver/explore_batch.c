@@ -112,6 +112,15 @@ built_make(const Batch *b, Built *p)
                  b->group->why ? b->group->why : plan_why(p->arena, sb_text(&p->faults)));
 }
 
+/* Tokens a second by the cost model; empty where it does not count the work. */
+static double
+predict(const Job *job, const ExploreRow *row)
+{
+    const PassMachine machine = job_machine(&job->target);
+    return (double)row->tokens / cost_prefill(&job->costs, &machine, job->graph[PHASE_PREFILL],
+                                              (int)row->threads, row->tokens);
+}
+
 /* ---- measuring ----------------------------------------------------------------------------- */
 
 static void
@@ -133,6 +142,7 @@ case_make(Batch *b, Built *p)
     explore_case_describe(c, p->job.program);
     oracle_measure(bench->oracle, b->group, p->point, &facts, &why);
     for (int i = 0; i < c->nrows; i++) {
+        c->rows[i].predicted_tps = predict(&p->job, &c->rows[i]);
         c->rows[i].compile_ms = 1e3 * p->job.seconds_compile;
         c->rows[i].error = facts.error;
         c->rows[i].error_tokens = facts.error_tokens;
@@ -148,7 +158,7 @@ measure(Batch *b, Arena *arena)
     for (int i = 0; i < b->ncases && rs == SSMC_OK; i++)
         rs = bench_ready(arena, &b->cases[i].run);
     if (rs == SSMC_OK)
-        rs = explore_measure(arena, b->cases, b->ncases, &b->bench->pace);
+        rs = explore_measure(arena, b->cases, b->ncases, b->bench->anchor, &b->bench->pace);
     for (int i = 0; i < b->ncases; i++) {
         b->cases[i].run.probes = NULL; /* others' */
         bench_end(&b->cases[i].run);
@@ -185,17 +195,21 @@ batch_build(Batch *b)
     }
 }
 
+static void
+built_end(Built *p)
+{
+    if (p->job.diag)
+        job_end(&p->job);
+    sb_free(&p->faults);
+    arena_free(p->arena);
+}
+
 /* Models that borrow go before the one that owns. */
 static void
 batch_end(Batch *b)
 {
-    for (int i = b->count; i-- > 0;) {
-        Built *p = &b->built[i];
-        if (p->job.diag)
-            job_end(&p->job);
-        sb_free(&p->faults);
-        arena_free(p->arena);
-    }
+    for (int i = b->count; i-- > 0;)
+        built_end(&b->built[i]);
 }
 
 int
@@ -214,4 +228,62 @@ batch_run(const Bench *bench, const Group *group, Point *const *points, int coun
     batch_end(&b);
     arena_free(arena);
     return status;
+}
+
+/* ---- the anchor ---------------------------------------------------------------------------- */
+
+struct Anchor {
+    Built built;
+    BenchRun run;
+};
+
+/* Two passes of the model as it is described, with the most threads. */
+static bool
+anchor_ready(Anchor *a, const Bench *bench)
+{
+    BenchRun *run = &a->run;
+    const Plan *plan = bench->plan;
+    bench_run_of(run, &a->built.job);
+    run->probes = bench->probes;
+    run->repeats = bench->pace.passes;
+    run->nthreads = 1;
+    run->threads[0] = plan->threads[plan->nthreads - 1];
+    run->ceilings[0] = bench->ceilings[plan->nthreads - 1];
+    run->items[run->nitems++] =
+        (BenchItem){.kind = BENCH_PREFILL, .tokens = 2 * run->graph[0]->block, .batch = 1};
+    return bench_ready(a->built.arena, run) == SSMC_OK;
+}
+
+Anchor *
+anchor_open(const Bench *bench)
+{
+    const Plan *plan = bench->plan;
+    const Group as_is = {
+        .size = {-1, -1, -1},
+          .inner = -1, .format = plan->described.fe.compile.format
+    };
+    const Batch b = {.bench = bench, .group = &as_is};
+    Anchor *a = arena_alloc(plan->arena, sizeof *a);
+    a->built.arena = arena_new();
+    built_make(&b, &a->built);
+    if (a->built.status == explore_ok && anchor_ready(a, bench))
+        return a;
+    anchor_close(a);
+    return NULL;
+}
+
+BenchRun *
+anchor_run(Anchor *a)
+{
+    return a ? &a->run : NULL;
+}
+
+void
+anchor_close(Anchor *a)
+{
+    if (!a)
+        return;
+    a->run.probes = NULL; /* others' */
+    bench_end(&a->run);
+    built_end(&a->built);
 }

@@ -310,10 +310,12 @@ groups_make(Plan *plan)
     for (int a = 0; a < AXIS_COUNT; a++)
         count *= w->axis[a].count > 0 ? w->axis[a].count : 1;
     const int64_t each = (w->form[FORM_chunked] ? w->chunk.count : 0) + FORM_COUNT;
-    if (count * each > MOST_POINTS)
+    const int64_t rows = count * each * plan->nthreads * w->tokens.count;
+    if (count * each > MOST_POINTS || rows > EXPLORE_MOST_ROWS)
         return fault(EXIT_BAD_INPUT,
-                     "these axes make more than %d points to compile: leave some values out",
-                     MOST_POINTS);
+                     "these axes make %lld points and %lld rows; at most %d and %d can be: leave "
+                     "some values out",
+                     (long long)(count * each), (long long)rows, MOST_POINTS, EXPLORE_MOST_ROWS);
     plan->groups = arena_array(plan->arena, (size_t)count, sizeof *plan->groups);
     for (int i = 0; i < count; i++) {
         plan->groups[i] = group_at(plan, i);

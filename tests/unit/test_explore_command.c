@@ -10,6 +10,7 @@
 #include "bench/explore.h"
 #include "tests/harness.h"
 #include "tests/model_run.h"
+#include "tests/xml.h"
 
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -96,11 +97,13 @@ expect_numbers(const ExploreRow *r)
     cr_expect(r->decode_share > 0 && r->read_gbs > 0);
     cr_expect_geq(r->prefill_spread, 0);
     cr_expect(isfinite(r->drift));
+    cr_expect_gt(r->anchor_tps, 0);
     cr_expect_eq(r->state_bytes,
                  r->state == 8 ? 2 * 4 * (2 * 8 * 32 + 3 * 80) : 2 * 4 * (2 * 16 * 32 + 3 * 96));
     cr_expect_gt(r->memory_bytes, r->weight_bytes + r->state_bytes);
     cr_expect_gt(r->flops, r->ssd_flops);
     cr_expect_gt(r->bytes, 0);
+    cr_expect_gt(r->predicted_tps, 0);
     cr_expect_eq(r->error_tokens, 32 + 45, "longer than the longest chunk");
     cr_expect(r->error > 0 && r->error < 1e-5, "f32 is %g from float64", r->error);
     cr_expect(strstr(r->kernels, "prefill:in_proj:2:") && strstr(r->kernels, "decode:ssd:2:"),
@@ -110,8 +113,15 @@ expect_numbers(const ExploreRow *r)
 Test(explore_command, every_point_once)
 {
     Spot p = spot_new(tiny);
-    CommandResult r = explore(&p, ARGS(NULL), ARGS("--json"));
+    char *html = path_join(p.dir, "e.html"), why[200];
+    CommandResult r = explore(&p, ARGS(NULL), ARGS("--json", "--html", html));
     cr_assert_eq(r.status, 0, "%s", r.err);
+    char *page = read_whole(html, NULL);
+    cr_assert_not_null(page);
+    cr_expect(xml_is_well_formed(page, why), "%s", why);
+    cr_expect(strstr(page, "<h2>Kernels against the machine</h2>"));
+    free(page);
+    free(html);
     ExploreTable t = results(p.csv);
     expect_points(&t);
     for (int i = 0; i < t.nrows; i++) {
@@ -125,6 +135,23 @@ Test(explore_command, every_point_once)
     cr_assert(json_object_object_get_ex(json_object_array_get_idx(rows, 4), "chunk", &cell));
     cr_expect_eq(json_object_get_int(cell), 32);
     json_object_put(root);
+    command_free(&r);
+    spot_end(&p);
+}
+
+/* Ctrl-C, passed on twice at once as some programs do: what is there is written and shown. */
+Test(explore_command, interrupted)
+{
+    Spot p = spot_new(tiny);
+    CommandResult r = explore(&p, ARGS("/usr/bin/timeout", "--preserve-status", "-s", "INT", "4"),
+                              ARGS("--repeats", "101", "--tokens", "100000"));
+    cr_expect_eq(r.status, 1, "status %d", r.status);
+    cr_expect(strstr(r.err, "rows are not measured; --resume goes on"), "%s", r.err);
+    cr_expect(strstr(r.out, "recurrent"), "the table is shown: %s", r.out);
+    ExploreTable t = results(p.csv);
+    expect_points(&t);
+    cr_expect_str_eq(t.rows[5].status, explore_unmeasured);
+    cr_expect_str_eq(t.rows[5].why, "interrupted");
     command_free(&r);
     spot_end(&p);
 }
@@ -252,6 +279,9 @@ Test(explore_command, bad_options)
     FAULT("--budget wants a time from 1s to 30 days", "--budget", "nan");
     FAULT("--repeats must be 1 to", "--repeats", "0");
     FAULT("--resume goes on with a file: say which with --csv", "--resume");
+    const char *many = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24";
+    FAULT("these axes make 15552 points and 15552 rows; at most 10000", "--state", many, "--groups",
+          many, "--chunk", many);
     FAULT("no layer's block has a parameter 'stat'", "--set", "layers.*.stat=4");
     spot_end(&p);
 }
@@ -277,9 +307,34 @@ Test(explore_command, files_that_cannot_be_written)
     FAULT("these are no results of ssmc explore", "--csv", p.csv, "--resume");
     expect_fault(ARGS(SSMC_BINARY, "explore", p.model, "--csv", "/dev/full"), 1,
                  "cannot write /dev/full: No space left on device");
+    char *other = path_join(p.dir, "other.csv");
+    expect_fault(ARGS(SSMC_BINARY, "explore", p.model, "--csv", other, "--html", p.dir), 1,
+                 "Is a directory");
+    expect_fault(
+        ARGS(SSMC_BINARY, "explore", p.model, "--csv", other, "--html", "/dev/null/e.html"), 1,
+        "cannot write /dev/null/e.html: Not a directory");
+    cr_expect_neq(access(other, F_OK), 0, "nothing is begun that could not be ended");
     char *after = read_whole(p.csv, NULL);
     cr_expect_str_eq(after, "mine\n");
     free(after);
+    free(other);
+    spot_end(&p);
+}
+
+/* A page for which there is no room any more when it is due: what was measured is kept and shown.
+ */
+Test(explore_command, a_page_that_fails_in_the_end)
+{
+    Spot p = spot_new(tiny);
+    CommandResult r = explore(&p, ARGS(NULL), ARGS("--html", "/dev/full"));
+    cr_expect_eq(r.status, 1, "status %d", r.status);
+    cr_expect(strstr(r.err, "cannot write /dev/full: No space left on device"), "%s", r.err);
+    cr_expect(strstr(r.out, "recurrent"), "the table is shown: %s", r.out);
+    ExploreTable t = results(p.csv);
+    expect_points(&t);
+    for (int i = 0; i < t.nrows; i++)
+        expect_numbers(&t.rows[i]);
+    command_free(&r);
     spot_end(&p);
 }
 

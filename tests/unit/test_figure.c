@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "bench/figure.h"
-#include "bench/svg.h"
+#include "bench/plot.h"
 #include "tests/harness.h"
 
 #define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
@@ -43,7 +43,7 @@ expect_closed(const char *page)
 
 Test(figure, chart_has_marks_and_a_table)
 {
-    SvgChart c = {
+    Plot c = {
         .title = "A < B & \"C\"",
         .x_label = "tokens",
         .y_label = "milliseconds",
@@ -53,7 +53,7 @@ Test(figure, chart_has_marks_and_a_table)
         .lines = 2
     };
     StrBuf out = {0};
-    svg_chart(&out, &c, "c");
+    plot_chart(&out, &c, "c");
     const char *text = sb_text(&out);
     cr_expect(strstr(text, "A &lt; B &amp; &quot;C&quot;"));
     cr_expect_eq(count_text(text, "<path fill="), 3 + 1 + 2, "points of both lines, and the key");
@@ -66,19 +66,19 @@ Test(figure, chart_has_marks_and_a_table)
 
 Test(figure, chart_bears_one_point_none_and_wide_ranges)
 {
-    SvgChart c = {.title = "t", .x_label = "x", .y_label = "y", .x = {16}, .points = 1, .lines = 1};
+    Plot c = {.title = "t", .x_label = "x", .y_label = "y", .x = {16}, .points = 1, .lines = 1};
     static const double heights[] = {0, 1, 1e-9, 1e12};
     c.line[0].name = "line";
     for (size_t i = 0; i < COUNT_OF(heights); i++) {
         StrBuf out = {0};
         c.line[0].y[0] = heights[i];
-        svg_chart(&out, &c, "c");
+        plot_chart(&out, &c, "c");
         expect_closed(sb_text(&out));
         sb_free(&out);
     }
     StrBuf out = {0};
     c.points = 0;
-    svg_chart(&out, &c, "c");
+    plot_chart(&out, &c, "c");
     cr_expect_str_empty(sb_text(&out), "nothing of nothing");
     sb_free(&out);
 }
