@@ -475,7 +475,7 @@ Test(command, rows_too_long_for_a_sum_in_32_bits)
 }
 
 /* One pass rounds, as much as its table allows; no other changes the numbers. */
-Test(command, check_each_in_every_format, .timeout = 300)
+Test(command, check_each_in_every_format, .timeout = 600)
 {
     const char *const models[] = {GOLDEN, SSMC_ROOT "/tests/goldens/mamba2-bias", STORY};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
