@@ -5,6 +5,8 @@
 
 #include "bench/page.h"
 
+enum { HEIGHT = 250 };
+
 /* Lines of one chart. */
 typedef struct {
     const char *name;
@@ -75,6 +77,24 @@ put_table(Page *page, const char *caption, const char *x, const Curve *curves, i
     page_table_end(page);
 }
 
+typedef struct {
+    const char *caption, *title, *desc; /* title and desc: of the picture */
+    const char *table, *key;            /* caption of the table, and what its rows are */
+} CurveFigure;
+
+static void
+put_figure(Page *page, const CurveFigure *f, const SvgAxis *x, const SvgAxis *y,
+           const Curve *curves, int count)
+{
+    SvgChart chart;
+    page_figure_begin(page, f->caption);
+    page_picture_begin(page, f->title, f->desc, HEIGHT);
+    svg_axes(&chart, page->out, x, y, HEIGHT);
+    put_curves(page, &chart, curves, count);
+    put_table(page, f->table, f->key, curves, count);
+    page_figure_end(page);
+}
+
 static double
 highest(const Curve *curves, int count)
 {
@@ -103,9 +123,8 @@ put_states(Page *page, const ExplorePanel *p)
 {
     static const char *const forms[] = {"chunked", "recurrent", "quadratic"};
     static const char *const names[] = {"chunked, best Q", "recurrent", "quadratic"};
-    enum { FORMS = 3, HEIGHT = 250 };
+    enum { FORMS = 3 };
     Curve curves[FORMS];
-    SvgChart chart;
     StrBuf title = {0}, desc = {0};
     for (int f = 0; f < FORMS; f++) {
         curves[f] = curve_new(page, names[f], f, p->nstates);
@@ -122,23 +141,19 @@ put_states(Page *page, const ExplorePanel *p)
     panel_title(&title, p, true);
     explore_say_fall(&desc, p);
     const char *caption = page_keep(page, &title);
-    page_figure_begin(page, caption);
-    page_picture_begin(page, arena_printf(page->arena, "Speed against state size: %s", caption),
-                       page_keep(page, &desc), HEIGHT);
-    svg_axes(&chart, page->out, &x, &y, HEIGHT);
-    put_curves(page, &chart, curves, shown);
-    put_table(page, "tokens of the prompt a second", "N", curves, shown);
-    page_figure_end(page);
+    const CurveFigure figure = {caption,
+                                arena_printf(page->arena, "Speed against state size: %s", caption),
+                                page_keep(page, &desc), "tokens of the prompt a second", "N"};
+    put_figure(page, &figure, &x, &y, curves, shown);
 }
 
 /* Every type's decoding in one chart. */
 static void
 put_decoding(Page *page)
 {
-    enum { HEIGHT = 250, MOST = SVG_SERIES };
+    enum { MOST = SVG_SERIES };
     Curve curves[MOST];
     const ExplorePanel *first = NULL;
-    SvgChart chart;
     int count = 0;
     for (int i = 0; i < page->npanels && count < MOST; i++) {
         const ExplorePanel *p = &page->panels[i];
@@ -160,13 +175,10 @@ put_decoding(Page *page)
         return;
     const SvgAxis x = svg_values("state size N", first->states, first->nstates);
     const SvgAxis y = svg_linear("tokens decoded/s", highest(curves, count));
-    page_figure_begin(page, "Decoding, one sequence");
-    page_picture_begin(page, "Speed of decoding against state size",
-                       "Decoding takes the recurrent form whatever the prompt took.", HEIGHT);
-    svg_axes(&chart, page->out, &x, &y, HEIGHT);
-    put_curves(page, &chart, curves, count);
-    put_table(page, "tokens decoded a second", "N", curves, count);
-    page_figure_end(page);
+    const CurveFigure figure = {"Decoding, one sequence", "Speed of decoding against state size",
+                                "Decoding takes the recurrent form whatever the prompt took.",
+                                "tokens decoded a second", "N"};
+    put_figure(page, &figure, &x, &y, curves, count);
 }
 
 void
@@ -206,11 +218,10 @@ differ_in_tokens(const ExplorePanel *a, const ExplorePanel *b)
 static void
 put_lengths(Page *page, const ExplorePanel *of)
 {
-    enum { HEIGHT = 250, MOST = SVG_SERIES };
+    enum { MOST = SVG_SERIES };
     Curve curves[MOST];
     int64_t lengths[SVG_MOST_TICKS];
     int count = 0, nlengths = 0;
-    SvgChart chart;
     StrBuf title = {0};
     for (; count < of->nstates && count < MOST; count++)
         curves[count] =
@@ -232,14 +243,11 @@ put_lengths(Page *page, const ExplorePanel *of)
     const SvgAxis y = svg_linear("prompt tokens/s", highest(curves, count));
     panel_title(&title, of, false);
     const char *caption = page_keep(page, &title);
-    page_figure_begin(page, caption);
-    page_picture_begin(page, arena_printf(page->arena, "Speed against length: %s", caption),
-                       "The fastest form and chunk length of each state size at each length.",
-                       HEIGHT);
-    svg_axes(&chart, page->out, &x, &y, HEIGHT);
-    put_curves(page, &chart, curves, count);
-    put_table(page, "tokens of the prompt a second, fastest form", "tokens", curves, count);
-    page_figure_end(page);
+    const CurveFigure figure = {
+        caption, arena_printf(page->arena, "Speed against length: %s", caption),
+        "The fastest form and chunk length of each state size at each length.",
+        "tokens of the prompt a second, fastest form", "tokens"};
+    put_figure(page, &figure, &x, &y, curves, count);
 }
 
 void
@@ -277,12 +285,11 @@ layers_of(const ExploreRow *row)
 static void
 put_memory(Page *page, const ExplorePanel *p)
 {
-    enum { HEIGHT = 250, MOST = SVG_SERIES - 1, LENGTHS = 5 };
+    enum { MOST = SVG_SERIES - 1, LENGTHS = 5 };
     static const int64_t lengths[LENGTHS] = {256, 1024, 4096, 16384, 65536};
     Curve curves[MOST + 1];
     int count = 0, layers = 0;
     double low = INFINITY, inner = 0;
-    SvgChart chart;
     StrBuf title = {0};
     for (int s = 0; s < p->nstates && count < MOST; s++) {
         const ExploreRow *row = panel_best(p, s, NULL);
@@ -318,14 +325,10 @@ put_memory(Page *page, const ExplorePanel *p)
     const SvgAxis y = svg_log("MiB beyond the weights", low / 2, 2 * highest(curves, shown));
     panel_title(&title, p, false);
     const char *caption = page_keep(page, &title);
-    page_figure_begin(page, caption);
-    page_picture_begin(page, arena_printf(page->arena, "Memory against length: %s", caption),
-                       "State and activations of one sequence do not grow with its length.",
-                       HEIGHT);
-    svg_axes(&chart, page->out, &x, &y, HEIGHT);
-    put_curves(page, &chart, curves, shown);
-    put_table(page, "MiB", "tokens", curves, shown);
-    page_figure_end(page);
+    const CurveFigure figure = {
+        caption, arena_printf(page->arena, "Memory against length: %s", caption),
+        "State and activations of one sequence do not grow with its length.", "MiB", "tokens"};
+    put_figure(page, &figure, &x, &y, curves, shown);
 }
 
 void
