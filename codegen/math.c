@@ -79,9 +79,15 @@ int_type(Cg *c, Val x)
     return cg_vec_of(c->i32, cg_lanes_of(x));
 }
 
+/* A power of two, for scale. */
+typedef struct {
+    Val real, whole; /* as f32 and as i32: LLVM drops the one that is not used */
+} Power;
+
 /* e^x = mantissa * 2^power with mantissa near [0.7, 1.42]. */
 typedef struct {
-    Val mantissa, power; /* power: i32 */
+    Val mantissa;
+    Power power;
 } ExpParts;
 
 /* Cody and Waite: n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts of which the first has
@@ -103,8 +109,10 @@ exp_parts(Cg *c, Val x, Val low)
     const Val square = cg_fmul(c, r, r);
     const Val tail = cg_fma(c, polynomial(c, r, p, COUNT_OF(p)), square, r);
     const Val bits = LLVMBuildBitCast(c->b, shifted, int_type(c, x), "");
-    return (ExpParts){.mantissa = cg_fadd(c, tail, cg_like(c, x, 1.0)),
-                      .power = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x4b400000), "")};
+    const Val whole = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x4b400000), "");
+    return (ExpParts){
+        cg_fadd(c, tail, cg_like(c, x, 1.0)), {n, whole}
+    };
 }
 
 /* 2^n for n in -126 .. 127. */
@@ -116,12 +124,24 @@ power_of_two(Cg *c, Val n)
     return LLVMBuildBitCast(c->b, bits, cg_vec_of(c->f32, cg_lanes_of(n)), "");
 }
 
-/* x * 2^n in two steps, so that results reach from the denormals to infinity with one rounding. */
+/* Intel SDM, VSCALEFPS: x * 2^floor(n) rounded once. */
 static Val
-scale(Cg *c, Val x, Val n)
+scale_at_once(Cg *c, Val x, Val n)
 {
-    const Val half = LLVMBuildAShr(c->b, n, cg_int_like(c, n, 1), "");
-    const Val rest = LLVMBuildSub(c->b, n, half, "");
+    enum { ALL = 0xffff, CURRENT_ROUNDING = 4 };
+    Val args[] = {x, n, x, LLVMConstInt(c->i16, ALL, 0), LLVMConstInt(c->i32, CURRENT_ROUNDING, 0)};
+    return cg_intrinsic(c, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, args, COUNT_OF(args));
+}
+
+/* x * 2^n. Where no instruction does it, in two steps, so that results reach from the denormals to
+ * infinity with one rounding. */
+static Val
+scale(Cg *c, Val x, Power n)
+{
+    if (cg_on_x86(c) && c->target->vector_bytes == 64 && cg_lanes_of(x) == 16)
+        return scale_at_once(c, x, n.real);
+    const Val half = LLVMBuildAShr(c->b, n.whole, cg_int_like(c, x, 1), "");
+    const Val rest = LLVMBuildSub(c->b, n.whole, half, "");
     return cg_fmul(c, cg_fmul(c, x, power_of_two(c, half)), power_of_two(c, rest));
 }
 
@@ -220,8 +240,13 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
     const ExpParts e = exp_parts(c, cg_vmax(c, cg_like(c, x, EXP_LOW), minus), tail);
     const Val below = cg_fmul(c, cg_vmax(c, cg_like(c, x, -128.0), x), e.mantissa);
     const Val top = LLVMBuildSelect(c->b, positive, x, below, "");
-    const Val under = cg_fadd(c, scale(c, e.mantissa, e.power), cg_like(c, x, 1.0));
-    const Val power = LLVMBuildSelect(c->b, positive, cg_int_like(c, x, 0), e.power, "");
+    /* 2^-126 and less leave nothing beside 1. */
+    const Val least = cg_int_like(c, x, (unsigned)-126);
+    const Val above = LLVMBuildICmp(c->b, LLVMIntSGT, e.power.whole, least, "");
+    const Val size = power_of_two(c, LLVMBuildSelect(c->b, above, e.power.whole, least, ""));
+    const Val under = cg_fma(c, e.mantissa, size, cg_like(c, x, 1.0));
+    const Power power = {LLVMBuildSelect(c->b, positive, cg_like(c, x, 0), e.power.real, ""),
+                         LLVMBuildSelect(c->b, positive, cg_int_like(c, x, 0), e.power.whole, "")};
     return scale(c, quotient(c, top, under), power);
 }
 
