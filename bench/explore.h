@@ -185,6 +185,6 @@ void explore_say_noise(StrBuf *out, const ExploreTable *table);
 
 void explore_put_text(StrBuf *out, const ExploreTable *table);
 void explore_put_json(StrBuf *out, const ExploreTable *table);
-void explore_put_page(StrBuf *out, const ExploreTable *table); /* (page.c) HTML */
+void explore_put_page(StrBuf *out, const ExploreTable *table); /* HTML */
 
 #endif

@@ -2,8 +2,7 @@
  * Mamba-2 paper's figure of speed ("Transformers are SSMs", section 9.3) shows, on this machine. */
 #include "bench/figure.h"
 
-#include "bench/plot.h"
-#include "bench/svg.h"
+#include "bench/curves.h"
 
 static const char *const form_label[FIGURE_FORMS] = {
     [FIGURE_RECURRENT] = "recurrent scan, f32",
@@ -64,68 +63,80 @@ milliseconds(const Figure *f, FigureForm form, int64_t state, int64_t tokens)
     return 0;
 }
 
-/* What was run at all: without a dot of pairs there is no line of it. */
-static bool
-has_form(const Figure *f, FigureForm form)
+/* A curve a form that was run, over lengths at one state (state > 0) or over states at one length.
+ */
+static int
+form_curves(Page *page, const Figure *f, int64_t state, int64_t tokens, Curve curves[FIGURE_FORMS])
 {
-    for (int i = 0; i < f->count; i++)
-        if (f->points[i].form == form && !f->points[i].why_not)
-            return true;
-    return false;
+    const int points = state > 0 ? f->ntokens : f->nstates;
+    int count = 0;
+    for (int form = 0; form < FIGURE_FORMS; form++) {
+        Curve *c = &curves[count];
+        *c = curve_new(page, form_label[form], form, points);
+        for (int i = 0; i < points; i++) {
+            const int64_t N = state > 0 ? state : f->states[i];
+            const int64_t T = state > 0 ? f->tokens[i] : tokens;
+            const double ms = milliseconds(f, (FigureForm)form, N, T);
+            if (ms > 0)
+                curve_add(c, (double)(state > 0 ? T : N), ms,
+                          arena_printf(page->arena, "%s, N = %lld, %lld tokens: %.4g ms", c->name,
+                                       (long long)N, (long long)T, ms));
+        }
+        count += c->count > 0;
+    }
+    return count;
 }
 
-/* A line a form, over lengths at one state (state > 0) or over states at one length. */
 static void
-put_chart(StrBuf *out, const Figure *f, Arena *arena, int64_t state, int64_t tokens)
+put_chart(Page *page, const Figure *f, int64_t state, int64_t tokens)
 {
-    const bool by_length = state > 0;
-    Plot c = {.y_label = "milliseconds"};
-    const int points = by_length ? f->ntokens : f->nstates;
-    for (int i = 0; i < points; i++)
-        c.x[c.points++] = (double)(by_length ? f->tokens[i] : f->states[i]);
-    for (int form = 0; form < FIGURE_FORMS; form++) {
-        if (!has_form(f, (FigureForm)form))
-            continue;
-        PlotLine *line = &c.line[c.lines++];
-        line->name = form_label[form];
-        for (int i = 0; i < points; i++)
-            line->y[i] = milliseconds(f, (FigureForm)form, by_length ? state : f->states[i],
-                                      by_length ? f->tokens[i] : tokens);
-    }
-    c.x_label = by_length ? "tokens" : "state size N";
-    c.title = by_length ? arena_printf(arena, "By length, N = %lld", (long long)state)
-                        : arena_printf(arena, "By state size, %lld tokens", (long long)tokens);
-    plot_chart(out, &c,
-               arena_printf(arena, by_length ? "n%lld" : "t%lld",
-                            (long long)(by_length ? state : tokens)));
+    Curve curves[FIGURE_FORMS];
+    const int count = form_curves(page, f, state, tokens, curves);
+    const SvgAxis x = state > 0 ? svg_values("tokens", f->tokens, f->ntokens)
+                                : svg_values("state size N", f->states, f->nstates);
+    const SvgAxis y = svg_log("milliseconds", curves_lowest(curves, count) / 1.5,
+                              1.5 * curves_highest(curves, count));
+    const char *caption =
+        state > 0 ? arena_printf(page->arena, "By length, N = %lld", (long long)state)
+                  : arena_printf(page->arena, "By state size, %lld tokens", (long long)tokens);
+    const CurveFigure figure = {caption,
+                                arena_printf(page->arena, "Time of each form: %s", caption),
+                                "Milliseconds that the kernel of each form takes; both axes are "
+                                "logarithmic.",
+                                "milliseconds", state > 0 ? "tokens" : "N"};
+    if (count > 0)
+        curves_figure(page, &figure, &x, &y, curves, count);
 }
 
 /* The one thing the paper's figure is about: what a larger state costs in either form. */
 static void
-put_growth(StrBuf *out, const Figure *f, int64_t tokens)
+put_growth(Page *page, const Figure *f, int64_t tokens)
 {
     const int64_t least = f->states[0], most = f->states[f->nstates - 1];
-    sb_printf(out, "<p>From N = %lld to N = %lld, %lld tokens take", (long long)least,
-              (long long)most, (long long)tokens);
     const char *before = "";
+    StrBuf text = {0};
+    sb_printf(&text, "From N = %lld to N = %lld, %lld tokens take", (long long)least,
+              (long long)most, (long long)tokens);
     for (int form = 0; form < FIGURE_FORMS; form++) {
         const double low = milliseconds(f, (FigureForm)form, least, tokens);
         const double high = milliseconds(f, (FigureForm)form, most, tokens);
         if (low <= 0 || high <= 0)
             continue;
-        sb_printf(out, "%s %.1f times as long (", before, high / low);
-        svg_escape(out, form_label[form]);
-        sb_puts(out, ")");
+        sb_printf(&text, "%s %.1f times as long (%s)", before, high / low, form_label[form]);
         before = ",";
     }
-    sb_puts(out, ".</p>\n");
+    sb_puts(&text, ".");
+    if (*before)
+        page_paragraph(page, &text);
+    sb_free(&text);
 }
 
 static void
-put_missing(StrBuf *out, const Figure *f)
+put_missing(Page *page, const Figure *f)
 {
     const FigurePoint *first = NULL;
     int count = 0;
+    StrBuf text = {0};
     for (int i = 0; i < f->count; i++)
         if (f->points[i].why_not) {
             first = first ? first : &f->points[i];
@@ -133,10 +144,9 @@ put_missing(StrBuf *out, const Figure *f)
         }
     if (!first)
         return;
-    sb_printf(out, "<p>%d points were not run; the first, %lld tokens: ", count,
-              (long long)first->tokens);
-    svg_escape(out, first->why_not);
-    sb_puts(out, ".</p>\n");
+    sb_printf(&text, "%d points were not run; the first, %lld tokens: %s.", count,
+              (long long)first->tokens, first->why_not);
+    page_paragraph(page, &text);
 }
 
 /* States are compared at a length that is long, but not so long that the quadratic form is out. */
@@ -150,25 +160,34 @@ length_for_states(const Figure *f)
     return f->tokens[i];
 }
 
+static void
+put_lead(Page *page, const Figure *f)
+{
+    StrBuf text = {0};
+    sb_printf(&text,
+              "%s. %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
+              "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
+              "quadratic form is one chunk over all tokens.",
+              f->machine, (long long)f->size.heads, (long long)f->size.head_dim,
+              (long long)f->size.groups, f->size.groups == 1 ? "" : "s", f->repeats);
+    page_lead(page, &text);
+}
+
 void
 figure_put_page(StrBuf *out, const Figure *f)
 {
+    static const char title[] = "One SSD in its three forms, by length and by state size";
     const int64_t tokens = length_for_states(f);
-    Arena *arena = arena_new();
-    plot_page_begin(out, "One SSD in its three forms, by length and by state size");
-    sb_puts(out, "<p>");
-    svg_escape(out, f->machine);
-    sb_printf(out,
-              ". %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
-              "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
-              "quadratic form is one chunk over all tokens.</p>\n",
-              (long long)f->size.heads, (long long)f->size.head_dim, (long long)f->size.groups,
-              f->size.groups == 1 ? "" : "s", f->repeats);
-    put_growth(out, f, tokens);
-    put_missing(out, f);
-    put_chart(out, f, arena, 0, tokens);
+    Page page = {.out = out, .arena = arena_new()};
+    page_begin(&page, title, title);
+    put_lead(&page, f);
+    put_growth(&page, f, tokens);
+    put_missing(&page, f);
+    page_figures_begin(&page);
+    put_chart(&page, f, 0, tokens);
     for (int i = 0; i < f->nstates; i++)
-        put_chart(out, f, arena, f->states[i], 0);
-    plot_page_end(out);
-    arena_free(arena);
+        put_chart(&page, f, f->states[i], 0);
+    page_figures_end(&page);
+    page_end(&page);
+    arena_free(page.arena);
 }

@@ -1,31 +1,27 @@
-/* bench/page.h -- private to bench/: the page of ssmc explore, section by section. */
+/* bench/page.h -- private to bench/: a page of HTML, piece by piece: one file that needs nothing
+ * else, of well-formed XML that every browser reads as HTML. Text is escaped by whoever puts it. */
 #ifndef SSMC_BENCH_PAGE_H
 #define SSMC_BENCH_PAGE_H
 
-#include "bench/explore.h"
 #include "bench/svg.h"
 
 typedef struct {
-    StrBuf *out; /* of the section that is being written */
+    StrBuf *out;
     Arena *arena;
-    const ExploreTable *table;
-    ExplorePanel *panels;
-    int npanels;
-    ExploreChoices choices;
     int figures; /* so far: their ids */
 } Page;
-
-/* A section writes into page->out what comes below its title; nothing: there is none. */
-#define SECTION(id, title) void page_##id(Page *page);
-#include "bench/page.def"
-#undef SECTION
-
-/* The panel with most threads and the longest prompts of those that differ in these alone. */
-bool page_is_main(const Page *page, const ExplorePanel *panel);
 
 /* Text of sb, which is emptied, in the page's arena. */
 const char *page_keep(Page *page, StrBuf *sb);
 
+void page_begin(Page *page, const char *title, const char *heading);
+void page_end(Page *page);
+void page_lead(Page *page, StrBuf *sentences);      /* below the heading; emptied */
+void page_paragraph(Page *page, StrBuf *sentences); /* emptied */
+
+/* Figures side by side, as many as there is room for. */
+void page_figures_begin(Page *page);
+void page_figures_end(Page *page);
 /* A figure: its caption, the picture (page_picture_begin .. svg_end), a legend, its table. */
 void page_figure_begin(Page *page, const char *caption);
 void page_figure_end(Page *page);
@@ -41,6 +37,5 @@ void page_text_cell(Page *page, const char *text);
 void page_body(Page *page); /* the head's row ends */
 void page_row_end(Page *page);
 void page_table_end(Page *page);
-void page_paragraph(Page *page, StrBuf *sentences); /* emptied */
 
 #endif

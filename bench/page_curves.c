@@ -1,109 +1,9 @@
 /* bench/page_curves.c -- speed against state size and length, memory against length. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/page.h"
-
-enum { HEIGHT = 250 };
-
-/* Lines of one chart. */
-typedef struct {
-    const char *name;
-    SvgPoint *points;
-    int count, series;
-} Curve;
-
-static void
-curve_add(Curve *c, double x, double y, const char *title)
-{
-    c->points[c->count++] = (SvgPoint){x, y, title};
-}
-
-static Curve
-curve_new(Page *page, const char *name, int series, int most)
-{
-    return (Curve){.name = name,
-                   .series = series,
-                   .points = arena_array(page->arena, (size_t)most + 1, sizeof(SvgPoint))};
-}
-
-static void
-put_curves(Page *page, SvgChart *chart, const Curve *curves, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (curves[i].count > 0)
-            svg_line(chart, curves[i].series, curves[i].points, curves[i].count);
-    svg_end(page->out);
-    sb_puts(page->out, "<p class=\"legend\">\n");
-    for (int i = 0; i < count; i++)
-        if (curves[i].count > 0)
-            svg_legend(page->out, curves[i].series, curves[i].series, true, curves[i].name);
-    sb_puts(page->out, "</p>\n");
-}
-
-/* x down, a column a curve. */
-static void
-put_table(Page *page, const char *caption, const char *x, const Curve *curves, int count)
-{
-    page_table_begin(page, "Table", caption, false);
-    page_row(page, NULL);
-    page_head_cell(page, "col", "%s", x);
-    for (int i = 0; i < count; i++)
-        page_head_cell(page, "col", "%s", curves[i].name);
-    page_row_end(page);
-    page_body(page);
-    for (double at = 0, next;; at = next) {
-        next = INFINITY;
-        for (int i = 0; i < count; i++)
-            for (int k = 0; k < curves[i].count; k++)
-                if (curves[i].points[k].x > at && curves[i].points[k].x < next)
-                    next = curves[i].points[k].x;
-        if (!isfinite(next))
-            break;
-        page_row(page, NULL);
-        page_head_cell(page, "row", "%.0f", next);
-        for (int i = 0; i < count; i++) {
-            int k = 0;
-            while (k < curves[i].count && curves[i].points[k].x < next)
-                k++;
-            if (k < curves[i].count && curves[i].points[k].x == next)
-                page_cell(page, "%.5g", curves[i].points[k].y);
-            else
-                page_cell(page, "%s", "");
-        }
-        page_row_end(page);
-    }
-    page_table_end(page);
-}
-
-typedef struct {
-    const char *caption, *title, *desc; /* title and desc: of the picture */
-    const char *table, *key;            /* caption of the table, and what its rows are */
-} CurveFigure;
-
-static void
-put_figure(Page *page, const CurveFigure *f, const SvgAxis *x, const SvgAxis *y,
-           const Curve *curves, int count)
-{
-    SvgChart chart;
-    page_figure_begin(page, f->caption);
-    page_picture_begin(page, f->title, f->desc, HEIGHT);
-    svg_axes(&chart, page->out, x, y, HEIGHT);
-    put_curves(page, &chart, curves, count);
-    put_table(page, f->table, f->key, curves, count);
-    page_figure_end(page);
-}
-
-static double
-highest(const Curve *curves, int count)
-{
-    double high = 0;
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < curves[i].count; k++)
-            high = fmax(high, curves[i].points[k].y);
-    return high;
-}
+#include "bench/curves.h"
+#include "bench/sections.h"
 
 /* ---- states -------------------------------------------------------------------------------- */
 
@@ -137,28 +37,28 @@ put_states(Page *page, const ExplorePanel *p)
     }
     const int shown = curves[2].count > 0 ? FORMS : FORMS - 1;
     const SvgAxis x = svg_values("state size N", p->states, p->nstates);
-    const SvgAxis y = svg_linear("prompt tokens/s", highest(curves, shown));
+    const SvgAxis y = svg_linear("prompt tokens/s", curves_highest(curves, shown));
     panel_title(&title, p, true);
     explore_say_fall(&desc, p);
     const char *caption = page_keep(page, &title);
     const CurveFigure figure = {caption,
                                 arena_printf(page->arena, "Speed against state size: %s", caption),
                                 page_keep(page, &desc), "tokens of the prompt a second", "N"};
-    put_figure(page, &figure, &x, &y, curves, shown);
+    curves_figure(page, &figure, &x, &y, curves, shown);
 }
 
 /* Every type's decoding in one chart. */
 static void
-put_decoding(Page *page)
+put_decoding(Page *page, const ExploreResults *results)
 {
     enum { MOST = SVG_SERIES };
     Curve curves[MOST];
     const ExplorePanel *first = NULL;
     int count = 0;
-    for (int i = 0; i < page->npanels && count < MOST; i++) {
-        const ExplorePanel *p = &page->panels[i];
+    for (int i = 0; i < results->npanels && count < MOST; i++) {
+        const ExplorePanel *p = &results->panels[i];
         StrBuf name = {0};
-        if (!page_is_main(page, p))
+        if (!panel_is_main(results, p))
             continue;
         first = first ? first : p;
         panel_title(&name, p, false);
@@ -171,23 +71,23 @@ put_decoding(Page *page)
         }
         count++;
     }
-    if (!first || highest(curves, count) <= 0)
+    if (!first || curves_highest(curves, count) <= 0)
         return;
     const SvgAxis x = svg_values("state size N", first->states, first->nstates);
-    const SvgAxis y = svg_linear("tokens decoded/s", highest(curves, count));
+    const SvgAxis y = svg_linear("tokens decoded/s", curves_highest(curves, count));
     const CurveFigure figure = {"Decoding, one sequence", "Speed of decoding against state size",
                                 "Decoding takes the recurrent form whatever the prompt took.",
                                 "tokens decoded a second", "N"};
-    put_figure(page, &figure, &x, &y, curves, count);
+    curves_figure(page, &figure, &x, &y, curves, count);
 }
 
 void
-page_states(Page *page)
+page_states(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
     bool any = false;
-    for (int i = 0; i < page->npanels; i++)
-        any = any || page->panels[i].nstates > 1;
+    for (int i = 0; i < results->npanels; i++)
+        any = any || results->panels[i].nstates > 1;
     if (!any)
         return;
     sb_puts(
@@ -197,12 +97,12 @@ page_states(Page *page)
         "recurrent form pays for every element of it. Decoding takes the recurrent form whatever "
         "the prompt took.");
     page_paragraph(page, &text);
-    sb_puts(page->out, "<div class=\"figures\">\n");
-    for (int i = 0; i < page->npanels; i++)
-        if (page->panels[i].nstates > 1)
-            put_states(page, &page->panels[i]);
-    put_decoding(page);
-    sb_puts(page->out, "</div>\n");
+    page_figures_begin(page);
+    for (int i = 0; i < results->npanels; i++)
+        if (results->panels[i].nstates > 1)
+            put_states(page, &results->panels[i]);
+    put_decoding(page, results);
+    page_figures_end(page);
 }
 
 /* ---- lengths ------------------------------------------------------------------------------- */
@@ -216,7 +116,7 @@ differ_in_tokens(const ExplorePanel *a, const ExplorePanel *b)
 
 /* What is fastest at each length of the panels like `of`, a curve for each of its states. */
 static void
-put_lengths(Page *page, const ExplorePanel *of)
+put_lengths(Page *page, const ExploreResults *results, const ExplorePanel *of)
 {
     enum { MOST = SVG_SERIES };
     Curve curves[MOST];
@@ -226,9 +126,9 @@ put_lengths(Page *page, const ExplorePanel *of)
     for (; count < of->nstates && count < MOST; count++)
         curves[count] =
             curve_new(page, arena_printf(page->arena, "N=%lld", (long long)of->states[count]),
-                      count, page->npanels);
-    for (int i = 0; i < page->npanels && nlengths < SVG_MOST_TICKS; i++) {
-        const ExplorePanel *p = &page->panels[i];
+                      count, results->npanels);
+    for (int i = 0; i < results->npanels && nlengths < SVG_MOST_TICKS; i++) {
+        const ExplorePanel *p = &results->panels[i];
         if (!differ_in_tokens(p, of))
             continue;
         lengths[nlengths++] = p->key->tokens;
@@ -240,33 +140,33 @@ put_lengths(Page *page, const ExplorePanel *of)
         }
     }
     const SvgAxis x = svg_values("tokens of the prompt", lengths, nlengths);
-    const SvgAxis y = svg_linear("prompt tokens/s", highest(curves, count));
+    const SvgAxis y = svg_linear("prompt tokens/s", curves_highest(curves, count));
     panel_title(&title, of, false);
     const char *caption = page_keep(page, &title);
     const CurveFigure figure = {
         caption, arena_printf(page->arena, "Speed against length: %s", caption),
         "The fastest form and chunk length of each state size at each length.",
         "tokens of the prompt a second, fastest form", "tokens"};
-    put_figure(page, &figure, &x, &y, curves, count);
+    curves_figure(page, &figure, &x, &y, curves, count);
 }
 
 void
-page_lengths(Page *page)
+page_lengths(Page *page, const ExploreResults *results)
 {
     bool any = false;
-    for (int i = 1; i < page->npanels; i++)
-        any = any || page->panels[i].key->tokens != page->panels[0].key->tokens;
+    for (int i = 1; i < results->npanels; i++)
+        any = any || results->panels[i].key->tokens != results->panels[0].key->tokens;
     if (!any)
         return;
-    sb_puts(page->out, "<div class=\"figures\">\n");
-    for (int i = 0; i < page->npanels; i++) {
+    page_figures_begin(page);
+    for (int i = 0; i < results->npanels; i++) {
         int first = 0;
-        while (!differ_in_tokens(&page->panels[first], &page->panels[i]))
+        while (!differ_in_tokens(&results->panels[first], &results->panels[i]))
             first++;
         if (first == i)
-            put_lengths(page, &page->panels[i]);
+            put_lengths(page, results, &results->panels[i]);
     }
-    sb_puts(page->out, "</div>\n");
+    page_figures_end(page);
 }
 
 /* ---- memory -------------------------------------------------------------------------------- */
@@ -289,7 +189,7 @@ put_memory(Page *page, const ExplorePanel *p)
     static const int64_t lengths[LENGTHS] = {256, 1024, 4096, 16384, 65536};
     Curve curves[MOST + 1];
     int count = 0, layers = 0;
-    double low = INFINITY, inner = 0;
+    double inner = 0;
     StrBuf title = {0};
     for (int s = 0; s < p->nstates && count < MOST; s++) {
         const ExploreRow *row = panel_best(p, s, NULL);
@@ -305,7 +205,6 @@ put_memory(Page *page, const ExplorePanel *p)
                       arena_printf(page->arena, "N=%lld: %.1f MiB, of it %.2f the state",
                                    (long long)row->state, bytes / (1 << 20),
                                    (double)row->state_bytes / (1 << 20)));
-        low = fmin(low, bytes / (1 << 20));
         layers = layers_of(row) ? layers_of(row) : layers;
         inner = (double)(row->heads * row->head_dim);
     }
@@ -318,21 +217,21 @@ put_memory(Page *page, const ExplorePanel *p)
         curve_add(&curves[count], (double)lengths[i], mib,
                   arena_printf(page->arena, "keys and values of %lld tokens: %.0f MiB",
                                (long long)lengths[i], mib));
-        low = fmin(low, mib);
     }
     const int shown = count + (layers > 0);
     const SvgAxis x = svg_values("tokens read", lengths, LENGTHS);
-    const SvgAxis y = svg_log("MiB beyond the weights", low / 2, 2 * highest(curves, shown));
+    const SvgAxis y = svg_log("MiB beyond the weights", curves_lowest(curves, shown) / 2,
+                              2 * curves_highest(curves, shown));
     panel_title(&title, p, false);
     const char *caption = page_keep(page, &title);
     const CurveFigure figure = {
         caption, arena_printf(page->arena, "Memory against length: %s", caption),
         "State and activations of one sequence do not grow with its length.", "MiB", "tokens"};
-    put_figure(page, &figure, &x, &y, curves, shown);
+    curves_figure(page, &figure, &x, &y, curves, shown);
 }
 
 void
-page_memory(Page *page)
+page_memory(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
     sb_puts(&text,
@@ -341,9 +240,9 @@ page_memory(Page *page)
             "for scale, what keys and values of attention of the same inner width in as many "
             "layers would take.");
     page_paragraph(page, &text);
-    sb_puts(page->out, "<div class=\"figures\">\n");
-    for (int i = 0; i < page->npanels; i++)
-        if (page_is_main(page, &page->panels[i]))
-            put_memory(page, &page->panels[i]);
-    sb_puts(page->out, "</div>\n");
+    page_figures_begin(page);
+    for (int i = 0; i < results->npanels; i++)
+        if (panel_is_main(results, &results->panels[i]))
+            put_memory(page, &results->panels[i]);
+    page_figures_end(page);
 }

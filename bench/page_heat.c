@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "bench/page.h"
+#include "bench/sections.h"
 
 /* ---- sentences ----------------------------------------------------------------------------- */
 
@@ -35,16 +35,16 @@ put_found(Page *page, const ExplorePanel *p)
 }
 
 void
-page_says(Page *page)
+page_says(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
-    for (int i = 0; i < page->npanels; i++)
-        if (page_is_main(page, &page->panels[i]))
-            put_found(page, &page->panels[i]);
+    for (int i = 0; i < results->npanels; i++)
+        if (panel_is_main(results, &results->panels[i]))
+            put_found(page, &results->panels[i]);
     sb_puts(page->out, "<h3>Choices, and noise</h3>\n<ul>\n");
-    explore_say_choices(&text, &page->choices);
+    explore_say_choices(&text, &results->choices);
     put_item(page, &text);
-    explore_say_noise(&text, page->table);
+    explore_say_noise(&text, results->table);
     put_item(page, &text);
     sb_puts(page->out, "</ul>\n");
 }
@@ -193,7 +193,7 @@ put_map(Page *page, const ExplorePanel *p)
 }
 
 void
-page_heat(Page *page)
+page_heat(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
     sb_puts(&text,
@@ -201,8 +201,8 @@ page_heat(Page *page)
             "chunk length that the compiler takes by itself, bold underlined numbers the fastest "
             "of each state size N.");
     page_paragraph(page, &text);
-    sb_puts(page->out, "<div class=\"figures\">\n");
-    for (int i = 0; i < page->npanels; i++)
-        put_map(page, &page->panels[i]);
-    sb_puts(page->out, "</div>\n");
+    page_figures_begin(page);
+    for (int i = 0; i < results->npanels; i++)
+        put_map(page, &results->panels[i]);
+    page_figures_end(page);
 }

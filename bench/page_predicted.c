@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/page.h"
+#include "bench/sections.h"
 
 static int
 double_order(const void *a, const void *b)
@@ -20,7 +20,7 @@ is_predicted(const ExploreRow *row)
 }
 
 static void
-put_table(Page *page)
+put_table(Page *page, const ExploreResults *results)
 {
     page_table_begin(page, "Table", "tokens of the prompt a second", false);
     page_row(page, NULL);
@@ -33,8 +33,8 @@ put_table(Page *page)
     page_head_cell(page, "col", "time off by");
     page_row_end(page);
     page_body(page);
-    for (int i = 0; i < page->table->nrows; i++) {
-        const ExploreRow *row = &page->table->rows[i];
+    for (int i = 0; i < results->table->nrows; i++) {
+        const ExploreRow *row = &results->table->rows[i];
         StrBuf name = {0};
         if (!is_predicted(row))
             continue;
@@ -54,7 +54,7 @@ put_table(Page *page)
 }
 
 static void
-put_scatter(Page *page, double low, double high)
+put_scatter(Page *page, const ExploreResults *results, double low, double high)
 {
     enum { HEIGHT = 300 };
     static const char *const forms[] = {"chunked", "recurrent", "quadratic", "mixed"};
@@ -66,8 +66,8 @@ put_scatter(Page *page, double low, double high)
                        "Points on the dashed line are predicted exactly.", HEIGHT);
     svg_axes(&chart, page->out, &x, &y, HEIGHT);
     svg_rule(&chart, x.low, y.low, x.high, y.high);
-    for (int i = 0; i < page->table->nrows; i++) {
-        const ExploreRow *row = &page->table->rows[i];
+    for (int i = 0; i < results->table->nrows; i++) {
+        const ExploreRow *row = &results->table->rows[i];
         if (!is_predicted(row))
             continue;
         StrBuf name = {0};
@@ -88,14 +88,14 @@ put_scatter(Page *page, double low, double high)
     for (int i = 0; i < 2; i++)
         svg_legend(page->out, i, i, false, forms[i]);
     sb_puts(page->out, "</p>\n");
-    put_table(page);
+    put_table(page, results);
     page_figure_end(page);
 }
 
 void
-page_predicted(Page *page)
+page_predicted(Page *page, const ExploreResults *results)
 {
-    const ExploreTable *t = page->table;
+    const ExploreTable *t = results->table;
     double *off = arena_array(page->arena, (size_t)t->nrows + 1, sizeof *off), low = INFINITY,
            high = 0;
     int count = 0;
@@ -117,7 +117,7 @@ page_predicted(Page *page)
         "%.1f %% in the median of %d points, by %.1f %% at nine in ten, by %.1f %% at worst.",
         100 * off[count / 2], count, 100 * off[count * 9 / 10], 100 * off[count - 1]);
     page_paragraph(page, &text);
-    sb_puts(page->out, "<div class=\"figures\">\n");
-    put_scatter(page, low, high);
-    sb_puts(page->out, "</div>\n");
+    page_figures_begin(page);
+    put_scatter(page, results, low, high);
+    page_figures_end(page);
 }

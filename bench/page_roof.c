@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/page.h"
+#include "bench/sections.h"
 
 /* ---- kernels of a row ----------------------------------------------------------------------- */
 
@@ -90,9 +90,9 @@ name_index(Names *n, const char *name)
 /* ---- the machine's side -------------------------------------------------------------------- */
 
 static const BenchCeilings *
-ceilings_of(const Page *page, int64_t threads)
+ceilings_of(const ExploreResults *results, int64_t threads)
 {
-    const ExploreTable *t = page->table;
+    const ExploreTable *t = results->table;
     for (int i = 0; i < t->nceilings; i++)
         if (t->ceilings[i].threads == threads)
             return &t->ceilings[i];
@@ -324,20 +324,20 @@ put_kernels(Roof *r)
 }
 
 void
-page_roof(Page *page)
+page_roof(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
     Roof *r = arena_alloc(page->arena, sizeof *r);
     bool any = false;
-    for (int i = 0; i < page->npanels; i++) {
-        const ExplorePanel *p = &page->panels[i];
+    for (int i = 0; i < results->npanels; i++) {
+        const ExplorePanel *p = &results->panels[i];
         const ExploreRow *row;
         *r = (Roof){
-            .page = page, .p = p, .c = ceilings_of(page, p->key->threads), .peak = peak_of(p)};
+            .page = page, .p = p, .c = ceilings_of(results, p->key->threads), .peak = peak_of(p)};
         int kernels = 0;
         for (int s = 0; s < p->nstates; s++)
             kernels += roof_kernels(r, s, &row);
-        if (!page_is_main(page, p) || !r->c || r->peak <= 0 || kernels == 0)
+        if (!panel_is_main(results, p) || !r->c || r->peak <= 0 || kernels == 0)
             continue;
         if (!any) {
             sb_puts(
@@ -348,11 +348,11 @@ page_roof(Page *page)
                 "results out, each once, wherever they lie: what stays in a cache may be above "
                 "the memory's line.");
             page_paragraph(page, &text);
-            sb_puts(page->out, "<div class=\"figures\">\n");
+            page_figures_begin(page);
         }
         any = true;
         put_kernels(r);
     }
     if (any)
-        sb_puts(page->out, "</div>\n");
+        page_figures_end(page);
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "bench/page.h"
+#include "bench/sections.h"
 
 static void
 point_cells(Page *page, const ExploreRow *row)
@@ -34,9 +34,9 @@ line_text(Page *page, const ExploreRow *row)
 /* ---- choices ------------------------------------------------------------------------------- */
 
 void
-page_choices(Page *page)
+page_choices(Page *page, const ExploreResults *results)
 {
-    const ExploreChoices *c = &page->choices;
+    const ExploreChoices *c = &results->choices;
     StrBuf text = {0};
     if (c->count == 0)
         return;
@@ -96,12 +96,12 @@ put_error(Page *page, const ExplorePanel *p)
 }
 
 void
-page_error(Page *page)
+page_error(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
     bool any = false;
-    for (int i = 0; i < page->table->nrows; i++)
-        any = any || isfinite(page->table->rows[i].error);
+    for (int i = 0; i < results->table->nrows; i++)
+        any = any || isfinite(results->table->rows[i].error);
     if (!any)
         return;
     sb_puts(
@@ -120,18 +120,18 @@ page_error(Page *page)
     page_head_cell(page, "col", "tokens");
     page_row_end(page);
     page_body(page);
-    for (int i = 0; i < page->npanels; i++)
-        if (page_is_main(page, &page->panels[i]))
-            put_error(page, &page->panels[i]);
+    for (int i = 0; i < results->npanels; i++)
+        if (panel_is_main(results, &results->panels[i]))
+            put_error(page, &results->panels[i]);
     page_table_end(page);
 }
 
 /* ---- points without numbers ---------------------------------------------------------------- */
 
 void
-page_missing(Page *page)
+page_missing(Page *page, const ExploreResults *results)
 {
-    const ExploreTable *t = page->table;
+    const ExploreTable *t = results->table;
     int count = 0;
     for (int i = 0; i < t->nrows; i++)
         count += !explore_is_ok(&t->rows[i]);
@@ -187,9 +187,9 @@ put_value(Page *page, const ExploreRow *row, ColumnId id)
 
 /* All columns but the kernels', which are in tables of their own. */
 void
-page_all(Page *page)
+page_all(Page *page, const ExploreResults *results)
 {
-    const ExploreTable *t = page->table;
+    const ExploreTable *t = results->table;
     page_table_begin(page,
                      arena_printf(page->arena, "%d rows, as in the file of results", t->nrows),
                      "results", false);
@@ -210,9 +210,9 @@ page_all(Page *page)
 /* ---- machine and method --------------------------------------------------------------------- */
 
 static void
-put_ceilings(Page *page)
+put_ceilings(Page *page, const ExploreResults *results)
 {
-    const ExploreTable *t = page->table;
+    const ExploreTable *t = results->table;
     page_table_begin(page, "Ceilings",
                      "what the machine can do at most, by emitted probes, as the run began", true);
     page_row(page, NULL);
@@ -257,7 +257,7 @@ put_columns(Page *page)
 }
 
 void
-page_method(Page *page)
+page_method(Page *page, const ExploreResults *results)
 {
     StrBuf text = {0};
     sb_puts(page->out, "<dl>\n");
@@ -265,7 +265,7 @@ page_method(Page *page)
         sb_puts(page->out, "<dt>");
         svg_escape(page->out, head_info[id].doc);
         sb_puts(page->out, "</dt><dd>");
-        svg_escape(page->out, page->table->head[id]);
+        svg_escape(page->out, results->table->head[id]);
         sb_puts(page->out, "</dd>\n");
     }
     sb_puts(page->out, "</dl>\n");
@@ -277,6 +277,6 @@ page_method(Page *page)
         "slows all alike. Numbers are medians; the machine's ceilings are probed again before and "
         "after each measurement, and shares are of what was probed there.");
     page_paragraph(page, &text);
-    put_ceilings(page);
+    put_ceilings(page, results);
     put_columns(page);
 }

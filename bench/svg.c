@@ -84,23 +84,27 @@ log_ticks(SvgAxis *a, const char *digits)
         }
 }
 
-/* Powers of ten; where few are in sight, what lies between them. */
+/* 1, 2 and 5 of each power of ten; where that is many, the powers alone, and where few, all digits.
+ */
 SvgAxis
 svg_log(const char *label, double low, double high)
 {
-    static const char *const digits[] = {"1", "125", "123456789"};
-    enum { FEW = 3 };
-    SvgAxis a = {.label = label, .low = fmax(low, 1e-12), .log = true};
-    a.high = fmax(fmin(high, 1e18), 2 * a.low); /* results of a file may be anything */
-    for (size_t i = 0; i < COUNT_OF(digits) && a.nticks < FEW; i++)
-        log_ticks(&a, digits[i]);
+    enum { FEW = 3, MANY = 10 };
+    const double least = 1e-12, most = 1e18; /* results of a file may be anything */
+    SvgAxis a = {.label = label, .low = fmin(fmax(low, least), most), .log = true};
+    a.high = fmax(fmin(high, most), 2 * a.low);
+    log_ticks(&a, "125");
+    if (a.nticks > MANY)
+        log_ticks(&a, "1");
+    else if (a.nticks < FEW)
+        log_ticks(&a, "123456789");
     return a;
 }
 
 SvgAxis
 svg_values(const char *label, const int64_t *values, int count)
 {
-    SvgAxis a = {.label = label, .log = true};
+    SvgAxis a = {.label = label, .log = true, .sizes = true};
     for (int i = 0; i < count && i < SVG_MOST_TICKS; i++)
         a.tick[a.nticks++] = (double)values[i];
     a.low = fmax(a.tick[0], 1) / 1.15;
@@ -130,11 +134,24 @@ svg_y(const SvgChart *c, double y)
     return c->bottom - (c->bottom - c->top) * share_of(&c->y, y);
 }
 
+/* Sizes are powers of two more often than of ten. */
 static void
-put_tick(StrBuf *out, double x, double y, const char *anchor, double value)
+put_size(StrBuf *out, double size)
+{
+    enum { K = 1024 };
+    if (size < K || fmod(size, K) != 0)
+        svg_number(out, size);
+    else if (fmod(size, K * K) != 0)
+        sb_printf(out, "%.0fK", size / K);
+    else
+        sb_printf(out, "%.0fM", size / (K * K));
+}
+
+static void
+put_tick(StrBuf *out, double x, double y, const char *anchor, const SvgAxis *axis, int tick)
 {
     sb_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
-    svg_number(out, value);
+    (axis->sizes ? put_size : svg_number)(out, axis->tick[tick]);
     sb_puts(out, "</text>\n");
 }
 
@@ -151,7 +168,7 @@ x_ticks(const SvgChart *c)
                   c->top, c->bottom);
         if (x - before < ROOM)
             continue;
-        put_tick(c->out, x, c->bottom + 14, "middle", c->x.tick[i]);
+        put_tick(c->out, x, c->bottom + 14, "middle", &c->x, i);
         before = x;
     }
 }
@@ -164,7 +181,7 @@ y_ticks(const SvgChart *c)
         sb_printf(c->out,
                   "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
                   c->left, c->right, y, y);
-        put_tick(c->out, c->left - 5, y + 4, "end", c->y.tick[i]);
+        put_tick(c->out, c->left - 5, y + 4, "end", &c->y, i);
     }
 }
 

@@ -10,7 +10,7 @@ enum { SVG_WIDTH = 360, SVG_SERIES = 8, SVG_MOST_TICKS = 64 };
 typedef struct {
     const char *label;
     double low, high;
-    bool log;
+    bool log, sizes; /* sizes: ticks are multiples of 1024 where they can be, 64K */
     double tick[SVG_MOST_TICKS];
     int nticks;
 } SvgAxis;
@@ -32,8 +32,8 @@ void svg_escape(StrBuf *out, const char *text);
 /* 4739, 12.3k, 1.05M */
 void svg_number(StrBuf *out, double x);
 
-/* Axes. Linear ones get round ticks and begin at 0; logarithmic ones a tick at each power of ten
- * that is in sight, or at the values themselves. */
+/* Axes. Linear ones get round ticks and begin at 0; logarithmic ones ticks at
+ * powers of ten and what lies between them, or at the values themselves. */
 SvgAxis svg_linear(const char *label, double high);
 SvgAxis svg_log(const char *label, double low, double high);
 SvgAxis svg_values(const char *label, const int64_t *values, int count);

@@ -5,82 +5,106 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/curves.h"
 #include "bench/figure.h"
-#include "bench/plot.h"
 #include "tests/harness.h"
+#include "tests/xml.h"
 
 #define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
 
-static int
-count_text(const char *text, const char *what)
-{
-    int n = 0;
-    for (const char *at = text; (at = strstr(at, what)) != NULL; at += strlen(what))
-        n++;
-    return n;
-}
-
-/* Every element that must be closed is. */
 static void
-expect_closed(const char *page)
+expect_page(const char *page)
 {
-    static const char *const names[] = {"svg",   "figure",  "table", "thead", "tbody",
-                                        "tr",    "details", "head",  "body",  "style",
-                                        "title", "ul",      "text",  "g"};
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        char open[16], spaced[16], shut[16];
-        snprintf(open, sizeof open, "<%s>", names[i]);
-        snprintf(spaced, sizeof spaced, "<%s ", names[i]);
-        snprintf(shut, sizeof shut, "</%s>", names[i]);
-        cr_expect_eq(count_text(page, open) + count_text(page, spaced), count_text(page, shut),
-                     "%s", names[i]);
-    }
-    cr_expect(!strstr(page, "http"), "the page needs nothing from elsewhere");
+    char why[200] = "";
+    cr_expect(xml_is_well_formed(page, why), "%s", why);
+    cr_expect_eq(text_count(page, "http"), text_count(page, "xmlns=\"http://www.w3.org/"),
+                 "the page needs nothing from elsewhere");
     cr_expect(!strstr(page, "nan") && !strstr(page, "inf"), "every number is one");
+    cr_expect_eq(text_count(page, "<title id="), text_count(page, "role=\"img\""));
+    cr_expect_eq(text_count(page, "<table>"), text_count(page, "role=\"img\""));
 }
 
 /* ---- charts --------------------------------------------------------------------------------- */
 
-Test(figure, chart_has_marks_and_a_table)
+static char *
+chart_of(Curve *curves, int count, const int64_t *values, int nvalues)
 {
-    Plot c = {
-        .title = "A < B & \"C\"",
-        .x_label = "tokens",
-        .y_label = "milliseconds",
-        .x = {256, 512, 2048},
-        .points = 3,
-        .line = {{"one", {1.5, 3, 12}}, {"two", {0, 40, 0}}},
-        .lines = 2
-    };
+    const CurveFigure figure = {"A < B & \"C\"", "t", "d", "milliseconds", "tokens"};
     StrBuf out = {0};
-    plot_chart(&out, &c, "c");
-    const char *text = sb_text(&out);
-    cr_expect(strstr(text, "A &lt; B &amp; &quot;C&quot;"));
-    cr_expect_eq(count_text(text, "<path fill="), 3 + 1 + 2, "points of both lines, and the key");
-    cr_expect(strstr(text, "<th scope=\"row\">512</th><td>3</td><td>40</td>"), "%s", text);
-    cr_expect(strstr(text, "<th scope=\"row\">256</th><td>1.5</td><td>&ndash;</td>"), "%s", text);
-    cr_expect(strstr(text, ">2K</text>"), "lengths in powers of two");
-    expect_closed(text);
-    sb_free(&out);
+    Page page = {.out = &out, .arena = arena_new()};
+    const SvgAxis x = svg_values("tokens", values, nvalues);
+    const SvgAxis y =
+        svg_log("milliseconds", curves_lowest(curves, count), curves_highest(curves, count));
+    curves_figure(&page, &figure, &x, &y, curves, count);
+    arena_free(page.arena);
+    return out.text;
 }
 
-Test(figure, chart_bears_one_point_none_and_wide_ranges)
+Test(figure, chart_has_marks_and_a_table)
 {
-    Plot c = {.title = "t", .x_label = "x", .y_label = "y", .x = {16}, .points = 1, .lines = 1};
-    static const double heights[] = {0, 1, 1e-9, 1e12};
-    c.line[0].name = "line";
+    static const int64_t values[] = {256, 2048, 16000, 65536, 1 << 20};
+    SvgPoint one[] = {
+        {256,  1.5, "first"},
+        {512,  3,   NULL   },
+        {2048, 12,  NULL   }
+    };
+    SvgPoint two[] = {
+        {512, 40, NULL}
+    };
+    Curve curves[] = {
+        {"one",   one,  3, 0},
+        {"two",   two,  1, 1},
+        {"three", NULL, 0, 2}
+    };
+    char *text = chart_of(curves, 3, values, 5), why[200] = "";
+    cr_expect(xml_is_well_formed(text, why), "%s", why);
+    cr_expect(strstr(text, "A &lt; B &amp; &quot;C&quot;"));
+    cr_expect_eq(text_count(text, "class=\"mark c0\""), 3 + 1, "points, and the key");
+    cr_expect_eq(text_count(text, "class=\"mark c1\""), 1 + 1);
+    cr_expect_eq(text_count(text, "class=\"mark c2\""), 0, "no mark of a curve without points");
+    cr_expect(strstr(text, "><title>first</title></circle>"));
+    cr_expect(strstr(text, "<th scope=\"row\">512</th><td>3</td><td>40</td><td></td>"), "%s", text);
+    cr_expect(strstr(text, "<th scope=\"row\">256</th><td>1.5</td><td></td>"), "%s", text);
+    cr_expect(strstr(text, ">2K</text>"), "lengths in powers of two");
+    cr_expect(strstr(text, ">64K</text>") && strstr(text, ">1M</text>"));
+    cr_expect(strstr(text, ">16k</text>"), "or of ten");
+    free(text);
+}
+
+/* Each at its place: the axes' ends, and halfway by logarithm. */
+Test(figure, chart_places_points)
+{
+    static const int64_t values[] = {16, 64, 256};
+    SvgPoint points[] = {
+        {16,  1,   NULL},
+        {64,  10,  NULL},
+        {256, 100, NULL}
+    };
+    Curve curve = {"line", points, 3, 0};
+    double x[3], y[3];
+    char *text = chart_of(&curve, 1, values, 3);
+    const char *at = strstr(text, "points=\"");
+    cr_assert_eq(
+        sscanf(at, "points=\"%lf,%lf %lf,%lf %lf,%lf\"", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2]),
+        6, "%s", at);
+    cr_expect_float_eq(x[1], (x[0] + x[2]) / 2, 0.11);
+    cr_expect_float_eq(y[1], (y[0] + y[2]) / 2, 0.11);
+    cr_expect(x[2] > x[0] + 200 && y[0] > y[2] + 100, "%s", at);
+    free(text);
+}
+
+Test(figure, chart_bears_one_point_and_wide_ranges)
+{
+    static const int64_t values[] = {16};
+    static const double heights[] = {1, 1e-9, 1e12, 1e300};
     for (size_t i = 0; i < COUNT_OF(heights); i++) {
-        StrBuf out = {0};
-        c.line[0].y[0] = heights[i];
-        plot_chart(&out, &c, "c");
-        expect_closed(sb_text(&out));
-        sb_free(&out);
+        SvgPoint point = {16, heights[i], NULL};
+        Curve curve = {"line", &point, 1, 0};
+        char *text = chart_of(&curve, 1, values, 1), why[200] = "";
+        cr_expect(xml_is_well_formed(text, why), "%s", why);
+        cr_expect(!strstr(text, "nan") && !strstr(text, "inf"), "%s", text);
+        free(text);
     }
-    StrBuf out = {0};
-    c.points = 0;
-    plot_chart(&out, &c, "c");
-    cr_expect_str_empty(sb_text(&out), "nothing of nothing");
-    sb_free(&out);
 }
 
 /* ---- the figure ----------------------------------------------------------------------------- */
@@ -130,14 +154,27 @@ Test(figure, page_of_made_up_times)
     StrBuf out = {0};
     figure_put_page(&out, &f);
     const char *page = sb_text(&out);
-    cr_expect_eq(count_text(page, "role=\"img\""), 3, "by state, and by length for both states");
+    cr_expect_eq(text_count(page, "role=\"img\""), 3, "by state, and by length for both states");
     cr_expect(strstr(page, "From N = 16 to N = 64, 4096 tokens take 4.0 times as long (recurrent"),
               "%s", page);
     cr_expect(strstr(page, "8.0 times as long (SSD in chunks, f32)"));
     cr_expect(strstr(page, "2 points were not run; the first, 4096 tokens: too large."));
     cr_expect(!strstr(page, "bf16"), "no line of what was not run");
-    cr_expect(strstr(page, "prefers-color-scheme:dark") && strstr(page, "@media print"));
-    expect_closed(page);
+    cr_expect(strstr(page, "prefers-color-scheme: dark") && strstr(page, "@media print"));
+    expect_page(page);
+    sb_free(&out);
+}
+
+Test(figure, page_of_nothing_that_ran)
+{
+    FigurePoint points[16];
+    Figure f = figure_made(points);
+    StrBuf out = {0};
+    for (int i = 0; i < f.count; i++)
+        points[i].why_not = "too large";
+    figure_put_page(&out, &f);
+    expect_page(sb_text(&out));
+    cr_expect_eq(text_count(sb_text(&out), "role=\"img\""), 0, "nothing of nothing");
     sb_free(&out);
 }
 
@@ -148,7 +185,7 @@ Test(figure, csv_of_made_up_times)
     StrBuf out = {0};
     figure_put_csv(&out, &f);
     const char *csv = sb_text(&out);
-    cr_expect_eq(count_text(csv, "\n"), 13, "a head and 12 points");
+    cr_expect_eq(text_count(csv, "\n"), 13, "a head and 12 points");
     cr_expect(strstr(csv, "\n16,chunked,f32,24,4096,16,0.02,256000,\n"), "%s", csv);
     cr_expect(strstr(csv, "\n64,quadratic,f32,,4096,,,,too large\n"), "%s", csv);
     sb_free(&out);
@@ -166,10 +203,10 @@ Test(figure, command_writes_both)
     cr_assert_eq(r.status, 0, "%s", r.err);
     char *text = read_whole(page, NULL), *table = read_whole(csv, NULL);
     cr_assert(text && table);
-    expect_closed(text);
-    cr_expect_eq(count_text(text, "role=\"img\""), 3);
-    cr_expect_eq(count_text(table, ",recurrent,"), 4, "%s", table);
-    cr_expect_eq(count_text(table, ",quadratic,"), 4, "%s", table);
+    expect_page(text);
+    cr_expect_eq(text_count(text, "role=\"img\""), 3);
+    cr_expect_eq(text_count(table, ",recurrent,"), 4, "%s", table);
+    cr_expect_eq(text_count(table, ",quadratic,"), 4, "%s", table);
     cr_expect_lt(strstr(table, "\n4,"), strstr(table, "\n8,"), "in the order of sizes");
     command_free(&r);
     free(text);

@@ -1,0 +1,23 @@
+/* bench/sections.h -- private to bench/: the page of ssmc explore, section by section. */
+#ifndef SSMC_BENCH_SECTIONS_H
+#define SSMC_BENCH_SECTIONS_H
+
+#include "bench/explore.h"
+#include "bench/page.h"
+
+typedef struct {
+    const ExploreTable *table;
+    ExplorePanel *panels;
+    int npanels;
+    ExploreChoices choices;
+} ExploreResults;
+
+/* A section writes into page->out what comes below its title; nothing: there is none. */
+#define SECTION(id, title) void page_##id(Page *page, const ExploreResults *results);
+#include "bench/sections.def"
+#undef SECTION
+
+/* The panel with most threads and the longest prompts of those that differ in these alone. */
+bool panel_is_main(const ExploreResults *results, const ExplorePanel *panel);
+
+#endif
