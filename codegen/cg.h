@@ -17,10 +17,10 @@ typedef struct {
     LLVMBuilderRef b;
     LLVMBuilderRef at_entry; /* allocas of the function being emitted */
     LLVMTypeRef void_t, i1, i8, i16, i32, i64, f32, f16, bf16, ptr;
-    LLVMTypeRef call_t, seg_t; /* AbiCall, AbiSeg */
-    int lanes;                 /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
-    bool masks;                /* masked loads and stores of every type are single instructions */
-    Val fn;                    /* function being emitted */
+    LLVMTypeRef call_t, seg_t, share_t; /* AbiCall, AbiSeg, AbiShare */
+    int lanes;                          /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
+    bool masks; /* masked loads and stores of every type are single instructions */
+    Val fn;     /* function being emitted */
 } Cg;
 
 /* ---- numbers and addresses ----------------------------------------------------------------
@@ -170,24 +170,28 @@ typedef struct {
     int noperands;
     const Value *domain; /* the value whose [rows,width] the sites of cg_store_outputs run over: the
                           * anchor's first result, or that of the last node */
-    Val call, part, parts;   /* function arguments */
-    Val tokens, picked;      /* T and R, loaded from call */
-    Val pick;                /* int32 [R], NULL without a `take` */
-    int64_t scratch_bytes;   /* emitters add what each thread needs: cg_scratch */
-    Val scratch;             /* this thread's scratch */
-    Val *bound;              /* by value id: what cg_bind said; NULL elsewhere */
-    CgMemo *memo;            /* by value id */
-    int *binds, *remembered; /* the ids that are set in them */
+    Val call, share;     /* function arguments */
+    Val part, parts, threads, before; /* loaded from share */
+    Val tokens, picked;               /* T and R, loaded from call */
+    Val pick;                         /* int32 [R], NULL without a `take` */
+    int64_t scratch_bytes;            /* emitters add what each thread needs: cg_scratch */
+    Val scratch;                      /* this thread's scratch */
+    Val *bound;                       /* by value id: what cg_bind said; NULL elsewhere */
+    CgMemo *memo;                     /* by value id */
+    int *binds, *remembered;          /* the ids that are set in them */
     int nbinds, nremembered;
 } CgKernel;
 
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */
-/* Fields of AbiCall and AbiSeg by name: CALL_rows, CALL_nseg, SEG_len ... */
-#define ABI_CALL_INDEX(ctype, llvm, name, doc) CALL_##name,
-#define ABI_SEG_INDEX(ctype, llvm, name, doc)  SEG_##name,
+/* Fields of AbiCall, AbiSeg and AbiShare by name: CALL_rows, SEG_len, SHARE_part ... */
+#define ABI_CALL_INDEX(ctype, llvm, name, doc)  CALL_##name,
+#define ABI_SEG_INDEX(ctype, llvm, name, doc)   SEG_##name,
+#define ABI_SHARE_INDEX(ctype, llvm, name, doc) SHARE_##name,
 enum { ABI_CALL_FIELDS(ABI_CALL_INDEX) CALL_FIELD_COUNT };
 enum { ABI_SEG_FIELDS(ABI_SEG_INDEX) SEG_FIELD_COUNT };
+enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX) SHARE_FIELD_COUNT };
 Val cg_call_field(Cg *c, CgKernel *k, int field); /* i64 or ptr */
+Val cg_share_field(Cg *c, CgKernel *k, int field);
 /* Segment number `index` of the call, and where a state operand of its sequence begins. */
 typedef struct {
     Val row, len, slot;

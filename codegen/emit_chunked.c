@@ -287,6 +287,38 @@ chunk_open(Cg *c, Chunked *s, Val index, Val end)
     s->cb = chunked_at(c, s->cb_span, s->element, index, s->q_rows * s->q_stride, zero);
 }
 
+/* Whether this thread staged the group already, for the heads of the part before: those just before
+ * `first`, of the same group, and all of the only segment in one span. */
+static Val
+group_is_staged(Cg *c, const Chunked *s, const CgSeg *seg, Val first)
+{
+    const CgKernel *k = s->k;
+    Val share[2];
+    cg_share_of(c, cg_i64(c, s->heads), 1, k->before, k->parts, share);
+    const Val begin = cg_mul(c, s->group, cg_i64(c, s->heads / s->groups));
+    const Val rows = cg_i64(c, s->span * s->chunk + 1);
+    const Val all[] = {cg_less(c, cg_i64(c, -1), k->before),
+                       cg_less(c, cg_call_field(c, s->k, CALL_nseg), cg_i64(c, 2)),
+                       cg_less(c, seg->len, rows),
+                       cg_less(c, begin, first),
+                       cg_less(c, share[0], share[1]),
+                       LLVMBuildICmp(c->b, LLVMIntEQ, share[1], first, "")};
+    Val yes = all[0];
+    for (size_t i = 1; i < COUNT_OF(all); i++)
+        yes = LLVMBuildAnd(c->b, yes, all[i], "");
+    return yes;
+}
+
+/* B, C and CB of each chunk of the span. */
+static void
+span_group(Cg *c, Chunked *s, Val end)
+{
+    CgLoop chunk = cg_loop(c, "chunk", cg_i64(c, 0), s->chunks, 1);
+    chunk_open(c, s, chunk.i, end);
+    chunked_stage_group(c, s);
+    cg_loop_end(c, &chunk);
+}
+
 /* Heads [first, last) of one group over a segment. */
 static void
 group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
@@ -295,15 +327,15 @@ group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
     s->group = group;
     const Val zero = cg_i64(c, 0), end = cg_add(c, seg->row, seg->len);
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
+    const Val staged = group_is_staged(c, s, seg, first);
     CgLoop span = cg_loop(c, "span", seg->row, end, s->span * s->chunk);
     const Val left = cg_add(c, cg_sub(c, end, span.i), cg_i64(c, s->chunk - 1));
     s->span_row = span.i;
     s->last_head = last;
     s->chunks = cg_min(c, cg_i64(c, s->span), cg_div(c, left, cg_i64(c, s->chunk)));
-    CgLoop chunk = cg_loop(c, "chunk", zero, s->chunks, 1);
-    chunk_open(c, s, chunk.i, end);
-    chunked_stage_group(c, s);
-    cg_loop_end(c, &chunk);
+    CgIf stale = cg_if(c, LLVMBuildNot(c->b, staged, ""));
+    span_group(c, s, end);
+    cg_endif(c, &stale);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     s->head = head.i;
     s->h = cg_at(c, states, s->kept, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));

@@ -142,7 +142,7 @@ cg_packed_reserve(Cg *c, CgPacked *p, int tile)
     p->l.result = cg_scratch(c, p->l.k, p->heights[0] * p->panel * (int64_t)sizeof(float));
 }
 
-/* What this thread has of the panels and of the rows. */
+/* What the part at hand has of the panels and of the rows. */
 static CgGrid
 packed_share(Cg *c, const CgPacked *p)
 {
@@ -151,15 +151,18 @@ packed_share(Cg *c, const CgPacked *p)
     const char *by = part ? part->word : "cols";
     const Val zero = cg_i64(c, 0), rows = cg_rows(k, p->l.y), panels = cg_i64(c, p->panels);
     if (strcmp(by, "grid") == 0)
-        return cg_share_grid(c, k, p->panels, rows, p->heights[0]);
+        return cg_share_grid(c, k, p->panels, rows, p->heights[0], p->most);
     CgGrid g = {
-        {zero, rows  },
-        {zero, panels}
+        .rows = {zero, rows  },
+          .panels = {zero, panels}
     };
-    if (strcmp(by, "rows") == 0)
+    if (strcmp(by, "rows") == 0) {
         cg_share_of(c, rows, p->heights[0], k->part, k->parts, g.rows);
-    else
+        g.again = LLVMConstInt(c->i1, 0, 0);
+    } else {
         cg_share_of(c, panels, 1, k->part, k->parts, g.panels);
+        g.again = cg_less(c, cg_i64(c, -1), k->before);
+    }
     return g;
 }
 
@@ -174,7 +177,11 @@ cg_packed_loops(Cg *c, CgPacked *p)
     const Val row = cg_mul(c, blocks.i, block);
     p->l.row = cg_add(c, share.rows[0], row);
     p->l.rows = cg_min(c, block, cg_sub(c, rows, row));
+    /* Rows that this thread staged for the part before are still there, if they are one block. */
+    const Val other = LLVMBuildNot(c->b, share.again, "");
+    CgIf stale = cg_if(c, LLVMBuildOr(c->b, other, cg_less(c, cg_i64(c, 1), count), ""));
     p->stage(c, p);
+    cg_endif(c, &stale);
     CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
     packed_panel(c, p, panels.i);
     cg_loop_end(c, &panels);

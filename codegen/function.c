@@ -150,7 +150,7 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
 
 /* ---- function ----------------------------------------------------------------------------- */
 
-enum { ARG_call, ARG_part, ARG_parts, ARG_operands };
+enum { ARG_call, ARG_share, ARG_operands };
 
 void
 cg_describe_function(Cg *c, Val fn)
@@ -172,12 +172,13 @@ body_declare(Cg *c, const CgKernel *k, const char *name)
     LLVMTypeRef *types = arena_array(c->arena, count, sizeof(LLVMTypeRef));
     for (unsigned i = 0; i < count; i++)
         types[i] = c->ptr;
-    types[ARG_part] = types[ARG_parts] = c->i64;
     const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, count, 0));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     cg_describe_function(c, fn);
-    cg_attribute(c, fn, ARG_call + 1, "noalias");
-    cg_attribute(c, fn, ARG_call + 1, "readonly");
+    for (unsigned i = 0; i < ARG_operands; i++) {
+        cg_attribute(c, fn, i + 1, "noalias");
+        cg_attribute(c, fn, i + 1, "readonly");
+    }
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
         const bool state = o->value && o->value->kind == VALUE_STATE;
@@ -193,8 +194,7 @@ static void
 body_begin(Cg *c, CgKernel *k)
 {
     k->call = LLVMGetParam(c->fn, ARG_call);
-    k->part = LLVMGetParam(c->fn, ARG_part);
-    k->parts = LLVMGetParam(c->fn, ARG_parts);
+    k->share = LLVMGetParam(c->fn, ARG_share);
     for (int i = 0; i < k->noperands; i++) {
         k->operands[i].base = LLVMGetParam(c->fn, (unsigned)(i + ARG_operands));
         if (!k->operands[i].value)
@@ -202,8 +202,11 @@ body_begin(Cg *c, CgKernel *k)
     }
     k->tokens = cg_call_field(c, k, CALL_rows);
     k->picked = cg_call_field(c, k, CALL_picked);
-    const Val stride = cg_call_field(c, k, CALL_scratch_stride);
-    k->scratch = cg_offset(c, cg_call_field(c, k, CALL_scratch), cg_mul(c, k->part, stride));
+    k->part = cg_share_field(c, k, SHARE_part);
+    k->parts = cg_share_field(c, k, SHARE_parts);
+    k->threads = cg_share_field(c, k, SHARE_threads);
+    k->before = cg_share_field(c, k, SHARE_before);
+    k->scratch = cg_share_field(c, k, SHARE_scratch);
     const size_t values = (size_t)k->graph->nvalue_ids + 1;
     k->bound = arena_array(c->arena, values, sizeof *k->bound);
     k->memo = arena_array(c->arena, values, sizeof *k->memo);
@@ -229,16 +232,15 @@ body_build(Cg *c, CgKernel *k, CgEmitter *emit, Diag *diag)
 static Val
 entry_build(Cg *c, const CgKernel *k, Val body, const char *name)
 {
-    LLVMTypeRef types[] = {c->ptr, c->ptr, c->i64, c->i64};
-    const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, 4, 0));
+    LLVMTypeRef types[] = {c->ptr, c->ptr, c->ptr};
+    const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, 3, 0));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     cg_describe_function(c, fn);
     LLVMPositionBuilderAtEnd(c->b, LLVMAppendBasicBlockInContext(c->ctx, fn, "start"));
     const unsigned count = (unsigned)k->noperands + ARG_operands;
     Val *args = arena_array(c->arena, count, sizeof *args);
     args[ARG_call] = LLVMGetParam(fn, 1);
-    args[ARG_part] = LLVMGetParam(fn, 2);
-    args[ARG_parts] = LLVMGetParam(fn, 3);
+    args[ARG_share] = LLVMGetParam(fn, 2);
     for (unsigned i = ARG_operands; i < count; i++) {
         Val index = cg_i64(c, i - ARG_operands);
         const Val at = LLVMBuildInBoundsGEP2(c->b, c->ptr, LLVMGetParam(fn, 0), &index, 1, "");

@@ -140,6 +140,12 @@ cg_call_field(Cg *c, CgKernel *k, int field)
     return field_load(c, c->call_t, k->call, field);
 }
 
+Val
+cg_share_field(Cg *c, CgKernel *k, int field)
+{
+    return field_load(c, c->share_t, k->share, field);
+}
+
 CgSeg
 cg_segment(Cg *c, CgKernel *k, Val index)
 {

@@ -74,11 +74,14 @@ abi_types(Cg *c)
 #define ABI_TYPE(ctype, llvm, name, doc) c->llvm,
     LLVMTypeRef call[] = {ABI_CALL_FIELDS(ABI_TYPE)};
     LLVMTypeRef seg[] = {ABI_SEG_FIELDS(ABI_TYPE)};
+    LLVMTypeRef share[] = {ABI_SHARE_FIELDS(ABI_TYPE)};
 #undef ABI_TYPE
     c->call_t = LLVMStructCreateNamed(c->ctx, "AbiCall");
     LLVMStructSetBody(c->call_t, call, CALL_FIELD_COUNT, 0);
     c->seg_t = LLVMStructCreateNamed(c->ctx, "AbiSeg");
     LLVMStructSetBody(c->seg_t, seg, SEG_FIELD_COUNT, 0);
+    c->share_t = LLVMStructCreateNamed(c->ctx, "AbiShare");
+    LLVMStructSetBody(c->share_t, share, SHARE_FIELD_COUNT, 0);
 }
 
 void

@@ -284,11 +284,15 @@ operand_of(CgProgram *p, const CgOperand *o, AbiOperand *out)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-static bool
-is_parallel(const Kernel *k)
+/* AbiStep.pieces */
+static int32_t
+pieces_of(const Kernel *k)
 {
     const Attr *part = attrs_find(&k->attrs, ATTR_part);
-    return part && strcmp(part->word, "none") != 0;
+    const Attr *pieces = attrs_find(&k->attrs, ATTR_pieces);
+    if (!part || strcmp(part->word, "none") == 0)
+        return 0;
+    return pieces ? (int32_t)pieces->i : 1;
 }
 
 bool
@@ -298,7 +302,7 @@ cg_program_step(CgProgram *p, const CgKernel *k, Val run)
     step.row.name = arena_strdup(p->arena, k->kernel->name);
     step.row.first_operand = p->noperands;
     step.row.operands = k->noperands;
-    step.row.parallel = is_parallel(k->kernel);
+    step.row.pieces = pieces_of(k->kernel);
     for (int i = 0; i < k->noperands; i++) {
         AbiOperand operand = {0};
         if (!operand_of(p, &k->operands[i], &operand))

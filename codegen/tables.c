@@ -127,7 +127,7 @@ steps_table(Cg *c, Labels *labels, const CgProgram *p)
     for (int i = 0; i < p->nsteps; i++) {
         const AbiStep *s = &p->steps[i].row;
         Val fields[] = {p->steps[i].run, label(c, labels, s->name), i32(c, s->first_operand),
-                        i32(c, s->operands), i32(c, s->parallel)};
+                        i32(c, s->operands), i32(c, s->pieces)};
         rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
     }
     return cg_const_table(c, rows, p->nsteps, sizeof(AbiStep), "steps");

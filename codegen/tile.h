@@ -83,10 +83,14 @@ typedef void CgGroupBody(Cg *c, void *user, const CgSeg *seg, Val group, Val fir
 void cg_group_heads(Cg *c, CgKernel *k, int64_t heads, int64_t groups, CgGroupBody *body,
                     void *user);
 
-/* This thread's rows, in whole tiles but for the last, and panels (codegen/grid.c): [from, to). */
+/* Rows, in whole tiles but for the last, and panels of the part at hand (codegen/grid.c):
+ * [from, to). */
 typedef struct {
     Val rows[2], panels[2];
+    Val again; /* i1: the part that this thread ran before had the same rows */
 } CgGrid;
-CgGrid cg_share_grid(Cg *c, const CgKernel *k, int64_t panels, Val rows, int64_t tile);
+/* most: rows that can be staged at once. */
+CgGrid cg_share_grid(Cg *c, const CgKernel *k, int64_t panels, Val rows, int64_t tile,
+                     int64_t most);
 
 #endif

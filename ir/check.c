@@ -11,6 +11,12 @@ static const char *const attr_words[ATTR_COUNT] = {
     [ATTR_to] = "f32 f16 bf16",
 };
 
+bool
+kernel_has_attr(AttrId id)
+{
+    return id == ATTR_tile || id == ATTR_part || id == ATTR_pieces;
+}
+
 static bool
 has_word(const char *words, const char *word)
 {
@@ -48,6 +54,8 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     case AK_INT:
         if (!in_range(attr->i, 1))
             expected = "a whole number from 1 to 2^40";
+        else if (attr->id == ATTR_pieces && attr->i > IR_MAX_PIECES)
+            expected = arena_printf(arena, "a whole number from 1 to %d", IR_MAX_PIECES);
         break;
     case AK_CHUNK:
         if (!in_range(attr->i, CHUNK_AUTO))

@@ -22,6 +22,7 @@ bool node_check(const Node *node, bool complete, ShapeResult *result);
 
 /* Whether an attribute's value is one its id allows; *why says what is. */
 bool attr_check(Arena *arena, const Attr *attr, const char **why);
+bool kernel_has_attr(AttrId id); /* kernels may have it */
 bool attr_by_name(const char *name, size_t len, AttrId *out);
 
 /* True for t1, t2 ...: names that nobody chose. */

@@ -10,7 +10,7 @@
 #include "ir/diag.h"
 #include "ir/util.h"
 
-enum { IR_MAX_RANK = 4, IR_MAX_IN = 8, IR_MAX_OUT = 8 };
+enum { IR_MAX_RANK = 4, IR_MAX_IN = 8, IR_MAX_OUT = 8, IR_MAX_PIECES = 64 };
 
 /* ---- types ------------------------------------------------------------------------------ */
 

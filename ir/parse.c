@@ -275,7 +275,7 @@ kernel_takes_attr(Op op, AttrId id, bool *required)
 {
     (void)op;
     *required = false;
-    return id == ATTR_tile || id == ATTR_part;
+    return kernel_has_attr(id);
 }
 
 /* Whether the brace that comes next holds attributes: after their closing brace the body opens. */

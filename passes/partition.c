@@ -1,24 +1,31 @@
-/* passes/partition.c -- register tiles, and what threads divide.
+/* passes/partition.c -- register tiles, what threads divide, and into how many parts.
  *
  * Requires: kernels.
  * Ensures: every kernel says part=; a kernel over a packed weight says tile=, the token rows it
- *   keeps in registers beside one panel.
- * Does not change: nodes, their order, their kernels; a tile or part that the text gave.
+ *   keeps in registers beside one panel; in a graph of long passes a kernel says pieces=, the parts
+ *   for each thread, where more than one pays.
+ * Does not change: nodes, their order, their kernels; a tile, part or pieces that the text gave.
  *
  * Algorithm: by the class of the anchor, so that no thread needs what another makes in the same
  * kernel:
  *
  *   the SSD in any form  heads: every head has a state of its own
  *   projections          grid: panels of the packed weight and rows, so that threads have alike
- * much to do; cols where another library multiplies convolutions         cols: every channel has a
- * state of its own all others, params   rows
+ *                        much to do; cols where another library multiplies
+ *   convolutions         cols: every channel has a state of its own
+ *   all others, params   rows
  *
- * The tile follows from the panel and the registers (panel.def).
+ * The tile follows from the panel and the registers (panel.def). Threads do not run alike fast:
+ * cores are shared with other programs, and heads and panels do not divide evenly. So in a pass
+ * long enough for that to add up, a kernel has several parts for each thread, and who is done takes
+ * those of others. More parts even out better, and each costs what it must do anew.
  *
  *   kernel in_proj {
  * becomes
- *   kernel in_proj {tile=6, part=grid} {
+ *   kernel in_proj {tile=6, part=grid, pieces=8} {
  */
+#include <string.h>
+
 #include "passes/internal.h"
 
 /* The packed weight that a node multiplies by; NULL: it has none. Whole numbers come with scales.
@@ -66,6 +73,34 @@ partition_rows(const PassMachine *m, const Node *anchor)
     return panel_rows(m, weight->dtype, weight->shape.dim[2].n / machine_lanes(m));
 }
 
+enum { LONG_PASS = 64 }; /* tokens */
+
+/* Parts for each thread, by what they divide. */
+static const struct {
+    const char *part;
+    int64_t pieces;
+} partition_parts[] = {
+    {"grid",  16}, /* rows are staged once for parts that follow each other */
+    {"rows",  4 },
+    {"cols",  4 },
+    {"heads", 4 }, /* and so is what the heads of a group share */
+};
+
+/* 1 where the text need not say. */
+static int64_t
+partition_pieces(const Graph *g, const Kernel *k)
+{
+    const Attr *part = attrs_find(&k->attrs, ATTR_part);
+    Node *first, *last;
+    kernel_range(g, k, &first, &last);
+    if (first->out[0]->is_param || (g->block > 0 && g->block < LONG_PASS))
+        return 1;
+    for (size_t i = 0; i < COUNT_OF(partition_parts); i++)
+        if (strcmp(part->word, partition_parts[i].part) == 0)
+            return partition_parts[i].pieces;
+    return 1;
+}
+
 bool
 pass_partition(Graph *g, PassCtx *cx)
 {
@@ -79,6 +114,11 @@ pass_partition(Graph *g, PassCtx *cx)
         }
         if (!attrs_find(&k->attrs, ATTR_part)) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_part, partition_part(k->anchor)));
+            changed = true;
+        }
+        const int64_t pieces = partition_pieces(g, k);
+        if (pieces > 1 && !attrs_find(&k->attrs, ATTR_pieces)) {
+            attrs_set(g->arena, &k->attrs, attr_int(ATTR_pieces, pieces));
             changed = true;
         }
     }

@@ -20,9 +20,16 @@
     FIELD(int64_t, i64, picked, "R: rows the head works on")                                       \
     FIELD(int64_t, i64, nseg, "runs of rows")                                                      \
     FIELD(const AbiSeg *, ptr, seg, "[nseg], together rows 0 .. T-1 in order")                     \
-    FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
-    FIELD(char *, ptr, scratch, "scratch of thread 0, 64-byte aligned")                            \
-    FIELD(int64_t, i64, scratch_stride, "bytes from one thread's scratch to the next's")
+    FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")
+
+/* What one thread is to do of a kernel: one of `parts` parts, by which the kernel splits its own
+ * work. Any of them may run on any thread, once. */
+#define ABI_SHARE_FIELDS(FIELD)                                                                    \
+    FIELD(char *, ptr, scratch, "this thread's, 64-byte aligned")                                  \
+    FIELD(int64_t, i64, part, "0 .. parts - 1")                                                    \
+    FIELD(int64_t, i64, parts, "a multiple of threads")                                            \
+    FIELD(int64_t, i64, threads, "that take parts")                                                \
+    FIELD(int64_t, i64, before, "the part that left scratch as it is, in this step; or -1")
 
 #define ABI_DECLARE(ctype, llvm, name, doc) ctype name;
 typedef struct {
@@ -31,11 +38,14 @@ typedef struct {
 typedef struct {
     ABI_CALL_FIELDS(ABI_DECLARE)
 } AbiCall;
+typedef struct {
+    ABI_SHARE_FIELDS(ABI_DECLARE)
+} AbiShare;
 #undef ABI_DECLARE
 
 /* operand: one pointer for each operand of the kernel: the element in row 0, column 0 (states: the
- * tensor of slot 0). part of parts: this thread's share; a kernel splits its own work by it. */
-typedef void AbiKernel(void *const *operand, const AbiCall *call, int64_t part, int64_t parts);
+ * tensor of slot 0). */
+typedef void AbiKernel(void *const *operand, const AbiCall *call, const AbiShare *share);
 
 typedef enum { ABI_SLAB, ABI_PARAM, ABI_WEIGHT, ABI_STATE, ABI_INPUT, ABI_OUTPUT } AbiSpace;
 enum { ABI_INPUT_IDS = 0, ABI_INPUT_PICK = 1 }; /* AbiOperand.index in ABI_INPUT */
@@ -51,7 +61,9 @@ typedef struct {
     const char *name;      /* of the kernel, for profiles */
     int32_t first_operand; /* into AbiProgram.operands */
     int32_t operands;
-    int32_t parallel; /* 0: run by one thread (part 0 of 1) */
+    /* Parts for each thread. 0: run by one thread, as part 0 of 1; 1: each thread its own; more:
+     * those of a thread that falls behind are taken by others, unless the pass is short. */
+    int32_t pieces;
 } AbiStep;
 
 /* Steps [first, first + count) of AbiProgram.steps. */
@@ -133,7 +145,7 @@ typedef struct {
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
-enum { ABI_VERSION = 2 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 3 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

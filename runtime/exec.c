@@ -52,39 +52,73 @@ lane_put(RtLane *lane, int step, double from)
         lane->events[lane->count++] = (RtEvent){step, from, rt_now()};
 }
 
-/* One thread's part of a step; steps that are not parallel are thread 0's. */
+/* A pass of fewer rows is over before it matters which thread is the faster. */
+enum { FEW_ROWS = 64 };
+
+static int
+pieces_of(const RtRun *run, const AbiStep *step, int threads)
+{
+    return threads == 1 || run->call->rows < FEW_ROWS ? 1 : step->pieces;
+}
+
+/* Parts of a step as long as there are any. */
 static void
-run_step(const RtRun *run, int i, int thread, int threads)
+run_parts(const RtRun *run, const AbiStep *step, int turn, int thread, int threads)
+{
+    void *const *operand = run->operand + step->first_operand;
+    const int pieces = pieces_of(run, step, threads);
+    AbiShare share = {.scratch = run->scratch + run->scratch_stride * (size_t)thread,
+                      .part = thread,
+                      .parts = (int64_t)threads * pieces,
+                      .threads = threads,
+                      .before = -1};
+    if (pieces == 1) {
+        step->run(operand, run->call, &share);
+        return;
+    }
+    for (;;) {
+        share.part = rt_deal_part(run->hands, turn, thread, threads, pieces);
+        if (share.part < 0)
+            return;
+        step->run(operand, run->call, &share);
+        share.before = share.part;
+    }
+}
+
+/* One thread's work on a step; steps without parts are thread 0's. */
+static void
+run_step(const RtRun *run, int i, int turn, int thread, int threads)
 {
     const AbiStep *step = &run->abi->steps[i];
-    void *const *operand = run->operand + step->first_operand;
-    if (!step->parallel && thread > 0)
+    rt_deal_next(run->hands, turn, thread, threads);
+    if (!step->pieces && thread > 0)
         return;
     const double from = run->lanes ? rt_now() : 0;
-    if (step->parallel)
-        step->run(operand, run->call, thread, threads);
+    if (step->pieces)
+        run_parts(run, step, turn, thread, threads);
     else
-        step->run(operand, run->call, 0, 1);
+        run_parts(run, step, turn, 0, 1);
     if (run->lanes)
         lane_put(&run->lanes[thread], i, from);
 }
 
-/* One thread's part of all steps. A barrier stands between two steps, but for two that thread 0
+/* One thread's work on all steps. A barrier stands between two steps, but for two that thread 0
  * runs alone. */
 static void
 run_steps(void *user, int thread, int threads)
 {
     RtRun *run = user;
     const AbiStep *before = NULL;
+    int turn = 0;
     for (int r = 0; r < 2; r++) {
         const AbiRange range = run->range[r];
         for (int i = range.first; i < range.first + range.count; i++) {
             const AbiStep *step = &run->abi->steps[i];
-            if (before && (before->parallel || step->parallel))
+            if (before && (before->pieces || step->pieces))
                 rt_pool_barrier(run->pool);
             if (run->seconds && thread == 0)
                 clock_turn(run, i);
-            run_step(run, i, thread, threads);
+            run_step(run, i, turn++, thread, threads);
             before = step;
         }
     }
@@ -94,6 +128,7 @@ void
 rt_run(RtRun *run)
 {
     run->running = -1;
+    rt_deal_begin(run->hands, rt_pool_threads(run->pool));
     rt_pool_run(run->pool, run_steps, run);
     if (run->seconds)
         clock_turn(run, -1);

@@ -3,6 +3,8 @@
 #ifndef SSMC_RUNTIME_INTERNAL_H
 #define SSMC_RUNTIME_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "runtime/rt.h"
 
 #if defined(__GNUC__)
@@ -135,6 +137,19 @@ void rt_pool_barrier(RtPool *pool);
 /* threads as asked for -> as they will be; false when it is out of range. */
 bool rt_threads_resolve(int *threads);
 
+/* ---- parts of a step (deal.c) ------------------------------------------------------------ */
+
+/* How many parts of a thread's hand have been played, by it or by others. */
+typedef struct {
+    _Alignas(RT_LINE) atomic_int played;
+} RtHand;
+/* hands: two sets of [threads]; turn: the number of the step, counted from 0 in each run. */
+void rt_deal_begin(RtHand *hands, int threads); /* before a run */
+/* By each thread in each turn: its hand of the turn after it. */
+void rt_deal_next(RtHand *hands, int turn, int thread, int threads);
+/* A part that nobody else has had, of threads * pieces; -1: all are taken. */
+int64_t rt_deal_part(RtHand *hands, int turn, int thread, int threads, int pieces);
+
 typedef struct RtIdentity RtIdentity;
 
 /* ---- this machine (cpu.c) ---------------------------------------------------------------- */
@@ -245,6 +260,9 @@ typedef struct {
     const AbiProgram *abi;
     void *const *operand; /* [noperands] */
     const AbiCall *call;
+    char *scratch; /* of thread 0 */
+    size_t scratch_stride;
+    RtHand *hands; /* two sets of [threads] */
     RtPool *pool;
     AbiRange range[2];
     double *seconds; /* [nsteps], added to; NULL: not profiled */

@@ -82,14 +82,17 @@ static void
 run_step(const Making *m, const AbiStep *step, int thread, int threads)
 {
     void *const *operand = m->operand + step->first_operand;
-    /* The scratch of a thread, whatever the number of its part. */
-    const AbiCall call = {.scratch = m->scratch + m->stride * (size_t)thread, .scratch_stride = 0};
-    const int64_t pieces = pieces_of(m, step), parts = step->parallel ? pieces * threads : 1;
-    const int64_t first = step->parallel ? pieces * thread : 0;
-    const int64_t end = step->parallel ? first + pieces : thread == 0;
-    for (int64_t part = first; part < end; part++) {
-        step->run(operand, &call, part, parts);
-        give_back(m, step, part, parts);
+    const AbiCall call = {0};
+    const int64_t pieces = pieces_of(m, step);
+    const int64_t first = step->pieces ? pieces * thread : 0;
+    const int64_t end = step->pieces ? first + pieces : thread == 0;
+    AbiShare share = {.scratch = m->scratch + m->stride * (size_t)thread,
+                      .parts = step->pieces ? pieces * threads : 1,
+                      .threads = step->pieces ? threads : 1,
+                      .before = -1};
+    for (share.part = first; share.part < end; share.part++) {
+        step->run(operand, &call, &share);
+        give_back(m, step, share.part, share.parts);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "passes/pass.h"
+#include "tests/step_run.h"
 
 typedef struct {
     const Value *value;
@@ -278,15 +279,14 @@ static void
 run_steps(KernelRun *run, AbiRange range, AbiCall *call, int parts)
 {
     const AbiProgram *p = run->program;
+    const int64_t scratch_bytes = p->phase[ABI_PREFILL].scratch_bytes;
     for (int32_t i = range.first; i < range.first + range.count; i++) {
         const AbiStep *step = &p->steps[i];
         void *operands[64];
         cr_assert_leq(step->operands, 64);
         for (int32_t j = 0; j < step->operands; j++)
             operands[j] = kernel_run_operand(run, &p->operands[step->first_operand + j]);
-        const int share = step->parallel ? parts : 1;
-        for (int part = 0; part < share; part++)
-            step->run(operands, call, part, share);
+        step_run(step, operands, call, run->scratch, scratch_bytes, parts);
     }
 }
 
@@ -295,11 +295,11 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
 {
     const AbiPhase *phase = &run->program->phase[ABI_PREFILL];
     AbiSeg segs[RUN_SLOTS];
-    AbiCall abi = {.nseg = call->nseg,
-                   .seg = segs,
-                   .state_stride = run->program->state_bytes,
-                   .scratch = run->scratch,
-                   .scratch_stride = phase->scratch_bytes};
+    AbiCall abi = {
+        .nseg = call->nseg,
+        .seg = segs,
+        .state_stride = run->program->state_bytes,
+    };
     for (int i = 0; i < call->nseg; i++) {
         segs[i] = (AbiSeg){.row = abi.rows, .len = call->len[i], .slot = call->slot[i]};
         abi.rows += call->len[i];

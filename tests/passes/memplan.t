@@ -50,26 +50,26 @@ graph "t" kernel {
   kernel pack_q {part=rows} {
     t4: f32[1,8,16] @param+2816/128 = pack(q) {panel=16}
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=4} {
     x: f32[T,8] @slab+0/8 = embed(ids, e)
   }
-  kernel w {tile=12, part=grid} {
+  kernel w {tile=12, part=grid, pieces=16} {
     a: f32[T,32] @slab+2048/32 = linear(x, t1) {out=32, matmul=emitted}
   }
   b: f32[T,20] @slab+2048/32, c: f32[T,12] @slab+2128/32 = split(a) {sizes=[20, 12]}
-  kernel d {part=rows} {
+  kernel d {part=rows, pieces=4} {
     d: f32[T,12] @slab+10240/12 = silu(c)
   }
-  kernel v {tile=12, part=grid} {
+  kernel v {tile=12, part=grid, pieces=16} {
     f: f32[T,16] @slab+0/16 = linear(d, t2) {out=16, matmul=emitted}
   }
-  kernel r {tile=12, part=grid} {
+  kernel r {tile=12, part=grid, pieces=16} {
     g: f32[T,8] @slab+4096/8 = linear(f, t3) {out=8, matmul=emitted}
   }
-  kernel take {part=rows} {
+  kernel take {part=rows, pieces=4} {
     h: f32[R,8] @slab+0/8 = take(g)
   }
-  kernel lm_head {tile=12, part=grid} {
+  kernel lm_head {tile=12, part=grid, pieces=16} {
     y: f32[R,16] @output+0/16 = linear(h, t4) {out=16, matmul=emitted}
   }
   output y

@@ -1,4 +1,4 @@
-partition: threads divide columns, heads or rows by the class of the anchor; packed projections get a tile.
+partition: threads divide columns, heads or rows by the class of the anchor; packed projections get a tile, and long passes several parts for each thread.
 --ARGS--
 compile @IN@ --stop-after partition --chunk 8 --cpu x86-64-v4
 --IN--
@@ -38,17 +38,17 @@ graph "t" kernel {
     t1: f32[2] = exp(A_log)
     t2: f32[2] = neg(t1)
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=4} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=8, part=grid} {
+  kernel w {tile=8, part=grid, pieces=16} {
     p: f32[T,34] = linear(x, t9) {out=34, matmul=emitted}
   }
   q: f32[T,2], B: f32[T,16], C: f32[T,16] = split(p) {sizes=[2, 16, 16]}
-  kernel dt {part=rows} {
+  kernel dt {part=rows, pieces=4} {
     dt: f32[T,2] = softplus(q)
   }
-  kernel ssd {part=heads} {
+  kernel ssd {part=heads, pieces=4} {
     t3: f32[T,2] = chunk_decay(dt, t2) {chunk=8}
     t4: f32[T,1,Q8] = chunk_cb(C, B) {groups=1, state=16, chunk=8, dot=f32}
     t5: f32[ceil(T/8),2,16,4] = chunk_state(B, x, dt, t3) {groups=1, heads=2, head_dim=4, state=16, chunk=8, dot=f32}

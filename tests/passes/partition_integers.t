@@ -27,13 +27,13 @@ graph "t" kernel {
     t6: u8[2,16,64,4] = pack(t3) {panel=64}
     t7: f32[2,1,64] = pack(t4) {panel=64}
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=4} {
     x: f32[T,64] = embed(ids, e)
   }
-  kernel quantise {part=rows} {
+  kernel quantise {part=rows, pieces=4} {
     t1: i8[T,64], t2: f32[T,1] = quantise(x)
   }
-  kernel w {tile=6, part=grid} {
+  kernel w {tile=6, part=grid, pieces=16} {
     y: f32[T,128] = linear_i8(t1, t2, t6, t7) {out=128}
   }
   output y

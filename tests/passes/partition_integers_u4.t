@@ -28,13 +28,13 @@ graph "t" kernel {
     t8: bf16[2,1,64,2] = pack(t4) {panel=64}
     t9: bf16[2,1,64,2] = pack(t5) {panel=64}
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=4} {
     x: f32[T,64] = embed(ids, e)
   }
-  kernel quantise {part=rows} {
+  kernel quantise {part=rows, pieces=4} {
     t1: i8[T,64], t2: f32[T,1] = quantise(x)
   }
-  kernel w {tile=3, part=grid} {
+  kernel w {tile=3, part=grid, pieces=16} {
     y: f32[T,128] = linear_u4(t1, t2, t7, t8, t9) {out=128, group=32}
   }
   output y

@@ -27,13 +27,13 @@ graph "t" kernel {
     t6: u8[8,16,16,4] = pack(t3) {panel=16}
     t7: f32[8,1,16] = pack(t4) {panel=16}
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=4} {
     x: f32[T,64] = embed(ids, e)
   }
-  kernel quantise {part=rows} {
+  kernel quantise {part=rows, pieces=4} {
     t1: i8[T,64], t2: f32[T,1] = quantise(x)
   }
-  kernel w {tile=4, part=grid} {
+  kernel w {tile=4, part=grid, pieces=16} {
     y: f32[T,128] = linear_i8(t1, t2, t6, t7) {out=128}
   }
   output y

@@ -1,4 +1,4 @@
-partition: a tile and a part that the text gives stay.
+partition: a tile, a part and pieces that the text gives stay.
 --ARGS--
 compile @IN@ --stop-after partition --cpu x86-64-v4
 --IN--
@@ -12,7 +12,7 @@ graph "t" kernel {
   kernel pack_w {part=none} {
     p: f32[1,8,16] = pack(w) {panel=16}
   }
-  kernel embed {
+  kernel embed {pieces=3} {
     x: f32[T,8] = embed(ids, e)
   }
   kernel w {tile=2} {
@@ -32,10 +32,10 @@ graph "t" kernel {
   kernel pack_w {part=none} {
     p: f32[1,8,16] = pack(w) {panel=16}
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=3} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=2, part=grid} {
+  kernel w {tile=2, part=grid, pieces=16} {
     y: f32[T,6] = linear(x, p) {out=6}
   }
   output y

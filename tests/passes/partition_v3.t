@@ -25,10 +25,10 @@ graph "t" kernel {
   kernel pack_w {part=rows} {
     t1: f32[2,8,32] = pack(w) {panel=32}
   }
-  kernel embed {part=rows} {
+  kernel embed {part=rows, pieces=4} {
     x: f32[T,8] = embed(ids, e)
   }
-  kernel w {tile=2, part=grid} {
+  kernel w {tile=2, part=grid, pieces=16} {
     y: f32[T,64] = linear(x, t1) {out=64, matmul=emitted}
   }
   output y

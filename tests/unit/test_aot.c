@@ -424,11 +424,13 @@ Test(aot, blas_in_a_product)
 static bool
 is_export(const char *name)
 {
-    static const char *const names[] = {
+    char version[32];
+    snprintf(version, sizeof version, "SSMC_%d", ABI_VERSION);
+    const char *const names[] = {
 #define EXPORT(name, where, since) #name,
 #include "runtime/exports.def"
 #undef EXPORT
-        "ssmc_compiled_1", "storyteller_compiled", "SSMC_2"};
+        "ssmc_compiled_1", "storyteller_compiled", version};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strncmp(name, names[i], strlen(names[i])) == 0 && strchr("@\n", name[strlen(names[i])]))
             return true;

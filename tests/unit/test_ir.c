@@ -331,6 +331,7 @@ Test(verify, kernels)
         {"kernel a { h = embed(ids, table)\ne = exp(f)\nn = mul(h, e) }\nkernel t { t = take(n) }\n"
          "output t",                                                                    "makes parameters, run once, as well as activations"},
         {"kernel a {tile=0} { h = embed(ids, table) }",                                          "{tile=0}, expected a whole number"                 },
+        {"kernel a {pieces=65} { h = embed(ids, table) }",                                       "a whole number from 1 to 64"                       },
         {"kernel a {part=all} { h = embed(ids, table) }",                                        "one of: rows cols grid heads none"                 },
         {"kernel a { kernel b { h = embed(ids, table) } }",                                      "a kernel inside kernel `a`"                        },
         {"kernel a { h = embed(ids, table)\nn = neg(h) }\nkernel t { t = take(n) }\noutput t",   ""                                                  },

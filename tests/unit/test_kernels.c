@@ -13,6 +13,7 @@
 
 #include "codegen/codegen.h"
 #include "ir/ir.h"
+#include "tests/step_run.h"
 
 /* Two roundings of 2^-9 a product, beside the greatest of a thousand numbers. */
 static const double BF16_ALLOWED = 1e-2;
@@ -157,6 +158,13 @@ plan_memory(Graph *g)
 
 /* ---- running ----------------------------------------------------------------------------- */
 
+/* Bytes from one thread's scratch to the next: what the program asks for, and a guard of 0xff. */
+static int64_t
+scratch_stride(const Model *m)
+{
+    return round_up(m->abi->phase[ABI_PREFILL].scratch_bytes, 64) + GUARD;
+}
+
 static void
 run_steps(Model *m, AbiRange range, const int32_t *ids, AbiCall call, int parts)
 {
@@ -165,7 +173,6 @@ run_steps(Model *m, AbiRange range, const int32_t *ids, AbiCall call, int parts)
     for (int i = 0; i < BLOCK; i++)
         pick[i] = i;
     call.picked = call.rows;
-    call.scratch = m->scratch;
     for (int s = range.first; s < range.first + range.count; s++) {
         const AbiStep *step = &m->abi->steps[s];
         void *operands[MAX_OPERANDS];
@@ -179,17 +186,8 @@ run_steps(Model *m, AbiRange range, const int32_t *ids, AbiCall call, int parts)
                 base = (char *)(o->index == ABI_INPUT_IDS ? (void *)ids : (void *)pick);
             operands[i] = base + o->offset;
         }
-        const int n = step->parallel ? parts : 1;
-        for (int part = 0; part < n; part++)
-            step->run(operands, &call, part, n);
+        step_run(step, operands, &call, m->scratch, scratch_stride(m), parts);
     }
-}
-
-/* Bytes from one part's scratch to the next: what the program asks for, and a guard of 0xff. */
-static int64_t
-scratch_stride(const Model *m)
-{
-    return round_up(m->abi->phase[ABI_PREFILL].scratch_bytes, 64) + GUARD;
 }
 
 static void
@@ -206,12 +204,13 @@ static void
 run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
 {
     const AbiPhase *phase = &m->abi->phase[ABI_PREFILL];
-    const AbiCall call = {.rows = segs[nseg - 1].row + segs[nseg - 1].len,
-                          .nseg = nseg,
-                          .seg = segs,
-                          .state_stride = round_up(m->abi->state_bytes, 64),
-                          .scratch_stride = scratch_stride(m)};
-    memset(m->scratch, 0xff, (size_t)(MOST_PARTS * call.scratch_stride));
+    const AbiCall call = {
+        .rows = segs[nseg - 1].row + segs[nseg - 1].len,
+        .nseg = nseg,
+        .seg = segs,
+        .state_stride = round_up(m->abi->state_bytes, 64),
+    };
+    memset(m->scratch, 0xff, (size_t)(MOST_PARTS * scratch_stride(m)));
     run_steps(m, phase->layers, ids, call, parts);
     run_steps(m, phase->head, ids, call, parts);
     check_guards(m);
@@ -237,7 +236,7 @@ model_memory(Model *m)
     memset(m->states, 0, (size_t)states);
     m->out = memory(abi->output_bytes);
     m->scratch = memory(MOST_PARTS * scratch_stride(m));
-    const AbiCall call = {.rows = 1, .scratch_stride = scratch_stride(m)};
+    const AbiCall call = {.rows = 1};
     run_steps(m, abi->init, NULL, call, 2);
 }
 

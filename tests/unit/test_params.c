@@ -14,12 +14,13 @@ enum { ROWS = 5000, COLS = 1024, V = 64, DIM = 16, BIG = ROWS * COLS * 4, TABLE 
 
 /* Copies rows, by way of scratch, so that threads that shared it would be found out. */
 static void
-copy_rows(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+copy_rows(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
+    (void)call;
     const float *from = operand[0]; /* [ROWS,COLS] */
-    float *to = operand[1],
-          *scratch = (float *)(void *)(call->scratch + part * call->scratch_stride);
-    for (int64_t r = ROWS * part / parts; r < ROWS * (part + 1) / parts; r++) {
+    float *to = operand[1], *scratch = (float *)(void *)share->scratch;
+    for (int64_t r = ROWS * share->part / share->parts; r < ROWS * (share->part + 1) / share->parts;
+         r++) {
         memcpy(scratch, from + r * COLS, COLS * sizeof *scratch);
         memcpy(to + r * COLS, scratch, COLS * sizeof *scratch);
     }
@@ -27,22 +28,22 @@ copy_rows(void *const *operand, const AbiCall *call, int64_t part, int64_t parts
 
 /* By one thread: reads what the step before made, and two weights. */
 static void
-sum_first(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+sum_first(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     const float *made = operand[0], *big = operand[1], *table = operand[2];
     float *sum = operand[3];
     (void)call;
-    cr_assert(part == 0 && parts == 1);
+    cr_assert(share->part == 0 && share->parts == 1);
     for (int64_t i = 0; i < TABLE / 4; i++)
         sum[i] = made[i] + 2 * big[i] + 4 * table[i];
 }
 
 static void
-head(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+head(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     const float *table = operand[0];
     float *logits = operand[1];
-    for (int64_t v = V * part / parts; v < V * (part + 1) / parts; v++)
+    for (int64_t v = V * share->part / share->parts; v < V * (share->part + 1) / share->parts; v++)
         for (int64_t r = 0; r < call->picked; r++)
             logits[r * V + v] = table[v * DIM];
 }

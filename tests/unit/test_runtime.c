@@ -27,18 +27,19 @@ static _Thread_local struct {
 } seen;
 
 static void
-init_param(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+init_param(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
+    (void)call;
     const float *scale = operand[0];
     float *param = operand[1];
-    cr_assert_eq((uintptr_t)call->scratch % 64, 0);
-    for (int64_t v = V * part / parts; v < V * (part + 1) / parts; v++)
+    cr_assert_eq((uintptr_t)share->scratch % 64, 0);
+    for (int64_t v = V * share->part / share->parts; v < V * (share->part + 1) / share->parts; v++)
         param[v] = 2 * scale[v];
 }
 
 /* Rows are shared out; the call is what the ABI says. */
 static void
-embed(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+embed(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     const int32_t *ids = operand[0];
     const float *table = operand[1]; /* [V,H] */
@@ -51,21 +52,23 @@ embed(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
     }
     cr_assert_eq(row, call->rows);
     cr_assert_eq(call->state_stride % 64, 0);
-    for (int64_t t = call->rows * part / parts; t < call->rows * (part + 1) / parts; t++)
+    for (int64_t t = call->rows * share->part / share->parts;
+         t < call->rows * (share->part + 1) / share->parts; t++)
         memcpy(x + t * H, table + ids[t] * H, H * sizeof *x);
 }
 
 /* The H numbers are shared out. Scratch is each thread's own. */
 static void
-scan(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+scan(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     float *x = operand[0];
-    float *mine = (float *)(call->scratch + part * call->scratch_stride); /* [H] */
+    float *mine = (float *)share->scratch; /* [H] */
     cr_assert_eq((uintptr_t)mine % 64, 0);
     for (int64_t i = 0; i < call->nseg; i++) {
         const AbiSeg *seg = &call->seg[i];
         float *state = (float *)((char *)operand[1] + seg->slot * call->state_stride);
-        for (int64_t h = H * part / parts; h < H * (part + 1) / parts; h++) {
+        for (int64_t h = H * share->part / share->parts; h < H * (share->part + 1) / share->parts;
+             h++) {
             mine[h] = state[h];
             for (int64_t t = seg->row; t < seg->row + seg->len; t++)
                 mine[h] = x[t * H + h] = mine[h] / 2 + x[t * H + h];
@@ -76,10 +79,10 @@ scan(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
 
 /* By one thread only. */
 static void
-count(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+count(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     float *at = operand[0]; /* [T] */
-    cr_assert(part == 0 && parts == 1);
+    cr_assert(share->part == 0 && share->parts == 1);
     for (int64_t i = 0; i < call->nseg; i++) {
         const AbiSeg *seg = &call->seg[i];
         float *state = (float *)((char *)operand[1] + seg->slot * call->state_stride);
@@ -92,16 +95,16 @@ count(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
 }
 
 static void
-count_step(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+count_step(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     cr_assert_leq(call->rows, STEP_BLOCK);
     cr_assert_eq(call->rows, call->nseg);
     seen.steps++;
-    count(operand, call, part, parts);
+    count(operand, call, share);
 }
 
 static void
-head(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
+head(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     const float *x = operand[0], *at = operand[1], *param = operand[2];
     const int32_t *pick = operand[3];
@@ -113,10 +116,11 @@ head(void *const *operand, const AbiCall *call, int64_t part, int64_t parts)
         cr_assert(t >= 0 && t < call->rows);
         for (int64_t h = 0; h < H; h++)
             sum += x[t * H + h];
-        for (int64_t v = V * part / parts; v < V * (part + 1) / parts; v++)
+        for (int64_t v = V * share->part / share->parts; v < V * (share->part + 1) / share->parts;
+             v++)
             logits[r * V + v] = sum * param[v] + at[t];
     }
-    seen.heads += part == 0;
+    seen.heads += share->part == 0;
 }
 
 enum { AT = BLOCK * H * 4, SLAB = AT + BLOCK * 4 }; /* x [T,H], then at [T] */
@@ -518,10 +522,11 @@ Test(program, memory_is_known_before_it_is_taken)
     cr_assert_eq(one.block, BLOCK);
     cr_assert_eq(one.state, 128);
     cr_assert_eq(more.state, 128);
-    /* Scratch of two more threads; what is kept for each of nine more sequences, in whole lines. */
+    /* Scratch and hands of two more threads; what is kept for each of nine more sequences, in whole
+     * lines. */
     const size_t kept = sizeof(RtSequence) + sizeof(ssmc_input) + sizeof(int64_t);
-    cr_assert_geq(more.scratch - one.scratch, 2 * 128 + 9 * kept);
-    cr_assert_leq(more.scratch - one.scratch, 2 * 128 + 9 * kept + 3 * 63);
+    cr_assert_geq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtHand)) + 9 * kept);
+    cr_assert_leq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtHand)) + 9 * kept + 3 * 63);
     cr_assert_eq(ssmc_program_memory(p, 0, 1).scratch, SIZE_MAX);
     cr_assert_eq(ssmc_program_memory(p, 0, 1).total, SIZE_MAX);
     cr_assert_eq(ssmc_program_memory(p, 1, -1).scratch, SIZE_MAX);

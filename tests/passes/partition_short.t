@@ -1,0 +1,42 @@
+partition: passes of few tokens have one part for each thread.
+--ARGS--
+compile @IN@ --stop-after partition --cpu x86-64-v4
+--IN--
+graph "t" kernel {
+  weights "init:reference"
+  block 63
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[6,8] init=ones
+  kernel pack_w {part=none} {
+    p: f32[1,8,16] = pack(w) {panel=16}
+  }
+  kernel embed {
+    x: f32[T,8] = embed(ids, e)
+  }
+  kernel w {
+    y: f32[T,6] = linear(x, p) {out=6}
+  }
+  output y
+}
+--EXPECT--
+graph "t" kernel {
+  weights "init:reference"
+  block 63
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,8] init=ones
+  weight w: f32[6,8] init=ones
+  kernel pack_w {part=none} {
+    p: f32[1,8,16] = pack(w) {panel=16}
+  }
+  kernel embed {part=rows} {
+    x: f32[T,8] = embed(ids, e)
+  }
+  kernel w {tile=12, part=grid} {
+    y: f32[T,6] = linear(x, p) {out=6}
+  }
+  output y
+}

@@ -1,0 +1,143 @@
+/* tests/unit/test_deal.c -- the parts of a step, dealt to threads: each is run once, by somebody,
+ * and those of a thread that falls behind are run by others. The program is made by hand. */
+#include <criterion/criterion.h>
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/internal.h"
+
+enum { THREADS = 4, MOST_PIECES = 8, MOST_PARTS = THREADS * MOST_PIECES, SCRATCH = 64, RUNS = 50 };
+
+/* What a step saw. */
+typedef struct {
+    atomic_int ran[MOST_PARTS]; /* times, by part */
+    atomic_int parts, faults;
+    bool first_waits; /* part 0 does not end before all others have run */
+} Seen;
+
+/* A part says what it is in its thread's scratch, where the part after it looks. */
+static void
+note(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    Seen *seen = operand[0];
+    int64_t *scratch = (int64_t *)(void *)share->scratch;
+    (void)call;
+    const bool ok = share->part >= 0 && share->part < share->parts && share->parts <= MOST_PARTS &&
+                    share->parts % share->threads == 0 &&
+                    (share->before < 0 || share->before == *scratch);
+    seen->faults += !ok;
+    if (!ok)
+        return;
+    *scratch = share->part;
+    seen->parts = (int)share->parts;
+    seen->ran[share->part]++;
+    while (share->part == 0 && seen->first_waits) {
+        int others = 0;
+        for (int64_t i = 1; i < share->parts; i++)
+            others += seen->ran[i] > 0;
+        if (others == share->parts - 1)
+            break;
+        sched_yield();
+    }
+}
+
+/* Layers end and the head begins with a step of the same parity. */
+static const AbiStep steps[] = {
+    {note, "one",   0, 1, 1          },
+    {note, "many",  1, 1, MOST_PIECES},
+    {note, "alone", 2, 1, 0          },
+    {note, "alone", 3, 1, 0          },
+    {note, "many",  4, 1, MOST_PIECES},
+    {note, "other", 5, 1, MOST_PIECES},
+    {note, "many",  6, 1, MOST_PIECES},
+    {note, "three", 7, 1, 3          },
+};
+enum { STEPS = RT_COUNT(steps), LAYERS = 5, HEAD = 6 };
+static const AbiProgram program = {.steps = steps, .nsteps = STEPS, .noperands = STEPS};
+
+typedef struct {
+    Seen seen[STEPS];
+    void *operand[STEPS];
+    AbiCall call;
+    _Alignas(RT_LINE) char scratch[THREADS * SCRATCH];
+    RtHand hands[2 * THREADS];
+    RtRun run;
+} Fixture;
+
+static Fixture *
+fixture_new(int64_t rows)
+{
+    Fixture *f = aligned_alloc(_Alignof(Fixture), sizeof *f);
+    cr_assert(f);
+    memset(f, 0, sizeof *f);
+    for (int i = 0; i < STEPS; i++)
+        f->operand[i] = &f->seen[i];
+    f->call.rows = rows;
+    f->run = (RtRun){
+        .abi = &program,
+        .operand = f->operand,
+        .call = &f->call,
+        .scratch = f->scratch,
+        .scratch_stride = SCRATCH,
+        .hands = f->hands,
+        .range = {{0, LAYERS}, {HEAD, STEPS - HEAD}}
+    };
+    cr_assert_eq(rt_pool_open(THREADS, &f->run.pool), SSMC_OK);
+    return f;
+}
+
+static void
+fixture_free(Fixture *f)
+{
+    rt_pool_close(f->run.pool);
+    free(f);
+}
+
+static void
+expect_each_once(const Fixture *f, int step, int parts, int times)
+{
+    const Seen *seen = &f->seen[step];
+    cr_expect_eq(seen->faults, 0, "step %d: %d faults", step, seen->faults);
+    cr_expect_eq(seen->parts, parts, "step %d: %d parts", step, seen->parts);
+    for (int i = 0; i < MOST_PARTS; i++)
+        cr_expect_eq(seen->ran[i], i < parts ? times : 0, "step %d, part %d: %d times", step, i,
+                     seen->ran[i]);
+}
+
+Test(deal, every_part_runs_once)
+{
+    Fixture *f = fixture_new(1000);
+    for (int i = 0; i < RUNS; i++)
+        rt_run(&f->run);
+    for (int i = 0; i < STEPS; i++) {
+        const int pieces = steps[i].pieces;
+        if (i != LAYERS)
+            expect_each_once(f, i, pieces ? THREADS * pieces : 1, RUNS);
+    }
+    fixture_free(f);
+}
+
+/* Were they not, part 0 would wait for parts that its own thread is to run after it. */
+Test(deal, parts_of_a_slow_thread_are_run_by_others, .timeout = 60)
+{
+    Fixture *f = fixture_new(1000);
+    f->seen[1].first_waits = f->seen[4].first_waits = f->seen[HEAD].first_waits = true;
+    rt_run(&f->run);
+    expect_each_once(f, 1, MOST_PARTS, 1);
+    expect_each_once(f, 4, MOST_PARTS, 1);
+    expect_each_once(f, HEAD, MOST_PARTS, 1);
+    fixture_free(f);
+}
+
+Test(deal, short_passes_have_a_part_for_each_thread)
+{
+    Fixture *f = fixture_new(5);
+    rt_run(&f->run);
+    expect_each_once(f, 1, THREADS, 1);
+    expect_each_once(f, 2, 1, 1);
+    expect_each_once(f, STEPS - 1, THREADS, 1);
+    fixture_free(f);
+}
