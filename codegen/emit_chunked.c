@@ -419,7 +419,7 @@ static void
 choose_strides(Cg *c, Chunked *s)
 {
     const int64_t units = chunked_state_units(s);
-    s->vecs = cg_tile_vecs(c->target, s->head_dim, c->lanes);
+    s->vecs = cg_tile_vecs(c->target, s->head_dim);
     s->rows = cg_tile_rows(c->target, s->vecs, s->element);
     s->h_rows = s->rows < s->pairs ? s->pairs : s->rows / s->pairs * s->pairs;
     s->cb_rows = cg_tile_rows(c->target, 1, s->element);

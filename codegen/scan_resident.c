@@ -2,38 +2,13 @@
  * codegen/emit_scan.c): a strip of the state's rows at a time, over the tokens of a window. */
 #include "codegen/scan.h"
 
-/* Rows of a strip of `vecs` vectors that leave registers for X, Y and two broadcasts. */
-static int
-strip_rows(const CgTarget *target, int vecs)
-{
-    const int rows = (target->vector_registers - 2 * vecs - 2) / vecs;
-    const int most = CG_TILE_MAX / vecs;
-    return rows < 1 ? 1 : rows < most ? rows : most;
-}
-
-/* The shape of a strip: least loads and stores a multiply-add, padding counted. */
-static void
-choose_strip(Cg *c, Scan *s)
-{
-    const int64_t need = (s->head_dim + c->lanes - 1) / c->lanes;
-    double best = 0;
-    for (int vecs = 1; vecs <= 6 && vecs <= need; vecs++) {
-        const int rows = strip_rows(c->target, vecs);
-        const double moves = (double)(3 * vecs + 2 * rows) / (rows * vecs);
-        const double cost = (double)round_up(need, vecs) * (1 + moves);
-        if (best > 0 && cost >= best)
-            continue;
-        best = cost;
-        s->window.vecs = vecs;
-        s->window.rows = rows < s->states ? rows : (int)s->states;
-    }
-}
-
 void
 scan_reserve(Cg *c, Scan *s)
 {
     ScanWindow *w = &s->window;
-    choose_strip(c, s);
+    const TileStrip strip = cg_tile_strip(c->target, s->states, s->head_dim);
+    w->rows = strip.rows;
+    w->vecs = strip.vecs;
     w->width = (int64_t)w->vecs * c->lanes;
     w->x_stride = round_up(s->head_dim, w->width);
     w->n_stride = round_up(s->states, c->lanes) + c->lanes; /* not a multiple of a page */

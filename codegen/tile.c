@@ -14,41 +14,36 @@
  * (bench/NOTES.md). */
 enum { MACS_A_ROUND = 16 };
 
-/* More rows need no more loads than they have FMAs either way, but LLVM spills at 14 x 2; and 12,
- * like the 6 and 4 of wider tiles, divides chunk lengths that are multiples of 24. */
-enum { MOST_ROWS = 12 };
-
 /* ---- shapes ------------------------------------------------------------------------------ */
+
+static Registers
+registers_of(const CgTarget *target)
+{
+    return (Registers){.bytes = target->vector_bytes,
+                       .count = target->vector_registers,
+                       .fma = target->fma,
+                       .bf16_dot = target->bf16_dot};
+}
 
 int
 cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype)
 {
-    const bool emulated = dtype == DTYPE_bf16 && !target->bf16_dot; /* both halves, widened */
-    const int right = emulated ? 2 * vecs : vecs;
-    const int left = (emulated ? 2 : 1) + (target->fma ? 0 : 1);
-    const int rows = (target->vector_registers - right - left) / vecs;
-    const int most = CG_TILE_MAX / vecs < MOST_ROWS ? CG_TILE_MAX / vecs : MOST_ROWS;
-    return rows < 1 ? 1 : rows < most ? rows : most;
+    const Registers registers = registers_of(target);
+    return tile_rows(&registers, vecs, dtype);
 }
 
 int
-cg_tile_vecs(const CgTarget *target, int64_t width, int lanes)
+cg_tile_vecs(const CgTarget *target, int64_t width)
 {
-    const int64_t need = (width + lanes - 1) / lanes;
-    int best = 1;
-    int64_t best_padded = need;
-    double best_ratio = 0;
-    for (int vecs = 1; vecs <= 6 && vecs <= need; vecs++) {
-        const int rows = cg_tile_rows(target, vecs, DTYPE_f32);
-        const int64_t padded = round_up(need, vecs);
-        const double ratio = (double)(rows * vecs) / (rows + vecs);
-        if (padded > best_padded || (padded == best_padded && ratio <= best_ratio))
-            continue;
-        best = vecs;
-        best_padded = padded;
-        best_ratio = ratio;
-    }
-    return best;
+    const Registers registers = registers_of(target);
+    return tile_vecs(&registers, width);
+}
+
+TileStrip
+cg_tile_strip(const CgTarget *target, int64_t state, int64_t head_dim)
+{
+    const Registers registers = registers_of(target);
+    return tile_strip(&registers, state, head_dim);
 }
 
 /* ---- the tile ---------------------------------------------------------------------------- */

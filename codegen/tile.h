@@ -4,8 +4,9 @@
 #define SSMC_CODEGEN_TILE_H
 
 #include "codegen/cg.h"
+#include "ir/tile.h"
 
-enum { CG_TILE_MAX = 32 };
+enum { CG_TILE_MAX = TILE_MOST };
 
 /* rows x vecs accumulators, each a vector of lanes: a piece of a matrix product that stays in
  * registers while the summed index runs. */
@@ -23,12 +24,10 @@ typedef struct {
     int64_t stride, step;
 } CgSide;
 
-/* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
- * broadcast and the temporaries of an emulated fma or bf16 dot fit in the target's registers. At
- * least 1. */
+/* The shapes of ir/tile.h in the target's registers. */
 int cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype);
-/* Vectors of a tile over a matrix `width` columns wide: least padding, then most FMAs a load. */
-int cg_tile_vecs(const CgTarget *target, int64_t width, int lanes);
+int cg_tile_vecs(const CgTarget *target, int64_t width);
+TileStrip cg_tile_strip(const CgTarget *target, int64_t state, int64_t head_dim);
 
 CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
 /* acc(i, l) += sum of left(i, k) * right(l, k) over k in [from, to), strictly in the order of k:

@@ -5,7 +5,6 @@
 
 #include "passes/cost.h"
 #include "passes/internal.h"
-#include "passes/tile_shape.h"
 
 /* What a share of heads does with a run of q tokens at once is counted here. */
 typedef struct {
@@ -183,18 +182,20 @@ static void
 choose_tiles(Count *c)
 {
     const CostSsd *z = c->z;
+    const Dtype dtype = z->bf16 ? DTYPE_bf16 : DTYPE_f32;
+    const Registers registers = machine_registers(c->m);
     c->pairs = z->bf16 ? 2 : 1;
-    c->vecs = tile_vecs(c->m, z->head_dim);
-    c->rows = tile_rows(c->m, (int)c->vecs, z->bf16);
+    c->vecs = tile_vecs(&registers, z->head_dim);
+    c->rows = tile_rows(&registers, (int)c->vecs, dtype);
     c->h_rows = c->rows < c->pairs ? c->pairs : c->rows / c->pairs * c->pairs;
-    c->cb_rows = tile_rows(c->m, 1, z->bf16);
+    c->cb_rows = tile_rows(&registers, 1, dtype);
     c->chunk = z->form == FORM_QUADRATIC || z->chunk > z->block ? z->block : z->chunk;
 }
 
 /* ---- the recurrence ---------------------------------------------------------------------- */
 
 static void
-count_window(const Count *c, const Strip *strip, int64_t q, double times)
+count_window(const Count *c, const TileStrip *strip, int64_t q, double times)
 {
     if (q <= 0)
         return;
@@ -222,7 +223,8 @@ count_window(const Count *c, const Strip *strip, int64_t q, double times)
 static void
 count_recurrent(const Count *c, int64_t rows, double times)
 {
-    const Strip strip = strip_shape(c->m, c->z->state, c->z->head_dim);
+    const Registers registers = machine_registers(c->m);
+    const TileStrip strip = tile_strip(&registers, c->z->state, c->z->head_dim);
     count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));
     count_window(c, &strip, rows % SSD_WINDOW, times);
 }

@@ -2,6 +2,7 @@
 #ifndef SSMC_PASSES_INTERNAL_H
 #define SSMC_PASSES_INTERNAL_H
 
+#include "ir/tile.h"
 #include "passes/pass.h"
 
 /* ---- pipeline.c ------------------------------------------------------------------------- */
@@ -93,7 +94,7 @@ const char *choose_word(const char *option, const Node *n, AttrId id, const char
 /* v as element type `to`, cast before `before` where it has another. */
 Value *value_as(Graph *g, Node *before, Value *v, Dtype to);
 
-/* Register tiles of the packed matrix product. */
 int64_t machine_lanes(const PassMachine *m); /* f32 lanes of a vector */
+Registers machine_registers(const PassMachine *m);
 
 #endif

@@ -110,3 +110,12 @@ machine_lanes(const PassMachine *m)
     const int64_t lanes = m->vector_bytes / (int64_t)sizeof(float);
     return lanes > 0 ? lanes : 1;
 }
+
+Registers
+machine_registers(const PassMachine *m)
+{
+    return (Registers){.bytes = m->vector_bytes,
+                       .count = m->vector_registers,
+                       .fma = m->fma,
+                       .bf16_dot = m->bf16_dot};
+}

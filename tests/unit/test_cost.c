@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "bench/bench.h"
-#include "passes/pass.h"
-#include "passes/tile_shape.h"
+#include "driver/driver.h"
+#include "passes/internal.h"
 #include "tests/harness.h"
 
 /* As the emitters have them (codegen/tile.h, which takes LLVM's headers). */
 int cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype);
-int cg_tile_vecs(const CgTarget *target, int64_t width, int lanes);
+int cg_tile_vecs(const CgTarget *target, int64_t width);
+TileStrip cg_tile_strip(const CgTarget *target, int64_t state, int64_t head_dim);
 
 static const PassMachine zen5 = {"znver5", 64, 32, true, 48 << 10, 1 << 20, true};
 static const CostSsd model = {.heads = 24,
@@ -27,25 +28,73 @@ static const CostSsd model = {.heads = 24,
 
 /* ---- counts --------------------------------------------------------------------------------- */
 
+static const char *const cpus[] = {"x86-64", "x86-64-v3", "znver4", "x86-64-v4", "neoverse-v1"};
+
+/* Passes know a CPU by PassMachine, emitters by CgTarget: both lead to the same registers. */
 Test(cost, tiles_are_those_of_the_emitters)
 {
-    static const char *const cpus[] = {"x86-64", "x86-64-v3", "znver4", "x86-64-v4", "neoverse-v1"};
     Arena *arena = arena_new();
     for (size_t i = 0; i < COUNT_OF(cpus); i++) {
         CgTarget t;
         const char *why = NULL;
         cr_assert(cg_target(arena, cpus[i], &t, &why), "%s", why);
-        const PassMachine m = {
-            t.cpu, t.vector_bytes, t.vector_registers, t.bf16_dot, t.l1_bytes, t.l2_bytes, t.fma};
-        for (int vecs = 1; vecs <= 6; vecs++) {
-            cr_expect_eq(tile_rows(&m, vecs, false), cg_tile_rows(&t, vecs, DTYPE_f32));
-            cr_expect_eq(tile_rows(&m, vecs, true), cg_tile_rows(&t, vecs, DTYPE_bf16));
+        const PassMachine m = job_machine(&t);
+        const Registers r = machine_registers(&m);
+        for (int vecs = 1; vecs <= 6; vecs++)
+            for (Dtype dtype = 0; dtype < DTYPE_COUNT; dtype++)
+                cr_expect_eq(tile_rows(&r, vecs, dtype), cg_tile_rows(&t, vecs, dtype), "%s",
+                             t.cpu);
+        for (int64_t width = 1; width < 300; width++) {
+            const TileStrip a = tile_strip(&r, 128, width), b = cg_tile_strip(&t, 128, width);
+            cr_expect_eq(tile_vecs(&r, width), cg_tile_vecs(&t, width), "%s %d", t.cpu, (int)width);
+            cr_expect(a.rows == b.rows && a.vecs == b.vecs, "%s %d", t.cpu, (int)width);
         }
-        for (int64_t width = 1; width < 300; width++)
-            cr_expect_eq(tile_vecs(&m, width), cg_tile_vecs(&t, width, t.vector_bytes / 4), "%s %d",
-                         t.cpu, (int)width);
     }
     arena_free(arena);
+}
+
+/* Accumulators, a row of vectors and a broadcast; a strip: its state, X, Y and two broadcasts. */
+Test(cost, tiles_fit_the_registers)
+{
+    Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT_OF(cpus); i++) {
+        CgTarget t;
+        const char *why = NULL;
+        cr_assert(cg_target(arena, cpus[i], &t, &why), "%s", why);
+        for (int64_t width = 1; width < 300; width++) {
+            const int vecs = cg_tile_vecs(&t, width), rows = cg_tile_rows(&t, vecs, DTYPE_f32);
+            const TileStrip strip = cg_tile_strip(&t, 2, width);
+            cr_expect_leq((rows + 1) * vecs + 1, t.vector_registers, "%s %d", t.cpu, (int)width);
+            cr_expect_leq((strip.rows + 2) * strip.vecs + 2, t.vector_registers, "%s %d", t.cpu,
+                          (int)width);
+            cr_expect(strip.rows == 1 || strip.rows == 2, "a state of two rows");
+        }
+    }
+    arena_free(arena);
+}
+
+/* What was measured best (bench/NOTES.md), and what few registers leave. */
+Test(cost, tiles_of_known_registers)
+{
+    static const struct {
+        Registers r;
+        int64_t width;
+        int vecs, rows, bf16_rows;
+    } known[] = {
+        {{64, 32, true, true},   64, 4, 6,  6 },
+        {{64, 32, true, true},   16, 1, 12, 12},
+        {{64, 32, true, false},  64, 4, 6,  5 },
+        {{32, 16, true, false},  64, 2, 6,  5 },
+        {{16, 16, false, false}, 64, 2, 6,  4 },
+    };
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        const int vecs = tile_vecs(&known[i].r, known[i].width);
+        cr_expect_eq(vecs, known[i].vecs, "%zu: %d", i, vecs);
+        cr_expect_eq(tile_rows(&known[i].r, vecs, DTYPE_f32), known[i].rows, "%zu: %d", i,
+                     tile_rows(&known[i].r, vecs, DTYPE_f32));
+        cr_expect_eq(tile_rows(&known[i].r, vecs, DTYPE_bf16), known[i].bf16_rows, "%zu: %d", i,
+                     tile_rows(&known[i].r, vecs, DTYPE_bf16));
+    }
 }
 
 /* The multiply-adds of the products, by hand: tiles of 6 x 4 vectors, pairs of bf16. */
