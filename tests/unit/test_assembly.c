@@ -218,6 +218,31 @@ Test(assembly, f16_weights_are_widened_by_the_cpu)
     }
 }
 
+/* Bytes keep up with memory without. */
+Test(assembly, narrow_tiles_of_halves_prefetch)
+{
+    static const char *const dtypes[] = {"int8", "int4"};
+    for (int i = 0; i < 2; i++) {
+        char *text = assembly("znver4", dtypes[i], "layers.0.repeat=1");
+        char *body = body_of(text, "in_proj");
+        const int prefetches = count_lines(body, "\tprefetch", "");
+        cr_expect(i ? prefetches > 0 : prefetches == 0, "%s: %d", dtypes[i], prefetches);
+        free(body);
+        free(text);
+    }
+}
+
+/* The loop of the convolution and its SiLU: powers of two are applied by one instruction. */
+Test(assembly, silu_scales_by_one_instruction)
+{
+    char *text = assembly("x86-64-v4", "f32", "layers.0.repeat=1");
+    char *loop = busiest_loop(text, "conv1d", "vfmadd");
+    cr_expect_eq(count_lines(loop, "vscalefps", "%zmm"), 1, "%s", loop);
+    cr_expect_leq(count_lines(loop, "\t", ""), 48, "%s", loop);
+    free(loop);
+    free(text);
+}
+
 Test(assembly, aarch64_inner_loops_are_packed_fma)
 {
     char *text = assembly("neoverse-v1", "f32", "compile.block=512");
