@@ -12,7 +12,8 @@ typedef struct {
     const Value *x, *dt, *A, *B, *C, *D, *state, *y;
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
     int64_t chunk;                           /* Q: most tokens of a chunk */
-    int64_t span;                            /* chunks staged at once */
+    int64_t most;                            /* chunks of a pass */
+    int64_t span;                            /* chunks that the heads go through one by one */
     int pairs;                               /* elements of a unit: 1 or 2 */
     Dtype unit, element;                     /* f32 and f32, or i32 (a pair) and bf16 */
     Dtype kept;                              /* of the state in memory */
@@ -27,8 +28,8 @@ typedef struct {
     int64_t q_stride; /* Q in whole vectors, and what the diagonal's tile may touch past it */
     int64_t q_rows;   /* rows of C and CB */
     /* Scratch of this thread. */
-    Val c_span, b_span; /* of each chunk: C as units along N [q_rows,N]; B as units along Q [Q,N] */
-    Val cb_span;        /* of each chunk: CB, elements [q_rows,Q] */
+    Val c_all, b_all;   /* of each chunk: C as units along N [q_rows,N]; B as units along Q [Q,N] */
+    Val cb_all;         /* of each chunk: CB, elements [q_rows,Q] */
     Val b_rows, b_cols; /* of one chunk: B as C is, and transposed [N,Q] */
     Val x_units;        /* X as units along Q: [Q,P] */
     Val m;              /* M of one tile, elements [rows,Q] */
@@ -37,6 +38,7 @@ typedef struct {
     CgDecay decay;
     /* Where the loops are. */
     Val span_row, chunks; /* first token row of the span, and its chunks */
+    Val span_first;       /* number of its first chunk in the segment */
     Val index;            /* of the chunk in its span */
     Val row, count;       /* of this chunk: first token row, q tokens */
     Val c_rows, b_units, cb;

@@ -18,7 +18,8 @@
  * (codegen/chunked_strong.c).
  *
  * A span is as many chunks as leave most of the second-level cache to the states: a head's state
- * then stays in the first level from chunk to chunk.
+ * then stays in the first level from chunk to chunk. What is staged of a group is kept for all of a
+ * pass, so that a thread that takes several parts of its heads stages it for the first of them.
  *
  * With dot=bf16 the four products multiply pairs of bf16 along the summed index: C, B, CB, M, X and
  * a copy of h are rounded when they are staged; sums and decays stay f32, and so does the state
@@ -282,26 +283,24 @@ chunk_open(Cg *c, Chunked *s, Val index, Val end)
     s->index = index;
     s->row = cg_add(c, s->span_row, cg_mul(c, index, cg_i64(c, s->chunk)));
     s->count = cg_min(c, cg_i64(c, s->chunk), cg_sub(c, end, s->row));
-    s->c_rows = chunked_at(c, s->c_span, s->unit, index, s->q_rows * s->c_stride, zero);
-    s->b_units = chunked_at(c, s->b_span, s->unit, index, b_rows * s->b_stride, zero);
-    s->cb = chunked_at(c, s->cb_span, s->element, index, s->q_rows * s->q_stride, zero);
+    const Val number = cg_add(c, s->span_first, index);
+    s->c_rows = chunked_at(c, s->c_all, s->unit, number, s->q_rows * s->c_stride, zero);
+    s->b_units = chunked_at(c, s->b_all, s->unit, number, b_rows * s->b_stride, zero);
+    s->cb = chunked_at(c, s->cb_all, s->element, number, s->q_rows * s->q_stride, zero);
 }
 
 /* Whether this thread staged the group already, for the heads of the part before: those just before
- * `first`, of the same group, and all of the only segment in one span. */
+ * `first`, of the same group, and of the only segment. */
 static Val
-group_is_staged(Cg *c, const Chunked *s, const CgSeg *seg, Val first)
+group_is_staged(Cg *c, const Chunked *s, Val first)
 {
     const CgKernel *k = s->k;
     Val share[2];
     cg_share_of(c, cg_i64(c, s->heads), 1, k->before, k->parts, share);
     const Val begin = cg_mul(c, s->group, cg_i64(c, s->heads / s->groups));
-    const Val rows = cg_i64(c, s->span * s->chunk + 1);
     const Val all[] = {cg_less(c, cg_i64(c, -1), k->before),
                        cg_less(c, cg_call_field(c, s->k, CALL_nseg), cg_i64(c, 2)),
-                       cg_less(c, seg->len, rows),
-                       cg_less(c, begin, first),
-                       cg_less(c, share[0], share[1]),
+                       cg_less(c, begin, first), cg_less(c, share[0], share[1]),
                        LLVMBuildICmp(c->b, LLVMIntEQ, share[1], first, "")};
     Val yes = all[0];
     for (size_t i = 1; i < COUNT_OF(all); i++)
@@ -327,10 +326,11 @@ group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
     s->group = group;
     const Val zero = cg_i64(c, 0), end = cg_add(c, seg->row, seg->len);
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
-    const Val staged = group_is_staged(c, s, seg, first);
+    const Val staged = group_is_staged(c, s, first);
     CgLoop span = cg_loop(c, "span", seg->row, end, s->span * s->chunk);
     const Val left = cg_add(c, cg_sub(c, end, span.i), cg_i64(c, s->chunk - 1));
     s->span_row = span.i;
+    s->span_first = cg_div(c, cg_sub(c, span.i, seg->row), cg_i64(c, s->chunk));
     s->last_head = last;
     s->chunks = cg_min(c, cg_i64(c, s->span), cg_div(c, left, cg_i64(c, s->chunk)));
     CgIf stale = cg_if(c, LLVMBuildNot(c->b, staged, ""));
@@ -438,8 +438,8 @@ choose_span(Cg *c, Chunked *s)
     const int64_t bytes = 4 * (s->q_rows * s->c_stride + s->chunk * s->b_stride / s->pairs +
                                s->q_rows * s->q_stride / s->pairs);
     const int64_t block = s->k->graph->block, fit = c->target->l2_bytes / 2 / bytes;
-    const int64_t most = block > 0 ? (block + s->chunk - 1) / s->chunk : fit;
-    s->span = fit < most ? fit : most;
+    s->most = (block + s->chunk - 1) / s->chunk;
+    s->span = fit < s->most ? fit : s->most;
     if (s->span < 1)
         s->span = 1;
 }
@@ -448,9 +448,9 @@ static void
 reserve(Cg *c, Chunked *s)
 {
     const int64_t q_units = (s->chunk + s->pairs - 1) / s->pairs;
-    s->c_span = scratch(c, s, s->span * s->q_rows, s->c_stride);
-    s->b_span = scratch(c, s, s->span * q_units + s->lanes, s->b_stride); /* read in squares */
-    s->cb_span = scratch(c, s, s->span * s->q_rows, s->q_stride);
+    s->c_all = scratch(c, s, s->most * s->q_rows, s->c_stride);
+    s->b_all = scratch(c, s, s->most * q_units + s->lanes, s->b_stride); /* read in squares */
+    s->cb_all = scratch(c, s, s->most * s->q_rows, s->q_stride);
     if (s->pairs == 2)
         s->b_rows = scratch(c, s, round_up(s->chunk, s->lanes), s->c_stride);
     s->b_cols = scratch(c, s, s->c_stride, round_up(s->chunk, s->lanes));

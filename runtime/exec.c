@@ -45,6 +45,20 @@ clock_turn(RtRun *run, int next)
     run->since = now;
 }
 
+/* Which step begins, for whoever is the last to arrive at the barrier before it. Were it always the
+ * same thread that looks at the clock, others could have done a step before it looks. */
+typedef struct {
+    RtRun *run;
+    int next;
+} Turn;
+
+static void
+clock_at_barrier(void *user)
+{
+    const Turn *turn = user;
+    clock_turn(turn->run, turn->next);
+}
+
 static void
 lane_put(RtLane *lane, int step, double from)
 {
@@ -114,9 +128,10 @@ run_steps(void *user, int thread, int threads)
         const AbiRange range = run->range[r];
         for (int i = range.first; i < range.first + range.count; i++) {
             const AbiStep *step = &run->abi->steps[i];
+            Turn next = {run, i};
             if (before && (before->pieces || step->pieces))
-                rt_pool_barrier(run->pool);
-            if (run->seconds && thread == 0)
+                rt_pool_barrier_then(run->pool, run->seconds ? clock_at_barrier : NULL, &next);
+            else if (run->seconds && thread == 0)
                 clock_turn(run, i);
             run_step(run, i, turn++, thread, threads);
             before = step;

@@ -134,6 +134,9 @@ int rt_pool_threads(const RtPool *pool);
 void rt_pool_run(RtPool *pool, RtWork *work, void *user);
 /* From inside work: waits until every thread is here. */
 void rt_pool_barrier(RtPool *pool);
+/* The same; the last to come calls then(user), unless it is NULL, before anybody goes on. */
+typedef void RtThen(void *user);
+void rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user);
 /* threads as asked for -> as they will be; false when it is out of range. */
 bool rt_threads_resolve(int *threads);
 

@@ -78,17 +78,9 @@ sleep_until_turned(RtPool *pool, unsigned generation)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-void
-rt_pool_barrier(RtPool *pool)
+static void
+wait_until_turned(RtPool *pool, unsigned seen)
 {
-    if (pool->threads == 1)
-        return;
-    /* No one can turn the generation before this thread arrives. */
-    const unsigned seen = atomic_load_explicit(&pool->generation, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->threads - 1) {
-        turn(pool, seen);
-        return;
-    }
     for (int i = 0; i < PAUSES + YIELDS && pool->patient; i++) {
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen)
             return;
@@ -98,6 +90,27 @@ rt_pool_barrier(RtPool *pool)
             sched_yield();
     }
     sleep_until_turned(pool, seen);
+}
+
+void
+rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user)
+{
+    /* No one can turn the generation before this thread arrives. */
+    const unsigned seen = atomic_load_explicit(&pool->generation, memory_order_relaxed);
+    const int last = pool->threads - 1;
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) != last) {
+        wait_until_turned(pool, seen);
+        return;
+    }
+    if (then)
+        then(user);
+    turn(pool, seen);
+}
+
+void
+rt_pool_barrier(RtPool *pool)
+{
+    rt_pool_barrier_then(pool, NULL, NULL);
 }
 
 /* ---- threads ------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* tests/unit/test_deal.c -- the parts of a step, dealt to threads: each is run once, by somebody,
- * and those of a thread that falls behind are run by others. The program is made by hand. */
+ * and those of a thread that falls behind are run by others; and the barrier between steps. The
+ * program is made by hand. */
 #include <criterion/criterion.h>
 
 #include <sched.h>
@@ -140,4 +141,46 @@ Test(deal, short_passes_have_a_part_for_each_thread)
     expect_each_once(f, 2, 1, 1);
     expect_each_once(f, STEPS - 1, THREADS, 1);
     fixture_free(f);
+}
+
+/* ---- the barrier ----------------------------------------------------------------------------- */
+
+typedef struct {
+    RtPool *pool;
+    int rounds, turns; /* turns: written by the last to come alone */
+    atomic_int before, late;
+} Meeting;
+
+static void
+note_turn(void *user)
+{
+    Meeting *m = user;
+    m->late += m->before % rt_pool_threads(m->pool) != 0;
+    m->turns++;
+}
+
+static void
+meet(void *user, int thread, int threads)
+{
+    Meeting *m = user;
+    (void)thread;
+    (void)threads;
+    for (int i = 0; i < m->rounds; i++) {
+        m->before++;
+        rt_pool_barrier_then(m->pool, note_turn, m);
+        m->late += m->turns != i + 1;
+        rt_pool_barrier(m->pool);
+    }
+}
+
+Test(pool, the_last_to_come_acts_before_anybody_goes_on)
+{
+    for (int threads = 1; threads <= THREADS; threads++) {
+        Meeting m = {.rounds = 200};
+        cr_assert_eq(rt_pool_open(threads, &m.pool), SSMC_OK);
+        rt_pool_run(m.pool, meet, &m);
+        cr_expect_eq(m.turns, m.rounds);
+        cr_expect_eq(m.late, 0, "%d threads: %d times", threads, m.late);
+        rt_pool_close(m.pool);
+    }
 }
