@@ -18,11 +18,12 @@
  * The tile follows from the panel and the registers (panel.def). Threads do not run alike fast:
  * cores are shared with other programs, and heads and panels do not divide evenly. So in a pass
  * long enough for that to add up, a kernel has several parts for each thread, and who is done takes
- * those of others. More parts even out better, and each costs what it must do anew.
+ * those of others (pieces.def). Another library's product is cut no further: it has blocks of its
+ * own.
  *
  *   kernel in_proj {
  * becomes
- *   kernel in_proj {tile=6, part=grid, pieces=8} {
+ *   kernel in_proj {tile=6, part=grid, pieces=16} {
  */
 #include <string.h>
 
@@ -75,15 +76,12 @@ partition_rows(const PassMachine *m, const Node *anchor)
 
 enum { LONG_PASS = 64 }; /* tokens */
 
-/* Parts for each thread, by what they divide. */
 static const struct {
     const char *part;
     int64_t pieces;
 } partition_parts[] = {
-    {"grid",  16}, /* rows are staged once for parts that follow each other */
-    {"rows",  4 },
-    {"cols",  4 },
-    {"heads", 4 }, /* and so is what the heads of a group share */
+#define PIECES(part, pieces) {part, pieces},
+#include "passes/pieces.def"
 };
 
 /* 1 where the text need not say. */
@@ -93,7 +91,9 @@ partition_pieces(const Graph *g, const Kernel *k)
     const Attr *part = attrs_find(&k->attrs, ATTR_part);
     Node *first, *last;
     kernel_range(g, k, &first, &last);
-    if (first->out[0]->is_param || (g->block > 0 && g->block < LONG_PASS))
+    const bool library =
+        k->anchor && node_class(k->anchor) == CLASS_CONTRACT && strcmp(part->word, "cols") == 0;
+    if (library || first->out[0]->is_param || (g->block > 0 && g->block < LONG_PASS))
         return 1;
     for (size_t i = 0; i < COUNT_OF(partition_parts); i++)
         if (strcmp(part->word, partition_parts[i].part) == 0)
