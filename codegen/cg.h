@@ -192,6 +192,9 @@ enum { ABI_SEG_FIELDS(ABI_SEG_INDEX) SEG_FIELD_COUNT };
 enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX) SHARE_FIELD_COUNT };
 Val cg_call_field(Cg *c, CgKernel *k, int field); /* i64 or ptr */
 Val cg_share_field(Cg *c, CgKernel *k, int field);
+/* i1: this thread ran a part of this step before the one at hand (k->before); scratch is as that
+ * left it. */
+Val cg_ran_before(Cg *c, const CgKernel *k);
 /* Segment number `index` of the call, and where a state operand of its sequence begins. */
 typedef struct {
     Val row, len, slot;

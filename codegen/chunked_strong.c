@@ -43,7 +43,7 @@ static void
 m_before(Cg *c, const Chunked *s, Val first)
 {
     const CgSum a = cg_decay_at(c, &s->decay, cg_sub(c, first, cg_i64(c, 1)));
-    Val factor[CG_TILE_MAX];
+    Val factor[TILE_MOST];
     cg_decay_weights(c, &s->decay, a, first);
     row_factors(c, s, first, a);
     for (int r = 0; r < s->rows; r++)

@@ -166,7 +166,7 @@ static void
 store_state_unit(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p, Val decay,
                  bool alone)
 {
-    Val row[CG_TILE_MAX], below[CG_TILE_MAX];
+    Val row[TILE_MOST], below[TILE_MOST];
     store_state_row(c, s, tile, r, n, p, decay, row);
     for (int v = 0; alone && v < s->vecs; v++)
         below[v] = cg_like(c, row[v], 0);
@@ -298,7 +298,7 @@ group_is_staged(Cg *c, const Chunked *s, Val first)
     Val share[2];
     cg_share_of(c, cg_i64(c, s->heads), 1, k->before, k->parts, share);
     const Val begin = cg_mul(c, s->group, cg_i64(c, s->heads / s->groups));
-    const Val all[] = {cg_less(c, cg_i64(c, -1), k->before),
+    const Val all[] = {cg_ran_before(c, k),
                        cg_less(c, cg_call_field(c, s->k, CALL_nseg), cg_i64(c, 2)),
                        cg_less(c, begin, first), cg_less(c, share[0], share[1]),
                        LLVMBuildICmp(c->b, LLVMIntEQ, share[1], first, "")};

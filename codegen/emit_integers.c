@@ -142,7 +142,7 @@ integers_stage(Cg *c, const CgPacked *p)
 typedef struct {
     int rows, vecs;
     LLVMTypeRef type;
-    Val acc[CG_TILE_MAX]; /* variables, row by row */
+    Val acc[TILE_MOST]; /* variables, row by row */
 } Block;
 
 static Block
@@ -218,7 +218,7 @@ static void
 dots_add(Cg *c, const Tile *t, const Val *w, Val quad)
 {
     const int lanes = t->n->p.lanes, vecs = t->dots.vecs;
-    CgBytes left[CG_TILE_MAX];
+    CgBytes left[TILE_MOST];
     for (int v = 0; v < vecs; v++)
         left[v] = cg_bytes_unsigned(c, w[v], lanes);
     for (int r = 0; r < t->height; r++) {
@@ -237,7 +237,7 @@ dots_step(Cg *c, const Tile *t, Val step)
     const CgPacked *p = &t->n->p;
     const Val steps = cg_i64(c, t->n->m ? t->n->padded / (2 * QUAD) : t->n->padded / QUAD);
     const Val line = cg_mul(c, cg_add(c, cg_mul(c, t->panel, steps), step), cg_i64(c, p->panel));
-    Val w[CG_TILE_MAX], halves[2][CG_TILE_MAX];
+    Val w[TILE_MOST], halves[2][TILE_MOST];
     for (int v = 0; v < p->vecs; v++) {
         const int64_t first = (int64_t)v * p->lanes;
         const Val at = cg_at(c, t->n->weights, DTYPE_i32, cg_add(c, line, cg_i64(c, first)));

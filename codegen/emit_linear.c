@@ -135,7 +135,7 @@ void
 cg_packed_reserve(Cg *c, CgPacked *p, int tile)
 {
     const Attr *said = attrs_find(&p->l.k->kernel->attrs, ATTR_tile);
-    const int most = CG_TILE_MAX / p->vecs;
+    const int most = TILE_MOST / p->vecs;
     choose_heights(p, !said || said->i < 1 ? tile : said->i < most ? (int)said->i : most);
     p->most = most_rows(c, p);
     p->staged = cg_scratch(c, p->l.k, (p->most + p->heights[0]) * p->row_bytes);
@@ -153,15 +153,15 @@ packed_share(Cg *c, const CgPacked *p)
     if (strcmp(by, "grid") == 0)
         return cg_share_grid(c, k, p->panels, rows, p->heights[0], p->most);
     CgGrid g = {
-        .rows = {zero, rows  },
-          .panels = {zero, panels}
+        {zero, rows  },
+        {zero, panels},
+        cg_ran_before(c, k)
     };
     if (strcmp(by, "rows") == 0) {
         cg_share_of(c, rows, p->heights[0], k->part, k->parts, g.rows);
         g.again = LLVMConstInt(c->i1, 0, 0);
     } else {
         cg_share_of(c, panels, 1, k->part, k->parts, g.panels);
-        g.again = cg_less(c, cg_i64(c, -1), k->before);
     }
     return g;
 }
@@ -242,7 +242,7 @@ cg_packed_sizes(const Cg *c, CgPacked *p, const Type *weight)
     while (p->lanes > 1 && p->panel % p->lanes != 0)
         p->lanes /= 2;
     p->vecs = (int)(p->panel / p->lanes);
-    return p->panel / p->lanes <= CG_TILE_MAX;
+    return p->panel / p->lanes <= TILE_MOST;
 }
 
 /* Bytes of a staged row of `bytes` and a vector more: an odd number of lines, which keeps the rows
@@ -279,7 +279,7 @@ cg_packed_fault(const CgLinear *l, Diag *diag)
     diag_error(diag, l->k->kernel->anchor->loc,
                "the weight of this linear is %s; an emitted linear reads one packed in panels of "
                "at most %d vectors (pass layout)",
-               sb_text(&type), (int)CG_TILE_MAX);
+               sb_text(&type), (int)TILE_MOST);
     sb_free(&type);
     return false;
 }

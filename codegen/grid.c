@@ -88,8 +88,8 @@ cg_share_grid(Cg *c, const CgKernel *k, int64_t panels, Val rows, int64_t tile, 
     const Val member = cg_sub(c, k->part, cg_mul(c, group, members));
     cg_share_of(c, rows, tile, group, groups, g.rows);
     cg_share_of(c, cg_i64(c, panels), 1, member, members, g.panels);
-    g.again =
-        LLVMBuildAnd(c->b, cg_less(c, cg_i64(c, -1), k->before),
-                     LLVMBuildICmp(c->b, LLVMIntEQ, cg_div(c, k->before, members), group, ""), "");
+    const Val before = cg_div(c, k->before, members);
+    g.again = LLVMBuildAnd(c->b, cg_ran_before(c, k),
+                           LLVMBuildICmp(c->b, LLVMIntEQ, before, group, ""), "");
     return g;
 }

@@ -146,6 +146,12 @@ cg_share_field(Cg *c, CgKernel *k, int field)
     return field_load(c, c->share_t, k->share, field);
 }
 
+Val
+cg_ran_before(Cg *c, const CgKernel *k)
+{
+    return cg_less(c, cg_i64(c, -1), k->before);
+}
+
 CgSeg
 cg_segment(Cg *c, CgKernel *k, Val index)
 {

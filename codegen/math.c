@@ -242,8 +242,7 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
     const Val top = LLVMBuildSelect(c->b, positive, x, below, "");
     /* 2^-126 and less leave nothing beside 1. */
     const Val least = cg_int_like(c, x, (unsigned)-126);
-    const Val above = LLVMBuildICmp(c->b, LLVMIntSGT, e.power.whole, least, "");
-    const Val size = power_of_two(c, LLVMBuildSelect(c->b, above, e.power.whole, least, ""));
+    const Val size = power_of_two(c, cg_max(c, least, e.power.whole));
     const Val under = cg_fma(c, e.mantissa, size, cg_like(c, x, 1.0));
     const Power power = {LLVMBuildSelect(c->b, positive, cg_like(c, x, 0), e.power.real, ""),
                          LLVMBuildSelect(c->b, positive, cg_int_like(c, x, 0), e.power.whole, "")};

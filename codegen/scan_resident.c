@@ -62,7 +62,7 @@ columns_left(Cg *c, const Scan *s, Val p, int v)
 typedef struct {
     int rows;
     Val n, p;
-    Val h[CG_TILE_MAX]; /* variables */
+    Val h[TILE_MOST]; /* variables */
 } Rows;
 
 /* Vector i of the strip in memory. */
@@ -108,7 +108,7 @@ rows_token(Cg *c, const Scan *s, const Rows *strip, Val t)
     const Val y_row = row_at(c, w->y_rows, t, w->x_stride, strip->p);
     const Val b_row = row_at(c, w->b_rows, t, w->n_stride, strip->n);
     const Val c_row = row_at(c, w->c_rows, t, w->n_stride, strip->n);
-    Val x[CG_TILE_MAX], y[CG_TILE_MAX];
+    Val x[TILE_MOST], y[TILE_MOST];
     for (int v = 0; v < w->vecs; v++) {
         x[v] = cg_vload(c, vector_at(c, x_row, v), DTYPE_f32, c->lanes, NULL);
         y[v] = cg_vload(c, vector_at(c, y_row, v), DTYPE_f32, c->lanes, NULL);

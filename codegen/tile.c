@@ -52,8 +52,8 @@ CgTile
 cg_tile(Cg *c, int rows, int vecs, int lanes)
 {
     CgTile tile = {.rows = rows, .vecs = vecs, .lanes = lanes};
-    if (rows * vecs > CG_TILE_MAX)
-        die("a tile of %d x %d vectors is more than %d", rows, vecs, (int)CG_TILE_MAX);
+    if (rows * vecs > TILE_MOST)
+        die("a tile of %d x %d vectors is more than %d", rows, vecs, (int)TILE_MOST);
     const Val zero = cg_splat(c, cg_f32(c, 0), lanes);
     for (int i = 0; i < rows * vecs; i++)
         tile.acc[i] = cg_var(c, cg_vec_type(c, lanes), zero, "acc");
@@ -74,7 +74,7 @@ mac_step(Cg *c, const CgTile *tile, const CgSide *left, Val left_at, const CgSid
          Val right_at)
 {
     const LLVMTypeRef type = cg_vec_type(c, tile->lanes);
-    Val row[CG_TILE_MAX];
+    Val row[TILE_MOST];
     for (int v = 0; v < tile->vecs; v++) {
         const Val at = cg_at(c, right_at, right->dtype, cg_i64(c, (int64_t)v * tile->lanes));
         row[v] = cg_vload(c, at, right->dtype, tile->lanes, NULL);
@@ -219,7 +219,7 @@ static Val
 join(Cg *c, Val a, Val b, bool in_turn)
 {
     const int lanes = cg_lanes_of(a);
-    Val pick[2 * CG_TILE_MAX];
+    Val pick[2 * TILE_MOST];
     for (int i = 0; i < 2 * lanes; i++) {
         const int from = in_turn ? i / 2 + i % 2 * lanes : i;
         pick[i] = LLVMConstInt(c->i32, (unsigned)from, 0);
@@ -231,7 +231,7 @@ static Val
 half_of(Cg *c, Val bits, int half)
 {
     const int lanes = cg_lanes_of(bits) / 2;
-    Val pick[CG_TILE_MAX];
+    Val pick[TILE_MOST];
     for (int i = 0; i < lanes; i++)
         pick[i] = LLVMConstInt(c->i32, (unsigned)(half * lanes + i), 0);
     return LLVMBuildShuffleVector(c->b, bits, bits, LLVMConstVector(pick, (unsigned)lanes), "");
@@ -309,7 +309,7 @@ cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t stride)
 static void
 swap_blocks(Cg *c, Val *a, Val *b, int size, int lanes)
 {
-    Val upper[CG_TILE_MAX], lower[CG_TILE_MAX];
+    Val upper[TILE_MOST], lower[TILE_MOST];
     for (int i = 0; i < lanes; i++) {
         const int above = i & size ? lanes + i - size : i;
         const int below = i & size ? lanes + i : i + size;
@@ -337,7 +337,7 @@ cg_transpose(Cg *c, Dtype dtype, CgMatrix from, CgMatrix to, Val rows, int64_t c
     const int lanes = c->lanes;
     CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), rows, lanes);
     CgLoop j = cg_loop(c, "cols", cg_i64(c, 0), cg_i64(c, cols), lanes);
-    Val row[CG_TILE_MAX];
+    Val row[TILE_MOST];
     for (int r = 0; r < lanes; r++) {
         const Val line = cg_mul(c, cg_add(c, i.i, cg_i64(c, r)), cg_i64(c, from.stride));
         row[r] = cg_vload(c, cg_at(c, from.base, dtype, cg_add(c, line, j.i)), dtype, lanes, NULL);

@@ -6,13 +6,11 @@
 #include "codegen/cg.h"
 #include "ir/tile.h"
 
-enum { CG_TILE_MAX = TILE_MOST };
-
 /* rows x vecs accumulators, each a vector of lanes: a piece of a matrix product that stays in
  * registers while the summed index runs. */
 typedef struct {
     int rows, vecs, lanes;
-    Val acc[CG_TILE_MAX]; /* variables, row by row */
+    Val acc[TILE_MOST]; /* variables, row by row */
 } CgTile;
 
 /* One side of the product. Element (i, k) is at base + i * stride + k * step, counted in elements:

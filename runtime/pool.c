@@ -95,6 +95,11 @@ wait_until_turned(RtPool *pool, unsigned seen)
 void
 rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user)
 {
+    if (pool->threads == 1) {
+        if (then)
+            then(user);
+        return;
+    }
     /* No one can turn the generation before this thread arrives. */
     const unsigned seen = atomic_load_explicit(&pool->generation, memory_order_relaxed);
     const int last = pool->threads - 1;
