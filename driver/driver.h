@@ -56,12 +56,14 @@ struct Options {
     Arena *arena;
     const CommandInfo *command;
     const char *model; /* the argument that is no option; NULL when not given */
+    bool asks_help;    /* --help or -h, wherever it stands */
     StrBuf *faults;    /* what goes wrong with a job is put there; NULL: printed */
     OptValue value[OPT_COUNT];
 };
 
 /* Reads argv after the command's name. False: the fault has been printed. */
 bool options_parse(Options *o, int argc, char **argv);
+bool asks_help(const char *arg);
 bool has_suffix(const char *path, const char *suffix);
 bool takes_model(const char *command); /* options marked "*" belong to those */
 bool option_belongs(OptId id, const char *command);

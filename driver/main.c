@@ -36,9 +36,8 @@ unknown_command(const char *name)
 static const char *
 command_name(const char *word)
 {
-    const bool asks_help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
     const bool asks_version = strcmp(word, "--version") == 0;
-    return asks_help ? "help" : asks_version ? "info" : word;
+    return asks_help(word) ? "help" : asks_version ? "info" : word;
 }
 
 int
@@ -52,13 +51,13 @@ main(int argc, char **argv)
     Arena *arena = arena_new();
     Options o = {.arena = arena, .command = command};
     int status = EXIT_BAD_INPUT;
-    const bool asks_help = argc > 2 && strcmp(command_name(argv[2]), "help") == 0;
-    if (asks_help) {
+    o.asks_help = argc > 2 && strcmp(command_name(argv[2]), "help") == 0;
+    const bool read =
+        o.asks_help || options_parse(&o, argc > 2 ? argc - 2 : 0, argv + (argc > 2 ? 2 : argc));
+    if (o.asks_help)
         o.model = command->name;
-        status = cmd_help(&o);
-    } else if (options_parse(&o, argc > 2 ? argc - 2 : 0, argv + (argc > 2 ? 2 : argc))) {
-        status = command->run(&o);
-    }
+    if (read)
+        status = o.asks_help ? cmd_help(&o) : command->run(&o);
     arena_free(arena);
     if (fflush(stdout) != 0 && status == EXIT_DONE)
         status = fault(EXIT_FAILED, "cannot write to standard output");

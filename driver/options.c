@@ -183,6 +183,12 @@ unknown_option(const Options *o, const char *arg)
     fputs("\n  --help lists them\n", stderr);
 }
 
+bool
+asks_help(const char *arg)
+{
+    return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
+
 /* One option at argv[*at]; moves *at over its argument. */
 static bool
 option_read(Options *o, int argc, char **argv, int *at)
@@ -193,6 +199,10 @@ option_read(Options *o, int argc, char **argv, int *at)
     const size_t len = is_long ? strcspn(name, "=") : 1;
     OptId id = OPT_COUNT;
     if (!option_find(o, name, len, is_long ? '\0' : *name, &id)) {
+        if (asks_help(arg)) {
+            o->asks_help = true;
+            return true;
+        }
         unknown_option(o, arg);
         return false;
     }

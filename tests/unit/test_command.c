@@ -104,10 +104,14 @@ Test(command, help_works)
         cr_expect_gt(r.out_len, 200u);
         command_free(&r);
     }
-    CommandResult r = ssmc(ARGS("run", "--help"), NULL, 0);
-    cr_expect_eq(r.status, 0);
-    cr_expect(strstr(r.out, "--repeat-penalty"));
-    command_free(&r);
+    const char *const *const asked[] = {ARGS("run", "--help"), ARGS("run", "no.yaml", "--help"),
+                                        ARGS("run", "no.yaml", "-n", "3", "-h")};
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        CommandResult r = ssmc(asked[i], NULL, 0);
+        cr_expect_eq(r.status, 0, "%s", r.err);
+        cr_expect(strstr(r.out, "--repeat-penalty"));
+        command_free(&r);
+    }
 }
 
 Test(command, broken_yaml)
