@@ -60,6 +60,15 @@ variants_table(Cg *c, const CgExport *model, const CgVariant *variants, int coun
     return cg_const_table(c, rows, count, sizeof(AbiVariant), "variants");
 }
 
+static Val
+eos_table(Cg *c, const CgExport *model)
+{
+    Val *rows = arena_array(c->arena, (size_t)model->neos, sizeof *rows);
+    for (int i = 0; i < model->neos; i++)
+        rows[i] = cg_const_i32(c, model->eos[i]);
+    return cg_const_table(c, rows, model->neos, sizeof(int32_t), "eos");
+}
+
 /* The files' code comes into a product only by this reference. */
 static Val
 loader(Cg *c, const CgVariant *variants)
@@ -83,7 +92,8 @@ model_data(Cg *c, const CgExport *model, const CgVariant *variants, int count)
                     model->tokenizer ? cg_const_text(c, model->tokenizer, model->tokenizer_bytes)
                                      : no,
                     cg_i64(c, (int64_t)model->tokenizer_bytes),
-                    cg_i64(c, model->eos),
+                    eos_table(c, model),
+                    cg_i64(c, model->neos),
                     LLVMConstArray2(c->i64, identity, 2)};
     const Val record = cg_const_record(c, fields, COUNT_OF(fields));
     cg_const_check(c, LLVMTypeOf(record), sizeof(AbiCompiled), "AbiCompiled");

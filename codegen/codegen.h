@@ -55,7 +55,9 @@ void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
 typedef struct {
     const char *symbol; /* <symbol>_compiled() gives the AbiCompiled, <symbol>_data is it */
     const char *name, *weights;
-    int64_t seed, eos;
+    int64_t seed;
+    const int32_t *eos; /* ids that end a text, neos of them */
+    int neos;
     const char *tokenizer; /* NULL: none */
     size_t tokenizer_bytes;
     uint64_t identity[2]; /* with embedded weights */

@@ -18,6 +18,7 @@ cmd_import(Options *o)
         fputs(sb_text(&yaml), stdout);
     else if (!file_write(o->arena, path, sb_text(&yaml), yaml.len, &why))
         status = fault(EXIT_BAD_INPUT, "%s", why);
+    notes_say(diag);
     sb_free(&yaml);
     diag_free(diag);
     return status;

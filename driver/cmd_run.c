@@ -43,7 +43,7 @@ generate(Generation *gen)
             break;
         const int32_t id = ssmc_sample(gen->sampler, gen->logits);
         run_text_add(&gen->text, id);
-        if (id == gen->job->fe.eos && !opt_given(o, OPT_ignore_eos))
+        if (ids_have(gen->job->eos, gen->job->neos, id) && !opt_given(o, OPT_ignore_eos))
             break;
         if (!put_token(gen, id))
             return fault(EXIT_FAILED, "cannot write to standard output");
@@ -121,6 +121,15 @@ add_prompt(Generation *gen, const int32_t *ids, size_t count)
                         "the saved text has been read to its end: give what comes next");
 }
 
+static void
+note_no_eos(const Job *job)
+{
+    if (job->neos == 0 && !opt_given(job->o, OPT_ignore_eos))
+        say("%s: note: %s says no id that ends a text: generation goes on for all %lld tokens of "
+            "-n (`--set eos=ID` names one)",
+            program_name(), job->o->model, (long long)job->o->value[OPT_tokens].i);
+}
+
 /* The model, a session that is where --load-state says, and the whole text. */
 static int
 open_text(Generation *gen, const int32_t *ids, size_t count)
@@ -171,6 +180,7 @@ run_with(Generation *gen, const ssmc_sampling *how)
         return status;
     if (opt_given(gen->job->o, OPT_echo) && gen->prompt)
         fwrite(gen->prompt, 1, gen->prompt_len, stdout);
+    note_no_eos(gen->job);
     status = read_and_generate(gen);
     if (status == EXIT_DONE)
         report(gen);

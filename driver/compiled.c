@@ -23,7 +23,7 @@ compiled_load(Job *job)
     rs = rt_variant_choose(job->compiled, cpu, &job->variant);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    job->fe.eos = job->compiled->eos;
+    job->eos = ssmc_compiled_eos(job->compiled, &job->neos);
     job->target.cpu = job->variant->cpu;
     return threads_from(o, &job->threads);
 }

@@ -113,6 +113,7 @@ int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; r
 /* Prints a runtime failure; BAD_ARGUMENT and BAD_FILE are the user's: EXIT_BAD_INPUT. */
 int runtime_fault(ssmc_status status);
 int diag_fault(Diag *diag); /* prints everything collected; returns EXIT_BAD_INPUT */
+void notes_say(Diag *diag); /* prints the notes collected, and forgets them */
 /* The same of a job, to where its options say that faults go. */
 int job_fault(const Options *o, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int job_runtime_fault(const Options *o, ssmc_status status);
@@ -139,6 +140,8 @@ typedef struct {
     Arena *arena;
     Diag *diag;
     FeModel fe;
+    const int32_t *eos; /* ids that end a text, neos of them */
+    size_t neos;
     CgTarget target;        /* the one compiled for, or of the variant that runs */
     CostTable costs;        /* of the target */
     CostMeasured *measured; /* [nmeasured] forms of this model, on the target; arena */

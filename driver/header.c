@@ -22,9 +22,22 @@ greater(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* An array's initialiser has at least one value. */
+static void
+put_eos(StrBuf *out, const char *prefix, const CgExport *model)
+{
+    sb_printf(out, "#define %s_EOS_COUNT %d /* how many ids end a text */\n", prefix, model->neos);
+    sb_printf(out, "#define %s_EOS {", prefix);
+    for (int i = 0; i < model->neos; i++)
+        sb_printf(out, "%s%" PRId32, i ? ", " : "", model->eos[i]);
+    sb_printf(out, "%s} /* these ids: const int32_t ids[] = %s_EOS; */\n", model->neos ? "" : "-1",
+              prefix);
+}
+
 /* The variants differ in how they pack weights and cut work; states and sizes are the model's. */
 static void
-put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int count, int64_t eos)
+put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int count,
+              const CgExport *model)
 {
     const AbiProgram *abi = cg_module_abi(variants[0].module);
     int64_t params = 0;
@@ -32,8 +45,7 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
         params = greater(params, cg_module_abi(variants[i].module)->param_bytes);
     sb_printf(out, "#define %s_VOCAB %" PRId64 " /* ids are 0 to that - 1; logits of a token */\n",
               prefix, abi->vocab);
-    sb_printf(out, "#define %s_EOS %" PRId64 " /* the id that ends a text; -1: none */\n", prefix,
-              eos);
+    put_eos(out, prefix, model);
     sb_printf(out, "#define %s_STATE_BYTES %" PRId64 " /* of one sequence */\n", prefix,
               abi->state_bytes);
     sb_printf(out, "#define %s_PACKED_BYTES %" PRId64 " /* packed weights, of any variant */\n",
@@ -45,12 +57,11 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
 }
 
 void
-product_header(StrBuf *out, const char *symbol, const char *name, const CgVariant *variants,
-               int count, int64_t eos)
+product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, int count)
 {
     Arena *arena = arena_new();
-    const char *prefix = upper(arena, symbol);
-    sb_printf(out, "/* The model '%s', compiled by ssmc %s for", name, SSMC_VERSION);
+    const char *symbol = model->symbol, *prefix = upper(arena, symbol);
+    sb_printf(out, "/* The model '%s', compiled by ssmc %s for", model->name, SSMC_VERSION);
     for (int i = 0; i < count; i++)
         sb_printf(out, "%s %s", i ? "," : "", variants[i].cpu);
     sb_printf(
@@ -65,7 +76,7 @@ product_header(StrBuf *out, const char *symbol, const char *name, const CgVarian
         symbol);
     sb_printf(out, "#ifndef SSMC_MODEL_%s_H\n#define SSMC_MODEL_%s_H\n\n%s\n", prefix, prefix,
               driver_ssmc_h);
-    put_constants(out, prefix, variants, count, eos);
+    put_constants(out, prefix, variants, count, model);
     sb_printf(out,
               "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n"
               "const ssmc_compiled *%s_compiled(void);\n"

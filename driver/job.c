@@ -59,7 +59,6 @@ describe_ir(Job *job, const char *path, const char *const *sets, int nsets)
         return job_fault(job->o, EXIT_BAD_INPUT, "%s", why);
     source->path = path;
     source->text = text;
-    job->fe.eos = -1;
     job->fe.graph = graph_parse(job->arena, source, job->diag);
     if (!fe_compile_load(job->arena, sets, nsets, job->diag, &job->fe.compile) || !job->fe.graph)
         return job_diag_fault(job->o, job->diag);
@@ -137,6 +136,8 @@ describe_rest(Job *job)
 {
     job->fe.graph->identity = graph_identity(job->fe.graph);
     job->fe.graph->numerics = numerics_text(job);
+    job->eos = job->fe.graph->eos;
+    job->neos = (size_t)job->fe.graph->neos;
     const int64_t threads = job->fe.compile.threads;
     job->threads = threads > 0 ? (int)threads : rt_cores();
     return describe_targets(job, job->fe.compile.cpu);
@@ -155,6 +156,8 @@ describe(Job *job)
     } else if (!fe_model_load(job->arena, o->model, sets, nsets, job->diag, &job->fe)) {
         return job_diag_fault(job->o, job->diag);
     }
+    if (!o->faults)
+        notes_say(job->diag);
     return describe_rest(job);
 }
 

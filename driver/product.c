@@ -224,7 +224,8 @@ describe_export(Making *m)
                           .name = name,
                           .weights = arena_strdup(job->arena, real ? real : g->weights_path),
                           .seed = g->seed,
-                          .eos = job->fe.eos};
+                          .eos = g->eos,
+                          .neos = g->neos};
     free(real);
     m->product.symbol = m->model.symbol;
     return read_tokenizer(m);
@@ -253,7 +254,7 @@ write_header(const Making *m)
     StrBuf text = {0};
     if (!path)
         return EXIT_DONE;
-    product_header(&text, m->model.symbol, m->model.name, m->variants, m->count, m->model.eos);
+    product_header(&text, &m->model, m->variants, m->count);
     const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
     sb_free(&text);
     return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);

@@ -32,8 +32,7 @@ const char *product_file(const Product *p, const char *name); /* in that folder 
 int product_link(const Product *p);
 
 /* The C header of a library. */
-void product_header(StrBuf *out, const char *symbol, const char *name, const CgVariant *variants,
-                    int count, int64_t eos);
+void product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, int count);
 
 /* driver/depfile.c: the rule of a product's name, and of the files it is made of. */
 void product_depfile(StrBuf *out, const Job *job, const char *product);

@@ -59,6 +59,15 @@ diag_fault(Diag *diag)
     return EXIT_BAD_INPUT;
 }
 
+void
+notes_say(Diag *diag)
+{
+    StrBuf text = {0};
+    diag_take_notes(diag, &text);
+    fputs(sb_text(&text), stderr);
+    sb_free(&text);
+}
+
 /* ---- faults of jobs, which may go elsewhere ----------------------------------------------- */
 
 int

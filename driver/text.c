@@ -26,6 +26,7 @@ job_tokenizer(Job *job, FeTokenizer **out)
     *out = fe_tokenizer_load(job->o->arena, path, job->diag);
     if (!*out)
         return diag_fault(job->diag);
+    notes_say(job->diag);
     return EXIT_DONE;
 }
 

@@ -343,26 +343,15 @@ check_sizes(const Import *im, const Tree *checks)
 
 static Tree *instantiate(Import *im, const Tree *t);
 
-static Tree *
-copy_value(const Import *im, const Binding *b, bool first)
-{
-    const Tree *t = b->value.tree;
-    if (first && t->kind == TREE_LIST)
-        t = t->count ? t->items[0] : NULL;
-    return t ? tree_copy(im->arena, t) : NULL;
-}
-
 /* The text after "=" in a template. NULL: left out, or the fault is in diag. */
 static Tree *
 template_value(Import *im, const Tree *t)
 {
     const char *text = t->text + 1;
     const size_t len = strlen(text);
-    const bool first = strncmp(text, "first(", 6) == 0 && text[len - 1] == ')';
-    const char *name = first ? arena_strndup(im->arena, text + 6, len - 7) : text;
-    const Binding *b = find_key(im, name);
-    if (b || !strpbrk(name, " +-*/("))
-        return b ? copy_value(im, b, first) : NULL;
+    const Binding *b = find_key(im, text);
+    if (b || !strpbrk(text, " +-*/("))
+        return b ? tree_copy(im->arena, b->value.tree) : NULL;
     Expr e = {.arena = im->arena, .scope = &im->scope};
     SrcLoc loc = t->loc;
     loc.column++;

@@ -9,6 +9,10 @@
  * pointing into it. Without name, weights and tokenizer. NULL: faults are in diag. */
 Tree *family_import(Arena *arena, const char *path, Diag *diag);
 
+/* Adds to the eos of that model what the other files of the checkpoint's directory say ends a text
+ * (ends.c). What is wrong with them is noted. */
+void ends_add(Arena *arena, const char *dir, Tree *model, Diag *diag);
+
 /* Which checkpoint tensors a weight may be found under. */
 typedef struct {
     Arena *arena;

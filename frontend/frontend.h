@@ -44,7 +44,6 @@ typedef struct {
     const char *const *block_files; /* that the description's own blocks came from */
     int nblock_files;
     bool complete; /* the description names every tensor of its checkpoint: others are faults */
-    int64_t eos;   /* id that ends a text, or -1 */
     /* [graph->nweights] in their order, equal pointers for weights of equal layers; NULL: the graph
      * was read as a text */
     const FeShape *const *shapes;

@@ -55,6 +55,9 @@ spec_wants(Arena *arena, const Spec *spec)
         return arena_printf(arena, "a list of %snumbers %s",
                             spec->count ? arena_printf(arena, "%d ", spec->count) : "",
                             range_text(arena, spec));
+    case SPEC_IDS:
+        return arena_printf(arena, "a token id %s, a list of them, or none",
+                            range_text(arena, spec));
     case SPEC_TEXT:
         return "a text";
     case SPEC_LIST:
@@ -119,6 +122,23 @@ read_nums(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
     return true;
 }
 
+/* A list of ids is read as numbers, a single one as a list of one; nothing and -1 are none. */
+static bool
+read_ids(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
+{
+    int64_t id = 0;
+    const bool scalar = tree->kind == TREE_SCALAR;
+    if (tree->kind == TREE_NULL || (scalar && strcmp(tree->text, "none") == 0) ||
+        (scalar && tree_int(tree, &id) && id == -1))
+        return true;
+    Tree one = {.kind = TREE_LIST, .items = (Tree *[]){(Tree *)tree}, .count = 1};
+    const Tree *list = scalar ? &one : tree;
+    for (int i = 0; i < list->count; i++)
+        if (!tree_int(list->items[i], &id))
+            return false;
+    return read_nums(arena, spec, list, out);
+}
+
 static bool
 read_by_kind(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
 {
@@ -139,6 +159,8 @@ read_by_kind(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
         return read_chunk(spec, tree, out);
     case SPEC_NUMS:
         return read_nums(arena, spec, tree, out);
+    case SPEC_IDS:
+        return read_ids(arena, spec, tree, out);
     case SPEC_TEXT:
         out->text = tree->text;
         return tree->kind == TREE_SCALAR && tree->text[0];

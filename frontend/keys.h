@@ -12,6 +12,7 @@ typedef enum {
     SPEC_WORD,
     SPEC_CHUNK,
     SPEC_NUMS,
+    SPEC_IDS,
     SPEC_TEXT,
     SPEC_LIST,
     SPEC_MAP,
@@ -23,7 +24,7 @@ typedef struct {
     const char *name; /* first: nearest_name reads it */
     SpecKind kind;
     const char *preset; /* text; "" none, "!" must be given */
-    double low, high;   /* INT, NUM, CHUNK, each of NUMS */
+    double low, high;   /* INT, NUM, CHUNK, each of NUMS and IDS */
     const char *words;  /* WORD: separated by spaces */
     int count;          /* NUMS: how many; 0: any number */
     const char *doc;
@@ -32,13 +33,13 @@ typedef struct {
 /* What was said. */
 typedef struct {
     SpecKind kind;
-    bool given;       /* by the user, at loc; otherwise the default */
-    bool bad;         /* what is given is at fault, or nothing is where something must be */
-    int64_t i;        /* INT, CHUNK */
-    double num;       /* NUM; also INT, BOOL */
-    bool flag;        /* BOOL */
-    const char *text; /* WORD, TEXT */
-    const double *nums;
+    bool given;         /* by the user, at loc; otherwise the default */
+    bool bad;           /* what is given is at fault, or nothing is where something must be */
+    int64_t i;          /* INT, CHUNK */
+    double num;         /* NUM; also INT, BOOL */
+    bool flag;          /* BOOL */
+    const char *text;   /* WORD, TEXT */
+    const double *nums; /* NUMS, IDS */
     int count;
     const Tree *tree; /* LIST, MAP, ANY; NULL: absent */
     SrcLoc loc;

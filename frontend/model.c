@@ -120,6 +120,7 @@ read_directory(Loader *l, const char *path)
     l->root = family_import(l->arena, config, l->diag);
     if (!l->root)
         return false;
+    ends_add(l->arena, path, l->root, l->diag);
     const SrcLoc loc = l->root->loc;
     const char *dir = absolute(l->arena, path);
     const char *tokenizer = arena_printf(l->arena, "%s/tokenizer.json", dir);
@@ -238,16 +239,23 @@ read_weights_key(Loader *l, Graph *header)
     header->seed = l->keys[KEY_weights_seed].i;
 }
 
+/* The set of ids that end a text: an id that is said twice is kept once. */
 static void
-read_eos(const Loader *l, int64_t *out)
+read_eos(const Loader *l, Graph *header)
 {
     const FeValue *eos = &l->keys[KEY_eos], *vocab = &l->keys[KEY_vocab];
-    *out = eos->i;
-    if (eos->i < vocab->i)
-        return;
-    diag_error(l->diag, eos->loc, "eos = %lld, but the ids end at vocab - 1 = %lld",
-               (long long)eos->i, (long long)vocab->i - 1);
-    diag_also(l->diag, vocab->loc, "vocab is given here");
+    int32_t *ids = arena_array(l->arena, (size_t)eos->count, sizeof *ids);
+    header->eos = ids;
+    for (int i = 0; i < eos->count; i++) {
+        const int32_t id = (int32_t)eos->nums[i];
+        if (!ids_have(ids, (size_t)header->neos, id))
+            ids[header->neos++] = id;
+        if (id < vocab->i)
+            continue;
+        diag_error(l->diag, eos->loc, "eos = %d, but the ids end at vocab - 1 = %lld", id,
+                   (long long)vocab->i - 1);
+        diag_also(l->diag, vocab->loc, "vocab is given here");
+    }
 }
 
 /* ---- blocks and tensor names ----------------------------------------------------------------- */
@@ -303,7 +311,7 @@ read_sections(Loader *l, Graph *header, FeModel *out)
     if (!l->keys[KEY_weights].bad)
         read_weights_key(l, header);
     if (!l->keys[KEY_eos].bad && !l->keys[KEY_vocab].bad)
-        read_eos(l, &out->eos);
+        read_eos(l, header);
     read_blocks(l);
     read_tensors(l);
 }
@@ -322,6 +330,8 @@ build_model(Loader *l, const char *path, FeModel *out)
         return false;
     out->graph->weights_path = header.weights_path;
     out->graph->seed = header.seed;
+    out->graph->eos = header.eos;
+    out->graph->neos = header.neos;
     out->graph->tokenizer_path = tokenizer->given ? key_path(l, tokenizer->tree) : NULL;
     out->graph->block = out->compile.block;
     out->graph->rows = l->keys[KEY_compile_rows].i;
@@ -347,7 +357,7 @@ fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets
               FeModel *out)
 {
     Loader *l = loader_new(arena, diag);
-    *out = (FeModel){.eos = -1};
+    *out = (FeModel){0};
     return load_tree(l, path, sets, nsets) && build_model(l, path, out);
 }
 
@@ -358,7 +368,7 @@ fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Dia
     Loader *l = loader_new(arena, diag);
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, yaml, len), len};
-    *out = (FeModel){.eos = -1};
+    *out = (FeModel){0};
     return read_text(l, source) && build_model(l, path, out);
 }
 

@@ -58,6 +58,7 @@ value_text(Arena *arena, const FeValue *value)
     case SPEC_TEXT:
         return value->text ? value->text : "";
     case SPEC_NUMS:
+    case SPEC_IDS:
     case SPEC_LIST:
         return "a list";
     case SPEC_MAP:

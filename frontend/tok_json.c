@@ -171,10 +171,19 @@ put_path(StrBuf *out, const JsonAt *at)
         sb_printf(out, "[\"%.*s\"]", shown(at->key), at->key);
 }
 
+static void
+report(JsonFile *file, SrcLoc loc, const char *text)
+{
+    file->faults++;
+    if (file->optional)
+        diag_note(file->diag, loc, "%s; it is not used", text);
+    else
+        diag_error(file->diag, loc, "%s", text);
+}
+
 bool
 json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...)
 {
-    file->faults++;
     StrBuf text = {0};
     put_path(&text, at);
     sb_puts(&text, " ");
@@ -182,7 +191,7 @@ json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...)
     va_start(args, fmt);
     sb_vprintf(&text, fmt, args);
     va_end(args);
-    diag_error(file->diag, loc_of(file, at), "%s", sb_text(&text));
+    report(file, loc_of(file, at), sb_text(&text));
     sb_free(&text);
     return false;
 }
@@ -221,8 +230,7 @@ json_words(JsonFile *file, const JsonAt *at)
 static json_object *
 syntax_fault(JsonFile *file, size_t offset, const char *what)
 {
-    file->faults++;
-    diag_error(file->diag, loc_at(file->source, offset), "%s", what);
+    report(file, loc_at(file->source, offset), what);
     return NULL;
 }
 

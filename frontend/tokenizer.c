@@ -328,7 +328,7 @@ fe_tokenizer_parse(Arena *arena, const char *json, size_t len, const char *path,
     FeTokenizer *tok = arena_alloc(arena, sizeof *tok);
     tok->arena = arena;
     Reader r = {
-        {arena, diag, source, 0},
+        {.arena = arena, .diag = diag, .source = source},
         tok
     };
     json_object *root = json_file_parse(&r.file);

@@ -61,6 +61,7 @@ typedef struct {
     Diag *diag;
     Source *source;
     int faults;
+    bool optional; /* faults are notes: what is at fault is left out */
 } JsonFile;
 
 /* A value and the way to it. key NULL: element `index` of an array; up NULL: the root. */

@@ -100,6 +100,10 @@ graph_copy(Arena *arena, const Graph *from)
     g->name = copy_text(&c, from->name);
     g->weights_path = copy_text(&c, from->weights_path);
     g->tokenizer_path = copy_text(&c, from->tokenizer_path);
+    int32_t *eos = arena_array(arena, (size_t)from->neos, sizeof *eos);
+    for (int i = 0; i < from->neos; i++)
+        eos[i] = from->eos[i];
+    g->eos = eos;
     g->phase = copy_text(&c, from->phase);
     g->numerics = copy_text(&c, from->numerics);
     g->first = g->last = NULL;

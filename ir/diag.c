@@ -245,7 +245,7 @@ put_line(StrBuf *out, const Line *line, SrcLoc loc)
 }
 
 static void
-put_item(StrBuf *out, const DiagItem *item)
+put_said(StrBuf *out, const DiagItem *item)
 {
     const SrcLoc loc = item->loc;
     if (loc.source) {
@@ -257,9 +257,28 @@ put_item(StrBuf *out, const DiagItem *item)
     sb_puts(out, item->kind == DIAG_ERROR ? "error: " : "note: ");
     put_message(out, item->message);
     sb_puts(out, "\n");
+}
+
+static void
+put_item(StrBuf *out, const DiagItem *item)
+{
+    const SrcLoc loc = item->loc;
     Line line;
+    put_said(out, item);
     if (loc.source && loc.source->text && loc.line > 0 && find_line(loc.source, loc.line, &line))
         put_line(out, &line, loc);
+}
+
+void
+diag_take_notes(Diag *diag, StrBuf *out)
+{
+    if (diag->errors)
+        return; /* they belong to what went wrong */
+    for (int i = 0; i < diag->count; i++)
+        put_said(out, &diag->items[i]);
+    if (diag->notes > SHOWN_NOTES)
+        sb_printf(out, "... and %d more notes\n", diag->notes - SHOWN_NOTES);
+    diag->count = diag->notes = 0;
 }
 
 void

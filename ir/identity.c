@@ -1,7 +1,7 @@
 /* ir/identity.c -- which model a graph computes: a number that is equal for the same model however
  * it is compiled. Left out is what says where numbers come from (paths, seeds, names and stored
- * types of tensors), how a model is called, and what compilers choose (form, chunk, matmul, sizes
- * of passes): the weights themselves are the runtime's to tell apart. */
+ * types of tensors), how a model is called, which ids end a text, and what compilers choose (form,
+ * chunk, matmul, sizes of passes): the weights themselves are the runtime's to tell apart. */
 #include "ir/ir.h"
 
 static const AttrId chosen[] = {ATTR_form, ATTR_chunk, ATTR_matmul};
@@ -18,6 +18,7 @@ forget_source(Graph *g)
 {
     g->name = "";
     g->weights_path = g->tokenizer_path = NULL;
+    g->neos = 0;
     g->seed = g->block = g->rows = 0;
     for (int i = 0; i < g->nweights; i++) {
         Value *w = g->weights[i];

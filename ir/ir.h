@@ -262,7 +262,9 @@ struct Graph {
     /* Where numbers come from; NULL when unknown. */
     const char *weights_path;   /* path of a safetensors file or directory, or "init:reference" */
     const char *tokenizer_path; /* path of a tokenizer.json */
-    int64_t seed;               /* of init:reference */
+    const int32_t *eos;         /* ids that end a text, neos of them */
+    int neos;
+    int64_t seed;      /* of init:reference */
     int64_t block;     /* most token rows of one pass over the layers (T is at most this) */
     int64_t rows;      /* most picked rows of one pass over the head (R is at most this) */
     const char *phase; /* prefill or decode: which pipeline it went through; NULL before */

@@ -84,7 +84,7 @@ define_broken(GraphParser *gp, const Token *name)
 
 /* ---- header fields ------------------------------------------------------------------------ */
 
-typedef enum { FIELD_TEXT, FIELD_INT, FIELD_PHASE } FieldKind;
+typedef enum { FIELD_TEXT, FIELD_INT, FIELD_EOS, FIELD_PHASE } FieldKind;
 
 typedef struct {
     const char *name;
@@ -95,6 +95,7 @@ typedef struct {
 static const Field fields[] = {
     {.name = "weights",      .kind = FIELD_TEXT,  .offset = offsetof(Graph, weights_path)  },
     {.name = "tokenizer",    .kind = FIELD_TEXT,  .offset = offsetof(Graph, tokenizer_path)},
+    {.name = "eos",          .kind = FIELD_EOS,   .offset = offsetof(Graph, eos)           },
     {.name = "seed",         .kind = FIELD_INT,   .offset = offsetof(Graph, seed)          },
     {.name = "block",        .kind = FIELD_INT,   .offset = offsetof(Graph, block)         },
     {.name = "rows",         .kind = FIELD_INT,   .offset = offsetof(Graph, rows)          },
@@ -104,6 +105,32 @@ static const Field fields[] = {
     {.name = "state_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, state_bytes)   },
     {.name = "output_bytes", .kind = FIELD_INT,   .offset = offsetof(Graph, output_bytes)  },
 };
+
+/* '[' integer (',' integer)* ']' */
+static bool
+parse_eos(GraphParser *gp)
+{
+    Parser *p = &gp->p;
+    Graph *g = gp->g;
+    int32_t *ids = NULL;
+    int cap = 0;
+    g->neos = 0;
+    if (!parser_expect(p, '[', "before the ids that end a text"))
+        return false;
+    do {
+        const SrcLoc loc = p->token.loc;
+        int64_t id;
+        if (!parser_integer(p, &id, "a token id"))
+            return false;
+        if (id > INT32_MAX) {
+            diag_error(p->diag, loc, "the id %lld is beyond every vocabulary", (long long)id);
+            return false;
+        }
+        VEC_PUSH(g->arena, ids, g->neos, cap, (int32_t)id);
+    } while (parser_accept(p, ','));
+    g->eos = ids;
+    return parser_expect(p, ']', "behind the ids that end a text");
+}
 
 static bool
 parse_field(GraphParser *gp, const Field *field)
@@ -119,6 +146,8 @@ parse_field(GraphParser *gp, const Field *field)
         memcpy(at, &n, sizeof n);
         return true;
     }
+    if (field->kind == FIELD_EOS)
+        return parse_eos(gp);
     const SrcLoc loc = p->token.loc;
     const char *text;
     if (!parser_word(p, &text,

@@ -251,6 +251,15 @@ number_text(Arena *arena, double value)
     return arena_strdup(arena, text);
 }
 
+bool
+ids_have(const int32_t *ids, size_t count, int32_t id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
 /* A multiply-and-fold over 8-byte words, finished as in splitmix64. */
 uint64_t
 hash_bytes(const void *data, size_t len, uint64_t seed)

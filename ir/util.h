@@ -64,6 +64,9 @@ int64_t round_up(int64_t n, int64_t to);
 /* Shortest decimal that reads back to the same double ("0.5", "1e-05", "inf"). */
 const char *number_text(Arena *arena, double value);
 
+/* Whether id is one of the ids. */
+bool ids_have(const int32_t *ids, size_t count, int32_t id);
+
 uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);
 
 /* Nearest of `count` names (stride bytes apart, each entry starting with a const char *), or NULL

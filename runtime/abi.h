@@ -145,7 +145,7 @@ typedef struct {
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
-enum { ABI_VERSION = 3 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 4 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
@@ -160,7 +160,8 @@ typedef struct ssmc_compiled {
     int64_t seed;               /* of init:reference */
     const char *tokenizer;      /* text of tokenizer.json; NULL: the model names none */
     int64_t tokenizer_bytes;
-    int64_t eos;          /* id that ends a text, or -1 */
+    const int32_t *eos; /* ids that end a text, neos of them */
+    int64_t neos;
     uint64_t identity[2]; /* of a model with embedded weights: what saved states know it by */
 } AbiCompiled;
 

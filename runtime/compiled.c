@@ -166,8 +166,9 @@ ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes)
     return compiled->tokenizer;
 }
 
-int64_t
-ssmc_compiled_eos(const ssmc_compiled *compiled)
+const int32_t *
+ssmc_compiled_eos(const ssmc_compiled *compiled, size_t *count)
 {
+    *count = (size_t)compiled->neos;
     return compiled->eos;
 }

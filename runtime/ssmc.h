@@ -76,8 +76,9 @@ ssmc_status ssmc_compiled_memory(const ssmc_compiled *compiled, const char *vari
                                  int threads, ssmc_memory *out);
 /* The text of its tokenizer.json; NULL: it has none. */
 const char *ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes);
-/* The id that ends a text; -1: none. */
-int64_t ssmc_compiled_eos(const ssmc_compiled *compiled);
+/* The ids that end a text, *count of them, which may be 0. They live as long as the model's code.
+ */
+const int32_t *ssmc_compiled_eos(const ssmc_compiled *compiled, size_t *count);
 
 /* The same in a library that `ssmc compile --emit so` made and that the program was linked without.
  */

@@ -14,7 +14,9 @@ typedef struct {
     FeTokenizer *tok;
     ssmc_model *model;
     ssmc_session *session;
-    int64_t vocab, eos;
+    int64_t vocab;
+    const int32_t *eos; /* neos of them */
+    size_t neos;
     float *logits; /* [vocab] */
     int threads;
     double seconds_open;
@@ -39,7 +41,7 @@ decode(Program *p, ssmc_sampler *sampler, Put *put, Rates *rates)
     while (rs == SSMC_OK && rates->made < most) {
         const int32_t id = ssmc_sample(sampler, p->logits);
         size_t len = 0;
-        if (id == p->eos && !opt_given(p->o, OPT_ignore_eos))
+        if (ids_have(p->eos, p->neos, id) && !opt_given(p->o, OPT_ignore_eos))
             break;
         const char *bytes = fe_decode(p->tok, id, &len);
         if (bytes && !put(bytes, len)) /* padding rows of the vocabulary have no text */
@@ -223,7 +225,7 @@ model_open(Program *p)
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     p->vocab = ssmc_model_vocab(p->model);
-    p->eos = ssmc_compiled_eos(compiled);
+    p->eos = ssmc_compiled_eos(compiled, &p->neos);
     p->logits = arena_array(p->arena, (size_t)p->vocab, sizeof *p->logits);
     return EXIT_DONE;
 }

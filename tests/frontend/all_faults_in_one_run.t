@@ -18,7 +18,7 @@ layers:
 --set:1:9: error: unknown key 'compile.thread'; the nearest known one is 'compile.threads'
 @IN@:1:8: error: vocab is '0'; expected a whole number from 1 to 4194304
 @IN@:3:1: error: unknown key 'dims'; the nearest known one is 'dim'
-@IN@:4:6: error: eos is '1.5'; expected a whole number from -1 to
+@IN@:4:6: error: eos is '1.5'; expected a token id from 0 to 4194303, a list of them, or none
 @IN@:5:17: error: tie_embeddings is 'maybe'; expected true or false
 @IN@:6:18: error: compile.chunk is '0'; expected auto, all or a whole number from 1 to 65536
 @IN@:6:27: error: compile.form is 'chunky'; expected auto, recurrent, chunked or quadratic

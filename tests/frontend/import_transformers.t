@@ -15,7 +15,7 @@ vocab: 160
 dim: 64
 eps: 1e-05
 tie_embeddings: false
-eos: 2
+eos: [2, 3]
   - {block: mamba2, repeat: 3, state: 32, head_dim: 16, expand: 2, groups: 2, conv: 4, conv_bias: true, bias: false, dt_limit: [0.0, .inf]}
 family: mamba2
 weights: @TMP@

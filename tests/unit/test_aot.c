@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ir/util.h"
 #include "runtime/rt.h"
 #include "tests/aot.h"
 
@@ -96,6 +97,61 @@ Test(aot, exe_says_what_run_says)
     temp_dir_remove(dir);
     free(embed);
     free(external);
+}
+
+/* Of a text whose ids are known, an id and what stands before its first place. */
+static char *
+text_before(const char *ids, int which, int *end)
+{
+    int list[64], count = 0;
+    StrBuf before = {0};
+    for (char *at = (char *)ids, *next = NULL; count < 64; at = next) {
+        const long id = strtol(at, &next, 10);
+        if (next == at)
+            break;
+        list[count++] = (int)id;
+    }
+    cr_assert_gt(count, which);
+    *end = list[which];
+    for (int i = 0; list[i] != *end; i++)
+        sb_printf(&before, "%d ", list[i]);
+    const char *const argv[] = {SSMC_BINARY, "tokenize", AOT_STORY, "--decode", NULL};
+    CommandResult r = command_run(argv, sb_text(&before), before.len);
+    cr_assert(r.status == 0 && r.out_len > 0, "%s", r.err);
+    sb_free(&before);
+    free(r.err);
+    return r.out;
+}
+
+/* A text ends at whichever id of the set comes first, whatever the model was made into. */
+Test(aot, texts_end_at_every_id_of_the_set)
+{
+    char *dir = temp_dir(), *ir = path_join(dir, "m.ir"), set[32];
+    const char *const argv[] = {SSMC_BINARY, "tokenize", AOT_STORY, NULL};
+    CommandResult all =
+        aot_ssmc(ARGS("run", AOT_STORY, "-p", "The king", "-n", "12", "--greedy", "--ignore-eos"));
+    CommandResult ids = command_run(argv, all.out, all.out_len);
+    cr_assert(all.status == 0 && ids.status == 0, "%s%s", all.err, ids.err);
+    int end = 0;
+    char *want = text_before(ids.out, 6, &end);
+    snprintf(set, sizeof set, "eos=[0, %d]", end);
+    aot_ok(ARGS("compile", AOT_STORY, "--set", set, "--emit", "graph", "-o", ir));
+    char *so = aot_compile(AOT_STORY, dir, "m.so", ARGS("--emit", "so", "--set", set));
+    char *exe = aot_compile(AOT_STORY, dir, "e", ARGS("--emit", "exe", "--set", set));
+    const char *const run = SSMC_BINARY;
+    expect_text(ARGS(run, "run", AOT_STORY, "--set", set, "-p", "The king", "-n", "12", "--greedy"),
+                want);
+    expect_text(ARGS(run, "run", ir, "-p", "The king", "-n", "12", "--greedy"), want);
+    expect_text(ARGS(run, "run", so, "-p", "The king", "-n", "12", "--greedy"), want);
+    expect_text(ARGS(exe, "-p", "The king", "-n", "12", "--greedy"), want);
+    expect_text(ARGS(exe, "-p", "The king", "-n", "12", "--greedy", "--ignore-eos"), all.out);
+    command_free(&all);
+    command_free(&ids);
+    temp_dir_remove(dir);
+    free(want);
+    free(exe);
+    free(so);
+    free(ir);
 }
 
 Test(aot, exe_answers_lines)

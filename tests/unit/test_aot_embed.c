@@ -36,31 +36,40 @@ Test(aot_embed, every_kind_of_library)
     free(want);
 }
 
-/* Two models in one program: each header stands beside the other, and so do the archives. */
+/* Two models in one program: each header stands beside the other, and so do the archives. The
+ * constants say what the functions do. */
 Test(aot_embed, two_models_in_one_program)
 {
     char *dir = temp_dir(), *source = path_join(dir, "two.c"), *exe = path_join(dir, "two");
     static const char text[] =
         "#include \"a.h\"\n#include \"b.h\"\n#include <stdio.h>\n"
+        "static const int32_t ends[] = FIRST_EOS, none[] = SECOND_2_EOS;\n"
         "int main(void)\n{\n    ssmc_model *a, *b;\n"
+        "    size_t n, m;\n"
+        "    const int32_t *ids = ssmc_compiled_eos(first_compiled(), &n);\n"
+        "    ssmc_compiled_eos(second_2_compiled(), &m);\n"
         "    if (ssmc_compiled_open(first_compiled(), 0, &a) ||\n"
         "        ssmc_compiled_open(second_2_compiled(), 0, &b))\n"
         "        return 1;\n"
         "    printf(\"%d %d\\n\", (int)(ssmc_model_vocab(a) == FIRST_VOCAB),\n"
-        "           (int)(ssmc_model_vocab(b) == SECOND_2_VOCAB));\n    return 0;\n}\n";
+        "           (int)(ssmc_model_vocab(b) == SECOND_2_VOCAB));\n"
+        "    printf(\"%d %d %d %d\\n\", (int)n, (int)ids[0], (int)ids[1], (int)m);\n"
+        "    printf(\"%d %d %d %d\\n\", FIRST_EOS_COUNT, (int)ends[0], (int)ends[1],\n"
+        "           SECOND_2_EOS_COUNT + (int)(sizeof none / sizeof *none) - 1);\n"
+        "    return 0;\n}\n";
     char *ah = path_join(dir, "a.h"), *bh = path_join(dir, "b.h");
-    char *a = aot_compile(
-        AOT_SMALL, dir, "a.a",
-        ARGS("--emit", "lib", "--weights", "embed", "--header", ah, "--set", "name=first"));
-    char *b = aot_compile(
-        AOT_STORY, dir, "b.a",
-        ARGS("--emit", "lib", "--weights", "embed", "--header", bh, "--set", "name=second 2"));
+    char *a = aot_compile(AOT_SMALL, dir, "a.a",
+                          ARGS("--emit", "lib", "--weights", "embed", "--header", ah, "--set",
+                               "name=first", "--set", "eos=[7, 2]"));
+    char *b = aot_compile(AOT_STORY, dir, "b.a",
+                          ARGS("--emit", "lib", "--weights", "embed", "--header", bh, "--set",
+                               "name=second 2", "--set", "eos=none"));
     cr_assert(write_whole(source, text, strlen(text)));
     CommandResult r = aot_tool(ARGS("cc", source, "-o", exe, a, b, "-lm", "-lpthread"));
     cr_assert_eq(r.status, 0, "%s", r.err);
     command_free(&r);
     r = command_run(ARGS(exe), NULL, 0);
-    cr_expect_str_eq(r.out, "1 1\n");
+    cr_expect_str_eq(r.out, "1 1\n2 7 2 0\n2 7 2 0\n");
     command_free(&r);
     temp_dir_remove(dir);
     free(source);

@@ -224,6 +224,25 @@ Test(command, ids_out_of_range)
                  1, ARGS("no tensor named ids_K"));
 }
 
+/* A model that says no end of a text goes on for all of -n, which is said once. */
+Test(command, no_end_of_text_is_known)
+{
+    static const char says[] = "note: " STORY " says no id that ends a text: generation goes on "
+                               "for all 3 tokens of -n (`--set eos=ID` names one)\n";
+    const char *const more[] = {"--set", "--ignore-eos", "--greedy"};
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+        const char *argv[] = {
+            SSMC_BINARY, "run", STORY, "-p", "x", "-n", "3", more[i], i == 0 ? "eos=none" : NULL,
+            NULL};
+        CommandResult r = command_run(argv, NULL, 0);
+        const char *said = strstr(r.err, says);
+        cr_expect_eq(r.status, 0, "%s", r.err);
+        cr_expect_eq(said != NULL, i == 0, "%s", r.err);
+        cr_expect(!said || !strstr(said + 1, says));
+        command_free(&r);
+    }
+}
+
 Test(command, broken_safetensors)
 {
     static const struct {

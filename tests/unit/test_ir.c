@@ -284,6 +284,15 @@ Test(verify, wrong_parameter_marks)
     expect_fault(&s, "`a` is marked as made from weights only");
 }
 
+Test(verify, an_end_of_text_outside_the_vocabulary)
+{
+    static const int32_t ids[] = {0, 4096};
+    Small s = broken_new();
+    s.g->eos = ids;
+    s.g->neos = 2;
+    expect_fault(&s, "eos has the id 4096, expected 0 to ");
+}
+
 Test(verify, stages)
 {
     Small s = broken_new();

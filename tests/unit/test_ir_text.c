@@ -11,6 +11,7 @@ static const char model_text[] =
     "graph \"a \\\"b\\\" \\\\ c\" model {\n"
     "  weights \"/w/model.safetensors\"\n"
     "  tokenizer \"tok.json\"\n"
+    "  eos [3, 0]\n"
     "  seed -7\n"
     "  block 512\n"
     "  rows 32\n"
@@ -259,6 +260,12 @@ Test(text, faults_name_what_was_found_and_the_nearest_known)
         {"weigth q: f32[3]",                                                      "did you mean `weight`?"                                       },
         {"weight q: f32[3] tensr=\"a\"",
          "unknown option `tensr` of a weight; did you mean `tensor`?"                                                                            },
+        {"eos 3",                                                                 "expected `[` before the ids that end a text, found `3`"       },
+        {"eos []",                                                                "expected a token id, found `]`"                               },
+        {"eos [3, x]",                                                            "expected a token id, found `x`"                               },
+        {"eos [3 4]",                                                             "expected `]` behind the ids that end a text, found `4`"       },
+        {"eos [-1]",                                                              "expected a token id, found `-`"                               },
+        {"eos [99999999999]",                                                     "the id 99999999999 is beyond every vocabulary"                },
         {"phase warmup",                                                          "unknown phase `warmup`, expected prefill or decode"           },
         {"output ids",                                                            "only a result can be an output, not `ids`"                    },
     };

@@ -147,6 +147,28 @@ Test(diag, shortens_long_lines_around_the_caret)
     free(text);
 }
 
+/* Notes alone take a line each, once; beside a fault they stay with it. */
+Test(diag, notes_of_work_that_went_well)
+{
+    const Source source = {"m.yaml", "a: b", 4};
+    Diag *diag = diag_new();
+    StrBuf out = {0};
+    diag_note(diag, (SrcLoc){&source, 1, 4, 1}, "b is odd");
+    diag_note(diag, (SrcLoc){0}, "so is this");
+    diag_take_notes(diag, &out);
+    diag_take_notes(diag, &out);
+    cr_expect_str_eq(sb_text(&out), "m.yaml:1:4: note: b is odd\nnote: so is this\n");
+    diag_note(diag, (SrcLoc){0}, "why");
+    diag_error(diag, (SrcLoc){0}, "wrong");
+    out.len = 0;
+    diag_take_notes(diag, &out);
+    cr_expect_eq(out.len, 0);
+    diag_print(diag, &out);
+    cr_expect_str_eq(sb_text(&out), "note: why\nerror: wrong\n");
+    sb_free(&out);
+    diag_free(diag);
+}
+
 Test(diag, prints_second_places_and_counts_what_it_does_not_show)
 {
     Diag *diag = diag_new();
