@@ -157,6 +157,57 @@ with_space(Encoder *e, Span piece)
     return (Span){e->prefixed, piece.len + 1};
 }
 
+/* Part [from, to) of a piece that a step splits. */
+typedef struct {
+    size_t from, to;
+    bool match; /* it ends in a match */
+} Part;
+
+/* Whether what follows a part belongs to it. */
+static bool
+part_goes_on(SplitBehavior behavior, bool match, bool next)
+{
+    switch (behavior) {
+    case SPLIT_CONTIGUOUS:
+        return next == match;
+    case SPLIT_MERGED_WITH_PREVIOUS:
+        return next && !match;
+    case SPLIT_MERGED_WITH_NEXT:
+        return match && !next;
+    case SPLIT_ISOLATED:
+    case SPLIT_REMOVED:
+    case SPLIT_BEHAVIORS:
+        break;
+    }
+    return false;
+}
+
+static void encode_piece(Encoder *e, Span piece, int step);
+
+static void
+part_end(Encoder *e, Span piece, int step, const Part *part)
+{
+    const bool removed = part->match && e->tok->steps[step].behavior == SPLIT_REMOVED;
+    if (part->to > part->from && !removed && !e->gave_up)
+        encode_piece(e, (Span){piece.text + part->from, part->to - part->from}, step + 1);
+}
+
+/* What the expression matched, or not, from the part's end up to `to`. */
+static void
+part_add(Encoder *e, Span piece, int step, Part *part, size_t to, bool matched)
+{
+    const PreStep *how = &e->tok->steps[step];
+    const bool match = matched != how->invert;
+    if (to == part->to)
+        return;
+    if (!part_goes_on(how->behavior, part->match, match)) {
+        part_end(e, piece, step, part);
+        part->from = part->to;
+    }
+    part->to = to;
+    part->match = match;
+}
+
 /* A piece (never empty) through the pre-tokenizer's steps from `step` on. Only the last step may
  * put a space in front, so its buffer is never in use twice. */
 static void
@@ -169,17 +220,17 @@ encode_piece(Encoder *e, Span piece, int step)
     const PreStep *how = &e->tok->steps[step];
     if (how->prefix_space)
         piece = with_space(e, piece);
+    Part part = {0};
     for (size_t at = 0, start = 0, end = 0; at < piece.len && !e->gave_up; at = end) {
         const SplitResult found =
             how->split ? splitter_find(how->split, e->run, piece, at, &start, &end) : SPLIT_NONE;
         e->gave_up = e->gave_up || found == SPLIT_GAVE_UP;
         if (found != SPLIT_FOUND)
             start = end = piece.len;
-        if (start > at && !e->gave_up)
-            encode_piece(e, (Span){piece.text + at, start - at}, step + 1);
-        if (end > start && !e->gave_up)
-            encode_piece(e, (Span){piece.text + start, end - start}, step + 1);
+        part_add(e, piece, step, &part, start, false);
+        part_add(e, piece, step, &part, end, true);
     }
+    part_end(e, piece, step, &part);
 }
 
 /* ---- added tokens ---------------------------------------------------------------------------- */

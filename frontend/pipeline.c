@@ -14,28 +14,36 @@ fault_unsupported(JsonFile *file, const JsonAt *at, const char *expected)
 
 /* ---- normalizer ------------------------------------------------------------------------------ */
 
+typedef bool ReadItem(JsonFile *file, FeTokenizer *tok, const JsonAt *at, bool last);
+
+/* What `read` makes of a section, or of each item of a Sequence, which may be nested; `key` is its
+ * list. last: no item of the section comes behind this one. */
 static bool
-read_normalizer(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
+read_sequence(JsonFile *file, FeTokenizer *tok, const JsonAt *at, const char *key, bool last,
+              ReadItem *read)
 {
-    if (json_is_null(at))
-        return true;
-    const JsonAt type = json_key(at, "type"), list = json_key(at, "normalizers");
-    if (json_is_text(&type, "NFC")) {
-        tok->nfc = true;
-        return true;
-    }
+    const JsonAt type = json_key(at, "type"), list = json_key(at, key);
     if (!json_is_text(&type, "Sequence"))
-        return fault_unsupported(file, &type, "\"NFC\" (or no normalizer)");
+        return read(file, tok, at, last);
     size_t count = 0;
     if (!json_want_array(file, &list, &count))
         return false;
     for (size_t i = 0; i < count; i++) {
-        const JsonAt item = json_item(&list, i), inner = json_key(&item, "type");
-        if (!json_is_text(&inner, "NFC"))
-            return fault_unsupported(file, &inner, "\"NFC\"");
-        tok->nfc = true;
+        const JsonAt item = json_item(&list, i);
+        if (!read_sequence(file, tok, &item, key, last && i + 1 == count, read))
+            return false;
     }
     return true;
+}
+
+static bool
+read_normalizer(JsonFile *file, FeTokenizer *tok, const JsonAt *at, bool last)
+{
+    const JsonAt type = json_key(at, "type");
+    (void)last;
+    tok->nfc = true;
+    return json_is_text(&type, "NFC") ||
+           fault_unsupported(file, &type, "\"NFC\" (or no normalizer)");
 }
 
 /* ---- added_tokens ---------------------------------------------------------------------------- */
@@ -43,6 +51,8 @@ read_normalizer(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
 typedef struct {
     AddedToken token;
     bool normalized;
+    size_t first; /* row that lists this content first */
+    bool last;    /* no row behind this one lists it again */
 } AddedRow;
 
 static bool
@@ -68,23 +78,79 @@ read_added_row(JsonFile *file, const JsonAt *at, AddedRow *row)
     return true;
 }
 
-/* An added token is a token of the vocabulary under the same id, or a new one. */
-static bool
-place_added(JsonFile *file, FeTokenizer *tok, const JsonAt *at, const AddedToken *t)
+/* How often the file and the published library disagree on an id, and where first. */
+typedef struct {
+    size_t row;
+    int64_t other;
+    int count;
+} Dispute;
+
+static void
+dispute_add(Dispute *d, size_t row, int64_t other)
 {
-    const JsonAt id_at = json_key(at, "id");
-    const int32_t known = tok_vocab_find(tok, t->content.text, t->content.len);
-    if (known >= 0 && known != t->id)
-        return json_fault(file, &id_at, "is %d, but model.vocab says %d for \"%s\"", t->id, known,
-                          t->content.text);
-    if (known >= 0)
+    if (d->count++ == 0) {
+        d->row = row;
+        d->other = other;
+    }
+}
+
+/* The published library numbers added tokens that the vocabulary lacks in their order, behind the
+ * vocabulary and what was added before. */
+typedef struct {
+    int64_t vocab; /* tokens of the model */
+    int64_t most;  /* largest id of an added token so far */
+    Dispute gap, known, twice;
+} Numbering;
+
+/* An added token is a token of the vocabulary, one that was listed before, or a new one. Its id is
+ * the one it has already; that of a new one is the file's, which rows of the embedding follow. */
+static bool
+place_added(JsonFile *file, FeTokenizer *tok, const JsonAt *list, AddedRow *rows, size_t row,
+            Numbering *n)
+{
+    AddedToken *t = &rows[row].token;
+    if (rows[row].first < row) {
+        const int32_t had = rows[rows[row].first].token.id;
+        if (t->id != had)
+            dispute_add(&n->twice, row, had);
+        t->id = had;
         return true;
+    }
+    const int32_t known = tok_vocab_find(tok, t->content.text, t->content.len);
+    const int64_t number = known >= 0 ? known : n->most >= n->vocab ? n->most + 1 : n->vocab;
+    n->most = number > n->most ? number : n->most;
+    if (t->id != number)
+        dispute_add(known >= 0 ? &n->known : &n->gap, row, number);
+    if (known >= 0) {
+        t->id = known;
+        return true;
+    }
     Token *token = &tok->tokens[t->id];
-    if (token->text.text)
+    if (token->text.text) {
+        const JsonAt at = json_item(list, row), id_at = json_key(&at, "id");
         return json_fault(file, &id_at, "is %d, the id of \"%s\" already", t->id, token->text.text);
+    }
     token->text = t->content;
     token->bytes = t->content;
     return true;
+}
+
+/* One note of a kind, however many tokens it is about: finding a place takes a walk over the file.
+ */
+static void
+note_dispute(JsonFile *file, const JsonAt *list, const AddedRow *rows, const Dispute *d,
+             const char *why, bool files)
+{
+    if (!d->count)
+        return;
+    const JsonAt at = json_item(list, d->row), id_at = json_key(&at, "id");
+    const int64_t id = json_object_get_int64(id_at.value);
+    const char *more =
+        d->count > 1 ? arena_printf(file->arena, " (and so for %d more)", d->count - 1) : "";
+    json_note(file, &id_at,
+              "is %" PRId64 ", but %s %" PRId64 " for \"%s\"%s; %" PRId64 " is taken%s", id, why,
+              d->other, rows[d->row].token.content.text, more, files ? id : d->other,
+              files ? ", which is right when the embedding has that row" : "");
 }
 
 static void
@@ -93,25 +159,21 @@ added_push(Arena *arena, AddedSet *set, AddedToken token)
     VEC_PUSH(arena, set->items, set->count, set->cap, token);
 }
 
-static bool
-read_added_token(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
+static void
+keep_added(FeTokenizer *tok, AddedRow *row)
 {
-    AddedRow row = {0};
-    if (!read_added_row(file, at, &row) || !place_added(file, tok, at, &row.token))
-        return false;
-    if (row.token.single_word && !tok->word)
+    if (row->token.single_word && !tok->word)
         tok->word = splitter_word(tok->arena);
-    AddedSet *set = row.normalized ? &tok->normalized : &tok->raw;
+    AddedSet *set = row->normalized ? &tok->normalized : &tok->raw;
     /* Matched in normalised text, so by its own normal form. */
     size_t len = 0;
-    char *nfc = row.normalized && tok->nfc
-                    ? utf8_nfc(row.token.content.text, row.token.content.len, &len)
+    char *nfc = row->normalized && tok->nfc
+                    ? utf8_nfc(row->token.content.text, row->token.content.len, &len)
                     : NULL;
     if (nfc)
-        row.token.content = (Span){arena_strndup(tok->arena, nfc, len), len};
+        row->token.content = (Span){arena_strndup(tok->arena, nfc, len), len};
     free(nfc);
-    added_push(tok->arena, set, row.token);
-    return true;
+    added_push(tok->arena, set, row->token);
 }
 
 static int
@@ -135,6 +197,32 @@ sort_added(JsonFile *file, const JsonAt *at, AddedSet *set)
     return true;
 }
 
+static int
+rows_compare(const void *a, const void *b)
+{
+    const AddedRow *x = *(const AddedRow *const *)a, *y = *(const AddedRow *const *)b;
+    const int order = added_compare(&x->token, &y->token);
+    return order ? order : (x > y) - (x < y);
+}
+
+/* Finds the rows that list the same content: the first has the id, the last says the rest. */
+static void
+find_repeated(Arena *arena, AddedRow *rows, size_t count)
+{
+    AddedRow **sorted = arena_array(arena, count + 1, sizeof *sorted);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &rows[i];
+    if (count)
+        qsort(sorted, count, sizeof *sorted, rows_compare);
+    for (size_t i = 0; i < count; i++) {
+        const bool again = i > 0 && added_compare(sorted[i - 1], sorted[i]) == 0;
+        sorted[i]->first = again ? sorted[i - 1]->first : (size_t)(sorted[i] - rows);
+        sorted[i]->last = true;
+        if (again)
+            sorted[i - 1]->last = false;
+    }
+}
+
 static bool
 read_added(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
 {
@@ -143,11 +231,24 @@ read_added(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
         return true;
     if (!json_want_array(file, at, &count))
         return false;
+    const int before = file->faults;
+    AddedRow *rows = arena_array(file->arena, count + 1, sizeof *rows);
     for (size_t i = 0; i < count && !json_full(file); i++) {
         const JsonAt item = json_item(at, i);
-        read_added_token(file, tok, &item);
+        read_added_row(file, &item, &rows[i]);
     }
-    return file->faults == 0 && sort_added(file, at, &tok->raw) &&
+    if (file->faults != before)
+        return false;
+    const JsonAt model = json_key(at->up, "model"), vocab = json_key(&model, "vocab");
+    Numbering n = {.vocab = json_object_object_length(vocab.value), .most = -1};
+    find_repeated(file->arena, rows, count);
+    for (size_t i = 0; i < count && !json_full(file); i++)
+        if (place_added(file, tok, at, rows, i, &n) && rows[i].last)
+            keep_added(tok, &rows[i]);
+    note_dispute(file, at, rows, &n.gap, "the tokenizers library numbers without gaps:", true);
+    note_dispute(file, at, rows, &n.known, "model.vocab says", false);
+    note_dispute(file, at, rows, &n.twice, "an item before says", false);
+    return file->faults == before && sort_added(file, at, &tok->raw) &&
            sort_added(file, at, &tok->normalized);
 }
 
@@ -156,10 +257,26 @@ read_added(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
 static bool
 read_split(JsonFile *file, FeTokenizer *tok, const JsonAt *at, PreStep *step)
 {
+    static const char *const names[SPLIT_BEHAVIORS] = {
+        [SPLIT_ISOLATED] = "Isolated",
+        [SPLIT_REMOVED] = "Removed",
+        [SPLIT_CONTIGUOUS] = "Contiguous",
+        [SPLIT_MERGED_WITH_PREVIOUS] = "MergedWithPrevious",
+        [SPLIT_MERGED_WITH_NEXT] = "MergedWithNext",
+    };
     const JsonAt behavior = json_key(at, "behavior"), pattern = json_key(at, "pattern");
     const JsonAt regex = json_key(&pattern, "Regex"), literal = json_key(&pattern, "String");
-    if (!json_is_text(&behavior, "Isolated"))
-        return fault_unsupported(file, &behavior, "\"Isolated\"");
+    const JsonAt invert = json_key(at, "invert");
+    int how = 0;
+    while (how < SPLIT_BEHAVIORS && !json_is_text(&behavior, names[how]))
+        how++;
+    if (how == SPLIT_BEHAVIORS)
+        return fault_unsupported(file, &behavior,
+                                 "\"Isolated\", \"Removed\", \"Contiguous\", "
+                                 "\"MergedWithPrevious\" or \"MergedWithNext\"");
+    step->behavior = (SplitBehavior)how;
+    if (!json_bool_or(file, &invert, false, &step->invert))
+        return false;
     const JsonAt *from = literal.there ? &literal : &regex;
     Span text = {0};
     const char *why = NULL;
@@ -197,9 +314,14 @@ static bool
 read_step(JsonFile *file, FeTokenizer *tok, const JsonAt *at, bool last)
 {
     const JsonAt type = json_key(at, "type");
+    if (tok->nsteps == TOK_MAX_STEPS)
+        return json_fault(file, at, "is step %d of the pre-tokenizer, expected at most %d",
+                          TOK_MAX_STEPS + 1, TOK_MAX_STEPS);
     PreStep *step = &tok->steps[tok->nsteps++];
-    if (last && json_is_text(&type, "ByteLevel"))
+    if (last && json_is_text(&type, "ByteLevel")) {
+        tok->byte_level = true;
         return read_byte_level(file, tok, at, step);
+    }
     if (last)
         return fault_unsupported(file, &type,
                                  "\"ByteLevel\" as the last step of the pre-tokenizer");
@@ -210,25 +332,14 @@ read_step(JsonFile *file, FeTokenizer *tok, const JsonAt *at, bool last)
     return fault_unsupported(file, &type, "\"Split\" or \"Digits\" in front of ByteLevel");
 }
 
+/* Without a last step that is one, the Sequence is at fault: it, or one inside it, is empty. */
 static bool
 read_pre_tokenizer(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
 {
-    const JsonAt type = json_key(at, "type"), list = json_key(at, "pretokenizers");
-    size_t count = 0;
-    if (!json_want_object(file, at))
+    if (!json_want_object(file, at) ||
+        !read_sequence(file, tok, at, "pretokenizers", true, read_step))
         return false;
-    if (!json_is_text(&type, "Sequence"))
-        return read_step(file, tok, at, true);
-    if (!json_want_array(file, &list, &count))
-        return false;
-    if (count == 0 || count > TOK_MAX_STEPS)
-        return json_fault(file, &list, "has %zu steps, expected 1 to %d", count, TOK_MAX_STEPS);
-    for (size_t i = 0; i < count; i++) {
-        const JsonAt item = json_item(&list, i);
-        if (!read_step(file, tok, &item, i + 1 == count))
-            return false;
-    }
-    return true;
+    return tok->byte_level || json_fault(file, at, "has no \"ByteLevel\" as its last step");
 }
 
 /* ---- post_processor -------------------------------------------------------------------------- */
@@ -293,9 +404,10 @@ read_template(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
 
 /* ByteLevel as a post-processor only moves offsets, which ssmc does not give. */
 static bool
-read_processor(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
+read_processor(JsonFile *file, FeTokenizer *tok, const JsonAt *at, bool last)
 {
     const JsonAt type = json_key(at, "type");
+    (void)last;
     if (json_is_text(&type, "ByteLevel"))
         return true;
     if (json_is_text(&type, "TemplateProcessing"))
@@ -303,31 +415,19 @@ read_processor(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
     return fault_unsupported(file, &type, "\"ByteLevel\" or \"TemplateProcessing\"");
 }
 
-static bool
-read_post_processor(JsonFile *file, FeTokenizer *tok, const JsonAt *at)
-{
-    if (json_is_null(at))
-        return true;
-    const JsonAt type = json_key(at, "type"), list = json_key(at, "processors");
-    if (!json_is_text(&type, "Sequence"))
-        return read_processor(file, tok, at);
-    size_t count = 0;
-    if (!json_want_array(file, &list, &count))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        const JsonAt item = json_item(&list, i);
-        if (!read_processor(file, tok, &item))
-            return false;
-    }
-    return true;
-}
-
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* Fuse joins texts, as all do that are written one behind the other; in front of ByteLevel it would
+ * join tokens before they are read by the alphabet. */
 static bool
-read_decoder(JsonFile *file, const JsonAt *at)
+read_decoder(JsonFile *file, FeTokenizer *tok, const JsonAt *at, bool last)
 {
     const JsonAt type = json_key(at, "type");
+    (void)last;
+    if (tok->decodes)
+        return json_is_text(&type, "Fuse") ||
+               fault_unsupported(file, &type, "\"Fuse\" or nothing behind \"ByteLevel\"");
+    tok->decodes = true;
     return json_is_text(&type, "ByteLevel") || fault_unsupported(file, &type, "\"ByteLevel\"");
 }
 
@@ -337,10 +437,13 @@ tok_read_pipeline(JsonFile *file, FeTokenizer *tok, const JsonAt *root)
     const JsonAt normalizer = json_key(root, "normalizer"), added = json_key(root, "added_tokens");
     const JsonAt pre = json_key(root, "pre_tokenizer"), post = json_key(root, "post_processor");
     const JsonAt decoder = json_key(root, "decoder");
-    read_normalizer(file, tok, &normalizer);
+    if (!json_is_null(&normalizer))
+        read_sequence(file, tok, &normalizer, "normalizers", true, read_normalizer);
     read_added(file, tok, &added);
     read_pre_tokenizer(file, tok, &pre);
-    read_post_processor(file, tok, &post);
-    read_decoder(file, &decoder);
+    if (!json_is_null(&post))
+        read_sequence(file, tok, &post, "processors", true, read_processor);
+    if (read_sequence(file, tok, &decoder, "decoders", true, read_decoder) && !tok->decodes)
+        json_fault(file, &decoder, "has no \"ByteLevel\"");
     return file->faults == 0;
 }

@@ -181,15 +181,33 @@ report(JsonFile *file, SrcLoc loc, const char *text)
         diag_error(file->diag, loc, "%s", text);
 }
 
+static void
+put_sentence(StrBuf *out, const JsonAt *at, const char *fmt, va_list args)
+{
+    put_path(out, at);
+    sb_puts(out, " ");
+    sb_vprintf(out, fmt, args);
+}
+
+void
+json_note(JsonFile *file, const JsonAt *at, const char *fmt, ...)
+{
+    StrBuf text = {0};
+    va_list args;
+    va_start(args, fmt);
+    put_sentence(&text, at, fmt, args);
+    va_end(args);
+    diag_note(file->diag, loc_of(file, at), "%s", sb_text(&text));
+    sb_free(&text);
+}
+
 bool
 json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...)
 {
     StrBuf text = {0};
-    put_path(&text, at);
-    sb_puts(&text, " ");
     va_list args;
     va_start(args, fmt);
-    sb_vprintf(&text, fmt, args);
+    put_sentence(&text, at, fmt, args);
     va_end(args);
     report(file, loc_of(file, at), sb_text(&text));
     sb_free(&text);

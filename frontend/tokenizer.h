@@ -79,6 +79,8 @@ json_object *json_file_parse(JsonFile *file);
 /* Reports a fault at a value (at its object when it is missing): "model.vocab["a"] <message>".
  * Always false, so that a check can return it. */
 bool json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Says of a value what its reader should know, in the same words. */
+void json_note(JsonFile *file, const JsonAt *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Enough faults were reported: reading on would only cost time. */
 bool json_full(const JsonFile *file);
 /* A value in words for messages: null, "text", 12, an array ... (arena text). */
@@ -128,10 +130,22 @@ typedef struct {
     bool first[256]; /* bytes a content starts with */
 } AddedSet;
 
+/* What becomes of the matches of a split, and of what lies between them. */
+typedef enum {
+    SPLIT_ISOLATED,             /* each is a piece */
+    SPLIT_REMOVED,              /* matches are dropped */
+    SPLIT_CONTIGUOUS,           /* matches that touch are one piece */
+    SPLIT_MERGED_WITH_PREVIOUS, /* a match ends the piece before it */
+    SPLIT_MERGED_WITH_NEXT,     /* a match begins the piece behind it */
+    SPLIT_BEHAVIORS
+} SplitBehavior;
+
 /* A step of the pre-tokenizer: a space in front if there is none, then a split. */
 typedef struct {
     bool prefix_space;
     Splitter *split; /* NULL: no split */
+    SplitBehavior behavior;
+    bool invert; /* what lies between the matches counts as the matches */
 } PreStep;
 
 typedef struct {
@@ -150,6 +164,7 @@ struct FeTokenizer {
     size_t merge_slots;   /* a power of two */
     bool ignore_merges;   /* a word that is a token is that token */
     bool nfc;
+    bool byte_level, decodes; /* the pre-tokenizer and the decoder have their ByteLevel */
     AddedSet raw, normalized;
     Splitter *word; /* for single_word; NULL when no added token asks for it */
     PreStep steps[TOK_MAX_STEPS];
