@@ -40,9 +40,9 @@ with the command of the package ssmc.")
 set(CPACK_DEBIAN_SSMC_PACKAGE_NAME ssmc)
 set(CPACK_DEBIAN_SSMC_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_SSMC_PACKAGE_SHLIBDEPS ON)
-# Linking a model to a program takes static libraries.
-set(CPACK_DEBIAN_SSMC_PACKAGE_RECOMMENDS "gcc, libc6-dev, libjson-c-dev, libpcre2-dev, libutf8proc-dev")
-set(CPACK_DEBIAN_SSMC_PACKAGE_SUGGESTS "libopenblas-dev, libssmc-dev, bash-completion, gcc-${other}-linux-gnu")
+# Linking a model to a program takes static libraries; OpenBLAS is opened where a projection calls it.
+set(CPACK_DEBIAN_SSMC_PACKAGE_RECOMMENDS "gcc, libc6-dev, libjson-c-dev, libpcre2-dev, libutf8proc-dev, libopenblas0")
+set(CPACK_DEBIAN_SSMC_PACKAGE_SUGGESTS "libssmc-dev, bash-completion, gcc-${other}-linux-gnu")
 string(REPLACE "_" "-" CPACK_DEBIAN_SSMC_PACKAGE_SUGGESTS "${CPACK_DEBIAN_SSMC_PACKAGE_SUGGESTS}")
 set(CPACK_COMPONENT_SSMC_DESCRIPTION "compiler for state-space language models
 Compiles descriptions and published checkpoints of Mamba-2 models to native

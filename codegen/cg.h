@@ -19,8 +19,9 @@ typedef struct {
     LLVMTypeRef void_t, i1, i8, i16, i32, i64, f32, f16, bf16, ptr;
     LLVMTypeRef call_t, seg_t, share_t; /* AbiCall, AbiSeg, AbiShare */
     int lanes;                          /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
-    bool masks; /* masked loads and stores of every type are single instructions */
-    Val fn;     /* function being emitted */
+    bool masks;      /* masked loads and stores of every type are single instructions */
+    Val fn;          /* function being emitted */
+    bool calls_blas; /* some kernel calls AbiCall.sgemm */
 } Cg;
 
 /* ---- numbers and addresses ----------------------------------------------------------------

@@ -42,7 +42,6 @@ int cg_module_functions(const CgModule *module); /* distinct kernels */
 const AbiProgram *cg_module_abi(const CgModule *module);
 /* By weight of the program's list: whether a step reads it after loading. */
 const bool *cg_module_reads(const CgModule *module);
-bool cg_module_calls_blas(const CgModule *module); /* OpenBLAS must be linked */
 
 /* Text (or object bytes) of the module, before or after optimisation. An object exports the program
  * as `const AbiProgram ssmc_abi_program`; every other symbol is local. */
@@ -85,7 +84,6 @@ bool cg_blob_write(Arena *arena, const char *path, const CgTarget *target, const
 
 /* Machine code in this process, made on up to `threads` threads. The program lives until
  * cg_jit_free; module is consumed.
- * cblas_sgemm and the like are found in the process, so whoever runs the program links the library.
  * NULL: *why says it (text in arena): the target is not this machine's, a symbol is missing ...
  * With SSMC_PERF_MAP=1 in the environment, names of the functions are appended to
  * /tmp/perf-PID.map, where `perf report` looks for them. */

@@ -308,18 +308,16 @@ blas_int(Cg *c, Val n)
     return LLVMBuildTrunc(c->b, n, c->i32, "");
 }
 
-/* void cblas_sgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) */
+/* The call of an AbiSgemm. */
 static void
-call_sgemm(Cg *c, Val rows, Val cols, int64_t depth, Val x, int64_t x_stride, Val w, Val y,
-           int64_t y_stride)
+call_sgemm(Cg *c, CgKernel *k, Val rows, Val cols, int64_t depth, Val x, int64_t x_stride, Val w,
+           Val y, int64_t y_stride)
 {
     LLVMTypeRef types[] = {c->i32, c->i32, c->i32, c->i32, c->i32, c->i32, c->f32,
                            c->ptr, c->i32, c->ptr, c->i32, c->f32, c->ptr, c->i32};
     const unsigned count = COUNT_OF(types);
     const LLVMTypeRef type = LLVMFunctionType(c->void_t, types, count, 0);
-    Val sgemm = LLVMGetNamedFunction(c->mod, "cblas_sgemm");
-    if (!sgemm)
-        sgemm = LLVMAddFunction(c->mod, "cblas_sgemm", type);
+    const Val sgemm = cg_call_field(c, k, CALL_sgemm);
     Val args[] = {blas_int(c, cg_i64(c, CBLAS_ROW_MAJOR)),
                   blas_int(c, cg_i64(c, CBLAS_NO_TRANS)),
                   blas_int(c, cg_i64(c, CBLAS_TRANS)),
@@ -335,6 +333,7 @@ call_sgemm(Cg *c, Val rows, Val cols, int64_t depth, Val x, int64_t x_stride, Va
                   y,
                   blas_int(c, cg_i64(c, y_stride))};
     LLVMBuildCall2(c->b, type, sgemm, args, count, "");
+    c->calls_blas = true;
 }
 
 /* The output the product may go to straight: nothing is fused after it. */
@@ -378,7 +377,7 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
     CgIf any = some;
     if (direct) {
         const Val y = cg_at(c, direct->base, DTYPE_f32, from);
-        call_sgemm(c, total, cols, l->depth, x->base, x->stride, w, y, direct->stride);
+        call_sgemm(c, k, total, cols, l->depth, x->base, x->stride, w, y, direct->stride);
         cg_endif(c, &any);
         return true;
     }
@@ -386,7 +385,7 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), total, BLAS_BLOCK);
     l->rows = cg_min(c, cg_i64(c, BLAS_BLOCK), cg_sub(c, total, blocks.i));
     const Val first = cg_at(c, x->base, DTYPE_f32, cg_mul(c, blocks.i, cg_i64(c, x->stride)));
-    call_sgemm(c, l->rows, cols, l->depth, first, x->stride, w, l->result, l->out);
+    call_sgemm(c, k, l->rows, cols, l->depth, first, x->stride, w, l->result, l->out);
     epilogue(c, l, blocks.i, l->rows, from, to, l->out);
     cg_loop_end(c, &blocks);
     cg_endif(c, &any);

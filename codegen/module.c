@@ -303,9 +303,3 @@ cg_module_reads(const CgModule *module)
 {
     return module->reads;
 }
-
-bool
-cg_module_calls_blas(const CgModule *module)
-{
-    return cg_calls_blas(module->cg.mod);
-}

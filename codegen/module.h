@@ -125,7 +125,6 @@ Val cg_const_text(Cg *c, const char *text, size_t len); /* NUL-terminated; its a
  * disagree on a record's size: the tables would be garbage. */
 Val cg_const_table(Cg *c, Val *rows, int count, size_t size, const char *name);
 void cg_const_check(Cg *c, LLVMTypeRef type, size_t size, const char *name);
-bool cg_calls_blas(LLVMModuleRef mod);
 
 /* ---- target.c, needs.c ----------------------------------------------------------------------- */
 /* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */

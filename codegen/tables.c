@@ -185,39 +185,6 @@ phases(Cg *c, const CgProgram *p)
     return LLVMConstArray2(LLVMTypeOf(rows[0]), rows, ABI_PHASES);
 }
 
-/* ---- what the program wants done before it runs -------------------------------------------- */
-
-bool
-cg_calls_blas(LLVMModuleRef mod)
-{
-    static const char prefix[] = "cblas_";
-    for (Val fn = LLVMGetFirstFunction(mod); fn; fn = LLVMGetNextFunction(fn)) {
-        size_t len = 0;
-        if (strncmp(LLVMGetValueName2(fn, &len), prefix, sizeof prefix - 1) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Kernels call OpenBLAS from threads of the runtime's pool, which has cut the work already:
- * openblas_set_num_threads(1). NULL where no kernel does. */
-static Val
-prepare(Cg *c)
-{
-    if (!cg_calls_blas(c->mod))
-        return LLVMConstNull(c->ptr);
-    const LLVMTypeRef type = LLVMFunctionType(c->void_t, NULL, 0, 0);
-    const LLVMTypeRef set_type = LLVMFunctionType(c->void_t, &c->i32, 1, 0);
-    const Val set = LLVMAddFunction(c->mod, "openblas_set_num_threads", set_type);
-    const Val fn = LLVMAddFunction(c->mod, "ssmc_prepare", type);
-    LLVMSetLinkage(fn, LLVMInternalLinkage);
-    LLVMPositionBuilderAtEnd(c->b, LLVMAppendBasicBlockInContext(c->ctx, fn, "start"));
-    Val one = cg_const_i32(c, 1);
-    LLVMBuildCall2(c->b, set_type, set, &one, 1, "");
-    LLVMBuildRetVoid(c->b);
-    return fn;
-}
-
 void
 cg_tables(Cg *c, const CgProgram *p)
 {
@@ -232,7 +199,7 @@ cg_tables(Cg *c, const CgProgram *p)
                     i64(c, abi->state_bytes),
                     i64(c, abi->output_bytes),
                     i64(c, (int64_t)abi->pack_hash),
-                    prepare(c),
+                    i64(c, c->calls_blas),
                     range(c, abi->init),
                     phases(c, p),
                     steps_table(c, &labels, p),

@@ -149,8 +149,8 @@ put_objects(Args *a, const Product *p)
         arg(a, p->objects[i]);
 }
 
-/* Static archives of Debian's -dev packages: a product asks for no library but libc, libm (and
- * OpenBLAS where a projection chose it). */
+/* Static archives of Debian's -dev packages: a product asks for no library but libc and libm, and
+ * opens OpenBLAS itself where a projection chose it. */
 static void
 put_libraries(Args *a, const Product *p)
 {
@@ -161,8 +161,6 @@ put_libraries(Args *a, const Product *p)
         arg(a, "-l:libpcre2-8.a");
         arg(a, "-l:libutf8proc.a");
     }
-    if (p->blas)
-        arg(a, "-lopenblas");
     arg(a, "-lm");
     arg(a, "-lpthread");
 }

@@ -67,7 +67,6 @@ make_code(Making *m, int i)
     part->graphs[0] = job->graph[PHASE_PREFILL];
     part->graphs[1] = job->graph[PHASE_DECODE];
     m->variants[i] = (CgVariant){.module = job->module, .cpu = part->target.cpu};
-    m->product.blas = m->product.blas || cg_module_calls_blas(job->module);
     job->module = NULL;
     return EXIT_DONE;
 }

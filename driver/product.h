@@ -17,7 +17,6 @@ typedef struct {
     const char **objects;
     int nobjects;
     bool files; /* weights are in files */
-    bool blas;
 } Product;
 
 /* The whole way, from job_describe on; an exit status. */

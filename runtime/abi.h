@@ -14,13 +14,19 @@
     FIELD(int64_t, i64, len, "token rows, at least 1")                                             \
     FIELD(int64_t, i64, slot, "which sequence's state")
 
+/* cblas_sgemm of OpenBLAS: c [m,n] = alpha * a * b + beta * c */
+typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                      const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                      int ldc);
+
 /* The same for every kernel of one pass. */
 #define ABI_CALL_FIELDS(FIELD)                                                                     \
     FIELD(int64_t, i64, rows, "T: token rows in this pass")                                        \
     FIELD(int64_t, i64, picked, "R: rows the head works on")                                       \
     FIELD(int64_t, i64, nseg, "runs of rows")                                                      \
     FIELD(const AbiSeg *, ptr, seg, "[nseg], together rows 0 .. T-1 in order")                     \
-    FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")
+    FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
+    FIELD(AbiSgemm *, ptr, sgemm, "NULL: AbiProgram.calls_blas is 0")
 
 /* What one thread is to do of a kernel: one of `parts` parts, by which the kernel splits its own
  * work. Any of them may run on any thread, once. */
@@ -111,9 +117,9 @@ typedef struct {
     int64_t vocab;
     int64_t head_rows; /* most R of a pass */
     int64_t param_bytes, state_bytes, output_bytes;
-    uint64_t pack_hash;    /* of how params are made of weights: equal ones hold equal bytes */
-    void (*prepare)(void); /* called once before anything runs; NULL: nothing to prepare */
-    AbiRange init;         /* run once: weights -> params */
+    uint64_t pack_hash; /* of how params are made of weights: equal ones hold equal bytes */
+    int64_t calls_blas; /* 1: kernels call AbiCall.sgemm */
+    AbiRange init;      /* run once: weights -> params */
     AbiPhase phase[ABI_PHASES];
     const AbiStep *steps;
     const AbiOperand *operands;

@@ -140,6 +140,16 @@ void rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user);
 /* threads as asked for -> as they will be; false when it is out of range. */
 bool rt_threads_resolve(int *threads);
 
+/* ---- OpenBLAS (blas.c) ------------------------------------------------------------------- */
+
+/* cblas_sgemm of a copy that belongs to the runtime alone, until rt_blas_close. Any thread may
+ * call either. SSMC_UNSUPPORTED: it is not installed. */
+ssmc_status rt_blas_open(AbiSgemm **out);
+void rt_blas_close(void);
+/* Whether there is address space for what it takes when `threads` threads first call it: 128 MiB
+ * each. Without it the call would try again for ever. */
+ssmc_status rt_blas_room(int threads);
+
 /* ---- parts of a step (deal.c) ------------------------------------------------------------ */
 
 /* How many parts of a thread's hand have been played, by it or by others. */
@@ -178,6 +188,7 @@ bool rt_program_keeps(const ssmc_program *program, int weight);
 struct ssmc_model {
     const ssmc_program *program; /* borrowed */
     const char *params;          /* [param_bytes]; kernels that run only read them */
+    AbiSgemm *sgemm;             /* NULL: no kernel calls it */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;

@@ -19,10 +19,12 @@ rt_model_new(const ssmc_program *program, ssmc_model **out)
         ssmc_model_close(model);
         return rt_fail_memory(tensors * sizeof *model->weights, "a model");
     }
-    if (program->abi->prepare)
-        program->abi->prepare();
-    *out = model;
-    return SSMC_OK;
+    const ssmc_status status = program->abi->calls_blas ? rt_blas_open(&model->sgemm) : SSMC_OK;
+    if (status == SSMC_OK)
+        *out = model;
+    else
+        ssmc_model_close(model);
+    return status;
 }
 
 void
@@ -36,6 +38,8 @@ ssmc_model_close(ssmc_model *model)
     rt_unmap_file(&model->cache);
     if (model->own_weights)
         model->loader->close(model->own_weights);
+    if (model->sgemm)
+        rt_blas_close();
     rt_program_free(model->own_program);
     free(model->weights);
     free(model);

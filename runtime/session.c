@@ -65,7 +65,8 @@ session_wire(ssmc_session *s)
                              .pick = s->pick,
                              .weights = s->model->weights};
     rt_operands_resolve(p->abi, &spaces, operand);
-    s->call = (AbiCall){.seg = s->seg, .state_stride = (int64_t)p->state_stride};
+    s->call = (AbiCall){
+        .seg = s->seg, .state_stride = (int64_t)p->state_stride, .sgemm = s->model->sgemm};
     s->run = (RtRun){.abi = p->abi,
                      .operand = operand,
                      .call = &s->call,
@@ -88,7 +89,7 @@ session_fill(ssmc_session *s, int threads)
     if (!s->memory)
         return rt_fail_memory(s->layout.total, "a session");
     session_wire(s);
-    return SSMC_OK;
+    return s->model->sgemm ? rt_blas_room(threads) : SSMC_OK;
 }
 
 ssmc_status

@@ -5,6 +5,11 @@
  * fail returns a status; none prints or exits. Tokens may be fed in any number of calls: state
  * carries over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit
  * when the model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
+ *
+ * A model whose projections call OpenBLAS (compiled with --matmul blas) loads a copy of
+ * libopenblas.so.0 of its own (dlmopen) when it is opened, and closes it when the last such model
+ * is closed. An OpenBLAS that the program itself uses is another copy, and keeps its number of
+ * threads.
  */
 #ifndef SSMC_H
 #define SSMC_H
@@ -21,7 +26,8 @@ typedef enum {
     SSMC_BAD_ARGUMENT, /* a caller's fault: an id out of range, an empty prompt, no such sequence */
     SSMC_BAD_FILE,     /* a file's content is not what it must be */
     SSMC_IO,           /* the system could not open, read, map or write */
-    SSMC_NO_MEMORY
+    SSMC_NO_MEMORY,
+    SSMC_UNSUPPORTED /* this machine or process lacks what the model needs, such as OpenBLAS */
 } ssmc_status;
 
 typedef struct ssmc_program ssmc_program; /* compiled model without weights */

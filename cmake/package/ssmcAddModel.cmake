@@ -6,7 +6,7 @@
 #   STATIC, SHARED  without either: SHARED where BUILD_SHARED_LIBS is on
 #   WEIGHTS         embed (preset): inside the library; external: mapped from the checkpoint when the model is opened
 #   CPU             CPUs to compile for (preset: what the model says, else this machine's); the best is chosen at run time
-#   BLAS            projections may choose OpenBLAS, which is linked then
+#   BLAS            projections may choose OpenBLAS, which is opened with the model then (libopenblas.so.0)
 #   OPTIONS         more options of `ssmc compile`
 #
 # It is compiled again when the model, its weights, its tokenizer or its blocks change. The target is imported:
@@ -25,13 +25,10 @@ function(_ssmc_model_kind arg_STATIC arg_SHARED out)
 endfunction()
 
 # A shared library has what it needs; whoever links a static one must be told.
-function(_ssmc_model_links target weights blas)
+function(_ssmc_model_links target weights)
   target_link_libraries(${target} INTERFACE Threads::Threads m)
   if(weights STREQUAL external)
     target_link_libraries(${target} INTERFACE json-c)
-  endif()
-  if(blas)
-    target_link_libraries(${target} INTERFACE openblas)
   endif()
 endfunction()
 
@@ -87,6 +84,6 @@ function(ssmc_add_model target model)
     get_filename_component(soname ${library} NAME)
     set_target_properties(${target} PROPERTIES IMPORTED_SONAME ${soname})
   else()
-    _ssmc_model_links(${target} ${arg_WEIGHTS} ${arg_BLAS})
+    _ssmc_model_links(${target} ${arg_WEIGHTS})
   endif()
 endfunction()

@@ -414,22 +414,19 @@ Test(aot, one_file_for_several_cpus)
 
 /* Names of the libraries it asks for are all among the allowed. */
 static void
-expect_needs(const char *path, const char *const *allowed, bool blas)
+expect_needs(const char *path, const char *const *allowed)
 {
     CommandResult r = aot_tool(ARGS("readelf", "-d", path));
     cr_assert_eq(r.status, 0, "readelf: %s", r.err);
-    bool found_blas = false;
     for (char *at = r.out; (at = strstr(at, "(NEEDED)")) != NULL;) {
         char *name = strchr(at, '[') + 1;
         at = strchr(name, ']');
         *at++ = '\0';
-        bool known = strncmp(name, "libopenblas", 11) == 0;
-        found_blas = found_blas || known;
+        bool known = false;
         for (const char *const *a = allowed; *a; a++)
             known = known || strncmp(name, *a, strlen(*a)) == 0;
         cr_expect(known, "%s needs %s", path, name);
     }
-    cr_expect_eq(found_blas, blas, "%s: OpenBLAS", path);
     command_free(&r);
 }
 
@@ -442,25 +439,24 @@ Test(aot, products_need_the_c_library_alone)
     char *dir = temp_dir();
     static const struct {
         const char *emit, *weights, *matmul, *blas;
-        bool needs;
     } products[] = {
-        {"so",  "external", "auto", "auto", false},
-        {"so",  "embed",    "blas", "none", false},
-        {"exe", "external", "auto", "auto", false},
-        {"exe", "embed",    "auto", "none", false},
-        {"so",  "embed",    "blas", "auto", true },
+        {"so",  "external", "auto", "auto"},
+        {"so",  "embed",    "blas", "none"},
+        {"exe", "external", "auto", "auto"},
+        {"exe", "embed",    "auto", "none"},
+        {"so",  "embed",    "blas", "auto"},
     };
     for (size_t i = 0; i < sizeof products / sizeof products[0]; i++) {
         char *path = aot_compile(AOT_STORY, dir, "p.so",
                                  ARGS("--emit", products[i].emit, "--weights", products[i].weights,
                                       "--matmul", products[i].matmul, "--blas", products[i].blas));
-        expect_needs(path, SYSTEM, products[i].needs);
+        expect_needs(path, SYSTEM);
         free(path);
     }
     temp_dir_remove(dir);
 }
 
-/* OpenBLAS is told to leave the cutting of work to us, whatever way the model was opened. */
+/* OpenBLAS is opened with the model, whatever way that is. */
 Test(aot, blas_in_a_product)
 {
     char *dir = temp_dir();

@@ -6,13 +6,13 @@
  * parts, one after the other. */
 #include <criterion/criterion.h>
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codegen/codegen.h"
 #include "ir/ir.h"
+#include "runtime/internal.h"
 #include "tests/step_run.h"
 
 /* Two roundings of 2^-9 a product, beside the greatest of a thousand numbers. */
@@ -42,6 +42,7 @@ typedef struct {
     double dt, spread, decay;
     char **weights;
     char *slab, *params, *states, *out, *scratch;
+    AbiSgemm *sgemm;
 } Model;
 
 /* Uniform in [-1, 1), from a name and an index: the same in every run. */
@@ -209,6 +210,7 @@ run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
         .nseg = nseg,
         .seg = segs,
         .state_stride = round_up(m->abi->state_bytes, 64),
+        .sgemm = m->sgemm,
     };
     memset(m->scratch, 0xff, (size_t)(MOST_PARTS * scratch_stride(m)));
     run_steps(m, phase->layers, ids, call, parts);
@@ -573,7 +575,9 @@ check_linear(const LinearCase *c, const char *cpu)
 {
     Model m = {0};
     Arena *texts = arena_new();
+    cr_assert_eq(rt_blas_open(&m.sgemm), SSMC_OK, "%s", ssmc_error());
     model_open(&m, linear_text(texts, c), cpu);
+    cr_expect_eq(m.abi->calls_blas, c->panel == 0);
     const WeightSource source = {&m, open_weight};
     Interp *interp = interp_new(m.graph, &source);
     double *want = arena_array(texts, (size_t)(BLOCK * c->O), sizeof *want);
@@ -590,6 +594,7 @@ check_linear(const LinearCase *c, const char *cpu)
     }
     interp_free(interp);
     model_close(&m);
+    rt_blas_close();
     arena_free(texts);
 }
 
@@ -607,7 +612,6 @@ static const LinearCase linear_cases[] = {
 
 Test(kernels, linear_agrees_with_the_interpreter)
 {
-    openblas_set_num_threads(1); /* and so the library is linked, for the JIT to find */
     for (size_t i = 0; i < COUNT_OF(linear_cases); i++)
         for (size_t j = 0; j < COUNT_OF(cpus); j++)
             check_linear(&linear_cases[i], cpus[j]);
