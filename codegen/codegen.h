@@ -6,6 +6,11 @@
 #include "ir/ir.h"
 #include "runtime/abi.h"
 
+/* Once, before anything else of this folder: where LLVM finds no memory, the process ends with a
+ * message and status 1. Without it, LLVM aborts. */
+void cg_begin(void);
+enum { CG_STACK = 8 << 20 }; /* bytes of stack for a thread that calls this folder */
+
 /* What passes and emitters ask about a CPU. */
 typedef struct {
     const char *cpu;      /* LLVM CPU name: znver4, x86-64-v3, neoverse-v1 ... */
@@ -88,6 +93,8 @@ bool cg_blob_write(Arena *arena, const char *path, const CgTarget *target, const
  * With SSMC_PERF_MAP=1 in the environment, names of the functions are appended to
  * /tmp/perf-PID.map, where `perf report` looks for them. */
 typedef struct CgJit CgJit;
+/* Whether the system lets this process make code that it runs. False: *why (a literal). */
+bool cg_jit_allowed(const char **why);
 CgJit *cg_jit(Arena *arena, CgModule *module, int threads, const char **why);
 const AbiProgram *cg_jit_program(const CgJit *jit);
 void cg_jit_free(CgJit *jit);

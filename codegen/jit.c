@@ -2,6 +2,8 @@
  * that an object file would hold: only the linker differs. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <llvm-c/LLJIT.h>
 
@@ -28,6 +30,22 @@ runs_here(Arena *arena, const CgTarget *t, const char **why)
                         "compile it to a file, or use cpu native",
                         t->cpu, t->triple, host.cpu, host.triple, lacks);
     return false;
+}
+
+bool
+cg_jit_allowed(const char **why)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *code = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (code == MAP_FAILED)
+        return true; /* no memory is another fault */
+    const bool allowed = mprotect(code, page, PROT_READ | PROT_EXEC) == 0;
+    munmap(code, page);
+    if (!allowed)
+        *why = "this process may not make memory executable (MemoryDenyWriteExecute of systemd, "
+               "execmem of SELinux): use ssmc compile --emit so|exe, with --weights external, "
+               "whose products run in such a process";
+    return allowed;
 }
 
 /* ---- linking ------------------------------------------------------------------------------ */
@@ -81,7 +99,7 @@ link_objects(Arena *arena, CgJit *jit, LLVMMemoryBufferRef *objects, int count, 
 CgJit *
 cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads, const char **why)
 {
-    if (!runs_here(arena, &module->target, why))
+    if (!runs_here(arena, &module->target, why) || !cg_jit_allowed(why))
         return NULL;
     CgJit *jit = calloc(1, sizeof *jit);
     if (!jit) {

@@ -14,6 +14,30 @@ cg_llvm_version(void)
     return LLVM_VERSION_STRING;
 }
 
+/* ---- no memory ----------------------------------------------------------------------------- */
+
+/* Missing from the C API: llvm::install_bad_alloc_error_handler and
+ * llvm::install_out_of_memory_new_handler of llvm/Support/ErrorHandling.h, by their symbols. */
+void _ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_(
+    void (*handler)(void *user, const char *reason, bool diagnose), void *user);
+void _ZN4llvm33install_out_of_memory_new_handlerEv(void);
+
+static void
+on_no_memory(void *user, const char *reason, bool diagnose)
+{
+    (void)user;
+    (void)reason;
+    (void)diagnose;
+    die_no_memory(0);
+}
+
+void
+cg_begin(void)
+{
+    _ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_(on_no_memory, NULL);
+    _ZN4llvm33install_out_of_memory_new_handlerEv();
+}
+
 /* ---- target -------------------------------------------------------------------------------- */
 
 /* The targets of targets.def. Registering again is harmless. */

@@ -124,8 +124,12 @@ run_parts(Part *part, int parts)
 {
     pthread_t id[CG_MAX_PARTS];
     bool started[CG_MAX_PARTS] = {false};
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, CG_STACK);
     for (int p = 1; p < parts; p++)
-        started[p] = pthread_create(&id[p], NULL, part_work, &part[p]) == 0;
+        started[p] = pthread_create(&id[p], &attr, part_work, &part[p]) == 0;
+    pthread_attr_destroy(&attr);
     for (int p = 0; p < parts; p++)
         if (!started[p])
             part_work(&part[p]);

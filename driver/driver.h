@@ -107,6 +107,8 @@ bool list_threads(Options *o, int most, IntList *out);
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
+/* First of all: a standard file that is closed stays unusable, and is not the next file opened. */
+void standard_files(void);
 const char *program_name(void);                   /* ssmc, or what a compiled program was called */
 void say(const char *fmt, ...) PRINTF_LIKE(1, 2); /* a line on stderr */
 int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; returns status */

@@ -432,7 +432,7 @@ link_program(Job *job)
     job->jit = cg_jit(job->arena, job->module, job->threads, &why);
     job->module = NULL;
     if (!job->jit)
-        return job_fault(job->o, EXIT_BAD_INPUT, "%s", why);
+        return job_fault(job->o, cg_jit_allowed(&why) ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", why);
     give_memory_back();
     const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
     return rs == SSMC_OK ? EXIT_DONE : job_runtime_fault(job->o, rs);

@@ -5,9 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,11 +33,12 @@ arg(Args *a, const char *text)
 static const char *
 own_folder(Arena *arena)
 {
-    char path[4096];
+    char path[PATH_MAX];
     const ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (len <= 0)
+    if (len > 0)
+        path[len] = '\0';
+    else if (!realpath((const char *)getauxval(AT_EXECFN), path)) /* /proc is not mounted */
         return NULL;
-    path[len] = '\0';
     char *slash = strrchr(path, '/');
     if (slash)
         *slash = '\0';

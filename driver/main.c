@@ -1,7 +1,9 @@
 /* driver/main.c -- the ssmc command: finds the subcommand, reads its options, runs it. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "driver/driver.h"
 
@@ -36,15 +38,25 @@ unknown_command(const char *name)
 static const char *
 command_name(const char *word)
 {
-    const bool asks_version = strcmp(word, "--version") == 0;
-    return asks_help(word) ? "help" : asks_version ? "info" : word;
+    return asks_help(word) ? "help" : word;
 }
 
-int
-main(int argc, char **argv)
+static int
+finish(int status)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error with a message, not a death */
+    if (fflush(stdout) != 0 && status == EXIT_DONE)
+        return fault(EXIT_FAILED, "cannot write to standard output");
+    return status;
+}
+
+static int
+run(int argc, char **argv)
+{
     const char *name = argc > 1 ? command_name(argv[1]) : "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        printf("ssmc %s, LLVM %s\n", SSMC_VERSION, cg_llvm_version());
+        return finish(EXIT_DONE);
+    }
     const CommandInfo *command = command_find(name);
     if (!command)
         return unknown_command(name);
@@ -59,7 +71,54 @@ main(int argc, char **argv)
     if (read)
         status = o.asks_help ? cmd_help(&o) : command->run(&o);
     arena_free(arena);
-    if (fflush(stdout) != 0 && status == EXIT_DONE)
-        status = fault(EXIT_FAILED, "cannot write to standard output");
-    return status;
+    return finish(status);
+}
+
+/* ---- a small stack ------------------------------------------------------------------------- */
+
+typedef struct {
+    int argc;
+    char **argv;
+    int status;
+} Main;
+
+static void *
+run_on_thread(void *user)
+{
+    Main *m = user;
+    m->status = run(m->argc, m->argv);
+    return NULL;
+}
+
+/* Where a limit (ulimit -s) leaves the first thread less stack than LLVM may take, another runs
+ * the command. */
+static int
+run_with_stack(int argc, char **argv)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= CG_STACK)
+        return run(argc, argv);
+    Main m = {argc, argv, EXIT_FAILED};
+    pthread_attr_t attr;
+    pthread_t id;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, CG_STACK);
+    const int error = pthread_create(&id, &attr, run_on_thread, &m);
+    pthread_attr_destroy(&attr);
+    if (error)
+        return fault(EXIT_FAILED,
+                     "the stack is limited to %llu KiB (ulimit -s), and a thread with more cannot "
+                     "be started: %s",
+                     (unsigned long long)limit.rlim_cur >> 10, strerror(error));
+    pthread_join(id, NULL);
+    return m.status;
+}
+
+int
+main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error with a message, not a death */
+    standard_files();
+    cg_begin();
+    return run_with_stack(argc, argv);
 }

@@ -1,6 +1,7 @@
 /* driver/say.c -- messages on stderr, the progress bar, standard input, files. */
 #define _GNU_SOURCE /* program_invocation_short_name */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,14 @@ const char *
 program_name(void)
 {
     return program_invocation_short_name;
+}
+
+void
+standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 void
@@ -153,9 +162,10 @@ bool
 read_stdin(Arena *arena, char **text, size_t *len)
 {
     StrBuf all = {0};
-    char piece[65536];
+    enum { PIECE = 65536 };
+    char *piece = arena_alloc(arena, PIECE);
     size_t got = 0;
-    while ((got = fread(piece, 1, sizeof piece, stdin)) > 0)
+    while ((got = fread(piece, 1, PIECE, stdin)) > 0)
         sb_putn(&all, piece, got);
     const bool ok = !ferror(stdin);
     *text = arena_strndup(arena, sb_text(&all), all.len);

@@ -197,7 +197,7 @@ parse_text(Reader *r, bool *ok)
     const Source *source = r->source;
     json_tokener *tok = json_tokener_new_ex(TREE_MAX_DEPTH);
     if (!tok)
-        die("json_tokener_new_ex: out of memory");
+        die_no_memory(0);
     json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
     /* The NUL behind the text, which every source has, ends a number at the very end. */
     json_object *root = json_tokener_parse_ex(tok, source->text, (int)source->len + 1);

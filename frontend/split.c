@@ -221,7 +221,7 @@ compile(Arena *arena, Span text, bool literal, const char **why)
 {
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (!context)
-        die("out of memory");
+        die_no_memory(0);
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     int error = 0;
     PCRE2_SIZE at = 0;
@@ -316,11 +316,11 @@ split_run_new(void)
     enum { HEAP_KIB = 1 << 18, STACK_FIRST = 1 << 15, STACK_MOST = 1 << 26 };
     SplitRun *run = calloc(1, sizeof *run);
     if (!run)
-        die("out of memory");
+        die_no_memory(0);
     run->data = pcre2_match_data_create(1, NULL);
     run->context = pcre2_match_context_create(NULL);
     if (!run->data || !run->context)
-        die("out of memory");
+        die_no_memory(0);
     pcre2_set_heap_limit(run->context, HEAP_KIB);
     run->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, NULL);
     if (run->stack)

@@ -65,7 +65,7 @@ string_is(Walk *w, const char *key)
     skip_string(w);
     json_tokener *parser = json_tokener_new();
     if (!parser)
-        die("out of memory");
+        die_no_memory(0);
     json_object *text = json_tokener_parse_ex(parser, from, (int)(w->at - from));
     const bool same = json_object_is_type(text, json_type_string) &&
                       strcmp(json_object_get_string(text), key) == 0;
@@ -322,7 +322,7 @@ parse_text(JsonFile *file)
     const Source *s = file->source;
     json_tokener *parser = json_tokener_new_ex(MAX_DEPTH);
     if (!parser)
-        die("out of memory");
+        die_no_memory(0);
     json_tokener_set_flags(parser, JSON_TOKENER_STRICT);
     /* With the terminating NUL: it tells json-c that a number at the end is complete. */
     json_object *root = json_tokener_parse_ex(parser, s->text, (int)s->len + 1);

@@ -15,7 +15,7 @@ grown(void *items, size_t *cap, size_t need, size_t size)
         now = now > SIZE_MAX / 2 ? need : now * 2;
     void *more = now > SIZE_MAX / size ? NULL : realloc(items, now * size);
     if (!more)
-        die("out of memory: %zu items of %zu bytes", now, size);
+        die_no_memory(now > SIZE_MAX / size ? SIZE_MAX : now * size);
     *cap = now;
     return more;
 }

@@ -308,7 +308,7 @@ yaml_parse_from(Arena *arena, const Source *source, size_t offset, Diag *diag)
     }
     find_lines(&r);
     if (!yaml_parser_initialize(&r.parser))
-        die("yaml_parser_initialize: out of memory");
+        die_no_memory(0);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)source->text + offset,
                                  source->len - offset);

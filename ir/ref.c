@@ -22,7 +22,7 @@ ref_in(RefCall *call, int i)
         return t->at;
     t->at = malloc((size_t)(t->count > 0 ? t->count : 1) * sizeof *t->at);
     if (t->at == NULL)
-        die("out of memory: %lld elements of a weight", (long long)t->count);
+        die_no_memory((size_t)t->count * sizeof *t->at);
     ref_widen(t->dtype, t->stored, 0, t->count, t->at);
     return t->at;
 }

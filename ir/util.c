@@ -18,6 +18,19 @@ die(const char *fmt, ...)
     abort();
 }
 
+void
+die_no_memory(size_t bytes)
+{
+    char size[48] = "";
+    if (bytes)
+        snprintf(size, sizeof size, " for %zu bytes more", bytes);
+    fprintf(stderr,
+            "ssmc: no memory%s: the system has no more, or a limit (ulimit -v, a container's) is "
+            "reached\n",
+            size);
+    _Exit(EXIT_FAILURE);
+}
+
 /* ---- arena ---------------------------------------------------------------------------------- */
 
 enum { ARENA_ALIGN = 16, ARENA_BLOCK = 64 * 1024 };
@@ -38,7 +51,7 @@ checked_calloc(size_t bytes)
 {
     void *p = calloc(1, bytes);
     if (!p)
-        die("out of memory (%zu bytes)", bytes);
+        die_no_memory(bytes);
     return p;
 }
 
@@ -148,7 +161,7 @@ sb_reserve(StrBuf *sb, size_t more)
         cap *= 2;
     char *text = realloc(sb->text, cap);
     if (!text)
-        die("out of memory (%zu bytes)", cap);
+        die_no_memory(cap);
     sb->text = text;
     sb->cap = cap;
 }

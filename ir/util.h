@@ -21,6 +21,10 @@
 /* Our own fault: prints the message to stderr and aborts. Never for user input. */
 NORETURN void die(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* The system's fault: there is no memory of so many bytes (0: of what another library wanted).
+ * Prints it and ends the process with status 1, without running anything else. */
+NORETURN void die_no_memory(size_t bytes);
+
 /* Arena: everything of one compilation lives in one; nobody frees single pieces.
  * arena_alloc returns zeroed memory aligned to 16 and never NULL (it dies). */
 typedef struct Arena Arena;

@@ -207,6 +207,9 @@ ssmc_feed(ssmc_session *s, const ssmc_input *inputs, int n)
     Feed f = {.s = s, .input = inputs, .n = n};
     if (n < 1)
         return rt_fail(SSMC_BAD_ARGUMENT, "%d inputs; at least 1 is needed", n);
+    const ssmc_status here = rt_pool_check(s->pool);
+    if (here != SSMC_OK)
+        return here;
     s->calls++;
     for (int i = 0; i < n; i++) {
         const ssmc_status status = check_input(s, &inputs[i]);

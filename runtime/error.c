@@ -49,7 +49,8 @@ rt_fail_also(ssmc_status status, const char *fmt, ...)
 ssmc_status
 rt_fail_errno(const char *what, const char *path)
 {
-    return rt_fail(SSMC_IO, "cannot %s %s: %s", what, path, strerror(errno));
+    const ssmc_status status = errno == ENOMEM ? SSMC_NO_MEMORY : SSMC_IO;
+    return rt_fail(status, "cannot %s %s: %s", what, path, strerror(errno));
 }
 
 ssmc_status

@@ -24,7 +24,7 @@ enum { RT_LINE = 64, RT_MAX_RANK = 8, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
 ssmc_status rt_fail(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
 /* The same, but keeps the message and adds a line. */
 ssmc_status rt_fail_also(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
-/* "WHAT PATH: reason of errno" as SSMC_IO. */
+/* "cannot WHAT PATH: reason of errno" as SSMC_IO, or as SSMC_NO_MEMORY where that is the reason. */
 ssmc_status rt_fail_errno(const char *what, const char *path);
 ssmc_status rt_fail_memory(size_t bytes, const char *of_what);
 
@@ -128,7 +128,9 @@ typedef struct RtPool RtPool;
 typedef void RtWork(void *user, int thread, int threads);
 /* threads includes the one that calls rt_pool_run. 0: all cores. */
 ssmc_status rt_pool_open(int threads, RtPool **out);
-void rt_pool_close(RtPool *pool);
+void rt_pool_close(RtPool *pool); /* in any process */
+/* SSMC_BAD_ARGUMENT: this process is a fork of the one that opened it, and has not its threads. */
+ssmc_status rt_pool_check(const RtPool *pool);
 int rt_pool_threads(const RtPool *pool);
 /* work(user, i, threads) on every thread; returns when all are done. One caller at a time. */
 void rt_pool_run(RtPool *pool, RtWork *work, void *user);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/internal.h"
 
@@ -25,8 +26,9 @@ typedef struct {
 } Worker;
 
 struct RtPool {
-    int threads;  /* with the caller; fixed once `ready` is unlocked for the first time */
-    bool patient; /* looks before it sleeps */
+    int threads;   /* with the caller; fixed once `ready` is unlocked for the first time */
+    bool patient;  /* looks before it sleeps */
+    pid_t process; /* that the threads run in */
     /* The piece of work: written by the caller before the barrier that starts it. NULL work: end.
      */
     RtWork *work;
@@ -176,6 +178,7 @@ pool_new(int threads)
     atomic_init(&pool->arrived, 0);
     atomic_init(&pool->generation, 0);
     atomic_init(&pool->sleepers, 0);
+    pool->process = getpid();
     /* With more threads than cores the one waited for may need the very core. */
     pool->patient = threads <= rt_cores();
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
@@ -206,8 +209,40 @@ rt_pool_open(int threads, RtPool **out)
     }
     const int started = pool->threads;
     rt_pool_close(pool);
-    return rt_fail(SSMC_NO_MEMORY, "cannot start thread %d of %d: %s", started + 1, threads,
-                   strerror(error));
+    return rt_fail(
+        SSMC_NO_MEMORY,
+        "cannot start thread %d of %d: %s (a limit on processes or memory; fewer threads "
+        "may do)",
+        started + 1, threads, strerror(error));
+}
+
+/* A fork has the pool but not its threads. */
+static bool
+is_here(const RtPool *pool)
+{
+    return pool->threads == 1 || pool->process == getpid();
+}
+
+ssmc_status
+rt_pool_check(const RtPool *pool)
+{
+    if (is_here(pool))
+        return SSMC_OK;
+    return rt_fail(SSMC_BAD_ARGUMENT,
+                   "the session's %d threads run in process %ld, which opened it, and not in this "
+                   "fork of it, %ld: open a session here, or one of 1 thread before the fork",
+                   pool->threads, (long)pool->process, (long)getpid());
+}
+
+static void
+stop_all(RtPool *pool)
+{
+    pool->work = NULL;
+    rt_pool_barrier(pool);
+    for (int i = 0; i < pool->threads - 1; i++)
+        pthread_join(pool->workers[i].id, NULL);
+    pthread_cond_destroy(&pool->turned);
+    pthread_mutex_destroy(&pool->mutex);
 }
 
 void
@@ -215,12 +250,8 @@ rt_pool_close(RtPool *pool)
 {
     if (!pool)
         return;
-    pool->work = NULL;
-    rt_pool_barrier(pool);
-    for (int i = 0; i < pool->threads - 1; i++)
-        pthread_join(pool->workers[i].id, NULL);
-    pthread_cond_destroy(&pool->turned);
-    pthread_mutex_destroy(&pool->mutex);
+    if (is_here(pool)) /* else there are no threads to wait for */
+        stop_all(pool);
     free(pool->workers);
     free(pool);
 }

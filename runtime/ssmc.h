@@ -6,6 +6,11 @@
  * carries over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit
  * when the model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
  *
+ * After fork() the child may use and close every model and session that it inherited, and open
+ * others; but a session of more than one thread has its threads in the parent, and feeding it
+ * (feed, prefill, step) is SSMC_BAD_ARGUMENT in the child. No other thread may be inside a call of
+ * this library at the time of the fork.
+ *
  * A model whose projections call OpenBLAS (compiled with --matmul blas) loads a copy of
  * libopenblas.so.0 of its own (dlmopen) when it is opened, and closes it when the last such model
  * is closed. An OpenBLAS that the program itself uses is another copy, and keeps its number of

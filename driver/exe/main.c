@@ -34,6 +34,7 @@ options_check(const Options *o)
 int
 main(int argc, char **argv)
 {
+    standard_files();
     Arena *arena = arena_new();
     Options o = {.arena = arena, .command = &program};
     int status = EXIT_BAD_INPUT;
