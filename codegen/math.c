@@ -2,8 +2,8 @@
  *
  * Polynomials are minimax fits rounded to f32; tests/unit/test_codegen.c measures every function
  * against float64 and holds it to cg_ulp_bound. Infinities and NaNs come out as the limits and as
- * NaN; denormal results are made, not flushed (unless the caller's FP environment flushes), except
- * where cg_bf16_bits says so. Comparisons are written so that a NaN operand is the one kept. */
+ * NaN; denormal results are 0 in the mode that kernels run in (runtime/float_mode.h). Comparisons
+ * are written so that a NaN operand is the one kept. */
 #include <math.h>
 
 #include "codegen/cg.h"
@@ -133,8 +133,8 @@ scale_at_once(Cg *c, Val x, Val n)
     return cg_intrinsic(c, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, args, COUNT_OF(args));
 }
 
-/* x * 2^n. Where no instruction does it, in two steps, so that results reach from the denormals to
- * infinity with one rounding. */
+/* x * 2^n. Where no instruction does it, in two steps, so that results reach from 0 to infinity
+ * with one rounding. */
 static Val
 scale(Cg *c, Val x, Power n)
 {

@@ -134,8 +134,9 @@ converts_f16(const Cg *c)
     return c->target->fma;
 }
 
-/* Exponent and mantissa move to their places in an f32 and a multiplication by 2^(127-15) corrects
- * the bias, which also makes denormals right; inf and NaN get the full exponent. */
+/* Exponent and mantissa move to their places in an f32, and the bias is corrected by an addition to
+ * the exponent. A denormal half is an integer times 2^-24; inf and NaN get the full exponent. No
+ * f32 on the way is denormal: kernels would take it as 0. */
 static Val
 widen_f16(Cg *c, Val bits)
 {
@@ -144,16 +145,19 @@ widen_f16(Cg *c, Val bits)
         const Val half = LLVMBuildBitCast(c->b, bits, cg_vec_of(c->f16, lanes), "");
         return LLVMBuildFPExt(c->b, half, cg_vec_of(c->f32, lanes), "");
     }
-    const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, cg_lanes_of(bits)), "");
-    const Val placed = cg_shl(c, cg_and(c, wide, 0x7fff), 13);
-    const Val scale = cg_like(c, cg_as_float(c, placed), 0x1p112);
-    const Val finite = cg_as_bits(c, cg_fmul(c, cg_as_float(c, placed), scale));
+    const Val wide = LLVMBuildZExt(c->b, bits, cg_vec_of(c->i32, lanes), "");
+    const Val magnitude = cg_and(c, wide, 0x7fff), placed = cg_shl(c, magnitude, 13);
+    const Val whole = LLVMBuildSIToFP(c->b, magnitude, cg_vec_of(c->f32, lanes), "");
+    const Val tiny = cg_as_bits(c, cg_fmul(c, whole, cg_like(c, whole, 0x1p-24)));
+    const Val normal = LLVMBuildAdd(c->b, placed, cg_int_like(c, wide, 0x38000000), "");
     const Val special = LLVMBuildOr(c->b, placed, cg_int_like(c, wide, 0x7f800000), "");
+    const Val is_tiny = LLVMBuildICmp(c->b, LLVMIntULT, magnitude, cg_int_like(c, wide, 0x400), "");
     const Val is_finite =
-        LLVMBuildICmp(c->b, LLVMIntULT, placed, cg_int_like(c, wide, 0x0f800000), "");
-    const Val magnitude = LLVMBuildSelect(c->b, is_finite, finite, special, "");
+        LLVMBuildICmp(c->b, LLVMIntULT, magnitude, cg_int_like(c, wide, 0x7c00), "");
+    const Val finite = LLVMBuildSelect(c->b, is_tiny, tiny, normal, "");
+    const Val all = LLVMBuildSelect(c->b, is_finite, finite, special, "");
     const Val sign = cg_shl(c, cg_and(c, wide, 0x8000), 16);
-    return cg_as_float(c, LLVMBuildOr(c->b, magnitude, sign, ""));
+    return cg_as_float(c, LLVMBuildOr(c->b, all, sign, ""));
 }
 
 bool

@@ -267,21 +267,15 @@ rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, 
 
 typedef struct {
     const ssmc_weights *w;
-    ssmc_progress *progress; /* may be NULL */
-    void *user;
+    const RtTensor *tensor;
 } Making;
 
-/* This thread's share of every weight. */
+/* This thread's share of a weight. */
 static void
 make_share(void *user, int thread, int threads)
 {
     const Making *m = user;
-    for (int i = 0; i < m->w->count; i++) {
-        const RtTensor *t = &m->w->tensors[i];
-        rt_made_fill(m->w, t, (float *)t->data, thread, threads);
-        if (thread == 0 && m->progress) /* thread 0 is the caller, and others are about as far */
-            m->progress(m->user, i + 1, m->w->count);
-    }
+    rt_made_fill(m->w, m->tensor, (float *)m->tensor->data, thread, threads);
 }
 
 /* Gives every tensor its data, each on a line. */
@@ -313,8 +307,11 @@ make_all(ssmc_weights *w, int threads, ssmc_progress *progress, void *user)
     ssmc_status status = place_all(w);
     if (status == SSMC_OK)
         status = rt_pool_open(threads, &pool);
-    if (status == SSMC_OK)
-        rt_pool_run(pool, make_share, &(Making){w, progress, user});
+    for (int i = 0; i < w->count && status == SSMC_OK; i++) {
+        rt_pool_run(pool, make_share, &(Making){w, &w->tensors[i]});
+        if (progress)
+            progress(user, i + 1, w->count);
+    }
     rt_pool_close(pool);
     return status;
 }

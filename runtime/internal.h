@@ -132,7 +132,8 @@ void rt_pool_close(RtPool *pool); /* in any process */
 /* SSMC_BAD_ARGUMENT: this process is a fork of the one that opened it, and has not its threads. */
 ssmc_status rt_pool_check(const RtPool *pool);
 int rt_pool_threads(const RtPool *pool);
-/* work(user, i, threads) on every thread; returns when all are done. One caller at a time. */
+/* work(user, i, threads) on every thread, in the mode of float_mode.h; returns when all are done.
+ * One caller at a time, whose thread is in its own mode afterwards. */
 void rt_pool_run(RtPool *pool, RtWork *work, void *user);
 /* From inside work: waits until every thread is here. */
 void rt_pool_barrier(RtPool *pool);

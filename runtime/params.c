@@ -27,6 +27,7 @@ typedef struct {
     char *scratch;        /* [threads] of stride */
     size_t stride;
     char *buffer; /* weights that are made for one step */
+    const AbiStep *step;
     RtPool *pool;
     ssmc_progress *progress; /* NULL: nobody asks */
     void *user;
@@ -115,30 +116,36 @@ make_passing(const Making *m, const AbiStep *step, int thread, int threads)
 }
 
 static void
-make_kept(const Making *m, int thread, int threads)
+make_kept(void *user, int thread, int threads)
 {
+    const Making *m = user;
     for (int i = 0; i < m->abi->nweights; i++) {
         const Source *s = &m->source[i];
         if (s->rule && s->kept)
             rt_made_fill(m->weights, s->tensor, (float *)(void *)(m->model->made + s->place),
                          thread, threads);
     }
-    rt_pool_barrier(m->pool);
 }
 
-/* One thread's part of all steps; a step may read what the one before has made. */
+/* One thread's part of a step. */
 static void
-run_steps(void *user, int thread, int threads)
+make_step(void *user, int thread, int threads)
 {
     const Making *m = user;
+    make_passing(m, m->step, thread, threads);
+    run_step(m, m->step, thread, threads);
+}
+
+/* All steps; one may read what the one before has made. */
+static void
+run_steps(Making *m)
+{
     const AbiRange init = m->abi->init;
-    make_kept(m, thread, threads);
+    rt_pool_run(m->pool, make_kept, m);
     for (int i = 0; i < init.count; i++) {
-        const AbiStep *step = &m->abi->steps[init.first + i];
-        make_passing(m, step, thread, threads);
-        run_step(m, step, thread, threads);
-        rt_pool_barrier(m->pool);
-        if (thread == 0 && m->progress)
+        m->step = &m->abi->steps[init.first + i];
+        rt_pool_run(m->pool, make_step, m);
+        if (m->progress)
             m->progress(m->user, i + 1, init.count);
     }
 }
@@ -240,7 +247,7 @@ make_over(Making *m, char *params)
         const RtSpaces spaces = {.params = params, .weights = m->model->weights};
         rt_operands_resolve(m->abi, &spaces, m->operand);
         place_passing(m->abi, m->source, m->buffer, m->operand, &buffer);
-        rt_pool_run(m->pool, run_steps, m);
+        run_steps(m);
     }
     rt_pages_free(m->buffer, buffer);
     rt_pages_free(m->scratch, scratch);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/float_mode.h"
 #include "runtime/internal.h"
 
 /* Looks before a thread sleeps: the first with pauses between them, a few microseconds in all, the
@@ -130,6 +131,7 @@ worker_main(void *arg)
     /* Held until it is known how many threads there are. */
     pthread_mutex_lock(&pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
+    rt_float_mode_kernels();
     for (;;) {
         rt_pool_barrier(pool);
         if (!pool->work)
@@ -268,6 +270,8 @@ rt_pool_run(RtPool *pool, RtWork *work, void *user)
     pool->work = work;
     pool->user = user;
     rt_pool_barrier(pool);
+    const RtFloatMode before = rt_float_mode_kernels();
     work(user, 0, pool->threads);
+    rt_float_mode_set(before);
     rt_pool_barrier(pool);
 }

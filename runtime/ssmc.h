@@ -5,6 +5,8 @@
  * fail returns a status; none prints or exits. Tokens may be fed in any number of calls: state
  * carries over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit
  * when the model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
+ * Models compute with denormal numbers taken as 0 and rounding to nearest, whatever the mode of the
+ * calling thread's arithmetic, which is as it was when a call returns and while it calls back.
  *
  * After fork() the child may use and close every model and session that it inherited, and open
  * others; but a session of more than one thread has its threads in the parent, and feeding it
