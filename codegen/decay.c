@@ -1,6 +1,8 @@
 /* codegen/decay.c -- decays of a run of tokens of one SSD head (codegen/decay.h). */
 #include "codegen/decay.h"
 
+#include <float.h>
+
 static Val
 at(Cg *c, Val base, Val index)
 {
@@ -41,12 +43,19 @@ cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int6
 
 /* ---- sums -------------------------------------------------------------------------------- */
 
+Val
+cg_decay_rate(Cg *c, CgKernel *k, const Value *A, Val head)
+{
+    return cg_vmax(c, cg_f32(c, -FLT_MAX), cg_eval_one(c, k, A, cg_i64(c, 0), head));
+}
+
 /* One more token: dt, and a in double split in two floats. */
 static void
 sum_token(Cg *c, const CgDecay *d, Val A, Val dt, Val j)
 {
     const LLVMTypeRef wide = wide_type(c);
-    const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A);
+    const Val log = cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST),
+                            cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A));
     const Val a = cg_fadd(c, cg_get(c, wide, d->sum), log);
     const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
     const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
@@ -63,7 +72,7 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
 {
     const LLVMTypeRef wide = wide_type(c);
     const Val zero = LLVMConstReal(wide, 0);
-    const Val A = LLVMBuildFPExt(c->b, cg_eval_one(c, d->k, d->A, cg_i64(c, 0), head), wide, "");
+    const Val A = LLVMBuildFPExt(c->b, cg_decay_rate(c, d->k, d->A, head), wide, "");
     cg_set(c, d->sum, zero);
     cg_set(c, d->lowest, zero);
     cg_set(c, d->highest, zero);

@@ -20,8 +20,10 @@
 
 #include "codegen/cg.h"
 
-/* exp(-48) is 1e-21: far enough from what f32 and bf16 can hold for factors of any use. */
-enum { DECAY_RANGE = 48 };
+/* exp(-48) is 1e-21: far enough from what f32 and bf16 can hold for factors of any use. A token's
+ * dt A is at least -DECAY_MOST, where exp is 0 in double too: a head may forget at once, and the
+ * sums after that token are still finite and exact. */
+enum { DECAY_RANGE = 48, DECAY_MOST = 1000 };
 
 typedef struct {
     CgKernel *k;
@@ -38,6 +40,9 @@ typedef struct {
 /* Room for `most` tokens. Vectors of rows past the last token are read, never used: `spare` of
  * them. */
 CgDecay cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int64_t spare);
+/* A of one head: a scalar, and finite. exp(A_log) may be infinite, and where dt is 0 no time passes
+ * and nothing is forgotten, but 0 times infinity is NaN. */
+Val cg_decay_rate(Cg *c, CgKernel *k, const Value *A, Val head);
 /* The sums of `count` tokens from `row` of one head; true (i1): the run is gentle. */
 Val cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count);
 Val cg_decay_whole(Cg *c, const CgDecay *d, Val count);   /* exp(a_last), a scalar */

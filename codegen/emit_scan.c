@@ -126,7 +126,7 @@ scan_token(Cg *c, Scan *s)
 static void
 scan_tokens(Cg *c, Scan *s, Val row, Val count)
 {
-    const Val A = cg_eval_one(c, s->k, s->A, cg_i64(c, 0), s->head);
+    const Val A = cg_decay_rate(c, s->k, s->A, s->head);
     CgLoop tokens = cg_loop(c, "t", cg_i64(c, 0), count, 1);
     s->row = cg_add(c, row, tokens.i);
     s->step = cg_eval_one(c, s->k, s->dt, s->row, s->head);

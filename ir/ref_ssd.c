@@ -8,6 +8,7 @@
  * Per head, x_t is a row of P channels and h_t an [N,P] matrix:
  *     h_t = exp(dt_t A) h_(t-1) + dt_t B_t x_t^T         y_t = C_t^T h_t + D x_t
  * Heads of one group share B and C: head h belongs to group h / (H/G). */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -45,6 +46,16 @@ least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* dt A, whose exp is the decay of one token. An A below every f32, as exp(A_log) may make it, is
+ * the least of them: where dt is 0 no time passes, however fast the head forgets. exp of -1000 is
+ * 0, and sums of what is not below it lose nothing that comes after. A NaN stays one. */
+static double
+log_decay(double dt, double A)
+{
+    const double log = dt * (A < -FLT_MAX ? -FLT_MAX : A);
+    return log < -1000 ? -1000 : log;
+}
+
 /* ---- equation 1, token after token --------------------------------------------------------- */
 
 /* One token of one head: state [N,P] from before it to after it, and its y [P]. */
@@ -73,8 +84,8 @@ scan(RefCall *c, const double *A /* [H] */, int64_t window)
     for (int64_t t = 0; t < d.T; t++) {
         for (int64_t h = 0; h < d.H; h++) {
             const int64_t th = t * d.H + h, tg = t * d.G + group_of(&d, h);
-            head_step(&d, exp(dt[th] * A[h]), dt[th], B + tg * d.N, C + tg * d.N, x + th * d.P,
-                      state + h * d.N * d.P, y + th * d.P);
+            head_step(&d, exp(log_decay(dt[th], A[h])), dt[th], B + tg * d.N, C + tg * d.N,
+                      x + th * d.P, state + h * d.N * d.P, y + th * d.P);
             for (int64_t p = 0; D && p < d.P; p++)
                 y[th * d.P + p] += D[h] * x[th * d.P + p];
         }
@@ -113,7 +124,7 @@ ref_chunk_decay(RefCall *c)
     double *a = c->out[0].at; /* [T,H] */
     for (int64_t t = 0; t < d.T; t++)
         for (int64_t h = 0; h < H; h++)
-            a[t * H + h] = dt[t * H + h] * A[h] + (t % d.Q ? a[(t - 1) * H + h] : 0);
+            a[t * H + h] = log_decay(dt[t * H + h], A[h]) + (t % d.Q ? a[(t - 1) * H + h] : 0);
 }
 
 /* The C B^T of step 1: cb_(i,j) = C_i . B_j for tokens j <= i of one chunk. */
