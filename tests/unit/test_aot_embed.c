@@ -117,6 +117,49 @@ Test(aot_embed, another_architecture)
     free(library);
 }
 
+/* The program beside `library`, built by `compiler` and run by what comes first in `run`. */
+static void
+expect_own_mode(const char *compiler, const char *dir, const char *library, const char *const *run)
+{
+    char *program =
+        embed_build(compiler, SSMC_ROOT "/tests/data/mode.c", dir, "mode",
+                    ARGS(library, "-I", SSMC_ROOT, "-Wl,-rpath,$ORIGIN", "-lm", "-lpthread"));
+    const char *argv[8];
+    int n = 0;
+    for (; run[n]; n++)
+        argv[n] = run[n];
+    argv[n++] = program;
+    argv[n] = NULL;
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect(r.status == 0 && strcmp(r.out, "1 1\n") == 0, "%s: status %d: %s%s", compiler,
+              r.status, r.out, r.err);
+    command_free(&r);
+    free(program);
+}
+
+Test(aot_embed, programs_keep_their_mode_of_arithmetic)
+{
+    char *dir = temp_dir();
+    char *library = embed_compile(AOT_SMALL, dir, "libm0.so", ARGS("--emit", "so"));
+    expect_own_mode("cc", dir, library, ARGS(NULL));
+    temp_dir_remove(dir);
+    free(library);
+}
+
+Test(aot_embed, programs_of_another_architecture_keep_theirs)
+{
+    char *runtime = read_whole(SSMC_LIBRARIES "/" CROSS_ARCH "/libssmc_runtime.a", NULL);
+    if (!runtime || !aot_has_tool(CROSS "-gcc") || !aot_has_tool(QEMU))
+        cr_skip("gcc-" CROSS " and qemu-user are not installed");
+    char *dir = temp_dir();
+    char *library = embed_compile(AOT_SMALL, dir, "libm0.so",
+                                  ARGS("--emit", "so", "--weights", "embed", "--cpu", CROSS_LAST));
+    expect_own_mode(CROSS "-gcc", dir, library, ARGS("/usr/bin/env", QEMU, "-L", "/usr/" CROSS));
+    temp_dir_remove(dir);
+    free(library);
+    free(runtime);
+}
+
 /* Every CPU that can be compiled for says what it asks of a machine: cg_target_needs dies if not.
  */
 Test(aot_embed, every_cpu_says_what_it_needs)
