@@ -14,17 +14,19 @@ cmd_info(Options *o)
     if (!cg_target(o->arena, "native", &t, &why))
         return fault(EXIT_FAILED, "%s", why);
     printf("ssmc     %s, LLVM %s\n", SSMC_VERSION, cg_llvm_version());
-    printf("cpu      %s (%s), %d cores\n", t.cpu, t.triple, rt_cores());
+    const RtCores cores = rt_cores_look();
+    printf("cpu      %s (%s)\n", t.cpu, t.triple);
+    printf("threads  %d: %s\n", cores.count, cores.why);
     printf("vectors  %d bytes, %d registers%s%s%s\n", t.vector_bytes, t.vector_registers,
            t.fma ? ", FMA" : "", t.bf16_dot ? ", bf16 dot" : "", t.i8_dot ? ", int8 dot" : "");
     printf("caches   L1 %lld KiB, L2 %lld KiB a core\n", (long long)t.l1_bytes / 1024,
            (long long)t.l2_bytes / 1024);
-    const int cores = rt_cores();
-    BenchProbes *probes = bench_probes_open(o->arena, &t, cores, &why);
+    BenchProbes *probes = bench_probes_open(o->arena, &t, cores.count, &why);
     if (!probes)
         return fault(EXIT_FAILED, "%s", why);
     StrBuf out = {0};
-    for (int threads = 1; threads <= cores; threads = threads < cores ? cores : cores + 1) {
+    for (int threads = 1; threads <= cores.count;
+         threads = threads < cores.count ? cores.count : cores.count + 1) {
         const BenchCeilings c = bench_ceilings(probes, threads);
         bench_put_ceilings(&out, probes, &c);
     }

@@ -153,6 +153,18 @@ void rt_blas_close(void);
  * each. Without it the call would try again for ever. */
 ssmc_status rt_blas_room(int threads);
 
+/* ---- cores (cores.c) --------------------------------------------------------------------- */
+
+/* CPU time that control groups grant: CPUs, or INFINITY, and the group that sets the bound. root
+ * goes before every path that is read: "", or a folder that holds another /proc and /sys. */
+typedef struct {
+    double cpus;
+    RtText group;
+} RtQuota;
+RtQuota rt_quota_find(const char *root);
+/* Of cores online, those of the affinity mask, and a quota, which is rounded down. */
+RtCores rt_cores_of(int online, int allowed, const RtQuota *quota);
+
 /* ---- parts of a step (deal.c) ------------------------------------------------------------ */
 
 /* How many parts of a thread's hand have been played, by it or by others. */

@@ -124,6 +124,13 @@ const float *rt_session_state(const ssmc_session *session, int seq, const char *
                               int64_t *count);
 
 double rt_now(void); /* seconds, monotonic */
-int rt_cores(void);  /* cores this process may use */
+
+/* How many threads this process can keep busy, at least 1, and what bounds them. */
+typedef struct {
+    int count;
+    char why[192];
+} RtCores;
+RtCores rt_cores_look(void);
+int rt_cores(void); /* the count alone */
 
 #endif
