@@ -4,6 +4,22 @@
 
 #include "driver/tune.h"
 
+/* The user's cache folder is where the constants go. False: the fault has been printed. */
+static bool
+preset_out(Tune *t)
+{
+    const char *why = NULL, *path = costs_path(t->arena, &t->target);
+    t->o->value[OPT_out].text = path;
+    if (!path)
+        fault(EXIT_BAD_INPUT, "neither XDG_CACHE_HOME nor HOME is an absolute path; say with -o "
+                              "where the constants go");
+    else if (costs_folder(t->arena, path, &why))
+        return true;
+    else
+        fault(EXIT_BAD_INPUT, "%s; say with -o where the constants go", why);
+    return false;
+}
+
 static int
 tune_begin(Tune *t, Options *o)
 {
@@ -12,14 +28,18 @@ tune_begin(Tune *t, Options *o)
         .o = o, .arena = o->arena, .cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native"};
     if (o->model)
         return fault(EXIT_BAD_INPUT, "tune takes no argument, but found '%s'", o->model);
-    if (!output_possible(o, OPT_points) || !output_possible(o, OPT_out))
-        return EXIT_BAD_INPUT;
     if (!cg_target(t->arena, t->cpu, &t->target, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
+    const int status = threads_from(o, &t->threads);
+    if (status != EXIT_DONE)
+        return status;
+    if (!output_possible(o, OPT_points) || (!opt_given(o, OPT_out) && !preset_out(t)) ||
+        !output_possible(o, OPT_out))
+        return EXIT_BAD_INPUT;
     o->value[OPT_tune].text = "shipped"; /* what is measured must not depend on what was */
     t->machine = job_machine(&t->target);
     t->table = cost_shipped(&t->machine);
-    return threads_from(o, &t->threads);
+    return EXIT_DONE;
 }
 
 static void
@@ -72,12 +92,7 @@ write_points(const Tune *t)
 static int
 write_constants(const Tune *t)
 {
-    const char *why = NULL;
-    const char *path =
-        opt_given(t->o, OPT_out) ? opt_text(t->o, OPT_out) : costs_path(t->arena, &t->target);
-    if (!path)
-        return fault(EXIT_BAD_INPUT, "neither XDG_CACHE_HOME nor HOME is an absolute path; say "
-                                     "with -o where the constants go");
+    const char *why = NULL, *path = opt_text(t->o, OPT_out);
     if (!costs_write(t->arena, path, &t->target, &t->table, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
     printf("%s\n", path);

@@ -50,7 +50,10 @@ compiled_run(Job *job)
                  : open_external(job, &bar);
     progress_end(&bar);
     job->seconds_load = rt_now() - job->seconds_load;
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    if (rs != SSMC_OK)
+        return runtime_fault(rs);
+    warn_of_cache(job->model);
+    return EXIT_DONE;
 }
 
 void

@@ -1,6 +1,7 @@
 /* driver/costs_file.c -- the constants that `ssmc tune` measured, in the user's cache folder.
  *
- * A file is for one CPU and its features, and of one version; it is found by them, and says them.
+ * A file is for one CPU and its features, and of one version; it is found by them, so that files of
+ * several versions lie side by side, and says them.
  * What is in it may be anything: a file that is not exactly what tune writes is not used. */
 #include <errno.h>
 #include <inttypes.h>
@@ -45,7 +46,8 @@ costs_path(Arena *arena, const CgTarget *t)
     const uint64_t features = hash_bytes(t->features, strlen(t->features), 0);
     if (!folder)
         return NULL;
-    return arena_printf(arena, "%s/costs-%s-%016" PRIx64 ".txt", folder, t->cpu, features);
+    return arena_printf(arena, "%s/costs-v%d-%s-%016" PRIx64 ".txt", folder, COST_VERSION, t->cpu,
+                        features);
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */
@@ -83,16 +85,15 @@ costs_load(Arena *arena, const CgTarget *t)
     if (path && stat(path, &st) == 0) {
         if (costs_read(arena, path, t, &table, &why))
             return table;
-        say("%s: note: %s is not used: %s; `ssmc tune` makes it anew", program_name(), path, why);
+        note("%s is not used: %s; `ssmc tune` makes it anew", path, why);
     }
     return cost_shipped(&machine);
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
-/* The folders above a file. */
-static bool
-make_folders(Arena *arena, const char *path, const char **why)
+bool
+costs_folder(Arena *arena, const char *path, const char **why)
 {
     char *folder = arena_strdup(arena, path);
     for (char *at = strchr(folder + 1, '/'); at; at = strchr(at + 1, '/')) {
@@ -114,7 +115,7 @@ costs_write(Arena *arena, const char *path, const CgTarget *t, const CostTable *
     sb_puts(&text, header_of(arena, t));
     cost_print(&text, table);
     const bool ok =
-        make_folders(arena, path, why) && file_write(arena, path, sb_text(&text), text.len, why);
+        costs_folder(arena, path, why) && file_write(arena, path, sb_text(&text), text.len, why);
     sb_free(&text);
     return ok;
 }

@@ -109,11 +109,13 @@ bool list_threads(Options *o, int most, IntList *out);
 
 /* First of all: a standard file that is closed stays unusable, and is not the next file opened. */
 void standard_files(void);
-const char *program_name(void);                   /* ssmc, or what a compiled program was called */
-void say(const char *fmt, ...) PRINTF_LIKE(1, 2); /* a line on stderr */
+const char *program_name(void);                    /* ssmc, or what a compiled program was called */
+void say(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* a line on stderr */
+void note(const char *fmt, ...) PRINTF_LIKE(1, 2); /* "ssmc: note: ..." */
 int fault(int status, const char *fmt, ...) PRINTF_LIKE(2, 3); /* "ssmc: ..."; returns status */
 /* Prints a runtime failure; BAD_ARGUMENT and BAD_FILE are the user's: EXIT_BAD_INPUT. */
 int runtime_fault(ssmc_status status);
+void warn_of_cache(const ssmc_model *model); /* that --pack-cache could not be used, if so */
 int diag_fault(Diag *diag); /* prints everything collected; returns EXIT_BAD_INPUT */
 void notes_say(Diag *diag); /* prints the notes collected, and forgets them */
 /* The same of a job, to where its options say that faults go. */
@@ -203,6 +205,8 @@ PassMachine job_machine(const CgTarget *target);
  * where there is a file that cannot be used. */
 CostTable costs_load(Arena *arena, const CgTarget *target);
 const char *costs_path(Arena *arena, const CgTarget *target); /* NULL: no folder is known */
+/* Makes the folders above such a file. False: *why. */
+bool costs_folder(Arena *arena, const char *path, const char **why);
 /* False: *why. */
 bool costs_write(Arena *arena, const char *path, const CgTarget *target, const CostTable *table,
                  const char **why);

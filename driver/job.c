@@ -463,7 +463,10 @@ job_model(Job *job)
                       progress_call, &bar, &job->model);
     progress_end(&bar);
     job->seconds_load += rt_now() - started;
-    return rs == SSMC_OK ? EXIT_DONE : job_runtime_fault(job->o, rs);
+    if (rs != SSMC_OK)
+        return job_runtime_fault(job->o, rs);
+    warn_of_cache(job->model);
+    return EXIT_DONE;
 }
 
 int

@@ -99,8 +99,9 @@ run_text_open(RunText *text, Job *job, ssmc_session *session)
     if (!dir)
         return EXIT_DONE;
     const uint64_t limit = (uint64_t)o->value[OPT_cache_limit].i << 20;
-    const ssmc_status status = ssmc_cache_open(dir, limit, &text->cache);
-    return status == SSMC_OK ? EXIT_DONE : runtime_fault(status);
+    if (ssmc_cache_open(dir, limit, &text->cache) != SSMC_OK)
+        note("--cache-dir: %s", ssmc_error());
+    return EXIT_DONE;
 }
 
 void
@@ -140,6 +141,14 @@ read_to(RunText *text, ReadBar *bar, int end, float *logits)
     return SSMC_OK;
 }
 
+/* The first fault is said once the bar is gone. */
+static void
+on_cache_fault(RunText *text)
+{
+    if (!text->cache_fault)
+        text->cache_fault = arena_strdup(text->job->arena, ssmc_error());
+}
+
 /* Up to the last token but one, from the cache what it has: the last must be read in any case, for
  * its logits, and it is the one that may be another when the text goes on. States are left at
  * places that do not depend on what the cache had, and at the end. */
@@ -148,14 +157,20 @@ read_cached(RunText *text, ReadBar *bar)
 {
     const int end = text->count - 1;
     int64_t taken = 0;
-    ssmc_status status = ssmc_cache_take(text->cache, text->session, 0, text->ids, end, &taken);
+    bool keeps = true;
+    if (ssmc_cache_take(text->cache, text->session, 0, text->ids, end, &taken) != SSMC_OK)
+        on_cache_fault(text);
     text->read = text->cached = (int)taken;
     bar->total -= text->cached;
+    ssmc_status status = SSMC_OK;
     while (status == SSMC_OK && text->read < end) {
         const int next = (text->read / CACHE_EVERY + 1) * CACHE_EVERY;
         status = read_to(text, bar, next < end ? next : end, NULL);
-        if (status == SSMC_OK)
-            status = ssmc_cache_put(text->cache, text->session, 0, text->ids, text->read);
+        if (status != SSMC_OK || !keeps)
+            continue;
+        keeps = ssmc_cache_put(text->cache, text->session, 0, text->ids, text->read) == SSMC_OK;
+        if (!keeps)
+            on_cache_fault(text);
     }
     return status;
 }
@@ -172,6 +187,8 @@ run_text_read(RunText *text, float *logits)
         status = read_to(text, &bar, goes_on ? text->count : text->count - 1, logits);
     ssmc_session_on_progress(text->session, NULL, NULL);
     progress_end(&bar.bar);
+    if (text->cache_fault)
+        note("--cache-dir: %s", text->cache_fault);
     return status == SSMC_OK ? EXIT_DONE : runtime_fault(status);
 }
 

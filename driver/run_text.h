@@ -11,15 +11,17 @@ typedef struct {
     ssmc_cache *cache;     /* owns; NULL: none */
     int32_t *ids;          /* [count]: what is known of the text, in the arena */
     int count, cap;
-    int read;   /* of ids, by the model */
-    int fed;    /* of them, in this run: not taken from a file */
-    int cached; /* tokens taken from the cache */
+    int read;                /* of ids, by the model */
+    int fed;                 /* of them, in this run: not taken from a file */
+    int cached;              /* tokens taken from the cache */
+    const char *cache_fault; /* the first of the cache, in the arena; NULL: none */
 } RunText;
 
 /* What the options say, before the model is made: --load-state, --save-state, --cache-dir and
  * --cache-limit that go together. */
 int run_text_check(const Options *o);
-/* Begins with what --load-state says, and opens the cache. */
+/* Begins with what --load-state says, and opens the cache. A cache that cannot be used is a note:
+ * the text is made without it. */
 int run_text_open(RunText *text, Job *job, ssmc_session *session);
 void run_text_close(RunText *text);
 

@@ -33,6 +33,17 @@ say(const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+void
+note(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "%s: note: ", program_name());
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 int
 fault(int status, const char *fmt, ...)
 {
@@ -56,6 +67,14 @@ int
 runtime_fault(ssmc_status status)
 {
     return fault(runtime_exit(status), "%s", ssmc_error());
+}
+
+void
+warn_of_cache(const ssmc_model *model)
+{
+    const char *warning = ssmc_model_warning(model);
+    if (warning)
+        note("--pack-cache: %s", warning);
 }
 
 int

@@ -89,7 +89,16 @@ make_params(ssmc_model *model, const Making *m)
     return status;
 }
 
-/* The parameters of the cache's file; where there is none, they are made and written to it. */
+/* The newest fault is one of the cache, which the model can do without. */
+static void
+warn(ssmc_model *model)
+{
+    if (!model->warning)
+        model->warning = strdup(ssmc_error());
+}
+
+/* The parameters of the cache's file; where there is none, or a damaged one, they are made and
+ * written to it. A file that cannot be read is not replaced: it may be another user's. */
 static ssmc_status
 cached_params(ssmc_model *model, const char *dir, uint64_t identity, const Making *m)
 {
@@ -98,11 +107,15 @@ cached_params(ssmc_model *model, const char *dir, uint64_t identity, const Makin
     char *path = rt_pack_path(dir, abi, identity);
     if (!path)
         return rt_fail_memory(strlen(dir), "a path");
-    ssmc_status status = rt_pack_read(path, abi, identity, &model->cache, &model->params, &found);
-    if (status == SSMC_OK && !found)
-        status = make_params(model, m);
-    if (status == SSMC_OK && !found)
-        status = rt_pack_write(path, abi, identity, model->params);
+    const ssmc_status read =
+        rt_pack_read(path, abi, identity, &model->cache, &model->params, &found);
+    if (read != SSMC_OK)
+        warn(model);
+    const ssmc_status status = found ? SSMC_OK : make_params(model, m);
+    const bool writes = status == SSMC_OK && !found && (read == SSMC_OK || read == SSMC_BAD_FILE);
+    if (writes && (rt_folder_make(dir) != SSMC_OK ||
+                   rt_pack_write(path, abi, identity, model->params) != SSMC_OK))
+        warn(model);
     free(path);
     return status;
 }

@@ -1,10 +1,11 @@
 /* runtime/cache.c -- states of prompts in a directory, to be taken up by prompts that begin alike.
  *
  * The directory is the tree: a node is one file, the state after a prefix, named by the model, by
- * the hash of the prefix and by its length. Walking the tree is asking, for each length that the
- * directory has for this model, whether this prompt's prefix of that length has that hash, the
- * longest first. The hash only finds the file: the ids are its note, and are compared. There is no
- * index that could be wrong: files appear whole (rename) and may vanish at any time, so that any
+ * the hash of the prefix and by its length, after the version of the format: files of another
+ * version are not seen here, neither taken nor dropped. Walking the tree is asking, for each length
+ * that the directory has for this model, whether this prompt's prefix of that length has that hash,
+ * the longest first. The hash only finds the file: the ids are its note, and are compared. There is
+ * no index that could be wrong: files appear whole (rename) and may vanish at any time, so that any
  * number of processes share a directory, and one that is killed leaves at most a temporary file,
  * which a later one sweeps up. */
 #include <dirent.h>
@@ -21,9 +22,9 @@
 #include "runtime/state_file.h"
 
 enum { NAME_BYTES = 64 };
-/* model, hash and length of the prefix */
-#define NAME_FORMAT "%016" PRIx64 "-%016" PRIx64 "-%" PRId64 ".state"
-#define NAME_SCAN   "%16" SCNx64 "-%16" SCNx64 "-%" SCNd64 ".state%n"
+/* version of the format, model, hash and length of the prefix */
+#define NAME_FORMAT "v%d-%016" PRIx64 "-%016" PRIx64 "-%" PRId64 ".state"
+#define NAME_SCAN   "v%d-%16" SCNx64 "-%16" SCNx64 "-%" SCNd64 ".state%n"
 
 struct ssmc_cache {
     char *path; /* owns: of the directory */
@@ -40,7 +41,8 @@ typedef struct {
 static void
 name_print(const Key *key, char name[NAME_BYTES])
 {
-    snprintf(name, NAME_BYTES, NAME_FORMAT, key->model, key->prefix, key->tokens);
+    snprintf(name, NAME_BYTES, NAME_FORMAT, (int)RT_STATE_VERSION, key->model, key->prefix,
+             key->tokens);
 }
 
 /* The key of a file of ours: printed again it is the same name. */
@@ -48,8 +50,9 @@ static bool
 name_scan(const char *name, Key *key)
 {
     char again[NAME_BYTES];
-    int end = 0;
-    if (sscanf(name, NAME_SCAN, &key->model, &key->prefix, &key->tokens, &end) != 3 || end == 0)
+    int end = 0, version = 0;
+    if (sscanf(name, NAME_SCAN, &version, &key->model, &key->prefix, &key->tokens, &end) != 4 ||
+        end == 0)
         return false;
     name_print(key, again);
     return strcmp(name, again) == 0;
@@ -80,8 +83,9 @@ ssmc_cache_open(const char *dir, uint64_t limit, ssmc_cache **out)
 {
     *out = NULL;
     struct stat st;
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return rt_fail_errno("make the directory", dir);
+    const ssmc_status status = rt_folder_make(dir);
+    if (status != SSMC_OK)
+        return status;
     if (stat(dir, &st) != 0)
         return rt_fail_errno("open", dir);
     if (!S_ISDIR(st.st_mode))
@@ -117,21 +121,23 @@ path_of(const ssmc_cache *cache, const Key *key)
 
 /* ---- taking -------------------------------------------------------------------------------- */
 
-/* The longest prefix of ids [n] of fewer than `below` tokens that has a file; false: none has. */
-static bool
+/* The longest prefix of ids [n] of fewer than `below` tokens that has a file; of 0 tokens: none
+ * has. */
+static ssmc_status
 longest(const ssmc_cache *cache, uint64_t model, const int32_t *ids, int64_t below, Key *best)
 {
     DIR *dir = opendir(cache->path);
     Key key;
     *best = (Key){.tokens = 0};
-    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
+    if (!dir)
+        return rt_fail_errno("read", cache->path);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
         if (name_scan(e->d_name, &key) && key.model == model && key.tokens < below &&
             key.tokens > best->tokens &&
             rt_hash(ids, (size_t)key.tokens * sizeof *ids) == key.prefix)
             *best = key;
-    if (dir)
-        closedir(dir);
-    return best->tokens > 0;
+    closedir(dir);
+    return SSMC_OK;
 }
 
 static bool
@@ -142,22 +148,28 @@ is_of(const RtStateFile *f, const int32_t *ids, int64_t n)
            memcmp(f->note, ids, bytes) == 0;
 }
 
-/* The file's state, if it is what its name says; its time of last use is now. A file that is
- * damaged is of no use to anybody. */
-static bool
-take(const char *path, ssmc_session *s, int seq, const int32_t *ids, int64_t n)
+/* The file's state, if it is what its name says; its time of last use is now. A damaged file is
+ * removed, one that has vanished is no fault. */
+static ssmc_status
+take(const char *path, ssmc_session *s, int seq, const Key *key, const int32_t *ids, int64_t *taken)
 {
     RtStateFile file;
-    const ssmc_status status = rt_state_open(path, &file);
-    if (status == SSMC_BAD_FILE)
+    ssmc_status status = rt_state_open(path, &file);
+    if (status == SSMC_IO && access(path, F_OK) != 0 && errno == ENOENT)
+        return SSMC_OK;
+    if (status == SSMC_BAD_FILE && !file.other_version)
         unlink(path);
     if (status != SSMC_OK)
-        return false;
-    const bool taken = is_of(&file, ids, n) && rt_state_read(&file, s, seq) == SSMC_OK;
+        return status;
+    const bool same = is_of(&file, ids, key->tokens); /* hashes may be equal by chance */
+    if (same)
+        status = rt_state_read(&file, s, seq);
     rt_state_close(&file);
-    if (taken)
-        utimensat(AT_FDCWD, path, NULL, 0);
-    return taken;
+    if (!same || status != SSMC_OK)
+        return status;
+    *taken = key->tokens;
+    utimensat(AT_FDCWD, path, NULL, 0);
+    return SSMC_OK;
 }
 
 ssmc_status
@@ -165,23 +177,23 @@ ssmc_cache_take(const ssmc_cache *cache, ssmc_session *s, int seq, const int32_t
                 int64_t *taken)
 {
     *taken = 0;
-    const ssmc_status status = rt_session_check(s, seq);
+    ssmc_status status = rt_session_check(s, seq), worst = SSMC_OK;
     if (status != SSMC_OK)
         return status;
     const uint64_t model = model_key(s);
-    Key key;
-    for (int64_t below = n + 1; longest(cache, model, ids, below, &key); below = key.tokens) {
+    Key key = {.tokens = n + 1};
+    do {
+        status = longest(cache, model, ids, key.tokens, &key);
+        if (status != SSMC_OK || key.tokens == 0)
+            break;
         char *path = path_of(cache, &key);
         if (!path)
             return rt_fail_memory(NAME_BYTES, "a path");
-        const bool ok = take(path, s, seq, ids, key.tokens);
+        status = take(path, s, seq, &key, ids, taken);
         free(path);
-        if (!ok)
-            continue;
-        *taken = key.tokens;
-        return SSMC_OK;
-    }
-    return SSMC_OK;
+        worst = status != SSMC_OK ? status : worst;
+    } while (*taken == 0);
+    return status != SSMC_OK ? status : worst;
 }
 
 /* ---- putting ------------------------------------------------------------------------------- */

@@ -79,6 +79,8 @@ bool rt_output_put(RtOutput *out, const void *data, size_t len); /* false: errno
 /* ok false: what was written is thrown away, errno says why. */
 ssmc_status rt_output_close(RtOutput *out, bool ok);
 
+ssmc_status rt_folder_make(const char *path); /* that it is there already is no fault */
+
 /* ---- tensors ----------------------------------------------------------------------------- */
 
 /* The table's own spelling of a dtype, which stays; NULL: nobody knows it. */
@@ -210,6 +212,7 @@ struct ssmc_model {
     RtIdentity *identity;      /* owns */
     char *pages;               /* owns: params made here; NULL: they lie in a file */
     RtMapping cache;           /* owns: a cache's file with params; empty: none */
+    char *warning;             /* owns: of ssmc_model_warning; NULL: none */
     ssmc_program *own_program; /* what ssmc_compiled_open made, and ssmc_model_close frees; NULL */
     ssmc_weights *own_weights;
     const AbiLoader *loader; /* closes own_weights */
@@ -239,7 +242,7 @@ void
 rt_tensors_rest(const RtTensorFile *file); /* its pages leave memory until they are read again */
 /* The cache's file of a program and weights; malloc. NULL: no memory. */
 char *rt_pack_path(const char *dir, const AbiProgram *abi, uint64_t weights);
-/* *found false: there is no such file, or it is not of this program and weights. */
+/* *found false: there is no such file; or it cannot be read, or is damaged (SSMC_BAD_FILE). */
 ssmc_status rt_pack_read(const char *path, const AbiProgram *abi, uint64_t weights, RtMapping *file,
                          const char **params, bool *found);
 ssmc_status rt_pack_write(const char *path, const AbiProgram *abi, uint64_t weights,

@@ -36,6 +36,7 @@ ssmc_model_close(ssmc_model *model)
     rt_identity_free(model->identity);
     rt_pages_free(model->pages, (size_t)model->program->abi->param_bytes);
     rt_unmap_file(&model->cache);
+    free(model->warning);
     if (model->own_weights)
         model->loader->close(model->own_weights);
     if (model->sgemm)
@@ -49,6 +50,12 @@ int64_t
 ssmc_model_vocab(const ssmc_model *model)
 {
     return model->program->abi->vocab;
+}
+
+const char *
+ssmc_model_warning(const ssmc_model *model)
+{
+    return model->warning;
 }
 
 const void *

@@ -2,10 +2,13 @@
  * then by a rename under their own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/internal.h"
@@ -39,12 +42,11 @@ rt_output_open(const char *path, RtOutput *out)
     return status;
 }
 
-bool
-rt_output_put(RtOutput *out, const void *data, size_t len)
+static bool
+write_all(int fd, const char *at, size_t len)
 {
-    const char *at = data;
     while (len) {
-        const ssize_t put = write(out->fd, at, len);
+        const ssize_t put = write(fd, at, len);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
@@ -53,6 +55,24 @@ rt_output_put(RtOutput *out, const void *data, size_t len)
         len -= (size_t)put;
     }
     return true;
+}
+
+/* A file beyond the limit of the process (RLIMIT_FSIZE) raises SIGXFSZ, which would end the
+ * process; blocked in this thread and taken back it is a failed write (EFBIG) like any other. */
+bool
+rt_output_put(RtOutput *out, const void *data, size_t len)
+{
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    const bool ok = write_all(out->fd, data, len);
+    const int reason = errno;
+    if (!ok && reason == EFBIG)
+        sigtimedwait(&signals, NULL, &(struct timespec){0});
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = reason;
+    return ok;
 }
 
 static bool
@@ -73,6 +93,13 @@ rt_output_close(RtOutput *out, bool ok)
     rt_temporary_close(&out->temporary);
     output_forget(out);
     return status;
+}
+
+ssmc_status
+rt_folder_make(const char *path)
+{
+    return mkdir(path, 0777) == 0 || errno == EEXIST ? SSMC_OK
+                                                     : rt_fail_errno("make the directory", path);
 }
 
 ssmc_status

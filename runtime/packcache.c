@@ -1,6 +1,7 @@
 /* runtime/packcache.c -- packed parameters in a file, so that the next start maps them instead of
  * making them. A file is written whole or not at all, is found by what it was made of, and is
  * checked to the last byte before it is used. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +45,7 @@ rt_pack_path(const char *dir, const AbiProgram *abi, uint64_t weights)
     return rt_path_join(dir, name);
 }
 
-/* A file of another kind, version or program, cut short or damaged, is no cache: it is made anew.
- */
+/* Its name says what a file was made of: one with another head is damaged. */
 static bool
 is_valid(const RtMapping *file, const Header *want)
 {
@@ -68,16 +68,17 @@ rt_pack_read(const char *path, const AbiProgram *abi, uint64_t weights, RtMappin
     const Header want = header_of(abi, weights);
     *found = false;
     if (stat(path, &st) != 0)
-        return SSMC_OK;
+        return errno == ENOENT ? SSMC_OK : rt_fail_errno("open", path);
     const ssmc_status status = rt_map_file(path, file);
     if (status != SSMC_OK)
         return status;
     *found = is_valid(file, &want);
-    if (*found)
+    if (*found) {
         *params = file->data + PAGE;
-    else
-        rt_unmap_file(file);
-    return SSMC_OK;
+        return SSMC_OK;
+    }
+    rt_unmap_file(file);
+    return rt_fail(SSMC_BAD_FILE, "%s is damaged; it is made anew", path);
 }
 
 ssmc_status

@@ -69,6 +69,9 @@ ssmc_status ssmc_model_open(const ssmc_program *program, const ssmc_weights *wei
                             ssmc_progress *progress, void *user, ssmc_model **out);
 void ssmc_model_close(ssmc_model *model);
 int64_t ssmc_model_vocab(const ssmc_model *model);
+/* Why the cache of packed weights could not be read or written when the model was opened: the model
+ * works, and the next start packs again. NULL: nothing went wrong. Lives as long as the model. */
+const char *ssmc_model_warning(const ssmc_model *model);
 
 /* A model that `ssmc compile --emit so|lib` made; the header it writes declares it. */
 typedef struct ssmc_compiled ssmc_compiled;
@@ -76,7 +79,9 @@ typedef struct ssmc_compiled ssmc_compiled;
 typedef struct {
     const char *weights;    /* checkpoint; NULL: the embedded weights, or the one compiled for */
     const char *variant;    /* CPU whose code runs; NULL: $SSMC_VARIANT, else the best that can */
-    const char *pack_cache; /* directory that keeps packed weights for the next start, or NULL */
+    const char *pack_cache; /* directory that keeps packed weights for the next start, or NULL; it
+                             * is made where it is not there, and what fails with it is no failure
+                             * but ssmc_model_warning */
     int threads;            /* that pack weights; 0: all cores */
     ssmc_progress *progress;
     void *user;
@@ -167,14 +172,18 @@ ssmc_status ssmc_state_load(ssmc_session *session, int seq, const char *path, vo
                             size_t *note_bytes);
 
 /* States of prompts in a directory, for prompts that begin alike. Any number of processes may share
- * it; a process that is killed leaves nothing half written under a name that counts. */
+ * it; a process that is killed leaves nothing half written under a name that counts. Files of
+ * another version of the format have other names and are left alone. No failure of a cache touches
+ * the session: the caller can go on without. */
 typedef struct ssmc_cache ssmc_cache;
 /* dir is made when it is not there. limit: bytes of all states together; past it, those that were
  * not used for longest are dropped. */
 ssmc_status ssmc_cache_open(const char *dir, uint64_t limit, ssmc_cache **out);
 void ssmc_cache_close(ssmc_cache *cache);
 /* Sequence seq becomes what it is after the longest prefix of ids [n] that the cache has for this
- * model, of *taken tokens; none: *taken is 0 and the sequence is as it was. */
+ * model, of *taken tokens; none: *taken is 0 and the sequence is as it was. Where a file cannot be
+ * read or is damaged (then it is removed) the next shorter prefix serves, and the status says what
+ * was wrong: *taken counts all the same. */
 ssmc_status ssmc_cache_take(const ssmc_cache *cache, ssmc_session *session, int seq,
                             const int32_t *ids, int64_t n, int64_t *taken);
 /* Keeps the state of a sequence, which has read exactly ids [n]. */

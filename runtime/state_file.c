@@ -12,7 +12,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { VERSION = 2, CHECKSUM_BYTES = 8 };
+enum { CHECKSUM_BYTES = 8 };
 
 static const char magic_text[8] = {'s', 's', 'm', 'c', 's', 't', 'a', 't'};
 
@@ -151,7 +151,7 @@ head_of(const ssmc_session *s, int seq, size_t note_bytes)
 {
     const ssmc_program *p = s->model->program;
     const RtHash model = rt_model_identity(s->model);
-    RtStateHead head = {.version = VERSION,
+    RtStateHead head = {.version = RT_STATE_VERSION,
                         .file_bytes = rt_state_file_bytes(s, note_bytes),
                         .model_low = model.low,
                         .model_high = model.high,
@@ -213,10 +213,11 @@ check_length(RtStateFile *f)
         return rt_fail(SSMC_BAD_FILE, "%s is cut short: %zu bytes, and its head alone has %zu",
                        f->path, f->map.len, least);
     head_get(f->map.data, &f->head);
-    if (f->head.version != VERSION)
+    f->other_version = f->head.version != RT_STATE_VERSION;
+    if (f->other_version)
         return rt_fail(SSMC_BAD_FILE,
                        "%s is a saved state of version %" PRIu64 "; this build reads version %d",
-                       f->path, f->head.version, VERSION);
+                       f->path, f->head.version, RT_STATE_VERSION);
     if (f->head.file_bytes != f->map.len)
         return rt_fail(SSMC_BAD_FILE, "%s %s: %zu bytes, and it was written with %" PRIu64, f->path,
                        f->map.len < f->head.file_bytes ? "is cut short" : "has grown", f->map.len,

@@ -18,11 +18,14 @@ typedef struct {
 #undef STATE_ENTRY
 } RtStateEntry;
 
+enum { RT_STATE_VERSION = 2 }; /* of the format */
+
 typedef struct {
     const char *path; /* borrowed */
     RtMapping map;
     RtStateHead head;
     const char *entries, *note, *elements, *end; /* into the mapping */
+    bool other_version;                          /* why it was not opened */
 } RtStateFile;
 
 /* Maps a file and checks that it is whole: nothing about the model yet. */

@@ -162,8 +162,12 @@ Test(cache, does_not_trust_names)
     cr_expect_eq(taken(&c, c.ids, LONG), 10);
     keep(&c, c.ids, 5);
     cr_assert_eq(truncate(of_ten, 1000), 0);
-    cr_expect_eq(taken(&c, c.ids, LONG), 5, "the next shorter one serves");
+    int64_t tokens = 0;
+    cr_expect_eq(ssmc_cache_take(c.cache, c.s, 1, c.ids, LONG, &tokens), SSMC_BAD_FILE);
+    cr_expect(strstr(ssmc_error(), "cut short"), "%s", ssmc_error());
+    cr_expect_eq(tokens, 5, "the next shorter one serves");
     cr_expect_eq(access(of_ten, F_OK), -1, "a damaged file is removed");
+    cr_expect_eq(taken(&c, c.ids, LONG), 5);
     free(aside);
     free(of_ten);
     free(of_others);
@@ -190,6 +194,45 @@ Test(cache, drops_what_was_not_used_for_longest)
     cr_expect_eq(taken(&c, c.ids, LONG), 8);
     cr_expect_eq(taken(&c, c.ids, 7), 7);
     cr_expect_eq(taken(&c, c.ids, 6), 1);
+    cached_close(&c);
+}
+
+/* Two versions of the format with one directory: neither takes, drops or counts the other's. */
+Test(cache, other_versions_are_left_alone)
+{
+    enum { VERSION_AT = 8 };
+    Cached c = cached_open(PLENTY);
+    int64_t one = 0;
+    char *path = NULL;
+    keep(&c, c.ids, 10);
+    cr_assert_eq(files(c.dir, ".state", &one, &path), 1);
+    const char *name = strrchr(path, '/') + 1;
+    cr_assert_eq(strncmp(name, "v2-", 3), 0, "%s", name);
+    char *plain = path_join(c.dir, name + 3), *next = path_join(c.dir, name);
+    next[strlen(c.dir) + 2] = '3';
+    cr_assert(link(path, plain) == 0 && link(path, next) == 0);
+    cr_assert_eq(unlink(path), 0);
+    cr_expect_eq(taken(&c, c.ids, LONG), 0);
+    ssmc_cache_close(c.cache);
+    OK(ssmc_cache_open(c.dir, (uint64_t)(one + one / 2), &c.cache));
+    keep(&c, c.ids, 11);
+    keep(&c, c.ids, 9);
+    cr_expect_eq(taken(&c, c.ids, LONG), 9);
+    cr_expect(access(plain, F_OK) == 0 && access(next, F_OK) == 0);
+    /* One of another version under this version's name. */
+    size_t len = 0;
+    char *bytes = read_whole(plain, &len);
+    bytes[VERSION_AT] = 3;
+    cr_assert(write_whole(path, bytes, len));
+    int64_t tokens = 0;
+    cr_expect_eq(ssmc_cache_take(c.cache, c.s, 1, c.ids, LONG, &tokens), SSMC_BAD_FILE);
+    cr_expect(strstr(ssmc_error(), "version 3"), "%s", ssmc_error());
+    cr_expect_eq(tokens, 9);
+    cr_expect_eq(access(path, F_OK), 0);
+    free(bytes);
+    free(next);
+    free(plain);
+    free(path);
     cached_close(&c);
 }
 

@@ -63,6 +63,7 @@ Test(tune, faults_come_before_measuring)
         {{"--threads", "many"}, "--threads wants 0 to 1024, not 'many'"         },
         {{"-o", "/dev/null/c"}, "cannot write /dev/null/c: Not a directory"     },
         {{"--csv", "/"},        "cannot write /: Is a directory"                },
+        {{"--threads", "1"},    "cannot make the folder /dev/null/ssmc: Not a"  },
         {{"--tune", "shipped"}, "unknown option '--tune'"                       },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
