@@ -1,4 +1,6 @@
 /* ir/verify_kernel.c -- stage KERNEL: groups of nodes, and the memory plan once there is one. */
+#include <limits.h>
+
 #include "ir/verify.h"
 
 /* What is known of a kernel while its nodes go by. */
@@ -207,6 +209,118 @@ check_place(Verify *c, const Value *v)
                      v->name, (long long)sizes[place->space], space_name[place->space]);
 }
 
+/* ---- what is alive together ---------------------------------------------------------------- */
+
+/* Bytes of a space, from the kernel that makes a value to the last one that reads it or a view of
+ * it. Kernels are counted in the order they run. */
+typedef struct {
+    const Value *value;
+    int64_t from, to;
+    int first, last;
+} Life;
+
+static const Value *
+viewed(const Value *v)
+{
+    while (v->kind == VALUE_RESULT && op_info[v->def->op].cls == CLASS_VIEW)
+        v = v->def->in[0];
+    return v;
+}
+
+/* By id of the value. Parameters and what the caller reads live to the end. */
+static Life *
+lives_of(Verify *c)
+{
+    const Graph *g = c->g;
+    Life *lives = arena_array(c->scratch, (size_t)g->nvalue_ids + 1, sizeof *lives);
+    const Kernel *open = NULL;
+    int turn = 0;
+    for (const Node *node = g->first; node; node = node->next) {
+        if (!node->kernel)
+            continue;
+        turn += node->kernel != open;
+        open = node->kernel;
+        for (int i = 0; i < node->nin; i++)
+            if (node->in[i] && lives[viewed(node->in[i])->id].last < turn)
+                lives[viewed(node->in[i])->id].last = turn;
+        for (int i = 0; i < node->nout; i++) {
+            const Value *v = node->out[i];
+            lives[v->id] = (Life){.value = v, .first = turn, .last = v->is_param ? INT_MAX : turn};
+        }
+    }
+    for (int i = 0; i < g->noutputs; i++)
+        lives[viewed(g->outputs[i])->id].last = INT_MAX;
+    return lives;
+}
+
+static void
+report_overlap(Verify *c, const Life *a, const Life *b)
+{
+    const Value *v = a->value, *other = b->value;
+    StrBuf text = {0};
+    verify_fault(c, v->def, v->loc,
+                 "`%s` is placed over `%s`, which is still needed: bytes %lld to %lld and %lld to "
+                 "%lld of space %s",
+                 v->name, other->name, (long long)a->from, (long long)a->to, (long long)b->from,
+                 (long long)b->to, space_name[v->place.space]);
+    node_print(&text, other->def);
+    diag_also(c->diag, other->loc, "`%s` is made by\n  %s", other->name, sb_text(&text));
+    sb_free(&text);
+}
+
+/* Code takes values in different places for different memory, and a kernel may be at any row of
+ * what it reads while it writes: no value lies in bytes of another that is alive, what a kernel
+ * reads for the last time among them. */
+static void
+check_overlaps(Verify *c)
+{
+    const Graph *g = c->g;
+    Life *lives = lives_of(c),
+         **alive = arena_array(c->scratch, (size_t)g->nvalue_ids + 1, sizeof *alive);
+    int count = 0;
+    for (const Node *node = g->first; node; node = node->next)
+        for (int i = 0; i < node->nout && node->kernel; i++) {
+            Life *a = &lives[node->out[i]->id];
+            a->from = a->value->place.offset;
+            if (a->value->place.space == SPACE_NONE || !extent(g, a->value, &a->to))
+                continue;
+            const Life *over = NULL;
+            int kept = 0;
+            for (int k = 0; k < count; k++) {
+                Life *b = alive[k];
+                if (b->last < a->first)
+                    continue;
+                alive[kept++] = b;
+                if (b->value->place.space == a->value->place.space && a->from < b->to &&
+                    b->from < a->to)
+                    over = b;
+            }
+            count = kept;
+            alive[count++] = a;
+            if (over)
+                report_overlap(c, a, over);
+        }
+}
+
+/* Pieces lie in what they are pieces of, one after the other. */
+static void
+check_view(Verify *c, const Node *node)
+{
+    const Value *whole = node->in[0];
+    int64_t at = whole->place.offset;
+    if (whole->kind != VALUE_RESULT || whole->place.space == SPACE_NONE)
+        return;
+    for (int i = 0; i < node->nout; i++) {
+        const Value *v = node->out[i];
+        if (v->place.space != whole->place.space || v->place.offset != at ||
+            v->place.stride != whole->place.stride)
+            verify_fault(c, node, v->loc, "`%s` is a piece of `%s`: expected @%s+%lld/%lld",
+                         v->name, whole->name, space_name[whole->place.space], (long long)at,
+                         (long long)whole->place.stride);
+        at += type_width(&v->type) * dtype_info[v->type.dtype].bytes;
+    }
+}
+
 void
 verify_places(Verify *c)
 {
@@ -233,4 +347,8 @@ verify_places(Verify *c)
         else if (crosses[id])
             verify_fault(c, v->def, v->loc, "`%s` leaves its kernel, but has no place", v->name);
     }
+    for (const Node *node = g->first; node; node = node->next)
+        if (op_info[node->op].cls == CLASS_VIEW)
+            check_view(c, node);
+    check_overlaps(c);
 }

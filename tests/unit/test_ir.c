@@ -388,6 +388,45 @@ Test(verify, places)
                         "values have places, but the graph is in stage kernel");
 }
 
+/* Places of 128 bytes: T is 4, and a row has 8 floats. */
+Test(verify, values_that_are_needed_together_do_not_overlap)
+{
+    static const char header[] = "block 4\nrows 4\nslab_bytes 512\noutput_bytes 256\n";
+#define LOAD(place) "kernel a { h: f32[T,8] @slab+" place "/8 = embed(ids, table) }\n"
+#define ACT(to, from, place)                                                                       \
+    "kernel " to " { " to ": f32[T,8] @slab+" place "/8 = silu(" from ") }\n"
+#define TAKE(of) "kernel t { t: f32[R,8] @output+0/8 = take(" of ") }\noutput t"
+    static const struct {
+        const char *kernels, *fault;
+    } cases[] = {
+        {LOAD("0") ACT("b", "h", "128") TAKE("b"), ""},
+        {LOAD("0") ACT("b", "h", "0") TAKE("b"), "`b` is placed over `h`"},
+        {LOAD("0") ACT("b", "h", "64") TAKE("b"), "bytes 64 to 192 and 0 to 128"},
+        {LOAD("64") ACT("b", "h", "0") TAKE("b"), "`h` is made by"},
+        {LOAD("0") ACT("b", "h", "128") ACT("c", "b", "0") TAKE("c"), ""},
+        {LOAD("0") ACT("b", "h", "128") ACT("c", "h", "256") ACT("d", "c", "0") TAKE("d"), ""},
+        {LOAD("0") ACT("b", "h", "128") ACT("c", "b", "0") ACT("d", "h", "256") TAKE("d"),
+         "`c` is placed over `h`"},
+        {LOAD("0") "kernel b { b: f32[T,8] @slab+128/8 = silu(h)\nc: f32[T,8] @slab+192/8 = neg(b) "
+                   "}\n"
+                   "kernel d { d: f32[T,8] @slab+384/8 = add(b, c) }\n" TAKE("d"),
+         "`c` is placed over `b`"},
+        {LOAD("0") "x: f32[T,4] @slab+0/8, y: f32[T,4] @slab+16/8 = split(h) {sizes=[4, 4]}\n" ACT(
+             "b", "h", "128") "kernel c { c: f32[T,4] @slab+0/4 = silu(y) }\n"
+                              "kernel t { t: f32[R,4] @output+0/4 = take(c) }\noutput t", "`c` is placed over `h`"},
+        {LOAD("0") "x: f32[T,4] @slab+0/8, y: f32[T,4] @slab+16/8 = split(h) {sizes=[4, 4]}\n"
+                   "kernel c { c: f32[T,4] @slab+128/4 = silu(y) }\n"
+                   "kernel t { t: f32[R,4] @output+0/4 = take(c) }\noutput t", ""},
+        {LOAD("0") "x: f32[T,4] @slab+0/8, y: f32[T,4] @slab+32/8 = split(h) {sizes=[4, 4]}\n"
+                   "kernel c { c: f32[T,4] @slab+128/4 = silu(y) }\n"
+                   "kernel t { t: f32[R,4] @output+0/4 = take(c) }\noutput t", "`y` is a piece of `h`: expected @slab+16/8"},
+        {LOAD("0") "kernel t { t: f32[R,8] @output+0/8 = take(h) }\n"
+                   "kernel u { u: f32[R,8] @output+64/8 = take(h) }\noutput t\noutput u", "`u` is placed over `t`"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        expect_kernel_fault(header, cases[i].kernels, cases[i].fault);
+}
+
 Test(verify, states_have_one_user)
 {
     expect_kernel_fault("state s: f32[3,8]",
