@@ -1,5 +1,4 @@
 /* bench/ssd.c -- the SSD by itself: a graph of one ssd op, and the time its kernel takes. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
@@ -79,9 +78,8 @@ ssmc_status
 bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
 {
     double seconds[BENCH_MAX_REPEATS], warm = 0;
-    int32_t *ids = malloc((size_t)tokens * sizeof *ids);
-    if (!ids)
-        return SSMC_NO_MEMORY;
+    Arena *arena = arena_new();
+    int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
     /* Ids below the width of y, which stands for logits here. */
     const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
@@ -90,7 +88,8 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     ssmc_status rs = one_prefill(run, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
         rs = one_prefill(run, ids, tokens, &seconds[r]);
-    free(ids);
-    *out = bench_times(seconds, run->repeats);
+    arena_free(arena);
+    if (rs == SSMC_OK)
+        *out = bench_times(seconds, run->repeats);
     return rs;
 }

@@ -1,5 +1,7 @@
 /* bench/trace.c -- when each thread ran each kernel, as Chrome's trace format has it: an event an
  * object, one lane a thread. */
+#include <json-c/json.h>
+
 #include "bench/bench.h"
 
 /* Steps that a call of the item runs on one thread, at most: every pass runs the layers, and the
@@ -25,18 +27,26 @@ lanes_new(Arena *arena, int threads, int64_t most)
     return lanes;
 }
 
-/* Names of kernels are words of the text form: nothing in them needs escaping. */
+static void
+put_string(StrBuf *out, const char *text)
+{
+    struct json_object *string = json_object_new_string(text);
+    sb_puts(out, json_object_to_json_string_ext(string, JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(string);
+}
+
 static void
 put_lane(StrBuf *out, const BenchRun *run, const char *phase, const RtLane *lane, int thread,
          double start)
 {
     for (int64_t i = 0; i < lane->count; i++) {
         const RtEvent *e = &lane->events[i];
+        sb_puts(out, ",\n{\"name\":");
+        put_string(out, run->program->steps[e->step].name);
         sb_printf(out,
-                  ",\n{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,"
+                  ",\"cat\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,"
                   "\"pid\":1,\"tid\":%d,\"args\":{\"step\":%d}}",
-                  run->program->steps[e->step].name, phase, 1e6 * (e->from - start),
-                  1e6 * (e->to - e->from), thread, (int)e->step);
+                  phase, 1e6 * (e->from - start), 1e6 * (e->to - e->from), thread, (int)e->step);
     }
 }
 

@@ -1,5 +1,6 @@
 /* codegen/llvm.c -- opening, describing and verifying LLVM objects: the place for what has changed
  * between LLVM versions. Written for the C API of LLVM 19. */
+#include <pthread.h>
 #include <string.h>
 
 #include <llvm-c/Analysis.h>
@@ -40,7 +41,8 @@ cg_begin(void)
 
 /* ---- target -------------------------------------------------------------------------------- */
 
-/* The targets of targets.def. Registering again is harmless. */
+/* The targets of targets.def, once: LLVM's list of them has no lock, and code is made by several
+ * threads. */
 static void
 register_targets(void)
 {
@@ -57,7 +59,8 @@ register_targets(void)
 LLVMTargetMachineRef
 cg_llvm_machine(const CgTarget *target)
 {
-    register_targets();
+    static pthread_once_t registered = PTHREAD_ONCE_INIT;
+    pthread_once(&registered, register_targets);
     LLVMTargetRef llvm_target = NULL;
     char *why = NULL;
     if (LLVMGetTargetFromTriple(target->triple, &llvm_target, &why))

@@ -1,8 +1,10 @@
 /* codegen/perf_map.c -- names of JIT functions for `perf`: /tmp/perf-PID.map, one line a function.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <llvm-c/Object.h>
@@ -65,6 +67,24 @@ write_lines(FILE *out, LLVMBinaryRef object, uint64_t text)
     LLVMDisposeSymbolIterator(it);
 }
 
+/* A file in a folder of everybody: it must be a plain file of this user with one name, not a link
+ * to another. NULL: it is not. */
+static FILE *
+map_open(const char *path)
+{
+    struct stat st;
+    const int fd =
+        open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return NULL;
+    const bool own =
+        fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1;
+    FILE *out = own ? fdopen(fd, "a") : NULL;
+    if (!out)
+        close(fd);
+    return out;
+}
+
 /* The linker keeps the functions together and in order, so that the first of them in the object is
  * the lowest in memory. A map that cannot be written is no fault: it only names things. */
 void
@@ -75,7 +95,7 @@ cg_perf_map(const StrBuf *bytes, const AbiProgram *program)
     const LLVMMemoryBufferRef buffer =
         LLVMCreateMemoryBufferWithMemoryRange(bytes->text, bytes->len, "ssmc", 0);
     const LLVMBinaryRef object = LLVMCreateBinary(buffer, NULL, &why);
-    FILE *out = object ? fopen(path, "a") : NULL;
+    FILE *out = object ? map_open(path) : NULL;
     if (out) {
         write_lines(out, object, lowest_step(program) - lowest_entry(object));
         fclose(out);

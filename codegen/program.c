@@ -342,8 +342,8 @@ grain_of(const Graph *g)
             continue; /* no windows */
         if (chunk->i <= 0)
             return 0;
-        grain = grain / common_divisor(grain, chunk->i) * chunk->i;
-        if (grain > g->block)
+        if (!size_mul(grain / common_divisor(grain, chunk->i), chunk->i, &grain) ||
+            grain > g->block)
             return 0; /* no cut of a pass */
     }
     return grain;

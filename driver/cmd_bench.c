@@ -24,9 +24,18 @@ wanted_parse(Options *o, Wanted *w)
         option_fault(o, OPT_bench_decode, "--decode must be 0 to %d", 1 << 24);
         return false;
     }
-    return list_parse(o, OPT_bench_prefill, 1, 1 << 24, &w->prefill) &&
-           list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &w->batch) &&
-           list_threads(o, BENCH_MAX_THREADS, &w->threads);
+    if (!list_parse(o, OPT_bench_prefill, 1, 1 << 24, &w->prefill) ||
+        !list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &w->batch) ||
+        !list_threads(o, BENCH_MAX_THREADS, &w->threads))
+        return false;
+    const int threads = w->threads.count > 0 ? w->threads.count : 1;
+    const int lengths = w->prefill.count, batches = w->decode > 0 ? w->batch.count : 0;
+    if (threads * (lengths + batches) <= BENCH_MAX_ITEMS)
+        return true;
+    option_fault(o, OPT_bench_prefill,
+                 "%d lengths and %d batches by %d numbers of threads are more than %d measurements",
+                 lengths, batches, threads, BENCH_MAX_ITEMS);
+    return false;
 }
 
 /* ---- the run ------------------------------------------------------------------------------- */
@@ -34,9 +43,8 @@ wanted_parse(Options *o, Wanted *w)
 static void
 item_add(BenchRun *run, BenchKind kind, int64_t tokens, int64_t batch, int threads)
 {
-    if (run->nitems < BENCH_MAX_ITEMS)
-        run->items[run->nitems++] =
-            (BenchItem){.kind = kind, .tokens = tokens, .batch = (int)batch, .threads = threads};
+    run->items[run->nitems++] =
+        (BenchItem){.kind = kind, .tokens = tokens, .batch = (int)batch, .threads = threads};
 }
 
 static void

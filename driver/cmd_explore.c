@@ -2,6 +2,7 @@
  * as a table, a file of results that can be gone on with, and a page. */
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,22 +12,28 @@
 
 /* Ctrl-C: the run ends after what is being measured. Pressed again later it ends at once; what
  * comes within a second is the same wish, as programs that run others may pass it on twice. A
- * handler can reach nothing but these. */
-static volatile sig_atomic_t interrupted;
-static struct timespec interrupted_at;
+ * handler can reach nothing but this: nanoseconds of the clock, 0: not interrupted. */
+static atomic_llong interrupted_at;
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a handler may only use atomics without a lock");
+
+static bool
+is_interrupted(void)
+{
+    return atomic_load(&interrupted_at) != 0;
+}
 
 static void
 on_interrupt(int number)
 {
+    enum { SECOND = 1000000000 };
     struct timespec now;
+    long long before = 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (interrupted && now.tv_sec > interrupted_at.tv_sec + 1) {
-        signal(number, SIG_DFL);
-        raise(number);
-    }
-    if (!interrupted)
-        interrupted_at = now;
-    interrupted = 1;
+    const long long at = (long long)now.tv_sec * SECOND + now.tv_nsec;
+    if (atomic_compare_exchange_strong(&interrupted_at, &before, at) || at - before <= SECOND)
+        return;
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 static void
@@ -70,7 +77,7 @@ static bool
 is_stopped(void *user)
 {
     const Explore *e = user;
-    return interrupted || e->broken;
+    return is_interrupted() || e->broken;
 }
 
 static void
@@ -368,9 +375,9 @@ say_rest(const Explore *e)
         return fault(EXIT_FAILED, "%s; what was measured before is kept", e->broken);
     if (rest > 0)
         say("%s: %d of %d rows are not measured%s",
-            interrupted ? "interrupted" : "the budget is over", rest, e->table.nrows,
+            is_interrupted() ? "interrupted" : "the budget is over", rest, e->table.nrows,
             e->file.path ? "; --resume goes on" : "");
-    return interrupted ? EXIT_FAILED : EXIT_DONE;
+    return is_interrupted() ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int
@@ -392,9 +399,9 @@ finish(Explore *e)
     StrBuf out = {0};
     const char *why = NULL;
     int status = EXIT_DONE;
-    add_missing(e, interrupted ? "interrupted"
-                   : e->broken ? "the run ended"
-                               : "the budget was over");
+    add_missing(e, is_interrupted() ? "interrupted"
+                   : e->broken      ? "the run ended"
+                                    : "the budget was over");
     if (e->file.path && !explore_file_end(&e->file, &e->table, &why) && !e->broken)
         status = fault(EXIT_FAILED, "%s", why);
     qsort(e->table.rows, (size_t)e->table.nrows, sizeof *e->table.rows, explore_row_order);

@@ -1,27 +1,37 @@
 /* driver/depfile.c -- which files a product was made of, as a rule that make and Ninja read: a
  * build makes the product again when one of them is newer. */
+#include <string.h>
 #include <sys/stat.h>
 
 #include "driver/product.h"
 
-/* A name in such a rule, with what parts names there escaped. */
-static void
+/* A name in such a rule, with what parts names there escaped. A backslash stands for itself, but
+ * before what it would escape, the end of the name among it. False: the name has a line's end,
+ * which no rule can hold. */
+static bool
 put_name(StrBuf *out, const char *name)
 {
-    for (; *name; name++) {
-        if (*name == ' ' || *name == '#')
-            sb_puts(out, "\\");
-        if (*name == '$')
-            sb_puts(out, "$");
-        sb_putn(out, name, 1);
+    if (strpbrk(name, "\n\r"))
+        return false;
+    while (*name) {
+        const size_t backslashes = strspn(name, "\\");
+        const char next = name[backslashes];
+        const bool parts = next == '\0' || strchr(" \t#:", next);
+        for (size_t i = 0; i < backslashes; i++)
+            sb_puts(out, parts ? "\\\\" : "\\");
+        if (next == '\0')
+            break;
+        sb_printf(out, "%s%c", parts ? "\\" : next == '$' ? "$" : "", next);
+        name += backslashes + 1;
     }
+    return true;
 }
 
-static void
+static bool
 put_needed(StrBuf *out, const char *path)
 {
     sb_puts(out, " \\\n  ");
-    put_name(out, path);
+    return put_name(out, path);
 }
 
 static bool
@@ -31,18 +41,20 @@ is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-void
+bool
 product_depfile(StrBuf *out, const Job *job, const char *product)
 {
     const char *model = job->o->model;
-    put_name(out, product);
+    bool ok = put_name(out, product);
     sb_puts(out, ":");
-    put_needed(out, is_folder(model) ? arena_printf(job->arena, "%s/config.json", model) : model);
+    ok = ok && put_needed(out, is_folder(model) ? arena_printf(job->arena, "%s/config.json", model)
+                                                : model);
     for (int i = 0; i < job->fe.nblock_files; i++)
-        put_needed(out, job->fe.block_files[i]);
+        ok = ok && put_needed(out, job->fe.block_files[i]);
     for (int i = 0; job->weights && rt_weights_file(job->weights, i); i++) /* else by rules */
-        put_needed(out, rt_weights_file(job->weights, i));
+        ok = ok && put_needed(out, rt_weights_file(job->weights, i));
     if (job->fe.graph->tokenizer_path)
-        put_needed(out, job->fe.graph->tokenizer_path);
+        ok = ok && put_needed(out, job->fe.graph->tokenizer_path);
     sb_puts(out, "\n");
+    return ok;
 }

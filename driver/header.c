@@ -2,6 +2,7 @@
  * there is, so that a program needs no other file of ours. */
 #include <ctype.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "driver/product.h"
 
@@ -34,6 +35,20 @@ put_eos(StrBuf *out, const char *prefix, const CgExport *model)
               prefix);
 }
 
+/* Any text inside a comment: what would end it, open another or leave the line is taken apart. */
+static const char *
+comment(Arena *arena, const char *text)
+{
+    StrBuf safe = {0};
+    for (const char *at = text; *at; at++) {
+        const bool mark = strchr("*/", at[0]) && at > text && strchr("*/", at[-1]);
+        sb_printf(&safe, "%s%c", mark ? " " : "", iscntrl((unsigned char)*at) ? '?' : *at);
+    }
+    const char *copy = arena_strdup(arena, sb_text(&safe));
+    sb_free(&safe);
+    return copy;
+}
+
 /* The variants differ in how they pack weights and cut work; states and sizes are the model's. */
 static void
 put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int count,
@@ -61,7 +76,8 @@ product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, in
 {
     Arena *arena = arena_new();
     const char *symbol = model->symbol, *prefix = upper(arena, symbol);
-    sb_printf(out, "/* The model '%s', compiled by ssmc %s for", model->name, SSMC_VERSION);
+    sb_printf(out, "/* The model '%s', compiled by ssmc %s for", comment(arena, model->name),
+              SSMC_VERSION);
     for (int i = 0; i < count; i++)
         sb_printf(out, "%s %s", i ? "," : "", variants[i].cpu);
     sb_printf(

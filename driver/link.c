@@ -214,6 +214,24 @@ link_whole(const Product *p, const char *result)
 
 /* ---- static libraries and objects ---------------------------------------------------------- */
 
+/* The files of a folder, appended to a. */
+static int
+put_files(Args *a, const char *dir)
+{
+    const int before = a->count;
+    DIR *entries = opendir(dir);
+    errno = entries ? 0 : errno;
+    for (const struct dirent *e; entries && (e = readdir(entries)) != NULL;)
+        if (e->d_name[0] != '.')
+            arg(a, arena_printf(a->arena, "%s/%s", dir, e->d_name));
+    const int reason = errno;
+    if (entries)
+        closedir(entries);
+    if (reason)
+        return fault(EXIT_FAILED, "cannot read %s: %s", dir, strerror(reason));
+    return a->count > before ? EXIT_DONE : fault(EXIT_FAILED, "there is nothing in %s", dir);
+}
+
 /* Members of an archive as files of a folder of their own, appended to a. */
 static int
 unpack(Args *a, const Product *p, const char *archive, const char *name)
@@ -225,13 +243,7 @@ unpack(Args *a, const Product *p, const char *archive, const char *name)
     const int status = tool_run(p->arena, argv, p->dir.name);
     if (status != EXIT_DONE)
         return status;
-    DIR *entries = opendir(dir);
-    for (const struct dirent *e; entries && (e = readdir(entries)) != NULL;)
-        if (e->d_name[0] != '.')
-            arg(a, arena_printf(p->arena, "%s/%s", dir, e->d_name));
-    if (entries)
-        closedir(entries);
-    return EXIT_DONE;
+    return put_files(a, dir);
 }
 
 /* The members of the runtime come along, so that one -l is enough; a linker takes from an archive

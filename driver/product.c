@@ -266,8 +266,9 @@ write_depfile(const Making *m)
     StrBuf text = {0};
     if (!path)
         return EXIT_DONE;
-    product_depfile(&text, m->job, opt_text(m->job->o, OPT_out));
-    const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
+    if (!product_depfile(&text, m->job, opt_text(m->job->o, OPT_out)))
+        why = "--depfile: a file's name has a line's end, which a rule of make cannot hold";
+    const bool ok = !why && file_write(m->job->arena, path, sb_text(&text), text.len, &why);
     sb_free(&text);
     return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
 }

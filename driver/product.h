@@ -33,8 +33,9 @@ int product_link(const Product *p);
 /* The C header of a library. */
 void product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, int count);
 
-/* driver/depfile.c: the rule of a product's name, and of the files it is made of. */
-void product_depfile(StrBuf *out, const Job *job, const char *product);
+/* driver/depfile.c: the rule of a product's name, and of the files it is made of. False: one of the
+ * names cannot be said in a rule. */
+bool product_depfile(StrBuf *out, const Job *job, const char *product);
 
 /* driver/tool.c: runs a tool of the system, which keeps its own files in dir; an exit status. */
 int tool_run(Arena *arena, const char *const *argv, const char *dir);

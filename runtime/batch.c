@@ -29,6 +29,8 @@ check_ids(const ssmc_session *s, const ssmc_input *in)
     if (in->count < 1)
         return rt_fail(SSMC_BAD_ARGUMENT, "%" PRId64 " ids for sequence %d; at least 1 is needed",
                        in->count, in->seq);
+    if (!in->ids)
+        return rt_fail(SSMC_BAD_ARGUMENT, "no ids for sequence %d: they are NULL", in->seq);
     for (int64_t i = 0; i < in->count; i++)
         if (in->ids[i] < 0 || in->ids[i] >= vocab)
             return rt_fail(SSMC_BAD_ARGUMENT,
@@ -205,8 +207,12 @@ ssmc_status
 ssmc_feed(ssmc_session *s, const ssmc_input *inputs, int n)
 {
     Feed f = {.s = s, .input = inputs, .n = n};
+    if (!s)
+        return rt_fail_null("session");
     if (n < 1)
         return rt_fail(SSMC_BAD_ARGUMENT, "%d inputs; at least 1 is needed", n);
+    if (!inputs)
+        return rt_fail_null("inputs");
     const ssmc_status here = rt_pool_check(s->pool);
     if (here != SSMC_OK)
         return here;
@@ -232,12 +238,16 @@ ssmc_prefill(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *log
 ssmc_status
 ssmc_prefill_all(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits)
 {
-    return ssmc_feed(s, &(ssmc_input){seq, ids, n, logits && n > 0 ? n : 0, logits}, 1);
+    return ssmc_feed(s, &(ssmc_input){seq, ids, n, n > 0 ? n : 0, logits}, 1);
 }
 
 ssmc_status
 ssmc_step(ssmc_session *s, const int *seqs, const int32_t *ids, int n, float *logits)
 {
+    if (!s)
+        return rt_fail_null("session");
+    if (n > 0 && (!seqs || !ids))
+        return rt_fail_null(seqs ? "ids" : "numbers of sequences");
     const int64_t vocab = ssmc_model_vocab(s->model);
     s->calls++;
     for (int i = 0; i < n; i++) {

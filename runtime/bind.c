@@ -188,6 +188,8 @@ ssmc_status
 ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
                 ssmc_progress *progress, void *user, ssmc_model **out)
 {
+    if (!program || !weights || !out)
+        return rt_fail_null(!program ? "program" : !weights ? "weights" : "place for the model");
     return rt_model_open(program, weights, NULL, threads, progress, user, out);
 }
 

@@ -81,6 +81,8 @@ key_of(const ssmc_session *s, const int32_t *ids, int64_t n)
 ssmc_status
 ssmc_cache_open(const char *dir, uint64_t limit, ssmc_cache **out)
 {
+    if (!dir || !out)
+        return rt_fail_null(dir ? "place for the cache" : "directory of a cache");
     *out = NULL;
     struct stat st;
     const ssmc_status status = rt_folder_make(dir);
@@ -117,6 +119,19 @@ path_of(const ssmc_cache *cache, const Key *key)
     char name[NAME_BYTES];
     name_print(key, name);
     return rt_path_join(cache->path, name);
+}
+
+static ssmc_status
+check_ids(const ssmc_cache *cache, const ssmc_session *s, int seq, const int32_t *ids, int64_t n)
+{
+    if (!cache)
+        return rt_fail_null("cache");
+    const ssmc_status status = rt_session_check(s, seq);
+    if (status != SSMC_OK)
+        return status;
+    if (n < 0)
+        return rt_fail(SSMC_BAD_ARGUMENT, "%" PRId64 " ids of a prompt", n);
+    return ids || n == 0 ? SSMC_OK : rt_fail_null("ids");
 }
 
 /* ---- taking -------------------------------------------------------------------------------- */
@@ -176,12 +191,14 @@ ssmc_status
 ssmc_cache_take(const ssmc_cache *cache, ssmc_session *s, int seq, const int32_t *ids, int64_t n,
                 int64_t *taken)
 {
+    ssmc_status status = check_ids(cache, s, seq, ids, n), worst = SSMC_OK;
+    if (!taken)
+        return rt_fail_null("place for how many were taken");
     *taken = 0;
-    ssmc_status status = rt_session_check(s, seq), worst = SSMC_OK;
     if (status != SSMC_OK)
         return status;
     const uint64_t model = model_key(s);
-    Key key = {.tokens = n + 1};
+    Key key = {.tokens = n < INT64_MAX ? n + 1 : n};
     do {
         status = longest(cache, model, ids, key.tokens, &key);
         if (status != SSMC_OK || key.tokens == 0)
@@ -267,7 +284,7 @@ ssmc_status
 ssmc_cache_put(const ssmc_cache *cache, const ssmc_session *s, int seq, const int32_t *ids,
                int64_t n)
 {
-    ssmc_status status = rt_session_check(s, seq);
+    ssmc_status status = check_ids(cache, s, seq, ids, n);
     if (status != SSMC_OK)
         return status;
     if (n < 1 || s->sequence[seq].tokens != n)

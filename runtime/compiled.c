@@ -62,13 +62,24 @@ choose_named(const AbiCompiled *compiled, const char *name, const AbiVariant **o
 }
 
 ssmc_status
+rt_compiled_check(const AbiCompiled *compiled)
+{
+    if (!compiled)
+        return rt_fail_null("compiled model");
+    if (compiled->version == ABI_VERSION)
+        return SSMC_OK;
+    return rt_fail(SSMC_BAD_FILE,
+                   "the model was compiled for version %d of the runtime; this is version %d",
+                   compiled->version, ABI_VERSION);
+}
+
+ssmc_status
 rt_variant_choose(const AbiCompiled *compiled, const char *name, const AbiVariant **out)
 {
+    const ssmc_status status = rt_compiled_check(compiled);
     *out = NULL;
-    if (compiled->version != ABI_VERSION)
-        return rt_fail(SSMC_BAD_FILE,
-                       "the model was compiled for version %d of the runtime; this is version %d",
-                       compiled->version, ABI_VERSION);
+    if (status != SSMC_OK)
+        return status;
     if (!name)
         name = getenv("SSMC_VARIANT");
     return name && name[0] ? choose_named(compiled, name, out) : choose_best(compiled, out);
@@ -126,6 +137,8 @@ ssmc_compiled_open(const ssmc_compiled *compiled, const ssmc_opening *opening, s
     const ssmc_opening how = opening ? *opening : (ssmc_opening){0};
     const AbiVariant *variant = NULL;
     ssmc_program *program = NULL;
+    if (!out)
+        return rt_fail_null("place for the model");
     *out = NULL;
     ssmc_status status = rt_variant_choose(compiled, how.variant, &variant);
     if (status == SSMC_OK)
@@ -149,6 +162,8 @@ ssmc_compiled_memory(const ssmc_compiled *compiled, const char *variant, int seq
 {
     const AbiVariant *chosen = NULL;
     ssmc_program *program = NULL;
+    if (!out)
+        return rt_fail_null("place for the memory");
     ssmc_status status = rt_variant_choose(compiled, variant, &chosen);
     if (status == SSMC_OK)
         status = rt_program_wrap(chosen->program, &program);
@@ -162,13 +177,17 @@ ssmc_compiled_memory(const ssmc_compiled *compiled, const char *variant, int seq
 const char *
 ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes)
 {
-    *bytes = (size_t)compiled->tokenizer_bytes;
-    return compiled->tokenizer;
+    const bool known = rt_compiled_check(compiled) == SSMC_OK;
+    if (bytes)
+        *bytes = known ? (size_t)compiled->tokenizer_bytes : 0;
+    return known ? compiled->tokenizer : NULL;
 }
 
 const int32_t *
 ssmc_compiled_eos(const ssmc_compiled *compiled, size_t *count)
 {
-    *count = (size_t)compiled->neos;
-    return compiled->eos;
+    const bool known = rt_compiled_check(compiled) == SSMC_OK;
+    if (count)
+        *count = known ? (size_t)compiled->neos : 0;
+    return known ? compiled->eos : NULL;
 }

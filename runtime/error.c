@@ -59,6 +59,12 @@ rt_fail_memory(size_t bytes, const char *of_what)
     return rt_fail(SSMC_NO_MEMORY, "no memory for %s: %zu bytes", of_what, bytes);
 }
 
+ssmc_status
+rt_fail_null(const char *what)
+{
+    return rt_fail(SSMC_BAD_ARGUMENT, "no %s: it is NULL", what);
+}
+
 RtText
 rt_quote(const char *name)
 {

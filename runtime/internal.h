@@ -27,6 +27,8 @@ ssmc_status rt_fail_also(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 
 /* "cannot WHAT PATH: reason of errno" as SSMC_IO, or as SSMC_NO_MEMORY where that is the reason. */
 ssmc_status rt_fail_errno(const char *what, const char *path);
 ssmc_status rt_fail_memory(size_t bytes, const char *of_what);
+/* A caller gave NULL where something must be: "no session", SSMC_BAD_ARGUMENT. */
+ssmc_status rt_fail_null(const char *what);
 
 /* Text for messages. Names come from hostile files: control bytes become '?', long ones are cut. */
 typedef struct {
@@ -198,6 +200,9 @@ struct ssmc_program {
     size_t slab_bytes, scratch_stride; /* the most of any phase; scratch of one thread */
     int64_t block;                     /* most rows of a pass of any phase */
 };
+
+/* A compiled model's data, whose size is its version's, may be looked at. */
+ssmc_status rt_compiled_check(const AbiCompiled *compiled);
 
 /* Whether kernels read a weight as it is, after parameters have been made. */
 bool rt_program_keeps(const ssmc_program *program, int weight);

@@ -41,6 +41,8 @@ not_opened(const char *path)
 ssmc_status
 ssmc_library_open(const char *path, ssmc_library **out)
 {
+    if (!path || !out)
+        return rt_fail_null(path ? "place for the library" : "path of a library");
     *out = NULL;
     void *handle = open_here(path);
     if (!handle)
@@ -55,6 +57,12 @@ ssmc_library_open(const char *path, ssmc_library **out)
                                "so puts into its libraries",
                                path, ABI_COMPILED_SYMBOL);
     }
+    const ssmc_status status = rt_compiled_check(found);
+    if (status != SSMC_OK) {
+        dlclose(handle);
+        free(library);
+        return status;
+    }
     *library = (ssmc_library){handle, *found};
     if (found->loader)
         library->compiled.loader = &rt_file_loader;
@@ -65,7 +73,7 @@ ssmc_library_open(const char *path, ssmc_library **out)
 const ssmc_compiled *
 ssmc_library_compiled(const ssmc_library *library)
 {
-    return &library->compiled;
+    return library ? &library->compiled : NULL;
 }
 
 void

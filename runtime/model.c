@@ -49,13 +49,13 @@ ssmc_model_close(ssmc_model *model)
 int64_t
 ssmc_model_vocab(const ssmc_model *model)
 {
-    return model->program->abi->vocab;
+    return model ? model->program->abi->vocab : -1;
 }
 
 const char *
 ssmc_model_warning(const ssmc_model *model)
 {
-    return model->warning;
+    return model ? model->warning : NULL;
 }
 
 const void *

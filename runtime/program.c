@@ -238,6 +238,8 @@ rt_program_abi(const ssmc_program *program)
 ssmc_memory
 ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
 {
+    if (!program)
+        return (ssmc_memory){.scratch = SIZE_MAX, .total = SIZE_MAX};
     ssmc_memory m = {.weights = program->weight_bytes,
                      .kept = program->kept_bytes,
                      .params = (size_t)program->abi->param_bytes,

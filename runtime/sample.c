@@ -55,6 +55,8 @@ check(const ssmc_sampling *how, int64_t vocab)
 ssmc_status
 ssmc_sampler_open(const ssmc_sampling *how, int64_t vocab, ssmc_sampler **out)
 {
+    if (!how || !out)
+        return rt_fail_null(how ? "place for the sampler" : "way to draw");
     *out = NULL;
     const ssmc_status status = check(how, vocab);
     if (status != SSMC_OK)
@@ -92,7 +94,7 @@ ssmc_sampler_close(ssmc_sampler *s)
 void
 ssmc_sampler_see(ssmc_sampler *s, int32_t id)
 {
-    if (id < 0 || id >= s->vocab || s->seen[id])
+    if (!s || id < 0 || id >= s->vocab || s->seen[id])
         return;
     s->seen[id] = true;
     s->seen_ids[s->nseen++] = id;
@@ -308,6 +310,10 @@ choose(ssmc_sampler *s, const float *logits)
 int32_t
 ssmc_sample(ssmc_sampler *s, float *logits)
 {
+    if (!s || !logits) {
+        rt_fail_null(s ? "logits" : "sampler");
+        return -1;
+    }
     penalise(s, logits);
     const int32_t id = choose(s, logits);
     ssmc_sampler_see(s, id);

@@ -95,6 +95,8 @@ session_fill(ssmc_session *s, int threads)
 ssmc_status
 ssmc_session_open(const ssmc_model *model, int sequences, int threads, ssmc_session **out)
 {
+    if (!model || !out)
+        return rt_fail_null(model ? "place for the session" : "model");
     *out = NULL;
     if (sequences < 1)
         return rt_fail(SSMC_BAD_ARGUMENT, "a session of %d sequences; at least 1 is possible",
@@ -125,6 +127,8 @@ ssmc_session_close(ssmc_session *s)
 void
 ssmc_session_on_progress(ssmc_session *s, ssmc_progress *call, void *user)
 {
+    if (!s)
+        return;
     s->progress = call;
     s->progress_user = user;
 }
@@ -134,6 +138,8 @@ ssmc_session_on_progress(ssmc_session *s, ssmc_progress *call, void *user)
 ssmc_status
 rt_session_check(const ssmc_session *s, int seq)
 {
+    if (!s)
+        return rt_fail_null("session");
     if (seq >= 0 && seq < s->sequences)
         return SSMC_OK;
     return rt_fail(SSMC_BAD_ARGUMENT, "no sequence %d: the session has 0 to %d", seq,

@@ -26,6 +26,8 @@ ssmc_fork(ssmc_session *s, int from, int to)
 ssmc_status
 ssmc_checkpoint_take(const ssmc_session *s, int seq, ssmc_checkpoint **out)
 {
+    if (!out)
+        return rt_fail_null("place for the checkpoint");
     *out = NULL;
     const ssmc_status status = rt_session_check(s, seq);
     if (status != SSMC_OK)
@@ -49,6 +51,8 @@ ssmc_rewind(ssmc_session *s, int seq, const ssmc_checkpoint *c)
     const ssmc_status status = rt_session_check(s, seq);
     if (status != SSMC_OK)
         return status;
+    if (!c)
+        return rt_fail_null("checkpoint");
     if (c->model != s->model)
         return rt_fail(SSMC_BAD_ARGUMENT, "the checkpoint was taken of another model's session");
     memcpy(rt_session_states(s, seq), c->states, s->model->program->state_stride);

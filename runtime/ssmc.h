@@ -2,9 +2,10 @@
  *
  * A model (program + weights) is read-only and may be shared by threads; a session holds the states
  * of a batch of independent sequences and belongs to one thread at a time. Every function that can
- * fail returns a status; none prints or exits. Tokens may be fed in any number of calls: state
- * carries over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit
- * when the model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
+ * fail returns a status; none prints or exits. NULL where it is not named as possible, or a count
+ * that cannot be, is SSMC_BAD_ARGUMENT. Tokens may be fed in any number of calls: state carries
+ * over, and a prompt in pieces gives what the whole prompt gives (to rounding; to the bit when the
+ * model was compiled reproducible). The run path (feed, prefill, step) allocates nothing.
  * Models compute with denormal numbers taken as 0 and rounding to nearest, whatever the mode of the
  * calling thread's arithmetic, which is as it was when a call returns and while it calls back.
  *
@@ -68,7 +69,7 @@ typedef void ssmc_progress(void *user, int64_t done, int64_t total);
 ssmc_status ssmc_model_open(const ssmc_program *program, const ssmc_weights *weights, int threads,
                             ssmc_progress *progress, void *user, ssmc_model **out);
 void ssmc_model_close(ssmc_model *model);
-int64_t ssmc_model_vocab(const ssmc_model *model);
+int64_t ssmc_model_vocab(const ssmc_model *model); /* -1: model is NULL */
 /* Why the cache of packed weights could not be read or written when the model was opened: the model
  * works, and the next start packs again. NULL: nothing went wrong. Lives as long as the model. */
 const char *ssmc_model_warning(const ssmc_model *model);
@@ -94,8 +95,8 @@ ssmc_status ssmc_compiled_memory(const ssmc_compiled *compiled, const char *vari
                                  int threads, ssmc_memory *out);
 /* The text of its tokenizer.json; NULL: it has none. */
 const char *ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes);
-/* The ids that end a text, *count of them, which may be 0. They live as long as the model's code.
- */
+/* The ids that end a text, *count of them, which may be 0. They live as long as the model's code. A
+ * model of another version of the runtime has none. */
 const int32_t *ssmc_compiled_eos(const ssmc_compiled *compiled, size_t *count);
 
 /* The same in a library that `ssmc compile --emit so` made and that the program was linked without.
@@ -208,7 +209,8 @@ ssmc_status ssmc_sampler_open(const ssmc_sampling *how, int64_t vocab, ssmc_samp
 void ssmc_sampler_close(ssmc_sampler *sampler);
 /* Marks an id as seen, for the repetition penalty. */
 void ssmc_sampler_see(ssmc_sampler *sampler, int32_t id);
-/* Draws from logits [vocab], which it may change. Marks the drawn id as seen. */
+/* Draws from logits [vocab], which it may change. Marks the drawn id as seen. -1: sampler or logits
+ * are NULL. */
 int32_t ssmc_sample(ssmc_sampler *sampler, float *logits);
 
 #ifdef __cplusplus

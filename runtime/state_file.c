@@ -191,6 +191,10 @@ ssmc_state_save(const ssmc_session *s, int seq, const char *path, const void *no
 {
     Writer w = {.ok = true};
     ssmc_status status = rt_session_check(s, seq);
+    if (status == SSMC_OK && (!path || (!note && note_bytes > 0)))
+        status = rt_fail_null(path ? "note" : "path of a state");
+    if (status == SSMC_OK && note_bytes > INT64_MAX / 2)
+        status = rt_fail(SSMC_BAD_ARGUMENT, "a note of %zu bytes", note_bytes);
     if (status == SSMC_OK)
         status = rt_output_open(path, &w.out);
     if (status != SSMC_OK)
@@ -391,7 +395,11 @@ ssmc_state_load(ssmc_session *s, int seq, const char *path, void **note, size_t 
     void *copy = NULL;
     ssmc_status status = rt_session_check(s, seq);
     if (note)
-        *note = NULL, *note_bytes = 0;
+        *note = NULL;
+    if (note && note_bytes)
+        *note_bytes = 0;
+    if (status == SSMC_OK && (!path || (note && !note_bytes)))
+        status = rt_fail_null(path ? "place for the bytes of the note" : "path of a state");
     if (status == SSMC_OK)
         status = rt_state_open(path, &file);
     if (status != SSMC_OK)

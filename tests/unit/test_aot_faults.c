@@ -114,6 +114,25 @@ Test(aot_faults, what_is_no_compiled_model)
     free(empty);
 }
 
+/* Of a library of another version nothing but the version is read: it may have less than this one
+ * knows of. This one ends with the version, at the end of a page that nothing follows. */
+Test(aot_faults, another_version_is_not_read)
+{
+    static const char text[] =
+        "struct { char page[4096 - sizeof(int)]; int version; } all\n"
+        "    __attribute__((aligned(4096), section(\"ssmc_end\"))) = {{1}, 1};\n"
+        "__asm__(\".globl ssmc_compiled_1\\nssmc_compiled_1 = all + 4092\\n\");\n";
+    char *dir = temp_dir(), *so = path_join(dir, "m.so"), *source = path_join(dir, "m.c");
+    cr_assert(write_whole(source, text, strlen(text)));
+    CommandResult r = aot_tool(ARGS("cc", "-shared", "-fPIC", "-o", so, source));
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    FAULT(ARGS("run", so, "-p", "x"), "compiled for version 1 of the runtime");
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(so);
+    free(source);
+}
+
 Test(aot_faults, what_a_compiled_model_cannot)
 {
     char *dir = temp_dir();

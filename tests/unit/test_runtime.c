@@ -2,6 +2,7 @@
  * made by hand, whose kernels are plain C; weights made by rules. */
 #include <criterion/criterion.h>
 
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -297,7 +298,7 @@ Test(session, a_prompt_in_pieces_gives_what_the_whole_gives)
         /* Sequence 2 has not moved, and goes on where it was, without logits in between. */
         OK(ssmc_reset(r.session, 1));
         OK(ssmc_prefill(r.session, 1, ids, 30, NULL));
-        OK(ssmc_prefill_all(r.session, 1, ids + 30, 1, NULL));
+        OK(ssmc_prefill(r.session, 1, ids + 30, 1, NULL));
         OK(ssmc_prefill(r.session, 1, ids + 31, LONG - 31, last));
         cr_assert_arr_eq(last, want + (LONG - 1) * V, sizeof last);
         run_close(&r);
@@ -853,4 +854,110 @@ Test(init, refuses_unknown_rules_and_impossible_weights)
     cr_assert_null(w);
     OK(rt_weights_init(list, 0, 0, 1, NULL, NULL, &w));
     rt_weights_close(w);
+}
+
+/* ---- what is not there --------------------------------------------------------------------- */
+
+#define REFUSED(call) cr_expect_eq((call), SSMC_BAD_ARGUMENT, #call)
+
+Test(arguments, nothing_where_something_must_be)
+{
+    Run r = run_open(&program, 2, 1);
+    ssmc_session *s = r.session, *session = NULL;
+    const int32_t ids[] = {1, 2};
+    const int seqs[] = {0, 1};
+    float logits[2 * V];
+    void *note = NULL;
+    size_t bytes = 0;
+    ssmc_checkpoint *c = NULL;
+    ssmc_cache *cache = NULL;
+    int64_t taken = 0;
+    REFUSED(ssmc_feed(NULL, &(ssmc_input){0, ids, 1, 0, NULL}, 1));
+    REFUSED(ssmc_feed(s, NULL, 1));
+    REFUSED(ssmc_feed(s, &(ssmc_input){0, NULL, 1, 0, NULL}, 1));
+    cr_expect(strstr(ssmc_error(), "no ids for sequence 0"), "%s", ssmc_error());
+    REFUSED(ssmc_feed(s, &(ssmc_input){0, ids, 1, 1, NULL}, 1));
+    REFUSED(ssmc_feed(s, &(ssmc_input){0, NULL, INT64_MAX, 0, NULL}, 1));
+    REFUSED(ssmc_prefill(NULL, 0, ids, 1, logits));
+    REFUSED(ssmc_prefill(s, 0, NULL, 1, logits));
+    REFUSED(ssmc_prefill_all(s, 0, NULL, 2, logits));
+    REFUSED(ssmc_prefill_all(s, 0, ids, 2, NULL));
+    REFUSED(ssmc_step(NULL, seqs, ids, 1, logits));
+    REFUSED(ssmc_step(s, NULL, ids, 1, logits));
+    REFUSED(ssmc_step(s, seqs, NULL, 1, logits));
+    REFUSED(ssmc_step(s, seqs, ids, -1, logits));
+    REFUSED(ssmc_reset(NULL, 0));
+    cr_expect_eq(ssmc_tokens(NULL, 0), -1);
+    ssmc_session_on_progress(NULL, NULL, NULL);
+    REFUSED(ssmc_fork(NULL, 0, 1));
+    REFUSED(ssmc_checkpoint_take(NULL, 0, &c));
+    REFUSED(ssmc_checkpoint_take(s, 0, NULL));
+    REFUSED(ssmc_rewind(s, 0, NULL));
+    REFUSED(ssmc_state_save(NULL, 0, "/dev/null", NULL, 0));
+    REFUSED(ssmc_state_save(s, 0, NULL, NULL, 0));
+    REFUSED(ssmc_state_save(s, 0, "/dev/null", NULL, 1));
+    REFUSED(ssmc_state_save(s, 0, "/dev/null", ids, SIZE_MAX));
+    REFUSED(ssmc_state_load(NULL, 0, "/dev/null", NULL, NULL));
+    REFUSED(ssmc_state_load(s, 0, NULL, NULL, NULL));
+    REFUSED(ssmc_state_load(s, 0, "/dev/null", &note, NULL));
+    REFUSED(ssmc_state_load(s, 0, NULL, &note, &bytes));
+    REFUSED(ssmc_session_open(NULL, 1, 1, &session));
+    REFUSED(ssmc_session_open(r.model, 1, 1, NULL));
+    REFUSED(ssmc_session_open(r.model, 1, -1, &session));
+    REFUSED(ssmc_session_open(r.model, -1, 1, &session));
+    cr_expect_neq(ssmc_session_open(r.model, INT_MAX, 1, &session), SSMC_BAD_FILE);
+    ssmc_session_close(session);
+    REFUSED(ssmc_cache_open(NULL, 1, &cache));
+    REFUSED(ssmc_cache_open("/tmp", 1, NULL));
+    REFUSED(ssmc_cache_take(NULL, s, 0, ids, 1, &taken));
+    REFUSED(ssmc_cache_put(NULL, s, 0, ids, 1));
+    OK(ssmc_cache_open("/tmp", 1, &cache));
+    REFUSED(ssmc_cache_take(cache, NULL, 0, ids, 1, &taken));
+    REFUSED(ssmc_cache_take(cache, s, 0, NULL, 1, &taken));
+    REFUSED(ssmc_cache_take(cache, s, 0, ids, -1, &taken));
+    REFUSED(ssmc_cache_take(cache, s, 0, ids, 1, NULL));
+    REFUSED(ssmc_cache_put(cache, s, 0, NULL, 1));
+    REFUSED(ssmc_cache_put(cache, s, 0, ids, -1));
+    ssmc_cache_close(cache);
+    for (int i = 0; i < 2; i++)
+        cr_expect_eq(ssmc_tokens(s, i), 0, "nothing was read");
+    run_close(&r);
+}
+
+Test(arguments, nothing_to_open_or_to_draw_from)
+{
+    const ssmc_sampling how = {.seed = 1};
+    ssmc_model *model = NULL;
+    ssmc_library *library = NULL;
+    ssmc_sampler *sampler = NULL;
+    ssmc_memory memory;
+    float logits[V] = {0};
+    size_t bytes = 1;
+    REFUSED(ssmc_model_open(NULL, NULL, 1, NULL, NULL, &model));
+    REFUSED(ssmc_compiled_open(NULL, NULL, &model));
+    REFUSED(ssmc_compiled_memory(NULL, NULL, 1, 1, &memory));
+    cr_expect_null(ssmc_compiled_tokenizer(NULL, &bytes));
+    cr_expect_eq(bytes, 0);
+    cr_expect_null(ssmc_compiled_eos(NULL, &bytes));
+    cr_expect_eq(bytes, 0);
+    REFUSED(ssmc_library_open(NULL, &library));
+    REFUSED(ssmc_library_open("/tmp/x.so", NULL));
+    cr_expect_null(ssmc_library_compiled(NULL));
+    cr_expect_eq(ssmc_model_vocab(NULL), -1);
+    cr_expect_null(ssmc_model_warning(NULL));
+    cr_expect_eq(ssmc_program_memory(NULL, 1, 1).total, SIZE_MAX);
+    REFUSED(ssmc_sampler_open(NULL, V, &sampler));
+    REFUSED(ssmc_sampler_open(&how, V, NULL));
+    REFUSED(ssmc_sampler_open(&how, INT64_MAX, &sampler));
+    cr_expect_eq(ssmc_sample(NULL, logits), -1);
+    ssmc_sampler_see(NULL, 0);
+    OK(ssmc_sampler_open(&how, V, &sampler));
+    cr_expect_eq(ssmc_sample(sampler, NULL), -1);
+    ssmc_sampler_close(sampler);
+    ssmc_model_close(NULL);
+    ssmc_session_close(NULL);
+    ssmc_checkpoint_drop(NULL);
+    ssmc_cache_close(NULL);
+    ssmc_library_close(NULL);
+    ssmc_sampler_close(NULL);
 }
