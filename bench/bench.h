@@ -32,7 +32,7 @@ typedef struct {
 /* Compiled probes, threads to run them, a buffer to walk. */
 typedef struct BenchProbes BenchProbes;
 /* For up to `threads` threads. NULL: *why. */
-BenchProbes *bench_probes_open(Arena *arena, const CgTarget *target, int threads, const char **why);
+BenchProbes *bench_probes_open(Arena *arena, const Machine *machine, int threads, const char **why);
 void bench_probes_close(BenchProbes *probes);
 const char *bench_probe_doc(const BenchProbes *probes, CgProbeId id);
 /* All ceilings, about a second. */
@@ -86,7 +86,7 @@ enum {
 };
 
 typedef struct {
-    const CgTarget *target;
+    const Machine *machine;
     const char *name, *version; /* of the model, of ssmc */
     double parameters;
     const Graph *graph[2]; /* prefill and decode, stage KERNEL */

@@ -199,9 +199,9 @@ buffer_bytes(void)
 }
 
 static bool
-open_parts(BenchProbes *p, Arena *arena, const CgTarget *target, int threads, const char **why)
+open_parts(BenchProbes *p, Arena *arena, const Machine *machine, int threads, const char **why)
 {
-    p->jit = cg_probes(arena, target, p->probe, why);
+    p->jit = cg_probes(arena, machine, p->probe, why);
     if (!p->jit)
         return false;
     p->bytes = buffer_bytes();
@@ -214,12 +214,12 @@ open_parts(BenchProbes *p, Arena *arena, const CgTarget *target, int threads, co
 }
 
 BenchProbes *
-bench_probes_open(Arena *arena, const CgTarget *target, int threads, const char **why)
+bench_probes_open(Arena *arena, const Machine *machine, int threads, const char **why)
 {
     BenchProbes *p = arena_alloc(arena, sizeof *p);
-    p->l1_bytes = target->l1_bytes;
-    p->l2_bytes = target->l2_bytes;
-    if (!open_parts(p, arena, target, threads, why)) {
+    p->l1_bytes = machine->l1_bytes;
+    p->l2_bytes = machine->l2_bytes;
+    if (!open_parts(p, arena, machine, threads, why)) {
         bench_probes_close(p);
         return NULL;
     }

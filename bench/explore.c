@@ -100,7 +100,7 @@ file_value(Arena *arena, const char *path, const char *key)
 }
 
 const char *
-explore_machine(Arena *arena, const CgTarget *t)
+explore_machine(Arena *arena, const Machine *t)
 {
     const char *name = file_value(arena, "/proc/cpuinfo", "model name");
     const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);

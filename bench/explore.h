@@ -70,7 +70,7 @@ void explore_add(ExploreTable *table, const ExploreRow *row);
 const ExploreRow *explore_find(const ExploreTable *table, const ExploreRow *key); /* NULL: none */
 
 /* What the machine is, in words; memory that can be taken now. */
-const char *explore_machine(Arena *arena, const CgTarget *target);
+const char *explore_machine(Arena *arena, const Machine *machine);
 int64_t explore_memory_free(void);
 
 /* ---- the file of results (explore_csv.c, explore_file.c) ------------------------------------- */

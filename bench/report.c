@@ -44,7 +44,7 @@ put_item(StrBuf *out, const BenchRun *run, const BenchItem *item)
 void
 bench_put_text(StrBuf *out, const BenchRun *run)
 {
-    sb_printf(out, "%s, ssmc %s\n", run->target->cpu, run->version);
+    sb_printf(out, "%s, ssmc %s\n", run->machine->cpu, run->version);
     for (int t = 0; t < run->nthreads; t++)
         bench_put_ceilings(out, run->probes, &run->ceilings[t]);
     sb_printf(out, "%s, %s: %.1f M parameters; a token: %.1f MFLOP in projections, %.1f in SSD; ",
@@ -103,7 +103,7 @@ machine_json(Arena *arena, const BenchRun *run)
         json_object_array_add(peaks, peak);
         most = run->threads[t] > run->threads[most] ? t : most;
     }
-    put(machine, "cpu", json_object_new_string(run->target->cpu));
+    put(machine, "cpu", json_object_new_string(run->machine->cpu));
     put(machine, "threads", json_object_new_int(run->threads[most]));
     put(machine, "peak", peak_json(arena, &run->ceilings[most]));
     put(machine, "peaks", peaks);

@@ -195,7 +195,7 @@ bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why)
 {
     *why = NULL;
     *status = SSMC_OK;
-    run->probes = bench_probes_open(arena, run->target, most_threads(run), why);
+    run->probes = bench_probes_open(arena, run->machine, most_threads(run), why);
     if (!run->probes)
         return false;
     for (int t = 0; t < run->nthreads; t++)

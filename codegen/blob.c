@@ -151,7 +151,7 @@ put_object(FILE *f, const Object *o, const CgPiece *pieces, int count)
 }
 
 bool
-cg_blob_write(Arena *arena, const char *path, const CgTarget *target, const char *symbol,
+cg_blob_write(Arena *arena, const char *path, const Machine *machine, const char *symbol,
               const CgPiece *pieces, int count, const char **why)
 {
     int64_t bytes = 0;
@@ -159,7 +159,7 @@ cg_blob_write(Arena *arena, const char *path, const CgTarget *target, const char
         *why = arena_printf(arena, "%s: more weights than a file can hold", path);
         return false;
     }
-    const Object o = object_of(arena, symbol, bytes, strncmp(target->triple, "x86_64", 6) == 0);
+    const Object o = object_of(arena, symbol, bytes, machine->arch == ARCH_x86_64);
     FILE *f = fopen(path, "wb");
     bool ok = f && put_object(f, &o, pieces, count);
     const int reason = errno;

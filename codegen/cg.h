@@ -11,7 +11,7 @@ typedef LLVMValueRef Val; /* an LLVM value; `Value` is the graph's */
 
 typedef struct {
     Arena *arena;
-    const CgTarget *target;
+    const Machine *machine;
     LLVMContextRef ctx;
     LLVMModuleRef mod;
     LLVMBuilderRef b;

@@ -4,42 +4,24 @@
 #define SSMC_CODEGEN_CODEGEN_H
 
 #include "ir/ir.h"
-#include "runtime/abi.h"
+#include "machine/machine.h"
 
 /* Once, before anything else of this folder: where LLVM finds no memory, the process ends with a
  * message and status 1. Without it, LLVM aborts. */
 void cg_begin(void);
 enum { CG_STACK = 8 << 20 }; /* bytes of stack for a thread that calls this folder */
 
-/* What passes and emitters ask about a CPU. */
-typedef struct {
-    const char *cpu;      /* LLVM CPU name: znver4, x86-64-v3, neoverse-v1 ... */
-    const char *features; /* LLVM feature string beyond the CPU's own; "" for named CPUs */
-    const char *triple;
-    int vector_bytes;     /* widest vector worth using: 64, 32 or 16 */
-    int vector_registers; /* of that width */
-    bool fma;
-    bool bf16_dot; /* vdpbf16ps or bfdot */
-    bool i8_dot;   /* vpdpbusd or usdot */
-    int64_t l1_bytes, l2_bytes;
-} CgTarget;
-
-/* name: native or an LLVM CPU name. False: unknown name; *why lists near ones. */
-bool cg_target(Arena *arena, const char *name, CgTarget *out, const char **why);
-
-/* Bits of AbiFeature that the target's code asks of a machine. */
-uint64_t cg_target_needs(const CgTarget *target);
-/* Order of preference: wider vectors first, then what they can do. */
-bool cg_target_asks_more(const CgTarget *a, const CgTarget *b);
+/* name: native or a CPU of machine/cpus.def. False: unknown name; *why lists near ones. */
+bool cg_machine(Arena *arena, const char *name, Machine *out, const char **why);
 
 typedef struct CgModule CgModule;
 /* Compiles one or two graphs in stage KERNEL (prefill, then decode) of one model into one LLVM
  * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter
  * are reported to diag; NULL then. */
-CgModule *cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag);
+CgModule *cg_module(const Machine *machine, const Graph *const *graphs, int count, Diag *diag);
 /* The same without what runs after loading: only what makes the parameters of a program for
- * `target`, as code that runs on this machine. */
-CgModule *cg_module_params(Arena *arena, const CgTarget *target, const Graph *const *graphs,
+ * `machine`, as code that runs on this machine. */
+CgModule *cg_module_params(Arena *arena, const Machine *machine, const Graph *const *graphs,
                            int count, Diag *diag);
 void cg_module_free(CgModule *module);
 int cg_module_functions(const CgModule *module); /* distinct kernels */
@@ -84,7 +66,7 @@ typedef struct {
     const void *data;
     int64_t bytes;
 } CgPiece;
-bool cg_blob_write(Arena *arena, const char *path, const CgTarget *target, const char *symbol,
+bool cg_blob_write(Arena *arena, const char *path, const Machine *machine, const char *symbol,
                    const CgPiece *pieces, int count, const char **why);
 
 /* Machine code in this process, made on up to `threads` threads. The program lives until
@@ -116,7 +98,7 @@ typedef struct {
     const char *doc;
 } CgProbe;
 /* NULL: *why. The probes live until cg_jit_free. */
-CgJit *cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const char **why);
+CgJit *cg_probes(Arena *arena, const Machine *machine, CgProbe out[PROBE_COUNT], const char **why);
 
 /* Gives the system the resident pages of the code of LLVM (some 60 MB), until it is called again.
  */

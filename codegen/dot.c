@@ -8,7 +8,7 @@
 static const char *
 dot_instruction(const Cg *c, int lanes)
 {
-    if (!c->target->bf16_dot)
+    if (!c->machine->bf16_dot)
         return NULL;
     if (!cg_on_x86(c))
         return lanes == 4 ? "llvm.aarch64.neon.bfdot" : NULL;
@@ -50,13 +50,13 @@ cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
 static const char *
 byte_dot_instruction(const Cg *c, int lanes)
 {
-    if (!c->target->i8_dot)
+    if (!c->machine->i8_dot)
         return NULL;
     if (!cg_on_x86(c))
         return lanes == 4 ? "llvm.aarch64.neon.usdot" : NULL;
     switch (lanes) {
     case 16:
-        return c->target->vector_bytes == 64 ? "llvm.x86.avx512.vpdpbusd.512" : NULL;
+        return c->machine->vector_bytes == 64 ? "llvm.x86.avx512.vpdpbusd.512" : NULL;
     case 8:
         return "llvm.x86.avx512.vpdpbusd.256";
     case 4:
@@ -74,9 +74,9 @@ pair_dot_instruction(const Cg *c, int lanes)
         return NULL;
     switch (lanes) {
     case 16:
-        return c->target->vector_bytes == 64 ? "llvm.x86.avx512.pmaddw.d.512" : NULL;
+        return c->machine->vector_bytes == 64 ? "llvm.x86.avx512.pmaddw.d.512" : NULL;
     case 8:
-        return c->target->vector_bytes >= 32 ? "llvm.x86.avx2.pmadd.wd" : NULL;
+        return c->machine->vector_bytes >= 32 ? "llvm.x86.avx2.pmadd.wd" : NULL;
     case 4:
         return "llvm.x86.sse2.pmadd.wd";
     default:

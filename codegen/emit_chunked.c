@@ -419,10 +419,10 @@ static void
 choose_strides(Cg *c, Chunked *s)
 {
     const int64_t units = chunked_state_units(s);
-    s->vecs = cg_tile_vecs(c->target, s->head_dim);
-    s->rows = cg_tile_rows(c->target, s->vecs, s->element);
+    s->vecs = tile_vecs(c->machine, s->head_dim);
+    s->rows = tile_rows(c->machine, s->vecs, s->element);
     s->h_rows = s->rows < s->pairs ? s->pairs : s->rows / s->pairs * s->pairs;
-    s->cb_rows = cg_tile_rows(c->target, 1, s->element);
+    s->cb_rows = tile_rows(c->machine, 1, s->element);
     s->width = (int64_t)s->vecs * s->lanes;
     s->x_stride = round_up(s->head_dim, s->width);
     s->c_stride = round_up(units, s->lanes);
@@ -437,7 +437,7 @@ choose_span(Cg *c, Chunked *s)
 {
     const int64_t bytes = 4 * (s->q_rows * s->c_stride + s->chunk * s->b_stride / s->pairs +
                                s->q_rows * s->q_stride / s->pairs);
-    const int64_t block = s->k->graph->block, fit = c->target->l2_bytes / 2 / bytes;
+    const int64_t block = s->k->graph->block, fit = c->machine->l2_bytes / 2 / bytes;
     s->most = (block + s->chunk - 1) / s->chunk;
     s->span = fit < s->most ? fit : s->most;
     if (s->span < 1)

@@ -392,9 +392,9 @@ integers_sizes(const Cg *c, Integers *n)
 static int
 integers_rows(const Cg *c, const Integers *n)
 {
-    const int kinds = n->grouped ? 2 : 1, temporaries = c->target->i8_dot ? 2 : 6;
+    const int kinds = n->grouped ? 2 : 1, temporaries = c->machine->i8_dot ? 2 : 6;
     const int beside = n->wide ? 2 * n->p.vecs + 3 : n->p.vecs + temporaries;
-    const int rows = (c->target->vector_registers - beside) / (kinds * n->p.vecs);
+    const int rows = (c->machine->vector_registers - beside) / (kinds * n->p.vecs);
     return rows < 1 ? 1 : rows > 6 ? 6 : rows;
 }
 

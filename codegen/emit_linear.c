@@ -83,7 +83,7 @@ most_rows(const Cg *c, const CgPacked *p)
 {
     const Graph *g = p->l.k->graph;
     const int64_t most = p->l.y->type.shape.dim[0].kind == DIM_ROWS ? g->rows : g->block;
-    const int64_t l2 = c->target->l2_bytes > 0 ? c->target->l2_bytes : 1 << 20;
+    const int64_t l2 = c->machine->l2_bytes > 0 ? c->machine->l2_bytes : 1 << 20;
     const int64_t unit = p->heights[0], fits = l2 / 2 / p->row_bytes / unit * unit;
     const int64_t rows = fits < unit ? unit : fits;
     return most > 0 && most < rows ? most : rows;
@@ -292,7 +292,7 @@ emit_packed(Cg *c, const CgLinear *l, Diag *diag)
     };
     if (!reals_sizes(c, &r))
         return cg_packed_fault(l, diag);
-    cg_packed_reserve(c, &r.p, cg_tile_rows(c->target, r.p.vecs, r.w));
+    cg_packed_reserve(c, &r.p, tile_rows(c->machine, r.p.vecs, r.w));
     r.weights = cg_operand(l->k, l->w)->base;
     cg_packed_loops(c, &r.p);
     return true;

@@ -155,10 +155,10 @@ enum { ARG_call, ARG_share, ARG_operands };
 void
 cg_describe_function(Cg *c, Val fn)
 {
-    cg_fn_attribute(c, fn, "target-cpu", c->target->cpu);
-    if (c->target->features[0])
-        cg_fn_attribute(c, fn, "target-features", c->target->features);
-    if (c->target->vector_bytes == 64) {
+    cg_fn_attribute(c, fn, "target-cpu", c->machine->cpu);
+    if (c->machine->llvm[0])
+        cg_fn_attribute(c, fn, "target-features", c->machine->llvm);
+    if (c->machine->vector_bytes == 64) {
         cg_fn_attribute(c, fn, "prefer-vector-width", "512");
         cg_fn_attribute(c, fn, "min-legal-vector-width", "512");
     }

@@ -17,12 +17,12 @@ struct CgJit {
 /* ---- may this code run here? -------------------------------------------------------------- */
 
 static bool
-runs_here(Arena *arena, const CgTarget *t, const char **why)
+runs_here(Arena *arena, const Machine *t, const char **why)
 {
-    CgTarget host;
-    if (!cg_target(arena, "native", &host, why))
+    Machine host;
+    if (!cg_machine(arena, "native", &host, why))
         return false;
-    const char *lacks = cg_target_lacks(&host, t);
+    const char *lacks = machine_lacks(&host, t);
     if (!lacks)
         return true;
     *why = arena_printf(arena,
@@ -99,7 +99,7 @@ link_objects(Arena *arena, CgJit *jit, LLVMMemoryBufferRef *objects, int count, 
 CgJit *
 cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads, const char **why)
 {
-    if (!runs_here(arena, &module->target, why) || !cg_jit_allowed(why))
+    if (!runs_here(arena, &module->machine, why) || !cg_jit_allowed(why))
         return NULL;
     CgJit *jit = calloc(1, sizeof *jit);
     if (!jit) {

@@ -57,20 +57,20 @@ register_targets(void)
 }
 
 LLVMTargetMachineRef
-cg_llvm_machine(const CgTarget *target)
+cg_llvm_machine(const Machine *machine)
 {
     static pthread_once_t registered = PTHREAD_ONCE_INIT;
     pthread_once(&registered, register_targets);
     LLVMTargetRef llvm_target = NULL;
     char *why = NULL;
-    if (LLVMGetTargetFromTriple(target->triple, &llvm_target, &why))
-        die("LLVM has no target for %s: %s", target->triple, why);
-    const LLVMTargetMachineRef machine =
-        LLVMCreateTargetMachine(llvm_target, target->triple, target->cpu, target->features,
+    if (LLVMGetTargetFromTriple(machine->triple, &llvm_target, &why))
+        die("LLVM has no target for %s: %s", machine->triple, why);
+    const LLVMTargetMachineRef llvm =
+        LLVMCreateTargetMachine(llvm_target, machine->triple, machine->cpu, machine->llvm,
                                 LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
-    if (!machine)
-        die("LLVM makes no machine for %s %s", target->triple, target->cpu);
-    return machine;
+    if (!llvm)
+        die("LLVM makes no machine for %s %s", machine->triple, machine->cpu);
+    return llvm;
 }
 
 /* ---- context, module, types --------------------------------------------------------------- */
@@ -112,12 +112,12 @@ abi_types(Cg *c)
 }
 
 void
-cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef machine)
+cg_llvm_open(Cg *c, Arena *arena, const Machine *machine, LLVMTargetMachineRef llvm)
 {
-    *c = (Cg){.arena = arena, .target = target, .ctx = cg_llvm_context()};
+    *c = (Cg){.arena = arena, .machine = machine, .ctx = cg_llvm_context()};
     c->mod = LLVMModuleCreateWithNameInContext("ssmc", c->ctx);
-    LLVMSetTarget(c->mod, target->triple);
-    const LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetTarget(c->mod, machine->triple);
+    const LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(llvm);
     LLVMSetModuleDataLayout(c->mod, layout);
     LLVMDisposeTargetData(layout);
     c->b = LLVMCreateBuilderInContext(c->ctx);
@@ -132,8 +132,8 @@ cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef m
     c->f16 = LLVMHalfTypeInContext(c->ctx);
     c->bf16 = LLVMBFloatTypeInContext(c->ctx);
     c->ptr = LLVMPointerTypeInContext(c->ctx, 0);
-    c->lanes = target->vector_bytes / 4;
-    c->masks = target->vector_bytes == 64;
+    c->lanes = machine->vector_bytes / 4;
+    c->masks = machine->vector_bytes == 64;
     abi_types(c);
 }
 

@@ -138,7 +138,7 @@ scale_at_once(Cg *c, Val x, Val n)
 static Val
 scale(Cg *c, Val x, Power n)
 {
-    if (cg_on_x86(c) && c->target->vector_bytes == 64 && cg_lanes_of(x) == 16)
+    if (cg_on_x86(c) && c->machine->vector_bytes == 64 && cg_lanes_of(x) == 16)
         return scale_at_once(c, x, n.real);
     const Val half = LLVMBuildAShr(c->b, n.whole, cg_int_like(c, x, 1), "");
     const Val rest = LLVMBuildSub(c->b, n.whole, half, "");

@@ -147,10 +147,10 @@ turn(Maker *m, const Graph *g)
 static uint64_t
 pack_hash(const Maker *m)
 {
-    const CgTarget *t = m->c->target;
+    const Machine *t = m->c->machine;
     uint64_t hash = cg_program_params_hash(&m->program);
     hash = hash_bytes(t->cpu, strlen(t->cpu), hash);
-    hash = hash_bytes(t->features, strlen(t->features), hash);
+    hash = hash_bytes(t->llvm, strlen(t->llvm), hash);
     for (Val fn = LLVMGetFirstFunction(m->c->mod); fn; fn = LLVMGetNextFunction(fn)) {
         char *text = LLVMPrintValueToString(fn);
         hash = hash_bytes(text, strlen(text), hash);
@@ -224,7 +224,7 @@ keep_figures(CgModule *module, const Maker *m)
 }
 
 static CgModule *
-make_module(const CgTarget *target, const Graph *const *graphs, int count, bool params_only,
+make_module(const Machine *machine, const Graph *const *graphs, int count, bool params_only,
             Diag *diag)
 {
     if (count < 1 || count > ABI_PHASES)
@@ -232,9 +232,9 @@ make_module(const CgTarget *target, const Graph *const *graphs, int count, bool 
     Arena *arena = arena_new();
     CgModule *module = arena_alloc(arena, sizeof *module);
     module->arena = arena;
-    module->target = *target;
-    module->machine = cg_llvm_machine(&module->target);
-    cg_llvm_open(&module->cg, arena, &module->target, module->machine);
+    module->machine = *machine;
+    module->llvm = cg_llvm_machine(&module->machine);
+    cg_llvm_open(&module->cg, arena, &module->machine, module->llvm);
     Maker m = {
         .c = &module->cg,
         .diag = diag,
@@ -252,26 +252,26 @@ make_module(const CgTarget *target, const Graph *const *graphs, int count, bool 
 }
 
 CgModule *
-cg_module(const CgTarget *target, const Graph *const *graphs, int count, Diag *diag)
+cg_module(const Machine *machine, const Graph *const *graphs, int count, Diag *diag)
 {
-    return make_module(target, graphs, count, false, diag);
+    return make_module(machine, graphs, count, false, diag);
 }
 
-/* Where the target's own code does not run, the machine's makes the same numbers: only the bf16
+/* Where code for `machine` does not run, this machine's makes the same numbers: only the bf16
  * conversion of a CPU with bf16 dots differs, in f32 denormals. */
 CgModule *
-cg_module_params(Arena *arena, const CgTarget *target, const Graph *const *graphs, int count,
+cg_module_params(Arena *arena, const Machine *machine, const Graph *const *graphs, int count,
                  Diag *diag)
 {
-    CgTarget here;
+    Machine here;
     const char *why = NULL;
-    if (!cg_target(arena, "native", &here, &why)) {
+    if (!cg_machine(arena, "native", &here, &why)) {
         diag_error(diag, (SrcLoc){0}, "%s", why);
         return NULL;
     }
-    const bool foreign = cg_target_lacks(&here, target) != NULL;
-    here.bf16_dot = here.bf16_dot && target->bf16_dot;
-    return make_module(foreign ? &here : target, graphs, count, true, diag);
+    const bool foreign = machine_lacks(&here, machine) != NULL;
+    here.bf16_dot = here.bf16_dot && machine->bf16_dot;
+    return make_module(foreign ? &here : machine, graphs, count, true, diag);
 }
 
 void
@@ -282,7 +282,7 @@ cg_module_free(CgModule *module)
     if (module->optimised)
         LLVMDisposeModule(module->optimised);
     cg_llvm_close(&module->cg);
-    LLVMDisposeTargetMachine(module->machine);
+    LLVMDisposeTargetMachine(module->llvm);
     arena_free(module->arena);
 }
 

@@ -8,8 +8,8 @@
 
 struct CgModule {
     Cg cg;
-    CgTarget target;
-    LLVMTargetMachineRef machine;
+    Machine machine;
+    LLVMTargetMachineRef llvm;
     LLVMModuleRef optimised; /* NULL until asked for */
     Arena *arena;            /* owns: everything of the module that is not LLVM's */
     int functions;
@@ -18,12 +18,12 @@ struct CgModule {
 };
 
 /* ---- llvm.c: everything that has changed between LLVM versions ------------------------------- */
-/* The target is known to LLVM (cg_target says so). Code is position-independent, in the JIT as in
+/* LLVM knows the CPU (cg_machine says so). Code is position-independent, in the JIT as in
  * files. */
-LLVMTargetMachineRef cg_llvm_machine(const CgTarget *target);
+LLVMTargetMachineRef cg_llvm_machine(const Machine *machine);
 LLVMContextRef cg_llvm_context(void);
 /* Context, module, builders and types. */
-void cg_llvm_open(Cg *c, Arena *arena, const CgTarget *target, LLVMTargetMachineRef machine);
+void cg_llvm_open(Cg *c, Arena *arena, const Machine *machine, LLVMTargetMachineRef llvm);
 void cg_llvm_close(Cg *c);
 /* die()s with LLVM's text when the module is not well formed: our fault. */
 void cg_llvm_verify(LLVMModuleRef mod, const char *when);
@@ -35,9 +35,9 @@ void cg_attribute(Cg *c, Val fn, unsigned where, const char *name); /* noalias, 
 LLVMModuleRef cg_optimised(CgModule *module);
 LLVMMemoryBufferRef cg_object(CgModule *module, LLVMCodeGenFileType type); /* caller disposes */
 /* The pipeline, and passes before it ("" or "a,b,"). */
-void cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine, const char *before);
+void cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef llvm, const char *before);
 /* Changes mod; caller disposes. */
-LLVMMemoryBufferRef cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef machine,
+LLVMMemoryBufferRef cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef llvm,
                                     LLVMCodeGenFileType type);
 
 /* ---- parallel.c ------------------------------------------------------------------------------ */
@@ -125,12 +125,6 @@ Val cg_const_text(Cg *c, const char *text, size_t len); /* NUL-terminated; its a
  * disagree on a record's size: the tables would be garbage. */
 Val cg_const_table(Cg *c, Val *rows, int count, size_t size, const char *name);
 void cg_const_check(Cg *c, LLVMTypeRef type, size_t size, const char *name);
-
-/* ---- target.c, needs.c ----------------------------------------------------------------------- */
-/* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */
-bool cg_has_feature(const char *features, const char *name);
-/* What target's code needs and host has not: a feature, or "its architecture"; NULL: nothing. */
-const char *cg_target_lacks(const CgTarget *host, const CgTarget *target);
 
 /* ---- jit.c ----------------------------------------------------------------------------------- */
 /* Links a module for one symbol of it. As cg_jit, but the module stays the caller's. */

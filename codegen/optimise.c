@@ -15,12 +15,12 @@ static const char pipeline[] =
     "simplifycfg)";
 
 void
-cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine, const char *before)
+cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef llvm, const char *before)
 {
     StrBuf all = {0};
     sb_printf(&all, "%s%s", before, pipeline);
     const LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    const LLVMErrorRef error = LLVMRunPasses(mod, sb_text(&all), machine, options);
+    const LLVMErrorRef error = LLVMRunPasses(mod, sb_text(&all), llvm, options);
     LLVMDisposePassBuilderOptions(options);
     sb_free(&all);
     if (error)
@@ -29,11 +29,11 @@ cg_run_passes(LLVMModuleRef mod, LLVMTargetMachineRef machine, const char *befor
 }
 
 LLVMMemoryBufferRef
-cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef machine, LLVMCodeGenFileType type)
+cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef llvm, LLVMCodeGenFileType type)
 {
     LLVMMemoryBufferRef out = NULL;
     char *why = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, mod, type, &why, &out))
+    if (LLVMTargetMachineEmitToMemoryBuffer(llvm, mod, type, &why, &out))
         die("LLVM cannot emit code for %s: %s", LLVMGetTarget(mod), why);
     return out;
 }
@@ -44,7 +44,7 @@ cg_optimised(CgModule *module)
     if (module->optimised)
         return module->optimised;
     module->optimised = LLVMCloneModule(module->cg.mod);
-    cg_run_passes(module->optimised, module->machine, "");
+    cg_run_passes(module->optimised, module->llvm, "");
     return module->optimised;
 }
 
@@ -52,7 +52,7 @@ LLVMMemoryBufferRef
 cg_object(CgModule *module, LLVMCodeGenFileType type)
 {
     const LLVMModuleRef mod = LLVMCloneModule(cg_optimised(module)); /* the backend changes it */
-    const LLVMMemoryBufferRef out = cg_machine_code(mod, module->machine, type);
+    const LLVMMemoryBufferRef out = cg_machine_code(mod, module->llvm, type);
     LLVMDisposeModule(mod);
     return out;
 }

@@ -13,7 +13,7 @@
 #include "codegen/module.h"
 
 typedef struct {
-    const CgTarget *target;
+    const Machine *machine;
     LLVMMemoryBufferRef bitcode; /* borrowed */
     const int *part_of;          /* by number of a defined function */
     int part;
@@ -104,14 +104,14 @@ part_work(void *user)
     Part *p = user;
     LLVMModuleRef mod = NULL;
     const LLVMContextRef ctx = cg_llvm_context();
-    const LLVMTargetMachineRef machine = cg_llvm_machine(p->target);
+    const LLVMTargetMachineRef llvm = cg_llvm_machine(p->machine);
     if (LLVMParseBitcodeInContext2(ctx, p->bitcode, &mod))
         die("LLVM cannot read its own bitcode");
     keep_part(p, mod);
-    cg_run_passes(mod, machine, "elim-avail-extern,globaldce,");
-    p->object = cg_machine_code(mod, machine, LLVMObjectFile);
+    cg_run_passes(mod, llvm, "elim-avail-extern,globaldce,");
+    p->object = cg_machine_code(mod, llvm, LLVMObjectFile);
     LLVMDisposeModule(mod);
-    LLVMDisposeTargetMachine(machine);
+    LLVMDisposeTargetMachine(llvm);
     LLVMContextDispose(ctx);
     return NULL;
 }
@@ -150,7 +150,7 @@ cg_objects(CgModule *module, int threads, LLVMMemoryBufferRef out[CG_MAX_PARTS])
     const int *part_of = divide(module->arena, module->cg.mod, parts);
     const LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(module->cg.mod);
     for (int p = 0; p < parts; p++)
-        part[p] = (Part){&module->target, bitcode, part_of, p, NULL};
+        part[p] = (Part){&module->machine, bitcode, part_of, p, NULL};
     run_parts(part, parts);
     LLVMDisposeMemoryBuffer(bitcode);
     for (int p = 0; p < parts; p++)

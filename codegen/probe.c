@@ -39,7 +39,7 @@ typedef struct {
 static int
 chain_count(const Cg *c)
 {
-    const int registers = c->target->vector_registers * 2 / 3;
+    const int registers = c->machine->vector_registers * 2 / 3;
     return registers < MOST_CHAINS ? registers : MOST_CHAINS;
 }
 
@@ -179,9 +179,9 @@ memory_body(Cg *c, const ProbeInfo *info, Val passes, Val rounds, Val data)
 /* ---- the module ---------------------------------------------------------------------------- */
 
 static bool
-probe_possible(const CgTarget *target, ProbeKind kind)
+probe_possible(const Machine *machine, ProbeKind kind)
 {
-    return kind != KIND_BF16 || target->bf16_dot;
+    return kind != KIND_BF16 || machine->bf16_dot;
 }
 
 /* Operations or bytes of a round. */
@@ -235,8 +235,8 @@ probe_module(Cg *c, CgProbe out[PROBE_COUNT])
         const ProbeInfo *info = &probe_info[i];
         out[i] = (CgProbe){.work = probe_work(c, info->kind), .doc = info->doc};
         out[i].bytes = info->streams ? ROUND_BYTES : 0;
-        address[i] =
-            probe_possible(c->target, info->kind) ? probe_function(c, info) : LLVMConstNull(c->ptr);
+        address[i] = probe_possible(c->machine, info->kind) ? probe_function(c, info)
+                                                            : LLVMConstNull(c->ptr);
     }
     const Val table = LLVMAddGlobal(c->mod, LLVMArrayType2(c->ptr, PROBE_COUNT), symbol);
     LLVMSetInitializer(table, LLVMConstArray2(c->ptr, address, PROBE_COUNT));
@@ -244,14 +244,14 @@ probe_module(Cg *c, CgProbe out[PROBE_COUNT])
 }
 
 CgJit *
-cg_probes(Arena *arena, const CgTarget *target, CgProbe out[PROBE_COUNT], const char **why)
+cg_probes(Arena *arena, const Machine *machine, CgProbe out[PROBE_COUNT], const char **why)
 {
     Arena *own = arena_new();
     CgModule *module = arena_alloc(own, sizeof *module);
     module->arena = own;
-    module->target = *target;
-    module->machine = cg_llvm_machine(&module->target);
-    cg_llvm_open(&module->cg, own, &module->target, module->machine);
+    module->machine = *machine;
+    module->llvm = cg_llvm_machine(&module->machine);
+    cg_llvm_open(&module->cg, own, &module->machine, module->llvm);
     probe_module(&module->cg, out);
     CgJit *jit = cg_jit_symbol(arena, module, symbol, 1, why);
     cg_module_free(module);

@@ -6,7 +6,7 @@ void
 scan_reserve(Cg *c, Scan *s)
 {
     ScanWindow *w = &s->window;
-    const TileStrip strip = cg_tile_strip(c->target, s->states, s->head_dim);
+    const TileStrip strip = tile_strip(c->machine, s->states, s->head_dim);
     w->rows = strip.rows;
     w->vecs = strip.vecs;
     w->width = (int64_t)w->vecs * c->lanes;

@@ -14,38 +14,6 @@
  * (bench/NOTES.md). */
 enum { MACS_A_ROUND = 16 };
 
-/* ---- shapes ------------------------------------------------------------------------------ */
-
-static Registers
-registers_of(const CgTarget *target)
-{
-    return (Registers){.bytes = target->vector_bytes,
-                       .count = target->vector_registers,
-                       .fma = target->fma,
-                       .bf16_dot = target->bf16_dot};
-}
-
-int
-cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype)
-{
-    const Registers registers = registers_of(target);
-    return tile_rows(&registers, vecs, dtype);
-}
-
-int
-cg_tile_vecs(const CgTarget *target, int64_t width)
-{
-    const Registers registers = registers_of(target);
-    return tile_vecs(&registers, width);
-}
-
-TileStrip
-cg_tile_strip(const CgTarget *target, int64_t state, int64_t head_dim)
-{
-    const Registers registers = registers_of(target);
-    return tile_strip(&registers, state, head_dim);
-}
-
 /* ---- the tile ---------------------------------------------------------------------------- */
 
 CgTile
@@ -241,8 +209,8 @@ half_of(Cg *c, Val bits, int half)
 static Val
 round_both(Cg *c, Val a, Val b)
 {
-    const bool x86 = strncmp(c->target->triple, "x86_64", 6) == 0;
-    if (!c->target->bf16_dot || !x86 || cg_lanes_of(a) != 16)
+    const bool x86 = c->machine->arch == ARCH_x86_64;
+    if (!c->machine->bf16_dot || !x86 || cg_lanes_of(a) != 16)
         return cg_bf16_bits(c, join(c, a, b, false));
     Val args[] = {b, a};
     const Val both = cg_intrinsic(c, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0, args, 2);

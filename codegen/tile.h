@@ -4,7 +4,7 @@
 #define SSMC_CODEGEN_TILE_H
 
 #include "codegen/cg.h"
-#include "ir/tile.h"
+#include "machine/tile.h"
 
 /* rows x vecs accumulators, each a vector of lanes: a piece of a matrix product that stays in
  * registers while the summed index runs. */
@@ -21,11 +21,6 @@ typedef struct {
     Dtype dtype;
     int64_t stride, step;
 } CgSide;
-
-/* The shapes of ir/tile.h in the target's registers. */
-int cg_tile_rows(const CgTarget *target, int vecs, Dtype dtype);
-int cg_tile_vecs(const CgTarget *target, int64_t width);
-TileStrip cg_tile_strip(const CgTarget *target, int64_t state, int64_t head_dim);
 
 CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
 /* acc(i, l) += sum of left(i, k) * right(l, k) over k in [from, to), strictly in the order of k:

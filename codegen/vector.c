@@ -131,7 +131,7 @@ widen_bf16(Cg *c, Val bits)
 static bool
 converts_f16(const Cg *c)
 {
-    return c->target->fma;
+    return c->machine->fma;
 }
 
 /* Exponent and mantissa move to their places in an f32, and the bias is corrected by an addition to
@@ -163,7 +163,7 @@ widen_f16(Cg *c, Val bits)
 bool
 cg_on_x86(const Cg *c)
 {
-    return strncmp(c->target->triple, "x86_64", 6) == 0;
+    return c->machine->arch == ARCH_x86_64;
 }
 
 /* x + 0x7fff + (lowest kept bit): carries into the kept half exactly when rounding to nearest even
@@ -173,7 +173,7 @@ cg_bf16_bits(Cg *c, Val v)
 {
     const int lanes = cg_lanes_of(v);
     const LLVMTypeRef half = cg_vec_of(c->i16, lanes);
-    if (c->target->bf16_dot && cg_on_x86(c)) {
+    if (c->machine->bf16_dot && cg_on_x86(c)) {
         const Val narrow = LLVMBuildFPTrunc(c->b, v, cg_vec_of(c->bf16, lanes), "");
         return LLVMBuildBitCast(c->b, narrow, half, "");
     }
@@ -278,7 +278,7 @@ cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask)
 Val
 cg_fma(Cg *c, Val a, Val b, Val acc)
 {
-    if (!c->target->fma)
+    if (!c->machine->fma)
         return cg_fadd(c, cg_fmul(c, a, b), acc);
     LLVMTypeRef type = LLVMTypeOf(acc);
     Val args[] = {a, b, acc};

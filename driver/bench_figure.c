@@ -87,7 +87,7 @@ draw_quadratic(Drawing *d, int64_t state)
 }
 
 static int
-draw_all(Drawing *d, const CgTarget *target)
+draw_all(Drawing *d, const Machine *machine)
 {
     const Figure *f = d->figure;
     int status = EXIT_DONE;
@@ -96,7 +96,7 @@ draw_all(Drawing *d, const CgTarget *target)
         status = draw_lengths(d, FIGURE_RECURRENT, state, f->tokens, f->ntokens);
         if (status == EXIT_DONE)
             status = draw_lengths(d, FIGURE_CHUNKED, state, f->tokens, f->ntokens);
-        if (status == EXIT_DONE && target->bf16_dot)
+        if (status == EXIT_DONE && machine->bf16_dot)
             status = draw_lengths(d, FIGURE_CHUNKED_BF16, state, f->tokens, f->ntokens);
         if (status == EXIT_DONE)
             status = draw_quadratic(d, state);
@@ -134,7 +134,7 @@ figure_list(Options *o, OptId id, const char *otherwise, int64_t most, const int
 }
 
 static int
-figure_begin(Options *o, Figure *f, CgTarget *target)
+figure_begin(Options *o, Figure *f, Machine *machine)
 {
     const char *why = NULL;
     int threads = 0;
@@ -142,12 +142,13 @@ figure_begin(Options *o, Figure *f, CgTarget *target)
         return fault(EXIT_BAD_INPUT, "--figure takes no MODEL, but found '%s'", o->model);
     if (!output_possible(o, OPT_figure) || !output_possible(o, OPT_points))
         return EXIT_BAD_INPUT;
-    if (!cg_target(o->arena, opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native", target, &why))
+    if (!cg_machine(o->arena, opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native", machine,
+                    &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
     const int status = threads_from(o, &threads);
     *f = (Figure){
         .size = {.heads = 24, .head_dim = 64, .groups = 1},
-        .machine = arena_printf(o->arena, "%s, %d thread%s, ssmc %s", target->cpu, threads,
+        .machine = arena_printf(o->arena, "%s, %d thread%s, ssmc %s", machine->cpu, threads,
                                 threads == 1 ? "" : "s", SSMC_VERSION),
         .repeats = (int)o->value[OPT_repeats].i
     };
@@ -177,14 +178,14 @@ figure_write(Options *o, OptId id, void (*put)(StrBuf *out, const Figure *figure
 int
 bench_figure(Options *o)
 {
-    CgTarget target;
+    Machine machine;
     Figure *figure = arena_alloc(o->arena, sizeof *figure);
-    int status = figure_begin(o, figure, &target);
+    int status = figure_begin(o, figure, &machine);
     if (status != EXIT_DONE)
         return status;
     Drawing d = {.o = o, .figure = figure, .bar = progress_start("measuring")};
-    d.planned = figure->nstates * figure->ntokens * (target.bf16_dot ? FIGURE_FORMS : 3);
-    status = draw_all(&d, &target);
+    d.planned = figure->nstates * figure->ntokens * (machine.bf16_dot ? FIGURE_FORMS : 3);
+    status = draw_all(&d, &machine);
     progress_end(&d.bar);
     if (status == EXIT_DONE)
         status = figure_write(o, OPT_points, figure_put_csv, figure);

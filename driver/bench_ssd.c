@@ -82,7 +82,7 @@ static int
 ssd_ceilings(Job *job, BenchCeilings *peak)
 {
     const char *why = NULL;
-    BenchProbes *probes = bench_probes_open(job->arena, &job->target, job->threads, &why);
+    BenchProbes *probes = bench_probes_open(job->arena, &job->machine, job->threads, &why);
     if (!probes)
         return fault(EXIT_FAILED, "%s", why);
     *peak = bench_ceilings(probes, job->threads);
@@ -101,9 +101,9 @@ put_head(Options *o, const BenchSsd *size, BenchCeilings *peak)
         printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
                "ssd H=%lld P=%lld N=%lld G=%lld, passes of %d tokens; microseconds by tokens, then "
                "GFLOP/s at the most\n%-9s %-4s %4s",
-               job.target.cpu, job.threads, peak->f32.best, peak->bf16.best, (long long)size->heads,
-               (long long)size->head_dim, (long long)size->state, (long long)size->groups,
-               BENCH_SSD_BLOCK, "form", "dot", "Q");
+               job.machine.cpu, job.threads, peak->f32.best, peak->bf16.best,
+               (long long)size->heads, (long long)size->head_dim, (long long)size->state,
+               (long long)size->groups, BENCH_SSD_BLOCK, "form", "dot", "Q");
     for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++)
         printf(" %8lld", (long long)tokens_list[i]);
     if (status == EXIT_DONE)

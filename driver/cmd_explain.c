@@ -20,12 +20,11 @@ static void
 put_prediction(const Job *job)
 {
     static const int64_t lengths[] = {512, 2048, 8192};
-    const PassMachine machine = job_machine(&job->target);
     const int threads = job_cost_threads(job);
     printf("predicted prefill, threads %d:", threads);
     for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         const double seconds =
-            cost_prefill(&job->costs, &machine, job->graph[PHASE_PREFILL], threads, lengths[i]);
+            cost_prefill(&job->machine, job->graph[PHASE_PREFILL], threads, lengths[i]);
         printf("%s %lld tokens %.4g ms (%.4g tokens/s)", i ? "," : "", (long long)lengths[i],
                1e3 * seconds, (double)lengths[i] / seconds);
     }
@@ -42,9 +41,9 @@ explain(Job *job)
     if (status != EXIT_DONE)
         return status;
     printf("%s: %.1f M parameters, for %s (vectors of %d bytes, %d registers%s)\n",
-           job->fe.graph->name, (double)job->parameters / 1e6, job->target.cpu,
-           job->target.vector_bytes, job->target.vector_registers,
-           job->target.bf16_dot ? ", bf16 dot" : "");
+           job->fe.graph->name, (double)job->parameters / 1e6, job->machine.cpu,
+           job->machine.vector_bytes, job->machine.vector_registers,
+           job->machine.bf16_dot ? ", bf16 dot" : "");
     for (int phase = 0; phase < 2; phase++) {
         const Graph *g = job->graph[phase];
         printf("\n%s: %d nodes before, %d after in %d kernels\n%s", phase_name[phase],
@@ -90,7 +89,7 @@ explain_memory(Job *job)
         return fault(EXIT_BAD_INPUT, "%lld sequences are more than memory can hold",
                      (long long)sequences);
     printf("%s for %s: sequences: %lld, threads: %d, any number of tokens (passes of %lld)\n",
-           job->fe.graph->name, job->target.cpu, (long long)sequences, job->threads,
+           job->fe.graph->name, job->machine.cpu, (long long)sequences, job->threads,
            (long long)m.block);
     put_row("parameters", m.params, "weights packed for the kernels, once for all sessions");
     put_row("weights", m.kept, "of the checkpoint's %.2f MiB: what kernels read as it is",

@@ -273,7 +273,7 @@ static const char *
 costs_text(Arena *arena, const CostTable *costs)
 {
     StrBuf text = {0};
-    cost_print(&text, costs);
+    costs_print(&text, costs);
     const uint64_t hash = hash_bytes(sb_text(&text), text.len, 0);
     sb_free(&text);
     return arena_printf(arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));
@@ -288,10 +288,10 @@ head_fill(Explore *e)
     head[HEAD_model] = job->fe.graph->name;
     head[HEAD_identity] =
         arena_printf(e->arena, "%016llx", (unsigned long long)job->fe.graph->identity);
-    head[HEAD_machine] = explore_machine(e->arena, &job->target);
+    head[HEAD_machine] = explore_machine(e->arena, &job->machine);
     head[HEAD_settings] = settings_text(e);
     head[HEAD_weights] = e->plan.weights_doc;
-    head[HEAD_costs] = costs_text(e->arena, &job->costs);
+    head[HEAD_costs] = costs_text(e->arena, &job->machine.costs);
     head[HEAD_made] = now_text(e->arena);
 }
 
@@ -309,7 +309,7 @@ ceilings_measure(Explore *e)
 {
     const char *why = NULL;
     e->probes =
-        bench_probes_open(e->arena, &e->plan.described.target, most_threads(&e->plan), &why);
+        bench_probes_open(e->arena, &e->plan.described.machine, most_threads(&e->plan), &why);
     if (!e->probes)
         return fault(EXIT_FAILED, "%s", why);
     for (int t = 0; t < e->plan.nthreads; t++)

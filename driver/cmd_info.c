@@ -7,11 +7,11 @@
 int
 cmd_info(Options *o)
 {
-    CgTarget t;
+    Machine t;
     const char *why = NULL;
     if (o->model)
         return fault(EXIT_BAD_INPUT, "info takes no argument");
-    if (!cg_target(o->arena, "native", &t, &why))
+    if (!cg_machine(o->arena, "native", &t, &why))
         return fault(EXIT_FAILED, "%s", why);
     printf("ssmc     %s, LLVM %s\n", SSMC_VERSION, cg_llvm_version());
     const RtCores cores = rt_cores_look();

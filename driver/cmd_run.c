@@ -75,7 +75,7 @@ report(const Generation *gen)
     const double mib = 1 << 20;
     say("load     %7.3f s   %.1f MiB weights, %.1f MiB packed", job->seconds_load,
         (double)m.weights / mib, (double)m.params / mib);
-    say("compile  %7.3f s   for %s, %d threads", job->seconds_compile, job->target.cpu,
+    say("compile  %7.3f s   for %s, %d threads", job->seconds_compile, job->machine.cpu,
         job->threads);
     const int prompt = gen->text.fed + gen->text.cached;
     if (gen->text.cache)

@@ -28,7 +28,7 @@ tune_begin(Tune *t, Options *o)
         .o = o, .arena = o->arena, .cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native"};
     if (o->model)
         return fault(EXIT_BAD_INPUT, "tune takes no argument, but found '%s'", o->model);
-    if (!cg_target(t->arena, t->cpu, &t->target, &why))
+    if (!cg_machine(t->arena, t->cpu, &t->machine, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
     const int status = threads_from(o, &t->threads);
     if (status != EXIT_DONE)
@@ -37,8 +37,6 @@ tune_begin(Tune *t, Options *o)
         !output_possible(o, OPT_out))
         return EXIT_BAD_INPUT;
     o->value[OPT_tune].text = "shipped"; /* what is measured must not depend on what was */
-    t->machine = job_machine(&t->target);
-    t->table = cost_shipped(&t->machine);
     return EXIT_DONE;
 }
 
@@ -69,7 +67,7 @@ print_points(const Tune *t, StrBuf *out)
                   p->form->dtype, (long long)p->size.heads, (long long)p->size.head_dim,
                   (long long)p->size.state, (long long)p->size.groups, p->form->chunk,
                   (long long)p->tokens, 1e6 * p->seconds,
-                  1e6 * cost_ssd(&t->table, &t->machine, &p->cost, p->tokens));
+                  1e6 * cost_ssd(&t->machine, &p->cost, p->tokens));
         for (int k = 0; k < COST_TERMS; k++)
             sb_printf(out, ",%.9g", p->count[k]);
     }
@@ -93,7 +91,7 @@ static int
 write_constants(const Tune *t)
 {
     const char *why = NULL, *path = opt_text(t->o, OPT_out);
-    if (!costs_write(t->arena, path, &t->target, &t->table, &why))
+    if (!costs_write(t->arena, path, &t->machine, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
     printf("%s\n", path);
     return EXIT_DONE;
@@ -113,11 +111,11 @@ cmd_tune(Options *o)
     progress_end(&t.bar);
     if (status != EXIT_DONE)
         return status;
-    printf("%s, %d thread%s\n", t.target.cpu, t.threads, t.threads > 1 ? "s" : "");
+    printf("%s, %d thread%s\n", t.machine.cpu, t.threads, t.threads > 1 ? "s" : "");
     put_errors(&t);
     if (opt_given(o, OPT_row)) {
         StrBuf row = {0};
-        cost_print_row(&row, &t.machine, &t.table);
+        costs_print_row(&row, &t.machine);
         fputs(sb_text(&row), stdout);
         sb_free(&row);
     }

@@ -24,7 +24,7 @@ compiled_load(Job *job)
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     job->eos = ssmc_compiled_eos(job->compiled, &job->neos);
-    job->target.cpu = job->variant->cpu;
+    job->machine.cpu = job->variant->cpu;
     return threads_from(o, &job->threads);
 }
 

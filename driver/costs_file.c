@@ -13,18 +13,6 @@
 
 enum { MOST_BYTES = 1 << 16 };
 
-PassMachine
-job_machine(const CgTarget *t)
-{
-    return (PassMachine){.cpu = t->cpu,
-                         .vector_bytes = t->vector_bytes,
-                         .vector_registers = t->vector_registers,
-                         .bf16_dot = t->bf16_dot,
-                         .l1_bytes = t->l1_bytes,
-                         .l2_bytes = t->l2_bytes,
-                         .fma = t->fma};
-}
-
 /* ---- where ------------------------------------------------------------------------------- */
 
 /* NULL: nothing says where caches are. A relative path is ignored, as the XDG rules want it. */
@@ -40,54 +28,49 @@ cache_folder(Arena *arena)
 }
 
 const char *
-costs_path(Arena *arena, const CgTarget *t)
+costs_path(Arena *arena, const Machine *m)
 {
     const char *folder = cache_folder(arena);
-    const uint64_t features = hash_bytes(t->features, strlen(t->features), 0);
+    const uint64_t features = hash_bytes(m->llvm, strlen(m->llvm), 0);
     if (!folder)
         return NULL;
-    return arena_printf(arena, "%s/costs-v%d-%s-%016" PRIx64 ".txt", folder, COST_VERSION, t->cpu,
+    return arena_printf(arena, "%s/costs-v%d-%s-%016" PRIx64 ".txt", folder, COST_VERSION, m->cpu,
                         features);
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
 static const char *
-header_of(Arena *arena, const CgTarget *t)
+header_of(Arena *arena, const Machine *m)
 {
-    return arena_printf(arena, "ssmc costs %d\ncpu %s\nfeatures %s\n", COST_VERSION, t->cpu,
-                        t->features);
+    return arena_printf(arena, "ssmc costs %d\ncpu %s\nfeatures %s\n", COST_VERSION, m->cpu,
+                        m->llvm);
 }
 
 static bool
-costs_read(Arena *arena, const char *path, const CgTarget *t, CostTable *out, const char **why)
+costs_read(Arena *arena, const char *path, const Machine *m, CostTable *out, const char **why)
 {
     char *text = NULL;
     size_t len = 0;
     if (!file_read(arena, path, MOST_BYTES, &text, &len, why))
         return false;
-    const char *header = header_of(arena, t);
+    const char *header = header_of(arena, m);
     const size_t head = strlen(header);
     if (strlen(text) == len && strncmp(text, header, head) == 0)
-        return cost_parse(arena, text + head, out, why);
+        return costs_parse(arena, text + head, out, why);
     *why =
-        arena_printf(arena, "it is no file of constants, version %d, for %s", COST_VERSION, t->cpu);
+        arena_printf(arena, "it is no file of constants, version %d, for %s", COST_VERSION, m->cpu);
     return false;
 }
 
-CostTable
-costs_load(Arena *arena, const CgTarget *t)
+void
+costs_load(Arena *arena, Machine *m)
 {
     struct stat st;
-    CostTable table;
-    const char *why = NULL, *path = costs_path(arena, t);
-    const PassMachine machine = job_machine(t);
-    if (path && stat(path, &st) == 0) {
-        if (costs_read(arena, path, t, &table, &why))
-            return table;
-        note("%s is not used: %s; `ssmc tune` makes it anew", path, why);
-    }
-    return cost_shipped(&machine);
+    const char *why = NULL, *path = costs_path(arena, m);
+    if (!path || stat(path, &st) != 0 || costs_read(arena, path, m, &m->costs, &why))
+        return;
+    note("%s is not used: %s; `ssmc tune` makes it anew", path, why);
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */
@@ -108,12 +91,11 @@ costs_folder(Arena *arena, const char *path, const char **why)
 }
 
 bool
-costs_write(Arena *arena, const char *path, const CgTarget *t, const CostTable *table,
-            const char **why)
+costs_write(Arena *arena, const char *path, const Machine *m, const char **why)
 {
     StrBuf text = {0};
-    sb_puts(&text, header_of(arena, t));
-    cost_print(&text, table);
+    sb_puts(&text, header_of(arena, m));
+    costs_print(&text, &m->costs);
     const bool ok =
         costs_folder(arena, path, why) && file_write(arena, path, sb_text(&text), text.len, why);
     sb_free(&text);

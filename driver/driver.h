@@ -146,12 +146,11 @@ typedef struct {
     FeModel fe;
     const int32_t *eos; /* ids that end a text, neos of them */
     size_t neos;
-    CgTarget target;        /* the one compiled for, or of the variant that runs */
-    CostTable costs;        /* of the target */
-    CostMeasured *measured; /* [nmeasured] forms of this model, on the target; arena */
+    Machine machine;        /* the one compiled for, or of the variant that runs */
+    CostMeasured *measured; /* [nmeasured] forms of this model, on the machine; arena */
     int nmeasured, cap_measured;
-    const CgTarget *targets; /* of --cpu, in its order; arena */
-    int ntargets;
+    const Machine *machines; /* of --cpu, in its order; arena */
+    int nmachines;
     ssmc_library *library; /* of a compiled MODEL, and its data; else NULL */
     const AbiCompiled *compiled;
     const AbiVariant *variant;
@@ -173,8 +172,8 @@ typedef struct {
 int job_describe(Job *job, Options *o); /* MODEL -> graph, stage MODEL */
 /* The same of a model's YAML; no option counts. */
 int job_describe_text(Job *job, Options *o, const char *yaml);
-/* What follows is for that target: code, and the constants that choices are made by. */
-void job_target(Job *job, const CgTarget *target);
+/* What follows is for that machine: code, and the constants that choices are made by. */
+void job_machine(Job *job, const Machine *machine);
 /* The same, and --cpu may name several CPUs. */
 int job_describe_many(Job *job, Options *o);
 /* The same, but MODEL may be compiled (.so): there is no graph then, and only what runs it works:
@@ -200,16 +199,14 @@ void job_end(Job *job);
 
 typedef enum { TUNE_AUTO, TUNE_SHIPPED, TUNE_EXHAUSTIVE } Tuning; /* --tune, as words.def has it */
 
-PassMachine job_machine(const CgTarget *target);
-/* What was measured for the target, from the cache folder; else the shipped table, with a note
- * where there is a file that cannot be used. */
-CostTable costs_load(Arena *arena, const CgTarget *target);
-const char *costs_path(Arena *arena, const CgTarget *target); /* NULL: no folder is known */
+/* Takes the constants that were measured for the machine from the cache folder, if they are there;
+ * a note says where there is a file that cannot be used. */
+void costs_load(Arena *arena, Machine *machine);
+const char *costs_path(Arena *arena, const Machine *machine); /* NULL: no folder is known */
 /* Makes the folders above such a file. False: *why. */
 bool costs_folder(Arena *arena, const char *path, const char **why);
-/* False: *why. */
-bool costs_write(Arena *arena, const char *path, const CgTarget *target, const CostTable *table,
-                 const char **why);
+/* Writes machine->costs. False: *why. */
+bool costs_write(Arena *arena, const char *path, const Machine *machine, const char **why);
 
 /* ---- compiled models (compiled.c) --------------------------------------------------------- */
 

@@ -116,9 +116,8 @@ built_make(const Batch *b, Built *p)
 static double
 predict(const Job *job, const ExploreRow *row)
 {
-    const PassMachine machine = job_machine(&job->target);
-    return (double)row->tokens / cost_prefill(&job->costs, &machine, job->graph[PHASE_PREFILL],
-                                              (int)row->threads, row->tokens);
+    return (double)row->tokens /
+           cost_prefill(&job->machine, job->graph[PHASE_PREFILL], (int)row->threads, row->tokens);
 }
 
 /* ---- measuring ----------------------------------------------------------------------------- */

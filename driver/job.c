@@ -80,42 +80,35 @@ numerics_text(const Job *job)
     return arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
 }
 
-static CostTable
-job_costs(const Job *job)
-{
-    const PassMachine machine = job_machine(&job->target);
-    const bool own = opt_word(job->o, OPT_tune) != TUNE_SHIPPED;
-    return own ? costs_load(job->arena, &job->target) : cost_shipped(&machine);
-}
-
 void
-job_target(Job *job, const CgTarget *target)
+job_machine(Job *job, const Machine *machine)
 {
-    job->target = *target;
-    job->costs = job_costs(job);
-    job->measured = NULL; /* what was measured is of another target */
+    job->machine = *machine;
+    if (opt_word(job->o, OPT_tune) != TUNE_SHIPPED)
+        costs_load(job->arena, &job->machine);
+    job->measured = NULL; /* what was measured is of another machine */
     job->nmeasured = job->cap_measured = 0;
 }
 
-/* The targets of a list of CPUs; the first is the one that anything but a product is for. */
+/* The machines of a list of CPUs; the first is the one that anything but a product is for. */
 static int
-describe_targets(Job *job, const char *list)
+describe_machines(Job *job, const char *list)
 {
     enum { MOST = 16 };
-    CgTarget *targets = arena_array(job->arena, MOST, sizeof *targets);
+    Machine *machines = arena_array(job->arena, MOST, sizeof *machines);
     for (const char *at = list;;) {
         const size_t len = strcspn(at, ",");
         const char *name = arena_strndup(job->arena, at, len), *why = NULL;
-        if (job->ntargets == MOST)
+        if (job->nmachines == MOST)
             return job_fault(job->o, EXIT_BAD_INPUT, "--cpu names more than %d CPUs", MOST);
-        if (!cg_target(job->arena, name, &targets[job->ntargets++], &why))
+        if (!cg_machine(job->arena, name, &machines[job->nmachines++], &why))
             return job_fault(job->o, EXIT_BAD_INPUT, "%s", why);
         at += len;
         if (!*at++)
             break;
     }
-    job->targets = targets;
-    job_target(job, &targets[0]);
+    job->machines = machines;
+    job_machine(job, &machines[0]);
     return EXIT_DONE;
 }
 
@@ -140,7 +133,7 @@ describe_rest(Job *job)
     job->neos = (size_t)job->fe.graph->neos;
     const int64_t threads = job->fe.compile.threads;
     job->threads = threads > 0 ? (int)threads : rt_cores();
-    return describe_targets(job, job->fe.compile.cpu);
+    return describe_machines(job, job->fe.compile.cpu);
 }
 
 static int
@@ -173,7 +166,7 @@ job_describe_text(Job *job, Options *o, const char *yaml)
 static int
 only_one(const Job *job)
 {
-    if (job->ntargets <= 1)
+    if (job->nmachines <= 1)
         return EXIT_DONE;
     return option_fault(job->o, OPT_cpu,
                         "several CPUs go into one file, as ssmc compile --emit so, lib, exe or obj "
@@ -355,7 +348,7 @@ job_check_passes(Job *job)
 int
 job_cost_threads(const Job *job)
 {
-    const bool native = job->target.features[0] != '\0';
+    const bool native = job->machine.native;
     return native || job->fe.compile.threads > 0 ? job->threads : 1;
 }
 
@@ -373,8 +366,7 @@ job_passes(Job *job, Phase phase)
     const WeightSource source = weight_source(job->weights);
     po.weights = &source;
     po.out = &text;
-    PassCtx cx = {.machine = job_machine(&job->target),
-                  .costs = job->costs,
+    PassCtx cx = {.machine = &job->machine,
                   .threads = job_cost_threads(job),
                   .measured = job->measured,
                   .nmeasured = job->nmeasured,
@@ -404,7 +396,7 @@ int
 job_module(Job *job)
 {
     const Graph *graphs[2] = {job->graph[PHASE_PREFILL], job->graph[PHASE_DECODE]};
-    job->module = cg_module(&job->target, graphs, 2, job->diag);
+    job->module = cg_module(&job->machine, graphs, 2, job->diag);
     if (!job->module)
         return job_diag_fault(job->o, job->diag);
     if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)

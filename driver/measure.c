@@ -49,14 +49,14 @@ candidate_options(const Job *job, Arena *arena, const Candidate *c)
 {
     static const OptId looks[] = {OPT_print_after, OPT_time_passes, OPT_check_each, OPT_verify_each,
                                   OPT_stop_after};
-    const bool native = job->target.features[0] != '\0';
+    const bool native = job->machine.native;
     Options o = *job->o;
     o.arena = arena;
     for (size_t i = 0; i < COUNT_OF(looks); i++)
         o.value[looks[i]] = (OptValue){0};
     o.value[OPT_form] = (OptValue){.given = true, .text = c->form};
     o.value[OPT_chunk] = (OptValue){.given = true, .text = c->chunk};
-    o.value[OPT_cpu] = (OptValue){.given = true, .text = native ? "native" : job->target.cpu};
+    o.value[OPT_cpu] = (OptValue){.given = true, .text = native ? "native" : job->machine.cpu};
     o.value[OPT_tune] = (OptValue){.given = true, .text = "shipped"};
     return o;
 }

@@ -8,7 +8,7 @@
 
 /* One CPU's part. */
 typedef struct {
-    CgTarget target;
+    Machine machine;
     const Graph *graphs[2];
     ssmc_program *program; /* with embedded weights: what made them, kept while others compare */
     CgJit *jit;
@@ -32,20 +32,20 @@ static int
 part_order(const void *a, const void *b)
 {
     const Part *x = a, *y = b;
-    return cg_target_asks_more(&y->target, &x->target) -
-           cg_target_asks_more(&x->target, &y->target);
+    return machine_asks_more(&y->machine, &x->machine) -
+           machine_asks_more(&x->machine, &y->machine);
 }
 
 static int
-check_targets(const Making *m)
+check_machines(const Making *m)
 {
     for (int i = 1; i < m->count; i++) {
-        const CgTarget *a = &m->parts[i - 1].target, *b = &m->parts[i].target;
+        const Machine *a = &m->parts[i - 1].machine, *b = &m->parts[i].machine;
         if (strcmp(a->triple, b->triple) != 0 && strncmp(a->triple, b->triple, 6) != 0)
             return fault(EXIT_BAD_INPUT, "%s is %s, but %s is %s: one file is for one architecture",
                          a->cpu, a->triple, b->cpu, b->triple);
         for (int k = 0; k < i; k++)
-            if (strcmp(m->parts[k].target.cpu, b->cpu) == 0)
+            if (strcmp(m->parts[k].machine.cpu, b->cpu) == 0)
                 return fault(EXIT_BAD_INPUT, "--cpu names %s twice", b->cpu);
     }
     return EXIT_DONE;
@@ -56,7 +56,7 @@ make_code(Making *m, int i)
 {
     Job *job = m->job;
     Part *part = &m->parts[i];
-    job_target(job, &part->target);
+    job_machine(job, &part->machine);
     int status = job_passes(job, PHASE_PREFILL);
     if (status == EXIT_DONE)
         status = job_passes(job, PHASE_DECODE);
@@ -66,7 +66,7 @@ make_code(Making *m, int i)
         return status;
     part->graphs[0] = job->graph[PHASE_PREFILL];
     part->graphs[1] = job->graph[PHASE_DECODE];
-    m->variants[i] = (CgVariant){.module = job->module, .cpu = part->target.cpu};
+    m->variants[i] = (CgVariant){.module = job->module, .cpu = part->machine.cpu};
     job->module = NULL;
     return EXIT_DONE;
 }
@@ -80,7 +80,7 @@ make_params(Making *m, int i)
     Job *job = m->job;
     Part *part = &m->parts[i];
     const char *why = NULL;
-    CgModule *module = cg_module_params(job->arena, &part->target, part->graphs, 2, job->diag);
+    CgModule *module = cg_module_params(job->arena, &part->machine, part->graphs, 2, job->diag);
     if (!module)
         return diag_fault(job->diag);
     part->jit = cg_jit(job->arena, module, job->threads, &why);
@@ -161,7 +161,7 @@ embed_weights(Making *m)
         const char *why = NULL;
         const char *path = product_file(&m->product, arena_printf(arena, "weights_%d.o", i));
         m->variants[i].embedded = arena_printf(arena, "%s_weights_%d", m->model.symbol, i);
-        if (!cg_blob_write(arena, path, &m->parts[i].target, m->variants[i].embedded, pieces[i],
+        if (!cg_blob_write(arena, path, &m->parts[i].machine, m->variants[i].embedded, pieces[i],
                            npieces[i], &why))
             return fault(EXIT_FAILED, "%s", why);
         add_object(m, path);
@@ -316,14 +316,14 @@ making_end(Making *m)
 static Making
 making_begin(Job *job, ProductKind kind)
 {
-    Making m = {.job = job, .count = job->ntargets};
+    Making m = {.job = job, .count = job->nmachines};
     m.embed = strcmp(opt_text(job->o, OPT_weights_how), "embed") == 0;
     m.parts = arena_array(job->arena, (size_t)m.count, sizeof *m.parts);
     m.variants = arena_array(job->arena, (size_t)m.count, sizeof *m.variants);
     for (int i = 0; i < m.count; i++)
-        m.parts[i].target = job->targets[i];
+        m.parts[i].machine = job->machines[i];
     qsort(m.parts, (size_t)m.count, sizeof *m.parts, part_order);
-    const char *triple = m.parts[0].target.triple;
+    const char *triple = m.parts[0].machine.triple;
     m.product =
         (Product){.kind = kind,
                   .arena = job->arena,
@@ -339,7 +339,7 @@ int
 make_product(Job *job, ProductKind kind)
 {
     Making m = making_begin(job, kind);
-    int status = check_targets(&m);
+    int status = check_machines(&m);
     job->whole_weights = m.embed;
     if (status == EXIT_DONE)
         status = job_weights(job, m.embed);

@@ -22,10 +22,10 @@ ssd_describe(Job *job, Options *o, const BenchSsd *size, const SsdForm *form)
     if (!fe_compile_load(job->arena, sets, COUNT_OF(sets), job->diag, &job->fe.compile) ||
         !job->fe.graph || !graph_verify(job->fe.graph, job->diag))
         return diag_fault(job->diag);
-    CgTarget target;
-    if (!cg_target(job->arena, job->fe.compile.cpu, &target, &why))
+    Machine machine;
+    if (!cg_machine(job->arena, job->fe.compile.cpu, &machine, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
-    job_target(job, &target);
+    job_machine(job, &machine);
     job->threads = job->fe.compile.threads > 0 ? (int)job->fe.compile.threads : rt_cores();
     return EXIT_DONE;
 }

@@ -1,4 +1,5 @@
-/* driver/tune.h -- private to driver/: measuring the constants of passes/cost.h on this machine. */
+/* driver/tune.h -- private to driver/: measuring the constants of machine/cost.h on this machine.
+ */
 #ifndef SSMC_DRIVER_TUNE_H
 #define SSMC_DRIVER_TUNE_H
 
@@ -19,12 +20,10 @@ typedef struct {
     Options *o;
     Arena *arena;
     const char *cpu; /* as it was asked for */
-    CgTarget target;
-    PassMachine machine;
+    Machine machine; /* its costs are what is measured */
     int threads;
     TunePoint *points;
     int count, cap;
-    CostTable table;
     Progress bar;
 } Tune;
 
@@ -36,9 +35,9 @@ typedef struct {
 extern const TuneSize tune_sizes[];
 extern const int tune_size_count;
 
-/* Runs every size in each form and fits table.term; an exit status. */
+/* Runs every size in each form and fits machine.costs.term; an exit status. */
 int tune_ssd(Tune *t, const TuneSize *sizes, int count);
-/* Runs a layer in every format and fits table.step. */
+/* Runs a layer in every format and fits machine.costs.step. */
 int tune_layer(Tune *t);
 /* Relative errors of the points of a kind, sorted; how many. */
 int tune_errors(const Tune *t, CostKind kind, double *errors);

@@ -122,12 +122,12 @@ static int
 measure_read(Tune *t)
 {
     const char *why = NULL;
-    BenchProbes *probes = bench_probes_open(t->arena, &t->target, t->threads, &why);
+    BenchProbes *probes = bench_probes_open(t->arena, &t->machine, t->threads, &why);
     if (!probes)
         return fault(EXIT_FAILED, "%s", why);
     const BenchCeilings c = bench_ceilings(probes, t->threads);
     bench_probes_close(probes);
-    t->table.step[COST_read] = t->machine.vector_bytes * t->threads / c.read.median;
+    t->machine.costs.step[COST_read] = t->machine.vector_bytes * t->threads / c.read.median;
     return EXIT_DONE;
 }
 
@@ -141,6 +141,6 @@ tune_layer(Tune *t)
     if (status != EXIT_DONE)
         return status;
     const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured};
-    bench_fit(&fit, t->table.step);
+    bench_fit(&fit, t->machine.costs.step);
     return measure_read(t);
 }

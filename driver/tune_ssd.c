@@ -132,7 +132,7 @@ plan(Tune *t, const TuneSize *size, int number)
 static double
 error_of(const Tune *t, const TunePoint *p)
 {
-    return fabs(cost_ssd(&t->table, &t->machine, &p->cost, p->tokens) / p->seconds - 1);
+    return fabs(cost_ssd(&t->machine, &p->cost, p->tokens) / p->seconds - 1);
 }
 
 static void
@@ -149,7 +149,7 @@ fit_kind(Tune *t, CostKind kind)
             count[fit.rows * COST_TERMS + k] = p->count[k];
         measured[fit.rows++] = 1e9 * p->seconds;
     }
-    bench_fit(&fit, t->table.term[kind]);
+    bench_fit(&fit, t->machine.costs.term[kind]);
 }
 
 static void
@@ -159,7 +159,8 @@ fit_all(Tune *t)
         fit_kind(t, (CostKind)kind);
     if (!t->machine.bf16_dot) /* never asked: pairs are multiplied as f32 there */
         for (int k = 0; k < COST_TERMS; k++)
-            t->table.term[COST_chunked_bf16][k] = t->table.term[COST_chunked_f32][k];
+            t->machine.costs.term[COST_chunked_bf16][k] =
+                t->machine.costs.term[COST_chunked_f32][k];
 }
 
 /* What is far from the fit was disturbed, or is slow indeed: the second measurement tells. */

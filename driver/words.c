@@ -11,8 +11,8 @@ static const char emits[] =
     "";
 
 static const char cpus[] = "native "
-#define CPU(name, arch, vector, registers, fma, bf16, i8, l1, l2) name " "
-#include "codegen/targets.def"
+#define CPU(name, arch, l1, l2, features) name " "
+#include "machine/cpus.def"
 #undef CPU
                            "";
 

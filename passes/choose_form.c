@@ -53,7 +53,7 @@ dot_choose(const PassCtx *cx, const Node *ssd)
     if (strcmp(word, "auto") != 0)
         return strcmp(word, "bf16") == 0 ? DOT_BF16 : DOT_F32;
     const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
-    return rounds && cx->machine.bf16_dot ? DOT_BF16 : DOT_F32;
+    return rounds && cx->machine->bf16_dot ? DOT_BF16 : DOT_F32;
 }
 
 /* The first of the three that says a form; its chunk from the first that says a length. */
@@ -117,7 +117,7 @@ form_add(Forms *f, const PassCtx *cx, Form form, int64_t chunk)
     CostSsd z = f->size;
     z.form = form;
     z.chunk = chunk;
-    const double pass = cost_ssd(&cx->costs, &cx->machine, &z, z.block);
+    const double pass = cost_ssd(cx->machine, &z, z.block);
     const FormCost cost = {form, chunk, 1e9 * pass / (double)z.block, form_measured(cx, &z)};
     f->list[f->count++] = cost;
     f->measured = f->measured || cost.measured > 0;
@@ -203,7 +203,7 @@ form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
                  (long long)z->heads, (long long)z->head_dim, (long long)z->state,
                  (long long)z->groups, z->bf16 ? "bf16" : "f32", sb_text(&what), choice->by,
                  f->measured ? " [measured]" : "", z->threads, (long long)z->block, sb_text(&costs),
-                 cx->costs.source);
+                 cx->machine->costs.source);
     sb_free(&costs);
     sb_free(&what);
 }

@@ -28,7 +28,7 @@ static const struct {
 };
 
 static size_t
-matmul_row(const PassMachine *m, int64_t columns)
+matmul_row(const Machine *m, int64_t columns)
 {
     size_t row = 0;
     while (row + 1 < COUNT_OF(matmul_table) && (m->vector_bytes < matmul_table[row].vector_bytes ||
@@ -51,13 +51,13 @@ matmul_note(PassCtx *cx, const Node *linear, bool *noted)
 static double
 matmul_predict(const PassCtx *cx, const Node *linear, bool blas)
 {
-    const PassMachine *m = &cx->machine;
+    const Machine *m = cx->machine;
     const Dtype dtype = linear->in[0]->type.dtype;
     const int64_t columns = type_width(&linear->out[0]->type);
     const int64_t panel = panel_for(m, dtype, columns).vectors * machine_lanes(m);
     const CostLinear l = {dtype, blas, type_width(&linear->in[0]->type),
                           blas ? columns : round_up(columns, panel), cx->threads};
-    return 1e9 * cost_linear(&cx->costs, m, &l);
+    return 1e9 * cost_linear(m, &l);
 }
 
 static void
@@ -81,7 +81,7 @@ static const char *
 matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
 {
     const int64_t columns = type_width(&linear->out[0]->type);
-    const size_t row = matmul_row(&cx->machine, columns);
+    const size_t row = matmul_row(cx->machine, columns);
     const char *table = matmul_table[row].who, *why = matmul_table[row].source;
     const char *who = choose_word(cx->matmul, linear, ATTR_matmul, table);
     const Dtype dtype = linear->in[0]->type.dtype;

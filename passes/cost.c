@@ -1,9 +1,7 @@
-/* passes/cost.c -- constants and predictions: tables that are shipped, their text, and what an SSD
- * takes by them (passes/cost.h). */
+/* passes/cost.c -- what an SSD takes by the constants of the machine (passes/cost.h). */
 #include "passes/cost.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "passes/internal.h"
@@ -13,21 +11,6 @@ const char *const form_name[FORMS] = {
     [FORM_RECURRENT] = "recurrent",
     [FORM_CHUNKED] = "chunked",
     [FORM_QUADRATIC] = "quadratic",
-};
-
-static const char *const kind_name[COST_KINDS] = {
-#define COST_KIND(id, doc) [COST_##id] = #id,
-#include "passes/cost.def"
-};
-
-static const char *const term_name[COST_TERMS] = {
-#define COST_TERM(id, unit, doc) [COST_##id] = #id,
-#include "passes/cost.def"
-};
-
-static const char *const step_name[COST_STEPS] = {
-#define COST_STEP(id, unit, doc) [COST_##id] = #id,
-#include "passes/cost.def"
 };
 
 /* Multiples of the tiles' rows (12, 6, 4) and of vectors (16), which waste least. */
@@ -43,160 +26,6 @@ form_by_name(const char *name, Form *out)
         return true;
     }
     return false;
-}
-
-/* ---- what is shipped --------------------------------------------------------------------- */
-
-#define SSD(kind, call, stage, transpose, cb, chunk, token, exp, row, mac, tile, state, far,       \
-            strong)                                                                                \
-    [COST_##kind] = {[COST_call] = call,    [COST_stage] = stage, [COST_transpose] = transpose,    \
-                     [COST_cb] = cb,        [COST_chunk] = chunk, [COST_token] = token,            \
-                     [COST_exp] = exp,      [COST_row] = row,     [COST_mac] = mac,                \
-                     [COST_tile] = tile,    [COST_state] = state, [COST_far] = far,                \
-                     [COST_strong] = strong}
-#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, pass, read, step)                              \
-    [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
-    [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
-    [COST_conv] = conv, [COST_pass] = pass, [COST_read] = read, [COST_step] = step
-
-static const struct {
-    const char *cpu; /* "*": any */
-    int vector_bytes;
-    bool bf16_dot;
-    CostTable table;
-} shipped[] = {
-#define COSTS(cpu, bytes, bf16, recurrent, chunked_f32, chunked_bf16, steps, source)               \
-    {                                                                                              \
-        cpu, bytes, bf16, {{recurrent, chunked_f32, chunked_bf16}, {steps}, source} \
-},
-#include "passes/costs.def"
-#undef COSTS
-};
-
-CostTable
-cost_shipped(const PassMachine *m)
-{
-    size_t row = 0;
-    while (row + 1 < COUNT_OF(shipped) &&
-           (m->vector_bytes < shipped[row].vector_bytes ||
-            (shipped[row].bf16_dot && !m->bf16_dot) ||
-            (shipped[row].cpu[0] != '*' && strcmp(shipped[row].cpu, m->cpu ? m->cpu : "") != 0)))
-        row++;
-    return shipped[row].table;
-}
-
-/* ---- text -------------------------------------------------------------------------------- */
-
-void
-cost_print(StrBuf *out, const CostTable *table)
-{
-    for (int k = 0; k < COST_KINDS; k++)
-        for (int t = 0; t < COST_TERMS; t++)
-            sb_printf(out, "%s %s %.6g\n", kind_name[k], term_name[t], table->term[k][t]);
-    for (int s = 0; s < COST_STEPS; s++)
-        sb_printf(out, "prefill %s %.6g\n", step_name[s], table->step[s]);
-}
-
-const char *
-cost_kind_name(CostKind kind)
-{
-    return kind_name[kind];
-}
-
-const char *
-cost_term_name(CostTerm term)
-{
-    return term_name[term];
-}
-
-static void
-print_numbers(StrBuf *out, const double *number, int count)
-{
-    for (int i = 0; i < count; i++)
-        sb_printf(out, "%s%.4g", i ? ", " : "", number[i]);
-}
-
-void
-cost_print_row(StrBuf *out, const PassMachine *m, const CostTable *table)
-{
-    sb_printf(out, "COSTS(\"%s\", %d, %d,\n", m->cpu, m->vector_bytes, m->bf16_dot);
-    for (int k = 0; k < COST_KINDS; k++) {
-        sb_printf(out, "    SSD(%s, ", kind_name[k]);
-        print_numbers(out, table->term[k], COST_TERMS);
-        sb_puts(out, "),\n");
-    }
-    sb_puts(out, "    STEPS(");
-    print_numbers(out, table->step, COST_STEPS);
-    sb_printf(out, "),\n    \"%s\")\n", table->source);
-}
-
-/* A second each: more than anything counted here takes. */
-static bool
-is_cost(double ns)
-{
-    return ns >= 0 && ns <= 1e9;
-}
-
-/* One line, "KIND TERM NS", must be the next that is expected: no line twice, none missing. */
-static bool
-parse_line(const char **at, const char *kind, const char *term, double *ns)
-{
-    int end = 0;
-    const size_t first = strlen(kind), second = strlen(term);
-    const char *p = *at;
-    if (strncmp(p, kind, first) != 0 || p[first] != ' ' ||
-        strncmp(p + first + 1, term, second) != 0 || p[first + 1 + second] != ' ')
-        return false;
-    p += first + second + 2;
-    if (sscanf(p, "%31lf%n", ns, &end) != 1 || p[end] != '\n' || !is_cost(*ns))
-        return false;
-    *at = p + end + 1;
-    return true;
-}
-
-/* The line at `at`, cut short, its control bytes as '?': it may be anything. */
-static const char *
-parse_quote(Arena *arena, const char *at)
-{
-    enum { MOST = 40 };
-    const size_t len = strcspn(at, "\n");
-    char *quote = arena_strndup(arena, at, len < MOST ? len : MOST);
-    for (char *c = quote; *c; c++)
-        *c = *c >= ' ' && *c < 0x7f ? *c : '?';
-    return quote;
-}
-
-static bool
-parse_fault(Arena *arena, const char *text, const char *at, const char *kind, const char *term,
-            const char **why)
-{
-    int line = 1;
-    for (const char *p = text; p < at; p++)
-        line += *p == '\n';
-    *why = arena_printf(arena,
-                        "constant %d: expected `%s %s` and nanoseconds from 0 to 1e9, found `%s`",
-                        line, kind, term, parse_quote(arena, at));
-    return false;
-}
-
-bool
-cost_parse(Arena *arena, const char *text, CostTable *out, const char **why)
-{
-    CostTable table = {.source = "measured by ssmc tune"};
-    const char *at = text;
-    for (int k = 0; k < COST_KINDS; k++)
-        for (int t = 0; t < COST_TERMS; t++)
-            if (!parse_line(&at, kind_name[k], term_name[t], &table.term[k][t]))
-                return parse_fault(arena, text, at, kind_name[k], term_name[t], why);
-    for (int s = 0; s < COST_STEPS; s++)
-        if (!parse_line(&at, "prefill", step_name[s], &table.step[s]))
-            return parse_fault(arena, text, at, "prefill", step_name[s], why);
-    if (*at) {
-        *why = "there is more text than constants";
-        return false;
-    }
-    *out = table;
-    return true;
 }
 
 /* ---- predictions ------------------------------------------------------------------------- */
@@ -219,7 +48,7 @@ cost_same(const CostSsd *a, const CostSsd *b)
 }
 
 CostKind
-cost_kind(const PassMachine *m, const CostSsd *ssd)
+cost_kind(const Machine *m, const CostSsd *ssd)
 {
     if (ssd->form == FORM_RECURRENT)
         return COST_recurrent;
@@ -227,10 +56,10 @@ cost_kind(const PassMachine *m, const CostSsd *ssd)
 }
 
 double
-cost_ssd(const CostTable *table, const PassMachine *m, const CostSsd *ssd, int64_t tokens)
+cost_ssd(const Machine *m, const CostSsd *ssd, int64_t tokens)
 {
     double count[COST_TERMS], ns = 0;
-    const double *term = table->term[cost_kind(m, ssd)];
+    const double *term = m->costs.term[cost_kind(m, ssd)];
     if (!cost_count(m, ssd, tokens, count))
         return INFINITY;
     for (int t = 0; t < COST_TERMS; t++)

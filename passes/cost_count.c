@@ -8,7 +8,7 @@
 
 /* What a share of heads does with a run of q tokens at once is counted here. */
 typedef struct {
-    const PassMachine *m;
+    const Machine *m;
     const CostSsd *z;
     int64_t heads, groups; /* of the thread */
     int64_t lanes, pairs;  /* f32 a vector; bf16 in a unit */
@@ -183,12 +183,11 @@ choose_tiles(Count *c)
 {
     const CostSsd *z = c->z;
     const Dtype dtype = z->bf16 ? DTYPE_bf16 : DTYPE_f32;
-    const Registers registers = machine_registers(c->m);
     c->pairs = z->bf16 ? 2 : 1;
-    c->vecs = tile_vecs(&registers, z->head_dim);
-    c->rows = tile_rows(&registers, (int)c->vecs, dtype);
+    c->vecs = tile_vecs(c->m, z->head_dim);
+    c->rows = tile_rows(c->m, (int)c->vecs, dtype);
     c->h_rows = c->rows < c->pairs ? c->pairs : c->rows / c->pairs * c->pairs;
-    c->cb_rows = tile_rows(&registers, 1, dtype);
+    c->cb_rows = tile_rows(c->m, 1, dtype);
     c->chunk = z->form == FORM_QUADRATIC || z->chunk > z->block ? z->block : z->chunk;
 }
 
@@ -223,8 +222,7 @@ count_window(const Count *c, const TileStrip *strip, int64_t q, double times)
 static void
 count_recurrent(const Count *c, int64_t rows, double times)
 {
-    const Registers registers = machine_registers(c->m);
-    const TileStrip strip = tile_strip(&registers, c->z->state, c->z->head_dim);
+    const TileStrip strip = tile_strip(c->m, c->z->state, c->z->head_dim);
     count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));
     count_window(c, &strip, rows % SSD_WINDOW, times);
 }
@@ -244,7 +242,7 @@ count_pass(Count *c, int64_t rows, double times)
 }
 
 bool
-cost_count(const PassMachine *machine, const CostSsd *ssd, int64_t tokens, double count[COST_TERMS])
+cost_count(const Machine *machine, const CostSsd *ssd, int64_t tokens, double count[COST_TERMS])
 {
     enum { MOST = 1 << 16 }; /* tokens of a chunk: the most that compile.block may say */
     const int64_t threads = ssd->threads > 0 ? ssd->threads : 1;

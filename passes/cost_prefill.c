@@ -10,7 +10,7 @@
 #include "passes/internal.h"
 
 typedef struct {
-    const PassMachine *m;
+    const Machine *m;
     const Graph *g;
     int64_t rows, threads;
 } Pass;
@@ -49,10 +49,10 @@ linear_step(Dtype weight, bool blas, int *products)
 }
 
 double
-cost_linear(const CostTable *table, const PassMachine *machine, const CostLinear *l)
+cost_linear(const Machine *machine, const CostLinear *l)
 {
     int products = 1;
-    const double step = table->step[linear_step(l->weight, l->blas, &products)];
+    const double step = machine->costs.step[linear_step(l->weight, l->blas, &products)];
     const double vectors = (double)l->inputs * (double)l->columns / (double)machine_lanes(machine);
     return step * vectors / products / (l->threads > 0 ? l->threads : 1) * 1e-9;
 }
@@ -153,7 +153,7 @@ count_conv(const Pass *p, const Node *n, double count[COST_STEPS])
 }
 
 void
-cost_kernel_count(const PassMachine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
+cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                   int threads, double count[COST_STEPS])
 {
     const Pass p = {machine, g, rows, threads > 0 ? threads : 1};
@@ -198,40 +198,37 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
 }
 
 double
-cost_kernel(const CostTable *table, const PassMachine *machine, const Graph *g,
-            const Kernel *kernel, int64_t rows, int threads)
+cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows, int threads)
 {
     CostSsd ssd;
     double count[COST_STEPS], ns = 0;
     if (cost_kernel_ssd(g, kernel, threads, &ssd))
-        return cost_ssd(table, machine, &ssd, rows);
+        return cost_ssd(machine, &ssd, rows);
     cost_kernel_count(machine, g, kernel, rows, threads, count);
-    const double read = count[COST_read] * table->step[COST_read];
+    const double read = count[COST_read] * machine->costs.step[COST_read];
     for (int s = 0; s < COST_STEPS; s++)
-        ns += s == COST_read ? 0 : count[s] * table->step[s];
+        ns += s == COST_read ? 0 : count[s] * machine->costs.step[s];
     return fmax(ns, read) * 1e-9;
 }
 
 /* One pass over the layers, or over the head. */
 static double
-cost_pass(const CostTable *table, const PassMachine *machine, const Graph *g, bool head,
-          int64_t rows, int threads)
+cost_pass(const Machine *machine, const Graph *g, bool head, int64_t rows, int threads)
 {
     double seconds = 0;
     for (int i = 0; i < g->nkernels && rows > 0; i++) {
         const Kernel *k = g->kernels[i];
         if (!kernel_is_init(g, k) && kernel_is_head(g, k) == head)
-            seconds += cost_kernel(table, machine, g, k, rows, threads);
+            seconds += cost_kernel(machine, g, k, rows, threads);
     }
     return seconds;
 }
 
 double
-cost_prefill(const CostTable *table, const PassMachine *machine, const Graph *prefill, int threads,
-             int64_t tokens)
+cost_prefill(const Machine *machine, const Graph *prefill, int threads, int64_t tokens)
 {
     const int64_t block = cost_block(prefill);
-    return (double)(tokens / block) * cost_pass(table, machine, prefill, false, block, threads) +
-           cost_pass(table, machine, prefill, false, tokens % block, threads) +
-           cost_pass(table, machine, prefill, true, 1, threads);
+    return (double)(tokens / block) * cost_pass(machine, prefill, false, block, threads) +
+           cost_pass(machine, prefill, false, tokens % block, threads) +
+           cost_pass(machine, prefill, true, 1, threads);
 }

@@ -2,7 +2,7 @@
 #ifndef SSMC_PASSES_INTERNAL_H
 #define SSMC_PASSES_INTERNAL_H
 
-#include "ir/tile.h"
+#include "machine/tile.h"
 #include "passes/pass.h"
 
 /* ---- pipeline.c ------------------------------------------------------------------------- */
@@ -62,12 +62,12 @@ typedef struct {
 } Panel;
 /* The panel of a weight of so many output columns, packed as dtype. The choice depends on nothing
  * else, so that prefill and decode share the packed weight. */
-Panel panel_for(const PassMachine *m, Dtype dtype, int64_t columns);
+Panel panel_for(const Machine *m, Dtype dtype, int64_t columns);
 /* Of every candidate: its columns, and the GFLOP/s of panel.def that are left when padding is taken
  * off. For `ssmc explain`. */
-void panel_print(StrBuf *out, const PassMachine *m, Dtype dtype, int64_t columns);
+void panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t columns);
 /* Rows of the tile beside a panel of so many vectors. */
-int64_t panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors);
+int64_t panel_rows(const Machine *m, Dtype dtype, int64_t vectors);
 
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */
 
@@ -93,8 +93,5 @@ bool name_is_made(const char *name);
 const char *choose_word(const char *option, const Node *n, AttrId id, const char *table);
 /* v as element type `to`, cast before `before` where it has another. */
 Value *value_as(Graph *g, Node *before, Value *v, Dtype to);
-
-int64_t machine_lanes(const PassMachine *m); /* f32 lanes of a vector */
-Registers machine_registers(const PassMachine *m);
 
 #endif

@@ -49,7 +49,7 @@ layout_panels(Layout *l, const Node *linear, Value *v, int64_t width)
 static int64_t
 layout_width(Layout *l, Dtype dtype, int64_t columns)
 {
-    const PassMachine *m = &l->cx->machine;
+    const Machine *m = l->cx->machine;
     const Panel panel = panel_for(m, dtype, columns);
     const int64_t width = panel.vectors * machine_lanes(m);
     StrBuf rates = {0};

@@ -20,7 +20,7 @@ static const PanelRow table[] = {
 
 /* The first row of the machine's group; rows of a group stand together, the widest first. */
 static size_t
-panel_group(const PassMachine *m, Dtype dtype)
+panel_group(const Machine *m, Dtype dtype)
 {
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].dtype == dtype && table[i].bytes <= m->vector_bytes &&
@@ -37,7 +37,7 @@ panel_same_group(size_t a, size_t b)
 }
 
 Panel
-panel_for(const PassMachine *m, Dtype dtype, int64_t columns)
+panel_for(const Machine *m, Dtype dtype, int64_t columns)
 {
     const size_t group = panel_group(m, dtype);
     size_t best = group;
@@ -54,7 +54,7 @@ panel_for(const PassMachine *m, Dtype dtype, int64_t columns)
 }
 
 void
-panel_print(StrBuf *out, const PassMachine *m, Dtype dtype, int64_t columns)
+panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t columns)
 {
     const size_t group = panel_group(m, dtype);
     for (size_t i = group; panel_same_group(group, i); i++) {
@@ -66,7 +66,7 @@ panel_print(StrBuf *out, const PassMachine *m, Dtype dtype, int64_t columns)
 }
 
 int64_t
-panel_rows(const PassMachine *m, Dtype dtype, int64_t vectors)
+panel_rows(const Machine *m, Dtype dtype, int64_t vectors)
 {
     const size_t group = panel_group(m, dtype);
     for (size_t i = group; panel_same_group(group, i); i++)

@@ -66,7 +66,7 @@ partition_part(const Node *anchor)
 
 /* Rows of the register tile beside the packed weight that a node multiplies by; 0: it has none. */
 static int64_t
-partition_rows(const PassMachine *m, const Node *anchor)
+partition_rows(const Machine *m, const Node *anchor)
 {
     const Type *weight = partition_packed(anchor);
     if (!weight)
@@ -107,7 +107,7 @@ pass_partition(Graph *g, PassCtx *cx)
     bool changed = false;
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];
-        const int64_t rows = partition_rows(&cx->machine, k->anchor);
+        const int64_t rows = partition_rows(cx->machine, k->anchor);
         if (rows > 0 && !attrs_find(&k->attrs, ATTR_tile)) {
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
             changed = true;

@@ -140,8 +140,6 @@ pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
 {
     Manager m = {.g = g, .cx = cx, .options = options};
     g->phase = cx->phase == PHASE_DECODE ? "decode" : "prefill";
-    if (!cx->costs.source)
-        cx->costs = cost_shipped(&cx->machine);
     if (cx->threads < 1)
         cx->threads = 1;
     if (options->check_each) {

@@ -15,18 +15,17 @@ typedef enum {
 typedef enum { PHASE_PREFILL, PHASE_DECODE } Phase;
 
 typedef struct {
-    PassMachine machine;
+    const Machine *machine; /* that the code is for; its costs predict times */
     Phase phase;
     bool reproducible; /* bits must not depend on how a text is split into calls */
     Format format;     /* what projections multiply in */
     int64_t group;     /* inputs that share a scale; 0: a whole row, -1: the format's own */
     Dtype state_dtype; /* of SSD states from call to call: f32 or bf16 */
     /* Options: one that says something wins over a node's attributes, and those over tables. */
-    int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
-    const char *form;   /* auto, recurrent, chunked, quadratic; NULL: auto */
-    const char *matmul; /* auto, emitted or blas; NULL: auto */
-    CostTable costs;    /* what times are predicted by; without a source: the shipped table */
-    int threads;        /* that share the work */
+    int64_t chunk;                /* CHUNK_AUTO, CHUNK_ALL or a length */
+    const char *form;             /* auto, recurrent, chunked, quadratic; NULL: auto */
+    const char *matmul;           /* auto, emitted or blas; NULL: auto */
+    int threads;                  /* that share the work */
     const CostMeasured *measured; /* of SSDs in this very model, [nmeasured]; may be none */
     int nmeasured;
     bool no_blas; /* no choice may be blas: what is compiled must do without OpenBLAS */

@@ -207,7 +207,7 @@ static Dtype
 quantise_dtype(const PassCtx *cx)
 {
     const FormatInfo *format = &format_info[cx->format];
-    return format->bits && !cx->machine.bf16_dot ? DTYPE_f32 : format->reals;
+    return format->bits && !cx->machine->bf16_dot ? DTYPE_f32 : format->reals;
 }
 
 /* ---- states -------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* passes/query.c -- what passes ask about nodes, values and the machine. */
+/* passes/query.c -- what passes ask about nodes and values. */
 #include <ctype.h>
 #include <string.h>
 
@@ -102,20 +102,4 @@ value_as(Graph *g, Node *before, Value *v, Dtype to)
     AttrList attrs = {0};
     attrs_set(g->arena, &attrs, attr_word(ATTR_to, dtype_info[to].name));
     return graph_build(g, before, OP_cast, 1, &v, &attrs, NULL, before->loc);
-}
-
-int64_t
-machine_lanes(const PassMachine *m)
-{
-    const int64_t lanes = m->vector_bytes / (int64_t)sizeof(float);
-    return lanes > 0 ? lanes : 1;
-}
-
-Registers
-machine_registers(const PassMachine *m)
-{
-    return (Registers){.bytes = m->vector_bytes,
-                       .count = m->vector_registers,
-                       .fma = m->fma,
-                       .bf16_dot = m->bf16_dot};
 }

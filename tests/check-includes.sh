@@ -15,7 +15,7 @@ allow() {
 }
 # only FOLDER HEADER: nobody else includes <HEADER.
 only() {
-    bad=$(grep -rnE "^#include <$2" ir frontend passes codegen runtime bench driver \
+    bad=$(grep -rnE "^#include <$2" ir machine frontend passes codegen runtime bench driver \
         --include='*.c' --include='*.h' | grep -v "^$1/" || true)
     [ -z "$bad" ] && return
     printf 'include rule: only %s/ may include <%s...>\n%s\n' "$1" "$2" "$bad"
@@ -25,10 +25,11 @@ only() {
 allow ir 'ir/'
 allow runtime 'runtime/'
 allow frontend 'frontend/|ir/'
-allow passes 'passes/|ir/'
-allow codegen 'codegen/|ir/|runtime/(abi\.h|features\.def)'
-allow bench 'bench/|codegen/codegen\.h|runtime/|ir/'
-allow driver 'driver/|bench/(bench|explore|figure)\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|frontend/keys\.def|codegen/targets\.def|ir/'
+allow machine 'machine/|ir/|runtime/(abi\.h|features\.def)'
+allow passes 'passes/|machine/|ir/'
+allow codegen 'codegen/|machine/|ir/|runtime/(abi\.h|features\.def)'
+allow bench 'bench/|machine/|codegen/codegen\.h|runtime/|ir/'
+allow driver 'driver/|bench/(bench|explore|figure)\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|frontend/keys\.def|machine/|ir/'
 only codegen llvm
 only frontend yaml
 [ $status -eq 0 ] && echo "include rule: kept"

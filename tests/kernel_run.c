@@ -143,10 +143,10 @@ bool
 cpu_runs_here(const char *cpu)
 {
     Arena *arena = arena_new();
-    CgTarget t, host;
+    Machine t, host;
     const char *why = NULL;
-    cr_assert(cg_target(arena, cpu, &t, &why), "%s", why);
-    cr_assert(cg_target(arena, "native", &host, &why), "%s", why);
+    cr_assert(cg_machine(arena, cpu, &t, &why), "%s", why);
+    cr_assert(cg_machine(arena, "native", &host, &why), "%s", why);
     const bool runs = strncmp(t.triple, host.triple, 6) == 0 && t.fma <= host.fma &&
                       t.vector_bytes <= host.vector_bytes && t.bf16_dot <= host.bf16_dot &&
                       t.i8_dot <= host.i8_dot;
@@ -174,9 +174,9 @@ make_buffers(KernelRun *run)
 static void
 compile(KernelRun *run, const char *cpu)
 {
-    CgTarget target;
+    Machine target;
     const char *why = NULL;
-    cr_assert(cg_target(run->arena, cpu, &target, &why), "%s", why);
+    cr_assert(cg_machine(run->arena, cpu, &target, &why), "%s", why);
     const Graph *graphs[] = {run->g};
     CgModule *module = cg_module(&target, graphs, 1, run->diag);
     no_faults(run);

@@ -29,10 +29,10 @@ Test(bench, samples)
 Test(bench, probes_do_the_work_they_count)
 {
     Arena *arena = arena_new();
-    CgTarget native;
+    Machine native;
     CgProbe probe[PROBE_COUNT];
     const char *why = NULL;
-    cr_assert(cg_target(arena, "native", &native, &why), "%s", why);
+    cr_assert(cg_machine(arena, "native", &native, &why), "%s", why);
     CgJit *jit = cg_probes(arena, &native, probe, &why);
     cr_assert_not_null(jit, "%s", why);
     float data[1024];

@@ -468,9 +468,9 @@ refused(const char *text, const char *says)
     const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
     const Graph *g = graph_parse(arena, &source, diag);
     StrBuf sb = {0};
-    CgTarget target;
+    Machine target;
     const char *why = NULL;
-    cr_assert(cg_target(arena, "x86-64-v3", &target, &why), "%s", why);
+    cr_assert(cg_machine(arena, "x86-64-v3", &target, &why), "%s", why);
     cr_expect(g, "does not parse");
     CgModule *module = g ? cg_module(&target, &g, 1, diag) : NULL;
     cr_expect_null(module);
@@ -535,18 +535,18 @@ Test(codegen, bf16_dots_are_the_same_by_instruction_and_by_fma, .timeout = 60)
 Test(codegen, targets_are_known_by_name)
 {
     Arena *arena = arena_new();
-    CgTarget t;
+    Machine t;
     const char *why = NULL;
-    cr_assert(cg_target(arena, "znver4", &t, &why));
+    cr_assert(cg_machine(arena, "znver4", &t, &why));
     cr_expect_eq(t.vector_bytes, 64);
     cr_expect(t.bf16_dot && t.fma);
-    cr_assert(cg_target(arena, "neoverse-v1", &t, &why));
+    cr_assert(cg_machine(arena, "neoverse-v1", &t, &why));
     cr_expect_eq(t.vector_bytes, 16);
-    cr_assert(cg_target(arena, "native", &t, &why));
+    cr_assert(cg_machine(arena, "native", &t, &why));
     cr_expect_gt(t.l1_bytes, 0);
-    cr_expect_not(cg_target(arena, "znver44", &t, &why));
+    cr_expect_not(cg_machine(arena, "znver44", &t, &why));
     cr_expect(strstr(why, "znver4"), "%s", why);
-    cr_expect_not(cg_target(arena, "pdp11", &t, &why));
+    cr_expect_not(cg_machine(arena, "pdp11", &t, &why));
     cr_expect(strstr(why, "known are native, x86-64"), "%s", why);
     arena_free(arena);
 }
@@ -567,10 +567,10 @@ Test(codegen, equal_kernels_are_one_function_in_every_form)
         Diag *diag = diag_new();
         const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
         const Graph *g = graph_parse(arena, &source, diag);
-        CgTarget target;
+        Machine target;
         const char *why = NULL;
         StrBuf before = {0}, after = {0}, code = {0}, object = {0};
-        cr_assert(cg_target(arena, named[i], &target, &why), "%s", why);
+        cr_assert(cg_machine(arena, named[i], &target, &why), "%s", why);
         diag_print(diag, &before);
         cr_assert(g, "%s", sb_text(&before));
         CgModule *module = cg_module(&target, &g, 1, diag);

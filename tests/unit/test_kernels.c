@@ -253,8 +253,8 @@ model_open(Model *m, const char *text, const char *cpu)
     m->graph = graph_parse(m->arena, &m->source, m->diag);
     expect_no_faults(m, m->graph);
     plan_memory(m->graph);
-    CgTarget target;
-    cr_assert(cg_target(m->arena, cpu, &target, &why), "%s", why);
+    Machine target;
+    cr_assert(cg_machine(m->arena, cpu, &target, &why), "%s", why);
     const Graph *graphs[] = {m->graph};
     CgModule *module = cg_module(&target, graphs, 1, m->diag);
     expect_no_faults(m, module);

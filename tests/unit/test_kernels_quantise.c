@@ -301,9 +301,9 @@ expect_refused(const char *kernels, const char *says)
     const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
     PassCtx cx = {.arena = arena, .diag = diag};
-    CgTarget target;
+    Machine target;
     const char *why = "";
-    cr_assert(cg_target(arena, "x86-64-v3", &target, &why), "%s", why);
+    cr_assert(cg_machine(arena, "x86-64-v3", &target, &why), "%s", why);
     cr_expect(g && pass_memplan(g, &cx), "does not parse");
     const Graph *graphs[] = {g};
     CgModule *module = g ? cg_module(&target, graphs, 1, diag) : NULL;

@@ -18,6 +18,7 @@ typedef struct {
     Graph *graph;
     PassCtx cx;
     PassOptions options;
+    Machine machine;
     WeightSource weights;
 } Bench;
 
@@ -110,8 +111,9 @@ bench_open(Bench *b)
     b->arena = arena_new();
     b->diag = diag_new();
     b->weights = (WeightSource){b, open_weight};
+    cr_assert(machine_named("x86-64-v4", &b->machine));
     b->cx = (PassCtx){
-        .machine = {"x86-64-v4", 64, 32, false, 32 << 10, 1 << 20},
+        .machine = &b->machine,
         .format = FORMAT_f32,
         .chunk = CHUNK_AUTO,
         .arena = b->arena,
@@ -419,8 +421,7 @@ Test(layout, tiles_fit_in_the_registers)
     const Dtype dtypes[] = {DTYPE_f32, DTYPE_bf16};
     for (size_t i = 0; i < COUNT_OF(machines); i++)
         for (int64_t columns = 1; columns < 300; columns++) {
-            const PassMachine m = {.vector_bytes = machines[i][0],
-                                   .vector_registers = machines[i][1]};
+            const Machine m = {.vector_bytes = machines[i][0], .vector_registers = machines[i][1]};
             const Panel p = panel_for(&m, dtypes[columns % 2], columns);
             cr_assert(p.vectors >= 1 && p.rows >= 1);
             cr_assert_leq(p.rows * p.vectors + p.vectors + 1, machines[i][1]);

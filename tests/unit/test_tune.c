@@ -31,9 +31,7 @@ Test(tune, measures_and_fits)
     Options o = options_of_tune();
     Tune t = {.o = &o, .arena = o.arena, .cpu = "native", .threads = 1};
     const char *why = NULL;
-    cr_assert(cg_target(t.arena, "native", &t.target, &why), "%s", why);
-    t.machine = job_machine(&t.target);
-    t.table = cost_shipped(&t.machine);
+    cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
     cr_assert_eq(tune_ssd(&t, &size, 1), EXIT_DONE);
     /* three numbers of tokens of the recurrence, and of one chunk length of each dot */
     cr_expect_eq(t.count, t.machine.bf16_dot ? 9 : 6, "%d points", t.count);
@@ -41,8 +39,8 @@ Test(tune, measures_and_fits)
     for (int k = 0; k < COST_KINDS; k++) {
         double sum = 0;
         for (int c = 0; c < COST_TERMS; c++) {
-            cr_expect(t.table.term[k][c] >= 0 && isfinite(t.table.term[k][c]));
-            sum += t.table.term[k][c];
+            cr_expect(t.machine.costs.term[k][c] >= 0 && isfinite(t.machine.costs.term[k][c]));
+            sum += t.machine.costs.term[k][c];
         }
         cr_expect_gt(sum, 0, "%s", cost_kind_name((CostKind)k));
         const int n = tune_errors(&t, (CostKind)k, errors);
@@ -79,9 +77,8 @@ Test(tune, faults_come_before_measuring)
 typedef struct {
     Arena *arena;
     char *dir;
-    CgTarget target;
+    Machine machine; /* with the shipped constants, but for a marked one */
     const char *path;
-    CostTable table; /* the shipped one, but for marked constants */
 } Cache;
 
 /* A cache folder of its own, for this process and the commands that it runs. */
@@ -91,13 +88,11 @@ cache_open(Cache *c)
     const char *why = NULL;
     *c = (Cache){.arena = arena_new(), .dir = temp_dir()};
     setenv("XDG_CACHE_HOME", c->dir, 1);
-    cr_assert(cg_target(c->arena, "x86-64-v3", &c->target, &why), "%s", why);
-    c->path = costs_path(c->arena, &c->target);
+    cr_assert(cg_machine(c->arena, "x86-64-v3", &c->machine, &why), "%s", why);
+    c->path = costs_path(c->arena, &c->machine);
     cr_assert_not_null(c->path);
-    const PassMachine machine = job_machine(&c->target);
-    c->table = cost_shipped(&machine);
-    c->table.term[COST_recurrent][COST_mac] = 1e6; /* nobody would choose it */
-    cr_assert(costs_write(c->arena, c->path, &c->target, &c->table, &why), "%s", why);
+    c->machine.costs.term[COST_recurrent][COST_mac] = 1e6; /* nobody would choose it */
+    cr_assert(costs_write(c->arena, c->path, &c->machine, &why), "%s", why);
 }
 
 static void

@@ -1,5 +1,5 @@
-/* ir/tile.c -- shapes of register tiles (ir/tile.h). */
-#include "ir/tile.h"
+/* machine/tile.c -- shapes of register tiles (machine/tile.h). */
+#include "machine/tile.h"
 
 /* More rows need no more loads than they have FMAs either way, but LLVM spills at 14 x 2; and 12,
  * like the 6 and 4 of wider tiles, divides chunk lengths that are multiples of 24. */
@@ -7,38 +7,38 @@ enum { MOST_ROWS = 12, MOST_VECS = 6 };
 
 /* Rows of `vecs` vectors in what `beside` registers leave, from 1 to `most`. */
 static int
-rows_beside(const Registers *r, int vecs, int beside, int most)
+rows_beside(const Machine *m, int vecs, int beside, int most)
 {
-    const int rows = (r->count - beside) / vecs;
+    const int rows = (m->vector_registers - beside) / vecs;
     return rows < 1 ? 1 : rows < most ? rows : most;
 }
 
 static int64_t
-vectors_of(const Registers *r, int64_t width)
+vectors_of(const Machine *m, int64_t width)
 {
-    const int64_t lanes = r->bytes / (int64_t)sizeof(float);
+    const int64_t lanes = machine_lanes(m);
     return (width + lanes - 1) / lanes;
 }
 
 int
-tile_rows(const Registers *r, int vecs, Dtype dtype)
+tile_rows(const Machine *m, int vecs, Dtype dtype)
 {
-    const bool emulated = dtype == DTYPE_bf16 && !r->bf16_dot; /* both halves, widened */
+    const bool emulated = dtype == DTYPE_bf16 && !m->bf16_dot; /* both halves, widened */
     const int right = emulated ? 2 * vecs : vecs;
-    const int left = (emulated ? 2 : 1) + (r->fma ? 0 : 1);
+    const int left = (emulated ? 2 : 1) + (m->fma ? 0 : 1);
     const int most = TILE_MOST / vecs < MOST_ROWS ? TILE_MOST / vecs : MOST_ROWS;
-    return rows_beside(r, vecs, right + left, most);
+    return rows_beside(m, vecs, right + left, most);
 }
 
 int
-tile_vecs(const Registers *r, int64_t width)
+tile_vecs(const Machine *m, int64_t width)
 {
-    const int64_t need = vectors_of(r, width);
+    const int64_t need = vectors_of(m, width);
     int best = 1;
     int64_t best_padded = need;
     double best_ratio = 0;
     for (int vecs = 1; vecs <= MOST_VECS && vecs <= need; vecs++) {
-        const int rows = tile_rows(r, vecs, DTYPE_f32);
+        const int rows = tile_rows(m, vecs, DTYPE_f32);
         const int64_t padded = round_up(need, vecs);
         const double ratio = (double)(rows * vecs) / (rows + vecs);
         if (padded > best_padded || (padded == best_padded && ratio <= best_ratio))
@@ -51,13 +51,13 @@ tile_vecs(const Registers *r, int64_t width)
 }
 
 TileStrip
-tile_strip(const Registers *r, int64_t state, int64_t head_dim)
+tile_strip(const Machine *m, int64_t state, int64_t head_dim)
 {
-    const int64_t need = vectors_of(r, head_dim);
+    const int64_t need = vectors_of(m, head_dim);
     TileStrip strip = {1, 1};
     double best = 0;
     for (int vecs = 1; vecs <= MOST_VECS && vecs <= need; vecs++) {
-        const int rows = rows_beside(r, vecs, 2 * vecs + 2, TILE_MOST / vecs);
+        const int rows = rows_beside(m, vecs, 2 * vecs + 2, TILE_MOST / vecs);
         const double moves = (double)(3 * vecs + 2 * rows) / (rows * vecs);
         const double cost = (double)round_up(need, vecs) * (1 + moves);
         if (best > 0 && cost >= best)

@@ -1,0 +1,218 @@
+/* machine/machine.c -- CPUs by name, and what follows from their features (machine/machine.h).
+ *
+ * LLVM's C API cannot say whether it knows a name (it prints and goes on with something else), and
+ * passes need numbers that LLVM does not publish: hence a table. */
+#include "machine/machine.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name, *triple;
+} arch_info[ARCHS] = {
+    [ARCH_x86_64] = {"x86_64",  "x86_64-unknown-linux-gnu" },
+    [ARCH_aarch64] = {"aarch64", "aarch64-unknown-linux-gnu"},
+};
+
+typedef struct {
+    const char *name; /* first: nearest_name reads it */
+    Arch arch;
+    int64_t l1_kib, l2_kib;
+    uint64_t features;
+} Cpu;
+
+static const Cpu cpus[] = {
+#define CPU(name, arch, l1, l2, features) {name, ARCH_##arch, l1, l2, features},
+#include "machine/cpus.def"
+#undef CPU
+};
+
+static const struct {
+    Arch arch;
+    const char *llvm;
+} feature_table[ABI_FEATURES] = {
+#define FEATURE(arch, id, llvm, test) [ABI_HAS_##id] = {ARCH_##arch, llvm},
+#include "runtime/features.def"
+#undef FEATURE
+};
+
+static const Cpu *
+cpu_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(cpus); i++)
+        if (strcmp(cpus[i].name, name) == 0)
+            return &cpus[i];
+    return NULL;
+}
+
+const char *
+machine_names_near(Arena *arena, const char *name)
+{
+    const char *near = nearest_name(name, cpus, COUNT_OF(cpus), sizeof cpus[0]);
+    if (near)
+        return arena_printf(arena, "did you mean `%s`?", near);
+    StrBuf sb = {0};
+    sb_puts(&sb, "known are native");
+    for (size_t i = 0; i < COUNT_OF(cpus); i++)
+        sb_printf(&sb, ", %s", cpus[i].name);
+    const char *text = arena_strndup(arena, sb_text(&sb), sb.len);
+    sb_free(&sb);
+    return text;
+}
+
+/* ---- what follows from features ------------------------------------------------------------ */
+
+static bool
+has(const Machine *m, uint64_t bits)
+{
+    return (m->features & bits) == bits;
+}
+
+/* AVX-512 is used from its server set on (F, VL, BW, DQ): what x86-64-v4 has, and what
+ * single-instruction masks of every element size need. */
+static void
+vectors_x86(Machine *m)
+{
+    const bool wide =
+        has(m, ABI_BIT(avx512f) | ABI_BIT(avx512vl) | ABI_BIT(avx512bw) | ABI_BIT(avx512dq));
+    m->fma = has(m, ABI_BIT(fma) | ABI_BIT(avx2));
+    m->vector_bytes = wide ? 64 : m->fma ? 32 : 16;
+    m->vector_registers = wide ? 32 : 16;
+    m->bf16_dot = wide && has(m, ABI_BIT(avx512bf16));
+    m->i8_dot = wide ? has(m, ABI_BIT(avx512vnni)) : m->fma && has(m, ABI_BIT(avxvnni));
+}
+
+/* NEON: SVE registers hold NEON's. */
+static void
+vectors_aarch64(Machine *m)
+{
+    m->fma = true;
+    m->vector_bytes = 16;
+    m->vector_registers = 32;
+    m->bf16_dot = has(m, ABI_BIT(bf16));
+    m->i8_dot = has(m, ABI_BIT(i8mm));
+}
+
+static void
+vectors(Machine *m)
+{
+    (m->arch == ARCH_x86_64 ? vectors_x86 : vectors_aarch64)(m);
+    m->costs = costs_shipped(m);
+}
+
+static Machine
+of_cpu(const Cpu *cpu)
+{
+    return (Machine){.cpu = cpu->name,
+                     .llvm = "",
+                     .triple = arch_info[cpu->arch].triple,
+                     .arch = cpu->arch,
+                     .features = cpu->features,
+                     .l1_bytes = cpu->l1_kib * 1024,
+                     .l2_bytes = cpu->l2_kib * 1024};
+}
+
+bool
+machine_named(const char *name, Machine *out)
+{
+    const Cpu *cpu = cpu_find(name);
+    if (!cpu)
+        return false;
+    *out = of_cpu(cpu);
+    vectors(out);
+    return true;
+}
+
+/* ---- native -------------------------------------------------------------------------------- */
+
+/* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */
+static bool
+list_has(const char *features, const char *name)
+{
+    const size_t len = strlen(name);
+    for (const char *p = features; p; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (*p == '+' && strncmp(p + 1, name, len) == 0 && (p[1 + len] == ',' || !p[1 + len]))
+            return true;
+    }
+    return false;
+}
+
+/* Bytes of a cache, or what the table says where the system does not. */
+static int64_t
+cache_bytes(int which, int64_t otherwise)
+{
+    const long bytes = sysconf(which);
+    return bytes > 0 ? bytes : otherwise;
+}
+
+/* The features decide; the name only schedules instructions, so one that the table does not have
+ * becomes the plainest of its architecture. */
+bool
+machine_native(const char *cpu, const char *llvm, const char *triple, Machine *out)
+{
+    int arch = 0;
+    while (arch < ARCHS && strncmp(triple, arch_info[arch].name, strlen(arch_info[arch].name)) != 0)
+        arch++;
+    if (arch == ARCHS)
+        return false;
+    const Cpu *known = cpu_find(cpu);
+    if (!known || known->arch != (Arch)arch)
+        known = cpu_find(arch == ARCH_x86_64 ? "x86-64" : "generic");
+    *out = of_cpu(known);
+    out->native = true;
+    out->llvm = llvm;
+    out->triple = triple;
+    out->features = 0;
+    for (int i = 0; i < ABI_FEATURES; i++)
+        if (feature_table[i].arch == out->arch && list_has(llvm, feature_table[i].llvm))
+            out->features |= UINT64_C(1) << i;
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    out->l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, out->l1_bytes);
+    out->l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, out->l2_bytes);
+#endif
+    vectors(out);
+    return true;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------ */
+
+static int
+bits_in(uint64_t set)
+{
+    int count = 0;
+    for (; set; set &= set - 1)
+        count++;
+    return count;
+}
+
+bool
+machine_asks_more(const Machine *a, const Machine *b)
+{
+    if (a->vector_bytes != b->vector_bytes)
+        return a->vector_bytes > b->vector_bytes;
+    if (a->bf16_dot != b->bf16_dot)
+        return a->bf16_dot;
+    if (a->i8_dot != b->i8_dot)
+        return a->i8_dot;
+    return bits_in(a->features) > bits_in(b->features);
+}
+
+const char *
+machine_lacks(const Machine *host, const Machine *machine)
+{
+    if (host->arch != machine->arch)
+        return "its architecture";
+    const uint64_t lacks = machine->features & ~host->features;
+    for (int i = 0; i < ABI_FEATURES; i++)
+        if (lacks >> i & 1)
+            return feature_table[i].llvm;
+    return NULL;
+}
+
+int64_t
+machine_lanes(const Machine *machine)
+{
+    const int64_t lanes = machine->vector_bytes / (int64_t)sizeof(float);
+    return lanes > 0 ? lanes : 1;
+}

@@ -1,0 +1,51 @@
+/* machine/machine.h -- what the machine that code is made for can do. Passes choose by it, emitters
+ * cut their loops to it, measurements are taken against it: there is no second description. */
+#ifndef SSMC_MACHINE_MACHINE_H
+#define SSMC_MACHINE_MACHINE_H
+
+#include "machine/cost.h"
+#include "runtime/abi.h"
+
+typedef enum { ARCH_x86_64, ARCH_aarch64, ARCHS } Arch;
+
+/* A CPU, one core of it. Of `features` follow vectors, registers and dots (machine.c). */
+typedef struct {
+    const char *cpu;    /* LLVM's name: znver4, x86-64-v3, neoverse-v1 ... */
+    const char *llvm;   /* LLVM's feature string beyond the CPU's own; "" for a named CPU */
+    const char *triple; /* LLVM's: x86_64-unknown-linux-gnu ... */
+    Arch arch;
+    bool native;          /* the machine that this process runs on */
+    uint64_t features;    /* bits of AbiFeature that code for it may use */
+    int vector_bytes;     /* widest vector worth using: 64, 32 or 16 */
+    int vector_registers; /* of that width */
+    bool fma;             /* false: a product and a sum, with a register for the product */
+    bool bf16_dot;        /* dots of bf16 pairs: vdpbf16ps, bfdot; false: emulated */
+    bool i8_dot;          /* dots of four bytes: vpdpbusd, usdot */
+    int64_t l1_bytes, l2_bytes;
+    CostTable costs; /* nanoseconds of each kind of work */
+} Machine;
+
+/* A row of cpus.def with the constants that are shipped for it. False: there is none. */
+bool machine_named(const char *name, Machine *out);
+/* The machine of this process, as LLVM describes it: its name for the CPU, its features as text
+ * "+sse2,-avx,...", its triple. Caches are as the system says. False: an architecture that code is
+ * not made for. */
+bool machine_native(const char *cpu, const char *llvm, const char *triple, Machine *out);
+
+/* For `unknown CPU`: "did you mean ...?" or every name. arena text. */
+const char *machine_names_near(Arena *arena, const char *name);
+
+/* Order of preference: wider vectors first, then what they can do. */
+bool machine_asks_more(const Machine *a, const Machine *b);
+/* What code for `machine` needs and host has not: a feature, or "its architecture"; NULL: nothing.
+ */
+const char *machine_lacks(const Machine *host, const Machine *machine);
+
+/* The constants shipped for a CPU: its own, or those of CPUs with such vectors. */
+CostTable costs_shipped(const Machine *machine);
+/* machine->costs as a row of costs.def. */
+void costs_print_row(StrBuf *out, const Machine *machine);
+
+int64_t machine_lanes(const Machine *machine); /* f32 lanes of a vector, at least 1 */
+
+#endif
