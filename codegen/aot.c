@@ -51,7 +51,7 @@ variants_table(Cg *c, const CgExport *model, const CgVariant *variants, int coun
     Val *rows = arena_array(c->arena, (size_t)count, sizeof *rows);
     for (int i = 0; i < count; i++) {
         const CgVariant *v = &variants[i];
-        Val fields[] = {text(c, v->cpu), cg_i64(c, (int64_t)v->module->machine.features),
+        Val fields[] = {text(c, v->cpu), cg_i64(c, (int64_t)machine_needs(&v->module->machine)),
                         elsewhere(c, program_symbol(c, model, i)),
                         v->embedded ? elsewhere(c, v->embedded) : LLVMConstNull(c->ptr),
                         offsets(c, v)};

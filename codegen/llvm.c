@@ -41,8 +41,8 @@ cg_begin(void)
 
 /* ---- target -------------------------------------------------------------------------------- */
 
-/* The targets of targets.def, once: LLVM's list of them has no lock, and code is made by several
- * threads. */
+/* The architectures of machine/cpus.def, once: LLVM's list of them has no lock, and code is made by
+ * several threads. */
 static void
 register_targets(void)
 {

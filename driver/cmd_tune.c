@@ -8,7 +8,7 @@
 static bool
 preset_out(Tune *t)
 {
-    const char *why = NULL, *path = costs_path(t->arena, &t->target);
+    const char *why = NULL, *path = costs_path(t->arena, &t->machine);
     t->o->value[OPT_out].text = path;
     if (!path)
         fault(EXIT_BAD_INPUT, "neither XDG_CACHE_HOME nor HOME is an absolute path; say with -o "

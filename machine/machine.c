@@ -93,11 +93,40 @@ vectors_aarch64(Machine *m)
     m->i8_dot = has(m, ABI_BIT(i8mm));
 }
 
+static const struct {
+    MatrixUnit unit;
+    uint64_t needs, bf16, i8;
+} matrix_units[MATRIX_UNITS] = {
+#define MATRIX(id, name, unit, bf16, i8, tiles, rows, row_bytes)                                   \
+    [MATRIX_##id] = {                                                                              \
+        {MATRIX_##id, name, false, false, tiles, rows, row_bytes}, \
+        unit, bf16, i8 \
+    },
+#include "machine/matrix.def"
+#undef MATRIX
+};
+
 static void
-vectors(Machine *m)
+derive(Machine *m)
 {
     (m->arch == ARCH_x86_64 ? vectors_x86 : vectors_aarch64)(m);
+    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++) {
+        if (!has(m, matrix_units[i].needs))
+            continue;
+        m->matrix = matrix_units[i].unit;
+        m->matrix.bf16 = has(m, matrix_units[i].bf16);
+        m->matrix.i8 = has(m, matrix_units[i].i8);
+    }
     m->costs = costs_shipped(m);
+}
+
+uint64_t
+machine_needs(const Machine *machine)
+{
+    uint64_t unused = 0;
+    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++)
+        unused |= matrix_units[i].needs | matrix_units[i].bf16 | matrix_units[i].i8;
+    return machine->features & ~unused;
 }
 
 static Machine
@@ -119,11 +148,20 @@ machine_named(const char *name, Machine *out)
     if (!cpu)
         return false;
     *out = of_cpu(cpu);
-    vectors(out);
+    derive(out);
     return true;
 }
 
 /* ---- native -------------------------------------------------------------------------------- */
+
+static int
+bits_in(uint64_t set)
+{
+    int count = 0;
+    for (; set; set &= set - 1)
+        count++;
+    return count;
+}
 
 /* Is `+name` an item of LLVM's list "+sse2,-avx,..."? */
 static bool
@@ -146,8 +184,35 @@ cache_bytes(int which, int64_t otherwise)
     return bytes > 0 ? bytes : otherwise;
 }
 
-/* The features decide; the name only schedules instructions, so one that the table does not have
- * becomes the plainest of its architecture. */
+/* The CPU of the table that has most of what this machine has, and nothing else; the first of
+ * several. The base of the architecture, which asks nothing, always fits. */
+static const Cpu *
+cpu_nearest(Arch arch, uint64_t features)
+{
+    const Cpu *best = NULL;
+    for (size_t i = 0; i < COUNT_OF(cpus); i++) {
+        const Cpu *cpu = &cpus[i];
+        if (cpu->arch != arch || (cpu->features & ~features) != 0)
+            continue;
+        if (!best || bits_in(cpu->features) > bits_in(best->features))
+            best = cpu;
+    }
+    return best;
+}
+
+static uint64_t
+features_of(Arch arch, const char *llvm)
+{
+    uint64_t features = 0;
+    for (int i = 0; i < ABI_FEATURES; i++)
+        if (feature_table[i].arch == arch && list_has(llvm, feature_table[i].llvm))
+            features |= UINT64_C(1) << i;
+    return features;
+}
+
+/* The features decide what code is made. The name schedules instructions and finds measured
+ * constants: where LLVM does not know the CPU (a new one, or a hypervisor's), the nearest one
+ * serves. */
 bool
 machine_native(const char *cpu, const char *llvm, const char *triple, Machine *out)
 {
@@ -156,35 +221,23 @@ machine_native(const char *cpu, const char *llvm, const char *triple, Machine *o
         arch++;
     if (arch == ARCHS)
         return false;
+    const uint64_t features = features_of((Arch)arch, llvm);
     const Cpu *known = cpu_find(cpu);
-    if (!known || known->arch != (Arch)arch)
-        known = cpu_find(arch == ARCH_x86_64 ? "x86-64" : "generic");
-    *out = of_cpu(known);
+    const bool generic = !known || known->arch != (Arch)arch || known->features == 0;
+    *out = of_cpu(generic ? cpu_nearest((Arch)arch, features) : known);
     out->native = true;
     out->llvm = llvm;
     out->triple = triple;
-    out->features = 0;
-    for (int i = 0; i < ABI_FEATURES; i++)
-        if (feature_table[i].arch == out->arch && list_has(llvm, feature_table[i].llvm))
-            out->features |= UINT64_C(1) << i;
+    out->features = features;
 #ifdef _SC_LEVEL1_DCACHE_SIZE
     out->l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, out->l1_bytes);
     out->l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, out->l2_bytes);
 #endif
-    vectors(out);
+    derive(out);
     return true;
 }
 
 /* ---- comparing ------------------------------------------------------------------------------ */
-
-static int
-bits_in(uint64_t set)
-{
-    int count = 0;
-    for (; set; set &= set - 1)
-        count++;
-    return count;
-}
 
 bool
 machine_asks_more(const Machine *a, const Machine *b)
@@ -195,7 +248,7 @@ machine_asks_more(const Machine *a, const Machine *b)
         return a->bf16_dot;
     if (a->i8_dot != b->i8_dot)
         return a->i8_dot;
-    return bits_in(a->features) > bits_in(b->features);
+    return bits_in(machine_needs(a)) > bits_in(machine_needs(b));
 }
 
 const char *
@@ -203,7 +256,7 @@ machine_lacks(const Machine *host, const Machine *machine)
 {
     if (host->arch != machine->arch)
         return "its architecture";
-    const uint64_t lacks = machine->features & ~host->features;
+    const uint64_t lacks = machine_needs(machine) & ~host->features;
     for (int i = 0; i < ABI_FEATURES; i++)
         if (lacks >> i & 1)
             return feature_table[i].llvm;

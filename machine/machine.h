@@ -8,6 +8,21 @@
 
 typedef enum { ARCH_x86_64, ARCH_aarch64, ARCHS } Arch;
 
+typedef enum {
+    MATRIX_none,
+#define MATRIX(id, name, unit, bf16, i8, tiles, rows, row_bytes) MATRIX_##id,
+#include "machine/matrix.def"
+#undef MATRIX
+    MATRIX_UNITS
+} MatrixKind;
+
+typedef struct {
+    MatrixKind kind;
+    const char *name;
+    bool bf16, i8; /* what it multiplies: pairs of bf16, quads of bytes */
+    int tiles, rows, row_bytes;
+} MatrixUnit;
+
 /* A CPU, one core of it. Of `features` follow vectors, registers and dots (machine.c). */
 typedef struct {
     const char *cpu;    /* LLVM's name: znver4, x86-64-v3, neoverse-v1 ... */
@@ -21,6 +36,7 @@ typedef struct {
     bool fma;             /* false: a product and a sum, with a register for the product */
     bool bf16_dot;        /* dots of bf16 pairs: vdpbf16ps, bfdot; false: emulated */
     bool i8_dot;          /* dots of four bytes: vpdpbusd, usdot */
+    MatrixUnit matrix;    /* kind MATRIX_none: it has none. No kernel uses it. */
     int64_t l1_bytes, l2_bytes;
     CostTable costs; /* nanoseconds of each kind of work */
 } Machine;
@@ -37,6 +53,8 @@ const char *machine_names_near(Arena *arena, const char *name);
 
 /* Order of preference: wider vectors first, then what they can do. */
 bool machine_asks_more(const Machine *a, const Machine *b);
+/* Feature bits that code for the machine needs: all but those of units that no kernel uses. */
+uint64_t machine_needs(const Machine *machine);
 /* What code for `machine` needs and host has not: a feature, or "its architecture"; NULL: nothing.
  */
 const char *machine_lacks(const Machine *host, const Machine *machine);

@@ -9,7 +9,7 @@
 enum { RUN_SLOTS = 4 };
 
 typedef struct KernelRun KernelRun;
-/* text: kernels without places (memory is planned here). cpu: as cg_target takes it. */
+/* text: kernels without places (memory is planned here). cpu: as cg_machine takes it. */
 KernelRun *kernel_run_open(const char *text, const char *cpu);
 void kernel_run_close(KernelRun *run);
 bool cpu_runs_here(const char *cpu);

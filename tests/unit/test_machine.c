@@ -1,0 +1,92 @@
+/* tests/unit/test_machine.c -- what is known of a machine from its name or its features. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "machine/machine.h"
+
+#define SERVER                                                                                     \
+    "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,"         \
+    "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+#define ICE_LAKE                                                                                   \
+    SERVER ",+avx512ifma,+avx512vbmi,+avx512vbmi2,+avx512vnni,+avx512bitalg,+avx512vpopcntdq,+"    \
+           "gfni"
+
+static Machine
+native(const char *cpu, const char *features, const char *triple)
+{
+    Machine m;
+    cr_assert(machine_native(cpu, features, triple, &m));
+    cr_expect(m.native && m.costs.source);
+    return m;
+}
+
+Test(machine, a_named_cpu_is_what_its_features_say)
+{
+    static const struct {
+        const char *name;
+        int bytes, registers;
+        bool fma, bf16, i8;
+    } known[] = {
+        {"x86-64",         16, 16, false, false, false},
+        {"x86-64-v2",      16, 16, false, false, false},
+        {"x86-64-v3",      32, 16, true,  false, false},
+        {"alderlake",      32, 16, true,  false, true },
+        {"x86-64-v4",      64, 32, true,  false, false},
+        {"cascadelake",    64, 32, true,  false, true },
+        {"sapphirerapids", 64, 32, true,  true,  true },
+        {"znver3",         32, 16, true,  false, false},
+        {"znver4",         64, 32, true,  true,  true },
+        {"generic",        16, 32, true,  false, false},
+        {"neoverse-n1",    16, 32, true,  false, false},
+        {"neoverse-v1",    16, 32, true,  true,  true },
+    };
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        Machine m;
+        cr_assert(machine_named(known[i].name, &m), "%s", known[i].name);
+        cr_expect_not(m.native);
+        cr_expect_eq(m.vector_bytes, known[i].bytes, "%s", m.cpu);
+        cr_expect_eq(m.vector_registers, known[i].registers, "%s", m.cpu);
+        cr_expect(m.fma == known[i].fma && m.bf16_dot == known[i].bf16 && m.i8_dot == known[i].i8,
+                  "%s", m.cpu);
+    }
+}
+
+Test(machine, a_cpu_that_llvm_does_not_know_is_the_nearest)
+{
+    const char *const linux_x86 = "x86_64-pc-linux-gnu";
+    cr_expect_str_eq(native("x86-64", SERVER, linux_x86).cpu, "x86-64-v4");
+    cr_expect_str_eq(native("znver9", ICE_LAKE ",+avx512bf16,+avxvnni", linux_x86).cpu, "znver5");
+    cr_expect_str_eq(native("x86-64", ICE_LAKE ",+avx512bf16,+avx512fp16,+avxvnni", linux_x86).cpu,
+                     "sapphirerapids");
+    cr_expect_str_eq(native("", "", linux_x86).cpu, "x86-64");
+    cr_expect_str_eq(native("graviton9", "+lse,+rdm,+fullfp16,+dotprod", "aarch64-linux-gnu").cpu,
+                     "cortex-a76");
+    /* A known one keeps its name, whatever a hypervisor hides of it. */
+    const Machine hidden = native("znver4", SERVER, linux_x86);
+    cr_expect_str_eq(hidden.cpu, "znver4");
+    cr_expect(hidden.vector_bytes == 64 && !hidden.bf16_dot && !hidden.i8_dot);
+}
+
+Test(machine, a_matrix_unit_is_known_and_not_needed)
+{
+    const Machine with = native("sapphirerapids", SERVER ",+amx-tile,+amx-int8", "x86_64-linux");
+    const Machine without = native("sapphirerapids", SERVER, "x86_64-linux");
+    cr_expect(with.matrix.kind == MATRIX_amx && with.matrix.i8 && !with.matrix.bf16);
+    cr_expect_eq(with.matrix.rows * with.matrix.row_bytes, 1024, "a tile is a KiB");
+    cr_expect_eq(without.matrix.kind, MATRIX_none);
+    cr_expect_null(machine_lacks(&without, &with), "no kernel uses the unit");
+}
+
+Test(machine, what_a_machine_lacks_is_named)
+{
+    Machine v3, v4, arm;
+    cr_assert(machine_named("x86-64-v3", &v3) && machine_named("x86-64-v4", &v4) &&
+              machine_named("neoverse-v1", &arm));
+    cr_expect_null(machine_lacks(&v4, &v3));
+    cr_expect_str_eq(machine_lacks(&v3, &v4), "avx512f");
+    cr_expect_str_eq(machine_lacks(&v4, &arm), "its architecture");
+    cr_expect(machine_asks_more(&v4, &v3) && !machine_asks_more(&v3, &v4));
+    Machine m;
+    cr_expect_not(machine_native("x", "", "riscv64-unknown-linux-gnu", &m));
+    cr_expect_not(machine_named("pdp11", &m));
+}
