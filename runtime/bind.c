@@ -26,9 +26,8 @@ dtype_name(AbiDtype dtype)
 static bool
 is_same(const AbiWeight *w, const RtTensor *t)
 {
-    if (strcmp(dtype_name(w->dtype), t->dtype) != 0 || w->rank != t->rank)
-        return false;
-    return memcmp(w->dim, t->dim, (size_t)w->rank * sizeof *w->dim) == 0;
+    return strcmp(dtype_name(w->dtype), t->dtype) == 0 &&
+           rt_dims_fit(w->dim, w->rank, t->dim, t->rank);
 }
 
 static void

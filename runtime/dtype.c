@@ -51,3 +51,19 @@ rt_tensor_bytes(int bits, const int64_t *dim, int rank, size_t *out)
     *out = count / 8;
     return true;
 }
+
+bool
+rt_dims_fit(const int64_t *a, int rank_a, const int64_t *b, int rank_b)
+{
+    int i = 0, k = 0;
+    while (true) {
+        while (i < rank_a && a[i] == 1)
+            i++;
+        while (k < rank_b && b[k] == 1)
+            k++;
+        if (i == rank_a || k == rank_b)
+            return i == rank_a && k == rank_b;
+        if (a[i++] != b[k++])
+            return false;
+    }
+}

@@ -12,6 +12,7 @@
 typedef struct {
     const char *name;
     const char *dtype; /* F32, F16, BF16, I64 ... as the header spells it */
+    bool rounded;      /* of weights: the file has F64, data is F32 */
     int rank;
     int64_t dim[8];
     const void *data; /* borrows the mapping; little-endian, may be unaligned */
@@ -45,10 +46,34 @@ void rt_temporary_close(RtTemporary *temporary); /* removes what still has the n
  * written straight. */
 ssmc_status rt_file_write(const char *path, const void *data, size_t len);
 
-/* Weights of a checkpoint: one file, or the files of a directory (model.safetensors.index.json
- * names them; else model.safetensors; else consolidated.safetensors; else the only *.safetensors).
- */
+/* What a file is by its content. other: nothing known, such as a description. */
+typedef enum {
+#define FILE_KIND(id, what, instead) RT_KIND_##id,
+#include "runtime/kinds.def"
+#undef FILE_KIND
+    RT_KIND_other
+} RtKind;
+RtKind rt_kind_of(const char *path); /* other: it cannot be read, too */
+/* SSMC_BAD_FILE with what the file is and what to give instead. */
+ssmc_status rt_kind_fault(const char *path, RtKind kind);
+/* SSMC_BAD_FILE with what a directory without `wanted` has in its place. */
+ssmc_status rt_folder_fault(const char *dir, const char *wanted);
+/* Where a path that is not there ends in what looks like a name on a model hub: org/name. NULL: it
+ * does not. */
+const char *rt_hub_name(const char *path);
+/* SSMC_IO with how such a model is downloaded. */
+ssmc_status rt_hub_fault(const char *path);
+
+/* Weights of a checkpoint: one file, or the files of a directory: model.safetensors, unless there
+ * is a model.safetensors.index.json that names tensors that it lacks; else the files that the index
+ * names; else consolidated.safetensors; else the only *.safetensors. Tensors of F64 are rounded to
+ * F32. */
 ssmc_status rt_weights_open(const char *path, ssmc_weights **out);
+/* Which of several files were taken, in one line; NULL: there was no choice. */
+const char *rt_weights_note(const ssmc_weights *weights);
+/* Whether the two hold the same sizes in the same order, those of 1 aside: their elements then lie
+ * in the same order. */
+bool rt_dims_fit(const int64_t *a, int rank_a, const int64_t *b, int rank_b);
 /* Weights made by the rules named in the program (reference initialisation), from a seed. The same
  * seed gives the same weights for any thread count. */
 ssmc_status rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,

@@ -360,7 +360,11 @@ rt_tensors_open(const char *path, RtTensorFile **out)
     ssmc_status status = file_new(path, &file);
     if (status != SSMC_OK)
         return status;
-    status = rt_map_file(path, &file->mapping);
+    const RtKind kind = rt_kind_of(path);
+    if (kind != RT_KIND_other && kind != RT_KIND_safetensors && kind != RT_KIND_empty)
+        status = rt_kind_fault(path, kind);
+    if (status == SSMC_OK)
+        status = rt_map_file(path, &file->mapping);
     if (status == SSMC_OK)
         return finish(file, file->mapping.data, file->mapping.len, out);
     rt_tensors_close(file);

@@ -2,6 +2,7 @@
  * aligned as kernels read it. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,23 +36,23 @@ rt_weights_index(ssmc_weights *w, const char *path)
                    rt_quote(w->tensors[first].name).text);
 }
 
-/* Kernels read elements at their natural alignment; a header of any length may stand before the
- * data. */
+/* Kernels read elements at their natural alignment, while a header of any length may stand before
+ * the data; and they read no F64. */
 static bool
-is_aligned(const RtTensor *t)
+is_readable(const RtTensor *t)
 {
     const size_t size = (size_t)rt_dtype_bits(t->dtype) / 8;
-    return size < 2 || (uintptr_t)t->data % size == 0;
+    return strcmp(t->dtype, "F64") != 0 && (size < 2 || (uintptr_t)t->data % size == 0);
 }
 
-/* Bytes of the copies of tensors that are not aligned, each rounded up to a line. */
+/* Bytes of the copies of tensors that are not readable, each rounded up to a line. */
 static bool
 copy_bytes(const ssmc_weights *w, size_t *total)
 {
     *total = 0;
     for (int i = 0; i < w->count; i++) {
         size_t bytes;
-        if (is_aligned(&w->tensors[i]))
+        if (is_readable(&w->tensors[i]))
             continue;
         if (!rt_round_up(w->tensors[i].bytes, RT_LINE, &bytes) || !rt_add(*total, bytes, total))
             return false;
@@ -59,8 +60,31 @@ copy_bytes(const ssmc_weights *w, size_t *total)
     return true;
 }
 
+/* to: room for the tensor's bytes, aligned. */
+static void
+copy_tensor(RtTensor *t, char *to)
+{
+    const char *from = t->data;
+    const size_t bytes = t->bytes;
+    if (strcmp(t->dtype, "F64") == 0) {
+        const size_t count = bytes / sizeof(double);
+        for (size_t i = 0; i < count; i++) {
+            double wide;
+            memcpy(&wide, from + i * sizeof wide, sizeof wide);
+            ((float *)(void *)to)[i] = (float)wide;
+        }
+        t->dtype = rt_dtype_name("F32");
+        t->bytes = count * sizeof(float);
+        t->rounded = true;
+    } else {
+        memcpy(to, from, bytes);
+    }
+    rt_pages_done(from, bytes);
+    t->data = to;
+}
+
 static ssmc_status
-align_all(ssmc_weights *w)
+copy_all(ssmc_weights *w)
 {
     size_t total = 0;
     if (!copy_bytes(w, &total))
@@ -74,12 +98,11 @@ align_all(ssmc_weights *w)
     char *at = w->pages;
     for (int i = 0; i < w->count; i++) {
         RtTensor *t = &w->tensors[i];
-        if (is_aligned(t))
+        if (is_readable(t))
             continue;
-        memcpy(at, t->data, t->bytes);
-        rt_pages_done(t->data, t->bytes);
-        t->data = at;
-        at += (t->bytes + RT_LINE - 1) / RT_LINE * RT_LINE;
+        const size_t bytes = t->bytes;
+        copy_tensor(t, at);
+        at += (bytes + RT_LINE - 1) / RT_LINE * RT_LINE;
     }
     return SSMC_OK;
 }
@@ -108,7 +131,7 @@ from_files(const char *path, RtTensorFile **files, int nfiles, ssmc_weights **ou
             w->tensors[w->count++] = *rt_tensors_at(files[f], i);
     status = rt_weights_index(w, path);
     if (status == SSMC_OK)
-        status = align_all(w);
+        status = copy_all(w);
     if (status == SSMC_OK)
         *out = w;
     else
@@ -211,6 +234,87 @@ open_index(const char *dir, const char *name, ssmc_weights **out)
     return status;
 }
 
+/* What an index and one file have to do with each other. */
+typedef struct {
+    RtText lacks; /* the first tensor of the index that is not in the file; "": none */
+    bool others;  /* the index names other files */
+} Overlap;
+
+static ssmc_status
+index_overlap(const char *dir, const char *index, const char *whole, const ssmc_weights *single,
+              Overlap *out)
+{
+    RtShards shards;
+    char *path = rt_path_join(dir, index);
+    *out = (Overlap){.others = false};
+    if (!path)
+        return rt_fail_memory(strlen(dir), "a path");
+    const ssmc_status status = rt_shards_read(path, &shards);
+    free(path);
+    if (status != SSMC_OK)
+        return status;
+    for (int i = 0; i < shards.count; i++) {
+        out->others = out->others || strcmp(shards.shard[i].file, whole) != 0;
+        if (!out->lacks.text[0] && !rt_weights_find(single, shards.shard[i].tensor))
+            out->lacks = rt_quote(shards.shard[i].tensor);
+    }
+    rt_shards_free(&shards);
+    return SSMC_OK;
+}
+
+/* "TAKEN was taken, not LEFT: WHY"; no memory: no note. */
+static void
+weights_note(ssmc_weights *w, const char *taken, const char *left, const char *why)
+{
+    static const char form[] = "%s taken, not %s: %s";
+    const size_t room = sizeof form + strlen(taken) + strlen(left) + strlen(why);
+    w->note = malloc(room);
+    if (w->note)
+        snprintf(w->note, room, form, taken, left, why);
+}
+
+/* The files of an index, because the one file is not the whole model. */
+static ssmc_status
+open_index_for(const char *dir, const char *index, const char *whole, const char *why,
+               ssmc_weights **out)
+{
+    const ssmc_status status = open_index(dir, index, out);
+    if (status == SSMC_OK)
+        weights_note(*out, "the files of model.safetensors.index.json are", whole, why);
+    return status;
+}
+
+/* A directory has an index and one file that should be the whole model. The one file is taken if it
+ * holds what the index names, or where the files of the index cannot be read. */
+static ssmc_status
+open_either(const char *dir, const char *index, const char *whole, ssmc_weights **out)
+{
+    ssmc_weights *single = NULL;
+    Overlap overlap;
+    ssmc_status status = open_beside(dir, whole, &single);
+    if (status != SSMC_OK) {
+        char *why = strdup(ssmc_error());
+        status = open_index_for(dir, index, whole, why ? why : "it cannot be read", out);
+        free(why);
+        return status;
+    }
+    status = index_overlap(dir, index, whole, single, &overlap);
+    if (status == SSMC_OK && overlap.lacks.text[0]) {
+        char why[sizeof overlap.lacks.text + 32];
+        snprintf(why, sizeof why, "it lacks tensor '%s'", overlap.lacks.text);
+        status = open_index_for(dir, index, whole, why, out);
+        if (status == SSMC_OK) {
+            rt_weights_close(single);
+            return SSMC_OK;
+        }
+    }
+    if (status != SSMC_OK || overlap.others)
+        weights_note(single, "model.safetensors is", "the files of model.safetensors.index.json",
+                     status == SSMC_OK ? "it holds every tensor that they do" : ssmc_error());
+    *out = single;
+    return SSMC_OK;
+}
+
 /* ---- directories --------------------------------------------------------------------------- */
 
 static bool
@@ -223,12 +327,14 @@ exists(const char *dir, const char *name)
     return there;
 }
 
+/* An adapter's weights are no model's. */
 static bool
 is_safetensors(const char *name)
 {
-    static const char suffix[] = ".safetensors";
+    static const char suffix[] = ".safetensors", adapter[] = "adapter_model";
     const size_t len = strlen(name), n = sizeof suffix - 1;
-    return len > n && name[0] != '.' && strcmp(name + len - n, suffix) == 0;
+    return strncmp(name, adapter, sizeof adapter - 1) != 0 && len > n && name[0] != '.' &&
+           strcmp(name + len - n, suffix) == 0;
 }
 
 /* How many *.safetensors a directory has; *name (malloc) is one of them. -1: errno. */
@@ -258,11 +364,7 @@ open_only(const char *dir, ssmc_weights **out)
     if (count < 0)
         status = rt_fail_errno("read", dir);
     else if (count == 0)
-        status = rt_fail(SSMC_BAD_FILE,
-                         "%s has no *.safetensors: the weights of a checkpoint directory "
-                         "are in model.safetensors or in the files that "
-                         "model.safetensors.index.json names",
-                         dir);
+        status = rt_folder_fault(dir, "*.safetensors, which hold a checkpoint's weights");
     else if (count > 1)
         status = rt_fail(SSMC_BAD_FILE,
                          "%s has %d *.safetensors, but neither model.safetensors.index.json, "
@@ -282,6 +384,8 @@ open_directory(const char *dir, ssmc_weights **out)
 {
     static const char index[] = "model.safetensors.index.json";
     static const char *const names[] = {"model.safetensors", "consolidated.safetensors"};
+    if (exists(dir, index) && exists(dir, names[0]))
+        return open_either(dir, index, names[0], out);
     if (exists(dir, index))
         return open_index(dir, index, out);
     for (size_t i = 0; i < RT_COUNT(names); i++)
@@ -295,6 +399,8 @@ rt_weights_open(const char *path, ssmc_weights **out)
 {
     struct stat st;
     *out = NULL;
+    if (rt_hub_name(path))
+        return rt_hub_fault(path);
     if (stat(path, &st) != 0)
         return rt_fail_errno("open", path);
     return S_ISDIR(st.st_mode) ? open_directory(path, out) : open_one(path, out);
@@ -313,7 +419,14 @@ rt_weights_close(ssmc_weights *w)
     free(w->tensors);
     free(w->names);
     free(w->made);
+    free(w->note);
     free(w);
+}
+
+const char *
+rt_weights_note(const ssmc_weights *weights)
+{
+    return weights->note;
 }
 
 const char *

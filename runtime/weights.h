@@ -16,6 +16,7 @@ struct ssmc_weights {
     RtMade *made; /* owns: [count] their rules; NULL: weights of files */
     char *pages;  /* owns: data that is not in files */
     size_t page_bytes;
+    char *note; /* owns: which of several files these are; NULL: there was no choice */
 };
 
 /* Empty, with room for `most` tensors. */
