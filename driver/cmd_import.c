@@ -3,16 +3,41 @@
 
 #include "driver/driver.h"
 
+/* Whether the weights beside a description show that it must be untied; what else there is to say
+ * of them is said where they are used. */
+static bool
+must_untie(FeModel *model)
+{
+    ssmc_weights *weights = NULL;
+    Diag *unused = diag_new();
+    const bool untie = rt_weights_open(model->graph->weights_path, &weights) == SSMC_OK &&
+                       bind_weights(model->graph, weights, model, unused) == BIND_UNTIED;
+    rt_weights_close(weights);
+    diag_free(unused);
+    return untie;
+}
+
 int
 cmd_import(Options *o)
 {
     if (!o->model)
         return fault(EXIT_BAD_INPUT, "which directory? usage: ssmc import %s", o->command->args);
+    if (model_is_readable(o) != EXIT_DONE)
+        return EXIT_BAD_INPUT;
     Diag *diag = diag_new();
     StrBuf yaml = {0};
+    FeModel model;
     const char *path = opt_text(o, OPT_out), *why = NULL;
     int status = EXIT_DONE;
-    if (!fe_import(o->arena, o->model, diag, &yaml))
+    bool ok = fe_import(o->arena, o->model, NULL, 0, diag, &yaml, &model);
+    if (ok && model.tied.tensor && must_untie(&model)) {
+        const char *untie = model.tied.untie;
+        diag_take_notes(diag, &yaml); /* they come again */
+        sb_free(&yaml);
+        ok = fe_import(o->arena, o->model, &untie, 1, diag, &yaml, &model);
+        say("note: the checkpoint's head differs from its embedding: tie_embeddings is false");
+    }
+    if (!ok)
         status = diag_fault(diag);
     else if (!path)
         fputs(sb_text(&yaml), stdout);

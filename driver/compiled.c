@@ -35,6 +35,8 @@ open_external(Job *job, Progress *bar)
         rt_weights_load(job->compiled, job->variant->program, NULL, &job->weights);
     if (rs != SSMC_OK)
         return rs;
+    if (rt_weights_note(job->weights))
+        say("note: %s", rt_weights_note(job->weights));
     return rt_model_open(job->program, job->weights, opt_text(job->o, OPT_pack_cache), job->threads,
                          progress_call, bar, &job->model);
 }

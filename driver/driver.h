@@ -58,6 +58,7 @@ struct Options {
     const char *model; /* the argument that is no option; NULL when not given */
     bool asks_help;    /* --help or -h, wherever it stands */
     StrBuf *faults;    /* what goes wrong with a job is put there; NULL: printed */
+    bool quiet;        /* another job of the same model prints the notes */
     OptValue value[OPT_COUNT];
 };
 
@@ -122,6 +123,11 @@ void notes_say(Diag *diag); /* prints the notes collected, and forgets them */
 int job_fault(const Options *o, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int job_runtime_fault(const Options *o, ssmc_status status);
 int job_diag_fault(const Options *o, Diag *diag);
+/* Prints the notes of a job that goes on, once. */
+void job_notes(const Options *o, Diag *diag);
+/* Whether MODEL may be a description or a checkpoint directory. EXIT_BAD_INPUT: it is something
+ * else, as was said. */
+int model_is_readable(const Options *o);
 
 /* Writes a file whole or not at all, a pipe or a device straight. False: *why says it (arena). */
 bool file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why);
@@ -217,8 +223,11 @@ int compiled_load(Job *job);        /* MODEL -> job->compiled and variant */
 int compiled_run(Job *job);         /* what job_run does for one */
 void compiled_end(Job *job);
 
-/* Weights of the graph <-> tensors of the checkpoint: types and names; every fault goes to diag. */
-bool bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag);
+/* Weights of the graph <-> tensors of the checkpoint: types and names; every fault goes to diag,
+ * and a note on whatever is not as the description says. BIND_UNTIED: the tensors fit, but fe->tied
+ * is there and differs from what serves in its place: the model must be described untied. */
+typedef enum { BIND_DONE, BIND_FAULT, BIND_UNTIED } BindResult;
+BindResult bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag);
 WeightSource weight_source(ssmc_weights *weights);
 
 /* Whole stdin (malloc'd in the arena). */

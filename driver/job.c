@@ -27,7 +27,7 @@ all_sets(const Options *o, int *count)
 {
     const OptValue *set = &o->value[OPT_set];
     const char **sets =
-        arena_array(o->arena, (size_t)set->count + COUNT_OF(shorthand), sizeof *sets);
+        arena_array(o->arena, (size_t)set->count + COUNT_OF(shorthand) + 1, sizeof *sets);
     *count = 0;
     for (int i = 0; i < set->count; i++)
         sets[(*count)++] = set->list[i];
@@ -123,14 +123,21 @@ begin(Job *job, Options *o)
                      o->command->args);
 }
 
-/* What follows from a graph and its compile: section. */
-static int
-describe_rest(Job *job)
+/* What the runtime tells models and programs apart by. */
+static void
+describe_identity(Job *job)
 {
     job->fe.graph->identity = graph_identity(job->fe.graph);
     job->fe.graph->numerics = numerics_text(job);
     job->eos = job->fe.graph->eos;
     job->neos = (size_t)job->fe.graph->neos;
+}
+
+/* What follows from a graph and its compile: section. */
+static int
+describe_rest(Job *job)
+{
+    describe_identity(job);
     const int64_t threads = job->fe.compile.threads;
     job->threads = threads > 0 ? (int)threads : rt_cores();
     return describe_machines(job, job->fe.compile.cpu);
@@ -146,12 +153,30 @@ describe(Job *job)
         const int status = describe_ir(job, o->model, sets, nsets);
         if (status != EXIT_DONE)
             return status;
+    } else if (model_is_readable(o) != EXIT_DONE) {
+        return EXIT_BAD_INPUT;
     } else if (!fe_model_load(job->arena, o->model, sets, nsets, job->diag, &job->fe)) {
         return job_diag_fault(job->o, job->diag);
     }
-    if (!o->faults)
-        notes_say(job->diag);
+    job_notes(o, job->diag);
     return describe_rest(job);
+}
+
+/* The description once more, with a weight of its own where another served in its place. */
+static int
+describe_untied(Job *job)
+{
+    int nsets = 0;
+    StrBuf again = {0};
+    const char **sets = all_sets(job->o, &nsets);
+    sets[nsets++] = job->fe.tied.untie;
+    job_notes(job->o, job->diag);
+    if (!fe_model_load(job->arena, job->o->model, sets, nsets, job->diag, &job->fe))
+        return job_diag_fault(job->o, job->diag);
+    diag_take_notes(job->diag, &again); /* they have been shown */
+    sb_free(&again);
+    describe_identity(job);
+    return EXIT_DONE;
 }
 
 int
@@ -279,15 +304,24 @@ job_weights(Job *job, bool values)
                          "%s says no weights: give `weights: FILE` or `weights: {init: reference}`",
                          job->o->model);
     const bool made = strcmp(g->weights_path, "init:reference") == 0;
-    count_parameters(job);
-    if (made && !values && !opt_given(job->o, OPT_check_each))
+    if (made && !values && !opt_given(job->o, OPT_check_each)) {
+        count_parameters(job);
         return EXIT_DONE; /* nobody will look at them: their types are known */
-    const ssmc_status status =
+    }
+    const ssmc_status rs =
         made ? make_weights(job) : rt_weights_open(g->weights_path, &job->weights);
-    if (status != SSMC_OK)
-        return job_runtime_fault(job->o, status);
-    if (!bind_weights(job->fe.graph, job->weights, &job->fe, job->diag))
+    if (rs != SSMC_OK)
+        return job_runtime_fault(job->o, rs);
+    BindResult result = bind_weights(job->fe.graph, job->weights, &job->fe, job->diag);
+    const int status = result == BIND_UNTIED ? describe_untied(job) : EXIT_DONE;
+    if (status != EXIT_DONE)
+        return status;
+    if (result == BIND_UNTIED)
+        result = bind_weights(job->fe.graph, job->weights, &job->fe, job->diag);
+    if (result != BIND_DONE)
         return job_diag_fault(job->o, job->diag);
+    count_parameters(job);
+    job_notes(job->o, job->diag);
     job->seconds_load = rt_now() - job->seconds_load;
     return EXIT_DONE;
 }

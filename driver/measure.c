@@ -58,6 +58,7 @@ candidate_options(const Job *job, Arena *arena, const Candidate *c)
     o.value[OPT_chunk] = (OptValue){.given = true, .text = c->chunk};
     o.value[OPT_cpu] = (OptValue){.given = true, .text = native ? "native" : job->machine.cpu};
     o.value[OPT_tune] = (OptValue){.given = true, .text = "shipped"};
+    o.quiet = true;
     return o;
 }
 

@@ -129,6 +129,16 @@ job_diag_fault(const Options *o, Diag *diag)
     return EXIT_BAD_INPUT;
 }
 
+void
+job_notes(const Options *o, Diag *diag)
+{
+    StrBuf text = {0};
+    diag_take_notes(diag, &text);
+    if (!o->faults && !o->quiet)
+        fputs(sb_text(&text), stderr);
+    sb_free(&text);
+}
+
 bool
 file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why)
 {

@@ -23,6 +23,9 @@ job_tokenizer(Job *job, FeTokenizer **out)
     if (!path)
         return fault(EXIT_BAD_INPUT, "%s says no tokenizer: give `tokenizer: tokenizer.json`",
                      job->o->model);
+    const RtKind kind = rt_kind_of(path);
+    if (kind < RT_KIND_config) /* the JSON files of a checkpoint begin there */
+        return runtime_fault(rt_kind_fault(path, kind));
     *out = fe_tokenizer_load(job->o->arena, path, job->diag);
     if (!*out)
         return diag_fault(job->diag);

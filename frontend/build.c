@@ -129,7 +129,7 @@ fill_ints(Arena *arena, const FeValue *v, Attr *attr)
     int64_t *ints = arena_array(arena, (size_t)v->count + 1, sizeof *ints);
     for (int i = 0; i < v->count; i++) {
         const Tree *t = v->tree->items[i];
-        if (!tree_int(t, &ints[i]))
+        if (!tree_whole(t, &ints[i]))
             return false;
     }
     attr->ints = ints;
@@ -360,6 +360,21 @@ build_frame(Build *b, const Prepared *prepared)
     return run_block(&frame) && take_logits(b, &frame);
 }
 
+/* The weight of the frame that tie_embeddings leaves out, where another serves in its place. */
+static FeTied
+tied_of(const Build *b, const Prepared *frame)
+{
+    const FeValue *tie = &b->parts->keys[KEY_tie_embeddings];
+    const Block *block = frame->block;
+    for (int i = 0; tie->flag && i < block->nweights; i++)
+        if (!frame->present[i] && block->weights[i].otherwise)
+            return (FeTied){.tensor = tensor_names_of(b->parts->tensors, block->weights[i].name),
+                            .served = block->weights[i].otherwise,
+                            .untie = "tie_embeddings=false",
+                            .loc = tie->loc};
+    return (FeTied){0};
+}
+
 bool
 model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
 {
@@ -381,5 +396,6 @@ model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
         return false;
     out->graph = b.graph;
     out->shapes = b.shapes;
+    out->tied = tied_of(&b, prepared);
     return true;
 }

@@ -136,6 +136,13 @@ pattern_fits(const char *pattern, const char *name, Match *out)
     return *name == '\0';
 }
 
+bool
+fe_pattern_fits(const char *pattern, const char *name)
+{
+    Match unused = {0};
+    return pattern_fits(pattern, name, &unused);
+}
+
 static void
 put_spelling(StrBuf *out, const char *spelling, const Match *m)
 {
@@ -184,6 +191,16 @@ tensor_names_of(const TensorNames *names, const char *weight)
 }
 
 /* ---- names of config keys ------------------------------------------------------------------- */
+
+/* The length of the next name in an expression, and *at moves to it; 0: there is none. */
+static size_t
+name_next(const char **at)
+{
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+    *at += strcspn(*at, LETTERS);
+    return strspn(*at, LETTERS "0123456789.");
+#undef LETTERS
+}
 
 /* The value of a config key as an expression sees it. */
 static FeValue
@@ -252,13 +269,16 @@ tree_equal(const Tree *a, const Tree *b)
 static bool
 layout_matches(const Tree *layout, const Tree *config)
 {
-    const Tree *match = tree_get(layout, "match");
+    const Tree *match = tree_get(layout, "match"), *any = tree_get(layout, "any");
     for (int i = 0; i < match->count; i++) {
         const Tree *has = tree_find(config, match->items[i]->key);
         if (!has || !tree_equal(has, match->items[i]))
             return false;
     }
-    return true;
+    bool one = any == NULL;
+    for (int i = 0; any && i < any->count; i++)
+        one |= tree_find(config, any->items[i]->text) != NULL;
+    return one;
 }
 
 static void
@@ -269,6 +289,8 @@ unknown_layout(const Import *im, const Family *families, int count)
         const Tree *layouts = tree_get(families[i].tree, "layouts");
         for (int k = 0; k < layouts->count; k++) {
             const Tree *match = tree_get(layouts->items[k], "match");
+            if (tree_get(layouts->items[k], "any"))
+                continue; /* a variant of another layout, which says the rest */
             sb_printf(&known, "%s%s \"%s\"", known.len ? ", " : "", match->items[0]->key,
                       match->items[0]->text);
         }
@@ -281,6 +303,154 @@ unknown_layout(const Import *im, const Family *families, int count)
         diag_error(im->diag, im->config->loc,
                    "this config.json is of no family known here; known are %s", sb_text(&known));
     sb_free(&known);
+}
+
+/* ---- keys that follow from others ------------------------------------------------------------ */
+
+/* Every name of an expression is bound. */
+static bool
+names_are_known(const Import *im, const char *text)
+{
+    for (size_t len; (len = name_next(&text)) > 0; text += len)
+        if (!scope_find(&im->scope, text, len))
+            return false;
+    return true;
+}
+
+/* A key that config.json leaves out is given the value of its expression, if that can be had. */
+static void
+bind_implied(Import *im, const Tree *implied)
+{
+    for (int i = 0; implied && i < implied->count; i++) {
+        const Tree *t = implied->items[i];
+        if (find_key(im, t->key) || !names_are_known(im, t->text))
+            continue;
+        const Binding *same = find_key(im, t->text);
+        Expr e = {.arena = im->arena, .scope = &im->scope};
+        if (same) {
+            scope_bind(im->arena, &im->scope, t->key, same->value, NULL);
+        } else if (!expr_eval(&e, t->text, strlen(t->text))) {
+            expr_fault(&e, t->loc, im->config->loc, im->diag);
+        } else {
+            const Tree *value =
+                tree_scalar(im->arena, expr_number_text(im->arena, e.value), im->config->loc);
+            scope_bind(im->arena, &im->scope, t->key, config_value(im->arena, value, false), &e);
+        }
+    }
+}
+
+/* ---- keys that nobody looks at --------------------------------------------------------------- */
+
+typedef struct {
+    const char **names;
+    int count, cap;
+} Names;
+
+static void
+names_put(Import *im, Names *names, const char *name, size_t len)
+{
+    const char *copy = arena_strndup(im->arena, name, len);
+    VEC_PUSH(im->arena, names->names, names->count, names->cap, copy);
+}
+
+/* The names in expressions; in a template those that start with "=". */
+static void
+names_of_expressions(Import *im, Names *names, const Tree *t, bool is_template)
+{
+    for (int i = 0; t && i < t->count; i++)
+        names_of_expressions(im, names, t->items[i], is_template);
+    if (!tree_is(t, TREE_SCALAR) || (is_template && t->text[0] != '='))
+        return;
+    const char *text = t->text;
+    for (size_t len; (len = name_next(&text)) > 0; text += len)
+        names_put(im, names, text, len);
+}
+
+static void
+names_of_items(Import *im, Names *names, const Tree *t)
+{
+    for (int i = 0; t && i < t->count; i++) {
+        const char *name = t->kind == TREE_MAP ? t->items[i]->key : t->items[i]->text;
+        names_put(im, names, name, strlen(name));
+    }
+}
+
+/* Keys that a layout honours, checks or calls harmless. */
+static Names
+names_known(Import *im, const Tree *family, const Tree *layout)
+{
+    static const char *const lists[] = {"match",   "any",  "required", "defaults",
+                                        "implied", "only", "harmless"};
+    Names names = {0};
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        names_of_items(im, &names, tree_get(layout, lists[i]));
+    names_of_items(im, &names, tree_get(family, "only"));
+    names_of_items(im, &names, tree_get(family, "harmless"));
+    names_of_expressions(im, &names, tree_get(layout, "implied"), false);
+    names_of_expressions(im, &names, tree_get(layout, "checks"), false);
+    names_of_expressions(im, &names, tree_get(layout, "model"), true);
+    return names;
+}
+
+typedef enum { KEY_KNOWN, KEY_ABOVE_KNOWN, KEY_UNKNOWN } KeyState;
+
+static KeyState
+key_state(const Names *known, const char *key)
+{
+    const size_t len = strlen(key);
+    KeyState state = KEY_UNKNOWN;
+    for (int i = 0; i < known->count; i++) {
+        const char *name = known->names[i];
+        if (strcmp(name, key) == 0)
+            return KEY_KNOWN;
+        if (strncmp(name, key, len) == 0 && name[len] == '.')
+            state = KEY_ABOVE_KNOWN;
+    }
+    return state;
+}
+
+static void
+find_unknown(Import *im, const Names *known, const Tree *map, const char *prefix, Names *unknown)
+{
+    for (int i = 0; i < map->count; i++) {
+        const Tree *t = map->items[i];
+        const char *key = arena_printf(im->arena, "%s%s", prefix, t->key);
+        const KeyState state = key_state(known, key);
+        if (t->kind == TREE_NULL || state == KEY_KNOWN)
+            continue;
+        if (state == KEY_ABOVE_KNOWN && t->kind == TREE_MAP)
+            find_unknown(im, known, t, arena_printf(im->arena, "%s.", key), unknown);
+        else
+            names_put(im, unknown, key, strlen(key));
+    }
+}
+
+/* One line, however many there are. */
+static void
+note_unknown(Import *im, const Tree *family, const Tree *layout)
+{
+    enum { SHOWN = 40 };
+    const Names known = names_known(im, family, layout);
+    Names unknown = {0};
+    find_unknown(im, &known, im->config, "", &unknown);
+    if (unknown.count == 0)
+        return;
+    StrBuf list = {0};
+    for (int i = 0; i < unknown.count && i < SHOWN; i++) {
+        const char *near = strchr(unknown.names[i], '.') /* all of one map are near */
+                               ? NULL
+                               : nearest_name(unknown.names[i], known.names, (size_t)known.count,
+                                              sizeof *known.names);
+        sb_printf(&list, "%s%s", i ? ", " : "", unknown.names[i]);
+        if (near)
+            sb_printf(&list, " (is %s meant?)", near);
+    }
+    if (unknown.count > SHOWN)
+        sb_printf(&list, " and %d more", unknown.count - SHOWN);
+    diag_note(im->diag, (SrcLoc){.source = im->config->loc.source},
+              "keys that family %s, layout %s, does not know, and that change nothing here: %s",
+              im->family, im->layout, sb_text(&list));
+    sb_free(&list);
 }
 
 /* ---- what a layout asks of a config --------------------------------------------------------- */
@@ -321,8 +491,12 @@ check_only(const Import *im, const Tree *only)
             ok = tree_equal(has, choices->items[k]);
         if (ok)
             continue;
-        diag_error(im->diag, has->loc, "%s is %s; only %s can be compiled", choices->key,
-                   tree_text(im->arena, has), choices_text(im->arena, choices));
+        if (choices->items[0]->kind == TREE_NULL)
+            diag_error(im->diag, has->loc, "%s is %s; a model with a %s cannot be compiled",
+                       choices->key, tree_text(im->arena, has), choices->key);
+        else
+            diag_error(im->diag, has->loc, "%s is %s; only %s can be compiled", choices->key,
+                       tree_text(im->arena, has), choices_text(im->arena, choices));
         diag_also(im->diag, choices->key_loc, "family %s, layout %s says so", im->family,
                   im->layout);
     }
@@ -392,7 +566,7 @@ instantiate(Import *im, const Tree *t)
 }
 
 static Tree *
-import_layout(Import *im, const Tree *layout)
+import_layout(Import *im, const Tree *family, const Tree *layout)
 {
     const Tree *defaults = tree_get(layout, "defaults");
     const int before = diag_errors(im->diag);
@@ -400,14 +574,19 @@ import_layout(Import *im, const Tree *layout)
     if (defaults)
         bind_config(im, defaults, "", false);
     bind_config(im, im->config, "", true);
+    bind_implied(im, tree_get(layout, "implied"));
     check_required(im, tree_get(layout, "required"));
+    check_only(im, tree_get(family, "only"));
     check_only(im, tree_get(layout, "only"));
     if (diag_errors(im->diag) != before)
         return NULL;
     check_sizes(im, tree_get(layout, "checks"));
     Tree *model = instantiate(im, tree_get(layout, "model"));
     tree_put(im->arena, model, "family", tree_scalar(im->arena, im->family, im->config->loc));
-    return diag_errors(im->diag) == before ? model : NULL;
+    if (diag_errors(im->diag) != before)
+        return NULL;
+    note_unknown(im, family, layout);
+    return model;
 }
 
 Tree *
@@ -430,7 +609,7 @@ family_import(Arena *arena, const char *path, Diag *diag)
         im.family = list[i].name;
         for (int k = 0; k < layouts->count; k++)
             if (layout_matches(layouts->items[k], im.config))
-                return import_layout(&im, layouts->items[k]);
+                return import_layout(&im, list[i].tree, layouts->items[k]);
     }
     unknown_layout(&im, list, count);
     return NULL;

@@ -36,11 +36,21 @@ typedef struct {
     FeOrigins when;             /* that it is there at all */
 } FeShape;
 
+/* A weight that the model does without, because another serves in its place: the head of tied
+ * embeddings. */
+typedef struct {
+    const char *tensor; /* its spellings, as Value.tensor has them; NULL: there is no such weight */
+    const char *served; /* name of the weight that serves */
+    const char *untie;  /* the set that gives the model both */
+    SrcLoc loc;         /* what the user wrote that leaves it out */
+} FeTied;
+
 typedef struct {
     Graph *graph; /* stage MODEL; every weight typed f32 until the checkpoint is looked at */
     FeCompile compile;
-    const char *const *ignored; /* checkpoint tensors that may be there unused; nignored of them */
+    const char *const *ignored; /* checkpoint tensors that may be there unused; nignored patterns */
     int nignored;
+    FeTied tied;
     const char *const *block_files; /* that the description's own blocks came from */
     int nblock_files;
     bool complete; /* the description names every tensor of its checkpoint: others are faults */
@@ -60,8 +70,11 @@ bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path
 /* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys
  * outside compile: are refused. */
 bool fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out);
-/* The YAML that a checkpoint directory means. */
-bool fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml);
+/* Whether a tensor's name is what a pattern of `ignored:` says: <i> is a number, * the rest. */
+bool fe_pattern_fits(const char *pattern, const char *name);
+/* The YAML that a checkpoint directory means, with overrides, and the model that it is. */
+bool fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Diag *diag,
+               StrBuf *yaml, FeModel *out);
 
 /* The key table as text, for `ssmc help keys`. */
 void fe_help_keys(StrBuf *out);

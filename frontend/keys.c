@@ -92,7 +92,7 @@ in_range(const Spec *spec, double num)
 static bool
 read_int(const Spec *spec, const Tree *tree, FeValue *out)
 {
-    if (!tree_int(tree, &out->i))
+    if (!tree_whole(tree, &out->i))
         return false;
     out->num = (double)out->i;
     return in_range(spec, out->num);

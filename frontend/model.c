@@ -373,18 +373,19 @@ fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Dia
 }
 
 bool
-fe_import(Arena *arena, const char *dir, Diag *diag, StrBuf *yaml)
+fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Diag *diag,
+          StrBuf *yaml, FeModel *out)
 {
     static const char *const order[] = {"name", "vocab",  "dim",    "eps",     "tie_embeddings",
                                         "eos",  "layers", "family", "weights", "tokenizer"};
     Loader *l = loader_new(arena, diag);
-    FeModel model;
+    *out = (FeModel){0};
     if (!is_directory(dir)) {
         diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one",
                    dir);
         return false;
     }
-    if (!read_directory(l, dir) || !build_model(l, dir, &model))
+    if (!load_tree(l, dir, sets, nsets) || !build_model(l, dir, out))
         return false;
     Tree *sorted = tree_new(arena, TREE_MAP, l->root->loc);
     for (size_t i = 0; i < COUNT_OF(order); i++)

@@ -23,7 +23,7 @@ count_layers(const Planner *p, const Tree *list, int64_t *total)
         int64_t repeat = 1, each = 1;
         if (tree_is(inner, TREE_LIST) && !count_layers(p, inner, &each))
             return false;
-        if (!tree_int(tree_get(entry, "repeat"), &repeat) || repeat < 1)
+        if (!tree_whole(tree_get(entry, "repeat"), &repeat) || repeat < 1)
             repeat = 1;
         if (size_mul(each, repeat, &each) && size_add(*total, each, total) && *total <= MAX_LAYERS)
             continue;

@@ -161,10 +161,11 @@ is_infinity(const char *text)
     return false;
 }
 
+/* Writers of strict JSON put infinity into quotes. */
 bool
 tree_num(const Tree *tree, double *out)
 {
-    if (!is_plain(tree))
+    if (!tree_is(tree, TREE_SCALAR))
         return false;
     const char *text = tree->text;
     const bool negative = text[0] == '-';
@@ -172,6 +173,8 @@ tree_num(const Tree *tree, double *out)
         *out = negative ? -INFINITY : INFINITY;
         return true;
     }
+    if (tree->quoted)
+        return false;
     if (text[strspn(text, "0123456789.+-eE")] != '\0')
         return false; /* strtod would also take hexadecimal and nan */
     char *end = NULL;
@@ -179,6 +182,19 @@ tree_num(const Tree *tree, double *out)
     if (end == text || *end != '\0' || !isfinite(num))
         return false;
     *out = num;
+    return true;
+}
+
+bool
+tree_whole(const Tree *tree, int64_t *out)
+{
+    const double exact = 9007199254740992; /* 2^53: a double holds every integer up to it */
+    double num;
+    if (tree_int(tree, out))
+        return true;
+    if (!tree_num(tree, &num) || fabs(num) > exact || num < floor(num) || num > floor(num))
+        return false;
+    *out = (int64_t)num;
     return true;
 }
 

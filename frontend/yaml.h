@@ -44,6 +44,8 @@ bool tree_is(const Tree *tree, TreeKind kind); /* false for NULL */
 /* What a scalar says; false: it is something else. */
 bool tree_int(const Tree *tree, int64_t *out);
 bool tree_num(const Tree *tree, double *out);
+/* An integer, also as 2.0 or 1e5: programs that compute with floats write such sizes. */
+bool tree_whole(const Tree *tree, int64_t *out);
 bool tree_bool(const Tree *tree, bool *out);
 /* For messages: 'text', [1, 2], {a: 1}, nothing; cut where it is long. */
 const char *tree_text(Arena *arena, const Tree *tree);

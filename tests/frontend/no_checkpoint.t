@@ -3,6 +3,6 @@ compile @TMP@
 --FILE model.txt--
 x
 --ERR--
-@TMP@ is a directory without a config.json that can be read, so it is no checkpoint
+ssmc: @TMP@ has no config.json, so it is no checkpoint directory
 --EXIT--
 2

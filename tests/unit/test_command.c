@@ -298,9 +298,10 @@ Test(command, tensors_that_do_not_fit_the_model)
              "[160,32]; expected [160,64], which is [vocab, dim] of block lm\n",
              "note: the size 64 comes from dim\n", "\"hidden_size\": 64",
              "model.safetensors: error: tensor 'backbone.layers.0.norm.weight' has the "
-             "type I32; weights are F32, F16 or BF16\n",
+             "type I32; weights are F64, F32, F16 or BF16\n",
              "model.safetensors: error: there is a tensor 'backbone.surplus', which the "
-             "model does not use\n",
+             "model does not use; --set 'ignored=[backbone.surplus]' lets it be, as `ignored:` "
+             "does in a YAML file\n",
              "model.safetensors: error: there is no tensor "
              "'backbone.layers.0.mixer.in_proj.weight' [",
              "'backbone.layers.0.mixer.conv1d.bias' [",

@@ -77,8 +77,8 @@ Test(frontend, imported_yaml_is_the_same_model)
     for (size_t i = 0; i < COUNT_OF(checkpoints); i++) {
         const char *dir = arena_printf(arena, "%s/%s", SSMC_ROOT, checkpoints[i]);
         StrBuf yaml = {0};
-        FeModel again;
-        cr_assert(fe_import(arena, dir, diag, &yaml), "%s", reported());
+        FeModel again, imported;
+        cr_assert(fe_import(arena, dir, NULL, 0, diag, &yaml, &imported), "%s", reported());
         cr_assert(fe_model_parse(arena, yaml.text, yaml.len, "/elsewhere/x.yaml", diag, &again),
                   "%s", reported());
         const FeModel direct = load(dir);
