@@ -1,4 +1,6 @@
 /* driver/text.c -- the model's tokenizer, and texts to ids with the messages users see. */
+#include <string.h>
+
 #include "driver/driver.h"
 
 /* A compiled model has the text of its tokenizer inside. */
@@ -14,6 +16,21 @@ inside_tokenizer(Job *job, FeTokenizer **out)
     return *out ? EXIT_DONE : diag_fault(job->diag);
 }
 
+/* Weights that cannot be opened say more of a checkpoint than the tokenizer that it lacks too. */
+static int
+no_tokenizer(const Job *job)
+{
+    const char *weights = job->fe.graph->weights_path;
+    ssmc_weights *opened = NULL;
+    const bool made = !weights || strncmp(weights, "init:", 5) == 0;
+    const ssmc_status rs = made ? SSMC_OK : rt_weights_open(weights, &opened);
+    rt_weights_close(opened);
+    if (rs != SSMC_OK)
+        return runtime_fault(rs);
+    return fault(EXIT_BAD_INPUT, "%s says no tokenizer: give `tokenizer: tokenizer.json`",
+                 job->o->model);
+}
+
 int
 job_tokenizer(Job *job, FeTokenizer **out)
 {
@@ -21,8 +38,7 @@ job_tokenizer(Job *job, FeTokenizer **out)
         return inside_tokenizer(job, out);
     const char *path = job->fe.graph->tokenizer_path;
     if (!path)
-        return fault(EXIT_BAD_INPUT, "%s says no tokenizer: give `tokenizer: tokenizer.json`",
-                     job->o->model);
+        return no_tokenizer(job);
     const RtKind kind = rt_kind_of(path);
     if (kind < RT_KIND_config) /* the JSON files of a checkpoint begin there */
         return runtime_fault(rt_kind_fault(path, kind));

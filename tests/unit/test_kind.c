@@ -121,6 +121,7 @@ expect_folder(bool config, const char *name, const char *content, size_t len,
     expect(ARGS(SSMC_BINARY, "explain", dir), NULL,
            ARGS(config ? "has no *.safetensors" : "has no config.json"));
     expect(ARGS(SSMC_BINARY, "explain", dir), NULL, says);
+    expect(ARGS(SSMC_BINARY, "run", dir, "-p", "x"), NULL, says);
     temp_dir_remove(dir);
     free(path);
     free(own);
