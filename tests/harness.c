@@ -56,8 +56,10 @@ spawn(const char *const *argv, FILE *in, FILE *out, FILE *err)
     const pid_t child = fork();
     if (child < 0)
         die("fork: %s", strerror(errno));
-    if (child > 0)
+    if (child > 0) {
+        setpgid(child, child); /* whichever of both comes first */
         return child;
+    }
     setpgid(0, 0);
     if (dup2(fileno(in), 0) < 0 || dup2(fileno(out), 1) < 0 || dup2(fileno(err), 2) < 0)
         _exit(127);
@@ -66,37 +68,113 @@ spawn(const char *const *argv, FILE *in, FILE *out, FILE *err)
     _exit(127);
 }
 
-/* Waits for a child and kills it after `most` seconds; how many it took. A machine that stops all
- * of us for a while stops this clock, too: no nap counts for more than a tenth of a second. */
-static double
-wait_for(pid_t child, double most, int *status, bool *killed)
+/* Adds the CPU time of one process, if it is one of those that are watched. */
+static void
+watch_add(const Watch *watch, const char *pid, unsigned long long *cpu, bool *awake)
 {
+    char path[64], state = 0;
+    int group = 0, session = 0;
+    unsigned long long used[4] = {0};
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    char *text = read_whole(path, NULL);
+    const char *after = text ? strrchr(text, ')') : NULL; /* the name may have any character */
+    const int fields =
+        after ? sscanf(after + 1, " %c %*d %d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
+                       &state, &group, &session, &used[0], &used[1], &used[2], &used[3])
+              : 0;
+    free(text);
+    if (fields != 7 || (watch->group ? group != watch->group : session != watch->session))
+        return;
+    for (int i = 0; i < 4; i++)
+        *cpu += used[i];
+    *awake |= state == 'R' || state == 'D';
+}
+
+bool
+watch_hangs(Watch *watch, double passed)
+{
+    DIR *processes = opendir("/proc");
+    unsigned long long cpu = 0;
+    bool awake = processes == NULL;
+    for (const struct dirent *e; processes && (e = readdir(processes)) != NULL;)
+        if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && atoi(e->d_name) != getpid())
+            watch_add(watch, e->d_name, &cpu, &awake);
+    if (processes)
+        closedir(processes);
+    watch->idle = awake || cpu != watch->cpu ? 0 : watch->idle + passed;
+    watch->cpu = cpu;
+    return watch->idle >= IDLE_SECONDS;
+}
+
+static int
+lines_in(const char *path)
+{
+    int lines = 0;
+    char *text = read_whole(path, NULL);
+    for (const char *c = text; c && *c; c++)
+        lines += *c == '\n';
+    free(text);
+    return lines;
+}
+
+/* What ends a command before its own end. */
+typedef struct {
+    double after;     /* seconds until it is killed; below 0: it is not */
+    const char *path; /* NULL, or a file: when it gets `lines` lines, `signal` is sent */
+    int lines, signal;
+    bool fewer; /* it had fewer, since the command began */
+    bool sent, hung;
+} Ending;
+
+static void
+send_signal(pid_t child, Ending *end)
+{
+    const bool there = lines_in(end->path) >= end->lines;
+    end->sent = there && end->fewer;
+    end->fewer |= !there;
+    for (int i = 0; end->sent && i < 2; i++)
+        kill(-child, end->signal);
+}
+
+/* Waits for a child; how many seconds it took. A machine that stops all of us for a while stops
+ * this clock, too: no nap counts for more than a tenth of a second. */
+static double
+wait_for(pid_t child, Ending *end, int *status)
+{
+    enum { LOOK_SECONDS = 10 };
     const struct timespec nap = {.tv_nsec = 500000};
-    double took = 0, before = seconds();
+    Watch watch = {.group = child};
+    double took = 0, looked = 0, before = seconds();
     pid_t got;
-    *killed = false;
     while ((got = waitpid(child, status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
         const double now = seconds();
         took += now - before < 0.1 ? now - before : 0.1;
         before = now;
-        if (took > most && !*killed) {
-            *killed = true;
+        if (end->after >= 0 && took >= end->after)
             kill(-child, SIGKILL);
+        if (end->path && !end->sent)
+            send_signal(child, end);
+        if (took - looked >= LOOK_SECONDS) {
+            end->hung = watch_hangs(&watch, took - looked);
+            looked = took;
+            if (end->hung)
+                kill(-child, SIGKILL);
         }
         nanosleep(&nap, NULL);
     }
+    kill(-child, SIGKILL); /* what it started, and left running */
     return took;
 }
 
-CommandResult
-command_run(const char *const *argv, const void *input, size_t input_len)
+static CommandResult
+run_until(const char *const *argv, const void *input, size_t input_len, Ending *end)
 {
     FILE *in = temp_file(input != NULL ? input : "", input_len);
     FILE *out = temp_file("", 0), *err = temp_file("", 0);
     CommandResult result = {0};
     int status = 0;
-    result.seconds =
-        wait_for(spawn(argv, in, out, err), COMMAND_SECONDS, &status, &result.timed_out);
+    result.seconds = wait_for(spawn(argv, in, out, err), end, &status);
+    result.hung = end->hung;
     result.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     fclose(in);
     result.out = take_file(out, &result.out_len);
@@ -104,19 +182,28 @@ command_run(const char *const *argv, const void *input, size_t input_len)
     return result;
 }
 
-bool
-command_killed(const char *const *argv, double after)
+CommandResult
+command_run(const char *const *argv, const void *input, size_t input_len)
 {
-    FILE *in = temp_file("", 0), *out = temp_file("", 0), *err = temp_file("", 0);
-    int status = 0;
-    bool killed = false;
-    const pid_t child = spawn(argv, in, out, err);
-    wait_for(child, after, &status, &killed);
-    kill(-child, SIGKILL); /* what it started, and left running */
-    fclose(in);
-    fclose(out);
-    fclose(err);
-    return WIFSIGNALED(status);
+    return run_until(argv, input, input_len, &(Ending){.after = -1});
+}
+
+bool
+command_killed(const char *const *argv, double share, double *whole)
+{
+    CommandResult r = run_until(argv, NULL, 0, &(Ending){.after = share * *whole});
+    const bool killed = r.status == 128 + SIGKILL;
+    if (!killed)
+        *whole = r.seconds;
+    command_free(&r);
+    return killed;
+}
+
+CommandResult
+command_signalled(const char *const *argv, int signal, const char *path, int lines)
+{
+    return run_until(argv, NULL, 0,
+                     &(Ending){.after = -1, .path = path, .lines = lines, .signal = signal});
 }
 
 void

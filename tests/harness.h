@@ -6,23 +6,42 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
-enum { COMMAND_SECONDS = 60 }; /* longest a command may take before it is killed */
+/* What hangs is ended, however long it may take on a slow or busy machine: processes that sleep
+ * for IDLE_SECONDS and use no CPU, and a process that has used CPU_SECONDS of it. */
+enum { IDLE_SECONDS = 600, CPU_SECONDS = 3600 };
 
 typedef struct {
     int status;      /* exit status; 128 + signal when a signal ended it */
-    bool timed_out;  /* killed after COMMAND_SECONDS */
+    bool hung;       /* killed, as it did nothing any more */
     char *out, *err; /* owns: what it wrote, NUL-terminated */
     size_t out_len, err_len;
     double seconds; /* that it took */
 } CommandResult;
 
+/* Watches processes other than this one: of one process group, or of one session where group is 0.
+ */
+typedef struct {
+    pid_t group, session;
+    unsigned long long cpu; /* clock ticks that they had used when they were looked at last */
+    double idle;            /* seconds for which they slept and used no CPU */
+} Watch;
+
+/* Whether they hang; `passed`: seconds since they were looked at last. Where there is no /proc,
+ * nothing hangs. */
+bool watch_hangs(Watch *watch, double passed);
+/* From now on this process, and those that it starts, are limited and watched. */
+void end_what_hangs(void);
+
 /* Runs argv[0] (a path) with argv, NULL-terminated, and input on stdin. */
 CommandResult command_run(const char *const *argv, const void *input, size_t input_len);
 void command_free(CommandResult *result);
-/* Runs argv and kills it and its children without warning after so many seconds. False: it had
- * ended by then. */
-bool command_killed(const char *const *argv, double after);
+/* Runs argv and kills it and its children without warning after `share` of the seconds that it
+ * takes as a whole. False: it had ended by then, and *whole is what it took. */
+bool command_killed(const char *const *argv, double share, double *whole);
+/* Runs argv and sends it a signal, twice at once, when `path` gets so many lines. */
+CommandResult command_signalled(const char *const *argv, int signal, const char *path, int lines);
 
 /* How many times a test kills what it tests: `few`, or SSMC_TEST_KILLS of the environment
  * (tests/kill.sh). */

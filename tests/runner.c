@@ -252,8 +252,8 @@ check_status(TestFile *t, const CommandResult *r, const char *err)
 {
     const Section *s = find_section(t, EXIT);
     const int expected = s ? atoi(s->text) : 0;
-    if (r->timed_out)
-        sb_printf(&t->faults, "no end after %d seconds\n", COMMAND_SECONDS);
+    if (r->hung)
+        sb_printf(&t->faults, "it slept for %d seconds and was killed\n", IDLE_SECONDS);
     if (r->status != expected)
         sb_printf(&t->faults, "exit status %d, expected %d; stderr:\n%s\n", r->status, expected,
                   err);
@@ -429,8 +429,10 @@ main(int argc, char **argv)
     argv[kept] = NULL;
     struct criterion_test_set *tests = criterion_initialize();
     bool passed = true;
-    if (criterion_handle_args(kept, argv, true))
+    if (criterion_handle_args(kept, argv, true)) {
+        end_what_hangs();
         passed = criterion_run_all_tests(tests);
+    }
     criterion_finalize(tests);
     return passed ? 0 : 1;
 }

@@ -167,7 +167,7 @@ expect_loop(const LoopCase *c)
     return loop;
 }
 
-Test(assembly, each_format_is_multiplied_by_the_targets_own_instruction, .timeout = 120)
+Test(assembly, each_format_is_multiplied_by_the_targets_own_instruction)
 {
     static const LoopCase cases[] = {
         {"icelake-server", "int8", "vpdpbusd", "%zmm"},
@@ -185,7 +185,7 @@ Test(assembly, each_format_is_multiplied_by_the_targets_own_instruction, .timeou
 
 /* Nothing is on the stack, and there is at most one instruction of another kind for each product.
  */
-Test(assembly, sums_of_the_inner_loop_stay_in_registers, .timeout = 120)
+Test(assembly, sums_of_the_inner_loop_stay_in_registers)
 {
     static const LoopCase cases[] = {
         {"znver4",    "int8", "vpdpbusd",  "%zmm"},

@@ -128,7 +128,7 @@ measure(const Function *f, const char *cpu, const double *expected, const float 
     kernel_run_close(run);
 }
 
-Test(codegen, functions_keep_their_error_bounds, .timeout = 300)
+Test(codegen, functions_keep_their_error_bounds)
 {
     float *x = malloc(SWEEP * sizeof *x);
     double *expected = malloc(SWEEP * sizeof *expected);
@@ -188,7 +188,7 @@ agree(const char *text, double tolerance)
 #define TABLE " weight table: f32[11,$W] tensor=\"table\" init=ones\n"
 #define LOAD  " kernel load {part=rows} { h: f32[T,$W] = embed(ids, table) }\n"
 
-Test(codegen, embed_widens_what_is_stored, .timeout = 60)
+Test(codegen, embed_widens_what_is_stored)
 {
     static const char *const types[] = {"f32", "f16", "bf16"};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
@@ -203,7 +203,7 @@ Test(codegen, embed_widens_what_is_stored, .timeout = 60)
 
 /* Denormal halves too, which are no denormals in f32. Read by an addition of 0, which would take a
  * denormal as 0. */
-Test(codegen, every_half_is_read_exactly, .timeout = 60)
+Test(codegen, every_half_is_read_exactly)
 {
     enum { WIDTH = 1024, ROWS = 64 };
     static const char text[] =
@@ -234,7 +234,7 @@ Test(codegen, every_half_is_read_exactly, .timeout = 60)
     }
 }
 
-Test(codegen, take_picks_rows, .timeout = 60)
+Test(codegen, take_picks_rows)
 {
     agree(HEAD TABLE LOAD " kernel pick {part=rows} {\n"
                           "  r: f32[R,$W] = take(h)\n"
@@ -242,7 +242,7 @@ Test(codegen, take_picks_rows, .timeout = 60)
           1e-7);
 }
 
-Test(codegen, map_broadcasts_rows_columns_and_numbers, .timeout = 60)
+Test(codegen, map_broadcasts_rows_columns_and_numbers)
 {
     agree(HEAD " weight table: f32[11,$V] tensor=\"table\" init=ones\n"
                " weight w: bf16[$W] tensor=\"w\" init=ones\n"
@@ -258,7 +258,7 @@ Test(codegen, map_broadcasts_rows_columns_and_numbers, .timeout = 60)
           1e-6);
 }
 
-Test(codegen, map_computes_every_pointwise_op, .timeout = 60)
+Test(codegen, map_computes_every_pointwise_op)
 {
     agree(HEAD TABLE LOAD " kernel m {part=rows} {\n"
                           "  a: f32[T,$W] = exp(h)\n"
@@ -276,7 +276,7 @@ Test(codegen, map_computes_every_pointwise_op, .timeout = 60)
 }
 
 /* Stored as bf16 between two kernels, and rounded within one. */
-Test(codegen, casts_round_to_bf16, .timeout = 60)
+Test(codegen, casts_round_to_bf16)
 {
     agree(HEAD TABLE LOAD " kernel m {part=rows} {\n"
                           "  a: bf16[T,$W] = cast(h) {to=bf16}\n"
@@ -286,7 +286,7 @@ Test(codegen, casts_round_to_bf16, .timeout = 60)
           1e-6);
 }
 
-Test(codegen, rmsnorm_by_itself, .timeout = 60)
+Test(codegen, rmsnorm_by_itself)
 {
     agree(HEAD TABLE " weight w: f16[$W] tensor=\"w\" init=ones\n" LOAD
                      " kernel norm {part=rows} {\n"
@@ -299,7 +299,7 @@ Test(codegen, rmsnorm_by_itself, .timeout = 60)
 
 /* e^x makes ones of the zeros that lanes outside a row hold: they must not be summed. The
  * prologue's value is used outside as well. */
-Test(codegen, rmsnorm_between_pointwise_ops, .timeout = 60)
+Test(codegen, rmsnorm_between_pointwise_ops)
 {
     agree(HEAD TABLE " weight w: f32[$W] tensor=\"w\" init=ones\n" LOAD
                      " kernel norm {part=rows} {\n"
@@ -314,7 +314,7 @@ Test(codegen, rmsnorm_between_pointwise_ops, .timeout = 60)
           1e-2);
 }
 
-Test(codegen, rmsnorm_in_groups, .timeout = 60)
+Test(codegen, rmsnorm_in_groups)
 {
     agree(HEAD " weight table: f32[11,240] tensor=\"table\" init=ones\n"
                " weight w: f32[240] tensor=\"w\" init=ones\n"
@@ -327,7 +327,7 @@ Test(codegen, rmsnorm_in_groups, .timeout = 60)
 
 static const int taps[] = {2, 3, 4, 16};
 
-Test(codegen, conv1d_carries_its_state, .timeout = 120)
+Test(codegen, conv1d_carries_its_state)
 {
     for (size_t i = 0; i < COUNT_OF(taps); i++) {
         StrBuf sb = {0};
@@ -345,7 +345,7 @@ Test(codegen, conv1d_carries_its_state, .timeout = 120)
     }
 }
 
-Test(codegen, conv1d_reads_the_stored_weight_and_a_prologue, .timeout = 60)
+Test(codegen, conv1d_reads_the_stored_weight_and_a_prologue)
 {
     agree(HEAD TABLE " weight w: f16[$W,1,4] tensor=\"w\" init=ones\n"
                      " state s: f32[3,$W]\n" LOAD " kernel conv {part=cols} {\n"
@@ -423,7 +423,7 @@ check_pack(const PackCase *t, const char *cpu)
     sb_free(&sb);
 }
 
-Test(codegen, pack_puts_every_element_in_its_panel, .timeout = 120)
+Test(codegen, pack_puts_every_element_in_its_panel)
 {
     static const PackCase cases[] = {
         {1,   1,   16, false},
@@ -441,7 +441,7 @@ Test(codegen, pack_puts_every_element_in_its_panel, .timeout = 120)
             check_pack(&cases[i], cpus[c]);
 }
 
-Test(codegen, pack_stores_what_others_read_too, .timeout = 60)
+Test(codegen, pack_stores_what_others_read_too)
 {
     agree(HEAD TABLE " weight b: f32[$W] tensor=\"b\" init=ones\n"
                      " weight W: f32[11,$W] tensor=\"W\" init=ones\n"
@@ -502,7 +502,7 @@ Test(codegen, graphs_without_code_are_refused)
 }
 
 /* A product of bf16 is exact and both add the odd member of a pair first: the same bits. */
-Test(codegen, bf16_dots_are_the_same_by_instruction_and_by_fma, .timeout = 60)
+Test(codegen, bf16_dots_are_the_same_by_instruction_and_by_fma)
 {
     const char *const text =
         HEAD " weight table: f32[11,70] tensor=\"table\" init=ones\n"

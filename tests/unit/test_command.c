@@ -499,7 +499,7 @@ Test(command, rows_too_long_for_a_sum_in_32_bits)
 }
 
 /* One pass rounds, as much as its table allows; no other changes the numbers. */
-Test(command, check_each_in_every_format, .timeout = 600)
+Test(command, check_each_in_every_format)
 {
     const char *const models[] = {GOLDEN, SSMC_ROOT "/tests/goldens/mamba2-bias", STORY};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
@@ -518,7 +518,7 @@ Test(command, check_each_in_every_format, .timeout = 600)
 }
 
 /* A plan says its types itself: no --dtype is needed to run it. */
-Test(command, plans_of_every_format_read_back_and_run, .timeout = 300)
+Test(command, plans_of_every_format_read_back_and_run)
 {
     for (const char *const *dtype = ARGS("f16", "int8", "int4"); *dtype; dtype++) {
         CommandResult plan =
@@ -558,7 +558,7 @@ nats_per_token(const char *dtype, const char *text)
 
 /* The text is what the model itself tells in f32, drawn from its probabilities as they are: what a
  * format adds to its nats is, on average, the Kullback-Leibler divergence from f32. */
-Test(command, formats_cost_little_accuracy, .timeout = 300)
+Test(command, formats_cost_little_accuracy)
 {
     static const struct {
         const char *dtype;

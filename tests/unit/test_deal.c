@@ -137,7 +137,7 @@ Test(deal, every_part_runs_once)
 }
 
 /* Were they not, part 0 would wait for parts that its own thread is to run after it. */
-Test(deal, parts_of_a_slow_thread_are_run_by_others, .timeout = 60)
+Test(deal, parts_of_a_slow_thread_are_run_by_others)
 {
     Fixture *f = fixture_new(1000);
     f->seen[1].first_waits = f->seen[4].first_waits = f->seen[HEAD].first_waits = true;

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <json-c/json.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,10 @@
 static const char tiny[] = "name: tiny\nvocab: 64\ndim: 32\nlayers:\n"
                            "  - {block: mamba2, repeat: 2, state: 16, head_dim: 32}\n"
                            "weights: {init: reference, seed: 0}\n";
+
+/* Lines of a file of results with one row: a head, the ceilings of one number of threads, the names
+ * of columns, and that row. */
+enum { FIRST_ROW = 1 + HEAD_COUNT + 3 };
 
 /* A model and a place for results. */
 typedef struct {
@@ -41,22 +46,26 @@ spot_end(Spot *p)
     free(p->csv);
 }
 
-/* `before` (a program that runs another, or none), then the command over two by two points. */
+/* The command over two by two points, with `more`; signal: what it is sent once its results have
+ * `lines` lines, or 0. */
 static CommandResult
-explore(const Spot *p, const char *const *before, const char *const *more)
+explore_until(const Spot *p, int signal, int lines, const char *const *more)
 {
-    const char *argv[48] = {NULL};
-    const char *const usual[] = {
-        SSMC_BINARY, "explore",  p->model, "--chunk",   "16,32", "--state", "8,16", "--threads",
-        "1",         "--tokens", "40",     "--repeats", "2",     "--csv",   p->csv, NULL};
+    const char *argv[48] = {SSMC_BINARY, "explore",   p->model,    "--chunk", "16,32",
+                            "--state",   "8,16",      "--threads", "1",       "--tokens",
+                            "40",        "--repeats", "2",         "--csv",   p->csv};
     size_t n = 0;
-    for (size_t i = 0; before[i]; i++)
-        argv[n++] = before[i];
-    for (size_t i = 0; usual[i]; i++)
-        argv[n++] = usual[i];
+    while (argv[n])
+        n++;
     for (size_t i = 0; more[i]; i++)
         argv[n++] = more[i];
-    return command_run(argv, NULL, 0);
+    return signal ? command_signalled(argv, signal, p->csv, lines) : command_run(argv, NULL, 0);
+}
+
+static CommandResult
+explore(const Spot *p, const char *const *more)
+{
+    return explore_until(p, 0, 0, more);
 }
 
 static ExploreTable
@@ -114,7 +123,7 @@ Test(explore_command, every_point_once)
 {
     Spot p = spot_new(tiny);
     char *html = path_join(p.dir, "e.html"), why[200];
-    CommandResult r = explore(&p, ARGS(NULL), ARGS("--json", "--html", html));
+    CommandResult r = explore(&p, ARGS("--json", "--html", html));
     cr_assert_eq(r.status, 0, "%s", r.err);
     char *page = read_whole(html, NULL);
     cr_assert_not_null(page);
@@ -143,8 +152,8 @@ Test(explore_command, every_point_once)
 Test(explore_command, interrupted)
 {
     Spot p = spot_new(tiny);
-    CommandResult r = explore(&p, ARGS("/usr/bin/timeout", "--preserve-status", "-s", "INT", "4"),
-                              ARGS("--repeats", "101", "--tokens", "100000"));
+    CommandResult r =
+        explore_until(&p, SIGINT, FIRST_ROW, ARGS("--repeats", "101", "--tokens", "100000"));
     cr_expect_eq(r.status, 1, "status %d", r.status);
     cr_expect(strstr(r.err, "rows are not measured; --resume goes on"), "%s", r.err);
     cr_expect(strstr(r.out, "recurrent"), "the table is shown: %s", r.out);
@@ -160,15 +169,13 @@ Test(explore_command, interrupted)
  * letter, and in the end every point is there once. */
 Test(explore_command, interrupted_and_gone_on_with)
 {
-    static const char *const moments[] = {"0.8", "1.6", "2.4"};
+    static const int rows[] = {1, 2, 4};
     Spot p = spot_new(tiny);
     char *before = NULL;
-    for (size_t i = 0; i < 3; i++) {
-        const char *signal = i == 1 ? "KILL" : "INT";
+    for (int i = 0; i < 3; i++) {
         const bool there = access(p.csv, F_OK) == 0;
-        CommandResult r =
-            explore(&p, ARGS("/usr/bin/timeout", "--preserve-status", "-s", signal, moments[i]),
-                    there ? ARGS("--resume") : ARGS(NULL));
+        CommandResult r = explore_until(&p, i == 1 ? SIGKILL : SIGINT, FIRST_ROW + rows[i] - 1,
+                                        there ? ARGS("--resume") : ARGS(NULL));
         cr_expect(r.status == 0 || r.status == 1 || r.status == 137 || r.status == 130,
                   "status %d: %s", r.status, r.err);
         command_free(&r);
@@ -181,7 +188,7 @@ Test(explore_command, interrupted_and_gone_on_with)
         free(before);
         before = read_whole(p.csv, NULL);
     }
-    CommandResult r = explore(&p, ARGS(NULL), before ? ARGS("--resume") : ARGS(NULL));
+    CommandResult r = explore(&p, before ? ARGS("--resume") : ARGS(NULL));
     cr_assert_eq(r.status, 0, "%s", r.err);
     ExploreTable t = results(p.csv), old = {.arena = arena_new()};
     const char *why = NULL;
@@ -326,7 +333,7 @@ Test(explore_command, files_that_cannot_be_written)
 Test(explore_command, a_page_that_fails_in_the_end)
 {
     Spot p = spot_new(tiny);
-    CommandResult r = explore(&p, ARGS(NULL), ARGS("--html", "/dev/full"));
+    CommandResult r = explore(&p, ARGS("--html", "/dev/full"));
     cr_expect_eq(r.status, 1, "status %d", r.status);
     cr_expect(strstr(r.err, "cannot write /dev/full: No space left on device"), "%s", r.err);
     cr_expect(strstr(r.out, "recurrent"), "the table is shown: %s", r.out);

@@ -508,7 +508,7 @@ Test(kernels, ssd_scan_by_windows_agrees_with_the_interpreter)
     check_all_ssd(WINDOWS, DTYPE_f32);
 }
 
-Test(kernels, ssd_whose_state_is_bf16_agrees_with_the_interpreter, .timeout = 300)
+Test(kernels, ssd_whose_state_is_bf16_agrees_with_the_interpreter)
 {
     for (Form form = SCAN; form <= CHUNKED_BF16; form++)
         check_all_ssd(form, DTYPE_bf16);

@@ -323,17 +323,17 @@ check_kind(Kind kind)
                 check_exactly(&cases[i], cpus[c]);
 }
 
-Test(integers, linear_i8_is_exact_over_shapes_groups_and_targets, .timeout = 300)
+Test(integers, linear_i8_is_exact_over_shapes_groups_and_targets)
 {
     check_kind(I8);
 }
 
-Test(integers, linear_u4_is_exact_over_shapes_groups_and_targets, .timeout = 300)
+Test(integers, linear_u4_is_exact_over_shapes_groups_and_targets)
 {
     check_kind(U4);
 }
 
-Test(integers, linear_over_f16_is_exact_over_shapes_and_targets, .timeout = 300)
+Test(integers, linear_over_f16_is_exact_over_shapes_and_targets)
 {
     check_kind(HALF);
 }
@@ -371,7 +371,7 @@ check_randomly(const Case *t, const char *cpu)
     arena_free(arena);
 }
 
-Test(integers, random_weights_are_rounded_as_the_interpreter_rounds_them, .timeout = 120)
+Test(integers, random_weights_are_rounded_as_the_interpreter_rounds_them)
 {
     static const Case random[] = {
         {I8, 100, 130, 0,  64, 0, 0, "f32",  false, false, false},
@@ -386,7 +386,7 @@ Test(integers, random_weights_are_rounded_as_the_interpreter_rounds_them, .timeo
 }
 
 /* A row's result does not depend on the rows beside it, nor on how many threads share the work. */
-Test(integers, products_have_the_same_bits_in_any_batch, .timeout = 120)
+Test(integers, products_have_the_same_bits_in_any_batch)
 {
     static const Case batches[] = {
         {I8,   101, 70, 0,  32, 0, 0, "f32", false, true, true},

@@ -83,7 +83,7 @@ fill_rows(float *x, int width)
     }
 }
 
-Test(quantise, rows_by_themselves, .timeout = 300)
+Test(quantise, rows_by_themselves)
 {
     static const int widths[] = {1, 2, 3, 7, 15, 16, 17, 31, 33, 64, 100, 257};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
@@ -107,7 +107,7 @@ Test(quantise, rows_by_themselves, .timeout = 300)
 }
 
 /* Rows that are picked, for the head: R of them, in the order of the picks. */
-Test(quantise, picked_rows, .timeout = 300)
+Test(quantise, picked_rows)
 {
     KernelRun *run = open_quantise(" kernel pick {part=rows} { h = take(x) }\n"
                                    " kernel quantise {part=rows} { q, s = quantise(h) }\n",
@@ -157,7 +157,7 @@ check_joined(const char *nodes, int width, const char *cpu)
     arena_free(arena);
 }
 
-Test(quantise, joined_to_what_makes_the_row_it_gives_the_same_numbers, .timeout = 300)
+Test(quantise, joined_to_what_makes_the_row_it_gives_the_same_numbers)
 {
     static const char *const nodes[] = {
         "  u = rmsnorm(x) {eps=1e-05}\n",
@@ -175,7 +175,7 @@ Test(quantise, joined_to_what_makes_the_row_it_gives_the_same_numbers, .timeout 
 
 /* Nodes after the quantise are stored too. y = q s + v: one number rounded to the other side of a
  * middle is 2 / 127 at most. */
-Test(quantise, what_follows_in_its_kernel_is_stored, .timeout = 60)
+Test(quantise, what_follows_in_its_kernel_is_stored)
 {
     static const char *const nodes[] = {"  q, s = quantise(x)\n  v = mul(x, g)\n",
                                         "  u = rmsnorm(x) {eps=1e-05}\n  q, s = quantise(u)\n"
@@ -218,7 +218,7 @@ count_nan(const float *y, int n)
 }
 
 /* A NaN or an infinity makes its own row NaN, as it would in real numbers, and no other row. */
-Test(quantise, a_row_with_no_number_is_nan_and_its_neighbours_are_not, .timeout = 300)
+Test(quantise, a_row_with_no_number_is_nan_and_its_neighbours_are_not)
 {
     static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
     static const int widths[] = {1, 5, 16, 50};
@@ -265,7 +265,7 @@ check_weight(const char *kernels, float bad, const char *cpu)
     arena_free(arena);
 }
 
-Test(quantise, a_weight_that_is_no_number_is_not_hidden, .timeout = 300)
+Test(quantise, a_weight_that_is_no_number_is_not_hidden)
 {
     static const char *const kernels[] = {
         " kernel w { q, s = quantise_i8(w)\n qp = pack(q) {panel=16}\n sp = pack(s) {panel=16} }\n"

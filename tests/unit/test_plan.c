@@ -86,7 +86,7 @@ static const Row rows[] = {
     {"int4", {.kernels = 7, .values = 10, .bytes = 33640, .params = 5}},
 };
 
-Test(plan, a_layer_has_no_kernel_and_no_value_too_many, .timeout = 120)
+Test(plan, a_layer_has_no_kernel_and_no_value_too_many)
 {
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         for (int decode = 0; decode < 2; decode++) {

@@ -138,7 +138,7 @@ Test(run_state, faults)
 }
 
 /* The command is killed while it saves over an older state: that, or the new one, goes on. */
-Test(run_state, killed_while_it_saves, .timeout = 0)
+Test(run_state, killed_while_it_saves)
 {
     char *dir = temp_dir(), *path = path_join(dir, "s.state");
     const char *const save[] = {SSMC_BINARY, "run", STORYTELLER,    "--greedy", "-p", PROMPT,
@@ -146,12 +146,12 @@ Test(run_state, killed_while_it_saves, .timeout = 0)
     CommandResult whole = run(0, ARGS("-p", PROMPT, "-n", "40"));
     CommandResult old = run(0, ARGS("-p", PROMPT, "-n", "10", "--save-state", path));
     CommandResult made = command_run(save, NULL, 0);
-    const double took = made.seconds;
+    double took = made.seconds;
     int news = 0;
     const int count = kills(10);
     for (int i = 0; i < count; i++) {
         CommandResult a = run(0, ARGS("-p", PROMPT, "-n", "10", "--save-state", path));
-        command_killed(save, took * (i % 2 ? 0.8 + 0.4 * i / count : (i + 0.5) / count));
+        command_killed(save, i % 2 ? 0.8 + 0.4 * i / count : (double)i / count, &took);
         CommandResult b = run(0, ARGS("--load-state", path, "-n", "25"));
         const bool is_new = strncmp(whole.out + made.out_len, b.out, b.out_len) == 0;
         cr_expect(is_new || strncmp(whole.out + old.out_len, b.out, b.out_len) == 0,
@@ -215,7 +215,7 @@ cached_run(const Prompts *p, const char *path, const char *says)
     return r;
 }
 
-Test(run_state, a_cached_prompt_is_not_read_again, .timeout = 120)
+Test(run_state, a_cached_prompt_is_not_read_again)
 {
     Prompts p = prompts_new(4000);
     CommandResult a = cached_run(&p, p.path, " 0 of 4000 tokens taken");
@@ -235,11 +235,12 @@ Test(run_state, a_cached_prompt_is_not_read_again, .timeout = 120)
 
 /* The command at work is killed at some moments; what it left is taken or not, and the text is the
  * same. */
-Test(run_state, killed_while_it_fills_the_cache, .timeout = 0)
+Test(run_state, killed_while_it_fills_the_cache)
 {
     Prompts p = prompts_new(2500), clean = prompts_new(2500);
     CommandResult want = cached_run(&clean, clean.path, " 0 of 2500 tokens taken");
     const int count = kills(10);
+    double whole = want.seconds;
     for (int i = 0; i < count; i++) {
         if (i % 10 == 9) { /* from the beginning: killed at the first save, not the last */
             temp_dir_remove(p.cache);
@@ -247,7 +248,7 @@ Test(run_state, killed_while_it_fills_the_cache, .timeout = 0)
         }
         command_killed(
             ARGS(SSMC_BINARY, "run", STORYTELLER, "--prompt-file", p.path, "--cache-dir", p.cache),
-            want.seconds * (i + 0.5) / count);
+            (i + 0.5) / count, &whole);
     }
     CommandResult got = cached_run(&p, p.path, "of 2500 tokens taken");
     CommandResult again = cached_run(&p, p.path, " 2499 of 2500 tokens taken");

@@ -426,6 +426,8 @@ Test(state, killed_at_any_moment_it_is_whole_or_not_there)
         cr_assert_geq(child, 0);
         if (child == 0)
             save_for_ever(&v, path);
+        while (i == 0 && access(path, F_OK) != 0) /* once it is sure to be there */
+            usleep(500);
         usleep((unsigned)(i * 137 % 5000));
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
