@@ -7,7 +7,7 @@
 #include "bench/bench.h"
 #include "runtime/internal.h"
 
-enum { MEMORY_RUNS = 5, ARITHMETIC_RUNS = 9, MIB = 1 << 20 };
+enum { MEMORY_RUNS = 5, ARITHMETIC_RUNS = 9, MIB = 1 << 20, WALK_BYTES = 256 * MIB };
 static const double arithmetic_seconds = 0.005, cache_seconds = 0.002;
 
 struct BenchProbes {
@@ -17,6 +17,7 @@ struct BenchProbes {
     RtPool *pool;
     char *buffer; /* owns: pages, first touched by the thread that walks them */
     size_t bytes;
+    size_t walk; /* which WALK_BYTES of it are walked next: caches keep none of them until then */
 };
 
 /* ---- one measurement ----------------------------------------------------------------------- */
@@ -27,6 +28,7 @@ typedef struct {
     int threads; /* at work; the others of the pool only meet the barriers */
     int64_t passes, rounds;
     size_t stride; /* bytes from one thread's piece of the buffer to the next's */
+    size_t first;  /* bytes of a piece that are left out */
     double seconds;
 } Measure;
 
@@ -37,7 +39,7 @@ measure_work(void *user, int thread, int threads)
     Measure *m = user;
     _Alignas(RT_LINE) float registers[64] = {0};
     const bool memory = m->probe->bytes > 0;
-    char *data = m->probes->buffer + m->stride * (size_t)thread;
+    char *data = m->probes->buffer + m->stride * (size_t)thread + m->first;
     (void)threads;
     rt_pool_barrier(m->probes->pool);
     const double at = rt_now();
@@ -50,12 +52,19 @@ measure_work(void *user, int thread, int threads)
 
 /* G operations or GB a second. */
 static double
-measure(BenchProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds, size_t stride)
+measure_from(BenchProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds,
+             size_t stride, size_t first)
 {
-    Measure m = {p, &p->probe[id], threads, passes, rounds, stride, 0};
+    Measure m = {p, &p->probe[id], threads, passes, rounds, stride, first, 0};
     rt_pool_run(p->pool, measure_work, &m);
     const double work = p->probe[id].work * (double)passes * (double)rounds * threads;
     return m.seconds > 0 ? work / m.seconds * 1e-9 : 0;
+}
+
+static double
+measure(BenchProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds, size_t stride)
+{
+    return measure_from(p, id, threads, passes, rounds, stride, 0);
 }
 
 /* As many passes as take about `seconds`, found by trying. */
@@ -84,8 +93,10 @@ bench_probe_arithmetic(BenchProbes *p, CgProbeId id, int threads)
 double
 bench_probe_memory(BenchProbes *p, CgProbeId id, int threads)
 {
-    const int64_t rounds = (int64_t)(p->bytes / (size_t)threads) / p->probe[id].bytes;
-    return measure(p, id, threads, 1, rounds, (size_t)(rounds * p->probe[id].bytes));
+    const size_t step = (size_t)p->probe[id].bytes, walks = p->bytes / WALK_BYTES;
+    const size_t rounds = WALK_BYTES / (size_t)threads / step;
+    const size_t first = p->walk++ % walks * rounds * step;
+    return measure_from(p, id, threads, 1, (int64_t)rounds, walks * rounds * step, first);
 }
 
 /* ---- samples ------------------------------------------------------------------------------- */
