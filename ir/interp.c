@@ -4,7 +4,8 @@
  * Two things keep a model of billions of parameters within memory: weights stay as the checkpoint
  * stores them (references convert what they read), and every other value is freed after its last
  * use. Nodes that make parameters run just before the first node that reads their result, wherever
- * the graph has them, so that only one packed weight is there at a time. */
+ * the graph has them, so that only one packed weight is there at a time. A product with a weight
+ * that a memo has is not computed, and neither are the parameters that it alone would read. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,10 @@ struct Interp {
     int *uses;          /* by value id: how many operands of the schedule and outputs name it */
     int *left;          /* by value id: those still to come in this run */
     RefTensor *tensors; /* by value id; numbers and states keep theirs between runs */
+    Node **stack;       /* [nodes] */
+    Blocks blocks;
+    InterpMemo *memo;   /* NULL: everything is computed */
+    MemoKey *param_key; /* by value id: what a parameter is made from */
     const char *why;    /* what went wrong */
 };
 
@@ -38,8 +43,9 @@ unscheduled_param(const Node *n, const bool *done)
 
 /* Appends n after the parameters it needs. A stack of its own: expressions may be deep. */
 static void
-schedule_node(Interp *in, Node *n, bool *done, Node **stack)
+schedule_node(Interp *in, Node *n, bool *done)
 {
+    Node **const stack = in->stack;
     int depth = 0;
     stack[depth++] = n;
     while (depth > 0) {
@@ -62,15 +68,15 @@ schedule_graph(Interp *in)
     const Graph *g = in->g;
     const size_t nodes = (size_t)g->nnode_ids;
     in->schedule = arena_array(in->arena, nodes, sizeof *in->schedule);
+    in->stack = arena_array(in->arena, nodes, sizeof *in->stack);
     Arena *scratch = arena_new();
     bool *done = arena_array(scratch, nodes, sizeof *done);
-    Node **stack = arena_array(scratch, nodes, sizeof *stack);
     for (Node *n = g->first; n != NULL; n = n->next)
         if (!n->out[0]->is_param)
-            schedule_node(in, n, done, stack);
+            schedule_node(in, n, done);
     for (int i = 0; i < g->noutputs; i++)
         if (g->outputs[i]->kind == VALUE_RESULT && !done[g->outputs[i]->def->id])
-            schedule_node(in, g->outputs[i]->def, done, stack);
+            schedule_node(in, g->outputs[i]->def, done);
     arena_free(scratch);
 }
 
@@ -133,7 +139,7 @@ static bool
 tensor_alloc(Interp *in, const Value *v)
 {
     RefTensor *t = &in->tensors[v->id];
-    t->at = calloc((size_t)(t->count > 0 ? t->count : 1), sizeof *t->at);
+    t->at = block_new(&in->blocks, t->count, true);
     if (t->at == NULL)
         return fail(in, arena_printf(in->arena, "out of memory: %s has %lld elements", v->name,
                                      (long long)t->count));
@@ -143,7 +149,7 @@ tensor_alloc(Interp *in, const Value *v)
 static void
 tensor_free(Interp *in, const Value *v)
 {
-    free(in->tensors[v->id].at);
+    block_free(&in->blocks, in->tensors[v->id].at);
     in->tensors[v->id].at = NULL;
 }
 
@@ -216,7 +222,72 @@ interp_free(Interp *in)
     free_results(in);
     for (int i = 0; i < in->g->nstates; i++)
         tensor_free(in, in->g->states[i]);
+    blocks_free(&in->blocks);
     arena_free(in->arena);
+}
+
+/* ---- products that were computed before ---------------------------------------------------- */
+
+static MemoKey
+operand_key(const Interp *in, MemoKey key, const Value *v)
+{
+    const RefTensor *t = v ? &in->tensors[v->id] : NULL;
+    if (!v)
+        return memo_mix(key, "", 1);
+    if (v->kind == VALUE_NUMBER)
+        return memo_mix(key, &v->number, sizeof v->number);
+    if (v->is_param)
+        return memo_mix(key, &in->param_key[v->id], sizeof in->param_key[v->id]);
+    key = memo_mix(key, t->dim, sizeof *t->dim * (size_t)t->rank);
+    return memo_mix(key, t->at, sizeof *t->at * (size_t)t->count);
+}
+
+/* What a node computes, and from what: parameters by what they are made from, others by their
+ * elements. */
+static MemoKey
+node_key(const Interp *in, const Node *n)
+{
+    StrBuf text = {0};
+    sb_puts(&text, op_info[n->op].name);
+    for (int i = 0; i < n->attrs.count; i++) {
+        const AttrList alone = {.count = 1, .items = &n->attrs.items[i]};
+        if (alone.items->id != ATTR_matmul) /* who multiplies, not what */
+            attrs_print(&text, &alone);
+    }
+    MemoKey key = memo_mix((MemoKey){0}, sb_text(&text), text.len);
+    sb_free(&text);
+    for (int i = 0; i < n->nin; i++)
+        key = operand_key(in, key, n->in[i]);
+    return key;
+}
+
+void
+interp_use_memo(Interp *in, InterpMemo *memo)
+{
+    in->memo = memo;
+    in->param_key = arena_array(in->arena, (size_t)in->g->nvalue_ids, sizeof *in->param_key);
+    for (int i = 0; i < in->g->nweights; i++) {
+        const Value *w = in->g->weights[i];
+        in->param_key[w->id] = memo_mix((MemoKey){0}, w->name, strlen(w->name));
+    }
+    for (int s = 0; s < in->nschedule; s++) {
+        const Node *n = in->schedule[s];
+        for (int i = 0; n->out[0]->is_param && i < n->nout; i++)
+            in->param_key[n->out[i]->id] = memo_mix(node_key(in, n), &i, sizeof i);
+    }
+}
+
+/* Products of activations with weights cost far more than looking them up. */
+static bool
+is_kept(const Interp *in, const Node *n)
+{
+    bool weight = false, state = false;
+    for (int i = 0; i < n->nin; i++) {
+        weight |= n->in[i] && n->in[i]->is_param;
+        state |= n->in[i] && n->in[i]->kind == VALUE_STATE;
+    }
+    return in->memo && op_info[n->op].cls == CLASS_CONTRACT && weight && !state && n->nout == 1 &&
+           !n->out[0]->is_param;
 }
 
 /* ---- a run --------------------------------------------------------------------------------- */
@@ -289,10 +360,12 @@ check_call(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, 
     return check_ids(in, ids, tokens);
 }
 
+/* Operands are there. */
 static bool
-run_node(Interp *in, Node *n, RefCall *call)
+compute_node(Interp *in, const Node *n, RefCall *call)
 {
     call->node = n;
+    call->blocks = &in->blocks;
     for (int i = 0; i < n->nin; i++)
         call->in[i] = n->in[i] ? in->tensors[n->in[i]->id] : (RefTensor){0};
     for (int i = 0; i < n->nout; i++) {
@@ -305,12 +378,73 @@ run_node(Interp *in, Node *n, RefCall *call)
     op_info[n->op].ref(call);
     ref_release(call);
     arena_free(call->scratch);
+    return true;
+}
+
+static void
+node_done(Interp *in, const Node *n)
+{
     for (int i = 0; i < n->nin; i++)
         if (n->in[i] != NULL)
             use_done(in, n->in[i]);
     for (int i = 0; i < n->nout; i++)
         if (in->uses[n->out[i]->id] == 0)
             tensor_free(in, n->out[i]);
+}
+
+/* An operand of n whose node makes parameters and has not run; NULL: none. */
+static Node *
+unmade_param(const Interp *in, const Node *n)
+{
+    for (int i = 0; i < n->nin; i++) {
+        const Value *v = n->in[i];
+        if (v != NULL && v->kind == VALUE_RESULT && v->is_param && in->tensors[v->id].at == NULL)
+            return v->def;
+    }
+    return NULL;
+}
+
+/* Runs n after the parameters it needs. */
+static bool
+run_needed(Interp *in, Node *n, RefCall *call)
+{
+    int depth = 0;
+    in->stack[depth++] = n;
+    while (depth > 0) {
+        Node *const top = in->stack[depth - 1];
+        Node *const first = unmade_param(in, top);
+        if (first != NULL) {
+            in->stack[depth++] = first;
+            continue;
+        }
+        if (!compute_node(in, top, call))
+            return false;
+        node_done(in, top);
+        depth--;
+    }
+    return true;
+}
+
+static bool
+run_kept(Interp *in, Node *n, RefCall *call)
+{
+    const Value *v = n->out[0];
+    const MemoKey key = node_key(in, n);
+    if (!tensor_shape(in, v, call->tokens, call->rows))
+        return false;
+    RefTensor *t = &in->tensors[v->id];
+    const double *found = memo_find(in->memo, key, t->count);
+    if (!found) {
+        if (!run_needed(in, n, call))
+            return false;
+        if (t->at)
+            memo_keep(in->memo, key, t->at, t->count);
+        return true;
+    }
+    if (!tensor_alloc(in, v))
+        return false;
+    memcpy(t->at, found, (size_t)t->count * sizeof *t->at);
+    node_done(in, n);
     return true;
 }
 
@@ -318,9 +452,18 @@ static bool
 run_schedule(Interp *in, RefCall *call)
 {
     memcpy(in->left, in->uses, (size_t)in->g->nvalue_ids * sizeof *in->left);
-    for (int s = 0; s < in->nschedule; s++)
-        if (!run_node(in, in->schedule[s], call))
+    for (int s = 0; s < in->nschedule; s++) {
+        Node *n = in->schedule[s];
+        if (n->out[0]->is_param)
+            continue; /* when it is needed */
+        if (!(is_kept(in, n) ? run_kept(in, n, call) : run_needed(in, n, call)))
             return false;
+    }
+    for (int i = 0; i < in->g->noutputs; i++) {
+        const Value *v = in->g->outputs[i];
+        if (v->kind == VALUE_RESULT && !in->tensors[v->id].at && !run_needed(in, v->def, call))
+            return false;
+    }
     return true;
 }
 

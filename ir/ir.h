@@ -389,10 +389,18 @@ struct WeightSource {
     const void *(*open)(void *user, const Value *weight);
 };
 
+/* Products with weights that were computed before: of the same numbers by the same weights. */
+typedef struct InterpMemo InterpMemo;
+InterpMemo *interp_memo_new(void);
+void interp_memo_free(InterpMemo *memo);
+
 typedef struct Interp Interp;
 /* Interpreter of one sequence in float64, of a graph that verifies. Weights are read through
  * `source` as they are needed; states start at zero and are kept between calls of interp_run. */
 Interp *interp_new(const Graph *g, const WeightSource *source);
+/* From now on it takes products from there, and leaves its own; borrows. Interpreters that share
+ * one read weights of one source, which are the same where their names are. */
+void interp_use_memo(Interp *in, InterpMemo *memo);
 void interp_free(Interp *in);
 /* Runs T tokens; pick: R rows whose outputs are wanted. out: the first output, [R,width] doubles.
  * False: ids or pick out of range (nothing has changed then), a weight without values, no memory;

@@ -3,7 +3,6 @@
 #include "ir/ref.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- operands ------------------------------------------------------------------------------ */
@@ -20,7 +19,7 @@ ref_in(RefCall *call, int i)
     RefTensor *t = &call->in[i];
     if (t->at != NULL)
         return t->at;
-    t->at = malloc((size_t)(t->count > 0 ? t->count : 1) * sizeof *t->at);
+    t->at = block_new(call->blocks, t->count, false);
     if (t->at == NULL)
         die_no_memory((size_t)t->count * sizeof *t->at);
     ref_widen(t->dtype, t->stored, 0, t->count, t->at);
@@ -57,7 +56,7 @@ ref_release(RefCall *call)
     for (int i = 0; i < call->node->nin; i++) {
         RefTensor *t = &call->in[i];
         if (t->stored != NULL)
-            free(t->at);
+            block_free(call->blocks, t->at);
     }
 }
 
@@ -220,8 +219,12 @@ pointwise2(RefCall *c, Fn2 *f)
     for (int64_t r = 0; r < rows; r++) {
         double *z = c->out[0].at + r * width;
         const double *xr = x.at + r * x.row, *yr = y.at + r * y.row;
-        for (int64_t i = 0; i < width; i++)
-            z[i] = f(xr[i * x.column], yr[i * y.column]);
+        if (x.column && y.column) /* what most are: a loop that becomes vectors */
+            for (int64_t i = 0; i < width; i++)
+                z[i] = f(xr[i], yr[i]);
+        else
+            for (int64_t i = 0; i < width; i++)
+                z[i] = f(xr[i * x.column], yr[i * y.column]);
     }
 }
 

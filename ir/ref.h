@@ -8,6 +8,7 @@
 #define SSMC_IR_REF_H
 
 #include "ir/ir.h"
+#include "ir/memo.h"
 
 /* An operand or result: elements in row-major order. */
 typedef struct {
@@ -27,6 +28,7 @@ struct RefCall {
     RefTensor in[IR_MAX_IN];
     RefTensor out[IR_MAX_OUT]; /* zeros before the reference runs */
     Arena *scratch;            /* freed after the call */
+    Blocks *blocks;
 };
 
 #define OP(id, in, out, cls, stages, shape, attrs, flags, doc) void ref_##id(RefCall *call);

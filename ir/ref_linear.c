@@ -5,21 +5,28 @@
 
 /* ---- packed weights -------------------------------------------------------------------------- */
 
-/* Where element (o,k) of a matrix is in its packed form [O/NR,K/step,NR] or [O/NR,K/step,NR,step].
- */
-static int64_t
-packed_at(const RefTensor *packed, int64_t o, int64_t k)
+/* Row o of a matrix in its packed form [O/NR,K/step,NR] or [O/NR,K/step,NR,step]: runs of `step`
+ * elements, `stride` apart. */
+typedef struct {
+    double *at;
+    int64_t step, stride;
+} PackedRow;
+
+static PackedRow
+packed_row(const RefTensor *packed, int64_t o)
 {
     const int64_t steps = packed->dim[1], panel = packed->dim[2];
     const int64_t step = packed->rank == 3 ? 1 : packed->dim[3];
-    return ((o / panel * steps + k / step) * panel + o % panel) * step + k % step;
+    return (PackedRow){packed->at + (o / panel * steps * panel + o % panel) * step, step,
+                       panel * step};
 }
 
-/* The byte of two u4 that holds element (o,k): inputs 8i .. 8i+3 are in low halves. */
-static int64_t
-nibble_at(const RefTensor *packed, int64_t o, int64_t k)
+/* The byte of two u4 that holds element k: inputs 8i .. 8i+3 are in low halves. */
+static double *
+nibble_at(const PackedRow *row, int64_t k)
 {
-    return packed_at(packed, o, k / 8 * 4 + k % 4);
+    const int64_t byte = k / 8 * 4 + k % 4;
+    return row->at + byte / row->step * row->stride + byte % row->step;
 }
 
 static double
@@ -35,12 +42,15 @@ weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
 {
     if (w->rank == 2)
         return ref_row(w, o, buffer);
-    for (int64_t k = 0; k < K; k++) {
-        if (w->dtype == DTYPE_u4x2)
-            buffer[k] = nibble(w->at[nibble_at(w, o, k)], k);
-        else
-            buffer[k] = w->at[packed_at(w, o, k)] - (w->dtype == DTYPE_u8 ? 128 : 0);
-    }
+    const PackedRow row = packed_row(w, o);
+    const double offset = w->dtype == DTYPE_u8 ? 128 : 0;
+    for (int64_t k = 0; w->dtype == DTYPE_u4x2 && k < K; k++)
+        buffer[k] = nibble(*nibble_at(&row, k), k);
+    if (w->dtype == DTYPE_u4x2)
+        return buffer;
+    for (int64_t k = 0; k < K; k += row.step)
+        for (int64_t i = 0; i < row.step && k + i < K; i++)
+            buffer[k + i] = row.at[k / row.step * row.stride + i] - offset;
     return buffer;
 }
 
@@ -56,13 +66,13 @@ ref_pack(RefCall *c)
     for (int64_t i = 0; i < y->count; i++)
         y->at[i] = offset;
     for (int64_t o = 0; o < O; o++) {
-        const double *row = ref_row(w, first + o, buffer);
-        for (int64_t k = 0; k < K; k++) {
-            if (w->dtype == DTYPE_u4)
-                y->at[nibble_at(y, o, k)] += k % 8 < 4 ? row[k] : 16 * row[k];
-            else
-                y->at[packed_at(y, o, k)] = row[k] + offset;
-        }
+        const double *from = ref_row(w, first + o, buffer);
+        const PackedRow row = packed_row(y, o);
+        for (int64_t k = 0; w->dtype == DTYPE_u4 && k < K; k++)
+            *nibble_at(&row, k) += k % 8 < 4 ? from[k] : 16 * from[k];
+        for (int64_t k = 0; w->dtype != DTYPE_u4 && k < K; k += row.step)
+            for (int64_t i = 0; i < row.step && k + i < K; i++)
+                row.at[k / row.step * row.stride + i] = from[k + i] + offset;
     }
 }
 

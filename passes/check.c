@@ -26,6 +26,7 @@ struct Checker {
     Arena *arena;
     int64_t tokens, vocab;
     int32_t *ids;
+    InterpMemo *memo; /* most passes change few products, or none */
     Numbers before;
 };
 
@@ -134,6 +135,7 @@ check_interpret(Checker *c, const Graph *g, Numbers *out)
     if (!numbers_new(c, g, out))
         return false;
     Interp *in = interp_new(g, c->weights);
+    interp_use_memo(in, c->memo);
     const int64_t first = c->tokens - c->tokens / 3;
     const bool ok =
         check_call(c, in, g, 0, first, out) && check_call(c, in, g, first, c->tokens, out);
@@ -215,7 +217,7 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
         return NULL;
     }
     Checker *c = arena_alloc(cx->arena, sizeof *c);
-    *c = (Checker){.cx = cx, .weights = weights, .arena = arena_new()};
+    *c = (Checker){.cx = cx, .weights = weights, .arena = arena_new(), .memo = interp_memo_new()};
     c->tokens = check_tokens(g);
     c->vocab = check_vocab(g);
     c->ids = check_ids(c->arena, c->tokens, c->vocab);
@@ -267,5 +269,6 @@ void
 checker_free(Checker *c)
 {
     free(c->before.at);
+    interp_memo_free(c->memo);
     arena_free(c->arena);
 }
