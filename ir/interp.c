@@ -134,12 +134,13 @@ tensor_shape(Interp *in, const Value *v, int64_t tokens, int64_t rows)
     return true;
 }
 
-/* Zeros for the elements of a value. */
+/* Memory for the elements of a value, zeros but where a node writes them all. */
 static bool
 tensor_alloc(Interp *in, const Value *v)
 {
     RefTensor *t = &in->tensors[v->id];
-    t->at = block_new(&in->blocks, t->count, true);
+    const OpClass cls = v->def ? op_info[v->def->op].cls : CLASS_VIEW;
+    t->at = block_new(&in->blocks, t->count, cls != CLASS_POINTWISE && cls != CLASS_LAYOUT);
     if (t->at == NULL)
         return fail(in, arena_printf(in->arena, "out of memory: %s has %lld elements", v->name,
                                      (long long)t->count));

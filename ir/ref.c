@@ -3,6 +3,7 @@
 #include "ir/ref.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- operands ------------------------------------------------------------------------------ */
@@ -196,29 +197,33 @@ pointwise1(RefCall *c, Fn1 *f)
         y[i] = f(x[i]);
 }
 
-/* An operand spread over the result: element (r,i) is at[r * row + i * column]. Rank 1 lies along
- * the columns; a single row, a single column and a number are repeated. */
+/* An operand spread over the result: element (r,i) is element (r * row, i * column). Rank 1 lies
+ * along the columns; a single row, a single column and a number are repeated. */
 typedef struct {
-    const double *at;
-    int64_t row, column;
+    const RefTensor *tensor;
+    int64_t row, column; /* 0: repeated */
 } Spread;
 
 static Spread
 spread(RefCall *c, int operand)
 {
     const RefTensor *t = &c->in[operand];
-    const int64_t width = ref_width(t);
-    return (Spread){ref_in(c, operand), ref_height(t) == 1 ? 0 : width, width == 1 ? 0 : 1};
+    return (Spread){t, ref_height(t) == 1 ? 0 : 1, ref_width(t) == 1 ? 0 : 1};
 }
 
+/* Rows from .. to - 1 of the result; buffers hold rows of stored weights. */
 static inline void
-pointwise2(RefCall *c, Fn2 *f)
+pointwise_rows(RefCall *c, Fn2 *f, int64_t from, int64_t to)
 {
     const Spread x = spread(c, 0), y = spread(c, 1);
-    const int64_t rows = ref_height(&c->out[0]), width = ref_width(&c->out[0]);
-    for (int64_t r = 0; r < rows; r++) {
+    const int64_t width = ref_width(&c->out[0]);
+    double *buffer = malloc((size_t)(2 * width + 2) * sizeof *buffer);
+    if (buffer == NULL)
+        die("out of memory: %lld elements of two rows", (long long)width);
+    for (int64_t r = from; r < to; r++) {
         double *z = c->out[0].at + r * width;
-        const double *xr = x.at + r * x.row, *yr = y.at + r * y.row;
+        const double *xr = ref_row(x.tensor, r * x.row, buffer);
+        const double *yr = ref_row(y.tensor, r * y.row, buffer + width + 1);
         if (x.column && y.column) /* what most are: a loop that becomes vectors */
             for (int64_t i = 0; i < width; i++)
                 z[i] = f(xr[i], yr[i]);
@@ -226,6 +231,13 @@ pointwise2(RefCall *c, Fn2 *f)
             for (int64_t i = 0; i < width; i++)
                 z[i] = f(xr[i * x.column], yr[i * y.column]);
     }
+    free(buffer);
+}
+
+static void
+pointwise2(RefCall *c, void (*rows)(RefCall *c, void *user, int64_t from, int64_t to))
+{
+    ref_parallel(c, ref_height(&c->out[0]), c->out[0].count, rows, NULL);
 }
 
 static double
@@ -285,22 +297,43 @@ relu(double x)
     return x < 0 ? 0 : x;
 }
 
+static void
+add_rows(RefCall *c, void *user, int64_t from, int64_t to)
+{
+    (void)user;
+    pointwise_rows(c, plus, from, to);
+}
+
 void
 ref_add(RefCall *c)
 {
-    pointwise2(c, plus);
+    pointwise2(c, add_rows);
+}
+
+static void
+sub_rows(RefCall *c, void *user, int64_t from, int64_t to)
+{
+    (void)user;
+    pointwise_rows(c, minus, from, to);
 }
 
 void
 ref_sub(RefCall *c)
 {
-    pointwise2(c, minus);
+    pointwise2(c, sub_rows);
+}
+
+static void
+mul_rows(RefCall *c, void *user, int64_t from, int64_t to)
+{
+    (void)user;
+    pointwise_rows(c, times, from, to);
 }
 
 void
 ref_mul(RefCall *c)
 {
-    pointwise2(c, times);
+    pointwise2(c, mul_rows);
 }
 
 void

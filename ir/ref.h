@@ -50,6 +50,11 @@ const double *ref_row(const RefTensor *tensor, int64_t r, double *buffer);
 /* Frees what ref_in made of stored weights. */
 void ref_release(RefCall *call);
 
+/* Calls part(call, user, from, to) for ranges that together are 0 .. count - 1, on several threads
+ * where `work` operations are worth them. Parts touch neither scratch nor blocks. */
+void ref_parallel(RefCall *call, int64_t count, int64_t work,
+                  void (*part)(RefCall *call, void *user, int64_t from, int64_t to), void *user);
+
 double ref_round(Dtype dtype, double x); /* to the nearest number of type bf16 or f16, else x */
 double ref_dot(const double *a, const double *b, int64_t n);
 double *ref_scratch(RefCall *call, int64_t count); /* zeros, until the call ends */

@@ -2,6 +2,7 @@
 #include "ir/ref.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* ---- packed weights -------------------------------------------------------------------------- */
 
@@ -54,47 +55,79 @@ weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
     return buffer;
 }
 
+/* [K] for a row of a weight; the caller frees it. */
+static double *
+row_buffer(int64_t K)
+{
+    double *buffer = malloc((size_t)(K + 1) * sizeof *buffer);
+    if (buffer == NULL)
+        die("out of memory: %lld elements of a row", (long long)K);
+    return buffer;
+}
+
+static void
+pack_rows(RefCall *c, void *user, int64_t from, int64_t to)
+{
+    const RefTensor *w = &c->in[0]; /* [O,K] */
+    const int64_t K = w->dim[1], first = node_int(c->node, ATTR_first, 0);
+    const double offset = w->dtype == DTYPE_i8 ? 128 : 0;
+    double *buffer = row_buffer(K);
+    (void)user;
+    for (int64_t o = from; o < to; o++) {
+        const double *x = ref_row(w, first + o, buffer);
+        const PackedRow row = packed_row(&c->out[0], o);
+        for (int64_t k = 0; w->dtype == DTYPE_u4 && k < K; k++)
+            *nibble_at(&row, k) += k % 8 < 4 ? x[k] : 16 * x[k];
+        for (int64_t k = 0; w->dtype != DTYPE_u4 && k < K; k += row.step)
+            for (int64_t i = 0; i < row.step && k + i < K; i++)
+                row.at[k / row.step * row.stride + i] = x[k + i] + offset;
+    }
+    free(buffer);
+}
+
 void
 ref_pack(RefCall *c)
 {
     const RefTensor *w = &c->in[0]; /* [O,K] */
     RefTensor *y = &c->out[0];
-    const int64_t K = w->dim[1], first = node_int(c->node, ATTR_first, 0);
+    const int64_t first = node_int(c->node, ATTR_first, 0);
     const int64_t O = node_int(c->node, ATTR_rows, w->dim[0] - first);
-    const double offset = w->dtype == DTYPE_i8 ? 128 : 0;
-    double *buffer = ref_scratch(c, K);
     for (int64_t i = 0; i < y->count; i++)
-        y->at[i] = offset;
-    for (int64_t o = 0; o < O; o++) {
-        const double *from = ref_row(w, first + o, buffer);
-        const PackedRow row = packed_row(y, o);
-        for (int64_t k = 0; w->dtype == DTYPE_u4 && k < K; k++)
-            *nibble_at(&row, k) += k % 8 < 4 ? from[k] : 16 * from[k];
-        for (int64_t k = 0; w->dtype != DTYPE_u4 && k < K; k += row.step)
-            for (int64_t i = 0; i < row.step && k + i < K; i++)
-                row.at[k / row.step * row.stride + i] = from[k + i] + offset;
-    }
+        y->at[i] = w->dtype == DTYPE_i8 ? 128 : 0;
+    ref_parallel(c, O, y->count, pack_rows, NULL);
 }
 
 /* ---- linear ---------------------------------------------------------------------------------- */
 
-void
-ref_linear(RefCall *c)
+static void
+linear_rows(RefCall *c, void *user, int64_t from, int64_t to)
 {
-    const double *x = ref_in(c, 0);                           /* [T,K] */
-    const RefTensor *w = &c->in[1];                           /* [O,K] or packed */
-    const double *bias = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [O] */
+    const double *x = c->in[0].at;                           /* [T,K] */
+    const RefTensor *w = &c->in[1];                          /* [O,K] or packed */
+    const double *bias = ref_has(c, 2) ? c->in[2].at : NULL; /* [O] */
     const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
     const int64_t first = node_int(c->node, ATTR_first, 0);
     double *y = c->out[0].at; /* [T,O] */
-    double *buffer = ref_scratch(c, K);
-    if (w->rank > 2)
-        (void)ref_in(c, 1);
-    for (int64_t o = 0; o < O; o++) {
+    double *buffer = row_buffer(K);
+    (void)user;
+    for (int64_t o = from; o < to; o++) {
         const double *row = weight_row(w, w->rank > 2 ? o : first + o, K, buffer);
         for (int64_t t = 0; t < T; t++)
             y[t * O + o] = ref_dot(x + t * K, row, K) + (bias ? bias[first + o] : 0);
     }
+    free(buffer);
+}
+
+void
+ref_linear(RefCall *c)
+{
+    const int64_t O = ref_width(&c->out[0]);
+    (void)ref_in(c, 0);
+    if (c->in[1].rank > 2)
+        (void)ref_in(c, 1);
+    if (ref_has(c, 2))
+        (void)ref_in(c, 2);
+    ref_parallel(c, O, O * c->in[0].count, linear_rows, NULL);
 }
 
 /* ---- whole numbers ------------------------------------------------------------------------ */
