@@ -126,7 +126,7 @@ difference(const float *a, const float *b, size_t count)
 
 /* Heads that forget at once have the same logits, however far beyond every f32 their A is: with dt
  * near 1 those of A = -exp(40) do so, too. */
-Test(underflow, A_of_minus_infinity_forgets_at_once_in_every_form, .timeout = 300)
+Test(underflow, A_of_minus_infinity_forgets_at_once_in_every_form)
 {
     static const float far[HEADS] = {80, 88.8f, 89, 100, 1000, INFINITY, 88.7f, FLT_MAX};
     char *dir = checkpoint(far), *near = checkpoint_of(40);
@@ -174,7 +174,7 @@ expect_forgotten(const ModelRun *run, bool stepped, const char *form)
     ssmc_session_close(s);
 }
 
-Test(underflow, denormal_decays_are_0_and_threads_change_no_bit, .timeout = 300)
+Test(underflow, denormal_decays_are_0_and_threads_change_no_bit)
 {
     char *dir = checkpoint_of(logf(90));
     for (int i = 0; i < FORMS; i++) {
@@ -211,12 +211,12 @@ mode(void)
 typedef struct {
     RtFloatMode mode;
     int calls;
-} Watch;
+} ModeWatch;
 
 static void
 watch(void *user, int64_t done, int64_t total)
 {
-    Watch *w = user;
+    ModeWatch *w = user;
     (void)done, (void)total;
     w->calls++;
     cr_expect_eq(mode(), w->mode, "a call back");
@@ -224,7 +224,7 @@ watch(void *user, int64_t done, int64_t total)
 
 /* A call has the status it must have, and left the mode alone. */
 static void
-expect_kept(const Watch *w, const char *call, ssmc_status got, ssmc_status want)
+expect_kept(const ModeWatch *w, const char *call, ssmc_status got, ssmc_status want)
 {
     cr_expect_eq(got, want, "%s", call);
     cr_expect_eq(mode(), w->mode, "%s", call);
@@ -242,7 +242,7 @@ run_in_mode(const ModelRun *run, int i, float *logits)
     if (i % 2)
         rt_float_mode_kernels(); /* a caller who flushes denormals himself */
     fesetround(rounding[i]);
-    Watch w = {.mode = mode()};
+    ModeWatch w = {.mode = mode()};
     ssmc_model *model = NULL;
     ssmc_session *s = NULL;
     KEEPS(ssmc_model_open(model_run_program(run), model_run_weights(run), 2, watch, &w, &model),
@@ -263,7 +263,7 @@ run_in_mode(const ModelRun *run, int i, float *logits)
     cr_expect_gt(w.calls, 1);
 }
 
-Test(underflow, callers_keep_their_mode_and_it_changes_no_bit, .timeout = 300)
+Test(underflow, callers_keep_their_mode_and_it_changes_no_bit)
 {
     char *dir = checkpoint_of(logf(90));
     ModelRun *run = MODEL_RUN(dir);
