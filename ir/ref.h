@@ -57,6 +57,8 @@ void ref_parallel(RefCall *call, int64_t count, int64_t work,
 
 double ref_round(Dtype dtype, double x); /* to the nearest number of type bf16 or f16, else x */
 double ref_dot(const double *a, const double *b, int64_t n);
+/* y[r * stride] = ref_dot of row r of x [rows,n] and w [n], to the last bit; faster. */
+void ref_dots(const double *x, int64_t rows, const double *w, int64_t n, double *y, int64_t stride);
 double *ref_scratch(RefCall *call, int64_t count); /* zeros, until the call ends */
 int64_t ref_width(const RefTensor *tensor);        /* last dimension; 1 at rank 0 */
 int64_t ref_height(const RefTensor *tensor);       /* product of the others */

@@ -112,8 +112,9 @@ linear_rows(RefCall *c, void *user, int64_t from, int64_t to)
     (void)user;
     for (int64_t o = from; o < to; o++) {
         const double *row = weight_row(w, w->rank > 2 ? o : first + o, K, buffer);
-        for (int64_t t = 0; t < T; t++)
-            y[t * O + o] = ref_dot(x + t * K, row, K) + (bias ? bias[first + o] : 0);
+        ref_dots(x, T, row, K, y + o, O);
+        for (int64_t t = 0; bias && t < T; t++)
+            y[t * O + o] += bias[first + o];
     }
     free(buffer);
 }
@@ -229,9 +230,10 @@ linear_integers(RefCall *c, bool has_m)
         const double *m = has_m ? weight_row(&c->in[4], o, G, least) : least;
         for (int64_t k = 0; k < K; k++)
             full[k] = s[k / group] * q[k] + m[k / group];
+        double *y = c->out[0].at + o; /* [T,O] */
+        ref_dots(x, T, full, K, y, O);
         for (int64_t t = 0; t < T; t++)
-            c->out[0].at[t * O + o] =
-                xs[t] * ref_dot(x + t * K, full, K) + (bias ? bias[first + o] : 0);
+            y[t * O] = xs[t] * y[t * O] + (bias ? bias[first + o] : 0);
     }
 }
 

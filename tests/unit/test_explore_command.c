@@ -153,7 +153,7 @@ Test(explore_command, interrupted)
 {
     Spot p = spot_new(tiny);
     CommandResult r =
-        explore_until(&p, SIGINT, FIRST_ROW, ARGS("--repeats", "101", "--tokens", "100000"));
+        explore_until(&p, SIGINT, FIRST_ROW, ARGS("--repeats", "9", "--tokens", "20000"));
     cr_expect_eq(r.status, 1, "status %d", r.status);
     cr_expect(strstr(r.err, "rows are not measured; --resume goes on"), "%s", r.err);
     cr_expect(strstr(r.out, "recurrent"), "the table is shown: %s", r.out);
