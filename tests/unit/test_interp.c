@@ -497,6 +497,68 @@ Test(interp, take_picks_rows_and_split_cuts_columns)
     model_free(&m);
 }
 
+/* ---- products that were computed before ---------------------------------------------------- */
+
+/* Interprets one product of `tokens` rows with a memo; the weights have the given scale. */
+static double
+first_product(InterpMemo *memo, double scale, int tokens)
+{
+    Model m = model_new("graph \"g\" model {\n"
+                        "  input ids: i32[T]\n"
+                        "  weight x_table: f32[8,5]\n"
+                        "  weight a_w: f32[3,5]\n"
+                        "  y = linear(embed(ids, x_table), neg(a_w))\n"
+                        "  output y\n"
+                        "}\n");
+    const WeightSource source = {&m, open_weight};
+    m.scale[0] = scale;
+    m.interp = interp_new(m.graph, &source);
+    interp_use_memo(m.interp, memo);
+    const int32_t ids[] = {4, 0}, pick[] = {0, 1};
+    double out[6];
+    const char *why = "";
+    cr_assert(interp_run(m.interp, ids, tokens, pick, tokens, out, &why), "%s", why);
+    model_free(&m);
+    return out[0];
+}
+
+/* Weights of one name are taken for the same ones, so other numbers under it show what was taken.
+ */
+Test(interp, a_memo_gives_the_same_rows_and_weights_what_they_gave)
+{
+    InterpMemo *memo = interp_memo_new();
+    const double one = first_product(memo, 1, 2);
+    cr_expect_neq(one, 0);
+    cr_expect_eq(first_product(memo, 2, 2), one, "taken from the memo");
+    cr_expect_eq(first_product(NULL, 2, 2), 2 * one, "computed");
+    cr_expect_eq(first_product(memo, 2, 1), 2 * one, "other rows: computed");
+    interp_memo_free(memo);
+}
+
+/* More multiplications than one thread is given, rows that fill no group of four, and a sum in four
+ * parts with a rest: each element is the sum that is written here, to the last bit. */
+Test(interp, large_products_are_the_sums_of_small_ones)
+{
+    enum { T = 7, K = 515, O = 700 };
+    Model m = model_new("graph \"g\" model {\n"
+                        "  input ids: i32[T]\n"
+                        "  weight x_table: f32[8,515]\n"
+                        "  weight a_w: f32[700,515]\n"
+                        "  y = linear(embed(ids, x_table), a_w)\n"
+                        "  output y\n"
+                        "}\n");
+    const double *y = model_run(&m, 0, T);
+    for (int t = 0; t < T; t++)
+        for (int o = 0; o < O; o++) {
+            double sum[4] = {0};
+            for (int k = 0; k < K; k++)
+                sum[k < K / 4 * 4 ? k % 4 : 0] += (double)weight_element(&m, "x_table", t * K + k) *
+                                                  (double)weight_element(&m, "a_w", o * K + k);
+            cr_assert_eq(y[t * O + o], (sum[0] + sum[1]) + (sum[2] + sum[3]), "%d, %d", t, o);
+        }
+    model_free(&m);
+}
+
 /* ---- refusals ------------------------------------------------------------------------------ */
 
 Test(interp, bad_calls_are_refused_and_change_nothing)
