@@ -1,6 +1,7 @@
 /* tests/unit/test_command.c -- the command as its users call it: what they get wrong, and what they
  * then read. Every fault ends with status 2 and says what was found and what was expected. */
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -499,22 +500,35 @@ Test(command, rows_too_long_for_a_sum_in_32_bits)
 }
 
 /* One pass rounds, as much as its table allows; no other changes the numbers. */
-Test(command, check_each_in_every_format)
+typedef struct {
+    char model[1000], phase[8], dtype[8], state[8];
+} Checked;
+
+ParameterizedTestParameters(command, check_each_in_every_format)
 {
-    const char *const models[] = {GOLDEN, SSMC_ROOT "/tests/goldens/mamba2-bias", STORY};
-    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
-        for (const char *const *dtype = ARGS("f16", "bf16", "int8", "int4"); *dtype; dtype++) {
-            const char *phase = i % 2 ? "decode" : "prefill";
-            const char *state = i % 2 ? "f32" : "bf16";
-            CommandResult r =
-                ssmc(ARGS("compile", models[i], "--emit", "plan", "--phase", phase, "--dtype",
-                          *dtype, "--state-dtype", state, "--check-each", "--verify-each"),
-                     NULL, 0);
-            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *dtype, r.err);
-            cr_expect(strstr(r.err, "check quantise      rms") && strstr(r.err, "check layout"),
-                      "%s", r.err);
-            command_free(&r);
-        }
+    static const char *const models[] = {STORY, GOLDEN, SSMC_ROOT "/tests/goldens/mamba2-bias"};
+    static const char *const dtypes[] = {"f16", "bf16", "int8", "int4"};
+    static Checked all[12];
+    for (size_t i = 0; i < 12; i++) {
+        const bool decode = i / 4 == 2;
+        snprintf(all[i].model, sizeof all[i].model, "%s", models[i / 4]);
+        snprintf(all[i].phase, sizeof all[i].phase, "%s", decode ? "decode" : "prefill");
+        snprintf(all[i].dtype, sizeof all[i].dtype, "%s", dtypes[i % 4]);
+        snprintf(all[i].state, sizeof all[i].state, "%s", decode ? "f32" : "bf16");
+    }
+    return cr_make_param_array(Checked, all, 12);
+}
+
+ParameterizedTest(Checked *c, command, check_each_in_every_format)
+{
+    CommandResult r =
+        ssmc(ARGS("compile", c->model, "--emit", "plan", "--phase", c->phase, "--dtype", c->dtype,
+                  "--state-dtype", c->state, "--check-each", "--verify-each"),
+             NULL, 0);
+    cr_expect_eq(r.status, 0, "%s %s: %s", c->model, c->dtype, r.err);
+    cr_expect(strstr(r.err, "check quantise      rms") && strstr(r.err, "check layout"), "%s",
+              r.err);
+    command_free(&r);
 }
 
 /* A plan says its types itself: no --dtype is needed to run it. */
