@@ -115,13 +115,19 @@ Test(aot_faults, what_is_no_compiled_model)
 }
 
 /* Of a library of another version nothing but the version is read: it may have less than this one
- * knows of. This one ends with the version, at the end of a page that nothing follows. */
+ * knows of. This one ends 4 bytes after it, with a page, and the next page is taken away. */
 Test(aot_faults, another_version_is_not_read)
 {
     static const char text[] =
-        "struct { char page[4096 - sizeof(int)]; int version; } all\n"
-        "    __attribute__((aligned(4096), section(\"ssmc_end\"))) = {{1}, 1};\n"
-        "__asm__(\".globl ssmc_compiled_1\\nssmc_compiled_1 = all + 4092\\n\");\n";
+        "#include <sys/mman.h>\n"
+        "#define PAGE 65536\n"
+        "struct { char page[PAGE - 8]; int version, rest; char next[PAGE]; } all\n"
+        "    __attribute__((aligned(PAGE))) = {{1}, 1, 0, {1}};\n"
+        "__asm__(\".globl ssmc_compiled_1\\nssmc_compiled_1 = all + 65528\\n\");\n"
+        "__attribute__((constructor)) static void take_away(void)\n"
+        "{\n"
+        "    mprotect(all.next, PAGE, PROT_NONE);\n"
+        "}\n";
     char *dir = temp_dir(), *so = path_join(dir, "m.so"), *source = path_join(dir, "m.c");
     cr_assert(write_whole(source, text, strlen(text)));
     CommandResult r = aot_tool(ARGS("cc", "-shared", "-fPIC", "-o", so, source));
