@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bench/figure.h"
+#include "explore/figure.h"
 #include "driver/ssd_job.h"
 
 /* Without --state and --prefill. */

@@ -2,7 +2,7 @@
 #ifndef SSMC_DRIVER_EXPLORE_H
 #define SSMC_DRIVER_EXPLORE_H
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 #include "driver/driver.h"
 
 /* What a run of bench needs to know of a compiled job; threads: the job's. (bench_run.c) */

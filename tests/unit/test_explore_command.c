@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 #include "tests/harness.h"
 #include "tests/model_run.h"
 #include "tests/xml.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 #include "tests/harness.h"
 #include "tests/xml.h"
 

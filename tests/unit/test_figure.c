@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/curves.h"
-#include "bench/figure.h"
+#include "explore/curves.h"
+#include "explore/figure.h"
 #include "tests/harness.h"
 #include "tests/xml.h"
 

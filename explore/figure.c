@@ -1,8 +1,9 @@
-/* bench/figure.c -- the forms of an SSD by length and by state size, as a page and as CSV: what the
- * Mamba-2 paper's figure of speed ("Transformers are SSMs", section 9.3) shows, on this machine. */
-#include "bench/figure.h"
+/* explore/figure.c -- the forms of an SSD by length and by state size, as a page and as CSV: what
+ * the Mamba-2 paper's figure of speed ("Transformers are SSMs", section 9.3) shows, on this
+ * machine. */
+#include "explore/figure.h"
 
-#include "bench/curves.h"
+#include "explore/curves.h"
 
 static const char *const form_label[FIGURE_FORMS] = {
     [FIGURE_RECURRENT] = "recurrent scan, f32",

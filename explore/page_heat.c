@@ -1,8 +1,9 @@
-/* bench/page_heat.c -- what was found, in sentences, and heat maps of speed by chunk and state. */
+/* explore/page_heat.c -- what was found, in sentences, and heat maps of speed by chunk and state.
+ */
 #include <math.h>
 #include <string.h>
 
-#include "bench/sections.h"
+#include "explore/sections.h"
 
 /* ---- sentences ----------------------------------------------------------------------------- */
 

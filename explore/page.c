@@ -1,7 +1,7 @@
-/* bench/page.c -- pieces of a page of HTML (bench/page.h). */
-#include "bench/page.h"
+/* explore/page.c -- pieces of a page of HTML (explore/page.h). */
+#include "explore/page.h"
 
-extern const char bench_page_css[]; /* bench/page.css */
+extern const char explore_page_css[]; /* explore/page.css */
 
 const char *
 page_keep(Page *page, StrBuf *sb)
@@ -23,7 +23,7 @@ page_begin(Page *page, const char *title, const char *heading)
             "<title>");
     svg_escape(page->out, title);
     sb_puts(page->out, "</title>\n<style>\n");
-    sb_puts(page->out, bench_page_css);
+    sb_puts(page->out, explore_page_css);
     sb_puts(page->out, "</style>\n</head>\n<body>\n<main>\n<h1>");
     svg_escape(page->out, heading);
     sb_puts(page->out, "</h1>\n");

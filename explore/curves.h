@@ -1,9 +1,9 @@
-/* bench/curves.h -- private to bench/: a figure of curves: a line with a mark at each point, a
+/* explore/curves.h -- private to explore/: a figure of curves: a line with a mark at each point, a
  * legend, a table of the numbers. */
-#ifndef SSMC_BENCH_CURVES_H
-#define SSMC_BENCH_CURVES_H
+#ifndef SSMC_EXPLORE_CURVES_H
+#define SSMC_EXPLORE_CURVES_H
 
-#include "bench/page.h"
+#include "explore/page.h"
 
 typedef struct {
     const char *name;

@@ -1,10 +1,10 @@
-/* bench/explore_csv.c -- results as CSV with a head of comment lines, and back.
+/* explore/csv.c -- results as CSV with a head of comment lines, and back.
  *
  *   # ssmc explore results, format 1
  *   # ssmc: 0.1.0
- *   ...                                     (bench/explore_head.def)
+ *   ...                                     (explore/head.def)
  *   # ceilings: threads=2 f32=519.4 ...     (one line for each number of threads)
- *   state,head_dim,...                      (bench/explore.def)
+ *   state,head_dim,...                      (explore/columns.def)
  *   128,64,...
  *
  * Texts with commas or quotes are quoted; line ends in them become spaces. */
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 enum { FORMAT_VERSION = 1 };
 static const char first_line[] = "# ssmc explore results, format ";

@@ -1,7 +1,7 @@
-/* bench/explore.h -- sweeps over sizes and choices: the table of their results, its file, measuring
- * many compiled points in turn, and what is shown of them. */
-#ifndef SSMC_BENCH_EXPLORE_H
-#define SSMC_BENCH_EXPLORE_H
+/* explore/explore.h -- sweeps over sizes and choices: the table of their results, its file,
+ * measuring many compiled points in turn, and what is shown of them. */
+#ifndef SSMC_EXPLORE_H
+#define SSMC_EXPLORE_H
 
 #include "bench/bench.h"
 
@@ -9,7 +9,7 @@
 
 typedef enum {
 #define COLUMN(kind, id, doc) COLUMN_##id,
-#include "bench/explore.def"
+#include "explore/columns.def"
 #undef COLUMN
     COLUMN_COUNT
 } ColumnId;
@@ -28,7 +28,7 @@ typedef double ExploreNUM;
 typedef const char *ExploreTEXT;
 typedef struct {
 #define COLUMN(kind, id, doc) Explore##kind id;
-#include "bench/explore.def"
+#include "explore/columns.def"
 #undef COLUMN
 } ExploreRow;
 
@@ -47,7 +47,7 @@ int explore_row_order(const void *a, const void *b);
 
 typedef enum {
 #define HEAD(id, same, doc) HEAD_##id,
-#include "bench/explore_head.def"
+#include "explore/head.def"
 #undef HEAD
     HEAD_COUNT
 } HeadId;

@@ -1,9 +1,9 @@
-/* bench/page_curves.c -- speed against state size and length, memory against length. */
+/* explore/page_curves.c -- speed against state size and length, memory against length. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/curves.h"
-#include "bench/sections.h"
+#include "explore/curves.h"
+#include "explore/sections.h"
 
 /* ---- states -------------------------------------------------------------------------------- */
 

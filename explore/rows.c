@@ -1,5 +1,5 @@
-/* bench/explore.c -- rows of a sweep's results, and the machine they are from. */
-#include "bench/explore.h"
+/* explore/rows.c -- rows of a sweep's results, and the machine they are from. */
+#include "explore/explore.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,13 +9,13 @@
 
 const ColumnInfo column_info[COLUMN_COUNT] = {
 #define COLUMN(kind, id, doc) [COLUMN_##id] = {#id, COLUMN_##kind, offsetof(ExploreRow, id), doc},
-#include "bench/explore.def"
+#include "explore/columns.def"
 #undef COLUMN
 };
 
 const HeadInfo head_info[HEAD_COUNT] = {
 #define HEAD(id, same, doc) [HEAD_##id] = {#id, doc, same},
-#include "bench/explore_head.def"
+#include "explore/head.def"
 #undef HEAD
 };
 
@@ -32,7 +32,7 @@ explore_row(void)
 #define EMPTY_NUM             NAN
 #define EMPTY_TEXT            ""
 #define COLUMN(kind, id, doc) .id = EMPTY_##kind,
-#include "bench/explore.def"
+#include "explore/columns.def"
 #undef COLUMN
     };
 }

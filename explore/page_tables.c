@@ -1,9 +1,9 @@
-/* bench/page_tables.c -- the sections of the page that are tables: choices, errors, points without
- * numbers, everything, the machine and the method. */
+/* explore/page_tables.c -- the sections of the page that are tables: choices, errors, points
+ * without numbers, everything, the machine and the method. */
 #include <math.h>
 #include <string.h>
 
-#include "bench/sections.h"
+#include "explore/sections.h"
 
 static void
 point_cells(Page *page, const ExploreRow *row)

@@ -1,5 +1,5 @@
-/* bench/svg.c -- see svg.h. */
-#include "bench/svg.h"
+/* explore/svg.c -- see svg.h. */
+#include "explore/svg.h"
 
 #include <math.h>
 #include <string.h>

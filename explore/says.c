@@ -1,9 +1,9 @@
-/* bench/explore_says.c -- what results say, in sentences that hold for whatever was measured. */
+/* explore/says.c -- what results say, in sentences that hold for whatever was measured. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 /* ---- choices ------------------------------------------------------------------------------- */
 

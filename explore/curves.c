@@ -1,5 +1,5 @@
-/* bench/curves.c -- figures of curves (bench/curves.h). */
-#include "bench/curves.h"
+/* explore/curves.c -- figures of curves (explore/curves.h). */
+#include "explore/curves.h"
 
 #include <math.h>
 

@@ -1,9 +1,9 @@
-/* bench/explore_json.c -- results for programs. */
+/* explore/json.c -- results for programs. */
 #include <json-c/json.h>
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 typedef struct json_object Json;
 

@@ -1,9 +1,10 @@
-/* bench/page.h -- private to bench/: a page of HTML, piece by piece: one file that needs nothing
- * else, of well-formed XML that every browser reads as HTML. Text is escaped by whoever puts it. */
-#ifndef SSMC_BENCH_PAGE_H
-#define SSMC_BENCH_PAGE_H
+/* explore/page.h -- private to explore/: a page of HTML, piece by piece: one file that needs
+ * nothing else, of well-formed XML that every browser reads as HTML. Text is escaped by whoever
+ * puts it. */
+#ifndef SSMC_EXPLORE_PAGE_H
+#define SSMC_EXPLORE_PAGE_H
 
-#include "bench/svg.h"
+#include "explore/svg.h"
 
 typedef struct {
     StrBuf *out;

@@ -1,7 +1,7 @@
-/* bench/figure.h -- the figure of ssmc bench --figure: an SSD in its forms, by length and by state
- * size at equal width. */
-#ifndef SSMC_BENCH_FIGURE_H
-#define SSMC_BENCH_FIGURE_H
+/* explore/figure.h -- the figure of ssmc bench --figure: an SSD in its forms, by length and by
+ * state size at equal width. */
+#ifndef SSMC_EXPLORE_FIGURE_H
+#define SSMC_EXPLORE_FIGURE_H
 
 #include "bench/bench.h"
 

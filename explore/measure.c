@@ -1,6 +1,6 @@
-/* bench/explore_run.c -- compiled points measured in turn, so that a machine that slows down slows
+/* explore/measure.c -- compiled points measured in turn, so that a machine that slows down slows
  * all of them, and what came of it as rows. */
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-/* bench/sections.h -- private to bench/: the page of ssmc explore, section by section. */
-#ifndef SSMC_BENCH_SECTIONS_H
-#define SSMC_BENCH_SECTIONS_H
+/* explore/sections.h -- private to explore/: the page of ssmc explore, section by section. */
+#ifndef SSMC_EXPLORE_SECTIONS_H
+#define SSMC_EXPLORE_SECTIONS_H
 
-#include "bench/explore.h"
-#include "bench/page.h"
+#include "explore/explore.h"
+#include "explore/page.h"
 
 typedef struct {
     const ExploreTable *table;
@@ -14,7 +14,7 @@ typedef struct {
 
 /* A section writes into page->out what comes below its title; nothing: there is none. */
 #define SECTION(id, title) void page_##id(Page *page, const ExploreResults *results);
-#include "bench/sections.def"
+#include "explore/sections.def"
 #undef SECTION
 
 /* The panel with most threads and the longest prompts of those that differ in these alone. */

@@ -1,8 +1,8 @@
-/* bench/explore_text.c -- results for people at a terminal. */
+/* explore/text.c -- results for people at a terminal. */
 #include <math.h>
 #include <string.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 enum { CELL = 11 };
 

@@ -1,10 +1,10 @@
-/* bench/page_roof.c -- kernels under the machine's ceilings, and predictions beside measurements.
+/* explore/page_roof.c -- kernels under the machine's ceilings, and predictions beside measurements.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/sections.h"
+#include "explore/sections.h"
 
 /* ---- kernels of a row ----------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
-/* bench/explore_order.c -- which values of an axis say most: both ends and the middle first, then
+/* explore/order.c -- which values of an axis say most: both ends and the middle first, then
  * the middles of what lies between. */
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 int
 explore_level(int i, int n)

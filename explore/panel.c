@@ -1,8 +1,8 @@
-/* bench/explore_panel.c -- results as grids: states across, forms and chunk lengths down. */
+/* explore/panel.c -- results as grids: states across, forms and chunk lengths down. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 
 static bool
 same_panel(const ExploreRow *a, const ExploreRow *b)

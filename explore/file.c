@@ -1,4 +1,4 @@
-/* bench/explore_file.c -- the file of results: rows are appended one by one, each on the disk
+/* explore/file.c -- the file of results: rows are appended one by one, each on the disk
  * before the next is measured, so that whatever ends the run, what was measured stays. */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench/explore.h"
+#include "explore/explore.h"
 #include "runtime/rt.h"
 
 enum { MOST_BYTES = 256 << 20 };

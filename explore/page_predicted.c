@@ -1,9 +1,9 @@
-/* bench/page_predicted.c -- what the cost model predicts beside what was measured. */
+/* explore/page_predicted.c -- what the cost model predicts beside what was measured. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/sections.h"
+#include "explore/sections.h"
 
 static int
 double_order(const void *a, const void *b)

@@ -1,7 +1,8 @@
-/* bench/svg.h -- private to bench/: charts as SVG inside a page. Colours and fonts are the page's
- * (bench/page.css): light, dark and printed alike. A chart is 360 units wide, about a phone. */
-#ifndef SSMC_BENCH_SVG_H
-#define SSMC_BENCH_SVG_H
+/* explore/svg.h -- private to explore/: charts as SVG inside a page. Colours and fonts are the
+ * page's (explore/page.css): light, dark and printed alike. A chart is 360 units wide, about a
+ * phone. */
+#ifndef SSMC_EXPLORE_SVG_H
+#define SSMC_EXPLORE_SVG_H
 
 #include "ir/util.h"
 

@@ -1,5 +1,5 @@
-/* bench/explore_page.c -- the page of ssmc explore (bench/sections.def). */
-#include "bench/sections.h"
+/* explore/results_page.c -- the page of ssmc explore (explore/sections.def). */
+#include "explore/sections.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@ static const struct {
     void (*write)(Page *page, const ExploreResults *results);
 } sections[] = {
 #define SECTION(id, title) {title, page_##id},
-#include "bench/sections.def"
+#include "explore/sections.def"
 #undef SECTION
 };
 
