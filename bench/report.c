@@ -1,7 +1,6 @@
 /* bench/report.c -- measurements as text for people and as JSON for programs. */
-#include <json-c/json.h>
-
 #include "bench/bench.h"
+#include "bench/json.h"
 
 /* ---- text ---------------------------------------------------------------------------------- */
 
@@ -59,93 +58,75 @@ bench_put_text(StrBuf *out, const BenchRun *run)
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
-typedef struct json_object Json;
-
-static void
-put(Json *object, const char *key, Json *value)
-{
-    json_object_object_add(object, key, value);
-}
-
-/* Six digits: more than is measured. */
-static void
-put_number(Arena *arena, Json *object, const char *key, double x)
-{
-    put(object, key, json_object_new_double_s(x, arena_printf(arena, "%.6g", x)));
-}
-
 static Json *
-peak_json(Arena *arena, const BenchCeilings *c)
+peak_json(const BenchCeilings *c)
 {
     Json *peak = json_object_new_object();
-    put_number(arena, peak, "f32_gflops", c->f32.best);
-    put_number(arena, peak, "bf16_gflops", c->bf16.best);
-    put_number(arena, peak, "int8_gops", c->i8.best);
-    put_number(arena, peak, "read_gbs", c->read.median);
-    put_number(arena, peak, "read_spread", c->read.spread);
-    put_number(arena, peak, "read_best_gbs", c->read.best);
-    put_number(arena, peak, "update_gbs", c->update.median);
-    put_number(arena, peak, "l1_read_gbs", c->l1.median);
-    put_number(arena, peak, "l2_read_gbs", c->l2.median);
-    put_number(arena, peak, "l3_read_gbs", c->l3.median);
+    json_put(peak, "f32_gflops", json_number(c->f32.best));
+    json_put(peak, "bf16_gflops", json_number(c->bf16.best));
+    json_put(peak, "int8_gops", json_number(c->i8.best));
+    json_put(peak, "read_gbs", json_number(c->read.median));
+    json_put(peak, "read_spread", json_number(c->read.spread));
+    json_put(peak, "read_best_gbs", json_number(c->read.best));
+    json_put(peak, "update_gbs", json_number(c->update.median));
+    json_put(peak, "l1_read_gbs", json_number(c->l1.median));
+    json_put(peak, "l2_read_gbs", json_number(c->l2.median));
+    json_put(peak, "l3_read_gbs", json_number(c->l3.median));
     return peak;
 }
 
 /* peak: of the greatest number of threads; peaks: of each. */
 static Json *
-machine_json(Arena *arena, const BenchRun *run)
+machine_json(const BenchRun *run)
 {
     Json *machine = json_object_new_object(), *peaks = json_object_new_array();
     int most = 0;
     for (int t = 0; t < run->nthreads; t++) {
-        Json *peak = peak_json(arena, &run->ceilings[t]);
-        put(peak, "threads", json_object_new_int(run->threads[t]));
+        Json *peak = peak_json(&run->ceilings[t]);
+        json_put(peak, "threads", json_object_new_int(run->threads[t]));
         json_object_array_add(peaks, peak);
         most = run->threads[t] > run->threads[most] ? t : most;
     }
-    put(machine, "cpu", json_object_new_string(run->machine->cpu));
-    put(machine, "threads", json_object_new_int(run->threads[most]));
-    put(machine, "peak", peak_json(arena, &run->ceilings[most]));
-    put(machine, "peaks", peaks);
+    json_put_text(machine, "cpu", run->machine->cpu);
+    json_put(machine, "threads", json_object_new_int(run->threads[most]));
+    json_put(machine, "peak", peak_json(&run->ceilings[most]));
+    json_put(machine, "peaks", peaks);
     return machine;
 }
 
 static Json *
-item_json(Arena *arena, const BenchRun *run, const BenchItem *item)
+item_json(const BenchRun *run, const BenchItem *item)
 {
     const bool prefill = item->kind == BENCH_PREFILL;
     Json *r = json_object_new_object();
-    put(r, "kind", json_object_new_string(prefill ? "prefill" : "decode"));
-    put(r, "tokens", json_object_new_int64(item->tokens));
-    put(r, "batch", json_object_new_int(item->batch));
-    put(r, "threads", json_object_new_int(run->threads[item->threads]));
-    put(r, "dtype", json_object_new_string(format_info[run->format].name));
-    put_number(arena, r, "tokens_per_s", bench_tokens_per_s(item));
-    put_number(arena, r, "spread", item->seconds.spread);
-    put_number(arena, r, prefill ? "share_of_peak" : "share_of_bandwidth", bench_share(run, item));
-    put_number(arena, r, prefill ? "peak_gops" : "read_gbs",
-               prefill ? item->ceiling.best : item->ceiling.median);
-    put_number(arena, r, prefill ? "flops" : "bytes", bench_item_work(run, item));
-    put_number(arena, r, "seconds", item->seconds.median);
-    put_number(arena, r, "best_seconds", item->seconds.best);
+    json_put_text(r, "kind", prefill ? "prefill" : "decode");
+    json_put(r, "tokens", json_object_new_int64(item->tokens));
+    json_put(r, "batch", json_object_new_int(item->batch));
+    json_put(r, "threads", json_object_new_int(run->threads[item->threads]));
+    json_put_text(r, "dtype", format_info[run->format].name);
+    json_put(r, "tokens_per_s", json_number(bench_tokens_per_s(item)));
+    json_put(r, "spread", json_number(item->seconds.spread));
+    json_put(r, prefill ? "share_of_peak" : "share_of_bandwidth",
+             json_number(bench_share(run, item)));
+    json_put(r, prefill ? "peak_gops" : "read_gbs",
+             json_number(prefill ? item->ceiling.best : item->ceiling.median));
+    json_put(r, prefill ? "flops" : "bytes", json_number(bench_item_work(run, item)));
+    json_put(r, "seconds", json_number(item->seconds.median));
+    json_put(r, "best_seconds", json_number(item->seconds.best));
     return r;
 }
 
 void
 bench_put_json(StrBuf *out, const BenchRun *run)
 {
-    Arena *arena = arena_new();
     Json *root = json_object_new_object(), *results = json_object_new_array();
     for (int i = 0; i < run->nitems; i++)
-        json_object_array_add(results, item_json(arena, run, &run->items[i]));
-    put(root, "version", json_object_new_string(run->version));
-    put(root, "model", json_object_new_string(run->name));
-    put_number(arena, root, "parameters", run->parameters);
-    put(root, "machine", machine_json(arena, run));
-    put(root, "results", results);
-    sb_puts(out, json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
-                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_array_add(results, item_json(run, &run->items[i]));
+    json_put_text(root, "version", run->version);
+    json_put_text(root, "model", run->name);
+    json_put(root, "parameters", json_number(run->parameters));
+    json_put(root, "machine", machine_json(run));
+    json_put(root, "results", results);
+    json_write(out, root, true);
     sb_puts(out, "\n");
-    json_object_put(root);
-    arena_free(arena);
 }

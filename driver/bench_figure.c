@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "explore/figure.h"
 #include "driver/ssd_job.h"
+#include "explore/figure.h"
 
 /* Without --state and --prefill. */
 static const char states[] = "16,32,64,128,256";

@@ -2,8 +2,8 @@
 #ifndef SSMC_DRIVER_EXPLORE_H
 #define SSMC_DRIVER_EXPLORE_H
 
-#include "explore/explore.h"
 #include "driver/driver.h"
+#include "explore/explore.h"
 
 /* What a run of bench needs to know of a compiled job; threads: the job's. (bench_run.c) */
 void bench_run_of(BenchRun *run, const Job *job);

@@ -20,34 +20,12 @@ static const char first_line[] = "# ssmc explore results, format ";
 
 /* ---- the ceilings' line -------------------------------------------------------------------- */
 
-typedef struct {
-    const char *name;
-    size_t offset;
-} CeilingInfo;
-
-static const CeilingInfo ceiling_info[] = {
-    {"f32",    offsetof(BenchCeilings, f32)   },
-    {"bf16",   offsetof(BenchCeilings, bf16)  },
-    {"int8",   offsetof(BenchCeilings, i8)    },
-    {"read",   offsetof(BenchCeilings, read)  },
-    {"update", offsetof(BenchCeilings, update)},
-    {"l1",     offsetof(BenchCeilings, l1)    },
-    {"l2",     offsetof(BenchCeilings, l2)    },
-    {"l3",     offsetof(BenchCeilings, l3)    },
-};
-
-static BenchSample *
-ceiling_at(BenchCeilings *c, size_t i)
-{
-    return (BenchSample *)(void *)((char *)c + ceiling_info[i].offset);
-}
-
 static void
-put_ceilings(StrBuf *out, BenchCeilings c)
+put_ceilings(StrBuf *out, const BenchCeilings *c)
 {
-    sb_printf(out, "# ceilings: threads=%d", c.threads);
-    for (size_t i = 0; i < COUNT_OF(ceiling_info); i++)
-        sb_printf(out, " %s=%.1f", ceiling_info[i].name, ceiling_at(&c, i)->median);
+    sb_printf(out, "# ceilings: threads=%d", c->threads);
+    for (int i = 0; i < CEILING_COUNT; i++)
+        sb_printf(out, " %s=%.1f", ceiling_info[i].name, ceiling_of(c, i)->median);
     sb_puts(out, "\n");
 }
 
@@ -62,13 +40,14 @@ read_ceilings(const char *text, BenchCeilings *c)
     if (threads < 1 || threads > BENCH_MAX_THREADS_A_RUN)
         return false;
     c->threads = (int)threads;
-    for (size_t i = 0; i < COUNT_OF(ceiling_info); i++) {
+    for (int i = 0; i < CEILING_COUNT; i++) {
         const size_t len = strlen(ceiling_info[i].name);
         if (*end != ' ' || strncmp(end + 1, ceiling_info[i].name, len) != 0 || end[1 + len] != '=')
             return false;
         const char *number = end + len + 2;
-        ceiling_at(c, i)->median = strtod(number, &end);
-        if (end == number || !isfinite(ceiling_at(c, i)->median))
+        BenchSample *to = (BenchSample *)(void *)((char *)c + ceiling_info[i].offset);
+        to->median = strtod(number, &end);
+        if (end == number || !isfinite(to->median))
             return false;
     }
     return *end == '\0';
@@ -135,7 +114,7 @@ explore_put_csv(StrBuf *out, const ExploreTable *t)
     for (int id = 0; id < HEAD_COUNT; id++)
         sb_printf(out, "# %s: %s\n", head_info[id].name, t->head[id]);
     for (int i = 0; i < t->nceilings; i++)
-        put_ceilings(out, t->ceilings[i]);
+        put_ceilings(out, &t->ceilings[i]);
     put_columns(out);
     for (int i = 0; i < t->nrows; i++)
         explore_put_line(out, &t->rows[i]);

@@ -4,6 +4,7 @@
 #define SSMC_EXPLORE_H
 
 #include "bench/bench.h"
+#include "bench/json.h"
 
 /* ---- rows (explore.c) ------------------------------------------------------------------------ */
 
@@ -56,6 +57,15 @@ typedef struct {
     bool same;
 } HeadInfo;
 extern const HeadInfo head_info[HEAD_COUNT];
+
+/* Ceilings that are kept of BenchCeilings: in the file of results, in JSON, for people. */
+enum { CEILING_COUNT = 8 };
+typedef struct {
+    const char *name, *key, *label;
+    size_t offset; /* of a BenchSample */
+} CeilingInfo;
+extern const CeilingInfo ceiling_info[CEILING_COUNT];
+const BenchSample *ceiling_of(const BenchCeilings *ceilings, int which);
 
 typedef struct {
     Arena *arena;
@@ -159,6 +169,8 @@ const ExploreRow *panel_at(const ExplorePanel *panel, int line, int state);
 const ExploreRow *panel_best(const ExplorePanel *panel, int state, const char *form);
 const ExploreRow *panel_chosen(const ExplorePanel *panel,
                                int state); /* that has numbers, or NULL */
+/* Whether panel i has most threads and the longest prompts of those that differ in these alone. */
+bool panel_is_main(const ExplorePanel *panels, int count, int i);
 void panel_title(StrBuf *out, const ExplorePanel *panel, bool tokens); /* bf16, 2 threads ... */
 void line_title(StrBuf *out, const char *form, int64_t chunk);         /* Q=64, recurrent ... */
 
@@ -179,12 +191,18 @@ void explore_say_fall(StrBuf *out, const ExplorePanel *panel);
 /* Whether bigger states cost almost nothing, as the Mamba-2 paper has it; "" without both forms. */
 void explore_say_verdict(StrBuf *out, const ExplorePanel *panel);
 void explore_say_choices(StrBuf *out, const ExploreChoices *choices);
+/* How far predicted times are from measured ones; "" where none was predicted. */
+void explore_say_predicted(StrBuf *out, const ExploreTable *table);
 void explore_say_noise(StrBuf *out, const ExploreTable *table);
 
-/* ---- what is shown (explore_text.c, explore_json.c) ------------------------------------------ */
+/* ---- what is shown (text.c, json.c, results_page.c) -------------------------------------------
+ */
 
 void explore_put_text(StrBuf *out, const ExploreTable *table);
+/* Head, ceilings, rows, and what they say: panels, choices, predictions, noise. */
+Json *explore_json(const ExploreTable *table);
+Json *explore_rows_json(const ExploreTable *table);
 void explore_put_json(StrBuf *out, const ExploreTable *table);
-void explore_put_page(StrBuf *out, const ExploreTable *table); /* HTML */
+void explore_put_page(StrBuf *out, const ExploreTable *table); /* HTML, the JSON in it */
 
 #endif

@@ -3,7 +3,7 @@
  * machine. */
 #include "explore/figure.h"
 
-#include "explore/curves.h"
+#include "explore/page.h"
 
 static const char *const form_label[FIGURE_FORMS] = {
     [FIGURE_RECURRENT] = "recurrent scan, f32",
@@ -64,54 +64,9 @@ milliseconds(const Figure *f, FigureForm form, int64_t state, int64_t tokens)
     return 0;
 }
 
-/* A curve a form that was run, over lengths at one state (state > 0) or over states at one length.
- */
-static int
-form_curves(Page *page, const Figure *f, int64_t state, int64_t tokens, Curve curves[FIGURE_FORMS])
-{
-    const int points = state > 0 ? f->ntokens : f->nstates;
-    int count = 0;
-    for (int form = 0; form < FIGURE_FORMS; form++) {
-        Curve *c = &curves[count];
-        *c = curve_new(page, form_label[form], form, points);
-        for (int i = 0; i < points; i++) {
-            const int64_t N = state > 0 ? state : f->states[i];
-            const int64_t T = state > 0 ? f->tokens[i] : tokens;
-            const double ms = milliseconds(f, (FigureForm)form, N, T);
-            if (ms > 0)
-                curve_add(c, (double)(state > 0 ? T : N), ms,
-                          arena_printf(page->arena, "%s, N = %lld, %lld tokens: %.4g ms", c->name,
-                                       (long long)N, (long long)T, ms));
-        }
-        count += c->count > 0;
-    }
-    return count;
-}
-
-static void
-put_chart(Page *page, const Figure *f, int64_t state, int64_t tokens)
-{
-    Curve curves[FIGURE_FORMS];
-    const int count = form_curves(page, f, state, tokens, curves);
-    const SvgAxis x = state > 0 ? svg_values("tokens", f->tokens, f->ntokens)
-                                : svg_values("state size N", f->states, f->nstates);
-    const SvgAxis y = svg_log("milliseconds", curves_lowest(curves, count) / 1.5,
-                              1.5 * curves_highest(curves, count));
-    const char *caption =
-        state > 0 ? arena_printf(page->arena, "By length, N = %lld", (long long)state)
-                  : arena_printf(page->arena, "By state size, %lld tokens", (long long)tokens);
-    const CurveFigure figure = {caption,
-                                arena_printf(page->arena, "Time of each form: %s", caption),
-                                "Milliseconds that the kernel of each form takes; both axes are "
-                                "logarithmic.",
-                                "milliseconds", state > 0 ? "tokens" : "N"};
-    if (count > 0)
-        curves_figure(page, &figure, &x, &y, curves, count);
-}
-
 /* The one thing the paper's figure is about: what a larger state costs in either form. */
 static void
-put_growth(Page *page, const Figure *f, int64_t tokens)
+put_growth(StrBuf *out, const Figure *f, int64_t tokens)
 {
     const int64_t least = f->states[0], most = f->states[f->nstates - 1];
     const char *before = "";
@@ -128,12 +83,12 @@ put_growth(Page *page, const Figure *f, int64_t tokens)
     }
     sb_puts(&text, ".");
     if (*before)
-        page_paragraph(page, &text);
+        page_element(out, "p", &text);
     sb_free(&text);
 }
 
 static void
-put_missing(Page *page, const Figure *f)
+put_missing(StrBuf *out, const Figure *f)
 {
     const FigurePoint *first = NULL;
     int count = 0;
@@ -147,7 +102,7 @@ put_missing(Page *page, const Figure *f)
         return;
     sb_printf(&text, "%d points were not run; the first, %lld tokens: %s.", count,
               (long long)first->tokens, first->why_not);
-    page_paragraph(page, &text);
+    page_element(out, "p", &text);
 }
 
 /* States are compared at a length that is long, but not so long that the quadratic form is out. */
@@ -161,34 +116,58 @@ length_for_states(const Figure *f)
     return f->tokens[i];
 }
 
-static void
-put_lead(Page *page, const Figure *f)
+/* [points], as the table shows them. */
+static Json *
+points_json(const Figure *f)
 {
-    StrBuf text = {0};
-    sb_printf(&text,
-              "%s. %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
-              "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
-              "quadratic form is one chunk over all tokens.",
-              f->machine, (long long)f->size.heads, (long long)f->size.head_dim,
-              (long long)f->size.groups, f->size.groups == 1 ? "" : "s", f->repeats);
-    page_lead(page, &text);
+    Json *points = json_object_new_array();
+    for (int i = 0; i < f->count; i++) {
+        const FigurePoint *p = &f->points[i];
+        const bool ran = !p->why_not;
+        Json *point = json_object_new_object();
+        json_put_text(point, "label", form_label[p->form]);
+        json_put(point, "state", json_object_new_int64(p->state));
+        json_put(point, "tokens", json_object_new_int64(p->tokens));
+        json_put(point, "chunk", p->chunk > 0 ? json_object_new_int64(p->chunk) : NULL);
+        json_put(point, "milliseconds", ran ? json_number(1e3 * p->time.median) : NULL);
+        json_put(point, "spread", ran ? json_number(p->time.spread) : NULL);
+        json_put(point, "tokens_per_s",
+                 ran ? json_number((double)p->tokens / p->time.median) : NULL);
+        json_put_text(point, "why_not", ran ? "" : p->why_not);
+        json_object_array_add(points, point);
+    }
+    return points;
+}
+
+static Json *
+sizes_json(const int64_t *sizes, int count)
+{
+    Json *array = json_object_new_array();
+    for (int i = 0; i < count; i++)
+        json_object_array_add(array, json_object_new_int64(sizes[i]));
+    return array;
 }
 
 void
 figure_put_page(StrBuf *out, const Figure *f)
 {
     static const char title[] = "One SSD in its three forms, by length and by state size";
-    const int64_t tokens = length_for_states(f);
-    Page page = {.out = out, .arena = arena_new()};
-    page_begin(&page, title, title);
-    put_lead(&page, f);
-    put_growth(&page, f, tokens);
-    put_missing(&page, f);
-    page_figures_begin(&page);
-    put_chart(&page, f, 0, tokens);
-    for (int i = 0; i < f->nstates; i++)
-        put_chart(&page, f, f->states[i], 0);
-    page_figures_end(&page);
-    page_end(&page);
-    arena_free(page.arena);
+    const int64_t compared = length_for_states(f);
+    Json *points = points_json(f);
+    Page page = {.title = title, .data = json_object_new_object()};
+    json_put(page.data, "compared", json_object_new_int64(compared));
+    json_put(page.data, "states", sizes_json(f->states, f->nstates));
+    json_put(page.data, "tokens", sizes_json(f->tokens, f->ntokens));
+    json_put(page.data, "points", points);
+    sb_puts(&page.heading, title);
+    sb_printf(&page.lead,
+              "%s. %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
+              "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
+              "quadratic form is one chunk over all tokens.",
+              f->machine, (long long)f->size.heads, (long long)f->size.head_dim,
+              (long long)f->size.groups, f->size.groups == 1 ? "" : "s", f->repeats);
+    put_growth(&page.above, f, compared);
+    put_missing(&page.above, f);
+    page_table(&page.below, "All points", "time of every form", false, points);
+    page_write(out, &page);
 }

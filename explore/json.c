@@ -1,21 +1,8 @@
-/* explore/json.c -- results for programs. */
-#include <json-c/json.h>
-#include <math.h>
-#include <stdio.h>
+/* explore/json.c -- results as JSON: what `ssmc explore --json` prints and its page is drawn from.
+ */
+#include "bench/json.h"
 
 #include "explore/explore.h"
-
-typedef struct json_object Json;
-
-static Json *
-number_json(double x)
-{
-    char text[32];
-    if (!isfinite(x))
-        return NULL;
-    snprintf(text, sizeof text, "%.6g", x);
-    return json_object_new_double_s(x, text);
-}
 
 static Json *
 cell_json(const ExploreRow *row, ColumnId id)
@@ -25,56 +12,147 @@ cell_json(const ExploreRow *row, ColumnId id)
     case COLUMN_INT:
         return *(const int64_t *)at < 0 ? NULL : json_object_new_int64(*(const int64_t *)at);
     case COLUMN_NUM:
-        return number_json(*(const double *)at);
+        return json_number(*(const double *)at);
     case COLUMN_TEXT:
         return json_object_new_string(*(const char *const *)at);
     }
     return NULL;
 }
 
-static Json *
-row_json(const ExploreRow *row)
+Json *
+explore_rows_json(const ExploreTable *t)
 {
-    Json *object = json_object_new_object();
-    for (int id = 0; id < COLUMN_COUNT; id++)
-        json_object_object_add(object, column_info[id].name, cell_json(row, (ColumnId)id));
+    Json *rows = json_object_new_array();
+    for (int i = 0; i < t->nrows; i++) {
+        Json *row = json_object_new_object();
+        for (int id = 0; id < COLUMN_COUNT; id++)
+            json_put(row, column_info[id].name, cell_json(&t->rows[i], (ColumnId)id));
+        json_object_array_add(rows, row);
+    }
+    return rows;
+}
+
+static Json *
+ceilings_json(const ExploreTable *t)
+{
+    Json *all = json_object_new_array();
+    for (int i = 0; i < t->nceilings; i++) {
+        Json *object = json_object_new_object();
+        json_put(object, "threads", json_object_new_int(t->ceilings[i].threads));
+        for (int c = 0; c < CEILING_COUNT; c++)
+            json_put(object, ceiling_info[c].key,
+                     json_number(ceiling_of(&t->ceilings[i], c)->median));
+        json_object_array_add(all, object);
+    }
+    return all;
+}
+
+/* ---- panels -------------------------------------------------------------------------------- */
+
+/* Which of the rows it is; null: none. */
+static Json *
+index_json(const ExploreTable *t, const ExploreRow *row)
+{
+    return row ? json_object_new_int64(row - t->rows) : NULL;
+}
+
+/* What explore_say_* says, as the text of a key. */
+static void
+put_said(Json *object, const char *key, StrBuf *said)
+{
+    json_put_text(object, key, sb_text(said));
+    sb_free(said);
+}
+
+/* Results are numbers of rows: cells [line][state], the fastest and the chosen [state]. */
+static Json *
+panel_json(const ExploreTable *t, const ExplorePanel *p, bool is_main)
+{
+    Json *object = json_object_new_object(), *states = json_object_new_array(),
+         *lines = json_object_new_array(), *cells = json_object_new_array(),
+         *best = json_object_new_array(), *chosen = json_object_new_array();
+    StrBuf text = {0};
+    for (int s = 0; s < p->nstates; s++) {
+        json_object_array_add(states, json_object_new_int64(p->states[s]));
+        json_object_array_add(best, index_json(t, panel_best(p, s, NULL)));
+        json_object_array_add(chosen, index_json(t, panel_chosen(p, s)));
+    }
+    for (int l = 0; l < p->nlines; l++) {
+        Json *line = json_object_new_object(), *of_line = json_object_new_array();
+        json_put_text(line, "form", p->lines[l].form);
+        json_put(line, "chunk",
+                 p->lines[l].chunk > 0 ? json_object_new_int64(p->lines[l].chunk) : NULL);
+        json_object_array_add(lines, line);
+        for (int s = 0; s < p->nstates; s++)
+            json_object_array_add(of_line, index_json(t, panel_at(p, l, s)));
+        json_object_array_add(cells, of_line);
+    }
+    panel_title(&text, p, true);
+    put_said(object, "title", &text);
+    panel_title(&text, p, false);
+    put_said(object, "sizes", &text);
+    json_put(object, "threads", json_object_new_int64(p->key->threads));
+    json_put(object, "tokens", json_object_new_int64(p->key->tokens));
+    json_put(object, "main", json_object_new_boolean(is_main));
+    explore_say_best(&text, p);
+    put_said(object, "fastest", &text);
+    explore_say_fall(&text, p);
+    put_said(object, "fall", &text);
+    json_put(object, "states", states);
+    json_put(object, "lines", lines);
+    json_put(object, "cells", cells);
+    json_put(object, "best", best);
+    json_put(object, "chosen", chosen);
     return object;
 }
 
 static Json *
-ceilings_json(const BenchCeilings *c)
+choices_json(const ExploreTable *t, const ExploreChoices *choices)
 {
-    Json *object = json_object_new_object();
-    const struct {
-        const char *name;
-        const BenchSample *sample;
-    } rates[] = {
-        {"f32_gflops",  &c->f32 },
-        {"bf16_gflops", &c->bf16},
-        {"int8_gops",   &c->i8  },
-        {"read_gbs",    &c->read},
-    };
-    json_object_object_add(object, "threads", json_object_new_int(c->threads));
-    for (size_t i = 0; i < COUNT_OF(rates); i++)
-        json_object_object_add(object, rates[i].name, number_json(rates[i].sample->median));
+    Json *object = json_object_new_object(), *list = json_object_new_array();
+    StrBuf text = {0};
+    for (int i = 0; i < choices->count; i++) {
+        const ExploreMiss *m = &choices->all[i];
+        Json *choice = json_object_new_object();
+        json_put(choice, "chosen", index_json(t, m->chosen));
+        json_put(choice, "best", index_json(t, m->best));
+        json_put(choice, "behind", json_number(m->behind));
+        json_object_array_add(list, choice);
+    }
+    explore_say_choices(&text, choices);
+    put_said(object, "says", &text);
+    json_put(object, "list", list);
     return object;
+}
+
+Json *
+explore_json(const ExploreTable *t)
+{
+    Arena *arena = arena_new();
+    Json *root = json_object_new_object(), *all = json_object_new_array();
+    ExplorePanel *panels = NULL;
+    StrBuf text = {0};
+    const int count = explore_panels(arena, t, &panels);
+    const ExploreChoices choices = explore_choices(arena, panels, count);
+    for (int id = 0; id < HEAD_COUNT; id++)
+        json_put_text(root, head_info[id].name, t->head[id]);
+    json_put(root, "ceilings", ceilings_json(t));
+    json_put(root, "rows", explore_rows_json(t));
+    for (int i = 0; i < count; i++)
+        json_object_array_add(all, panel_json(t, &panels[i], panel_is_main(panels, count, i)));
+    json_put(root, "panels", all);
+    json_put(root, "choices", choices_json(t, &choices));
+    explore_say_predicted(&text, t);
+    put_said(root, "predicted", &text);
+    explore_say_noise(&text, t);
+    put_said(root, "noise", &text);
+    arena_free(arena);
+    return root;
 }
 
 void
 explore_put_json(StrBuf *out, const ExploreTable *t)
 {
-    Json *root = json_object_new_object(), *rows = json_object_new_array(),
-         *ceilings = json_object_new_array();
-    for (int id = 0; id < HEAD_COUNT; id++)
-        json_object_object_add(root, head_info[id].name, json_object_new_string(t->head[id]));
-    for (int i = 0; i < t->nceilings; i++)
-        json_object_array_add(ceilings, ceilings_json(&t->ceilings[i]));
-    for (int i = 0; i < t->nrows; i++)
-        json_object_array_add(rows, row_json(&t->rows[i]));
-    json_object_object_add(root, "ceilings", ceilings);
-    json_object_object_add(root, "rows", rows);
-    sb_puts(out, json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
-                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_write(out, explore_json(t), true);
     sb_puts(out, "\n");
-    json_object_put(root);
 }

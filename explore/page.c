@@ -1,173 +1,131 @@
-/* explore/page.c -- pieces of a page of HTML (explore/page.h). */
+/* explore/page.c -- see page.h. */
 #include "explore/page.h"
 
-extern const char explore_page_css[]; /* explore/page.css */
+#include <string.h>
 
-const char *
-page_keep(Page *page, StrBuf *sb)
-{
-    const char *text = arena_strdup(page->arena, sb_text(sb));
-    sb_free(sb);
-    return text;
-}
-
-/* ---- the frame ----------------------------------------------------------------------------- */
+/* explore/page.html, page.css and page.js, made by cmake/text.cmake. */
+extern const char explore_page_html[], explore_page_css[], explore_page_js[];
 
 void
-page_begin(Page *page, const char *title, const char *heading)
+page_escape(StrBuf *out, const char *text)
 {
-    sb_puts(page->out,
-            "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n"
-            "<meta charset=\"utf-8\"/>\n"
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-            "<title>");
-    svg_escape(page->out, title);
-    sb_puts(page->out, "</title>\n<style>\n");
-    sb_puts(page->out, explore_page_css);
-    sb_puts(page->out, "</style>\n</head>\n<body>\n<main>\n<h1>");
-    svg_escape(page->out, heading);
-    sb_puts(page->out, "</h1>\n");
+    for (const char *p = text; *p; p++) {
+        const unsigned char c = (unsigned char)*p;
+        if (c == '&')
+            sb_puts(out, "&amp;");
+        else if (c == '<')
+            sb_puts(out, "&lt;");
+        else if (c == '>')
+            sb_puts(out, "&gt;");
+        else if (c == '"')
+            sb_puts(out, "&quot;");
+        else
+            sb_putn(out, c < 32 || c == 127 ? " " : p, 1);
+    }
 }
 
 void
-page_end(Page *page)
+page_element(StrBuf *out, const char *tag, StrBuf *text)
 {
-    sb_puts(page->out, "</main>\n</body>\n</html>\n");
-}
-
-static void
-put_paragraph(Page *page, const char *tag, StrBuf *sentences)
-{
-    sb_puts(page->out, tag);
-    svg_escape(page->out, sb_text(sentences));
-    sb_puts(page->out, "</p>\n");
-    sb_free(sentences);
-}
-
-void
-page_lead(Page *page, StrBuf *sentences)
-{
-    put_paragraph(page, "<p class=\"lead\">", sentences);
-}
-
-void
-page_paragraph(Page *page, StrBuf *sentences)
-{
-    put_paragraph(page, "<p>", sentences);
-}
-
-/* ---- figures ------------------------------------------------------------------------------- */
-
-void
-page_figures_begin(Page *page)
-{
-    sb_puts(page->out, "<div class=\"figures\">\n");
-}
-
-void
-page_figures_end(Page *page)
-{
-    sb_puts(page->out, "</div>\n");
-}
-
-void
-page_figure_begin(Page *page, const char *caption)
-{
-    sb_puts(page->out, "<figure>\n<figcaption>");
-    svg_escape(page->out, caption);
-    sb_puts(page->out, "</figcaption>\n");
-}
-
-void
-page_figure_end(Page *page)
-{
-    sb_puts(page->out, "</figure>\n");
-}
-
-void
-page_picture_begin(Page *page, const char *title, const char *desc, double height)
-{
-    svg_begin(page->out, arena_printf(page->arena, "f%d", ++page->figures), title, desc, height);
+    sb_printf(out, "<%s>", tag);
+    page_escape(out, sb_text(text));
+    sb_printf(out, "</%s>\n", tag);
+    sb_free(text);
 }
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
+static void
+put_cell(StrBuf *out, Json *value)
+{
+    const json_type type = json_object_get_type(value);
+    sb_puts(out, type == json_type_string ? "<td class=\"text\">" : "<td>");
+    if (type == json_type_double)
+        sb_printf(out, "%.5g", json_object_get_double(value));
+    else if (value)
+        page_escape(out, json_object_get_string(value));
+    sb_puts(out, "</td>");
+}
+
 /* What scrolls can be reached and named without a pointer. */
 void
-page_table_begin(Page *page, const char *summary, const char *caption, bool open)
+page_table(StrBuf *out, const char *summary, const char *caption, bool open, Json *rows)
 {
-    sb_printf(page->out, "<details%s>\n<summary>", open ? " open=\"open\"" : "");
-    svg_escape(page->out, summary);
-    sb_puts(page->out,
-            "</summary>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"");
-    svg_escape(page->out, caption);
-    sb_puts(page->out, "\">\n<table>\n<caption>");
-    svg_escape(page->out, caption);
-    sb_puts(page->out, "</caption>\n<thead>\n");
+    const size_t count = json_object_array_length(rows);
+    struct json_object_iter i;
+    sb_printf(out, "<details%s>\n<summary>", open ? " open=\"open\"" : "");
+    page_escape(out, summary);
+    sb_puts(out, "</summary>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"");
+    page_escape(out, caption);
+    sb_puts(out, "\">\n<table>\n<caption>");
+    page_escape(out, caption);
+    sb_puts(out, "</caption>\n<thead>\n<tr>");
+    if (count > 0) {
+        json_object_object_foreachC(json_object_array_get_idx(rows, 0), i)
+        {
+            sb_puts(out, "<th scope=\"col\">");
+            page_escape(out, i.key);
+            sb_puts(out, "</th>");
+        }
+    }
+    sb_puts(out, "</tr>\n</thead>\n<tbody>\n");
+    for (size_t r = 0; r < count; r++) {
+        sb_puts(out, "<tr>");
+        json_object_object_foreachC(json_object_array_get_idx(rows, r), i) put_cell(out, i.val);
+        sb_puts(out, "</tr>\n");
+    }
+    sb_puts(out, "</tbody>\n</table>\n</div>\n</details>\n");
 }
 
-void
-page_row(Page *page, const char *kind)
-{
-    if (kind)
-        sb_printf(page->out, "<tr class=\"%s\">", kind);
-    else
-        sb_puts(page->out, "<tr>");
-}
+/* ---- the page ------------------------------------------------------------------------------ */
 
+/* No text of the data can end the script element that holds it. */
 static void
-put_formatted(Page *page, const char *fmt, va_list args)
+put_data(StrBuf *out, Json *data)
 {
     StrBuf text = {0};
-    sb_vprintf(&text, fmt, args);
-    svg_escape(page->out, sb_text(&text));
+    json_write(&text, data, false);
+    for (const char *p = sb_text(&text); *p; p++)
+        if (*p == '<') /* only ever inside a string */
+            sb_puts(out, "\\u003c");
+        else
+            sb_putn(out, p, 1);
     sb_free(&text);
 }
 
 void
-page_head_cell(Page *page, const char *scope, const char *fmt, ...)
+page_write(StrBuf *out, Page *page)
 {
-    va_list args;
-    va_start(args, fmt);
-    sb_printf(page->out, "<th scope=\"%s\">", scope);
-    put_formatted(page, fmt, args);
-    sb_puts(page->out, "</th>");
-    va_end(args);
-}
-
-void
-page_cell(Page *page, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    sb_puts(page->out, "<td>");
-    put_formatted(page, fmt, args);
-    sb_puts(page->out, "</td>");
-    va_end(args);
-}
-
-void
-page_text_cell(Page *page, const char *text)
-{
-    sb_puts(page->out, "<td class=\"text\">");
-    svg_escape(page->out, text);
-    sb_puts(page->out, "</td>");
-}
-
-void
-page_row_end(Page *page)
-{
-    sb_puts(page->out, "</tr>\n");
-}
-
-void
-page_body(Page *page)
-{
-    sb_puts(page->out, "</thead>\n<tbody>\n");
-}
-
-void
-page_table_end(Page *page)
-{
-    sb_puts(page->out, "</tbody>\n</table>\n</div>\n</details>\n");
+    StrBuf title = {0}, heading = {0}, lead = {0}, data = {0};
+    page_escape(&title, page->title);
+    page_escape(&heading, sb_text(&page->heading));
+    page_escape(&lead, sb_text(&page->lead));
+    put_data(&data, page->data);
+    const struct {
+        const char *name, *text;
+    } parts[] = {
+        {"{{title}}",   sb_text(&title)      },
+        {"{{style}}",   explore_page_css     },
+        {"{{heading}}", sb_text(&heading)    },
+        {"{{lead}}",    sb_text(&lead)       },
+        {"{{above}}",   sb_text(&page->above)},
+        {"{{below}}",   sb_text(&page->below)},
+        {"{{data}}",    sb_text(&data)       },
+        {"{{script}}",  explore_page_js      },
+    };
+    for (const char *at = explore_page_html; *at;) {
+        size_t i = 0;
+        while (i < COUNT_OF(parts) && strncmp(at, parts[i].name, strlen(parts[i].name)) != 0)
+            i++;
+        if (i < COUNT_OF(parts)) {
+            sb_puts(out, parts[i].text);
+            at += strlen(parts[i].name);
+        } else {
+            sb_putn(out, at++, 1);
+        }
+    }
+    StrBuf *const all[] = {&title,         &heading,    &lead,        &data,
+                           &page->heading, &page->lead, &page->above, &page->below};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        sb_free(all[i]);
 }

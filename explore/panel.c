@@ -121,6 +121,20 @@ panel_chosen(const ExplorePanel *p, int state)
     return NULL;
 }
 
+bool
+panel_is_main(const ExplorePanel *panels, int count, int which)
+{
+    const ExploreRow *a = panels[which].key;
+    for (int i = 0; i < count; i++) {
+        const ExploreRow *b = panels[i].key;
+        if (strcmp(a->dtype, b->dtype) != 0 || a->head_dim != b->head_dim || a->groups != b->groups)
+            continue;
+        if (b->threads > a->threads || (b->threads == a->threads && b->tokens > a->tokens))
+            return false;
+    }
+    return true;
+}
+
 void
 panel_title(StrBuf *out, const ExplorePanel *p, bool tokens)
 {

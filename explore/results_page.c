@@ -1,66 +1,107 @@
-/* explore/results_page.c -- the page of ssmc explore (explore/sections.def). */
-#include "explore/sections.h"
+/* explore/results_page.c -- the page of ssmc explore. The script draws charts from the JSON of the
+ * results; what was found, all results and the method are there without it. */
+#include "explore/explore.h"
+#include "explore/page.h"
 
-#include <string.h>
-
-static const struct {
-    const char *title;
-    void (*write)(Page *page, const ExploreResults *results);
-} sections[] = {
-#define SECTION(id, title) {title, page_##id},
-#include "explore/sections.def"
-#undef SECTION
-};
-
-bool
-panel_is_main(const ExploreResults *results, const ExplorePanel *panel)
+static void
+put_found(StrBuf *out, const ExplorePanel *panels, int count, const ExploreTable *t)
 {
-    const ExploreRow *a = panel->key;
-    for (int i = 0; i < results->npanels; i++) {
-        const ExploreRow *b = results->panels[i].key;
-        if (strcmp(a->dtype, b->dtype) != 0 || a->head_dim != b->head_dim || a->groups != b->groups)
+    StrBuf text = {0};
+    sb_puts(out, "<section>\n<h2>What was found</h2>\n");
+    for (int i = 0; i < count; i++) {
+        if (!panel_is_main(panels, count, i))
             continue;
-        if (b->threads > a->threads || (b->threads == a->threads && b->tokens > a->tokens))
-            return false;
+        panel_title(&text, &panels[i], true);
+        page_element(out, "h3", &text);
+        sb_puts(out, "<ul>\n");
+        explore_say_best(&text, &panels[i]);
+        page_element(out, "li", &text);
+        if (panels[i].nstates > 1) {
+            explore_say_fall(&text, &panels[i]);
+            explore_say_verdict(&text, &panels[i]);
+            page_element(out, "li", &text);
+        }
+        sb_puts(out, "</ul>\n");
     }
-    return true;
+    sb_puts(out, "<h3>Choices, and noise</h3>\n<ul>\n");
+    const ExploreChoices choices = explore_choices(t->arena, panels, count);
+    explore_say_choices(&text, &choices);
+    page_element(out, "li", &text);
+    explore_say_noise(&text, t);
+    page_element(out, "li", &text);
+    sb_puts(out, "</ul>\n</section>\n");
+}
+
+/* All columns but the kernels', which the script makes tables of. */
+static void
+put_all(StrBuf *out, const ExploreTable *t)
+{
+    Json *rows = explore_rows_json(t);
+    for (size_t i = 0; i < json_object_array_length(rows); i++)
+        json_object_object_del(json_object_array_get_idx(rows, i),
+                               column_info[COLUMN_kernels].name);
+    sb_puts(out, "<section>\n<h2>All results</h2>\n");
+    page_table(out, arena_printf(t->arena, "%d rows, as in the file of results", t->nrows),
+               "results", false, rows);
+    sb_puts(out, "</section>\n");
+    json_object_put(rows);
 }
 
 static void
-put_begin(Page *page, const ExploreTable *t)
+put_term(StrBuf *out, const char *term, const char *meaning)
 {
-    StrBuf lead = {0};
-    page_begin(page,
-               arena_printf(page->arena, "%s on %s", t->head[HEAD_model], t->head[HEAD_machine]),
-               arena_printf(page->arena, "%s: what chunk length, state size and type cost",
-                            t->head[HEAD_model]));
-    sb_printf(&lead, "%s. Weights: %s. Begun %s with ssmc %s.", t->head[HEAD_machine],
-              t->head[HEAD_weights], t->head[HEAD_made], t->head[HEAD_ssmc]);
-    page_lead(page, &lead);
+    sb_puts(out, "<dt>");
+    page_escape(out, term);
+    sb_puts(out, "</dt><dd>");
+    page_escape(out, meaning);
+    sb_puts(out, "</dd>\n");
+}
+
+static void
+put_method(StrBuf *out, const ExploreTable *t)
+{
+    Json *ceilings = json_object_new_array();
+    for (int i = 0; i < t->nceilings; i++) {
+        Json *row = json_object_new_object();
+        json_put(row, "threads", json_object_new_int(t->ceilings[i].threads));
+        for (int c = 0; c < CEILING_COUNT; c++)
+            json_put(row, ceiling_info[c].label,
+                     json_number(ceiling_of(&t->ceilings[i], c)->median));
+        json_object_array_add(ceilings, row);
+    }
+    sb_puts(out, "<section>\n<h2>Machine and method</h2>\n<dl>\n");
+    for (int id = 0; id < HEAD_COUNT; id++)
+        put_term(out, head_info[id].doc, t->head[id]);
+    sb_puts(out,
+            "</dl>\n<p>Points that share sizes and type share their packed weights. All of them "
+            "are compiled, then measured in turn, pass after pass, every other pass backwards: a "
+            "machine that slows down slows all alike. Numbers are medians; the machine's ceilings "
+            "are probed again before and after each measurement, and shares are of what was "
+            "probed there.</p>\n");
+    page_table(out, "Ceilings",
+               "what the machine can do at most, by emitted probes, as the run began", true,
+               ceilings);
+    sb_puts(out, "<details>\n<summary>What the columns mean</summary>\n<dl>\n");
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        put_term(out, column_info[id].name, column_info[id].doc);
+    sb_puts(out, "</dl>\n</details>\n</section>\n");
+    json_object_put(ceilings);
 }
 
 void
-explore_put_page(StrBuf *out, const ExploreTable *table)
+explore_put_page(StrBuf *out, const ExploreTable *t)
 {
-    Page page = {.out = out, .arena = arena_new()};
-    ExploreResults results = {.table = table};
-    results.npanels = explore_panels(page.arena, table, &results.panels);
-    results.choices = explore_choices(page.arena, results.panels, results.npanels);
-    put_begin(&page, table);
-    for (size_t i = 0; i < COUNT_OF(sections); i++) {
-        StrBuf text = {0};
-        page.out = &text;
-        sections[i].write(&page, &results);
-        if (text.len) {
-            sb_puts(out, "<section>\n<h2>");
-            svg_escape(out, sections[i].title);
-            sb_puts(out, "</h2>\n");
-            sb_puts(out, text.text);
-            sb_puts(out, "</section>\n");
-        }
-        sb_free(&text);
-    }
-    page.out = out;
-    page_end(&page);
-    arena_free(page.arena);
+    ExplorePanel *panels = NULL;
+    const int count = explore_panels(t->arena, t, &panels);
+    Page page = {.title =
+                     arena_printf(t->arena, "%s on %s", t->head[HEAD_model], t->head[HEAD_machine]),
+                 .data = explore_json(t)};
+    sb_printf(&page.heading, "%s: what chunk length, state size and type cost",
+              t->head[HEAD_model]);
+    sb_printf(&page.lead, "%s. Weights: %s. Begun %s with ssmc %s.", t->head[HEAD_machine],
+              t->head[HEAD_weights], t->head[HEAD_made], t->head[HEAD_ssmc]);
+    put_found(&page.above, panels, count, t);
+    put_all(&page.below, t);
+    put_method(&page.below, t);
+    page_write(out, &page);
 }

@@ -19,6 +19,23 @@ const HeadInfo head_info[HEAD_COUNT] = {
 #undef HEAD
 };
 
+const CeilingInfo ceiling_info[CEILING_COUNT] = {
+    {"f32",    "f32_gflops",  "f32, GFLOP/s",       offsetof(BenchCeilings, f32)   },
+    {"bf16",   "bf16_gflops", "bf16, GFLOP/s",      offsetof(BenchCeilings, bf16)  },
+    {"int8",   "int8_gops",   "int8, GOP/s",        offsetof(BenchCeilings, i8)    },
+    {"read",   "read_gbs",    "memory read, GB/s",  offsetof(BenchCeilings, read)  },
+    {"update", "update_gbs",  "read + write, GB/s", offsetof(BenchCeilings, update)},
+    {"l1",     "l1_gbs",      "L1, GB/s",           offsetof(BenchCeilings, l1)    },
+    {"l2",     "l2_gbs",      "L2, GB/s",           offsetof(BenchCeilings, l2)    },
+    {"l3",     "l3_gbs",      "L3, GB/s",           offsetof(BenchCeilings, l3)    },
+};
+
+const BenchSample *
+ceiling_of(const BenchCeilings *c, int which)
+{
+    return (const BenchSample *)(const void *)((const char *)c + ceiling_info[which].offset);
+}
+
 const char explore_ok[] = "ok", explore_unbuilt[] = "cannot be built",
            explore_no_room[] = "does not fit", explore_unmeasured[] = "not measured";
 

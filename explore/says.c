@@ -138,13 +138,36 @@ explore_say_verdict(StrBuf *out, const ExplorePanel *p)
                 "where chunks pay for them as the recurrence does.");
 }
 
-/* ---- the machine --------------------------------------------------------------------------- */
+/* ---- predictions, and the machine
+ * --------------------------------------------------------------------------- */
 
 static int
 double_order(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+void
+explore_say_predicted(StrBuf *out, const ExploreTable *t)
+{
+    Arena *arena = arena_new();
+    double *off = arena_array(arena, (size_t)t->nrows + 1, sizeof *off);
+    int count = 0;
+    for (int i = 0; i < t->nrows; i++) {
+        const ExploreRow *row = &t->rows[i];
+        if (explore_is_ok(row) && row->predicted_tps > 0 && row->prefill_tps > 0)
+            off[count++] = fabs(row->prefill_tps / row->predicted_tps - 1);
+    }
+    qsort(off, (size_t)count, sizeof *off, double_order);
+    if (count > 0)
+        sb_printf(
+            out,
+            "Time that the cost model predicts for a prompt, against the time measured: it is off "
+            "by %.1f %% in the median of %d points, by %.1f %% at nine in ten, by %.1f %% at "
+            "worst.",
+            100 * off[count / 2], count, 100 * off[count * 9 / 10], 100 * off[count - 1]);
+    arena_free(arena);
 }
 
 /* How far the anchor was from its median, from batch to batch. */

@@ -29,7 +29,7 @@ allow machine 'machine/|ir/|runtime/(abi\.h|features\.def)'
 allow passes 'passes/|machine/|ir/'
 allow codegen 'codegen/|machine/|ir/|runtime/(abi\.h|features\.def)'
 allow bench 'bench/|machine/|codegen/codegen\.h|runtime/|ir/'
-allow explore 'explore/|bench/bench\.h|machine/|codegen/codegen\.h|runtime/rt\.h|ir/'
+allow explore 'explore/|bench/(bench|json)\.h|machine/|codegen/codegen\.h|runtime/rt\.h|ir/'
 allow driver 'driver/|explore/(explore|figure)\.h|bench/bench\.h|codegen/codegen\.h|frontend/frontend\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|frontend/keys\.def|machine/|ir/'
 only codegen llvm
 only frontend yaml

@@ -122,6 +122,8 @@ tag_open(Reader *r)
     if (r->depth == DEPTH)
         return bad(r, "elements too deep");
     memcpy(r->open[r->depth++], name, NAME);
+    while (strcmp(name, "script") == 0 && *r->at && strncmp(r->at, "</script", 8) != 0)
+        r->at++; /* no markup in it */
     return true;
 }
 

@@ -1,6 +1,6 @@
 /* tests/xml.h -- whether a page is well-formed: elements closed in order, attributes quoted and
- * each once, no loose & or <. Small on purpose: no entity but the five, no CDATA, comments or
- * instructions but the document type. */
+ * each once, no loose & or < but in scripts. Small on purpose: no entity but the five, no CDATA,
+ * comments or instructions but the document type. */
 #ifndef SSMC_TESTS_XML_H
 #define SSMC_TESTS_XML_H
 

@@ -1,111 +1,16 @@
 /* tests/unit/test_figure.c -- ssmc bench --figure: the page and the table, from made-up times and
- * from a small run; charts as such. */
+ * from a small run; charts as a browser draws them. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "explore/curves.h"
 #include "explore/figure.h"
 #include "tests/harness.h"
+#include "tests/page.h"
 #include "tests/xml.h"
 
 #define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
-
-static void
-expect_page(const char *page)
-{
-    char why[200] = "";
-    cr_expect(xml_is_well_formed(page, why), "%s", why);
-    cr_expect_eq(text_count(page, "http"), text_count(page, "xmlns=\"http://www.w3.org/"),
-                 "the page needs nothing from elsewhere");
-    cr_expect(!strstr(page, "nan") && !strstr(page, "inf"), "every number is one");
-    cr_expect_eq(text_count(page, "<title id="), text_count(page, "role=\"img\""));
-    cr_expect_eq(text_count(page, "<table>"), text_count(page, "role=\"img\""));
-}
-
-/* ---- charts --------------------------------------------------------------------------------- */
-
-static char *
-chart_of(Curve *curves, int count, const int64_t *values, int nvalues)
-{
-    const CurveFigure figure = {"A < B & \"C\"", "t", "d", "milliseconds", "tokens"};
-    StrBuf out = {0};
-    Page page = {.out = &out, .arena = arena_new()};
-    const SvgAxis x = svg_values("tokens", values, nvalues);
-    const SvgAxis y =
-        svg_log("milliseconds", curves_lowest(curves, count), curves_highest(curves, count));
-    curves_figure(&page, &figure, &x, &y, curves, count);
-    arena_free(page.arena);
-    return out.text;
-}
-
-Test(figure, chart_has_marks_and_a_table)
-{
-    static const int64_t values[] = {256, 2048, 16000, 65536, 1 << 20};
-    SvgPoint one[] = {
-        {256,  1.5, "first"},
-        {512,  3,   NULL   },
-        {2048, 12,  NULL   }
-    };
-    SvgPoint two[] = {
-        {512, 40, NULL}
-    };
-    Curve curves[] = {
-        {"one",   one,  3, 0},
-        {"two",   two,  1, 1},
-        {"three", NULL, 0, 2}
-    };
-    char *text = chart_of(curves, 3, values, 5), why[200] = "";
-    cr_expect(xml_is_well_formed(text, why), "%s", why);
-    cr_expect(strstr(text, "A &lt; B &amp; &quot;C&quot;"));
-    cr_expect_eq(text_count(text, "class=\"mark c0\""), 3 + 1, "points, and the key");
-    cr_expect_eq(text_count(text, "class=\"mark c1\""), 1 + 1);
-    cr_expect_eq(text_count(text, "class=\"mark c2\""), 0, "no mark of a curve without points");
-    cr_expect(strstr(text, "><title>first</title></circle>"));
-    cr_expect(strstr(text, "<th scope=\"row\">512</th><td>3</td><td>40</td><td></td>"), "%s", text);
-    cr_expect(strstr(text, "<th scope=\"row\">256</th><td>1.5</td><td></td>"), "%s", text);
-    cr_expect(strstr(text, ">2K</text>"), "lengths in powers of two");
-    cr_expect(strstr(text, ">64K</text>") && strstr(text, ">1M</text>"));
-    cr_expect(strstr(text, ">16k</text>"), "or of ten");
-    free(text);
-}
-
-/* Each at its place: the axes' ends, and halfway by logarithm. */
-Test(figure, chart_places_points)
-{
-    static const int64_t values[] = {16, 64, 256};
-    SvgPoint points[] = {
-        {16,  1,   NULL},
-        {64,  10,  NULL},
-        {256, 100, NULL}
-    };
-    Curve curve = {"line", points, 3, 0};
-    double x[3], y[3];
-    char *text = chart_of(&curve, 1, values, 3);
-    const char *at = strstr(text, "points=\"");
-    cr_assert_eq(
-        sscanf(at, "points=\"%lf,%lf %lf,%lf %lf,%lf\"", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2]),
-        6, "%s", at);
-    cr_expect_float_eq(x[1], (x[0] + x[2]) / 2, 0.11);
-    cr_expect_float_eq(y[1], (y[0] + y[2]) / 2, 0.11);
-    cr_expect(x[2] > x[0] + 200 && y[0] > y[2] + 100, "%s", at);
-    free(text);
-}
-
-Test(figure, chart_bears_one_point_and_wide_ranges)
-{
-    static const int64_t values[] = {16};
-    static const double heights[] = {1, 1e-9, 1e12, 1e300};
-    for (size_t i = 0; i < COUNT_OF(heights); i++) {
-        SvgPoint point = {16, heights[i], NULL};
-        Curve curve = {"line", &point, 1, 0};
-        char *text = chart_of(&curve, 1, values, 1), why[200] = "";
-        cr_expect(xml_is_well_formed(text, why), "%s", why);
-        cr_expect(!strstr(text, "nan") && !strstr(text, "inf"), "%s", text);
-        free(text);
-    }
-}
 
 /* ---- the figure ----------------------------------------------------------------------------- */
 
@@ -147,36 +52,119 @@ figure_made(FigurePoint *points)
     return f;
 }
 
+static char *
+page_of(const Figure *f)
+{
+    StrBuf out = {0};
+    figure_put_page(&out, f);
+    cr_expect_eq(text_count(sb_text(&out), "<table>"), 1);
+    return out.text;
+}
+
 Test(figure, page_of_made_up_times)
 {
     FigurePoint points[16];
-    const Figure f = figure_made(points);
-    StrBuf out = {0};
-    figure_put_page(&out, &f);
-    const char *page = sb_text(&out);
-    cr_expect_eq(text_count(page, "role=\"img\""), 3, "by state, and by length for both states");
+    Figure f = figure_made(points);
+    f.machine = "A < B & \"C\"";
+    char *page = page_of(&f);
+    struct json_object *data = page_data(page), *all = json_at(data, "points");
+    cr_assert_eq(json_object_array_length(all), 12u);
+    for (int i = 0; i < 12; i++) {
+        struct json_object *point = json_nth(all, i), *ms = json_at(point, "milliseconds");
+        cr_expect_eq(json_object_get_int64(json_at(point, "state")), points[i].state);
+        cr_expect_eq(json_object_get_int64(json_at(point, "tokens")), points[i].tokens);
+        cr_expect_eq(ms == NULL, points[i].why_not != NULL);
+        cr_expect_float_eq(json_object_get_double(ms), 1e3 * points[i].time.median, 1e-3);
+    }
+    cr_expect_eq(json_object_get_int(json_at(data, "compared")), 4096);
+    cr_expect(strstr(page, "A &lt; B &amp; &quot;C&quot;"));
     cr_expect(strstr(page, "From N = 16 to N = 64, 4096 tokens take 4.0 times as long (recurrent"),
               "%s", page);
     cr_expect(strstr(page, "8.0 times as long (SSD in chunks, f32)"));
     cr_expect(strstr(page, "2 points were not run; the first, 4096 tokens: too large."));
-    cr_expect(!strstr(page, "bf16"), "no line of what was not run");
+    cr_expect(!strstr(page, "bf16 dots"), "no line of what was not run");
+    cr_expect(strstr(page, "<td class=\"text\">quadratic, f32</td><td>64</td><td>4096</td><td></td>"
+                           "<td></td><td></td><td></td><td class=\"text\">too large</td>"));
     cr_expect(strstr(page, "prefers-color-scheme: dark") && strstr(page, "@media print"));
-    expect_page(page);
-    sb_free(&out);
+    json_object_put(data);
+    free(page);
 }
 
-Test(figure, page_of_nothing_that_ran)
+/* ---- a browser ------------------------------------------------------------------------------ */
+
+Test(figure, a_browser_draws_a_chart_for_each_state)
+{
+    FigurePoint points[16];
+    const Figure f = figure_made(points);
+    char *page = page_of(&f), *drawn = page_drawn(page, NULL, 800, 600);
+    cr_expect_eq(text_count(drawn, "role=\"img\""), 3, "by state, and by length for both states");
+    cr_expect_eq(text_count(drawn, "<title id="), 3);
+    cr_expect_eq(text_count(drawn, "<table>"), 3 + 1);
+    /* By state 2 forms of 2 points; by length these and the quadratic form's one; and their keys.
+     */
+    cr_expect_eq(text_count(drawn, "class=\"mark c0\""), 3 * 2 + 3);
+    cr_expect_eq(text_count(drawn, "class=\"mark c1\""), 3 * 2 + 3);
+    cr_expect_eq(text_count(drawn, "class=\"mark c2\""), 2 * 1 + 2);
+    cr_expect(strstr(drawn, "<title>recurrent scan, f32, N = 64, 4096 tokens: 64 ms</title>"));
+    cr_expect(strstr(drawn, "<th scope=\"row\">4096</th><td>16</td><td>16</td><td></td>"), "%s",
+              drawn);
+    cr_expect(strstr(drawn, ">state size N</text>") && strstr(drawn, ">milliseconds</text>"));
+    free(drawn);
+    free(page);
+}
+
+/* The axis' ends, and halfway by logarithm; sizes in powers of two or of ten; any range of times.
+ */
+Test(figure, a_browser_places_points)
+{
+    static const int64_t sizes[] = {16, 64, 256};
+    static const int64_t lengths[] = {256, 2048, 16000, 65536, 1 << 20};
+    static const double ms[] = {1, 10, 100}, wide[] = {1e-9, 1e12, 1e300};
+    FigurePoint points[16];
+    Figure f = {.machine = "some CPU",
+                .states = sizes,
+                .tokens = lengths,
+                .nstates = 3,
+                .ntokens = 5,
+                .points = points};
+    for (int s = 0; s < 3; s++) {
+        add(&f, FIGURE_RECURRENT, sizes[s], 2048, ms[s]);
+        add(&f, FIGURE_RECURRENT, sizes[s], 1 << 20, wide[s]);
+    }
+    double x[3], y[3];
+    char *page = page_of(&f), *drawn = page_drawn(page, NULL, 800, 600);
+    const char *at = strstr(drawn, "points=\"");
+    cr_assert_not_null(at, "%s", drawn);
+    cr_assert_eq(
+        sscanf(at, "points=\"%lf,%lf %lf,%lf %lf,%lf\"", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2]),
+        6, "%s", at);
+    cr_expect_float_eq(x[1], (x[0] + x[2]) / 2, 0.11);
+    cr_expect_float_eq(y[1], (y[0] + y[2]) / 2, 0.11);
+    cr_expect(x[2] > x[0] + 200 && y[0] > y[2] + 100, "%s", at);
+    cr_expect(strstr(drawn, ">2K</text>"), "lengths in powers of two");
+    cr_expect(strstr(drawn, ">64K</text>") && strstr(drawn, ">1M</text>"));
+    cr_expect(strstr(drawn, ">16k</text>"), "or of ten");
+    cr_expect_eq(text_count(drawn, "role=\"img\""), 4);
+    cr_expect(!strstr(drawn, "NaN") && !strstr(drawn, "Infinity"), "%s", drawn);
+    free(drawn);
+    free(page);
+}
+
+Test(figure, a_browser_draws_nothing_of_nothing)
 {
     FigurePoint points[16];
     Figure f = figure_made(points);
-    StrBuf out = {0};
     for (int i = 0; i < f.count; i++)
         points[i].why_not = "too large";
-    figure_put_page(&out, &f);
-    expect_page(sb_text(&out));
-    cr_expect_eq(text_count(sb_text(&out), "role=\"img\""), 0, "nothing of nothing");
-    sb_free(&out);
+    char *page = page_of(&f);
+    json_object_put(page_data(page));
+    char *drawn = page_drawn(page, NULL, 800, 600);
+    cr_expect_eq(text_count(drawn, "role=\"img\""), 0);
+    free(drawn);
+    free(page);
 }
+
+/* ---- CSV ------------------------------------------------------------------------------------ */
 
 Test(figure, csv_of_made_up_times)
 {
@@ -203,8 +191,9 @@ Test(figure, command_writes_both)
     cr_assert_eq(r.status, 0, "%s", r.err);
     char *text = read_whole(page, NULL), *table = read_whole(csv, NULL);
     cr_assert(text && table);
-    expect_page(text);
-    cr_expect_eq(text_count(text, "role=\"img\""), 3);
+    struct json_object *data = page_data(text);
+    cr_expect_geq(json_object_array_length(json_at(data, "points")), 12u, "three forms or four");
+    json_object_put(data);
     cr_expect_eq(text_count(table, ",recurrent,"), 4, "%s", table);
     cr_expect_eq(text_count(table, ",quadratic,"), 4, "%s", table);
     cr_expect_lt(strstr(table, "\n4,"), strstr(table, "\n8,"), "in the order of sizes");
