@@ -1,8 +1,9 @@
 /* bench/trace.c -- when each thread ran each kernel, as Chrome's trace format has it: an event an
  * object, one lane a thread. */
-#include <json-c/json.h>
+#include <stdio.h>
 
 #include "bench/bench.h"
+#include "bench/json.h"
 
 /* Steps that a call of the item runs on one thread, at most: every pass runs the layers, and the
  * head comes after. */
@@ -27,12 +28,26 @@ lanes_new(Arena *arena, int threads, int64_t most)
     return lanes;
 }
 
-static void
-put_string(StrBuf *out, const char *text)
+/* Traces have up to millions of events: each is written as it is made. kind: X an interval, M a
+ * name. */
+static Json *
+event_new(const char *name, const char *kind, int thread)
 {
-    struct json_object *string = json_object_new_string(text);
-    sb_puts(out, json_object_to_json_string_ext(string, JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(string);
+    Json *event = json_object_new_object();
+    json_put_text(event, "name", name);
+    json_put_text(event, "ph", kind);
+    json_put(event, "pid", json_object_new_int(1));
+    json_put(event, "tid", json_object_new_int(thread));
+    json_put(event, "args", json_object_new_object());
+    return event;
+}
+
+static Json *
+microseconds(double seconds)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.3f", 1e6 * seconds);
+    return json_object_new_double_s(1e6 * seconds, text);
 }
 
 static void
@@ -41,24 +56,28 @@ put_lane(StrBuf *out, const BenchRun *run, const char *phase, const RtLane *lane
 {
     for (int64_t i = 0; i < lane->count; i++) {
         const RtEvent *e = &lane->events[i];
-        sb_puts(out, ",\n{\"name\":");
-        put_string(out, run->program->steps[e->step].name);
-        sb_printf(out,
-                  ",\"cat\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,"
-                  "\"pid\":1,\"tid\":%d,\"args\":{\"step\":%d}}",
-                  phase, 1e6 * (e->from - start), 1e6 * (e->to - e->from), thread, (int)e->step);
+        Json *event = event_new(run->program->steps[e->step].name, "X", thread);
+        json_put_text(event, "cat", phase);
+        json_put(event, "ts", microseconds(e->from - start));
+        json_put(event, "dur", microseconds(e->to - e->from));
+        json_put(json_object_object_get(event, "args"), "step", json_object_new_int((int)e->step));
+        sb_puts(out, ",\n");
+        json_write(out, event, false);
     }
 }
 
 static void
 put_names(StrBuf *out, int threads)
 {
-    sb_puts(out, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"ssmc\"}}");
-    for (int t = 0; t < threads; t++)
-        sb_printf(out,
-                  ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,"
-                  "\"args\":{\"name\":\"thread %d\"}}",
-                  t, t);
+    for (int t = -1; t < threads; t++) {
+        char name[32] = "ssmc";
+        Json *event = event_new(t < 0 ? "process_name" : "thread_name", "M", t < 0 ? 0 : t);
+        if (t >= 0)
+            snprintf(name, sizeof name, "thread %d", t);
+        json_put_text(json_object_object_get(event, "args"), "name", name);
+        sb_puts(out, t < 0 ? "" : ",\n");
+        json_write(out, event, false);
+    }
 }
 
 static ssmc_status
