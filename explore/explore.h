@@ -6,7 +6,7 @@
 #include "bench/bench.h"
 #include "bench/json.h"
 
-/* ---- rows (explore.c) ------------------------------------------------------------------------ */
+/* ---- rows (rows.c) --------------------------------------------------------------------------- */
 
 typedef enum {
 #define COLUMN(kind, id, doc) COLUMN_##id,
@@ -37,7 +37,7 @@ typedef struct {
 extern const char explore_ok[];         /* it has numbers */
 extern const char explore_unbuilt[];    /* the compiler refuses it */
 extern const char explore_no_room[];    /* it takes more memory than there is */
-extern const char explore_unmeasured[]; /* nobody got to it */
+extern const char explore_unmeasured[]; /* the run ended before it */
 
 enum { EXPLORE_MOST_ROWS = 1 << 16 };
 
@@ -83,7 +83,7 @@ const ExploreRow *explore_find(const ExploreTable *table, const ExploreRow *key)
 const char *explore_machine(Arena *arena, const Machine *machine);
 int64_t explore_memory_free(void);
 
-/* ---- the file of results (explore_csv.c, explore_file.c) ------------------------------------- */
+/* ---- the file of results (csv.c, file.c) ------------------------------------- */
 
 /* The table as CSV, head and all; a row of it, with its line's end. */
 void explore_put_csv(StrBuf *out, const ExploreTable *table);
@@ -109,7 +109,10 @@ bool explore_file_end(ExploreFile *file, ExploreTable *table, const char **why);
 /* Whether a page could be written there: nothing is changed. False: *why. */
 bool explore_page_check(Arena *arena, const char *path, const char **why);
 
-/* ---- measuring (explore_run.c) --------------------------------------------------------------- */
+/* ---- measuring (measure.c) --------------------------------------------------------------- */
+
+/* How late value i of n should be measured: 0 for both ends and the middle, then by halves. */
+int explore_level(int i, int n);
 
 /* A compiled point: `run` is described, and shares its probes with others; rows [nrows], one for
  * each prefill of its items in their order. */
@@ -138,16 +141,10 @@ void explore_case_describe(ExploreCase *c, const ssmc_program *program);
 ssmc_status explore_measure(Arena *arena, ExploreCase *cases, int count, BenchRun *anchor,
                             const ExplorePace *pace);
 
-/* ---- order (explore_order.c) ------------------------------------------------------------------
+/* ---- what the results say (grid.c, says.c) -----------------------------------
  */
 
-/* How late value i of n should be measured: 0 for both ends and the middle, then by halves. */
-int explore_level(int i, int n);
-
-/* ---- what the results say (explore_panel.c, explore_says.c) -----------------------------------
- */
-
-/* A form and chunk length: a line of a panel. */
+/* A form and chunk length: a line of a grid. */
 typedef struct {
     const char *form;
     int64_t chunk; /* -1: none */
@@ -161,18 +158,17 @@ typedef struct {
     ExploreLine *lines; /* chunked by chunk, then the other forms */
     int nlines;
     const ExploreRow **cells; /* [line * nstates + state]; NULL: not asked for */
-} ExplorePanel;
-/* Panels in the order of the table's rows; how many. */
-int explore_panels(Arena *arena, const ExploreTable *table, ExplorePanel **out);
-const ExploreRow *panel_at(const ExplorePanel *panel, int line, int state);
+} ExploreGrid;
+/* Grids in the order of the table's rows; how many. */
+int explore_grids(Arena *arena, const ExploreTable *table, ExploreGrid **out);
+const ExploreRow *grid_at(const ExploreGrid *grid, int line, int state);
 /* The fastest prefill of a state, among all or in one form; NULL: nothing was measured. */
-const ExploreRow *panel_best(const ExplorePanel *panel, int state, const char *form);
-const ExploreRow *panel_chosen(const ExplorePanel *panel,
-                               int state); /* that has numbers, or NULL */
-/* Whether panel i has most threads and the longest prompts of those that differ in these alone. */
-bool panel_is_main(const ExplorePanel *panels, int count, int i);
-void panel_title(StrBuf *out, const ExplorePanel *panel, bool tokens); /* bf16, 2 threads ... */
-void line_title(StrBuf *out, const char *form, int64_t chunk);         /* Q=64, recurrent ... */
+const ExploreRow *grid_best(const ExploreGrid *grid, int state, const char *form);
+const ExploreRow *grid_chosen(const ExploreGrid *grid, int state); /* that has numbers, or NULL */
+/* Whether grid i has most threads and the longest prompts of those that differ in these alone. */
+bool grid_is_main(const ExploreGrid *grids, int count, int i);
+void grid_title(StrBuf *out, const ExploreGrid *grid, bool tokens); /* bf16, 2 threads ... */
+void line_title(StrBuf *out, const char *form, int64_t chunk);      /* Q=64, recurrent ... */
 
 /* How far the compiler's choices are behind the best that was measured. */
 typedef struct {
@@ -180,16 +176,16 @@ typedef struct {
     double behind; /* 0.03: 3 % slower */
 } ExploreMiss;
 typedef struct {
-    int count, within5, within15; /* states by panels with both measured */
+    int count, within5, within15; /* states by grids with both measured */
     ExploreMiss *all;             /* [count], the worst first */
 } ExploreChoices;
-ExploreChoices explore_choices(Arena *arena, const ExplorePanel *panels, int count);
+ExploreChoices explore_choices(Arena *arena, const ExploreGrid *grids, int count);
 /* Sentences: the best chunk of each state; how speed falls with the state, chunked and recurrent;
  * how good the choices are; how steady the machine was. */
-void explore_say_best(StrBuf *out, const ExplorePanel *panel);
-void explore_say_fall(StrBuf *out, const ExplorePanel *panel);
+void explore_say_best(StrBuf *out, const ExploreGrid *grid);
+void explore_say_fall(StrBuf *out, const ExploreGrid *grid);
 /* Whether bigger states cost almost nothing, as the Mamba-2 paper has it; "" without both forms. */
-void explore_say_verdict(StrBuf *out, const ExplorePanel *panel);
+void explore_say_verdict(StrBuf *out, const ExploreGrid *grid);
 void explore_say_choices(StrBuf *out, const ExploreChoices *choices);
 /* How far predicted times are from measured ones; "" where none was predicted. */
 void explore_say_predicted(StrBuf *out, const ExploreTable *table);
@@ -199,7 +195,7 @@ void explore_say_noise(StrBuf *out, const ExploreTable *table);
  */
 
 void explore_put_text(StrBuf *out, const ExploreTable *table);
-/* Head, ceilings, rows, and what they say: panels, choices, predictions, noise. */
+/* Head, ceilings, rows, and what they say: grids, choices, predictions, noise. */
 Json *explore_json(const ExploreTable *table);
 Json *explore_rows_json(const ExploreTable *table);
 void explore_put_json(StrBuf *out, const ExploreTable *table);

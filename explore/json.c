@@ -47,7 +47,7 @@ ceilings_json(const ExploreTable *t)
     return all;
 }
 
-/* ---- panels -------------------------------------------------------------------------------- */
+/* ---- grids -------------------------------------------------------------------------------- */
 
 /* Which of the rows it is; null: none. */
 static Json *
@@ -66,7 +66,7 @@ put_said(Json *object, const char *key, StrBuf *said)
 
 /* Results are numbers of rows: cells [line][state], the fastest and the chosen [state]. */
 static Json *
-panel_json(const ExploreTable *t, const ExplorePanel *p, bool is_main)
+grid_json(const ExploreTable *t, const ExploreGrid *p, bool is_main)
 {
     Json *object = json_object_new_object(), *states = json_object_new_array(),
          *lines = json_object_new_array(), *cells = json_object_new_array(),
@@ -74,8 +74,8 @@ panel_json(const ExploreTable *t, const ExplorePanel *p, bool is_main)
     StrBuf text = {0};
     for (int s = 0; s < p->nstates; s++) {
         json_object_array_add(states, json_object_new_int64(p->states[s]));
-        json_object_array_add(best, index_json(t, panel_best(p, s, NULL)));
-        json_object_array_add(chosen, index_json(t, panel_chosen(p, s)));
+        json_object_array_add(best, index_json(t, grid_best(p, s, NULL)));
+        json_object_array_add(chosen, index_json(t, grid_chosen(p, s)));
     }
     for (int l = 0; l < p->nlines; l++) {
         Json *line = json_object_new_object(), *of_line = json_object_new_array();
@@ -84,12 +84,12 @@ panel_json(const ExploreTable *t, const ExplorePanel *p, bool is_main)
                  p->lines[l].chunk > 0 ? json_object_new_int64(p->lines[l].chunk) : NULL);
         json_object_array_add(lines, line);
         for (int s = 0; s < p->nstates; s++)
-            json_object_array_add(of_line, index_json(t, panel_at(p, l, s)));
+            json_object_array_add(of_line, index_json(t, grid_at(p, l, s)));
         json_object_array_add(cells, of_line);
     }
-    panel_title(&text, p, true);
+    grid_title(&text, p, true);
     put_said(object, "title", &text);
-    panel_title(&text, p, false);
+    grid_title(&text, p, false);
     put_said(object, "sizes", &text);
     json_put(object, "threads", json_object_new_int64(p->key->threads));
     json_put(object, "tokens", json_object_new_int64(p->key->tokens));
@@ -130,17 +130,17 @@ explore_json(const ExploreTable *t)
 {
     Arena *arena = arena_new();
     Json *root = json_object_new_object(), *all = json_object_new_array();
-    ExplorePanel *panels = NULL;
+    ExploreGrid *grids = NULL;
     StrBuf text = {0};
-    const int count = explore_panels(arena, t, &panels);
-    const ExploreChoices choices = explore_choices(arena, panels, count);
+    const int count = explore_grids(arena, t, &grids);
+    const ExploreChoices choices = explore_choices(arena, grids, count);
     for (int id = 0; id < HEAD_COUNT; id++)
         json_put_text(root, head_info[id].name, t->head[id]);
     json_put(root, "ceilings", ceilings_json(t));
     json_put(root, "rows", explore_rows_json(t));
     for (int i = 0; i < count; i++)
-        json_object_array_add(all, panel_json(t, &panels[i], panel_is_main(panels, count, i)));
-    json_put(root, "panels", all);
+        json_object_array_add(all, grid_json(t, &grids[i], grid_is_main(grids, count, i)));
+    json_put(root, "grids", all);
     json_put(root, "choices", choices_json(t, &choices));
     explore_say_predicted(&text, t);
     put_said(root, "predicted", &text);

@@ -5,6 +5,26 @@
 #include <math.h>
 #include <string.h>
 
+/* ---- order ------------------------------------------------------------------------------- */
+
+/* Both ends and the middle come first, then the middles of what lies between. */
+int
+explore_level(int i, int n)
+{
+    int low = 0, high = n - 1, level = 0;
+    while (i != low && i != high) {
+        const int middle = (low + high) / 2;
+        if (i == middle)
+            return level;
+        if (i < middle)
+            high = middle;
+        else
+            low = middle;
+        level++;
+    }
+    return level;
+}
+
 /* ---- what is measured ---------------------------------------------------------------------- */
 
 static void
@@ -158,8 +178,8 @@ put_kernels(Arena *arena, StrBuf *out, BenchRun *run, const BenchItem *item)
     return status;
 }
 
-/* Of two blocks of tokens and of a few steps, with the last number of threads; into the rows of
- * those threads. */
+/* Profiles the kernels of two blocks of tokens and of a few decode steps with the last number of
+ * threads, for the rows with that number. */
 static ssmc_status
 case_kernels(Arena *arena, ExploreCase *c)
 {

@@ -26,8 +26,11 @@ function section(title, paragraph) {
   return element;
 }
 
-function figure(grid, caption) {
-  const element = add(grid, "figure");
+/* Figures stand side by side, as many as there is room for. */
+const figuresIn = element => add(element, "div", {class: "figures"});
+
+function figure(figures, caption) {
+  const element = add(figures, "figure");
   add(element, "figcaption", {}, caption);
   return element;
 }
@@ -174,9 +177,9 @@ function legend(parent, entries) {
 }
 
 /* Curves {name, points: [{x, y, title}]}; those without points are left out. */
-function curves(grid, f, x, y, all) {
+function curves(figures, f, x, y, all) {
   const shown = all.map((c, series) => ({...c, series})).filter(c => c.points.length);
-  const element = figure(grid, f.caption), c = chart(element, f.title, f.desc, x, y);
+  const element = figure(figures, f.caption), c = chart(element, f.title, f.desc, x, y);
   for (const curve of shown) {
     const points = curve.points.map(p => `${c.x(p.x).toFixed(1)},${c.y(p.y).toFixed(1)}`).join(" ");
     add(c.svg, "polyline", {class: `line c${curve.series % SERIES}`, points});
@@ -197,7 +200,7 @@ const heights = all => all.flatMap(curve => curve.points.map(p => p.y));
 /* ---- results of ssmc bench --figure ---- */
 
 function drawTimes() {
-  const element = add(document.getElementById("charts"), "div", {class: "figures"});
+  const figures = figuresIn(document.getElementById("charts"));
   const forms = [...new Set(data.points.map(p => p.label))];
   const draw = (caption, key, x, is) => {
     const all = forms.map(name => ({name, points: data.points
@@ -206,7 +209,7 @@ function drawTimes() {
                   title: `${name}, N = ${p.state}, ${p.tokens} tokens: ${digits(p.milliseconds, 4)} ms`}))}));
     const ys = heights(all);
     if (ys.length)
-      curves(element, {caption, title: `Time of each form: ${caption}`, table: "milliseconds",
+      curves(figures, {caption, title: `Time of each form: ${caption}`, table: "milliseconds",
                        desc: "Milliseconds that the kernel of each form takes; both axes are logarithmic.",
                        key: key === "state" ? "N" : key},
              x, log("milliseconds", least(ys) / 1.5, most(ys) * 1.5), all);
@@ -222,30 +225,29 @@ function drawTimes() {
 const isOk = r => r && r.status === "ok";
 const named = r => r.chunk > 0 ? `Q=${r.chunk}` : r.form;
 const rowsOf = indices => indices.map(i => i === null ? null : data.rows[i]);
-const mainPanels = () => data.panels.filter(p => p.main);
-const figuresIn = element => add(element, "div", {class: "figures"});
+const mainGrids = () => data.grids.filter(p => p.main);
 
 /* The fastest prefill of a state in one form. */
-const bestIn = (panel, s, form) => panel.cells.map(cells => rowsOf(cells)[s])
+const bestIn = (grid, s, form) => grid.cells.map(cells => rowsOf(cells)[s])
   .filter(r => isOk(r) && r.form === form)
   .reduce((best, r) => best && best.prefill_tps >= r.prefill_tps ? best : r, null);
 
 function drawHeat() {
-  const grid = figuresIn(section("Speed by chunk length and state size",
+  const figures = figuresIn(section("Speed by chunk length and state size",
     "Tokens of the prompt a second. Stronger colour is faster; a frame marks the form and chunk length that the " +
     "compiler takes by itself, bold underlined numbers the fastest of each state size N."));
   const left = 64, top = 22, height = 27;
-  for (const panel of data.panels) {
-    const lines = panel.cells.map(rowsOf), best = rowsOf(panel.best), width = (WIDTH - left - 2) / panel.states.length;
+  for (const grid of data.grids) {
+    const lines = grid.cells.map(rowsOf), best = rowsOf(grid.best), width = (WIDTH - left - 2) / grid.states.length;
     const rates = lines.flat().filter(isOk).map(r => r.prefill_tps), low = least(rates), high = most(rates);
-    const element = figure(grid, panel.title);
-    const svg = picture(element, `Tokens a second: ${panel.title}`, panel.fastest, top + height * lines.length + 4);
+    const element = figure(figures, grid.title);
+    const svg = picture(element, `Tokens a second: ${grid.title}`, grid.fastest, top + height * lines.length + 4);
     const box = (kind, x, y, inset, more = {}) =>
       add(svg, "rect", {class: kind, x: x + inset, y: y + inset, width: width - 2 * inset, height: height - 2 * inset, rx: 2, ...more});
-    panel.states.forEach((n, s) => label(svg, left + width * (s + 0.5), 15, "middle", s ? String(n) : `N=${n}`));
+    grid.states.forEach((n, s) => label(svg, left + width * (s + 0.5), 15, "middle", s ? String(n) : `N=${n}`));
     lines.forEach((cells, l) => {
       const y = top + height * l;
-      label(svg, left - 6, y + height / 2 + 4, "end", named(panel.lines[l]));
+      label(svg, left - 6, y + height / 2 + 4, "end", named(grid.lines[l]));
       cells.forEach((r, s) => {
         const x = left + width * s;
         if (r && !isOk(r))
@@ -262,8 +264,8 @@ function drawHeat() {
                 (strength > 0.75 ? "over" : "") + (r === best[s] ? " best" : ""));
       });
     });
-    table(element, "Table", "tokens a second, and the spread of its time", ["form", ...panel.states.map(n => `N=${n}`)],
-          lines.map((cells, l) => [named(panel.lines[l]), ...cells.map(r => !r ? "" : !isOk(r) ? r.status
+    table(element, "Table", "tokens a second, and the spread of its time", ["form", ...grid.states.map(n => `N=${n}`)],
+          lines.map((cells, l) => [named(grid.lines[l]), ...cells.map(r => !r ? "" : !isOk(r) ? r.status
             : `${r.prefill_tps.toFixed(0)} \u00b1 ${percent(r.prefill_spread / 2)}${r.chosen === 1 ? " (chosen)" : ""}`)]));
   }
 }
@@ -272,42 +274,42 @@ const rateTitle = (r, rate) => `N=${r.state}, ${named(r)}, ${r.tokens} tokens: $
 const ratePoint = (r, x, rate) => ({x: r[x], y: r[rate], title: rateTitle(r, r[rate])});
 
 function drawStates() {
-  const several = data.panels.filter(p => p.states.length > 1);
+  const several = data.grids.filter(p => p.states.length > 1);
   if (!several.length)
     return;
-  const grid = figuresIn(section("Bigger states",
+  const figures = figuresIn(section("Bigger states",
     "The Mamba-2 paper's chunked form makes a bigger state cheap where matrix products are; the recurrent form pays " +
     "for every element of it. Decoding takes the recurrent form whatever the prompt took."));
   const names = {chunked: "chunked, best Q", recurrent: "recurrent", quadratic: "quadratic"};
-  for (const panel of several) {
-    const all = Object.entries(names).map(([form, name]) => ({name, points: panel.states
-      .map((_, s) => bestIn(panel, s, form)).filter(r => r).map(r => ratePoint(r, "state", "prefill_tps"))}));
-    curves(grid, {caption: panel.title, title: `Speed against state size: ${panel.title}`, desc: panel.fall,
+  for (const grid of several) {
+    const all = Object.entries(names).map(([form, name]) => ({name, points: grid.states
+      .map((_, s) => bestIn(grid, s, form)).filter(r => r).map(r => ratePoint(r, "state", "prefill_tps"))}));
+    curves(figures, {caption: grid.title, title: `Speed against state size: ${grid.title}`, desc: grid.fall,
                   table: "tokens of the prompt a second", key: "N"},
-           values("state size N", panel.states), linear("prompt tokens/s", most(heights(all))), all);
+           values("state size N", grid.states), linear("prompt tokens/s", most(heights(all))), all);
   }
-  const all = mainPanels().slice(0, SERIES).map(panel => ({name: panel.sizes, points:
-    rowsOf(panel.best).filter(r => r).map(r => ratePoint(r, "state", "decode_tps"))}));
+  const all = mainGrids().slice(0, SERIES).map(grid => ({name: grid.sizes, points:
+    rowsOf(grid.best).filter(r => r).map(r => ratePoint(r, "state", "decode_tps"))}));
   if (most(heights(all)) > 0)
-    curves(grid, {caption: "Decoding, one sequence", title: "Speed of decoding against state size",
+    curves(figures, {caption: "Decoding, one sequence", title: "Speed of decoding against state size",
                   desc: "Decoding takes the recurrent form whatever the prompt took.",
                   table: "tokens decoded a second", key: "N"},
-           values("state size N", mainPanels()[0].states), linear("tokens decoded/s", most(heights(all))), all);
+           values("state size N", mainGrids()[0].states), linear("tokens decoded/s", most(heights(all))), all);
 }
 
-/* Panels that differ in the length of prompts alone share their `sizes`. */
+/* Grids that differ in the length of prompts alone share their `sizes`. */
 function drawLengths() {
-  if (new Set(data.panels.map(p => p.tokens)).size < 2)
+  if (new Set(data.grids.map(p => p.tokens)).size < 2)
     return;
-  const grid = figuresIn(section("Longer prompts"));
-  for (const sizes of new Set(data.panels.map(p => p.sizes))) {
-    const panels = data.panels.filter(p => p.sizes === sizes);
-    const all = panels[0].states.slice(0, SERIES).map(n => ({name: `N=${n}`, points:
-      panels.map(p => rowsOf(p.best)[p.states.indexOf(n)]).filter(r => r).map(r => ratePoint(r, "tokens", "prefill_tps"))}));
-    curves(grid, {caption: sizes, title: `Speed against length: ${sizes}`,
+  const figures = figuresIn(section("Longer prompts"));
+  for (const sizes of new Set(data.grids.map(p => p.sizes))) {
+    const grids = data.grids.filter(p => p.sizes === sizes);
+    const all = grids[0].states.slice(0, SERIES).map(n => ({name: `N=${n}`, points:
+      grids.map(p => rowsOf(p.best)[p.states.indexOf(n)]).filter(r => r).map(r => ratePoint(r, "tokens", "prefill_tps"))}));
+    curves(figures, {caption: sizes, title: `Speed against length: ${sizes}`,
                   desc: "The fastest form and chunk length of each state size at each length.",
                   table: "tokens of the prompt a second, fastest form", key: "tokens"},
-           values("tokens of the prompt", panels.map(p => p.tokens)), linear("prompt tokens/s", most(heights(all))), all);
+           values("tokens of the prompt", grids.map(p => p.tokens)), linear("prompt tokens/s", most(heights(all))), all);
   }
 }
 
@@ -322,12 +324,12 @@ const kernelsOf = r => (r ? r.kernels : "").split(" ").map(text => {
 
 function drawMemory() {
   const lengths = [256, 1024, 4096, 16384, 65536], mib = 2 ** 20;
-  const grid = figuresIn(section("Memory",
+  const figures = figuresIn(section("Memory",
     "What one sequence takes beyond the weights, as planned before anything is taken: its state, and the activations " +
     "of one pass. Neither grows with the length. Beside it, for scale, what keys and values of attention of the same " +
     "inner width in as many layers would take."));
-  for (const panel of mainPanels()) {
-    const rows = rowsOf(panel.best).filter(r => r).slice(0, SERIES - 1);
+  for (const grid of mainGrids()) {
+    const rows = rowsOf(grid.best).filter(r => r).slice(0, SERIES - 1);
     if (!rows.length)
       continue;
     const all = rows.map(r => {
@@ -342,7 +344,7 @@ function drawMemory() {
       const y = 4 * rows.at(-1).heads * rows.at(-1).head_dim * layers * x / mib;
       return {x, y, title: `keys and values of ${x} tokens: ${y.toFixed(0)} MiB`};
     }) : []});
-    curves(grid, {caption: panel.sizes, title: `Memory against length: ${panel.sizes}`, table: "MiB", key: "tokens",
+    curves(figures, {caption: grid.sizes, title: `Memory against length: ${grid.sizes}`, table: "MiB", key: "tokens",
                   desc: "State and activations of one sequence do not grow with its length."},
            values("tokens read", lengths),
            log("MiB beyond the weights", least(heights(all)) / 2, 2 * most(heights(all))), all);
@@ -352,29 +354,29 @@ function drawMemory() {
 /* Kernels of the compiler's choice for each state, or of the fastest form where that was not measured. */
 function drawKernels() {
   const drawn = [];
-  for (const panel of mainPanels()) {
-    const ceilings = data.ceilings.find(c => c.threads === panel.threads);
-    const peak = most(panel.cells.flatMap(rowsOf).filter(isOk).map(r => r.peak_gops));
-    const best = rowsOf(panel.best);
-    const kernels = rowsOf(panel.chosen).flatMap((r, s) => {
+  for (const grid of mainGrids()) {
+    const ceilings = data.ceilings.find(c => c.threads === grid.threads);
+    const peak = most(grid.cells.flatMap(rowsOf).filter(isOk).map(r => r.peak_gops));
+    const best = rowsOf(grid.best);
+    const kernels = rowsOf(grid.chosen).flatMap((r, s) => {
       const row = r ?? best[s], list = kernelsOf(row);
       const total = decode => list.filter(k => (PHASES[k.phase] === "decode") === decode).reduce((sum, k) => sum + k.seconds, 0);
       return list.map(k => ({...k, state: row.state, rate: k.flops / k.seconds * 1e-9, gbs: k.bytes / k.seconds * 1e-9,
                              share: k.seconds / total(PHASES[k.phase] === "decode")}));
     });
     if (ceilings && peak > 0 && kernels.length)
-      drawn.push({panel, ceilings, peak, kernels});
+      drawn.push({grid, ceilings, peak, kernels});
   }
   if (!drawn.length)
     return;
-  const grid = figuresIn(section("Kernels against the machine",
+  const figures = figuresIn(section("Kernels against the machine",
     "Every kernel of the compiler's own choice for each state size, timed once more by itself. Operations are the " +
     "multiply-adds of projections and SSDs; kernels without any are in the second picture alone. Bytes are operands in " +
     "and results out, each once, wherever they lie: what stays in a cache may be above the memory's line."));
-  for (const {panel, ceilings, peak, kernels} of drawn) {
-    const element = figure(grid, panel.sizes);
-    drawRoof(element, panel.sizes, ceilings, peak, kernels.filter(k => k.flops > 0));
-    drawBandwidth(element, panel.sizes, ceilings, kernels);
+  for (const {grid, ceilings, peak, kernels} of drawn) {
+    const element = figure(figures, grid.sizes);
+    drawRoof(element, grid.sizes, ceilings, peak, kernels.filter(k => k.flops > 0));
+    drawBandwidth(element, grid.sizes, ceilings, kernels);
     table(element, "Table", "kernels of the compiler's own choice",
           ["kernel", "phase", "N", "share of time", "Gop/s", "GB/s", "op/byte"],
           kernels.map(k => [k.name, PHASES[k.phase], String(k.state), percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
@@ -468,8 +470,8 @@ function drawChoices() {
 }
 
 function drawErrors() {
-  const rows = mainPanels().flatMap(panel => panel.states.map((_, s) => {
-    const errors = panel.cells.map(cells => rowsOf(cells)[s]).filter(r => r && Number.isFinite(r.error))
+  const rows = mainGrids().flatMap(grid => grid.states.map((_, s) => {
+    const errors = grid.cells.map(cells => rowsOf(cells)[s]).filter(r => r && Number.isFinite(r.error))
       .sort((a, b) => a.error - b.error);
     const [first, last] = [errors[0], errors.at(-1)], said = r => `${digits(r.error, 3)} (${named(r)})`;
     return first && [`${first.dtype}, N=${first.state}`, said(first), said(last), String(last.error_tokens)];

@@ -4,27 +4,27 @@
 #include "explore/page.h"
 
 static void
-put_found(StrBuf *out, const ExplorePanel *panels, int count, const ExploreTable *t)
+put_found(StrBuf *out, const ExploreGrid *grids, int count, const ExploreTable *t)
 {
     StrBuf text = {0};
     sb_puts(out, "<section>\n<h2>What was found</h2>\n");
     for (int i = 0; i < count; i++) {
-        if (!panel_is_main(panels, count, i))
+        if (!grid_is_main(grids, count, i))
             continue;
-        panel_title(&text, &panels[i], true);
+        grid_title(&text, &grids[i], true);
         page_element(out, "h3", &text);
         sb_puts(out, "<ul>\n");
-        explore_say_best(&text, &panels[i]);
+        explore_say_best(&text, &grids[i]);
         page_element(out, "li", &text);
-        if (panels[i].nstates > 1) {
-            explore_say_fall(&text, &panels[i]);
-            explore_say_verdict(&text, &panels[i]);
+        if (grids[i].nstates > 1) {
+            explore_say_fall(&text, &grids[i]);
+            explore_say_verdict(&text, &grids[i]);
             page_element(out, "li", &text);
         }
         sb_puts(out, "</ul>\n");
     }
     sb_puts(out, "<h3>Choices, and noise</h3>\n<ul>\n");
-    const ExploreChoices choices = explore_choices(t->arena, panels, count);
+    const ExploreChoices choices = explore_choices(t->arena, grids, count);
     explore_say_choices(&text, &choices);
     page_element(out, "li", &text);
     explore_say_noise(&text, t);
@@ -91,8 +91,8 @@ put_method(StrBuf *out, const ExploreTable *t)
 void
 explore_put_page(StrBuf *out, const ExploreTable *t)
 {
-    ExplorePanel *panels = NULL;
-    const int count = explore_panels(t->arena, t, &panels);
+    ExploreGrid *grids = NULL;
+    const int count = explore_grids(t->arena, t, &grids);
     Page page = {.title =
                      arena_printf(t->arena, "%s on %s", t->head[HEAD_model], t->head[HEAD_machine]),
                  .data = explore_json(t)};
@@ -100,7 +100,7 @@ explore_put_page(StrBuf *out, const ExploreTable *t)
               t->head[HEAD_model]);
     sb_printf(&page.lead, "%s. Weights: %s. Begun %s with ssmc %s.", t->head[HEAD_machine],
               t->head[HEAD_weights], t->head[HEAD_made], t->head[HEAD_ssmc]);
-    put_found(&page.above, panels, count, t);
+    put_found(&page.above, grids, count, t);
     put_all(&page.below, t);
     put_method(&page.below, t);
     page_write(out, &page);

@@ -15,17 +15,17 @@ miss_order(const void *a, const void *b)
 }
 
 ExploreChoices
-explore_choices(Arena *arena, const ExplorePanel *panels, int count)
+explore_choices(Arena *arena, const ExploreGrid *grids, int count)
 {
     ExploreChoices c = {0};
     int most = 0;
     for (int i = 0; i < count; i++)
-        most += panels[i].nstates;
+        most += grids[i].nstates;
     c.all = arena_array(arena, (size_t)most + 1, sizeof *c.all);
     for (int i = 0; i < count; i++)
-        for (int s = 0; s < panels[i].nstates; s++) {
-            const ExploreRow *chosen = panel_chosen(&panels[i], s),
-                             *best = panel_best(&panels[i], s, NULL);
+        for (int s = 0; s < grids[i].nstates; s++) {
+            const ExploreRow *chosen = grid_chosen(&grids[i], s),
+                             *best = grid_best(&grids[i], s, NULL);
             if (!chosen || !best)
                 continue;
             const double behind = 1 - chosen->prefill_tps / best->prefill_tps;
@@ -58,12 +58,12 @@ explore_say_choices(StrBuf *out, const ExploreChoices *c)
 /* ---- states -------------------------------------------------------------------------------- */
 
 void
-explore_say_best(StrBuf *out, const ExplorePanel *p)
+explore_say_best(StrBuf *out, const ExploreGrid *p)
 {
     int said = 0;
     sb_puts(out, "Fastest: ");
     for (int s = 0; s < p->nstates; s++) {
-        const ExploreRow *best = panel_best(p, s, NULL);
+        const ExploreRow *best = grid_best(p, s, NULL);
         if (!best)
             continue;
         sb_printf(out, "%sN=%lld ", said++ ? "; " : "", (long long)p->states[s]);
@@ -75,11 +75,11 @@ explore_say_best(StrBuf *out, const ExplorePanel *p)
 
 /* The first and the last state with numbers in a form; false: fewer than two have. */
 static bool
-ends_of(const ExplorePanel *p, const char *form, const ExploreRow **first, const ExploreRow **last)
+ends_of(const ExploreGrid *p, const char *form, const ExploreRow **first, const ExploreRow **last)
 {
     *first = *last = NULL;
     for (int s = 0; s < p->nstates; s++) {
-        const ExploreRow *best = panel_best(p, s, form);
+        const ExploreRow *best = grid_best(p, s, form);
         if (best && !*first)
             *first = best;
         else if (best)
@@ -97,7 +97,7 @@ put_change(StrBuf *out, const ExploreRow *from, const ExploreRow *to)
 }
 
 void
-explore_say_fall(StrBuf *out, const ExplorePanel *p)
+explore_say_fall(StrBuf *out, const ExploreGrid *p)
 {
     const ExploreRow *c0, *c1, *r0, *r1;
     if (!ends_of(p, "chunked", &c0, &c1)) {
@@ -118,7 +118,7 @@ explore_say_fall(StrBuf *out, const ExplorePanel *p)
 }
 
 void
-explore_say_verdict(StrBuf *out, const ExplorePanel *p)
+explore_say_verdict(StrBuf *out, const ExploreGrid *p)
 {
     static const double almost_none = 0.05;
     const ExploreRow *c0, *c1, *r0, *r1;

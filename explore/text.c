@@ -6,13 +6,13 @@
 
 enum { CELL = 11 };
 
-/* Slowest and fastest prefill of a panel. */
+/* Slowest and fastest prefill of a grid. */
 typedef struct {
     double low, high;
 } Range;
 
 static Range
-range_of(const ExplorePanel *p)
+range_of(const ExploreGrid *p)
 {
     Range r = {INFINITY, 0};
     for (int i = 0; i < p->nlines * p->nstates; i++) {
@@ -41,7 +41,7 @@ put_cell(StrBuf *out, const ExploreRow *row, Range r)
 }
 
 static void
-put_heading(StrBuf *out, const ExplorePanel *p)
+put_heading(StrBuf *out, const ExploreGrid *p)
 {
     sb_printf(out, "%-10s", "");
     for (int s = 0; s < p->nstates; s++) {
@@ -54,24 +54,24 @@ put_heading(StrBuf *out, const ExplorePanel *p)
 }
 
 static void
-put_line(StrBuf *out, const ExplorePanel *p, int l, Range r)
+put_line(StrBuf *out, const ExploreGrid *p, int l, Range r)
 {
     StrBuf name = {0};
     line_title(&name, p->lines[l].form, p->lines[l].chunk);
     sb_printf(out, "%-10s", sb_text(&name));
     sb_free(&name);
     for (int s = 0; s < p->nstates; s++)
-        put_cell(out, panel_at(p, l, s), r);
+        put_cell(out, grid_at(p, l, s), r);
     sb_puts(out, "\n");
 }
 
 /* What is the same for every form: decoding, the state's size. */
 static void
-put_states(StrBuf *out, const ExplorePanel *p)
+put_states(StrBuf *out, const ExploreGrid *p)
 {
     sb_printf(out, "%-10s", "decoding");
     for (int s = 0; s < p->nstates; s++) {
-        const ExploreRow *row = panel_chosen(p, s) ? panel_chosen(p, s) : panel_best(p, s, NULL);
+        const ExploreRow *row = grid_chosen(p, s) ? grid_chosen(p, s) : grid_best(p, s, NULL);
         if (row)
             sb_printf(out, "%*.1f   ", CELL - 3, row->decode_tps);
         else
@@ -79,7 +79,7 @@ put_states(StrBuf *out, const ExplorePanel *p)
     }
     sb_printf(out, "\n%-10s", "state, MiB");
     for (int s = 0; s < p->nstates; s++) {
-        const ExploreRow *row = panel_best(p, s, NULL);
+        const ExploreRow *row = grid_best(p, s, NULL);
         if (row)
             sb_printf(out, "%*.2f   ", CELL - 3, (double)row->state_bytes / (1 << 20));
         else
@@ -89,11 +89,11 @@ put_states(StrBuf *out, const ExplorePanel *p)
 }
 
 static void
-put_panel(StrBuf *out, const ExplorePanel *p)
+put_grid(StrBuf *out, const ExploreGrid *p)
 {
     const Range r = range_of(p);
     sb_puts(out, "\ntokens/s: ");
-    panel_title(out, p, true);
+    grid_title(out, p, true);
     sb_puts(out, "; *: the compiler's own choice\n");
     put_heading(out, p);
     for (int l = 0; l < p->nlines; l++)
@@ -129,13 +129,13 @@ void
 explore_put_text(StrBuf *out, const ExploreTable *t)
 {
     Arena *arena = arena_new();
-    ExplorePanel *panels = NULL;
-    const int count = explore_panels(arena, t, &panels);
-    const ExploreChoices choices = explore_choices(arena, panels, count);
+    ExploreGrid *grids = NULL;
+    const int count = explore_grids(arena, t, &grids);
+    const ExploreChoices choices = explore_choices(arena, grids, count);
     sb_printf(out, "%s on %s, ssmc %s; weights: %s\n", t->head[HEAD_model], t->head[HEAD_machine],
               t->head[HEAD_ssmc], t->head[HEAD_weights]);
     for (int i = 0; i < count; i++)
-        put_panel(out, &panels[i]);
+        put_grid(out, &grids[i]);
     sb_puts(out, "\n");
     explore_say_choices(out, &choices);
     sb_puts(out, "\n");

@@ -277,27 +277,27 @@ expect_says(StrBuf *text, const char *says)
     sb_free(text);
 }
 
-Test(explore, panels_and_sentences)
+Test(explore, grids_and_sentences)
 {
     ExploreTable t = table_new();
-    ExplorePanel *panels = NULL;
+    ExploreGrid *grids = NULL;
     add(&t, 256, "chunked", 16, NAN, false);
     t.rows[5].status = explore_no_room;
     t.rows[5].why = "it takes 9 GiB";
     add(&t, 16, "chunked", 16, 500, false);
     t.rows[6].dtype = "f32";
-    cr_assert_eq(explore_panels(t.arena, &t, &panels), 2, "one for each type");
-    const ExplorePanel *p = &panels[0];
+    cr_assert_eq(explore_grids(t.arena, &t, &grids), 2, "one for each type");
+    const ExploreGrid *p = &grids[0];
     cr_assert_eq(p->nstates, 2);
     cr_assert_eq(p->nlines, 3);
     cr_expect_eq(p->lines[0].chunk, 16);
     cr_expect_eq(p->lines[1].chunk, 64);
     cr_expect_str_eq(p->lines[2].form, "recurrent");
-    cr_expect_eq(panel_at(p, 0, 1), &t.rows[5]);
-    cr_expect_eq(panel_best(p, 0, NULL), &t.rows[1]);
-    cr_expect_eq(panel_best(p, 1, "recurrent"), &t.rows[4]);
-    cr_expect_eq(panel_chosen(p, 0), &t.rows[0]);
-    const ExploreChoices c = explore_choices(t.arena, panels, 2);
+    cr_expect_eq(grid_at(p, 0, 1), &t.rows[5]);
+    cr_expect_eq(grid_best(p, 0, NULL), &t.rows[1]);
+    cr_expect_eq(grid_best(p, 1, "recurrent"), &t.rows[4]);
+    cr_expect_eq(grid_chosen(p, 0), &t.rows[0]);
+    const ExploreChoices c = explore_choices(t.arena, grids, 2);
     cr_assert_eq(c.count, 2);
     cr_expect_eq(c.within5, 1);
     cr_expect_eq(c.within15, 1);

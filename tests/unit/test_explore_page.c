@@ -140,31 +140,31 @@ Test(explore_page, holds_every_result)
 }
 
 /* Chunks of 32 are the fastest, chunks of 64 chosen. */
-Test(explore_page, panels_point_at_results)
+Test(explore_page, grids_point_at_results)
 {
     static const char *const forms[] = {"chunked", "chunked", "recurrent"};
     ExploreTable t = table_new();
-    struct json_object *data = explore_json(&t), *panels = json_at(data, "panels");
-    cr_assert_eq(json_object_array_length(panels), 4u, "by type and length");
+    struct json_object *data = explore_json(&t), *grids = json_at(data, "grids");
+    cr_assert_eq(json_object_array_length(grids), 4u, "by type and length");
     for (int p = 0; p < 4; p++) {
-        struct json_object *panel = json_nth(panels, p);
-        cr_expect_eq(json_object_get_boolean(json_at(panel, "main")), p % 2, "the longer prompts");
+        struct json_object *grid = json_nth(grids, p);
+        cr_expect_eq(json_object_get_boolean(json_at(grid, "main")), p % 2, "the longer prompts");
         for (int s = 0; s < 3; s++) {
             const int64_t state = 16 << 2 * s;
-            const int best = json_object_get_int(json_nth(json_at(panel, "best"), s)),
-                      chosen = json_object_get_int(json_nth(json_at(panel, "chosen"), s));
-            cr_expect_eq(json_object_get_int64(json_nth(json_at(panel, "states"), s)), state);
+            const int best = json_object_get_int(json_nth(json_at(grid, "best"), s)),
+                      chosen = json_object_get_int(json_nth(json_at(grid, "chosen"), s));
+            cr_expect_eq(json_object_get_int64(json_nth(json_at(grid, "states"), s)), state);
             cr_expect_eq(t.rows[best].chunk, 32);
             cr_expect_eq(t.rows[chosen].chunk, 64);
             for (int l = 0; l < 3; l++) {
-                struct json_object *cells = json_nth(json_at(panel, "cells"), l);
+                struct json_object *cells = json_nth(json_at(grid, "cells"), l);
                 const ExploreRow *row = &t.rows[json_object_get_int(json_nth(cells, s))];
                 cr_expect_eq(row->state, state);
                 cr_expect_eq(row->tokens, p % 2 ? 2048 : 512);
                 cr_expect_str_eq(row->dtype, p < 2 ? "bf16" : "f32");
                 cr_expect_str_eq(row->form, forms[l]);
                 cr_expect_str_eq(
-                    json_object_get_string(json_at(json_nth(json_at(panel, "lines"), l), "form")),
+                    json_object_get_string(json_at(json_nth(json_at(grid, "lines"), l), "form")),
                     forms[l]);
             }
         }
@@ -290,7 +290,7 @@ Test(explore_page, a_browser_draws_every_chart_with_words_and_a_table)
     char *dir = temp_dir(), *png = path_join(dir, "e.png"), *page = page_of(&t);
     char *drawn = page_drawn(page, png, 1280, 2400);
     const int pictures = text_count(drawn, "role=\"img\""), figures = text_count(drawn, "<figure>");
-    /* Maps, states: one a panel; decoding, predictions: one; lengths, memory, kernels: one a type.
+    /* Maps, states: one a grid; decoding, predictions: one; lengths, memory, kernels: one a type.
      */
     cr_expect_eq(figures, 4 + 4 + 1 + 2 + 2 + 2 + 1);
     cr_expect_eq(pictures, figures + 2, "kernels have two pictures a figure");
@@ -302,7 +302,7 @@ Test(explore_page, a_browser_draws_every_chart_with_words_and_a_table)
     cr_expect_eq(text_count(drawn, "<details"), text_count(drawn, "<summary>"));
     cr_expect_eq(text_count(drawn, "role=\"region\" tabindex=\"0\""), figures + 4);
     cr_expect_eq(text_count(drawn, "class=\"cell\""), 36, "a cell for each point");
-    cr_expect_eq(text_count(drawn, "class=\"chosen\""), 12, "a frame for each state of each panel");
+    cr_expect_eq(text_count(drawn, "class=\"chosen\""), 12, "a frame for each state of each grid");
     cr_expect_eq(text_count(drawn, " best\""), 12);
     cr_expect_eq(text_count(drawn, "class=\"miss\""), 12, "10 %% behind");
     expect_has(drawn, ">N=16</text>");

@@ -1,18 +1,18 @@
-/* explore/panel.c -- results as grids: states across, forms and chunk lengths down. */
+/* explore/grid.c -- results as grids: states across, forms and chunk lengths down. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "explore/explore.h"
 
 static bool
-same_panel(const ExploreRow *a, const ExploreRow *b)
+same_grid(const ExploreRow *a, const ExploreRow *b)
 {
     return a->head_dim == b->head_dim && a->groups == b->groups && a->threads == b->threads &&
            a->tokens == b->tokens && strcmp(a->dtype, b->dtype) == 0;
 }
 
 static int
-state_of(const ExplorePanel *p, int64_t state)
+state_of(const ExploreGrid *p, int64_t state)
 {
     int i = 0;
     while (i < p->nstates && p->states[i] != state)
@@ -21,7 +21,7 @@ state_of(const ExplorePanel *p, int64_t state)
 }
 
 static int
-line_of(const ExplorePanel *p, const ExploreRow *row)
+line_of(const ExploreGrid *p, const ExploreRow *row)
 {
     int i = 0;
     while (i < p->nlines &&
@@ -51,13 +51,13 @@ line_order(const void *a, const void *b)
 }
 
 static void
-panel_fill(Arena *arena, ExplorePanel *p, const ExploreTable *t)
+grid_fill(Arena *arena, ExploreGrid *p, const ExploreTable *t)
 {
     p->states = arena_array(arena, (size_t)t->nrows, sizeof *p->states);
     p->lines = arena_array(arena, (size_t)t->nrows, sizeof *p->lines);
     for (int i = 0; i < t->nrows; i++) {
         const ExploreRow *row = &t->rows[i];
-        if (!same_panel(row, p->key))
+        if (!same_grid(row, p->key))
             continue;
         if (state_of(p, row->state) == p->nstates)
             p->states[p->nstates++] = row->state;
@@ -69,40 +69,40 @@ panel_fill(Arena *arena, ExplorePanel *p, const ExploreTable *t)
     p->cells = arena_array(arena, (size_t)p->nstates * (size_t)p->nlines, sizeof *p->cells);
     for (int i = 0; i < t->nrows; i++) {
         const ExploreRow *row = &t->rows[i];
-        if (same_panel(row, p->key))
+        if (same_grid(row, p->key))
             p->cells[line_of(p, row) * p->nstates + state_of(p, row->state)] = row;
     }
 }
 
 int
-explore_panels(Arena *arena, const ExploreTable *t, ExplorePanel **out)
+explore_grids(Arena *arena, const ExploreTable *t, ExploreGrid **out)
 {
     int count = 0;
     *out = arena_array(arena, (size_t)t->nrows + 1, sizeof **out);
     for (int i = 0; i < t->nrows; i++) {
         int k = 0;
-        while (k < count && !same_panel((*out)[k].key, &t->rows[i]))
+        while (k < count && !same_grid((*out)[k].key, &t->rows[i]))
             k++;
         if (k == count)
             (*out)[count++].key = &t->rows[i];
     }
     for (int k = 0; k < count; k++)
-        panel_fill(arena, &(*out)[k], t);
+        grid_fill(arena, &(*out)[k], t);
     return count;
 }
 
 const ExploreRow *
-panel_at(const ExplorePanel *p, int line, int state)
+grid_at(const ExploreGrid *p, int line, int state)
 {
     return p->cells[line * p->nstates + state];
 }
 
 const ExploreRow *
-panel_best(const ExplorePanel *p, int state, const char *form)
+grid_best(const ExploreGrid *p, int state, const char *form)
 {
     const ExploreRow *best = NULL;
     for (int l = 0; l < p->nlines; l++) {
-        const ExploreRow *row = panel_at(p, l, state);
+        const ExploreRow *row = grid_at(p, l, state);
         if (row && explore_is_ok(row) && (!form || strcmp(row->form, form) == 0) &&
             (!best || row->prefill_tps > best->prefill_tps))
             best = row;
@@ -111,10 +111,10 @@ panel_best(const ExplorePanel *p, int state, const char *form)
 }
 
 const ExploreRow *
-panel_chosen(const ExplorePanel *p, int state)
+grid_chosen(const ExploreGrid *p, int state)
 {
     for (int l = 0; l < p->nlines; l++) {
-        const ExploreRow *row = panel_at(p, l, state);
+        const ExploreRow *row = grid_at(p, l, state);
         if (row && row->chosen == 1 && explore_is_ok(row))
             return row;
     }
@@ -122,11 +122,11 @@ panel_chosen(const ExplorePanel *p, int state)
 }
 
 bool
-panel_is_main(const ExplorePanel *panels, int count, int which)
+grid_is_main(const ExploreGrid *grids, int count, int which)
 {
-    const ExploreRow *a = panels[which].key;
+    const ExploreRow *a = grids[which].key;
     for (int i = 0; i < count; i++) {
-        const ExploreRow *b = panels[i].key;
+        const ExploreRow *b = grids[i].key;
         if (strcmp(a->dtype, b->dtype) != 0 || a->head_dim != b->head_dim || a->groups != b->groups)
             continue;
         if (b->threads > a->threads || (b->threads == a->threads && b->tokens > a->tokens))
@@ -136,7 +136,7 @@ panel_is_main(const ExplorePanel *panels, int count, int which)
 }
 
 void
-panel_title(StrBuf *out, const ExplorePanel *p, bool tokens)
+grid_title(StrBuf *out, const ExploreGrid *p, bool tokens)
 {
     sb_printf(out, "%s, P=%lld, G=%lld, %lld thread%s", p->key->dtype, (long long)p->key->head_dim,
               (long long)p->key->groups, (long long)p->key->threads,
