@@ -40,18 +40,28 @@ tune_begin(Tune *t, Options *o)
     return EXIT_DONE;
 }
 
+/* Prints how well the constants predict what they were fitted to; the medians go into the source of
+ * the constants, as a row of costs.def says it. */
 static void
-put_errors(const Tune *t)
+put_errors(Tune *t)
 {
+    StrBuf source = {0};
     double *errors = arena_array(t->arena, (size_t)t->count, sizeof *errors);
     for (int k = 0; k < COST_KINDS; k++) {
         const int n = tune_errors(t, (CostKind)k, errors);
-        if (n > 0)
-            printf("%-13s %4d times; predictions miss them by %.1f %% (median), %.1f %% (nine of "
-                   "ten), %.1f %% (most)\n",
-                   cost_kind_name((CostKind)k), n, 100 * errors[n / 2], 100 * errors[n * 9 / 10],
-                   100 * errors[n - 1]);
+        if (n == 0)
+            continue;
+        printf("%-13s %4d times; predictions miss them by %.1f %% (median), %.1f %% (nine of "
+               "ten), %.1f %% (most)\n",
+               cost_kind_name((CostKind)k), n, 100 * errors[n / 2], 100 * errors[n * 9 / 10],
+               100 * errors[n - 1]);
+        sb_printf(&source, "%s %s by %.1f %%", k ? "," : " missed", cost_kind_name((CostKind)k),
+                  100 * errors[n / 2]);
     }
+    t->machine.costs.source =
+        arena_printf(t->arena, "%s, threads %d, by ssmc tune: %d times,%s (median)", t->machine.cpu,
+                     t->threads, t->count, sb_text(&source));
+    sb_free(&source);
 }
 
 /* Every point: what it was, microseconds measured and predicted, and its counts. */
