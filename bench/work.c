@@ -22,6 +22,8 @@ ssd_macs(const Graph *g, const Node *n)
     const double p = (double)node_int(n, ATTR_head_dim, 0);
     const double state = (double)node_int(n, ATTR_state, 0);
     const double groups = (double)node_int(n, ATTR_groups, 1);
+    if (n->op == OP_selective_scan)
+        return 2 * (double)n->in[2]->type.shape.dim[0].n * (double)type_width(&n->out[0]->type);
     const int64_t chunk = node_int(n, ATTR_chunk, 0);
     const double q = (double)(chunk > 0 ? chunk : g->block);
     const double causal = (q + 1) / 2;

@@ -135,6 +135,7 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 
 /* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
 Val cg_exp(Cg *c, Val x);
+Val cg_exp2(Cg *c, Val x);        /* 2^x, cheaper than e^x; below 2^-126 0 */
 Val cg_rsqrt(Cg *c, Val x);       /* 1 / sqrt(x), each step correctly rounded */
 Val cg_vmax(Cg *c, Val a, Val b); /* the greater; b where either is NaN */
 Val cg_vmin(Cg *c, Val a, Val b); /* the smaller; b where either is NaN */
@@ -258,6 +259,7 @@ CgEmitter emit_conv1d;      /* pointwise after                       codegen/emi
 CgEmitter emit_linear;      /* epilogue on the results               codegen/emit_linear.c */
 CgEmitter emit_ssd_scan;    /*                                        codegen/emit_scan.c */
 CgEmitter emit_ssd_chunked; /* the S group: chunk_decay .. chunk_out codegen/emit_chunked.c */
+CgEmitter emit_selective_scan; /* pointwise after                    codegen/emit_selective.c */
 CgEmitter emit_transpose;   /* pointwise before                      codegen/emit_layout.c */
 CgEmitter emit_pack;
 CgEmitter emit_quantised; /* quantise_i8 or quantise_u4 with its packs codegen/emit_quantised.c */

@@ -17,6 +17,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_conv1d] = emit_conv1d,
     [OP_linear] = emit_linear,
     [OP_ssd_scan] = emit_ssd_scan,
+    [OP_selective_scan] = emit_selective_scan,
     [OP_transpose] = emit_transpose,
     [OP_pack] = emit_pack,
     [OP_quantise] = emit_quantise,

@@ -261,6 +261,23 @@ texts_read(const BlockSet *set, const Tree *t, const char *what)
     return ok;
 }
 
+/* A statement, or one under a condition. */
+static bool
+op_read(const BlockSet *set, const Tree *t)
+{
+    static const char *const keys[] = {"when", "op"};
+    if (t->kind == TREE_SCALAR)
+        return true;
+    if (t->kind != TREE_MAP || !tree_is(tree_get(t, "when"), TREE_SCALAR) ||
+        !tree_is(tree_get(t, "op"), TREE_SCALAR)) {
+        diag_error(set->diag, t->loc,
+                   "a statement is %s; expected a text, or {when: EXPRESSION, op: STATEMENT}",
+                   tree_text(set->arena, t));
+        return false;
+    }
+    return only_keys(set, t, "a statement", keys, COUNT_OF(keys));
+}
+
 static bool
 body_read(BlockSet *set, const Tree *tree, Block *b)
 {
@@ -275,7 +292,9 @@ body_read(BlockSet *set, const Tree *tree, Block *b)
     ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) &&
           texts_read(set, b->states, "a state");
     ok &= entry(set, tree, "ops", TREE_LIST, "a list of statements", &b->ops) &&
-          texts_read(set, b->ops, "a statement") && !too_many(set, b->ops, "ops", BLOCK_MAX_OPS);
+          !too_many(set, b->ops, "ops", BLOCK_MAX_OPS);
+    for (int i = 0; ok && b->ops && i < b->ops->count; i++)
+        ok &= op_read(set, b->ops->items[i]);
     if (ok && !b->ops) {
         diag_error(set->diag, b->loc, "block '%s' has no ops", b->name);
         ok = false;

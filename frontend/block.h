@@ -13,6 +13,7 @@
  *   states:   {OP: NAME}                      what the states of its ops are called
  *   ops:      [statements of the text form]   the block reads and (re)defines h; the frame reads
  * ids, calls layers(h) and defines logits
+ *             {when: expression, op: statement} is there only where the expression is true
  */
 #ifndef SSMC_FRONTEND_BLOCK_H
 #define SSMC_FRONTEND_BLOCK_H

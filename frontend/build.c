@@ -256,7 +256,7 @@ run_statement(Instance *in, ParseScope *scope, const Tree *t)
 static bool
 run_block(Instance *in)
 {
-    const Tree *ops = in->prepared->block->ops;
+    const Tree *const *ops = in->prepared->ops;
     const int before = diag_errors(in->b->diag);
     ParseScope scope = {.graph = in->b->graph,
                         .diag = in->b->diag,
@@ -270,10 +270,10 @@ run_block(Instance *in)
                         .call = scope_call};
     add_weights(in);
     bool ok = true;
-    for (int i = 0; i < ops->count; i++) {
-        if (run_statement(in, &scope, ops->items[i]))
+    for (int i = 0; i < in->prepared->nops; i++) {
+        if (run_statement(in, &scope, ops[i]))
             continue;
-        poison_targets(in, ops->items[i]->text);
+        poison_targets(in, ops[i]->text);
         ok = false;
     }
     return ok && diag_errors(in->b->diag) == before;

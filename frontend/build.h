@@ -15,6 +15,8 @@ typedef struct {
     Type type[BLOCK_MAX_WEIGHTS];
     SrcLoc loc[BLOCK_MAX_WEIGHTS]; /* what the user wrote that gives the weight its rows */
     FeShape shape[BLOCK_MAX_WEIGHTS];
+    const Tree **ops; /* the statements whose condition is true */
+    int nops;
 } Prepared;
 
 /* frontend/prepare.c. entry: the layer's map, or NULL for the frame. NULL: faults are in diag. */

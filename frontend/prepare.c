@@ -183,6 +183,24 @@ prepare_weight(const Prepare *p, int i)
     return !p->to->present[i] || weight_shape(p, i);
 }
 
+/* ---- statements ----------------------------------------------------------------------------- */
+
+static bool
+prepare_ops(const Prepare *p, const Tree *ops)
+{
+    p->to->ops = arena_array(p->arena, (size_t)ops->count + 1, sizeof *p->to->ops);
+    for (int i = 0; i < ops->count; i++) {
+        const Tree *t = ops->items[i];
+        const Tree *when = t->kind == TREE_MAP ? tree_get(t, "when") : NULL;
+        Expr e = {.nused = 0};
+        if (when && !evaluate(p, when, &e))
+            return false;
+        if (!when || e.value.num != 0)
+            p->to->ops[p->to->nops++] = when ? tree_get(t, "op") : t;
+    }
+    return true;
+}
+
 Prepared *
 block_prepare(Arena *arena, const Block *block, const Tree *entry, const Scope *model, SrcLoc user,
               Diag *diag)
@@ -201,5 +219,5 @@ block_prepare(Arena *arena, const Block *block, const Tree *entry, const Scope *
         ok &= check(&p, block->checks->items[i]);
     for (int i = 0; i < block->nweights && ok; i++)
         ok &= prepare_weight(&p, i);
-    return ok ? to : NULL;
+    return ok && prepare_ops(&p, block->ops) ? to : NULL;
 }

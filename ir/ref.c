@@ -410,7 +410,7 @@ ref_split(RefCall *c)
 void
 ref_transpose(RefCall *c)
 {
-    const double *w = ref_in(c, 0); /* [C,1,K] */
+    const double *w = ref_in(c, 0); /* [C,1,K] or [C,K] */
     const int64_t C = c->out[0].dim[1], K = c->out[0].dim[0];
     for (int64_t k = 0; k < K; k++)
         for (int64_t ch = 0; ch < C; ch++)

@@ -297,8 +297,10 @@ bool
 shape_transpose(const Node *node, ShapeResult *r)
 {
     const Type *w = operand(node, 0);
-    if (!is_float(w) || !is_const(w) || w->shape.rank != 3 || w->shape.dim[1].n != 1)
-        return unlike(r, node, 0, "[C,1,K]", "it is the weight of a convolution");
-    const int64_t dims[] = {w->shape.dim[2].n, w->shape.dim[0].n};
+    const int rank = w->shape.rank;
+    if (!is_float(w) || !is_const(w) || (rank != 2 && (rank != 3 || w->shape.dim[1].n != 1)))
+        return unlike(r, node, 0, "[C,1,K] or [C,K]",
+                      "it is the weight of a convolution, or a matrix");
+    const int64_t dims[] = {w->shape.dim[rank - 1].n, w->shape.dim[0].n};
     return result(r, type_const(DTYPE_f32, 2, dims));
 }

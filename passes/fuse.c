@@ -12,7 +12,8 @@
  * runs; its need is the latest order among what it reads (a view needs the whole group).
  *
  *   pointwise         joins, as epilogue, the group that makes its latest operand, if that group's
- *                     values have its shape and all else it reads is made before that group
+ *                     values have its shape and all else it reads is made before that group; but
+ *                     what comes between a recurrence and a row-wise node is left to the latter
  *   row-wise, layout  take the pointwise group that makes their input as prologue
  *   flag S            joins the groups of its S operands
  *   flag J            joins the group of its class that makes its first operand, if there is one
@@ -156,8 +157,31 @@ fuse_absorbable(Fuse *f, int group, const Node *n, const Shape *shape)
            shape_equal(from->shape, shape) && from->external == fuse_direct_reads(f, n, group);
 }
 
+/* The node after n that alone reads v; NULL: there is none, or several. */
+static const Node *
+fuse_reader(const Node *n, const Value *v)
+{
+    while (n && v->uses == 1) {
+        for (int i = 0; i < n->nin; i++)
+            if (n->in[i] == v)
+                return n;
+        n = n->next;
+    }
+    return NULL;
+}
+
+/* Whether n and the pointwise nodes after it are what a norm or a quantise will read: its prologue.
+ */
 static bool
-fuse_takes_epilogue(const Group *group)
+fuse_is_of_rows(const Node *n)
+{
+    while (n && node_class(n) == CLASS_POINTWISE)
+        n = fuse_reader(n->next, n->out[0]);
+    return n && node_class(n) == CLASS_ROWWISE;
+}
+
+static bool
+fuse_takes_epilogue(const Group *group, const Node *n)
 {
     if (!group->anchor)
         return true;
@@ -168,8 +192,9 @@ fuse_takes_epilogue(const Group *group)
         return true;
     case CLASS_CONTRACT:
         return !node_flag(group->anchor, 'S');
+    case CLASS_RECURRENT:
+        return !node_flag(group->anchor, 'S') && !fuse_is_of_rows(n);
     case CLASS_POINTWISE:
-    case CLASS_RECURRENT: /* a gate after the SSD is the prologue of the norm that follows */
     case CLASS_ATTEND:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
@@ -200,7 +225,7 @@ fuse_target(Fuse *f, const Node *n)
     const Group *to = &f->groups[target];
     const bool fits =
         to->order == latest && to->is_param == n->out[0]->is_param && shape_equal(to->shape, shape);
-    return fits && fuse_takes_epilogue(to) ? target : -1;
+    return fits && fuse_takes_epilogue(to, n) ? target : -1;
 }
 
 static void

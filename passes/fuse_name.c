@@ -74,7 +74,7 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
     case CLASS_CONV:
         return name_of_weight(g, anchor);
     case CLASS_RECURRENT:
-        return "ssd";
+        return attrs_find(&anchor->attrs, ATTR_heads) ? "ssd" : op_info[anchor->op].name;
     case CLASS_ROWWISE:
         return name_of_norm(nodes, anchor);
     case CLASS_GATHER:

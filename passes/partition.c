@@ -12,7 +12,8 @@
  *   the SSD in any form  heads: every head has a state of its own
  *   projections          grid: panels of the packed weight and rows, so that threads have alike
  *                        much to do; cols where another library multiplies
- *   convolutions         cols: every channel has a state of its own
+ *   convolutions, and    cols: every channel has a state of its own
+ *   scans without heads
  *   all others, params   rows
  *
  * The tile follows from the panel and the registers (panel.def). Threads do not run alike fast:
@@ -48,6 +49,7 @@ partition_part(const Node *anchor)
         return "heads";
     switch (node_class(anchor)) {
     case CLASS_RECURRENT:
+        return attrs_find(&anchor->attrs, ATTR_heads) ? "heads" : "cols";
     case CLASS_ATTEND:
         return "heads";
     case CLASS_CONTRACT:

@@ -94,6 +94,15 @@ init_a_log(const RtMade *made, float *data, size_t from, size_t to)
         data[i] = logf(1 + 15 * upper(random_at(made->key, i)));
 }
 
+/* [D,N] */
+static void
+init_a_log_states(const RtMade *made, float *data, size_t from, size_t to)
+{
+    const size_t states = (size_t)made->fan_in;
+    for (size_t i = from; i < to; i++)
+        data[i] = logf((float)(i % states + 1));
+}
+
 /* softplus(dt + log(-expm1(-dt))) = dt + log(1 - exp(-dt)) inverted: log(exp(dt) - 1). */
 static void
 init_dt_bias(const RtMade *made, float *data, size_t from, size_t to)

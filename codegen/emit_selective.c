@@ -1,0 +1,220 @@
+/* codegen/emit_selective.c -- selective_scan (Gu and Dao, "Mamba", algorithm 2), and the pointwise
+ * ops after it.
+ *
+ *     for each vector of channels d, each token t:
+ *         for each n:
+ *             h[n] = exp(dt A[n]) h[n] + B_t[n] (dt x)
+ *             y   += C_t[n] h[n]
+ *         y = D x + y
+ *
+ * Threads divide channels. The N states of a vector of channels stay in registers, or in scratch
+ * that stays in the first-level cache, while the tokens of a sequence go by. Nearly all of the time
+ * goes into the exponentials, one for every state and token: A is multiplied by log2(e) once, so
+ * that powers of two do. Sums over n run in the order of n whatever the shapes, and a state kept in
+ * bf16 is rounded after each token: a prompt in pieces gives the bits of the whole. */
+#include <float.h>
+
+#include "codegen/cg.h"
+
+/* States whose code is written out; of more than that, a loop has so many at a time. */
+enum { SCAN_WRITTEN = 32, SCAN_UNROLL = 8 };
+/* Rows that are asked for before they are read: they lie too far apart for the processor to guess
+ * them. */
+enum { SCAN_AHEAD = 8 };
+
+typedef struct {
+    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    int64_t states; /* N */
+    Dtype kept;     /* of the state in memory */
+    /* Of the channels at hand, [N,lanes]: */
+    Val rate;              /* A log2(e) */
+    Val held;              /* h, where registers do not hold it; else NULL */
+    Val h[SCAN_WRITTEN];   /* variables, where they do */
+} Selective;
+
+/* What all states of a vector of channels share at one token. */
+typedef struct {
+    const CgSite *at;
+    Val dt, dx;
+    Val y; /* variable */
+} Step;
+
+/* Row n of scratch. */
+static Val
+scratch_row(Cg *c, Val base, Val n, const CgSite *at)
+{
+    return cg_at(c, base, DTYPE_f32, cg_mul(c, n, cg_i64(c, at->lanes)));
+}
+
+typedef void StateBody(Cg *c, CgKernel *k, Selective *s, Val n, void *user);
+
+/* body for every n; a constant where states are written out. */
+static void
+each_state(Cg *c, CgKernel *k, Selective *s, StateBody *body, void *user)
+{
+    const int64_t looped = s->states > SCAN_WRITTEN ? s->states / SCAN_UNROLL * SCAN_UNROLL : 0;
+    if (looped > 0) {
+        CgLoop loop = cg_loop(c, "n", cg_i64(c, 0), cg_i64(c, looped), SCAN_UNROLL);
+        for (int u = 0; u < SCAN_UNROLL; u++)
+            body(c, k, s, cg_add(c, loop.i, cg_i64(c, u)), user);
+        cg_loop_end(c, &loop);
+    }
+    for (int64_t n = looped; n < s->states; n++)
+        body(c, k, s, cg_i64(c, n), user);
+}
+
+/* ---- the state of a vector of channels ----------------------------------------------------- */
+
+static Val
+h_get(Cg *c, const Selective *s, Val n, const CgSite *at)
+{
+    if (!s->held)
+        return cg_get(c, cg_vec_type(c, at->lanes), s->h[LLVMConstIntGetZExtValue(n)]);
+    return cg_vload(c, scratch_row(c, s->held, n, at), DTYPE_f32, at->lanes, NULL);
+}
+
+static void
+h_set(Cg *c, const Selective *s, Val n, const CgSite *at, Val h)
+{
+    if (s->held)
+        cg_vstore(c, scratch_row(c, s->held, n, at), DTYPE_f32, h, at->lanes, NULL);
+    else
+        cg_set(c, s->h[LLVMConstIntGetZExtValue(n)], h);
+}
+
+/* The state of a sequence, and the channels. */
+typedef struct {
+    Val slot; /* [N,D] */
+    const CgSite *at;
+} Stored;
+
+static Val
+stored_at(Cg *c, const Selective *s, const Stored *from, Val n)
+{
+    const Val row = cg_mul(c, n, cg_i64(c, cg_width(s->state)));
+    return cg_at(c, from->slot, s->kept, cg_add(c, row, from->at->col));
+}
+
+static void
+state_load(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+{
+    (void)k;
+    const Stored *from = user;
+    const CgSite *at = from->at;
+    h_set(c, s, n, at, cg_vload(c, stored_at(c, s, from, n), s->kept, at->lanes, at->mask));
+}
+
+static void
+state_store(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+{
+    (void)k;
+    const Stored *to = user;
+    const CgSite *at = to->at;
+    cg_vstore(c, stored_at(c, s, to, n), s->kept, h_get(c, s, n, at), at->lanes, at->mask);
+}
+
+/* A log2(e) is finite, as A of an SSD is: 0 times infinity would be NaN where dt is 0. */
+static void
+state_rate(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+{
+    const CgSite *at = user;
+    const CgSite site = {.row = n, .col = at->col, .lanes = at->lanes, .mask = at->mask};
+    cg_unbind_all(k);
+    const Val A = cg_eval(c, k, s->A, &site);
+    const Val rate = cg_fmul(c, A, cg_like(c, A, 1.44269504088896341));
+    cg_vstore(c, scratch_row(c, s->rate, n, at), DTYPE_f32,
+              cg_vmax(c, cg_like(c, A, -FLT_MAX), rate), at->lanes, NULL);
+}
+
+/* ---- a token ------------------------------------------------------------------------------- */
+
+static void
+state_step(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+{
+    const Step *step = user;
+    const CgSite *at = step->at;
+    const LLVMTypeRef type = cg_vec_type(c, at->lanes);
+    const Val rate = cg_vload(c, scratch_row(c, s->rate, n, at), DTYPE_f32, at->lanes, NULL);
+    const Val decay = cg_exp2(c, cg_fmul(c, step->dt, rate));
+    const Val B = cg_splat(c, cg_eval_one(c, k, s->B, at->row, n), at->lanes);
+    const Val C = cg_splat(c, cg_eval_one(c, k, s->C, at->row, n), at->lanes);
+    const Val h = cg_fma(c, decay, h_get(c, s, n, at), cg_fmul(c, step->dx, B));
+    cg_set(c, step->y, cg_fma(c, C, h, cg_get(c, type, step->y)));
+    h_set(c, s, n, at, s->kept == DTYPE_f32 ? h : cg_round(c, h, s->kept));
+}
+
+static void
+prefetch_row(Cg *c, const CgKernel *k, const Value *v, const CgSite *at)
+{
+    const CgOperand *o = cg_operand(k, v);
+    if (!o)
+        return;
+    const Val row = cg_add(c, at->row, cg_i64(c, SCAN_AHEAD));
+    const Val first = cg_mul(c, row, cg_i64(c, o->stride));
+    cg_prefetch(c, cg_at(c, o->base, o->dtype, cg_add(c, first, at->col)), 3);
+}
+
+static void
+scan_token(Cg *c, CgKernel *k, Selective *s, const CgSite *at)
+{
+    prefetch_row(c, k, s->x, at);
+    prefetch_row(c, k, s->dt, at);
+    cg_unbind_all(k);
+    const Val x = cg_eval(c, k, s->x, at), dt = cg_eval(c, k, s->dt, at);
+    const Val skip = s->D ? cg_fmul(c, cg_eval(c, k, s->D, at), x) : cg_like(c, x, 0);
+    Step step = {.at = at,
+                 .dt = dt,
+                 .dx = cg_fmul(c, dt, x),
+                 .y = cg_var(c, LLVMTypeOf(x), skip, "y")};
+    each_state(c, k, s, state_step, &step);
+    cg_unbind_all(k);
+    cg_bind(k, s->y, cg_get(c, LLVMTypeOf(x), step.y));
+    cg_store_outputs(c, k, at);
+}
+
+/* ---- the loops ----------------------------------------------------------------------------- */
+
+/* One vector of channels: every sequence of the call, token after token. */
+static void
+scan_channels(Cg *c, CgKernel *k, const CgSite *at, void *user)
+{
+    Selective *s = user;
+    each_state(c, k, s, state_rate, (void *)at);
+    CgLoop segs = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
+    const CgSeg seg = cg_segment(c, k, segs.i);
+    Stored stored = {cg_state_at(c, k, cg_operand(k, s->state), seg.slot), at};
+    for (int64_t n = 0; n < s->states && !s->held; n++)
+        s->h[n] = cg_var(c, cg_vec_type(c, at->lanes), NULL, "h");
+    each_state(c, k, s, state_load, &stored);
+    CgLoop row = cg_loop(c, "row", seg.row, cg_add(c, seg.row, seg.len), 1);
+    const CgSite here = {.row = row.i, .col = at->col, .lanes = at->lanes, .mask = at->mask};
+    scan_token(c, k, s, &here);
+    cg_loop_end(c, &row);
+    each_state(c, k, s, state_store, &stored);
+    cg_loop_end(c, &segs);
+}
+
+bool
+emit_selective_scan(Cg *c, CgKernel *k, Diag *diag)
+{
+    (void)diag;
+    const Node *n = k->kernel->anchor;
+    Selective s = {.x = n->in[0],
+                   .dt = n->in[1],
+                   .A = n->in[2],
+                   .B = n->in[3],
+                   .C = n->in[4],
+                   .D = n->in[5],
+                   .state = n->in[6],
+                   .y = n->out[0],
+                   .states = n->in[2]->type.shape.dim[0].n,
+                   .kept = n->in[6]->type.dtype};
+    const int64_t bytes = s.states * c->lanes * (int64_t)sizeof(float);
+    s.rate = cg_scratch(c, k, bytes);
+    if (s.states > c->machine->vector_registers / 2 || s.states > SCAN_WRITTEN)
+        s.held = cg_scratch(c, k, bytes);
+    Val from = NULL, to = NULL;
+    cg_share(c, k, cg_i64(c, cg_width(s.y)), c->lanes, &from, &to);
+    cg_columns(c, k, cg_i64(c, 0), from, to, c->lanes, scan_channels, &s);
+    return true;
+}
