@@ -21,6 +21,21 @@ typedef struct {
     const Tree *tree;
 } Family;
 
+/* What a family does not say itself is as in the family that it is like. */
+static const Tree *
+family_complete(Arena *arena, const Family *list, int count, const Tree *own)
+{
+    const Tree *like = tree_get(own, "like");
+    Tree *all = tree_copy(arena, own);
+    for (int i = 0; like && i < count; i++) {
+        const Tree *other = strcmp(list[i].name, like->text) == 0 ? list[i].tree : NULL;
+        for (int k = 0; other && k < other->count; k++)
+            if (!tree_get(all, other->items[k]->key))
+                tree_put(arena, all, other->items[k]->key, tree_copy(arena, other->items[k]));
+    }
+    return all;
+}
+
 /* Every family of the binary, in an arena array. */
 static int
 families_load(Arena *arena, Family **out)
@@ -36,6 +51,8 @@ families_load(Arena *arena, Family **out)
             die("%s is no family", fe_embedded[i].name);
         list[count++] = (Family){tree_get(tree, "family")->text, tree};
     }
+    for (int i = 0; i < count; i++)
+        list[i].tree = family_complete(arena, list, count, list[i].tree);
     *out = list;
     return count;
 }
@@ -88,8 +105,8 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
     const int count = families_load(names->arena, &list);
     bool found = name == NULL;
     for (int i = 0; i < count; i++) {
-        if (name && strcmp(list[i].name, name) != 0)
-            continue;
+        if (name ? strcmp(list[i].name, name) != 0 : tree_get(list[i].tree, "like") != NULL)
+            continue; /* its names are those of the family that it is like */
         found = true;
         tensor_names_add(names, tree_get(list[i].tree, "tensors"),
                          tree_get(list[i].tree, "ignored"), diag);
@@ -266,13 +283,23 @@ tree_equal(const Tree *a, const Tree *b)
     return true;
 }
 
+/* A key that is missing is null. */
+static bool
+is_one_of(const Tree *has, const Tree *choices)
+{
+    bool one = false;
+    for (int i = 0; i < choices->count; i++)
+        one |= has ? tree_equal(has, choices->items[i]) : choices->items[i]->kind == TREE_NULL;
+    return one;
+}
+
 static bool
 layout_matches(const Tree *layout, const Tree *config)
 {
     const Tree *match = tree_get(layout, "match"), *any = tree_get(layout, "any");
     for (int i = 0; i < match->count; i++) {
-        const Tree *has = tree_find(config, match->items[i]->key);
-        if (!has || !tree_equal(has, match->items[i]))
+        const Tree *has = tree_find(config, match->items[i]->key), *want = match->items[i];
+        if (want->kind == TREE_LIST ? !is_one_of(has, want) : !has || !tree_equal(has, want))
             return false;
     }
     bool one = any == NULL;
@@ -524,8 +551,10 @@ template_value(Import *im, const Tree *t)
     const char *text = t->text + 1;
     const size_t len = strlen(text);
     const Binding *b = find_key(im, text);
-    if (b || !strpbrk(text, " +-*/("))
-        return b ? tree_copy(im->arena, b->value.tree) : NULL;
+    if (b || !strpbrk(text, " +-*/(")) {
+        const bool set = b && strcmp(tree_text(im->arena, b->value.tree), "'auto'") != 0;
+        return set ? tree_copy(im->arena, b->value.tree) : NULL;
+    }
     Expr e = {.arena = im->arena, .scope = &im->scope};
     SrcLoc loc = t->loc;
     loc.column++;
