@@ -253,14 +253,14 @@ typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
 CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit_map.c */
 CgEmitter emit_embed; /*                                        codegen/emit_gather.c */
 CgEmitter emit_take;
-CgEmitter emit_rmsnorm;     /* pointwise before and after            codegen/emit_rows.c */
-CgEmitter emit_quantise;    /* the same, and a norm before           */
-CgEmitter emit_conv1d;      /* pointwise after                       codegen/emit_conv.c */
-CgEmitter emit_linear;      /* epilogue on the results               codegen/emit_linear.c */
-CgEmitter emit_ssd_scan;    /*                                        codegen/emit_scan.c */
-CgEmitter emit_ssd_chunked; /* the S group: chunk_decay .. chunk_out codegen/emit_chunked.c */
+CgEmitter emit_rmsnorm;        /* pointwise before and after            codegen/emit_rows.c */
+CgEmitter emit_quantise;       /* the same, and a norm before           */
+CgEmitter emit_conv1d;         /* pointwise after                       codegen/emit_conv.c */
+CgEmitter emit_linear;         /* epilogue on the results               codegen/emit_linear.c */
+CgEmitter emit_ssd_scan;       /*                                        codegen/emit_scan.c */
+CgEmitter emit_ssd_chunked;    /* the S group: chunk_decay .. chunk_out codegen/emit_chunked.c */
 CgEmitter emit_selective_scan; /* pointwise after                    codegen/emit_selective.c */
-CgEmitter emit_transpose;   /* pointwise before                      codegen/emit_layout.c */
+CgEmitter emit_transpose;      /* pointwise before                      codegen/emit_layout.c */
 CgEmitter emit_pack;
 CgEmitter emit_quantised; /* quantise_i8 or quantise_u4 with its packs codegen/emit_quantised.c */
 CgEmitter emit_linear_integers; /* epilogue on the results            codegen/emit_integers.c */

@@ -2,7 +2,8 @@
  * ops before (a folded norm weight, a cast). Run once when weights are loaded. */
 #include "codegen/cg.h"
 
-/* ---- transpose [C,1,K] or [C,K] -> [K,C] ------------------------------------------------------------- */
+/* ---- transpose [C,1,K] or [C,K] -> [K,C]
+ * ------------------------------------------------------------- */
 
 bool
 emit_transpose(Cg *c, CgKernel *k, Diag *diag)

@@ -27,9 +27,9 @@ typedef struct {
     int64_t states; /* N */
     Dtype kept;     /* of the state in memory */
     /* Of the channels at hand, [N,lanes]: */
-    Val rate;              /* A log2(e) */
-    Val held;              /* h, where registers do not hold it; else NULL */
-    Val h[SCAN_WRITTEN];   /* variables, where they do */
+    Val rate;            /* A log2(e) */
+    Val held;            /* h, where registers do not hold it; else NULL */
+    Val h[SCAN_WRITTEN]; /* variables, where they do */
 } Selective;
 
 /* What all states of a vector of channels share at one token. */
@@ -162,10 +162,8 @@ scan_token(Cg *c, CgKernel *k, Selective *s, const CgSite *at)
     cg_unbind_all(k);
     const Val x = cg_eval(c, k, s->x, at), dt = cg_eval(c, k, s->dt, at);
     const Val skip = s->D ? cg_fmul(c, cg_eval(c, k, s->D, at), x) : cg_like(c, x, 0);
-    Step step = {.at = at,
-                 .dt = dt,
-                 .dx = cg_fmul(c, dt, x),
-                 .y = cg_var(c, LLVMTypeOf(x), skip, "y")};
+    Step step = {
+        .at = at, .dt = dt, .dx = cg_fmul(c, dt, x), .y = cg_var(c, LLVMTypeOf(x), skip, "y")};
     each_state(c, k, s, state_step, &step);
     cg_unbind_all(k);
     cg_bind(k, s->y, cg_get(c, LLVMTypeOf(x), step.y));

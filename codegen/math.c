@@ -162,15 +162,20 @@ cg_exp(Cg *c, Val x)
     return scale(c, e.mantissa, e.power);
 }
 
-/* 2^x = 2^n (1 + r P(r)), n the whole number below x and r in [0, 1]: no product with ln 2 in parts,
- * which makes it the cheaper of the two for whoever can scale an exponent's argument once for many.
- * 1 + r P(r) is 1 and 2 to the bit at both ends, so that 2^x is 1 for x = 0 and for all that is too
- * near it. Measured over -126 .. 128: 1.1 units in the last place. */
+/* 2^x = 2^n (1 + r P(r)), n the whole number below x and r in [0, 1]: no product with ln 2 in
+ * parts, which makes it the cheaper of the two for whoever can scale an exponent's argument once
+ * for many. 1 + r P(r) is 1 and 2 to the bit at both ends, so that 2^x is 1 for x = 0 and for all
+ * that is too near it. Measured over -126 .. 128: 1.1 units in the last place. */
 static Val
 exp2_fraction(Cg *c, Val r)
 {
-    static const float p[] = {1,          0.693147004f,  0.240229517f,  0.0554841533f,
-                              0.00967806391f, 0.0012440877f, 0.000217150257f};
+    static const float p[] = {1,
+                              0.693147004f,
+                              0.240229517f,
+                              0.0554841533f,
+                              0.00967806391f,
+                              0.0012440877f,
+                              0.000217150257f};
     return polynomial(c, r, p, COUNT_OF(p));
 }
 
@@ -189,7 +194,8 @@ cg_exp2(Cg *c, Val x)
 {
     if (scales_at_once(c, x))
         return scale_at_once(c, exp2_fraction(c, reduce_at_once(c, x)), x);
-    const Val low = cg_vmax(c, cg_like(c, x, -126.5), x); /* makes 2^-127, whose bits are those of 0 */
+    const Val low =
+        cg_vmax(c, cg_like(c, x, -126.5), x); /* makes 2^-127, whose bits are those of 0 */
     const Val bounded = cg_vmin(c, cg_like(c, x, 128), low); /* 2^128 has those of infinity */
     const Val magic = cg_like(c, x, 0x1.8p23);
     const Val shifted = cg_fadd(c, cg_fadd(c, bounded, cg_like(c, x, -0.5)), magic);

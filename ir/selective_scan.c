@@ -46,11 +46,11 @@ decay(double dt, double A)
 void
 ref_selective_scan(RefCall *c)
 {
-    const double *x = ref_in(c, SCAN_X), *dt = ref_in(c, SCAN_DT);    /* [T,D] [T,D] */
-    const double *A = ref_in(c, SCAN_A);                              /* [N,D] */
-    const double *B = ref_in(c, SCAN_B), *C = ref_in(c, SCAN_C);      /* [T,N] [T,N] */
-    const double *D = ref_has(c, SCAN_D) ? ref_in(c, SCAN_D) : NULL;  /* [D] */
-    double *h = ref_state(c, SCAN_STATE), *y = c->out[0].at;          /* [N,D] [T,D] */
+    const double *x = ref_in(c, SCAN_X), *dt = ref_in(c, SCAN_DT);   /* [T,D] [T,D] */
+    const double *A = ref_in(c, SCAN_A);                             /* [N,D] */
+    const double *B = ref_in(c, SCAN_B), *C = ref_in(c, SCAN_C);     /* [T,N] [T,N] */
+    const double *D = ref_has(c, SCAN_D) ? ref_in(c, SCAN_D) : NULL; /* [D] */
+    double *h = ref_state(c, SCAN_STATE), *y = c->out[0].at;         /* [N,D] [T,D] */
     const int64_t N = c->in[SCAN_A].dim[0], width = c->in[SCAN_A].dim[1];
     for (int64_t t = 0; t < c->tokens; t++) {
         for (int64_t d = 0; d < width; d++) {

@@ -24,7 +24,7 @@ layers:
 @IN@:6:27: error: compile.form is 'chunky'; expected auto, recurrent, chunked or quadratic
 @IN@:6:42: error: compile.dtype is 'f64'; expected f32, f16, bf16, int8 or int4
 @IN@:7:17: error: weights.init is 'random'; expected reference
-@IN@:9:13: error: unknown block 'mamba3'; the nearest is mamba2
+@IN@:9:13: error: unknown block 'mamba3'; the nearest is mamba1
 @IN@:10:21: error: unknown key 'layers[].stat'; the nearest known one is 'layers[].state'
 @IN@:10:36: error: conv is '1'; expected a whole number from 2 to 64
 @IN@:11:5: error: a layer names its block

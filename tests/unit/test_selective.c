@@ -1,6 +1,6 @@
-/* tests/unit/test_selective.c -- selective_scan as machine code against its meaning: widths, numbers
- * of states and lengths of every kind, decays from nothing to all, on each instruction set this
- * machine has. */
+/* tests/unit/test_selective.c -- selective_scan as machine code against its meaning: widths,
+ * numbers of states and lengths of every kind, decays from nothing to all, on each instruction set
+ * this machine has. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -58,26 +58,26 @@ open_case(const Case *z, const Variant *v, const char *cpu)
 }
 
 static const Case cases[] = {
-    {48,  16,  0.1,  0.09, -1     },
-    {1,   1,   0.1,  0.09, -1     },
-    {33,  3,   0.1,  0.09, -1     },
-    {70,  17,  0.1,  0.09, -1     },
-    {16,  40,  0.1,  0.09, -1     },
-    {7,   70,  0.01, 0.01, -1     },
-    {21,  16,  1,    0.5,  -80    }, /* forgets at once */
-    {21,  16,  1e-7, 1e-8, -1     }, /* forgets nothing */
-    {21,  5,   1,    1,    -30    }, /* decays that are denormal, and dt of 0 */
-    {20,  4,   2,    1,    -3e38  }, /* dt A is beyond every f32 */
-    {20,  4,   0.1,  0.1,  -1e-30 },
+    {48, 16, 0.1,  0.09, -1    },
+    {1,  1,  0.1,  0.09, -1    },
+    {33, 3,  0.1,  0.09, -1    },
+    {70, 17, 0.1,  0.09, -1    },
+    {16, 40, 0.1,  0.09, -1    },
+    {7,  70, 0.01, 0.01, -1    },
+    {21, 16, 1,    0.5,  -80   }, /* forgets at once */
+    {21, 16, 1e-7, 1e-8, -1    }, /* forgets nothing */
+    {21, 5,  1,    1,    -30   }, /* decays that are denormal, and dt of 0 */
+    {20, 4,  2,    1,    -3e38 }, /* dt A is beyond every f32 */
+    {20, 4,  0.1,  0.1,  -1e-30},
 };
 
 /* Calls of one token, of an odd number, of several sequences that are at different places. */
 static const RunCall calls[] = {
-    {.nseg = 1, .len = {29},            .slot = {0},          .parts = 1},
-    {.nseg = 1, .len = {1},             .slot = {0},          .parts = 2},
-    {.nseg = 4, .len = {1, 7, 20, 2},   .slot = {2, 0, 1, 3}, .parts = 7},
-    {.nseg = 4, .len = {1, 1, 1, 1},    .slot = {3, 2, 1, 0}, .parts = 3},
-    {.nseg = 2, .len = {2, 62},         .slot = {1, 0},       .parts = 2},
+    {.nseg = 1, .len = {29},          .slot = {0},          .parts = 1},
+    {.nseg = 1, .len = {1},           .slot = {0},          .parts = 2},
+    {.nseg = 4, .len = {1, 7, 20, 2}, .slot = {2, 0, 1, 3}, .parts = 7},
+    {.nseg = 4, .len = {1, 1, 1, 1},  .slot = {3, 2, 1, 0}, .parts = 3},
+    {.nseg = 2, .len = {2, 62},       .slot = {1, 0},       .parts = 2},
 };
 
 static void
