@@ -1,8 +1,8 @@
 /* passes/cost_prefill.c -- what a prefill takes: the kernels of a graph, one after the other.
  *
  * A projection takes as long as its multiply-adds or the reading of its weight from memory,
- * whichever is longer; an SSD what cost_ssd says; a convolution its taps; any other kernel what
- * goes in and out of it. */
+ * whichever is longer; an SSD what cost_ssd says; a convolution its taps; a selective scan its
+ * exponentials; any other kernel what goes in and out of it. */
 #include <math.h>
 #include <string.h>
 
@@ -197,6 +197,21 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
     return true;
 }
 
+/* ---- the selective scan ------------------------------------------------------------------- */
+
+/* Nanoseconds of its states, beside what goes in and out. One state of a vector of channels takes
+ * as many instructions a token as these multiply-adds: 2^x, three more (codegen/emit_selective.c);
+ * with no instruction that scales by a power of two, 2^x takes five more. */
+static double
+cost_scan(const Machine *machine, const Node *n, int64_t rows, int threads)
+{
+    const bool scales = machine->arch == ARCH_x86_64 && machine->vector_bytes == 64;
+    const double vectors = ceil((double)type_width(&n->out[0]->type) /
+                                (double)machine_lanes(machine) / (threads > 0 ? threads : 1));
+    return vectors * (double)n->in[2]->type.shape.dim[0].n * (double)rows * (scales ? 12 : 17) *
+           machine->costs.term[COST_recurrent][COST_mac];
+}
+
 double
 cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows, int threads)
 {
@@ -208,6 +223,8 @@ cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_
     const double read = count[COST_read] * machine->costs.step[COST_read];
     for (int s = 0; s < COST_STEPS; s++)
         ns += s == COST_read ? 0 : count[s] * machine->costs.step[s];
+    if (kernel->anchor && kernel->anchor->op == OP_selective_scan)
+        ns += cost_scan(machine, kernel->anchor, rows, threads);
     return fmax(ns, read) * 1e-9;
 }
 
