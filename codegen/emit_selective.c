@@ -18,9 +18,13 @@
 
 /* States whose code is written out; of more than that, a loop has so many at a time. */
 enum { SCAN_WRITTEN = 32, SCAN_UNROLL = 8 };
+/* Sums over n that do not wait for each other. */
+enum { SCAN_SUMS = 4 };
 /* Rows that are asked for before they are read: they lie too far apart for the processor to guess
  * them. */
 enum { SCAN_AHEAD = 8 };
+/* Tokens whose y waits in scratch for what comes after the scan. */
+enum { SCAN_RUN = 32 };
 
 typedef struct {
     const Value *x, *dt, *A, *B, *C, *D, *state, *y;
@@ -30,13 +34,14 @@ typedef struct {
     Val rate;            /* A log2(e) */
     Val held;            /* h, where registers do not hold it; else NULL */
     Val h[SCAN_WRITTEN]; /* variables, where they do */
+    Val sums;            /* y: [SCAN_RUN,lanes] */
 } Selective;
 
 /* What all states of a vector of channels share at one token. */
 typedef struct {
     const CgSite *at;
     Val dt, dx;
-    Val y; /* variable */
+    Val y[SCAN_SUMS]; /* variables: sums over n, by n mod SCAN_SUMS */
 } Step;
 
 /* Row n of scratch. */
@@ -46,7 +51,8 @@ scratch_row(Cg *c, Val base, Val n, const CgSite *at)
     return cg_at(c, base, DTYPE_f32, cg_mul(c, n, cg_i64(c, at->lanes)));
 }
 
-typedef void StateBody(Cg *c, CgKernel *k, Selective *s, Val n, void *user);
+/* sum: n mod SCAN_SUMS */
+typedef void StateBody(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user);
 
 /* body for every n; a constant where states are written out. */
 static void
@@ -56,11 +62,11 @@ each_state(Cg *c, CgKernel *k, Selective *s, StateBody *body, void *user)
     if (looped > 0) {
         CgLoop loop = cg_loop(c, "n", cg_i64(c, 0), cg_i64(c, looped), SCAN_UNROLL);
         for (int u = 0; u < SCAN_UNROLL; u++)
-            body(c, k, s, cg_add(c, loop.i, cg_i64(c, u)), user);
+            body(c, k, s, cg_add(c, loop.i, cg_i64(c, u)), u % SCAN_SUMS, user);
         cg_loop_end(c, &loop);
     }
     for (int64_t n = looped; n < s->states; n++)
-        body(c, k, s, cg_i64(c, n), user);
+        body(c, k, s, cg_i64(c, n), (int)(n % SCAN_SUMS), user);
 }
 
 /* ---- the state of a vector of channels ----------------------------------------------------- */
@@ -96,8 +102,9 @@ stored_at(Cg *c, const Selective *s, const Stored *from, Val n)
 }
 
 static void
-state_load(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+state_load(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
 {
+    (void)sum;
     (void)k;
     const Stored *from = user;
     const CgSite *at = from->at;
@@ -105,8 +112,9 @@ state_load(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
 }
 
 static void
-state_store(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+state_store(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
 {
+    (void)sum;
     (void)k;
     const Stored *to = user;
     const CgSite *at = to->at;
@@ -115,8 +123,9 @@ state_store(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
 
 /* A log2(e) is finite, as A of an SSD is: 0 times infinity would be NaN where dt is 0. */
 static void
-state_rate(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+state_rate(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
 {
+    (void)sum;
     const CgSite *at = user;
     const CgSite site = {.row = n, .col = at->col, .lanes = at->lanes, .mask = at->mask};
     cg_unbind_all(k);
@@ -129,7 +138,7 @@ state_rate(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
 /* ---- a token ------------------------------------------------------------------------------- */
 
 static void
-state_step(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
+state_step(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
 {
     const Step *step = user;
     const CgSite *at = step->at;
@@ -139,35 +148,65 @@ state_step(Cg *c, CgKernel *k, Selective *s, Val n, void *user)
     const Val B = cg_splat(c, cg_eval_one(c, k, s->B, at->row, n), at->lanes);
     const Val C = cg_splat(c, cg_eval_one(c, k, s->C, at->row, n), at->lanes);
     const Val h = cg_fma(c, decay, h_get(c, s, n, at), cg_fmul(c, step->dx, B));
-    cg_set(c, step->y, cg_fma(c, C, h, cg_get(c, type, step->y)));
+    cg_set(c, step->y[sum], cg_fma(c, C, h, cg_get(c, type, step->y[sum])));
     h_set(c, s, n, at, s->kept == DTYPE_f32 ? h : cg_round(c, h, s->kept));
 }
 
+/* Every operand of a row each token, those that are written too. */
 static void
-prefetch_row(Cg *c, const CgKernel *k, const Value *v, const CgSite *at)
+prefetch_rows(Cg *c, const CgKernel *k, const CgSite *at)
 {
-    const CgOperand *o = cg_operand(k, v);
-    if (!o)
-        return;
-    const Val row = cg_add(c, at->row, cg_i64(c, SCAN_AHEAD));
-    const Val first = cg_mul(c, row, cg_i64(c, o->stride));
-    cg_prefetch(c, cg_at(c, o->base, o->dtype, cg_add(c, first, at->col)), 3);
+    for (int i = 0; i < k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        if (!o->value || o->value->kind == VALUE_STATE || !cg_in_domain(k, o->value))
+            continue;
+        const Val row = cg_add(c, at->row, cg_i64(c, SCAN_AHEAD));
+        const Val first = cg_mul(c, row, cg_i64(c, o->stride));
+        cg_prefetch(c, cg_at(c, o->base, o->dtype, cg_add(c, first, at->col)), 3);
+    }
 }
 
 static void
-scan_token(Cg *c, CgKernel *k, Selective *s, const CgSite *at)
+scan_token(Cg *c, CgKernel *k, Selective *s, const CgSite *at, Val y_at)
 {
-    prefetch_row(c, k, s->x, at);
-    prefetch_row(c, k, s->dt, at);
+    prefetch_rows(c, k, at);
     cg_unbind_all(k);
     const Val x = cg_eval(c, k, s->x, at), dt = cg_eval(c, k, s->dt, at);
+    Step step = {.at = at, .dt = dt, .dx = cg_fmul(c, dt, x)};
     const Val skip = s->D ? cg_fmul(c, cg_eval(c, k, s->D, at), x) : cg_like(c, x, 0);
-    Step step = {
-        .at = at, .dt = dt, .dx = cg_fmul(c, dt, x), .y = cg_var(c, LLVMTypeOf(x), skip, "y")};
+    const LLVMTypeRef type = LLVMTypeOf(x);
+    for (int i = 0; i < SCAN_SUMS; i++)
+        step.y[i] = cg_var(c, type, i ? cg_like(c, x, 0) : skip, "y");
     each_state(c, k, s, state_step, &step);
+    Val y = cg_get(c, type, step.y[0]);
+    for (int i = 1; i < SCAN_SUMS; i++)
+        y = cg_fadd(c, y, cg_get(c, type, step.y[i]));
+    cg_vstore(c, y_at, DTYPE_f32, y, at->lanes, NULL);
+}
+
+static CgSite
+site_at(const CgSite *columns, Val row)
+{
+    return (CgSite){
+        .row = row, .col = columns->col, .lanes = columns->lanes, .mask = columns->mask};
+}
+
+/* Tokens [row, row + count) of one sequence. What comes after the scan has a loop of its own: it
+ * would take registers from the states. */
+static void
+scan_run(Cg *c, CgKernel *k, Selective *s, const CgSite *columns, Val row, Val count)
+{
+    CgLoop t = cg_loop(c, "t", cg_i64(c, 0), count, 1);
+    const CgSite at = site_at(columns, cg_add(c, row, t.i));
+    scan_token(c, k, s, &at, scratch_row(c, s->sums, t.i, columns));
+    cg_loop_end(c, &t);
+    CgLoop out = cg_loop(c, "out", cg_i64(c, 0), count, 1);
+    const CgSite to = site_at(columns, cg_add(c, row, out.i));
     cg_unbind_all(k);
-    cg_bind(k, s->y, cg_get(c, LLVMTypeOf(x), step.y));
-    cg_store_outputs(c, k, at);
+    cg_bind(k, s->y,
+            cg_vload(c, scratch_row(c, s->sums, out.i, columns), DTYPE_f32, columns->lanes, NULL));
+    cg_store_outputs(c, k, &to);
+    cg_loop_end(c, &out);
 }
 
 /* ---- the loops ----------------------------------------------------------------------------- */
@@ -184,10 +223,10 @@ scan_channels(Cg *c, CgKernel *k, const CgSite *at, void *user)
     for (int64_t n = 0; n < s->states && !s->held; n++)
         s->h[n] = cg_var(c, cg_vec_type(c, at->lanes), NULL, "h");
     each_state(c, k, s, state_load, &stored);
-    CgLoop row = cg_loop(c, "row", seg.row, cg_add(c, seg.row, seg.len), 1);
-    const CgSite here = {.row = row.i, .col = at->col, .lanes = at->lanes, .mask = at->mask};
-    scan_token(c, k, s, &here);
-    cg_loop_end(c, &row);
+    CgLoop run = cg_loop(c, "run", cg_i64(c, 0), seg.len, SCAN_RUN);
+    scan_run(c, k, s, at, cg_add(c, seg.row, run.i),
+             cg_min(c, cg_i64(c, SCAN_RUN), cg_sub(c, seg.len, run.i)));
+    cg_loop_end(c, &run);
     each_state(c, k, s, state_store, &stored);
     cg_loop_end(c, &segs);
 }
@@ -211,6 +250,7 @@ emit_selective_scan(Cg *c, CgKernel *k, Diag *diag)
     s.rate = cg_scratch(c, k, bytes);
     if (s.states > c->machine->vector_registers / 2 || s.states > SCAN_WRITTEN)
         s.held = cg_scratch(c, k, bytes);
+    s.sums = cg_scratch(c, k, SCAN_RUN * c->lanes * (int64_t)sizeof(float));
     Val from = NULL, to = NULL;
     cg_share(c, k, cg_i64(c, cg_width(s.y)), c->lanes, &from, &to);
     cg_columns(c, k, cg_i64(c, 0), from, to, c->lanes, scan_channels, &s);
