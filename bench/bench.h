@@ -156,8 +156,10 @@ enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };
 typedef struct {
     int64_t heads, head_dim, state, groups; /* H, P, N, G */
     int64_t block;                          /* most tokens of a pass; 0: BENCH_SSD_BLOCK */
+    int64_t channels; /* D: a selective scan with N states, H, P and G unused */
 } BenchSsd;
-/* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open. */
+/* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open, or of one
+ * selective_scan. */
 const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
 /* That graph compiled. */
 typedef struct {

@@ -6,9 +6,39 @@
 /* Any rows do: what a model's in_proj would give comes from a table by id. x, B and C pass through
  * a convolution as in a model, so that they lie where and as they lie there: columns of one matrix,
  * just written by threads that divided its columns. */
+static const char *
+scan_graph(Arena *arena, const BenchSsd *z)
+{
+    const long long D = z->channels, N = z->state;
+    return arena_printf(arena,
+                        "graph \"scan\" model {\n"
+                        "  weights \"init:reference\"\n"
+                        "  block %lld\n"
+                        "  rows 1\n"
+                        "  input ids: i32[T]\n"
+                        "  weight table: f32[%d,%lld] init=normal_embed\n"
+                        "  weight dt_bias: f32[%lld] init=dt_bias\n"
+                        "  weight A_log: f32[%lld,%lld] init=a_log_states\n"
+                        "  weight D: f32[%lld] init=ones\n"
+                        "  state s: f32[%lld,%lld]\n"
+                        "  all = embed(ids, table)\n"
+                        "  x, steps, z, B, C = split(all) {sizes=[%lld, %lld, %lld, %lld, %lld]}\n"
+                        "  dt = softplus(steps + dt_bias)\n"
+                        "  A = transpose(-exp(A_log))\n"
+                        "  y = selective_scan(x, dt, A, B, C, D, s)\n"
+                        "  gated = y * silu(z)\n"
+                        "  out = take(gated)\n"
+                        "  output out\n"
+                        "}\n",
+                        (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS,
+                        3 * D + 2 * N, D, D, N, D, N, D, D, D, D, N, N);
+}
+
 const char *
 bench_ssd_graph(Arena *arena, const BenchSsd *z)
 {
+    if (z->channels > 0)
+        return scan_graph(arena, z);
     const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
     const long long heads = z->heads, mixed = inner + 2 * shared;
     StrBuf text = {0};
@@ -49,13 +79,14 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
     return graph;
 }
 
-/* What the kernels named `ssd` have taken since the session was opened. */
+/* What the kernels of the op have taken since the session was opened. */
 static double
 ssd_seconds(const ssmc_session *session, const AbiProgram *abi)
 {
+    const char *const scan = op_info[OP_selective_scan].name;
     double sum = 0;
     for (int i = 0; i < abi->nsteps; i++)
-        if (strcmp(abi->steps[i].name, "ssd") == 0)
+        if (strcmp(abi->steps[i].name, "ssd") == 0 || strcmp(abi->steps[i].name, scan) == 0)
             sum += rt_session_step_seconds(session, i);
     return sum;
 }

@@ -148,6 +148,8 @@ cmd_bench(Options *o)
         return EXIT_BAD_INPUT;
     if (opt_given(o, OPT_bench_ssd))
         return bench_ssd_forms(o);
+    if (opt_given(o, OPT_bench_scan))
+        return bench_scan(o);
     if (opt_given(o, OPT_figure))
         return bench_figure(o);
     if (opt_given(o, OPT_state))

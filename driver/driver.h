@@ -239,6 +239,7 @@ int encode_text(const FeTokenizer *tok, const char *what, const char *text, size
 
 /* ssmc bench --ssd H,P,N,G: a table of the forms of one SSD by tokens. */
 int bench_ssd_forms(Options *o);
+int bench_scan(Options *o); /* driver/bench_scan.c */
 /* ssmc bench --figure F: forms by length and state size, as a page and as CSV. */
 int bench_figure(Options *o);
 

@@ -1,0 +1,59 @@
+/* driver/bench_scan.c -- ssmc bench --scan: one selective scan by itself, by tokens. */
+#include <stdio.h>
+
+#include "driver/ssd_job.h"
+
+static bool
+scan_parse(const char *text, BenchSsd *z)
+{
+    long long channels = 0, states = 0;
+    char end = 0;
+    if (sscanf(text, "%lld,%lld%c", &channels, &states, &end) != 2)
+        return false;
+    *z = (BenchSsd){.channels = channels, .state = states};
+    return channels >= 1 && channels <= 65536 && states >= 1 && states <= 1024;
+}
+
+/* Microseconds a call, and what they come to in exponentials: at the best call, as other programs
+ * take the processor away now and then. */
+static int
+scan_times(const BenchSsd *z, BenchSsdRun *run)
+{
+    static const int64_t tokens[] = {1, 8, 64, 512, 2048};
+    puts("  tokens   median us     best us   G exp/s at the best");
+    for (size_t i = 0; i < COUNT_OF(tokens); i++) {
+        BenchSample t = {0};
+        const ssmc_status rs = bench_ssd_time(run, tokens[i], &t);
+        if (rs != SSMC_OK)
+            return runtime_fault(rs);
+        const double exps = (double)(z->channels * z->state * tokens[i]);
+        printf("%8lld %11.1f %11.1f %10.3f\n", (long long)tokens[i], 1e6 * t.median, 1e6 * t.best,
+               exps / t.best * 1e-9);
+    }
+    return EXIT_DONE;
+}
+
+int
+bench_scan(Options *o)
+{
+    static const SsdForm form = {"auto", "f32", "auto"};
+    BenchSsd size;
+    Job job;
+    BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
+    o->value[OPT_tune].text = "shipped"; /* nothing is chosen */
+    if (!scan_parse(opt_text(o, OPT_bench_scan), &size))
+        return option_fault(o, OPT_bench_scan,
+                            "--scan wants channels, 1 to 65536, and states, 1 to 1024, like "
+                            "1536,16; not '%s'",
+                            opt_text(o, OPT_bench_scan));
+    int status = ssd_open(&job, o, &size, &form, &run);
+    if (status == EXIT_DONE) {
+        printf("%s, %d threads: selective_scan D=%lld N=%lld, passes of %d tokens\n",
+               job.machine.cpu, job.threads, (long long)size.channels, (long long)size.state,
+               BENCH_SSD_BLOCK);
+        status = scan_times(&size, &run);
+    }
+    ssmc_session_close(run.session);
+    job_end(&job);
+    return status;
+}
