@@ -753,6 +753,7 @@ Test(model, is_shared_by_sessions_of_several_threads)
 static const AbiWeight ruled[] = {
     {"ones",  "ones",           ABI_F32,  1, {100}      },
     {"zeros", "zeros",          ABI_BF16, 2, {10, 3}    },
+    {"A",     "a_log_states",   ABI_F32,  2, {30, 5}    },
     {"a",     "a_log",          ABI_F32,  1, {4000}     },
     {"dt",    "dt_bias",        ABI_F32,  1, {4000}     },
     {"w",     "uniform_fan_in", ABI_F32,  2, {100, 64}  },
@@ -803,6 +804,9 @@ Test(init, rules_have_their_distributions)
     cr_expect_str_eq(rt_weights_find(w, "zeros")->dtype, "F32");
     const Spread a = spread_of(w, "a"), dt = spread_of(w, "dt"), normal = spread_of(w, "embed");
     cr_expect(a.low >= 0 && a.low < 0.05 && a.high <= log(16) + 1e-6 && a.high > log(16) - 0.05);
+    const float *log_states = rt_weights_find(w, "A")->data;
+    for (int i = 0; i < 150; i++)
+        cr_expect_float_eq(log_states[i], log(1 + i % 5), 1e-6);
     /* softplus^-1 of 0.001 and 0.1 */
     cr_expect(dt.low >= -6.9073 && dt.low < -6.88 && dt.high <= -2.2521 && dt.high > -2.28, "%g %g",
               dt.low, dt.high);
@@ -829,7 +833,7 @@ Test(init, depends_on_the_seed_and_not_on_the_threads)
         cr_assert_eq((uintptr_t)a->data % 64, 0);
         cr_assert_eq(a->bytes, b->bytes);
         cr_assert_eq(memcmp(a->data, b->data, a->bytes), 0, "%s", a->name);
-        const bool random = i >= 2;
+        const bool random = i >= 3;
         cr_assert_eq(memcmp(a->data, rt_weights_at(other, i)->data, a->bytes) != 0, random);
     }
     rt_weights_close(one);

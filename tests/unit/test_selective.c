@@ -94,7 +94,7 @@ check_case(const Case *z, const Variant *v, const char *cpu)
     kernel_run_close(run);
 }
 
-Test(selective, scan_agrees_with_the_interpreter, .timeout = 300)
+Test(selective, scan_agrees_with_the_interpreter)
 {
     const Variant plain = {true, false, "f32"};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
@@ -102,7 +102,7 @@ Test(selective, scan_agrees_with_the_interpreter, .timeout = 300)
             check_case(&cases[i], &plain, cpus[c]);
 }
 
-Test(selective, scan_without_D_and_with_a_gate, .timeout = 300)
+Test(selective, scan_without_D_and_with_a_gate)
 {
     const Variant gated = {false, true, "f32"};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
@@ -111,7 +111,7 @@ Test(selective, scan_without_D_and_with_a_gate, .timeout = 300)
 }
 
 /* A of minus infinity forgets at once where time passes, and nothing where dt is 0. */
-Test(selective, scan_with_a_rate_of_infinity, .timeout = 60)
+Test(selective, scan_with_a_rate_of_infinity)
 {
     const Case z = {18, 4, 1, 0, -1};
     const Variant plain = {true, false, "f32"};
@@ -136,7 +136,7 @@ Test(selective, scan_with_a_rate_of_infinity, .timeout = 60)
 }
 
 /* Two tokens of one state: the first makes it 1, the second is its decay alone. */
-Test(selective, decays_are_exact_to_two_units, .timeout = 60)
+Test(selective, decays_are_exact_to_two_units)
 {
     enum { WIDTH = 4096 };
     const Case z = {WIDTH, 1, 1, 0, -1};
@@ -203,7 +203,7 @@ check_pieces(const Case *z, const char *state)
     kernel_run_close(pieces);
 }
 
-Test(selective, a_prompt_in_pieces_gives_the_same_bits, .timeout = 60)
+Test(selective, a_prompt_in_pieces_gives_the_same_bits)
 {
     check_pieces(&cases[0], "f32");
     check_pieces(&cases[3], "f32");
@@ -211,7 +211,7 @@ Test(selective, a_prompt_in_pieces_gives_the_same_bits, .timeout = 60)
 }
 
 /* A state in bf16 is rounded after each token, by both sides. */
-Test(selective, scan_whose_state_is_bf16_agrees_with_the_interpreter, .timeout = 60)
+Test(selective, scan_whose_state_is_bf16_agrees_with_the_interpreter)
 {
     const Variant v = {true, false, "bf16"};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
