@@ -1,14 +1,14 @@
 /* codegen/emit_selective.c -- selective_scan (Gu and Dao, "Mamba", algorithm 2), and the pointwise
  * ops after it.
  *
- *     for each vector of channels d, each token t:
+ *     for each run of tokens of one sequence, each vector of channels d, each token t:
  *         for each n:
  *             h[n] = exp(dt A[n]) h[n] + B_t[n] (dt x)
  *             y   += C_t[n] h[n]
  *         y = D x + y
  *
  * Threads divide channels. The N states of a vector of channels stay in registers, or in scratch
- * that stays in the first-level cache, while the tokens of a sequence go by. Nearly all of the time
+ * that stays in the first-level cache, while the tokens of a run go by. Nearly all of the time
  * goes into the exponentials, one for every state and token: A is multiplied by log2(e) once, so
  * that powers of two do. Sums over n run in the order of n whatever the shapes, and a state kept in
  * bf16 is rounded after each token: a prompt in pieces gives the bits of the whole. */
@@ -22,14 +22,16 @@ enum { SCAN_WRITTEN = 32, SCAN_UNROLL = 8 };
 enum { SCAN_SUMS = 4 };
 /* Rows that are asked for before they are read: they lie too far apart for the processor to guess
  * them. */
-enum { SCAN_AHEAD = 8 };
-/* Tokens whose y waits in scratch for what comes after the scan. */
+enum { SCAN_AHEAD = 4 };
+/* Tokens of a run: their rows, as far as a thread's channels go, stay near. */
 enum { SCAN_RUN = 32 };
 
 typedef struct {
     const Value *x, *dt, *A, *B, *C, *D, *state, *y;
     int64_t states; /* N */
     Dtype kept;     /* of the state in memory */
+    Val row, count; /* the run at hand: tokens of one sequence that follow each other */
+    Val slot;       /* its state, [N,D] */
     /* Of the channels at hand, [N,lanes]: */
     Val rate;            /* A log2(e) */
     Val held;            /* h, where registers do not hold it; else NULL */
@@ -191,17 +193,17 @@ site_at(const CgSite *columns, Val row)
         .row = row, .col = columns->col, .lanes = columns->lanes, .mask = columns->mask};
 }
 
-/* Tokens [row, row + count) of one sequence. What comes after the scan has a loop of its own: it
+/* The tokens of a run. What comes after the scan has a loop of its own: it
  * would take registers from the states. */
 static void
-scan_run(Cg *c, CgKernel *k, Selective *s, const CgSite *columns, Val row, Val count)
+scan_run(Cg *c, CgKernel *k, Selective *s, const CgSite *columns)
 {
-    CgLoop t = cg_loop(c, "t", cg_i64(c, 0), count, 1);
-    const CgSite at = site_at(columns, cg_add(c, row, t.i));
+    CgLoop t = cg_loop(c, "t", cg_i64(c, 0), s->count, 1);
+    const CgSite at = site_at(columns, cg_add(c, s->row, t.i));
     scan_token(c, k, s, &at, scratch_row(c, s->sums, t.i, columns));
     cg_loop_end(c, &t);
-    CgLoop out = cg_loop(c, "out", cg_i64(c, 0), count, 1);
-    const CgSite to = site_at(columns, cg_add(c, row, out.i));
+    CgLoop out = cg_loop(c, "out", cg_i64(c, 0), s->count, 1);
+    const CgSite to = site_at(columns, cg_add(c, s->row, out.i));
     cg_unbind_all(k);
     cg_bind(k, s->y,
             cg_vload(c, scratch_row(c, s->sums, out.i, columns), DTYPE_f32, columns->lanes, NULL));
@@ -211,24 +213,18 @@ scan_run(Cg *c, CgKernel *k, Selective *s, const CgSite *columns, Val row, Val c
 
 /* ---- the loops ----------------------------------------------------------------------------- */
 
-/* One vector of channels: every sequence of the call, token after token. */
+/* One vector of channels over the run at hand. */
 static void
 scan_channels(Cg *c, CgKernel *k, const CgSite *at, void *user)
 {
     Selective *s = user;
+    Stored stored = {s->slot, at};
     each_state(c, k, s, state_rate, (void *)at);
-    CgLoop segs = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
-    const CgSeg seg = cg_segment(c, k, segs.i);
-    Stored stored = {cg_state_at(c, k, cg_operand(k, s->state), seg.slot), at};
     for (int64_t n = 0; n < s->states && !s->held; n++)
         s->h[n] = cg_var(c, cg_vec_type(c, at->lanes), NULL, "h");
     each_state(c, k, s, state_load, &stored);
-    CgLoop run = cg_loop(c, "run", cg_i64(c, 0), seg.len, SCAN_RUN);
-    scan_run(c, k, s, at, cg_add(c, seg.row, run.i),
-             cg_min(c, cg_i64(c, SCAN_RUN), cg_sub(c, seg.len, run.i)));
-    cg_loop_end(c, &run);
+    scan_run(c, k, s, at);
     each_state(c, k, s, state_store, &stored);
-    cg_loop_end(c, &segs);
 }
 
 bool
@@ -253,6 +249,14 @@ emit_selective_scan(Cg *c, CgKernel *k, Diag *diag)
     s.sums = cg_scratch(c, k, SCAN_RUN * c->lanes * (int64_t)sizeof(float));
     Val from = NULL, to = NULL;
     cg_share(c, k, cg_i64(c, cg_width(s.y)), c->lanes, &from, &to);
+    CgLoop segs = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
+    const CgSeg seg = cg_segment(c, k, segs.i);
+    s.slot = cg_state_at(c, k, cg_operand(k, s.state), seg.slot);
+    CgLoop run = cg_loop(c, "run", cg_i64(c, 0), seg.len, SCAN_RUN);
+    s.row = cg_add(c, seg.row, run.i);
+    s.count = cg_min(c, cg_i64(c, SCAN_RUN), cg_sub(c, seg.len, run.i));
     cg_columns(c, k, cg_i64(c, 0), from, to, c->lanes, scan_channels, &s);
+    cg_loop_end(c, &run);
+    cg_loop_end(c, &segs);
     return true;
 }
