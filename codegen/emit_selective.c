@@ -10,7 +10,7 @@
  * Threads divide channels. The N states of a vector of channels stay in registers, or in scratch
  * that stays in the first-level cache, while the tokens of a run go by. Nearly all of the time
  * goes into the exponentials, one for every state and token: A is multiplied by log2(e) once, so
- * that powers of two do. Sums over n run in the order of n whatever the shapes, and a state kept in
+ * that powers of two do. The order of sums over n depends on nothing but N, and a state kept in
  * bf16 is rounded after each token: a prompt in pieces gives the bits of the whole. */
 #include <float.h>
 

@@ -162,10 +162,9 @@ cg_exp(Cg *c, Val x)
     return scale(c, e.mantissa, e.power);
 }
 
-/* 2^x = 2^n (1 + r P(r)), n the whole number below x and r in [0, 1]: no product with ln 2 in
- * parts, which makes it the cheaper of the two for whoever can scale an exponent's argument once
- * for many. 1 + r P(r) is 1 and 2 to the bit at both ends, so that 2^x is 1 for x = 0 and for all
- * that is too near it. Measured over -126 .. 128: 1.1 units in the last place. */
+/* 2^x = 2^n (1 + r P(r)), n = floor(x) and r = x - n in [0, 1]. It is cheaper than e^x, as no n ln
+ * 2 is subtracted in two parts. 1 + r P(r) is within 6.5e-8 of 2^r, and is 1 and 2 to the bit at
+ * the ends: 2^x is 1 for x = 0 and for every x too near to 0 to tell. */
 static Val
 exp2_fraction(Cg *c, Val r)
 {
