@@ -129,9 +129,10 @@ Test(bench, json)
 {
     char *dir = temp_dir(), *path = path_join(dir, "tiny.yaml");
     cr_assert(write_whole(path, tiny, strlen(tiny)));
-    CommandResult r = command_run(ARGS("bench", path, "--prefill", "8", "--decode", "2", "--batch",
-                                       "1,4", "--threads", "1", "--repeats", "1", "--json"),
-                                  NULL, 0);
+    CommandResult r =
+        command_run(ARGS("bench", path, "--prefill", "8", "--decode", "2", "--batch", "1,4",
+                         "--threads", "1", "--repeats", "1", "--json", "--form", "recurrent"),
+                    NULL, 0);
     cr_assert_eq(r.status, 0, "%s", r.err);
     struct json_object *root = json_tokener_parse(r.out);
     cr_assert_not_null(root, "not JSON:\n%s", r.out);
