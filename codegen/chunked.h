@@ -12,21 +12,10 @@ typedef struct {
     const Value *x, *dt, *A, *B, *C, *D, *state, *y;
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
     int64_t chunk;                           /* Q: most tokens of a chunk */
-    int64_t most;                            /* chunks of a pass */
-    int64_t span;                            /* chunks that the heads go through one by one */
-    int pairs;                               /* elements of a unit: 1 or 2 */
+    TileChunk shape;                         /* of tiles, scratch and spans */
     Dtype unit, element;                     /* f32 and f32, or i32 (a pair) and bf16 */
     Dtype kept;                              /* of the state in memory */
-    int rows, vecs, lanes;                   /* of a register tile */
-    int h_rows;                              /* of a tile of the state: whole units */
-    int cb_rows;                             /* of a tile of CB, one vector wide */
-    /* From row to row of the scratch arrays. */
-    int64_t width;    /* of a tile: vecs * lanes */
-    int64_t x_stride; /* P in whole tiles, units */
-    int64_t c_stride; /* N in whole vectors of units */
-    int64_t b_stride; /* N in whole tiles of rows, units */
-    int64_t q_stride; /* Q in whole vectors, and what the diagonal's tile may touch past it */
-    int64_t q_rows;   /* rows of C and CB */
+    int lanes;                               /* f32 of a vector */
     /* Scratch of this thread. */
     Val c_all, b_all;   /* of each chunk: C as units along N [q_rows,N]; B as units along Q [Q,N] */
     Val cb_all;         /* of each chunk: CB, elements [q_rows,Q] */

@@ -15,14 +15,14 @@ load_f32(Cg *c, Val base, Val index, int lanes)
 static Val
 load_cb(Cg *c, const Chunked *s, Val i, Val j)
 {
-    const Val at = chunked_at(c, s->cb, s->element, i, s->q_stride, j);
+    const Val at = chunked_at(c, s->cb, s->element, i, s->shape.q_stride, j);
     return cg_vload(c, at, s->element, s->lanes, NULL);
 }
 
 static void
 store_m(Cg *c, const Chunked *s, int r, Val j, Val m)
 {
-    const Val at = chunked_at(c, s->m, s->element, cg_i64(c, r), s->q_stride, j);
+    const Val at = chunked_at(c, s->m, s->element, cg_i64(c, r), s->shape.q_stride, j);
     cg_vstore(c, at, s->element, m, s->lanes, NULL);
 }
 
@@ -30,7 +30,7 @@ store_m(Cg *c, const Chunked *s, int r, Val j, Val m)
 static void
 row_factors(Cg *c, const Chunked *s, Val first, CgSum a)
 {
-    for (int64_t r = 0; r < s->rows; r += s->lanes) {
+    for (int64_t r = 0; r < s->shape.rows; r += s->lanes) {
         const Val factor = cg_decay_until(c, &s->decay, a, cg_add(c, first, cg_i64(c, r)));
         const Val to = cg_at(c, s->since, DTYPE_f32, cg_i64(c, r));
         cg_vstore(c, to, DTYPE_f32, factor, s->lanes, NULL);
@@ -46,11 +46,11 @@ m_before(Cg *c, const Chunked *s, Val first)
     Val factor[TILE_MOST];
     cg_decay_weights(c, &s->decay, a, first);
     row_factors(c, s, first, a);
-    for (int r = 0; r < s->rows; r++)
+    for (int r = 0; r < s->shape.rows; r++)
         factor[r] = cg_splat(c, load_f32(c, s->since, cg_i64(c, r), 1), s->lanes);
     CgLoop j = cg_loop(c, "m", cg_i64(c, 0), first, s->lanes);
     const Val weight = load_f32(c, s->decay.weight, j.i, s->lanes);
-    for (int r = 0; r < s->rows; r++) {
+    for (int r = 0; r < s->shape.rows; r++) {
         const Val cb = load_cb(c, s, cg_add(c, first, cg_i64(c, r)), j.i);
         store_m(c, s, r, j.i, cg_fmul(c, cg_fmul(c, cb, weight), factor[r]));
     }
@@ -63,10 +63,10 @@ static void
 m_diagonal(Cg *c, const Chunked *s, Val first)
 {
     const Val zeros = cg_splat(c, cg_f32(c, 0), s->lanes);
-    for (int r = 0; r < s->rows; r++) {
+    for (int r = 0; r < s->shape.rows; r++) {
         const Val i = cg_add(c, first, cg_i64(c, r));
         const CgSum a = cg_decay_at(c, &s->decay, i);
-        for (int v = 0; v < s->rows; v += s->lanes) {
+        for (int v = 0; v < s->shape.rows; v += s->lanes) {
             const Val j = cg_add(c, first, cg_i64(c, v));
             const Val lower = cg_mask_first(c, s->lanes, cg_i64(c, r + 1 > v ? r + 1 - v : 0));
             const Val weight = cg_fmul(c, cg_decay_since(c, &s->decay, a, j),

@@ -61,7 +61,7 @@ static CgSide
 state_side(Cg *c, const Chunked *s, Val p)
 {
     if (s->h_units)
-        return (CgSide){cg_at(c, s->h_units, s->unit, p), s->unit, 1, s->x_stride};
+        return (CgSide){cg_at(c, s->h_units, s->unit, p), s->unit, 1, s->shape.x_stride};
     return (CgSide){cg_at(c, s->h, DTYPE_f32, p), DTYPE_f32, 1, s->head_dim};
 }
 
@@ -69,7 +69,7 @@ state_side(Cg *c, const Chunked *s, Val p)
 static Val
 column_mask(Cg *c, const Chunked *s, Val p, int v)
 {
-    if (s->head_dim % s->width == 0)
+    if (s->head_dim % s->shape.width == 0)
         return NULL;
     const Val first = cg_add(c, p, cg_i64(c, (int64_t)v * s->lanes));
     return cg_mask_first(c, s->lanes, cg_sub(c, cg_i64(c, s->head_dim), first));
@@ -82,7 +82,7 @@ store_y_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val i, Val p)
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), s->lanes);
     const Val col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p);
-    for (int v = 0; v < s->vecs; v++) {
+    for (int v = 0; v < s->shape.vecs; v++) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, col, cg_i64(c, (int64_t)v * s->lanes)),
                              .lanes = s->lanes,
@@ -101,7 +101,7 @@ store_y_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val i, Val p)
 static void
 store_y(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p)
 {
-    for (int r = 0; r < s->rows; r++) {
+    for (int r = 0; r < s->shape.rows; r++) {
         const Val i = cg_add(c, first, cg_i64(c, r));
         CgIf exists = cg_if(c, cg_less(c, i, s->count));
         store_y_row(c, s, tile, r, i, p);
@@ -114,13 +114,13 @@ static void
 output_tile(Cg *c, const Chunked *s, Val m, Val first, Val p)
 {
     const Val zero = cg_i64(c, 0);
-    const Val end = cg_min(c, s->count, cg_add(c, first, cg_i64(c, s->rows)));
-    const CgSide states = {chunked_at(c, s->c_rows, s->unit, first, s->c_stride, zero), s->unit,
-                           s->c_stride, 1};
+    const Val end = cg_min(c, s->count, cg_add(c, first, cg_i64(c, s->shape.rows)));
+    const CgSide states = {chunked_at(c, s->c_rows, s->unit, first, s->shape.c_stride, zero),
+                           s->unit, s->shape.c_stride, 1};
     const CgSide h = state_side(c, s, p);
-    const CgSide inside = {m, s->unit, s->q_stride / s->pairs, 1};
-    const CgSide x = {cg_at(c, s->x_units, s->unit, p), s->unit, 1, s->x_stride};
-    const CgTile tile = cg_tile(c, s->rows, s->vecs, s->lanes);
+    const CgSide inside = {m, s->unit, s->shape.q_stride / s->shape.pairs, 1};
+    const CgSide x = {cg_at(c, s->x_units, s->unit, p), s->unit, 1, s->shape.x_stride};
+    const CgTile tile = cg_tile(c, s->shape.rows, s->shape.vecs, s->lanes);
     cg_tile_mac(c, &tile, &states, &h, zero, cg_i64(c, chunked_state_units(s)));
     cg_tile_scale(c, &tile, cg_at(c, s->decay.keep, DTYPE_f32, first));
     cg_tile_mac(c, &tile, &inside, &x, zero, chunked_units(c, s, end));
@@ -131,13 +131,13 @@ static void
 head_outputs(Cg *c, const Chunked *s, Val gentle)
 {
     const Val zero = cg_i64(c, 0);
-    CgLoop i = cg_loop(c, "y_tile", zero, s->count, s->rows);
-    const Val cb = chunked_at(c, s->cb, s->element, i.i, s->q_stride, zero);
+    CgLoop i = cg_loop(c, "y_tile", zero, s->count, s->shape.rows);
+    const Val cb = chunked_at(c, s->cb, s->element, i.i, s->shape.q_stride, zero);
     const Val m = LLVMBuildSelect(c->b, gentle, cb, s->m, "m");
     CgIf strong = cg_if(c, LLVMBuildNot(c->b, gentle, ""));
     chunked_strong_m(c, s, i.i);
     cg_endif(c, &strong);
-    CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->width);
+    CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->shape.width);
     output_tile(c, s, m, i.i, p.i);
     cg_loop_end(c, &p);
     cg_loop_end(c, &i);
@@ -151,7 +151,7 @@ store_state_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p
                 Val *now)
 {
     const Val row = chunked_at(c, s->h, s->kept, n, s->head_dim, p);
-    for (int v = 0; v < s->vecs; v++) {
+    for (int v = 0; v < s->shape.vecs; v++) {
         const Val mask = column_mask(c, s, p, v);
         const Val at = cg_at(c, row, s->kept, cg_i64(c, (int64_t)v * s->lanes));
         const Val old = cg_vload(c, at, s->kept, s->lanes, mask);
@@ -168,17 +168,17 @@ store_state_unit(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val 
 {
     Val row[TILE_MOST], below[TILE_MOST];
     store_state_row(c, s, tile, r, n, p, decay, row);
-    for (int v = 0; alone && v < s->vecs; v++)
+    for (int v = 0; alone && v < s->shape.vecs; v++)
         below[v] = cg_like(c, row[v], 0);
-    if (s->pairs == 2 && !alone)
+    if (s->shape.pairs == 2 && !alone)
         store_state_row(c, s, tile, r + 1, cg_add(c, n, cg_i64(c, 1)), p, decay, below);
     if (!s->h_units)
         return;
-    const Val unit = cg_div(c, n, cg_i64(c, s->pairs));
-    const Val to = chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p);
-    for (int v = 0; v < s->vecs; v++) {
+    const Val unit = cg_div(c, n, cg_i64(c, s->shape.pairs));
+    const Val to = chunked_at(c, s->h_units, s->unit, unit, s->shape.x_stride, p);
+    for (int v = 0; v < s->shape.vecs; v++) {
         const Val now =
-            s->pairs == 2 ? cg_bf16_pairs(c, row[v], below[v]) : cg_round(c, row[v], s->kept);
+            s->shape.pairs == 2 ? cg_bf16_pairs(c, row[v], below[v]) : cg_round(c, row[v], s->kept);
         const Val at = cg_at(c, to, s->unit, cg_i64(c, (int64_t)v * s->lanes));
         cg_vstore(c, at, s->unit, now, s->lanes, NULL);
     }
@@ -189,13 +189,13 @@ static void
 store_state(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p, Val decay)
 {
     const Val end = cg_i64(c, s->states), one = cg_i64(c, 1);
-    for (int r = 0; r < tile->rows; r += s->pairs) {
+    for (int r = 0; r < tile->rows; r += s->shape.pairs) {
         const Val n = cg_add(c, first, cg_i64(c, r));
-        const Val last = cg_add(c, n, cg_i64(c, s->pairs - 1));
+        const Val last = cg_add(c, n, cg_i64(c, s->shape.pairs - 1));
         CgIf exists = cg_if(c, cg_less(c, last, end));
         store_state_unit(c, s, tile, r, n, p, decay, false);
         cg_endif(c, &exists);
-        if (s->states % s->pairs == 0)
+        if (s->states % s->shape.pairs == 0)
             continue;
         CgIf half = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, cg_add(c, n, one), end, ""));
         store_state_unit(c, s, tile, r, n, p, decay, true);
@@ -209,7 +209,7 @@ prefetch_rows(Cg *c, const Chunked *s, Val first, Dtype dtype, int64_t stride, i
 {
     const int64_t line = CG_LINE_BYTES / dtype_info[dtype].bytes;
     for (int r = 0; r < rows; r++)
-        for (int64_t p = 0; p < s->width; p += line)
+        for (int64_t p = 0; p < s->shape.width; p += line)
             cg_prefetch(c, cg_at(c, first, dtype, cg_i64(c, r * stride + p)), 3);
 }
 
@@ -218,21 +218,22 @@ prefetch_rows(Cg *c, const Chunked *s, Val first, Dtype dtype, int64_t stride, i
 static void
 prefetch_next(Cg *c, const Chunked *s, Val n, Val p)
 {
-    const int64_t tiles = (s->states + s->h_rows - 1) / s->h_rows;
+    const int64_t tiles = (s->states + s->shape.h_rows - 1) / s->shape.h_rows;
     const int64_t tokens = (s->chunk + tiles - 1) / tiles;
-    const Val tile = cg_div(c, n, cg_i64(c, s->h_rows)), unit = cg_div(c, n, cg_i64(c, s->pairs));
+    const Val tile = cg_div(c, n, cg_i64(c, s->shape.h_rows)),
+              unit = cg_div(c, n, cg_i64(c, s->shape.pairs));
     const Val h = chunked_at(c, s->h, s->kept, n, s->head_dim, p);
-    prefetch_rows(c, s, h, s->kept, s->head_dim, s->h_rows);
+    prefetch_rows(c, s, h, s->kept, s->head_dim, s->shape.h_rows);
     if (s->h_units)
-        prefetch_rows(c, s, chunked_at(c, s->h_units, s->unit, unit, s->x_stride, p), s->unit,
-                      s->x_stride, s->h_rows / s->pairs);
+        prefetch_rows(c, s, chunked_at(c, s->h_units, s->unit, unit, s->shape.x_stride, p), s->unit,
+                      s->shape.x_stride, s->shape.h_rows / s->shape.pairs);
     prefetch_x(c, s, cg_mul(c, tile, cg_i64(c, tokens)), tokens);
     const Val one = cg_i64(c, 1);
     const Val more = cg_less(c, cg_add(c, s->index, one), s->chunks);
     const Val other = cg_less(c, cg_add(c, s->head, one), s->last_head); /* of this thread */
     CgIf last = cg_if(c, LLVMBuildAnd(c->b, LLVMBuildNot(c->b, more, ""), other, ""));
     const Val size = cg_i64(c, s->states * s->head_dim);
-    prefetch_rows(c, s, cg_at(c, h, s->kept, size), s->kept, s->head_dim, s->h_rows);
+    prefetch_rows(c, s, cg_at(c, h, s->kept, size), s->kept, s->head_dim, s->shape.h_rows);
     cg_endif(c, &last);
 }
 
@@ -241,11 +242,11 @@ head_state(Cg *c, const Chunked *s)
 {
     const Val zero = cg_i64(c, 0), end = chunked_units(c, s, s->count);
     const Val decay = cg_splat(c, cg_decay_whole(c, &s->decay, s->count), s->lanes);
-    CgLoop n = cg_loop(c, "h_tile", zero, cg_i64(c, s->states), s->h_rows);
-    CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->width);
-    const CgSide b = {cg_at(c, s->b_units, s->unit, n.i), s->unit, 1, s->b_stride};
-    const CgSide x = {cg_at(c, s->x_units, s->unit, p.i), s->unit, 1, s->x_stride};
-    const CgTile tile = cg_tile(c, s->h_rows, s->vecs, s->lanes);
+    CgLoop n = cg_loop(c, "h_tile", zero, cg_i64(c, s->states), s->shape.h_rows);
+    CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->shape.width);
+    const CgSide b = {cg_at(c, s->b_units, s->unit, n.i), s->unit, 1, s->shape.b_stride};
+    const CgSide x = {cg_at(c, s->x_units, s->unit, p.i), s->unit, 1, s->shape.x_stride};
+    const CgTile tile = cg_tile(c, s->shape.h_rows, s->shape.vecs, s->lanes);
     prefetch_next(c, s, n.i, p.i);
     cg_tile_mac(c, &tile, &b, &x, zero, end);
     store_state(c, s, &tile, n.i, p.i, decay);
@@ -279,14 +280,14 @@ static void
 chunk_open(Cg *c, Chunked *s, Val index, Val end)
 {
     const Val zero = cg_i64(c, 0);
-    const int64_t b_rows = (s->chunk + s->pairs - 1) / s->pairs;
+    const int64_t b_rows = (s->chunk + s->shape.pairs - 1) / s->shape.pairs;
     s->index = index;
     s->row = cg_add(c, s->span_row, cg_mul(c, index, cg_i64(c, s->chunk)));
     s->count = cg_min(c, cg_i64(c, s->chunk), cg_sub(c, end, s->row));
     const Val number = cg_add(c, s->span_first, index);
-    s->c_rows = chunked_at(c, s->c_all, s->unit, number, s->q_rows * s->c_stride, zero);
-    s->b_units = chunked_at(c, s->b_all, s->unit, number, b_rows * s->b_stride, zero);
-    s->cb = chunked_at(c, s->cb_all, s->element, number, s->q_rows * s->q_stride, zero);
+    s->c_rows = chunked_at(c, s->c_all, s->unit, number, s->shape.q_rows * s->shape.c_stride, zero);
+    s->b_units = chunked_at(c, s->b_all, s->unit, number, b_rows * s->shape.b_stride, zero);
+    s->cb = chunked_at(c, s->cb_all, s->element, number, s->shape.q_rows * s->shape.q_stride, zero);
 }
 
 /* Whether this thread staged the group already, for the heads of the part before: those just before
@@ -327,12 +328,12 @@ group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
     const Val zero = cg_i64(c, 0), end = cg_add(c, seg->row, seg->len);
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
     const Val staged = group_is_staged(c, s, first);
-    CgLoop span = cg_loop(c, "span", seg->row, end, s->span * s->chunk);
+    CgLoop span = cg_loop(c, "span", seg->row, end, s->shape.span * s->chunk);
     const Val left = cg_add(c, cg_sub(c, end, span.i), cg_i64(c, s->chunk - 1));
     s->span_row = span.i;
     s->span_first = cg_div(c, cg_sub(c, span.i, seg->row), cg_i64(c, s->chunk));
     s->last_head = last;
-    s->chunks = cg_min(c, cg_i64(c, s->span), cg_div(c, left, cg_i64(c, s->chunk)));
+    s->chunks = cg_min(c, cg_i64(c, s->shape.span), cg_div(c, left, cg_i64(c, s->chunk)));
     CgIf stale = cg_if(c, LLVMBuildNot(c->b, staged, ""));
     span_group(c, s, end);
     cg_endif(c, &stale);
@@ -402,9 +403,9 @@ bind_dot(Chunked *s, Diag *diag)
                    s->k->kernel->name, op_info[first->op].name, op_info[n->op].name);
         return false;
     }
-    s->pairs = first && multiplies_bf16(first) ? 2 : 1;
-    s->unit = s->pairs == 2 ? DTYPE_i32 : DTYPE_f32;
-    s->element = s->pairs == 2 ? DTYPE_bf16 : DTYPE_f32;
+    s->shape.pairs = first && multiplies_bf16(first) ? 2 : 1;
+    s->unit = s->shape.pairs == 2 ? DTYPE_i32 : DTYPE_f32;
+    s->element = s->shape.pairs == 2 ? DTYPE_bf16 : DTYPE_f32;
     return true;
 }
 
@@ -416,50 +417,22 @@ scratch(Cg *c, const Chunked *s, int64_t count, int64_t stride)
 }
 
 static void
-choose_strides(Cg *c, Chunked *s)
-{
-    const int64_t units = chunked_state_units(s);
-    s->vecs = tile_vecs(c->machine, s->head_dim);
-    s->rows = tile_rows(c->machine, s->vecs, s->element);
-    s->h_rows = s->rows < s->pairs ? s->pairs : s->rows / s->pairs * s->pairs;
-    s->cb_rows = tile_rows(c->machine, 1, s->element);
-    s->width = (int64_t)s->vecs * s->lanes;
-    s->x_stride = round_up(s->head_dim, s->width);
-    s->c_stride = round_up(units, s->lanes);
-    s->b_stride = round_up(round_up(s->states, s->h_rows), s->lanes);
-    s->q_stride = round_up(s->chunk, s->lanes) + round_up(s->rows, s->lanes);
-    s->q_rows = round_up(round_up(s->chunk, s->rows), s->cb_rows);
-}
-
-/* Chunks whose C, B and CB take half of the second-level cache, at least 1. */
-static void
-choose_span(Cg *c, Chunked *s)
-{
-    const int64_t bytes = 4 * (s->q_rows * s->c_stride + s->chunk * s->b_stride / s->pairs +
-                               s->q_rows * s->q_stride / s->pairs);
-    const int64_t block = s->k->graph->block, fit = c->machine->l2_bytes / 2 / bytes;
-    s->most = (block + s->chunk - 1) / s->chunk;
-    s->span = fit < s->most ? fit : s->most;
-    if (s->span < 1)
-        s->span = 1;
-}
-
-static void
 reserve(Cg *c, Chunked *s)
 {
-    const int64_t q_units = (s->chunk + s->pairs - 1) / s->pairs;
-    s->c_all = scratch(c, s, s->most * s->q_rows, s->c_stride);
-    s->b_all = scratch(c, s, s->most * q_units + s->lanes, s->b_stride); /* read in squares */
-    s->cb_all = scratch(c, s, s->most * s->q_rows, s->q_stride);
-    if (s->pairs == 2)
-        s->b_rows = scratch(c, s, round_up(s->chunk, s->lanes), s->c_stride);
-    s->b_cols = scratch(c, s, s->c_stride, round_up(s->chunk, s->lanes));
-    s->x_units = scratch(c, s, q_units, s->x_stride);
-    s->m = scratch(c, s, s->rows, s->q_stride);
-    s->since = scratch(c, s, 1, round_up(s->rows, s->lanes));
-    s->decay = cg_decay(c, s->k, s->dt, s->A, s->q_stride, s->rows + s->lanes);
-    if (s->pairs == 2 || s->x_stride != s->head_dim || s->kept != DTYPE_f32)
-        s->h_units = scratch(c, s, chunked_state_units(s), s->x_stride);
+    const int64_t q_units = (s->chunk + s->shape.pairs - 1) / s->shape.pairs;
+    s->c_all = scratch(c, s, s->shape.most * s->shape.q_rows, s->shape.c_stride);
+    s->b_all =
+        scratch(c, s, s->shape.most * q_units + s->lanes, s->shape.b_stride); /* read in squares */
+    s->cb_all = scratch(c, s, s->shape.most * s->shape.q_rows, s->shape.q_stride);
+    if (s->shape.pairs == 2)
+        s->b_rows = scratch(c, s, round_up(s->chunk, s->lanes), s->shape.c_stride);
+    s->b_cols = scratch(c, s, s->shape.c_stride, round_up(s->chunk, s->lanes));
+    s->x_units = scratch(c, s, q_units, s->shape.x_stride);
+    s->m = scratch(c, s, s->shape.rows, s->shape.q_stride);
+    s->since = scratch(c, s, 1, round_up(s->shape.rows, s->lanes));
+    s->decay = cg_decay(c, s->k, s->dt, s->A, s->shape.q_stride, s->shape.rows + s->lanes);
+    if (s->shape.pairs == 2 || s->shape.x_stride != s->head_dim || s->kept != DTYPE_f32)
+        s->h_units = scratch(c, s, chunked_state_units(s), s->shape.x_stride);
 }
 
 /* CB is the largest array: Q x Q. */
@@ -500,8 +473,7 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
     }
     k->domain = s.y;
     s.kept = s.state->type.dtype;
-    choose_strides(c, &s);
-    choose_span(c, &s);
+    s.shape = tile_chunk(c->machine, s.shape.pairs == 2, s.chunk, s.head_dim, s.states, block);
     reserve(c, &s);
     cg_group_heads(c, k, s.heads, s.groups, group_spans, &s);
     return true;

@@ -67,3 +67,29 @@ tile_strip(const Machine *m, int64_t state, int64_t head_dim)
     }
     return strip;
 }
+
+TileChunk
+tile_chunk(const Machine *m, bool bf16, int64_t chunk, int64_t head_dim, int64_t states,
+           int64_t block)
+{
+    const Dtype dtype = bf16 ? DTYPE_bf16 : DTYPE_f32;
+    const int64_t lanes = machine_lanes(m);
+    TileChunk z = {.pairs = bf16 ? 2 : 1, .vecs = tile_vecs(m, head_dim)};
+    z.rows = tile_rows(m, z.vecs, dtype);
+    z.h_rows = z.rows < z.pairs ? z.pairs : z.rows / z.pairs * z.pairs;
+    z.cb_rows = tile_rows(m, 1, dtype);
+    z.width = z.vecs * lanes;
+    z.x_stride = round_up(head_dim, z.width);
+    z.c_stride = round_up((states + z.pairs - 1) / z.pairs, lanes);
+    z.b_stride = round_up(round_up(states, z.h_rows), lanes);
+    z.q_stride = round_up(chunk, lanes) + round_up(z.rows, lanes);
+    z.q_rows = round_up(round_up(chunk, z.rows), z.cb_rows);
+    z.most = (block + chunk - 1) / chunk;
+    const int64_t bytes = 4 * (z.q_rows * z.c_stride + chunk * z.b_stride / z.pairs +
+                               z.q_rows * z.q_stride / z.pairs);
+    const int64_t fit = m->l2_bytes / 2 / bytes;
+    z.span = fit < z.most ? fit : z.most;
+    if (z.span < 1)
+        z.span = 1;
+    return z;
+}

@@ -22,4 +22,23 @@ typedef struct {
 } TileStrip;
 TileStrip tile_strip(const Machine *machine, int64_t state, int64_t head_dim);
 
+/* Tiles and scratch of a chunked SSD with chunks of Q tokens. Its products multiply units along the
+ * summed index: f32, or pairs of bf16. Strides are units from row to row of scratch. */
+typedef struct {
+    int pairs;        /* elements of a unit: 1 or 2 */
+    int rows, vecs;   /* of a register tile */
+    int h_rows;       /* of a tile of the state: whole units */
+    int cb_rows;      /* of a tile of CB = C B^T, one vector wide */
+    int64_t width;    /* f32 columns of a tile */
+    int64_t x_stride; /* P in whole tiles */
+    int64_t c_stride; /* N in whole vectors */
+    int64_t b_stride; /* N in whole tiles of rows */
+    int64_t q_stride; /* Q in whole vectors, and what the diagonal's tile may touch past it */
+    int64_t q_rows;   /* rows of C and CB */
+    int64_t most;     /* chunks of a pass of `block` tokens */
+    int64_t span;     /* chunks whose C, B and CB take half of the second-level cache, at least 1 */
+} TileChunk;
+TileChunk tile_chunk(const Machine *machine, bool bf16, int64_t chunk, int64_t head_dim,
+                     int64_t states, int64_t block);
+
 #endif

@@ -11,10 +11,9 @@ typedef struct {
     const Machine *m;
     const CostSsd *z;
     int64_t heads, groups; /* of the thread */
-    int64_t lanes, pairs;  /* f32 a vector; bf16 in a unit */
-    int64_t chunk, span;   /* Q; chunks that are staged at once */
-    int64_t rows, vecs;    /* of a tile */
-    int64_t h_rows, cb_rows;
+    int64_t lanes;         /* f32 a vector */
+    int64_t chunk;         /* Q */
+    TileChunk shape;
     double *n;
 } Count;
 
@@ -59,7 +58,7 @@ far_vectors(const Count *c, double bytes, double others, double times)
 static int64_t
 units(const Count *c, int64_t elements)
 {
-    return (elements + c->pairs - 1) / c->pairs;
+    return (elements + c->shape.pairs - 1) / c->shape.pairs;
 }
 
 /* A step of a tile: its multiply-adds, or its loads and broadcasts where these are more. */
@@ -73,7 +72,7 @@ step(int64_t rows, int64_t vecs)
 static double
 row_vectors(const Count *c)
 {
-    return per(c->z->head_dim, c->vecs * c->lanes) * (double)c->vecs;
+    return per(c->z->head_dim, c->shape.vecs * c->lanes) * (double)c->shape.vecs;
 }
 
 /* For all heads of a group: B and C staged, C B^T. */
@@ -83,11 +82,11 @@ count_group(const Count *c, int64_t q, double times)
     const CostSsd *z = c->z;
     const int64_t state_units = units(c, z->state);
     double *n = c->n;
-    n[COST_stage] += times * (double)q * per(z->state, c->lanes) * (c->pairs == 2 ? 3 : 2);
+    n[COST_stage] += times * (double)q * per(z->state, c->lanes) * (c->shape.pairs == 2 ? 3 : 2);
     n[COST_transpose] += times * per(q, c->lanes) * per(state_units, c->lanes) * (double)c->lanes;
-    for (int64_t i = 0; i < q; i += c->cb_rows) {
-        const double tiles = per(i + c->cb_rows < q ? i + c->cb_rows : q, c->lanes);
-        n[COST_cb] += times * tiles * (double)state_units * step(c->cb_rows, 1);
+    for (int64_t i = 0; i < q; i += c->shape.cb_rows) {
+        const double tiles = per(i + c->shape.cb_rows < q ? i + c->shape.cb_rows : q, c->lanes);
+        n[COST_cb] += times * tiles * (double)state_units * step(c->shape.cb_rows, 1);
         n[COST_tile] += times * tiles;
     }
 }
@@ -96,16 +95,17 @@ count_group(const Count *c, int64_t q, double times)
 static void
 count_outputs(const Count *c, int64_t q, double times, double strong)
 {
-    const double columns = per(c->z->head_dim, c->vecs * c->lanes);
+    const double columns = per(c->z->head_dim, c->shape.vecs * c->lanes);
     double *n = c->n;
-    for (int64_t i = 0; i < q; i += c->rows) {
-        const int64_t end = i + c->rows < q ? i + c->rows : q;
+    for (int64_t i = 0; i < q; i += c->shape.rows) {
+        const int64_t end = i + c->shape.rows < q ? i + c->shape.rows : q;
         const int64_t steps = units(c, c->z->state) + units(c, end);
-        const double diagonal = (double)c->rows * per(c->rows, c->lanes);
-        n[COST_mac] += times * columns * (double)steps * step(c->rows, c->vecs);
+        const double diagonal = (double)c->shape.rows * per(c->shape.rows, c->lanes);
+        n[COST_mac] += times * columns * (double)steps * step(c->shape.rows, c->shape.vecs);
         n[COST_tile] += times * columns;
-        n[COST_exp] += times * strong * (diagonal + per(i, c->lanes) + per(c->rows, c->lanes));
-        n[COST_strong] += times * strong * ((double)c->rows * per(i, c->lanes) + diagonal);
+        n[COST_exp] +=
+            times * strong * (diagonal + per(i, c->lanes) + per(c->shape.rows, c->lanes));
+        n[COST_strong] += times * strong * ((double)c->shape.rows * per(i, c->lanes) + diagonal);
     }
 }
 
@@ -119,7 +119,7 @@ head_far(const Count *c, int64_t q, double state)
     const double rows = (double)q * (double)units(c, c->z->state) * 4;
     const double square = (double)q * (double)units(c, q) * 4;
     const double beside = (double)q * row_vectors(c) * bytes / 2;
-    return far_vectors(c, state * bytes, beside, 2 + per(q, c->rows)) +
+    return far_vectors(c, state * bytes, beside, 2 + per(q, c->shape.rows)) +
            (2 * rows + square / 2) / bytes;
 }
 
@@ -129,16 +129,16 @@ count_head(const Count *c, int64_t q, double times)
 {
     const CostSsd *z = c->z;
     const double strong = strong_share(q), row = row_vectors(c);
-    const double columns = per(z->head_dim, c->vecs * c->lanes);
-    const double tiles = columns * per(z->state, c->h_rows);
-    const double state = (double)z->state * row, copy = c->pairs == 2 ? state / 2 : 0;
+    const double columns = per(z->head_dim, c->shape.vecs * c->lanes);
+    const double tiles = columns * per(z->state, c->shape.h_rows);
+    const double state = (double)z->state * row, copy = c->shape.pairs == 2 ? state / 2 : 0;
     double *n = c->n;
     n[COST_chunk] += times;
     n[COST_token] += times * (double)q;
     n[COST_exp] += times * (2 * per(q, c->lanes) + 2 + strong * per(q, c->lanes));
     n[COST_row] += times * (double)q * row * (2 + strong);
     count_outputs(c, q, times, strong);
-    n[COST_mac] += times * tiles * (double)units(c, q) * step(c->h_rows, c->vecs);
+    n[COST_mac] += times * tiles * (double)units(c, q) * step(c->shape.h_rows, c->shape.vecs);
     n[COST_tile] += times * tiles;
     n[COST_state] += times * (state + copy);
     n[COST_far] += times * head_far(c, q, state + copy);
@@ -153,42 +153,15 @@ count_chunk(const Count *c, int64_t q, double times)
     count_head(c, q, times * (double)c->heads);
 }
 
-/* Chunks whose C, B and CB take half of the second-level cache. */
-static int64_t
-span_of(const Count *c)
-{
-    const int64_t state = round_up(units(c, c->z->state), c->lanes);
-    const int64_t b_state = round_up(round_up(c->z->state, c->h_rows), c->lanes);
-    const int64_t wide = round_up(c->chunk, c->lanes) + round_up(c->rows, c->lanes);
-    const int64_t tall = round_up(round_up(c->chunk, c->rows), c->cb_rows);
-    const int64_t bytes =
-        4 * (tall * state + c->chunk * b_state / c->pairs + tall * wide / c->pairs);
-    const int64_t fit = c->m->l2_bytes / 2 / bytes;
-    return fit < 1 ? 1 : fit;
-}
-
 static void
 count_chunked(Count *c, int64_t rows, double times)
 {
     const CostSsd *z = c->z;
-    const double spans = per(rows, c->chunk * c->span);
+    const double spans = per(rows, c->chunk * c->shape.span);
     count_chunk(c, c->chunk, times * (double)(rows / c->chunk));
     count_chunk(c, rows % c->chunk, times);
-    if (c->pairs == 2) /* the copy of the state that products read */
+    if (c->shape.pairs == 2) /* the copy of the state that products read */
         c->n[COST_state] += times * spans * (double)(c->heads * z->state) * row_vectors(c) / 2;
-}
-
-static void
-choose_tiles(Count *c)
-{
-    const CostSsd *z = c->z;
-    const Dtype dtype = z->bf16 ? DTYPE_bf16 : DTYPE_f32;
-    c->pairs = z->bf16 ? 2 : 1;
-    c->vecs = tile_vecs(c->m, z->head_dim);
-    c->rows = tile_rows(c->m, (int)c->vecs, dtype);
-    c->h_rows = c->rows < c->pairs ? c->pairs : c->rows / c->pairs * c->pairs;
-    c->cb_rows = tile_rows(c->m, 1, dtype);
-    c->chunk = z->form == FORM_QUADRATIC || z->chunk > z->block ? z->block : z->chunk;
 }
 
 /* ---- the recurrence ---------------------------------------------------------------------- */
@@ -252,10 +225,10 @@ cost_count(const Machine *machine, const CostSsd *ssd, int64_t tokens, double co
     c.groups = (c.heads + a_group - 1) / a_group;
     memset(count, 0, COST_TERMS * sizeof *count);
     if (ssd->form != FORM_RECURRENT) {
-        choose_tiles(&c);
+        c.chunk = ssd->form == FORM_QUADRATIC || ssd->chunk > ssd->block ? ssd->block : ssd->chunk;
         if (c.chunk > MOST)
             return false;
-        c.span = span_of(&c);
+        c.shape = tile_chunk(machine, ssd->bf16, c.chunk, ssd->head_dim, ssd->state, ssd->block);
     }
     count_pass(&c, ssd->block, (double)(tokens / ssd->block));
     count_pass(&c, tokens % ssd->block, 1);
