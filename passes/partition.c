@@ -18,9 +18,9 @@
  *
  * The tile follows from the panel and the registers (panel.def). Threads do not run alike fast:
  * cores are shared with other programs, and heads and panels do not divide evenly. So in a pass
- * long enough for that to add up, a kernel has several parts for each thread, and who is done takes
- * those of others (pieces.def). Another library's product is cut no further: it has blocks of its
- * own.
+ * long enough for that to add up, a kernel has several parts for each thread, and a thread that has
+ * run its own steals others' (pieces.def). Another library's product is cut no further: it has
+ * blocks of its own.
  *
  *   kernel in_proj {
  * becomes
@@ -30,8 +30,7 @@
 
 #include "passes/internal.h"
 
-/* The packed weight that a node multiplies by; NULL: it has none. Whole numbers come with scales.
- */
+/* The packed weight that a node multiplies by; NULL: it has none. Integers come with scales. */
 static const Type *
 partition_packed(const Node *anchor)
 {

@@ -45,8 +45,8 @@ clock_turn(RtRun *run, int next)
     run->since = now;
 }
 
-/* Which step begins, for whoever is the last to arrive at the barrier before it. Were it always the
- * same thread that looks at the clock, others could have done a step before it looks. */
+/* Which step begins, for the last thread to arrive at the barrier before it, which reads the clock.
+ * A fixed thread could read it after others have run a step. */
 typedef struct {
     RtRun *run;
     int next;
@@ -66,7 +66,7 @@ lane_put(RtLane *lane, int step, double from)
         lane->events[lane->count++] = (RtEvent){step, from, rt_now()};
 }
 
-/* A pass of fewer rows is over before it matters which thread is the faster. */
+/* Passes of fewer rows take too little time for stealing to pay. */
 enum { FEW_ROWS = 64 };
 
 static int
@@ -75,7 +75,7 @@ pieces_of(const RtRun *run, const AbiStep *step, int threads)
     return threads == 1 || run->call->rows < FEW_ROWS ? 1 : step->pieces;
 }
 
-/* Parts of a step as long as there are any. */
+/* Runs parts of a step until none is left. */
 static void
 run_parts(const RtRun *run, const AbiStep *step, int turn, int thread, int threads)
 {
@@ -91,7 +91,7 @@ run_parts(const RtRun *run, const AbiStep *step, int turn, int thread, int threa
         return;
     }
     for (;;) {
-        share.part = rt_deal_part(run->hands, turn, thread, threads, pieces);
+        share.part = rt_steal_part(run->parts, turn, thread, threads, pieces);
         if (share.part < 0)
             return;
         step->run(operand, run->call, &share);
@@ -99,12 +99,12 @@ run_parts(const RtRun *run, const AbiStep *step, int turn, int thread, int threa
     }
 }
 
-/* One thread's work on a step; steps without parts are thread 0's. */
+/* One thread's work on a step; thread 0 alone runs steps without parts. */
 static void
 run_step(const RtRun *run, int i, int turn, int thread, int threads)
 {
     const AbiStep *step = &run->abi->steps[i];
-    rt_deal_next(run->hands, turn, thread, threads);
+    rt_steal_refill(run->parts, turn, thread, threads);
     if (!step->pieces && thread > 0)
         return;
     const double from = run->lanes ? rt_now() : 0;
@@ -143,7 +143,7 @@ void
 rt_run(RtRun *run)
 {
     run->running = -1;
-    rt_deal_begin(run->hands, rt_pool_threads(run->pool));
+    rt_steal_begin(run->parts, rt_pool_threads(run->pool));
     rt_pool_run(run->pool, run_steps, run);
     if (run->seconds)
         clock_turn(run, -1);

@@ -169,18 +169,18 @@ RtQuota rt_quota_find(const char *root);
 /* Of cores online, those of the affinity mask, and a quota, which is rounded down. */
 RtCores rt_cores_of(int online, int allowed, const RtQuota *quota);
 
-/* ---- parts of a step (deal.c) ------------------------------------------------------------ */
+/* ---- parts of a step (steal.c) ----------------------------------------------------------- */
 
-/* How many parts of a thread's hand have been played, by it or by others. */
+/* How many parts of a thread's range were taken, by the thread or by those that steal. */
 typedef struct {
-    _Alignas(RT_LINE) atomic_int played;
-} RtHand;
-/* hands: two sets of [threads]; turn: the number of the step, counted from 0 in each run. */
-void rt_deal_begin(RtHand *hands, int threads); /* before a run */
-/* By each thread in each turn: its hand of the turn after it. */
-void rt_deal_next(RtHand *hands, int turn, int thread, int threads);
-/* A part that nobody else has had, of threads * pieces; -1: all are taken. */
-int64_t rt_deal_part(RtHand *hands, int turn, int thread, int threads, int pieces);
+    _Alignas(RT_LINE) atomic_int taken;
+} RtParts;
+/* ranges: two sets of [threads]; turn: the number of the step, counted from 0 in each run. */
+void rt_steal_begin(RtParts *ranges, int threads); /* before a run */
+/* Each thread calls it in each turn: its range of the next turn is full again. */
+void rt_steal_refill(RtParts *ranges, int turn, int thread, int threads);
+/* One of threads * pieces parts, each returned once; -1: all were taken. */
+int64_t rt_steal_part(RtParts *ranges, int turn, int thread, int threads, int pieces);
 
 typedef struct RtIdentity RtIdentity;
 
@@ -299,7 +299,7 @@ typedef struct {
     const AbiCall *call;
     char *scratch; /* of thread 0 */
     size_t scratch_stride;
-    RtHand *hands; /* two sets of [threads] */
+    RtParts *parts; /* two sets of [threads] */
     RtPool *pool;
     AbiRange range[2];
     double *seconds; /* [nsteps], added to; NULL: not profiled */

@@ -24,7 +24,7 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
     const bool fits = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
                       place(&l, &l.slab, 1, program->slab_bytes) &&
                       place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
-                      place(&l, &l.hands, 2 * (size_t)threads, sizeof(RtHand)) &&
+                      place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
                       place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
                       place(&l, &l.ids, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.pick, (size_t)abi->head_rows, sizeof(int32_t)) &&
@@ -72,7 +72,7 @@ session_wire(ssmc_session *s)
                      .call = &s->call,
                      .scratch = s->memory + l->scratch,
                      .scratch_stride = p->scratch_stride,
-                     .hands = (RtHand *)(s->memory + l->hands),
+                     .parts = (RtParts *)(s->memory + l->parts),
                      .pool = s->pool};
 }
 

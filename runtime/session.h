@@ -11,7 +11,7 @@ typedef struct {
     size_t states;    /* [sequences] of state_stride */
     size_t slab;      /* activations */
     size_t scratch;   /* [threads] of scratch_stride */
-    size_t hands;     /* RtHand [2][threads] */
+    size_t parts;     /* RtParts [2][threads] */
     size_t output;    /* logits of a pass of the head */
     size_t ids;       /* int32 [block] */
     size_t pick;      /* int32 [head_rows] */

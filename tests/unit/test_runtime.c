@@ -526,8 +526,8 @@ Test(program, memory_is_known_before_it_is_taken)
     /* Scratch and hands of two more threads; what is kept for each of nine more sequences, in whole
      * lines. */
     const size_t kept = sizeof(RtSequence) + sizeof(ssmc_input) + sizeof(int64_t);
-    cr_assert_geq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtHand)) + 9 * kept);
-    cr_assert_leq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtHand)) + 9 * kept + 3 * 63);
+    cr_assert_geq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtParts)) + 9 * kept);
+    cr_assert_leq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtParts)) + 9 * kept + 3 * 63);
     cr_assert_eq(ssmc_program_memory(p, 0, 1).scratch, SIZE_MAX);
     cr_assert_eq(ssmc_program_memory(p, 0, 1).total, SIZE_MAX);
     cr_assert_eq(ssmc_program_memory(p, 1, -1).scratch, SIZE_MAX);

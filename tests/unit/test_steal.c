@@ -1,4 +1,4 @@
-/* tests/unit/test_deal.c -- the parts of a step, dealt to threads: each is run once, by somebody,
+/* tests/unit/test_steal.c -- the parts of a step, by thread with stealing: each is run once,
  * and those of a thread that falls behind are run by others; the barrier between steps; and the
  * mode of arithmetic that parts run in. The program is made by hand. */
 #include <criterion/criterion.h>
@@ -79,7 +79,7 @@ typedef struct {
     void *operand[STEPS];
     AbiCall call;
     _Alignas(RT_LINE) char scratch[THREADS * SCRATCH];
-    RtHand hands[2 * THREADS];
+    RtParts parts[2 * THREADS];
     RtRun run;
 } Fixture;
 
@@ -98,7 +98,7 @@ fixture_new(int64_t rows)
         .call = &f->call,
         .scratch = f->scratch,
         .scratch_stride = SCRATCH,
-        .hands = f->hands,
+        .parts = f->parts,
         .range = {{0, LAYERS}, {HEAD, STEPS - HEAD}}
     };
     cr_assert_eq(rt_pool_open(THREADS, &f->run.pool), SSMC_OK);
@@ -123,7 +123,7 @@ expect_each_once(const Fixture *f, int step, int parts, int times)
                      seen->ran[i]);
 }
 
-Test(deal, every_part_runs_once)
+Test(steal, every_part_runs_once)
 {
     Fixture *f = fixture_new(1000);
     for (int i = 0; i < RUNS; i++)
@@ -137,7 +137,7 @@ Test(deal, every_part_runs_once)
 }
 
 /* Were they not, part 0 would wait for parts that its own thread is to run after it. */
-Test(deal, parts_of_a_slow_thread_are_run_by_others)
+Test(steal, parts_of_a_slow_thread_are_run_by_others)
 {
     Fixture *f = fixture_new(1000);
     f->seen[1].first_waits = f->seen[4].first_waits = f->seen[HEAD].first_waits = true;
@@ -148,7 +148,7 @@ Test(deal, parts_of_a_slow_thread_are_run_by_others)
     fixture_free(f);
 }
 
-Test(deal, short_passes_have_a_part_for_each_thread)
+Test(steal, short_passes_have_a_part_for_each_thread)
 {
     Fixture *f = fixture_new(5);
     rt_run(&f->run);
@@ -170,7 +170,7 @@ mode(void)
 }
 
 /* Every part notes a fault that is not in the mode. */
-Test(deal, parts_run_in_one_mode_and_the_caller_keeps_his)
+Test(steal, parts_run_in_one_mode_and_the_caller_keeps_his)
 {
     static const int rounding[] = {FE_TONEAREST, FE_UPWARD, FE_TOWARDZERO};
     Fixture *f = fixture_new(1000);
