@@ -254,7 +254,7 @@ CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit_map.
 CgEmitter emit_embed; /*                                        codegen/emit_gather.c */
 CgEmitter emit_take;
 CgEmitter emit_rmsnorm;        /* pointwise before and after            codegen/emit_rows.c */
-CgEmitter emit_quantise;       /* the same, and a norm before           */
+CgEmitter emit_quantise;       /* activations to bytes; a norm before    */
 CgEmitter emit_conv1d;         /* pointwise after                       codegen/emit_conv.c */
 CgEmitter emit_linear;         /* epilogue on the results               codegen/emit_linear.c */
 CgEmitter emit_ssd_scan;       /*                                        codegen/emit_scan.c */

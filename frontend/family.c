@@ -366,7 +366,7 @@ bind_implied(Import *im, const Tree *implied)
     }
 }
 
-/* ---- keys that nobody looks at --------------------------------------------------------------- */
+/* ---- keys of config.json that no layout names ------------------------------------------------ */
 
 typedef struct {
     const char **names;

@@ -3,8 +3,8 @@
  * types of tensors), how a model is called, which ids end a text, and what compilers choose (form,
  * chunk, matmul, sizes of passes): the weights themselves are the runtime's to tell apart.
  *
- * The number is hash_bytes of the printed graph: 64 bits that keep models apart which nobody made
- * alike on purpose. A saved state says it beside the 128-bit hash of the weights and is read by
+ * The number is hash_bytes of the printed graph: 64 bits tell models apart, unless a description
+ * was made to collide. A saved state says it beside the 128-bit hash of the weights and is read by
  * names and sizes that are checked, so that two descriptions of one number would give wrong
  * numbers, not wrong accesses. Another hash, or another spelling in the printed text, makes every
  * saved state one of another model: either goes with a new version of the format of states. */

@@ -2,8 +2,8 @@
  *
  * Each thread owns a contiguous range of `pieces` parts and takes them in order. A thread whose
  * range is empty steals the next part of the thread with the most left. One number a range counts
- * the parts that were taken, by the owner or by thieves, so that a thread that nobody steals from
- * touches a cache line of its own only.
+ * the parts that were taken, by the owner or by thieves, so that a thread
+ * whose range is left alone touches a cache line of its own only.
  *
  * There are two sets of ranges. While threads take parts from one, each refills its own range of
  * the other. A barrier lies between two steps, so no thread takes from a set that is refilled. */
