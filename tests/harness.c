@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,11 +49,13 @@ seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The child's own process group, so that killing it reaches what it started. */
+/* The child's own process group, so that killing it reaches what it started; we become the parent
+ * of what it leaves running, so that we can wait for its end. */
 static pid_t
 spawn(const char *const *argv, FILE *in, FILE *out, FILE *err)
 {
     fflush(NULL);
+    prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
     const pid_t child = fork();
     if (child < 0)
         die("fork: %s", strerror(errno));
@@ -162,7 +165,9 @@ wait_for(pid_t child, Ending *end, int *status)
         }
         nanosleep(&nap, NULL);
     }
-    kill(-child, SIGKILL); /* what it started, and left running */
+    kill(-child, SIGKILL); /* what it started, and left running: its locks last until its end */
+    while (waitpid(-child, NULL, 0) > 0 || errno == EINTR)
+        continue;
     return took;
 }
 
