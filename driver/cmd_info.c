@@ -25,10 +25,14 @@ cmd_info(Options *o)
                t.matrix.bf16 ? " bf16" : "", t.matrix.i8 ? " int8" : "");
     printf("caches   L1 %lld KiB, L2 %lld KiB a core\n", (long long)t.l1_bytes / 1024,
            (long long)t.l2_bytes / 1024);
+    StrBuf out = {0};
+    sb_puts(&out, "features ");
+    machine_put_features(&out, &t, 9, 80);
+    printf("%s\n", sb_text(&out));
+    sb_free(&out);
     BenchProbes *probes = bench_probes_open(o->arena, &t, cores.count, &why);
     if (!probes)
         return fault(EXIT_FAILED, "%s", why);
-    StrBuf out = {0};
     for (int threads = 1; threads <= cores.count;
          threads = threads < cores.count ? cores.count : cores.count + 1) {
         const BenchCeilings c = bench_ceilings(probes, threads);

@@ -263,6 +263,23 @@ machine_lacks(const Machine *host, const Machine *machine)
     return NULL;
 }
 
+void
+machine_put_features(StrBuf *out, const Machine *machine, size_t indent, size_t width)
+{
+    size_t column = indent;
+    for (int i = 0; i < ABI_FEATURES; i++) {
+        if (!(machine->features >> i & 1))
+            continue;
+        const size_t len = strlen(feature_table[i].llvm);
+        if (column > indent && column + 1 + len > width) {
+            sb_printf(out, "\n%*s", (int)indent, "");
+            column = indent;
+        }
+        sb_printf(out, "%s%s", column > indent ? " " : "", feature_table[i].llvm);
+        column += len + (column > indent);
+    }
+}
+
 int64_t
 machine_lanes(const Machine *machine)
 {

@@ -64,6 +64,10 @@ CostTable costs_shipped(const Machine *machine);
 /* machine->costs as a row of costs.def. */
 void costs_print_row(StrBuf *out, const Machine *machine);
 
+/* LLVM's names of machine->features, in lines of `width` columns; lines after the first begin with
+ * `indent` spaces, which the caller has used of the first. */
+void machine_put_features(StrBuf *out, const Machine *machine, size_t indent, size_t width);
+
 int64_t machine_lanes(const Machine *machine); /* f32 lanes of a vector, at least 1 */
 
 #endif

@@ -4,8 +4,18 @@
 #include "runtime/internal.h"
 
 #if defined(__x86_64__)
-#define FEATURE_x86_64(id, test)  have |= __builtin_cpu_supports(test) ? ABI_BIT(id) : 0;
+#include <cpuid.h>
+#define HAS(name)                 __builtin_cpu_supports(name)
+#define FEATURE_x86_64(id, test)  have |= (test) ? ABI_BIT(id) : 0;
 #define FEATURE_aarch64(id, test) /* another architecture's */
+
+/* A bit of what CPUID answers; registers are eax, ebx, ecx, edx. */
+static bool
+cpuid_bit(unsigned leaf, unsigned subleaf, int reg, int bit)
+{
+    unsigned r[4] = {0};
+    return __get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]) && (r[reg] >> bit & 1);
+}
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #define FEATURE_x86_64(id, test)  /* another architecture's */

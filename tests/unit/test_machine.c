@@ -51,6 +51,15 @@ Test(machine, a_named_cpu_is_what_its_features_say)
     }
 }
 
+Test(machine, features_are_printed_in_lines)
+{
+    const Machine m = native("x86-64", "+sse3,+ssse3,+avx,-avx2,+fma", "x86_64-pc-linux-gnu");
+    StrBuf out = {0};
+    machine_put_features(&out, &m, 2, 12);
+    cr_expect_str_eq(sb_text(&out), "sse3 ssse3\n  avx fma");
+    sb_free(&out);
+}
+
 Test(machine, a_cpu_that_llvm_does_not_know_is_the_nearest)
 {
     const char *const linux_x86 = "x86_64-pc-linux-gnu";
