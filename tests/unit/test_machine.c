@@ -53,10 +53,11 @@ Test(machine, a_named_cpu_is_what_its_features_say)
 
 Test(machine, features_are_printed_in_lines)
 {
-    const Machine m = native("x86-64", "+sse3,+ssse3,+avx,-avx2,+fma", "x86_64-pc-linux-gnu");
+    const Machine m =
+        native("x86-64", "+sse3,+ssse3,+avx,-avx2,+fma,+avx10.1-256", "x86_64-pc-linux-gnu");
     StrBuf out = {0};
     machine_put_features(&out, &m, 2, 12);
-    cr_expect_str_eq(sb_text(&out), "sse3 ssse3\n  avx fma");
+    cr_expect_str_eq(sb_text(&out), "sse3 ssse3\n  avx fma\n  avx10.1-256");
     sb_free(&out);
 }
 
