@@ -144,7 +144,7 @@ typedef struct ABI_DECLARE(ABI_PROGRAM_FIELDS) AbiProgram;
 
 /* What code may need of a CPU beyond its architecture's base (runtime/features.def). */
 typedef enum {
-#define FEATURE(arch, id, llvm, test) ABI_HAS_##id,
+#define FEATURE(bit, arch, id, llvm, test) ABI_HAS_##id,
 #include "runtime/features.def"
 #undef FEATURE
     ABI_FEATURES
@@ -168,7 +168,6 @@ enum { ABI_VERSION = 4 }; /* of these structs: a runtime opens its own version o
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
 
-/* version: first, so that a runtime can read that of any struct. */
 #define ABI_COMPILED_FIELDS(FIELD, ARRAY)                                                          \
     FIELD(int32_t, i32, version, "ABI_VERSION")                                                    \
     FIELD(int32_t, i32, nvariants, "")                                                             \
@@ -185,6 +184,8 @@ enum { ABI_VERSION = 4 }; /* of these structs: a runtime opens its own version o
     ARRAY(uint64_t, i64, identity, 2,                                                              \
           "of a model with embedded weights: what saved states know it by")
 typedef struct ssmc_compiled ABI_DECLARE(ABI_COMPILED_FIELDS) AbiCompiled;
+_Static_assert(offsetof(AbiCompiled, version) == 0,
+               "a runtime reads the version of any AbiCompiled");
 
 /* STRUCT(name, fields): all of them, each after the structs that it has inside. */
 #define ABI_STRUCTS(STRUCT)                                                                        \
