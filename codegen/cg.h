@@ -9,6 +9,11 @@
 
 typedef LLVMValueRef Val; /* an LLVM value; `Value` is the graph's */
 
+/* Kinds of fields in runtime/abi.h: numbers, pointers, its structs. */
+#define STRUCT(type, FIELDS) CG_##type,
+typedef enum { CG_i32, CG_i64, CG_ptr, ABI_STRUCTS(STRUCT) CG_ABI_COUNT } CgAbi;
+#undef STRUCT
+
 typedef struct {
     Arena *arena;
     const Machine *machine;
@@ -17,8 +22,8 @@ typedef struct {
     LLVMBuilderRef b;
     LLVMBuilderRef at_entry; /* allocas of the function being emitted */
     LLVMTypeRef void_t, i1, i8, i16, i32, i64, f32, f16, bf16, ptr;
-    LLVMTypeRef call_t, seg_t, share_t; /* AbiCall, AbiSeg, AbiShare */
-    int lanes;                          /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
+    LLVMTypeRef abi[CG_ABI_COUNT];
+    int lanes;       /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
     bool masks;      /* masked loads and stores of every type are single instructions */
     Val fn;          /* function being emitted */
     bool calls_blas; /* some kernel calls AbiCall.sgemm */
@@ -186,14 +191,14 @@ typedef struct {
 
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */
 /* Fields of AbiCall, AbiSeg and AbiShare by name: CALL_rows, SEG_len, SHARE_part ... */
-#define ABI_CALL_INDEX(ctype, llvm, name, doc)  CALL_##name,
-#define ABI_SEG_INDEX(ctype, llvm, name, doc)   SEG_##name,
-#define ABI_SHARE_INDEX(ctype, llvm, name, doc) SHARE_##name,
-enum { ABI_CALL_FIELDS(ABI_CALL_INDEX) CALL_FIELD_COUNT };
-enum { ABI_SEG_FIELDS(ABI_SEG_INDEX) SEG_FIELD_COUNT };
-enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX) SHARE_FIELD_COUNT };
-Val cg_call_field(Cg *c, CgKernel *k, int field); /* i64 or ptr */
-Val cg_share_field(Cg *c, CgKernel *k, int field);
+#define ABI_CALL_INDEX(ctype, kind, name, doc)  CALL_##name,
+#define ABI_SEG_INDEX(ctype, kind, name, doc)   SEG_##name,
+#define ABI_SHARE_INDEX(ctype, kind, name, doc) SHARE_##name,
+typedef enum { ABI_CALL_FIELDS(ABI_CALL_INDEX, ) } CgCallField;
+typedef enum { ABI_SEG_FIELDS(ABI_SEG_INDEX, ) } CgSegField;
+typedef enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX, ) } CgShareField;
+Val cg_call_field(Cg *c, CgKernel *k, CgCallField field); /* i64 or ptr */
+Val cg_share_field(Cg *c, CgKernel *k, CgShareField field);
 /* i1: this thread ran a part of this step before the one at hand (k->before); scratch is as that
  * left it. */
 Val cg_ran_before(Cg *c, const CgKernel *k);

@@ -95,6 +95,7 @@ typedef struct {
     CgProbeRun *run; /* NULL: the target has no such instruction */
     double work;     /* of a round: operations; or bytes, an update's twice: read and written */
     int64_t bytes;   /* of data that a round walks; 0: arithmetic */
+    bool reads;      /* walks data and changes nothing of it */
     const char *doc;
 } CgProbe;
 /* NULL: *why. The probes live until cg_jit_free. */

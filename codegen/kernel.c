@@ -128,22 +128,23 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
 /* ---- what emitters ask for ------------------------------------------------------------------ */
 
 static Val
-field_load(Cg *c, LLVMTypeRef record, Val base, int field)
+field_load(Cg *c, CgAbi type, Val base, unsigned field)
 {
-    const Val at = LLVMBuildStructGEP2(c->b, record, base, (unsigned)field, "");
-    return LLVMBuildLoad2(c->b, LLVMStructGetTypeAtIndex(record, (unsigned)field), at, "");
+    const LLVMTypeRef record = c->abi[type];
+    const Val at = LLVMBuildStructGEP2(c->b, record, base, field, "");
+    return LLVMBuildLoad2(c->b, LLVMStructGetTypeAtIndex(record, field), at, "");
 }
 
 Val
-cg_call_field(Cg *c, CgKernel *k, int field)
+cg_call_field(Cg *c, CgKernel *k, CgCallField field)
 {
-    return field_load(c, c->call_t, k->call, field);
+    return field_load(c, CG_AbiCall, k->call, field);
 }
 
 Val
-cg_share_field(Cg *c, CgKernel *k, int field)
+cg_share_field(Cg *c, CgKernel *k, CgShareField field)
 {
-    return field_load(c, c->share_t, k->share, field);
+    return field_load(c, CG_AbiShare, k->share, field);
 }
 
 Val
@@ -157,10 +158,10 @@ cg_segment(Cg *c, CgKernel *k, Val index)
 {
     const Val table = cg_call_field(c, k, CALL_seg);
     Val i = index;
-    const Val seg = LLVMBuildInBoundsGEP2(c->b, c->seg_t, table, &i, 1, "seg");
-    return (CgSeg){.row = field_load(c, c->seg_t, seg, SEG_row),
-                   .len = field_load(c, c->seg_t, seg, SEG_len),
-                   .slot = field_load(c, c->seg_t, seg, SEG_slot)};
+    const Val seg = LLVMBuildInBoundsGEP2(c->b, c->abi[CG_AbiSeg], table, &i, 1, "seg");
+    return (CgSeg){.row = field_load(c, CG_AbiSeg, seg, SEG_row),
+                   .len = field_load(c, CG_AbiSeg, seg, SEG_len),
+                   .slot = field_load(c, CG_AbiSeg, seg, SEG_slot)};
 }
 
 Val

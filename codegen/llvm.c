@@ -95,22 +95,6 @@ cg_llvm_context(void)
     return ctx;
 }
 
-static void
-abi_types(Cg *c)
-{
-#define ABI_TYPE(ctype, llvm, name, doc) c->llvm,
-    LLVMTypeRef call[] = {ABI_CALL_FIELDS(ABI_TYPE)};
-    LLVMTypeRef seg[] = {ABI_SEG_FIELDS(ABI_TYPE)};
-    LLVMTypeRef share[] = {ABI_SHARE_FIELDS(ABI_TYPE)};
-#undef ABI_TYPE
-    c->call_t = LLVMStructCreateNamed(c->ctx, "AbiCall");
-    LLVMStructSetBody(c->call_t, call, CALL_FIELD_COUNT, 0);
-    c->seg_t = LLVMStructCreateNamed(c->ctx, "AbiSeg");
-    LLVMStructSetBody(c->seg_t, seg, SEG_FIELD_COUNT, 0);
-    c->share_t = LLVMStructCreateNamed(c->ctx, "AbiShare");
-    LLVMStructSetBody(c->share_t, share, SHARE_FIELD_COUNT, 0);
-}
-
 void
 cg_llvm_open(Cg *c, Arena *arena, const Machine *machine, LLVMTargetMachineRef llvm)
 {
@@ -134,7 +118,7 @@ cg_llvm_open(Cg *c, Arena *arena, const Machine *machine, LLVMTargetMachineRef l
     c->ptr = LLVMPointerTypeInContext(c->ctx, 0);
     c->lanes = machine->vector_bytes / 4;
     c->masks = machine->vector_bytes == 64;
-    abi_types(c);
+    cg_abi_open(c);
 }
 
 void

@@ -235,6 +235,7 @@ probe_module(Cg *c, CgProbe out[PROBE_COUNT])
         const ProbeInfo *info = &probe_info[i];
         out[i] = (CgProbe){.work = probe_work(c, info->kind), .doc = info->doc};
         out[i].bytes = info->streams ? ROUND_BYTES : 0;
+        out[i].reads = info->kind == KIND_READ;
         address[i] = probe_possible(c->machine, info->kind) ? probe_function(c, info)
                                                             : LLVMConstNull(c->ptr);
     }

@@ -61,14 +61,14 @@ weight_add(CgProgram *p, const Value *v)
     }
     copy_dims(&v->type.shape, &w.rank, w.dim);
     const uint64_t hash = hash_bytes(w.tensor, strlen(w.tensor), 0);
-    for (int i = 0; i < p->nweights; i++)
+    for (int i = 0; i < p->abi.nweights; i++)
         if (p->weights[i].hash == hash && same_weight(&p->weights[i].row, &w))
             return i;
     w.tensor = arena_strdup(p->arena, w.tensor);
     w.init = arena_strdup(p->arena, w.init);
     const CgWeight weight = {hash, w};
-    VEC_PUSH(p->arena, p->weights, p->nweights, p->cap_weights, weight);
-    return p->nweights - 1;
+    VEC_PUSH(p->arena, p->weights, p->abi.nweights, p->cap_weights, weight);
+    return p->abi.nweights - 1;
 }
 
 /* ---- states -------------------------------------------------------------------------------- */
@@ -85,7 +85,7 @@ bytes_of(const Value *v, int64_t *out)
 static const AbiState *
 state_find(const CgProgram *p, const char *name)
 {
-    for (int i = 0; i < p->nstates; i++)
+    for (int i = 0; i < p->abi.nstates; i++)
         if (strcmp(p->states[i].name, name) == 0)
             return &p->states[i];
     return NULL;
@@ -102,7 +102,7 @@ state_add(CgProgram *p, const Value *v)
     }
     copy_dims(&v->type.shape, &s.rank, s.dim);
     s.name = arena_strdup(p->arena, v->name);
-    VEC_PUSH(p->arena, p->states, p->nstates, p->cap_states, s);
+    VEC_PUSH(p->arena, p->states, p->abi.nstates, p->cap_states, s);
     return true;
 }
 
@@ -202,7 +202,7 @@ cg_program_params_hash(const CgProgram *p)
         hash = hash_bytes(param->text, strlen(param->text), hash);
         hash = hash_bytes(&param->offset, sizeof param->offset, hash);
     }
-    for (int i = 0; i < p->nweights; i++) {
+    for (int i = 0; i < p->abi.nweights; i++) {
         const AbiWeight *w = &p->weights[i].row;
         hash = hash_bytes(w->tensor, strlen(w->tensor), hash);
         hash = hash_bytes(&w->dtype, sizeof w->dtype, hash);
@@ -300,16 +300,16 @@ cg_program_step(CgProgram *p, const CgKernel *k, Val run)
 {
     CgStep step = {.run = run};
     step.row.name = arena_strdup(p->arena, k->kernel->name);
-    step.row.first_operand = p->noperands;
+    step.row.first_operand = p->abi.noperands;
     step.row.operands = k->noperands;
     step.row.pieces = pieces_of(k->kernel);
     for (int i = 0; i < k->noperands; i++) {
         AbiOperand operand = {0};
         if (!operand_of(p, &k->operands[i], &operand))
             return false;
-        VEC_PUSH(p->arena, p->operands, p->noperands, p->cap_operands, operand);
+        VEC_PUSH(p->arena, p->operands, p->abi.noperands, p->cap_operands, operand);
     }
-    VEC_PUSH(p->arena, p->steps, p->nsteps, p->cap_steps, step);
+    VEC_PUSH(p->arena, p->steps, p->abi.nsteps, p->cap_steps, step);
     return true;
 }
 

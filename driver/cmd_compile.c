@@ -5,13 +5,16 @@
 #include "driver/product.h"
 
 typedef enum {
-#define EMIT(id, name) EMIT_##id,
+#define EMIT(id, kind, name) EMIT_##id,
 #include "driver/emit.def"
 #undef EMIT
     EMIT_COUNT
 } Emit;
-static const char *const emit_name[EMIT_COUNT] = {
-#define EMIT(id, name) [EMIT_##id] = name,
+static const struct {
+    enum { KIND_GRAPH, KIND_CODE, KIND_PRODUCT } kind;
+    const char *name;
+} emit_info[EMIT_COUNT] = {
+#define EMIT(id, kind, name) [EMIT_##id] = {KIND_##kind, name},
 #include "driver/emit.def"
 #undef EMIT
 };
@@ -35,9 +38,9 @@ static const char *
 last_lowered_pass(void)
 {
     const char *name = NULL;
-    for (int i = 0; i < PASS_COUNT; i++)
-        if (pass_info[i].after == STAGE_LOWERED)
-            name = pass_info[i].name;
+    for (int i = 0; i < pipeline_count; i++)
+        if (pass_info[pipeline[i]].after == STAGE_LOWERED)
+            name = pass_info[pipeline[i]].name;
     return name;
 }
 
@@ -86,37 +89,38 @@ static int
 check_options(const Options *o, Emit what)
 {
     const bool library = what == EMIT_obj || what == EMIT_lib || what == EMIT_so;
-    if (what >= EMIT_obj && !opt_text(o, OPT_out))
-        return option_fault(o, OPT_out, "--emit %s wants a name: give -o FILE", emit_name[what]);
-    if (what > EMIT_plan && opt_given(o, OPT_stop_after))
+    if (emit_info[what].kind == KIND_PRODUCT && !opt_text(o, OPT_out))
+        return option_fault(o, OPT_out, "--emit %s wants a name: give -o FILE",
+                            emit_info[what].name);
+    if (emit_info[what].kind != KIND_GRAPH && opt_given(o, OPT_stop_after))
         return option_fault(o, OPT_stop_after, "--stop-after goes with --emit graph, not %s",
-                            emit_name[what]);
+                            emit_info[what].name);
     if (opt_given(o, OPT_header) && !library)
         return option_fault(o, OPT_header, "--header goes with --emit so, lib or obj, not %s",
-                            emit_name[what]);
-    if (opt_given(o, OPT_depfile) && what < EMIT_obj)
+                            emit_info[what].name);
+    if (opt_given(o, OPT_depfile) && emit_info[what].kind != KIND_PRODUCT)
         return option_fault(o, OPT_depfile,
                             "--depfile goes with --emit so, lib, exe or obj, not %s",
-                            emit_name[what]);
-    if (opt_given(o, OPT_weights_how) && what < EMIT_obj)
+                            emit_info[what].name);
+    if (opt_given(o, OPT_weights_how) && emit_info[what].kind != KIND_PRODUCT)
         return option_fault(o, OPT_weights_how,
                             "--weights goes with --emit so, lib, exe or obj, not %s",
-                            emit_name[what]);
+                            emit_info[what].name);
     return EXIT_DONE;
 }
 
 static int
 compile(Job *job, Emit what, Phase phase)
 {
-    if (what >= EMIT_obj)
+    if (emit_info[what].kind == KIND_PRODUCT)
         return make_product(job, product_kind(what));
     StrBuf out = {0};
     int status = job_check_passes(job);
     if (status == EXIT_DONE)
         status = job_weights(job, false);
     if (status == EXIT_DONE)
-        status =
-            what <= EMIT_plan ? emit_graph(job, what, phase, &out) : emit_code(job, what, &out);
+        status = emit_info[what].kind == KIND_GRAPH ? emit_graph(job, what, phase, &out)
+                                                    : emit_code(job, what, &out);
     if (status == EXIT_DONE)
         status = put(job->o, &out);
     sb_free(&out);
@@ -131,7 +135,8 @@ cmd_compile(Options *o)
     if (fit != EXIT_DONE)
         return fit;
     Job job;
-    int status = what < EMIT_obj ? job_describe(&job, o) : job_describe_many(&job, o);
+    int status =
+        emit_info[what].kind != KIND_PRODUCT ? job_describe(&job, o) : job_describe_many(&job, o);
     if (status == EXIT_DONE)
         status = compile(&job, what, (Phase)opt_word(o, OPT_phase));
     job_end(&job);

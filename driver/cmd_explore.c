@@ -259,7 +259,7 @@ now_text(Arena *arena)
 static const char *
 settings_text(const Explore *e)
 {
-    static const char *const hold[HOLD_COUNT] = {"none", "params", "state"};
+    static const char *const hold[] = {HOLDS(WORD_TEXT)};
     const FeCompile *c = &e->plan.described.fe.compile;
     const Options *o = e->wish->o;
     return arena_printf(

@@ -6,8 +6,6 @@
 
 #include "driver/driver.h"
 
-typedef enum { MODE_prefill, MODE_step, MODE_split } Mode; /* as in words.def */
-
 /* One ids_K and what becomes of it. */
 typedef struct {
     const RtTensor *tensor;
@@ -76,7 +74,7 @@ feed(ssmc_session *session, const Sample *s, int seq, Mode mode)
     int piece = 0;
     for (int64_t at = 0; at < s->tokens && rs == SSMC_OK; piece++) {
         const int64_t left = s->tokens - at;
-        const int64_t want = mode == MODE_split ? piece_length(piece) : left;
+        const int64_t want = mode == MODE_SPLIT ? piece_length(piece) : left;
         const int64_t n = want < left ? want : left;
         rs = ssmc_prefill_all(session, seq, ids + at, n, logits + at * s->vocab);
         at += n;
@@ -111,9 +109,9 @@ sample_run(const Job *job, const Sample *s, Mode mode)
 {
     ssmc_session *session = NULL;
     ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
-    if (rs == SSMC_OK && mode == MODE_step)
+    if (rs == SSMC_OK && mode == MODE_STEP)
         rs = step_through(session, s, job->arena);
-    for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_step; b++)
+    for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_STEP; b++)
         rs = feed(session, s, b, mode);
     ssmc_session_close(session);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);

@@ -73,6 +73,17 @@ extern const char help_model[], help_status[]; /* what MODEL may be, and exit st
 const char *opt_text(const Options *o, OptId id);
 bool opt_given(const Options *o, OptId id);
 
+/* WORD(enumerator, word): options of words.def whose word's place is an enumerator. */
+#define MODES(WORD) WORD(MODE_PREFILL, "prefill") WORD(MODE_STEP, "step") WORD(MODE_SPLIT, "split")
+#define TUNINGS(WORD)                                                                              \
+    WORD(TUNE_AUTO, "auto") WORD(TUNE_SHIPPED, "shipped") WORD(TUNE_EXHAUSTIVE, "exhaustive")
+#define HOLDS(WORD)               WORD(HOLD_NONE, "none") WORD(HOLD_PARAMS, "params") WORD(HOLD_STATE, "state")
+#define WORD_ENUMERATOR(id, word) id,
+#define WORD_TEXT(id, word)       [id] = word,
+typedef enum { MODES(WORD_ENUMERATOR) } Mode;            /* --mode */
+typedef enum { TUNINGS(WORD_ENUMERATOR) } Tuning;        /* --tune */
+typedef enum { HOLDS(WORD_ENUMERATOR) HOLD_COUNT } Hold; /* --hold */
+
 /* What an option's argument may be (words.def). */
 typedef enum { WORDS_NONE, WORDS_SOME, WORDS_LIST, WORDS_ONE } OptWords;
 OptWords option_words(OptId id, const char **words); /* WORDS_NONE: *words is NULL */
@@ -202,8 +213,6 @@ int job_run(Job *job);     /* all of the above */
 void job_end(Job *job);
 
 /* ---- constants of predictions (costs_file.c) ------------------------------------------------ */
-
-typedef enum { TUNE_AUTO, TUNE_SHIPPED, TUNE_EXHAUSTIVE } Tuning; /* --tune, as words.def has it */
 
 /* Takes the constants that were measured for the machine from the cache folder, if they are there;
  * a note says where there is a file that cannot be used. */

@@ -18,8 +18,6 @@ extern const OptId axis_option[AXIS_COUNT];
 typedef enum { FORM_recurrent, FORM_chunked, FORM_quadratic, FORM_COUNT } ExploreForm;
 extern const char *const explore_form_name[FORM_COUNT];
 
-typedef enum { HOLD_none, HOLD_params, HOLD_state, HOLD_COUNT } Hold;
-
 typedef struct {
     Options *o;
     Arena *arena;

@@ -7,7 +7,8 @@
 
 const OptId axis_option[AXIS_COUNT] = {
     [AXIS_state] = OPT_state, [AXIS_head_dim] = OPT_head_dim, [AXIS_groups] = OPT_groups};
-const char *const explore_form_name[FORM_COUNT] = {"recurrent", "chunked", "quadratic"};
+const char *const explore_form_name[FORM_COUNT] = {
+    [FORM_recurrent] = "recurrent", [FORM_chunked] = "chunked", [FORM_quadratic] = "quadratic"};
 
 static int
 int_order(const void *a, const void *b)
@@ -90,7 +91,7 @@ take_form(Wish *w, const char *word, size_t len)
 static bool
 hold_parse(Wish *w)
 {
-    static const char *const names[HOLD_COUNT] = {"none", "params", "state"};
+    static const char *const names[] = {HOLDS(WORD_TEXT)};
     for (int h = 0; h < HOLD_COUNT; h++) {
         if (strcmp(opt_text(w->o, OPT_hold), names[h]) != 0)
             continue;

@@ -28,7 +28,8 @@ option_put(Options *o, OptId id, const char *text)
 static void
 put_sizes(Options *o, const Group *g)
 {
-    static const char *const key[AXIS_COUNT] = {"state", "head_dim", "groups"};
+    static const char *const key[AXIS_COUNT] = {
+        [AXIS_state] = "state", [AXIS_head_dim] = "head_dim", [AXIS_groups] = "groups"};
     for (int a = 0; a < AXIS_COUNT; a++)
         if (g->size[a] > 0)
             options_set(o,
@@ -87,7 +88,7 @@ count_values(Value *const *values, int count)
 static int64_t
 held_of(const Graph *g, Hold hold)
 {
-    return hold == HOLD_state ? count_values(g->states, g->nstates)
+    return hold == HOLD_STATE ? count_values(g->states, g->nstates)
                               : count_values(g->weights, g->nweights);
 }
 
@@ -268,7 +269,7 @@ group_make(Plan *plan, Group *g)
               : a == AXIS_head_dim ? &g->base.head_dim
                                    : &g->base.groups) = g->size[a];
     g->base.dtype = format_info[g->format].name;
-    if (with_description(plan, g, look_at_sizes, NULL) && w->hold != HOLD_none)
+    if (with_description(plan, g, look_at_sizes, NULL) && w->hold != HOLD_NONE)
         hold_budget(plan, g);
     points_make(plan, g);
 }
@@ -331,7 +332,7 @@ static void
 weights_choose(Plan *plan)
 {
     const Graph *g = plan->described.fe.graph;
-    bool sized = plan->wish->hold != HOLD_none;
+    bool sized = plan->wish->hold != HOLD_NONE;
     for (int a = 0; a < AXIS_COUNT; a++)
         sized = sized || plan->wish->axis[a].count > 0;
     const bool made = g->weights_path && strcmp(g->weights_path, "init:reference") == 0;

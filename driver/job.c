@@ -426,6 +426,11 @@ job_passes(Job *job, Phase phase)
     return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
 }
 
+/* cg_module takes graphs in the order of AbiPhaseId. */
+_Static_assert((int)PHASE_PREFILL == ABI_PREFILL && (int)PHASE_DECODE == ABI_DECODE &&
+                   (int)PHASE_COUNT == ABI_PHASES,
+               "graph[phase]");
+
 int
 job_module(Job *job)
 {

@@ -40,7 +40,7 @@ job_tokenizer(Job *job, FeTokenizer **out)
     if (!path)
         return no_tokenizer(job);
     const RtKind kind = rt_kind_of(path);
-    if (kind < RT_KIND_config) /* the JSON files of a checkpoint begin there */
+    if (!rt_kind_may_be_json(kind))
         return runtime_fault(rt_kind_fault(path, kind));
     *out = fe_tokenizer_load(job->o->arena, path, job->diag);
     if (!*out)

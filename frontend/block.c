@@ -86,15 +86,25 @@ static const struct {
     {"nums",  SPEC_NUMS,  -INFINITY, INFINITY},
 };
 
+/* Of a kind, with the range of parameters that name none. */
+static void
+param_be(Spec *spec, SpecKind kind)
+{
+    for (size_t i = 0; i < COUNT_OF(param_kind); i++)
+        if (param_kind[i].kind == kind) {
+            spec->kind = kind;
+            spec->low = param_kind[i].low;
+            spec->high = param_kind[i].high;
+        }
+}
+
 static bool
 param_type(const BlockSet *set, const Tree *t, Spec *spec)
 {
     for (size_t i = 0; i < COUNT_OF(param_kind); i++) {
         if (t->kind != TREE_SCALAR || strcmp(t->text, param_kind[i].name) != 0)
             continue;
-        spec->kind = param_kind[i].kind;
-        spec->low = param_kind[i].low;
-        spec->high = param_kind[i].high;
+        param_be(spec, param_kind[i].kind);
         return true;
     }
     diag_error(set->diag, t->loc, "the type is %s; expected int, num, bool, word, chunk or nums",
@@ -109,16 +119,12 @@ infer_type(const Tree *preset, Spec *spec)
     int64_t i;
     double num;
     bool flag;
-    size_t kind = 0;
     if (preset->kind == TREE_LIST)
-        kind = 5;
+        param_be(spec, SPEC_NUMS);
     else if (tree_bool(preset, &flag))
-        kind = 2;
-    else if (!tree_int(preset, &i) && tree_num(preset, &num))
-        kind = 1;
-    spec->kind = param_kind[kind].kind;
-    spec->low = param_kind[kind].low;
-    spec->high = param_kind[kind].high;
+        param_be(spec, SPEC_BOOL);
+    else
+        param_be(spec, !tree_int(preset, &i) && tree_num(preset, &num) ? SPEC_NUM : SPEC_INT);
 }
 
 static bool

@@ -353,6 +353,8 @@ static const struct {
     [CMP_GT] = {">",  "which must be more than"},
 };
 
+_Static_assert(CMP_LE < CMP_LT && CMP_GE < CMP_GT, "read_comparison takes the first that fits");
+
 static bool
 compare(Comparison how, Number a, Number b)
 {

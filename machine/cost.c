@@ -34,6 +34,21 @@ static const char *const step_name[COST_STEPS] = {
     [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
     [COST_conv] = conv, [COST_pass] = pass, [COST_read] = read, [COST_step] = step
 
+/* Rows are written by costs_print_row in the order of cost.def. */
+_Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_cb == 3 &&
+                   COST_chunk == 4 && COST_token == 5 && COST_exp == 6 && COST_row == 7 &&
+                   COST_mac == 8 && COST_tile == 9 && COST_state == 10 && COST_far == 11 &&
+                   COST_strong == 12 && COST_TERMS == 13,
+               "the order of SSD()'s arguments");
+_Static_assert(COST_linear_f32 == 0 && COST_linear_f16 == 1 && COST_linear_bf16 == 2 &&
+                   COST_linear_u8 == 3 && COST_linear_u4x2 == 4 && COST_linear_blas == 5 &&
+                   COST_conv == 6 && COST_pass == 7 && COST_read == 8 && COST_step == 9 &&
+                   COST_STEPS == 10,
+               "the order of STEPS()'s arguments");
+_Static_assert(COST_recurrent == 0 && COST_chunked_f32 == 1 && COST_chunked_bf16 == 2 &&
+                   COST_KINDS == 3,
+               "the order of COSTS()'s arguments");
+
 static const struct {
     const char *cpu; /* "*": any */
     int vector_bytes;

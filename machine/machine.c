@@ -31,7 +31,7 @@ static const struct {
     Arch arch;
     const char *llvm;
 } feature_table[ABI_FEATURES] = {
-#define FEATURE(arch, id, llvm, test) [ABI_HAS_##id] = {ARCH_##arch, llvm},
+#define FEATURE(bit, arch, id, llvm, test) [ABI_HAS_##id] = {ARCH_##arch, llvm},
 #include "runtime/features.def"
 #undef FEATURE
 };

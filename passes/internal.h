@@ -5,14 +5,6 @@
 #include "machine/tile.h"
 #include "passes/pass.h"
 
-/* ---- pipeline.c ------------------------------------------------------------------------- */
-
-typedef struct {
-    const PassId *pass;
-    int count;
-} Pipeline;
-Pipeline pipeline_of(Phase phase);
-
 /* ---- check.c: --check-each -------------------------------------------------------------- */
 
 typedef struct Checker Checker;

@@ -8,6 +8,9 @@
 #define ROUNDS true
 #define PASS(id, stage, on, numbers, doc)                                                          \
     [PASS_##id] = {#id, STAGE_##stage, on, numbers, pass_##id, doc},
+#define PHASE_TEXT(id, name) [id] = name,
+const char *const phase_name[PHASE_COUNT] = {PHASES(PHASE_TEXT)};
+
 const PassInfo pass_info[PASS_COUNT] = {
 #include "passes/passes.def"
 };
@@ -125,11 +128,10 @@ run_one(Manager *m, PassId id)
 static bool
 run_all(Manager *m)
 {
-    const Pipeline line = pipeline_of(m->cx->phase);
-    for (int i = 0; i < line.count; i++) {
-        if (!run_one(m, line.pass[i]))
+    for (int i = 0; i < pipeline_count; i++) {
+        if (!run_one(m, pipeline[i]))
             return false;
-        if ((int)line.pass[i] == m->options->stop_after)
+        if ((int)pipeline[i] == m->options->stop_after)
             break;
     }
     return m->options->verify_each || verify(m, "its passes");
@@ -139,7 +141,7 @@ bool
 pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
 {
     Manager m = {.g = g, .cx = cx, .options = options};
-    g->phase = cx->phase == PHASE_DECODE ? "decode" : "prefill";
+    g->phase = phase_name[cx->phase];
     if (cx->threads < 1)
         cx->threads = 1;
     if (options->check_each) {

@@ -33,6 +33,11 @@ enum {
 /* Elements are written as they lie in memory. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "state files are little-endian");
 
+/* A reader of any version finds these two. */
+_Static_assert(offsetof(RtStateHead, magic) == 0 && offsetof(RtStateHead, version) == 8,
+               "a state file begins with magic and version");
+_Static_assert(ABI_F32 == 0 && ABI_F16 == 1 && ABI_BF16 == 2, "numbers of state.def");
+
 /* ---- fields -------------------------------------------------------------------------------- */
 
 static char *
