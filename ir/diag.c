@@ -103,38 +103,20 @@ diag_errors(const Diag *diag)
 
 /* ---- showing -------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at text, 1 .. 4; 0 where it is none or a control character. */
-static size_t
-utf8_length(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    if (p[0] < 0x80)
-        return p[0] >= 0x20 && p[0] != 0x7f;
-    const size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    const bool c1_control = p[0] == 0xc2 && p[1] < 0xa0;
-    const bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    return c1_control || overlong ? 0 : n;
-}
-
 /* Puts one character of text, escaped if a terminal must not see it. Returns how many bytes of text
  * it took; *columns is how wide it came out. */
 static size_t
 put_char(StrBuf *out, const char *text, size_t len, int *columns)
 {
-    const size_t n = utf8_length(text, len);
-    if (n) {
+    const unsigned char c = (unsigned char)text[0], second = len > 1 ? (unsigned char)text[1] : 0;
+    const bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && second < 0xA0);
+    const size_t n = control ? 0 : utf8_length(text, len);
+    *columns = n ? 1 : 4;
+    if (n)
         sb_putn(out, text, n);
-        *columns = 1;
-        return n;
-    }
-    sb_printf(out, "\\x%02x", (unsigned)(unsigned char)text[0]);
-    *columns = 4;
-    return 1;
+    else
+        sb_printf(out, "\\x%02x", (unsigned)c);
+    return n ? n : 1;
 }
 
 static void

@@ -218,6 +218,41 @@ sb_free(StrBuf *sb)
     *sb = (StrBuf){0};
 }
 
+/* ---- UTF-8 ---------------------------------------------------------------------------------- */
+
+/* Table 3-7 of the Unicode standard. */
+size_t
+utf8_length(const char *text, size_t left)
+{
+    const unsigned char *at = (const unsigned char *)text, lead = at[0];
+    if (lead < 0x80)
+        return 1;
+    const size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    if (lead < 0xC2 || lead > 0xF4 || left < len)
+        return 0;
+    const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+    return len;
+}
+
+bool
+utf8_valid(const char *text, size_t len, size_t *bad)
+{
+    for (size_t at = 0, step; at < len; at += step) {
+        step = utf8_length(text + at, len - at);
+        if (step == 0) {
+            *bad = at;
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- numbers -------------------------------------------------------------------------------- */
 
 bool

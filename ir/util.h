@@ -60,6 +60,12 @@ void sb_vprintf(StrBuf *sb, const char *fmt, va_list args);
 const char *sb_text(const StrBuf *sb); /* "" when nothing was put */
 void sb_free(StrBuf *sb);
 
+/* Bytes of the character that a text of `left` > 0 bytes starts with; 0: it is not UTF-8.
+ * Surrogates are not. */
+size_t utf8_length(const char *text, size_t left);
+bool utf8_valid(const char *text, size_t len,
+                size_t *bad); /* bad: offset of the first wrong byte */
+
 /* Checked sizes: false on overflow or a negative operand; *out untouched then. */
 bool size_mul(int64_t a, int64_t b, int64_t *out);
 bool size_add(int64_t a, int64_t b, int64_t *out);

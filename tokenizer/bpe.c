@@ -1,4 +1,4 @@
-/* frontend/bpe.c -- text to ids: added tokens, normal form, words, merges by rank.
+/* tokenizer/bpe.c -- text to ids: added tokens, normal form, words, merges by rank.
  *
  * Of all neighbouring pairs of a word that merge, the one of lowest rank is merged first, the
  * leftmost of equal ones. A heap of (rank, position) finds it, so a word of n bytes takes O(n log
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/tokenizer.h"
+#include "tokenizer/tables.h"
 
 enum { NONE = UINT32_MAX };
 
@@ -18,7 +18,7 @@ typedef struct {
 } Symbol;
 
 typedef struct {
-    const FeTokenizer *tok;
+    const Tokenizer *tok;
     SplitRun *run;
     bool gave_up;
     int32_t *ids;
@@ -378,8 +378,8 @@ encode_text(Encoder *e, Span text)
 }
 
 bool
-fe_encode(const FeTokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
-          size_t *bad)
+tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
+           size_t *bad)
 {
     *ids = NULL;
     *count = 0;

@@ -1,43 +1,11 @@
-/* frontend/tokenizer.c -- tokenizer.json to tables, section by section, refusing what ssmc would
+/* tokenizer/tokenizer.c -- tokenizer.json to tables, section by section, refusing what ssmc would
  * not do exactly. Sections that only matter to training or batching (truncation, padding) are not
  * read. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/tokenizer.h"
-
-/* ---- the byte-level alphabet ----------------------------------------------------------------- */
-
-static bool
-stands_for_itself(unsigned c)
-{
-    return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xAC) || (c >= 0xAE && c <= 0xFF);
-}
-
-/* Bytes that print stand for themselves; the others, in order, are U+0100, U+0101 ... */
-uint32_t
-byte_to_char(unsigned char byte)
-{
-    if (stands_for_itself(byte))
-        return byte;
-    uint32_t c = 0x100;
-    for (unsigned b = 0; b < byte; b++)
-        c += !stands_for_itself(b);
-    return c;
-}
-
-int
-char_to_byte(uint32_t c)
-{
-    if (c < 0x100)
-        return stands_for_itself(c) ? (int)c : -1;
-    if (c < 0x121)
-        return (int)(c - 0x100);
-    if (c < 0x143)
-        return (int)(c - 0x121 + 0x7F);
-    return c == 0x143 ? 0xAD : -1;
-}
+#include "tokenizer/tables.h"
 
 /* UTF-8 never has these, so a vocabulary may lack them. */
 static bool
@@ -61,62 +29,11 @@ token_bytes(Arena *arena, Span text)
     return (Span){bytes, n};
 }
 
-/* ---- hash tables ----------------------------------------------------------------------------- */
-
-static size_t
-slots_for(size_t count)
-{
-    size_t slots = 16;
-    while (slots < count * 2)
-        slots *= 2;
-    return slots;
-}
-
-static int32_t *
-vocab_slot(const FeTokenizer *tok, const char *text, size_t len)
-{
-    const size_t mask = tok->vocab_slots - 1;
-    for (size_t at = (size_t)hash_bytes(text, len, 0) & mask;; at = (at + 1) & mask) {
-        int32_t *slot = &tok->vocab[at];
-        if (*slot < 0)
-            return slot;
-        const Span *have = &tok->tokens[*slot].text;
-        if (have->len == len && memcmp(have->text, text, len) == 0)
-            return slot;
-    }
-}
-
-int32_t
-tok_vocab_find(const FeTokenizer *tok, const char *text, size_t len)
-{
-    return *vocab_slot(tok, text, len);
-}
-
-/* Finaliser of MurmurHash3. */
-static uint64_t
-mix(uint64_t x)
-{
-    x = (x ^ x >> 33) * 0xFF51AFD7ED558CCDu;
-    x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53u;
-    return x ^ x >> 33;
-}
-
-Merge *
-tok_merge_slot(const FeTokenizer *tok, uint64_t pair)
-{
-    const size_t mask = tok->merge_slots - 1;
-    for (size_t at = (size_t)mix(pair) & mask;; at = (at + 1) & mask) {
-        Merge *slot = &tok->merges[at];
-        if (slot->rank == UINT32_MAX || slot->pair == pair)
-            return slot;
-    }
-}
-
 /* ---- model ----------------------------------------------------------------------------------- */
 
 typedef struct {
     JsonFile file;
-    FeTokenizer *tok;
+    Tokenizer *tok;
 } Reader;
 
 static int64_t
@@ -147,7 +64,7 @@ largest_id(const JsonAt *vocab, const JsonAt *added)
 static void
 read_token(Reader *r, const JsonAt *at)
 {
-    FeTokenizer *tok = r->tok;
+    Tokenizer *tok = r->tok;
     int64_t id = 0;
     if (!json_want_int(&r->file, at, 0, TOK_MAX_ID, &id))
         return;
@@ -159,19 +76,19 @@ read_token(Reader *r, const JsonAt *at)
     const size_t len = strlen(at->key);
     token->text = (Span){arena_strndup(tok->arena, at->key, len), len};
     token->bytes = token_bytes(tok->arena, token->text);
-    *vocab_slot(tok, token->text.text, len) = (int32_t)id;
+    *tok_vocab_slot(tok, token->text.text, len) = (int32_t)id;
 }
 
 static bool
 read_vocab(Reader *r, const JsonAt *model, const JsonAt *added)
 {
-    FeTokenizer *tok = r->tok;
+    Tokenizer *tok = r->tok;
     const JsonAt vocab = json_key(model, "vocab");
     if (!json_want_object(&r->file, &vocab))
         return false;
     tok->size = largest_id(&vocab, added) + 1;
     tok->tokens = arena_array(tok->arena, (size_t)tok->size, sizeof *tok->tokens);
-    tok->vocab_slots = slots_for((size_t)json_object_object_length(vocab.value));
+    tok->vocab_slots = tok_slots((size_t)json_object_object_length(vocab.value));
     tok->vocab = arena_array(tok->arena, tok->vocab_slots, sizeof *tok->vocab);
     memset(tok->vocab, 0xFF, tok->vocab_slots * sizeof *tok->vocab);
     json_object_object_foreach(vocab.value, key, id)
@@ -258,12 +175,12 @@ read_merge(Reader *r, const JsonAt *at, uint32_t rank, StrBuf *joined)
 static bool
 read_merges(Reader *r, const JsonAt *model)
 {
-    FeTokenizer *tok = r->tok;
+    Tokenizer *tok = r->tok;
     const JsonAt merges = json_key(model, "merges");
     size_t count = 0;
     if (!json_want_array(&r->file, &merges, &count))
         return false;
-    tok->merge_slots = slots_for(count);
+    tok->merge_slots = tok_slots(count);
     tok->merges = arena_array(tok->arena, tok->merge_slots, sizeof *tok->merges);
     memset(tok->merges, 0xFF, tok->merge_slots * sizeof *tok->merges);
     StrBuf joined = {0};
@@ -285,7 +202,7 @@ want_off(Reader *r, const JsonAt *model, const char *key)
                       json_object_get_double(at.value) == 0;
     const bool no =
         json_object_is_type(at.value, json_type_boolean) && !json_object_get_boolean(at.value);
-    if (!json_is_null(&at) && !zero && !no && !json_is_text(&at, ""))
+    if (at.value && !zero && !no && !json_is_text(&at, ""))
         json_fault(&r->file, &at, "is %s, expected none: ssmc reads plain byte-level BPE",
                    json_words(&r->file, &at));
 }
@@ -317,44 +234,44 @@ read_file(Reader *r, json_object *json)
     const JsonAt root = {.there = true, .value = json};
     if (!json_want_object(&r->file, &root) || !read_model(r, &root))
         return false;
-    return tok_read_pipeline(&r->file, r->tok, &root);
+    return tok_read_steps(&r->file, r->tok, &root);
 }
 
-FeTokenizer *
-fe_tokenizer_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag)
+Tokenizer *
+tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag)
 {
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, json, len), len};
-    FeTokenizer *tok = arena_alloc(arena, sizeof *tok);
+    Tokenizer *tok = arena_alloc(arena, sizeof *tok);
     tok->arena = arena;
     Reader r = {
         {.arena = arena, .diag = diag, .source = source},
         tok
     };
-    json_object *root = json_file_parse(&r.file);
-    const bool good = r.file.faults == 0 && read_file(&r, root) && r.file.faults == 0;
+    json_object *root = NULL;
+    const bool good = json_file_parse(&r.file, &root) && read_file(&r, root) && r.file.faults == 0;
     json_object_put(root);
     if (good)
         return tok;
-    fe_tokenizer_free(tok);
+    tok_free(tok);
     return NULL;
 }
 
-FeTokenizer *
-fe_tokenizer_load(Arena *arena, const char *path, Diag *diag)
+Tokenizer *
+tok_load(Arena *arena, const char *path, Diag *diag)
 {
     enum { LARGEST = 1 << 29 };
     char *text = NULL;
     size_t len = 0;
     const char *why = NULL;
     if (file_read(arena, path, LARGEST, &text, &len, &why))
-        return fe_tokenizer_parse(arena, text, len, path, diag);
+        return tok_parse(arena, text, len, path, diag);
     diag_error(diag, (SrcLoc){0}, "%s", why);
     return NULL;
 }
 
 void
-fe_tokenizer_free(FeTokenizer *tok)
+tok_free(Tokenizer *tok)
 {
     if (!tok)
         return;
@@ -364,13 +281,13 @@ fe_tokenizer_free(FeTokenizer *tok)
 }
 
 int64_t
-fe_tokenizer_size(const FeTokenizer *tok)
+tok_size(const Tokenizer *tok)
 {
     return tok->size;
 }
 
 const char *
-fe_decode(const FeTokenizer *tok, int32_t id, size_t *len)
+tok_decode(const Tokenizer *tok, int32_t id, size_t *len)
 {
     if (id < 0 || id >= tok->size || !tok->tokens[id].text.text)
         return NULL;

@@ -1,4 +1,4 @@
-/* frontend/split.c -- splitting expressions: Oniguruma's syntax as PCRE2's, compiled and matched.
+/* tokenizer/split.c -- splitting expressions: Oniguruma's syntax as PCRE2's, compiled and matched.
  *
  * tokenizer.json holds expressions for Oniguruma (Ruby syntax, Unicode). Where PCRE2 reads
  * something differently the expression is rewritten, and what cannot be rewritten is refused:
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/tokenizer.h"
+#include "tokenizer/tables.h"
 
 /* White_Space and its complement, as members of a class. */
 static const char SPACES[] = "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}"

@@ -1,9 +1,9 @@
-/* frontend/utf8.c -- UTF-8, white space and normalisation form C for the tokenizer. */
+/* tokenizer/utf8.c -- UTF-8, white space and normalisation form C for the tokenizer. */
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
-#include "frontend/tokenizer.h"
+#include "tokenizer/tables.h"
 
 void *
 grown(void *items, size_t *cap, size_t need, size_t size)
@@ -18,43 +18,6 @@ grown(void *items, size_t *cap, size_t need, size_t size)
         die_no_memory(now > SIZE_MAX / size ? SIZE_MAX : now * size);
     *cap = now;
     return more;
-}
-
-/* Length of the sequence at text (left > 0 bytes), or 0. Table 3-7 of the Unicode standard. */
-static size_t
-sequence_length(const unsigned char *text, size_t left)
-{
-    const unsigned char lead = text[0];
-    if (lead < 0x80)
-        return 1;
-    if (lead < 0xC2 || lead > 0xF4)
-        return 0;
-    const size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (left < len)
-        return 0;
-    const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++) {
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    return len;
-}
-
-bool
-utf8_valid(const char *text, size_t len, size_t *bad)
-{
-    for (size_t at = 0; at < len;) {
-        const size_t step = sequence_length((const unsigned char *)text + at, len - at);
-        if (step == 0) {
-            *bad = at;
-            return false;
-        }
-        at += step;
-    }
-    return true;
 }
 
 uint32_t
