@@ -71,19 +71,6 @@ spec_wants(Arena *arena, const Spec *spec)
 }
 
 static bool
-is_word_of(const char *words, const char *word)
-{
-    const size_t len = strlen(word);
-    for (const char *at = words; *at; at += strspn(at, " ")) {
-        const size_t n = strcspn(at, " ");
-        if (n == len && memcmp(at, word, len) == 0)
-            return true;
-        at += n;
-    }
-    return false;
-}
-
-static bool
 in_range(const Spec *spec, double num)
 {
     return num >= spec->low && num <= spec->high;
@@ -154,7 +141,7 @@ read_by_kind(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
         return true;
     case SPEC_WORD:
         out->text = tree->text;
-        return tree->kind == TREE_SCALAR && is_word_of(spec->words, tree->text);
+        return tree->kind == TREE_SCALAR && word_in(spec->words, tree->text);
     case SPEC_CHUNK:
         return read_chunk(spec, tree, out);
     case SPEC_NUMS:

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/embed.h"
+#include "frontend/yaml.h"
 
 const Source *
 source_read(Arena *arena, const char *path, SrcLoc from, Diag *diag)
@@ -20,31 +20,6 @@ source_read(Arena *arena, const char *path, SrcLoc from, Diag *diag)
     source->path = arena_strdup(arena, path);
     source->text = text;
     return source;
-}
-
-Tree *
-embedded_tree(Arena *arena, const FeEmbedded *file)
-{
-    Diag *diag = diag_new();
-    Source *source = arena_alloc(arena, sizeof *source);
-    *source = (Source){arena_printf(arena, "%s (built in)", file->name), file->text, file->len};
-    Tree *tree = yaml_parse(arena, source, diag);
-    StrBuf text = {0};
-    diag_print(diag, &text);
-    if (!tree)
-        die("%s", sb_text(&text));
-    sb_free(&text);
-    diag_free(diag);
-    return tree;
-}
-
-bool
-embedded_has(const Source *source)
-{
-    for (int i = 0; source && i < fe_embedded_count; i++)
-        if (fe_embedded[i].text == source->text)
-            return true;
-    return false;
 }
 
 Tree *
@@ -225,21 +200,6 @@ is_safe_plain(const char *text)
 }
 
 static void
-print_quoted(StrBuf *out, const char *text)
-{
-    sb_puts(out, "\"");
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            sb_printf(out, "\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f)
-            sb_printf(out, "\\x%02X", *p);
-        else
-            sb_putn(out, (const char *)p, 1);
-    }
-    sb_puts(out, "\"");
-}
-
-static void
 print_scalar(StrBuf *out, const Tree *t)
 {
     double num;
@@ -251,7 +211,7 @@ print_scalar(StrBuf *out, const Tree *t)
     if (says || (is_safe_plain(t->text) && !reads_as_number))
         sb_puts(out, t->text);
     else
-        print_quoted(out, t->text);
+        sb_put_quoted(out, t->text);
 }
 
 static void print_key(StrBuf *out, const char *key);

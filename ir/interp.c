@@ -100,24 +100,6 @@ fail(Interp *in, const char *why)
     return false;
 }
 
-static int64_t
-dim_length(Dim dim, int64_t tokens, int64_t rows)
-{
-    switch (dim.kind) {
-    case DIM_CONST:
-        return dim.n;
-    case DIM_TOKENS:
-        return tokens;
-    case DIM_ROWS:
-        return rows;
-    case DIM_CHUNKS:
-        return dim.n <= CHUNK_ALL ? 1 : (tokens + dim.n - 1) / dim.n;
-    case DIM_CHUNK:
-        return dim.n <= CHUNK_ALL ? tokens : dim.n;
-    }
-    die("dimension of kind %d", (int)dim.kind);
-}
-
 /* Gives a value its dimensions in this run. */
 static bool
 tensor_shape(Interp *in, const Value *v, int64_t tokens, int64_t rows)
@@ -127,7 +109,7 @@ tensor_shape(Interp *in, const Value *v, int64_t tokens, int64_t rows)
     t->rank = v->type.shape.rank;
     t->count = 1;
     for (int i = 0; i < t->rank; i++) {
-        t->dim[i] = dim_length(v->type.shape.dim[i], tokens, rows);
+        t->dim[i] = dim_count(v->type.shape.dim[i], tokens, rows);
         if (!size_mul(t->count, t->dim[i], &t->count))
             return fail(in, arena_printf(in->arena, "%s has too many elements", v->name));
     }

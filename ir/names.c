@@ -1,8 +1,40 @@
-/* ir/names.c -- values by name: an open-addressed hash table. */
+/* ir/names.c -- what a name is, and values by name: an open-addressed hash table. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "ir/internal.h"
+
+bool
+name_starts(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+bool
+name_goes_on(char c)
+{
+    return name_starts(c) || (c >= '0' && c <= '9') || c == '.';
+}
+
+bool
+name_is_valid(const char *name, size_t len)
+{
+    if (!len || !name_starts(name[0]))
+        return false;
+    for (size_t i = 1; i < len; i++)
+        if (!name_goes_on(name[i]))
+            return false;
+    const bool reserved = (len == 1 && name[0] == '_') ||
+                          (len == 3 && (!memcmp(name, "inf", 3) || !memcmp(name, "nan", 3)));
+    return !reserved;
+}
+
+bool
+name_is_made_up(const char *name)
+{
+    const size_t digits = name[0] == 't' ? strspn(name + 1, "0123456789") : 0;
+    return digits && !name[1 + digits];
+}
 
 struct NameTable {
     Arena *arena;

@@ -106,7 +106,7 @@ type_width(const Type *type)
     return last.n;
 }
 
-static int64_t
+int64_t
 dim_count(Dim dim, int64_t tokens, int64_t rows)
 {
     switch (dim.kind) {

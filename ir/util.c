@@ -73,14 +73,6 @@ arena_free(Arena *arena)
     free(arena);
 }
 
-static Block *
-block_new(size_t size)
-{
-    Block *b = checked_calloc(sizeof(Block) + size);
-    b->size = size;
-    return b;
-}
-
 void *
 arena_alloc(Arena *arena, size_t bytes)
 {
@@ -89,7 +81,9 @@ arena_alloc(Arena *arena, size_t bytes)
     const size_t need = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     Block *b = arena->blocks;
     if (!b || b->size - b->used < need) {
-        b = block_new(need > ARENA_BLOCK / 4 ? need : ARENA_BLOCK);
+        const size_t size = need > ARENA_BLOCK / 4 ? need : ARENA_BLOCK;
+        b = checked_calloc(sizeof *b + size);
+        b->size = size;
         /* A large piece fills its block: it goes behind the one that still has room. */
         const bool behind = need > ARENA_BLOCK / 4 && arena->blocks;
         Block **at = behind ? &arena->blocks->next : &arena->blocks;
@@ -141,9 +135,7 @@ arena_printf(Arena *arena, const char *fmt, ...)
     va_start(args, fmt);
     sb_vprintf(&sb, fmt, args);
     va_end(args);
-    char *copy = arena_strndup(arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return copy;
+    return (char *)sb_finish(&sb, arena);
 }
 
 /* ---- growing text --------------------------------------------------------------------------- */
@@ -205,6 +197,21 @@ sb_printf(StrBuf *sb, const char *fmt, ...)
     va_end(args);
 }
 
+void
+sb_put_quoted(StrBuf *sb, const char *text)
+{
+    sb_puts(sb, "\"");
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            sb_printf(sb, "\\%c", *p);
+        else if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            sb_printf(sb, "\\x%02x", (unsigned)*p);
+        else
+            sb_putn(sb, p, 1);
+    }
+    sb_puts(sb, "\"");
+}
+
 const char *
 sb_text(const StrBuf *sb)
 {
@@ -216,6 +223,27 @@ sb_free(StrBuf *sb)
 {
     free(sb->text);
     *sb = (StrBuf){0};
+}
+
+const char *
+sb_finish(StrBuf *sb, Arena *arena)
+{
+    const char *text = arena_strndup(arena, sb_text(sb), sb->len);
+    sb_free(sb);
+    return text;
+}
+
+bool
+word_in(const char *words, const char *word)
+{
+    const size_t len = strlen(word);
+    for (const char *p = words; *p; p += strspn(p, " ")) {
+        const size_t n = strcspn(p, " ");
+        if (n == len && memcmp(p, word, n) == 0)
+            return true;
+        p += n;
+    }
+    return false;
 }
 
 /* ---- UTF-8 ---------------------------------------------------------------------------------- */

@@ -57,8 +57,11 @@ void sb_puts(StrBuf *sb, const char *text);
 void sb_putn(StrBuf *sb, const char *text, size_t len);
 void sb_printf(StrBuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void sb_vprintf(StrBuf *sb, const char *fmt, va_list args);
+/* As a text in quotes: \" \\ and \x01 stand for what would end or break it. */
+void sb_put_quoted(StrBuf *sb, const char *text);
 const char *sb_text(const StrBuf *sb); /* "" when nothing was put */
 void sb_free(StrBuf *sb);
+const char *sb_finish(StrBuf *sb, Arena *arena); /* its text in the arena; frees it */
 
 /* Bytes of the character that a text of `left` > 0 bytes starts with; 0: it is not UTF-8.
  * Surrogates are not. */
@@ -73,6 +76,8 @@ int64_t round_up(int64_t n, int64_t to);
 
 /* Shortest decimal that reads back to the same double ("0.5", "1e-05", "inf"). */
 const char *number_text(Arena *arena, double value);
+
+bool word_in(const char *words, const char *word); /* words: separated by spaces */
 
 /* Whether id is one of the ids. */
 bool ids_have(const int32_t *ids, size_t count, int32_t id);

@@ -88,7 +88,10 @@ typedef struct {
     int64_t grain;
 } AbiPhase;
 
-typedef enum { ABI_F32, ABI_F16, ABI_BF16 } AbiDtype;
+/* Element types that kernels read from files, by their names in safetensors headers. */
+#define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
+#define ABI_DTYPE_ID(name) ABI_##name,
+typedef enum { ABI_DTYPES(ABI_DTYPE_ID) ABI_DTYPE_COUNT } AbiDtype;
 
 typedef struct {
     const char *tensor; /* name in the checkpoint */
