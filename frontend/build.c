@@ -292,14 +292,10 @@ one_layer(Build *b, const Prepared *prepared, Value *h)
     Value *out = local_find(&in, "h")->value;
     if (type_equal(&out->type, &h->type))
         return out;
-    StrBuf before = {0}, after = {0};
-    type_print(&before, &h->type);
-    type_print(&after, &out->type);
     diag_error(b->diag, out->loc, "block %s gives h the type %s; the residual stream is %s",
-               prepared->block->name, sb_text(&after), sb_text(&before));
+               prepared->block->name, type_name(b->arena, &out->type),
+               type_name(b->arena, &h->type));
     diag_also(b->diag, prepared->user, "the block is used here");
-    sb_free(&before);
-    sb_free(&after);
     return NULL;
 }
 
@@ -338,15 +334,10 @@ take_logits(Build *b, const Instance *frame)
         graph_output(b->graph, logits->value);
         return true;
     }
-    StrBuf text = {0};
-    if (logits)
-        type_print(&text, &logits->value->type);
-    else
-        sb_puts(&text, "nothing of that name");
-    diag_error(b->diag, block->loc, "the frame %s makes %s; expected logits: f32[R,%lld]",
-               block->name, sb_text(&text), (long long)b->parts->keys[KEY_vocab].i);
-    sb_free(&text);
-    return false;
+    return diag_error(b->diag, block->loc, "the frame %s makes %s; expected logits: f32[R,%lld]",
+                      block->name,
+                      logits ? type_name(b->arena, &logits->value->type) : "nothing of that name",
+                      (long long)b->parts->keys[KEY_vocab].i);
 }
 
 static bool

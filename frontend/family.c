@@ -64,8 +64,7 @@ spelling_is_good(const Tree *t, Diag *diag)
 {
     if (t->kind == TREE_SCALAR && t->text[0] && !strchr(t->text, '|'))
         return true;
-    diag_error(diag, t->loc, "a tensor name is a text without '|'");
-    return false;
+    return diag_error(diag, t->loc, "a tensor name is a text without '|'");
 }
 
 static bool
@@ -202,9 +201,7 @@ tensor_names_of(const TensorNames *names, const char *weight)
         put_spellings(&sb, names->maps[i], weight);
     if (sb.len == 0)
         sb_puts(&sb, weight);
-    const char *text = arena_strndup(names->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return sb_finish(&sb, names->arena);
 }
 
 /* ---- names of config keys ------------------------------------------------------------------- */
@@ -502,9 +499,7 @@ choices_text(Arena *arena, const Tree *list)
     StrBuf sb = {0};
     for (int i = 0; i < list->count; i++)
         sb_printf(&sb, "%s%s", i ? " or " : "", tree_text(arena, list->items[i]));
-    const char *text = arena_strndup(arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return sb_finish(&sb, arena);
 }
 
 static void

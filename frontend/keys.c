@@ -25,9 +25,7 @@ words_text(Arena *arena, const char *words)
             sb_puts(&sb, strchr(rest, ' ') ? ", " : " or ");
         at = rest;
     }
-    const char *text = arena_strndup(arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return sb_finish(&sb, arena);
 }
 
 static const char *
@@ -173,10 +171,9 @@ spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue 
 {
     if (spec_try(arena, spec, tree, out))
         return true;
-    diag_error(diag, tree->loc, "%s is %s; expected %s%s%s%s", spec->name, tree_text(arena, tree),
-               spec_wants(arena, spec), spec->doc[0] ? " (" : "", spec->doc,
-               spec->doc[0] ? ")" : "");
-    return false;
+    return diag_error(diag, tree->loc, "%s is %s; expected %s%s%s%s", spec->name,
+                      tree_text(arena, tree), spec_wants(arena, spec), spec->doc[0] ? " (" : "",
+                      spec->doc, spec->doc[0] ? ")" : "");
 }
 
 /* ---- a map of keys -------------------------------------------------------------------------- */
@@ -228,11 +225,9 @@ static bool
 read_preset(Arena *arena, const Spec *spec, const Tree *map, Diag *diag, FeValue *out)
 {
     *out = (FeValue){.kind = spec->kind, .loc = map->loc};
-    if (strcmp(spec->preset, "!") == 0) {
-        diag_error(diag, map->loc, "the key '%s' is missing: it must be %s (%s)", spec->name,
-                   spec_wants(arena, spec), spec->doc);
-        return false;
-    }
+    if (strcmp(spec->preset, "!") == 0)
+        return diag_error(diag, map->loc, "the key '%s' is missing: it must be %s (%s)", spec->name,
+                          spec_wants(arena, spec), spec->doc);
     if (spec->preset[0] == '\0')
         return true;
     const Tree t = {.kind = TREE_SCALAR, .text = spec->preset};
@@ -363,9 +358,8 @@ set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value
     if (at->kind == TREE_LIST && len == 1 && *name == '*') {
         if (name + len < equals && rest + strcspn(rest, ".=") == equals)
             return set_everywhere(s, at, rest, equals, value);
-        diag_error(s->diag, set_loc(s, name, len),
-                   "'*' is every layer: one key comes after it, as in layers.*.state=64");
-        return false;
+        return diag_error(s->diag, set_loc(s, name, len),
+                          "'*' is every layer: one key comes after it, as in layers.*.state=64");
     }
     if (name + len == equals)
         return set_put(s, at, name, len, value);
@@ -377,11 +371,9 @@ static bool
 set_apply(const Set *s, Tree *root)
 {
     const char *equals = strchr(s->source->text, '=');
-    if (!equals || equals == s->source->text) {
-        diag_error(s->diag, set_loc(s, s->source->text, 0), "expected key=value, as in %s",
-                   "compile.chunk=64");
-        return false;
-    }
+    if (!equals || equals == s->source->text)
+        return diag_error(s->diag, set_loc(s, s->source->text, 0), "expected key=value, as in %s",
+                          "compile.chunk=64");
     const size_t offset = (size_t)(equals - s->source->text) + 1;
     Tree *value = equals[1] ? yaml_parse_from(s->arena, s->source, offset, s->diag)
                             : tree_new(s->arena, TREE_NULL, set_loc(s, equals + 1, 0));

@@ -93,10 +93,9 @@ read_text(Loader *l, const Source *source)
         return false;
     if (l->root->kind == TREE_MAP)
         return true;
-    diag_error(l->diag, l->root->loc,
-               "a model is a map of keys such as vocab, dim and layers; this is %s",
-               tree_text(l->arena, l->root));
-    return false;
+    return diag_error(l->diag, l->root->loc,
+                      "a model is a map of keys such as vocab, dim and layers; this is %s",
+                      tree_text(l->arena, l->root));
 }
 
 static bool
@@ -110,13 +109,11 @@ static bool
 read_directory(Loader *l, const char *path)
 {
     const char *config = arena_printf(l->arena, "%s/config.json", path);
-    if (access(config, R_OK) != 0) {
-        diag_error(l->diag, (SrcLoc){0},
-                   "%s is a directory without a config.json that can be read, "
-                   "so it is no checkpoint",
-                   path);
-        return false;
-    }
+    if (access(config, R_OK) != 0)
+        return diag_error(l->diag, (SrcLoc){0},
+                          "%s is a directory without a config.json that can be read, "
+                          "so it is no checkpoint",
+                          path);
     l->root = family_import(l->arena, config, l->diag);
     if (!l->root)
         return false;
@@ -188,11 +185,11 @@ check_group(const FeValue *group, Diag *diag)
 {
     if (group->i < 0 || group->i % 8 == 0)
         return true;
-    diag_error(diag, group->loc,
-               "compile.group = %lld; expected a multiple of 8: packed weights have steps of eight "
-               "inputs",
-               (long long)group->i);
-    return false;
+    return diag_error(
+        diag, group->loc,
+        "compile.group = %lld; expected a multiple of 8: packed weights have steps of eight "
+        "inputs",
+        (long long)group->i);
 }
 
 /* False: the keys do not fit together, as was said. */
@@ -380,11 +377,9 @@ fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Dia
                                         "eos",  "layers", "family", "weights", "tokenizer"};
     Loader *l = loader_new(arena, diag);
     *out = (FeModel){0};
-    if (!is_directory(dir)) {
-        diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one",
-                   dir);
-        return false;
-    }
+    if (!is_directory(dir))
+        return diag_error(diag, (SrcLoc){0},
+                          "%s is no directory; import reads the config.json of one", dir);
     if (!load_tree(l, dir, sets, nsets) || !build_model(l, dir, out))
         return false;
     Tree *sorted = tree_new(arena, TREE_MAP, l->root->loc);

@@ -27,8 +27,7 @@ count_layers(const Planner *p, const Tree *list, int64_t *total)
             repeat = 1;
         if (size_mul(each, repeat, &each) && size_add(*total, each, total) && *total <= MAX_LAYERS)
             continue;
-        diag_error(p->diag, entry->loc, "this makes more than %d layers", MAX_LAYERS);
-        return false;
+        return diag_error(p->diag, entry->loc, "this makes more than %d layers", MAX_LAYERS);
     }
     return true;
 }
@@ -103,11 +102,10 @@ plan_entry(const Planner *p, const Tree *entry, Plan *out)
         return plan_block(p, entry, block, out);
     if (!block && tree_get(entry, "layers"))
         return plan_group(p, entry, out);
-    diag_error(
+    return diag_error(
         p->diag, block ? block->loc : entry->loc,
         "a layer names its block, as in {block: mamba2, repeat: 8}, or is a group of layers, "
         "as in {repeat: 4, layers: [...]}");
-    return false;
 }
 
 /* Every entry is read, also behind one that is at fault. */
@@ -120,8 +118,7 @@ plan_list(const Planner *p, const Tree *list, Plan *out)
         ok &= plan_entry(p, list->items[i], &out->inner[out->ninner++]);
     if (list->count)
         return ok;
-    diag_error(p->diag, list->loc, "there are no layers in this list");
-    return false;
+    return diag_error(p->diag, list->loc, "there are no layers in this list");
 }
 
 /* ---- parameters put everywhere -------------------------------------------------------------- */

@@ -125,18 +125,7 @@ tree_int(const Tree *tree, int64_t *out)
     return true;
 }
 
-/* .inf as YAML spells it, Infinity as JSON writers do. */
-static bool
-is_infinity(const char *text)
-{
-    static const char *const words[] = {".inf", ".Inf", ".INF", "inf", "Infinity"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strcmp(text, words[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Writers of strict JSON put infinity into quotes. */
+/* .inf as YAML spells it, Infinity as JSON writers do; those of strict JSON put it into quotes. */
 bool
 tree_num(const Tree *tree, double *out)
 {
@@ -144,7 +133,7 @@ tree_num(const Tree *tree, double *out)
         return false;
     const char *text = tree->text;
     const bool negative = text[0] == '-';
-    if (is_infinity(text + (negative || text[0] == '+'))) {
+    if (word_in(".inf .Inf .INF inf Infinity", text + (negative || text[0] == '+'))) {
         *out = negative ? -INFINITY : INFINITY;
         return true;
     }
@@ -178,10 +167,8 @@ tree_bool(const Tree *tree, bool *out)
 {
     if (!is_plain(tree))
         return false;
-    const bool yes = strcmp(tree->text, "true") == 0 || strcmp(tree->text, "True") == 0;
-    const bool no = strcmp(tree->text, "false") == 0 || strcmp(tree->text, "False") == 0;
-    *out = yes;
-    return yes || no;
+    *out = word_in("true True", tree->text);
+    return *out || word_in("false False", tree->text);
 }
 
 /* ---- as YAML -------------------------------------------------------------------------------- */
@@ -192,11 +179,8 @@ is_safe_plain(const char *text)
 {
     static const char safe[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
-    static const char *const words[] = {"null", "Null", "NULL", "true", "false", "True", "False"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strcmp(text, words[i]) == 0)
-            return false;
-    return text[0] != '\0' && text[strspn(text, safe)] == '\0' && (text[0] != '-' || text[1]);
+    return !word_in("null Null NULL true false True False", text) && text[0] != '\0' &&
+           text[strspn(text, safe)] == '\0' && (text[0] != '-' || text[1]);
 }
 
 static void
@@ -214,20 +198,24 @@ print_scalar(StrBuf *out, const Tree *t)
         sb_put_quoted(out, t->text);
 }
 
-static void print_key(StrBuf *out, const char *key);
+static void
+print_key(StrBuf *out, const char *key)
+{
+    const Tree k = {.kind = TREE_SCALAR, .text = key};
+    print_scalar(out, &k);
+    sb_puts(out, ":");
+}
 
 static void
 print_flow(StrBuf *out, const Tree *t)
 {
     const bool list = t->kind == TREE_LIST;
-    if (t->kind == TREE_NULL) {
+    if (t->kind == TREE_NULL)
         sb_puts(out, "null");
-        return;
-    }
-    if (t->kind == TREE_SCALAR) {
+    if (t->kind == TREE_SCALAR)
         print_scalar(out, t);
+    if (t->kind == TREE_NULL || t->kind == TREE_SCALAR)
         return;
-    }
     sb_puts(out, list ? "[" : "{");
     for (int i = 0; i < t->count; i++) {
         sb_puts(out, i ? ", " : "");
@@ -240,38 +228,21 @@ print_flow(StrBuf *out, const Tree *t)
     sb_puts(out, list ? "]" : "}");
 }
 
-static void
-print_key(StrBuf *out, const char *key)
-{
-    const Tree k = {.kind = TREE_SCALAR, .text = key};
-    print_scalar(out, &k);
-    sb_puts(out, ":");
-}
-
-/* The items of a list of maps get lines of their own. */
-static void
-print_items(StrBuf *out, const Tree *list)
-{
-    sb_puts(out, "\n");
-    for (int i = 0; i < list->count; i++) {
-        sb_puts(out, "  - ");
-        print_flow(out, list->items[i]);
-        sb_puts(out, "\n");
-    }
-}
-
 void
 tree_print(StrBuf *out, const Tree *map)
 {
     for (int i = 0; i < map->count; i++) {
         const Tree *t = map->items[i];
+        const bool maps = t->kind == TREE_LIST && t->count && t->items[0]->kind == TREE_MAP;
         print_key(out, t->key);
-        if (t->kind == TREE_LIST && t->count && t->items[0]->kind == TREE_MAP) {
-            print_items(out, t);
-            continue;
+        for (int k = 0; maps && k < t->count; k++) { /* a line each */
+            sb_puts(out, "\n  - ");
+            print_flow(out, t->items[k]);
         }
-        sb_puts(out, " ");
-        print_flow(out, t);
+        if (!maps) {
+            sb_puts(out, " ");
+            print_flow(out, t);
+        }
         sb_puts(out, "\n");
     }
 }

@@ -52,34 +52,35 @@ keep(Diag *diag, DiagKind kind, SrcLoc loc, const char *fmt, va_list args)
 {
     StrBuf sb = {0};
     sb_vprintf(&sb, fmt, args);
-    const char *message = arena_strndup(diag->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
+    const char *message = sb_finish(&sb, diag->arena);
     const DiagItem item = {kind, loc, message};
     VEC_PUSH(diag->arena, diag->items, diag->count, diag->cap, item);
 }
 
-void
+bool
 diag_error(Diag *diag, SrcLoc loc, const char *fmt, ...)
 {
     diag->errors++;
     diag->dropped = diag->errors > SHOWN_ERRORS;
     if (diag->dropped)
-        return;
+        return false;
     va_list args;
     va_start(args, fmt);
     keep(diag, DIAG_ERROR, loc, fmt, args);
     va_end(args);
+    return false;
 }
 
-void
+bool
 diag_also(Diag *diag, SrcLoc loc, const char *fmt, ...)
 {
     if (diag->dropped)
-        return;
+        return false;
     va_list args;
     va_start(args, fmt);
     keep(diag, DIAG_NOTE, loc, fmt, args);
     va_end(args);
+    return false;
 }
 
 void
@@ -185,13 +186,6 @@ put_repeated(StrBuf *out, char c, int count)
         sb_putn(out, &c, 1);
 }
 
-static void
-put_caret(StrBuf *out, int columns)
-{
-    sb_puts(out, "^");
-    put_repeated(out, '~', columns - 1);
-}
-
 /* The source line and, under it, the caret; tabs stay tabs in both, so that they line up. */
 static void
 put_line(StrBuf *out, const Line *line, SrcLoc loc)
@@ -216,7 +210,7 @@ put_line(StrBuf *out, const Line *line, SrcLoc loc)
         if (i <= at)
             put_repeated(&carets, line->text[start] == '\t' ? '\t' : ' ', columns);
         else if (start <= at)
-            put_caret(&carets, columns);
+            sb_puts(&carets, "^"), put_repeated(&carets, '~', columns - 1);
         else if (start - at < span)
             put_repeated(&carets, '~', columns);
     }

@@ -45,8 +45,8 @@ graph_weight(Graph *g, const char *name, Type type, const char *tensor, const ch
              SrcLoc loc)
 {
     Value *v = value_new(g, VALUE_WEIGHT, name, type, loc);
-    v->tensor = tensor ? arena_strdup(g->arena, tensor) : NULL;
-    v->init = init ? arena_strdup(g->arena, init) : NULL;
+    v->tensor = arena_strdup(g->arena, tensor);
+    v->init = arena_strdup(g->arena, init);
     VEC_PUSH(g->arena, g->weights, g->nweights, g->cap_weights, v);
     return v;
 }

@@ -65,8 +65,7 @@ check_new(GraphParser *gp, const Token *name)
     if (!old)
         return true;
     diag_error(gp->p.diag, name->loc, "%s is defined twice", lex_found(gp->p.arena, name));
-    diag_also(gp->p.diag, old->loc, "the first time here");
-    return false;
+    return diag_also(gp->p.diag, old->loc, "the first time here");
 }
 
 /* Remembers a name whose definition failed. */
@@ -122,10 +121,9 @@ parse_eos(GraphParser *gp)
         int64_t id;
         if (!parser_integer(p, &id, "a token id"))
             return false;
-        if (id > INT32_MAX) {
-            diag_error(p->diag, loc, "the id %lld is beyond every vocabulary", (long long)id);
-            return false;
-        }
+        if (id > INT32_MAX)
+            return diag_error(p->diag, loc, "the id %lld is beyond every vocabulary",
+                              (long long)id);
         VEC_PUSH(g->arena, ids, g->neos, cap, (int32_t)id);
     } while (parser_accept(p, ','));
     g->eos = ids;
@@ -153,10 +151,8 @@ parse_field(GraphParser *gp, const Field *field)
     if (!parser_word(p, &text,
                      field->kind == FIELD_TEXT ? "a text in quotes" : "prefill or decode"))
         return false;
-    if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode")) {
-        diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
-        return false;
-    }
+    if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode"))
+        return diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
     memcpy(at, &text, sizeof text);
     return true;
 }
@@ -177,11 +173,9 @@ parse_option(GraphParser *gp, Declaration *d)
     const Token name = parser_take(&gp->p);
     const char *text = parser_text(&gp->p, &name);
     const bool tensor = !strcmp(text, options[0]);
-    if (!tensor && strcmp(text, options[1])) {
-        diag_error(gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
-                   parser_hint(&gp->p, nearest_name(text, options, 2, sizeof options[0])));
-        return false;
-    }
+    if (!tensor && strcmp(text, options[1]))
+        return diag_error(gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
+                          parser_hint(&gp->p, nearest_name(text, options, 2, sizeof options[0])));
     return parser_expect(&gp->p, '=', "after the option") &&
            parser_word(&gp->p, tensor ? &d->tensor : &d->init, "a text");
 }
@@ -209,17 +203,6 @@ parse_declared(GraphParser *gp, ValueKind kind, Declaration *d)
     return true;
 }
 
-static Value *
-declare(Graph *g, ValueKind kind, const char *name, const Declaration *d)
-{
-    const SrcLoc loc = d->name.loc;
-    if (kind == VALUE_INPUT)
-        return graph_input(g, name, d->type, loc);
-    if (kind == VALUE_STATE)
-        return graph_state(g, name, d->type, loc);
-    return graph_weight(g, name, d->type, d->tensor, d->init, loc);
-}
-
 static bool
 parse_declaration(GraphParser *gp, ValueKind kind)
 {
@@ -236,7 +219,10 @@ parse_declaration(GraphParser *gp, ValueKind kind)
     }
     const char *name = parser_text(&gp->p, &d.name);
     claim_name(gp, name);
-    Value *v = declare(gp->g, kind, name, &d);
+    const SrcLoc loc = d.name.loc;
+    Value *v = kind == VALUE_INPUT   ? graph_input(gp->g, name, d.type, loc)
+               : kind == VALUE_STATE ? graph_state(gp->g, name, d.type, loc)
+                                     : graph_weight(gp->g, name, d.type, d.tensor, d.init, loc);
     v->place = d.place;
     define(gp, name, v);
     return true;
@@ -255,11 +241,10 @@ parse_output(GraphParser *gp)
         graph_output(gp->g, v);
         return true;
     }
-    diag_error(gp->p.diag, name.loc, "%s %s%s",
-               v ? "only a result can be an output, not" : "unknown name",
-               lex_found(gp->p.arena, &name),
-               parser_hint(&gp->p, v ? NULL : suggest(&gp->scope, parser_text(&gp->p, &name))));
-    return false;
+    return diag_error(
+        gp->p.diag, name.loc, "%s %s%s", v ? "only a result can be an output, not" : "unknown name",
+        lex_found(gp->p.arena, &name),
+        parser_hint(&gp->p, v ? NULL : suggest(&gp->scope, parser_text(&gp->p, &name))));
 }
 
 /* ---- statements and kernels --------------------------------------------------------------- */
@@ -267,12 +252,11 @@ parse_output(GraphParser *gp)
 static bool
 define_results(GraphParser *gp, const Statement *s)
 {
-    if (!s->node) {
-        diag_error(gp->p.diag, s->targets[0].name.loc,
-                   "%s would only be another name for a value; a graph names each value once",
-                   lex_found(gp->p.arena, &s->targets[0].name));
-        return false;
-    }
+    if (!s->node)
+        return diag_error(
+            gp->p.diag, s->targets[0].name.loc,
+            "%s would only be another name for a value; a graph names each value once",
+            lex_found(gp->p.arena, &s->targets[0].name));
     bool ok = true;
     for (int i = s->ntargets - 1; i >= 0; i--) {
         const Token *name = &s->targets[i].name;
@@ -327,10 +311,8 @@ parse_kernel(GraphParser *gp, SrcLoc loc)
 {
     const char *name;
     AttrList attrs = {0};
-    if (gp->kernel) {
-        diag_error(gp->p.diag, loc, "a kernel inside kernel `%s`", gp->kernel->name);
-        return false;
-    }
+    if (gp->kernel)
+        return diag_error(gp->p.diag, loc, "a kernel inside kernel `%s`", gp->kernel->name);
     if (!parser_word(&gp->p, &name, "the name of the kernel"))
         return false;
     if (parser_at(&gp->p, '{') && at_kernel_attrs(gp) &&
@@ -362,11 +344,10 @@ unknown_item(GraphParser *gp, const Token *word)
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         known[count++] = fields[i].name;
     const char *near = nearest_name(parser_text(&gp->p, word), known, count, sizeof known[0]);
-    diag_error(
+    return diag_error(
         gp->p.diag, word->loc,
         "expected a statement, input, weight, state, kernel, output or a header line, found %s%s",
         lex_found(gp->p.arena, word), parser_hint(&gp->p, near));
-    return false;
 }
 
 static bool
@@ -444,10 +425,9 @@ parse_graph(GraphParser *gp)
     const char *name;
     if (!parser_name(p, &word, "`graph`"))
         return false;
-    if (word.len != 5 || memcmp(word.text, "graph", 5)) {
-        diag_error(p->diag, word.loc, "expected `graph`, found %s", lex_found(p->arena, &word));
-        return false;
-    }
+    if (word.len != 5 || memcmp(word.text, "graph", 5))
+        return diag_error(p->diag, word.loc, "expected `graph`, found %s",
+                          lex_found(p->arena, &word));
     if (!parser_word(p, &name, "the name of the graph") ||
         !parser_name(p, &word, "a stage: model, lowered or kernel"))
         return false;
@@ -455,21 +435,13 @@ parse_graph(GraphParser *gp)
     if (!stage_by_name(word.text, word.len, &gp->g->stage)) {
         const char *near = nearest_name(parser_text(p, &word), stage_name, COUNT_OF(stage_name),
                                         sizeof stage_name[0]);
-        diag_error(p->diag, word.loc, "unknown stage %s, expected model, lowered or kernel%s",
-                   lex_found(p->arena, &word), parser_hint(p, near));
-        return false;
+        return diag_error(p->diag, word.loc,
+                          "unknown stage %s, expected model, lowered or kernel%s",
+                          lex_found(p->arena, &word), parser_hint(p, near));
     }
     if (!parser_expect(p, '{', "before the contents of the graph") || !parse_items(gp))
         return false;
     return p->token.kind == TK_END || parser_expected(p, "nothing after the graph");
-}
-
-static void
-set_anchors(Graph *g)
-{
-    for (Node *node = g->first; node; node = node->next)
-        if (node->kernel && op_info[node->op].cls != CLASS_POINTWISE)
-            node->kernel->anchor = node; /* the last one holds, as in kernel_find_anchor */
 }
 
 Graph *
@@ -488,6 +460,8 @@ graph_parse(Arena *arena, const Source *source, Diag *diag)
     const bool whole = parse_graph(&gp);
     if (!whole || diag_errors(diag) != gp.earlier)
         return NULL;
-    set_anchors(gp.g);
+    for (Node *node = gp.g->first; node; node = node->next)
+        if (node->kernel && op_info[node->op].cls != CLASS_POINTWISE)
+            node->kernel->anchor = node; /* the last one holds, as in kernel_find_anchor */
     return graph_verify(gp.g, diag) ? gp.g : NULL;
 }

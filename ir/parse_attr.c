@@ -63,8 +63,8 @@ evaluate(Parser *p, const char *text, size_t len, SrcLoc loc, double *out)
 {
     if (p->scope->number)
         return p->scope->number(p->scope, text, len, loc, out);
-    diag_error(p->diag, loc, "expected a number, found `%.*s`", len < 60 ? (int)len : 60, text);
-    return false;
+    return diag_error(p->diag, loc, "expected a number, found `%.*s`", len < 60 ? (int)len : 60,
+                      text);
 }
 
 static bool
@@ -89,8 +89,8 @@ whole(Parser *p, SrcLoc loc, double number, int64_t *out)
         *out = (int64_t)number;
         return true;
     }
-    diag_error(p->diag, loc, "this is %s, expected a whole number", number_text(p->arena, number));
-    return false;
+    return diag_error(p->diag, loc, "this is %s, expected a whole number",
+                      number_text(p->arena, number));
 }
 
 /* Asks the scope for a parameter that is a word or list. */
@@ -115,10 +115,8 @@ list_value(Parser *p, Attr *attr)
     do {
         const SrcLoc loc = p->token.loc;
         double number;
-        if (attr->count == LIST_MAX) {
-            diag_error(p->diag, loc, "a list has at most %d numbers", LIST_MAX);
-            return false;
-        }
+        if (attr->count == LIST_MAX)
+            return diag_error(p->diag, loc, "a list has at most %d numbers", LIST_MAX);
         if (!number_value(p, &number))
             return false;
         if (whole_numbers && !whole(p, loc, number, &ints[attr->count]))
@@ -140,8 +138,8 @@ given_list(Parser *p, Attr *attr)
     const Token name = parser_take(p);
     if (ask_param(p, parser_text(p, &name), attr))
         return true;
-    diag_error(p->diag, name.loc, "%s is no parameter that is a list", lex_found(p->arena, &name));
-    return false;
+    return diag_error(p->diag, name.loc, "%s is no parameter that is a list",
+                      lex_found(p->arena, &name));
 }
 
 static bool
@@ -211,35 +209,26 @@ shorthand_value(Parser *p, const Token *name, Attr *attr)
     if (kind == AK_INT || kind == AK_NUM || kind == AK_CHUNK)
         return evaluate(p, name->text, name->len, name->loc, &attr->num) &&
                (kind == AK_NUM || whole(p, name->loc, attr->num, &attr->i));
-    diag_error(p->diag, name->loc, "%s is no parameter here, expected `=` and a value",
-               lex_found(p->arena, name));
-    return false;
+    return diag_error(p->diag, name->loc, "%s is no parameter here, expected `=` and a value",
+                      lex_found(p->arena, name));
 }
 
 /* ---- the list ----------------------------------------------------------------------------- */
-
-/* Names of the attributes an owner takes, for nearest_name. */
-static int
-allowed_names(Op op, AttrAllowed *allowed, const char **names)
-{
-    int count = 0;
-    for (int id = 0; id < ATTR_COUNT; id++) {
-        bool required;
-        if (allowed(op, (AttrId)id, &required))
-            names[count++] = attr_info[id].name;
-    }
-    return count;
-}
 
 static bool
 refuse(Parser *p, const char *owner, Op op, AttrAllowed *allowed, const Token *name)
 {
     const char *names[ATTR_COUNT];
-    const int count = allowed_names(op, allowed, names);
+    size_t count = 0;
     StrBuf takes = {0};
-    for (int i = 0; i < count; i++)
-        sb_printf(&takes, "%s%s", i ? ", " : "", names[i]);
-    const char *near = nearest_name(parser_text(p, name), names, (size_t)count, sizeof names[0]);
+    for (int id = 0; id < ATTR_COUNT; id++) {
+        bool required;
+        if (!allowed(op, (AttrId)id, &required))
+            continue;
+        sb_printf(&takes, "%s%s", count ? ", " : "", attr_info[id].name);
+        names[count++] = attr_info[id].name;
+    }
+    const char *near = nearest_name(parser_text(p, name), names, count, sizeof names[0]);
     diag_error(p->diag, name->loc, "`%s` has no attribute %s; it takes %s%s", owner,
                lex_found(p->arena, name), count ? sb_text(&takes) : "none", parser_hint(p, near));
     sb_free(&takes);
@@ -257,17 +246,14 @@ parse_attr(Parser *p, const char *owner, Op op, AttrAllowed *allowed, AttrList *
         return false;
     if (!attr_by_name(name.text, name.len, &attr.id) || !allowed(op, attr.id, &required))
         return refuse(p, owner, op, allowed, &name);
-    if (attrs_find(list, attr.id)) {
-        diag_error(p->diag, name.loc, "attribute %s is given twice", lex_found(p->arena, &name));
-        return false;
-    }
+    if (attrs_find(list, attr.id))
+        return diag_error(p->diag, name.loc, "attribute %s is given twice",
+                          lex_found(p->arena, &name));
     if (!(parser_accept(p, '=') ? given_value(p, &attr) : shorthand_value(p, &name, &attr)))
         return false;
     attr.num = attr_info[attr.id].kind == AK_NUM ? attr.num : 0;
-    if (!attr_check(p->arena, &attr, &why)) {
-        diag_error(p->diag, name.loc, "`%s`: %s", owner, why);
-        return false;
-    }
+    if (!attr_check(p->arena, &attr, &why))
+        return diag_error(p->diag, name.loc, "`%s`: %s", owner, why);
     attrs_set(p->arena, list, attr);
     return true;
 }

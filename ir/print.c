@@ -126,19 +126,13 @@ put_number_field(StrBuf *out, const char *key, int64_t n)
 }
 
 static void
-put_eos(StrBuf *out, const Graph *g)
-{
-    for (int i = 0; i < g->neos; i++)
-        sb_printf(out, "%s%d", i ? ", " : "  eos [", g->eos[i]);
-    sb_puts(out, g->neos ? "]\n" : "");
-}
-
-static void
 put_header(StrBuf *out, const Graph *g)
 {
     put_text_field(out, "weights", g->weights_path);
     put_text_field(out, "tokenizer", g->tokenizer_path);
-    put_eos(out, g);
+    for (int i = 0; i < g->neos; i++)
+        sb_printf(out, "%s%d", i ? ", " : "  eos [", g->eos[i]);
+    sb_puts(out, g->neos ? "]\n" : "");
     put_number_field(out, "seed", g->seed);
     put_number_field(out, "block", g->block);
     put_number_field(out, "rows", g->rows);

@@ -115,7 +115,7 @@ arena_grow(Arena *arena, void *old, size_t old_count, size_t new_count, size_t s
 char *
 arena_strdup(Arena *arena, const char *text)
 {
-    return arena_strndup(arena, text, strlen(text));
+    return text ? arena_strndup(arena, text, strlen(text)) : NULL;
 }
 
 char *

@@ -33,7 +33,7 @@ void arena_free(Arena *arena);
 void *arena_alloc(Arena *arena, size_t bytes);
 void *arena_array(Arena *arena, size_t count, size_t size); /* checked count * size */
 void *arena_grow(Arena *arena, void *old, size_t old_count, size_t new_count, size_t size);
-char *arena_strdup(Arena *arena, const char *text);
+char *arena_strdup(Arena *arena, const char *text); /* NULL for NULL */
 char *arena_strndup(Arena *arena, const char *text, size_t len);
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -146,10 +146,8 @@ sane(const Type *type)
 static void
 wrong_type(Verify *c, const Value *v, const char *expected)
 {
-    StrBuf text = {0};
-    type_print(&text, &v->type);
-    verify_fault(c, NULL, v->loc, "`%s` is %s, expected %s", v->name, sb_text(&text), expected);
-    sb_free(&text);
+    verify_fault(c, NULL, v->loc, "`%s` is %s, expected %s", v->name,
+                 type_name(c->scratch, &v->type), expected);
 }
 
 static void
@@ -247,23 +245,9 @@ check_types(Verify *c, const Node *node)
     for (int i = 0; i < r.nout; i++) {
         if (type_equal(&r.out[i], &node->out[i]->type) && sane(&r.out[i]))
             continue;
-        StrBuf text = {0};
-        type_print(&text, &r.out[i]);
         verify_fault(c, node, node->loc, "`%s` does not have the type its op makes, %s",
-                     node->out[i]->name, sb_text(&text));
-        sb_free(&text);
+                     node->out[i]->name, type_name(c->scratch, &r.out[i]));
     }
-}
-
-/* A result is a parameter when every operand is one. */
-static void
-check_param(Verify *c, const Node *node)
-{
-    const bool is_param = node_makes_param(node);
-    for (int i = 0; i < node->nout; i++)
-        if (node->out[i]->is_param != is_param)
-            verify_fault(c, node, node->loc, "`%s` is%s marked as made from weights only",
-                         node->out[i]->name, is_param ? " not" : "");
 }
 
 static void
@@ -282,7 +266,11 @@ check_nodes(Verify *c)
         for (int i = 0; i < node->nout; i++)
             made[node->out[i]->id] = true;
         check_types(c, node);
-        check_param(c, node);
+        const bool is_param = node_makes_param(node);
+        for (int i = 0; i < node->nout; i++)
+            if (node->out[i]->is_param != is_param)
+                verify_fault(c, node, node->loc, "`%s` is%s marked as made from weights only",
+                             node->out[i]->name, is_param ? " not" : "");
     }
 }
 

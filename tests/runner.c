@@ -187,9 +187,7 @@ input_text(TestFile *t, const char *text)
         else
             sb_puts(&out, included(t, arena_strndup(t->arena, text + 8, strcspn(text + 8, "\n"))));
     }
-    const char *copy = arena_strndup(t->arena, sb_text(&out), out.len);
-    sb_free(&out);
-    return copy;
+    return sb_finish(&out, t->arena);
 }
 
 static void
