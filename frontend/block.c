@@ -352,12 +352,6 @@ blocks_find(const BlockSet *set, const char *name, SrcLoc loc)
     for (int i = 0; i < set->count; i++)
         if (strcmp(set->items[i].name, name) == 0)
             return &set->items[i];
-    const char *near = nearest_name(name, set->items, (size_t)set->count, sizeof *set->items);
-    StrBuf all = {0};
-    for (int i = 0; i < set->count; i++)
-        sb_printf(&all, "%s%s", i ? ", " : "", set->items[i].name);
-    diag_error(set->diag, loc, "unknown block '%s'%s%s; there are %s", name,
-               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
-    sb_free(&all);
+    name_unknown(set->diag, loc, "block", name, set->items, (size_t)set->count, sizeof *set->items);
     return NULL;
 }

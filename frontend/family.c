@@ -110,16 +110,7 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
         tensor_names_add(names, tree_get(list[i].tree, "tensors"),
                          tree_get(list[i].tree, "ignored"), diag);
     }
-    if (found)
-        return true;
-    const char *near = nearest_name(name, list, (size_t)count, sizeof *list);
-    StrBuf all = {0};
-    for (int i = 0; i < count; i++)
-        sb_printf(&all, "%s%s", i ? ", " : "", list[i].name);
-    diag_error(diag, loc, "unknown family '%s'%s%s; there are %s", name,
-               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
-    sb_free(&all);
-    return false;
+    return found || name_unknown(diag, loc, "family", name, list, (size_t)count, sizeof *list);
 }
 
 /* What <i> and * of a pattern stand for in a name. */

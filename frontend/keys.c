@@ -264,6 +264,22 @@ keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *
     return ok;
 }
 
+bool
+name_unknown(Diag *diag, SrcLoc loc, const char *what, const char *name, const void *table,
+             size_t count, size_t stride)
+{
+    const char *near = nearest_name(name, table, count, stride), *entry;
+    StrBuf all = {0};
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&entry, (const char *)table + i * stride, sizeof entry);
+        sb_printf(&all, "%s%s", i ? ", " : "", entry);
+    }
+    diag_error(diag, loc, "unknown %s '%s'%s%s; there are %s", what, name,
+               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
+    sb_free(&all);
+    return false;
+}
+
 /* ---- key=value options ---------------------------------------------------------------------- */
 
 typedef struct {

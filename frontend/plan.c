@@ -53,16 +53,6 @@ bind_model(const Planner *p, Scope *scope)
 
 /* ---- an entry ------------------------------------------------------------------------------- */
 
-/* The parameters' names, for keys_read. */
-static const char **
-param_names(Arena *arena, const Block *block)
-{
-    const char **names = arena_array(arena, (size_t)block->nparams + 1, sizeof *names);
-    for (int i = 0; i < block->nparams; i++)
-        names[i] = block->params[i].spec.name;
-    return names;
-}
-
 static bool
 plan_block(const Planner *p, const Tree *entry, const Tree *name, Plan *out)
 {
@@ -70,8 +60,10 @@ plan_block(const Planner *p, const Tree *entry, const Tree *name, Plan *out)
     const Block *block = blocks_find(p->parts->blocks, name->text, name->loc);
     if (!block)
         return false;
-    bool ok = keys_read(p->arena, entry, "layers[].", param_names(p->arena, block), block->nparams,
-                        p->diag, keys);
+    const char *params[BLOCK_MAX_PARAMS];
+    for (int i = 0; i < block->nparams; i++)
+        params[i] = block->params[i].spec.name;
+    bool ok = keys_read(p->arena, entry, "layers[].", params, block->nparams, p->diag, keys);
     if (keys[KEY_layer_layers].given) {
         diag_error(p->diag, keys[KEY_layer_layers].loc, "a layer has a block or layers, not both");
         diag_also(p->diag, name->loc, "the block is given here");

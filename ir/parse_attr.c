@@ -7,57 +7,6 @@
 
 enum { LIST_MAX = 64 };
 
-/* What an expression's text is: everything up to the `,`, `]` or `}` that ends it. */
-typedef struct {
-    Token first;
-    size_t len;
-    int tokens;
-} ExprText;
-
-static bool
-ends_expression(const Parser *p, int depth)
-{
-    return p->token.kind == TK_END || p->token.kind == TK_BAD ||
-           (depth == 0 && (parser_at(p, ',') || parser_at(p, ']') || parser_at(p, '}')));
-}
-
-static bool
-take_expression(Parser *p, ExprText *out)
-{
-    *out = (ExprText){.first = p->token};
-    for (int depth = 0; !ends_expression(p, depth); out->tokens++) {
-        depth += parser_at(p, '(') - parser_at(p, ')');
-        if (depth < 0 || parser_at(p, '{'))
-            break;
-        const Token token = parser_take(p);
-        out->len = (size_t)(token.text - out->first.text) + token.len;
-    }
-    return out->tokens ? true : parser_expected(p, "a number");
-}
-
-/* A plain number, perhaps with a sign: the only kind the text form of a graph has. */
-static bool
-literal(const ExprText *expr, double *out)
-{
-    const bool minus = expr->first.text[0] == '-';
-    const char *digits = expr->first.text + minus;
-    const size_t len = expr->len - minus;
-    if (expr->tokens != 1 + minus || !len)
-        return false;
-    if (len == 3 && memcmp(digits, "inf", 3) == 0) {
-        *out = minus ? -(double)INFINITY : (double)INFINITY;
-        return true;
-    }
-    /* The sign may stand apart; then the scope evaluates it like any expression. */
-    Lexer lexer = lex_start(NULL, NULL, 1, 1, digits, len);
-    lexer.quiet = true;
-    const Token token = lex_next(&lexer);
-    if (token.kind != TK_NUMBER)
-        return false;
-    *out = minus ? -token.number : token.number;
-    return true;
-}
-
 static bool
 evaluate(Parser *p, const char *text, size_t len, SrcLoc loc, double *out)
 {
@@ -68,23 +17,45 @@ evaluate(Parser *p, const char *text, size_t len, SrcLoc loc, double *out)
 }
 
 static bool
+ends_expression(const Parser *p, int depth)
+{
+    return p->token.kind == TK_END || p->token.kind == TK_BAD ||
+           (depth == 0 && (parser_at(p, ',') || parser_at(p, ']') || parser_at(p, '}')));
+}
+
+/* An expression, up to the `,`, `]` or `}` that ends it. A plain number, perhaps with a sign, is
+ * the only one that the text form of a graph has. */
+static bool
 number_value(Parser *p, double *out)
 {
-    ExprText expr;
-    if (!take_expression(p, &expr))
-        return false;
-    if (literal(&expr, out))
+    const Token first = p->token;
+    Token last = first;
+    int tokens = 0;
+    for (int depth = 0; !ends_expression(p, depth); tokens++) {
+        depth += parser_at(p, '(') - parser_at(p, ')');
+        if (depth < 0 || parser_at(p, '{'))
+            break;
+        last = parser_take(p);
+    }
+    if (!tokens)
+        return parser_expected(p, "a number");
+    const bool minus = first.kind == TK_PUNCT && first.punct == '-';
+    const bool inf = last.kind == TK_NAME && last.len == 3 && memcmp(last.text, "inf", 3) == 0;
+    if (tokens == 1 + minus && (inf || last.kind == TK_NUMBER)) {
+        const double magnitude = inf ? (double)INFINITY : last.number;
+        *out = minus ? -magnitude : magnitude;
         return true;
-    SrcLoc loc = expr.first.loc;
-    loc.span = (int)expr.len;
-    return evaluate(p, expr.first.text, expr.len, loc, out);
+    }
+    const size_t len = (size_t)(last.text - first.text) + last.len;
+    SrcLoc loc = first.loc;
+    loc.span = (int)len;
+    return evaluate(p, first.text, len, loc, out);
 }
 
 static bool
 whole(Parser *p, SrcLoc loc, double number, int64_t *out)
 {
-    const double limit =
-        9007199254740992.0; /* 2^53: above it doubles are no longer whole numbers apart */
+    const double limit = 9007199254740992.0; /* 2^53: above it doubles skip integers */
     if (number == floor(number) && fabs(number) <= limit) {
         *out = (int64_t)number;
         return true;

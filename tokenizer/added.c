@@ -112,12 +112,6 @@ note_dispute(JsonFile *file, const JsonAt *list, const AddedRow *rows, const Dis
 }
 
 static void
-added_push(Arena *arena, AddedSet *set, AddedToken token)
-{
-    VEC_PUSH(arena, set->items, set->count, set->cap, token);
-}
-
-static void
 keep_added(Tokenizer *tok, AddedRow *row)
 {
     if (row->token.single_word && !tok->word)
@@ -131,7 +125,7 @@ keep_added(Tokenizer *tok, AddedRow *row)
     if (nfc)
         row->token.content = (Span){arena_strndup(tok->arena, nfc, len), len};
     free(nfc);
-    added_push(tok->arena, set, row->token);
+    VEC_PUSH(tok->arena, set->items, set->count, set->cap, row->token);
 }
 
 static int

@@ -80,29 +80,6 @@ read_split(JsonFile *file, Tokenizer *tok, const JsonAt *at, PreStep *step)
     return step->split || json_fault(file, from, "%s", why);
 }
 
-static bool
-read_digits(JsonFile *file, Tokenizer *tok, const JsonAt *at, PreStep *step)
-{
-    const JsonAt individual = json_key(at, "individual_digits");
-    bool one = false;
-    if (!json_want_bool(file, &individual, &one))
-        return false;
-    step->split = splitter_digits(tok->arena, one);
-    return true;
-}
-
-static bool
-read_byte_level(JsonFile *file, Tokenizer *tok, const JsonAt *at, PreStep *step)
-{
-    const JsonAt prefix = json_key(at, "add_prefix_space"), use_regex = json_key(at, "use_regex");
-    bool regex = true;
-    if (!json_want_bool(file, &prefix, &step->prefix_space) ||
-        !json_bool_or(file, &use_regex, true, &regex))
-        return false;
-    step->split = regex ? splitter_gpt2(tok->arena) : NULL;
-    return true;
-}
-
 /* ByteLevel maps bytes to its alphabet: it is the last step, and there is one. */
 static bool
 read_step(JsonFile *file, Tokenizer *tok, const JsonAt *at, bool last)
@@ -113,16 +90,28 @@ read_step(JsonFile *file, Tokenizer *tok, const JsonAt *at, bool last)
                           TOK_MAX_STEPS + 1, TOK_MAX_STEPS);
     PreStep *step = &tok->steps[tok->nsteps++];
     if (last && json_is_text(&type, "ByteLevel")) {
+        const JsonAt prefix = json_key(at, "add_prefix_space"), regex = json_key(at, "use_regex");
+        bool splits = true;
         tok->byte_level = true;
-        return read_byte_level(file, tok, at, step);
+        if (!json_want_bool(file, &prefix, &step->prefix_space) ||
+            !json_bool_or(file, &regex, true, &splits))
+            return false;
+        step->split = splits ? splitter_own(tok->arena, SPLIT_GPT2) : NULL;
+        return true;
     }
     if (last)
         return fault_unsupported(file, &type,
                                  "\"ByteLevel\" as the last step of the pre-tokenizer");
     if (json_is_text(&type, "Split"))
         return read_split(file, tok, at, step);
-    if (json_is_text(&type, "Digits"))
-        return read_digits(file, tok, at, step);
+    if (json_is_text(&type, "Digits")) {
+        const JsonAt individual = json_key(at, "individual_digits");
+        bool one = false;
+        if (!json_want_bool(file, &individual, &one))
+            return false;
+        step->split = splitter_own(tok->arena, one ? "\\p{N}" : "\\p{N}+");
+        return true;
+    }
     return fault_unsupported(file, &type, "\"Split\" or \"Digits\" in front of ByteLevel");
 }
 
@@ -163,13 +152,6 @@ read_special(JsonFile *file, Tokenizer *tok, const JsonAt *template, const JsonA
     return true;
 }
 
-static void
-append_ids(Arena *arena, IdList *to, const IdList *from)
-{
-    for (int i = 0; i < from->count; i++)
-        VEC_PUSH(arena, to->items, to->count, to->cap, from->items[i]);
-}
-
 /* `single` is [special ..., the text, special ...]; a later template goes around an earlier one. */
 static bool
 read_template(JsonFile *file, Tokenizer *tok, const JsonAt *at)
@@ -190,9 +172,12 @@ read_template(JsonFile *file, Tokenizer *tok, const JsonAt *at)
     }
     if (texts != 1)
         return json_fault(file, &single, "has the text %zu times, expected once", texts);
-    append_ids(tok->arena, &prefix, &tok->prefix);
+    for (int i = 0; i < tok->prefix.count; i++)
+        VEC_PUSH(tok->arena, prefix.items, prefix.count, prefix.cap, tok->prefix.items[i]);
     tok->prefix = prefix;
-    append_ids(tok->arena, &tok->suffix, &suffix);
+    for (int i = 0; i < suffix.count; i++)
+        VEC_PUSH(tok->arena, tok->suffix.items, tok->suffix.count, tok->suffix.cap,
+                 suffix.items[i]);
     return true;
 }
 

@@ -32,10 +32,9 @@ typedef struct SplitRun SplitRun; /* match buffers of one caller */
 /* pattern: a regular expression as Oniguruma (Ruby syntax) reads it, or literal text. NULL: *why
  * (arena text) says what ssmc cannot do with it. */
 Splitter *splitter_new(Arena *arena, Span pattern, bool literal, const char **why);
-/* The expressions of ByteLevel{use_regex}, Digits, and one character of a word. */
-Splitter *splitter_gpt2(Arena *arena);
-Splitter *splitter_digits(Arena *arena, bool individual);
-Splitter *splitter_word(Arena *arena);
+extern const char SPLIT_GPT2[]; /* the expression of ByteLevel{use_regex} */
+Splitter *splitter_own(Arena *arena, const char *pattern); /* dies where it cannot be compiled */
+Splitter *splitter_word(Arena *arena);                     /* one character of a word */
 void splitter_free(Splitter *splitter);
 SplitRun *split_run_new(void);
 void split_run_free(SplitRun *run);

@@ -7,13 +7,6 @@
 
 #include "tokenizer/tables.h"
 
-/* UTF-8 never has these, so a vocabulary may lack them. */
-static bool
-never_in_utf8(int byte)
-{
-    return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
-}
-
 /* Bytes of a token: read by the alphabet, or the text itself when it has a character outside it. */
 static Span
 token_bytes(Arena *arena, Span text)
@@ -30,11 +23,6 @@ token_bytes(Arena *arena, Span text)
 }
 
 /* ---- model ----------------------------------------------------------------------------------- */
-
-typedef struct {
-    JsonFile file;
-    Tokenizer *tok;
-} Reader;
 
 static int64_t
 larger_id(int64_t largest, json_object *id)
@@ -62,15 +50,14 @@ largest_id(const JsonAt *vocab, const JsonAt *added)
 }
 
 static void
-read_token(Reader *r, const JsonAt *at)
+read_token(JsonFile *file, Tokenizer *tok, const JsonAt *at)
 {
-    Tokenizer *tok = r->tok;
     int64_t id = 0;
-    if (!json_want_int(&r->file, at, 0, TOK_MAX_ID, &id))
+    if (!json_want_int(file, at, 0, TOK_MAX_ID, &id))
         return;
     Token *token = &tok->tokens[id];
     if (token->text.text) {
-        json_fault(&r->file, at, "is %" PRId64 ", the id of \"%s\" already", id, token->text.text);
+        json_fault(file, at, "is %" PRId64 ", the id of \"%s\" already", id, token->text.text);
         return;
     }
     const size_t len = strlen(at->key);
@@ -80,11 +67,10 @@ read_token(Reader *r, const JsonAt *at)
 }
 
 static bool
-read_vocab(Reader *r, const JsonAt *model, const JsonAt *added)
+read_vocab(JsonFile *file, Tokenizer *tok, const JsonAt *model, const JsonAt *added)
 {
-    Tokenizer *tok = r->tok;
     const JsonAt vocab = json_key(model, "vocab");
-    if (!json_want_object(&r->file, &vocab))
+    if (!json_want_object(file, &vocab))
         return false;
     tok->size = largest_id(&vocab, added) + 1;
     tok->tokens = arena_array(tok->arena, (size_t)tok->size, sizeof *tok->tokens);
@@ -94,26 +80,27 @@ read_vocab(Reader *r, const JsonAt *model, const JsonAt *added)
     json_object_object_foreach(vocab.value, key, id)
     {
         const JsonAt at = {.up = &vocab, .key = key, .there = true, .value = id};
-        read_token(r, &at);
-        if (json_full(&r->file))
+        read_token(file, tok, &at);
+        if (json_full(file))
             break;
     }
-    return r->file.faults == 0;
+    return file->faults == 0;
 }
 
 /* Every byte needs its token: otherwise text would be lost without a word. */
 static bool
-read_alphabet(Reader *r, const JsonAt *model)
+read_alphabet(JsonFile *file, Tokenizer *tok, const JsonAt *model)
 {
     for (int byte = 0; byte < 256; byte++) {
         char text[4];
         const size_t len = utf8_put(text, byte_to_char((unsigned char)byte));
-        r->tok->byte_id[byte] = tok_vocab_find(r->tok, text, len);
-        if (r->tok->byte_id[byte] >= 0 || never_in_utf8(byte))
+        tok->byte_id[byte] = tok_vocab_find(tok, text, len);
+        const bool in_utf8 = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+        if (tok->byte_id[byte] >= 0 || !in_utf8)
             continue;
         const JsonAt vocab = json_key(model, "vocab");
         return json_fault(
-            &r->file, &vocab,
+            file, &vocab,
             "has no token \"%.*s\" for byte 0x%02x: a byte-level vocabulary has one for "
             "every byte of UTF-8",
             (int)len, text, (unsigned)byte);
@@ -123,16 +110,15 @@ read_alphabet(Reader *r, const JsonAt *model)
 
 /* The two sides of a merge: ["a", "b"] or "a b". */
 static bool
-merge_sides(Reader *r, const JsonAt *at, Span side[2])
+merge_sides(JsonFile *file, const JsonAt *at, Span side[2])
 {
     if (json_object_is_type(at->value, json_type_array) &&
         json_object_array_length(at->value) == 2) {
         const JsonAt left = json_item(at, 0), right = json_item(at, 1);
-        return json_want_text(&r->file, &left, &side[0]) &&
-               json_want_text(&r->file, &right, &side[1]);
+        return json_want_text(file, &left, &side[0]) && json_want_text(file, &right, &side[1]);
     }
     Span text = {0};
-    if (json_object_is_type(at->value, json_type_string) && json_want_text(&r->file, at, &text)) {
+    if (json_object_is_type(at->value, json_type_string) && json_want_text(file, at, &text)) {
         const char *space = memchr(text.text, ' ', text.len);
         const size_t left = space ? (size_t)(space - text.text) : text.len;
         side[0] = (Span){text.text, left};
@@ -140,61 +126,60 @@ merge_sides(Reader *r, const JsonAt *at, Span side[2])
         if (space && !memchr(side[1].text, ' ', side[1].len))
             return true;
     }
-    return json_fault(&r->file, at, "is %s, expected two tokens: [\"a\", \"b\"] or \"a b\"",
-                      json_words(&r->file, at));
+    return json_fault(file, at, "is %s, expected two tokens: [\"a\", \"b\"] or \"a b\"",
+                      json_words(file, at));
 }
 
 static bool
-merge_token(Reader *r, const JsonAt *at, Span text, const char *role, int32_t *id)
+merge_token(JsonFile *file, const Tokenizer *tok, const JsonAt *at, Span text, const char *role,
+            int32_t *id)
 {
-    *id = tok_vocab_find(r->tok, text.text, text.len);
+    *id = tok_vocab_find(tok, text.text, text.len);
     if (*id >= 0)
         return true;
-    return json_fault(&r->file, at, "%s \"%.*s\", which is not in model.vocab", role, (int)text.len,
+    return json_fault(file, at, "%s \"%.*s\", which is not in model.vocab", role, (int)text.len,
                       text.text);
 }
 
-static bool
-read_merge(Reader *r, const JsonAt *at, uint32_t rank, StrBuf *joined)
+static void
+read_merge(JsonFile *file, Tokenizer *tok, const JsonAt *at, uint32_t rank, StrBuf *joined)
 {
     Span side[2];
     int32_t left = 0, right = 0, both = 0;
-    if (!merge_sides(r, at, side) || !merge_token(r, at, side[0], "merges", &left) ||
-        !merge_token(r, at, side[1], "merges", &right))
-        return false;
+    if (!merge_sides(file, at, side) || !merge_token(file, tok, at, side[0], "merges", &left) ||
+        !merge_token(file, tok, at, side[1], "merges", &right))
+        return;
     joined->len = 0;
     sb_putn(joined, side[0].text, side[0].len);
     sb_putn(joined, side[1].text, side[1].len);
-    if (!merge_token(r, at, (Span){sb_text(joined), joined->len}, "makes", &both))
-        return false;
+    if (!merge_token(file, tok, at, (Span){sb_text(joined), joined->len}, "makes", &both))
+        return;
     const uint64_t pair = (uint64_t)left << 32 | (uint64_t)right;
-    *tok_merge_slot(r->tok, pair) = (Merge){pair, rank, both};
-    return true;
+    *tok_merge_slot(tok, pair) = (Merge){pair, rank, both};
 }
 
 static bool
-read_merges(Reader *r, const JsonAt *model)
+read_merges(JsonFile *file, Tokenizer *tok, const JsonAt *model)
 {
-    Tokenizer *tok = r->tok;
     const JsonAt merges = json_key(model, "merges");
     size_t count = 0;
-    if (!json_want_array(&r->file, &merges, &count))
+    if (!json_want_array(file, &merges, &count))
         return false;
     tok->merge_slots = tok_slots(count);
     tok->merges = arena_array(tok->arena, tok->merge_slots, sizeof *tok->merges);
     memset(tok->merges, 0xFF, tok->merge_slots * sizeof *tok->merges);
     StrBuf joined = {0};
-    for (size_t i = 0; i < count && !json_full(&r->file); i++) {
+    for (size_t i = 0; i < count && !json_full(file); i++) {
         const JsonAt at = json_item(&merges, i);
-        read_merge(r, &at, (uint32_t)i, &joined);
+        read_merge(file, tok, &at, (uint32_t)i, &joined);
     }
     sb_free(&joined);
-    return r->file.faults == 0;
+    return file->faults == 0;
 }
 
 /* A setting of the model that ssmc only knows switched off. */
 static void
-want_off(Reader *r, const JsonAt *model, const char *key)
+want_off(JsonFile *file, const JsonAt *model, const char *key)
 {
     const JsonAt at = json_key(model, key);
     const bool zero = (json_object_is_type(at.value, json_type_int) ||
@@ -203,54 +188,46 @@ want_off(Reader *r, const JsonAt *model, const char *key)
     const bool no =
         json_object_is_type(at.value, json_type_boolean) && !json_object_get_boolean(at.value);
     if (at.value && !zero && !no && !json_is_text(&at, ""))
-        json_fault(&r->file, &at, "is %s, expected none: ssmc reads plain byte-level BPE",
-                   json_words(&r->file, &at));
+        json_fault(file, &at, "is %s, expected none: ssmc reads plain byte-level BPE",
+                   json_words(file, &at));
 }
 
 /* unk_token is not looked at: a byte-level vocabulary that has every byte never uses it. */
 static bool
-read_model(Reader *r, const JsonAt *root)
+read_model(JsonFile *file, Tokenizer *tok, const JsonAt *root)
 {
     const JsonAt model = json_key(root, "model"), added = json_key(root, "added_tokens");
-    if (!json_want_object(&r->file, &model))
+    if (!json_want_object(file, &model))
         return false;
     const JsonAt type = json_key(&model, "type"), ignore = json_key(&model, "ignore_merges");
     if (!json_is_text(&type, "BPE"))
-        return json_fault(&r->file, &type, "is %s, expected \"BPE\": ssmc reads byte-level BPE",
-                          json_words(&r->file, &type));
+        return json_fault(file, &type, "is %s, expected \"BPE\": ssmc reads byte-level BPE",
+                          json_words(file, &type));
     static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix",
                                       "byte_fallback"};
     for (size_t i = 0; i < COUNT_OF(off); i++)
-        want_off(r, &model, off[i]);
-    return json_bool_or(&r->file, &ignore, false, &r->tok->ignore_merges) &&
-           read_vocab(r, &model, &added) && read_alphabet(r, &model) && read_merges(r, &model);
+        want_off(file, &model, off[i]);
+    return json_bool_or(file, &ignore, false, &tok->ignore_merges) &&
+           read_vocab(file, tok, &model, &added) && read_alphabet(file, tok, &model) &&
+           read_merges(file, tok, &model);
 }
 
 /* ---- the whole file -------------------------------------------------------------------------- */
-
-static bool
-read_file(Reader *r, json_object *json)
-{
-    const JsonAt root = {.there = true, .value = json};
-    if (!json_want_object(&r->file, &root) || !read_model(r, &root))
-        return false;
-    return tok_read_steps(&r->file, r->tok, &root);
-}
 
 Tokenizer *
 tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag)
 {
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, json, len), len};
+    JsonFile file = {.arena = arena, .diag = diag, .source = source};
     Tokenizer *tok = arena_alloc(arena, sizeof *tok);
     tok->arena = arena;
-    Reader r = {
-        {.arena = arena, .diag = diag, .source = source},
-        tok
-    };
-    json_object *root = NULL;
-    const bool good = json_file_parse(&r.file, &root) && read_file(&r, root) && r.file.faults == 0;
-    json_object_put(root);
+    json_object *json_root = NULL;
+    bool good = json_file_parse(&file, &json_root);
+    const JsonAt root = {.there = true, .value = json_root};
+    good = good && json_want_object(&file, &root) && read_model(&file, tok, &root) &&
+           tok_read_steps(&file, tok, &root) && file.faults == 0;
+    json_object_put(json_root);
     if (good)
         return tok;
     tok_free(tok);

@@ -129,21 +129,15 @@ canonical_order(CodePoints *text)
     free(sorted.items);
 }
 
-/* Characters below U+0300 (lead byte below 0xCC) neither compose nor come from a composition. */
-static bool
-surely_nfc(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] >= 0xCC)
-            return false;
-    }
-    return true;
-}
-
 char *
 utf8_nfc(const char *text, size_t len, size_t *out_len)
 {
-    if (surely_nfc(text, len))
+    /* Characters below U+0300 (lead byte below 0xCC) neither compose nor come from a composition.
+     */
+    size_t plain = 0;
+    while (plain < len && (unsigned char)text[plain] < 0xCC)
+        plain++;
+    if (plain == len)
         return NULL;
     CodePoints points = {0};
     decompose(text, len, &points);
