@@ -340,17 +340,6 @@ take_logits(Build *b, const Instance *frame)
                       (long long)b->parts->keys[KEY_vocab].i);
 }
 
-static bool
-build_frame(Build *b, const Prepared *prepared)
-{
-    Instance frame = {.b = b, .prepared = prepared, .prefix = "", .is_frame = true};
-    const Type ids = {
-        DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
-    };
-    local_set(&frame, "ids", graph_input(b->graph, "ids", ids, prepared->block->loc));
-    return run_block(&frame) && take_logits(b, &frame);
-}
-
 /* The weight of the frame that tie_embeddings leaves out, where another serves in its place. */
 static FeTied
 tied_of(const Build *b, const Prepared *frame)
@@ -383,7 +372,12 @@ model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
     b.graph = graph_new(arena, parts->name);
     b.poison = arena_alloc(arena, sizeof *b.poison);
     *b.poison = (Value){.kind = VALUE_RESULT, .name = "?"};
-    if (!build_frame(&b, prepared) || !graph_verify(b.graph, diag))
+    Instance in = {.b = &b, .prepared = prepared, .prefix = "", .is_frame = true};
+    const Type ids = {
+        DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
+    };
+    local_set(&in, "ids", graph_input(b.graph, "ids", ids, block->loc));
+    if (!run_block(&in) || !take_logits(&b, &in) || !graph_verify(b.graph, diag))
         return false;
     out->graph = b.graph;
     out->shapes = b.shapes;

@@ -126,16 +126,6 @@ read_number(Parser *p, Number *out)
            fail(p, from, arena_printf(p->e->arena, "'%s' is no number", t.text));
 }
 
-static void
-note_used(Expr *e, const Binding *b)
-{
-    for (int i = 0; i < e->nused; i++)
-        if (e->used[i] == b)
-            return;
-    if (e->nused < EXPR_MAX_USED)
-        e->used[e->nused++] = b;
-}
-
 static bool
 read_name(Parser *p, Number *out)
 {
@@ -158,7 +148,11 @@ read_name(Parser *p, Number *out)
         e->unknown = name;
         return fail(p, from, arena_printf(e->arena, "unknown name '%s'", name));
     }
-    note_used(e, b);
+    int known = 0;
+    while (known < e->nused && e->used[known] != b)
+        known++;
+    if (known == e->nused && known < EXPR_MAX_USED)
+        e->used[e->nused++] = b;
     if (b->broken)
         return fail(p, from, NULL);
     const SpecKind kind = b->value.kind;

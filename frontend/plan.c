@@ -116,25 +116,19 @@ plan_list(const Planner *p, const Tree *list, Plan *out)
 /* ---- parameters put everywhere -------------------------------------------------------------- */
 
 static bool
-block_has(const Planner *p, const Tree *entry, const char *key)
-{
-    const Tree *name = tree_get(entry, "block");
-    const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
-    for (int i = 0; block && i < block->nparams; i++)
-        if (strcmp(block->params[i].spec.name, key) == 0)
-            return true;
-    return key_is_of_layer(key);
-}
-
-static bool
 any_has(const Planner *p, const Tree *list, const char *key)
 {
     for (int i = 0; i < list->count; i++) {
         const Tree *inner = tree_get(list->items[i], "layers");
-        if (block_has(p, list->items[i], key) || (inner && any_has(p, inner, key)))
+        const Tree *name = tree_get(list->items[i], "block");
+        const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
+        for (int k = 0; block && k < block->nparams; k++)
+            if (strcmp(block->params[k].spec.name, key) == 0)
+                return true;
+        if (inner && any_has(p, inner, key))
             return true;
     }
-    return false;
+    return key_is_of_layer(key);
 }
 
 /* Every entry of a list that was read without faults has what was put everywhere; some block must

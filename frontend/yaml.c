@@ -26,18 +26,6 @@ typedef struct {
 
 /* ---- positions ------------------------------------------------------------------------------ */
 
-static void
-find_lines(Reader *r)
-{
-    const char *at = r->source->text + r->offset;
-    const char *end = r->source->text + r->source->len;
-    while (at) {
-        VEC_PUSH(r->arena, r->lines, r->nlines, r->cap_lines, at);
-        at = memchr(at, '\n', (size_t)(end - at));
-        at = at ? at + 1 : NULL;
-    }
-}
-
 /* libyaml counts characters from 0, we count bytes from 1. */
 static SrcLoc
 loc_at(const Reader *r, yaml_mark_t mark)
@@ -264,7 +252,11 @@ yaml_parse_from(Arena *arena, const Source *source, size_t offset, Diag *diag)
                    source->len, TREE_MAX_BYTES);
         return NULL;
     }
-    find_lines(&r);
+    const char *end = source->text + source->len;
+    for (const char *at = source->text + offset; at; at = at ? at + 1 : NULL) {
+        VEC_PUSH(r.arena, r.lines, r.nlines, r.cap_lines, at);
+        at = memchr(at, '\n', (size_t)(end - at));
+    }
     if (!yaml_parser_initialize(&r.parser))
         die_no_memory(0);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);

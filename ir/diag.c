@@ -235,16 +235,6 @@ put_said(StrBuf *out, const DiagItem *item)
     sb_puts(out, "\n");
 }
 
-static void
-put_item(StrBuf *out, const DiagItem *item)
-{
-    const SrcLoc loc = item->loc;
-    Line line;
-    put_said(out, item);
-    if (loc.source && loc.source->text && loc.line > 0 && find_line(loc.source, loc.line, &line))
-        put_line(out, &line, loc);
-}
-
 void
 diag_take_notes(Diag *diag, StrBuf *out)
 {
@@ -260,8 +250,14 @@ diag_take_notes(Diag *diag, StrBuf *out)
 void
 diag_print(const Diag *diag, StrBuf *out)
 {
-    for (int i = 0; i < diag->count; i++)
-        put_item(out, &diag->items[i]);
+    for (int i = 0; i < diag->count; i++) {
+        const SrcLoc loc = diag->items[i].loc;
+        Line line;
+        put_said(out, &diag->items[i]);
+        if (loc.source && loc.source->text && loc.line > 0 &&
+            find_line(loc.source, loc.line, &line))
+            put_line(out, &line, loc);
+    }
     if (diag->errors > SHOWN_ERRORS)
         sb_printf(out, "... and %d more error%s\n", diag->errors - SHOWN_ERRORS,
                   diag->errors == SHOWN_ERRORS + 1 ? "" : "s");

@@ -125,20 +125,6 @@ names_nearest(const NameTable *names, const char *name)
     return nearest_name(name, known, count, sizeof *known);
 }
 
-/* Appends numbers to `stem` until the name is free. */
-static const char *
-first_free(NameTable *names, const char *stem, int64_t *number)
-{
-    StrBuf sb = {0};
-    do {
-        sb.len = 0;
-        sb_printf(&sb, "%s%lld", stem, (long long)(*number)++);
-    } while (names_find(names, sb.text, sb.len));
-    const char *name = arena_strndup(names->arena, sb.text, sb.len);
-    sb_free(&sb);
-    return name;
-}
-
 static bool
 suffix_taken(const NameTable *names, const char *wanted, int64_t number)
 {
@@ -164,8 +150,11 @@ free_suffix(const NameTable *names, const char *wanted)
 const char *
 names_fresh(NameTable *names, const char *wanted)
 {
-    if (!wanted)
-        return first_free(names, "t", &names->made_up);
+    while (!wanted) {
+        const char *made = arena_printf(names->arena, "t%lld", (long long)names->made_up++);
+        if (!names_find(names, made, strlen(made)))
+            return made;
+    }
     if (!names_find(names, wanted, strlen(wanted)))
         return arena_strdup(names->arena, wanted);
     return arena_printf(names->arena, "%s.%lld", wanted, (long long)free_suffix(names, wanted));

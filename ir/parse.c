@@ -83,26 +83,42 @@ define_broken(GraphParser *gp, const Token *name)
 
 /* ---- header fields ------------------------------------------------------------------------ */
 
-typedef enum { FIELD_TEXT, FIELD_INT, FIELD_EOS, FIELD_PHASE } FieldKind;
+typedef enum {
+    FIELD_TEXT,
+    FIELD_INT,
+    FIELD_EOS,
+    FIELD_PHASE,
+    ITEM_INPUT,
+    ITEM_WEIGHT,
+    ITEM_STATE,
+    ITEM_OUTPUT,
+    ITEM_KERNEL
+} KeywordKind;
 
+/* What a line of a graph that is no statement starts with. */
 typedef struct {
-    const char *name;
-    FieldKind kind;
-    size_t offset; /* in Graph */
-} Field;
+    const char *name; /* first: nearest_name reads it */
+    KeywordKind kind;
+    size_t offset; /* of a field, in Graph */
+} Keyword;
 
-static const Field fields[] = {
-    {.name = "weights",      .kind = FIELD_TEXT,  .offset = offsetof(Graph, weights_path)  },
-    {.name = "tokenizer",    .kind = FIELD_TEXT,  .offset = offsetof(Graph, tokenizer_path)},
-    {.name = "eos",          .kind = FIELD_EOS,   .offset = offsetof(Graph, eos)           },
-    {.name = "seed",         .kind = FIELD_INT,   .offset = offsetof(Graph, seed)          },
-    {.name = "block",        .kind = FIELD_INT,   .offset = offsetof(Graph, block)         },
-    {.name = "rows",         .kind = FIELD_INT,   .offset = offsetof(Graph, rows)          },
-    {.name = "phase",        .kind = FIELD_PHASE, .offset = offsetof(Graph, phase)         },
-    {.name = "slab_bytes",   .kind = FIELD_INT,   .offset = offsetof(Graph, slab_bytes)    },
-    {.name = "param_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, param_bytes)   },
-    {.name = "state_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, state_bytes)   },
-    {.name = "output_bytes", .kind = FIELD_INT,   .offset = offsetof(Graph, output_bytes)  },
+static const Keyword keywords[] = {
+    {"input", ITEM_INPUT, 0},
+    {"weight", ITEM_WEIGHT, 0},
+    {"state", ITEM_STATE, 0},
+    {"output", ITEM_OUTPUT, 0},
+    {"kernel", ITEM_KERNEL, 0},
+    {"weights", FIELD_TEXT, offsetof(Graph, weights_path)},
+    {"tokenizer", FIELD_TEXT, offsetof(Graph, tokenizer_path)},
+    {"eos", FIELD_EOS, 0},
+    {"seed", FIELD_INT, offsetof(Graph, seed)},
+    {"block", FIELD_INT, offsetof(Graph, block)},
+    {"rows", FIELD_INT, offsetof(Graph, rows)},
+    {"phase", FIELD_PHASE, offsetof(Graph, phase)},
+    {"slab_bytes", FIELD_INT, offsetof(Graph, slab_bytes)},
+    {"param_bytes", FIELD_INT, offsetof(Graph, param_bytes)},
+    {"state_bytes", FIELD_INT, offsetof(Graph, state_bytes)},
+    {"output_bytes", FIELD_INT, offsetof(Graph, output_bytes)},
 };
 
 /* '[' integer (',' integer)* ']' */
@@ -131,7 +147,7 @@ parse_eos(GraphParser *gp)
 }
 
 static bool
-parse_field(GraphParser *gp, const Field *field)
+parse_field(GraphParser *gp, const Keyword *field)
 {
     Parser *p = &gp->p;
     char *at = (char *)gp->g + field->offset;
@@ -144,8 +160,6 @@ parse_field(GraphParser *gp, const Field *field)
         memcpy(at, &n, sizeof n);
         return true;
     }
-    if (field->kind == FIELD_EOS)
-        return parse_eos(gp);
     const SrcLoc loc = p->token.loc;
     const char *text;
     if (!parser_word(p, &text,
@@ -327,41 +341,28 @@ parse_kernel(GraphParser *gp, SrcLoc loc)
 
 /* ---- items of a graph --------------------------------------------------------------------- */
 
-typedef enum { ITEM_INPUT, ITEM_WEIGHT, ITEM_STATE, ITEM_OUTPUT, ITEM_KERNEL, ITEM_COUNT } Item;
-
-static const char *const items[ITEM_COUNT] = {
-    [ITEM_INPUT] = "input",   [ITEM_WEIGHT] = "weight", [ITEM_STATE] = "state",
-    [ITEM_OUTPUT] = "output", [ITEM_KERNEL] = "kernel",
-};
-
-static bool
-unknown_item(GraphParser *gp, const Token *word)
-{
-    const char *known[ITEM_COUNT + COUNT_OF(fields)];
-    size_t count = 0;
-    for (size_t i = 0; i < ITEM_COUNT; i++)
-        known[count++] = items[i];
-    for (size_t i = 0; i < COUNT_OF(fields); i++)
-        known[count++] = fields[i].name;
-    const char *near = nearest_name(parser_text(&gp->p, word), known, count, sizeof known[0]);
-    return diag_error(
-        gp->p.diag, word->loc,
-        "expected a statement, input, weight, state, kernel, output or a header line, found %s%s",
-        lex_found(gp->p.arena, word), parser_hint(&gp->p, near));
-}
-
 static bool
 parse_keyword(GraphParser *gp)
 {
     const Token word = parser_take(&gp->p);
     const char *text = parser_text(&gp->p, &word);
-    for (size_t i = 0; i < COUNT_OF(fields); i++)
-        if (!strcmp(text, fields[i].name))
-            return parse_field(gp, &fields[i]);
-    int item = 0;
-    while (item < ITEM_COUNT && strcmp(text, items[item]))
-        item++;
-    switch ((Item)item) {
+    const Keyword *known = keywords, *end = keywords + COUNT_OF(keywords);
+    while (known < end && strcmp(text, known->name))
+        known++;
+    if (known == end)
+        return diag_error(
+            gp->p.diag, word.loc,
+            "expected a statement, input, weight, state, kernel, output or a header line, found "
+            "%s%s",
+            lex_found(gp->p.arena, &word),
+            parser_hint(&gp->p, nearest_name(text, keywords, COUNT_OF(keywords), sizeof *known)));
+    switch (known->kind) {
+    case FIELD_TEXT:
+    case FIELD_INT:
+    case FIELD_PHASE:
+        return parse_field(gp, known);
+    case FIELD_EOS:
+        return parse_eos(gp);
     case ITEM_INPUT:
         return parse_declaration(gp, VALUE_INPUT);
     case ITEM_WEIGHT:
@@ -372,10 +373,8 @@ parse_keyword(GraphParser *gp)
         return parse_output(gp);
     case ITEM_KERNEL:
         return parse_kernel(gp, word.loc);
-    case ITEM_COUNT:
-        break;
     }
-    return unknown_item(gp, &word);
+    return false;
 }
 
 static bool

@@ -101,30 +101,7 @@ one_value(Parser *p, const Expr *expr, Value **out)
 
 /* ---- calls -------------------------------------------------------------------------------- */
 
-/* The slot that the next written operand fills: states are not written in blocks. */
-static int
-next_slot(const Parser *p, bool is_op, Op op, int slot)
-{
-    char kind;
-    bool optional;
-    while (is_op && p->scope->state && op_operand(op, slot, &kind, &optional) && kind == 's')
-        slot++;
-    return slot;
-}
-
-static bool
-parse_arg(Parser *p, Args *args, int slot)
-{
-    Expr expr;
-    if (slot >= IR_MAX_IN)
-        return diag_error(p->diag, p->token.loc, "a call has at most %d operands", IR_MAX_IN);
-    if (!parse_sum(p, &expr))
-        return false;
-    args->loc[slot] = expr.loc;
-    args->count = slot + 1;
-    return expr.missing || one_value(p, &expr, &args->in[slot]);
-}
-
+/* States are not written in blocks: their slots are passed over. */
 static bool
 parse_args(Parser *p, bool is_op, Op op, Args *args)
 {
@@ -133,7 +110,19 @@ parse_args(Parser *p, bool is_op, Op op, Args *args)
     if (parser_accept(p, ')'))
         return true;
     do {
-        if (!parse_arg(p, args, next_slot(p, is_op, op, args->count)))
+        int slot = args->count;
+        char kind;
+        bool optional;
+        Expr expr;
+        while (is_op && p->scope->state && op_operand(op, slot, &kind, &optional) && kind == 's')
+            slot++;
+        if (slot >= IR_MAX_IN)
+            return diag_error(p->diag, p->token.loc, "a call has at most %d operands", IR_MAX_IN);
+        if (!parse_sum(p, &expr))
+            return false;
+        args->loc[slot] = expr.loc;
+        args->count = slot + 1;
+        if (!expr.missing && !one_value(p, &expr, &args->in[slot]))
             return false;
     } while (parser_accept(p, ','));
     return parser_expect(p, ')', "after the operands");
@@ -225,17 +214,6 @@ parse_primary(Parser *p, Expr *out)
 }
 
 static bool
-negate(Parser *p, SrcLoc loc, Expr *out)
-{
-    if (out->is_number) {
-        out->number = -out->number;
-        return true;
-    }
-    Args args = {.count = 1, .loc = {out->loc}};
-    return one_value(p, out, &args.in[0]) && make_node(p, OP_neg, loc, &(AttrList){0}, &args, out);
-}
-
-static bool
 parse_unary(Parser *p, Expr *out)
 {
     if (p->depth == PARSE_DEPTH)
@@ -244,9 +222,16 @@ parse_unary(Parser *p, Expr *out)
     p->depth++;
     const SrcLoc loc = p->token.loc;
     const bool minus = parser_accept(p, '-');
-    const bool ok = minus ? parse_unary(p, out) && negate(p, loc, out) : parse_primary(p, out);
+    const bool ok = minus ? parse_unary(p, out) : parse_primary(p, out);
     p->depth--;
-    return ok;
+    if (!ok || !minus)
+        return ok;
+    Args args = {.count = 1, .loc = {out->loc}};
+    if (!out->is_number)
+        return one_value(p, out, &args.in[0]) &&
+               make_node(p, OP_neg, loc, &(AttrList){0}, &args, out);
+    out->number = -out->number;
+    return true;
 }
 
 static bool
@@ -295,19 +280,6 @@ parse_sum(Parser *p, Expr *out)
 
 /* ---- statements --------------------------------------------------------------------------- */
 
-/* What follows the name of a target. */
-static bool
-parse_target(Parser *p, Target *out)
-{
-    if (!name_is_valid(out->name.text, out->name.len))
-        return diag_error(p->diag, out->name.loc, "%s cannot be a name: it is reserved",
-                          lex_found(p->arena, &out->name));
-    if (!parser_accept(p, ':'))
-        return true;
-    out->typed = true;
-    return parse_type(p, &out->type) && (!parser_at(p, '@') || parse_place(p, &out->place));
-}
-
 static bool
 parse_targets(Parser *p, Statement *s)
 {
@@ -319,20 +291,15 @@ parse_targets(Parser *p, Statement *s)
         if (!parser_name(p, &target->name, "a name for the result"))
             return false;
         s->ntargets++; /* counted even if the rest is broken: its users must not be reported */
-        if (!parse_target(p, target))
+        if (!name_is_valid(target->name.text, target->name.len))
+            return diag_error(p->diag, target->name.loc, "%s cannot be a name: it is reserved",
+                              lex_found(p->arena, &target->name));
+        target->typed = parser_accept(p, ':');
+        if (target->typed && (!parse_type(p, &target->type) ||
+                              (parser_at(p, '@') && !parse_place(p, &target->place))))
             return false;
     } while (parser_accept(p, ','));
     return parser_expect(p, '=', "after the results");
-}
-
-static bool
-check_target(Parser *p, const Target *target, const Value *v)
-{
-    if (!target->typed || type_equal(&target->type, &v->type))
-        return true;
-    return diag_error(p->diag, target->name.loc, "%s is declared %s, but its op makes %s",
-                      lex_found(p->arena, &target->name), type_name(p->arena, &target->type),
-                      type_name(p->arena, &v->type));
 }
 
 /* The results of the statement's node get the places and positions of their targets. */
@@ -346,11 +313,15 @@ bind_results(Parser *p, const Expr *expr, Statement *s)
     bool ok = true;
     for (int i = 0; i < count; i++) {
         Value *v = expr->node ? expr->node->out[i] : s->value;
-        ok = check_target(p, &s->targets[i], v) && ok;
+        const Target *target = &s->targets[i];
+        if (target->typed && !type_equal(&target->type, &v->type))
+            ok = diag_error(p->diag, target->name.loc, "%s is declared %s, but its op makes %s",
+                            lex_found(p->arena, &target->name), type_name(p->arena, &target->type),
+                            type_name(p->arena, &v->type));
         if (!expr->node)
             continue;
-        v->loc = s->targets[i].name.loc;
-        v->place = s->targets[i].place;
+        v->loc = target->name.loc;
+        v->place = target->place;
     }
     return ok;
 }

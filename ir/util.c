@@ -360,13 +360,6 @@ hash_bytes(const void *data, size_t len, uint64_t seed)
 
 enum { NEAR_MAX = 96 }; /* longer names get no suggestion */
 
-static size_t
-min3(size_t a, size_t b, size_t c)
-{
-    const size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
 /* Optimal string alignment distance: insertions, deletions, changes and swapped neighbours. Three
  * rows of the table are kept: rows i, i-1 and i-2, turn by turn. */
 static size_t
@@ -380,8 +373,11 @@ edit_distance(const char *a, size_t na, const char *b, size_t nb)
         const size_t *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = i;
         for (size_t j = 1; j <= nb; j++) {
-            const size_t change = last[j - 1] + (a[i - 1] != b[j - 1]);
-            now[j] = min3(last[j] + 1, now[j - 1] + 1, change);
+            now[j] = last[j - 1] + (a[i - 1] != b[j - 1]);
+            if (last[j] + 1 < now[j])
+                now[j] = last[j] + 1;
+            if (now[j - 1] + 1 < now[j])
+                now[j] = now[j - 1] + 1;
             const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
             if (swapped && before[j - 2] + 1 < now[j])
                 now[j] = before[j - 2] + 1;

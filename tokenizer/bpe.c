@@ -265,14 +265,6 @@ word_at(Encoder *e, Span text, size_t at)
     return splitter_find(e->tok->word, e->run, one, 0, &from, &to) == SPLIT_FOUND;
 }
 
-/* No word character touches [start, stop). */
-static bool
-stands_alone(Encoder *e, Span text, size_t start, size_t stop)
-{
-    return (start == 0 || !word_at(e, text, utf8_before(text.text, start))) &&
-           (stop == text.len || !word_at(e, text, stop));
-}
-
 /* Start of the white space that ends at `at`, but not before `least`. */
 static size_t
 space_from(Span text, size_t at, size_t least)
@@ -320,7 +312,10 @@ cut_added(Encoder *e, const AddedSet *set, Span text, EncodeGap *gap)
         }
         const size_t matched = at, behind = at + t->content.len;
         at = behind;
-        if (t->single_word && !stands_alone(e, text, matched, behind))
+        const bool joined =
+            t->single_word && ((matched > 0 && word_at(e, text, utf8_before(text.text, matched))) ||
+                               (behind < text.len && word_at(e, text, behind)));
+        if (joined)
             continue;
         const size_t start = t->lstrip ? space_from(text, matched, done) : matched;
         const size_t stop = t->rstrip ? space_to(text, behind > done ? behind : done) : behind;

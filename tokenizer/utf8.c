@@ -23,21 +23,9 @@ grown(void *items, size_t *cap, size_t need, size_t size)
 uint32_t
 utf8_next(const char *text, size_t *at)
 {
-    const unsigned char *s = (const unsigned char *)text + *at;
-    if (s[0] < 0x80) {
-        *at += 1;
-        return s[0];
-    }
-    if (s[0] < 0xE0) {
-        *at += 2;
-        return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
-    }
-    if (s[0] < 0xF0) {
-        *at += 3;
-        return (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
-    }
-    *at += 4;
-    return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
+    utf8proc_int32_t c = 0;
+    *at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)text + *at, 4, &c);
+    return (uint32_t)c;
 }
 
 size_t
