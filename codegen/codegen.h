@@ -14,6 +14,9 @@ enum { CG_STACK = 8 << 20 }; /* bytes of stack for a thread that calls this fold
 /* name: native or a CPU of machine/cpus.def. False: unknown name; *why lists near ones. */
 bool cg_machine(Arena *arena, const char *name, Machine *out, const char **why);
 
+/* The type that programs know an element type of weights and states by; false: none. */
+bool cg_abi_dtype(Dtype dtype, AbiDtype *out);
+
 typedef struct CgModule CgModule;
 /* Compiles one or two graphs in stage KERNEL (prefill, then decode) of one model into one LLVM
  * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter

@@ -11,26 +11,16 @@ enum { ALIGNMENT = 64 };
 
 /* ---- weights ------------------------------------------------------------------------------- */
 
-static bool
-abi_dtype(Dtype dtype, AbiDtype *out)
+bool
+cg_abi_dtype(Dtype dtype, AbiDtype *out)
 {
-    switch (dtype) {
-    case DTYPE_f32:
-        *out = ABI_F32;
-        return true;
-    case DTYPE_f16:
-        *out = ABI_F16;
-        return true;
-    case DTYPE_bf16:
-        *out = ABI_BF16;
-        return true;
-    case DTYPE_i32:
-    case DTYPE_i8:
-    case DTYPE_u8:
-    case DTYPE_u4:
-    case DTYPE_u4x2:
-    case DTYPE_COUNT:
-        break;
+#define NAME(name) #name,
+    static const char *const names[] = {ABI_DTYPES(NAME)};
+#undef NAME
+    for (int i = 0; i < ABI_DTYPE_COUNT; i++) {
+        *out = (AbiDtype)i;
+        if (strcmp(names[i], dtype_info[dtype].safetensors) == 0)
+            return true;
     }
     return false;
 }
@@ -54,7 +44,7 @@ static int
 weight_add(CgProgram *p, const Value *v)
 {
     AbiWeight w = {.tensor = v->tensor ? v->tensor : v->name, .init = v->init ? v->init : ""};
-    if (!abi_dtype(v->type.dtype, &w.dtype)) {
+    if (!cg_abi_dtype(v->type.dtype, &w.dtype)) {
         diag_error(p->diag, v->loc, "weight `%s` is %s: weights are f32, f16 or bf16", v->name,
                    dtype_info[v->type.dtype].name);
         return -1;
@@ -95,7 +85,7 @@ static bool
 state_add(CgProgram *p, const Value *v)
 {
     AbiState s = {.offset = p->abi.state_bytes};
-    if (!abi_dtype(v->type.dtype, &s.dtype) || !bytes_of(v, &s.bytes) ||
+    if (!cg_abi_dtype(v->type.dtype, &s.dtype) || !bytes_of(v, &s.bytes) ||
         !size_add(s.offset, round_up(s.bytes, ALIGNMENT), &p->abi.state_bytes)) {
         diag_error(p->diag, v->loc, "state `%s` is too large for an address", v->name);
         return false;

@@ -8,7 +8,7 @@
 
 typedef struct {
     Job *job;
-    FeTokenizer *tok;
+    Tokenizer *tok;
     ssmc_session *session;
     ssmc_sampler *sampler;
     float *logits; /* [vocab] */
@@ -23,7 +23,7 @@ static bool
 put_token(const Generation *gen, int32_t id)
 {
     size_t len = 0;
-    const char *bytes = fe_decode(gen->tok, id, &len);
+    const char *bytes = tok_decode(gen->tok, id, &len);
     if (!bytes)
         return true; /* a padding row of the vocabulary: it has no text */
     return fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0;
@@ -205,7 +205,7 @@ cmd_run(Options *o)
     ssmc_sampler_close(gen.sampler);
     run_text_close(&gen.text);
     ssmc_session_close(gen.session);
-    fe_tokenizer_free(gen.tok);
+    tok_free(gen.tok);
     job_end(&job);
     return status;
 }

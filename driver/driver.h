@@ -7,6 +7,7 @@
 #include "ir/ir.h"
 #include "passes/pass.h"
 #include "runtime/rt.h"
+#include "tokenizer/tokenizer.h"
 
 /* Exit statuses (ssmc help). */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
@@ -242,9 +243,9 @@ WeightSource weight_source(ssmc_weights *weights);
 /* Whole stdin (malloc'd in the arena). */
 bool read_stdin(Arena *arena, char **text, size_t *len);
 /* Ids of a text by the model's tokenizer; prints the fault. */
-int job_tokenizer(Job *job, FeTokenizer **out);
-int encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len,
-                int32_t **ids, size_t *count);
+int job_tokenizer(Job *job, Tokenizer **out);
+int encode_text(const Tokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+                size_t *count);
 
 /* ssmc bench --ssd H,P,N,G: a table of the forms of one SSD by tokens. */
 int bench_ssd_forms(Options *o);

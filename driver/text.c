@@ -5,14 +5,14 @@
 
 /* A compiled model has the text of its tokenizer inside. */
 static int
-inside_tokenizer(Job *job, FeTokenizer **out)
+inside_tokenizer(Job *job, Tokenizer **out)
 {
     const AbiCompiled *c = job->compiled;
     if (!c->tokenizer)
         return fault(EXIT_BAD_INPUT, "%s has no tokenizer inside: its description names none",
                      job->o->model);
-    *out = fe_tokenizer_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
-                              "the tokenizer inside", job->diag);
+    *out = tok_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes, "the tokenizer inside",
+                     job->diag);
     return *out ? EXIT_DONE : diag_fault(job->diag);
 }
 
@@ -32,7 +32,7 @@ no_tokenizer(const Job *job)
 }
 
 int
-job_tokenizer(Job *job, FeTokenizer **out)
+job_tokenizer(Job *job, Tokenizer **out)
 {
     if (job->compiled)
         return inside_tokenizer(job, out);
@@ -42,7 +42,7 @@ job_tokenizer(Job *job, FeTokenizer **out)
     const RtKind kind = rt_kind_of(path);
     if (!rt_kind_may_be_json(kind))
         return runtime_fault(rt_kind_fault(path, kind));
-    *out = fe_tokenizer_load(job->o->arena, path, job->diag);
+    *out = tok_load(job->o->arena, path, job->diag);
     if (!*out)
         return diag_fault(job->diag);
     notes_say(job->diag);
@@ -50,11 +50,11 @@ job_tokenizer(Job *job, FeTokenizer **out)
 }
 
 int
-encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+encode_text(const Tokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
             size_t *count)
 {
     size_t bad = 0;
-    if (fe_encode(tok, text, len, ids, count, &bad))
+    if (tok_encode(tok, text, len, ids, count, &bad))
         return EXIT_DONE;
     if (bad == len)
         return fault(EXIT_FAILED, "the splitting expression of the tokenizer gave up on %s", what);

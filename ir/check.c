@@ -1,4 +1,4 @@
-/* ir/check.c -- whether one attribute, name or node is well-formed by itself. */
+/* ir/check.c -- whether one attribute or node is well-formed by itself. */
 #include <math.h>
 #include <string.h>
 
@@ -15,19 +15,6 @@ bool
 kernel_has_attr(AttrId id)
 {
     return id == ATTR_tile || id == ATTR_part || id == ATTR_pieces;
-}
-
-static bool
-has_word(const char *words, const char *word)
-{
-    const size_t len = strlen(word);
-    for (const char *p = words; *p; p += strspn(p, " ")) {
-        const size_t n = strcspn(p, " ");
-        if (n == len && memcmp(p, word, n) == 0)
-            return true;
-        p += n;
-    }
-    return false;
 }
 
 static bool
@@ -74,7 +61,7 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
             expected = "two numbers, the lower one first";
         break;
     case AK_WORD:
-        if (!attr->word || (words && !has_word(words, attr->word)))
+        if (!attr->word || (words && !word_in(words, attr->word)))
             expected = words ? arena_printf(arena, "one of: %s", words) : "a word";
         break;
     }
@@ -87,40 +74,6 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     *why = arena_printf(arena, "the attribute is%s, expected %s", sb_text(&sb), expected);
     sb_free(&sb);
     return false;
-}
-
-/* ---- names -------------------------------------------------------------------------------- */
-
-static bool
-is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-bool
-name_is_valid(const char *name, size_t len)
-{
-    if (!len || !is_letter(name[0]))
-        return false;
-    for (size_t i = 1; i < len; i++)
-        if (!is_letter(name[i]) && !is_digit(name[i]) && name[i] != '.')
-            return false;
-    const bool reserved = (len == 1 && name[0] == '_') ||
-                          (len == 3 && (!memcmp(name, "inf", 3) || !memcmp(name, "nan", 3)));
-    return !reserved;
-}
-
-bool
-name_is_made_up(const char *name)
-{
-    const size_t digits = name[0] == 't' ? strspn(name + 1, "0123456789") : 0;
-    return digits && !name[1 + digits];
 }
 
 /* ---- nodes -------------------------------------------------------------------------------- */

@@ -20,15 +20,17 @@
  * operand is a fault (blocks find out by result->state which state to make). */
 bool node_check(const Node *node, bool complete, ShapeResult *result);
 
+bool node_makes_param(const Node *node); /* every operand is a parameter: results are, too */
+
 /* Whether an attribute's value is one its id allows; *why says what is. */
 bool attr_check(Arena *arena, const Attr *attr, const char **why);
 bool kernel_has_attr(AttrId id); /* kernels may have it */
 bool attr_by_name(const char *name, size_t len, AttrId *out);
 
-/* True for t1, t2 ...: names that nobody chose. */
-bool name_is_made_up(const char *name);
 /* Letters, digits, _ and dots, starting with a letter or _ ; not one the text form reserves. */
 bool name_is_valid(const char *name, size_t len);
+bool name_starts(char c);  /* a letter or _ */
+bool name_goes_on(char c); /* a letter, a digit, _ or a dot */
 
 bool stage_by_name(const char *name, size_t len, Stage *out);
 bool space_by_name(const char *name, size_t len, Space *out);

@@ -77,10 +77,12 @@ typedef struct {
 bool dim_equal(Dim a, Dim b);
 bool shape_equal(const Shape *a, const Shape *b);
 bool type_equal(const Type *a, const Type *b);
-void type_print(StrBuf *out, const Type *type); /* f32[T,256] */
+void type_print(StrBuf *out, const Type *type);        /* f32[T,256] */
+const char *type_name(Arena *arena, const Type *type); /* the same as arena text */
 Type type_const(Dtype dtype, int rank, const int64_t *dims);
 Type type_rows(Dtype dtype, DimKind rows, int64_t width); /* [T,width] or [R,width] */
 int64_t type_width(const Type *type); /* constant last dimension; die()s if symbolic; 1 at rank 0 */
+int64_t dim_count(Dim dim, int64_t tokens, int64_t rows); /* its length when T = tokens, R = rows */
 /* Elements when T = tokens and R = rows. False on overflow. */
 bool type_count(const Type *type, int64_t tokens, int64_t rows, int64_t *out);
 
@@ -297,6 +299,7 @@ Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);
 Value *graph_number(Graph *g, double number);            /* f32 of rank 0 */
 Value *graph_find(const Graph *g, const char *name);     /* by name; NULL */
 void graph_rename(Graph *g, Value *v, const char *name); /* a name already taken gets a suffix */
+bool name_is_made_up(const char *name); /* t1, t2 ...: what graph_append makes without names */
 void graph_output(Graph *g, Value *v);
 /* Appends before `before` (NULL: at the end). Operand list has op's slots in order, NULL where an
  * optional one is missing; attrs are copied. Result types come from the shape rule; on a broken

@@ -92,7 +92,10 @@ typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
     FIELD(int64_t, i64, grain, "tokens between cuts")
 typedef struct ABI_DECLARE(ABI_PHASE_FIELDS) AbiPhase;
 
-typedef enum { ABI_F32, ABI_F16, ABI_BF16 } AbiDtype;
+/* Element types that kernels read from files, by their names in safetensors headers. */
+#define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
+#define ABI_DTYPE_ID(name) ABI_##name,
+typedef enum { ABI_DTYPES(ABI_DTYPE_ID) ABI_DTYPE_COUNT } AbiDtype;
 
 #define ABI_WEIGHT_FIELDS(FIELD, ARRAY)                                                            \
     FIELD(const char *, ptr, tensor, "name in the checkpoint")                                     \
