@@ -128,6 +128,12 @@ cg_at(Cg *c, Val base, Dtype dtype, Val index)
 }
 
 Val
+cg_element(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col)
+{
+    return cg_at(c, base, dtype, cg_add(c, cg_mul(c, row, cg_i64(c, stride)), col));
+}
+
+Val
 cg_offset(Cg *c, Val base, Val bytes)
 {
     if (is_number(bytes, 0))

@@ -36,8 +36,10 @@ Val cg_min(Cg *c, Val a, Val b); /* signed */
 Val cg_max(Cg *c, Val a, Val b);
 Val cg_less(Cg *c, Val a, Val b);                   /* signed, i1 */
 Val cg_at(Cg *c, Val base, Dtype dtype, Val index); /* base + index elements */
-Val cg_offset(Cg *c, Val base, Val bytes);          /* base + bytes */
-Val cg_load_index(Cg *c, Val ptr, Val index);       /* int32 ptr[index] as i64 */
+/* base + row * stride + col elements */
+Val cg_element(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col);
+Val cg_offset(Cg *c, Val base, Val bytes);    /* base + bytes */
+Val cg_load_index(Cg *c, Val ptr, Val index); /* int32 ptr[index] as i64 */
 LLVMTypeRef cg_type(Cg *c, Dtype dtype);
 LLVMTypeRef cg_vec_type(Cg *c, int lanes);             /* <lanes x float>, plain float for 1 */
 LLVMTypeRef cg_vec_of(LLVMTypeRef element, int lanes); /* <lanes x element>, element for 1 */
@@ -82,11 +84,18 @@ void cg_set(Cg *c, Val var, Val value);
  * even. On targets whose masks are slow (!c->masks) prefer a scalar loop over the tail. */
 Val cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask);
 void cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask);
-Val cg_splat(Cg *c, Val scalar, int lanes);     /* of any scalar type */
-Val cg_mask_first(Cg *c, int lanes, Val count); /* lanes 0 .. count-1 (i64) */
-Val cg_fadd(Cg *c, Val a, Val b);               /* of any real type */
+Val cg_splat(Cg *c, Val scalar, int lanes); /* of any scalar type */
+Val cg_like(Cg *c, Val x, double number);   /* a number of x's type, scalar or vector */
+/* Lanes from[0], from[1] ... of a and then b, as one vector. */
+Val cg_shuffle(Cg *c, Val a, Val b, const int *from, int lanes);
+Val cg_slice(Cg *c, Val vec, int from, int lanes); /* lanes [from, from + lanes) */
+Val cg_mask_first(Cg *c, int lanes, Val count);    /* lanes 0 .. count-1 (i64) */
+Val cg_fadd(Cg *c, Val a, Val b);                  /* of any real type */
 Val cg_fsub(Cg *c, Val a, Val b);
 Val cg_fmul(Cg *c, Val a, Val b);
+Val cg_fdiv(Cg *c, Val a, Val b);
+Val cg_vmax(Cg *c, Val a, Val b);         /* the greater; b where either is NaN */
+Val cg_vmin(Cg *c, Val a, Val b);         /* the smaller; b where either is NaN */
 Val cg_fma(Cg *c, Val a, Val b, Val acc); /* a * b + acc; one rounding if the target has it */
 Val cg_sum(Cg *c, Val vec);               /* across lanes: halves are added until one is left */
 Val cg_add_ints(Cg *c, Val a,
@@ -135,12 +144,8 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 
 /* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
 Val cg_exp(Cg *c, Val x);
-Val cg_exp2(Cg *c, Val x);        /* 2^x, cheaper than e^x; below 2^-126 0 */
-Val cg_rsqrt(Cg *c, Val x);       /* 1 / sqrt(x), each step correctly rounded */
-Val cg_vmax(Cg *c, Val a, Val b); /* the greater; b where either is NaN */
-Val cg_vmin(Cg *c, Val a, Val b); /* the smaller; b where either is NaN */
-/* A number of x's type (f32 scalar or vector). */
-Val cg_like(Cg *c, Val x, double number);
+Val cg_exp2(Cg *c, Val x);  /* 2^x, cheaper than e^x; below 2^-126 0 */
+Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 /* The formula of a pointwise op; in: its operands as equal types (splat first). */
 Val cg_pointwise(Cg *c, const Node *node, Val *in);
 
@@ -236,11 +241,19 @@ bool cg_in_domain(const CgKernel *k, const Value *v); /* has k->domain's shape *
  * quantise makes, which is known at the end of a row only. */
 void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 
-/* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or,
- * on targets without good masks, lane by lane. body may be called up to twice (it builds each loop
- * once). lanes: most lanes of a site, c->lanes unless there is a reason. */
-typedef void CgBody(Cg *c, CgKernel *k, const CgSite *at, void *user);
-void cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user);
+/* Columns [from, to) of a row: a loop over full vectors, then the tail, as one masked vector or, on
+ * targets without good masks, lane by lane. What stands between is built up to twice, at .at:
+ *     for (CgColumns col = cg_columns(c, row, from, to, lanes); cg_columns_next(c, &col);)
+ * lanes: most lanes of a site, c->lanes unless there is a reason. */
+typedef struct {
+    CgSite at;
+    Val ends[3]; /* full vectors reach from the first to the second, the tail to the third */
+    int stage;   /* of the two */
+    CgLoop loop;
+    CgIf tail;
+} CgColumns;
+CgColumns cg_columns(Cg *c, Val row, Val from, Val to, int lanes);
+bool cg_columns_next(Cg *c, CgColumns *s);
 
 /* Stores every output that has v's shape and is made of pointwise ops alone: a loop over all its
  * rows. For emitters that do not visit the sites of what they read one by one. */

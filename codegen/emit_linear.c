@@ -22,60 +22,32 @@
 
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 
-typedef struct {
-    const CgLinear *l;
-    Val from, first; /* a row of the result, and the column of y at its start */
-} Epilogue;
-
-/* The bias of a linear over some rows of its weight begins at the first of them. */
-static Val
-bias_at(Cg *c, const CgLinear *l, const CgSite *at)
-{
-    const int64_t first = node_int(l->k->kernel->anchor, ATTR_first, 0);
-    const CgSite site = {.row = at->row,
-                         .col = cg_add(c, at->col, cg_i64(c, first)),
-                         .lanes = at->lanes,
-                         .mask = at->mask};
-    return cg_eval(c, l->k, l->bias, &site);
-}
-
-static void
-epilogue_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
-{
-    const Epilogue *e = user;
-    const CgLinear *l = e->l;
-    const Val from = cg_at(c, e->from, DTYPE_f32, cg_sub(c, at->col, e->first));
-    Val y = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
-    cg_unbind_all(k);
-    if (l->bias)
-        y = cg_fadd(c, y, bias_at(c, l, at));
-    cg_bind(k, l->y, y);
-    cg_store_outputs(c, k, at);
-}
-
-/* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. */
+/* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. The bias
+ * of a linear over some rows of its weight begins at the first of them. */
 static void
 epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t stride)
 {
-    Epilogue e = {.l = l, .first = from};
-    CgLoop rows = cg_loop(c, "epilogue", cg_i64(c, 0), count, 1);
-    e.from = cg_at(c, l->result, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, stride)));
+    const Val first = cg_i64(c, node_int(l->k->kernel->anchor, ATTR_first, 0));
     const int lanes = l->out == 1 ? 1 : c->lanes; /* a [T,1] value is one scalar a row to cg_eval */
-    cg_columns(c, l->k, cg_add(c, row, rows.i), from, to, lanes, epilogue_site, &e);
+    CgLoop rows = cg_loop(c, "epilogue", cg_i64(c, 0), count, 1);
+    const Val line = cg_at(c, l->result, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, stride)));
+    const Val token = cg_add(c, row, rows.i);
+    for (CgColumns s = cg_columns(c, token, from, to, lanes); cg_columns_next(c, &s);) {
+        const Val at = cg_at(c, line, DTYPE_f32, cg_sub(c, s.at.col, from));
+        Val y = cg_vload(c, at, DTYPE_f32, s.at.lanes, s.at.mask);
+        cg_unbind_all(l->k);
+        if (l->bias) {
+            CgSite site = s.at;
+            site.col = cg_add(c, s.at.col, first);
+            y = cg_fadd(c, y, cg_eval(c, l->k, l->bias, &site));
+        }
+        cg_bind(l->k, l->y, y);
+        cg_store_outputs(c, l->k, &s.at);
+    }
     cg_loop_end(c, &rows);
 }
 
 /* ---- over packed weights ----------------------------------------------------------------- */
-
-/* Heights below the full tile: powers of two, so that a few leftover rows do not pay for all. */
-static void
-choose_heights(CgPacked *p, int tile)
-{
-    p->heights[p->nheights++] = tile;
-    for (int h = 16; h >= 1; h /= 2)
-        if (h < tile && p->nheights < CG_MAX_HEIGHTS)
-            p->heights[p->nheights++] = h;
-}
 
 /* Most rows staged at a time: half of L2, the other half being for panels and results. */
 static int64_t
@@ -87,19 +59,6 @@ most_rows(const Cg *c, const CgPacked *p)
     const int64_t unit = p->heights[0], fits = l2 / 2 / p->row_bytes / unit * unit;
     const int64_t rows = fits < unit ? unit : fits;
     return most > 0 && most < rows ? most : rows;
-}
-
-/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
- * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
-static Val
-equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
-{
-    const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
-    const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, limit, one)), limit);
-    const Val least = cg_max(c, one, count);
-    const Val each = cg_div(c, cg_add(c, rows, cg_sub(c, least, one)), least);
-    const Val whole = cg_mul(c, cg_div(c, cg_add(c, each, cg_sub(c, unit, one)), unit), unit);
-    return cg_max(c, one, cg_min(c, whole, limit));
 }
 
 /* The smallest height from heights[i] on that covers `left` rows. */
@@ -117,26 +76,16 @@ packed_heights(Cg *c, const CgPacked *p, int i, Val left, Val row, Val panel)
     cg_endif(c, &tall);
 }
 
-/* A panel's columns for every row of the block. */
-static void
-packed_panel(Cg *c, const CgPacked *p, Val panel)
-{
-    const Val from = cg_mul(c, panel, cg_i64(c, p->panel));
-    const Val to = cg_min(c, cg_i64(c, p->l.out), cg_add(c, from, cg_i64(c, p->panel)));
-    const Val tile = cg_i64(c, p->heights[0]);
-    CgLoop rows = cg_loop(c, "tile", cg_i64(c, 0), p->l.rows, p->heights[0]);
-    const Val left = cg_sub(c, p->l.rows, rows.i);
-    packed_heights(c, p, 0, left, rows.i, panel);
-    epilogue(c, &p->l, cg_add(c, p->l.row, rows.i), cg_min(c, tile, left), from, to, p->panel);
-    cg_loop_end(c, &rows);
-}
-
 void
 cg_packed_reserve(Cg *c, CgPacked *p, int tile)
 {
     const Attr *said = attrs_find(&p->l.k->kernel->attrs, ATTR_tile);
     const int most = TILE_MOST / p->vecs;
-    choose_heights(p, !said || said->i < 1 ? tile : said->i < most ? (int)said->i : most);
+    const int full = !said || said->i < 1 ? tile : said->i < most ? (int)said->i : most;
+    p->heights[p->nheights++] = full;
+    for (int h = 16; h >= 1; h /= 2) /* powers of two: a few leftover rows do not pay for all */
+        if (h < full && p->nheights < CG_MAX_HEIGHTS)
+            p->heights[p->nheights++] = h;
     p->most = most_rows(c, p);
     p->staged = cg_scratch(c, p->l.k, (p->most + p->heights[0]) * p->row_bytes);
     p->l.result = cg_scratch(c, p->l.k, p->heights[0] * p->panel * (int64_t)sizeof(float));
@@ -166,13 +115,31 @@ packed_share(Cg *c, const CgPacked *p)
     return g;
 }
 
+static Val
+round_up_div(Cg *c, Val n, Val by)
+{
+    return cg_div(c, cg_add(c, n, cg_sub(c, by, cg_i64(c, 1))), by);
+}
+
+/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
+ * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
+static Val
+equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
+{
+    const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
+    const Val least = cg_max(c, one, round_up_div(c, rows, limit));
+    const Val each = round_up_div(c, rows, least);
+    const Val whole = cg_mul(c, round_up_div(c, each, unit), unit);
+    return cg_max(c, one, cg_min(c, whole, limit));
+}
+
 void
 cg_packed_loops(Cg *c, CgPacked *p)
 {
     const CgGrid share = packed_share(c, p);
     const Val rows = cg_sub(c, share.rows[1], share.rows[0]);
     const Val block = equal_blocks(c, rows, p->most, p->heights[0]);
-    const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, block, cg_i64(c, 1))), block);
+    const Val count = round_up_div(c, rows, block), tile = cg_i64(c, p->heights[0]);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
     const Val row = cg_mul(c, blocks.i, block);
     p->l.row = cg_add(c, share.rows[0], row);
@@ -183,7 +150,13 @@ cg_packed_loops(Cg *c, CgPacked *p)
     p->stage(c, p);
     cg_endif(c, &stale);
     CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
-    packed_panel(c, p, panels.i);
+    const Val from = cg_mul(c, panels.i, cg_i64(c, p->panel));
+    const Val to = cg_min(c, cg_i64(c, p->l.out), cg_add(c, from, cg_i64(c, p->panel)));
+    CgLoop tiles = cg_loop(c, "tile", cg_i64(c, 0), p->l.rows, p->heights[0]);
+    const Val left = cg_sub(c, p->l.rows, tiles.i);
+    packed_heights(c, p, 0, left, tiles.i, panels.i);
+    epilogue(c, &p->l, cg_add(c, p->l.row, tiles.i), cg_min(c, tile, left), from, to, p->panel);
+    cg_loop_end(c, &tiles);
     cg_loop_end(c, &panels);
     cg_loop_end(c, &blocks);
 }

@@ -9,6 +9,15 @@
 enum { MAX_LANES = 64 };
 
 Val
+cg_like(Cg *c, Val x, double number)
+{
+    const int lanes = cg_lanes_of(x);
+    const LLVMTypeRef type = LLVMTypeOf(x);
+    const LLVMTypeRef element = lanes == 1 ? type : LLVMGetElementType(type);
+    return cg_splat(c, LLVMConstReal(element, number), lanes);
+}
+
+Val
 cg_int_like(Cg *c, Val v, uint32_t n)
 {
     return cg_splat(c, LLVMConstInt(c->i32, n, 0), cg_lanes_of(v));
@@ -76,6 +85,26 @@ cg_mask_first(Cg *c, int lanes, Val count)
     const Val most = LLVMBuildTrunc(c->b, cg_min(c, count, cg_i64(c, lanes)), c->i32, "");
     return LLVMBuildICmp(c->b, LLVMIntSLT, LLVMConstVector(iota, (unsigned)lanes),
                          cg_splat(c, most, lanes), "mask");
+}
+
+Val
+cg_shuffle(Cg *c, Val a, Val b, const int *from, int lanes)
+{
+    Val pick[MAX_LANES];
+    for (int i = 0; i < lanes; i++)
+        pick[i] = LLVMConstInt(c->i32, (unsigned)from[i], 0);
+    return LLVMBuildShuffleVector(c->b, a, b, LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
+Val
+cg_slice(Cg *c, Val vec, int from, int lanes)
+{
+    int pick[MAX_LANES];
+    if (lanes == 1)
+        return LLVMBuildExtractElement(c->b, vec, cg_i64(c, from), "");
+    for (int i = 0; i < lanes; i++)
+        pick[i] = from + i;
+    return cg_shuffle(c, vec, LLVMGetPoison(LLVMTypeOf(vec)), pick, lanes);
 }
 
 /* ---- memory -------------------------------------------------------------------------------- */
@@ -274,6 +303,42 @@ cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask)
 
 /* ---- arithmetic ---------------------------------------------------------------------------- */
 
+Val
+cg_fadd(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFAdd(c->b, a, b, "");
+}
+
+Val
+cg_fsub(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFSub(c->b, a, b, "");
+}
+
+Val
+cg_fmul(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFMul(c->b, a, b, "");
+}
+
+Val
+cg_fdiv(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFDiv(c->b, a, b, "");
+}
+
+Val
+cg_vmax(Cg *c, Val a, Val b)
+{
+    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOGT, a, b, ""), a, b, "");
+}
+
+Val
+cg_vmin(Cg *c, Val a, Val b)
+{
+    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOLT, a, b, ""), a, b, "");
+}
+
 /* llvm.fma on a CPU without the instruction would call fmaf for every lane. */
 Val
 cg_fma(Cg *c, Val a, Val b, Val acc)
@@ -285,26 +350,13 @@ cg_fma(Cg *c, Val a, Val b, Val acc)
     return cg_intrinsic(c, "llvm.fma", &type, 1, args, 3);
 }
 
-/* Lanes [from, from + lanes) of a vector. */
-static Val
-lanes_slice(Cg *c, Val vec, int from, int lanes)
-{
-    if (lanes == 1)
-        return LLVMBuildExtractElement(c->b, vec, cg_i64(c, from), "");
-    Val pick[MAX_LANES];
-    for (int i = 0; i < lanes; i++)
-        pick[i] = LLVMConstInt(c->i32, (unsigned)(from + i), 0);
-    return LLVMBuildShuffleVector(c->b, vec, LLVMGetPoison(LLVMTypeOf(vec)),
-                                  LLVMConstVector(pick, (unsigned)lanes), "");
-}
-
 /* Halves are combined until one lane is left. */
 static Val
 fold_lanes(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
 {
     Val v = vec;
     for (int n = cg_lanes_of(vec) / 2; n >= 1; n /= 2)
-        v = combine(c, lanes_slice(c, v, 0, n), lanes_slice(c, v, n, n));
+        v = combine(c, cg_slice(c, v, 0, n), cg_slice(c, v, n, n));
     return v;
 }
 

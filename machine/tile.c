@@ -80,7 +80,9 @@ tile_chunk(const Machine *m, bool bf16, int64_t chunk, int64_t head_dim, int64_t
     z.cb_rows = tile_rows(m, 1, dtype);
     z.width = z.vecs * lanes;
     z.x_stride = round_up(head_dim, z.width);
-    z.c_stride = round_up((states + z.pairs - 1) / z.pairs, lanes);
+    z.n_units = (states + z.pairs - 1) / z.pairs;
+    z.q_units = (chunk + z.pairs - 1) / z.pairs;
+    z.c_stride = round_up(z.n_units, lanes);
     z.b_stride = round_up(round_up(states, z.h_rows), lanes);
     z.q_stride = round_up(chunk, lanes) + round_up(z.rows, lanes);
     z.q_rows = round_up(round_up(chunk, z.rows), z.cb_rows);

@@ -35,6 +35,8 @@ typedef struct {
     int64_t b_stride; /* N in whole tiles of rows */
     int64_t q_stride; /* Q in whole vectors, and what the diagonal's tile may touch past it */
     int64_t q_rows;   /* rows of C and CB */
+    int64_t n_units;  /* units of N, and of Q */
+    int64_t q_units;
     int64_t most;     /* chunks of a pass of `block` tokens */
     int64_t span;     /* chunks whose C, B and CB take half of the second-level cache, at least 1 */
 } TileChunk;
