@@ -257,29 +257,9 @@ cg_packed_fault(const CgLinear *l, Diag *diag)
     return false;
 }
 
-static bool
-emit_packed(Cg *c, const CgLinear *l, Diag *diag)
-{
-    Reals r = {
-        .p = {.l = *l, .stage = reals_stage, .tile = reals_tile}
-    };
-    if (!reals_sizes(c, &r))
-        return cg_packed_fault(l, diag);
-    cg_packed_reserve(c, &r.p, tile_rows(c->machine, r.p.vecs, r.w));
-    r.weights = cg_operand(l->k, l->w)->base;
-    cg_packed_loops(c, &r.p);
-    return true;
-}
-
 /* ---- OpenBLAS ---------------------------------------------------------------------------- */
 
 enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111, CBLAS_TRANS = 112, BLAS_BLOCK = 256 };
-
-static Val
-blas_int(Cg *c, Val n)
-{
-    return LLVMBuildTrunc(c->b, n, c->i32, "");
-}
 
 /* The call of an AbiSgemm. */
 static void
@@ -291,30 +271,22 @@ call_sgemm(Cg *c, CgKernel *k, Val rows, Val cols, int64_t depth, Val x, int64_t
     const unsigned count = COUNT_OF(types);
     const LLVMTypeRef type = LLVMFunctionType(c->void_t, types, count, 0);
     const Val sgemm = cg_call_field(c, k, CALL_sgemm);
-    Val args[] = {blas_int(c, cg_i64(c, CBLAS_ROW_MAJOR)),
-                  blas_int(c, cg_i64(c, CBLAS_NO_TRANS)),
-                  blas_int(c, cg_i64(c, CBLAS_TRANS)),
-                  blas_int(c, rows),
-                  blas_int(c, cols),
-                  blas_int(c, cg_i64(c, depth)),
-                  cg_f32(c, 1),
-                  x,
-                  blas_int(c, cg_i64(c, x_stride)),
-                  w,
-                  blas_int(c, cg_i64(c, depth)),
-                  cg_f32(c, 0),
-                  y,
-                  blas_int(c, cg_i64(c, y_stride))};
+    const Val number[] = {cg_i64(c, CBLAS_ROW_MAJOR),
+                          cg_i64(c, CBLAS_NO_TRANS),
+                          cg_i64(c, CBLAS_TRANS),
+                          rows,
+                          cols,
+                          cg_i64(c, depth),
+                          cg_i64(c, x_stride),
+                          cg_i64(c, depth),
+                          cg_i64(c, y_stride)};
+    Val n[COUNT_OF(number)];
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        n[i] = LLVMBuildTrunc(c->b, number[i], c->i32, "");
+    Val args[] = {n[0], n[1], n[2], n[3], n[4],         n[5], cg_f32(c, 1),
+                  x,    n[6], w,    n[7], cg_f32(c, 0), y,    n[8]};
     LLVMBuildCall2(c->b, type, sgemm, args, count, "");
     c->calls_blas = true;
-}
-
-/* The output the product may go to straight: nothing is fused after it. */
-static const CgOperand *
-blas_direct(const CgKernel *k, const CgLinear *l)
-{
-    const CgOperand *y = cg_operand(k, l->y);
-    return y && y->dtype == DTYPE_f32 && !l->bias && k->first == k->last ? y : NULL;
 }
 
 static bool
@@ -340,17 +312,17 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
 {
     if (!blas_can(k, l, diag))
         return false;
-    const CgOperand *x = cg_operand(k, l->x), *direct = blas_direct(k, l);
+    const CgOperand *x = cg_operand(k, l->x), *y = cg_operand(k, l->y);
+    const bool direct = y && y->dtype == DTYPE_f32 && !l->bias && k->first == k->last;
     const Val total = cg_rows(k, l->y);
     Val from, to;
     cg_share(c, k, cg_i64(c, l->out), CG_LINE_FLOATS, &from, &to);
     const Val cols = cg_sub(c, to, from), depth = cg_i64(c, l->depth);
     const Val w = cg_at(c, cg_operand(k, l->w)->base, DTYPE_f32, cg_mul(c, from, depth));
-    const CgIf some = cg_if(c, cg_less(c, from, to));
-    CgIf any = some;
-    if (direct) {
-        const Val y = cg_at(c, direct->base, DTYPE_f32, from);
-        call_sgemm(c, k, total, cols, l->depth, x->base, x->stride, w, y, direct->stride);
+    CgIf any = cg_if(c, cg_less(c, from, to));
+    if (direct) { /* nothing is fused after the product */
+        const Val to_y = cg_at(c, y->base, DTYPE_f32, from);
+        call_sgemm(c, k, total, cols, l->depth, x->base, x->stride, w, to_y, y->stride);
         cg_endif(c, &any);
         return true;
     }
@@ -372,6 +344,15 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
     CgLinear l = {.k = k, .x = n->in[0], .w = n->in[1], .bias = n->in[2], .y = n->out[0]};
     l.depth = type_width(&l.x->type);
     l.out = type_width(&l.y->type);
-    const bool packed = l.w->type.shape.rank > 2;
-    return packed ? emit_packed(c, &l, diag) : emit_blas(c, k, &l, diag);
+    if (l.w->type.shape.rank <= 2)
+        return emit_blas(c, k, &l, diag);
+    Reals r = {
+        .p = {.l = l, .stage = reals_stage, .tile = reals_tile}
+    };
+    if (!reals_sizes(c, &r))
+        return cg_packed_fault(&l, diag);
+    cg_packed_reserve(c, &r.p, tile_rows(c->machine, r.p.vecs, r.w));
+    r.weights = cg_operand(k, l.w)->base;
+    cg_packed_loops(c, &r.p);
+    return true;
 }
