@@ -100,6 +100,12 @@ cg_div(Cg *c, Val a, Val b)
 }
 
 Val
+cg_div_up(Cg *c, Val a, Val b)
+{
+    return cg_div(c, cg_add(c, a, cg_sub(c, b, cg_i64(c, 1))), b);
+}
+
+Val
 cg_less(Cg *c, Val a, Val b)
 {
     return LLVMBuildICmp(c->b, LLVMIntSLT, a, b, "");

@@ -32,6 +32,7 @@ Val cg_add(Cg *c, Val a, Val b);
 Val cg_sub(Cg *c, Val a, Val b);
 Val cg_mul(Cg *c, Val a, Val b);
 Val cg_div(Cg *c, Val a, Val b); /* unsigned, rounds down */
+Val cg_div_up(Cg *c, Val a, Val b);
 Val cg_min(Cg *c, Val a, Val b); /* signed */
 Val cg_max(Cg *c, Val a, Val b);
 Val cg_less(Cg *c, Val a, Val b);                   /* signed, i1 */

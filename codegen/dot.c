@@ -120,22 +120,17 @@ cg_bytes_signed(Cg *c, Val quads, int lanes)
                      .odd = LLVMBuildAShr(c->b, all, eight, "")};
 }
 
-static Val
-dot_by_pairs(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes)
-{
-    const char *name = pair_dot_instruction(c, lanes);
-    const LLVMTypeRef type = halves_type(c, lanes);
-    Val even[] = {a.even, LLVMBuildBitCast(c->b, b.even, type, "")};
-    Val odd[] = {a.odd, LLVMBuildBitCast(c->b, b.odd, type, "")};
-    const Val sum = cg_add_ints(c, acc, cg_intrinsic(c, name, NULL, 0, even, 2));
-    return cg_add_ints(c, sum, cg_intrinsic(c, name, NULL, 0, odd, 2));
-}
-
 Val
 cg_dot_bytes(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes)
 {
-    if (a.even)
-        return dot_by_pairs(c, acc, a, b, lanes);
+    if (a.even) {
+        const LLVMTypeRef type = halves_type(c, lanes);
+        Val even[] = {a.even, LLVMBuildBitCast(c->b, b.even, type, "")};
+        Val odd[] = {a.odd, LLVMBuildBitCast(c->b, b.odd, type, "")};
+        const char *pairs = pair_dot_instruction(c, lanes);
+        const Val sum = cg_add_ints(c, acc, cg_intrinsic(c, pairs, NULL, 0, even, 2));
+        return cg_add_ints(c, sum, cg_intrinsic(c, pairs, NULL, 0, odd, 2));
+    }
     const char *name = byte_dot_instruction(c, lanes);
     Val args[] = {acc, a.quads, b.quads};
     if (name && cg_on_x86(c))

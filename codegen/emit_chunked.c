@@ -60,8 +60,7 @@ prefetch_x(Cg *c, const Chunked *s, Val first, int64_t rows)
 static Val
 units(Cg *c, const Chunked *s, Val elements)
 {
-    const Val more = cg_add(c, elements, cg_i64(c, s->shape.pairs - 1));
-    return cg_div(c, more, cg_i64(c, s->shape.pairs));
+    return cg_div_up(c, elements, cg_i64(c, s->shape.pairs));
 }
 
 /* y = leave_i Y + D x of row r of the tile, which is token i of the chunk. */

@@ -115,21 +115,15 @@ packed_share(Cg *c, const CgPacked *p)
     return g;
 }
 
-static Val
-round_up_div(Cg *c, Val n, Val by)
-{
-    return cg_div(c, cg_add(c, n, cg_sub(c, by, cg_i64(c, 1))), by);
-}
-
 /* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
  * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
 static Val
 equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
 {
     const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
-    const Val least = cg_max(c, one, round_up_div(c, rows, limit));
-    const Val each = round_up_div(c, rows, least);
-    const Val whole = cg_mul(c, round_up_div(c, each, unit), unit);
+    const Val least = cg_max(c, one, cg_div_up(c, rows, limit));
+    const Val each = cg_div_up(c, rows, least);
+    const Val whole = cg_mul(c, cg_div_up(c, each, unit), unit);
     return cg_max(c, one, cg_min(c, whole, limit));
 }
 
@@ -139,7 +133,7 @@ cg_packed_loops(Cg *c, CgPacked *p)
     const CgGrid share = packed_share(c, p);
     const Val rows = cg_sub(c, share.rows[1], share.rows[0]);
     const Val block = equal_blocks(c, rows, p->most, p->heights[0]);
-    const Val count = round_up_div(c, rows, block), tile = cg_i64(c, p->heights[0]);
+    const Val count = cg_div_up(c, rows, block), tile = cg_i64(c, p->heights[0]);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
     const Val row = cg_mul(c, blocks.i, block);
     p->l.row = cg_add(c, share.rows[0], row);

@@ -20,7 +20,7 @@ typedef struct {
     LLVMMemoryBufferRef object; /* the result */
 } Part;
 
-/* ---- who compiles what --------------------------------------------------------------------- */
+/* ---- dividing ------------------------------------------------------------------------------ */
 
 static bool
 is_defined(Val fn)
@@ -28,18 +28,8 @@ is_defined(Val fn)
     return LLVMCountBasicBlocks(fn) > 0;
 }
 
-static int64_t
-instruction_count(Val fn)
-{
-    int64_t count = 0;
-    for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(fn); b; b = LLVMGetNextBasicBlock(b))
-        for (Val i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
-            count++;
-    return count;
-}
-
 typedef struct {
-    int64_t size;
+    int64_t size; /* instructions */
     int number;
 } Sized;
 
@@ -66,7 +56,10 @@ divide(Arena *arena, LLVMModuleRef mod, int parts)
     for (Val fn = LLVMGetFirstFunction(mod); fn; fn = LLVMGetNextFunction(fn)) {
         if (!is_defined(fn))
             continue;
-        sized[n] = (Sized){.size = instruction_count(fn), .number = n};
+        sized[n].number = n;
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(fn); b; b = LLVMGetNextBasicBlock(b))
+            for (Val i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+                sized[n].size++;
         n++;
     }
     qsort(sized, (size_t)count, sizeof *sized, larger_first);

@@ -285,7 +285,7 @@ cg_heads(Cg *c, CgKernel *k, int64_t heads)
     CgHeads h = {0};
     const Val per = cg_i64(c, heads), zero = cg_i64(c, 0);
     cg_share(c, k, cg_mul(c, cg_call_field(c, k, CALL_nseg), per), 1, &h.from, &h.to);
-    const Val end = cg_div(c, cg_add(c, h.to, cg_i64(c, heads - 1)), per);
+    const Val end = cg_div_up(c, h.to, per);
     h.loop = cg_loop(c, "segment", cg_div(c, h.from, per), end, 1);
     const Val before = cg_mul(c, h.loop.i, per);
     h.first = cg_max(c, zero, cg_sub(c, h.from, before));

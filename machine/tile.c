@@ -50,6 +50,26 @@ tile_vecs(const Machine *m, int64_t width)
     return best;
 }
 
+#define ADD(a, b) ((a) + (b))
+#define MUL(a, b) ((a) * (b))
+#define NUM(n)    (n)
+
+int64_t
+tile_grid(int64_t panels, int64_t tiles, int64_t threads)
+{
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t groups = 1; groups == 1 || (groups <= threads && groups <= tiles); groups++) {
+        const int64_t members = threads / groups;
+        const int64_t each = (panels + members - 1) / members, rows = (tiles + groups - 1) / groups;
+        const int64_t work = TILE_GRID_WORK(ADD, MUL, NUM, each, rows);
+        if (threads % groups != 0 || work >= least)
+            continue;
+        best = groups;
+        least = work;
+    }
+    return best;
+}
+
 TileStrip
 tile_strip(const Machine *m, int64_t state, int64_t head_dim)
 {
