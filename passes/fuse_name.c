@@ -20,7 +20,7 @@ static const char *
 name_of_value(Graph *g, const Node *n)
 {
     const char *name = n->out[0]->name;
-    if (name_is_made(name))
+    if (name_is_made_up(name))
         return op_info[n->op].name;
     size_t len = strlen(name);
     while (len > 0 && strchr("0123456789.", name[len - 1]))

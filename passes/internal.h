@@ -7,11 +7,8 @@
 
 /* ---- pipeline.c ------------------------------------------------------------------------- */
 
-typedef struct {
-    const PassId *pass;
-    int count;
-} Pipeline;
-Pipeline pipeline_of(Phase phase);
+extern const PassId pipeline[];
+extern const int pipeline_length;
 
 /* ---- check.c: --check-each -------------------------------------------------------------- */
 
@@ -25,12 +22,9 @@ void checker_free(Checker *checker);
 
 /* ---- rules.c: the algebraic rules of canon ---------------------------------------------- */
 
-typedef struct {
-    const char *name;
-    bool (*match)(const Node *n);
-    Value *(*build)(Graph *g, Node *n); /* what takes the place of n's result */
-} CanonRule;
-extern const CanonRule canon_rules[];
+/* What takes the place of n's result; NULL: the rule does not match. */
+typedef Value *CanonRule(Graph *g, Node *n);
+extern CanonRule *const canon_rules[];
 extern const int canon_rule_count;
 
 /* ---- forward.c: what took a value's place, while a pass walks from first to last -------- */
@@ -87,8 +81,6 @@ Value *view_root(Value *v);
 const Value *param_weight(const Value *v);
 /* layers.0.mixer.in_proj.weight -> in_proj. */
 const char *name_stem(Arena *arena, const char *name);
-/* Names the graph made up itself: t12. */
-bool name_is_made(const char *name);
 /* The option of the command line where it says something, else the attribute, else `table`. */
 const char *choose_word(const char *option, const Node *n, AttrId id, const char *table);
 /* v as element type `to`, cast before `before` where it has another. */

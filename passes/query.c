@@ -1,5 +1,4 @@
 /* passes/query.c -- what passes ask about nodes and values. */
-#include <ctype.h>
 #include <string.h>
 
 #include "passes/internal.h"
@@ -66,17 +65,6 @@ name_stem(Arena *arena, const char *name)
     while (start > 0 && name[start - 1] != '.')
         start--;
     return arena_strndup(arena, name + start, len - start);
-}
-
-bool
-name_is_made(const char *name)
-{
-    if (name[0] != 't' || !name[1])
-        return false;
-    for (const char *c = name + 1; *c; c++)
-        if (!isdigit((unsigned char)*c))
-            return false;
-    return true;
 }
 
 static bool
