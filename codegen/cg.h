@@ -98,16 +98,12 @@ Val cg_fdiv(Cg *c, Val a, Val b);
 Val cg_vmax(Cg *c, Val a, Val b);         /* the greater; b where either is NaN */
 Val cg_vmin(Cg *c, Val a, Val b);         /* the smaller; b where either is NaN */
 Val cg_fma(Cg *c, Val a, Val b, Val acc); /* a * b + acc; one rounding if the target has it */
-Val cg_sum(Cg *c, Val vec);               /* across lanes: halves are added until one is left */
 Val cg_add_ints(Cg *c, Val a,
-                Val b);          /* i32 that wrap around: a sum may leave its range on the way */
-Val cg_sum_ints(Cg *c, Val vec); /* the same across lanes */
-Val cg_most(Cg *c, Val vec);     /* the greatest and least lane */
-Val cg_least(Cg *c, Val vec);
-/* The greater of f32 that are not negative, lane by lane, and the greatest lane; NaN is above all.
- */
+                Val b); /* i32 that wrap around: a sum may leave its range meanwhile */
+/* The greater of f32 that are not negative; NaN is above all. */
 Val cg_greater(Cg *c, Val a, Val b);
-Val cg_greatest(Cg *c, Val vec);
+/* Across lanes: halves are combined until one lane is left. */
+Val cg_fold(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b));
 Val cg_round(Cg *c, Val v, Dtype dtype); /* f32 rounded to what dtype can hold, still f32 */
 /* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With
  * bf16_dot the CPU's conversion is used, which takes f32 denormals as 0. */
@@ -218,6 +214,8 @@ Val cg_rows(const CgKernel *k, const Value *v);
 int64_t cg_width(const Value *v);
 /* This thread's share [*from, *to) of count items, in units of `unit`. */
 void cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to);
+/* A loop over this thread's share of count items, one after the other. */
+CgLoop cg_share_loop(Cg *c, const CgKernel *k, const char *name, Val count, int64_t unit);
 /* Share `part` of `parts`: [share[0], share[1]). */
 void cg_share_of(Cg *c, Val count, int64_t unit, Val part, Val parts, Val share[2]);
 

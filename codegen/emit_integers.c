@@ -83,7 +83,7 @@ stage_sums(Cg *c, const Integers *n, Val staged, Val sums)
     const CgBytes x = cg_bytes_signed(c, quads, lanes);
     cg_set(c, sum, cg_dot_bytes(c, cg_get(c, ints(c, lanes), sum), ones, x, lanes));
     cg_loop_end(c, &at);
-    const Val total = cg_sum_ints(c, cg_get(c, ints(c, lanes), sum));
+    const Val total = cg_fold(c, cg_get(c, ints(c, lanes), sum), cg_add_ints);
     const Val stored =
         n->m ? LLVMBuildSIToFP(c->b, total, c->f32, "")
              : LLVMBuildMul(c->b, total, LLVMConstInt(c->i32, (unsigned)-OFFSET, 1), "");

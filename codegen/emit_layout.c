@@ -14,9 +14,7 @@ emit_transpose(Cg *c, CgKernel *k, Diag *diag)
     if (!out)
         return true;
     const int64_t taps = cg_width(n->in[0]), channels = n->in[0]->type.shape.dim[0].n;
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, channels), 16, &from, &to);
-    CgLoop channel = cg_loop(c, "channel", from, to, 1);
+    CgLoop channel = cg_share_loop(c, k, "channel", cg_i64(c, channels), 16);
     for (int64_t j = 0; j < taps; j++) {
         const CgSite at = {.row = channel.i, .col = cg_i64(c, j), .lanes = 1};
         cg_unbind_all(k);
@@ -183,9 +181,7 @@ emit_pack(Cg *c, CgKernel *k, Diag *diag)
     if (!cg_operand(k, n->out[0]))
         return true;
     Pack p = pack_sizes(c, k);
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, n->out[0]->type.shape.dim[0].n), 1, &from, &to);
-    CgLoop panel = cg_loop(c, "panel", from, to, 1);
+    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, n->out[0]->type.shape.dim[0].n), 1);
     CgLoop lane = cg_loop(c, "lanes", cg_i64(c, 0), cg_i64(c, p.panel), p.side);
     p.first = cg_add(c, cg_mul(c, panel.i, cg_i64(c, p.panel)), lane.i);
     const Val start = cg_mul(c, panel.i, cg_i64(c, p.units * p.panel));

@@ -33,14 +33,13 @@ static void
 map_domain(Cg *c, CgKernel *k)
 {
     const Val width = cg_i64(c, cg_width(k->domain)), zero = cg_i64(c, 0);
-    Val from = NULL, to = NULL;
     if (k->domain->type.shape.rank < 2) {
+        Val from = NULL, to = NULL;
         cg_share(c, k, width, cg_width(k->domain) == 1 ? 1 : c->lanes, &from, &to);
         map_columns(c, k, zero, from, to);
         return;
     }
-    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
-    CgLoop row = cg_loop(c, "row", from, to, 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
     map_columns(c, k, row.i, zero, width);
     cg_loop_end(c, &row);
 }

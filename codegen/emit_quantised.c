@@ -83,8 +83,9 @@ extremes(Cg *c, const Quantised *z, Val from, Val to)
     cg_set(c, high, cg_vmax(c, x, cg_get(c, type, high)));
     cg_set(c, flaw, cg_fma(c, x, zero, cg_get(c, type, flaw)));
     cg_loop_end(c, &col);
-    return (Extremes){cg_least(c, cg_get(c, type, low)), cg_most(c, cg_get(c, type, high)),
-                      cg_sum(c, cg_get(c, type, flaw))};
+    return (Extremes){cg_fold(c, cg_get(c, type, low), cg_vmin),
+                      cg_fold(c, cg_get(c, type, high), cg_vmax),
+                      cg_fold(c, cg_get(c, type, flaw), cg_fadd)};
 }
 
 /* ---- scales -------------------------------------------------------------------------------- */
@@ -289,9 +290,7 @@ emit_quantised(Cg *c, CgKernel *k, Diag *diag)
     }
     quantised_sizes(&z);
     z.row = cg_scratch(c, k, (round_up(z.padded, LANES) + LANES) * (int64_t)sizeof(float));
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, z.q->value->type.shape.dim[0].n), 1, &from, &to);
-    CgLoop panel = cg_loop(c, "panel", from, to, 1);
+    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, z.q->value->type.shape.dim[0].n), 1);
     CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, z.panel), 1);
     z.panel_index = panel.i;
     z.lane = lane.i;

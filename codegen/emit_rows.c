@@ -47,7 +47,7 @@ save_value(Cg *c, CgKernel *k, const Rows *n, const CgSite *at)
 static void
 quantise_row(Cg *c, CgKernel *k, const Rows *n, Val row)
 {
-    const Val most = cg_greatest(c, cg_get(c, cg_vec_type(c, c->lanes), n->most));
+    const Val most = cg_fold(c, cg_get(c, cg_vec_type(c, c->lanes), n->most), cg_greater);
     const CgOperand *scale = cg_operand(k, n->quantise->out[1]);
     const CgOperand *q = cg_operand(k, n->quantise->out[0]);
     const Val zero = cg_f32(c, 0), any = LLVMBuildFCmp(c->b, LLVMRealUGT, most, zero, "");
@@ -110,7 +110,7 @@ sum_of_squares(Cg *c, CgKernel *k, const Rows *n, Val row, Val from, Val to)
     Val half[2];
     for (int i = 0; i < 2; i++)
         half[i] = cg_fadd(c, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]));
-    return cg_sum(c, cg_fadd(c, half[0], half[1]));
+    return cg_fold(c, cg_fadd(c, half[0], half[1]), cg_fadd);
 }
 
 static void
@@ -171,9 +171,7 @@ emit_rmsnorm(Cg *c, CgKernel *k, Diag *diag)
     (void)diag; /* the shape rule has seen that groups divide the width */
     Rows n = {.norm = k->kernel->anchor};
     norm_open(c, k, &n);
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
-    CgLoop row = cg_loop(c, "row", from, to, 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
     norm_row(c, k, &n, row.i);
     cg_loop_end(c, &row);
     return true;
@@ -204,9 +202,7 @@ emit_quantise(Cg *c, CgKernel *k, Diag *diag)
     n.most = cg_var(c, type, NULL, "most");
     if (n.norm)
         norm_open(c, k, &n);
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
-    CgLoop row = cg_loop(c, "row", from, to, 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
     cg_set(c, n.most, LLVMConstNull(type));
     if (n.norm)
         norm_row(c, k, &n, row.i);

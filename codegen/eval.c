@@ -160,7 +160,15 @@ cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
     }
 }
 
-/* ---- columns ------------------------------------------------------------------------------- */
+/* ---- rows and columns ----------------------------------------------------------------------- */
+
+CgLoop
+cg_share_loop(Cg *c, const CgKernel *k, const char *name, Val count, int64_t unit)
+{
+    Val from = NULL, to = NULL;
+    cg_share(c, k, count, unit, &from, &to);
+    return cg_loop(c, name, from, to, 1);
+}
 
 static bool
 known_equal(Val a, Val b)

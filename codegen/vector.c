@@ -350,9 +350,8 @@ cg_fma(Cg *c, Val a, Val b, Val acc)
     return cg_intrinsic(c, "llvm.fma", &type, 1, args, 3);
 }
 
-/* Halves are combined until one lane is left. */
-static Val
-fold_lanes(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
+Val
+cg_fold(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
 {
     Val v = vec;
     for (int n = cg_lanes_of(vec) / 2; n >= 1; n /= 2)
@@ -361,33 +360,9 @@ fold_lanes(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
 }
 
 Val
-cg_sum(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_fadd);
-}
-
-Val
 cg_add_ints(Cg *c, Val a, Val b)
 {
     return LLVMBuildAdd(c->b, a, b, "");
-}
-
-Val
-cg_sum_ints(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_add_ints);
-}
-
-Val
-cg_most(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_vmax);
-}
-
-Val
-cg_least(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_vmin);
 }
 
 /* Floats that are not negative are in the order of their bits, and a NaN is above infinity. */
@@ -397,10 +372,4 @@ cg_greater(Cg *c, Val a, Val b)
     const Val x = cg_as_bits(c, a), y = cg_as_bits(c, b);
     const Val above = LLVMBuildICmp(c->b, LLVMIntSGT, x, y, "");
     return cg_as_float(c, LLVMBuildSelect(c->b, above, x, y, ""));
-}
-
-Val
-cg_greatest(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_greater);
 }
