@@ -1,9 +1,9 @@
 /* codegen/blob.c -- bytes as an object file: one section of read-only pages, which the system's
  * loader maps from the linked file and shares between processes.
  *
- * Written by hand, because the bytes may be gigabytes: nothing here holds them in memory a second
- * time. On x86-64 the section is marked large, so that linkers lay it where the distances between
- * code and its other data stay short. */
+ * Written without LLVM, because the bytes may be gigabytes: nothing here holds them in memory a
+ * second time. On x86-64 the section is marked large, so that linkers lay it where the distances
+ * between code and its other data stay short. */
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>

@@ -108,7 +108,7 @@ Val cg_round(Cg *c, Val v, Dtype dtype); /* f32 rounded to what dtype can hold, 
 /* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With
  * bf16_dot the CPU's conversion is used, which takes f32 denormals as 0. */
 Val cg_bf16_bits(Cg *c, Val v);
-Val cg_f16_bits(Cg *c, Val v); /* the same for f16; denormals are kept */
+Val cg_f16_bits(Cg *c, Val v); /* of f16; denormals stay */
 /* Dot of pairs: acc[l] += a[2l+1] * b[2l+1], then acc[l] += a[2l] * b[2l]. acc is <lanes x float>;
  * a, b are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of
  * bf16 memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
@@ -126,9 +126,8 @@ CgBytes cg_bytes_signed(Cg *c, Val quads, int lanes);
 /* acc[l] += sum of a[4l+i] * b[4l+i], a unsigned, b signed, acc <lanes x i32>. Exact: uses the
  * target's instruction, or wider products. */
 Val cg_dot_bytes(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes);
-/* f32 of at most 2^22 to the nearest whole number, ties to even: its low 23 bits, as <lanes x i32>.
- */
-Val cg_whole_bits(Cg *c, Val v);
+/* f32 of at most 2^22 to the nearest integer, ties to even: its low 23 bits, as <lanes x i32>. */
+Val cg_integer_bits(Cg *c, Val v);
 
 /* Bits of <lanes x float> or <lanes x i32>. */
 bool cg_on_x86(const Cg *c);
@@ -196,7 +195,7 @@ enum { ABI_SEG_FIELDS(ABI_SEG_INDEX) SEG_FIELD_COUNT };
 enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX) SHARE_FIELD_COUNT };
 Val cg_call_field(Cg *c, CgKernel *k, int field); /* i64 or ptr */
 Val cg_share_field(Cg *c, CgKernel *k, int field);
-/* i1: this thread ran a part of this step before the one at hand (k->before); scratch is as that
+/* i1: this thread ran a part of this step before this one (k->before); scratch is as that
  * left it. */
 Val cg_ran_before(Cg *c, const CgKernel *k);
 /* Segment number `index` of the call, and where a state operand of its sequence begins. */

@@ -13,7 +13,7 @@
  * underflows is 0, and nothing overflows. Under both, the state after the run is exp(a_last) h +
  * sum of weight_j B_j x_j^T with these weights.
  *
- * The sum a is kept in two floats (high and low part): at a = -20000 a single one would make
+ * The sum a is held in two floats (high and low part): at a = -20000 a single one would make
  * exp(a_i - a_j) wrong in the third digit. */
 #ifndef SSMC_CODEGEN_DECAY_H
 #define SSMC_CODEGEN_DECAY_H

@@ -1,6 +1,6 @@
 /* codegen/emit_chunked.c -- the chunked form of SSD as one kernel ("Transformers are SSMs", section
- * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. Quadratic is the
- * same with one chunk over all tokens.
+ * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. The
+ * quadratic form is one chunk over all tokens.
  *
  *     for each segment, each group with heads of this thread, each span of chunks:
  *         for each chunk of q <= Q tokens:                                  (shared by the heads)
@@ -18,12 +18,12 @@
  * (codegen/chunked_steep.c).
  *
  * A span is as many chunks as leave most of the second-level cache to the states: a head's state
- * then stays in the first level from chunk to chunk. What is staged of a group is kept for all of a
+ * then stays in the first level from chunk to chunk. What is staged of a group stays for all of a
  * pass, so that a thread that takes several parts of its heads stages it for the first of them.
  *
  * With dot=bf16 the four products multiply pairs of bf16 along the summed index: C, B, CB, M, X and
  * a copy of h are rounded when they are staged; sums and decays stay f32, and so does the state
- * unless it is kept in bf16: then it is rounded where a chunk ends.
+ * unless it is stored in bf16: then it is rounded where a chunk ends.
  *
  * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum
  * runs over it but the second half of an odd last pair, which is 0. The chunk's results before the

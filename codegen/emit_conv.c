@@ -2,9 +2,9 @@
  *
  *     y[t] = bias + sum_j w[j] x[t - (K-1) + j],  x[-i] the i-th newest input in the state
  *
- * Threads divide columns. For each run of rows of one sequence and each vector of columns, the last
- * K-1 inputs stay in registers while the rows go by; they are the new state when the run ends,
- * whether it was longer than K-1 rows or not. */
+ * Threads divide columns. For the rows of each sequence and each vector of columns, the last
+ * K-1 inputs stay in registers while the rows go by; they are the new state when the rows end,
+ * whether there were more than K-1 or not. */
 #include "codegen/cg.h"
 
 enum { MAX_TAPS = 16 };
@@ -12,7 +12,7 @@ enum { MAX_TAPS = 16 };
 typedef struct {
     const Node *conv;
     int taps;             /* K, at least 2 */
-    CgSeg seg;            /* the run at hand */
+    CgSeg seg;            /* the rows of one sequence that are worked on */
     Val history;          /* [K-1,C] of its sequence */
     Val past[MAX_TAPS];   /* variables: the last K-1 inputs, oldest first */
     Val weight[MAX_TAPS]; /* of these columns, oldest first */
@@ -26,7 +26,7 @@ history_at(Cg *c, const Conv *v, int i, const CgSite *at)
     return cg_at(c, v->history, DTYPE_f32, cg_add(c, cg_i64(c, i * width), at->col));
 }
 
-/* Weights, row `tap` of [K,C] or a strided column of [C,1,K], and the inputs before the run. */
+/* Weights, row `tap` of [K,C] or a strided column of [C,1,K], and the inputs before these rows. */
 static void
 columns_begin(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
 {
@@ -65,7 +65,7 @@ emit_row(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
     cg_store_outputs(c, k, at);
 }
 
-/* These columns over the run. */
+/* These columns over the rows. */
 static void
 conv_columns(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
 {

@@ -1,5 +1,5 @@
-/* codegen/emit_gather.c -- rows picked by index: embed (a table by token ids) and take (the rows
- * whose logits are wanted). Pointwise ops after the anchor are fused. Ids were checked by the
+/* codegen/emit_gather.c -- rows chosen by index: embed (of a table, by token ids) and take (the
+ * rows whose logits are wanted). Pointwise ops after the anchor are fused. Ids were checked by the
  * runtime. */
 #include "codegen/cg.h"
 

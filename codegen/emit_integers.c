@@ -14,8 +14,8 @@
 
 enum { QUAD = 4, OFFSET = 128 };
 
-/* Taking halves apart, a core's window of instructions does not reach far enough ahead to keep
- * memory busy (80 % of the read rate): narrow tiles of u4 prefetch what lies so far behind, of this
+/* Taking halves apart, a core does not look far enough ahead in its instructions to keep memory
+ * busy (80 % of the read rate): narrow tiles of u4 prefetch what lies so far behind, of this
  * panel or of the next, which follows it. */
 enum { NARROW_ROWS = 4, AHEAD_BYTES = 4096 };
 

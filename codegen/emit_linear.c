@@ -12,8 +12,8 @@
  * Staging x makes rows of a tile fall into different cache sets whatever K is, pads an odd K of
  * bf16 pairs with a zero, evaluates what is fused before the product once, and lets the last tile
  * run over rows that do not exist. Each output is one sum in the order of K whatever the tile, so a
- * row's result does not depend on the rows beside it. What is staged and multiplied is the business
- * of two functions: here real numbers, in codegen/emit_integers.c whole ones.
+ * row's result does not depend on the rows beside it. Two functions stage and
+ * multiply: of floats here, of integers in codegen/emit_integers.c.
  *
  * BLAS (W [O,K] f32 as it is): cblas_sgemm for this thread's columns, then the epilogue. */
 #include <string.h>
@@ -91,7 +91,7 @@ cg_packed_reserve(Cg *c, CgPacked *p, int tile)
     p->l.result = cg_scratch(c, p->l.k, p->heights[0] * p->panel * (int64_t)sizeof(float));
 }
 
-/* What the part at hand has of the panels and of the rows. */
+/* Panels and rows of this part. */
 static CgGrid
 packed_share(Cg *c, const CgPacked *p)
 {
@@ -155,7 +155,7 @@ cg_packed_loops(Cg *c, CgPacked *p)
     cg_loop_end(c, &blocks);
 }
 
-/* ---- real numbers ------------------------------------------------------------------------ */
+/* ---- floats ------------------------------------------------------------------------------ */
 
 typedef struct {
     CgPacked p;

@@ -1,5 +1,5 @@
 /* codegen/emit_quantised.c -- quantise_i8 and quantise_u4 with the packing of what they make: a
- * weight [O,K] to whole numbers and scales in panels, in one go. Run once when weights are loaded.
+ * weight [O,K] to integers and scales in panels, in one go. Run once when weights are loaded.
  *
  *     for each panel of this thread, each of its rows:
  *         the row copied to scratch, zeros after its end
@@ -14,7 +14,7 @@ enum { LANES = 16 };
 typedef struct {
     CgKernel *k;
     const Node *quantise;
-    const CgOperand *q, *s, *m; /* packed; m: NULL for i8, as is one that nobody reads */
+    const CgOperand *q, *s, *m; /* packed; m: NULL for i8, as is one without a reader */
     bool is_u4;
     int64_t from, rows, width; /* first row of the weight, O, K */
     int64_t padded;            /* K as the packed weight has it */
@@ -167,7 +167,7 @@ store_nibbles(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
     const Val above = cg_fsub(c, x, cg_splat(c, r->m, lanes));
     const Val scaled = cg_fmul(c, above, cg_splat(c, r->inverse, lanes));
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, 0));
-    const Val rounded = cg_and(c, cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
+    const Val rounded = cg_and(c, cg_integer_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
     Val bits = rounded;
     if (z->width % z->group != 0) { /* 0 for inputs past the last: not the least of their group */
         const Val inside = cg_mask_first(c, lanes, cg_sub(c, cg_i64(c, z->width), col));
@@ -185,7 +185,7 @@ store_bytes(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
     const int lanes = cg_lanes_of(x);
     const Val scaled = cg_fmul(c, x, cg_splat(c, r->inverse, lanes));
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, -127));
-    const Val bits = cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 127)));
+    const Val bits = cg_integer_bits(c, cg_vmin(c, low, cg_like(c, low, 127)));
     const Val above = LLVMBuildAdd(c->b, bits, cg_int_like(c, bits, 128), "");
     const Val bytes = LLVMBuildTrunc(c->b, above, cg_vec_of(c->i8, lanes), "");
     store_units(c, z, bytes, cg_div(c, col, cg_i64(c, 4)), lanes / 4);

@@ -15,7 +15,7 @@
  *           Y_t[p]  += C[n] h[n][p]
  *       y = leave_t Y + D x
  *
- * In both, every sum over n runs in the order of n. A state kept in bf16 is rounded where it is
+ * In both, every sum over n runs in the order of n. A state stored in bf16 is rounded where it is
  * stored: after each token by the first, after each window by the second. */
 #include <string.h>
 

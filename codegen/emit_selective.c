@@ -10,7 +10,7 @@
  * Threads divide channels. The N states of a vector of channels stay in registers, or in scratch
  * that stays in the first-level cache, while the tokens of a run go by. Nearly all of the time
  * goes into the exponentials, one for every state and token: A is multiplied by log2(e) once, so
- * that powers of two do. The order of sums over n depends on nothing but N, and a state kept in
+ * that powers of two do. The order of sums over n depends on nothing but N, and a state stored in
  * bf16 is rounded after each token: a prompt cut into calls gives the bits of the whole. */
 #include <float.h>
 
@@ -29,9 +29,9 @@ enum { SCAN_RUN = 32 };
 typedef struct {
     ScanOperands v;
     int64_t states; /* N */
-    Val row, count; /* the run at hand */
+    Val row, count; /* the run: first token row and how many */
     Val slot;       /* its state, [N,D] */
-    /* Of the channels at hand, [N,lanes]: */
+    /* Of the vector of channels, [N,lanes]: */
     Val rate;            /* A log2(e) */
     Val spilled;         /* h, where registers do not hold it; else NULL */
     Val h[SCAN_WRITTEN]; /* variables, where they do */
@@ -158,7 +158,7 @@ scan_run(Cg *c, CgKernel *k, const Selective *s, CgSite at)
     cg_loop_end(c, &out);
 }
 
-/* One vector of channels over the run at hand. A log2(e) is finite, as A of an SSD is: 0 times
+/* One vector of channels over the run. A log2(e) is finite, as A of an SSD is: 0 times
  * infinity would be NaN where dt is 0. */
 static void
 scan_channels(Cg *c, CgKernel *k, Selective *s, const CgSite *at)

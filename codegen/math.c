@@ -3,7 +3,7 @@
  * Polynomials are minimax fits rounded to f32; tests/unit/test_codegen.c measures every function
  * against float64 and holds it to cg_ulp_bound. Infinities and NaNs come out as the limits and as
  * NaN; denormal results are 0 in the mode that kernels run in (runtime/float_mode.h). Comparisons
- * are written so that a NaN operand is the one kept. */
+ * are written so that they give a NaN operand. */
 #include <math.h>
 
 #include "codegen/cg.h"

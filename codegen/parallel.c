@@ -1,9 +1,10 @@
 /* codegen/parallel.c -- the objects of a module, made on several threads: LLVM works on a module
- * with one thread only, and the time to compile is most of a cold start.
+ * with one thread only, and compiling is most of a cold start.
  *
- * Each thread reads the whole module into a context of its own, from bitcode, and keeps the
- * functions of its part; those of other parts become declarations, which the linker of the process
- * resolves. Part 0 has the tables. The code of a function does not depend on the part it is in. */
+ * Each thread reads the whole module into a context of its own, from bitcode, and compiles
+ * the functions of its part; those of other parts become declarations, which the linker of the
+ * process resolves. Part 0 has the tables. The code of a function does not depend on the part it is
+ * in. */
 #include <pthread.h>
 #include <stdlib.h>
 

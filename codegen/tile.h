@@ -6,7 +6,7 @@
 #include "codegen/cg.h"
 #include "machine/tile.h"
 
-/* rows x vecs accumulators, each a vector of lanes: a piece of a matrix product that stays in
+/* rows x vecs accumulators, each a vector of lanes: a block of a matrix product that stays in
  * registers while the summed index runs. */
 typedef struct {
     int rows, vecs, lanes;
@@ -30,7 +30,7 @@ void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *ri
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
 /* Rows `stride` f32 elements apart, every lane. */
 void cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride);
-/* The same rounded to dtype. */
+/* Rounded to dtype. */
 void cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);
 /* Vector v of row r. */
 Val cg_tile_get(Cg *c, const CgTile *tile, int r, int v);
@@ -86,7 +86,7 @@ typedef struct {
 CgGroup cg_group(Cg *c, CgKernel *k, int64_t heads, int64_t groups);
 void cg_group_end(Cg *c, CgGroup *g);
 
-/* Rows, in whole tiles but for the last, and panels of the part at hand (codegen/grid.c):
+/* Rows, in whole tiles but for the last, and panels of this part (codegen/grid.c):
  * [from, to). */
 typedef struct {
     Val rows[2], panels[2];

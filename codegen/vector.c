@@ -195,8 +195,8 @@ cg_on_x86(const Cg *c)
     return c->machine->arch == ARCH_x86_64;
 }
 
-/* x + 0x7fff + (lowest kept bit): carries into the kept half exactly when rounding to nearest even
- * goes up. */
+/* x + 0x7fff + (lowest bit that stays): carries into the upper half exactly when rounding to
+ * nearest even goes up. */
 Val
 cg_bf16_bits(Cg *c, Val v)
 {
@@ -246,10 +246,10 @@ cg_f16_bits(Cg *c, Val v)
     return LLVMBuildTrunc(c->b, all, cg_vec_of(c->i16, cg_lanes_of(v)), "");
 }
 
-/* Adding 1.5 * 2^23 leaves the nearest whole number, ties to even, in the low bits of the sum, for
+/* Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the low bits of the sum, for
  * anything between -2^22 and 2^22. */
 Val
-cg_whole_bits(Cg *c, Val v)
+cg_integer_bits(Cg *c, Val v)
 {
     return cg_as_bits(c, cg_fadd(c, v, cg_like(c, v, 0x1.8p23)));
 }
@@ -297,7 +297,7 @@ cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask)
     else if (dtype == DTYPE_f16)
         raw = cg_f16_bits(c, value);
     else if (dtype_info[dtype].bytes == 1)
-        raw = LLVMBuildTrunc(c->b, cg_whole_bits(c, value), cg_vec_of(c->i8, lanes), "");
+        raw = LLVMBuildTrunc(c->b, cg_integer_bits(c, value), cg_vec_of(c->i8, lanes), "");
     store_raw(c, ptr, raw, dtype_info[dtype].bytes, mask);
 }
 

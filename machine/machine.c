@@ -171,8 +171,8 @@ cache_bytes(int which, int64_t otherwise)
     return bytes > 0 ? bytes : otherwise;
 }
 
-/* The CPU of the table that has most of what this machine has, and nothing else; the first of
- * several. The base of the architecture, which asks nothing, always fits. */
+/* The CPU of the table with the most features of this machine, and no other; the first of
+ * several. The base of the architecture, which needs none, always fits. */
 static const Cpu *
 cpu_nearest(Arch arch, uint64_t features)
 {

@@ -2,8 +2,8 @@
  *
  * Requires: a graph in stage MODEL or LOWERED.
  * Ensures: no rule of rules.c matches; no two pure nodes compute the same from the same operands,
- *   except those of the lowered SSD group, which belong to one kernel each; nothing is computed
- *   that nobody reads.
+ *   except those of the lowered SSD group, which belong to one kernel each; no computed
+ *   value is without a reader.
  * Does not change: states and what writes them; the order of what stays; what outputs mean.
  *
  * Algorithm: one walk in order, linear in the number of nodes. For each node

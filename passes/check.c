@@ -1,7 +1,7 @@
-/* passes/check.c -- --check-each: does a pass keep the numbers?
+/* passes/check.c -- --check-each: does a pass change the numbers?
  *
  * The graph is interpreted before the first pass and after every pass that changed it, on the same
- * tokens, in two calls so that states carry over; outputs of the picked rows and all states are
+ * tokens, in two calls so that states carry over; outputs of some rows and all states are
  * compared with those after the pass before, an output and a state at a time. A difference counts
  * in units of the standard deviation of what it is a difference of. */
 #include <math.h>

@@ -15,8 +15,8 @@ extern const int pipeline_length;
 typedef struct Checker Checker;
 /* Interprets g as it is now. NULL: it cannot be interpreted; cx->diag has the reason. */
 Checker *checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights);
-/* Interprets g after a pass, writes a line to `out` and keeps the new numbers for the next pass.
- * False: the pass changed the numbers; cx->diag names it. */
+/* Interprets g after a pass, writes a line to `out` and compares the next pass with the new
+ * numbers. False: the pass changed the numbers; cx->diag names it. */
 bool checker_after(Checker *checker, const Graph *g, PassId pass, StrBuf *out);
 void checker_free(Checker *checker);
 

@@ -157,15 +157,15 @@ plan_lifetimes(Plan *p)
         }
 }
 
-/* A program gives the rows that were picked, as its nodes make them. */
+/* A program gives the rows R of its outputs, as its nodes make them. */
 static void
 plan_outputs(Plan *p)
 {
     for (int i = 0; i < p->g->noutputs; i++) {
         Value *root = view_root(p->g->outputs[i]);
         const Shape *shape = &root->type.shape;
-        const bool picked = shape->rank > 0 && shape->dim[0].kind == DIM_ROWS;
-        if (root->kind != VALUE_RESULT || !picked) {
+        const bool rows = shape->rank > 0 && shape->dim[0].kind == DIM_ROWS;
+        if (root->kind != VALUE_RESULT || !rows) {
             diag_error(
                 p->cx->diag, root->loc,
                 "output `%s` has no rows R: a compiled graph gives the rows that were picked, "
