@@ -297,7 +297,7 @@ Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);
 Value *graph_number(Graph *g, double number);            /* f32 of rank 0 */
 Value *graph_find(const Graph *g, const char *name);     /* by name; NULL */
 void graph_rename(Graph *g, Value *v, const char *name); /* a name already taken gets a suffix */
-bool name_is_made_up(const char *name);                  /* t12: the graph made it */
+bool name_is_made_up(const char *name); /* t1, t2 ...: what graph_append makes without names */
 void graph_output(Graph *g, Value *v);
 /* Appends before `before` (NULL: at the end). Operand list has op's slots in order, NULL where an
  * optional one is missing; attrs are copied. Result types come from the shape rule; on a broken

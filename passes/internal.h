@@ -5,11 +5,6 @@
 #include "machine/tile.h"
 #include "passes/pass.h"
 
-/* ---- pipeline.c ------------------------------------------------------------------------- */
-
-extern const PassId pipeline[];
-extern const int pipeline_length;
-
 /* ---- check.c: --check-each -------------------------------------------------------------- */
 
 typedef struct Checker Checker;

@@ -127,7 +127,7 @@ pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
             return false;
     }
     bool ok = true;
-    for (int i = 0; ok && i < pipeline_length; i++) {
+    for (int i = 0; ok && i < pipeline_count; i++) {
         ok = run_one(&m, pipeline[i]);
         if ((int)pipeline[i] == options->stop_after)
             break;

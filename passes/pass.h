@@ -14,6 +14,10 @@ typedef enum {
 
 typedef enum { PHASE_PREFILL, PHASE_DECODE } Phase;
 
+/* The passes in the order in which they run, for both phases (pipeline.c). */
+extern const PassId pipeline[];
+extern const int pipeline_count;
+
 typedef struct {
     const Machine *machine; /* that the code is for; its costs predict times */
     Phase phase;

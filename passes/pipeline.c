@@ -1,10 +1,9 @@
 /* passes/pipeline.c -- which passes run, in which order. Nothing else. */
 #include "passes/internal.h"
 
-/* Of both phases: what differs (decode takes the recurrent form) is chosen by choose_form. */
 const PassId pipeline[] = {
     PASS_fold_params,   PASS_canon,  PASS_choose_form, PASS_lower_ssd, PASS_quantise,
     PASS_canon, /* again: two projections of one value want one cast of it, not two */
     PASS_choose_matmul, PASS_layout, PASS_fuse,        PASS_partition, PASS_memplan,
 };
-const int pipeline_length = COUNT_OF(pipeline);
+const int pipeline_count = (int)COUNT_OF(pipeline);
