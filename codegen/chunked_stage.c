@@ -59,8 +59,8 @@ products_cb(Cg *c, const Chunked *s)
                           round_up(s->chunk, c->lanes)};
     const CgTile tile = cg_tile(c, s->shape.cb_rows, 1, c->lanes);
     cg_tile_mac(c, &tile, &left, &right, zero, end);
-    cg_tile_store_as(c, &tile, cg_element(c, s->cb, s->element, i.i, s->shape.q_stride, j.i),
-                     s->element, s->shape.q_stride);
+    cg_tile_store(c, &tile, cg_element(c, s->cb, s->element, i.i, s->shape.q_stride, j.i),
+                  s->element, s->shape.q_stride);
     cg_loop_end(c, &j);
     cg_loop_end(c, &i);
 }

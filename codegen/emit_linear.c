@@ -181,7 +181,7 @@ reals_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
         .base = cg_at(c, r->weights, right, first), .dtype = right, .stride = 1, .step = p->panel};
     const CgTile tile = cg_tile(c, height, p->vecs, p->lanes);
     cg_tile_mac(c, &tile, &x, &w, cg_i64(c, 0), cg_i64(c, r->steps));
-    cg_tile_store(c, &tile, p->l.result, p->panel);
+    cg_tile_store(c, &tile, p->l.result, DTYPE_f32, p->panel);
 }
 
 static void

@@ -164,20 +164,6 @@ group_windows(Cg *c, Scan *s, const CgSeg *seg, Val first, Val last)
     cg_loop_end(c, &window);
 }
 
-/* Without windows: decode, where every segment has one token, and where a token's bits must not
- * depend on which tokens come with it. */
-static void
-scan_steps(Cg *c, Scan *s)
-{
-    CgHeads share = cg_heads(c, s->k, s->heads);
-    CgLoop head = cg_loop(c, "head", share.first, share.last, 1);
-    open_head(c, s, &share.seg, head.i);
-    s->group = cg_div(c, head.i, cg_i64(c, s->heads / s->groups));
-    scan_tokens(c, s, share.seg.row, share.seg.len);
-    cg_loop_end(c, &head);
-    cg_heads_end(c, &share);
-}
-
 ScanOperands
 scan_operands(const Node *n)
 {
@@ -208,8 +194,16 @@ emit_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
                    (long long)s.window.tokens, (int)SCAN_MOST);
         return false;
     }
+    /* Without windows: decode, where every segment has one token, and where a token's bits must not
+     * depend on which tokens come with it. */
     if (s.window.tokens <= 0) {
-        scan_steps(c, &s);
+        CgHeads share = cg_heads(c, k, s.heads);
+        CgLoop head = cg_loop(c, "head", share.first, share.last, 1);
+        open_head(c, &s, &share.seg, head.i);
+        s.group = cg_div(c, head.i, cg_i64(c, s.heads / s.groups));
+        scan_tokens(c, &s, share.seg.row, share.seg.len);
+        cg_loop_end(c, &head);
+        cg_heads_end(c, &share);
         return true;
     }
     scan_reserve(c, &s);

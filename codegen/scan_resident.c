@@ -57,32 +57,6 @@ strip_at(Cg *c, const Scan *s, const Rows *strip, int i)
     return state_at(c, s, cg_add(c, strip->n, cg_i64(c, i / vecs)), p);
 }
 
-static void
-rows_load(Cg *c, const Scan *s, Rows *strip)
-{
-    const int vecs = s->window.vecs;
-    const Val keep = broadcast(c, s->window.decay.keep);
-    for (int i = 0; i < strip->rows * vecs; i++) {
-        const Val at = strip_at(c, s, strip, i);
-        const Val old = cg_vload(c, at, s->v.stored, c->lanes,
-                                 cg_tile_mask(c, s->head_dim, s->window.width, strip->p, i % vecs));
-        const Val h = cg_fmul(c, keep, old);
-        strip->h[i] = cg_var(c, cg_vec_type(c, c->lanes), h, "h");
-    }
-}
-
-static void
-rows_store(Cg *c, const Scan *s, const Rows *strip)
-{
-    const int vecs = s->window.vecs;
-    for (int i = 0; i < strip->rows * vecs; i++) {
-        const Val at = strip_at(c, s, strip, i);
-        const Val h = cg_get(c, cg_vec_type(c, c->lanes), strip->h[i]);
-        cg_vstore(c, at, s->v.stored, h, c->lanes,
-                  cg_tile_mask(c, s->head_dim, s->window.width, strip->p, i % vecs));
-    }
-}
-
 /* One token: h += B X, Y += C h for the rows of the strip. */
 static void
 rows_token(Cg *c, const Scan *s, const Rows *strip, Val t)
@@ -116,11 +90,25 @@ static void
 rows_tokens(Cg *c, const Scan *s, Val n, Val p, int rows, Val count)
 {
     Rows strip = {.rows = rows, .n = n, .p = p};
-    rows_load(c, s, &strip);
+    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    const Dtype stored = s->v.stored;
+    const int vecs = s->window.vecs;
+    const Val keep = broadcast(c, s->window.decay.keep);
+    for (int i = 0; i < rows * vecs; i++) {
+        const Val at = strip_at(c, s, &strip, i);
+        const Val mask = cg_tile_mask(c, s->head_dim, s->window.width, p, i % vecs);
+        const Val old = cg_vload(c, at, stored, c->lanes, mask);
+        strip.h[i] = cg_var(c, type, cg_fmul(c, keep, old), "h");
+    }
     CgLoop t = cg_loop(c, "t", cg_i64(c, 0), count, 1);
     rows_token(c, s, &strip, t.i);
     cg_loop_end(c, &t);
-    rows_store(c, s, &strip);
+    for (int i = 0; i < rows * vecs; i++) {
+        const Val at = strip_at(c, s, &strip, i);
+        const Val h = cg_get(c, type, strip.h[i]);
+        const Val mask = cg_tile_mask(c, s->head_dim, s->window.width, p, i % vecs);
+        cg_vstore(c, at, stored, h, c->lanes, mask);
+    }
 }
 
 /* While a strip is computed: its rows of the next head's state, and x of some tokens there. Past
@@ -163,16 +151,6 @@ window_states(Cg *c, const Scan *s, Val row, Val count)
 }
 
 static void
-clear_y(Cg *c, const Scan *s, Val count)
-{
-    const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
-    const Val end = cg_mul(c, count, cg_i64(c, s->window.x_stride));
-    CgLoop i = cg_loop(c, "y", cg_i64(c, 0), end, c->lanes);
-    cg_vstore(c, cg_at(c, s->window.y_rows, DTYPE_f32, i.i), DTYPE_f32, zeros, c->lanes, NULL);
-    cg_loop_end(c, &i);
-}
-
-static void
 window_outputs(Cg *c, Scan *s, Val row, Val count)
 {
     const Val zero = cg_i64(c, 0), first = cg_mul(c, s->head, cg_i64(c, s->head_dim));
@@ -210,7 +188,11 @@ scan_window(Cg *c, Scan *s, Val row, Val count)
                        .width = s->head_dim,
                        .factors = w->decay.weight};
     cg_stage(c, s->k, &x, w->x_rows, DTYPE_f32, w->x_stride);
-    clear_y(c, s, count);
+    const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
+    const Val end = cg_mul(c, count, cg_i64(c, w->x_stride));
+    CgLoop i = cg_loop(c, "y", cg_i64(c, 0), end, c->lanes);
+    cg_vstore(c, cg_at(c, w->y_rows, DTYPE_f32, i.i), DTYPE_f32, zeros, c->lanes, NULL);
+    cg_loop_end(c, &i);
     window_states(c, s, row, count);
     window_outputs(c, s, row, count);
 }

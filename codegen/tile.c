@@ -103,7 +103,7 @@ cg_tile_get(Cg *c, const CgTile *tile, int r, int v)
 }
 
 void
-cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
+cg_tile_store(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
 {
     for (int r = 0; r < tile->rows; r++)
         for (int v = 0; v < tile->vecs; v++) {
@@ -111,12 +111,6 @@ cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
             const Val at = cg_at(c, to, dtype, cg_i64(c, element));
             cg_vstore(c, at, dtype, cg_tile_get(c, tile, r, v), tile->lanes, NULL);
         }
-}
-
-void
-cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride)
-{
-    cg_tile_store_as(c, tile, to, DTYPE_f32, stride);
 }
 
 Val

@@ -28,10 +28,8 @@ CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
 void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from,
                  Val to);
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
-/* Rows `stride` f32 elements apart, every lane. */
-void cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride);
-/* Rounded to dtype. */
-void cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);
+/* Rounded to dtype, every lane, rows `stride` elements apart. */
+void cg_tile_store(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);
 /* Vector v of row r. */
 Val cg_tile_get(Cg *c, const CgTile *tile, int r, int v);
 

@@ -254,16 +254,6 @@ cg_integer_bits(Cg *c, Val v)
     return cg_as_bits(c, cg_fadd(c, v, cg_like(c, v, 0x1.8p23)));
 }
 
-static Val
-widen_bytes(Cg *c, Val bytes, bool is_signed)
-{
-    const int lanes = cg_lanes_of(bytes);
-    const LLVMTypeRef ints = cg_vec_of(c->i32, lanes);
-    const Val wide =
-        is_signed ? LLVMBuildSExt(c->b, bytes, ints, "") : LLVMBuildZExt(c->b, bytes, ints, "");
-    return LLVMBuildSIToFP(c->b, wide, cg_vec_of(c->f32, lanes), "");
-}
-
 Val
 cg_round(Cg *c, Val v, Dtype dtype)
 {
@@ -279,8 +269,12 @@ cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask)
 {
     const bool half = dtype_info[dtype].bytes == 2;
     const Val raw = load_raw(c, ptr, half ? c->i16 : cg_type(c, dtype), lanes, mask);
-    if (dtype_info[dtype].bytes == 1)
-        return widen_bytes(c, raw, dtype == DTYPE_i8);
+    if (dtype_info[dtype].bytes == 1) {
+        const LLVMTypeRef ints = cg_vec_of(c->i32, lanes);
+        const Val wide = dtype == DTYPE_i8 ? LLVMBuildSExt(c->b, raw, ints, "")
+                                           : LLVMBuildZExt(c->b, raw, ints, "");
+        return LLVMBuildSIToFP(c->b, wide, cg_vec_of(c->f32, lanes), "");
+    }
     if (dtype == DTYPE_bf16)
         return widen_bf16(c, raw);
     return dtype == DTYPE_f16 ? widen_f16(c, raw) : raw;
