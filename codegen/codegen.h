@@ -22,7 +22,7 @@ typedef struct CgModule CgModule;
  * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter
  * are reported to diag; NULL then. */
 CgModule *cg_module(const Machine *machine, const Graph *const *graphs, int count, Diag *diag);
-/* The same without what runs after loading: only what makes the parameters of a program for
+/* A module without what runs after loading: only what makes the parameters of a program for
  * `machine`, as code that runs on this machine. */
 CgModule *cg_module_params(Arena *arena, const Machine *machine, const Graph *const *graphs,
                            int count, Diag *diag);
@@ -60,7 +60,8 @@ typedef struct {
 } CgVariant;
 
 /* Makes the modules of one model ready to be linked into one file: the first exports the model,
- * every other symbol is hidden. variants: what asks most first. cg_emit them afterwards. */
+ * every other symbol is hidden. variants: those that need most of a CPU first. cg_emit them
+ * afterwards. */
 void cg_export(const CgExport *model, CgVariant *variants, int count);
 
 /* Writes an object file with one section of read-only pages that holds the pieces, 64-byte aligned
@@ -104,7 +105,8 @@ typedef struct {
 /* NULL: *why. The probes live until cg_jit_free. */
 CgJit *cg_probes(Arena *arena, const Machine *machine, CgProbe out[PROBE_COUNT], const char **why);
 
-/* Gives the system the resident pages of the code of LLVM (some 60 MB), until it is called again.
+/* Gives the resident pages of LLVM's code (some 60 MB) back to the system, until it is called
+ * again.
  */
 void cg_rest(void);
 

@@ -333,8 +333,6 @@ static const struct {
     {">",  "which must be more than", {false, false, true}},
 };
 
-_Static_assert(CMP_LE < CMP_LT && CMP_GE < CMP_GT, "read_comparison takes the first that fits");
-
 static bool
 read_comparison(Parser *p, Number *out)
 {

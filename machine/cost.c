@@ -121,13 +121,6 @@ costs_print_row(StrBuf *out, const Machine *m)
     sb_printf(out, "),\n    \"%s\")\n", table->source);
 }
 
-/* A second each: more than anything counted here takes. */
-static bool
-is_cost(double ns)
-{
-    return ns >= 0 && ns <= 1e9;
-}
-
 /* One line, "KIND TERM NS", must be the next that is expected: no line twice, none missing. */
 static bool
 parse_line(const char **at, const char *kind, const char *term, double *ns)
@@ -139,34 +132,28 @@ parse_line(const char **at, const char *kind, const char *term, double *ns)
         strncmp(p + first + 1, term, second) != 0 || p[first + 1 + second] != ' ')
         return false;
     p += first + second + 2;
-    if (sscanf(p, "%31lf%n", ns, &end) != 1 || p[end] != '\n' || !is_cost(*ns))
+    if (sscanf(p, "%31lf%n", ns, &end) != 1 || p[end] != '\n' || !(*ns >= 0 && *ns <= 1e9))
         return false;
     *at = p + end + 1;
     return true;
 }
 
-/* The line at `at`, cut short, its control bytes as '?': it may be anything. */
-static const char *
-parse_quote(Arena *arena, const char *at)
+/* What stands at `at` is quoted, cut short, its control bytes as '?': it may be anything. */
+static bool
+parse_fault(Arena *arena, const char *text, const char *at, const char *kind, const char *term,
+            const char **why)
 {
     enum { MOST = 40 };
     const size_t len = strcspn(at, "\n");
     char *quote = arena_strndup(arena, at, len < MOST ? len : MOST);
     for (char *c = quote; *c; c++)
         *c = *c >= ' ' && *c < 0x7f ? *c : '?';
-    return quote;
-}
-
-static bool
-parse_fault(Arena *arena, const char *text, const char *at, const char *kind, const char *term,
-            const char **why)
-{
     int line = 1;
     for (const char *p = text; p < at; p++)
         line += *p == '\n';
     *why = arena_printf(arena,
                         "constant %d: expected `%s %s` and nanoseconds from 0 to 1e9, found `%s`",
-                        line, kind, term, parse_quote(arena, at));
+                        line, kind, term, quote);
     return false;
 }
 

@@ -63,26 +63,14 @@ linear_weight(const Node *n)
     return n->in[n->in[0]->type.dtype == DTYPE_i8 ? 2 : 1];
 }
 
-/* Panels times rows of the thread that has most, where `groups` of threads divide the rows and the
- * members of a group the panels. */
+/* Panels times rows of the thread that has most, as emitted code divides them. */
 static double
-grid_share(const Pass *p, double panels, double tile, int64_t groups)
+grid_share(const Pass *p, int64_t panels, int64_t tile)
 {
-    const double tiles = ceil((double)p->rows / tile);
-    return ceil(panels / (double)(p->threads / groups)) *
-           fmin(ceil(tiles / (double)groups) * tile, (double)p->rows);
-}
-
-/* As codegen/grid.c divides them: whichever way leaves the busiest thread least. Its weights of
- * walking a panel and of staging decide between ways that are near each other, and are left out. */
-static double
-grid_least(const Pass *p, double panels, double tile)
-{
-    double least = grid_share(p, panels, tile, 1);
-    for (int64_t groups = 2; groups <= p->threads; groups++)
-        if (p->threads % groups == 0)
-            least = fmin(least, grid_share(p, panels, tile, groups));
-    return least;
+    const int64_t tiles = (p->rows + tile - 1) / tile,
+                  groups = tile_grid(panels, tiles, p->threads);
+    const int64_t members = p->threads / groups, rows = (tiles + groups - 1) / groups * tile;
+    return (double)((panels + members - 1) / members * (rows < p->rows ? rows : p->rows));
 }
 
 static double
@@ -91,7 +79,7 @@ linear_share(const Pass *p, const Kernel *k, double panels)
     const Attr *part = attrs_find(&k->attrs, ATTR_part), *tile = attrs_find(&k->attrs, ATTR_tile);
     const char *by = part ? part->word : "cols";
     if (strcmp(by, "grid") == 0)
-        return grid_least(p, panels, tile ? (double)tile->i : 1);
+        return grid_share(p, (int64_t)panels, tile ? tile->i : 1);
     if (strcmp(by, "rows") == 0)
         return share(p, (double)p->rows) * panels;
     return share(p, panels) * (double)p->rows;

@@ -10,19 +10,16 @@
 typedef struct Checker Checker;
 /* Interprets g as it is now. NULL: it cannot be interpreted; cx->diag has the reason. */
 Checker *checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights);
-/* Interprets g after a pass, writes a line to `out` and keeps the new numbers for the next pass.
- * False: the pass changed the numbers; cx->diag names it. */
+/* Interprets g after a pass, writes a line to `out` and compares the next pass with the new
+ * numbers. False: the pass changed the numbers; cx->diag names it. */
 bool checker_after(Checker *checker, const Graph *g, PassId pass, StrBuf *out);
 void checker_free(Checker *checker);
 
 /* ---- rules.c: the algebraic rules of canon ---------------------------------------------- */
 
-typedef struct {
-    const char *name;
-    bool (*match)(const Node *n);
-    Value *(*build)(Graph *g, Node *n); /* what takes the place of n's result */
-} CanonRule;
-extern const CanonRule canon_rules[];
+/* What takes the place of n's result; NULL: the rule does not match. */
+typedef Value *CanonRule(Graph *g, Node *n);
+extern CanonRule *const canon_rules[];
 extern const int canon_rule_count;
 
 /* ---- forward.c: what took a value's place, while a pass walks from first to last -------- */

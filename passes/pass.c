@@ -84,26 +84,18 @@ verify(Manager *m, const char *after)
     return false;
 }
 
-/* A pass that raises the stage cannot be left out: what follows it needs that stage. */
-static bool
-may_skip(Manager *m, const PassInfo *info)
-{
-    if (info->after <= m->g->stage)
-        return true;
-    diag_error(
-        m->cx->diag, (SrcLoc){0},
-        "pass %s cannot be left out: the passes after it need a graph in stage %s, and this one "
-        "is in stage %s",
-        info->name, stage_name[info->after], stage_name[m->g->stage]);
-    return false;
-}
-
 static bool
 run_one(Manager *m, PassId id)
 {
     const PassInfo *info = &pass_info[id];
-    if (m->options->off[id])
-        return may_skip(m, info);
+    if (m->options->off[id]) { /* what follows a pass that raises the stage needs that stage */
+        if (info->after > m->g->stage)
+            diag_error(m->cx->diag, (SrcLoc){0},
+                       "pass %s cannot be left out: the passes after it need a graph in stage %s, "
+                       "and this one is in stage %s",
+                       info->name, stage_name[info->after], stage_name[m->g->stage]);
+        return info->after <= m->g->stage;
+    }
     if (m->g->stage == STAGE_KERNEL && info->after < STAGE_KERNEL)
         return true; /* the text had its kernels already */
     const int errors = diag_errors(m->cx->diag);
@@ -125,18 +117,6 @@ run_one(Manager *m, PassId id)
     return !m->checker || !changed || checker_after(m->checker, m->g, id, m->options->out);
 }
 
-static bool
-run_all(Manager *m)
-{
-    for (int i = 0; i < pipeline_count; i++) {
-        if (!run_one(m, pipeline[i]))
-            return false;
-        if ((int)pipeline[i] == m->options->stop_after)
-            break;
-    }
-    return m->options->verify_each || verify(m, "its passes");
-}
-
 bool
 pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
 {
@@ -149,7 +129,13 @@ pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
         if (!m.checker)
             return false;
     }
-    const bool ok = run_all(&m);
+    bool ok = true;
+    for (int i = 0; ok && i < pipeline_count; i++) {
+        ok = run_one(&m, pipeline[i]);
+        if ((int)pipeline[i] == options->stop_after)
+            break;
+    }
+    ok = ok && (options->verify_each || verify(&m, "its passes"));
     if (m.checker)
         checker_free(m.checker);
     return ok;
