@@ -91,15 +91,6 @@ collect_outputs(CgKernel *k, const bool *escapes)
                 operand_add(k, n->out[i], true);
 }
 
-static bool
-has_take(const CgKernel *k)
-{
-    for (const Node *n = k->first; n != k->last->next; n = n->next)
-        if (n->kernel == k->kernel && n->op == OP_take)
-            return true;
-    return false;
-}
-
 static size_t
 most_operands(const CgKernel *k)
 {
@@ -120,8 +111,9 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     collect_inputs(out, false);
     collect_inputs(out, true);
     collect_outputs(out, escapes);
-    if (has_take(out))
-        operand_add(out, NULL, false);
+    for (const Node *n = out->first; n != out->last->next; n = n->next)
+        if (n->kernel == kernel && op_has_flag(n->op, 'R'))
+            operand_add(out, NULL, false);
     out->domain = kernel->anchor ? kernel->anchor->out[0] : out->last->out[0];
 }
 

@@ -54,9 +54,9 @@ check_vocab(const Graph *g)
 {
     int64_t vocab = INT32_MAX;
     for (const Node *n = g->first; n; n = n->next) {
-        if (node_class(n) != CLASS_GATHER || n->in[0]->kind != VALUE_INPUT)
+        if (!node_operand(n, 'i'))
             continue;
-        const int64_t rows = n->in[1]->type.shape.dim[0].n;
+        const int64_t rows = node_operand(n, 'W')->type.shape.dim[0].n;
         vocab = rows < vocab ? rows : vocab;
     }
     return vocab;

@@ -110,15 +110,16 @@ pass_choose_matmul(Graph *g, PassCtx *cx)
 {
     bool changed = false, noted = false;
     for (Node *n = g->first; n; n = n->next) {
-        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))
+        bool required;
+        if (!op_takes_attr(n->op, ATTR_matmul, &required) || node_is_packed(n))
             continue;
         const char *who = matmul_choose(cx, n, &noted);
         if (strcmp(who, node_word(n, ATTR_matmul, "")) != 0) {
             graph_set_attr(g, n, attr_word(ATTR_matmul, who));
             changed = true;
         }
-        if (strcmp(who, "blas") == 0 && n->in[1]->type.dtype != DTYPE_f32) {
-            graph_set_operand(g, n, 1, value_as(g, n, n->in[1], DTYPE_f32));
+        if (strcmp(who, "blas") == 0 && node_weight(n)->type.dtype != DTYPE_f32) {
+            graph_set_operand(g, n, op_slot(n->op, 'W'), value_as(g, n, node_weight(n), DTYPE_f32));
             changed = true;
         }
     }

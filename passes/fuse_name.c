@@ -66,25 +66,23 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
         return name_of_param(g, last, anchor);
     if (!anchor)
         return name_of_value(g, last);
-    if (node_flag(anchor, 'S'))
-        return "ssd";
-    switch (node_class(anchor)) {
+    const Op op = op_info[anchor->op].kernel;
+    switch (op_info[op].cls) {
     case CLASS_CONTRACT:
         return name_of_projection(g, anchor);
     case CLASS_CONV:
         return name_of_weight(g, anchor);
-    case CLASS_RECURRENT:
-        return attrs_find(&anchor->attrs, ATTR_heads) ? "ssd" : op_info[anchor->op].name;
     case CLASS_ROWWISE:
         return name_of_norm(nodes, anchor);
+    case CLASS_RECURRENT:
     case CLASS_GATHER:
     case CLASS_ATTEND:
     case CLASS_POINTWISE:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
-        return op_info[anchor->op].name;
+        return op_info[op].name;
     }
-    die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
+    die("class %d of %s", (int)op_info[op].cls, op_info[op].name);
 }
 
 void

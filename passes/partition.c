@@ -30,15 +30,6 @@
 
 #include "passes/internal.h"
 
-/* The packed weight that a node multiplies by; NULL: it has none. Integers come with scales. */
-static const Type *
-partition_packed(const Node *anchor)
-{
-    if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
-        return NULL;
-    return &anchor->in[anchor->in[0]->type.dtype == DTYPE_i8 ? 2 : 1]->type;
-}
-
 static const char *
 partition_part(const Node *anchor)
 {
@@ -52,7 +43,7 @@ partition_part(const Node *anchor)
     case CLASS_ATTEND:
         return "heads";
     case CLASS_CONTRACT:
-        return partition_packed(anchor) ? "grid" : "cols";
+        return node_is_packed(anchor) ? "grid" : "cols";
     case CLASS_CONV:
         return "cols";
     case CLASS_POINTWISE:
@@ -69,9 +60,9 @@ partition_part(const Node *anchor)
 static int64_t
 partition_rows(const Machine *m, const Node *anchor)
 {
-    const Type *weight = partition_packed(anchor);
-    if (!weight)
+    if (!anchor || !node_is_packed(anchor))
         return 0;
+    const Type *weight = &node_weight(anchor)->type;
     return panel_rows(m, weight->dtype, weight->shape.dim[2].n / machine_lanes(m));
 }
 

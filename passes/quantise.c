@@ -217,7 +217,7 @@ quantise_states(Graph *g, PassCtx *cx)
 {
     bool changed = false;
     for (Node *n = g->first; n && cx->state_dtype != DTYPE_f32; n = n->next) {
-        Value *state = node_class(n) == CLASS_RECURRENT ? node_state(n) : NULL;
+        Value *state = node_class(n) == CLASS_RECURRENT ? node_operand(n, 's') : NULL;
         if (!state || state->type.dtype != DTYPE_f32)
             continue;
         graph_set_state_dtype(state, cx->state_dtype);

@@ -17,12 +17,15 @@ node_flag(const Node *n, char flag)
 }
 
 Value *
-node_state(const Node *n)
+node_weight(const Node *n)
 {
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i] && n->in[i]->kind == VALUE_STATE)
-            return n->in[i];
-    return NULL;
+    return node_class(n) == CLASS_CONTRACT ? node_operand(n, 'W') : NULL;
+}
+
+bool
+node_is_packed(const Node *n)
+{
+    return node_weight(n) && attrs_find(&n->attrs, ATTR_out);
 }
 
 Value *
