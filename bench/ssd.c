@@ -1,4 +1,5 @@
-/* bench/ssd.c -- the SSD by itself: a graph of one ssd op, and the time its kernel takes. */
+/* bench/ssd.c -- a recurrence by itself: a graph of one ssd or selective_scan, and the time its
+ * kernel takes. */
 #include <string.h>
 
 #include "bench/bench.h"
@@ -79,29 +80,31 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
     return graph;
 }
 
-/* What the kernels of the op have taken since the session was opened. */
+/* What the recurrence has taken since the session was opened. */
 static double
-ssd_seconds(const ssmc_session *session, const AbiProgram *abi)
+recurrent_seconds(const BenchSsdRun *run, const Kernel *const *kernels)
 {
-    const char *const scan = op_info[OP_selective_scan].name;
     double sum = 0;
-    for (int i = 0; i < abi->nsteps; i++)
-        if (strcmp(abi->steps[i].name, "ssd") == 0 || strcmp(abi->steps[i].name, scan) == 0)
-            sum += rt_session_step_seconds(session, i);
+    for (int i = 0; i < run->program->nsteps; i++) {
+        const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
+        if (op < OP_COUNT && op_info[op].cls == CLASS_RECURRENT)
+            sum += rt_session_step_seconds(run->session, i);
+    }
     return sum;
 }
 
 /* Short calls are repeated until the clock can tell. */
 static ssmc_status
-one_prefill(BenchSsdRun *run, const int32_t *ids, int64_t tokens, double *seconds)
+one_prefill(BenchSsdRun *run, const Kernel *const *kernels, const int32_t *ids, int64_t tokens,
+            double *seconds)
 {
     enum { TOKENS_A_POINT = 1024 };
     const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
-    const double before = ssd_seconds(run->session, run->program);
+    const double before = recurrent_seconds(run, kernels);
     ssmc_status rs = ssmc_reset(run->session, 0);
     for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
         rs = ssmc_prefill(run->session, 0, ids, tokens, run->logits);
-    *seconds = (ssd_seconds(run->session, run->program) - before) / (double)calls;
+    *seconds = (recurrent_seconds(run, kernels) - before) / (double)calls;
     return rs;
 }
 
@@ -111,14 +114,15 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     double seconds[BENCH_MAX_REPEATS], warm = 0;
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
+    const Kernel *const *kernels = bench_step_kernels(arena, run->graph, run->program, ABI_PREFILL);
     /* Ids below the width of y, which stands for logits here. */
     const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_SSD_IDS ? vocab : BENCH_SSD_IDS));
     rt_session_profile(run->session, true);
-    ssmc_status rs = one_prefill(run, ids, tokens, &warm);
+    ssmc_status rs = one_prefill(run, kernels, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
-        rs = one_prefill(run, ids, tokens, &seconds[r]);
+        rs = one_prefill(run, kernels, ids, tokens, &seconds[r]);
     arena_free(arena);
     if (rs == SSMC_OK)
         *out = bench_times(seconds, run->repeats);
