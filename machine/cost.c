@@ -29,10 +29,11 @@ static const char *const step_name[COST_STEPS] = {
                      [COST_exp] = exp,      [COST_row] = row,     [COST_mac] = mac,                \
                      [COST_tile] = tile,    [COST_state] = state, [COST_far] = far,                \
                      [COST_strong] = strong}
-#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, pass, read, step)                              \
+#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, decay, pass, read, step)                       \
     [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
     [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
-    [COST_conv] = conv, [COST_pass] = pass, [COST_read] = read, [COST_step] = step
+    [COST_conv] = conv, [COST_decay] = decay, [COST_pass] = pass, [COST_read] = read,              \
+    [COST_step] = step
 
 static const struct {
     const char *cpu; /* "*": any */

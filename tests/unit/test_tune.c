@@ -151,8 +151,8 @@ Test(tune, a_file_that_is_no_good_is_a_note)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"ssmc costs 2",        "ssmc costs 1",        "no file of constants, version 2, for x86-64-v3"},
-        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 2, for x86-64-v3"},
+        {"ssmc costs 3",        "ssmc costs 2",        "no file of constants, version 3, for x86-64-v3"},
+        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 3, for x86-64-v3"},
         {"recurrent mac 1e+06", "recurrent mac minus", "expected `recurrent mac` and nanoseconds"      },
         {"recurrent mac 1e+06", "recurrent mac -1",    "found `recurrent mac -1`"                      },
         {"prefill read ",       "prefill red ",        "expected `prefill read`"                       },
