@@ -170,8 +170,8 @@ const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
-    const Graph *graph; /* of its prefill, stage KERNEL */
-    float *logits;      /* [vocab] */
+    const Graph *graph[2]; /* prefill and decode, stage KERNEL */
+    float *logits;         /* [vocab] */
     int repeats;
 } BenchSsdRun;
 /* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */

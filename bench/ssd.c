@@ -80,31 +80,44 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
     return graph;
 }
 
-/* What the recurrence has taken since the session was opened. */
+/* [nsteps] whether a step is the recurrence. Of either phase: a prompt of one token runs decode. */
+static const bool *
+recurrent_steps(Arena *arena, const BenchSsdRun *run)
+{
+    bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
+    for (int phase = 0; phase < ABI_PHASES; phase++) {
+        const Kernel *const *kernels =
+            bench_step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
+        for (int i = 0; i < run->program->nsteps; i++) {
+            const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
+            is[i] = is[i] || (op < OP_COUNT && op_info[op].cls == CLASS_RECURRENT);
+        }
+    }
+    return is;
+}
+
+/* What those steps have taken since the session was opened. */
 static double
-recurrent_seconds(const BenchSsdRun *run, const Kernel *const *kernels)
+recurrent_seconds(const BenchSsdRun *run, const bool *steps)
 {
     double sum = 0;
-    for (int i = 0; i < run->program->nsteps; i++) {
-        const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
-        if (op < OP_COUNT && op_info[op].cls == CLASS_RECURRENT)
-            sum += rt_session_step_seconds(run->session, i);
-    }
+    for (int i = 0; i < run->program->nsteps; i++)
+        sum += steps[i] ? rt_session_step_seconds(run->session, i) : 0;
     return sum;
 }
 
 /* Short calls are repeated until the clock can tell. */
 static ssmc_status
-one_prefill(BenchSsdRun *run, const Kernel *const *kernels, const int32_t *ids, int64_t tokens,
+one_prefill(BenchSsdRun *run, const bool *steps, const int32_t *ids, int64_t tokens,
             double *seconds)
 {
     enum { TOKENS_A_POINT = 1024 };
     const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
-    const double before = recurrent_seconds(run, kernels);
+    const double before = recurrent_seconds(run, steps);
     ssmc_status rs = ssmc_reset(run->session, 0);
     for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
         rs = ssmc_prefill(run->session, 0, ids, tokens, run->logits);
-    *seconds = (recurrent_seconds(run, kernels) - before) / (double)calls;
+    *seconds = (recurrent_seconds(run, steps) - before) / (double)calls;
     return rs;
 }
 
@@ -114,15 +127,15 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     double seconds[BENCH_MAX_REPEATS], warm = 0;
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
-    const Kernel *const *kernels = bench_step_kernels(arena, run->graph, run->program, ABI_PREFILL);
+    const bool *steps = recurrent_steps(arena, run);
     /* Ids below the width of y, which stands for logits here. */
     const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_SSD_IDS ? vocab : BENCH_SSD_IDS));
     rt_session_profile(run->session, true);
-    ssmc_status rs = one_prefill(run, kernels, ids, tokens, &warm);
+    ssmc_status rs = one_prefill(run, steps, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
-        rs = one_prefill(run, kernels, ids, tokens, &seconds[r]);
+        rs = one_prefill(run, steps, ids, tokens, &seconds[r]);
     arena_free(arena);
     if (rs == SSMC_OK)
         *out = bench_times(seconds, run->repeats);

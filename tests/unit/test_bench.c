@@ -218,6 +218,16 @@ Test(bench, kernels_are_told_by_their_ops)
     free(path);
 }
 
+/* Every length takes time, a single token's too. */
+Test(bench, a_recurrence_by_itself)
+{
+    CommandResult r = command_run(
+        ARGS("bench", "--scan", "2048,16", "--threads", "1", "--repeats", "1"), NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(!strstr(r.out, " 0.0 ") && !strstr(r.out, "inf"), "%s", r.out);
+    command_free(&r);
+}
+
 /* ---- traces --------------------------------------------------------------------------------- */
 
 /* Events of one lane, in order, one after the other. */
