@@ -42,42 +42,37 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
         return scan_graph(arena, z);
     const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
     const long long heads = z->heads, mixed = inner + 2 * shared;
-    StrBuf text = {0};
-    sb_printf(&text,
-              "graph \"ssd\" model {\n"
-              "  weights \"init:reference\"\n"
-              "  block %lld\n"
-              "  rows 1\n"
-              "  input ids: i32[T]\n"
-              "  weight table: f32[%d,%lld] init=normal_embed\n"
-              "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
-              "  weight conv.bias: f32[%lld] init=zeros\n"
-              "  weight dt_bias: f32[%lld] init=dt_bias\n"
-              "  weight A_log: f32[%lld] init=a_log\n"
-              "  weight D: f32[%lld] init=ones\n"
-              "  state c: f32[3,%lld]\n"
-              "  state s: f32[%lld,%lld,%lld]\n",
-              (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads,
-              mixed, mixed, heads, heads, heads, mixed, heads, (long long)z->state,
-              (long long)z->head_dim);
-    sb_printf(&text,
-              "  all = embed(ids, table)\n"
-              "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
-              "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
-              "  mixed = silu(taps)\n"
-              "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
-              "  late = add(steps, dt_bias)\n"
-              "  dt = softplus(late)\n"
-              "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
-              "state=%lld}\n"
-              "  out = take(y)\n"
-              "  output out\n"
-              "}\n",
-              mixed, heads, inner, shared, shared, heads, (long long)z->head_dim,
-              (long long)z->groups, (long long)z->state);
-    const char *graph = arena_strdup(arena, sb_text(&text));
-    sb_free(&text);
-    return graph;
+    return arena_printf(
+        arena,
+        "graph \"ssd\" model {\n"
+        "  weights \"init:reference\"\n"
+        "  block %lld\n"
+        "  rows 1\n"
+        "  input ids: i32[T]\n"
+        "  weight table: f32[%d,%lld] init=normal_embed\n"
+        "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
+        "  weight conv.bias: f32[%lld] init=zeros\n"
+        "  weight dt_bias: f32[%lld] init=dt_bias\n"
+        "  weight A_log: f32[%lld] init=a_log\n"
+        "  weight D: f32[%lld] init=ones\n"
+        "  state c: f32[3,%lld]\n"
+        "  state s: f32[%lld,%lld,%lld]\n"
+        "  all = embed(ids, table)\n"
+        "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
+        "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
+        "  mixed = silu(taps)\n"
+        "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
+        "  late = add(steps, dt_bias)\n"
+        "  dt = softplus(late)\n"
+        "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
+        "state=%lld}\n"
+        "  out = take(y)\n"
+        "  output out\n"
+        "}\n",
+        (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads, mixed,
+        mixed, heads, heads, heads, mixed, heads, (long long)z->state, (long long)z->head_dim,
+        mixed, heads, inner, shared, shared, heads, (long long)z->head_dim, (long long)z->groups,
+        (long long)z->state);
 }
 
 /* [nsteps] whether a step is the recurrence. Of either phase: a prompt of one token runs decode. */

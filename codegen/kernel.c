@@ -61,12 +61,6 @@ operand_add(CgKernel *k, const Value *v, bool is_output)
     o->is_output = is_output;
 }
 
-static bool
-is_inside(const CgKernel *k, const Value *v)
-{
-    return v->def && v->def->kernel == k->kernel;
-}
-
 static void
 collect_inputs(CgKernel *k, bool states)
 {
@@ -75,8 +69,8 @@ collect_inputs(CgKernel *k, bool states)
             continue;
         for (int i = 0; i < n->nin; i++) {
             const Value *v = n->in[i];
-            if (v && v->kind != VALUE_NUMBER && !is_inside(k, v) &&
-                (v->kind == VALUE_STATE) == states)
+            const bool inside = v && v->def && v->def->kernel == k->kernel;
+            if (v && v->kind != VALUE_NUMBER && !inside && (v->kind == VALUE_STATE) == states)
                 operand_add(k, v, false);
         }
     }

@@ -14,25 +14,8 @@ enum { ALIGNMENT = 64 };
 static bool
 abi_dtype(Dtype dtype, AbiDtype *out)
 {
-    switch (dtype) {
-    case DTYPE_f32:
-        *out = ABI_F32;
-        return true;
-    case DTYPE_f16:
-        *out = ABI_F16;
-        return true;
-    case DTYPE_bf16:
-        *out = ABI_BF16;
-        return true;
-    case DTYPE_i32:
-    case DTYPE_i8:
-    case DTYPE_u8:
-    case DTYPE_u4:
-    case DTYPE_u4x2:
-    case DTYPE_COUNT:
-        break;
-    }
-    return false;
+    *out = dtype == DTYPE_f32 ? ABI_F32 : dtype == DTYPE_f16 ? ABI_F16 : ABI_BF16;
+    return dtype_info[dtype].is_float;
 }
 
 static void

@@ -24,8 +24,6 @@ bool attr_check(Arena *arena, const Attr *attr, const char **why);
 bool kernel_has_attr(AttrId id); /* kernels may have it */
 bool attr_by_name(const char *name, size_t len, AttrId *out);
 
-/* True for t1, t2 ...: names that nobody chose. */
-bool name_is_made_up(const char *name);
 /* Letters, digits, _ and dots, starting with a letter or _ ; not one the text form reserves. */
 bool name_is_valid(const char *name, size_t len);
 

@@ -37,16 +37,6 @@ matmul_row(const Machine *m, int64_t columns)
     return row;
 }
 
-/* Says that a choice of blas cannot be kept, once for all projections. */
-static void
-matmul_note(PassCtx *cx, const Node *linear, bool *noted)
-{
-    if (!*noted)
-        diag_note(cx->diag, linear->loc,
-                  "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
-    *noted = true;
-}
-
 /* Nanoseconds a token by the constants of cx, many tokens at once. */
 static double
 matmul_predict(const PassCtx *cx, const Node *linear, bool blas)
@@ -92,8 +82,11 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
         why = "some rows of a weight alone";
     }
     if (dtype != DTYPE_f32) {
-        if (strcmp(who, "blas") == 0)
-            matmul_note(cx, linear, noted);
+        if (strcmp(who, "blas") == 0 && !*noted) {
+            diag_note(cx->diag, linear->loc,
+                      "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
+            *noted = true; /* once for all projections */
+        }
         who = "emitted";
         why = "OpenBLAS has no bf16 product here";
     }

@@ -41,7 +41,7 @@ forward_put(Forward *f, Value *from, Value *to)
     forward_reserve(f);
     f->to[from->id] = to;
     const bool results = from->kind == VALUE_RESULT && to->kind == VALUE_RESULT;
-    if (!results || name_is_made(from->name) || !name_is_made(to->name))
+    if (!results || name_is_made_up(from->name) || !name_is_made_up(to->name))
         return;
     const char *name = from->name;
     graph_rename(f->g, from, NULL);

@@ -20,19 +20,12 @@ static const char *
 name_of_value(Graph *g, const Node *n)
 {
     const char *name = n->out[0]->name;
-    if (name_is_made(name))
+    if (name_is_made_up(name))
         return op_info[n->op].name;
     size_t len = strlen(name);
     while (len > 0 && strchr("0123456789.", name[len - 1]))
         len--;
     return len ? name_stem(g->arena, arena_strndup(g->arena, name, len)) : "map";
-}
-
-static const char *
-name_of_param(Graph *g, const Node *last, const Node *anchor)
-{
-    const char *what = anchor ? op_info[anchor->op].name : "init";
-    return arena_printf(g->arena, "%s_%s", what, name_of_weight(g, last));
 }
 
 static const char *
@@ -63,7 +56,8 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
 {
     const Node *last = nodes[count - 1];
     if (last->out[0]->is_param)
-        return name_of_param(g, last, anchor);
+        return arena_printf(g->arena, "%s_%s", anchor ? op_info[anchor->op].name : "init",
+                            name_of_weight(g, last));
     if (!anchor)
         return name_of_value(g, last);
     const Op op = op_info[anchor->op].kernel;

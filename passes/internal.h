@@ -88,8 +88,6 @@ Value *view_root(Value *v);
 const Value *param_weight(const Value *v);
 /* layers.0.mixer.in_proj.weight -> in_proj. */
 const char *name_stem(Arena *arena, const char *name);
-/* Names the graph made up itself: t12. */
-bool name_is_made(const char *name);
 /* The option of the command line where it says something, else the attribute, else `table`. */
 const char *choose_word(const char *option, const Node *n, AttrId id, const char *table);
 /* v as element type `to`, cast before `before` where it has another. */

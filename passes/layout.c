@@ -64,22 +64,6 @@ layout_width(Layout *l, Dtype dtype, int64_t columns)
     return width;
 }
 
-/* The type a weight is packed in: that of x, but for f16 weights that stay as they are stored. */
-static Value *
-layout_typed(Layout *l, Node *linear, Value *weight)
-{
-    const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
-    return halves ? weight : value_as(l->g, linear, weight, linear->in[0]->type.dtype);
-}
-
-static Value *
-layout_pack(Layout *l, Node *linear, Value *weight)
-{
-    Value *typed = layout_typed(l, linear, weight);
-    const int64_t columns = type_width(&linear->out[0]->type);
-    return layout_panels(l, linear, typed, layout_width(l, typed->type.dtype, columns));
-}
-
 /* The earlier layout of a weight, remembered for the readers to come. */
 static Value *
 layout_again(Layout *l, const Value *weight, Value *made)
@@ -96,17 +80,23 @@ layout_known(const Layout *l, const Value *weight, Dtype dtype)
     return made && made->type.dtype == dtype ? made : NULL;
 }
 
+/* A weight is packed in the type of x, but f16 weights stay as they are stored. */
 static void
 layout_linear(Layout *l, Node *n)
 {
     Value *weight = node_weight(n);
+    const Dtype dtype = node_operand(n, 'x')->type.dtype;
+    const int64_t columns = type_width(&n->out[0]->type);
     const bool picked = attrs_find(&n->attrs, ATTR_first) || attrs_find(&n->attrs, ATTR_rows);
-    Value *packed = picked ? NULL : layout_known(l, weight, n->in[0]->type.dtype);
-    if (!packed)
-        packed = layout_pack(l, n, weight);
+    Value *packed = picked ? NULL : layout_known(l, weight, dtype);
+    if (!packed) {
+        const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
+        Value *typed = halves ? weight : value_as(l->g, n, weight, dtype);
+        packed = layout_panels(l, n, typed, layout_width(l, typed->type.dtype, columns));
+    }
     if (!picked)
         layout_again(l, weight, packed);
-    graph_set_attr(l->g, n, attr_int(ATTR_out, type_width(&n->out[0]->type)));
+    graph_set_attr(l->g, n, attr_int(ATTR_out, columns));
     graph_set_operand(l->g, n, op_slot(n->op, 'W'), packed);
     l->changed = true;
 }
