@@ -1,4 +1,5 @@
-/* bench/ssd.c -- the SSD by itself: a graph of one ssd op, and the time its kernel takes. */
+/* bench/ssd.c -- a recurrence by itself: a graph of one ssd or selective_scan, and the time its
+ * kernel takes. */
 #include <string.h>
 
 #include "bench/bench.h"
@@ -41,67 +42,77 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
         return scan_graph(arena, z);
     const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
     const long long heads = z->heads, mixed = inner + 2 * shared;
-    StrBuf text = {0};
-    sb_printf(&text,
-              "graph \"ssd\" model {\n"
-              "  weights \"init:reference\"\n"
-              "  block %lld\n"
-              "  rows 1\n"
-              "  input ids: i32[T]\n"
-              "  weight table: f32[%d,%lld] init=normal_embed\n"
-              "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
-              "  weight conv.bias: f32[%lld] init=zeros\n"
-              "  weight dt_bias: f32[%lld] init=dt_bias\n"
-              "  weight A_log: f32[%lld] init=a_log\n"
-              "  weight D: f32[%lld] init=ones\n"
-              "  state c: f32[3,%lld]\n"
-              "  state s: f32[%lld,%lld,%lld]\n",
-              (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads,
-              mixed, mixed, heads, heads, heads, mixed, heads, (long long)z->state,
-              (long long)z->head_dim);
-    sb_printf(&text,
-              "  all = embed(ids, table)\n"
-              "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
-              "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
-              "  mixed = silu(taps)\n"
-              "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
-              "  late = add(steps, dt_bias)\n"
-              "  dt = softplus(late)\n"
-              "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
-              "state=%lld}\n"
-              "  out = take(y)\n"
-              "  output out\n"
-              "}\n",
-              mixed, heads, inner, shared, shared, heads, (long long)z->head_dim,
-              (long long)z->groups, (long long)z->state);
-    const char *graph = arena_strdup(arena, sb_text(&text));
-    sb_free(&text);
-    return graph;
+    return arena_printf(
+        arena,
+        "graph \"ssd\" model {\n"
+        "  weights \"init:reference\"\n"
+        "  block %lld\n"
+        "  rows 1\n"
+        "  input ids: i32[T]\n"
+        "  weight table: f32[%d,%lld] init=normal_embed\n"
+        "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
+        "  weight conv.bias: f32[%lld] init=zeros\n"
+        "  weight dt_bias: f32[%lld] init=dt_bias\n"
+        "  weight A_log: f32[%lld] init=a_log\n"
+        "  weight D: f32[%lld] init=ones\n"
+        "  state c: f32[3,%lld]\n"
+        "  state s: f32[%lld,%lld,%lld]\n"
+        "  all = embed(ids, table)\n"
+        "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
+        "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
+        "  mixed = silu(taps)\n"
+        "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
+        "  late = add(steps, dt_bias)\n"
+        "  dt = softplus(late)\n"
+        "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
+        "state=%lld}\n"
+        "  out = take(y)\n"
+        "  output out\n"
+        "}\n",
+        (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads, mixed,
+        mixed, heads, heads, heads, mixed, heads, (long long)z->state, (long long)z->head_dim,
+        mixed, heads, inner, shared, shared, heads, (long long)z->head_dim, (long long)z->groups,
+        (long long)z->state);
 }
 
-/* What the kernels of the op have taken since the session was opened. */
-static double
-ssd_seconds(const ssmc_session *session, const AbiProgram *abi)
+/* [nsteps] whether a step is the recurrence. Of either phase: a prompt of one token runs decode. */
+static const bool *
+recurrent_steps(Arena *arena, const BenchSsdRun *run)
 {
-    const char *const scan = op_info[OP_selective_scan].name;
+    bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
+    for (int phase = 0; phase < ABI_PHASES; phase++) {
+        const Kernel *const *kernels =
+            bench_step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
+        for (int i = 0; i < run->program->nsteps; i++) {
+            const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
+            is[i] = is[i] || (op < OP_COUNT && op_info[op].cls == CLASS_RECURRENT);
+        }
+    }
+    return is;
+}
+
+/* What those steps have taken since the session was opened. */
+static double
+recurrent_seconds(const BenchSsdRun *run, const bool *steps)
+{
     double sum = 0;
-    for (int i = 0; i < abi->nsteps; i++)
-        if (strcmp(abi->steps[i].name, "ssd") == 0 || strcmp(abi->steps[i].name, scan) == 0)
-            sum += rt_session_step_seconds(session, i);
+    for (int i = 0; i < run->program->nsteps; i++)
+        sum += steps[i] ? rt_session_step_seconds(run->session, i) : 0;
     return sum;
 }
 
 /* Short calls are repeated until the clock can tell. */
 static ssmc_status
-one_prefill(BenchSsdRun *run, const int32_t *ids, int64_t tokens, double *seconds)
+one_prefill(BenchSsdRun *run, const bool *steps, const int32_t *ids, int64_t tokens,
+            double *seconds)
 {
     enum { TOKENS_A_POINT = 1024 };
     const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
-    const double before = ssd_seconds(run->session, run->program);
+    const double before = recurrent_seconds(run, steps);
     ssmc_status rs = ssmc_reset(run->session, 0);
     for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
         rs = ssmc_prefill(run->session, 0, ids, tokens, run->logits);
-    *seconds = (ssd_seconds(run->session, run->program) - before) / (double)calls;
+    *seconds = (recurrent_seconds(run, steps) - before) / (double)calls;
     return rs;
 }
 
@@ -111,14 +122,15 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     double seconds[BENCH_MAX_REPEATS], warm = 0;
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
+    const bool *steps = recurrent_steps(arena, run);
     /* Ids below the width of y, which stands for logits here. */
     const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_SSD_IDS ? vocab : BENCH_SSD_IDS));
     rt_session_profile(run->session, true);
-    ssmc_status rs = one_prefill(run, ids, tokens, &warm);
+    ssmc_status rs = one_prefill(run, steps, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
-        rs = one_prefill(run, ids, tokens, &seconds[r]);
+        rs = one_prefill(run, steps, ids, tokens, &seconds[r]);
     arena_free(arena);
     if (rs == SSMC_OK)
         *out = bench_times(seconds, run->repeats);

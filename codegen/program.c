@@ -323,13 +323,12 @@ grain_of(const Graph *g)
 {
     int64_t grain = 1;
     for (const Node *n = g->first; n; n = n->next) {
-        if (n->op == OP_linear && strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
+        bool required;
+        if (strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
             return 0;
         const Attr *chunk = attrs_find(&n->attrs, ATTR_chunk);
-        if (!chunk)
-            continue;
-        if (chunk->i <= 0 && n->op == OP_ssd_scan)
-            continue; /* no windows */
+        if (!chunk || (chunk->i <= 0 && op_takes_attr(n->op, ATTR_chunk, &required) && !required))
+            continue; /* token after token */
         if (chunk->i <= 0)
             return 0;
         if (!size_mul(grain / common_divisor(grain, chunk->i), chunk->i, &grain) ||

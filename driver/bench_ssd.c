@@ -58,7 +58,7 @@ put_times(Job *job, const SsdForm *form, const BenchCeilings *peak, BenchSsdRun 
         printf(" %8.1f", 1e6 * t.median);
         fflush(stdout);
     }
-    const double flops = bench_flops(job->graph[PHASE_PREFILL]).ssd * (double)tokens;
+    const double flops = bench_flops(job->graph[PHASE_PREFILL]).recurrent * (double)tokens;
     const double gflops = flops / t.median * 1e-9;
     const bool bf16 = strcmp(form->dtype, "bf16") == 0;
     printf("  %7.0f %5.1f %%\n", gflops, 100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));

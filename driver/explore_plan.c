@@ -66,12 +66,14 @@ plan_options(const Plan *plan, const Group *g, const Point *point, Arena *arena,
 /* ---- what a group is ----------------------------------------------------------------------- */
 
 static const Node *
-first_ssd(const Graph *g)
+first_ssd(const Graph *g, int64_t *count)
 {
-    const Node *n = g->first;
-    while (n && n->op != OP_ssd)
-        n = n->next;
-    return n;
+    const Node *first = NULL;
+    *count = 0;
+    for (const Node *n = g->first; n; n = n->next)
+        if (op_has_forms(n->op) && (*count)++ == 0)
+            first = n;
+    return first;
 }
 
 static int64_t
@@ -133,7 +135,7 @@ with_description(const Plan *plan, Group *g, void (*look)(Group *g, Job *job, vo
 static void
 look_at_sizes(Group *g, Job *job, void *user)
 {
-    const Node *ssd = first_ssd(job->fe.graph);
+    const Node *ssd = first_ssd(job->fe.graph, &g->base.layers);
     (void)user;
     g->base.parameters = count_values(job->fe.graph->weights, job->fe.graph->nweights);
     if (!ssd)
@@ -205,7 +207,7 @@ look_at_choice(Group *g, Job *job, void *user)
     if (job_passes(job, PHASE_PREFILL) != EXIT_DONE)
         return;
     for (const Node *n = job->graph[PHASE_PREFILL]->first; n; n = n->next) {
-        if (n->op != OP_ssd)
+        if (!op_has_forms(n->op))
             continue;
         const int64_t chunk = node_int(n, ATTR_chunk, -1);
         const Point p = {.form = node_word(n, ATTR_form, "mixed"), .chunk = chunk > 0 ? chunk : -1};
@@ -262,7 +264,7 @@ group_make(Plan *plan, Group *g)
     const Wish *w = plan->wish;
     g->base = explore_row();
     look_at_sizes(g, &plan->described, NULL); /* and what is asked for, should it not be built */
-    g->base.heads = g->base.parameters = -1;
+    g->base.heads = g->base.layers = g->base.parameters = -1;
     for (int a = 0; a < AXIS_COUNT; a++)
         if (g->size[a] > 0)
             *(a == AXIS_state      ? &g->base.state
@@ -364,7 +366,8 @@ describe(Plan *plan)
     const int status = job_describe(&plan->described, own);
     if (status != EXIT_DONE)
         return status;
-    if (!first_ssd(plan->described.fe.graph))
+    int64_t layers;
+    if (!first_ssd(plan->described.fe.graph, &layers))
         return fault(EXIT_BAD_INPUT, "%s has no SSD: there is nothing to explore", o->model);
     plan->held = held_of(plan->described.fe.graph, plan->wish->hold);
     return EXIT_DONE;

@@ -39,6 +39,7 @@ ssd_open(Job *job, Options *o, const BenchSsd *size, const SsdForm *form, BenchS
     if (status != EXIT_DONE)
         return status;
     run->program = rt_program_abi(job->program);
+    memcpy(run->graph, job->graph, sizeof run->graph);
     run->logits = arena_array(job->arena, (size_t)ssmc_model_vocab(job->model), sizeof(float));
     const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &run->session);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);

@@ -14,31 +14,33 @@ typedef struct {
     int rows;
 } Rows;
 
-/* Every kind of projection once. */
+/* Every kind of projection once, and a recurrence that is no SSD. */
 typedef struct {
     Format format;
-    const char *matmul;
+    const char *matmul, *block;
 } Layer;
 
 static const Layer layer_kinds[] = {
-    {FORMAT_f32,  "emitted"},
-    {FORMAT_f32,  "blas"   },
-    {FORMAT_f16,  "emitted"},
-    {FORMAT_bf16, "emitted"},
-    {FORMAT_int8, "emitted"},
-    {FORMAT_int4, "emitted"},
+    {FORMAT_f32,  "emitted", "block: mamba2, state: 64, head_dim: 64"},
+    {FORMAT_f32,  "emitted", "block: mamba1, state: 16"              },
+    {FORMAT_f32,  "blas",    "block: mamba2, state: 64, head_dim: 64"},
+    {FORMAT_f16,  "emitted", "block: mamba2, state: 64, head_dim: 64"},
+    {FORMAT_bf16, "emitted", "block: mamba2, state: 64, head_dim: 64"},
+    {FORMAT_int8, "emitted", "block: mamba2, state: 64, head_dim: 64"},
+    {FORMAT_int4, "emitted", "block: mamba2, state: 64, head_dim: 64"},
 };
 
 static int
 layer_open(Job *job, Options *o, const Tune *t, const Layer *layer, ssmc_session **session)
 {
-    const char *yaml = arena_printf(
-        o->arena,
-        "name: layer\nvocab: 512\ndim: 768\nlayers:\n"
-        "  - {block: mamba2, state: 64, head_dim: 64}\n"
-        "weights: {init: reference, seed: 0}\n"
-        "compile: {dtype: %s, matmul: %s, block: %d, cpu: %s, threads: %d}\n",
-        format_info[layer->format].name, layer->matmul, LAYER_TOKENS, t->cpu, t->threads);
+    const char *yaml =
+        arena_printf(o->arena,
+                     "name: layer\nvocab: 512\ndim: 768\nlayers:\n"
+                     "  - {%s}\n"
+                     "weights: {init: reference, seed: 0}\n"
+                     "compile: {dtype: %s, matmul: %s, block: %d, cpu: %s, threads: %d}\n",
+                     layer->block, format_info[layer->format].name, layer->matmul, LAYER_TOKENS,
+                     t->cpu, t->threads);
     int status = job_describe_text(job, o, yaml);
     if (status == EXIT_DONE)
         status = job_run(job);
@@ -48,32 +50,22 @@ layer_open(Job *job, Options *o, const Tune *t, const Layer *layer, ssmc_session
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 
-/* The kernel of the layers with that name; NULL: it is an SSD, whose constants are fitted apart. */
-static const Kernel *
-kernel_named(const Graph *g, const char *name, int threads)
-{
-    CostSsd ssd;
-    for (int i = 0; i < g->nkernels; i++) {
-        const Kernel *k = g->kernels[i];
-        if (strcmp(k->name, name) == 0 && !kernel_is_init(g, k) && !kernel_is_head(g, k))
-            return cost_kernel_ssd(g, k, threads, &ssd) ? NULL : k;
-    }
-    return NULL;
-}
-
-/* A row for each kernel of the layer. before: seconds of each step until now. */
+/* A row for each kernel of the layer but an SSD, whose constants are fitted apart. before: seconds
+ * of each step until now. */
 static void
 add_rows(const Tune *t, const Job *job, const ssmc_session *session, int64_t tokens,
          const double *before, Rows *rows)
 {
     const Graph *g = job->graph[PHASE_PREFILL];
     const AbiProgram *abi = rt_program_abi(job->program);
-    const AbiRange layers = abi->phase[ABI_PREFILL].layers;
-    for (int s = layers.first; s < layers.first + layers.count; s++) {
-        const Kernel *k = kernel_named(g, abi->steps[s].name, t->threads);
+    const Kernel *const *kernels = bench_step_kernels(job->arena, g, abi, ABI_PREFILL);
+    for (int s = 0; s < abi->nsteps; s++) {
+        CostSsd ssd;
+        const Kernel *k = kernels[s];
         const double seconds = (rt_session_step_seconds(session, s) - before[s]) / REPEATS;
         double *count = &rows->count[rows->rows * COST_STEPS];
-        if (!k || seconds <= 0 || rows->rows == MOST_ROWS)
+        if (!k || kernel_is_head(g, k) || cost_kernel_ssd(g, k, t->threads, &ssd) || seconds <= 0 ||
+            rows->rows == MOST_ROWS)
             continue;
         cost_kernel_count(&t->machine, g, k, tokens, t->threads, count);
         count[COST_read] = 0; /* these weights stay in caches */

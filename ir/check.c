@@ -1,4 +1,5 @@
 /* ir/check.c -- whether one attribute or node is well-formed by itself. */
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -89,16 +90,12 @@ fault(ShapeResult *r, int operand, const char *why)
 static const char *
 kind_text(char letter)
 {
-    switch (letter) {
-    case 'a':
-        return "an activation";
-    case 'p':
-        return "a weight, or a value made from weights only";
-    case 's':
+    if (letter == 's')
         return "a state";
-    default:
+    if (letter == 'v')
         return "an activation or a weight";
-    }
+    return isupper((unsigned char)letter) ? "a weight, or a value made from weights only"
+                                          : "an activation";
 }
 
 static const char *
@@ -122,16 +119,9 @@ value_text(const Value *v)
 static bool
 is_kind(const Value *v, char letter)
 {
-    switch (letter) {
-    case 'a':
-        return v->kind != VALUE_STATE && !v->is_param;
-    case 'p':
-        return v->is_param;
-    case 's':
-        return v->kind == VALUE_STATE;
-    default:
-        return v->kind != VALUE_STATE;
-    }
+    if (letter == 's' || v->kind == VALUE_STATE)
+        return letter == 's' && v->kind == VALUE_STATE;
+    return letter == 'v' || v->is_param == (isupper((unsigned char)letter) != 0);
 }
 
 static bool

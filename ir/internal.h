@@ -7,11 +7,10 @@
 /* Sizes larger than this are refused wherever they come from, so that the sum of a few fits. */
 #define IR_MAX_DIM (INT64_C(1) << 40)
 
-/* Pasted from the rows of ops.def: a missing shape rule or reference does not link. */
-#define OP(id, in, out, cls, stages, rule, attrs, flags, doc) ShapeRule shape_##rule;
-#include "ir/ops.def"
-#undef OP
-#define OP(id, in, out, cls, stages, rule, attrs, flags, doc) void ref_##id(RefCall *call);
+/* Pasted from the rows of ops.def: a missing rule does not link. */
+#define OP(id, in, out, cls, stages, shape, work, kernel, attrs, flags, doc)                       \
+    ShapeRule shape_##shape;                                                                       \
+    WorkRule work_##work;
 #include "ir/ops.def"
 #undef OP
 
@@ -34,8 +33,6 @@ bool name_goes_on(char c); /* a letter, a digit, _ or a dot */
 
 bool stage_by_name(const char *name, size_t len, Stage *out);
 bool space_by_name(const char *name, size_t len, Space *out);
-
-bool op_has_state(Op op);
 
 /* Values by name. Names are arena text that does not move. */
 typedef struct NameTable NameTable;

@@ -220,15 +220,15 @@ set_inputs(Interp *in, const int32_t *ids, int64_t tokens)
     return true;
 }
 
-/* The ids of every embed must be rows of its table; looked at before any state changes. They are
+/* Ids that pick rows must be rows of their table; looked at before any state changes. They are
  * the input: no op makes ids. */
 static bool
 check_ids(Interp *in, const int32_t *ids, int64_t tokens)
 {
     for (const Node *n = in->g->first; n != NULL; n = n->next) {
-        if (n->op != OP_embed)
+        if (!node_operand(n, 'i'))
             continue;
-        const int64_t vocab = n->in[1]->type.shape.dim[0].n;
+        const int64_t vocab = node_operand(n, 'W')->type.shape.dim[0].n;
         for (int64_t i = 0; i < tokens; i++)
             if (ids[i] < 0 || ids[i] >= vocab)
                 return fail(in, arena_printf(in->arena, "id %d at %lld is not in 0 .. %lld",

@@ -29,10 +29,11 @@ static const char *const step_name[COST_STEPS] = {
                      [COST_exp] = exp,      [COST_row] = row,     [COST_mac] = mac,                \
                      [COST_tile] = tile,    [COST_state] = state, [COST_far] = far,                \
                      [COST_strong] = strong}
-#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, pass, read, step)                              \
+#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, decay, pass, read, step)                       \
     [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
     [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
-    [COST_conv] = conv, [COST_pass] = pass, [COST_read] = read, [COST_step] = step
+    [COST_conv] = conv, [COST_decay] = decay, [COST_pass] = pass, [COST_read] = read,              \
+    [COST_step] = step
 
 /* Rows are written by costs_print_row in the order of cost.def. */
 _Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_cb == 3 &&
@@ -42,8 +43,8 @@ _Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_
                "the order of SSD()'s arguments");
 _Static_assert(COST_linear_f32 == 0 && COST_linear_f16 == 1 && COST_linear_bf16 == 2 &&
                    COST_linear_u8 == 3 && COST_linear_u4x2 == 4 && COST_linear_blas == 5 &&
-                   COST_conv == 6 && COST_pass == 7 && COST_read == 8 && COST_step == 9 &&
-                   COST_STEPS == 10,
+                   COST_conv == 6 && COST_decay == 7 && COST_pass == 8 && COST_read == 9 &&
+                   COST_step == 10 && COST_STEPS == 11,
                "the order of STEPS()'s arguments");
 _Static_assert(COST_recurrent == 0 && COST_chunked_f32 == 1 && COST_chunked_bf16 == 2 &&
                    COST_KINDS == 3,

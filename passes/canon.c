@@ -111,7 +111,7 @@ canon_same(const Node *a, const Node *b)
 static Node *
 canon_equal(Canon *c, Node *n)
 {
-    if (node_state(n) || node_flag(n, 'S'))
+    if (op_has_state(n->op) || node_flag(n, 'S'))
         return NULL;
     size_t at = (size_t)canon_hash(n) & c->mask;
     for (; c->table[at]; at = (at + 1) & c->mask)

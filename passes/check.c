@@ -190,9 +190,8 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
     c->tokens = check_tokens(g);
     int64_t vocab = INT32_MAX; /* rows of the tables that ids pick from: the least */
     for (const Node *n = g->first; n; n = n->next)
-        if (node_class(n) == CLASS_GATHER && n->in[0]->kind == VALUE_INPUT &&
-            n->in[1]->type.shape.dim[0].n < vocab)
-            vocab = n->in[1]->type.shape.dim[0].n;
+        if (node_operand(n, 'i') && node_operand(n, 'W')->type.shape.dim[0].n < vocab)
+            vocab = node_operand(n, 'W')->type.shape.dim[0].n;
     c->ids = arena_array(c->arena, (size_t)c->tokens, sizeof *c->ids);
     for (int64_t t = 0; t < c->tokens; t++)
         c->ids[t] = (int32_t)(hash_bytes(&t, sizeof t, 1) % (uint64_t)vocab);

@@ -68,8 +68,9 @@ enum { SSD_WINDOW = 32 };
 
 OpClass node_class(const Node *n);
 bool node_flag(const Node *n, char flag);
-/* The state operand of n; NULL: it has none, so it is a pure function of its operands. */
-Value *node_state(const Node *n);
+/* The weight that n multiplies by, a contraction's; NULL: n is no projection. */
+Value *node_weight(const Node *n);
+bool node_is_packed(const Node *n); /* a projection by a packed weight */
 /* The value whose memory v addresses: v itself unless a view made it. */
 Value *view_root(Value *v);
 /* The checkpoint's weight that a param expression is made from; NULL: none. */

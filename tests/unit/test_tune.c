@@ -51,6 +51,21 @@ Test(tune, measures_and_fits)
     arena_free(o.arena);
 }
 
+Test(tune, measures_every_kind_of_kernel)
+{
+    Options o = options_of_tune();
+    Tune t = {.o = &o, .arena = o.arena, .cpu = "native", .threads = 1};
+    const char *why = NULL;
+    cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
+    for (int s = 0; s < COST_STEPS; s++)
+        t.machine.costs.step[s] = -1;
+    cr_assert_eq(tune_layer(&t), EXIT_DONE);
+    for (int s = 0; s < COST_STEPS; s++)
+        cr_expect(t.machine.costs.step[s] >= 0 && isfinite(t.machine.costs.step[s]), "step %d", s);
+    cr_expect_gt(t.machine.costs.step[COST_linear_f32], 0);
+    arena_free(o.arena);
+}
+
 Test(tune, faults_come_before_measuring)
 {
     static const struct {
@@ -151,8 +166,8 @@ Test(tune, a_file_that_is_no_good_is_a_note)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"ssmc costs 2",        "ssmc costs 1",        "no file of constants, version 2, for x86-64-v3"},
-        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 2, for x86-64-v3"},
+        {"ssmc costs 3",        "ssmc costs 2",        "no file of constants, version 3, for x86-64-v3"},
+        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 3, for x86-64-v3"},
         {"recurrent mac 1e+06", "recurrent mac minus", "expected `recurrent mac` and nanoseconds"      },
         {"recurrent mac 1e+06", "recurrent mac -1",    "found `recurrent mac -1`"                      },
         {"prefill read ",       "prefill red ",        "expected `prefill read`"                       },
