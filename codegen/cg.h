@@ -251,7 +251,7 @@ void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 typedef struct {
     CgSite at;
     Val ends[3]; /* full vectors reach from the first to the second, the tail to the third */
-    int stage;   /* of the two */
+    int built;   /* of the two */
     CgLoop loop;
     CgIf tail;
 } CgColumns;

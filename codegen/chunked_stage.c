@@ -5,21 +5,21 @@
 /* ---- of a group: B, C and C B^T ---------------------------------------------------------- */
 
 /* Columns of the group of B or C, rows of the chunk. */
-static CgBlock
-group_block(Cg *c, const Chunked *s, const Value *v)
+static CgRegion
+group_region(Cg *c, const Chunked *s, const Value *v)
 {
-    return (CgBlock){.v = v,
-                     .row = s->row,
-                     .count = s->count,
-                     .col = cg_mul(c, s->group, cg_i64(c, s->states)),
-                     .width = s->states};
+    return (CgRegion){.v = v,
+                      .row = s->row,
+                      .count = s->count,
+                      .col = cg_mul(c, s->group, cg_i64(c, s->states)),
+                      .width = s->states};
 }
 
 /* Rows of units along N. The half of an odd last pair that does not exist is 0. */
 static void
 stage_along_n(Cg *c, const Chunked *s, const Value *v, Val to, int64_t stride)
 {
-    const CgBlock from = group_block(c, s, v);
+    const CgRegion from = group_region(c, s, v);
     cg_stage(c, s->k, &from, to, s->element, stride * s->shape.pairs);
     if (s->states % s->shape.pairs == 0)
         return;
@@ -41,7 +41,7 @@ stage_b(Cg *c, const Chunked *s)
     cg_transpose(c, s->unit, from, to, s->count, s->shape.n_units);
     if (same)
         return;
-    const CgBlock along_q = group_block(c, s, s->B);
+    const CgRegion along_q = group_region(c, s, s->B);
     cg_stage_pairs(c, s->k, &along_q, s->b_units, s->shape.b_stride);
 }
 
@@ -86,12 +86,12 @@ chunked_stage_group(Cg *c, const Chunked *s)
 void
 chunked_stage_x(Cg *c, const Chunked *s)
 {
-    const CgBlock from = {.v = s->x,
-                          .row = s->row,
-                          .count = s->count,
-                          .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
-                          .width = s->head_dim,
-                          .factors = s->decay.weight};
+    const CgRegion from = {.v = s->x,
+                           .row = s->row,
+                           .count = s->count,
+                           .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
+                           .width = s->head_dim,
+                           .factors = s->decay.weight};
     if (s->shape.pairs == 2)
         cg_stage_pairs(c, s->k, &from, s->x_units, s->shape.x_stride);
     else

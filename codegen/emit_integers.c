@@ -135,12 +135,12 @@ typedef struct {
     int rows, vecs;
     LLVMTypeRef type;
     Val acc[TILE_MOST]; /* variables, row by row */
-} Block;
+} Accumulators;
 
-static Block
-block_new(Cg *c, const CgPacked *p, int rows, LLVMTypeRef element)
+static Accumulators
+accumulators(Cg *c, const CgPacked *p, int rows, LLVMTypeRef element)
 {
-    Block b = {.rows = rows, .vecs = p->vecs, .type = cg_vec_of(element, p->lanes)};
+    Accumulators b = {.rows = rows, .vecs = p->vecs, .type = cg_vec_of(element, p->lanes)};
     for (int i = 0; i < rows * p->vecs; i++)
         b.acc[i] = cg_var(c, b.type, NULL, "acc");
     return b;
@@ -151,7 +151,7 @@ typedef struct {
     const Integers *n;
     int height;
     Val row, panel;
-    Block dots; /* i32 */
+    Accumulators dots; /* i32 */
 } Tile;
 
 static Val
@@ -274,7 +274,7 @@ static void
 row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
     const Integers *n = (const Integers *)p;
-    const Tile t = {n, height, row, panel, block_new(c, p, height, c->i32)};
+    const Tile t = {n, height, row, panel, accumulators(c, p, height, c->i32)};
     dots_begin(c, &t, cg_i64(c, 0));
     dots_run(c, &t, cg_i64(c, 0), n->padded / QUAD);
     const Val first = cg_mul(c, panel, cg_i64(c, p->panel));
@@ -306,7 +306,7 @@ half_of(Cg *c, Val pairs, int half)
 
 /* sum += dots s + (sum x) m for group 2 * pair + half. */
 static void
-group_add(Cg *c, const Tile *t, const Block *sum, Val pair, int half)
+group_add(Cg *c, const Tile *t, const Accumulators *sum, Val pair, int half)
 {
     const Val group = cg_add(c, cg_mul(c, pair, cg_i64(c, 2)), cg_i64(c, half));
     const int vecs = t->dots.vecs;
@@ -329,8 +329,8 @@ static void
 group_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
     const Integers *n = (const Integers *)p;
-    const Tile t = {n, height, row, panel, block_new(c, p, height, c->i32)};
-    const Block sum = block_new(c, p, height, c->f32);
+    const Tile t = {n, height, row, panel, accumulators(c, p, height, c->i32)};
+    const Accumulators sum = accumulators(c, p, height, c->f32);
     const int64_t steps = n->group / (n->m ? 2 * QUAD : QUAD);
     for (int i = 0; i < height * p->vecs; i++)
         cg_set(c, sum.acc[i], LLVMConstNull(sum.type));

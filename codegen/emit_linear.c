@@ -189,7 +189,7 @@ reals_stage(Cg *c, const CgPacked *p)
 {
     const Reals *r = (const Reals *)p;
     const CgLinear *l = &p->l;
-    const CgBlock from = {
+    const CgRegion from = {
         .v = l->x, .row = l->row, .count = l->rows, .col = cg_i64(c, 0), .width = l->depth};
     cg_stage(c, l->k, &from, p->staged, r->x, r->stride);
     if (r->x != DTYPE_bf16 || l->depth % 2 == 0)

@@ -195,9 +195,9 @@ cg_columns_next(Cg *c, CgColumns *s)
         cg_endif(c, &s->tail);
     else if (s->loop.exit)
         cg_loop_end(c, &s->loop);
-    while (s->stage < 2) {
-        const Val from = s->ends[s->stage], to = s->ends[s->stage + 1];
-        const bool tail = s->stage++ == 1;
+    while (s->built < 2) {
+        const Val from = s->ends[s->built], to = s->ends[s->built + 1];
+        const bool tail = s->built++ == 1;
         if (known_equal(from, to) || (tail && s->at.lanes == 1))
             continue;
         if (tail && c->masks) {

@@ -106,7 +106,7 @@ cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads, c
         *why = "no memory";
         return NULL;
     }
-    LLVMMemoryBufferRef objects[CG_MAX_PARTS];
+    LLVMMemoryBufferRef objects[CG_MAX_OBJECTS];
     const bool mapped = cg_perf_map_wanted() && strcmp(symbol, CG_PROGRAM_SYMBOL) == 0;
     const int count = cg_objects(module, mapped ? 1 : threads, objects); /* a map is of one */
     StrBuf bytes = {0}; /* linking takes the object: the map needs its symbols afterwards */

@@ -52,9 +52,9 @@ LLVMMemoryBufferRef cg_machine_code(LLVMModuleRef mod, LLVMTargetMachineRef llvm
                                     LLVMCodeGenFileType type);
 
 /* ---- parallel.c ------------------------------------------------------------------------------ */
-enum { CG_MAX_PARTS = 16 };
+enum { CG_MAX_OBJECTS = 16 };
 /* Objects that together are the module, made on up to `threads` threads; returns how many. */
-int cg_objects(CgModule *module, int threads, LLVMMemoryBufferRef out[CG_MAX_PARTS]);
+int cg_objects(CgModule *module, int threads, LLVMMemoryBufferRef out[CG_MAX_OBJECTS]);
 
 /* ---- kernel.c -------------------------------------------------------------------------------- */
 /* Which values of a graph are used outside the kernel that makes them, by value id. arena. */

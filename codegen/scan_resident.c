@@ -181,12 +181,12 @@ scan_window(Cg *c, Scan *s, Val row, Val count)
 {
     const ScanWindow *w = &s->window;
     cg_decay_bounded(c, &w->decay, count);
-    const CgBlock x = {.v = s->v.x,
-                       .row = row,
-                       .count = count,
-                       .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
-                       .width = s->head_dim,
-                       .factors = w->decay.weight};
+    const CgRegion x = {.v = s->v.x,
+                        .row = row,
+                        .count = count,
+                        .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
+                        .width = s->head_dim,
+                        .factors = w->decay.weight};
     cg_stage(c, s->k, &x, w->x_rows, DTYPE_f32, w->x_stride);
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
     const Val end = cg_mul(c, count, cg_i64(c, w->x_stride));
@@ -200,11 +200,11 @@ scan_window(Cg *c, Scan *s, Val row, Val count)
 void
 scan_stage_group(Cg *c, const Scan *s, Val row, Val count)
 {
-    CgBlock from = {.v = s->v.B,
-                    .row = row,
-                    .count = count,
-                    .col = cg_mul(c, s->group, cg_i64(c, s->states)),
-                    .width = s->states};
+    CgRegion from = {.v = s->v.B,
+                     .row = row,
+                     .count = count,
+                     .col = cg_mul(c, s->group, cg_i64(c, s->states)),
+                     .width = s->states};
     cg_stage(c, s->k, &from, s->window.b_rows, DTYPE_f32, s->window.n_stride);
     from.v = s->v.C;
     cg_stage(c, s->k, &from, s->window.c_rows, DTYPE_f32, s->window.n_stride);

@@ -125,7 +125,7 @@ cg_tile_mask(Cg *c, int64_t columns, int64_t width, Val p, int v)
 /* ---- rows and columns -------------------------------------------------------------------- */
 
 static Val
-stage_value(Cg *c, CgKernel *k, const CgBlock *from, const CgSite *at, Val factor)
+stage_value(Cg *c, CgKernel *k, const CgRegion *from, const CgSite *at, Val factor)
 {
     cg_unbind_all(k);
     const Val v = cg_eval(c, k, from->v, at);
@@ -133,7 +133,7 @@ stage_value(Cg *c, CgKernel *k, const CgBlock *from, const CgSite *at, Val facto
 }
 
 static Val
-row_factor(Cg *c, const CgBlock *from, Val row)
+row_factor(Cg *c, const CgRegion *from, Val row)
 {
     if (!from->factors)
         return NULL;
@@ -141,7 +141,7 @@ row_factor(Cg *c, const CgBlock *from, Val row)
 }
 
 void
-cg_stage(Cg *c, CgKernel *k, const CgBlock *from, Val to, Dtype dtype, int64_t stride)
+cg_stage(Cg *c, CgKernel *k, const CgRegion *from, Val to, Dtype dtype, int64_t stride)
 {
     CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), from->count, 1);
     const Val line = cg_at(c, to, dtype, cg_mul(c, rows.i, cg_i64(c, stride)));
@@ -195,9 +195,9 @@ cg_bf16_pairs(Cg *c, Val even, Val odd)
     return LLVMBuildOr(c->b, low, cg_shl(c, high, 16), "");
 }
 
-/* Row i of the block as pairs with the row below it, or with zeros where it is alone. */
+/* Row i of the region as pairs with the row below it, or with zeros where it is alone. */
 static void
-stage_pair(Cg *c, CgKernel *k, const CgBlock *from, Val line, Val i, bool alone)
+stage_pair(Cg *c, CgKernel *k, const CgRegion *from, Val line, Val i, bool alone)
 {
     const Val one = cg_i64(c, 1);
     const Val below = alone ? NULL : row_factor(c, from, cg_add(c, i, one));
@@ -214,7 +214,7 @@ stage_pair(Cg *c, CgKernel *k, const CgBlock *from, Val line, Val i, bool alone)
 }
 
 void
-cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t stride)
+cg_stage_pairs(Cg *c, CgKernel *k, const CgRegion *from, Val to, int64_t stride)
 {
     const Val two = cg_i64(c, 2), length = cg_i64(c, stride);
     const Val whole = cg_mul(c, cg_div(c, from->count, two), two);

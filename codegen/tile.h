@@ -44,11 +44,11 @@ typedef struct {
     Val row, count, col;
     int64_t width;
     Val factors; /* NULL, or f32 [count]: row i is multiplied by factors[i] */
-} CgBlock;
-void cg_stage(Cg *c, CgKernel *k, const CgBlock *from, Val to, Dtype dtype, int64_t stride);
+} CgRegion;
+void cg_stage(Cg *c, CgKernel *k, const CgRegion *from, Val to, Dtype dtype, int64_t stride);
 /* Rows 2i and 2i + 1 as one row of pairs of bf16 (DTYPE_i32), `stride` pairs apart. An odd last row
  * is paired with zeros. */
-void cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t stride);
+void cg_stage_pairs(Cg *c, CgKernel *k, const CgRegion *from, Val to, int64_t stride);
 
 /* <lanes x i32>: even elements rounded to bf16 in the low halves, odd ones in the high halves. */
 Val cg_bf16_pairs(Cg *c, Val even, Val odd);
