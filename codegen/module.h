@@ -4,7 +4,7 @@
 
 #include <llvm-c/TargetMachine.h>
 
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 struct CgModule {
     Cg cg;
@@ -56,13 +56,6 @@ enum { CG_MAX_OBJECTS = 16 };
 /* Objects that together are the module, made on up to `threads` threads; returns how many. */
 int cg_objects(CgModule *module, int threads, LLVMMemoryBufferRef out[CG_MAX_OBJECTS]);
 
-/* ---- kernel.c -------------------------------------------------------------------------------- */
-/* Which values of a graph are used outside the kernel that makes them, by value id. arena. */
-const bool *cg_escapes(Arena *arena, const Graph *g);
-/* Fills graph, kernel, nodes, operands and domain; no code. */
-void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
-                    CgKernel *out);
-
 /* ---- check.c --------------------------------------------------------------------------------- */
 bool cg_check_graph(const Graph *g, const bool *escapes, Diag *diag);
 bool cg_check_kernel(const CgKernel *k, Diag *diag);
@@ -74,9 +67,6 @@ void cg_describe_function(Cg *c, Val fn);
 const char *cg_kernel_key(Arena *arena, const CgKernel *k);
 /* Builds the function of a kernel, an AbiKernel. NULL: no emitter takes it; diag says why. */
 Val cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag);
-
-/* ---- math.c ---------------------------------------------------------------------------------- */
-bool cg_has_formula(Op op); /* cg_pointwise knows it */
 
 /* ---- program.c: the tables of AbiProgram, gathered ------------------------------------------- */
 #define CG_PROGRAM_SYMBOL "ssmc_abi_program" /* const AbiProgram, exported by every module */

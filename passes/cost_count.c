@@ -1,5 +1,6 @@
-/* passes/cost_count.c -- the work of an SSD kernel, counted loop by loop as codegen/emit_chunked.c
- * and codegen/scan_resident.c do it. Counts are those of the thread with the most heads. */
+/* passes/cost_count.c -- the work of an SSD kernel, counted loop by loop as
+ * codegen/emit/emit_chunked.c and codegen/emit/scan_resident.c do it. Counts are those of the
+ * thread with the most heads. */
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ per(int64_t n, int64_t of)
 
 /* ---- decay ------------------------------------------------------------------------------- */
 
-/* The share of runs of q tokens whose decay is steep (codegen/decay.h), under the reference
+/* The share of runs of q tokens whose decay is steep (codegen/emit/decay.h), under the reference
  * initialisation: A uniform in [1, 16], dt log-uniform in [0.001, 0.1]. It is steep where
  * q dt A > 48. */
 static double

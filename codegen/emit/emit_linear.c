@@ -1,7 +1,7 @@
-/* codegen/emit_linear.c -- y[T,O] = x[T,K] W^T + b with whatever is fused after it.
+/* codegen/emit/emit_linear.c -- y[T,O] = x[T,K] W^T + b with whatever is fused after it.
  *
  * Emitted, W packed in panels of NR rows (see pack in ir/ops.def); threads share panels
- * (part=cols), rows (part=rows), or both (part=grid, codegen/grid.c):
+ * (part=cols), rows (part=rows), or both (part=grid, codegen/emit/grid.c):
  *
  *     for each block of token rows: (as many rows of x as half of L2 holds, staged in scratch)
  *         for each panel of this thread: (NR columns of y; its K x NR weights are one stream)
@@ -13,12 +13,12 @@
  * bf16 pairs with a zero, evaluates what is fused before the product once, and lets the last tile
  * run over rows that do not exist. Each output is one sum in the order of K whatever the tile, so a
  * row's result does not depend on the rows beside it. Two functions stage and
- * multiply: of floats here, of integers in codegen/emit_integers.c.
+ * multiply: of floats here, of integers in codegen/emit/emit_integers.c.
  *
  * BLAS (W [O,K] f32 as it is): cblas_sgemm for this thread's columns, then the epilogue. */
 #include <string.h>
 
-#include "codegen/linear.h"
+#include "codegen/emit/linear.h"
 
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
-/* codegen/emit_gather.c -- rows chosen by index: embed (of a table, by token ids) and take (the
- * rows whose logits are wanted). Pointwise ops after the anchor are fused. Ids were checked by the
- * runtime. */
-#include "codegen/cg.h"
+/* codegen/emit/emit_gather.c -- rows chosen by index: embed (of a table, by token ids) and take
+ * (the rows whose logits are wanted). Pointwise ops after the anchor are fused. Ids were checked by
+ * the runtime. */
+#include "codegen/emit/cg.h"
 
 static bool
 emit_gather(Cg *c, CgKernel *k, Diag *diag, const Value *table, Val index)

@@ -1,5 +1,5 @@
-/* codegen/decay.c -- decays of a run of tokens of one SSD head (codegen/decay.h). */
-#include "codegen/decay.h"
+/* codegen/emit/decay.c -- decays of a run of tokens of one SSD head (codegen/emit/decay.h). */
+#include "codegen/emit/decay.h"
 
 #include <float.h>
 

@@ -1,9 +1,9 @@
-/* codegen/chunked.h -- private to codegen/: what the files of the chunked SSD kernel share. */
+/* codegen/emit/chunked.h -- private to codegen/: what the files of the chunked SSD kernel share. */
 #ifndef SSMC_CODEGEN_CHUNKED_H
 #define SSMC_CODEGEN_CHUNKED_H
 
-#include "codegen/decay.h"
-#include "codegen/tile.h"
+#include "codegen/emit/decay.h"
+#include "codegen/emit/tile.h"
 
 /* Products multiply units: an f32, or a pair of bf16 that follow each other along the summed
  * index. */

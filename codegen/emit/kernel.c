@@ -1,6 +1,6 @@
-/* codegen/kernel.c -- what a kernel reads and writes: its operands in canonical order, and the
+/* codegen/emit/kernel.c -- what a kernel reads and writes: its operands in canonical order, and the
  * numbers an emitter asks for (rows, shares, segments, states, scratch). */
-#include "codegen/module.h"
+#include "codegen/emit/cg.h"
 
 /* ---- operands ------------------------------------------------------------------------------ */
 

@@ -1,10 +1,10 @@
-/* codegen/chunked_steep.c -- the chunked SSD kernel where decay is steep: M_ij = CB_ij exp(a_i -
- * a_j) dt_j for j <= i, else 0, for one tile of rows.
+/* codegen/emit/chunked_steep.c -- the chunked SSD kernel where decay is steep: M_ij = CB_ij exp(a_i
+ * - a_j) dt_j for j <= i, else 0, for one tile of rows.
  *
  * Only differences a_i - a_j <= 0 are raised to powers. For tokens j before the tile's first row
  * s + 1, exp(a_i - a_j) = exp(a_i - a_s) exp(a_s - a_j): one exponential a token and one a row in
  * place of one a pair. */
-#include "codegen/chunked.h"
+#include "codegen/emit/chunked.h"
 
 static Val
 load_f32(Cg *c, Val base, Val index, int lanes)

@@ -1,5 +1,5 @@
-/* codegen/grid.c -- how threads divide a projection: groups of them by rows, members of a group by
- * panels of the weight (part=grid).
+/* codegen/emit/grid.c -- how threads divide a projection: groups of them by rows, members of a
+ * group by panels of the weight (part=grid).
  *
  * By panels alone, 12 panels keep 12 of 16 threads busy, and 53 give four to some and three to
  * others; by rows alone, every thread walks all of the weight. Of the ways to write the number of
@@ -10,7 +10,7 @@
  * Where there are more parts than threads (pieces=), each thread's range of parts first divides its
  * rows, until those of a part can be staged at once, and then its panels: parts that follow each
  * other then mostly have the same rows, which are staged for the first of them only. */
-#include "codegen/tile.h"
+#include "codegen/emit/tile.h"
 #include "machine/tile.h"
 
 #define ADD(a, b) cg_add(c, a, b)

@@ -1,5 +1,5 @@
-/* codegen/emit_selective.c -- selective_scan (Gu and Dao, "Mamba", algorithm 2), and the pointwise
- * ops after it.
+/* codegen/emit/emit_selective.c -- selective_scan (Gu and Dao, "Mamba", algorithm 2), and the
+ * pointwise ops after it.
  *
  *     for each run of tokens of one sequence, each vector of channels d, each token t:
  *         for each n:
@@ -14,7 +14,7 @@
  * bf16 is rounded after each token: a prompt cut into calls gives the bits of the whole. */
 #include <float.h>
 
-#include "codegen/scan.h"
+#include "codegen/emit/scan.h"
 
 /* States whose code is written out; of more than that, a loop has so many at a time. */
 enum { SCAN_WRITTEN = 32, SCAN_UNROLL = 8 };

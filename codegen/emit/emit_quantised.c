@@ -1,5 +1,5 @@
-/* codegen/emit_quantised.c -- quantise_i8 and quantise_u4 with the packing of what they make: a
- * weight [O,K] to integers and scales in panels, in one go. Run once when weights are loaded.
+/* codegen/emit/emit_quantised.c -- quantise_i8 and quantise_u4 with the packing of what they make:
+ * a weight [O,K] to integers and scales in panels, in one go. Run once when weights are loaded.
  *
  *     for each panel of this thread, each of its rows:
  *         the row copied to scratch, zeros after its end
@@ -7,7 +7,7 @@
  *
  * Four bytes of one output column are neighbours, so a row goes to every panel-th 32-bit unit. A
  * vector here is 16 lanes whatever the CPU: on narrower ones LLVM takes several registers. */
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 enum { LANES = 16 };
 

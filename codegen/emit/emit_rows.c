@@ -1,11 +1,11 @@
-/* codegen/emit_rows.c -- rmsnorm over column groups and quantise, alone or one after the other,
- * with the pointwise ops before, between and after them.
+/* codegen/emit/emit_rows.c -- rmsnorm over column groups and quantise, alone or one after the
+ * other, with the pointwise ops before, between and after them.
  *
  * rmsnorm sweeps each group of a row twice: once for the sum of squares, once to scale and store.
  * What the prologue computes is saved in scratch between the sweeps; when the norm reads an operand
  * as it is, the second sweep reads it again instead (it is in L1 by then). quantise saves the row
  * it is given, finds the greatest magnitude on the way, and sweeps once more to round. */
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 enum { CHAINS = 4 }; /* accumulators, so that the sum does not wait for one fma after another */
 

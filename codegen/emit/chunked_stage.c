@@ -1,6 +1,6 @@
-/* codegen/chunked_stage.c -- the chunked SSD kernel's operands, as its products want them: B, C and
- * CB = C B^T of a group's chunk; X and the state of a head. */
-#include "codegen/chunked.h"
+/* codegen/emit/chunked_stage.c -- the chunked SSD kernel's operands, as its products want them: B,
+ * C and CB = C B^T of a group's chunk; X and the state of a head. */
+#include "codegen/emit/chunked.h"
 
 /* ---- of a group: B, C and C B^T ---------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
-/* codegen/dot.c -- dots of pairs of bf16 and of quadruples of bytes: the CPU's instruction, or the
- * same sums from what it has. */
-#include "codegen/cg.h"
+/* codegen/emit/dot.c -- dots of pairs of bf16 and of quadruples of bytes: the CPU's instruction, or
+ * the same sums from what it has. */
+#include "codegen/emit/cg.h"
 
 /* An instruction's name for so many lanes; NULL: there is none. x86: for 4, 8 and 16. */
 static const char *

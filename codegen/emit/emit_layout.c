@@ -1,6 +1,6 @@
-/* codegen/emit_layout.c -- parameters moved into the layout their readers want, with the pointwise
- * ops before (a folded norm weight, a cast). Run once when weights are loaded. */
-#include "codegen/tile.h"
+/* codegen/emit/emit_layout.c -- parameters moved into the layout their readers want, with the
+ * pointwise ops before (a folded norm weight, a cast). Run once when weights are loaded. */
+#include "codegen/emit/tile.h"
 
 /* ---- transpose [C,1,K] or [C,K] -> [K,C] ----------------------------------------------------- */
 

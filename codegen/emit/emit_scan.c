@@ -1,5 +1,5 @@
-/* codegen/emit_scan.c -- ssd_scan: the recurrent form, token after token ("Transformers are SSMs",
- * equation 1). Two loop nests, for a run of tokens of one head:
+/* codegen/emit/emit_scan.c -- ssd_scan: the recurrent form, token after token ("Transformers are
+ * SSMs", equation 1). Two loop nests, for a run of tokens of one head:
  *
  *   streaming, where the state [N,P] passes once a token: for one token, or steep decay
  *       for each token t:
@@ -7,19 +7,15 @@
  *           y[p]    = D x[p] + sum_n C[n] h[n][p]
  *
  *   resident, where a strip of rows n stays in registers while the tokens of a window pass
- *   (decay is taken out of the loop, codegen/decay.h, which leaves two multiply-adds an element):
- *   for windows of bounded decay
- *       h = exp(a_last) h
- *       for each strip, each token t:
- *           h[n][p] += B[n] (weight_t x[p])
- *           Y_t[p]  += C[n] h[n][p]
- *       y = leave_t Y + D x
+ *   (decay is taken out of the loop, codegen/emit/decay.h, which leaves two multiply-adds an
+ * element): for windows of bounded decay h = exp(a_last) h for each strip, each token t: h[n][p] +=
+ * B[n] (weight_t x[p]) Y_t[p]  += C[n] h[n][p] y = leave_t Y + D x
  *
  * In both, every sum over n runs in the order of n. A state stored in bf16 is rounded where it is
  * stored: after each token by the first, after each window by the second. */
 #include <string.h>
 
-#include "codegen/scan.h"
+#include "codegen/emit/scan.h"
 
 enum { SCAN_UNROLL = 4, SCAN_MAX_VECS = 4 };
 

@@ -1,10 +1,10 @@
-/* codegen/vector.c -- vector loads, stores, conversions and reductions.
+/* codegen/emit/vector.c -- vector loads, stores, conversions and reductions.
  *
  * bf16 and f16 are handled by their bits in integer registers: LLVM's own conversions call library
  * routines on CPUs without the instructions, and no routine is there to be called in a JIT. */
 #include <string.h>
 
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 enum { MAX_LANES = 64 };
 

@@ -1,4 +1,5 @@
-/* codegen/math.c -- functions of f32 scalars and vectors, and the formula of each pointwise op.
+/* codegen/emit/math.c -- functions of f32 scalars and vectors, and the formula of each pointwise
+ * op.
  *
  * Polynomials are minimax fits rounded to f32; tests/unit/test_codegen.c measures every function
  * against float64 and holds it to cg_ulp_bound. Infinities and NaNs come out as the limits and as
@@ -6,8 +7,7 @@
  * are written so that they give a NaN operand. */
 #include <math.h>
 
-#include "codegen/cg.h"
-#include "codegen/module.h"
+#include "codegen/emit/cg.h"
 
 static Val
 unary(Cg *c, const char *name, Val x)

@@ -1,5 +1,5 @@
-/* codegen/cg.h -- private to codegen/: the builder of structured loops and vectors, and what an
- * emitter sees of its kernel. An emitter should read like the loop nest it makes. */
+/* codegen/emit/cg.h -- private to codegen/: the builder of structured loops and vectors, and what
+ * an emitter sees of its kernel. An emitter should read like the loop nest it makes. */
 #ifndef SSMC_CODEGEN_CG_H
 #define SSMC_CODEGEN_CG_H
 
@@ -143,10 +143,12 @@ Val cg_shl(Cg *c, Val v, uint32_t n);
 Val cg_shr(Cg *c, Val v, uint32_t n); /* zeros come in */
 Val cg_and(Cg *c, Val v, uint32_t n);
 
-/* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
+/* ---- functions of f32 scalars and vectors (codegen/emit/math.c; error bounds in cg_ulp_bound) ---
+ */
 Val cg_exp(Cg *c, Val x);
 Val cg_exp2(Cg *c, Val x);  /* 2^x, cheaper than e^x; below 2^-126 0 */
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
+bool cg_has_formula(Op op); /* cg_pointwise knows it */
 /* The formula of a pointwise op; in: its operands as equal types (splat first). */
 Val cg_pointwise(Cg *c, const Node *node, Val *in);
 
@@ -190,6 +192,11 @@ typedef struct {
     int nbinds, nremembered;
 } CgKernel;
 
+/* Which values of a graph are used outside the kernel that makes them, by value id. arena. */
+const bool *cg_escapes(Arena *arena, const Graph *g);
+/* Fills graph, kernel, nodes, operands and domain; no code. */
+void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
+                    CgKernel *out);
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */
 /* Fields of AbiCall, AbiSeg and AbiShare by name: CALL_rows, SEG_len, SHARE_part ... */
 #define ABI_CALL_INDEX(ctype, kind, name, doc)  CALL_##name,
@@ -264,21 +271,24 @@ void cg_store_map(Cg *c, CgKernel *k, const Value *v);
 
 /* Emitters: one per anchor; each fills the body of the function for its kernel. False: this shape
  * cannot be emitted; it has said why to diag. On entry the builder stands in the entry block; on
- * return it stands where the function returns (codegen/kernel.c adds the ret). */
+ * return it stands where the function returns (codegen/emit/kernel.c adds the ret). */
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
-CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit_map.c */
-CgEmitter emit_embed; /*                                        codegen/emit_gather.c */
+CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit/emit_map.c */
+CgEmitter emit_embed; /*                                        codegen/emit/emit_gather.c */
 CgEmitter emit_take;
-CgEmitter emit_rmsnorm;        /* pointwise before and after            codegen/emit_rows.c */
-CgEmitter emit_quantise;       /* activations to bytes; a norm before    */
-CgEmitter emit_conv1d;         /* pointwise after                       codegen/emit_conv.c */
-CgEmitter emit_linear;         /* epilogue on the results               codegen/emit_linear.c */
-CgEmitter emit_ssd_scan;       /*                                        codegen/emit_scan.c */
-CgEmitter emit_ssd_chunked;    /* the S group: chunk_decay .. chunk_out codegen/emit_chunked.c */
-CgEmitter emit_selective_scan; /* pointwise after                    codegen/emit_selective.c */
-CgEmitter emit_transpose;      /* pointwise before                      codegen/emit_layout.c */
+CgEmitter emit_rmsnorm;     /* pointwise before and after            codegen/emit/emit_rows.c */
+CgEmitter emit_quantise;    /* activations to bytes; a norm before    */
+CgEmitter emit_conv1d;      /* pointwise after                       codegen/emit/emit_conv.c */
+CgEmitter emit_linear;      /* epilogue on the results               codegen/emit/emit_linear.c */
+CgEmitter emit_ssd_scan;    /*                                        codegen/emit/emit_scan.c */
+CgEmitter emit_ssd_chunked; /* the S group: chunk_decay .. chunk_out codegen/emit/emit_chunked.c */
+CgEmitter
+    emit_selective_scan;  /* pointwise after                    codegen/emit/emit_selective.c */
+CgEmitter emit_transpose; /* pointwise before                      codegen/emit/emit_layout.c */
 CgEmitter emit_pack;
-CgEmitter emit_quantised; /* quantise_i8 or quantise_u4 with its packs codegen/emit_quantised.c */
-CgEmitter emit_linear_integers; /* epilogue on the results            codegen/emit_integers.c */
+CgEmitter
+    emit_quantised; /* quantise_i8 or quantise_u4 with its packs codegen/emit/emit_quantised.c */
+CgEmitter
+    emit_linear_integers; /* epilogue on the results            codegen/emit/emit_integers.c */
 
 #endif

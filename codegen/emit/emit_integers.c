@@ -1,4 +1,5 @@
-/* codegen/emit_integers.c -- linear_i8 and linear_u4: dots of bytes, the loops of emit_linear.c.
+/* codegen/emit/emit_integers.c -- linear_i8 and linear_u4: dots of bytes, the loops of
+ * emit_linear.c.
  *
  * The dot instructions multiply unsigned by signed bytes. Weights are the unsigned side: u4 is, and
  * i8 is packed plus 128, so that sum (q + 128) x - 128 sum x is what is wanted; staging a row of x
@@ -10,7 +11,7 @@
  *                                                                  y = sum xs_t
  *
  * Scales of two groups are a pair of bf16, as packed bf16 weights are. */
-#include "codegen/linear.h"
+#include "codegen/emit/linear.h"
 
 enum { QUAD = 4, OFFSET = 128 };
 

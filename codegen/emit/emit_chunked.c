@@ -1,12 +1,12 @@
-/* codegen/emit_chunked.c -- the chunked form of SSD as one kernel ("Transformers are SSMs", section
- * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. The
+/* codegen/emit/emit_chunked.c -- the chunked form of SSD as one kernel ("Transformers are SSMs",
+ * section 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. The
  * quadratic form is one chunk over all tokens.
  *
  *     for each segment, each group with heads of this thread, each span of chunks:
  *         for each chunk of q <= Q tokens:                                  (shared by the heads)
  *             B, C staged; CB = C B^T, tiles on and below the diagonal, 0 above it
  *         for each head of the group that this thread has, each chunk:
- *             decays (codegen/decay.h); X_j = weight_j x_j staged
+ *             decays (codegen/emit/decay.h); X_j = weight_j x_j staged
  *             for each tile of rows i:
  *                 Y  = keep_i (C_i h)        over all of N
  *                 Y += M_i X                 over tokens up to the tile's last
@@ -15,7 +15,7 @@
  *
  * M is CB itself where the chunk's decays are bounded; else M_ij = CB_ij exp(a_i - a_j) dt_j is
  * made tile by tile with X = x, and X is staged again with its weights for the state
- * (codegen/chunked_steep.c).
+ * (codegen/emit/chunked_steep.c).
  *
  * A span is as many chunks as leave most of the second-level cache to the states: a head's state
  * then stays in the first level from chunk to chunk. What is staged of a group stays for all of a
@@ -30,7 +30,7 @@
  * state enters (chunk_state, state_pass) stay in registers. */
 #include <string.h>
 
-#include "codegen/chunked.h"
+#include "codegen/emit/chunked.h"
 
 /* ---- of a head: y ------------------------------------------------------------------------ */
 

@@ -1,9 +1,9 @@
-/* codegen/tile.h -- private to codegen/: the register tile that every matrix product of an emitter
- * is made of, the staging of its operands, and shares of (segment, head) pairs. */
+/* codegen/emit/tile.h -- private to codegen/: the register tile that every matrix product of an
+ * emitter is made of, the staging of its operands, and shares of (segment, head) pairs. */
 #ifndef SSMC_CODEGEN_TILE_H
 #define SSMC_CODEGEN_TILE_H
 
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 #include "machine/tile.h"
 
 /* rows x vecs accumulators, each a vector of lanes: a block of a matrix product that stays in
@@ -84,7 +84,7 @@ typedef struct {
 CgGroup cg_group(Cg *c, CgKernel *k, int64_t heads, int64_t groups);
 void cg_group_end(Cg *c, CgGroup *g);
 
-/* Rows, in whole tiles but for the last, and panels of this part (codegen/grid.c):
+/* Rows, in whole tiles but for the last, and panels of this part (codegen/emit/grid.c):
  * [from, to). */
 typedef struct {
     Val rows[2], panels[2];

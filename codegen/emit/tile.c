@@ -1,5 +1,5 @@
-/* codegen/tile.c -- the register tile of every matrix product, staging of operands, and the shares
- * of segments and heads.
+/* codegen/emit/tile.c -- the register tile of every matrix product, staging of operands, and the
+ * shares of segments and heads.
  *
  * A tile of rows x vecs accumulators reads, per step of the summed index, `vecs` vectors of the
  * right side and `rows` broadcasts of the left side for rows * vecs FMAs. Nothing here masks:
@@ -7,7 +7,7 @@
  * not stored. */
 #include <string.h>
 
-#include "codegen/tile.h"
+#include "codegen/emit/tile.h"
 
 /* Multiply-adds a round of the k loop should have at least: enough to hide the loop's own few
  * instructions. A full tile has them in one step; more would only cost compile time

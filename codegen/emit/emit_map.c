@@ -1,6 +1,7 @@
-/* codegen/emit_map.c -- kernels of pointwise ops alone: every output at every column of every row.
+/* codegen/emit/emit_map.c -- kernels of pointwise ops alone: every output at every column of every
+ * row.
  */
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 static bool
 one_shape(const CgKernel *k, Diag *diag)

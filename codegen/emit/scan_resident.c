@@ -1,6 +1,6 @@
-/* codegen/scan_resident.c -- the recurrent form of SSD with the state in registers (see
- * codegen/emit_scan.c): a strip of the state's rows at a time, over the tokens of a window. */
-#include "codegen/scan.h"
+/* codegen/emit/scan_resident.c -- the recurrent form of SSD with the state in registers (see
+ * codegen/emit/emit_scan.c): a strip of the state's rows at a time, over the tokens of a window. */
+#include "codegen/emit/scan.h"
 
 void
 scan_reserve(Cg *c, Scan *s)

@@ -1,9 +1,9 @@
-/* codegen/linear.h -- private to codegen/: the loops of a projection over a packed weight, shared
- * by emitters that differ in what they stage and multiply. */
+/* codegen/emit/linear.h -- private to codegen/: the loops of a projection over a packed weight,
+ * shared by emitters that differ in what they stage and multiply. */
 #ifndef SSMC_CODEGEN_LINEAR_H
 #define SSMC_CODEGEN_LINEAR_H
 
-#include "codegen/tile.h"
+#include "codegen/emit/tile.h"
 
 enum { CG_MAX_HEIGHTS = 8 };
 

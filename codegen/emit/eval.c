@@ -1,9 +1,9 @@
-/* codegen/eval.c -- values of a kernel at a site: loads with broadcasting, pointwise programs,
+/* codegen/emit/eval.c -- values of a kernel at a site: loads with broadcasting, pointwise programs,
  * stores.
  *
  * Every value is f32 in registers. A `cast` rounds to what its type can hold and stays f32, so that
  * fused code computes what separate kernels would. */
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 /* ---- binding ------------------------------------------------------------------------------ */
 

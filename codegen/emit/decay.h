@@ -1,4 +1,4 @@
-/* codegen/decay.h -- private to codegen/: decays of a run of tokens of one SSD head, such as a
+/* codegen/emit/decay.h -- private to codegen/: decays of a run of tokens of one SSD head, such as a
  * chunk, as factors of what multiplies and of what comes out.
  *
  * With a_j the sum of dt A from the run's first token to token j, and h the state before it,
@@ -18,7 +18,7 @@
 #ifndef SSMC_CODEGEN_DECAY_H
 #define SSMC_CODEGEN_DECAY_H
 
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 /* exp(-48) is 1e-21: far enough from what f32 and bf16 can hold for factors of any use. A token's
  * dt A is at least -DECAY_MOST, where exp is 0 in double too: a head may forget at once, and the

@@ -1,10 +1,11 @@
-/* codegen/scan.h -- private to codegen/: what the loop nests of recurrences share
- * (codegen/emit_scan.c: the SSD, streaming; codegen/scan_resident.c; codegen/emit_selective.c). */
+/* codegen/emit/scan.h -- private to codegen/: what the loop nests of recurrences share
+ * (codegen/emit/emit_scan.c: the SSD, streaming; codegen/emit/scan_resident.c;
+ * codegen/emit/emit_selective.c). */
 #ifndef SSMC_CODEGEN_SCAN_H
 #define SSMC_CODEGEN_SCAN_H
 
-#include "codegen/decay.h"
-#include "codegen/tile.h"
+#include "codegen/emit/decay.h"
+#include "codegen/emit/tile.h"
 
 /* Most tokens that a window may have, and the fewest for which holding the state pays for staging
  * (bench/NOTES.md). */

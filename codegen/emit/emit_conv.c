@@ -1,11 +1,12 @@
-/* codegen/emit_conv.c -- causal depthwise convolution with state, and the pointwise ops around it.
+/* codegen/emit/emit_conv.c -- causal depthwise convolution with state, and the pointwise ops around
+ * it.
  *
  *     y[t] = bias + sum_j w[j] x[t - (K-1) + j],  x[-i] the i-th newest input in the state
  *
  * Threads divide columns. For the rows of each sequence and each vector of columns, the last
  * K-1 inputs stay in registers while the rows go by; they are the new state when the rows end,
  * whether there were more than K-1 or not. */
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 enum { MAX_TAPS = 16 };
 

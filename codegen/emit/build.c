@@ -1,7 +1,8 @@
-/* codegen/build.c -- numbers, addresses, loops, branches and variables over the LLVM builder. */
+/* codegen/emit/build.c -- numbers, addresses, loops, branches and variables over the LLVM builder.
+ */
 #include <string.h>
 
-#include "codegen/cg.h"
+#include "codegen/emit/cg.h"
 
 /* ---- types --------------------------------------------------------------------------------- */
 
