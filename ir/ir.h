@@ -3,7 +3,7 @@
  * A Graph is a list of SSA nodes over [T,width] matrices. T (tokens) and R (picked rows) are
  * symbolic: one graph serves every length. Three stages: MODEL (what the description says), LOWERED
  * (ssd has its form), KERNEL (every node that makes code belongs to a kernel and every value has a
- * place). Everything here is arena memory of the graph; nobody frees single pieces. */
+ * place). Everything here is arena memory of the graph; nothing is freed alone. */
 #ifndef SSMC_IR_H
 #define SSMC_IR_H
 

@@ -105,7 +105,7 @@ count_outputs(const Count *c, int64_t q, double times, double steep)
         n[COST_mac] += times * columns * (double)steps * step(c->shape.rows, c->shape.vecs);
         n[COST_tile] += times * columns;
         n[COST_exp] += times * steep * (diagonal + per(i, c->lanes) + per(c->shape.rows, c->lanes));
-        n[COST_strong] += times * steep * ((double)c->shape.rows * per(i, c->lanes) + diagonal);
+        n[COST_steep] += times * steep * ((double)c->shape.rows * per(i, c->lanes) + diagonal);
     }
 }
 
