@@ -96,15 +96,15 @@ Val cg_like(Cg *c, Val x, double number);   /* a number of x's type, scalar or v
 Val cg_shuffle(Cg *c, Val a, Val b, const int *from, int lanes);
 Val cg_slice(Cg *c, Val vec, int from, int lanes); /* lanes [from, from + lanes) */
 Val cg_mask_first(Cg *c, int lanes, Val count);    /* lanes 0 .. count-1 (i64) */
-Val cg_fadd(Cg *c, Val a, Val b);                  /* of any real type */
+Val cg_fadd(Cg *c, Val a, Val b);                  /* of any float type */
 Val cg_fsub(Cg *c, Val a, Val b);
 Val cg_fmul(Cg *c, Val a, Val b);
 Val cg_fdiv(Cg *c, Val a, Val b);
 Val cg_vmax(Cg *c, Val a, Val b);         /* the greater; b where either is NaN */
 Val cg_vmin(Cg *c, Val a, Val b);         /* the smaller; b where either is NaN */
 Val cg_fma(Cg *c, Val a, Val b, Val acc); /* a * b + acc; one rounding if the target has it */
-Val cg_add_ints(Cg *c, Val a,
-                Val b); /* i32 that wrap around: a sum may leave its range meanwhile */
+/* i32 that wrap around: a sum may leave its range on the way. */
+Val cg_add_ints(Cg *c, Val a, Val b);
 /* The greater of f32 that are not negative; NaN is above all. */
 Val cg_greater(Cg *c, Val a, Val b);
 /* Across lanes: halves are combined until one lane is left. */
@@ -143,8 +143,7 @@ Val cg_shl(Cg *c, Val v, uint32_t n);
 Val cg_shr(Cg *c, Val v, uint32_t n); /* zeros come in */
 Val cg_and(Cg *c, Val v, uint32_t n);
 
-/* ---- functions of f32 scalars and vectors (codegen/emit/math.c; error bounds in cg_ulp_bound) ---
- */
+/* ---- functions of f32 scalars and vectors (math.c; error bounds in cg_ulp_bound) ---- */
 Val cg_exp(Cg *c, Val x);
 Val cg_exp2(Cg *c, Val x);  /* 2^x, cheaper than e^x; below 2^-126 0 */
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
@@ -271,24 +270,18 @@ void cg_store_map(Cg *c, CgKernel *k, const Value *v);
 
 /* Emitters: one per anchor; each fills the body of the function for its kernel. False: this shape
  * cannot be emitted; it has said why to diag. On entry the builder stands in the entry block; on
- * return it stands where the function returns (codegen/emit/kernel.c adds the ret). */
+ * return it stands where the function returns (codegen/function.c adds the ret). */
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
-CgEmitter emit_map;   /* no anchor: pointwise chains           codegen/emit/emit_map.c */
-CgEmitter emit_embed; /*                                        codegen/emit/emit_gather.c */
-CgEmitter emit_take;
-CgEmitter emit_rmsnorm;     /* pointwise before and after            codegen/emit/emit_rows.c */
-CgEmitter emit_quantise;    /* activations to bytes; a norm before    */
-CgEmitter emit_conv1d;      /* pointwise after                       codegen/emit/emit_conv.c */
-CgEmitter emit_linear;      /* epilogue on the results               codegen/emit/emit_linear.c */
-CgEmitter emit_ssd_scan;    /*                                        codegen/emit/emit_scan.c */
-CgEmitter emit_ssd_chunked; /* the S group: chunk_decay .. chunk_out codegen/emit/emit_chunked.c */
-CgEmitter
-    emit_selective_scan;  /* pointwise after                    codegen/emit/emit_selective.c */
-CgEmitter emit_transpose; /* pointwise before                      codegen/emit/emit_layout.c */
-CgEmitter emit_pack;
-CgEmitter
-    emit_quantised; /* quantise_i8 or quantise_u4 with its packs codegen/emit/emit_quantised.c */
-CgEmitter
-    emit_linear_integers; /* epilogue on the results            codegen/emit/emit_integers.c */
+CgEmitter emit_map;                    /* no anchor: pointwise ops alone */
+CgEmitter emit_embed, emit_take;       /* emit_gather.c */
+CgEmitter emit_rmsnorm, emit_quantise; /* emit_rows.c */
+CgEmitter emit_conv1d;                 /* emit_conv.c */
+CgEmitter emit_linear;                 /* emit_linear.c */
+CgEmitter emit_linear_integers;        /* emit_integers.c */
+CgEmitter emit_ssd_scan;               /* emit_scan.c */
+CgEmitter emit_ssd_chunked;            /* emit_chunked.c: chunk_decay .. chunk_out, flag S */
+CgEmitter emit_selective_scan;         /* emit_selective.c */
+CgEmitter emit_transpose, emit_pack;   /* emit_layout.c */
+CgEmitter emit_quantised;              /* emit_quantised.c: a quantise_* with its packs */
 
 #endif
