@@ -296,7 +296,7 @@ check_overlaps(Verify *c)
         }
 }
 
-/* Pieces lie in what they are pieces of, one after the other. */
+/* The results of a split lie in its operand, one after the other. */
 static void
 check_view(Verify *c, const Node *node)
 {

@@ -318,7 +318,7 @@ splitter_find(const Splitter *splitter, SplitRun *run, Span text, size_t from, s
               size_t *end)
 {
     const PCRE2_SPTR subject = (PCRE2_SPTR)text.text;
-    /* Honest expressions backtrack a few times per character; others have to end, too. */
+    /* Usual expressions backtrack a few times per character; others must end, too. */
     const size_t limit =
         text.len < (UINT32_MAX - 10000000u) / 16 ? 10000000u + 16 * text.len : UINT32_MAX;
     pcre2_set_match_limit(run->context, (uint32_t)limit);
