@@ -268,7 +268,8 @@ parse_result(GraphParser *gp)
 {
     Statement s;
     Node *last = gp->g->last;
-    bool ok = parse_statement(&gp->p, &s);
+    const bool ok = parse_statement(&gp->p, &s);
+    bool defined = ok;
     for (Node *node = last ? last->next : gp->g->first; node; node = node->next)
         node->kernel = gp->kernel;
     for (int i = 0; !ok && i < s.ntargets; i++)
@@ -278,13 +279,14 @@ parse_result(GraphParser *gp)
             gp->p.diag, s.targets[0].name.loc,
             "%s would only be another name for a value; a graph names each value once",
             lex_found(gp->p.arena, &s.targets[0].name));
-    for (int i = s.ntargets - 1; s.node && i >= 0; i--) {
+    for (int i = s.ntargets - 1; ok && i >= 0; i--) {
         const Token *name = &s.targets[i].name;
-        if (!ok || !check_new(gp, name))
-            return false;
-        define(gp, parser_text(&gp->p, name), s.node->out[i]);
+        if (check_new(gp, name))
+            define(gp, parser_text(&gp->p, name), s.node->out[i]);
+        else
+            defined = false;
     }
-    return ok;
+    return defined;
 }
 
 static bool
