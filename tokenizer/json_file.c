@@ -373,7 +373,7 @@ json_want_array(JsonFile *file, const JsonAt *at, size_t *count)
 }
 
 bool
-json_want_text(JsonFile *file, const JsonAt *at, Span *out)
+json_want_text(JsonFile *file, const JsonAt *at, Slice *out)
 {
     if (!want_type(file, at, json_type_string, "a string"))
         return false;
