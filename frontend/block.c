@@ -112,7 +112,7 @@ param_type(const BlockSet *set, const Tree *t, Spec *spec)
                       tree_text(set->arena, t));
 }
 
-/* What a default alone says about its parameter. An expression makes a whole number. */
+/* What a default alone says about its parameter. An expression makes an integer. */
 static void
 infer_type(const Tree *preset, Spec *spec)
 {
@@ -195,18 +195,6 @@ param_read(const BlockSet *set, const Tree *t, BlockParam *p)
     return true;
 }
 
-static bool
-params_read(BlockSet *set, const Tree *map, Block *b)
-{
-    if (!map || too_many(set, map, "parameters", BLOCK_MAX_PARAMS))
-        return !map;
-    bool ok = true;
-    b->params = arena_array(set->arena, (size_t)map->count + 1, sizeof *b->params);
-    for (int i = 0; i < map->count; i++)
-        ok &= param_read(set, map->items[i], &b->params[b->nparams++]);
-    return ok;
-}
-
 /* ---- weights -------------------------------------------------------------------------------- */
 
 static bool
@@ -227,18 +215,6 @@ weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
                    IR_MAX_RANK);
         ok = false;
     }
-    return ok;
-}
-
-static bool
-weights_read(BlockSet *set, const Tree *map, Block *b)
-{
-    if (!map || too_many(set, map, "weights", BLOCK_MAX_WEIGHTS))
-        return !map;
-    bool ok = true;
-    b->weights = arena_array(set->arena, (size_t)map->count + 1, sizeof *b->weights);
-    for (int i = 0; i < map->count; i++)
-        ok &= weight_read(set, map->items[i], &b->weights[b->nweights++]);
     return ok;
 }
 
@@ -281,8 +257,19 @@ static bool
 body_read(BlockSet *set, const Tree *tree, Block *b)
 {
     const Tree *params, *weights;
-    bool ok = entry(set, tree, "params", TREE_MAP, "a map", &params) && params_read(set, params, b);
-    ok &= entry(set, tree, "weights", TREE_MAP, "a map", &weights) && weights_read(set, weights, b);
+    bool ok = entry(set, tree, "params", TREE_MAP, "a map", &params) &&
+              !too_many(set, params, "parameters", BLOCK_MAX_PARAMS);
+    if (ok && params)
+        b->params = arena_array(set->arena, (size_t)params->count + 1, sizeof *b->params);
+    for (int i = 0; b->params && i < params->count; i++)
+        ok &= param_read(set, params->items[i], &b->params[b->nparams++]);
+    const bool few = entry(set, tree, "weights", TREE_MAP, "a map", &weights) &&
+                     !too_many(set, weights, "weights", BLOCK_MAX_WEIGHTS);
+    if (few && weights)
+        b->weights = arena_array(set->arena, (size_t)weights->count + 1, sizeof *b->weights);
+    for (int i = 0; b->weights && i < weights->count; i++)
+        ok &= weight_read(set, weights->items[i], &b->weights[b->nweights++]);
+    ok &= few;
     ok &= entry(set, tree, "sizes", TREE_MAP, "a map", &b->sizes) &&
           texts_read(set, b->sizes, "a size") && !too_many(set, b->sizes, "sizes", BLOCK_MAX_SIZES);
     ok &= entry(set, tree, "checks", TREE_LIST, "a list", &b->checks) &&

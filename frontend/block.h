@@ -5,7 +5,7 @@
  *   params:   {NAME: {type, default, range, words, count, doc}, or NAME: default alone}
  *             type: int num bool word chunk nums; a default may be an expression over earlier
  * params and the model's vocab, dim, eps and tie_embeddings
- *   sizes:    {NAME: expression}              whole numbers from 1
+ *   sizes:    {NAME: expression}              integers from 1
  *   checks:   [expression]                    must be true
  *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT}}
  *             RULE: of runtime/init.def

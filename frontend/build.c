@@ -323,23 +323,6 @@ layers_build(Build *b, const Plan *list, int count, Value *h)
 
 /* ---- the model ------------------------------------------------------------------------------ */
 
-/* The frame must leave [R,vocab] in logits. */
-static bool
-take_logits(Build *b, const Instance *frame)
-{
-    const Block *block = frame->prepared->block;
-    const Local *logits = local_find(frame, "logits");
-    const Type want = type_rows(DTYPE_f32, DIM_ROWS, b->parts->keys[KEY_vocab].i);
-    if (logits && type_equal(&logits->value->type, &want)) {
-        graph_output(b->graph, logits->value);
-        return true;
-    }
-    return diag_error(b->diag, block->loc, "the frame %s makes %s; expected logits: f32[R,%lld]",
-                      block->name,
-                      logits ? type_name(b->arena, &logits->value->type) : "nothing of that name",
-                      (long long)b->parts->keys[KEY_vocab].i);
-}
-
 /* The weight of the frame that tie_embeddings leaves out, where another serves in its place. */
 static FeTied
 tied_of(const Build *b, const Prepared *frame)
@@ -377,7 +360,18 @@ model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
         DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
     };
     local_set(&in, "ids", graph_input(b.graph, "ids", ids, block->loc));
-    if (!run_block(&in) || !take_logits(&b, &in) || !graph_verify(b.graph, diag))
+    if (!run_block(&in))
+        return false;
+    const Local *logits = local_find(&in, "logits");
+    const int64_t vocab = parts->keys[KEY_vocab].i;
+    const Type want = type_rows(DTYPE_f32, DIM_ROWS, vocab);
+    if (!logits || !type_equal(&logits->value->type, &want))
+        return diag_error(diag, block->loc, "the frame %s makes %s; expected logits: f32[R,%lld]",
+                          block->name,
+                          logits ? type_name(arena, &logits->value->type) : "nothing of that name",
+                          (long long)vocab);
+    graph_output(b.graph, logits->value);
+    if (!graph_verify(b.graph, diag))
         return false;
     out->graph = b.graph;
     out->shapes = b.shapes;

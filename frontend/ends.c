@@ -126,7 +126,7 @@ add_token(Ends *e, const char *name)
     const JsonAt root = {.there = true, .value = json}, at = json_key(&root, "eos_token");
     const JsonAt content = json_key(&at, "content");
     const JsonAt *from = content.there ? &content : &at;
-    Span token = {0};
+    Slice token = {0};
     if (from->value && json_want_text(&file, from, &token)) {
         if (!e->tokens_read)
             e->tokens = read_side_file(e, "tokenizer.json", &tokenizer);

@@ -275,49 +275,48 @@ divide(Parser *p, Sides s, Number a, Number b, Number *out)
 }
 
 static bool
-read_product(Parser *p, Number *out)
+calculate(Parser *p, char op, Sides s, Number a, Number b, Number *out)
+{
+    if (op == '/')
+        return divide(p, s, a, b, out);
+    if (op == '-' && b.whole && b.i == INT64_MIN)
+        return overflow(p, s.from, p->at);
+    if (op == '-')
+        b = b.whole ? whole(-b.i) : real(-b.num);
+    return (op == '*' ? multiply(a, b, out) : add(a, b, out)) || overflow(p, s.from, p->at);
+}
+
+/* What two operators of one rank join, from left to right. */
+static bool
+read_chain(Parser *p, const char *one, const char *other, bool (*next)(Parser *, Number *),
+           Number *out)
 {
     skip_space(p);
     Sides s = {.from = p->at};
-    if (!read_factor(p, out))
+    if (!next(p, out))
         return false;
     for (;;) {
         s.left_end = p->at;
-        const bool times = accept(p, "*");
-        if (!times && !accept(p, "/"))
+        const char *op = accept(p, one) ? one : other;
+        if (op == other && !accept(p, other))
             return true;
         s.right = p->at;
         Number right;
-        if (!read_factor(p, &right))
-            return false;
-        if (times && !multiply(*out, right, out))
-            return overflow(p, s.from, p->at);
-        if (!times && !divide(p, s, *out, right, out))
+        if (!next(p, &right) || !calculate(p, *op, s, *out, right, out))
             return false;
     }
 }
 
 static bool
+read_product(Parser *p, Number *out)
+{
+    return read_chain(p, "*", "/", read_factor, out);
+}
+
+static bool
 read_sum(Parser *p, Number *out)
 {
-    skip_space(p);
-    const char *from = p->at;
-    if (!read_product(p, out))
-        return false;
-    for (;;) {
-        const bool plus = accept(p, "+");
-        if (!plus && !accept(p, "-"))
-            return true;
-        Number right;
-        if (!read_product(p, &right))
-            return false;
-        if (!plus && right.whole && right.i == INT64_MIN)
-            return overflow(p, from, p->at);
-        if (!plus)
-            right = right.whole ? whole(-right.i) : real(-right.num);
-        if (!add(*out, right, out))
-            return overflow(p, from, p->at);
-    }
+    return read_chain(p, "+", "-", read_product, out);
 }
 
 /* A token that starts another comes behind it. */

@@ -5,7 +5,7 @@
  *   not:     ["not"] comparison        product:    factor {("*"|"/") factor}
  *   factor:  number | name | "-" factor | "(" or ")" | "round_up" "(" or "," or ")"
  *
- * Whole numbers stay whole: a division that does not come out even, and a result outside 64 bits,
+ * Integers stay integers: a division with a remainder, and a result outside 64 bits,
  * are faults. true and false are 1 and 0. */
 #ifndef SSMC_FRONTEND_EXPR_H
 #define SSMC_FRONTEND_EXPR_H

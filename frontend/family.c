@@ -60,23 +60,13 @@ families_load(Arena *arena, Family **out)
 /* ---- tensor names --------------------------------------------------------------------------- */
 
 static bool
-spelling_is_good(const Tree *t, Diag *diag)
-{
-    if (t->kind == TREE_SCALAR && t->text[0] && !strchr(t->text, '|'))
-        return true;
-    return diag_error(diag, t->loc, "a tensor name is a text without '|'");
-}
-
-static bool
-spellings_are_good(const Tree *map, Diag *diag)
+spellings_are_good(Tree *const *items, int count, Diag *diag)
 {
     bool ok = true;
-    for (int i = 0; i < map->count; i++) {
-        const Tree *t = map->items[i];
-        if (t->kind != TREE_LIST || t->count == 0)
-            ok &= spelling_is_good(t, diag);
-        for (int k = 0; t->kind == TREE_LIST && k < t->count; k++)
-            ok &= spelling_is_good(t->items[k], diag);
+    for (int i = 0; i < count; i++) {
+        const Tree *t = items[i];
+        if (t->kind != TREE_SCALAR || !t->text[0] || strchr(t->text, '|'))
+            ok = diag_error(diag, t->loc, "a tensor name is a text without '|'");
     }
     return ok;
 }
@@ -85,15 +75,18 @@ bool
 tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, Diag *diag)
 {
     bool ok = true;
-    if (tensors) {
-        ok &= spellings_are_good(tensors, diag);
-        VEC_PUSH(names->arena, names->maps, names->nmaps, names->cap_maps, tensors);
+    for (int i = 0; tensors && i < tensors->count; i++) {
+        const Tree *t = tensors->items[i];
+        const bool list = t->kind == TREE_LIST && t->count > 0;
+        ok &= spellings_are_good(list ? t->items : &tensors->items[i], list ? t->count : 1, diag);
     }
-    for (int i = 0; ignored && i < ignored->count; i++) {
-        ok &= spelling_is_good(ignored->items[i], diag);
+    if (tensors)
+        VEC_PUSH(names->arena, names->maps, names->nmaps, names->cap_maps, tensors);
+    if (ignored)
+        ok &= spellings_are_good(ignored->items, ignored->count, diag);
+    for (int i = 0; ignored && i < ignored->count; i++)
         VEC_PUSH(names->arena, names->ignored, names->nignored, names->cap_ignored,
                  ignored->items[i]->text);
-    }
     return ok;
 }
 
@@ -211,21 +204,11 @@ name_next(const char **at)
 static FeValue
 config_value(Arena *arena, const Tree *t, bool given)
 {
-    static const struct {
-        SpecKind kind;
-        TreeKind tree;
-    } kinds[] = {
-        {SPEC_BOOL, TREE_SCALAR},
-        {SPEC_INT,  TREE_SCALAR},
-        {SPEC_NUM,  TREE_SCALAR},
-        {SPEC_LIST, TREE_LIST  },
-        {SPEC_MAP,  TREE_MAP   },
-        {SPEC_ANY,  TREE_SCALAR}
-    };
-    FeValue v = {0};
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        const Spec any = {.kind = kinds[i].kind, .low = -1e300, .high = 1e300, .words = ""};
-        if (t->kind == kinds[i].tree && spec_try(arena, &any, t, &v))
+    static const SpecKind kinds[] = {SPEC_BOOL, SPEC_INT, SPEC_NUM, SPEC_ANY};
+    FeValue v = {.kind = t->kind == TREE_LIST ? SPEC_LIST : SPEC_MAP, .tree = t, .loc = t->loc};
+    for (size_t i = 0; t->kind == TREE_SCALAR && i < COUNT_OF(kinds); i++) {
+        const Spec any = {.kind = kinds[i], .low = -1e300, .high = 1e300, .words = ""};
+        if (spec_try(arena, &any, t, &v))
             break;
     }
     v.given = given;

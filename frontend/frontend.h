@@ -35,8 +35,8 @@ typedef struct {
     FeOrigins when;             /* that it is there at all */
 } FeShape;
 
-/* A weight that the model does without, because another serves in its place: the head of tied
- * embeddings. */
+/* A weight that the model lacks, because another serves in its place: the head of tied embeddings.
+ */
 typedef struct {
     const char *tensor; /* its spellings, as Value.tensor has them; NULL: there is no such weight */
     const char *served; /* name of the weight that serves */
@@ -63,7 +63,7 @@ typedef struct {
  * every layer whose block has such a parameter). False: faults are in diag. */
 bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
                    FeModel *out);
-/* The same over the text of a YAML file (copied), without overrides: fuzzing. */
+/* Builds the model of the text of a YAML file (copied), without overrides: for fuzzing. */
 bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
                     FeModel *out);
 /* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys

@@ -321,7 +321,7 @@ set_everywhere(const Set *s, const Tree *list, const char *key, const char *equa
         Tree *entry = list->items[i];
         const Tree *inner = tree_get(entry, "layers");
         if (entry->kind != TREE_MAP)
-            continue; /* whoever reads the list says what is wrong */
+            continue; /* the reader of the list reports it */
         Tree *copy = tree_copy(s->arena, value);
         copy->everywhere = true;
         ok = set_at(s, entry, key, equals, copy);

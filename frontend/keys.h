@@ -59,12 +59,12 @@ bool key_is_of_layer(const char *key); /* a key of every entry of layers, whatev
 /* Reads what tree says for spec without saying why not; name, doc and preset of spec are not looked
  * at. */
 bool spec_try(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out);
-/* The same with a failure reported in diag. */
+/* Reads what tree says for spec, and reports in diag why it cannot. */
 bool spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue *out);
 
 /* Reads the entries of `map` that are rows prefix + key ("", "compile.", "layers[]."), with
  * defaults for the others, into out[KEY_COUNT] (other rows untouched). Keys that are no row are
- * faults, unless they are in `more`, nmore names that somebody else reads, or were put everywhere.
+ * faults, unless they are in `more`, nmore names that the caller reads, or were put everywhere.
  * Returns false when there was a fault. */
 bool keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more,
                int nmore, Diag *diag, FeValue *out);

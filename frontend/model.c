@@ -228,7 +228,7 @@ read_weights_key(Loader *l, Graph *header)
     header->seed = l->keys[KEY_weights_seed].i;
 }
 
-/* The set of ids that end a text: an id that is said twice is kept once. */
+/* The set of ids that end a text: an id that is given twice is in it once. */
 static void
 read_eos(const Loader *l, Graph *header)
 {

@@ -32,25 +32,6 @@ count_layers(const Planner *p, const Tree *list, int64_t *total)
     return true;
 }
 
-/* What block files may compute with. */
-static void
-bind_model(const Planner *p, Scope *scope)
-{
-    static const struct {
-        const char *name;
-        KeyId key;
-    } names[] = {
-        {"vocab",          KEY_vocab         },
-        {"dim",            KEY_dim           },
-        {"eps",            KEY_eps           },
-        {"tie_embeddings", KEY_tie_embeddings}
-    };
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        const FeValue *v = &p->parts->keys[names[i].key];
-        scope_bind(p->arena, scope, names[i].name, *v, NULL)->broken = v->bad;
-    }
-}
-
 /* ---- an entry ------------------------------------------------------------------------------- */
 
 static bool
@@ -151,12 +132,25 @@ check_everywhere(const Planner *p, const Tree *list)
 bool
 plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Plan *out)
 {
+    /* What block files may compute with. */
+    static const struct {
+        const char *name;
+        KeyId key;
+    } names[] = {
+        {"vocab",          KEY_vocab         },
+        {"dim",            KEY_dim           },
+        {"eps",            KEY_eps           },
+        {"tie_embeddings", KEY_tie_embeddings}
+    };
     const Planner p = {arena, diag, parts, scope};
     const FeValue *layers = &parts->keys[KEY_layers];
     int64_t total = 0;
     if (layers->bad || !count_layers(&p, layers->tree, &total))
         return false;
-    bind_model(&p, scope);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const FeValue *v = &parts->keys[names[i].key];
+        scope_bind(arena, scope, names[i].name, *v, NULL)->broken = v->bad;
+    }
     out->repeat = 1;
     return plan_list(&p, layers->tree, out) && check_everywhere(&p, layers->tree);
 }

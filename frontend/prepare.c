@@ -85,7 +85,7 @@ read_param(const Prepare *p, const BlockParam *param)
 
 /* ---- sizes and checks ----------------------------------------------------------------------- */
 
-/* A whole number in 1 .. MAX_WIDTH. */
+/* An integer in 1 .. MAX_WIDTH. */
 static bool
 evaluate_size(const Prepare *p, const char *name, const Tree *t, Expr *e)
 {
@@ -98,16 +98,6 @@ evaluate_size(const Prepare *p, const char *name, const Tree *t, Expr *e)
                           t->text, number, MAX_WIDTH);
     expr_fault(e, t->loc, p->to->user, p->diag);
     return false;
-}
-
-static bool
-compute_size(const Prepare *p, const Tree *t)
-{
-    Expr e;
-    const bool ok = evaluate_size(p, t->key, t, &e);
-    const FeValue value = {.kind = SPEC_INT, .i = e.value.i, .num = e.value.num};
-    scope_bind(p->arena, &p->to->scope, t->key, value, &e)->broken = !ok;
-    return ok;
 }
 
 static bool
@@ -208,8 +198,14 @@ block_prepare(Arena *arena, const Block *block, const Tree *entry, const Scope *
     bool ok = true;
     for (int i = 0; i < block->nparams; i++)
         ok &= read_param(&p, &block->params[i]);
-    for (int i = 0; block->sizes && i < block->sizes->count; i++)
-        ok &= compute_size(&p, block->sizes->items[i]);
+    for (int i = 0; block->sizes && i < block->sizes->count; i++) {
+        const Tree *t = block->sizes->items[i];
+        Expr e;
+        const bool known = evaluate_size(&p, t->key, t, &e);
+        const FeValue value = {.kind = SPEC_INT, .i = e.value.i, .num = e.value.num};
+        scope_bind(arena, &to->scope, t->key, value, &e)->broken = !known;
+        ok &= known;
+    }
     for (int i = 0; block->checks && i < block->checks->count; i++)
         ok &= check(&p, block->checks->items[i]);
     for (int i = 0; i < block->nweights && ok; i++)

@@ -61,12 +61,6 @@ attr_int(AttrId id, int64_t i)
 }
 
 Attr
-attr_num(AttrId id, double num)
-{
-    return (Attr){.id = id, .num = num};
-}
-
-Attr
 attr_word(AttrId id, const char *word)
 {
     return (Attr){.id = id, .word = word};

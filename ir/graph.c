@@ -1,5 +1,5 @@
-/* ir/graph.c -- building and rewriting graphs. Use counts, names and dense ids are kept right here;
- * nobody else writes them. */
+/* ir/graph.c -- building and rewriting graphs. Use counts, names and dense ids are written
+ * by this file alone. */
 #include <string.h>
 
 #include "ir/internal.h"
@@ -342,25 +342,9 @@ kernel_is_head(const Graph *g, const Kernel *k)
     return last && node_is_head(last);
 }
 
-/* Kernels in the order of their first nodes, with dense ids; those without nodes go. */
-static void
-order_kernels(Graph *g)
-{
-    int count = 0;
-    for (int i = 0; i < g->nkernels; i++)
-        g->kernels[i]->id = -1;
-    for (Node *node = g->first; node; node = node->next) {
-        if (!node->kernel || node->kernel->id >= 0)
-            continue;
-        node->kernel->id = count;
-        g->kernels[count++] = node->kernel;
-    }
-    g->nkernels = count;
-}
-
 /* ---- sweeping ----------------------------------------------------------------------------- */
 
-/* A node that writes a state is there for that, whoever uses its result. */
+/* A node that writes a state is needed even if no operand names its result. */
 static bool
 is_dead(const Node *node)
 {
@@ -391,35 +375,15 @@ graph_remove_dead(Graph *g)
     }
     gone += g->nweights - kept;
     g->nweights = kept;
-    order_kernels(g);
+    int kernels = 0; /* in the order of their first nodes, with dense ids; those without nodes go */
+    for (int i = 0; i < g->nkernels; i++)
+        g->kernels[i]->id = -1;
+    for (Node *node = g->first; node; node = node->next) {
+        if (!node->kernel || node->kernel->id >= 0)
+            continue;
+        node->kernel->id = kernels;
+        g->kernels[kernels++] = node->kernel;
+    }
+    g->nkernels = kernels;
     return gone;
-}
-
-static void
-number_values(Graph *g, Value **values, int count)
-{
-    for (int i = 0; i < count; i++)
-        values[i]->id = g->nvalue_ids++;
-}
-
-void
-graph_renumber(Graph *g)
-{
-    g->nnode_ids = g->nvalue_ids = 0;
-    number_values(g, g->inputs, g->ninputs);
-    number_values(g, g->weights, g->nweights);
-    number_values(g, g->states, g->nstates);
-    for (Node *node = g->first; node; node = node->next) {
-        node->id = g->nnode_ids++;
-        for (int i = 0; i < node->nin; i++)
-            if (node->in[i] && node->in[i]->kind == VALUE_NUMBER)
-                node->in[i]->id = -1;
-    }
-    for (Node *node = g->first; node; node = node->next) {
-        for (int i = 0; i < node->nin; i++)
-            if (node->in[i] && node->in[i]->kind == VALUE_NUMBER && node->in[i]->id < 0)
-                number_values(g, &node->in[i], 1);
-        number_values(g, node->out, node->nout);
-    }
-    order_kernels(g);
 }

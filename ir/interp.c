@@ -149,7 +149,7 @@ node_key(const Interp *in, const Node *n)
     sb_puts(&text, op_info[n->op].name);
     for (int i = 0; i < n->attrs.count; i++) {
         const AttrList alone = {.count = 1, .items = &n->attrs.items[i]};
-        if (alone.items->id != ATTR_matmul) /* who multiplies, not what */
+        if (alone.items->id != ATTR_matmul) /* which code multiplies, not what */
             attrs_print(&text, &alone);
     }
     MemoKey key = memo_mix((MemoKey){0}, sb_text(&text), text.len);

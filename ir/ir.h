@@ -3,7 +3,7 @@
  * A Graph is a list of SSA nodes over [T,width] matrices. T (tokens) and R (picked rows) are
  * symbolic: one graph serves every length. Three stages: MODEL (what the description says), LOWERED
  * (ssd has its form), KERNEL (every node that makes code belongs to a kernel and every value has a
- * place). Everything here is arena memory of the graph; nothing is freed alone. */
+ * place). Everything here is memory of the graph's arena and freed with it. */
 #ifndef SSMC_IR_H
 #define SSMC_IR_H
 
@@ -282,7 +282,7 @@ struct Graph {
     int64_t rows;      /* most picked rows of one pass over the head (R is at most this) */
     const char *phase; /* prefill or decode: which pipeline it went through; NULL before */
     /* What compiled programs carry: graph_identity of the graph this one was made of, and what it
-     * is compiled to multiply in ("bf16"; NULL: nobody has said). Not printed: a text is a model of
+     * is compiled to multiply in ("bf16"; NULL: unknown). Not printed: a text is a model of
      * its own. */
     uint64_t identity;
     const char *numerics;
@@ -335,14 +335,12 @@ void graph_move_before(Graph *g, Node *node, Node *before);
 uint64_t graph_identity(const Graph *g);
 int graph_node_count(const Graph *g);
 int graph_remove_dead(Graph *g); /* pure nodes without uses, unused weights; returns how many */
-void graph_renumber(Graph *g);   /* dense ids again after removals */
 
 int64_t node_int(const Node *n, AttrId id, int64_t otherwise);
 double node_num(const Node *n, AttrId id, double otherwise);
 Value *node_operand(const Node *n, char letter); /* as in ops.def; NULL: it has none */
 const char *node_word(const Node *n, AttrId id, const char *otherwise);
 Attr attr_int(AttrId id, int64_t i); /* INT and CHUNK */
-Attr attr_num(AttrId id, double num);
 Attr attr_word(AttrId id, const char *word);
 
 Kernel *graph_kernel(Graph *g, const char *name);

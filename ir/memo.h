@@ -17,8 +17,8 @@ const double *memo_find(const InterpMemo *memo, MemoKey key, int64_t count);
 /* Keeps a copy of them; without memory for one it keeps nothing. */
 void memo_keep(InterpMemo *memo, MemoKey key, const double *at, int64_t count);
 
-/* Large blocks that were freed are used again: pages of a new one cost more than arithmetic on it.
- */
+/* Large blocks that were freed are used again: the pages of a new one cost more than the arithmetic
+ * on it. */
 enum { BLOCKS_KEPT = 8 };
 
 typedef struct {

@@ -264,37 +264,29 @@ parse_output(GraphParser *gp)
 /* ---- statements and kernels --------------------------------------------------------------- */
 
 static bool
-define_results(GraphParser *gp, const Statement *s)
-{
-    if (!s->node)
-        return diag_error(
-            gp->p.diag, s->targets[0].name.loc,
-            "%s would only be another name for a value; a graph names each value once",
-            lex_found(gp->p.arena, &s->targets[0].name));
-    bool ok = true;
-    for (int i = s->ntargets - 1; i >= 0; i--) {
-        const Token *name = &s->targets[i].name;
-        if (check_new(gp, name))
-            define(gp, parser_text(&gp->p, name), s->node->out[i]);
-        else
-            ok = false;
-    }
-    return ok;
-}
-
-static bool
 parse_result(GraphParser *gp)
 {
     Statement s;
     Node *last = gp->g->last;
     const bool ok = parse_statement(&gp->p, &s);
+    bool defined = ok;
     for (Node *node = last ? last->next : gp->g->first; node; node = node->next)
         node->kernel = gp->kernel;
-    if (ok)
-        return define_results(gp, &s);
-    for (int i = 0; i < s.ntargets; i++)
+    for (int i = 0; !ok && i < s.ntargets; i++)
         define_broken(gp, &s.targets[i].name);
-    return false;
+    if (ok && !s.node)
+        return diag_error(
+            gp->p.diag, s.targets[0].name.loc,
+            "%s would only be another name for a value; a graph names each value once",
+            lex_found(gp->p.arena, &s.targets[0].name));
+    for (int i = s.ntargets - 1; ok && i >= 0; i--) {
+        const Token *name = &s.targets[i].name;
+        if (check_new(gp, name))
+            define(gp, parser_text(&gp->p, name), s.node->out[i]);
+        else
+            defined = false;
+    }
+    return defined;
 }
 
 static bool

@@ -168,22 +168,6 @@ given_value(Parser *p, Attr *attr)
     return false;
 }
 
-/* {eps}: the value of the parameter of that name. */
-static bool
-shorthand_value(Parser *p, const Token *name, Attr *attr)
-{
-    const AttrKind kind = attr_info[attr->id].kind;
-    if (!p->scope->number && !p->scope->param)
-        return parser_expected(p, "`=` and a value");
-    if (kind != AK_INT && kind != AK_NUM && ask_param(p, parser_text(p, name), attr))
-        return true;
-    if (kind == AK_INT || kind == AK_NUM || kind == AK_CHUNK)
-        return evaluate(p, name->text, name->len, name->loc, &attr->num) &&
-               (kind == AK_NUM || whole(p, name->loc, attr->num, &attr->i));
-    return diag_error(p->diag, name->loc, "%s is no parameter here, expected `=` and a value",
-                      lex_found(p->arena, name));
-}
-
 /* ---- the list ----------------------------------------------------------------------------- */
 
 static bool
@@ -209,6 +193,7 @@ refuse(Parser *p, const char *owner, Op op, AttrAllowed *allowed, const Token *n
 static bool
 parse_attr(Parser *p, const char *owner, Op op, AttrAllowed *allowed, AttrList *list)
 {
+    const Lexer behind = p->lexer; /* the name */
     Token name;
     Attr attr = {0};
     bool required;
@@ -220,7 +205,13 @@ parse_attr(Parser *p, const char *owner, Op op, AttrAllowed *allowed, AttrList *
     if (attrs_find(list, attr.id))
         return diag_error(p->diag, name.loc, "attribute %s is given twice",
                           lex_found(p->arena, &name));
-    if (!(parser_accept(p, '=') ? given_value(p, &attr) : shorthand_value(p, &name, &attr)))
+    if (!parser_accept(p, '=')) { /* {eps} is {eps=eps} */
+        if (!p->scope->number && !p->scope->param)
+            return parser_expected(p, "`=` and a value");
+        p->lexer = behind;
+        p->token = name;
+    }
+    if (!given_value(p, &attr))
         return false;
     attr.num = attr_info[attr.id].kind == AK_NUM ? attr.num : 0;
     if (!attr_check(p->arena, &attr, &why))

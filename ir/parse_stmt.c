@@ -249,15 +249,18 @@ combine(Parser *p, Op op, SrcLoc loc, Expr *left, const Expr *right)
            make_node(p, op, loc, &(AttrList){0}, &args, left);
 }
 
+/* What operators of one rank join, from left to right: sums are of products, those of unaries. */
 static bool
-parse_product(Parser *p, Expr *out)
+parse_chain(Parser *p, bool sum, Expr *out)
 {
-    if (!parse_unary(p, out))
+    if (!(sum ? parse_chain(p, false, out) : parse_unary(p, out)))
         return false;
-    while (parser_at(p, '*')) {
-        const SrcLoc loc = parser_take(p).loc;
+    while (sum ? parser_at(p, '+') || parser_at(p, '-') : parser_at(p, '*')) {
+        const Token sign = parser_take(p);
+        const Op op = sign.punct == '*' ? OP_mul : sign.punct == '+' ? OP_add : OP_sub;
         Expr right;
-        if (!parse_unary(p, &right) || !combine(p, OP_mul, loc, out, &right))
+        if (!(sum ? parse_chain(p, false, &right) : parse_unary(p, &right)) ||
+            !combine(p, op, sign.loc, out, &right))
             return false;
     }
     return true;
@@ -266,16 +269,7 @@ parse_product(Parser *p, Expr *out)
 static bool
 parse_sum(Parser *p, Expr *out)
 {
-    if (!parse_product(p, out))
-        return false;
-    while (parser_at(p, '+') || parser_at(p, '-')) {
-        const Token sign = parser_take(p);
-        const Op op = sign.punct == '+' ? OP_add : OP_sub;
-        Expr right;
-        if (!parse_product(p, &right) || !combine(p, op, sign.loc, out, &right))
-            return false;
-    }
-    return true;
+    return parse_chain(p, true, out);
 }
 
 /* ---- statements --------------------------------------------------------------------------- */

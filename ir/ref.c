@@ -169,19 +169,9 @@ ref_rmsnorm(RefCall *c)
     }
 }
 
+static const double ROOT_2_OVER_PI = 0.79788456080286535588;
+
 /* ---- pointwise ----------------------------------------------------------------------------- */
-
-typedef double Fn1(double x);
-typedef double Fn2(double x, double y);
-
-static inline void
-pointwise1(RefCall *c, Fn1 *f)
-{
-    const double *x = ref_in(c, 0);
-    double *y = c->out[0].at;
-    for (int64_t i = 0; i < c->out[0].count; i++)
-        y[i] = f(x[i]);
-}
 
 /* An operand spread over the result: element (r,i) is element (r * row, i * column). Rank 1 lies
  * along the columns; a single row, a single column and a number are repeated. */
@@ -199,7 +189,7 @@ spread(RefCall *c, int operand)
 
 /* Rows from .. to - 1 of the result; buffers hold rows of stored weights. */
 static inline void
-pointwise_rows(RefCall *c, Fn2 *f, int64_t from, int64_t to)
+pointwise_rows(RefCall *c, double (*f)(double, double), int64_t from, int64_t to)
 {
     const Spread x = spread(c, 0), y = spread(c, 1);
     const int64_t width = ref_width(&c->out[0]);
@@ -238,45 +228,6 @@ times(double x, double y)
     return x * y;
 }
 
-static double
-negative(double x)
-{
-    return -x;
-}
-
-/* Neither branch raises e to a positive power. */
-static double
-sigmoid(double x)
-{
-    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
-}
-
-static double
-silu(double x)
-{
-    return x * sigmoid(x);
-}
-
-/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
-static double
-softplus(double x)
-{
-    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
-}
-
-static double
-gelu(double x)
-{
-    const double root_2_over_pi = 0.79788456080286535588;
-    return x / 2 * (1 + tanh(root_2_over_pi * (x + 0.044715 * x * x * x)));
-}
-
-static double
-relu(double x)
-{
-    return x < 0 ? 0 : x;
-}
-
 static void
 arithmetic_rows(RefCall *c, void *user, int64_t from, int64_t to)
 {
@@ -313,53 +264,32 @@ ref_mul(RefCall *c)
     arithmetic(c);
 }
 
-void
-ref_neg(RefCall *c)
+/* Neither branch raises e to a positive power. */
+static double
+sigmoid(double x)
 {
-    pointwise1(c, negative);
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
 }
 
-void
-ref_exp(RefCall *c)
-{
-    pointwise1(c, exp);
-}
+/* ref_<op>, from the element y that it makes of each element x. */
+#define POINTWISE(op, y)                                                                           \
+    void ref_##op(RefCall *c)                                                                      \
+    {                                                                                              \
+        const double *in = ref_in(c, 0);                                                           \
+        for (int64_t i = 0; i < c->out[0].count; i++) {                                            \
+            const double x = in[i];                                                                \
+            c->out[0].at[i] = (y);                                                                 \
+        }                                                                                          \
+    }
 
-void
-ref_sigmoid(RefCall *c)
-{
-    pointwise1(c, sigmoid);
-}
-
-void
-ref_silu(RefCall *c)
-{
-    pointwise1(c, silu);
-}
-
-void
-ref_softplus(RefCall *c)
-{
-    pointwise1(c, softplus);
-}
-
-void
-ref_tanh(RefCall *c)
-{
-    pointwise1(c, tanh);
-}
-
-void
-ref_gelu(RefCall *c)
-{
-    pointwise1(c, gelu);
-}
-
-void
-ref_relu(RefCall *c)
-{
-    pointwise1(c, relu);
-}
+POINTWISE(neg, -x)
+POINTWISE(exp, exp(x))
+POINTWISE(sigmoid, sigmoid(x))
+POINTWISE(silu, sigmoid(x) * x)
+POINTWISE(softplus, (x > 0 ? x : 0) + log1p(exp(-fabs(x)))) /* = log(1 + e^x) */
+POINTWISE(tanh, tanh(x))
+POINTWISE(gelu, x / 2 * (1 + tanh(ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))))
+POINTWISE(relu, x < 0 ? 0 : x)
 
 void
 ref_clamp(RefCall *c)

@@ -126,7 +126,7 @@ ref_linear(RefCall *c)
     ref_parallel(c, O, O * c->in[0].count, linear_rows, NULL);
 }
 
-/* ---- whole numbers ------------------------------------------------------------------------ */
+/* ---- integers ----------------------------------------------------------------------------- */
 
 /* The greatest magnitude; NaN if there is one. */
 static double
@@ -138,7 +138,7 @@ greatest(const double *x, int64_t n)
     return most;
 }
 
-/* x / s to the nearest whole number in low .. high; 0 where s is 0. */
+/* x / s to the nearest integer in low .. high; 0 where s is 0. */
 static double
 whole(double x, double s, double low, double high)
 {

@@ -361,7 +361,7 @@ hash_bytes(const void *data, size_t len, uint64_t seed)
 enum { NEAR_MAX = 96 }; /* longer names get no suggestion */
 
 /* Optimal string alignment distance: insertions, deletions, changes and swapped neighbours. Three
- * rows of the table are kept: rows i, i-1 and i-2, turn by turn. */
+ * rows of the table exist at a time: i, i-1 and i-2. */
 static size_t
 edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {

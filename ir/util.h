@@ -25,7 +25,7 @@ NORETURN void die(const char *fmt, ...) PRINTF_LIKE(1, 2);
  * Prints it and ends the process with status 1, without running anything else. */
 NORETURN void die_no_memory(size_t bytes);
 
-/* Arena: everything of one compilation lives in one; nothing is freed alone.
+/* Arena: everything of one compilation lives in one, and is freed with it.
  * arena_alloc returns zeroed memory aligned to 16 and never NULL (it dies). */
 typedef struct Arena Arena;
 Arena *arena_new(void);

@@ -191,19 +191,12 @@ check_outputs(Verify *c)
         if (v->kind != VALUE_RESULT || v->type.dtype != DTYPE_f32 || !rows)
             wrong_type(c, v, "f32[R,width] or f32[T,width]");
     }
-}
-
-static void
-check_eos(Verify *c)
-{
-    const Graph *g = c->g;
-    const Shape *shape = g->noutputs ? &g->outputs[0]->type.shape : NULL;
-    if (!shape || shape->rank != 2 || shape->dim[1].kind != DIM_CONST)
-        return;
-    for (int i = 0; i < g->neos; i++)
-        if (g->eos[i] < 0 || g->eos[i] >= shape->dim[1].n)
+    const Shape *logits = g->noutputs ? &g->outputs[0]->type.shape : NULL;
+    const bool fixed = logits && logits->rank == 2 && logits->dim[1].kind == DIM_CONST;
+    for (int i = 0; fixed && i < g->neos; i++)
+        if (g->eos[i] < 0 || g->eos[i] >= logits->dim[1].n)
             verify_fault(c, NULL, (SrcLoc){0}, "eos has the id %d, expected 0 to %lld", g->eos[i],
-                         (long long)shape->dim[1].n - 1);
+                         (long long)logits->dim[1].n - 1);
 }
 
 static void
@@ -306,7 +299,7 @@ bool
 graph_verify(const Graph *g, Diag *diag)
 {
     static void (*const checks[])(Verify *) = {
-        check_names, check_header, check_declarations, check_outputs, check_eos,
+        check_names, check_header, check_declarations, check_outputs,
         check_nodes, check_uses,   verify_kernels,     verify_places,
     };
     Arena *scratch = arena_new();

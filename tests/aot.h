@@ -12,7 +12,7 @@
 
 /* The command with arguments; argv ends with NULL and has no program name. */
 CommandResult aot_ssmc(const char *const *args);
-/* The same, which must end with status 0. */
+/* Runs the command, which must end with status 0. */
 void aot_ok(const char *const *args);
 /* It must end with status 2 (or `status`), and stderr must hold every text of says. */
 void aot_fault(int status, const char *const *args, const char *const *says);

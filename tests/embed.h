@@ -14,7 +14,7 @@ char *embed_compile(const char *model, const char *dir, const char *file, const 
  * owned by the caller. */
 char *embed_build(const char *compiler, const char *source, const char *dir, const char *name,
                   const char *const *libraries);
-/* The same for a library in DIR that is found where the program is. */
+/* Builds a source against a library in DIR, which the program finds beside itself. */
 char *embed_build_with(const char *compiler, const char *source, const char *dir, const char *name,
                        const char *library);
 

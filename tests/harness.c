@@ -16,7 +16,7 @@
 
 /* ---- running a command --------------------------------------------------------------------- */
 
-/* An unlinked file: unlike a pipe it never blocks the one who writes. */
+/* An unlinked file: unlike a pipe it never blocks its writer. */
 static FILE *
 temp_file(const void *data, size_t len)
 {

@@ -46,7 +46,7 @@ CommandResult command_signalled(const char *const *argv, int signal, const char 
 /* How many times a test kills what it tests: `few`, or SSMC_TEST_KILLS of the environment
  * (tests/kill.sh). */
 int kills(int few);
-/* Files and folders of dir that somebody writes, or was killed while he wrote. */
+/* Unfinished files and folders of dir: being written, or left by a killed writer. */
 int temporaries(const char *dir);
 
 /* A new empty directory; owns. temp_dir_remove removes it and whatever is in it. */

@@ -21,7 +21,7 @@ void prefix_end(Prefix *p);
 
 /* Standard output of a tool that must end with status 0; owned by the caller. */
 char *tool_ok(const char *const *args);
-/* The same, and what it says does not matter. */
+/* Runs a tool that must end with status 0; its output is dropped. */
 void tool_free(const char *const *args);
 /* The tool must end so, and say that on stderr. */
 void expect_says(int status, const char *const *args, const char *what);

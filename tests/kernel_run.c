@@ -1,5 +1,5 @@
 /* tests/kernel_run.c -- kernels as machine code and by the interpreter, side by side. What kernels
- * may touch ends at pages that nobody may touch, so that reading or writing too far is a crash. */
+ * may touch ends at pages without access, so that reading or writing too far is a crash. */
 #include "tests/kernel_run.h"
 
 #include <criterion/criterion.h>
@@ -66,7 +66,7 @@ buffer(KernelRun *run, int64_t bytes)
     return at + size - page - bytes;
 }
 
-/* The same, aligned as the runtime aligns what kernels write. */
+/* Such a buffer, aligned as the runtime aligns what kernels write. */
 static void *
 aligned_buffer(KernelRun *run, int64_t bytes)
 {

@@ -34,7 +34,7 @@ typedef struct {
     int parts;
 } RunCall;
 const float *kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count);
-/* The same by the interpreter, each sequence by itself; states are its own. */
+/* Runs the pass in the interpreter, each sequence by itself, with states of its own. */
 const double *kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *count);
 /* Runs both with random ids below call->vocab: the greatest |code - interp| / (1 + |interp|) over
  * the output and the states. NaN where one side alone is NaN. */

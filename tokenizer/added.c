@@ -123,7 +123,7 @@ keep_added(Tokenizer *tok, AddedRow *row)
                     ? utf8_nfc(row->token.content.text, row->token.content.len, &len)
                     : NULL;
     if (nfc)
-        row->token.content = (Span){arena_strndup(tok->arena, nfc, len), len};
+        row->token.content = (Slice){arena_strndup(tok->arena, nfc, len), len};
     free(nfc);
     VEC_PUSH(tok->arena, set->items, set->count, set->cap, row->token);
 }
@@ -131,7 +131,7 @@ keep_added(Tokenizer *tok, AddedRow *row)
 static int
 added_compare(const void *a, const void *b)
 {
-    const Span *x = &((const AddedToken *)a)->content, *y = &((const AddedToken *)b)->content;
+    const Slice *x = &((const AddedToken *)a)->content, *y = &((const AddedToken *)b)->content;
     const int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
     return order ? order : (x->len > y->len) - (x->len < y->len);
 }

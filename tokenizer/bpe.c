@@ -102,7 +102,7 @@ merge_at(Encoder *e, uint32_t at)
 }
 
 static void
-merge_word(Encoder *e, Span word)
+merge_word(Encoder *e, Slice word)
 {
     const uint32_t n = (uint32_t)word.len;
     e->symbols = grown(e->symbols, &e->cap_symbols, n, sizeof *e->symbols);
@@ -124,7 +124,7 @@ merge_word(Encoder *e, Span word)
 }
 
 static void
-encode_word(Encoder *e, Span word)
+encode_word(Encoder *e, Slice word)
 {
     int32_t whole = -1; /* the token that is the whole word */
     if (e->tok->ignore_merges) {
@@ -142,15 +142,15 @@ encode_word(Encoder *e, Span word)
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-/* Part [from, to) of a piece that a step splits. */
+/* Fragment [from, to) of a piece that a step splits. */
 typedef struct {
     size_t from, to;
     bool match; /* it ends in a match */
-} Part;
+} Fragment;
 
-/* Whether what follows a part belongs to it. */
+/* Whether what follows a fragment belongs to it. */
 static bool
-part_goes_on(SplitBehavior behavior, bool match, bool next)
+fragment_goes_on(SplitBehavior behavior, bool match, bool next)
 {
     switch (behavior) {
     case SPLIT_CONTIGUOUS:
@@ -167,36 +167,37 @@ part_goes_on(SplitBehavior behavior, bool match, bool next)
     return false;
 }
 
-static void encode_piece(Encoder *e, Span piece, int step);
+static void encode_piece(Encoder *e, Slice piece, int step);
 
 static void
-part_end(Encoder *e, Span piece, int step, const Part *part)
+fragment_end(Encoder *e, Slice piece, int step, const Fragment *fragment)
 {
-    const bool removed = part->match && e->tok->steps[step].behavior == SPLIT_REMOVED;
-    if (part->to > part->from && !removed && !e->gave_up)
-        encode_piece(e, (Span){piece.text + part->from, part->to - part->from}, step + 1);
+    const bool removed = fragment->match && e->tok->steps[step].behavior == SPLIT_REMOVED;
+    if (fragment->to > fragment->from && !removed && !e->gave_up)
+        encode_piece(e, (Slice){piece.text + fragment->from, fragment->to - fragment->from},
+                     step + 1);
 }
 
-/* What the expression matched, or not, from the part's end up to `to`. */
+/* What the expression matched, or not, from the fragment's end up to `to`. */
 static void
-part_add(Encoder *e, Span piece, int step, Part *part, size_t to, bool matched)
+fragment_add(Encoder *e, Slice piece, int step, Fragment *fragment, size_t to, bool matched)
 {
     const PreStep *how = &e->tok->steps[step];
     const bool match = matched != how->invert;
-    if (to == part->to)
+    if (to == fragment->to)
         return;
-    if (!part_goes_on(how->behavior, part->match, match)) {
-        part_end(e, piece, step, part);
-        part->from = part->to;
+    if (!fragment_goes_on(how->behavior, fragment->match, match)) {
+        fragment_end(e, piece, step, fragment);
+        fragment->from = fragment->to;
     }
-    part->to = to;
-    part->match = match;
+    fragment->to = to;
+    fragment->match = match;
 }
 
 /* A piece (never empty) through the pre-tokenizer's steps from `step` on. Only the last step may
  * put a space in front, so its buffer is never in use twice. */
 static void
-encode_piece(Encoder *e, Span piece, int step)
+encode_piece(Encoder *e, Slice piece, int step)
 {
     if (step == e->tok->nsteps) {
         encode_word(e, piece);
@@ -207,19 +208,19 @@ encode_piece(Encoder *e, Span piece, int step)
         e->prefixed = grown(e->prefixed, &e->cap_prefixed, piece.len + 1, 1);
         e->prefixed[0] = ' ';
         memcpy(e->prefixed + 1, piece.text, piece.len);
-        piece = (Span){e->prefixed, piece.len + 1};
+        piece = (Slice){e->prefixed, piece.len + 1};
     }
-    Part part = {0};
+    Fragment fragment = {0};
     for (size_t at = 0, start = 0, end = 0; at < piece.len && !e->gave_up; at = end) {
         const SplitResult found =
             how->split ? splitter_find(how->split, e->run, piece, at, &start, &end) : SPLIT_NONE;
         e->gave_up = e->gave_up || found == SPLIT_GAVE_UP;
         if (found != SPLIT_FOUND)
             start = end = piece.len;
-        part_add(e, piece, step, &part, start, false);
-        part_add(e, piece, step, &part, end, true);
+        fragment_add(e, piece, step, &fragment, start, false);
+        fragment_add(e, piece, step, &fragment, end, true);
     }
-    part_end(e, piece, step, &part);
+    fragment_end(e, piece, step, &fragment);
 }
 
 /* ---- added tokens ---------------------------------------------------------------------------- */
@@ -240,7 +241,7 @@ lower_bound(const AddedSet *set, int low, int high, size_t depth, int byte)
 
 /* The longest added token at the start of text: the sorted contents are narrowed byte by byte. */
 static const AddedToken *
-longest_added(const AddedSet *set, Span text)
+longest_added(const AddedSet *set, Slice text)
 {
     const AddedToken *longest = NULL;
     int low = 0, high = set->count;
@@ -257,17 +258,17 @@ longest_added(const AddedSet *set, Span text)
 }
 
 static bool
-word_at(Encoder *e, Span text, size_t at)
+word_at(Encoder *e, Slice text, size_t at)
 {
     size_t end = at, from = 0, to = 0;
     utf8_next(text.text, &end);
-    const Span one = {text.text + at, end - at};
+    const Slice one = {text.text + at, end - at};
     return splitter_find(e->tok->word, e->run, one, 0, &from, &to) == SPLIT_FOUND;
 }
 
 /* Start of the white space that ends at `at`, but not before `least`. */
 static size_t
-space_from(Span text, size_t at, size_t least)
+space_from(Slice text, size_t at, size_t least)
 {
     while (at > least) {
         const size_t before = utf8_before(text.text, at);
@@ -281,7 +282,7 @@ space_from(Span text, size_t at, size_t least)
 
 /* End of the white space that starts at `at`. */
 static size_t
-space_to(Span text, size_t at)
+space_to(Slice text, size_t at)
 {
     while (at < text.len) {
         size_t behind = at;
@@ -292,19 +293,19 @@ space_to(Span text, size_t at)
     return at;
 }
 
-typedef void EncodeGap(Encoder *e, Span gap);
+typedef void EncodeGap(Encoder *e, Slice gap);
 
 /* Cuts the added tokens of set out of text; what lies between goes to `gap`. As in the published
  * library, a match that single_word refuses still hides shorter ones inside it; the search goes on
  * behind the match, not behind the white space it took along; and a match of which white space
  * taken by the one before leaves nothing is dropped. */
 static void
-cut_added(Encoder *e, const AddedSet *set, Span text, EncodeGap *gap)
+cut_added(Encoder *e, const AddedSet *set, Slice text, EncodeGap *gap)
 {
     size_t done = 0;
     for (size_t at = 0; at < text.len && !e->gave_up;) {
         const AddedToken *t = set->first[(unsigned char)text.text[at]]
-                                  ? longest_added(set, (Span){text.text + at, text.len - at})
+                                  ? longest_added(set, (Slice){text.text + at, text.len - at})
                                   : NULL;
         if (!t) {
             at++;
@@ -320,29 +321,29 @@ cut_added(Encoder *e, const AddedSet *set, Span text, EncodeGap *gap)
         const size_t start = t->lstrip ? space_from(text, matched, done) : matched;
         const size_t stop = t->rstrip ? space_to(text, behind > done ? behind : done) : behind;
         if (start > done)
-            gap(e, (Span){text.text + done, start - done});
+            gap(e, (Slice){text.text + done, start - done});
         if (stop > start)
             put_id(e, t->id);
         done = stop;
     }
     if (done < text.len && !e->gave_up)
-        gap(e, (Span){text.text + done, text.len - done});
+        gap(e, (Slice){text.text + done, text.len - done});
 }
 
 /* ---- whole texts ----------------------------------------------------------------------------- */
 
 static void
-encode_words(Encoder *e, Span gap)
+encode_words(Encoder *e, Slice gap)
 {
     encode_piece(e, gap, 0);
 }
 
 static void
-encode_gap(Encoder *e, Span gap)
+encode_gap(Encoder *e, Slice gap)
 {
     size_t len = 0;
     char *nfc = e->tok->nfc ? utf8_nfc(gap.text, gap.len, &len) : NULL;
-    cut_added(e, &e->tok->normalized, nfc ? (Span){nfc, len} : gap, encode_words);
+    cut_added(e, &e->tok->normalized, nfc ? (Slice){nfc, len} : gap, encode_words);
     free(nfc);
 }
 
@@ -365,7 +366,7 @@ tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, si
     Encoder e = {.tok = tok, .run = split_run_new(), .gave_up = len > UINT32_MAX / 4};
     if (!e.gave_up) {
         put_all(&e, &tok->prefix);
-        cut_added(&e, &tok->raw, (Span){text, len}, encode_gap);
+        cut_added(&e, &tok->raw, (Slice){text, len}, encode_gap);
         put_all(&e, &tok->suffix);
     }
     split_run_free(e.run);

@@ -154,43 +154,40 @@ static bool
 report(JsonFile *file, SrcLoc loc, const char *text)
 {
     file->faults++;
-    if (file->optional)
-        diag_note(file->diag, loc, "%s; it is not used", text);
-    else
-        diag_error(file->diag, loc, "%s", text);
+    if (!file->optional)
+        return diag_error(file->diag, loc, "%s", text);
+    diag_note(file->diag, loc, "%s; it is not used", text);
     return false;
 }
 
-static void
-put_sentence(StrBuf *out, const JsonAt *at, const char *fmt, va_list args)
+/* "model.vocab["a"] <message>" */
+static const char *
+sentence(JsonFile *file, const JsonAt *at, const char *fmt, va_list args)
 {
-    put_path(out, at);
-    sb_puts(out, " ");
-    sb_vprintf(out, fmt, args);
+    StrBuf text = {0};
+    put_path(&text, at);
+    sb_puts(&text, " ");
+    sb_vprintf(&text, fmt, args);
+    return sb_finish(&text, file->arena);
 }
 
 void
 json_note(JsonFile *file, const JsonAt *at, const char *fmt, ...)
 {
-    StrBuf text = {0};
     va_list args;
     va_start(args, fmt);
-    put_sentence(&text, at, fmt, args);
+    diag_note(file->diag, json_loc(file, walk_to(file, at), 1), "%s",
+              sentence(file, at, fmt, args));
     va_end(args);
-    diag_note(file->diag, json_loc(file, walk_to(file, at), 1), "%s", sb_text(&text));
-    sb_free(&text);
 }
 
 bool
 json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...)
 {
-    StrBuf text = {0};
     va_list args;
     va_start(args, fmt);
-    put_sentence(&text, at, fmt, args);
+    report(file, json_loc(file, walk_to(file, at), 1), sentence(file, at, fmt, args));
     va_end(args);
-    report(file, json_loc(file, walk_to(file, at), 1), sb_text(&text));
-    sb_free(&text);
     return false;
 }
 
@@ -376,7 +373,7 @@ json_want_array(JsonFile *file, const JsonAt *at, size_t *count)
 }
 
 bool
-json_want_text(JsonFile *file, const JsonAt *at, Span *out)
+json_want_text(JsonFile *file, const JsonAt *at, Slice *out)
 {
     if (!want_type(file, at, json_type_string, "a string"))
         return false;

@@ -6,10 +6,11 @@
 
 #include "ir/diag.h"
 
+/* Bytes of a text that belongs to something else. */
 typedef struct {
     const char *text;
     size_t len;
-} Span;
+} Slice;
 
 typedef struct {
     Arena *arena;
@@ -52,7 +53,7 @@ bool json_is_text(const JsonAt *at, const char *text); /* a string equal to text
 /* Typed reads; false: the fault is reported. */
 bool json_want_object(JsonFile *file, const JsonAt *at);
 bool json_want_array(JsonFile *file, const JsonAt *at, size_t *count);
-bool json_want_text(JsonFile *file, const JsonAt *at, Span *out); /* borrows the JSON tree */
+bool json_want_text(JsonFile *file, const JsonAt *at, Slice *out); /* borrows the JSON tree */
 bool json_want_int(JsonFile *file, const JsonAt *at, int64_t min, int64_t max, int64_t *out);
 bool json_want_bool(JsonFile *file, const JsonAt *at, bool *out);
 /* Missing gives `otherwise`. */

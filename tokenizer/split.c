@@ -201,7 +201,7 @@ rewrite_next(Rewrite *rw)
 /* ---- compiling ------------------------------------------------------------------------------- */
 
 static pcre2_code *
-compile(Arena *arena, Span text, bool literal, const char **why)
+compile(Arena *arena, Slice text, bool literal, const char **why)
 {
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (!context)
@@ -223,7 +223,7 @@ compile(Arena *arena, Span text, bool literal, const char **why)
 }
 
 Splitter *
-splitter_new(Arena *arena, Span pattern, bool literal, const char **why)
+splitter_new(Arena *arena, Slice pattern, bool literal, const char **why)
 {
     Rewrite rw = {.arena = arena, .text = pattern.text, .end = pattern.text + pattern.len};
     if (literal)
@@ -234,7 +234,7 @@ splitter_new(Arena *arena, Span pattern, bool literal, const char **why)
     if (rw.text < rw.end)
         *why = rw.why;
     else
-        code = compile(arena, (Span){sb_text(&rw.out), rw.out.len}, literal, why);
+        code = compile(arena, (Slice){sb_text(&rw.out), rw.out.len}, literal, why);
     sb_free(&rw.out);
     if (!code)
         return NULL;
@@ -255,7 +255,7 @@ Splitter *
 splitter_own(Arena *arena, const char *pattern)
 {
     const char *why = NULL;
-    Splitter *splitter = splitter_new(arena, (Span){pattern, strlen(pattern)}, false, &why);
+    Splitter *splitter = splitter_new(arena, (Slice){pattern, strlen(pattern)}, false, &why);
     if (!splitter)
         die("our own expression %s %s", pattern, why);
     return splitter;
@@ -267,7 +267,7 @@ splitter_word(Arena *arena)
 {
     const char *why = NULL;
     static const char word[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}]";
-    pcre2_code *code = compile(arena, (Span){word, sizeof word - 1}, false, &why);
+    pcre2_code *code = compile(arena, (Slice){word, sizeof word - 1}, false, &why);
     if (!code)
         die("our own expression %s %s", word, why);
     Splitter *splitter = arena_alloc(arena, sizeof *splitter);
@@ -314,11 +314,11 @@ split_run_free(SplitRun *run)
 }
 
 SplitResult
-splitter_find(const Splitter *splitter, SplitRun *run, Span text, size_t from, size_t *start,
+splitter_find(const Splitter *splitter, SplitRun *run, Slice text, size_t from, size_t *start,
               size_t *end)
 {
     const PCRE2_SPTR subject = (PCRE2_SPTR)text.text;
-    /* Honest expressions backtrack a few times per character; others have to end, too. */
+    /* Usual expressions backtrack a few times per character; others must end, too. */
     const size_t limit =
         text.len < (UINT32_MAX - 10000000u) / 16 ? 10000000u + 16 * text.len : UINT32_MAX;
     pcre2_set_match_limit(run->context, (uint32_t)limit);

@@ -72,7 +72,7 @@ read_split(JsonFile *file, Tokenizer *tok, const JsonAt *at, PreStep *step)
     if (!json_bool_or(file, &invert, false, &step->invert))
         return false;
     const JsonAt *from = literal.there ? &literal : &regex;
-    Span text = {0};
+    Slice text = {0};
     const char *why = NULL;
     if (!json_want_text(file, from, &text))
         return false;
@@ -133,7 +133,7 @@ read_special(JsonFile *file, Tokenizer *tok, const JsonAt *template, const JsonA
              IdList *list)
 {
     const JsonAt name_at = json_key(piece, "id"), specials = json_key(template, "special_tokens");
-    Span name = {0};
+    Slice name = {0};
     if (!json_want_text(file, &name_at, &name))
         return false;
     const JsonAt special = json_key(&specials, name.text), ids = json_key(&special, "ids");

@@ -54,7 +54,7 @@ tok_vocab_slot(const Tokenizer *tok, const char *text, size_t len)
         int32_t *slot = &tok->vocab[at];
         if (*slot < 0)
             return slot;
-        const Span *have = &tok->tokens[*slot].text;
+        const Slice *have = &tok->tokens[*slot].text;
         if (have->len == len && memcmp(have->text, text, len) == 0)
             return slot;
     }

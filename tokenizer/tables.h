@@ -31,7 +31,7 @@ typedef struct SplitRun SplitRun; /* match buffers of one caller */
 
 /* pattern: a regular expression as Oniguruma (Ruby syntax) reads it, or literal text. NULL: *why
  * (arena text) says what ssmc cannot do with it. */
-Splitter *splitter_new(Arena *arena, Span pattern, bool literal, const char **why);
+Splitter *splitter_new(Arena *arena, Slice pattern, bool literal, const char **why);
 extern const char SPLIT_GPT2[]; /* the expression of ByteLevel{use_regex} */
 Splitter *splitter_own(Arena *arena, const char *pattern); /* dies where it cannot be compiled */
 Splitter *splitter_word(Arena *arena);                     /* one character of a word */
@@ -41,7 +41,7 @@ void split_run_free(SplitRun *run);
 
 typedef enum { SPLIT_FOUND, SPLIT_NONE, SPLIT_GAVE_UP } SplitResult;
 /* First match at or behind `from`: [*start, *end), never empty. */
-SplitResult splitter_find(const Splitter *splitter, SplitRun *run, Span text, size_t from,
+SplitResult splitter_find(const Splitter *splitter, SplitRun *run, Slice text, size_t from,
                           size_t *start, size_t *end);
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -50,8 +50,8 @@ enum { TOK_MAX_STEPS = 16 };
 
 /* text NULL: no such id. */
 typedef struct {
-    Span text;  /* as tokenizer.json spells it */
-    Span bytes; /* what it stands for */
+    Slice text;  /* as tokenizer.json spells it */
+    Slice bytes; /* what it stands for */
 } Token;
 
 typedef struct {
@@ -62,7 +62,7 @@ typedef struct {
 
 /* An added token: matched as text before anything else. */
 typedef struct {
-    Span content;
+    Slice content;
     int32_t id;
     bool lstrip, rstrip; /* takes white space on that side along */
     bool single_word;    /* only where no word character touches it */

@@ -8,8 +8,8 @@
 #include "tokenizer/tables.h"
 
 /* Bytes of a token: read by the alphabet, or the text itself when it has a character outside it. */
-static Span
-token_bytes(Arena *arena, Span text)
+static Slice
+token_bytes(Arena *arena, Slice text)
 {
     char *bytes = arena_alloc(arena, text.len + 1);
     size_t n = 0;
@@ -19,7 +19,7 @@ token_bytes(Arena *arena, Span text)
             return text;
         bytes[n++] = (char)byte;
     }
-    return (Span){bytes, n};
+    return (Slice){bytes, n};
 }
 
 /* ---- model ----------------------------------------------------------------------------------- */
@@ -61,7 +61,7 @@ read_token(JsonFile *file, Tokenizer *tok, const JsonAt *at)
         return;
     }
     const size_t len = strlen(at->key);
-    token->text = (Span){arena_strndup(tok->arena, at->key, len), len};
+    token->text = (Slice){arena_strndup(tok->arena, at->key, len), len};
     token->bytes = token_bytes(tok->arena, token->text);
     *tok_vocab_slot(tok, token->text.text, len) = (int32_t)id;
 }
@@ -110,19 +110,19 @@ read_alphabet(JsonFile *file, Tokenizer *tok, const JsonAt *model)
 
 /* The two sides of a merge: ["a", "b"] or "a b". */
 static bool
-merge_sides(JsonFile *file, const JsonAt *at, Span side[2])
+merge_sides(JsonFile *file, const JsonAt *at, Slice side[2])
 {
     if (json_object_is_type(at->value, json_type_array) &&
         json_object_array_length(at->value) == 2) {
         const JsonAt left = json_item(at, 0), right = json_item(at, 1);
         return json_want_text(file, &left, &side[0]) && json_want_text(file, &right, &side[1]);
     }
-    Span text = {0};
+    Slice text = {0};
     if (json_object_is_type(at->value, json_type_string) && json_want_text(file, at, &text)) {
         const char *space = memchr(text.text, ' ', text.len);
         const size_t left = space ? (size_t)(space - text.text) : text.len;
-        side[0] = (Span){text.text, left};
-        side[1] = (Span){text.text + left + 1, space ? text.len - left - 1 : 0};
+        side[0] = (Slice){text.text, left};
+        side[1] = (Slice){text.text + left + 1, space ? text.len - left - 1 : 0};
         if (space && !memchr(side[1].text, ' ', side[1].len))
             return true;
     }
@@ -131,7 +131,7 @@ merge_sides(JsonFile *file, const JsonAt *at, Span side[2])
 }
 
 static bool
-merge_token(JsonFile *file, const Tokenizer *tok, const JsonAt *at, Span text, const char *role,
+merge_token(JsonFile *file, const Tokenizer *tok, const JsonAt *at, Slice text, const char *role,
             int32_t *id)
 {
     *id = tok_vocab_find(tok, text.text, text.len);
@@ -144,7 +144,7 @@ merge_token(JsonFile *file, const Tokenizer *tok, const JsonAt *at, Span text, c
 static void
 read_merge(JsonFile *file, Tokenizer *tok, const JsonAt *at, uint32_t rank, StrBuf *joined)
 {
-    Span side[2];
+    Slice side[2];
     int32_t left = 0, right = 0, both = 0;
     if (!merge_sides(file, at, side) || !merge_token(file, tok, at, side[0], "merges", &left) ||
         !merge_token(file, tok, at, side[1], "merges", &right))
@@ -152,7 +152,7 @@ read_merge(JsonFile *file, Tokenizer *tok, const JsonAt *at, uint32_t rank, StrB
     joined->len = 0;
     sb_putn(joined, side[0].text, side[0].len);
     sb_putn(joined, side[1].text, side[1].len);
-    if (!merge_token(file, tok, at, (Span){sb_text(joined), joined->len}, "makes", &both))
+    if (!merge_token(file, tok, at, (Slice){sb_text(joined), joined->len}, "makes", &both))
         return;
     const uint64_t pair = (uint64_t)left << 32 | (uint64_t)right;
     *tok_merge_slot(tok, pair) = (Merge){pair, rank, both};

@@ -14,7 +14,7 @@
 
 enum { SEQUENCES = 17, LONGEST = 257 };
 
-/* 1, 17, 33 ... 257, not in order, so that pieces of all sizes meet in a pass. */
+/* 1, 17, 33 ... 257, not in order, so that segments of all sizes meet in a pass. */
 static int64_t
 length_of(int seq)
 {
@@ -146,7 +146,7 @@ BATCH(few_head_rows, GOLDEN("mamba2-base"), "--set", "compile.rows=3")
 
 /* ---- reproducible -------------------------------------------------------------------------- */
 
-/* The last logits of TOKENS ids read in pieces of `piece` tokens; owns. */
+/* The last logits of TOKENS ids read in segments of `piece` tokens; owns. */
 enum { TOKENS = 600 };
 static float *
 last_logits(ModelRun *run, int threads, int64_t piece)
@@ -217,8 +217,8 @@ random_below(Random *r, int64_t n)
     return (int64_t)((r->x >> 33) % (uint64_t)n);
 }
 
-/* A call of random pieces for a random subset; done [SEQUENCES] counts. The same pieces are then
- * fed to `one`, a sequence at a time. */
+/* A call of random segments for a random subset; done [SEQUENCES] counts. The segments are then fed
+ * to `one`, a sequence at a time. */
 static void
 random_call(const Alone *a, Random *r, ssmc_session *many, ssmc_session *one, int64_t *done)
 {

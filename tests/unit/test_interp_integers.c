@@ -1,4 +1,4 @@
-/* tests/unit/test_interp_integers.c -- the references of quantisation, of packing whole numbers and
+/* tests/unit/test_interp_integers.c -- the references of quantisation, of packing integers and
  * of products over them, on cases worked out by hand. */
 #include <criterion/criterion.h>
 
@@ -208,7 +208,7 @@ Test(interp_integers, linear_i8_by_hand)
     arena_free(r.arena);
 }
 
-/* The same weight packed in a panel of 2. */
+/* The weight of the test before, packed in a panel of 2. */
 Test(interp_integers, linear_i8_reads_packed_weights)
 {
     static const double packed[] = {132, 133, 134, 128, 127, 128, 255, 128};

@@ -113,7 +113,7 @@ typedef struct {
     const char *lines, *fault; /* fault "": there is none */
 } Case;
 
-/* Lines over h [T,8], q and s its quantised rows, w [5,8] with its whole numbers, and b [5]. */
+/* Lines over h [T,8], q and s its quantised rows, w [5,8] with its integers, and b [5]. */
 static void
 expect_case(const Case *c)
 {

@@ -323,13 +323,14 @@ Test(text, several_faults_are_reported_and_none_follows_from_another)
 {
     Arena *arena = arena_new();
     const char *text = around(arena, "a = foo(h)\nb = neg(a)\nc = add(b, q)\nd: f3[T] = neg(c)\n"
-                                     "e = neg(d)\noutput e");
+                                     "e = neg(d)\np, h = split(h) {sizes=[4, 4]}\nr = neg(p)\n"
+                                     "output e");
     char *faults;
     cr_expect_null(parse(arena, text, strlen(text), &faults));
     int count = 0;
     for (const char *p = faults; (p = strstr(p, "error:")); p++)
         count++;
-    cr_expect_eq(count, 3, "%s", faults);
+    cr_expect_eq(count, 4, "%s", faults);
     free(faults);
     arena_free(arena);
 }

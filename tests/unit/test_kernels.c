@@ -420,7 +420,7 @@ check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, doubl
     }
 }
 
-/* What rounding to bf16 may cost; whole numbers as small as these are bf16 already. */
+/* What rounding to bf16 may cost; integers as small as these are bf16 already. */
 static double
 allowed(const SsdCase *c, Form form, Dtype kept)
 {

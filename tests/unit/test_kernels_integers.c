@@ -1,4 +1,4 @@
-/* tests/unit/test_kernels_integers.c -- kernels over whole numbers (linear_i8, linear_u4,
+/* tests/unit/test_kernels_integers.c -- kernels over integers (linear_i8, linear_u4,
  * quantise_i8 and quantise_u4 with their packs) and over f16 weights, against the interpreter and
  * against the layouts that ir/ops.def states.
  *
@@ -121,7 +121,7 @@ graph_text(Arena *arena, const Case *t)
 
 /* ---- exact numbers --------------------------------------------------------------------------- */
 
-/* Any whole number in low .. high, the same in every run. */
+/* Any integer in low .. high, the same in every run. */
 static int
 whole(const char *what, int64_t i, int low, int high)
 {

@@ -1,5 +1,5 @@
 /* tests/unit/test_kernels_quantise.c -- the kernel that quantises rows of activations, by itself
- * and after a norm or pointwise ops: each scale and each whole number against their definition,
+ * and after a norm or pointwise ops: each scale and each integer against their definition,
  * over widths and targets; rows of zeros, of one number, of what is no number. */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -14,7 +14,7 @@ enum { ROWS = 23 };
 static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
 
 /* A graph over x [T,width] whose kernels `middle` make q, s from it, and y = q * s: a product with
- * the identity over whole numbers. `rows` is T, or R where middle picks them. */
+ * the identity over integers. `rows` is T, or R where middle picks them. */
 static KernelRun *
 open_quantise(const char *middle, int width, bool picked, const char *cpu)
 {
@@ -53,7 +53,7 @@ run_rows(KernelRun *run, int parts)
     return kernel_run_code(run, &call, &count);
 }
 
-/* s is the greatest magnitude / 127 in f32; q the nearest whole number to x / s, where 2^-15 from
+/* s is the greatest magnitude / 127 in f32; q the nearest integer to x / s, where 2^-15 from
  * the middle of two is either; y is q times s. */
 static void
 check_row(const float *x, const int8_t *q, float s, const float *y, int width, const char *what)
@@ -217,7 +217,7 @@ count_nan(const float *y, int n)
     return count;
 }
 
-/* A NaN or an infinity makes its own row NaN, as it would in real numbers, and no other row. */
+/* A NaN or an infinity makes its own row NaN, as it would in exact arithmetic, and no other row. */
 Test(quantise, a_row_with_no_number_is_nan_and_its_neighbours_are_not)
 {
     static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};

@@ -210,7 +210,7 @@ Test(passes, check_each_names_the_pass_that_changes_the_numbers)
     cr_assert(checker_after(checker, b.graph, PASS_canon, &b.out));
     for (Node *n = b.graph->first; n; n = n->next)
         if (attrs_find(&n->attrs, ATTR_eps))
-            graph_set_attr(b.graph, n, attr_num(ATTR_eps, 0.1));
+            graph_set_attr(b.graph, n, (Attr){.id = ATTR_eps, .num = 0.1});
     cr_assert_not(checker_after(checker, b.graph, PASS_fold_params, &b.out));
     StrBuf faults = {0};
     diag_print(b.diag, &faults);

@@ -73,9 +73,9 @@ typedef struct {
     Cost layer;
 } Row;
 
-/* Kernels: norm, in_proj, dt, conv1d, ssd, gate_norm, out_proj. Values in real numbers: one of
+/* Kernels: norm, in_proj, dt, conv1d, ssd, gate_norm, out_proj. Values as floats: one of
  * each, of widths 768, 3352, 24, 1792, 1536, 1536 and 768; the two that a projection reads are bf16
- * there. As whole numbers these two are rows of bytes with a scale each, and the first is there in
+ * there. As integers these two are rows of bytes with a scale each, and the first is there in
  * bf16 as well, for the 24 precise columns that dt's kernel then multiplies itself. Parameters:
  * in_proj, the turned conv1d weight, A, out_proj; and the precise rows of in_proj. */
 static const Row rows[] = {

@@ -75,7 +75,7 @@ Test(process, the_hosts_openblas_keeps_its_threads)
     cr_expect_eq(get.get(), count);
 }
 
-/* A host that opens its own afterwards gets one that nobody has touched. */
+/* A host that opens its own afterwards gets one that is unchanged. */
 Test(process, the_hosts_openblas_comes_later)
 {
     ModelRun *run = MODEL_RUN(BLAS_MODEL);

@@ -523,8 +523,8 @@ Test(program, memory_is_known_before_it_is_taken)
     cr_assert_eq(one.block, BLOCK);
     cr_assert_eq(one.state, 128);
     cr_assert_eq(more.state, 128);
-    /* Scratch and hands of two more threads; what is kept for each of nine more sequences, in whole
-     * lines. */
+    /* Scratch and ranges of two more threads; the bookkeeping of each of nine more sequences, in
+     * full lines. */
     const size_t kept = sizeof(RtSequence) + sizeof(ssmc_input) + sizeof(int64_t);
     cr_assert_geq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtParts)) + 9 * kept);
     cr_assert_leq(more.scratch - one.scratch, 2 * (128 + 2 * sizeof(RtParts)) + 9 * kept + 3 * 63);

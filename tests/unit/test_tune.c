@@ -106,7 +106,7 @@ cache_open(Cache *c)
     cr_assert(cg_machine(c->arena, "x86-64-v3", &c->machine, &why), "%s", why);
     c->path = costs_path(c->arena, &c->machine);
     cr_assert_not_null(c->path);
-    c->machine.costs.term[COST_recurrent][COST_mac] = 1e6; /* nobody would choose it */
+    c->machine.costs.term[COST_recurrent][COST_mac] = 1e6; /* so slow that no choice takes it */
     cr_assert(costs_write(c->arena, c->path, &c->machine, &why), "%s", why);
 }
 

@@ -240,7 +240,7 @@ run_in_mode(const ModelRun *run, int i, float *logits)
     int32_t ids[TOKENS];
     model_run_ids(run, 1, ids, TOKENS);
     if (i % 2)
-        rt_float_mode_kernels(); /* a caller who flushes denormals himself */
+        rt_float_mode_kernels(); /* a caller that flushes denormals itself */
     fesetround(rounding[i]);
     ModeWatch w = {.mode = mode()};
     ssmc_model *model = NULL;
