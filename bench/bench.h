@@ -155,7 +155,7 @@ ssmc_status bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item)
 /* Each item once more, as one file of Chrome's trace format, one lane a thread. */
 ssmc_status bench_put_trace(StrBuf *out, BenchRun *run, const BenchItem *const *items, int count);
 
-/* ---- the SSD by itself (bench/ssd.c) ------------------------------------------------------ */
+/* ---- a recurrence by itself (ssd.c) -------------------------------------------------------- */
 
 enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };
 typedef struct {

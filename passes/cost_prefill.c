@@ -11,7 +11,6 @@
 
 typedef struct {
     const Machine *m;
-    const Graph *g;
     int64_t rows, threads;
 } Pass;
 
@@ -85,16 +84,13 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const Type *w = &node_weight(n)->type;
     const double lanes = (double)machine_lanes(p->m);
     const double inputs = (double)type_width(&node_operand(n, 'x')->type);
-    const bool packed = w->shape.rank >= 3;
-    const int last = packed ? 2 : 0; /* plain rows, for BLAS: one column a panel */
-    const double width = packed ? (double)w->shape.dim[last].n : lanes;
+    const double width = node_is_packed(n) ? (double)w->shape.dim[2].n : lanes;
     const double panels = ceil((double)type_width(&n->out[0]->type) / width);
-    const double macs = linear_share(p, k, panels);
     int64_t elements = 0;
     const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
     int products = 1;
     const CostStep step = linear_step(w->dtype, blas, &products);
-    count[step] += macs * width / lanes * inputs / products;
+    count[step] += linear_share(p, k, panels) * width / lanes * inputs / products;
     if (type_count(w, 0, 0, &elements))
         count[COST_read] +=
             share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);
@@ -139,7 +135,7 @@ void
 cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                   int threads, double count[COST_STEPS])
 {
-    const Pass p = {machine, g, rows, threads > 0 ? threads : 1};
+    const Pass p = {machine, rows, threads > 0 ? threads : 1};
     const Node *anchor = kernel->anchor;
     const OpWork work = anchor ? op_info[anchor->op].work(anchor, g->block) : (OpWork){0};
     Node *first = NULL, *last = NULL;

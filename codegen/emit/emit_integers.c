@@ -372,13 +372,15 @@ bool
 emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *a = k->kernel->anchor;
-    const bool u4 = a->op == OP_linear_u4;
-    Integers n = {.p = {.l = {.k = k, .x = a->in[0], .w = a->in[2], .y = a->out[0]}},
-                  .xs = a->in[1],
-                  .s = a->in[3],
-                  .m = u4 ? a->in[4] : NULL};
+    Integers n = {.p = {.l = {.k = k,
+                              .x = node_operand(a, 'x'),
+                              .w = node_operand(a, 'W'),
+                              .bias = node_operand(a, 'B'),
+                              .y = a->out[0]}},
+                  .xs = node_operand(a, 'f'),
+                  .s = node_operand(a, 'F'),
+                  .m = node_operand(a, 'M')};
     CgLinear *l = &n.p.l;
-    l->bias = a->in[u4 ? 5 : 4];
     l->depth = type_width(&l->x->type);
     l->out = type_width(&l->y->type);
     const bool inside = !cg_operand(k, l->x) || !cg_operand(k, n.xs);
