@@ -138,10 +138,13 @@ borrow_weights(ssmc_model *model, const ssmc_model *beside)
     for (int i = 0; i < abi->nweights; i++) {
         if (model->weights[i] || !rt_program_keeps(model->program, i))
             continue;
-        int k = 0;
-        while (k < other->nweights && strcmp(other->weights[k].tensor, abi->weights[i].tensor) != 0)
-            k++;
-        if (k == other->nweights || !beside->weights[k])
+        int k = 0, tries = 0; /* programs of one model have most weights in one order */
+        for (; tries < other->nweights; tries++) {
+            k = (i + tries) % other->nweights;
+            if (strcmp(other->weights[k].tensor, abi->weights[i].tensor) == 0)
+                break;
+        }
+        if (tries == other->nweights || !beside->weights[k])
             return false;
         model->weights[i] = beside->weights[k];
     }

@@ -47,11 +47,13 @@ weight_hash(const AbiWeight *w, const void *data, uint64_t made)
     const bool fits = rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes);
     const uint64_t rule[] = {made, rt_hash(w->init, strlen(w->init))};
     const RtHash content = made ? hash_wide(rule, sizeof rule) : hash_wide(data, fits ? bytes : 0);
-    uint64_t record[9] = {rt_hash(w->tensor, strcspn(w->tensor, "|")), (uint64_t)w->dtype,
-                          (uint64_t)w->rank, content.low, content.high};
+    enum { DIM = 5, LEAST = 4 }; /* every record has places of four dimensions */
+    uint64_t record[DIM + ABI_MAX_RANK] = {rt_hash(w->tensor, strcspn(w->tensor, "|")),
+                                           (uint64_t)w->dtype, (uint64_t)w->rank, content.low,
+                                           content.high};
     for (int i = 0; i < w->rank; i++)
-        record[5 + i] = (uint64_t)w->dim[i];
-    return hash_wide(record, sizeof record);
+        record[DIM + i] = (uint64_t)w->dim[i];
+    return hash_wide(record, sizeof *record * (size_t)(DIM + (w->rank > LEAST ? w->rank : LEAST)));
 }
 
 static RtHash

@@ -16,7 +16,7 @@
 #define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* RT_LINE: alignment of every buffer that kernels see. */
-enum { RT_LINE = 64, RT_MAX_RANK = 8, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
+enum { RT_LINE = 64, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
 
 /* ---- faults (error.c) -------------------------------------------------------------------- */
 

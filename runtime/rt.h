@@ -8,13 +8,15 @@
 #include "runtime/abi.h"
 #include "runtime/ssmc.h"
 
+enum { RT_MAX_RANK = 8 }; /* of a tensor of a file: weights have fewer (ABI_MAX_RANK) */
+
 /* A tensor of a safetensors file, validated: data lies inside the mapping. */
 typedef struct {
     const char *name;
     const char *dtype; /* F32, F16, BF16, I64 ... as the header spells it */
     bool rounded;      /* of weights: the file has F64, data is F32 */
     int rank;
-    int64_t dim[8];
+    int64_t dim[RT_MAX_RANK];
     const void *data; /* borrows the mapping; little-endian, may be unaligned */
     size_t bytes;
 } RtTensor;
