@@ -122,11 +122,10 @@ missing(Bind *b, int weight)
     const Value *w = b->g->weights[weight];
     const FeShape *shape = shape_of(b, weight);
     const int count = rt_weights_count(b->weights);
-    const char **list = arena_array(b->g->arena, (size_t)count + 1, sizeof *list);
-    for (int i = 0; i < count; i++)
-        list[i] = rt_weights_at(b->weights, i)->name;
+    const RtTensor *tensors = count ? rt_weights_at(b->weights, 0) : NULL;
     const char *name = first_name(b->g->arena, w);
-    const char *near = nearest_name(name, list, (size_t)count, sizeof *list);
+    const char *near =
+        diag_is_full(b->diag) ? NULL : nearest_name(name, tensors, (size_t)count, sizeof *tensors);
     StrBuf type = {0};
     int64_t want[IR_MAX_RANK] = {0};
     for (int i = 0; i < w->type.shape.rank; i++)
@@ -188,31 +187,15 @@ pattern_of(Arena *arena, const char *name)
     return pattern;
 }
 
-/* FIRST.* for a name whose first part no weight has; else as pattern_of. */
+/* FIRST.* for a name whose first part is none of those that weights have; else as pattern_of. */
 static const char *
-wide_pattern(const Bind *b, const char *name)
+wide_pattern(const Bind *b, const Texts *firsts, const char *name)
 {
-    const size_t len = strcspn(name, ".") + 1;
-    for (int i = 0; i < b->g->nweights; i++)
-        if (strncmp(b->g->weights[i]->tensor, name, len) == 0)
-            return pattern_of(b->g->arena, name);
-    const char *first = arena_strndup(b->g->arena, name, len);
-    return name[len - 1] ? pattern_of(b->g->arena, arena_printf(b->g->arena, "%s*", first))
-                         : pattern_of(b->g->arena, name);
-}
-
-typedef struct {
-    const char **items;
-    int count, cap;
-} NameList;
-
-static void
-list_put_once(Arena *arena, NameList *list, const char *name)
-{
-    for (int i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return;
-    VEC_PUSH(arena, list->items, list->count, list->cap, name);
+    Arena *arena = b->g->arena;
+    const char *first = arena_strndup(arena, name, strcspn(name, ".") + 1);
+    const bool parted = strchr(first, '.') != NULL;
+    return pattern_of(
+        arena, parted && texts_find(firsts, first) < 0 ? arena_printf(arena, "%s*", first) : name);
 }
 
 /* One message for all of them, with what lets them be. */
@@ -221,22 +204,26 @@ surplus_fault(const Bind *b, const RtTensor *const *extra, int count)
 {
     enum { NAMED = 3, EXACT = 4, PATTERNS = 12 };
     Arena *arena = b->g->arena;
-    NameList patterns = {0};
+    Texts patterns = {.arena = arena}; /* the first of them, each once */
     StrBuf names = {0}, lets = {0};
     for (int i = 0; i < count && patterns.count <= EXACT; i++)
-        list_put_once(arena, &patterns,
-                      count == 1 ? extra[i]->name : pattern_of(arena, extra[i]->name));
+        texts_add(&patterns, count == 1 ? extra[i]->name : pattern_of(arena, extra[i]->name));
     if (patterns.count > EXACT) {
-        patterns.count = 0;
+        Texts firsts = {.arena = arena};
+        for (int i = 0; i < b->g->nweights; i++) {
+            const char *name = first_name(arena, b->g->weights[i]);
+            texts_add(&firsts, arena_strndup(arena, name, strcspn(name, ".") + 1));
+        }
+        patterns = (Texts){.arena = arena};
         for (int i = 0; i < count && patterns.count <= PATTERNS; i++)
-            list_put_once(arena, &patterns, wide_pattern(b, extra[i]->name));
+            texts_add(&patterns, wide_pattern(b, &firsts, extra[i]->name));
     }
     for (int i = 0; i < count && i < NAMED; i++)
         sb_printf(&names, "%s'%s'", i ? ", " : "", extra[i]->name);
     if (count > NAMED)
         sb_printf(&names, " and %d more", count - NAMED);
     for (int i = 0; i < patterns.count && i < PATTERNS; i++)
-        sb_printf(&lets, "%s%s", i ? ", " : "", patterns.items[i]);
+        sb_printf(&lets, "%s%s", i ? ", " : "", texts_at(&patterns, i));
     diag_error(b->diag, file_loc(b, extra[0]),
                "there %s tensor%s %s, which the model does not use; --set 'ignored=[%s%s]' lets %s "
                "be, as `ignored:` does in a YAML file",

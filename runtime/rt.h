@@ -12,7 +12,7 @@ enum { RT_MAX_RANK = 8 }; /* of a tensor of a file: weights have fewer (ABI_MAX_
 
 /* A tensor of a safetensors file, validated: data lies inside the mapping. */
 typedef struct {
-    const char *name;
+    const char *name;  /* first: nearest_name reads it */
     const char *dtype; /* F32, F16, BF16, I64 ... as the header spells it */
     bool rounded;      /* of weights: the file has F64, data is F32 */
     int rank;

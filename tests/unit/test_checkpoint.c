@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/util.h"
 #include "runtime/rt.h"
 #include "tests/harness.h"
 
@@ -531,4 +532,68 @@ Test(checkpoint, two_spellings_of_the_limit_and_the_epsilon)
     free(a);
     free(b);
     end(&c);
+}
+
+/* ---- very many tensors ---------------------------------------------------------------------- */
+
+/* 400 layers of 50 projections, compiled from a checkpoint; then one whose names are of another
+ * model from the middle on. */
+Test(checkpoint, twenty_thousand_tensors)
+{
+    enum { LAYERS = 400, EACH = 50, DIM = 4, COUNT = LAYERS * EACH + 2 };
+    static float data[64 * DIM];
+    char *dir = temp_dir(), *yaml = path_join(dir, "m.yaml"), *out = path_join(dir, "m.o");
+    char *weights = path_join(dir, "model.safetensors");
+    char(*names)[NAME] = calloc(COUNT, NAME);
+    RtTensor *tensors = calloc(COUNT, sizeof *tensors);
+    StrBuf text = {0};
+    sb_printf(&text,
+              "name: many\nvocab: 64\ndim: %d\ntie_embeddings: true\nweights: model.safetensors\n"
+              "layers: [{block: wide, repeat: %d}]\nblocks:\n  - block: wide\n    weights:\n",
+              DIM, LAYERS);
+    for (int i = 0; i < EACH; i++)
+        sb_printf(&text, "      p%d.weight: {shape: [dim, dim], init: uniform_fan_in}\n", i);
+    sb_puts(&text, "    ops:\n");
+    for (int i = 0; i < EACH; i++)
+        sb_printf(&text, "      - h = h + linear(h, p%d.weight)\n", i);
+    write_whole(yaml, sb_text(&text), text.len);
+    for (int i = 0; i < COUNT; i++)
+        tensors[i] = (RtTensor){
+            .name = names[i],
+            .dtype = "F32",
+            .rank = 2,
+            .dim = {DIM, DIM},
+            .data = data,
+            .bytes = DIM * DIM * sizeof(float)
+        };
+    for (int i = 0; i < COUNT - 2; i++)
+        snprintf(names[i], NAME, "layers.%d.p%d.weight", i / EACH, i % EACH);
+    snprintf(names[COUNT - 2], NAME, "embedding.weight");
+    tensors[COUNT - 2].dim[0] = 64;
+    tensors[COUNT - 2].bytes = sizeof data;
+    snprintf(names[COUNT - 1], NAME, "norm.weight");
+    tensors[COUNT - 1].rank = 1;
+    tensors[COUNT - 1].bytes = DIM * sizeof(float);
+    cr_assert_eq(rt_tensors_write(weights, tensors, COUNT), SSMC_OK, "%s", ssmc_error());
+    const char *const argv[] = {SSMC_BINARY, "compile", yaml, "--emit", "obj", "-o", out, NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    for (int i = COUNT / 2; i < COUNT - 2; i++)
+        snprintf(names[i], NAME, "experts.%d.p%d.weight", i / EACH, i % EACH);
+    cr_assert_eq(rt_tensors_write(weights, tensors, COUNT), SSMC_OK, "%s", ssmc_error());
+    r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 2);
+    cr_expect(strstr(r.err, "ignored=[experts.<i>.p") || strstr(r.err, "ignored=[experts.*]"), "%s",
+              r.err);
+    cr_expect(strstr(r.err, "there is no tensor 'layers.200.p1.weight' [4,4]"), "%s", r.err);
+    cr_expect(strstr(r.err, "more"), "%s", r.err);
+    command_free(&r);
+    sb_free(&text);
+    temp_dir_remove(dir);
+    free(yaml);
+    free(out);
+    free(weights);
+    free(names);
+    free(tensors);
 }
