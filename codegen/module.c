@@ -10,8 +10,6 @@
 #include "codegen/module.h"
 
 typedef struct {
-    uint64_t hash;
-    const char *key;
     Val fn;
     int64_t scratch_bytes;
 } Function;
@@ -22,7 +20,8 @@ typedef struct {
     Cg *c;
     Diag *diag;
     CgProgram program;
-    Function *functions;
+    Texts keys;          /* of the functions */
+    Function *functions; /* by number of the key; fn NULL: it cannot be made */
     int nfunctions, cap_functions;
     bool params_only;     /* what runs after loading is left out */
     const bool *escapes;  /* of the graph at hand, by value id */
@@ -35,16 +34,16 @@ static const Function *
 function_for(Maker *m, CgKernel *k)
 {
     const char *key = cg_kernel_key(m->c->arena, k);
-    const uint64_t hash = hash_bytes(key, strlen(key), 0);
-    for (int i = 0; i < m->nfunctions; i++)
-        if (m->functions[i].hash == hash && strcmp(m->functions[i].key, key) == 0)
-            return &m->functions[i];
-    Function f = {.hash = hash, .key = key, .fn = cg_kernel_function(m->c, k, key, m->diag)};
-    if (!f.fn)
-        return NULL;
-    f.scratch_bytes = k->scratch_bytes;
-    VEC_PUSH(m->c->arena, m->functions, m->nfunctions, m->cap_functions, f);
-    return &m->functions[m->nfunctions - 1];
+    const Function no_function = {0};
+    const int at = texts_add(&m->keys, key);
+    if (at == m->nfunctions)
+        VEC_PUSH(m->c->arena, m->functions, m->nfunctions, m->cap_functions, no_function);
+    Function *f = &m->functions[at];
+    if (!f->fn) {
+        f->fn = cg_kernel_function(m->c, k, key, m->diag);
+        f->scratch_bytes = k->scratch_bytes;
+    }
+    return f->fn ? f : NULL;
 }
 
 /* ---- steps of one graph ------------------------------------------------------------------- */
@@ -200,23 +199,13 @@ weights_read(Arena *arena, const CgProgram *p)
     return reads;
 }
 
-/* The table of weights as the runtime reads it. */
-static const AbiWeight *
-weight_rows(Arena *arena, const CgProgram *p)
-{
-    AbiWeight *rows = arena_array(arena, (size_t)p->abi.nweights + 1, sizeof *rows);
-    for (int i = 0; i < p->abi.nweights; i++)
-        rows[i] = p->weights[i].row;
-    return rows;
-}
-
 /* What is known of the program without its code. */
 static void
 keep_figures(CgModule *module, const Maker *m)
 {
     module->functions = m->nfunctions;
     module->abi = m->program.abi;
-    module->abi.weights = weight_rows(module->arena, &m->program);
+    module->abi.weights = m->program.weights;
     module->reads = weights_read(module->arena, &m->program);
 }
 
@@ -236,7 +225,12 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
         .c = &module->cg,
         .diag = diag,
         .params_only = params_only,
-        .program = {.arena = arena, .diag = diag}
+        .keys = {.arena = arena},
+        .program = {.arena = arena,
+                 .diag = diag,
+                 .weight_names = {.arena = arena},
+                 .state_names = {.arena = arena},
+                 .param_texts = {.arena = arena}}
     };
     if (!all_steps(&m, graphs, count)) {
         cg_module_free(module);

@@ -77,28 +77,20 @@ typedef struct {
 } CgStep;
 
 typedef struct {
-    uint64_t hash; /* of the tensor's name: models have thousands */
-    AbiWeight row;
-} CgWeight;
-
-/* A parameter by the text of the expression that makes it: equal ones of two graphs are one. */
-typedef struct {
-    uint64_t hash;
-    const char *text;
-    int64_t offset; /* in the program's parameters; -1: no kernel makes it (yet) */
-} CgParam;
-
-typedef struct {
     Arena *arena;
     Diag *diag;
     AbiProgram abi; /* texts, counts, sizes and ranges; pointers to tables stay NULL */
     CgStep *steps;
     AbiOperand *operands;
-    CgWeight *weights;
+    AbiWeight *weights;
     AbiState *states;
-    CgParam *params;
+    int64_t *params; /* by number of its expression: in the program's parameters; -1: no kernel
+                      * makes it (yet) */
     int nparams;
     int cap_steps, cap_operands, cap_weights, cap_states, cap_params;
+    /* Numbered as the rows are: equal ones of two graphs are one. Weights by tensor and type,
+     * states by name, parameters by the expressions that make them. */
+    Texts weight_names, state_names, param_texts;
     const Graph *graph; /* the one being gathered */
     int *param_of;      /* by value id of that graph: 1 + index in params; 0: not looked at yet */
 } CgProgram;

@@ -8,6 +8,7 @@
 #include "codegen/module.h"
 
 enum { ALIGNMENT = 64 };
+_Static_assert((int)IR_MAX_RANK == (int)ABI_MAX_RANK, "dimensions of weights and states");
 
 /* ---- weights ------------------------------------------------------------------------------- */
 
@@ -26,18 +27,11 @@ cg_abi_dtype(Dtype dtype, AbiDtype *out)
 }
 
 static void
-copy_dims(const Shape *shape, int32_t *rank, int64_t dim[4])
+copy_dims(const Shape *shape, int32_t *rank, int64_t dim[ABI_MAX_RANK])
 {
     *rank = (int32_t)shape->rank;
     for (int i = 0; i < shape->rank; i++)
         dim[i] = shape->dim[i].n;
-}
-
-static bool
-same_weight(const AbiWeight *a, const AbiWeight *b)
-{
-    return strcmp(a->tensor, b->tensor) == 0 && a->dtype == b->dtype && a->rank == b->rank &&
-           memcmp(a->dim, b->dim, sizeof a->dim) == 0;
 }
 
 static int
@@ -50,15 +44,17 @@ weight_add(CgProgram *p, const Value *v)
         return -1;
     }
     copy_dims(&v->type.shape, &w.rank, w.dim);
-    const uint64_t hash = hash_bytes(w.tensor, strlen(w.tensor), 0);
-    for (int i = 0; i < p->abi.nweights; i++)
-        if (p->weights[i].hash == hash && same_weight(&p->weights[i].row, &w))
-            return i;
+    StrBuf name = {0};
+    sb_printf(&name, "%s ", w.tensor);
+    type_print(&name, &v->type);
+    const int at = texts_add(&p->weight_names, sb_text(&name));
+    sb_free(&name);
+    if (at < p->abi.nweights)
+        return at;
     w.tensor = arena_strdup(p->arena, w.tensor);
     w.init = arena_strdup(p->arena, w.init);
-    const CgWeight weight = {hash, w};
-    VEC_PUSH(p->arena, p->weights, p->abi.nweights, p->cap_weights, weight);
-    return p->abi.nweights - 1;
+    VEC_PUSH(p->arena, p->weights, p->abi.nweights, p->cap_weights, w);
+    return at;
 }
 
 /* ---- states -------------------------------------------------------------------------------- */
@@ -75,10 +71,8 @@ bytes_of(const Value *v, int64_t *out)
 static const AbiState *
 state_find(const CgProgram *p, const char *name)
 {
-    for (int i = 0; i < p->abi.nstates; i++)
-        if (strcmp(p->states[i].name, name) == 0)
-            return &p->states[i];
-    return NULL;
+    const int at = texts_find(&p->state_names, name);
+    return at < 0 ? NULL : &p->states[at];
 }
 
 static bool
@@ -91,7 +85,7 @@ state_add(CgProgram *p, const Value *v)
         return false;
     }
     copy_dims(&v->type.shape, &s.rank, s.dim);
-    s.name = arena_strdup(p->arena, v->name);
+    s.name = texts_at(&p->state_names, texts_add(&p->state_names, v->name));
     VEC_PUSH(p->arena, p->states, p->abi.nstates, p->cap_states, s);
     return true;
 }
@@ -139,20 +133,6 @@ param_text(CgProgram *p, const Value *v, StrBuf *sb)
     type_print(sb, &v->type);
 }
 
-static int
-param_intern(CgProgram *p, const StrBuf *sb)
-{
-    const char *text = sb_text(sb);
-    const uint64_t hash = hash_bytes(text, sb->len, 0);
-    for (int i = 0; i < p->nparams; i++)
-        if (p->params[i].hash == hash && strcmp(p->params[i].text, text) == 0)
-            return i;
-    const CgParam param = {
-        .hash = hash, .text = arena_strndup(p->arena, text, sb->len), .offset = -1};
-    VEC_PUSH(p->arena, p->params, p->nparams, p->cap_params, param);
-    return p->nparams - 1;
-}
-
 /* Number of the expression of a parameter. Recursion is one level deep, as cg_program_turn asks for
  * every parameter in the order of their nodes. */
 static int
@@ -162,8 +142,10 @@ param_of(CgProgram *p, const Value *v)
         return p->param_of[v->id] - 1;
     StrBuf sb = {0};
     param_text(p, v, &sb);
-    const int at = param_intern(p, &sb);
+    const int at = texts_add(&p->param_texts, sb_text(&sb));
     sb_free(&sb);
+    if (at == p->nparams)
+        VEC_PUSH(p->arena, p->params, p->nparams, p->cap_params, -1);
     p->param_of[v->id] = at + 1;
     return at;
 }
@@ -171,11 +153,10 @@ param_of(CgProgram *p, const Value *v)
 static bool
 param_place(CgProgram *p, const Value *v)
 {
-    CgParam *param = &p->params[param_of(p, v)];
-    if (param->offset >= 0)
+    int64_t *offset = &p->params[param_of(p, v)], bytes = 0;
+    if (*offset >= 0)
         return true;
-    int64_t bytes = 0;
-    param->offset = p->abi.param_bytes;
+    *offset = p->abi.param_bytes;
     if (bytes_of(v, &bytes) &&
         size_add(p->abi.param_bytes, round_up(bytes, ALIGNMENT), &p->abi.param_bytes))
         return true;
@@ -188,15 +169,15 @@ cg_program_params_hash(const CgProgram *p)
 {
     uint64_t hash = hash_bytes(&p->abi.param_bytes, sizeof p->abi.param_bytes, 0);
     for (int i = 0; i < p->nparams; i++) {
-        const CgParam *param = &p->params[i];
-        hash = hash_bytes(param->text, strlen(param->text), hash);
-        hash = hash_bytes(&param->offset, sizeof param->offset, hash);
+        const char *text = texts_at(&p->param_texts, i);
+        hash = hash_bytes(text, strlen(text), hash);
+        hash = hash_bytes(&p->params[i], sizeof p->params[i], hash);
     }
     for (int i = 0; i < p->abi.nweights; i++) {
-        const AbiWeight *w = &p->weights[i].row;
+        const AbiWeight *w = &p->weights[i];
         hash = hash_bytes(w->tensor, strlen(w->tensor), hash);
         hash = hash_bytes(&w->dtype, sizeof w->dtype, hash);
-        hash = hash_bytes(w->dim, sizeof w->dim, hash);
+        hash = hash_bytes(w->dim, sizeof *w->dim * (size_t)w->rank, hash);
     }
     return hash;
 }
@@ -205,7 +186,7 @@ bool
 cg_program_has(CgProgram *p, const CgKernel *k)
 {
     for (int i = 0; i < k->noperands; i++)
-        if (k->operands[i].is_output && p->params[param_of(p, k->operands[i].value)].offset < 0)
+        if (k->operands[i].is_output && p->params[param_of(p, k->operands[i].value)] < 0)
             return false;
     return true;
 }
@@ -235,9 +216,8 @@ result_operand(CgProgram *p, const Value *v, bool is_output, AbiOperand *out)
     if (v->is_param) {
         if (is_output && !param_place(p, v))
             return false;
-        const CgParam *param = &p->params[param_of(p, v)];
-        *out = (AbiOperand){.space = ABI_PARAM, .offset = param->offset};
-        return param->offset >= 0 || misplaced(p, v, "is a parameter that no earlier kernel makes");
+        *out = (AbiOperand){.space = ABI_PARAM, .offset = p->params[param_of(p, v)]};
+        return out->offset >= 0 || misplaced(p, v, "is a parameter that no earlier kernel makes");
     }
     const Place *place = &v->place;
     if (place->space != SPACE_SLAB && place->space != SPACE_OUTPUT)

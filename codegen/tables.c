@@ -6,12 +6,8 @@
 
 /* Texts that many rows share: kernels' names and rules, few of them for any number of layers. */
 typedef struct {
-    const char *text;
-    Val data;
-} Label;
-
-typedef struct {
-    Label *items;
+    Texts texts;
+    Val *data; /* by number */
     int count, cap;
 } Labels;
 
@@ -50,12 +46,10 @@ text(Cg *c, const char *s)
 static Val
 label(Cg *c, Labels *labels, const char *s)
 {
-    for (int i = 0; i < labels->count; i++)
-        if (strcmp(labels->items[i].text, s) == 0)
-            return labels->items[i].data;
-    const Label l = {s, text(c, s)};
-    VEC_PUSH(c->arena, labels->items, labels->count, labels->cap, l);
-    return l.data;
+    const int at = texts_add(&labels->texts, s);
+    if (at == labels->count)
+        VEC_PUSH(c->arena, labels->data, labels->count, labels->cap, text(c, s));
+    return labels->data[at];
 }
 
 Val
@@ -103,7 +97,7 @@ weights_table(Cg *c, Labels *labels, const CgProgram *p)
 {
     Val *rows = rows_new(c, p->abi.nweights);
     for (int i = 0; i < p->abi.nweights; i++) {
-        const AbiWeight *w = &p->weights[i].row;
+        const AbiWeight *w = &p->weights[i];
         const CgPointer pointers[] = {
             {offsetof(AbiWeight, tensor), text(c, w->tensor)},
             {offsetof(AbiWeight, init), label(c, labels, w->init)}
@@ -129,7 +123,7 @@ cg_tables(Cg *c, const CgProgram *p)
 {
     AbiProgram abi = p->abi;
     abi.calls_blas = c->calls_blas;
-    Labels labels = {0};
+    Labels labels = {.texts = {.arena = c->arena}};
     const CgPointer pointers[] = {
         {offsetof(AbiProgram, name), text(c, abi.name)},
         {offsetof(AbiProgram, numerics), text(c, abi.numerics)},

@@ -28,10 +28,11 @@ float_dtype(const char *name, Dtype *out)
 /* What is being bound. */
 typedef struct {
     Graph *g;
-    const ssmc_weights *weights;
+    ssmc_weights *weights;
     const FeModel *fe;
     Diag *diag;
     Naming naming;
+    bool *used;             /* by tensor of the checkpoint: a weight is made of it */
     const FeOrigins **said; /* origins that have been shown: equal layers share theirs */
     int nsaid, cap_said;
     const RtTensor *rounded; /* the first, and how many there are */
@@ -108,12 +109,17 @@ shape_check(Bind *b, int weight, const RtTensor *t)
         b->reshaped = weight;
 }
 
+static const char *
+spellings_of(const Value *w)
+{
+    return w->tensor ? w->tensor : w->name;
+}
+
 /* The first spelling of a tensor's name, for messages. */
 static const char *
 first_name(Arena *arena, const Value *w)
 {
-    const char *names = w->tensor ? w->tensor : w->name;
-    return arena_strndup(arena, names, strcspn(names, "|"));
+    return arena_strndup(arena, spellings_of(w), strcspn(spellings_of(w), "|"));
 }
 
 static void
@@ -122,18 +128,22 @@ missing(Bind *b, int weight)
     const Value *w = b->g->weights[weight];
     const FeShape *shape = shape_of(b, weight);
     const int count = rt_weights_count(b->weights);
-    const char **list = arena_array(b->g->arena, (size_t)count + 1, sizeof *list);
-    for (int i = 0; i < count; i++)
-        list[i] = rt_weights_at(b->weights, i)->name;
-    const char *name = first_name(b->g->arena, w);
-    const char *near = nearest_name(name, list, (size_t)count, sizeof *list);
+    const RtTensor *tensors = count ? rt_weights_at(b->weights, 0) : NULL;
+    const char *name = first_name(b->g->arena, w), *one = name, *weight_of = "";
+    const RtTensor **unused;
+    if (strchr(name, '+')) {
+        naming_members(&b->naming, b->g->arena, name, &unused, &one);
+        weight_of = arena_printf(b->g->arena, ", of which with others `%s` is made,", w->name);
+    }
+    const char *near =
+        diag_is_full(b->diag) ? NULL : nearest_name(one, tensors, (size_t)count, sizeof *tensors);
     StrBuf type = {0};
     int64_t want[IR_MAX_RANK] = {0};
     for (int i = 0; i < w->type.shape.rank; i++)
         want[i] = w->type.shape.dim[i].n;
     dims_print(&type, want, w->type.shape.rank);
-    diag_error(b->diag, file_loc(b, NULL), "there is no tensor '%s' %s%s%s%s", name, sb_text(&type),
-               near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "");
+    diag_error(b->diag, file_loc(b, NULL), "there is no tensor '%s'%s %s%s%s%s", one, weight_of,
+               sb_text(&type), near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "");
     if (shape)
         show_origins(b, &shape->when, "that it must be there");
     sb_free(&type);
@@ -152,6 +162,81 @@ bind_one(Bind *b, int weight, const RtTensor *t)
                    "tensor '%s' has the type %s; weights are F64, F32, F16 or BF16", t->name,
                    t->dtype);
     shape_check(b, weight, t);
+}
+
+/* A weight made of several tensors: each is some of its rows, or one of a stack. */
+static void
+bind_members(Bind *b, int weight, const RtTensor *const *list, int count)
+{
+    Value *w = b->g->weights[weight];
+    const int rank = w->type.shape.rank, before = diag_errors(b->diag);
+    int64_t want[IR_MAX_RANK] = {0}, rows = 0;
+    StrBuf names = {0}, shape = {0};
+    for (int i = 0; i < rank; i++)
+        want[i] = w->type.shape.dim[i].n;
+    dims_print(&shape, want, rank);
+    for (int i = 0; i < count; i++) {
+        const RtTensor *t = list[i];
+        const int64_t more = rt_member_rows(t, want, rank);
+        StrBuf has = {0};
+        dims_print(&has, t->dim, t->rank);
+        sb_printf(&names, "%s%s", i ? "+" : "", t->name);
+        rows += more < 0 ? 0 : more;
+        if (more < 0)
+            diag_error(b->diag, file_loc(b, t),
+                       "tensor '%s' has the shape %s; expected rows of %s, as it is one of %d of "
+                       "which `%s` is made",
+                       t->name, sb_text(&has), sb_text(&shape), count, w->name);
+        if (i > 0 && strcmp(t->dtype, list[0]->dtype) != 0)
+            diag_error(b->diag, file_loc(b, t),
+                       "tensor '%s' has the type %s; expected %s, which '%s' has: `%s` is made of "
+                       "both",
+                       t->name, t->dtype, list[0]->dtype, list[0]->name, w->name);
+        if (t->rounded && b->nrounded++ == 0)
+            b->rounded = t;
+        sb_free(&has);
+    }
+    if (diag_errors(b->diag) == before && rows != want[0])
+        diag_error(
+            b->diag, file_loc(b, list[0]),
+            "tensors '%s' to '%s' have %lld rows together; expected %lld: `%s` %s is made of "
+            "them",
+            list[0]->name, list[count - 1]->name, (long long)rows, (long long)want[0], w->name,
+            sb_text(&shape));
+    if (!float_dtype(list[0]->dtype, &w->type.dtype))
+        diag_error(b->diag, file_loc(b, list[0]),
+                   "tensor '%s' has the type %s; weights are F64, F32, F16 or BF16", list[0]->name,
+                   list[0]->dtype);
+    w->tensor = arena_strdup(b->g->arena, sb_text(&names));
+    if (diag_errors(b->diag) == before &&
+        rt_weights_join(b->weights, w->tensor, want, rank) != SSMC_OK)
+        diag_error(b->diag, file_loc(b, list[0]), "%s", ssmc_error());
+    sb_free(&names);
+    sb_free(&shape);
+}
+
+/* Marks the tensors of a weight as used, and binds it to them. False: they are not all there. */
+static bool
+bind_weight(Bind *b, int weight, const RtTensor **bound)
+{
+    const char *spellings = spellings_of(b->g->weights[weight]), *missing;
+    const RtTensor *base = rt_weights_count(b->weights) ? rt_weights_at(b->weights, 0) : NULL;
+    const RtTensor **list;
+    int count = naming_members(&b->naming, b->g->arena, spellings, &list, &missing);
+    if (count == 1 && list[0]->members) { /* bound before */
+        count = list[0]->members;
+        list = (const RtTensor **)list[0]->member;
+    }
+    for (int i = 0; count ? i < count : list[i] != NULL; i++)
+        b->used[list[i] - base] = true; /* where others are missing, too: that is fault enough */
+    if (count == 0)
+        return false;
+    if (count == 1)
+        bind_one(b, weight, list[0]);
+    else
+        bind_members(b, weight, list, count);
+    *bound = count == 1 ? list[0] : rt_weights_find(b->weights, b->g->weights[weight]->tensor);
+    return true;
 }
 
 /* ---- tensors that no weight takes ---------------------------------------------------------- */
@@ -188,31 +273,15 @@ pattern_of(Arena *arena, const char *name)
     return pattern;
 }
 
-/* FIRST.* for a name whose first part no weight has; else as pattern_of. */
+/* FIRST.* for a name whose first part is none of those that weights have; else as pattern_of. */
 static const char *
-wide_pattern(const Bind *b, const char *name)
+wide_pattern(const Bind *b, const Texts *firsts, const char *name)
 {
-    const size_t len = strcspn(name, ".") + 1;
-    for (int i = 0; i < b->g->nweights; i++)
-        if (strncmp(b->g->weights[i]->tensor, name, len) == 0)
-            return pattern_of(b->g->arena, name);
-    const char *first = arena_strndup(b->g->arena, name, len);
-    return name[len - 1] ? pattern_of(b->g->arena, arena_printf(b->g->arena, "%s*", first))
-                         : pattern_of(b->g->arena, name);
-}
-
-typedef struct {
-    const char **items;
-    int count, cap;
-} NameList;
-
-static void
-list_put_once(Arena *arena, NameList *list, const char *name)
-{
-    for (int i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return;
-    VEC_PUSH(arena, list->items, list->count, list->cap, name);
+    Arena *arena = b->g->arena;
+    const char *first = arena_strndup(arena, name, strcspn(name, ".") + 1);
+    const bool parted = strchr(first, '.') != NULL;
+    return pattern_of(
+        arena, parted && texts_find(firsts, first) < 0 ? arena_printf(arena, "%s*", first) : name);
 }
 
 /* One message for all of them, with what lets them be. */
@@ -221,22 +290,26 @@ surplus_fault(const Bind *b, const RtTensor *const *extra, int count)
 {
     enum { NAMED = 3, EXACT = 4, PATTERNS = 12 };
     Arena *arena = b->g->arena;
-    NameList patterns = {0};
+    Texts patterns = {.arena = arena}; /* the first of them, each once */
     StrBuf names = {0}, lets = {0};
     for (int i = 0; i < count && patterns.count <= EXACT; i++)
-        list_put_once(arena, &patterns,
-                      count == 1 ? extra[i]->name : pattern_of(arena, extra[i]->name));
+        texts_add(&patterns, count == 1 ? extra[i]->name : pattern_of(arena, extra[i]->name));
     if (patterns.count > EXACT) {
-        patterns.count = 0;
+        Texts firsts = {.arena = arena};
+        for (int i = 0; i < b->g->nweights; i++) {
+            const char *name = first_name(arena, b->g->weights[i]);
+            texts_add(&firsts, arena_strndup(arena, name, strcspn(name, ".") + 1));
+        }
+        patterns = (Texts){.arena = arena};
         for (int i = 0; i < count && patterns.count <= PATTERNS; i++)
-            list_put_once(arena, &patterns, wide_pattern(b, extra[i]->name));
+            texts_add(&patterns, wide_pattern(b, &firsts, extra[i]->name));
     }
     for (int i = 0; i < count && i < NAMED; i++)
         sb_printf(&names, "%s'%s'", i ? ", " : "", extra[i]->name);
     if (count > NAMED)
         sb_printf(&names, " and %d more", count - NAMED);
     for (int i = 0; i < patterns.count && i < PATTERNS; i++)
-        sb_printf(&lets, "%s%s", i ? ", " : "", patterns.items[i]);
+        sb_printf(&lets, "%s%s", i ? ", " : "", texts_at(&patterns, i));
     diag_error(b->diag, file_loc(b, extra[0]),
                "there %s tensor%s %s, which the model does not use; --set 'ignored=[%s%s]' lets %s "
                "be, as `ignored:` does in a YAML file",
@@ -248,20 +321,16 @@ surplus_fault(const Bind *b, const RtTensor *const *extra, int count)
 
 /* Tensors of the checkpoint that no weight of the model was bound to. */
 static void
-check_surplus(const Bind *b, const RtTensor **bound, const RtTensor *tied)
+check_surplus(const Bind *b, const RtTensor *tied)
 {
     const int count = rt_weights_count(b->weights);
     const RtTensor *base = count > 0 ? rt_weights_at(b->weights, 0) : NULL;
     const RtTensor **extra = arena_array(b->g->arena, (size_t)count + 1, sizeof *extra);
-    bool *used = arena_array(b->g->arena, (size_t)count + 1, sizeof *used);
     int nextra = 0;
-    for (int i = 0; i < b->g->nweights; i++)
-        if (bound[i])
-            used[bound[i] - base] = true;
     if (tied)
-        used[tied - base] = true;
+        b->used[tied - base] = true;
     for (int k = 0; k < count; k++)
-        if (!used[k] && !is_ignored(b, base[k].name))
+        if (!b->used[k] && !is_ignored(b, base[k].name))
             extra[nextra++] = base + k;
     if (nextra)
         surplus_fault(b, extra, nextra);
@@ -330,8 +399,10 @@ same_content(const RtTensor *a, const RtTensor *b)
 static const RtTensor *
 tied_find(const Bind *b)
 {
-    const RtTensor *t = b->fe->tied.tensor ? naming_find(&b->naming, b->fe->tied.tensor) : NULL;
-    return t && !is_ignored(b, t->name) ? t : NULL;
+    const RtTensor **list;
+    const char *missing, *names = b->fe->tied.tensor;
+    const bool one = names && naming_members(&b->naming, b->g->arena, names, &list, &missing) == 1;
+    return one && !is_ignored(b, list[0]->name) ? list[0] : NULL;
 }
 
 /* True: it differs from what serves. */
@@ -357,7 +428,9 @@ tied_differs(const Bind *b, const RtTensor **bound, const RtTensor *tied)
         sb_free(&shapes[1]);
         return false;
     }
-    if (same_content(tied, served))
+    RtTensor flat = *served;
+    flat.data = rt_weights_whole(b->weights, served);
+    if (flat.data && same_content(tied, &flat))
         return false;
     diag_note(b->diag, file_loc(b, tied),
               "tensor '%s' differs from '%s', so it is used, though tie_embeddings says that the "
@@ -422,19 +495,17 @@ notes(const Bind *b)
 /* Wrong tensors are reported first, then those too many, then those missing: a list of missing ones
  * can be long, and the others often explain it. */
 BindResult
-bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag)
+bind_weights(Graph *g, ssmc_weights *weights, const FeModel *fe, Diag *diag)
 {
     const int before = diag_errors(diag);
     int found = 0;
     const RtTensor **bound = arena_array(g->arena, (size_t)g->nweights + 1, sizeof *bound);
+    bool *there = arena_array(g->arena, (size_t)g->nweights + 1, sizeof *there);
     Bind b = {.g = g, .weights = weights, .fe = fe, .diag = diag};
+    b.used = arena_array(g->arena, (size_t)rt_weights_count(weights) + 1, sizeof *b.used);
     b.naming = naming_choose(g->arena, g, weights, &found);
-    for (int i = 0; i < g->nweights && found > 0; i++) {
-        const Value *w = g->weights[i];
-        bound[i] = naming_find(&b.naming, w->tensor ? w->tensor : w->name);
-        if (bound[i])
-            bind_one(&b, i, bound[i]);
-    }
+    for (int i = 0; i < g->nweights && found > 0; i++)
+        there[i] = bind_weight(&b, i, &bound[i]);
     const RtTensor *tied = tied_find(&b);
     const bool differs = tied_differs(&b, bound, tied);
     if (!differs) /* else they are of the next time */
@@ -442,9 +513,9 @@ bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *dia
     if (found == 0 && g->nweights > 0)
         none_found(&b);
     else if (fe->complete)
-        check_surplus(&b, bound, tied);
+        check_surplus(&b, tied);
     for (int i = 0; i < g->nweights && found > 0; i++)
-        if (!bound[i])
+        if (!there[i])
             missing(&b, i);
     if (diag_errors(diag) != before)
         return BIND_FAULT;
@@ -455,7 +526,7 @@ static const void *
 weight_open(void *user, const Value *weight)
 {
     const RtTensor *t = rt_weights_find(user, weight->tensor ? weight->tensor : weight->name);
-    return t ? t->data : NULL;
+    return t ? rt_weights_whole(user, t) : NULL;
 }
 
 WeightSource

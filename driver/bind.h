@@ -14,7 +14,12 @@ typedef struct {
 /* The naming under which most of the graph's weights are found; as they are spelled if that finds
  * as many. *found: how many. */
 Naming naming_choose(Arena *arena, const Graph *g, const ssmc_weights *weights, int *found);
-/* The tensor of a weight by its spellings, separated by |; NULL: there is none. */
+/* The tensor of a weight by its spellings, separated by |; of a spelling of several tensors, with +
+ * between them, the first of them. NULL: there is none, or not all of them. */
 const RtTensor *naming_find(const Naming *naming, const char *spellings);
+/* All tensors of the first spelling whose tensors are all there; how many. 0: there is none; the
+ * list has those that are there, then NULL, and *missing is the first that is not. */
+int naming_members(const Naming *naming, Arena *arena, const char *spellings,
+                   const RtTensor ***list, const char **missing);
 
 #endif

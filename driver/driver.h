@@ -237,7 +237,7 @@ void compiled_end(Job *job);
  * and a note on whatever is not as the description says. BIND_UNTIED: the tensors fit, but fe->tied
  * is there and differs from what serves in its place: the model must be described untied. */
 typedef enum { BIND_DONE, BIND_FAULT, BIND_UNTIED } BindResult;
-BindResult bind_weights(Graph *g, const ssmc_weights *weights, const FeModel *fe, Diag *diag);
+BindResult bind_weights(Graph *g, ssmc_weights *weights, const FeModel *fe, Diag *diag);
 WeightSource weight_source(ssmc_weights *weights);
 
 /* Whole stdin (malloc'd in the arena). */

@@ -35,14 +35,71 @@ find_one(const Naming *n, const char *name, size_t len)
     return t ? t : find_joined(n->weights, "", name, len);
 }
 
+/* Of the tensors of a spelling, a name or several with '+' between them, how many are there, *first
+ * of them; *missing: the first that is not. list NULL: they are counted only. */
+static int
+find_members(const Naming *n, const char *names, size_t len, const RtTensor **list,
+             const RtTensor **first, const char **missing)
+{
+    int count = 0;
+    *first = find_one(n, names, len);
+    *missing = NULL;
+    if (*first && list)
+        list[0] = *first;
+    if (*first)
+        return 1;
+    for (size_t at = 0, end; at < len; at = end + 1) {
+        const char *plus = memchr(names + at, '+', len - at);
+        end = plus ? (size_t)(plus - names) : len;
+        const RtTensor *t = find_one(n, names + at, end - at);
+        if (!t && !*missing)
+            *missing = names + at;
+        if (!t)
+            continue;
+        if (list)
+            list[count] = t;
+        if (count++ == 0)
+            *first = t;
+    }
+    return count;
+}
+
+int
+naming_members(const Naming *naming, Arena *arena, const char *spellings, const RtTensor ***list,
+               const char **missing)
+{
+    const RtTensor *first;
+    const char *first_missing = NULL;
+    int some = 0;
+    size_t most = 2;
+    for (const char *at = spellings; *at; at++)
+        most += *at == '|' || *at == '+';
+    *list = arena_array(arena, most, sizeof **list);
+    for (const char *at = spellings; *at;) {
+        const size_t len = strcspn(at, "|");
+        const int count = find_members(naming, at, len, *list + some, &first, missing);
+        if (count && !*missing) {
+            *list += some;
+            return count;
+        }
+        some += count;
+        first_missing = first_missing ? first_missing : *missing;
+        at += len + (at[len] == '|');
+    }
+    *missing =
+        first_missing ? arena_strndup(arena, first_missing, strcspn(first_missing, "|+")) : "";
+    return 0;
+}
+
 const RtTensor *
 naming_find(const Naming *naming, const char *spellings)
 {
     for (const char *at = spellings; *at;) {
         const size_t len = strcspn(at, "|");
-        const RtTensor *t = find_one(naming, at, len);
-        if (t)
-            return t;
+        const RtTensor *first;
+        const char *missing;
+        if (find_members(naming, at, len, NULL, &first, &missing) && !missing)
+            return first;
         at += len + (at[len] == '|');
     }
     return NULL;

@@ -112,7 +112,7 @@ pieces_of(Making *m, int i, int *count)
         if (!cg_module_reads(module)[w])
             continue;
         const RtTensor *t = rt_weights_find(m->job->weights, abi->weights[w].tensor);
-        pieces[(*count)++] = (CgPiece){t->data, (int64_t)t->bytes};
+        pieces[(*count)++] = (CgPiece){rt_weights_whole(m->job->weights, t), (int64_t)t->bytes};
         offsets[w] = at;
         at += round_up((int64_t)t->bytes, 64);
     }

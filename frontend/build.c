@@ -207,9 +207,10 @@ add_weights(Instance *in)
         if (!in->prepared->present[i])
             continue;
         const char *name = arena_printf(in->b->arena, "%s%s", in->prefix, block->weights[i].name);
-        in->weights[i] = graph_weight(in->b->graph, name, in->prepared->type[i],
-                                      tensor_names_of(in->b->parts->tensors, name),
-                                      block->weights[i].init, in->prepared->loc[i]);
+        in->weights[i] = graph_weight(
+            in->b->graph, name, in->prepared->type[i],
+            tensor_names_of(in->b->parts->tensors, name, in->prepared->type[i].shape.dim[0].n),
+            block->weights[i].init, in->prepared->loc[i]);
         VEC_PUSH(in->b->arena, in->b->shapes, in->b->nshapes, in->b->cap_shapes,
                  &in->prepared->shape[i]);
     }
@@ -331,7 +332,7 @@ tied_of(const Build *b, const Prepared *frame)
     const Block *block = frame->block;
     for (int i = 0; tie->flag && i < block->nweights; i++)
         if (!frame->present[i] && block->weights[i].otherwise)
-            return (FeTied){.tensor = tensor_names_of(b->parts->tensors, block->weights[i].name),
+            return (FeTied){.tensor = tensor_names_of(b->parts->tensors, block->weights[i].name, 0),
                             .served = block->weights[i].otherwise,
                             .untie = "tie_embeddings=false",
                             .loc = tie->loc};

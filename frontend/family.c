@@ -60,13 +60,48 @@ families_load(Arena *arena, Family **out)
 /* ---- tensor names --------------------------------------------------------------------------- */
 
 static bool
-spellings_are_good(Tree *const *items, int count, Diag *diag)
+spelling_is_good(const Tree *t, Diag *diag)
+{
+    if (t->kind == TREE_SCALAR && t->text[0] && !strchr(t->text, '|'))
+        return true;
+    return diag_error(diag, t->loc, "a tensor name is a text without '|'");
+}
+
+/* {rows: [names]}, or {stack: name with <e>}. */
+static bool
+members_are_good(const Tree *t, Diag *diag)
+{
+    const Tree *rows = tree_get(t, "rows"), *stack = tree_get(t, "stack");
+    bool ok = t->count == 1 && (stack ? tree_is(stack, TREE_SCALAR) && strstr(stack->text, "<e>")
+                                      : tree_is(rows, TREE_LIST) && rows->count > 0);
+    if (!ok)
+        diag_error(diag, t->loc,
+                   "a weight of several tensors is {rows: [NAME, NAME ...]}, whose rows follow one "
+                   "another, or {stack: NAME}, with <e> in the name for 0, 1, 2 ...");
+    for (int i = 0; ok && !stack && i < rows->count; i++)
+        ok = spelling_is_good(rows->items[i], diag);
+    for (int i = 0; ok && !stack && i < rows->count; i++)
+        if (strchr(rows->items[i]->text, '+')) {
+            diag_error(diag, rows->items[i]->loc, "the name of one of several tensors has no '+'");
+            ok = false;
+        }
+    return ok && (!stack || spelling_is_good(stack, diag));
+}
+
+static bool
+spellings_are_good(const Tree *map, Diag *diag)
 {
     bool ok = true;
-    for (int i = 0; i < count; i++) {
-        const Tree *t = items[i];
-        if (t->kind != TREE_SCALAR || !t->text[0] || strchr(t->text, '|'))
-            ok = diag_error(diag, t->loc, "a tensor name is a text without '|'");
+    for (int i = 0; i < map->count; i++) {
+        const Tree *t = map->items[i], *const *list = &t;
+        int count = 1;
+        if (t->kind == TREE_LIST && t->count > 0) {
+            list = (const Tree *const *)t->items;
+            count = t->count;
+        }
+        for (int k = 0; k < count; k++)
+            ok &= list[k]->kind == TREE_MAP ? members_are_good(list[k], diag)
+                                            : spelling_is_good(list[k], diag);
     }
     return ok;
 }
@@ -75,18 +110,15 @@ bool
 tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, Diag *diag)
 {
     bool ok = true;
-    for (int i = 0; tensors && i < tensors->count; i++) {
-        const Tree *t = tensors->items[i];
-        const bool list = t->kind == TREE_LIST && t->count > 0;
-        ok &= spellings_are_good(list ? t->items : &tensors->items[i], list ? t->count : 1, diag);
-    }
-    if (tensors)
+    if (tensors) {
+        ok &= spellings_are_good(tensors, diag);
         VEC_PUSH(names->arena, names->maps, names->nmaps, names->cap_maps, tensors);
-    if (ignored)
-        ok &= spellings_are_good(ignored->items, ignored->count, diag);
-    for (int i = 0; ignored && i < ignored->count; i++)
+    }
+    for (int i = 0; ignored && i < ignored->count; i++) {
+        ok &= spelling_is_good(ignored->items[i], diag);
         VEC_PUSH(names->arena, names->ignored, names->nignored, names->cap_ignored,
                  ignored->items[i]->text);
+    }
     return ok;
 }
 
@@ -143,15 +175,18 @@ fe_pattern_fits(const char *pattern, const char *name)
     return pattern_fits(pattern, name, &unused);
 }
 
+/* A pattern with what its marks stand for; e: <e>, -1: it is no mark. */
 static void
-put_spelling(StrBuf *out, const char *spelling, const Match *m)
+put_name(StrBuf *out, const char *pattern, const Match *m, int64_t e)
 {
-    sb_puts(out, out->len ? "|" : "");
-    for (const char *p = spelling; *p; p++) {
+    for (const char *p = pattern; *p; p++) {
         if (*p == '*' && m->rest) {
             sb_puts(out, m->rest);
         } else if (strncmp(p, "<i>", 3) == 0 && m->number) {
             sb_putn(out, m->number, m->number_len);
+            p += 2;
+        } else if (strncmp(p, "<e>", 3) == 0 && e >= 0) {
+            sb_printf(out, "%lld", (long long)e);
             p += 2;
         } else {
             sb_putn(out, p, 1);
@@ -159,30 +194,52 @@ put_spelling(StrBuf *out, const char *spelling, const Match *m)
     }
 }
 
+/* first: the weight's first dimension, as many as a stack has. */
 static void
-put_spellings(StrBuf *out, const Tree *map, const char *weight)
+put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
+{
+    enum { MOST_STACKED = 1 << 16 };
+    const Tree *rows = t->kind == TREE_MAP ? tree_get(t, "rows") : NULL;
+    const Tree *stack = t->kind == TREE_MAP ? tree_get(t, "stack") : NULL;
+    if (stack && (first < 1 || first > MOST_STACKED))
+        return;
+    sb_puts(out, out->len ? "|" : "");
+    if (t->kind == TREE_SCALAR)
+        put_name(out, t->text, m, -1);
+    for (int i = 0; rows && i < rows->count; i++) {
+        sb_puts(out, i ? "+" : "");
+        put_name(out, rows->items[i]->text, m, -1);
+    }
+    for (int64_t e = 0; stack && e < first; e++) {
+        sb_puts(out, e ? "+" : "");
+        put_name(out, stack->text, m, e);
+    }
+}
+
+static void
+put_spellings(StrBuf *out, const Tree *map, const char *weight, int64_t first)
 {
     for (int i = 0; i < map->count; i++) {
         const Tree *t = map->items[i];
         Match m = {0};
         if (!pattern_fits(t->key, weight, &m))
             continue;
-        if (t->kind == TREE_SCALAR)
-            put_spelling(out, t->text, &m);
+        if (t->kind != TREE_LIST)
+            put_spelling(out, t, &m, first);
         for (int k = 0; t->kind == TREE_LIST && k < t->count; k++)
-            put_spelling(out, t->items[k]->text, &m);
+            put_spelling(out, t->items[k], &m, first);
         return;
     }
 }
 
 const char *
-tensor_names_of(const TensorNames *names, const char *weight)
+tensor_names_of(const TensorNames *names, const char *weight, int64_t first)
 {
     StrBuf sb = {0};
     if (names->own)
         sb_puts(&sb, weight);
     for (int i = 0; i < names->nmaps; i++)
-        put_spellings(&sb, names->maps[i], weight);
+        put_spellings(&sb, names->maps[i], weight, first);
     if (sb.len == 0)
         sb_puts(&sb, weight);
     return sb_finish(&sb, names->arena);

@@ -16,7 +16,9 @@ void ends_add(Arena *arena, const char *dir, Tree *model, Diag *diag);
 /* Which checkpoint tensors a weight may be found under. */
 typedef struct {
     Arena *arena;
-    const Tree **maps; /* {pattern: spelling or [spellings]}; the first pattern that fits counts */
+    /* {pattern: spelling or [spellings]}; the first pattern that fits counts. A spelling is a name,
+     * {rows: [names]} or {stack: name with <e>}. */
+    const Tree **maps;
     int nmaps, cap_maps;
     bool own; /* the weight's own name is a spelling too */
     const char **ignored;
@@ -28,7 +30,8 @@ typedef struct {
 bool tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, Diag *diag);
 /* Adds what a family says; name NULL: every family. */
 bool tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *diag);
-/* Spellings of a weight (layers.3.mixer.D), separated by |. */
-const char *tensor_names_of(const TensorNames *names, const char *weight);
+/* Spellings of a weight (layers.3.mixer.D), separated by |; one of several tensors has + between
+ * their names. first: the weight's first dimension. */
+const char *tensor_names_of(const TensorNames *names, const char *weight, int64_t first);
 
 #endif

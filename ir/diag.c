@@ -96,6 +96,12 @@ diag_note(Diag *diag, SrcLoc loc, const char *fmt, ...)
     va_end(args);
 }
 
+bool
+diag_is_full(const Diag *diag)
+{
+    return diag->errors >= SHOWN_ERRORS;
+}
+
 int
 diag_errors(const Diag *diag)
 {

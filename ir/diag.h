@@ -30,6 +30,7 @@ bool diag_also(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 int diag_errors(const Diag *diag);
+bool diag_is_full(const Diag *diag); /* more errors are counted only */
 /* Prints the notes of work that went well, a line each, and forgets them. */
 void diag_take_notes(Diag *diag, StrBuf *out);
 /* Prints everything collected, at most 20 errors in full, then "... and N more". */

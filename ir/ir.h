@@ -10,7 +10,7 @@
 #include "ir/diag.h"
 #include "ir/util.h"
 
-enum { IR_MAX_RANK = 4, IR_MAX_IN = 8, IR_MAX_OUT = 8, IR_MAX_PIECES = 64 };
+enum { IR_MAX_RANK = 6, IR_MAX_IN = 8, IR_MAX_OUT = 8, IR_MAX_PIECES = 64 };
 
 /* ---- types ------------------------------------------------------------------------------ */
 
@@ -220,7 +220,8 @@ typedef enum {
     SPACE_WEIGHT, /* the mapped checkpoint */
     SPACE_STATE,  /* per sequence */
     SPACE_INPUT,  /* ids, picked rows */
-    SPACE_OUTPUT  /* logits */
+    SPACE_OUTPUT, /* logits */
+    SPACE_COUNT
 } Space;
 extern const char *const space_name[]; /* none slab param weight state input output */
 

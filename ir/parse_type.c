@@ -211,8 +211,8 @@ parse_place(Parser *p, Place *out)
     if (!parser_name(p, &name, "a space such as slab"))
         return false;
     if (!space_by_name(name.text, name.len, &out->space) || out->space == SPACE_NONE) {
-        const char *near =
-            nearest_name(parser_text(p, &name), space_name + 1, SPACE_OUTPUT, sizeof space_name[0]);
+        const char *near = nearest_name(parser_text(p, &name), space_name + 1, SPACE_COUNT - 1,
+                                        sizeof space_name[0]);
         return diag_error(p->diag, name.loc, "unknown space %s%s", lex_found(p->arena, &name),
                           parser_hint(p, near));
     }

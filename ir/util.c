@@ -356,6 +356,57 @@ hash_bytes(const void *data, size_t len, uint64_t seed)
     return h ^ (h >> 31);
 }
 
+/* ---- texts by hash ------------------------------------------------------------------------- */
+
+struct TextEntry {
+    uint64_t hash;
+    const char *text;
+};
+
+/* Where the text is, or would be. */
+static size_t
+slot_of(const Texts *t, uint64_t hash, const char *text)
+{
+    size_t i = (size_t)hash & (t->size - 1);
+    for (; t->slots[i]; i = (i + 1) & (t->size - 1)) {
+        const struct TextEntry *e = &t->entry[t->slots[i] - 1];
+        if (e->hash == hash && strcmp(e->text, text) == 0)
+            break;
+    }
+    return i;
+}
+
+int
+texts_find(const Texts *t, const char *text)
+{
+    return t->count ? t->slots[slot_of(t, hash_bytes(text, strlen(text), 0), text)] - 1 : -1;
+}
+
+int
+texts_add(Texts *t, const char *text)
+{
+    if ((size_t)t->count * 2 >= t->size) {
+        t->size = t->size ? t->size * 2 : 64;
+        t->slots = arena_array(t->arena, t->size, sizeof *t->slots);
+        for (int i = 0; i < t->count; i++)
+            t->slots[slot_of(t, t->entry[i].hash, t->entry[i].text)] = i + 1;
+    }
+    const uint64_t hash = hash_bytes(text, strlen(text), 0);
+    int *slot = &t->slots[slot_of(t, hash, text)];
+    if (!*slot) {
+        const struct TextEntry entry = {hash, arena_strdup(t->arena, text)};
+        VEC_PUSH(t->arena, t->entry, t->count, t->cap, entry);
+        *slot = t->count;
+    }
+    return *slot - 1;
+}
+
+const char *
+texts_at(const Texts *t, int number)
+{
+    return t->entry[number].text;
+}
+
 /* ---- near names ----------------------------------------------------------------------------- */
 
 enum { NEAR_MAX = 96 }; /* longer names get no suggestion */

@@ -84,6 +84,18 @@ bool ids_have(const int32_t *ids, size_t count, int32_t id);
 
 uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);
 
+/* Distinct texts, numbered in the order in which they came. Zero-initialise but for the arena. */
+typedef struct {
+    Arena *arena;
+    struct TextEntry *entry; /* [count] */
+    int count, cap;
+    int *slots; /* [size] 1 + a number, or 0: a hash table with open addresses */
+    size_t size;
+} Texts;
+int texts_find(const Texts *texts, const char *text); /* its number; -1: it is not there */
+int texts_add(Texts *texts, const char *text);        /* its number; a new one is copied */
+const char *texts_at(const Texts *texts, int number);
+
 /* Nearest of `count` names (stride bytes apart, each entry starting with a const char *), or NULL
  * when none is near (edit distance above a third of the length). */
 const char *nearest_name(const char *name, const void *table, size_t count, size_t stride);

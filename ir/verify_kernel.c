@@ -176,7 +176,7 @@ check_place(Verify *c, const Value *v)
 {
     const Graph *g = c->g;
     /* Results live in three of the spaces only. */
-    const int64_t sizes[SPACE_OUTPUT + 1] = {
+    const int64_t sizes[SPACE_COUNT] = {
         [SPACE_SLAB] = g->slab_bytes,
         [SPACE_PARAM] = g->param_bytes,
         [SPACE_OUTPUT] = g->output_bytes,
@@ -269,28 +269,27 @@ static void
 check_overlaps(Verify *c)
 {
     const Graph *g = c->g;
-    Life *lives = lives_of(c),
-         **alive = arena_array(c->scratch, (size_t)g->nvalue_ids + 1, sizeof *alive);
-    int count = 0;
+    Life *lives = lives_of(c), **alive[SPACE_COUNT] = {0};
+    int count[SPACE_COUNT] = {0}, cap[SPACE_COUNT] = {0};
     for (const Node *node = g->first; node; node = node->next)
         for (int i = 0; i < node->nout && node->kernel; i++) {
             Life *a = &lives[node->out[i]->id];
+            const Space in = a->value->place.space;
             a->from = a->value->place.offset;
-            if (a->value->place.space == SPACE_NONE || !extent(g, a->value, &a->to))
+            if (in == SPACE_NONE || !extent(g, a->value, &a->to))
                 continue;
             const Life *over = NULL;
             int kept = 0;
-            for (int k = 0; k < count; k++) {
-                Life *b = alive[k];
+            for (int k = 0; k < count[in]; k++) {
+                Life *b = alive[in][k];
                 if (b->last < a->first)
                     continue;
-                alive[kept++] = b;
-                if (b->value->place.space == a->value->place.space && a->from < b->to &&
-                    b->from < a->to)
+                alive[in][kept++] = b;
+                if (a->from < b->to && b->from < a->to)
                     over = b;
             }
-            count = kept;
-            alive[count++] = a;
+            count[in] = kept;
+            VEC_PUSH(c->scratch, alive[in], count[in], cap[in], a);
             if (over)
                 report_overlap(c, a, over);
         }

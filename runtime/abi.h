@@ -96,13 +96,14 @@ typedef struct ABI_DECLARE(ABI_PHASE_FIELDS) AbiPhase;
 #define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
 #define ABI_DTYPE_ID(name) ABI_##name,
 typedef enum { ABI_DTYPES(ABI_DTYPE_ID) ABI_DTYPE_COUNT } AbiDtype;
+enum { ABI_MAX_RANK = 6 };
 
 #define ABI_WEIGHT_FIELDS(FIELD, ARRAY)                                                            \
     FIELD(const char *, ptr, tensor, "name in the checkpoint")                                     \
     FIELD(const char *, ptr, init, "rule that fills it without a checkpoint (runtime/init.def)")   \
     FIELD(AbiDtype, i32, dtype, "as stored")                                                       \
     FIELD(int32_t, i32, rank, "dimensions")                                                        \
-    ARRAY(int64_t, i64, dim, 4, "the first `rank` of them")
+    ARRAY(int64_t, i64, dim, ABI_MAX_RANK, "the first `rank` of them")
 typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
 
 #define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \
@@ -111,7 +112,7 @@ typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
     FIELD(int64_t, i64, bytes, "of one sequence")                                                  \
     FIELD(AbiDtype, i32, dtype, "of the elements")                                                 \
     FIELD(int32_t, i32, rank, "dimensions")                                                        \
-    ARRAY(int64_t, i64, dim, 4, "the first `rank` of them")
+    ARRAY(int64_t, i64, dim, ABI_MAX_RANK, "the first `rank` of them")
 typedef struct ABI_DECLARE(ABI_STATE_FIELDS) AbiState;
 
 typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
@@ -166,7 +167,7 @@ typedef struct ABI_DECLARE(ABI_VARIANT_FIELDS) AbiVariant;
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
-enum { ABI_VERSION = 4 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 5 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

@@ -36,6 +36,7 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
         const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         if (t && is_same(&abi->weights[i], t)) {
             model->weights[i] = t->data;
+            model->joined[i] = t->members ? t : NULL;
             if (weights->made)
                 rt_identity_made(model->identity, i, rt_made_key(weights, t));
             continue;
@@ -138,10 +139,13 @@ borrow_weights(ssmc_model *model, const ssmc_model *beside)
     for (int i = 0; i < abi->nweights; i++) {
         if (model->weights[i] || !rt_program_keeps(model->program, i))
             continue;
-        int k = 0;
-        while (k < other->nweights && strcmp(other->weights[k].tensor, abi->weights[i].tensor) != 0)
-            k++;
-        if (k == other->nweights || !beside->weights[k])
+        int k = 0, tries = 0; /* programs of one model have most weights in one order */
+        for (; tries < other->nweights; tries++) {
+            k = (i + tries) % other->nweights;
+            if (strcmp(other->weights[k].tensor, abi->weights[i].tensor) == 0)
+                break;
+        }
+        if (tries == other->nweights || !beside->weights[k])
             return false;
         model->weights[i] = beside->weights[k];
     }
@@ -184,16 +188,19 @@ rt_weights_fingerprint(const AbiProgram *abi, const ssmc_weights *weights, uint6
     const size_t count = (size_t)abi->nweights + 1;
     const void **data = calloc(count, sizeof *data);
     uint64_t *made = calloc(count, sizeof *made);
-    const bool there = data && made;
+    const RtTensor **joined = calloc(count, sizeof *joined);
+    const bool there = data && made && joined;
     for (int i = 0; there && i < abi->nweights; i++) {
         const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         data[i] = t ? t->data : NULL;
+        joined[i] = t && t->members ? t : NULL;
         made[i] = t && weights->made ? rt_made_key(weights, t) : 0;
     }
-    const RtHash hash = there ? rt_identity_hash(abi, data, made) : (RtHash){0};
+    const RtHash hash = there ? rt_identity_hash(abi, data, made, joined) : (RtHash){0};
     out[0] = hash.low;
     out[1] = hash.high;
     free(data);
     free(made);
+    free(joined);
     return there ? SSMC_OK : rt_fail_memory(count * sizeof *data, "a list of weights");
 }

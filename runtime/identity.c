@@ -39,27 +39,44 @@ rt_hash_on(uint64_t before, const void *data, size_t bytes)
     return XXH3_64bits_withSeed(data, bytes, before);
 }
 
+/* What the data would hash to in one place. */
+static RtHash
+hash_members(const RtTensor *joined)
+{
+    XXH3_state_t state;
+    XXH3_128bits_reset(&state);
+    for (int i = 0; i < joined->members; i++)
+        XXH3_128bits_update(&state, joined->member[i]->data, joined->member[i]->bytes);
+    const XXH128_hash_t hash = XXH3_128bits_digest(&state);
+    return (RtHash){hash.low64, hash.high64};
+}
+
 /* A name that is still a list of spellings counts by its first. */
 static RtHash
-weight_hash(const AbiWeight *w, const void *data, uint64_t made)
+weight_hash(const AbiWeight *w, const void *data, uint64_t made, const RtTensor *joined)
 {
     size_t bytes = 0;
     const bool fits = rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes);
     const uint64_t rule[] = {made, rt_hash(w->init, strlen(w->init))};
-    const RtHash content = made ? hash_wide(rule, sizeof rule) : hash_wide(data, fits ? bytes : 0);
-    uint64_t record[9] = {rt_hash(w->tensor, strcspn(w->tensor, "|")), (uint64_t)w->dtype,
-                          (uint64_t)w->rank, content.low, content.high};
+    const RtHash content = joined ? hash_members(joined)
+                           : made ? hash_wide(rule, sizeof rule)
+                                  : hash_wide(data, fits ? bytes : 0);
+    enum { DIM = 5, LEAST = 4 }; /* every record has places of four dimensions */
+    uint64_t record[DIM + ABI_MAX_RANK] = {rt_hash(w->tensor, strcspn(w->tensor, "|")),
+                                           (uint64_t)w->dtype, (uint64_t)w->rank, content.low,
+                                           content.high};
     for (int i = 0; i < w->rank; i++)
-        record[5 + i] = (uint64_t)w->dim[i];
-    return hash_wide(record, sizeof record);
+        record[DIM + i] = (uint64_t)w->dim[i];
+    return hash_wide(record, sizeof *record * (size_t)(DIM + (w->rank > LEAST ? w->rank : LEAST)));
 }
 
 static RtHash
-weights_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made)
+weights_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made,
+             const RtTensor *const *joined)
 {
     RtHash sum = {0};
     for (int i = 0; i < abi->nweights; i++) {
-        const RtHash hash = weight_hash(&abi->weights[i], weights[i], made[i]);
+        const RtHash hash = weight_hash(&abi->weights[i], weights[i], made[i], joined[i]);
         sum.low += hash.low;
         sum.high += hash.high;
     }
@@ -67,9 +84,10 @@ weights_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *
 }
 
 RtHash
-rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made)
+rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made,
+                 const RtTensor *const *joined)
 {
-    const RtHash hash = weights_hash(abi, weights, made);
+    const RtHash hash = weights_hash(abi, weights, made, joined);
     const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, hash.low, hash.high};
     return hash_wide(record, sizeof record);
 }
@@ -115,7 +133,8 @@ rt_model_identity(const ssmc_model *model)
     RtIdentity *identity = model->identity;
     pthread_mutex_lock(&identity->mutex);
     if (!identity->known) {
-        identity->hash = rt_identity_hash(model->program->abi, model->weights, identity->made);
+        identity->hash =
+            rt_identity_hash(model->program->abi, model->weights, identity->made, model->joined);
         identity->known = true;
     }
     const RtHash hash = identity->hash;

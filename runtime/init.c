@@ -196,22 +196,11 @@ describe_one(RtTensor *t, const AbiWeight *weight, const char *name)
                    rt_dims(t->dim, t->rank).text);
 }
 
-static double
-peers_of(const AbiWeight *weights, int count, const char *rule)
-{
-    int peers = 0;
-    for (int i = 0; i < count; i++)
-        peers += strcmp(rule_name(&weights[i]), rule) == 0;
-    return peers;
-}
-
 static RtMade
-rule_of(const AbiWeight *weights, int count, int i, uint64_t seed)
+rule_of(const AbiWeight *w, uint64_t seed)
 {
-    const AbiWeight *w = &weights[i];
     RtMade made = {.fill = rule_find(rule_name(w)), .fan_in = 1};
     made.key = key_of(seed, w->tensor);
-    made.peers = peers_of(weights, count, rule_name(w));
     for (int d = 1; d < w->rank; d++)
         made.fan_in *= (double)w->dim[d];
     return made;
@@ -233,8 +222,16 @@ describe_all(ssmc_weights *w, const AbiWeight *weights, int count, uint64_t seed
         const ssmc_status status = describe_one(&w->tensors[w->count++], &weights[i], name);
         if (status != SSMC_OK)
             return status;
-        w->made[i] = rule_of(weights, count, i, seed);
+        w->made[i] = rule_of(&weights[i], seed);
         name += strlen(name) + 1;
+    }
+    for (size_t r = 0; r < RT_COUNT(rules); r++) {
+        double peers = 0;
+        for (int i = 0; i < count; i++)
+            peers += w->made[i].fill == rules[r].fill;
+        for (int i = 0; i < count; i++)
+            if (w->made[i].fill == rules[r].fill)
+                w->made[i].peers = peers;
     }
     return rt_weights_index(w, "the model");
 }

@@ -16,7 +16,7 @@
 #define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* RT_LINE: alignment of every buffer that kernels see. */
-enum { RT_LINE = 64, RT_MAX_RANK = 8, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
+enum { RT_LINE = 64, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
 
 /* ---- faults (error.c) -------------------------------------------------------------------- */
 
@@ -213,6 +213,7 @@ struct ssmc_model {
     const char *params;          /* [param_bytes]; kernels that run only read them */
     AbiSgemm *sgemm;             /* NULL: no kernel calls it */
     const void **weights;        /* owns: [nweights] data of each, borrowed */
+    const RtTensor **joined;     /* owns: [nweights] those made of several tensors; NULL: others */
     char *made;                  /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
     RtIdentity *identity;      /* owns */
@@ -266,8 +267,10 @@ typedef struct {
 } RtHash;
 uint64_t rt_hash(const void *data, size_t bytes);
 uint64_t rt_hash_on(uint64_t before, const void *data, size_t bytes); /* of those before, too */
-/* Of a program's description and weights: their data, and what a rule makes each from (0: none). */
-RtHash rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made);
+/* Of a program's description and weights: their data, what a rule makes each from (0: none), or
+ * the tensors that it is made of (NULL: none). */
+RtHash rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64_t *made,
+                        const RtTensor *const *joined);
 
 /* Of every weight's name, type, shape and content, in whatever order the program has them. Made
  * when it is first asked for, by whichever thread asks. */

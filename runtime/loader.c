@@ -44,7 +44,16 @@ rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *
         path = compiled->weights;
     if (strcmp(path, "init:reference") == 0)
         return by_rules(compiled, abi, out);
-    const ssmc_status status = rt_weights_open(path, out);
+    ssmc_status status = rt_weights_open(path, out);
+    for (int i = 0; status == SSMC_OK && i < abi->nweights; i++) {
+        const AbiWeight *w = &abi->weights[i];
+        if (strchr(w->tensor, '+') && !rt_weights_find_any(*out, w->tensor))
+            status = rt_weights_join(*out, w->tensor, w->dim, w->rank);
+    }
+    if (status != SSMC_OK) {
+        rt_weights_close(*out);
+        *out = NULL;
+    }
     if (status == SSMC_IO && path == compiled->weights)
         rt_fail_also(status, "model '%s' was compiled for the weights there; give their new place",
                      rt_quote(compiled->name).text);

@@ -14,8 +14,9 @@ rt_model_new(const ssmc_program *program, ssmc_model **out)
     model->program = program;
     model->cache = (RtMapping){.data = ""};
     model->weights = calloc(tensors, sizeof *model->weights);
+    model->joined = calloc(tensors, sizeof *model->joined);
     model->identity = rt_identity_new(program->abi->nweights);
-    if (!model->weights || !model->identity) {
+    if (!model->weights || !model->joined || !model->identity) {
         ssmc_model_close(model);
         return rt_fail_memory(tensors * sizeof *model->weights, "a model");
     }
@@ -43,6 +44,7 @@ ssmc_model_close(ssmc_model *model)
         rt_blas_close();
     rt_program_free(model->own_program);
     free(model->weights);
+    free(model->joined);
     free(model);
 }
 

@@ -2,8 +2,9 @@
  *
  * Weights do not lie in memory twice. The pages of a checkpoint are read in order and given back as
  * soon as they have been: each step runs in pieces of a few megabytes, of which every thread takes
- * its share. Weights that are made by rules and have no data yet are made when a step reads them,
- * in one buffer for all steps; only those that kernels read later get a place to stay. */
+ * its share. Weights without data of their own, made by rules or of several tensors, are made when
+ * a step reads them, in one buffer for all steps; only those that kernels read later get a place to
+ * stay. */
 #include <stdlib.h>
 
 #include "runtime/weights.h"
@@ -13,7 +14,7 @@ enum { PIECE_BYTES = 8 << 20, MOST_PIECES = 256 };
 /* One of the program's weights. */
 typedef struct {
     const RtTensor *tensor;
-    bool rule;    /* there are no data: they are made by its rule */
+    bool rule;    /* there are no data: they are made by its rule, or of several tensors */
     bool kept;    /* steps after loading read it */
     size_t place; /* in the model's pages of made weights, if it is made and kept */
 } Source;
@@ -97,6 +98,15 @@ run_step(const Making *m, const AbiStep *step, int thread, int threads)
     }
 }
 
+static void
+fill(const Making *m, const RtTensor *t, char *data, int thread, int threads)
+{
+    if (t->members)
+        rt_joined_fill(m->weights, t, data, thread, threads);
+    else
+        rt_made_fill(m->weights, t, (float *)(void *)data, thread, threads);
+}
+
 /* This thread's share of the weights that are made for a step. */
 static void
 make_passing(const Making *m, const AbiStep *step, int thread, int threads)
@@ -107,8 +117,7 @@ make_passing(const Making *m, const AbiStep *step, int thread, int threads)
             continue;
         const AbiOperand *o = operand_at(m->abi, step, i);
         char *data = (char *)m->operand[step->first_operand + i] - o->offset;
-        rt_made_fill(m->weights, m->source[o->index].tensor, (float *)(void *)data, thread,
-                     threads);
+        fill(m, m->source[o->index].tensor, data, thread, threads);
         any = true;
     }
     if (any)
@@ -122,8 +131,7 @@ make_kept(void *user, int thread, int threads)
     for (int i = 0; i < m->abi->nweights; i++) {
         const Source *s = &m->source[i];
         if (s->rule && s->kept)
-            rt_made_fill(m->weights, s->tensor, (float *)(void *)(m->model->made + s->place),
-                         thread, threads);
+            fill(m, s->tensor, m->model->made + s->place, thread, threads);
     }
 }
 

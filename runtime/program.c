@@ -76,7 +76,7 @@ check_tensors(const AbiProgram *abi)
 {
     for (int i = 0; i < abi->nweights; i++) {
         const AbiWeight *w = &abi->weights[i];
-        if (!w->tensor || w->rank < 0 || w->rank > 4)
+        if (!w->tensor || w->rank < 0 || w->rank > ABI_MAX_RANK)
             return broken(abi, "a weight has no name or a wrong rank", i);
     }
     for (int i = 0; i < abi->nstates; i++) {
@@ -84,7 +84,7 @@ check_tensors(const AbiProgram *abi)
         if (!s->name || s->offset < 0 || s->bytes < 0 || s->offset > abi->state_bytes - s->bytes)
             return broken(abi, "a state lies outside the states", i);
         size_t bytes;
-        if (s->rank < 0 || s->rank > 4 ||
+        if (s->rank < 0 || s->rank > ABI_MAX_RANK ||
             !rt_tensor_bytes(rt_abi_bits(s->dtype), s->dim, s->rank, &bytes) ||
             bytes != (size_t)s->bytes)
             return broken(abi, "a state's size is not that of its shape", i);

@@ -8,16 +8,23 @@
 #include "runtime/abi.h"
 #include "runtime/ssmc.h"
 
+enum { RT_MAX_RANK = 8 }; /* of a tensor of a file: weights have fewer (ABI_MAX_RANK) */
+
 /* A tensor of a safetensors file, validated: data lies inside the mapping. */
-typedef struct {
-    const char *name;
+typedef struct RtTensor RtTensor;
+struct RtTensor {
+    const char *name;  /* first: nearest_name reads it */
     const char *dtype; /* F32, F16, BF16, I64 ... as the header spells it */
     bool rounded;      /* of weights: the file has F64, data is F32 */
     int rank;
-    int64_t dim[8];
+    int64_t dim[RT_MAX_RANK];
     const void *data; /* borrows the mapping; little-endian, may be unaligned */
     size_t bytes;
-} RtTensor;
+    /* Of weights: tensors of the file whose data, one after the other, are its own; data is NULL
+     * then. members 0: it is one of the file. */
+    const RtTensor *const *member;
+    int members;
+};
 
 typedef struct RtTensorFile RtTensorFile;
 /* Maps one safetensors file and checks its header: length, JSON, dtypes, shapes, offsets in range,
@@ -89,6 +96,15 @@ const char *rt_weights_file(const ssmc_weights *weights, int i);
 int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);
 const RtTensor *rt_weights_find(const ssmc_weights *weights, const char *name);
+/* From now on a weight of that shape is found under `names`, tensors with '+' between them: each
+ * is some of its rows, in that order, or one of a stack. SSMC_BAD_FILE: one is missing, or does not
+ * fit. Nothing is copied. */
+ssmc_status rt_weights_join(ssmc_weights *weights, const char *names, const int64_t *dim, int rank);
+/* How many rows of a tensor of the shape `dim` a tensor is; -1: it is no part of it. */
+int64_t rt_member_rows(const RtTensor *tensor, const int64_t *dim, int rank);
+/* Its data in one place: a copy of what has members, which lives as long as the weights. NULL: no
+ * memory, or a rule makes it. */
+const void *rt_weights_whole(ssmc_weights *weights, const RtTensor *tensor);
 /* The file that one of the tensors is in; NULL: none, rules make it. */
 const char *rt_weights_file_of(const ssmc_weights *weights, const RtTensor *tensor);
 

@@ -12,12 +12,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { CHECKSUM_BYTES = 8 };
+enum { CHECKSUM_BYTES = 8, LEAST_DIMS = 4 };
 
 static const char magic_text[8] = {'s', 's', 'm', 'c', 's', 't', 'a', 't'};
 
 #define SIZE_U64(name)  sizeof(uint64_t)
 #define SIZE_TEXT(name) RT_NUMERICS
+#define SIZE_DIMS(name) (LEAST_DIMS * sizeof(uint64_t))
 enum {
     HEAD_BYTES = 0
 #define STATE_HEAD(kind, name, doc) +SIZE_##kind(name)
@@ -33,9 +34,12 @@ enum {
 /* Elements are written as they lie in memory. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "state files are little-endian");
 
-/* A reader of any version finds these two. */
+/* A reader of any version finds the first two; the rank says how long its entry is. */
 _Static_assert(offsetof(RtStateHead, magic) == 0 && offsetof(RtStateHead, version) == 8,
                "a state file begins with magic and version");
+_Static_assert(offsetof(RtStateEntry, rank) == 8 &&
+                   offsetof(RtStateEntry, rank) < offsetof(RtStateEntry, dim),
+               "entry_next");
 _Static_assert(ABI_F32 == 0 && ABI_F16 == 1 && ABI_BF16 == 2, "numbers of state.def");
 
 /* ---- fields -------------------------------------------------------------------------------- */
@@ -73,10 +77,29 @@ get_text(const char **at, char text[RT_NUMERICS])
     *at += RT_NUMERICS;
 }
 
+/* Of an entry of that rank. */
+static int
+dims_of(uint64_t rank)
+{
+    return rank > LEAST_DIMS ? (int)rank : LEAST_DIMS;
+}
+
+static size_t
+entry_bytes(uint64_t rank)
+{
+    return ENTRY_BYTES + (size_t)(dims_of(rank) - LEAST_DIMS) * sizeof(uint64_t);
+}
+
 #define PUT_U64(name)  at = put_u64(at, from->name);
 #define PUT_TEXT(name) at = put_text(at, from->name);
+#define PUT_DIMS(name)                                                                             \
+    for (int i = 0; i < dims_of(from->rank); i++)                                                  \
+        at = put_u64(at, from->name[i]);
 #define GET_U64(name)  to->name = get_u64(&at);
 #define GET_TEXT(name) get_text(&at, to->name);
+#define GET_DIMS(name)                                                                             \
+    for (int i = 0; i < ABI_MAX_RANK; i++)                                                         \
+        to->name[i] = i < dims_of(to->rank) ? get_u64(&at) : 1;
 
 static void
 head_put(char *at, const RtStateHead *from)
@@ -113,15 +136,12 @@ entry_get(const char *at, RtStateEntry *to)
 static RtStateEntry
 entry_of(const AbiState *state)
 {
-    const int64_t *dim = state->dim;
-    const int rank = state->rank;
-    return (RtStateEntry){.dtype = (uint64_t)state->dtype,
-                          .rank = (uint64_t)rank,
-                          .dim0 = rank > 0 ? (uint64_t)dim[0] : 1,
-                          .dim1 = rank > 1 ? (uint64_t)dim[1] : 1,
-                          .dim2 = rank > 2 ? (uint64_t)dim[2] : 1,
-                          .dim3 = rank > 3 ? (uint64_t)dim[3] : 1,
+    RtStateEntry entry = {.dtype = (uint64_t)state->dtype,
+                          .rank = (uint64_t)state->rank,
                           .name_bytes = strlen(state->name)};
+    for (int i = 0; i < ABI_MAX_RANK; i++)
+        entry.dim[i] = i < state->rank ? (uint64_t)state->dim[i] : 1;
+    return entry;
 }
 
 /* ---- saving -------------------------------------------------------------------------------- */
@@ -147,7 +167,8 @@ rt_state_file_bytes(const ssmc_session *s, size_t note_bytes)
     const AbiProgram *abi = s->model->program->abi;
     size_t bytes = HEAD_BYTES + note_bytes + CHECKSUM_BYTES;
     for (int i = 0; i < abi->nstates; i++)
-        bytes += ENTRY_BYTES + strlen(abi->states[i].name) + (size_t)abi->states[i].bytes;
+        bytes += entry_bytes((uint64_t)abi->states[i].rank) + strlen(abi->states[i].name) +
+                 (size_t)abi->states[i].bytes;
     return bytes;
 }
 
@@ -174,13 +195,13 @@ put_state(Writer *w, const ssmc_session *s, int seq, const void *note, size_t no
 {
     const AbiProgram *abi = s->model->program->abi;
     const RtStateHead head = head_of(s, seq, note_bytes);
-    char bytes[HEAD_BYTES > ENTRY_BYTES ? HEAD_BYTES : ENTRY_BYTES];
+    char bytes[HEAD_BYTES + ENTRY_BYTES + ABI_MAX_RANK * sizeof(uint64_t)];
     head_put(bytes, &head);
     put(w, bytes, HEAD_BYTES);
     for (int i = 0; i < abi->nstates; i++) {
         const RtStateEntry entry = entry_of(&abi->states[i]);
         entry_put(bytes, &entry);
-        put(w, bytes, ENTRY_BYTES);
+        put(w, bytes, entry_bytes(entry.rank));
         put(w, abi->states[i].name, (size_t)entry.name_bytes);
     }
     put(w, note, note_bytes);
@@ -246,13 +267,20 @@ check_sum(const RtStateFile *f)
                    f->path, says, has);
 }
 
+/* The entry at *at, which then is where its name begins. */
 static bool
-entry_at(const RtStateFile *f, const char *at, RtStateEntry *out)
+entry_next(const RtStateFile *f, const char **at, RtStateEntry *out)
 {
-    if (f->end - at < ENTRY_BYTES)
+    const char *rank = *at + offsetof(RtStateEntry, rank);
+    const size_t left = (size_t)(f->end - *at);
+    if (left < ENTRY_BYTES)
         return false;
-    entry_get(at, out);
-    return out->name_bytes <= (uint64_t)(f->end - at - ENTRY_BYTES);
+    out->rank = get_u64(&rank);
+    if (out->rank > ABI_MAX_RANK || left < entry_bytes(out->rank))
+        return false;
+    entry_get(*at, out);
+    *at += entry_bytes(out->rank);
+    return out->name_bytes <= (uint64_t)(f->end - *at);
 }
 
 /* Finds where entries, note and elements begin. */
@@ -262,8 +290,8 @@ check_parts(RtStateFile *f)
     RtStateEntry entry;
     const char *at = f->entries;
     uint64_t i = 0;
-    for (; i < f->head.states && entry_at(f, at, &entry); i++)
-        at += ENTRY_BYTES + entry.name_bytes;
+    for (; i < f->head.states && entry_next(f, &at, &entry); i++)
+        at += entry.name_bytes;
     if (i < f->head.states || f->head.note_bytes > (uint64_t)(f->end - at))
         return rt_fail(SSMC_BAD_FILE, "%s is broken: its parts are longer than itself", f->path);
     f->note = at;
@@ -327,18 +355,19 @@ elements_of(const RtStateFile *f, const AbiState *state)
     const RtStateEntry want = entry_of(state);
     const char *at = f->entries, *elements = f->elements;
     RtStateEntry entry;
-    for (uint64_t i = 0; i < f->head.states && entry_at(f, at, &entry); i++) {
-        const char *name = at + ENTRY_BYTES;
+    for (uint64_t i = 0; i < f->head.states && entry_next(f, &at, &entry); i++) {
         size_t bytes = 0;
-        const int64_t dim[] = {(int64_t)entry.dim0, (int64_t)entry.dim1, (int64_t)entry.dim2,
-                               (int64_t)entry.dim3};
+        int64_t dim[ABI_MAX_RANK];
+        for (int k = 0; k < ABI_MAX_RANK; k++)
+            dim[k] = (int64_t)entry.dim[k];
         const int bits = entry.dtype < ABI_DTYPE_COUNT ? rt_abi_bits((AbiDtype)entry.dtype) : 0;
-        if (!bits || !rt_tensor_bytes(bits, dim, 4, &bytes) || bytes > (size_t)(f->end - elements))
+        if (!bits || !rt_tensor_bytes(bits, dim, ABI_MAX_RANK, &bytes) ||
+            bytes > (size_t)(f->end - elements))
             return NULL;
         if (memcmp(&entry, &want, sizeof entry) == 0 &&
-            memcmp(name, state->name, (size_t)entry.name_bytes) == 0)
+            memcmp(at, state->name, (size_t)entry.name_bytes) == 0)
             return elements;
-        at = name + entry.name_bytes;
+        at += entry.name_bytes;
         elements += bytes;
     }
     return NULL;

@@ -6,6 +6,7 @@
 
 #define STATE_C_U64(name)  uint64_t name;
 #define STATE_C_TEXT(name) char name[RT_NUMERICS];
+#define STATE_C_DIMS(name) uint64_t name[ABI_MAX_RANK];
 typedef struct {
 #define STATE_HEAD(kind, name, doc) STATE_C_##kind(name)
 #include "runtime/state.def"

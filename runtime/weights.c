@@ -415,6 +415,7 @@ rt_weights_close(ssmc_weights *w)
         rt_tensors_close(w->files[f]);
     rt_pages_free(w->pages, w->page_bytes);
     rt_index_free(&w->index);
+    rt_joined_close(w);
     free(w->files);
     free(w->tensors);
     free(w->names);
@@ -451,7 +452,7 @@ const RtTensor *
 rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len)
 {
     const int i = rt_index_find(&weights->index, name, len);
-    return i < 0 ? NULL : &weights->tensors[i];
+    return i < 0 ? rt_joined_find(weights, name, len) : &weights->tensors[i];
 }
 
 const RtTensor *

@@ -6,6 +6,14 @@
 
 typedef struct RtMade RtMade; /* how a weight is made (init.c) */
 
+/* A weight made of several tensors (join.c). */
+typedef struct {
+    RtTensor tensor;         /* no name: it could not be made */
+    char *name;              /* owns */
+    const RtTensor **member; /* owns */
+    void *whole; /* owns: pages, its data in one place; NULL: nobody has asked for them */
+} RtJoined;
+
 struct ssmc_weights {
     RtTensorFile **files; /* owns: [nfiles] */
     int nfiles;
@@ -16,6 +24,8 @@ struct ssmc_weights {
     RtMade *made; /* owns: [count] their rules; NULL: weights of files */
     char *pages;  /* owns: data that is not in files */
     size_t page_bytes;
+    RtJoined **joined; /* owns: [njoined] */
+    int njoined;
     char *note; /* owns: which of several files these are; NULL: there was no choice */
 };
 
@@ -27,6 +37,10 @@ ssmc_status rt_weights_index(ssmc_weights *w, const char *path);
 uint64_t rt_made_key(const ssmc_weights *w, const RtTensor *t);
 /* A thread's share of a weight made by a rule. */
 void rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, int threads);
+const RtTensor *rt_joined_find(const ssmc_weights *w, const char *name, size_t len);
+/* A thread's share of the data of a weight made of several tensors. */
+void rt_joined_fill(const ssmc_weights *w, const RtTensor *t, char *data, int thread, int threads);
+void rt_joined_close(ssmc_weights *w);
 /* Bytes of a tensor that will hardly be read again. Of any thread. */
 void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);
 /* All that lies in files: what the system mapped around what was read, too. What kernels read comes

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/util.h"
 #include "runtime/rt.h"
 #include "tests/harness.h"
 
@@ -15,7 +16,7 @@
 #define IDS       GOLDEN "/golden.safetensors"
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-enum { MOST = 64, NAME = 128 };
+enum { MOST = 128, NAME = 128 };
 
 /* The golden's tensors, to be changed, and a directory for them. */
 typedef struct {
@@ -531,4 +532,270 @@ Test(checkpoint, two_spellings_of_the_limit_and_the_epsilon)
     free(a);
     free(b);
     end(&c);
+}
+
+/* ---- weights made of several tensors ------------------------------------------------------- */
+
+static const char split_yaml[] =
+    "name: mamba2-base\nvocab: 160\ndim: 64\neps: 1e-05\ntie_embeddings: true\neos: 2\n"
+    "layers:\n  - {block: mamba2, repeat: 3, state: 32, head_dim: 16}\n"
+    "family: mamba2\nweights: %s\n%s";
+static const char split_tensors[] =
+    "tensors:\n"
+    "  layers.<i>.mixer.in_proj.weight:\n"
+    "    rows: [l.<i>.z, l.<i>.x, l.<i>.B, l.<i>.C, l.<i>.dt]\n"
+    "  layers.<i>.mixer.D: [not.there.<i>, {stack: heads.<i>.<e>.D}]\n"
+    "  layers.<i>.*: backbone.layers.<i>.*\n";
+
+static void
+write_yaml(const Checkpoint *c, const char *file, const char *weights, const char *tensors)
+{
+    StrBuf text = {0};
+    sb_printf(&text, split_yaml, weights, tensors);
+    write_text(c, file, sb_text(&text));
+    sb_free(&text);
+}
+
+/* in_proj as z, x, B, C and dt, and D as a tensor without dimensions for each head. */
+static void
+split_weights(Checkpoint *c)
+{
+    static const struct {
+        const char *name;
+        int64_t rows;
+    } parts[] = {
+        {"z",  128},
+        {"x",  128},
+        {"B",  32 },
+        {"C",  32 },
+        {"dt", 8  }
+    };
+    const int count = c->count;
+    for (int i = 0; i < count; i++) {
+        const RtTensor whole = c->tensors[i];
+        int layer = 0;
+        if (sscanf(c->names[i], "backbone.layers.%d.mixer", &layer) != 1)
+            continue;
+        const char *at = whole.data;
+        const bool is_D = strstr(c->names[i], ".D") != NULL;
+        if (!is_D && !strstr(c->names[i], "in_proj"))
+            continue;
+        for (int k = 0; k < (is_D ? 8 : 5); k++) {
+            char name[NAME];
+            if (is_D)
+                snprintf(name, NAME, "heads.%d.%d.D", layer, k);
+            else
+                snprintf(name, NAME, "l.%d.%s", layer, parts[k].name);
+            RtTensor part = whole;
+            part.rank = is_D ? 0 : 2;
+            part.dim[0] = is_D ? 1 : parts[k].rows;
+            part.bytes = (is_D ? 1 : (size_t)parts[k].rows * 64) * sizeof(float);
+            part.data = at;
+            at += part.bytes;
+            if (k == 0) {
+                snprintf(c->names[i], NAME, "%s", name);
+                c->tensors[i] = part;
+                continue;
+            }
+            cr_assert_lt(c->count, MOST);
+            snprintf(c->names[c->count], NAME, "%s", name);
+            c->tensors[c->count++] = part;
+        }
+    }
+}
+
+static RtTensor *
+part_named(Checkpoint *c, const char *name)
+{
+    for (int i = 0; i < c->count; i++)
+        if (strcmp(c->names[i], name) == 0)
+            return &c->tensors[i];
+    cr_assert_fail("no %s", name);
+    return NULL;
+}
+
+static char *
+logits_of(const Checkpoint *c, const char *model, const char *dtype, const char *more, size_t *len)
+{
+    char *path = path_join(c->dir, model), *out = path_join(c->dir, "out");
+    CommandResult r = command_run(ARGS(SSMC_BINARY, "logits", path, "--ids", IDS, "--out", out,
+                                       dtype ? "--dtype" : more, dtype, more),
+                                  NULL, 0);
+    cr_assert_eq(r.status, 0, "%s: %s", model, r.err);
+    char *bytes = read_whole(out, len);
+    command_free(&r);
+    free(path);
+    free(out);
+    return bytes;
+}
+
+static void
+expect_same_logits(const Checkpoint *c, const char *model, const char *dtype, const char *more)
+{
+    size_t len = 0, want_len = 0;
+    char *want = logits_of(c, "one.yaml", dtype, NULL, &want_len);
+    char *got = logits_of(c, model, strstr(model, ".so") ? NULL : dtype, more, &len);
+    cr_expect(len == want_len && memcmp(want, got, len) == 0, "%s %s: other logits", model, dtype);
+    free(want);
+    free(got);
+}
+
+static void
+split_begin(Checkpoint *c)
+{
+    begin(c);
+    split_weights(c);
+    write_weights(c);
+    write_yaml(c, "one.yaml", GOLDEN "/model.safetensors", "");
+    write_yaml(c, "split.yaml", "model.safetensors", split_tensors);
+}
+
+Test(checkpoint, weights_of_several_tensors_give_the_same_bits)
+{
+    Checkpoint c;
+    split_begin(&c);
+    expect_same_logits(&c, "split.yaml", "f32", NULL);
+    expect_same_logits(&c, "split.yaml", "bf16", NULL);
+    expect_same_logits(&c, "split.yaml", "int8", NULL);
+    expect_same_logits(&c, "split.yaml", "f32", "--check-each");
+    char *yaml = path_join(c.dir, "split.yaml");
+    for (const char *const *how = ARGS("embed", "external"); *how; how++) {
+        char *so = path_join(c.dir, "m.so");
+        CommandResult r = command_run(
+            ARGS(SSMC_BINARY, "compile", yaml, "--emit", "so", "--weights", *how, "-o", so), NULL,
+            0);
+        cr_assert_eq(r.status, 0, "%s", r.err);
+        expect_same_logits(&c, "m.so", "f32", NULL);
+        command_free(&r);
+        free(so);
+    }
+    snprintf(c.names[part_named(&c, "l.1.x") - c.tensors], NAME, "l.1.y");
+    write_weights(&c);
+    char *so = path_join(c.dir, "m.so");
+    CommandResult r =
+        command_run(ARGS(SSMC_BINARY, "logits", so, "--ids", IDS, "--out", "/dev/null"), NULL, 0);
+    cr_expect(r.status != 0 && strstr(r.err, "lacks tensor 'l.1.x', of which a weight is made"),
+              "%s", r.err);
+    command_free(&r);
+    free(so);
+    free(yaml);
+    end(&c);
+}
+
+static void
+expect_split_refused(Checkpoint *c, const char *says)
+{
+    write_weights(c);
+    char *yaml = path_join(c->dir, "split.yaml");
+    CommandResult r =
+        command_run(ARGS(SSMC_BINARY, "logits", yaml, "--ids", IDS, "--out", "/dev/null"), NULL, 0);
+    cr_expect_eq(r.status, 2);
+    cr_expect(strstr(r.err, says), "stderr lacks '%s': %s", says, r.err);
+    command_free(&r);
+    free(yaml);
+}
+
+Test(checkpoint, weights_of_several_tensors_that_do_not_fit)
+{
+    Checkpoint c;
+    split_begin(&c);
+    RtTensor *x = part_named(&c, "l.1.x"), *dt = part_named(&c, "l.2.dt");
+    const RtTensor x_was = *x, dt_was = *dt;
+    snprintf(c.names[x - c.tensors], NAME, "l.1.y");
+    expect_split_refused(&c,
+                         "there is no tensor 'l.1.x', of which with others "
+                         "`layers.1.mixer.in_proj.weight` is made, [328,64]; the nearest is 'l.1.");
+    expect_split_refused(&c, "there is a tensor 'l.1.y', which the model does not use");
+    snprintf(c.names[x - c.tensors], NAME, "l.1.x");
+    x->dim[0] = 64, x->dim[1] = 128;
+    expect_split_refused(&c, "tensor 'l.1.x' has the shape [64,128]; expected rows of [328,64], as "
+                             "it is one of 5 of which `layers.1.mixer.in_proj.weight` is made");
+    *x = x_was;
+    dt->dim[0] = 7;
+    dt->bytes = 7 * 64 * sizeof(float);
+    expect_split_refused(&c, "tensors 'l.2.z' to 'l.2.dt' have 327 rows together; expected 328: "
+                             "`layers.2.mixer.in_proj.weight` [328,64] is made of them");
+    *dt = dt_was;
+    dt->dtype = "F16";
+    dt->bytes /= 2;
+    expect_split_refused(&c, "tensor 'l.2.dt' has the type F16; expected F32, which 'l.2.z' has: "
+                             "`layers.2.mixer.in_proj.weight` is made of both");
+    *dt = dt_was;
+    static const char *const wrong[] = {"{rows: []}", "{stack: heads}", "{stack: a.<e>, rows: [b]}",
+                                        "{cols: [a]}", "[a, {stack: 3}]"};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        StrBuf map = {0};
+        sb_printf(&map, "tensors: {layers.<i>.mixer.D: %s}\n", wrong[i]);
+        write_yaml(&c, "split.yaml", "model.safetensors", sb_text(&map));
+        expect_split_refused(&c, "a weight of several tensors is {rows: [NAME, NAME ...]}");
+        sb_free(&map);
+    }
+    write_yaml(&c, "split.yaml", "model.safetensors",
+               "tensors: {layers.<i>.mixer.D: {rows: [a+b, c]}}\n");
+    expect_split_refused(&c, "the name of one of several tensors has no '+'");
+    end(&c);
+}
+
+/* ---- very many tensors ---------------------------------------------------------------------- */
+
+/* 400 layers of 50 projections, compiled from a checkpoint; then one whose names are of another
+ * model from the middle on. */
+Test(checkpoint, twenty_thousand_tensors)
+{
+    enum { LAYERS = 400, EACH = 50, DIM = 4, COUNT = LAYERS * EACH + 2 };
+    static float data[64 * DIM];
+    char *dir = temp_dir(), *yaml = path_join(dir, "m.yaml"), *out = path_join(dir, "m.o");
+    char *weights = path_join(dir, "model.safetensors");
+    char(*names)[NAME] = calloc(COUNT, NAME);
+    RtTensor *tensors = calloc(COUNT, sizeof *tensors);
+    StrBuf text = {0};
+    sb_printf(&text,
+              "name: many\nvocab: 64\ndim: %d\ntie_embeddings: true\nweights: model.safetensors\n"
+              "layers: [{block: wide, repeat: %d}]\nblocks:\n  - block: wide\n    weights:\n",
+              DIM, LAYERS);
+    for (int i = 0; i < EACH; i++)
+        sb_printf(&text, "      p%d.weight: {shape: [dim, dim], init: uniform_fan_in}\n", i);
+    sb_puts(&text, "    ops:\n");
+    for (int i = 0; i < EACH; i++)
+        sb_printf(&text, "      - h = h + linear(h, p%d.weight)\n", i);
+    write_whole(yaml, sb_text(&text), text.len);
+    for (int i = 0; i < COUNT; i++)
+        tensors[i] = (RtTensor){
+            .name = names[i],
+            .dtype = "F32",
+            .rank = 2,
+            .dim = {DIM, DIM},
+            .data = data,
+            .bytes = DIM * DIM * sizeof(float)
+        };
+    for (int i = 0; i < COUNT - 2; i++)
+        snprintf(names[i], NAME, "layers.%d.p%d.weight", i / EACH, i % EACH);
+    snprintf(names[COUNT - 2], NAME, "embedding.weight");
+    tensors[COUNT - 2].dim[0] = 64;
+    tensors[COUNT - 2].bytes = sizeof data;
+    snprintf(names[COUNT - 1], NAME, "norm.weight");
+    tensors[COUNT - 1].rank = 1;
+    tensors[COUNT - 1].bytes = DIM * sizeof(float);
+    cr_assert_eq(rt_tensors_write(weights, tensors, COUNT), SSMC_OK, "%s", ssmc_error());
+    const char *const argv[] = {SSMC_BINARY, "compile", yaml, "--emit", "obj", "-o", out, NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    for (int i = COUNT / 2; i < COUNT - 2; i++)
+        snprintf(names[i], NAME, "experts.%d.p%d.weight", i / EACH, i % EACH);
+    cr_assert_eq(rt_tensors_write(weights, tensors, COUNT), SSMC_OK, "%s", ssmc_error());
+    r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 2);
+    cr_expect(strstr(r.err, "ignored=[experts.<i>.p") || strstr(r.err, "ignored=[experts.*]"), "%s",
+              r.err);
+    cr_expect(strstr(r.err, "there is no tensor 'layers.200.p1.weight' [4,4]"), "%s", r.err);
+    cr_expect(strstr(r.err, "more"), "%s", r.err);
+    command_free(&r);
+    sb_free(&text);
+    temp_dir_remove(dir);
+    free(yaml);
+    free(out);
+    free(weights);
+    free(names);
+    free(tensors);
 }

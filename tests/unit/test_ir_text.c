@@ -129,6 +129,22 @@ Test(text, kernel_graphs_with_places_print_as_they_were_read)
     expect_round_trip(kernel_text);
 }
 
+Test(text, values_of_six_dimensions_print_as_they_were_read)
+{
+    expect_round_trip("graph \"six\" model {\n"
+                      "  input ids: i32[T]\n"
+                      "  weight table: f32[100,8]\n"
+                      "  weight w: bf16[2,1,3,4,5] tensor=\"experts.weight\"\n"
+                      "  weight v: f32[6,5,4,3,2,1]\n"
+                      "  e: f32[6,5,4,3,2,1] = exp(v)\n"
+                      "  f: f32[6,5,4,3,2,1] = mul(e, v)\n"
+                      "  g: f32[2,1,3,4,5] = neg(w)\n"
+                      "  h: f32[T,8] = embed(ids, table)\n"
+                      "  r: f32[R,8] = take(h)\n"
+                      "  output r\n"
+                      "}\n");
+}
+
 /* ---- hand-written texts ------------------------------------------------------------------- */
 
 /* A graph whose middle is `lines`, over h [T,8] and o [T,1]. */
@@ -224,6 +240,7 @@ Test(text, faults_name_what_was_found_and_the_nearest_known)
     static const FaultCase cases[] = {
         {"y = rmsnrom(h) {eps=1}",
          "t.ir:9:5: error: unknown op `rmsnrom`; did you mean `rmsnorm`?"                                                                        },
+        {"weight v: f32[1,1,1,1,1,1,1]",                                          "a type has at most 6 dimensions"                              },
         {"y = linear(h, tabel)",                                                  "t.ir:9:15: error: unknown name `tabel`; did you mean `table`?"},
         {"y = rmsnorm(h) {esp=1}",
          "9:17: error: `rmsnorm` has no attribute `esp`; it takes eps, groups; "

@@ -187,22 +187,17 @@ static const AbiProgram program = {
 
 static float table[V][H], scale[V];
 
-/* Weights as a file in memory would hold them. */
+/* Weights of a file, the table in the shape that `as` has. */
 static ssmc_weights *
-small_weights(void)
+small_weights_as(const AbiWeight *as)
 {
     for (int v = 0; v < V; v++) {
         scale[v] = (float)(v + 1);
         for (int h = 0; h < H; h++)
             table[v][h] = (float)((v * 5 + h * 3) % 16);
     }
-    const RtTensor out[] = {
-        {.name = "table",
-         .dtype = "F32",
-         .rank = 2,
-         .dim = {V, H},
-         .data = table,
-         .bytes = sizeof table},
+    RtTensor out[] = {
+        {.name = "table", .dtype = "F32", .rank = as->rank, .data = table, .bytes = sizeof table},
         {.name = "lm.scale",
          .dtype = "F32",
          .rank = 1,
@@ -210,6 +205,7 @@ small_weights(void)
          .data = scale,
          .bytes = sizeof scale},
     };
+    memcpy(out[0].dim, as->dim, sizeof as->dim);
     char *dir = temp_dir(), *path = path_join(dir, "model.safetensors");
     ssmc_weights *w = NULL;
     cr_assert_eq(rt_tensors_write(path, out, 2), SSMC_OK, "%s", ssmc_error());
@@ -217,6 +213,12 @@ small_weights(void)
     free(path);
     temp_dir_remove(dir);
     return w;
+}
+
+static ssmc_weights *
+small_weights(void)
+{
+    return small_weights_as(&weights[0]);
 }
 
 typedef struct {
@@ -229,7 +231,7 @@ typedef struct {
 static Run
 run_open(const AbiProgram *abi, int sequences, int threads)
 {
-    Run r = {.weights = small_weights()};
+    Run r = {.weights = small_weights_as(&abi->weights[0])};
     cr_assert_eq(rt_program_wrap(abi, &r.program), SSMC_OK, "%s", ssmc_error());
     cr_assert_eq(ssmc_model_open(r.program, r.weights, threads, NULL, NULL, &r.model), SSMC_OK,
                  "%s", ssmc_error());
@@ -303,6 +305,44 @@ Test(session, a_prompt_in_pieces_gives_what_the_whole_gives)
         cr_assert_arr_eq(last, want + (LONG - 1) * V, sizeof last);
         run_close(&r);
     }
+}
+
+/* The state is saved and loaded, too. */
+Test(session, weights_of_five_and_states_of_six_dimensions)
+{
+    int32_t ids[LONG];
+    float want[LONG * V], got[V];
+    AbiWeight wide[] = {weights[0], weights[1]};
+    AbiState deep[] = {states[0], states[1]};
+    AbiProgram p = program;
+    wide[0].rank = 5;
+    memcpy(wide[0].dim, (int64_t[ABI_MAX_RANK]){V, 1, H / 2, 1, 2}, sizeof wide[0].dim);
+    deep[0].rank = 6;
+    memcpy(deep[0].dim, (int64_t[]){1, 2, 1, H / 4, 1, 2}, sizeof deep[0].dim);
+    p.weights = wide;
+    p.states = deep;
+    some_ids(ids, LONG, 1);
+    char *dir = temp_dir(), *path = path_join(dir, "state");
+    Run r = run_open(&p, 2, 2);
+    expected(ids, LONG, want);
+    OK(ssmc_prefill(r.session, 0, ids, LONG - 1, NULL));
+    OK(ssmc_state_save(r.session, 0, path, "note", 4));
+    void *note = NULL;
+    size_t bytes = 0;
+    OK(ssmc_state_load(r.session, 1, path, &note, &bytes));
+    cr_expect(bytes == 4 && memcmp(note, "note", 4) == 0);
+    OK(ssmc_prefill(r.session, 1, ids + LONG - 1, 1, got));
+    cr_expect_arr_eq(got, want + (LONG - 1) * V, sizeof got);
+    run_close(&r);
+    deep[0].dim[5] = 1;
+    deep[0].dim[4] = 2;
+    r = run_open(&p, 2, 2);
+    cr_expect_eq(ssmc_state_load(r.session, 1, path, NULL, NULL), SSMC_BAD_FILE);
+    cr_expect(strstr(ssmc_error(), "has no state 's' of [1,2,1,2,2,1]"), "%s", ssmc_error());
+    run_close(&r);
+    free(note);
+    free(path);
+    temp_dir_remove(dir);
 }
 
 Test(session, steps_keep_sequences_apart)
@@ -592,7 +632,7 @@ Test(program, broken_ones_are_refused)
     list[1].dim[0] = 2;
     p = program, p.states = list;
     program_refused(&p, "shape (1)");
-    list[1] = states[1], list[1].rank = 5;
+    list[1] = states[1], list[1].rank = ABI_MAX_RANK + 1;
     program_refused(&p, "shape (1)");
 }
 

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,27 @@ Test(util, numbers_are_the_shortest_text_that_reads_back)
         cr_expect_str_eq(number_text(arena, cases[i].value), cases[i].text);
     cr_expect_str_eq(number_text(arena, (double)INFINITY), "inf");
     cr_expect_str_eq(number_text(arena, -(double)INFINITY), "-inf");
+    arena_free(arena);
+}
+
+Test(util, texts_are_numbered_as_they_come)
+{
+    enum { MANY = 20000 };
+    char name[64];
+    Arena *arena = arena_new();
+    Texts texts = {.arena = arena};
+    cr_expect_eq(texts_find(&texts, "layers.0.weight"), -1);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < MANY; i++) {
+            snprintf(name, sizeof name, "layers.%d.experts.%d.weight", i / 100, i % 100);
+            cr_assert_eq(texts_add(&texts, name), i);
+            cr_assert_eq(texts_find(&texts, name), i);
+            cr_assert_str_eq(texts_at(&texts, i), name);
+        }
+    cr_expect_eq(texts.count, MANY);
+    cr_expect_eq(texts_find(&texts, "layers.0.weight"), -1);
+    cr_expect_eq(texts_add(&texts, ""), MANY);
+    cr_expect_eq(texts_find(&texts, ""), MANY);
     arena_free(arena);
 }
 
