@@ -3,8 +3,7 @@
 #ifndef SSMC_BENCH_BENCH_H
 #define SSMC_BENCH_BENCH_H
 
-#include "codegen/codegen.h"
-#include "runtime/rt.h"
+#include "compiler/compiler.h"
 
 enum { BENCH_MAX_REPEATS = 101 };
 
@@ -107,6 +106,8 @@ typedef struct {
     BenchProbes *probes;
 } BenchRun;
 
+/* What a run needs to know of a compiled job; threads: the job's. */
+void bench_run_of(BenchRun *run, const Job *job);
 /* Ceilings, then every item once a round, in turn, so that a machine that slows down slows all of
  * them. False: *why, or NULL when the runtime has said it (*status). */
 bool bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why);
@@ -152,22 +153,24 @@ ssmc_status bench_put_trace(StrBuf *out, BenchRun *run, const BenchItem *const *
 
 /* ---- the SSD by itself (bench/ssd.c) ------------------------------------------------------ */
 
-enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };
+enum { BENCH_SSD_IDS = 512 };
 typedef struct {
     int64_t heads, head_dim, state, groups; /* H, P, N, G */
-    int64_t block;                          /* most tokens of a pass; 0: BENCH_SSD_BLOCK */
+    int64_t block;                          /* most tokens of a pass */
     int64_t channels; /* D: a selective scan with N states, H, P and G unused */
 } BenchSsd;
-/* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open, or of one
- * selective_scan. */
-const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
-/* That graph compiled. */
+/* A graph of one ssd op or of one selective_scan, compiled. */
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
     float *logits; /* [vocab] */
     int repeats;
 } BenchSsdRun;
+/* Compiles it by the settings, whose model it becomes, in a session of one sequence; an exit
+ * status. bench_ssd_close in any case. */
+int bench_ssd_open(Job *job, Arena *arena, const Settings *settings, const BenchSsd *size,
+                   BenchSsdRun *run);
+void bench_ssd_close(Job *job, BenchSsdRun *run);
 /* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */
 ssmc_status bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out);
 

@@ -30,53 +30,76 @@ scan_graph(Arena *arena, const BenchSsd *z)
                         "  out = take(gated)\n"
                         "  output out\n"
                         "}\n",
-                        (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS,
-                        3 * D + 2 * N, D, D, N, D, N, D, D, D, D, N, N);
+                        (long long)z->block, BENCH_SSD_IDS, 3 * D + 2 * N, D, D, N, D, N, D, D, D,
+                        D, N, N);
 }
 
-const char *
-bench_ssd_graph(Arena *arena, const BenchSsd *z)
+static const char *
+ssd_graph(Arena *arena, const BenchSsd *z)
 {
-    if (z->channels > 0)
-        return scan_graph(arena, z);
     const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
     const long long heads = z->heads, mixed = inner + 2 * shared;
-    StrBuf text = {0};
-    sb_printf(&text,
-              "graph \"ssd\" model {\n"
-              "  weights \"init:reference\"\n"
-              "  block %lld\n"
-              "  rows 1\n"
-              "  input ids: i32[T]\n"
-              "  weight table: f32[%d,%lld] init=normal_embed\n"
-              "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
-              "  weight conv.bias: f32[%lld] init=zeros\n"
-              "  weight dt_bias: f32[%lld] init=dt_bias\n"
-              "  weight A_log: f32[%lld] init=a_log\n"
-              "  weight D: f32[%lld] init=ones\n"
-              "  state c: f32[3,%lld]\n"
-              "  state s: f32[%lld,%lld,%lld]\n",
-              (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads,
-              mixed, mixed, heads, heads, heads, mixed, heads, (long long)z->state,
-              (long long)z->head_dim);
-    sb_printf(&text,
-              "  all = embed(ids, table)\n"
-              "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
-              "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
-              "  mixed = silu(taps)\n"
-              "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
-              "  late = add(steps, dt_bias)\n"
-              "  dt = softplus(late)\n"
-              "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
-              "state=%lld}\n"
-              "  out = take(y)\n"
-              "  output out\n"
-              "}\n",
-              mixed, heads, inner, shared, shared, heads, (long long)z->head_dim,
-              (long long)z->groups, (long long)z->state);
-    const char *graph = arena_strdup(arena, sb_text(&text));
-    sb_free(&text);
-    return graph;
+    return arena_printf(
+        arena,
+        "graph \"ssd\" model {\n"
+        "  weights \"init:reference\"\n"
+        "  block %lld\n"
+        "  rows 1\n"
+        "  input ids: i32[T]\n"
+        "  weight table: f32[%d,%lld] init=normal_embed\n"
+        "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
+        "  weight conv.bias: f32[%lld] init=zeros\n"
+        "  weight dt_bias: f32[%lld] init=dt_bias\n"
+        "  weight A_log: f32[%lld] init=a_log\n"
+        "  weight D: f32[%lld] init=ones\n"
+        "  state c: f32[3,%lld]\n"
+        "  state s: f32[%lld,%lld,%lld]\n"
+        "  all = embed(ids, table)\n"
+        "  xbc, steps = split(all) {sizes=[%lld, %lld]}\n"
+        "  taps = conv1d(xbc, conv.weight, conv.bias, c)\n"
+        "  mixed = silu(taps)\n"
+        "  x, B, C = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
+        "  late = add(steps, dt_bias)\n"
+        "  dt = softplus(late)\n"
+        "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
+        "state=%lld}\n"
+        "  out = take(y)\n"
+        "  output out\n"
+        "}\n",
+        (long long)z->block, BENCH_SSD_IDS, mixed + heads, mixed, mixed, heads, heads, heads, mixed,
+        heads, (long long)z->state, (long long)z->head_dim, mixed, heads, inner, shared, shared,
+        heads, (long long)z->head_dim, (long long)z->groups, (long long)z->state);
+}
+
+int
+bench_ssd_open(Job *job, Arena *arena, const Settings *settings, const BenchSsd *size,
+               BenchSsdRun *run)
+{
+    Settings s = *settings;
+    Diag *diag = diag_new();
+    Source *source = arena_alloc(arena, sizeof *source);
+    const char *text = size->channels > 0 ? scan_graph(arena, size) : ssd_graph(arena, size);
+    *source = (Source){.path = s.model, .text = text, .len = strlen(text)};
+    s.graph = graph_parse(arena, source, diag);
+    diag_free(diag);
+    if (!s.graph)
+        die("bench/ssd.c: %s", text);
+    int status = job_describe(job, arena, &s);
+    if (status == EXIT_DONE)
+        status = job_run(job);
+    if (status != EXIT_DONE)
+        return status;
+    run->program = rt_program_abi(job->program);
+    run->logits = arena_array(arena, (size_t)ssmc_model_vocab(job->model), sizeof(float));
+    const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &run->session);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(s.listener, rs);
+}
+
+void
+bench_ssd_close(Job *job, BenchSsdRun *run)
+{
+    ssmc_session_close(run->session);
+    job_end(job);
 }
 
 /* What the kernels of the op have taken since the session was opened. */

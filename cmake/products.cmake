@@ -4,7 +4,7 @@
 # by folder; an archive's unused members stay out of the product.
 file(GLOB product_runtime CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.c)
 file(GLOB product_exe CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/exe/*.c)
-foreach(part driver/options driver/words driver/say driver/running driver/text frontend/tokenizer frontend/bpe frontend/split
+foreach(part driver/options driver/words driver/say driver/running compiler/tell frontend/tokenizer frontend/bpe frontend/split
              frontend/utf8 frontend/pipeline frontend/tok_json)
   list(APPEND product_exe ${CMAKE_SOURCE_DIR}/${part}.c)
 endforeach()

@@ -3,7 +3,6 @@
 
 #include "bench/bench.h"
 #include "driver/driver.h"
-#include "driver/explore.h"
 
 /* ---- options ------------------------------------------------------------------------------- */
 
@@ -59,10 +58,10 @@ items_plan(BenchRun *run, const Wanted *w)
 }
 
 static void
-run_describe(BenchRun *run, const Job *job, const Wanted *w)
+run_describe(BenchRun *run, const Options *o, const Job *job, const Wanted *w)
 {
     bench_run_of(run, job);
-    run->repeats = (int)job->o->value[OPT_repeats].i;
+    run->repeats = (int)o->value[OPT_repeats].i;
     run->nthreads = w->threads.count > 0 ? w->threads.count : 1;
     for (int i = 0; i < w->threads.count; i++)
         run->threads[i] = (int)w->threads.n[i];
@@ -104,17 +103,17 @@ put_profiles(StrBuf *out, BenchRun *run)
 }
 
 static int
-write_trace(const Job *job, BenchRun *run)
+write_trace(const Options *o, BenchRun *run)
 {
     const BenchItem *items[2];
-    const char *why = NULL, *path = opt_text(job->o, OPT_trace);
+    const char *why = NULL, *path = opt_text(o, OPT_trace);
     const int count = telling_items(run, items);
     StrBuf out = {0};
     if (!path)
         return EXIT_DONE;
     const ssmc_status status = bench_put_trace(&out, run, items, count);
     const bool written =
-        status == SSMC_OK && file_write(job->arena, path, sb_text(&out), out.len, &why);
+        status == SSMC_OK && file_write(o->arena, path, sb_text(&out), out.len, &why);
     sb_free(&out);
     if (status != SSMC_OK)
         return runtime_fault(status);
@@ -122,26 +121,26 @@ write_trace(const Job *job, BenchRun *run)
 }
 
 static int
-bench_all(Job *job, BenchRun *run)
+bench_all(const Options *o, BenchRun *run)
 {
-    const Options *o = job->o;
     const char *why = NULL;
     ssmc_status status = SSMC_OK;
     StrBuf out = {0};
-    if (!bench_rounds(job->arena, run, &status, &why))
+    if (!bench_rounds(o->arena, run, &status, &why))
         return why ? fault(EXIT_FAILED, "%s", why) : runtime_fault(status);
     (opt_given(o, OPT_json) ? bench_put_json : bench_put_text)(&out, run);
     if (opt_given(o, OPT_profile))
         status = put_profiles(&out, run);
     fputs(sb_text(&out), stdout);
     sb_free(&out);
-    return status == SSMC_OK ? write_trace(job, run) : runtime_fault(status);
+    return status == SSMC_OK ? write_trace(o, run) : runtime_fault(status);
 }
 
 int
 cmd_bench(Options *o)
 {
-    Job job;
+    Job job = {0};
+    Settings settings;
     Wanted wanted;
     BenchRun run = {0};
     if (!wanted_parse(o, &wanted))
@@ -160,12 +159,14 @@ cmd_bench(Options *o)
         return option_fault(o, OPT_profile, "--profile is text: leave --json out");
     if (!output_possible(o, OPT_trace))
         return EXIT_BAD_INPUT;
-    int status = job_describe(&job, o);
+    int status = settings_with_threads(o, &wanted.threads, &settings);
+    if (status == EXIT_DONE)
+        status = model_describe_by(&job, o, &settings, false);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE) {
-        run_describe(&run, &job, &wanted);
-        status = bench_all(&job, &run);
+        run_describe(&run, o, &job, &wanted);
+        status = bench_all(o, &run);
     }
     bench_end(&run);
     job_end(&job);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "driver/product.h"
+#include "driver/driver.h"
 
 typedef enum {
 #define EMIT(id, name) EMIT_##id,
@@ -31,26 +31,26 @@ put(const Options *o, const StrBuf *text)
 }
 
 /* The last pass after which the graph is still LOWERED: what --emit lowered shows. */
-static const char *
+static int
 last_lowered_pass(void)
 {
-    const char *name = NULL;
+    int last = -1;
     for (int i = 0; i < PASS_COUNT; i++)
         if (pass_info[i].after == STAGE_LOWERED)
-            name = pass_info[i].name;
-    return name;
+            last = i;
+    return last;
 }
 
 static int
 emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
 {
-    OptValue *stop = &job->o->value[OPT_stop_after];
-    if (what == EMIT_graph && !stop->given) {
+    int *stop_after = &job->settings.passes.stop_after;
+    if (what == EMIT_graph && *stop_after < 0) {
         graph_print(out, job->fe.graph);
         return EXIT_DONE;
     }
-    if (what == EMIT_lowered && !stop->given)
-        *stop = (OptValue){.given = true, .text = last_lowered_pass()};
+    if (what == EMIT_lowered && *stop_after < 0)
+        *stop_after = last_lowered_pass();
     const int status = job_passes(job, phase);
     if (status == EXIT_DONE)
         graph_print(out, job->graph[phase]);
@@ -106,19 +106,22 @@ check_options(const Options *o, Emit what)
 }
 
 static int
-compile(Job *job, Emit what, Phase phase)
+compile(Job *job, const Options *o, Emit what)
 {
     if (what >= EMIT_obj)
-        return make_product(job, product_kind(what));
+        return job_product(
+            job, &(ProductSettings){.kind = product_kind(what),
+                                    .embed = strcmp(opt_text(o, OPT_weights_how), "embed") == 0,
+                                    .out = opt_text(o, OPT_out),
+                                    .header = opt_text(o, OPT_header),
+                                    .depfile = opt_text(o, OPT_depfile)});
     StrBuf out = {0};
-    int status = job_check_passes(job);
+    int status = job_weights(job, false);
     if (status == EXIT_DONE)
-        status = job_weights(job, false);
+        status = what <= EMIT_plan ? emit_graph(job, what, (Phase)opt_word(o, OPT_phase), &out)
+                                   : emit_code(job, what, &out);
     if (status == EXIT_DONE)
-        status =
-            what <= EMIT_plan ? emit_graph(job, what, phase, &out) : emit_code(job, what, &out);
-    if (status == EXIT_DONE)
-        status = put(job->o, &out);
+        status = put(o, &out);
     sb_free(&out);
     return status;
 }
@@ -130,10 +133,13 @@ cmd_compile(Options *o)
     const int fit = check_options(o, what);
     if (fit != EXIT_DONE)
         return fit;
-    Job job;
-    int status = what < EMIT_obj ? job_describe(&job, o) : job_describe_many(&job, o);
+    Job job = {0};
+    Settings settings;
+    int status = settings_from(o, &settings);
     if (status == EXIT_DONE)
-        status = compile(&job, what, (Phase)opt_word(o, OPT_phase));
+        status = model_describe_by(&job, o, &settings, what >= EMIT_obj);
+    if (status == EXIT_DONE)
+        status = compile(&job, o, what);
     job_end(&job);
     return status;
 }

@@ -70,12 +70,12 @@ put_row(const char *what, size_t bytes, const char *fmt, ...)
 /* What ssmc_program_memory says, for people. It takes the module and not its code, so that any CPU
  * can be asked about. */
 static int
-explain_memory(Job *job)
+explain_memory(Job *job, const Options *o)
 {
-    const int64_t sequences = job->o->value[OPT_sequences].i;
+    const int64_t sequences = o->value[OPT_sequences].i;
     if (sequences < 1 || sequences > INT32_MAX)
-        return option_fault(job->o, OPT_sequences, "--sequences %s: a number from 1 to %d",
-                            opt_text(job->o, OPT_sequences), INT32_MAX);
+        return option_fault(o, OPT_sequences, "--sequences %s: a number from 1 to %d",
+                            opt_text(o, OPT_sequences), INT32_MAX);
     int status = job_weights(job, false);
     for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
         status = job_passes(job, (Phase)phase);
@@ -103,10 +103,10 @@ explain_memory(Job *job)
 int
 cmd_explain(Options *o)
 {
-    Job job;
-    int status = job_describe(&job, o);
+    Job job = {0};
+    int status = model_describe(&job, o);
     if (status == EXIT_DONE)
-        status = opt_given(o, OPT_memory) ? explain_memory(&job) : explain(&job);
+        status = opt_given(o, OPT_memory) ? explain_memory(&job, o) : explain(&job);
     job_end(&job);
     return status;
 }

@@ -22,7 +22,7 @@ cmd_import(Options *o)
 {
     if (!o->model)
         return fault(EXIT_BAD_INPUT, "which directory? usage: ssmc import %s", o->command->args);
-    if (model_is_readable(o) != EXIT_DONE)
+    if (model_is_readable(o->arena, o->model, console(o->arena)) != EXIT_DONE)
         return EXIT_BAD_INPUT;
     Diag *diag = diag_new();
     StrBuf yaml = {0};

@@ -120,13 +120,13 @@ sample_run(const Job *job, const Sample *s, Mode mode)
 }
 
 static int
-write_samples(const Job *job, const Sample *samples, int count)
+write_samples(const Options *o, const Sample *samples, int count)
 {
-    RtTensor *out = arena_array(job->arena, (size_t)count, sizeof *out);
+    RtTensor *out = arena_array(o->arena, (size_t)count, sizeof *out);
     for (int i = 0; i < count; i++) {
         const Sample *s = &samples[i];
         out[i] = (RtTensor){
-            .name = arena_printf(job->arena, "logits_%s", s->tensor->name + 4),
+            .name = arena_printf(o->arena, "logits_%s", s->tensor->name + 4),
             .dtype = "F32",
             .rank = 3,
             .dim = {s->batch, s->tokens, s->vocab},
@@ -134,13 +134,13 @@ write_samples(const Job *job, const Sample *samples, int count)
             .bytes = (size_t)(s->batch * s->tokens * s->vocab) * sizeof(float)
         };
     }
-    const ssmc_status rs = rt_tensors_write(opt_text(job->o, OPT_out), out, count);
+    const ssmc_status rs = rt_tensors_write(opt_text(o, OPT_out), out, count);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 
 /* Every ids_K is read and checked before the first is run. */
 static int
-run_all(Job *job, const RtTensorFile *file, Mode mode)
+run_all(const Options *o, const Job *job, const RtTensorFile *file, Mode mode)
 {
     const int most = rt_tensors_count(file);
     Sample *samples = arena_array(job->arena, (size_t)most + 1, sizeof *samples);
@@ -152,11 +152,11 @@ run_all(Job *job, const RtTensorFile *file, Mode mode)
             status = sample_read(&samples[count++], job->arena, t, ssmc_model_vocab(job->model));
     }
     if (status == EXIT_DONE && count == 0)
-        status = fault(EXIT_BAD_INPUT, "%s has no tensor named ids_K", opt_text(job->o, OPT_ids));
+        status = fault(EXIT_BAD_INPUT, "%s has no tensor named ids_K", opt_text(o, OPT_ids));
     for (int i = 0; i < count && status == EXIT_DONE; i++)
         status = sample_run(job, &samples[i], mode);
     if (status == EXIT_DONE)
-        status = write_samples(job, samples, count);
+        status = write_samples(o, samples, count);
     for (int i = 0; i < count; i++)
         free(samples[i].logits);
     return status;
@@ -172,12 +172,12 @@ cmd_logits(Options *o)
     const ssmc_status rs = rt_tensors_open(opt_text(o, OPT_ids), &file);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    Job job;
-    int status = job_describe_any(&job, o);
+    Job job = {0};
+    int status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE)
-        status = run_all(&job, file, (Mode)opt_word(o, OPT_mode));
+        status = run_all(o, &job, file, (Mode)opt_word(o, OPT_mode));
     rt_tensors_close(file);
     job_end(&job);
     return status;

@@ -7,6 +7,7 @@
 #include "driver/run_text.h"
 
 typedef struct {
+    const Options *o;
     Job *job;
     FeTokenizer *tok;
     ssmc_session *session;
@@ -33,7 +34,7 @@ put_token(const Generation *gen, int32_t id)
 static int
 generate(Generation *gen)
 {
-    const Options *o = gen->job->o;
+    const Options *o = gen->o;
     const double started = rt_now();
     ssmc_status rs = SSMC_OK;
     while (rs == SSMC_OK && gen->made < o->value[OPT_tokens].i) {
@@ -80,7 +81,7 @@ report(const Generation *gen)
     const int prompt = gen->text.fed + gen->text.cached;
     if (gen->text.cache)
         say("cache              %d of %d tokens taken from %s", gen->text.cached, prompt,
-            opt_text(job->o, OPT_cache_dir));
+            opt_text(gen->o, OPT_cache_dir));
     say("prefill  %7.3f s   %d tokens, %.1f tokens/s", gen->seconds_prefill, gen->text.fed,
         (double)gen->text.fed / gen->seconds_prefill);
     if (gen->made > 1)
@@ -93,7 +94,7 @@ static int
 read_prompt(Generation *gen)
 {
     enum { MAX_TEXT = 1 << 30 };
-    const Options *o = gen->job->o;
+    const Options *o = gen->o;
     const char *given = opt_text(o, OPT_prompt), *path = opt_text(o, OPT_prompt_file), *why = NULL;
     if (given) {
         gen->prompt = arena_strdup(o->arena, given);
@@ -117,17 +118,17 @@ add_prompt(Generation *gen, const int32_t *ids, size_t count)
         run_text_add(&gen->text, ids[i]);
     if (gen->text.read < gen->text.count)
         return EXIT_DONE;
-    return option_fault(gen->job->o, OPT_prompt,
+    return option_fault(gen->o, OPT_prompt,
                         "the saved text has been read to its end: give what comes next");
 }
 
 static void
-note_no_eos(const Job *job)
+note_no_eos(const Options *o, const Job *job)
 {
-    if (job->neos == 0 && !opt_given(job->o, OPT_ignore_eos))
+    if (job->neos == 0 && !opt_given(o, OPT_ignore_eos))
         say("%s: note: %s says no id that ends a text: generation goes on for all %lld tokens of "
             "-n (`--set eos=ID` names one)",
-            program_name(), job->o->model, (long long)job->o->value[OPT_tokens].i);
+            program_name(), o->model, (long long)o->value[OPT_tokens].i);
 }
 
 /* The model, a session that is where --load-state says, and the whole text. */
@@ -141,7 +142,7 @@ open_text(Generation *gen, const int32_t *ids, size_t count)
     const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &gen->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    status = run_text_open(&gen->text, job, gen->session);
+    status = run_text_open(&gen->text, gen->o, job, gen->session);
     return status == EXIT_DONE ? add_prompt(gen, ids, count) : status;
 }
 
@@ -168,9 +169,9 @@ run_with(Generation *gen, const ssmc_sampling *how)
         status = read_prompt(gen);
     if (status == EXIT_DONE && gen->prompt)
         status = encode_text(gen->tok, "the prompt", gen->prompt, gen->prompt_len, &ids, &count);
-    if (status == EXIT_DONE && count == 0 && !opt_given(gen->job->o, OPT_load_state))
-        status = option_fault(gen->job->o, OPT_prompt,
-                              "the prompt is empty; there is nothing to continue");
+    if (status == EXIT_DONE && count == 0 && !opt_given(gen->o, OPT_load_state))
+        status =
+            option_fault(gen->o, OPT_prompt, "the prompt is empty; there is nothing to continue");
     if (status == EXIT_DONE)
         status = open_text(gen, ids, count);
     free(ids);
@@ -178,9 +179,9 @@ run_with(Generation *gen, const ssmc_sampling *how)
         status = open_sampler(gen, how);
     if (status != EXIT_DONE)
         return status;
-    if (opt_given(gen->job->o, OPT_echo) && gen->prompt)
+    if (opt_given(gen->o, OPT_echo) && gen->prompt)
         fwrite(gen->prompt, 1, gen->prompt_len, stdout);
-    note_no_eos(gen->job);
+    note_no_eos(gen->o, gen->job);
     status = read_and_generate(gen);
     if (status == EXIT_DONE)
         report(gen);
@@ -197,9 +198,9 @@ cmd_run(Options *o)
                             "what to continue? give either -p TEXT or --prompt-file FILE");
     if (!sampling_from(o, &how) || run_text_check(o) != EXIT_DONE)
         return EXIT_BAD_INPUT;
-    Job job;
-    Generation gen = {.job = &job};
-    int status = job_describe_any(&job, o);
+    Job job = {0};
+    Generation gen = {.o = o, .job = &job};
+    int status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = run_with(&gen, &how);
     ssmc_sampler_close(gen.sampler);

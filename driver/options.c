@@ -63,6 +63,12 @@ opt_given(const Options *o, OptId id)
     return o->value[id].given;
 }
 
+int
+opt_word(const Options *o, OptId id)
+{
+    return word_index(id, opt_text(o, id));
+}
+
 void
 options_print(const char *command)
 {

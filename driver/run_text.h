@@ -6,6 +6,7 @@
 #include "driver/driver.h"
 
 typedef struct {
+    const Options *o;
     Job *job;
     ssmc_session *session; /* borrowed; sequence 0 reads the text */
     ssmc_cache *cache;     /* owns; NULL: none */
@@ -22,7 +23,7 @@ typedef struct {
 int run_text_check(const Options *o);
 /* Begins with what --load-state says, and opens the cache. A cache that cannot be used is a note:
  * the text is made without it. */
-int run_text_open(RunText *text, Job *job, ssmc_session *session);
+int run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session);
 void run_text_close(RunText *text);
 
 void run_text_add(RunText *text, int32_t id);

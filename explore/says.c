@@ -141,13 +141,6 @@ explore_say_verdict(StrBuf *out, const ExploreGrid *p)
 /* ---- predictions, and the machine
  * --------------------------------------------------------------------------- */
 
-static int
-double_order(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 void
 explore_say_predicted(StrBuf *out, const ExploreTable *t)
 {

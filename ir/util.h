@@ -69,6 +69,16 @@ int64_t round_up(int64_t n, int64_t to);
 const char *number_text(Arena *arena, double value);
 
 /* Whether id is one of the ids. */
+/* A few integers that somebody listed. */
+enum { INT_LIST_MOST = 32 };
+typedef struct {
+    int64_t n[INT_LIST_MOST];
+    int count;
+} IntList;
+
+/* For qsort. */
+int double_order(const void *a, const void *b);
+int int64_order(const void *a, const void *b);
 bool ids_have(const int32_t *ids, size_t count, int32_t id);
 
 uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);

@@ -224,7 +224,8 @@ model_open(Program *p)
         rs = ssmc_session_open(p->model, 1, p->threads, &p->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    warn_of_cache(p->model);
+    if (ssmc_model_warning(p->model))
+        note("--pack-cache: %s", ssmc_model_warning(p->model));
     p->vocab = ssmc_model_vocab(p->model);
     p->eos = ssmc_compiled_eos(compiled, &p->neos);
     p->logits = arena_array(p->arena, (size_t)p->vocab, sizeof *p->logits);

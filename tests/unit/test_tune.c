@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/tune.h"
+#include "bench/tune.h"
+#include "driver/driver.h"
 #include "tests/harness.h"
 
 #define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
@@ -15,23 +16,15 @@
 
 /* ---- measuring ------------------------------------------------------------------------------ */
 
-static Options
-options_of_tune(void)
-{
-    static const CommandInfo command = {"tune", NULL, "", ""};
-    Options o = {.arena = arena_new(), .command = &command};
-    char *args[] = {"--threads", "1"};
-    cr_assert(options_parse(&o, 2, args));
-    return o;
-}
-
 Test(tune, measures_and_fits)
 {
     static const TuneSize size = {32, 8, 12, 2, 9};
-    Options o = options_of_tune();
-    Tune t = {.o = &o, .arena = o.arena, .cpu = "native", .threads = 1};
+    Tune t;
+    Machine machine;
+    Arena *arena = arena_new();
     const char *why = NULL;
-    cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
+    cr_assert(cg_machine(arena, "native", &machine, &why), "%s", why);
+    tune_begin(&t, arena, &machine, 1, console(arena));
     cr_assert_eq(tune_ssd(&t, &size, 1), EXIT_DONE);
     /* three numbers of tokens of the recurrence, and of one chunk length of each dot */
     cr_expect_eq(t.count, t.machine.bf16_dot ? 9 : 6, "%d points", t.count);
@@ -48,7 +41,7 @@ Test(tune, measures_and_fits)
     }
     for (int i = 0; i < t.count; i++)
         cr_expect_gt(t.points[i].seconds, 0);
-    arena_free(o.arena);
+    arena_free(arena);
 }
 
 Test(tune, faults_come_before_measuring)

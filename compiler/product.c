@@ -1,10 +1,11 @@
-/* driver/product.c -- ssmc compile --emit obj|lib|so|exe: a model for one or several CPUs, with or
- * without its weights, as the objects that driver/link.c makes one file of. */
+/* compiler/product.c -- ssmc compile --emit obj|lib|so|exe: a model for one or several CPUs, with
+ * or without its weights, as the objects that compiler/link.c makes one file of. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/product.h"
+#include "compiler/internal.h"
+#include "compiler/product.h"
 
 /* One CPU's part. */
 typedef struct {
@@ -17,12 +18,12 @@ typedef struct {
 
 typedef struct {
     Job *job;
+    const ProductSettings *settings;
     Product product;
     Part *parts;
     CgVariant *variants; /* of the same index */
     int count;
     CgExport model;
-    bool embed;
 } Making;
 
 /* ---- code ---------------------------------------------------------------------------------- */
@@ -42,11 +43,13 @@ check_machines(const Making *m)
     for (int i = 1; i < m->count; i++) {
         const Machine *a = &m->parts[i - 1].machine, *b = &m->parts[i].machine;
         if (strcmp(a->triple, b->triple) != 0 && strncmp(a->triple, b->triple, 6) != 0)
-            return fault(EXIT_BAD_INPUT, "%s is %s, but %s is %s: one file is for one architecture",
-                         a->cpu, a->triple, b->cpu, b->triple);
+            return tell_fault(m->product.listener, EXIT_BAD_INPUT,
+                              "%s is %s, but %s is %s: one file is for one architecture", a->cpu,
+                              a->triple, b->cpu, b->triple);
         for (int k = 0; k < i; k++)
             if (strcmp(m->parts[k].machine.cpu, b->cpu) == 0)
-                return fault(EXIT_BAD_INPUT, "--cpu names %s twice", b->cpu);
+                return tell_fault(m->product.listener, EXIT_BAD_INPUT, "--cpu names %s twice",
+                                  b->cpu);
     }
     return EXIT_DONE;
 }
@@ -82,17 +85,17 @@ make_params(Making *m, int i)
     const char *why = NULL;
     CgModule *module = cg_module_params(job->arena, &part->machine, part->graphs, 2, job->diag);
     if (!module)
-        return diag_fault(job->diag);
+        return tell_faults(m->product.listener, job->diag);
     part->jit = cg_jit(job->arena, module, job->threads, &why);
     if (!part->jit)
-        return fault(EXIT_FAILED, "%s", why);
-    Progress bar = progress_start("packing weights");
+        return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
+    Bar bar = bar_start(job, "packing weights");
     ssmc_status rs = rt_program_wrap(cg_jit_program(part->jit), &part->program);
     if (rs == SSMC_OK)
-        rs = ssmc_model_open(part->program, job->weights, job->threads, progress_call, &bar,
+        rs = ssmc_model_open(part->program, job->weights, job->threads, bar_call, &bar,
                              &part->model);
-    progress_end(&bar);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    bar_end(&bar);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(m->product.listener, rs);
 }
 
 /* Parameters, then the tensors that steps read as they are. */
@@ -138,6 +141,12 @@ add_object(Making *m, const char *path)
     m->product.objects[m->product.nobjects++] = path;
 }
 
+static void
+tell_line(const Making *m, const char *text)
+{
+    m->product.listener->tell(m->product.listener->user, TOLD_notes, text);
+}
+
 /* A blob for each way in which the variants pack; variants that pack alike share one. */
 static int
 embed_weights(Making *m)
@@ -155,7 +164,8 @@ embed_weights(Making *m)
             same++;
         m->variants[i].embedded = m->variants[same].embedded;
         if (same < i) {
-            say("weights for %s are packed as for %s", m->variants[i].cpu, m->variants[same].cpu);
+            tell_line(m, arena_printf(arena, "weights for %s are packed as for %s\n",
+                                      m->variants[i].cpu, m->variants[same].cpu));
             continue;
         }
         const char *why = NULL;
@@ -163,11 +173,13 @@ embed_weights(Making *m)
         m->variants[i].embedded = arena_printf(arena, "%s_weights_%d", m->model.symbol, i);
         if (!cg_blob_write(arena, path, &m->parts[i].machine, m->variants[i].embedded, pieces[i],
                            npieces[i], &why))
-            return fault(EXIT_FAILED, "%s", why);
+            return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
         add_object(m, path);
         if (i > 0)
-            say("weights for %s are packed in a way of their own: they are in the file once more",
-                m->variants[i].cpu);
+            tell_line(m, arena_printf(arena,
+                                      "weights for %s are packed in a way of their own: they are "
+                                      "in the file once more\n",
+                                      m->variants[i].cpu));
     }
     return EXIT_DONE;
 }
@@ -196,16 +208,16 @@ read_tokenizer(Making *m)
     if (!path)
         return m->product.kind != PRODUCT_exe
                    ? EXIT_DONE
-                   : fault(EXIT_BAD_INPUT,
-                           "%s says no tokenizer, and a program needs one: give `tokenizer: "
-                           "tokenizer.json`",
-                           m->job->o->model);
+                   : tell_fault(m->product.listener, EXIT_BAD_INPUT,
+                                "%s says no tokenizer, and a program needs one: give `tokenizer: "
+                                "tokenizer.json`",
+                                m->job->settings.model);
     const int status = job_tokenizer(m->job, &tok); /* its faults show now, not in the product */
     fe_tokenizer_free(tok);
     if (status != EXIT_DONE)
         return status;
     if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
+        return tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
     m->model.tokenizer = text;
     return EXIT_DONE;
 }
@@ -243,34 +255,34 @@ write_code(Making *m, int i)
     const bool ok = file_write(arena, path, sb_text(&bytes), bytes.len, &why);
     sb_free(&bytes);
     add_object(m, path);
-    return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
+    return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
 }
 
 static int
 write_header(const Making *m)
 {
-    const char *path = opt_text(m->job->o, OPT_header), *why = NULL;
+    const char *path = m->settings->header, *why = NULL;
     StrBuf text = {0};
     if (!path)
         return EXIT_DONE;
     product_header(&text, &m->model, m->variants, m->count);
     const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
     sb_free(&text);
-    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
+    return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
 }
 
 static int
 write_depfile(const Making *m)
 {
-    const char *path = opt_text(m->job->o, OPT_depfile), *why = NULL;
+    const char *path = m->settings->depfile, *why = NULL;
     StrBuf text = {0};
     if (!path)
         return EXIT_DONE;
-    if (!product_depfile(&text, m->job, opt_text(m->job->o, OPT_out)))
+    if (!product_depfile(&text, m->job, m->settings->out))
         why = "--depfile: a file's name has a line's end, which a rule of make cannot hold";
     const bool ok = !why && file_write(m->job->arena, path, sb_text(&text), text.len, &why);
     sb_free(&text);
-    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
+    return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
 }
 
 /* Saved states of a model with its weights inside are those of the same weights in files. */
@@ -279,7 +291,7 @@ identify(Making *m)
 {
     const AbiProgram *abi = cg_module_abi(m->variants[0].module);
     const ssmc_status rs = rt_weights_fingerprint(abi, m->job->weights, m->model.identity);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(m->product.listener, rs);
 }
 
 static int
@@ -288,9 +300,9 @@ make_objects(Making *m)
     int status = EXIT_DONE;
     for (int i = 0; i < m->count && status == EXIT_DONE; i++)
         status = make_code(m, i);
-    if (status == EXIT_DONE && m->embed)
+    if (status == EXIT_DONE && m->settings->embed)
         status = embed_weights(m);
-    if (status == EXIT_DONE && m->embed)
+    if (status == EXIT_DONE && m->settings->embed)
         status = identify(m);
     if (status != EXIT_DONE)
         return status;
@@ -314,10 +326,9 @@ making_end(Making *m)
 }
 
 static Making
-making_begin(Job *job, ProductKind kind)
+making_begin(Job *job, const ProductSettings *settings)
 {
-    Making m = {.job = job, .count = job->nmachines};
-    m.embed = strcmp(opt_text(job->o, OPT_weights_how), "embed") == 0;
+    Making m = {.job = job, .settings = settings, .count = job->nmachines};
     m.parts = arena_array(job->arena, (size_t)m.count, sizeof *m.parts);
     m.variants = arena_array(job->arena, (size_t)m.count, sizeof *m.variants);
     for (int i = 0; i < m.count; i++)
@@ -325,24 +336,25 @@ making_begin(Job *job, ProductKind kind)
     qsort(m.parts, (size_t)m.count, sizeof *m.parts, part_order);
     const char *triple = m.parts[0].machine.triple;
     m.product =
-        (Product){.kind = kind,
+        (Product){.kind = settings->kind,
                   .arena = job->arena,
-                  .out = opt_text(job->o, OPT_out),
+                  .listener = job->settings.listener,
+                  .out = settings->out,
                   .dir = {.fd = -1},
                   .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
                   .objects = arena_array(job->arena, 2 * (size_t)m.count, sizeof(const char *)),
-                  .files = !m.embed};
+                  .files = !settings->embed};
     return m;
 }
 
 int
-make_product(Job *job, ProductKind kind)
+job_product(Job *job, const ProductSettings *settings)
 {
-    Making m = making_begin(job, kind);
+    Making m = making_begin(job, settings);
     int status = check_machines(&m);
-    job->whole_weights = m.embed;
+    job->settings.whole_weights = settings->embed;
     if (status == EXIT_DONE)
-        status = job_weights(job, m.embed);
+        status = job_weights(job, settings->embed);
     if (status == EXIT_DONE)
         status = describe_export(&m);
     if (status == EXIT_DONE && !product_begin(&m.product))

@@ -1,14 +1,12 @@
-/* driver/tune.h -- private to driver/: measuring the constants of machine/cost.h on this machine.
- */
-#ifndef SSMC_DRIVER_TUNE_H
-#define SSMC_DRIVER_TUNE_H
+/* bench/tune.h -- measuring the constants of machine/cost.h on this machine. */
+#ifndef SSMC_BENCH_TUNE_H
+#define SSMC_BENCH_TUNE_H
 
-#include "driver/ssd_job.h"
+#include "bench/bench.h"
 
 /* One measured SSD: what it was, what it took, and what its work counts to. */
 typedef struct {
     BenchSsd size;
-    const SsdForm *form;
     CostSsd cost;
     CostKind kind;
     int64_t tokens;
@@ -17,15 +15,17 @@ typedef struct {
 } TunePoint;
 
 typedef struct {
-    Options *o;
     Arena *arena;
-    const char *cpu; /* as it was asked for */
-    Machine machine; /* its costs are what is measured */
+    const Listener *listener; /* of progress; faults of models go there too */
+    Listener faults;
+    Settings settings; /* of every model: the machine with its shipped constants, threads */
+    Machine machine;   /* its costs are what is measured */
     int threads;
     TunePoint *points;
     int count, cap;
-    Progress bar;
 } Tune;
+void tune_begin(Tune *t, Arena *arena, const Machine *machine, int threads,
+                const Listener *listener);
 
 /* An SSD of the designed set: `inner` channels, every n-th chunk length. */
 typedef struct {

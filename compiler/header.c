@@ -1,12 +1,12 @@
-/* driver/header.c -- the C header of a compiled library: the model's constants, and every function
- * there is, so that a program needs no other file of ours. */
+/* compiler/header.c -- the C header of a compiled library: the model's constants, and every
+ * function there is, so that a program needs no other file of ours. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "driver/product.h"
+#include "compiler/product.h"
 
-extern const char driver_ssmc_h[]; /* runtime/ssmc.h, made by cmake/text.cmake */
+extern const char compiler_ssmc_h[]; /* runtime/ssmc.h, made by cmake/text.cmake */
 
 static const char *
 upper(Arena *arena, const char *symbol)
@@ -91,7 +91,7 @@ product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, in
         " * same for every model. Memory before anything is taken: ssmc_compiled_memory. */\n",
         symbol);
     sb_printf(out, "#ifndef SSMC_MODEL_%s_H\n#define SSMC_MODEL_%s_H\n\n%s\n", prefix, prefix,
-              driver_ssmc_h);
+              compiler_ssmc_h);
     put_constants(out, prefix, variants, count, model);
     sb_printf(out,
               "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n"

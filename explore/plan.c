@@ -1,100 +1,60 @@
-/* driver/explore_plan.c -- every point that a sweep asks for: what each is built with, what it is
+/* explore/plan.c -- every point that a sweep asks for: what each is built with, what it is
  * called, and in which order they are measured. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/explore.h"
+#include "explore/sweep.h"
 
 enum { MOST_POINTS = 10000 };
 
-/* ---- options of a point -------------------------------------------------------------------- */
+/* ---- settings of a point ------------------------------------------------------------------- */
 
-void
-options_set(Options *o, const char *set)
+Settings
+plan_settings(const Plan *plan, const Group *g, const Point *point, const Listener *listener)
 {
-    OptValue *v = &o->value[OPT_set];
-    v->given = true;
-    VEC_PUSH(o->arena, v->list, v->count, v->cap, set);
-}
-
-static void
-option_put(Options *o, OptId id, const char *text)
-{
-    o->value[id].given = text != NULL;
-    o->value[id].text = text;
-}
-
-static void
-put_sizes(Options *o, const Group *g)
-{
-    static const char *const key[AXIS_COUNT] = {"state", "head_dim", "groups"};
+    static const char *const key[AXIS_COUNT] = {"layers.*.state", "layers.*.head_dim",
+                                                "layers.*.groups"};
+    Settings s = plan->described->settings;
+    s.listener = listener;
+    s.random_weights = plan->random_weights;
     for (int a = 0; a < AXIS_COUNT; a++)
         if (g->size[a] > 0)
-            options_set(o,
-                        arena_printf(o->arena, "layers.*.%s=%lld", key[a], (long long)g->size[a]));
+            settings_over(&s, key[a], g->size[a]);
     if (g->inner > 0)
-        options_set(o, arena_printf(o->arena, "layers.*.inner=%lld", (long long)g->inner));
+        settings_over(&s, "layers.*.inner", g->inner);
+    s.format = g->format;
+    if (point && form_by_name(point->form, &s.form) && point->chunk > 0) /* not if it is mixed */
+        s.chunk = point->chunk;
+    return s;
 }
 
-Options
-plan_options(const Plan *plan, const Group *g, const Point *point, Arena *arena, StrBuf *faults)
+/* ---- faults of a point --------------------------------------------------------------------- */
+
+static void
+faults_tell(void *user, Told kind, const char *text)
 {
-    Options o = *plan->wish->o;
-    OptValue *sets = &o.value[OPT_set];
-    const char *const *given = sets->list;
-    const int count = sets->count;
-    o.arena = arena;
-    o.faults = faults;
-    sets->list = NULL;
-    sets->count = sets->cap = 0;
-    for (int i = 0; i < count; i++)
-        options_set(&o, given[i]);
-    if (plan->weights)
-        options_set(&o, plan->weights);
-    put_sizes(&o, g);
-    option_put(&o, OPT_dtype, format_info[g->format].name);
-    const bool automatic = !point || strcmp(point->form, "mixed") == 0;
-    option_put(&o, OPT_form, automatic ? NULL : point->form);
-    option_put(&o, OPT_chunk,
-               !automatic && point->chunk > 0 ? arena_printf(arena, "%lld", (long long)point->chunk)
-                                              : NULL);
-    return o;
+    Faults *f = user;
+    if (kind == TOLD_fault || kind == TOLD_faults)
+        sb_printf(&f->text, "%s%s", text, kind == TOLD_fault ? "\n" : "");
+    else if (kind == TOLD_passes)
+        f->to->tell(f->to->user, kind, text);
 }
 
-/* ---- what a group is ----------------------------------------------------------------------- */
-
-static const Node *
-first_ssd(const Graph *g)
+void
+faults_begin(Faults *f, const Plan *plan)
 {
-    const Node *n = g->first;
-    while (n && n->op != OP_ssd)
-        n = n->next;
-    return n;
-}
-
-static int64_t
-count_values(Value *const *values, int count)
-{
-    int64_t sum = 0, n = 0;
-    for (int i = 0; i < count; i++)
-        if (type_count(&values[i]->type, 0, 0, &n) && !size_add(sum, n, &sum))
-            return INT64_MAX;
-    return sum;
-}
-
-/* The held quantity of a description. */
-static int64_t
-held_of(const Graph *g, Hold hold)
-{
-    return hold == HOLD_state ? count_values(g->states, g->nstates)
-                              : count_values(g->weights, g->nweights);
+    *f = (Faults){
+        .listener = {.tell = faults_tell, .user = f},
+          .to = plan->described->settings.listener
+    };
 }
 
 const char *
-plan_why(Arena *arena, const char *faults)
+faults_why(Arena *arena, const Faults *f)
 {
     static const char mark[] = ": error: ";
+    const char *faults = sb_text(&f->text);
     StrBuf text = {0};
     for (const char *at = strstr(faults, mark); at; at = strstr(at, mark)) {
         at += strlen(mark);
@@ -108,33 +68,59 @@ plan_why(Arena *arena, const char *faults)
     return why;
 }
 
-/* Runs `look` on the description of a group's job. False: group->why. */
-static bool
-with_description(const Plan *plan, Group *g, void (*look)(Group *g, Job *job, void *user),
-                 void *user)
+/* ---- what a group is ----------------------------------------------------------------------- */
+
+static const Node *
+first_ssd(const Graph *g)
 {
-    Job job = {0};
-    StrBuf faults = {0};
-    Arena *arena = arena_new();
-    Options o = plan_options(plan, g, NULL, arena, &faults);
-    option_put(&o, OPT_stop_after, pass_info[PASS_choose_form].name);
-    int status = job_describe(&job, &o);
-    if (status == EXIT_DONE)
-        look(g, &job, user);
-    else
-        g->why = plan_why(plan->arena, sb_text(&faults));
-    job_end(&job);
-    arena_free(arena);
-    sb_free(&faults);
-    return status == EXIT_DONE;
+    const Node *n = g->first;
+    while (n && n->op != OP_ssd)
+        n = n->next;
+    return n;
+}
+
+/* The held quantity of a description. */
+static int64_t
+held_of(const Graph *g, Hold hold)
+{
+    return hold == HOLD_state ? count_elements(g->states, g->nstates)
+                              : count_elements(g->weights, g->nweights);
+}
+
+/* The description of a group, for a look at it. */
+typedef struct {
+    Job job;
+    Faults faults;
+} Look;
+
+/* look_end in any case. False: group->why. */
+static bool
+look_begin(Look *l, const Plan *plan, Group *g)
+{
+    *l = (Look){0};
+    faults_begin(&l->faults, plan);
+    Settings settings = plan_settings(plan, g, NULL, &l->faults.listener);
+    settings.passes.stop_after = PASS_choose_form;
+    const bool ok = job_describe(&l->job, arena_new(), &settings) == EXIT_DONE;
+    if (!ok)
+        g->why = faults_why(plan->arena, &l->faults);
+    return ok;
 }
 
 static void
-look_at_sizes(Group *g, Job *job, void *user)
+look_end(Look *l)
 {
-    const Node *ssd = first_ssd(job->fe.graph);
-    (void)user;
-    g->base.parameters = count_values(job->fe.graph->weights, job->fe.graph->nweights);
+    Arena *arena = l->job.arena;
+    job_end(&l->job);
+    arena_free(arena);
+    sb_free(&l->faults.text);
+}
+
+static void
+sizes_of(Group *g, const Graph *graph)
+{
+    const Node *ssd = first_ssd(graph);
+    g->base.parameters = count_elements(graph->weights, graph->nweights);
     if (!ssd)
         return;
     g->base.state = node_int(ssd, ATTR_state, -1);
@@ -143,29 +129,29 @@ look_at_sizes(Group *g, Job *job, void *user)
     g->base.heads = node_int(ssd, ATTR_heads, -1);
 }
 
-/* ---- a budget held ------------------------------------------------------------------------- */
-
-typedef struct {
-    Hold hold;
-    int64_t value;
-} Held;
-
-static void
-look_at_held(Group *g, Job *job, void *user)
+static bool
+look_at_sizes(const Plan *plan, Group *g)
 {
-    Held *h = user;
-    (void)g;
-    h->value = held_of(job->fe.graph, h->hold);
+    Look look;
+    const bool ok = look_begin(&look, plan, g);
+    if (ok)
+        sizes_of(g, look.job.fe.graph);
+    look_end(&look);
+    return ok;
 }
+
+/* ---- a budget held ------------------------------------------------------------------------- */
 
 /* The held quantity with inner widths of `units` heads' worth. */
 static bool
 held_with(const Plan *plan, Group *g, int64_t units, int64_t unit, int64_t *out)
 {
-    Held h = {plan->wish->hold, 0};
+    Look look;
     g->inner = units * unit;
-    const bool ok = with_description(plan, g, look_at_held, &h);
-    *out = h.value;
+    const bool ok = look_begin(&look, plan, g);
+    if (ok)
+        *out = held_of(look.job.fe.graph, plan->wish->hold);
+    look_end(&look);
     return ok;
 }
 
@@ -191,31 +177,33 @@ hold_budget(const Plan *plan, Group *g)
     }
     const bool nearer_low = plan->held - at_low < at_high - plan->held;
     g->inner = (nearer_low ? low : high) * unit;
-    return with_description(plan, g, look_at_sizes, NULL);
+    return look_at_sizes(plan, g);
 }
 
 /* ---- what the compiler chooses ------------------------------------------------------------- */
 
-static void
-look_at_choice(Group *g, Job *job, void *user)
+/* A form and chunk length of every SSD, or that they differ; form NULL: it cannot be built. */
+static Point
+look_at_choice(const Plan *plan, Group *g)
 {
-    Point *out = user;
-    (void)g;
-    if (job_passes(job, PHASE_PREFILL) != EXIT_DONE)
-        return;
-    for (const Node *n = job->graph[PHASE_PREFILL]->first; n; n = n->next) {
+    Look look;
+    Point out = {.chunk = -1};
+    const bool ok = look_begin(&look, plan, g) && job_passes(&look.job, PHASE_PREFILL) == EXIT_DONE;
+    for (const Node *n = ok ? look.job.graph[PHASE_PREFILL]->first : NULL; n; n = n->next) {
         if (n->op != OP_ssd)
             continue;
         const int64_t chunk = node_int(n, ATTR_chunk, -1);
         const Point p = {.form = node_word(n, ATTR_form, "mixed"), .chunk = chunk > 0 ? chunk : -1};
-        const bool same = !out->form || (strcmp(out->form, p.form) == 0 && out->chunk == p.chunk);
-        *out = same ? p : (Point){.form = "mixed", .chunk = -1};
+        const bool same = !out.form || (strcmp(out.form, p.form) == 0 && out.chunk == p.chunk);
+        out = same ? p : (Point){.form = "mixed", .chunk = -1};
         if (!same)
             break;
     }
-    for (int f = 0; out->form && f < FORM_COUNT; f++) /* the graph's words go with it */
-        if (strcmp(out->form, explore_form_name[f]) == 0)
-            out->form = explore_form_name[f];
+    Form form;
+    if (out.form && form_by_name(out.form, &form)) /* the graph's words go with it */
+        out.form = form_name[form];
+    look_end(&look);
+    return out;
 }
 
 static void
@@ -230,16 +218,16 @@ static void
 points_make(const Plan *plan, Group *g)
 {
     const Wish *w = plan->wish;
-    Point own = {.chunk = -1};
-    for (int i = 0; w->form[FORM_chunked] && i < w->chunk.count; i++)
+    for (int i = 0; w->form[FORM_CHUNKED] && i < w->chunk.count; i++)
         point_add(plan, g,
-                  (Point){.form = explore_form_name[FORM_chunked],
+                  (Point){.form = form_name[FORM_CHUNKED],
                           .chunk = w->chunk.n[i],
                           .level = explore_level(i, w->chunk.count)});
-    for (int f = 0; f < FORM_COUNT; f++)
-        if (f != FORM_chunked && w->form[f])
-            point_add(plan, g, (Point){.form = explore_form_name[f], .chunk = -1});
-    if (g->why || !with_description(plan, g, look_at_choice, &own) || !own.form)
+    for (int f = FORM_RECURRENT; f < FORMS; f++)
+        if (f != FORM_CHUNKED && w->form[f])
+            point_add(plan, g, (Point){.form = form_name[f], .chunk = -1});
+    Point own = g->why ? (Point){0} : look_at_choice(plan, g);
+    if (!own.form)
         return;
     for (int i = 0; i < g->npoints; i++) {
         Point *p = &g->points[i];
@@ -260,7 +248,7 @@ group_make(Plan *plan, Group *g)
 {
     const Wish *w = plan->wish;
     g->base = explore_row();
-    look_at_sizes(g, &plan->described, NULL); /* and what is asked for, should it not be built */
+    sizes_of(g, plan->described->fe.graph); /* and what is asked for, should it not be built */
     g->base.heads = g->base.parameters = -1;
     for (int a = 0; a < AXIS_COUNT; a++)
         if (g->size[a] > 0)
@@ -268,7 +256,7 @@ group_make(Plan *plan, Group *g)
               : a == AXIS_head_dim ? &g->base.head_dim
                                    : &g->base.groups) = g->size[a];
     g->base.dtype = format_info[g->format].name;
-    if (with_description(plan, g, look_at_sizes, NULL) && w->hold != HOLD_none)
+    if (look_at_sizes(plan, g) && w->hold != HOLD_none)
         hold_budget(plan, g);
     points_make(plan, g);
 }
@@ -285,7 +273,7 @@ static Group
 group_at(const Plan *plan, int i)
 {
     const Wish *w = plan->wish;
-    Group g = {.inner = -1, .format = plan->described.fe.compile.format};
+    Group g = {.inner = -1, .format = plan->described->fe.compile.format};
     if (w->nformats > 0) {
         g.format = w->formats[i % w->nformats];
         i /= w->nformats;
@@ -309,13 +297,14 @@ groups_make(Plan *plan)
     int64_t count = w->nformats > 0 ? w->nformats : 1;
     for (int a = 0; a < AXIS_COUNT; a++)
         count *= w->axis[a].count > 0 ? w->axis[a].count : 1;
-    const int64_t each = (w->form[FORM_chunked] ? w->chunk.count : 0) + FORM_COUNT;
+    const int64_t each = (w->form[FORM_CHUNKED] ? w->chunk.count : 0) + (FORMS - 1);
     const int64_t rows = count * each * plan->nthreads * w->tokens.count;
     if (count * each > MOST_POINTS || rows > EXPLORE_MOST_ROWS)
-        return fault(EXIT_BAD_INPUT,
-                     "these axes make %lld points and %lld rows; at most %d and %d can be: leave "
-                     "some values out",
-                     (long long)(count * each), (long long)rows, MOST_POINTS, EXPLORE_MOST_ROWS);
+        return tell_fault(
+            plan->described->settings.listener, EXIT_BAD_INPUT,
+            "these axes make %lld points and %lld rows; at most %d and %d can be: leave "
+            "some values out",
+            (long long)(count * each), (long long)rows, MOST_POINTS, EXPLORE_MOST_ROWS);
     plan->groups = arena_array(plan->arena, (size_t)count, sizeof *plan->groups);
     for (int i = 0; i < count; i++) {
         plan->groups[i] = group_at(plan, i);
@@ -330,13 +319,13 @@ groups_make(Plan *plan)
 static void
 weights_choose(Plan *plan)
 {
-    const Graph *g = plan->described.fe.graph;
+    const Graph *g = plan->described->fe.graph;
     bool sized = plan->wish->hold != HOLD_none;
     for (int a = 0; a < AXIS_COUNT; a++)
         sized = sized || plan->wish->axis[a].count > 0;
     const bool made = g->weights_path && strcmp(g->weights_path, "init:reference") == 0;
     const bool real = g->weights_path && !made && !sized;
-    plan->weights = made || real ? NULL : "weights={init: reference, seed: 0}";
+    plan->random_weights = !made && !real;
     plan->weights_doc =
         real   ? g->weights_path
         : made ? arena_printf(plan->arena, "random, by the reference initialisation, seed %lld",
@@ -346,52 +335,24 @@ weights_choose(Plan *plan)
                           : "random, by the reference initialisation";
 }
 
-/* The model as it is, whose faults are the user's. */
-static int
-describe(Plan *plan)
-{
-    Options *o = plan->wish->o;
-    if (o->model && has_suffix(o->model, ".ir"))
-        return fault(EXIT_BAD_INPUT,
-                     "%s is a graph: its sizes are fixed; ssmc explore wants a description",
-                     o->model);
-    Options *own = arena_alloc(plan->arena, sizeof *own);
-    *own = *o;
-    option_put(own, OPT_form, NULL);
-    option_put(own, OPT_chunk, NULL);
-    option_put(own, OPT_dtype, NULL);
-    const int status = job_describe(&plan->described, own);
-    if (status != EXIT_DONE)
-        return status;
-    if (!first_ssd(plan->described.fe.graph))
-        return fault(EXIT_BAD_INPUT, "%s has no SSD: there is nothing to explore", o->model);
-    plan->held = held_of(plan->described.fe.graph, plan->wish->hold);
-    return EXIT_DONE;
-}
-
 int
 plan_make(const Wish *wish, Plan *plan)
 {
-    *plan = (Plan){.wish = wish, .arena = wish->arena};
-    int status = describe(plan);
-    if (status != EXIT_DONE)
-        return status;
+    const Job *job = wish->described;
+    *plan = (Plan){.wish = wish, .arena = wish->arena, .described = job};
+    if (!first_ssd(job->fe.graph))
+        return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
+                          "%s has no SSD: there is nothing to explore", job->settings.model);
+    plan->held = held_of(job->fe.graph, wish->hold);
     plan->nthreads = wish->threads.count > 0 ? wish->threads.count : 1;
-    plan->threads[0] = plan->described.threads;
+    plan->threads[0] = job->threads;
     for (int i = 0; i < wish->threads.count; i++)
         plan->threads[i] = (int)wish->threads.n[i];
     weights_choose(plan);
-    status = groups_make(plan);
+    const int status = groups_make(plan);
     if (status == EXIT_DONE)
         qsort(plan->groups, (size_t)plan->ngroups, sizeof *plan->groups, group_order);
     return status;
-}
-
-void
-plan_end(Plan *plan)
-{
-    if (plan->described.diag)
-        job_end(&plan->described);
 }
 
 ExploreRow

@@ -1,4 +1,4 @@
-/* driver/explore_error.c -- how far a point's numbers are from the float64 interpreter's.
+/* explore/error.c -- how far a point's numbers are from the float64 interpreter's.
  *
  * The interpreter would take minutes for a whole model. It gets a copy of it that has one layer of
  * each kind, a small vocabulary and random weights, and one prompt that is longer than the longest
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/explore.h"
+#include "explore/sweep.h"
 
 enum { VOCAB = 256, BEYOND = 45, SHORTEST = 2 };
 /* Multiply-adds that the interpreter may take: a few seconds. */
@@ -37,22 +37,12 @@ oracle_new(Arena *arena, const Plan *plan)
     return o;
 }
 
-static int64_t
-count_weights(const Graph *g)
-{
-    int64_t sum = 0, n = 0;
-    for (int i = 0; i < g->nweights; i++)
-        if (type_count(&g->weights[i]->type, 0, 0, &n) && !size_add(sum, n, &sum))
-            return INT64_MAX;
-    return sum;
-}
-
 /* Past the longest chunk, but no longer than there is time for. */
 static int64_t
 tokens_of(const Oracle *o, const Graph *g)
 {
     const int64_t wanted = o->longest + BEYOND;
-    const double affordable = most_work / (double)count_weights(g);
+    const double affordable = most_work / (double)count_elements(g->weights, g->nweights);
     const int64_t most = affordable < (double)wanted ? (int64_t)affordable : wanted;
     return most < SHORTEST ? SHORTEST : most;
 }
@@ -150,22 +140,23 @@ void
 oracle_measure(Oracle *o, const Group *g, const Point *point, ExploreRow *row, const char **why)
 {
     Job job = {0};
-    StrBuf faults = {0};
+    Faults faults;
     Arena *arena = arena_new();
-    Options options = plan_options(o->plan, g, point, arena, &faults);
-    options_set(&options, "layers.*.repeat=1");
-    options_set(&options, arena_printf(arena, "vocab=%d", VOCAB));
-    options_set(&options, "eos=-1");
-    options_set(&options, "weights={init: reference, seed: 0}");
-    int status = job_describe(&job, &options);
-    job.whole_weights = true; /* the interpreter reads them */
+    faults_begin(&faults, o->plan);
+    Settings settings = plan_settings(o->plan, g, point, &faults.listener);
+    settings_over(&settings, "layers.*.repeat", 1);
+    settings_over(&settings, "vocab", VOCAB);
+    settings_over(&settings, "eos", -1);
+    settings.random_weights = true;
+    settings.whole_weights = true; /* the interpreter reads them */
+    int status = job_describe(&job, arena, &settings);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE)
         compare(o, g, &job, row, why);
     else
-        *why = plan_why(o->arena, sb_text(&faults));
+        *why = faults_why(o->arena, &faults);
     job_end(&job);
     arena_free(arena);
-    sb_free(&faults);
+    sb_free(&faults.text);
 }

@@ -1,16 +1,15 @@
-/* driver/explore_batch.c -- points of one group: each is compiled, all borrow the packed weights of
+/* explore/batch.c -- points of one group: each is compiled, all borrow the packed weights of
  * the first where these are equal, and all are measured in turn. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/explore.h"
+#include "explore/sweep.h"
 
 /* A point while it is there. */
 typedef struct {
     const Point *point;
-    Options options; /* the job's */
     Arena *arena;
-    StrBuf faults;
+    Faults faults;
     Job job;
     const char *status; /* explore_ok: it can be measured */
     ExploreRow *rows;   /* [nrows] by threads and length */
@@ -79,7 +78,7 @@ built_model(const Batch *b, Built *p)
 {
     const Plan *plan = b->bench->plan;
     const Job *owner = owner_of(b);
-    const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described.threads);
+    const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described->threads);
     const int64_t sessions = (int64_t)(m.total - m.kept - m.params) * plan->nthreads;
     if (m.total > INT64_MAX / BENCH_MAX_THREADS)
         return has_room(p, INT64_MAX) ? EXIT_DONE : EXIT_FAILED;
@@ -87,7 +86,7 @@ built_model(const Batch *b, Built *p)
         const ssmc_status rs =
             rt_model_beside(p->job.program, p->job.weights, owner->model, &p->job.model);
         if (rs != SSMC_OK)
-            return job_runtime_fault(&p->options, rs);
+            return tell_runtime_fault(&p->faults.listener, rs);
     }
     if (!has_room(p, sessions + (p->job.model ? 0 : (int64_t)(m.kept + m.params))))
         return EXIT_FAILED;
@@ -97,8 +96,10 @@ built_model(const Batch *b, Built *p)
 static void
 built_make(const Batch *b, Built *p)
 {
-    p->options = plan_options(b->bench->plan, b->group, p->point, p->arena, &p->faults);
-    int status = b->group->why ? EXIT_BAD_INPUT : job_describe(&p->job, &p->options);
+    const Plan *plan = b->bench->plan;
+    faults_begin(&p->faults, plan);
+    const Settings settings = plan_settings(plan, b->group, p->point, &p->faults.listener);
+    int status = b->group->why ? EXIT_BAD_INPUT : job_describe(&p->job, p->arena, &settings);
     if (status == EXIT_DONE)
         status = job_weights(&p->job, true);
     if (status == EXIT_DONE)
@@ -109,7 +110,7 @@ built_make(const Batch *b, Built *p)
         rows_all(p, explore_ok, "");
     else if (!p->status)
         rows_all(p, explore_unbuilt,
-                 b->group->why ? b->group->why : plan_why(p->arena, sb_text(&p->faults)));
+                 b->group->why ? b->group->why : faults_why(p->arena, &p->faults));
 }
 
 /* Tokens a second by the cost model; empty where it does not count the work. */
@@ -162,7 +163,8 @@ measure(Batch *b, Arena *arena)
         b->cases[i].run.probes = NULL; /* others' */
         bench_end(&b->cases[i].run);
     }
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    return rs == SSMC_OK ? EXIT_DONE
+                         : tell_runtime_fault(b->bench->plan->described->settings.listener, rs);
 }
 
 static int
@@ -197,9 +199,8 @@ batch_build(Batch *b)
 static void
 built_end(Built *p)
 {
-    if (p->job.diag)
-        job_end(&p->job);
-    sb_free(&p->faults);
+    job_end(&p->job);
+    sb_free(&p->faults.text);
     arena_free(p->arena);
 }
 
@@ -259,7 +260,7 @@ anchor_open(const Bench *bench)
     const Plan *plan = bench->plan;
     const Group as_is = {
         .size = {-1, -1, -1},
-          .inner = -1, .format = plan->described.fe.compile.format
+          .inner = -1, .format = plan->described->fe.compile.format
     };
     const Batch b = {.bench = bench, .group = &as_is};
     Anchor *a = arena_alloc(plan->arena, sizeof *a);

@@ -1,4 +1,4 @@
-/* driver/costs_file.c -- the constants that `ssmc tune` measured, in the user's cache folder.
+/* compiler/costs_file.c -- the constants that `ssmc tune` measured, in the user's cache folder.
  *
  * A file is for one CPU and its features, and of one version; it is found by them, so that files of
  * several versions lie side by side, and says them.
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "driver/driver.h"
+#include "compiler/internal.h"
 
 enum { MOST_BYTES = 1 << 16 };
 
@@ -64,13 +64,13 @@ costs_read(Arena *arena, const char *path, const Machine *m, CostTable *out, con
 }
 
 void
-costs_load(Arena *arena, Machine *m)
+costs_load(Arena *arena, Machine *m, const Listener *listener)
 {
     struct stat st;
     const char *why = NULL, *path = costs_path(arena, m);
     if (!path || stat(path, &st) != 0 || costs_read(arena, path, m, &m->costs, &why))
         return;
-    note("%s is not used: %s; `ssmc tune` makes it anew", path, why);
+    tell_note(listener, "%s is not used: %s; `ssmc tune` makes it anew", path, why);
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */

@@ -1,40 +1,40 @@
-/* driver/explore.h -- private to driver/: ssmc explore, from its options to its rows. */
-#ifndef SSMC_DRIVER_EXPLORE_H
-#define SSMC_DRIVER_EXPLORE_H
+/* explore/sweep.h -- a sweep over a model: what is asked for, the points that it makes, and running
+ * them. */
+#ifndef SSMC_EXPLORE_SWEEP_H
+#define SSMC_EXPLORE_SWEEP_H
 
-#include "driver/driver.h"
 #include "explore/explore.h"
 
-/* What a run of bench needs to know of a compiled job; threads: the job's. (bench_run.c) */
-void bench_run_of(BenchRun *run, const Job *job);
-
-enum { EXPLORE_DECODE = 16 }; /* tokens decoded at a time */
-
-/* ---- what is asked (explore_options.c) ------------------------------------------------------ */
+/* ---- what is asked (sweep.c) ----------------------------------------------------------------- */
 
 typedef enum { AXIS_state, AXIS_head_dim, AXIS_groups, AXIS_COUNT } Axis;
-extern const OptId axis_option[AXIS_COUNT];
-
-typedef enum { FORM_recurrent, FORM_chunked, FORM_quadratic, FORM_COUNT } ExploreForm;
-extern const char *const explore_form_name[FORM_COUNT];
 
 typedef enum { HOLD_none, HOLD_params, HOLD_state, HOLD_COUNT } Hold;
+extern const char *const hold_name[HOLD_COUNT];
 
 typedef struct {
-    Options *o;
     Arena *arena;
-    IntList axis[AXIS_COUNT]; /* sorted; none: as described */
+    const Job *described;     /* the model as it is: form, chunk and format left open */
+    IntList axis[AXIS_COUNT]; /* ascending; none: as described */
     IntList chunk, threads, tokens;
     Format formats[FORMAT_COUNT]; /* none: as described */
     int nformats;
-    bool form[FORM_COUNT];
+    bool form[FORMS];
     Hold hold;
-    double budget; /* seconds; 0: no end */
+    double started, budget;    /* seconds, by rt_now; 0: no end */
+    int repeats;               /* passes over every point at most */
+    const char *csv, *html;    /* files to write; NULL: none */
+    bool resume;               /* goes on with the csv file that is there */
+    bool (*interrupted)(void); /* the run is to end */
 } Wish;
-/* EXIT_DONE, or the fault has been printed. */
-int wish_parse(Options *o, Wish *out);
 
-/* ---- points (explore_plan.c) ---------------------------------------------------------------- */
+/* Measures every point that is asked for, and writes the files; the table is of wish->arena. An
+ * exit status: faults were told. *made: there is a table. */
+int explore_run(const Wish *wish, ExploreTable *table, bool *made);
+
+/* ---- points (plan.c) ------------------------------------------------------------------------- */
+
+enum { EXPLORE_DECODE = 16 }; /* tokens decoded at a time */
 
 /* A form and chunk length; of the automatic choice that differs from layer to layer, "mixed". */
 typedef struct {
@@ -59,29 +59,33 @@ typedef struct {
 typedef struct {
     const Wish *wish;
     Arena *arena;
-    Job described; /* the model as it is */
+    const Job *described;
     int threads[BENCH_MAX_THREADS], nthreads;
-    const char *weights; /* for --set weights=; NULL: the description's own */
+    bool random_weights; /* other sizes make other weights */
     const char *weights_doc;
-    int64_t held;  /* what --hold keeps */
-    Group *groups; /* what says most first */
+    int64_t held;  /* what wish->hold keeps */
+    Group *groups; /* in the order in which they are measured */
     int ngroups;
 } Plan;
-/* EXIT_DONE, or the fault has been printed. plan_end in any case. */
-int plan_make(const Wish *wish, Plan *out);
-void plan_end(Plan *plan);
-/* The options of a point's job; point NULL: whatever the compiler chooses. Faults go to `faults`.
- */
-Options plan_options(const Plan *plan, const Group *group, const Point *point, Arena *arena,
-                     StrBuf *faults);
-/* Adds key=value to them. */
-void options_set(Options *o, const char *set);
-/* What went wrong, on one line: faults without their places. */
-const char *plan_why(Arena *arena, const char *faults);
+int plan_make(const Wish *wish, Plan *out); /* an exit status */
+/* The settings of a point's job; point NULL: what the compiler chooses. */
+Settings plan_settings(const Plan *plan, const Group *group, const Point *point,
+                       const Listener *listener);
 /* The row of a point at a number of threads and a length, without numbers. */
 ExploreRow plan_row(const Group *group, const Point *point, int threads, int64_t tokens);
 
-/* ---- the error of a point (explore_error.c) -------------------------------------------------- */
+/* A listener that keeps faults, and passes on what passes print. */
+typedef struct {
+    Listener listener; /* user: this; it stays where it was made */
+    const Listener *to;
+    StrBuf text;
+} Faults;
+void faults_begin(Faults *faults, const Plan *plan);
+/* What went wrong, on one line: without places. */
+const char *faults_why(Arena *arena, const Faults *faults);
+
+/* ---- the error of a point (error.c) -----------------------------------------------------------
+ */
 
 typedef struct Oracle Oracle; /* float64 logits by sizes */
 Oracle *oracle_new(Arena *arena, const Plan *plan);
@@ -90,7 +94,8 @@ Oracle *oracle_new(Arena *arena, const Plan *plan);
 void oracle_measure(Oracle *oracle, const Group *group, const Point *point, ExploreRow *row,
                     const char **why);
 
-/* ---- a batch of points (explore_batch.c) ----------------------------------------------------- */
+/* ---- a batch of points (batch.c) --------------------------------------------------------------
+ */
 
 typedef struct {
     const Plan *plan;
@@ -103,7 +108,7 @@ typedef struct {
     bool (*row)(void *user, const ExploreRow *row);
     void *user;
 } Bench;
-/* Compiles and measures points of a group in turn. EXIT_DONE, or the fault has been printed. */
+/* Compiles and measures points of a group in turn; an exit status. */
 int batch_run(const Bench *bench, const Group *group, Point *const *points, int count);
 
 /* The model as it is described, kept for as long as there are batches; NULL: it cannot be built, or

@@ -1,0 +1,132 @@
+/* compiler/program.c -- from a graph with typed weights to a program, and a model of it. */
+#include <malloc.h>
+
+#include "compiler/internal.h"
+
+Bar
+bar_start(const Job *job, const char *what)
+{
+    tell_progress(job->settings.listener, what, 0, 1);
+    return (Bar){job->settings.listener, what};
+}
+
+void
+bar_call(void *user, int64_t done, int64_t total)
+{
+    const Bar *bar = user;
+    tell_progress(bar->to, bar->what, done, total);
+}
+
+void
+bar_end(const Bar *bar)
+{
+    tell_progress(bar->to, bar->what, 0, 0);
+}
+
+int
+job_cost_threads(const Job *job)
+{
+    const bool native = job->machine.native;
+    return native || job->fe.compile.threads > 0 ? job->threads : 1;
+}
+
+int
+program_passes(Job *job, Phase phase)
+{
+    const FeCompile *fc = &job->fe.compile;
+    const Listener *listener = job->settings.listener;
+    PassOptions po = job->settings.passes;
+    StrBuf text = {0};
+    const WeightSource source = weight_source(job->weights);
+    po.weights = &source;
+    po.out = &text;
+    PassCtx cx = {.machine = &job->machine,
+                  .threads = job_cost_threads(job),
+                  .measured = job->measured,
+                  .nmeasured = job->nmeasured,
+                  .phase = phase,
+                  .reproducible = fc->reproducible,
+                  .format = fc->format,
+                  .group = fc->group,
+                  .state_dtype = fc->state_dtype,
+                  .chunk = fc->chunk,
+                  .form = fc->form,
+                  .matmul = fc->matmul,
+                  .no_blas = job->settings.no_blas,
+                  .arena = job->arena,
+                  .diag = job->diag,
+                  .explain = &job->explain[phase]};
+    job->graph[phase] = graph_copy(job->arena, job->fe.graph);
+    const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
+    listener->tell(listener->user, TOLD_passes, sb_text(&text));
+    sb_free(&text);
+    if (ok)
+        return EXIT_DONE;
+    tell_faults(listener, job->diag);
+    return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
+}
+
+int
+job_module(Job *job)
+{
+    const Graph *graphs[2] = {job->graph[PHASE_PREFILL], job->graph[PHASE_DECODE]};
+    job->module = cg_module(&job->machine, graphs, 2, job->diag);
+    if (!job->module)
+        return tell_faults(job->settings.listener, job->diag);
+    if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)
+        return EXIT_DONE;
+    return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
+                      "%s has its forms chosen: it cannot be compiled reproducible any more",
+                      job->settings.model);
+}
+
+/* The module as machine code. */
+static int
+link_program(Job *job)
+{
+    const char *why = NULL;
+    const Listener *listener = job->settings.listener;
+    job->jit = cg_jit(job->arena, job->module, job->threads, &why);
+    job->module = NULL;
+    if (!job->jit)
+        return tell_fault(listener, cg_jit_allowed(&why) ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", why);
+#ifdef __GLIBC__
+    malloc_trim(0); /* weights need the memory that the compiler freed, and that of its code */
+#endif
+    cg_rest();
+    const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(listener, rs);
+}
+
+int
+program_build(Job *job)
+{
+    int status = EXIT_DONE;
+    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
+        status = program_passes(job, (Phase)phase);
+    if (status == EXIT_DONE)
+        status = job_module(job);
+    if (status == EXIT_DONE)
+        status = link_program(job);
+    return status;
+}
+
+int
+job_model(Job *job)
+{
+    const Listener *listener = job->settings.listener;
+    const double started = rt_now();
+    Bar bar = bar_start(job, "packing weights");
+    const ssmc_status rs = job->compiled
+                               ? compiled_open(job, bar_call, &bar)
+                               : rt_model_open(job->program, job->weights, job->settings.pack_cache,
+                                               job->threads, bar_call, &bar, &job->model);
+    bar_end(&bar);
+    job->seconds_load =
+        job->compiled ? rt_now() - job->seconds_load : job->seconds_load + (rt_now() - started);
+    if (rs != SSMC_OK)
+        return tell_runtime_fault(listener, rs);
+    if (ssmc_model_warning(job->model))
+        tell_note(listener, "--pack-cache: %s", ssmc_model_warning(job->model));
+    return EXIT_DONE;
+}
