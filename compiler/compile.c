@@ -10,6 +10,13 @@ job_passes(Job *job, Phase phase)
 }
 
 int
+job_module(Job *job)
+{
+    const int status = job_measure(job);
+    return status == EXIT_DONE ? program_module(job) : status;
+}
+
+int
 job_program(Job *job)
 {
     const double started = rt_now();

@@ -127,10 +127,10 @@ void job_machine(Job *job, const Machine *machine);
  * will be looked at, so weights without a checkpoint are not made. */
 int job_weights(Job *job, bool values);
 int job_passes(Job *job, Phase phase); /* graph[phase] through its pipeline */
-int job_module(Job *job);              /* both graphs -> LLVM module */
-int job_program(Job *job); /* after job_weights: all of the above, and the JIT's program */
-int job_model(Job *job);   /* after job_program: packed parameters */
-int job_run(Job *job);     /* all of the above */
+int job_module(Job *job);              /* both graphs, to a module of machine code */
+int job_program(Job *job);             /* after job_weights: that module as the JIT's program */
+int job_model(Job *job);               /* after job_program: packed parameters */
+int job_run(Job *job);                 /* all of it from job_weights on */
 void job_end(Job *job);
 
 /* Threads that predictions are for. How many a named CPU will have is not known here: what is made

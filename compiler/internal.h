@@ -10,8 +10,9 @@ int describe_untied(Job *job);
 /* Opens the model of a compiled MODEL's variant: its weights are inside, or in files. */
 ssmc_status compiled_open(Job *job, ssmc_progress *progress, void *user);
 
-/* graph[phase] through its pipeline, by job->measured; both phases, module and machine code. */
+/* By what job->measured has: graph[phase] through its pipeline; both, to a module; to a program. */
 int program_passes(Job *job, Phase phase);
+int program_module(Job *job);
 int program_build(Job *job);
 /* --tune exhaustive: job->measured, once for a machine. (measure.c) */
 int job_measure(Job *job);

@@ -60,11 +60,7 @@ make_code(Making *m, int i)
     Job *job = m->job;
     Part *part = &m->parts[i];
     job_machine(job, &part->machine);
-    int status = job_passes(job, PHASE_PREFILL);
-    if (status == EXIT_DONE)
-        status = job_passes(job, PHASE_DECODE);
-    if (status == EXIT_DONE)
-        status = job_module(job);
+    const int status = job_module(job);
     if (status != EXIT_DONE)
         return status;
     part->graphs[0] = job->graph[PHASE_PREFILL];
@@ -258,40 +254,26 @@ write_code(Making *m, int i)
     return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
 }
 
+/* The C header and the rule of make that are asked for. */
 static int
-write_header(const Making *m)
+write_texts(const Making *m)
 {
-    const char *path = m->settings->header, *why = NULL;
+    const ProductSettings *settings = m->settings;
+    const char *why = NULL;
     StrBuf text = {0};
-    if (!path)
-        return EXIT_DONE;
-    product_header(&text, &m->model, m->variants, m->count);
-    const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
-    sb_free(&text);
+    bool ok = true;
+    if (settings->header) {
+        product_header(&text, &m->model, m->variants, m->count);
+        ok = file_write(m->job->arena, settings->header, sb_text(&text), text.len, &why);
+        sb_free(&text);
+    }
+    if (ok && settings->depfile) {
+        if (!product_depfile(&text, m->job, settings->out))
+            why = "--depfile: a file's name has a line's end, which a rule of make cannot hold";
+        ok = !why && file_write(m->job->arena, settings->depfile, sb_text(&text), text.len, &why);
+        sb_free(&text);
+    }
     return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
-}
-
-static int
-write_depfile(const Making *m)
-{
-    const char *path = m->settings->depfile, *why = NULL;
-    StrBuf text = {0};
-    if (!path)
-        return EXIT_DONE;
-    if (!product_depfile(&text, m->job, m->settings->out))
-        why = "--depfile: a file's name has a line's end, which a rule of make cannot hold";
-    const bool ok = !why && file_write(m->job->arena, path, sb_text(&text), text.len, &why);
-    sb_free(&text);
-    return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
-}
-
-/* Saved states of a model with its weights inside are those of the same weights in files. */
-static int
-identify(Making *m)
-{
-    const AbiProgram *abi = cg_module_abi(m->variants[0].module);
-    const ssmc_status rs = rt_weights_fingerprint(abi, m->job->weights, m->model.identity);
-    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(m->product.listener, rs);
 }
 
 static int
@@ -302,27 +284,18 @@ make_objects(Making *m)
         status = make_code(m, i);
     if (status == EXIT_DONE && m->settings->embed)
         status = embed_weights(m);
-    if (status == EXIT_DONE && m->settings->embed)
-        status = identify(m);
     if (status != EXIT_DONE)
         return status;
+    if (m->settings->embed) { /* its saved states are those of the same weights in files */
+        const ssmc_status rs = rt_weights_fingerprint(cg_module_abi(m->variants[0].module),
+                                                      m->job->weights, m->model.identity);
+        if (rs != SSMC_OK)
+            return tell_runtime_fault(m->product.listener, rs);
+    }
     cg_export(&m->model, m->variants, m->count);
     for (int i = 0; i < m->count && status == EXIT_DONE; i++)
         status = write_code(m, i);
     return status;
-}
-
-static void
-making_end(Making *m)
-{
-    for (int i = 0; i < m->count; i++) {
-        ssmc_model_close(m->parts[i].model);
-        rt_program_free(m->parts[i].program);
-        if (m->parts[i].jit)
-            cg_jit_free(m->parts[i].jit);
-        cg_module_free(m->variants[i].module);
-    }
-    product_end(&m->product);
 }
 
 static Making
@@ -362,11 +335,16 @@ job_product(Job *job, const ProductSettings *settings)
     if (status == EXIT_DONE)
         status = make_objects(&m);
     if (status == EXIT_DONE)
-        status = write_header(&m);
-    if (status == EXIT_DONE)
-        status = write_depfile(&m);
+        status = write_texts(&m);
     if (status == EXIT_DONE)
         status = product_link(&m.product);
-    making_end(&m);
+    for (int i = 0; i < m.count; i++) {
+        ssmc_model_close(m.parts[i].model);
+        rt_program_free(m.parts[i].program);
+        if (m.parts[i].jit)
+            cg_jit_free(m.parts[i].jit);
+        cg_module_free(m.variants[i].module);
+    }
+    product_end(&m.product);
     return status;
 }

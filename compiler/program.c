@@ -67,9 +67,16 @@ program_passes(Job *job, Phase phase)
 }
 
 int
-job_module(Job *job)
+program_module(Job *job)
 {
-    const Graph *graphs[2] = {job->graph[PHASE_PREFILL], job->graph[PHASE_DECODE]};
+    const Graph *graphs[2];
+    int status = EXIT_DONE;
+    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++) {
+        status = program_passes(job, (Phase)phase);
+        graphs[phase] = job->graph[phase];
+    }
+    if (status != EXIT_DONE)
+        return status;
     job->module = cg_module(&job->machine, graphs, 2, job->diag);
     if (!job->module)
         return tell_faults(job->settings.listener, job->diag);
@@ -80,12 +87,14 @@ job_module(Job *job)
                       job->settings.model);
 }
 
-/* The module as machine code. */
-static int
-link_program(Job *job)
+int
+program_build(Job *job)
 {
     const char *why = NULL;
     const Listener *listener = job->settings.listener;
+    const int status = program_module(job);
+    if (status != EXIT_DONE)
+        return status;
     job->jit = cg_jit(job->arena, job->module, job->threads, &why);
     job->module = NULL;
     if (!job->jit)
@@ -96,19 +105,6 @@ link_program(Job *job)
     cg_rest();
     const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
     return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(listener, rs);
-}
-
-int
-program_build(Job *job)
-{
-    int status = EXIT_DONE;
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
-        status = program_passes(job, (Phase)phase);
-    if (status == EXIT_DONE)
-        status = job_module(job);
-    if (status == EXIT_DONE)
-        status = link_program(job);
-    return status;
 }
 
 int

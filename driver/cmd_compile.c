@@ -30,17 +30,6 @@ put(const Options *o, const StrBuf *text)
     return EXIT_DONE;
 }
 
-/* The last pass after which the graph is still LOWERED: what --emit lowered shows. */
-static int
-last_lowered_pass(void)
-{
-    int last = -1;
-    for (int i = 0; i < PASS_COUNT; i++)
-        if (pass_info[i].after == STAGE_LOWERED)
-            last = i;
-    return last;
-}
-
 static int
 emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
 {
@@ -49,8 +38,8 @@ emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
         graph_print(out, job->fe.graph);
         return EXIT_DONE;
     }
-    if (what == EMIT_lowered && *stop_after < 0)
-        *stop_after = last_lowered_pass();
+    for (int i = PASS_COUNT; i-- > 0 && what == EMIT_lowered && *stop_after < 0;)
+        *stop_after = pass_info[i].after == STAGE_LOWERED ? i : -1; /* the last that leaves it so */
     const int status = job_passes(job, phase);
     if (status == EXIT_DONE)
         graph_print(out, job->graph[phase]);
@@ -62,23 +51,10 @@ emit_code(Job *job, Emit what, StrBuf *out)
 {
     static const CgEmit how[EMIT_COUNT] = {
         [EMIT_llvm] = CG_LLVM, [EMIT_llvm_opt] = CG_LLVM_OPT, [EMIT_asm] = CG_ASM};
-    int status = job_passes(job, PHASE_PREFILL);
-    if (status == EXIT_DONE)
-        status = job_passes(job, PHASE_DECODE);
-    if (status == EXIT_DONE)
-        status = job_module(job);
+    const int status = job_module(job);
     if (status == EXIT_DONE)
         cg_emit(job->module, how[what], out);
     return status;
-}
-
-static ProductKind
-product_kind(Emit what)
-{
-    return what == EMIT_lib   ? PRODUCT_lib
-           : what == EMIT_so  ? PRODUCT_so
-           : what == EMIT_exe ? PRODUCT_exe
-                              : PRODUCT_obj;
 }
 
 /* Options that only products have. */
@@ -106,15 +82,22 @@ check_options(const Options *o, Emit what)
 }
 
 static int
-compile(Job *job, const Options *o, Emit what)
+make_product(Job *job, const Options *o, Emit what)
 {
-    if (what >= EMIT_obj)
-        return job_product(
-            job, &(ProductSettings){.kind = product_kind(what),
-                                    .embed = strcmp(opt_text(o, OPT_weights_how), "embed") == 0,
-                                    .out = opt_text(o, OPT_out),
-                                    .header = opt_text(o, OPT_header),
-                                    .depfile = opt_text(o, OPT_depfile)});
+    const ProductSettings product = {.kind = what == EMIT_lib   ? PRODUCT_lib
+                                             : what == EMIT_so  ? PRODUCT_so
+                                             : what == EMIT_exe ? PRODUCT_exe
+                                                                : PRODUCT_obj,
+                                     .embed = strcmp(opt_text(o, OPT_weights_how), "embed") == 0,
+                                     .out = opt_text(o, OPT_out),
+                                     .header = opt_text(o, OPT_header),
+                                     .depfile = opt_text(o, OPT_depfile)};
+    return job_product(job, &product);
+}
+
+static int
+write_stage(Job *job, const Options *o, Emit what)
+{
     StrBuf out = {0};
     int status = job_weights(job, false);
     if (status == EXIT_DONE)
@@ -139,7 +122,7 @@ cmd_compile(Options *o)
     if (status == EXIT_DONE)
         status = model_describe_by(&job, o, &settings, what >= EMIT_obj);
     if (status == EXIT_DONE)
-        status = compile(&job, o, what);
+        status = what >= EMIT_obj ? make_product(&job, o, what) : write_stage(&job, o, what);
     job_end(&job);
     return status;
 }

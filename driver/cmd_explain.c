@@ -5,18 +5,6 @@
 #include "driver/driver.h"
 
 static void
-put_memory(const Job *job)
-{
-    const double mib = 1 << 20;
-    const Graph *p = job->graph[PHASE_PREFILL], *d = job->graph[PHASE_DECODE];
-    const int64_t slab = p->slab_bytes > d->slab_bytes ? p->slab_bytes : d->slab_bytes;
-    printf("memory: %.2f MiB packed parameters, %.3f MiB state per sequence, %.2f MiB activations "
-           "for any prompt length (passes of %lld tokens)\n",
-           (double)p->param_bytes / mib, (double)p->state_bytes / mib, (double)slab / mib,
-           (long long)p->block);
-}
-
-static void
 put_prediction(const Job *job)
 {
     static const int64_t lengths[] = {512, 2048, 8192};
@@ -52,7 +40,13 @@ explain(Job *job)
     }
     putchar('\n');
     put_prediction(job);
-    put_memory(job);
+    const double mib = 1 << 20;
+    const Graph *p = job->graph[PHASE_PREFILL], *d = job->graph[PHASE_DECODE];
+    const int64_t slab = p->slab_bytes > d->slab_bytes ? p->slab_bytes : d->slab_bytes;
+    printf("memory: %.2f MiB packed parameters, %.3f MiB state per sequence, %.2f MiB activations "
+           "for any prompt length (passes of %lld tokens)\n",
+           (double)p->param_bytes / mib, (double)p->state_bytes / mib, (double)slab / mib,
+           (long long)p->block);
     return EXIT_DONE;
 }
 
@@ -77,8 +71,6 @@ explain_memory(Job *job, const Options *o)
         return option_fault(o, OPT_sequences, "--sequences %s: a number from 1 to %d",
                             opt_text(o, OPT_sequences), INT32_MAX);
     int status = job_weights(job, false);
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
-        status = job_passes(job, (Phase)phase);
     if (status == EXIT_DONE)
         status = job_module(job);
     if (status != EXIT_DONE)

@@ -59,24 +59,19 @@ sample_read(Sample *s, Arena *arena, const RtTensor *t, int64_t vocab)
     return s->logits ? EXIT_DONE : fault(EXIT_FAILED, "no memory for the logits of %s", t->name);
 }
 
-/* Pieces of odd lengths, so that cuts fall inside chunks, at T=1 and past several chunks. */
-static int64_t
-piece_length(int piece)
-{
-    static const int64_t lengths[] = {1, 3, 2, 17, 7, 64, 5, 33, 129};
-    return lengths[(size_t)piece % COUNT_OF(lengths)];
-}
-
+/* MODE_split: in pieces of odd lengths, so that cuts fall inside chunks, at T=1 and past several.
+ */
 static ssmc_status
 feed(ssmc_session *session, const Sample *s, int seq, Mode mode)
 {
     const int32_t *ids = s->ids + (int64_t)seq * s->tokens;
     float *logits = s->logits + (int64_t)seq * s->tokens * s->vocab;
+    static const int64_t lengths[] = {1, 3, 2, 17, 7, 64, 5, 33, 129};
     ssmc_status rs = SSMC_OK;
-    int piece = 0;
+    size_t piece = 0;
     for (int64_t at = 0; at < s->tokens && rs == SSMC_OK; piece++) {
         const int64_t left = s->tokens - at;
-        const int64_t want = mode == MODE_split ? piece_length(piece) : left;
+        const int64_t want = mode == MODE_split ? lengths[piece % COUNT_OF(lengths)] : left;
         const int64_t n = want < left ? want : left;
         rs = ssmc_prefill_all(session, seq, ids + at, n, logits + at * s->vocab);
         at += n;
@@ -104,19 +99,6 @@ step_through(ssmc_session *session, const Sample *s, Arena *arena)
                    (size_t)s->vocab * sizeof *out);
     }
     return rs;
-}
-
-static int
-sample_run(const Job *job, const Sample *s, Mode mode)
-{
-    ssmc_session *session = NULL;
-    ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
-    if (rs == SSMC_OK && mode == MODE_step)
-        rs = step_through(session, s, job->arena);
-    for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_step; b++)
-        rs = feed(session, s, b, mode);
-    ssmc_session_close(session);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 
 static int
@@ -153,8 +135,17 @@ run_all(const Options *o, const Job *job, const RtTensorFile *file, Mode mode)
     }
     if (status == EXIT_DONE && count == 0)
         status = fault(EXIT_BAD_INPUT, "%s has no tensor named ids_K", opt_text(o, OPT_ids));
-    for (int i = 0; i < count && status == EXIT_DONE; i++)
-        status = sample_run(job, &samples[i], mode);
+    for (int i = 0; i < count && status == EXIT_DONE; i++) {
+        const Sample *s = &samples[i];
+        ssmc_session *session = NULL;
+        ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
+        if (rs == SSMC_OK && mode == MODE_step)
+            rs = step_through(session, s, job->arena);
+        for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_step; b++)
+            rs = feed(session, s, b, mode);
+        ssmc_session_close(session);
+        status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    }
     if (status == EXIT_DONE)
         status = write_samples(o, samples, count);
     for (int i = 0; i < count; i++)

@@ -14,24 +14,20 @@ const CommandInfo command_info[] = {
 };
 const int command_count = (int)COUNT_OF(command_info);
 
+/* NULL: the fault has been printed. */
 static const CommandInfo *
 command_find(const char *name)
 {
     for (int i = 0; i < command_count; i++)
         if (strcmp(command_info[i].name, name) == 0)
             return &command_info[i];
-    return NULL;
-}
-
-static int
-unknown_command(const char *name)
-{
     const char *near =
         nearest_name(name, command_info, (size_t)command_count, sizeof command_info[0]);
     if (near)
-        return fault(EXIT_BAD_INPUT, "unknown command '%s'; the nearest known one is %s", name,
-                     near);
-    return fault(EXIT_BAD_INPUT, "unknown command '%s'; ssmc help lists them", name);
+        fault(EXIT_BAD_INPUT, "unknown command '%s'; the nearest known one is %s", name, near);
+    else
+        fault(EXIT_BAD_INPUT, "unknown command '%s'; ssmc help lists them", name);
+    return NULL;
 }
 
 /* The spelling people try first. */
@@ -59,7 +55,7 @@ run(int argc, char **argv)
     }
     const CommandInfo *command = command_find(name);
     if (!command)
-        return unknown_command(name);
+        return EXIT_BAD_INPUT;
     Arena *arena = arena_new();
     Options o = {.arena = arena, .command = command};
     int status = EXIT_BAD_INPUT;

@@ -61,17 +61,6 @@ note_read(RunText *text, const char *path, const char *note, size_t bytes)
     return EXIT_DONE;
 }
 
-static int
-state_load(RunText *text, const char *path)
-{
-    void *note = NULL;
-    size_t bytes = 0;
-    const ssmc_status status = ssmc_state_load(text->session, 0, path, &note, &bytes);
-    const int done = status == SSMC_OK ? note_read(text, path, note, bytes) : runtime_fault(status);
-    free(note);
-    return done;
-}
-
 int
 run_text_save(const RunText *text)
 {
@@ -93,8 +82,15 @@ run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session)
 {
     *text = (RunText){.o = o, .job = job, .session = session};
     const char *load = opt_text(o, OPT_load_state), *dir = opt_text(o, OPT_cache_dir);
-    if (load)
-        return state_load(text, load);
+    if (load) {
+        void *note = NULL;
+        size_t bytes = 0;
+        const ssmc_status status = ssmc_state_load(session, 0, load, &note, &bytes);
+        const int done =
+            status == SSMC_OK ? note_read(text, load, note, bytes) : runtime_fault(status);
+        free(note);
+        return done;
+    }
     if (!dir)
         return EXIT_DONE;
     const uint64_t limit = (uint64_t)o->value[OPT_cache_limit].i << 20;

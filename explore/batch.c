@@ -28,17 +28,6 @@ typedef struct {
 /* ---- building ------------------------------------------------------------------------------ */
 
 static void
-built_rows(const Batch *b, Built *p)
-{
-    const Plan *plan = b->bench->plan;
-    const IntList *tokens = &plan->wish->tokens;
-    p->rows = arena_array(p->arena, (size_t)(plan->nthreads * tokens->count), sizeof *p->rows);
-    for (int t = 0; t < plan->nthreads; t++)
-        for (int i = 0; i < tokens->count; i++)
-            p->rows[p->nrows++] = plan_row(b->group, p->point, plan->threads[t], tokens->n[i]);
-}
-
-static void
 rows_all(Built *p, const char *status, const char *why)
 {
     p->status = status;
@@ -62,22 +51,15 @@ has_room(Built *p, int64_t bytes)
     return false;
 }
 
-/* The first that is built has the weights; NULL: none is yet. */
-static const Job *
-owner_of(const Batch *b)
-{
-    for (int i = 0; i < b->count; i++)
-        if (b->built[i].status == explore_ok)
-            return &b->built[i].job;
-    return NULL;
-}
-
-/* A model that borrows, or one of its own if memory has room for it. */
+/* A model that borrows the weights of the first that is built, or one of its own if memory has room
+ * for it. */
 static int
 built_model(const Batch *b, Built *p)
 {
     const Plan *plan = b->bench->plan;
-    const Job *owner = owner_of(b);
+    const Job *owner = NULL;
+    for (int i = b->count; i-- > 0;)
+        owner = b->built[i].status == explore_ok ? &b->built[i].job : owner;
     const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described->threads);
     const int64_t sessions = (int64_t)(m.total - m.kept - m.params) * plan->nthreads;
     if (m.total > INT64_MAX / BENCH_MAX_THREADS)
@@ -113,14 +95,6 @@ built_make(const Batch *b, Built *p)
                  b->group->why ? b->group->why : faults_why(p->arena, &p->faults));
 }
 
-/* Tokens a second by the cost model; empty where it does not count the work. */
-static double
-predict(const Job *job, const ExploreRow *row)
-{
-    return (double)row->tokens /
-           cost_prefill(&job->machine, job->graph[PHASE_PREFILL], (int)row->threads, row->tokens);
-}
-
 /* ---- measuring ----------------------------------------------------------------------------- */
 
 static void
@@ -142,7 +116,10 @@ case_make(Batch *b, Built *p)
     explore_case_describe(c, p->job.program);
     oracle_measure(bench->oracle, b->group, p->point, &facts, &why);
     for (int i = 0; i < c->nrows; i++) {
-        c->rows[i].predicted_tps = predict(&p->job, &c->rows[i]);
+        const int64_t tokens = c->rows[i].tokens;
+        c->rows[i].predicted_tps =
+            (double)tokens / cost_prefill(&p->job.machine, p->job.graph[PHASE_PREFILL],
+                                          (int)c->rows[i].threads, tokens);
         c->rows[i].compile_ms = 1e3 * p->job.seconds_compile;
         c->rows[i].error = facts.error;
         c->rows[i].error_tokens = facts.error_tokens;
@@ -167,26 +144,21 @@ measure(Batch *b, Arena *arena)
                          : tell_runtime_fault(b->bench->plan->described->settings.listener, rs);
 }
 
-static int
-report(const Batch *b)
-{
-    for (int i = 0; i < b->count; i++)
-        for (int k = 0; k < b->built[i].nrows; k++)
-            if (!b->bench->row(b->bench->user, &b->built[i].rows[k]))
-                return EXIT_FAILED;
-    return EXIT_DONE;
-}
-
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 static void
 batch_build(Batch *b)
 {
     const ExplorePace *pace = &b->bench->pace;
+    const Plan *plan = b->bench->plan;
+    const IntList *tokens = &plan->wish->tokens;
     for (int i = 0; i < b->count; i++) {
         Built *p = &b->built[i];
         p->arena = arena_new();
-        built_rows(b, p);
+        p->rows = arena_array(p->arena, (size_t)(plan->nthreads * tokens->count), sizeof *p->rows);
+        for (int t = 0; t < plan->nthreads; t++)
+            for (int k = 0; k < tokens->count; k++)
+                p->rows[p->nrows++] = plan_row(b->group, p->point, plan->threads[t], tokens->n[k]);
         if (pace->stop(pace->user) || rt_now() >= pace->over)
             continue;
         built_make(b, p);
@@ -204,14 +176,6 @@ built_end(Built *p)
     arena_free(p->arena);
 }
 
-/* Models that borrow go before the one that owns. */
-static void
-batch_end(Batch *b)
-{
-    for (int i = b->count; i-- > 0;)
-        built_end(&b->built[i]);
-}
-
 int
 batch_run(const Bench *bench, const Group *group, Point *const *points, int count)
 {
@@ -223,9 +187,11 @@ batch_run(const Bench *bench, const Group *group, Point *const *points, int coun
         b.built[i].point = points[i];
     batch_build(&b);
     int status = b.ncases > 0 ? measure(&b, arena) : EXIT_DONE;
-    if (status == EXIT_DONE)
-        status = report(&b);
-    batch_end(&b);
+    for (int i = 0; i < count && status == EXIT_DONE; i++)
+        for (int k = 0; k < b.built[i].nrows && status == EXIT_DONE; k++)
+            status = bench->row(bench->user, &b.built[i].rows[k]) ? EXIT_DONE : EXIT_FAILED;
+    for (int i = count; i-- > 0;) /* models that borrow go before the one that owns */
+        built_end(&b.built[i]);
     arena_free(arena);
     return status;
 }

@@ -37,26 +37,6 @@ oracle_new(Arena *arena, const Plan *plan)
     return o;
 }
 
-/* Past the longest chunk, but no longer than there is time for. */
-static int64_t
-tokens_of(const Oracle *o, const Graph *g)
-{
-    const int64_t wanted = o->longest + BEYOND;
-    const double affordable = most_work / (double)count_elements(g->weights, g->nweights);
-    const int64_t most = affordable < (double)wanted ? (int64_t)affordable : wanted;
-    return most < SHORTEST ? SHORTEST : most;
-}
-
-static int32_t *
-make_ids(Arena *arena, int64_t tokens, int64_t vocab)
-{
-    int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
-    for (int64_t i = 0; i < tokens; i++)
-        ids[i] =
-            (int32_t)((((uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15) >> 33) % (uint64_t)vocab);
-    return ids;
-}
-
 /* ---- the float64 side ---------------------------------------------------------------------- */
 
 static void
@@ -106,29 +86,31 @@ error_of(const float *have, const double *want, int64_t count)
     return all > 0 ? sqrt(off / all) : NAN;
 }
 
-static ssmc_status
-compiled_logits(const Job *job, const int32_t *ids, int64_t tokens, float *logits)
-{
-    ssmc_session *session = NULL;
-    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &session);
-    if (rs == SSMC_OK)
-        rs = ssmc_prefill_all(session, 0, ids, tokens, logits);
-    ssmc_session_close(session);
-    return rs;
-}
-
 static void
 compare(Oracle *o, const Group *g, const Job *job, ExploreRow *row, const char **why)
 {
-    const int64_t vocab = ssmc_model_vocab(job->model), tokens = tokens_of(o, job->fe.graph);
-    const int32_t *ids = make_ids(job->arena, tokens, vocab);
+    /* Past the longest chunk, but no longer than there is time for. */
+    const Graph *graph = job->fe.graph;
+    const double wanted = (double)(o->longest + BEYOND),
+                 affordable = most_work / (double)count_elements(graph->weights, graph->nweights);
+    const int64_t vocab = ssmc_model_vocab(job->model),
+                  tokens = (int64_t)fmax(SHORTEST, fmin(wanted, affordable));
+    int32_t *ids = arena_array(job->arena, (size_t)tokens, sizeof *ids);
+    for (int64_t i = 0; i < tokens; i++)
+        ids[i] =
+            (int32_t)((((uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15) >> 33) % (uint64_t)vocab);
     float *logits = arena_array(job->arena, (size_t)(tokens * vocab), sizeof *logits);
     const Answer *a = answer_of(o, g, job, ids, tokens, vocab);
     if (!a->logits) {
         *why = a->why;
         return;
     }
-    if (compiled_logits(job, ids, tokens, logits) != SSMC_OK) {
+    ssmc_session *session = NULL;
+    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &session);
+    if (rs == SSMC_OK)
+        rs = ssmc_prefill_all(session, 0, ids, tokens, logits);
+    ssmc_session_close(session);
+    if (rs != SSMC_OK) {
         *why = arena_strdup(o->arena, ssmc_error());
         return;
     }

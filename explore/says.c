@@ -138,8 +138,7 @@ explore_say_verdict(StrBuf *out, const ExploreGrid *p)
                 "where chunks pay for them as the recurrence does.");
 }
 
-/* ---- predictions, and the machine
- * --------------------------------------------------------------------------- */
+/* ---- predictions, and the machine ------------------------------------------------------------ */
 
 void
 explore_say_predicted(StrBuf *out, const ExploreTable *t)

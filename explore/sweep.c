@@ -12,7 +12,7 @@ const char *const hold_name[HOLD_COUNT] = {"none", "params", "state"};
 /* Points of a group that are measured in turn. */
 typedef struct {
     const Group *group;
-    Point **points; /* what says most first */
+    Point **points; /* in the order in which they are measured */
     int count;
 } Work;
 
@@ -50,27 +50,20 @@ count_step(void *user)
     tell_progress(e->listener, "exploring", e->done, e->total);
 }
 
-/* A row's texts are its batch's; the table's stay. */
-static ExploreRow
-row_keep(Arena *arena, const ExploreRow *row)
-{
-    ExploreRow kept = *row;
-    for (int id = 0; id < COLUMN_COUNT; id++) {
-        const char **text = (const char **)(void *)((char *)&kept + column_info[id].offset);
-        if (column_info[id].kind == COLUMN_TEXT)
-            *text = arena_strdup(arena, *text);
-    }
-    return kept;
-}
-
-/* What nobody got to is no result, and what the file had stays as it is. */
+/* A point that was not measured is no result, and what the file had stays as it is. A row's texts
+ * are its batch's; the table's stay. */
 static bool
 take_row(void *user, const ExploreRow *row)
 {
     Explore *e = user;
     if (strcmp(row->status, explore_unmeasured) == 0 || explore_find(e->table, row))
         return true;
-    const ExploreRow kept = row_keep(e->arena, row);
+    ExploreRow kept = *row;
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        const char **text = (const char **)(void *)((char *)&kept + column_info[id].offset);
+        if (column_info[id].kind == COLUMN_TEXT)
+            *text = arena_strdup(e->arena, *text);
+    }
     if (e->file.path && !explore_file_add(&e->file, e->arena, &kept, &e->broken))
         return false;
     explore_add(e->table, &kept);
@@ -110,37 +103,23 @@ add_missing(Explore *e, const char *why)
 /* ---- what is to be done -------------------------------------------------------------------- */
 
 static void
-work_add(Explore *e, const Work *w)
-{
-    VEC_PUSH(e->arena, e->work, e->nwork, e->cap, *w);
-}
-
-/* By level, and among equals as they are. */
-static void
-points_sort(Work *w)
-{
-    for (int i = 1; i < w->count; i++)
-        for (int k = i; k > 0 && w->points[k - 1]->level > w->points[k]->level; k--) {
-            Point *p = w->points[k];
-            w->points[k] = w->points[k - 1];
-            w->points[k - 1] = p;
-        }
-}
-
-static void
 work_plan(Explore *e)
 {
     for (int g = 0; g < e->plan.ngroups; g++) {
         Group *group = &e->plan.groups[g];
         Work w = {.group = group};
         w.points = arena_array(e->arena, (size_t)group->npoints, sizeof *w.points);
-        for (int p = 0; p < group->npoints; p++)
-            if (!is_settled(e, group, &group->points[p]))
-                w.points[w.count++] = &group->points[p];
-        points_sort(&w);
+        for (int p = 0; p < group->npoints; p++) { /* by level, and among equals as they are */
+            if (is_settled(e, group, &group->points[p]))
+                continue;
+            int at = w.count++;
+            for (; at > 0 && w.points[at - 1]->level > group->points[p].level; at--)
+                w.points[at] = w.points[at - 1];
+            w.points[at] = &group->points[p];
+        }
         e->total += (int64_t)w.count * (1 + e->wish->repeats);
         if (w.count > 0)
-            work_add(e, &w);
+            VEC_PUSH(e->arena, e->work, e->nwork, e->cap, w);
     }
 }
 
@@ -155,9 +134,9 @@ work_split(Explore *e, Work *w, double share)
         coarse++;
     if (e->each <= 0 || e->each * FEW * w->count <= share || coarse == w->count)
         return;
-    const Work later = {w->group, w->points + coarse, w->count - coarse};
+    VEC_PUSH(e->arena, e->work, e->nwork, e->cap,
+             ((Work){w->group, w->points + coarse, w->count - coarse}));
     w->count = coarse;
-    work_add(e, &later);
 }
 
 /* Each group has an equal share of what is left of the budget. */
@@ -207,71 +186,48 @@ run_all(Explore *e)
 
 /* ---- before -------------------------------------------------------------------------------- */
 
-static const char *
-now_text(Arena *arena)
-{
-    char text[64] = "";
-    const time_t now = time(NULL);
-    struct tm parts;
-    if (localtime_r(&now, &parts))
-        strftime(text, sizeof text, "%Y-%m-%d %H:%M %z", &parts);
-    return arena_strdup(arena, text);
-}
-
-static const char *
-settings_text(const Explore *e)
-{
-    const Job *job = e->wish->described;
-    const FeCompile *c = &job->fe.compile;
-    return arena_printf(
-        e->arena, "hold %s, %d tokens decoded, group %lld, states %s, matmul %s, blas %s%s",
-        hold_name[e->wish->hold], EXPLORE_DECODE, (long long)c->group,
-        dtype_info[c->state_dtype].name, c->matmul, job->settings.no_blas ? "none" : "auto",
-        c->reproducible ? ", reproducible" : "");
-}
-
-/* By what choices and predictions are made: where it was measured, and a number of its content. */
-static const char *
-costs_text(Arena *arena, const CostTable *costs)
-{
-    StrBuf text = {0};
-    costs_print(&text, costs);
-    const uint64_t hash = hash_bytes(sb_text(&text), text.len, 0);
-    sb_free(&text);
-    return arena_printf(arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));
-}
-
+/* What the file of results says of this run. By its constants choices and predictions are made:
+ * where they were measured, and a hash of them. */
 static void
 head_fill(Explore *e)
 {
     const Job *job = e->wish->described;
+    const FeCompile *c = &job->fe.compile;
+    const CostTable *costs = &job->machine.costs;
     const char **head = e->table->head;
+    char made[64] = "";
+    const time_t now = time(NULL);
+    struct tm parts;
+    if (localtime_r(&now, &parts))
+        strftime(made, sizeof made, "%Y-%m-%d %H:%M %z", &parts);
+    StrBuf text = {0};
+    costs_print(&text, costs);
+    const uint64_t hash = hash_bytes(sb_text(&text), text.len, 0);
+    sb_free(&text);
     head[HEAD_ssmc] = SSMC_VERSION;
     head[HEAD_model] = job->fe.graph->name;
     head[HEAD_identity] =
         arena_printf(e->arena, "%016llx", (unsigned long long)job->fe.graph->identity);
     head[HEAD_machine] = explore_machine(e->arena, &job->machine);
-    head[HEAD_settings] = settings_text(e);
+    head[HEAD_settings] = arena_printf(
+        e->arena, "hold %s, %d tokens decoded, group %lld, states %s, matmul %s, blas %s%s",
+        hold_name[e->wish->hold], EXPLORE_DECODE, (long long)c->group,
+        dtype_info[c->state_dtype].name, c->matmul, job->settings.no_blas ? "none" : "auto",
+        c->reproducible ? ", reproducible" : "");
     head[HEAD_weights] = e->plan.weights_doc;
-    head[HEAD_costs] = costs_text(e->arena, &job->machine.costs);
-    head[HEAD_made] = now_text(e->arena);
-}
-
-static int
-most_threads(const Plan *plan)
-{
-    int most = 1;
-    for (int t = 0; t < plan->nthreads; t++)
-        most = plan->threads[t] > most ? plan->threads[t] : most;
-    return most;
+    head[HEAD_costs] =
+        arena_printf(e->arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));
+    head[HEAD_made] = arena_strdup(e->arena, made);
 }
 
 static int
 ceilings_measure(Explore *e)
 {
     const char *why = NULL;
-    e->probes =
-        bench_probes_open(e->arena, &e->wish->described->machine, most_threads(&e->plan), &why);
+    int most = 1;
+    for (int t = 0; t < e->plan.nthreads; t++)
+        most = e->plan.threads[t] > most ? e->plan.threads[t] : most;
+    e->probes = bench_probes_open(e->arena, &e->wish->described->machine, most, &why);
     if (!e->probes)
         return tell_fault(e->listener, EXIT_FAILED, "%s", why);
     for (int t = 0; t < e->plan.nthreads; t++)
@@ -317,21 +273,14 @@ prepare(Explore *e)
 
 /* ---- after --------------------------------------------------------------------------------- */
 
-static int
-count_unmeasured(const ExploreTable *t)
-{
-    int count = 0;
-    for (int i = 0; i < t->nrows; i++)
-        count += strcmp(t->rows[i].status, explore_unmeasured) == 0;
-    return count;
-}
-
 /* What is left undone, and how to go on. */
 static int
 tell_rest(const Explore *e)
 {
     const bool interrupted = e->wish->interrupted();
-    const int rest = count_unmeasured(e->table);
+    int rest = 0;
+    for (int i = 0; i < e->table->nrows; i++)
+        rest += strcmp(e->table->rows[i].status, explore_unmeasured) == 0;
     if (e->broken)
         return tell_fault(e->listener, EXIT_FAILED, "%s; what was measured before is kept",
                           e->broken);
