@@ -216,11 +216,18 @@ link_whole(const Product *p, const char *result)
 
 /* ---- static libraries and objects ---------------------------------------------------------- */
 
-/* The files of a folder, appended to a. */
+/* Members of an archive as files of a folder of their own, appended to a. */
 static int
-put_files(Args *a, const Product *p, const char *dir)
+unpack(Args *a, const Product *p, const char *archive, const char *name)
 {
+    const char *dir = product_file(p, name);
+    const char *const argv[] = {tool_name(p, "ar"), "x", "--output", dir, archive, NULL};
     const int before = a->count;
+    if (mkdir(dir, 0777) != 0)
+        return tell_fault(p->listener, EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
+    const int status = tool_run(p, argv);
+    if (status != EXIT_DONE)
+        return status;
     DIR *entries = opendir(dir);
     errno = entries ? 0 : errno;
     for (const struct dirent *e; entries && (e = readdir(entries)) != NULL;)
@@ -233,20 +240,6 @@ put_files(Args *a, const Product *p, const char *dir)
         return tell_fault(p->listener, EXIT_FAILED, "cannot read %s: %s", dir, strerror(reason));
     return a->count > before ? EXIT_DONE
                              : tell_fault(p->listener, EXIT_FAILED, "there is nothing in %s", dir);
-}
-
-/* Members of an archive as files of a folder of their own, appended to a. */
-static int
-unpack(Args *a, const Product *p, const char *archive, const char *name)
-{
-    const char *dir = product_file(p, name);
-    if (mkdir(dir, 0777) != 0)
-        return tell_fault(p->listener, EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
-    const char *const argv[] = {tool_name(p, "ar"), "x", "--output", dir, archive, NULL};
-    const int status = tool_run(p, argv);
-    if (status != EXIT_DONE)
-        return status;
-    return put_files(a, p, dir);
 }
 
 /* The members of the runtime come along, so that one -l is enough; a linker takes from an archive

@@ -4,17 +4,6 @@
 #include "bench/bench.h"
 #include "driver/driver.h"
 
-static bool
-scan_parse(const char *text, BenchSsd *z)
-{
-    long long channels = 0, states = 0;
-    char end = 0;
-    if (sscanf(text, "%lld,%lld%c", &channels, &states, &end) != 2)
-        return false;
-    *z = (BenchSsd){.channels = channels, .state = states, .block = format_info[FORMAT_f32].block};
-    return channels >= 1 && channels <= 65536 && states >= 1 && states <= 1024;
-}
-
 /* Microseconds a call, and what they come to in exponentials: at the best call, as other programs
  * take the processor away now and then. */
 static int
@@ -37,15 +26,19 @@ scan_times(const BenchSsd *z, BenchSsdRun *run)
 int
 bench_scan(const Options *o)
 {
-    BenchSsd size;
+    long long channels = 0, states = 0;
+    char end = 0;
     Settings settings;
     Job job = {0};
     BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
-    if (!scan_parse(opt_text(o, OPT_bench_scan), &size))
+    if (sscanf(opt_text(o, OPT_bench_scan), "%lld,%lld%c", &channels, &states, &end) != 2 ||
+        channels < 1 || channels > 65536 || states < 1 || states > 1024)
         return option_fault(o, OPT_bench_scan,
                             "--scan wants channels, 1 to 65536, and states, 1 to 1024, like "
                             "1536,16; not '%s'",
                             opt_text(o, OPT_bench_scan));
+    const BenchSsd size = {
+        .channels = channels, .state = states, .block = format_info[FORMAT_f32].block};
     int status = ssd_settings(o, &settings);
     if (status == EXIT_DONE)
         status = bench_ssd_open(&job, o->arena, &settings, &size, &run);

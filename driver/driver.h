@@ -35,9 +35,7 @@ typedef struct {
 typedef struct Options Options;
 typedef int Command(Options *o);
 typedef struct {
-    const char *name;
-    Command *run;
-    const char *args, *doc;
+    const char *name, *args, *doc; /* name first: nearest_name reads it */
 } CommandInfo;
 extern const CommandInfo command_info[];
 extern const int command_count;

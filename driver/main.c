@@ -7,12 +7,11 @@
 
 #include "driver/driver.h"
 
-const CommandInfo command_info[] = {
-#define COMMAND(id, args, doc) {#id, cmd_##id, args, doc},
+static Command *const command_run[] = {
+#define COMMAND(id, args, doc) cmd_##id,
 #include "driver/commands.def"
 #undef COMMAND
 };
-const int command_count = (int)COUNT_OF(command_info);
 
 /* NULL: the fault has been printed. */
 static const CommandInfo *
@@ -65,7 +64,7 @@ run(int argc, char **argv)
     if (o.asks_help)
         o.model = command->name;
     if (read)
-        status = o.asks_help ? cmd_help(&o) : command->run(&o);
+        status = o.asks_help ? cmd_help(&o) : command_run[command - command_info](&o);
     arena_free(arena);
     return finish(status);
 }

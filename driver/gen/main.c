@@ -68,10 +68,10 @@ put_pages(const Gen *g)
     StrBuf library = {0};
     gen_man_header(&library, g->header);
     int status = put(g, "man3/ssmc.3", &library);
-    for (int i = 0; i < gen_command_count && status == EXIT_DONE; i++) {
+    for (int i = 0; i < command_count && status == EXIT_DONE; i++) {
         StrBuf text = {0};
-        gen_man_command(&text, &gen_command[i]);
-        status = put(g, arena_printf(g->arena, "man1/ssmc-%s.1", gen_command[i].name), &text);
+        gen_man_command(&text, &command_info[i]);
+        status = put(g, arena_printf(g->arena, "man1/ssmc-%s.1", command_info[i].name), &text);
     }
     for (int i = 0; gen_function[i] && status == EXIT_DONE; i++) {
         StrBuf text = {0};

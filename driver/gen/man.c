@@ -4,13 +4,6 @@
 
 #include "driver/gen/gen.h"
 
-const GenCommand gen_command[] = {
-#define COMMAND(id, args, doc) {#id, args, doc},
-#include "driver/commands.def"
-#undef COMMAND
-};
-const int gen_command_count = (int)COUNT_OF(gen_command);
-
 typedef struct {
     const char *name, *text;
 } Entry;
@@ -109,14 +102,14 @@ put_option(StrBuf *out, OptId id)
 
 /* Whether an option of a command is its own, rather than one of every command with a MODEL. */
 static bool
-is_own(OptId id, const GenCommand *c)
+is_own(OptId id, const CommandInfo *c)
 {
     return opt_info[id].commands[0] != '*' || !takes_model(c->name);
 }
 
 /* own: the command's own options; else the others. */
 static void
-put_options(StrBuf *out, const GenCommand *c, const char *title, bool own)
+put_options(StrBuf *out, const CommandInfo *c, const char *title, bool own)
 {
     bool any = false;
     for (int i = 0; i < OPT_COUNT; i++) {
@@ -144,7 +137,7 @@ put_model_and_status(StrBuf *out, bool model)
 
 /* Those of one command; c NULL: of all. */
 static void
-put_examples(StrBuf *out, const GenCommand *c)
+put_examples(StrBuf *out, const CommandInfo *c)
 {
     bool any = false;
     for (size_t i = 0; i < COUNT_OF(examples); i++) {
@@ -160,14 +153,14 @@ put_examples(StrBuf *out, const GenCommand *c)
 }
 
 static void
-put_see_also(StrBuf *out, const GenCommand *but)
+put_see_also(StrBuf *out, const CommandInfo *but)
 {
     roff_heading(out, "SEE ALSO");
     if (but)
         sb_puts(out, ".BR ssmc (1),\n");
-    for (int i = 0; i < gen_command_count; i++)
-        if (&gen_command[i] != but)
-            sb_printf(out, ".BR ssmc\\-%s (1),\n", gen_command[i].name);
+    for (int i = 0; i < command_count; i++)
+        if (&command_info[i] != but)
+            sb_printf(out, ".BR ssmc\\-%s (1),\n", command_info[i].name);
     sb_puts(out, ".BR ssmc (3),\n.BR ssmc\\-model (5)\n");
 }
 
@@ -187,15 +180,15 @@ gen_man_overview(StrBuf *out)
                   "form and chunk length of every SSD, fuse what belongs together and plan "
                   "memory; LLVM compiles the kernels for this CPU, or ahead of time for others.");
     roff_heading(out, "COMMANDS");
-    for (int i = 0; i < gen_command_count; i++) {
-        sb_printf(out, ".TP\n\\fBssmc %s\\fR ", gen_command[i].name);
-        roff_put(out, gen_command[i].args);
+    for (int i = 0; i < command_count; i++) {
+        sb_printf(out, ".TP\n\\fBssmc %s\\fR ", command_info[i].name);
+        roff_put(out, command_info[i].args);
         sb_puts(out, "\n");
-        roff_put(out, gen_command[i].doc);
+        roff_put(out, command_info[i].doc);
         sb_puts(out, ".\n");
     }
     sb_printf(out, ".PP\nEach has a page of its own, such as\n.BR ssmc\\-%s (1).\n",
-              gen_command[0].name);
+              command_info[0].name);
     put_model_and_status(out, true);
     roff_heading(out, "ENVIRONMENT");
     for (size_t i = 0; i < COUNT_OF(variables); i++)
@@ -205,7 +198,7 @@ gen_man_overview(StrBuf *out)
 }
 
 void
-gen_man_command(StrBuf *out, const GenCommand *c)
+gen_man_command(StrBuf *out, const CommandInfo *c)
 {
     Arena *arena = arena_new();
     const char *name = arena_printf(arena, "ssmc-%s", c->name);
