@@ -12,6 +12,11 @@ typedef struct {
     double median, best; /* best: the smallest time, the greatest rate */
     double spread;       /* (90th percentile - 10th percentile) / median */
 } BenchSample;
+/* Of values in any order, at least one, which it sorts; ninth: nine in ten are at most that. */
+typedef struct {
+    double least, median, ninth, most;
+} BenchQuantiles;
+BenchQuantiles bench_quantiles(double *value, int count);
 BenchSample bench_times(double *seconds, int count); /* both sort what they are given */
 BenchSample bench_rates(double *rate, int count);
 

@@ -1,38 +1,6 @@
-/* bench/rounds.c -- samples, and the rounds in which everything is measured in turn. */
-#include <stdlib.h>
+/* bench/rounds.c -- the rounds in which everything is measured in turn. */
 
 #include "bench/bench.h"
-
-/* ---- samples ------------------------------------------------------------------------------- */
-
-static BenchSample
-summary(double *value, int count)
-{
-    qsort(value, (size_t)count, sizeof *value, double_order);
-    const double median = value[count / 2];
-    const double low = value[count / 10], high = value[count - 1 - count / 10];
-    return (BenchSample){.median = median, .spread = median > 0 ? (high - low) / median : 0};
-}
-
-BenchSample
-bench_times(double *seconds, int count)
-{
-    if (count < 1)
-        return (BenchSample){0};
-    BenchSample s = summary(seconds, count);
-    s.best = seconds[0];
-    return s;
-}
-
-BenchSample
-bench_rates(double *rate, int count)
-{
-    if (count < 1)
-        return (BenchSample){0};
-    BenchSample s = summary(rate, count);
-    s.best = rate[count - 1];
-    return s;
-}
 
 /* ---- a compiled model ------------------------------------------------------------------------ */
 

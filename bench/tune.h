@@ -39,7 +39,7 @@ extern const int tune_size_count;
 int tune_ssd(Tune *t, const TuneSize *sizes, int count);
 /* Runs a layer in every format and fits machine.costs.step. */
 int tune_layer(Tune *t);
-/* Relative errors of the points of a kind, sorted; how many. */
+/* Relative errors of the points of a kind; how many. */
 int tune_errors(const Tune *t, CostKind kind, double *errors);
 
 #endif

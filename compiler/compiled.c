@@ -33,7 +33,6 @@ job_load(Job *job, Arena *arena, const Settings *settings)
 ssmc_status
 compiled_open(Job *job, ssmc_progress *progress, void *user)
 {
-    const Listener *listener = job->settings.listener;
     ssmc_status rs = rt_program_wrap(job->variant->program, &job->program);
     if (rs != SSMC_OK)
         return rs;
@@ -43,8 +42,7 @@ compiled_open(Job *job, ssmc_progress *progress, void *user)
     if (rs != SSMC_OK)
         return rs;
     if (rt_weights_note(job->weights))
-        listener->tell(listener->user, TOLD_notes,
-                       arena_printf(job->arena, "note: %s\n", rt_weights_note(job->weights)));
+        tell_text(job->settings.listener, TOLD_notes, "note: %s\n", rt_weights_note(job->weights));
     return rt_model_open(job->program, job->weights, job->settings.pack_cache, job->threads,
                          progress, user, &job->model);
 }

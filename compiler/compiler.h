@@ -9,11 +9,12 @@
 #include "passes/pass.h"
 #include "runtime/rt.h"
 
-/* How a step ends: done, or the listener was told of a fault of the system or of the input. They
- * are the exit statuses of the commands. */
+/* How a step ends: done, or after a fault of the system or of the input, of which the listener was
+ * told. The values are the exit statuses of the commands. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 
-/* ---- who is told (tell.c) -------------------------------------------------------------------- */
+/* ---- the listener (tell.c) --------------------------------------------------------------------
+ */
 
 typedef enum {
     TOLD_fault, /* a sentence without its line's end */
@@ -34,7 +35,7 @@ int tell_fault(const Listener *to, int status, const char *fmt, ...) PRINTF_LIKE
 int tell_runtime_fault(const Listener *to, ssmc_status status); /* as ssmc_error says it */
 int tell_faults(const Listener *to, Diag *diag); /* all that were collected; EXIT_BAD_INPUT */
 void tell_notes(const Listener *to, Diag *diag); /* those collected, which are forgotten */
-void tell_note(const Listener *to, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void tell_text(const Listener *to, Told kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void tell_progress(const Listener *to, const char *what, int64_t done, int64_t total);
 /* BAD_ARGUMENT, BAD_FILE and IO are the user's: EXIT_BAD_INPUT. */
 int runtime_exit(ssmc_status status);

@@ -70,7 +70,7 @@ costs_load(Arena *arena, Machine *m, const Listener *listener)
     const char *why = NULL, *path = costs_path(arena, m);
     if (!path || stat(path, &st) != 0 || costs_read(arena, path, m, &m->costs, &why))
         return;
-    tell_note(listener, "%s is not used: %s; `ssmc tune` makes it anew", path, why);
+    tell_text(listener, TOLD_note, "%s is not used: %s; `ssmc tune` makes it anew", path, why);
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */

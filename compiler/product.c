@@ -137,12 +137,6 @@ add_object(Making *m, const char *path)
     m->product.objects[m->product.nobjects++] = path;
 }
 
-static void
-tell_line(const Making *m, const char *text)
-{
-    m->product.listener->tell(m->product.listener->user, TOLD_notes, text);
-}
-
 /* A blob for each way in which the variants pack; variants that pack alike share one. */
 static int
 embed_weights(Making *m)
@@ -160,8 +154,8 @@ embed_weights(Making *m)
             same++;
         m->variants[i].embedded = m->variants[same].embedded;
         if (same < i) {
-            tell_line(m, arena_printf(arena, "weights for %s are packed as for %s\n",
-                                      m->variants[i].cpu, m->variants[same].cpu));
+            tell_text(m->product.listener, TOLD_notes, "weights for %s are packed as for %s\n",
+                      m->variants[i].cpu, m->variants[same].cpu);
             continue;
         }
         const char *why = NULL;
@@ -172,10 +166,10 @@ embed_weights(Making *m)
             return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
         add_object(m, path);
         if (i > 0)
-            tell_line(m, arena_printf(arena,
-                                      "weights for %s are packed in a way of their own: they are "
-                                      "in the file once more\n",
-                                      m->variants[i].cpu));
+            tell_text(m->product.listener, TOLD_notes,
+                      "weights for %s are packed in a way of their own: they are "
+                      "in the file once more\n",
+                      m->variants[i].cpu);
     }
     return EXIT_DONE;
 }

@@ -3,26 +3,6 @@
 
 #include "compiler/internal.h"
 
-Bar
-bar_start(const Job *job, const char *what)
-{
-    tell_progress(job->settings.listener, what, 0, 1);
-    return (Bar){job->settings.listener, what};
-}
-
-void
-bar_call(void *user, int64_t done, int64_t total)
-{
-    const Bar *bar = user;
-    tell_progress(bar->to, bar->what, done, total);
-}
-
-void
-bar_end(const Bar *bar)
-{
-    tell_progress(bar->to, bar->what, 0, 0);
-}
-
 int
 job_cost_threads(const Job *job)
 {
@@ -123,6 +103,6 @@ job_model(Job *job)
     if (rs != SSMC_OK)
         return tell_runtime_fault(listener, rs);
     if (ssmc_model_warning(job->model))
-        tell_note(listener, "--pack-cache: %s", ssmc_model_warning(job->model));
+        tell_text(listener, TOLD_note, "--pack-cache: %s", ssmc_model_warning(job->model));
     return EXIT_DONE;
 }

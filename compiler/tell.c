@@ -1,7 +1,7 @@
 /* compiler/tell.c -- what a listener is told, and files written whole. */
 #include <stdio.h>
 
-#include "compiler/compiler.h"
+#include "compiler/internal.h"
 
 int
 runtime_exit(ssmc_status status)
@@ -30,14 +30,14 @@ tell_fault(const Listener *to, int status, const char *fmt, ...)
 }
 
 void
-tell_note(const Listener *to, const char *fmt, ...)
+tell_text(const Listener *to, Told kind, const char *fmt, ...)
 {
     va_list args;
     StrBuf text = {0};
     va_start(args, fmt);
     sb_vprintf(&text, fmt, args);
     va_end(args);
-    tell(to, TOLD_note, &text);
+    tell(to, kind, &text);
 }
 
 int
@@ -68,6 +68,26 @@ tell_progress(const Listener *to, const char *what, int64_t done, int64_t total)
 {
     if (to->progress)
         to->progress(to->user, what, done, total);
+}
+
+Bar
+bar_start(const Job *job, const char *what)
+{
+    tell_progress(job->settings.listener, what, 0, 1);
+    return (Bar){job->settings.listener, what};
+}
+
+void
+bar_call(void *user, int64_t done, int64_t total)
+{
+    const Bar *bar = user;
+    tell_progress(bar->to, bar->what, done, total);
+}
+
+void
+bar_end(const Bar *bar)
+{
+    tell_progress(bar->to, bar->what, 0, 0);
 }
 
 bool

@@ -32,12 +32,12 @@ put_errors(Tune *t)
         const int n = tune_errors(t, (CostKind)k, errors);
         if (n == 0)
             continue;
+        const BenchQuantiles q = bench_quantiles(errors, n);
         printf("%-13s %4d times; predictions miss them by %.1f %% (median), %.1f %% (nine of "
                "ten), %.1f %% (most)\n",
-               cost_kind_name((CostKind)k), n, 100 * errors[n / 2], 100 * errors[n * 9 / 10],
-               100 * errors[n - 1]);
+               cost_kind_name((CostKind)k), n, 100 * q.median, 100 * q.ninth, 100 * q.most);
         sb_printf(&source, "%s %s by %.1f %%", k ? "," : " missed", cost_kind_name((CostKind)k),
-                  100 * errors[n / 2]);
+                  100 * q.median);
     }
     t->machine.costs.source =
         arena_printf(t->arena, "%s, threads %d, by ssmc tune: %d times,%s (median)", t->machine.cpu,

@@ -118,7 +118,7 @@ void progress_end(Progress *p);
 const Listener *console(Arena *arena);
 /* The options as settings; an exit status: the fault has been printed. */
 int settings_from(const Options *o, Settings *out);
-/* The same where --threads is a list: the model gets the most of them. */
+/* The options as settings where --threads is a list: the model gets the most of them. */
 int settings_with_threads(const Options *o, const IntList *threads, Settings *out);
 /* job_describe with what only a command can say; many: --cpu may name several CPUs. Jobs begin as
  * zeros; job_end in any case. */

@@ -29,7 +29,7 @@ void run_text_close(RunText *text);
 void run_text_add(RunText *text, int32_t id);
 /* Reads the text to its end, with the logits [vocab] of its last token; from the cache what it has,
  * and to the cache what may be of use again. --save-state of a text that is not to be made longer
- * leaves its last token: whoever goes on from there needs its logits. */
+ * leaves its last token: a run that goes on from there needs its logits. */
 int run_text_read(RunText *text, float *logits);
 /* Reads one more token. */
 ssmc_status run_text_step(RunText *text, float *logits);

@@ -285,10 +285,9 @@ tell_rest(const Explore *e)
         return tell_fault(e->listener, EXIT_FAILED, "%s; what was measured before is kept",
                           e->broken);
     if (rest > 0)
-        e->listener->tell(e->listener->user, TOLD_notes,
-                          arena_printf(e->arena, "%s: %d of %d rows are not measured%s\n",
-                                       interrupted ? "interrupted" : "the budget is over", rest,
-                                       e->table->nrows, e->file.path ? "; --resume goes on" : ""));
+        tell_text(e->listener, TOLD_notes, "%s: %d of %d rows are not measured%s\n",
+                  interrupted ? "interrupted" : "the budget is over", rest, e->table->nrows,
+                  e->file.path ? "; --resume goes on" : "");
     return interrupted ? EXIT_FAILED : EXIT_DONE;
 }
 

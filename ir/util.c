@@ -352,13 +352,6 @@ nearest_name(const char *name, const void *table, size_t count, size_t stride)
 }
 
 int
-double_order(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-int
 int64_order(const void *a, const void *b)
 {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

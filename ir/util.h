@@ -76,9 +76,7 @@ typedef struct {
     int count;
 } IntList;
 
-/* For qsort. */
-int double_order(const void *a, const void *b);
-int int64_order(const void *a, const void *b);
+int int64_order(const void *a, const void *b); /* for qsort */
 bool ids_have(const int32_t *ids, size_t count, int32_t id);
 
 uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);
