@@ -15,27 +15,17 @@ enum { MOST_BYTES = 1 << 16 };
 
 /* ---- where ------------------------------------------------------------------------------- */
 
-/* NULL: nothing says where caches are. A relative path is ignored, as the XDG rules want it. */
-static const char *
-cache_folder(Arena *arena)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (xdg && xdg[0] == '/')
-        return arena_printf(arena, "%s/ssmc", xdg);
-    if (home && home[0] == '/')
-        return arena_printf(arena, "%s/.cache/ssmc", home);
-    return NULL;
-}
-
+/* A relative path is ignored, as the XDG rules want it. */
 const char *
 costs_path(Arena *arena, const Machine *m)
 {
-    const char *folder = cache_folder(arena);
-    const uint64_t features = hash_bytes(m->llvm, strlen(m->llvm), 0);
-    if (!folder)
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const bool by_xdg = xdg && xdg[0] == '/';
+    if (!by_xdg && !(home && home[0] == '/'))
         return NULL;
-    return arena_printf(arena, "%s/costs-v%d-%s-%016" PRIx64 ".txt", folder, COST_VERSION, m->cpu,
-                        features);
+    return arena_printf(arena, "%s%s/ssmc/costs-v%d-%s-%016" PRIx64 ".txt", by_xdg ? xdg : home,
+                        by_xdg ? "" : "/.cache", COST_VERSION, m->cpu,
+                        hash_bytes(m->llvm, strlen(m->llvm), 0));
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */

@@ -65,30 +65,30 @@ all_sets(const Job *job, const char *more, int *count)
 
 /* ---- the graph ------------------------------------------------------------------------------ */
 
-/* A text-form graph: its header says where weights and tokenizer are. */
+/* A graph as it is, made in memory or read as a text, whose header says where weights and tokenizer
+ * are; with the compile: section that the settings make. */
 static int
-read_graph(Job *job, const char *path)
-{
-    enum { MAX_TEXT = 256 << 20 };
-    Source *source = arena_alloc(job->arena, sizeof *source);
-    const char *why = NULL;
-    char *text = NULL;
-    if (!file_read(job->arena, path, MAX_TEXT, &text, &source->len, &why))
-        return tell_fault(job->settings.listener, EXIT_BAD_INPUT, "%s", why);
-    source->path = path;
-    source->text = text;
-    job->fe.graph = graph_parse(job->arena, source, job->diag);
-    return EXIT_DONE;
-}
-
-/* A graph as it is, with the compile: section that the settings make. */
-static bool
 take_graph(Job *job)
 {
+    enum { MAX_TEXT = 256 << 20 };
+    const Settings *s = &job->settings;
+    const char *why = NULL;
+    char *text = NULL;
     int nsets = 0;
+    job->fe.graph = s->graph;
+    if (!s->graph) {
+        Source *source = arena_alloc(job->arena, sizeof *source);
+        if (!file_read(job->arena, s->model, MAX_TEXT, &text, &source->len, &why))
+            return tell_fault(s->listener, EXIT_BAD_INPUT, "%s", why);
+        source->path = s->model;
+        source->text = text;
+        job->fe.graph = graph_parse(job->arena, source, job->diag);
+    }
     const char **sets = all_sets(job, NULL, &nsets);
     return fe_compile_load(job->arena, sets, nsets, job->diag, &job->fe.compile) && job->fe.graph &&
-           graph_verify(job->fe.graph, job->diag);
+                   graph_verify(job->fe.graph, job->diag)
+               ? EXIT_DONE
+               : tell_faults(s->listener, job->diag);
 }
 
 static bool
@@ -189,16 +189,14 @@ job_describe(Job *job, Arena *arena, const Settings *settings)
     job->seconds_load = rt_now();
     const Settings *s = &job->settings;
     int status = EXIT_DONE;
-    const bool file = !s->graph && !s->yaml, text = file && is_text_graph(s->model);
-    job->fe.graph = s->graph;
-    if (text)
-        status = read_graph(job, s->model);
-    else if (file)
+    if (s->graph || (!s->yaml && is_text_graph(s->model)))
+        status = take_graph(job);
+    else if (!s->yaml)
         status = model_is_readable(arena, s->model, s->listener);
+    if (status == EXIT_DONE && !job->fe.graph && !read_description(job, NULL))
+        status = tell_faults(s->listener, job->diag);
     if (status != EXIT_DONE)
         return status;
-    if (text || s->graph ? !take_graph(job) : !read_description(job, NULL))
-        return tell_faults(s->listener, job->diag);
     tell_notes(s->listener, job->diag);
     describe_identity(job);
     const int64_t threads = job->fe.compile.threads;

@@ -52,21 +52,6 @@ tell_candidate(void *user, Told kind, const char *text)
         to->tell(to->user, kind, text);
 }
 
-/* The settings of a candidate: those of the model, but what only looks at passes. */
-static Settings
-candidate_settings(const Job *job, const Candidate *c, const Listener *listener)
-{
-    Settings s = job->settings;
-    s.form = c->form;
-    s.chunk = c->chunk;
-    s.machine = &job->machine;
-    s.tune = TUNE_SHIPPED;
-    s.listener = listener;
-    s.passes = (PassOptions){.stop_after = -1};
-    memcpy(s.passes.off, job->settings.passes.off, sizeof s.passes.off);
-    return s;
-}
-
 /* ---- running ----------------------------------------------------------------------------- */
 
 static void
@@ -160,7 +145,14 @@ run_candidate(Job *job, const Candidate *c)
     Arena *arena = arena_new();
     const Listener *to = job->settings.listener,
                    faults = {.tell = tell_candidate, .user = (void *)(uintptr_t)to};
-    const Settings settings = candidate_settings(job, c, &faults);
+    Settings settings = job->settings; /* but what only looks at passes */
+    settings.form = c->form;
+    settings.chunk = c->chunk;
+    settings.machine = &job->machine;
+    settings.tune = TUNE_SHIPPED;
+    settings.listener = &faults;
+    settings.passes = (PassOptions){.stop_after = -1};
+    memcpy(settings.passes.off, job->settings.passes.off, sizeof settings.passes.off);
     int status = job_describe(&run, arena, &settings);
     if (status == EXIT_DONE)
         status = job_weights(&run, true);

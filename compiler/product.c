@@ -234,20 +234,6 @@ describe_export(Making *m)
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
-static int
-write_code(Making *m, int i)
-{
-    Arena *arena = m->job->arena;
-    StrBuf bytes = {0};
-    const char *why = NULL;
-    const char *path = product_file(&m->product, arena_printf(arena, "code_%d.o", i));
-    cg_emit(m->variants[i].module, CG_OBJ, &bytes);
-    const bool ok = file_write(arena, path, sb_text(&bytes), bytes.len, &why);
-    sb_free(&bytes);
-    add_object(m, path);
-    return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
-}
-
 /* The C header and the rule of make that are asked for. */
 static int
 write_texts(const Making *m)
@@ -287,13 +273,23 @@ make_objects(Making *m)
             return tell_runtime_fault(m->product.listener, rs);
     }
     cg_export(&m->model, m->variants, m->count);
-    for (int i = 0; i < m->count && status == EXIT_DONE; i++)
-        status = write_code(m, i);
-    return status;
+    for (int i = 0; i < m->count; i++) {
+        Arena *arena = m->job->arena;
+        StrBuf bytes = {0};
+        const char *why = NULL;
+        const char *path = product_file(&m->product, arena_printf(arena, "code_%d.o", i));
+        cg_emit(m->variants[i].module, CG_OBJ, &bytes);
+        const bool ok = file_write(arena, path, sb_text(&bytes), bytes.len, &why);
+        sb_free(&bytes);
+        if (!ok)
+            return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
+        add_object(m, path);
+    }
+    return EXIT_DONE;
 }
 
-static Making
-making_begin(Job *job, const ProductSettings *settings)
+int
+job_product(Job *job, const ProductSettings *settings)
 {
     Making m = {.job = job, .settings = settings, .count = job->nmachines};
     m.parts = arena_array(job->arena, (size_t)m.count, sizeof *m.parts);
@@ -311,13 +307,6 @@ making_begin(Job *job, const ProductSettings *settings)
                   .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
                   .objects = arena_array(job->arena, 2 * (size_t)m.count, sizeof(const char *)),
                   .files = !settings->embed};
-    return m;
-}
-
-int
-job_product(Job *job, const ProductSettings *settings)
-{
-    Making m = making_begin(job, settings);
     int status = check_machines(&m);
     job->settings.whole_weights = settings->embed;
     if (status == EXIT_DONE)

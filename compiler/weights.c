@@ -4,12 +4,6 @@
 
 #include "compiler/internal.h"
 
-static AbiDtype
-abi_dtype(Dtype dtype)
-{
-    return dtype == DTYPE_bf16 ? ABI_BF16 : dtype == DTYPE_f16 ? ABI_F16 : ABI_F32;
-}
-
 /* Weights without a checkpoint, by the rules named in the graph. */
 static ssmc_status
 make_weights(Job *job)
@@ -18,11 +12,14 @@ make_weights(Job *job)
     AbiWeight *list = arena_array(job->arena, (size_t)g->nweights + 1, sizeof *list);
     for (int i = 0; i < g->nweights; i++) {
         const Value *w = g->weights[i];
+        const Dtype dtype = w->type.dtype;
         const char *names = w->tensor ? w->tensor : w->name;
         const size_t first = strcspn(names, "|"); /* of several spellings */
         list[i] = (AbiWeight){.tensor = arena_strndup(job->arena, names, first),
                               .init = w->init,
-                              .dtype = abi_dtype(w->type.dtype),
+                              .dtype = dtype == DTYPE_bf16  ? ABI_BF16
+                                       : dtype == DTYPE_f16 ? ABI_F16
+                                                            : ABI_F32,
                               .rank = w->type.shape.rank};
         for (int d = 0; d < w->type.shape.rank; d++)
             list[i].dim[d] = w->type.shape.dim[d].n;

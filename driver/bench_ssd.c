@@ -41,41 +41,36 @@ ssd_settings(const Options *o, Settings *out)
 
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
-put_times(const Settings *settings, const Job *job, const BenchCeilings *peak, BenchSsdRun *run)
-{
-    BenchSample t = {0};
-    int64_t tokens = 0;
-    const bool bf16 = settings->format == FORMAT_bf16;
-    char chunk[24] = "auto";
-    if (settings->form == FORM_CHUNKED)
-        snprintf(chunk, sizeof chunk, "%lld", (long long)settings->chunk);
-    printf("%-9s %-4s %4s", form_name[settings->form], bf16 ? "bf16" : "f32",
-           settings->chunk == CHUNK_ALL ? "all" : chunk);
-    for (size_t i = 0; i < COUNT_OF(tokens_list); i++) {
-        tokens = tokens_list[i];
-        const ssmc_status rs = bench_ssd_time(run, tokens, &t);
-        if (rs != SSMC_OK)
-            return runtime_fault(rs);
-        printf(" %8.1f", 1e6 * t.median);
-        fflush(stdout);
-    }
-    const double flops = bench_flops(job->graph[PHASE_PREFILL]).ssd * (double)tokens;
-    const double gflops = flops / t.median * 1e-9;
-    printf("  %7.0f %5.1f %%\n", gflops, 100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));
-    return EXIT_DONE;
-}
-
-static int
 put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, int64_t chunk,
          const BenchCeilings *peak)
 {
     Job job = {0};
     BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
+    BenchSample t = {0};
+    int64_t tokens = 0;
+    const bool bf16 = settings.format == FORMAT_bf16;
     settings.form = form;
     settings.chunk = chunk;
     int status = bench_ssd_open(&job, o->arena, &settings, size, &run);
     if (status == EXIT_DONE)
-        status = put_times(&settings, &job, peak, &run);
+        printf("%-9s %-4s %4s", form_name[form], bf16 ? "bf16" : "f32",
+               chunk == CHUNK_ALL    ? "all"
+               : chunk == CHUNK_AUTO ? "auto"
+                                     : arena_printf(o->arena, "%lld", (long long)chunk));
+    for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++) {
+        tokens = tokens_list[i];
+        const ssmc_status rs = bench_ssd_time(&run, tokens, &t);
+        status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+        if (status == EXIT_DONE)
+            printf(" %8.1f", 1e6 * t.median);
+        fflush(stdout);
+    }
+    if (status == EXIT_DONE) {
+        const double flops = bench_flops(job.graph[PHASE_PREFILL]).ssd * (double)tokens;
+        const double gflops = flops / t.median * 1e-9;
+        printf("  %7.0f %5.1f %%\n", gflops,
+               100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));
+    }
     bench_ssd_close(&job, &run);
     return status;
 }

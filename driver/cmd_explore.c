@@ -65,47 +65,31 @@ axis_parse(const Options *o, OptId id, int64_t most, IntList *out)
     return true;
 }
 
-/* The words of a list, each handed to `take`; false: the fault has been printed. */
+/* The words of --dtype or of --form. False: the fault has been printed. */
 static bool
-words_parse(const Options *o, Wish *w, OptId id,
-            bool (*take)(Wish *w, const char *word, size_t len), const char *wants)
+words_parse(const Options *o, Wish *w, OptId id, const char *wants)
 {
     const char *at = opt_text(o, id);
-    for (; at; at = *at ? at + 1 : NULL) {
-        const size_t len = strcspn(at, ",");
-        if (!take(w, at, len)) {
+    for (size_t len; at; at = at[len] ? at + len + 1 : NULL) {
+        Format format;
+        Form form;
+        len = strcspn(at, ",");
+        if (id == OPT_form && form_by_name(arena_strndup(o->arena, at, len), &form) &&
+            form != FORM_AUTO) {
+            w->form[form] = true;
+        } else if (id == OPT_dtype && format_by_name(at, len, &format)) {
+            int i = 0;
+            while (i < w->nformats && w->formats[i] != format)
+                i++;
+            w->formats[i] = format;
+            w->nformats += i == w->nformats;
+        } else {
             option_fault(o, id, "--%s wants %s, separated by commas, not '%s'", opt_info[id].name,
                          wants, opt_text(o, id));
             return false;
         }
-        at += len;
     }
     return true;
-}
-
-static bool
-take_format(Wish *w, const char *word, size_t len)
-{
-    Format f;
-    if (!format_by_name(word, len, &f))
-        return false;
-    for (int i = 0; i < w->nformats; i++)
-        if (w->formats[i] == f)
-            return true;
-    w->formats[w->nformats++] = f;
-    return true;
-}
-
-static bool
-take_form(Wish *w, const char *word, size_t len)
-{
-    for (int f = FORM_RECURRENT; f < FORMS; f++) {
-        if (strlen(form_name[f]) != len || memcmp(form_name[f], word, len) != 0)
-            continue;
-        w->form[f] = true;
-        return true;
-    }
-    return false;
 }
 
 static bool
@@ -187,8 +171,8 @@ wish_parse(const Options *o, Wish *w)
                 .resume = opt_given(o, OPT_resume),
                 .interrupted = is_interrupted};
     if (!counts_parse(o, w) || !hold_parse(o, w) || !budget_parse(o, w) ||
-        !words_parse(o, w, OPT_dtype, take_format, "f32, f16, bf16, int8 or int4") ||
-        !words_parse(o, w, OPT_form, take_form, "recurrent, chunked or quadratic"))
+        !words_parse(o, w, OPT_dtype, "f32, f16, bf16, int8 or int4") ||
+        !words_parse(o, w, OPT_form, "recurrent, chunked or quadratic"))
         return false;
     if (!opt_text(o, OPT_form))
         w->form[FORM_RECURRENT] = w->form[FORM_CHUNKED] = true;

@@ -128,22 +128,6 @@ case_make(Batch *b, Built *p)
     }
 }
 
-static int
-measure(Batch *b, Arena *arena)
-{
-    ssmc_status rs = SSMC_OK;
-    for (int i = 0; i < b->ncases && rs == SSMC_OK; i++)
-        rs = bench_ready(arena, &b->cases[i].run);
-    if (rs == SSMC_OK)
-        rs = explore_measure(arena, b->cases, b->ncases, b->bench->anchor, &b->bench->pace);
-    for (int i = 0; i < b->ncases; i++) {
-        b->cases[i].run.probes = NULL; /* others' */
-        bench_end(&b->cases[i].run);
-    }
-    return rs == SSMC_OK ? EXIT_DONE
-                         : tell_runtime_fault(b->bench->plan->described->settings.listener, rs);
-}
-
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 static void
@@ -186,7 +170,17 @@ batch_run(const Bench *bench, const Group *group, Point *const *points, int coun
     for (int i = 0; i < count; i++)
         b.built[i].point = points[i];
     batch_build(&b);
-    int status = b.ncases > 0 ? measure(&b, arena) : EXIT_DONE;
+    ssmc_status rs = SSMC_OK;
+    for (int i = 0; i < b.ncases && rs == SSMC_OK; i++)
+        rs = bench_ready(arena, &b.cases[i].run);
+    if (rs == SSMC_OK && b.ncases > 0)
+        rs = explore_measure(arena, b.cases, b.ncases, bench->anchor, &bench->pace);
+    for (int i = 0; i < b.ncases; i++) {
+        b.cases[i].run.probes = NULL; /* others' */
+        bench_end(&b.cases[i].run);
+    }
+    int status = rs == SSMC_OK ? EXIT_DONE
+                               : tell_runtime_fault(bench->plan->described->settings.listener, rs);
     for (int i = 0; i < count && status == EXIT_DONE; i++)
         for (int k = 0; k < b.built[i].nrows && status == EXIT_DONE; k++)
             status = bench->row(bench->user, &b.built[i].rows[k]) ? EXIT_DONE : EXIT_FAILED;
@@ -203,23 +197,7 @@ struct Anchor {
     BenchRun run;
 };
 
-/* Two passes of the model as it is described, with the most threads. */
-static bool
-anchor_ready(Anchor *a, const Bench *bench)
-{
-    BenchRun *run = &a->run;
-    const Plan *plan = bench->plan;
-    bench_run_of(run, &a->built.job);
-    run->probes = bench->probes;
-    run->repeats = bench->pace.passes;
-    run->nthreads = 1;
-    run->threads[0] = plan->threads[plan->nthreads - 1];
-    run->ceilings[0] = bench->ceilings[plan->nthreads - 1];
-    run->items[run->nitems++] =
-        (BenchItem){.kind = BENCH_PREFILL, .tokens = 2 * run->graph[0]->block, .batch = 1};
-    return bench_ready(a->built.arena, run) == SSMC_OK;
-}
-
+/* It reads two passes, with the most threads. */
 Anchor *
 anchor_open(const Bench *bench)
 {
@@ -230,10 +208,21 @@ anchor_open(const Bench *bench)
     };
     const Batch b = {.bench = bench, .group = &as_is};
     Anchor *a = arena_alloc(plan->arena, sizeof *a);
+    BenchRun *run = &a->run;
     a->built.arena = arena_new();
     built_make(&b, &a->built);
-    if (a->built.status == explore_ok && anchor_ready(a, bench))
-        return a;
+    if (a->built.status == explore_ok) {
+        bench_run_of(run, &a->built.job);
+        run->probes = bench->probes;
+        run->repeats = bench->pace.passes;
+        run->nthreads = 1;
+        run->threads[0] = plan->threads[plan->nthreads - 1];
+        run->ceilings[0] = bench->ceilings[plan->nthreads - 1];
+        run->items[run->nitems++] =
+            (BenchItem){.kind = BENCH_PREFILL, .tokens = 2 * run->graph[0]->block, .batch = 1};
+        if (bench_ready(a->built.arena, run) == SSMC_OK)
+            return a;
+    }
     anchor_close(a);
     return NULL;
 }
