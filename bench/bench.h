@@ -49,21 +49,21 @@ double bench_probe_arithmetic(BenchProbes *probes, CgProbeId id, int threads);
 /* ---- work of a compiled model (work.c) ------------------------------------------------------ */
 
 /* Of one token in the layers of a prefill graph (stage KERNEL): floating-point operations of
- * projections and SSD, 2 per multiply-add; the head is not in it. */
+ * projections and of recurrences (SSDs, selective scans), 2 a multiply-add; the head is not in it.
+ */
 typedef struct {
-    double linear, ssd;
+    double linear, recurrent;
 } BenchFlops;
 BenchFlops bench_flops(const Graph *prefill);
 /* Bytes that must move from memory and back to decode one token of each of `batch` sequences:
  * weights that the graph reads once, states read and written once a sequence. */
 double bench_decode_bytes(const Graph *decode, const AbiProgram *program, int batch);
-/* Work of all kernels of a name, in the layers or in the head, on `rows` token rows of `batch`
- * sequences (the head: on one row of each). */
+/* Work of a kernel on `rows` token rows of `batch` sequences (of the head: on one row of each). */
 typedef struct {
-    double flops; /* projections and SSD, as above */
-    double bytes; /* weights, states in and out, activations in and out: each once a kernel */
+    double flops; /* of projections and recurrences, as above */
+    double bytes; /* weights, states in and out, activations in and out: each once */
 } BenchWork;
-BenchWork bench_kernel_work(const Graph *g, const char *name, bool head, int64_t rows, int batch);
+BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch);
 
 /* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
 
@@ -134,9 +134,10 @@ double bench_tokens_per_s(const BenchItem *item);
 void bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c);
 void bench_put_text(StrBuf *out, const BenchRun *run);
 void bench_put_json(StrBuf *out, const BenchRun *run);
-/* Equal kernels of a phase: all steps with one name, in the layers or in the head. */
+/* Equal kernels of a phase: all steps with one name and op, in the layers or in the head. */
 typedef struct {
     const char *name;
+    Op op; /* kernel_op */
     bool head;
     int count;
     double seconds;
@@ -168,7 +169,8 @@ typedef struct {
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
-    float *logits; /* [vocab] */
+    const Graph *graph[2]; /* prefill and decode, stage KERNEL */
+    float *logits;         /* [vocab] */
     int repeats;
 } BenchSsdRun;
 /* Compiles it by the settings, whose model it becomes, in a session of one sequence; an exit

@@ -138,11 +138,12 @@ memory(BenchProbes *p, CgProbeId id, int threads)
 static void
 read_ceiling(BenchProbes *p, BenchCeilings *c)
 {
-    double rate[PROBE_update][MEMORY_RUNS];
+    double rate[PROBE_COUNT][MEMORY_RUNS] = {0};
     for (int i = 0; i < MEMORY_RUNS; i++)
-        for (int id = PROBE_read; id < PROBE_update; id++)
-            rate[id][i] = bench_probe_memory(p, (CgProbeId)id, c->threads);
-    for (int id = PROBE_read; id < PROBE_update; id++) {
+        for (int id = 0; id < PROBE_COUNT; id++)
+            if (p->probe[id].reads)
+                rate[id][i] = bench_probe_memory(p, (CgProbeId)id, c->threads);
+    for (int id = 0; id < PROBE_COUNT; id++) {
         const BenchSample s = bench_rates(rate[id], MEMORY_RUNS);
         if (s.median <= c->read.median)
             continue;

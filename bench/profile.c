@@ -4,83 +4,77 @@
 #include "bench/bench.h"
 
 static BenchKernel *
-table_row(BenchProfile *t, const char *name, bool head)
+table_row(BenchProfile *t, const char *name, Op op, bool head)
 {
     int i = 0;
-    while (i < t->count && (strcmp(t->rows[i].name, name) != 0 || t->rows[i].head != head))
+    while (i < t->count &&
+           (strcmp(t->rows[i].name, name) != 0 || t->rows[i].op != op || t->rows[i].head != head))
         i++;
     if (i == t->count)
-        t->rows[t->count++] = (BenchKernel){.name = name, .head = head};
+        t->rows[t->count++] = (BenchKernel){.name = name, .op = op, .head = head};
     return &t->rows[i];
 }
 
-static void
-table_add(BenchProfile *t, const char *name, bool head, double seconds)
-{
-    BenchKernel *row = table_row(t, name, head);
-    row->count++;
-    row->seconds += seconds;
-    t->seconds += seconds;
-}
-
-/* Seconds of each step of a phase, but for those it had taken before. */
-static void
-table_fill(BenchProfile *t, const BenchRun *run, const BenchItem *item, const double *before)
-{
-    const AbiProgram *abi = run->program;
-    const AbiPhase *phase = &abi->phase[item->kind == BENCH_PREFILL ? ABI_PREFILL : ABI_DECODE];
-    const AbiRange range[2] = {phase->layers, phase->head};
-    for (int r = 0; r < 2; r++)
-        for (int s = range[r].first; s < range[r].first + range[r].count; s++) {
-            const double seconds = rt_session_step_seconds(run->session[item->threads], s);
-            table_add(t, abi->steps[s].name, r == 1, seconds - before[s]);
-        }
-}
-
-/* Passes over the layers in a run of the item, and token rows of each: the last may have fewer. */
+/* Of a kernel in a run of the item: all passes over the layers, of which the last may have fewer
+ * rows, or one over the head. */
 static BenchWork
-work_of(const BenchRun *run, const BenchItem *item, const BenchKernel *row)
+work_of(const BenchRun *run, const BenchItem *item, const Graph *g, const Kernel *k, bool head)
 {
     const bool prefill = item->kind == BENCH_PREFILL;
-    const Graph *g = run->graph[prefill ? 0 : 1];
-    if (!prefill) {
-        BenchWork w = bench_kernel_work(g, row->name, row->head, item->batch, item->batch);
-        return (BenchWork){w.flops * (double)item->tokens, w.bytes * (double)item->tokens};
-    }
-    BenchWork sum = {0};
     const int64_t block = run->program->phase[ABI_PREFILL].block;
-    for (int64_t left = row->head ? 1 : item->tokens; left > 0; left -= block) {
-        const BenchWork w =
-            bench_kernel_work(g, row->name, row->head, left < block ? left : block, 1);
-        sum.flops += w.flops;
-        sum.bytes += w.bytes;
+    const int64_t passes = !prefill ? item->tokens : head ? 0 : item->tokens / block;
+    const int64_t rest = !prefill ? 0 : head ? 1 : item->tokens % block;
+    const BenchWork pass = bench_kernel_work(g, k, prefill ? block : item->batch, item->batch);
+    const BenchWork last = rest ? bench_kernel_work(g, k, rest, item->batch) : (BenchWork){0};
+    return (BenchWork){pass.flops * (double)passes + last.flops,
+                       pass.bytes * (double)passes + last.bytes};
+}
+
+/* Seconds of each step of a phase, but for those it had taken before; steps without time are left
+ * out. */
+static void
+table_fill(Arena *arena, BenchProfile *t, const BenchRun *run, const BenchItem *item,
+           const double *before)
+{
+    const AbiPhaseId phase = item->kind == BENCH_PREFILL ? ABI_PREFILL : ABI_DECODE;
+    const Graph *g = run->graph[phase];
+    const Kernel **kernels = step_kernels(arena, g, run->program, phase);
+    for (int s = 0; s < run->program->nsteps; s++) {
+        const Kernel *k = kernels[s];
+        const double seconds = rt_session_step_seconds(run->session[item->threads], s) - before[s];
+        if (!k || seconds <= 0)
+            continue;
+        const bool head = kernel_is_head(g, k);
+        const BenchWork work = work_of(run, item, g, k, head);
+        BenchKernel *row = table_row(t, k->name, kernel_op(k), head);
+        row->count++;
+        row->seconds += seconds;
+        row->work.flops += work.flops;
+        row->work.bytes += work.bytes;
+        t->seconds += seconds;
     }
-    return sum;
 }
 
 /* ---- by kind ----------------------------------------------------------------------------- */
 
 static const char *
-kind_of(const Graph *g, const BenchKernel *row)
+kind_of(const BenchKernel *row)
 {
-    const Node *anchor = NULL;
+    const OpClass cls = row->op < OP_COUNT ? op_info[row->op].cls : CLASS_POINTWISE;
     if (row->head)
         return "head";
-    for (int i = 0; i < g->nkernels; i++)
-        if (strcmp(g->kernels[i]->name, row->name) == 0 && !kernel_is_init(g, g->kernels[i]))
-            anchor = g->kernels[i]->anchor;
-    const OpClass cls = anchor ? op_info[anchor->op].cls : CLASS_POINTWISE;
-    if (cls == CLASS_RECURRENT || (anchor && op_has_flag(anchor->op, 'S')))
-        return "state space";
-    return cls == CLASS_CONTRACT ? "projections" : cls == CLASS_CONV ? "convolution" : "row by row";
+    return cls == CLASS_RECURRENT  ? "state space"
+           : cls == CLASS_CONTRACT ? "projections"
+           : cls == CLASS_CONV     ? "convolution"
+                                   : "row by row";
 }
 
 static void
-table_fold(BenchProfile *kinds, const Graph *g, const BenchProfile *kernels)
+table_fold(BenchProfile *kinds, const BenchProfile *kernels)
 {
     for (int i = 0; i < kernels->count; i++) {
         const BenchKernel *row = &kernels->rows[i];
-        BenchKernel *kind = table_row(kinds, kind_of(g, row), false);
+        BenchKernel *kind = table_row(kinds, kind_of(row), OP_COUNT, false);
         kind->count += row->count;
         kind->seconds += row->seconds;
         kind->work.flops += row->work.flops;
@@ -135,7 +129,7 @@ put_table(StrBuf *out, Arena *arena, const BenchRun *run, const BenchItem *item,
     const bool prefill = item->kind == BENCH_PREFILL;
     const Ceilings most = ceilings_of(run, item);
     BenchProfile kinds = {.rows = arena_array(arena, (size_t)t->count + 1, sizeof *kinds.rows)};
-    table_fold(&kinds, run->graph[prefill ? 0 : 1], t);
+    table_fold(&kinds, t);
     sb_printf(out, "\n%s of %lld tokens, batch %d, %d threads, by kernel:\n",
               prefill ? "prefill" : "decode", (long long)item->tokens, item->batch,
               run->threads[item->threads]);
@@ -149,21 +143,6 @@ put_table(StrBuf *out, Arena *arena, const BenchRun *run, const BenchItem *item,
 }
 
 /* ---- running ----------------------------------------------------------------------------- */
-
-/* Work of each row; those without time go. */
-static void
-table_settle(BenchProfile *t, const BenchRun *run, const BenchItem *item)
-{
-    int kept = 0;
-    for (int i = 0; i < t->count; i++) {
-        BenchKernel *row = &t->rows[i];
-        if (row->seconds <= 0)
-            continue;
-        row->work = work_of(run, item, row);
-        t->rows[kept++] = *row;
-    }
-    t->count = kept;
-}
 
 ssmc_status
 bench_profile(Arena *arena, BenchRun *run, const BenchItem *item, BenchProfile *out)
@@ -179,8 +158,7 @@ bench_profile(Arena *arena, BenchRun *run, const BenchItem *item, BenchProfile *
     rt_session_profile(session, false);
     if (item->kind == BENCH_DECODE)
         out->wall *= (double)item->tokens;
-    table_fill(out, run, item, before);
-    table_settle(out, run, item);
+    table_fill(arena, out, run, item, before);
     return status;
 }
 

@@ -218,7 +218,7 @@ double
 bench_item_work(const BenchRun *run, const BenchItem *item)
 {
     if (item->kind == BENCH_PREFILL)
-        return (double)item->tokens * (run->flops.linear + run->flops.ssd);
+        return (double)item->tokens * (run->flops.linear + run->flops.recurrent);
     return bench_decode_bytes(run->graph[1], run->program, item->batch);
 }
 

@@ -90,6 +90,7 @@ bench_ssd_open(Job *job, Arena *arena, const Settings *settings, const BenchSsd 
     if (status != EXIT_DONE)
         return status;
     run->program = rt_program_abi(job->program);
+    memcpy(run->graph, job->graph, sizeof run->graph);
     run->logits = arena_array(arena, (size_t)ssmc_model_vocab(job->model), sizeof(float));
     const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &run->session);
     return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(s.listener, rs);
@@ -102,29 +103,44 @@ bench_ssd_close(Job *job, BenchSsdRun *run)
     job_end(job);
 }
 
-/* What the kernels of the op have taken since the session was opened. */
-static double
-ssd_seconds(const ssmc_session *session, const AbiProgram *abi)
+/* [nsteps] whether a step is the recurrence. Of either phase: a prompt of one token runs decode. */
+static const bool *
+recurrent_steps(Arena *arena, const BenchSsdRun *run)
 {
-    const char *const scan = op_info[OP_selective_scan].name;
+    bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
+    for (int phase = 0; phase < ABI_PHASES; phase++) {
+        const Kernel *const *kernels =
+            step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
+        for (int i = 0; i < run->program->nsteps; i++) {
+            const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
+            is[i] = is[i] || (op < OP_COUNT && op_info[op].cls == CLASS_RECURRENT);
+        }
+    }
+    return is;
+}
+
+/* What those steps have taken since the session was opened. */
+static double
+recurrent_seconds(const BenchSsdRun *run, const bool *steps)
+{
     double sum = 0;
-    for (int i = 0; i < abi->nsteps; i++)
-        if (strcmp(abi->steps[i].name, "ssd") == 0 || strcmp(abi->steps[i].name, scan) == 0)
-            sum += rt_session_step_seconds(session, i);
+    for (int i = 0; i < run->program->nsteps; i++)
+        sum += steps[i] ? rt_session_step_seconds(run->session, i) : 0;
     return sum;
 }
 
 /* Short calls are repeated until the clock can tell. */
 static ssmc_status
-one_prefill(BenchSsdRun *run, const int32_t *ids, int64_t tokens, double *seconds)
+one_prefill(BenchSsdRun *run, const bool *steps, const int32_t *ids, int64_t tokens,
+            double *seconds)
 {
     enum { TOKENS_A_POINT = 1024 };
     const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
-    const double before = ssd_seconds(run->session, run->program);
+    const double before = recurrent_seconds(run, steps);
     ssmc_status rs = ssmc_reset(run->session, 0);
     for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
         rs = ssmc_prefill(run->session, 0, ids, tokens, run->logits);
-    *seconds = (ssd_seconds(run->session, run->program) - before) / (double)calls;
+    *seconds = (recurrent_seconds(run, steps) - before) / (double)calls;
     return rs;
 }
 
@@ -134,14 +150,15 @@ bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out)
     double seconds[BENCH_MAX_REPEATS], warm = 0;
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
+    const bool *steps = recurrent_steps(arena, run);
     /* Ids below the width of y, which stands for logits here. */
     const int64_t vocab = run->program->vocab;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_SSD_IDS ? vocab : BENCH_SSD_IDS));
     rt_session_profile(run->session, true);
-    ssmc_status rs = one_prefill(run, ids, tokens, &warm);
+    ssmc_status rs = one_prefill(run, steps, ids, tokens, &warm);
     for (int r = 0; r < run->repeats && rs == SSMC_OK; r++)
-        rs = one_prefill(run, ids, tokens, &seconds[r]);
+        rs = one_prefill(run, steps, ids, tokens, &seconds[r]);
     arena_free(arena);
     if (rs == SSMC_OK)
         *out = bench_times(seconds, run->repeats);

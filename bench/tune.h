@@ -17,9 +17,8 @@ typedef struct {
 typedef struct {
     Arena *arena;
     const Listener *listener; /* of progress; faults of models go there too */
-    Listener faults;
-    Settings settings; /* of every model: the machine with its shipped constants, threads */
-    Machine machine;   /* its costs are what is measured */
+    Settings settings;        /* of every model: the machine with its shipped constants, threads */
+    Machine machine;          /* its costs are what is measured */
     int threads;
     TunePoint *points;
     int count, cap;

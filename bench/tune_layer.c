@@ -14,51 +14,44 @@ typedef struct {
     int rows;
 } Rows;
 
-/* Every kind of projection once. */
+#define LAYER(block)                                                                               \
+    "name: layer\nvocab: 512\ndim: 768\nlayers:\n  - {" block "}\n"                                \
+    "weights: {init: reference, seed: 0}\n"
+static const char ssd_layer[] = LAYER("block: mamba2, state: 64, head_dim: 64"),
+                  scan_layer[] = LAYER("block: mamba1, state: 16");
+
+/* Every kind of projection once, and a recurrence that is no SSD. */
 typedef struct {
     Format format;
-    const char *matmul;
+    const char *matmul, *yaml;
 } Layer;
 
 static const Layer layer_kinds[] = {
-    {FORMAT_f32,  "emitted"},
-    {FORMAT_f32,  "blas"   },
-    {FORMAT_f16,  "emitted"},
-    {FORMAT_bf16, "emitted"},
-    {FORMAT_int8, "emitted"},
-    {FORMAT_int4, "emitted"},
+    {FORMAT_f32,  "emitted", ssd_layer },
+    {FORMAT_f32,  "emitted", scan_layer},
+    {FORMAT_f32,  "blas",    ssd_layer },
+    {FORMAT_f16,  "emitted", ssd_layer },
+    {FORMAT_bf16, "emitted", ssd_layer },
+    {FORMAT_int8, "emitted", ssd_layer },
+    {FORMAT_int4, "emitted", ssd_layer },
 };
 
-static const char layer[] = "name: layer\nvocab: 512\ndim: 768\nlayers:\n"
-                            "  - {block: mamba2, state: 64, head_dim: 64}\n"
-                            "weights: {init: reference, seed: 0}\n";
-
-/* The kernel of the layers with that name; NULL: it is an SSD, whose constants are fitted apart. */
-static const Kernel *
-kernel_named(const Graph *g, const char *name, int threads)
-{
-    CostSsd ssd;
-    for (int i = 0; i < g->nkernels; i++) {
-        const Kernel *k = g->kernels[i];
-        if (strcmp(k->name, name) == 0 && !kernel_is_init(g, k) && !kernel_is_head(g, k))
-            return cost_kernel_ssd(g, k, threads, &ssd) ? NULL : k;
-    }
-    return NULL;
-}
-
-/* A row for each kernel of the layer. before: seconds of each step until now. */
+/* A row for each kernel of the layer but an SSD, whose constants are fitted apart. before: seconds
+ * of each step until now. */
 static void
 add_rows(const Tune *t, const Job *job, const ssmc_session *session, int64_t tokens,
          const double *before, Rows *rows)
 {
     const Graph *g = job->graph[PHASE_PREFILL];
     const AbiProgram *abi = rt_program_abi(job->program);
-    const AbiRange layers = abi->phase[ABI_PREFILL].layers;
-    for (int s = layers.first; s < layers.first + layers.count; s++) {
-        const Kernel *k = kernel_named(g, abi->steps[s].name, t->threads);
+    const Kernel *const *kernels = step_kernels(job->arena, g, abi, ABI_PREFILL);
+    for (int s = 0; s < abi->nsteps; s++) {
+        CostSsd ssd;
+        const Kernel *k = kernels[s];
         const double seconds = (rt_session_step_seconds(session, s) - before[s]) / REPEATS;
         double *count = &rows->count[rows->rows * COST_STEPS];
-        if (!k || seconds <= 0 || rows->rows == MOST_ROWS)
+        if (!k || kernel_is_head(g, k) || cost_kernel_ssd(g, k, t->threads, &ssd) || seconds <= 0 ||
+            rows->rows == MOST_ROWS)
             continue;
         cost_kernel_count(&t->machine, g, k, tokens, t->threads, count);
         count[COST_read] = 0; /* these weights stay in caches */
@@ -93,7 +86,7 @@ run_kind(const Tune *t, const Layer *kind, Rows *rows)
     Arena *arena = arena_new();
     Settings settings = t->settings;
     ssmc_session *session = NULL;
-    settings.yaml = layer;
+    settings.yaml = kind->yaml;
     settings.format = kind->format;
     settings.matmul = kind->matmul;
     settings_over(&settings, "compile.block", LAYER_TOKENS);

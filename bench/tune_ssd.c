@@ -35,10 +35,11 @@ void
 tune_begin(Tune *t, Arena *arena, const Machine *machine, int threads, const Listener *listener)
 {
     Machine *shipped = arena_alloc(arena, sizeof *shipped);
+    Listener *quiet = arena_alloc(arena, sizeof *quiet); /* the bar is of all models together */
     *t = (Tune){.arena = arena, .listener = listener, .machine = *machine, .threads = threads};
     *shipped = *machine;
-    t->faults = (Listener){.tell = listener->tell, .user = listener->user};
-    t->settings = settings_new("tune", &t->faults);
+    *quiet = (Listener){.tell = listener->tell, .user = listener->user};
+    t->settings = settings_new("tune", quiet);
     t->settings.machine = shipped; /* what is measured must not depend on what was */
     t->settings.threads = threads;
 }

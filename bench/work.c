@@ -5,53 +5,25 @@
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
-/* Multiply-adds of one row in a node; K and O of a linear; of SSD with chunk length Q: half of
- * C B^T is masked, so are half of M X's products; C h and the chunk state are N P a head. */
-static double
-linear_macs(const Node *n)
+/* Of one row: what a projection or a recurrence does. */
+static void
+add_flops(BenchFlops *f, const Graph *g, const Node *n)
 {
-    if (op_info[n->op].cls != CLASS_CONTRACT || op_has_flag(n->op, 'S'))
-        return 0;
-    return (double)type_width(&n->in[0]->type) * (double)type_width(&n->out[0]->type);
-}
-
-static double
-ssd_macs(const Graph *g, const Node *n)
-{
-    const double heads = (double)node_int(n, ATTR_heads, 0);
-    const double p = (double)node_int(n, ATTR_head_dim, 0);
-    const double state = (double)node_int(n, ATTR_state, 0);
-    const double groups = (double)node_int(n, ATTR_groups, 1);
-    if (n->op == OP_selective_scan)
-        return 2 * (double)n->in[2]->type.shape.dim[0].n * (double)type_width(&n->out[0]->type);
-    const int64_t chunk = node_int(n, ATTR_chunk, 0);
-    const double q = (double)(chunk > 0 ? chunk : g->block);
-    const double causal = (q + 1) / 2;
-    if (n->op == OP_chunk_cb)
-        return groups * state * causal;
-    if (n->op == OP_chunk_state)
-        return heads * p * state;
-    if (n->op == OP_chunk_out)
-        return heads * p * (causal + state);
-    return n->op == OP_ssd_scan ? heads * p * state * 2 : 0;
-}
-
-static bool
-in_head(const Node *n)
-{
-    return n->nout > 0 && n->out[0]->type.shape.dim[0].kind == DIM_ROWS;
+    const OpInfo *counts_as = &op_info[op_info[n->op].kernel];
+    const double flops = 2 * op_info[n->op].work(n, g->block).macs;
+    if (counts_as->cls == CLASS_CONTRACT)
+        f->linear += flops;
+    if (counts_as->cls == CLASS_RECURRENT)
+        f->recurrent += flops;
 }
 
 BenchFlops
 bench_flops(const Graph *g)
 {
     BenchFlops f = {0};
-    for (const Node *n = g->first; n; n = n->next) {
-        if (in_head(n))
-            continue;
-        f.linear += 2 * linear_macs(n);
-        f.ssd += 2 * ssd_macs(g, n);
-    }
+    for (const Node *n = g->first; n; n = n->next)
+        if (n->nout > 0 && !node_is_head(n))
+            add_flops(&f, g, n);
     return f;
 }
 
@@ -80,8 +52,8 @@ is_first_use(const Node *n, int i)
     for (int j = 0; j < i; j++)
         if (n->in[j] == n->in[i])
             return false;
-    for (const Node *before = n->prev; before; before = before->prev)
-        for (int j = 0; before->kernel == n->kernel && j < before->nin; j++)
+    for (const Node *before = n->prev; before && before->kernel == n->kernel; before = before->prev)
+        for (int j = 0; j < before->nin; j++)
             if (before->in[j] == n->in[i])
                 return false;
     return true;
@@ -104,13 +76,13 @@ input_bytes(const Node *n, int i, int64_t rows, int batch)
 
 /* Results that something outside the kernel reads. */
 static double
-output_bytes(const Graph *g, const Node *n, int64_t rows, int batch)
+output_bytes(const Node *n, int64_t rows, int batch)
 {
     double bytes = 0;
     for (int i = 0; i < n->nout; i++) {
         int inside = 0;
-        for (const Node *m = g->first; m; m = m->next)
-            for (int j = 0; m->kernel == n->kernel && j < m->nin; j++)
+        for (const Node *m = n->next; m && m->kernel == n->kernel; m = m->next)
+            for (int j = 0; j < m->nin; j++)
                 inside += m->in[j] == n->out[i];
         if (n->out[i]->uses > inside)
             bytes += value_bytes(n->out[i], rows, batch);
@@ -138,19 +110,18 @@ bench_decode_bytes(const Graph *g, const AbiProgram *program, int batch)
 }
 
 BenchWork
-bench_kernel_work(const Graph *g, const char *name, bool head, int64_t rows, int batch)
+bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch)
 {
     BenchWork w = {0};
-    const double lines = head ? batch : (double)rows;
-    for (const Node *n = g->first; n; n = n->next) {
-        const Kernel *k = n->kernel;
-        if (!k || strcmp(k->name, name) != 0 || kernel_is_init(g, k) ||
-            kernel_is_head(g, k) != head)
-            continue;
-        w.flops += 2 * lines * (linear_macs(n) + ssd_macs(g, n));
+    BenchFlops row = {0};
+    Node *first, *last;
+    kernel_range(g, k, &first, &last);
+    for (const Node *n = first; n != last->next; n = n->next) {
+        add_flops(&row, g, n);
         for (int i = 0; i < n->nin; i++)
             w.bytes += input_bytes(n, i, rows, batch);
-        w.bytes += output_bytes(g, n, rows, batch);
+        w.bytes += output_bytes(n, rows, batch);
     }
+    w.flops = (row.linear + row.recurrent) * (node_is_head(last) ? batch : (double)rows);
     return w;
 }

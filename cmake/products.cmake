@@ -4,12 +4,11 @@
 # by folder; an archive's unused members stay out of the product.
 file(GLOB product_runtime CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.c)
 file(GLOB product_exe CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/exe/*.c)
-foreach(part driver/options driver/words driver/say driver/running compiler/tell frontend/tokenizer frontend/bpe frontend/split
-             frontend/utf8 frontend/pipeline frontend/tok_json)
+foreach(part driver/options driver/words driver/say driver/running compiler/tell)
   list(APPEND product_exe ${CMAKE_SOURCE_DIR}/${part}.c)
 endforeach()
-file(GLOB product_ir CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/ir/*.c)
-list(APPEND product_exe ${product_ir})
+file(GLOB product_folders CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tokenizer/*.c ${CMAKE_SOURCE_DIR}/ir/*.c)
+list(APPEND product_exe ${product_folders})
 set(product_flags -O2 -fPIC -ffunction-sections -fdata-sections)
 
 # For this machine, by the project's own compiler.

@@ -42,7 +42,7 @@ offsets(Cg *c, const CgVariant *v)
     Val *rows = arena_array(c->arena, (size_t)count + 1, sizeof *rows);
     for (int i = 0; v->tensor_offset && i < count; i++)
         rows[i] = cg_i64(c, v->tensor_offset[i]);
-    return cg_const_table(c, rows, v->tensor_offset ? count : 0, sizeof(int64_t), "offsets");
+    return cg_const_table(c, rows, v->tensor_offset ? count : 0, "offsets");
 }
 
 static Val
@@ -51,13 +51,17 @@ variants_table(Cg *c, const CgExport *model, const CgVariant *variants, int coun
     Val *rows = arena_array(c->arena, (size_t)count, sizeof *rows);
     for (int i = 0; i < count; i++) {
         const CgVariant *v = &variants[i];
-        Val fields[] = {text(c, v->cpu), cg_i64(c, (int64_t)machine_needs(&v->module->machine)),
-                        elsewhere(c, program_symbol(c, model, i)),
-                        v->embedded ? elsewhere(c, v->embedded) : LLVMConstNull(c->ptr),
-                        offsets(c, v)};
-        rows[i] = cg_const_record(c, fields, COUNT_OF(fields));
+        const AbiVariant row = {.needs = machine_needs(&v->module->machine)};
+        const CgPointer pointers[] = {
+            {offsetof(AbiVariant, cpu), text(c, v->cpu)},
+            {offsetof(AbiVariant, program), elsewhere(c, program_symbol(c, model, i))},
+            {offsetof(AbiVariant, embedded),
+             v->embedded ? elsewhere(c, v->embedded) : LLVMConstNull(c->ptr)},
+            {offsetof(AbiVariant, tensor_offset), offsets(c, v)},
+        };
+        rows[i] = cg_const_record(c, CG_AbiVariant, &row, pointers, COUNT_OF(pointers));
     }
-    return cg_const_table(c, rows, count, sizeof(AbiVariant), "variants");
+    return cg_const_table(c, rows, count, "variants");
 }
 
 static Val
@@ -66,38 +70,32 @@ eos_table(Cg *c, const CgExport *model)
     Val *rows = arena_array(c->arena, (size_t)model->neos, sizeof *rows);
     for (int i = 0; i < model->neos; i++)
         rows[i] = cg_const_i32(c, model->eos[i]);
-    return cg_const_table(c, rows, model->neos, sizeof(int32_t), "eos");
-}
-
-/* The files' code comes into a product only by this reference. */
-static Val
-loader(Cg *c, const CgVariant *variants)
-{
-    return variants[0].embedded ? LLVMConstNull(c->ptr) : elsewhere(c, "rt_file_loader");
+    return cg_const_table(c, rows, model->neos, "eos");
 }
 
 static Val
 model_data(Cg *c, const CgExport *model, const CgVariant *variants, int count)
 {
     const Val no = LLVMConstNull(c->ptr);
-    Val identity[] = {cg_i64(c, (int64_t)model->identity[0]),
-                      cg_i64(c, (int64_t)model->identity[1])};
-    Val fields[] = {cg_const_i32(c, ABI_VERSION),
-                    cg_const_i32(c, count),
-                    text(c, model->name),
-                    variants_table(c, model, variants, count),
-                    loader(c, variants),
-                    text(c, model->weights),
-                    cg_i64(c, model->seed),
-                    model->tokenizer ? cg_const_text(c, model->tokenizer, model->tokenizer_bytes)
-                                     : no,
-                    cg_i64(c, (int64_t)model->tokenizer_bytes),
-                    eos_table(c, model),
-                    cg_i64(c, model->neos),
-                    LLVMConstArray2(c->i64, identity, 2)};
-    const Val record = cg_const_record(c, fields, COUNT_OF(fields));
-    cg_const_check(c, LLVMTypeOf(record), sizeof(AbiCompiled), "AbiCompiled");
-    return record;
+    const AbiCompiled row = {
+        .version = ABI_VERSION,
+        .nvariants = count,
+        .seed = model->seed,
+        .tokenizer_bytes = (int64_t)model->tokenizer_bytes,
+        .neos = model->neos,
+        .identity = {model->identity[0], model->identity[1]}
+    };
+    const CgPointer pointers[] = {
+        {offsetof(AbiCompiled, name), text(c, model->name)},
+        {offsetof(AbiCompiled, variants), variants_table(c, model, variants, count)},
+        /* The files' code comes into a product only by this reference. */
+        {offsetof(AbiCompiled, loader), variants[0].embedded ? no : elsewhere(c, "rt_file_loader")},
+        {offsetof(AbiCompiled, weights), text(c, model->weights)},
+        {offsetof(AbiCompiled, tokenizer),
+         model->tokenizer ? cg_const_text(c, model->tokenizer, model->tokenizer_bytes) : no},
+        {offsetof(AbiCompiled, eos), eos_table(c, model)},
+    };
+    return cg_const_record(c, CG_AbiCompiled, &row, pointers, COUNT_OF(pointers));
 }
 
 /* const ssmc_compiled *<symbol>_compiled(void): a function, because programs would copy data. */

@@ -1,9 +1,9 @@
 /* codegen/blob.c -- bytes as an object file: one section of read-only pages, which the system's
  * loader maps from the linked file and shares between processes.
  *
- * Written by hand, because the bytes may be gigabytes: nothing here holds them in memory a second
- * time. On x86-64 the section is marked large, so that linkers lay it where the distances between
- * code and its other data stay short. */
+ * Written without LLVM, because the bytes may be gigabytes: nothing here holds them in memory a
+ * second time. On x86-64 the section is marked large, so that linkers lay it where the distances
+ * between code and its other data stay short. */
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -37,17 +37,6 @@ typedef struct {
 } Object;
 
 /* ---- layout -------------------------------------------------------------------------------- */
-
-static bool
-pieces_bytes(const CgPiece *pieces, int count, int64_t *total)
-{
-    *total = 0;
-    for (int i = 0; i < count; i++)
-        if (pieces[i].bytes > INT64_MAX / 4 ||
-            !size_add(*total, round_up(pieces[i].bytes, PIECE_ALIGN), total))
-            return false;
-    return true;
-}
 
 static void
 put_head(Object *o, bool x86)
@@ -155,10 +144,12 @@ cg_blob_write(Arena *arena, const char *path, const Machine *machine, const char
               const CgPiece *pieces, int count, const char **why)
 {
     int64_t bytes = 0;
-    if (!pieces_bytes(pieces, count, &bytes)) {
-        *why = arena_printf(arena, "%s: more weights than a file can hold", path);
-        return false;
-    }
+    for (int i = 0; i < count; i++)
+        if (pieces[i].bytes > INT64_MAX / 4 ||
+            !size_add(bytes, round_up(pieces[i].bytes, PIECE_ALIGN), &bytes)) {
+            *why = arena_printf(arena, "%s: more weights than a file can hold", path);
+            return false;
+        }
     const Object o = object_of(arena, symbol, bytes, machine->arch == ARCH_x86_64);
     FILE *f = fopen(path, "wb");
     bool ok = f && put_object(f, &o, pieces, count);

@@ -100,6 +100,12 @@ cg_div(Cg *c, Val a, Val b)
 }
 
 Val
+cg_div_up(Cg *c, Val a, Val b)
+{
+    return cg_div(c, cg_add(c, a, cg_sub(c, b, cg_i64(c, 1))), b);
+}
+
+Val
 cg_less(Cg *c, Val a, Val b)
 {
     return LLVMBuildICmp(c->b, LLVMIntSLT, a, b, "");
@@ -125,6 +131,12 @@ cg_at(Cg *c, Val base, Dtype dtype, Val index)
     if (is_number(index, 0))
         return base;
     return LLVMBuildInBoundsGEP2(c->b, cg_type(c, dtype), base, &index, 1, "");
+}
+
+Val
+cg_element(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col)
+{
+    return cg_at(c, base, dtype, cg_add(c, cg_mul(c, row, cg_i64(c, stride)), col));
 }
 
 Val

@@ -9,6 +9,11 @@
 
 typedef LLVMValueRef Val; /* an LLVM value; `Value` is the graph's */
 
+/* Kinds of fields in runtime/abi.h: numbers, pointers, its structs. */
+#define STRUCT(type, FIELDS) CG_##type,
+typedef enum { CG_i32, CG_i64, CG_ptr, ABI_STRUCTS(STRUCT) CG_ABI_COUNT } CgAbi;
+#undef STRUCT
+
 typedef struct {
     Arena *arena;
     const Machine *machine;
@@ -17,8 +22,8 @@ typedef struct {
     LLVMBuilderRef b;
     LLVMBuilderRef at_entry; /* allocas of the function being emitted */
     LLVMTypeRef void_t, i1, i8, i16, i32, i64, f32, f16, bf16, ptr;
-    LLVMTypeRef call_t, seg_t, share_t; /* AbiCall, AbiSeg, AbiShare */
-    int lanes;                          /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
+    LLVMTypeRef abi[CG_ABI_COUNT];
+    int lanes;       /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
     bool masks;      /* masked loads and stores of every type are single instructions */
     Val fn;          /* function being emitted */
     bool calls_blas; /* some kernel calls AbiCall.sgemm */
@@ -32,12 +37,15 @@ Val cg_add(Cg *c, Val a, Val b);
 Val cg_sub(Cg *c, Val a, Val b);
 Val cg_mul(Cg *c, Val a, Val b);
 Val cg_div(Cg *c, Val a, Val b); /* unsigned, rounds down */
+Val cg_div_up(Cg *c, Val a, Val b);
 Val cg_min(Cg *c, Val a, Val b); /* signed */
 Val cg_max(Cg *c, Val a, Val b);
 Val cg_less(Cg *c, Val a, Val b);                   /* signed, i1 */
 Val cg_at(Cg *c, Val base, Dtype dtype, Val index); /* base + index elements */
-Val cg_offset(Cg *c, Val base, Val bytes);          /* base + bytes */
-Val cg_load_index(Cg *c, Val ptr, Val index);       /* int32 ptr[index] as i64 */
+/* base + row * stride + col elements */
+Val cg_element(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col);
+Val cg_offset(Cg *c, Val base, Val bytes);    /* base + bytes */
+Val cg_load_index(Cg *c, Val ptr, Val index); /* int32 ptr[index] as i64 */
 LLVMTypeRef cg_type(Cg *c, Dtype dtype);
 LLVMTypeRef cg_vec_type(Cg *c, int lanes);             /* <lanes x float>, plain float for 1 */
 LLVMTypeRef cg_vec_of(LLVMTypeRef element, int lanes); /* <lanes x element>, element for 1 */
@@ -82,27 +90,30 @@ void cg_set(Cg *c, Val var, Val value);
  * even. On targets whose masks are slow (!c->masks) prefer a scalar loop over the tail. */
 Val cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask);
 void cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask);
-Val cg_splat(Cg *c, Val scalar, int lanes);     /* of any scalar type */
-Val cg_mask_first(Cg *c, int lanes, Val count); /* lanes 0 .. count-1 (i64) */
-Val cg_fadd(Cg *c, Val a, Val b);               /* of any real type */
+Val cg_splat(Cg *c, Val scalar, int lanes); /* of any scalar type */
+Val cg_like(Cg *c, Val x, double number);   /* a number of x's type, scalar or vector */
+/* Lanes from[0], from[1] ... of a and then b, as one vector. */
+Val cg_shuffle(Cg *c, Val a, Val b, const int *from, int lanes);
+Val cg_slice(Cg *c, Val vec, int from, int lanes); /* lanes [from, from + lanes) */
+Val cg_mask_first(Cg *c, int lanes, Val count);    /* lanes 0 .. count-1 (i64) */
+Val cg_fadd(Cg *c, Val a, Val b);                  /* of any real type */
 Val cg_fsub(Cg *c, Val a, Val b);
 Val cg_fmul(Cg *c, Val a, Val b);
+Val cg_fdiv(Cg *c, Val a, Val b);
+Val cg_vmax(Cg *c, Val a, Val b);         /* the greater; b where either is NaN */
+Val cg_vmin(Cg *c, Val a, Val b);         /* the smaller; b where either is NaN */
 Val cg_fma(Cg *c, Val a, Val b, Val acc); /* a * b + acc; one rounding if the target has it */
-Val cg_sum(Cg *c, Val vec);               /* across lanes: halves are added until one is left */
 Val cg_add_ints(Cg *c, Val a,
-                Val b);          /* i32 that wrap around: a sum may leave its range on the way */
-Val cg_sum_ints(Cg *c, Val vec); /* the same across lanes */
-Val cg_most(Cg *c, Val vec);     /* the greatest and least lane */
-Val cg_least(Cg *c, Val vec);
-/* The greater of f32 that are not negative, lane by lane, and the greatest lane; NaN is above all.
- */
+                Val b); /* i32 that wrap around: a sum may leave its range meanwhile */
+/* The greater of f32 that are not negative; NaN is above all. */
 Val cg_greater(Cg *c, Val a, Val b);
-Val cg_greatest(Cg *c, Val vec);
+/* Across lanes: halves are combined until one lane is left. */
+Val cg_fold(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b));
 Val cg_round(Cg *c, Val v, Dtype dtype); /* f32 rounded to what dtype can hold, still f32 */
 /* <lanes x float> as <lanes x i16> bits of bf16, round to nearest even; NaN stays NaN. With
  * bf16_dot the CPU's conversion is used, which takes f32 denormals as 0. */
 Val cg_bf16_bits(Cg *c, Val v);
-Val cg_f16_bits(Cg *c, Val v); /* the same for f16; denormals are kept */
+Val cg_f16_bits(Cg *c, Val v); /* of f16; denormals stay */
 /* Dot of pairs: acc[l] += a[2l+1] * b[2l+1], then acc[l] += a[2l] * b[2l]. acc is <lanes x float>;
  * a, b are pairs of bf16 as <lanes x i32> (even element in the low half; what a plain i32 load of
  * bf16 memory gives). Uses the target's instruction, or two widened FMAs in the same order. */
@@ -120,9 +131,8 @@ CgBytes cg_bytes_signed(Cg *c, Val quads, int lanes);
 /* acc[l] += sum of a[4l+i] * b[4l+i], a unsigned, b signed, acc <lanes x i32>. Exact: uses the
  * target's instruction, or wider products. */
 Val cg_dot_bytes(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes);
-/* f32 of at most 2^22 to the nearest whole number, ties to even: its low 23 bits, as <lanes x i32>.
- */
-Val cg_whole_bits(Cg *c, Val v);
+/* f32 of at most 2^22 to the nearest integer, ties to even: its low 23 bits, as <lanes x i32>. */
+Val cg_integer_bits(Cg *c, Val v);
 
 /* Bits of <lanes x float> or <lanes x i32>. */
 bool cg_on_x86(const Cg *c);
@@ -135,12 +145,8 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 
 /* ---- functions of f32 scalars and vectors (codegen/math.c; error bounds in cg_ulp_bound) --- */
 Val cg_exp(Cg *c, Val x);
-Val cg_exp2(Cg *c, Val x);        /* 2^x, cheaper than e^x; below 2^-126 0 */
-Val cg_rsqrt(Cg *c, Val x);       /* 1 / sqrt(x), each step correctly rounded */
-Val cg_vmax(Cg *c, Val a, Val b); /* the greater; b where either is NaN */
-Val cg_vmin(Cg *c, Val a, Val b); /* the smaller; b where either is NaN */
-/* A number of x's type (f32 scalar or vector). */
-Val cg_like(Cg *c, Val x, double number);
+Val cg_exp2(Cg *c, Val x);  /* 2^x, cheaper than e^x; below 2^-126 0 */
+Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 /* The formula of a pointwise op; in: its operands as equal types (splat first). */
 Val cg_pointwise(Cg *c, const Node *node, Val *in);
 
@@ -186,15 +192,15 @@ typedef struct {
 
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */
 /* Fields of AbiCall, AbiSeg and AbiShare by name: CALL_rows, SEG_len, SHARE_part ... */
-#define ABI_CALL_INDEX(ctype, llvm, name, doc)  CALL_##name,
-#define ABI_SEG_INDEX(ctype, llvm, name, doc)   SEG_##name,
-#define ABI_SHARE_INDEX(ctype, llvm, name, doc) SHARE_##name,
-enum { ABI_CALL_FIELDS(ABI_CALL_INDEX) CALL_FIELD_COUNT };
-enum { ABI_SEG_FIELDS(ABI_SEG_INDEX) SEG_FIELD_COUNT };
-enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX) SHARE_FIELD_COUNT };
-Val cg_call_field(Cg *c, CgKernel *k, int field); /* i64 or ptr */
-Val cg_share_field(Cg *c, CgKernel *k, int field);
-/* i1: this thread ran a part of this step before the one at hand (k->before); scratch is as that
+#define ABI_CALL_INDEX(ctype, kind, name, doc)  CALL_##name,
+#define ABI_SEG_INDEX(ctype, kind, name, doc)   SEG_##name,
+#define ABI_SHARE_INDEX(ctype, kind, name, doc) SHARE_##name,
+typedef enum { ABI_CALL_FIELDS(ABI_CALL_INDEX, ) } CgCallField;
+typedef enum { ABI_SEG_FIELDS(ABI_SEG_INDEX, ) } CgSegField;
+typedef enum { ABI_SHARE_FIELDS(ABI_SHARE_INDEX, ) } CgShareField;
+Val cg_call_field(Cg *c, CgKernel *k, CgCallField field); /* i64 or ptr */
+Val cg_share_field(Cg *c, CgKernel *k, CgShareField field);
+/* i1: this thread ran a part of this step before this one (k->before); scratch is as that
  * left it. */
 Val cg_ran_before(Cg *c, const CgKernel *k);
 /* Segment number `index` of the call, and where a state operand of its sequence begins. */
@@ -212,6 +218,8 @@ Val cg_rows(const CgKernel *k, const Value *v);
 int64_t cg_width(const Value *v);
 /* This thread's share [*from, *to) of count items, in units of `unit`. */
 void cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to);
+/* A loop over this thread's share of count items, one after the other. */
+CgLoop cg_share_loop(Cg *c, const CgKernel *k, const char *name, Val count, int64_t unit);
 /* Share `part` of `parts`: [share[0], share[1]). */
 void cg_share_of(Cg *c, Val count, int64_t unit, Val part, Val parts, Val share[2]);
 
@@ -236,11 +244,19 @@ bool cg_in_domain(const CgKernel *k, const Value *v); /* has k->domain's shape *
  * quantise makes, which is known at the end of a row only. */
 void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 
-/* Runs body over columns [from, to) of a row: full vectors, then the tail, as one masked vector or,
- * on targets without good masks, lane by lane. body may be called up to twice (it builds each loop
- * once). lanes: most lanes of a site, c->lanes unless there is a reason. */
-typedef void CgBody(Cg *c, CgKernel *k, const CgSite *at, void *user);
-void cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user);
+/* Columns [from, to) of a row: a loop over full vectors, then the tail, as one masked vector or, on
+ * targets without good masks, lane by lane. What stands between is built up to twice, at .at:
+ *     for (CgColumns col = cg_columns(c, row, from, to, lanes); cg_columns_next(c, &col);)
+ * lanes: most lanes of a site, c->lanes unless there is a reason. */
+typedef struct {
+    CgSite at;
+    Val ends[3]; /* full vectors reach from the first to the second, the tail to the third */
+    int stage;   /* of the two */
+    CgLoop loop;
+    CgIf tail;
+} CgColumns;
+CgColumns cg_columns(Cg *c, Val row, Val from, Val to, int lanes);
+bool cg_columns_next(Cg *c, CgColumns *s);
 
 /* Stores every output that has v's shape and is made of pointwise ops alone: a loop over all its
  * rows. For emitters that do not visit the sites of what they read one by one. */

@@ -39,33 +39,6 @@ cg_check_graph(const Graph *g, const bool *escapes, Diag *diag)
 /* Evaluation recurses along a kernel's nodes; fusion makes kernels of a dozen. */
 enum { MOST_NODES = 1000 };
 
-static bool
-size_bearable(const CgKernel *k, Diag *diag)
-{
-    int count = 0;
-    for (const Node *n = k->first; n != k->last->next; n = n->next)
-        count += n->kernel == k->kernel;
-    if (count <= MOST_NODES)
-        return true;
-    diag_error(diag, k->first->loc, "kernel %s has %d nodes; code is made for at most %d",
-               k->kernel->name, count, MOST_NODES);
-    return false;
-}
-
-static bool
-formulas_known(const CgKernel *k, Diag *diag)
-{
-    bool ok = true;
-    for (const Node *n = k->first; n != k->last->next; n = n->next)
-        if (n->kernel == k->kernel && op_info[n->op].cls == CLASS_POINTWISE &&
-            !cg_has_formula(n->op)) {
-            diag_error(diag, n->loc, "%s has no formula: no code can be made of it",
-                       op_info[n->op].name);
-            ok = false;
-        }
-    return ok;
-}
-
 /* Emitters store what the anchor makes and what has its shape; layout ops store what they read as
  * well (cg_store_map). Of anchors that were joined each stores its own. */
 static bool
@@ -81,10 +54,28 @@ is_stored(const CgKernel *k, const Value *v)
     return op_info[v->def->op].cls == CLASS_POINTWISE && cg_in_domain(k, v);
 }
 
-static bool
-outputs_stored(const CgKernel *k, Diag *diag)
+bool
+cg_check_kernel(const CgKernel *k, Diag *diag)
 {
+    int count = 0;
     bool ok = true;
+    for (const Node *n = k->first; n != k->last->next; n = n->next) {
+        if (n->kernel != k->kernel)
+            continue;
+        count++;
+        if (op_info[n->op].cls != CLASS_POINTWISE || cg_has_formula(n->op))
+            continue;
+        diag_error(diag, n->loc, "%s has no formula: no code can be made of it",
+                   op_info[n->op].name);
+        ok = false;
+    }
+    if (count > MOST_NODES) {
+        diag_error(diag, k->first->loc, "kernel %s has %d nodes; code is made for at most %d",
+                   k->kernel->name, count, MOST_NODES);
+        ok = false;
+    }
+    if (!ok)
+        return false;
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
         if (!o->is_output || is_stored(k, o->value))
@@ -97,10 +88,4 @@ outputs_stored(const CgKernel *k, Diag *diag)
         ok = false;
     }
     return ok;
-}
-
-bool
-cg_check_kernel(const CgKernel *k, Diag *diag)
-{
-    return size_bearable(k, diag) && formulas_known(k, diag) && outputs_stored(k, diag);
 }

@@ -14,15 +14,14 @@ typedef struct {
     int64_t chunk;                           /* Q: most tokens of a chunk */
     TileChunk shape;                         /* of tiles, scratch and spans */
     Dtype unit, element;                     /* f32 and f32, or i32 (a pair) and bf16 */
-    Dtype kept;                              /* of the state in memory */
-    int lanes;                               /* f32 of a vector */
+    Dtype stored;                            /* the state in memory */
     /* Scratch of this thread. */
     Val c_all, b_all;   /* of each chunk: C as units along N [q_rows,N]; B as units along Q [Q,N] */
     Val cb_all;         /* of each chunk: CB, elements [q_rows,Q] */
     Val b_rows, b_cols; /* of one chunk: B as C is, and transposed [N,Q] */
     Val x_units;        /* X as units along Q: [Q,P] */
     Val m;              /* M of one tile, elements [rows,Q] */
-    Val since;          /* exp(a_i - a_s) of the rows of a tile (strong decay) */
+    Val since;          /* exp(a_i - a_s) of the rows of a tile (steep decay) */
     Val h_units; /* the state as units along N, rows padded: [N,P]; NULL: f32, read in place */
     CgDecay decay;
     /* Where the loops are. */
@@ -37,18 +36,11 @@ typedef struct {
     Val h;    /* the head's state in memory, [N,P] */
 } Chunked;
 
-/* Base + (row * stride + col) elements of dtype. */
-Val chunked_at(Cg *c, Val base, Dtype dtype, Val row, int64_t stride, Val col);
-/* Units that hold so many elements. */
-Val chunked_units(Cg *c, const Chunked *s, Val elements);
-
-int64_t chunked_state_units(const Chunked *s); /* of N */
-
 /* Of the chunk and group where the loops are: C, B, and CB with 0 above its diagonal. */
 void chunked_stage_group(Cg *c, const Chunked *s);
 void chunked_stage_x(Cg *c, const Chunked *s);     /* of the head's chunk, by its weights */
 void chunked_stage_state(Cg *c, const Chunked *s); /* s->h into s->h_units */
-/* M of the tile of rows `first` .. of a chunk whose decays are strong, into s->m. */
-void chunked_strong_m(Cg *c, const Chunked *s, Val first);
+/* M of the tile of rows `first` .. of a chunk of steep decay, into s->m. */
+void chunked_steep_m(Cg *c, const Chunked *s, Val first);
 
 #endif

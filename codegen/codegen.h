@@ -14,12 +14,15 @@ enum { CG_STACK = 8 << 20 }; /* bytes of stack for a thread that calls this fold
 /* name: native or a CPU of machine/cpus.def. False: unknown name; *why lists near ones. */
 bool cg_machine(Arena *arena, const char *name, Machine *out, const char **why);
 
+/* The type that programs know an element type of weights and states by; false: none. */
+bool cg_abi_dtype(Dtype dtype, AbiDtype *out);
+
 typedef struct CgModule CgModule;
 /* Compiles one or two graphs in stage KERNEL (prefill, then decode) of one model into one LLVM
  * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter
  * are reported to diag; NULL then. */
 CgModule *cg_module(const Machine *machine, const Graph *const *graphs, int count, Diag *diag);
-/* The same without what runs after loading: only what makes the parameters of a program for
+/* A module without what runs after loading: only what makes the parameters of a program for
  * `machine`, as code that runs on this machine. */
 CgModule *cg_module_params(Arena *arena, const Machine *machine, const Graph *const *graphs,
                            int count, Diag *diag);
@@ -57,7 +60,8 @@ typedef struct {
 } CgVariant;
 
 /* Makes the modules of one model ready to be linked into one file: the first exports the model,
- * every other symbol is hidden. variants: what asks most first. cg_emit them afterwards. */
+ * every other symbol is hidden. variants: those that need most of a CPU first. cg_emit them
+ * afterwards. */
 void cg_export(const CgExport *model, CgVariant *variants, int count);
 
 /* Writes an object file with one section of read-only pages that holds the pieces, 64-byte aligned
@@ -95,12 +99,14 @@ typedef struct {
     CgProbeRun *run; /* NULL: the target has no such instruction */
     double work;     /* of a round: operations; or bytes, an update's twice: read and written */
     int64_t bytes;   /* of data that a round walks; 0: arithmetic */
+    bool reads;      /* walks data and changes nothing of it */
     const char *doc;
 } CgProbe;
 /* NULL: *why. The probes live until cg_jit_free. */
 CgJit *cg_probes(Arena *arena, const Machine *machine, CgProbe out[PROBE_COUNT], const char **why);
 
-/* Gives the system the resident pages of the code of LLVM (some 60 MB), until it is called again.
+/* Gives the resident pages of LLVM's code (some 60 MB) back to the system, until it is called
+ * again.
  */
 void cg_rest(void);
 

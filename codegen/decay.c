@@ -30,9 +30,9 @@ wide_type(Cg *c)
 CgDecay
 cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t most, int64_t spare)
 {
-    CgDecay d = {.k = k, .dt = dt, .A = A, .lanes = c->lanes};
+    CgDecay d = {.k = k, .dt = dt, .A = A};
     Val *const arrays[] = {&d.high, &d.low, &d.step, &d.weight, &d.keep, &d.leave};
-    const int64_t bytes = round_up(most + spare, d.lanes) * (int64_t)sizeof(float);
+    const int64_t bytes = round_up(most + spare, c->lanes) * (int64_t)sizeof(float);
     for (size_t i = 0; i < COUNT_OF(arrays); i++)
         *arrays[i] = cg_scratch(c, k, bytes);
     d.sum = cg_var(c, wide_type(c), NULL, "a");
@@ -80,7 +80,7 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
     sum_token(c, d, A, cg_eval_one(c, d->k, d->dt, cg_add(c, row, j.i), head), j.i);
     cg_loop_end(c, &j);
     const Val range = cg_fsub(c, cg_get(c, wide, d->highest), cg_get(c, wide, d->lowest));
-    return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "gentle");
+    return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "bounded");
 }
 
 /* ---- exponentials ------------------------------------------------------------------------ */
@@ -105,14 +105,14 @@ exp_difference(Cg *c, CgSum a, CgSum b)
 CgSum
 cg_decay_at(Cg *c, const CgDecay *d, Val token)
 {
-    return (CgSum){cg_splat(c, load(c, d->high, token, 1), d->lanes),
-                   cg_splat(c, load(c, d->low, token, 1), d->lanes)};
+    return (CgSum){cg_splat(c, load(c, d->high, token, 1), c->lanes),
+                   cg_splat(c, load(c, d->low, token, 1), c->lanes)};
 }
 
 static CgSum
 sums_of(Cg *c, const CgDecay *d, Val first)
 {
-    return (CgSum){load(c, d->high, first, d->lanes), load(c, d->low, first, d->lanes)};
+    return (CgSum){load(c, d->high, first, c->lanes), load(c, d->low, first, c->lanes)};
 }
 
 Val
@@ -129,10 +129,11 @@ cg_decay_until(Cg *c, const CgDecay *d, CgSum a, Val i)
 
 /* ---- factors ----------------------------------------------------------------------------- */
 
+/* Before the run: a = 0. */
 static CgSum
-begin(Cg *c, const CgDecay *d)
+begin(Cg *c)
 {
-    const Val zero = cg_splat(c, cg_f32(c, 0), d->lanes);
+    const Val zero = cg_splat(c, cg_f32(c, 0), c->lanes);
     return (CgSum){zero, zero};
 }
 
@@ -145,30 +146,30 @@ last_sum(Cg *c, const CgDecay *d, Val count)
 Val
 cg_decay_whole(Cg *c, const CgDecay *d, Val count)
 {
-    const Val e = exp_difference(c, last_sum(c, d, count), begin(c, d));
+    const Val e = exp_difference(c, last_sum(c, d, count), begin(c));
     return LLVMBuildExtractElement(c->b, e, cg_i64(c, 0), "");
 }
 
 void
-cg_decay_gentle(Cg *c, const CgDecay *d, Val count)
+cg_decay_bounded(Cg *c, const CgDecay *d, Val count)
 {
     const CgSum last = last_sum(c, d, count);
-    const Val keep = exp_difference(c, last, begin(c, d));
-    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
+    const Val keep = exp_difference(c, last, begin(c));
+    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, c->lanes);
     const Val weight = cg_decay_since(c, d, last, j.i);
-    store(c, d->weight, j.i, cg_fmul(c, weight, load(c, d->step, j.i, d->lanes)));
+    store(c, d->weight, j.i, cg_fmul(c, weight, load(c, d->step, j.i, c->lanes)));
     store(c, d->keep, j.i, keep);
     store(c, d->leave, j.i, cg_decay_until(c, d, last, j.i));
     cg_loop_end(c, &j);
 }
 
 void
-cg_decay_strong(Cg *c, const CgDecay *d, Val count)
+cg_decay_steep(Cg *c, const CgDecay *d, Val count)
 {
-    const Val one = cg_splat(c, cg_f32(c, 1), d->lanes);
-    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, d->lanes);
+    const Val one = cg_splat(c, cg_f32(c, 1), c->lanes);
+    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, c->lanes);
     store(c, d->weight, j.i, one);
-    store(c, d->keep, j.i, cg_decay_until(c, d, begin(c, d), j.i));
+    store(c, d->keep, j.i, cg_decay_until(c, d, begin(c), j.i));
     store(c, d->leave, j.i, one);
     cg_loop_end(c, &j);
 }
@@ -176,8 +177,8 @@ cg_decay_strong(Cg *c, const CgDecay *d, Val count)
 void
 cg_decay_weights(Cg *c, const CgDecay *d, CgSum a, Val end)
 {
-    CgLoop j = cg_loop(c, "weight", cg_i64(c, 0), end, d->lanes);
-    const Val dt = load(c, d->step, j.i, d->lanes);
+    CgLoop j = cg_loop(c, "weight", cg_i64(c, 0), end, c->lanes);
+    const Val dt = load(c, d->step, j.i, c->lanes);
     store(c, d->weight, j.i, cg_fmul(c, cg_decay_since(c, d, a, j.i), dt));
     cg_loop_end(c, &j);
 }

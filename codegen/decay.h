@@ -4,16 +4,16 @@
  * With a_j the sum of dt A from the run's first token to token j, and h the state before it,
  *     y_i = exp(a_i) C_i h + sum over j <= i of exp(a_i - a_j) (C_i . B_j) dt_j x_j.
  *
- * A run is gentle when its sums, and the 0 before them, lie within DECAY_RANGE of each other. Then
- * exp(a_i - a_j) = exp(a_i - a_last) exp(a_last - a_j), none of the two overflows or is lost, and
- * one exponential a row and one a token do for all pairs:
- *     y_i = leave_i (keep_i C_i h + sum of (C_i . B_j) weight_j x_j)
- *     keep_i = exp(a_last), weight_j = exp(a_last - a_j) dt_j, leave_i = exp(a_i - a_last)
- * In other runs (strong decay) exponentials are taken of differences a_i - a_j <= 0 alone, pair by
- * pair where need be: what underflows is 0, and nothing overflows. In both, the state after the run
- * is exp(a_last) h + sum of weight_j B_j x_j^T with these weights.
+ * The decay of a run is bounded when its sums, and the 0 before them, lie within DECAY_RANGE of
+ * each other, and steep otherwise. Under bounded decay exp(a_i - a_j) = exp(a_i - a_last)
+ * exp(a_last - a_j), none of the two overflows or is lost, and one exponential a row and one a
+ * token do for all pairs: y_i = leave_i (keep_i C_i h + sum of (C_i . B_j) weight_j x_j) keep_i =
+ * exp(a_last), weight_j = exp(a_last - a_j) dt_j, leave_i = exp(a_i - a_last) Under steep decay
+ * exponentials are taken of differences a_i - a_j <= 0 alone, pair by pair where need be: what
+ * underflows is 0, and nothing overflows. Under both, the state after the run is exp(a_last) h +
+ * sum of weight_j B_j x_j^T with these weights.
  *
- * The sum a is kept in two floats (high and low part): at a = -20000 a single one would make
+ * The sum a is held in two floats (high and low part): at a = -20000 a single one would make
  * exp(a_i - a_j) wrong in the third digit. */
 #ifndef SSMC_CODEGEN_DECAY_H
 #define SSMC_CODEGEN_DECAY_H
@@ -28,11 +28,10 @@ enum { DECAY_RANGE = 48, DECAY_MOST = 1000 };
 typedef struct {
     CgKernel *k;
     const Value *dt, *A;
-    int lanes;
     Val high, low;            /* a_j */
     Val step;                 /* dt_j */
     Val weight;               /* of x_j */
-    Val keep;                 /* of C_i h; by row, as strong runs need it */
+    Val keep;                 /* of C_i h; by row, as steep decay needs it */
     Val leave;                /* of y_i */
     Val sum, lowest, highest; /* variables, double: the newest sum; the ends of all and 0 */
 } CgDecay;
@@ -43,12 +42,12 @@ CgDecay cg_decay(Cg *c, CgKernel *k, const Value *dt, const Value *A, int64_t mo
 /* A of one head: a scalar, and finite. exp(A_log) may be infinite, and where dt is 0 no time passes
  * and nothing is forgotten, but 0 times infinity is NaN. */
 Val cg_decay_rate(Cg *c, CgKernel *k, const Value *A, Val head);
-/* The sums of `count` tokens from `row` of one head; true (i1): the run is gentle. */
+/* The sums of `count` tokens from `row` of one head; true (i1): the decay is bounded. */
 Val cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count);
-Val cg_decay_whole(Cg *c, const CgDecay *d, Val count);   /* exp(a_last), a scalar */
-void cg_decay_gentle(Cg *c, const CgDecay *d, Val count); /* weight, keep and leave as above */
+Val cg_decay_whole(Cg *c, const CgDecay *d, Val count);    /* exp(a_last), a scalar */
+void cg_decay_bounded(Cg *c, const CgDecay *d, Val count); /* weight, keep and leave as above */
 /* weight = 1, keep_i = exp(a_i), leave = 1: the pairs are left to the caller. */
-void cg_decay_strong(Cg *c, const CgDecay *d, Val count);
+void cg_decay_steep(Cg *c, const CgDecay *d, Val count);
 
 /* a of one token, splat. */
 typedef struct {

@@ -2,34 +2,30 @@
  * same sums from what it has. */
 #include "codegen/cg.h"
 
-/* ---- bf16 --------------------------------------------------------------------------------- */
-
-/* The instruction's name, or NULL: none for this many lanes. */
+/* An instruction's name for so many lanes; NULL: there is none. x86: for 4, 8 and 16. */
 static const char *
-dot_instruction(const Cg *c, int lanes)
+by_lanes(const Cg *c, int lanes, const char *const x86[3], const char *neon)
 {
-    if (!c->machine->bf16_dot)
-        return NULL;
     if (!cg_on_x86(c))
-        return lanes == 4 ? "llvm.aarch64.neon.bfdot" : NULL;
-    switch (lanes) {
-    case 16:
-        return "llvm.x86.avx512bf16.dpbf16ps.512";
-    case 8:
-        return "llvm.x86.avx512bf16.dpbf16ps.256";
-    case 4:
-        return "llvm.x86.avx512bf16.dpbf16ps.128";
-    default:
-        return NULL;
-    }
+        return lanes == 4 ? neon : NULL;
+    for (int i = 0; i < 3; i++)
+        if (lanes == 4 << i && 4 * lanes <= c->machine->vector_bytes)
+            return x86[i];
+    return NULL;
 }
+
+/* ---- bf16 --------------------------------------------------------------------------------- */
 
 /* A product of two bf16 is exact in f32, so that fma and mul-then-add are the same here. Intel SDM,
  * VDPBF16PS: the odd pair member is added first. */
 Val
 cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
 {
-    const char *name = dot_instruction(c, lanes);
+    static const char *const x86[] = {"llvm.x86.avx512bf16.dpbf16ps.128",
+                                      "llvm.x86.avx512bf16.dpbf16ps.256",
+                                      "llvm.x86.avx512bf16.dpbf16ps.512"};
+    const char *name =
+        c->machine->bf16_dot ? by_lanes(c, lanes, x86, "llvm.aarch64.neon.bfdot") : NULL;
     if (name) {
         const LLVMTypeRef pairs = LLVMVectorType(c->bf16, (unsigned)(2 * lanes));
         LLVMTypeRef overloads[] = {LLVMTypeOf(acc), pairs};
@@ -46,42 +42,22 @@ cg_dot_bf16(Cg *c, Val acc, Val a_pairs, Val b_pairs, int lanes)
 
 /* ---- bytes -------------------------------------------------------------------------------- */
 
-/* The instruction's name, or NULL: none for this many lanes. */
 static const char *
 byte_dot_instruction(const Cg *c, int lanes)
 {
-    if (!c->machine->i8_dot)
-        return NULL;
-    if (!cg_on_x86(c))
-        return lanes == 4 ? "llvm.aarch64.neon.usdot" : NULL;
-    switch (lanes) {
-    case 16:
-        return c->machine->vector_bytes == 64 ? "llvm.x86.avx512.vpdpbusd.512" : NULL;
-    case 8:
-        return "llvm.x86.avx512.vpdpbusd.256";
-    case 4:
-        return "llvm.x86.avx512.vpdpbusd.128";
-    default:
-        return NULL;
-    }
+    static const char *const x86[] = {"llvm.x86.avx512.vpdpbusd.128",
+                                      "llvm.x86.avx512.vpdpbusd.256",
+                                      "llvm.x86.avx512.vpdpbusd.512"};
+    return c->machine->i8_dot ? by_lanes(c, lanes, x86, "llvm.aarch64.neon.usdot") : NULL;
 }
 
-/* Sums of pairs of products of i16, or NULL. */
+/* Sums of pairs of products of i16. */
 static const char *
 pair_dot_instruction(const Cg *c, int lanes)
 {
-    if (!cg_on_x86(c))
-        return NULL;
-    switch (lanes) {
-    case 16:
-        return c->machine->vector_bytes == 64 ? "llvm.x86.avx512.pmaddw.d.512" : NULL;
-    case 8:
-        return c->machine->vector_bytes >= 32 ? "llvm.x86.avx2.pmadd.wd" : NULL;
-    case 4:
-        return "llvm.x86.sse2.pmadd.wd";
-    default:
-        return NULL;
-    }
+    static const char *const x86[] = {"llvm.x86.sse2.pmadd.wd", "llvm.x86.avx2.pmadd.wd",
+                                      "llvm.x86.avx512.pmaddw.d.512"};
+    return by_lanes(c, lanes, x86, NULL);
 }
 
 bool
@@ -120,22 +96,17 @@ cg_bytes_signed(Cg *c, Val quads, int lanes)
                      .odd = LLVMBuildAShr(c->b, all, eight, "")};
 }
 
-static Val
-dot_by_pairs(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes)
-{
-    const char *name = pair_dot_instruction(c, lanes);
-    const LLVMTypeRef type = halves_type(c, lanes);
-    Val even[] = {a.even, LLVMBuildBitCast(c->b, b.even, type, "")};
-    Val odd[] = {a.odd, LLVMBuildBitCast(c->b, b.odd, type, "")};
-    const Val sum = cg_add_ints(c, acc, cg_intrinsic(c, name, NULL, 0, even, 2));
-    return cg_add_ints(c, sum, cg_intrinsic(c, name, NULL, 0, odd, 2));
-}
-
 Val
 cg_dot_bytes(Cg *c, Val acc, CgBytes a, CgBytes b, int lanes)
 {
-    if (a.even)
-        return dot_by_pairs(c, acc, a, b, lanes);
+    if (a.even) {
+        const LLVMTypeRef type = halves_type(c, lanes);
+        Val even[] = {a.even, LLVMBuildBitCast(c->b, b.even, type, "")};
+        Val odd[] = {a.odd, LLVMBuildBitCast(c->b, b.odd, type, "")};
+        const char *pairs = pair_dot_instruction(c, lanes);
+        const Val sum = cg_add_ints(c, acc, cg_intrinsic(c, pairs, NULL, 0, even, 2));
+        return cg_add_ints(c, sum, cg_intrinsic(c, pairs, NULL, 0, odd, 2));
+    }
     const char *name = byte_dot_instruction(c, lanes);
     Val args[] = {acc, a.quads, b.quads};
     if (name && cg_on_x86(c))

@@ -1,6 +1,6 @@
 /* codegen/emit_chunked.c -- the chunked form of SSD as one kernel ("Transformers are SSMs", section
- * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. Quadratic is the
- * same with one chunk over all tokens.
+ * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out. The
+ * quadratic form is one chunk over all tokens.
  *
  *     for each segment, each group with heads of this thread, each span of chunks:
  *         for each chunk of q <= Q tokens:                                  (shared by the heads)
@@ -13,17 +13,17 @@
  *                 y  = leave_i Y + D x       stored
  *             h = exp(a_last) h + B^T X
  *
- * M is CB itself where the chunk's decays are gentle; else M_ij = CB_ij exp(a_i - a_j) dt_j is made
- * tile by tile with X = x, and X is staged again with its weights for the state
- * (codegen/chunked_strong.c).
+ * M is CB itself where the chunk's decays are bounded; else M_ij = CB_ij exp(a_i - a_j) dt_j is
+ * made tile by tile with X = x, and X is staged again with its weights for the state
+ * (codegen/chunked_steep.c).
  *
  * A span is as many chunks as leave most of the second-level cache to the states: a head's state
- * then stays in the first level from chunk to chunk. What is staged of a group is kept for all of a
+ * then stays in the first level from chunk to chunk. What is staged of a group stays for all of a
  * pass, so that a thread that takes several parts of its heads stages it for the first of them.
  *
  * With dot=bf16 the four products multiply pairs of bf16 along the summed index: C, B, CB, M, X and
  * a copy of h are rounded when they are staged; sums and decays stay f32, and so does the state
- * unless it is kept in bf16: then it is rounded where a chunk ends.
+ * unless it is stored in bf16: then it is rounded where a chunk ends.
  *
  * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum
  * runs over it but the second half of an odd last pair, which is 0. The chunk's results before the
@@ -48,7 +48,7 @@ prefetch_x(Cg *c, const Chunked *s, Val first, int64_t rows)
     const Val row = LLVMBuildSelect(c->b, more, next, s->span_row, "");
     const Val after = cg_add(c, s->head, cg_i64(c, 1));
     const Val head = LLVMBuildSelect(c->b, more, s->head, after, "");
-    const Val from = chunked_at(c, x->base, x->dtype, cg_add(c, row, first), x->stride,
+    const Val from = cg_element(c, x->base, x->dtype, cg_add(c, row, first), x->stride,
                                 cg_mul(c, head, cg_i64(c, s->head_dim)));
     CgLoop line = cg_loop(c, "line", cg_i64(c, 0), cg_i64(c, s->head_dim), CG_LINE_FLOATS);
     for (int64_t r = 0; r < rows; r++)
@@ -56,23 +56,11 @@ prefetch_x(Cg *c, const Chunked *s, Val first, int64_t rows)
     cg_loop_end(c, &line);
 }
 
-/* The state as rows that whole tiles may read. */
-static CgSide
-state_side(Cg *c, const Chunked *s, Val p)
-{
-    if (s->h_units)
-        return (CgSide){cg_at(c, s->h_units, s->unit, p), s->unit, 1, s->shape.x_stride};
-    return (CgSide){cg_at(c, s->h, DTYPE_f32, p), DTYPE_f32, 1, s->head_dim};
-}
-
-/* Columns of the tile's vector v that exist, where the tile begins at column p; NULL: all. */
+/* Units that hold so many elements. */
 static Val
-column_mask(Cg *c, const Chunked *s, Val p, int v)
+units(Cg *c, const Chunked *s, Val elements)
 {
-    if (s->head_dim % s->shape.width == 0)
-        return NULL;
-    const Val first = cg_add(c, p, cg_i64(c, (int64_t)v * s->lanes));
-    return cg_mask_first(c, s->lanes, cg_sub(c, cg_i64(c, s->head_dim), first));
+    return cg_div_up(c, elements, cg_i64(c, s->shape.pairs));
 }
 
 /* y = leave_i Y + D x of row r of the tile, which is token i of the chunk. */
@@ -80,13 +68,13 @@ static void
 store_y_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val i, Val p)
 {
     const Val leave = cg_splat(
-        c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), s->lanes);
+        c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
     const Val col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p);
     for (int v = 0; v < s->shape.vecs; v++) {
         const CgSite site = {.row = cg_add(c, s->row, i),
-                             .col = cg_add(c, col, cg_i64(c, (int64_t)v * s->lanes)),
-                             .lanes = s->lanes,
-                             .mask = column_mask(c, s, p, v)};
+                             .col = cg_add(c, col, cg_i64(c, (int64_t)v * c->lanes)),
+                             .lanes = c->lanes,
+                             .mask = cg_tile_mask(c, s->head_dim, s->shape.width, p, v)};
         cg_unbind_all(s->k);
         Val y = cg_fmul(c, leave, cg_tile_get(c, tile, r, v));
         if (s->skip)
@@ -97,46 +85,41 @@ store_y_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val i, Val p)
     }
 }
 
-/* Rows r of a tile at `first` that come before `end`. */
-static void
-store_y(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p)
-{
-    for (int r = 0; r < s->shape.rows; r++) {
-        const Val i = cg_add(c, first, cg_i64(c, r));
-        CgIf exists = cg_if(c, cg_less(c, i, s->count));
-        store_y_row(c, s, tile, r, i, p);
-        cg_endif(c, &exists);
-    }
-}
-
 /* m: row `first` of M, or of CB. */
 static void
 output_tile(Cg *c, const Chunked *s, Val m, Val first, Val p)
 {
     const Val zero = cg_i64(c, 0);
     const Val end = cg_min(c, s->count, cg_add(c, first, cg_i64(c, s->shape.rows)));
-    const CgSide states = {chunked_at(c, s->c_rows, s->unit, first, s->shape.c_stride, zero),
+    const CgSide states = {cg_element(c, s->c_rows, s->unit, first, s->shape.c_stride, zero),
                            s->unit, s->shape.c_stride, 1};
-    const CgSide h = state_side(c, s, p);
+    const CgSide h = /* rows that whole tiles may read */
+        s->h_units ? (CgSide){cg_at(c, s->h_units, s->unit, p), s->unit, 1, s->shape.x_stride}
+                   : (CgSide){cg_at(c, s->h, DTYPE_f32, p), DTYPE_f32, 1, s->head_dim};
     const CgSide inside = {m, s->unit, s->shape.q_stride / s->shape.pairs, 1};
     const CgSide x = {cg_at(c, s->x_units, s->unit, p), s->unit, 1, s->shape.x_stride};
-    const CgTile tile = cg_tile(c, s->shape.rows, s->shape.vecs, s->lanes);
-    cg_tile_mac(c, &tile, &states, &h, zero, cg_i64(c, chunked_state_units(s)));
+    const CgTile tile = cg_tile(c, s->shape.rows, s->shape.vecs, c->lanes);
+    cg_tile_mac(c, &tile, &states, &h, zero, cg_i64(c, s->shape.n_units));
     cg_tile_scale(c, &tile, cg_at(c, s->decay.keep, DTYPE_f32, first));
-    cg_tile_mac(c, &tile, &inside, &x, zero, chunked_units(c, s, end));
-    store_y(c, s, &tile, first, p);
+    cg_tile_mac(c, &tile, &inside, &x, zero, units(c, s, end));
+    for (int r = 0; r < s->shape.rows; r++) {
+        const Val i = cg_add(c, first, cg_i64(c, r));
+        CgIf exists = cg_if(c, cg_less(c, i, s->count));
+        store_y_row(c, s, &tile, r, i, p);
+        cg_endif(c, &exists);
+    }
 }
 
 static void
-head_outputs(Cg *c, const Chunked *s, Val gentle)
+head_outputs(Cg *c, const Chunked *s, Val bounded)
 {
     const Val zero = cg_i64(c, 0);
     CgLoop i = cg_loop(c, "y_tile", zero, s->count, s->shape.rows);
-    const Val cb = chunked_at(c, s->cb, s->element, i.i, s->shape.q_stride, zero);
-    const Val m = LLVMBuildSelect(c->b, gentle, cb, s->m, "m");
-    CgIf strong = cg_if(c, LLVMBuildNot(c->b, gentle, ""));
-    chunked_strong_m(c, s, i.i);
-    cg_endif(c, &strong);
+    const Val cb = cg_element(c, s->cb, s->element, i.i, s->shape.q_stride, zero);
+    const Val m = LLVMBuildSelect(c->b, bounded, cb, s->m, "m");
+    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
+    chunked_steep_m(c, s, i.i);
+    cg_endif(c, &steep);
     CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->shape.width);
     output_tile(c, s, m, i.i, p.i);
     cg_loop_end(c, &p);
@@ -150,13 +133,13 @@ static void
 store_state_row(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val p, Val decay,
                 Val *now)
 {
-    const Val row = chunked_at(c, s->h, s->kept, n, s->head_dim, p);
+    const Val row = cg_element(c, s->h, s->stored, n, s->head_dim, p);
     for (int v = 0; v < s->shape.vecs; v++) {
-        const Val mask = column_mask(c, s, p, v);
-        const Val at = cg_at(c, row, s->kept, cg_i64(c, (int64_t)v * s->lanes));
-        const Val old = cg_vload(c, at, s->kept, s->lanes, mask);
+        const Val mask = cg_tile_mask(c, s->head_dim, s->shape.width, p, v);
+        const Val at = cg_at(c, row, s->stored, cg_i64(c, (int64_t)v * c->lanes));
+        const Val old = cg_vload(c, at, s->stored, c->lanes, mask);
         now[v] = cg_fma(c, decay, old, cg_tile_get(c, tile, r, v));
-        cg_vstore(c, at, s->kept, now[v], s->lanes, mask);
+        cg_vstore(c, at, s->stored, now[v], c->lanes, mask);
     }
 }
 
@@ -175,12 +158,12 @@ store_state_unit(Cg *c, const Chunked *s, const CgTile *tile, int r, Val n, Val 
     if (!s->h_units)
         return;
     const Val unit = cg_div(c, n, cg_i64(c, s->shape.pairs));
-    const Val to = chunked_at(c, s->h_units, s->unit, unit, s->shape.x_stride, p);
+    const Val to = cg_element(c, s->h_units, s->unit, unit, s->shape.x_stride, p);
     for (int v = 0; v < s->shape.vecs; v++) {
-        const Val now =
-            s->shape.pairs == 2 ? cg_bf16_pairs(c, row[v], below[v]) : cg_round(c, row[v], s->kept);
-        const Val at = cg_at(c, to, s->unit, cg_i64(c, (int64_t)v * s->lanes));
-        cg_vstore(c, at, s->unit, now, s->lanes, NULL);
+        const Val now = s->shape.pairs == 2 ? cg_bf16_pairs(c, row[v], below[v])
+                                            : cg_round(c, row[v], s->stored);
+        const Val at = cg_at(c, to, s->unit, cg_i64(c, (int64_t)v * c->lanes));
+        cg_vstore(c, at, s->unit, now, c->lanes, NULL);
     }
 }
 
@@ -222,10 +205,10 @@ prefetch_next(Cg *c, const Chunked *s, Val n, Val p)
     const int64_t tokens = (s->chunk + tiles - 1) / tiles;
     const Val tile = cg_div(c, n, cg_i64(c, s->shape.h_rows)),
               unit = cg_div(c, n, cg_i64(c, s->shape.pairs));
-    const Val h = chunked_at(c, s->h, s->kept, n, s->head_dim, p);
-    prefetch_rows(c, s, h, s->kept, s->head_dim, s->shape.h_rows);
+    const Val h = cg_element(c, s->h, s->stored, n, s->head_dim, p);
+    prefetch_rows(c, s, h, s->stored, s->head_dim, s->shape.h_rows);
     if (s->h_units)
-        prefetch_rows(c, s, chunked_at(c, s->h_units, s->unit, unit, s->shape.x_stride, p), s->unit,
+        prefetch_rows(c, s, cg_element(c, s->h_units, s->unit, unit, s->shape.x_stride, p), s->unit,
                       s->shape.x_stride, s->shape.h_rows / s->shape.pairs);
     prefetch_x(c, s, cg_mul(c, tile, cg_i64(c, tokens)), tokens);
     const Val one = cg_i64(c, 1);
@@ -233,20 +216,20 @@ prefetch_next(Cg *c, const Chunked *s, Val n, Val p)
     const Val other = cg_less(c, cg_add(c, s->head, one), s->last_head); /* of this thread */
     CgIf last = cg_if(c, LLVMBuildAnd(c->b, LLVMBuildNot(c->b, more, ""), other, ""));
     const Val size = cg_i64(c, s->states * s->head_dim);
-    prefetch_rows(c, s, cg_at(c, h, s->kept, size), s->kept, s->head_dim, s->shape.h_rows);
+    prefetch_rows(c, s, cg_at(c, h, s->stored, size), s->stored, s->head_dim, s->shape.h_rows);
     cg_endif(c, &last);
 }
 
 static void
 head_state(Cg *c, const Chunked *s)
 {
-    const Val zero = cg_i64(c, 0), end = chunked_units(c, s, s->count);
-    const Val decay = cg_splat(c, cg_decay_whole(c, &s->decay, s->count), s->lanes);
+    const Val zero = cg_i64(c, 0), end = units(c, s, s->count);
+    const Val decay = cg_splat(c, cg_decay_whole(c, &s->decay, s->count), c->lanes);
     CgLoop n = cg_loop(c, "h_tile", zero, cg_i64(c, s->states), s->shape.h_rows);
     CgLoop p = cg_loop(c, "p", zero, cg_i64(c, s->head_dim), s->shape.width);
     const CgSide b = {cg_at(c, s->b_units, s->unit, n.i), s->unit, 1, s->shape.b_stride};
     const CgSide x = {cg_at(c, s->x_units, s->unit, p.i), s->unit, 1, s->shape.x_stride};
-    const CgTile tile = cg_tile(c, s->shape.h_rows, s->shape.vecs, s->lanes);
+    const CgTile tile = cg_tile(c, s->shape.h_rows, s->shape.vecs, c->lanes);
     prefetch_next(c, s, n.i, p.i);
     cg_tile_mac(c, &tile, &b, &x, zero, end);
     store_state(c, s, &tile, n.i, p.i, decay);
@@ -259,19 +242,19 @@ head_state(Cg *c, const Chunked *s)
 static void
 chunk_head(Cg *c, Chunked *s)
 {
-    const Val gentle = cg_decay_sums(c, &s->decay, s->head, s->row, s->count);
-    CgIf kind = cg_if(c, gentle);
-    cg_decay_gentle(c, &s->decay, s->count);
+    const Val bounded = cg_decay_sums(c, &s->decay, s->head, s->row, s->count);
+    CgIf kind = cg_if(c, bounded);
+    cg_decay_bounded(c, &s->decay, s->count);
     cg_else(c, &kind);
-    cg_decay_strong(c, &s->decay, s->count);
+    cg_decay_steep(c, &s->decay, s->count);
     cg_endif(c, &kind);
     chunked_stage_x(c, s);
-    head_outputs(c, s, gentle);
-    CgIf strong = cg_if(c, LLVMBuildNot(c->b, gentle, ""));
+    head_outputs(c, s, bounded);
+    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
     chunked_stage_x(c, s);
-    cg_endif(c, &strong);
+    cg_endif(c, &steep);
     head_state(c, s);
 }
 
@@ -280,14 +263,14 @@ static void
 chunk_open(Cg *c, Chunked *s, Val index, Val end)
 {
     const Val zero = cg_i64(c, 0);
-    const int64_t b_rows = (s->chunk + s->shape.pairs - 1) / s->shape.pairs;
     s->index = index;
     s->row = cg_add(c, s->span_row, cg_mul(c, index, cg_i64(c, s->chunk)));
     s->count = cg_min(c, cg_i64(c, s->chunk), cg_sub(c, end, s->row));
     const Val number = cg_add(c, s->span_first, index);
-    s->c_rows = chunked_at(c, s->c_all, s->unit, number, s->shape.q_rows * s->shape.c_stride, zero);
-    s->b_units = chunked_at(c, s->b_all, s->unit, number, b_rows * s->shape.b_stride, zero);
-    s->cb = chunked_at(c, s->cb_all, s->element, number, s->shape.q_rows * s->shape.q_stride, zero);
+    s->c_rows = cg_element(c, s->c_all, s->unit, number, s->shape.q_rows * s->shape.c_stride, zero);
+    s->b_units =
+        cg_element(c, s->b_all, s->unit, number, s->shape.q_units * s->shape.b_stride, zero);
+    s->cb = cg_element(c, s->cb_all, s->element, number, s->shape.q_rows * s->shape.q_stride, zero);
 }
 
 /* Whether this thread staged the group already, for the heads of the part before: those just before
@@ -309,22 +292,10 @@ group_is_staged(Cg *c, const Chunked *s, Val first)
     return yes;
 }
 
-/* B, C and CB of each chunk of the span. */
-static void
-span_group(Cg *c, Chunked *s, Val end)
-{
-    CgLoop chunk = cg_loop(c, "chunk", cg_i64(c, 0), s->chunks, 1);
-    chunk_open(c, s, chunk.i, end);
-    chunked_stage_group(c, s);
-    cg_loop_end(c, &chunk);
-}
-
 /* Heads [first, last) of one group over a segment. */
 static void
-group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
+group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
 {
-    Chunked *s = user;
-    s->group = group;
     const Val zero = cg_i64(c, 0), end = cg_add(c, seg->row, seg->len);
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
     const Val staged = group_is_staged(c, s, first);
@@ -335,12 +306,15 @@ group_spans(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last)
     s->last_head = last;
     s->chunks = cg_min(c, cg_i64(c, s->shape.span), cg_div(c, left, cg_i64(c, s->chunk)));
     CgIf stale = cg_if(c, LLVMBuildNot(c->b, staged, ""));
-    span_group(c, s, end);
+    CgLoop chunk = cg_loop(c, "chunk", zero, s->chunks, 1);
+    chunk_open(c, s, chunk.i, end);
+    chunked_stage_group(c, s);
+    cg_loop_end(c, &chunk);
     cg_endif(c, &stale);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     s->head = head.i;
-    s->h = cg_at(c, states, s->kept, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
-    s->skip = s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, zero, head.i), s->lanes) : NULL;
+    s->h = cg_at(c, states, s->stored, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
+    s->skip = s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, zero, head.i), c->lanes) : NULL;
     if (s->h_units)
         chunked_stage_state(c, s);
     CgLoop again = cg_loop(c, "chunk", zero, s->chunks, 1);
@@ -413,43 +387,31 @@ bind_dot(Chunked *s, Diag *diag)
 static Val
 scratch(Cg *c, const Chunked *s, int64_t count, int64_t stride)
 {
-    return cg_scratch(c, s->k, (count * stride + s->lanes) * (int64_t)sizeof(float));
+    return cg_scratch(c, s->k, (count * stride + c->lanes) * (int64_t)sizeof(float));
 }
 
 static void
 reserve(Cg *c, Chunked *s)
 {
-    const int64_t q_units = (s->chunk + s->shape.pairs - 1) / s->shape.pairs;
     s->c_all = scratch(c, s, s->shape.most * s->shape.q_rows, s->shape.c_stride);
-    s->b_all =
-        scratch(c, s, s->shape.most * q_units + s->lanes, s->shape.b_stride); /* read in squares */
+    s->b_all = scratch(c, s, s->shape.most * s->shape.q_units + c->lanes, /* read in squares */
+                       s->shape.b_stride);
     s->cb_all = scratch(c, s, s->shape.most * s->shape.q_rows, s->shape.q_stride);
     if (s->shape.pairs == 2)
-        s->b_rows = scratch(c, s, round_up(s->chunk, s->lanes), s->shape.c_stride);
-    s->b_cols = scratch(c, s, s->shape.c_stride, round_up(s->chunk, s->lanes));
-    s->x_units = scratch(c, s, q_units, s->shape.x_stride);
+        s->b_rows = scratch(c, s, round_up(s->chunk, c->lanes), s->shape.c_stride);
+    s->b_cols = scratch(c, s, s->shape.c_stride, round_up(s->chunk, c->lanes));
+    s->x_units = scratch(c, s, s->shape.q_units, s->shape.x_stride);
     s->m = scratch(c, s, s->shape.rows, s->shape.q_stride);
-    s->since = scratch(c, s, 1, round_up(s->shape.rows, s->lanes));
-    s->decay = cg_decay(c, s->k, s->dt, s->A, s->shape.q_stride, s->shape.rows + s->lanes);
-    if (s->shape.pairs == 2 || s->shape.x_stride != s->head_dim || s->kept != DTYPE_f32)
-        s->h_units = scratch(c, s, chunked_state_units(s), s->shape.x_stride);
-}
-
-/* CB is the largest array: Q x Q. */
-static bool
-sizes_fit(const Chunked *s)
-{
-    int64_t pairs, work;
-    const int64_t most = INT64_C(1) << 40;
-    return s->chunk > 0 && size_mul(s->chunk, s->chunk, &pairs) && pairs < most &&
-           size_mul(s->chunk, s->states + s->head_dim, &work) && work < most &&
-           size_mul(s->states, s->head_dim, &work) && work < most;
+    s->since = scratch(c, s, 1, round_up(s->shape.rows, c->lanes));
+    s->decay = cg_decay(c, s->k, s->dt, s->A, s->shape.q_stride, s->shape.rows + c->lanes);
+    if (s->shape.pairs == 2 || s->shape.x_stride != s->head_dim || s->stored != DTYPE_f32)
+        s->h_units = scratch(c, s, s->shape.n_units, s->shape.x_stride);
 }
 
 bool
 emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
 {
-    Chunked s = {.k = k, .lanes = c->lanes};
+    Chunked s = {.k = k};
     bind_operands(&s);
     const SrcLoc loc = k->kernel->anchor->loc;
     if (!s.A || !s.C || !s.state || !s.y) {
@@ -463,8 +425,12 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
         return false;
     const int64_t block = k->graph->block;
     if (s.chunk == CHUNK_ALL || (block > 0 && block < s.chunk))
-        s.chunk = block; /* no pass has more rows */
-    if (!sizes_fit(&s)) {
+        s.chunk = block;          /* no pass has more rows */
+    int64_t square = 0, work = 0; /* CB is the largest array: Q x Q */
+    const int64_t most = INT64_C(1) << 40;
+    if (s.chunk <= 0 || !size_mul(s.chunk, s.chunk, &square) || square >= most ||
+        !size_mul(s.chunk, s.states + s.head_dim, &work) || work >= most ||
+        !size_mul(s.states, s.head_dim, &work) || work >= most) {
         diag_error(diag, loc,
                    "chunk=all needs the graph's block, the most tokens of a pass, and "
                    "scratch for its square; block is %lld",
@@ -472,9 +438,12 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
         return false;
     }
     k->domain = s.y;
-    s.kept = s.state->type.dtype;
+    s.stored = s.state->type.dtype;
     s.shape = tile_chunk(c->machine, s.shape.pairs == 2, s.chunk, s.head_dim, s.states, block);
     reserve(c, &s);
-    cg_group_heads(c, k, s.heads, s.groups, group_spans, &s);
+    CgGroup group = cg_group(c, k, s.heads, s.groups);
+    s.group = group.loop.i;
+    group_spans(c, &s, &group.heads.seg, group.first, group.last);
+    cg_group_end(c, &group);
     return true;
 }

@@ -2,9 +2,9 @@
  *
  *     y[t] = bias + sum_j w[j] x[t - (K-1) + j],  x[-i] the i-th newest input in the state
  *
- * Threads divide columns. For each run of rows of one sequence and each vector of columns, the last
- * K-1 inputs stay in registers while the rows go by; they are the new state when the run ends,
- * whether it was longer than K-1 rows or not. */
+ * Threads divide columns. For the rows of each sequence and each vector of columns, the last
+ * K-1 inputs stay in registers while the rows go by; they are the new state when the rows end,
+ * whether there were more than K-1 or not. */
 #include "codegen/cg.h"
 
 enum { MAX_TAPS = 16 };
@@ -12,26 +12,12 @@ enum { MAX_TAPS = 16 };
 typedef struct {
     const Node *conv;
     int taps;             /* K, at least 2 */
-    CgSeg seg;            /* the run at hand */
+    CgSeg seg;            /* the rows of one sequence that are worked on */
     Val history;          /* [K-1,C] of its sequence */
     Val past[MAX_TAPS];   /* variables: the last K-1 inputs, oldest first */
     Val weight[MAX_TAPS]; /* of these columns, oldest first */
     Val bias;             /* NULL: none */
 } Conv;
-
-/* Weight of one tap: row `tap` of [K,C], or a strided column of [C,1,K]. */
-static Val
-weight_at(Cg *c, CgKernel *k, const Conv *v, int tap, const CgSite *at)
-{
-    const Value *w = v->conv->in[1];
-    if (w->type.shape.rank == 3) {
-        const CgSite site = {.row = at->col, .col = cg_i64(c, tap), .lanes = 1};
-        return cg_eval(c, k, w, &site);
-    }
-    const CgSite site = {
-        .row = cg_i64(c, tap), .col = at->col, .lanes = at->lanes, .mask = at->mask};
-    return cg_eval(c, k, w, &site);
-}
 
 static Val
 history_at(Cg *c, const Conv *v, int i, const CgSite *at)
@@ -40,13 +26,18 @@ history_at(Cg *c, const Conv *v, int i, const CgSite *at)
     return cg_at(c, v->history, DTYPE_f32, cg_add(c, cg_i64(c, i * width), at->col));
 }
 
+/* Weights, row `tap` of [K,C] or a strided column of [C,1,K], and the inputs before these rows. */
 static void
 columns_begin(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
 {
+    const Value *w = v->conv->in[1], *bias = v->conv->in[2];
     cg_unbind_all(k);
-    for (int j = 0; j < v->taps; j++)
-        v->weight[j] = weight_at(c, k, v, j, at);
-    const Value *bias = v->conv->in[2];
+    for (int j = 0; j < v->taps; j++) {
+        const Val tap = cg_i64(c, j);
+        const CgSite strided = {.row = at->col, .col = tap, .lanes = 1};
+        const CgSite along = {.row = tap, .col = at->col, .lanes = at->lanes, .mask = at->mask};
+        v->weight[j] = cg_eval(c, k, w, w->type.shape.rank == 3 ? &strided : &along);
+    }
     v->bias = bias ? cg_eval(c, k, bias, at) : NULL;
     for (int j = 0; j < v->taps - 1; j++) {
         const Val x = cg_vload(c, history_at(c, v, j, at), DTYPE_f32, at->lanes, at->mask);
@@ -74,10 +65,10 @@ emit_row(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
     cg_store_outputs(c, k, at);
 }
 
+/* These columns over the rows. */
 static void
-conv_columns(Cg *c, CgKernel *k, const CgSite *at, void *user)
+conv_columns(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
 {
-    Conv *v = user;
     columns_begin(c, k, v, at);
     const Val end = cg_add(c, v->seg.row, v->seg.len);
     CgLoop row = cg_loop(c, "row", v->seg.row, end, 1);
@@ -109,7 +100,8 @@ emit_conv1d(Cg *c, CgKernel *k, Diag *diag)
     CgLoop seg = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
     v.seg = cg_segment(c, k, seg.i);
     v.history = cg_state_at(c, k, state, v.seg.slot);
-    cg_columns(c, k, cg_i64(c, 0), from, to, lanes, conv_columns, &v);
+    for (CgColumns s = cg_columns(c, cg_i64(c, 0), from, to, lanes); cg_columns_next(c, &s);)
+        conv_columns(c, k, &v, &s.at);
     cg_loop_end(c, &seg);
     return true;
 }

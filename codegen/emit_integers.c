@@ -14,8 +14,8 @@
 
 enum { QUAD = 4, OFFSET = 128 };
 
-/* Taking halves apart, a core's window of instructions does not reach far enough ahead to keep
- * memory busy (80 % of the read rate): narrow tiles of u4 prefetch what lies so far behind, of this
+/* Taking halves apart, a core does not look far enough ahead in its instructions to keep memory
+ * busy (80 % of the read rate): narrow tiles of u4 prefetch what lies so far behind, of this
  * panel or of the next, which follows it. */
 enum { NARROW_ROWS = 4, AHEAD_BYTES = 4096 };
 
@@ -63,21 +63,13 @@ stage_bytes(Cg *c, const Integers *n, Val from, Val to)
     cg_loop_end(c, &byte);
 }
 
-/* The most lanes whose quadruples divide a group. */
-static int
-sum_lanes(const Cg *c, const Integers *n)
-{
-    int lanes = c->lanes;
-    while (n->grouped && n->group % ((int64_t)lanes * QUAD) != 0)
-        lanes /= 2;
-    return lanes;
-}
-
 /* Sum of x over each group, as a dot with ones. */
 static void
 stage_sums(Cg *c, const Integers *n, Val staged, Val sums)
 {
-    const int lanes = sum_lanes(c, n);
+    int lanes = c->lanes; /* the most whose quadruples divide a group */
+    while (n->grouped && n->group % ((int64_t)lanes * QUAD) != 0)
+        lanes /= 2;
     const int64_t vector = (int64_t)lanes * QUAD;
     const int64_t bytes = n->grouped ? n->group : round_up(n->padded, vector);
     const Val bits = cg_splat(c, LLVMConstInt(c->i32, 0x01010101, 0), lanes);
@@ -91,11 +83,11 @@ stage_sums(Cg *c, const Integers *n, Val staged, Val sums)
     const CgBytes x = cg_bytes_signed(c, quads, lanes);
     cg_set(c, sum, cg_dot_bytes(c, cg_get(c, ints(c, lanes), sum), ones, x, lanes));
     cg_loop_end(c, &at);
-    const Val total = cg_sum_ints(c, cg_get(c, ints(c, lanes), sum));
-    const Val kept =
+    const Val total = cg_fold(c, cg_get(c, ints(c, lanes), sum), cg_add_ints);
+    const Val stored =
         n->m ? LLVMBuildSIToFP(c->b, total, c->f32, "")
              : LLVMBuildMul(c->b, total, LLVMConstInt(c->i32, (unsigned)-OFFSET, 1), "");
-    LLVMBuildStore(c->b, kept, cg_at(c, sums, DTYPE_i32, group.i));
+    LLVMBuildStore(c->b, stored, cg_at(c, sums, DTYPE_i32, group.i));
     cg_loop_end(c, &group);
 }
 
@@ -162,16 +154,6 @@ typedef struct {
     Block dots; /* i32 */
 } Tile;
 
-static Tile
-tile_new(Cg *c, const CgPacked *p, int height, Val row, Val panel)
-{
-    return (Tile){.n = (const Integers *)p,
-                  .height = height,
-                  .row = row,
-                  .panel = panel,
-                  .dots = block_new(c, p, height, c->i32)};
-}
-
 static Val
 row_sum(Cg *c, const Tile *t, int r, Val group)
 {
@@ -200,19 +182,6 @@ load_splat(Cg *c, const Tile *t, Val row, Val quad)
     return cg_splat(c, one, t->n->p.lanes);
 }
 
-/* Four inputs of row r from input 4 * quad on, in every lane. */
-static CgBytes
-load_row(Cg *c, const Tile *t, int r, Val quad)
-{
-    const CgPacked *p = &t->n->p;
-    const Val first = cg_mul(c, t->row, cg_i64(c, p->row_bytes));
-    const Val row = cg_offset(c, p->staged, cg_add(c, first, cg_i64(c, r * p->row_bytes)));
-    if (!t->n->wide)
-        return (CgBytes){.quads = load_splat(c, t, row, quad)};
-    const Val odd = cg_offset(c, row, cg_i64(c, t->n->plane));
-    return (CgBytes){.even = load_splat(c, t, row, quad), .odd = load_splat(c, t, odd, quad)};
-}
-
 /* Row by row, so that of x one splat is in registers. w: the panel's vectors. */
 static void
 dots_add(Cg *c, const Tile *t, const Val *w, Val quad)
@@ -222,7 +191,18 @@ dots_add(Cg *c, const Tile *t, const Val *w, Val quad)
     for (int v = 0; v < vecs; v++)
         left[v] = cg_bytes_unsigned(c, w[v], lanes);
     for (int r = 0; r < t->height; r++) {
-        const CgBytes x = load_row(c, t, r, quad);
+        /* Four inputs of row r from input 4 * quad on, in every lane. */
+        const Val first = cg_mul(c, t->row, cg_i64(c, t->n->p.row_bytes));
+        const Val line = cg_add(c, first, cg_i64(c, r * t->n->p.row_bytes));
+        const Val row = cg_offset(c, t->n->p.staged, line);
+        CgBytes x = {0};
+        if (t->n->wide) {
+            const Val odd = cg_offset(c, row, cg_i64(c, t->n->plane));
+            x.even = load_splat(c, t, row, quad);
+            x.odd = load_splat(c, t, odd, quad);
+        } else {
+            x.quads = load_splat(c, t, row, quad);
+        }
         for (int v = 0; v < vecs; v++) {
             const Val acc = t->dots.acc[r * vecs + v];
             cg_set(c, acc, cg_dot_bytes(c, cg_get(c, t->dots.type, acc), left[v], x, lanes));
@@ -293,8 +273,8 @@ put_result(Cg *c, const Tile *t, int r, int v, Val y)
 static void
 row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
-    const Tile t = tile_new(c, p, height, row, panel);
-    const Integers *n = t.n;
+    const Integers *n = (const Integers *)p;
+    const Tile t = {n, height, row, panel, block_new(c, p, height, c->i32)};
     dots_begin(c, &t, cg_i64(c, 0));
     dots_run(c, &t, cg_i64(c, 0), n->padded / QUAD);
     const Val first = cg_mul(c, panel, cg_i64(c, p->panel));
@@ -348,8 +328,8 @@ group_add(Cg *c, const Tile *t, const Block *sum, Val pair, int half)
 static void
 group_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
-    const Tile t = tile_new(c, p, height, row, panel);
-    const Integers *n = t.n;
+    const Integers *n = (const Integers *)p;
+    const Tile t = {n, height, row, panel, block_new(c, p, height, c->i32)};
     const Block sum = block_new(c, p, height, c->f32);
     const int64_t steps = n->group / (n->m ? 2 * QUAD : QUAD);
     for (int i = 0; i < height * p->vecs; i++)
@@ -387,33 +367,6 @@ integers_sizes(const Cg *c, Integers *n)
     return true;
 }
 
-/* Rows of a tile whose accumulators fit beside the panel's vectors, one x and, widened, twice both
- * and a product; two accumulators a result with groups. */
-static int
-integers_rows(const Cg *c, const Integers *n)
-{
-    const int kinds = n->grouped ? 2 : 1, temporaries = c->machine->i8_dot ? 2 : 6;
-    const int beside = n->wide ? 2 * n->p.vecs + 3 : n->p.vecs + temporaries;
-    const int rows = (c->machine->vector_registers - beside) / (kinds * n->p.vecs);
-    return rows < 1 ? 1 : rows > 6 ? 6 : rows;
-}
-
-/* A sum of products of bytes must fit in i32: weights and activations are at most 127 apart from 0,
- * halves at most 15. On the way it may wrap around. */
-static bool
-sums_fit(const Integers *n, Diag *diag)
-{
-    const int64_t most = INT32_MAX / (127 * (n->m ? 15 : 127));
-    if (n->group <= most)
-        return true;
-    diag_error(
-        diag, n->p.l.k->kernel->anchor->loc,
-        "%lld inputs share a scale; a sum in 32 bits holds %lld: --set compile.group=128 makes "
-        "groups of 128",
-        (long long)n->group, (long long)most);
-    return false;
-}
-
 bool
 emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
 {
@@ -430,11 +383,25 @@ emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
     const bool inside = !cg_operand(k, l->x) || !cg_operand(k, n.xs);
     if (inside || !integers_sizes(c, &n))
         return cg_packed_fault(l, diag);
-    if (!sums_fit(&n, diag))
+    /* A sum of products of bytes must fit in i32: weights and activations are at most 127 apart
+     * from 0, halves at most 15. On the way it may wrap around. */
+    const int64_t most = INT32_MAX / (127 * (n.m ? 15 : 127));
+    if (n.group > most) {
+        diag_error(
+            diag, a->loc,
+            "%lld inputs share a scale; a sum in 32 bits holds %lld: --set compile.group=128 makes "
+            "groups of 128",
+            (long long)n.group, (long long)most);
         return false;
+    }
     n.p.stage = integers_stage;
     n.p.tile = n.grouped ? group_tile : row_tile;
-    cg_packed_reserve(c, &n.p, integers_rows(c, &n));
+    /* Rows of a tile whose accumulators fit beside the panel's vectors, one x and, widened, twice
+     * both and a product; two accumulators a result with groups. */
+    const int kinds = n.grouped ? 2 : 1, temporaries = c->machine->i8_dot ? 2 : 6;
+    const int beside = n.wide ? 2 * n.p.vecs + 3 : n.p.vecs + temporaries;
+    const int fit = (c->machine->vector_registers - beside) / (kinds * n.p.vecs);
+    cg_packed_reserve(c, &n.p, fit < 1 ? 1 : fit > 6 ? 6 : fit);
     const int64_t rows = n.p.most + n.p.heights[0];
     n.scales = cg_scratch(c, k, rows * (int64_t)sizeof(float));
     n.sums = cg_scratch(c, k, rows * n.groups * (int64_t)sizeof(float));

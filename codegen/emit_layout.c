@@ -1,9 +1,8 @@
 /* codegen/emit_layout.c -- parameters moved into the layout their readers want, with the pointwise
  * ops before (a folded norm weight, a cast). Run once when weights are loaded. */
-#include "codegen/cg.h"
+#include "codegen/tile.h"
 
-/* ---- transpose [C,1,K] or [C,K] -> [K,C]
- * ------------------------------------------------------------- */
+/* ---- transpose [C,1,K] or [C,K] -> [K,C] ----------------------------------------------------- */
 
 bool
 emit_transpose(Cg *c, CgKernel *k, Diag *diag)
@@ -15,9 +14,7 @@ emit_transpose(Cg *c, CgKernel *k, Diag *diag)
     if (!out)
         return true;
     const int64_t taps = cg_width(n->in[0]), channels = n->in[0]->type.shape.dim[0].n;
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, channels), 16, &from, &to);
-    CgLoop channel = cg_loop(c, "channel", from, to, 1);
+    CgLoop channel = cg_share_loop(c, k, "channel", cg_i64(c, channels), 16);
     for (int64_t j = 0; j < taps; j++) {
         const CgSite at = {.row = channel.i, .col = cg_i64(c, j), .lanes = 1};
         cg_unbind_all(k);
@@ -43,7 +40,7 @@ typedef struct {
     int64_t from;        /* row of `in` that is row 0 here */
     int64_t rows, width; /* O, K */
     int64_t panel, step, units;
-    int side;
+    int side;   /* the greatest power of two that divides the panel and fits a vector */
     Dtype unit; /* as wide as a unit */
     Val first;  /* row of the block's first lane */
     Val store;  /* where unit 0 of the block's rows goes */
@@ -56,12 +53,10 @@ as_units(Cg *c, const Pack *p, Val a, Val b)
     if (p->unit == DTYPE_f16)
         return cg_f16_bits(c, a);
     if (p->step == 1)
-        return LLVMBuildBitCast(c->b, a, ints, "");
+        return cg_as_bits(c, a);
     const Val low = LLVMBuildZExt(c->b, cg_bf16_bits(c, a), ints, "");
     const Val high = LLVMBuildZExt(c->b, cg_bf16_bits(c, b), ints, "");
-    const Val up =
-        LLVMBuildShl(c->b, high, cg_splat(c, LLVMConstInt(c->i32, 16, 0), cg_lanes_of(a)), "");
-    return LLVMBuildOr(c->b, low, up, "");
+    return LLVMBuildOr(c->b, low, cg_shl(c, high, 16), "");
 }
 
 /* Even (which = 0) or odd lanes of the 2n lanes of a and b. */
@@ -69,10 +64,10 @@ static Val
 every_second(Cg *c, Val a, Val b, int which)
 {
     const int lanes = cg_lanes_of(a);
-    Val pick[MAX_SIDE];
+    int pick[MAX_SIDE];
     for (int i = 0; i < lanes; i++)
-        pick[i] = LLVMConstInt(c->i32, (unsigned)(2 * i + which), 0);
-    return LLVMBuildShuffleVector(c->b, a, b, LLVMConstVector(pick, (unsigned)lanes), "");
+        pick[i] = 2 * i + which;
+    return cg_shuffle(c, a, b, pick, lanes);
 }
 
 static Val
@@ -110,53 +105,6 @@ unit_at(Cg *c, const Pack *p, Val unit)
     return cg_at(c, p->store, p->unit, cg_mul(c, unit, cg_i64(c, p->panel)));
 }
 
-/* a and b exchange halves of every run of 2 * run lanes: one step of a transposition. */
-static void
-exchange(Cg *c, Val *a, Val *b, int side, int run)
-{
-    Val low[MAX_SIDE], high[MAX_SIDE];
-    for (int i = 0; i < side; i++) {
-        const int swap = i & run;
-        low[i] = LLVMConstInt(c->i32, (unsigned)(swap ? i - run + side : i), 0);
-        high[i] = LLVMConstInt(c->i32, (unsigned)(swap ? i + side : i + run), 0);
-    }
-    const Val x = *a, y = *b;
-    *a = LLVMBuildShuffleVector(c->b, x, y, LLVMConstVector(low, (unsigned)side), "");
-    *b = LLVMBuildShuffleVector(c->b, x, y, LLVMConstVector(high, (unsigned)side), "");
-}
-
-static void
-transpose(Cg *c, Val *rows, int side)
-{
-    for (int run = side / 2; run >= 1; run /= 2)
-        for (int i = 0; i < side; i++)
-            if (!(i & run))
-                exchange(c, &rows[i], &rows[i + run], side, run);
-}
-
-static void
-block_square(Cg *c, CgKernel *k, const Pack *p, Val unit)
-{
-    Val rows[MAX_SIDE];
-    for (int i = 0; i < p->side; i++)
-        rows[i] = row_units(c, k, p, cg_add(c, p->first, cg_i64(c, i)), unit, p->side);
-    transpose(c, rows, p->side);
-    for (int i = 0; i < p->side; i++) {
-        const Val at = unit_at(c, p, cg_add(c, unit, cg_i64(c, i)));
-        LLVMSetAlignment(LLVMBuildStore(c->b, rows[i], at), (unsigned)dtype_info[p->unit].bytes);
-    }
-}
-
-/* Units that do not fill a square, one at a time. */
-static void
-block_thin(Cg *c, CgKernel *k, const Pack *p, Val unit)
-{
-    CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, p->side), 1);
-    const Val bits = row_units(c, k, p, cg_add(c, p->first, lane.i), unit, 1);
-    LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit), p->unit, lane.i));
-    cg_loop_end(c, &lane);
-}
-
 /* The last, odd column of a bf16 weight, paired with zero. */
 static void
 block_odd(Cg *c, CgKernel *k, const Pack *p)
@@ -165,55 +113,38 @@ block_odd(Cg *c, CgKernel *k, const Pack *p)
     const Val row = cg_add(c, p->first, lane.i), last = cg_i64(c, p->rows - 1);
     const Val a = eval_at(c, k, p, cg_min(c, row, last), cg_i64(c, p->width - 1), 1);
     const Val zero = LLVMConstNull(c->f32);
-    const Val kept = LLVMBuildSelect(c->b, cg_less(c, row, cg_i64(c, p->rows)), a, zero, "");
+    const Val x = LLVMBuildSelect(c->b, cg_less(c, row, cg_i64(c, p->rows)), a, zero, "");
     const Val at = cg_at(c, unit_at(c, p, cg_i64(c, p->units - 1)), p->unit, lane.i);
-    LLVMBuildStore(c->b, as_units(c, p, kept, zero), at);
+    LLVMBuildStore(c->b, as_units(c, p, x, zero), at);
     cg_loop_end(c, &lane);
 }
 
+/* Squares; then units that do not fill one, one at a time. */
 static void
 pack_rows(Cg *c, CgKernel *k, const Pack *p)
 {
     const int64_t pairs = p->width / p->step, square = pairs / p->side * p->side;
     if (square > 0) {
         CgLoop unit = cg_loop(c, "unit", cg_i64(c, 0), cg_i64(c, square), p->side);
-        block_square(c, k, p, unit.i);
+        Val rows[MAX_SIDE];
+        for (int i = 0; i < p->side; i++)
+            rows[i] = row_units(c, k, p, cg_add(c, p->first, cg_i64(c, i)), unit.i, p->side);
+        cg_transpose_square(c, rows, p->side);
+        for (int i = 0; i < p->side; i++) {
+            const Val at = unit_at(c, p, cg_add(c, unit.i, cg_i64(c, i)));
+            LLVMSetAlignment(LLVMBuildStore(c->b, rows[i], at),
+                             (unsigned)dtype_info[p->unit].bytes);
+        }
         cg_loop_end(c, &unit);
     }
     CgLoop unit = cg_loop(c, "unit", cg_i64(c, square), cg_i64(c, pairs), 1);
-    block_thin(c, k, p, unit.i);
+    CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, p->side), 1);
+    const Val bits = row_units(c, k, p, cg_add(c, p->first, lane.i), unit.i, 1);
+    LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit.i), p->unit, lane.i));
+    cg_loop_end(c, &lane);
     cg_loop_end(c, &unit);
     if (pairs < p->units)
         block_odd(c, k, p);
-}
-
-/* Largest power of two that divides the panel and fits a vector. */
-static int
-side_of(const Cg *c, int64_t panel)
-{
-    int side = 1;
-    while (side < c->lanes && panel % (2 * side) == 0)
-        side *= 2;
-    return side;
-}
-
-/* What is packed as bf16 or f16 is rounded by the packing: a cast before it need not round as well.
- */
-static const Value *
-unrounded(const CgKernel *k, const Value *v)
-{
-    const Node *def = v->def;
-    const bool cast = def && def->kernel == k->kernel && def->op == OP_cast;
-    return cast && v->type.dtype != DTYPE_f32 ? def->in[0] : v;
-}
-
-/* Whether whole numbers or their scales are packed, which the quantise_* in this kernel makes. */
-static bool
-quantised_by(const CgKernel *k, const Node *pack)
-{
-    const Node *def = pack->in[0]->def;
-    const bool inside = def && def->kernel == k->kernel && op_info[def->op].cls == CLASS_LAYOUT;
-    return inside || !dtype_info[pack->in[0]->type.dtype].is_float;
 }
 
 static Pack
@@ -221,7 +152,11 @@ pack_sizes(Cg *c, const CgKernel *k)
 {
     const Node *n = k->kernel->anchor;
     const Shape *s = &n->in[0]->type.shape;
-    Pack p = {.in = unrounded(k, n->in[0]), .out = cg_operand(k, n->out[0])};
+    const Node *def = n->in[0]->def;
+    Pack p = {.in = n->in[0], .out = cg_operand(k, n->out[0]), .side = 1};
+    /* What is packed as bf16 or f16 is rounded by the packing: a cast before it need not. */
+    if (def && def->kernel == k->kernel && def->op == OP_cast && p.in->type.dtype != DTYPE_f32)
+        p.in = def->in[0];
     p.from = node_int(n, ATTR_first, 0);
     p.rows = node_int(n, ATTR_rows, s->dim[0].n - p.from);
     p.width = s->dim[1].n;
@@ -229,7 +164,8 @@ pack_sizes(Cg *c, const CgKernel *k)
     p.step = p.out->dtype == DTYPE_bf16 ? 2 : 1;
     p.unit = p.out->dtype == DTYPE_f16 ? DTYPE_f16 : DTYPE_i32;
     p.units = n->out[0]->type.shape.dim[1].n;
-    p.side = side_of(c, p.panel);
+    while (p.side < c->lanes && p.panel % (2 * p.side) == 0)
+        p.side *= 2;
     return p;
 }
 
@@ -237,16 +173,15 @@ pack_sizes(Cg *c, const CgKernel *k)
 bool
 emit_pack(Cg *c, CgKernel *k, Diag *diag)
 {
-    const Node *n = k->kernel->anchor;
-    if (quantised_by(k, n))
+    const Node *n = k->kernel->anchor, *def = n->in[0]->def;
+    const bool inside = def && def->kernel == k->kernel && op_info[def->op].cls == CLASS_LAYOUT;
+    if (inside || !dtype_info[n->in[0]->type.dtype].is_float) /* integers, or their scales */
         return emit_quantised(c, k, diag);
     cg_store_map(c, k, n->in[0]);
     if (!cg_operand(k, n->out[0]))
         return true;
     Pack p = pack_sizes(c, k);
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, n->out[0]->type.shape.dim[0].n), 1, &from, &to);
-    CgLoop panel = cg_loop(c, "panel", from, to, 1);
+    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, n->out[0]->type.shape.dim[0].n), 1);
     CgLoop lane = cg_loop(c, "lanes", cg_i64(c, 0), cg_i64(c, p.panel), p.side);
     p.first = cg_add(c, cg_mul(c, panel.i, cg_i64(c, p.panel)), lane.i);
     const Val start = cg_mul(c, panel.i, cg_i64(c, p.units * p.panel));

@@ -12,8 +12,8 @@
  * Staging x makes rows of a tile fall into different cache sets whatever K is, pads an odd K of
  * bf16 pairs with a zero, evaluates what is fused before the product once, and lets the last tile
  * run over rows that do not exist. Each output is one sum in the order of K whatever the tile, so a
- * row's result does not depend on the rows beside it. What is staged and multiplied is the business
- * of two functions: here real numbers, in codegen/emit_integers.c whole ones.
+ * row's result does not depend on the rows beside it. Two functions stage and
+ * multiply: of floats here, of integers in codegen/emit_integers.c.
  *
  * BLAS (W [O,K] f32 as it is): cblas_sgemm for this thread's columns, then the epilogue. */
 #include <string.h>
@@ -22,60 +22,32 @@
 
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 
-typedef struct {
-    const CgLinear *l;
-    Val from, first; /* a row of the result, and the column of y at its start */
-} Epilogue;
-
-/* The bias of a linear over some rows of its weight begins at the first of them. */
-static Val
-bias_at(Cg *c, const CgLinear *l, const CgSite *at)
-{
-    const int64_t first = node_int(l->k->kernel->anchor, ATTR_first, 0);
-    const CgSite site = {.row = at->row,
-                         .col = cg_add(c, at->col, cg_i64(c, first)),
-                         .lanes = at->lanes,
-                         .mask = at->mask};
-    return cg_eval(c, l->k, l->bias, &site);
-}
-
-static void
-epilogue_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
-{
-    const Epilogue *e = user;
-    const CgLinear *l = e->l;
-    const Val from = cg_at(c, e->from, DTYPE_f32, cg_sub(c, at->col, e->first));
-    Val y = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
-    cg_unbind_all(k);
-    if (l->bias)
-        y = cg_fadd(c, y, bias_at(c, l, at));
-    cg_bind(k, l->y, y);
-    cg_store_outputs(c, k, at);
-}
-
-/* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. */
+/* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. The bias
+ * of a linear over some rows of its weight begins at the first of them. */
 static void
 epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t stride)
 {
-    Epilogue e = {.l = l, .first = from};
-    CgLoop rows = cg_loop(c, "epilogue", cg_i64(c, 0), count, 1);
-    e.from = cg_at(c, l->result, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, stride)));
+    const Val first = cg_i64(c, node_int(l->k->kernel->anchor, ATTR_first, 0));
     const int lanes = l->out == 1 ? 1 : c->lanes; /* a [T,1] value is one scalar a row to cg_eval */
-    cg_columns(c, l->k, cg_add(c, row, rows.i), from, to, lanes, epilogue_site, &e);
+    CgLoop rows = cg_loop(c, "epilogue", cg_i64(c, 0), count, 1);
+    const Val line = cg_at(c, l->result, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, stride)));
+    const Val token = cg_add(c, row, rows.i);
+    for (CgColumns s = cg_columns(c, token, from, to, lanes); cg_columns_next(c, &s);) {
+        const Val at = cg_at(c, line, DTYPE_f32, cg_sub(c, s.at.col, from));
+        Val y = cg_vload(c, at, DTYPE_f32, s.at.lanes, s.at.mask);
+        cg_unbind_all(l->k);
+        if (l->bias) {
+            CgSite site = s.at;
+            site.col = cg_add(c, s.at.col, first);
+            y = cg_fadd(c, y, cg_eval(c, l->k, l->bias, &site));
+        }
+        cg_bind(l->k, l->y, y);
+        cg_store_outputs(c, l->k, &s.at);
+    }
     cg_loop_end(c, &rows);
 }
 
 /* ---- over packed weights ----------------------------------------------------------------- */
-
-/* Heights below the full tile: powers of two, so that a few leftover rows do not pay for all. */
-static void
-choose_heights(CgPacked *p, int tile)
-{
-    p->heights[p->nheights++] = tile;
-    for (int h = 16; h >= 1; h /= 2)
-        if (h < tile && p->nheights < CG_MAX_HEIGHTS)
-            p->heights[p->nheights++] = h;
-}
 
 /* Most rows staged at a time: half of L2, the other half being for panels and results. */
 static int64_t
@@ -87,19 +59,6 @@ most_rows(const Cg *c, const CgPacked *p)
     const int64_t unit = p->heights[0], fits = l2 / 2 / p->row_bytes / unit * unit;
     const int64_t rows = fits < unit ? unit : fits;
     return most > 0 && most < rows ? most : rows;
-}
-
-/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
- * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
-static Val
-equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
-{
-    const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
-    const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, limit, one)), limit);
-    const Val least = cg_max(c, one, count);
-    const Val each = cg_div(c, cg_add(c, rows, cg_sub(c, least, one)), least);
-    const Val whole = cg_mul(c, cg_div(c, cg_add(c, each, cg_sub(c, unit, one)), unit), unit);
-    return cg_max(c, one, cg_min(c, whole, limit));
 }
 
 /* The smallest height from heights[i] on that covers `left` rows. */
@@ -117,32 +76,22 @@ packed_heights(Cg *c, const CgPacked *p, int i, Val left, Val row, Val panel)
     cg_endif(c, &tall);
 }
 
-/* A panel's columns for every row of the block. */
-static void
-packed_panel(Cg *c, const CgPacked *p, Val panel)
-{
-    const Val from = cg_mul(c, panel, cg_i64(c, p->panel));
-    const Val to = cg_min(c, cg_i64(c, p->l.out), cg_add(c, from, cg_i64(c, p->panel)));
-    const Val tile = cg_i64(c, p->heights[0]);
-    CgLoop rows = cg_loop(c, "tile", cg_i64(c, 0), p->l.rows, p->heights[0]);
-    const Val left = cg_sub(c, p->l.rows, rows.i);
-    packed_heights(c, p, 0, left, rows.i, panel);
-    epilogue(c, &p->l, cg_add(c, p->l.row, rows.i), cg_min(c, tile, left), from, to, p->panel);
-    cg_loop_end(c, &rows);
-}
-
 void
 cg_packed_reserve(Cg *c, CgPacked *p, int tile)
 {
     const Attr *said = attrs_find(&p->l.k->kernel->attrs, ATTR_tile);
     const int most = TILE_MOST / p->vecs;
-    choose_heights(p, !said || said->i < 1 ? tile : said->i < most ? (int)said->i : most);
+    const int full = !said || said->i < 1 ? tile : said->i < most ? (int)said->i : most;
+    p->heights[p->nheights++] = full;
+    for (int h = 16; h >= 1; h /= 2) /* powers of two: a few leftover rows do not pay for all */
+        if (h < full && p->nheights < CG_MAX_HEIGHTS)
+            p->heights[p->nheights++] = h;
     p->most = most_rows(c, p);
     p->staged = cg_scratch(c, p->l.k, (p->most + p->heights[0]) * p->row_bytes);
     p->l.result = cg_scratch(c, p->l.k, p->heights[0] * p->panel * (int64_t)sizeof(float));
 }
 
-/* What the part at hand has of the panels and of the rows. */
+/* Panels and rows of this part. */
 static CgGrid
 packed_share(Cg *c, const CgPacked *p)
 {
@@ -166,13 +115,25 @@ packed_share(Cg *c, const CgPacked *p)
     return g;
 }
 
+/* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
+ * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
+static Val
+equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
+{
+    const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
+    const Val least = cg_max(c, one, cg_div_up(c, rows, limit));
+    const Val each = cg_div_up(c, rows, least);
+    const Val whole = cg_mul(c, cg_div_up(c, each, unit), unit);
+    return cg_max(c, one, cg_min(c, whole, limit));
+}
+
 void
 cg_packed_loops(Cg *c, CgPacked *p)
 {
     const CgGrid share = packed_share(c, p);
     const Val rows = cg_sub(c, share.rows[1], share.rows[0]);
     const Val block = equal_blocks(c, rows, p->most, p->heights[0]);
-    const Val count = cg_div(c, cg_add(c, rows, cg_sub(c, block, cg_i64(c, 1))), block);
+    const Val count = cg_div_up(c, rows, block), tile = cg_i64(c, p->heights[0]);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
     const Val row = cg_mul(c, blocks.i, block);
     p->l.row = cg_add(c, share.rows[0], row);
@@ -183,12 +144,18 @@ cg_packed_loops(Cg *c, CgPacked *p)
     p->stage(c, p);
     cg_endif(c, &stale);
     CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
-    packed_panel(c, p, panels.i);
+    const Val from = cg_mul(c, panels.i, cg_i64(c, p->panel));
+    const Val to = cg_min(c, cg_i64(c, p->l.out), cg_add(c, from, cg_i64(c, p->panel)));
+    CgLoop tiles = cg_loop(c, "tile", cg_i64(c, 0), p->l.rows, p->heights[0]);
+    const Val left = cg_sub(c, p->l.rows, tiles.i);
+    packed_heights(c, p, 0, left, tiles.i, panels.i);
+    epilogue(c, &p->l, cg_add(c, p->l.row, tiles.i), cg_min(c, tile, left), from, to, p->panel);
+    cg_loop_end(c, &tiles);
     cg_loop_end(c, &panels);
     cg_loop_end(c, &blocks);
 }
 
-/* ---- real numbers ------------------------------------------------------------------------ */
+/* ---- floats ------------------------------------------------------------------------------ */
 
 typedef struct {
     CgPacked p;
@@ -214,7 +181,7 @@ reals_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
         .base = cg_at(c, r->weights, right, first), .dtype = right, .stride = 1, .step = p->panel};
     const CgTile tile = cg_tile(c, height, p->vecs, p->lanes);
     cg_tile_mac(c, &tile, &x, &w, cg_i64(c, 0), cg_i64(c, r->steps));
-    cg_tile_store(c, &tile, p->l.result, p->panel);
+    cg_tile_store(c, &tile, p->l.result, DTYPE_f32, p->panel);
 }
 
 static void
@@ -284,29 +251,9 @@ cg_packed_fault(const CgLinear *l, Diag *diag)
     return false;
 }
 
-static bool
-emit_packed(Cg *c, const CgLinear *l, Diag *diag)
-{
-    Reals r = {
-        .p = {.l = *l, .stage = reals_stage, .tile = reals_tile}
-    };
-    if (!reals_sizes(c, &r))
-        return cg_packed_fault(l, diag);
-    cg_packed_reserve(c, &r.p, tile_rows(c->machine, r.p.vecs, r.w));
-    r.weights = cg_operand(l->k, l->w)->base;
-    cg_packed_loops(c, &r.p);
-    return true;
-}
-
 /* ---- OpenBLAS ---------------------------------------------------------------------------- */
 
 enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111, CBLAS_TRANS = 112, BLAS_BLOCK = 256 };
-
-static Val
-blas_int(Cg *c, Val n)
-{
-    return LLVMBuildTrunc(c->b, n, c->i32, "");
-}
 
 /* The call of an AbiSgemm. */
 static void
@@ -318,30 +265,22 @@ call_sgemm(Cg *c, CgKernel *k, Val rows, Val cols, int64_t depth, Val x, int64_t
     const unsigned count = COUNT_OF(types);
     const LLVMTypeRef type = LLVMFunctionType(c->void_t, types, count, 0);
     const Val sgemm = cg_call_field(c, k, CALL_sgemm);
-    Val args[] = {blas_int(c, cg_i64(c, CBLAS_ROW_MAJOR)),
-                  blas_int(c, cg_i64(c, CBLAS_NO_TRANS)),
-                  blas_int(c, cg_i64(c, CBLAS_TRANS)),
-                  blas_int(c, rows),
-                  blas_int(c, cols),
-                  blas_int(c, cg_i64(c, depth)),
-                  cg_f32(c, 1),
-                  x,
-                  blas_int(c, cg_i64(c, x_stride)),
-                  w,
-                  blas_int(c, cg_i64(c, depth)),
-                  cg_f32(c, 0),
-                  y,
-                  blas_int(c, cg_i64(c, y_stride))};
+    const Val number[] = {cg_i64(c, CBLAS_ROW_MAJOR),
+                          cg_i64(c, CBLAS_NO_TRANS),
+                          cg_i64(c, CBLAS_TRANS),
+                          rows,
+                          cols,
+                          cg_i64(c, depth),
+                          cg_i64(c, x_stride),
+                          cg_i64(c, depth),
+                          cg_i64(c, y_stride)};
+    Val n[COUNT_OF(number)];
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        n[i] = LLVMBuildTrunc(c->b, number[i], c->i32, "");
+    Val args[] = {n[0], n[1], n[2], n[3], n[4],         n[5], cg_f32(c, 1),
+                  x,    n[6], w,    n[7], cg_f32(c, 0), y,    n[8]};
     LLVMBuildCall2(c->b, type, sgemm, args, count, "");
     c->calls_blas = true;
-}
-
-/* The output the product may go to straight: nothing is fused after it. */
-static const CgOperand *
-blas_direct(const CgKernel *k, const CgLinear *l)
-{
-    const CgOperand *y = cg_operand(k, l->y);
-    return y && y->dtype == DTYPE_f32 && !l->bias && k->first == k->last ? y : NULL;
 }
 
 static bool
@@ -367,17 +306,17 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
 {
     if (!blas_can(k, l, diag))
         return false;
-    const CgOperand *x = cg_operand(k, l->x), *direct = blas_direct(k, l);
+    const CgOperand *x = cg_operand(k, l->x), *y = cg_operand(k, l->y);
+    const bool direct = y && y->dtype == DTYPE_f32 && !l->bias && k->first == k->last;
     const Val total = cg_rows(k, l->y);
     Val from, to;
     cg_share(c, k, cg_i64(c, l->out), CG_LINE_FLOATS, &from, &to);
     const Val cols = cg_sub(c, to, from), depth = cg_i64(c, l->depth);
     const Val w = cg_at(c, cg_operand(k, l->w)->base, DTYPE_f32, cg_mul(c, from, depth));
-    const CgIf some = cg_if(c, cg_less(c, from, to));
-    CgIf any = some;
-    if (direct) {
-        const Val y = cg_at(c, direct->base, DTYPE_f32, from);
-        call_sgemm(c, k, total, cols, l->depth, x->base, x->stride, w, y, direct->stride);
+    CgIf any = cg_if(c, cg_less(c, from, to));
+    if (direct) { /* nothing is fused after the product */
+        const Val to_y = cg_at(c, y->base, DTYPE_f32, from);
+        call_sgemm(c, k, total, cols, l->depth, x->base, x->stride, w, to_y, y->stride);
         cg_endif(c, &any);
         return true;
     }
@@ -399,6 +338,15 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
     CgLinear l = {.k = k, .x = n->in[0], .w = n->in[1], .bias = n->in[2], .y = n->out[0]};
     l.depth = type_width(&l.x->type);
     l.out = type_width(&l.y->type);
-    const bool packed = l.w->type.shape.rank > 2;
-    return packed ? emit_packed(c, &l, diag) : emit_blas(c, k, &l, diag);
+    if (l.w->type.shape.rank <= 2)
+        return emit_blas(c, k, &l, diag);
+    Reals r = {
+        .p = {.l = l, .stage = reals_stage, .tile = reals_tile}
+    };
+    if (!reals_sizes(c, &r))
+        return cg_packed_fault(&l, diag);
+    cg_packed_reserve(c, &r.p, tile_rows(c->machine, r.p.vecs, r.w));
+    r.weights = cg_operand(k, l.w)->base;
+    cg_packed_loops(c, &r.p);
+    return true;
 }

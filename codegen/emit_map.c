@@ -17,30 +17,30 @@ one_shape(const CgKernel *k, Diag *diag)
     return true;
 }
 
+/* Every output at columns [from, to) of a row. */
 static void
-site_body(Cg *c, CgKernel *k, const CgSite *at, void *user)
+map_columns(Cg *c, CgKernel *k, Val row, Val from, Val to)
 {
-    (void)user;
-    cg_unbind_all(k);
-    cg_store_outputs(c, k, at);
+    const int lanes = cg_width(k->domain) == 1 ? 1 : c->lanes;
+    for (CgColumns s = cg_columns(c, row, from, to, lanes); cg_columns_next(c, &s);) {
+        cg_unbind_all(k);
+        cg_store_outputs(c, k, &s.at);
+    }
 }
 
 /* Threads divide rows; the columns where there is one row only. */
 static void
 map_domain(Cg *c, CgKernel *k)
 {
-    const int64_t width = cg_width(k->domain);
-    const int lanes = width == 1 ? 1 : c->lanes;
-    const Val zero = cg_i64(c, 0);
-    Val from = NULL, to = NULL;
+    const Val width = cg_i64(c, cg_width(k->domain)), zero = cg_i64(c, 0);
     if (k->domain->type.shape.rank < 2) {
-        cg_share(c, k, cg_i64(c, width), lanes, &from, &to);
-        cg_columns(c, k, zero, from, to, lanes, site_body, NULL);
+        Val from = NULL, to = NULL;
+        cg_share(c, k, width, cg_width(k->domain) == 1 ? 1 : c->lanes, &from, &to);
+        map_columns(c, k, zero, from, to);
         return;
     }
-    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
-    CgLoop row = cg_loop(c, "row", from, to, 1);
-    cg_columns(c, k, row.i, zero, cg_i64(c, width), lanes, site_body, NULL);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    map_columns(c, k, row.i, zero, width);
     cg_loop_end(c, &row);
 }
 

@@ -1,10 +1,9 @@
 /* codegen/emit_quantised.c -- quantise_i8 and quantise_u4 with the packing of what they make: a
- * weight [O,K] to whole numbers and scales in panels, in one go. Run once when weights are loaded.
+ * weight [O,K] to integers and scales in panels, in one go. Run once when weights are loaded.
  *
  *     for each panel of this thread, each of its rows:
- *         the row kept in scratch, zeros after its end
- *         for each group:  scale (and minimum) from its extremes; each 16 numbers rounded and
- * stored
+ *         the row copied to scratch, zeros after its end
+ *         for each group: scale (and minimum) from its extremes; each 16 numbers rounded, stored
  *
  * Four bytes of one output column are neighbours, so a row goes to every panel-th 32-bit unit. A
  * vector here is 16 lanes whatever the CPU: on narrower ones LLVM takes several registers. */
@@ -15,38 +14,29 @@ enum { LANES = 16 };
 typedef struct {
     CgKernel *k;
     const Node *quantise;
-    const CgOperand *q, *s, *m; /* packed; m: NULL for i8, as is one that nobody reads */
+    const CgOperand *q, *s, *m; /* packed; m: NULL for i8, as is one without a reader */
     bool is_u4;
     int64_t from, rows, width; /* first row of the weight, O, K */
     int64_t padded;            /* K as the packed weight has it */
     int64_t group, groups;     /* inputs of a group; groups of the padded row */
     int64_t panel, steps;
     bool grouped; /* scales are pairs of bf16, not one f32 */
-    Val kept;     /* the row: [padded] f32 */
+    Val row;      /* in scratch: [padded] f32 */
     /* Where the loops are. */
     Val panel_index, lane;
 } Quantised;
 
 static Val
-kept_at(Cg *c, const Quantised *z, Val col)
+row_at(Cg *c, const Quantised *z, Val col)
 {
-    return cg_at(c, z->kept, DTYPE_f32, col);
-}
-
-/* Lanes of the vector at `col` that are before `end`; NULL where all are known to be. */
-static Val
-lanes_before(Cg *c, const Quantised *z, Val col, Val end)
-{
-    if (z->width % LANES == 0 && z->group % LANES == 0)
-        return NULL;
-    return cg_mask_first(c, LANES, cg_sub(c, end, col));
+    return cg_at(c, z->row, DTYPE_f32, col);
 }
 
 /* ---- a row --------------------------------------------------------------------------------- */
 
 /* Rows past the last are zeros. */
 static void
-keep_row(Cg *c, const Quantised *z)
+copy_row(Cg *c, const Quantised *z)
 {
     const Val row = cg_add(c, cg_mul(c, z->panel_index, cg_i64(c, z->panel)), z->lane);
     const Val inside = cg_less(c, row, cg_i64(c, z->rows));
@@ -54,7 +44,7 @@ keep_row(Cg *c, const Quantised *z)
     const Val zeros = cg_splat(c, cg_f32(c, 0), LANES), end = cg_i64(c, z->width);
     CgLoop clear = cg_loop(c, "clear", cg_i64(c, z->width / LANES * LANES),
                            cg_i64(c, round_up(z->padded, LANES)), LANES);
-    cg_vstore(c, kept_at(c, z, clear.i), DTYPE_f32, zeros, LANES, NULL);
+    cg_vstore(c, row_at(c, z, clear.i), DTYPE_f32, zeros, LANES, NULL);
     cg_loop_end(c, &clear);
     CgLoop col = cg_loop(c, "keep", cg_i64(c, 0), end, LANES);
     const CgSite at = {
@@ -64,8 +54,8 @@ keep_row(Cg *c, const Quantised *z)
         .mask = z->width % LANES == 0 ? NULL : cg_mask_first(c, LANES, cg_sub(c, end, col.i))};
     cg_unbind_all(z->k);
     const Val x = cg_eval(c, z->k, z->quantise->in[0], &at);
-    cg_vstore(c, kept_at(c, z, col.i), DTYPE_f32, LLVMBuildSelect(c->b, inside, x, zeros, ""),
-              LANES, at.mask);
+    cg_vstore(c, row_at(c, z, col.i), DTYPE_f32, LLVMBuildSelect(c->b, inside, x, zeros, ""), LANES,
+              at.mask);
     cg_loop_end(c, &col);
 }
 
@@ -80,20 +70,22 @@ static Extremes
 extremes(Cg *c, const Quantised *z, Val from, Val to)
 {
     const LLVMTypeRef type = cg_vec_type(c, LANES);
-    const Val first = cg_splat(c, cg_vload(c, kept_at(c, z, from), DTYPE_f32, 1, NULL), LANES);
+    const Val first = cg_splat(c, cg_vload(c, row_at(c, z, from), DTYPE_f32, 1, NULL), LANES);
     const Val low = cg_var(c, type, first, "low"), high = cg_var(c, type, first, "high");
     const Val zero = cg_like(c, first, 0), flaw = cg_var(c, type, zero, "flaw");
     CgLoop col = cg_loop(c, "extremes", from, to, LANES);
-    const Val mask = lanes_before(c, z, col.i, to);
-    Val x = cg_vload(c, kept_at(c, z, col.i), DTYPE_f32, LANES, NULL);
+    const bool whole = z->width % LANES == 0 && z->group % LANES == 0;
+    const Val mask = whole ? NULL : cg_mask_first(c, LANES, cg_sub(c, to, col.i));
+    Val x = cg_vload(c, row_at(c, z, col.i), DTYPE_f32, LANES, NULL);
     if (mask)
         x = LLVMBuildSelect(c->b, mask, x, first, "");
     cg_set(c, low, cg_vmin(c, x, cg_get(c, type, low)));
     cg_set(c, high, cg_vmax(c, x, cg_get(c, type, high)));
     cg_set(c, flaw, cg_fma(c, x, zero, cg_get(c, type, flaw)));
     cg_loop_end(c, &col);
-    return (Extremes){cg_least(c, cg_get(c, type, low)), cg_most(c, cg_get(c, type, high)),
-                      cg_sum(c, cg_get(c, type, flaw))};
+    return (Extremes){cg_fold(c, cg_get(c, type, low), cg_vmin),
+                      cg_fold(c, cg_get(c, type, high), cg_vmax),
+                      cg_fold(c, cg_get(c, type, flaw), cg_fadd)};
 }
 
 /* ---- scales -------------------------------------------------------------------------------- */
@@ -141,7 +133,7 @@ group_rounding(Cg *c, const Quantised *z, Val group, Extremes x)
     return r;
 }
 
-/* ---- whole numbers --------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 static void
 store_units(Cg *c, const Quantised *z, Val bytes, Val first_step, int count)
@@ -160,21 +152,11 @@ store_units(Cg *c, const Quantised *z, Val bytes, Val first_step, int count)
 static Val
 every_other_four(Cg *c, Val v, int first)
 {
-    Val pick[LANES / 2];
+    int pick[LANES / 2];
     const int lanes = cg_lanes_of(v) / 2;
     for (int i = 0; i < lanes; i++)
-        pick[i] = LLVMConstInt(c->i32, (unsigned)(first + i / 4 * 8 + i % 4), 0);
-    return LLVMBuildShuffleVector(c->b, v, v, LLVMConstVector(pick, (unsigned)lanes), "");
-}
-
-/* 0 for inputs past the last, which are not the least of their group. */
-static Val
-clear_padding(Cg *c, const Quantised *z, Val bits, Val col)
-{
-    if (z->width % z->group == 0)
-        return bits;
-    const Val inside = cg_mask_first(c, cg_lanes_of(bits), cg_sub(c, cg_i64(c, z->width), col));
-    return LLVMBuildSelect(c->b, inside, bits, LLVMConstNull(LLVMTypeOf(bits)), "");
+        pick[i] = first + i / 4 * 8 + i % 4;
+    return cg_shuffle(c, v, v, pick, lanes);
 }
 
 /* Numbers of 4 bits: of each eight, the first four in low halves. */
@@ -185,8 +167,12 @@ store_nibbles(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
     const Val above = cg_fsub(c, x, cg_splat(c, r->m, lanes));
     const Val scaled = cg_fmul(c, above, cg_splat(c, r->inverse, lanes));
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, 0));
-    const Val rounded = cg_and(c, cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
-    const Val bits = clear_padding(c, z, rounded, col);
+    const Val rounded = cg_and(c, cg_integer_bits(c, cg_vmin(c, low, cg_like(c, low, 15))), 15);
+    Val bits = rounded;
+    if (z->width % z->group != 0) { /* 0 for inputs past the last: not the least of their group */
+        const Val inside = cg_mask_first(c, lanes, cg_sub(c, cg_i64(c, z->width), col));
+        bits = LLVMBuildSelect(c->b, inside, bits, LLVMConstNull(LLVMTypeOf(bits)), "");
+    }
     const Val even = every_other_four(c, bits, 0), odd = every_other_four(c, bits, 4);
     const Val pairs = LLVMBuildOr(c->b, even, cg_shl(c, odd, 4), "");
     const Val bytes = LLVMBuildTrunc(c->b, pairs, cg_vec_of(c->i8, lanes / 2), "");
@@ -199,7 +185,7 @@ store_bytes(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
     const int lanes = cg_lanes_of(x);
     const Val scaled = cg_fmul(c, x, cg_splat(c, r->inverse, lanes));
     const Val low = cg_vmax(c, scaled, cg_like(c, scaled, -127));
-    const Val bits = cg_whole_bits(c, cg_vmin(c, low, cg_like(c, low, 127)));
+    const Val bits = cg_integer_bits(c, cg_vmin(c, low, cg_like(c, low, 127)));
     const Val above = LLVMBuildAdd(c->b, bits, cg_int_like(c, bits, 128), "");
     const Val bytes = LLVMBuildTrunc(c->b, above, cg_vec_of(c->i8, lanes), "");
     store_units(c, z, bytes, cg_div(c, col, cg_i64(c, 4)), lanes / 4);
@@ -209,7 +195,7 @@ static void
 store_columns(Cg *c, const Quantised *z, const Rounding *r, Val from, Val to, int lanes)
 {
     CgLoop col = cg_loop(c, "round", from, to, lanes);
-    const Val x = cg_vload(c, kept_at(c, z, col.i), DTYPE_f32, lanes, NULL);
+    const Val x = cg_vload(c, row_at(c, z, col.i), DTYPE_f32, lanes, NULL);
     (z->is_u4 ? store_nibbles : store_bytes)(c, z, x, r, col.i);
     cg_loop_end(c, &col);
 }
@@ -218,22 +204,20 @@ store_columns(Cg *c, const Quantised *z, const Rounding *r, Val from, Val to, in
 
 /* Steps after the last whole vector are four inputs each: a row of its own scale ends anywhere. */
 static void
-whole_row(Cg *c, const Quantised *z)
+row_quantise(Cg *c, const Quantised *z)
 {
-    const Val zero = cg_i64(c, 0);
-    const Val vectors = cg_i64(c, z->padded / LANES * LANES), end = cg_i64(c, z->padded);
-    const Rounding r = group_rounding(c, z, zero, extremes(c, z, zero, cg_i64(c, z->width)));
-    store_columns(c, z, &r, zero, vectors, LANES);
-    store_columns(c, z, &r, vectors, end, 4);
-}
-
-static void
-grouped_row(Cg *c, const Quantised *z)
-{
-    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, z->groups), 1);
+    const Val zero = cg_i64(c, 0), width = cg_i64(c, z->width);
+    if (!z->grouped) {
+        const Val vectors = cg_i64(c, z->padded / LANES * LANES), end = cg_i64(c, z->padded);
+        const Rounding r = group_rounding(c, z, zero, extremes(c, z, zero, width));
+        store_columns(c, z, &r, zero, vectors, LANES);
+        store_columns(c, z, &r, vectors, end, 4);
+        return;
+    }
+    CgLoop group = cg_loop(c, "group", zero, cg_i64(c, z->groups), 1);
     const Val from = cg_mul(c, group.i, cg_i64(c, z->group));
     const Val to = cg_add(c, from, cg_i64(c, z->group));
-    const Val end = cg_min(c, to, cg_i64(c, z->width)); /* before `from` in a group of padding */
+    const Val end = cg_min(c, to, width); /* before `from` in a group of padding */
     const Rounding r = group_rounding(c, z, group.i, extremes(c, z, from, end));
     store_columns(c, z, &r, from, to, z->group % LANES == 0 ? LANES : LANES / 2);
     cg_loop_end(c, &group);
@@ -305,15 +289,13 @@ emit_quantised(Cg *c, CgKernel *k, Diag *diag)
         return false;
     }
     quantised_sizes(&z);
-    z.kept = cg_scratch(c, k, (round_up(z.padded, LANES) + LANES) * (int64_t)sizeof(float));
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, z.q->value->type.shape.dim[0].n), 1, &from, &to);
-    CgLoop panel = cg_loop(c, "panel", from, to, 1);
+    z.row = cg_scratch(c, k, (round_up(z.padded, LANES) + LANES) * (int64_t)sizeof(float));
+    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, z.q->value->type.shape.dim[0].n), 1);
     CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, z.panel), 1);
     z.panel_index = panel.i;
     z.lane = lane.i;
-    keep_row(c, &z);
-    (z.grouped ? grouped_row : whole_row)(c, &z);
+    copy_row(c, &z);
+    row_quantise(c, &z);
     cg_loop_end(c, &lane);
     cg_loop_end(c, &panel);
     return true;

@@ -2,24 +2,20 @@
  * with the pointwise ops before, between and after them.
  *
  * rmsnorm sweeps each group of a row twice: once for the sum of squares, once to scale and store.
- * What the prologue computes is kept in scratch between the sweeps; when the norm reads an operand
- * as it is, the second sweep reads it again instead (it is in L1 by then). quantise keeps the row
+ * What the prologue computes is saved in scratch between the sweeps; when the norm reads an operand
+ * as it is, the second sweep reads it again instead (it is in L1 by then). quantise saves the row
  * it is given, finds the greatest magnitude on the way, and sweeps once more to round. */
 #include "codegen/cg.h"
 
 enum { CHAINS = 4 }; /* accumulators, so that the sum does not wait for one fma after another */
 
 typedef struct {
-    const Node *norm;
-    Val kept;             /* one row of the norm's input in scratch; NULL: it is read again */
-    Val sums[CHAINS];     /* variables, <lanes x float> */
-    int chain;            /* the one the next site adds to */
-    Val factor;           /* 1 / sqrt(mean + eps) of the group */
-    const Node *quantise; /* NULL: none follows */
-    Val values;           /* the row that is quantised, in scratch */
-    Val most;             /* variable, <lanes x float>: greatest magnitudes so far */
-    Val inverse;          /* 1 / scale of the row */
-} Norm;
+    const Node *norm, *quantise; /* NULL: not in this kernel */
+    Val input;        /* one row of the norm's input in scratch; NULL: it is read again */
+    Val sums[CHAINS]; /* variables, <lanes x float> */
+    Val values;       /* the row that is quantised, in scratch */
+    Val most;         /* variable, <lanes x float>: greatest magnitudes so far */
+} Rows;
 
 /* x with 0 in the lanes that do not count, in a whole vector: lanes outside the mask, as a prologue
  * may make something of the zeros loaded there, and those after a single lane of a tail. */
@@ -36,104 +32,65 @@ counted(Cg *c, const CgSite *at, Val x)
 
 /* ---- quantise ------------------------------------------------------------------------------ */
 
-/* Keeps what will be quantised. */
+/* Saves what will be quantised. */
 static void
-keep_site(Cg *c, const Norm *n, const CgSite *at, Val x)
+save_value(Cg *c, CgKernel *k, const Rows *n, const CgSite *at)
 {
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    const Val x = cg_eval(c, k, n->quantise->in[0], at);
     cg_vstore(c, cg_at(c, n->values, DTYPE_f32, at->col), DTYPE_f32, x, at->lanes, at->mask);
     const Val size = cg_as_float(c, cg_and(c, cg_as_bits(c, counted(c, at, x)), 0x7fffffff));
     cg_set(c, n->most, cg_greater(c, size, cg_get(c, type, n->most)));
 }
 
-/* quantise without a norm before it. */
-static void
-given_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
-{
-    const Norm *n = user;
-    cg_unbind_all(k);
-    keep_site(c, n, at, cg_eval(c, k, n->quantise->in[0], at));
-    cg_store_outputs(c, k, at);
-}
-
-static void
-round_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
-{
-    const Norm *n = user;
-    const CgOperand *q = cg_operand(k, n->quantise->out[0]);
-    const Val from = cg_at(c, n->values, DTYPE_f32, at->col);
-    const Val x = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
-    const Val to = cg_add(c, cg_mul(c, at->row, cg_i64(c, q->stride)), at->col);
-    const Val scaled = cg_fmul(c, x, cg_splat(c, n->inverse, at->lanes));
-    cg_vstore(c, cg_at(c, q->base, q->dtype, to), q->dtype, scaled, at->lanes, at->mask);
-}
-
 /* s = most / 127; a row of zeros has scale 0 and stays zeros; one with a NaN has scale NaN. */
 static void
-quantise_row(Cg *c, CgKernel *k, Norm *n, Val row)
+quantise_row(Cg *c, CgKernel *k, const Rows *n, Val row)
 {
-    const Val most = cg_greatest(c, cg_get(c, cg_vec_type(c, c->lanes), n->most));
+    const Val most = cg_fold(c, cg_get(c, cg_vec_type(c, c->lanes), n->most), cg_greater);
     const CgOperand *scale = cg_operand(k, n->quantise->out[1]);
+    const CgOperand *q = cg_operand(k, n->quantise->out[0]);
     const Val zero = cg_f32(c, 0), any = LLVMBuildFCmp(c->b, LLVMRealUGT, most, zero, "");
-    const Val inverse = LLVMBuildFDiv(c->b, cg_f32(c, 127), most, "");
-    n->inverse = LLVMBuildSelect(c->b, any, inverse, zero, "");
+    const Val inverse = LLVMBuildSelect(c->b, any, cg_fdiv(c, cg_f32(c, 127), most), zero, "");
     if (scale) {
         const Val to = cg_at(c, scale->base, DTYPE_f32, cg_mul(c, row, cg_i64(c, scale->stride)));
-        cg_vstore(c, to, DTYPE_f32, LLVMBuildFDiv(c->b, most, cg_f32(c, 127), ""), 1, NULL);
+        cg_vstore(c, to, DTYPE_f32, cg_fdiv(c, most, cg_f32(c, 127)), 1, NULL);
     }
-    if (cg_operand(k, n->quantise->out[0])) {
-        const Val width = cg_i64(c, cg_width(n->quantise->in[0]));
-        cg_columns(c, k, row, cg_i64(c, 0), width, c->lanes, round_site, n);
+    if (!q)
+        return;
+    const Val width = cg_i64(c, cg_width(n->quantise->in[0]));
+    for (CgColumns s = cg_columns(c, row, cg_i64(c, 0), width, c->lanes); cg_columns_next(c, &s);) {
+        const CgSite *at = &s.at;
+        const Val from = cg_at(c, n->values, DTYPE_f32, at->col);
+        const Val x = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
+        const Val to = cg_add(c, cg_mul(c, at->row, cg_i64(c, q->stride)), at->col);
+        const Val scaled = cg_fmul(c, x, cg_splat(c, inverse, at->lanes));
+        cg_vstore(c, cg_at(c, q->base, q->dtype, to), q->dtype, scaled, at->lanes, at->mask);
     }
 }
 
 /* ---- rmsnorm ------------------------------------------------------------------------------- */
 
 static Val
-kept_at(Cg *c, const Norm *n, const CgSite *at)
+input_at(Cg *c, const Rows *n, const CgSite *at)
 {
-    return cg_at(c, n->kept, DTYPE_f32, at->col);
+    return cg_at(c, n->input, DTYPE_f32, at->col);
 }
 
 static void
-square_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
+add_square(Cg *c, CgKernel *k, const Rows *n, Val sum, const CgSite *at)
 {
-    const Norm *n = user;
     cg_unbind_all(k);
     Val x = cg_eval(c, k, n->norm->in[0], at);
-    if (n->kept)
-        cg_vstore(c, kept_at(c, n, at), DTYPE_f32, x, at->lanes, at->mask);
-    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    if (n->input)
+        cg_vstore(c, input_at(c, n, at), DTYPE_f32, x, at->lanes, at->mask);
     x = counted(c, at, x);
-    const Val sum = n->sums[n->chain];
-    cg_set(c, sum, cg_fma(c, x, x, cg_get(c, type, sum)));
-}
-
-static void
-scale_site(Cg *c, CgKernel *k, const CgSite *at, void *user)
-{
-    const Norm *n = user;
-    const Node *norm = n->norm;
-    cg_unbind_all(k);
-    Val x = NULL;
-    if (n->kept) {
-        x = cg_vload(c, kept_at(c, n, at), DTYPE_f32, at->lanes, at->mask);
-        cg_bind(k, norm->in[0], x);
-    } else {
-        x = cg_eval(c, k, norm->in[0], at);
-    }
-    Val y = cg_fmul(c, x, cg_splat(c, n->factor, at->lanes));
-    if (norm->nin > 1 && norm->in[1])
-        y = cg_fmul(c, y, cg_eval(c, k, norm->in[1], at));
-    cg_bind(k, norm->out[0], y);
-    if (n->quantise)
-        keep_site(c, n, at, cg_eval(c, k, n->quantise->in[0], at));
-    cg_store_outputs(c, k, at);
+    cg_set(c, sum, cg_fma(c, x, x, cg_get(c, cg_vec_type(c, c->lanes), sum)));
 }
 
 /* Sum of squares of columns [from, to): rounds of CHAINS vectors, then what is left. */
 static Val
-sum_of_squares(Cg *c, CgKernel *k, Norm *n, Val row, Val from, Val to)
+sum_of_squares(Cg *c, CgKernel *k, const Rows *n, Val row, Val from, Val to)
 {
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     for (int i = 0; i < CHAINS; i++)
@@ -142,52 +99,69 @@ sum_of_squares(Cg *c, CgKernel *k, Norm *n, Val row, Val from, Val to)
     const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), round), round);
     const Val rest = cg_add(c, from, whole);
     CgLoop loop = cg_loop(c, "squares", from, rest, (int64_t)c->lanes * CHAINS);
-    for (n->chain = 0; n->chain < CHAINS; n->chain++) {
-        const Val col = cg_add(c, loop.i, cg_i64(c, (int64_t)n->chain * c->lanes));
+    for (int i = 0; i < CHAINS; i++) {
+        const Val col = cg_add(c, loop.i, cg_i64(c, (int64_t)i * c->lanes));
         const CgSite at = {.row = row, .col = col, .lanes = c->lanes};
-        square_site(c, k, &at, n);
+        add_square(c, k, n, n->sums[i], &at);
     }
     cg_loop_end(c, &loop);
-    n->chain = 0;
-    cg_columns(c, k, row, rest, to, c->lanes, square_site, n);
+    for (CgColumns s = cg_columns(c, row, rest, to, c->lanes); cg_columns_next(c, &s);)
+        add_square(c, k, n, n->sums[0], &s.at);
     Val half[2];
     for (int i = 0; i < 2; i++)
         half[i] = cg_fadd(c, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]));
-    return cg_sum(c, cg_fadd(c, half[0], half[1]));
+    return cg_fold(c, cg_fadd(c, half[0], half[1]), cg_fadd);
 }
 
 static void
-emit_group(Cg *c, CgKernel *k, Norm *n, Val row, Val group, int64_t width)
+norm_group(Cg *c, CgKernel *k, const Rows *n, Val row, Val group, int64_t width)
 {
+    const Node *norm = n->norm;
     const Val from = cg_mul(c, group, cg_i64(c, width));
     const Val to = cg_add(c, from, cg_i64(c, width));
     const Val sum = sum_of_squares(c, k, n, row, from, to);
-    const Val mean = LLVMBuildFDiv(c->b, sum, cg_f32(c, (double)width), "");
-    const Val eps = cg_f32(c, node_num(n->norm, ATTR_eps, 0));
-    n->factor = cg_rsqrt(c, cg_fadd(c, mean, eps));
-    cg_columns(c, k, row, from, to, c->lanes, scale_site, n);
+    const Val mean = cg_fdiv(c, sum, cg_f32(c, (double)width));
+    const Val factor = cg_rsqrt(c, cg_fadd(c, mean, cg_f32(c, node_num(norm, ATTR_eps, 0))));
+    for (CgColumns s = cg_columns(c, row, from, to, c->lanes); cg_columns_next(c, &s);) {
+        const CgSite *at = &s.at;
+        Val x = NULL;
+        cg_unbind_all(k);
+        if (n->input) {
+            x = cg_vload(c, input_at(c, n, at), DTYPE_f32, at->lanes, at->mask);
+            cg_bind(k, norm->in[0], x);
+        } else {
+            x = cg_eval(c, k, norm->in[0], at);
+        }
+        Val y = cg_fmul(c, x, cg_splat(c, factor, at->lanes));
+        if (norm->nin > 1 && norm->in[1])
+            y = cg_fmul(c, y, cg_eval(c, k, norm->in[1], at));
+        cg_bind(k, norm->out[0], y);
+        if (n->quantise)
+            save_value(c, k, n, at);
+        cg_store_outputs(c, k, at);
+    }
 }
 
 static void
-norm_open(Cg *c, CgKernel *k, Norm *n)
+norm_open(Cg *c, CgKernel *k, Rows *n)
 {
     const CgOperand *x = cg_operand(k, n->norm->in[0]);
     if (!x || x->is_output)
-        n->kept = cg_scratch(c, k, cg_width(k->domain) * (int64_t)sizeof(float));
+        n->input = cg_scratch(c, k, cg_width(k->domain) * (int64_t)sizeof(float));
     for (int i = 0; i < CHAINS; i++)
         n->sums[i] = cg_var(c, cg_vec_type(c, c->lanes), NULL, "squares");
 }
 
 static void
-norm_row(Cg *c, CgKernel *k, Norm *n, Val row)
+norm_row(Cg *c, CgKernel *k, const Rows *n, Val row)
 {
     const int64_t width = cg_width(k->domain), groups = node_int(n->norm, ATTR_groups, 1);
     if (groups == 1) {
-        emit_group(c, k, n, row, cg_i64(c, 0), width);
+        norm_group(c, k, n, row, cg_i64(c, 0), width);
         return;
     }
     CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, groups), 1);
-    emit_group(c, k, n, row, group.i, width / groups);
+    norm_group(c, k, n, row, group.i, width / groups);
     cg_loop_end(c, &group);
 }
 
@@ -195,36 +169,26 @@ bool
 emit_rmsnorm(Cg *c, CgKernel *k, Diag *diag)
 {
     (void)diag; /* the shape rule has seen that groups divide the width */
-    Norm n = {.norm = k->kernel->anchor};
+    Rows n = {.norm = k->kernel->anchor};
     norm_open(c, k, &n);
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
-    CgLoop row = cg_loop(c, "row", from, to, 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
     norm_row(c, k, &n, row.i);
     cg_loop_end(c, &row);
     return true;
 }
 
-/* The norm in the kernel of a quantise; NULL: there is none. */
-static const Node *
-norm_before(const CgKernel *k)
-{
-    for (const Node *n = k->first; n != k->last; n = n->next)
-        if (n->kernel == k->kernel && n->op == OP_rmsnorm)
-            return n;
-    return NULL;
-}
-
 bool
 emit_quantise(Cg *c, CgKernel *k, Diag *diag)
 {
-    Norm n = {.quantise = k->kernel->anchor};
-    n.norm = norm_before(k);
+    Rows n = {.quantise = k->kernel->anchor};
     for (const Node *other = k->first; other != k->last; other = other->next) {
-        const bool fits = other == n.quantise || op_info[other->op].cls != CLASS_ROWWISE ||
-                          (other == n.norm && cg_in_domain(k, other->out[0]));
-        if (other->kernel != k->kernel || fits)
+        if (other->kernel != k->kernel || other == n.quantise ||
+            op_info[other->op].cls != CLASS_ROWWISE)
             continue;
+        if (!n.norm && other->op == OP_rmsnorm && cg_in_domain(k, other->out[0])) {
+            n.norm = other;
+            continue;
+        }
         diag_error(
             diag, other->loc,
             "kernel %s: beside a quantise there can be a norm of rows as wide, nothing more of "
@@ -233,19 +197,21 @@ emit_quantise(Cg *c, CgKernel *k, Diag *diag)
         return false;
     }
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
-    const Val width = cg_i64(c, cg_width(k->domain));
+    const Val zero = cg_i64(c, 0), width = cg_i64(c, cg_width(k->domain));
     n.values = cg_scratch(c, k, cg_width(k->domain) * (int64_t)sizeof(float));
     n.most = cg_var(c, type, NULL, "most");
     if (n.norm)
         norm_open(c, k, &n);
-    Val from = NULL, to = NULL;
-    cg_share(c, k, cg_rows(k, k->domain), 1, &from, &to);
-    CgLoop row = cg_loop(c, "row", from, to, 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
     cg_set(c, n.most, LLVMConstNull(type));
     if (n.norm)
         norm_row(c, k, &n, row.i);
-    else
-        cg_columns(c, k, row.i, cg_i64(c, 0), width, c->lanes, given_site, &n);
+    for (CgColumns s = cg_columns(c, row.i, zero, width, c->lanes);
+         !n.norm && cg_columns_next(c, &s);) {
+        cg_unbind_all(k);
+        save_value(c, k, &n, &s.at);
+        cg_store_outputs(c, k, &s.at);
+    }
     quantise_row(c, k, &n, row.i);
     cg_loop_end(c, &row);
     return true;

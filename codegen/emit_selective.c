@@ -10,11 +10,11 @@
  * Threads divide channels. The N states of a vector of channels stay in registers, or in scratch
  * that stays in the first-level cache, while the tokens of a run go by. Nearly all of the time
  * goes into the exponentials, one for every state and token: A is multiplied by log2(e) once, so
- * that powers of two do. The order of sums over n depends on nothing but N, and a state kept in
- * bf16 is rounded after each token: a prompt in pieces gives the bits of the whole. */
+ * that powers of two do. The order of sums over n depends on nothing but N, and a state stored in
+ * bf16 is rounded after each token: a prompt cut into calls gives the bits of the whole. */
 #include <float.h>
 
-#include "codegen/cg.h"
+#include "codegen/scan.h"
 
 /* States whose code is written out; of more than that, a loop has so many at a time. */
 enum { SCAN_WRITTEN = 32, SCAN_UNROLL = 8 };
@@ -27,24 +27,16 @@ enum { SCAN_AHEAD = 4 };
 enum { SCAN_RUN = 32 };
 
 typedef struct {
-    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    ScanOperands v;
     int64_t states; /* N */
-    Dtype kept;     /* of the state in memory */
-    Val row, count; /* the run at hand: tokens of one sequence that follow each other */
+    Val row, count; /* the run: first token row and how many */
     Val slot;       /* its state, [N,D] */
-    /* Of the channels at hand, [N,lanes]: */
+    /* Of the vector of channels, [N,lanes]: */
     Val rate;            /* A log2(e) */
-    Val held;            /* h, where registers do not hold it; else NULL */
+    Val spilled;         /* h, where registers do not hold it; else NULL */
     Val h[SCAN_WRITTEN]; /* variables, where they do */
     Val sums;            /* y: [SCAN_RUN,lanes] */
 } Selective;
-
-/* What all states of a vector of channels share at one token. */
-typedef struct {
-    const CgSite *at;
-    Val dt, dx;
-    Val y[SCAN_SUMS]; /* variables: sums over n, by n mod SCAN_SUMS */
-} Step;
 
 /* Row n of scratch. */
 static Val
@@ -53,106 +45,60 @@ scratch_row(Cg *c, Val base, Val n, const CgSite *at)
     return cg_at(c, base, DTYPE_f32, cg_mul(c, n, cg_i64(c, at->lanes)));
 }
 
-/* sum: n mod SCAN_SUMS */
-typedef void StateBody(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user);
+/* ---- the states of a vector of channels ---------------------------------------------------- */
 
-/* body for every n; a constant where states are written out. */
-static void
-each_state(Cg *c, CgKernel *k, Selective *s, StateBody *body, void *user)
+/* One after the other: for (State n = {0}; next_state(c, s, &n);) */
+typedef struct {
+    Val i;   /* a constant where states are written out */
+    int sum; /* n mod SCAN_SUMS */
+    int64_t built;
+    CgLoop loop;
+} State;
+
+static bool
+next_state(Cg *c, const Selective *s, State *n)
 {
     const int64_t looped = s->states > SCAN_WRITTEN ? s->states / SCAN_UNROLL * SCAN_UNROLL : 0;
-    if (looped > 0) {
-        CgLoop loop = cg_loop(c, "n", cg_i64(c, 0), cg_i64(c, looped), SCAN_UNROLL);
-        for (int u = 0; u < SCAN_UNROLL; u++)
-            body(c, k, s, cg_add(c, loop.i, cg_i64(c, u)), u % SCAN_SUMS, user);
-        cg_loop_end(c, &loop);
+    if (looped > 0 && n->built == 0)
+        n->loop = cg_loop(c, "n", cg_i64(c, 0), cg_i64(c, looped), SCAN_UNROLL);
+    if (looped > 0 && n->built == SCAN_UNROLL) {
+        cg_loop_end(c, &n->loop);
+        n->built = looped;
     }
-    for (int64_t n = looped; n < s->states; n++)
-        body(c, k, s, cg_i64(c, n), (int)(n % SCAN_SUMS), user);
+    if (n->built == s->states)
+        return false;
+    n->i = cg_i64(c, n->built);
+    if (n->built < looped)
+        n->i = cg_add(c, n->loop.i, n->i);
+    n->sum = (int)(n->built++ % SCAN_SUMS);
+    return true;
 }
 
-/* ---- the state of a vector of channels ----------------------------------------------------- */
-
 static Val
-h_get(Cg *c, const Selective *s, Val n, const CgSite *at)
+h_get(Cg *c, const Selective *s, const State *n, const CgSite *at)
 {
-    if (!s->held)
-        return cg_get(c, cg_vec_type(c, at->lanes), s->h[LLVMConstIntGetZExtValue(n)]);
-    return cg_vload(c, scratch_row(c, s->held, n, at), DTYPE_f32, at->lanes, NULL);
+    if (!s->spilled)
+        return cg_get(c, cg_vec_type(c, at->lanes), s->h[LLVMConstIntGetZExtValue(n->i)]);
+    return cg_vload(c, scratch_row(c, s->spilled, n->i, at), DTYPE_f32, at->lanes, NULL);
 }
 
 static void
-h_set(Cg *c, const Selective *s, Val n, const CgSite *at, Val h)
+h_set(Cg *c, const Selective *s, const State *n, const CgSite *at, Val h)
 {
-    if (s->held)
-        cg_vstore(c, scratch_row(c, s->held, n, at), DTYPE_f32, h, at->lanes, NULL);
+    if (s->spilled)
+        cg_vstore(c, scratch_row(c, s->spilled, n->i, at), DTYPE_f32, h, at->lanes, NULL);
     else
-        cg_set(c, s->h[LLVMConstIntGetZExtValue(n)], h);
+        cg_set(c, s->h[LLVMConstIntGetZExtValue(n->i)], h);
 }
 
-/* The state of a sequence, and the channels. */
-typedef struct {
-    Val slot; /* [N,D] */
-    const CgSite *at;
-} Stored;
-
+/* State n of the sequence in memory. */
 static Val
-stored_at(Cg *c, const Selective *s, const Stored *from, Val n)
+stored_at(Cg *c, const Selective *s, const State *n, const CgSite *at)
 {
-    const Val row = cg_mul(c, n, cg_i64(c, cg_width(s->state)));
-    return cg_at(c, from->slot, s->kept, cg_add(c, row, from->at->col));
+    return cg_element(c, s->slot, s->v.stored, n->i, cg_width(s->v.state), at->col);
 }
 
-static void
-state_load(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
-{
-    (void)sum;
-    (void)k;
-    const Stored *from = user;
-    const CgSite *at = from->at;
-    h_set(c, s, n, at, cg_vload(c, stored_at(c, s, from, n), s->kept, at->lanes, at->mask));
-}
-
-static void
-state_store(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
-{
-    (void)sum;
-    (void)k;
-    const Stored *to = user;
-    const CgSite *at = to->at;
-    cg_vstore(c, stored_at(c, s, to, n), s->kept, h_get(c, s, n, at), at->lanes, at->mask);
-}
-
-/* A log2(e) is finite, as A of an SSD is: 0 times infinity would be NaN where dt is 0. */
-static void
-state_rate(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
-{
-    (void)sum;
-    const CgSite *at = user;
-    const CgSite site = {.row = n, .col = at->col, .lanes = at->lanes, .mask = at->mask};
-    cg_unbind_all(k);
-    const Val A = cg_eval(c, k, s->A, &site);
-    const Val rate = cg_fmul(c, A, cg_like(c, A, 1.44269504088896341));
-    cg_vstore(c, scratch_row(c, s->rate, n, at), DTYPE_f32,
-              cg_vmax(c, cg_like(c, A, -FLT_MAX), rate), at->lanes, NULL);
-}
-
-/* ---- a token ------------------------------------------------------------------------------- */
-
-static void
-state_step(Cg *c, CgKernel *k, Selective *s, Val n, int sum, void *user)
-{
-    const Step *step = user;
-    const CgSite *at = step->at;
-    const LLVMTypeRef type = cg_vec_type(c, at->lanes);
-    const Val rate = cg_vload(c, scratch_row(c, s->rate, n, at), DTYPE_f32, at->lanes, NULL);
-    const Val decay = cg_exp2(c, cg_fmul(c, step->dt, rate));
-    const Val B = cg_splat(c, cg_eval_one(c, k, s->B, at->row, n), at->lanes);
-    const Val C = cg_splat(c, cg_eval_one(c, k, s->C, at->row, n), at->lanes);
-    const Val h = cg_fma(c, decay, h_get(c, s, n, at), cg_fmul(c, step->dx, B));
-    cg_set(c, step->y[sum], cg_fma(c, C, h, cg_get(c, type, step->y[sum])));
-    h_set(c, s, n, at, s->kept == DTYPE_f32 ? h : cg_round(c, h, s->kept));
-}
+/* ---- tokens -------------------------------------------------------------------------------- */
 
 /* Every operand of a row each token, those that are written too. */
 static void
@@ -163,68 +109,78 @@ prefetch_rows(Cg *c, const CgKernel *k, const CgSite *at)
         if (!o->value || o->value->kind == VALUE_STATE || !cg_in_domain(k, o->value))
             continue;
         const Val row = cg_add(c, at->row, cg_i64(c, SCAN_AHEAD));
-        const Val first = cg_mul(c, row, cg_i64(c, o->stride));
-        cg_prefetch(c, cg_at(c, o->base, o->dtype, cg_add(c, first, at->col)), 3);
+        cg_prefetch(c, cg_element(c, o->base, o->dtype, row, o->stride, at->col), 3);
     }
 }
 
 static void
-scan_token(Cg *c, CgKernel *k, Selective *s, const CgSite *at, Val y_at)
+scan_token(Cg *c, CgKernel *k, const Selective *s, const CgSite *at, Val y_at)
 {
     prefetch_rows(c, k, at);
     cg_unbind_all(k);
-    const Val x = cg_eval(c, k, s->x, at), dt = cg_eval(c, k, s->dt, at);
-    Step step = {.at = at, .dt = dt, .dx = cg_fmul(c, dt, x)};
-    const Val skip = s->D ? cg_fmul(c, cg_eval(c, k, s->D, at), x) : cg_like(c, x, 0);
+    const Val x = cg_eval(c, k, s->v.x, at), dt = cg_eval(c, k, s->v.dt, at);
+    const Val dx = cg_fmul(c, dt, x);
+    const Val skip = s->v.D ? cg_fmul(c, cg_eval(c, k, s->v.D, at), x) : cg_like(c, x, 0);
     const LLVMTypeRef type = LLVMTypeOf(x);
+    Val sum[SCAN_SUMS]; /* variables */
     for (int i = 0; i < SCAN_SUMS; i++)
-        step.y[i] = cg_var(c, type, i ? cg_like(c, x, 0) : skip, "y");
-    each_state(c, k, s, state_step, &step);
-    Val y = cg_get(c, type, step.y[0]);
+        sum[i] = cg_var(c, type, i ? cg_like(c, x, 0) : skip, "y");
+    for (State n = {0}; next_state(c, s, &n);) {
+        const Val rate = cg_vload(c, scratch_row(c, s->rate, n.i, at), DTYPE_f32, at->lanes, NULL);
+        const Val decay = cg_exp2(c, cg_fmul(c, dt, rate));
+        const Val B = cg_splat(c, cg_eval_one(c, k, s->v.B, at->row, n.i), at->lanes);
+        const Val C = cg_splat(c, cg_eval_one(c, k, s->v.C, at->row, n.i), at->lanes);
+        const Val h = cg_fma(c, decay, h_get(c, s, &n, at), cg_fmul(c, dx, B));
+        cg_set(c, sum[n.sum], cg_fma(c, C, h, cg_get(c, type, sum[n.sum])));
+        h_set(c, s, &n, at, cg_round(c, h, s->v.stored));
+    }
+    Val y = cg_get(c, type, sum[0]);
     for (int i = 1; i < SCAN_SUMS; i++)
-        y = cg_fadd(c, y, cg_get(c, type, step.y[i]));
+        y = cg_fadd(c, y, cg_get(c, type, sum[i]));
     cg_vstore(c, y_at, DTYPE_f32, y, at->lanes, NULL);
 }
 
-static CgSite
-site_at(const CgSite *columns, Val row)
-{
-    return (CgSite){
-        .row = row, .col = columns->col, .lanes = columns->lanes, .mask = columns->mask};
-}
-
-/* The tokens of a run. What comes after the scan has a loop of its own: it
- * would take registers from the states. */
+/* The tokens of a run. What comes after the scan has a loop of its own: it would take registers
+ * from the states. */
 static void
-scan_run(Cg *c, CgKernel *k, Selective *s, const CgSite *columns)
+scan_run(Cg *c, CgKernel *k, const Selective *s, CgSite at)
 {
     CgLoop t = cg_loop(c, "t", cg_i64(c, 0), s->count, 1);
-    const CgSite at = site_at(columns, cg_add(c, s->row, t.i));
-    scan_token(c, k, s, &at, scratch_row(c, s->sums, t.i, columns));
+    at.row = cg_add(c, s->row, t.i);
+    scan_token(c, k, s, &at, scratch_row(c, s->sums, t.i, &at));
     cg_loop_end(c, &t);
     CgLoop out = cg_loop(c, "out", cg_i64(c, 0), s->count, 1);
-    const CgSite to = site_at(columns, cg_add(c, s->row, out.i));
+    at.row = cg_add(c, s->row, out.i);
     cg_unbind_all(k);
-    cg_bind(k, s->y,
-            cg_vload(c, scratch_row(c, s->sums, out.i, columns), DTYPE_f32, columns->lanes, NULL));
-    cg_store_outputs(c, k, &to);
+    const Val y = scratch_row(c, s->sums, out.i, &at);
+    cg_bind(k, s->v.y, cg_vload(c, y, DTYPE_f32, at.lanes, NULL));
+    cg_store_outputs(c, k, &at);
     cg_loop_end(c, &out);
 }
 
-/* ---- the loops ----------------------------------------------------------------------------- */
-
-/* One vector of channels over the run at hand. */
+/* One vector of channels over the run. A log2(e) is finite, as A of an SSD is: 0 times
+ * infinity would be NaN where dt is 0. */
 static void
-scan_channels(Cg *c, CgKernel *k, const CgSite *at, void *user)
+scan_channels(Cg *c, CgKernel *k, Selective *s, const CgSite *at)
 {
-    Selective *s = user;
-    Stored stored = {s->slot, at};
-    each_state(c, k, s, state_rate, (void *)at);
-    for (int64_t n = 0; n < s->states && !s->held; n++)
+    for (State n = {0}; next_state(c, s, &n);) {
+        CgSite site = *at;
+        site.row = n.i;
+        cg_unbind_all(k);
+        const Val A = cg_eval(c, k, s->v.A, &site);
+        const Val rate = cg_fmul(c, A, cg_like(c, A, 1.44269504088896341));
+        const Val finite = cg_vmax(c, cg_like(c, A, -FLT_MAX), rate);
+        cg_vstore(c, scratch_row(c, s->rate, n.i, at), DTYPE_f32, finite, at->lanes, NULL);
+    }
+    for (int64_t n = 0; n < s->states && !s->spilled; n++)
         s->h[n] = cg_var(c, cg_vec_type(c, at->lanes), NULL, "h");
-    each_state(c, k, s, state_load, &stored);
-    scan_run(c, k, s, at);
-    each_state(c, k, s, state_store, &stored);
+    for (State n = {0}; next_state(c, s, &n);)
+        h_set(c, s, &n, at, cg_vload(c, stored_at(c, s, &n, at), s->v.stored, at->lanes, at->mask));
+    scan_run(c, k, s, *at);
+    for (State n = {0}; next_state(c, s, &n);) {
+        const Val h = h_get(c, s, &n, at);
+        cg_vstore(c, stored_at(c, s, &n, at), s->v.stored, h, at->lanes, at->mask);
+    }
 }
 
 bool
@@ -232,30 +188,22 @@ emit_selective_scan(Cg *c, CgKernel *k, Diag *diag)
 {
     (void)diag;
     const Node *n = k->kernel->anchor;
-    Selective s = {.x = n->in[0],
-                   .dt = n->in[1],
-                   .A = n->in[2],
-                   .B = n->in[3],
-                   .C = n->in[4],
-                   .D = n->in[5],
-                   .state = n->in[6],
-                   .y = n->out[0],
-                   .states = n->in[2]->type.shape.dim[0].n,
-                   .kept = n->in[6]->type.dtype};
+    Selective s = {.v = scan_operands(n), .states = n->in[2]->type.shape.dim[0].n};
     const int64_t bytes = s.states * c->lanes * (int64_t)sizeof(float);
     s.rate = cg_scratch(c, k, bytes);
     if (s.states > c->machine->vector_registers / 2 || s.states > SCAN_WRITTEN)
-        s.held = cg_scratch(c, k, bytes);
+        s.spilled = cg_scratch(c, k, bytes);
     s.sums = cg_scratch(c, k, SCAN_RUN * c->lanes * (int64_t)sizeof(float));
     Val from = NULL, to = NULL;
-    cg_share(c, k, cg_i64(c, cg_width(s.y)), c->lanes, &from, &to);
+    cg_share(c, k, cg_i64(c, cg_width(s.v.y)), c->lanes, &from, &to);
     CgLoop segs = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
     const CgSeg seg = cg_segment(c, k, segs.i);
-    s.slot = cg_state_at(c, k, cg_operand(k, s.state), seg.slot);
+    s.slot = cg_state_at(c, k, cg_operand(k, s.v.state), seg.slot);
     CgLoop run = cg_loop(c, "run", cg_i64(c, 0), seg.len, SCAN_RUN);
     s.row = cg_add(c, seg.row, run.i);
     s.count = cg_min(c, cg_i64(c, SCAN_RUN), cg_sub(c, seg.len, run.i));
-    cg_columns(c, k, cg_i64(c, 0), from, to, c->lanes, scan_channels, &s);
+    for (CgColumns col = cg_columns(c, cg_i64(c, 0), from, to, c->lanes); cg_columns_next(c, &col);)
+        scan_channels(c, k, &s, &col.at);
     cg_loop_end(c, &run);
     cg_loop_end(c, &segs);
     return true;

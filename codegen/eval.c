@@ -69,16 +69,7 @@ element_at(Cg *c, const CgOperand *o, const CgSite *at)
 {
     if (o->value->type.shape.rank < 2)
         return cg_at(c, o->base, o->dtype, at->col);
-    const Val row = cg_mul(c, at->row, cg_i64(c, o->stride));
-    return cg_at(c, o->base, o->dtype, cg_add(c, row, at->col));
-}
-
-static Val
-load_operand(Cg *c, const CgOperand *o, const CgSite *at)
-{
-    if (o->value->kind == VALUE_STATE || o->dtype == DTYPE_i32)
-        die("cg_eval: %s is no matrix of numbers", o->value->name);
-    return cg_vload(c, element_at(c, o, at), o->dtype, at->lanes, at->mask);
+    return cg_element(c, o->base, o->dtype, at->row, o->stride, at->col);
 }
 
 /* Whether v, one column wide, is used by something of `width` columns. */
@@ -91,27 +82,23 @@ is_broadcast(const Value *v, int64_t width)
 static Val eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at, bool broadcast);
 
 static Val
-eval_node(Cg *c, CgKernel *k, const Node *n, const CgSite *at)
+eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
 {
-    if (op_info[n->op].cls != CLASS_POINTWISE || n->kernel != k->kernel)
-        die("cg_eval: %s of kernel %s is neither pointwise, bound nor an operand",
-            op_info[n->op].name, k->kernel->name);
-    const int64_t width = cg_width(n->out[0]);
+    const CgOperand *o = cg_operand(k, v);
+    if (o && !o->is_output) {
+        if (v->kind == VALUE_STATE || o->dtype == DTYPE_i32)
+            die("cg_eval: %s is no matrix of numbers", v->name);
+        return cg_vload(c, element_at(c, o, at), o->dtype, at->lanes, at->mask);
+    }
+    const Node *n = v->def;
+    if (!n || op_info[n->op].cls != CLASS_POINTWISE || n->kernel != k->kernel)
+        die("cg_eval: %s is neither pointwise in kernel %s, bound nor an operand", v->name,
+            k->kernel->name);
+    const int64_t width = cg_width(v);
     Val in[IR_MAX_IN];
     for (int i = 0; i < n->nin; i++)
         in[i] = eval(c, k, n->in[i], at, is_broadcast(n->in[i], width));
     return cg_pointwise(c, n, in);
-}
-
-static Val
-eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
-{
-    const CgOperand *o = cg_operand(k, v);
-    if (o && !o->is_output)
-        return load_operand(c, o, at);
-    if (!v->def)
-        die("cg_eval: %s does not belong to kernel %s", v->name, k->kernel->name);
-    return eval_node(c, k, v->def, at);
 }
 
 /* A column stands for all: it is evaluated once, as a scalar. */
@@ -153,29 +140,19 @@ cg_in_domain(const CgKernel *k, const Value *v)
     return shape_equal(&v->type.shape, &k->domain->type.shape);
 }
 
-/* The store rounds by itself: a cast that is only stored needs no second rounding. */
-static Val
-eval_for_store(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
-{
-    const bool cast = v->def && v->def->op == OP_cast && !k->bound[v->id];
-    return cg_eval(c, k, cast ? v->def->in[0] : v, at);
-}
-
-/* What an anchor stores by itself, once it knows the whole row. */
-static bool
-is_later(const Value *v)
-{
-    return op_info[v->def->op].cls == CLASS_ROWWISE && op_has_flag(v->def->op, 'J');
-}
-
 void
 cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
 {
     Val *values = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *values);
-    for (int i = 0; i < k->noperands; i++)
-        if (k->operands[i].is_output && cg_in_domain(k, k->operands[i].value) &&
-            !is_later(k->operands[i].value))
-            values[i] = eval_for_store(c, k, k->operands[i].value, at);
+    for (int i = 0; i < k->noperands; i++) {
+        const Value *v = k->operands[i].value;
+        if (!k->operands[i].is_output || !cg_in_domain(k, v) ||
+            (op_info[v->def->op].cls == CLASS_ROWWISE && op_has_flag(v->def->op, 'J')))
+            continue;
+        /* The store rounds by itself: a cast that is only stored needs no second rounding. */
+        const bool cast = v->def->op == OP_cast && !k->bound[v->id];
+        values[i] = cg_eval(c, k, cast ? v->def->in[0] : v, at);
+    }
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
         if (values[i])
@@ -183,7 +160,15 @@ cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
     }
 }
 
-/* ---- columns ------------------------------------------------------------------------------- */
+/* ---- rows and columns ----------------------------------------------------------------------- */
+
+CgLoop
+cg_share_loop(Cg *c, const CgKernel *k, const char *name, Val count, int64_t unit)
+{
+    Val from = NULL, to = NULL;
+    cg_share(c, k, count, unit, &from, &to);
+    return cg_loop(c, name, from, to, 1);
+}
 
 static bool
 known_equal(Val a, Val b)
@@ -192,35 +177,39 @@ known_equal(Val a, Val b)
                       LLVMConstIntGetSExtValue(a) == LLVMConstIntGetSExtValue(b));
 }
 
-static void
-column_loop(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user)
-{
-    if (known_equal(from, to))
-        return;
-    CgLoop loop = cg_loop(c, "col", from, to, lanes);
-    const CgSite at = {.row = row, .col = loop.i, .lanes = lanes};
-    body(c, k, &at, user);
-    cg_loop_end(c, &loop);
-}
-
-void
-cg_columns(Cg *c, CgKernel *k, Val row, Val from, Val to, int lanes, CgBody *body, void *user)
+CgColumns
+cg_columns(Cg *c, Val row, Val from, Val to, int lanes)
 {
     const Val step = cg_i64(c, lanes);
     const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), step), step);
-    const Val full = cg_add(c, from, whole);
-    column_loop(c, k, row, from, full, lanes, body, user);
-    if (lanes == 1 || known_equal(full, to))
-        return;
-    if (!c->masks) {
-        column_loop(c, k, row, full, to, 1, body, user);
-        return;
+    return (CgColumns){
+        .at = {.row = row, .lanes = lanes},
+          .ends = {from, cg_add(c, from, whole), to}
+    };
+}
+
+bool
+cg_columns_next(Cg *c, CgColumns *s)
+{
+    if (s->tail.exit)
+        cg_endif(c, &s->tail);
+    else if (s->loop.exit)
+        cg_loop_end(c, &s->loop);
+    while (s->stage < 2) {
+        const Val from = s->ends[s->stage], to = s->ends[s->stage + 1];
+        const bool tail = s->stage++ == 1;
+        if (known_equal(from, to) || (tail && s->at.lanes == 1))
+            continue;
+        if (tail && c->masks) {
+            s->tail = cg_if(c, cg_less(c, from, to));
+            s->at.col = from;
+            s->at.mask = cg_mask_first(c, s->at.lanes, cg_sub(c, to, from));
+            return true;
+        }
+        s->at.lanes = tail ? 1 : s->at.lanes;
+        s->loop = cg_loop(c, "col", from, to, s->at.lanes);
+        s->at.col = s->loop.i;
+        return true;
     }
-    CgIf rest = cg_if(c, cg_less(c, full, to));
-    const CgSite at = {.row = row,
-                       .col = full,
-                       .lanes = lanes,
-                       .mask = cg_mask_first(c, lanes, cg_sub(c, to, full))};
-    body(c, k, &at, user);
-    cg_endif(c, &rest);
+    return false;
 }

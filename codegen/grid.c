@@ -3,36 +3,28 @@
  *
  * By panels alone, 12 panels keep 12 of 16 threads busy, and 53 give four to some and three to
  * others; by rows alone, every thread walks all of the weight. Of the ways to write the number of
- * threads as groups x members the one whose busiest thread has least to do is taken, each time a
- * kernel runs: it depends on T. Sums run over all of K in one thread whatever the way, so that the
- * bits do not depend on it.
+ * threads as groups x members the one whose busiest thread has least to do is taken (tile_grid of
+ * machine/tile.h, as code), each time a kernel runs: it depends on T. Sums run over all of K in one
+ * thread whatever the way, so that the bits do not depend on it.
  *
- * Where there are more parts than threads (pieces), each thread's run of parts first divides its
+ * Where there are more parts than threads (pieces=), each thread's range of parts first divides its
  * rows, until those of a part can be staged at once, and then its panels: parts that follow each
- * other then mostly have the same rows, which are staged for the first of them only.
- *
- * Work is counted in quarters of a register tile: a tile is 4; to walk a panel that is not in the
- * second-level cache costs about as much as two more tiles with it (196 KiB at 25 GB/s beside
- * 0.6 MFLOP at 130 GFLOP/s); to stage the rows of a tile, about 1. */
+ * other then mostly have the same rows, which are staged for the first of them only. */
 #include "codegen/tile.h"
+#include "machine/tile.h"
 
-enum { TILE = 4, PANEL_TILES = 2, STAGE = 1 };
-
-static Val
-round_up_div(Cg *c, Val n, Val by)
-{
-    return cg_div(c, cg_add(c, n, cg_sub(c, by, cg_i64(c, 1))), by);
-}
+#define ADD(a, b) cg_add(c, a, b)
+#define MUL(a, b) cg_mul(c, a, b)
+#define NUM(n)    cg_i64(c, n)
 
 /* Of the busiest thread where `groups` divide the rows and as many members as are left the panels.
  */
 static Val
 work_of(Cg *c, const CgKernel *k, int64_t panels, Val tiles, Val groups)
 {
-    const Val each = round_up_div(c, cg_i64(c, panels), cg_div(c, k->threads, groups));
-    const Val rows = round_up_div(c, tiles, groups);
-    const Val walked = cg_mul(c, each, cg_add(c, rows, cg_i64(c, PANEL_TILES)));
-    return cg_add(c, cg_mul(c, walked, cg_i64(c, TILE)), cg_mul(c, rows, cg_i64(c, STAGE)));
+    const Val each = cg_div_up(c, cg_i64(c, panels), cg_div(c, k->threads, groups));
+    const Val rows = cg_div_up(c, tiles, groups);
+    return TILE_GRID_WORK(ADD, MUL, NUM, each, rows);
 }
 
 static Val
@@ -42,7 +34,7 @@ divides(Cg *c, Val by, Val n)
     return LLVMBuildICmp(c->b, LLVMIntEQ, back, n, "");
 }
 
-/* The number of groups: no more than there are tiles. */
+/* tile_grid as code. */
 static Val
 best_groups(Cg *c, const CgKernel *k, int64_t panels, Val tiles)
 {
@@ -81,8 +73,8 @@ CgGrid
 cg_share_grid(Cg *c, const CgKernel *k, int64_t panels, Val rows, int64_t tile, int64_t most)
 {
     CgGrid g;
-    const Val first = best_groups(c, k, panels, round_up_div(c, rows, cg_i64(c, tile)));
-    const Val further = divided_further(c, k, round_up_div(c, rows, first), most);
+    const Val first = best_groups(c, k, panels, cg_div_up(c, rows, cg_i64(c, tile)));
+    const Val further = divided_further(c, k, cg_div_up(c, rows, first), most);
     const Val groups = cg_mul(c, first, further);
     const Val members = cg_div(c, k->parts, groups), group = cg_div(c, k->part, members);
     const Val member = cg_sub(c, k->part, cg_mul(c, group, members));

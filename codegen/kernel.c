@@ -61,12 +61,6 @@ operand_add(CgKernel *k, const Value *v, bool is_output)
     o->is_output = is_output;
 }
 
-static bool
-is_inside(const CgKernel *k, const Value *v)
-{
-    return v->def && v->def->kernel == k->kernel;
-}
-
 static void
 collect_inputs(CgKernel *k, bool states)
 {
@@ -75,8 +69,8 @@ collect_inputs(CgKernel *k, bool states)
             continue;
         for (int i = 0; i < n->nin; i++) {
             const Value *v = n->in[i];
-            if (v && v->kind != VALUE_NUMBER && !is_inside(k, v) &&
-                (v->kind == VALUE_STATE) == states)
+            const bool inside = v && v->def && v->def->kernel == k->kernel;
+            if (v && v->kind != VALUE_NUMBER && !inside && (v->kind == VALUE_STATE) == states)
                 operand_add(k, v, false);
         }
     }
@@ -89,15 +83,6 @@ collect_outputs(CgKernel *k, const bool *escapes)
         for (int i = 0; n->kernel == k->kernel && i < n->nout; i++)
             if (escapes[n->out[i]->id])
                 operand_add(k, n->out[i], true);
-}
-
-static bool
-has_take(const CgKernel *k)
-{
-    for (const Node *n = k->first; n != k->last->next; n = n->next)
-        if (n->kernel == k->kernel && n->op == OP_take)
-            return true;
-    return false;
 }
 
 static size_t
@@ -120,30 +105,32 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     collect_inputs(out, false);
     collect_inputs(out, true);
     collect_outputs(out, escapes);
-    if (has_take(out))
-        operand_add(out, NULL, false);
+    for (const Node *n = out->first; n != out->last->next; n = n->next)
+        if (n->kernel == kernel && op_has_flag(n->op, 'R'))
+            operand_add(out, NULL, false);
     out->domain = kernel->anchor ? kernel->anchor->out[0] : out->last->out[0];
 }
 
 /* ---- what emitters ask for ------------------------------------------------------------------ */
 
 static Val
-field_load(Cg *c, LLVMTypeRef record, Val base, int field)
+field_load(Cg *c, CgAbi type, Val base, unsigned field)
 {
-    const Val at = LLVMBuildStructGEP2(c->b, record, base, (unsigned)field, "");
-    return LLVMBuildLoad2(c->b, LLVMStructGetTypeAtIndex(record, (unsigned)field), at, "");
+    const LLVMTypeRef record = c->abi[type];
+    const Val at = LLVMBuildStructGEP2(c->b, record, base, field, "");
+    return LLVMBuildLoad2(c->b, LLVMStructGetTypeAtIndex(record, field), at, "");
 }
 
 Val
-cg_call_field(Cg *c, CgKernel *k, int field)
+cg_call_field(Cg *c, CgKernel *k, CgCallField field)
 {
-    return field_load(c, c->call_t, k->call, field);
+    return field_load(c, CG_AbiCall, k->call, field);
 }
 
 Val
-cg_share_field(Cg *c, CgKernel *k, int field)
+cg_share_field(Cg *c, CgKernel *k, CgShareField field)
 {
-    return field_load(c, c->share_t, k->share, field);
+    return field_load(c, CG_AbiShare, k->share, field);
 }
 
 Val
@@ -157,10 +144,10 @@ cg_segment(Cg *c, CgKernel *k, Val index)
 {
     const Val table = cg_call_field(c, k, CALL_seg);
     Val i = index;
-    const Val seg = LLVMBuildInBoundsGEP2(c->b, c->seg_t, table, &i, 1, "seg");
-    return (CgSeg){.row = field_load(c, c->seg_t, seg, SEG_row),
-                   .len = field_load(c, c->seg_t, seg, SEG_len),
-                   .slot = field_load(c, c->seg_t, seg, SEG_slot)};
+    const Val seg = LLVMBuildInBoundsGEP2(c->b, c->abi[CG_AbiSeg], table, &i, 1, "seg");
+    return (CgSeg){.row = field_load(c, CG_AbiSeg, seg, SEG_row),
+                   .len = field_load(c, CG_AbiSeg, seg, SEG_len),
+                   .slot = field_load(c, CG_AbiSeg, seg, SEG_slot)};
 }
 
 Val

@@ -73,6 +73,34 @@ cg_llvm_machine(const Machine *machine)
     return llvm;
 }
 
+/* The machine that this process runs on is described by LLVM. */
+static char *
+take_message(Arena *arena, char *message)
+{
+    char *copy = arena_strdup(arena, message);
+    LLVMDisposeMessage(message);
+    return copy;
+}
+
+bool
+cg_machine(Arena *arena, const char *name, Machine *out, const char **why)
+{
+    if (strcmp(name, "native") != 0) {
+        const bool known = machine_named(name, out);
+        if (!known)
+            *why =
+                arena_printf(arena, "unknown CPU `%s`; %s", name, machine_names_near(arena, name));
+        return known;
+    }
+    const char *triple = take_message(arena, LLVMGetDefaultTargetTriple());
+    const bool known = machine_native(take_message(arena, LLVMGetHostCPUName()),
+                                      take_message(arena, LLVMGetHostCPUFeatures()), triple, out);
+    if (!known)
+        *why =
+            arena_printf(arena, "this machine is %s; code is made for x86_64 and aarch64", triple);
+    return known;
+}
+
 /* ---- context, module, types --------------------------------------------------------------- */
 
 /* What the backend reports (it would print and exit by itself): never the user's fault, as graphs
@@ -93,22 +121,6 @@ cg_llvm_context(void)
     const LLVMContextRef ctx = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(ctx, on_diagnostic, NULL);
     return ctx;
-}
-
-static void
-abi_types(Cg *c)
-{
-#define ABI_TYPE(ctype, llvm, name, doc) c->llvm,
-    LLVMTypeRef call[] = {ABI_CALL_FIELDS(ABI_TYPE)};
-    LLVMTypeRef seg[] = {ABI_SEG_FIELDS(ABI_TYPE)};
-    LLVMTypeRef share[] = {ABI_SHARE_FIELDS(ABI_TYPE)};
-#undef ABI_TYPE
-    c->call_t = LLVMStructCreateNamed(c->ctx, "AbiCall");
-    LLVMStructSetBody(c->call_t, call, CALL_FIELD_COUNT, 0);
-    c->seg_t = LLVMStructCreateNamed(c->ctx, "AbiSeg");
-    LLVMStructSetBody(c->seg_t, seg, SEG_FIELD_COUNT, 0);
-    c->share_t = LLVMStructCreateNamed(c->ctx, "AbiShare");
-    LLVMStructSetBody(c->share_t, share, SHARE_FIELD_COUNT, 0);
 }
 
 void
@@ -134,7 +146,7 @@ cg_llvm_open(Cg *c, Arena *arena, const Machine *machine, LLVMTargetMachineRef l
     c->ptr = LLVMPointerTypeInContext(c->ctx, 0);
     c->lanes = machine->vector_bytes / 4;
     c->masks = machine->vector_bytes == 64;
-    abi_types(c);
+    cg_abi_open(c);
 }
 
 void

@@ -3,62 +3,23 @@
  * Polynomials are minimax fits rounded to f32; tests/unit/test_codegen.c measures every function
  * against float64 and holds it to cg_ulp_bound. Infinities and NaNs come out as the limits and as
  * NaN; denormal results are 0 in the mode that kernels run in (runtime/float_mode.h). Comparisons
- * are written so that a NaN operand is the one kept. */
+ * are written so that they give a NaN operand. */
 #include <math.h>
 
 #include "codegen/cg.h"
 #include "codegen/module.h"
-
-Val
-cg_like(Cg *c, Val x, double number)
-{
-    const int lanes = cg_lanes_of(x);
-    const LLVMTypeRef type = LLVMTypeOf(x);
-    const LLVMTypeRef element = lanes == 1 ? type : LLVMGetElementType(type);
-    return cg_splat(c, LLVMConstReal(element, number), lanes);
-}
-
-Val
-cg_fadd(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFAdd(c->b, a, b, "");
-}
-
-Val
-cg_fsub(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFSub(c->b, a, b, "");
-}
-
-Val
-cg_fmul(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFMul(c->b, a, b, "");
-}
-
-static Val
-quotient(Cg *c, Val a, Val b)
-{
-    return LLVMBuildFDiv(c->b, a, b, "");
-}
-
-Val
-cg_vmax(Cg *c, Val a, Val b)
-{
-    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOGT, a, b, ""), a, b, "");
-}
-
-Val
-cg_vmin(Cg *c, Val a, Val b)
-{
-    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOLT, a, b, ""), a, b, "");
-}
 
 static Val
 unary(Cg *c, const char *name, Val x)
 {
     LLVMTypeRef type = LLVMTypeOf(x);
     return cg_intrinsic(c, name, &type, 1, &x, 1);
+}
+
+static Val
+minus_abs(Cg *c, Val x)
+{
+    return LLVMBuildFNeg(c->b, unary(c, "llvm.fabs", x), "");
 }
 
 /* coefficient[0] + coefficient[1] x + ... by Horner's rule. */
@@ -72,12 +33,6 @@ polynomial(Cg *c, Val x, const float *coefficient, int count)
 }
 
 /* ---- exp ----------------------------------------------------------------------------------- */
-
-static LLVMTypeRef
-int_type(Cg *c, Val x)
-{
-    return cg_vec_of(c->i32, cg_lanes_of(x));
-}
 
 /* A power of two, for scale. */
 typedef struct {
@@ -108,7 +63,7 @@ exp_parts(Cg *c, Val x, Val low)
         r = cg_fadd(c, r, low);
     const Val square = cg_fmul(c, r, r);
     const Val tail = cg_fma(c, polynomial(c, r, p, COUNT_OF(p)), square, r);
-    const Val bits = LLVMBuildBitCast(c->b, shifted, int_type(c, x), "");
+    const Val bits = cg_as_bits(c, shifted);
     const Val whole = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x4b400000), "");
     return (ExpParts){
         cg_fadd(c, tail, cg_like(c, x, 1.0)), {n, whole}
@@ -119,9 +74,7 @@ exp_parts(Cg *c, Val x, Val low)
 static Val
 power_of_two(Cg *c, Val n)
 {
-    const Val biased = LLVMBuildAdd(c->b, n, cg_int_like(c, n, 127), "");
-    const Val bits = LLVMBuildShl(c->b, biased, cg_int_like(c, n, 23), "");
-    return LLVMBuildBitCast(c->b, bits, cg_vec_of(c->f32, cg_lanes_of(n)), "");
+    return cg_as_float(c, cg_shl(c, cg_add_ints(c, n, cg_int_like(c, n, 127)), 23));
 }
 
 static bool
@@ -199,7 +152,7 @@ cg_exp2(Cg *c, Val x)
     const Val magic = cg_like(c, x, 0x1.8p23);
     const Val shifted = cg_fadd(c, cg_fadd(c, bounded, cg_like(c, x, -0.5)), magic);
     const Val r = cg_fsub(c, bounded, cg_fsub(c, shifted, magic));
-    const Val bits = LLVMBuildBitCast(c->b, shifted, int_type(c, x), "");
+    const Val bits = cg_as_bits(c, shifted);
     const Val n = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x4b400000), "");
     return cg_fmul(c, exp2_fraction(c, r), power_of_two(c, n));
 }
@@ -213,19 +166,17 @@ log1p_finite(Cg *c, Val x)
 {
     static const float q[] = {0.333334506f, -0.250000983f, 0.19990845f,  -0.16647245f,
                               0.144785106f, -0.13162078f,  0.104642972f, -0.0450795144f};
-    const LLVMTypeRef ints = int_type(c, x), floats = LLVMTypeOf(x);
-    const Val sum = LLVMBuildBitCast(c->b, cg_fadd(c, x, cg_like(c, x, 1.0)), ints, "");
+    const Val sum = cg_as_bits(c, cg_fadd(c, x, cg_like(c, x, 1.0)));
     const Val above = LLVMBuildSub(c->b, sum, cg_int_like(c, x, 0x3f400000), ""); /* 0.75 */
-    const Val k = LLVMBuildAnd(c->b, above, cg_int_like(c, x, 0xff800000u), "");
+    const Val k = cg_and(c, above, 0xff800000u);
     const Val quarter = LLVMBuildSub(c->b, cg_int_like(c, x, 0x40800000), k, ""); /* 4 * 2^-k */
-    const Val shift = cg_fma(c, LLVMBuildBitCast(c->b, quarter, floats, ""), cg_like(c, x, 0.25),
-                             cg_like(c, x, -1.0));
-    const Val bits = LLVMBuildSub(c->b, LLVMBuildBitCast(c->b, x, ints, ""), k, "");
-    const Val m = cg_fadd(c, LLVMBuildBitCast(c->b, bits, floats, ""), shift);
+    const Val shift = cg_fma(c, cg_as_float(c, quarter), cg_like(c, x, 0.25), cg_like(c, x, -1.0));
+    const Val bits = LLVMBuildSub(c->b, cg_as_bits(c, x), k, "");
+    const Val m = cg_fadd(c, cg_as_float(c, bits), shift);
     const Val square = cg_fmul(c, m, m);
     const Val cubic = cg_fmul(c, polynomial(c, m, q, COUNT_OF(q)), m);
     const Val bend = cg_fmul(c, cg_fadd(c, cubic, cg_like(c, x, -0.5)), square);
-    const Val octaves = LLVMBuildSIToFP(c->b, k, floats, ""); /* k * 2^23 */
+    const Val octaves = LLVMBuildSIToFP(c->b, k, LLVMTypeOf(x), ""); /* k * 2^23 */
     const Val base = cg_fma(c, octaves, cg_like(c, x, 0x1p-23 * 0.693147180559945309), bend);
     return cg_fadd(c, base, m);
 }
@@ -233,47 +184,10 @@ log1p_finite(Cg *c, Val x)
 Val
 cg_rsqrt(Cg *c, Val x)
 {
-    return quotient(c, cg_like(c, x, 1.0), unary(c, "llvm.sqrt", x));
+    return cg_fdiv(c, cg_like(c, x, 1.0), unary(c, "llvm.sqrt", x));
 }
 
 /* ---- formulas of the pointwise ops ---------------------------------------------------------- */
-
-typedef Val Formula(Cg *c, const Node *n, Val *in);
-
-static Val
-formula_add(Cg *c, const Node *n, Val *in)
-{
-    (void)n;
-    return cg_fadd(c, in[0], in[1]);
-}
-
-static Val
-formula_sub(Cg *c, const Node *n, Val *in)
-{
-    (void)n;
-    return cg_fsub(c, in[0], in[1]);
-}
-
-static Val
-formula_mul(Cg *c, const Node *n, Val *in)
-{
-    (void)n;
-    return cg_fmul(c, in[0], in[1]);
-}
-
-static Val
-formula_neg(Cg *c, const Node *n, Val *in)
-{
-    (void)n;
-    return LLVMBuildFNeg(c->b, in[0], "");
-}
-
-static Val
-formula_exp(Cg *c, const Node *n, Val *in)
-{
-    (void)n;
-    return cg_exp(c, in[0]);
-}
 
 /* x / (1 + e^-u), u = high + low with the sign of high. With e = e^-|u| this is x / (1 + e) for u
  * >= 0 and x e / (1 + e) below, where the power of two of e is applied last: no overflow, and no
@@ -282,7 +196,7 @@ static Val
 times_sigmoid(Cg *c, Val x, Val high, Val low)
 {
     const Val positive = LLVMBuildFCmp(c->b, LLVMRealOGE, high, cg_like(c, x, 0.0), "");
-    const Val minus = LLVMBuildFNeg(c->b, unary(c, "llvm.fabs", high), "");
+    const Val minus = minus_abs(c, high);
     const Val tail =
         low ? LLVMBuildSelect(c->b, positive, LLVMBuildFNeg(c->b, low, ""), low, "") : NULL;
     const ExpParts e = exp_parts(c, cg_vmax(c, cg_like(c, x, EXP_LOW), minus), tail);
@@ -294,46 +208,41 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
     const Val under = cg_fma(c, e.mantissa, size, cg_like(c, x, 1.0));
     const Power power = {LLVMBuildSelect(c->b, positive, cg_like(c, x, 0), e.power.real, ""),
                          LLVMBuildSelect(c->b, positive, cg_int_like(c, x, 0), e.power.whole, "")};
-    return scale(c, quotient(c, top, under), power);
+    return scale(c, cg_fdiv(c, top, under), power);
 }
 
 static Val
-formula_sigmoid(Cg *c, const Node *n, Val *in)
+sigmoid(Cg *c, Val x)
 {
-    (void)n;
-    return times_sigmoid(c, cg_like(c, in[0], 1.0), in[0], NULL);
+    return times_sigmoid(c, cg_like(c, x, 1.0), x, NULL);
 }
 
 static Val
-formula_silu(Cg *c, const Node *n, Val *in)
+silu(Cg *c, Val x)
 {
-    (void)n;
-    return times_sigmoid(c, in[0], in[0], NULL);
+    return times_sigmoid(c, x, x, NULL);
 }
 
 /* max(x, 0) + log1p(e^-|x|): e^x alone is left for x << 0, with all its bits. */
 static Val
-formula_softplus(Cg *c, const Node *n, Val *in)
+softplus(Cg *c, Val x)
 {
-    (void)n;
-    const Val x = in[0];
-    const Val e = cg_exp(c, LLVMBuildFNeg(c->b, unary(c, "llvm.fabs", x), ""));
+    const Val e = cg_exp(c, minus_abs(c, x));
     return cg_fadd(c, log1p_finite(c, e), cg_vmax(c, cg_like(c, x, 0.0), x));
 }
 
 /* a + a^3 P(a^2) for a = |x| < 0.625, else 1 - 2 / (e^2a + 1); then the sign. */
 static Val
-formula_tanh(Cg *c, const Node *n, Val *in)
+hyperbolic_tangent(Cg *c, Val x)
 {
-    (void)n;
     static const float p[] = {-0.333332807f, 0.133313835f, -0.0537340008f, 0.0206181221f,
                               -0.00567930378f};
-    const Val x = in[0], a = unary(c, "llvm.fabs", x), one = cg_like(c, x, 1.0);
+    const Val a = unary(c, "llvm.fabs", x), one = cg_like(c, x, 1.0);
     const Val square = cg_fmul(c, a, a);
     const Val cubic = cg_fmul(c, polynomial(c, square, p, COUNT_OF(p)), square);
     const Val small = cg_fma(c, cubic, a, a);
     const Val e = cg_exp(c, cg_fadd(c, a, a));
-    const Val large = cg_fsub(c, one, quotient(c, cg_like(c, x, 2.0), cg_fadd(c, e, one)));
+    const Val large = cg_fsub(c, one, cg_fdiv(c, cg_like(c, x, 2.0), cg_fadd(c, e, one)));
     const Val is_small = LLVMBuildFCmp(c->b, LLVMRealOLT, a, cg_like(c, x, 0.625), "");
     const Val magnitude = LLVMBuildSelect(c->b, is_small, small, large, "");
     LLVMTypeRef type = LLVMTypeOf(x);
@@ -345,10 +254,8 @@ formula_tanh(Cg *c, const Node *n, Val *in)
  * x^3). An error in u is a relative error of e^u: u is computed in double and handed on in two
  * parts. */
 static Val
-formula_gelu(Cg *c, const Node *n, Val *in)
+gelu(Cg *c, Val x)
 {
-    (void)n;
-    const Val x = in[0];
     const LLVMTypeRef wide = cg_vec_of(LLVMDoubleTypeInContext(c->ctx), cg_lanes_of(x));
     const Val d = LLVMBuildFPExt(c->b, x, wide, "");
     const double twice = 1.59576912160573071; /* 2 sqrt(2/pi) */
@@ -361,57 +268,62 @@ formula_gelu(Cg *c, const Node *n, Val *in)
 }
 
 static Val
-formula_relu(Cg *c, const Node *n, Val *in)
+negative(Cg *c, Val x)
 {
-    (void)n;
-    return cg_vmax(c, cg_like(c, in[0], 0.0), in[0]);
+    return LLVMBuildFNeg(c->b, x, "");
 }
 
 static Val
-formula_clamp(Cg *c, const Node *n, Val *in)
+relu(Cg *c, Val x)
+{
+    return cg_vmax(c, cg_like(c, x, 0.0), x);
+}
+
+static Val
+clamp(Cg *c, const Node *n, Val x)
 {
     const Attr *range = attrs_find(&n->attrs, ATTR_range);
     if (!range || range->count != 2)
         die("clamp without its range");
-    const Val low = cg_vmax(c, cg_like(c, in[0], range->nums[0]), in[0]);
-    return cg_vmin(c, cg_like(c, in[0], range->nums[1]), low);
+    const Val low = cg_vmax(c, cg_like(c, x, range->nums[0]), x);
+    return cg_vmin(c, cg_like(c, x, range->nums[1]), low);
 }
 
 static Val
-formula_cast(Cg *c, const Node *n, Val *in)
+cast(Cg *c, const Node *n, Val x)
 {
-    return cg_round(c, in[0], n->out[0]->type.dtype);
+    return cg_round(c, x, n->out[0]->type.dtype);
 }
 
 /* Formula of an op, and the greatest error in units in the last place that it promises over every
  * f32 (0: correctly rounded, or no rounding at all). Measured over all floats with 2^-10 <= |x| <
  * 2^7, with fma and without: exp 1.01, sigmoid 2.41, silu 3.40, softplus 1.97, tanh 1.34,
  * gelu 3.41. */
-typedef struct {
-    Formula *formula;
+static const struct {
+    Val (*of_one)(Cg *c, Val x);
+    Val (*of_two)(Cg *c, Val a, Val b);
+    Val (*with_attr)(Cg *c, const Node *n, Val x);
     double ulp;
-} PointwiseInfo;
-
-static const PointwiseInfo pointwise[OP_COUNT] = {
-    [OP_add] = {formula_add,      0   },
-      [OP_sub] = {formula_sub,      0   },
-    [OP_mul] = {formula_mul,      0   },
-      [OP_neg] = {formula_neg,      0   },
-    [OP_exp] = {formula_exp,      1.25},
-      [OP_sigmoid] = {formula_sigmoid,  2.5 },
-    [OP_silu] = {formula_silu,     3.5 },
-      [OP_softplus] = {formula_softplus, 2.25},
-    [OP_tanh] = {formula_tanh,     1.5 },
-      [OP_gelu] = {formula_gelu,     3.75},
-    [OP_relu] = {formula_relu,     0   },
-      [OP_clamp] = {formula_clamp,    0   },
-    [OP_cast] = {formula_cast,     0   },
+} pointwise[OP_COUNT] = {
+    [OP_add] = {.of_two = cg_fadd},
+    [OP_sub] = {.of_two = cg_fsub},
+    [OP_mul] = {.of_two = cg_fmul},
+    [OP_neg] = {.of_one = negative},
+    [OP_exp] = {.of_one = cg_exp, .ulp = 1.25},
+    [OP_sigmoid] = {.of_one = sigmoid, .ulp = 2.5},
+    [OP_silu] = {.of_one = silu, .ulp = 3.5},
+    [OP_softplus] = {.of_one = softplus, .ulp = 2.25},
+    [OP_tanh] = {.of_one = hyperbolic_tangent, .ulp = 1.5},
+    [OP_gelu] = {.of_one = gelu, .ulp = 3.75},
+    [OP_relu] = {.of_one = relu},
+    [OP_clamp] = {.with_attr = clamp},
+    [OP_cast] = {.with_attr = cast},
 };
 
 bool
 cg_has_formula(Op op)
 {
-    return pointwise[op].formula != NULL;
+    return pointwise[op].of_one || pointwise[op].of_two || pointwise[op].with_attr;
 }
 
 double
@@ -423,7 +335,12 @@ cg_ulp_bound(Op op)
 Val
 cg_pointwise(Cg *c, const Node *node, Val *in)
 {
-    if (!pointwise[node->op].formula)
-        die("no formula for %s", op_info[node->op].name);
-    return pointwise[node->op].formula(c, node, in);
+    const Op op = node->op;
+    if (pointwise[op].of_one)
+        return pointwise[op].of_one(c, in[0]);
+    if (pointwise[op].of_two)
+        return pointwise[op].of_two(c, in[0], in[1]);
+    if (pointwise[op].with_attr)
+        return pointwise[op].with_attr(c, node, in[0]);
+    die("no formula for %s", op_info[op].name);
 }

@@ -101,11 +101,11 @@ static bool
 range_steps(Maker *m, const Graph *g, RangeId range, AbiPhase *phase, AbiRange *out)
 {
     bool ok = true;
-    const int32_t first = m->program.nsteps;
+    const int32_t first = m->program.abi.nsteps;
     for (int i = 0; i < g->nkernels; i++)
         if (m->range[i] == range)
             ok = kernel_step(m, g, g->kernels[i], range, phase) && ok;
-    *out = (AbiRange){.first = first, .count = m->program.nsteps - first};
+    *out = (AbiRange){.first = first, .count = m->program.abi.nsteps - first};
     return ok;
 }
 
@@ -188,8 +188,8 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
 static const bool *
 weights_read(Arena *arena, const CgProgram *p)
 {
-    bool *reads = arena_array(arena, (size_t)p->nweights + 1, sizeof *reads);
-    for (int i = p->abi.init.first + p->abi.init.count; i < p->nsteps; i++) {
+    bool *reads = arena_array(arena, (size_t)p->abi.nweights + 1, sizeof *reads);
+    for (int i = p->abi.init.first + p->abi.init.count; i < p->abi.nsteps; i++) {
         const AbiStep *step = &p->steps[i].row;
         for (int k = 0; k < step->operands; k++) {
             const AbiOperand *o = &p->operands[step->first_operand + k];
@@ -204,8 +204,8 @@ weights_read(Arena *arena, const CgProgram *p)
 static const AbiWeight *
 weight_rows(Arena *arena, const CgProgram *p)
 {
-    AbiWeight *rows = arena_array(arena, (size_t)p->nweights + 1, sizeof *rows);
-    for (int i = 0; i < p->nweights; i++)
+    AbiWeight *rows = arena_array(arena, (size_t)p->abi.nweights + 1, sizeof *rows);
+    for (int i = 0; i < p->abi.nweights; i++)
         rows[i] = p->weights[i].row;
     return rows;
 }
@@ -217,9 +217,6 @@ keep_figures(CgModule *module, const Maker *m)
     module->functions = m->nfunctions;
     module->abi = m->program.abi;
     module->abi.weights = weight_rows(module->arena, &m->program);
-    module->abi.nweights = m->program.nweights;
-    module->abi.nsteps = m->program.nsteps;
-    module->abi.noperands = m->program.noperands;
     module->reads = weights_read(module->arena, &m->program);
 }
 

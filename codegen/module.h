@@ -30,6 +30,17 @@ void cg_llvm_verify(LLVMModuleRef mod, const char *when);
 void cg_fn_attribute(Cg *c, Val fn, const char *name, const char *value); /* text attributes */
 void cg_attribute(Cg *c, Val fn, unsigned where, const char *name); /* noalias, nounwind ... */
 
+/* ---- abi.c: structs of runtime/abi.h --------------------------------------------------------- */
+/* Their types; dies where LLVM lays one out in another way than C. */
+void cg_abi_open(Cg *c);
+/* The row of struct `type` as a constant: numbers are those of `row`, pointers those that are named
+ * by the offsets of their fields, as in {offsetof(AbiStep, run), fn}. Dies when one is not. */
+typedef struct {
+    size_t offset;
+    Val value;
+} CgPointer;
+Val cg_const_record(Cg *c, CgAbi type, const void *row, const CgPointer *pointers, size_t count);
+
 /* ---- optimise.c ------------------------------------------------------------------------------ */
 /* The optimised module, made the first time; owned by `module`. */
 LLVMModuleRef cg_optimised(CgModule *module);
@@ -96,7 +107,7 @@ typedef struct {
     CgWeight *weights;
     AbiState *states;
     CgParam *params;
-    int nsteps, noperands, nweights, nstates, nparams;
+    int nparams;
     int cap_steps, cap_operands, cap_weights, cap_states, cap_params;
     const Graph *graph; /* the one being gathered */
     int *param_of;      /* by value id of that graph: 1 + index in params; 0: not looked at yet */
@@ -118,13 +129,10 @@ uint64_t cg_program_params_hash(const CgProgram *p);
 void cg_tables(Cg *c, const CgProgram *p);
 /* Constants of a module; aot.c makes tables, too. */
 Val cg_const_i32(Cg *c, int64_t n);
-Val cg_const_record(Cg *c, Val *fields, size_t count);
 Val cg_const_global(Cg *c, Val data, const char *name); /* private; its address */
 Val cg_const_text(Cg *c, const char *text, size_t len); /* NUL-terminated; its address */
-/* Equal records as a private array; its address, NULL when there are none. dies where C and LLVM
- * disagree on a record's size: the tables would be garbage. */
-Val cg_const_table(Cg *c, Val *rows, int count, size_t size, const char *name);
-void cg_const_check(Cg *c, LLVMTypeRef type, size_t size, const char *name);
+/* Rows of one type as a private array; its address, NULL when there are none. */
+Val cg_const_table(Cg *c, Val *rows, int count, const char *name);
 
 /* ---- jit.c ----------------------------------------------------------------------------------- */
 /* Links a module for one symbol of it. As cg_jit, but the module stays the caller's. */

@@ -1,4 +1,5 @@
-/* codegen/optimise.c -- from the module as emitted to the module as compiled.
+/* codegen/optimise.c -- from the module as emitted to the module as compiled, as text and as an
+ * object.
  *
  * Emitters write loops and vectors themselves, so the pipeline is short: variables to registers,
  * common subexpressions, address arithmetic, invariants out of loops. No vectoriser, no unroller,
@@ -55,4 +56,20 @@ cg_object(CgModule *module, LLVMCodeGenFileType type)
     const LLVMMemoryBufferRef out = cg_machine_code(mod, module->llvm, type);
     LLVMDisposeModule(mod);
     return out;
+}
+
+void
+cg_emit(CgModule *module, CgEmit what, StrBuf *out)
+{
+    if (what == CG_LLVM || what == CG_LLVM_OPT) {
+        char *text =
+            LLVMPrintModuleToString(what == CG_LLVM ? module->cg.mod : cg_optimised(module));
+        sb_puts(out, text);
+        LLVMDisposeMessage(text);
+        return;
+    }
+    const LLVMMemoryBufferRef code =
+        cg_object(module, what == CG_ASM ? LLVMAssemblyFile : LLVMObjectFile);
+    sb_putn(out, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
+    LLVMDisposeMemoryBuffer(code);
 }

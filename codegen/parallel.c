@@ -1,9 +1,10 @@
 /* codegen/parallel.c -- the objects of a module, made on several threads: LLVM works on a module
- * with one thread only, and the time to compile is most of a cold start.
+ * with one thread only, and compiling is most of a cold start.
  *
- * Each thread reads the whole module into a context of its own, from bitcode, and keeps the
- * functions of its part; those of other parts become declarations, which the linker of the process
- * resolves. Part 0 has the tables. The code of a function does not depend on the part it is in. */
+ * Each thread reads the whole module into a context of its own, from bitcode, and compiles
+ * the functions of its part; those of other parts become declarations, which the linker of the
+ * process resolves. Part 0 has the tables. The code of a function does not depend on the part it is
+ * in. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -20,7 +21,7 @@ typedef struct {
     LLVMMemoryBufferRef object; /* the result */
 } Part;
 
-/* ---- who compiles what --------------------------------------------------------------------- */
+/* ---- dividing ------------------------------------------------------------------------------ */
 
 static bool
 is_defined(Val fn)
@@ -28,18 +29,8 @@ is_defined(Val fn)
     return LLVMCountBasicBlocks(fn) > 0;
 }
 
-static int64_t
-instruction_count(Val fn)
-{
-    int64_t count = 0;
-    for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(fn); b; b = LLVMGetNextBasicBlock(b))
-        for (Val i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
-            count++;
-    return count;
-}
-
 typedef struct {
-    int64_t size;
+    int64_t size; /* instructions */
     int number;
 } Sized;
 
@@ -66,7 +57,10 @@ divide(Arena *arena, LLVMModuleRef mod, int parts)
     for (Val fn = LLVMGetFirstFunction(mod); fn; fn = LLVMGetNextFunction(fn)) {
         if (!is_defined(fn))
             continue;
-        sized[n] = (Sized){.size = instruction_count(fn), .number = n};
+        sized[n].number = n;
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(fn); b; b = LLVMGetNextBasicBlock(b))
+            for (Val i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+                sized[n].size++;
         n++;
     }
     qsort(sized, (size_t)count, sizeof *sized, larger_first);

@@ -18,53 +18,31 @@ cg_perf_map_wanted(void)
     return wish && strcmp(wish, "1") == 0;
 }
 
-static bool
-is_function(const char *name)
+/* The linker keeps the functions together and in order, so that the lowest that a step points to is
+ * the first of them in the object. The bodies that they call are named NAME.body. */
+static void
+write_lines(FILE *out, LLVMBinaryRef object, const AbiProgram *program)
 {
-    return name && strncmp(name, "ssmc_", 5) == 0 && strcmp(name, CG_PROGRAM_SYMBOL) != 0;
-}
-
-/* The functions that steps point to; the bodies they call are named NAME.body. */
-static bool
-is_entry(const char *name)
-{
-    return is_function(name) && !strchr(name, '.');
-}
-
-static uint64_t
-lowest_entry(LLVMBinaryRef object)
-{
-    uint64_t lowest = UINT64_MAX;
-    LLVMSymbolIteratorRef it = LLVMObjectFileCopySymbolIterator(object);
-    for (; !LLVMObjectFileIsSymbolIteratorAtEnd(object, it); LLVMMoveToNextSymbol(it))
-        if (is_entry(LLVMGetSymbolName(it)) && LLVMGetSymbolAddress(it) < lowest)
-            lowest = LLVMGetSymbolAddress(it);
-    LLVMDisposeSymbolIterator(it);
-    return lowest;
-}
-
-static uint64_t
-lowest_step(const AbiProgram *program)
-{
-    uint64_t lowest = UINT64_MAX;
+    uint64_t entry = UINT64_MAX, step = UINT64_MAX;
     for (int32_t i = 0; i < program->nsteps; i++) {
         const uint64_t at = (uint64_t)(uintptr_t)program->steps[i].run;
-        lowest = at < lowest ? at : lowest;
+        step = at < step ? at : step;
     }
-    return lowest;
-}
-
-static void
-write_lines(FILE *out, LLVMBinaryRef object, uint64_t text)
-{
-    LLVMSymbolIteratorRef it = LLVMObjectFileCopySymbolIterator(object);
-    for (; !LLVMObjectFileIsSymbolIteratorAtEnd(object, it); LLVMMoveToNextSymbol(it)) {
-        const char *name = LLVMGetSymbolName(it);
-        if (is_function(name))
-            fprintf(out, "%llx %llx %s\n", (unsigned long long)(text + LLVMGetSymbolAddress(it)),
-                    (unsigned long long)LLVMGetSymbolSize(it), name);
+    for (int round = 0; round < 2; round++) { /* the first finds the lowest */
+        LLVMSymbolIteratorRef it = LLVMObjectFileCopySymbolIterator(object);
+        for (; !LLVMObjectFileIsSymbolIteratorAtEnd(object, it); LLVMMoveToNextSymbol(it)) {
+            const char *name = LLVMGetSymbolName(it);
+            const uint64_t at = LLVMGetSymbolAddress(it);
+            if (!name || strncmp(name, "ssmc_", 5) != 0 || strcmp(name, CG_PROGRAM_SYMBOL) == 0)
+                continue;
+            if (round == 1)
+                fprintf(out, "%llx %llx %s\n", (unsigned long long)(step - entry + at),
+                        (unsigned long long)LLVMGetSymbolSize(it), name);
+            else if (!strchr(name, '.') && at < entry)
+                entry = at;
+        }
+        LLVMDisposeSymbolIterator(it);
     }
-    LLVMDisposeSymbolIterator(it);
 }
 
 /* A file in a folder of everybody: it must be a plain file of this user with one name, not a link
@@ -85,8 +63,7 @@ map_open(const char *path)
     return out;
 }
 
-/* The linker keeps the functions together and in order, so that the first of them in the object is
- * the lowest in memory. A map that cannot be written is no fault: it only names things. */
+/* A map that cannot be written is no fault: it only names things. */
 void
 cg_perf_map(const StrBuf *bytes, const AbiProgram *program)
 {
@@ -97,7 +74,7 @@ cg_perf_map(const StrBuf *bytes, const AbiProgram *program)
     const LLVMBinaryRef object = LLVMCreateBinary(buffer, NULL, &why);
     FILE *out = object ? map_open(path) : NULL;
     if (out) {
-        write_lines(out, object, lowest_step(program) - lowest_entry(object));
+        write_lines(out, object, program);
         fclose(out);
     }
     LLVMDisposeMessage(why);

@@ -56,17 +56,7 @@ chain_step(Cg *c, const Chains *ch, Val x)
 static Val
 chain_add(Cg *c, const Chains *ch, Val a, Val b)
 {
-    return ch->kind == KIND_I8 ? LLVMBuildAdd(c->b, a, b, "") : cg_fadd(c, a, b);
-}
-
-static void
-chains_loop(Cg *c, const Chains *ch, Val rounds)
-{
-    CgLoop loop = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
-    for (int u = 0; u < UNROLL; u++)
-        for (int i = 0; i < ch->count; i++)
-            cg_set(c, ch->chain[i], chain_step(c, ch, cg_get(c, ch->type, ch->chain[i])));
-    cg_loop_end(c, &loop);
+    return ch->kind == KIND_I8 ? cg_add_ints(c, a, b) : cg_fadd(c, a, b);
 }
 
 /* Chains start from what data holds and end in it, so that nothing is known or unused. */
@@ -85,7 +75,11 @@ arithmetic_body(Cg *c, ProbeKind kind, Val rounds, Val data)
         ch.chain[i] =
             cg_var(c, ch.type, chain_add(c, &ch, start, cg_splat(c, number, c->lanes)), "chain");
     }
-    chains_loop(c, &ch, rounds);
+    CgLoop loop = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
+    for (int u = 0; u < UNROLL; u++)
+        for (int i = 0; i < ch.count; i++)
+            cg_set(c, ch.chain[i], chain_step(c, &ch, cg_get(c, ch.type, ch.chain[i])));
+    cg_loop_end(c, &loop);
     Val sum = cg_get(c, ch.type, ch.chain[0]);
     for (int i = 1; i < ch.count; i++)
         sum = chain_add(c, &ch, sum, cg_get(c, ch.type, ch.chain[i]));
@@ -96,93 +90,58 @@ arithmetic_body(Cg *c, ProbeKind kind, Val rounds, Val data)
 
 typedef struct {
     const ProbeInfo *info;
-    Val data, stream; /* bytes from one stream to the next */
-    Val sum[SUMS];    /* variables */
+    Val sum[SUMS]; /* variables */
 } Walk;
 
+/* One round of one stream at `at`. x * 0 + x is no identity to LLVM, which is told nothing about
+ * NaN. */
 static void
-walk_prefetch(Cg *c, const Walk *w, Val at, int offset)
-{
-    if (w->info->ahead && offset % LINE == 0)
-        cg_prefetch(c, cg_offset(c, at, cg_i64(c, w->info->ahead)), 3);
-}
-
-/* One round of one stream at `at`. */
-static void
-walk_read(Cg *c, const Walk *w, Val at, int bytes)
+walk(Cg *c, const Walk *w, Val at, int bytes)
 {
     const int vector = 4 * c->lanes;
     const LLVMTypeRef type = cg_vec_of(c->i32, c->lanes);
     for (int i = 0; i < bytes / vector; i++) {
-        walk_prefetch(c, w, at, i * vector);
-        const Val from = cg_offset(c, at, cg_i64(c, i * vector));
-        const Val sum = w->sum[i % SUMS];
-        const Val v = cg_vload(c, from, DTYPE_i32, c->lanes, NULL);
-        cg_set(c, sum, LLVMBuildAdd(c->b, cg_get(c, type, sum), v, ""));
-    }
-}
-
-/* x * 0 + x is no identity to LLVM, which is told nothing about NaN. */
-static void
-walk_update(Cg *c, const Walk *w, Val at, int bytes)
-{
-    const int vector = 4 * c->lanes;
-    for (int i = 0; i < bytes / vector; i++) {
-        walk_prefetch(c, w, at, i * vector);
+        if (w->info->ahead && i * vector % LINE == 0)
+            cg_prefetch(c, cg_offset(c, at, cg_i64(c, w->info->ahead)), 3);
         const Val here = cg_offset(c, at, cg_i64(c, i * vector));
-        const Val x = cg_vload(c, here, DTYPE_f32, c->lanes, NULL);
-        cg_vstore(c, here, DTYPE_f32, cg_fma(c, x, cg_like(c, x, 0), x), c->lanes, NULL);
+        if (w->info->kind == KIND_READ) {
+            const Val sum = w->sum[i % SUMS], v = cg_vload(c, here, DTYPE_i32, c->lanes, NULL);
+            cg_set(c, sum, cg_add_ints(c, cg_get(c, type, sum), v));
+        } else {
+            const Val x = cg_vload(c, here, DTYPE_f32, c->lanes, NULL);
+            cg_vstore(c, here, DTYPE_f32, cg_fma(c, x, cg_like(c, x, 0), x), c->lanes, NULL);
+        }
     }
-}
-
-static void
-memory_loops(Cg *c, const Walk *w, Val passes, Val rounds)
-{
-    const int piece = ROUND_BYTES / w->info->streams;
-    CgLoop pass = cg_loop(c, "passes", cg_i64(c, 0), passes, 1);
-    CgLoop round = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
-    for (int s = 0; s < w->info->streams; s++) {
-        const Val from = cg_offset(c, w->data, cg_mul(c, w->stream, cg_i64(c, s)));
-        const Val at = cg_offset(c, from, cg_mul(c, round.i, cg_i64(c, piece)));
-        (w->info->kind == KIND_READ ? walk_read : walk_update)(c, w, at, piece);
-    }
-    cg_loop_end(c, &round);
-    cg_loop_end(c, &pass);
-}
-
-/* The sums are added to the first vector only if they are 1: never, but LLVM cannot know. */
-static void
-keep_sums(Cg *c, const Walk *w)
-{
-    const LLVMTypeRef type = cg_vec_of(c->i32, c->lanes);
-    Val sum = cg_get(c, type, w->sum[0]);
-    for (int i = 1; i < SUMS; i++)
-        sum = LLVMBuildAdd(c->b, sum, cg_get(c, type, w->sum[i]), "");
-    const Val first = LLVMBuildExtractElement(c->b, sum, LLVMConstInt(c->i32, 0, 0), "");
-    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, first, LLVMConstInt(c->i32, 1, 0), ""));
-    LLVMSetAlignment(LLVMBuildStore(c->b, sum, w->data), 4);
-    cg_endif(c, &one);
 }
 
 static void
 memory_body(Cg *c, const ProbeInfo *info, Val passes, Val rounds, Val data)
 {
-    Walk w = {.info = info, .data = data};
-    w.stream = cg_mul(c, rounds, cg_i64(c, ROUND_BYTES / info->streams));
-    const Val zero = LLVMConstNull(cg_vec_of(c->i32, c->lanes));
+    Walk w = {.info = info};
+    const int bytes = ROUND_BYTES / info->streams; /* of a round, in each */
+    const Val stream = cg_mul(c, rounds, cg_i64(c, bytes));
+    const LLVMTypeRef type = cg_vec_of(c->i32, c->lanes);
     for (int i = 0; i < SUMS; i++)
-        w.sum[i] = cg_var(c, LLVMTypeOf(zero), zero, "sum");
-    memory_loops(c, &w, passes, rounds);
-    keep_sums(c, &w);
+        w.sum[i] = cg_var(c, type, LLVMConstNull(type), "sum");
+    CgLoop pass = cg_loop(c, "passes", cg_i64(c, 0), passes, 1);
+    CgLoop round = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
+    for (int s = 0; s < info->streams; s++) {
+        const Val from = cg_offset(c, data, cg_mul(c, stream, cg_i64(c, s)));
+        walk(c, &w, cg_offset(c, from, cg_mul(c, round.i, cg_i64(c, bytes))), bytes);
+    }
+    cg_loop_end(c, &round);
+    cg_loop_end(c, &pass);
+    /* The sums are added to the first vector only if they are 1: never, but LLVM cannot know. */
+    Val sum = cg_get(c, type, w.sum[0]);
+    for (int i = 1; i < SUMS; i++)
+        sum = cg_add_ints(c, sum, cg_get(c, type, w.sum[i]));
+    const Val first = LLVMBuildExtractElement(c->b, sum, LLVMConstInt(c->i32, 0, 0), "");
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, first, LLVMConstInt(c->i32, 1, 0), ""));
+    LLVMSetAlignment(LLVMBuildStore(c->b, sum, data), 4);
+    cg_endif(c, &one);
 }
 
 /* ---- the module ---------------------------------------------------------------------------- */
-
-static bool
-probe_possible(const Machine *machine, ProbeKind kind)
-{
-    return kind != KIND_BF16 || machine->bf16_dot;
-}
 
 /* Operations or bytes of a round. */
 static double
@@ -235,8 +194,9 @@ probe_module(Cg *c, CgProbe out[PROBE_COUNT])
         const ProbeInfo *info = &probe_info[i];
         out[i] = (CgProbe){.work = probe_work(c, info->kind), .doc = info->doc};
         out[i].bytes = info->streams ? ROUND_BYTES : 0;
-        address[i] = probe_possible(c->machine, info->kind) ? probe_function(c, info)
-                                                            : LLVMConstNull(c->ptr);
+        out[i].reads = info->kind == KIND_READ;
+        const bool possible = info->kind != KIND_BF16 || c->machine->bf16_dot;
+        address[i] = possible ? probe_function(c, info) : LLVMConstNull(c->ptr);
     }
     const Val table = LLVMAddGlobal(c->mod, LLVMArrayType2(c->ptr, PROBE_COUNT), symbol);
     LLVMSetInitializer(table, LLVMConstArray2(c->ptr, address, PROBE_COUNT));

@@ -11,26 +11,16 @@ enum { ALIGNMENT = 64 };
 
 /* ---- weights ------------------------------------------------------------------------------- */
 
-static bool
-abi_dtype(Dtype dtype, AbiDtype *out)
+bool
+cg_abi_dtype(Dtype dtype, AbiDtype *out)
 {
-    switch (dtype) {
-    case DTYPE_f32:
-        *out = ABI_F32;
-        return true;
-    case DTYPE_f16:
-        *out = ABI_F16;
-        return true;
-    case DTYPE_bf16:
-        *out = ABI_BF16;
-        return true;
-    case DTYPE_i32:
-    case DTYPE_i8:
-    case DTYPE_u8:
-    case DTYPE_u4:
-    case DTYPE_u4x2:
-    case DTYPE_COUNT:
-        break;
+#define NAME(name) #name,
+    static const char *const names[] = {ABI_DTYPES(NAME)};
+#undef NAME
+    for (int i = 0; i < ABI_DTYPE_COUNT; i++) {
+        *out = (AbiDtype)i;
+        if (strcmp(names[i], dtype_info[dtype].safetensors) == 0)
+            return true;
     }
     return false;
 }
@@ -54,21 +44,21 @@ static int
 weight_add(CgProgram *p, const Value *v)
 {
     AbiWeight w = {.tensor = v->tensor ? v->tensor : v->name, .init = v->init ? v->init : ""};
-    if (!abi_dtype(v->type.dtype, &w.dtype)) {
+    if (!cg_abi_dtype(v->type.dtype, &w.dtype)) {
         diag_error(p->diag, v->loc, "weight `%s` is %s: weights are f32, f16 or bf16", v->name,
                    dtype_info[v->type.dtype].name);
         return -1;
     }
     copy_dims(&v->type.shape, &w.rank, w.dim);
     const uint64_t hash = hash_bytes(w.tensor, strlen(w.tensor), 0);
-    for (int i = 0; i < p->nweights; i++)
+    for (int i = 0; i < p->abi.nweights; i++)
         if (p->weights[i].hash == hash && same_weight(&p->weights[i].row, &w))
             return i;
     w.tensor = arena_strdup(p->arena, w.tensor);
     w.init = arena_strdup(p->arena, w.init);
     const CgWeight weight = {hash, w};
-    VEC_PUSH(p->arena, p->weights, p->nweights, p->cap_weights, weight);
-    return p->nweights - 1;
+    VEC_PUSH(p->arena, p->weights, p->abi.nweights, p->cap_weights, weight);
+    return p->abi.nweights - 1;
 }
 
 /* ---- states -------------------------------------------------------------------------------- */
@@ -85,7 +75,7 @@ bytes_of(const Value *v, int64_t *out)
 static const AbiState *
 state_find(const CgProgram *p, const char *name)
 {
-    for (int i = 0; i < p->nstates; i++)
+    for (int i = 0; i < p->abi.nstates; i++)
         if (strcmp(p->states[i].name, name) == 0)
             return &p->states[i];
     return NULL;
@@ -95,14 +85,14 @@ static bool
 state_add(CgProgram *p, const Value *v)
 {
     AbiState s = {.offset = p->abi.state_bytes};
-    if (!abi_dtype(v->type.dtype, &s.dtype) || !bytes_of(v, &s.bytes) ||
+    if (!cg_abi_dtype(v->type.dtype, &s.dtype) || !bytes_of(v, &s.bytes) ||
         !size_add(s.offset, round_up(s.bytes, ALIGNMENT), &p->abi.state_bytes)) {
         diag_error(p->diag, v->loc, "state `%s` is too large for an address", v->name);
         return false;
     }
     copy_dims(&v->type.shape, &s.rank, s.dim);
     s.name = arena_strdup(p->arena, v->name);
-    VEC_PUSH(p->arena, p->states, p->nstates, p->cap_states, s);
+    VEC_PUSH(p->arena, p->states, p->abi.nstates, p->cap_states, s);
     return true;
 }
 
@@ -202,7 +192,7 @@ cg_program_params_hash(const CgProgram *p)
         hash = hash_bytes(param->text, strlen(param->text), hash);
         hash = hash_bytes(&param->offset, sizeof param->offset, hash);
     }
-    for (int i = 0; i < p->nweights; i++) {
+    for (int i = 0; i < p->abi.nweights; i++) {
         const AbiWeight *w = &p->weights[i].row;
         hash = hash_bytes(w->tensor, strlen(w->tensor), hash);
         hash = hash_bytes(&w->dtype, sizeof w->dtype, hash);
@@ -300,16 +290,16 @@ cg_program_step(CgProgram *p, const CgKernel *k, Val run)
 {
     CgStep step = {.run = run};
     step.row.name = arena_strdup(p->arena, k->kernel->name);
-    step.row.first_operand = p->noperands;
+    step.row.first_operand = p->abi.noperands;
     step.row.operands = k->noperands;
     step.row.pieces = pieces_of(k->kernel);
     for (int i = 0; i < k->noperands; i++) {
         AbiOperand operand = {0};
         if (!operand_of(p, &k->operands[i], &operand))
             return false;
-        VEC_PUSH(p->arena, p->operands, p->noperands, p->cap_operands, operand);
+        VEC_PUSH(p->arena, p->operands, p->abi.noperands, p->cap_operands, operand);
     }
-    VEC_PUSH(p->arena, p->steps, p->nsteps, p->cap_steps, step);
+    VEC_PUSH(p->arena, p->steps, p->abi.nsteps, p->cap_steps, step);
     return true;
 }
 
@@ -333,13 +323,12 @@ grain_of(const Graph *g)
 {
     int64_t grain = 1;
     for (const Node *n = g->first; n; n = n->next) {
-        if (n->op == OP_linear && strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
+        bool required;
+        if (strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0)
             return 0;
         const Attr *chunk = attrs_find(&n->attrs, ATTR_chunk);
-        if (!chunk)
-            continue;
-        if (chunk->i <= 0 && n->op == OP_ssd_scan)
-            continue; /* no windows */
+        if (!chunk || (chunk->i <= 0 && op_takes_attr(n->op, ATTR_chunk, &required) && !required))
+            continue; /* token after token */
         if (chunk->i <= 0)
             return 0;
         if (!size_mul(grain / common_divisor(grain, chunk->i), chunk->i, &grain) ||

@@ -1,4 +1,4 @@
-/* codegen/rest.c -- memory of LLVM that nobody needs once code is made. */
+/* codegen/rest.c -- memory of LLVM that is not needed once code is made. */
 #define _GNU_SOURCE /* dl_iterate_phdr */
 #include <link.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 
 #include "codegen/codegen.h"
 
-/* Segments that nobody can write to are as the file has them: the kernel may drop their pages, and
- * reads them again from its cache should somebody call LLVM once more. */
+/* Segments that cannot be written are as the file has them: the kernel may drop their pages, and
+ * reads them again from its cache when LLVM is called once more. */
 static int
 drop_pages(struct dl_phdr_info *library, size_t size, void *user)
 {

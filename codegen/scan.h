@@ -1,5 +1,5 @@
-/* codegen/scan.h -- private to codegen/: what the two loop nests of the recurrent SSD share
- * (codegen/emit_scan.c: streaming; codegen/scan_resident.c). */
+/* codegen/scan.h -- private to codegen/: what the loop nests of recurrences share
+ * (codegen/emit_scan.c: the SSD, streaming; codegen/scan_resident.c; codegen/emit_selective.c). */
 #ifndef SSMC_CODEGEN_SCAN_H
 #define SSMC_CODEGEN_SCAN_H
 
@@ -21,11 +21,18 @@ typedef struct {
     CgDecay decay;
 } ScanWindow;
 
+/* Operands of ssd_scan and of selective_scan, which have the same places; D: NULL where there is
+ * none. */
+typedef struct {
+    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    Dtype stored; /* the state in memory */
+} ScanOperands;
+ScanOperands scan_operands(const Node *n);
+
 typedef struct {
     CgKernel *k;
-    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    ScanOperands v;
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
-    Dtype kept;                              /* of the state in memory */
     Val row, head, group;
     Val decay, step; /* exp(dt A) and dt of this token and head */
     Val h;           /* state of this head, [N,P] */
@@ -36,7 +43,7 @@ typedef struct {
 void scan_reserve(Cg *c, Scan *s);
 /* B and C of a window's tokens, for every head of the group. */
 void scan_stage_group(Cg *c, const Scan *s, Val row, Val count);
-/* Tokens [row, row + count) of the head, whose decays are gentle and summed, with the state in
+/* Tokens [row, row + count) of the head, whose decay is bounded and summed, with the state in
  * registers. */
 void scan_window(Cg *c, Scan *s, Val row, Val count);
 

@@ -17,23 +17,16 @@ scan_reserve(Cg *c, Scan *s)
     w->c_rows = cg_scratch(c, s->k, of_n);
     w->x_rows = cg_scratch(c, s->k, of_x);
     w->y_rows = cg_scratch(c, s->k, of_x);
-    w->decay = cg_decay(c, s->k, s->dt, s->A, w->tokens, 0);
+    w->decay = cg_decay(c, s->k, s->v.dt, s->v.A, w->tokens, 0);
 }
 
 /* ---- a strip -------------------------------------------------------------------------------- */
-
-/* Row r of a scratch array, from column col. */
-static Val
-row_at(Cg *c, Val base, Val row, int64_t stride, Val col)
-{
-    return cg_at(c, base, DTYPE_f32, cg_add(c, cg_mul(c, row, cg_i64(c, stride)), col));
-}
 
 /* Row n of the head's state, from column p. */
 static Val
 state_at(Cg *c, const Scan *s, Val n, Val p)
 {
-    return cg_at(c, s->h, s->kept, cg_add(c, cg_mul(c, n, cg_i64(c, s->head_dim)), p));
+    return cg_element(c, s->h, s->v.stored, n, s->head_dim, p);
 }
 
 static Val
@@ -46,16 +39,6 @@ static Val
 broadcast(Cg *c, Val at)
 {
     return cg_splat(c, cg_vload(c, at, DTYPE_f32, 1, NULL), c->lanes);
-}
-
-/* Columns of vector v that exist, counted from p; NULL: all. */
-static Val
-columns_left(Cg *c, const Scan *s, Val p, int v)
-{
-    if (s->head_dim % s->window.width == 0)
-        return NULL;
-    const Val first = cg_add(c, p, cg_i64(c, (int64_t)v * c->lanes));
-    return cg_mask_first(c, c->lanes, cg_sub(c, cg_i64(c, s->head_dim), first));
 }
 
 /* A strip: `rows` rows of the state from n, columns from p. */
@@ -74,40 +57,16 @@ strip_at(Cg *c, const Scan *s, const Rows *strip, int i)
     return state_at(c, s, cg_add(c, strip->n, cg_i64(c, i / vecs)), p);
 }
 
-static void
-rows_load(Cg *c, const Scan *s, Rows *strip)
-{
-    const int vecs = s->window.vecs;
-    const Val keep = broadcast(c, s->window.decay.keep);
-    for (int i = 0; i < strip->rows * vecs; i++) {
-        const Val at = strip_at(c, s, strip, i);
-        const Val old = cg_vload(c, at, s->kept, c->lanes, columns_left(c, s, strip->p, i % vecs));
-        const Val h = cg_fmul(c, keep, old);
-        strip->h[i] = cg_var(c, cg_vec_type(c, c->lanes), h, "h");
-    }
-}
-
-static void
-rows_store(Cg *c, const Scan *s, const Rows *strip)
-{
-    const int vecs = s->window.vecs;
-    for (int i = 0; i < strip->rows * vecs; i++) {
-        const Val at = strip_at(c, s, strip, i);
-        const Val h = cg_get(c, cg_vec_type(c, c->lanes), strip->h[i]);
-        cg_vstore(c, at, s->kept, h, c->lanes, columns_left(c, s, strip->p, i % vecs));
-    }
-}
-
 /* One token: h += B X, Y += C h for the rows of the strip. */
 static void
 rows_token(Cg *c, const Scan *s, const Rows *strip, Val t)
 {
     const ScanWindow *w = &s->window;
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
-    const Val x_row = row_at(c, w->x_rows, t, w->x_stride, strip->p);
-    const Val y_row = row_at(c, w->y_rows, t, w->x_stride, strip->p);
-    const Val b_row = row_at(c, w->b_rows, t, w->n_stride, strip->n);
-    const Val c_row = row_at(c, w->c_rows, t, w->n_stride, strip->n);
+    const Val x_row = cg_element(c, w->x_rows, DTYPE_f32, t, w->x_stride, strip->p);
+    const Val y_row = cg_element(c, w->y_rows, DTYPE_f32, t, w->x_stride, strip->p);
+    const Val b_row = cg_element(c, w->b_rows, DTYPE_f32, t, w->n_stride, strip->n);
+    const Val c_row = cg_element(c, w->c_rows, DTYPE_f32, t, w->n_stride, strip->n);
     Val x[TILE_MOST], y[TILE_MOST];
     for (int v = 0; v < w->vecs; v++) {
         x[v] = cg_vload(c, vector_at(c, x_row, v), DTYPE_f32, c->lanes, NULL);
@@ -131,11 +90,25 @@ static void
 rows_tokens(Cg *c, const Scan *s, Val n, Val p, int rows, Val count)
 {
     Rows strip = {.rows = rows, .n = n, .p = p};
-    rows_load(c, s, &strip);
+    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
+    const Dtype stored = s->v.stored;
+    const int vecs = s->window.vecs;
+    const Val keep = broadcast(c, s->window.decay.keep);
+    for (int i = 0; i < rows * vecs; i++) {
+        const Val at = strip_at(c, s, &strip, i);
+        const Val mask = cg_tile_mask(c, s->head_dim, s->window.width, p, i % vecs);
+        const Val old = cg_vload(c, at, stored, c->lanes, mask);
+        strip.h[i] = cg_var(c, type, cg_fmul(c, keep, old), "h");
+    }
     CgLoop t = cg_loop(c, "t", cg_i64(c, 0), count, 1);
     rows_token(c, s, &strip, t.i);
     cg_loop_end(c, &t);
-    rows_store(c, s, &strip);
+    for (int i = 0; i < rows * vecs; i++) {
+        const Val at = strip_at(c, s, &strip, i);
+        const Val h = cg_get(c, type, strip.h[i]);
+        const Val mask = cg_tile_mask(c, s->head_dim, s->window.width, p, i % vecs);
+        cg_vstore(c, at, stored, h, c->lanes, mask);
+    }
 }
 
 /* While a strip is computed: its rows of the next head's state, and x of some tokens there. Past
@@ -146,14 +119,14 @@ prefetch_head(Cg *c, const Scan *s, Val n, Val p, Val row)
     const ScanWindow *w = &s->window;
     const int64_t strips = (s->states + w->rows - 1) / w->rows;
     const int64_t tokens = (w->tokens + strips - 1) / strips, next = s->states * s->head_dim;
-    const Val h = cg_at(c, state_at(c, s, n, p), s->kept, cg_i64(c, next));
-    const CgOperand *x = cg_operand(s->k, s->x);
+    const Val h = cg_at(c, state_at(c, s, n, p), s->v.stored, cg_i64(c, next));
+    const CgOperand *x = cg_operand(s->k, s->v.x);
     const Val first = cg_mul(c, cg_div(c, n, cg_i64(c, w->rows)), cg_i64(c, tokens));
     const Val head = cg_add(c, s->head, cg_i64(c, 1));
     const Val col = cg_add(c, cg_mul(c, head, cg_i64(c, s->head_dim)), p);
     for (int64_t i = 0; i < w->width; i += CG_LINE_FLOATS) {
         for (int64_t r = 0; r < w->rows; r++)
-            cg_prefetch(c, cg_at(c, h, s->kept, cg_i64(c, r * s->head_dim + i)), 3);
+            cg_prefetch(c, cg_at(c, h, s->v.stored, cg_i64(c, r * s->head_dim + i)), 3);
         for (int64_t t = 0; x && t < tokens; t++) {
             const Val token = cg_add(c, cg_add(c, row, first), cg_i64(c, t));
             const Val at = cg_add(c, cg_mul(c, token, cg_i64(c, x->stride)), col);
@@ -178,47 +151,28 @@ window_states(Cg *c, const Scan *s, Val row, Val count)
 }
 
 static void
-clear_y(Cg *c, const Scan *s, Val count)
-{
-    const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
-    const Val end = cg_mul(c, count, cg_i64(c, s->window.x_stride));
-    CgLoop i = cg_loop(c, "y", cg_i64(c, 0), end, c->lanes);
-    cg_vstore(c, cg_at(c, s->window.y_rows, DTYPE_f32, i.i), DTYPE_f32, zeros, c->lanes, NULL);
-    cg_loop_end(c, &i);
-}
-
-typedef struct {
-    Scan *s;
-    Val y_row, first; /* Y of the token; the column of y that it begins at */
-    Val leave, skip;  /* skip: D, or NULL */
-} OutRow;
-
-static void
-out_site(Cg *c, CgKernel *k, const CgSite *site, void *user)
-{
-    const OutRow *o = user;
-    const Val from = cg_at(c, o->y_row, DTYPE_f32, cg_sub(c, site->col, o->first));
-    const Val sum = cg_vload(c, from, DTYPE_f32, site->lanes, site->mask);
-    Val y = cg_fmul(c, cg_splat(c, o->leave, site->lanes), sum);
-    cg_unbind_all(k);
-    if (o->skip)
-        y = cg_fma(c, cg_splat(c, o->skip, site->lanes), cg_eval(c, k, o->s->x, site), y);
-    cg_unbind_all(k);
-    cg_bind(k, o->s->y, y);
-    cg_store_outputs(c, k, site);
-}
-
-static void
 window_outputs(Cg *c, Scan *s, Val row, Val count)
 {
     const Val zero = cg_i64(c, 0), first = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val end = cg_add(c, first, cg_i64(c, s->head_dim));
-    OutRow o = {
-        .s = s, .first = first, .skip = s->D ? cg_eval_one(c, s->k, s->D, zero, s->head) : NULL};
+    const Val skip = s->v.D ? cg_eval_one(c, s->k, s->v.D, zero, s->head) : NULL;
     CgLoop t = cg_loop(c, "out", zero, count, 1);
-    o.y_row = row_at(c, s->window.y_rows, t.i, s->window.x_stride, zero);
-    o.leave = cg_vload(c, cg_at(c, s->window.decay.leave, DTYPE_f32, t.i), DTYPE_f32, 1, NULL);
-    cg_columns(c, s->k, cg_add(c, row, t.i), first, end, c->lanes, out_site, &o);
+    const Val line = cg_element(c, s->window.y_rows, DTYPE_f32, t.i, s->window.x_stride, zero);
+    const Val leave =
+        cg_vload(c, cg_at(c, s->window.decay.leave, DTYPE_f32, t.i), DTYPE_f32, 1, NULL);
+    const Val token = cg_add(c, row, t.i);
+    for (CgColumns col = cg_columns(c, token, first, end, c->lanes); cg_columns_next(c, &col);) {
+        const CgSite *at = &col.at;
+        const Val from = cg_at(c, line, DTYPE_f32, cg_sub(c, at->col, first));
+        const Val sum = cg_vload(c, from, DTYPE_f32, at->lanes, at->mask);
+        Val y = cg_fmul(c, cg_splat(c, leave, at->lanes), sum);
+        cg_unbind_all(s->k);
+        if (skip)
+            y = cg_fma(c, cg_splat(c, skip, at->lanes), cg_eval(c, s->k, s->v.x, at), y);
+        cg_unbind_all(s->k);
+        cg_bind(s->k, s->v.y, y);
+        cg_store_outputs(c, s->k, at);
+    }
     cg_loop_end(c, &t);
 }
 
@@ -226,15 +180,19 @@ void
 scan_window(Cg *c, Scan *s, Val row, Val count)
 {
     const ScanWindow *w = &s->window;
-    cg_decay_gentle(c, &w->decay, count);
-    const CgBlock x = {.v = s->x,
+    cg_decay_bounded(c, &w->decay, count);
+    const CgBlock x = {.v = s->v.x,
                        .row = row,
                        .count = count,
                        .col = cg_mul(c, s->head, cg_i64(c, s->head_dim)),
                        .width = s->head_dim,
                        .factors = w->decay.weight};
     cg_stage(c, s->k, &x, w->x_rows, DTYPE_f32, w->x_stride);
-    clear_y(c, s, count);
+    const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
+    const Val end = cg_mul(c, count, cg_i64(c, w->x_stride));
+    CgLoop i = cg_loop(c, "y", cg_i64(c, 0), end, c->lanes);
+    cg_vstore(c, cg_at(c, w->y_rows, DTYPE_f32, i.i), DTYPE_f32, zeros, c->lanes, NULL);
+    cg_loop_end(c, &i);
     window_states(c, s, row, count);
     window_outputs(c, s, row, count);
 }
@@ -242,12 +200,12 @@ scan_window(Cg *c, Scan *s, Val row, Val count)
 void
 scan_stage_group(Cg *c, const Scan *s, Val row, Val count)
 {
-    CgBlock from = {.v = s->B,
+    CgBlock from = {.v = s->v.B,
                     .row = row,
                     .count = count,
                     .col = cg_mul(c, s->group, cg_i64(c, s->states)),
                     .width = s->states};
     cg_stage(c, s->k, &from, s->window.b_rows, DTYPE_f32, s->window.n_stride);
-    from.v = s->C;
+    from.v = s->v.C;
     cg_stage(c, s->k, &from, s->window.c_rows, DTYPE_f32, s->window.n_stride);
 }

@@ -28,14 +28,6 @@ cg_tile(Cg *c, int rows, int vecs, int lanes)
     return tile;
 }
 
-static Val
-multiply_add(Cg *c, const CgTile *tile, const CgSide *side, Val left, Val right, Val acc)
-{
-    if (side->dtype == DTYPE_i32)
-        return cg_dot_bf16(c, acc, left, right, tile->lanes);
-    return cg_fma(c, left, right, acc);
-}
-
 /* One step of the summed index; left and right point at that step's element 0. */
 static void
 mac_step(Cg *c, const CgTile *tile, const CgSide *left, Val left_at, const CgSide *right,
@@ -52,8 +44,10 @@ mac_step(Cg *c, const CgTile *tile, const CgSide *left, Val left_at, const CgSid
         const Val one = cg_vload(c, at, left->dtype, 1, NULL);
         const Val splat = cg_splat(c, one, tile->lanes);
         for (int v = 0; v < tile->vecs; v++) {
-            const Val acc = tile->acc[r * tile->vecs + v];
-            cg_set(c, acc, multiply_add(c, tile, left, splat, row[v], cg_get(c, type, acc)));
+            const Val acc = tile->acc[r * tile->vecs + v], sum = cg_get(c, type, acc);
+            cg_set(c, acc,
+                   left->dtype == DTYPE_i32 ? cg_dot_bf16(c, sum, splat, row[v], tile->lanes)
+                                            : cg_fma(c, splat, row[v], sum));
         }
     }
 }
@@ -69,19 +63,12 @@ mac_steps(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Va
                  cg_at(c, r, right->dtype, cg_i64(c, ahead * right->step)));
 }
 
-static int
-unroll_of(const CgTile *tile)
+void
+cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from, Val to)
 {
     int steps = 1;
     while (steps * tile->rows * tile->vecs < MACS_A_ROUND)
         steps *= 2;
-    return steps;
-}
-
-void
-cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from, Val to)
-{
-    const int steps = unroll_of(tile);
     const Val round = cg_i64(c, steps);
     const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), round), round);
     const Val middle = cg_add(c, from, whole);
@@ -116,7 +103,7 @@ cg_tile_get(Cg *c, const CgTile *tile, int r, int v)
 }
 
 void
-cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
+cg_tile_store(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
 {
     for (int r = 0; r < tile->rows; r++)
         for (int v = 0; v < tile->vecs; v++) {
@@ -126,37 +113,23 @@ cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride)
         }
 }
 
-void
-cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride)
+Val
+cg_tile_mask(Cg *c, int64_t columns, int64_t width, Val p, int v)
 {
-    cg_tile_store_as(c, tile, to, DTYPE_f32, stride);
+    if (columns % width == 0)
+        return NULL;
+    const Val first = cg_add(c, p, cg_i64(c, (int64_t)v * c->lanes));
+    return cg_mask_first(c, c->lanes, cg_sub(c, cg_i64(c, columns), first));
 }
 
 /* ---- rows and columns -------------------------------------------------------------------- */
 
-typedef struct {
-    const Value *v;
-    Val to, first;    /* the staged row, and the column that goes to its start */
-    Val factor;       /* NULL: 1 */
-    Val below_factor; /* of the next row */
-    bool alone;       /* there is no next row to pair with */
-    Dtype dtype;
-} StageRow;
-
 static Val
-stage_value(Cg *c, CgKernel *k, const StageRow *s, const CgSite *at, Val factor)
+stage_value(Cg *c, CgKernel *k, const CgBlock *from, const CgSite *at, Val factor)
 {
     cg_unbind_all(k);
-    const Val v = cg_eval(c, k, s->v, at);
+    const Val v = cg_eval(c, k, from->v, at);
     return factor ? cg_fmul(c, v, cg_splat(c, factor, at->lanes)) : v;
-}
-
-static void
-stage_columns(Cg *c, CgKernel *k, const CgSite *at, void *user)
-{
-    const StageRow *s = user;
-    const Val to = cg_at(c, s->to, s->dtype, cg_sub(c, at->col, s->first));
-    cg_vstore(c, to, s->dtype, stage_value(c, k, s, at, s->factor), at->lanes, NULL);
 }
 
 static Val
@@ -170,13 +143,16 @@ row_factor(Cg *c, const CgBlock *from, Val row)
 void
 cg_stage(Cg *c, CgKernel *k, const CgBlock *from, Val to, Dtype dtype, int64_t stride)
 {
-    StageRow s = {.v = from->v, .first = from->col, .dtype = dtype};
     CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), from->count, 1);
-    s.to = cg_at(c, to, dtype, cg_mul(c, rows.i, cg_i64(c, stride)));
-    s.factor = row_factor(c, from, rows.i);
+    const Val line = cg_at(c, to, dtype, cg_mul(c, rows.i, cg_i64(c, stride)));
+    const Val factor = row_factor(c, from, rows.i);
     const Val row = cg_add(c, from->row, rows.i);
     const Val end = cg_add(c, from->col, cg_i64(c, from->width));
-    cg_columns(c, k, row, from->col, end, c->lanes, stage_columns, &s);
+    for (CgColumns s = cg_columns(c, row, from->col, end, c->lanes); cg_columns_next(c, &s);) {
+        const Val at = cg_at(c, line, dtype, cg_sub(c, s.at.col, from->col));
+        const Val value = stage_value(c, k, from, &s.at, factor);
+        cg_vstore(c, at, dtype, value, s.at.lanes, NULL);
+    }
     cg_loop_end(c, &rows);
 }
 
@@ -187,30 +163,17 @@ static Val
 join(Cg *c, Val a, Val b, bool in_turn)
 {
     const int lanes = cg_lanes_of(a);
-    Val pick[2 * TILE_MOST];
-    for (int i = 0; i < 2 * lanes; i++) {
-        const int from = in_turn ? i / 2 + i % 2 * lanes : i;
-        pick[i] = LLVMConstInt(c->i32, (unsigned)from, 0);
-    }
-    return LLVMBuildShuffleVector(c->b, a, b, LLVMConstVector(pick, (unsigned)(2 * lanes)), "");
-}
-
-static Val
-half_of(Cg *c, Val bits, int half)
-{
-    const int lanes = cg_lanes_of(bits) / 2;
-    Val pick[TILE_MOST];
-    for (int i = 0; i < lanes; i++)
-        pick[i] = LLVMConstInt(c->i32, (unsigned)(half * lanes + i), 0);
-    return LLVMBuildShuffleVector(c->b, bits, bits, LLVMConstVector(pick, (unsigned)lanes), "");
+    int pick[2 * TILE_MOST];
+    for (int i = 0; i < 2 * lanes; i++)
+        pick[i] = in_turn ? i / 2 + i % 2 * lanes : i;
+    return cg_shuffle(c, a, b, pick, 2 * lanes);
 }
 
 /* <2 * lanes x i16>: a rounded, then b. One instruction rounds both where the CPU has it. */
 static Val
 round_both(Cg *c, Val a, Val b)
 {
-    const bool x86 = c->machine->arch == ARCH_x86_64;
-    if (!c->machine->bf16_dot || !x86 || cg_lanes_of(a) != 16)
+    if (!c->machine->bf16_dot || !cg_on_x86(c) || cg_lanes_of(a) != 16)
         return cg_bf16_bits(c, join(c, a, b, false));
     Val args[] = {b, a};
     const Val both = cg_intrinsic(c, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0, args, 2);
@@ -223,80 +186,69 @@ cg_bf16_pairs(Cg *c, Val even, Val odd)
     const int lanes = cg_lanes_of(even);
     if (lanes > 1) {
         const Val bits = round_both(c, even, odd);
-        const Val pairs = join(c, half_of(c, bits, 0), half_of(c, bits, 1), true);
+        const Val high = cg_slice(c, bits, lanes, lanes), low = cg_slice(c, bits, 0, lanes);
+        const Val pairs = join(c, low, high, true);
         return LLVMBuildBitCast(c->b, pairs, cg_vec_of(c->i32, lanes), "");
     }
     const Val low = LLVMBuildZExt(c->b, cg_bf16_bits(c, even), c->i32, "");
     const Val high = LLVMBuildZExt(c->b, cg_bf16_bits(c, odd), c->i32, "");
-    return LLVMBuildOr(c->b, low, LLVMBuildShl(c->b, high, LLVMConstInt(c->i32, 16, 0), ""), "");
+    return LLVMBuildOr(c->b, low, cg_shl(c, high, 16), "");
 }
 
+/* Row i of the block as pairs with the row below it, or with zeros where it is alone. */
 static void
-stage_pair_columns(Cg *c, CgKernel *k, const CgSite *at, void *user)
+stage_pair(Cg *c, CgKernel *k, const CgBlock *from, Val line, Val i, bool alone)
 {
-    const StageRow *s = user;
-    CgSite next = *at;
-    next.row = cg_add(c, at->row, cg_i64(c, 1));
-    const Val even = stage_value(c, k, s, at, s->factor);
-    const Val odd = s->alone ? cg_like(c, even, 0) : stage_value(c, k, s, &next, s->below_factor);
-    const Val to = cg_at(c, s->to, DTYPE_i32, cg_sub(c, at->col, s->first));
-    cg_vstore(c, to, DTYPE_i32, cg_bf16_pairs(c, even, odd), at->lanes, NULL);
-}
-
-/* Row i of the block, with the row below it or with zeros. */
-static void
-stage_pair(Cg *c, CgKernel *k, const CgBlock *from, StageRow *s, Val i)
-{
+    const Val one = cg_i64(c, 1);
+    const Val below = alone ? NULL : row_factor(c, from, cg_add(c, i, one));
     const Val end = cg_add(c, from->col, cg_i64(c, from->width));
-    s->factor = row_factor(c, from, i);
-    cg_columns(c, k, cg_add(c, from->row, i), from->col, end, c->lanes, stage_pair_columns, s);
+    const Val factor = row_factor(c, from, i), row = cg_add(c, from->row, i);
+    for (CgColumns s = cg_columns(c, row, from->col, end, c->lanes); cg_columns_next(c, &s);) {
+        CgSite next = s.at;
+        next.row = cg_add(c, s.at.row, one);
+        const Val even = stage_value(c, k, from, &s.at, factor);
+        const Val odd = alone ? cg_like(c, even, 0) : stage_value(c, k, from, &next, below);
+        const Val at = cg_at(c, line, DTYPE_i32, cg_sub(c, s.at.col, from->col));
+        cg_vstore(c, at, DTYPE_i32, cg_bf16_pairs(c, even, odd), s.at.lanes, NULL);
+    }
 }
 
 void
 cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t stride)
 {
-    StageRow s = {.v = from->v, .first = from->col, .dtype = DTYPE_i32};
-    const Val two = cg_i64(c, 2), line = cg_i64(c, stride);
+    const Val two = cg_i64(c, 2), length = cg_i64(c, stride);
     const Val whole = cg_mul(c, cg_div(c, from->count, two), two);
     CgLoop pair = cg_loop(c, "stage", cg_i64(c, 0), whole, 2);
-    s.to = cg_at(c, to, DTYPE_i32, cg_mul(c, cg_div(c, pair.i, two), line));
-    s.below_factor = row_factor(c, from, cg_add(c, pair.i, cg_i64(c, 1)));
-    stage_pair(c, k, from, &s, pair.i);
+    const Val line = cg_at(c, to, DTYPE_i32, cg_mul(c, cg_div(c, pair.i, two), length));
+    stage_pair(c, k, from, line, pair.i, false);
     cg_loop_end(c, &pair);
     CgIf odd = cg_if(c, cg_less(c, whole, from->count));
-    s.to = cg_at(c, to, DTYPE_i32, cg_mul(c, cg_div(c, whole, two), line));
-    s.alone = true;
-    stage_pair(c, k, from, &s, whole);
+    const Val last = cg_at(c, to, DTYPE_i32, cg_mul(c, cg_div(c, whole, two), length));
+    stage_pair(c, k, from, last, whole, true);
     cg_endif(c, &odd);
 }
 
 /* ---- transposition ----------------------------------------------------------------------- */
 
-/* Swaps the blocks of `size` lanes off the diagonal of each square of 2 size: rows a above, b
- * below. */
-static void
-swap_blocks(Cg *c, Val *a, Val *b, int size, int lanes)
+/* Blocks of half the square's size change places across the diagonal, then those of a quarter ...
+ */
+void
+cg_transpose_square(Cg *c, Val *row, int lanes)
 {
-    Val upper[TILE_MOST], lower[TILE_MOST];
-    for (int i = 0; i < lanes; i++) {
-        const int above = i & size ? lanes + i - size : i;
-        const int below = i & size ? lanes + i : i + size;
-        upper[i] = LLVMConstInt(c->i32, (unsigned)above, 0);
-        lower[i] = LLVMConstInt(c->i32, (unsigned)below, 0);
+    int above[TILE_MOST], below[TILE_MOST];
+    for (int size = lanes / 2; size >= 1; size /= 2) {
+        for (int i = 0; i < lanes; i++) {
+            above[i] = i & size ? lanes + i - size : i;
+            below[i] = i & size ? lanes + i : i + size;
+        }
+        for (int i = 0; i < lanes; i++) {
+            if (i & size)
+                continue;
+            const Val first = row[i], second = row[i + size];
+            row[i] = cg_shuffle(c, first, second, above, lanes);
+            row[i + size] = cg_shuffle(c, first, second, below, lanes);
+        }
     }
-    const Val first = *a, second = *b;
-    *a = LLVMBuildShuffleVector(c->b, first, second, LLVMConstVector(upper, (unsigned)lanes), "");
-    *b = LLVMBuildShuffleVector(c->b, first, second, LLVMConstVector(lower, (unsigned)lanes), "");
-}
-
-/* A square of vectors: blocks of half its size change places, then those of a quarter ... */
-static void
-transpose_square(Cg *c, Val *row, int lanes)
-{
-    for (int size = lanes / 2; size >= 1; size /= 2)
-        for (int i = 0; i < lanes; i++)
-            if (!(i & size))
-                swap_blocks(c, &row[i], &row[i + size], size, lanes);
 }
 
 void
@@ -310,7 +262,7 @@ cg_transpose(Cg *c, Dtype dtype, CgMatrix from, CgMatrix to, Val rows, int64_t c
         const Val line = cg_mul(c, cg_add(c, i.i, cg_i64(c, r)), cg_i64(c, from.stride));
         row[r] = cg_vload(c, cg_at(c, from.base, dtype, cg_add(c, line, j.i)), dtype, lanes, NULL);
     }
-    transpose_square(c, row, lanes);
+    cg_transpose_square(c, row, lanes);
     for (int r = 0; r < lanes; r++) {
         const Val line = cg_mul(c, cg_add(c, j.i, cg_i64(c, r)), cg_i64(c, to.stride));
         cg_vstore(c, cg_at(c, to.base, dtype, cg_add(c, line, i.i)), dtype, row[r], lanes, NULL);
@@ -327,7 +279,7 @@ cg_heads(Cg *c, CgKernel *k, int64_t heads)
     CgHeads h = {0};
     const Val per = cg_i64(c, heads), zero = cg_i64(c, 0);
     cg_share(c, k, cg_mul(c, cg_call_field(c, k, CALL_nseg), per), 1, &h.from, &h.to);
-    const Val end = cg_div(c, cg_add(c, h.to, cg_i64(c, heads - 1)), per);
+    const Val end = cg_div_up(c, h.to, per);
     h.loop = cg_loop(c, "segment", cg_div(c, h.from, per), end, 1);
     const Val before = cg_mul(c, h.loop.i, per);
     h.first = cg_max(c, zero, cg_sub(c, h.from, before));
@@ -342,18 +294,23 @@ cg_heads_end(Cg *c, CgHeads *share)
     cg_loop_end(c, &share->loop);
 }
 
-void
-cg_group_heads(Cg *c, CgKernel *k, int64_t heads, int64_t groups, CgGroupBody *body, void *user)
+CgGroup
+cg_group(Cg *c, CgKernel *k, int64_t heads, int64_t groups)
 {
+    CgGroup g = {.heads = cg_heads(c, k, heads)};
     const Val per = cg_i64(c, heads / groups);
-    CgHeads share = cg_heads(c, k, heads);
-    CgLoop group = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, groups), 1);
-    const Val begin = cg_mul(c, group.i, per);
-    const Val first = cg_max(c, share.first, begin);
-    const Val last = cg_min(c, share.last, cg_add(c, begin, per));
-    CgIf some = cg_if(c, cg_less(c, first, last));
-    body(c, user, &share.seg, group.i, first, last);
-    cg_endif(c, &some);
-    cg_loop_end(c, &group);
-    cg_heads_end(c, &share);
+    g.loop = cg_loop(c, "group", cg_i64(c, 0), cg_i64(c, groups), 1);
+    const Val begin = cg_mul(c, g.loop.i, per);
+    g.first = cg_max(c, g.heads.first, begin);
+    g.last = cg_min(c, g.heads.last, cg_add(c, begin, per));
+    g.some = cg_if(c, cg_less(c, g.first, g.last));
+    return g;
+}
+
+void
+cg_group_end(Cg *c, CgGroup *g)
+{
+    cg_endif(c, &g->some);
+    cg_loop_end(c, &g->loop);
+    cg_heads_end(c, &g->heads);
 }

@@ -6,7 +6,7 @@
 #include "codegen/cg.h"
 #include "machine/tile.h"
 
-/* rows x vecs accumulators, each a vector of lanes: a piece of a matrix product that stays in
+/* rows x vecs accumulators, each a vector of lanes: a block of a matrix product that stays in
  * registers while the summed index runs. */
 typedef struct {
     int rows, vecs, lanes;
@@ -28,12 +28,14 @@ CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
 void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from,
                  Val to);
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
-/* Rows `stride` f32 elements apart, every lane. */
-void cg_tile_store(Cg *c, const CgTile *tile, Val to, int64_t stride);
-/* The same rounded to dtype. */
-void cg_tile_store_as(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);
+/* Rounded to dtype, every lane, rows `stride` elements apart. */
+void cg_tile_store(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);
 /* Vector v of row r. */
 Val cg_tile_get(Cg *c, const CgTile *tile, int r, int v);
+
+/* Lanes of a tile's vector v that exist, where the tile begins at column p of `columns`; NULL: all,
+ * as tiles `width` columns wide fill them. */
+Val cg_tile_mask(Cg *c, int64_t columns, int64_t width, Val p, int v);
 
 /* Evaluates columns [col, col + width) of rows [row, row + count) of v into rows `stride` elements
  * of dtype apart. Lanes after the last column, up to a whole vector, may be written. */
@@ -51,6 +53,8 @@ void cg_stage_pairs(Cg *c, CgKernel *k, const CgBlock *from, Val to, int64_t str
 /* <lanes x i32>: even elements rounded to bf16 in the low halves, odd ones in the high halves. */
 Val cg_bf16_pairs(Cg *c, Val even, Val odd);
 
+/* Transposes `lanes` vectors of so many lanes, a power of two. */
+void cg_transpose_square(Cg *c, Val *row, int lanes);
 /* A matrix of 4-byte elements of dtype, f32 or i32. */
 typedef struct {
     Val base;
@@ -69,13 +73,18 @@ typedef struct {
 } CgHeads;
 CgHeads cg_heads(Cg *c, CgKernel *k, int64_t heads);
 void cg_heads_end(Cg *c, CgHeads *share);
-/* The same by groups of heads: body emits code for the heads [first, last) of one group, of which
- * there is at least one. */
-typedef void CgGroupBody(Cg *c, void *user, const CgSeg *seg, Val group, Val first, Val last);
-void cg_group_heads(Cg *c, CgKernel *k, int64_t heads, int64_t groups, CgGroupBody *body,
-                    void *user);
+/* Within such a share the heads [first, last) of one group, at least one: group loop.i of segment
+ * heads.seg. */
+typedef struct {
+    CgHeads heads;
+    CgLoop loop;
+    Val first, last;
+    CgIf some;
+} CgGroup;
+CgGroup cg_group(Cg *c, CgKernel *k, int64_t heads, int64_t groups);
+void cg_group_end(Cg *c, CgGroup *g);
 
-/* Rows, in whole tiles but for the last, and panels of the part at hand (codegen/grid.c):
+/* Rows, in whole tiles but for the last, and panels of this part (codegen/grid.c):
  * [from, to). */
 typedef struct {
     Val rows[2], panels[2];

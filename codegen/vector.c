@@ -9,6 +9,15 @@
 enum { MAX_LANES = 64 };
 
 Val
+cg_like(Cg *c, Val x, double number)
+{
+    const int lanes = cg_lanes_of(x);
+    const LLVMTypeRef type = LLVMTypeOf(x);
+    const LLVMTypeRef element = lanes == 1 ? type : LLVMGetElementType(type);
+    return cg_splat(c, LLVMConstReal(element, number), lanes);
+}
+
+Val
 cg_int_like(Cg *c, Val v, uint32_t n)
 {
     return cg_splat(c, LLVMConstInt(c->i32, n, 0), cg_lanes_of(v));
@@ -76,6 +85,26 @@ cg_mask_first(Cg *c, int lanes, Val count)
     const Val most = LLVMBuildTrunc(c->b, cg_min(c, count, cg_i64(c, lanes)), c->i32, "");
     return LLVMBuildICmp(c->b, LLVMIntSLT, LLVMConstVector(iota, (unsigned)lanes),
                          cg_splat(c, most, lanes), "mask");
+}
+
+Val
+cg_shuffle(Cg *c, Val a, Val b, const int *from, int lanes)
+{
+    Val pick[MAX_LANES];
+    for (int i = 0; i < lanes; i++)
+        pick[i] = LLVMConstInt(c->i32, (unsigned)from[i], 0);
+    return LLVMBuildShuffleVector(c->b, a, b, LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
+Val
+cg_slice(Cg *c, Val vec, int from, int lanes)
+{
+    int pick[MAX_LANES];
+    if (lanes == 1)
+        return LLVMBuildExtractElement(c->b, vec, cg_i64(c, from), "");
+    for (int i = 0; i < lanes; i++)
+        pick[i] = from + i;
+    return cg_shuffle(c, vec, LLVMGetPoison(LLVMTypeOf(vec)), pick, lanes);
 }
 
 /* ---- memory -------------------------------------------------------------------------------- */
@@ -166,8 +195,8 @@ cg_on_x86(const Cg *c)
     return c->machine->arch == ARCH_x86_64;
 }
 
-/* x + 0x7fff + (lowest kept bit): carries into the kept half exactly when rounding to nearest even
- * goes up. */
+/* x + 0x7fff + (lowest bit that stays): carries into the upper half exactly when rounding to
+ * nearest even goes up. */
 Val
 cg_bf16_bits(Cg *c, Val v)
 {
@@ -217,22 +246,12 @@ cg_f16_bits(Cg *c, Val v)
     return LLVMBuildTrunc(c->b, all, cg_vec_of(c->i16, cg_lanes_of(v)), "");
 }
 
-/* Adding 1.5 * 2^23 leaves the nearest whole number, ties to even, in the low bits of the sum, for
+/* Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the low bits of the sum, for
  * anything between -2^22 and 2^22. */
 Val
-cg_whole_bits(Cg *c, Val v)
+cg_integer_bits(Cg *c, Val v)
 {
     return cg_as_bits(c, cg_fadd(c, v, cg_like(c, v, 0x1.8p23)));
-}
-
-static Val
-widen_bytes(Cg *c, Val bytes, bool is_signed)
-{
-    const int lanes = cg_lanes_of(bytes);
-    const LLVMTypeRef ints = cg_vec_of(c->i32, lanes);
-    const Val wide =
-        is_signed ? LLVMBuildSExt(c->b, bytes, ints, "") : LLVMBuildZExt(c->b, bytes, ints, "");
-    return LLVMBuildSIToFP(c->b, wide, cg_vec_of(c->f32, lanes), "");
 }
 
 Val
@@ -250,8 +269,12 @@ cg_vload(Cg *c, Val ptr, Dtype dtype, int lanes, Val mask)
 {
     const bool half = dtype_info[dtype].bytes == 2;
     const Val raw = load_raw(c, ptr, half ? c->i16 : cg_type(c, dtype), lanes, mask);
-    if (dtype_info[dtype].bytes == 1)
-        return widen_bytes(c, raw, dtype == DTYPE_i8);
+    if (dtype_info[dtype].bytes == 1) {
+        const LLVMTypeRef ints = cg_vec_of(c->i32, lanes);
+        const Val wide = dtype == DTYPE_i8 ? LLVMBuildSExt(c->b, raw, ints, "")
+                                           : LLVMBuildZExt(c->b, raw, ints, "");
+        return LLVMBuildSIToFP(c->b, wide, cg_vec_of(c->f32, lanes), "");
+    }
     if (dtype == DTYPE_bf16)
         return widen_bf16(c, raw);
     return dtype == DTYPE_f16 ? widen_f16(c, raw) : raw;
@@ -268,11 +291,47 @@ cg_vstore(Cg *c, Val ptr, Dtype dtype, Val value, int lanes, Val mask)
     else if (dtype == DTYPE_f16)
         raw = cg_f16_bits(c, value);
     else if (dtype_info[dtype].bytes == 1)
-        raw = LLVMBuildTrunc(c->b, cg_whole_bits(c, value), cg_vec_of(c->i8, lanes), "");
+        raw = LLVMBuildTrunc(c->b, cg_integer_bits(c, value), cg_vec_of(c->i8, lanes), "");
     store_raw(c, ptr, raw, dtype_info[dtype].bytes, mask);
 }
 
 /* ---- arithmetic ---------------------------------------------------------------------------- */
+
+Val
+cg_fadd(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFAdd(c->b, a, b, "");
+}
+
+Val
+cg_fsub(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFSub(c->b, a, b, "");
+}
+
+Val
+cg_fmul(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFMul(c->b, a, b, "");
+}
+
+Val
+cg_fdiv(Cg *c, Val a, Val b)
+{
+    return LLVMBuildFDiv(c->b, a, b, "");
+}
+
+Val
+cg_vmax(Cg *c, Val a, Val b)
+{
+    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOGT, a, b, ""), a, b, "");
+}
+
+Val
+cg_vmin(Cg *c, Val a, Val b)
+{
+    return LLVMBuildSelect(c->b, LLVMBuildFCmp(c->b, LLVMRealOLT, a, b, ""), a, b, "");
+}
 
 /* llvm.fma on a CPU without the instruction would call fmaf for every lane. */
 Val
@@ -285,57 +344,19 @@ cg_fma(Cg *c, Val a, Val b, Val acc)
     return cg_intrinsic(c, "llvm.fma", &type, 1, args, 3);
 }
 
-/* Lanes [from, from + lanes) of a vector. */
-static Val
-lanes_slice(Cg *c, Val vec, int from, int lanes)
-{
-    if (lanes == 1)
-        return LLVMBuildExtractElement(c->b, vec, cg_i64(c, from), "");
-    Val pick[MAX_LANES];
-    for (int i = 0; i < lanes; i++)
-        pick[i] = LLVMConstInt(c->i32, (unsigned)(from + i), 0);
-    return LLVMBuildShuffleVector(c->b, vec, LLVMGetPoison(LLVMTypeOf(vec)),
-                                  LLVMConstVector(pick, (unsigned)lanes), "");
-}
-
-/* Halves are combined until one lane is left. */
-static Val
-fold_lanes(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
+Val
+cg_fold(Cg *c, Val vec, Val combine(Cg *c, Val a, Val b))
 {
     Val v = vec;
     for (int n = cg_lanes_of(vec) / 2; n >= 1; n /= 2)
-        v = combine(c, lanes_slice(c, v, 0, n), lanes_slice(c, v, n, n));
+        v = combine(c, cg_slice(c, v, 0, n), cg_slice(c, v, n, n));
     return v;
-}
-
-Val
-cg_sum(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_fadd);
 }
 
 Val
 cg_add_ints(Cg *c, Val a, Val b)
 {
     return LLVMBuildAdd(c->b, a, b, "");
-}
-
-Val
-cg_sum_ints(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_add_ints);
-}
-
-Val
-cg_most(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_vmax);
-}
-
-Val
-cg_least(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_vmin);
 }
 
 /* Floats that are not negative are in the order of their bits, and a NaN is above infinity. */
@@ -345,10 +366,4 @@ cg_greater(Cg *c, Val a, Val b)
     const Val x = cg_as_bits(c, a), y = cg_as_bits(c, b);
     const Val above = LLVMBuildICmp(c->b, LLVMIntSGT, x, y, "");
     return cg_as_float(c, LLVMBuildSelect(c->b, above, x, y, ""));
-}
-
-Val
-cg_greatest(Cg *c, Val vec)
-{
-    return fold_lanes(c, vec, cg_greater);
 }

@@ -8,6 +8,7 @@
 #include "ir/ir.h"
 #include "passes/pass.h"
 #include "runtime/rt.h"
+#include "tokenizer/tokenizer.h"
 
 /* How a step ends: done, or after a fault of the system or of the input, of which the listener was
  * told. The values are the exit statuses of the commands. */
@@ -45,11 +46,11 @@ bool file_write(Arena *arena, const char *path, const void *data, size_t len, co
 
 /* ---- settings (describe.c) ------------------------------------------------------------------ */
 
-typedef enum {
-    TUNE_AUTO,
-    TUNE_SHIPPED,
-    TUNE_EXHAUSTIVE
-} Tuning; /* in the order of --tune's words */
+/* WORD(enumerator, word): where the constants are from that forms are chosen by. */
+#define TUNINGS(WORD)                                                                              \
+    WORD(TUNE_AUTO, "auto") WORD(TUNE_SHIPPED, "shipped") WORD(TUNE_EXHAUSTIVE, "exhaustive")
+#define TUNING_ENUMERATOR(id, word) id,
+typedef enum { TUNINGS(TUNING_ENUMERATOR) } Tuning;
 
 /* A number in the place of a key's of the description: state of every layer is layers.*.state. */
 typedef struct {
@@ -134,11 +135,16 @@ int job_model(Job *job);               /* after job_program: packed parameters *
 int job_run(Job *job);                 /* all of it from job_weights on */
 void job_end(Job *job);
 
+/* [nsteps] the kernel of each step of a phase, g being its graph; NULL: a step of something else.
+ */
+const Kernel **step_kernels(Arena *arena, const Graph *g, const AbiProgram *program,
+                            AbiPhaseId phase);
+
 /* Threads that predictions are for. How many a named CPU will have is not known here: what is made
  * for one must not depend on the machine that makes it. */
 int job_cost_threads(const Job *job);
 /* The model's tokenizer (tokenizer.c). */
-int job_tokenizer(Job *job, FeTokenizer **out);
+int job_tokenizer(Job *job, Tokenizer **out);
 /* Whether MODEL may be a description or a checkpoint directory: what else it is has been told.
  * (kind.c) */
 int model_is_readable(Arena *arena, const char *path, const Listener *listener);

@@ -21,7 +21,7 @@ static bool
 has_open_forms(const Graph *g)
 {
     for (const Node *n = g->first; n; n = n->next)
-        if (n->op == OP_ssd)
+        if (op_has_forms(n->op))
             return true;
     return false;
 }
@@ -88,21 +88,18 @@ prompt_add(Prompt *sizes, int *count, const CostSsd *ssd, double seconds)
     sizes[i].layers++;
 }
 
-/* The steps of the layers are their kernels, one by one. */
 static void
 measured_take(Job *job, const Job *run, const ssmc_session *session, const double *before)
 {
     const Graph *g = run->graph[PHASE_PREFILL];
+    const AbiProgram *abi = rt_program_abi(run->program);
+    const Kernel *const *kernels = step_kernels(run->arena, g, abi, ABI_PREFILL);
     Prompt *sizes = arena_array(run->arena, (size_t)g->nkernels, sizeof *sizes);
-    int step = rt_program_abi(run->program)->phase[ABI_PREFILL].layers.first, count = 0;
-    for (int i = 0; i < g->nkernels; i++) {
-        const Kernel *k = g->kernels[i];
+    int count = 0;
+    for (int s = 0; s < abi->nsteps; s++) {
         CostSsd ssd;
-        if (kernel_is_init(g, k) || kernel_is_head(g, k))
-            continue;
-        if (cost_kernel_ssd(g, k, job_cost_threads(job), &ssd))
-            prompt_add(sizes, &count, &ssd, rt_session_step_seconds(session, step) - before[step]);
-        step++;
+        if (kernels[s] && cost_kernel_ssd(g, kernels[s], job_cost_threads(job), &ssd))
+            prompt_add(sizes, &count, &ssd, rt_session_step_seconds(session, s) - before[s]);
     }
     const double tokens = (double)(PASSES * cost_block(g));
     for (int i = 0; i < count; i++)

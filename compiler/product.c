@@ -194,7 +194,7 @@ read_tokenizer(Making *m)
     enum { MAX_TEXT = 256 << 20 };
     const char *path = m->job->fe.graph->tokenizer_path, *why = NULL;
     char *text = NULL;
-    FeTokenizer *tok = NULL;
+    Tokenizer *tok = NULL;
     if (!path)
         return m->product.kind != PRODUCT_exe
                    ? EXIT_DONE
@@ -203,7 +203,7 @@ read_tokenizer(Making *m)
                                 "tokenizer.json`",
                                 m->job->settings.model);
     const int status = job_tokenizer(m->job, &tok); /* its faults show now, not in the product */
-    fe_tokenizer_free(tok);
+    tok_free(tok);
     if (status != EXIT_DONE)
         return status;
     if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))

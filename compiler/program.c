@@ -1,5 +1,6 @@
 /* compiler/program.c -- from a graph with typed weights to a program, and a model of it. */
 #include <malloc.h>
+#include <string.h>
 
 #include "compiler/internal.h"
 
@@ -45,6 +46,29 @@ program_passes(Job *job, Phase phase)
     tell_faults(listener, job->diag);
     return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
 }
+
+const Kernel **
+step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId phase)
+{
+    const AbiRange range[] = {program->phase[phase].layers, program->phase[phase].head};
+    const Kernel **kernels = arena_array(arena, (size_t)program->nsteps + 1, sizeof *kernels);
+    int next[] = {range[0].first, range[1].first};
+    for (int i = 0; i < g->nkernels; i++) {
+        const Kernel *k = g->kernels[i];
+        const bool head = kernel_is_head(g, k);
+        int *step = &next[head];
+        /* A kernel that nothing reads has no step. */
+        if (!kernel_is_init(g, k) && *step < range[head].first + range[head].count &&
+            strcmp(program->steps[*step].name, k->name) == 0)
+            kernels[(*step)++] = k;
+    }
+    return kernels;
+}
+
+/* cg_module takes graphs in the order of AbiPhaseId. */
+_Static_assert((int)PHASE_PREFILL == ABI_PREFILL && (int)PHASE_DECODE == ABI_DECODE &&
+                   (int)PHASE_COUNT == ABI_PHASES,
+               "graph[phase]");
 
 int
 program_module(Job *job)

@@ -20,7 +20,7 @@ no_tokenizer(const Job *job)
 }
 
 int
-job_tokenizer(Job *job, FeTokenizer **out)
+job_tokenizer(Job *job, Tokenizer **out)
 {
     const Listener *listener = job->settings.listener;
     const AbiCompiled *c = job->compiled; /* has the text of its tokenizer inside */
@@ -32,11 +32,11 @@ job_tokenizer(Job *job, FeTokenizer **out)
     if (!c && !path)
         return no_tokenizer(job);
     const RtKind kind = path ? rt_kind_of(path) : RT_KIND_other;
-    if (path && kind < RT_KIND_config) /* the JSON files of a checkpoint begin there */
+    if (path && !rt_kind_may_be_json(kind))
         return tell_runtime_fault(listener, rt_kind_fault(path, kind));
-    *out = c ? fe_tokenizer_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
-                                  "the tokenizer inside", job->diag)
-             : fe_tokenizer_load(job->arena, path, job->diag);
+    *out = c ? tok_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
+                         "the tokenizer inside", job->diag)
+             : tok_load(job->arena, path, job->diag);
     if (!*out)
         return tell_faults(listener, job->diag);
     if (path)

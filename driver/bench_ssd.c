@@ -66,7 +66,7 @@ put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, i
         fflush(stdout);
     }
     if (status == EXIT_DONE) {
-        const double flops = bench_flops(job.graph[PHASE_PREFILL]).ssd * (double)tokens;
+        const double flops = bench_flops(job.graph[PHASE_PREFILL]).recurrent * (double)tokens;
         const double gflops = flops / t.median * 1e-9;
         printf("  %7.0f %5.1f %%\n", gflops,
                100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));

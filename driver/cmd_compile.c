@@ -5,13 +5,16 @@
 #include "driver/driver.h"
 
 typedef enum {
-#define EMIT(id, name) EMIT_##id,
+#define EMIT(id, kind, name) EMIT_##id,
 #include "driver/emit.def"
 #undef EMIT
     EMIT_COUNT
 } Emit;
-static const char *const emit_name[EMIT_COUNT] = {
-#define EMIT(id, name) [EMIT_##id] = name,
+static const struct {
+    enum { KIND_GRAPH, KIND_CODE, KIND_PRODUCT } kind;
+    const char *name;
+} emit_info[EMIT_COUNT] = {
+#define EMIT(id, kind, name) [EMIT_##id] = {KIND_##kind, name},
 #include "driver/emit.def"
 #undef EMIT
 };
@@ -34,12 +37,14 @@ static int
 emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
 {
     int *stop_after = &job->settings.passes.stop_after;
-    if (what == EMIT_graph && *stop_after < 0) {
+    const bool given = *stop_after >= 0;
+    if (what == EMIT_graph && !given) {
         graph_print(out, job->fe.graph);
         return EXIT_DONE;
     }
-    for (int i = PASS_COUNT; i-- > 0 && what == EMIT_lowered && *stop_after < 0;)
-        *stop_after = pass_info[i].after == STAGE_LOWERED ? i : -1; /* the last that leaves it so */
+    for (int i = 0; i < pipeline_count && what == EMIT_lowered && !given; i++)
+        if (pass_info[pipeline[i]].after == STAGE_LOWERED)
+            *stop_after = (int)pipeline[i]; /* the last that leaves it so */
     const int status = job_passes(job, phase);
     if (status == EXIT_DONE)
         graph_print(out, job->graph[phase]);
@@ -62,22 +67,23 @@ static int
 check_options(const Options *o, Emit what)
 {
     const bool library = what == EMIT_obj || what == EMIT_lib || what == EMIT_so;
-    if (what >= EMIT_obj && !opt_text(o, OPT_out))
-        return option_fault(o, OPT_out, "--emit %s wants a name: give -o FILE", emit_name[what]);
-    if (what > EMIT_plan && opt_given(o, OPT_stop_after))
+    if (emit_info[what].kind == KIND_PRODUCT && !opt_text(o, OPT_out))
+        return option_fault(o, OPT_out, "--emit %s wants a name: give -o FILE",
+                            emit_info[what].name);
+    if (emit_info[what].kind != KIND_GRAPH && opt_given(o, OPT_stop_after))
         return option_fault(o, OPT_stop_after, "--stop-after goes with --emit graph, not %s",
-                            emit_name[what]);
+                            emit_info[what].name);
     if (opt_given(o, OPT_header) && !library)
         return option_fault(o, OPT_header, "--header goes with --emit so, lib or obj, not %s",
-                            emit_name[what]);
-    if (opt_given(o, OPT_depfile) && what < EMIT_obj)
+                            emit_info[what].name);
+    if (opt_given(o, OPT_depfile) && emit_info[what].kind != KIND_PRODUCT)
         return option_fault(o, OPT_depfile,
                             "--depfile goes with --emit so, lib, exe or obj, not %s",
-                            emit_name[what]);
-    if (opt_given(o, OPT_weights_how) && what < EMIT_obj)
+                            emit_info[what].name);
+    if (opt_given(o, OPT_weights_how) && emit_info[what].kind != KIND_PRODUCT)
         return option_fault(o, OPT_weights_how,
                             "--weights goes with --emit so, lib, exe or obj, not %s",
-                            emit_name[what]);
+                            emit_info[what].name);
     return EXIT_DONE;
 }
 
@@ -101,8 +107,9 @@ write_stage(Job *job, const Options *o, Emit what)
     StrBuf out = {0};
     int status = job_weights(job, false);
     if (status == EXIT_DONE)
-        status = what <= EMIT_plan ? emit_graph(job, what, (Phase)opt_word(o, OPT_phase), &out)
-                                   : emit_code(job, what, &out);
+        status = emit_info[what].kind == KIND_GRAPH
+                     ? emit_graph(job, what, (Phase)opt_word(o, OPT_phase), &out)
+                     : emit_code(job, what, &out);
     if (status == EXIT_DONE)
         status = put(o, &out);
     sb_free(&out);
@@ -120,9 +127,10 @@ cmd_compile(Options *o)
     Settings settings;
     int status = settings_from(o, &settings);
     if (status == EXIT_DONE)
-        status = model_describe_by(&job, o, &settings, what >= EMIT_obj);
+        status = model_describe_by(&job, o, &settings, emit_info[what].kind == KIND_PRODUCT);
     if (status == EXIT_DONE)
-        status = what >= EMIT_obj ? make_product(&job, o, what) : write_stage(&job, o, what);
+        status = emit_info[what].kind == KIND_PRODUCT ? make_product(&job, o, what)
+                                                      : write_stage(&job, o, what);
     job_end(&job);
     return status;
 }

@@ -22,7 +22,6 @@ put_prediction(const Job *job)
 static int
 explain(Job *job)
 {
-    static const char *const phase_name[2] = {"prefill", "decode"};
     int status = job_weights(job, false);
     for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
         status = job_passes(job, (Phase)phase);

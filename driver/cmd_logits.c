@@ -6,8 +6,6 @@
 
 #include "driver/driver.h"
 
-typedef enum { MODE_prefill, MODE_step, MODE_split } Mode; /* as in words.def */
-
 /* One ids_K and what becomes of it. */
 typedef struct {
     const RtTensor *tensor;
@@ -59,7 +57,7 @@ sample_read(Sample *s, Arena *arena, const RtTensor *t, int64_t vocab)
     return s->logits ? EXIT_DONE : fault(EXIT_FAILED, "no memory for the logits of %s", t->name);
 }
 
-/* MODE_split: in pieces of odd lengths, so that cuts fall inside chunks, at T=1 and past several.
+/* MODE_SPLIT: in pieces of odd lengths, so that cuts fall inside chunks, at T=1 and past several.
  */
 static ssmc_status
 feed(ssmc_session *session, const Sample *s, int seq, Mode mode)
@@ -71,7 +69,7 @@ feed(ssmc_session *session, const Sample *s, int seq, Mode mode)
     size_t piece = 0;
     for (int64_t at = 0; at < s->tokens && rs == SSMC_OK; piece++) {
         const int64_t left = s->tokens - at;
-        const int64_t want = mode == MODE_split ? lengths[piece % COUNT_OF(lengths)] : left;
+        const int64_t want = mode == MODE_SPLIT ? lengths[piece % COUNT_OF(lengths)] : left;
         const int64_t n = want < left ? want : left;
         rs = ssmc_prefill_all(session, seq, ids + at, n, logits + at * s->vocab);
         at += n;
@@ -139,9 +137,9 @@ run_all(const Options *o, const Job *job, const RtTensorFile *file, Mode mode)
         const Sample *s = &samples[i];
         ssmc_session *session = NULL;
         ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
-        if (rs == SSMC_OK && mode == MODE_step)
+        if (rs == SSMC_OK && mode == MODE_STEP)
             rs = step_through(session, s, job->arena);
-        for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_step; b++)
+        for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_STEP; b++)
             rs = feed(session, s, b, mode);
         ssmc_session_close(session);
         status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);

@@ -68,7 +68,7 @@ score_text(const Options *o, Job *job, Score *s)
     char *text = NULL;
     size_t len = 0, count = 0;
     int32_t *ids = NULL;
-    FeTokenizer *tok = NULL;
+    Tokenizer *tok = NULL;
     if (!file_read(job->arena, path, MAX_TEXT, &text, &len, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
     int status = job_tokenizer(job, &tok);
@@ -85,7 +85,7 @@ score_text(const Options *o, Job *job, Score *s)
     if (status == EXIT_DONE)
         status = score_windows(job, s);
     free(ids);
-    fe_tokenizer_free(tok);
+    tok_free(tok);
     return status;
 }
 

@@ -9,7 +9,7 @@
 typedef struct {
     const Options *o;
     Job *job;
-    FeTokenizer *tok;
+    Tokenizer *tok;
     ssmc_session *session;
     ssmc_sampler *sampler;
     float *logits; /* [vocab] */
@@ -37,7 +37,7 @@ generate(Generation *gen)
         if (ids_have(gen->job->eos, gen->job->neos, id) && !opt_given(o, OPT_ignore_eos))
             break;
         size_t len = 0;
-        const char *bytes = fe_decode(gen->tok, id, &len); /* a padding row has no text */
+        const char *bytes = tok_decode(gen->tok, id, &len); /* a padding row has no text */
         if (bytes && (fwrite(bytes, 1, len, stdout) != len || fflush(stdout) != 0))
             return fault(EXIT_FAILED, "cannot write to standard output");
         gen->made++;
@@ -174,7 +174,7 @@ cmd_run(Options *o)
     ssmc_sampler_close(gen.sampler);
     run_text_close(&gen.text);
     ssmc_session_close(gen.session);
-    fe_tokenizer_free(gen.tok);
+    tok_free(gen.tok);
     job_end(&job);
     return status;
 }

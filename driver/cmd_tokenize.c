@@ -8,7 +8,7 @@
 #include "driver/driver.h"
 
 static int
-put_ids(const FeTokenizer *tok, const char *text, size_t len)
+put_ids(const Tokenizer *tok, const char *text, size_t len)
 {
     int32_t *ids = NULL;
     size_t count = 0;
@@ -22,7 +22,7 @@ put_ids(const FeTokenizer *tok, const char *text, size_t len)
 }
 
 static int
-put_text(const FeTokenizer *tok, const char *text)
+put_text(const Tokenizer *tok, const char *text)
 {
     for (const char *at = text;;) {
         while (isspace((unsigned char)*at))
@@ -35,14 +35,14 @@ put_text(const FeTokenizer *tok, const char *text)
         const bool number = end != at && (*end == '\0' || isspace((unsigned char)*end));
         size_t len = 0;
         const char *bytes = number && errno == 0 && id >= 0 && id < INT32_MAX
-                                ? fe_decode(tok, (int32_t)id, &len)
+                                ? tok_decode(tok, (int32_t)id, &len)
                                 : NULL;
         if (!number)
             return fault(EXIT_BAD_INPUT, "standard input has '%.*s' where an id should be",
                          (int)strcspn(at, " \t\r\n"), at);
         if (!bytes)
             return fault(EXIT_BAD_INPUT, "id %ld is not in the tokenizer: ids are 0 to %lld", id,
-                         (long long)fe_tokenizer_size(tok) - 1);
+                         (long long)tok_size(tok) - 1);
         fwrite(bytes, 1, len, stdout);
         at = end;
     }
@@ -52,7 +52,7 @@ int
 cmd_tokenize(Options *o)
 {
     Job job = {0};
-    FeTokenizer *tok = NULL;
+    Tokenizer *tok = NULL;
     char *text = NULL;
     size_t len = 0;
     int status = model_describe_any(&job, o);
@@ -62,7 +62,7 @@ cmd_tokenize(Options *o)
         status = EXIT_FAILED;
     if (status == EXIT_DONE)
         status = opt_given(o, OPT_decode_text) ? put_text(tok, text) : put_ids(tok, text, len);
-    fe_tokenizer_free(tok);
+    tok_free(tok);
     job_end(&job);
     return status;
 }

@@ -61,6 +61,11 @@ extern const char help_model[], help_status[]; /* what MODEL may be, and exit st
 const char *opt_text(const Options *o, OptId id);
 bool opt_given(const Options *o, OptId id);
 
+/* MODE(enumerator, word): --mode. */
+#define MODES(MODE)               MODE(MODE_PREFILL, "prefill") MODE(MODE_STEP, "step") MODE(MODE_SPLIT, "split")
+#define MODE_ENUMERATOR(id, word) id,
+typedef enum { MODES(MODE_ENUMERATOR) } Mode;
+
 /* What an option's argument may be (words.def). */
 typedef enum { WORDS_NONE, WORDS_SOME, WORDS_LIST, WORDS_ONE } OptWords;
 OptWords option_words(OptId id, const char **words); /* WORDS_NONE: *words is NULL */
@@ -131,8 +136,8 @@ bool machine_from(const Options *o, Machine *machine);
 /* Whole stdin (malloc'd in the arena). */
 bool read_stdin(Arena *arena, char **text, size_t *len);
 /* Ids of a text; prints the fault. */
-int encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len,
-                int32_t **ids, size_t *count);
+int encode_text(const Tokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+                size_t *count);
 
 /* Settings of one SSD by itself, with --cpu and --threads; an exit status. */
 int ssd_settings(const Options *o, Settings *out);

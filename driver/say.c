@@ -133,11 +133,11 @@ read_stdin(Arena *arena, char **text, size_t *len)
 }
 
 int
-encode_text(const FeTokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+encode_text(const Tokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
             size_t *count)
 {
     size_t bad = 0;
-    if (fe_encode(tok, text, len, ids, count, &bad))
+    if (tok_encode(tok, text, len, ids, count, &bad))
         return EXIT_DONE;
     if (bad == len)
         return fault(EXIT_FAILED, "the splitting expression of the tokenizer gave up on %s", what);

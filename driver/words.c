@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "driver/driver.h"
+#include "explore/sweep.h"
 
 static const char emits[] =
-#define EMIT(id, name) name " "
+#define EMIT(id, kind, name) name " "
 #include "driver/emit.def"
 #undef EMIT
     "";
@@ -22,6 +23,10 @@ static const char all_passes[] = "all "
 #undef PASS
                                  "";
 #define passes (all_passes + sizeof "all") /* without that word: an address, as tables want */
+
+#define SPACED(id, word) word " "
+static const char modes[] = MODES(SPACED), tunings[] = TUNINGS(SPACED), holds[] = HOLDS(SPACED),
+                  phases[] = PHASES(SPACED);
 
 #define KEY(id, path, kind, preset, low, high, words, doc) char id[sizeof words];
 static const struct {

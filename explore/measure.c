@@ -55,13 +55,9 @@ prefill_bytes(const BenchRun *run)
 {
     const Graph *g = run->graph[0];
     double sum = 0;
-    for (int i = 0; i < g->nkernels; i++) {
-        bool first = !kernel_is_init(g, g->kernels[i]) && !kernel_is_head(g, g->kernels[i]);
-        for (int k = 0; k < i && first; k++)
-            first = strcmp(g->kernels[k]->name, g->kernels[i]->name) != 0;
-        if (first)
-            sum += bench_kernel_work(g, g->kernels[i]->name, false, g->block, 1).bytes;
-    }
+    for (int i = 0; i < g->nkernels; i++)
+        if (!kernel_is_init(g, g->kernels[i]) && !kernel_is_head(g, g->kernels[i]))
+            sum += bench_kernel_work(g, g->kernels[i], g->block, 1).bytes;
     return sum / (double)g->block;
 }
 
@@ -78,8 +74,8 @@ explore_case_describe(ExploreCase *c, const ssmc_program *program)
         row->memory_bytes = (int64_t)m.total;
         row->weight_bytes = (int64_t)(m.kept + m.params);
         row->state_bytes = (int64_t)m.state;
-        row->flops = flops.linear + flops.ssd;
-        row->ssd_flops = flops.ssd;
+        row->flops = flops.linear + flops.recurrent;
+        row->recurrent_flops = flops.recurrent;
         row->bytes = bytes;
         row->decode_bytes = decode;
     }

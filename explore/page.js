@@ -337,7 +337,7 @@ function drawMemory() {
       const title = `N=${r.state}: ${y.toFixed(1)} MiB, of it ${(r.state_bytes / mib).toFixed(2)} the state`;
       return {name: `N=${r.state}`, points: lengths.map(x => ({x, y, title}))};
     });
-    const layers = most(rows.map(r => kernelsOf(r).find(k => k.phase === 0 && k.name === "ssd")?.count));
+    const layers = most(rows.map(r => r.layers));
     while (all.length < SERIES - 1)
       all.push({name: "", points: []});
     all.push({name: "keys and values of attention, bf16 (computed)", points: layers > 0 ? lengths.map(x => {
@@ -371,7 +371,7 @@ function drawKernels() {
     return;
   const figures = figuresIn(section("Kernels against the machine",
     "Every kernel of the compiler's own choice for each state size, timed once more by itself. Operations are the " +
-    "multiply-adds of projections and SSDs; kernels without any are in the second picture alone. Bytes are operands in " +
+    "multiply-adds of projections and recurrences; kernels without any are in the second picture alone. Bytes are operands in " +
     "and results out, each once, wherever they lie: what stays in a cache may be above the memory's line."));
   for (const {grid, ceilings, peak, kernels} of drawn) {
     const element = figure(figures, grid.sizes);

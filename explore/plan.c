@@ -13,8 +13,9 @@ enum { MOST_POINTS = 10000 };
 Settings
 plan_settings(const Plan *plan, const Group *g, const Point *point, const Listener *listener)
 {
-    static const char *const key[AXIS_COUNT] = {"layers.*.state", "layers.*.head_dim",
-                                                "layers.*.groups"};
+    static const char *const key[AXIS_COUNT] = {[AXIS_state] = "layers.*.state",
+                                                [AXIS_head_dim] = "layers.*.head_dim",
+                                                [AXIS_groups] = "layers.*.groups"};
     Settings s = plan->described->settings;
     s.listener = listener;
     s.random_weights = plan->random_weights;
@@ -71,19 +72,21 @@ faults_why(Arena *arena, const Faults *f)
 /* ---- what a group is ----------------------------------------------------------------------- */
 
 static const Node *
-first_ssd(const Graph *g)
+first_ssd(const Graph *g, int64_t *count)
 {
-    const Node *n = g->first;
-    while (n && n->op != OP_ssd)
-        n = n->next;
-    return n;
+    const Node *first = NULL;
+    *count = 0;
+    for (const Node *n = g->first; n; n = n->next)
+        if (op_has_forms(n->op) && (*count)++ == 0)
+            first = n;
+    return first;
 }
 
 /* The held quantity of a description. */
 static int64_t
 held_of(const Graph *g, Hold hold)
 {
-    return hold == HOLD_state ? count_elements(g->states, g->nstates)
+    return hold == HOLD_STATE ? count_elements(g->states, g->nstates)
                               : count_elements(g->weights, g->nweights);
 }
 
@@ -119,7 +122,7 @@ look_end(Look *l)
 static void
 sizes_of(Group *g, const Graph *graph)
 {
-    const Node *ssd = first_ssd(graph);
+    const Node *ssd = first_ssd(graph, &g->base.layers);
     g->base.parameters = count_elements(graph->weights, graph->nweights);
     if (!ssd)
         return;
@@ -190,7 +193,7 @@ look_at_choice(const Plan *plan, Group *g)
     Point out = {.chunk = -1};
     const bool ok = look_begin(&look, plan, g) && job_passes(&look.job, PHASE_PREFILL) == EXIT_DONE;
     for (const Node *n = ok ? look.job.graph[PHASE_PREFILL]->first : NULL; n; n = n->next) {
-        if (n->op != OP_ssd)
+        if (!op_has_forms(n->op))
             continue;
         const int64_t chunk = node_int(n, ATTR_chunk, -1);
         const Point p = {.form = node_word(n, ATTR_form, "mixed"), .chunk = chunk > 0 ? chunk : -1};
@@ -249,14 +252,14 @@ group_make(Plan *plan, Group *g)
     const Wish *w = plan->wish;
     g->base = explore_row();
     sizes_of(g, plan->described->fe.graph); /* and what is asked for, should it not be built */
-    g->base.heads = g->base.parameters = -1;
+    g->base.heads = g->base.layers = g->base.parameters = -1;
     for (int a = 0; a < AXIS_COUNT; a++)
         if (g->size[a] > 0)
             *(a == AXIS_state      ? &g->base.state
               : a == AXIS_head_dim ? &g->base.head_dim
                                    : &g->base.groups) = g->size[a];
     g->base.dtype = format_info[g->format].name;
-    if (look_at_sizes(plan, g) && w->hold != HOLD_none)
+    if (look_at_sizes(plan, g) && w->hold != HOLD_NONE)
         hold_budget(plan, g);
     points_make(plan, g);
 }
@@ -320,7 +323,7 @@ static void
 weights_choose(Plan *plan)
 {
     const Graph *g = plan->described->fe.graph;
-    bool sized = plan->wish->hold != HOLD_none;
+    bool sized = plan->wish->hold != HOLD_NONE;
     for (int a = 0; a < AXIS_COUNT; a++)
         sized = sized || plan->wish->axis[a].count > 0;
     const bool made = g->weights_path && strcmp(g->weights_path, "init:reference") == 0;
@@ -340,7 +343,8 @@ plan_make(const Wish *wish, Plan *plan)
 {
     const Job *job = wish->described;
     *plan = (Plan){.wish = wish, .arena = wish->arena, .described = job};
-    if (!first_ssd(job->fe.graph))
+    int64_t layers;
+    if (!first_ssd(job->fe.graph, &layers))
         return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
                           "%s has no SSD: there is nothing to explore", job->settings.model);
     plan->held = held_of(job->fe.graph, wish->hold);

@@ -13,6 +13,13 @@ const ColumnInfo column_info[COLUMN_COUNT] = {
 #undef COLUMN
 };
 
+static const ColumnId keys[] = {
+#define KEY(kind, id, doc) COLUMN_##id,
+#define COLUMN(kind, id, doc)
+#include "explore/columns.def"
+#undef COLUMN
+};
+
 const HeadInfo head_info[HEAD_COUNT] = {
 #define HEAD(id, same, doc) [HEAD_##id] = {#id, doc, same},
 #include "explore/head.def"
@@ -75,8 +82,8 @@ int
 explore_row_order(const void *a, const void *b)
 {
     int order = 0;
-    for (int id = 0; id <= COLUMN_tokens && order == 0; id++)
-        order = column_order(a, b, (ColumnId)id);
+    for (size_t i = 0; i < COUNT_OF(keys) && order == 0; i++)
+        order = column_order(a, b, keys[i]);
     return order;
 }
 

@@ -7,7 +7,9 @@
 
 #include "explore/sweep.h"
 
-const char *const hold_name[HOLD_COUNT] = {"none", "params", "state"};
+const char *const hold_name[HOLD_COUNT] = {
+#define HOLD_NAME(id, word) [id] = word,
+    HOLDS(HOLD_NAME)};
 
 /* Points of a group that are measured in turn. */
 typedef struct {

@@ -9,7 +9,10 @@
 
 typedef enum { AXIS_state, AXIS_head_dim, AXIS_groups, AXIS_COUNT } Axis;
 
-typedef enum { HOLD_none, HOLD_params, HOLD_state, HOLD_COUNT } Hold;
+/* HOLD(enumerator, word): what stays as described while sizes change. */
+#define HOLDS(HOLD)               HOLD(HOLD_NONE, "none") HOLD(HOLD_PARAMS, "params") HOLD(HOLD_STATE, "state")
+#define HOLD_ENUMERATOR(id, word) id,
+typedef enum { HOLDS(HOLD_ENUMERATOR) HOLD_COUNT } Hold;
 extern const char *const hold_name[HOLD_COUNT];
 
 typedef struct {

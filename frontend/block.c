@@ -86,20 +86,30 @@ static const struct {
     {"nums",  SPEC_NUMS,  -INFINITY, INFINITY},
 };
 
+/* Of a kind, with the range of parameters that name none. */
+static void
+param_be(Spec *spec, SpecKind kind)
+{
+    for (size_t i = 0; i < COUNT_OF(param_kind); i++)
+        if (param_kind[i].kind == kind) {
+            spec->kind = kind;
+            spec->low = param_kind[i].low;
+            spec->high = param_kind[i].high;
+        }
+}
+
 static bool
 param_type(const BlockSet *set, const Tree *t, Spec *spec)
 {
     for (size_t i = 0; i < COUNT_OF(param_kind); i++) {
         if (t->kind != TREE_SCALAR || strcmp(t->text, param_kind[i].name) != 0)
             continue;
-        spec->kind = param_kind[i].kind;
-        spec->low = param_kind[i].low;
-        spec->high = param_kind[i].high;
+        param_be(spec, param_kind[i].kind);
         return true;
     }
-    diag_error(set->diag, t->loc, "the type is %s; expected int, num, bool, word, chunk or nums",
-               tree_text(set->arena, t));
-    return false;
+    return diag_error(set->diag, t->loc,
+                      "the type is %s; expected int, num, bool, word, chunk or nums",
+                      tree_text(set->arena, t));
 }
 
 /* What a default alone says about its parameter. An expression makes a whole number. */
@@ -109,16 +119,12 @@ infer_type(const Tree *preset, Spec *spec)
     int64_t i;
     double num;
     bool flag;
-    size_t kind = 0;
     if (preset->kind == TREE_LIST)
-        kind = 5;
+        param_be(spec, SPEC_NUMS);
     else if (tree_bool(preset, &flag))
-        kind = 2;
-    else if (!tree_int(preset, &i) && tree_num(preset, &num))
-        kind = 1;
-    spec->kind = param_kind[kind].kind;
-    spec->low = param_kind[kind].low;
-    spec->high = param_kind[kind].high;
+        param_be(spec, SPEC_BOOL);
+    else
+        param_be(spec, !tree_int(preset, &i) && tree_num(preset, &num) ? SPEC_NUM : SPEC_INT);
 }
 
 static bool
@@ -135,8 +141,7 @@ param_words(const BlockSet *set, const Tree *list, Spec *spec)
     }
     if (!ok)
         diag_error(set->diag, list->loc, "words must be a list of words");
-    spec->words = arena_strndup(set->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
+    spec->words = sb_finish(&sb, set->arena);
     return ok;
 }
 
@@ -146,8 +151,7 @@ param_range(const BlockSet *set, const Tree *list, Spec *spec)
     if (!list || (list->count == 2 && tree_num(list->items[0], &spec->low) &&
                   tree_num(list->items[1], &spec->high)))
         return true;
-    diag_error(set->diag, list->loc, "a range is a list of two numbers, [lowest, highest]");
-    return false;
+    return diag_error(set->diag, list->loc, "a range is a list of two numbers, [lowest, highest]");
 }
 
 static bool
@@ -182,10 +186,8 @@ static bool
 param_read(const BlockSet *set, const Tree *t, BlockParam *p)
 {
     p->spec = (Spec){.name = t->key, .preset = "", .words = "", .doc = ""};
-    if (!is_identifier(t->key, "") || key_is_of_layer(t->key)) {
-        diag_error(set->diag, t->key_loc, "'%s' cannot be the name of a parameter", t->key);
-        return false;
-    }
+    if (!is_identifier(t->key, "") || key_is_of_layer(t->key))
+        return diag_error(set->diag, t->key_loc, "'%s' cannot be the name of a parameter", t->key);
     if (t->kind == TREE_MAP)
         return param_long(set, t, p);
     p->preset = t;
@@ -213,10 +215,8 @@ weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
     static const char *const keys[] = {"shape", "init", "when", "otherwise"};
     w->name = t->key;
     w->loc = t->key_loc;
-    if (t->kind != TREE_MAP || !is_identifier(t->key, ".")) {
-        diag_error(set->diag, t->key_loc, "a weight is NAME: {shape: [...], init: RULE}");
-        return false;
-    }
+    if (t->kind != TREE_MAP || !is_identifier(t->key, "."))
+        return diag_error(set->diag, t->key_loc, "a weight is NAME: {shape: [...], init: RULE}");
     bool ok = only_keys(set, t, "a weight", keys, COUNT_OF(keys));
     ok &= entry(set, t, "shape", TREE_LIST, "a list of sizes", &w->shape);
     ok &= entry_text(set, t, "init", &w->init);
@@ -269,12 +269,11 @@ op_read(const BlockSet *set, const Tree *t)
     if (t->kind == TREE_SCALAR)
         return true;
     if (t->kind != TREE_MAP || !tree_is(tree_get(t, "when"), TREE_SCALAR) ||
-        !tree_is(tree_get(t, "op"), TREE_SCALAR)) {
-        diag_error(set->diag, t->loc,
-                   "a statement is %s; expected a text, or {when: EXPRESSION, op: STATEMENT}",
-                   tree_text(set->arena, t));
-        return false;
-    }
+        !tree_is(tree_get(t, "op"), TREE_SCALAR))
+        return diag_error(
+            set->diag, t->loc,
+            "a statement is %s; expected a text, or {when: EXPRESSION, op: STATEMENT}",
+            tree_text(set->arena, t));
     return only_keys(set, t, "a statement", keys, COUNT_OF(keys));
 }
 
@@ -325,17 +324,13 @@ blocks_add(BlockSet *set, const Tree *tree, bool built_in)
     static const char *const keys[] = {"block",  "doc",     "params", "sizes",
                                        "checks", "weights", "states", "ops"};
     Block b = {.built_in = built_in, .loc = tree->loc};
-    if (tree->kind != TREE_MAP || !tree_is(tree_get(tree, "block"), TREE_SCALAR)) {
-        diag_error(set->diag, tree->loc, "a block is a map that starts with `block: NAME`");
-        return false;
-    }
+    if (tree->kind != TREE_MAP || !tree_is(tree_get(tree, "block"), TREE_SCALAR))
+        return diag_error(set->diag, tree->loc, "a block is a map that starts with `block: NAME`");
     bool ok = only_keys(set, tree, "a block", keys, COUNT_OF(keys));
     b.loc = tree_get(tree, "block")->loc;
     ok &= entry_text(set, tree, "block", &b.name) && entry_text(set, tree, "doc", &b.doc);
-    if (!is_identifier(b.name, "-.")) {
-        diag_error(set->diag, b.loc, "'%s' cannot be the name of a block", b.name);
-        return false;
-    }
+    if (!is_identifier(b.name, "-."))
+        return diag_error(set->diag, b.loc, "'%s' cannot be the name of a block", b.name);
     ok &= body_read(set, tree, &b);
     Block *slot = ok ? block_slot(set, &b) : NULL;
     if (slot)
@@ -363,12 +358,6 @@ blocks_find(const BlockSet *set, const char *name, SrcLoc loc)
     for (int i = 0; i < set->count; i++)
         if (strcmp(set->items[i].name, name) == 0)
             return &set->items[i];
-    const char *near = nearest_name(name, set->items, (size_t)set->count, sizeof *set->items);
-    StrBuf all = {0};
-    for (int i = 0; i < set->count; i++)
-        sb_printf(&all, "%s%s", i ? ", " : "", set->items[i].name);
-    diag_error(set->diag, loc, "unknown block '%s'%s%s; there are %s", name,
-               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
-    sb_free(&all);
+    name_unknown(set->diag, loc, "block", name, set->items, (size_t)set->count, sizeof *set->items);
     return NULL;
 }

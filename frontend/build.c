@@ -292,14 +292,10 @@ one_layer(Build *b, const Prepared *prepared, Value *h)
     Value *out = local_find(&in, "h")->value;
     if (type_equal(&out->type, &h->type))
         return out;
-    StrBuf before = {0}, after = {0};
-    type_print(&before, &h->type);
-    type_print(&after, &out->type);
     diag_error(b->diag, out->loc, "block %s gives h the type %s; the residual stream is %s",
-               prepared->block->name, sb_text(&after), sb_text(&before));
+               prepared->block->name, type_name(b->arena, &out->type),
+               type_name(b->arena, &h->type));
     diag_also(b->diag, prepared->user, "the block is used here");
-    sb_free(&before);
-    sb_free(&after);
     return NULL;
 }
 
@@ -338,26 +334,10 @@ take_logits(Build *b, const Instance *frame)
         graph_output(b->graph, logits->value);
         return true;
     }
-    StrBuf text = {0};
-    if (logits)
-        type_print(&text, &logits->value->type);
-    else
-        sb_puts(&text, "nothing of that name");
-    diag_error(b->diag, block->loc, "the frame %s makes %s; expected logits: f32[R,%lld]",
-               block->name, sb_text(&text), (long long)b->parts->keys[KEY_vocab].i);
-    sb_free(&text);
-    return false;
-}
-
-static bool
-build_frame(Build *b, const Prepared *prepared)
-{
-    Instance frame = {.b = b, .prepared = prepared, .prefix = "", .is_frame = true};
-    const Type ids = {
-        DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
-    };
-    local_set(&frame, "ids", graph_input(b->graph, "ids", ids, prepared->block->loc));
-    return run_block(&frame) && take_logits(b, &frame);
+    return diag_error(b->diag, block->loc, "the frame %s makes %s; expected logits: f32[R,%lld]",
+                      block->name,
+                      logits ? type_name(b->arena, &logits->value->type) : "nothing of that name",
+                      (long long)b->parts->keys[KEY_vocab].i);
 }
 
 /* The weight of the frame that tie_embeddings leaves out, where another serves in its place. */
@@ -392,7 +372,12 @@ model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
     b.graph = graph_new(arena, parts->name);
     b.poison = arena_alloc(arena, sizeof *b.poison);
     *b.poison = (Value){.kind = VALUE_RESULT, .name = "?"};
-    if (!build_frame(&b, prepared) || !graph_verify(b.graph, diag))
+    Instance in = {.b = &b, .prepared = prepared, .prefix = "", .is_frame = true};
+    const Type ids = {
+        DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
+    };
+    local_set(&in, "ids", graph_input(b.graph, "ids", ids, block->loc));
+    if (!run_block(&in) || !take_logits(&b, &in) || !graph_verify(b.graph, diag))
         return false;
     out->graph = b.graph;
     out->shapes = b.shapes;

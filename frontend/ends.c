@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "frontend/family.h"
-#include "frontend/tokenizer.h"
+#include "tokenizer/json_file.h"
+#include "tokenizer/tokenizer.h"
 
 typedef struct {
     Arena *arena;
@@ -38,9 +39,10 @@ read_side_file(const Ends *e, const char *name, JsonFile *file)
     }
     source->path = path;
     source->text = text;
-    json_object *json = json_file_parse(file);
+    json_object *json = NULL;
+    const bool parsed = json_file_parse(file, &json);
     const JsonAt root = {.there = true, .value = json};
-    if (!json || json_want_object(file, &root))
+    if (!parsed || json_want_object(file, &root))
         return json;
     json_object_put(json);
     return NULL;
@@ -61,8 +63,8 @@ static void
 add_id_at(Ends *e, JsonFile *file, const JsonAt *at)
 {
     int64_t id = 0;
-    const bool none = json_is_null(at) || (json_object_is_type(at->value, json_type_int) &&
-                                           json_object_get_int64(at->value) == -1);
+    const bool none = !at->value || (json_object_is_type(at->value, json_type_int) &&
+                                     json_object_get_int64(at->value) == -1);
     if (!none && json_want_int(file, at, 0, e->most, &id))
         add_id(e, id);
 }
@@ -125,7 +127,7 @@ add_token(Ends *e, const char *name)
     const JsonAt content = json_key(&at, "content");
     const JsonAt *from = content.there ? &content : &at;
     Span token = {0};
-    if (!json_is_null(from) && json_want_text(&file, from, &token)) {
+    if (from->value && json_want_text(&file, from, &token)) {
         if (!e->tokens_read)
             e->tokens = read_side_file(e, "tokenizer.json", &tokenizer);
         e->tokens_read = true;

@@ -62,6 +62,12 @@ skip_space(Parser *p)
 }
 
 static bool
+is_name_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '.';
+}
+
+static bool
 accept(Parser *p, const char *token)
 {
     skip_space(p);
@@ -70,7 +76,7 @@ accept(Parser *p, const char *token)
         return false;
     const bool word = isalpha((unsigned char)token[0]) != 0;
     const char after = p->at + len < p->end ? p->at[len] : '\0';
-    if (word && (isalnum((unsigned char)after) || after == '_' || after == '.'))
+    if (word && is_name_char(after))
         return false;
     p->at += len;
     return true;
@@ -82,12 +88,6 @@ expect(Parser *p, const char *token)
     if (accept(p, token))
         return true;
     return fail(p, p->at, arena_printf(p->e->arena, "expected '%s' here", token));
-}
-
-static bool
-is_name_char(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '.';
 }
 
 /* ---- factors -------------------------------------------------------------------------------- */
@@ -126,16 +126,6 @@ read_number(Parser *p, Number *out)
            fail(p, from, arena_printf(p->e->arena, "'%s' is no number", t.text));
 }
 
-static void
-note_used(Expr *e, const Binding *b)
-{
-    for (int i = 0; i < e->nused; i++)
-        if (e->used[i] == b)
-            return;
-    if (e->nused < EXPR_MAX_USED)
-        e->used[e->nused++] = b;
-}
-
 static bool
 read_name(Parser *p, Number *out)
 {
@@ -158,7 +148,11 @@ read_name(Parser *p, Number *out)
         e->unknown = name;
         return fail(p, from, arena_printf(e->arena, "unknown name '%s'", name));
     }
-    note_used(e, b);
+    int known = 0;
+    while (known < e->nused && e->used[known] != b)
+        known++;
+    if (known == e->nused && known < EXPR_MAX_USED)
+        e->used[e->nused++] = b;
     if (b->broken)
         return fail(p, from, NULL);
     const SpecKind kind = b->value.kind;
@@ -174,7 +168,13 @@ read_name(Parser *p, Number *out)
 
 static bool read_or(Parser *p, Number *out);
 static bool read_factor(Parser *p, Number *out);
-static bool deeper(Parser *p, const char *from);
+
+/* One level deeper: around what calls itself. */
+static bool
+deeper(Parser *p, const char *from)
+{
+    return ++p->depth <= MAX_DEPTH || fail(p, from, "the expression is nested too deep");
+}
 
 /* n rounded up to a multiple of `to`. */
 static bool
@@ -194,32 +194,6 @@ read_round_up(Parser *p, const char *from, Number *out)
     return true;
 }
 
-/* One level deeper: around what calls itself. */
-static bool
-deeper(Parser *p, const char *from)
-{
-    return ++p->depth <= MAX_DEPTH || fail(p, from, "the expression is nested too deep");
-}
-
-static bool
-read_negative(Parser *p, const char *from, Number *out)
-{
-    if (!deeper(p, from) || !read_factor(p, out))
-        return false;
-    p->depth--;
-    *out = out->whole && out->i != INT64_MIN ? whole(-out->i) : real(-out->num);
-    return true;
-}
-
-static bool
-read_parenthesis(Parser *p, const char *from, Number *out)
-{
-    if (!deeper(p, from) || !read_or(p, out) || !expect(p, ")"))
-        return false;
-    p->depth--;
-    return true;
-}
-
 static bool
 read_factor(Parser *p, Number *out)
 {
@@ -227,10 +201,15 @@ read_factor(Parser *p, Number *out)
     const char *from = p->at;
     if (p->at >= p->end)
         return fail(p, from, "the expression ends too early");
-    if (accept(p, "("))
-        return read_parenthesis(p, from, out);
-    if (accept(p, "-"))
-        return read_negative(p, from, out);
+    const bool minus = accept(p, "-"), parenthesis = !minus && accept(p, "(");
+    if (minus || parenthesis) {
+        if (!deeper(p, from) || !(minus ? read_factor(p, out) : read_or(p, out) && expect(p, ")")))
+            return false;
+        p->depth--;
+        if (minus)
+            *out = out->whole && out->i != INT64_MIN ? whole(-out->i) : real(-out->num);
+        return true;
+    }
     if (accept(p, "round_up"))
         return read_round_up(p, from, out);
     if (isdigit((unsigned char)*from))
@@ -341,41 +320,18 @@ read_sum(Parser *p, Number *out)
     }
 }
 
-typedef enum { CMP_EQ, CMP_NE, CMP_LE, CMP_GE, CMP_LT, CMP_GT, CMP_COUNT } Comparison;
+/* A token that starts another comes behind it. */
 static const struct {
     const char *token, *but; /* what is said where it does not hold */
-} comparison[CMP_COUNT] = {
-    [CMP_EQ] = {"==", "but"                    },
-    [CMP_NE] = {"!=", "which must not be"      },
-    [CMP_LE] = {"<=", "which must be at most"  },
-    [CMP_GE] = {">=", "which must be at least" },
-    [CMP_LT] = {"<",  "which must be less than"},
-    [CMP_GT] = {">",  "which must be more than"},
+    bool holds[3];           /* where the left side is less, equal, more */
+} comparison[] = {
+    {"==", "but",                     {false, true, false}},
+    {"!=", "which must not be",       {true, false, true} },
+    {"<=", "which must be at most",   {true, true, false} },
+    {">=", "which must be at least",  {false, true, true} },
+    {"<",  "which must be less than", {true, false, false}},
+    {">",  "which must be more than", {false, false, true}},
 };
-
-static bool
-compare(Comparison how, Number a, Number b)
-{
-    const bool both = a.whole && b.whole;
-    const int order = both ? (a.i > b.i) - (a.i < b.i) : (a.num > b.num) - (a.num < b.num);
-    switch (how) {
-    case CMP_EQ:
-        return order == 0;
-    case CMP_NE:
-        return order != 0;
-    case CMP_LE:
-        return order <= 0;
-    case CMP_GE:
-        return order >= 0;
-    case CMP_LT:
-        return order < 0;
-    case CMP_GT:
-        return order > 0;
-    case CMP_COUNT:
-        break;
-    }
-    return false;
-}
 
 static bool
 read_comparison(Parser *p, Number *out)
@@ -385,7 +341,7 @@ read_comparison(Parser *p, Number *out)
     if (!read_sum(p, out))
         return false;
     const char *left_end = p->at;
-    for (int i = 0; i < CMP_COUNT; i++) {
+    for (size_t i = 0; i < COUNT_OF(comparison); i++) {
         if (!accept(p, comparison[i].token))
             continue;
         const char *right_from = p->at;
@@ -393,7 +349,10 @@ read_comparison(Parser *p, Number *out)
         if (!read_sum(p, &right))
             return false;
         const Number left = *out;
-        *out = whole(compare((Comparison)i, left, right));
+        const int order = left.whole && right.whole
+                              ? (left.i > right.i) - (left.i < right.i)
+                              : (left.num > right.num) - (left.num < right.num);
+        *out = whole(comparison[i].holds[order + 1]);
         /* Kept for a check that turns out false. */
         p->e->why = arena_printf(p->e->arena, "%s, %s %s", side_text(p, from, left_end, left),
                                  comparison[i].but, side_text(p, right_from, p->at, right));

@@ -64,8 +64,7 @@ spelling_is_good(const Tree *t, Diag *diag)
 {
     if (t->kind == TREE_SCALAR && t->text[0] && !strchr(t->text, '|'))
         return true;
-    diag_error(diag, t->loc, "a tensor name is a text without '|'");
-    return false;
+    return diag_error(diag, t->loc, "a tensor name is a text without '|'");
 }
 
 static bool
@@ -111,16 +110,7 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
         tensor_names_add(names, tree_get(list[i].tree, "tensors"),
                          tree_get(list[i].tree, "ignored"), diag);
     }
-    if (found)
-        return true;
-    const char *near = nearest_name(name, list, (size_t)count, sizeof *list);
-    StrBuf all = {0};
-    for (int i = 0; i < count; i++)
-        sb_printf(&all, "%s%s", i ? ", " : "", list[i].name);
-    diag_error(diag, loc, "unknown family '%s'%s%s; there are %s", name,
-               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
-    sb_free(&all);
-    return false;
+    return found || name_unknown(diag, loc, "family", name, list, (size_t)count, sizeof *list);
 }
 
 /* What <i> and * of a pattern stand for in a name. */
@@ -202,9 +192,7 @@ tensor_names_of(const TensorNames *names, const char *weight)
         put_spellings(&sb, names->maps[i], weight);
     if (sb.len == 0)
         sb_puts(&sb, weight);
-    const char *text = arena_strndup(names->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return sb_finish(&sb, names->arena);
 }
 
 /* ---- names of config keys ------------------------------------------------------------------- */
@@ -502,9 +490,7 @@ choices_text(Arena *arena, const Tree *list)
     StrBuf sb = {0};
     for (int i = 0; i < list->count; i++)
         sb_printf(&sb, "%s%s", i ? " or " : "", tree_text(arena, list->items[i]));
-    const char *text = arena_strndup(arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return sb_finish(&sb, arena);
 }
 
 static void

@@ -1,5 +1,4 @@
-/* frontend/frontend.h -- descriptions to graphs: YAML models, checkpoint directories, tokenizers.
- */
+/* frontend/frontend.h -- descriptions to graphs: YAML models, checkpoint directories. */
 #ifndef SSMC_FRONTEND_FRONTEND_H
 #define SSMC_FRONTEND_FRONTEND_H
 
@@ -78,24 +77,5 @@ bool fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets
 
 /* The key table as text, for `ssmc help keys`. */
 void fe_help_keys(StrBuf *out);
-
-/* ---- tokenizer ------------------------------------------------------------------------------ */
-
-typedef struct FeTokenizer FeTokenizer;
-/* Reads a tokenizer.json (byte-level BPE). NULL: faults are in diag, which points into arena.
- * Tables are in arena; fe_tokenizer_free gives back the rest. A tokenizer is read-only: threads may
- * share it. */
-FeTokenizer *fe_tokenizer_load(Arena *arena, const char *path, Diag *diag);
-/* The same over text in memory (copied). */
-FeTokenizer *fe_tokenizer_parse(Arena *arena, const char *json, size_t len, const char *path,
-                                Diag *diag);
-void fe_tokenizer_free(FeTokenizer *tok);
-int64_t fe_tokenizer_size(const FeTokenizer *tok); /* largest id + 1 */
-/* Text -> ids (malloc'd in *ids). False: text is not UTF-8 and *bad is the offset of the first
- * wrong byte; or *bad is len, and the tokenizer's own splitting expression gave up on this text. */
-bool fe_encode(const FeTokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
-               size_t *bad);
-/* Bytes of one id (borrows; may be a piece of a UTF-8 character); NULL: no such id. */
-const char *fe_decode(const FeTokenizer *tok, int32_t id, size_t *len);
 
 #endif

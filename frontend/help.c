@@ -3,22 +3,6 @@
 
 #include "frontend/block.h"
 
-static const char *
-preset_text(Arena *arena, const Tree *preset)
-{
-    if (!preset)
-        return "must be given";
-    if (preset->kind == TREE_SCALAR)
-        return preset->text;
-    StrBuf sb = {0};
-    for (int i = 0; i < preset->count; i++)
-        sb_printf(&sb, "%s%s", i ? ", " : "[",
-                  tree_is(preset->items[i], TREE_SCALAR) ? preset->items[i]->text : "");
-    const char *text = arena_printf(arena, "%s]", sb.len ? sb_text(&sb) : "[");
-    sb_free(&sb);
-    return text;
-}
-
 static void
 put_row(Arena *arena, StrBuf *out, const Spec *spec, const char *preset)
 {
@@ -31,8 +15,13 @@ static void
 put_block(Arena *arena, StrBuf *out, const Block *b)
 {
     sb_printf(out, "\nblock %s: %s\n", b->name, b->doc ? b->doc : "");
-    for (int i = 0; i < b->nparams; i++)
-        put_row(arena, out, &b->params[i].spec, preset_text(arena, b->params[i].preset));
+    for (int i = 0; i < b->nparams; i++) {
+        const Tree *preset = b->params[i].preset;
+        put_row(arena, out, &b->params[i].spec,
+                !preset                       ? "must be given"
+                : preset->kind == TREE_SCALAR ? preset->text
+                                              : tree_text(arena, preset));
+    }
 }
 
 void

@@ -25,9 +25,7 @@ words_text(Arena *arena, const char *words)
             sb_puts(&sb, strchr(rest, ' ') ? ", " : " or ");
         at = rest;
     }
-    const char *text = arena_strndup(arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return sb_finish(&sb, arena);
 }
 
 static const char *
@@ -68,19 +66,6 @@ spec_wants(Arena *arena, const Spec *spec)
         return "a value";
     }
     return "";
-}
-
-static bool
-is_word_of(const char *words, const char *word)
-{
-    const size_t len = strlen(word);
-    for (const char *at = words; *at; at += strspn(at, " ")) {
-        const size_t n = strcspn(at, " ");
-        if (n == len && memcmp(at, word, len) == 0)
-            return true;
-        at += n;
-    }
-    return false;
 }
 
 static bool
@@ -154,7 +139,7 @@ read_by_kind(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out)
         return true;
     case SPEC_WORD:
         out->text = tree->text;
-        return tree->kind == TREE_SCALAR && is_word_of(spec->words, tree->text);
+        return tree->kind == TREE_SCALAR && word_in(spec->words, tree->text);
     case SPEC_CHUNK:
         return read_chunk(spec, tree, out);
     case SPEC_NUMS:
@@ -186,10 +171,9 @@ spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeValue 
 {
     if (spec_try(arena, spec, tree, out))
         return true;
-    diag_error(diag, tree->loc, "%s is %s; expected %s%s%s%s", spec->name, tree_text(arena, tree),
-               spec_wants(arena, spec), spec->doc[0] ? " (" : "", spec->doc,
-               spec->doc[0] ? ")" : "");
-    return false;
+    return diag_error(diag, tree->loc, "%s is %s; expected %s%s%s%s", spec->name,
+                      tree_text(arena, tree), spec_wants(arena, spec), spec->doc[0] ? " (" : "",
+                      spec->doc, spec->doc[0] ? ")" : "");
 }
 
 /* ---- a map of keys -------------------------------------------------------------------------- */
@@ -225,27 +209,13 @@ is_known(const char *key, const char *const *names, int count)
     return false;
 }
 
-static void
-unknown_key(const Tree *item, const char *prefix, const char *const *names, int count, Diag *diag)
-{
-    const char *near = nearest_name(item->key, names, (size_t)count, sizeof *names);
-    if (near)
-        diag_error(diag, item->key_loc, "unknown key '%s%s'; the nearest known one is '%s%s'",
-                   prefix, item->key, prefix, near);
-    else
-        diag_error(diag, item->key_loc, "unknown key '%s%s' (ssmc help keys lists them)", prefix,
-                   item->key);
-}
-
 static bool
 read_preset(Arena *arena, const Spec *spec, const Tree *map, Diag *diag, FeValue *out)
 {
     *out = (FeValue){.kind = spec->kind, .loc = map->loc};
-    if (strcmp(spec->preset, "!") == 0) {
-        diag_error(diag, map->loc, "the key '%s' is missing: it must be %s (%s)", spec->name,
-                   spec_wants(arena, spec), spec->doc);
-        return false;
-    }
+    if (strcmp(spec->preset, "!") == 0)
+        return diag_error(diag, map->loc, "the key '%s' is missing: it must be %s (%s)", spec->name,
+                          spec_wants(arena, spec), spec->doc);
     if (spec->preset[0] == '\0')
         return true;
     const Tree t = {.kind = TREE_SCALAR, .text = spec->preset};
@@ -274,12 +244,33 @@ keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *
         ok &= !out[i].bad;
     }
     for (int i = 0; i < map->count; i++) {
-        if (map->items[i]->everywhere || is_known(map->items[i]->key, names, count))
+        const Tree *item = map->items[i];
+        if (item->everywhere || is_known(item->key, names, count))
             continue;
-        unknown_key(map->items[i], prefix, names, count, diag);
-        ok = false;
+        const char *near = nearest_name(item->key, names, (size_t)count, sizeof *names);
+        ok = near ? diag_error(diag, item->key_loc,
+                               "unknown key '%s%s'; the nearest known one is '%s%s'", prefix,
+                               item->key, prefix, near)
+                  : diag_error(diag, item->key_loc,
+                               "unknown key '%s%s' (ssmc help keys lists them)", prefix, item->key);
     }
     return ok;
+}
+
+bool
+name_unknown(Diag *diag, SrcLoc loc, const char *what, const char *name, const void *table,
+             size_t count, size_t stride)
+{
+    const char *near = nearest_name(name, table, count, stride), *entry;
+    StrBuf all = {0};
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&entry, (const char *)table + i * stride, sizeof entry);
+        sb_printf(&all, "%s%s", i ? ", " : "", entry);
+    }
+    diag_error(diag, loc, "unknown %s '%s'%s%s; there are %s", what, name,
+               near ? "; the nearest is " : "", near ? near : "", sb_text(&all));
+    sb_free(&all);
+    return false;
 }
 
 /* ---- key=value options ---------------------------------------------------------------------- */
@@ -296,54 +287,26 @@ set_loc(const Set *s, const char *at, size_t span)
     return (SrcLoc){s->source, 1, (int)(at - s->source->text) + 1, (int)span};
 }
 
-/* Entry number `name` of a list, with the place to put another in its stead. */
+/* Where a list has its entry number `name`, or a map its entry of that key: one that is not there
+ * yet is made. */
 static Tree **
-list_slot(const Set *s, const Tree *list, const char *name, size_t len)
+set_slot(const Set *s, Tree *at, const char *name, size_t len)
 {
     int64_t i = 0;
-    const Tree number = {.kind = TREE_SCALAR, .text = arena_strndup(s->arena, name, len)};
-    if (tree_int(&number, &i) && i >= 0 && i < list->count)
-        return &list->items[i];
-    diag_error(s->diag, set_loc(s, name, len),
-               "'%s' is no entry of the list: there are %d, counted from 0", number.text,
-               list->count);
-    return NULL;
-}
-
-/* Walks one step down; maps that are not there yet are made. */
-static Tree *
-set_step(const Set *s, Tree *at, const char *name, size_t len)
-{
-    if (at->kind == TREE_LIST) {
-        Tree **slot = list_slot(s, at, name, len);
-        return slot ? *slot : NULL;
-    }
     const char *key = arena_strndup(s->arena, name, len);
-    Tree *child = tree_get(at, key);
-    if (!child || child->kind == TREE_NULL) {
-        child = tree_new(s->arena, TREE_MAP, set_loc(s, name, len));
-        tree_put(s->arena, at, key, child);
+    const Tree number = {.kind = TREE_SCALAR, .text = key};
+    if (at->kind != TREE_LIST) {
+        if (!tree_get(at, key))
+            tree_put(s->arena, at, key, tree_new(s->arena, TREE_NULL, set_loc(s, name, len)));
+        while (strcmp(at->items[i]->key, key) != 0)
+            i++;
+        return &at->items[i];
     }
-    if (child->kind != TREE_SCALAR)
-        return child;
-    diag_error(s->diag, set_loc(s, name, len), "'%s' has no keys below it: it is %s", key,
-               tree_text(s->arena, child));
-    diag_also(s->diag, child->loc, "it is given here");
+    if (tree_int(&number, &i) && i >= 0 && i < at->count)
+        return &at->items[i];
+    diag_error(s->diag, set_loc(s, name, len),
+               "'%s' is no entry of the list: there are %d, counted from 0", key, at->count);
     return NULL;
-}
-
-static bool
-set_put(const Set *s, Tree *at, const char *name, size_t len, Tree *value)
-{
-    value->key_loc = set_loc(s, name, len);
-    if (at->kind == TREE_MAP) {
-        tree_put(s->arena, at, arena_strndup(s->arena, name, len), value);
-        return true;
-    }
-    Tree **slot = list_slot(s, at, name, len);
-    if (slot)
-        *slot = value;
-    return slot != NULL;
 }
 
 static bool set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value);
@@ -376,25 +339,33 @@ set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value
     if (at->kind == TREE_LIST && len == 1 && *name == '*') {
         if (name + len < equals && rest + strcspn(rest, ".=") == equals)
             return set_everywhere(s, at, rest, equals, value);
-        diag_error(s->diag, set_loc(s, name, len),
-                   "'*' is every layer: one key comes after it, as in layers.*.state=64");
-        return false;
+        return diag_error(s->diag, set_loc(s, name, len),
+                          "'*' is every layer: one key comes after it, as in layers.*.state=64");
     }
-    if (name + len == equals)
-        return set_put(s, at, name, len, value);
-    Tree *next = set_step(s, at, name, len);
-    return next && set_at(s, next, rest, equals, value);
+    Tree **slot = set_slot(s, at, name, len);
+    if (!slot)
+        return false;
+    const bool last = name + len == equals;
+    if (last || (*slot)->kind == TREE_NULL) {
+        Tree *put = last ? value : tree_new(s->arena, TREE_MAP, set_loc(s, name, len));
+        put->key = (*slot)->key;
+        put->key_loc = set_loc(s, name, len);
+        *slot = put;
+    }
+    if (last || (*slot)->kind != TREE_SCALAR)
+        return last || set_at(s, *slot, rest, equals, value);
+    diag_error(s->diag, set_loc(s, name, len), "'%.*s' has no keys below it: it is %s", (int)len,
+               name, tree_text(s->arena, *slot));
+    return diag_also(s->diag, (*slot)->loc, "it is given here");
 }
 
 static bool
 set_apply(const Set *s, Tree *root)
 {
     const char *equals = strchr(s->source->text, '=');
-    if (!equals || equals == s->source->text) {
-        diag_error(s->diag, set_loc(s, s->source->text, 0), "expected key=value, as in %s",
-                   "compile.chunk=64");
-        return false;
-    }
+    if (!equals || equals == s->source->text)
+        return diag_error(s->diag, set_loc(s, s->source->text, 0), "expected key=value, as in %s",
+                          "compile.chunk=64");
     const size_t offset = (size_t)(equals - s->source->text) + 1;
     Tree *value = equals[1] ? yaml_parse_from(s->arena, s->source, offset, s->diag)
                             : tree_new(s->arena, TREE_NULL, set_loc(s, equals + 1, 0));

@@ -69,6 +69,11 @@ bool spec_read(Arena *arena, const Spec *spec, const Tree *tree, Diag *diag, FeV
 bool keys_read(Arena *arena, const Tree *map, const char *prefix, const char *const *more,
                int nmore, Diag *diag, FeValue *out);
 
+/* Reports that there is no `what` of a name, with the nearest one and the list of all: a table of
+ * `count` entries that start with their names. Always false. */
+bool name_unknown(Diag *diag, SrcLoc loc, const char *what, const char *name, const void *table,
+                  size_t count, size_t stride);
+
 /* The path of sources that are options. */
 extern const char set_source_path[];
 /* Puts "key=value" options into the tree; false: the fault is in diag. */

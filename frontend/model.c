@@ -93,30 +93,20 @@ read_text(Loader *l, const Source *source)
         return false;
     if (l->root->kind == TREE_MAP)
         return true;
-    diag_error(l->diag, l->root->loc,
-               "a model is a map of keys such as vocab, dim and layers; this is %s",
-               tree_text(l->arena, l->root));
-    return false;
-}
-
-static bool
-read_file(Loader *l, const char *path)
-{
-    const Source *source = source_read(l->arena, path, (SrcLoc){0}, l->diag);
-    return source && read_text(l, source);
+    return diag_error(l->diag, l->root->loc,
+                      "a model is a map of keys such as vocab, dim and layers; this is %s",
+                      tree_text(l->arena, l->root));
 }
 
 static bool
 read_directory(Loader *l, const char *path)
 {
     const char *config = arena_printf(l->arena, "%s/config.json", path);
-    if (access(config, R_OK) != 0) {
-        diag_error(l->diag, (SrcLoc){0},
-                   "%s is a directory without a config.json that can be read, "
-                   "so it is no checkpoint",
-                   path);
-        return false;
-    }
+    if (access(config, R_OK) != 0)
+        return diag_error(l->diag, (SrcLoc){0},
+                          "%s is a directory without a config.json that can be read, "
+                          "so it is no checkpoint",
+                          path);
     l->root = family_import(l->arena, config, l->diag);
     if (!l->root)
         return false;
@@ -137,8 +127,14 @@ read_directory(Loader *l, const char *path)
 static bool
 load_tree(Loader *l, const char *path, const char *const *sets, int nsets)
 {
-    if (!(is_directory(path) ? read_directory(l, path) : read_file(l, path)))
-        return false;
+    if (is_directory(path)) {
+        if (!read_directory(l, path))
+            return false;
+    } else {
+        const Source *source = source_read(l->arena, path, (SrcLoc){0}, l->diag);
+        if (!source || !read_text(l, source))
+            return false;
+    }
     sets_apply(l->arena, l->root, sets, nsets, l->diag);
     return true;
 }
@@ -183,18 +179,6 @@ reproducible(const FeValue *keys, Diag *diag, FeCompile *c)
     return ok;
 }
 
-static bool
-check_group(const FeValue *group, Diag *diag)
-{
-    if (group->i < 0 || group->i % 8 == 0)
-        return true;
-    diag_error(diag, group->loc,
-               "compile.group = %lld; expected a multiple of 8: packed weights have steps of eight "
-               "inputs",
-               (long long)group->i);
-    return false;
-}
-
 /* False: the keys do not fit together, as was said. */
 static bool
 compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
@@ -215,8 +199,13 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     if (c.block == 0)
         c.block = format_info[c.format].block;
     *out = c;
-    const bool ok = check_group(&keys[KEY_compile_group], diag);
-    return (!c.reproducible || reproducible(keys, diag, out)) && ok;
+    bool ok = !c.reproducible || reproducible(keys, diag, out);
+    if (c.group > 0 && c.group % 8 != 0)
+        ok = diag_error(diag, keys[KEY_compile_group].loc,
+                        "compile.group = %lld; expected a multiple of 8: packed weights have steps "
+                        "of eight inputs",
+                        (long long)c.group);
+    return ok;
 }
 
 static void
@@ -343,36 +332,27 @@ build_model(Loader *l, const char *path, FeModel *out)
     return true;
 }
 
-static Loader *
-loader_new(Arena *arena, Diag *diag)
-{
-    Loader *l = arena_alloc(arena, sizeof *l);
-    l->arena = arena;
-    l->diag = diag;
-    return l;
-}
-
 bool
 fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
               FeModel *out)
 {
-    Loader *l = loader_new(arena, diag);
+    Loader l = {.arena = arena, .diag = diag};
     *out = (FeModel){0};
-    return load_tree(l, path, sets, nsets) && build_model(l, path, out);
+    return load_tree(&l, path, sets, nsets) && build_model(&l, path, out);
 }
 
 bool
 fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path,
                const char *const *sets, int nsets, Diag *diag, FeModel *out)
 {
-    Loader *l = loader_new(arena, diag);
+    Loader l = {.arena = arena, .diag = diag};
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, yaml, len), len};
     *out = (FeModel){0};
-    if (!read_text(l, source))
+    if (!read_text(&l, source))
         return false;
-    sets_apply(l->arena, l->root, sets, nsets, diag);
-    return build_model(l, path, out);
+    sets_apply(arena, l.root, sets, nsets, diag);
+    return build_model(&l, path, out);
 }
 
 bool
@@ -381,19 +361,17 @@ fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Dia
 {
     static const char *const order[] = {"name", "vocab",  "dim",    "eps",     "tie_embeddings",
                                         "eos",  "layers", "family", "weights", "tokenizer"};
-    Loader *l = loader_new(arena, diag);
+    Loader l = {.arena = arena, .diag = diag};
     *out = (FeModel){0};
-    if (!is_directory(dir)) {
-        diag_error(diag, (SrcLoc){0}, "%s is no directory; import reads the config.json of one",
-                   dir);
+    if (!is_directory(dir))
+        return diag_error(diag, (SrcLoc){0},
+                          "%s is no directory; import reads the config.json of one", dir);
+    if (!load_tree(&l, dir, sets, nsets) || !build_model(&l, dir, out))
         return false;
-    }
-    if (!load_tree(l, dir, sets, nsets) || !build_model(l, dir, out))
-        return false;
-    Tree *sorted = tree_new(arena, TREE_MAP, l->root->loc);
+    Tree *sorted = tree_new(arena, TREE_MAP, l.root->loc);
     for (size_t i = 0; i < COUNT_OF(order); i++)
-        if (tree_get(l->root, order[i]))
-            tree_push(arena, sorted, tree_get(l->root, order[i]));
+        if (tree_get(l.root, order[i]))
+            tree_push(arena, sorted, tree_get(l.root, order[i]));
     tree_print(yaml, sorted);
     return true;
 }

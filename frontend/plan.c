@@ -27,8 +27,7 @@ count_layers(const Planner *p, const Tree *list, int64_t *total)
             repeat = 1;
         if (size_mul(each, repeat, &each) && size_add(*total, each, total) && *total <= MAX_LAYERS)
             continue;
-        diag_error(p->diag, entry->loc, "this makes more than %d layers", MAX_LAYERS);
-        return false;
+        return diag_error(p->diag, entry->loc, "this makes more than %d layers", MAX_LAYERS);
     }
     return true;
 }
@@ -54,16 +53,6 @@ bind_model(const Planner *p, Scope *scope)
 
 /* ---- an entry ------------------------------------------------------------------------------- */
 
-/* The parameters' names, for keys_read. */
-static const char **
-param_names(Arena *arena, const Block *block)
-{
-    const char **names = arena_array(arena, (size_t)block->nparams + 1, sizeof *names);
-    for (int i = 0; i < block->nparams; i++)
-        names[i] = block->params[i].spec.name;
-    return names;
-}
-
 static bool
 plan_block(const Planner *p, const Tree *entry, const Tree *name, Plan *out)
 {
@@ -71,8 +60,10 @@ plan_block(const Planner *p, const Tree *entry, const Tree *name, Plan *out)
     const Block *block = blocks_find(p->parts->blocks, name->text, name->loc);
     if (!block)
         return false;
-    bool ok = keys_read(p->arena, entry, "layers[].", param_names(p->arena, block), block->nparams,
-                        p->diag, keys);
+    const char *params[BLOCK_MAX_PARAMS];
+    for (int i = 0; i < block->nparams; i++)
+        params[i] = block->params[i].spec.name;
+    bool ok = keys_read(p->arena, entry, "layers[].", params, block->nparams, p->diag, keys);
     if (keys[KEY_layer_layers].given) {
         diag_error(p->diag, keys[KEY_layer_layers].loc, "a layer has a block or layers, not both");
         diag_also(p->diag, name->loc, "the block is given here");
@@ -103,11 +94,10 @@ plan_entry(const Planner *p, const Tree *entry, Plan *out)
         return plan_block(p, entry, block, out);
     if (!block && tree_get(entry, "layers"))
         return plan_group(p, entry, out);
-    diag_error(
+    return diag_error(
         p->diag, block ? block->loc : entry->loc,
         "a layer names its block, as in {block: mamba2, repeat: 8}, or is a group of layers, "
         "as in {repeat: 4, layers: [...]}");
-    return false;
 }
 
 /* Every entry is read, also behind one that is at fault. */
@@ -120,32 +110,25 @@ plan_list(const Planner *p, const Tree *list, Plan *out)
         ok &= plan_entry(p, list->items[i], &out->inner[out->ninner++]);
     if (list->count)
         return ok;
-    diag_error(p->diag, list->loc, "there are no layers in this list");
-    return false;
+    return diag_error(p->diag, list->loc, "there are no layers in this list");
 }
 
 /* ---- parameters put everywhere -------------------------------------------------------------- */
-
-static bool
-block_has(const Planner *p, const Tree *entry, const char *key)
-{
-    const Tree *name = tree_get(entry, "block");
-    const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
-    for (int i = 0; block && i < block->nparams; i++)
-        if (strcmp(block->params[i].spec.name, key) == 0)
-            return true;
-    return key_is_of_layer(key);
-}
 
 static bool
 any_has(const Planner *p, const Tree *list, const char *key)
 {
     for (int i = 0; i < list->count; i++) {
         const Tree *inner = tree_get(list->items[i], "layers");
-        if (block_has(p, list->items[i], key) || (inner && any_has(p, inner, key)))
+        const Tree *name = tree_get(list->items[i], "block");
+        const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
+        for (int k = 0; block && k < block->nparams; k++)
+            if (strcmp(block->params[k].spec.name, key) == 0)
+                return true;
+        if (inner && any_has(p, inner, key))
             return true;
     }
-    return false;
+    return key_is_of_layer(key);
 }
 
 /* Every entry of a list that was read without faults has what was put everywhere; some block must

@@ -58,11 +58,9 @@ static bool
 read_default(const Prepare *p, const BlockParam *param, FeValue *out, Expr *e)
 {
     const SpecKind kind = param->spec.kind;
-    if (!param->preset) {
-        diag_error(p->diag, p->to->user, "block %s needs '%s': %s", p->to->block->name,
-                   param->spec.name, spec_wants(p->arena, &param->spec));
-        return false;
-    }
+    if (!param->preset)
+        return diag_error(p->diag, p->to->user, "block %s needs '%s': %s", p->to->block->name,
+                          param->spec.name, spec_wants(p->arena, &param->spec));
     if (spec_try(p->arena, &param->spec, param->preset, out)) {
         out->given = false;
         return true;
@@ -134,10 +132,9 @@ weight_size(const Prepare *p, int at, int i, int64_t *size)
 {
     Expr e;
     const Tree *t = p->to->block->weights[at].shape->items[i];
-    if (t->kind != TREE_SCALAR) {
-        diag_error(p->diag, t->loc, "a size is %s; expected an expression", tree_text(p->arena, t));
-        return false;
-    }
+    if (t->kind != TREE_SCALAR)
+        return diag_error(p->diag, t->loc, "a size is %s; expected an expression",
+                          tree_text(p->arena, t));
     if (!evaluate_size(p, "a size", t, &e))
         return false;
     const FeOrigins from = expr_origins(&e);
@@ -156,12 +153,10 @@ weight_shape(const Prepare *p, int at)
     for (int i = 0; i < w->shape->count; i++) {
         if (!weight_size(p, at, i, &dims[i]))
             return false;
-        if (!size_mul(total, dims[i], &total) || total > max_elements) {
-            diag_error(p->diag, p->to->loc[at],
-                       "weight %s of block %s would have more than %lld elements", w->name,
-                       p->to->block->name, (long long)max_elements);
-            return false;
-        }
+        if (!size_mul(total, dims[i], &total) || total > max_elements)
+            return diag_error(p->diag, p->to->loc[at],
+                              "weight %s of block %s would have more than %lld elements", w->name,
+                              p->to->block->name, (long long)max_elements);
     }
     p->to->shape[at].text = tree_text(p->arena, w->shape);
     p->to->shape[at].block = p->to->block->name;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/embed.h"
+#include "frontend/yaml.h"
 
 const Source *
 source_read(Arena *arena, const char *path, SrcLoc from, Diag *diag)
@@ -20,31 +20,6 @@ source_read(Arena *arena, const char *path, SrcLoc from, Diag *diag)
     source->path = arena_strdup(arena, path);
     source->text = text;
     return source;
-}
-
-Tree *
-embedded_tree(Arena *arena, const FeEmbedded *file)
-{
-    Diag *diag = diag_new();
-    Source *source = arena_alloc(arena, sizeof *source);
-    *source = (Source){arena_printf(arena, "%s (built in)", file->name), file->text, file->len};
-    Tree *tree = yaml_parse(arena, source, diag);
-    StrBuf text = {0};
-    diag_print(diag, &text);
-    if (!tree)
-        die("%s", sb_text(&text));
-    sb_free(&text);
-    diag_free(diag);
-    return tree;
-}
-
-bool
-embedded_has(const Source *source)
-{
-    for (int i = 0; source && i < fe_embedded_count; i++)
-        if (fe_embedded[i].text == source->text)
-            return true;
-    return false;
 }
 
 Tree *
@@ -150,18 +125,7 @@ tree_int(const Tree *tree, int64_t *out)
     return true;
 }
 
-/* .inf as YAML spells it, Infinity as JSON writers do. */
-static bool
-is_infinity(const char *text)
-{
-    static const char *const words[] = {".inf", ".Inf", ".INF", "inf", "Infinity"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strcmp(text, words[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Writers of strict JSON put infinity into quotes. */
+/* .inf as YAML spells it, Infinity as JSON writers do; those of strict JSON put it into quotes. */
 bool
 tree_num(const Tree *tree, double *out)
 {
@@ -169,7 +133,7 @@ tree_num(const Tree *tree, double *out)
         return false;
     const char *text = tree->text;
     const bool negative = text[0] == '-';
-    if (is_infinity(text + (negative || text[0] == '+'))) {
+    if (word_in(".inf .Inf .INF inf Infinity", text + (negative || text[0] == '+'))) {
         *out = negative ? -INFINITY : INFINITY;
         return true;
     }
@@ -203,10 +167,8 @@ tree_bool(const Tree *tree, bool *out)
 {
     if (!is_plain(tree))
         return false;
-    const bool yes = strcmp(tree->text, "true") == 0 || strcmp(tree->text, "True") == 0;
-    const bool no = strcmp(tree->text, "false") == 0 || strcmp(tree->text, "False") == 0;
-    *out = yes;
-    return yes || no;
+    *out = word_in("true True", tree->text);
+    return *out || word_in("false False", tree->text);
 }
 
 /* ---- as YAML -------------------------------------------------------------------------------- */
@@ -217,26 +179,8 @@ is_safe_plain(const char *text)
 {
     static const char safe[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
-    static const char *const words[] = {"null", "Null", "NULL", "true", "false", "True", "False"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strcmp(text, words[i]) == 0)
-            return false;
-    return text[0] != '\0' && text[strspn(text, safe)] == '\0' && (text[0] != '-' || text[1]);
-}
-
-static void
-print_quoted(StrBuf *out, const char *text)
-{
-    sb_puts(out, "\"");
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            sb_printf(out, "\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f)
-            sb_printf(out, "\\x%02X", *p);
-        else
-            sb_putn(out, (const char *)p, 1);
-    }
-    sb_puts(out, "\"");
+    return !word_in("null Null NULL true false True False", text) && text[0] != '\0' &&
+           text[strspn(text, safe)] == '\0' && (text[0] != '-' || text[1]);
 }
 
 static void
@@ -251,23 +195,27 @@ print_scalar(StrBuf *out, const Tree *t)
     if (says || (is_safe_plain(t->text) && !reads_as_number))
         sb_puts(out, t->text);
     else
-        print_quoted(out, t->text);
+        sb_put_quoted(out, t->text);
 }
 
-static void print_key(StrBuf *out, const char *key);
+static void
+print_key(StrBuf *out, const char *key)
+{
+    const Tree k = {.kind = TREE_SCALAR, .text = key};
+    print_scalar(out, &k);
+    sb_puts(out, ":");
+}
 
 static void
 print_flow(StrBuf *out, const Tree *t)
 {
     const bool list = t->kind == TREE_LIST;
-    if (t->kind == TREE_NULL) {
+    if (t->kind == TREE_NULL)
         sb_puts(out, "null");
-        return;
-    }
-    if (t->kind == TREE_SCALAR) {
+    if (t->kind == TREE_SCALAR)
         print_scalar(out, t);
+    if (t->kind == TREE_NULL || t->kind == TREE_SCALAR)
         return;
-    }
     sb_puts(out, list ? "[" : "{");
     for (int i = 0; i < t->count; i++) {
         sb_puts(out, i ? ", " : "");
@@ -280,38 +228,21 @@ print_flow(StrBuf *out, const Tree *t)
     sb_puts(out, list ? "]" : "}");
 }
 
-static void
-print_key(StrBuf *out, const char *key)
-{
-    const Tree k = {.kind = TREE_SCALAR, .text = key};
-    print_scalar(out, &k);
-    sb_puts(out, ":");
-}
-
-/* The items of a list of maps get lines of their own. */
-static void
-print_items(StrBuf *out, const Tree *list)
-{
-    sb_puts(out, "\n");
-    for (int i = 0; i < list->count; i++) {
-        sb_puts(out, "  - ");
-        print_flow(out, list->items[i]);
-        sb_puts(out, "\n");
-    }
-}
-
 void
 tree_print(StrBuf *out, const Tree *map)
 {
     for (int i = 0; i < map->count; i++) {
         const Tree *t = map->items[i];
+        const bool maps = t->kind == TREE_LIST && t->count && t->items[0]->kind == TREE_MAP;
         print_key(out, t->key);
-        if (t->kind == TREE_LIST && t->count && t->items[0]->kind == TREE_MAP) {
-            print_items(out, t);
-            continue;
+        for (int k = 0; maps && k < t->count; k++) { /* a line each */
+            sb_puts(out, "\n  - ");
+            print_flow(out, t->items[k]);
         }
-        sb_puts(out, " ");
-        print_flow(out, t);
+        if (!maps) {
+            sb_puts(out, " ");
+            print_flow(out, t);
+        }
         sb_puts(out, "\n");
     }
 }

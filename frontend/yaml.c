@@ -26,18 +26,6 @@ typedef struct {
 
 /* ---- positions ------------------------------------------------------------------------------ */
 
-static void
-find_lines(Reader *r)
-{
-    const char *at = r->source->text + r->offset;
-    const char *end = r->source->text + r->source->len;
-    while (at) {
-        VEC_PUSH(r->arena, r->lines, r->nlines, r->cap_lines, at);
-        at = memchr(at, '\n', (size_t)(end - at));
-        at = at ? at + 1 : NULL;
-    }
-}
-
 /* libyaml counts characters from 0, we count bytes from 1. */
 static SrcLoc
 loc_at(const Reader *r, yaml_mark_t mark)
@@ -78,10 +66,9 @@ syntax_fault(Reader *r)
     const yaml_parser_t *p = &r->parser;
     const char *problem = p->problem ? p->problem : "it cannot be read";
     const bool bytes = p->error == YAML_READER_ERROR; /* no mark there */
-    diag_error(r->diag, bytes ? (SrcLoc){.source = r->source} : loc_at(r, p->problem_mark),
-               "this is not YAML: %s%s%s", problem, p->context ? " " : "",
-               p->context ? p->context : "");
-    return false;
+    return diag_error(r->diag, bytes ? (SrcLoc){.source = r->source} : loc_at(r, p->problem_mark),
+                      "this is not YAML: %s%s%s", problem, p->context ? " " : "",
+                      p->context ? p->context : "");
 }
 
 static bool
@@ -96,8 +83,7 @@ next(Reader *r)
 static bool
 fault(Reader *r, const char *message)
 {
-    diag_error(r->diag, event_loc(r), "%s", message);
-    return false;
+    return diag_error(r->diag, event_loc(r), "%s", message);
 }
 
 static bool
@@ -106,22 +92,12 @@ count_nodes(Reader *r, int more)
     r->nodes += more;
     if (r->nodes <= TREE_MAX_NODES)
         return true;
-    diag_error(r->diag, event_loc(r), "too many entries: a file holds at most %d, aliases expanded",
-               TREE_MAX_NODES);
-    return false;
+    return diag_error(r->diag, event_loc(r),
+                      "too many entries: a file holds at most %d, aliases expanded",
+                      TREE_MAX_NODES);
 }
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
-
-static bool
-is_null_text(const char *text)
-{
-    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strcmp(text, words[i]) == 0)
-            return true;
-    return false;
-}
 
 static Tree *
 read_scalar(Reader *r)
@@ -136,7 +112,7 @@ read_scalar(Reader *r)
     Tree *t = tree_new(r->arena, TREE_SCALAR, event_loc(r));
     t->text = arena_strndup(r->arena, text, len);
     t->quoted = !plain;
-    if (plain && is_null_text(t->text))
+    if (plain && (len == 0 || word_in("~ null Null NULL", t->text)))
         t->kind = TREE_NULL;
     return t;
 }
@@ -167,63 +143,26 @@ read_alias(Reader *r)
 
 static Tree *read_node(Reader *r, int depth);
 
-static bool
-read_list(Reader *r, Tree *list, int depth)
+/* The value of the key that r->event is. */
+static Tree *
+read_entry(Reader *r, const Tree *map, int depth)
 {
-    for (;;) {
-        if (!next(r))
-            return false;
-        if (r->event.type == YAML_SEQUENCE_END_EVENT)
-            return true;
-        Tree *item = read_node(r, depth + 1);
-        if (!item)
-            return false;
-        tree_push(r->arena, list, item);
+    if (r->event.type != YAML_SCALAR_EVENT) {
+        fault(r, "a key must be a word");
+        return NULL;
     }
-}
-
-/* Reports a key that is there twice, and goes on. */
-static void
-check_key(Reader *r, const Tree *map, const char *key, SrcLoc loc)
-{
-    const Tree *before = tree_get(map, key);
-    if (!before)
-        return;
-    diag_error(r->diag, loc, "the key '%s' is given twice", key);
-    diag_also(r->diag, before->key_loc, "it is first given here");
-}
-
-static bool
-read_entry(Reader *r, Tree *map, int depth)
-{
-    if (r->event.type != YAML_SCALAR_EVENT)
-        return fault(r, "a key must be a word");
     const Tree *key = read_scalar(r);
-    if (!key)
-        return false;
-    check_key(r, map, key->text, key->loc);
-    if (!count_nodes(r, 1) || !next(r))
-        return false;
-    Tree *value = read_node(r, depth + 1);
-    if (!value)
-        return false;
-    value->key = key->text;
-    value->key_loc = key->loc;
-    tree_push(r->arena, map, value);
-    return true;
-}
-
-static bool
-read_map(Reader *r, Tree *map, int depth)
-{
-    for (;;) {
-        if (!next(r))
-            return false;
-        if (r->event.type == YAML_MAPPING_END_EVENT)
-            return true;
-        if (!read_entry(r, map, depth))
-            return false;
+    const Tree *before = key ? tree_get(map, key->text) : NULL;
+    if (before) { /* and reading goes on */
+        diag_error(r->diag, key->loc, "the key '%s' is given twice", key->text);
+        diag_also(r->diag, before->key_loc, "it is first given here");
     }
+    Tree *value = key && count_nodes(r, 1) && next(r) ? read_node(r, depth + 1) : NULL;
+    if (value) {
+        value->key = key->text;
+        value->key_loc = key->loc;
+    }
+    return value;
 }
 
 static const char *
@@ -241,11 +180,18 @@ event_anchor(const Reader *r)
 
 /* A collection: r->event is its start; afterwards it is its end. */
 static Tree *
-read_collection(Reader *r, TreeKind kind, int depth)
+read_collection(Reader *r, TreeKind kind, yaml_event_type_t end, int depth)
 {
     Tree *t = tree_new(r->arena, kind, event_loc(r));
-    const bool ok = kind == TREE_LIST ? read_list(r, t, depth) : read_map(r, t, depth);
-    return ok ? t : NULL;
+    while (next(r)) {
+        if (r->event.type == end)
+            return t;
+        Tree *item = kind == TREE_LIST ? read_node(r, depth + 1) : read_entry(r, t, depth);
+        if (!item)
+            return NULL;
+        tree_push(r->arena, t, item);
+    }
+    return NULL;
 }
 
 /* The node that starts with r->event. An anchor is known once its node is whole, so that none can
@@ -266,9 +212,9 @@ read_node(Reader *r, int depth)
     else if (r->event.type == YAML_SCALAR_EVENT)
         t = read_scalar(r);
     else if (r->event.type == YAML_SEQUENCE_START_EVENT)
-        t = read_collection(r, TREE_LIST, depth);
+        t = read_collection(r, TREE_LIST, YAML_SEQUENCE_END_EVENT, depth);
     else if (r->event.type == YAML_MAPPING_START_EVENT)
-        t = read_collection(r, TREE_MAP, depth);
+        t = read_collection(r, TREE_MAP, YAML_MAPPING_END_EVENT, depth);
     else
         fault(r, "a value is expected here");
     if (t && anchor) {
@@ -306,7 +252,11 @@ yaml_parse_from(Arena *arena, const Source *source, size_t offset, Diag *diag)
                    source->len, TREE_MAX_BYTES);
         return NULL;
     }
-    find_lines(&r);
+    const char *end = source->text + source->len;
+    for (const char *at = source->text + offset; at; at = at ? at + 1 : NULL) {
+        VEC_PUSH(r.arena, r.lines, r.nlines, r.cap_lines, at);
+        at = memchr(at, '\n', (size_t)(end - at));
+    }
     if (!yaml_parser_initialize(&r.parser))
         die_no_memory(0);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);

@@ -17,8 +17,7 @@ static Attr
 attr_own(Arena *arena, Attr attr)
 {
     const size_t count = (size_t)attr.count;
-    if (attr.word)
-        attr.word = arena_strdup(arena, attr.word);
+    attr.word = arena_strdup(arena, attr.word);
     if (attr.ints)
         attr.ints =
             arena_grow(arena, (void *)(uintptr_t)attr.ints, count, count, sizeof *attr.ints);

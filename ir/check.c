@@ -1,4 +1,5 @@
-/* ir/check.c -- whether one attribute, name or node is well-formed by itself. */
+/* ir/check.c -- whether one attribute or node is well-formed by itself. */
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -15,19 +16,6 @@ bool
 kernel_has_attr(AttrId id)
 {
     return id == ATTR_tile || id == ATTR_part || id == ATTR_pieces;
-}
-
-static bool
-has_word(const char *words, const char *word)
-{
-    const size_t len = strlen(word);
-    for (const char *p = words; *p; p += strspn(p, " ")) {
-        const size_t n = strcspn(p, " ");
-        if (n == len && memcmp(p, word, n) == 0)
-            return true;
-        p += n;
-    }
-    return false;
 }
 
 static bool
@@ -74,7 +62,7 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
             expected = "two numbers, the lower one first";
         break;
     case AK_WORD:
-        if (!attr->word || (words && !has_word(words, attr->word)))
+        if (!attr->word || (words && !word_in(words, attr->word)))
             expected = words ? arena_printf(arena, "one of: %s", words) : "a word";
         break;
     }
@@ -87,40 +75,6 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     *why = arena_printf(arena, "the attribute is%s, expected %s", sb_text(&sb), expected);
     sb_free(&sb);
     return false;
-}
-
-/* ---- names -------------------------------------------------------------------------------- */
-
-static bool
-is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-bool
-name_is_valid(const char *name, size_t len)
-{
-    if (!len || !is_letter(name[0]))
-        return false;
-    for (size_t i = 1; i < len; i++)
-        if (!is_letter(name[i]) && !is_digit(name[i]) && name[i] != '.')
-            return false;
-    const bool reserved = (len == 1 && name[0] == '_') ||
-                          (len == 3 && (!memcmp(name, "inf", 3) || !memcmp(name, "nan", 3)));
-    return !reserved;
-}
-
-bool
-name_is_made_up(const char *name)
-{
-    const size_t digits = name[0] == 't' ? strspn(name + 1, "0123456789") : 0;
-    return digits && !name[1 + digits];
 }
 
 /* ---- nodes -------------------------------------------------------------------------------- */
@@ -136,16 +90,12 @@ fault(ShapeResult *r, int operand, const char *why)
 static const char *
 kind_text(char letter)
 {
-    switch (letter) {
-    case 'a':
-        return "an activation";
-    case 'p':
-        return "a weight, or a value made from weights only";
-    case 's':
+    if (letter == 's')
         return "a state";
-    default:
+    if (letter == 'v')
         return "an activation or a weight";
-    }
+    return isupper((unsigned char)letter) ? "a weight, or a value made from weights only"
+                                          : "an activation";
 }
 
 static const char *
@@ -169,16 +119,9 @@ value_text(const Value *v)
 static bool
 is_kind(const Value *v, char letter)
 {
-    switch (letter) {
-    case 'a':
-        return v->kind != VALUE_STATE && !v->is_param;
-    case 'p':
-        return v->is_param;
-    case 's':
-        return v->kind == VALUE_STATE;
-    default:
-        return v->kind != VALUE_STATE;
-    }
+    if (letter == 's' || v->kind == VALUE_STATE)
+        return letter == 's' && v->kind == VALUE_STATE;
+    return letter == 'v' || v->is_param == (isupper((unsigned char)letter) != 0);
 }
 
 static bool

@@ -7,12 +7,6 @@ typedef struct {
     Kernel **kernels; /* by id of the old kernel */
 } Copy;
 
-static const char *
-copy_text(const Copy *c, const char *text)
-{
-    return text ? arena_strdup(c->to->arena, text) : NULL;
-}
-
 /* A number is copied when its first user is: no list of the graph holds it. */
 static Value *
 copy_value(Copy *c, const Value *from)
@@ -23,9 +17,9 @@ copy_value(Copy *c, const Value *from)
         return c->values[from->id];
     Value *v = arena_alloc(c->to->arena, sizeof *v);
     *v = *from;
-    v->name = copy_text(c, from->name);
-    v->tensor = copy_text(c, from->tensor);
-    v->init = copy_text(c, from->init);
+    v->name = arena_strdup(c->to->arena, from->name);
+    v->tensor = arena_strdup(c->to->arena, from->tensor);
+    v->init = arena_strdup(c->to->arena, from->init);
     if (v->kind != VALUE_NUMBER)
         names_add(c->to->names, v);
     c->values[from->id] = v;
@@ -80,7 +74,7 @@ copy_kernels(Copy *c, const Graph *from)
         if (old->id != i)
             die("kernel %s is number %d, not %d", old->name, i, old->id);
         Kernel *k = arena_alloc(c->to->arena, sizeof *k);
-        *k = (Kernel){.id = i, .name = copy_text(c, old->name)};
+        *k = (Kernel){.id = i, .name = arena_strdup(c->to->arena, old->name)};
         copy_attrs(c, &k->attrs, &old->attrs);
         c->kernels[i] = k;
     }
@@ -97,15 +91,15 @@ graph_copy(Arena *arena, const Graph *from)
     g->names = names_new(arena);
     Copy c = {.to = g};
     c.values = arena_array(arena, (size_t)from->nvalue_ids, sizeof(Value *));
-    g->name = copy_text(&c, from->name);
-    g->weights_path = copy_text(&c, from->weights_path);
-    g->tokenizer_path = copy_text(&c, from->tokenizer_path);
+    g->name = arena_strdup(arena, from->name);
+    g->weights_path = arena_strdup(arena, from->weights_path);
+    g->tokenizer_path = arena_strdup(arena, from->tokenizer_path);
     int32_t *eos = arena_array(arena, (size_t)from->neos, sizeof *eos);
     for (int i = 0; i < from->neos; i++)
         eos[i] = from->eos[i];
     g->eos = eos;
-    g->phase = copy_text(&c, from->phase);
-    g->numerics = copy_text(&c, from->numerics);
+    g->phase = arena_strdup(arena, from->phase);
+    g->numerics = arena_strdup(arena, from->numerics);
     g->first = g->last = NULL;
     copy_kernels(&c, from);
     g->inputs = copy_list(&c, from->inputs, from->ninputs);

@@ -52,34 +52,35 @@ keep(Diag *diag, DiagKind kind, SrcLoc loc, const char *fmt, va_list args)
 {
     StrBuf sb = {0};
     sb_vprintf(&sb, fmt, args);
-    const char *message = arena_strndup(diag->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
+    const char *message = sb_finish(&sb, diag->arena);
     const DiagItem item = {kind, loc, message};
     VEC_PUSH(diag->arena, diag->items, diag->count, diag->cap, item);
 }
 
-void
+bool
 diag_error(Diag *diag, SrcLoc loc, const char *fmt, ...)
 {
     diag->errors++;
     diag->dropped = diag->errors > SHOWN_ERRORS;
     if (diag->dropped)
-        return;
+        return false;
     va_list args;
     va_start(args, fmt);
     keep(diag, DIAG_ERROR, loc, fmt, args);
     va_end(args);
+    return false;
 }
 
-void
+bool
 diag_also(Diag *diag, SrcLoc loc, const char *fmt, ...)
 {
     if (diag->dropped)
-        return;
+        return false;
     va_list args;
     va_start(args, fmt);
     keep(diag, DIAG_NOTE, loc, fmt, args);
     va_end(args);
+    return false;
 }
 
 void
@@ -103,38 +104,20 @@ diag_errors(const Diag *diag)
 
 /* ---- showing -------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at text, 1 .. 4; 0 where it is none or a control character. */
-static size_t
-utf8_length(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    if (p[0] < 0x80)
-        return p[0] >= 0x20 && p[0] != 0x7f;
-    const size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    const bool c1_control = p[0] == 0xc2 && p[1] < 0xa0;
-    const bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    return c1_control || overlong ? 0 : n;
-}
-
 /* Puts one character of text, escaped if a terminal must not see it. Returns how many bytes of text
  * it took; *columns is how wide it came out. */
 static size_t
 put_char(StrBuf *out, const char *text, size_t len, int *columns)
 {
-    const size_t n = utf8_length(text, len);
-    if (n) {
+    const unsigned char c = (unsigned char)text[0], second = len > 1 ? (unsigned char)text[1] : 0;
+    const bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && second < 0xA0);
+    const size_t n = control ? 0 : utf8_length(text, len);
+    *columns = n ? 1 : 4;
+    if (n)
         sb_putn(out, text, n);
-        *columns = 1;
-        return n;
-    }
-    sb_printf(out, "\\x%02x", (unsigned)(unsigned char)text[0]);
-    *columns = 4;
-    return 1;
+    else
+        sb_printf(out, "\\x%02x", (unsigned)c);
+    return n ? n : 1;
 }
 
 static void
@@ -203,13 +186,6 @@ put_repeated(StrBuf *out, char c, int count)
         sb_putn(out, &c, 1);
 }
 
-static void
-put_caret(StrBuf *out, int columns)
-{
-    sb_puts(out, "^");
-    put_repeated(out, '~', columns - 1);
-}
-
 /* The source line and, under it, the caret; tabs stay tabs in both, so that they line up. */
 static void
 put_line(StrBuf *out, const Line *line, SrcLoc loc)
@@ -234,7 +210,7 @@ put_line(StrBuf *out, const Line *line, SrcLoc loc)
         if (i <= at)
             put_repeated(&carets, line->text[start] == '\t' ? '\t' : ' ', columns);
         else if (start <= at)
-            put_caret(&carets, columns);
+            sb_puts(&carets, "^"), put_repeated(&carets, '~', columns - 1);
         else if (start - at < span)
             put_repeated(&carets, '~', columns);
     }
@@ -259,16 +235,6 @@ put_said(StrBuf *out, const DiagItem *item)
     sb_puts(out, "\n");
 }
 
-static void
-put_item(StrBuf *out, const DiagItem *item)
-{
-    const SrcLoc loc = item->loc;
-    Line line;
-    put_said(out, item);
-    if (loc.source && loc.source->text && loc.line > 0 && find_line(loc.source, loc.line, &line))
-        put_line(out, &line, loc);
-}
-
 void
 diag_take_notes(Diag *diag, StrBuf *out)
 {
@@ -284,8 +250,14 @@ diag_take_notes(Diag *diag, StrBuf *out)
 void
 diag_print(const Diag *diag, StrBuf *out)
 {
-    for (int i = 0; i < diag->count; i++)
-        put_item(out, &diag->items[i]);
+    for (int i = 0; i < diag->count; i++) {
+        const SrcLoc loc = diag->items[i].loc;
+        Line line;
+        put_said(out, &diag->items[i]);
+        if (loc.source && loc.source->text && loc.line > 0 &&
+            find_line(loc.source, loc.line, &line))
+            put_line(out, &line, loc);
+    }
     if (diag->errors > SHOWN_ERRORS)
         sb_printf(out, "... and %d more error%s\n", diag->errors - SHOWN_ERRORS,
                   diag->errors == SHOWN_ERRORS + 1 ? "" : "s");

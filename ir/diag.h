@@ -22,10 +22,11 @@ typedef struct Diag Diag;
 Diag *diag_new(void);
 void diag_free(Diag *diag);
 
-/* Message text: what was found, what was expected, where the expectation comes from. */
-void diag_error(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Message text: what was found, what was expected, where the expectation comes from. Errors are
+ * false, so that a check can return them. */
+bool diag_error(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* A second place of the newest error or note ("the other size is given here"). */
-void diag_also(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool diag_also(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diag *diag, SrcLoc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 int diag_errors(const Diag *diag);

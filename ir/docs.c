@@ -75,36 +75,22 @@ attr_kind_text(AttrKind kind)
     die("attribute of kind %d", (int)kind);
 }
 
-static void
-attr_table(StrBuf *out)
+void
+ir_docs(StrBuf *out)
 {
-    sb_puts(out, "| attribute | value | meaning |\n|-----------|-------|---------|\n");
+    op_table(out);
+    sb_puts(out, "\n| attribute | value | meaning |\n|-----------|-------|---------|\n");
     for (int i = 0; i < ATTR_COUNT; i++) {
         code_cell(out, attr_info[i].name);
         cell(out, attr_kind_text(attr_info[i].kind));
         cell(out, attr_info[i].doc);
         sb_puts(out, "\n");
     }
-}
-
-static void
-type_table(StrBuf *out)
-{
-    sb_puts(out, "| type | bytes | meaning |\n|------|-------|---------|\n");
+    sb_puts(out, "\n| type | bytes | meaning |\n|------|-------|---------|\n");
     for (int i = 0; i < DTYPE_COUNT; i++) {
         code_cell(out, dtype_info[i].name);
         sb_printf(out, " %d |", dtype_info[i].bytes);
         cell(out, dtype_info[i].doc);
         sb_puts(out, "\n");
     }
-}
-
-void
-ir_docs(StrBuf *out)
-{
-    op_table(out);
-    sb_puts(out, "\n");
-    attr_table(out);
-    sb_puts(out, "\n");
-    type_table(out);
 }

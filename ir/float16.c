@@ -63,39 +63,27 @@ f32_to_f16(float value)
 }
 
 /* One loop a type, so that each vectorises. memcpy: checkpoints do not align their tensors. */
+#define WIDEN(type, to_double)                                                                     \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+        type element;                                                                              \
+        memcpy(&element, from + (int64_t)sizeof element * i, sizeof element);                      \
+        out[i] = to_double(element);                                                               \
+    }                                                                                              \
+    return
+
 void
 ref_widen(Dtype dtype, const void *stored, int64_t first, int64_t n, double *out)
 {
     const char *from = (const char *)stored + first * dtype_info[dtype].bytes;
     switch (dtype) {
     case DTYPE_f32:
-        for (int64_t i = 0; i < n; i++) {
-            float value;
-            memcpy(&value, from + 4 * i, sizeof value);
-            out[i] = value;
-        }
-        return;
+        WIDEN(float, (double));
     case DTYPE_f16:
-        for (int64_t i = 0; i < n; i++) {
-            uint16_t bits;
-            memcpy(&bits, from + 2 * i, sizeof bits);
-            out[i] = f16_to_f32(bits);
-        }
-        return;
+        WIDEN(uint16_t, f16_to_f32);
     case DTYPE_bf16:
-        for (int64_t i = 0; i < n; i++) {
-            uint16_t bits;
-            memcpy(&bits, from + 2 * i, sizeof bits);
-            out[i] = bf16_to_f32(bits);
-        }
-        return;
+        WIDEN(uint16_t, bf16_to_f32);
     case DTYPE_i32:
-        for (int64_t i = 0; i < n; i++) {
-            int32_t value;
-            memcpy(&value, from + 4 * i, sizeof value);
-            out[i] = value;
-        }
-        return;
+        WIDEN(int32_t, (double));
     case DTYPE_i8:
     case DTYPE_u8:
     case DTYPE_u4:

@@ -45,8 +45,8 @@ graph_weight(Graph *g, const char *name, Type type, const char *tensor, const ch
              SrcLoc loc)
 {
     Value *v = value_new(g, VALUE_WEIGHT, name, type, loc);
-    v->tensor = tensor ? arena_strdup(g->arena, tensor) : NULL;
-    v->init = init ? arena_strdup(g->arena, init) : NULL;
+    v->tensor = arena_strdup(g->arena, tensor);
+    v->init = arena_strdup(g->arena, init);
     VEC_PUSH(g->arena, g->weights, g->nweights, g->cap_weights, v);
     return v;
 }
@@ -94,9 +94,8 @@ graph_output(Graph *g, Value *v)
 
 /* ---- nodes -------------------------------------------------------------------------------- */
 
-/* Results are parameters when every operand is. */
-static bool
-makes_param(const Node *node)
+bool
+node_makes_param(const Node *node)
 {
     for (int i = 0; i < node->nin; i++)
         if (node->in[i] && !node->in[i]->is_param)
@@ -125,7 +124,7 @@ unlink_node(Graph *g, Node *node)
 static void
 add_results(Graph *g, Node *node, const ShapeResult *types, const char *const *names)
 {
-    const bool is_param = makes_param(node);
+    const bool is_param = node_makes_param(node);
     node->nout = types->nout;
     for (int i = 0; i < node->nout; i++) {
         Value *v = value_new(g, VALUE_RESULT, names ? names[i] : NULL, types->out[i], node->loc);
@@ -190,7 +189,7 @@ graph_set_operand(Graph *g, Node *node, int slot, Value *v)
     if (node->in[slot])
         node->in[slot]->uses--;
     node->in[slot] = v;
-    const bool is_param = makes_param(node);
+    const bool is_param = node_makes_param(node);
     for (int i = 0; i < node->nout; i++)
         node->out[i]->is_param = is_param;
 }

@@ -10,18 +10,13 @@
  * saved state one of another model: either goes with a new version of the format of states. */
 #include "ir/ir.h"
 
-static const AttrId chosen[] = {ATTR_form, ATTR_chunk, ATTR_matmul};
-
-static void
-forget_choices(Node *n)
+uint64_t
+graph_identity(const Graph *from)
 {
-    for (size_t i = 0; i < COUNT_OF(chosen); i++)
-        attrs_remove(&n->attrs, chosen[i]);
-}
-
-static void
-forget_source(Graph *g)
-{
+    static const AttrId chosen[] = {ATTR_form, ATTR_chunk, ATTR_matmul};
+    Arena *arena = arena_new();
+    StrBuf text = {0};
+    Graph *g = graph_copy(arena, from);
     g->name = "";
     g->weights_path = g->tokenizer_path = NULL;
     g->neos = 0;
@@ -31,17 +26,9 @@ forget_source(Graph *g)
         w->tensor = w->init = NULL;
         w->type.dtype = DTYPE_f32;
     }
-}
-
-uint64_t
-graph_identity(const Graph *from)
-{
-    Arena *arena = arena_new();
-    StrBuf text = {0};
-    Graph *g = graph_copy(arena, from);
-    forget_source(g);
     for (Node *n = g->first; n; n = n->next)
-        forget_choices(n);
+        for (size_t i = 0; i < COUNT_OF(chosen); i++)
+            attrs_remove(&n->attrs, chosen[i]);
     graph_print(&text, g);
     const uint64_t identity = hash_bytes(text.text, text.len, 0);
     sb_free(&text);

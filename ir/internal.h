@@ -7,11 +7,10 @@
 /* Sizes larger than this are refused wherever they come from, so that the sum of a few fits. */
 #define IR_MAX_DIM (INT64_C(1) << 40)
 
-/* Pasted from the rows of ops.def: a missing shape rule or reference does not link. */
-#define OP(id, in, out, cls, stages, rule, attrs, flags, doc) ShapeRule shape_##rule;
-#include "ir/ops.def"
-#undef OP
-#define OP(id, in, out, cls, stages, rule, attrs, flags, doc) void ref_##id(RefCall *call);
+/* Pasted from the rows of ops.def: a missing rule does not link. */
+#define OP(id, in, out, cls, stages, shape, work, kernel, attrs, flags, doc)                       \
+    ShapeRule shape_##shape;                                                                       \
+    WorkRule work_##work;
 #include "ir/ops.def"
 #undef OP
 
@@ -20,20 +19,20 @@
  * operand is a fault (blocks find out by result->state which state to make). */
 bool node_check(const Node *node, bool complete, ShapeResult *result);
 
+bool node_makes_param(const Node *node); /* every operand is a parameter: results are, too */
+
 /* Whether an attribute's value is one its id allows; *why says what is. */
 bool attr_check(Arena *arena, const Attr *attr, const char **why);
 bool kernel_has_attr(AttrId id); /* kernels may have it */
 bool attr_by_name(const char *name, size_t len, AttrId *out);
 
-/* True for t1, t2 ...: names that nobody chose. */
-bool name_is_made_up(const char *name);
 /* Letters, digits, _ and dots, starting with a letter or _ ; not one the text form reserves. */
 bool name_is_valid(const char *name, size_t len);
+bool name_starts(char c);  /* a letter or _ */
+bool name_goes_on(char c); /* a letter, a digit, _ or a dot */
 
 bool stage_by_name(const char *name, size_t len, Stage *out);
 bool space_by_name(const char *name, size_t len, Space *out);
-
-bool op_has_state(Op op);
 
 /* Values by name. Names are arena text that does not move. */
 typedef struct NameTable NameTable;

@@ -14,10 +14,8 @@
 struct Interp {
     const Graph *g;
     WeightSource source;
-    Arena *arena;    /* of the interpreter */
-    Node **schedule; /* nodes in the order they run */
-    int nschedule;
-    int *uses;          /* by value id: how many operands of the schedule and outputs name it */
+    Arena *arena;       /* of the interpreter */
+    int *uses;          /* by value id: how many operands and outputs name it */
     int *left;          /* by value id: those still to come in this run */
     RefTensor *tensors; /* by value id; numbers and states keep theirs between runs */
     Node **stack;       /* [nodes] */
@@ -27,70 +25,6 @@ struct Interp {
     const char *why;    /* what went wrong */
 };
 
-/* ---- order --------------------------------------------------------------------------------- */
-
-/* An operand of n whose node makes parameters and is not scheduled yet; NULL: none. */
-static Node *
-unscheduled_param(const Node *n, const bool *done)
-{
-    for (int i = 0; i < n->nin; i++) {
-        const Value *v = n->in[i];
-        if (v != NULL && v->kind == VALUE_RESULT && v->is_param && !done[v->def->id])
-            return v->def;
-    }
-    return NULL;
-}
-
-/* Appends n after the parameters it needs. A stack of its own: expressions may be deep. */
-static void
-schedule_node(Interp *in, Node *n, bool *done)
-{
-    Node **const stack = in->stack;
-    int depth = 0;
-    stack[depth++] = n;
-    while (depth > 0) {
-        Node *const top = stack[depth - 1];
-        Node *const first = unscheduled_param(top, done);
-        if (first != NULL) {
-            stack[depth++] = first;
-            continue;
-        }
-        if (!done[top->id])
-            in->schedule[in->nschedule++] = top;
-        done[top->id] = true;
-        depth--;
-    }
-}
-
-static void
-schedule_graph(Interp *in)
-{
-    const Graph *g = in->g;
-    const size_t nodes = (size_t)g->nnode_ids;
-    in->schedule = arena_array(in->arena, nodes, sizeof *in->schedule);
-    in->stack = arena_array(in->arena, nodes, sizeof *in->stack);
-    Arena *scratch = arena_new();
-    bool *done = arena_array(scratch, nodes, sizeof *done);
-    for (Node *n = g->first; n != NULL; n = n->next)
-        if (!n->out[0]->is_param)
-            schedule_node(in, n, done);
-    for (int i = 0; i < g->noutputs; i++)
-        if (g->outputs[i]->kind == VALUE_RESULT && !done[g->outputs[i]->def->id])
-            schedule_node(in, g->outputs[i]->def, done);
-    arena_free(scratch);
-}
-
-static void
-count_uses(Interp *in)
-{
-    for (int s = 0; s < in->nschedule; s++)
-        for (int i = 0; i < in->schedule[s]->nin; i++)
-            if (in->schedule[s]->in[i] != NULL)
-                in->uses[in->schedule[s]->in[i]->id]++;
-    for (int i = 0; i < in->g->noutputs; i++)
-        in->uses[in->g->outputs[i]->id]++;
-}
-
 /* ---- values -------------------------------------------------------------------------------- */
 
 static bool
@@ -98,24 +32,6 @@ fail(Interp *in, const char *why)
 {
     in->why = why;
     return false;
-}
-
-static int64_t
-dim_length(Dim dim, int64_t tokens, int64_t rows)
-{
-    switch (dim.kind) {
-    case DIM_CONST:
-        return dim.n;
-    case DIM_TOKENS:
-        return tokens;
-    case DIM_ROWS:
-        return rows;
-    case DIM_CHUNKS:
-        return dim.n <= CHUNK_ALL ? 1 : (tokens + dim.n - 1) / dim.n;
-    case DIM_CHUNK:
-        return dim.n <= CHUNK_ALL ? tokens : dim.n;
-    }
-    die("dimension of kind %d", (int)dim.kind);
 }
 
 /* Gives a value its dimensions in this run. */
@@ -127,7 +43,7 @@ tensor_shape(Interp *in, const Value *v, int64_t tokens, int64_t rows)
     t->rank = v->type.shape.rank;
     t->count = 1;
     for (int i = 0; i < t->rank; i++) {
-        t->dim[i] = dim_length(v->type.shape.dim[i], tokens, rows);
+        t->dim[i] = dim_count(v->type.shape.dim[i], tokens, rows);
         if (!size_mul(t->count, t->dim[i], &t->count))
             return fail(in, arena_printf(in->arena, "%s has too many elements", v->name));
     }
@@ -154,37 +70,7 @@ tensor_free(Interp *in, const Value *v)
     in->tensors[v->id].at = NULL;
 }
 
-static void
-use_done(Interp *in, const Value *v)
-{
-    if (--in->left[v->id] <= 0 && (v->kind == VALUE_RESULT || v->kind == VALUE_INPUT))
-        tensor_free(in, v);
-}
-
 /* ---- a new interpreter --------------------------------------------------------------------- */
-
-static void
-make_numbers(Interp *in)
-{
-    for (int s = 0; s < in->nschedule; s++) {
-        for (int i = 0; i < in->schedule[s]->nin; i++) {
-            Value *v = in->schedule[s]->in[i];
-            if (v == NULL || v->kind != VALUE_NUMBER)
-                continue;
-            in->tensors[v->id] = (RefTensor){.count = 1, .dtype = DTYPE_f32, .at = &v->number};
-        }
-    }
-}
-
-static void
-make_states(Interp *in)
-{
-    for (int i = 0; i < in->g->nstates; i++) {
-        const Value *state = in->g->states[i];
-        if (tensor_shape(in, state, 0, 0))
-            (void)tensor_alloc(in, state); /* interp_run reports what is missing */
-    }
-}
 
 Interp *
 interp_new(const Graph *g, const WeightSource *source)
@@ -198,19 +84,30 @@ interp_new(const Graph *g, const WeightSource *source)
     in->uses = arena_array(arena, values, sizeof *in->uses);
     in->left = arena_array(arena, values, sizeof *in->left);
     in->tensors = arena_array(arena, values, sizeof *in->tensors);
-    schedule_graph(in);
-    count_uses(in);
-    make_numbers(in);
-    make_states(in);
+    in->stack = arena_array(arena, (size_t)g->nnode_ids, sizeof *in->stack);
+    for (const Node *n = g->first; n != NULL; n = n->next)
+        for (int i = 0; i < n->nin; i++) {
+            Value *v = n->in[i];
+            if (v == NULL)
+                continue;
+            in->uses[v->id]++;
+            if (v->kind == VALUE_NUMBER)
+                in->tensors[v->id] = (RefTensor){.count = 1, .dtype = DTYPE_f32, .at = &v->number};
+        }
+    for (int i = 0; i < g->noutputs; i++)
+        in->uses[g->outputs[i]->id]++;
+    for (int i = 0; i < g->nstates; i++)
+        if (tensor_shape(in, g->states[i], 0, 0))
+            (void)tensor_alloc(in, g->states[i]); /* interp_run reports what is missing */
     return in;
 }
 
 static void
 free_results(Interp *in)
 {
-    for (int s = 0; s < in->nschedule; s++)
-        for (int i = 0; i < in->schedule[s]->nout; i++)
-            tensor_free(in, in->schedule[s]->out[i]);
+    for (const Node *n = in->g->first; n != NULL; n = n->next)
+        for (int i = 0; i < n->nout; i++)
+            tensor_free(in, n->out[i]);
     for (int i = 0; i < in->g->ninputs; i++)
         tensor_free(in, in->g->inputs[i]);
 }
@@ -232,13 +129,13 @@ interp_free(Interp *in)
 static MemoKey
 operand_key(const Interp *in, MemoKey key, const Value *v)
 {
-    const RefTensor *t = v ? &in->tensors[v->id] : NULL;
     if (!v)
         return memo_mix(key, "", 1);
     if (v->kind == VALUE_NUMBER)
         return memo_mix(key, &v->number, sizeof v->number);
     if (v->is_param)
         return memo_mix(key, &in->param_key[v->id], sizeof in->param_key[v->id]);
+    const RefTensor *t = &in->tensors[v->id];
     key = memo_mix(key, t->dim, sizeof *t->dim * (size_t)t->rank);
     return memo_mix(key, t->at, sizeof *t->at * (size_t)t->count);
 }
@@ -271,11 +168,9 @@ interp_use_memo(Interp *in, InterpMemo *memo)
         const Value *w = in->g->weights[i];
         in->param_key[w->id] = memo_mix((MemoKey){0}, w->name, strlen(w->name));
     }
-    for (int s = 0; s < in->nschedule; s++) {
-        const Node *n = in->schedule[s];
+    for (const Node *n = in->g->first; n != NULL; n = n->next)
         for (int i = 0; n->out[0]->is_param && i < n->nout; i++)
             in->param_key[n->out[i]->id] = memo_mix(node_key(in, n), &i, sizeof i);
-    }
 }
 
 /* Products of activations with weights cost far more than looking them up. */
@@ -317,9 +212,7 @@ set_inputs(Interp *in, const int32_t *ids, int64_t tokens)
     for (int i = 0; i < in->g->ninputs; i++) {
         const Value *input = in->g->inputs[i];
         RefTensor *t = &in->tensors[input->id];
-        if (!tensor_shape(in, input, tokens, 0))
-            return false;
-        if (!tensor_alloc(in, input))
+        if (!tensor_shape(in, input, tokens, 0) || !tensor_alloc(in, input))
             return false;
         for (int64_t j = 0; j < tokens; j++)
             t->at[j] = ids[j];
@@ -327,16 +220,15 @@ set_inputs(Interp *in, const int32_t *ids, int64_t tokens)
     return true;
 }
 
-/* The ids of every embed must be rows of its table; looked at before any state changes. They are
+/* Ids that pick rows must be rows of their table; looked at before any state changes. They are
  * the input: no op makes ids. */
 static bool
 check_ids(Interp *in, const int32_t *ids, int64_t tokens)
 {
-    for (int s = 0; s < in->nschedule; s++) {
-        const Node *n = in->schedule[s];
-        if (n->op != OP_embed)
+    for (const Node *n = in->g->first; n != NULL; n = n->next) {
+        if (!node_operand(n, 'i'))
             continue;
-        const int64_t vocab = n->in[1]->type.shape.dim[0].n;
+        const int64_t vocab = node_operand(n, 'W')->type.shape.dim[0].n;
         for (int64_t i = 0; i < tokens; i++)
             if (ids[i] < 0 || ids[i] >= vocab)
                 return fail(in, arena_printf(in->arena, "id %d at %lld is not in 0 .. %lld",
@@ -385,9 +277,12 @@ compute_node(Interp *in, const Node *n, RefCall *call)
 static void
 node_done(Interp *in, const Node *n)
 {
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i] != NULL)
-            use_done(in, n->in[i]);
+    for (int i = 0; i < n->nin; i++) {
+        const Value *v = n->in[i];
+        if (v != NULL && --in->left[v->id] <= 0 &&
+            (v->kind == VALUE_RESULT || v->kind == VALUE_INPUT))
+            tensor_free(in, v);
+    }
     for (int i = 0; i < n->nout; i++)
         if (in->uses[n->out[i]->id] == 0)
             tensor_free(in, n->out[i]);
@@ -405,7 +300,7 @@ unmade_param(const Interp *in, const Node *n)
     return NULL;
 }
 
-/* Runs n after the parameters it needs. */
+/* Runs n after the parameters it needs. A stack of its own: expressions may be deep. */
 static bool
 run_needed(Interp *in, Node *n, RefCall *call)
 {
@@ -450,11 +345,10 @@ run_kept(Interp *in, Node *n, RefCall *call)
 }
 
 static bool
-run_schedule(Interp *in, RefCall *call)
+run_nodes(Interp *in, RefCall *call)
 {
     memcpy(in->left, in->uses, (size_t)in->g->nvalue_ids * sizeof *in->left);
-    for (int s = 0; s < in->nschedule; s++) {
-        Node *n = in->schedule[s];
+    for (Node *n = in->g->first; n != NULL; n = n->next) {
         if (n->out[0]->is_param)
             continue; /* when it is needed */
         if (!(is_kept(in, n) ? run_kept(in, n, call) : run_needed(in, n, call)))
@@ -475,7 +369,7 @@ interp_run(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, 
     free_results(in);
     RefCall call = {.tokens = tokens, .rows = rows, .pick = pick};
     if (!check_call(in, ids, tokens, pick, rows) || !open_weights(in) ||
-        !set_inputs(in, ids, tokens) || !run_schedule(in, &call)) {
+        !set_inputs(in, ids, tokens) || !run_nodes(in, &call)) {
         *why = in->why;
         return false;
     }

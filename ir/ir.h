@@ -77,10 +77,12 @@ typedef struct {
 bool dim_equal(Dim a, Dim b);
 bool shape_equal(const Shape *a, const Shape *b);
 bool type_equal(const Type *a, const Type *b);
-void type_print(StrBuf *out, const Type *type); /* f32[T,256] */
+void type_print(StrBuf *out, const Type *type);        /* f32[T,256] */
+const char *type_name(Arena *arena, const Type *type); /* the same as arena text */
 Type type_const(Dtype dtype, int rank, const int64_t *dims);
 Type type_rows(Dtype dtype, DimKind rows, int64_t width); /* [T,width] or [R,width] */
 int64_t type_width(const Type *type); /* constant last dimension; die()s if symbolic; 1 at rank 0 */
+int64_t dim_count(Dim dim, int64_t tokens, int64_t rows); /* its length when T = tokens, R = rows */
 /* Elements when T = tokens and R = rows. False on overflow. */
 bool type_count(const Type *type, int64_t tokens, int64_t rows, int64_t *out);
 
@@ -127,7 +129,7 @@ void attrs_print(StrBuf *out, const AttrList *list); /* " {eps=1e-05, groups=2}"
 /* ---- op table --------------------------------------------------------------------------- */
 
 typedef enum {
-#define OP(id, in, out, cls, stages, shape, attrs, flags, doc) OP_##id,
+#define OP(id, in, out, cls, stages, shape, work, kernel, attrs, flags, doc) OP_##id,
 #include "ir/ops.def"
 #undef OP
     OP_COUNT
@@ -166,6 +168,13 @@ typedef struct {
 } ShapeResult;
 typedef bool ShapeRule(const Node *node, ShapeResult *result);
 
+/* What one row of a node's results takes. */
+typedef struct {
+    double macs; /* multiply-adds */
+    double exps; /* exponentials, where one goes with every few multiply-adds */
+} OpWork;
+typedef OpWork WorkRule(const Node *node, int64_t block); /* block: rows of a chunk over all rows */
+
 typedef struct {
     const char *name;
     const char *operands; /* letters as in ops.def */
@@ -173,6 +182,8 @@ typedef struct {
     OpClass cls;
     const char *stages;
     ShapeRule *shape;
+    WorkRule *work;
+    Op kernel; /* what a kernel with this anchor counts as */
     const char *attrs;
     const char *flags;
     void (*ref)(RefCall *call);
@@ -185,9 +196,11 @@ bool op_by_name(const char *name, size_t len, Op *out);
 bool op_has_flag(Op op, char flag);
 bool op_in_stage(Op op, Stage stage);
 bool op_takes_attr(Op op, AttrId id, bool *required);
-/* Operand slot i of op: its kind letter, whether it may be missing. False when there is no slot i.
- */
-bool op_operand(Op op, int i, char *kind, bool *optional);
+/* Operand slot i of op: its letter, whether it may be missing. False when there is no slot i. */
+bool op_operand(Op op, int i, char *letter, bool *optional);
+int op_slot(Op op, char letter); /* the first with that letter; -1: there is none */
+bool op_has_state(Op op);
+bool op_has_forms(Op op); /* of which a pass chooses one */
 
 /* ---- values, nodes, kernels, graph ------------------------------------------------------- */
 
@@ -296,7 +309,9 @@ Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, c
 Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);
 Value *graph_number(Graph *g, double number);            /* f32 of rank 0 */
 Value *graph_find(const Graph *g, const char *name);     /* by name; NULL */
+bool name_is_made_up(const char *name);                  /* t1, t2 ...: nobody chose it */
 void graph_rename(Graph *g, Value *v, const char *name); /* a name already taken gets a suffix */
+bool name_is_made_up(const char *name); /* t1, t2 ...: what graph_append makes without names */
 void graph_output(Graph *g, Value *v);
 /* Appends before `before` (NULL: at the end). Operand list has op's slots in order, NULL where an
  * optional one is missing; attrs are copied. Result types come from the shape rule; on a broken
@@ -324,6 +339,7 @@ void graph_renumber(Graph *g);   /* dense ids again after removals */
 
 int64_t node_int(const Node *n, AttrId id, int64_t otherwise);
 double node_num(const Node *n, AttrId id, double otherwise);
+Value *node_operand(const Node *n, char letter); /* as in ops.def; NULL: it has none */
 const char *node_word(const Node *n, AttrId id, const char *otherwise);
 Attr attr_int(AttrId id, int64_t i); /* INT and CHUNK */
 Attr attr_num(AttrId id, double num);
@@ -333,6 +349,8 @@ Kernel *graph_kernel(Graph *g, const char *name);
 /* What the anchor of a kernel is by definition: its last node that is not pointwise (chunk_out of
  * an S group), or NULL. Verified, and not printed. */
 Node *kernel_find_anchor(const Graph *g, const Kernel *k);
+/* What a kernel counts as: `kernel` of its anchor's row; OP_COUNT: pointwise alone. */
+Op kernel_op(const Kernel *k);
 /* First and last node of a kernel of a verified graph; NULL: it has none. */
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
 /* A kernel is what its last node is. */

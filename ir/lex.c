@@ -28,18 +28,6 @@ is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static bool
-is_name_start(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool
-is_name_part(char c)
-{
-    return is_name_start(c) || is_digit(c) || c == '.';
-}
-
 static void
 skip_blanks(Lexer *lx)
 {
@@ -153,9 +141,9 @@ lex_next(Lexer *lx)
     if (lx->at >= lx->end)
         return token;
     const char c = *lx->at;
-    if (is_name_start(c)) {
+    if (name_starts(c)) {
         token.kind = TK_NAME;
-        while (lx->at + token.len < lx->end && is_name_part(lx->at[token.len]))
+        while (lx->at + token.len < lx->end && name_goes_on(lx->at[token.len]))
             token.len++;
     } else if (is_digit(c)) {
         read_number(lx, &token);

@@ -1,8 +1,40 @@
-/* ir/names.c -- values by name: an open-addressed hash table. */
+/* ir/names.c -- what a name is, and values by name: an open-addressed hash table. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "ir/internal.h"
+
+bool
+name_starts(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+bool
+name_goes_on(char c)
+{
+    return name_starts(c) || (c >= '0' && c <= '9') || c == '.';
+}
+
+bool
+name_is_valid(const char *name, size_t len)
+{
+    if (!len || !name_starts(name[0]))
+        return false;
+    for (size_t i = 1; i < len; i++)
+        if (!name_goes_on(name[i]))
+            return false;
+    const bool reserved = (len == 1 && name[0] == '_') ||
+                          (len == 3 && (!memcmp(name, "inf", 3) || !memcmp(name, "nan", 3)));
+    return !reserved;
+}
+
+bool
+name_is_made_up(const char *name)
+{
+    const size_t digits = name[0] == 't' ? strspn(name + 1, "0123456789") : 0;
+    return digits && !name[1 + digits];
+}
 
 struct NameTable {
     Arena *arena;
@@ -93,20 +125,6 @@ names_nearest(const NameTable *names, const char *name)
     return nearest_name(name, known, count, sizeof *known);
 }
 
-/* Appends numbers to `stem` until the name is free. */
-static const char *
-first_free(NameTable *names, const char *stem, int64_t *number)
-{
-    StrBuf sb = {0};
-    do {
-        sb.len = 0;
-        sb_printf(&sb, "%s%lld", stem, (long long)(*number)++);
-    } while (names_find(names, sb.text, sb.len));
-    const char *name = arena_strndup(names->arena, sb.text, sb.len);
-    sb_free(&sb);
-    return name;
-}
-
 static bool
 suffix_taken(const NameTable *names, const char *wanted, int64_t number)
 {
@@ -132,8 +150,11 @@ free_suffix(const NameTable *names, const char *wanted)
 const char *
 names_fresh(NameTable *names, const char *wanted)
 {
-    if (!wanted)
-        return first_free(names, "t", &names->made_up);
+    while (!wanted) {
+        const char *made = arena_printf(names->arena, "t%lld", (long long)names->made_up++);
+        if (!names_find(names, made, strlen(made)))
+            return made;
+    }
     if (!names_find(names, wanted, strlen(wanted)))
         return arena_strdup(names->arena, wanted);
     return arena_printf(names->arena, "%s.%lld", wanted, (long long)free_suffix(names, wanted));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ir/internal.h"
+#include "ir/ref.h"
 
 const DtypeInfo dtype_info[DTYPE_COUNT] = {
 #define TYPE(id, text, size, st, floating, meaning)                                                \
@@ -31,14 +32,16 @@ const AttrInfo attr_info[ATTR_COUNT] = {
 };
 
 const OpInfo op_info[OP_COUNT] = {
-#define OP(id, in, out, class, legal, rule, attributes, marks, meaning)                            \
+#define OP(id, in, out, class, legal, shapes, works, counted, attributes, marks, meaning)          \
     [OP_##id] = {                                                                                  \
         .name = #id,                                                                               \
         .operands = in,                                                                            \
         .results = out,                                                                            \
         .cls = CLASS_##class,                                                                      \
         .stages = legal,                                                                           \
-        .shape = shape_##rule,                                                                     \
+        .shape = shape_##shapes,                                                                   \
+        .work = work_##works,                                                                      \
+        .kernel = OP_##counted,                                                                    \
         .attrs = attributes,                                                                       \
         .flags = marks,                                                                            \
         .ref = ref_##id,                                                                           \
@@ -175,7 +178,14 @@ op_takes_attr(Op op, AttrId id, bool *required)
 }
 
 bool
-op_operand(Op op, int i, char *kind, bool *optional)
+op_has_forms(Op op)
+{
+    bool required;
+    return op_takes_attr(op, ATTR_form, &required);
+}
+
+bool
+op_operand(Op op, int i, char *letter, bool *optional)
 {
     const char *p = op_info[op].operands;
     if (i < 0 || i >= IR_MAX_IN)
@@ -183,11 +193,35 @@ op_operand(Op op, int i, char *kind, bool *optional)
     for (int slot = 0; *p; slot++) {
         const bool repeats = p[1] == '*';
         if (slot == i || repeats) {
-            *kind = p[0];
+            *letter = p[0];
             *optional = p[1] == '?' || repeats;
             return true;
         }
         p += p[1] == '?' ? 2 : 1;
     }
     return false;
+}
+
+int
+op_slot(Op op, char letter)
+{
+    char other;
+    bool optional;
+    int slot = 0;
+    while (op_operand(op, slot, &other, &optional) && other != letter)
+        slot++;
+    return op_operand(op, slot, &other, &optional) ? slot : -1;
+}
+
+Value *
+node_operand(const Node *n, char letter)
+{
+    const int slot = op_slot(n->op, letter);
+    return slot >= 0 && slot < n->nin ? n->in[slot] : NULL;
+}
+
+Op
+kernel_op(const Kernel *k)
+{
+    return k->anchor ? op_info[k->anchor->op].kernel : OP_COUNT;
 }

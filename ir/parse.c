@@ -65,8 +65,7 @@ check_new(GraphParser *gp, const Token *name)
     if (!old)
         return true;
     diag_error(gp->p.diag, name->loc, "%s is defined twice", lex_found(gp->p.arena, name));
-    diag_also(gp->p.diag, old->loc, "the first time here");
-    return false;
+    return diag_also(gp->p.diag, old->loc, "the first time here");
 }
 
 /* Remembers a name whose definition failed. */
@@ -84,26 +83,42 @@ define_broken(GraphParser *gp, const Token *name)
 
 /* ---- header fields ------------------------------------------------------------------------ */
 
-typedef enum { FIELD_TEXT, FIELD_INT, FIELD_EOS, FIELD_PHASE } FieldKind;
+typedef enum {
+    FIELD_TEXT,
+    FIELD_INT,
+    FIELD_EOS,
+    FIELD_PHASE,
+    ITEM_INPUT,
+    ITEM_WEIGHT,
+    ITEM_STATE,
+    ITEM_OUTPUT,
+    ITEM_KERNEL
+} KeywordKind;
 
+/* What a line of a graph that is no statement starts with. */
 typedef struct {
-    const char *name;
-    FieldKind kind;
-    size_t offset; /* in Graph */
-} Field;
+    const char *name; /* first: nearest_name reads it */
+    KeywordKind kind;
+    size_t offset; /* of a field, in Graph */
+} Keyword;
 
-static const Field fields[] = {
-    {.name = "weights",      .kind = FIELD_TEXT,  .offset = offsetof(Graph, weights_path)  },
-    {.name = "tokenizer",    .kind = FIELD_TEXT,  .offset = offsetof(Graph, tokenizer_path)},
-    {.name = "eos",          .kind = FIELD_EOS,   .offset = offsetof(Graph, eos)           },
-    {.name = "seed",         .kind = FIELD_INT,   .offset = offsetof(Graph, seed)          },
-    {.name = "block",        .kind = FIELD_INT,   .offset = offsetof(Graph, block)         },
-    {.name = "rows",         .kind = FIELD_INT,   .offset = offsetof(Graph, rows)          },
-    {.name = "phase",        .kind = FIELD_PHASE, .offset = offsetof(Graph, phase)         },
-    {.name = "slab_bytes",   .kind = FIELD_INT,   .offset = offsetof(Graph, slab_bytes)    },
-    {.name = "param_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, param_bytes)   },
-    {.name = "state_bytes",  .kind = FIELD_INT,   .offset = offsetof(Graph, state_bytes)   },
-    {.name = "output_bytes", .kind = FIELD_INT,   .offset = offsetof(Graph, output_bytes)  },
+static const Keyword keywords[] = {
+    {"input", ITEM_INPUT, 0},
+    {"weight", ITEM_WEIGHT, 0},
+    {"state", ITEM_STATE, 0},
+    {"output", ITEM_OUTPUT, 0},
+    {"kernel", ITEM_KERNEL, 0},
+    {"weights", FIELD_TEXT, offsetof(Graph, weights_path)},
+    {"tokenizer", FIELD_TEXT, offsetof(Graph, tokenizer_path)},
+    {"eos", FIELD_EOS, 0},
+    {"seed", FIELD_INT, offsetof(Graph, seed)},
+    {"block", FIELD_INT, offsetof(Graph, block)},
+    {"rows", FIELD_INT, offsetof(Graph, rows)},
+    {"phase", FIELD_PHASE, offsetof(Graph, phase)},
+    {"slab_bytes", FIELD_INT, offsetof(Graph, slab_bytes)},
+    {"param_bytes", FIELD_INT, offsetof(Graph, param_bytes)},
+    {"state_bytes", FIELD_INT, offsetof(Graph, state_bytes)},
+    {"output_bytes", FIELD_INT, offsetof(Graph, output_bytes)},
 };
 
 /* '[' integer (',' integer)* ']' */
@@ -122,10 +137,9 @@ parse_eos(GraphParser *gp)
         int64_t id;
         if (!parser_integer(p, &id, "a token id"))
             return false;
-        if (id > INT32_MAX) {
-            diag_error(p->diag, loc, "the id %lld is beyond every vocabulary", (long long)id);
-            return false;
-        }
+        if (id > INT32_MAX)
+            return diag_error(p->diag, loc, "the id %lld is beyond every vocabulary",
+                              (long long)id);
         VEC_PUSH(g->arena, ids, g->neos, cap, (int32_t)id);
     } while (parser_accept(p, ','));
     g->eos = ids;
@@ -133,7 +147,7 @@ parse_eos(GraphParser *gp)
 }
 
 static bool
-parse_field(GraphParser *gp, const Field *field)
+parse_field(GraphParser *gp, const Keyword *field)
 {
     Parser *p = &gp->p;
     char *at = (char *)gp->g + field->offset;
@@ -146,17 +160,13 @@ parse_field(GraphParser *gp, const Field *field)
         memcpy(at, &n, sizeof n);
         return true;
     }
-    if (field->kind == FIELD_EOS)
-        return parse_eos(gp);
     const SrcLoc loc = p->token.loc;
     const char *text;
     if (!parser_word(p, &text,
                      field->kind == FIELD_TEXT ? "a text in quotes" : "prefill or decode"))
         return false;
-    if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode")) {
-        diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
-        return false;
-    }
+    if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode"))
+        return diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
     memcpy(at, &text, sizeof text);
     return true;
 }
@@ -177,11 +187,9 @@ parse_option(GraphParser *gp, Declaration *d)
     const Token name = parser_take(&gp->p);
     const char *text = parser_text(&gp->p, &name);
     const bool tensor = !strcmp(text, options[0]);
-    if (!tensor && strcmp(text, options[1])) {
-        diag_error(gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
-                   parser_hint(&gp->p, nearest_name(text, options, 2, sizeof options[0])));
-        return false;
-    }
+    if (!tensor && strcmp(text, options[1]))
+        return diag_error(gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
+                          parser_hint(&gp->p, nearest_name(text, options, 2, sizeof options[0])));
     return parser_expect(&gp->p, '=', "after the option") &&
            parser_word(&gp->p, tensor ? &d->tensor : &d->init, "a text");
 }
@@ -209,17 +217,6 @@ parse_declared(GraphParser *gp, ValueKind kind, Declaration *d)
     return true;
 }
 
-static Value *
-declare(Graph *g, ValueKind kind, const char *name, const Declaration *d)
-{
-    const SrcLoc loc = d->name.loc;
-    if (kind == VALUE_INPUT)
-        return graph_input(g, name, d->type, loc);
-    if (kind == VALUE_STATE)
-        return graph_state(g, name, d->type, loc);
-    return graph_weight(g, name, d->type, d->tensor, d->init, loc);
-}
-
 static bool
 parse_declaration(GraphParser *gp, ValueKind kind)
 {
@@ -236,7 +233,10 @@ parse_declaration(GraphParser *gp, ValueKind kind)
     }
     const char *name = parser_text(&gp->p, &d.name);
     claim_name(gp, name);
-    Value *v = declare(gp->g, kind, name, &d);
+    const SrcLoc loc = d.name.loc;
+    Value *v = kind == VALUE_INPUT   ? graph_input(gp->g, name, d.type, loc)
+               : kind == VALUE_STATE ? graph_state(gp->g, name, d.type, loc)
+                                     : graph_weight(gp->g, name, d.type, d.tensor, d.init, loc);
     v->place = d.place;
     define(gp, name, v);
     return true;
@@ -255,11 +255,10 @@ parse_output(GraphParser *gp)
         graph_output(gp->g, v);
         return true;
     }
-    diag_error(gp->p.diag, name.loc, "%s %s%s",
-               v ? "only a result can be an output, not" : "unknown name",
-               lex_found(gp->p.arena, &name),
-               parser_hint(&gp->p, v ? NULL : suggest(&gp->scope, parser_text(&gp->p, &name))));
-    return false;
+    return diag_error(
+        gp->p.diag, name.loc, "%s %s%s", v ? "only a result can be an output, not" : "unknown name",
+        lex_found(gp->p.arena, &name),
+        parser_hint(&gp->p, v ? NULL : suggest(&gp->scope, parser_text(&gp->p, &name))));
 }
 
 /* ---- statements and kernels --------------------------------------------------------------- */
@@ -267,12 +266,11 @@ parse_output(GraphParser *gp)
 static bool
 define_results(GraphParser *gp, const Statement *s)
 {
-    if (!s->node) {
-        diag_error(gp->p.diag, s->targets[0].name.loc,
-                   "%s would only be another name for a value; a graph names each value once",
-                   lex_found(gp->p.arena, &s->targets[0].name));
-        return false;
-    }
+    if (!s->node)
+        return diag_error(
+            gp->p.diag, s->targets[0].name.loc,
+            "%s would only be another name for a value; a graph names each value once",
+            lex_found(gp->p.arena, &s->targets[0].name));
     bool ok = true;
     for (int i = s->ntargets - 1; i >= 0; i--) {
         const Token *name = &s->targets[i].name;
@@ -327,10 +325,8 @@ parse_kernel(GraphParser *gp, SrcLoc loc)
 {
     const char *name;
     AttrList attrs = {0};
-    if (gp->kernel) {
-        diag_error(gp->p.diag, loc, "a kernel inside kernel `%s`", gp->kernel->name);
-        return false;
-    }
+    if (gp->kernel)
+        return diag_error(gp->p.diag, loc, "a kernel inside kernel `%s`", gp->kernel->name);
     if (!parser_word(&gp->p, &name, "the name of the kernel"))
         return false;
     if (parser_at(&gp->p, '{') && at_kernel_attrs(gp) &&
@@ -345,42 +341,28 @@ parse_kernel(GraphParser *gp, SrcLoc loc)
 
 /* ---- items of a graph --------------------------------------------------------------------- */
 
-typedef enum { ITEM_INPUT, ITEM_WEIGHT, ITEM_STATE, ITEM_OUTPUT, ITEM_KERNEL, ITEM_COUNT } Item;
-
-static const char *const items[ITEM_COUNT] = {
-    [ITEM_INPUT] = "input",   [ITEM_WEIGHT] = "weight", [ITEM_STATE] = "state",
-    [ITEM_OUTPUT] = "output", [ITEM_KERNEL] = "kernel",
-};
-
-static bool
-unknown_item(GraphParser *gp, const Token *word)
-{
-    const char *known[ITEM_COUNT + COUNT_OF(fields)];
-    size_t count = 0;
-    for (size_t i = 0; i < ITEM_COUNT; i++)
-        known[count++] = items[i];
-    for (size_t i = 0; i < COUNT_OF(fields); i++)
-        known[count++] = fields[i].name;
-    const char *near = nearest_name(parser_text(&gp->p, word), known, count, sizeof known[0]);
-    diag_error(
-        gp->p.diag, word->loc,
-        "expected a statement, input, weight, state, kernel, output or a header line, found %s%s",
-        lex_found(gp->p.arena, word), parser_hint(&gp->p, near));
-    return false;
-}
-
 static bool
 parse_keyword(GraphParser *gp)
 {
     const Token word = parser_take(&gp->p);
     const char *text = parser_text(&gp->p, &word);
-    for (size_t i = 0; i < COUNT_OF(fields); i++)
-        if (!strcmp(text, fields[i].name))
-            return parse_field(gp, &fields[i]);
-    int item = 0;
-    while (item < ITEM_COUNT && strcmp(text, items[item]))
-        item++;
-    switch ((Item)item) {
+    const Keyword *known = keywords, *end = keywords + COUNT_OF(keywords);
+    while (known < end && strcmp(text, known->name))
+        known++;
+    if (known == end)
+        return diag_error(
+            gp->p.diag, word.loc,
+            "expected a statement, input, weight, state, kernel, output or a header line, found "
+            "%s%s",
+            lex_found(gp->p.arena, &word),
+            parser_hint(&gp->p, nearest_name(text, keywords, COUNT_OF(keywords), sizeof *known)));
+    switch (known->kind) {
+    case FIELD_TEXT:
+    case FIELD_INT:
+    case FIELD_PHASE:
+        return parse_field(gp, known);
+    case FIELD_EOS:
+        return parse_eos(gp);
     case ITEM_INPUT:
         return parse_declaration(gp, VALUE_INPUT);
     case ITEM_WEIGHT:
@@ -391,10 +373,8 @@ parse_keyword(GraphParser *gp)
         return parse_output(gp);
     case ITEM_KERNEL:
         return parse_kernel(gp, word.loc);
-    case ITEM_COUNT:
-        break;
     }
-    return unknown_item(gp, &word);
+    return false;
 }
 
 static bool
@@ -444,10 +424,9 @@ parse_graph(GraphParser *gp)
     const char *name;
     if (!parser_name(p, &word, "`graph`"))
         return false;
-    if (word.len != 5 || memcmp(word.text, "graph", 5)) {
-        diag_error(p->diag, word.loc, "expected `graph`, found %s", lex_found(p->arena, &word));
-        return false;
-    }
+    if (word.len != 5 || memcmp(word.text, "graph", 5))
+        return diag_error(p->diag, word.loc, "expected `graph`, found %s",
+                          lex_found(p->arena, &word));
     if (!parser_word(p, &name, "the name of the graph") ||
         !parser_name(p, &word, "a stage: model, lowered or kernel"))
         return false;
@@ -455,21 +434,13 @@ parse_graph(GraphParser *gp)
     if (!stage_by_name(word.text, word.len, &gp->g->stage)) {
         const char *near = nearest_name(parser_text(p, &word), stage_name, COUNT_OF(stage_name),
                                         sizeof stage_name[0]);
-        diag_error(p->diag, word.loc, "unknown stage %s, expected model, lowered or kernel%s",
-                   lex_found(p->arena, &word), parser_hint(p, near));
-        return false;
+        return diag_error(p->diag, word.loc,
+                          "unknown stage %s, expected model, lowered or kernel%s",
+                          lex_found(p->arena, &word), parser_hint(p, near));
     }
     if (!parser_expect(p, '{', "before the contents of the graph") || !parse_items(gp))
         return false;
     return p->token.kind == TK_END || parser_expected(p, "nothing after the graph");
-}
-
-static void
-set_anchors(Graph *g)
-{
-    for (Node *node = g->first; node; node = node->next)
-        if (node->kernel && op_info[node->op].cls != CLASS_POINTWISE)
-            node->kernel->anchor = node; /* the last one holds, as in kernel_find_anchor */
 }
 
 Graph *
@@ -488,6 +459,8 @@ graph_parse(Arena *arena, const Source *source, Diag *diag)
     const bool whole = parse_graph(&gp);
     if (!whole || diag_errors(diag) != gp.earlier)
         return NULL;
-    set_anchors(gp.g);
+    for (Node *node = gp.g->first; node; node = node->next)
+        if (node->kernel && op_info[node->op].cls != CLASS_POINTWISE)
+            node->kernel->anchor = node; /* the last one holds, as in kernel_find_anchor */
     return graph_verify(gp.g, diag) ? gp.g : NULL;
 }

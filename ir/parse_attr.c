@@ -7,12 +7,14 @@
 
 enum { LIST_MAX = 64 };
 
-/* What an expression's text is: everything up to the `,`, `]` or `}` that ends it. */
-typedef struct {
-    Token first;
-    size_t len;
-    int tokens;
-} ExprText;
+static bool
+evaluate(Parser *p, const char *text, size_t len, SrcLoc loc, double *out)
+{
+    if (p->scope->number)
+        return p->scope->number(p->scope, text, len, loc, out);
+    return diag_error(p->diag, loc, "expected a number, found `%.*s`", len < 60 ? (int)len : 60,
+                      text);
+}
 
 static bool
 ends_expression(const Parser *p, int depth)
@@ -21,76 +23,45 @@ ends_expression(const Parser *p, int depth)
            (depth == 0 && (parser_at(p, ',') || parser_at(p, ']') || parser_at(p, '}')));
 }
 
-static bool
-take_expression(Parser *p, ExprText *out)
-{
-    *out = (ExprText){.first = p->token};
-    for (int depth = 0; !ends_expression(p, depth); out->tokens++) {
-        depth += parser_at(p, '(') - parser_at(p, ')');
-        if (depth < 0 || parser_at(p, '{'))
-            break;
-        const Token token = parser_take(p);
-        out->len = (size_t)(token.text - out->first.text) + token.len;
-    }
-    return out->tokens ? true : parser_expected(p, "a number");
-}
-
-/* A plain number, perhaps with a sign: the only kind the text form of a graph has. */
-static bool
-literal(const ExprText *expr, double *out)
-{
-    const bool minus = expr->first.text[0] == '-';
-    const char *digits = expr->first.text + minus;
-    const size_t len = expr->len - minus;
-    if (expr->tokens != 1 + minus || !len)
-        return false;
-    if (len == 3 && memcmp(digits, "inf", 3) == 0) {
-        *out = minus ? -(double)INFINITY : (double)INFINITY;
-        return true;
-    }
-    /* The sign may stand apart; then the scope evaluates it like any expression. */
-    Lexer lexer = lex_start(NULL, NULL, 1, 1, digits, len);
-    lexer.quiet = true;
-    const Token token = lex_next(&lexer);
-    if (token.kind != TK_NUMBER)
-        return false;
-    *out = minus ? -token.number : token.number;
-    return true;
-}
-
-static bool
-evaluate(Parser *p, const char *text, size_t len, SrcLoc loc, double *out)
-{
-    if (p->scope->number)
-        return p->scope->number(p->scope, text, len, loc, out);
-    diag_error(p->diag, loc, "expected a number, found `%.*s`", len < 60 ? (int)len : 60, text);
-    return false;
-}
-
+/* An expression, up to the `,`, `]` or `}` that ends it. A plain number, perhaps with a sign, is
+ * the only one that the text form of a graph has. */
 static bool
 number_value(Parser *p, double *out)
 {
-    ExprText expr;
-    if (!take_expression(p, &expr))
-        return false;
-    if (literal(&expr, out))
+    const Token first = p->token;
+    Token last = first;
+    int tokens = 0;
+    for (int depth = 0; !ends_expression(p, depth); tokens++) {
+        depth += parser_at(p, '(') - parser_at(p, ')');
+        if (depth < 0 || parser_at(p, '{'))
+            break;
+        last = parser_take(p);
+    }
+    if (!tokens)
+        return parser_expected(p, "a number");
+    const bool minus = first.kind == TK_PUNCT && first.punct == '-';
+    const bool inf = last.kind == TK_NAME && last.len == 3 && memcmp(last.text, "inf", 3) == 0;
+    if (tokens == 1 + minus && (inf || last.kind == TK_NUMBER)) {
+        const double magnitude = inf ? (double)INFINITY : last.number;
+        *out = minus ? -magnitude : magnitude;
         return true;
-    SrcLoc loc = expr.first.loc;
-    loc.span = (int)expr.len;
-    return evaluate(p, expr.first.text, expr.len, loc, out);
+    }
+    const size_t len = (size_t)(last.text - first.text) + last.len;
+    SrcLoc loc = first.loc;
+    loc.span = (int)len;
+    return evaluate(p, first.text, len, loc, out);
 }
 
 static bool
 whole(Parser *p, SrcLoc loc, double number, int64_t *out)
 {
-    const double limit =
-        9007199254740992.0; /* 2^53: above it doubles are no longer whole numbers apart */
+    const double limit = 9007199254740992.0; /* 2^53: above it doubles skip integers */
     if (number == floor(number) && fabs(number) <= limit) {
         *out = (int64_t)number;
         return true;
     }
-    diag_error(p->diag, loc, "this is %s, expected a whole number", number_text(p->arena, number));
-    return false;
+    return diag_error(p->diag, loc, "this is %s, expected a whole number",
+                      number_text(p->arena, number));
 }
 
 /* Asks the scope for a parameter that is a word or list. */
@@ -115,10 +86,8 @@ list_value(Parser *p, Attr *attr)
     do {
         const SrcLoc loc = p->token.loc;
         double number;
-        if (attr->count == LIST_MAX) {
-            diag_error(p->diag, loc, "a list has at most %d numbers", LIST_MAX);
-            return false;
-        }
+        if (attr->count == LIST_MAX)
+            return diag_error(p->diag, loc, "a list has at most %d numbers", LIST_MAX);
         if (!number_value(p, &number))
             return false;
         if (whole_numbers && !whole(p, loc, number, &ints[attr->count]))
@@ -140,8 +109,8 @@ given_list(Parser *p, Attr *attr)
     const Token name = parser_take(p);
     if (ask_param(p, parser_text(p, &name), attr))
         return true;
-    diag_error(p->diag, name.loc, "%s is no parameter that is a list", lex_found(p->arena, &name));
-    return false;
+    return diag_error(p->diag, name.loc, "%s is no parameter that is a list",
+                      lex_found(p->arena, &name));
 }
 
 static bool
@@ -211,35 +180,26 @@ shorthand_value(Parser *p, const Token *name, Attr *attr)
     if (kind == AK_INT || kind == AK_NUM || kind == AK_CHUNK)
         return evaluate(p, name->text, name->len, name->loc, &attr->num) &&
                (kind == AK_NUM || whole(p, name->loc, attr->num, &attr->i));
-    diag_error(p->diag, name->loc, "%s is no parameter here, expected `=` and a value",
-               lex_found(p->arena, name));
-    return false;
+    return diag_error(p->diag, name->loc, "%s is no parameter here, expected `=` and a value",
+                      lex_found(p->arena, name));
 }
 
 /* ---- the list ----------------------------------------------------------------------------- */
-
-/* Names of the attributes an owner takes, for nearest_name. */
-static int
-allowed_names(Op op, AttrAllowed *allowed, const char **names)
-{
-    int count = 0;
-    for (int id = 0; id < ATTR_COUNT; id++) {
-        bool required;
-        if (allowed(op, (AttrId)id, &required))
-            names[count++] = attr_info[id].name;
-    }
-    return count;
-}
 
 static bool
 refuse(Parser *p, const char *owner, Op op, AttrAllowed *allowed, const Token *name)
 {
     const char *names[ATTR_COUNT];
-    const int count = allowed_names(op, allowed, names);
+    size_t count = 0;
     StrBuf takes = {0};
-    for (int i = 0; i < count; i++)
-        sb_printf(&takes, "%s%s", i ? ", " : "", names[i]);
-    const char *near = nearest_name(parser_text(p, name), names, (size_t)count, sizeof names[0]);
+    for (int id = 0; id < ATTR_COUNT; id++) {
+        bool required;
+        if (!allowed(op, (AttrId)id, &required))
+            continue;
+        sb_printf(&takes, "%s%s", count ? ", " : "", attr_info[id].name);
+        names[count++] = attr_info[id].name;
+    }
+    const char *near = nearest_name(parser_text(p, name), names, count, sizeof names[0]);
     diag_error(p->diag, name->loc, "`%s` has no attribute %s; it takes %s%s", owner,
                lex_found(p->arena, name), count ? sb_text(&takes) : "none", parser_hint(p, near));
     sb_free(&takes);
@@ -257,17 +217,14 @@ parse_attr(Parser *p, const char *owner, Op op, AttrAllowed *allowed, AttrList *
         return false;
     if (!attr_by_name(name.text, name.len, &attr.id) || !allowed(op, attr.id, &required))
         return refuse(p, owner, op, allowed, &name);
-    if (attrs_find(list, attr.id)) {
-        diag_error(p->diag, name.loc, "attribute %s is given twice", lex_found(p->arena, &name));
-        return false;
-    }
+    if (attrs_find(list, attr.id))
+        return diag_error(p->diag, name.loc, "attribute %s is given twice",
+                          lex_found(p->arena, &name));
     if (!(parser_accept(p, '=') ? given_value(p, &attr) : shorthand_value(p, &name, &attr)))
         return false;
     attr.num = attr_info[attr.id].kind == AK_NUM ? attr.num : 0;
-    if (!attr_check(p->arena, &attr, &why)) {
-        diag_error(p->diag, name.loc, "`%s`: %s", owner, why);
-        return false;
-    }
+    if (!attr_check(p->arena, &attr, &why))
+        return diag_error(p->diag, name.loc, "`%s`: %s", owner, why);
     attrs_set(p->arena, list, attr);
     return true;
 }

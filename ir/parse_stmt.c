@@ -30,12 +30,6 @@ typedef struct {
 
 static bool parse_sum(Parser *p, Expr *out);
 
-static bool
-is_single(const Token *token, char c)
-{
-    return token->kind == TK_NAME && token->len == 1 && token->text[0] == c;
-}
-
 /* ---- making nodes ------------------------------------------------------------------------- */
 
 static void
@@ -96,47 +90,18 @@ make_node(Parser *p, Op op, SrcLoc loc, const AttrList *attrs, Args *args, Expr 
 static bool
 one_value(Parser *p, const Expr *expr, Value **out)
 {
-    if (expr->missing) {
-        diag_error(p->diag, expr->loc, "a value is needed here, and this one is absent");
-        return false;
-    }
-    if (expr->node && expr->node->nout != 1) {
-        diag_error(p->diag, expr->loc, "`%s` makes %d results, expected one here",
-                   op_info[expr->node->op].name, expr->node->nout);
-        return false;
-    }
+    if (expr->missing)
+        return diag_error(p->diag, expr->loc, "a value is needed here, and this one is absent");
+    if (expr->node && expr->node->nout != 1)
+        return diag_error(p->diag, expr->loc, "`%s` makes %d results, expected one here",
+                          op_info[expr->node->op].name, expr->node->nout);
     *out = expr->is_number ? graph_number(p->scope->graph, expr->number) : expr->value;
     return true;
 }
 
 /* ---- calls -------------------------------------------------------------------------------- */
 
-/* The slot that the next written operand fills: states are not written in blocks. */
-static int
-next_slot(const Parser *p, bool is_op, Op op, int slot)
-{
-    char kind;
-    bool optional;
-    while (is_op && p->scope->state && op_operand(op, slot, &kind, &optional) && kind == 's')
-        slot++;
-    return slot;
-}
-
-static bool
-parse_arg(Parser *p, Args *args, int slot)
-{
-    Expr expr;
-    if (slot >= IR_MAX_IN) {
-        diag_error(p->diag, p->token.loc, "a call has at most %d operands", IR_MAX_IN);
-        return false;
-    }
-    if (!parse_sum(p, &expr))
-        return false;
-    args->loc[slot] = expr.loc;
-    args->count = slot + 1;
-    return expr.missing || one_value(p, &expr, &args->in[slot]);
-}
-
+/* States are not written in blocks: their slots are passed over. */
 static bool
 parse_args(Parser *p, bool is_op, Op op, Args *args)
 {
@@ -145,7 +110,19 @@ parse_args(Parser *p, bool is_op, Op op, Args *args)
     if (parser_accept(p, ')'))
         return true;
     do {
-        if (!parse_arg(p, args, next_slot(p, is_op, op, args->count)))
+        int slot = args->count;
+        char kind;
+        bool optional;
+        Expr expr;
+        while (is_op && p->scope->state && op_operand(op, slot, &kind, &optional) && kind == 's')
+            slot++;
+        if (slot >= IR_MAX_IN)
+            return diag_error(p->diag, p->token.loc, "a call has at most %d operands", IR_MAX_IN);
+        if (!parse_sum(p, &expr))
+            return false;
+        args->loc[slot] = expr.loc;
+        args->count = slot + 1;
+        if (!expr.missing && !one_value(p, &expr, &args->in[slot]))
             return false;
     } while (parser_accept(p, ','));
     return parser_expect(p, ')', "after the operands");
@@ -199,9 +176,8 @@ look_up(Parser *p, const Token *name, Expr *out)
         /* A result without a node stands for a statement that failed: that was reported. */
         return out->missing || out->value->kind != VALUE_RESULT || out->value->def;
     }
-    diag_error(p->diag, name->loc, "unknown name %s%s", lex_found(p->arena, name),
-               parser_hint(p, scope->suggest ? scope->suggest(scope, text) : NULL));
-    return false;
+    return diag_error(p->diag, name->loc, "unknown name %s%s", lex_found(p->arena, name),
+                      parser_hint(p, scope->suggest ? scope->suggest(scope, text) : NULL));
 }
 
 static bool
@@ -211,7 +187,7 @@ parse_name(Parser *p, Expr *out)
     *out = (Expr){.loc = name.loc};
     if (parser_at(p, '('))
         return parse_call(p, &name, out);
-    if (is_single(&name, '_')) {
+    if (name.len == 1 && name.text[0] == '_') {
         out->missing = true;
         return true;
     }
@@ -238,43 +214,32 @@ parse_primary(Parser *p, Expr *out)
 }
 
 static bool
-negate(Parser *p, SrcLoc loc, Expr *out)
-{
-    if (out->is_number) {
-        out->number = -out->number;
-        return true;
-    }
-    Args args = {.count = 1, .loc = {out->loc}};
-    return one_value(p, out, &args.in[0]) && make_node(p, OP_neg, loc, &(AttrList){0}, &args, out);
-}
-
-static bool
 parse_unary(Parser *p, Expr *out)
 {
-    if (p->depth == PARSE_DEPTH) {
-        diag_error(p->diag, p->token.loc, "more than %d calls and parentheses inside each other",
-                   PARSE_DEPTH);
-        return false;
-    }
+    if (p->depth == PARSE_DEPTH)
+        return diag_error(p->diag, p->token.loc,
+                          "more than %d calls and parentheses inside each other", PARSE_DEPTH);
     p->depth++;
     const SrcLoc loc = p->token.loc;
     const bool minus = parser_accept(p, '-');
-    const bool ok = minus ? parse_unary(p, out) && negate(p, loc, out) : parse_primary(p, out);
+    const bool ok = minus ? parse_unary(p, out) : parse_primary(p, out);
     p->depth--;
-    return ok;
-}
-
-static double
-calculate(Op op, double a, double b)
-{
-    return op == OP_mul ? a * b : op == OP_add ? a + b : a - b;
+    if (!ok || !minus)
+        return ok;
+    Args args = {.count = 1, .loc = {out->loc}};
+    if (!out->is_number)
+        return one_value(p, out, &args.in[0]) &&
+               make_node(p, OP_neg, loc, &(AttrList){0}, &args, out);
+    out->number = -out->number;
+    return true;
 }
 
 static bool
 combine(Parser *p, Op op, SrcLoc loc, Expr *left, const Expr *right)
 {
     if (left->is_number && right->is_number) {
-        left->number = calculate(op, left->number, right->number);
+        const double a = left->number, b = right->number;
+        left->number = op == OP_mul ? a * b : op == OP_add ? a + b : a - b;
         return true;
     }
     Args args = {
@@ -315,52 +280,26 @@ parse_sum(Parser *p, Expr *out)
 
 /* ---- statements --------------------------------------------------------------------------- */
 
-/* What follows the name of a target. */
-static bool
-parse_target(Parser *p, Target *out)
-{
-    if (!name_is_valid(out->name.text, out->name.len)) {
-        diag_error(p->diag, out->name.loc, "%s cannot be a name: it is reserved",
-                   lex_found(p->arena, &out->name));
-        return false;
-    }
-    if (!parser_accept(p, ':'))
-        return true;
-    out->typed = true;
-    return parse_type(p, &out->type) && (!parser_at(p, '@') || parse_place(p, &out->place));
-}
-
 static bool
 parse_targets(Parser *p, Statement *s)
 {
     do {
-        if (s->ntargets == IR_MAX_OUT) {
-            diag_error(p->diag, p->token.loc, "a statement has at most %d results", IR_MAX_OUT);
-            return false;
-        }
+        if (s->ntargets == IR_MAX_OUT)
+            return diag_error(p->diag, p->token.loc, "a statement has at most %d results",
+                              IR_MAX_OUT);
         Target *target = &s->targets[s->ntargets];
         if (!parser_name(p, &target->name, "a name for the result"))
             return false;
         s->ntargets++; /* counted even if the rest is broken: its users must not be reported */
-        if (!parse_target(p, target))
+        if (!name_is_valid(target->name.text, target->name.len))
+            return diag_error(p->diag, target->name.loc, "%s cannot be a name: it is reserved",
+                              lex_found(p->arena, &target->name));
+        target->typed = parser_accept(p, ':');
+        if (target->typed && (!parse_type(p, &target->type) ||
+                              (parser_at(p, '@') && !parse_place(p, &target->place))))
             return false;
     } while (parser_accept(p, ','));
     return parser_expect(p, '=', "after the results");
-}
-
-static bool
-check_target(Parser *p, const Target *target, const Value *v)
-{
-    if (!target->typed || type_equal(&target->type, &v->type))
-        return true;
-    StrBuf written = {0}, made = {0};
-    type_print(&written, &target->type);
-    type_print(&made, &v->type);
-    diag_error(p->diag, target->name.loc, "%s is declared %s, but its op makes %s",
-               lex_found(p->arena, &target->name), sb_text(&written), sb_text(&made));
-    sb_free(&written);
-    sb_free(&made);
-    return false;
 }
 
 /* The results of the statement's node get the places and positions of their targets. */
@@ -368,19 +307,21 @@ static bool
 bind_results(Parser *p, const Expr *expr, Statement *s)
 {
     const int count = expr->node ? expr->node->nout : 1;
-    if (s->ntargets != count) {
-        diag_error(p->diag, s->targets[0].name.loc, "%d name%s for %d result%s", s->ntargets,
-                   s->ntargets == 1 ? "" : "s", count, count == 1 ? "" : "s");
-        return false;
-    }
+    if (s->ntargets != count)
+        return diag_error(p->diag, s->targets[0].name.loc, "%d name%s for %d result%s", s->ntargets,
+                          s->ntargets == 1 ? "" : "s", count, count == 1 ? "" : "s");
     bool ok = true;
     for (int i = 0; i < count; i++) {
         Value *v = expr->node ? expr->node->out[i] : s->value;
-        ok = check_target(p, &s->targets[i], v) && ok;
+        const Target *target = &s->targets[i];
+        if (target->typed && !type_equal(&target->type, &v->type))
+            ok = diag_error(p->diag, target->name.loc, "%s is declared %s, but its op makes %s",
+                            lex_found(p->arena, &target->name), type_name(p->arena, &target->type),
+                            type_name(p->arena, &v->type));
         if (!expr->node)
             continue;
-        v->loc = s->targets[i].name.loc;
-        v->place = s->targets[i].place;
+        v->loc = target->name.loc;
+        v->place = target->place;
     }
     return ok;
 }

@@ -127,10 +127,8 @@ parse_chunks(Parser *p, Dim *out)
     Token tokens;
     if (!parser_expect(p, '(', "as in ceil(T/64)") || !parser_name(p, &tokens, "`T`"))
         return false;
-    if (!is_word(&tokens, "T")) {
-        diag_error(p->diag, tokens.loc, "expected `T`: only tokens are cut into chunks");
-        return false;
-    }
+    if (!is_word(&tokens, "T"))
+        return diag_error(p->diag, tokens.loc, "expected `T`: only tokens are cut into chunks");
     *out = (Dim){DIM_CHUNKS, CHUNK_ALL};
     if (!parser_expect(p, '/', "as in ceil(T/64)"))
         return false;
@@ -151,10 +149,10 @@ chunk_columns(const Token *token, Dim *out)
     if (is_word(token, "Qall"))
         return true;
     for (size_t i = 1; i < token->len; i++) {
-        const char c = token->text[i];
-        if (c < '0' || c > '9')
+        const int digit = token->text[i] - '0';
+        if (digit < 0 || digit > 9)
             return false;
-        out->n = out->n * 10 + (c - '0');
+        out->n = out->n * 10 + digit;
     }
     return out->n >= 1 && out->n <= IR_MAX_DIM;
 }
@@ -190,17 +188,15 @@ parse_type(Parser *p, Type *out)
     if (!dtype_by_name(name.text, name.len, &out->dtype)) {
         const char *near =
             nearest_name(parser_text(p, &name), dtype_info, DTYPE_COUNT, sizeof dtype_info[0]);
-        diag_error(p->diag, name.loc, "unknown element type %s%s", lex_found(p->arena, &name),
-                   parser_hint(p, near));
-        return false;
+        return diag_error(p->diag, name.loc, "unknown element type %s%s",
+                          lex_found(p->arena, &name), parser_hint(p, near));
     }
     if (!parser_accept(p, '['))
         return true;
     do {
-        if (out->shape.rank == IR_MAX_RANK) {
-            diag_error(p->diag, p->token.loc, "a type has at most %d dimensions", IR_MAX_RANK);
-            return false;
-        }
+        if (out->shape.rank == IR_MAX_RANK)
+            return diag_error(p->diag, p->token.loc, "a type has at most %d dimensions",
+                              IR_MAX_RANK);
         if (!parse_dim(p, &out->shape.dim[out->shape.rank++]))
             return false;
     } while (parser_accept(p, ','));
@@ -217,9 +213,8 @@ parse_place(Parser *p, Place *out)
     if (!space_by_name(name.text, name.len, &out->space) || out->space == SPACE_NONE) {
         const char *near =
             nearest_name(parser_text(p, &name), space_name + 1, SPACE_OUTPUT, sizeof space_name[0]);
-        diag_error(p->diag, name.loc, "unknown space %s%s", lex_found(p->arena, &name),
-                   parser_hint(p, near));
-        return false;
+        return diag_error(p->diag, name.loc, "unknown space %s%s", lex_found(p->arena, &name),
+                          parser_hint(p, near));
     }
     return parser_expect(p, '+', "and the offset in bytes") &&
            parser_integer(p, &out->offset, "an offset in bytes") &&

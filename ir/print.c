@@ -4,21 +4,6 @@
 
 #include "ir/internal.h"
 
-static void
-put_quoted(StrBuf *out, const char *text)
-{
-    sb_puts(out, "\"");
-    for (const char *p = text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            sb_printf(out, "\\%c", *p);
-        else if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            sb_printf(out, "\\x%02x", (unsigned)*p);
-        else
-            sb_putn(out, p, 1);
-    }
-    sb_puts(out, "\"");
-}
-
 /* A bare word where that reads back as one. */
 static void
 put_word(StrBuf *out, const char *word)
@@ -26,7 +11,7 @@ put_word(StrBuf *out, const char *word)
     if (name_is_valid(word, strlen(word)))
         sb_puts(out, word);
     else
-        put_quoted(out, word);
+        sb_put_quoted(out, word);
 }
 
 static void
@@ -129,7 +114,7 @@ put_text_field(StrBuf *out, const char *key, const char *text)
     if (!text)
         return;
     sb_printf(out, "  %s ", key);
-    put_quoted(out, text);
+    sb_put_quoted(out, text);
     sb_puts(out, "\n");
 }
 
@@ -141,19 +126,13 @@ put_number_field(StrBuf *out, const char *key, int64_t n)
 }
 
 static void
-put_eos(StrBuf *out, const Graph *g)
-{
-    for (int i = 0; i < g->neos; i++)
-        sb_printf(out, "%s%d", i ? ", " : "  eos [", g->eos[i]);
-    sb_puts(out, g->neos ? "]\n" : "");
-}
-
-static void
 put_header(StrBuf *out, const Graph *g)
 {
     put_text_field(out, "weights", g->weights_path);
     put_text_field(out, "tokenizer", g->tokenizer_path);
-    put_eos(out, g);
+    for (int i = 0; i < g->neos; i++)
+        sb_printf(out, "%s%d", i ? ", " : "  eos [", g->eos[i]);
+    sb_puts(out, g->neos ? "]\n" : "");
     put_number_field(out, "seed", g->seed);
     put_number_field(out, "block", g->block);
     put_number_field(out, "rows", g->rows);
@@ -173,7 +152,7 @@ put_values(StrBuf *out, const char *what, Value *const *values, int count)
         put_declared(out, values[i]);
         if (values[i]->tensor) {
             sb_puts(out, " tensor=");
-            put_quoted(out, values[i]->tensor);
+            sb_put_quoted(out, values[i]->tensor);
         }
         if (values[i]->init) {
             sb_puts(out, " init=");
@@ -209,7 +188,7 @@ void
 graph_print(StrBuf *out, const Graph *g)
 {
     sb_puts(out, "graph ");
-    put_quoted(out, g->name);
+    sb_put_quoted(out, g->name);
     sb_printf(out, " %s {\n", stage_name[g->stage]);
     put_header(out, g);
     put_values(out, "input", g->inputs, g->ninputs);

@@ -220,12 +220,6 @@ pointwise_rows(RefCall *c, Fn2 *f, int64_t from, int64_t to)
     free(buffer);
 }
 
-static void
-pointwise2(RefCall *c, void (*rows)(RefCall *c, void *user, int64_t from, int64_t to))
-{
-    ref_parallel(c, ref_height(&c->out[0]), c->out[0].count, rows, NULL);
-}
-
 static double
 plus(double x, double y)
 {
@@ -284,42 +278,39 @@ relu(double x)
 }
 
 static void
-add_rows(RefCall *c, void *user, int64_t from, int64_t to)
+arithmetic_rows(RefCall *c, void *user, int64_t from, int64_t to)
 {
     (void)user;
-    pointwise_rows(c, plus, from, to);
+    if (c->node->op == OP_add)
+        pointwise_rows(c, plus, from, to);
+    else if (c->node->op == OP_sub)
+        pointwise_rows(c, minus, from, to);
+    else
+        pointwise_rows(c, times, from, to);
+}
+
+static void
+arithmetic(RefCall *c)
+{
+    ref_parallel(c, ref_height(&c->out[0]), c->out[0].count, arithmetic_rows, NULL);
 }
 
 void
 ref_add(RefCall *c)
 {
-    pointwise2(c, add_rows);
-}
-
-static void
-sub_rows(RefCall *c, void *user, int64_t from, int64_t to)
-{
-    (void)user;
-    pointwise_rows(c, minus, from, to);
+    arithmetic(c);
 }
 
 void
 ref_sub(RefCall *c)
 {
-    pointwise2(c, sub_rows);
-}
-
-static void
-mul_rows(RefCall *c, void *user, int64_t from, int64_t to)
-{
-    (void)user;
-    pointwise_rows(c, times, from, to);
+    arithmetic(c);
 }
 
 void
 ref_mul(RefCall *c)
 {
-    pointwise2(c, mul_rows);
+    arithmetic(c);
 }
 
 void

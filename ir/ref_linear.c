@@ -30,13 +30,6 @@ nibble_at(const PackedRow *row, int64_t k)
     return row->at + byte / row->step * row->stride + byte % row->step;
 }
 
-static double
-nibble(double byte, int64_t k)
-{
-    const int bits = (int)byte;
-    return k % 8 < 4 ? bits % 16 : bits / 16;
-}
-
 /* Row o of a weight, packed or [O,K]. */
 static const double *
 weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
@@ -45,8 +38,10 @@ weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
         return ref_row(w, o, buffer);
     const PackedRow row = packed_row(w, o);
     const double offset = w->dtype == DTYPE_u8 ? 128 : 0;
-    for (int64_t k = 0; w->dtype == DTYPE_u4x2 && k < K; k++)
-        buffer[k] = nibble(*nibble_at(&row, k), k);
+    for (int64_t k = 0; w->dtype == DTYPE_u4x2 && k < K; k++) {
+        const int byte = (int)*nibble_at(&row, k);
+        buffer[k] = k % 8 < 4 ? byte % 16 : byte / 16;
+    }
     if (w->dtype == DTYPE_u4x2)
         return buffer;
     for (int64_t k = 0; k < K; k += row.step)

@@ -1,4 +1,4 @@
-/* ir/selective_scan.c -- selective_scan: its shapes and its reference.
+/* ir/selective_scan.c -- selective_scan: its shapes, its work and its reference.
  *
  * Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (2023),
  * equations 2a and 2b with the discretisation of section 3.6 and algorithm 2: A by zero-order hold,
@@ -34,6 +34,16 @@ shape_selective_scan(const Node *node, ShapeResult *r)
            want_vector(r, node, SCAN_D, channels, each) &&
            want_state(r, node, SCAN_STATE, 2, state, "one number for each of A") &&
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, channels));
+}
+
+/* A state takes dt B x in, and gives to y. */
+OpWork
+work_selective_scan(const Node *node, int64_t block)
+{
+    const Shape *A = &operand(node, SCAN_A)->shape;
+    const double states = (double)A->dim[0].n * (double)A->dim[1].n;
+    (void)block;
+    return (OpWork){.macs = 2 * states, .exps = states};
 }
 
 /* An A below every f32 is the least of them, as in an SSD: where dt is 0 no time passes. */

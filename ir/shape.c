@@ -1,5 +1,5 @@
-/* ir/shape.c -- what each op makes of its operands: one rule per name in the `shape` column of
- * ops.def.
+/* ir/shape.c -- what each op makes of its operands, and the work of a row: one rule per name in the
+ * `shape` and `work` columns of ops.def.
  *
  * A rule sees operands of the right number and kinds and attributes with allowed values (ir/check.c
  * looked first). Values between ops are [T,width] or [R,width]; everything a pointwise op, a norm,
@@ -7,6 +7,14 @@
 #include <string.h>
 
 #include "ir/shape.h"
+
+OpWork
+work_none(const Node *node, int64_t block)
+{
+    (void)node;
+    (void)block;
+    return (OpWork){0};
+}
 
 /* ---- gather, projection, convolution, norm ------------------------------------------------ */
 
@@ -52,6 +60,14 @@ shape_conv1d(const Node *node, ShapeResult *r)
     if (!want_state(r, node, 3, 2, state, "the state holds the last K-1 inputs of C columns"))
         return false;
     return result(r, type_rows(DTYPE_f32, DIM_TOKENS, width));
+}
+
+OpWork
+work_conv1d(const Node *node, int64_t block)
+{
+    const Shape *w = &node_operand(node, 'W')->type.shape; /* [C,1,K] or [K,C] */
+    (void)block;
+    return (OpWork){.macs = (double)w->dim[0].n * (double)w->dim[w->rank - 1].n};
 }
 
 bool
@@ -234,6 +250,30 @@ shape_ssd(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
 }
 
+/* N P for each head: a multiplication of the state by one number a row. */
+static double
+state_macs(const Node *node)
+{
+    return (double)node_int(node, ATTR_heads, 1) * (double)node_int(node, ATTR_head_dim, 1) *
+           (double)node_int(node, ATTR_state, 1);
+}
+
+/* Of the recurrent form. */
+OpWork
+work_ssd(const Node *node, int64_t block)
+{
+    (void)block;
+    return (OpWork){.macs = 2 * state_macs(node)};
+}
+
+/* Tokens of a chunk that a token sees: half of the products are masked. */
+static double
+causal_tokens(const Node *node, int64_t block)
+{
+    const int64_t chunk = node_int(node, ATTR_chunk, CHUNK_ALL);
+    return ((double)(chunk > 0 ? chunk : block) + 1) / 2;
+}
+
 bool
 shape_chunk_decay(const Node *node, ShapeResult *r)
 {
@@ -252,6 +292,12 @@ shape_chunk_cb(const Node *node, ShapeResult *r)
            want_tokens(r, node, 1, s.shared, s.shared_from) && result(r, chunk_products(&s));
 }
 
+OpWork
+work_chunk_cb(const Node *node, int64_t block)
+{
+    return (OpWork){.macs = (double)type_width(operand(node, 0)) * causal_tokens(node, block)};
+}
+
 bool
 shape_chunk_state(const Node *node, ShapeResult *r)
 {
@@ -260,6 +306,13 @@ shape_chunk_state(const Node *node, ShapeResult *r)
            want_tokens(r, node, 1, s.inner, s.inner_from) &&
            want_tokens(r, node, 2, s.heads, s.heads_from) &&
            want_tokens(r, node, 3, s.heads, s.heads_from) && result(r, chunk_states(&s));
+}
+
+OpWork
+work_chunk_state(const Node *node, int64_t block)
+{
+    (void)block;
+    return (OpWork){.macs = state_macs(node)};
 }
 
 bool
@@ -289,6 +342,14 @@ shape_chunk_out(const Node *node, ShapeResult *r)
            want_shape(r, node, 5, &states, "states as heads, state, head_dim and chunk say") &&
            want_vector(r, node, 6, s.heads, s.heads_from) &&
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
+}
+
+/* C h, and the products of x with what is left of C B^T. */
+OpWork
+work_chunk_out(const Node *node, int64_t block)
+{
+    const double inner = (double)type_width(&node->out[0]->type);
+    return (OpWork){.macs = state_macs(node) + inner * causal_tokens(node, block)};
 }
 
 /* ---- parameters --------------------------------------------------------------------------- */

@@ -31,11 +31,7 @@ result(ShapeResult *r, Type type)
 static inline const char *
 type_text(const ShapeResult *r, const Type *type)
 {
-    StrBuf sb = {0};
-    type_print(&sb, type);
-    const char *text = arena_strndup(r->arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return text;
+    return type_name(r->arena, type);
 }
 
 static inline const Type *

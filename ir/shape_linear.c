@@ -101,6 +101,14 @@ shape_linear(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, out));
 }
 
+OpWork
+work_linear(const Node *node, int64_t block)
+{
+    const double inputs = (double)type_width(&node_operand(node, 'x')->type);
+    (void)block;
+    return (OpWork){.macs = inputs * (double)type_width(&node->out[0]->type)};
+}
+
 /* ---- whole numbers --------------------------------------------------------------------------- */
 
 bool

@@ -75,6 +75,14 @@ type_print(StrBuf *out, const Type *type)
     sb_puts(out, "]");
 }
 
+const char *
+type_name(Arena *arena, const Type *type)
+{
+    StrBuf sb = {0};
+    type_print(&sb, type);
+    return sb_finish(&sb, arena);
+}
+
 Type
 type_const(Dtype dtype, int rank, const int64_t *dims)
 {
@@ -106,7 +114,7 @@ type_width(const Type *type)
     return last.n;
 }
 
-static int64_t
+int64_t
 dim_count(Dim dim, int64_t tokens, int64_t rows)
 {
     switch (dim.kind) {

@@ -73,14 +73,6 @@ arena_free(Arena *arena)
     free(arena);
 }
 
-static Block *
-block_new(size_t size)
-{
-    Block *b = checked_calloc(sizeof(Block) + size);
-    b->size = size;
-    return b;
-}
-
 void *
 arena_alloc(Arena *arena, size_t bytes)
 {
@@ -89,7 +81,9 @@ arena_alloc(Arena *arena, size_t bytes)
     const size_t need = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     Block *b = arena->blocks;
     if (!b || b->size - b->used < need) {
-        b = block_new(need > ARENA_BLOCK / 4 ? need : ARENA_BLOCK);
+        const size_t size = need > ARENA_BLOCK / 4 ? need : ARENA_BLOCK;
+        b = checked_calloc(sizeof *b + size);
+        b->size = size;
         /* A large piece fills its block: it goes behind the one that still has room. */
         const bool behind = need > ARENA_BLOCK / 4 && arena->blocks;
         Block **at = behind ? &arena->blocks->next : &arena->blocks;
@@ -121,7 +115,7 @@ arena_grow(Arena *arena, void *old, size_t old_count, size_t new_count, size_t s
 char *
 arena_strdup(Arena *arena, const char *text)
 {
-    return arena_strndup(arena, text, strlen(text));
+    return text ? arena_strndup(arena, text, strlen(text)) : NULL;
 }
 
 char *
@@ -141,9 +135,7 @@ arena_printf(Arena *arena, const char *fmt, ...)
     va_start(args, fmt);
     sb_vprintf(&sb, fmt, args);
     va_end(args);
-    char *copy = arena_strndup(arena, sb_text(&sb), sb.len);
-    sb_free(&sb);
-    return copy;
+    return (char *)sb_finish(&sb, arena);
 }
 
 /* ---- growing text --------------------------------------------------------------------------- */
@@ -205,6 +197,21 @@ sb_printf(StrBuf *sb, const char *fmt, ...)
     va_end(args);
 }
 
+void
+sb_put_quoted(StrBuf *sb, const char *text)
+{
+    sb_puts(sb, "\"");
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            sb_printf(sb, "\\%c", *p);
+        else if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            sb_printf(sb, "\\x%02x", (unsigned)*p);
+        else
+            sb_putn(sb, p, 1);
+    }
+    sb_puts(sb, "\"");
+}
+
 const char *
 sb_text(const StrBuf *sb)
 {
@@ -216,6 +223,62 @@ sb_free(StrBuf *sb)
 {
     free(sb->text);
     *sb = (StrBuf){0};
+}
+
+const char *
+sb_finish(StrBuf *sb, Arena *arena)
+{
+    const char *text = arena_strndup(arena, sb_text(sb), sb->len);
+    sb_free(sb);
+    return text;
+}
+
+bool
+word_in(const char *words, const char *word)
+{
+    const size_t len = strlen(word);
+    for (const char *p = words; *p; p += strspn(p, " ")) {
+        const size_t n = strcspn(p, " ");
+        if (n == len && memcmp(p, word, n) == 0)
+            return true;
+        p += n;
+    }
+    return false;
+}
+
+/* ---- UTF-8 ---------------------------------------------------------------------------------- */
+
+/* Table 3-7 of the Unicode standard. */
+size_t
+utf8_length(const char *text, size_t left)
+{
+    const unsigned char *at = (const unsigned char *)text, lead = at[0];
+    if (lead < 0x80)
+        return 1;
+    const size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    if (lead < 0xC2 || lead > 0xF4 || left < len)
+        return 0;
+    const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+    return len;
+}
+
+bool
+utf8_valid(const char *text, size_t len, size_t *bad)
+{
+    for (size_t at = 0, step; at < len; at += step) {
+        step = utf8_length(text + at, len - at);
+        if (step == 0) {
+            *bad = at;
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- numbers -------------------------------------------------------------------------------- */
@@ -297,13 +360,6 @@ hash_bytes(const void *data, size_t len, uint64_t seed)
 
 enum { NEAR_MAX = 96 }; /* longer names get no suggestion */
 
-static size_t
-min3(size_t a, size_t b, size_t c)
-{
-    const size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
 /* Optimal string alignment distance: insertions, deletions, changes and swapped neighbours. Three
  * rows of the table are kept: rows i, i-1 and i-2, turn by turn. */
 static size_t
@@ -317,8 +373,11 @@ edit_distance(const char *a, size_t na, const char *b, size_t nb)
         const size_t *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = i;
         for (size_t j = 1; j <= nb; j++) {
-            const size_t change = last[j - 1] + (a[i - 1] != b[j - 1]);
-            now[j] = min3(last[j] + 1, now[j - 1] + 1, change);
+            now[j] = last[j - 1] + (a[i - 1] != b[j - 1]);
+            if (last[j] + 1 < now[j])
+                now[j] = last[j] + 1;
+            if (now[j - 1] + 1 < now[j])
+                now[j] = now[j - 1] + 1;
             const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
             if (swapped && before[j - 2] + 1 < now[j])
                 now[j] = before[j - 2] + 1;

@@ -33,7 +33,7 @@ void arena_free(Arena *arena);
 void *arena_alloc(Arena *arena, size_t bytes);
 void *arena_array(Arena *arena, size_t count, size_t size); /* checked count * size */
 void *arena_grow(Arena *arena, void *old, size_t old_count, size_t new_count, size_t size);
-char *arena_strdup(Arena *arena, const char *text);
+char *arena_strdup(Arena *arena, const char *text); /* NULL for NULL */
 char *arena_strndup(Arena *arena, const char *text, size_t len);
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
@@ -57,8 +57,17 @@ void sb_puts(StrBuf *sb, const char *text);
 void sb_putn(StrBuf *sb, const char *text, size_t len);
 void sb_printf(StrBuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void sb_vprintf(StrBuf *sb, const char *fmt, va_list args);
+/* As a text in quotes: \" \\ and \x01 stand for what would end or break it. */
+void sb_put_quoted(StrBuf *sb, const char *text);
 const char *sb_text(const StrBuf *sb); /* "" when nothing was put */
 void sb_free(StrBuf *sb);
+const char *sb_finish(StrBuf *sb, Arena *arena); /* its text in the arena; frees it */
+
+/* Bytes of the character that a text of `left` > 0 bytes starts with; 0: it is not UTF-8.
+ * Surrogates are not. */
+size_t utf8_length(const char *text, size_t left);
+bool utf8_valid(const char *text, size_t len,
+                size_t *bad); /* bad: offset of the first wrong byte */
 
 /* Checked sizes: false on overflow or a negative operand; *out untouched then. */
 bool size_mul(int64_t a, int64_t b, int64_t *out);
@@ -67,6 +76,8 @@ int64_t round_up(int64_t n, int64_t to);
 
 /* Shortest decimal that reads back to the same double ("0.5", "1e-05", "inf"). */
 const char *number_text(Arena *arena, double value);
+
+bool word_in(const char *words, const char *word); /* words: separated by spaces */
 
 /* Whether id is one of the ids. */
 /* A few integers that somebody listed. */

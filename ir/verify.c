@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "ir/shape.h"
+
 enum { SHOWN_NODE_BYTES = 160 };
 
 void
@@ -127,15 +129,6 @@ check_names(Verify *c)
     }
 }
 
-static bool
-all_const(const Shape *shape)
-{
-    for (int i = 0; i < shape->rank; i++)
-        if (shape->dim[i].kind != DIM_CONST)
-            return false;
-    return true;
-}
-
 /* Sizes are in range, and so is their product with T = R = 1. */
 static bool
 sane(const Type *type)
@@ -153,10 +146,8 @@ sane(const Type *type)
 static void
 wrong_type(Verify *c, const Value *v, const char *expected)
 {
-    StrBuf text = {0};
-    type_print(&text, &v->type);
-    verify_fault(c, NULL, v->loc, "`%s` is %s, expected %s", v->name, sb_text(&text), expected);
-    sb_free(&text);
+    verify_fault(c, NULL, v->loc, "`%s` is %s, expected %s", v->name,
+                 type_name(c->scratch, &v->type), expected);
 }
 
 static void
@@ -170,14 +161,14 @@ check_declarations(Verify *c)
     }
     for (int i = 0; i < g->nweights; i++) {
         const Type *t = &g->weights[i]->type;
-        if (!dtype_info[t->dtype].is_float || !t->shape.rank || !all_const(&t->shape) || !sane(t))
+        if (!dtype_info[t->dtype].is_float || !t->shape.rank || !is_const(t) || !sane(t))
             wrong_type(c, g->weights[i],
                        "a weight of real numbers with fixed sizes below 2^57 elements");
     }
     for (int i = 0; i < g->nstates; i++) {
         const Type *t = &g->states[i]->type;
         const bool real = t->dtype == DTYPE_f32 || t->dtype == DTYPE_bf16;
-        if (!real || !t->shape.rank || !all_const(&t->shape) || !sane(t))
+        if (!real || !t->shape.rank || !is_const(t) || !sane(t))
             wrong_type(c, g->states[i],
                        "a state of f32 or bf16 with fixed sizes below 2^57 elements");
     }
@@ -254,25 +245,9 @@ check_types(Verify *c, const Node *node)
     for (int i = 0; i < r.nout; i++) {
         if (type_equal(&r.out[i], &node->out[i]->type) && sane(&r.out[i]))
             continue;
-        StrBuf text = {0};
-        type_print(&text, &r.out[i]);
         verify_fault(c, node, node->loc, "`%s` does not have the type its op makes, %s",
-                     node->out[i]->name, sb_text(&text));
-        sb_free(&text);
+                     node->out[i]->name, type_name(c->scratch, &r.out[i]));
     }
-}
-
-/* A result is a parameter when every operand is one. */
-static void
-check_param(Verify *c, const Node *node)
-{
-    bool is_param = true;
-    for (int i = 0; i < node->nin; i++)
-        is_param = is_param && (!node->in[i] || node->in[i]->is_param);
-    for (int i = 0; i < node->nout; i++)
-        if (node->out[i]->is_param != is_param)
-            verify_fault(c, node, node->loc, "`%s` is%s marked as made from weights only",
-                         node->out[i]->name, is_param ? " not" : "");
 }
 
 static void
@@ -291,7 +266,11 @@ check_nodes(Verify *c)
         for (int i = 0; i < node->nout; i++)
             made[node->out[i]->id] = true;
         check_types(c, node);
-        check_param(c, node);
+        const bool is_param = node_makes_param(node);
+        for (int i = 0; i < node->nout; i++)
+            if (node->out[i]->is_param != is_param)
+                verify_fault(c, node, node->loc, "`%s` is%s marked as made from weights only",
+                             node->out[i]->name, is_param ? " not" : "");
     }
 }
 

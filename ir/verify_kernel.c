@@ -40,12 +40,6 @@ begin_run(Verify *c, const Node *node, Run *run, int *runs)
     (*runs)++;
 }
 
-static bool
-made_inside(const Value *v, const Kernel *k)
-{
-    return v && v->def && v->def->kernel == k;
-}
-
 static void
 add_to_run(Verify *c, Node *node, Run *run)
 {
@@ -57,8 +51,8 @@ add_to_run(Verify *c, Node *node, Run *run)
         return;
     const bool grouped = op_has_flag(node->op, 'S');
     const bool joined = op_has_flag(node->op, 'J') && run->anchor &&
-                        op_info[run->anchor->op].cls == op_info[node->op].cls &&
-                        made_inside(node->in[0], node->kernel);
+                        op_info[run->anchor->op].cls == op_info[node->op].cls && node->in[0] &&
+                        node->in[0]->def && node->in[0]->def->kernel == node->kernel;
     run->anchor = node;
     run->anchors += !joined;
     run->others += !grouped && !joined;

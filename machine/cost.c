@@ -29,10 +29,26 @@ static const char *const step_name[COST_STEPS] = {
                      [COST_exp] = exp,      [COST_row] = row,     [COST_mac] = mac,                \
                      [COST_tile] = tile,    [COST_state] = state, [COST_far] = far,                \
                      [COST_strong] = strong}
-#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, pass, read, step)                              \
+#define STEPS(f32, f16, bf16, u8, u4x2, blas, conv, decay, pass, read, step)                       \
     [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
     [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
-    [COST_conv] = conv, [COST_pass] = pass, [COST_read] = read, [COST_step] = step
+    [COST_conv] = conv, [COST_decay] = decay, [COST_pass] = pass, [COST_read] = read,              \
+    [COST_step] = step
+
+/* Rows are written by costs_print_row in the order of cost.def. */
+_Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_cb == 3 &&
+                   COST_chunk == 4 && COST_token == 5 && COST_exp == 6 && COST_row == 7 &&
+                   COST_mac == 8 && COST_tile == 9 && COST_state == 10 && COST_far == 11 &&
+                   COST_strong == 12 && COST_TERMS == 13,
+               "the order of SSD()'s arguments");
+_Static_assert(COST_linear_f32 == 0 && COST_linear_f16 == 1 && COST_linear_bf16 == 2 &&
+                   COST_linear_u8 == 3 && COST_linear_u4x2 == 4 && COST_linear_blas == 5 &&
+                   COST_conv == 6 && COST_decay == 7 && COST_pass == 8 && COST_read == 9 &&
+                   COST_step == 10 && COST_STEPS == 11,
+               "the order of STEPS()'s arguments");
+_Static_assert(COST_recurrent == 0 && COST_chunked_f32 == 1 && COST_chunked_bf16 == 2 &&
+                   COST_KINDS == 3,
+               "the order of COSTS()'s arguments");
 
 static const struct {
     const char *cpu; /* "*": any */
@@ -106,13 +122,6 @@ costs_print_row(StrBuf *out, const Machine *m)
     sb_printf(out, "),\n    \"%s\")\n", table->source);
 }
 
-/* A second each: more than anything counted here takes. */
-static bool
-is_cost(double ns)
-{
-    return ns >= 0 && ns <= 1e9;
-}
-
 /* One line, "KIND TERM NS", must be the next that is expected: no line twice, none missing. */
 static bool
 parse_line(const char **at, const char *kind, const char *term, double *ns)
@@ -124,34 +133,28 @@ parse_line(const char **at, const char *kind, const char *term, double *ns)
         strncmp(p + first + 1, term, second) != 0 || p[first + 1 + second] != ' ')
         return false;
     p += first + second + 2;
-    if (sscanf(p, "%31lf%n", ns, &end) != 1 || p[end] != '\n' || !is_cost(*ns))
+    if (sscanf(p, "%31lf%n", ns, &end) != 1 || p[end] != '\n' || !(*ns >= 0 && *ns <= 1e9))
         return false;
     *at = p + end + 1;
     return true;
 }
 
-/* The line at `at`, cut short, its control bytes as '?': it may be anything. */
-static const char *
-parse_quote(Arena *arena, const char *at)
+/* What stands at `at` is quoted, cut short, its control bytes as '?': it may be anything. */
+static bool
+parse_fault(Arena *arena, const char *text, const char *at, const char *kind, const char *term,
+            const char **why)
 {
     enum { MOST = 40 };
     const size_t len = strcspn(at, "\n");
     char *quote = arena_strndup(arena, at, len < MOST ? len : MOST);
     for (char *c = quote; *c; c++)
         *c = *c >= ' ' && *c < 0x7f ? *c : '?';
-    return quote;
-}
-
-static bool
-parse_fault(Arena *arena, const char *text, const char *at, const char *kind, const char *term,
-            const char **why)
-{
     int line = 1;
     for (const char *p = text; p < at; p++)
         line += *p == '\n';
     *why = arena_printf(arena,
                         "constant %d: expected `%s %s` and nanoseconds from 0 to 1e9, found `%s`",
-                        line, kind, term, parse_quote(arena, at));
+                        line, kind, term, quote);
     return false;
 }
 

@@ -34,7 +34,7 @@ typedef struct {
 const char *cost_kind_name(CostKind kind);
 const char *cost_term_name(CostTerm term);
 
-enum { COST_VERSION = 2 }; /* of the constants: which there are, and what they multiply */
+enum { COST_VERSION = 3 }; /* of the constants: which there are, and what they multiply */
 
 /* Constants as text, and back. False: *why says what is wrong with the text, which may be anything
  * (arena text); *out is untouched then. */

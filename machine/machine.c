@@ -31,7 +31,7 @@ static const struct {
     Arch arch;
     const char *llvm;
 } feature_table[ABI_FEATURES] = {
-#define FEATURE(arch, id, llvm, test) [ABI_HAS_##id] = {ARCH_##arch, llvm},
+#define FEATURE(bit, arch, id, llvm, test) [ABI_HAS_##id] = {ARCH_##arch, llvm},
 #include "runtime/features.def"
 #undef FEATURE
 };
@@ -68,31 +68,6 @@ has(const Machine *m, uint64_t bits)
     return (m->features & bits) == bits;
 }
 
-/* AVX-512 is used from its server set on (F, VL, BW, DQ): what x86-64-v4 has, and what
- * single-instruction masks of every element size need. */
-static void
-vectors_x86(Machine *m)
-{
-    const bool wide =
-        has(m, ABI_BIT(avx512f) | ABI_BIT(avx512vl) | ABI_BIT(avx512bw) | ABI_BIT(avx512dq));
-    m->fma = has(m, ABI_BIT(fma) | ABI_BIT(avx2));
-    m->vector_bytes = wide ? 64 : m->fma ? 32 : 16;
-    m->vector_registers = wide ? 32 : 16;
-    m->bf16_dot = wide && has(m, ABI_BIT(avx512bf16));
-    m->i8_dot = wide ? has(m, ABI_BIT(avx512vnni)) : m->fma && has(m, ABI_BIT(avxvnni));
-}
-
-/* NEON: SVE registers hold NEON's. */
-static void
-vectors_aarch64(Machine *m)
-{
-    m->fma = true;
-    m->vector_bytes = 16;
-    m->vector_registers = 32;
-    m->bf16_dot = has(m, ABI_BIT(bf16));
-    m->i8_dot = has(m, ABI_BIT(i8mm));
-}
-
 static const struct {
     MatrixUnit unit;
     uint64_t needs, bf16, i8;
@@ -106,10 +81,22 @@ static const struct {
 #undef MATRIX
 };
 
+/* AVX-512 is used from its server set on (F, VL, BW, DQ): what x86-64-v4 has, and what
+ * single-instruction masks of every element size need. Of aarch64 NEON: SVE registers hold NEON's.
+ */
 static void
 derive(Machine *m)
 {
-    (m->arch == ARCH_x86_64 ? vectors_x86 : vectors_aarch64)(m);
+    const bool x86 = m->arch == ARCH_x86_64;
+    const bool wide =
+        has(m, ABI_BIT(avx512f) | ABI_BIT(avx512vl) | ABI_BIT(avx512bw) | ABI_BIT(avx512dq));
+    m->fma = !x86 || has(m, ABI_BIT(fma) | ABI_BIT(avx2));
+    m->vector_bytes = wide ? 64 : x86 && m->fma ? 32 : 16;
+    m->vector_registers = wide || !x86 ? 32 : 16;
+    m->bf16_dot = x86 ? wide && has(m, ABI_BIT(avx512bf16)) : has(m, ABI_BIT(bf16));
+    m->i8_dot = !x86   ? has(m, ABI_BIT(i8mm))
+                : wide ? has(m, ABI_BIT(avx512vnni))
+                       : m->fma && has(m, ABI_BIT(avxvnni));
     for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++) {
         if (!has(m, matrix_units[i].needs))
             continue;
@@ -184,8 +171,8 @@ cache_bytes(int which, int64_t otherwise)
     return bytes > 0 ? bytes : otherwise;
 }
 
-/* The CPU of the table that has most of what this machine has, and nothing else; the first of
- * several. The base of the architecture, which asks nothing, always fits. */
+/* The CPU of the table with the most features of this machine, and no other; the first of
+ * several. The base of the architecture, which needs none, always fits. */
 static const Cpu *
 cpu_nearest(Arch arch, uint64_t features)
 {
@@ -200,16 +187,6 @@ cpu_nearest(Arch arch, uint64_t features)
     return best;
 }
 
-static uint64_t
-features_of(Arch arch, const char *llvm)
-{
-    uint64_t features = 0;
-    for (int i = 0; i < ABI_FEATURES; i++)
-        if (feature_table[i].arch == arch && list_has(llvm, feature_table[i].llvm))
-            features |= UINT64_C(1) << i;
-    return features;
-}
-
 /* The features decide what code is made. The name schedules instructions and finds measured
  * constants: where LLVM does not know the CPU (a new one, or a hypervisor's), the nearest one
  * serves. */
@@ -221,7 +198,10 @@ machine_native(const char *cpu, const char *llvm, const char *triple, Machine *o
         arch++;
     if (arch == ARCHS)
         return false;
-    const uint64_t features = features_of((Arch)arch, llvm);
+    uint64_t features = 0;
+    for (int i = 0; i < ABI_FEATURES; i++)
+        if (feature_table[i].arch == (Arch)arch && list_has(llvm, feature_table[i].llvm))
+            features |= UINT64_C(1) << i;
     const Cpu *known = cpu_find(cpu);
     const bool generic = !known || known->arch != (Arch)arch || known->features == 0;
     *out = of_cpu(generic ? cpu_nearest((Arch)arch, features) : known);

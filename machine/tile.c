@@ -50,6 +50,26 @@ tile_vecs(const Machine *m, int64_t width)
     return best;
 }
 
+#define ADD(a, b) ((a) + (b))
+#define MUL(a, b) ((a) * (b))
+#define NUM(n)    (n)
+
+int64_t
+tile_grid(int64_t panels, int64_t tiles, int64_t threads)
+{
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t groups = 1; groups == 1 || (groups <= threads && groups <= tiles); groups++) {
+        const int64_t members = threads / groups;
+        const int64_t each = (panels + members - 1) / members, rows = (tiles + groups - 1) / groups;
+        const int64_t work = TILE_GRID_WORK(ADD, MUL, NUM, each, rows);
+        if (threads % groups != 0 || work >= least)
+            continue;
+        best = groups;
+        least = work;
+    }
+    return best;
+}
+
 TileStrip
 tile_strip(const Machine *m, int64_t state, int64_t head_dim)
 {
@@ -80,7 +100,9 @@ tile_chunk(const Machine *m, bool bf16, int64_t chunk, int64_t head_dim, int64_t
     z.cb_rows = tile_rows(m, 1, dtype);
     z.width = z.vecs * lanes;
     z.x_stride = round_up(head_dim, z.width);
-    z.c_stride = round_up((states + z.pairs - 1) / z.pairs, lanes);
+    z.n_units = (states + z.pairs - 1) / z.pairs;
+    z.q_units = (chunk + z.pairs - 1) / z.pairs;
+    z.c_stride = round_up(z.n_units, lanes);
     z.b_stride = round_up(round_up(states, z.h_rows), lanes);
     z.q_stride = round_up(chunk, lanes) + round_up(z.rows, lanes);
     z.q_rows = round_up(round_up(chunk, z.rows), z.cb_rows);

@@ -15,6 +15,18 @@ int tile_rows(const Machine *machine, int vecs, Dtype dtype);
  */
 int tile_vecs(const Machine *machine, int64_t width);
 
+/* What a thread with `panels` panels of a weight and `tiles` tiles of rows has to do, in quarters
+ * of a tile's product: 4 a tile; to walk a panel that is not in the second-level cache takes about
+ * as long as two more tiles with it (196 KiB at 25 GB/s beside 0.6 MFLOP at 130 GFLOP/s); to stage
+ * the rows of a tile, 1. Of numbers, or of values that emitted code computes: add, mul and num are
+ * the arithmetic. */
+#define TILE_GRID_WORK(add, mul, num, panels, tiles)                                               \
+    add(mul(mul(panels, add(tiles, num(2))), num(4)), tiles)
+/* Threads divide a projection as a grid: groups of them its tiles of rows, the members of a group
+ * its panels. The number of groups, a divisor of `threads` and at most `tiles`, for which the
+ * busiest thread has least work; the least of several. */
+int64_t tile_grid(int64_t panels, int64_t tiles, int64_t threads);
+
 /* Rows and vectors of the state [N,P] that the recurrence keeps in registers beside X, Y and two
  * broadcasts: least loads and stores a multiply-add, padding counted. */
 typedef struct {
@@ -35,8 +47,10 @@ typedef struct {
     int64_t b_stride; /* N in whole tiles of rows */
     int64_t q_stride; /* Q in whole vectors, and what the diagonal's tile may touch past it */
     int64_t q_rows;   /* rows of C and CB */
-    int64_t most;     /* chunks of a pass of `block` tokens */
-    int64_t span;     /* chunks whose C, B and CB take half of the second-level cache, at least 1 */
+    int64_t n_units;  /* units of N, and of Q */
+    int64_t q_units;
+    int64_t most; /* chunks of a pass of `block` tokens */
+    int64_t span; /* chunks whose C, B and CB take half of the second-level cache, at least 1 */
 } TileChunk;
 TileChunk tile_chunk(const Machine *machine, bool bf16, int64_t chunk, int64_t head_dim,
                      int64_t states, int64_t block);

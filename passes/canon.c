@@ -2,8 +2,8 @@
  *
  * Requires: a graph in stage MODEL or LOWERED.
  * Ensures: no rule of rules.c matches; no two pure nodes compute the same from the same operands,
- *   except those of the lowered SSD group, which belong to one kernel each; nothing is computed
- *   that nobody reads.
+ *   except those of the lowered SSD group, which belong to one kernel each; no computed
+ *   value is without a reader.
  * Does not change: states and what writes them; the order of what stays; what outputs mean.
  *
  * Algorithm: one walk in order, linear in the number of nodes. For each node
@@ -39,21 +39,14 @@ typedef struct {
 /* ---- equal nodes ------------------------------------------------------------------------ */
 
 static uint64_t
-canon_operand_hash(const Value *v)
-{
-    if (!v)
-        return 1;
-    if (v->kind == VALUE_NUMBER)
-        return hash_bytes(&v->number, sizeof v->number, 2);
-    return hash_bytes(&v->id, sizeof v->id, 3);
-}
-
-static uint64_t
 canon_hash(const Node *n)
 {
     uint64_t hash = hash_bytes(&n->op, sizeof n->op, 0);
     for (int i = 0; i < n->nin; i++) {
-        const uint64_t one = canon_operand_hash(n->in[i]);
+        const Value *v = n->in[i];
+        const uint64_t one = !v                        ? 1
+                             : v->kind == VALUE_NUMBER ? hash_bytes(&v->number, sizeof v->number, 2)
+                                                       : hash_bytes(&v->id, sizeof v->id, 3);
         hash = node_flag(n, 'C') ? hash + one : hash_bytes(&one, sizeof one, hash);
     }
     for (int i = 0; i < n->attrs.count; i++)
@@ -118,7 +111,7 @@ canon_same(const Node *a, const Node *b)
 static Node *
 canon_equal(Canon *c, Node *n)
 {
-    if (node_state(n) || node_flag(n, 'S'))
+    if (op_has_state(n->op) || node_flag(n, 'S'))
         return NULL;
     size_t at = (size_t)canon_hash(n) & c->mask;
     for (; c->table[at]; at = (at + 1) & c->mask)
@@ -129,15 +122,6 @@ canon_equal(Canon *c, Node *n)
 }
 
 /* ---- the walk --------------------------------------------------------------------------- */
-
-static Value *
-canon_by_rule(Canon *c, Node *n)
-{
-    for (int i = 0; i < canon_rule_count; i++)
-        if (canon_rules[i].match(n))
-            return canon_rules[i].build(c->g, n);
-    return NULL;
-}
 
 static void
 canon_put(Canon *c, Value *from, Value *to)
@@ -154,7 +138,9 @@ canon_visit(Canon *c, Node *n)
         return n->next;
     forward_operands(&c->forward, n);
     const int known = c->g->nvalue_ids;
-    Value *to = canon_by_rule(c, n);
+    Value *to = NULL;
+    for (int i = 0; i < canon_rule_count && !to; i++)
+        to = canon_rules[i](c->g, n);
     if (to) {
         canon_put(c, n->out[0], to);
         return to->kind == VALUE_RESULT && to->id >= known ? to->def : n->next;

@@ -1,7 +1,7 @@
-/* passes/check.c -- --check-each: does a pass keep the numbers?
+/* passes/check.c -- --check-each: does a pass change the numbers?
  *
  * The graph is interpreted before the first pass and after every pass that changed it, on the same
- * tokens, in two calls so that states carry over; outputs of the picked rows and all states are
+ * tokens, in two calls so that states carry over; outputs of some rows and all states are
  * compared with those after the pass before, an output and a state at a time. A difference counts
  * in units of the standard deviation of what it is a difference of. */
 #include <math.h>
@@ -16,15 +16,15 @@ enum { LEAST_TOKENS = 3, MOST_TOKENS = 150, MOST_PICKED = 4 };
 typedef struct {
     double *at; /* malloc'd: there may be many, and passes are many */
     int64_t count, cap;
-    int64_t *part; /* where each of them ends */
-    int parts;
+    int64_t *end; /* of each of them */
+    int ends;
 } Numbers;
 
 struct Checker {
     PassCtx *cx;
     const WeightSource *weights;
     Arena *arena;
-    int64_t tokens, vocab;
+    int64_t tokens;
     int32_t *ids;
     InterpMemo *memo; /* most passes change few products, or none */
     Numbers before;
@@ -48,39 +48,6 @@ check_tokens(const Graph *g)
     return tokens < LEAST_TOKENS ? LEAST_TOKENS : tokens - (tokens % 16 == 0);
 }
 
-/* Rows of the table that ids pick from: the least, if there are several. */
-static int64_t
-check_vocab(const Graph *g)
-{
-    int64_t vocab = INT32_MAX;
-    for (const Node *n = g->first; n; n = n->next) {
-        if (node_class(n) != CLASS_GATHER || n->in[0]->kind != VALUE_INPUT)
-            continue;
-        const int64_t rows = n->in[1]->type.shape.dim[0].n;
-        vocab = rows < vocab ? rows : vocab;
-    }
-    return vocab;
-}
-
-static int32_t *
-check_ids(Arena *arena, int64_t tokens, int64_t vocab)
-{
-    int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
-    for (int64_t t = 0; t < tokens; t++)
-        ids[t] = (int32_t)(hash_bytes(&t, sizeof t, 1) % (uint64_t)vocab);
-    return ids;
-}
-
-/* The last row and a few before it. */
-static int64_t
-check_pick(int64_t tokens, int32_t *pick)
-{
-    const int64_t rows = tokens < MOST_PICKED ? tokens : MOST_PICKED;
-    for (int64_t r = 0; r < rows; r++)
-        pick[r] = (int32_t)(tokens - 1 - r * (tokens / rows));
-    return rows;
-}
-
 /* ---- one interpretation ----------------------------------------------------------------- */
 
 static bool
@@ -95,7 +62,7 @@ numbers_new(Checker *c, const Graph *g, Numbers *out)
             fits && type_count(&g->states[i]->type, 1, 1, &state) && size_add(total, state, &total);
     }
     *out = (Numbers){.cap = total};
-    out->part = arena_array(c->arena, (size_t)g->nstates + 2, sizeof *out->part);
+    out->end = arena_array(c->arena, (size_t)g->nstates + 2, sizeof *out->end);
     out->at = fits && total < INT64_MAX / 16 ? malloc((size_t)(total + 1) * sizeof *out->at) : NULL;
     if (!out->at)
         diag_error(c->cx->diag, (SrcLoc){0}, "--check-each: no memory for the numbers of %s",
@@ -110,15 +77,17 @@ numbers_add(Numbers *n, int64_t count)
         die("check: %lld numbers do not fit", (long long)count);
     double *at = n->at + n->count;
     n->count += count;
-    n->part[n->parts++] = n->count;
+    n->end[n->ends++] = n->count;
     return at;
 }
 
 static bool
 check_call(Checker *c, Interp *in, const Graph *g, int64_t from, int64_t to, Numbers *out)
 {
-    int32_t pick[MOST_PICKED];
-    const int64_t rows = check_pick(to - from, pick);
+    int32_t pick[MOST_PICKED]; /* the last row and a few before it */
+    const int64_t tokens = to - from, rows = tokens < MOST_PICKED ? tokens : MOST_PICKED;
+    for (int64_t r = 0; r < rows; r++)
+        pick[r] = (int32_t)(tokens - 1 - r * (tokens / rows));
     int64_t count = 0;
     const char *why = "its output is too large";
     const bool sized = type_count(&g->outputs[0]->type, to - from, rows, &count);
@@ -171,11 +140,11 @@ deviation(const double *at, int64_t count)
 /* Differences in units of the deviation of `a`; where all of a is one number, of that number, or of
  * 1. A NaN on one side alone is an infinite difference. */
 typedef struct {
-    double most, rms; /* of all parts: the greatest */
+    double most, rms; /* of several: the greatest */
 } Difference;
 
 static Difference
-part_difference(const double *a, const double *b, int64_t count)
+difference_of(const double *a, const double *b, int64_t count)
 {
     double unit = deviation(a, count), most = 0, squares = 0;
     if (unit == 0)
@@ -196,13 +165,13 @@ numbers_difference(const Numbers *a, const Numbers *b)
 {
     Difference all = {0};
     int64_t start = 0;
-    if (a->parts != b->parts || a->count != b->count)
+    if (a->ends != b->ends || a->count != b->count)
         return (Difference){INFINITY, INFINITY};
-    for (int i = 0; i < a->parts; i++) {
-        const Difference one = part_difference(a->at + start, b->at + start, a->part[i] - start);
+    for (int i = 0; i < a->ends; i++) {
+        const Difference one = difference_of(a->at + start, b->at + start, a->end[i] - start);
         all.most = fmax(all.most, one.most);
         all.rms = fmax(all.rms, one.rms);
-        start = a->part[i];
+        start = a->end[i];
     }
     return all;
 }
@@ -219,8 +188,13 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
     Checker *c = arena_alloc(cx->arena, sizeof *c);
     *c = (Checker){.cx = cx, .weights = weights, .arena = arena_new(), .memo = interp_memo_new()};
     c->tokens = check_tokens(g);
-    c->vocab = check_vocab(g);
-    c->ids = check_ids(c->arena, c->tokens, c->vocab);
+    int64_t vocab = INT32_MAX; /* rows of the tables that ids pick from: the least */
+    for (const Node *n = g->first; n; n = n->next)
+        if (node_operand(n, 'i') && node_operand(n, 'W')->type.shape.dim[0].n < vocab)
+            vocab = node_operand(n, 'W')->type.shape.dim[0].n;
+    c->ids = arena_array(c->arena, (size_t)c->tokens, sizeof *c->ids);
+    for (int64_t t = 0; t < c->tokens; t++)
+        c->ids[t] = (int32_t)(hash_bytes(&t, sizeof t, 1) % (uint64_t)vocab);
     if (check_interpret(c, g, &c->before))
         return c;
     checker_free(c);
@@ -229,39 +203,30 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
 
 /* An exact pass may move no number; one that rounds moves each a little, a few of many thousands
  * far more, so that its differences are judged together. */
-typedef struct {
-    const char *what;
-    double found, allowed; /* standard deviations */
-} Verdict;
-
-static Verdict
-check_verdict(const PassCtx *cx, PassId pass, Difference difference)
-{
-    const double states =
-        cx->state_dtype == DTYPE_f32 ? 0 : format_info[FORMAT_bf16].tolerance; /* bf16 */
-    if (pass_info[pass].rounds)
-        return (Verdict){"rms", difference.rms, fmax(states, format_info[cx->format].tolerance)};
-    return (Verdict){"largest", difference.most, 1e-9};
-}
-
 bool
 checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out)
 {
     Numbers after;
     if (!check_interpret(c, g, &after))
         return false;
-    const Verdict v = check_verdict(c->cx, pass, numbers_difference(&c->before, &after));
+    const Difference difference = numbers_difference(&c->before, &after);
+    const bool rounds = pass_info[pass].rounds;
+    const char *what = rounds ? "rms" : "largest";
+    const double found = rounds ? difference.rms : difference.most; /* standard deviations */
+    double allowed = rounds ? format_info[c->cx->format].tolerance : 1e-9;
+    if (rounds && c->cx->state_dtype != DTYPE_f32)
+        allowed = fmax(allowed, format_info[FORMAT_bf16].tolerance);
     sb_printf(out, "check %-13s %s difference %.3g standard deviations (at most %g)\n",
-              pass_info[pass].name, v.what, v.found, v.allowed);
+              pass_info[pass].name, what, found, allowed);
     free(c->before.at);
     c->before = after;
-    if (v.found <= v.allowed)
+    if (found <= allowed)
         return true;
     diag_error(
         c->cx->diag, (SrcLoc){0},
         "pass %s changes the numbers of %s: %s difference %.3g standard deviations, at most %g is "
         "rounding",
-        pass_info[pass].name, g->name, v.what, v.found, v.allowed);
+        pass_info[pass].name, g->name, what, found, allowed);
     return false;
 }
 

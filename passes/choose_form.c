@@ -24,9 +24,6 @@
 
 #include "passes/internal.h"
 
-/* What the products of chunks multiply. */
-typedef enum { DOT_F32, DOT_BF16 } Dot;
-
 typedef struct {
     Form form;
     int64_t chunk; /* CHUNK_AUTO, CHUNK_ALL or a length */
@@ -44,16 +41,13 @@ form_said(Form form, int64_t chunk, const char *by)
     return (Choice){form, chunk, by};
 }
 
-/* As the node says; left open, bf16 where the format rounds real activations to it and the machine
- * has the dot of pairs. */
-static Dot
+/* What the products of chunks multiply: as the node says; left open, bf16 where the format rounds
+ * activations to it and the machine has the dot of pairs. */
+static const char *
 dot_choose(const PassCtx *cx, const Node *ssd)
 {
-    const char *word = node_word(ssd, ATTR_dot, "auto");
-    if (strcmp(word, "auto") != 0)
-        return strcmp(word, "bf16") == 0 ? DOT_BF16 : DOT_F32;
     const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
-    return rounds && cx->machine->bf16_dot ? DOT_BF16 : DOT_F32;
+    return choose_word(NULL, ssd, ATTR_dot, rounds && cx->machine->bf16_dot ? "bf16" : "f32");
 }
 
 /* The first of the three that says a form; its chunk from the first that says a length. */
@@ -89,18 +83,6 @@ typedef struct {
     bool measured; /* some are */
 } Forms;
 
-static CostSsd
-form_size(const PassCtx *cx, const Graph *g, const Node *ssd)
-{
-    return (CostSsd){.heads = node_int(ssd, ATTR_heads, 1),
-                     .head_dim = node_int(ssd, ATTR_head_dim, 1),
-                     .state = node_int(ssd, ATTR_state, 1),
-                     .groups = node_int(ssd, ATTR_groups, 1),
-                     .bf16 = dot_choose(cx, ssd) == DOT_BF16,
-                     .block = cost_block(g),
-                     .threads = cx->threads};
-}
-
 /* What was measured of that form of an SSD of that size; 0: nothing. */
 static double
 form_measured(const PassCtx *cx, const CostSsd *z)
@@ -126,7 +108,15 @@ form_add(Forms *f, const PassCtx *cx, Form form, int64_t chunk)
 static Forms
 forms_of(const PassCtx *cx, const Graph *g, const Node *ssd)
 {
-    Forms f = {.size = form_size(cx, g, ssd)};
+    Forms f = {
+        .size = {.heads = node_int(ssd, ATTR_heads, 1),
+                 .head_dim = node_int(ssd, ATTR_head_dim, 1),
+                 .state = node_int(ssd, ATTR_state, 1),
+                 .groups = node_int(ssd, ATTR_groups, 1),
+                 .bf16 = strcmp(dot_choose(cx, ssd), "bf16") == 0,
+                 .block = cost_block(g),
+                 .threads = cx->threads}
+    };
     form_add(&f, cx, FORM_RECURRENT, CHUNK_AUTO);
     for (const int64_t *q = cost_chunks; *q && *q < f.size.block; q++)
         form_add(&f, cx, FORM_CHUNKED, *q);
@@ -211,50 +201,21 @@ form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
 /* ---- the pass --------------------------------------------------------------------------- */
 
 static Choice
-form_choose(const PassCtx *cx, const Node *ssd, const Forms *forms, Form option)
+form_prefill(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
 {
     Form attr = FORM_AUTO;
     if (!form_by_name(node_word(ssd, ATTR_form, "auto"), &attr))
         diag_error(cx->diag, ssd->loc, "form=%s: expected auto, recurrent, chunked or quadratic",
                    node_word(ssd, ATTR_form, "auto"));
+    const Forms forms = forms_of(cx, g, ssd);
     const Choice choices[] = {
         form_said(option, cx->chunk, "by option"),
         form_said(attr, node_int(ssd, ATTR_chunk, CHUNK_AUTO), "by attribute"),
-        form_by_time(forms),
+        form_by_time(&forms),
     };
-    return form_first(choices, COUNT_OF(choices));
-}
-
-static bool
-form_write(Graph *g, Node *ssd, const Choice *choice)
-{
-    const char *before = node_word(ssd, ATTR_form, "");
-    const bool same_form = strcmp(before, form_name[choice->form]) == 0;
-    const bool has_chunk = choice->form != FORM_RECURRENT;
-    const Attr *chunk = attrs_find(&ssd->attrs, ATTR_chunk);
-    if (same_form && (chunk ? has_chunk && chunk->i == choice->chunk : !has_chunk))
-        return false;
-    graph_set_attr(g, ssd, attr_word(ATTR_form, form_name[choice->form]));
-    if (has_chunk)
-        graph_set_attr(g, ssd, attr_int(ATTR_chunk, choice->chunk));
-    else
-        attrs_remove(&ssd->attrs, ATTR_chunk);
-    return true;
-}
-
-/* A form without chunks multiplies no chunks. */
-static bool
-dot_write(Graph *g, Node *ssd, Dot dot, Form form)
-{
-    const char *word = dot == DOT_BF16 ? "bf16" : "f32";
-    const bool has = form != FORM_RECURRENT, had = attrs_find(&ssd->attrs, ATTR_dot) != NULL;
-    if (has ? strcmp(node_word(ssd, ATTR_dot, ""), word) == 0 : !had)
-        return false;
-    if (has)
-        graph_set_attr(g, ssd, attr_word(ATTR_dot, word));
-    else
-        attrs_remove(&ssd->attrs, ATTR_dot);
-    return true;
+    const Choice choice = form_first(choices, COUNT_OF(choices));
+    form_explain(cx, &forms, &choice);
+    return choice;
 }
 
 static Choice
@@ -268,13 +229,19 @@ form_decode(PassCtx *cx, const Node *ssd)
     return (Choice){FORM_RECURRENT, CHUNK_AUTO, why};
 }
 
-static Choice
-form_prefill(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
+/* Gives the ssd an attribute, or takes it away; whether that changed anything. */
+static bool
+form_write(Graph *g, Node *ssd, bool has, Attr attr)
 {
-    const Forms forms = forms_of(cx, g, ssd);
-    const Choice choice = form_choose(cx, ssd, &forms, option);
-    form_explain(cx, &forms, &choice);
-    return choice;
+    const Attr *now = attrs_find(&ssd->attrs, attr.id);
+    const bool same = now && now->i == attr.i && (!attr.word || strcmp(now->word, attr.word) == 0);
+    if (has ? same : !now)
+        return false;
+    if (has)
+        graph_set_attr(g, ssd, attr);
+    else
+        attrs_remove(&ssd->attrs, attr.id);
+    return true;
 }
 
 bool
@@ -292,8 +259,11 @@ pass_choose_form(Graph *g, PassCtx *cx)
             continue;
         const Choice choice =
             cx->phase == PHASE_DECODE ? form_decode(cx, n) : form_prefill(cx, g, n, option);
-        changed = form_write(g, n, &choice) || changed;
-        changed = dot_write(g, n, dot_choose(cx, n), choice.form) || changed;
+        const bool chunks = choice.form != FORM_RECURRENT; /* without, no products of chunks */
+        const Attr dot = attr_word(ATTR_dot, dot_choose(cx, n));
+        changed |= form_write(g, n, true, attr_word(ATTR_form, form_name[choice.form]));
+        changed |= form_write(g, n, chunks, attr_int(ATTR_chunk, choice.chunk));
+        changed |= form_write(g, n, chunks, dot);
     }
     return changed;
 }

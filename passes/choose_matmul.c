@@ -37,16 +37,6 @@ matmul_row(const Machine *m, int64_t columns)
     return row;
 }
 
-/* Says that a choice of blas cannot be kept, once for all projections. */
-static void
-matmul_note(PassCtx *cx, const Node *linear, bool *noted)
-{
-    if (!*noted)
-        diag_note(cx->diag, linear->loc,
-                  "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
-    *noted = true;
-}
-
 /* Nanoseconds a token by the constants of cx, many tokens at once. */
 static double
 matmul_predict(const PassCtx *cx, const Node *linear, bool blas)
@@ -92,8 +82,11 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
         why = "some rows of a weight alone";
     }
     if (dtype != DTYPE_f32) {
-        if (strcmp(who, "blas") == 0)
-            matmul_note(cx, linear, noted);
+        if (strcmp(who, "blas") == 0 && !*noted) {
+            diag_note(cx->diag, linear->loc,
+                      "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
+            *noted = true; /* once for all projections */
+        }
         who = "emitted";
         why = "OpenBLAS has no bf16 product here";
     }
@@ -110,15 +103,16 @@ pass_choose_matmul(Graph *g, PassCtx *cx)
 {
     bool changed = false, noted = false;
     for (Node *n = g->first; n; n = n->next) {
-        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))
+        bool required;
+        if (!op_takes_attr(n->op, ATTR_matmul, &required) || node_is_packed(n))
             continue;
         const char *who = matmul_choose(cx, n, &noted);
         if (strcmp(who, node_word(n, ATTR_matmul, "")) != 0) {
             graph_set_attr(g, n, attr_word(ATTR_matmul, who));
             changed = true;
         }
-        if (strcmp(who, "blas") == 0 && n->in[1]->type.dtype != DTYPE_f32) {
-            graph_set_operand(g, n, 1, value_as(g, n, n->in[1], DTYPE_f32));
+        if (strcmp(who, "blas") == 0 && node_weight(n)->type.dtype != DTYPE_f32) {
+            graph_set_operand(g, n, op_slot(n->op, 'W'), value_as(g, n, node_weight(n), DTYPE_f32));
             changed = true;
         }
     }

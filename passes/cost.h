@@ -1,6 +1,6 @@
 /* passes/cost.h -- predicted time of an SSD in any form, and of a prefill. Work is counted as the
  * emitters do it (tiles, padding, passes of a block), and multiplied by constants that were
- * measured (machine/cost.h). The same constants give the same predictions and the same choices. */
+ * measured (machine/cost.h). Equal constants give equal predictions and choices. */
 #ifndef SSMC_PASSES_COST_H
 #define SSMC_PASSES_COST_H
 
@@ -29,8 +29,8 @@ typedef struct {
 bool cost_same(const CostSsd *a, const CostSsd *b);
 
 CostKind cost_kind(const Machine *machine, const CostSsd *ssd);
-/* Work of one prompt of `tokens` tokens on the thread that has most of it. False: chunks are longer
- * than anybody runs. */
+/* Work of one prompt of `tokens` tokens on the busiest thread. False: chunks are longer
+ * than compile.block may be. */
 bool cost_count(const Machine *machine, const CostSsd *ssd, int64_t tokens,
                 double count[COST_TERMS]);
 /* Seconds of the SSD kernel over a prompt; INFINITY where work is not counted. */
@@ -50,7 +50,7 @@ double cost_linear(const Machine *machine, const CostLinear *linear);
 int64_t cost_block(const Graph *g); /* most tokens of a pass */
 /* The SSD that a kernel is; false: it is none. */
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);
-/* Work of any other kernel over `rows` rows, on the thread that has most of it. */
+/* Work of any other kernel over `rows` rows, on the busiest thread. */
 void cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                        int threads, double count[COST_STEPS]);
 /* Seconds of one kernel; of one prompt through all of them, logits of its last token included. */

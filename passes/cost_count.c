@@ -25,11 +25,11 @@ per(int64_t n, int64_t of)
 
 /* ---- decay ------------------------------------------------------------------------------- */
 
-/* The share of runs of q tokens whose decay is strong (codegen/decay.h), under the reference
- * initialisation: A uniform in [1, 16], dt log-uniform in [0.001, 0.1]. A run is strong where
+/* The share of runs of q tokens whose decay is steep (codegen/decay.h), under the reference
+ * initialisation: A uniform in [1, 16], dt log-uniform in [0.001, 0.1]. It is steep where
  * q dt A > 48. */
 static double
-strong_share(int64_t q)
+steep_share(int64_t q)
 {
     enum { SAMPLES = 64 };
     const double range = 48, low = 1e-3, high = 1e-1;
@@ -80,32 +80,31 @@ static void
 count_group(const Count *c, int64_t q, double times)
 {
     const CostSsd *z = c->z;
-    const int64_t state_units = units(c, z->state);
     double *n = c->n;
     n[COST_stage] += times * (double)q * per(z->state, c->lanes) * (c->shape.pairs == 2 ? 3 : 2);
-    n[COST_transpose] += times * per(q, c->lanes) * per(state_units, c->lanes) * (double)c->lanes;
+    n[COST_transpose] +=
+        times * per(q, c->lanes) * per(c->shape.n_units, c->lanes) * (double)c->lanes;
     for (int64_t i = 0; i < q; i += c->shape.cb_rows) {
         const double tiles = per(i + c->shape.cb_rows < q ? i + c->shape.cb_rows : q, c->lanes);
-        n[COST_cb] += times * tiles * (double)state_units * step(c->shape.cb_rows, 1);
+        n[COST_cb] += times * tiles * (double)c->shape.n_units * step(c->shape.cb_rows, 1);
         n[COST_tile] += times * tiles;
     }
 }
 
 /* Y: tiles of rows, each over the state and the tokens up to its last. */
 static void
-count_outputs(const Count *c, int64_t q, double times, double strong)
+count_outputs(const Count *c, int64_t q, double times, double steep)
 {
     const double columns = per(c->z->head_dim, c->shape.vecs * c->lanes);
     double *n = c->n;
     for (int64_t i = 0; i < q; i += c->shape.rows) {
         const int64_t end = i + c->shape.rows < q ? i + c->shape.rows : q;
-        const int64_t steps = units(c, c->z->state) + units(c, end);
+        const int64_t steps = c->shape.n_units + units(c, end);
         const double diagonal = (double)c->shape.rows * per(c->shape.rows, c->lanes);
         n[COST_mac] += times * columns * (double)steps * step(c->shape.rows, c->shape.vecs);
         n[COST_tile] += times * columns;
-        n[COST_exp] +=
-            times * strong * (diagonal + per(i, c->lanes) + per(c->shape.rows, c->lanes));
-        n[COST_strong] += times * strong * ((double)c->shape.rows * per(i, c->lanes) + diagonal);
+        n[COST_exp] += times * steep * (diagonal + per(i, c->lanes) + per(c->shape.rows, c->lanes));
+        n[COST_strong] += times * steep * ((double)c->shape.rows * per(i, c->lanes) + diagonal);
     }
 }
 
@@ -116,7 +115,7 @@ static double
 head_far(const Count *c, int64_t q, double state)
 {
     const double bytes = (double)c->m->vector_bytes;
-    const double rows = (double)q * (double)units(c, c->z->state) * 4;
+    const double rows = (double)q * (double)c->shape.n_units * 4;
     const double square = (double)q * (double)units(c, q) * 4;
     const double beside = (double)q * row_vectors(c) * bytes / 2;
     return far_vectors(c, state * bytes, beside, 2 + per(q, c->shape.rows)) +
@@ -128,16 +127,16 @@ static void
 count_head(const Count *c, int64_t q, double times)
 {
     const CostSsd *z = c->z;
-    const double strong = strong_share(q), row = row_vectors(c);
+    const double steep = steep_share(q), row = row_vectors(c);
     const double columns = per(z->head_dim, c->shape.vecs * c->lanes);
     const double tiles = columns * per(z->state, c->shape.h_rows);
     const double state = (double)z->state * row, copy = c->shape.pairs == 2 ? state / 2 : 0;
     double *n = c->n;
     n[COST_chunk] += times;
     n[COST_token] += times * (double)q;
-    n[COST_exp] += times * (2 * per(q, c->lanes) + 2 + strong * per(q, c->lanes));
-    n[COST_row] += times * (double)q * row * (2 + strong);
-    count_outputs(c, q, times, strong);
+    n[COST_exp] += times * (2 * per(q, c->lanes) + 2 + steep * per(q, c->lanes));
+    n[COST_row] += times * (double)q * row * (2 + steep);
+    count_outputs(c, q, times, steep);
     n[COST_mac] += times * tiles * (double)units(c, q) * step(c->shape.h_rows, c->shape.vecs);
     n[COST_tile] += times * tiles;
     n[COST_state] += times * (state + copy);
@@ -151,17 +150,6 @@ count_chunk(const Count *c, int64_t q, double times)
         return;
     count_group(c, q, times * (double)c->groups);
     count_head(c, q, times * (double)c->heads);
-}
-
-static void
-count_chunked(Count *c, int64_t rows, double times)
-{
-    const CostSsd *z = c->z;
-    const double spans = per(rows, c->chunk * c->shape.span);
-    count_chunk(c, c->chunk, times * (double)(rows / c->chunk));
-    count_chunk(c, rows % c->chunk, times);
-    if (c->shape.pairs == 2) /* the copy of the state that products read */
-        c->n[COST_state] += times * spans * (double)(c->heads * z->state) * row_vectors(c) / 2;
 }
 
 /* ---- the recurrence ---------------------------------------------------------------------- */
@@ -192,14 +180,6 @@ count_window(const Count *c, const TileStrip *strip, int64_t q, double times)
     n[COST_far] += heads * far_vectors(c, state * bytes, (double)q * row * 2 * bytes, 2);
 }
 
-static void
-count_recurrent(const Count *c, int64_t rows, double times)
-{
-    const TileStrip strip = tile_strip(c->m, c->z->state, c->z->head_dim);
-    count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));
-    count_window(c, &strip, rows % SSD_WINDOW, times);
-}
-
 /* ---- a prompt ---------------------------------------------------------------------------- */
 
 static void
@@ -208,10 +188,17 @@ count_pass(Count *c, int64_t rows, double times)
     if (rows <= 0 || times <= 0)
         return;
     c->n[COST_call] += times;
-    if (c->z->form == FORM_RECURRENT)
-        count_recurrent(c, rows, times);
-    else
-        count_chunked(c, rows, times);
+    if (c->z->form == FORM_RECURRENT) {
+        const TileStrip strip = tile_strip(c->m, c->z->state, c->z->head_dim);
+        count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));
+        count_window(c, &strip, rows % SSD_WINDOW, times);
+        return;
+    }
+    count_chunk(c, c->chunk, times * (double)(rows / c->chunk));
+    count_chunk(c, rows % c->chunk, times);
+    const double spans = per(rows, c->chunk * c->shape.span);
+    if (c->shape.pairs == 2) /* the copy of the state that products read */
+        c->n[COST_state] += times * spans * (double)(c->heads * c->z->state) * row_vectors(c) / 2;
 }
 
 bool

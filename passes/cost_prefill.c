@@ -1,8 +1,8 @@
 /* passes/cost_prefill.c -- what a prefill takes: the kernels of a graph, one after the other.
  *
  * A projection takes as long as its multiply-adds or the reading of its weight from memory,
- * whichever is longer; an SSD what cost_ssd says; a convolution its taps; a selective scan its
- * exponentials; any other kernel what goes in and out of it. */
+ * whichever is longer; an SSD what cost_ssd says; a convolution its taps; any other kernel what
+ * goes in and out of it, and the exponentials of its states. */
 #include <math.h>
 #include <string.h>
 
@@ -57,32 +57,14 @@ cost_linear(const Machine *machine, const CostLinear *l)
     return step * vectors / products / (l->threads > 0 ? l->threads : 1) * 1e-9;
 }
 
-static const Value *
-linear_weight(const Node *n)
-{
-    return n->in[n->in[0]->type.dtype == DTYPE_i8 ? 2 : 1];
-}
-
-/* Panels times rows of the thread that has most, where `groups` of threads divide the rows and the
- * members of a group the panels. */
+/* Panels times rows of the thread that has most, as emitted code divides them. */
 static double
-grid_share(const Pass *p, double panels, double tile, int64_t groups)
+grid_share(const Pass *p, int64_t panels, int64_t tile)
 {
-    const double tiles = ceil((double)p->rows / tile);
-    return ceil(panels / (double)(p->threads / groups)) *
-           fmin(ceil(tiles / (double)groups) * tile, (double)p->rows);
-}
-
-/* As codegen/grid.c divides them: whichever way leaves the busiest thread least. Its weights of
- * walking a panel and of staging decide between ways that are near each other, and are left out. */
-static double
-grid_least(const Pass *p, double panels, double tile)
-{
-    double least = grid_share(p, panels, tile, 1);
-    for (int64_t groups = 2; groups <= p->threads; groups++)
-        if (p->threads % groups == 0)
-            least = fmin(least, grid_share(p, panels, tile, groups));
-    return least;
+    const int64_t tiles = (p->rows + tile - 1) / tile,
+                  groups = tile_grid(panels, tiles, p->threads);
+    const int64_t members = p->threads / groups, rows = (tiles + groups - 1) / groups * tile;
+    return (double)((panels + members - 1) / members * (rows < p->rows ? rows : p->rows));
 }
 
 static double
@@ -91,7 +73,7 @@ linear_share(const Pass *p, const Kernel *k, double panels)
     const Attr *part = attrs_find(&k->attrs, ATTR_part), *tile = attrs_find(&k->attrs, ATTR_tile);
     const char *by = part ? part->word : "cols";
     if (strcmp(by, "grid") == 0)
-        return grid_least(p, panels, tile ? (double)tile->i : 1);
+        return grid_share(p, (int64_t)panels, tile ? tile->i : 1);
     if (strcmp(by, "rows") == 0)
         return share(p, (double)p->rows) * panels;
     return share(p, panels) * (double)p->rows;
@@ -100,8 +82,9 @@ linear_share(const Pass *p, const Kernel *k, double panels)
 static void
 count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
 {
-    const Type *w = &linear_weight(n)->type;
-    const double lanes = (double)machine_lanes(p->m), inputs = (double)type_width(&n->in[0]->type);
+    const Type *w = &node_weight(n)->type;
+    const double lanes = (double)machine_lanes(p->m);
+    const double inputs = (double)type_width(&node_operand(n, 'x')->type);
     const bool packed = w->shape.rank >= 3;
     const int last = packed ? 2 : 0; /* plain rows, for BLAS: one column a panel */
     const double width = packed ? (double)w->shape.dim[last].n : lanes;
@@ -143,13 +126,13 @@ count_moves(const Pass *p, const Node *n, double count[COST_STEPS])
     count[COST_pass] += share(p, vectors);
 }
 
-static void
-count_conv(const Pass *p, const Node *n, double count[COST_STEPS])
+/* Vectors of the thread that has most, where threads divide the columns of a result and a row has
+ * so much `work`. */
+static double
+count_columns(const Pass *p, const Node *n, double work)
 {
-    const Shape *w = &n->in[1]->type.shape;
-    const double taps = (double)w->dim[w->rank == 3 ? 2 : 0].n;
-    const double channels = (double)type_width(&n->out[0]->type);
-    count[COST_conv] += share(p, channels / (double)machine_lanes(p->m)) * taps * (double)p->rows;
+    const double columns = (double)type_width(&n->out[0]->type);
+    return share(p, columns / (double)machine_lanes(p->m)) * work / columns * (double)p->rows;
 }
 
 void
@@ -158,17 +141,21 @@ cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, 
 {
     const Pass p = {machine, g, rows, threads > 0 ? threads : 1};
     const Node *anchor = kernel->anchor;
-    const OpClass cls = anchor ? node_class(anchor) : CLASS_POINTWISE;
+    const OpWork work = anchor ? op_info[anchor->op].work(anchor, g->block) : (OpWork){0};
     Node *first = NULL, *last = NULL;
     memset(count, 0, COST_STEPS * sizeof *count);
     count[COST_step] = 1;
     kernel_range(g, kernel, &first, &last);
-    if (cls == CLASS_CONTRACT)
+    if (anchor && node_weight(anchor)) {
         count_linear(&p, anchor, kernel, count);
-    if (cls == CLASS_CONV)
-        count_conv(&p, anchor, count);
-    if (cls == CLASS_CONTRACT || cls == CLASS_CONV)
         return;
+    }
+    if (anchor && node_class(anchor) == CLASS_CONV) {
+        count[COST_conv] = count_columns(&p, anchor, work.macs);
+        return;
+    }
+    if (work.exps > 0)
+        count[COST_decay] = count_columns(&p, anchor, work.exps);
     for (const Node *n = first; n; n = n == last ? NULL : n->next)
         if (n->kernel == kernel)
             count_moves(&p, n, count);
@@ -180,14 +167,15 @@ bool
 cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
 {
     const Node *n = kernel->anchor;
-    if (!n || (n->op != OP_ssd_scan && n->op != OP_chunk_out))
+    if (!n || !op_has_forms(kernel_op(kernel)))
         return false;
+    const bool recurrent = !node_flag(n, 'S');
     const int64_t chunk = node_int(n, ATTR_chunk, CHUNK_ALL);
     *out = (CostSsd){.heads = node_int(n, ATTR_heads, 1),
                      .head_dim = node_int(n, ATTR_head_dim, 1),
                      .state = node_int(n, ATTR_state, 1),
                      .groups = node_int(n, ATTR_groups, 1),
-                     .form = n->op == OP_ssd_scan ? FORM_RECURRENT
+                     .form = recurrent            ? FORM_RECURRENT
                              : chunk == CHUNK_ALL ? FORM_QUADRATIC
                                                   : FORM_CHUNKED,
                      .chunk = chunk,
@@ -195,21 +183,6 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
                      .block = cost_block(g),
                      .threads = threads};
     return true;
-}
-
-/* ---- the selective scan ------------------------------------------------------------------- */
-
-/* Nanoseconds of its states, beside what goes in and out. One state of a vector of channels takes
- * as many instructions a token as these multiply-adds: 2^x, three more (codegen/emit_selective.c);
- * with no instruction that scales by a power of two, 2^x takes five more. */
-static double
-cost_scan(const Machine *machine, const Node *n, int64_t rows, int threads)
-{
-    const bool scales = machine->arch == ARCH_x86_64 && machine->vector_bytes == 64;
-    const double vectors = ceil((double)type_width(&n->out[0]->type) /
-                                (double)machine_lanes(machine) / (threads > 0 ? threads : 1));
-    return vectors * (double)n->in[2]->type.shape.dim[0].n * (double)rows * (scales ? 12 : 17) *
-           machine->costs.term[COST_recurrent][COST_mac];
 }
 
 double
@@ -223,8 +196,6 @@ cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_
     const double read = count[COST_read] * machine->costs.step[COST_read];
     for (int s = 0; s < COST_STEPS; s++)
         ns += s == COST_read ? 0 : count[s] * machine->costs.step[s];
-    if (kernel->anchor && kernel->anchor->op == OP_selective_scan)
-        ns += cost_scan(machine, kernel->anchor, rows, threads);
     return fmax(ns, read) * 1e-9;
 }
 

@@ -23,25 +23,19 @@ forward_done(const Forward *f, const Value *v)
     return v->id < f->cap && f->to[v->id];
 }
 
-static void
-forward_reserve(Forward *f)
-{
-    if (f->g->nvalue_ids <= f->cap)
-        return;
-    const size_t old_cap = (size_t)f->cap, cap = (size_t)f->g->nvalue_ids * 2;
-    f->to = arena_grow(f->arena, f->to, old_cap, cap, sizeof(Value *));
-    for (size_t i = old_cap; i < cap; i++)
-        f->to[i] = NULL;
-    f->cap = (int)cap;
-}
-
 void
 forward_put(Forward *f, Value *from, Value *to)
 {
-    forward_reserve(f);
+    if (f->g->nvalue_ids > f->cap) {
+        const size_t old_cap = (size_t)f->cap, cap = (size_t)f->g->nvalue_ids * 2;
+        f->to = arena_grow(f->arena, f->to, old_cap, cap, sizeof(Value *));
+        for (size_t i = old_cap; i < cap; i++)
+            f->to[i] = NULL;
+        f->cap = (int)cap;
+    }
     f->to[from->id] = to;
     const bool results = from->kind == VALUE_RESULT && to->kind == VALUE_RESULT;
-    if (!results || name_is_made(from->name) || !name_is_made(to->name))
+    if (!results || name_is_made_up(from->name) || !name_is_made_up(to->name))
         return;
     const char *name = from->name;
     graph_rename(f->g, from, NULL);

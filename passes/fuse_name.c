@@ -20,19 +20,12 @@ static const char *
 name_of_value(Graph *g, const Node *n)
 {
     const char *name = n->out[0]->name;
-    if (name_is_made(name))
+    if (name_is_made_up(name))
         return op_info[n->op].name;
     size_t len = strlen(name);
     while (len > 0 && strchr("0123456789.", name[len - 1]))
         len--;
     return len ? name_stem(g->arena, arena_strndup(g->arena, name, len)) : "map";
-}
-
-static const char *
-name_of_param(Graph *g, const Node *last, const Node *anchor)
-{
-    const char *what = anchor ? op_info[anchor->op].name : "init";
-    return arena_printf(g->arena, "%s_%s", what, name_of_weight(g, last));
 }
 
 static const char *
@@ -63,28 +56,27 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
 {
     const Node *last = nodes[count - 1];
     if (last->out[0]->is_param)
-        return name_of_param(g, last, anchor);
+        return arena_printf(g->arena, "%s_%s", anchor ? op_info[anchor->op].name : "init",
+                            name_of_weight(g, last));
     if (!anchor)
         return name_of_value(g, last);
-    if (node_flag(anchor, 'S'))
-        return "ssd";
-    switch (node_class(anchor)) {
+    const Op op = op_info[anchor->op].kernel;
+    switch (op_info[op].cls) {
     case CLASS_CONTRACT:
         return name_of_projection(g, anchor);
     case CLASS_CONV:
         return name_of_weight(g, anchor);
-    case CLASS_RECURRENT:
-        return attrs_find(&anchor->attrs, ATTR_heads) ? "ssd" : op_info[anchor->op].name;
     case CLASS_ROWWISE:
         return name_of_norm(nodes, anchor);
+    case CLASS_RECURRENT:
     case CLASS_GATHER:
     case CLASS_ATTEND:
     case CLASS_POINTWISE:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
-        return op_info[anchor->op].name;
+        return op_info[op].name;
     }
-    die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
+    die("class %d of %s", (int)op_info[op].cls, op_info[op].name);
 }
 
 void

@@ -5,32 +5,21 @@
 #include "machine/tile.h"
 #include "passes/pass.h"
 
-/* ---- pipeline.c ------------------------------------------------------------------------- */
-
-typedef struct {
-    const PassId *pass;
-    int count;
-} Pipeline;
-Pipeline pipeline_of(Phase phase);
-
 /* ---- check.c: --check-each -------------------------------------------------------------- */
 
 typedef struct Checker Checker;
 /* Interprets g as it is now. NULL: it cannot be interpreted; cx->diag has the reason. */
 Checker *checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights);
-/* Interprets g after a pass, writes a line to `out` and keeps the new numbers for the next pass.
- * False: the pass changed the numbers; cx->diag names it. */
+/* Interprets g after a pass, writes a line to `out` and compares the next pass with the new
+ * numbers. False: the pass changed the numbers; cx->diag names it. */
 bool checker_after(Checker *checker, const Graph *g, PassId pass, StrBuf *out);
 void checker_free(Checker *checker);
 
 /* ---- rules.c: the algebraic rules of canon ---------------------------------------------- */
 
-typedef struct {
-    const char *name;
-    bool (*match)(const Node *n);
-    Value *(*build)(Graph *g, Node *n); /* what takes the place of n's result */
-} CanonRule;
-extern const CanonRule canon_rules[];
+/* What takes the place of n's result; NULL: the rule does not match. */
+typedef Value *CanonRule(Graph *g, Node *n);
+extern CanonRule *const canon_rules[];
 extern const int canon_rule_count;
 
 /* ---- forward.c: what took a value's place, while a pass walks from first to last -------- */
@@ -79,16 +68,15 @@ enum { SSD_WINDOW = 32 };
 
 OpClass node_class(const Node *n);
 bool node_flag(const Node *n, char flag);
-/* The state operand of n; NULL: it has none, so it is a pure function of its operands. */
-Value *node_state(const Node *n);
+/* The weight that n multiplies by, a contraction's; NULL: n is no projection. */
+Value *node_weight(const Node *n);
+bool node_is_packed(const Node *n); /* a projection by a packed weight */
 /* The value whose memory v addresses: v itself unless a view made it. */
 Value *view_root(Value *v);
 /* The checkpoint's weight that a param expression is made from; NULL: none. */
 const Value *param_weight(const Value *v);
 /* layers.0.mixer.in_proj.weight -> in_proj. */
 const char *name_stem(Arena *arena, const char *name);
-/* Names the graph made up itself: t12. */
-bool name_is_made(const char *name);
 /* The option of the command line where it says something, else the attribute, else `table`. */
 const char *choose_word(const char *option, const Node *n, AttrId id, const char *table);
 /* v as element type `to`, cast before `before` where it has another. */

@@ -64,22 +64,6 @@ layout_width(Layout *l, Dtype dtype, int64_t columns)
     return width;
 }
 
-/* The type a weight is packed in: that of x, but for f16 weights that stay as they are stored. */
-static Value *
-layout_typed(Layout *l, Node *linear, Value *weight)
-{
-    const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
-    return halves ? weight : value_as(l->g, linear, weight, linear->in[0]->type.dtype);
-}
-
-static Value *
-layout_pack(Layout *l, Node *linear, Value *weight)
-{
-    Value *typed = layout_typed(l, linear, weight);
-    const int64_t columns = type_width(&linear->out[0]->type);
-    return layout_panels(l, linear, typed, layout_width(l, typed->type.dtype, columns));
-}
-
 /* The earlier layout of a weight, remembered for the readers to come. */
 static Value *
 layout_again(Layout *l, const Value *weight, Value *made)
@@ -96,59 +80,60 @@ layout_known(const Layout *l, const Value *weight, Dtype dtype)
     return made && made->type.dtype == dtype ? made : NULL;
 }
 
+/* A weight is packed in the type of x, but f16 weights stay as they are stored. */
 static void
 layout_linear(Layout *l, Node *n)
 {
-    Value *weight = n->in[1];
+    Value *weight = node_weight(n);
+    const Dtype dtype = node_operand(n, 'x')->type.dtype;
+    const int64_t columns = type_width(&n->out[0]->type);
     const bool picked = attrs_find(&n->attrs, ATTR_first) || attrs_find(&n->attrs, ATTR_rows);
-    Value *packed = picked ? NULL : layout_known(l, weight, n->in[0]->type.dtype);
-    if (!packed)
-        packed = layout_pack(l, n, weight);
+    Value *packed = picked ? NULL : layout_known(l, weight, dtype);
+    if (!packed) {
+        const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
+        Value *typed = halves ? weight : value_as(l->g, n, weight, dtype);
+        packed = layout_panels(l, n, typed, layout_width(l, typed->type.dtype, columns));
+    }
     if (!picked)
         layout_again(l, weight, packed);
-    graph_set_attr(l->g, n, attr_int(ATTR_out, type_width(&n->out[0]->type)));
-    graph_set_operand(l->g, n, 1, packed);
+    graph_set_attr(l->g, n, attr_int(ATTR_out, columns));
+    graph_set_operand(l->g, n, op_slot(n->op, 'W'), packed);
     l->changed = true;
 }
 
-/* The weight and its scales; a linear checks them together, so all are made before one is set. */
+/* The weight, its scales and its minima; the op checks them together, so all are made before one is
+ * set. */
 static void
 layout_integers(Layout *l, Node *n)
 {
-    enum { FIRST = 2 };
-    const Dtype dtype = n->in[FIRST]->type.dtype == DTYPE_u4 ? DTYPE_u4x2 : DTYPE_u8;
-    const int scales = dtype == DTYPE_u4x2 ? 2 : 1;
+    static const char letters[] = "WFM";
+    const Dtype dtype = node_weight(n)->type.dtype == DTYPE_u4 ? DTYPE_u4x2 : DTYPE_u8;
     const int64_t columns = type_width(&n->out[0]->type), width = layout_width(l, dtype, columns);
-    Value *packed[1 + 2];
-    for (int i = 0; i < 1 + scales; i++) {
-        Value *plain = n->in[FIRST + i];
+    Value *packed[COUNT_OF(letters)] = {0};
+    for (int i = 0; letters[i]; i++) {
+        Value *plain = node_operand(n, letters[i]);
+        if (!plain)
+            continue;
         packed[i] = layout_known(l, plain, i ? plain->type.dtype : dtype);
         if (!packed[i])
             packed[i] = layout_again(l, plain, layout_panels(l, n, plain, width));
     }
     graph_set_attr(l->g, n, attr_int(ATTR_out, columns));
-    for (int i = 0; i < 1 + scales; i++)
-        graph_set_operand(l->g, n, FIRST + i, packed[i]);
+    for (int i = 0; letters[i]; i++)
+        if (packed[i])
+            graph_set_operand(l->g, n, op_slot(n->op, letters[i]), packed[i]);
     l->changed = true;
-}
-
-/* A contraction over whole numbers whose weight is not packed yet. */
-static bool
-layout_is_integers(const Node *n)
-{
-    return node_class(n) == CLASS_CONTRACT && n->in[0]->type.dtype == DTYPE_i8 &&
-           !attrs_find(&n->attrs, ATTR_out);
 }
 
 static void
 layout_conv(Layout *l, Node *n)
 {
-    Value *weight = n->in[1];
+    Value *weight = node_operand(n, 'W');
     Value *turned = layout_known(l, weight, DTYPE_f32);
     if (!turned)
         turned = layout_again(l, weight,
                               graph_build(l->g, n, OP_transpose, 1, &weight, NULL, NULL, n->loc));
-    graph_set_operand(l->g, n, 1, turned);
+    graph_set_operand(l->g, n, op_slot(n->op, 'W'), turned);
     l->changed = true;
 }
 
@@ -158,12 +143,10 @@ pass_layout(Graph *g, PassCtx *cx)
     Layout l = {.g = g, .cx = cx, .values = g->nvalue_ids};
     l.made = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof(Value *));
     for (Node *n = g->first; n; n = n->next) {
-        const bool emitted = strcmp(node_word(n, ATTR_matmul, "emitted"), "blas") != 0;
-        if (n->op == OP_linear && emitted && !attrs_find(&n->attrs, ATTR_out))
-            layout_linear(&l, n);
-        else if (layout_is_integers(n))
-            layout_integers(&l, n);
-        else if (node_class(n) == CLASS_CONV && n->in[1]->type.shape.rank == 3)
+        const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
+        if (node_weight(n) && !blas && !node_is_packed(n))
+            (node_operand(n, 'F') ? layout_integers : layout_linear)(&l, n);
+        else if (node_class(n) == CLASS_CONV && node_operand(n, 'W')->type.shape.rank == 3)
             layout_conv(&l, n);
     }
     return l.changed;

@@ -28,63 +28,43 @@
 
 enum { SSD_X, SSD_DT, SSD_A_LOG, SSD_B, SSD_C, SSD_D, SSD_STATE, SSD_OPERANDS };
 
-typedef struct {
-    Graph *g;
-    Node *ssd;
-    int64_t chunk;
-} Lower;
-
 /* Builds an op before the ssd, with those of the ssd's attributes that it takes. */
 static Value *
-lower_op(const Lower *l, Op op, int nin, Value *const *in)
+lower_op(Graph *g, Node *ssd, int64_t chunk, Op op, int nin, Value *const *in)
 {
     AttrList attrs = {0};
-    for (int i = 0; i < l->ssd->attrs.count; i++) {
-        const Attr attr = l->ssd->attrs.items[i];
-        bool required = false;
-        if (op_takes_attr(op, attr.id, &required))
-            attrs_set(l->g->arena, &attrs, attr);
-    }
     bool required = false;
-    if (op_takes_attr(op, ATTR_chunk, &required) && (required || l->chunk > 0))
-        attrs_set(l->g->arena, &attrs, attr_int(ATTR_chunk, l->chunk));
+    for (int i = 0; i < ssd->attrs.count; i++)
+        if (op_takes_attr(op, ssd->attrs.items[i].id, &required))
+            attrs_set(g->arena, &attrs, ssd->attrs.items[i]);
+    required = false;
+    if (op_takes_attr(op, ATTR_chunk, &required) && (required || chunk > 0))
+        attrs_set(g->arena, &attrs, attr_int(ATTR_chunk, chunk));
     else
         attrs_remove(&attrs, ATTR_chunk);
-    return graph_build(l->g, l->ssd, op, nin, in, &attrs, NULL, l->ssd->loc);
-}
-
-static Value *
-lower_recurrent(const Lower *l, Value *A, bool windows)
-{
-    Value *in[SSD_OPERANDS];
-    const Lower scan = {l->g, l->ssd, windows ? SSD_WINDOW : CHUNK_ALL};
-    memcpy(in, l->ssd->in, sizeof in);
-    in[SSD_A_LOG] = A;
-    return lower_op(&scan, OP_ssd_scan, SSD_OPERANDS, in);
-}
-
-static Value *
-lower_chunked(const Lower *l, Value *A)
-{
-    Value *const *in = l->ssd->in;
-    Value *x = in[SSD_X], *dt = in[SSD_DT], *B = in[SSD_B], *C = in[SSD_C];
-    Value *a = lower_op(l, OP_chunk_decay, 2, (Value *[]){dt, A});           /* [T,H] */
-    Value *cb = lower_op(l, OP_chunk_cb, 2, (Value *[]){C, B});              /* [T,G,Q] */
-    Value *added = lower_op(l, OP_chunk_state, 4, (Value *[]){B, x, dt, a}); /* [T/Q,H,N,P] */
-    Value *entering = lower_op(l, OP_state_pass, 3, (Value *[]){added, a, in[SSD_STATE]});
-    return lower_op(l, OP_chunk_out, 7, (Value *[]){cb, a, dt, x, C, entering, in[SSD_D]});
+    return graph_build(g, ssd, op, nin, in, &attrs, NULL, ssd->loc);
 }
 
 static Value *
 lower_one(Graph *g, Node *ssd, bool windows)
 {
     const char *form = node_word(ssd, ATTR_form, "recurrent");
-    const int64_t chunk = node_int(ssd, ATTR_chunk, CHUNK_ALL);
-    const Lower l = {g, ssd, chunk > 0 ? chunk : CHUNK_ALL};
-    Value *decay = lower_op(&l, OP_exp, 1, &ssd->in[SSD_A_LOG]); /* [H] */
-    Value *A = lower_op(&l, OP_neg, 1, &decay);                  /* [H] */
-    const bool chunks = strcmp(form, "chunked") == 0 || strcmp(form, "quadratic") == 0;
-    return chunks ? lower_chunked(&l, A) : lower_recurrent(&l, A, windows);
+    const int64_t said = node_int(ssd, ATTR_chunk, CHUNK_ALL), q = said > 0 ? said : CHUNK_ALL;
+    Value *in[SSD_OPERANDS];
+    memcpy(in, ssd->in, sizeof in);
+    Value *decay = lower_op(g, ssd, q, OP_exp, 1, &in[SSD_A_LOG]); /* [H] */
+    Value *A = lower_op(g, ssd, q, OP_neg, 1, &decay);             /* [H] */
+    if (strcmp(form, "chunked") != 0 && strcmp(form, "quadratic") != 0) {
+        in[SSD_A_LOG] = A;
+        return lower_op(g, ssd, windows ? SSD_WINDOW : CHUNK_ALL, OP_ssd_scan, SSD_OPERANDS, in);
+    }
+    Value *x = in[SSD_X], *dt = in[SSD_DT], *B = in[SSD_B], *C = in[SSD_C];
+    Value *a = lower_op(g, ssd, q, OP_chunk_decay, 2, (Value *[]){dt, A}); /* [T,H] */
+    Value *cb = lower_op(g, ssd, q, OP_chunk_cb, 2, (Value *[]){C, B});    /* [T,G,Q] */
+    Value *added =
+        lower_op(g, ssd, q, OP_chunk_state, 4, (Value *[]){B, x, dt, a}); /* [T/Q,H,N,P] */
+    Value *entering = lower_op(g, ssd, q, OP_state_pass, 3, (Value *[]){added, a, in[SSD_STATE]});
+    return lower_op(g, ssd, q, OP_chunk_out, 7, (Value *[]){cb, a, dt, x, C, entering, in[SSD_D]});
 }
 
 bool

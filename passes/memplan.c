@@ -93,20 +93,13 @@ plan_remove_hole(Plan *p, int at)
     p->nholes--;
 }
 
-static int
-plan_best_hole(const Plan *p, int64_t bytes)
-{
-    int best = -1;
-    for (int i = 0; i < p->nholes; i++)
-        if (p->holes[i].bytes >= bytes && (best < 0 || p->holes[i].bytes < p->holes[best].bytes))
-            best = i;
-    return best;
-}
-
 static int64_t
 plan_take(Plan *p, int64_t bytes)
 {
-    const int at = plan_best_hole(p, bytes);
+    int at = -1; /* the smallest hole that it fits in */
+    for (int i = 0; i < p->nholes; i++)
+        if (p->holes[i].bytes >= bytes && (at < 0 || p->holes[i].bytes < p->holes[at].bytes))
+            at = i;
     if (at < 0) {
         const int64_t offset = p->end;
         p->failed = !size_add(p->end, bytes, &p->end) || p->failed;
@@ -149,8 +142,8 @@ plan_give_back(Plan *p, int64_t offset, int64_t bytes)
 
 /* ---- lifetimes -------------------------------------------------------------------------- */
 
-/* The last reader of every value from outside the kernel that makes it; who reads a view reads what
- * it views. Kernels run in order, so that the last one met stays. */
+/* The last reader of every value from outside the kernel that makes it; the reader of a view reads
+ * what it views. Kernels run in order, so that the last one met stays. */
 static void
 plan_lifetimes(Plan *p)
 {
@@ -164,15 +157,15 @@ plan_lifetimes(Plan *p)
         }
 }
 
-/* A program hands out the rows that were picked, as its nodes make them. */
+/* A program gives the rows R of its outputs, as its nodes make them. */
 static void
 plan_outputs(Plan *p)
 {
     for (int i = 0; i < p->g->noutputs; i++) {
         Value *root = view_root(p->g->outputs[i]);
         const Shape *shape = &root->type.shape;
-        const bool picked = shape->rank > 0 && shape->dim[0].kind == DIM_ROWS;
-        if (root->kind != VALUE_RESULT || !picked) {
+        const bool rows = shape->rank > 0 && shape->dim[0].kind == DIM_ROWS;
+        if (root->kind != VALUE_RESULT || !rows) {
             diag_error(
                 p->cx->diag, root->loc,
                 "output `%s` has no rows R: a compiled graph gives the rows that were picked, "
@@ -200,62 +193,21 @@ plan_result(Plan *p, Value *v)
     p->dying[last] = v;
 }
 
-/* Columns of a view start where the pieces before it end. */
+/* Columns of a result of a view start where those before it end. */
 static void
 plan_view(Node *n)
 {
     const Place *whole = &n->in[0]->place;
     int64_t column = 0;
     for (int i = 0; i < n->nout; i++) {
-        Value *piece = n->out[i];
-        piece->place = *whole;
-        piece->place.offset += column * dtype_info[piece->type.dtype].bytes;
-        column += type_width(&piece->type);
+        Value *v = n->out[i];
+        v->place = *whole;
+        v->place.offset += column * dtype_info[v->type.dtype].bytes;
+        column += type_width(&v->type);
     }
-}
-
-static void
-plan_end_of_kernel(Plan *p, const Kernel *k)
-{
-    for (const Value *v = p->dying[k->id]; v; v = p->sibling[v->id])
-        plan_give_back(p, v->place.offset, plan_bytes(p, v));
 }
 
 /* ---- the pass --------------------------------------------------------------------------- */
-
-static void
-plan_outside(Plan *p)
-{
-    Graph *g = p->g;
-    for (int i = 0; i < g->ninputs; i++)
-        g->inputs[i]->place = (Place){SPACE_INPUT, 0, plan_stride(g->inputs[i])};
-    for (int i = 0; i < g->nstates; i++)
-        plan_append(p, g->states[i], SPACE_STATE, &g->state_bytes);
-}
-
-static void
-plan_nodes(Plan *p)
-{
-    for (Node *n = p->g->first; n && !p->failed; n = n->next) {
-        if (node_class(n) == CLASS_VIEW) {
-            plan_view(n);
-            continue;
-        }
-        for (int i = 0; i < n->nout; i++)
-            plan_result(p, n->out[i]);
-        if (n->kernel && (!n->next || n->next->kernel != n->kernel))
-            plan_end_of_kernel(p, n->kernel);
-    }
-}
-
-static void
-plan_forget(Graph *g)
-{
-    g->slab_bytes = g->param_bytes = g->state_bytes = g->output_bytes = 0;
-    for (Node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->nout; i++)
-            n->out[i]->place = (Place){0};
-}
 
 bool
 pass_memplan(Graph *g, PassCtx *cx)
@@ -267,10 +219,27 @@ pass_memplan(Graph *g, PassCtx *cx)
     p.last = arena_array(cx->arena, values, sizeof *p.last);
     p.sibling = arena_array(cx->arena, values, sizeof(Value *));
     p.dying = arena_array(cx->arena, (size_t)g->nkernels + 1, sizeof(Value *));
-    plan_forget(g);
+    g->slab_bytes = g->param_bytes = g->state_bytes = g->output_bytes = 0;
+    for (Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->nout; i++)
+            n->out[i]->place = (Place){0};
     plan_lifetimes(&p);
-    plan_outside(&p);
+    for (int i = 0; i < g->ninputs; i++)
+        g->inputs[i]->place = (Place){SPACE_INPUT, 0, plan_stride(g->inputs[i])};
+    for (int i = 0; i < g->nstates; i++)
+        plan_append(&p, g->states[i], SPACE_STATE, &g->state_bytes);
     plan_outputs(&p);
-    plan_nodes(&p);
+    for (Node *n = g->first; n && !p.failed; n = n->next) {
+        if (node_class(n) == CLASS_VIEW) {
+            plan_view(n);
+            continue;
+        }
+        for (int i = 0; i < n->nout; i++)
+            plan_result(&p, n->out[i]);
+        if (!n->kernel || (n->next && n->next->kernel == n->kernel))
+            continue;
+        for (const Value *v = p.dying[n->kernel->id]; v; v = p.sibling[v->id])
+            plan_give_back(&p, v->place.offset, plan_bytes(&p, v));
+    }
     return true;
 }

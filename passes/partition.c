@@ -30,15 +30,6 @@
 
 #include "passes/internal.h"
 
-/* The packed weight that a node multiplies by; NULL: it has none. Integers come with scales. */
-static const Type *
-partition_packed(const Node *anchor)
-{
-    if (!anchor || node_class(anchor) != CLASS_CONTRACT || !attrs_find(&anchor->attrs, ATTR_out))
-        return NULL;
-    return &anchor->in[anchor->in[0]->type.dtype == DTYPE_i8 ? 2 : 1]->type;
-}
-
 static const char *
 partition_part(const Node *anchor)
 {
@@ -52,7 +43,7 @@ partition_part(const Node *anchor)
     case CLASS_ATTEND:
         return "heads";
     case CLASS_CONTRACT:
-        return partition_packed(anchor) ? "grid" : "cols";
+        return node_is_packed(anchor) ? "grid" : "cols";
     case CLASS_CONV:
         return "cols";
     case CLASS_POINTWISE:
@@ -63,16 +54,6 @@ partition_part(const Node *anchor)
         return "rows";
     }
     die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
-}
-
-/* Rows of the register tile beside the packed weight that a node multiplies by; 0: it has none. */
-static int64_t
-partition_rows(const Machine *m, const Node *anchor)
-{
-    const Type *weight = partition_packed(anchor);
-    if (!weight)
-        return 0;
-    return panel_rows(m, weight->dtype, weight->shape.dim[2].n / machine_lanes(m));
 }
 
 static const struct {
@@ -106,8 +87,10 @@ pass_partition(Graph *g, PassCtx *cx)
     bool changed = false;
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];
-        const int64_t rows = partition_rows(cx->machine, k->anchor);
-        if (rows > 0 && !attrs_find(&k->attrs, ATTR_tile)) {
+        if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
+            const Type *w = &node_weight(k->anchor)->type;
+            const int64_t vectors = w->shape.dim[2].n / machine_lanes(cx->machine);
+            const int64_t rows = panel_rows(cx->machine, w->dtype, vectors);
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
             changed = true;
         }

@@ -8,6 +8,9 @@
 #define ROUNDS true
 #define PASS(id, stage, on, numbers, doc)                                                          \
     [PASS_##id] = {#id, STAGE_##stage, on, numbers, pass_##id, doc},
+#define PHASE_TEXT(id, name) [id] = name,
+const char *const phase_name[PHASE_COUNT] = {PHASES(PHASE_TEXT)};
+
 const PassInfo pass_info[PASS_COUNT] = {
 #include "passes/passes.def"
 };
@@ -81,26 +84,18 @@ verify(Manager *m, const char *after)
     return false;
 }
 
-/* A pass that raises the stage cannot be left out: what follows it needs that stage. */
-static bool
-may_skip(Manager *m, const PassInfo *info)
-{
-    if (info->after <= m->g->stage)
-        return true;
-    diag_error(
-        m->cx->diag, (SrcLoc){0},
-        "pass %s cannot be left out: the passes after it need a graph in stage %s, and this one "
-        "is in stage %s",
-        info->name, stage_name[info->after], stage_name[m->g->stage]);
-    return false;
-}
-
 static bool
 run_one(Manager *m, PassId id)
 {
     const PassInfo *info = &pass_info[id];
-    if (m->options->off[id])
-        return may_skip(m, info);
+    if (m->options->off[id]) { /* what follows a pass that raises the stage needs that stage */
+        if (info->after > m->g->stage)
+            diag_error(m->cx->diag, (SrcLoc){0},
+                       "pass %s cannot be left out: the passes after it need a graph in stage %s, "
+                       "and this one is in stage %s",
+                       info->name, stage_name[info->after], stage_name[m->g->stage]);
+        return info->after <= m->g->stage;
+    }
     if (m->g->stage == STAGE_KERNEL && info->after < STAGE_KERNEL)
         return true; /* the text had its kernels already */
     const int errors = diag_errors(m->cx->diag);
@@ -122,24 +117,11 @@ run_one(Manager *m, PassId id)
     return !m->checker || !changed || checker_after(m->checker, m->g, id, m->options->out);
 }
 
-static bool
-run_all(Manager *m)
-{
-    const Pipeline line = pipeline_of(m->cx->phase);
-    for (int i = 0; i < line.count; i++) {
-        if (!run_one(m, line.pass[i]))
-            return false;
-        if ((int)line.pass[i] == m->options->stop_after)
-            break;
-    }
-    return m->options->verify_each || verify(m, "its passes");
-}
-
 bool
 pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
 {
     Manager m = {.g = g, .cx = cx, .options = options};
-    g->phase = cx->phase == PHASE_DECODE ? "decode" : "prefill";
+    g->phase = phase_name[cx->phase];
     if (cx->threads < 1)
         cx->threads = 1;
     if (options->check_each) {
@@ -147,7 +129,13 @@ pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
         if (!m.checker)
             return false;
     }
-    const bool ok = run_all(&m);
+    bool ok = true;
+    for (int i = 0; ok && i < pipeline_count; i++) {
+        ok = run_one(&m, pipeline[i]);
+        if ((int)pipeline[i] == options->stop_after)
+            break;
+    }
+    ok = ok && (options->verify_each || verify(&m, "its passes"));
     if (m.checker)
         checker_free(m.checker);
     return ok;

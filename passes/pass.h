@@ -12,7 +12,14 @@ typedef enum {
     PASS_COUNT
 } PassId;
 
-typedef enum { PHASE_PREFILL, PHASE_DECODE } Phase;
+#define PHASES(PHASE)              PHASE(PHASE_PREFILL, "prefill") PHASE(PHASE_DECODE, "decode")
+#define PHASE_ENUMERATOR(id, name) id,
+typedef enum { PHASES(PHASE_ENUMERATOR) PHASE_COUNT } Phase;
+extern const char *const phase_name[PHASE_COUNT];
+
+/* The passes in the order in which they run, for both phases (pipeline.c). */
+extern const PassId pipeline[];
+extern const int pipeline_count;
 
 typedef struct {
     const Machine *machine; /* that the code is for; its costs predict times */

@@ -202,14 +202,6 @@ quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
     return next;
 }
 
-/* bf16 saves nothing where it is emulated. */
-static Dtype
-quantise_dtype(const PassCtx *cx)
-{
-    const FormatInfo *format = &format_info[cx->format];
-    return format->bits && !cx->machine->bf16_dot ? DTYPE_f32 : format->reals;
-}
-
 /* ---- states -------------------------------------------------------------------------------- */
 
 static bool
@@ -217,7 +209,7 @@ quantise_states(Graph *g, PassCtx *cx)
 {
     bool changed = false;
     for (Node *n = g->first; n && cx->state_dtype != DTYPE_f32; n = n->next) {
-        Value *state = node_class(n) == CLASS_RECURRENT ? node_state(n) : NULL;
+        Value *state = node_class(n) == CLASS_RECURRENT ? node_operand(n, 's') : NULL;
         if (!state || state->type.dtype != DTYPE_f32)
             continue;
         graph_set_state_dtype(state, cx->state_dtype);
@@ -232,7 +224,9 @@ bool
 pass_quantise(Graph *g, PassCtx *cx)
 {
     Quantise q = {.g = g, .cx = cx, .values = g->nvalue_ids};
-    const Dtype reals = quantise_dtype(cx);
+    const FormatInfo *format = &format_info[cx->format];
+    /* beside integers, bf16 saves nothing where it is emulated */
+    const Dtype reals = format->bits && !cx->machine->bf16_dot ? DTYPE_f32 : format->reals;
     q.quantised = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof *q.quantised);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
@@ -243,7 +237,7 @@ pass_quantise(Graph *g, PassCtx *cx)
         if (precise)
             attrs_remove(&n->attrs, ATTR_precise);
         q.changed = q.changed || precise;
-        if (format_info[cx->format].bits)
+        if (format->bits)
             next = quantise_integers(&q, n, precise, reals);
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;

@@ -1,5 +1,4 @@
 /* passes/query.c -- what passes ask about nodes and values. */
-#include <ctype.h>
 #include <string.h>
 
 #include "passes/internal.h"
@@ -17,12 +16,15 @@ node_flag(const Node *n, char flag)
 }
 
 Value *
-node_state(const Node *n)
+node_weight(const Node *n)
 {
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i] && n->in[i]->kind == VALUE_STATE)
-            return n->in[i];
-    return NULL;
+    return node_class(n) == CLASS_CONTRACT ? node_operand(n, 'W') : NULL;
+}
+
+bool
+node_is_packed(const Node *n)
+{
+    return node_weight(n) && attrs_find(&n->attrs, ATTR_out);
 }
 
 Value *
@@ -68,30 +70,13 @@ name_stem(Arena *arena, const char *name)
     return arena_strndup(arena, name + start, len - start);
 }
 
-bool
-name_is_made(const char *name)
-{
-    if (name[0] != 't' || !name[1])
-        return false;
-    for (const char *c = name + 1; *c; c++)
-        if (!isdigit((unsigned char)*c))
-            return false;
-    return true;
-}
-
-static bool
-says(const char *word)
-{
-    return word && strcmp(word, "auto") != 0;
-}
-
 const char *
 choose_word(const char *option, const Node *n, AttrId id, const char *table)
 {
-    if (says(option))
+    if (option && strcmp(option, "auto") != 0)
         return option;
     const char *attr = node_word(n, id, "auto");
-    return says(attr) ? attr : table;
+    return strcmp(attr, "auto") != 0 ? attr : table;
 }
 
 Value *

@@ -6,13 +6,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FIELD(C type, LLVM kind: i64 or ptr, name, meaning) */
+/* Every struct is one list of fields: the C struct, LLVM's type and the check of its layout
+ * (codegen/abi.c) are made of it.
+ *
+ * FIELD(C type, kind, name, meaning), ARRAY(C type, kind, name, count, meaning)
+ *   kind  i32, i64, ptr, or the struct that the field is */
+#define ABI_DECLARE_FIELD(ctype, kind, name, doc)        ctype name;
+#define ABI_DECLARE_ARRAY(ctype, kind, name, count, doc) ctype name[count];
+#define ABI_DECLARE(FIELDS)                              {FIELDS(ABI_DECLARE_FIELD, ABI_DECLARE_ARRAY)}
+
+/* ---- what a kernel is called with ------------------------------------------------------------ */
 
 /* A run of token rows that belong to one sequence. */
-#define ABI_SEG_FIELDS(FIELD)                                                                      \
+#define ABI_SEG_FIELDS(FIELD, ARRAY)                                                               \
     FIELD(int64_t, i64, row, "first token row")                                                    \
     FIELD(int64_t, i64, len, "token rows, at least 1")                                             \
     FIELD(int64_t, i64, slot, "which sequence's state")
+typedef struct ABI_DECLARE(ABI_SEG_FIELDS) AbiSeg;
 
 /* cblas_sgemm of OpenBLAS: c [m,n] = alpha * a * b + beta * c */
 typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
@@ -20,120 +30,124 @@ typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n,
                       int ldc);
 
 /* The same for every kernel of one pass. */
-#define ABI_CALL_FIELDS(FIELD)                                                                     \
+#define ABI_CALL_FIELDS(FIELD, ARRAY)                                                              \
     FIELD(int64_t, i64, rows, "T: token rows in this pass")                                        \
     FIELD(int64_t, i64, picked, "R: rows the head works on")                                       \
     FIELD(int64_t, i64, nseg, "runs of rows")                                                      \
     FIELD(const AbiSeg *, ptr, seg, "[nseg], together rows 0 .. T-1 in order")                     \
     FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
     FIELD(AbiSgemm *, ptr, sgemm, "NULL: AbiProgram.calls_blas is 0")
+typedef struct ABI_DECLARE(ABI_CALL_FIELDS) AbiCall;
 
 /* What one thread is to do of a kernel: one of `parts` parts, by which the kernel splits its own
  * work. Any of them may run on any thread, once. */
-#define ABI_SHARE_FIELDS(FIELD)                                                                    \
+#define ABI_SHARE_FIELDS(FIELD, ARRAY)                                                             \
     FIELD(char *, ptr, scratch, "this thread's, 64-byte aligned")                                  \
     FIELD(int64_t, i64, part, "0 .. parts - 1")                                                    \
     FIELD(int64_t, i64, parts, "a multiple of threads")                                            \
     FIELD(int64_t, i64, threads, "that take parts")                                                \
     FIELD(int64_t, i64, before, "the part that left scratch as it is, in this step; or -1")
-
-#define ABI_DECLARE(ctype, llvm, name, doc) ctype name;
-typedef struct {
-    ABI_SEG_FIELDS(ABI_DECLARE)
-} AbiSeg;
-typedef struct {
-    ABI_CALL_FIELDS(ABI_DECLARE)
-} AbiCall;
-typedef struct {
-    ABI_SHARE_FIELDS(ABI_DECLARE)
-} AbiShare;
-#undef ABI_DECLARE
+typedef struct ABI_DECLARE(ABI_SHARE_FIELDS) AbiShare;
 
 /* operand: one pointer for each operand of the kernel: the element in row 0, column 0 (states: the
  * tensor of slot 0). */
 typedef void AbiKernel(void *const *operand, const AbiCall *call, const AbiShare *share);
 
+/* ---- a compiled model without its weights ---------------------------------------------------- */
+
 typedef enum { ABI_SLAB, ABI_PARAM, ABI_WEIGHT, ABI_STATE, ABI_INPUT, ABI_OUTPUT } AbiSpace;
 enum { ABI_INPUT_IDS = 0, ABI_INPUT_PICK = 1 }; /* AbiOperand.index in ABI_INPUT */
 
-typedef struct {
-    AbiSpace space;
-    int32_t index;  /* ABI_WEIGHT: which weight; ABI_INPUT: ids (int32 [T]) or pick (int32 [R]) */
-    int64_t offset; /* bytes */
-} AbiOperand;
+#define ABI_OPERAND_FIELDS(FIELD, ARRAY)                                                           \
+    FIELD(AbiSpace, i32, space, "what the operand is in")                                          \
+    FIELD(int32_t, i32, index,                                                                     \
+          "ABI_WEIGHT: which weight; ABI_INPUT: ids (int32 [T]) or pick (int32 [R])")              \
+    FIELD(int64_t, i64, offset, "bytes")
+typedef struct ABI_DECLARE(ABI_OPERAND_FIELDS) AbiOperand;
 
-typedef struct {
-    AbiKernel *run;
-    const char *name;      /* of the kernel, for profiles */
-    int32_t first_operand; /* into AbiProgram.operands */
-    int32_t operands;
-    /* Parts for each thread. 0: run by one thread, as part 0 of 1; 1: each thread its own; more:
-     * those of a thread that falls behind are taken by others, unless the pass is short. */
-    int32_t pieces;
-} AbiStep;
+/* pieces 0: run by one thread, as part 0 of 1; 1: each thread its own part; more: a thread that has
+ * run its own parts steals from others, unless the pass is short. */
+#define ABI_STEP_FIELDS(FIELD, ARRAY)                                                              \
+    FIELD(AbiKernel *, ptr, run, "the kernel's code")                                              \
+    FIELD(const char *, ptr, name, "of the kernel, for profiles")                                  \
+    FIELD(int32_t, i32, first_operand, "into AbiProgram.operands")                                 \
+    FIELD(int32_t, i32, operands, "how many")                                                      \
+    FIELD(int32_t, i32, pieces, "parts for each thread")
+typedef struct ABI_DECLARE(ABI_STEP_FIELDS) AbiStep;
 
-/* Steps [first, first + count) of AbiProgram.steps. */
-typedef struct {
-    int32_t first, count;
-} AbiRange;
+#define ABI_RANGE_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(int32_t, i32, first, "into AbiProgram.steps")                                            \
+    FIELD(int32_t, i32, count, "steps")
+typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
 
-/* One pipeline: layers over T rows, then the head over R picked rows. */
-typedef struct {
-    AbiRange layers, head;
-    int64_t block;         /* most T of a pass */
-    int64_t slab_bytes;    /* activations */
-    int64_t scratch_bytes; /* per thread */
-    /* A run of rows cut at multiples of this, counted from its first row, gives the bits of the
-     * whole run: the chunk lengths divide it. 1: any cut does. 0: none does. */
-    int64_t grain;
-} AbiPhase;
+/* One pipeline: layers over T rows, then the head over R picked rows. A segment cut at multiples of
+ * the grain, counted from its first row, gives the bits of the whole segment: the chunk lengths
+ * divide it. 1: any cut does. 0: none does. */
+#define ABI_PHASE_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(AbiRange, AbiRange, layers, "over T rows")                                               \
+    FIELD(AbiRange, AbiRange, head, "over R rows")                                                 \
+    FIELD(int64_t, i64, block, "most T of a pass")                                                 \
+    FIELD(int64_t, i64, slab_bytes, "activations")                                                 \
+    FIELD(int64_t, i64, scratch_bytes, "per thread")                                               \
+    FIELD(int64_t, i64, grain, "tokens between cuts")
+typedef struct ABI_DECLARE(ABI_PHASE_FIELDS) AbiPhase;
 
-typedef enum { ABI_F32, ABI_F16, ABI_BF16 } AbiDtype;
+/* Element types that kernels read from files, by their names in safetensors headers. */
+#define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
+#define ABI_DTYPE_ID(name) ABI_##name,
+typedef enum { ABI_DTYPES(ABI_DTYPE_ID) ABI_DTYPE_COUNT } AbiDtype;
 
-typedef struct {
-    const char *tensor; /* name in the checkpoint */
-    const char *init;   /* rule that fills it without a checkpoint (runtime/init.def) */
-    AbiDtype dtype;     /* as stored */
-    int32_t rank;
-    int64_t dim[4];
-} AbiWeight;
+#define ABI_WEIGHT_FIELDS(FIELD, ARRAY)                                                            \
+    FIELD(const char *, ptr, tensor, "name in the checkpoint")                                     \
+    FIELD(const char *, ptr, init, "rule that fills it without a checkpoint (runtime/init.def)")   \
+    FIELD(AbiDtype, i32, dtype, "as stored")                                                       \
+    FIELD(int32_t, i32, rank, "dimensions")                                                        \
+    ARRAY(int64_t, i64, dim, 4, "the first `rank` of them")
+typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
 
-typedef struct {
-    const char *name;
-    int64_t offset, bytes; /* in one sequence's states */
-    AbiDtype dtype;
-    int32_t rank;
-    int64_t dim[4];
-} AbiState;
+#define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(const char *, ptr, name, "in the graph")                                                 \
+    FIELD(int64_t, i64, offset, "bytes, in one sequence's states")                                 \
+    FIELD(int64_t, i64, bytes, "of one sequence")                                                  \
+    FIELD(AbiDtype, i32, dtype, "of the elements")                                                 \
+    FIELD(int32_t, i32, rank, "dimensions")                                                        \
+    ARRAY(int64_t, i64, dim, 4, "the first `rank` of them")
+typedef struct ABI_DECLARE(ABI_STATE_FIELDS) AbiState;
 
 typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
 
-/* A compiled model without its weights. Read-only, shared by every session. */
-typedef struct {
-    const char *name;
-    uint64_t
-        identity; /* of the description it was made of: equal for equal models, however compiled */
-    const char *numerics; /* what projections multiply in and states are kept in, such as "bf16" */
-    int64_t vocab;
-    int64_t head_rows; /* most R of a pass */
-    int64_t param_bytes, state_bytes, output_bytes;
-    uint64_t pack_hash; /* of how params are made of weights: equal ones hold equal bytes */
-    int64_t calls_blas; /* 1: kernels call AbiCall.sgemm */
-    AbiRange init;      /* run once: weights -> params */
-    AbiPhase phase[ABI_PHASES];
-    const AbiStep *steps;
-    const AbiOperand *operands;
-    const AbiWeight *weights;
-    const AbiState *states;
-    int32_t nsteps, noperands, nweights, nstates;
-} AbiProgram;
+/* Read-only, shared by every session. identity: equal for equal models, however they are compiled;
+ * pack_hash: programs of equal ones make params of equal bytes. */
+#define ABI_PROGRAM_FIELDS(FIELD, ARRAY)                                                           \
+    FIELD(const char *, ptr, name, "of the model")                                                 \
+    FIELD(uint64_t, i64, identity, "of the description it was made of")                            \
+    FIELD(const char *, ptr, numerics,                                                             \
+          "what projections multiply in and states are kept in, such as \"bf16\"")                 \
+    FIELD(int64_t, i64, vocab, "logits of a row")                                                  \
+    FIELD(int64_t, i64, head_rows, "most R of a pass")                                             \
+    FIELD(int64_t, i64, param_bytes, "of all params")                                              \
+    FIELD(int64_t, i64, state_bytes, "of one sequence's states")                                   \
+    FIELD(int64_t, i64, output_bytes, "of all outputs")                                            \
+    FIELD(uint64_t, i64, pack_hash, "of how params are made of weights")                           \
+    FIELD(int64_t, i64, calls_blas, "1: kernels call AbiCall.sgemm")                               \
+    FIELD(AbiRange, AbiRange, init, "run once: weights -> params")                                 \
+    ARRAY(AbiPhase, AbiPhase, phase, ABI_PHASES, "by AbiPhaseId")                                  \
+    FIELD(const AbiStep *, ptr, steps, "[nsteps]")                                                 \
+    FIELD(const AbiOperand *, ptr, operands, "[noperands]")                                        \
+    FIELD(const AbiWeight *, ptr, weights, "[nweights]")                                           \
+    FIELD(const AbiState *, ptr, states, "[nstates]")                                              \
+    FIELD(int32_t, i32, nsteps, "rows of each table")                                              \
+    FIELD(int32_t, i32, noperands, "")                                                             \
+    FIELD(int32_t, i32, nweights, "")                                                              \
+    FIELD(int32_t, i32, nstates, "")
+typedef struct ABI_DECLARE(ABI_PROGRAM_FIELDS) AbiProgram;
 
 /* ---- models compiled ahead of time -----------------------------------------------------------
  * Constant data of a library or program; codegen/aot.c writes it, runtime/compiled.c reads it. */
 
 /* What code may need of a CPU beyond its architecture's base (runtime/features.def). */
 typedef enum {
-#define FEATURE(arch, id, llvm, test) ABI_HAS_##id,
+#define FEATURE(bit, arch, id, llvm, test) ABI_HAS_##id,
 #include "runtime/features.def"
 #undef FEATURE
     ABI_FEATURES
@@ -141,13 +155,14 @@ typedef enum {
 #define ABI_BIT(id) (UINT64_C(1) << ABI_HAS_##id)
 
 /* The model's code for one CPU. Embedded weights: parameters, then the tensors that steps read. */
-typedef struct {
-    const char *cpu; /* LLVM's name */
-    uint64_t needs;  /* bits of AbiFeature */
-    const AbiProgram *program;
-    const char *embedded;         /* 64-byte aligned; NULL: weights are in files */
-    const int64_t *tensor_offset; /* [nweights] into embedded; -1: no step reads that tensor */
-} AbiVariant;
+#define ABI_VARIANT_FIELDS(FIELD, ARRAY)                                                           \
+    FIELD(const char *, ptr, cpu, "LLVM's name")                                                   \
+    FIELD(uint64_t, i64, needs, "bits of AbiFeature")                                              \
+    FIELD(const AbiProgram *, ptr, program, "")                                                    \
+    FIELD(const char *, ptr, embedded, "64-byte aligned; NULL: weights are in files")              \
+    FIELD(const int64_t *, ptr, tensor_offset,                                                     \
+          "[nweights] into embedded; -1: no step reads that tensor")
+typedef struct ABI_DECLARE(ABI_VARIANT_FIELDS) AbiVariant;
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
@@ -160,19 +175,38 @@ enum { ABI_VERSION = 4 }; /* of these structs: a runtime opens its own version o
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
 
-typedef struct ssmc_compiled {
-    int32_t version;
-    int32_t nvariants;
-    const char *name;
-    const AbiVariant *variants; /* the one that asks most of a CPU first */
-    const AbiLoader *loader;    /* NULL: weights are embedded */
-    const char *weights;        /* files it was compiled for, or init:reference */
-    int64_t seed;               /* of init:reference */
-    const char *tokenizer;      /* text of tokenizer.json; NULL: the model names none */
-    int64_t tokenizer_bytes;
-    const int32_t *eos; /* ids that end a text, neos of them */
-    int64_t neos;
-    uint64_t identity[2]; /* of a model with embedded weights: what saved states know it by */
-} AbiCompiled;
+#define ABI_COMPILED_FIELDS(FIELD, ARRAY)                                                          \
+    FIELD(int32_t, i32, version, "ABI_VERSION")                                                    \
+    FIELD(int32_t, i32, nvariants, "")                                                             \
+    FIELD(const char *, ptr, name, "of the model")                                                 \
+    FIELD(const AbiVariant *, ptr, variants,                                                       \
+          "[nvariants], the one that needs most of a CPU first")                                   \
+    FIELD(const AbiLoader *, ptr, loader, "NULL: weights are embedded")                            \
+    FIELD(const char *, ptr, weights, "files it was compiled for, or init:reference")              \
+    FIELD(int64_t, i64, seed, "of init:reference")                                                 \
+    FIELD(const char *, ptr, tokenizer, "text of tokenizer.json; NULL: the model names none")      \
+    FIELD(int64_t, i64, tokenizer_bytes, "")                                                       \
+    FIELD(const int32_t *, ptr, eos, "[neos] ids that end a text")                                 \
+    FIELD(int64_t, i64, neos, "")                                                                  \
+    ARRAY(uint64_t, i64, identity, 2,                                                              \
+          "of a model with embedded weights: what saved states know it by")
+typedef struct ssmc_compiled ABI_DECLARE(ABI_COMPILED_FIELDS) AbiCompiled;
+_Static_assert(offsetof(AbiCompiled, version) == 0,
+               "a runtime reads the version of any AbiCompiled");
+
+/* STRUCT(name, fields): all of them, each after the structs that it has inside. */
+#define ABI_STRUCTS(STRUCT)                                                                        \
+    STRUCT(AbiSeg, ABI_SEG_FIELDS)                                                                 \
+    STRUCT(AbiCall, ABI_CALL_FIELDS)                                                               \
+    STRUCT(AbiShare, ABI_SHARE_FIELDS)                                                             \
+    STRUCT(AbiOperand, ABI_OPERAND_FIELDS)                                                         \
+    STRUCT(AbiStep, ABI_STEP_FIELDS)                                                               \
+    STRUCT(AbiRange, ABI_RANGE_FIELDS)                                                             \
+    STRUCT(AbiPhase, ABI_PHASE_FIELDS)                                                             \
+    STRUCT(AbiWeight, ABI_WEIGHT_FIELDS)                                                           \
+    STRUCT(AbiState, ABI_STATE_FIELDS)                                                             \
+    STRUCT(AbiProgram, ABI_PROGRAM_FIELDS)                                                         \
+    STRUCT(AbiVariant, ABI_VARIANT_FIELDS)                                                         \
+    STRUCT(AbiCompiled, ABI_COMPILED_FIELDS)
 
 #endif

@@ -9,24 +9,10 @@ enum { MOST_FAULTS = 20 }; /* in one report */
 
 /* ---- weights ------------------------------------------------------------------------------- */
 
-static const char *
-dtype_name(AbiDtype dtype)
-{
-    switch (dtype) {
-    case ABI_F32:
-        return "F32";
-    case ABI_F16:
-        return "F16";
-    case ABI_BF16:
-        return "BF16";
-    }
-    return "?";
-}
-
 static bool
 is_same(const AbiWeight *w, const RtTensor *t)
 {
-    return strcmp(dtype_name(w->dtype), t->dtype) == 0 &&
+    return strcmp(rt_abi_name(w->dtype), t->dtype) == 0 &&
            rt_dims_fit(w->dim, w->rank, t->dim, t->rank);
 }
 
@@ -38,7 +24,7 @@ report(const AbiWeight *w, const RtTensor *t)
     else
         rt_fail_also(SSMC_BAD_FILE, "tensor '%s' is %s %s, but the program was compiled for %s %s",
                      rt_quote(t->name).text, t->dtype, rt_dims(t->dim, t->rank).text,
-                     dtype_name(w->dtype), rt_dims(w->dim, w->rank).text);
+                     rt_abi_name(w->dtype), rt_dims(w->dim, w->rank).text);
 }
 
 static ssmc_status

@@ -32,14 +32,19 @@ rt_cpu_features(void)
 #if defined(__aarch64__)
     const unsigned long hwcap = getauxval(AT_HWCAP), hwcap2 = getauxval(AT_HWCAP2);
 #endif
-#define FEATURE(arch, id, llvm, test) FEATURE_##arch(id, test)
+#define FEATURE(bit, arch, id, llvm, test) FEATURE_##arch(id, test)
 #include "runtime/features.def"
 #undef FEATURE
     return have;
 }
 
+#define FEATURE(bit, arch, id, llvm, test)                                                         \
+    _Static_assert(ABI_HAS_##id == bit, "rows of features.def are in the order of their bits");
+#include "runtime/features.def"
+#undef FEATURE
+
 static const char *const feature_name[ABI_FEATURES] = {
-#define FEATURE(arch, id, llvm, test) [ABI_HAS_##id] = llvm,
+#define FEATURE(bit, arch, id, llvm, test) [ABI_HAS_##id] = llvm,
 #include "runtime/features.def"
 #undef FEATURE
 };

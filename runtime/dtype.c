@@ -32,6 +32,21 @@ rt_dtype_bits(const char *name)
     return 0;
 }
 
+const char *
+rt_abi_name(AbiDtype dtype)
+{
+#define NAME(name) #name,
+    static const char *const names[] = {ABI_DTYPES(NAME)};
+#undef NAME
+    return (unsigned)dtype < ABI_DTYPE_COUNT ? names[dtype] : "?";
+}
+
+int
+rt_abi_bits(AbiDtype dtype)
+{
+    return rt_dtype_bits(rt_abi_name(dtype));
+}
+
 bool
 rt_tensor_bytes(int bits, const int64_t *dim, int rank, size_t *out)
 {

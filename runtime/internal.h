@@ -191,7 +191,8 @@ const char *rt_cpu_lacks(uint64_t needs); /* the first of them that is not there
 
 /* ---- programs (program.c, model.c, bind.c) ----------------------------------------------- */
 
-int rt_abi_bits(AbiDtype dtype); /* of one element */
+const char *rt_abi_name(AbiDtype dtype); /* as a safetensors header spells it */
+int rt_abi_bits(AbiDtype dtype);         /* of one element; 0: there is no such type */
 
 struct ssmc_program {
     const AbiProgram *abi;             /* borrowed */

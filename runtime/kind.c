@@ -170,11 +170,19 @@ line_form(Line *line, const char *form, const char *path)
 
 static const struct {
     const char *what, *instead;
+    bool json;
 } kinds[] = {
-#define FILE_KIND(id, what, instead) [RT_KIND_##id] = {what, instead},
+#define FILE_KIND(id, what, instead) [RT_KIND_##id] = {what, instead, false},
+#define JSON_KIND(id, what, instead) [RT_KIND_##id] = {what, instead, true},
 #include "runtime/kinds.def"
 #undef FILE_KIND
 };
+
+bool
+rt_kind_may_be_json(RtKind kind)
+{
+    return kind == RT_KIND_other || kinds[kind].json;
+}
 
 ssmc_status
 rt_kind_fault(const char *path, RtKind kind)

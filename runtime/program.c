@@ -141,19 +141,6 @@ check(const AbiProgram *abi)
 
 /* ---- figures ------------------------------------------------------------------------------- */
 
-int
-rt_abi_bits(AbiDtype dtype)
-{
-    switch (dtype) {
-    case ABI_F32:
-        return 32;
-    case ABI_F16:
-    case ABI_BF16:
-        return 16;
-    }
-    return 0;
-}
-
 static bool
 range_reads(const AbiProgram *abi, AbiRange range, int weight)
 {

@@ -54,6 +54,7 @@ typedef enum {
     RT_KIND_other
 } RtKind;
 RtKind rt_kind_of(const char *path); /* other: it cannot be read, too */
+bool rt_kind_may_be_json(RtKind kind);
 /* SSMC_BAD_FILE with what the file is and what to give instead. */
 ssmc_status rt_kind_fault(const char *path, RtKind kind);
 /* SSMC_BAD_FILE with what a directory without `wanted` has in its place. */

@@ -33,6 +33,11 @@ enum {
 /* Elements are written as they lie in memory. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "state files are little-endian");
 
+/* A reader of any version finds these two. */
+_Static_assert(offsetof(RtStateHead, magic) == 0 && offsetof(RtStateHead, version) == 8,
+               "a state file begins with magic and version");
+_Static_assert(ABI_F32 == 0 && ABI_F16 == 1 && ABI_BF16 == 2, "numbers of state.def");
+
 /* ---- fields -------------------------------------------------------------------------------- */
 
 static char *
@@ -327,7 +332,7 @@ elements_of(const RtStateFile *f, const AbiState *state)
         size_t bytes = 0;
         const int64_t dim[] = {(int64_t)entry.dim0, (int64_t)entry.dim1, (int64_t)entry.dim2,
                                (int64_t)entry.dim3};
-        const int bits = entry.dtype <= ABI_BF16 ? rt_abi_bits((AbiDtype)entry.dtype) : 0;
+        const int bits = entry.dtype < ABI_DTYPE_COUNT ? rt_abi_bits((AbiDtype)entry.dtype) : 0;
         if (!bits || !rt_tensor_bytes(bits, dim, 4, &bytes) || bytes > (size_t)(f->end - elements))
             return NULL;
         if (memcmp(&entry, &want, sizeof entry) == 0 &&

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The include rule (ARCHITECTURE.md): driver -> explore -> bench -> compiler -> {frontend, passes, codegen, runtime} -> ir;
-# runtime includes only itself, codegen may also include runtime/abi.h; LLVM headers only in codegen/, libyaml only in frontend/.
+# The include rule (ARCHITECTURE.md): driver -> explore -> bench -> compiler -> {frontend -> tokenizer, passes, codegen, runtime}
+# -> ir; runtime includes only itself, codegen may also include runtime/abi.h; LLVM headers only in codegen/, libyaml only in frontend/.
 set -eu
 cd "$(dirname "$0")/.."
 status=0
@@ -15,7 +15,7 @@ allow() {
 }
 # only FOLDER HEADER: nobody else includes <HEADER.
 only() {
-    bad=$(grep -rnE "^#include <$2" ir machine frontend passes codegen runtime compiler bench explore driver \
+    bad=$(grep -rnE "^#include <$2" ir machine tokenizer frontend passes codegen runtime compiler bench explore driver \
         --include='*.c' --include='*.h' | grep -v "^$1/" || true)
     [ -z "$bad" ] && return
     printf 'include rule: only %s/ may include <%s...>\n%s\n' "$1" "$2" "$bad"
@@ -24,11 +24,12 @@ only() {
 
 allow ir 'ir/'
 allow runtime 'runtime/'
-allow frontend 'frontend/|ir/'
+allow tokenizer 'tokenizer/|ir/'
+allow frontend 'frontend/|tokenizer/(json_file|tokenizer)\.h|ir/'
 allow machine 'machine/|ir/|runtime/(abi\.h|features\.def)'
 allow passes 'passes/|machine/|ir/'
 allow codegen 'codegen/|machine/|ir/|runtime/(abi\.h|features\.def)'
-allow compiler 'compiler/|frontend/frontend\.h|passes/(pass|cost)\.h|codegen/codegen\.h|runtime/(rt\.h|exports\.def)|machine/|ir/'
+allow compiler 'compiler/|frontend/frontend\.h|tokenizer/tokenizer\.h|passes/(pass|cost)\.h|codegen/codegen\.h|runtime/(rt\.h|exports\.def)|machine/|ir/'
 allow bench 'bench/|compiler/compiler\.h|machine/|codegen/codegen\.h|runtime/|ir/'
 allow explore 'explore/|bench/(bench|json)\.h|compiler/compiler\.h|machine/|ir/'
 allow driver 'driver/|explore/(sweep|figure)\.h|bench/(bench|tune)\.h|compiler/compiler\.h|passes/passes\.def|runtime/exports\.def|frontend/keys\.def|ir/docs\.h|machine/cpus\.def'

@@ -1,9 +1,9 @@
-/* tests/runner.c -- runs the sectioned .t files of tests/{ir,passes,ops,codegen,frontend,driver}.
+/* tests/runner.c -- runs the sectioned .t files of tests/passes and tests/frontend.
  *
  * Text before the first section says what the file tests. Sections start with a line of their own:
  *   --ARGS--       arguments for ssmc, in words; "..." holds one word with spaces
- *   --IN EXT--     input, in a temporary file that is @IN@ elsewhere; EXT (default ir): its
- * extension
+ *   --IN EXT--     input, in a temporary file that is @IN@ elsewhere; EXT (default ir) is its
+ *                  extension
  *   --FILE NAME--  another file: @TMP@/NAME
  *   --STDIN--      what the command reads
  *   --EXPECT--     all of stdout
@@ -12,6 +12,8 @@
  *   --EXIT--       exit status, 0 without this section
  *   --COUNT--      pairs `word N`: how often an op is in the graph on stdout; `kernel N`: how many
  *                  kernels are
+ * A line `include FILE KEY=VALUE ...` of an input stands for tests/graphs/FILE, where each @KEY@ is
+ * replaced by its value ("..." holds one with spaces); @MORE@ is empty unless it is given.
  * @ROOT@ is the project's folder. Empty lines that end a section count for nothing. With --bless
  * (or SSMC_BLESS=1) EXPECT is rewritten with what came out. */
 #include <criterion/criterion.h>
@@ -37,7 +39,7 @@ static const char *const section_name[] = {
 
 typedef struct {
     SectionKind kind;
-    const char *arg;  /* IN: extension; FILE: name; "" */
+    const char *arg;  /* IN: extension; FILE: name; otherwise "" */
     const char *text; /* without the empty lines at its end */
     size_t from, len; /* where text is in the file */
 } Section;
@@ -145,6 +147,49 @@ normalise(TestFile *t, const char *text)
     return take(t, text_replace(text, SSMC_ROOT, "@ROOT@"));
 }
 
+/* The text of `FILE KEY=VALUE ...`. */
+static const char *
+included(TestFile *t, const char *line)
+{
+    const char *name = arena_strndup(t->arena, line, strcspn(line, " "));
+    char *whole = read_whole(arena_printf(t->arena, "%s/tests/graphs/%s", SSMC_ROOT, name), NULL);
+    if (whole == NULL) {
+        sb_printf(&t->faults, "there is no tests/graphs/%s\n", name);
+        return "";
+    }
+    const char *text = take(t, whole);
+    for (line += strlen(name); *(line += strspn(line, " ")) != '\0';) {
+        const size_t key = strcspn(line, "=");
+        const char *mark = arena_printf(t->arena, "@%.*s@", (int)key, line);
+        if (line[key] != '=' || strstr(text, mark) == NULL) {
+            sb_printf(&t->faults, "tests/graphs/%s has no %s\n", name, mark);
+            return "";
+        }
+        const bool quoted = line[key + 1] == '"';
+        const char *value = line + key + 1 + quoted;
+        const size_t len = strcspn(value, quoted ? "\"" : " ");
+        text = take(t, text_replace(text, mark, arena_strndup(t->arena, value, len)));
+        line = value + len + quoted;
+    }
+    return take(t, text_replace(text, "@MORE@", ""));
+}
+
+/* An input with its include lines replaced. */
+static const char *
+input_text(TestFile *t, const char *text)
+{
+    StrBuf out = {0};
+    for (size_t len; *text != '\0'; text += len) {
+        len = strcspn(text, "\n");
+        len += text[len] == '\n';
+        if (strncmp(text, "include ", 8) != 0)
+            sb_putn(&out, text, len);
+        else
+            sb_puts(&out, included(t, arena_strndup(t->arena, text + 8, strcspn(text + 8, "\n"))));
+    }
+    return sb_finish(&out, t->arena);
+}
+
 static void
 write_inputs(TestFile *t)
 {
@@ -158,7 +203,8 @@ write_inputs(TestFile *t)
         char *path = take(t, path_join(t->dir, name));
         if (s->kind == IN)
             t->in = path;
-        if (!write_whole(path, s->text, s->len))
+        const char *text = input_text(t, s->text);
+        if (!write_whole(path, text, strlen(text)))
             sb_printf(&t->faults, "cannot write %s\n", path);
     }
 }
@@ -407,12 +453,8 @@ files_of(const char *folder)
         run_file(file->path);                                                                      \
     }
 
-TEST_FOLDER(ir)
 TEST_FOLDER(passes)
-TEST_FOLDER(ops)
-TEST_FOLDER(codegen)
 TEST_FOLDER(frontend)
-TEST_FOLDER(driver)
 
 int
 main(int argc, char **argv)

@@ -11,7 +11,7 @@ typedef struct {
     const Options *o;
     Arena *arena;
     ssmc_sampling how;
-    FeTokenizer *tok;
+    Tokenizer *tok;
     ssmc_model *model;
     ssmc_session *session;
     int64_t vocab;
@@ -43,7 +43,7 @@ decode(Program *p, ssmc_sampler *sampler, Put *put, Rates *rates)
         size_t len = 0;
         if (ids_have(p->eos, p->neos, id) && !opt_given(p->o, OPT_ignore_eos))
             break;
-        const char *bytes = fe_decode(p->tok, id, &len);
+        const char *bytes = tok_decode(p->tok, id, &len);
         if (bytes && !put(bytes, len)) /* padding rows of the vocabulary have no text */
             break;
         if (++rates->made < most)
@@ -231,7 +231,7 @@ exe_run(Options *o)
         size_t len = 0;
         Diag *diag = diag_new();
         const char *text = ssmc_compiled_tokenizer(ssmc_product_compiled(), &len);
-        p.tok = fe_tokenizer_parse(p.arena, text, len, "the tokenizer inside", diag);
+        p.tok = tok_parse(p.arena, text, len, "the tokenizer inside", diag);
         status = p.tok ? EXIT_DONE : diag_fault(diag);
         diag_free(diag);
     }
@@ -242,6 +242,6 @@ exe_run(Options *o)
         status = opt_given(o, OPT_serve_stdin) ? serve(&p) : run_once(&p);
     ssmc_session_close(p.session);
     ssmc_model_close(p.model);
-    fe_tokenizer_free(p.tok);
+    tok_free(p.tok);
     return status;
 }

@@ -1,5 +1,6 @@
 /* driver/gen/symbols.c -- which symbols libssmc shows, under which versions (runtime/exports.def).
  */
+#define _GNU_SOURCE /* strverscmp */
 #include <string.h>
 
 #include "driver/gen/gen.h"
@@ -8,7 +9,8 @@ typedef struct {
     const char *name, *since;
 } Symbol;
 
-/* Rows of one version stand together, older ones first: each new version's go to the end. */
+/* Rows of one version stand together, older ones first: each new version's go to the end. Another
+ * order ends the build. */
 static const Symbol symbols[] = {
 #define EXPORT(name, where, since) {#name, #since},
 #include "runtime/exports.def"
@@ -19,7 +21,11 @@ static const Symbol symbols[] = {
 static bool
 begins(size_t i)
 {
-    return i == 0 || strcmp(symbols[i].since, symbols[i - 1].since) != 0;
+    const int order = i == 0 ? 1 : strverscmp(symbols[i].since, symbols[i - 1].since);
+    if (order < 0)
+        die("runtime/exports.def: %s is of an older version than the row before it",
+            symbols[i].name);
+    return order > 0;
 }
 
 void

@@ -18,4 +18,4 @@ eos: [2, 3]
 @TMP@/generation_config.json:1:22: note: eos_token_id[1] is 160, expected 0 to 159; it is not used
 @TMP@/generation_config.json:1:27: note: eos_token_id[2] is "4", expected an integer; it is not used
 @TMP@/tokenizer_config.json:1:15: note: eos_token is "<|gone|>", which is no token of tokenizer.json; it is not used
-@TMP@/special_tokens_map.json:1:25: note: not JSON: unexpected character; it is not used
+@TMP@/special_tokens_map.json:1:25: note: this is not JSON: unexpected character; it is not used

@@ -3,25 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/frontend.h"
 #include "tests/fuzz/fuzz.h"
+#include "tokenizer/tokenizer.h"
 
 static const char TEXT[] =
     "Once upon  a time,\r\n it's 12345 \xC3\xA9 e\xCC\x81\xCC\xA3 \xE6\x97\xA5 "
     "\xF0\x9F\x99\x82 \xE1\xA0\x8E <|endoftext|> <|pad|>\n\n\taaaaaaaa\0 b  ";
 
 static void
-check_encode(const FeTokenizer *tok)
+check_encode(const Tokenizer *tok)
 {
     int32_t *ids = NULL;
     size_t count = 0, bad = 0, len = 0;
-    if (!fe_encode(tok, TEXT, sizeof TEXT - 1, &ids, &count, &bad)) {
+    if (!tok_encode(tok, TEXT, sizeof TEXT - 1, &ids, &count, &bad)) {
         if (bad != sizeof TEXT - 1)
             die("byte %zu of a good text is called bad", bad);
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (ids[i] >= fe_tokenizer_size(tok) || !fe_decode(tok, ids[i], &len))
+        if (ids[i] >= tok_size(tok) || !tok_decode(tok, ids[i], &len))
             die("id %d has no bytes", ids[i]);
     }
     free(ids);
@@ -31,7 +31,7 @@ FUZZ_TARGET(tokenizer)
 {
     Arena *arena = arena_new();
     Diag *diag = diag_new();
-    FeTokenizer *tok = fe_tokenizer_parse(arena, (const char *)data, size, "tokenizer.json", diag);
+    Tokenizer *tok = tok_parse(arena, (const char *)data, size, "tokenizer.json", diag);
     if (tok)
         check_encode(tok);
     else if (diag_errors(diag) == 0)
@@ -39,7 +39,7 @@ FUZZ_TARGET(tokenizer)
     StrBuf said = {0};
     diag_print(diag, &said);
     sb_free(&said);
-    fe_tokenizer_free(tok);
+    tok_free(tok);
     diag_free(diag);
     arena_free(arena);
     return 0;

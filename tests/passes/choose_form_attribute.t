@@ -2,23 +2,7 @@ choose_form: the attribute wins over predicted times.
 --ARGS--
 compile @IN@ --stop-after choose_form --cpu x86-64-v4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[130,8] init=ones
-  weight A_log: f32[2] init=ones
-  weight D: f32[2] init=ones
-  state s: f32[2,64,4]
-  x: f32[T,8] = embed(ids, e)
-  p = linear(x, w)
-  q, B, C = split(p) {sizes=[2, 64, 64]}
-  dt = softplus(q)
-  y = ssd(x, dt, A_log, B, C, D, s) {heads=2, head_dim=4, groups=1, state=64, chunk=48}
-  output y
-}
+include ssd.ir D=8 W=130 H=2 N=64 P=4 MORE=", chunk=48"
 --EXPECT--
 graph "t" model {
   weights "init:reference"

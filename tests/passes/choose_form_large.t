@@ -2,23 +2,7 @@ choose_form: a large state takes chunks, of the length that is predicted to take
 --ARGS--
 compile @IN@ --stop-after choose_form --dtype bf16 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[129,64] init=ones
-  weight A_log: f32[1] init=ones
-  weight D: f32[1] init=ones
-  state s: f32[1,64,64]
-  x: f32[T,64] = embed(ids, e)
-  p = linear(x, w)
-  q, B, C = split(p) {sizes=[1, 64, 64]}
-  dt = softplus(q)
-  y = ssd(x, dt, A_log, B, C, D, s) {heads=1, head_dim=64, groups=1, state=64}
-  output y
-}
+include ssd.ir D=64 W=129 H=1 N=64 P=64
 --EXPECT--
 graph "t" model {
   weights "init:reference"

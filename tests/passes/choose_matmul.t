@@ -2,19 +2,7 @@ choose_matmul: our kernel, unless the table, the attribute or the option says bl
 --ARGS--
 compile @IN@ --stop-after choose_matmul --cpu x86-64-v4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[6,8] init=ones
-  weight v: f32[8,6] init=ones
-  x: f32[T,8] = embed(ids, e)
-  a = linear(x, w)
-  y = linear(a, v) {matmul=blas}
-  output y
-}
+include linear_linear.ir W=6 MORE=" {matmul=blas}"
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

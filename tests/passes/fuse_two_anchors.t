@@ -2,20 +2,7 @@ fuse: a sum of two projections joins the later one, which runs when the first is
 --ARGS--
 compile @IN@ --stop-after fuse --cpu x86-64-v4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[8,8] init=ones
-  weight v: f32[8,8] init=ones
-  x: f32[T,8] = embed(ids, e)
-  a = linear(x, w)
-  b = linear(x, v)
-  y = add(a, b)
-  output y
-}
+include linear_both.ir K=8 O=8
 --EXPECT--
 graph "t" kernel {
   weights "init:reference"

@@ -2,17 +2,7 @@ layout: weights stored as f16 stay f16 where that is the format.
 --ARGS--
 compile @IN@ --stop-after layout --dtype f16 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f16[70,64] init=ones
-  x: f32[T,64] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=64 W=f16[70,64]
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,18 +2,7 @@ layout: 8-bit weights and their scales are packed in panels of one width.
 --ARGS--
 compile @IN@ --stop-after layout --dtype int8 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[70,64] init=ones
-  weight b: f32[70] init=ones
-  x: f32[T,64] = embed(ids, e)
-  y = linear(x, w, b)
-  output y
-}
+include linear_bias.ir K=64 O=70
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,21 +2,7 @@ layout: whole numbers are packed whoever multiplies the real ones.
 --ARGS--
 compile @IN@ --stop-after layout --dtype int8 --matmul blas --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[70,64] init=ones
-  x: f32[T,64] = embed(ids, e)
-  p = linear(x, w) {precise=6}
-  z, dt = split(p) {sizes=[64, 6]}
-  h = take(z)
-  q = take(dt)
-  output h
-  output q
-}
+include linear_split.ir
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

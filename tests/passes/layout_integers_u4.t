@@ -2,17 +2,7 @@ layout: 4-bit weights, scales and minima are packed.
 --ARGS--
 compile @IN@ --stop-after layout --dtype int4 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[70,64] init=ones
-  x: f32[T,64] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=64 W=f32[70,64]
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,19 +2,7 @@ layout: weights of emitted linears are packed in panels of 1 to 4 vectors.
 --ARGS--
 compile @IN@ --stop-after layout --cpu x86-64-v4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[1160,8] init=ones
-  weight v: f32[8,1160] init=ones
-  x: f32[T,8] = embed(ids, e)
-  a = linear(x, w)
-  y = linear(a, v)
-  output y
-}
+include linear_linear.ir W=1160
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

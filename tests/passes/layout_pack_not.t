@@ -2,17 +2,7 @@ layout: blas reads plain weights.
 --ARGS--
 compile @IN@ --stop-after layout --matmul blas --cpu x86-64-v4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[6,8] init=ones
-  x: f32[T,8] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=8 W=f32[6,8]
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

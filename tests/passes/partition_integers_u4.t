@@ -2,17 +2,7 @@ partition: two accumulators a result leave room for fewer rows.
 --ARGS--
 compile @IN@ --stop-after partition --dtype int4 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[128,64] init=ones
-  x: f32[T,64] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=64 W=f32[128,64]
 --EXPECT--
 graph "t" kernel {
   weights "init:reference"

@@ -2,17 +2,7 @@ partition: fewer registers, fewer rows a tile.
 --ARGS--
 compile @IN@ --stop-after partition --cpu x86-64-v3
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[64,8] init=ones
-  x: f32[T,8] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=8 W=f32[64,8]
 --EXPECT--
 graph "t" kernel {
   weights "init:reference"

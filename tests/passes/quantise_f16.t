@@ -2,18 +2,7 @@ quantise: with f16 weights are cast, activations are not.
 --ARGS--
 compile @IN@ --stop-after quantise --dtype f16 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[6,64] init=ones
-  weight b: f32[6] init=ones
-  x: f32[T,64] = embed(ids, e)
-  y = linear(x, w, b)
-  output y
-}
+include linear_bias.ir K=64 O=6
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,17 +2,7 @@ quantise: compile.group is that of 4-bit weights too, and at most a row.
 --ARGS--
 compile @IN@ --stop-after quantise --dtype int4 --set compile.group=96 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,60] init=ones
-  weight w: f32[6,60] init=ones
-  x: f32[T,60] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=60 W=f32[6,60]
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,17 +2,7 @@ quantise: groups of inputs share a scale where compile.group says how many.
 --ARGS--
 compile @IN@ --stop-after quantise --dtype int8 --set compile.group=16 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[6,64] init=ones
-  x: f32[T,64] = embed(ids, e)
-  y = linear(x, w)
-  output y
-}
+include linear.ir K=64 W=f32[6,64]
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

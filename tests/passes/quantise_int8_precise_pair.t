@@ -2,21 +2,7 @@ quantise: where the split has two pieces, none is left.
 --ARGS--
 compile @IN@ --stop-after quantise --dtype int8 --cpu znver4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,64] init=ones
-  weight w: f32[70,64] init=ones
-  x: f32[T,64] = embed(ids, e)
-  p = linear(x, w) {precise=6}
-  z, dt = split(p) {sizes=[64, 6]}
-  h = take(z)
-  q = take(dt)
-  output h
-  output q
-}
+include linear_split.ir
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

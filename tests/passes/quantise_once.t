@@ -2,20 +2,7 @@ quantise: linears of one value share its cast after canon has run again.
 --ARGS--
 compile @IN@ --stop-after choose_matmul --dtype bf16 --cpu x86-64-v4
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 64
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,8] init=ones
-  weight w: f32[6,8] init=ones
-  weight v: f32[6,8] init=ones
-  x: f32[T,8] = embed(ids, e)
-  a = linear(x, w)
-  b = linear(x, v)
-  y = add(a, b)
-  output y
-}
+include linear_both.ir K=8 O=6
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -165,6 +165,69 @@ Test(bench, profile_adds_up)
     free(path);
 }
 
+/* Both recurrences, and a projection whose weight is called as one of them. */
+static const char both[] =
+    "graph \"both\" model {\n  weights \"init:reference\"\n  block 64\n  rows 1\n"
+    "  input ids: i32[T]\n  weight e: f32[64,16] init=normal_embed\n"
+    "  weight ssd.weight: f32[34,16] init=ones\n  weight A_log: f32[2] init=a_log\n"
+    "  weight A: f32[16,8] init=a_log_states\n  state s: f32[2,8,8]\n  state h: f32[8,16]\n"
+    "  x = embed(ids, e)\n  all = linear(x, ssd.weight)\n"
+    "  dt, u, B, C = split(all) {sizes=[2, 16, 8, 8]}\n"
+    "  y = ssd(u, softplus(dt), A_log, B, C, _, s) {heads=2, head_dim=8, groups=1, state=8}\n"
+    "  z = selective_scan(y, softplus(u), transpose(-exp(A)), B, C, _, h)\n"
+    "  last = take(z)\n  output last\n}\n";
+
+static int
+count_text(const char *text, const char *what)
+{
+    int count = 0;
+    for (const char *at = strstr(text, what); at; at = strstr(at + 1, what))
+        count++;
+    return count;
+}
+
+/* Work goes by op: 2 16 34 of the projection, 2 (2 8 8) 2 of the SSD, 2 (16 8) 2 of the scan. */
+Test(bench, kernels_are_told_by_their_ops)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "both.ir");
+    cr_assert(write_whole(path, both, strlen(both)));
+    CommandResult r =
+        command_run(ARGS("bench", path, "--prefill", "8", "--decode", "2", "--threads", "1",
+                         "--repeats", "1", "--profile", "--form", "recurrent"),
+                    NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    const char *prefill = strstr(r.out, "prefill of 8 tokens");
+    cr_assert(prefill, "%s", r.out);
+    char *table = strndup(prefill, (size_t)(strstr(prefill, "sum of kernels") - prefill));
+    cr_expect_eq(count_text(table, "  ssd                  x1 "), 2, "%s", table);
+    cr_expect_eq(count_text(table, "  selective_scan       x1 "), 1, "%s", table);
+    cr_expect_eq(count_text(table, "  projections          x1 "), 1, "%s", table);
+    cr_expect_eq(count_text(table, "  state space          x2 "), 1, "%s", table);
+    command_free(&r);
+    r = command_run(ARGS("bench", path, "--prefill", "8", "--decode", "2", "--threads", "1",
+                         "--repeats", "1", "--json", "--form", "recurrent"),
+                    NULL, 0);
+    struct json_object *root = json_tokener_parse(r.out);
+    cr_assert_not_null(root, "not JSON:\n%s", r.out);
+    struct json_object *first = json_object_array_get_idx(get(root, "results"), 0);
+    cr_expect_eq(number(first, "flops"), 8.0 * (2 * 16 * 34 + 4 * 2 * 8 * 8 + 4 * 16 * 8));
+    json_object_put(root);
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(table);
+    free(path);
+}
+
+/* Every length takes time, a single token's too. */
+Test(bench, a_recurrence_by_itself)
+{
+    CommandResult r = command_run(
+        ARGS("bench", "--scan", "2048,16", "--threads", "1", "--repeats", "1"), NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(!strstr(r.out, " 0.0 ") && !strstr(r.out, "inf"), "%s", r.out);
+    command_free(&r);
+}
+
 /* ---- traces --------------------------------------------------------------------------------- */
 
 /* Events of one lane, in order, one after the other. */

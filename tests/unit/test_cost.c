@@ -83,6 +83,18 @@ Test(cost, tiles_of_known_registers)
 }
 
 /* The multiply-adds of the products, by hand: tiles of 6 x 4 vectors, pairs of bf16. */
+/* 12 panels and 86 tiles on 16 threads: by 1, 2, 4, 8 and 16 groups the busiest thread has 438,
+ * 403, 310, 323 and 390 quarters of a tile's work. One tile of rows cannot be divided. */
+Test(cost, threads_divide_a_projection_so_that_the_busiest_has_least)
+{
+    cr_expect_eq(tile_grid(12, 86, 16), 4);
+    cr_expect_eq(tile_grid(12, 1, 16), 1);
+    cr_expect_eq(tile_grid(1, 86, 16), 16);
+    cr_expect_eq(tile_grid(53, 86, 1), 1);
+    cr_expect_eq(tile_grid(1, 86, 7), 7);
+    cr_expect_eq(tile_grid(1, 6, 7), 1, "7 has no other divisor, and there are 6 tiles");
+}
+
 Test(cost, counts_products_by_tiles)
 {
     double count[COST_TERMS];

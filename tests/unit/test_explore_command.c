@@ -119,6 +119,7 @@ expect_numbers(const ExploreRow *r)
     cr_expect_eq(r->repeats, 2);
     cr_expect_eq(r->head_dim, 32);
     cr_expect_eq(r->heads, 2);
+    cr_expect_eq(r->layers, 2);
     cr_expect(r->prefill_tps > 0 && r->decode_tps > 0 && r->compile_ms > 0);
     cr_expect(r->prefill_share > 0 && r->peak_gops > 0);
     cr_expect(r->decode_share > 0 && r->read_gbs > 0);
@@ -128,7 +129,7 @@ expect_numbers(const ExploreRow *r)
     cr_expect_eq(r->state_bytes,
                  r->state == 8 ? 2 * 4 * (2 * 8 * 32 + 3 * 80) : 2 * 4 * (2 * 16 * 32 + 3 * 96));
     cr_expect_gt(r->memory_bytes, r->weight_bytes + r->state_bytes);
-    cr_expect_gt(r->flops, r->ssd_flops);
+    cr_expect_gt(r->flops, r->recurrent_flops);
     cr_expect_gt(r->bytes, 0);
     cr_expect_gt(r->predicted_tps, 0);
     cr_expect_eq(r->error_tokens, 32 + 45, "longer than the longest chunk");

@@ -24,6 +24,7 @@ row_of(const char *dtype, int64_t state, int64_t tokens, const char *form, int64
     row.head_dim = 64;
     row.groups = 1;
     row.heads = 24;
+    row.layers = 24;
     row.dtype = dtype;
     row.form = form;
     row.chunk = chunk;

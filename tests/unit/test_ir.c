@@ -28,15 +28,16 @@ Test(ops, rows_follow_the_legend)
         const Op op = (Op)i;
         const OpInfo *info = &op_info[op];
         const size_t operands = strlen(info->operands);
-        cr_expect_eq(strspn(info->operands, "apvs?*"), operands, "%s", info->name);
+        cr_expect_eq(strspn(info->operands, "xaifvsWFMBP?*"), operands, "%s", info->name);
         cr_expect_eq(strspn(info->stages, "MLK"), strlen(info->stages), "%s", info->name);
-        cr_expect_eq(strspn(info->flags, "CLSPJ"), strlen(info->flags), "%s", info->name);
+        cr_expect_eq(strspn(info->flags, "CLSPJR"), strlen(info->flags), "%s", info->name);
         cr_expect(strlen(info->results) == 1 && strchr("123*", info->results[0]), "%s", info->name);
-        cr_expect(info->shape && info->ref && *info->doc, "%s", info->name);
+        cr_expect(info->shape && info->work && info->ref && *info->doc, "%s", info->name);
         cr_expect(attrs_known(op), "%s takes an unknown attribute", info->name);
         const char *state = strchr(info->operands, 's');
         cr_expect(!state || state == info->operands + operands - 1, "%s: the state comes last",
                   info->name);
+        cr_expect_eq(op_info[info->kernel].kernel, info->kernel, "%s", info->name);
         Op found;
         cr_expect(op_by_name(info->name, strlen(info->name), &found) && found == op);
     }
@@ -46,7 +47,7 @@ Test(ops, operand_slots_are_counted_from_their_letters)
 {
     char kind;
     bool optional;
-    cr_expect(op_operand(OP_ssd, 5, &kind, &optional) && kind == 'p' && optional);
+    cr_expect(op_operand(OP_ssd, 5, &kind, &optional) && kind == 'P' && optional);
     cr_expect(op_operand(OP_ssd, 6, &kind, &optional) && kind == 's' && !optional);
     cr_expect(!op_operand(OP_ssd, 7, &kind, &optional));
     cr_expect(!op_operand(OP_ssd, -1, &kind, &optional));
@@ -55,6 +56,74 @@ Test(ops, operand_slots_are_counted_from_their_letters)
     cr_expect(op_takes_attr(OP_rmsnorm, ATTR_groups, &required) && !required);
     cr_expect(!op_takes_attr(OP_rmsnorm, ATTR_heads, &required));
     cr_expect(op_in_stage(OP_ssd, STAGE_MODEL) && !op_in_stage(OP_ssd, STAGE_LOWERED));
+}
+
+Test(ops, operands_are_found_by_what_they_are)
+{
+    cr_expect_eq(op_slot(OP_linear, 'W'), 1);
+    cr_expect_eq(op_slot(OP_linear_i8, 'W'), 2);
+    cr_expect_eq(op_slot(OP_linear_u4, 'f'), 1);
+    cr_expect_eq(op_slot(OP_linear_u4, 'F'), 3);
+    cr_expect_eq(op_slot(OP_linear_u4, 'M'), 4);
+    cr_expect_eq(op_slot(OP_linear_u4, 'B'), 5);
+    cr_expect_eq(op_slot(OP_chunk_out, 'x'), 3);
+    cr_expect_eq(op_slot(OP_linear_i8, 'M'), -1);
+    cr_expect_eq(op_slot(OP_rmsnorm, 'B'), -1);
+    cr_expect(op_has_state(OP_conv1d) && !op_has_state(OP_chunk_out));
+    cr_expect(op_has_forms(OP_ssd) && !op_has_forms(OP_ssd_scan) &&
+              !op_has_forms(OP_selective_scan));
+}
+
+/* Multiply-adds by hand: 3 channels and 4 taps; 5 inputs and 7 outputs, from a weight of either
+ * layout; 2 states of 3 channels; 6 heads of 4 with 8 states in 2 groups, chunks of 5 or of all 9
+ * tokens. */
+Test(ops, work_is_counted_by_row)
+{
+#define CHUNKS "heads=6, head_dim=4, groups=2, state=8, chunk=5"
+    static const struct {
+        double macs, exps;
+        const char *statement;
+    } cases[] = {
+        {0,               0,     "y = silu(x5)"                                                  },
+        {3 * 4,           0,     "state c: f32[3,3]\ny = conv1d(x3, taps, _, c)"                 },
+        {5 * 7,           0,     "y = linear(x5, w)"                                             },
+        {5 * 7,           0,     "y = linear(x5, packed) {out=7}"                                },
+        {2 * 2 * 3,       2 * 3, "state h: f32[2,3]\ny = selective_scan(x3, x3, A, x2, x2, _, h)"},
+        {2 * 6 * 4 * 8,   0,
+         "state s: f32[6,8,4]\ny = ssd_scan(x24, x6, a6, x16, x16, _, s) {" CHUNKS "}"           },
+        {16 * 3,          0,     "y = chunk_cb(x16, x16) {groups=2, state=8, chunk=5}"           },
+        {16 * 5,          0,     "y = chunk_cb(x16, x16) {groups=2, state=8, chunk=all}"         },
+        {6 * 4 * 8,       0,     "y = chunk_state(x16, x24, x6, x6) {" CHUNKS "}"                },
+        {6 * 4 * (3 + 8), 0,
+         "state s: f32[6,8,4]\ny = chunk_out(chunk_cb(x16, x16) {groups=2, state=8, chunk=5}, x6, "
+         "x6, x24, x16, state_pass(chunk_state(x16, x24, x6, x6) {" CHUNKS
+         "}, x6, s) {chunk=5}, _) "
+         "{" CHUNKS "}"                                                                          },
+    };
+#undef CHUNKS
+    static const char head[] =
+        "graph g lowered {\nblock 9\ninput ids: i32[T]\nweight e2: f32[9,2]\nweight e3: f32[9,3]\n"
+        "weight e5: f32[9,5]\nweight e6: f32[9,6]\nweight e16: f32[9,16]\nweight e24: f32[9,24]\n"
+        "weight taps: f32[3,1,4]\nweight w: f32[7,5]\nweight packed: f32[1,5,16]\n"
+        "weight A: f32[2,3]\nweight a6: f32[6]\n"
+        "x2 = embed(ids, e2)\nx3 = embed(ids, e3)\nx5 = embed(ids, e5)\n"
+        "x6 = embed(ids, e6)\nx16 = embed(ids, e16)\nx24 = embed(ids, e24)\n";
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Arena *arena = arena_new();
+        Diag *diag = diag_new();
+        const char *text = arena_printf(arena, "%s%s\noutput x2\n}\n", head, cases[i].statement);
+        const Source source = {"work.ir", text, strlen(text)};
+        const Graph *g = graph_parse(arena, &source, diag);
+        StrBuf why = {0};
+        diag_print(diag, &why);
+        cr_assert_not_null(g, "%s: %s", cases[i].statement, sb_text(&why));
+        sb_free(&why);
+        const OpWork work = op_info[g->last->op].work(g->last, g->block);
+        cr_expect_eq(work.macs, cases[i].macs, "%s: %g", cases[i].statement, work.macs);
+        cr_expect_eq(work.exps, cases[i].exps, "%s: %g", cases[i].statement, work.exps);
+        diag_free(diag);
+        arena_free(arena);
+    }
 }
 
 Test(types, counts_follow_tokens_and_chunks)

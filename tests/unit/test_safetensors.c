@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codegen/codegen.h"
 #include "runtime/internal.h"
 #include "tests/harness.h"
 
@@ -491,4 +492,24 @@ Test(safetensors, refuses_to_write_what_cannot_be_read)
     cr_assert_eq(rt_tensors_write(dir, &good, 1), SSMC_IO);
     free(path);
     temp_dir_remove(dir);
+}
+
+/* Element types of graphs, of programs and of files are one list: names and sizes agree. */
+Test(safetensors, types)
+{
+    int read = 0;
+    for (int i = 0; i < DTYPE_COUNT; i++) {
+        AbiDtype abi;
+        const DtypeInfo *info = &dtype_info[i];
+        if (info->safetensors[0])
+            cr_expect_eq(rt_dtype_bits(info->safetensors), 8 * info->bytes, "%s", info->name);
+        if (!cg_abi_dtype((Dtype)i, &abi))
+            continue;
+        read++;
+        cr_expect(info->is_float, "%s", info->name);
+        cr_expect_str_eq(rt_abi_name(abi), info->safetensors);
+        cr_expect_eq(rt_abi_bits(abi), 8 * info->bytes, "%s", info->name);
+    }
+    cr_expect_eq(read, ABI_DTYPE_COUNT);
+    cr_expect_eq(rt_abi_bits((AbiDtype)99), 0);
 }

@@ -11,29 +11,29 @@
 #include <string.h>
 #include <time.h>
 
-#include "frontend/frontend.h"
 #include "tests/harness.h"
+#include "tokenizer/tokenizer.h"
 
 static const char TOKENIZER[] = SSMC_ROOT "/examples/storyteller/tokenizer.json";
 
 typedef struct {
     Arena *arena;
     Diag *diag;
-    FeTokenizer *tok;
+    Tokenizer *tok;
 } Loaded;
 
 static Loaded
 parse(const char *json, size_t len)
 {
     Loaded l = {arena_new(), diag_new(), NULL};
-    l.tok = fe_tokenizer_parse(l.arena, json, len, "tokenizer.json", l.diag);
+    l.tok = tok_parse(l.arena, json, len, "tokenizer.json", l.diag);
     return l;
 }
 
 static void
 unload(Loaded *l)
 {
-    fe_tokenizer_free(l->tok);
+    tok_free(l->tok);
     diag_free(l->diag);
     arena_free(l->arena);
 }
@@ -61,12 +61,12 @@ base_text(void)
 /* ---- goldens ------------------------------------------------------------------------------ */
 
 static void
-check_back(const FeTokenizer *tok, const int32_t *ids, size_t count, const char *text, size_t len)
+check_back(const Tokenizer *tok, const int32_t *ids, size_t count, const char *text, size_t len)
 {
     StrBuf back = {0};
     for (size_t i = 0; i < count; i++) {
         size_t n = 0;
-        const char *bytes = fe_decode(tok, ids[i], &n);
+        const char *bytes = tok_decode(tok, ids[i], &n);
         cr_assert(bytes, "id %d has no bytes", ids[i]);
         sb_putn(&back, bytes, n);
     }
@@ -77,7 +77,7 @@ check_back(const FeTokenizer *tok, const int32_t *ids, size_t count, const char 
 
 /* {"text": ..., "ids": [...], "decoded": optional} */
 static void
-check_case(const FeTokenizer *tok, const char *name, json_object *item)
+check_case(const Tokenizer *tok, const char *name, json_object *item)
 {
     json_object *text = json_object_object_get(item, "text");
     json_object *want = json_object_object_get(item, "ids");
@@ -87,7 +87,7 @@ check_case(const FeTokenizer *tok, const char *name, json_object *item)
     size_t count = 0, bad = 0;
     const char *bytes = json_object_get_string(text);
     const size_t len = (size_t)json_object_get_string_len(text);
-    cr_assert(fe_encode(tok, bytes, len, &ids, &count, &bad), "%s: byte %zu", name, bad);
+    cr_assert(tok_encode(tok, bytes, len, &ids, &count, &bad), "%s: byte %zu", name, bad);
     bool same = count == nwant;
     for (size_t i = 0; i < count && same; i++)
         same = ids[i] == json_object_get_int(json_object_array_get_idx(want, i));
@@ -110,9 +110,9 @@ read_json(const char *path)
 Test(tokenizer, agrees_with_the_models_golden_both_ways)
 {
     Loaded l = {arena_new(), diag_new(), NULL};
-    l.tok = fe_tokenizer_load(l.arena, TOKENIZER, l.diag);
+    l.tok = tok_load(l.arena, TOKENIZER, l.diag);
     cr_assert(l.tok);
-    cr_expect_eq(fe_tokenizer_size(l.tok), 2048);
+    cr_expect_eq(tok_size(l.tok), 2048);
     json_object *cases = read_json(SSMC_ROOT "/tests/data/tokenizer_golden.json");
     for (size_t i = 0; i < json_object_array_length(cases); i++)
         check_case(l.tok, "golden", json_object_array_get_idx(cases, i));
@@ -157,10 +157,10 @@ Test(tokenizer, ids_without_a_token_have_no_bytes)
     char *text = base_text();
     Loaded l = parse_good(text);
     size_t len = 0;
-    cr_expect_null(fe_decode(l.tok, -1, &len));
-    cr_expect_null(fe_decode(l.tok, 2048, &len));
-    cr_expect_null(fe_decode(l.tok, INT32_MAX, &len));
-    cr_expect_not_null(fe_decode(l.tok, 2047, &len));
+    cr_expect_null(tok_decode(l.tok, -1, &len));
+    cr_expect_null(tok_decode(l.tok, 2048, &len));
+    cr_expect_null(tok_decode(l.tok, INT32_MAX, &len));
+    cr_expect_not_null(tok_decode(l.tok, 2047, &len));
     unload(&l);
     free(text);
 }
@@ -189,7 +189,7 @@ Test(tokenizer, says_where_a_text_is_not_utf8)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         int32_t *ids = NULL;
         size_t count = 0, bad = 99;
-        cr_expect_not(fe_encode(l.tok, rows[i].text, rows[i].len, &ids, &count, &bad), "row %zu",
+        cr_expect_not(tok_encode(l.tok, rows[i].text, rows[i].len, &ids, &count, &bad), "row %zu",
                       i);
         cr_expect_eq(bad, rows[i].bad, "row %zu: %zu", i, bad);
         cr_expect_null(ids);
@@ -199,7 +199,7 @@ Test(tokenizer, says_where_a_text_is_not_utf8)
 }
 
 static double
-encode_seconds(const FeTokenizer *tok, const char *piece, const char *last, size_t bytes)
+encode_seconds(const Tokenizer *tok, const char *piece, const char *last, size_t bytes)
 {
     StrBuf text = {0};
     while (text.len < bytes)
@@ -208,7 +208,7 @@ encode_seconds(const FeTokenizer *tok, const char *piece, const char *last, size
     int32_t *ids = NULL;
     size_t count = 0, bad = 0;
     const clock_t start = clock();
-    cr_expect(fe_encode(tok, text.text, text.len, &ids, &count, &bad), "\"%s\" repeated", piece);
+    cr_expect(tok_encode(tok, text.text, text.len, &ids, &count, &bad), "\"%s\" repeated", piece);
     const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     check_back(tok, ids, count, text.text, text.len);
     free(ids);
@@ -273,10 +273,10 @@ Test(tokenizer, normalises_a_megabyte_of_marks_in_linear_time)
     int32_t *ids = NULL;
     size_t count = 0, bad = 0, len = 0;
     const clock_t start = clock();
-    cr_assert(fe_encode(l.tok, marks.text, marks.len, &ids, &count, &bad));
+    cr_assert(tok_encode(l.tok, marks.text, marks.len, &ids, &count, &bad));
     cr_expect_lt((double)(clock() - start) / CLOCKS_PER_SEC, 10.0);
     cr_assert_geq(count, 2);
-    cr_expect_eq((unsigned char)fe_decode(l.tok, ids[0], &len)[0],
+    cr_expect_eq((unsigned char)tok_decode(l.tok, ids[0], &len)[0],
                  0xE1); /* U+1EA1: a with dot below */
     free(ids);
     sb_free(&marks);
@@ -304,7 +304,7 @@ expect_ids(const Loaded *l, const char *text, const char *want)
     int32_t *ids = NULL;
     size_t count = 0, bad = 0;
     StrBuf got = {0};
-    cr_assert(fe_encode(l->tok, text, strlen(text), &ids, &count, &bad));
+    cr_assert(tok_encode(l->tok, text, strlen(text), &ids, &count, &bad));
     for (size_t i = 0; i < count; i++)
         sb_printf(&got, "%s%d", i ? " " : "", ids[i]);
     cr_expect_str_eq(sb_text(&got), want, "\"%s\" became %s, expected %s", text, sb_text(&got),
@@ -330,7 +330,7 @@ expect_pieces(const char *behavior, bool invert, const char *pattern, const char
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         int32_t *ids = NULL;
         size_t count = 0, bad = 0;
-        cr_assert(fe_encode(l.tok, texts[i], strlen(texts[i]), &ids, &count, &bad));
+        cr_assert(tok_encode(l.tok, texts[i], strlen(texts[i]), &ids, &count, &bad));
         check_back(l.tok, ids, count, want[i], strlen(want[i]));
         free(ids);
     }
@@ -386,13 +386,13 @@ Test(tokenizer, reads_sequences_inside_sequences)
     static const char sample[] = "The king's 12 daughters,\n\n and <|endoftext|>\xC3\xA9";
     int32_t *want = NULL, *ids = NULL;
     size_t nwant = 0, count = 0, bad = 0;
-    cr_assert(fe_encode(base.tok, sample, sizeof sample - 1, &want, &nwant, &bad));
+    cr_assert(tok_encode(base.tok, sample, sizeof sample - 1, &want, &nwant, &bad));
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         StrBuf section = {0};
         Loaded l;
         sb_printf(&section, "%s, \"unused\": {", rows[i][1]);
         parse_changed(rows[i][0], sb_text(&section), &l);
-        cr_assert(fe_encode(l.tok, sample, sizeof sample - 1, &ids, &count, &bad));
+        cr_assert(tok_encode(l.tok, sample, sizeof sample - 1, &ids, &count, &bad));
         cr_expect(count == nwant && memcmp(ids, want, count * sizeof *ids) == 0, "row %zu", i);
         check_back(l.tok, ids, count, sample, sizeof sample - 1);
         free(ids);
@@ -404,7 +404,7 @@ Test(tokenizer, reads_sequences_inside_sequences)
         "\"normalizer\": null",
         "\"normalizer\": " SEQUENCE("normalizers", SEQUENCE("normalizers", "{\"type\": \"NFC\"}")),
         &l);
-    cr_assert(fe_encode(l.tok, "e\xCC\x81", 3, &ids, &count, &bad));
+    cr_assert(tok_encode(l.tok, "e\xCC\x81", 3, &ids, &count, &bad));
     check_back(l.tok, ids, count, "\xC3\xA9", 2);
     free(ids);
     free(want);
@@ -486,26 +486,26 @@ Test(tokenizer, refuses_what_is_no_json_with_its_position)
     static const struct {
         const char *json, *says;
     } rows[] = {
-        {"",                                                "tokenizer.json:1:1: error: the JSON ends too early"},
-        {"{\n  \"model\": }",                               "tokenizer.json:2:12: error: not JSON"              },
-        {"{\"a\": 1,}",                                     "tokenizer.json:1:9: error: not JSON"               },
-        {"{\"a\": 'x'}",                                    "tokenizer.json:1:7: error: not JSON"               },
-        {"{} {}",                                           "tokenizer.json:1:"                                 },
-        {"[1, 2]",                                          "the file is an array, expected an object"          },
-        {"null",                                            "the file is null, expected an object"              },
-        {"12",                                              "the file is 12, expected an object"                },
-        {"{\"a\": \"\\u0000\"}",                            "tokenizer.json:1:8: error: \\u0000 is in no token" },
-        {"[\"\\\\u0000\\uD83D\\uDE00\"]",                   "the file is an array"                              },
-        {"[\"\\uD83Dx\"]",                                  "tokenizer.json:1:3: error: half a surrogate pair"  },
-        {"[\"\\uDE00\"]",                                   "tokenizer.json:1:3: error: half a surrogate pair"  },
-        {"[\"\\ud836\\udc00\"]",                            "tokenizer.json:1:3: error: json-c misreads"        },
-        {"{\"a\":\n\"\xFF\"}",                              "tokenizer.json:2:2: error: not UTF-8"              },
-        {"{}",                                              "model is missing, expected an object"              },
+        {"",                                                "tokenizer.json:1:1: error: this is not JSON: it ends too early"},
+        {"{\n  \"model\": }",                               "tokenizer.json:2:12: error: this is not JSON"                  },
+        {"{\"a\": 1,}",                                     "tokenizer.json:1:9: error: this is not JSON"                   },
+        {"{\"a\": 'x'}",                                    "tokenizer.json:1:7: error: this is not JSON"                   },
+        {"{} {}",                                           "tokenizer.json:1:"                                             },
+        {"[1, 2]",                                          "the file is an array, expected an object"                      },
+        {"null",                                            "the file is null, expected an object"                          },
+        {"12",                                              "the file is 12, expected an object"                            },
+        {"{\"a\": \"\\u0000\"}",                            "tokenizer.json:1:8: error: \\u0000 is in no token"             },
+        {"[\"\\\\u0000\\uD83D\\uDE00\"]",                   "the file is an array"                                          },
+        {"[\"\\uD83Dx\"]",                                  "tokenizer.json:1:3: error: half a surrogate pair"              },
+        {"[\"\\uDE00\"]",                                   "tokenizer.json:1:3: error: half a surrogate pair"              },
+        {"[\"\\ud836\\udc00\"]",                            "tokenizer.json:1:3: error: json-c misreads"                    },
+        {"{\"a\":\n\"\xFF\"}",                              "tokenizer.json:2:2: error: not UTF-8"                          },
+        {"{}",                                              "model is missing, expected an object"                          },
         {"{\"model\": {\"type\": \"Unigram\"}}",
-         "1:20: error: model.type is \"Unigram\", expected \"BPE\""                                             },
-        {"{\"model\": {\"type\": \"BPE\"}}",                "model.vocab is missing, expected an object"        },
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": []}}", "model.vocab is an array"                           },
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}}}", "has no token"                                      },
+         "1:20: error: model.type is \"Unigram\", expected \"BPE\""                                                         },
+        {"{\"model\": {\"type\": \"BPE\"}}",                "model.vocab is missing, expected an object"                    },
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": []}}", "model.vocab is an array"                                       },
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}}}", "has no token"                                                  },
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         check_refused(rows[i].json, strlen(rows[i].json), rows[i].says);
@@ -680,7 +680,7 @@ Test(tokenizer, gives_up_on_an_expression_that_backtracks_for_ever)
     as[sizeof as - 2] = 'c';
     int32_t *ids = NULL;
     size_t count = 0, bad = 0;
-    cr_expect_not(fe_encode(l.tok, as, sizeof as, &ids, &count, &bad));
+    cr_expect_not(tok_encode(l.tok, as, sizeof as, &ids, &count, &bad));
     cr_expect_eq(bad, sizeof as);
     unload(&l);
     free(changed);
@@ -690,7 +690,7 @@ Test(tokenizer, gives_up_on_an_expression_that_backtracks_for_ever)
 Test(tokenizer, names_a_file_that_is_not_there)
 {
     Loaded l = {arena_new(), diag_new(), NULL};
-    l.tok = fe_tokenizer_load(l.arena, "/nowhere/tokenizer.json", l.diag);
+    l.tok = tok_load(l.arena, "/nowhere/tokenizer.json", l.diag);
     StrBuf said = {0};
     diag_print(l.diag, &said);
     cr_expect_null(l.tok);

@@ -16,15 +16,22 @@
 
 /* ---- measuring ------------------------------------------------------------------------------ */
 
-Test(tune, measures_and_fits)
+static Tune
+tune_of_this_machine(void)
 {
-    static const TuneSize size = {32, 8, 12, 2, 9};
     Tune t;
     Machine machine;
     Arena *arena = arena_new();
     const char *why = NULL;
     cr_assert(cg_machine(arena, "native", &machine, &why), "%s", why);
     tune_begin(&t, arena, &machine, 1, console(arena));
+    return t;
+}
+
+Test(tune, measures_and_fits)
+{
+    static const TuneSize size = {32, 8, 12, 2, 9};
+    Tune t = tune_of_this_machine();
     cr_assert_eq(tune_ssd(&t, &size, 1), EXIT_DONE);
     /* three numbers of tokens of the recurrence, and of one chunk length of each dot */
     cr_expect_eq(t.count, t.machine.bf16_dot ? 9 : 6, "%d points", t.count);
@@ -41,7 +48,19 @@ Test(tune, measures_and_fits)
     }
     for (int i = 0; i < t.count; i++)
         cr_expect_gt(t.points[i].seconds, 0);
-    arena_free(arena);
+    arena_free(t.arena);
+}
+
+Test(tune, measures_every_kind_of_kernel)
+{
+    Tune t = tune_of_this_machine();
+    for (int s = 0; s < COST_STEPS; s++)
+        t.machine.costs.step[s] = -1;
+    cr_assert_eq(tune_layer(&t), EXIT_DONE);
+    for (int s = 0; s < COST_STEPS; s++)
+        cr_expect(t.machine.costs.step[s] >= 0 && isfinite(t.machine.costs.step[s]), "step %d", s);
+    cr_expect_gt(t.machine.costs.step[COST_linear_f32], 0);
+    arena_free(t.arena);
 }
 
 Test(tune, faults_come_before_measuring)
@@ -144,8 +163,8 @@ Test(tune, a_file_that_is_no_good_is_a_note)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"ssmc costs 2",        "ssmc costs 1",        "no file of constants, version 2, for x86-64-v3"},
-        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 2, for x86-64-v3"},
+        {"ssmc costs 3",        "ssmc costs 2",        "no file of constants, version 3, for x86-64-v3"},
+        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 3, for x86-64-v3"},
         {"recurrent mac 1e+06", "recurrent mac minus", "expected `recurrent mac` and nanoseconds"      },
         {"recurrent mac 1e+06", "recurrent mac -1",    "found `recurrent mac -1`"                      },
         {"prefill read ",       "prefill red ",        "expected `prefill read`"                       },

@@ -1,72 +1,82 @@
-/* frontend/tok_json.c -- a tokenizer.json read through json-c, with a position for every fault.
+/* tokenizer/json_file.c -- see json_file.h.
  *
  * json-c keeps no positions, and a vocabulary has too many values to look all of them up; so a
  * fault walks the text again to the value it is about. That walk only ever sees text that json-c
- * has taken: it need not check the syntax, only stay inside the text. */
+ * has accepted: it need not check the syntax, only stay inside the text. */
+#include "tokenizer/json_file.h"
+
 #include <inttypes.h>
 #include <string.h>
-
-#include "frontend/tokenizer.h"
 
 enum { MAX_FAULTS = 20, MAX_DEPTH = 32, MAX_SHOWN = 60 };
 
 /* ---- positions ------------------------------------------------------------------------------- */
 
-typedef struct {
-    const char *at, *end;
-} Walk;
-
-static void
-skip_space(Walk *w)
+SrcLoc
+json_loc(JsonFile *file, const char *at, size_t span)
 {
-    while (w->at < w->end && *w->at && strchr(" \t\r\n", *w->at))
-        w->at++;
+    const Source *source = file->source;
+    if (!file->line_start || at < file->line_start) {
+        file->line_start = source->text;
+        file->line = 1;
+    }
+    const char *newline;
+    while ((newline = memchr(file->line_start, '\n', (size_t)(at - file->line_start))) != NULL) {
+        file->line_start = newline + 1;
+        file->line++;
+    }
+    return (SrcLoc){source, file->line, (int)(at - file->line_start) + 1, (int)span};
 }
 
-static void
-skip_string(Walk *w)
+const char *
+json_skip_space(const char *at, const char *end)
 {
-    for (w->at++; w->at < w->end && *w->at != '"'; w->at++)
-        w->at += *w->at == '\\';
-    w->at = w->at < w->end ? w->at + 1 : w->end;
+    while (at < end && *at && strchr(" \t\r\n", *at))
+        at++;
+    return at;
 }
 
-/* A comma, a colon or a closing bracket, and the space around it. */
-static void
-skip_mark(Walk *w)
+static const char *
+skip_string(const char *at, const char *end)
 {
-    skip_space(w);
-    w->at += w->at < w->end;
-    skip_space(w);
+    for (at++; at < end && *at != '"'; at++)
+        at += *at == '\\';
+    return at < end ? at + 1 : end;
 }
 
 /* A number or a word ends where its container goes on; everything else ends itself. */
-static void
-skip_value(Walk *w)
+const char *
+json_skip_value(const char *at, const char *end)
 {
     int depth = 0;
     do {
-        const char c = w->at < w->end ? *w->at : '}';
-        if (depth == 0 && strchr(",}]", c))
-            return;
+        const char c = at < end ? *at : '}';
+        if (depth == 0 && strchr(",}] \t\r\n", c))
+            return at;
         depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-        if (c == '"')
-            skip_string(w);
-        else
-            w->at++;
-    } while (w->at < w->end);
+        at = c == '"' ? skip_string(at, end) : at + 1;
+        if (depth == 0 && strchr("\"}]", c))
+            return at;
+    } while (at < end);
+    return end;
 }
 
-/* Whether the string at the walk, unescaped, is key; moves behind it. */
-static bool
-string_is(Walk *w, const char *key)
+/* Behind a comma, a colon or a bracket and the space around it. */
+static const char *
+skip_mark(const char *at, const char *end)
 {
-    const char *from = w->at;
-    skip_string(w);
+    at = json_skip_space(at, end);
+    return json_skip_space(at + (at < end), end);
+}
+
+/* Whether a string of the text, unescaped, is key. */
+static bool
+string_is(const char *from, const char *to, const char *key)
+{
     json_tokener *parser = json_tokener_new();
     if (!parser)
         die_no_memory(0);
-    json_object *text = json_tokener_parse_ex(parser, from, (int)(w->at - from));
+    json_object *text = json_tokener_parse_ex(parser, from, (int)(to - from));
     const bool same = json_object_is_type(text, json_type_string) &&
                       strcmp(json_object_get_string(text), key) == 0;
     json_object_put(text);
@@ -74,70 +84,39 @@ string_is(Walk *w, const char *key)
     return same;
 }
 
-/* To the value of key, the last of several as in json-c; stays at the object when there is none. */
-static void
-enter_key(Walk *w, const char *key)
+/* The value of key in the object at `at`, the last of several as in json-c; the object where it has
+ * no such key. */
+static const char *
+enter_key(const char *at, const char *end, const char *key)
 {
-    const char *found = w->at;
-    w->at++;
-    skip_space(w);
-    while (w->at < w->end && *w->at == '"') {
-        const bool same = string_is(w, key);
-        skip_mark(w);
+    const char *found = at;
+    at = skip_mark(at, end);
+    while (at < end && *at == '"') {
+        const char *value = skip_string(at, end);
+        const bool same = string_is(at, value, key);
+        value = skip_mark(value, end);
         if (same)
-            found = w->at;
-        skip_value(w);
-        skip_mark(w);
+            found = value;
+        at = skip_mark(json_skip_value(value, end), end);
     }
-    w->at = found;
+    return found;
 }
 
-static void
-enter_item(Walk *w, size_t index)
+static const char *
+walk_to(const JsonFile *file, const JsonAt *at)
 {
-    w->at++;
-    skip_space(w);
-    for (size_t i = 0; i < index && w->at < w->end; i++) {
-        skip_value(w);
-        skip_mark(w);
-    }
-}
-
-static void
-walk_to(Walk *w, const JsonAt *at)
-{
-    if (!at->up) {
-        skip_space(w);
-        return;
-    }
-    walk_to(w, at->up);
+    const char *text = file->source->text, *end = text + file->source->len;
+    if (!at->up)
+        return json_skip_space(text, end);
+    const char *from = walk_to(file, at->up);
     if (!at->there)
-        return;
+        return from;
     if (at->key)
-        enter_key(w, at->key);
-    else
-        enter_item(w, at->index);
-}
-
-static SrcLoc
-loc_at(const Source *source, size_t offset)
-{
-    SrcLoc loc = {.source = source, .line = 1, .column = 1};
-    for (size_t i = 0; i < offset && i < source->len; i++) {
-        const bool newline = source->text[i] == '\n';
-        loc.line += newline;
-        loc.column = newline ? 1 : loc.column + 1;
-    }
-    return loc;
-}
-
-static SrcLoc
-loc_of(const JsonFile *file, const JsonAt *at)
-{
-    const char *text = file->source->text;
-    Walk w = {text, text + file->source->len};
-    walk_to(&w, at);
-    return loc_at(file->source, (size_t)(w.at - text));
+        return enter_key(from, end, at->key);
+    from = skip_mark(from, end);
+    for (size_t i = 0; i < at->index && from < end; i++)
+        from = skip_mark(json_skip_value(from, end), end);
+    return from;
 }
 
 /* ---- faults ---------------------------------------------------------------------------------- */
@@ -171,7 +150,7 @@ put_path(StrBuf *out, const JsonAt *at)
         sb_printf(out, "[\"%.*s\"]", shown(at->key), at->key);
 }
 
-static void
+static bool
 report(JsonFile *file, SrcLoc loc, const char *text)
 {
     file->faults++;
@@ -179,6 +158,7 @@ report(JsonFile *file, SrcLoc loc, const char *text)
         diag_note(file->diag, loc, "%s; it is not used", text);
     else
         diag_error(file->diag, loc, "%s", text);
+    return false;
 }
 
 static void
@@ -197,7 +177,7 @@ json_note(JsonFile *file, const JsonAt *at, const char *fmt, ...)
     va_start(args, fmt);
     put_sentence(&text, at, fmt, args);
     va_end(args);
-    diag_note(file->diag, loc_of(file, at), "%s", sb_text(&text));
+    diag_note(file->diag, json_loc(file, walk_to(file, at), 1), "%s", sb_text(&text));
     sb_free(&text);
 }
 
@@ -209,7 +189,7 @@ json_fault(JsonFile *file, const JsonAt *at, const char *fmt, ...)
     va_start(args, fmt);
     put_sentence(&text, at, fmt, args);
     va_end(args);
-    report(file, loc_of(file, at), sb_text(&text));
+    report(file, json_loc(file, walk_to(file, at), 1), sb_text(&text));
     sb_free(&text);
     return false;
 }
@@ -245,11 +225,10 @@ json_words(JsonFile *file, const JsonAt *at)
 
 /* ---- parsing --------------------------------------------------------------------------------- */
 
-static json_object *
-syntax_fault(JsonFile *file, size_t offset, const char *what)
+static bool
+syntax_fault(JsonFile *file, const char *at, const char *what)
 {
-    report(file, loc_at(file->source, offset), what);
-    return NULL;
+    return report(file, json_loc(file, at, 1), what);
 }
 
 /* Value of the \uHHHH at `at`, or -1. */
@@ -297,59 +276,52 @@ check_escapes(JsonFile *file)
     for (const char *at = memchr(text, '\\', file->source->len); at && at < end;) {
         size_t len = 0;
         const char *what = escape_fault(at, end, &len);
-        if (what) {
-            syntax_fault(file, (size_t)(at - text), what);
-            return false;
-        }
+        if (what)
+            return syntax_fault(file, at, what);
         at = len < (size_t)(end - at) ? memchr(at + len, '\\', (size_t)(end - at) - len) : NULL;
     }
     return true;
 }
 
-static const char *
-error_text(JsonFile *file, enum json_tokener_error error)
-{
-    if (error == json_tokener_error_depth)
-        return "nested too deeply: a tokenizer.json has a few levels";
-    if (error == json_tokener_continue || error == json_tokener_error_parse_eof)
-        return "the JSON ends too early";
-    return arena_printf(file->arena, "not JSON: %s", json_tokener_error_desc(error));
-}
-
-static json_object *
-parse_text(JsonFile *file)
+bool
+json_file_parse(JsonFile *file, json_object **out)
 {
     const Source *s = file->source;
+    const char *nul = memchr(s->text, '\0', s->len);
+    size_t bad = 0;
+    *out = NULL;
+    if (s->len >= INT32_MAX)
+        return syntax_fault(file, s->text, "the file is larger than 2 GiB");
+    if (!utf8_valid(s->text, s->len, &bad))
+        return syntax_fault(file, s->text + bad, "not UTF-8: no character has this byte here");
+    if (nul)
+        return syntax_fault(file, nul, "this is not JSON: a byte 0");
+    if (!file->lenient && !check_escapes(file))
+        return false;
     json_tokener *parser = json_tokener_new_ex(MAX_DEPTH);
     if (!parser)
         die_no_memory(0);
-    json_tokener_set_flags(parser, JSON_TOKENER_STRICT);
+    json_tokener_set_flags(parser, file->lenient ? 0 : JSON_TOKENER_STRICT);
     /* With the terminating NUL: it tells json-c that a number at the end is complete. */
-    json_object *root = json_tokener_parse_ex(parser, s->text, (int)s->len + 1);
+    *out = json_tokener_parse_ex(parser, s->text, (int)s->len + 1);
     const enum json_tokener_error error = json_tokener_get_error(parser);
-    const size_t end = json_tokener_get_parse_end(parser);
+    const size_t parsed = json_tokener_get_parse_end(parser);
     json_tokener_free(parser);
-    if (error == json_tokener_success && end >= s->len)
-        return root;
-    json_object_put(root);
+    const char *end = s->text + s->len, *rest = s->text + (parsed < s->len ? parsed : s->len);
+    if (error == json_tokener_success && json_skip_space(rest, end) == end)
+        return true;
+    json_object_put(*out);
+    *out = NULL;
     if (error == json_tokener_success)
-        return syntax_fault(file, end, "something follows the end of the JSON");
-    return syntax_fault(file, end < s->len ? end : s->len, error_text(file, error));
-}
-
-json_object *
-json_file_parse(JsonFile *file)
-{
-    const Source *s = file->source;
-    size_t bad = 0;
-    if (s->len >= INT32_MAX)
-        return syntax_fault(file, 0, "the file is larger than 2 GiB");
-    if (!utf8_valid(s->text, s->len, &bad))
-        return syntax_fault(file, bad, "not UTF-8: no character has this byte here");
-    const char *nul = memchr(s->text, '\0', s->len);
-    if (nul)
-        return syntax_fault(file, (size_t)(nul - s->text), "not JSON: a byte 0");
-    return check_escapes(file) ? parse_text(file) : NULL;
+        return syntax_fault(file, json_skip_space(rest, end),
+                            "this is not JSON: text follows the value");
+    if (error == json_tokener_error_depth)
+        return syntax_fault(file, rest, "nested too deeply: such a file has a few levels");
+    if (error == json_tokener_continue || error == json_tokener_error_parse_eof)
+        return syntax_fault(file, rest, "this is not JSON: it ends too early");
+    return syntax_fault(
+        file, rest,
+        arena_printf(file->arena, "this is not JSON: %s", json_tokener_error_desc(error)));
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -370,12 +342,6 @@ json_item(const JsonAt *up, size_t index)
                     .index = index,
                     .there = true,
                     .value = json_object_array_get_idx(up->value, index)};
-}
-
-bool
-json_is_null(const JsonAt *at)
-{
-    return !at->value;
 }
 
 bool

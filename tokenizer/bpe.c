@@ -1,4 +1,4 @@
-/* frontend/bpe.c -- text to ids: added tokens, normal form, words, merges by rank.
+/* tokenizer/bpe.c -- text to ids: added tokens, normal form, words, merges by rank.
  *
  * Of all neighbouring pairs of a word that merge, the one of lowest rank is merged first, the
  * leftmost of equal ones. A heap of (rank, position) finds it, so a word of n bytes takes O(n log
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/tokenizer.h"
+#include "tokenizer/tables.h"
 
 enum { NONE = UINT32_MAX };
 
@@ -18,7 +18,7 @@ typedef struct {
 } Symbol;
 
 typedef struct {
-    const FeTokenizer *tok;
+    const Tokenizer *tok;
     SplitRun *run;
     bool gave_up;
     int32_t *ids;
@@ -123,21 +123,17 @@ merge_word(Encoder *e, Span word)
         put_id(e, e->symbols[at].id);
 }
 
-/* The token that is the whole word, or -1. */
-static int32_t
-whole_word(Encoder *e, Span word)
-{
-    size_t len = 0;
-    e->mapped = grown(e->mapped, &e->cap_mapped, word.len * 2, 1);
-    for (size_t i = 0; i < word.len; i++)
-        len += utf8_put(e->mapped + len, byte_to_char((unsigned char)word.text[i]));
-    return tok_vocab_find(e->tok, e->mapped, len);
-}
-
 static void
 encode_word(Encoder *e, Span word)
 {
-    const int32_t whole = e->tok->ignore_merges ? whole_word(e, word) : -1;
+    int32_t whole = -1; /* the token that is the whole word */
+    if (e->tok->ignore_merges) {
+        size_t len = 0;
+        e->mapped = grown(e->mapped, &e->cap_mapped, word.len * 2, 1);
+        for (size_t i = 0; i < word.len; i++)
+            len += utf8_put(e->mapped + len, byte_to_char((unsigned char)word.text[i]));
+        whole = tok_vocab_find(e->tok, e->mapped, len);
+    }
     if (whole >= 0)
         put_id(e, whole);
     else
@@ -145,17 +141,6 @@ encode_word(Encoder *e, Span word)
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
-
-static Span
-with_space(Encoder *e, Span piece)
-{
-    if (piece.text[0] == ' ')
-        return piece;
-    e->prefixed = grown(e->prefixed, &e->cap_prefixed, piece.len + 1, 1);
-    e->prefixed[0] = ' ';
-    memcpy(e->prefixed + 1, piece.text, piece.len);
-    return (Span){e->prefixed, piece.len + 1};
-}
 
 /* Part [from, to) of a piece that a step splits. */
 typedef struct {
@@ -218,8 +203,12 @@ encode_piece(Encoder *e, Span piece, int step)
         return;
     }
     const PreStep *how = &e->tok->steps[step];
-    if (how->prefix_space)
-        piece = with_space(e, piece);
+    if (how->prefix_space && piece.text[0] != ' ') {
+        e->prefixed = grown(e->prefixed, &e->cap_prefixed, piece.len + 1, 1);
+        e->prefixed[0] = ' ';
+        memcpy(e->prefixed + 1, piece.text, piece.len);
+        piece = (Span){e->prefixed, piece.len + 1};
+    }
     Part part = {0};
     for (size_t at = 0, start = 0, end = 0; at < piece.len && !e->gave_up; at = end) {
         const SplitResult found =
@@ -276,14 +265,6 @@ word_at(Encoder *e, Span text, size_t at)
     return splitter_find(e->tok->word, e->run, one, 0, &from, &to) == SPLIT_FOUND;
 }
 
-/* No word character touches [start, stop). */
-static bool
-stands_alone(Encoder *e, Span text, size_t start, size_t stop)
-{
-    return (start == 0 || !word_at(e, text, utf8_before(text.text, start))) &&
-           (stop == text.len || !word_at(e, text, stop));
-}
-
 /* Start of the white space that ends at `at`, but not before `least`. */
 static size_t
 space_from(Span text, size_t at, size_t least)
@@ -331,7 +312,10 @@ cut_added(Encoder *e, const AddedSet *set, Span text, EncodeGap *gap)
         }
         const size_t matched = at, behind = at + t->content.len;
         at = behind;
-        if (t->single_word && !stands_alone(e, text, matched, behind))
+        const bool joined =
+            t->single_word && ((matched > 0 && word_at(e, text, utf8_before(text.text, matched))) ||
+                               (behind < text.len && word_at(e, text, behind)));
+        if (joined)
             continue;
         const size_t start = t->lstrip ? space_from(text, matched, done) : matched;
         const size_t stop = t->rstrip ? space_to(text, behind > done ? behind : done) : behind;
@@ -369,17 +353,9 @@ put_all(Encoder *e, const IdList *list)
         put_id(e, list->items[i]);
 }
 
-static void
-encode_text(Encoder *e, Span text)
-{
-    put_all(e, &e->tok->prefix);
-    cut_added(e, &e->tok->raw, text, encode_gap);
-    put_all(e, &e->tok->suffix);
-}
-
 bool
-fe_encode(const FeTokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
-          size_t *bad)
+tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
+           size_t *bad)
 {
     *ids = NULL;
     *count = 0;
@@ -387,8 +363,11 @@ fe_encode(const FeTokenizer *tok, const char *text, size_t len, int32_t **ids, s
         return false;
     /* Positions are 32 bits; normal form C makes a text three times as long at most (UAX 15, 3). */
     Encoder e = {.tok = tok, .run = split_run_new(), .gave_up = len > UINT32_MAX / 4};
-    if (!e.gave_up)
-        encode_text(&e, (Span){text, len});
+    if (!e.gave_up) {
+        put_all(&e, &tok->prefix);
+        cut_added(&e, &tok->raw, (Span){text, len}, encode_gap);
+        put_all(&e, &tok->suffix);
+    }
     split_run_free(e.run);
     free(e.symbols);
     free(e.heap);

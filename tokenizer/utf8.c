@@ -1,9 +1,9 @@
-/* frontend/utf8.c -- UTF-8, white space and normalisation form C for the tokenizer. */
+/* tokenizer/utf8.c -- UTF-8, white space and normalisation form C for the tokenizer. */
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
-#include "frontend/tokenizer.h"
+#include "tokenizer/tables.h"
 
 void *
 grown(void *items, size_t *cap, size_t need, size_t size)
@@ -20,61 +20,12 @@ grown(void *items, size_t *cap, size_t need, size_t size)
     return more;
 }
 
-/* Length of the sequence at text (left > 0 bytes), or 0. Table 3-7 of the Unicode standard. */
-static size_t
-sequence_length(const unsigned char *text, size_t left)
-{
-    const unsigned char lead = text[0];
-    if (lead < 0x80)
-        return 1;
-    if (lead < 0xC2 || lead > 0xF4)
-        return 0;
-    const size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (left < len)
-        return 0;
-    const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++) {
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    return len;
-}
-
-bool
-utf8_valid(const char *text, size_t len, size_t *bad)
-{
-    for (size_t at = 0; at < len;) {
-        const size_t step = sequence_length((const unsigned char *)text + at, len - at);
-        if (step == 0) {
-            *bad = at;
-            return false;
-        }
-        at += step;
-    }
-    return true;
-}
-
 uint32_t
 utf8_next(const char *text, size_t *at)
 {
-    const unsigned char *s = (const unsigned char *)text + *at;
-    if (s[0] < 0x80) {
-        *at += 1;
-        return s[0];
-    }
-    if (s[0] < 0xE0) {
-        *at += 2;
-        return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
-    }
-    if (s[0] < 0xF0) {
-        *at += 3;
-        return (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
-    }
-    *at += 4;
-    return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
+    utf8proc_int32_t c = 0;
+    *at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)text + *at, 4, &c);
+    return (uint32_t)c;
 }
 
 size_t
@@ -166,21 +117,15 @@ canonical_order(CodePoints *text)
     free(sorted.items);
 }
 
-/* Characters below U+0300 (lead byte below 0xCC) neither compose nor come from a composition. */
-static bool
-surely_nfc(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] >= 0xCC)
-            return false;
-    }
-    return true;
-}
-
 char *
 utf8_nfc(const char *text, size_t len, size_t *out_len)
 {
-    if (surely_nfc(text, len))
+    /* Characters below U+0300 (lead byte below 0xCC) neither compose nor come from a composition.
+     */
+    size_t plain = 0;
+    while (plain < len && (unsigned char)text[plain] < 0xCC)
+        plain++;
+    if (plain == len)
         return NULL;
     CodePoints points = {0};
     decompose(text, len, &points);

@@ -1,4 +1,4 @@
-/* frontend/split.c -- splitting expressions: Oniguruma's syntax as PCRE2's, compiled and matched.
+/* tokenizer/split.c -- splitting expressions: Oniguruma's syntax as PCRE2's, compiled and matched.
  *
  * tokenizer.json holds expressions for Oniguruma (Ruby syntax, Unicode). Where PCRE2 reads
  * something differently the expression is rewritten, and what cannot be rewritten is refused:
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/tokenizer.h"
+#include "tokenizer/tables.h"
 
 /* White_Space and its complement, as members of a class. */
 static const char SPACES[] = "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}"
@@ -25,7 +25,7 @@ static const char NOT_SPACES[] =
     "\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}\\x{2060}-\\x{2FFF}"
     "\\x{3001}-\\x{10FFFF}";
 
-static const char GPT2[] =
+const char SPLIT_GPT2[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 struct Splitter {
@@ -120,22 +120,16 @@ rewrite_code_point(Rewrite *rw)
 }
 
 static bool
-rewrite_space(Rewrite *rw)
-{
-    const char *members = rw->text[1] == 's' ? SPACES : NOT_SPACES;
-    sb_printf(&rw->out, rw->in_class ? "%s" : "[%s]", members);
-    rw->text += 2;
-    return true;
-}
-
-static bool
 rewrite_escape(Rewrite *rw)
 {
     if (rw->end - rw->text < 2)
         return refuse(rw, 1);
     const char c = rw->text[1];
-    if (c == 's' || c == 'S')
-        return rewrite_space(rw);
+    if (c == 's' || c == 'S') {
+        sb_printf(&rw->out, rw->in_class ? "%s" : "[%s]", c == 's' ? SPACES : NOT_SPACES);
+        rw->text += 2;
+        return true;
+    }
     if (c == 'p' || c == 'P')
         return rewrite_property(rw);
     if (c == 'u' || c == 'x')
@@ -204,16 +198,6 @@ rewrite_next(Rewrite *rw)
     return true;
 }
 
-static bool
-rewrite(Rewrite *rw)
-{
-    while (rw->text < rw->end) {
-        if (!rewrite_next(rw))
-            return false;
-    }
-    return true;
-}
-
 /* ---- compiling ------------------------------------------------------------------------------- */
 
 static pcre2_code *
@@ -245,7 +229,9 @@ splitter_new(Arena *arena, Span pattern, bool literal, const char **why)
     if (literal)
         take(&rw, pattern.len);
     pcre2_code *code = NULL;
-    if (!rewrite(&rw))
+    while (rw.text < rw.end && rewrite_next(&rw))
+        continue;
+    if (rw.text < rw.end)
         *why = rw.why;
     else
         code = compile(arena, (Span){sb_text(&rw.out), rw.out.len}, literal, why);
@@ -265,7 +251,7 @@ splitter_new(Arena *arena, Span pattern, bool literal, const char **why)
     return splitter;
 }
 
-static Splitter *
+Splitter *
 splitter_own(Arena *arena, const char *pattern)
 {
     const char *why = NULL;
@@ -273,18 +259,6 @@ splitter_own(Arena *arena, const char *pattern)
     if (!splitter)
         die("our own expression %s %s", pattern, why);
     return splitter;
-}
-
-Splitter *
-splitter_gpt2(Arena *arena)
-{
-    return splitter_own(arena, GPT2);
-}
-
-Splitter *
-splitter_digits(Arena *arena, bool individual)
-{
-    return splitter_own(arena, individual ? "\\p{N}" : "\\p{N}+");
 }
 
 /* Word characters as UTS 18 has them (annex C, \w). */
@@ -339,20 +313,15 @@ split_run_free(SplitRun *run)
     free(run);
 }
 
-/* Honest expressions backtrack a few times per character; others have to end, too. */
-static void
-limit_backtracking(SplitRun *run, size_t len)
-{
-    const size_t limit = len < (UINT32_MAX - 10000000u) / 16 ? 10000000u + 16 * len : UINT32_MAX;
-    pcre2_set_match_limit(run->context, (uint32_t)limit);
-}
-
 SplitResult
 splitter_find(const Splitter *splitter, SplitRun *run, Span text, size_t from, size_t *start,
               size_t *end)
 {
     const PCRE2_SPTR subject = (PCRE2_SPTR)text.text;
-    limit_backtracking(run, text.len);
+    /* Honest expressions backtrack a few times per character; others have to end, too. */
+    const size_t limit =
+        text.len < (UINT32_MAX - 10000000u) / 16 ? 10000000u + 16 * text.len : UINT32_MAX;
+    pcre2_set_match_limit(run->context, (uint32_t)limit);
     int rc = PCRE2_ERROR_JIT_STACKLIMIT;
     if (splitter->jit)
         rc = pcre2_jit_match(splitter->code, subject, text.len, from, 0, run->data, run->context);

@@ -1,0 +1,25 @@
+/* tokenizer/tokenizer.h -- texts to token ids and back, by a tokenizer.json (byte-level BPE). */
+#ifndef SSMC_TOKENIZER_TOKENIZER_H
+#define SSMC_TOKENIZER_TOKENIZER_H
+
+#include "ir/diag.h"
+
+enum { TOK_MAX_ID = (1 << 21) - 1 };
+
+/* Read-only once it is loaded: threads may share it. */
+typedef struct Tokenizer Tokenizer;
+/* Reads a tokenizer.json. NULL: faults are in diag, which points into arena. Tables are in arena;
+ * tok_free gives back the rest. */
+Tokenizer *tok_load(Arena *arena, const char *path, Diag *diag);
+/* Reads the text of a tokenizer.json (copied). */
+Tokenizer *tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag);
+void tok_free(Tokenizer *tok);
+int64_t tok_size(const Tokenizer *tok); /* largest id + 1 */
+/* Text -> ids (malloc'd in *ids). False: text is not UTF-8 and *bad is the offset of the first
+ * wrong byte; or *bad is len, and the tokenizer's own splitting expression gave up on this text. */
+bool tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
+                size_t *bad);
+/* Bytes of one id (borrows; may be a fraction of a UTF-8 character); NULL: no such id. */
+const char *tok_decode(const Tokenizer *tok, int32_t id, size_t *len);
+
+#endif
