@@ -3,8 +3,7 @@
 #ifndef SSMC_BENCH_BENCH_H
 #define SSMC_BENCH_BENCH_H
 
-#include "codegen/codegen.h"
-#include "runtime/rt.h"
+#include "compiler/compiler.h"
 
 enum { BENCH_MAX_REPEATS = 101 };
 
@@ -13,6 +12,11 @@ typedef struct {
     double median, best; /* best: the smallest time, the greatest rate */
     double spread;       /* (90th percentile - 10th percentile) / median */
 } BenchSample;
+/* Of values in any order, at least one, which it sorts; ninth: nine in ten are at most that. */
+typedef struct {
+    double least, median, ninth, most;
+} BenchQuantiles;
+BenchQuantiles bench_quantiles(double *value, int count);
 BenchSample bench_times(double *seconds, int count); /* both sort what they are given */
 BenchSample bench_rates(double *rate, int count);
 
@@ -60,10 +64,6 @@ typedef struct {
     double bytes; /* weights, states in and out, activations in and out: each once */
 } BenchWork;
 BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch);
-/* [nsteps] the kernel of each step of a phase, g being its graph; NULL: a step of something else.
- */
-const Kernel **bench_step_kernels(Arena *arena, const Graph *g, const AbiProgram *program,
-                                  AbiPhaseId phase);
 
 /* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
 
@@ -111,6 +111,8 @@ typedef struct {
     BenchProbes *probes;
 } BenchRun;
 
+/* What a run needs to know of a compiled job; threads: the job's. */
+void bench_run_of(BenchRun *run, const Job *job);
 /* Ceilings, then every item once a round, in turn, so that a machine that slows down slows all of
  * them. False: *why, or NULL when the runtime has said it (*status). */
 bool bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why);
@@ -157,16 +159,13 @@ ssmc_status bench_put_trace(StrBuf *out, BenchRun *run, const BenchItem *const *
 
 /* ---- a recurrence by itself (ssd.c) -------------------------------------------------------- */
 
-enum { BENCH_SSD_BLOCK = 512, BENCH_SSD_IDS = 512 };
+enum { BENCH_SSD_IDS = 512 };
 typedef struct {
     int64_t heads, head_dim, state, groups; /* H, P, N, G */
-    int64_t block;                          /* most tokens of a pass; 0: BENCH_SSD_BLOCK */
+    int64_t block;                          /* most tokens of a pass */
     int64_t channels; /* D: a selective scan with N states, H, P and G unused */
 } BenchSsd;
-/* Text of a graph, stage MODEL, of one ssd op with form, chunk and dot left open, or of one
- * selective_scan. */
-const char *bench_ssd_graph(Arena *arena, const BenchSsd *size);
-/* That graph compiled. */
+/* A graph of one ssd op or of one selective_scan, compiled. */
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
@@ -174,6 +173,11 @@ typedef struct {
     float *logits;         /* [vocab] */
     int repeats;
 } BenchSsdRun;
+/* Compiles it by the settings, whose model it becomes, in a session of one sequence; an exit
+ * status. bench_ssd_close in any case. */
+int bench_ssd_open(Job *job, Arena *arena, const Settings *settings, const BenchSsd *size,
+                   BenchSsdRun *run);
+void bench_ssd_close(Job *job, BenchSsdRun *run);
 /* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */
 ssmc_status bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out);
 

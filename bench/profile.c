@@ -38,7 +38,7 @@ table_fill(Arena *arena, BenchProfile *t, const BenchRun *run, const BenchItem *
 {
     const AbiPhaseId phase = item->kind == BENCH_PREFILL ? ABI_PREFILL : ABI_DECODE;
     const Graph *g = run->graph[phase];
-    const Kernel **kernels = bench_step_kernels(arena, g, run->program, phase);
+    const Kernel **kernels = step_kernels(arena, g, run->program, phase);
     for (int s = 0; s < run->program->nsteps; s++) {
         const Kernel *k = kernels[s];
         const double seconds = rt_session_step_seconds(run->session[item->threads], s) - before[s];

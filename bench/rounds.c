@@ -1,44 +1,33 @@
-/* bench/rounds.c -- samples, and the rounds in which everything is measured in turn. */
-#include <stdlib.h>
+/* bench/rounds.c -- the rounds in which everything is measured in turn. */
 
 #include "bench/bench.h"
 
-/* ---- samples ------------------------------------------------------------------------------- */
+/* ---- a compiled model ------------------------------------------------------------------------ */
 
-static int
-double_order(const void *a, const void *b)
+/* The ceiling of projections in a type is that of its dot, where the CPU has one. */
+static CgProbeId
+dot_of(const Machine *machine, Format format)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    const FormatInfo *f = &format_info[format];
+    if (f->bits)
+        return PROBE_i8;
+    return f->reals == DTYPE_bf16 && machine->bf16_dot ? PROBE_bf16 : PROBE_f32;
 }
 
-static BenchSample
-summary(double *value, int count)
+void
+bench_run_of(BenchRun *run, const Job *job)
 {
-    qsort(value, (size_t)count, sizeof *value, double_order);
-    const double median = value[count / 2];
-    const double low = value[count / 10], high = value[count - 1 - count / 10];
-    return (BenchSample){.median = median, .spread = median > 0 ? (high - low) / median : 0};
-}
-
-BenchSample
-bench_times(double *seconds, int count)
-{
-    if (count < 1)
-        return (BenchSample){0};
-    BenchSample s = summary(seconds, count);
-    s.best = seconds[0];
-    return s;
-}
-
-BenchSample
-bench_rates(double *rate, int count)
-{
-    if (count < 1)
-        return (BenchSample){0};
-    BenchSample s = summary(rate, count);
-    s.best = rate[count - 1];
-    return s;
+    run->machine = &job->machine;
+    run->name = job->fe.graph->name;
+    run->version = SSMC_VERSION;
+    run->parameters = (double)job->parameters;
+    run->graph[0] = job->graph[PHASE_PREFILL];
+    run->graph[1] = job->graph[PHASE_DECODE];
+    run->program = rt_program_abi(job->program);
+    run->model = job->model;
+    run->format = job->fe.compile.format;
+    run->dot = dot_of(&job->machine, run->format);
+    run->threads[0] = job->threads;
 }
 
 /* ---- one run of an item -------------------------------------------------------------------- */

@@ -1,5 +1,4 @@
-/* bench/ssd.c -- a recurrence by itself: a graph of one ssd or selective_scan, and the time its
- * kernel takes. */
+/* bench/ssd.c -- the SSD by itself: a graph of one ssd op, and the time its kernel takes. */
 #include <string.h>
 
 #include "bench/bench.h"
@@ -31,15 +30,13 @@ scan_graph(Arena *arena, const BenchSsd *z)
                         "  out = take(gated)\n"
                         "  output out\n"
                         "}\n",
-                        (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS,
-                        3 * D + 2 * N, D, D, N, D, N, D, D, D, D, N, N);
+                        (long long)z->block, BENCH_SSD_IDS, 3 * D + 2 * N, D, D, N, D, N, D, D, D,
+                        D, N, N);
 }
 
-const char *
-bench_ssd_graph(Arena *arena, const BenchSsd *z)
+static const char *
+ssd_graph(Arena *arena, const BenchSsd *z)
 {
-    if (z->channels > 0)
-        return scan_graph(arena, z);
     const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
     const long long heads = z->heads, mixed = inner + 2 * shared;
     return arena_printf(
@@ -69,10 +66,41 @@ bench_ssd_graph(Arena *arena, const BenchSsd *z)
         "  out = take(y)\n"
         "  output out\n"
         "}\n",
-        (long long)(z->block > 0 ? z->block : BENCH_SSD_BLOCK), BENCH_SSD_IDS, mixed + heads, mixed,
-        mixed, heads, heads, heads, mixed, heads, (long long)z->state, (long long)z->head_dim,
-        mixed, heads, inner, shared, shared, heads, (long long)z->head_dim, (long long)z->groups,
-        (long long)z->state);
+        (long long)z->block, BENCH_SSD_IDS, mixed + heads, mixed, mixed, heads, heads, heads, mixed,
+        heads, (long long)z->state, (long long)z->head_dim, mixed, heads, inner, shared, shared,
+        heads, (long long)z->head_dim, (long long)z->groups, (long long)z->state);
+}
+
+int
+bench_ssd_open(Job *job, Arena *arena, const Settings *settings, const BenchSsd *size,
+               BenchSsdRun *run)
+{
+    Settings s = *settings;
+    Diag *diag = diag_new();
+    Source *source = arena_alloc(arena, sizeof *source);
+    const char *text = size->channels > 0 ? scan_graph(arena, size) : ssd_graph(arena, size);
+    *source = (Source){.path = s.model, .text = text, .len = strlen(text)};
+    s.graph = graph_parse(arena, source, diag);
+    diag_free(diag);
+    if (!s.graph)
+        die("bench/ssd.c: %s", text);
+    int status = job_describe(job, arena, &s);
+    if (status == EXIT_DONE)
+        status = job_run(job);
+    if (status != EXIT_DONE)
+        return status;
+    run->program = rt_program_abi(job->program);
+    memcpy(run->graph, job->graph, sizeof run->graph);
+    run->logits = arena_array(arena, (size_t)ssmc_model_vocab(job->model), sizeof(float));
+    const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &run->session);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(s.listener, rs);
+}
+
+void
+bench_ssd_close(Job *job, BenchSsdRun *run)
+{
+    ssmc_session_close(run->session);
+    job_end(job);
 }
 
 /* [nsteps] whether a step is the recurrence. Of either phase: a prompt of one token runs decode. */
@@ -82,7 +110,7 @@ recurrent_steps(Arena *arena, const BenchSsdRun *run)
     bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
     for (int phase = 0; phase < ABI_PHASES; phase++) {
         const Kernel *const *kernels =
-            bench_step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
+            step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
         for (int i = 0; i < run->program->nsteps; i++) {
             const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
             is[i] = is[i] || (op < OP_COUNT && op_info[op].cls == CLASS_RECURRENT);

@@ -125,21 +125,3 @@ bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch)
     w.flops = (row.linear + row.recurrent) * (node_is_head(last) ? batch : (double)rows);
     return w;
 }
-
-const Kernel **
-bench_step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId phase)
-{
-    const AbiRange range[] = {program->phase[phase].layers, program->phase[phase].head};
-    const Kernel **kernels = arena_array(arena, (size_t)program->nsteps + 1, sizeof *kernels);
-    int next[] = {range[0].first, range[1].first};
-    for (int i = 0; i < g->nkernels; i++) {
-        const Kernel *k = g->kernels[i];
-        const bool head = kernel_is_head(g, k);
-        int *step = &next[head];
-        /* A kernel that nothing reads has no step. */
-        if (!kernel_is_init(g, k) && *step < range[head].first + range[head].count &&
-            strcmp(program->steps[*step].name, k->name) == 0)
-            kernels[(*step)++] = k;
-    }
-    return kernels;
-}

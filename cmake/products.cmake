@@ -4,8 +4,8 @@
 # by folder; an archive's unused members stay out of the product.
 file(GLOB product_runtime CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.c)
 file(GLOB product_exe CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/exe/*.c)
-foreach(part options words say running text)
-  list(APPEND product_exe ${CMAKE_SOURCE_DIR}/driver/${part}.c)
+foreach(part driver/options driver/words driver/say driver/running compiler/tell)
+  list(APPEND product_exe ${CMAKE_SOURCE_DIR}/${part}.c)
 endforeach()
 file(GLOB product_folders CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tokenizer/*.c ${CMAKE_SOURCE_DIR}/ir/*.c)
 list(APPEND product_exe ${product_folders})

@@ -1,18 +1,8 @@
 /* driver/bench_scan.c -- ssmc bench --scan: one selective scan by itself, by tokens. */
 #include <stdio.h>
 
-#include "driver/ssd_job.h"
-
-static bool
-scan_parse(const char *text, BenchSsd *z)
-{
-    long long channels = 0, states = 0;
-    char end = 0;
-    if (sscanf(text, "%lld,%lld%c", &channels, &states, &end) != 2)
-        return false;
-    *z = (BenchSsd){.channels = channels, .state = states};
-    return channels >= 1 && channels <= 65536 && states >= 1 && states <= 1024;
-}
+#include "bench/bench.h"
+#include "driver/driver.h"
 
 /* Microseconds a call, and what they come to in exponentials: at the best call, as other programs
  * take the processor away now and then. */
@@ -34,26 +24,30 @@ scan_times(const BenchSsd *z, BenchSsdRun *run)
 }
 
 int
-bench_scan(Options *o)
+bench_scan(const Options *o)
 {
-    static const SsdForm form = {"auto", "f32", "auto"};
-    BenchSsd size;
-    Job job;
+    long long channels = 0, states = 0;
+    char end = 0;
+    Settings settings;
+    Job job = {0};
     BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
-    o->value[OPT_tune].text = "shipped"; /* nothing is chosen */
-    if (!scan_parse(opt_text(o, OPT_bench_scan), &size))
+    if (sscanf(opt_text(o, OPT_bench_scan), "%lld,%lld%c", &channels, &states, &end) != 2 ||
+        channels < 1 || channels > 65536 || states < 1 || states > 1024)
         return option_fault(o, OPT_bench_scan,
                             "--scan wants channels, 1 to 65536, and states, 1 to 1024, like "
                             "1536,16; not '%s'",
                             opt_text(o, OPT_bench_scan));
-    int status = ssd_open(&job, o, &size, &form, &run);
+    const BenchSsd size = {
+        .channels = channels, .state = states, .block = format_info[FORMAT_f32].block};
+    int status = ssd_settings(o, &settings);
+    if (status == EXIT_DONE)
+        status = bench_ssd_open(&job, o->arena, &settings, &size, &run);
     if (status == EXIT_DONE) {
-        printf("%s, %d threads: selective_scan D=%lld N=%lld, passes of %d tokens\n",
+        printf("%s, %d threads: selective_scan D=%lld N=%lld, passes of %lld tokens\n",
                job.machine.cpu, job.threads, (long long)size.channels, (long long)size.state,
-               BENCH_SSD_BLOCK);
+               (long long)size.block);
         status = scan_times(&size, &run);
     }
-    ssmc_session_close(run.session);
-    job_end(&job);
+    bench_ssd_close(&job, &run);
     return status;
 }

@@ -1,33 +1,11 @@
 /* driver/bench_ssd.c -- ssmc bench --ssd: every form of one SSD by itself, by tokens and chunk
  * length, beside the machine's ceilings. */
 #include <stdio.h>
-#include <string.h>
 
-#include "driver/ssd_job.h"
+#include "bench/bench.h"
+#include "driver/driver.h"
 
 static const int64_t tokens_list[] = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192};
-
-static const SsdForm ssd_forms[] = {
-    {"recurrent", "f32",  "auto"},
-    {"chunked",   "f32",  "16"  },
-    {"chunked",   "f32",  "24"  },
-    {"chunked",   "f32",  "32"  },
-    {"chunked",   "f32",  "48"  },
-    {"chunked",   "f32",  "64"  },
-    {"chunked",   "f32",  "96"  },
-    {"chunked",   "f32",  "128" },
-    {"chunked",   "f32",  "256" },
-    {"quadratic", "f32",  "all" },
-    {"chunked",   "bf16", "16"  },
-    {"chunked",   "bf16", "24"  },
-    {"chunked",   "bf16", "32"  },
-    {"chunked",   "bf16", "48"  },
-    {"chunked",   "bf16", "64"  },
-    {"chunked",   "bf16", "96"  },
-    {"chunked",   "bf16", "128" },
-    {"chunked",   "bf16", "256" },
-    {"quadratic", "bf16", "all" },
-};
 
 static bool
 size_parse(const char *text, BenchSsd *z)
@@ -39,96 +17,106 @@ size_parse(const char *text, BenchSsd *z)
     for (int i = 0; i < 4; i++)
         if (n[i] < 1 || n[i] > 4096)
             return false;
-    *z = (BenchSsd){.heads = n[0], .head_dim = n[1], .state = n[2], .groups = n[3]};
+    *z = (BenchSsd){.heads = n[0],
+                    .head_dim = n[1],
+                    .state = n[2],
+                    .groups = n[3],
+                    .block = format_info[FORMAT_f32].block};
     return z->heads % z->groups == 0;
+}
+
+int
+ssd_settings(const Options *o, Settings *out)
+{
+    Machine *machine = arena_alloc(o->arena, sizeof *machine);
+    IntList threads = {0};
+    if (!machine_from(o, machine) || !list_threads(o, BENCH_MAX_THREADS, &threads))
+        return EXIT_BAD_INPUT;
+    *out = settings_new("--ssd", console(o->arena));
+    out->machine = machine;
+    out->threads = threads.count > 0 ? list_most(&threads) : rt_cores();
+    out->format = FORMAT_f32;
+    return EXIT_DONE;
 }
 
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
-put_times(Job *job, const SsdForm *form, const BenchCeilings *peak, BenchSsdRun *run)
+put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, int64_t chunk,
+         const BenchCeilings *peak)
 {
+    Job job = {0};
+    BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
     BenchSample t = {0};
     int64_t tokens = 0;
-    printf("%-9s %-4s %4s", form->form, form->dtype, form->chunk);
-    for (size_t i = 0; i < COUNT_OF(tokens_list); i++) {
+    const bool bf16 = settings.format == FORMAT_bf16;
+    settings.form = form;
+    settings.chunk = chunk;
+    int status = bench_ssd_open(&job, o->arena, &settings, size, &run);
+    if (status == EXIT_DONE)
+        printf("%-9s %-4s %4s", form_name[form], bf16 ? "bf16" : "f32",
+               chunk == CHUNK_ALL    ? "all"
+               : chunk == CHUNK_AUTO ? "auto"
+                                     : arena_printf(o->arena, "%lld", (long long)chunk));
+    for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++) {
         tokens = tokens_list[i];
-        const ssmc_status rs = bench_ssd_time(run, tokens, &t);
-        if (rs != SSMC_OK)
-            return runtime_fault(rs);
-        printf(" %8.1f", 1e6 * t.median);
+        const ssmc_status rs = bench_ssd_time(&run, tokens, &t);
+        status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+        if (status == EXIT_DONE)
+            printf(" %8.1f", 1e6 * t.median);
         fflush(stdout);
     }
-    const double flops = bench_flops(job->graph[PHASE_PREFILL]).recurrent * (double)tokens;
-    const double gflops = flops / t.median * 1e-9;
-    const bool bf16 = strcmp(form->dtype, "bf16") == 0;
-    printf("  %7.0f %5.1f %%\n", gflops, 100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));
-    return EXIT_DONE;
-}
-
-static int
-put_form(Options *o, const BenchSsd *size, const SsdForm *form, const BenchCeilings *peak)
-{
-    Job job;
-    BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
-    int status = ssd_open(&job, o, size, form, &run);
-    if (status == EXIT_DONE)
-        status = put_times(&job, form, peak, &run);
-    ssmc_session_close(run.session);
-    job_end(&job);
+    if (status == EXIT_DONE) {
+        const double flops = bench_flops(job.graph[PHASE_PREFILL]).recurrent * (double)tokens;
+        const double gflops = flops / t.median * 1e-9;
+        printf("  %7.0f %5.1f %%\n", gflops,
+               100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));
+    }
+    bench_ssd_close(&job, &run);
     return status;
 }
 
-static int
-ssd_ceilings(Job *job, BenchCeilings *peak)
+static void
+put_head(const Settings *s, const BenchSsd *size, const BenchCeilings *peak)
 {
-    const char *why = NULL;
-    BenchProbes *probes = bench_probes_open(job->arena, &job->machine, job->threads, &why);
-    if (!probes)
-        return fault(EXIT_FAILED, "%s", why);
-    *peak = bench_ceilings(probes, job->threads);
-    bench_probes_close(probes);
-    return EXIT_DONE;
-}
-
-static int
-put_head(Options *o, const BenchSsd *size, BenchCeilings *peak)
-{
-    Job job;
-    int status = ssd_describe(&job, o, size, &ssd_forms[0]);
-    if (status == EXIT_DONE)
-        status = ssd_ceilings(&job, peak);
-    if (status == EXIT_DONE)
-        printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
-               "ssd H=%lld P=%lld N=%lld G=%lld, passes of %d tokens; microseconds by tokens, then "
-               "GFLOP/s at the most\n%-9s %-4s %4s",
-               job.machine.cpu, job.threads, peak->f32.best, peak->bf16.best,
-               (long long)size->heads, (long long)size->head_dim, (long long)size->state,
-               (long long)size->groups, BENCH_SSD_BLOCK, "form", "dot", "Q");
-    for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++)
+    printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
+           "ssd H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
+           "GFLOP/s at the most\n%-9s %-4s %4s",
+           s->machine->cpu, s->threads, peak->f32.best, peak->bf16.best, (long long)size->heads,
+           (long long)size->head_dim, (long long)size->state, (long long)size->groups,
+           (long long)size->block, "form", "dot", "Q");
+    for (size_t i = 0; i < COUNT_OF(tokens_list); i++)
         printf(" %8lld", (long long)tokens_list[i]);
-    if (status == EXIT_DONE)
-        puts("  GFLOP/s of peak");
-    job_end(&job);
-    return status;
+    puts("  GFLOP/s of peak");
 }
 
 int
-bench_ssd_forms(Options *o)
+bench_ssd_forms(const Options *o)
 {
     BenchSsd size;
-    BenchCeilings peak = {0};
-    o->value[OPT_tune].text = "shipped"; /* forms are given: no choice needs constants */
+    Settings settings;
+    const char *why = NULL;
     if (!size_parse(opt_text(o, OPT_bench_ssd), &size))
         return option_fault(
             o, OPT_bench_ssd,
             "--ssd wants heads, head dim, state and groups, each 1 to 4096, heads a "
             "multiple of groups, like 24,64,128,1; not '%s'",
             opt_text(o, OPT_bench_ssd));
-    int status = put_head(o, &size, &peak);
-    for (size_t i = 0; i < COUNT_OF(ssd_forms) && status == EXIT_DONE; i++) {
-        const bool bf16 = strcmp(ssd_forms[i].dtype, "bf16") == 0;
-        if (!bf16 || peak.bf16.best > 0)
-            status = put_form(o, &size, &ssd_forms[i], &peak);
+    int status = ssd_settings(o, &settings);
+    if (status != EXIT_DONE)
+        return status;
+    BenchProbes *probes = bench_probes_open(o->arena, settings.machine, settings.threads, &why);
+    if (!probes)
+        return fault(EXIT_FAILED, "%s", why);
+    const BenchCeilings peak = bench_ceilings(probes, settings.threads);
+    bench_probes_close(probes);
+    put_head(&settings, &size, &peak);
+    status = put_form(o, settings, &size, FORM_RECURRENT, CHUNK_AUTO, &peak);
+    for (int dot = 0; dot < (peak.bf16.best > 0 ? 2 : 1); dot++) {
+        settings.format = dot ? FORMAT_bf16 : FORMAT_f32;
+        for (const int64_t *q = cost_chunks; *q && status == EXIT_DONE; q++)
+            status = put_form(o, settings, &size, FORM_CHUNKED, *q, &peak);
+        if (status == EXIT_DONE)
+            status = put_form(o, settings, &size, FORM_QUADRATIC, CHUNK_ALL, &peak);
     }
     return status;
 }

@@ -3,7 +3,6 @@
 
 #include "bench/bench.h"
 #include "driver/driver.h"
-#include "driver/explore.h"
 
 /* ---- options ------------------------------------------------------------------------------- */
 
@@ -41,32 +40,23 @@ wanted_parse(Options *o, Wanted *w)
 /* ---- the run ------------------------------------------------------------------------------- */
 
 static void
-item_add(BenchRun *run, BenchKind kind, int64_t tokens, int64_t batch, int threads)
-{
-    run->items[run->nitems++] =
-        (BenchItem){.kind = kind, .tokens = tokens, .batch = (int)batch, .threads = threads};
-}
-
-static void
-items_plan(BenchRun *run, const Wanted *w)
-{
-    for (int t = 0; t < run->nthreads; t++) {
-        for (int i = 0; i < w->prefill.count; i++)
-            item_add(run, BENCH_PREFILL, w->prefill.n[i], 1, t);
-        for (int i = 0; i < w->batch.count && w->decode > 0; i++)
-            item_add(run, BENCH_DECODE, w->decode, w->batch.n[i], t);
-    }
-}
-
-static void
-run_describe(BenchRun *run, const Job *job, const Wanted *w)
+run_describe(BenchRun *run, const Options *o, const Job *job, const Wanted *w)
 {
     bench_run_of(run, job);
-    run->repeats = (int)job->o->value[OPT_repeats].i;
+    run->repeats = (int)o->value[OPT_repeats].i;
     run->nthreads = w->threads.count > 0 ? w->threads.count : 1;
     for (int i = 0; i < w->threads.count; i++)
         run->threads[i] = (int)w->threads.n[i];
-    items_plan(run, w);
+    for (int t = 0; t < run->nthreads; t++) {
+        for (int i = 0; i < w->prefill.count; i++)
+            run->items[run->nitems++] = (BenchItem){
+                .kind = BENCH_PREFILL, .tokens = w->prefill.n[i], .batch = 1, .threads = t};
+        for (int i = 0; i < w->batch.count && w->decode > 0; i++)
+            run->items[run->nitems++] = (BenchItem){.kind = BENCH_DECODE,
+                                                    .tokens = w->decode,
+                                                    .batch = (int)w->batch.n[i],
+                                                    .threads = t};
+    }
 }
 
 /* What is looked at closely: the longest prefill and the first decode, with the last number of
@@ -92,56 +82,38 @@ telling_items(const BenchRun *run, const BenchItem *list[2])
     return n;
 }
 
-static ssmc_status
-put_profiles(StrBuf *out, BenchRun *run)
-{
-    const BenchItem *items[2];
-    const int count = telling_items(run, items);
-    ssmc_status status = SSMC_OK;
-    for (int i = 0; i < count && status == SSMC_OK; i++)
-        status = bench_put_profile(out, run, items[i]);
-    return status;
-}
-
+/* The results, then with --profile the kernels' times, and the file of --trace. */
 static int
-write_trace(const Job *job, BenchRun *run)
+bench_all(const Options *o, BenchRun *run)
 {
     const BenchItem *items[2];
-    const char *why = NULL, *path = opt_text(job->o, OPT_trace);
     const int count = telling_items(run, items);
+    const char *why = NULL, *trace = opt_text(o, OPT_trace);
+    ssmc_status status = SSMC_OK;
     StrBuf out = {0};
-    if (!path)
-        return EXIT_DONE;
-    const ssmc_status status = bench_put_trace(&out, run, items, count);
+    if (!bench_rounds(o->arena, run, &status, &why))
+        return why ? fault(EXIT_FAILED, "%s", why) : runtime_fault(status);
+    (opt_given(o, OPT_json) ? bench_put_json : bench_put_text)(&out, run);
+    for (int i = 0; i < count && status == SSMC_OK && opt_given(o, OPT_profile); i++)
+        status = bench_put_profile(&out, run, items[i]);
+    fputs(sb_text(&out), stdout);
+    sb_free(&out);
+    if (status != SSMC_OK || !trace)
+        return status == SSMC_OK ? EXIT_DONE : runtime_fault(status);
+    status = bench_put_trace(&out, run, items, count);
     const bool written =
-        status == SSMC_OK && file_write(job->arena, path, sb_text(&out), out.len, &why);
+        status == SSMC_OK && file_write(o->arena, trace, sb_text(&out), out.len, &why);
     sb_free(&out);
     if (status != SSMC_OK)
         return runtime_fault(status);
     return written ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
 }
 
-static int
-bench_all(Job *job, BenchRun *run)
-{
-    const Options *o = job->o;
-    const char *why = NULL;
-    ssmc_status status = SSMC_OK;
-    StrBuf out = {0};
-    if (!bench_rounds(job->arena, run, &status, &why))
-        return why ? fault(EXIT_FAILED, "%s", why) : runtime_fault(status);
-    (opt_given(o, OPT_json) ? bench_put_json : bench_put_text)(&out, run);
-    if (opt_given(o, OPT_profile))
-        status = put_profiles(&out, run);
-    fputs(sb_text(&out), stdout);
-    sb_free(&out);
-    return status == SSMC_OK ? write_trace(job, run) : runtime_fault(status);
-}
-
 int
 cmd_bench(Options *o)
 {
-    Job job;
+    Job job = {0};
+    Settings settings;
     Wanted wanted;
     BenchRun run = {0};
     if (!wanted_parse(o, &wanted))
@@ -160,12 +132,14 @@ cmd_bench(Options *o)
         return option_fault(o, OPT_profile, "--profile is text: leave --json out");
     if (!output_possible(o, OPT_trace))
         return EXIT_BAD_INPUT;
-    int status = job_describe(&job, o);
+    int status = settings_with_threads(o, &wanted.threads, &settings);
+    if (status == EXIT_DONE)
+        status = model_describe_by(&job, o, &settings, false);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE) {
-        run_describe(&run, &job, &wanted);
-        status = bench_all(&job, &run);
+        run_describe(&run, o, &job, &wanted);
+        status = bench_all(o, &run);
     }
     bench_end(&run);
     job_end(&job);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "driver/product.h"
+#include "driver/driver.h"
 
 typedef enum {
 #define EMIT(id, kind, name) EMIT_##id,
@@ -33,27 +33,18 @@ put(const Options *o, const StrBuf *text)
     return EXIT_DONE;
 }
 
-/* The last pass after which the graph is still LOWERED: what --emit lowered shows. */
-static const char *
-last_lowered_pass(void)
-{
-    const char *name = NULL;
-    for (int i = 0; i < pipeline_count; i++)
-        if (pass_info[pipeline[i]].after == STAGE_LOWERED)
-            name = pass_info[pipeline[i]].name;
-    return name;
-}
-
 static int
 emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
 {
-    OptValue *stop = &job->o->value[OPT_stop_after];
-    if (what == EMIT_graph && !stop->given) {
+    int *stop_after = &job->settings.passes.stop_after;
+    const bool given = *stop_after >= 0;
+    if (what == EMIT_graph && !given) {
         graph_print(out, job->fe.graph);
         return EXIT_DONE;
     }
-    if (what == EMIT_lowered && !stop->given)
-        *stop = (OptValue){.given = true, .text = last_lowered_pass()};
+    for (int i = 0; i < pipeline_count && what == EMIT_lowered && !given; i++)
+        if (pass_info[pipeline[i]].after == STAGE_LOWERED)
+            *stop_after = (int)pipeline[i]; /* the last that leaves it so */
     const int status = job_passes(job, phase);
     if (status == EXIT_DONE)
         graph_print(out, job->graph[phase]);
@@ -65,23 +56,10 @@ emit_code(Job *job, Emit what, StrBuf *out)
 {
     static const CgEmit how[EMIT_COUNT] = {
         [EMIT_llvm] = CG_LLVM, [EMIT_llvm_opt] = CG_LLVM_OPT, [EMIT_asm] = CG_ASM};
-    int status = job_passes(job, PHASE_PREFILL);
-    if (status == EXIT_DONE)
-        status = job_passes(job, PHASE_DECODE);
-    if (status == EXIT_DONE)
-        status = job_module(job);
+    const int status = job_module(job);
     if (status == EXIT_DONE)
         cg_emit(job->module, how[what], out);
     return status;
-}
-
-static ProductKind
-product_kind(Emit what)
-{
-    return what == EMIT_lib   ? PRODUCT_lib
-           : what == EMIT_so  ? PRODUCT_so
-           : what == EMIT_exe ? PRODUCT_exe
-                              : PRODUCT_obj;
 }
 
 /* Options that only products have. */
@@ -110,19 +88,30 @@ check_options(const Options *o, Emit what)
 }
 
 static int
-compile(Job *job, Emit what, Phase phase)
+make_product(Job *job, const Options *o, Emit what)
 {
-    if (emit_info[what].kind == KIND_PRODUCT)
-        return make_product(job, product_kind(what));
+    const ProductSettings product = {.kind = what == EMIT_lib   ? PRODUCT_lib
+                                             : what == EMIT_so  ? PRODUCT_so
+                                             : what == EMIT_exe ? PRODUCT_exe
+                                                                : PRODUCT_obj,
+                                     .embed = strcmp(opt_text(o, OPT_weights_how), "embed") == 0,
+                                     .out = opt_text(o, OPT_out),
+                                     .header = opt_text(o, OPT_header),
+                                     .depfile = opt_text(o, OPT_depfile)};
+    return job_product(job, &product);
+}
+
+static int
+write_stage(Job *job, const Options *o, Emit what)
+{
     StrBuf out = {0};
-    int status = job_check_passes(job);
+    int status = job_weights(job, false);
     if (status == EXIT_DONE)
-        status = job_weights(job, false);
+        status = emit_info[what].kind == KIND_GRAPH
+                     ? emit_graph(job, what, (Phase)opt_word(o, OPT_phase), &out)
+                     : emit_code(job, what, &out);
     if (status == EXIT_DONE)
-        status = emit_info[what].kind == KIND_GRAPH ? emit_graph(job, what, phase, &out)
-                                                    : emit_code(job, what, &out);
-    if (status == EXIT_DONE)
-        status = put(job->o, &out);
+        status = put(o, &out);
     sb_free(&out);
     return status;
 }
@@ -134,11 +123,14 @@ cmd_compile(Options *o)
     const int fit = check_options(o, what);
     if (fit != EXIT_DONE)
         return fit;
-    Job job;
-    int status =
-        emit_info[what].kind != KIND_PRODUCT ? job_describe(&job, o) : job_describe_many(&job, o);
+    Job job = {0};
+    Settings settings;
+    int status = settings_from(o, &settings);
     if (status == EXIT_DONE)
-        status = compile(&job, what, (Phase)opt_word(o, OPT_phase));
+        status = model_describe_by(&job, o, &settings, emit_info[what].kind == KIND_PRODUCT);
+    if (status == EXIT_DONE)
+        status = emit_info[what].kind == KIND_PRODUCT ? make_product(&job, o, what)
+                                                      : write_stage(&job, o, what);
     job_end(&job);
     return status;
 }

@@ -5,18 +5,6 @@
 #include "driver/driver.h"
 
 static void
-put_memory(const Job *job)
-{
-    const double mib = 1 << 20;
-    const Graph *p = job->graph[PHASE_PREFILL], *d = job->graph[PHASE_DECODE];
-    const int64_t slab = p->slab_bytes > d->slab_bytes ? p->slab_bytes : d->slab_bytes;
-    printf("memory: %.2f MiB packed parameters, %.3f MiB state per sequence, %.2f MiB activations "
-           "for any prompt length (passes of %lld tokens)\n",
-           (double)p->param_bytes / mib, (double)p->state_bytes / mib, (double)slab / mib,
-           (long long)p->block);
-}
-
-static void
 put_prediction(const Job *job)
 {
     static const int64_t lengths[] = {512, 2048, 8192};
@@ -51,7 +39,13 @@ explain(Job *job)
     }
     putchar('\n');
     put_prediction(job);
-    put_memory(job);
+    const double mib = 1 << 20;
+    const Graph *p = job->graph[PHASE_PREFILL], *d = job->graph[PHASE_DECODE];
+    const int64_t slab = p->slab_bytes > d->slab_bytes ? p->slab_bytes : d->slab_bytes;
+    printf("memory: %.2f MiB packed parameters, %.3f MiB state per sequence, %.2f MiB activations "
+           "for any prompt length (passes of %lld tokens)\n",
+           (double)p->param_bytes / mib, (double)p->state_bytes / mib, (double)slab / mib,
+           (long long)p->block);
     return EXIT_DONE;
 }
 
@@ -69,15 +63,13 @@ put_row(const char *what, size_t bytes, const char *fmt, ...)
 /* What ssmc_program_memory says, for people. It takes the module and not its code, so that any CPU
  * can be asked about. */
 static int
-explain_memory(Job *job)
+explain_memory(Job *job, const Options *o)
 {
-    const int64_t sequences = job->o->value[OPT_sequences].i;
+    const int64_t sequences = o->value[OPT_sequences].i;
     if (sequences < 1 || sequences > INT32_MAX)
-        return option_fault(job->o, OPT_sequences, "--sequences %s: a number from 1 to %d",
-                            opt_text(job->o, OPT_sequences), INT32_MAX);
+        return option_fault(o, OPT_sequences, "--sequences %s: a number from 1 to %d",
+                            opt_text(o, OPT_sequences), INT32_MAX);
     int status = job_weights(job, false);
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
-        status = job_passes(job, (Phase)phase);
     if (status == EXIT_DONE)
         status = job_module(job);
     if (status != EXIT_DONE)
@@ -102,10 +94,10 @@ explain_memory(Job *job)
 int
 cmd_explain(Options *o)
 {
-    Job job;
-    int status = job_describe(&job, o);
+    Job job = {0};
+    int status = model_describe(&job, o);
     if (status == EXIT_DONE)
-        status = opt_given(o, OPT_memory) ? explain_memory(&job) : explain(&job);
+        status = opt_given(o, OPT_memory) ? explain_memory(&job, o) : explain(&job);
     job_end(&job);
     return status;
 }

@@ -1,6 +1,5 @@
 /* driver/cmd_explore.c -- ssmc explore: sizes, chunk lengths and types measured over this machine,
  * as a table, a file of results that can be gone on with, and a page. */
-#include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "driver/explore.h"
+#include "driver/driver.h"
+#include "explore/sweep.h"
 
 /* Ctrl-C: the run ends after what is being measured. Pressed again later it ends at once; what
  * comes within a second is the same wish, as programs that run others may pass it on twice. A
@@ -47,388 +47,183 @@ watch_interrupts(void)
     sigaction(SIGTERM, &act, NULL);
 }
 
-/* Points of a group that are measured in turn. */
-typedef struct {
-    const Group *group;
-    Point **points; /* what says most first */
-    int count;
-} Work;
+/* ---- options ------------------------------------------------------------------------------- */
 
-typedef struct {
-    Arena *arena;
-    const Wish *wish;
-    Plan plan;
-    ExploreTable table;
-    ExploreFile file; /* path NULL: none */
-    BenchProbes *probes;
-    BenchCeilings ceilings[BENCH_MAX_THREADS]; /* of this run; the table's are its file's */
-    Work *work;
-    int nwork, cap;
-    double deadline; /* of the budget */
-    double each;     /* seconds of a point and pass so far; 0: not known */
-    Progress bar;
-    int64_t done, total; /* steps: compiling a point, a pass over it */
-    const char *broken;  /* a row that cannot be kept; NULL: none */
-} Explore;
-
-/* ---- rows ---------------------------------------------------------------------------------- */
-
+/* A list that was given must say something. */
 static bool
-is_stopped(void *user)
+axis_parse(const Options *o, OptId id, int64_t most, IntList *out)
 {
-    const Explore *e = user;
-    return is_interrupted() || e->broken;
-}
-
-static void
-count_step(void *user)
-{
-    Explore *e = user;
-    e->done++;
-    progress_step(&e->bar, e->done, e->total);
-}
-
-/* A row's texts are its batch's; the table's stay. */
-static ExploreRow
-row_keep(Arena *arena, const ExploreRow *row)
-{
-    ExploreRow kept = *row;
-    for (int id = 0; id < COLUMN_COUNT; id++) {
-        const char **text = (const char **)(void *)((char *)&kept + column_info[id].offset);
-        if (column_info[id].kind == COLUMN_TEXT)
-            *text = arena_strdup(arena, *text);
-    }
-    return kept;
-}
-
-/* What nobody got to is no result, and what the file had stays as it is. */
-static bool
-take_row(void *user, const ExploreRow *row)
-{
-    Explore *e = user;
-    if (strcmp(row->status, explore_unmeasured) == 0 || explore_find(&e->table, row))
+    if (!opt_text(o, id))
         return true;
-    const ExploreRow kept = row_keep(e->arena, row);
-    if (e->file.path && !explore_file_add(&e->file, e->arena, &kept, &e->broken))
+    if (!opt_text(o, id)[0]) {
+        option_fault(o, id, "--%s is an empty list", opt_info[id].name);
         return false;
-    explore_add(&e->table, &kept);
+    }
+    if (!list_parse(o, id, 1, most, out))
+        return false;
+    list_settle(out);
+    return true;
+}
+
+/* The words of --dtype or of --form. False: the fault has been printed. */
+static bool
+words_parse(const Options *o, Wish *w, OptId id, const char *wants)
+{
+    const char *at = opt_text(o, id);
+    for (size_t len; at; at = at[len] ? at + len + 1 : NULL) {
+        Format format;
+        Form form;
+        len = strcspn(at, ",");
+        if (id == OPT_form && form_by_name(arena_strndup(o->arena, at, len), &form) &&
+            form != FORM_AUTO) {
+            w->form[form] = true;
+        } else if (id == OPT_dtype && format_by_name(at, len, &format)) {
+            int i = 0;
+            while (i < w->nformats && w->formats[i] != format)
+                i++;
+            w->formats[i] = format;
+            w->nformats += i == w->nformats;
+        } else {
+            option_fault(o, id, "--%s wants %s, separated by commas, not '%s'", opt_info[id].name,
+                         wants, opt_text(o, id));
+            return false;
+        }
+    }
     return true;
 }
 
 static bool
-is_settled(const Explore *e, const Group *g, const Point *p)
+hold_parse(const Options *o, Wish *w)
 {
-    const IntList *tokens = &e->wish->tokens;
-    for (int t = 0; t < e->plan.nthreads; t++)
-        for (int i = 0; i < tokens->count; i++) {
-            const ExploreRow key = plan_row(g, p, e->plan.threads[t], tokens->n[i]);
-            if (!explore_find(&e->table, &key))
-                return false;
-        }
-    return true;
-}
-
-/* Every point that was asked for has its rows: those without numbers say why. */
-static void
-add_missing(Explore *e, const char *why)
-{
-    const IntList *tokens = &e->wish->tokens;
-    for (int g = 0; g < e->plan.ngroups; g++)
-        for (int p = 0; p < e->plan.groups[g].npoints; p++)
-            for (int t = 0; t < e->plan.nthreads; t++)
-                for (int i = 0; i < tokens->count; i++) {
-                    ExploreRow row = plan_row(&e->plan.groups[g], &e->plan.groups[g].points[p],
-                                              e->plan.threads[t], tokens->n[i]);
-                    row.why = why;
-                    if (!explore_find(&e->table, &row))
-                        explore_add(&e->table, &row);
-                }
-}
-
-/* ---- what is to be done -------------------------------------------------------------------- */
-
-static void
-work_add(Explore *e, const Work *w)
-{
-    VEC_PUSH(e->arena, e->work, e->nwork, e->cap, *w);
-}
-
-/* By level, and among equals as they are. */
-static void
-points_sort(Work *w)
-{
-    for (int i = 1; i < w->count; i++)
-        for (int k = i; k > 0 && w->points[k - 1]->level > w->points[k]->level; k--) {
-            Point *p = w->points[k];
-            w->points[k] = w->points[k - 1];
-            w->points[k - 1] = p;
-        }
-}
-
-static void
-work_plan(Explore *e)
-{
-    for (int g = 0; g < e->plan.ngroups; g++) {
-        Group *group = &e->plan.groups[g];
-        Work w = {.group = group};
-        w.points = arena_array(e->arena, (size_t)group->npoints, sizeof *w.points);
-        for (int p = 0; p < group->npoints; p++)
-            if (!is_settled(e, group, &group->points[p]))
-                w.points[w.count++] = &group->points[p];
-        points_sort(&w);
-        e->total += (int64_t)w.count * (1 + e->wish->o->value[OPT_repeats].i);
-        if (w.count > 0)
-            work_add(e, &w);
+    for (int h = 0; h < HOLD_COUNT; h++) {
+        if (strcmp(opt_text(o, OPT_hold), hold_name[h]) != 0)
+            continue;
+        w->hold = (Hold)h;
+        return true;
     }
+    option_fault(o, OPT_hold, "--hold wants params, state or none, not '%s'",
+                 opt_text(o, OPT_hold));
+    return false;
 }
 
-/* Where even few passes over a group take more than its share of what is left, its finer points
- * wait until every group has had its turn. */
-static void
-work_split(Explore *e, Work *w, double share)
+/* A number and s, m or h; without a letter seconds. */
+static bool
+budget_parse(const Options *o, Wish *w)
 {
-    enum { FEW = 3 }; /* compiling and two passes */
-    int coarse = 0;
-    while (coarse < w->count && w->points[coarse]->level == w->points[0]->level)
-        coarse++;
-    if (e->each <= 0 || e->each * FEW * w->count <= share || coarse == w->count)
-        return;
-    const Work later = {w->group, w->points + coarse, w->count - coarse};
-    w->count = coarse;
-    work_add(e, &later);
+    const char *text = opt_text(o, OPT_budget);
+    if (!text)
+        return true;
+    char *end = NULL;
+    const double n = strtod(text, &end);
+    const double unit = strcmp(end, "h") == 0   ? 3600
+                        : strcmp(end, "m") == 0 ? 60
+                        : strcmp(end, "s") == 0 ? 1
+                        : *end == '\0'          ? 1
+                                                : 0;
+    w->budget = n * unit;
+    if (end != text && w->budget >= 1 && w->budget <= 30 * 24 * 3600.0)
+        return true;
+    option_fault(o, OPT_budget,
+                 "--budget wants a time from 1s to 30 days, such as 90s, 10m or 1h, not '%s'",
+                 text);
+    return false;
 }
 
-/* Each group has an equal share of what is left of the budget. */
-static int
-work_run(Explore *e, Bench *bench, int i)
+static bool
+counts_parse(const Options *o, Wish *w)
 {
-    Work w = e->work[i];
-    const double now = rt_now();
-    if (e->wish->budget > 0) {
-        const double share = (e->deadline - now) / (e->nwork - i);
-        work_split(e, &w, share);
-        bench->pace.enough = now + share;
-        bench->pace.over = e->deadline;
-    }
-    const int64_t before = e->done;
-    const int status = batch_run(bench, w.group, w.points, w.count);
-    if (e->done > before)
-        e->each = (rt_now() - now) / (double)(e->done - before);
-    e->done = before + (int64_t)w.count * (1 + bench->pace.passes);
-    return status;
+    static const OptId axis[AXIS_COUNT] = {
+        [AXIS_state] = OPT_state, [AXIS_head_dim] = OPT_head_dim, [AXIS_groups] = OPT_groups};
+    enum { MOST_SIZE = 65536, MOST_TOKENS = 1 << 24 };
+    for (int a = 0; a < AXIS_COUNT; a++)
+        if (!axis_parse(o, axis[a], MOST_SIZE, &w->axis[a]))
+            return false;
+    if (!axis_parse(o, OPT_chunk, MOST_SIZE, &w->chunk) ||
+        !axis_parse(o, OPT_explore_tokens, MOST_TOKENS, &w->tokens))
+        return false;
+    if (opt_given(o, OPT_threads) && !opt_text(o, OPT_threads)[0])
+        return axis_parse(o, OPT_threads, MOST_SIZE, &w->threads);
+    if (!list_threads(o, BENCH_MAX_THREADS, &w->threads))
+        return false;
+    list_settle(&w->threads);
+    const int threads = w->threads.count > 0 ? w->threads.count : 1;
+    if (threads * (w->tokens.count + 1) <= BENCH_MAX_ITEMS)
+        return true;
+    option_fault(o, OPT_explore_tokens,
+                 "%d lengths by %d numbers of threads are more than %d measurements of a point",
+                 w->tokens.count, threads, BENCH_MAX_ITEMS);
+    return false;
 }
 
-static int
-run_all(Explore *e)
+/* False: the fault has been printed. */
+static bool
+wish_parse(const Options *o, Wish *w)
 {
-    const int passes = (int)e->wish->o->value[OPT_repeats].i;
-    Bench bench = {
-        .plan = &e->plan,
-        .probes = e->probes,
-        .ceilings = e->ceilings,
-        .oracle = oracle_new(e->arena, &e->plan),
-        .pace = {passes, INFINITY, INFINITY, is_stopped, count_step, e},
-        .row = take_row,
-        .user = e
+    static const IntList usual_chunks = {
+        {16, 32, 64, 128, 256},
+        5
     };
-    int status = EXIT_DONE;
-    e->bar = progress_start("exploring");
-    Anchor *anchor = e->nwork > 0 ? anchor_open(&bench) : NULL;
-    bench.anchor = anchor_run(anchor);
-    for (int i = 0; i < e->nwork && status == EXIT_DONE; i++)
-        if (!is_stopped(e) && rt_now() < e->deadline)
-            status = work_run(e, &bench, i);
-    progress_end(&e->bar);
-    anchor_close(anchor);
-    return status;
+    *w = (Wish){.arena = o->arena,
+                .started = rt_now(),
+                .repeats = (int)o->value[OPT_repeats].i,
+                .csv = opt_text(o, OPT_csv),
+                .html = opt_text(o, OPT_html),
+                .resume = opt_given(o, OPT_resume),
+                .interrupted = is_interrupted};
+    if (!counts_parse(o, w) || !hold_parse(o, w) || !budget_parse(o, w) ||
+        !words_parse(o, w, OPT_dtype, "f32, f16, bf16, int8 or int4") ||
+        !words_parse(o, w, OPT_form, "recurrent, chunked or quadratic"))
+        return false;
+    if (!opt_text(o, OPT_form))
+        w->form[FORM_RECURRENT] = w->form[FORM_CHUNKED] = true;
+    if (w->chunk.count == 0)
+        w->chunk = usual_chunks;
+    if (w->resume && !w->csv)
+        option_fault(o, OPT_resume, "--resume goes on with a file: say which with --csv");
+    else if (o->value[OPT_repeats].i < 1 || o->value[OPT_repeats].i > BENCH_MAX_REPEATS)
+        option_fault(o, OPT_repeats, "--repeats must be 1 to %d", BENCH_MAX_REPEATS);
+    else
+        return true;
+    return false;
 }
 
-/* ---- before -------------------------------------------------------------------------------- */
-
-static const char *
-now_text(Arena *arena)
-{
-    char text[64] = "";
-    const time_t now = time(NULL);
-    struct tm parts;
-    if (localtime_r(&now, &parts))
-        strftime(text, sizeof text, "%Y-%m-%d %H:%M %z", &parts);
-    return arena_strdup(arena, text);
-}
-
-static const char *
-settings_text(const Explore *e)
-{
-    static const char *const hold[] = {HOLDS(WORD_TEXT)};
-    const FeCompile *c = &e->plan.described.fe.compile;
-    const Options *o = e->wish->o;
-    return arena_printf(
-        e->arena, "hold %s, %d tokens decoded, group %lld, states %s, matmul %s, blas %s%s",
-        hold[e->wish->hold], EXPLORE_DECODE, (long long)c->group, dtype_info[c->state_dtype].name,
-        c->matmul, opt_text(o, OPT_blas), c->reproducible ? ", reproducible" : "");
-}
-
-/* By what choices and predictions are made: where it was measured, and a number of its content. */
-static const char *
-costs_text(Arena *arena, const CostTable *costs)
-{
-    StrBuf text = {0};
-    costs_print(&text, costs);
-    const uint64_t hash = hash_bytes(sb_text(&text), text.len, 0);
-    sb_free(&text);
-    return arena_printf(arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));
-}
-
-static void
-head_fill(Explore *e)
-{
-    const Job *job = &e->plan.described;
-    const char **head = e->table.head;
-    head[HEAD_ssmc] = SSMC_VERSION;
-    head[HEAD_model] = job->fe.graph->name;
-    head[HEAD_identity] =
-        arena_printf(e->arena, "%016llx", (unsigned long long)job->fe.graph->identity);
-    head[HEAD_machine] = explore_machine(e->arena, &job->machine);
-    head[HEAD_settings] = settings_text(e);
-    head[HEAD_weights] = e->plan.weights_doc;
-    head[HEAD_costs] = costs_text(e->arena, &job->machine.costs);
-    head[HEAD_made] = now_text(e->arena);
-}
-
+/* The model as it is: options that are lists here are axes of the sweep. */
 static int
-most_threads(const Plan *plan)
+describe(const Options *o, const Wish *w, Job *job)
 {
-    int most = 1;
-    for (int t = 0; t < plan->nthreads; t++)
-        most = plan->threads[t] > most ? plan->threads[t] : most;
-    return most;
-}
-
-static int
-ceilings_measure(Explore *e)
-{
-    const char *why = NULL;
-    e->probes =
-        bench_probes_open(e->arena, &e->plan.described.machine, most_threads(&e->plan), &why);
-    if (!e->probes)
-        return fault(EXIT_FAILED, "%s", why);
-    for (int t = 0; t < e->plan.nthreads; t++)
-        e->ceilings[t] = bench_ceilings(e->probes, e->plan.threads[t]);
-    memcpy(e->table.ceilings, e->ceilings, sizeof e->ceilings);
-    e->table.nceilings = e->plan.nthreads;
-    return EXIT_DONE;
-}
-
-/* The file of results is there, and a page could be written, before anything is measured. */
-static int
-files_open(Explore *e)
-{
-    const Options *o = e->wish->o;
-    const char *why = NULL, *path = opt_text(o, OPT_csv);
-    bool users = false;
-    if (opt_text(o, OPT_html) && !explore_page_check(e->arena, opt_text(o, OPT_html), &why))
-        return fault(EXIT_FAILED, "%s", why);
-    if (!path)
-        return EXIT_DONE;
-    if (explore_file_open(&e->file, path, opt_given(o, OPT_resume), &e->table, &why, &users))
-        return EXIT_DONE;
-    e->file.path = NULL;
-    return fault(users ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", why);
-}
-
-static int
-prepare(Explore *e)
-{
-    int status = plan_make(e->wish, &e->plan);
-    if (status != EXIT_DONE)
-        return status;
-    head_fill(e);
-    status = ceilings_measure(e);
-    if (status == EXIT_DONE)
-        status = files_open(e);
-    if (status != EXIT_DONE)
-        return status;
-    e->deadline = INFINITY;
-    if (e->wish->budget > 0) /* a little is kept for what comes after */
-        e->deadline = e->bar.started + 0.98 * e->wish->budget;
-    work_plan(e);
-    return EXIT_DONE;
-}
-
-/* ---- after --------------------------------------------------------------------------------- */
-
-static int
-count_unmeasured(const ExploreTable *t)
-{
-    int count = 0;
-    for (int i = 0; i < t->nrows; i++)
-        count += strcmp(t->rows[i].status, explore_unmeasured) == 0;
-    return count;
-}
-
-/* What is left undone, and how to go on. */
-static int
-say_rest(const Explore *e)
-{
-    const int rest = count_unmeasured(&e->table);
-    if (e->broken)
-        return fault(EXIT_FAILED, "%s; what was measured before is kept", e->broken);
-    if (rest > 0)
-        say("%s: %d of %d rows are not measured%s",
-            is_interrupted() ? "interrupted" : "the budget is over", rest, e->table.nrows,
-            e->file.path ? "; --resume goes on" : "");
-    return is_interrupted() ? EXIT_FAILED : EXIT_DONE;
-}
-
-static int
-page_write(Explore *e)
-{
-    StrBuf page = {0};
-    const char *why = NULL, *path = opt_text(e->wish->o, OPT_html);
-    if (!path)
-        return EXIT_DONE;
-    explore_put_page(&page, &e->table);
-    const bool ok = file_write(e->arena, path, page.text, page.len, &why);
-    sb_free(&page);
-    return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
-}
-
-static int
-finish(Explore *e)
-{
-    StrBuf out = {0};
-    const char *why = NULL;
-    int status = EXIT_DONE;
-    add_missing(e, is_interrupted() ? "interrupted"
-                   : e->broken      ? "the run ended"
-                                    : "the budget was over");
-    if (e->file.path && !explore_file_end(&e->file, &e->table, &why) && !e->broken)
-        status = fault(EXIT_FAILED, "%s", why);
-    qsort(e->table.rows, (size_t)e->table.nrows, sizeof *e->table.rows, explore_row_order);
-    (opt_given(e->wish->o, OPT_json) ? explore_put_json : explore_put_text)(&out, &e->table);
-    fputs(sb_text(&out), stdout);
-    sb_free(&out);
-    const int page = page_write(e), rest = say_rest(e);
-    return status != EXIT_DONE ? status : page != EXIT_DONE ? page : rest;
+    static const OptId axes[] = {OPT_form, OPT_chunk, OPT_dtype};
+    Options rest = *o;
+    Settings settings;
+    for (size_t i = 0; i < COUNT_OF(axes); i++)
+        rest.value[axes[i]].given = false;
+    if (o->model && is_text_graph(o->model))
+        return fault(EXIT_BAD_INPUT,
+                     "%s is a graph: its sizes are fixed; ssmc explore wants a description",
+                     o->model);
+    const int status = settings_with_threads(&rest, &w->threads, &settings);
+    return status == EXIT_DONE ? model_describe_by(job, o, &settings, false) : status;
 }
 
 int
 cmd_explore(Options *o)
 {
     Wish wish;
-    int status = wish_parse(o, &wish);
-    if (status != EXIT_DONE)
-        return status;
-    Explore e = {.arena = o->arena, .wish = &wish, .bar = {.started = rt_now()}};
-    e.table.arena = o->arena;
+    Job job = {0};
+    ExploreTable table;
+    bool made = false;
+    if (!wish_parse(o, &wish))
+        return EXIT_BAD_INPUT;
     watch_interrupts();
-    status = prepare(&e);
-    if (status == EXIT_DONE) {
-        const int ran = run_all(&e);
-        status = finish(&e);
-        status = ran != EXIT_DONE && !e.broken ? ran : status;
+    wish.described = &job;
+    int status = describe(o, &wish, &job);
+    if (status == EXIT_DONE)
+        status = explore_run(&wish, &table, &made);
+    if (made) {
+        StrBuf out = {0};
+        (opt_given(o, OPT_json) ? explore_put_json : explore_put_text)(&out, &table);
+        fputs(sb_text(&out), stdout);
+        sb_free(&out);
     }
-    bench_probes_close(e.probes);
-    plan_end(&e.plan);
+    job_end(&job);
     return status;
 }

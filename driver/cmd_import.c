@@ -3,34 +3,29 @@
 
 #include "driver/driver.h"
 
-/* Whether the weights beside a description show that it must be untied; what else there is to say
- * of them is said where they are used. */
-static bool
-must_untie(FeModel *model)
-{
-    ssmc_weights *weights = NULL;
-    Diag *unused = diag_new();
-    const bool untie = rt_weights_open(model->graph->weights_path, &weights) == SSMC_OK &&
-                       bind_weights(model->graph, weights, model, unused) == BIND_UNTIED;
-    rt_weights_close(weights);
-    diag_free(unused);
-    return untie;
-}
-
 int
 cmd_import(Options *o)
 {
     if (!o->model)
         return fault(EXIT_BAD_INPUT, "which directory? usage: ssmc import %s", o->command->args);
-    if (model_is_readable(o) != EXIT_DONE)
+    if (model_is_readable(o->arena, o->model, console(o->arena)) != EXIT_DONE)
         return EXIT_BAD_INPUT;
     Diag *diag = diag_new();
     StrBuf yaml = {0};
     FeModel model;
     const char *path = opt_text(o, OPT_out), *why = NULL;
     int status = EXIT_DONE;
-    bool ok = fe_import(o->arena, o->model, NULL, 0, diag, &yaml, &model);
-    if (ok && model.tied.tensor && must_untie(&model)) {
+    bool ok = fe_import(o->arena, o->model, NULL, 0, diag, &yaml, &model), untied = false;
+    if (ok &&
+        model.tied.tensor) { /* what else there is to say of the weights comes with their use */
+        ssmc_weights *weights = NULL;
+        Diag *unused = diag_new();
+        untied = rt_weights_open(model.graph->weights_path, &weights) == SSMC_OK &&
+                 bind_weights(model.graph, weights, &model, unused) == BIND_UNTIED;
+        rt_weights_close(weights);
+        diag_free(unused);
+    }
+    if (untied) {
         const char *untie = model.tied.untie;
         diag_take_notes(diag, &yaml); /* they come again */
         sb_free(&yaml);

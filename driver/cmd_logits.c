@@ -57,24 +57,19 @@ sample_read(Sample *s, Arena *arena, const RtTensor *t, int64_t vocab)
     return s->logits ? EXIT_DONE : fault(EXIT_FAILED, "no memory for the logits of %s", t->name);
 }
 
-/* Pieces of odd lengths, so that cuts fall inside chunks, at T=1 and past several chunks. */
-static int64_t
-piece_length(int piece)
-{
-    static const int64_t lengths[] = {1, 3, 2, 17, 7, 64, 5, 33, 129};
-    return lengths[(size_t)piece % COUNT_OF(lengths)];
-}
-
+/* MODE_SPLIT: in pieces of odd lengths, so that cuts fall inside chunks, at T=1 and past several.
+ */
 static ssmc_status
 feed(ssmc_session *session, const Sample *s, int seq, Mode mode)
 {
     const int32_t *ids = s->ids + (int64_t)seq * s->tokens;
     float *logits = s->logits + (int64_t)seq * s->tokens * s->vocab;
+    static const int64_t lengths[] = {1, 3, 2, 17, 7, 64, 5, 33, 129};
     ssmc_status rs = SSMC_OK;
-    int piece = 0;
+    size_t piece = 0;
     for (int64_t at = 0; at < s->tokens && rs == SSMC_OK; piece++) {
         const int64_t left = s->tokens - at;
-        const int64_t want = mode == MODE_SPLIT ? piece_length(piece) : left;
+        const int64_t want = mode == MODE_SPLIT ? lengths[piece % COUNT_OF(lengths)] : left;
         const int64_t n = want < left ? want : left;
         rs = ssmc_prefill_all(session, seq, ids + at, n, logits + at * s->vocab);
         at += n;
@@ -105,26 +100,13 @@ step_through(ssmc_session *session, const Sample *s, Arena *arena)
 }
 
 static int
-sample_run(const Job *job, const Sample *s, Mode mode)
+write_samples(const Options *o, const Sample *samples, int count)
 {
-    ssmc_session *session = NULL;
-    ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
-    if (rs == SSMC_OK && mode == MODE_STEP)
-        rs = step_through(session, s, job->arena);
-    for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_STEP; b++)
-        rs = feed(session, s, b, mode);
-    ssmc_session_close(session);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
-}
-
-static int
-write_samples(const Job *job, const Sample *samples, int count)
-{
-    RtTensor *out = arena_array(job->arena, (size_t)count, sizeof *out);
+    RtTensor *out = arena_array(o->arena, (size_t)count, sizeof *out);
     for (int i = 0; i < count; i++) {
         const Sample *s = &samples[i];
         out[i] = (RtTensor){
-            .name = arena_printf(job->arena, "logits_%s", s->tensor->name + 4),
+            .name = arena_printf(o->arena, "logits_%s", s->tensor->name + 4),
             .dtype = "F32",
             .rank = 3,
             .dim = {s->batch, s->tokens, s->vocab},
@@ -132,13 +114,13 @@ write_samples(const Job *job, const Sample *samples, int count)
             .bytes = (size_t)(s->batch * s->tokens * s->vocab) * sizeof(float)
         };
     }
-    const ssmc_status rs = rt_tensors_write(opt_text(job->o, OPT_out), out, count);
+    const ssmc_status rs = rt_tensors_write(opt_text(o, OPT_out), out, count);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 
 /* Every ids_K is read and checked before the first is run. */
 static int
-run_all(Job *job, const RtTensorFile *file, Mode mode)
+run_all(const Options *o, const Job *job, const RtTensorFile *file, Mode mode)
 {
     const int most = rt_tensors_count(file);
     Sample *samples = arena_array(job->arena, (size_t)most + 1, sizeof *samples);
@@ -150,11 +132,20 @@ run_all(Job *job, const RtTensorFile *file, Mode mode)
             status = sample_read(&samples[count++], job->arena, t, ssmc_model_vocab(job->model));
     }
     if (status == EXIT_DONE && count == 0)
-        status = fault(EXIT_BAD_INPUT, "%s has no tensor named ids_K", opt_text(job->o, OPT_ids));
-    for (int i = 0; i < count && status == EXIT_DONE; i++)
-        status = sample_run(job, &samples[i], mode);
+        status = fault(EXIT_BAD_INPUT, "%s has no tensor named ids_K", opt_text(o, OPT_ids));
+    for (int i = 0; i < count && status == EXIT_DONE; i++) {
+        const Sample *s = &samples[i];
+        ssmc_session *session = NULL;
+        ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
+        if (rs == SSMC_OK && mode == MODE_STEP)
+            rs = step_through(session, s, job->arena);
+        for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_STEP; b++)
+            rs = feed(session, s, b, mode);
+        ssmc_session_close(session);
+        status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    }
     if (status == EXIT_DONE)
-        status = write_samples(job, samples, count);
+        status = write_samples(o, samples, count);
     for (int i = 0; i < count; i++)
         free(samples[i].logits);
     return status;
@@ -170,12 +161,12 @@ cmd_logits(Options *o)
     const ssmc_status rs = rt_tensors_open(opt_text(o, OPT_ids), &file);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    Job job;
-    int status = job_describe_any(&job, o);
+    Job job = {0};
+    int status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE)
-        status = run_all(&job, file, (Mode)opt_word(o, OPT_mode));
+        status = run_all(o, &job, file, (Mode)opt_word(o, OPT_mode));
     rt_tensors_close(file);
     job_end(&job);
     return status;

@@ -61,10 +61,9 @@ score_windows(const Job *job, Score *s)
 }
 
 static int
-score_text(Job *job, Score *s)
+score_text(const Options *o, Job *job, Score *s)
 {
     enum { MAX_TEXT = 1 << 30 };
-    const Options *o = job->o;
     const char *path = opt_text(o, OPT_text), *why = NULL;
     char *text = NULL;
     size_t len = 0, count = 0;
@@ -99,10 +98,10 @@ cmd_perplexity(Options *o)
     if (s.window < 1 || s.window > 1 << 20)
         return option_fault(o, OPT_window, "--window %lld is out of range: it must be 1 to %d",
                             (long long)s.window, 1 << 20);
-    Job job;
-    int status = job_describe_any(&job, o);
+    Job job = {0};
+    int status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
-        status = score_text(&job, &s);
+        status = score_text(o, &job, &s);
     if (status == EXIT_DONE) {
         const double mean = s.sum / (double)s.scored;
         printf("tokens %lld\nwindows %lld\nnats_per_token %.6f\nperplexity %.4f\n",

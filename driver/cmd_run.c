@@ -7,6 +7,7 @@
 #include "driver/run_text.h"
 
 typedef struct {
+    const Options *o;
     Job *job;
     Tokenizer *tok;
     ssmc_session *session;
@@ -19,21 +20,11 @@ typedef struct {
     double seconds_prefill, seconds_decode;
 } Generation;
 
-static bool
-put_token(const Generation *gen, int32_t id)
-{
-    size_t len = 0;
-    const char *bytes = tok_decode(gen->tok, id, &len);
-    if (!bytes)
-        return true; /* a padding row of the vocabulary: it has no text */
-    return fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0;
-}
-
 /* Draws tokens until enough are made or the text ends. */
 static int
 generate(Generation *gen)
 {
-    const Options *o = gen->job->o;
+    const Options *o = gen->o;
     const double started = rt_now();
     ssmc_status rs = SSMC_OK;
     while (rs == SSMC_OK && gen->made < o->value[OPT_tokens].i) {
@@ -45,7 +36,9 @@ generate(Generation *gen)
         run_text_add(&gen->text, id);
         if (ids_have(gen->job->eos, gen->job->neos, id) && !opt_given(o, OPT_ignore_eos))
             break;
-        if (!put_token(gen, id))
+        size_t len = 0;
+        const char *bytes = tok_decode(gen->tok, id, &len); /* a padding row has no text */
+        if (bytes && (fwrite(bytes, 1, len, stdout) != len || fflush(stdout) != 0))
             return fault(EXIT_FAILED, "cannot write to standard output");
         gen->made++;
     }
@@ -53,18 +46,6 @@ generate(Generation *gen)
     if (isatty(STDOUT_FILENO))
         fputc('\n', stdout);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
-}
-
-/* Reads what there is, makes it longer, and saves where it came to. */
-static int
-read_and_generate(Generation *gen)
-{
-    const double started = rt_now();
-    int status = run_text_read(&gen->text, gen->logits);
-    gen->seconds_prefill = rt_now() - started;
-    if (status == EXIT_DONE)
-        status = generate(gen);
-    return status == EXIT_DONE ? run_text_save(&gen->text) : status;
 }
 
 static void
@@ -80,7 +61,7 @@ report(const Generation *gen)
     const int prompt = gen->text.fed + gen->text.cached;
     if (gen->text.cache)
         say("cache              %d of %d tokens taken from %s", gen->text.cached, prompt,
-            opt_text(job->o, OPT_cache_dir));
+            opt_text(gen->o, OPT_cache_dir));
     say("prefill  %7.3f s   %d tokens, %.1f tokens/s", gen->seconds_prefill, gen->text.fed,
         (double)gen->text.fed / gen->seconds_prefill);
     if (gen->made > 1)
@@ -93,7 +74,7 @@ static int
 read_prompt(Generation *gen)
 {
     enum { MAX_TEXT = 1 << 30 };
-    const Options *o = gen->job->o;
+    const Options *o = gen->o;
     const char *given = opt_text(o, OPT_prompt), *path = opt_text(o, OPT_prompt_file), *why = NULL;
     if (given) {
         gen->prompt = arena_strdup(o->arena, given);
@@ -109,48 +90,29 @@ read_prompt(Generation *gen)
     return EXIT_DONE;
 }
 
-/* The prompt's ids after those of the saved text. */
+/* The model, a session that is where --load-state says, and the whole text, which the sampler has
+ * seen. */
 static int
-add_prompt(Generation *gen, const int32_t *ids, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        run_text_add(&gen->text, ids[i]);
-    if (gen->text.read < gen->text.count)
-        return EXIT_DONE;
-    return option_fault(gen->job->o, OPT_prompt,
-                        "the saved text has been read to its end: give what comes next");
-}
-
-static void
-note_no_eos(const Job *job)
-{
-    if (job->neos == 0 && !opt_given(job->o, OPT_ignore_eos))
-        say("%s: note: %s says no id that ends a text: generation goes on for all %lld tokens of "
-            "-n (`--set eos=ID` names one)",
-            program_name(), job->o->model, (long long)job->o->value[OPT_tokens].i);
-}
-
-/* The model, a session that is where --load-state says, and the whole text. */
-static int
-open_text(Generation *gen, const int32_t *ids, size_t count)
+open_text(Generation *gen, const ssmc_sampling *how, const int32_t *ids, size_t count)
 {
     Job *job = gen->job;
     int status = job_run(job);
     if (status != EXIT_DONE)
         return status;
-    const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &gen->session);
+    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &gen->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    status = run_text_open(&gen->text, job, gen->session);
-    return status == EXIT_DONE ? add_prompt(gen, ids, count) : status;
-}
-
-static int
-open_sampler(Generation *gen, const ssmc_sampling *how)
-{
-    const int64_t vocab = ssmc_model_vocab(gen->job->model);
-    gen->logits = arena_array(gen->job->arena, (size_t)vocab, sizeof *gen->logits);
-    const ssmc_status rs = ssmc_sampler_open(how, vocab, &gen->sampler);
+    status = run_text_open(&gen->text, gen->o, job, gen->session);
+    if (status != EXIT_DONE)
+        return status;
+    for (size_t i = 0; i < count; i++)
+        run_text_add(&gen->text, ids[i]);
+    if (gen->text.read == gen->text.count)
+        return option_fault(gen->o, OPT_prompt,
+                            "the saved text has been read to its end: give what comes next");
+    const int64_t vocab = ssmc_model_vocab(job->model);
+    gen->logits = arena_array(job->arena, (size_t)vocab, sizeof *gen->logits);
+    rs = ssmc_sampler_open(how, vocab, &gen->sampler);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     for (int i = 0; i < gen->text.count; i++)
@@ -161,6 +123,7 @@ open_sampler(Generation *gen, const ssmc_sampling *how)
 static int
 run_with(Generation *gen, const ssmc_sampling *how)
 {
+    const Options *o = gen->o;
     int32_t *ids = NULL;
     size_t count = 0;
     int status = job_tokenizer(gen->job, &gen->tok);
@@ -168,20 +131,26 @@ run_with(Generation *gen, const ssmc_sampling *how)
         status = read_prompt(gen);
     if (status == EXIT_DONE && gen->prompt)
         status = encode_text(gen->tok, "the prompt", gen->prompt, gen->prompt_len, &ids, &count);
-    if (status == EXIT_DONE && count == 0 && !opt_given(gen->job->o, OPT_load_state))
-        status = option_fault(gen->job->o, OPT_prompt,
-                              "the prompt is empty; there is nothing to continue");
+    if (status == EXIT_DONE && count == 0 && !opt_given(o, OPT_load_state))
+        status = option_fault(o, OPT_prompt, "the prompt is empty; there is nothing to continue");
     if (status == EXIT_DONE)
-        status = open_text(gen, ids, count);
+        status = open_text(gen, how, ids, count);
     free(ids);
-    if (status == EXIT_DONE)
-        status = open_sampler(gen, how);
     if (status != EXIT_DONE)
         return status;
-    if (opt_given(gen->job->o, OPT_echo) && gen->prompt)
+    if (opt_given(o, OPT_echo) && gen->prompt)
         fwrite(gen->prompt, 1, gen->prompt_len, stdout);
-    note_no_eos(gen->job);
-    status = read_and_generate(gen);
+    if (gen->job->neos == 0 && !opt_given(o, OPT_ignore_eos))
+        note("%s says no id that ends a text: generation goes on for all %lld tokens of -n (`--set "
+             "eos=ID` names one)",
+             o->model, (long long)o->value[OPT_tokens].i);
+    const double started = rt_now();
+    status = run_text_read(&gen->text, gen->logits);
+    gen->seconds_prefill = rt_now() - started;
+    if (status == EXIT_DONE)
+        status = generate(gen);
+    if (status == EXIT_DONE)
+        status = run_text_save(&gen->text);
     if (status == EXIT_DONE)
         report(gen);
     return status;
@@ -197,9 +166,9 @@ cmd_run(Options *o)
                             "what to continue? give either -p TEXT or --prompt-file FILE");
     if (!sampling_from(o, &how) || run_text_check(o) != EXIT_DONE)
         return EXIT_BAD_INPUT;
-    Job job;
-    Generation gen = {.job = &job};
-    int status = job_describe_any(&job, o);
+    Job job = {0};
+    Generation gen = {.o = o, .job = &job};
+    int status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = run_with(&gen, &how);
     ssmc_sampler_close(gen.sampler);

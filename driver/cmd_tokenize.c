@@ -51,11 +51,11 @@ put_text(const Tokenizer *tok, const char *text)
 int
 cmd_tokenize(Options *o)
 {
-    Job job;
+    Job job = {0};
     Tokenizer *tok = NULL;
     char *text = NULL;
     size_t len = 0;
-    int status = job_describe_any(&job, o);
+    int status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = job_tokenizer(&job, &tok);
     if (status == EXIT_DONE && !read_stdin(o->arena, &text, &len))

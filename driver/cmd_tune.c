@@ -2,42 +2,23 @@
  * chooses forms and chunk lengths by it. */
 #include <stdio.h>
 
-#include "driver/tune.h"
+#include "bench/tune.h"
+#include "driver/driver.h"
 
 /* The user's cache folder is where the constants go. False: the fault has been printed. */
 static bool
-preset_out(Tune *t)
+preset_out(Options *o, const Machine *machine)
 {
-    const char *why = NULL, *path = costs_path(t->arena, &t->machine);
-    t->o->value[OPT_out].text = path;
+    const char *why = NULL, *path = costs_path(o->arena, machine);
+    o->value[OPT_out].text = path;
     if (!path)
         fault(EXIT_BAD_INPUT, "neither XDG_CACHE_HOME nor HOME is an absolute path; say with -o "
                               "where the constants go");
-    else if (costs_folder(t->arena, path, &why))
+    else if (costs_folder(o->arena, path, &why))
         return true;
     else
         fault(EXIT_BAD_INPUT, "%s; say with -o where the constants go", why);
     return false;
-}
-
-static int
-tune_begin(Tune *t, Options *o)
-{
-    const char *why = NULL;
-    *t = (Tune){
-        .o = o, .arena = o->arena, .cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native"};
-    if (o->model)
-        return fault(EXIT_BAD_INPUT, "tune takes no argument, but found '%s'", o->model);
-    if (!cg_machine(t->arena, t->cpu, &t->machine, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
-    const int status = threads_from(o, &t->threads);
-    if (status != EXIT_DONE)
-        return status;
-    if (!output_possible(o, OPT_points) || (!opt_given(o, OPT_out) && !preset_out(t)) ||
-        !output_possible(o, OPT_out))
-        return EXIT_BAD_INPUT;
-    o->value[OPT_tune].text = "shipped"; /* what is measured must not depend on what was */
-    return EXIT_DONE;
 }
 
 /* Prints how well the constants predict what they were fitted to; the medians go into the source of
@@ -51,12 +32,12 @@ put_errors(Tune *t)
         const int n = tune_errors(t, (CostKind)k, errors);
         if (n == 0)
             continue;
+        const BenchQuantiles q = bench_quantiles(errors, n);
         printf("%-13s %4d times; predictions miss them by %.1f %% (median), %.1f %% (nine of "
                "ten), %.1f %% (most)\n",
-               cost_kind_name((CostKind)k), n, 100 * errors[n / 2], 100 * errors[n * 9 / 10],
-               100 * errors[n - 1]);
+               cost_kind_name((CostKind)k), n, 100 * q.median, 100 * q.ninth, 100 * q.most);
         sb_printf(&source, "%s %s by %.1f %%", k ? "," : " missed", cost_kind_name((CostKind)k),
-                  100 * errors[n / 2]);
+                  100 * q.median);
     }
     t->machine.costs.source =
         arena_printf(t->arena, "%s, threads %d, by ssmc tune: %d times,%s (median)", t->machine.cpu,
@@ -73,10 +54,13 @@ print_points(const Tune *t, StrBuf *out)
         sb_printf(out, ",%s", cost_term_name((CostTerm)k));
     for (int i = 0; i < t->count; i++) {
         const TunePoint *p = &t->points[i];
-        sb_printf(out, "\n%s,%s,%lld,%lld,%lld,%lld,%s,%lld,%.3f,%.3f", p->form->form,
-                  p->form->dtype, (long long)p->size.heads, (long long)p->size.head_dim,
-                  (long long)p->size.state, (long long)p->size.groups, p->form->chunk,
-                  (long long)p->tokens, 1e6 * p->seconds,
+        char chunk[24] = "auto";
+        if (p->cost.chunk > 0)
+            snprintf(chunk, sizeof chunk, "%lld", (long long)p->cost.chunk);
+        sb_printf(out, "\n%s,%s,%lld,%lld,%lld,%lld,%s,%lld,%.3f,%.3f", form_name[p->cost.form],
+                  p->cost.bf16 ? "bf16" : "f32", (long long)p->size.heads,
+                  (long long)p->size.head_dim, (long long)p->size.state, (long long)p->size.groups,
+                  chunk, (long long)p->tokens, 1e6 * p->seconds,
                   1e6 * cost_ssd(&t->machine, &p->cost, p->tokens));
         for (int k = 0; k < COST_TERMS; k++)
             sb_printf(out, ",%.9g", p->count[k]);
@@ -85,25 +69,19 @@ print_points(const Tune *t, StrBuf *out)
 }
 
 static int
-write_points(const Tune *t)
+write_results(const Options *o, const Tune *t)
 {
     const char *why = NULL;
     StrBuf out = {0};
-    if (!opt_given(t->o, OPT_points))
-        return EXIT_DONE;
-    print_points(t, &out);
-    const bool ok = file_write(t->arena, opt_text(t->o, OPT_points), sb_text(&out), out.len, &why);
-    sb_free(&out);
-    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
-}
-
-static int
-write_constants(const Tune *t)
-{
-    const char *why = NULL, *path = opt_text(t->o, OPT_out);
-    if (!costs_write(t->arena, path, &t->machine, &why))
+    bool ok = true;
+    if (opt_given(o, OPT_points)) {
+        print_points(t, &out);
+        ok = file_write(o->arena, opt_text(o, OPT_points), sb_text(&out), out.len, &why);
+        sb_free(&out);
+    }
+    if (!ok || !costs_write(o->arena, opt_text(o, OPT_out), &t->machine, &why))
         return fault(EXIT_BAD_INPUT, "%s", why);
-    printf("%s\n", path);
+    printf("%s\n", opt_text(o, OPT_out));
     return EXIT_DONE;
 }
 
@@ -111,14 +89,20 @@ int
 cmd_tune(Options *o)
 {
     Tune t;
-    int status = tune_begin(&t, o);
-    if (status != EXIT_DONE)
-        return status;
-    t.bar = progress_start("measuring");
-    status = tune_ssd(&t, tune_sizes, tune_size_count);
+    Machine machine;
+    int threads = 0;
+    const Listener *listener = console(o->arena);
+    if (o->model)
+        return fault(EXIT_BAD_INPUT, "tune takes no argument, but found '%s'", o->model);
+    if (!machine_from(o, &machine) || threads_from(o, &threads) != EXIT_DONE ||
+        !output_possible(o, OPT_points) || (!opt_given(o, OPT_out) && !preset_out(o, &machine)) ||
+        !output_possible(o, OPT_out))
+        return EXIT_BAD_INPUT;
+    tune_begin(&t, o->arena, &machine, threads, listener);
+    int status = tune_ssd(&t, tune_sizes, tune_size_count);
     if (status == EXIT_DONE)
         status = tune_layer(&t);
-    progress_end(&t.bar);
+    tell_progress(listener, "measuring", 0, 0);
     if (status != EXIT_DONE)
         return status;
     printf("%s, %d thread%s\n", t.machine.cpu, t.threads, t.threads > 1 ? "s" : "");
@@ -129,6 +113,5 @@ cmd_tune(Options *o)
         fputs(sb_text(&row), stdout);
         sb_free(&row);
     }
-    status = write_points(&t);
-    return status == EXIT_DONE ? write_constants(&t) : status;
+    return write_results(o, &t);
 }

@@ -13,12 +13,13 @@ list_parse(const Options *o, OptId id, int64_t least, int64_t most, IntList *out
         char *end = NULL;
         errno = 0;
         const long long n = strtoll(at, &end, 10);
-        const bool in_range = errno == 0 && n >= least && n <= most && out->count < MAX_LIST;
+        const bool in_range = errno == 0 && n >= least && n <= most && out->count < INT_LIST_MOST;
         if (end == at || !in_range || (*end != ',' && *end != '\0')) {
             option_fault(o, id,
                          "--%s wants up to %d whole numbers from %lld to %lld, separated by "
                          "commas, not '%s'",
-                         opt_info[id].name, (int)MAX_LIST, (long long)least, (long long)most, text);
+                         opt_info[id].name, (int)INT_LIST_MOST, (long long)least, (long long)most,
+                         text);
             return false;
         }
         out->n[out->count++] = n;
@@ -30,9 +31,8 @@ list_parse(const Options *o, OptId id, int64_t least, int64_t most, IntList *out
 }
 
 bool
-list_threads(Options *o, int count, IntList *out)
+list_threads(const Options *o, int count, IntList *out)
 {
-    int64_t most = 0;
     if (!opt_given(o, OPT_threads))
         return true;
     if (!list_parse(o, OPT_threads, 0, BENCH_MAX_THREADS_A_RUN, out))
@@ -42,11 +42,28 @@ list_threads(Options *o, int count, IntList *out)
                      out->count, count);
         return false;
     }
-    for (int i = 0; i < out->count; i++) {
+    for (int i = 0; i < out->count; i++)
         if (out->n[i] == 0)
             out->n[i] = rt_cores();
-        most = out->n[i] > most ? out->n[i] : most;
-    }
-    o->value[OPT_threads].text = arena_printf(o->arena, "%lld", (long long)most);
     return true;
+}
+
+int
+list_most(const IntList *list)
+{
+    int64_t most = 0;
+    for (int i = 0; i < list->count; i++)
+        most = list->n[i] > most ? list->n[i] : most;
+    return (int)most;
+}
+
+void
+list_settle(IntList *list)
+{
+    int kept = 0;
+    qsort(list->n, (size_t)list->count, sizeof *list->n, int64_order);
+    for (int i = 0; i < list->count; i++)
+        if (kept == 0 || list->n[kept - 1] != list->n[i])
+            list->n[kept++] = list->n[i];
+    list->count = kept;
 }

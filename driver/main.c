@@ -7,31 +7,26 @@
 
 #include "driver/driver.h"
 
-const CommandInfo command_info[] = {
-#define COMMAND(id, args, doc) {#id, cmd_##id, args, doc},
+static Command *const command_run[] = {
+#define COMMAND(id, args, doc) cmd_##id,
 #include "driver/commands.def"
 #undef COMMAND
 };
-const int command_count = (int)COUNT_OF(command_info);
 
+/* NULL: the fault has been printed. */
 static const CommandInfo *
 command_find(const char *name)
 {
     for (int i = 0; i < command_count; i++)
         if (strcmp(command_info[i].name, name) == 0)
             return &command_info[i];
-    return NULL;
-}
-
-static int
-unknown_command(const char *name)
-{
     const char *near =
         nearest_name(name, command_info, (size_t)command_count, sizeof command_info[0]);
     if (near)
-        return fault(EXIT_BAD_INPUT, "unknown command '%s'; the nearest known one is %s", name,
-                     near);
-    return fault(EXIT_BAD_INPUT, "unknown command '%s'; ssmc help lists them", name);
+        fault(EXIT_BAD_INPUT, "unknown command '%s'; the nearest known one is %s", name, near);
+    else
+        fault(EXIT_BAD_INPUT, "unknown command '%s'; ssmc help lists them", name);
+    return NULL;
 }
 
 /* The spelling people try first. */
@@ -59,7 +54,7 @@ run(int argc, char **argv)
     }
     const CommandInfo *command = command_find(name);
     if (!command)
-        return unknown_command(name);
+        return EXIT_BAD_INPUT;
     Arena *arena = arena_new();
     Options o = {.arena = arena, .command = command};
     int status = EXIT_BAD_INPUT;
@@ -69,7 +64,7 @@ run(int argc, char **argv)
     if (o.asks_help)
         o.model = command->name;
     if (read)
-        status = o.asks_help ? cmd_help(&o) : command->run(&o);
+        status = o.asks_help ? cmd_help(&o) : command_run[command - command_info](&o);
     arena_free(arena);
     return finish(status);
 }

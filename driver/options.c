@@ -20,19 +20,19 @@ const char help_model[] =
     "a text-form\ngraph (.ir) or a compiled model (.so).";
 const char help_status[] = "0 done, 1 the work failed, 2 bad usage or bad input.";
 
+const CommandInfo command_info[] = {
+#define COMMAND(id, args, doc) {#id, args, doc},
+#include "driver/commands.def"
+#undef COMMAND
+};
+const int command_count = (int)COUNT_OF(command_info);
+
 bool
 takes_model(const char *command)
 {
-    static const struct {
-        const char *name, *args;
-    } commands[] = {
-#define COMMAND(id, args, doc) {#id, args},
-#include "driver/commands.def"
-#undef COMMAND
-    };
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        if (strcmp(commands[i].name, command) == 0)
-            return strncmp(commands[i].args, "MODEL", strlen("MODEL")) == 0;
+    for (int i = 0; i < command_count; i++)
+        if (strcmp(command_info[i].name, command) == 0)
+            return strncmp(command_info[i].args, "MODEL", strlen("MODEL")) == 0;
     return false;
 }
 
@@ -63,6 +63,12 @@ opt_given(const Options *o, OptId id)
     return o->value[id].given;
 }
 
+int
+opt_word(const Options *o, OptId id)
+{
+    return word_index(id, opt_text(o, id));
+}
+
 void
 options_print(const char *command)
 {
@@ -85,7 +91,7 @@ options_print(const char *command)
 static void
 say_who(const Options *o)
 {
-    if (o->command->run)
+    if (strcmp(o->command->name, "exe") != 0)
         fprintf(stderr, "ssmc %s: ", o->command->name);
     else
         fprintf(stderr, "%s: ", program_name());

@@ -61,21 +61,10 @@ note_read(RunText *text, const char *path, const char *note, size_t bytes)
     return EXIT_DONE;
 }
 
-static int
-state_load(RunText *text, const char *path)
-{
-    void *note = NULL;
-    size_t bytes = 0;
-    const ssmc_status status = ssmc_state_load(text->session, 0, path, &note, &bytes);
-    const int done = status == SSMC_OK ? note_read(text, path, note, bytes) : runtime_fault(status);
-    free(note);
-    return done;
-}
-
 int
 run_text_save(const RunText *text)
 {
-    const char *path = opt_text(text->job->o, OPT_save_state);
+    const char *path = opt_text(text->o, OPT_save_state);
     if (!path)
         return EXIT_DONE;
     RunNote head = {.unread = text->count - text->read};
@@ -89,13 +78,19 @@ run_text_save(const RunText *text)
 }
 
 int
-run_text_open(RunText *text, Job *job, ssmc_session *session)
+run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session)
 {
-    const Options *o = job->o;
-    *text = (RunText){.job = job, .session = session};
+    *text = (RunText){.o = o, .job = job, .session = session};
     const char *load = opt_text(o, OPT_load_state), *dir = opt_text(o, OPT_cache_dir);
-    if (load)
-        return state_load(text, load);
+    if (load) {
+        void *note = NULL;
+        size_t bytes = 0;
+        const ssmc_status status = ssmc_state_load(session, 0, load, &note, &bytes);
+        const int done =
+            status == SSMC_OK ? note_read(text, load, note, bytes) : runtime_fault(status);
+        free(note);
+        return done;
+    }
     if (!dir)
         return EXIT_DONE;
     const uint64_t limit = (uint64_t)o->value[OPT_cache_limit].i << 20;
@@ -178,7 +173,7 @@ read_cached(RunText *text, ReadBar *bar)
 int
 run_text_read(RunText *text, float *logits)
 {
-    const Options *o = text->job->o;
+    const Options *o = text->o;
     const bool goes_on = o->value[OPT_tokens].i > 0 || !opt_given(o, OPT_save_state);
     ReadBar bar = {.bar = progress_start("reading the prompt"), .total = text->count - text->read};
     ssmc_session_on_progress(text->session, on_read, &bar);

@@ -6,6 +6,7 @@
 #include "driver/driver.h"
 
 typedef struct {
+    const Options *o;
     Job *job;
     ssmc_session *session; /* borrowed; sequence 0 reads the text */
     ssmc_cache *cache;     /* owns; NULL: none */
@@ -22,13 +23,13 @@ typedef struct {
 int run_text_check(const Options *o);
 /* Begins with what --load-state says, and opens the cache. A cache that cannot be used is a note:
  * the text is made without it. */
-int run_text_open(RunText *text, Job *job, ssmc_session *session);
+int run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session);
 void run_text_close(RunText *text);
 
 void run_text_add(RunText *text, int32_t id);
 /* Reads the text to its end, with the logits [vocab] of its last token; from the cache what it has,
  * and to the cache what may be of use again. --save-state of a text that is not to be made longer
- * leaves its last token: whoever goes on from there needs its logits. */
+ * leaves its last token: a run that goes on from there needs its logits. */
 int run_text_read(RunText *text, float *logits);
 /* Reads one more token. */
 ssmc_status run_text_step(RunText *text, float *logits);

@@ -1,4 +1,4 @@
-/* driver/say.c -- messages on stderr, the progress bar, standard input, files. */
+/* driver/say.c -- messages on stderr, the progress bar, texts that come in. */
 #define _GNU_SOURCE /* program_invocation_short_name */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,25 +56,10 @@ fault(int status, const char *fmt, ...)
     return status;
 }
 
-static int
-runtime_exit(ssmc_status status)
-{
-    const bool users = status == SSMC_BAD_ARGUMENT || status == SSMC_BAD_FILE || status == SSMC_IO;
-    return users ? EXIT_BAD_INPUT : EXIT_FAILED;
-}
-
 int
 runtime_fault(ssmc_status status)
 {
     return fault(runtime_exit(status), "%s", ssmc_error());
-}
-
-void
-warn_of_cache(const ssmc_model *model)
-{
-    const char *warning = ssmc_model_warning(model);
-    if (warning)
-        note("--pack-cache: %s", warning);
 }
 
 int
@@ -94,58 +79,6 @@ notes_say(Diag *diag)
     diag_take_notes(diag, &text);
     fputs(sb_text(&text), stderr);
     sb_free(&text);
-}
-
-/* ---- faults of jobs, which may go elsewhere ----------------------------------------------- */
-
-int
-job_fault(const Options *o, int status, const char *fmt, ...)
-{
-    va_list args;
-    StrBuf text = {0};
-    va_start(args, fmt);
-    sb_vprintf(&text, fmt, args);
-    va_end(args);
-    if (o->faults)
-        sb_printf(o->faults, "%s\n", sb_text(&text));
-    else
-        fault(status, "%s", sb_text(&text));
-    sb_free(&text);
-    return status;
-}
-
-int
-job_runtime_fault(const Options *o, ssmc_status status)
-{
-    return job_fault(o, runtime_exit(status), "%s", ssmc_error());
-}
-
-int
-job_diag_fault(const Options *o, Diag *diag)
-{
-    if (!o->faults)
-        return diag_fault(diag);
-    diag_print(diag, o->faults);
-    return EXIT_BAD_INPUT;
-}
-
-void
-job_notes(const Options *o, Diag *diag)
-{
-    StrBuf text = {0};
-    diag_take_notes(diag, &text);
-    if (!o->faults && !o->quiet)
-        fputs(sb_text(&text), stderr);
-    sb_free(&text);
-}
-
-bool
-file_write(Arena *arena, const char *path, const void *data, size_t len, const char **why)
-{
-    const bool ok = rt_file_write(path, data, len) == SSMC_OK;
-    if (!ok)
-        *why = arena_strdup(arena, ssmc_error());
-    return ok;
 }
 
 Progress
@@ -175,12 +108,6 @@ progress_step(Progress *p, int64_t done, int64_t total)
 }
 
 void
-progress_call(void *user, int64_t done, int64_t total)
-{
-    progress_step(user, done, total);
-}
-
-void
 progress_end(Progress *p)
 {
     if (p->shown && p->drawn > 0)
@@ -203,4 +130,18 @@ read_stdin(Arena *arena, char **text, size_t *len)
     if (!ok)
         fault(EXIT_FAILED, "cannot read standard input: %s", strerror(errno));
     return ok;
+}
+
+int
+encode_text(const Tokenizer *tok, const char *what, const char *text, size_t len, int32_t **ids,
+            size_t *count)
+{
+    size_t bad = 0;
+    if (tok_encode(tok, text, len, ids, count, &bad))
+        return EXIT_DONE;
+    if (bad == len)
+        return fault(EXIT_FAILED, "the splitting expression of the tokenizer gave up on %s", what);
+    return fault(EXIT_BAD_INPUT,
+                 "%s is not UTF-8: byte %zu is 0x%02x, which no character has there", what, bad,
+                 (unsigned char)text[bad]);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "driver/driver.h"
+#include "explore/sweep.h"
 
 static const char emits[] =
 #define EMIT(id, kind, name) name " "
@@ -62,8 +63,7 @@ word_next(const char **at, const char **word, size_t *len)
     return *len > 0;
 }
 
-/* Which of the option's words text is; -1: none. */
-static int
+int
 word_index(OptId id, const char *text)
 {
     const char *at = table[id].words, *word = NULL;
@@ -78,12 +78,6 @@ bool
 option_allows(OptId id, const char *text)
 {
     return table[id].how != WORDS_ONE || word_index(id, text) >= 0;
-}
-
-int
-opt_word(const Options *o, OptId id)
-{
-    return word_index(id, opt_text(o, id));
 }
 
 const char *

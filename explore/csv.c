@@ -20,15 +20,6 @@ static const char first_line[] = "# ssmc explore results, format ";
 
 /* ---- the ceilings' line -------------------------------------------------------------------- */
 
-static void
-put_ceilings(StrBuf *out, const BenchCeilings *c)
-{
-    sb_printf(out, "# ceilings: threads=%d", c->threads);
-    for (int i = 0; i < CEILING_COUNT; i++)
-        sb_printf(out, " %s=%.1f", ceiling_info[i].name, ceiling_of(c, i)->median);
-    sb_puts(out, "\n");
-}
-
 static bool
 read_ceilings(const char *text, BenchCeilings *c)
 {
@@ -113,8 +104,13 @@ explore_put_csv(StrBuf *out, const ExploreTable *t)
     sb_printf(out, "%s%d\n", first_line, FORMAT_VERSION);
     for (int id = 0; id < HEAD_COUNT; id++)
         sb_printf(out, "# %s: %s\n", head_info[id].name, t->head[id]);
-    for (int i = 0; i < t->nceilings; i++)
-        put_ceilings(out, &t->ceilings[i]);
+    for (int i = 0; i < t->nceilings; i++) {
+        sb_printf(out, "# ceilings: threads=%d", t->ceilings[i].threads);
+        for (int c = 0; c < CEILING_COUNT; c++)
+            sb_printf(out, " %s=%.1f", ceiling_info[c].name,
+                      ceiling_of(&t->ceilings[i], c)->median);
+        sb_puts(out, "\n");
+    }
     put_columns(out);
     for (int i = 0; i < t->nrows; i++)
         explore_put_line(out, &t->rows[i]);

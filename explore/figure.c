@@ -11,17 +11,13 @@ static const char *const form_label[FIGURE_FORMS] = {
     [FIGURE_CHUNKED_BF16] = "SSD in chunks, bf16 dots",
     [FIGURE_QUADRATIC] = "quadratic, f32",
 };
-static const char *const form_word[FIGURE_FORMS] = {
-    [FIGURE_RECURRENT] = "recurrent",
-    [FIGURE_CHUNKED] = "chunked",
-    [FIGURE_CHUNKED_BF16] = "chunked",
-    [FIGURE_QUADRATIC] = "quadratic",
-};
 
-const char *
+Form
 figure_form(FigureForm form)
 {
-    return form_word[form];
+    return form == FIGURE_RECURRENT   ? FORM_RECURRENT
+           : form == FIGURE_QUADRATIC ? FORM_QUADRATIC
+                                      : FORM_CHUNKED;
 }
 
 bool
@@ -38,7 +34,7 @@ figure_put_csv(StrBuf *out, const Figure *f)
     sb_puts(out, "state,form,dot,chunk,tokens,milliseconds,spread,tokens_per_s,why_not\n");
     for (int i = 0; i < f->count; i++) {
         const FigurePoint *p = &f->points[i];
-        sb_printf(out, "%lld,%s,%s,", (long long)p->state, figure_form(p->form),
+        sb_printf(out, "%lld,%s,%s,", (long long)p->state, form_name[figure_form(p->form)],
                   figure_bf16(p->form) ? "bf16" : "f32");
         if (p->chunk > 0)
             sb_printf(out, "%lld", (long long)p->chunk);

@@ -12,7 +12,7 @@ typedef enum {
     FIGURE_QUADRATIC,
     FIGURE_FORMS
 } FigureForm;
-const char *figure_form(FigureForm form); /* as compile.form spells it */
+Form figure_form(FigureForm form);
 bool figure_bf16(FigureForm form);
 
 typedef struct {
@@ -24,7 +24,8 @@ typedef struct {
 } FigurePoint;
 
 typedef struct {
-    BenchSsd size; /* but for the state */
+    Settings settings; /* machine and threads */
+    BenchSsd size;     /* but for the state and the block */
     const char *machine;
     int repeats;
     const int64_t *states, *tokens; /* rising */
@@ -33,6 +34,8 @@ typedef struct {
     int count;
 } Figure;
 
+/* Fills points, of room for every form at every state and length; an exit status. */
+int figure_measure(Figure *figure);
 void figure_put_page(StrBuf *out, const Figure *figure);
 void figure_put_csv(StrBuf *out, const Figure *figure);
 

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "explore/explore.h"
-#include "runtime/rt.h"
 
 enum { MOST_BYTES = 256 << 20 };
 

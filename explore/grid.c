@@ -30,13 +30,6 @@ line_of(const ExploreGrid *p, const ExploreRow *row)
     return i;
 }
 
-static int
-state_order(const void *a, const void *b)
-{
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* The chunked form first, by its length; the others by name, the recurrent last. */
 static int
 line_order(const void *a, const void *b)
@@ -64,7 +57,7 @@ grid_fill(Arena *arena, ExploreGrid *p, const ExploreTable *t)
         if (line_of(p, row) == p->nlines)
             p->lines[p->nlines++] = (ExploreLine){row->form, row->chunk};
     }
-    qsort(p->states, (size_t)p->nstates, sizeof *p->states, state_order);
+    qsort(p->states, (size_t)p->nstates, sizeof *p->states, int64_order);
     qsort(p->lines, (size_t)p->nlines, sizeof *p->lines, line_order);
     p->cells = arena_array(arena, (size_t)p->nstates * (size_t)p->nlines, sizeof *p->cells);
     for (int i = 0; i < t->nrows; i++) {

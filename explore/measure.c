@@ -198,19 +198,6 @@ case_kernels(Arena *arena, ExploreCase *c)
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-/* The item that decodes with the threads of item i. */
-static int
-decode_of(const ExploreCase *c, int i)
-{
-    return c->nrows + c->run.items[i].threads;
-}
-
-static double
-drift_of(const Measuring *m)
-{
-    return m->whole > 1 ? m->total[m->whole - 1] / m->total[0] - 1 : NAN;
-}
-
 /* Of all passes there were. The item is ready for the next batch again. */
 static double
 anchor_rate(const Measuring *m)
@@ -227,8 +214,8 @@ static void
 row_fill(const Measuring *m, int which, int i)
 {
     ExploreCase *c = &m->cases[which];
-    const int other = decode_of(c, i), rounds = *done_at(m, which, i),
-              steps = *done_at(m, which, other);
+    const int other = c->nrows + c->run.items[i].threads, /* decodes with as many threads */
+        rounds = *done_at(m, which, i), steps = *done_at(m, which, other);
     BenchItem *prefill = &c->run.items[i], *decode = &c->run.items[other];
     ExploreRow *row = &c->rows[i];
     if (rounds < 1 || steps < 1)
@@ -241,7 +228,7 @@ row_fill(const Measuring *m, int which, int i)
     row->prefill_spread = prefill->seconds.spread;
     row->decode_tps = bench_tokens_per_s(decode);
     row->decode_spread = decode->seconds.spread;
-    row->drift = drift_of(m);
+    row->drift = m->whole > 1 ? m->total[m->whole - 1] / m->total[0] - 1 : NAN;
     row->peak_gops = prefill->ceiling.best;
     row->prefill_share = bench_share(&c->run, prefill);
     row->read_gbs = decode->ceiling.median;

@@ -138,15 +138,7 @@ explore_say_verdict(StrBuf *out, const ExploreGrid *p)
                 "where chunks pay for them as the recurrence does.");
 }
 
-/* ---- predictions, and the machine
- * --------------------------------------------------------------------------- */
-
-static int
-double_order(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/* ---- predictions, and the machine ------------------------------------------------------------ */
 
 void
 explore_say_predicted(StrBuf *out, const ExploreTable *t)
@@ -159,14 +151,15 @@ explore_say_predicted(StrBuf *out, const ExploreTable *t)
         if (explore_is_ok(row) && row->predicted_tps > 0 && row->prefill_tps > 0)
             off[count++] = fabs(row->prefill_tps / row->predicted_tps - 1);
     }
-    qsort(off, (size_t)count, sizeof *off, double_order);
-    if (count > 0)
+    if (count > 0) {
+        const BenchQuantiles q = bench_quantiles(off, count);
         sb_printf(
             out,
             "Time that the cost model predicts for a prompt, against the time measured: it is off "
             "by %.1f %% in the median of %d points, by %.1f %% at nine in ten, by %.1f %% at "
             "worst.",
-            100 * off[count / 2], count, 100 * off[count * 9 / 10], 100 * off[count - 1]);
+            100 * q.median, count, 100 * q.ninth, 100 * q.most);
+    }
     arena_free(arena);
 }
 
@@ -179,14 +172,14 @@ say_anchor(StrBuf *out, Arena *arena, const ExploreTable *t)
     for (int i = 0; i < t->nrows; i++)
         if (explore_is_ok(&t->rows[i]) && t->rows[i].anchor_tps > 0)
             rate[count++] = t->rows[i].anchor_tps;
-    qsort(rate, (size_t)count, sizeof *rate, double_order);
-    if (count > 0 && rate[0] < rate[count - 1])
+    const BenchQuantiles q = count > 0 ? bench_quantiles(rate, count) : (BenchQuantiles){0};
+    if (q.least < q.most)
         sb_printf(
             out,
             " The model as described, measured again with every group of points, was between "
             "%.1f %% and %+.1f %% of its median: so much of what lies between state sizes, or "
             "types, may be the machine's.",
-            100 * (rate[0] / rate[count / 2] - 1), 100 * (rate[count - 1] / rate[count / 2] - 1));
+            100 * (q.least / q.median - 1), 100 * (q.most / q.median - 1));
 }
 
 void
@@ -203,7 +196,7 @@ explore_say_noise(StrBuf *out, const ExploreTable *t)
         if (isfinite(row->drift) && fabs(row->drift) > fabs(drift))
             drift = row->drift;
     }
-    qsort(spread, (size_t)count, sizeof *spread, double_order);
+    const BenchQuantiles q = count > 0 ? bench_quantiles(spread, count) : (BenchQuantiles){0};
     if (count == 0)
         sb_puts(out,
                 "No point was measured twice: there is no telling how steady the machine was.");
@@ -213,7 +206,7 @@ explore_say_noise(StrBuf *out, const ExploreTable *t)
             "Noise: half of the prefill times spread by less than %.1f %%, nine in ten by less "
             "than %.1f %%; the largest drift from the first to the last pass over points "
             "measured in turn is %+.1f %%.",
-            100 * spread[count / 2], 100 * spread[count * 9 / 10], 100 * drift);
+            100 * q.median, 100 * q.ninth, 100 * drift);
     say_anchor(out, arena, t);
     arena_free(arena);
 }

@@ -40,31 +40,6 @@ put_cell(StrBuf *out, const ExploreRow *row, Range r)
               row->chosen == 1 ? "*" : " ");
 }
 
-static void
-put_heading(StrBuf *out, const ExploreGrid *p)
-{
-    sb_printf(out, "%-10s", "");
-    for (int s = 0; s < p->nstates; s++) {
-        StrBuf name = {0};
-        sb_printf(&name, "N=%lld", (long long)p->states[s]);
-        sb_printf(out, "%*s   ", CELL - 3, sb_text(&name));
-        sb_free(&name);
-    }
-    sb_puts(out, "\n");
-}
-
-static void
-put_line(StrBuf *out, const ExploreGrid *p, int l, Range r)
-{
-    StrBuf name = {0};
-    line_title(&name, p->lines[l].form, p->lines[l].chunk);
-    sb_printf(out, "%-10s", sb_text(&name));
-    sb_free(&name);
-    for (int s = 0; s < p->nstates; s++)
-        put_cell(out, grid_at(p, l, s), r);
-    sb_puts(out, "\n");
-}
-
 /* What is the same for every form: decoding, the state's size. */
 static void
 put_states(StrBuf *out, const ExploreGrid *p)
@@ -95,9 +70,23 @@ put_grid(StrBuf *out, const ExploreGrid *p)
     sb_puts(out, "\ntokens/s: ");
     grid_title(out, p, true);
     sb_puts(out, "; *: the compiler's own choice\n");
-    put_heading(out, p);
-    for (int l = 0; l < p->nlines; l++)
-        put_line(out, p, l, r);
+    StrBuf name = {0};
+    sb_printf(out, "%-10s", "");
+    for (int s = 0; s < p->nstates; s++) {
+        name.len = 0;
+        sb_printf(&name, "N=%lld", (long long)p->states[s]);
+        sb_printf(out, "%*s   ", CELL - 3, sb_text(&name));
+    }
+    sb_puts(out, "\n");
+    for (int l = 0; l < p->nlines; l++) {
+        name.len = 0;
+        line_title(&name, p->lines[l].form, p->lines[l].chunk);
+        sb_printf(out, "%-10s", sb_text(&name));
+        for (int s = 0; s < p->nstates; s++)
+            put_cell(out, grid_at(p, l, s), r);
+        sb_puts(out, "\n");
+    }
+    sb_free(&name);
     put_states(out, p);
     explore_say_best(out, p);
     sb_puts(out, "\n");

@@ -63,9 +63,9 @@ typedef struct {
  * every layer whose block has such a parameter). False: faults are in diag. */
 bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
                    FeModel *out);
-/* Builds the model of the text of a YAML file (copied), without overrides: for fuzzing. */
-bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
-                    FeModel *out);
+/* A model of the text of a YAML file, which is copied. */
+bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path,
+                    const char *const *sets, int nsets, Diag *diag, FeModel *out);
 /* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys
  * outside compile: are refused. */
 bool fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out);

@@ -197,7 +197,7 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
         !dtype_by_name(state, strlen(state), &c.state_dtype))
         die("keys.def: compile.dtype %s, compile.state_dtype %s", dtype, state);
     if (c.block == 0)
-        c.block = c.format == FORMAT_f32 ? 512 : 256;
+        c.block = format_info[c.format].block;
     *out = c;
     bool ok = !c.reproducible || reproducible(keys, diag, out);
     if (c.group > 0 && c.group % 8 != 0)
@@ -342,14 +342,17 @@ fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets
 }
 
 bool
-fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path, Diag *diag,
-               FeModel *out)
+fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path,
+               const char *const *sets, int nsets, Diag *diag, FeModel *out)
 {
     Loader l = {.arena = arena, .diag = diag};
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, yaml, len), len};
     *out = (FeModel){0};
-    return read_text(&l, source) && build_model(&l, path, out);
+    if (!read_text(&l, source))
+        return false;
+    sets_apply(arena, l.root, sets, nsets, diag);
+    return build_model(&l, path, out);
 }
 
 bool

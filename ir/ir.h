@@ -33,7 +33,7 @@ bool dtype_by_name(const char *name, size_t len, Dtype *out);
 
 /* What projections multiply in. */
 typedef enum {
-#define FORMAT(id, reals, bits, group, tolerance, doc) FORMAT_##id,
+#define FORMAT(id, reals, bits, group, block, tolerance, doc) FORMAT_##id,
 #include "ir/formats.def"
 #undef FORMAT
     FORMAT_COUNT
@@ -43,7 +43,7 @@ typedef struct {
     const char *name;
     Dtype reals;
     int bits;
-    int64_t group;
+    int64_t group, block;
     double tolerance;
     const char *doc;
 } FormatInfo;

@@ -19,8 +19,8 @@ const DtypeInfo dtype_info[DTYPE_COUNT] = {
 };
 
 const FormatInfo format_info[FORMAT_COUNT] = {
-#define FORMAT(id, reals, bits, group, tolerance, doc)                                             \
-    [FORMAT_##id] = {#id, DTYPE_##reals, bits, group, tolerance, doc},
+#define FORMAT(id, reals, bits, group, block, tolerance, doc)                                      \
+    [FORMAT_##id] = {#id, DTYPE_##reals, bits, group, block, tolerance, doc},
 #include "ir/formats.def"
 #undef FORMAT
 };

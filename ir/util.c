@@ -460,3 +460,10 @@ nearest_name(const char *name, const void *table, size_t count, size_t stride)
     }
     return best;
 }
+
+int
+int64_order(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}

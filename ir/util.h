@@ -80,6 +80,14 @@ const char *number_text(Arena *arena, double value);
 bool word_in(const char *words, const char *word); /* words: separated by spaces */
 
 /* Whether id is one of the ids. */
+/* A few integers that somebody listed. */
+enum { INT_LIST_MOST = 32 };
+typedef struct {
+    int64_t n[INT_LIST_MOST];
+    int count;
+} IntList;
+
+int int64_order(const void *a, const void *b); /* for qsort */
 bool ids_have(const int32_t *ids, size_t count, int32_t id);
 
 uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);

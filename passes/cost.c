@@ -33,7 +33,7 @@ form_by_name(const char *name, Form *out)
 int64_t
 cost_block(const Graph *g)
 {
-    return g->block > 0 ? g->block : 512; /* graphs of a model say it */
+    return g->block > 0 ? g->block : format_info[FORMAT_f32].block; /* models say it */
 }
 
 /* Only chunks have a length, and the recurrence multiplies no pairs. */

@@ -22,7 +22,7 @@
 
 #include "passes/internal.h"
 
-enum { ALIGNMENT = 64, DEFAULT_BLOCK = 512, DEFAULT_ROWS = 32 };
+enum { ALIGNMENT = 64, DEFAULT_ROWS = 32 };
 
 typedef struct {
     int64_t offset, bytes;
@@ -212,7 +212,7 @@ plan_view(Node *n)
 bool
 pass_memplan(Graph *g, PassCtx *cx)
 {
-    g->block = g->block > 0 ? g->block : DEFAULT_BLOCK;
+    g->block = cost_block(g);
     g->rows = g->rows > 0 ? g->rows : DEFAULT_ROWS;
     const size_t values = (size_t)g->nvalue_ids + 1;
     Plan p = {.g = g, .cx = cx};

@@ -56,8 +56,6 @@ partition_part(const Node *anchor)
     die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
 }
 
-enum { LONG_PASS = 64 }; /* tokens */
-
 static const struct {
     const char *part;
     int64_t pieces;
@@ -75,7 +73,7 @@ partition_pieces(const Graph *g, const Kernel *k)
     kernel_range(g, k, &first, &last);
     const bool library =
         k->anchor && node_class(k->anchor) == CLASS_CONTRACT && strcmp(part->word, "cols") == 0;
-    if (library || first->out[0]->is_param || (g->block > 0 && g->block < LONG_PASS))
+    if (library || first->out[0]->is_param || (g->block > 0 && g->block < ABI_LONG_PASS))
         return 1;
     for (size_t i = 0; i < COUNT_OF(partition_parts); i++)
         if (strcmp(part->word, partition_parts[i].part) == 0)

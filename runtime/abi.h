@@ -167,6 +167,10 @@ typedef struct ABI_DECLARE(ABI_VARIANT_FIELDS) AbiVariant;
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
+/* Rows of a pass from which on steps have several pieces for each thread: shorter ones take too
+ * little time for stealing to pay. */
+enum { ABI_LONG_PASS = 64 };
+
 enum { ABI_VERSION = 5 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */

@@ -66,13 +66,10 @@ lane_put(RtLane *lane, int step, double from)
         lane->events[lane->count++] = (RtEvent){step, from, rt_now()};
 }
 
-/* Passes of fewer rows take too little time for stealing to pay. */
-enum { FEW_ROWS = 64 };
-
 static int
 pieces_of(const RtRun *run, const AbiStep *step, int threads)
 {
-    return threads == 1 || run->call->rows < FEW_ROWS ? 1 : step->pieces;
+    return threads == 1 || run->call->rows < ABI_LONG_PASS ? 1 : step->pieces;
 }
 
 /* Runs parts of a step until none is left. */

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The include rule (ARCHITECTURE.md): driver -> explore -> bench -> {frontend -> tokenizer, passes, codegen, runtime} -> ir; runtime
-# includes only itself, codegen may also include runtime/abi.h; LLVM headers only in codegen/, libyaml only in frontend/.
+# The include rule (ARCHITECTURE.md): driver -> explore -> bench -> compiler -> {frontend -> tokenizer, passes, codegen, runtime}
+# -> ir; runtime includes only itself, codegen may also include runtime/abi.h; LLVM headers only in codegen/, libyaml only in frontend/.
 set -eu
 cd "$(dirname "$0")/.."
 status=0
@@ -15,7 +15,7 @@ allow() {
 }
 # only FOLDER HEADER: nobody else includes <HEADER.
 only() {
-    bad=$(grep -rnE "^#include <$2" ir machine tokenizer frontend passes codegen runtime bench explore driver \
+    bad=$(grep -rnE "^#include <$2" ir machine tokenizer frontend passes codegen runtime compiler bench explore driver \
         --include='*.c' --include='*.h' | grep -v "^$1/" || true)
     [ -z "$bad" ] && return
     printf 'include rule: only %s/ may include <%s...>\n%s\n' "$1" "$2" "$bad"
@@ -30,9 +30,10 @@ allow machine 'machine/|ir/|runtime/(abi\.h|features\.def)'
 allow passes 'passes/|machine/|ir/'
 allow codegen 'codegen/|machine/|ir/|runtime/(abi\.h|features\.def)'
 allow codegen/emit 'codegen/emit/|codegen/codegen\.h|machine/|ir/|runtime/(abi\.h|features\.def)'
-allow bench 'bench/|machine/|codegen/codegen\.h|runtime/|ir/'
-allow explore 'explore/|bench/(bench|json)\.h|machine/|codegen/codegen\.h|runtime/rt\.h|ir/'
-allow driver 'driver/|explore/(explore|figure)\.h|bench/bench\.h|codegen/codegen\.h|frontend/frontend\.h|tokenizer/tokenizer\.h|passes/pass\.h|passes/passes\.def|runtime/rt\.h|runtime/exports\.def|frontend/keys\.def|machine/|ir/'
+allow compiler 'compiler/|frontend/frontend\.h|tokenizer/tokenizer\.h|passes/(pass|cost)\.h|codegen/codegen\.h|runtime/(rt\.h|exports\.def)|machine/|ir/'
+allow bench 'bench/|compiler/compiler\.h|machine/|codegen/codegen\.h|runtime/|ir/'
+allow explore 'explore/|bench/(bench|json)\.h|compiler/compiler\.h|machine/|ir/'
+allow driver 'driver/|explore/(sweep|figure)\.h|bench/(bench|tune)\.h|compiler/compiler\.h|passes/passes\.def|runtime/exports\.def|frontend/keys\.def|ir/docs\.h|machine/cpus\.def'
 only codegen llvm
 only frontend yaml
 [ $status -eq 0 ] && echo "include rule: kept"

@@ -19,7 +19,7 @@ model_run_open(const char *const *args)
         count++;
     run->options = (Options){.arena = arena, .command = &command};
     if (!options_parse(&run->options, count, (char **)args) ||
-        job_describe(&run->job, &run->options) != EXIT_DONE || job_run(&run->job) != EXIT_DONE)
+        model_describe(&run->job, &run->options) != EXIT_DONE || job_run(&run->job) != EXIT_DONE)
         die("%s cannot be opened", args[0]);
     return run;
 }

@@ -5,7 +5,7 @@
 
 #include "driver/exe/exe.h"
 
-static const CommandInfo program = {"exe", NULL, "-p TEXT", "generates text"};
+static const CommandInfo program = {"exe", "-p TEXT", "generates text"};
 
 static int
 help(void)

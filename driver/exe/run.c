@@ -199,18 +199,6 @@ serve(Program *p)
 /* ---- the model ----------------------------------------------------------------------------- */
 
 static int
-tokenizer_open(Program *p)
-{
-    size_t len = 0;
-    Diag *diag = diag_new();
-    const char *text = ssmc_compiled_tokenizer(ssmc_product_compiled(), &len);
-    p->tok = tok_parse(p->arena, text, len, "the tokenizer inside", diag);
-    const int status = p->tok ? EXIT_DONE : diag_fault(diag);
-    diag_free(diag);
-    return status;
-}
-
-static int
 model_open(Program *p)
 {
     const Options *o = p->o;
@@ -224,7 +212,8 @@ model_open(Program *p)
         rs = ssmc_session_open(p->model, 1, p->threads, &p->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    warn_of_cache(p->model);
+    if (ssmc_model_warning(p->model))
+        note("--pack-cache: %s", ssmc_model_warning(p->model));
     p->vocab = ssmc_model_vocab(p->model);
     p->eos = ssmc_compiled_eos(compiled, &p->neos);
     p->logits = arena_array(p->arena, (size_t)p->vocab, sizeof *p->logits);
@@ -238,8 +227,14 @@ exe_run(Options *o)
     if (!sampling_from(o, &p.how))
         return EXIT_BAD_INPUT;
     int status = threads_from(o, &p.threads);
-    if (status == EXIT_DONE)
-        status = tokenizer_open(&p);
+    if (status == EXIT_DONE) {
+        size_t len = 0;
+        Diag *diag = diag_new();
+        const char *text = ssmc_compiled_tokenizer(ssmc_product_compiled(), &len);
+        p.tok = tok_parse(p.arena, text, len, "the tokenizer inside", diag);
+        status = p.tok ? EXIT_DONE : diag_fault(diag);
+        diag_free(diag);
+    }
     if (status == EXIT_DONE)
         status = model_open(&p);
     p.seconds_open = rt_now() - p.seconds_open;

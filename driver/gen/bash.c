@@ -72,7 +72,7 @@ put_option(StrBuf *out, OptId id)
 }
 
 static void
-put_command(StrBuf *out, Arena *arena, const GenCommand *c)
+put_command(StrBuf *out, Arena *arena, const CommandInfo *c)
 {
     const char *words = NULL;
     const Offer offer = gen_offer_argument(arena, c, &words);
@@ -97,11 +97,11 @@ gen_bash(StrBuf *out)
     Arena *arena = arena_new();
     sb_puts(out, head);
     sb_puts(out, "    '')\n        offer=words words='");
-    for (int i = 0; i < gen_command_count; i++)
-        sb_printf(out, "%s ", gen_command[i].name);
+    for (int i = 0; i < command_count; i++)
+        sb_printf(out, "%s ", command_info[i].name);
     sb_puts(out, "--help --version' ;;\n");
-    for (int i = 0; i < gen_command_count; i++)
-        put_command(out, arena, &gen_command[i]);
+    for (int i = 0; i < command_count; i++)
+        put_command(out, arena, &command_info[i]);
     sb_puts(out, tail);
     arena_free(arena);
 }

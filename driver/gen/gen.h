@@ -5,13 +5,6 @@
 
 #include "driver/driver.h"
 
-/* A subcommand's row, without what runs it. */
-typedef struct {
-    const char *name, *args, *doc;
-} GenCommand;
-extern const GenCommand gen_command[];
-extern const int gen_command_count;
-
 /* ---- symbols of libssmc (symbols.c) --------------------------------------------------------- */
 
 void gen_version_script(StrBuf *out); /* for the linker */
@@ -27,12 +20,12 @@ void roff_putn(StrBuf *out, const char *text, size_t len);
 void roff_begin(StrBuf *out, const char *name, const char *section, const char *what);
 void roff_heading(StrBuf *out, const char *title);
 
-void gen_man_overview(StrBuf *out);                     /* ssmc(1) */
-void gen_man_command(StrBuf *out, const GenCommand *c); /* ssmc-COMMAND(1) */
-void gen_man_keys(StrBuf *out);                         /* ssmc-model(5) */
-void gen_man_header(StrBuf *out, const char *header);   /* ssmc(3), of the text of ssmc.h */
-void gen_man_function(StrBuf *out);                     /* the same, under a function's name */
-extern const char *const gen_function[];                /* their names; ends with NULL */
+void gen_man_overview(StrBuf *out);                      /* ssmc(1) */
+void gen_man_command(StrBuf *out, const CommandInfo *c); /* ssmc-COMMAND(1) */
+void gen_man_keys(StrBuf *out);                          /* ssmc-model(5) */
+void gen_man_header(StrBuf *out, const char *header);    /* ssmc(3), of the text of ssmc.h */
+void gen_man_function(StrBuf *out);                      /* the same, under a function's name */
+extern const char *const gen_function[];                 /* their names; ends with NULL */
 
 /* ---- completion (bash.c, zsh.c) ------------------------------------------------------------ */
 
@@ -40,7 +33,7 @@ extern const char *const gen_function[];                /* their names; ends wit
 typedef enum { OFFER_NOTHING, OFFER_WORDS, OFFER_LIST, OFFER_FILES, OFFER_FOLDERS } Offer;
 Offer gen_offer(OptId id, const char **words);
 /* For the argument that is no option; words: into arena. */
-Offer gen_offer_argument(Arena *arena, const GenCommand *c, const char **words);
+Offer gen_offer_argument(Arena *arena, const CommandInfo *c, const char **words);
 
 void gen_bash(StrBuf *out);
 void gen_zsh(StrBuf *out);

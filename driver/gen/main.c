@@ -27,17 +27,6 @@ typedef struct {
     const char *dir, *header; /* header: text of ssmc.h */
 } Gen;
 
-static int
-folders_make(const Gen *g)
-{
-    for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        const char *path = arena_printf(g->arena, "%s/%s", g->dir, folders[i]);
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return fault(EXIT_FAILED, "cannot make %s: %s", path, strerror(errno));
-    }
-    return EXIT_DONE;
-}
-
 /* Writes the text to a file of DIR, and frees it. */
 static int
 put(const Gen *g, const char *name, StrBuf *text)
@@ -49,18 +38,6 @@ put(const Gen *g, const char *name, StrBuf *text)
     return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
 }
 
-static int
-put_files(const Gen *g)
-{
-    int status = EXIT_DONE;
-    for (size_t i = 0; i < COUNT_OF(files) && status == EXIT_DONE; i++) {
-        StrBuf text = {0};
-        files[i].write(&text);
-        status = put(g, files[i].name, &text);
-    }
-    return status;
-}
-
 /* A page for each command, and one of the library that is found under each function's name. */
 static int
 put_pages(const Gen *g)
@@ -68,10 +45,10 @@ put_pages(const Gen *g)
     StrBuf library = {0};
     gen_man_header(&library, g->header);
     int status = put(g, "man3/ssmc.3", &library);
-    for (int i = 0; i < gen_command_count && status == EXIT_DONE; i++) {
+    for (int i = 0; i < command_count && status == EXIT_DONE; i++) {
         StrBuf text = {0};
-        gen_man_command(&text, &gen_command[i]);
-        status = put(g, arena_printf(g->arena, "man1/ssmc-%s.1", gen_command[i].name), &text);
+        gen_man_command(&text, &command_info[i]);
+        status = put(g, arena_printf(g->arena, "man1/ssmc-%s.1", command_info[i].name), &text);
     }
     for (int i = 0; gen_function[i] && status == EXIT_DONE; i++) {
         StrBuf text = {0};
@@ -95,10 +72,16 @@ main(int argc, char **argv)
     if (!file_read(g.arena, argv[1], MAX_HEADER, &header, &len, &why))
         status = fault(EXIT_BAD_INPUT, "%s", why);
     g.header = header;
-    if (status == EXIT_DONE)
-        status = folders_make(&g);
-    if (status == EXIT_DONE)
-        status = put_files(&g);
+    for (size_t i = 0; i < COUNT_OF(folders) && status == EXIT_DONE; i++) {
+        const char *path = arena_printf(g.arena, "%s/%s", g.dir, folders[i]);
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            status = fault(EXIT_FAILED, "cannot make %s: %s", path, strerror(errno));
+    }
+    for (size_t i = 0; i < COUNT_OF(files) && status == EXIT_DONE; i++) {
+        StrBuf text = {0};
+        files[i].write(&text);
+        status = put(&g, files[i].name, &text);
+    }
     if (status == EXIT_DONE)
         status = put_pages(&g);
     arena_free(g.arena);

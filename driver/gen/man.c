@@ -4,13 +4,6 @@
 
 #include "driver/gen/gen.h"
 
-const GenCommand gen_command[] = {
-#define COMMAND(id, args, doc) {#id, args, doc},
-#include "driver/commands.def"
-#undef COMMAND
-};
-const int gen_command_count = (int)COUNT_OF(gen_command);
-
 typedef struct {
     const char *name, *text;
 } Entry;
@@ -39,14 +32,6 @@ put_entry(StrBuf *out, const Entry *e)
     sb_puts(out, ".\n");
 }
 
-static void
-put_paragraph(StrBuf *out, const char *text)
-{
-    sb_puts(out, ".PP\n");
-    roff_put(out, text);
-    sb_puts(out, "\n");
-}
-
 /* Whether a text has every word of a list. */
 static bool
 says_all(const char *text, const char *words)
@@ -63,25 +48,13 @@ says_all(const char *text, const char *words)
     return all;
 }
 
-static void
-put_words(StrBuf *out, const char *words)
-{
-    const char *word = NULL;
-    size_t len = 0;
-    sb_puts(out, "Words:");
-    while (word_next(&words, &word, &len)) {
-        sb_puts(out, " ");
-        roff_putn(out, word, len);
-    }
-    sb_puts(out, ".\n");
-}
-
 /* -n, --tokens N, and below it what it means, its preset and its words. */
 static void
 put_option(StrBuf *out, OptId id)
 {
     const OptInfo *info = &opt_info[id];
     const char *words = NULL;
+    size_t len = 0;
     sb_puts(out, ".TP\n");
     if (info->letter)
         sb_printf(out, "\\fB\\-%c\\fR, ", info->letter);
@@ -103,24 +76,24 @@ put_option(StrBuf *out, OptId id)
         roff_put(out, info->preset);
         sb_puts(out, ".\n");
     }
-    if (option_words(id, &words) != WORDS_NONE && !says_all(info->doc, words))
-        put_words(out, words);
+    if (option_words(id, &words) == WORDS_NONE || says_all(info->doc, words))
+        return;
+    sb_puts(out, "Words:");
+    for (const char *word; word_next(&words, &word, &len);) {
+        sb_puts(out, " ");
+        roff_putn(out, word, len);
+    }
+    sb_puts(out, ".\n");
 }
 
-/* Whether an option of a command is its own, rather than one of every command with a MODEL. */
-static bool
-is_own(OptId id, const GenCommand *c)
-{
-    return opt_info[id].commands[0] != '*' || !takes_model(c->name);
-}
-
-/* own: the command's own options; else the others. */
+/* own: the command's own options; else those of every command with a MODEL. */
 static void
-put_options(StrBuf *out, const GenCommand *c, const char *title, bool own)
+put_options(StrBuf *out, const CommandInfo *c, const char *title, bool own)
 {
     bool any = false;
     for (int i = 0; i < OPT_COUNT; i++) {
-        if (!option_belongs((OptId)i, c->name) || is_own((OptId)i, c) != own)
+        const bool is_own = opt_info[i].commands[0] != '*' || !takes_model(c->name);
+        if (!option_belongs((OptId)i, c->name) || is_own != own)
             continue;
         if (!any)
             roff_heading(out, title);
@@ -144,7 +117,7 @@ put_model_and_status(StrBuf *out, bool model)
 
 /* Those of one command; c NULL: of all. */
 static void
-put_examples(StrBuf *out, const GenCommand *c)
+put_examples(StrBuf *out, const CommandInfo *c)
 {
     bool any = false;
     for (size_t i = 0; i < COUNT_OF(examples); i++) {
@@ -160,14 +133,14 @@ put_examples(StrBuf *out, const GenCommand *c)
 }
 
 static void
-put_see_also(StrBuf *out, const GenCommand *but)
+put_see_also(StrBuf *out, const CommandInfo *but)
 {
     roff_heading(out, "SEE ALSO");
     if (but)
         sb_puts(out, ".BR ssmc (1),\n");
-    for (int i = 0; i < gen_command_count; i++)
-        if (&gen_command[i] != but)
-            sb_printf(out, ".BR ssmc\\-%s (1),\n", gen_command[i].name);
+    for (int i = 0; i < command_count; i++)
+        if (&command_info[i] != but)
+            sb_printf(out, ".BR ssmc\\-%s (1),\n", command_info[i].name);
     sb_puts(out, ".BR ssmc (3),\n.BR ssmc\\-model (5)\n");
 }
 
@@ -182,20 +155,20 @@ gen_man_overview(StrBuf *out)
     roff_heading(out, "DESCRIPTION");
     sb_puts(out, ".B ssmc\ncompiles descriptions of state\\-space language models to native code "
                  "and runs them.\n");
-    put_paragraph(out,
-                  "A description or a published checkpoint becomes a graph; passes choose the "
+    sb_puts(out, ".PP\n");
+    roff_put(out, "A description or a published checkpoint becomes a graph; passes choose the "
                   "form and chunk length of every SSD, fuse what belongs together and plan "
-                  "memory; LLVM compiles the kernels for this CPU, or ahead of time for others.");
+                  "memory; LLVM compiles the kernels for this CPU, or ahead of time for others.\n");
     roff_heading(out, "COMMANDS");
-    for (int i = 0; i < gen_command_count; i++) {
-        sb_printf(out, ".TP\n\\fBssmc %s\\fR ", gen_command[i].name);
-        roff_put(out, gen_command[i].args);
+    for (int i = 0; i < command_count; i++) {
+        sb_printf(out, ".TP\n\\fBssmc %s\\fR ", command_info[i].name);
+        roff_put(out, command_info[i].args);
         sb_puts(out, "\n");
-        roff_put(out, gen_command[i].doc);
+        roff_put(out, command_info[i].doc);
         sb_puts(out, ".\n");
     }
     sb_printf(out, ".PP\nEach has a page of its own, such as\n.BR ssmc\\-%s (1).\n",
-              gen_command[0].name);
+              command_info[0].name);
     put_model_and_status(out, true);
     roff_heading(out, "ENVIRONMENT");
     for (size_t i = 0; i < COUNT_OF(variables); i++)
@@ -205,7 +178,7 @@ gen_man_overview(StrBuf *out)
 }
 
 void
-gen_man_command(StrBuf *out, const GenCommand *c)
+gen_man_command(StrBuf *out, const CommandInfo *c)
 {
     Arena *arena = arena_new();
     const char *name = arena_printf(arena, "ssmc-%s", c->name);

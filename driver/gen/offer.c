@@ -34,8 +34,8 @@ choices(Arena *arena, const char *args)
     for (size_t len; *at && *at != ']'; at += len + (at[len] == '|')) {
         len = strcspn(at, "|]");
         if (starts(at, "COMMAND"))
-            for (int i = 0; i < gen_command_count; i++)
-                sb_printf(&out, "%s ", gen_command[i].name);
+            for (int i = 0; i < command_count; i++)
+                sb_printf(&out, "%s ", command_info[i].name);
         else
             sb_printf(&out, "%.*s ", (int)len, at);
     }
@@ -45,7 +45,7 @@ choices(Arena *arena, const char *args)
 }
 
 Offer
-gen_offer_argument(Arena *arena, const GenCommand *c, const char **words)
+gen_offer_argument(Arena *arena, const CommandInfo *c, const char **words)
 {
     *words = NULL;
     if (takes_model(c->name))

@@ -80,7 +80,7 @@ put_option(StrBuf *out, OptId id)
 }
 
 static void
-put_command(StrBuf *out, Arena *arena, const GenCommand *c)
+put_command(StrBuf *out, Arena *arena, const CommandInfo *c)
 {
     const char *words = NULL;
     const Offer offer = gen_offer_argument(arena, c, &words);
@@ -108,14 +108,14 @@ gen_zsh(StrBuf *out)
 {
     Arena *arena = arena_new();
     sb_puts(out, head);
-    for (int i = 0; i < gen_command_count; i++) {
-        sb_printf(out, "      '%s:", gen_command[i].name);
-        put_quoted(out, gen_command[i].doc, "\\");
+    for (int i = 0; i < command_count; i++) {
+        sb_printf(out, "      '%s:", command_info[i].name);
+        put_quoted(out, command_info[i].doc, "\\");
         sb_puts(out, "'\n");
     }
     sb_puts(out, "    )\n    _describe command commands ;;\n  rest)\n    case $words[1] in\n");
-    for (int i = 0; i < gen_command_count; i++)
-        put_command(out, arena, &gen_command[i]);
+    for (int i = 0; i < command_count; i++)
+        put_command(out, arena, &command_info[i]);
     sb_puts(out, tail);
     arena_free(arena);
 }

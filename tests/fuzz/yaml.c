@@ -10,7 +10,7 @@ FUZZ_TARGET(yaml)
     FeModel model;
     StrBuf said = {0};
     const bool good =
-        fe_model_parse(arena, (const char *)data, size, "/fuzz/model.yaml", diag, &model);
+        fe_model_parse(arena, (const char *)data, size, "/fuzz/model.yaml", NULL, 0, diag, &model);
     if (good && !graph_verify(model.graph, diag)) {
         diag_print(diag, &said);
         die("a graph that does not verify:\n%s", sb_text(&said));

@@ -79,8 +79,9 @@ Test(frontend, imported_yaml_is_the_same_model)
         StrBuf yaml = {0};
         FeModel again, imported;
         cr_assert(fe_import(arena, dir, NULL, 0, diag, &yaml, &imported), "%s", reported());
-        cr_assert(fe_model_parse(arena, yaml.text, yaml.len, "/elsewhere/x.yaml", diag, &again),
-                  "%s", reported());
+        cr_assert(
+            fe_model_parse(arena, yaml.text, yaml.len, "/elsewhere/x.yaml", NULL, 0, diag, &again),
+            "%s", reported());
         const FeModel direct = load(dir);
         cr_expect_str_eq(graph_text(direct.graph), graph_text(again.graph));
         cr_expect_eq(direct.nignored, again.nignored);

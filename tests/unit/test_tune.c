@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/tune.h"
+#include "bench/tune.h"
+#include "driver/driver.h"
 #include "tests/harness.h"
 
 #define ARGS(...) ((const char *const[]){SSMC_BINARY, __VA_ARGS__, NULL})
@@ -15,23 +16,22 @@
 
 /* ---- measuring ------------------------------------------------------------------------------ */
 
-static Options
-options_of_tune(void)
+static Tune
+tune_of_this_machine(void)
 {
-    static const CommandInfo command = {"tune", NULL, "", ""};
-    Options o = {.arena = arena_new(), .command = &command};
-    char *args[] = {"--threads", "1"};
-    cr_assert(options_parse(&o, 2, args));
-    return o;
+    Tune t;
+    Machine machine;
+    Arena *arena = arena_new();
+    const char *why = NULL;
+    cr_assert(cg_machine(arena, "native", &machine, &why), "%s", why);
+    tune_begin(&t, arena, &machine, 1, console(arena));
+    return t;
 }
 
 Test(tune, measures_and_fits)
 {
     static const TuneSize size = {32, 8, 12, 2, 9};
-    Options o = options_of_tune();
-    Tune t = {.o = &o, .arena = o.arena, .cpu = "native", .threads = 1};
-    const char *why = NULL;
-    cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
+    Tune t = tune_of_this_machine();
     cr_assert_eq(tune_ssd(&t, &size, 1), EXIT_DONE);
     /* three numbers of tokens of the recurrence, and of one chunk length of each dot */
     cr_expect_eq(t.count, t.machine.bf16_dot ? 9 : 6, "%d points", t.count);
@@ -48,22 +48,19 @@ Test(tune, measures_and_fits)
     }
     for (int i = 0; i < t.count; i++)
         cr_expect_gt(t.points[i].seconds, 0);
-    arena_free(o.arena);
+    arena_free(t.arena);
 }
 
 Test(tune, measures_every_kind_of_kernel)
 {
-    Options o = options_of_tune();
-    Tune t = {.o = &o, .arena = o.arena, .cpu = "native", .threads = 1};
-    const char *why = NULL;
-    cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
+    Tune t = tune_of_this_machine();
     for (int s = 0; s < COST_STEPS; s++)
         t.machine.costs.step[s] = -1;
     cr_assert_eq(tune_layer(&t), EXIT_DONE);
     for (int s = 0; s < COST_STEPS; s++)
         cr_expect(t.machine.costs.step[s] >= 0 && isfinite(t.machine.costs.step[s]), "step %d", s);
     cr_expect_gt(t.machine.costs.step[COST_linear_f32], 0);
-    arena_free(o.arena);
+    arena_free(t.arena);
 }
 
 Test(tune, faults_come_before_measuring)

@@ -1,4 +1,4 @@
-/* driver/costs_file.c -- the constants that `ssmc tune` measured, in the user's cache folder.
+/* compiler/costs_file.c -- the constants that `ssmc tune` measured, in the user's cache folder.
  *
  * A file is for one CPU and its features, and of one version; it is found by them, so that files of
  * several versions lie side by side, and says them.
@@ -9,33 +9,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "driver/driver.h"
+#include "compiler/internal.h"
 
 enum { MOST_BYTES = 1 << 16 };
 
 /* ---- where ------------------------------------------------------------------------------- */
 
-/* NULL: nothing says where caches are. A relative path is ignored, as the XDG rules want it. */
-static const char *
-cache_folder(Arena *arena)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (xdg && xdg[0] == '/')
-        return arena_printf(arena, "%s/ssmc", xdg);
-    if (home && home[0] == '/')
-        return arena_printf(arena, "%s/.cache/ssmc", home);
-    return NULL;
-}
-
+/* A relative path is ignored, as the XDG rules want it. */
 const char *
 costs_path(Arena *arena, const Machine *m)
 {
-    const char *folder = cache_folder(arena);
-    const uint64_t features = hash_bytes(m->llvm, strlen(m->llvm), 0);
-    if (!folder)
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const bool by_xdg = xdg && xdg[0] == '/';
+    if (!by_xdg && !(home && home[0] == '/'))
         return NULL;
-    return arena_printf(arena, "%s/costs-v%d-%s-%016" PRIx64 ".txt", folder, COST_VERSION, m->cpu,
-                        features);
+    return arena_printf(arena, "%s%s/ssmc/costs-v%d-%s-%016" PRIx64 ".txt", by_xdg ? xdg : home,
+                        by_xdg ? "" : "/.cache", COST_VERSION, m->cpu,
+                        hash_bytes(m->llvm, strlen(m->llvm), 0));
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */
@@ -64,13 +54,13 @@ costs_read(Arena *arena, const char *path, const Machine *m, CostTable *out, con
 }
 
 void
-costs_load(Arena *arena, Machine *m)
+costs_load(Arena *arena, Machine *m, const Listener *listener)
 {
     struct stat st;
     const char *why = NULL, *path = costs_path(arena, m);
     if (!path || stat(path, &st) != 0 || costs_read(arena, path, m, &m->costs, &why))
         return;
-    note("%s is not used: %s; `ssmc tune` makes it anew", path, why);
+    tell_text(listener, TOLD_note, "%s is not used: %s; `ssmc tune` makes it anew", path, why);
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */

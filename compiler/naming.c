@@ -1,12 +1,12 @@
-/* driver/naming.c -- a checkpoint whose names all carry a prefix, or lack one: training tools wrap
- * models (module., _orig_mod.), and a base model is stored without backbone.
+/* compiler/naming.c -- a checkpoint whose names all carry a prefix, or lack one: training tools
+ * wrap models (module., _orig_mod.), and a base model is stored without backbone.
  *
  * A candidate is a pair of prefixes (drop, add) under which some tensor is the first weight of the
  * graph: tensor = add + rest, spelling = drop + rest, with the longest rest that starts a name. The
  * candidate under which most weights are found is chosen. */
 #include <string.h>
 
-#include "driver/bind.h"
+#include "compiler/internal.h"
 
 static const RtTensor *
 find_joined(const ssmc_weights *weights, const char *add, const char *name, size_t len)

@@ -1,8 +1,8 @@
-/* driver/bind.c -- the graph's weights meet the checkpoint's tensors: names, shapes, types. */
+/* compiler/bind.c -- the graph's weights meet the checkpoint's tensors: names, shapes, types. */
 #include <ctype.h>
 #include <string.h>
 
-#include "driver/bind.h"
+#include "compiler/internal.h"
 
 static void
 dims_print(StrBuf *out, const int64_t *dim, int rank)

@@ -1,15 +1,14 @@
-/* driver/product.h -- private to ssmc compile: a model's objects become one file. */
-#ifndef SSMC_DRIVER_PRODUCT_H
-#define SSMC_DRIVER_PRODUCT_H
+/* compiler/product.h -- private to compiler/: a model's objects become one file. */
+#ifndef SSMC_COMPILER_PRODUCT_H
+#define SSMC_COMPILER_PRODUCT_H
 
-#include "driver/driver.h"
-
-typedef enum { PRODUCT_obj, PRODUCT_lib, PRODUCT_so, PRODUCT_exe } ProductKind;
+#include "compiler/internal.h"
 
 /* What is linked. */
 typedef struct {
     ProductKind kind;
     Arena *arena;
+    const Listener *listener;
     const char *out;    /* the file to write */
     RtTemporary dir;    /* beside it: for objects and the product until it is whole */
     const char *arch;   /* x86_64 or aarch64 */
@@ -19,10 +18,7 @@ typedef struct {
     bool files; /* weights are in files */
 } Product;
 
-/* The whole way, from job_describe on; an exit status. */
-int make_product(Job *job, ProductKind kind);
-
-/* A new folder beside out for what is being made. False: the fault has been printed. */
+/* A new folder beside out for what is being made. False: the fault was told. */
 bool product_begin(Product *p);
 void product_end(Product *p);                                 /* removes it */
 const char *product_file(const Product *p, const char *name); /* in that folder */
@@ -33,11 +29,12 @@ int product_link(const Product *p);
 /* The C header of a library. */
 void product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, int count);
 
-/* driver/depfile.c: the rule of a product's name, and of the files it is made of. False: one of the
- * names cannot be said in a rule. */
+/* compiler/depfile.c: the rule of a product's name, and of the files it is made of. False: one of
+ * the names cannot be said in a rule. */
 bool product_depfile(StrBuf *out, const Job *job, const char *product);
 
-/* driver/tool.c: runs a tool of the system, which keeps its own files in dir; an exit status. */
-int tool_run(Arena *arena, const char *const *argv, const char *dir);
+/* compiler/tool.c: runs a tool of the system, which keeps its own files in p->dir; an exit status.
+ */
+int tool_run(const Product *p, const char *const *argv);
 
 #endif

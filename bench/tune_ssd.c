@@ -1,32 +1,10 @@
-/* driver/tune_ssd.c -- the designed set of SSDs: run, counted, fitted. */
+/* bench/tune_ssd.c -- the designed set of SSDs: run, counted, fitted. */
 #include <math.h>
 #include <stdlib.h>
 
-#include "driver/tune.h"
+#include "bench/tune.h"
 
 enum { REPEATS = 5 };
-
-static const SsdForm recurrent = {"recurrent", "f32", "auto"};
-static const SsdForm chunks[2][9] = {
-    {{"chunked", "f32", "16"},
-     {"chunked", "f32", "24"},
-     {"chunked", "f32", "32"},
-     {"chunked", "f32", "48"},
-     {"chunked", "f32", "64"},
-     {"chunked", "f32", "96"},
-     {"chunked", "f32", "128"},
-     {"chunked", "f32", "192"},
-     {"chunked", "f32", "256"} },
-    {{"chunked", "bf16", "16"},
-     {"chunked", "bf16", "24"},
-     {"chunked", "bf16", "32"},
-     {"chunked", "bf16", "48"},
-     {"chunked", "bf16", "64"},
-     {"chunked", "bf16", "96"},
-     {"chunked", "bf16", "128"},
-     {"chunked", "bf16", "192"},
-     {"chunked", "bf16", "256"}},
-};
 
 /* State sizes of published models and half and twice them, by the head dims that tiles like and one
  * that they do not; many groups, which share less. */
@@ -53,78 +31,84 @@ const int tune_size_count = (int)COUNT_OF(tune_sizes);
 
 /* ---- running ----------------------------------------------------------------------------- */
 
-static ssmc_status
-measure(TunePoint *p, BenchSsdRun *run)
+void
+tune_begin(Tune *t, Arena *arena, const Machine *machine, int threads, const Listener *listener)
 {
-    BenchSample sample = {0};
-    const ssmc_status rs = bench_ssd_time(run, p->tokens, &sample);
-    p->seconds = sample.best; /* what others do to the machine only adds */
-    return rs;
-}
-
-static TunePoint
-point_of(const Tune *t, const BenchSsd *size, const SsdForm *form, int64_t tokens)
-{
-    TunePoint p = {.size = *size, .form = form, .tokens = tokens};
-    p.cost = (CostSsd){.heads = size->heads,
-                       .head_dim = size->head_dim,
-                       .state = size->state,
-                       .groups = size->groups,
-                       .chunk = atoll(form->chunk),
-                       .bf16 = form->dtype[0] == 'b',
-                       .block = size->block,
-                       .threads = t->threads};
-    (void)form_by_name(form->form, &p.cost.form);
-    p.kind = cost_kind(&t->machine, &p.cost);
-    cost_count(&t->machine, &p.cost, tokens, p.count);
-    return p;
+    Machine *shipped = arena_alloc(arena, sizeof *shipped);
+    Listener *quiet = arena_alloc(arena, sizeof *quiet); /* the bar is of all models together */
+    *t = (Tune){.arena = arena, .listener = listener, .machine = *machine, .threads = threads};
+    *shipped = *machine;
+    *quiet = (Listener){.tell = listener->tell, .user = listener->user};
+    t->settings = settings_new("tune", quiet);
+    t->settings.machine = shipped; /* what is measured must not depend on what was */
+    t->settings.threads = threads;
 }
 
 /* The points of one compiled SSD, which differ by their tokens. */
 static int
 run_points(Tune *t, TunePoint *points, int count)
 {
-    Job job;
-    Options o = *t->o;
+    Job job = {0};
+    Arena *arena = arena_new();
+    Settings settings = t->settings;
     BenchSsdRun run = {.repeats = REPEATS};
-    ssmc_status rs = SSMC_OK;
-    o.arena = arena_new();
-    int status = ssd_open(&job, &o, &points[0].size, points[0].form, &run);
-    for (int i = 0; i < count && status == EXIT_DONE && rs == SSMC_OK; i++)
-        rs = measure(&points[i], &run);
-    if (rs != SSMC_OK)
-        status = runtime_fault(rs);
-    ssmc_session_close(run.session);
-    job_end(&job);
-    arena_free(o.arena);
+    settings.form = points[0].cost.form;
+    settings.chunk = points[0].cost.chunk > 0 ? points[0].cost.chunk : CHUNK_AUTO;
+    settings.format = points[0].cost.bf16 ? FORMAT_bf16 : FORMAT_f32;
+    int status = bench_ssd_open(&job, arena, &settings, &points[0].size, &run);
+    for (int i = 0; i < count && status == EXIT_DONE; i++) {
+        BenchSample sample = {0};
+        const ssmc_status rs = bench_ssd_time(&run, points[i].tokens, &sample);
+        points[i].seconds = sample.best; /* what others do to the machine only adds */
+        status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(t->listener, rs);
+    }
+    bench_ssd_close(&job, &run);
+    arena_free(arena);
     return status;
 }
 
-static void
-plan_one(Tune *t, const BenchSsd *size, const SsdForm *form)
-{
-    const int64_t tokens[] = {size->block, 64, 7};
-    for (size_t i = 0; i < COUNT_OF(tokens); i++)
-        VEC_PUSH(t->arena, t->points, t->count, t->cap, point_of(t, size, form, tokens[i]));
-}
+enum { TOKENS = 3 }; /* numbers of them, of a compiled SSD */
 
-enum { TOKENS = 3 }; /* of a compiled SSD */
+/* chunk 0: the recurrent form. */
+static void
+plan_one(Tune *t, const TuneSize *size, int64_t chunk, bool bf16)
+{
+    const int64_t block = format_info[bf16 ? FORMAT_bf16 : FORMAT_f32].block;
+    const int64_t tokens[TOKENS] = {block, 64, 7};
+    for (int i = 0; i < TOKENS; i++) {
+        TunePoint p = {
+            .size = {.heads = size->inner / size->head_dim,
+                     .head_dim = size->head_dim,
+                     .state = size->state,
+                     .groups = size->groups,
+                     .block = block},
+            .tokens = tokens[i]
+        };
+        p.cost = (CostSsd){.heads = p.size.heads,
+                           .head_dim = size->head_dim,
+                           .state = size->state,
+                           .groups = size->groups,
+                           .form = chunk > 0 ? FORM_CHUNKED : FORM_RECURRENT,
+                           .chunk = chunk,
+                           .bf16 = bf16,
+                           .block = block,
+                           .threads = t->threads};
+        p.kind = cost_kind(&t->machine, &p.cost);
+        cost_count(&t->machine, &p.cost, tokens[i], p.count);
+        VEC_PUSH(t->arena, t->points, t->count, t->cap, p);
+    }
+}
 
 static void
 plan(Tune *t, const TuneSize *size, int number)
 {
-    const int dots = t->machine.bf16_dot ? 2 : 1;
-    BenchSsd z = {.heads = size->inner / size->head_dim,
-                  .head_dim = size->head_dim,
-                  .state = size->state,
-                  .groups = size->groups,
-                  .block = 512};
-    plan_one(t, &z, &recurrent);
-    for (int d = 0; d < dots; d++) {
-        z.block = d ? 256 : 512; /* as compile.block is */
-        for (int q = (number + d) % size->every; q < (int)COUNT_OF(chunks[d]); q += size->every)
-            plan_one(t, &z, &chunks[d][q]);
-    }
+    int count = 0;
+    while (cost_chunks[count])
+        count++;
+    plan_one(t, size, 0, false);
+    for (int dot = 0; dot < (t->machine.bf16_dot ? 2 : 1); dot++)
+        for (int q = (number + dot) % size->every; q < count; q += size->every)
+            plan_one(t, size, cost_chunks[q], dot == 1);
 }
 
 /* ---- fitting ----------------------------------------------------------------------------- */
@@ -193,7 +177,7 @@ tune_ssd(Tune *t, const TuneSize *sizes, int count)
         plan(t, &sizes[i], i);
     for (int i = 0; i < t->count && status == EXIT_DONE; i += TOKENS) {
         status = run_points(t, &t->points[i], TOKENS);
-        progress_step(&t->bar, i, t->count);
+        tell_progress(t->listener, "measuring", i, t->count);
     }
     if (status != EXIT_DONE)
         return status;
@@ -205,13 +189,6 @@ tune_ssd(Tune *t, const TuneSize *sizes, int count)
 
 /* ---- errors ------------------------------------------------------------------------------ */
 
-static int
-double_order(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 int
 tune_errors(const Tune *t, CostKind kind, double *errors)
 {
@@ -219,6 +196,5 @@ tune_errors(const Tune *t, CostKind kind, double *errors)
     for (int i = 0; i < t->count; i++)
         if (t->points[i].kind == kind)
             errors[n++] = error_of(t, &t->points[i]);
-    qsort(errors, (size_t)n, sizeof *errors, double_order);
     return n;
 }

@@ -1,12 +1,11 @@
-/* driver/measure.c -- --tune exhaustive: every form of this very model's SSDs, measured.
+/* compiler/measure.c -- --tune exhaustive: every form of this very model's SSDs, measured.
  *
- * The model is compiled once for each form and chunk length that the options leave open (but the
+ * The model is compiled once for each form and chunk length that the settings leave open (but the
  * quadratic form, which is the longest chunk), and reads a prompt of two passes a few times; the
  * least time of its ssd kernels counts. What the passes then choose from are these times. */
 #include <string.h>
 
-#include "bench/bench.h"
-#include "driver/driver.h"
+#include "compiler/internal.h"
 
 enum { LEAST_REPEATS = 5, MOST_REPEATS = 100, PASSES = 2 };
 static const double enough = 0.2; /* seconds of repeats: short prompts are soon disturbed */
@@ -14,7 +13,8 @@ static const double enough = 0.2; /* seconds of repeats: short prompts are soon 
 /* ---- what to measure --------------------------------------------------------------------- */
 
 typedef struct {
-    const char *form, *chunk;
+    Form form;
+    int64_t chunk; /* CHUNK_AUTO: the form has none */
 } Candidate;
 
 static bool
@@ -31,36 +31,25 @@ static int
 candidates(const Job *job, Candidate *list, int most)
 {
     const FeCompile *c = &job->fe.compile;
-    const bool any = strcmp(c->form, "auto") == 0;
+    const bool any = strcmp(c->form, form_name[FORM_AUTO]) == 0;
     int n = 0;
     if (c->chunk != CHUNK_AUTO || !has_open_forms(job->fe.graph))
         return 0;
-    if (any || strcmp(c->form, "recurrent") == 0)
-        list[n++] = (Candidate){"recurrent", "auto"};
+    if (any || strcmp(c->form, form_name[FORM_RECURRENT]) == 0)
+        list[n++] = (Candidate){FORM_RECURRENT, CHUNK_AUTO};
     for (const int64_t *q = cost_chunks; *q && *q < c->block && n < most; q++)
-        if (any || strcmp(c->form, "chunked") == 0)
-            list[n++] = (Candidate){"chunked", arena_printf(job->arena, "%lld", (long long)*q)};
+        if (any || strcmp(c->form, form_name[FORM_CHUNKED]) == 0)
+            list[n++] = (Candidate){FORM_CHUNKED, *q};
     return n;
 }
 
-/* The options of one candidate: those of the command, but what only looks at passes, and no
- * measuring in the middle of measuring. */
-static Options
-candidate_options(const Job *job, Arena *arena, const Candidate *c)
+/* A candidate's faults are the model's; its notes were told, its progress is part of another. */
+static void
+tell_candidate(void *user, Told kind, const char *text)
 {
-    static const OptId looks[] = {OPT_print_after, OPT_time_passes, OPT_check_each, OPT_verify_each,
-                                  OPT_stop_after};
-    const bool native = job->machine.native;
-    Options o = *job->o;
-    o.arena = arena;
-    for (size_t i = 0; i < COUNT_OF(looks); i++)
-        o.value[looks[i]] = (OptValue){0};
-    o.value[OPT_form] = (OptValue){.given = true, .text = c->form};
-    o.value[OPT_chunk] = (OptValue){.given = true, .text = c->chunk};
-    o.value[OPT_cpu] = (OptValue){.given = true, .text = native ? "native" : job->machine.cpu};
-    o.value[OPT_tune] = (OptValue){.given = true, .text = "shipped"};
-    o.quiet = true;
-    return o;
+    const Listener *to = user;
+    if (kind == TOLD_fault || kind == TOLD_faults)
+        to->tell(to->user, kind, text);
 }
 
 /* ---- running ----------------------------------------------------------------------------- */
@@ -104,7 +93,7 @@ measured_take(Job *job, const Job *run, const ssmc_session *session, const doubl
 {
     const Graph *g = run->graph[PHASE_PREFILL];
     const AbiProgram *abi = rt_program_abi(run->program);
-    const Kernel *const *kernels = bench_step_kernels(run->arena, g, abi, ABI_PREFILL);
+    const Kernel *const *kernels = step_kernels(run->arena, g, abi, ABI_PREFILL);
     Prompt *sizes = arena_array(run->arena, (size_t)g->nkernels, sizeof *sizes);
     int count = 0;
     for (int s = 0; s < abi->nsteps; s++) {
@@ -151,15 +140,28 @@ run_candidate(Job *job, const Candidate *c)
     Job run;
     ssmc_session *session = NULL;
     Arena *arena = arena_new();
-    Options o = candidate_options(job, arena, c);
-    int status = job_describe(&run, &o);
+    const Listener *to = job->settings.listener,
+                   faults = {.tell = tell_candidate, .user = (void *)(uintptr_t)to};
+    Settings settings = job->settings; /* but what only looks at passes */
+    settings.form = c->form;
+    settings.chunk = c->chunk;
+    settings.machine = &job->machine;
+    settings.tune = TUNE_SHIPPED;
+    settings.listener = &faults;
+    settings.passes = (PassOptions){.stop_after = -1};
+    memcpy(settings.passes.off, job->settings.passes.off, sizeof settings.passes.off);
+    int status = job_describe(&run, arena, &settings);
     if (status == EXIT_DONE)
-        status = job_run(&run);
+        status = job_weights(&run, true);
+    if (status == EXIT_DONE)
+        status = program_build(&run);
+    if (status == EXIT_DONE)
+        status = job_model(&run);
     if (status == EXIT_DONE) {
         ssmc_status rs = ssmc_session_open(run.model, 1, run.threads, &session);
         if (rs == SSMC_OK)
             rs = run_prompts(job, &run, session);
-        status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+        status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(to, rs);
     }
     ssmc_session_close(session);
     job_end(&run);
@@ -172,14 +174,16 @@ job_measure(Job *job)
 {
     enum { MOST = 32 };
     Candidate list[MOST];
-    const bool asked = opt_word(job->o, OPT_tune) == TUNE_EXHAUSTIVE;
-    const int count = asked && job->nmeasured == 0 ? candidates(job, list, MOST) : 0;
+    const bool asked = job->settings.tune == TUNE_EXHAUSTIVE && job->nmeasured == 0;
+    const int count = asked ? candidates(job, list, MOST) : 0;
     int status = EXIT_DONE;
-    Progress bar = progress_start("measuring forms");
+    if (count == 0)
+        return EXIT_DONE;
+    const Bar bar = bar_start(job, "measuring forms");
     for (int i = 0; i < count && status == EXIT_DONE; i++) {
-        progress_step(&bar, i, count);
+        tell_progress(bar.to, bar.what, i, count);
         status = run_candidate(job, &list[i]);
     }
-    progress_end(&bar);
+    bar_end(&bar);
     return status;
 }

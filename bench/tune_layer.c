@@ -1,7 +1,7 @@
-/* driver/tune_layer.c -- one layer in every format: what its kernels besides the SSD take. */
+/* bench/tune_layer.c -- one layer in every format: what its kernels besides the SSD take. */
 #include <string.h>
 
-#include "driver/tune.h"
+#include "bench/tune.h"
 
 enum { REPEATS = 5, MOST_ROWS = 512, LAYER_TOKENS = 256 };
 
@@ -14,41 +14,27 @@ typedef struct {
     int rows;
 } Rows;
 
+#define LAYER(block)                                                                               \
+    "name: layer\nvocab: 512\ndim: 768\nlayers:\n  - {" block "}\n"                                \
+    "weights: {init: reference, seed: 0}\n"
+static const char ssd_layer[] = LAYER("block: mamba2, state: 64, head_dim: 64"),
+                  scan_layer[] = LAYER("block: mamba1, state: 16");
+
 /* Every kind of projection once, and a recurrence that is no SSD. */
 typedef struct {
     Format format;
-    const char *matmul, *block;
+    const char *matmul, *yaml;
 } Layer;
 
 static const Layer layer_kinds[] = {
-    {FORMAT_f32,  "emitted", "block: mamba2, state: 64, head_dim: 64"},
-    {FORMAT_f32,  "emitted", "block: mamba1, state: 16"              },
-    {FORMAT_f32,  "blas",    "block: mamba2, state: 64, head_dim: 64"},
-    {FORMAT_f16,  "emitted", "block: mamba2, state: 64, head_dim: 64"},
-    {FORMAT_bf16, "emitted", "block: mamba2, state: 64, head_dim: 64"},
-    {FORMAT_int8, "emitted", "block: mamba2, state: 64, head_dim: 64"},
-    {FORMAT_int4, "emitted", "block: mamba2, state: 64, head_dim: 64"},
+    {FORMAT_f32,  "emitted", ssd_layer },
+    {FORMAT_f32,  "emitted", scan_layer},
+    {FORMAT_f32,  "blas",    ssd_layer },
+    {FORMAT_f16,  "emitted", ssd_layer },
+    {FORMAT_bf16, "emitted", ssd_layer },
+    {FORMAT_int8, "emitted", ssd_layer },
+    {FORMAT_int4, "emitted", ssd_layer },
 };
-
-static int
-layer_open(Job *job, Options *o, const Tune *t, const Layer *layer, ssmc_session **session)
-{
-    const char *yaml =
-        arena_printf(o->arena,
-                     "name: layer\nvocab: 512\ndim: 768\nlayers:\n"
-                     "  - {%s}\n"
-                     "weights: {init: reference, seed: 0}\n"
-                     "compile: {dtype: %s, matmul: %s, block: %d, cpu: %s, threads: %d}\n",
-                     layer->block, format_info[layer->format].name, layer->matmul, LAYER_TOKENS,
-                     t->cpu, t->threads);
-    int status = job_describe_text(job, o, yaml);
-    if (status == EXIT_DONE)
-        status = job_run(job);
-    if (status != EXIT_DONE)
-        return status;
-    const ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, session);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
-}
 
 /* A row for each kernel of the layer but an SSD, whose constants are fitted apart. before: seconds
  * of each step until now. */
@@ -58,7 +44,7 @@ add_rows(const Tune *t, const Job *job, const ssmc_session *session, int64_t tok
 {
     const Graph *g = job->graph[PHASE_PREFILL];
     const AbiProgram *abi = rt_program_abi(job->program);
-    const Kernel *const *kernels = bench_step_kernels(job->arena, g, abi, ABI_PREFILL);
+    const Kernel *const *kernels = step_kernels(job->arena, g, abi, ABI_PREFILL);
     for (int s = 0; s < abi->nsteps; s++) {
         CostSsd ssd;
         const Kernel *k = kernels[s];
@@ -73,7 +59,7 @@ add_rows(const Tune *t, const Job *job, const ssmc_session *session, int64_t tok
     }
 }
 
-static int
+static ssmc_status
 run_layer(const Tune *t, Job *job, ssmc_session *session, Rows *rows)
 {
     static int32_t ids[LAYER_TOKENS];
@@ -90,22 +76,32 @@ run_layer(const Tune *t, Job *job, ssmc_session *session, Rows *rows)
             rs = ssmc_prefill(session, 0, ids, tokens_list[i], logits);
         add_rows(t, job, session, tokens_list[i], before, rows);
     }
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    return rs;
 }
 
 static int
-run_format(const Tune *t, const Layer *layer, Rows *rows)
+run_kind(const Tune *t, const Layer *kind, Rows *rows)
 {
-    Job job;
-    Options o = *t->o;
+    Job job = {0};
+    Arena *arena = arena_new();
+    Settings settings = t->settings;
     ssmc_session *session = NULL;
-    o.arena = arena_new();
-    int status = layer_open(&job, &o, t, layer, &session);
+    settings.yaml = kind->yaml;
+    settings.format = kind->format;
+    settings.matmul = kind->matmul;
+    settings_over(&settings, "compile.block", LAYER_TOKENS);
+    int status = job_describe(&job, arena, &settings);
     if (status == EXIT_DONE)
-        status = run_layer(t, &job, session, rows);
+        status = job_run(&job);
+    if (status == EXIT_DONE) {
+        ssmc_status rs = ssmc_session_open(job.model, 1, job.threads, &session);
+        if (rs == SSMC_OK)
+            rs = run_layer(t, &job, session, rows);
+        status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(t->listener, rs);
+    }
     ssmc_session_close(session);
     job_end(&job);
-    arena_free(o.arena);
+    arena_free(arena);
     return status;
 }
 
@@ -116,7 +112,7 @@ measure_read(Tune *t)
     const char *why = NULL;
     BenchProbes *probes = bench_probes_open(t->arena, &t->machine, t->threads, &why);
     if (!probes)
-        return fault(EXIT_FAILED, "%s", why);
+        return tell_fault(t->listener, EXIT_FAILED, "%s", why);
     const BenchCeilings c = bench_ceilings(probes, t->threads);
     bench_probes_close(probes);
     t->machine.costs.step[COST_read] = t->machine.vector_bytes * t->threads / c.read.median;
@@ -129,7 +125,7 @@ tune_layer(Tune *t)
     Rows *rows = arena_alloc(t->arena, sizeof *rows);
     int status = EXIT_DONE;
     for (size_t i = 0; i < COUNT_OF(layer_kinds) && status == EXIT_DONE; i++)
-        status = run_format(t, &layer_kinds[i], rows);
+        status = run_kind(t, &layer_kinds[i], rows);
     if (status != EXIT_DONE)
         return status;
     const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured};

@@ -1,10 +1,11 @@
-/* driver/product.c -- ssmc compile --emit obj|lib|so|exe: a model for one or several CPUs, with or
- * without its weights, as the objects that driver/link.c makes one file of. */
+/* compiler/product.c -- ssmc compile --emit obj|lib|so|exe: a model for one or several CPUs, with
+ * or without its weights, as the objects that compiler/link.c makes one file of. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/product.h"
+#include "compiler/internal.h"
+#include "compiler/product.h"
 
 /* One CPU's part. */
 typedef struct {
@@ -17,12 +18,12 @@ typedef struct {
 
 typedef struct {
     Job *job;
+    const ProductSettings *settings;
     Product product;
     Part *parts;
     CgVariant *variants; /* of the same index */
     int count;
     CgExport model;
-    bool embed;
 } Making;
 
 /* ---- code ---------------------------------------------------------------------------------- */
@@ -42,11 +43,13 @@ check_machines(const Making *m)
     for (int i = 1; i < m->count; i++) {
         const Machine *a = &m->parts[i - 1].machine, *b = &m->parts[i].machine;
         if (strcmp(a->triple, b->triple) != 0 && strncmp(a->triple, b->triple, 6) != 0)
-            return fault(EXIT_BAD_INPUT, "%s is %s, but %s is %s: one file is for one architecture",
-                         a->cpu, a->triple, b->cpu, b->triple);
+            return tell_fault(m->product.listener, EXIT_BAD_INPUT,
+                              "%s is %s, but %s is %s: one file is for one architecture", a->cpu,
+                              a->triple, b->cpu, b->triple);
         for (int k = 0; k < i; k++)
             if (strcmp(m->parts[k].machine.cpu, b->cpu) == 0)
-                return fault(EXIT_BAD_INPUT, "--cpu names %s twice", b->cpu);
+                return tell_fault(m->product.listener, EXIT_BAD_INPUT, "--cpu names %s twice",
+                                  b->cpu);
     }
     return EXIT_DONE;
 }
@@ -57,11 +60,7 @@ make_code(Making *m, int i)
     Job *job = m->job;
     Part *part = &m->parts[i];
     job_machine(job, &part->machine);
-    int status = job_passes(job, PHASE_PREFILL);
-    if (status == EXIT_DONE)
-        status = job_passes(job, PHASE_DECODE);
-    if (status == EXIT_DONE)
-        status = job_module(job);
+    const int status = job_module(job);
     if (status != EXIT_DONE)
         return status;
     part->graphs[0] = job->graph[PHASE_PREFILL];
@@ -82,17 +81,17 @@ make_params(Making *m, int i)
     const char *why = NULL;
     CgModule *module = cg_module_params(job->arena, &part->machine, part->graphs, 2, job->diag);
     if (!module)
-        return diag_fault(job->diag);
+        return tell_faults(m->product.listener, job->diag);
     part->jit = cg_jit(job->arena, module, job->threads, &why);
     if (!part->jit)
-        return fault(EXIT_FAILED, "%s", why);
-    Progress bar = progress_start("packing weights");
+        return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
+    Bar bar = bar_start(job, "packing weights");
     ssmc_status rs = rt_program_wrap(cg_jit_program(part->jit), &part->program);
     if (rs == SSMC_OK)
-        rs = ssmc_model_open(part->program, job->weights, job->threads, progress_call, &bar,
+        rs = ssmc_model_open(part->program, job->weights, job->threads, bar_call, &bar,
                              &part->model);
-    progress_end(&bar);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    bar_end(&bar);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(m->product.listener, rs);
 }
 
 /* Parameters, then the tensors that steps read as they are. */
@@ -155,7 +154,8 @@ embed_weights(Making *m)
             same++;
         m->variants[i].embedded = m->variants[same].embedded;
         if (same < i) {
-            say("weights for %s are packed as for %s", m->variants[i].cpu, m->variants[same].cpu);
+            tell_text(m->product.listener, TOLD_notes, "weights for %s are packed as for %s\n",
+                      m->variants[i].cpu, m->variants[same].cpu);
             continue;
         }
         const char *why = NULL;
@@ -163,11 +163,13 @@ embed_weights(Making *m)
         m->variants[i].embedded = arena_printf(arena, "%s_weights_%d", m->model.symbol, i);
         if (!cg_blob_write(arena, path, &m->parts[i].machine, m->variants[i].embedded, pieces[i],
                            npieces[i], &why))
-            return fault(EXIT_FAILED, "%s", why);
+            return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
         add_object(m, path);
         if (i > 0)
-            say("weights for %s are packed in a way of their own: they are in the file once more",
-                m->variants[i].cpu);
+            tell_text(m->product.listener, TOLD_notes,
+                      "weights for %s are packed in a way of their own: they are "
+                      "in the file once more\n",
+                      m->variants[i].cpu);
     }
     return EXIT_DONE;
 }
@@ -196,16 +198,16 @@ read_tokenizer(Making *m)
     if (!path)
         return m->product.kind != PRODUCT_exe
                    ? EXIT_DONE
-                   : fault(EXIT_BAD_INPUT,
-                           "%s says no tokenizer, and a program needs one: give `tokenizer: "
-                           "tokenizer.json`",
-                           m->job->o->model);
+                   : tell_fault(m->product.listener, EXIT_BAD_INPUT,
+                                "%s says no tokenizer, and a program needs one: give `tokenizer: "
+                                "tokenizer.json`",
+                                m->job->settings.model);
     const int status = job_tokenizer(m->job, &tok); /* its faults show now, not in the product */
     tok_free(tok);
     if (status != EXIT_DONE)
         return status;
     if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
+        return tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
     m->model.tokenizer = text;
     return EXIT_DONE;
 }
@@ -232,54 +234,26 @@ describe_export(Making *m)
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
+/* The C header and the rule of make that are asked for. */
 static int
-write_code(Making *m, int i)
+write_texts(const Making *m)
 {
-    Arena *arena = m->job->arena;
-    StrBuf bytes = {0};
+    const ProductSettings *settings = m->settings;
     const char *why = NULL;
-    const char *path = product_file(&m->product, arena_printf(arena, "code_%d.o", i));
-    cg_emit(m->variants[i].module, CG_OBJ, &bytes);
-    const bool ok = file_write(arena, path, sb_text(&bytes), bytes.len, &why);
-    sb_free(&bytes);
-    add_object(m, path);
-    return ok ? EXIT_DONE : fault(EXIT_FAILED, "%s", why);
-}
-
-static int
-write_header(const Making *m)
-{
-    const char *path = opt_text(m->job->o, OPT_header), *why = NULL;
     StrBuf text = {0};
-    if (!path)
-        return EXIT_DONE;
-    product_header(&text, &m->model, m->variants, m->count);
-    const bool ok = file_write(m->job->arena, path, sb_text(&text), text.len, &why);
-    sb_free(&text);
-    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
-}
-
-static int
-write_depfile(const Making *m)
-{
-    const char *path = opt_text(m->job->o, OPT_depfile), *why = NULL;
-    StrBuf text = {0};
-    if (!path)
-        return EXIT_DONE;
-    if (!product_depfile(&text, m->job, opt_text(m->job->o, OPT_out)))
-        why = "--depfile: a file's name has a line's end, which a rule of make cannot hold";
-    const bool ok = !why && file_write(m->job->arena, path, sb_text(&text), text.len, &why);
-    sb_free(&text);
-    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
-}
-
-/* Saved states of a model with its weights inside are those of the same weights in files. */
-static int
-identify(Making *m)
-{
-    const AbiProgram *abi = cg_module_abi(m->variants[0].module);
-    const ssmc_status rs = rt_weights_fingerprint(abi, m->job->weights, m->model.identity);
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+    bool ok = true;
+    if (settings->header) {
+        product_header(&text, &m->model, m->variants, m->count);
+        ok = file_write(m->job->arena, settings->header, sb_text(&text), text.len, &why);
+        sb_free(&text);
+    }
+    if (ok && settings->depfile) {
+        if (!product_depfile(&text, m->job, settings->out))
+            why = "--depfile: a file's name has a line's end, which a rule of make cannot hold";
+        ok = !why && file_write(m->job->arena, settings->depfile, sb_text(&text), text.len, &why);
+        sb_free(&text);
+    }
+    return ok ? EXIT_DONE : tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
 }
 
 static int
@@ -288,36 +262,36 @@ make_objects(Making *m)
     int status = EXIT_DONE;
     for (int i = 0; i < m->count && status == EXIT_DONE; i++)
         status = make_code(m, i);
-    if (status == EXIT_DONE && m->embed)
+    if (status == EXIT_DONE && m->settings->embed)
         status = embed_weights(m);
-    if (status == EXIT_DONE && m->embed)
-        status = identify(m);
     if (status != EXIT_DONE)
         return status;
-    cg_export(&m->model, m->variants, m->count);
-    for (int i = 0; i < m->count && status == EXIT_DONE; i++)
-        status = write_code(m, i);
-    return status;
-}
-
-static void
-making_end(Making *m)
-{
-    for (int i = 0; i < m->count; i++) {
-        ssmc_model_close(m->parts[i].model);
-        rt_program_free(m->parts[i].program);
-        if (m->parts[i].jit)
-            cg_jit_free(m->parts[i].jit);
-        cg_module_free(m->variants[i].module);
+    if (m->settings->embed) { /* its saved states are those of the same weights in files */
+        const ssmc_status rs = rt_weights_fingerprint(cg_module_abi(m->variants[0].module),
+                                                      m->job->weights, m->model.identity);
+        if (rs != SSMC_OK)
+            return tell_runtime_fault(m->product.listener, rs);
     }
-    product_end(&m->product);
+    cg_export(&m->model, m->variants, m->count);
+    for (int i = 0; i < m->count; i++) {
+        Arena *arena = m->job->arena;
+        StrBuf bytes = {0};
+        const char *why = NULL;
+        const char *path = product_file(&m->product, arena_printf(arena, "code_%d.o", i));
+        cg_emit(m->variants[i].module, CG_OBJ, &bytes);
+        const bool ok = file_write(arena, path, sb_text(&bytes), bytes.len, &why);
+        sb_free(&bytes);
+        if (!ok)
+            return tell_fault(m->product.listener, EXIT_FAILED, "%s", why);
+        add_object(m, path);
+    }
+    return EXIT_DONE;
 }
 
-static Making
-making_begin(Job *job, ProductKind kind)
+int
+job_product(Job *job, const ProductSettings *settings)
 {
-    Making m = {.job = job, .count = job->nmachines};
-    m.embed = strcmp(opt_text(job->o, OPT_weights_how), "embed") == 0;
+    Making m = {.job = job, .settings = settings, .count = job->nmachines};
     m.parts = arena_array(job->arena, (size_t)m.count, sizeof *m.parts);
     m.variants = arena_array(job->arena, (size_t)m.count, sizeof *m.variants);
     for (int i = 0; i < m.count; i++)
@@ -325,24 +299,18 @@ making_begin(Job *job, ProductKind kind)
     qsort(m.parts, (size_t)m.count, sizeof *m.parts, part_order);
     const char *triple = m.parts[0].machine.triple;
     m.product =
-        (Product){.kind = kind,
+        (Product){.kind = settings->kind,
                   .arena = job->arena,
-                  .out = opt_text(job->o, OPT_out),
+                  .listener = job->settings.listener,
+                  .out = settings->out,
                   .dir = {.fd = -1},
                   .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
                   .objects = arena_array(job->arena, 2 * (size_t)m.count, sizeof(const char *)),
-                  .files = !m.embed};
-    return m;
-}
-
-int
-make_product(Job *job, ProductKind kind)
-{
-    Making m = making_begin(job, kind);
+                  .files = !settings->embed};
     int status = check_machines(&m);
-    job->whole_weights = m.embed;
+    job->settings.whole_weights = settings->embed;
     if (status == EXIT_DONE)
-        status = job_weights(job, m.embed);
+        status = job_weights(job, settings->embed);
     if (status == EXIT_DONE)
         status = describe_export(&m);
     if (status == EXIT_DONE && !product_begin(&m.product))
@@ -350,11 +318,16 @@ make_product(Job *job, ProductKind kind)
     if (status == EXIT_DONE)
         status = make_objects(&m);
     if (status == EXIT_DONE)
-        status = write_header(&m);
-    if (status == EXIT_DONE)
-        status = write_depfile(&m);
+        status = write_texts(&m);
     if (status == EXIT_DONE)
         status = product_link(&m.product);
-    making_end(&m);
+    for (int i = 0; i < m.count; i++) {
+        ssmc_model_close(m.parts[i].model);
+        rt_program_free(m.parts[i].program);
+        if (m.parts[i].jit)
+            cg_jit_free(m.parts[i].jit);
+        cg_module_free(m.variants[i].module);
+    }
+    product_end(&m.product);
     return status;
 }

@@ -1,4 +1,4 @@
-/* driver/link.c -- objects of a model and the runtime's archives to a library or program.
+/* compiler/link.c -- objects of a model and the runtime's archives to a library or program.
  *
  * Everything is made in a folder beside the product; the last step is one rename, so that a reader
  * of the product's name finds the old file, the new one, or none, whatever happens on the way. */
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "driver/product.h"
+#include "compiler/product.h"
 
 typedef struct {
     Arena *arena;
@@ -57,10 +57,11 @@ archive_find(const Product *p, const char *name)
         if (access(path, R_OK) == 0)
             return path;
     }
-    fault(EXIT_FAILED,
-          "there is no lib/ssmc/%s/libssmc_%s.a beside the command or in ../lib: the runtime was "
-          "not built for %s (its compiler is Debian's gcc-%s-linux-gnu)",
-          p->arch, name, p->arch, p->arch);
+    tell_fault(
+        p->listener, EXIT_FAILED,
+        "there is no lib/ssmc/%s/libssmc_%s.a beside the command or in ../lib: the runtime was "
+        "not built for %s (its compiler is Debian's gcc-%s-linux-gnu)",
+        p->arch, name, p->arch, p->arch);
     return NULL;
 }
 
@@ -91,7 +92,8 @@ product_begin(Product *p)
     struct stat st;
     const bool there = stat(p->out, &st) == 0;
     if (there && !S_ISREG(st.st_mode)) {
-        fault(EXIT_BAD_INPUT, "cannot write %s: it is not a regular file", p->out);
+        tell_fault(p->listener, EXIT_BAD_INPUT, "cannot write %s: it is not a regular file",
+                   p->out);
         return false;
     }
     if (there) { /* through a symbolic link the file it names is replaced, not the link */
@@ -101,7 +103,7 @@ product_begin(Product *p)
     }
     if (rt_temporary_open(p->out, true, &p->dir))
         return true;
-    fault(EXIT_BAD_INPUT, "cannot write %s: %s", p->out, strerror(errno));
+    tell_fault(p->listener, EXIT_BAD_INPUT, "cannot write %s: %s", p->out, strerror(errno));
     return false;
 }
 
@@ -141,7 +143,7 @@ version_script(const Product *p)
     const bool ok = file_write(p->arena, path, sb_text(&text), text.len, &why);
     sb_free(&text);
     if (!ok)
-        fault(EXIT_FAILED, "%s", why);
+        tell_fault(p->listener, EXIT_FAILED, "%s", why);
     return ok ? path : NULL;
 }
 
@@ -209,16 +211,23 @@ link_whole(const Product *p, const char *result)
     arg(&a, runtime);
     put_libraries(&a, p);
     arg(&a, NULL);
-    return tool_run(p->arena, a.list, p->dir.name);
+    return tool_run(p, a.list);
 }
 
 /* ---- static libraries and objects ---------------------------------------------------------- */
 
-/* The files of a folder, appended to a. */
+/* Members of an archive as files of a folder of their own, appended to a. */
 static int
-put_files(Args *a, const char *dir)
+unpack(Args *a, const Product *p, const char *archive, const char *name)
 {
+    const char *dir = product_file(p, name);
+    const char *const argv[] = {tool_name(p, "ar"), "x", "--output", dir, archive, NULL};
     const int before = a->count;
+    if (mkdir(dir, 0777) != 0)
+        return tell_fault(p->listener, EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
+    const int status = tool_run(p, argv);
+    if (status != EXIT_DONE)
+        return status;
     DIR *entries = opendir(dir);
     errno = entries ? 0 : errno;
     for (const struct dirent *e; entries && (e = readdir(entries)) != NULL;)
@@ -228,22 +237,9 @@ put_files(Args *a, const char *dir)
     if (entries)
         closedir(entries);
     if (reason)
-        return fault(EXIT_FAILED, "cannot read %s: %s", dir, strerror(reason));
-    return a->count > before ? EXIT_DONE : fault(EXIT_FAILED, "there is nothing in %s", dir);
-}
-
-/* Members of an archive as files of a folder of their own, appended to a. */
-static int
-unpack(Args *a, const Product *p, const char *archive, const char *name)
-{
-    const char *dir = product_file(p, name);
-    if (mkdir(dir, 0777) != 0)
-        return fault(EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
-    const char *const argv[] = {tool_name(p, "ar"), "x", "--output", dir, archive, NULL};
-    const int status = tool_run(p->arena, argv, p->dir.name);
-    if (status != EXIT_DONE)
-        return status;
-    return put_files(a, dir);
+        return tell_fault(p->listener, EXIT_FAILED, "cannot read %s: %s", dir, strerror(reason));
+    return a->count > before ? EXIT_DONE
+                             : tell_fault(p->listener, EXIT_FAILED, "there is nothing in %s", dir);
 }
 
 /* The members of the runtime come along, so that one -l is enough; a linker takes from an archive
@@ -263,7 +259,7 @@ archive_whole(const Product *p, const char *result)
     if (status != EXIT_DONE)
         return status;
     arg(&a, NULL);
-    return tool_run(p->arena, a.list, p->dir.name);
+    return tool_run(p, a.list);
 }
 
 static int
@@ -272,7 +268,8 @@ object_whole(const Product *p, const char *result)
     if (p->nobjects == 1)
         return rename(p->objects[0], result) == 0
                    ? EXIT_DONE
-                   : fault(EXIT_FAILED, "cannot write %s: %s", result, strerror(errno));
+                   : tell_fault(p->listener, EXIT_FAILED, "cannot write %s: %s", result,
+                                strerror(errno));
     Args a = {.arena = p->arena};
     arg(&a, tool_name(p, "ld"));
     arg(&a, "-r");
@@ -280,7 +277,7 @@ object_whole(const Product *p, const char *result)
     arg(&a, result);
     put_objects(&a, p);
     arg(&a, NULL);
-    return tool_run(p->arena, a.list, p->dir.name);
+    return tool_run(p, a.list);
 }
 
 /* ---- the last step ------------------------------------------------------------------------- */
@@ -295,7 +292,9 @@ commit(const Product *p, const char *result)
     const int reason = errno;
     if (fd >= 0)
         close(fd);
-    return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "cannot write %s: %s", p->out, strerror(reason));
+    return ok ? EXIT_DONE
+              : tell_fault(p->listener, EXIT_BAD_INPUT, "cannot write %s: %s", p->out,
+                           strerror(reason));
 }
 
 int

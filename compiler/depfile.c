@@ -1,9 +1,9 @@
-/* driver/depfile.c -- which files a product was made of, as a rule that make and Ninja read: a
+/* compiler/depfile.c -- which files a product was made of, as a rule that make and Ninja read: a
  * build makes the product again when one of them is newer. */
 #include <string.h>
 #include <sys/stat.h>
 
-#include "driver/product.h"
+#include "compiler/product.h"
 
 /* A name in such a rule, with what parts names there escaped. A backslash stands for itself, but
  * before what it would escape, the end of the name among it. False: the name has a line's end,
@@ -34,21 +34,15 @@ put_needed(StrBuf *out, const char *path)
     return put_name(out, path);
 }
 
-static bool
-is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 bool
 product_depfile(StrBuf *out, const Job *job, const char *product)
 {
-    const char *model = job->o->model;
+    const char *model = job->settings.model;
     bool ok = put_name(out, product);
     sb_puts(out, ":");
-    ok = ok && put_needed(out, is_folder(model) ? arena_printf(job->arena, "%s/config.json", model)
-                                                : model);
+    struct stat st;
+    const bool folder = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
+    ok = ok && put_needed(out, folder ? arena_printf(job->arena, "%s/config.json", model) : model);
     for (int i = 0; i < job->fe.nblock_files; i++)
         ok = ok && put_needed(out, job->fe.block_files[i]);
     for (int i = 0; job->weights && rt_weights_file(job->weights, i); i++) /* else by rules */

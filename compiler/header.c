@@ -1,39 +1,12 @@
-/* driver/header.c -- the C header of a compiled library: the model's constants, and every function
- * there is, so that a program needs no other file of ours. */
+/* compiler/header.c -- the C header of a compiled library: the model's constants, and every
+ * function there is, so that a program needs no other file of ours. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "driver/product.h"
+#include "compiler/product.h"
 
-extern const char driver_ssmc_h[]; /* runtime/ssmc.h, made by cmake/text.cmake */
-
-static const char *
-upper(Arena *arena, const char *symbol)
-{
-    char *text = arena_strdup(arena, symbol);
-    for (char *at = text; *at; at++)
-        *at = (char)toupper((unsigned char)*at);
-    return text;
-}
-
-static int64_t
-greater(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* An array's initialiser has at least one value. */
-static void
-put_eos(StrBuf *out, const char *prefix, const CgExport *model)
-{
-    sb_printf(out, "#define %s_EOS_COUNT %d /* how many ids end a text */\n", prefix, model->neos);
-    sb_printf(out, "#define %s_EOS {", prefix);
-    for (int i = 0; i < model->neos; i++)
-        sb_printf(out, "%s%" PRId32, i ? ", " : "", model->eos[i]);
-    sb_printf(out, "%s} /* these ids: const int32_t ids[] = %s_EOS; */\n", model->neos ? "" : "-1",
-              prefix);
-}
+extern const char compiler_ssmc_h[]; /* runtime/ssmc.h, made by cmake/text.cmake */
 
 /* Any text inside a comment: what would end it, open another or leave the line is taken apart. */
 static const char *
@@ -56,11 +29,19 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
 {
     const AbiProgram *abi = cg_module_abi(variants[0].module);
     int64_t params = 0;
-    for (int i = 0; i < count; i++)
-        params = greater(params, cg_module_abi(variants[i].module)->param_bytes);
-    sb_printf(out, "#define %s_VOCAB %" PRId64 " /* ids are 0 to that - 1; logits of a token */\n",
-              prefix, abi->vocab);
-    put_eos(out, prefix, model);
+    for (int i = 0; i < count; i++) {
+        const int64_t bytes = cg_module_abi(variants[i].module)->param_bytes;
+        params = bytes > params ? bytes : params;
+    }
+    sb_printf(out,
+              "#define %s_VOCAB %" PRId64 " /* ids are 0 to that - 1; logits of a token */\n"
+              "#define %s_EOS_COUNT %d /* how many ids end a text */\n"
+              "#define %s_EOS {",
+              prefix, abi->vocab, prefix, model->neos, prefix);
+    for (int i = 0; i < model->neos; i++)
+        sb_printf(out, "%s%" PRId32, i ? ", " : "", model->eos[i]);
+    sb_printf(out, "%s} /* these ids: const int32_t ids[] = %s_EOS; */\n", model->neos ? "" : "-1",
+              prefix); /* an initialiser has at least one value */
     sb_printf(out, "#define %s_STATE_BYTES %" PRId64 " /* of one sequence */\n", prefix,
               abi->state_bytes);
     sb_printf(out, "#define %s_PACKED_BYTES %" PRId64 " /* packed weights, of any variant */\n",
@@ -75,7 +56,10 @@ void
 product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, int count)
 {
     Arena *arena = arena_new();
-    const char *symbol = model->symbol, *prefix = upper(arena, symbol);
+    const char *symbol = model->symbol;
+    char *prefix = arena_strdup(arena, symbol);
+    for (char *at = prefix; *at; at++)
+        *at = (char)toupper((unsigned char)*at);
     sb_printf(out, "/* The model '%s', compiled by ssmc %s for", comment(arena, model->name),
               SSMC_VERSION);
     for (int i = 0; i < count; i++)
@@ -91,7 +75,7 @@ product_header(StrBuf *out, const CgExport *model, const CgVariant *variants, in
         " * same for every model. Memory before anything is taken: ssmc_compiled_memory. */\n",
         symbol);
     sb_printf(out, "#ifndef SSMC_MODEL_%s_H\n#define SSMC_MODEL_%s_H\n\n%s\n", prefix, prefix,
-              driver_ssmc_h);
+              compiler_ssmc_h);
     put_constants(out, prefix, variants, count, model);
     sb_printf(out,
               "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n"

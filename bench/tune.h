@@ -1,14 +1,12 @@
-/* driver/tune.h -- private to driver/: measuring the constants of machine/cost.h on this machine.
- */
-#ifndef SSMC_DRIVER_TUNE_H
-#define SSMC_DRIVER_TUNE_H
+/* bench/tune.h -- measuring the constants of machine/cost.h on this machine. */
+#ifndef SSMC_BENCH_TUNE_H
+#define SSMC_BENCH_TUNE_H
 
-#include "driver/ssd_job.h"
+#include "bench/bench.h"
 
 /* One measured SSD: what it was, what it took, and what its work counts to. */
 typedef struct {
     BenchSsd size;
-    const SsdForm *form;
     CostSsd cost;
     CostKind kind;
     int64_t tokens;
@@ -17,15 +15,16 @@ typedef struct {
 } TunePoint;
 
 typedef struct {
-    Options *o;
     Arena *arena;
-    const char *cpu; /* as it was asked for */
-    Machine machine; /* its costs are what is measured */
+    const Listener *listener; /* of progress; faults of models go there too */
+    Settings settings;        /* of every model: the machine with its shipped constants, threads */
+    Machine machine;          /* its costs are what is measured */
     int threads;
     TunePoint *points;
     int count, cap;
-    Progress bar;
 } Tune;
+void tune_begin(Tune *t, Arena *arena, const Machine *machine, int threads,
+                const Listener *listener);
 
 /* An SSD of the designed set: `inner` channels, every n-th chunk length. */
 typedef struct {
@@ -39,7 +38,7 @@ extern const int tune_size_count;
 int tune_ssd(Tune *t, const TuneSize *sizes, int count);
 /* Runs a layer in every format and fits machine.costs.step. */
 int tune_layer(Tune *t);
-/* Relative errors of the points of a kind, sorted; how many. */
+/* Relative errors of the points of a kind; how many. */
 int tune_errors(const Tune *t, CostKind kind, double *errors);
 
 #endif

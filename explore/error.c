@@ -1,4 +1,4 @@
-/* driver/explore_error.c -- how far a point's numbers are from the float64 interpreter's.
+/* explore/error.c -- how far a point's numbers are from the float64 interpreter's.
  *
  * The interpreter would take minutes for a whole model. It gets a copy of it that has one layer of
  * each kind, a small vocabulary and random weights, and one prompt that is longer than the longest
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/explore.h"
+#include "explore/sweep.h"
 
 enum { VOCAB = 256, BEYOND = 45, SHORTEST = 2 };
 /* Multiply-adds that the interpreter may take: a few seconds. */
@@ -35,36 +35,6 @@ oracle_new(Arena *arena, const Plan *plan)
     const IntList *chunk = &plan->wish->chunk;
     *o = (Oracle){.arena = arena, .plan = plan, .longest = chunk->n[chunk->count - 1]};
     return o;
-}
-
-static int64_t
-count_weights(const Graph *g)
-{
-    int64_t sum = 0, n = 0;
-    for (int i = 0; i < g->nweights; i++)
-        if (type_count(&g->weights[i]->type, 0, 0, &n) && !size_add(sum, n, &sum))
-            return INT64_MAX;
-    return sum;
-}
-
-/* Past the longest chunk, but no longer than there is time for. */
-static int64_t
-tokens_of(const Oracle *o, const Graph *g)
-{
-    const int64_t wanted = o->longest + BEYOND;
-    const double affordable = most_work / (double)count_weights(g);
-    const int64_t most = affordable < (double)wanted ? (int64_t)affordable : wanted;
-    return most < SHORTEST ? SHORTEST : most;
-}
-
-static int32_t *
-make_ids(Arena *arena, int64_t tokens, int64_t vocab)
-{
-    int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
-    for (int64_t i = 0; i < tokens; i++)
-        ids[i] =
-            (int32_t)((((uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15) >> 33) % (uint64_t)vocab);
-    return ids;
 }
 
 /* ---- the float64 side ---------------------------------------------------------------------- */
@@ -116,29 +86,31 @@ error_of(const float *have, const double *want, int64_t count)
     return all > 0 ? sqrt(off / all) : NAN;
 }
 
-static ssmc_status
-compiled_logits(const Job *job, const int32_t *ids, int64_t tokens, float *logits)
-{
-    ssmc_session *session = NULL;
-    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &session);
-    if (rs == SSMC_OK)
-        rs = ssmc_prefill_all(session, 0, ids, tokens, logits);
-    ssmc_session_close(session);
-    return rs;
-}
-
 static void
 compare(Oracle *o, const Group *g, const Job *job, ExploreRow *row, const char **why)
 {
-    const int64_t vocab = ssmc_model_vocab(job->model), tokens = tokens_of(o, job->fe.graph);
-    const int32_t *ids = make_ids(job->arena, tokens, vocab);
+    /* Past the longest chunk, but no longer than there is time for. */
+    const Graph *graph = job->fe.graph;
+    const double wanted = (double)(o->longest + BEYOND),
+                 affordable = most_work / (double)count_elements(graph->weights, graph->nweights);
+    const int64_t vocab = ssmc_model_vocab(job->model),
+                  tokens = (int64_t)fmax(SHORTEST, fmin(wanted, affordable));
+    int32_t *ids = arena_array(job->arena, (size_t)tokens, sizeof *ids);
+    for (int64_t i = 0; i < tokens; i++)
+        ids[i] =
+            (int32_t)((((uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15) >> 33) % (uint64_t)vocab);
     float *logits = arena_array(job->arena, (size_t)(tokens * vocab), sizeof *logits);
     const Answer *a = answer_of(o, g, job, ids, tokens, vocab);
     if (!a->logits) {
         *why = a->why;
         return;
     }
-    if (compiled_logits(job, ids, tokens, logits) != SSMC_OK) {
+    ssmc_session *session = NULL;
+    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &session);
+    if (rs == SSMC_OK)
+        rs = ssmc_prefill_all(session, 0, ids, tokens, logits);
+    ssmc_session_close(session);
+    if (rs != SSMC_OK) {
         *why = arena_strdup(o->arena, ssmc_error());
         return;
     }
@@ -150,22 +122,23 @@ void
 oracle_measure(Oracle *o, const Group *g, const Point *point, ExploreRow *row, const char **why)
 {
     Job job = {0};
-    StrBuf faults = {0};
+    Faults faults;
     Arena *arena = arena_new();
-    Options options = plan_options(o->plan, g, point, arena, &faults);
-    options_set(&options, "layers.*.repeat=1");
-    options_set(&options, arena_printf(arena, "vocab=%d", VOCAB));
-    options_set(&options, "eos=-1");
-    options_set(&options, "weights={init: reference, seed: 0}");
-    int status = job_describe(&job, &options);
-    job.whole_weights = true; /* the interpreter reads them */
+    faults_begin(&faults, o->plan);
+    Settings settings = plan_settings(o->plan, g, point, &faults.listener);
+    settings_over(&settings, "layers.*.repeat", 1);
+    settings_over(&settings, "vocab", VOCAB);
+    settings_over(&settings, "eos", -1);
+    settings.random_weights = true;
+    settings.whole_weights = true; /* the interpreter reads them */
+    int status = job_describe(&job, arena, &settings);
     if (status == EXIT_DONE)
         status = job_run(&job);
     if (status == EXIT_DONE)
         compare(o, g, &job, row, why);
     else
-        *why = plan_why(o->arena, sb_text(&faults));
+        *why = faults_why(o->arena, &faults);
     job_end(&job);
     arena_free(arena);
-    sb_free(&faults);
+    sb_free(&faults.text);
 }

@@ -1,16 +1,15 @@
-/* driver/explore_batch.c -- points of one group: each is compiled, all borrow the packed weights of
+/* explore/batch.c -- points of one group: each is compiled, all borrow the packed weights of
  * the first where these are equal, and all are measured in turn. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/explore.h"
+#include "explore/sweep.h"
 
 /* A point while it is there. */
 typedef struct {
     const Point *point;
-    Options options; /* the job's */
     Arena *arena;
-    StrBuf faults;
+    Faults faults;
     Job job;
     const char *status; /* explore_ok: it can be measured */
     ExploreRow *rows;   /* [nrows] by threads and length */
@@ -27,17 +26,6 @@ typedef struct {
 } Batch;
 
 /* ---- building ------------------------------------------------------------------------------ */
-
-static void
-built_rows(const Batch *b, Built *p)
-{
-    const Plan *plan = b->bench->plan;
-    const IntList *tokens = &plan->wish->tokens;
-    p->rows = arena_array(p->arena, (size_t)(plan->nthreads * tokens->count), sizeof *p->rows);
-    for (int t = 0; t < plan->nthreads; t++)
-        for (int i = 0; i < tokens->count; i++)
-            p->rows[p->nrows++] = plan_row(b->group, p->point, plan->threads[t], tokens->n[i]);
-}
 
 static void
 rows_all(Built *p, const char *status, const char *why)
@@ -63,23 +51,16 @@ has_room(Built *p, int64_t bytes)
     return false;
 }
 
-/* The first that is built has the weights; NULL: none is yet. */
-static const Job *
-owner_of(const Batch *b)
-{
-    for (int i = 0; i < b->count; i++)
-        if (b->built[i].status == explore_ok)
-            return &b->built[i].job;
-    return NULL;
-}
-
-/* A model that borrows, or one of its own if memory has room for it. */
+/* A model that borrows the weights of the first that is built, or one of its own if memory has room
+ * for it. */
 static int
 built_model(const Batch *b, Built *p)
 {
     const Plan *plan = b->bench->plan;
-    const Job *owner = owner_of(b);
-    const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described.threads);
+    const Job *owner = NULL;
+    for (int i = b->count; i-- > 0;)
+        owner = b->built[i].status == explore_ok ? &b->built[i].job : owner;
+    const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described->threads);
     const int64_t sessions = (int64_t)(m.total - m.kept - m.params) * plan->nthreads;
     if (m.total > INT64_MAX / BENCH_MAX_THREADS)
         return has_room(p, INT64_MAX) ? EXIT_DONE : EXIT_FAILED;
@@ -87,7 +68,7 @@ built_model(const Batch *b, Built *p)
         const ssmc_status rs =
             rt_model_beside(p->job.program, p->job.weights, owner->model, &p->job.model);
         if (rs != SSMC_OK)
-            return job_runtime_fault(&p->options, rs);
+            return tell_runtime_fault(&p->faults.listener, rs);
     }
     if (!has_room(p, sessions + (p->job.model ? 0 : (int64_t)(m.kept + m.params))))
         return EXIT_FAILED;
@@ -97,8 +78,10 @@ built_model(const Batch *b, Built *p)
 static void
 built_make(const Batch *b, Built *p)
 {
-    p->options = plan_options(b->bench->plan, b->group, p->point, p->arena, &p->faults);
-    int status = b->group->why ? EXIT_BAD_INPUT : job_describe(&p->job, &p->options);
+    const Plan *plan = b->bench->plan;
+    faults_begin(&p->faults, plan);
+    const Settings settings = plan_settings(plan, b->group, p->point, &p->faults.listener);
+    int status = b->group->why ? EXIT_BAD_INPUT : job_describe(&p->job, p->arena, &settings);
     if (status == EXIT_DONE)
         status = job_weights(&p->job, true);
     if (status == EXIT_DONE)
@@ -109,15 +92,7 @@ built_make(const Batch *b, Built *p)
         rows_all(p, explore_ok, "");
     else if (!p->status)
         rows_all(p, explore_unbuilt,
-                 b->group->why ? b->group->why : plan_why(p->arena, sb_text(&p->faults)));
-}
-
-/* Tokens a second by the cost model; empty where it does not count the work. */
-static double
-predict(const Job *job, const ExploreRow *row)
-{
-    return (double)row->tokens /
-           cost_prefill(&job->machine, job->graph[PHASE_PREFILL], (int)row->threads, row->tokens);
+                 b->group->why ? b->group->why : faults_why(p->arena, &p->faults));
 }
 
 /* ---- measuring ----------------------------------------------------------------------------- */
@@ -141,7 +116,10 @@ case_make(Batch *b, Built *p)
     explore_case_describe(c, p->job.program);
     oracle_measure(bench->oracle, b->group, p->point, &facts, &why);
     for (int i = 0; i < c->nrows; i++) {
-        c->rows[i].predicted_tps = predict(&p->job, &c->rows[i]);
+        const int64_t tokens = c->rows[i].tokens;
+        c->rows[i].predicted_tps =
+            (double)tokens / cost_prefill(&p->job.machine, p->job.graph[PHASE_PREFILL],
+                                          (int)c->rows[i].threads, tokens);
         c->rows[i].compile_ms = 1e3 * p->job.seconds_compile;
         c->rows[i].error = facts.error;
         c->rows[i].error_tokens = facts.error_tokens;
@@ -150,41 +128,21 @@ case_make(Batch *b, Built *p)
     }
 }
 
-static int
-measure(Batch *b, Arena *arena)
-{
-    ssmc_status rs = SSMC_OK;
-    for (int i = 0; i < b->ncases && rs == SSMC_OK; i++)
-        rs = bench_ready(arena, &b->cases[i].run);
-    if (rs == SSMC_OK)
-        rs = explore_measure(arena, b->cases, b->ncases, b->bench->anchor, &b->bench->pace);
-    for (int i = 0; i < b->ncases; i++) {
-        b->cases[i].run.probes = NULL; /* others' */
-        bench_end(&b->cases[i].run);
-    }
-    return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
-}
-
-static int
-report(const Batch *b)
-{
-    for (int i = 0; i < b->count; i++)
-        for (int k = 0; k < b->built[i].nrows; k++)
-            if (!b->bench->row(b->bench->user, &b->built[i].rows[k]))
-                return EXIT_FAILED;
-    return EXIT_DONE;
-}
-
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 static void
 batch_build(Batch *b)
 {
     const ExplorePace *pace = &b->bench->pace;
+    const Plan *plan = b->bench->plan;
+    const IntList *tokens = &plan->wish->tokens;
     for (int i = 0; i < b->count; i++) {
         Built *p = &b->built[i];
         p->arena = arena_new();
-        built_rows(b, p);
+        p->rows = arena_array(p->arena, (size_t)(plan->nthreads * tokens->count), sizeof *p->rows);
+        for (int t = 0; t < plan->nthreads; t++)
+            for (int k = 0; k < tokens->count; k++)
+                p->rows[p->nrows++] = plan_row(b->group, p->point, plan->threads[t], tokens->n[k]);
         if (pace->stop(pace->user) || rt_now() >= pace->over)
             continue;
         built_make(b, p);
@@ -197,18 +155,9 @@ batch_build(Batch *b)
 static void
 built_end(Built *p)
 {
-    if (p->job.diag)
-        job_end(&p->job);
-    sb_free(&p->faults);
+    job_end(&p->job);
+    sb_free(&p->faults.text);
     arena_free(p->arena);
-}
-
-/* Models that borrow go before the one that owns. */
-static void
-batch_end(Batch *b)
-{
-    for (int i = b->count; i-- > 0;)
-        built_end(&b->built[i]);
 }
 
 int
@@ -221,10 +170,22 @@ batch_run(const Bench *bench, const Group *group, Point *const *points, int coun
     for (int i = 0; i < count; i++)
         b.built[i].point = points[i];
     batch_build(&b);
-    int status = b.ncases > 0 ? measure(&b, arena) : EXIT_DONE;
-    if (status == EXIT_DONE)
-        status = report(&b);
-    batch_end(&b);
+    ssmc_status rs = SSMC_OK;
+    for (int i = 0; i < b.ncases && rs == SSMC_OK; i++)
+        rs = bench_ready(arena, &b.cases[i].run);
+    if (rs == SSMC_OK && b.ncases > 0)
+        rs = explore_measure(arena, b.cases, b.ncases, bench->anchor, &bench->pace);
+    for (int i = 0; i < b.ncases; i++) {
+        b.cases[i].run.probes = NULL; /* others' */
+        bench_end(&b.cases[i].run);
+    }
+    int status = rs == SSMC_OK ? EXIT_DONE
+                               : tell_runtime_fault(bench->plan->described->settings.listener, rs);
+    for (int i = 0; i < count && status == EXIT_DONE; i++)
+        for (int k = 0; k < b.built[i].nrows && status == EXIT_DONE; k++)
+            status = bench->row(bench->user, &b.built[i].rows[k]) ? EXIT_DONE : EXIT_FAILED;
+    for (int i = count; i-- > 0;) /* models that borrow go before the one that owns */
+        built_end(&b.built[i]);
     arena_free(arena);
     return status;
 }
@@ -236,37 +197,32 @@ struct Anchor {
     BenchRun run;
 };
 
-/* Two passes of the model as it is described, with the most threads. */
-static bool
-anchor_ready(Anchor *a, const Bench *bench)
-{
-    BenchRun *run = &a->run;
-    const Plan *plan = bench->plan;
-    bench_run_of(run, &a->built.job);
-    run->probes = bench->probes;
-    run->repeats = bench->pace.passes;
-    run->nthreads = 1;
-    run->threads[0] = plan->threads[plan->nthreads - 1];
-    run->ceilings[0] = bench->ceilings[plan->nthreads - 1];
-    run->items[run->nitems++] =
-        (BenchItem){.kind = BENCH_PREFILL, .tokens = 2 * run->graph[0]->block, .batch = 1};
-    return bench_ready(a->built.arena, run) == SSMC_OK;
-}
-
+/* It reads two passes, with the most threads. */
 Anchor *
 anchor_open(const Bench *bench)
 {
     const Plan *plan = bench->plan;
     const Group as_is = {
         .size = {-1, -1, -1},
-          .inner = -1, .format = plan->described.fe.compile.format
+          .inner = -1, .format = plan->described->fe.compile.format
     };
     const Batch b = {.bench = bench, .group = &as_is};
     Anchor *a = arena_alloc(plan->arena, sizeof *a);
+    BenchRun *run = &a->run;
     a->built.arena = arena_new();
     built_make(&b, &a->built);
-    if (a->built.status == explore_ok && anchor_ready(a, bench))
-        return a;
+    if (a->built.status == explore_ok) {
+        bench_run_of(run, &a->built.job);
+        run->probes = bench->probes;
+        run->repeats = bench->pace.passes;
+        run->nthreads = 1;
+        run->threads[0] = plan->threads[plan->nthreads - 1];
+        run->ceilings[0] = bench->ceilings[plan->nthreads - 1];
+        run->items[run->nitems++] =
+            (BenchItem){.kind = BENCH_PREFILL, .tokens = 2 * run->graph[0]->block, .batch = 1};
+        if (bench_ready(a->built.arena, run) == SSMC_OK)
+            return a;
+    }
     anchor_close(a);
     return NULL;
 }

@@ -1,0 +1,132 @@
+/* compiler/program.c -- from a graph with typed weights to a program, and a model of it. */
+#include <malloc.h>
+#include <string.h>
+
+#include "compiler/internal.h"
+
+int
+job_cost_threads(const Job *job)
+{
+    const bool native = job->machine.native;
+    return native || job->fe.compile.threads > 0 ? job->threads : 1;
+}
+
+int
+program_passes(Job *job, Phase phase)
+{
+    const FeCompile *fc = &job->fe.compile;
+    const Listener *listener = job->settings.listener;
+    PassOptions po = job->settings.passes;
+    StrBuf text = {0};
+    const WeightSource source = weight_source(job->weights);
+    po.weights = &source;
+    po.out = &text;
+    PassCtx cx = {.machine = &job->machine,
+                  .threads = job_cost_threads(job),
+                  .measured = job->measured,
+                  .nmeasured = job->nmeasured,
+                  .phase = phase,
+                  .reproducible = fc->reproducible,
+                  .format = fc->format,
+                  .group = fc->group,
+                  .state_dtype = fc->state_dtype,
+                  .chunk = fc->chunk,
+                  .form = fc->form,
+                  .matmul = fc->matmul,
+                  .no_blas = job->settings.no_blas,
+                  .arena = job->arena,
+                  .diag = job->diag,
+                  .explain = &job->explain[phase]};
+    job->graph[phase] = graph_copy(job->arena, job->fe.graph);
+    const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
+    listener->tell(listener->user, TOLD_passes, sb_text(&text));
+    sb_free(&text);
+    if (ok)
+        return EXIT_DONE;
+    tell_faults(listener, job->diag);
+    return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
+}
+
+const Kernel **
+step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId phase)
+{
+    const AbiRange range[] = {program->phase[phase].layers, program->phase[phase].head};
+    const Kernel **kernels = arena_array(arena, (size_t)program->nsteps + 1, sizeof *kernels);
+    int next[] = {range[0].first, range[1].first};
+    for (int i = 0; i < g->nkernels; i++) {
+        const Kernel *k = g->kernels[i];
+        const bool head = kernel_is_head(g, k);
+        int *step = &next[head];
+        /* A kernel that nothing reads has no step. */
+        if (!kernel_is_init(g, k) && *step < range[head].first + range[head].count &&
+            strcmp(program->steps[*step].name, k->name) == 0)
+            kernels[(*step)++] = k;
+    }
+    return kernels;
+}
+
+/* cg_module takes graphs in the order of AbiPhaseId. */
+_Static_assert((int)PHASE_PREFILL == ABI_PREFILL && (int)PHASE_DECODE == ABI_DECODE &&
+                   (int)PHASE_COUNT == ABI_PHASES,
+               "graph[phase]");
+
+int
+program_module(Job *job)
+{
+    const Graph *graphs[2];
+    int status = EXIT_DONE;
+    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++) {
+        status = program_passes(job, (Phase)phase);
+        graphs[phase] = job->graph[phase];
+    }
+    if (status != EXIT_DONE)
+        return status;
+    job->module = cg_module(&job->machine, graphs, 2, job->diag);
+    if (!job->module)
+        return tell_faults(job->settings.listener, job->diag);
+    if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)
+        return EXIT_DONE;
+    return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
+                      "%s has its forms chosen: it cannot be compiled reproducible any more",
+                      job->settings.model);
+}
+
+int
+program_build(Job *job)
+{
+    const char *why = NULL;
+    const Listener *listener = job->settings.listener;
+    const int status = program_module(job);
+    if (status != EXIT_DONE)
+        return status;
+    job->jit = cg_jit(job->arena, job->module, job->threads, &why);
+    job->module = NULL;
+    if (!job->jit)
+        return tell_fault(listener, cg_jit_allowed(&why) ? EXIT_BAD_INPUT : EXIT_FAILED, "%s", why);
+#ifdef __GLIBC__
+    malloc_trim(0); /* weights need the memory that the compiler freed, and that of its code */
+#endif
+    cg_rest();
+    const ssmc_status rs = rt_program_wrap(cg_jit_program(job->jit), &job->program);
+    return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(listener, rs);
+}
+
+int
+job_model(Job *job)
+{
+    const Listener *listener = job->settings.listener;
+    const double started = rt_now();
+    Bar bar = bar_start(job, "packing weights");
+    const ssmc_status rs = job->compiled
+                               ? compiled_open(job, bar_call, &bar)
+                               : rt_model_open(job->program, job->weights, job->settings.pack_cache,
+                                               job->threads, bar_call, &bar, &job->model);
+    bar_end(&bar);
+    job->seconds_load =
+        job->compiled ? rt_now() - job->seconds_load : job->seconds_load + (rt_now() - started);
+    if (rs != SSMC_OK)
+        return tell_runtime_fault(listener, rs);
+    if (ssmc_model_warning(job->model))
+        tell_text(listener, TOLD_note, "--pack-cache: %s", ssmc_model_warning(job->model));
+    return EXIT_DONE;
+}
