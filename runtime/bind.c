@@ -97,7 +97,7 @@ cached_params(ssmc_model *model, const char *dir, uint64_t identity, const Makin
         rt_pack_read(path, abi, identity, &model->cache, &model->params, &found);
     if (read != SSMC_OK)
         warn(model);
-    const ssmc_status status = found ? SSMC_OK : make_params(model, m);
+    const ssmc_status status = found ? rt_params_keep(model, m->weights) : make_params(model, m);
     const bool writes = status == SSMC_OK && !found && (read == SSMC_OK || read == SSMC_BAD_FILE);
     if (writes && (rt_folder_make(dir) != SSMC_OK ||
                    rt_pack_write(path, abi, identity, model->params) != SSMC_OK))

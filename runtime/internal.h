@@ -259,6 +259,8 @@ ssmc_status rt_pack_write(const char *path, const AbiProgram *abi, uint64_t weig
  * weights that have none and that its kernels read (params.c). */
 ssmc_status rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params,
                            int threads, ssmc_progress *progress, void *user);
+/* The data alone, where the params are there already. */
+ssmc_status rt_params_keep(ssmc_model *model, const ssmc_weights *weights);
 
 /* ---- which model it is (identity.c) ------------------------------------------------------ */
 

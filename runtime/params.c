@@ -286,3 +286,17 @@ rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params, int
     free(source);
     return status;
 }
+
+ssmc_status
+rt_params_keep(ssmc_model *model, const ssmc_weights *weights)
+{
+    Source *source = sources_of(model, weights);
+    if (!source)
+        return rt_fail_memory(sizeof *source, "a list of weights");
+    Making m = {.model = model, .abi = model->program->abi, .weights = weights, .source = source};
+    const ssmc_status status = place_kept(model, source);
+    if (status == SSMC_OK)
+        make_kept(&m, 0, 1);
+    free(source);
+    return status;
+}

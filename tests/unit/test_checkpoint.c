@@ -3,6 +3,7 @@
  * tensors, so that its logits are known: they are the golden's, or twice those where the head is
  * twice the embedding. */
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -658,6 +659,11 @@ Test(checkpoint, weights_of_several_tensors_give_the_same_bits)
     expect_same_logits(&c, "split.yaml", "bf16", NULL);
     expect_same_logits(&c, "split.yaml", "int8", NULL);
     expect_same_logits(&c, "split.yaml", "f32", "--check-each");
+    char *cache = path_join(c.dir, "packs"), option[PATH_MAX];
+    snprintf(option, sizeof option, "--pack-cache=%s", cache);
+    for (int i = 0; i < 2; i++) /* packed, then found */
+        expect_same_logits(&c, "split.yaml", "f32", option);
+    free(cache);
     char *yaml = path_join(c.dir, "split.yaml");
     for (const char *const *how = ARGS("embed", "external"); *how; how++) {
         char *so = path_join(c.dir, "m.so");
