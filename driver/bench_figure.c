@@ -1,5 +1,5 @@
-/* driver/bench_figure.c -- ssmc bench --figure: one SSD in its forms, by length and by state size.
- */
+/* driver/bench_figure.c -- ssmc bench --figure: one SSD in its forms and a selective scan, by
+ * length and by state size. */
 #include "driver/driver.h"
 #include "explore/figure.h"
 

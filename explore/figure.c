@@ -1,30 +1,17 @@
-/* explore/figure.c -- the forms of an SSD by length and by state size, as a page and as CSV: what
- * the Mamba-2 paper's figure of speed ("Transformers are SSMs", section 9.3) shows, on this
- * machine. */
+/* explore/figure.c -- the forms of an SSD and a selective scan by length and by state size, as a
+ * page and as CSV: what the Mamba-2 paper's figure of speed ("Transformers are SSMs", section 9.3)
+ * shows, on this machine. */
 #include "explore/figure.h"
 
 #include "explore/page.h"
 
-static const char *const form_label[FIGURE_FORMS] = {
-    [FIGURE_RECURRENT] = "recurrent scan, f32",
-    [FIGURE_CHUNKED] = "SSD in chunks, f32",
-    [FIGURE_CHUNKED_BF16] = "SSD in chunks, bf16 dots",
-    [FIGURE_QUADRATIC] = "quadratic, f32",
+const FigureFormInfo figure_form[FIGURE_FORMS] = {
+    [FIGURE_RECURRENT] = {"recurrent scan, f32",           "recurrent",      FORM_RECURRENT, false},
+    [FIGURE_CHUNKED] = {"SSD in chunks, f32",            "chunked",        FORM_CHUNKED,   false},
+    [FIGURE_CHUNKED_BF16] = {"SSD in chunks, bf16 dots",      "chunked",        FORM_CHUNKED,   true },
+    [FIGURE_QUADRATIC] = {"quadratic, f32",                "quadratic",      FORM_QUADRATIC, false},
+    [FIGURE_SCAN] = {"Mamba-1's selective scan, f32", "selective_scan", FORM_RECURRENT, false},
 };
-
-Form
-figure_form(FigureForm form)
-{
-    return form == FIGURE_RECURRENT   ? FORM_RECURRENT
-           : form == FIGURE_QUADRATIC ? FORM_QUADRATIC
-                                      : FORM_CHUNKED;
-}
-
-bool
-figure_bf16(FigureForm form)
-{
-    return form == FIGURE_CHUNKED_BF16;
-}
 
 /* ---- CSV --------------------------------------------------------------------------------- */
 
@@ -34,8 +21,8 @@ figure_put_csv(StrBuf *out, const Figure *f)
     sb_puts(out, "state,form,dot,chunk,tokens,milliseconds,spread,tokens_per_s,why_not\n");
     for (int i = 0; i < f->count; i++) {
         const FigurePoint *p = &f->points[i];
-        sb_printf(out, "%lld,%s,%s,", (long long)p->state, form_name[figure_form(p->form)],
-                  figure_bf16(p->form) ? "bf16" : "f32");
+        sb_printf(out, "%lld,%s,%s,", (long long)p->state, figure_form[p->form].name,
+                  figure_form[p->form].bf16 ? "bf16" : "f32");
         if (p->chunk > 0)
             sb_printf(out, "%lld", (long long)p->chunk);
         sb_printf(out, ",%lld,", (long long)p->tokens);
@@ -74,7 +61,7 @@ put_growth(StrBuf *out, const Figure *f, int64_t tokens)
         const double high = milliseconds(f, (FigureForm)form, most, tokens);
         if (low <= 0 || high <= 0)
             continue;
-        sb_printf(&text, "%s %.1f times as long (%s)", before, high / low, form_label[form]);
+        sb_printf(&text, "%s %.1f times as long (%s)", before, high / low, figure_form[form].label);
         before = ",";
     }
     sb_puts(&text, ".");
@@ -121,7 +108,7 @@ points_json(const Figure *f)
         const FigurePoint *p = &f->points[i];
         const bool ran = !p->why_not;
         Json *point = json_object_new_object();
-        json_put_text(point, "label", form_label[p->form]);
+        json_put_text(point, "label", figure_form[p->form].label);
         json_put(point, "state", json_object_new_int64(p->state));
         json_put(point, "tokens", json_object_new_int64(p->tokens));
         json_put(point, "chunk", p->chunk > 0 ? json_object_new_int64(p->chunk) : NULL);
@@ -147,7 +134,8 @@ sizes_json(const int64_t *sizes, int count)
 void
 figure_put_page(StrBuf *out, const Figure *f)
 {
-    static const char title[] = "One SSD in its three forms, by length and by state size";
+    static const char title[] =
+        "One SSD in its three forms and a selective scan, by length and by state size";
     const int64_t compared = length_for_states(f);
     Json *points = points_json(f);
     Page page = {.title = title, .data = json_object_new_object()};
@@ -156,12 +144,14 @@ figure_put_page(StrBuf *out, const Figure *f)
     json_put(page.data, "tokens", sizes_json(f->tokens, f->ntokens));
     json_put(page.data, "points", points);
     sb_puts(&page.heading, title);
-    sb_printf(&page.lead,
-              "%s. %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
-              "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
-              "quadratic form is one chunk over all tokens.",
-              f->machine, (long long)f->size.heads, (long long)f->size.head_dim,
-              (long long)f->size.groups, f->size.groups == 1 ? "" : "s", f->repeats);
+    sb_printf(
+        &page.lead,
+        "%s. %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernel "
+        "alone, medians of %d runs. Chunk lengths are the compiler's own choice; the "
+        "quadratic form is one chunk over all tokens; the selective scan has as many channels "
+        "as the heads together, each with decays of its own.",
+        f->machine, (long long)f->size.heads, (long long)f->size.head_dim,
+        (long long)f->size.groups, f->size.groups == 1 ? "" : "s", f->repeats);
     put_growth(&page.above, f, compared);
     put_missing(&page.above, f);
     page_table(&page.below, "All points", "time of every form", false, points);

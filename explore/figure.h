@@ -1,5 +1,5 @@
-/* explore/figure.h -- the figure of ssmc bench --figure: an SSD in its forms, by length and by
- * state size at equal width. */
+/* explore/figure.h -- the figure of ssmc bench --figure: an SSD in its forms, and Mamba-1's
+ * selective scan of as many channels, by length and by state size at equal width. */
 #ifndef SSMC_EXPLORE_FIGURE_H
 #define SSMC_EXPLORE_FIGURE_H
 
@@ -10,10 +10,15 @@ typedef enum {
     FIGURE_CHUNKED,
     FIGURE_CHUNKED_BF16,
     FIGURE_QUADRATIC,
+    FIGURE_SCAN, /* no form of an SSD: selective_scan of heads * head_dim channels */
     FIGURE_FORMS
 } FigureForm;
-Form figure_form(FigureForm form);
-bool figure_bf16(FigureForm form);
+typedef struct {
+    const char *label, *name; /* in the page; in the table of points */
+    Form form;                /* of the SSD */
+    bool bf16;                /* its dots are of bf16 pairs */
+} FigureFormInfo;
+extern const FigureFormInfo figure_form[FIGURE_FORMS];
 
 typedef struct {
     FigureForm form;

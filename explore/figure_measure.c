@@ -1,4 +1,5 @@
-/* explore/figure_measure.c -- the points of the figure: one SSD compiled in each of its forms. */
+/* explore/figure_measure.c -- the points of the figure: one SSD compiled in each of its forms, and
+ * a selective scan. */
 #include "explore/figure.h"
 
 /* The quadratic form's C B^T, a square of this many tokens of f32 a thread, is 256 MiB. */
@@ -28,7 +29,7 @@ chosen_chunk(const Job *job)
     return 0;
 }
 
-/* Lengths from `tokens` on, of one compiled SSD. */
+/* Lengths from `tokens` on, of one compiled SSD or scan. */
 static int
 measure_lengths(Figure *f, FigureForm form, int64_t state, const int64_t *tokens, int count)
 {
@@ -39,9 +40,10 @@ measure_lengths(Figure *f, FigureForm form, int64_t state, const int64_t *tokens
     const Listener quiet = {.tell = f->settings.listener->tell, .user = f->settings.listener->user};
     Settings settings = f->settings;
     settings.listener = &quiet;
-    settings.form = figure_form(form);
-    settings.format = figure_bf16(form) ? FORMAT_bf16 : FORMAT_f32;
+    settings.form = figure_form[form].form;
+    settings.format = figure_form[form].bf16 ? FORMAT_bf16 : FORMAT_f32;
     size.state = state;
+    size.channels = form == FIGURE_SCAN ? size.heads * size.head_dim : 0;
     size.block = format_info[settings.format].block;
     if (form == FIGURE_QUADRATIC) { /* its one chunk is as long */
         settings.chunk = CHUNK_ALL;
@@ -65,8 +67,9 @@ figure_measure(Figure *f)
     int status = EXIT_DONE;
     for (int s = 0; s < f->nstates && status == EXIT_DONE; s++) {
         const int64_t state = f->states[s];
-        for (int form = FIGURE_RECURRENT; form < FIGURE_QUADRATIC && status == EXIT_DONE; form++)
-            if (!figure_bf16((FigureForm)form) || f->settings.machine->bf16_dot)
+        for (int form = 0; form < FIGURE_FORMS && status == EXIT_DONE; form++)
+            if (form != FIGURE_QUADRATIC &&
+                (!figure_form[form].bf16 || f->settings.machine->bf16_dot))
                 status = measure_lengths(f, (FigureForm)form, state, f->tokens, f->ntokens);
         for (int i = 0; i < f->ntokens && status == EXIT_DONE; i++) {
             if (f->tokens[i] <= MOST_QUADRATIC)

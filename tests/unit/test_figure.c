@@ -192,10 +192,12 @@ Test(figure, command_writes_both)
     char *text = read_whole(page, NULL), *table = read_whole(csv, NULL);
     cr_assert(text && table);
     struct json_object *data = page_data(text);
-    cr_expect_geq(json_object_array_length(json_at(data, "points")), 12u, "three forms or four");
+    cr_expect_geq(json_object_array_length(json_at(data, "points")), 16u, "four curves or five");
     json_object_put(data);
     cr_expect_eq(text_count(table, ",recurrent,"), 4, "%s", table);
     cr_expect_eq(text_count(table, ",quadratic,"), 4, "%s", table);
+    cr_expect_eq(text_count(table, ",selective_scan,f32,,"), 4, "a scan has no chunk: %s", table);
+    cr_expect(strstr(text, "Mamba-1's selective scan, f32"));
     cr_expect_lt(strstr(table, "\n4,"), strstr(table, "\n8,"), "in the order of sizes");
     command_free(&r);
     free(text);
