@@ -290,6 +290,7 @@ POINTWISE(softplus, (x > 0 ? x : 0) + log1p(exp(-fabs(x)))) /* = log(1 + e^x) */
 POINTWISE(tanh, tanh(x))
 POINTWISE(gelu, x / 2 * (1 + tanh(ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))))
 POINTWISE(relu, x < 0 ? 0 : x)
+POINTWISE(square, (x * x))
 
 void
 ref_clamp(RefCall *c)

@@ -280,6 +280,12 @@ relu(Cg *c, Val x)
 }
 
 static Val
+square(Cg *c, Val x)
+{
+    return cg_fmul(c, x, x);
+}
+
+static Val
 clamp(Cg *c, const Node *n, Val x)
 {
     const Attr *range = attrs_find(&n->attrs, ATTR_range);
@@ -316,6 +322,7 @@ static const struct {
     [OP_tanh] = {.of_one = hyperbolic_tangent, .ulp = 1.5},
     [OP_gelu] = {.of_one = gelu, .ulp = 3.75},
     [OP_relu] = {.of_one = relu},
+    [OP_square] = {.of_one = square},
     [OP_clamp] = {.with_attr = clamp},
     [OP_cast] = {.with_attr = cast},
 };

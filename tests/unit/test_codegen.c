@@ -270,8 +270,9 @@ Test(codegen, map_computes_every_pointwise_op)
                           "  g: f32[T,$W] = relu(h)\n"
                           "  i: f32[T,$W] = neg(g)\n"
                           "  j: f32[T,$W] = clamp(i) {range=[-1.5, 0.25]}\n"
+                          "  l: f32[T,$W] = square(j)\n"
                           "  k: f32[T,$W] = mul(f, b)\n"
-                          "  y: f32[T,$W] = sub(j, k)\n }\n" END,
+                          "  y: f32[T,$W] = sub(l, k)\n }\n" END,
           1e-6);
 }
 
