@@ -78,7 +78,6 @@ typedef struct {
     const Machine *machine;
     const char *variant; /* of a compiled model: whose code runs; NULL: the best */
     Tuning tune;
-    bool no_blas;
     bool whole_weights;     /* weights by rules are made at once: they are read before packing */
     const char *pack_cache; /* folder; NULL: none */
     PassOptions passes;     /* but for weights and out */

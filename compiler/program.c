@@ -33,7 +33,7 @@ program_passes(Job *job, Phase phase)
                   .chunk = fc->chunk,
                   .form = fc->form,
                   .matmul = fc->matmul,
-                  .no_blas = job->settings.no_blas,
+                  .no_blas = strcmp(fc->blas, "none") == 0,
                   .arena = job->arena,
                   .diag = job->diag,
                   .explain = &job->explain[phase]};

@@ -15,6 +15,7 @@ static const struct {
     {OPT_chunk,        "compile.chunk"       },
     {OPT_form,         "compile.form"        },
     {OPT_matmul,       "compile.matmul"      },
+    {OPT_blas,         "compile.blas"        },
     {OPT_cpu,          "compile.cpu"         },
     {OPT_threads,      "compile.threads"     },
     {OPT_reproducible, "compile.reproducible"},
@@ -127,7 +128,6 @@ settings_from(const Options *o, Settings *out)
                 arena_printf(o->arena, "%s=%s", shorthand[i].key, text ? text : "true");
     }
     out->tune = (Tuning)opt_word(o, OPT_tune);
-    out->no_blas = strcmp(opt_text(o, OPT_blas), "none") == 0;
     out->pack_cache = opt_text(o, OPT_pack_cache);
     return pass_options(o, &out->passes) ? EXIT_DONE : EXIT_BAD_INPUT;
 }
@@ -171,7 +171,7 @@ model_describe(Job *job, const Options *o)
 int
 model_describe_any(Job *job, const Options *o)
 {
-    static const OptId others[] = {OPT_blas, OPT_tune, OPT_set};
+    static const OptId others[] = {OPT_tune, OPT_set};
     OptId how = OPT_COUNT; /* says how to compile */
     Settings settings;
     if (!o->model || !is_compiled(o->model))

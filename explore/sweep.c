@@ -214,7 +214,7 @@ head_fill(Explore *e)
     head[HEAD_settings] = arena_printf(
         e->arena, "hold %s, %d tokens decoded, group %lld, states %s, matmul %s, blas %s%s",
         hold_name[e->wish->hold], EXPLORE_DECODE, (long long)c->group,
-        dtype_info[c->state_dtype].name, c->matmul, job->settings.no_blas ? "none" : "auto",
+        dtype_info[c->state_dtype].name, c->matmul, c->blas,
         c->reproducible ? ", reproducible" : "");
     head[HEAD_weights] = e->plan.weights_doc;
     head[HEAD_costs] =

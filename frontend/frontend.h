@@ -12,6 +12,7 @@ typedef struct {
     int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;   /* auto, recurrent, chunked, quadratic */
     const char *matmul; /* auto, emitted, blas */
+    const char *blas;   /* auto, none: no projection may choose OpenBLAS */
     const char *cpu;    /* native or an LLVM CPU name */
     int64_t block;      /* tokens per pass over the layers */
     int64_t threads;    /* 0: all cores */

@@ -186,6 +186,7 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     FeCompile c = {.chunk = keys[KEY_compile_chunk].i,
                    .form = keys[KEY_compile_form].text,
                    .matmul = keys[KEY_compile_matmul].text,
+                   .blas = keys[KEY_compile_blas].text,
                    .cpu = keys[KEY_compile_cpu].text,
                    .group = keys[KEY_compile_group].i,
                    .block = keys[KEY_compile_block].i,

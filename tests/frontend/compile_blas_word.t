@@ -1,0 +1,13 @@
+compile.blas: another word is a fault at its place.
+--ARGS--
+compile @IN@
+--IN yaml--
+vocab: 16
+dim: 8
+layers: [{block: mamba2, head_dim: 8}]
+weights: {init: reference}
+compile: {blas: sometimes}
+--ERR--
+@IN@:5:17: error: compile.blas
+--EXIT--
+2
