@@ -24,8 +24,8 @@ typedef struct {
     Function *functions; /* by number of the key; fn NULL: it cannot be made */
     int nfunctions, cap_functions;
     bool params_only;     /* what runs after loading is left out */
-    const bool *escapes;  /* of the graph at hand, by value id */
-    const RangeId *range; /* of the graph at hand, by place in its list of kernels */
+    const bool *escapes;  /* of the present graph, by value id */
+    const RangeId *range; /* of the present graph, by place in its list of kernels */
 } Maker;
 
 /* The function of a kernel, made unless an equal one has been. NULL: diag says why there is none.

@@ -310,7 +310,7 @@ Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, c
 Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);
 Value *graph_number(Graph *g, double number);            /* f32 of rank 0 */
 Value *graph_find(const Graph *g, const char *name);     /* by name; NULL */
-bool name_is_made_up(const char *name);                  /* t1, t2 ...: nobody chose it */
+bool name_is_made_up(const char *name);                  /* t1, t2 ...: made up by the compiler */
 void graph_rename(Graph *g, Value *v, const char *name); /* a name already taken gets a suffix */
 bool name_is_made_up(const char *name); /* t1, t2 ...: what graph_append makes without names */
 void graph_output(Graph *g, Value *v);

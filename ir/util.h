@@ -80,7 +80,7 @@ const char *number_text(Arena *arena, double value);
 bool word_in(const char *words, const char *word); /* words: separated by spaces */
 
 /* Whether id is one of the ids. */
-/* A few integers that somebody listed. */
+/* A list of integers that a user gave. */
 enum { INT_LIST_MOST = 32 };
 typedef struct {
     int64_t n[INT_LIST_MOST];

@@ -19,9 +19,9 @@
  *   flag J            joins the group of its class that makes its first operand, if there is one
  *   others            begin a group, as do pointwise nodes that cannot join
  *
- * A pointwise group whose values only the joining node reads is absorbed: nobody misses it, so it
- * may move. A value that others read too becomes an output of the kernel. No step makes a cycle: a
- * group that others have read keeps its order, and takes in only what needs no later one.
+ * A pointwise group whose values only the joining node reads is absorbed: no other node reads it,
+ * so it may move. A value that others read too becomes an output of the kernel. No step makes a
+ * cycle: a group that others have read keeps its order, and takes in only what needs no later one.
  *
  *   t1: f32[T,512] = silu(z)
  *   t2: f32[T,512] = mul(y, t1)

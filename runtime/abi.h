@@ -29,7 +29,7 @@ typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n,
                       const float *a, int lda, const float *b, int ldb, float beta, float *c,
                       int ldc);
 
-/* The same for every kernel of one pass. */
+/* What one pass tells each of its kernels. */
 #define ABI_CALL_FIELDS(FIELD, ARRAY)                                                              \
     FIELD(int64_t, i64, rows, "T: token rows in this pass")                                        \
     FIELD(int64_t, i64, picked, "R: rows the head works on")                                       \

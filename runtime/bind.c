@@ -57,7 +57,7 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
 typedef struct {
     const ssmc_weights *weights;
     int threads;
-    ssmc_progress *progress; /* NULL: nobody asks */
+    ssmc_progress *progress; /* NULL: not called */
     void *user;
 } Making;
 

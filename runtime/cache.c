@@ -237,7 +237,7 @@ count(Census *census, int dir, const char *name, const char *keep)
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
         return;
     if (strstr(name, ".state.") && rt_is_temporary(name))
-        rt_temporary_sweep(dir, name); /* also of prompts that nobody will ask for again */
+        rt_temporary_sweep(dir, name); /* also of prompts that no caller will ask for again */
     if (!name_scan(name, &key))
         return;
     census->bytes += (uint64_t)st.st_size;
@@ -259,8 +259,8 @@ take_census(const ssmc_cache *cache, const char *keep, Census *census)
     return dir != NULL;
 }
 
-/* Drops what was not used for longest until the rest is within the limit. Another process may do
- * the same at the same time: a file that is gone is gone. */
+/* Drops what was not used for longest until the rest is within the limit. Another process may be
+ * trimming, too: a file that is gone already is no fault. */
 static ssmc_status
 trim(const ssmc_cache *cache, const Key *newest)
 {

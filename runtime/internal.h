@@ -22,7 +22,7 @@ enum { RT_LINE = 64, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
 
 /* Sets the message of this thread; returns status, so that `return rt_fail(...)` does. */
 ssmc_status rt_fail(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
-/* The same, but keeps the message and adds a line. */
+/* As rt_fail, after a message that stays: adds a line to it. */
 ssmc_status rt_fail_also(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
 /* "cannot WHAT PATH: reason of errno" as SSMC_IO, or as SSMC_NO_MEMORY where that is the reason. */
 ssmc_status rt_fail_errno(const char *what, const char *path);
@@ -66,7 +66,7 @@ char *rt_path_join(const char *dir, const char *name); /* malloc; NULL: no memor
 /* ---- files written (output.c, temporary.c) ----------------------------------------------- */
 
 bool rt_is_temporary(const char *name); /* of a file or folder of rt_temporary_open */
-/* Removes such a file or folder, of an open folder, unless somebody writes it. */
+/* Removes such a file or folder, of an open folder, unless a process is writing it. */
 void rt_temporary_sweep(int dir, const char *name);
 
 /* Writes path whole or not at all: open, rt_output_put any number of times, close. */
@@ -85,9 +85,9 @@ ssmc_status rt_folder_make(const char *path); /* that it is there already is no 
 
 /* ---- tensors ----------------------------------------------------------------------------- */
 
-/* The table's own spelling of a dtype, which stays; NULL: nobody knows it. */
+/* The table's own spelling of a dtype, which stays; NULL: it is no dtype. */
 const char *rt_dtype_name(const char *name);
-int rt_dtype_bits(const char *name); /* of one element; 0: nobody knows it */
+int rt_dtype_bits(const char *name); /* of one element; 0: it is no dtype */
 /* Bytes of a dense tensor; false on overflow, a negative dimension or a part of a byte. */
 bool rt_tensor_bytes(int bits, const int64_t *dim, int rank, size_t *out);
 
@@ -141,7 +141,8 @@ int rt_pool_threads(const RtPool *pool);
 void rt_pool_run(RtPool *pool, RtWork *work, void *user);
 /* From inside work: waits until every thread is here. */
 void rt_pool_barrier(RtPool *pool);
-/* The same; the last to come calls then(user), unless it is NULL, before anybody goes on. */
+/* As rt_pool_barrier; the last thread to arrive calls then(user), unless then is NULL, before any
+ * thread goes on. */
 typedef void RtThen(void *user);
 void rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user);
 /* threads as asked for -> as they will be; false when it is out of range. */

@@ -194,7 +194,7 @@ rt_kind_fault(const char *path, RtKind kind)
 
 /* ---- folders ------------------------------------------------------------------------------- */
 
-/* Which names of a folder say what it holds; the earlier says more. ? stands for any text. */
+/* Names in a folder by which it is known; the first row that fits counts. ? stands for any text. */
 static const struct {
     const char *before, *after, *says; /* $ and @ as in kinds.def */
 } names[] = {
@@ -313,7 +313,7 @@ rt_hub_name(const char *path)
         if (len > n && strcmp(path + len - n, suffixes[i]) == 0)
             return NULL;
     }
-    /* A folder of the organisation's name is a path that somebody mistyped. */
+    /* A folder of the organisation's name is a mistyped path. */
     const bool words = isalnum((unsigned char)*org) &&
                        !org[strspn(org, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                         "0123456789-_./")];

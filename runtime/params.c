@@ -30,7 +30,7 @@ typedef struct {
     char *buffer; /* weights that are made for one step */
     const AbiStep *step;
     RtPool *pool;
-    ssmc_progress *progress; /* NULL: nobody asks */
+    ssmc_progress *progress; /* NULL: not called */
     void *user;
 } Making;
 
@@ -64,7 +64,7 @@ pieces_of(const Making *m, const AbiStep *step)
 }
 
 /* Part `part` of `parts` of the step is done. What kernels that divide rows have read by now is not
- * needed again; if one divides otherwise, or somebody else reads the tensor, the pages come back
+ * needed again; if one divides otherwise, or something else reads the tensor, the pages come back
  * from the file. */
 static void
 give_back(const Making *m, const AbiStep *step, int64_t part, int64_t parts)

@@ -16,8 +16,8 @@
 #include "runtime/float_mode.h"
 #include "runtime/internal.h"
 
-/* Looks before a thread sleeps: the first with pauses between them, a few microseconds in all, the
- * others offering the core to whoever wants it, a few dozen if nobody does. */
+/* How often a thread looks for work before it sleeps: PAUSES times with a pause after each, a few
+ * microseconds in all, then YIELDS times with the core offered to other threads. */
 enum { PAUSES = 100, YIELDS = 100 };
 
 typedef struct {

@@ -30,7 +30,7 @@ typedef struct RtTensorFile RtTensorFile;
 /* Maps one safetensors file and checks its header: length, JSON, dtypes, shapes, offsets in range,
  * no overlap, no overflow, sizes that match shapes. */
 ssmc_status rt_tensors_open(const char *path, RtTensorFile **out);
-/* The same over bytes in memory (borrowed): tests and fuzzing. */
+/* rt_tensors_open of bytes in memory (borrowed): tests and fuzzing. */
 ssmc_status rt_tensors_from(const void *bytes, size_t len, const char *path, RtTensorFile **out);
 void rt_tensors_close(RtTensorFile *file);
 const char *rt_tensors_path(const RtTensorFile *file);
@@ -86,8 +86,8 @@ bool rt_dims_fit(const int64_t *a, int rank_a, const int64_t *b, int rank_b);
  * seed gives the same weights for any thread count. */
 ssmc_status rt_weights_init(const AbiWeight *weights, int count, uint64_t seed, int threads,
                             ssmc_progress *progress, void *user, ssmc_weights **out);
-/* The same weights without their data (RtTensor.data is NULL): a model that is opened with them
- * makes each when it is packed, and keeps those alone that its kernels read. */
+/* The weights of rt_weights_init without their data (RtTensor.data is NULL): a model that is opened
+ * with them makes each when it is packed, and keeps those alone that its kernels read. */
 ssmc_status rt_weights_describe(const AbiWeight *weights, int count, uint64_t seed,
                                 ssmc_weights **out);
 void rt_weights_close(ssmc_weights *weights);

@@ -222,7 +222,7 @@ nucleus(const Choice *c, Ranking *r, int64_t most, double top_p)
     return kept;
 }
 
-/* The `kept` words at the end to the front, the likeliest first. */
+/* Moves the `kept` words at the end to the front, the likeliest first. */
 static void
 keep_ranked(Choice *c, int64_t kept)
 {

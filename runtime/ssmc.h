@@ -99,7 +99,7 @@ const char *ssmc_compiled_tokenizer(const ssmc_compiled *compiled, size_t *bytes
  * model of another version of the runtime has none. */
 const int32_t *ssmc_compiled_eos(const ssmc_compiled *compiled, size_t *count);
 
-/* The same in a library that `ssmc compile --emit so` made and that the program was linked without.
+/* A compiled model in a library that `ssmc compile --emit so` made, opened while the program runs.
  */
 typedef struct ssmc_library ssmc_library;
 /* path: of a file; nothing is searched for. Opening runs a library's code: open only what you
@@ -140,7 +140,7 @@ ssmc_status ssmc_feed(ssmc_session *session, const ssmc_input *inputs, int n);
 /* ssmc_feed of one sequence. logits: [vocab] floats of the last token, or NULL. */
 ssmc_status ssmc_prefill(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                          float *logits);
-/* The same, with logits of every token: logits [n, vocab]. */
+/* ssmc_prefill with logits of every token: logits [n, vocab]. */
 ssmc_status ssmc_prefill_all(ssmc_session *session, int seq, const int32_t *ids, int64_t n,
                              float *logits);
 /* ssmc_feed of one id for each of n different sequences seqs[i]: logits [n, vocab], or NULL. */

@@ -1,4 +1,4 @@
-/* runtime/state_file.h -- a saved state, opened: for whoever looks before loading (cache.c). */
+/* runtime/state_file.h -- a saved state, opened, to be looked at before it is loaded (cache.c). */
 #ifndef SSMC_RUNTIME_STATE_FILE_H
 #define SSMC_RUNTIME_STATE_FILE_H
 

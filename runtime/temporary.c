@@ -1,11 +1,11 @@
 /* runtime/temporary.c -- names for what is being written: PATH.PID-N.tmp beside PATH, files and
  * folders, which a rename to PATH ends.
  *
- * Whoever writes under such a name holds a lock of it (flock), which the kernel takes away from a
- * process that ends, however it ends. A name whose lock is free was left by one that was killed;
- * whoever next writes PATH removes it. Process numbers would say less: they are used again, and
- * containers and machines that share a folder each have their own. On file systems without locks
- * nothing is ever taken for left.
+ * A process that writes under such a name holds a lock of it (flock), which the kernel releases
+ * when the process ends, however it ends. A name whose lock is free was left by a process that was
+ * killed; the next process that writes PATH removes it. Process numbers would not do: they are used
+ * again, and containers and machines that share a folder each have their own. On file systems
+ * without locks nothing is removed.
  *
  * A file without a name (O_TMPFILE) would leave less behind, but it can be linked only to a name
  * that is free, so that a file that is replaced needs a second name all the same; file systems may
@@ -105,7 +105,7 @@ sweep(const char *path)
 
 /* ---- a new one ----------------------------------------------------------------------------- */
 
-/* False: somebody took it for left before it was locked. */
+/* False: another process removed it as left over before it was locked. */
 static bool
 claim(const RtTemporary *t)
 {

@@ -11,7 +11,7 @@ typedef struct {
     RtTensor tensor;         /* no name: it could not be made */
     char *name;              /* owns */
     const RtTensor **member; /* owns */
-    void *whole; /* owns: pages, its data in one place; NULL: nobody has asked for them */
+    void *whole;             /* owns: pages, its data in one place; NULL: not needed so far */
 } RtJoined;
 
 struct ssmc_weights {
