@@ -29,7 +29,7 @@ typedef struct {
     BenchSample f32, bf16, i8; /* GFLOP/s, GFLOP/s, GOP/s; 2 of them a multiply-add */
     BenchSample read;          /* GB/s of a buffer far larger than the caches */
     CgProbeId read_by;         /* the way of walking it that was fastest */
-    BenchSample update;        /* the same read and written in place, both counted */
+    BenchSample update;        /* that buffer read and written in place, both counted */
     BenchSample l1, l2, l3;    /* reads of buffers of half of each cache (L3: half of the share) */
 } BenchCeilings;
 

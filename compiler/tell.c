@@ -17,15 +17,21 @@ tell(const Listener *to, Told kind, StrBuf *text)
     sb_free(text);
 }
 
+static void
+tell_args(const Listener *to, Told kind, const char *fmt, va_list args)
+{
+    StrBuf text = {0};
+    sb_vprintf(&text, fmt, args);
+    tell(to, kind, &text);
+}
+
 int
 tell_fault(const Listener *to, int status, const char *fmt, ...)
 {
     va_list args;
-    StrBuf text = {0};
     va_start(args, fmt);
-    sb_vprintf(&text, fmt, args);
+    tell_args(to, TOLD_fault, fmt, args);
     va_end(args);
-    tell(to, TOLD_fault, &text);
     return status;
 }
 
@@ -33,11 +39,9 @@ void
 tell_text(const Listener *to, Told kind, const char *fmt, ...)
 {
     va_list args;
-    StrBuf text = {0};
     va_start(args, fmt);
-    sb_vprintf(&text, fmt, args);
+    tell_args(to, kind, fmt, args);
     va_end(args);
-    tell(to, kind, &text);
 }
 
 int

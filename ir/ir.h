@@ -78,7 +78,7 @@ bool dim_equal(Dim a, Dim b);
 bool shape_equal(const Shape *a, const Shape *b);
 bool type_equal(const Type *a, const Type *b);
 void type_print(StrBuf *out, const Type *type);        /* f32[T,256] */
-const char *type_name(Arena *arena, const Type *type); /* the same as arena text */
+const char *type_name(Arena *arena, const Type *type); /* that text, in the arena */
 Type type_const(Dtype dtype, int rank, const int64_t *dims);
 Type type_rows(Dtype dtype, DimKind rows, int64_t width); /* [T,width] or [R,width] */
 int64_t type_width(const Type *type); /* constant last dimension; die()s if symbolic; 1 at rank 0 */

@@ -35,7 +35,7 @@ Forward forward_new(Graph *g, Arena *arena);
 void forward_put(Forward *f, Value *from, Value *to);
 bool forward_done(const Forward *f, const Value *v); /* something stands for v */
 void forward_operands(const Forward *f, Node *n);    /* gives n its operands of today */
-void forward_outputs(const Forward *f);              /* the same for the graph's outputs */
+void forward_outputs(const Forward *f);              /* gives the graph its outputs of today */
 
 /* ---- fuse_name.c ------------------------------------------------------------------------ */
 

@@ -131,9 +131,7 @@ rt_weights_whole(ssmc_weights *w, const RtTensor *t)
         RtJoined *j = w->joined[i];
         if (&j->tensor != t)
             continue;
-        if (!j->whole)
-            j->whole = rt_pages_new(t->bytes);
-        if (j->whole)
+        if (!j->whole && (j->whole = rt_pages_new(t->bytes)) != NULL)
             copy_bytes(t, j->whole, 0, t->bytes, NULL);
         return j->whole;
     }

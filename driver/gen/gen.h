@@ -24,8 +24,8 @@ void gen_man_overview(StrBuf *out);                      /* ssmc(1) */
 void gen_man_command(StrBuf *out, const CommandInfo *c); /* ssmc-COMMAND(1) */
 void gen_man_keys(StrBuf *out);                          /* ssmc-model(5) */
 void gen_man_header(StrBuf *out, const char *header);    /* ssmc(3), of the text of ssmc.h */
-void gen_man_function(StrBuf *out);                      /* the same, under a function's name */
-extern const char *const gen_function[];                 /* their names; ends with NULL */
+void gen_man_function(StrBuf *out);      /* ssmc_NAME(3): sends its reader to ssmc(3) */
+extern const char *const gen_function[]; /* their names; ends with NULL */
 
 /* ---- completion (bash.c, zsh.c) ------------------------------------------------------------ */
 
