@@ -7,6 +7,7 @@
 
 #include <llvm-c/LLJIT.h>
 
+#include "codegen/matrix_model.h"
 #include "codegen/module.h"
 
 struct CgJit {
@@ -61,6 +62,22 @@ failed(Arena *arena, LLVMErrorRef error, const char **why)
     return true;
 }
 
+/* Where code calls them, the model's functions go before what this process exports. */
+static bool
+define_model(Arena *arena, LLVMOrcLLJITRef lljit, const char **why)
+{
+    LLVMOrcCSymbolMapPair *pairs = arena_array(arena, (size_t)matrix_model_count, sizeof *pairs);
+    for (int i = 0; i < matrix_model_count; i++)
+        pairs[i] = (LLVMOrcCSymbolMapPair){
+            LLVMOrcLLJITMangleAndIntern(lljit, matrix_model[i].name),
+            {(LLVMOrcExecutorAddress)(uintptr_t)matrix_model[i].function,
+                                           {LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0}}
+        };
+    const LLVMOrcMaterializationUnitRef unit =
+        LLVMOrcAbsoluteSymbols(pairs, (size_t)matrix_model_count);
+    return !failed(arena, LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(lljit), unit), why);
+}
+
 static bool
 open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
 {
@@ -73,7 +90,7 @@ open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
                why))
         return false;
     LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(*out), process);
-    return true;
+    return define_model(arena, *out, why);
 }
 
 /* Takes the objects, whether or not it succeeds. */

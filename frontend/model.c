@@ -187,6 +187,7 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
                    .form = keys[KEY_compile_form].text,
                    .matmul = keys[KEY_compile_matmul].text,
                    .blas = keys[KEY_compile_blas].text,
+                   .matrix = keys[KEY_compile_matrix].text,
                    .cpu = keys[KEY_compile_cpu].text,
                    .group = keys[KEY_compile_group].i,
                    .block = keys[KEY_compile_block].i,

@@ -9,13 +9,13 @@
 static const char *const attr_words[ATTR_COUNT] = {
     [ATTR_dot] = "auto f32 bf16",        [ATTR_form] = "auto recurrent chunked quadratic",
     [ATTR_matmul] = "auto emitted blas", [ATTR_part] = "rows cols grid heads none",
-    [ATTR_to] = "f32 f16 bf16",
+    [ATTR_to] = "f32 f16 bf16",          [ATTR_unit] = "vectors matrix",
 };
 
 bool
 kernel_has_attr(AttrId id)
 {
-    return id == ATTR_tile || id == ATTR_part || id == ATTR_pieces;
+    return id == ATTR_unit || id == ATTR_tile || id == ATTR_part || id == ATTR_pieces;
 }
 
 static bool

@@ -3,6 +3,7 @@
  * LLVM's C API cannot say whether it knows a name (it prints and goes on with something else), and
  * passes need numbers that LLVM does not publish: hence a table. */
 #include "machine/machine.h"
+#include "runtime/permit.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -74,8 +75,8 @@ static const struct {
 } matrix_units[MATRIX_UNITS] = {
 #define MATRIX(id, name, unit, bf16, i8, tiles, rows, row_bytes)                                   \
     [MATRIX_##id] = {                                                                              \
-        {MATRIX_##id, name, false, false, tiles, rows, row_bytes}, \
-        unit, bf16, i8 \
+        {MATRIX_##id, name, false, false, tiles, rows, row_bytes},
+        unit, bf16, i8
     },
 #include "machine/matrix.def"
 #undef MATRIX
@@ -98,7 +99,7 @@ derive(Machine *m)
                 : wide ? has(m, ABI_BIT(avx512vnni))
                        : m->fma && has(m, ABI_BIT(avxvnni));
     for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++) {
-        if (!has(m, matrix_units[i].needs))
+        if (!has(m, matrix_units[i].needs) || !wide)
             continue;
         m->matrix = matrix_units[i].unit;
         m->matrix.bf16 = has(m, matrix_units[i].bf16);
@@ -107,13 +108,40 @@ derive(Machine *m)
     m->costs = costs_shipped(m);
 }
 
+/* Features that belong to matrix units. */
+static uint64_t
+unit_features(void)
+{
+    uint64_t bits = 0;
+    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++)
+        bits |= matrix_units[i].needs | matrix_units[i].bf16 | matrix_units[i].i8;
+    return bits;
+}
+
 uint64_t
 machine_needs(const Machine *machine)
 {
-    uint64_t unused = 0;
-    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++)
-        unused |= matrix_units[i].needs | matrix_units[i].bf16 | matrix_units[i].i8;
-    return machine->features & ~unused;
+    const bool used = machine->matrix.kind != MATRIX_none && !machine->matrix.model;
+    return machine->features & ~(used ? 0 : unit_features());
+}
+
+bool
+machine_matrix(Machine *m, const char *word)
+{
+    if (strcmp(word, "auto") == 0)
+        return true;
+    if (strcmp(word, "none") == 0) {
+        m->matrix = (MatrixUnit){0};
+        m->refused = NULL;
+    } else if (strcmp(word, "model") == 0) {
+        m->matrix = matrix_units[MATRIX_amx].unit;
+        m->matrix.bf16 = m->matrix.i8 = m->matrix.model = true;
+        m->refused = NULL;
+    } else {
+        return false;
+    }
+    m->costs = costs_shipped(m);
+    return true;
 }
 
 static Machine
@@ -179,7 +207,7 @@ cpu_nearest(Arch arch, uint64_t features)
     const Cpu *best = NULL;
     for (size_t i = 0; i < COUNT_OF(cpus); i++) {
         const Cpu *cpu = &cpus[i];
-        if (cpu->arch != arch || (cpu->features & ~features) != 0)
+        if (cpu->arch != arch || (cpu->features & ~features & ~unit_features()) != 0)
             continue;
         if (!best || bits_in(cpu->features) > bits_in(best->features))
             best = cpu;
@@ -202,6 +230,13 @@ machine_native(const char *cpu, const char *llvm, const char *triple, Machine *o
     for (int i = 0; i < ABI_FEATURES; i++)
         if (feature_table[i].arch == (Arch)arch && list_has(llvm, feature_table[i].llvm))
             features |= UINT64_C(1) << i;
+    const char *refused = NULL;
+    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++) {
+        if (!(features & matrix_units[i].needs) || abi_matrix_allowed())
+            continue;
+        features &= ~unit_features();
+        refused = matrix_units[i].unit.name;
+    }
     const Cpu *known = cpu_find(cpu);
     const bool generic = !known || known->arch != (Arch)arch || known->features == 0;
     *out = of_cpu(generic ? cpu_nearest((Arch)arch, features) : known);
@@ -209,6 +244,7 @@ machine_native(const char *cpu, const char *llvm, const char *triple, Machine *o
     out->llvm = llvm;
     out->triple = triple;
     out->features = features;
+    out->refused = refused;
 #ifdef _SC_LEVEL1_DCACHE_SIZE
     out->l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, out->l1_bytes);
     out->l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, out->l2_bytes);
@@ -228,6 +264,8 @@ machine_asks_more(const Machine *a, const Machine *b)
         return a->bf16_dot;
     if (a->i8_dot != b->i8_dot)
         return a->i8_dot;
+    if (a->matrix.kind != b->matrix.kind)
+        return a->matrix.kind != MATRIX_none;
     return bits_in(machine_needs(a)) > bits_in(machine_needs(b));
 }
 

@@ -20,6 +20,7 @@ typedef struct {
     MatrixKind kind;
     const char *name;
     bool bf16, i8; /* what it multiplies: pairs of bf16, quads of bytes */
+    bool model;    /* C functions stand in for its instructions: for tests on any CPU */
     int tiles, rows, row_bytes;
 } MatrixUnit;
 
@@ -36,7 +37,8 @@ typedef struct {
     bool fma;             /* false: a product and a sum, with a register for the product */
     bool bf16_dot;        /* dots of bf16 pairs: vdpbf16ps, bfdot; false: emulated */
     bool i8_dot;          /* dots of four bytes: vpdpbusd, usdot */
-    MatrixUnit matrix;    /* kind MATRIX_none: it has none. No kernel uses it. */
+    MatrixUnit matrix;    /* kind MATRIX_none: it has none, or code is not to use it */
+    const char *refused;  /* name of a unit that this process may not use; NULL: none */
     int64_t l1_bytes, l2_bytes;
     CostTable costs; /* nanoseconds of each kind of work */
 } Machine;
@@ -48,12 +50,16 @@ bool machine_named(const char *name, Machine *out);
  * not made for. */
 bool machine_native(const char *cpu, const char *llvm, const char *triple, Machine *out);
 
+/* What the option compile.matrix asks for: auto: the CPU's unit; none: vectors alone; model: C
+ * functions in its place (with the CPU's own unit, or else AMX's shape). */
+bool machine_matrix(Machine *machine, const char *word);
+
 /* For `unknown CPU`: "did you mean ...?" or every name. arena text. */
 const char *machine_names_near(Arena *arena, const char *name);
 
 /* Order of preference: wider vectors first, then what they can do. */
 bool machine_asks_more(const Machine *a, const Machine *b);
-/* Feature bits that code for the machine needs: all but those of units that no kernel uses. */
+/* Feature bits that code for the machine needs: of a matrix unit only where code uses it. */
 uint64_t machine_needs(const Machine *machine);
 /* What code for `machine` needs and host has not: a feature, or "its architecture"; NULL: nothing.
  */

@@ -44,7 +44,7 @@ matmul_predict(const PassCtx *cx, const Node *linear, bool blas)
     const Machine *m = cx->machine;
     const Dtype dtype = linear->in[0]->type.dtype;
     const int64_t columns = type_width(&linear->out[0]->type);
-    const int64_t panel = panel_for(m, dtype, columns).vectors * machine_lanes(m);
+    const int64_t panel = panel_for(m, dtype, 0, columns).vectors * machine_lanes(m);
     const CostLinear l = {dtype, blas, type_width(&linear->in[0]->type),
                           blas ? columns : round_up(columns, panel), cx->threads};
     return 1e9 * cost_linear(m, &l);

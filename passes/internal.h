@@ -49,14 +49,17 @@ typedef struct {
     int64_t vectors; /* of f32 results in a panel */
     int64_t rows;    /* of a register tile beside it */
 } Panel;
+/* Whether the machine's matrix unit multiplies a weight packed as dtype, whose inputs share scales
+ * in groups of so many (0: all of a row): whole products of it, or halves, add up to a group. */
+bool panel_unit(const Machine *m, Dtype dtype, int64_t group);
 /* The panel of a weight of so many output columns, packed as dtype. The choice depends on nothing
  * else, so that prefill and decode share the packed weight. */
-Panel panel_for(const Machine *m, Dtype dtype, int64_t columns);
+Panel panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns);
 /* Of every candidate: its columns, and the GFLOP/s of panel.def that are left when padding is taken
  * off. For `ssmc explain`. */
-void panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t columns);
+void panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t group, int64_t columns);
 /* Rows of the tile beside a panel of so many vectors. */
-int64_t panel_rows(const Machine *m, Dtype dtype, int64_t vectors);
+int64_t panel_rows(const Machine *m, Dtype dtype, int64_t group, int64_t vectors);
 
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */
 

@@ -47,13 +47,13 @@ layout_panels(Layout *l, const Node *linear, Value *v, int64_t width)
 
 /* Columns of a panel for a packed weight. */
 static int64_t
-layout_width(Layout *l, Dtype dtype, int64_t columns)
+layout_width(Layout *l, Dtype dtype, int64_t group, int64_t columns)
 {
     const Machine *m = l->cx->machine;
-    const Panel panel = panel_for(m, dtype, columns);
+    const Panel panel = panel_for(m, dtype, group, columns);
     const int64_t width = panel.vectors * machine_lanes(m);
     StrBuf rates = {0};
-    panel_print(&rates, m, dtype, columns);
+    panel_print(&rates, m, dtype, group, columns);
     pass_explain(l->cx,
                  "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile "
                  "(the most useful GFLOP/s by panel.def: %s)",
@@ -92,7 +92,7 @@ layout_linear(Layout *l, Node *n)
     if (!packed) {
         const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
         Value *typed = halves ? weight : value_as(l->g, n, weight, dtype);
-        packed = layout_panels(l, n, typed, layout_width(l, typed->type.dtype, columns));
+        packed = layout_panels(l, n, typed, layout_width(l, typed->type.dtype, 0, columns));
     }
     if (!picked)
         layout_again(l, weight, packed);
@@ -108,7 +108,8 @@ layout_integers(Layout *l, Node *n)
 {
     static const char letters[] = "WFM";
     const Dtype dtype = node_weight(n)->type.dtype == DTYPE_u4 ? DTYPE_u4x2 : DTYPE_u8;
-    const int64_t columns = type_width(&n->out[0]->type), width = layout_width(l, dtype, columns);
+    const int64_t columns = type_width(&n->out[0]->type);
+    const int64_t width = layout_width(l, dtype, node_int(n, ATTR_group, 0), columns);
     Value *packed[COUNT_OF(letters)] = {0};
     for (int i = 0; letters[i]; i++) {
         Value *plain = node_operand(n, letters[i]);

@@ -2,7 +2,8 @@
  *
  * Requires: kernels.
  * Ensures: every kernel says part=; a kernel over a packed weight says tile=, the token rows it
- *   keeps in registers beside one panel; in a graph of long passes a kernel says pieces=, the parts
+ *   keeps in registers beside one panel, and unit=matrix where the machine's matrix unit multiplies
+ *   it; in a graph of long passes a kernel says pieces=, the parts
  *   for each thread, where more than one pays.
  * Does not change: nodes, their order, their kernels; a tile, part or pieces that the text gave.
  *
@@ -90,7 +91,10 @@ pass_partition(Graph *g, PassCtx *cx)
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
             const Type *w = &node_weight(k->anchor)->type;
             const int64_t vectors = w->shape.dim[2].n / machine_lanes(cx->machine);
-            const int64_t rows = panel_rows(cx->machine, w->dtype, vectors);
+            const int64_t group = node_int(k->anchor, ATTR_group, 0);
+            const int64_t rows = panel_rows(cx->machine, w->dtype, group, vectors);
+            if (panel_unit(cx->machine, w->dtype, group))
+                attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
             changed = true;
         }

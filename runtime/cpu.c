@@ -2,6 +2,7 @@
  * system together offer them. The one place where the runtime asks the compiler for an extension.
  */
 #include "runtime/internal.h"
+#include "runtime/permit.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

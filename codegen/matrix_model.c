@@ -1,0 +1,154 @@
+/* codegen/matrix_model.c -- AMX's instructions as C (Intel SDM, volume 2: LDTILECFG, TILELOADD,
+ * TILESTORED, TILEZERO, TDPBF16PS, TDPBSUD). Tiles are of the calling thread. What real tiles do
+ * with a wrong configuration (#UD) ends the process here: it is our fault. */
+#include "codegen/matrix_model.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "ir/util.h"
+
+enum { TILES = 8, ROWS = 16, BYTES = 64 };
+
+typedef struct {
+    uint8_t byte[ROWS][BYTES];
+} Tile;
+
+static _Thread_local struct {
+    Tile tile[TILES];
+    uint16_t bytes[TILES]; /* of a row */
+    uint8_t rows[TILES];   /* 0: not configured */
+} unit;
+
+static void
+want(int ok, const char *what)
+{
+    if (!ok)
+        die("matrix model: %s", what);
+}
+
+static void
+model_open(const uint8_t *configuration)
+{
+    memset(&unit, 0, sizeof unit);
+    want(configuration[0] == 1, "the palette is not 1");
+    for (int i = 0; i < TILES; i++) {
+        unit.bytes[i] = configuration[16 + 2 * i];
+        unit.rows[i] = configuration[48 + i];
+        want(unit.bytes[i] <= BYTES && unit.rows[i] <= ROWS, "a tile is too large");
+    }
+}
+
+static void
+model_close(void)
+{
+    memset(&unit, 0, sizeof unit);
+}
+
+static void
+model_zero(uint8_t t)
+{
+    want(t < TILES && unit.rows[t], "tilezero of no tile");
+    memset(&unit.tile[t], 0, sizeof unit.tile[t]);
+}
+
+static void
+model_load(uint8_t t, const uint8_t *at, int64_t stride)
+{
+    want(t < TILES && unit.rows[t], "tileload of no tile");
+    memset(&unit.tile[t], 0, sizeof unit.tile[t]);
+    for (int r = 0; r < unit.rows[t]; r++)
+        memcpy(unit.tile[t].byte[r], at + r * stride, unit.bytes[t]);
+}
+
+static void
+model_store(uint8_t t, uint8_t *at, int64_t stride)
+{
+    want(t < TILES && unit.rows[t], "tilestore of no tile");
+    for (int r = 0; r < unit.rows[t]; r++)
+        memcpy(at + r * stride, unit.tile[t].byte[r], unit.bytes[t]);
+}
+
+/* Rows and columns of the sum, groups of 4 bytes of the summed index. */
+static void
+want_product(int sum, int left, int right)
+{
+    want(sum < TILES && left < TILES && right < TILES, "a product of no tile");
+    want(sum != left && sum != right && left != right, "a product of one tile twice");
+    want(unit.rows[sum] == unit.rows[left] && unit.bytes[sum] == unit.bytes[right] &&
+             unit.bytes[left] == 4 * unit.rows[right],
+         "tiles of a product do not fit");
+}
+
+static uint32_t
+group_of(int t, int row, int at)
+{
+    uint32_t x;
+    memcpy(&x, unit.tile[t].byte[row] + 4 * at, sizeof x);
+    return x;
+}
+
+static float
+real(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Denormal operands and results are 0. */
+static float
+flush(float x)
+{
+    return x < 0x1p-126f && x > -0x1p-126f ? 0 : x;
+}
+
+/* Even and odd members of the pairs are summed apart over the tile, then added to the sum. */
+static void
+model_bf16(uint8_t sum, uint8_t left, uint8_t right)
+{
+    want_product(sum, left, right);
+    for (int r = 0; r < unit.rows[sum]; r++)
+        for (int col = 0; col < unit.bytes[sum] / 4; col++) {
+            float even = 0, odd = 0, total;
+            for (int k = 0; k < unit.rows[right]; k++) {
+                const uint32_t a = group_of(left, r, k), b = group_of(right, k, col);
+                /* A product of two bf16 is exact in double, and so is its sum with an f32 nearly:
+                 * rounding to f32 once is what the fused instruction does, but for ties that 53
+                 * bits hide. */
+                even = flush((float)((double)flush(real(a << 16)) * flush(real(b << 16)) + even));
+                odd = flush(
+                    (float)((double)flush(real(a & 0xffff0000u)) * flush(real(b & 0xffff0000u)) +
+                            odd));
+            }
+            memcpy(&total, unit.tile[sum].byte[r] + 4 * col, sizeof total);
+            total = flush(flush(total) + flush(even + odd));
+            memcpy(unit.tile[sum].byte[r] + 4 * col, &total, sizeof total);
+        }
+}
+
+static void
+model_bytes(uint8_t sum, uint8_t left, uint8_t right)
+{
+    want_product(sum, left, right);
+    for (int r = 0; r < unit.rows[sum]; r++)
+        for (int col = 0; col < unit.bytes[sum] / 4; col++) {
+            uint32_t total = group_of(sum, r, col);
+            for (int k = 0; k < 4 * unit.rows[right]; k++) {
+                const int8_t a = (int8_t)unit.tile[left].byte[r][k];
+                const uint8_t b = unit.tile[right].byte[k / 4][4 * col + k % 4];
+                total += (uint32_t)(a * b);
+            }
+            memcpy(unit.tile[sum].byte[r] + 4 * col, &total, sizeof total);
+        }
+}
+
+/* ISO C has no conversion of a function's address to void *; POSIX does. */
+#define MODEL(name)                                                                                \
+    {                                                                                              \
+        "matrix_model_" #name, (void *)model_##name                                                \
+    }
+const MatrixModel matrix_model[] = {
+    MODEL(open), MODEL(close), MODEL(zero), MODEL(load), MODEL(store), MODEL(bf16), MODEL(bytes),
+};
+const int matrix_model_count = COUNT_OF(matrix_model);
