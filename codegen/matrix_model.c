@@ -144,10 +144,7 @@ model_bytes(uint8_t sum, uint8_t left, uint8_t right)
 }
 
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
-#define MODEL(name)                                                                                \
-    {                                                                                              \
-        "matrix_model_" #name, (void *)model_##name                                                \
-    }
+#define MODEL(name) {"matrix_model_" #name, (void *)model_##name}
 const MatrixModel matrix_model[] = {
     MODEL(open), MODEL(close), MODEL(zero), MODEL(load), MODEL(store), MODEL(bf16), MODEL(bytes),
 };
