@@ -58,17 +58,11 @@ static const struct {
 } shipped[] = {
 #define COSTS(cpu, bytes, bf16, recurrent, chunked_f32, chunked_bf16, steps, source)               \
     {                                                                                              \
-        cpu, bytes, bf16,                                                                          \
-            {                                                                                      \
-                {recurrent, chunked_f32, chunked_bf16}, \
-                {steps}, \
-                source \
-        }
+        cpu, bytes, bf16, {{recurrent, chunked_f32, chunked_bf16}, {steps}, source} \
 },
 #include "machine/costs.def"
 #undef COSTS
-}
-;
+};
 
 CostTable
 costs_shipped(const Machine *m)
