@@ -75,12 +75,12 @@ static const struct {
 } matrix_units[MATRIX_UNITS] = {
 #define MATRIX(id, name, unit, bf16, i8, tiles, rows, row_bytes)                                   \
     [MATRIX_##id] = {                                                                              \
-        {MATRIX_##id, name, false, false, tiles, rows, row_bytes},
-    unit, bf16, i8},
+        {MATRIX_##id, name, false, false, false, tiles, rows, row_bytes}, \
+        unit, bf16, i8 \
+    },
 #include "machine/matrix.def"
 #undef MATRIX
-}
-;
+};
 
 /* AVX-512 is used from its server set on (F, VL, BW, DQ): what x86-64-v4 has, and what
  * single-instruction masks of every element size need. Of aarch64 NEON: SVE registers hold NEON's.

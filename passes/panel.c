@@ -14,12 +14,12 @@ typedef struct {
 static const PanelRow table[] = {
 #define PANEL(bytes, registers, unit, dtype, vectors, rows, rate, source)                          \
     {                                                                                              \
-        bytes, registers, UNIT_##unit, DTYPE_##dtype, {vectors, rows},
-    rate},
+        bytes, registers, UNIT_##unit, DTYPE_##dtype, {vectors, rows}, \
+           rate \
+},
 #include "passes/panel.def"
 #undef PANEL
-}
-;
+};
 
 bool
 panel_unit(const Machine *m, Dtype dtype, int64_t group)
