@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/aot.h"
 #include "tests/kernel_run.h"
 
 enum { ROWS = 96 };
@@ -146,7 +147,7 @@ Test(unit, bf16_agrees_with_the_interpreter)
 
 /* ---- against the unit ------------------------------------------------------------------------ */
 
-/* Whole rows in one run, by ids 0, 1, ...; arena. */
+/* The rows of ids `first` and on, in one run; arena. */
 static const float *
 all_rows(Arena *arena, KernelRun *run, int first, int rows, int parts)
 {
@@ -275,4 +276,69 @@ Test(unit, what_is_no_number_stays_in_its_row_and_column)
             cr_expect_eq(isnan(y[r * t.O + o]) != 0, r == 5 || o == 33, "[%d,%d]", r, o);
     kernel_run_close(run);
     arena_free(arena);
+}
+
+/* ---- whole models ---------------------------------------------------------------------------- */
+
+/* The numbers of a file of f32 tensors. */
+static const float *
+numbers(const char *file, size_t len, size_t *count)
+{
+    uint64_t header = 0;
+    memcpy(&header, file, sizeof header);
+    cr_assert_lt(header, len);
+    *count = (len - 8 - header) / sizeof(float);
+    return (const float *)(const void *)(file + 8 +
+                                         header); /* headers are whole lines of 8 bytes */
+}
+
+/* Root of the mean square of the difference, over that of b. */
+static double
+distance(const float *a, const float *b, size_t count)
+{
+    double off = 0, all = 0;
+    for (size_t i = 0; i < count; i++) {
+        off += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        all += (double)b[i] * b[i];
+    }
+    return sqrt(off / all);
+}
+
+/* Models on the model of the unit: near what vectors make of the same rounded numbers, and with the
+ * bits of the unit. */
+static void
+check_model(const char *model, const char *dtype, const char *mode)
+{
+    const char *ids = SSMC_ROOT "/tests/goldens/mamba2-base/golden.safetensors";
+    size_t len = 0, other = 0, count = 0;
+    char *got = aot_logits(
+        model, ids, ARGS("--dtype", dtype, "--mode", mode, "--set", "compile.matrix=model"), &len);
+    char *vectors = aot_logits(
+        model, ids, ARGS("--dtype", dtype, "--mode", mode, "--set", "compile.matrix=none"), &other);
+    cr_assert_eq(len, other);
+    const float *a = numbers(got, len, &count), *b = numbers(vectors, len, &count);
+    const double off = distance(a, b, count);
+
+    cr_expect(off < 1e-2, "%s %s %s: off by %g", model, dtype, mode, off);
+    if (matrix_unit_here()) {
+        char *real = aot_logits(model, ids, ARGS("--dtype", dtype, "--mode", mode), &other);
+        cr_expect(len == other && memcmp(got, real, len) == 0,
+                  "%s %s %s: other bits than the unit's", model, dtype, mode);
+        free(real);
+    }
+    free(got);
+    free(vectors);
+}
+
+Test(unit, models_on_the_model_of_it)
+{
+    static const char *const models[] = {"mamba2-base", "mamba2-bias"};
+    static const char *const dtypes[] = {"bf16", "int8", "int4"};
+    static const char *const modes[] = {"prefill", "step", "split"};
+    for (size_t m = 0; m < COUNT_OF(models); m++)
+        for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
+            char *model = path_join(SSMC_ROOT "/tests/goldens", models[m]);
+            check_model(model, dtypes[d], modes[(m + d) % COUNT_OF(modes)]);
+            free(model);
+        }
 }
