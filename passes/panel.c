@@ -21,20 +21,25 @@ static const PanelRow table[] = {
 #undef PANEL
 };
 
+static bool
+multiplies(const MatrixUnit *unit, Dtype dtype, int64_t group)
+{
+    if (dtype == DTYPE_bf16)
+        return unit->bf16;
+    const bool bytes = dtype == DTYPE_u8 || dtype == DTYPE_u4x2;
+    return bytes && unit->i8 && group % (unit->row_bytes / 2) == 0;
+}
+
 bool
 panel_unit(const Machine *m, Dtype dtype, int64_t group)
 {
-    if (dtype == DTYPE_bf16)
-        return m->matrix.bf16;
-    const bool bytes = dtype == DTYPE_u8 || dtype == DTYPE_u4x2;
-    return bytes && m->matrix.i8 && group % (m->matrix.row_bytes / 2) == 0;
+    return multiplies(&m->matrix, dtype, group);
 }
 
 /* The first row of the machine's group; rows of a group stand together, the widest first. */
 static size_t
-panel_group(const Machine *m, Dtype dtype, int64_t group)
+panel_group(const Machine *m, Dtype dtype, bool matrix)
 {
-    const bool matrix = panel_unit(m, dtype, group);
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].dtype == dtype && table[i].matrix == matrix &&
             table[i].bytes <= m->vector_bytes && table[i].registers <= m->vector_registers)
@@ -53,7 +58,7 @@ panel_same_group(size_t a, size_t b)
 Panel
 panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns)
 {
-    const size_t first = panel_group(m, dtype, group);
+    const size_t first = panel_group(m, dtype, multiplies(&m->panels, dtype, group));
     size_t best = first;
     double least = 0;
     for (size_t i = first; panel_same_group(first, i); i++) {
@@ -70,7 +75,7 @@ panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns)
 void
 panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t group, int64_t columns)
 {
-    const size_t first = panel_group(m, dtype, group);
+    const size_t first = panel_group(m, dtype, multiplies(&m->panels, dtype, group));
     for (size_t i = first; panel_same_group(first, i); i++) {
         const int64_t width = table[i].panel.vectors * machine_lanes(m);
         const double used = (double)columns / (double)round_up(columns, width);
@@ -82,7 +87,11 @@ panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t group, int64_t c
 int64_t
 panel_rows(const Machine *m, Dtype dtype, int64_t group, int64_t vectors)
 {
-    const size_t first = panel_group(m, dtype, group);
+    if (multiplies(&m->panels, dtype, group) && !panel_unit(m, dtype, group)) {
+        const Panel own = table[panel_group(m, dtype, false)].panel; /* as many sums */
+        return own.rows * own.vectors / vectors;
+    }
+    const size_t first = panel_group(m, dtype, multiplies(&m->panels, dtype, group));
     for (size_t i = first; panel_same_group(first, i); i++)
         if (table[i].panel.vectors == vectors)
             return table[i].panel.rows;
