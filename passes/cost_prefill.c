@@ -181,6 +181,18 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
     return true;
 }
 
+Dtype
+cost_kernel_dtype(const Kernel *kernel)
+{
+    const Node *n = kernel->anchor;
+    const Value *weight = n ? node_weight(n) : NULL;
+    if (!weight)
+        return n && strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0 ? DTYPE_bf16 : DTYPE_f32;
+    if (!dtype_info[weight->type.dtype].is_float)
+        return DTYPE_u8;
+    return weight->type.dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
+}
+
 double
 cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows, int threads)
 {
