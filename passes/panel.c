@@ -15,7 +15,7 @@ static const PanelRow table[] = {
 #define PANEL(bytes, registers, unit, dtype, vectors, rows, rate, source)                          \
     {                                                                                              \
         bytes, registers, UNIT_##unit, DTYPE_##dtype, {vectors, rows}, \
-           rate \
+            rate \
 },
 #include "passes/panel.def"
 #undef PANEL

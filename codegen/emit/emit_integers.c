@@ -381,6 +381,8 @@ emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
                   .s = node_operand(a, 'F'),
                   .m = node_operand(a, 'M')};
     CgLinear *l = &n.p.l;
+    if (cg_on_unit(k))
+        return emit_linear_unit(c, k, diag);
     l->depth = type_width(&l->x->type);
     l->out = type_width(&l->y->type);
     const bool inside = !cg_operand(k, l->x) || !cg_operand(k, n.xs);

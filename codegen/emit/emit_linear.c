@@ -24,8 +24,8 @@
 
 /* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. The bias
  * of a linear over some rows of its weight begins at the first of them. */
-static void
-epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t stride)
+void
+cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t stride)
 {
     const Val first = cg_i64(c, node_int(l->k->kernel->anchor, ATTR_first, 0));
     const int lanes = l->out == 1 ? 1 : c->lanes; /* a [T,1] value is one scalar a row to cg_eval */
@@ -34,7 +34,8 @@ epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t
     const Val token = cg_add(c, row, rows.i);
     for (CgColumns s = cg_columns(c, token, from, to, lanes); cg_columns_next(c, &s);) {
         const Val at = cg_at(c, line, DTYPE_f32, cg_sub(c, s.at.col, from));
-        Val y = cg_vload(c, at, DTYPE_f32, s.at.lanes, s.at.mask);
+        Val y = l->finish ? l->finish(c, l, &s.at, at)
+                          : cg_vload(c, at, DTYPE_f32, s.at.lanes, s.at.mask);
         cg_unbind_all(l->k);
         if (l->bias) {
             CgSite site = s.at;
@@ -50,8 +51,8 @@ epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t
 /* ---- over packed weights ----------------------------------------------------------------- */
 
 /* Most rows staged at a time: half of L2, the other half being for panels and results. */
-static int64_t
-most_rows(const Cg *c, const CgPacked *p)
+int64_t
+cg_packed_most(const Cg *c, const CgPacked *p)
 {
     const Graph *g = p->l.k->graph;
     const int64_t most = p->l.y->type.shape.dim[0].kind == DIM_ROWS ? g->rows : g->block;
@@ -86,14 +87,14 @@ cg_packed_reserve(Cg *c, CgPacked *p, int tile)
     for (int h = 16; h >= 1; h /= 2) /* powers of two: a few leftover rows do not pay for all */
         if (h < full && p->nheights < CG_MAX_HEIGHTS)
             p->heights[p->nheights++] = h;
-    p->most = most_rows(c, p);
+    p->most = cg_packed_most(c, p);
     p->staged = cg_scratch(c, p->l.k, (p->most + p->heights[0]) * p->row_bytes);
     p->l.result = cg_scratch(c, p->l.k, p->heights[0] * p->panel * (int64_t)sizeof(float));
 }
 
 /* Panels and rows of this part. */
-static CgGrid
-packed_share(Cg *c, const CgPacked *p)
+CgGrid
+cg_packed_share(Cg *c, const CgPacked *p)
 {
     const CgKernel *k = p->l.k;
     const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
@@ -117,8 +118,8 @@ packed_share(Cg *c, const CgPacked *p)
 
 /* Rows of each block so that blocks are equal but for whole tiles: a short last block would stream
  * the weights for little work. At most `most`, a number of whole tiles or the greatest T. */
-static Val
-equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
+Val
+cg_equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
 {
     const Val limit = cg_i64(c, most), unit = cg_i64(c, tile), one = cg_i64(c, 1);
     const Val least = cg_max(c, one, cg_div_up(c, rows, limit));
@@ -130,9 +131,9 @@ equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
 void
 cg_packed_loops(Cg *c, CgPacked *p)
 {
-    const CgGrid share = packed_share(c, p);
+    const CgGrid share = cg_packed_share(c, p);
     const Val rows = cg_sub(c, share.rows[1], share.rows[0]);
-    const Val block = equal_blocks(c, rows, p->most, p->heights[0]);
+    const Val block = cg_equal_blocks(c, rows, p->most, p->heights[0]);
     const Val count = cg_div_up(c, rows, block), tile = cg_i64(c, p->heights[0]);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
     const Val row = cg_mul(c, blocks.i, block);
@@ -149,7 +150,8 @@ cg_packed_loops(Cg *c, CgPacked *p)
     CgLoop tiles = cg_loop(c, "tile", cg_i64(c, 0), p->l.rows, p->heights[0]);
     const Val left = cg_sub(c, p->l.rows, tiles.i);
     packed_heights(c, p, 0, left, tiles.i, panels.i);
-    epilogue(c, &p->l, cg_add(c, p->l.row, tiles.i), cg_min(c, tile, left), from, to, p->panel);
+    cg_linear_epilogue(c, &p->l, cg_add(c, p->l.row, tiles.i), cg_min(c, tile, left), from, to,
+                       p->panel);
     cg_loop_end(c, &tiles);
     cg_loop_end(c, &panels);
     cg_loop_end(c, &blocks);
@@ -325,7 +327,7 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
     l->rows = cg_min(c, cg_i64(c, BLAS_BLOCK), cg_sub(c, total, blocks.i));
     const Val first = cg_at(c, x->base, DTYPE_f32, cg_mul(c, blocks.i, cg_i64(c, x->stride)));
     call_sgemm(c, k, l->rows, cols, l->depth, first, x->stride, w, l->result, l->out);
-    epilogue(c, l, blocks.i, l->rows, from, to, l->out);
+    cg_linear_epilogue(c, l, blocks.i, l->rows, from, to, l->out);
     cg_loop_end(c, &blocks);
     cg_endif(c, &any);
     return true;
@@ -340,6 +342,8 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
     l.out = type_width(&l.y->type);
     if (l.w->type.shape.rank <= 2)
         return emit_blas(c, k, &l, diag);
+    if (cg_on_unit(k))
+        return emit_linear_unit(c, k, diag);
     Reals r = {
         .p = {.l = l, .stage = reals_stage, .tile = reals_tile}
     };

@@ -7,13 +7,24 @@
 
 enum { CG_MAX_HEIGHTS = 8 };
 
-typedef struct {
+typedef struct CgLinear CgLinear;
+struct CgLinear {
     CgKernel *k;
     const Value *x, *w, *bias, *y;
     int64_t depth, out; /* K, O */
     Val row, rows;      /* of the block of token rows worked on: first and how many */
     Val result;         /* scratch: the product before bias and epilogue, f32 */
-} CgLinear;
+    /* Makes the product at a site from what lies at `at` in the result; NULL: it is f32. */
+    Val (*finish)(Cg *c, const CgLinear *l, const CgSite *site, Val at);
+};
+
+/* Bias, and all that is fused after: count rows from token row `row`, columns [from, to), whose
+ * products are in l->result, rows `stride` apart. */
+void cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to,
+                        int64_t stride);
+/* A kernel whose product runs on the matrix unit (attribute unit). */
+bool cg_on_unit(const CgKernel *k);
+CgEmitter emit_linear_unit; /* emit_unit.c */
 
 typedef struct CgPacked CgPacked;
 struct CgPacked {
@@ -39,5 +50,11 @@ bool cg_packed_fault(const CgLinear *l, Diag *diag);
  */
 void cg_packed_reserve(Cg *c, CgPacked *p, int tile);
 void cg_packed_loops(Cg *c, CgPacked *p);
+/* Panels and rows of this part, in whole tiles of heights[0] rows. */
+CgGrid cg_packed_share(Cg *c, const CgPacked *p);
+/* Most rows staged at a time: half of the second-level cache. */
+int64_t cg_packed_most(const Cg *c, const CgPacked *p);
+/* Rows of each of the fewest blocks of at most `most`, equal but for whole tiles. */
+Val cg_equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile);
 
 #endif

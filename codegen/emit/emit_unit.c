@@ -1,0 +1,601 @@
+/* codegen/emit/emit_unit.c -- projections on the matrix unit: linear over bf16, linear_i8 and
+ * linear_u4 over packed weights (kernel attribute unit=matrix).
+ *
+ *     for each block of token rows: (as many as half of L2 holds, staged in scratch in tile order)
+ *         for each panel of this thread: (32 columns)
+ *             for each run of steps: (its part of the panel stays in L1; u4 is unpacked here)
+ *                 for each 32 rows: 2 x 2 tiles of sums
+ *                     begin at 0, or with the sums so far
+ *                     for each step: two tiles of x, two of the weight, four products
+ *                     sums -> scratch; in the last run -> scales, bias, epilogue -> outputs
+ *
+ * A step is 64 bytes of the summed index: 32 bf16, 64 bytes. Staged x is [run][32 rows][step][2
+ * tiles], so that a run streams it from L2 tile after tile, and the weights' part of a run, 16 KiB,
+ * stays in L1: with both in L2 the unit waits half of the time (bench/NOTES.md, "Matrix unit").
+ *
+ * A last step of fewer than 64 bytes has zeros behind: in staged x, and in a copy of the weight's
+ * last rows, because 0 times what lies behind a panel may be NaN.
+ *
+ * Rows are independent of each other, and every row is summed in the same order, so that a row's
+ * result does not depend on the rows beside it.
+ *
+ * Groups of integers share scales: the sums of a group leave the tiles as i32 and are added up in
+ * f32, which costs as much as eight products or more. */
+#include <string.h>
+
+#include "codegen/emit/linear.h"
+#include "codegen/emit/matrix_unit.h"
+
+enum {
+    ROWS = 2 * CG_UNIT_ROWS, /* of a block of sums, and its columns: */
+    COLUMNS = 32,
+    SUM_BYTES = ROWS * COLUMNS * 4,
+    QUAD = 4,
+    OFFSET = 128, /* packed i8 weights are above theirs by so much */
+    RUN_STEPS = 8 /* of bf16 or bytes: 16 KiB of a panel */
+};
+
+typedef struct {
+    CgPacked p;
+    Dtype dtype;                 /* of the packed weight: bf16, u8 or u4x2 */
+    const Value *xs, *s, *m;     /* scales of x and of the weight; m: minima of u4 */
+    int64_t element;             /* bytes of x: 2 or 1 */
+    int64_t depth;               /* bytes of a step: 64, or 32 where groups are so short */
+    int64_t steps;               /* that the weight has whole */
+    int64_t rest;                /* bytes of the summed index after them */
+    int64_t unit_rows;           /* of a panel: 128 bytes each, of u4 256 once unpacked */
+    int64_t group_steps, groups; /* groups: 0 without */
+    int64_t run;                 /* steps of a run */
+    Val sums;                    /* [most][32]: of each row, between runs; f32 with groups */
+    Val tail;                    /* the weight's last step, filled up */
+    Val unpacked;                /* u4: the run's part of the panel as bytes */
+    Val row_sums;                /* [most][max(groups,1)]: sum of x */
+    Val scales;                  /* [most]: of x */
+    Val weights, s_base, m_base;
+    /* Where the loops are. */
+    Val padded; /* rows of the block in whole tiles of 32 */
+    Val panel;
+    Val tile_row; /* first row of the 32, in the block */
+} Unit;
+
+bool
+cg_on_unit(const CgKernel *k)
+{
+    const Attr *unit = attrs_find(&k->kernel->attrs, ATTR_unit);
+    return unit && strcmp(unit->word, "matrix") == 0;
+}
+
+static int64_t
+steps_of(const Unit *u)
+{
+    return u->steps + (u->rest > 0);
+}
+
+/* ---- staging ------------------------------------------------------------------------------- */
+
+/* Where step `step` of row `row` of the block is. */
+static Val
+staged_at(Cg *c, const Unit *u, Val row, Val step)
+{
+    const Val run = cg_div(c, step, cg_i64(c, u->run));
+    const Val first = cg_mul(c, run, cg_i64(c, u->run));
+    const Val length = cg_min(c, cg_i64(c, u->run), cg_sub(c, cg_i64(c, steps_of(u)), first));
+    const Val block = cg_div(c, row, cg_i64(c, ROWS)),
+              inside = cg_sub(c, row, cg_mul(c, block, cg_i64(c, ROWS)));
+    const Val before = cg_mul(c, cg_mul(c, first, u->padded), cg_i64(c, u->depth));
+    const Val tiles = cg_add(c, cg_mul(c, block, length), cg_sub(c, step, first));
+    const Val tile = cg_mul(c, tiles, cg_i64(c, ROWS * u->depth));
+    const Val line = cg_mul(c, inside, cg_i64(c, u->depth));
+    return cg_offset(c, u->p.staged, cg_add(c, cg_add(c, before, tile), line));
+}
+
+/* Columns [from, from + width) of a row of x as bf16, zeros behind them up to a step. */
+static void
+stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
+{
+    const int64_t step = u->depth / u->element;
+    for (int64_t i = 0; i < step; i += c->lanes) {
+        const int64_t left = width - i;
+        Val x = cg_like(c, cg_splat(c, cg_f32(c, 0), c->lanes), 0);
+        if (left > 0) {
+            const CgSite at = {
+                .row = row,
+                .col = cg_add(c, from, cg_i64(c, i)),
+                .lanes = c->lanes,
+                .mask = left >= c->lanes ? NULL : cg_mask_first(c, c->lanes, cg_i64(c, left))};
+            cg_unbind_all(u->p.l.k);
+            const Val value = cg_eval(c, u->p.l.k, u->p.l.x, &at);
+            x = at.mask ? LLVMBuildSelect(c->b, at.mask, value, x, "") : value;
+        }
+        cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, i)), DTYPE_bf16, x, c->lanes, NULL);
+    }
+}
+
+/* The same of bytes, which lie in memory; returns the sum of them as <lanes x i32>. */
+static Val
+stage_bytes(Cg *c, const Unit *u, Val from, Val to, int64_t width)
+{
+    const int lanes = u->depth / QUAD < c->lanes ? (int)(u->depth / QUAD) : c->lanes;
+    const LLVMTypeRef ints = cg_vec_of(c->i32, lanes), bytes = cg_vec_of(c->i8, lanes * QUAD);
+    const CgBytes ones =
+        cg_bytes_unsigned(c, cg_splat(c, LLVMConstInt(c->i32, 0x01010101, 0), lanes), lanes);
+    Val sum = LLVMConstNull(ints);
+    for (int64_t i = 0; i < u->depth; i += lanes * QUAD) {
+        const int64_t left = width - i;
+        Val x = LLVMConstNull(ints);
+        if (left >= lanes * QUAD) {
+            x = cg_vload(c, cg_offset(c, from, cg_i64(c, i)), DTYPE_i32, lanes, NULL);
+        } else {
+            Val part = LLVMConstNull(bytes);
+            for (int64_t b = 0; b < left; b++) {
+                const Val one =
+                    LLVMBuildLoad2(c->b, c->i8, cg_offset(c, from, cg_i64(c, i + b)), "");
+                part = LLVMBuildInsertElement(c->b, part, one, cg_i64(c, b), "");
+            }
+            x = left > 0 ? LLVMBuildBitCast(c->b, part, ints, "") : x;
+        }
+        cg_vstore(c, cg_offset(c, to, cg_i64(c, i)), DTYPE_i32, x, lanes, NULL);
+        sum = cg_dot_bytes(c, sum, ones, cg_bytes_signed(c, x, lanes), lanes);
+    }
+    return sum;
+}
+
+/* f32 for the minima of u4, i32 for the offset of i8. */
+static void
+store_row_sum(Cg *c, const Unit *u, Val row, Val group, Val sum)
+{
+    const Val total = cg_fold(c, sum, cg_add_ints);
+    const Val stored =
+        u->m ? LLVMBuildSIToFP(c->b, total, c->f32, "")
+             : LLVMBuildMul(c->b, total, LLVMConstInt(c->i32, (unsigned)-OFFSET, 1), "");
+    const int64_t groups = u->groups ? u->groups : 1;
+    const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, groups)), group);
+    LLVMBuildStore(c->b, stored, cg_at(c, u->row_sums, DTYPE_i32, at));
+}
+
+/* The steps of one row, and after each group the sum of its x. */
+static void
+stage_integers(Cg *c, const Unit *u, Val row, Val token)
+{
+    const CgOperand *x = cg_operand(u->p.l.k, u->p.l.x), *xs = cg_operand(u->p.l.k, u->xs);
+    const Val from = cg_offset(c, x->base, cg_mul(c, token, cg_i64(c, x->stride)));
+    const Val zero = cg_i64(c, 0), depth = cg_i64(c, u->depth);
+    const int lanes = u->depth / QUAD < c->lanes ? (int)(u->depth / QUAD) : c->lanes;
+    const LLVMTypeRef ints = cg_vec_of(c->i32, lanes);
+    const Val sum = cg_var(c, ints, LLVMConstNull(ints), "sum");
+    const int64_t whole = u->p.l.depth / u->depth; /* steps of x that are all there */
+    CgLoop step = cg_loop(c, "step", zero, cg_i64(c, whole), 1);
+    const Val part = stage_bytes(c, u, cg_offset(c, from, cg_mul(c, step.i, depth)),
+                                 staged_at(c, u, row, step.i), u->depth);
+    cg_set(c, sum, cg_add_ints(c, cg_get(c, ints, sum), part));
+    if (u->groups) {
+        const Val next = cg_add(c, step.i, cg_i64(c, 1)), size = cg_i64(c, u->group_steps);
+        const Val group = cg_div(c, step.i, size);
+        const Val end = cg_mul(c, cg_add(c, group, cg_i64(c, 1)), size);
+        CgIf last = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, next, end, ""));
+        store_row_sum(c, u, row, group, cg_get(c, ints, sum));
+        cg_set(c, sum, LLVMConstNull(ints));
+        cg_endif(c, &last);
+    }
+    cg_loop_end(c, &step);
+    for (int64_t s = whole; s < steps_of(u);
+         s++) { /* what is not all there, and groups of padding */
+        const int64_t left = u->p.l.depth - s * u->depth;
+        const Val tail = stage_bytes(c, u, cg_offset(c, from, cg_i64(c, s * u->depth)),
+                                     staged_at(c, u, row, cg_i64(c, s)), left);
+        cg_set(c, sum, cg_add_ints(c, cg_get(c, ints, sum), tail));
+        if (u->groups && (s + 1) % u->group_steps == 0) {
+            store_row_sum(c, u, row, cg_i64(c, s / u->group_steps), cg_get(c, ints, sum));
+            cg_set(c, sum, LLVMConstNull(ints));
+        }
+    }
+    if (!u->groups)
+        store_row_sum(c, u, row, zero, cg_get(c, ints, sum));
+    const Val scale = cg_at(c, xs->base, DTYPE_f32, cg_mul(c, token, cg_i64(c, xs->stride)));
+    cg_vstore(c, cg_at(c, u->scales, DTYPE_f32, row), DTYPE_f32,
+              cg_vload(c, scale, DTYPE_f32, 1, NULL), 1, NULL);
+}
+
+static void
+unit_stage(Cg *c, const Unit *u)
+{
+    const CgLinear *l = &u->p.l;
+    CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), l->rows, 1);
+    const Val token = cg_add(c, l->row, rows.i);
+    if (u->dtype != DTYPE_bf16) {
+        stage_integers(c, u, rows.i, token);
+    } else {
+        const int64_t step = u->depth / u->element, whole = l->depth / step;
+        CgLoop at = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, whole), 1);
+        stage_reals(c, u, token, staged_at(c, u, rows.i, at.i), cg_mul(c, at.i, cg_i64(c, step)),
+                    step);
+        cg_loop_end(c, &at);
+        if (u->rest)
+            stage_reals(c, u, token, staged_at(c, u, rows.i, cg_i64(c, whole)),
+                        cg_i64(c, whole * step), l->depth - whole * step);
+    }
+    cg_loop_end(c, &rows);
+}
+
+/* ---- the weight ---------------------------------------------------------------------------- */
+
+/* 128 bytes, a row of a panel, from one place to another, or zeros. */
+static void
+copy_row(Cg *c, Val from, Val to)
+{
+    const Val zeros = LLVMConstNull(cg_vec_of(c->i32, c->lanes));
+    for (int64_t i = 0; i < COLUMNS; i += c->lanes) {
+        const Val at = cg_i64(c, i);
+        const Val v =
+            from ? cg_vload(c, cg_at(c, from, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL) : zeros;
+        cg_vstore(c, cg_at(c, to, DTYPE_i32, at), DTYPE_i32, v, c->lanes, NULL);
+    }
+}
+
+/* The rows of the panel's last step, then zeros. */
+static void
+fill_tail(Cg *c, const Unit *u, Val panel)
+{
+    const int64_t rows = u->rest / QUAD, all = u->depth / QUAD;
+    for (int64_t r = 0; r < all; r++) {
+        const Val to = cg_at(c, u->tail, DTYPE_i32, cg_i64(c, r * COLUMNS));
+        const int64_t row = u->steps * all + r;
+        copy_row(c, r < rows ? cg_at(c, panel, DTYPE_i32, cg_i64(c, row * COLUMNS)) : NULL, to);
+    }
+}
+
+/* Steps [from, to) of u4: each packed row gives the quads of its low halves, then of its high ones.
+ */
+static void
+unpack(Cg *c, const Unit *u, Val panel, Val from, Val to)
+{
+    const Val rows = cg_i64(c, u->depth / QUAD / 2); /* packed rows of a step */
+    CgLoop row = cg_loop(c, "unpack", cg_mul(c, from, rows), cg_mul(c, to, rows), 1);
+    const Val at = cg_at(c, panel, DTYPE_i32, cg_mul(c, row.i, cg_i64(c, COLUMNS)));
+    const Val first = cg_mul(c, cg_sub(c, row.i, cg_mul(c, from, rows)), cg_i64(c, 2 * COLUMNS));
+    const Val out = cg_at(c, u->unpacked, DTYPE_i32, first);
+    for (int64_t i = 0; i < COLUMNS; i += c->lanes) {
+        const Val w = cg_vload(c, cg_at(c, at, DTYPE_i32, cg_i64(c, i)), DTYPE_i32, c->lanes, NULL);
+        cg_vstore(c, cg_at(c, out, DTYPE_i32, cg_i64(c, i)), DTYPE_i32, cg_and(c, w, 0x0f0f0f0f),
+                  c->lanes, NULL);
+        cg_vstore(c, cg_at(c, out, DTYPE_i32, cg_i64(c, COLUMNS + i)), DTYPE_i32,
+                  cg_and(c, cg_shr(c, w, 4), 0x0f0f0f0f), c->lanes, NULL);
+    }
+    cg_loop_end(c, &row);
+}
+
+/* ---- products ------------------------------------------------------------------------------ */
+
+enum { SUM00, SUM01, SUM10, SUM11, LEFT0, LEFT1, RIGHT0, RIGHT1 };
+
+/* The sums, to or from a matrix of 32 x 32. low: those of the upper 16 rows alone. */
+static void
+move_sums(Cg *c, Val at, bool load, bool low)
+{
+    for (int i = 0; i < (low ? 2 : 4); i++) {
+        const int64_t offset = i / 2 * (SUM_BYTES / 2) + i % 2 * CG_UNIT_BYTES;
+        const Val here = cg_offset(c, at, cg_i64(c, offset));
+        if (load)
+            cg_unit_load(c, SUM00 + i, here, COLUMNS * 4, false);
+        else
+            cg_unit_store(c, SUM00 + i, here, COLUMNS * 4);
+    }
+}
+
+/* Memory is read ahead by hand where a weight is walked once, for few rows. */
+enum { AHEAD_BYTES = 4096 };
+
+static void
+product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
+{
+    const Dtype kind = u->dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_u8;
+    const Val below = cg_offset(c, x, cg_i64(c, CG_UNIT_ROWS * u->depth));
+    cg_unit_load(c, LEFT0, x, u->depth, true);
+    cg_unit_load(c, RIGHT0, w, COLUMNS * QUAD, false);
+    cg_unit_dot(c, kind, SUM00, LEFT0, RIGHT0);
+    cg_unit_load(c, RIGHT1, cg_offset(c, w, cg_i64(c, CG_UNIT_BYTES)), COLUMNS * QUAD, false);
+    cg_unit_dot(c, kind, SUM01, LEFT0, RIGHT1);
+    if (low) {
+        for (int64_t at = 0; at < COLUMNS * u->depth; at += CG_LINE_BYTES)
+            cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 3);
+        return;
+    }
+    cg_unit_load(c, LEFT1, below, u->depth, true);
+    cg_unit_dot(c, kind, SUM10, LEFT1, RIGHT0);
+    cg_unit_dot(c, kind, SUM11, LEFT1, RIGHT1);
+}
+
+/* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
+static void
+products(Cg *c, const Unit *u, Val x, Val w, Val from, Val to, bool low)
+{
+    const Val x_step = cg_i64(c, ROWS * u->depth), w_step = cg_i64(c, COLUMNS * u->depth);
+    const Val whole = cg_min(c, to, cg_i64(c, u->steps));
+    CgLoop step = cg_loop(c, "k", cg_i64(c, 0), cg_sub(c, whole, from), 1);
+    product_step(c, u, cg_offset(c, x, cg_mul(c, step.i, x_step)),
+                 cg_offset(c, w, cg_mul(c, step.i, w_step)), low);
+    cg_loop_end(c, &step);
+    if (!u->rest)
+        return;
+    CgIf last = cg_if(c, cg_less(c, cg_i64(c, u->steps), to));
+    product_step(c, u, cg_offset(c, x, cg_mul(c, cg_sub(c, whole, from), x_step)), u->tail, low);
+    cg_endif(c, &last);
+}
+
+/* ---- integers: what the sums mean ----------------------------------------------------------- */
+
+/* y = (sum - 128 sum x) s_o xs_t. */
+static Val
+finish_integers(Cg *c, const CgLinear *l, const CgSite *site, Val at)
+{
+    const Unit *u = (const Unit *)l;
+    const Val row = cg_sub(c, site->row, l->row);
+    const int lanes = site->lanes;
+    const Val scale =
+        cg_splat(c, cg_vload(c, cg_at(c, u->scales, DTYPE_f32, row), DTYPE_f32, 1, NULL), lanes);
+    if (u->groups)
+        return cg_fmul(c, cg_vload(c, at, DTYPE_f32, lanes, site->mask), scale);
+    const Val s = cg_vload(c, cg_at(c, u->s_base, DTYPE_f32, site->col), DTYPE_f32, lanes, NULL);
+    const Val start =
+        cg_splat(c, LLVMBuildLoad2(c->b, c->i32, cg_at(c, u->row_sums, DTYPE_i32, row), ""), lanes);
+    const Val dot = cg_add_ints(c, cg_vload(c, at, DTYPE_i32, lanes, site->mask), start);
+    const Val real = LLVMBuildSIToFP(c->b, dot, cg_vec_type(c, lanes), "");
+    return cg_fmul(c, cg_fmul(c, real, s), scale);
+}
+
+/* Scales of a group for `lanes` columns of the panel from `col` on: halves of pairs of bf16. */
+static Val
+group_scale(Cg *c, const Unit *u, Val base, Val group, int64_t col)
+{
+    const Val two = cg_i64(c, 2), pair = cg_div(c, group, two);
+    const Val half = cg_sub(c, group, cg_mul(c, pair, two));
+    const Val row = cg_add(c, cg_mul(c, u->panel, cg_i64(c, u->groups / 2)), pair);
+    const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, COLUMNS)), cg_i64(c, col));
+    const Val pairs = cg_vload(c, cg_at(c, base, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL);
+    const Val odd = LLVMBuildICmp(c->b, LLVMIntEQ, half, cg_i64(c, 1), "");
+    return cg_as_float(
+        c, LLVMBuildSelect(c->b, odd, cg_and(c, pairs, 0xffff0000u), cg_shl(c, pairs, 16), ""));
+}
+
+/* sums += dots s + (sum x) m for one group of 32 rows; the dots are in l.result. */
+static void
+add_group(Cg *c, const Unit *u, Val group, Val sums)
+{
+    enum { MOST_VECS = COLUMNS };
+    const int vecs = (int)(COLUMNS / c->lanes);
+    Val s[MOST_VECS], m[MOST_VECS];
+    for (int v = 0; v < vecs; v++) {
+        s[v] = group_scale(c, u, u->s_base, group, (int64_t)v * c->lanes);
+        m[v] = u->m ? group_scale(c, u, u->m_base, group, (int64_t)v * c->lanes) : NULL;
+    }
+    const Val rows = cg_min(c, cg_i64(c, ROWS), cg_sub(c, u->p.l.rows, u->tile_row));
+    CgLoop row = cg_loop(c, "group_row", cg_i64(c, 0), rows, 1);
+    const Val index =
+        cg_add(c, cg_mul(c, cg_add(c, u->tile_row, row.i), cg_i64(c, u->groups)), group);
+    const Val x_at = cg_at(c, u->row_sums, DTYPE_i32, index);
+    for (int v = 0; v < vecs; v++) {
+        const Val at =
+            cg_add(c, cg_mul(c, row.i, cg_i64(c, COLUMNS)), cg_i64(c, (int64_t)v * c->lanes));
+        Val dot = cg_vload(c, cg_at(c, u->p.l.result, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL);
+        if (!u->m)
+            dot =
+                cg_add_ints(c, dot, cg_splat(c, LLVMBuildLoad2(c->b, c->i32, x_at, ""), c->lanes));
+        const Val real = LLVMBuildSIToFP(c->b, dot, cg_vec_type(c, c->lanes), "");
+        const Val to = cg_at(c, sums, DTYPE_f32, at);
+        Val y = cg_fma(c, real, s[v], cg_vload(c, to, DTYPE_f32, c->lanes, NULL));
+        if (m[v])
+            y = cg_fma(c, cg_splat(c, cg_vload(c, x_at, DTYPE_f32, 1, NULL), c->lanes), m[v], y);
+        cg_vstore(c, to, DTYPE_f32, y, c->lanes, NULL);
+    }
+    cg_loop_end(c, &row);
+}
+
+/* ---- the loops ------------------------------------------------------------------------------ */
+
+/* Where 32 rows are in a run of steps [from, to): staged x, and their sums between runs. */
+typedef struct {
+    Val from, to; /* steps */
+    Val x, w, sums;
+    Val first, last; /* i1: the first run, the last */
+} Run;
+
+static void
+run_groups(Cg *c, const Unit *u, const Run *r, bool low)
+{
+    const Val size = cg_i64(c, u->group_steps), one = cg_i64(c, 1);
+    const Val begin = cg_div(c, r->from, size), end = cg_div(c, r->to, size);
+    CgLoop group = cg_loop(c, "group", begin, end, 1);
+    const Val steps = cg_mul(c, cg_sub(c, group.i, begin), size);
+    const Val x = cg_offset(c, r->x, cg_mul(c, steps, cg_i64(c, ROWS * u->depth)));
+    const Val w = cg_offset(c, r->w, cg_mul(c, steps, cg_i64(c, COLUMNS * u->depth)));
+    for (int i = 0; i < (low ? 2 : 4); i++)
+        cg_unit_zero(c, SUM00 + i);
+    products(c, u, x, w, cg_mul(c, group.i, size), cg_mul(c, cg_add(c, group.i, one), size), low);
+    move_sums(c, u->p.l.result, false, low);
+    add_group(c, u, group.i, r->sums);
+    cg_loop_end(c, &group);
+}
+
+static void
+run_rows(Cg *c, const Unit *u, const Run *r, bool low)
+{
+    if (u->groups) {
+        run_groups(c, u, r, low);
+        return;
+    }
+    CgIf first = cg_if(c, r->first);
+    for (int i = 0; i < (low ? 2 : 4); i++)
+        cg_unit_zero(c, SUM00 + i);
+    cg_else(c, &first);
+    move_sums(c, r->sums, true, low);
+    cg_endif(c, &first);
+    products(c, u, r->x, r->w, r->from, r->to, low);
+    const Val to = LLVMBuildSelect(c->b, r->last, u->p.l.result, r->sums, "");
+    move_sums(c, to, false, low);
+}
+
+static void
+clear_sums(Cg *c, const Unit *u)
+{
+    CgLoop at =
+        cg_loop(c, "clear", cg_i64(c, 0), cg_mul(c, u->padded, cg_i64(c, COLUMNS)), c->lanes);
+    cg_vstore(c, cg_at(c, u->sums, DTYPE_f32, at.i), DTYPE_f32, cg_splat(c, cg_f32(c, 0), c->lanes),
+              c->lanes, NULL);
+    cg_loop_end(c, &at);
+}
+
+/* One run of a panel over all rows of the block. */
+static void
+panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
+{
+    CgLinear *l = &u->p.l;
+    const Val steps = cg_i64(c, steps_of(u)), zero = cg_i64(c, 0);
+    const Val from_col = cg_mul(c, u->panel, cg_i64(c, COLUMNS));
+    const Val to_col = cg_min(c, cg_i64(c, l->out), cg_add(c, from_col, cg_i64(c, COLUMNS)));
+    r->to = cg_min(c, steps, cg_add(c, r->from, run));
+    r->first = LLVMBuildICmp(c->b, LLVMIntEQ, r->from, zero, "");
+    r->last = LLVMBuildICmp(c->b, LLVMIntEQ, r->to, steps, "");
+    r->w = cg_offset(c, panel_at, cg_mul(c, r->from, cg_i64(c, COLUMNS * u->depth)));
+    if (u->unpacked) {
+        unpack(c, u, panel_at, r->from, r->to);
+        r->w = u->unpacked;
+    }
+    const Val length = cg_sub(c, r->to, r->from);
+    const Val base =
+        cg_offset(c, u->p.staged, cg_mul(c, cg_mul(c, r->from, u->padded), cg_i64(c, u->depth)));
+    CgLoop rows = cg_loop(c, "tile", zero, l->rows, ROWS);
+    u->tile_row = rows.i;
+    const Val left = cg_sub(c, l->rows, rows.i);
+    r->x = cg_offset(c, base, cg_mul(c, cg_mul(c, rows.i, length), cg_i64(c, u->depth)));
+    r->sums = cg_at(c, u->sums, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, COLUMNS)));
+    CgIf both = cg_if(c, cg_less(c, cg_i64(c, CG_UNIT_ROWS), left));
+    run_rows(c, u, r, false);
+    cg_else(c, &both);
+    run_rows(c, u, r, true);
+    cg_endif(c, &both);
+    CgIf end = cg_if(c, r->last);
+    Unit done = *u;
+    if (u->groups)
+        done.p.l.result = r->sums;
+    cg_linear_epilogue(c, &done.p.l, cg_add(c, l->row, rows.i), cg_min(c, cg_i64(c, ROWS), left),
+                       from_col, to_col, COLUMNS);
+    cg_endif(c, &end);
+    cg_loop_end(c, &rows);
+}
+
+static void
+unit_loops(Cg *c, Unit *u)
+{
+    CgPacked *p = &u->p;
+    CgLinear *l = &p->l;
+    const CgGrid share = cg_packed_share(c, p);
+    const Val rows = cg_sub(c, share.rows[1], share.rows[0]), zero = cg_i64(c, 0);
+    const Val block = cg_equal_blocks(c, rows, p->most, ROWS);
+    const Val count = cg_div_up(c, rows, block), steps = cg_i64(c, steps_of(u));
+    cg_unit_open(c, &(CgUnitShape){4, 2, 2, (int)u->depth});
+    CgLoop blocks = cg_loop(c, "block", zero, count, 1);
+    const Val row = cg_mul(c, blocks.i, block);
+    l->row = cg_add(c, share.rows[0], row);
+    l->rows = cg_min(c, block, cg_sub(c, rows, row));
+    u->padded = cg_mul(c, cg_div_up(c, l->rows, cg_i64(c, ROWS)), cg_i64(c, ROWS));
+    /* Rows that this thread staged for the part before are still there, if they are one block. */
+    const Val other = LLVMBuildNot(c->b, share.again, "");
+    CgIf stale = cg_if(c, LLVMBuildOr(c->b, other, cg_less(c, cg_i64(c, 1), count), ""));
+    unit_stage(c, u);
+    cg_endif(c, &stale);
+    /* One tile of rows streams the weight once whatever the runs. */
+    const Val single = cg_less(c, l->rows, cg_i64(c, ROWS + 1));
+    const Val run = u->unpacked ? cg_i64(c, u->run)
+                                : LLVMBuildSelect(c->b, single, steps, cg_i64(c, u->run), "");
+    CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
+    u->panel = panels.i;
+    const Val panel_at =
+        cg_offset(c, u->weights, cg_mul(c, panels.i, cg_i64(c, u->unit_rows * COLUMNS * QUAD)));
+    if (u->rest)
+        fill_tail(c, u, panel_at);
+    if (u->groups)
+        clear_sums(c, u);
+    CgLoop runs = cg_loop(c, "run", zero, cg_div_up(c, steps, run), 1);
+    Run r = {.from = cg_mul(c, runs.i, run)};
+    panel_run(c, u, &r, panel_at, run);
+    cg_loop_end(c, &runs);
+    cg_loop_end(c, &panels);
+    cg_loop_end(c, &blocks);
+    cg_unit_close(c);
+}
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+static bool
+unit_sizes(const Cg *c, Unit *u)
+{
+    const CgLinear *l = &u->p.l;
+    const Type *w = &l->w->type;
+    if (w->shape.rank != 4 || w->shape.dim[2].n != COLUMNS)
+        return false;
+    u->dtype = w->dtype;
+    u->element = u->dtype == DTYPE_bf16 ? 2 : 1;
+    u->unit_rows = w->shape.dim[1].n;
+    const int64_t bytes = u->unit_rows * QUAD * (u->m ? 2 : 1); /* of the summed index */
+    const Attr *group = attrs_find(&l->k->kernel->anchor->attrs, ATTR_group);
+    u->depth = group && group->i % CG_UNIT_BYTES != 0 ? CG_UNIT_BYTES / 2 : CG_UNIT_BYTES;
+    u->steps = bytes / u->depth;
+    u->rest = bytes % u->depth;
+    if (group) {
+        u->group_steps = group->i / u->depth;
+        u->groups = bytes / group->i;
+        if (group->i % u->depth != 0 || u->groups % 2 != 0)
+            return false;
+    }
+    u->run = RUN_STEPS * CG_UNIT_BYTES / u->depth;
+    if (group) /* whole groups */
+        u->run =
+            u->group_steps < u->run ? u->run / u->group_steps * u->group_steps : u->group_steps;
+    u->p.panels = w->shape.dim[0].n;
+    u->p.panel = COLUMNS;
+    u->p.lanes = c->lanes;
+    u->p.heights[0] = ROWS;
+    u->p.nheights = 1;
+    u->p.row_bytes = steps_of(u) * u->depth + COLUMNS * (int64_t)sizeof(float);
+    return true;
+}
+
+bool
+emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
+{
+    const Node *a = k->kernel->anchor;
+    Unit u = {.p = {.l = {.k = k,
+                          .x = node_operand(a, 'x'),
+                          .w = node_operand(a, 'W'),
+                          .bias = node_operand(a, 'B'),
+                          .y = a->out[0]}},
+              .xs = node_operand(a, 'f'),
+              .s = node_operand(a, 'F'),
+              .m = node_operand(a, 'M')};
+    CgLinear *l = &u.p.l;
+    l->depth = type_width(&l->x->type);
+    l->out = type_width(&l->y->type);
+    const bool inside = u.xs && (!cg_operand(k, l->x) || !cg_operand(k, u.xs));
+    if (c->machine->matrix.kind == MATRIX_none || inside || !unit_sizes(c, &u))
+        return cg_packed_fault(l, diag);
+    const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);
+    u.p.most = cg_packed_most(c, &u.p);
+    const int64_t most = round_up(u.p.most, ROWS);
+    u.p.staged = cg_scratch(c, k, most * steps_of(&u) * u.depth);
+    u.sums = cg_scratch(c, k, most * COLUMNS * size);
+    l->result = cg_scratch(c, k, SUM_BYTES);
+    if (u.rest)
+        u.tail = cg_scratch(c, k, COLUMNS * u.depth);
+    if (u.dtype == DTYPE_u4x2)
+        u.unpacked = cg_scratch(c, k, u.run * COLUMNS * u.depth);
+    u.weights = cg_operand(k, l->w)->base;
+    if (u.xs) {
+        l->finish = finish_integers;
+        u.row_sums = cg_scratch(c, k, most * groups * size);
+        u.scales = cg_scratch(c, k, most * size);
+        u.s_base = cg_operand(k, u.s)->base;
+        u.m_base = u.m ? cg_operand(k, u.m)->base : NULL;
+    }
+    unit_loops(c, &u);
+    return true;
+}
