@@ -3,9 +3,9 @@
 
 #include "bench/tune.h"
 
-enum { REPEATS = 5, MOST_ROWS = 512, LAYER_TOKENS = 256 };
+enum { REPEATS = 5, MOST_ROWS = 1024, LAYER_TOKENS = 512 };
 
-static const int64_t tokens_list[] = {LAYER_TOKENS, 64};
+static const int64_t tokens_list[] = {LAYER_TOKENS, 256, 64, 24};
 
 /* Rows of the fit: a kernel and a number of tokens. */
 typedef struct {
@@ -14,26 +14,35 @@ typedef struct {
     int rows;
 } Rows;
 
-#define LAYER(block)                                                                               \
-    "name: layer\nvocab: 512\ndim: 768\nlayers:\n  - {" block "}\n"                                \
+#define LAYER(dim, block)                                                                          \
+    "name: layer\nvocab: 512\ndim: " dim "\nlayers:\n  - {" block "}\n"                            \
     "weights: {init: reference, seed: 0}\n"
-static const char ssd_layer[] = LAYER("block: mamba2, state: 64, head_dim: 64"),
-                  scan_layer[] = LAYER("block: mamba1, state: 16");
+static const char ssd_layer[] = LAYER("768", "block: mamba2, state: 64, head_dim: 64"),
+                  wide_layer[] = LAYER("1536", "block: mamba2, state: 128, head_dim: 64"),
+                  scan_layer[] = LAYER("768", "block: mamba1, state: 16");
 
-/* Every kind of projection once, and a recurrence that is no SSD. */
+/* Every kind of projection, those of the matrix unit in two sizes, and a recurrence that is no
+ * SSD. */
 typedef struct {
     Format format;
+    bool matrix; /* on the matrix unit; false: on vectors */
     const char *matmul, *yaml;
 } Layer;
 
 static const Layer layer_kinds[] = {
-    {FORMAT_f32,  "emitted", ssd_layer },
-    {FORMAT_f32,  "emitted", scan_layer},
-    {FORMAT_f32,  "blas",    ssd_layer },
-    {FORMAT_f16,  "emitted", ssd_layer },
-    {FORMAT_bf16, "emitted", ssd_layer },
-    {FORMAT_int8, "emitted", ssd_layer },
-    {FORMAT_int4, "emitted", ssd_layer },
+    {FORMAT_f32,  false, "emitted", ssd_layer },
+    {FORMAT_f32,  false, "emitted", scan_layer},
+    {FORMAT_f32,  false, "blas",    ssd_layer },
+    {FORMAT_f16,  false, "emitted", ssd_layer },
+    {FORMAT_bf16, false, "emitted", ssd_layer },
+    {FORMAT_int8, false, "emitted", ssd_layer },
+    {FORMAT_int4, false, "emitted", ssd_layer },
+    {FORMAT_bf16, true,  "emitted", ssd_layer },
+    {FORMAT_bf16, true,  "emitted", wide_layer},
+    {FORMAT_int8, true,  "emitted", ssd_layer },
+    {FORMAT_int8, true,  "emitted", wide_layer},
+    {FORMAT_int4, true,  "emitted", ssd_layer },
+    {FORMAT_int4, true,  "emitted", wide_layer},
 };
 
 /* A row for each kernel of the layer but an SSD, whose constants are fitted apart. before: seconds
@@ -84,7 +93,8 @@ run_kind(const Tune *t, const Layer *kind, Rows *rows)
 {
     Job job = {0};
     Arena *arena = arena_new();
-    Settings settings = t->settings;
+    Machine machine;
+    Settings settings = tune_settings(t, !kind->matrix, &machine);
     ssmc_session *session = NULL;
     settings.yaml = kind->yaml;
     settings.format = kind->format;
@@ -124,11 +134,17 @@ tune_layer(Tune *t)
 {
     Rows *rows = arena_alloc(t->arena, sizeof *rows);
     int status = EXIT_DONE;
+    const bool matrix = t->machine.matrix.bf16 && t->machine.matrix.i8;
     for (size_t i = 0; i < COUNT_OF(layer_kinds) && status == EXIT_DONE; i++)
-        status = run_kind(t, &layer_kinds[i], rows);
+        if (matrix || !layer_kinds[i].matrix)
+            status = run_kind(t, &layer_kinds[i], rows);
     if (status != EXIT_DONE)
         return status;
     const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured};
-    bench_fit(&fit, t->machine.costs.step);
+    double step[COST_STEPS];
+    bench_fit(&fit, step);
+    for (int s = 0; s < COST_STEPS; s++)
+        if (matrix || s < COST_matrix_bf16) /* else what was shipped stays */
+            t->machine.costs.step[s] = step[s];
     return measure_read(t);
 }

@@ -38,9 +38,10 @@ double cost_ssd(const Machine *machine, const CostSsd *ssd, int64_t tokens);
 
 /* A projection of many tokens: seconds of one of them, weights in caches. */
 typedef struct {
-    Dtype weight; /* as it is multiplied */
-    bool blas;
+    Dtype weight;            /* as it is packed */
+    bool blas, matrix;       /* by OpenBLAS; on the matrix unit */
     int64_t inputs, columns; /* columns padded to panels */
+    int64_t group;           /* inputs that share scales; 0: all */
     int threads;
 } CostLinear;
 double cost_linear(const Machine *machine, const CostLinear *linear);

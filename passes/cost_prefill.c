@@ -1,8 +1,9 @@
 /* passes/cost_prefill.c -- what a prefill takes: the kernels of a graph, one after the other.
  *
- * A projection takes as long as its multiply-adds or the reading of its weight from memory,
- * whichever is longer; an SSD what cost_ssd says; a convolution its taps; any other kernel what
- * goes in and out of it, and the exponentials of its states. */
+ * A projection takes as long as its multiply-adds, and on the matrix unit what brings operands
+ * there and results away, or as the reading of its weight from memory, whichever is longer; an SSD
+ * what cost_ssd says; a convolution its taps; any other kernel what goes in and out of it, and the
+ * exponentials of its states. */
 #include <math.h>
 #include <string.h>
 
@@ -47,26 +48,95 @@ linear_step(Dtype weight, bool blas, int *products)
     return COST_linear_f32;
 }
 
+/* ---- on the matrix unit ------------------------------------------------------------------ */
+
+/* A projection as codegen/emit/emit_unit.c does it: of one thread. */
+typedef struct {
+    Dtype weight;
+    int64_t inputs, group; /* group: 0: none */
+    int64_t rows;
+    double panels;
+} OnMatrix;
+
+static const struct {
+    Dtype dtype;
+    CostStep step;
+} matrix_kinds[] = {
+    {DTYPE_bf16, COST_matrix_bf16},
+    {DTYPE_u8,   COST_matrix_u8  },
+    {DTYPE_u4x2, COST_matrix_u4x2},
+};
+
+/* Rows go in blocks that half of the second-level cache holds; in a block each panel is walked in
+ * runs of steps, and in each run 32 rows at a time have 2 x 2 tiles of sums. Of a block's last 16
+ * rows or fewer only the upper two. */
+static void
+count_matrix(const Machine *m, const OnMatrix *l, double count[COST_STEPS])
+{
+    enum { COLUMNS = 32, RUN_BYTES = 512 };
+    const int64_t half = m->matrix.rows, bytes = l->inputs * (l->weight == DTYPE_bf16 ? 2 : 1);
+    const int64_t whole = m->matrix.row_bytes;
+    const int64_t depth = l->group % whole ? whole / 2 : whole, steps = (bytes + depth - 1) / depth;
+    const int64_t most = m->l2_bytes / 2 / (steps * depth + COLUMNS * 4) / (2 * half) * (2 * half);
+    const double blocks = most > 0 ? ceil((double)l->rows / (double)most) : 1;
+    const int64_t halves = (l->rows + half - 1) / half;
+    const int64_t groups = l->group ? steps * depth / l->group : 0;
+    const double runs = halves > 2 ? ceil((double)(steps * depth) / RUN_BYTES) : 1;
+    const double moves = groups ? (double)groups : 2 * runs - 1; /* of each tile of sums */
+    const double sums = l->panels * 2 * (double)halves, vector = m->vector_bytes;
+    const double results = l->panels * (double)l->rows * COLUMNS * 4 / vector;
+    for (size_t i = 0; i < COUNT_OF(matrix_kinds); i++)
+        if (matrix_kinds[i].dtype == l->weight)
+            count[matrix_kinds[i].step] += sums * (double)(steps * depth) / (double)whole;
+    count[COST_matrix_sums] += sums * moves;
+    count[COST_matrix_stage] += (double)(l->rows * steps * depth) / vector;
+    count[COST_matrix_out] += results * (double)(1 + groups);
+    count[COST_matrix_stream] += blocks * l->panels * (double)(steps * depth) * COLUMNS / vector;
+}
+
+/* ---- projections by themselves ------------------------------------------------------------- */
+
+/* Of a pass of so many rows. */
+static double
+cost_linear_matrix(const Machine *m, const CostLinear *l)
+{
+    enum { ROWS = 512, COLUMNS = 32 };
+    const OnMatrix all = {l->weight, l->inputs, l->group, ROWS, (double)l->columns / COLUMNS};
+    double count[COST_STEPS] = {0}, ns = 0;
+    count_matrix(m, &all, count);
+    for (int s = 0; s < COST_STEPS; s++)
+        ns += count[s] * m->costs.step[s];
+    return ns / ROWS / (l->threads > 0 ? l->threads : 1) * 1e-9;
+}
+
 double
 cost_linear(const Machine *machine, const CostLinear *l)
 {
+    if (l->matrix)
+        return cost_linear_matrix(machine, l);
     int products = 1;
     const double step = machine->costs.step[linear_step(l->weight, l->blas, &products)];
     const double vectors = (double)l->inputs * (double)l->columns / (double)machine_lanes(machine);
     return step * vectors / products / (l->threads > 0 ? l->threads : 1) * 1e-9;
 }
 
-/* Panels times rows of the thread that has most, as emitted code divides them. */
-static double
+/* Of the thread that has most, as emitted code divides them. */
+typedef struct {
+    double panels;
+    int64_t rows;
+} LinearShare;
+
+static LinearShare
 grid_share(const Pass *p, int64_t panels, int64_t tile)
 {
     const int64_t tiles = (p->rows + tile - 1) / tile,
                   groups = tile_grid(panels, tiles, p->threads);
     const int64_t members = p->threads / groups, rows = (tiles + groups - 1) / groups * tile;
-    return (double)((panels + members - 1) / members * (rows < p->rows ? rows : p->rows));
+    return (LinearShare){(double)((panels + members - 1) / members),
+                         rows < p->rows ? rows : p->rows};
 }
 
-static double
+static LinearShare
 linear_share(const Pass *p, const Kernel *k, double panels)
 {
     const Attr *part = attrs_find(&k->attrs, ATTR_part), *tile = attrs_find(&k->attrs, ATTR_tile);
@@ -74,8 +144,15 @@ linear_share(const Pass *p, const Kernel *k, double panels)
     if (strcmp(by, "grid") == 0)
         return grid_share(p, (int64_t)panels, tile ? tile->i : 1);
     if (strcmp(by, "rows") == 0)
-        return share(p, (double)p->rows) * panels;
-    return share(p, panels) * (double)p->rows;
+        return (LinearShare){panels, (p->rows + p->threads - 1) / p->threads};
+    return (LinearShare){share(p, panels), p->rows};
+}
+
+static bool
+on_matrix(const Kernel *k)
+{
+    const Attr *unit = attrs_find(&k->attrs, ATTR_unit);
+    return unit && strcmp(unit->word, "matrix") == 0;
 }
 
 static void
@@ -90,7 +167,14 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
     int products = 1;
     const CostStep step = linear_step(w->dtype, blas, &products);
-    count[step] += linear_share(p, k, panels) * width / lanes * inputs / products;
+    const LinearShare s = linear_share(p, k, panels);
+    if (on_matrix(k)) {
+        const OnMatrix l = {w->dtype, (int64_t)inputs, node_int(n, ATTR_group, 0), s.rows,
+                            s.panels};
+        count_matrix(p->m, &l, count);
+    } else {
+        count[step] += s.panels * (double)s.rows * width / lanes * inputs / products;
+    }
     if (type_count(w, 0, 0, &elements))
         count[COST_read] +=
             share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);

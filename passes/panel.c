@@ -1,4 +1,6 @@
-/* passes/panel.c -- the panel table: which panels a machine has, and which one a weight gets. */
+/* passes/panel.c -- the panel table: which panels a machine has, which one a weight gets, and
+ * whether the machine's matrix unit multiplies it. */
+#include "passes/cost.h"
 #include "passes/internal.h"
 
 enum { UNIT_vectors, UNIT_matrix };
@@ -21,20 +23,12 @@ static const PanelRow table[] = {
 #undef PANEL
 };
 
-bool
-panel_unit(const Machine *m, Dtype dtype, int64_t group)
-{
-    if (dtype == DTYPE_bf16)
-        return m->matrix.bf16;
-    const bool bytes = dtype == DTYPE_u8 || dtype == DTYPE_u4x2;
-    return bytes && m->matrix.i8 && group % (m->matrix.row_bytes / 2) == 0;
-}
+/* ---- the table ----------------------------------------------------------------------------- */
 
 /* The first row of the machine's group; rows of a group stand together, the widest first. */
 static size_t
-panel_group(const Machine *m, Dtype dtype, int64_t group)
+panel_group(const Machine *m, Dtype dtype, bool matrix)
 {
-    const bool matrix = panel_unit(m, dtype, group);
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].dtype == dtype && table[i].matrix == matrix &&
             table[i].bytes <= m->vector_bytes && table[i].registers <= m->vector_registers)
@@ -50,15 +44,16 @@ panel_same_group(size_t a, size_t b)
            table[a].dtype == table[b].dtype;
 }
 
-Panel
-panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns)
+/* Of a matrix unit, or of vectors. */
+static Panel
+panel_of(const Machine *m, const PanelWeight *w, bool matrix)
 {
-    const size_t first = panel_group(m, dtype, group);
+    const size_t first = panel_group(m, w->dtype, matrix);
     size_t best = first;
     double least = 0;
     for (size_t i = first; panel_same_group(first, i); i++) {
         const int64_t width = table[i].panel.vectors * machine_lanes(m);
-        const double cost = (double)round_up(columns, width) / table[i].rate;
+        const double cost = (double)round_up(w->columns, width) / table[i].rate;
         if (i != first && cost >= least)
             continue;
         best = i;
@@ -67,22 +62,81 @@ panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns)
     return table[best].panel;
 }
 
-void
-panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t group, int64_t columns)
+/* ---- matrix unit or vectors ---------------------------------------------------------------- */
+
+PanelWeight
+panel_weight(const Node *n, Dtype dtype)
 {
-    const size_t first = panel_group(m, dtype, group);
+    return (PanelWeight){.dtype = dtype,
+                         .inputs = type_width(&node_operand(n, 'x')->type),
+                         .columns = type_width(&n->out[0]->type),
+                         .group = node_int(n, ATTR_group, 0)};
+}
+
+double
+panel_predict(const Machine *m, const PanelWeight *w, bool matrix)
+{
+    const int64_t width = panel_of(m, w, matrix).vectors * machine_lanes(m);
+    const CostLinear l = {.weight = w->dtype,
+                          .matrix = matrix,
+                          .inputs = w->inputs,
+                          .columns = round_up(w->columns, width),
+                          .group = w->group,
+                          .threads = 1};
+    return cost_linear(m, &l);
+}
+
+static bool
+panel_unit_can(const Machine *m, const PanelWeight *w)
+{
+    if (w->dtype == DTYPE_bf16)
+        return m->matrix.bf16;
+    const bool bytes = w->dtype == DTYPE_u8 || w->dtype == DTYPE_u4x2;
+    return bytes && m->matrix.i8 && w->group % (m->matrix.row_bytes / 2) == 0;
+}
+
+/* C functions in the unit's place are there to be called. */
+bool
+panel_unit(const Machine *m, const PanelWeight *w)
+{
+    return panel_unit_can(m, w) &&
+           (m->matrix.model || panel_predict(m, w, true) <= panel_predict(m, w, false));
+}
+
+/* ---- what passes ask ----------------------------------------------------------------------- */
+
+Panel
+panel_for(const Machine *m, const PanelWeight *w)
+{
+    return panel_of(m, w, panel_unit(m, w));
+}
+
+void
+panel_print(StrBuf *out, const Machine *m, const PanelWeight *w)
+{
+    const bool can = panel_unit_can(m, w), unit = panel_unit(m, w);
+    if (can)
+        sb_printf(out,
+                  "unit %s (%s); nanoseconds a token, predicted, one thread: %s %.4g, vectors %.4g",
+                  unit ? "matrix" : "vectors", m->matrix.name, m->matrix.name,
+                  1e9 * panel_predict(m, w, true), 1e9 * panel_predict(m, w, false));
+    if (unit)
+        return;
+    sb_puts(out, can ? "; " : "");
+    sb_puts(out, "the most useful GFLOP/s by panel.def:");
+    const size_t first = panel_group(m, w->dtype, false);
     for (size_t i = first; panel_same_group(first, i); i++) {
         const int64_t width = table[i].panel.vectors * machine_lanes(m);
-        const double used = (double)columns / (double)round_up(columns, width);
-        sb_printf(out, "%s%lld: %.1f", i == first ? "" : ", ", (long long)width,
+        const double used = (double)w->columns / (double)round_up(w->columns, width);
+        sb_printf(out, "%s %lld: %.1f", i == first ? "" : ",", (long long)width,
                   table[i].rate * used);
     }
 }
 
 int64_t
-panel_rows(const Machine *m, Dtype dtype, int64_t group, int64_t vectors)
+panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors)
 {
-    const size_t first = panel_group(m, dtype, group);
+    const size_t first = panel_group(m, w->dtype, panel_unit(m, w));
     for (size_t i = first; panel_same_group(first, i); i++)
         if (table[i].panel.vectors == vectors)
             return table[i].panel.rows;

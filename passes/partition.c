@@ -91,9 +91,9 @@ pass_partition(Graph *g, PassCtx *cx)
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
             const Type *w = &node_weight(k->anchor)->type;
             const int64_t vectors = w->shape.dim[2].n / machine_lanes(cx->machine);
-            const int64_t group = node_int(k->anchor, ATTR_group, 0);
-            const int64_t rows = panel_rows(cx->machine, w->dtype, group, vectors);
-            if (panel_unit(cx->machine, w->dtype, group))
+            const PanelWeight weight = panel_weight(k->anchor, w->dtype);
+            const int64_t rows = panel_rows(cx->machine, &weight, vectors);
+            if (panel_unit(cx->machine, &weight))
                 attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
             changed = true;
