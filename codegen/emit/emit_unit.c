@@ -10,8 +10,8 @@
  *                     sums -> scratch; in the last run -> scales, bias, epilogue -> outputs
  *
  * A step is 64 bytes of the summed index: 32 bf16, 64 bytes. Staged x is [run][32 rows][step][2
- * tiles], so that a run streams it from L2 tile after tile, and the weights' part of a run, 16 KiB,
- * stays in L1: with both in L2 the unit waits half of the time (bench/NOTES.md, "Matrix unit").
+ * tiles], so that a run streams it from L2 tile after tile, and the weights' part of a run, 32 KiB
+ * or less, stays in L1: with both in L2 the unit waits half of the time (bench/NOTES.md, "Matrix unit").
  *
  * A last step of fewer than 64 bytes has zeros behind: in staged x, and in a copy of the weight's
  * last rows, because 0 times what lies behind a panel may be NaN.
@@ -32,7 +32,7 @@ enum {
     SUM_BYTES = ROWS * COLUMNS * 4,
     QUAD = 4,
     OFFSET = 128, /* packed i8 weights are above theirs by so much */
-    RUN_STEPS = 8 /* of bf16 or bytes: 16 KiB of a panel */
+    RUN_BYTES = 32 << 10 /* of a panel, at most */
 };
 
 typedef struct {
@@ -196,9 +196,25 @@ stage_integers(Cg *c, const Unit *u, Val row, Val token)
               cg_vload(c, scale, DTYPE_f32, 1, NULL), 1, NULL);
 }
 
+/* A step of a row that is bf16 in memory: 64 bytes as they are. */
+static void
+copy_step(Cg *c, const Unit *u, Val row, Val to, Val step)
+{
+    const CgOperand *x = cg_operand(u->p.l.k, u->p.l.x);
+    const Val col = cg_mul(c, step, cg_i64(c, u->depth / u->element));
+    const Val from = cg_element(c, x->base, x->dtype, row, x->stride, col);
+    for (int64_t i = 0; i < u->depth / 4; i += c->lanes) {
+        const Val at = cg_i64(c, i);
+        const Val bits = cg_vload(c, cg_at(c, from, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL);
+        cg_vstore(c, cg_at(c, to, DTYPE_i32, at), DTYPE_i32, bits, c->lanes, NULL);
+    }
+}
+
 static void
 unit_stage(Cg *c, const Unit *u)
 {
+    const CgOperand *x = cg_operand(u->p.l.k, u->p.l.x);
+    const bool copied = x && x->dtype == DTYPE_bf16;
     const CgLinear *l = &u->p.l;
     CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), l->rows, 1);
     const Val token = cg_add(c, l->row, rows.i);
@@ -207,8 +223,11 @@ unit_stage(Cg *c, const Unit *u)
     } else {
         const int64_t step = u->depth / u->element, whole = l->depth / step;
         CgLoop at = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, whole), 1);
-        stage_reals(c, u, token, staged_at(c, u, rows.i, at.i), cg_mul(c, at.i, cg_i64(c, step)),
-                    step);
+        const Val to = staged_at(c, u, rows.i, at.i);
+        if (copied)
+            copy_step(c, u, token, to, at.i);
+        else
+            stage_reals(c, u, token, to, cg_mul(c, at.i, cg_i64(c, step)), step);
         cg_loop_end(c, &at);
         if (u->rest)
             stage_reals(c, u, token, staged_at(c, u, rows.i, cg_i64(c, whole)),
@@ -547,10 +566,9 @@ unit_sizes(const Cg *c, Unit *u)
         if (group->i % u->depth != 0 || u->groups % 2 != 0)
             return false;
     }
-    u->run = RUN_STEPS * CG_UNIT_BYTES / u->depth;
-    if (group) /* whole groups */
-        u->run =
-            u->group_steps < u->run ? u->run / u->group_steps * u->group_steps : u->group_steps;
+    const int64_t most = RUN_BYTES / (COLUMNS * u->depth), unit = group ? u->group_steps : 1;
+    const int64_t runs = (steps_of(u) + most - 1) / most;
+    u->run = round_up((steps_of(u) + runs - 1) / runs, unit);
     u->p.panels = w->shape.dim[0].n;
     u->p.panel = COLUMNS;
     u->p.lanes = c->lanes;
