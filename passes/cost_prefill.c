@@ -73,7 +73,7 @@ static const struct {
 static void
 count_matrix(const Machine *m, const OnMatrix *l, double count[COST_STEPS])
 {
-    enum { COLUMNS = 32, RUN_BYTES = 512 };
+    enum { COLUMNS = 32, RUN_BYTES = 1024 };
     const int64_t half = m->matrix.rows, bytes = l->inputs * (l->weight == DTYPE_bf16 ? 2 : 1);
     const int64_t whole = m->matrix.row_bytes;
     const int64_t depth = l->group % whole ? whole / 2 : whole, steps = (bytes + depth - 1) / depth;
