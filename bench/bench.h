@@ -195,6 +195,7 @@ typedef struct {
     int rows, terms;        /* at most 32 terms */
     const double *count;    /* [rows,terms] */
     const double *measured; /* [rows], above 0 */
+    const double *weight;   /* [rows]: how much its error counts; NULL: all alike */
 } BenchFit;
 /* [terms]: what one of each takes, none below 0, so that sums are near what was measured:
  * least relative errors. A term that is in no row is 0. */

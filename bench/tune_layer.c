@@ -10,7 +10,7 @@ static const int64_t tokens_list[] = {LAYER_TOKENS, 256, 64, 24};
 /* Rows of the fit: a kernel and a number of tokens. */
 typedef struct {
     double count[MOST_ROWS * COST_STEPS];
-    double measured[MOST_ROWS];
+    double measured[MOST_ROWS], weight[MOST_ROWS];
     int rows;
 } Rows;
 
@@ -45,14 +45,16 @@ static const Layer layer_kinds[] = {
     {FORMAT_int4, true,  "emitted", wide_layer},
 };
 
-/* A row for each kernel of the layer but an SSD, whose constants are fitted apart. best:
- * seconds of each step. */
+/* A row for each kernel of the layer but an SSD, whose constants are fitted apart; the
+ * more of the layer's time it takes, the more it counts. best: seconds of each step. */
 static void
 add_rows(const Tune *t, const Job *job, int64_t tokens, const double *best, Rows *rows)
 {
     const Graph *g = job->graph[PHASE_PREFILL];
     const AbiProgram *abi = rt_program_abi(job->program);
     const Kernel *const *kernels = step_kernels(job->arena, g, abi, ABI_PREFILL);
+    const int first = rows->rows;
+    double all = 0;
     for (int s = 0; s < abi->nsteps; s++) {
         CostSsd ssd;
         const Kernel *k = kernels[s];
@@ -63,7 +65,10 @@ add_rows(const Tune *t, const Job *job, int64_t tokens, const double *best, Rows
         cost_kernel_count(&t->machine, g, k, tokens, t->threads, count);
         count[COST_read] = 0; /* these weights stay in caches */
         rows->measured[rows->rows++] = 1e9 * best[s];
+        all += 1e9 * best[s];
     }
+    for (int r = first; r < rows->rows; r++)
+        rows->weight[r] = rows->measured[r] / all;
 }
 
 /* Least seconds of each step: what others do to the machine only adds. */
@@ -153,7 +158,7 @@ tune_layer(Tune *t)
             status = run_kind(t, &layer_kinds[i], rows);
     if (status != EXIT_DONE)
         return status;
-    const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured};
+    const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured, rows->weight};
     double step[COST_STEPS];
     bench_fit(&fit, step);
     for (int s = 0; s < COST_STEPS; s++)

@@ -192,9 +192,9 @@ value_vectors(const Pass *p, const Value *v)
     return (double)elements * dtype_info[v->type.dtype].bytes / p->m->vector_bytes;
 }
 
-/* What enters the kernel and what is placed outside of it. */
-static void
-count_moves(const Pass *p, const Node *n, double count[COST_STEPS])
+/* Vectors that enter the kernel at this node, and that leave it. */
+static double
+node_vectors(const Pass *p, const Node *n)
 {
     double vectors = 0;
     for (int i = 0; i < n->nin; i++)
@@ -203,7 +203,16 @@ count_moves(const Pass *p, const Node *n, double count[COST_STEPS])
     for (int i = 0; i < n->nout; i++)
         if (n->out[i]->place.space != SPACE_NONE)
             vectors += value_vectors(p, n->out[i]);
-    count[COST_pass] += share(p, vectors);
+    return vectors;
+}
+
+/* What goes into a kernel and out of it was written by another, or will be read by one: what is
+ * more than the second-level cache holds comes from farther away. */
+static void
+count_distant(const Pass *p, double vectors, double count[COST_STEPS])
+{
+    const double fits = fmax((double)p->m->l2_bytes / p->m->vector_bytes, 1);
+    count[COST_distant] += vectors * fmin(fmax(vectors / fits - 1, 0), 1);
 }
 
 /* Vectors of the thread that has most, where threads divide the columns of a result and a row has
@@ -215,30 +224,44 @@ count_columns(const Pass *p, const Node *n, double work)
     return share(p, columns / (double)machine_lanes(p->m)) * work / columns * (double)p->rows;
 }
 
+/* The anchor's own work; false: it has none but what goes in and out. */
+static bool
+count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[COST_STEPS])
+{
+    const Node *anchor = kernel->anchor;
+    if (!anchor)
+        return false;
+    const OpWork work = op_info[anchor->op].work(anchor, g->block);
+    if (node_weight(anchor))
+        count_linear(p, anchor, kernel, count);
+    else if (node_class(anchor) == CLASS_CONV)
+        count[COST_conv] = count_columns(p, anchor, work.macs);
+    else if (node_class(anchor) == CLASS_RECURRENT && work.exps > 0)
+        count[COST_decay] = count_columns(p, anchor, work.exps);
+    return node_weight(anchor) || node_class(anchor) == CLASS_CONV;
+}
+
 void
 cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                   int threads, double count[COST_STEPS])
 {
     const Pass p = {machine, rows, threads > 0 ? threads : 1};
-    const Node *anchor = kernel->anchor;
-    const OpWork work = anchor ? op_info[anchor->op].work(anchor, g->block) : (OpWork){0};
     Node *first = NULL, *last = NULL;
+    double vectors = 0, exps = 0;
     memset(count, 0, COST_STEPS * sizeof *count);
     count[COST_step] = 1;
     kernel_range(g, kernel, &first, &last);
-    if (anchor && node_weight(anchor)) {
-        count_linear(&p, anchor, kernel, count);
-        return;
+    for (const Node *n = first; n; n = n == last ? NULL : n->next) {
+        if (n->kernel != kernel)
+            continue;
+        vectors += node_vectors(&p, n);
+        if (node_class(n) == CLASS_POINTWISE)
+            exps += op_info[n->op].work(n, g->block).exps;
     }
-    if (anchor && node_class(anchor) == CLASS_CONV) {
-        count[COST_conv] = count_columns(&p, anchor, work.macs);
-        return;
-    }
-    if (work.exps > 0)
-        count[COST_decay] = count_columns(&p, anchor, work.exps);
-    for (const Node *n = first; n; n = n == last ? NULL : n->next)
-        if (n->kernel == kernel)
-            count_moves(&p, n, count);
+    if (!count_anchor(&p, g, kernel, count))
+        count[COST_pass] = share(&p, vectors);
+    count_distant(&p, share(&p, vectors), count);
+    count[COST_function] = share(&p, exps * (double)rows / (double)machine_lanes(machine));
 }
 
 /* ---- a graph ----------------------------------------------------------------------------- */

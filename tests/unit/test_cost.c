@@ -349,7 +349,7 @@ Test(cost, fit_finds_the_constants)
 {
     double count[ROWS * TERMS], measured[ROWS], found[TERMS];
     make_rows(count, measured, 0);
-    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured, NULL}, found);
     for (int t = 0; t < TERMS; t++)
         cr_expect_float_eq(found[t], truth[t], 1e-3 * (truth[t] + 1e-3), "%d: %g", t, found[t]);
 }
@@ -360,7 +360,7 @@ Test(cost, fit_bears_noise_and_disturbed_rows)
     make_rows(count, measured, 0.04);
     for (int i = 3; i < ROWS; i += 12)
         measured[i] *= 2.5;
-    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured, NULL}, found);
     for (int i = 0; i < ROWS; i++) {
         double sum = 0;
         for (int t = 0; t < TERMS; t++)
@@ -378,7 +378,7 @@ Test(cost, fit_of_a_term_that_is_nowhere_is_zero)
     make_rows(count, measured, 0);
     for (int i = 0; i < ROWS; i++)
         count[i * TERMS + 2] = 0;
-    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured, NULL}, found);
     cr_expect_eq(found[2], 0);
     cr_expect_float_eq(found[3], truth[3], 1e-3);
 }
