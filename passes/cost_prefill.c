@@ -48,52 +48,6 @@ linear_step(Dtype weight, bool blas, int *products)
     return COST_linear_f32;
 }
 
-/* ---- on the matrix unit ------------------------------------------------------------------ */
-
-/* A projection as codegen/emit/emit_unit.c does it: of one thread. */
-typedef struct {
-    Dtype weight;
-    int64_t inputs, group; /* group: 0: none */
-    int64_t rows;
-    double panels;
-} OnMatrix;
-
-static const struct {
-    Dtype dtype;
-    CostStep step;
-} matrix_kinds[] = {
-    {DTYPE_bf16, COST_matrix_bf16},
-    {DTYPE_u8,   COST_matrix_u8  },
-    {DTYPE_u4x2, COST_matrix_u4x2},
-};
-
-/* Rows go in blocks that half of the second-level cache holds; in a block each panel is walked in
- * runs of steps, and in each run 32 rows at a time have 2 x 2 tiles of sums. Of a block's last 16
- * rows or fewer only the upper two. */
-static void
-count_matrix(const Machine *m, const OnMatrix *l, double count[COST_STEPS])
-{
-    enum { COLUMNS = 32, RUN_BYTES = 1024 };
-    const int64_t half = m->matrix.rows, bytes = l->inputs * (l->weight == DTYPE_bf16 ? 2 : 1);
-    const int64_t whole = m->matrix.row_bytes;
-    const int64_t depth = l->group % whole ? whole / 2 : whole, steps = (bytes + depth - 1) / depth;
-    const int64_t most = m->l2_bytes / 2 / (steps * depth + COLUMNS * 4) / (2 * half) * (2 * half);
-    const double blocks = most > 0 ? ceil((double)l->rows / (double)most) : 1;
-    const int64_t halves = (l->rows + half - 1) / half;
-    const int64_t groups = l->group ? steps * depth / l->group : 0;
-    const double runs = halves > 2 ? ceil((double)(steps * depth) / RUN_BYTES) : 1;
-    const double moves = groups ? (double)groups : 2 * runs - 1; /* of each tile of sums */
-    const double sums = l->panels * 2 * (double)halves, vector = m->vector_bytes;
-    const double results = l->panels * (double)l->rows * COLUMNS * 4 / vector;
-    for (size_t i = 0; i < COUNT_OF(matrix_kinds); i++)
-        if (matrix_kinds[i].dtype == l->weight)
-            count[matrix_kinds[i].step] += sums * (double)(steps * depth) / (double)whole;
-    count[COST_matrix_sums] += sums * moves;
-    count[COST_matrix_stage] += (double)(l->rows * steps * depth) / vector;
-    count[COST_matrix_out] += results * (double)(1 + groups);
-    count[COST_matrix_stream] += blocks * l->panels * (double)(steps * depth) * COLUMNS / vector;
-}
-
 /* ---- projections by themselves ------------------------------------------------------------- */
 
 /* Of a pass of so many rows. */
@@ -101,9 +55,13 @@ static double
 cost_linear_matrix(const Machine *m, const CostLinear *l)
 {
     enum { ROWS = 512, COLUMNS = 32 };
-    const OnMatrix all = {l->weight, l->inputs, l->group, ROWS, (double)l->columns / COLUMNS};
+    const CostMatrix all = {.weight = l->weight,
+                            .inputs = l->inputs,
+                            .group = l->group,
+                            .rows = ROWS,
+                            .panels = (double)l->columns / COLUMNS};
     double count[COST_STEPS] = {0}, ns = 0;
-    count_matrix(m, &all, count);
+    cost_count_matrix(m, &all, count);
     for (int s = 0; s < COST_STEPS; s++)
         ns += count[s] * m->costs.step[s];
     return ns / ROWS / (l->threads > 0 ? l->threads : 1) * 1e-9;
@@ -155,6 +113,16 @@ on_matrix(const Kernel *k)
     return unit && strcmp(unit->word, "matrix") == 0;
 }
 
+/* Nothing follows the product in its kernel: no scales, no bias, no other node. */
+static bool
+is_alone(const Node *n)
+{
+    const bool before = n->prev && n->prev->kernel == n->kernel,
+               after = n->next && n->next->kernel == n->kernel;
+    return !before && !after && !node_operand(n, 'F') && !node_operand(n, 'B') &&
+           n->out[0]->type.dtype == DTYPE_f32;
+}
+
 static void
 count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
 {
@@ -169,9 +137,13 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const CostStep step = linear_step(w->dtype, blas, &products);
     const LinearShare s = linear_share(p, k, panels);
     if (on_matrix(k)) {
-        const OnMatrix l = {w->dtype, (int64_t)inputs, node_int(n, ATTR_group, 0), s.rows,
-                            s.panels};
-        count_matrix(p->m, &l, count);
+        const CostMatrix l = {.weight = w->dtype,
+                              .inputs = (int64_t)inputs,
+                              .group = node_int(n, ATTR_group, 0),
+                              .direct = is_alone(n),
+                              .rows = s.rows,
+                              .panels = s.panels};
+        cost_count_matrix(p->m, &l, count);
     } else {
         count[step] += s.panels * (double)s.rows * width / lanes * inputs / products;
     }

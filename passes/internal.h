@@ -70,6 +70,18 @@ void panel_print(StrBuf *out, const Machine *m, const PanelWeight *w);
 /* Rows of the tile beside a panel of so many vectors. */
 int64_t panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors);
 
+/* ---- cost_matrix.c -------------------------------------------------------------------------- */
+
+/* A projection on the matrix unit, of one thread. */
+typedef struct {
+    Dtype weight;
+    int64_t inputs, group; /* inputs that share scales; 0: all */
+    bool direct;           /* sums are the results */
+    int64_t rows;
+    double panels;
+} CostMatrix;
+void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);
+
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */
 
 /* Tokens of a recurrence whose B, C, x and y stay in the first-level cache with a head's state: 32
