@@ -1,0 +1,259 @@
+/* codegen/emit/chunked_unit.c -- Y and the state of a head's chunk on the matrix unit (kernel
+ * attribute unit=matrix), and the scratch for it.
+ *
+ * Sums are rows x cols tiles; they leave through scratch of a block of rows, from which vectors
+ * take them. Tile instructions count as calls that touch any memory, so loops of tiles and loops of
+ * vectors are apart.
+ *
+ *     for each block of rows i:                   state: for each block of rows n:
+ *         sums = C_i h + M_i X                        sums = h (+ what decays while B^T X is added)
+ *         y    = leave_i sums + D x                   sums += B^T X
+ *                                                     h    = decay sums
+ *
+ * Bounded decay is taken from the chunk's begin (cg_decay_begun), so that C h and M X add up in one
+ * tile and the state decays once both are added. Under steep decay keep_i is in a copy of C, the
+ * rest in M, and the state decays before B^T X is added. */
+#include "codegen/emit/chunked.h"
+#include "codegen/emit/matrix_unit.h"
+
+enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
+
+/* Blocks of columns: all of `cols` tiles but perhaps the last. */
+typedef struct {
+    Val first; /* tile */
+    int64_t cols;
+    CgLoop loop;
+    int64_t done;
+} Columns;
+
+static bool
+columns_next(Cg *c, const Chunked *s, Columns *at)
+{
+    const int64_t whole = s->tiles.p_tiles / s->tiles.cols * s->tiles.cols;
+    if (at->done == 1)
+        cg_loop_end(c, &at->loop);
+    if (at->done++ == 0) {
+        at->loop = cg_loop(c, "p", cg_i64(c, 0), cg_i64(c, whole), s->tiles.cols);
+        at->first = at->loop.i;
+        at->cols = s->tiles.cols;
+        return true;
+    }
+    at->first = cg_i64(c, whole);
+    at->cols = s->tiles.p_tiles - whole;
+    return at->done == 2 && at->cols > 0;
+}
+
+/* ---- Y ----------------------------------------------------------------------------------- */
+
+/* y = leave_i Y + D x of the tokens of the block from `first` on. */
+static void
+store_y(Cg *c, const Chunked *s, Val first)
+{
+    const Val end = cg_min(c, s->count, cg_add(c, first, cg_i64(c, s->tiles.rows * SIDE)));
+    const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
+    CgLoop i = cg_loop(c, "y", first, end, 1);
+    const Val from = chunked_tile_row(c, s->y_sums, cg_sub(c, i.i, first), s->tiles.p_tiles);
+    const Val leave = cg_splat(
+        c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i.i), DTYPE_f32, 1, NULL), c->lanes);
+    for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
+        const CgSite site = {.row = cg_add(c, s->row, i.i),
+                             .col = cg_add(c, head, at.col),
+                             .lanes = c->lanes,
+                             .mask = at.mask};
+        const Val sum = cg_vload(c, cg_offset(c, from, at.byte), DTYPE_f32, c->lanes, NULL);
+        Val y = cg_fmul(c, leave, sum);
+        cg_unbind_all(s->k);
+        if (s->skip)
+            y = cg_fma(c, s->skip, cg_eval(c, s->k, s->x, &site), y);
+        cg_unbind_all(s->k);
+        cg_bind(s->k, s->y, y);
+        cg_store_outputs(c, s->k, &site);
+    }
+    cg_loop_end(c, &i);
+}
+
+/* left: C and M of the block's rows, which begin at tile `tile`. */
+static void
+products_y(Cg *c, const Chunked *s, Val tile, Val states, Val inside)
+{
+    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
+    const Val last = cg_add(c, tile, cg_i64(c, s->tiles.rows - 1));
+    const Val steps = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1));
+    for (Columns p = {0}; columns_next(c, s, &p);) {
+        const ChunkedProduct before = {.left = states,
+                                       .right = chunked_tile(c, s->h_units, p.first),
+                                       .left_row = s->tiles.n_steps * CG_UNIT_TILE,
+                                       .right_step = across,
+                                       .right_col = CG_UNIT_TILE};
+        const ChunkedProduct within = {.left = inside,
+                                       .right = chunked_tile(c, s->x_units, p.first),
+                                       .left_row = s->tiles.q_steps * CG_UNIT_TILE,
+                                       .right_step = across,
+                                       .right_col = CG_UNIT_TILE};
+        chunked_sums(c, SUMS_ZERO, s->tiles.rows, p.cols, NULL, 0);
+        chunked_product(c, s->tiles.rows, p.cols, &before, cg_i64(c, s->tiles.n_steps));
+        chunked_product(c, s->tiles.rows, p.cols, &within, steps);
+        chunked_sums(c, SUMS_STORE, s->tiles.rows, p.cols, chunked_tile(c, s->y_sums, p.first),
+                     across);
+    }
+}
+
+static void
+head_outputs(Cg *c, const Chunked *s, Val bounded)
+{
+    const int64_t rows = s->tiles.rows;
+    CgLoop i = cg_loop(c, "y_tile", cg_i64(c, 0), cg_div_up(c, s->count, cg_i64(c, SIDE)), rows);
+    const Val states = chunked_tile(c, s->c_rows, cg_mul(c, i.i, cg_i64(c, s->tiles.n_steps)));
+    const Val inside = chunked_tile(c, s->cb, cg_mul(c, i.i, cg_i64(c, s->tiles.q_steps)));
+    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
+    chunked_unit_steep(c, s, i.i);
+    cg_endif(c, &steep);
+    products_y(c, s, i.i, LLVMBuildSelect(c->b, bounded, states, s->c_kept, ""),
+               LLVMBuildSelect(c->b, bounded, inside, s->m, ""));
+    store_y(c, s, cg_mul(c, i.i, cg_i64(c, SIDE)));
+    cg_loop_end(c, &i);
+}
+
+/* ---- the state --------------------------------------------------------------------------- */
+
+/* Rows of the state by `factor`. */
+static void
+scale_state(Cg *c, const Chunked *s, Val factor)
+{
+    CgLoop n = cg_loop(c, "scale", cg_i64(c, 0), cg_i64(c, s->states), 1);
+    const Val row = chunked_tile_row(c, s->h_sums, n.i, s->tiles.p_tiles);
+    for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
+        const Val here = cg_offset(c, row, at.byte);
+        const Val h = cg_vload(c, here, DTYPE_f32, c->lanes, NULL);
+        cg_vstore(c, here, DTYPE_f32, cg_fmul(c, h, factor), c->lanes, NULL);
+    }
+    cg_loop_end(c, &n);
+}
+
+/* Two rows of the state once the chunk is over: to memory after the span's last chunk, else where
+ * the next chunk reads them. alone: the second does not exist. */
+static void
+store_state_unit(Cg *c, const Chunked *s, Val unit, Val factor, Val last, bool alone)
+{
+    const Val n = cg_mul(c, unit, cg_i64(c, 2)), line = cg_i64(c, CG_UNIT_BYTES);
+    const Val sums = chunked_tile_row(c, s->h_sums, n, s->tiles.p_tiles);
+    const Val units = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
+    const Val memory = cg_element(c, s->h, s->stored, n, s->head_dim, cg_i64(c, 0));
+    for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
+        const Val here = cg_offset(c, sums, at.byte), next = cg_offset(c, here, line);
+        const Val to = cg_at(c, memory, s->stored, at.col);
+        Val even = cg_fmul(c, cg_vload(c, here, DTYPE_f32, c->lanes, NULL), factor);
+        Val odd = cg_like(c, even, 0);
+        if (!alone)
+            odd = cg_fmul(c, cg_vload(c, next, DTYPE_f32, c->lanes, NULL), factor);
+        CgIf over = cg_if(c, last);
+        cg_vstore(c, to, s->stored, even, c->lanes, at.mask);
+        if (!alone)
+            cg_vstore(c, cg_at(c, to, s->stored, cg_i64(c, s->head_dim)), s->stored, odd, c->lanes,
+                      at.mask);
+        cg_else(c, &over);
+        even = cg_round(c, even, s->stored);
+        odd = cg_round(c, odd, s->stored);
+        cg_vstore(c, here, DTYPE_f32, even, c->lanes, NULL);
+        cg_vstore(c, next, DTYPE_f32, odd, c->lanes, NULL);
+        cg_vstore(c, cg_offset(c, units, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd), c->lanes,
+                  NULL);
+        cg_endif(c, &over);
+    }
+}
+
+/* Rows of the block from tile `tile` on. */
+static void
+store_state(Cg *c, const Chunked *s, Val tile, Val factor)
+{
+    const Val last =
+        LLVMBuildICmp(c->b, LLVMIntEQ, cg_add(c, s->index, cg_i64(c, 1)), s->chunks, "");
+    const Val half = cg_i64(c, SIDE / 2), whole = cg_i64(c, s->states / 2);
+    const Val first = cg_mul(c, tile, half);
+    const Val end = cg_add(c, first, cg_mul(c, cg_i64(c, s->tiles.rows), half));
+    CgLoop unit = cg_loop(c, "h", first, cg_min(c, whole, end), 1);
+    store_state_unit(c, s, unit.i, factor, last, false);
+    cg_loop_end(c, &unit);
+    if (s->states % 2 == 0)
+        return;
+    CgIf odd = cg_if(c, cg_less(c, whole, end));
+    store_state_unit(c, s, whole, factor, last, true);
+    cg_endif(c, &odd);
+}
+
+static void
+head_state(Cg *c, const Chunked *s, Val factor)
+{
+    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
+    const Val steps = cg_div_up(c, s->count, cg_i64(c, STEP));
+    CgLoop n = cg_loop(c, "h_tile", cg_i64(c, 0), cg_i64(c, s->tiles.n_tiles), s->tiles.rows);
+    const Val sums = cg_offset(c, s->h_sums, cg_mul(c, n.i, cg_i64(c, across)));
+    const Val left = chunked_tile(c, s->b_units, cg_mul(c, n.i, cg_i64(c, s->tiles.q_steps)));
+    for (Columns p = {0}; columns_next(c, s, &p);) {
+        const ChunkedProduct of = {.left = left,
+                                   .right = chunked_tile(c, s->x_units, p.first),
+                                   .left_row = s->tiles.q_steps * CG_UNIT_TILE,
+                                   .right_step = across,
+                                   .right_col = CG_UNIT_TILE};
+        const Val at = chunked_tile(c, sums, p.first);
+        chunked_sums(c, SUMS_LOAD, s->tiles.rows, p.cols, at, across);
+        chunked_product(c, s->tiles.rows, p.cols, &of, steps);
+        chunked_sums(c, SUMS_STORE, s->tiles.rows, p.cols, at, across);
+    }
+    store_state(c, s, n.i, factor);
+    cg_loop_end(c, &n);
+}
+
+/* ---- of a head --------------------------------------------------------------------------- */
+
+void
+chunked_unit_head(Cg *c, const Chunked *s)
+{
+    const Val one = cg_f32(c, 1), step = cg_i64(c, STEP);
+    const Val padded = cg_mul(c, cg_div_up(c, s->count, step), step);
+    const Val bounded = cg_decay_prefix(c, &s->decay, s->head, s->row, s->count);
+    const Val whole = cg_decay_whole(c, &s->decay, s->count);
+    CgIf kind = cg_if(c, bounded);
+    cg_decay_begun(c, &s->decay, s->count);
+    cg_else(c, &kind);
+    cg_decay_steep(c, &s->decay, padded);
+    cg_endif(c, &kind);
+    chunked_unit_stage_x(c, s);
+    head_outputs(c, s, bounded);
+    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
+    const Val last = cg_sub(c, s->count, cg_i64(c, 1));
+    cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
+    chunked_unit_stage_x(c, s);
+    scale_state(c, s, cg_splat(c, whole, c->lanes));
+    cg_endif(c, &steep);
+    head_state(c, s, cg_splat(c, LLVMBuildSelect(c->b, bounded, whole, one, ""), c->lanes));
+}
+
+/* ---- scratch ----------------------------------------------------------------------------- */
+
+static Val
+tiles(Cg *c, const Chunked *s, int64_t count)
+{
+    return cg_scratch(c, s->k, count * CG_UNIT_TILE);
+}
+
+void
+chunked_unit_reserve(Cg *c, Chunked *s)
+{
+    const TileUnit *t = &s->tiles;
+    const int64_t block = t->rows * t->p_tiles, corners = STEP / SIDE * (STEP / SIDE);
+    s->c_all = cg_scratch(c, s->k, t->most * t->c_bytes);
+    s->b_all = cg_scratch(c, s->k, t->most * t->b_bytes);
+    s->cb_all = cg_scratch(c, s->k, t->most * t->cb_bytes);
+    s->b_rows = cg_scratch(c, s->k, t->c_bytes);
+    s->b_cols = cg_scratch(c, s->k, t->c_bytes);
+    s->b_pairs = tiles(c, s, t->q_steps * t->n_tiles);
+    s->x_units = tiles(c, s, t->q_steps * t->p_tiles);
+    s->h_units = tiles(c, s, t->n_steps * t->p_tiles);
+    s->h_sums = tiles(c, s, t->n_tiles * t->p_tiles);
+    s->y_sums = tiles(c, s, block > corners ? block : corners);
+    s->c_kept = tiles(c, s, t->rows * t->n_steps);
+    s->m = tiles(c, s, t->rows * t->q_steps);
+    s->since = cg_scratch(c, s->k, STEP * (int64_t)sizeof(float));
+    s->decay = cg_decay(c, s->k, s->dt, s->A, t->q_steps * STEP, c->lanes);
+}
