@@ -87,6 +87,7 @@ typedef struct {
     Val left, right;
     int64_t left_row, right_step, right_col;
 } ChunkedProduct;
+void chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step);
 void chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps);
 /* Sums of a block to and from tiles that follow each other, rows of blocks row_bytes apart; or 0.
  */

@@ -73,9 +73,11 @@ chunked_cells_next(Cg *c, ChunkedCells *at)
 /* ---- products ---------------------------------------------------------------------------- */
 
 /* Every right tile but the last of a step has a register of its own as far as there are. */
-static void
-product_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val left, Val right)
+void
+chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step)
 {
+    const Val left = chunked_tile(c, of->left, step);
+    const Val right = cg_offset(c, of->right, cg_mul(c, step, cg_i64(c, of->right_step)));
     const int first = (int)(rows * cols), free = (int)(first + rows);
     const int rights = c->machine->matrix.tiles - free;
     for (int r = 0; r < rows; r++)
@@ -94,8 +96,7 @@ void
 chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps)
 {
     CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
-    product_step(c, rows, cols, of, chunked_tile(c, of->left, k.i),
-                 cg_offset(c, of->right, cg_mul(c, k.i, cg_i64(c, of->right_step))));
+    chunked_step(c, rows, cols, of, k.i);
     cg_loop_end(c, &k);
 }
 

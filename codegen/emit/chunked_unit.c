@@ -18,7 +18,7 @@
 
 enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
 
-/* Blocks of columns: all of `cols` tiles but perhaps the last. */
+/* Blocks of columns from the second on: all of `cols` tiles but perhaps the last. */
 typedef struct {
     Val first; /* tile */
     int64_t cols;
@@ -29,13 +29,13 @@ typedef struct {
 static bool
 columns_next(Cg *c, const Chunked *s, Columns *at)
 {
-    const int64_t whole = s->tiles.p_tiles / s->tiles.cols * s->tiles.cols;
+    const int64_t cols = s->tiles.cols, whole = s->tiles.p_tiles / cols * cols;
     if (at->done == 1)
         cg_loop_end(c, &at->loop);
     if (at->done++ == 0) {
-        at->loop = cg_loop(c, "p", cg_i64(c, 0), cg_i64(c, whole), s->tiles.cols);
+        at->loop = cg_loop(c, "p", cg_i64(c, cols), cg_i64(c, whole), cols);
         at->first = at->loop.i;
-        at->cols = s->tiles.cols;
+        at->cols = cols;
         return true;
     }
     at->first = cg_i64(c, whole);
@@ -43,20 +43,39 @@ columns_next(Cg *c, const Chunked *s, Columns *at)
     return at->done == 2 && at->cols > 0;
 }
 
+/* What vectors do while the unit multiplies: rows [first, end) of what the block of rows before
+ * left, `each` of them beside a step. */
+typedef struct {
+    Val first, end, each;
+} Beside;
+
+static Beside
+beside(Cg *c, Val begin, Val block, int64_t rows, Val end, Val steps)
+{
+    const Val first = cg_mul(c, cg_sub(c, block, cg_i64(c, 1)), cg_i64(c, rows));
+    const Val to = cg_min(c, end, cg_add(c, first, cg_i64(c, rows)));
+    return (Beside){first, LLVMBuildSelect(c->b, begin, first, to, ""),
+                    cg_div_up(c, cg_i64(c, rows), steps)};
+}
+
+static CgLoop
+beside_loop(Cg *c, const Beside *b, Val step)
+{
+    const Val from = cg_add(c, b->first, cg_mul(c, step, b->each));
+    return cg_loop(c, "beside", from, cg_min(c, b->end, cg_add(c, from, b->each)), 1);
+}
+
 /* ---- Y ----------------------------------------------------------------------------------- */
 
-/* y = leave_i Y + D x of the tokens of the block from `first` on. */
+/* y = leave_i Y + D x of one token; from: its sums. */
 static void
-store_y(Cg *c, const Chunked *s, Val first)
+store_y_row(Cg *c, const Chunked *s, Val i, Val from)
 {
-    const Val end = cg_min(c, s->count, cg_add(c, first, cg_i64(c, s->tiles.rows * SIDE)));
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
-    CgLoop i = cg_loop(c, "y", first, end, 1);
-    const Val from = chunked_tile_row(c, s->y_sums, cg_sub(c, i.i, first), s->tiles.p_tiles);
     const Val leave = cg_splat(
-        c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i.i), DTYPE_f32, 1, NULL), c->lanes);
+        c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
-        const CgSite site = {.row = cg_add(c, s->row, i.i),
+        const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
                              .lanes = c->lanes,
                              .mask = at.mask};
@@ -69,48 +88,89 @@ store_y(Cg *c, const Chunked *s, Val first)
         cg_bind(s->k, s->y, y);
         cg_store_outputs(c, s->k, &site);
     }
-    cg_loop_end(c, &i);
 }
 
-/* left: C and M of the block's rows, which begin at tile `tile`. */
+/* Rows of a block of Y. */
+typedef struct {
+    Val states, inside; /* C and M */
+    Val steps;          /* of M */
+    Val sums;
+} YBlock;
+
 static void
-products_y(Cg *c, const Chunked *s, Val tile, Val states, Val inside)
+product_y(Cg *c, const Chunked *s, const YBlock *y, Val p, int64_t cols, bool states)
 {
     const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const Val last = cg_add(c, tile, cg_i64(c, s->tiles.rows - 1));
-    const Val steps = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1));
-    for (Columns p = {0}; columns_next(c, s, &p);) {
-        const ChunkedProduct before = {.left = states,
-                                       .right = chunked_tile(c, s->h_units, p.first),
-                                       .left_row = s->tiles.n_steps * CG_UNIT_TILE,
-                                       .right_step = across,
-                                       .right_col = CG_UNIT_TILE};
-        const ChunkedProduct within = {.left = inside,
-                                       .right = chunked_tile(c, s->x_units, p.first),
-                                       .left_row = s->tiles.q_steps * CG_UNIT_TILE,
-                                       .right_step = across,
-                                       .right_col = CG_UNIT_TILE};
-        chunked_sums(c, SUMS_ZERO, s->tiles.rows, p.cols, NULL, 0);
-        chunked_product(c, s->tiles.rows, p.cols, &before, cg_i64(c, s->tiles.n_steps));
-        chunked_product(c, s->tiles.rows, p.cols, &within, steps);
-        chunked_sums(c, SUMS_STORE, s->tiles.rows, p.cols, chunked_tile(c, s->y_sums, p.first),
-                     across);
+    const ChunkedProduct before = {.left = y->states,
+                                   .right = chunked_tile(c, s->h_units, p),
+                                   .left_row = s->tiles.n_steps * CG_UNIT_TILE,
+                                   .right_step = across,
+                                   .right_col = CG_UNIT_TILE};
+    const ChunkedProduct within = {.left = y->inside,
+                                   .right = chunked_tile(c, s->x_units, p),
+                                   .left_row = s->tiles.q_steps * CG_UNIT_TILE,
+                                   .right_step = across,
+                                   .right_col = CG_UNIT_TILE};
+    if (states) {
+        chunked_sums(c, SUMS_ZERO, s->tiles.rows, cols, NULL, 0);
+        chunked_product(c, s->tiles.rows, cols, &before, cg_i64(c, s->tiles.n_steps));
     }
+    chunked_product(c, s->tiles.rows, cols, &within, y->steps);
+    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, chunked_tile(c, y->sums, p), across);
+}
+
+/* Rows of the block before are stored beside C h of this one. */
+static void
+output_block(Cg *c, const Chunked *s, Val tile, Val exists, Val bounded)
+{
+    const int64_t rows = s->tiles.rows, across = s->tiles.p_tiles * CG_UNIT_TILE;
+    const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
+    const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
+    const Val odd = LLVMBuildAnd(c->b, block, cg_i64(c, 1), "");
+    const Val other = cg_sub(c, cg_i64(c, 1), odd), size = cg_i64(c, rows * across);
+    const Val states = chunked_tile(c, s->c_rows, cg_mul(c, tile, cg_i64(c, s->tiles.n_steps)));
+    const Val inside = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps)));
+    const Val last = cg_add(c, tile, cg_i64(c, rows - 1));
+    const YBlock y = {.states = LLVMBuildSelect(c->b, bounded, states, s->c_kept, ""),
+                      .inside = LLVMBuildSelect(c->b, bounded, inside, s->m, ""),
+                      .steps = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1)),
+                      .sums = cg_offset(c, s->y_sums, cg_mul(c, odd, size))};
+    CgIf begin = cg_if(c, exists);
+    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
+    chunked_unit_steep(c, s, tile);
+    cg_endif(c, &steep);
+    chunked_sums(c, SUMS_ZERO, rows, s->tiles.cols, NULL, 0);
+    cg_endif(c, &begin);
+    const ChunkedProduct of = {.left = y.states,
+                               .right = s->h_units,
+                               .left_row = s->tiles.n_steps * CG_UNIT_TILE,
+                               .right_step = across,
+                               .right_col = CG_UNIT_TILE};
+    const Beside b =
+        beside(c, first_block, block, rows * SIDE, s->count, cg_i64(c, s->tiles.n_steps));
+    const Val stored = cg_offset(c, s->y_sums, cg_mul(c, other, size));
+    CgLoop k = cg_loop(c, "k", zero, cg_i64(c, s->tiles.n_steps), 1);
+    CgIf step = cg_if(c, exists);
+    chunked_step(c, rows, s->tiles.cols, &of, k.i);
+    cg_endif(c, &step);
+    CgLoop i = beside_loop(c, &b, k.i);
+    store_y_row(c, s, i.i, chunked_tile_row(c, stored, cg_sub(c, i.i, b.first), s->tiles.p_tiles));
+    cg_loop_end(c, &i);
+    cg_loop_end(c, &k);
+    CgIf end = cg_if(c, exists);
+    product_y(c, s, &y, zero, s->tiles.cols, false);
+    for (Columns p = {0}; columns_next(c, s, &p);)
+        product_y(c, s, &y, p.first, p.cols, true);
+    cg_endif(c, &end);
 }
 
 static void
 head_outputs(Cg *c, const Chunked *s, Val bounded)
 {
     const int64_t rows = s->tiles.rows;
-    CgLoop i = cg_loop(c, "y_tile", cg_i64(c, 0), cg_div_up(c, s->count, cg_i64(c, SIDE)), rows);
-    const Val states = chunked_tile(c, s->c_rows, cg_mul(c, i.i, cg_i64(c, s->tiles.n_steps)));
-    const Val inside = chunked_tile(c, s->cb, cg_mul(c, i.i, cg_i64(c, s->tiles.q_steps)));
-    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
-    chunked_unit_steep(c, s, i.i);
-    cg_endif(c, &steep);
-    products_y(c, s, i.i, LLVMBuildSelect(c->b, bounded, states, s->c_kept, ""),
-               LLVMBuildSelect(c->b, bounded, inside, s->m, ""));
-    store_y(c, s, cg_mul(c, i.i, cg_i64(c, SIDE)));
+    const Val tiles = cg_div_up(c, s->count, cg_i64(c, SIDE));
+    CgLoop i = cg_loop(c, "y_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, rows)), rows);
+    output_block(c, s, i.i, cg_less(c, i.i, tiles), bounded);
     cg_loop_end(c, &i);
 }
 
@@ -130,10 +190,10 @@ scale_state(Cg *c, const Chunked *s, Val factor)
     cg_loop_end(c, &n);
 }
 
-/* Two rows of the state once the chunk is over: to memory after the span's last chunk, else where
- * the next chunk reads them. alone: the second does not exist. */
+/* Two rows of the state once the chunk is over: to memory after the span's last chunk (over), else
+ * where the next chunk reads them. alone: the second does not exist. */
 static void
-store_state_unit(Cg *c, const Chunked *s, Val unit, Val factor, Val last, bool alone)
+store_state_unit(Cg *c, const Chunked *s, Val unit, Val factor, bool over, bool alone)
 {
     const Val n = cg_mul(c, unit, cg_i64(c, 2)), line = cg_i64(c, CG_UNIT_BYTES);
     const Val sums = chunked_tile_row(c, s->h_sums, n, s->tiles.p_tiles);
@@ -146,62 +206,90 @@ store_state_unit(Cg *c, const Chunked *s, Val unit, Val factor, Val last, bool a
         Val odd = cg_like(c, even, 0);
         if (!alone)
             odd = cg_fmul(c, cg_vload(c, next, DTYPE_f32, c->lanes, NULL), factor);
-        CgIf over = cg_if(c, last);
-        cg_vstore(c, to, s->stored, even, c->lanes, at.mask);
-        if (!alone)
-            cg_vstore(c, cg_at(c, to, s->stored, cg_i64(c, s->head_dim)), s->stored, odd, c->lanes,
-                      at.mask);
-        cg_else(c, &over);
+        if (over) {
+            cg_vstore(c, to, s->stored, even, c->lanes, at.mask);
+            if (!alone)
+                cg_vstore(c, cg_at(c, to, s->stored, cg_i64(c, s->head_dim)), s->stored, odd,
+                          c->lanes, at.mask);
+            continue;
+        }
         even = cg_round(c, even, s->stored);
         odd = cg_round(c, odd, s->stored);
         cg_vstore(c, here, DTYPE_f32, even, c->lanes, NULL);
         cg_vstore(c, next, DTYPE_f32, odd, c->lanes, NULL);
         cg_vstore(c, cg_offset(c, units, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd), c->lanes,
                   NULL);
-        cg_endif(c, &over);
     }
 }
 
-/* Rows of the block from tile `tile` on. */
 static void
-store_state(Cg *c, const Chunked *s, Val tile, Val factor)
+store_state(Cg *c, const Chunked *s, Val unit, Val factor, bool alone)
 {
-    const Val last =
-        LLVMBuildICmp(c->b, LLVMIntEQ, cg_add(c, s->index, cg_i64(c, 1)), s->chunks, "");
-    const Val half = cg_i64(c, SIDE / 2), whole = cg_i64(c, s->states / 2);
-    const Val first = cg_mul(c, tile, half);
-    const Val end = cg_add(c, first, cg_mul(c, cg_i64(c, s->tiles.rows), half));
-    CgLoop unit = cg_loop(c, "h", first, cg_min(c, whole, end), 1);
-    store_state_unit(c, s, unit.i, factor, last, false);
+    const Val next = cg_add(c, s->index, cg_i64(c, 1));
+    CgIf over = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, next, s->chunks, ""));
+    store_state_unit(c, s, unit, factor, true, alone);
+    cg_else(c, &over);
+    store_state_unit(c, s, unit, factor, false, alone);
+    cg_endif(c, &over);
+}
+
+static void
+product_state(Cg *c, const Chunked *s, const ChunkedProduct *first, Val sums, Val p, int64_t cols,
+              Val steps)
+{
+    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
+    ChunkedProduct of = *first;
+    of.right = chunked_tile(c, first->right, p);
+    chunked_sums(c, SUMS_LOAD, s->tiles.rows, cols, chunked_tile(c, sums, p), across);
+    chunked_product(c, s->tiles.rows, cols, &of, steps);
+    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, chunked_tile(c, sums, p), across);
+}
+
+/* Rows of the block before are stored beside B^T X of this one. */
+static void
+state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
+{
+    const int64_t rows = s->tiles.rows, across = s->tiles.p_tiles * CG_UNIT_TILE;
+    const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
+    const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
+    const Val steps = cg_div_up(c, s->count, cg_i64(c, STEP));
+    const Val sums = cg_offset(c, s->h_sums, cg_mul(c, tile, cg_i64(c, across)));
+    const ChunkedProduct of = {
+        .left = chunked_tile(c, s->b_units, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps))),
+        .right = s->x_units,
+        .left_row = s->tiles.q_steps * CG_UNIT_TILE,
+        .right_step = across,
+        .right_col = CG_UNIT_TILE};
+    CgIf begin = cg_if(c, exists);
+    chunked_sums(c, SUMS_LOAD, rows, s->tiles.cols, sums, across);
+    cg_endif(c, &begin);
+    const Beside b =
+        beside(c, first_block, block, rows * SIDE / 2, cg_i64(c, s->states / 2), steps);
+    CgLoop k = cg_loop(c, "k", zero, steps, 1);
+    CgIf step = cg_if(c, exists);
+    chunked_step(c, rows, s->tiles.cols, &of, k.i);
+    cg_endif(c, &step);
+    CgLoop unit = beside_loop(c, &b, k.i);
+    store_state(c, s, unit.i, factor, false);
     cg_loop_end(c, &unit);
-    if (s->states % 2 == 0)
-        return;
-    CgIf odd = cg_if(c, cg_less(c, whole, end));
-    store_state_unit(c, s, whole, factor, last, true);
-    cg_endif(c, &odd);
+    cg_loop_end(c, &k);
+    CgIf end = cg_if(c, exists);
+    chunked_sums(c, SUMS_STORE, rows, s->tiles.cols, sums, across);
+    for (Columns p = {0}; columns_next(c, s, &p);)
+        product_state(c, s, &of, sums, p.first, p.cols, steps);
+    cg_endif(c, &end);
 }
 
 static void
 head_state(Cg *c, const Chunked *s, Val factor)
 {
-    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const Val steps = cg_div_up(c, s->count, cg_i64(c, STEP));
-    CgLoop n = cg_loop(c, "h_tile", cg_i64(c, 0), cg_i64(c, s->tiles.n_tiles), s->tiles.rows);
-    const Val sums = cg_offset(c, s->h_sums, cg_mul(c, n.i, cg_i64(c, across)));
-    const Val left = chunked_tile(c, s->b_units, cg_mul(c, n.i, cg_i64(c, s->tiles.q_steps)));
-    for (Columns p = {0}; columns_next(c, s, &p);) {
-        const ChunkedProduct of = {.left = left,
-                                   .right = chunked_tile(c, s->x_units, p.first),
-                                   .left_row = s->tiles.q_steps * CG_UNIT_TILE,
-                                   .right_step = across,
-                                   .right_col = CG_UNIT_TILE};
-        const Val at = chunked_tile(c, sums, p.first);
-        chunked_sums(c, SUMS_LOAD, s->tiles.rows, p.cols, at, across);
-        chunked_product(c, s->tiles.rows, p.cols, &of, steps);
-        chunked_sums(c, SUMS_STORE, s->tiles.rows, p.cols, at, across);
-    }
-    store_state(c, s, n.i, factor);
+    const int64_t rows = s->tiles.rows;
+    const Val tiles = cg_i64(c, s->tiles.n_tiles);
+    CgLoop n = cg_loop(c, "h_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, rows)), rows);
+    state_block(c, s, n.i, cg_less(c, n.i, tiles), factor);
     cg_loop_end(c, &n);
+    if (s->states % 2)
+        store_state(c, s, cg_i64(c, s->states / 2), factor, true);
 }
 
 /* ---- of a head --------------------------------------------------------------------------- */
@@ -251,7 +339,7 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->x_units = tiles(c, s, t->q_steps * t->p_tiles);
     s->h_units = tiles(c, s, t->n_steps * t->p_tiles);
     s->h_sums = tiles(c, s, t->n_tiles * t->p_tiles);
-    s->y_sums = tiles(c, s, block > corners ? block : corners);
+    s->y_sums = tiles(c, s, 2 * block > corners ? 2 * block : corners);
     s->c_kept = tiles(c, s, t->rows * t->n_steps);
     s->m = tiles(c, s, t->rows * t->q_steps);
     s->since = cg_scratch(c, s->k, STEP * (int64_t)sizeof(float));
