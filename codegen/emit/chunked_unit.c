@@ -67,6 +67,28 @@ beside_loop(Cg *c, const Beside *b, Val step)
 
 /* ---- Y ----------------------------------------------------------------------------------- */
 
+/* The lines of y that are stored FAR tokens later: of this head, or of the next one where this
+ * chunk is the span's last. */
+static void
+prefetch_far(Cg *c, const Chunked *s, Val i)
+{
+    enum { FAR = 2 * SIDE };
+    const CgOperand *y = cg_operand(s->k, s->y);
+    if (!y)
+        return;
+    const Val past = cg_sub(c, cg_add(c, i, cg_i64(c, FAR)), s->count);
+    const Val more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks);
+    const Val same = LLVMBuildOr(c->b, more, cg_less(c, past, cg_i64(c, 0)), "");
+    const Val after = cg_add(c, cg_add(c, s->row, s->count), past);
+    const Val row = LLVMBuildSelect(c->b, same, after, cg_add(c, s->span_row, past), "");
+    const Val next = cg_add(c, s->head, cg_i64(c, 1));
+    const Val head = LLVMBuildSelect(c->b, same, s->head, next, "");
+    const Val from = cg_element(c, y->base, y->dtype, row, y->stride,
+                                cg_mul(c, head, cg_i64(c, s->head_dim)));
+    for (int64_t p = 0; p < s->head_dim; p += CG_LINE_BYTES / dtype_info[y->dtype].bytes)
+        cg_prefetch(c, cg_at(c, from, y->dtype, cg_i64(c, p)), 3);
+}
+
 /* y = leave_i Y + D x of one token; from: its sums. */
 static void
 store_y_row(Cg *c, const Chunked *s, Val i, Val from)
@@ -74,6 +96,7 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
+    prefetch_far(c, s, i);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
