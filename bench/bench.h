@@ -26,11 +26,12 @@ BenchSample bench_rates(double *rate, int count);
  */
 typedef struct {
     int threads;
-    BenchSample f32, bf16, i8; /* GFLOP/s, GFLOP/s, GOP/s; 2 of them a multiply-add */
-    BenchSample read;          /* GB/s of a buffer far larger than the caches */
-    CgProbeId read_by;         /* the way of walking it that was fastest */
-    BenchSample update;        /* that buffer read and written in place, both counted */
-    BenchSample l1, l2, l3;    /* reads of buffers of half of each cache (L3: half of the share) */
+    BenchSample f32, bf16, i8; /* of vectors: GFLOP/s, GFLOP/s, GOP/s; 2 of them a multiply-add */
+    BenchSample matrix_bf16, matrix_i8; /* of the matrix unit */
+    BenchSample read;                   /* GB/s of a buffer far larger than the caches */
+    CgProbeId read_by;                  /* the way of walking it that was fastest */
+    BenchSample update;                 /* that buffer read and written in place, both counted */
+    BenchSample l1, l2, l3; /* reads of buffers of half of each cache (L3: half of the share) */
 } BenchCeilings;
 
 /* Compiled probes, threads to run them, a buffer to walk. */
@@ -39,6 +40,10 @@ typedef struct BenchProbes BenchProbes;
 BenchProbes *bench_probes_open(Arena *arena, const Machine *machine, int threads, const char **why);
 void bench_probes_close(BenchProbes *probes);
 const char *bench_probe_doc(const BenchProbes *probes, CgProbeId id);
+const char *bench_probe_matrix(const BenchProbes *probes); /* the unit's name; NULL: none */
+/* The probe of the fastest unit of `machine` that multiplies operands of that type. */
+CgProbeId bench_dot(const Machine *machine, Dtype dtype);
+const BenchSample *bench_ceiling_of(const BenchCeilings *ceilings, CgProbeId arithmetic);
 /* All ceilings, about a second. */
 BenchCeilings bench_ceilings(BenchProbes *probes, int threads);
 /* One more measurement of the buffer by a way of walking, some 10 ms: GB/s. */
@@ -134,14 +139,16 @@ double bench_tokens_per_s(const BenchItem *item);
 void bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c);
 void bench_put_text(StrBuf *out, const BenchRun *run);
 void bench_put_json(StrBuf *out, const BenchRun *run);
-/* Equal kernels of a phase: all steps with one name and op, in the layers or in the head. */
+/* Equal kernels of a phase: all steps with one name, op and type, in the layers or in the head. */
 typedef struct {
     const char *name;
-    Op op; /* kernel_op */
+    Op op;       /* kernel_op */
+    Dtype dtype; /* of its products' operands: f32, bf16, u8 */
     bool head;
     int count;
     double seconds;
     BenchWork work;
+    double least; /* seconds that its operations take at the ceiling of their type */
 } BenchKernel;
 typedef struct {
     BenchKernel *rows; /* arena; those that took time */
@@ -188,6 +195,7 @@ typedef struct {
     int rows, terms;        /* at most 32 terms */
     const double *count;    /* [rows,terms] */
     const double *measured; /* [rows], above 0 */
+    const double *weight;   /* [rows]: how much its error counts; NULL: all alike */
 } BenchFit;
 /* [terms]: what one of each takes, none below 0, so that sums are near what was measured:
  * least relative errors. A term that is in no row is 0. */

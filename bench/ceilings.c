@@ -14,6 +14,7 @@ struct BenchProbes {
     CgJit *jit;
     CgProbe probe[PROBE_COUNT];
     int64_t l1_bytes, l2_bytes;
+    const char *matrix; /* the name of the unit, if there is one */
     RtPool *pool;
     char *buffer; /* owns: pages, first touched by the thread that walks them */
     size_t bytes;
@@ -181,6 +182,8 @@ bench_ceilings(BenchProbes *p, int threads)
     c.f32 = arithmetic(p, PROBE_f32, threads);
     c.bf16 = arithmetic(p, PROBE_bf16, threads);
     c.i8 = arithmetic(p, PROBE_i8, threads);
+    c.matrix_bf16 = arithmetic(p, PROBE_matrix_bf16, threads);
+    c.matrix_i8 = arithmetic(p, PROBE_matrix_i8, threads);
     c.l1 = cached(p, p->l1_bytes / 2, threads);
     c.l2 = cached(p, p->l2_bytes / 2, threads);
     if (l3_share > 2 * p->l2_bytes)
@@ -231,6 +234,7 @@ bench_probes_open(Arena *arena, const Machine *machine, int threads, const char 
     BenchProbes *p = arena_alloc(arena, sizeof *p);
     p->l1_bytes = machine->l1_bytes;
     p->l2_bytes = machine->l2_bytes;
+    p->matrix = machine->matrix.name;
     if (!open_parts(p, arena, machine, threads, why)) {
         bench_probes_close(p);
         return NULL;
@@ -247,6 +251,37 @@ bench_probes_close(BenchProbes *p)
     rt_pool_close(p->pool);
     rt_pages_free(p->buffer, p->bytes);
     cg_jit_free(p->jit);
+}
+
+/* ---- by type ------------------------------------------------------------------------------- */
+
+/* Where nothing multiplies pairs of bf16, they are widened. */
+CgProbeId
+bench_dot(const Machine *m, Dtype dtype)
+{
+    if (dtype == DTYPE_u8)
+        return m->matrix.i8 && !m->matrix.model ? PROBE_matrix_i8 : PROBE_i8;
+    if (dtype != DTYPE_bf16)
+        return PROBE_f32;
+    if (m->matrix.bf16 && !m->matrix.model)
+        return PROBE_matrix_bf16;
+    return m->bf16_dot ? PROBE_bf16 : PROBE_f32;
+}
+
+const BenchSample *
+bench_ceiling_of(const BenchCeilings *c, CgProbeId arithmetic)
+{
+    return arithmetic == PROBE_matrix_i8     ? &c->matrix_i8
+           : arithmetic == PROBE_matrix_bf16 ? &c->matrix_bf16
+           : arithmetic == PROBE_i8          ? &c->i8
+           : arithmetic == PROBE_bf16        ? &c->bf16
+                                             : &c->f32;
+}
+
+const char *
+bench_probe_matrix(const BenchProbes *p)
+{
+    return p->matrix;
 }
 
 const char *

@@ -79,7 +79,8 @@ bench_fit(const BenchFit *fit, double *constant)
                 row[t] =
                     scale[t] > 0 ? fit->count[i * fit->terms + t] / fit->measured[i] / scale[t] : 0;
             const double miss = fabs(sum_of(row, constant, fit->terms) - 1);
-            normal_add(&e, row, round == 0 ? 1 : noise / fmax(miss, noise));
+            const double weight = fit->weight ? fit->weight[i] : 1;
+            normal_add(&e, row, weight * (round == 0 ? 1 : noise / fmax(miss, noise)));
         }
         normal_solve(&e, constant);
     }

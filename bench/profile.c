@@ -4,14 +4,14 @@
 #include "bench/bench.h"
 
 static BenchKernel *
-table_row(BenchProfile *t, const char *name, Op op, bool head)
+table_row(BenchProfile *t, const char *name, Op op, Dtype dtype, bool head)
 {
     int i = 0;
-    while (i < t->count &&
-           (strcmp(t->rows[i].name, name) != 0 || t->rows[i].op != op || t->rows[i].head != head))
+    while (i < t->count && (strcmp(t->rows[i].name, name) != 0 || t->rows[i].op != op ||
+                            t->rows[i].dtype != dtype || t->rows[i].head != head))
         i++;
     if (i == t->count)
-        t->rows[t->count++] = (BenchKernel){.name = name, .op = op, .head = head};
+        t->rows[t->count++] = (BenchKernel){.name = name, .op = op, .dtype = dtype, .head = head};
     return &t->rows[i];
 }
 
@@ -30,6 +30,38 @@ work_of(const BenchRun *run, const BenchItem *item, const Graph *g, const Kernel
                        pass.bytes * (double)passes + last.bytes};
 }
 
+/* ---- ceilings ------------------------------------------------------------------------------ */
+
+/* What products multiply, in people's words. */
+static const struct {
+    Dtype dtype;
+    const char *name;
+} multiplied[] = {
+    {DTYPE_f32,  "f32" },
+    {DTYPE_bf16, "bf16"},
+    {DTYPE_u8,   "int8"},
+};
+
+/* G operations a second of the fastest unit. Those of the run's own type were probed beside a
+ * prefill; others are from the start of the run. */
+static double
+gops_of(const BenchRun *run, const BenchItem *item, Dtype dtype)
+{
+    const CgProbeId dot = bench_dot(run->machine, dtype);
+    if (item->kind == BENCH_PREFILL && dot == run->dot)
+        return item->ceiling.best;
+    return bench_ceiling_of(&run->ceilings[item->threads], dot)->best;
+}
+
+static double
+gbs_of(const BenchRun *run, const BenchItem *item)
+{
+    return item->kind == BENCH_DECODE ? item->ceiling.median
+                                      : run->ceilings[item->threads].read.median;
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
 /* Seconds of each step of a phase, but for those it had taken before; steps without time are left
  * out. */
 static void
@@ -46,11 +78,12 @@ table_fill(Arena *arena, BenchProfile *t, const BenchRun *run, const BenchItem *
             continue;
         const bool head = kernel_is_head(g, k);
         const BenchWork work = work_of(run, item, g, k, head);
-        BenchKernel *row = table_row(t, k->name, kernel_op(k), head);
+        BenchKernel *row = table_row(t, k->name, kernel_op(k), cost_kernel_dtype(k), head);
         row->count++;
         row->seconds += seconds;
         row->work.flops += work.flops;
         row->work.bytes += work.bytes;
+        row->least += work.flops / gops_of(run, item, row->dtype) * 1e-9;
         t->seconds += seconds;
     }
 }
@@ -74,52 +107,65 @@ table_fold(BenchProfile *kinds, const BenchProfile *kernels)
 {
     for (int i = 0; i < kernels->count; i++) {
         const BenchKernel *row = &kernels->rows[i];
-        BenchKernel *kind = table_row(kinds, kind_of(row), OP_COUNT, false);
+        BenchKernel *kind = table_row(kinds, kind_of(row), OP_COUNT, DTYPE_COUNT, false);
         kind->count += row->count;
         kind->seconds += row->seconds;
         kind->work.flops += row->work.flops;
         kind->work.bytes += row->work.bytes;
+        kind->least += row->least;
     }
     kinds->seconds = kernels->seconds;
 }
 
 /* ---- text -------------------------------------------------------------------------------- */
 
-/* What a kernel is held against; the nearer of the two binds it. */
-typedef struct {
-    double gops, gbs;
-} Ceilings;
-
-/* Beside a prefill its dot was probed, beside a decode the read rate; the other is from the start
- * of the run. */
-static Ceilings
-ceilings_of(const BenchRun *run, const BenchItem *item)
+static const char *
+multiplied_name(Dtype dtype)
 {
-    const BenchCeilings *c = &run->ceilings[item->threads];
-    const BenchSample *dot = run->dot == PROBE_i8     ? &c->i8
-                             : run->dot == PROBE_bf16 ? &c->bf16
-                                                      : &c->f32;
-    if (item->kind == BENCH_PREFILL)
-        return (Ceilings){item->ceiling.best, c->read.median};
-    return (Ceilings){dot->best, item->ceiling.median};
+    for (size_t i = 0; i < COUNT_OF(multiplied); i++)
+        if (multiplied[i].dtype == dtype)
+            return multiplied[i].name;
+    return "dot"; /* of several types */
 }
 
+/* The nearer of its two ceilings binds a kernel. */
 static void
-put_row(StrBuf *out, const BenchKernel *row, const Ceilings *most, double total)
+put_row(StrBuf *out, const BenchKernel *row, double read_gbs, double total)
 {
     const double gops = row->work.flops / row->seconds * 1e-9;
     const double gbs = row->work.bytes / row->seconds * 1e-9;
-    const double dot = gops / most->gops, read = gbs / most->gbs;
+    const double dot = row->least / row->seconds, read = gbs / read_gbs;
     sb_printf(out, "  %-20s x%-4d %9.3f ms %5.1f %% %8.1f %7.1f   %5.1f %% of %s\n", row->name,
               row->count, 1e3 * row->seconds, 100 * row->seconds / total, gops, gbs,
-              100 * (dot > read ? dot : read), dot > read ? "dot" : "read");
+              100 * (dot > read ? dot : read), dot > read ? multiplied_name(row->dtype) : "read");
 }
 
 static void
-put_rows(StrBuf *out, const BenchProfile *t, const Ceilings *most)
+put_rows(StrBuf *out, const BenchProfile *t, double read_gbs)
 {
     for (int i = 0; i < t->count; i++)
-        put_row(out, &t->rows[i], most, t->seconds);
+        put_row(out, &t->rows[i], read_gbs, t->seconds);
+}
+
+static bool
+multiplies(const BenchProfile *t, Dtype dtype)
+{
+    for (int i = 0; i < t->count; i++)
+        if (t->rows[i].dtype == dtype && t->rows[i].work.flops > 0)
+            return true;
+    return false;
+}
+
+/* Those of the types that some kernel multiplies. */
+static void
+put_ceilings(StrBuf *out, const BenchRun *run, const BenchItem *item, const BenchProfile *t)
+{
+    sb_puts(out, "   ceilings:");
+    for (size_t i = 0; i < COUNT_OF(multiplied); i++)
+        if (multiplies(t, multiplied[i].dtype))
+            sb_printf(out, " %s %.0f Gop/s,", multiplied[i].name,
+                      gops_of(run, item, multiplied[i].dtype));
+    sb_printf(out, " read %.1f GB/s\n", gbs_of(run, item));
 }
 
 static void
@@ -127,17 +173,17 @@ put_table(StrBuf *out, Arena *arena, const BenchRun *run, const BenchItem *item,
           const BenchProfile *t)
 {
     const bool prefill = item->kind == BENCH_PREFILL;
-    const Ceilings most = ceilings_of(run, item);
+    const double read_gbs = gbs_of(run, item);
     BenchProfile kinds = {.rows = arena_array(arena, (size_t)t->count + 1, sizeof *kinds.rows)};
     table_fold(&kinds, t);
     sb_printf(out, "\n%s of %lld tokens, batch %d, %d threads, by kernel:\n",
               prefill ? "prefill" : "decode", (long long)item->tokens, item->batch,
               run->threads[item->threads]);
-    sb_printf(out, "  %-20s %-5s %12s %7s %8s %7s   ceilings: dot %.0f Gop/s, read %.1f GB/s\n", "",
-              "", "time", "share", "Gop/s", "GB/s", most.gops, most.gbs);
-    put_rows(out, t, &most);
+    sb_printf(out, "  %-20s %-5s %12s %7s %8s %7s", "", "", "time", "share", "Gop/s", "GB/s");
+    put_ceilings(out, run, item, t);
+    put_rows(out, t, read_gbs);
     sb_puts(out, "by kind:\n");
-    put_rows(out, &kinds, &most);
+    put_rows(out, &kinds, read_gbs);
     sb_printf(out, "  sum of kernels %.3f ms of %.3f ms wall time: %.1f %%\n", 1e3 * t->seconds,
               1e3 * t->wall, 100 * t->seconds / t->wall);
 }

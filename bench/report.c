@@ -1,4 +1,6 @@
 /* bench/report.c -- measurements as text for people and as JSON for programs. */
+#include <stdio.h>
+
 #include "bench/bench.h"
 #include "bench/json.h"
 
@@ -12,6 +14,17 @@ put_rate(StrBuf *out, const char *label, const BenchSample *s, const char *unit)
                   s->best, 100 * s->spread);
 }
 
+static void
+put_matrix(StrBuf *out, const BenchProbes *probes, const char *type, const BenchSample *s,
+           const char *unit)
+{
+    char label[32];
+    if (s->median > 0) {
+        snprintf(label, sizeof label, "%s %s", bench_probe_matrix(probes), type);
+        put_rate(out, label, s, unit);
+    }
+}
+
 void
 bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c)
 {
@@ -19,6 +32,8 @@ bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *
     put_rate(out, "f32 multiply-add", &c->f32, "GFLOP/s");
     put_rate(out, "bf16 dot", &c->bf16, "GFLOP/s");
     put_rate(out, "int8 dot", &c->i8, "GOP/s");
+    put_matrix(out, probes, "bf16", &c->matrix_bf16, "GFLOP/s");
+    put_matrix(out, probes, "int8", &c->matrix_i8, "GOP/s");
     put_rate(out, "L1 read", &c->l1, "GB/s");
     put_rate(out, "L2 read", &c->l2, "GB/s");
     put_rate(out, "L3 read", &c->l3, "GB/s");
@@ -66,6 +81,8 @@ peak_json(const BenchCeilings *c)
     json_put(peak, "f32_gflops", json_number(c->f32.best));
     json_put(peak, "bf16_gflops", json_number(c->bf16.best));
     json_put(peak, "int8_gops", json_number(c->i8.best));
+    json_put(peak, "matrix_bf16_gflops", json_number(c->matrix_bf16.best));
+    json_put(peak, "matrix_int8_gops", json_number(c->matrix_i8.best));
     json_put(peak, "read_gbs", json_number(c->read.median));
     json_put(peak, "read_spread", json_number(c->read.spread));
     json_put(peak, "read_best_gbs", json_number(c->read.best));

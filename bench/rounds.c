@@ -4,16 +4,6 @@
 
 /* ---- a compiled model ------------------------------------------------------------------------ */
 
-/* The ceiling of projections in a type is that of its dot, where the CPU has one. */
-static CgProbeId
-dot_of(const Machine *machine, Format format)
-{
-    const FormatInfo *f = &format_info[format];
-    if (f->bits)
-        return PROBE_i8;
-    return f->reals == DTYPE_bf16 && machine->bf16_dot ? PROBE_bf16 : PROBE_f32;
-}
-
 void
 bench_run_of(BenchRun *run, const Job *job)
 {
@@ -26,7 +16,8 @@ bench_run_of(BenchRun *run, const Job *job)
     run->program = rt_program_abi(job->program);
     run->model = job->model;
     run->format = job->fe.compile.format;
-    run->dot = dot_of(&job->machine, run->format);
+    run->dot = bench_dot(&job->machine,
+                         format_info[run->format].bits ? DTYPE_u8 : format_info[run->format].reals);
     run->threads[0] = job->threads;
 }
 

@@ -8,6 +8,7 @@
 typedef struct {
     BenchSsd size;
     CostSsd cost;
+    bool vectors; /* on the machine without its matrix unit */
     CostKind kind;
     int64_t tokens;
     double seconds;
@@ -23,6 +24,10 @@ typedef struct {
     TunePoint *points;
     int count, cap;
 } Tune;
+/* t->machine; vectors: without its matrix unit, as a process sees it that may not use the unit. */
+Machine tune_machine(const Tune *t, bool vectors);
+/* The settings of a model, whose machine is `machine` with its shipped constants. */
+Settings tune_settings(const Tune *t, bool vectors, Machine *machine);
 void tune_begin(Tune *t, Arena *arena, const Machine *machine, int threads,
                 const Listener *listener);
 
@@ -38,6 +43,7 @@ extern const int tune_size_count;
 int tune_ssd(Tune *t, const TuneSize *sizes, int count);
 /* Runs a layer in every format and fits machine.costs.step. */
 int tune_layer(Tune *t);
+double tune_predicted(const Tune *t, const TunePoint *p); /* seconds, by machine.costs */
 /* Relative errors of the points of a kind; how many. */
 int tune_errors(const Tune *t, CostKind kind, double *errors);
 

@@ -44,13 +44,33 @@ tune_begin(Tune *t, Arena *arena, const Machine *machine, int threads, const Lis
     t->settings.threads = threads;
 }
 
+Machine
+tune_machine(const Tune *t, bool vectors)
+{
+    Machine m = t->machine;
+    if (vectors)
+        m.matrix = (MatrixUnit){0};
+    return m;
+}
+
+Settings
+tune_settings(const Tune *t, bool vectors, Machine *machine)
+{
+    Settings settings = t->settings;
+    *machine = tune_machine(t, vectors);
+    machine->costs = settings.machine->costs;
+    settings.machine = machine;
+    return settings;
+}
+
 /* The points of one compiled SSD, which differ by their tokens. */
 static int
 run_points(Tune *t, TunePoint *points, int count)
 {
     Job job = {0};
     Arena *arena = arena_new();
-    Settings settings = t->settings;
+    Machine machine;
+    Settings settings = tune_settings(t, points[0].vectors, &machine);
     BenchSsdRun run = {.repeats = REPEATS};
     settings.form = points[0].cost.form;
     settings.chunk = points[0].cost.chunk > 0 ? points[0].cost.chunk : CHUNK_AUTO;
@@ -71,8 +91,9 @@ enum { TOKENS = 3 }; /* numbers of them, of a compiled SSD */
 
 /* chunk 0: the recurrent form. */
 static void
-plan_one(Tune *t, const TuneSize *size, int64_t chunk, bool bf16)
+plan_one(Tune *t, const TuneSize *size, int64_t chunk, bool bf16, bool vectors)
 {
+    const Machine machine = tune_machine(t, vectors);
     const int64_t block = format_info[bf16 ? FORMAT_bf16 : FORMAT_f32].block;
     const int64_t tokens[TOKENS] = {block, 64, 7};
     for (int i = 0; i < TOKENS; i++) {
@@ -82,7 +103,8 @@ plan_one(Tune *t, const TuneSize *size, int64_t chunk, bool bf16)
                      .state = size->state,
                      .groups = size->groups,
                      .block = block},
-            .tokens = tokens[i]
+            .tokens = tokens[i],
+            .vectors = vectors
         };
         p.cost = (CostSsd){.heads = p.size.heads,
                            .head_dim = size->head_dim,
@@ -93,11 +115,20 @@ plan_one(Tune *t, const TuneSize *size, int64_t chunk, bool bf16)
                            .bf16 = bf16,
                            .block = block,
                            .threads = t->threads};
-        p.kind = cost_kind(&t->machine, &p.cost);
-        cost_count(&t->machine, &p.cost, tokens[i], p.count);
+        p.kind = cost_kind(&machine, &p.cost);
+        cost_count(&machine, &p.cost, tokens[i], p.count);
         VEC_PUSH(t->arena, t->points, t->count, t->cap, p);
     }
 }
+
+/* What chunks multiply, and on what. */
+static const struct {
+    bool bf16, vectors;
+} chunk_dots[] = {
+    {false, false},
+    {true,  true },
+    {true,  false},
+};
 
 static void
 plan(Tune *t, const TuneSize *size, int number)
@@ -105,18 +136,29 @@ plan(Tune *t, const TuneSize *size, int number)
     int count = 0;
     while (cost_chunks[count])
         count++;
-    plan_one(t, size, 0, false);
-    for (int dot = 0; dot < (t->machine.bf16_dot ? 2 : 1); dot++)
-        for (int q = (number + dot) % size->every; q < count; q += size->every)
-            plan_one(t, size, cost_chunks[q], dot == 1);
+    plan_one(t, size, 0, false, false);
+    for (int d = 0; d < (int)COUNT_OF(chunk_dots); d++) {
+        const bool vectors = chunk_dots[d].vectors, bf16 = chunk_dots[d].bf16;
+        if (bf16 && !(vectors ? t->machine.bf16_dot : t->machine.matrix.bf16))
+            continue;
+        for (int q = (number + d) % size->every; q < count; q += size->every)
+            plan_one(t, size, cost_chunks[q], bf16, vectors);
+    }
 }
 
 /* ---- fitting ----------------------------------------------------------------------------- */
 
+double
+tune_predicted(const Tune *t, const TunePoint *p)
+{
+    const Machine machine = tune_machine(t, p->vectors);
+    return cost_ssd(&machine, &p->cost, p->tokens);
+}
+
 static double
 error_of(const Tune *t, const TunePoint *p)
 {
-    return fabs(cost_ssd(&t->machine, &p->cost, p->tokens) / p->seconds - 1);
+    return fabs(tune_predicted(t, p) / p->seconds - 1);
 }
 
 static void
@@ -140,7 +182,8 @@ static void
 fit_all(Tune *t)
 {
     for (int kind = 0; kind < COST_KINDS; kind++)
-        fit_kind(t, (CostKind)kind);
+        if (kind != COST_chunked_matrix || t->machine.matrix.bf16) /* else what was shipped stays */
+            fit_kind(t, (CostKind)kind);
     if (!t->machine.bf16_dot) /* never asked: pairs are multiplied as f32 there */
         for (int k = 0; k < COST_TERMS; k++)
             t->machine.costs.term[COST_chunked_bf16][k] =

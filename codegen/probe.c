@@ -4,14 +4,26 @@
  * needs (8 to 10), and nothing is loaded in the loop. Each chain is x = x * a + x with a tiny a, so
  * that values stay finite and no chain is like another.
  *
+ * The matrix unit: a block of 2 x 2 sums from two left and two right tiles, which is what a kernel
+ * does between loads; each of the four sums is a chain, and operands stay in their registers.
+ *
  * Memory: loads of whole vectors into independent sums. Which way of walking is fastest differs
  * from CPU to CPU (hardware prefetchers, fill buffers), so there are several. */
+#include "codegen/emit/matrix_unit.h"
 #include "codegen/module.h"
 
 static const char symbol[] = "ssmc_probes"; /* table of the functions' addresses */
 enum { UNROLL = 4, MOST_CHAINS = 24, SUMS = 8, LINE = 64, ROUND_BYTES = 2048 };
 
-typedef enum { KIND_FMA, KIND_BF16, KIND_I8, KIND_READ, KIND_UPDATE } ProbeKind;
+typedef enum {
+    KIND_FMA,
+    KIND_BF16,
+    KIND_I8,
+    KIND_MATRIX_BF16,
+    KIND_MATRIX_I8,
+    KIND_READ,
+    KIND_UPDATE,
+} ProbeKind;
 
 typedef struct {
     const char *name;
@@ -86,6 +98,37 @@ arithmetic_body(Cg *c, ProbeKind kind, Val rounds, Val data)
     LLVMSetAlignment(LLVMBuildStore(c->b, sum, data), 4);
 }
 
+/* ---- the matrix unit ----------------------------------------------------------------------- */
+
+enum { SIDE = 2, BLOCK = SIDE * SIDE }; /* tiles of an operand, of the sums */
+
+static bool
+is_matrix(ProbeKind kind)
+{
+    return kind == KIND_MATRIX_BF16 || kind == KIND_MATRIX_I8;
+}
+
+/* Every row of the operands is the first of data, and every row of each sum is stored there. */
+static void
+matrix_body(Cg *c, ProbeKind kind, Val rounds, Val data)
+{
+    const Dtype dtype = kind == KIND_MATRIX_BF16 ? DTYPE_bf16 : DTYPE_u8;
+    const CgUnitShape shape = {BLOCK, SIDE, SIDE, CG_UNIT_BYTES};
+    cg_unit_open(c, &shape);
+    for (int i = 0; i < BLOCK; i++)
+        cg_unit_zero(c, i);
+    for (int i = BLOCK; i < BLOCK + 2 * SIDE; i++)
+        cg_unit_load(c, i, data, 0, false);
+    CgLoop loop = cg_loop(c, "rounds", cg_i64(c, 0), rounds, 1);
+    for (int u = 0; u < UNROLL; u++)
+        for (int i = 0; i < BLOCK; i++)
+            cg_unit_dot(c, dtype, i, BLOCK + i / SIDE, BLOCK + SIDE + i % SIDE);
+    cg_loop_end(c, &loop);
+    for (int i = 0; i < BLOCK; i++)
+        cg_unit_store(c, i, data, 0);
+    cg_unit_close(c);
+}
+
 /* ---- memory -------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -101,9 +144,9 @@ walk(Cg *c, const Walk *w, Val at, int bytes)
     const int vector = 4 * c->lanes;
     const LLVMTypeRef type = cg_vec_of(c->i32, c->lanes);
     for (int i = 0; i < bytes / vector; i++) {
-        if (w->info->ahead && i * vector % LINE == 0)
-            cg_prefetch(c, cg_offset(c, at, cg_i64(c, w->info->ahead)), 3);
         const Val here = cg_offset(c, at, cg_i64(c, i * vector));
+        if (w->info->ahead && i * vector % LINE == 0)
+            cg_prefetch(c, cg_offset(c, here, cg_i64(c, w->info->ahead)), 3);
         if (w->info->kind == KIND_READ) {
             const Val sum = w->sum[i % SUMS], v = cg_vload(c, here, DTYPE_i32, c->lanes, NULL);
             cg_set(c, sum, cg_add_ints(c, cg_get(c, type, sum), v));
@@ -148,6 +191,7 @@ static double
 probe_work(const Cg *c, ProbeKind kind)
 {
     const double multiply_adds = (double)UNROLL * chain_count(c) * c->lanes;
+    const double results = UNROLL * BLOCK * CG_UNIT_ROWS * CG_UNIT_ROWS; /* of tile products */
     switch (kind) {
     case KIND_FMA:
         return 2 * multiply_adds;
@@ -155,6 +199,10 @@ probe_work(const Cg *c, ProbeKind kind)
         return 4 * multiply_adds;
     case KIND_I8:
         return 8 * multiply_adds;
+    case KIND_MATRIX_BF16:
+        return 2 * results * CG_UNIT_BYTES / 2;
+    case KIND_MATRIX_I8:
+        return 2 * results * CG_UNIT_BYTES;
     case KIND_READ:
         return ROUND_BYTES;
     case KIND_UPDATE:
@@ -176,13 +224,25 @@ probe_function(Cg *c, const ProbeInfo *info)
     LLVMPositionBuilderAtEnd(c->b, start);
     const Val passes = LLVMGetParam(c->fn, 0), rounds = LLVMGetParam(c->fn, 1);
     const Val data = LLVMGetParam(c->fn, 2);
-    if (info->streams == 0)
-        arithmetic_body(c, info->kind, LLVMBuildMul(c->b, passes, rounds, ""), data);
-    else
+    if (info->streams > 0)
         memory_body(c, info, passes, rounds, data);
+    else
+        (is_matrix(info->kind) ? matrix_body : arithmetic_body)(
+            c, info->kind, LLVMBuildMul(c->b, passes, rounds, ""), data);
     LLVMBuildRetVoid(c->b);
     LLVMBuildBr(c->at_entry, start);
     return c->fn;
+}
+
+/* C functions that stand in for a unit are no ceiling of the machine. */
+static bool
+probe_possible(const Machine *m, ProbeKind kind)
+{
+    if (kind == KIND_MATRIX_BF16)
+        return m->matrix.bf16 && !m->matrix.model;
+    if (kind == KIND_MATRIX_I8)
+        return m->matrix.i8 && !m->matrix.model;
+    return kind != KIND_BF16 || m->bf16_dot;
 }
 
 /* Functions, and their addresses as the table `symbol`. */
@@ -195,8 +255,8 @@ probe_module(Cg *c, CgProbe out[PROBE_COUNT])
         out[i] = (CgProbe){.work = probe_work(c, info->kind), .doc = info->doc};
         out[i].bytes = info->streams ? ROUND_BYTES : 0;
         out[i].reads = info->kind == KIND_READ;
-        const bool possible = info->kind != KIND_BF16 || c->machine->bf16_dot;
-        address[i] = possible ? probe_function(c, info) : LLVMConstNull(c->ptr);
+        address[i] = probe_possible(c->machine, info->kind) ? probe_function(c, info)
+                                                            : LLVMConstNull(c->ptr);
     }
     const Val table = LLVMAddGlobal(c->mod, LLVMArrayType2(c->ptr, PROBE_COUNT), symbol);
     LLVMSetInitializer(table, LLVMConstArray2(c->ptr, address, PROBE_COUNT));

@@ -39,6 +39,13 @@ ssd_settings(const Options *o, Settings *out)
     return EXIT_DONE;
 }
 
+/* GFLOP/s of the fastest unit. */
+static double
+peak_of(const Machine *machine, const BenchCeilings *peak, Dtype dtype)
+{
+    return bench_ceiling_of(peak, bench_dot(machine, dtype))->best;
+}
+
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
 put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, int64_t chunk,
@@ -69,7 +76,7 @@ put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, i
         const double flops = bench_flops(job.graph[PHASE_PREFILL]).recurrent * (double)tokens;
         const double gflops = flops / t.median * 1e-9;
         printf("  %7.0f %5.1f %%\n", gflops,
-               100 * gflops / (bf16 ? peak->bf16.best : peak->f32.best));
+               100 * gflops / peak_of(settings.machine, peak, bf16 ? DTYPE_bf16 : DTYPE_f32));
     }
     bench_ssd_close(&job, &run);
     return status;
@@ -81,9 +88,9 @@ put_head(const Settings *s, const BenchSsd *size, const BenchCeilings *peak)
     printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
            "ssd H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
            "GFLOP/s at the most\n%-9s %-4s %4s",
-           s->machine->cpu, s->threads, peak->f32.best, peak->bf16.best, (long long)size->heads,
-           (long long)size->head_dim, (long long)size->state, (long long)size->groups,
-           (long long)size->block, "form", "dot", "Q");
+           s->machine->cpu, s->threads, peak->f32.best, peak_of(s->machine, peak, DTYPE_bf16),
+           (long long)size->heads, (long long)size->head_dim, (long long)size->state,
+           (long long)size->groups, (long long)size->block, "form", "dot", "Q");
     for (size_t i = 0; i < COUNT_OF(tokens_list); i++)
         printf(" %8lld", (long long)tokens_list[i]);
     puts("  GFLOP/s of peak");
@@ -111,7 +118,7 @@ bench_ssd_forms(const Options *o)
     bench_probes_close(probes);
     put_head(&settings, &size, &peak);
     status = put_form(o, settings, &size, FORM_RECURRENT, CHUNK_AUTO, &peak);
-    for (int dot = 0; dot < (peak.bf16.best > 0 ? 2 : 1); dot++) {
+    for (int dot = 0; dot < (bench_dot(settings.machine, DTYPE_bf16) != PROBE_f32 ? 2 : 1); dot++) {
         settings.format = dot ? FORMAT_bf16 : FORMAT_f32;
         for (const int64_t *q = cost_chunks; *q && status == EXIT_DONE; q++)
             status = put_form(o, settings, &size, FORM_CHUNKED, *q, &peak);

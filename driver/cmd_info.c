@@ -20,9 +20,13 @@ cmd_info(Options *o)
     printf("vectors  %d bytes, %d registers%s%s%s\n", t.vector_bytes, t.vector_registers,
            t.fma ? ", FMA" : "", t.bf16_dot ? ", bf16 dot" : "", t.i8_dot ? ", int8 dot" : "");
     if (t.matrix.kind != MATRIX_none)
-        printf("matrix   %s, %d tiles of %d rows of %d bytes:%s%s; no kernel uses it\n",
-               t.matrix.name, t.matrix.tiles, t.matrix.rows, t.matrix.row_bytes,
-               t.matrix.bf16 ? " bf16" : "", t.matrix.i8 ? " int8" : "");
+        printf("matrix   %s, %d tiles of %d rows of %d bytes:%s%s\n", t.matrix.name, t.matrix.tiles,
+               t.matrix.rows, t.matrix.row_bytes, t.matrix.bf16 ? " bf16" : "",
+               t.matrix.i8 ? " int8" : "");
+    if (t.refused)
+        printf("matrix   %s, refused: the kernel, or a filter of system calls, does not let this "
+               "process use it\n",
+               t.refused);
     printf("caches   L1 %lld KiB, L2 %lld KiB a core\n", (long long)t.l1_bytes / 1024,
            (long long)t.l2_bytes / 1024);
     StrBuf out = {0};

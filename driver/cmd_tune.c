@@ -49,7 +49,7 @@ put_errors(Tune *t)
 static void
 print_points(const Tune *t, StrBuf *out)
 {
-    sb_puts(out, "form,dot,heads,head_dim,state,groups,chunk,tokens,measured_us,predicted_us");
+    sb_puts(out, "form,dot,unit,heads,head_dim,state,groups,chunk,tokens,measured_us,predicted_us");
     for (int k = 0; k < COST_TERMS; k++)
         sb_printf(out, ",%s", cost_term_name((CostTerm)k));
     for (int i = 0; i < t->count; i++) {
@@ -57,11 +57,11 @@ print_points(const Tune *t, StrBuf *out)
         char chunk[24] = "auto";
         if (p->cost.chunk > 0)
             snprintf(chunk, sizeof chunk, "%lld", (long long)p->cost.chunk);
-        sb_printf(out, "\n%s,%s,%lld,%lld,%lld,%lld,%s,%lld,%.3f,%.3f", form_name[p->cost.form],
-                  p->cost.bf16 ? "bf16" : "f32", (long long)p->size.heads,
+        sb_printf(out, "\n%s,%s,%s,%lld,%lld,%lld,%lld,%s,%lld,%.3f,%.3f", form_name[p->cost.form],
+                  p->cost.bf16 ? "bf16" : "f32",
+                  p->kind == COST_chunked_matrix ? "matrix" : "vectors", (long long)p->size.heads,
                   (long long)p->size.head_dim, (long long)p->size.state, (long long)p->size.groups,
-                  chunk, (long long)p->tokens, 1e6 * p->seconds,
-                  1e6 * cost_ssd(&t->machine, &p->cost, p->tokens));
+                  chunk, (long long)p->tokens, 1e6 * p->seconds, 1e6 * tune_predicted(t, p));
         for (int k = 0; k < COST_TERMS; k++)
             sb_printf(out, ",%.9g", p->count[k]);
     }

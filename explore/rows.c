@@ -27,14 +27,18 @@ const HeadInfo head_info[HEAD_COUNT] = {
 };
 
 const CeilingInfo ceiling_info[CEILING_COUNT] = {
-    {"f32",    "f32_gflops",  "f32, GFLOP/s",       offsetof(BenchCeilings, f32)   },
-    {"bf16",   "bf16_gflops", "bf16, GFLOP/s",      offsetof(BenchCeilings, bf16)  },
-    {"int8",   "int8_gops",   "int8, GOP/s",        offsetof(BenchCeilings, i8)    },
-    {"read",   "read_gbs",    "memory read, GB/s",  offsetof(BenchCeilings, read)  },
-    {"update", "update_gbs",  "read + write, GB/s", offsetof(BenchCeilings, update)},
-    {"l1",     "l1_gbs",      "L1, GB/s",           offsetof(BenchCeilings, l1)    },
-    {"l2",     "l2_gbs",      "L2, GB/s",           offsetof(BenchCeilings, l2)    },
-    {"l3",     "l3_gbs",      "L3, GB/s",           offsetof(BenchCeilings, l3)    },
+#define CEILING(name, field, key, label) {name, key, label, offsetof(BenchCeilings, field)}
+    CEILING("f32", f32, "f32_gflops", "f32, GFLOP/s"),
+    CEILING("bf16", bf16, "bf16_gflops", "bf16, GFLOP/s"),
+    CEILING("int8", i8, "int8_gops", "int8, GOP/s"),
+    CEILING("matrix_bf16", matrix_bf16, "matrix_bf16_gflops", "matrix unit, bf16, GFLOP/s"),
+    CEILING("matrix_int8", matrix_i8, "matrix_int8_gops", "matrix unit, int8, GOP/s"),
+    CEILING("read", read, "read_gbs", "memory read, GB/s"),
+    CEILING("update", update, "update_gbs", "read + write, GB/s"),
+    CEILING("l1", l1, "l1_gbs", "L1, GB/s"),
+    CEILING("l2", l2, "l2_gbs", "L2, GB/s"),
+    CEILING("l3", l3, "l3_gbs", "L3, GB/s"),
+#undef CEILING
 };
 
 const BenchSample *

@@ -171,7 +171,7 @@ typedef bool ShapeRule(const Node *node, ShapeResult *result);
 /* What one row of a node's results takes. */
 typedef struct {
     double macs; /* multiply-adds */
-    double exps; /* exponentials, where one goes with every few multiply-adds */
+    double exps; /* exponentials */
 } OpWork;
 typedef OpWork WorkRule(const Node *node, int64_t block); /* block: rows of a chunk over all rows */
 

@@ -16,6 +16,14 @@ work_none(const Node *node, int64_t block)
     return (OpWork){0};
 }
 
+/* One of every result; tanh and logarithms count as such. */
+OpWork
+work_exponential(const Node *node, int64_t block)
+{
+    (void)block;
+    return (OpWork){.exps = (double)type_width(&node->out[0]->type)};
+}
+
 /* ---- gather, projection, convolution, norm ------------------------------------------------ */
 
 bool

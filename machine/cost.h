@@ -23,6 +23,9 @@ typedef enum {
     COST_STEPS
 } CostStep;
 
+/* Those of a matrix unit are the last. */
+_Static_assert(COST_distant + 1 == COST_matrix_bf16, "the order of COST_STEP()s");
+
 /* Nanoseconds a unit. */
 typedef struct {
     double term[COST_KINDS][COST_TERMS];
@@ -34,7 +37,7 @@ typedef struct {
 const char *cost_kind_name(CostKind kind);
 const char *cost_term_name(CostTerm term);
 
-enum { COST_VERSION = 3 }; /* of the constants: which there are, and what they multiply */
+enum { COST_VERSION = 4 }; /* of the constants: which there are, and what they multiply */
 
 /* Constants as text, and back. False: *why says what is wrong with the text, which may be anything
  * (arena text); *out is untouched then. */

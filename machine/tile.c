@@ -115,3 +115,26 @@ tile_chunk(const Machine *m, bool bf16, int64_t chunk, int64_t head_dim, int64_t
         z.span = 1;
     return z;
 }
+
+/* At least four tiles of sums, for a product takes as long as four begin one after the other; of
+ * the eight tiles two are left for right operands. */
+TileUnit
+tile_unit(const Machine *m, int64_t chunk, int64_t head_dim, int64_t states, int64_t block)
+{
+    enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP, MOST_COLS = 5 };
+    TileUnit u = {.q_steps = (chunk + STEP - 1) / STEP, .n_steps = (states + STEP - 1) / STEP};
+    u.q_tiles = 2 * u.q_steps;
+    u.n_tiles = (states + SIDE - 1) / SIDE;
+    u.p_tiles = (head_dim + SIDE - 1) / SIDE;
+    const int64_t blocks = (u.p_tiles + MOST_COLS - 1) / MOST_COLS;
+    u.cols = (u.p_tiles + blocks - 1) / blocks;
+    u.rows = u.cols > 2 ? 1 : 2;
+    u.n_tiles = round_up(u.n_tiles, u.rows);
+    u.c_bytes = u.q_tiles * u.n_steps * TILE_UNIT_BYTES;
+    u.b_bytes = u.n_tiles * u.q_steps * TILE_UNIT_BYTES;
+    u.cb_bytes = u.q_tiles * u.q_steps * TILE_UNIT_BYTES;
+    u.most = (block + chunk - 1) / chunk;
+    const int64_t fit = m->l2_bytes / 2 / (u.c_bytes + u.b_bytes + u.cb_bytes);
+    u.span = fit < 1 ? 1 : fit < u.most ? fit : u.most;
+    return u;
+}

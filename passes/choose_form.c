@@ -13,7 +13,7 @@
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
  * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
  * multiplies bf16 where the format rounds activations to it (ir/formats.def) and the machine has
- * the dot of pairs.
+ * the dot of pairs, or a matrix unit, which then multiplies all products of chunks.
  *
  *   y: f32[T,512] = ssd(x, dt, A_log, B, C, D, s) {heads=8, ..., form=auto, chunk=auto}
  * becomes
@@ -42,12 +42,13 @@ form_said(Form form, int64_t chunk, const char *by)
 }
 
 /* What the products of chunks multiply: as the node says; left open, bf16 where the format rounds
- * activations to it and the machine has the dot of pairs. */
+ * activations to it and the machine has the dot of pairs or a matrix unit. */
 static const char *
 dot_choose(const PassCtx *cx, const Node *ssd)
 {
     const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
-    return choose_word(NULL, ssd, ATTR_dot, rounds && cx->machine->bf16_dot ? "bf16" : "f32");
+    const bool has = cx->machine->bf16_dot || cx->machine->matrix.bf16;
+    return choose_word(NULL, ssd, ATTR_dot, rounds && has ? "bf16" : "f32");
 }
 
 /* The first of the three that says a form; its chunk from the first that says a length. */
@@ -178,6 +179,7 @@ static void
 form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
 {
     const CostSsd *z = &f->size;
+    const bool matrix = z->bf16 && cx->machine->matrix.bf16;
     StrBuf costs = {0}, what = {0};
     for (int i = 0; i < f->count; i++) {
         sb_puts(&costs, i ? ", " : "");
@@ -187,11 +189,12 @@ form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
     if (choice->form == FORM_CHUNKED)
         sb_printf(&what, " Q=%lld", (long long)choice->chunk);
     pass_explain(cx,
-                 "ssd H=%lld P=%lld N=%lld G=%lld, dot %s: %s (%s)\n"
+                 "ssd H=%lld P=%lld N=%lld G=%lld, dot %s%s%s: %s (%s)\n"
                  "  nanoseconds a token, predicted%s, threads %d, passes of %lld: %s\n"
                  "  constants: %s",
                  (long long)z->heads, (long long)z->head_dim, (long long)z->state,
-                 (long long)z->groups, z->bf16 ? "bf16" : "f32", sb_text(&what), choice->by,
+                 (long long)z->groups, z->bf16 ? "bf16" : "f32", matrix ? ", chunks on " : "",
+                 matrix ? cx->machine->matrix.name : "", sb_text(&what), choice->by,
                  f->measured ? " [measured]" : "", z->threads, (long long)z->block, sb_text(&costs),
                  cx->machine->costs.source);
     sb_free(&costs);

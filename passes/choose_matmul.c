@@ -37,17 +37,22 @@ matmul_row(const Machine *m, int64_t columns)
     return row;
 }
 
-/* Nanoseconds a token by the constants of cx, many tokens at once. */
-static double
-matmul_predict(const PassCtx *cx, const Node *linear, bool blas)
+/* Nanoseconds a token of each way by the constants of cx, many tokens at once. */
+static void
+matmul_predict(StrBuf *out, const PassCtx *cx, const Node *linear)
 {
     const Machine *m = cx->machine;
-    const Dtype dtype = linear->in[0]->type.dtype;
-    const int64_t columns = type_width(&linear->out[0]->type);
-    const int64_t panel = panel_for(m, dtype, 0, columns).vectors * machine_lanes(m);
-    const CostLinear l = {dtype, blas, type_width(&linear->in[0]->type),
-                          blas ? columns : round_up(columns, panel), cx->threads};
-    return 1e9 * cost_linear(m, &l);
+    const PanelWeight w = panel_weight(linear, linear->in[0]->type.dtype);
+    const CostLinear plain = {
+        .weight = w.dtype, .blas = true, .inputs = w.inputs, .columns = w.columns, .threads = 1};
+    const double scale = 1e9 / (cx->threads > 0 ? cx->threads : 1);
+    if (panel_unit(m, &w))
+        sb_printf(out, "emitted %.4g on %s, %.4g on vectors", scale * panel_predict(m, &w, true),
+                  m->matrix.name, scale * panel_predict(m, &w, false));
+    else
+        sb_printf(out, "emitted %.4g", scale * panel_predict(m, &w, false));
+    if (w.dtype == DTYPE_f32)
+        sb_printf(out, ", blas %.4g", scale * cost_linear(m, &plain));
 }
 
 static void
@@ -55,9 +60,7 @@ matmul_explain(PassCtx *cx, const Node *linear, const char *who, const char *why
 {
     const Dtype dtype = linear->in[0]->type.dtype;
     StrBuf costs = {0};
-    sb_printf(&costs, "emitted %.4g", matmul_predict(cx, linear, false));
-    if (dtype == DTYPE_f32)
-        sb_printf(&costs, ", blas %.4g", matmul_predict(cx, linear, true));
+    matmul_predict(&costs, cx, linear);
     pass_explain(cx,
                  "linear %lld -> %lld, %s: %s (%s)\n"
                  "  nanoseconds a token, predicted, threads %d: %s",

@@ -52,6 +52,8 @@ cost_kind(const Machine *m, const CostSsd *ssd)
 {
     if (ssd->form == FORM_RECURRENT)
         return COST_recurrent;
+    if (ssd->bf16 && m->matrix.bf16)
+        return COST_chunked_matrix;
     return ssd->bf16 && m->bf16_dot ? COST_chunked_bf16 : COST_chunked_f32;
 }
 

@@ -38,9 +38,10 @@ double cost_ssd(const Machine *machine, const CostSsd *ssd, int64_t tokens);
 
 /* A projection of many tokens: seconds of one of them, weights in caches. */
 typedef struct {
-    Dtype weight; /* as it is multiplied */
-    bool blas;
+    Dtype weight;            /* as it is packed */
+    bool blas, matrix;       /* by OpenBLAS; on the matrix unit */
     int64_t inputs, columns; /* columns padded to panels */
+    int64_t group;           /* inputs that share scales; 0: all */
     int threads;
 } CostLinear;
 double cost_linear(const Machine *machine, const CostLinear *linear);
@@ -50,6 +51,8 @@ double cost_linear(const Machine *machine, const CostLinear *linear);
 int64_t cost_block(const Graph *g); /* most tokens of a pass */
 /* The SSD that a kernel is; false: it is none. */
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);
+/* What the products of a kernel multiply: f32, bf16, or u8 for every type of integers. */
+Dtype cost_kernel_dtype(const Kernel *kernel);
 /* Work of any other kernel over `rows` rows, on the busiest thread. */
 void cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                        int threads, double count[COST_STEPS]);

@@ -1,8 +1,9 @@
 /* passes/cost_prefill.c -- what a prefill takes: the kernels of a graph, one after the other.
  *
- * A projection takes as long as its multiply-adds or the reading of its weight from memory,
- * whichever is longer; an SSD what cost_ssd says; a convolution its taps; any other kernel what
- * goes in and out of it, and the exponentials of its states. */
+ * A projection takes as long as its multiply-adds, and on the matrix unit what brings operands
+ * there and results away, or as the reading of its weight from memory, whichever is longer; an SSD
+ * what cost_ssd says; a convolution its taps; any other kernel what goes in and out of it, and the
+ * exponentials of its states. */
 #include <math.h>
 #include <string.h>
 
@@ -47,26 +48,53 @@ linear_step(Dtype weight, bool blas, int *products)
     return COST_linear_f32;
 }
 
+/* ---- projections by themselves ------------------------------------------------------------- */
+
+/* Of a pass of so many rows. */
+static double
+cost_linear_matrix(const Machine *m, const CostLinear *l)
+{
+    enum { ROWS = 512, COLUMNS = 32 };
+    const CostMatrix all = {.weight = l->weight,
+                            .inputs = l->inputs,
+                            .group = l->group,
+                            .rows = ROWS,
+                            .panels = (double)l->columns / COLUMNS};
+    double count[COST_STEPS] = {0}, ns = 0;
+    cost_count_matrix(m, &all, count);
+    for (int s = 0; s < COST_STEPS; s++)
+        ns += count[s] * m->costs.step[s];
+    return ns / ROWS / (l->threads > 0 ? l->threads : 1) * 1e-9;
+}
+
 double
 cost_linear(const Machine *machine, const CostLinear *l)
 {
+    if (l->matrix)
+        return cost_linear_matrix(machine, l);
     int products = 1;
     const double step = machine->costs.step[linear_step(l->weight, l->blas, &products)];
     const double vectors = (double)l->inputs * (double)l->columns / (double)machine_lanes(machine);
     return step * vectors / products / (l->threads > 0 ? l->threads : 1) * 1e-9;
 }
 
-/* Panels times rows of the thread that has most, as emitted code divides them. */
-static double
+/* Of the thread that has most, as emitted code divides them. */
+typedef struct {
+    double panels;
+    int64_t rows;
+} LinearShare;
+
+static LinearShare
 grid_share(const Pass *p, int64_t panels, int64_t tile)
 {
     const int64_t tiles = (p->rows + tile - 1) / tile,
                   groups = tile_grid(panels, tiles, p->threads);
     const int64_t members = p->threads / groups, rows = (tiles + groups - 1) / groups * tile;
-    return (double)((panels + members - 1) / members * (rows < p->rows ? rows : p->rows));
+    return (LinearShare){(double)((panels + members - 1) / members),
+                         rows < p->rows ? rows : p->rows};
 }
 
-static double
+static LinearShare
 linear_share(const Pass *p, const Kernel *k, double panels)
 {
     const Attr *part = attrs_find(&k->attrs, ATTR_part), *tile = attrs_find(&k->attrs, ATTR_tile);
@@ -74,8 +102,25 @@ linear_share(const Pass *p, const Kernel *k, double panels)
     if (strcmp(by, "grid") == 0)
         return grid_share(p, (int64_t)panels, tile ? tile->i : 1);
     if (strcmp(by, "rows") == 0)
-        return share(p, (double)p->rows) * panels;
-    return share(p, panels) * (double)p->rows;
+        return (LinearShare){panels, (p->rows + p->threads - 1) / p->threads};
+    return (LinearShare){share(p, panels), p->rows};
+}
+
+static bool
+on_matrix(const Kernel *k)
+{
+    const Attr *unit = attrs_find(&k->attrs, ATTR_unit);
+    return unit && strcmp(unit->word, "matrix") == 0;
+}
+
+/* Nothing follows the product in its kernel: no scales, no bias, no other node. */
+static bool
+is_alone(const Node *n)
+{
+    const bool before = n->prev && n->prev->kernel == n->kernel,
+               after = n->next && n->next->kernel == n->kernel;
+    return !before && !after && !node_operand(n, 'F') && !node_operand(n, 'B') &&
+           n->out[0]->type.dtype == DTYPE_f32;
 }
 
 static void
@@ -90,7 +135,18 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
     int products = 1;
     const CostStep step = linear_step(w->dtype, blas, &products);
-    count[step] += linear_share(p, k, panels) * width / lanes * inputs / products;
+    const LinearShare s = linear_share(p, k, panels);
+    if (on_matrix(k)) {
+        const CostMatrix l = {.weight = w->dtype,
+                              .inputs = (int64_t)inputs,
+                              .group = node_int(n, ATTR_group, 0),
+                              .direct = is_alone(n),
+                              .rows = s.rows,
+                              .panels = s.panels};
+        cost_count_matrix(p->m, &l, count);
+    } else {
+        count[step] += s.panels * (double)s.rows * width / lanes * inputs / products;
+    }
     if (type_count(w, 0, 0, &elements))
         count[COST_read] +=
             share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);
@@ -108,9 +164,9 @@ value_vectors(const Pass *p, const Value *v)
     return (double)elements * dtype_info[v->type.dtype].bytes / p->m->vector_bytes;
 }
 
-/* What enters the kernel and what is placed outside of it. */
-static void
-count_moves(const Pass *p, const Node *n, double count[COST_STEPS])
+/* Vectors that enter the kernel at this node, and that leave it. */
+static double
+node_vectors(const Pass *p, const Node *n)
 {
     double vectors = 0;
     for (int i = 0; i < n->nin; i++)
@@ -119,7 +175,16 @@ count_moves(const Pass *p, const Node *n, double count[COST_STEPS])
     for (int i = 0; i < n->nout; i++)
         if (n->out[i]->place.space != SPACE_NONE)
             vectors += value_vectors(p, n->out[i]);
-    count[COST_pass] += share(p, vectors);
+    return vectors;
+}
+
+/* What goes into a kernel and out of it was written by another, or will be read by one: what is
+ * more than the second-level cache holds comes from farther away. */
+static void
+count_distant(const Pass *p, double vectors, double count[COST_STEPS])
+{
+    const double fits = fmax((double)p->m->l2_bytes / p->m->vector_bytes, 1);
+    count[COST_distant] += vectors * fmin(fmax(vectors / fits - 1, 0), 1);
 }
 
 /* Vectors of the thread that has most, where threads divide the columns of a result and a row has
@@ -131,30 +196,44 @@ count_columns(const Pass *p, const Node *n, double work)
     return share(p, columns / (double)machine_lanes(p->m)) * work / columns * (double)p->rows;
 }
 
+/* The anchor's own work; false: it has none but what goes in and out. */
+static bool
+count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[COST_STEPS])
+{
+    const Node *anchor = kernel->anchor;
+    if (!anchor)
+        return false;
+    const OpWork work = op_info[anchor->op].work(anchor, g->block);
+    if (node_weight(anchor))
+        count_linear(p, anchor, kernel, count);
+    else if (node_class(anchor) == CLASS_CONV)
+        count[COST_conv] = count_columns(p, anchor, work.macs);
+    else if (node_class(anchor) == CLASS_RECURRENT && work.exps > 0)
+        count[COST_decay] = count_columns(p, anchor, work.exps);
+    return node_weight(anchor) || node_class(anchor) == CLASS_CONV;
+}
+
 void
 cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                   int threads, double count[COST_STEPS])
 {
     const Pass p = {machine, rows, threads > 0 ? threads : 1};
-    const Node *anchor = kernel->anchor;
-    const OpWork work = anchor ? op_info[anchor->op].work(anchor, g->block) : (OpWork){0};
     Node *first = NULL, *last = NULL;
+    double vectors = 0, exps = 0;
     memset(count, 0, COST_STEPS * sizeof *count);
     count[COST_step] = 1;
     kernel_range(g, kernel, &first, &last);
-    if (anchor && node_weight(anchor)) {
-        count_linear(&p, anchor, kernel, count);
-        return;
+    for (const Node *n = first; n; n = n == last ? NULL : n->next) {
+        if (n->kernel != kernel)
+            continue;
+        vectors += node_vectors(&p, n);
+        if (node_class(n) == CLASS_POINTWISE)
+            exps += op_info[n->op].work(n, g->block).exps;
     }
-    if (anchor && node_class(anchor) == CLASS_CONV) {
-        count[COST_conv] = count_columns(&p, anchor, work.macs);
-        return;
-    }
-    if (work.exps > 0)
-        count[COST_decay] = count_columns(&p, anchor, work.exps);
-    for (const Node *n = first; n; n = n == last ? NULL : n->next)
-        if (n->kernel == kernel)
-            count_moves(&p, n, count);
+    if (!count_anchor(&p, g, kernel, count))
+        count[COST_pass] = share(&p, vectors);
+    count_distant(&p, share(&p, vectors), count);
+    count[COST_function] = share(&p, exps * (double)rows / (double)machine_lanes(machine));
 }
 
 /* ---- a graph ----------------------------------------------------------------------------- */
@@ -179,6 +258,18 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
                      .block = cost_block(g),
                      .threads = threads};
     return true;
+}
+
+Dtype
+cost_kernel_dtype(const Kernel *kernel)
+{
+    const Node *n = kernel->anchor;
+    const Value *weight = n ? node_weight(n) : NULL;
+    if (!weight)
+        return n && strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0 ? DTYPE_bf16 : DTYPE_f32;
+    if (!dtype_info[weight->type.dtype].is_float)
+        return DTYPE_u8;
+    return weight->type.dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
 }
 
 double

@@ -49,17 +49,38 @@ typedef struct {
     int64_t vectors; /* of f32 results in a panel */
     int64_t rows;    /* of a register tile beside it */
 } Panel;
-/* Whether the machine's matrix unit multiplies a weight packed as dtype, whose inputs share scales
- * in groups of so many (0: all of a row): whole products of it, or halves, add up to a group. */
-bool panel_unit(const Machine *m, Dtype dtype, int64_t group);
-/* The panel of a weight of so many output columns, packed as dtype. The choice depends on nothing
- * else, so that prefill and decode share the packed weight. */
-Panel panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns);
+/* A weight as it is packed. What is chosen for it depends on nothing else, so that prefill and
+ * decode share it. */
+typedef struct {
+    Dtype dtype;
+    int64_t inputs, columns; /* K, O */
+    int64_t group;           /* inputs that share scales; 0: all of a row */
+} PanelWeight;
+/* The weight that the projection n reads, packed as dtype. */
+PanelWeight panel_weight(const Node *n, Dtype dtype);
+/* Whether the machine's matrix unit multiplies it: it can (of integers whole products, or halves,
+ * add up to a group), and that is predicted to be faster than vectors. */
+bool panel_unit(const Machine *m, const PanelWeight *w);
+/* Seconds that a token of many is predicted to take, on one thread. */
+double panel_predict(const Machine *m, const PanelWeight *w, bool matrix);
+Panel panel_for(const Machine *m, const PanelWeight *w);
 /* Of every candidate: its columns, and the GFLOP/s of panel.def that are left when padding is taken
- * off. For `ssmc explain`. */
-void panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t group, int64_t columns);
+ * off; or what is predicted of a matrix unit and of vectors. For `ssmc explain`. */
+void panel_print(StrBuf *out, const Machine *m, const PanelWeight *w);
 /* Rows of the tile beside a panel of so many vectors. */
-int64_t panel_rows(const Machine *m, Dtype dtype, int64_t group, int64_t vectors);
+int64_t panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors);
+
+/* ---- cost_matrix.c -------------------------------------------------------------------------- */
+
+/* A projection on the matrix unit, of one thread. */
+typedef struct {
+    Dtype weight;
+    int64_t inputs, group; /* inputs that share scales; 0: all */
+    bool direct;           /* sums are the results */
+    int64_t rows;
+    double panels;
+} CostMatrix;
+void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);
 
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */
 

@@ -5,7 +5,8 @@
  *   out=O; so do its scales; a conv1d reads its weight as [K,C].
  * Does not change: weights of blas linears, of embeddings and of norms; numbers.
  *
- * Algorithm: the panel comes from the table panel.def: of the machine's candidates the one with the
+ * Algorithm: the panel comes from the table panel.def: of the machine's candidates, those of its
+ * matrix unit or of its vectors, whichever is predicted to be faster (panel_unit), the one with the
  * least padded columns over measured rate. Only the weight's shape and type and the machine enter,
  * so that prefill and decode choose the same panel and share the packed weight. An f32 product of a
  * weight stored as bf16 widens it first: bf16 would be packed in pairs. A weight that several
@@ -45,22 +46,23 @@ layout_panels(Layout *l, const Node *linear, Value *v, int64_t width)
     return graph_build(l->g, (Node *)linear, OP_pack, 1, &v, &attrs, NULL, linear->loc);
 }
 
-/* Columns of a panel for a packed weight. */
+/* Columns of a panel for a weight that the linear n reads, packed as dtype. */
 static int64_t
-layout_width(Layout *l, Dtype dtype, int64_t group, int64_t columns)
+layout_width(Layout *l, const Node *n, Dtype dtype)
 {
     const Machine *m = l->cx->machine;
-    const Panel panel = panel_for(m, dtype, group, columns);
-    const int64_t width = panel.vectors * machine_lanes(m);
-    StrBuf rates = {0};
-    panel_print(&rates, m, dtype, group, columns);
+    const PanelWeight weight = panel_weight(n, dtype);
+    const Panel panel = panel_for(m, &weight);
+    const int64_t width = panel.vectors * machine_lanes(m), columns = weight.columns;
+    StrBuf why = {0};
+    panel_print(&why, m, &weight);
     pass_explain(l->cx,
                  "weight of %lld columns, %s: panels of %lld, %.1f%% padding, %lld rows a tile "
-                 "(the most useful GFLOP/s by panel.def: %s)",
+                 "(%s)",
                  (long long)columns, dtype_info[dtype].name, (long long)width,
                  100.0 * (double)(round_up(columns, width) - columns) / (double)columns,
-                 (long long)panel.rows, sb_text(&rates));
-    sb_free(&rates);
+                 (long long)panel.rows, sb_text(&why));
+    sb_free(&why);
     return width;
 }
 
@@ -92,7 +94,7 @@ layout_linear(Layout *l, Node *n)
     if (!packed) {
         const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
         Value *typed = halves ? weight : value_as(l->g, n, weight, dtype);
-        packed = layout_panels(l, n, typed, layout_width(l, typed->type.dtype, 0, columns));
+        packed = layout_panels(l, n, typed, layout_width(l, n, typed->type.dtype));
     }
     if (!picked)
         layout_again(l, weight, packed);
@@ -109,7 +111,7 @@ layout_integers(Layout *l, Node *n)
     static const char letters[] = "WFM";
     const Dtype dtype = node_weight(n)->type.dtype == DTYPE_u4 ? DTYPE_u4x2 : DTYPE_u8;
     const int64_t columns = type_width(&n->out[0]->type);
-    const int64_t width = layout_width(l, dtype, node_int(n, ATTR_group, 0), columns);
+    const int64_t width = layout_width(l, n, dtype);
     Value *packed[COUNT_OF(letters)] = {0};
     for (int i = 0; letters[i]; i++) {
         Value *plain = node_operand(n, letters[i]);

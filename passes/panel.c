@@ -1,4 +1,6 @@
-/* passes/panel.c -- the panel table: which panels a machine has, and which one a weight gets. */
+/* passes/panel.c -- the panel table: which panels a machine has, which one a weight gets, and
+ * whether the machine's matrix unit multiplies it. */
+#include "passes/cost.h"
 #include "passes/internal.h"
 
 enum { UNIT_vectors, UNIT_matrix };
@@ -21,20 +23,7 @@ static const PanelRow table[] = {
 #undef PANEL
 };
 
-static bool
-multiplies(const MatrixUnit *unit, Dtype dtype, int64_t group)
-{
-    if (dtype == DTYPE_bf16)
-        return unit->bf16;
-    const bool bytes = dtype == DTYPE_u8 || dtype == DTYPE_u4x2;
-    return bytes && unit->i8 && group % (unit->row_bytes / 2) == 0;
-}
-
-bool
-panel_unit(const Machine *m, Dtype dtype, int64_t group)
-{
-    return multiplies(&m->matrix, dtype, group);
-}
+/* ---- the table ----------------------------------------------------------------------------- */
 
 /* The first row of the machine's group; rows of a group stand together, the widest first. */
 static size_t
@@ -55,15 +44,16 @@ panel_same_group(size_t a, size_t b)
            table[a].dtype == table[b].dtype;
 }
 
-Panel
-panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns)
+/* Of a matrix unit, or of vectors. */
+static Panel
+panel_of(const Machine *m, const PanelWeight *w, bool matrix)
 {
-    const size_t first = panel_group(m, dtype, multiplies(&m->panels, dtype, group));
+    const size_t first = panel_group(m, w->dtype, matrix);
     size_t best = first;
     double least = 0;
     for (size_t i = first; panel_same_group(first, i); i++) {
         const int64_t width = table[i].panel.vectors * machine_lanes(m);
-        const double cost = (double)round_up(columns, width) / table[i].rate;
+        const double cost = (double)round_up(w->columns, width) / table[i].rate;
         if (i != first && cost >= least)
             continue;
         best = i;
@@ -72,26 +62,91 @@ panel_for(const Machine *m, Dtype dtype, int64_t group, int64_t columns)
     return table[best].panel;
 }
 
-void
-panel_print(StrBuf *out, const Machine *m, Dtype dtype, int64_t group, int64_t columns)
+/* ---- matrix unit or vectors ---------------------------------------------------------------- */
+
+PanelWeight
+panel_weight(const Node *n, Dtype dtype)
 {
-    const size_t first = panel_group(m, dtype, multiplies(&m->panels, dtype, group));
+    return (PanelWeight){.dtype = dtype,
+                         .inputs = type_width(&node_operand(n, 'x')->type),
+                         .columns = type_width(&n->out[0]->type),
+                         .group = node_int(n, ATTR_group, 0)};
+}
+
+double
+panel_predict(const Machine *m, const PanelWeight *w, bool matrix)
+{
+    const int64_t width = panel_of(m, w, matrix).vectors * machine_lanes(m);
+    const CostLinear l = {.weight = w->dtype,
+                          .matrix = matrix,
+                          .inputs = w->inputs,
+                          .columns = round_up(w->columns, width),
+                          .group = w->group,
+                          .threads = 1};
+    return cost_linear(m, &l);
+}
+
+static bool
+unit_can(const MatrixUnit *unit, const PanelWeight *w)
+{
+    if (w->dtype == DTYPE_bf16)
+        return unit->bf16;
+    const bool bytes = w->dtype == DTYPE_u8 || w->dtype == DTYPE_u4x2;
+    return bytes && unit->i8 && w->group % (unit->row_bytes / 2) == 0;
+}
+
+/* Whether the weight is packed for the unit. By the shipped constants, so that a variant without
+ * the unit packs as the one beside it; C functions in the unit's place are there to be called. */
+static bool
+panel_for_unit(const Machine *m, const PanelWeight *w)
+{
+    Machine with = *m;
+    with.matrix = m->panels;
+    with.costs = costs_shipped(&with);
+    return unit_can(&m->panels, w) &&
+           (m->panels.model || panel_predict(&with, w, true) <= panel_predict(&with, w, false));
+}
+
+bool
+panel_unit(const Machine *m, const PanelWeight *w)
+{
+    return unit_can(&m->matrix, w) && panel_for_unit(m, w);
+}
+
+/* ---- what passes ask ----------------------------------------------------------------------- */
+
+Panel
+panel_for(const Machine *m, const PanelWeight *w)
+{
+    return panel_of(m, w, panel_for_unit(m, w));
+}
+
+void
+panel_print(StrBuf *out, const Machine *m, const PanelWeight *w)
+{
+    const bool can = unit_can(&m->matrix, w), unit = panel_unit(m, w);
+    if (can)
+        sb_printf(out,
+                  "unit %s (%s); nanoseconds a token, predicted, one thread: %s %.4g, vectors %.4g",
+                  unit ? "matrix" : "vectors", m->matrix.name, m->matrix.name,
+                  1e9 * panel_predict(m, w, true), 1e9 * panel_predict(m, w, false));
+    if (unit)
+        return;
+    sb_puts(out, can ? "; " : "");
+    sb_puts(out, "the most useful GFLOP/s by panel.def:");
+    const size_t first = panel_group(m, w->dtype, false);
     for (size_t i = first; panel_same_group(first, i); i++) {
         const int64_t width = table[i].panel.vectors * machine_lanes(m);
-        const double used = (double)columns / (double)round_up(columns, width);
-        sb_printf(out, "%s%lld: %.1f", i == first ? "" : ", ", (long long)width,
+        const double used = (double)w->columns / (double)round_up(w->columns, width);
+        sb_printf(out, "%s %lld: %.1f", i == first ? "" : ",", (long long)width,
                   table[i].rate * used);
     }
 }
 
 int64_t
-panel_rows(const Machine *m, Dtype dtype, int64_t group, int64_t vectors)
+panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors)
 {
-    if (multiplies(&m->panels, dtype, group) && !panel_unit(m, dtype, group)) {
-        const Panel own = table[panel_group(m, dtype, false)].panel; /* as many sums */
-        return own.rows * own.vectors / vectors;
-    }
-    const size_t first = panel_group(m, dtype, multiplies(&m->panels, dtype, group));
+    const size_t first = panel_group(m, w->dtype, panel_for_unit(m, w));
     for (size_t i = first; panel_same_group(first, i); i++)
         if (table[i].panel.vectors == vectors)
             return table[i].panel.rows;

@@ -3,9 +3,9 @@
  * Requires: kernels.
  * Ensures: every kernel says part=; a kernel over a packed weight says tile=, the token rows it
  *   keeps in registers beside one panel, and unit=matrix where the machine's matrix unit multiplies
- *   it; in a graph of long passes a kernel says pieces=, the parts
- *   for each thread, where more than one pays.
- * Does not change: nodes, their order, their kernels; a tile, part or pieces that the text gave.
+ *   it; so does a chunked SSD whose products are of bf16 where the unit has them; in a graph of
+ * long passes a kernel says pieces=, the parts for each thread, where more than one pays. Does not
+ * change: nodes, their order, their kernels; a tile, part or pieces that the text gave.
  *
  * Algorithm: by the class of the anchor, so that no thread needs what another makes in the same
  * kernel:
@@ -82,6 +82,23 @@ partition_pieces(const Graph *g, const Kernel *k)
     return 1;
 }
 
+/* Whether the matrix unit multiplies the chunks of an SSD: all its products say dot=bf16. */
+static bool
+partition_chunks(const Machine *m, const Graph *g, const Kernel *k)
+{
+    Node *first, *last;
+    kernel_range(g, k, &first, &last);
+    bool some = false, all = m->matrix.bf16;
+    for (const Node *n = first; n; n = n == last ? NULL : n->next) {
+        bool required = false;
+        if (n->kernel != k || !op_takes_attr(n->op, ATTR_dot, &required))
+            continue;
+        some = true;
+        all = all && strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0;
+    }
+    return some && all;
+}
+
 bool
 pass_partition(Graph *g, PassCtx *cx)
 {
@@ -91,11 +108,16 @@ pass_partition(Graph *g, PassCtx *cx)
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
             const Type *w = &node_weight(k->anchor)->type;
             const int64_t vectors = w->shape.dim[2].n / machine_lanes(cx->machine);
-            const int64_t group = node_int(k->anchor, ATTR_group, 0);
-            const int64_t rows = panel_rows(cx->machine, w->dtype, group, vectors);
-            if (panel_unit(cx->machine, w->dtype, group))
+            const PanelWeight weight = panel_weight(k->anchor, w->dtype);
+            const int64_t rows = panel_rows(cx->machine, &weight, vectors);
+            if (panel_unit(cx->machine, &weight))
                 attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
+            changed = true;
+        }
+        if (k->anchor && node_flag(k->anchor, 'S') && !attrs_find(&k->attrs, ATTR_unit) &&
+            partition_chunks(cx->machine, g, k)) {
+            attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;
         }
         if (!attrs_find(&k->attrs, ATTR_part)) {

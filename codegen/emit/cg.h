@@ -164,7 +164,7 @@ typedef struct {
 
 /* What cg_eval remembers of a value at the newest site, so that a value used twice is made once. */
 typedef struct {
-    Val row, col, mask, value;
+    Val row, col, mask, last, value;
     int lanes;
     LLVMBasicBlockRef block;
 } CgMemo;
@@ -229,11 +229,14 @@ CgLoop cg_share_loop(Cg *c, const CgKernel *k, const char *name, Val count, int6
 /* Share `part` of `parts`: [share[0], share[1]). */
 void cg_share_of(Cg *c, Val count, int64_t unit, Val part, Val parts, Val share[2]);
 
-/* Where in a [rows,width] value an evaluation happens: columns col .. col+lanes-1 of one row. */
+/* Where in a [rows,width] value an evaluation happens: columns col .. col+lanes-1 of one row; or,
+ * with `last`, rows row .. row+lanes-1 of one column, where row `last` stands for those after it.
+ */
 typedef struct {
     Val row, col;
     int lanes;
     Val mask; /* NULL: all lanes */
+    Val last; /* NULL: lanes are columns */
 } CgSite;
 /* Value at a site, as f32: a load when it comes from outside the kernel (row vectors [W], columns
  * [T,1] and numbers are broadcast), the bound value, or its pointwise node computed from its own

@@ -24,6 +24,15 @@ typedef struct {
     Val since;          /* exp(a_i - a_s) of the rows of a tile (steep decay) */
     Val h_units; /* the state as units along N, rows padded: [N,P]; NULL: f32, read in place */
     CgDecay decay;
+    /* On the matrix unit c_all .. h_units hold tiles (machine/tile.h), C and B^T as left operands,
+     * X and h as right ones; and there are: */
+    bool on_unit;
+    TileUnit tiles;
+    Val b_pairs; /* of one chunk: B as pairs along Q, [Q/2,N] */
+    Val c_kept;  /* of a block of rows of steep decay: keep_i C_i */
+    Val y_sums;  /* sums of a block of rows: [rows,P] */
+    Val h_sums;  /* the head's state in f32: [N,P], rows h_stride apart */
+    int64_t h_stride;
     /* Where the loops are. */
     Val span_row, chunks; /* first token row of the span, and its chunks */
     Val span_first;       /* number of its first chunk in the segment */
@@ -42,5 +51,49 @@ void chunked_stage_x(Cg *c, const Chunked *s);     /* of the head's chunk, by it
 void chunked_stage_state(Cg *c, const Chunked *s); /* s->h into s->h_units */
 /* M of the tile of rows `first` .. of a chunk of steep decay, into s->m. */
 void chunked_steep_m(Cg *c, const Chunked *s, Val first);
+
+/* ---- on the matrix unit -------------------------------------------------------------------- */
+
+void chunked_unit_reserve(Cg *c, Chunked *s);
+void chunked_unit_begin(Cg *c, const Chunked *s); /* of the kernel, and its end: */
+void chunked_unit_end(Cg *c);
+void chunked_unit_stage_group(Cg *c, const Chunked *s); /* as those above: */
+void chunked_unit_stage_x(Cg *c, const Chunked *s);
+void chunked_unit_stage_state(Cg *c, const Chunked *s); /* into s->h_sums and s->h_units */
+void chunked_unit_head(Cg *c, const Chunked *s);        /* Y and the state of the head's chunk */
+/* The state in memory is f32 in whole tiles: h_sums is that. */
+bool chunked_in_place(const Chunked *s);
+/* C and M of the block of rows from tile `tile` on, with steep decay in them, into s->c_kept and
+ * s->m. */
+void chunked_unit_steep(Cg *c, const Chunked *s, Val tile);
+
+/* Byte offsets. Tile number `index`; row `row` of a matrix that is `tiles` tiles wide. */
+Val chunked_tile(Cg *c, Val base, Val index);
+Val chunked_tile_row(Cg *c, Val base, Val row, int64_t tiles);
+/* The vectors of columns [0, count) of such a row, some of them in a loop; what stands between is
+ * built for each:
+ *     for (ChunkedCells at = chunked_cells(count); chunked_cells_next(c, &at);) */
+typedef struct {
+    Val col;  /* the vector's first column */
+    Val byte; /* its place after the row */
+    Val mask; /* NULL: all of its columns exist */
+    int64_t count, next, end;
+    bool looping, tail;
+    CgLoop loop;
+} ChunkedCells;
+ChunkedCells chunked_cells(int64_t count);
+bool chunked_cells_next(Cg *c, ChunkedCells *at);
+
+/* rows x cols tiles of sums += left right over `steps` steps. Left tiles of a row follow each
+ * other; bytes from one to the next otherwise. */
+typedef struct {
+    Val left, right;
+    int64_t left_row, right_step, right_col;
+} ChunkedProduct;
+void chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step);
+void chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps);
+/* Sums of a block to and from a matrix whose rows are stride bytes apart; or 0. */
+typedef enum { SUMS_ZERO, SUMS_LOAD, SUMS_STORE } ChunkedSums;
+void chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t stride);
 
 #endif

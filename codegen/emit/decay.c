@@ -83,6 +83,66 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
     return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "bounded");
 }
 
+/* Sums of every lane and those before it. */
+static Val
+sum_lanes(Cg *c, Val v)
+{
+    enum { MOST = 64 };
+    const int lanes = cg_lanes_of(v);
+    const Val zeros = cg_like(c, v, 0);
+    for (int far = 1; far < lanes; far *= 2) {
+        int from[MOST];
+        for (int i = 0; i < lanes; i++)
+            from[i] = i < far ? lanes + i : i - far;
+        v = cg_fadd(c, v, cg_shuffle(c, v, zeros, from, lanes));
+    }
+    return v;
+}
+
+/* As sum_token, of tokens j ..; ends: the least and the greatest of the sums, by lanes. */
+static void
+sum_tokens(Cg *c, const CgDecay *d, Val A, Val dt, Val j, const Val ends[2])
+{
+    const LLVMTypeRef wide = cg_vec_of(wide_type(c), c->lanes);
+    const Val log =
+        cg_vmax(c, cg_like(c, A, -DECAY_MOST), cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A));
+    const Val before = cg_splat(c, cg_get(c, wide_type(c), d->sum), c->lanes);
+    const Val a = cg_fadd(c, sum_lanes(c, log), before);
+    const Val high = LLVMBuildFPTrunc(c->b, a, cg_vec_type(c, c->lanes), "");
+    const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
+    cg_set(c, d->sum, LLVMBuildExtractElement(c->b, a, cg_i64(c, c->lanes - 1), ""));
+    cg_set(c, ends[0], cg_vmin(c, a, cg_get(c, wide, ends[0])));
+    cg_set(c, ends[1], cg_vmax(c, a, cg_get(c, wide, ends[1])));
+    store(c, d->step, j, dt);
+    store(c, d->high, j, high);
+    store(c, d->low, j, LLVMBuildFPTrunc(c->b, rest, cg_vec_type(c, c->lanes), ""));
+}
+
+Val
+cg_decay_prefix(Cg *c, const CgDecay *d, Val head, Val row, Val count)
+{
+    enum { STEP = 32 };
+    const LLVMTypeRef wide = wide_type(c), vector = cg_vec_of(wide, c->lanes);
+    const Val zero = LLVMConstReal(wide, 0), zeros = cg_splat(c, zero, c->lanes);
+    const Val rate = LLVMBuildFPExt(c->b, cg_decay_rate(c, d->k, d->A, head), wide, "");
+    const Val A = cg_splat(c, rate, c->lanes), step = cg_i64(c, STEP);
+    const Val last = cg_sub(c, cg_add(c, row, count), cg_i64(c, 1));
+    const Val ends[] = {cg_var(c, vector, zeros, "lowest"), cg_var(c, vector, zeros, "highest")};
+    const Val none = cg_splat(c, cg_f32(c, 0), c->lanes);
+    cg_set(c, d->sum, zero);
+    CgLoop j =
+        cg_loop(c, "decay", cg_i64(c, 0), cg_mul(c, cg_div_up(c, count, step), step), c->lanes);
+    const CgSite site = {.row = cg_add(c, row, j.i), .col = head, .lanes = c->lanes, .last = last};
+    cg_unbind_all(d->k);
+    const Val some = cg_mask_first(c, c->lanes, cg_sub(c, count, j.i));
+    const Val dt = LLVMBuildSelect(c->b, some, cg_eval(c, d->k, d->dt, &site), none, "");
+    sum_tokens(c, d, A, dt, j.i, ends);
+    cg_loop_end(c, &j);
+    const Val range = cg_fsub(c, cg_fold(c, cg_get(c, vector, ends[1]), cg_vmax),
+                              cg_fold(c, cg_get(c, vector, ends[0]), cg_vmin));
+    return LLVMBuildFCmp(c->b, LLVMRealOLE, range, LLVMConstReal(wide, DECAY_RANGE), "bounded");
+}
+
 /* ---- exponentials ------------------------------------------------------------------------ */
 
 /* exp(a - b). The difference of the high parts is rounded; what it loses (Knuth's exact sum) and
@@ -160,6 +220,16 @@ cg_decay_bounded(Cg *c, const CgDecay *d, Val count)
     store(c, d->weight, j.i, cg_fmul(c, weight, load(c, d->step, j.i, c->lanes)));
     store(c, d->keep, j.i, keep);
     store(c, d->leave, j.i, cg_decay_until(c, d, last, j.i));
+    cg_loop_end(c, &j);
+}
+
+void
+cg_decay_begun(Cg *c, const CgDecay *d, Val count)
+{
+    CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, c->lanes);
+    const Val weight = cg_decay_since(c, d, begin(c), j.i);
+    store(c, d->weight, j.i, cg_fmul(c, weight, load(c, d->step, j.i, c->lanes)));
+    store(c, d->leave, j.i, cg_decay_until(c, d, begin(c), j.i));
     cg_loop_end(c, &j);
 }
 

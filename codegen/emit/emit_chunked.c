@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "codegen/emit/chunked.h"
+#include "codegen/emit/linear.h"
 
 /* ---- of a head: y ------------------------------------------------------------------------ */
 
@@ -267,6 +268,12 @@ chunk_open(Cg *c, Chunked *s, Val index, Val end)
     s->row = cg_add(c, s->span_row, cg_mul(c, index, cg_i64(c, s->chunk)));
     s->count = cg_min(c, cg_i64(c, s->chunk), cg_sub(c, end, s->row));
     const Val number = cg_add(c, s->span_first, index);
+    if (s->on_unit) {
+        s->c_rows = cg_offset(c, s->c_all, cg_mul(c, number, cg_i64(c, s->tiles.c_bytes)));
+        s->b_units = cg_offset(c, s->b_all, cg_mul(c, number, cg_i64(c, s->tiles.b_bytes)));
+        s->cb = cg_offset(c, s->cb_all, cg_mul(c, number, cg_i64(c, s->tiles.cb_bytes)));
+        return;
+    }
     s->c_rows = cg_element(c, s->c_all, s->unit, number, s->shape.q_rows * s->shape.c_stride, zero);
     s->b_units =
         cg_element(c, s->b_all, s->unit, number, s->shape.q_units * s->shape.b_stride, zero);
@@ -299,27 +306,38 @@ group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
     const Val zero = cg_i64(c, 0), end = cg_add(c, seg->row, seg->len);
     const Val states = cg_state_at(c, s->k, cg_operand(s->k, s->state), seg->slot);
     const Val staged = group_is_staged(c, s, first);
-    CgLoop span = cg_loop(c, "span", seg->row, end, s->shape.span * s->chunk);
+    const int64_t length = s->on_unit ? s->tiles.span : s->shape.span;
+    CgLoop span = cg_loop(c, "span", seg->row, end, length * s->chunk);
     const Val left = cg_add(c, cg_sub(c, end, span.i), cg_i64(c, s->chunk - 1));
     s->span_row = span.i;
     s->span_first = cg_div(c, cg_sub(c, span.i, seg->row), cg_i64(c, s->chunk));
     s->last_head = last;
-    s->chunks = cg_min(c, cg_i64(c, s->shape.span), cg_div(c, left, cg_i64(c, s->chunk)));
+    s->chunks = cg_min(c, cg_i64(c, length), cg_div(c, left, cg_i64(c, s->chunk)));
     CgIf stale = cg_if(c, LLVMBuildNot(c->b, staged, ""));
     CgLoop chunk = cg_loop(c, "chunk", zero, s->chunks, 1);
     chunk_open(c, s, chunk.i, end);
-    chunked_stage_group(c, s);
+    if (s->on_unit)
+        chunked_unit_stage_group(c, s);
+    else
+        chunked_stage_group(c, s);
     cg_loop_end(c, &chunk);
     cg_endif(c, &stale);
     CgLoop head = cg_loop(c, "head", first, last, 1);
     s->head = head.i;
     s->h = cg_at(c, states, s->stored, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
     s->skip = s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, zero, head.i), c->lanes) : NULL;
-    if (s->h_units)
+    if (s->on_unit) {
+        if (chunked_in_place(s))
+            s->h_sums = s->h;
+        chunked_unit_stage_state(c, s);
+    } else if (s->h_units)
         chunked_stage_state(c, s);
     CgLoop again = cg_loop(c, "chunk", zero, s->chunks, 1);
     chunk_open(c, s, again.i, end);
-    chunk_head(c, s);
+    if (s->on_unit)
+        chunked_unit_head(c, s);
+    else
+        chunk_head(c, s);
     cg_loop_end(c, &again);
     cg_loop_end(c, &head);
     cg_loop_end(c, &span);
@@ -363,7 +381,7 @@ multiplies_bf16(const Node *n)
 
 /* The products share operands in scratch, so they multiply the same. */
 static bool
-bind_dot(Chunked *s, Diag *diag)
+bind_dot(const Cg *c, Chunked *s, Diag *diag)
 {
     const Node *first = NULL;
     for (const Node *n = s->k->first; n; n = n == s->k->last ? NULL : n->next) {
@@ -380,7 +398,14 @@ bind_dot(Chunked *s, Diag *diag)
     s->shape.pairs = first && multiplies_bf16(first) ? 2 : 1;
     s->unit = s->shape.pairs == 2 ? DTYPE_i32 : DTYPE_f32;
     s->element = s->shape.pairs == 2 ? DTYPE_bf16 : DTYPE_f32;
-    return true;
+    s->on_unit = cg_on_unit(s->k);
+    if (!s->on_unit || (s->shape.pairs == 2 && c->machine->matrix.bf16))
+        return true;
+    diag_error(
+        diag, s->k->kernel->anchor->loc,
+        "kernel %s: unit=matrix wants dot=bf16 and a machine whose matrix unit multiplies it",
+        s->k->kernel->name);
+    return false;
 }
 
 /* Scratch of count x stride elements of 4 bytes and a vector more: a load may begin at the last. */
@@ -421,7 +446,7 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
                    k->kernel->name);
         return false;
     }
-    if (!bind_dot(&s, diag))
+    if (!bind_dot(c, &s, diag))
         return false;
     const int64_t block = k->graph->block;
     if (s.chunk == CHUNK_ALL || (block > 0 && block < s.chunk))
@@ -439,11 +464,19 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
     }
     k->domain = s.y;
     s.stored = s.state->type.dtype;
-    s.shape = tile_chunk(c->machine, s.shape.pairs == 2, s.chunk, s.head_dim, s.states, block);
-    reserve(c, &s);
+    if (s.on_unit) {
+        s.tiles = tile_unit(c->machine, s.chunk, s.head_dim, s.states, block);
+        chunked_unit_reserve(c, &s);
+        chunked_unit_begin(c, &s);
+    } else {
+        s.shape = tile_chunk(c->machine, s.shape.pairs == 2, s.chunk, s.head_dim, s.states, block);
+        reserve(c, &s);
+    }
     CgGroup group = cg_group(c, k, s.heads, s.groups);
     s.group = group.loop.i;
     group_spans(c, &s, &group.heads.seg, group.first, group.last);
     cg_group_end(c, &group);
+    if (s.on_unit)
+        chunked_unit_end(c);
     return true;
 }

@@ -66,7 +66,8 @@ scan_strip(Cg *c, Scan *s, Strip *strip)
                : NULL;
     for (int v = 0; v < strip->vecs; v++) {
         const Val col = cg_add(c, p0, cg_i64(c, (int64_t)v * strip->lanes));
-        const CgSite site = {s->row, col, strip->lanes, strip_mask(strip, v)};
+        const CgSite site = {
+            .row = s->row, .col = col, .lanes = strip->lanes, .mask = strip_mask(strip, v)};
         cg_unbind_all(s->k);
         const Val x = cg_eval(c, s->k, s->v.x, &site);
         const Val skip = D ? cg_fmul(c, D, x) : cg_splat(c, cg_f32(c, 0), strip->lanes);

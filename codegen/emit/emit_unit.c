@@ -11,7 +11,8 @@
  *
  * A step is 64 bytes of the summed index: 32 bf16, 64 bytes. Staged x is [run][32 rows][step][2
  * tiles], so that a run streams it from L2 tile after tile, and the weights' part of a run, 32 KiB
- * or less, stays in L1: with both in L2 the unit waits half of the time (bench/NOTES.md, "Matrix unit").
+ * or less, stays in L1: with both in L2 the unit waits half of the time (bench/NOTES.md, "Matrix
+ * unit").
  *
  * A last step of fewer than 64 bytes has zeros behind: in staged x, and in a copy of the weight's
  * last rows, because 0 times what lies behind a panel may be NaN.
@@ -31,7 +32,7 @@ enum {
     COLUMNS = 32,
     SUM_BYTES = ROWS * COLUMNS * 4,
     QUAD = 4,
-    OFFSET = 128, /* packed i8 weights are above theirs by so much */
+    OFFSET = 128,        /* packed i8 weights are above theirs by so much */
     RUN_BYTES = 32 << 10 /* of a panel, at most */
 };
 
@@ -52,6 +53,7 @@ typedef struct {
     Val row_sums;                /* [most][max(groups,1)]: sum of x */
     Val scales;                  /* [most]: of x */
     Val weights, s_base, m_base;
+    bool direct; /* sums are stored as results: nothing follows the product */
     /* Where the loops are. */
     Val padded; /* rows of the block in whole tiles of 32 */
     Val panel;
@@ -287,17 +289,17 @@ unpack(Cg *c, const Unit *u, Val panel, Val from, Val to)
 
 enum { SUM00, SUM01, SUM10, SUM11, LEFT0, LEFT1, RIGHT0, RIGHT1 };
 
-/* The sums, to or from a matrix of 32 x 32. low: those of the upper 16 rows alone. */
+/* The sums, to or from rows `stride` bytes apart. low: those of the upper 16 rows alone. */
 static void
-move_sums(Cg *c, Val at, bool load, bool low)
+move_sums(Cg *c, Val at, int64_t stride, bool load, bool low)
 {
     for (int i = 0; i < (low ? 2 : 4); i++) {
-        const int64_t offset = i / 2 * (SUM_BYTES / 2) + i % 2 * CG_UNIT_BYTES;
+        const int64_t offset = i / 2 * CG_UNIT_ROWS * stride + i % 2 * CG_UNIT_BYTES;
         const Val here = cg_offset(c, at, cg_i64(c, offset));
         if (load)
-            cg_unit_load(c, SUM00 + i, here, COLUMNS * 4, false);
+            cg_unit_load(c, SUM00 + i, here, stride, false);
         else
-            cg_unit_store(c, SUM00 + i, here, COLUMNS * 4);
+            cg_unit_store(c, SUM00 + i, here, stride);
     }
 }
 
@@ -416,6 +418,8 @@ typedef struct {
     Val from, to; /* steps */
     Val x, w, sums;
     Val first, last; /* i1: the first run, the last */
+    Val out;         /* where the sums are stored at once if they are the results: */
+    Val direct;      /* i1 */
 } Run;
 
 static void
@@ -430,7 +434,7 @@ run_groups(Cg *c, const Unit *u, const Run *r, bool low)
     for (int i = 0; i < (low ? 2 : 4); i++)
         cg_unit_zero(c, SUM00 + i);
     products(c, u, x, w, cg_mul(c, group.i, size), cg_mul(c, cg_add(c, group.i, one), size), low);
-    move_sums(c, u->p.l.result, false, low);
+    move_sums(c, u->p.l.result, COLUMNS * 4, false, low);
     add_group(c, u, group.i, r->sums);
     cg_loop_end(c, &group);
 }
@@ -446,11 +450,16 @@ run_rows(Cg *c, const Unit *u, const Run *r, bool low)
     for (int i = 0; i < (low ? 2 : 4); i++)
         cg_unit_zero(c, SUM00 + i);
     cg_else(c, &first);
-    move_sums(c, r->sums, true, low);
+    move_sums(c, r->sums, COLUMNS * 4, true, low);
     cg_endif(c, &first);
     products(c, u, r->x, r->w, r->from, r->to, low);
+    CgIf direct = cg_if(c, r->direct);
+    if (u->direct)
+        move_sums(c, r->out, cg_operand(u->p.l.k, u->p.l.y)->stride * 4, false, low);
+    cg_else(c, &direct);
     const Val to = LLVMBuildSelect(c->b, r->last, u->p.l.result, r->sums, "");
-    move_sums(c, to, false, low);
+    move_sums(c, to, COLUMNS * 4, false, low);
+    cg_endif(c, &direct);
 }
 
 static void
@@ -487,12 +496,24 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     const Val left = cg_sub(c, l->rows, rows.i);
     r->x = cg_offset(c, base, cg_mul(c, cg_mul(c, rows.i, length), cg_i64(c, u->depth)));
     r->sums = cg_at(c, u->sums, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, COLUMNS)));
+    r->direct = LLVMConstInt(c->i1, 0, 0);
+    if (u->direct) {
+        const CgOperand *y = cg_operand(l->k, l->y);
+        const Val rows_fit =
+            LLVMBuildOr(c->b, cg_less(c, cg_i64(c, ROWS - 1), left),
+                        LLVMBuildICmp(c->b, LLVMIntEQ, left, cg_i64(c, CG_UNIT_ROWS), ""), "");
+        const Val cols_fit =
+            LLVMBuildICmp(c->b, LLVMIntEQ, cg_sub(c, to_col, from_col), cg_i64(c, COLUMNS), "");
+        r->direct = LLVMBuildAnd(c->b, r->last, LLVMBuildAnd(c->b, rows_fit, cols_fit, ""), "");
+        r->out = cg_element(c, y->base, DTYPE_f32, cg_add(c, l->row, rows.i), y->stride, from_col);
+    }
     CgIf both = cg_if(c, cg_less(c, cg_i64(c, CG_UNIT_ROWS), left));
     run_rows(c, u, r, false);
     cg_else(c, &both);
     run_rows(c, u, r, true);
     cg_endif(c, &both);
-    CgIf end = cg_if(c, r->last);
+    const Val later = LLVMBuildAnd(c->b, r->last, LLVMBuildNot(c->b, r->direct, ""), "");
+    CgIf end = cg_if(c, later);
     Unit done = *u;
     if (u->groups)
         done.p.l.result = r->sums;
@@ -607,6 +628,8 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
     if (u.dtype == DTYPE_u4x2)
         u.unpacked = cg_scratch(c, k, u.run * COLUMNS * u.depth);
     u.weights = cg_operand(k, l->w)->base;
+    const CgOperand *y = cg_operand(k, l->y);
+    u.direct = y && y->dtype == DTYPE_f32 && !l->bias && !u.xs && k->first == k->last;
     if (u.xs) {
         l->finish = finish_integers;
         u.row_sums = cg_scratch(c, k, most * groups * size);

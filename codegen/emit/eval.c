@@ -44,7 +44,8 @@ recall(Cg *c, const CgKernel *k, const Value *v, const CgSite *at)
 {
     const CgMemo *m = &k->memo[v->id];
     const bool same = m->value && m->row == at->row && m->col == at->col && m->mask == at->mask &&
-                      m->lanes == at->lanes && m->block == LLVMGetInsertBlock(c->b);
+                      m->last == at->last && m->lanes == at->lanes &&
+                      m->block == LLVMGetInsertBlock(c->b);
     return same ? m->value : NULL;
 }
 
@@ -56,6 +57,7 @@ remember(Cg *c, CgKernel *k, const Value *v, const CgSite *at, Val value)
     k->memo[v->id] = (CgMemo){.row = at->row,
                               .col = at->col,
                               .mask = at->mask,
+                              .last = at->last,
                               .lanes = at->lanes,
                               .value = value,
                               .block = LLVMGetInsertBlock(c->b)};
@@ -70,6 +72,20 @@ element_at(Cg *c, const CgOperand *o, const CgSite *at)
     if (o->value->type.shape.rank < 2)
         return cg_at(c, o->base, o->dtype, at->col);
     return cg_element(c, o->base, o->dtype, at->row, o->stride, at->col);
+}
+
+/* Lanes that are rows. */
+static Val
+load_down(Cg *c, const CgOperand *o, const CgSite *at)
+{
+    Val all = LLVMGetPoison(cg_vec_type(c, at->lanes));
+    for (int i = 0; i < at->lanes; i++) {
+        const CgSite one = {.row = cg_min(c, cg_add(c, at->row, cg_i64(c, i)), at->last),
+                            .col = at->col};
+        const Val element = cg_vload(c, element_at(c, o, &one), o->dtype, 1, NULL);
+        all = LLVMBuildInsertElement(c->b, all, element, cg_i64(c, i), "");
+    }
+    return all;
 }
 
 /* Whether v, one column wide, is used by something of `width` columns. */
@@ -88,6 +104,8 @@ eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
     if (o && !o->is_output) {
         if (v->kind == VALUE_STATE || o->dtype == DTYPE_i32)
             die("cg_eval: %s is no matrix of numbers", v->name);
+        if (at->last)
+            return load_down(c, o, at);
         return cg_vload(c, element_at(c, o, at), o->dtype, at->lanes, at->mask);
     }
     const Node *n = v->def;
@@ -101,7 +119,7 @@ eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
     return cg_pointwise(c, n, in);
 }
 
-/* A column stands for all: it is evaluated once, as a scalar. */
+/* A column stands for all: it is evaluated once, as a scalar, or once for each row. */
 static Val
 eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at, bool broadcast)
 {
@@ -114,7 +132,12 @@ eval(Cg *c, CgKernel *k, const Value *v, const CgSite *at, bool broadcast)
         return known;
     if (!broadcast)
         return remember(c, k, v, at, eval_here(c, k, v, at));
-    const CgSite one = {.row = at->row, .col = cg_i64(c, 0), .lanes = 1};
+    CgSite one = *at;
+    one.col = cg_i64(c, 0);
+    if (at->last)
+        return remember(c, k, v, at, eval(c, k, v, &one, false));
+    one.lanes = 1;
+    one.mask = NULL;
     return remember(c, k, v, at, cg_splat(c, eval(c, k, v, &one, false), at->lanes));
 }
 

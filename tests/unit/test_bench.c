@@ -54,6 +54,50 @@ Test(bench, probes_do_the_work_they_count)
     arena_free(arena);
 }
 
+/* How many of the matrix unit's probes there are, with the unit as compile.matrix says. */
+static int
+matrix_probes(const char *word, const char *cpu)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    CgProbe probe[PROBE_COUNT];
+    const char *why = NULL;
+    cr_assert(cg_machine(arena, cpu, &m, &why), "%s", why);
+    cr_assert(machine_matrix(&m, word));
+    CgJit *jit = cg_probes(arena, &m, probe, &why);
+    cr_assert_not_null(jit, "%s", why);
+    const int count = (probe[PROBE_matrix_bf16].run != NULL) + (probe[PROBE_matrix_i8].run != NULL);
+    cr_expect_eq(count, m.matrix.model ? 0 : m.matrix.bf16 + m.matrix.i8);
+    cg_jit_free(jit);
+    arena_free(arena);
+    return count;
+}
+
+Test(bench, the_matrix_unit_is_probed_where_there_is_one)
+{
+    matrix_probes("auto", "native");
+    cr_expect_eq(matrix_probes("none", "native"), 0);
+    cr_expect_eq(matrix_probes("model", "native"), 0, "C functions are no ceiling");
+}
+
+Test(bench, ceilings_are_of_the_fastest_unit_for_a_type)
+{
+    Machine m;
+    cr_assert(machine_named("sapphirerapids", &m));
+    cr_expect_eq(bench_dot(&m, DTYPE_f32), PROBE_f32);
+    cr_expect_eq(bench_dot(&m, DTYPE_bf16), PROBE_matrix_bf16);
+    cr_expect_eq(bench_dot(&m, DTYPE_u8), PROBE_matrix_i8);
+    cr_assert(machine_matrix(&m, "model"));
+    cr_expect_eq(bench_dot(&m, DTYPE_bf16), PROBE_bf16);
+    cr_expect_eq(bench_dot(&m, DTYPE_u8), PROBE_i8);
+    cr_assert(machine_named("x86-64-v3", &m));
+    cr_expect_eq(bench_dot(&m, DTYPE_bf16), PROBE_f32, "pairs are widened");
+    BenchCeilings c = {.f32.best = 1, .i8.best = 2, .matrix_bf16.best = 3};
+    cr_expect_eq(bench_ceiling_of(&c, PROBE_f32)->best, 1);
+    cr_expect_eq(bench_ceiling_of(&c, PROBE_i8)->best, 2);
+    cr_expect_eq(bench_ceiling_of(&c, PROBE_matrix_bf16)->best, 3);
+}
+
 /* ---- the command ---------------------------------------------------------------------------- */
 
 static void
@@ -105,7 +149,8 @@ expect_result(struct json_object *r, const char *kind, int batch, const char *sh
 static void
 expect_json(struct json_object *root)
 {
-    static const char *const peaks[] = {"f32_gflops", "bf16_gflops", "int8_gops", "read_gbs"};
+    static const char *const peaks[] = {"f32_gflops",         "bf16_gflops",      "int8_gops",
+                                        "matrix_bf16_gflops", "matrix_int8_gops", "read_gbs"};
     struct json_object *machine = get(root, "machine"), *results = get(root, "results");
     cr_expect_eq(number(machine, "threads"), 1);
     cr_expect_gt(strlen(json_object_get_string(get(machine, "cpu"))), 0u);

@@ -178,6 +178,78 @@ Test(cost, a_prefill_is_its_kernels)
     arena_free(arena);
 }
 
+/* The kernel of the one projection of a graph, 16 inputs and 320 results of bf16. */
+static const Kernel *
+projection_of(Arena *arena, const Machine *m, const Graph **out)
+{
+    static const char text[] = "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n"
+                               "  rows 4\n  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"
+                               "  weight w: f32[320,16] init=ones\n  x = embed(ids, e)\n"
+                               "  y = linear(x, w)\n  z = silu(y)\n  last = take(z)\n"
+                               "  output last\n}\n";
+    Diag *diag = diag_new();
+    const Source source = {"test.ir", text, strlen(text)};
+    Graph *g = graph_parse(arena, &source, diag);
+    cr_assert_not_null(g);
+    PassCtx cx = {.machine = m,
+                  .format = FORMAT_bf16,
+                  .chunk = CHUNK_AUTO,
+                  .threads = 2,
+                  .arena = arena,
+                  .diag = diag};
+    cr_assert(pass_run_pipeline(g, &cx, &(PassOptions){.stop_after = -1}));
+    diag_free(diag);
+    *out = g;
+    int i = 0;
+    while (i < g->nkernels && !(g->kernels[i]->anchor && kernel_op(g->kernels[i]) == OP_linear))
+        i++;
+    cr_assert_lt(i, g->nkernels);
+    return g->kernels[i];
+}
+
+/* By hand: 10 panels of 32, 5 of them one thread's; 40 rows in 3 halves of 16; one step of 32 pairs
+ * holds all inputs. */
+Test(cost, a_projection_on_the_matrix_unit)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const Graph *g;
+    double count[COST_STEPS];
+    cr_assert(machine_named("sapphirerapids", &m));
+    const Kernel *k = projection_of(arena, &m, &g);
+    cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
+    cost_kernel_count(&m, g, k, 40, 2, count);
+    cr_expect_eq(count[COST_linear_bf16], 0);
+    cr_expect_eq(count[COST_matrix_bf16], 5 * 2 * 3);
+    cr_expect_eq(count[COST_matrix_sums], 5 * 2 * 3, "one run: they leave once");
+    cr_expect_eq(count[COST_matrix_stage], 40);
+    cr_expect_eq(count[COST_matrix_out], 5 * 40 * 2);
+    cr_expect_eq(count[COST_matrix_stream], 5 * 32);
+    cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2, "silu, fused");
+    m.matrix = (MatrixUnit){0};
+    cost_kernel_count(&m, g, projection_of(arena, &m, &g), 40, 2, count);
+    cr_expect_eq(count[COST_matrix_bf16], 0);
+    cr_expect_gt(count[COST_linear_bf16], 0);
+    arena_free(arena);
+}
+
+/* The unit where it is predicted to be faster, C functions in its place always. */
+Test(cost, the_unit_is_chosen_by_predicted_time)
+{
+    Machine m;
+    const PanelWeight bf16 = {DTYPE_bf16, 768, 768, 0}, f32 = {DTYPE_f32, 768, 768, 0},
+                      odd = {DTYPE_u8, 768, 768, 16};
+    cr_assert(machine_named("sapphirerapids", &m));
+    cr_expect(panel_unit(&m, &bf16));
+    cr_expect(!panel_unit(&m, &f32) && !panel_unit(&m, &odd), "it cannot");
+    m.costs.step[COST_matrix_bf16] = 1000;
+    cr_expect(!panel_unit(&m, &bf16));
+    m.matrix.model = true;
+    cr_expect(panel_unit(&m, &bf16));
+    m.matrix = (MatrixUnit){0};
+    cr_expect(!panel_unit(&m, &bf16));
+}
+
 /* ---- measured forms ------------------------------------------------------------------------- */
 
 static const char *
@@ -349,7 +421,7 @@ Test(cost, fit_finds_the_constants)
 {
     double count[ROWS * TERMS], measured[ROWS], found[TERMS];
     make_rows(count, measured, 0);
-    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured, NULL}, found);
     for (int t = 0; t < TERMS; t++)
         cr_expect_float_eq(found[t], truth[t], 1e-3 * (truth[t] + 1e-3), "%d: %g", t, found[t]);
 }
@@ -360,7 +432,7 @@ Test(cost, fit_bears_noise_and_disturbed_rows)
     make_rows(count, measured, 0.04);
     for (int i = 3; i < ROWS; i += 12)
         measured[i] *= 2.5;
-    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured, NULL}, found);
     for (int i = 0; i < ROWS; i++) {
         double sum = 0;
         for (int t = 0; t < TERMS; t++)
@@ -372,13 +444,22 @@ Test(cost, fit_bears_noise_and_disturbed_rows)
         cr_expect_geq(found[t], 0);
 }
 
+/* Two rows of one term, of which one counts alone. */
+Test(cost, fit_weighs_rows)
+{
+    const double count[] = {1, 1}, measured[] = {2, 3}, weight[] = {1, 0};
+    double found = 0;
+    bench_fit(&(BenchFit){2, 1, count, measured, weight}, &found);
+    cr_expect_float_eq(found, 2, 1e-6);
+}
+
 Test(cost, fit_of_a_term_that_is_nowhere_is_zero)
 {
     double count[ROWS * TERMS], measured[ROWS], found[TERMS];
     make_rows(count, measured, 0);
     for (int i = 0; i < ROWS; i++)
         count[i * TERMS + 2] = 0;
-    bench_fit(&(BenchFit){ROWS, TERMS, count, measured}, found);
+    bench_fit(&(BenchFit){ROWS, TERMS, count, measured, NULL}, found);
     cr_expect_eq(found[2], 0);
     cr_expect_float_eq(found[3], truth[3], 1e-3);
 }

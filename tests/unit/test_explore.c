@@ -142,7 +142,7 @@ Test(explore, files_that_are_not_ours)
     ExploreTable t = table_new();
     char *text = csv_of(&t);
     expect_refused(text, "# ssmc explore results", "a,b,c", "line 1: these are no results");
-    expect_refused(text, "format 1", "format 2", "line 1: results of format 2; this ssmc writes");
+    expect_refused(text, "format 2", "format 3", "line 1: results of format 3; this ssmc writes");
     expect_refused(text, "# machine", "# machin", "expected '# machine:'");
     expect_refused(text, "threads=2 ", "threads=0 ", "ceilings that cannot be read");
     expect_refused(text, "read=48.5", "read=fast", "ceilings that cannot be read");

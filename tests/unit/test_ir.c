@@ -93,6 +93,7 @@ Test(ops, work_is_counted_by_row)
          "state s: f32[6,8,4]\ny = ssd_scan(x24, x6, a6, x16, x16, _, s) {" CHUNKS "}"           },
         {16 * 3,          0,     "y = chunk_cb(x16, x16) {groups=2, state=8, chunk=5}"           },
         {16 * 5,          0,     "y = chunk_cb(x16, x16) {groups=2, state=8, chunk=all}"         },
+        {0,               6,     "y = silu(x6)"                                                  },
         {6 * 4 * 8,       0,     "y = chunk_state(x16, x24, x6, x6) {" CHUNKS "}"                },
         {6 * 4 * (3 + 8), 0,
          "state s: f32[6,8,4]\ny = chunk_out(chunk_cb(x16, x16) {groups=2, state=8, chunk=5}, x6, "

@@ -40,6 +40,7 @@ typedef struct {
     bool whole;
     int64_t width, dt_from, dt_to;
     double dt, spread, decay;
+    const char *matrix; /* compile.matrix; NULL: auto */
     char **weights;
     char *slab, *params, *states, *out, *scratch;
     AbiSgemm *sgemm;
@@ -255,6 +256,7 @@ model_open(Model *m, const char *text, const char *cpu)
     plan_memory(m->graph);
     Machine target;
     cr_assert(cg_machine(m->arena, cpu, &target, &why), "%s", why);
+    cr_assert(machine_matrix(&target, m->matrix ? m->matrix : "auto"));
     const Graph *graphs[] = {m->graph};
     CgModule *module = cg_module(&target, graphs, 1, m->diag);
     expect_no_faults(m, module);
@@ -313,8 +315,9 @@ typedef struct {
     bool whole;         /* x, B, C of -1, 0 and 1: sums are exact in bf16 where they are rounded */
 } SsdCase;
 
-typedef enum { SCAN, WINDOWS, CHUNKED, CHUNKED_BF16 } Form;
-static const char *const form_name[] = {"scan", "windows", "chunked", "chunked bf16"};
+typedef enum { SCAN, WINDOWS, CHUNKED, CHUNKED_BF16, ON_UNIT, ON_MODEL } Form;
+static const char *const form_name[] = {"scan",         "windows",         "chunked",
+                                        "chunked bf16", "chunked on unit", "chunked on model"};
 
 static const char *
 ssd_kernel(Arena *arena, const SsdCase *c, Form form)
@@ -328,7 +331,7 @@ ssd_kernel(Arena *arena, const SsdCase *c, Form form)
         return arena_printf(arena, "    y = ssd_scan(x, dt, A, B, C, D, s) {%s, chunk=%d}\n", dims,
                             c->Q ? c->Q : BLOCK);
     const char *how =
-        arena_printf(arena, "%s, dot=%s", chunk, form == CHUNKED_BF16 ? "bf16" : "f32");
+        arena_printf(arena, "%s, dot=%s", chunk, form >= CHUNKED_BF16 ? "bf16" : "f32");
     return arena_printf(arena,
                         "    a = chunk_decay(dt, A) {%s}\n"
                         "    cb = chunk_cb(C, B) {groups=%d, state=%d, %s}\n"
@@ -353,12 +356,13 @@ ssd_text(Arena *arena, const SsdCase *c, Form form, Dtype kept)
                         "  state s: %s[%d,%d,%d]\n"
                         "  kernel rows {part=rows} {\n    all = embed(ids, table)\n  }\n"
                         "  x, dt, B, C = split(all) {sizes=[%d, %d, %d, %d]}\n"
-                        "  kernel ssd {part=heads} {\n%s  }\n"
+                        "  kernel ssd {%spart=heads} {\n%s  }\n"
                         "  kernel pick {part=rows} {\n    out = take(y)\n  }\n"
                         "  output out\n"
                         "}\n",
                         BLOCK, BLOCK, BLOCK, width, c->H, c->H, dtype_info[kept].name, c->H, c->N,
-                        c->P, inner, c->H, bc, bc, ssd_kernel(arena, c, form));
+                        c->P, inner, c->H, bc, bc, form >= ON_UNIT ? "unit=matrix, " : "",
+                        ssd_kernel(arena, c, form));
 }
 
 /* Rows [from, to) of every sequence as one call; slots are the sequences in reverse. */
@@ -424,17 +428,26 @@ check_call(Model *m, const SsdCase *c, Interp *const *interp, bool second, doubl
 static double
 allowed(const SsdCase *c, Form form, Dtype kept)
 {
-    const bool rounds = form == CHUNKED_BF16 || kept == DTYPE_bf16;
+    const bool rounds = form >= CHUNKED_BF16 || kept == DTYPE_bf16;
     return rounds && !c->whole ? BF16_ALLOWED : 3e-6;
 }
 
-static void
-check_ssd(const SsdCase *c, Form form, Dtype kept, const char *cpu)
+/* The rule of its weights. */
+static Model
+ssd_model(const SsdCase *c, Form form)
 {
     Model m = {.dt = c->dt, .spread = c->spread, .decay = c->A, .whole = c->whole};
     m.dt_from = (int64_t)c->H * c->P;
     m.dt_to = m.dt_from + c->H;
     m.width = m.dt_to + 2 * (int64_t)c->G * c->N;
+    m.matrix = form == ON_MODEL ? "model" : NULL;
+    return m;
+}
+
+static void
+check_ssd(const SsdCase *c, Form form, Dtype kept, const char *cpu)
+{
+    Model m = ssd_model(c, form);
     Arena *texts = arena_new();
     model_open(&m, ssd_text(texts, c, form, kept), cpu);
     const char *what =
@@ -480,11 +493,25 @@ static const SsdCase ssd_cases[] = {
     {2, 20,  10,  1, 16, 1e-30, 1e-30, -1e30,     {90},                false},
 };
 
+static bool
+has_unit(void)
+{
+    Arena *arena = arena_new();
+    Machine host;
+    const char *why = "";
+    cr_assert(cg_machine(arena, "native", &host, &why), "%s", why);
+    arena_free(arena);
+    return host.matrix.bf16;
+}
+
+/* The unit is that of the CPU that runs this. */
 static void
 check_all_ssd(Form form, Dtype kept)
 {
+    if (form == ON_UNIT && !has_unit())
+        return;
     for (size_t i = 0; i < COUNT_OF(ssd_cases); i++)
-        for (size_t j = 0; j < COUNT_OF(cpus); j++)
+        for (size_t j = 0; j < (form == ON_UNIT ? 1 : COUNT_OF(cpus)); j++)
             check_ssd(&ssd_cases[i], form, kept, cpus[j]);
 }
 
@@ -496,6 +523,16 @@ Test(kernels, chunked_ssd_agrees_with_the_interpreter)
 Test(kernels, chunked_ssd_of_bf16_agrees_with_the_interpreter)
 {
     check_all_ssd(CHUNKED_BF16, DTYPE_f32);
+}
+
+Test(kernels, chunked_ssd_on_the_matrix_unit_agrees_with_the_interpreter)
+{
+    check_all_ssd(ON_UNIT, DTYPE_f32);
+}
+
+Test(kernels, chunked_ssd_on_the_model_of_a_matrix_unit_agrees_with_the_interpreter)
+{
+    check_all_ssd(ON_MODEL, DTYPE_f32);
 }
 
 Test(kernels, ssd_scan_agrees_with_the_interpreter)
@@ -510,7 +547,7 @@ Test(kernels, ssd_scan_by_windows_agrees_with_the_interpreter)
 
 Test(kernels, ssd_whose_state_is_bf16_agrees_with_the_interpreter)
 {
-    for (Form form = SCAN; form <= CHUNKED_BF16; form++)
+    for (Form form = SCAN; form <= ON_MODEL; form++)
         check_all_ssd(form, DTYPE_bf16);
 }
 

@@ -33,8 +33,9 @@ Test(tune, measures_and_fits)
     static const TuneSize size = {32, 8, 12, 2, 9};
     Tune t = tune_of_this_machine();
     cr_assert_eq(tune_ssd(&t, &size, 1), EXIT_DONE);
-    /* three numbers of tokens of the recurrence, and of one chunk length of each dot */
-    cr_expect_eq(t.count, t.machine.bf16_dot ? 9 : 6, "%d points", t.count);
+    /* three numbers of tokens of the recurrence, and of one chunk length of each dot and unit */
+    cr_expect_eq(t.count, 6 + 3 * t.machine.bf16_dot + 3 * t.machine.matrix.bf16, "%d points",
+                 t.count);
     double errors[16];
     for (int k = 0; k < COST_KINDS; k++) {
         double sum = 0;
@@ -44,7 +45,9 @@ Test(tune, measures_and_fits)
         }
         cr_expect_gt(sum, 0, "%s", cost_kind_name((CostKind)k));
         const int n = tune_errors(&t, (CostKind)k, errors);
-        cr_expect(n == 3 || (k == COST_chunked_bf16 && !t.machine.bf16_dot), "%d", n);
+        const bool none = (k == COST_chunked_bf16 && !t.machine.bf16_dot) ||
+                          (k == COST_chunked_matrix && !t.machine.matrix.bf16);
+        cr_expect_eq(n, none ? 0 : 3, "%s: %d", cost_kind_name((CostKind)k), n);
     }
     for (int i = 0; i < t.count; i++)
         cr_expect_gt(t.points[i].seconds, 0);
@@ -163,8 +166,8 @@ Test(tune, a_file_that_is_no_good_is_a_note)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"ssmc costs 3",        "ssmc costs 2",        "no file of constants, version 3, for x86-64-v3"},
-        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 3, for x86-64-v3"},
+        {"ssmc costs 4",        "ssmc costs 3",        "no file of constants, version 4, for x86-64-v3"},
+        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 4, for x86-64-v3"},
         {"recurrent mac 1e+06", "recurrent mac minus", "expected `recurrent mac` and nanoseconds"      },
         {"recurrent mac 1e+06", "recurrent mac -1",    "found `recurrent mac -1`"                      },
         {"prefill read ",       "prefill red ",        "expected `prefill read`"                       },
@@ -214,10 +217,18 @@ Test(tune, two_models_on_three_cpus)
     expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "x86-64-v3"),
                      "ssd H=24 P=64 N=128 G=1, dot f32: recurrent (the least predicted)", NULL,
                      NULL);
-    /* Its dots of pairs are slower than what they replace. */
-    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "sapphirerapids"),
-                     "ssd H=24 P=64 N=128 G=1, dot bf16: recurrent (the least predicted)", NULL,
+    /* Its dots of pairs are slower than what they replace, its matrix unit is not. */
+    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "sapphirerapids", "--set",
+                          "compile.matrix=none"),
+                     "ssd H=24 P=64 N=128 G=1, dot bf16: recurrent (the least predicted)", "AMX",
                      NULL);
+    expect_explained(ARGS("explain", path, "--dtype", "bf16", "--cpu", "sapphirerapids"),
+                     "ssd H=24 P=64 N=128 G=1, dot bf16, chunks on AMX: chunked Q=", NULL, NULL);
+    expect_explained(ARGS("explain", path, "--dtype", "int8", "--cpu", "sapphirerapids"),
+                     "unit matrix (AMX); nanoseconds a token, predicted, one thread: AMX ", NULL,
+                     NULL);
+    expect_explained(ARGS("explain", path, "--cpu", "sapphirerapids"),
+                     "linear 768 -> 3352, f32: emitted", "AMX", NULL);
     expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"),
                      "linear 768 -> 3352, f32: emitted", NULL, NULL);
     expect_explained(ARGS("explain", path, "--cpu", "x86-64-v3"), ", blas ", NULL, NULL);
