@@ -20,9 +20,12 @@ graph "t" kernel {
   kernel w {unit=matrix, tile=32, part=grid} {
     y: f32[T,32] = linear(x, p) {out=32, matmul=emitted}
   }
-  output y
+  kernel pick {part=rows} {
+    out: f32[R,32] = take(y)
+  }
+  output out
 }
 --ERR--
-@IN@:18:20: error: kernel w: unit=matrix wants a machine whose matrix unit multiplies the weight, bf16[1,16,32,2], in panels of 32 columns
+@IN@:17:20: error: kernel w: unit=matrix wants a machine whose matrix unit multiplies the weight, bf16[1,16,32,2], in panels of 32 columns
 --EXIT--
 2
