@@ -15,6 +15,13 @@ enum { MOST_BYTES = 1 << 16 };
 
 /* ---- where ------------------------------------------------------------------------------- */
 
+/* What code may use of the CPU: in a process that is refused its matrix unit, not that. arena. */
+static const char *
+features_of(Arena *arena, const Machine *m)
+{
+    return m->refused ? arena_printf(arena, "%s without %s", m->llvm, m->refused) : m->llvm;
+}
+
 /* A relative path is ignored, as the XDG rules want it. */
 const char *
 costs_path(Arena *arena, const Machine *m)
@@ -23,9 +30,10 @@ costs_path(Arena *arena, const Machine *m)
     const bool by_xdg = xdg && xdg[0] == '/';
     if (!by_xdg && !(home && home[0] == '/'))
         return NULL;
+    const char *features = features_of(arena, m);
     return arena_printf(arena, "%s%s/ssmc/costs-v%d-%s-%016" PRIx64 ".txt", by_xdg ? xdg : home,
                         by_xdg ? "" : "/.cache", COST_VERSION, m->cpu,
-                        hash_bytes(m->llvm, strlen(m->llvm), 0));
+                        hash_bytes(features, strlen(features), 0));
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */
@@ -34,7 +42,7 @@ static const char *
 header_of(Arena *arena, const Machine *m)
 {
     return arena_printf(arena, "ssmc costs %d\ncpu %s\nfeatures %s\n", COST_VERSION, m->cpu,
-                        m->llvm);
+                        features_of(arena, m));
 }
 
 static bool

@@ -240,11 +240,11 @@ machine_native(const char *cpu, const char *llvm, const char *triple, bool allow
         if (feature_table[i].arch == (Arch)arch && list_has(llvm, feature_table[i].llvm))
             features |= UINT64_C(1) << i;
     const char *refused = NULL;
-    for (int i = MATRIX_none + 1; i < MATRIX_UNITS && !allowed; i++)
-        if (features & matrix_units[i].needs)
+    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++)
+        if (features & matrix_units[i].needs && !allowed)
             refused = matrix_units[i].unit.name;
-    if (!allowed)
-        features &= ~unit_features();
+    if (features & ABI_BIT(amxtile) && allowed)
+        features |= ABI_BIT(amxpermission);
     const Cpu *known = cpu_find(cpu);
     const bool generic = !known || known->arch != (Arch)arch || known->features == 0;
     *out = of_cpu(generic ? cpu_nearest((Arch)arch, features) : known);

@@ -599,6 +599,20 @@ unit_sizes(const Cg *c, Unit *u)
     return true;
 }
 
+static bool
+unit_fault(const CgLinear *l, Diag *diag)
+{
+    StrBuf type = {0};
+    type_print(&type, &l->w->type);
+    diag_error(
+        diag, l->k->kernel->anchor->loc,
+        "kernel %s: unit=matrix wants a machine whose matrix unit multiplies the weight, %s, "
+        "in panels of %d columns",
+        l->k->kernel->name, sb_text(&type), COLUMNS);
+    sb_free(&type);
+    return false;
+}
+
 bool
 emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
 {
@@ -615,8 +629,10 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
     l->depth = type_width(&l->x->type);
     l->out = type_width(&l->y->type);
     const bool inside = u.xs && (!cg_operand(k, l->x) || !cg_operand(k, u.xs));
-    if (c->machine->matrix.kind == MATRIX_none || inside || !unit_sizes(c, &u))
-        return cg_packed_fault(l, diag);
+    const bool can =
+        l->w->type.dtype == DTYPE_bf16 ? c->machine->matrix.bf16 : c->machine->matrix.i8;
+    if (!can || inside || !unit_sizes(c, &u))
+        return unit_fault(l, diag);
     const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);
     u.p.most = cg_packed_most(c, &u.p);
     const int64_t most = round_up(u.p.most, ROWS);

@@ -120,29 +120,37 @@ Test(assembly, bf16_products_use_the_dot_instruction)
     free(text);
 }
 
-/* The innermost loop of a kernel that has the most of an instruction: from a label to the jump back
- * to it, with no other label between; owns. */
+/* The next innermost loop of a function, from *at on: from a label to the jump back to it, with no
+ * other label between; owns. *at is behind it then. NULL: there is none. */
 static char *
-busiest_loop(const char *text, const char *kernel, const char *instruction)
+next_loop(const char **at)
 {
-    char *body = body_of(text, kernel), *best = strdup("");
     const char *label = NULL;
-    for (const char *line = body; line && *line;) {
+    for (const char *line = *at; line && *line;) {
         const char *end = strchr(line, '\n');
         const size_t len = end ? (size_t)(end - line) : strlen(line);
         const char *jump = memmem(line, len, "\t.LBB", 5);
         if (strncmp(line, ".LBB", 4) == 0)
             label = line;
+        *at = end ? end + 1 : line + len;
         const size_t name = label ? strcspn(label, ":") : 0;
-        if (label && line[0] == '\t' && jump && strncmp(jump + 1, label, name) == 0) {
-            char *loop = strndup(label, (size_t)(line - label));
-            const bool more =
-                count_lines(loop, instruction, "") > count_lines(best, instruction, "");
-            free(more ? best : loop);
-            best = more ? loop : best;
-            label = NULL;
-        }
-        line = end ? end + 1 : NULL;
+        if (label && line[0] == '\t' && jump && strncmp(jump + 1, label, name) == 0)
+            return strndup(label, (size_t)(line - label));
+        line = *at;
+    }
+    return NULL;
+}
+
+/* The innermost loop of a kernel that has the most of an instruction; owns. */
+static char *
+busiest_loop(const char *text, const char *kernel, const char *instruction)
+{
+    char *body = body_of(text, kernel), *best = strdup("");
+    const char *at = body;
+    for (char *loop; (loop = next_loop(&at)) != NULL;) {
+        const bool more = count_lines(loop, instruction, "") > count_lines(best, instruction, "");
+        free(more ? best : loop);
+        best = more ? loop : best;
     }
     free(body);
     return best;
@@ -255,6 +263,26 @@ Test(assembly, tiles_of_the_matrix_unit_stay_in_registers)
                      "%s: what opens the unit closes it", cases[i].dtype);
         free(text);
     }
+}
+
+/* Chunks: every loop of tile products keeps its sums where they are. */
+Test(assembly, chunks_on_the_matrix_unit_stay_in_registers)
+{
+    char *text = assembly("sapphirerapids", "bf16", "compile.form=chunked");
+    char *body = body_of(text, "ssd");
+    const char *at = body;
+    int loops = 0;
+    for (char *loop; (loop = next_loop(&at)) != NULL; free(loop)) {
+        if (count_lines(loop, "tdpbf16ps", "%tmm") == 0)
+            continue;
+        loops++;
+        cr_expect_eq(count_stores(loop), 0, "ssd:\n%s", loop);
+        cr_expect_eq(count_lines(loop, "rsp)", ""), 0, "ssd:\n%s", loop);
+    }
+    cr_expect_geq(loops, 2, "%d loops of tile products", loops);
+    cr_expect_eq(count_lines(body, "\tcall", ""), 0, "ssd calls something");
+    free(body);
+    free(text);
 }
 
 /* Nothing of the unit is in code that has no use for it, or is not to use it. */
