@@ -80,6 +80,14 @@ typedef struct {
     int64_t rows;
     double panels;
 } CostMatrix;
+/* A chunk of an SSD on the matrix unit: so many heads and groups of a thread go through it. */
+typedef struct {
+    int64_t tokens, chunk; /* q; Q, as scratch is cut */
+    int64_t head_dim, state, block;
+    double heads, groups;
+    double steep; /* share of chunks whose decay is */
+} CostChunk;
+void cost_count_chunk(const Machine *m, const CostChunk *z, double count[COST_TERMS]);
 void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);
 
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */
