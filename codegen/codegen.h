@@ -28,6 +28,7 @@ CgModule *cg_module_params(Arena *arena, const Machine *machine, const Graph *co
                            int count, Diag *diag);
 void cg_module_free(CgModule *module);
 int cg_module_functions(const CgModule *module); /* distinct kernels */
+bool cg_module_on_unit(const CgModule *module);  /* some code runs on the machine's matrix unit */
 /* The program's figures, counts and weights; it has no steps. */
 const AbiProgram *cg_module_abi(const CgModule *module);
 /* By weight of the program's list: whether a step reads it after loading. */

@@ -27,9 +27,10 @@ runs_here(Arena *arena, const Machine *t, const char **why)
     if (!lacks)
         return true;
     *why = arena_printf(arena,
-                        "code for %s (%s) cannot run on this machine (%s, %s), which lacks %s: "
+                        "code for %s (%s) cannot run on this machine (%s, %s), which lacks %s%s: "
                         "compile it to a file, or use cpu native",
-                        t->cpu, t->triple, host.cpu, host.triple, lacks);
+                        t->cpu, t->triple, host.cpu, host.triple, lacks,
+                        host.refused ? " (this process may not use AMX)" : "");
     return false;
 }
 

@@ -8,6 +8,7 @@
 #include <llvm/Config/llvm-config.h>
 
 #include "codegen/module.h"
+#include "runtime/permit.h"
 
 const char *
 cg_llvm_version(void)
@@ -94,7 +95,8 @@ cg_machine(Arena *arena, const char *name, Machine *out, const char **why)
     }
     const char *triple = take_message(arena, LLVMGetDefaultTargetTriple());
     const bool known = machine_native(take_message(arena, LLVMGetHostCPUName()),
-                                      take_message(arena, LLVMGetHostCPUFeatures()), triple, out);
+                                      take_message(arena, LLVMGetHostCPUFeatures()), triple,
+                                      abi_matrix_allowed(), out);
     if (!known)
         *why =
             arena_printf(arena, "this machine is %s; code is made for x86_64 and aarch64", triple);

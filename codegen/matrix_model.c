@@ -3,6 +3,7 @@
  * with a wrong configuration (#UD) ends the process here: it is our fault. */
 #include "codegen/matrix_model.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -96,11 +97,22 @@ real(uint32_t bits)
     return x;
 }
 
-/* Denormal operands and results are 0. */
+/* Denormal operands and results are 0 of their sign. */
 static float
 flush(float x)
 {
-    return x < 0x1p-126f && x > -0x1p-126f ? 0 : x;
+    return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
+}
+
+/* a b + c, rounded once. A result counts as denormal that is one when it is rounded to 24 bits:
+ * just below 2^-126, where f32 has 23 bits and rounds up. */
+static float
+fused(float a, float b, float c)
+{
+    const float result = fmaf(a, b, c);
+    const bool edge = fabsf(result) == 0x1p-126f;
+    const bool below = edge && fabs((double)a * b + c) < 0x1p-126 - 0x1p-151;
+    return below ? copysignf(0, result) : flush(result);
 }
 
 /* Even and odd members of the pairs are summed apart over the tile, then added to the sum. */
@@ -113,13 +125,8 @@ model_bf16(uint8_t sum, uint8_t left, uint8_t right)
             float even = 0, odd = 0, total;
             for (int k = 0; k < unit.rows[right]; k++) {
                 const uint32_t a = group_of(left, r, k), b = group_of(right, k, col);
-                /* A product of two bf16 is exact in double, and so is its sum with an f32 nearly:
-                 * rounding to f32 once is what the fused instruction does, but for ties that 53
-                 * bits hide. */
-                even = flush((float)((double)flush(real(a << 16)) * flush(real(b << 16)) + even));
-                odd = flush(
-                    (float)((double)flush(real(a & 0xffff0000u)) * flush(real(b & 0xffff0000u)) +
-                            odd));
+                even = fused(flush(real(a << 16)), flush(real(b << 16)), even);
+                odd = fused(flush(real(a & 0xffff0000u)), flush(real(b & 0xffff0000u)), odd);
             }
             memcpy(&total, unit.tile[sum].byte[r] + 4 * col, sizeof total);
             total = flush(flush(total) + flush(even + odd));

@@ -199,10 +199,19 @@ weights_read(Arena *arena, const CgProgram *p)
     return reads;
 }
 
+/* Whether the module has the matrix unit's instructions. */
+static bool
+uses_unit(const CgModule *module)
+{
+    return LLVMGetNamedFunction(module->cg.mod, "llvm.x86.ldtilecfg") != NULL;
+}
+
 /* What is known of the program without its code. */
 static void
 keep_figures(CgModule *module, const Maker *m)
 {
+    if (!uses_unit(module) && !module->machine.matrix.model)
+        module->machine.matrix = (MatrixUnit){0}; /* machine_needs asks for what is used */
     module->functions = m->nfunctions;
     module->abi = m->program.abi;
     module->abi.weights = m->program.weights;
@@ -281,6 +290,12 @@ int
 cg_module_functions(const CgModule *module)
 {
     return module->functions;
+}
+
+bool
+cg_module_on_unit(const CgModule *module)
+{
+    return module->machine.matrix.kind != MATRIX_none;
 }
 
 const AbiProgram *

@@ -23,6 +23,9 @@ job_load(Job *job, Arena *arena, const Settings *settings)
     rs = rt_variant_choose(job->compiled, settings->variant, &job->variant);
     if (rs != SSMC_OK)
         return tell_runtime_fault(settings->listener, rs);
+    const char *note = rt_variant_note(job->compiled, settings->variant);
+    if (note)
+        tell_text(settings->listener, TOLD_note, "%s", note);
     job->eos = ssmc_compiled_eos(job->compiled, &job->neos);
     job->machine.cpu = job->variant->cpu;
     job->threads = settings->threads > 0 ? settings->threads : rt_cores();

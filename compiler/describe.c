@@ -167,11 +167,9 @@ describe_machines(Job *job)
             return tell_fault(listener, EXIT_BAD_INPUT, "%s", why);
         Machine *machine = &machines[job->nmachines - 1];
         machine_matrix(machine, job->fe.compile.matrix);
-        if (machine->refused)
-            tell_text(listener, TOLD_note,
-                      "this process may not use %s: the kernel, or a filter of system calls, "
-                      "refuses it; vectors are used",
-                      machine->refused);
+        const char *note = machine_note(job->arena, machine);
+        if (note)
+            tell_text(listener, TOLD_note, "%s", note);
         at += len;
         if (!*at++)
             break;

@@ -7,9 +7,10 @@
 #include "compiler/internal.h"
 #include "compiler/product.h"
 
-/* One CPU's part. */
+/* One CPU's part; of a CPU with a matrix unit another follows, without. */
 typedef struct {
     Machine machine;
+    const char *name; /* of the variant: the CPU's, or CPU-vectors */
     const Graph *graphs[2];
     ssmc_program *program; /* with embedded weights: what made them, kept while others compare */
     CgJit *jit;
@@ -40,6 +41,10 @@ part_order(const void *a, const void *b)
 static int
 check_machines(const Making *m)
 {
+    if (m->parts[0].machine.matrix.model)
+        return tell_fault(m->product.listener, EXIT_BAD_INPUT,
+                          "compile.matrix=model is for code that runs at once, in ssmc: products "
+                          "have no C functions to call");
     for (int i = 1; i < m->count; i++) {
         const Machine *a = &m->parts[i - 1].machine, *b = &m->parts[i].machine;
         if (strcmp(a->triple, b->triple) != 0 && strncmp(a->triple, b->triple, 6) != 0)
@@ -54,6 +59,27 @@ check_machines(const Making *m)
     return EXIT_DONE;
 }
 
+/* A machine refuses a matrix unit to a process, or hides it from a virtual CPU: after the code that
+ * uses it comes the CPU's code without, unless other code asks for no more. */
+static void
+add_vectors(Making *m, int i)
+{
+    Part part = {.machine = m->parts[i].machine,
+                 .name = arena_printf(m->job->arena, "%s-vectors", m->parts[i].name)};
+    machine_vectors(&part.machine);
+    int at = m->count;
+    for (int k = 0; k < at; k++) {
+        const Machine *other = &m->parts[k].machine;
+        if (other->matrix.kind == MATRIX_none &&
+            machine_needs(other) == machine_needs(&part.machine))
+            return;
+    }
+    for (; at > i + 1 && machine_asks_more(&part.machine, &m->parts[at - 1].machine); at--)
+        m->parts[at] = m->parts[at - 1];
+    m->parts[at] = part;
+    m->count++;
+}
+
 static int
 make_code(Making *m, int i)
 {
@@ -65,8 +91,10 @@ make_code(Making *m, int i)
         return status;
     part->graphs[0] = job->graph[PHASE_PREFILL];
     part->graphs[1] = job->graph[PHASE_DECODE];
-    m->variants[i] = (CgVariant){.module = job->module, .cpu = part->machine.cpu};
+    m->variants[i] = (CgVariant){.module = job->module, .cpu = part->name};
     job->module = NULL;
+    if (cg_module_on_unit(m->variants[i].module))
+        add_vectors(m, i);
     return EXIT_DONE;
 }
 
@@ -292,21 +320,21 @@ int
 job_product(Job *job, const ProductSettings *settings)
 {
     Making m = {.job = job, .settings = settings, .count = job->nmachines};
-    m.parts = arena_array(job->arena, (size_t)m.count, sizeof *m.parts);
-    m.variants = arena_array(job->arena, (size_t)m.count, sizeof *m.variants);
+    const size_t most = 2 * (size_t)m.count; /* variants */
+    m.parts = arena_array(job->arena, most, sizeof *m.parts);
+    m.variants = arena_array(job->arena, most, sizeof *m.variants);
     for (int i = 0; i < m.count; i++)
-        m.parts[i].machine = job->machines[i];
+        m.parts[i] = (Part){.machine = job->machines[i], .name = job->machines[i].cpu};
     qsort(m.parts, (size_t)m.count, sizeof *m.parts, part_order);
     const char *triple = m.parts[0].machine.triple;
-    m.product =
-        (Product){.kind = settings->kind,
-                  .arena = job->arena,
-                  .listener = job->settings.listener,
-                  .out = settings->out,
-                  .dir = {.fd = -1},
-                  .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
-                  .objects = arena_array(job->arena, 2 * (size_t)m.count, sizeof(const char *)),
-                  .files = !settings->embed};
+    m.product = (Product){.kind = settings->kind,
+                          .arena = job->arena,
+                          .listener = job->settings.listener,
+                          .out = settings->out,
+                          .dir = {.fd = -1},
+                          .arch = arena_strndup(job->arena, triple, strcspn(triple, "-")),
+                          .objects = arena_array(job->arena, 2 * most, sizeof(const char *)),
+                          .files = !settings->embed};
     int status = check_machines(&m);
     job->settings.whole_weights = settings->embed;
     if (status == EXIT_DONE)

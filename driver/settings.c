@@ -196,8 +196,12 @@ machine_from(const Options *o, Machine *machine)
 {
     const char *why = NULL;
     const char *cpu = opt_given(o, OPT_cpu) ? opt_text(o, OPT_cpu) : "native";
-    if (cg_machine(o->arena, cpu, machine, &why))
-        return true;
-    fault(EXIT_BAD_INPUT, "%s", why);
-    return false;
+    if (!cg_machine(o->arena, cpu, machine, &why)) {
+        fault(EXIT_BAD_INPUT, "%s", why);
+        return false;
+    }
+    const char *about = machine_note(o->arena, machine);
+    if (about)
+        note("%s", about);
+    return true;
 }

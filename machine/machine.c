@@ -105,6 +105,7 @@ derive(Machine *m)
         m->matrix.bf16 = has(m, matrix_units[i].bf16);
         m->matrix.i8 = has(m, matrix_units[i].i8);
     }
+    m->panels = m->matrix;
     m->costs = costs_shipped(m);
 }
 
@@ -140,8 +141,16 @@ machine_matrix(Machine *m, const char *word)
     } else {
         return false;
     }
+    m->panels = m->matrix;
     m->costs = costs_shipped(m);
     return true;
+}
+
+void
+machine_vectors(Machine *m)
+{
+    m->matrix = (MatrixUnit){0};
+    m->costs = costs_shipped(m);
 }
 
 static Machine
@@ -219,7 +228,7 @@ cpu_nearest(Arch arch, uint64_t features)
  * constants: where LLVM does not know the CPU (a new one, or a hypervisor's), the nearest one
  * serves. */
 bool
-machine_native(const char *cpu, const char *llvm, const char *triple, Machine *out)
+machine_native(const char *cpu, const char *llvm, const char *triple, bool allowed, Machine *out)
 {
     int arch = 0;
     while (arch < ARCHS && strncmp(triple, arch_info[arch].name, strlen(arch_info[arch].name)) != 0)
@@ -231,12 +240,11 @@ machine_native(const char *cpu, const char *llvm, const char *triple, Machine *o
         if (feature_table[i].arch == (Arch)arch && list_has(llvm, feature_table[i].llvm))
             features |= UINT64_C(1) << i;
     const char *refused = NULL;
-    for (int i = MATRIX_none + 1; i < MATRIX_UNITS; i++) {
-        if (!(features & matrix_units[i].needs) || abi_matrix_allowed())
-            continue;
+    for (int i = MATRIX_none + 1; i < MATRIX_UNITS && !allowed; i++)
+        if (features & matrix_units[i].needs)
+            refused = matrix_units[i].unit.name;
+    if (!allowed)
         features &= ~unit_features();
-        refused = matrix_units[i].unit.name;
-    }
     const Cpu *known = cpu_find(cpu);
     const bool generic = !known || known->arch != (Arch)arch || known->features == 0;
     *out = of_cpu(generic ? cpu_nearest((Arch)arch, features) : known);
@@ -251,6 +259,14 @@ machine_native(const char *cpu, const char *llvm, const char *triple, Machine *o
 #endif
     derive(out);
     return true;
+}
+
+const char *
+machine_note(Arena *arena, const Machine *machine)
+{
+    if (!machine->refused)
+        return NULL;
+    return arena_printf(arena, "this process may not use %s" ABI_REFUSED, machine->refused);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------ */

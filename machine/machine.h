@@ -38,6 +38,7 @@ typedef struct {
     bool bf16_dot;        /* dots of bf16 pairs: vdpbf16ps, bfdot; false: emulated */
     bool i8_dot;          /* dots of four bytes: vpdpbusd, usdot */
     MatrixUnit matrix;    /* kind MATRIX_none: it has none, or code is not to use it */
+    MatrixUnit panels;    /* that weights are packed for: matrix, or what a variant beside has */
     const char *refused;  /* name of a unit that this process may not use; NULL: none */
     int64_t l1_bytes, l2_bytes;
     CostTable costs; /* nanoseconds of each kind of work */
@@ -46,13 +47,19 @@ typedef struct {
 /* A row of cpus.def with the constants that are shipped for it. False: there is none. */
 bool machine_named(const char *name, Machine *out);
 /* The machine of this process, as LLVM describes it: its name for the CPU, its features as text
- * "+sse2,-avx,...", its triple. Caches are as the system says. False: an architecture that code is
- * not made for. */
-bool machine_native(const char *cpu, const char *llvm, const char *triple, Machine *out);
+ * "+sse2,-avx,...", its triple. allowed: the process may use a matrix unit. Caches are as the
+ * system says. False: an architecture that code is not made for. */
+bool machine_native(const char *cpu, const char *llvm, const char *triple, bool allowed,
+                    Machine *out);
+/* What a user is told of the machine: a unit that is refused. NULL: nothing. arena text. */
+const char *machine_note(Arena *arena, const Machine *machine);
 
 /* What the option compile.matrix asks for: auto: the CPU's unit; none: vectors alone; model: C
  * functions in its place (with the CPU's own unit, or else AMX's shape). */
 bool machine_matrix(Machine *machine, const char *word);
+
+/* Code without the unit, over weights that are packed as with it: one copy of them serves both. */
+void machine_vectors(Machine *machine);
 
 /* For `unknown CPU`: "did you mean ...?" or every name. arena text. */
 const char *machine_names_near(Arena *arena, const char *name);

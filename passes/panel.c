@@ -87,20 +87,30 @@ panel_predict(const Machine *m, const PanelWeight *w, bool matrix)
 }
 
 static bool
-panel_unit_can(const Machine *m, const PanelWeight *w)
+unit_can(const MatrixUnit *unit, const PanelWeight *w)
 {
     if (w->dtype == DTYPE_bf16)
-        return m->matrix.bf16;
+        return unit->bf16;
     const bool bytes = w->dtype == DTYPE_u8 || w->dtype == DTYPE_u4x2;
-    return bytes && m->matrix.i8 && w->group % (m->matrix.row_bytes / 2) == 0;
+    return bytes && unit->i8 && w->group % (unit->row_bytes / 2) == 0;
 }
 
-/* C functions in the unit's place are there to be called. */
+/* Whether the weight is packed for the unit. By the shipped constants, so that a variant without
+ * the unit packs as the one beside it; C functions in the unit's place are there to be called. */
+static bool
+panel_for_unit(const Machine *m, const PanelWeight *w)
+{
+    Machine with = *m;
+    with.matrix = m->panels;
+    with.costs = costs_shipped(&with);
+    return unit_can(&m->panels, w) &&
+           (m->panels.model || panel_predict(&with, w, true) <= panel_predict(&with, w, false));
+}
+
 bool
 panel_unit(const Machine *m, const PanelWeight *w)
 {
-    return panel_unit_can(m, w) &&
-           (m->matrix.model || panel_predict(m, w, true) <= panel_predict(m, w, false));
+    return unit_can(&m->matrix, w) && panel_for_unit(m, w);
 }
 
 /* ---- what passes ask ----------------------------------------------------------------------- */
@@ -108,13 +118,13 @@ panel_unit(const Machine *m, const PanelWeight *w)
 Panel
 panel_for(const Machine *m, const PanelWeight *w)
 {
-    return panel_of(m, w, panel_unit(m, w));
+    return panel_of(m, w, panel_for_unit(m, w));
 }
 
 void
 panel_print(StrBuf *out, const Machine *m, const PanelWeight *w)
 {
-    const bool can = panel_unit_can(m, w), unit = panel_unit(m, w);
+    const bool can = unit_can(&m->matrix, w), unit = panel_unit(m, w);
     if (can)
         sb_printf(out,
                   "unit %s (%s); nanoseconds a token, predicted, one thread: %s %.4g, vectors %.4g",
@@ -136,7 +146,7 @@ panel_print(StrBuf *out, const Machine *m, const PanelWeight *w)
 int64_t
 panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors)
 {
-    const size_t first = panel_group(m, w->dtype, panel_unit(m, w));
+    const size_t first = panel_group(m, w->dtype, panel_for_unit(m, w));
     for (size_t i = first; panel_same_group(first, i); i++)
         if (table[i].panel.vectors == vectors)
             return table[i].panel.rows;

@@ -154,6 +154,8 @@ typedef enum {
     ABI_FEATURES
 } AbiFeature;
 #define ABI_BIT(id) (UINT64_C(1) << ABI_HAS_##id)
+/* Those that the system gives to a process that asks for them (runtime/permit.h). */
+#define ABI_ON_REQUEST (ABI_BIT(amxtile) | ABI_BIT(amxbf16) | ABI_BIT(amxint8))
 
 /* The model's code for one CPU. Embedded weights: parameters, then the tensors that steps read. */
 #define ABI_VARIANT_FIELDS(FIELD, ARRAY)                                                           \

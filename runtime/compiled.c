@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/internal.h"
+#include "runtime/permit.h"
 
 /* ---- variants ------------------------------------------------------------------------------ */
 
@@ -73,6 +74,15 @@ rt_compiled_check(const AbiCompiled *compiled)
                    compiled->version, ABI_VERSION);
 }
 
+/* NULL: the best that runs. */
+static const char *
+wanted(const char *name)
+{
+    if (!name)
+        name = getenv("SSMC_VARIANT");
+    return name && name[0] ? name : NULL;
+}
+
 ssmc_status
 rt_variant_choose(const AbiCompiled *compiled, const char *name, const AbiVariant **out)
 {
@@ -80,9 +90,20 @@ rt_variant_choose(const AbiCompiled *compiled, const char *name, const AbiVarian
     *out = NULL;
     if (status != SSMC_OK)
         return status;
-    if (!name)
-        name = getenv("SSMC_VARIANT");
-    return name && name[0] ? choose_named(compiled, name, out) : choose_best(compiled, out);
+    name = wanted(name);
+    return name ? choose_named(compiled, name, out) : choose_best(compiled, out);
+}
+
+const char *
+rt_variant_note(const AbiCompiled *compiled, const char *name)
+{
+    const AbiVariant *chosen = NULL;
+    if (wanted(name) || rt_variant_choose(compiled, NULL, &chosen) != SSMC_OK)
+        return NULL;
+    for (const AbiVariant *v = compiled->variants; v < chosen; v++)
+        if (!(v->needs & ~rt_cpu_offers()))
+            return "this process may not use AMX" ABI_REFUSED;
+    return NULL;
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */

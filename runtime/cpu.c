@@ -27,7 +27,7 @@ cpuid_bit(unsigned leaf, unsigned subleaf, int reg, int bit)
 #endif
 
 uint64_t
-rt_cpu_features(void)
+rt_cpu_offers(void)
 {
     uint64_t have = 0;
 #if defined(__aarch64__)
@@ -39,13 +39,24 @@ rt_cpu_features(void)
     return have;
 }
 
+uint64_t
+rt_cpu_features(void)
+{
+    const uint64_t offers = rt_cpu_offers();
+    const bool ask = (offers & ABI_ON_REQUEST) != 0;
+    return ask && !abi_matrix_allowed() ? offers & ~ABI_ON_REQUEST : offers;
+}
+
 #define FEATURE(bit, arch, id, llvm, test)                                                         \
     _Static_assert(ABI_HAS_##id == bit, "rows of features.def are in the order of their bits");
 #include "runtime/features.def"
 #undef FEATURE
 
-static const char *const feature_name[ABI_FEATURES] = {
-#define FEATURE(bit, arch, id, llvm, test) [ABI_HAS_##id] = llvm,
+static const struct {
+    const char *lacks, *refused;
+} feature_text[ABI_FEATURES] = {
+#define FEATURE(bit, arch, id, llvm, test)                                                         \
+    [ABI_HAS_##id] = {llvm, llvm " (which the system refuses to this process)"},
 #include "runtime/features.def"
 #undef FEATURE
 };
@@ -53,9 +64,9 @@ static const char *const feature_name[ABI_FEATURES] = {
 const char *
 rt_cpu_lacks(uint64_t needs)
 {
-    const uint64_t lacks = needs & ~rt_cpu_features();
-    for (int i = 0; i < 64; i++)
+    const uint64_t lacks = needs & ~rt_cpu_features(), refused = lacks & rt_cpu_offers();
+    for (int i = 0; i < ABI_FEATURES; i++)
         if (lacks >> i & 1)
-            return i < ABI_FEATURES ? feature_name[i] : "a feature that this runtime does not know";
-    return NULL;
+            return refused >> i & 1 ? feature_text[i].refused : feature_text[i].lacks;
+    return lacks ? "a feature that this runtime does not know" : NULL;
 }

@@ -187,7 +187,8 @@ typedef struct RtIdentity RtIdentity;
 
 /* ---- this machine (cpu.c) ---------------------------------------------------------------- */
 
-uint64_t rt_cpu_features(void);           /* bits of AbiFeature */
+uint64_t rt_cpu_features(void);           /* bits of AbiFeature that this process may use */
+uint64_t rt_cpu_offers(void);             /* with those that the system refuses to it */
 const char *rt_cpu_lacks(uint64_t needs); /* the first of them that is not there; NULL: none */
 
 /* ---- programs (program.c, model.c, bind.c) ----------------------------------------------- */

@@ -133,6 +133,9 @@ const void *rt_model_params(const ssmc_model *model); /* [param_bytes] */
  * here. */
 ssmc_status rt_variant_choose(const AbiCompiled *compiled, const char *name,
                               const AbiVariant **out);
+/* What to tell of that choice: where the system refuses what a better variant needs. NULL: nothing.
+ */
+const char *rt_variant_note(const AbiCompiled *compiled, const char *name);
 /* Weights from path; NULL: from where the model was compiled for. */
 ssmc_status rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *path,
                             ssmc_weights **out);

@@ -3,11 +3,15 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,10 +53,37 @@ seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* From now on this process is refused what runtime/permit.h asks for: EPERM, as of a filter that
+ * knows no better. */
+static bool
+refuse_matrix(void)
+{
+#if defined(__x86_64__)
+    enum { REQUEST = 0x1023 }; /* ARCH_REQ_XCOMP_PERM */
+    enum { ARCH = offsetof(struct seccomp_data, arch), CALL = offsetof(struct seccomp_data, nr) };
+    enum { FIRST = offsetof(struct seccomp_data, args) };
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARCH),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, CALL),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FIRST),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, REQUEST, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = COUNT_OF(filter), .filter = filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0L, 0L) == 0;
+#else
+    return true; /* nothing asks */
+#endif
+}
+
 /* The child's own process group, so that killing it reaches what it started; we become the parent
  * of what it leaves running, so that we can wait for its end. */
 static pid_t
-spawn(const char *const *argv, FILE *in, FILE *out, FILE *err)
+spawn(const char *const *argv, bool refused, FILE *in, FILE *out, FILE *err)
 {
     fflush(NULL);
     prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
@@ -66,6 +97,8 @@ spawn(const char *const *argv, FILE *in, FILE *out, FILE *err)
     setpgid(0, 0);
     if (dup2(fileno(in), 0) < 0 || dup2(fileno(out), 1) < 0 || dup2(fileno(err), 2) < 0)
         _exit(127);
+    if (refused && !refuse_matrix())
+        _exit(REFUSE_FAILED);
     execv(argv[0], (char *const *)argv); /* execv does not write to them */
     fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
@@ -172,13 +205,13 @@ wait_for(pid_t child, Ending *end, int *status)
 }
 
 static CommandResult
-run_until(const char *const *argv, const void *input, size_t input_len, Ending *end)
+run_until(const char *const *argv, const void *input, size_t input_len, bool refused, Ending *end)
 {
     FILE *in = temp_file(input != NULL ? input : "", input_len);
     FILE *out = temp_file("", 0), *err = temp_file("", 0);
     CommandResult result = {0};
     int status = 0;
-    result.seconds = wait_for(spawn(argv, in, out, err), end, &status);
+    result.seconds = wait_for(spawn(argv, refused, in, out, err), end, &status);
     result.hung = end->hung;
     result.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     fclose(in);
@@ -190,13 +223,19 @@ run_until(const char *const *argv, const void *input, size_t input_len, Ending *
 CommandResult
 command_run(const char *const *argv, const void *input, size_t input_len)
 {
-    return run_until(argv, input, input_len, &(Ending){.after = -1});
+    return run_until(argv, input, input_len, false, &(Ending){.after = -1});
+}
+
+CommandResult
+command_refused(const char *const *argv, const void *input, size_t input_len)
+{
+    return run_until(argv, input, input_len, true, &(Ending){.after = -1});
 }
 
 bool
 command_killed(const char *const *argv, double share, double *whole)
 {
-    CommandResult r = run_until(argv, NULL, 0, &(Ending){.after = share * *whole});
+    CommandResult r = run_until(argv, NULL, 0, false, &(Ending){.after = share * *whole});
     const bool killed = r.status == 128 + SIGKILL;
     if (!killed)
         *whole = r.seconds;
@@ -207,7 +246,7 @@ command_killed(const char *const *argv, double share, double *whole)
 CommandResult
 command_signalled(const char *const *argv, int signal, const char *path, int lines)
 {
-    return run_until(argv, NULL, 0,
+    return run_until(argv, NULL, 0, false,
                      &(Ending){.after = -1, .path = path, .lines = lines, .signal = signal});
 }
 

@@ -36,6 +36,10 @@ void end_what_hangs(void);
 
 /* Runs argv[0] (a path) with argv, NULL-terminated, and input on stdin. */
 CommandResult command_run(const char *const *argv, const void *input, size_t input_len);
+/* As command_run, in a process that the system refuses the CPU's matrix unit: a filter of system
+ * calls, as containers have them. Status REFUSE_FAILED: there can be no filter here. */
+enum { REFUSE_FAILED = 125 };
+CommandResult command_refused(const char *const *argv, const void *input, size_t input_len);
 void command_free(CommandResult *result);
 /* Runs argv and kills it and its children without warning after `share` of the seconds that it
  * takes as a whole. False: it had ended by then, and *whole is what it took. */

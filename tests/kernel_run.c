@@ -139,19 +139,37 @@ kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* NAME, or NAME+what compile.matrix says. */
+static Machine
+machine_of(Arena *arena, const char *cpu)
+{
+    const size_t len = strcspn(cpu, "+");
+    Machine m;
+    const char *why = NULL;
+    cr_assert(cg_machine(arena, arena_strndup(arena, cpu, len), &m, &why), "%s", why);
+    cr_assert(machine_matrix(&m, cpu[len] ? cpu + len + 1 : "auto"));
+    return m;
+}
+
 bool
 cpu_runs_here(const char *cpu)
 {
     Arena *arena = arena_new();
-    Machine t, host;
-    const char *why = NULL;
-    cr_assert(cg_machine(arena, cpu, &t, &why), "%s", why);
-    cr_assert(cg_machine(arena, "native", &host, &why), "%s", why);
+    const Machine t = machine_of(arena, cpu), host = machine_of(arena, "native");
     const bool runs = strncmp(t.triple, host.triple, 6) == 0 && t.fma <= host.fma &&
                       t.vector_bytes <= host.vector_bytes && t.bf16_dot <= host.bf16_dot &&
                       t.i8_dot <= host.i8_dot;
     arena_free(arena);
     return runs;
+}
+
+bool
+matrix_unit_here(void)
+{
+    Arena *arena = arena_new();
+    const Machine host = machine_of(arena, "native");
+    arena_free(arena);
+    return host.matrix.kind != MATRIX_none;
 }
 
 static void
@@ -174,9 +192,8 @@ make_buffers(KernelRun *run)
 static void
 compile(KernelRun *run, const char *cpu)
 {
-    Machine target;
+    const Machine target = machine_of(run->arena, cpu);
     const char *why = NULL;
-    cr_assert(cg_machine(run->arena, cpu, &target, &why), "%s", why);
     const Graph *graphs[] = {run->g};
     CgModule *module = cg_module(&target, graphs, 1, run->diag);
     no_faults(run);

@@ -9,10 +9,12 @@
 enum { RUN_SLOTS = 4 };
 
 typedef struct KernelRun KernelRun;
-/* text: kernels without places (memory is planned here). cpu: as cg_machine takes it. */
+/* text: kernels without places (memory is planned here). cpu: as cg_machine takes it; NAME+model:
+ * with C functions in the place of a matrix unit, as compile.matrix=model has them. */
 KernelRun *kernel_run_open(const char *text, const char *cpu);
 void kernel_run_close(KernelRun *run);
 bool cpu_runs_here(const char *cpu);
+bool matrix_unit_here(void); /* this process may use one */
 /* Values of a weight, instead of the made-up ones: row-major, as they are stored (f32 where the
  * graph says nothing else). Call before the first run. */
 float *kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count);

@@ -31,7 +31,8 @@ typedef struct {
     Val b_pairs; /* of one chunk: B as pairs along Q, [Q/2,N] */
     Val c_kept;  /* of a block of rows of steep decay: keep_i C_i */
     Val y_sums;  /* sums of a block of rows: [rows,P] */
-    Val h_sums;  /* the head's state in f32: [N,P] */
+    Val h_sums;  /* the head's state in f32: [N,P], rows h_stride apart */
+    int64_t h_stride;
     /* Where the loops are. */
     Val span_row, chunks; /* first token row of the span, and its chunks */
     Val span_first;       /* number of its first chunk in the segment */
@@ -60,6 +61,8 @@ void chunked_unit_stage_group(Cg *c, const Chunked *s); /* as those above: */
 void chunked_unit_stage_x(Cg *c, const Chunked *s);
 void chunked_unit_stage_state(Cg *c, const Chunked *s); /* into s->h_sums and s->h_units */
 void chunked_unit_head(Cg *c, const Chunked *s);        /* Y and the state of the head's chunk */
+/* The state in memory is f32 in whole tiles: h_sums is that. */
+bool chunked_in_place(const Chunked *s);
 /* C and M of the block of rows from tile `tile` on, with steep decay in them, into s->c_kept and
  * s->m. */
 void chunked_unit_steep(Cg *c, const Chunked *s, Val tile);
@@ -89,9 +92,8 @@ typedef struct {
 } ChunkedProduct;
 void chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step);
 void chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps);
-/* Sums of a block to and from tiles that follow each other, rows of blocks row_bytes apart; or 0.
- */
+/* Sums of a block to and from a matrix whose rows are stride bytes apart; or 0. */
 typedef enum { SUMS_ZERO, SUMS_LOAD, SUMS_STORE } ChunkedSums;
-void chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t row_bytes);
+void chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t stride);
 
 #endif

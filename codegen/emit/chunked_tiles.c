@@ -101,22 +101,21 @@ chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val
 }
 
 void
-chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t row_bytes)
+chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t stride)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t p = 0; p < cols; p++) {
             const int tile = (int)(r * cols + p);
-            const Val here =
-                at ? cg_offset(c, at, cg_i64(c, r * row_bytes + p * CG_UNIT_TILE)) : NULL;
+            const int64_t byte = r * CG_UNIT_ROWS * stride + p * CG_UNIT_BYTES;
             switch (what) {
             case SUMS_ZERO:
                 cg_unit_zero(c, tile);
                 break;
             case SUMS_LOAD:
-                cg_unit_load(c, tile, here, CG_UNIT_BYTES, false);
+                cg_unit_load(c, tile, cg_offset(c, at, cg_i64(c, byte)), stride, false);
                 break;
             case SUMS_STORE:
-                cg_unit_store(c, tile, here, CG_UNIT_BYTES);
+                cg_unit_store(c, tile, cg_offset(c, at, cg_i64(c, byte)), stride);
                 break;
             }
         }

@@ -83,8 +83,8 @@ prefetch_far(Cg *c, const Chunked *s, Val i)
     const Val row = LLVMBuildSelect(c->b, same, after, cg_add(c, s->span_row, past), "");
     const Val next = cg_add(c, s->head, cg_i64(c, 1));
     const Val head = LLVMBuildSelect(c->b, same, s->head, next, "");
-    const Val from = cg_element(c, y->base, y->dtype, row, y->stride,
-                                cg_mul(c, head, cg_i64(c, s->head_dim)));
+    const Val from =
+        cg_element(c, y->base, y->dtype, row, y->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
     for (int64_t p = 0; p < s->head_dim; p += CG_LINE_BYTES / dtype_info[y->dtype].bytes)
         cg_prefetch(c, cg_at(c, from, y->dtype, cg_i64(c, p)), 3);
 }
@@ -102,7 +102,7 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
                              .col = cg_add(c, head, at.col),
                              .lanes = c->lanes,
                              .mask = at.mask};
-        const Val sum = cg_vload(c, cg_offset(c, from, at.byte), DTYPE_f32, c->lanes, NULL);
+        const Val sum = cg_vload(c, cg_at(c, from, DTYPE_f32, at.col), DTYPE_f32, c->lanes, NULL);
         Val y = cg_fmul(c, leave, sum);
         cg_unbind_all(s->k);
         if (s->skip)
@@ -111,6 +111,25 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
         cg_bind(s->k, s->y, y);
         cg_store_outputs(c, s->k, &site);
     }
+}
+
+/* Columns of sums from tile p on; bytes of a row of them. */
+static Val
+sums_at(Cg *c, Val sums, Val p)
+{
+    return cg_offset(c, sums, cg_mul(c, p, cg_i64(c, CG_UNIT_BYTES)));
+}
+
+static int64_t
+y_stride(const Chunked *s)
+{
+    return s->tiles.p_tiles * CG_UNIT_BYTES;
+}
+
+static int64_t
+h_stride(const Chunked *s)
+{
+    return s->h_stride * (int64_t)sizeof(float);
 }
 
 /* Rows of a block of Y. */
@@ -139,7 +158,7 @@ product_y(Cg *c, const Chunked *s, const YBlock *y, Val p, int64_t cols, bool st
         chunked_product(c, s->tiles.rows, cols, &before, cg_i64(c, s->tiles.n_steps));
     }
     chunked_product(c, s->tiles.rows, cols, &within, y->steps);
-    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, chunked_tile(c, y->sums, p), across);
+    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, sums_at(c, y->sums, p), y_stride(s));
 }
 
 /* Rows of the block before are stored beside C h of this one. */
@@ -177,7 +196,8 @@ output_block(Cg *c, const Chunked *s, Val tile, Val exists, Val bounded)
     chunked_step(c, rows, s->tiles.cols, &of, k.i);
     cg_endif(c, &step);
     CgLoop i = beside_loop(c, &b, k.i);
-    store_y_row(c, s, i.i, chunked_tile_row(c, stored, cg_sub(c, i.i, b.first), s->tiles.p_tiles));
+    const Val line = cg_mul(c, cg_sub(c, i.i, b.first), cg_i64(c, y_stride(s)));
+    store_y_row(c, s, i.i, cg_offset(c, stored, line));
     cg_loop_end(c, &i);
     cg_loop_end(c, &k);
     CgIf end = cg_if(c, exists);
@@ -204,9 +224,9 @@ static void
 scale_state(Cg *c, const Chunked *s, Val factor)
 {
     CgLoop n = cg_loop(c, "scale", cg_i64(c, 0), cg_i64(c, s->states), 1);
-    const Val row = chunked_tile_row(c, s->h_sums, n.i, s->tiles.p_tiles);
+    const Val row = cg_element(c, s->h_sums, DTYPE_f32, n.i, s->h_stride, cg_i64(c, 0));
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
-        const Val here = cg_offset(c, row, at.byte);
+        const Val here = cg_at(c, row, DTYPE_f32, at.col);
         const Val h = cg_vload(c, here, DTYPE_f32, c->lanes, NULL);
         cg_vstore(c, here, DTYPE_f32, cg_fmul(c, h, factor), c->lanes, NULL);
     }
@@ -218,30 +238,29 @@ scale_state(Cg *c, const Chunked *s, Val factor)
 static void
 store_state_unit(Cg *c, const Chunked *s, Val unit, Val factor, bool over, bool alone)
 {
-    const Val n = cg_mul(c, unit, cg_i64(c, 2)), line = cg_i64(c, CG_UNIT_BYTES);
-    const Val sums = chunked_tile_row(c, s->h_sums, n, s->tiles.p_tiles);
+    const Dtype stored = s->stored;
+    const Val n = cg_mul(c, unit, cg_i64(c, 2)), zero = cg_i64(c, 0);
+    const Val sums = cg_element(c, s->h_sums, DTYPE_f32, n, s->h_stride, zero);
     const Val units = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
-    const Val memory = cg_element(c, s->h, s->stored, n, s->head_dim, cg_i64(c, 0));
+    const Val memory = cg_element(c, s->h, stored, n, s->head_dim, zero);
+    const Dtype to = over ? stored : DTYPE_f32;
+    const int64_t stride = over ? s->head_dim : s->h_stride;
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
-        const Val here = cg_offset(c, sums, at.byte), next = cg_offset(c, here, line);
-        const Val to = cg_at(c, memory, s->stored, at.col);
-        Val even = cg_fmul(c, cg_vload(c, here, DTYPE_f32, c->lanes, NULL), factor);
-        Val odd = cg_like(c, even, 0);
+        const Val here = cg_at(c, sums, DTYPE_f32, at.col);
+        const Val below = cg_at(c, here, DTYPE_f32, cg_i64(c, s->h_stride));
+        const Val even =
+            cg_round(c, cg_fmul(c, cg_vload(c, here, DTYPE_f32, c->lanes, NULL), factor), stored);
+        const Val odd =
+            alone ? cg_like(c, even, 0)
+                  : cg_round(c, cg_fmul(c, cg_vload(c, below, DTYPE_f32, c->lanes, NULL), factor),
+                             stored);
+        const Val out = over ? cg_at(c, memory, stored, at.col) : here;
+        cg_vstore(c, out, to, even, c->lanes, at.mask);
         if (!alone)
-            odd = cg_fmul(c, cg_vload(c, next, DTYPE_f32, c->lanes, NULL), factor);
-        if (over) {
-            cg_vstore(c, to, s->stored, even, c->lanes, at.mask);
-            if (!alone)
-                cg_vstore(c, cg_at(c, to, s->stored, cg_i64(c, s->head_dim)), s->stored, odd,
-                          c->lanes, at.mask);
-            continue;
-        }
-        even = cg_round(c, even, s->stored);
-        odd = cg_round(c, odd, s->stored);
-        cg_vstore(c, here, DTYPE_f32, even, c->lanes, NULL);
-        cg_vstore(c, next, DTYPE_f32, odd, c->lanes, NULL);
-        cg_vstore(c, cg_offset(c, units, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd), c->lanes,
-                  NULL);
+            cg_vstore(c, cg_at(c, out, to, cg_i64(c, stride)), to, odd, c->lanes, at.mask);
+        if (!over)
+            cg_vstore(c, cg_offset(c, units, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd),
+                      c->lanes, NULL);
     }
 }
 
@@ -260,12 +279,11 @@ static void
 product_state(Cg *c, const Chunked *s, const ChunkedProduct *first, Val sums, Val p, int64_t cols,
               Val steps)
 {
-    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
     ChunkedProduct of = *first;
     of.right = chunked_tile(c, first->right, p);
-    chunked_sums(c, SUMS_LOAD, s->tiles.rows, cols, chunked_tile(c, sums, p), across);
+    chunked_sums(c, SUMS_LOAD, s->tiles.rows, cols, sums_at(c, sums, p), h_stride(s));
     chunked_product(c, s->tiles.rows, cols, &of, steps);
-    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, chunked_tile(c, sums, p), across);
+    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, sums_at(c, sums, p), h_stride(s));
 }
 
 /* Rows of the block before are stored beside B^T X of this one. */
@@ -276,7 +294,7 @@ state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
     const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
     const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
     const Val steps = cg_div_up(c, s->count, cg_i64(c, STEP));
-    const Val sums = cg_offset(c, s->h_sums, cg_mul(c, tile, cg_i64(c, across)));
+    const Val sums = cg_offset(c, s->h_sums, cg_mul(c, tile, cg_i64(c, SIDE * h_stride(s))));
     const ChunkedProduct of = {
         .left = chunked_tile(c, s->b_units, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps))),
         .right = s->x_units,
@@ -284,7 +302,7 @@ state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
         .right_step = across,
         .right_col = CG_UNIT_TILE};
     CgIf begin = cg_if(c, exists);
-    chunked_sums(c, SUMS_LOAD, rows, s->tiles.cols, sums, across);
+    chunked_sums(c, SUMS_LOAD, rows, s->tiles.cols, sums, h_stride(s));
     cg_endif(c, &begin);
     const Beside b =
         beside(c, first_block, block, rows * SIDE / 2, cg_i64(c, s->states / 2), steps);
@@ -297,7 +315,7 @@ state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
     cg_loop_end(c, &unit);
     cg_loop_end(c, &k);
     CgIf end = cg_if(c, exists);
-    chunked_sums(c, SUMS_STORE, rows, s->tiles.cols, sums, across);
+    chunked_sums(c, SUMS_STORE, rows, s->tiles.cols, sums, h_stride(s));
     for (Columns p = {0}; columns_next(c, s, &p);)
         product_state(c, s, &of, sums, p.first, p.cols, steps);
     cg_endif(c, &end);
@@ -340,6 +358,13 @@ chunked_unit_head(Cg *c, const Chunked *s)
     head_state(c, s, cg_splat(c, LLVMBuildSelect(c->b, bounded, whole, one, ""), c->lanes));
 }
 
+bool
+chunked_in_place(const Chunked *s)
+{
+    return s->stored == DTYPE_f32 && s->states == s->tiles.n_tiles * SIDE &&
+           s->head_dim == s->tiles.p_tiles * SIDE;
+}
+
 /* ---- scratch ----------------------------------------------------------------------------- */
 
 static Val
@@ -361,7 +386,9 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->b_pairs = tiles(c, s, t->q_steps * t->n_tiles);
     s->x_units = tiles(c, s, t->q_steps * t->p_tiles);
     s->h_units = tiles(c, s, t->n_steps * t->p_tiles);
-    s->h_sums = tiles(c, s, t->n_tiles * t->p_tiles);
+    s->h_stride = t->p_tiles * SIDE;
+    if (!chunked_in_place(s))
+        s->h_sums = tiles(c, s, t->n_tiles * t->p_tiles);
     s->y_sums = tiles(c, s, 2 * block > corners ? 2 * block : corners);
     s->c_kept = tiles(c, s, t->rows * t->n_steps);
     s->m = tiles(c, s, t->rows * t->q_steps);

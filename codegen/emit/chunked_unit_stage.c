@@ -11,43 +11,125 @@ enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
 
 /* ---- of a group: B and C ----------------------------------------------------------------- */
 
-/* Columns [from, from + STEP) of token i of the group, as one row of a left tile; of N columns. */
+/* A step of token i of v: its columns from `from` on, of which `exist` are the group's, 0 behind
+ * them. values: STEP / lanes vectors. */
 static void
-stage_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exist, Val to)
+load_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exist, Val *values)
 {
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
     const Val group = cg_mul(c, s->group, cg_i64(c, s->states));
-    for (int64_t n = 0; n < STEP; n += c->lanes) {
+    for (int64_t n = 0; n < STEP; n += c->lanes, values++) {
         const int64_t left = exist - n;
         CgSite at = {.row = cg_add(c, s->row, i),
                      .col = cg_add(c, group, cg_add(c, from, cg_i64(c, n))),
                      .lanes = c->lanes};
-        Val value = zeros;
         if (left > 0 && left < c->lanes)
             at.mask = cg_mask_first(c, c->lanes, cg_i64(c, left));
         cg_unbind_all(s->k);
-        if (left > 0)
-            value = cg_eval(c, s->k, v, &at);
+        *values = left > 0 ? cg_eval(c, s->k, v, &at) : zeros;
         if (at.mask)
-            value = LLVMBuildSelect(c->b, at.mask, value, zeros, "");
-        cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_bf16, value, c->lanes, NULL);
+            *values = LLVMBuildSelect(c->b, at.mask, *values, zeros, "");
     }
 }
 
-/* v of the chunk's tokens as left tiles along N. */
+/* A row of a left tile. */
 static void
-stage_along_n(Cg *c, const Chunked *s, const Value *v, Val to)
+store_step(Cg *c, const Val *values, Val to)
+{
+    const int lanes = c->lanes;
+    for (int64_t n = 0; n < STEP; n += 2 * lanes, values += 2) {
+        const Val both = cg_bf16_both(c, values[0], values[1]);
+        const Val units = LLVMBuildBitCast(c->b, both, cg_vec_of(c->i32, lanes), "");
+        cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_i32, units, lanes, NULL);
+    }
+}
+
+/* What is read ROWS_AHEAD tokens later: rows are a page or so apart, where no hardware prefetcher
+ * follows. */
+static void
+prefetch_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from)
+{
+    enum { ROWS_AHEAD = 8 };
+    const CgOperand *o = cg_operand(s->k, v);
+    if (!o)
+        return;
+    const Val row = cg_add(c, cg_add(c, s->row, i), cg_i64(c, ROWS_AHEAD));
+    const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), from);
+    const Val at = cg_element(c, o->base, o->dtype, row, o->stride, col);
+    for (int64_t n = 0; n < STEP; n += CG_LINE_BYTES / dtype_info[o->dtype].bytes)
+        cg_prefetch(c, cg_at(c, at, o->dtype, cg_i64(c, n)), 3);
+}
+
+/* Step number `step` of C's token i. */
+static void
+stage_c_step(Cg *c, const Chunked *s, Val i, Val step, int64_t exist)
+{
+    Val values[STEP];
+    const Val from = cg_mul(c, step, cg_i64(c, STEP));
+    prefetch_step(c, s, s->C, i, from);
+    load_step(c, s, s->C, i, from, exist, values);
+    store_step(c, values,
+               chunked_tile(c, chunked_tile_row(c, s->c_rows, i, s->tiles.n_steps), step));
+}
+
+/* Of B's tokens i and i + 1: as rows of left tiles along N, and as a row of pairs. alone: the
+ * second does not exist. */
+static void
+stage_b_step(Cg *c, const Chunked *s, Val i, Val step, int64_t exist, bool alone)
+{
+    Val even[STEP], odd[STEP];
+    const Val from = cg_mul(c, step, cg_i64(c, STEP)), next = cg_add(c, i, cg_i64(c, 1));
+    const int64_t columns = s->tiles.n_tiles * SIDE;
+    prefetch_step(c, s, s->B, i, from);
+    load_step(c, s, s->B, i, from, exist, even);
+    store_step(c, even, chunked_tile(c, chunked_tile_row(c, s->b_rows, i, s->tiles.n_steps), step));
+    if (!alone) {
+        prefetch_step(c, s, s->B, next, from);
+        load_step(c, s, s->B, next, from, exist, odd);
+        store_step(c, odd,
+                   chunked_tile(c, chunked_tile_row(c, s->b_rows, next, s->tiles.n_steps), step));
+    }
+    const Val line =
+        cg_element(c, s->b_pairs, DTYPE_i32, cg_div(c, i, cg_i64(c, 2)), columns, from);
+    for (int64_t n = 0; n < STEP && n < round_up(exist, SIDE); n += c->lanes) {
+        const Val first = even[n / c->lanes];
+        const Val second = alone ? cg_like(c, first, 0) : odd[n / c->lanes];
+        cg_vstore(c, cg_at(c, line, DTYPE_i32, cg_i64(c, n)), DTYPE_i32,
+                  cg_bf16_pairs(c, first, second), c->lanes, NULL);
+    }
+}
+
+/* Steps of C's token i, or of B's tokens i and i + 1. */
+static void
+stage_tokens(Cg *c, const Chunked *s, Val i, bool c_rows, bool alone)
 {
     const int64_t whole = s->states / STEP, rest = s->states % STEP;
-    CgLoop i = cg_loop(c, "stage", cg_i64(c, 0), s->count, 1);
-    const Val row = chunked_tile_row(c, to, i.i, s->tiles.n_steps);
     CgLoop k = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, whole), 1);
-    stage_step(c, s, v, i.i, cg_mul(c, k.i, cg_i64(c, STEP)), STEP, chunked_tile(c, row, k.i));
+    if (c_rows)
+        stage_c_step(c, s, i, k.i, STEP);
+    else
+        stage_b_step(c, s, i, k.i, STEP, alone);
     cg_loop_end(c, &k);
-    if (rest)
-        stage_step(c, s, v, i.i, cg_i64(c, whole * STEP), rest,
-                   chunked_tile(c, row, cg_i64(c, whole)));
+    if (rest && c_rows)
+        stage_c_step(c, s, i, cg_i64(c, whole), rest);
+    else if (rest)
+        stage_b_step(c, s, i, cg_i64(c, whole), rest, alone);
+}
+
+static void
+stage_rows(Cg *c, const Chunked *s)
+{
+    const Val zero = cg_i64(c, 0), two = cg_i64(c, 2);
+    const Val even = cg_mul(c, cg_div(c, s->count, two), two);
+    CgLoop i = cg_loop(c, "stage", zero, s->count, 1);
+    stage_tokens(c, s, i.i, true, false);
     cg_loop_end(c, &i);
+    CgLoop pair = cg_loop(c, "stage", zero, even, 2);
+    stage_tokens(c, s, pair.i, false, false);
+    cg_loop_end(c, &pair);
+    CgIf odd = cg_if(c, cg_less(c, even, s->count));
+    stage_tokens(c, s, even, false, true);
+    cg_endif(c, &odd);
 }
 
 /* Rows [from, to) of b_pairs, or of tiles `tiles` wide where it is not 0. */
@@ -72,19 +154,13 @@ pairs_after(Cg *c, const Chunked *s, Val pair[2])
     pair[1] = cg_mul(c, cg_div_up(c, s->count, cg_i64(c, STEP)), cg_i64(c, SIDE));
 }
 
-/* B^T as left tiles along Q: pairs of tokens, one row after the other, turned square by square. */
+/* B^T as left tiles along Q: rows of pairs turned square by square. */
 static void
-stage_b_along_q(Cg *c, const Chunked *s)
+turn_b_pairs(Cg *c, const Chunked *s)
 {
-    const CgRegion from = {.v = s->B,
-                           .row = s->row,
-                           .count = s->count,
-                           .col = cg_mul(c, s->group, cg_i64(c, s->states)),
-                           .width = s->states};
     const int64_t columns = s->tiles.n_tiles * SIDE;
     const Val zero = cg_i64(c, 0);
     Val pair[2];
-    cg_stage_pairs(c, s->k, &from, s->b_pairs, columns);
     pairs_after(c, s, pair);
     clear_rows(c, s->b_pairs, pair[0], pair[1], 0, columns);
     CgLoop k = cg_loop(c, "step", zero, cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
@@ -102,11 +178,10 @@ stage_b_along_q(Cg *c, const Chunked *s)
 
 /* B's tiles turned: the right operand, tiles of a column one after the other. */
 static void
-stage_b_cols(Cg *c, const Chunked *s)
+turn_b_rows(Cg *c, const Chunked *s)
 {
     const Val tiles =
         cg_mul(c, cg_div_up(c, s->count, cg_i64(c, STEP)), cg_i64(c, 2 * s->tiles.n_steps));
-    stage_along_n(c, s, s->B, s->b_rows);
     CgLoop t = cg_loop(c, "tile", cg_i64(c, 0), tiles, 1);
     const CgMatrix from = {chunked_tile(c, s->b_rows, t.i), SIDE},
                    to = {chunked_tile(c, s->b_cols, t.i), SIDE};
@@ -121,14 +196,14 @@ store_cb(Cg *c, const Chunked *s, Val rows, Val step)
 {
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes), first = cg_mul(c, rows, cg_i64(c, STEP));
     CgLoop r = cg_loop(c, "cb_store", cg_i64(c, 0), cg_i64(c, STEP), 1);
-    const Val from = chunked_tile_row(c, s->y_sums, r.i, 2);
+    const Val from = cg_at(c, s->y_sums, DTYPE_f32, cg_mul(c, r.i, cg_i64(c, STEP)));
     const Val to =
         chunked_tile(c, chunked_tile_row(c, s->cb, cg_add(c, first, r.i), s->tiles.q_steps), step);
     const Val i = cg_add(c, first, r.i), j = cg_mul(c, step, cg_i64(c, STEP));
     for (ChunkedCells at = chunked_cells(STEP); chunked_cells_next(c, &at);) {
         const Val lower =
             cg_mask_first(c, c->lanes, cg_add(c, cg_sub(c, i, cg_add(c, j, at.col)), cg_i64(c, 1)));
-        const Val sum = cg_vload(c, cg_offset(c, from, at.byte), DTYPE_f32, c->lanes, NULL);
+        const Val sum = cg_vload(c, cg_at(c, from, DTYPE_f32, at.col), DTYPE_f32, c->lanes, NULL);
         cg_vstore(c, cg_at(c, to, DTYPE_bf16, at.col), DTYPE_bf16,
                   LLVMBuildSelect(c->b, lower, sum, zeros, ""), c->lanes, NULL);
     }
@@ -152,7 +227,7 @@ products_cb(Cg *c, const Chunked *s)
         .right_col = column};
     chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
     chunked_product(c, BLOCK, BLOCK, &of, end);
-    chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, s->y_sums, BLOCK * CG_UNIT_TILE);
+    chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, s->y_sums, BLOCK * CG_UNIT_BYTES);
     store_cb(c, s, i.i, j.i);
     cg_loop_end(c, &j);
     cg_loop_end(c, &i);
@@ -161,9 +236,9 @@ products_cb(Cg *c, const Chunked *s)
 void
 chunked_unit_stage_group(Cg *c, const Chunked *s)
 {
-    stage_along_n(c, s, s->C, s->c_rows);
-    stage_b_along_q(c, s);
-    stage_b_cols(c, s);
+    stage_rows(c, s);
+    turn_b_pairs(c, s);
+    turn_b_rows(c, s);
     products_cb(c, s);
 }
 
@@ -227,15 +302,19 @@ stage_state_unit(Cg *c, const Chunked *s, Val unit, bool alone)
     const Val from = cg_element(c, s->h, stored, n, s->head_dim, zero);
     const Val below = cg_at(c, from, stored, cg_i64(c, s->head_dim));
     const Val line = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
-    const Val sums = chunked_tile_row(c, s->h_sums, n, s->tiles.p_tiles);
+    const bool copied = !chunked_in_place(s);
+    const Val sums = copied ? cg_element(c, s->h_sums, DTYPE_f32, n, s->h_stride, zero) : NULL;
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
-        const Val to = cg_offset(c, sums, at.byte);
         const Val even = cg_vload(c, cg_at(c, from, stored, at.col), stored, c->lanes, at.mask);
         Val odd = cg_like(c, even, 0);
         if (!alone)
             odd = cg_vload(c, cg_at(c, below, stored, at.col), stored, c->lanes, at.mask);
-        cg_vstore(c, to, DTYPE_f32, even, c->lanes, NULL);
-        cg_vstore(c, cg_offset(c, to, cg_i64(c, CG_UNIT_BYTES)), DTYPE_f32, odd, c->lanes, NULL);
+        if (copied) {
+            const Val to = cg_at(c, sums, DTYPE_f32, at.col);
+            cg_vstore(c, to, DTYPE_f32, even, c->lanes, NULL);
+            cg_vstore(c, cg_at(c, to, DTYPE_f32, cg_i64(c, s->h_stride)), DTYPE_f32, odd, c->lanes,
+                      NULL);
+        }
         cg_vstore(c, cg_offset(c, line, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd), c->lanes,
                   NULL);
     }

@@ -52,21 +52,48 @@ weigh_tile(Cg *c, const Chunked *s, Val first)
                   cg_decay_until(c, &s->decay, a, cg_add(c, first, cg_i64(c, r))), c->lanes, NULL);
 }
 
+/* Even and odd elements of pairs of bf16, as f32, lane by lane. */
+static void
+halves(Cg *c, Val pairs, Val half[2])
+{
+    half[0] = cg_as_float(c, cg_shl(c, pairs, 16));
+    half[1] = cg_as_float(c, cg_and(c, pairs, 0xffff0000u));
+}
+
+/* Weights of 2 * lanes tokens from j on: those of even ones, then of odd ones. */
+static void
+weight_halves(Cg *c, Val weight, int64_t j, Val half[2])
+{
+    int even[TILE_MOST], odd[TILE_MOST];
+    for (int i = 0; i < c->lanes; i++) {
+        even[i] = 2 * i;
+        odd[i] = 2 * i + 1;
+    }
+    const Val a = load_f32(c, weight, cg_i64(c, j), c->lanes);
+    const Val b = load_f32(c, weight, cg_i64(c, j + c->lanes), c->lanes);
+    half[0] = cg_shuffle(c, a, b, even, c->lanes);
+    half[1] = cg_shuffle(c, a, b, odd, c->lanes);
+}
+
 /* Rows of one step of left operands: to = factor_i from_ij weight_j. weight: NULL: 1. */
 static void
 scale_step(Cg *c, Val from, Val to, Val factors, Val weight)
 {
-    Val w[STEP];
-    for (int64_t j = 0; weight && j < STEP; j += c->lanes)
-        w[j] = load_f32(c, weight, cg_i64(c, j), c->lanes);
+    const int64_t pairs = STEP / 2;
+    Val w[STEP][2];
+    for (int64_t j = 0; weight && j < pairs; j += c->lanes)
+        weight_halves(c, weight, 2 * j, w[j]);
     CgLoop r = cg_loop(c, "row", cg_i64(c, 0), cg_i64(c, SIDE), 1);
-    const Val line = cg_mul(c, r.i, cg_i64(c, STEP));
+    const Val line = cg_mul(c, r.i, cg_i64(c, pairs));
     const Val factor = cg_splat(c, load_f32(c, factors, r.i, 1), c->lanes);
-    for (int64_t j = 0; j < STEP; j += c->lanes) {
+    for (int64_t j = 0; j < pairs; j += c->lanes) {
         const Val at = cg_add(c, line, cg_i64(c, j));
-        Val v = cg_vload(c, cg_at(c, from, DTYPE_bf16, at), DTYPE_bf16, c->lanes, NULL);
-        v = cg_fmul(c, weight ? cg_fmul(c, v, w[j]) : v, factor);
-        cg_vstore(c, cg_at(c, to, DTYPE_bf16, at), DTYPE_bf16, v, c->lanes, NULL);
+        Val half[2];
+        halves(c, cg_vload(c, cg_at(c, from, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL), half);
+        for (int h = 0; h < 2; h++)
+            half[h] = cg_fmul(c, weight ? cg_fmul(c, half[h], w[j][h]) : half[h], factor);
+        cg_vstore(c, cg_at(c, to, DTYPE_i32, at), DTYPE_i32, cg_bf16_pairs(c, half[0], half[1]),
+                  c->lanes, NULL);
     }
     cg_loop_end(c, &r);
 }

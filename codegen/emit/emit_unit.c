@@ -231,7 +231,7 @@ unit_stage(Cg *c, const Unit *u)
         else
             stage_reals(c, u, token, to, cg_mul(c, at.i, cg_i64(c, step)), step);
         cg_loop_end(c, &at);
-        if (u->rest)
+        if (l->depth > whole * step) /* the weight may have a whole step there, by its odd K */
             stage_reals(c, u, token, staged_at(c, u, rows.i, cg_i64(c, whole)),
                         cg_i64(c, whole * step), l->depth - whole * step);
     }

@@ -169,9 +169,9 @@ join(Cg *c, Val a, Val b, bool in_turn)
     return cg_shuffle(c, a, b, pick, 2 * lanes);
 }
 
-/* <2 * lanes x i16>: a rounded, then b. One instruction rounds both where the CPU has it. */
-static Val
-round_both(Cg *c, Val a, Val b)
+/* One instruction rounds both where the CPU has it. */
+Val
+cg_bf16_both(Cg *c, Val a, Val b)
 {
     if (!c->machine->bf16_dot || !cg_on_x86(c) || cg_lanes_of(a) != 16)
         return cg_bf16_bits(c, join(c, a, b, false));
@@ -185,7 +185,7 @@ cg_bf16_pairs(Cg *c, Val even, Val odd)
 {
     const int lanes = cg_lanes_of(even);
     if (lanes > 1) {
-        const Val bits = round_both(c, even, odd);
+        const Val bits = cg_bf16_both(c, even, odd);
         const Val high = cg_slice(c, bits, lanes, lanes), low = cg_slice(c, bits, 0, lanes);
         const Val pairs = join(c, low, high, true);
         return LLVMBuildBitCast(c->b, pairs, cg_vec_of(c->i32, lanes), "");

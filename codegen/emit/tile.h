@@ -50,6 +50,8 @@ void cg_stage(Cg *c, CgKernel *k, const CgRegion *from, Val to, Dtype dtype, int
  * is paired with zeros. */
 void cg_stage_pairs(Cg *c, CgKernel *k, const CgRegion *from, Val to, int64_t stride);
 
+/* <2 * lanes x i16>: a rounded to bf16, then b. */
+Val cg_bf16_both(Cg *c, Val a, Val b);
 /* <lanes x i32>: even elements rounded to bf16 in the low halves, odd ones in the high halves. */
 Val cg_bf16_pairs(Cg *c, Val even, Val odd);
 

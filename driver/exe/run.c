@@ -17,7 +17,8 @@ typedef struct {
     int64_t vocab;
     const int32_t *eos; /* neos of them */
     size_t neos;
-    float *logits; /* [vocab] */
+    float *logits;       /* [vocab] */
+    const char *variant; /* whose code runs */
     int threads;
     double seconds_open;
 } Program;
@@ -147,7 +148,7 @@ run_once(Program *p)
         return status;
     if (isatty(STDOUT_FILENO))
         putchar('\n');
-    say("open     %7.3f s   %d threads", p->seconds_open, p->threads);
+    say("open     %7.3f s   for %s, %d threads", p->seconds_open, p->variant, p->threads);
     say("prefill  %7.3f s   %lld tokens, %.1f tokens/s", r.prefill, (long long)r.prompt,
         (double)r.prompt / r.prefill);
     if (r.made > 1)
@@ -207,11 +208,17 @@ model_open(Program *p)
                               .variant = opt_text(o, OPT_variant),
                               .pack_cache = opt_text(o, OPT_pack_cache),
                               .threads = p->threads};
-    ssmc_status rs = ssmc_compiled_open(compiled, &how, &p->model);
+    const AbiVariant *variant = NULL;
+    ssmc_status rs = rt_variant_choose(compiled, how.variant, &variant);
+    if (rs == SSMC_OK)
+        rs = ssmc_compiled_open(compiled, &how, &p->model);
     if (rs == SSMC_OK)
         rs = ssmc_session_open(p->model, 1, p->threads, &p->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
+    p->variant = variant->cpu;
+    if (rt_variant_note(compiled, how.variant))
+        note("%s", rt_variant_note(compiled, how.variant));
     if (ssmc_model_warning(p->model))
         note("--pack-cache: %s", ssmc_model_warning(p->model));
     p->vocab = ssmc_model_vocab(p->model);

@@ -204,6 +204,76 @@ Test(assembly, sums_of_the_inner_loop_stay_in_registers)
     }
 }
 
+/* Lines that move a register into memory. */
+static int
+count_stores(const char *text)
+{
+    int count = 0;
+    for (const char *at = text; at && *at;) {
+        const char *end = strchr(at, '\n');
+        const size_t len = end ? (size_t)(end - at) : strlen(at);
+        const bool moves = strncmp(at, "\tmov", 4) == 0 || strncmp(at, "\tvmov", 5) == 0 ||
+                           strncmp(at, "\ttilestore", 10) == 0;
+        count += moves && at[len - 1] == ')';
+        at = end ? end + 1 : NULL;
+    }
+    return count;
+}
+
+/* The inner loop on the matrix unit: four products of four loaded tiles, whose sums stay where they
+ * are, and no more than addresses beside. */
+static void
+expect_tiles(const char *text, const char *kernel, const char *product)
+{
+    char *loop = busiest_loop(text, kernel, product), *body = body_of(text, kernel);
+    const int others = count_lines(loop, "\t", "") - 8;
+    cr_expect_eq(count_lines(loop, product, "%tmm"), 4, "%s:\n%s", kernel, loop);
+    cr_expect_eq(count_lines(loop, "\ttileload", "%tmm"), 4, "%s:\n%s", kernel, loop);
+    cr_expect_eq(count_stores(loop), 0, "%s:\n%s", kernel, loop);
+    cr_expect_eq(count_lines(loop, "rsp)", ""), 0, "%s:\n%s", kernel, loop);
+    cr_expect_leq(others, 14, "%s: %d others:\n%s", kernel, others, loop);
+    cr_expect_gt(count_lines(body, "\ttilestored", "%tmm"), 0, "%s", kernel);
+    cr_expect_eq(count_lines(body, "\tcall", ""), 0, "%s calls something", kernel);
+    free(loop);
+    free(body);
+}
+
+Test(assembly, tiles_of_the_matrix_unit_stay_in_registers)
+{
+    static const struct {
+        const char *dtype, *product;
+    } cases[] = {
+        {"bf16", "tdpbf16ps"},
+        {"int8", "tdpbsud"  },
+        {"int4", "tdpbsud"  },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = assembly("sapphirerapids", cases[i].dtype, "layers.0.repeat=1");
+        expect_tiles(text, "in_proj", cases[i].product);
+        expect_tiles(text, "out_proj", cases[i].product);
+        cr_expect_eq(count_lines(text, "\tldtilecfg", ""), count_lines(text, "\ttilerelease", ""),
+                     "%s: what opens the unit closes it", cases[i].dtype);
+        free(text);
+    }
+}
+
+/* Nothing of the unit is in code that has no use for it, or is not to use it. */
+Test(assembly, code_without_the_matrix_unit_has_no_tiles)
+{
+    static const char *const cases[][3] = {
+        {"sapphirerapids", "f32",  "layers.0.repeat=1"  },
+        {"sapphirerapids", "bf16", "compile.matrix=none"},
+        {"sapphirerapids", "int8", "compile.matrix=none"},
+        {"znver5",         "bf16", "layers.0.repeat=1"  },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = assembly(cases[i][0], cases[i][1], cases[i][2]);
+        cr_expect_eq(count_lines(text, "%tmm", "") + count_lines(text, "tilecfg", ""), 0,
+                     "%s %s %s", cases[i][0], cases[i][1], cases[i][2]);
+        free(text);
+    }
+}
+
 Test(assembly, f16_weights_are_widened_by_the_cpu)
 {
     static const LoopCase cases[] = {

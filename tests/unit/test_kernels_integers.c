@@ -17,6 +17,8 @@
 enum { ROWS = 96 };
 
 static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+static const char *const unit_cpus[] = {"native+model", "x86-64-v3+model", "x86-64+model",
+                                        "native"};
 
 typedef enum { I8, U4, HALF } Kind;
 
@@ -29,16 +31,17 @@ typedef struct {
     const char *stored;  /* type of the weight in the checkpoint */
     bool folded;         /* the weight is a product with a norm's weight */
     bool bias, epilogue; /* epilogue: silu, then a residual is added */
+    bool unit;           /* on the matrix unit, or the model of one */
 } Case;
 
 static const char *
 case_text(Arena *arena, const Case *t, const char *cpu)
 {
     static const char *const names[] = {[I8] = "i8", [U4] = "u4", [HALF] = "f16"};
-    return arena_printf(arena, "%s on %s: K=%d O=%d group=%d panel=%d tile=%d first=%d %s%s%s%s",
+    return arena_printf(arena, "%s on %s: K=%d O=%d group=%d panel=%d tile=%d first=%d %s%s%s%s%s",
                         names[t->kind], cpu, t->K, t->O, t->group, t->panel, t->tile, t->first,
                         t->stored, t->folded ? " folded" : "", t->bias ? " bias" : "",
-                        t->epilogue ? " epilogue" : "");
+                        t->epilogue ? " epilogue" : "", t->unit ? " unit" : "");
 }
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -81,7 +84,8 @@ put_product(StrBuf *sb, Arena *arena, const Case *t)
 {
     const char *bias = t->bias ? ", bias" : "", *y = t->epilogue ? "a" : "y";
     const char *attrs = arena_printf(arena, "%sout=%d", attr(arena, "first", t->first), t->O);
-    sb_printf(sb, " kernel product {%spart=cols} {\n", attr(arena, "tile", t->tile));
+    sb_printf(sb, " kernel product {%s%spart=cols} {\n", t->unit ? "unit=matrix, " : "",
+              attr(arena, "tile", t->tile));
     if (t->kind == HALF)
         sb_printf(sb, "  %s = linear(x, qp%s) {%s, matmul=emitted}\n", y, bias, attrs);
     else
@@ -279,40 +283,73 @@ check_exactly(const Case *t, const char *cpu)
 }
 
 static const Case cases[] = {
-    {I8,   1,   5,   0,   16, 2, 0,  "f32",  false, false, false},
-    {I8,   3,   1,   0,   16, 0, 0,  "f32",  false, true,  false},
-    {I8,   4,   16,  0,   16, 3, 0,  "bf16", false, false, true },
-    {I8,   8,   40,  0,   32, 0, 0,  "f16",  false, true,  true },
-    {I8,   31,  70,  0,   64, 6, 0,  "f32",  true,  true,  true },
-    {I8,   32,  130, 0,   64, 0, 0,  "f32",  false, false, false},
-    {I8,   33,  16,  0,   16, 1, 5,  "f32",  true,  true,  false},
-    {I8,   64,  70,  0,   32, 4, 16, "bf16", false, true,  true },
-    {I8,   100, 130, 0,   64, 0, 0,  "bf16", true,  false, true },
-    {I8,   256, 40,  0,   64, 6, 0,  "f32",  false, true,  true },
-    {I8,   300, 70,  0,   32, 0, 3,  "f16",  true,  true,  true },
-    {I8,   8,   5,   8,   16, 2, 0,  "f32",  false, false, false},
-    {I8,   33,  16,  8,   16, 0, 0,  "f32",  true,  true,  false},
-    {I8,   64,  70,  32,  32, 0, 0,  "bf16", false, true,  true },
-    {I8,   100, 40,  24,  64, 2, 7,  "f32",  false, true,  true },
-    {I8,   256, 130, 64,  64, 0, 0,  "f32",  false, false, false},
-    {I8,   300, 16,  128, 16, 3, 2,  "f32",  true,  true,  false},
-    {I8,   3,   1,   24,  16, 0, 0,  "f32",  false, false, false},
-    {U4,   1,   5,   8,   16, 2, 0,  "f32",  false, false, false},
-    {U4,   3,   1,   32,  16, 0, 0,  "f32",  false, true,  false},
-    {U4,   4,   16,  8,   16, 1, 0,  "bf16", false, false, true },
-    {U4,   8,   40,  8,   32, 0, 0,  "f16",  false, true,  true },
-    {U4,   31,  70,  32,  64, 3, 0,  "f32",  true,  true,  true },
-    {U4,   33,  16,  32,  16, 0, 5,  "f32",  true,  true,  false},
-    {U4,   64,  130, 64,  64, 0, 0,  "f32",  false, false, false},
-    {U4,   100, 70,  8,   32, 2, 16, "bf16", false, true,  true },
-    {U4,   256, 40,  32,  64, 3, 0,  "f32",  false, true,  true },
-    {U4,   300, 130, 64,  64, 0, 3,  "f32",  true,  true,  true },
-    {HALF, 1,   5,   0,   16, 2, 0,  "f32",  false, true,  false},
-    {HALF, 31,  70,  0,   32, 0, 5,  "f32",  true,  true,  true },
-    {HALF, 64,  130, 0,   64, 6, 0,  "bf16", false, false, false},
-    {HALF, 100, 16,  0,   16, 0, 0,  "f16",  false, true,  false},
-    {HALF, 300, 40,  0,   48, 3, 0,  "f16",  false, false, true },
+    {I8,   1,   5,   0,   16, 2, 0,  "f32",  false, false, false, false},
+    {I8,   3,   1,   0,   16, 0, 0,  "f32",  false, true,  false, false},
+    {I8,   4,   16,  0,   16, 3, 0,  "bf16", false, false, true,  false},
+    {I8,   8,   40,  0,   32, 0, 0,  "f16",  false, true,  true,  false},
+    {I8,   31,  70,  0,   64, 6, 0,  "f32",  true,  true,  true,  false},
+    {I8,   32,  130, 0,   64, 0, 0,  "f32",  false, false, false, false},
+    {I8,   33,  16,  0,   16, 1, 5,  "f32",  true,  true,  false, false},
+    {I8,   64,  70,  0,   32, 4, 16, "bf16", false, true,  true,  false},
+    {I8,   100, 130, 0,   64, 0, 0,  "bf16", true,  false, true,  false},
+    {I8,   256, 40,  0,   64, 6, 0,  "f32",  false, true,  true,  false},
+    {I8,   300, 70,  0,   32, 0, 3,  "f16",  true,  true,  true,  false},
+    {I8,   8,   5,   8,   16, 2, 0,  "f32",  false, false, false, false},
+    {I8,   33,  16,  8,   16, 0, 0,  "f32",  true,  true,  false, false},
+    {I8,   64,  70,  32,  32, 0, 0,  "bf16", false, true,  true,  false},
+    {I8,   100, 40,  24,  64, 2, 7,  "f32",  false, true,  true,  false},
+    {I8,   256, 130, 64,  64, 0, 0,  "f32",  false, false, false, false},
+    {I8,   300, 16,  128, 16, 3, 2,  "f32",  true,  true,  false, false},
+    {I8,   3,   1,   24,  16, 0, 0,  "f32",  false, false, false, false},
+    {U4,   1,   5,   8,   16, 2, 0,  "f32",  false, false, false, false},
+    {U4,   3,   1,   32,  16, 0, 0,  "f32",  false, true,  false, false},
+    {U4,   4,   16,  8,   16, 1, 0,  "bf16", false, false, true,  false},
+    {U4,   8,   40,  8,   32, 0, 0,  "f16",  false, true,  true,  false},
+    {U4,   31,  70,  32,  64, 3, 0,  "f32",  true,  true,  true,  false},
+    {U4,   33,  16,  32,  16, 0, 5,  "f32",  true,  true,  false, false},
+    {U4,   64,  130, 64,  64, 0, 0,  "f32",  false, false, false, false},
+    {U4,   100, 70,  8,   32, 2, 16, "bf16", false, true,  true,  false},
+    {U4,   256, 40,  32,  64, 3, 0,  "f32",  false, true,  true,  false},
+    {U4,   300, 130, 64,  64, 0, 3,  "f32",  true,  true,  true,  false},
+    {HALF, 1,   5,   0,   16, 2, 0,  "f32",  false, true,  false, false},
+    {HALF, 31,  70,  0,   32, 0, 5,  "f32",  true,  true,  true,  false},
+    {HALF, 64,  130, 0,   64, 6, 0,  "bf16", false, false, false, false},
+    {HALF, 100, 16,  0,   16, 0, 0,  "f16",  false, true,  false, false},
+    {HALF, 300, 40,  0,   48, 3, 0,  "f16",  false, false, true,  false},
 };
+
+/* Panels of 32 columns; groups of whole steps of 64 or 32 bytes. */
+static const Case unit_cases[] = {
+    {I8, 1,    5,   0,   32, 32, 0,  "f32",  false, false, false, true},
+    {I8, 3,    1,   0,   32, 32, 0,  "f32",  false, true,  false, true},
+    {I8, 31,   70,  0,   32, 32, 0,  "f32",  true,  true,  true,  true},
+    {I8, 64,   32,  0,   32, 32, 16, "bf16", false, true,  true,  true},
+    {I8, 65,   33,  0,   32, 32, 0,  "f32",  false, false, false, true},
+    {I8, 256,  40,  0,   32, 32, 0,  "f32",  false, true,  true,  true},
+    {I8, 700,  130, 0,   32, 32, 3,  "f16",  true,  true,  true,  true},
+    {I8, 64,   70,  32,  32, 32, 0,  "bf16", false, true,  true,  true},
+    {I8, 100,  40,  96,  32, 32, 7,  "f32",  false, true,  true,  true},
+    {I8, 256,  130, 64,  32, 32, 0,  "f32",  false, false, false, true},
+    {I8, 700,  16,  128, 32, 32, 2,  "f32",  true,  true,  false, true},
+    {U4, 3,    1,   32,  32, 32, 0,  "f32",  false, true,  false, true},
+    {U4, 31,   70,  32,  32, 32, 0,  "f32",  true,  true,  true,  true},
+    {U4, 33,   16,  32,  32, 32, 5,  "f32",  true,  true,  false, true},
+    {U4, 64,   130, 64,  32, 32, 0,  "f32",  false, false, false, true},
+    {U4, 256,  40,  32,  32, 32, 0,  "f32",  false, true,  true,  true},
+    {U4, 300,  130, 64,  32, 32, 3,  "f32",  true,  true,  true,  true},
+    {U4, 700,  33,  128, 32, 32, 0,  "bf16", false, true,  false, true},
+    {I8, 1100, 40,  0,   32, 32, 0,  "f32",  false, true,  false, true},
+    {I8, 1200, 33,  96,  32, 32, 0,  "f32",  false, false, true,  true},
+    {U4, 1100, 33,  32,  32, 32, 0,  "f32",  false, true,  false, true},
+};
+
+Test(integers, products_on_the_matrix_unit_are_exact)
+{
+    for (size_t c = 0; c < COUNT_OF(unit_cpus); c++)
+        for (size_t i = 0; i < COUNT_OF(unit_cases); i++)
+            if (cpu_runs_here(unit_cpus[c]) && (strchr(unit_cpus[c], '+') || matrix_unit_here()))
+                check_exactly(&unit_cases[i], unit_cpus[c]);
+}
 
 static void
 check_kind(Kind kind)
@@ -374,11 +411,11 @@ check_randomly(const Case *t, const char *cpu)
 Test(integers, random_weights_are_rounded_as_the_interpreter_rounds_them)
 {
     static const Case random[] = {
-        {I8, 100, 130, 0,  64, 0, 0, "f32",  false, false, false},
-        {I8, 300, 70,  32, 32, 0, 4, "bf16", false, true,  false},
-        {I8, 64,  40,  0,  16, 0, 0, "f16",  false, false, false},
-        {U4, 256, 70,  32, 64, 0, 0, "f32",  false, false, false},
-        {U4, 100, 40,  8,  32, 0, 4, "bf16", false, true,  false},
+        {I8, 100, 130, 0,  64, 0, 0, "f32",  false, false, false, false},
+        {I8, 300, 70,  32, 32, 0, 4, "bf16", false, true,  false, false},
+        {I8, 64,  40,  0,  16, 0, 0, "f16",  false, false, false, false},
+        {U4, 256, 70,  32, 64, 0, 0, "f32",  false, false, false, false},
+        {U4, 100, 40,  8,  32, 0, 4, "bf16", false, true,  false, false},
     };
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(random); i++)
@@ -389,10 +426,10 @@ Test(integers, random_weights_are_rounded_as_the_interpreter_rounds_them)
 Test(integers, products_have_the_same_bits_in_any_batch)
 {
     static const Case batches[] = {
-        {I8,   101, 70, 0,  32, 0, 0, "f32", false, true, true},
-        {I8,   101, 70, 24, 32, 0, 0, "f32", false, true, true},
-        {U4,   101, 70, 32, 32, 0, 0, "f32", false, true, true},
-        {HALF, 101, 70, 0,  32, 0, 0, "f32", false, true, true},
+        {I8,   101, 70, 0,  32, 0, 0, "f32", false, true, true, false},
+        {I8,   101, 70, 24, 32, 0, 0, "f32", false, true, true, false},
+        {U4,   101, 70, 32, 32, 0, 0, "f32", false, true, true, false},
+        {HALF, 101, 70, 0,  32, 0, 0, "f32", false, true, true, false},
     };
     for (size_t i = 0; i < COUNT_OF(batches); i++) {
         Arena *arena = arena_new();

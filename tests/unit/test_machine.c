@@ -15,7 +15,7 @@ static Machine
 native(const char *cpu, const char *features, const char *triple)
 {
     Machine m;
-    cr_assert(machine_native(cpu, features, triple, &m));
+    cr_assert(machine_native(cpu, features, triple, true, &m));
     cr_expect(m.native && m.costs.source);
     return m;
 }
@@ -77,14 +77,61 @@ Test(machine, a_cpu_that_llvm_does_not_know_is_the_nearest)
     cr_expect(hidden.vector_bytes == 64 && !hidden.bf16_dot && !hidden.i8_dot);
 }
 
-Test(machine, a_matrix_unit_is_known_and_not_needed)
+Test(machine, a_matrix_unit_is_needed_where_it_is_used)
 {
     const Machine with = native("sapphirerapids", SERVER ",+amx-tile,+amx-int8", "x86_64-linux");
     const Machine without = native("sapphirerapids", SERVER, "x86_64-linux");
     cr_expect(with.matrix.kind == MATRIX_amx && with.matrix.i8 && !with.matrix.bf16);
     cr_expect_eq(with.matrix.rows * with.matrix.row_bytes, 1024, "a tile is a KiB");
     cr_expect_eq(without.matrix.kind, MATRIX_none);
-    cr_expect_null(machine_lacks(&without, &with), "no kernel uses the unit");
+    cr_expect_str_eq(machine_lacks(&without, &with), "amx-tile");
+    Machine vectors = with;
+    cr_assert(machine_matrix(&vectors, "none"));
+    cr_expect_null(machine_lacks(&without, &vectors), "vectors alone");
+    cr_expect(machine_asks_more(&with, &vectors) && !machine_asks_more(&vectors, &with));
+    cr_expect_not(machine_matrix(&vectors, "some"));
+}
+
+Test(machine, a_matrix_unit_may_be_refused)
+{
+    static const char unit[] = SERVER ",+amx-tile,+amx-int8";
+    Arena *arena = arena_new();
+    Machine m, other;
+    cr_assert(machine_native("sapphirerapids", unit, "x86_64-linux", false, &m));
+    cr_assert(machine_named("sapphirerapids", &other));
+    cr_expect(m.matrix.kind == MATRIX_none && m.vector_bytes == 64);
+    cr_expect_str_eq(m.refused, "AMX");
+    cr_expect_not_null(machine_note(arena, &m));
+    cr_expect_not_null(machine_lacks(&m, &other), "code with the unit does not run there");
+    cr_assert(machine_matrix(&m, "none"));
+    cr_expect_null(machine_note(arena, &m), "nobody asked for it");
+    cr_assert(machine_native("znver4", SERVER, "x86_64-linux", false, &m));
+    cr_expect_null(machine_note(arena, &m), "there is nothing to refuse");
+    arena_free(arena);
+}
+
+/* Any CPU has the model, and so has a panel of its columns. */
+Test(machine, a_model_of_the_unit_needs_no_feature)
+{
+    Machine v3, model;
+    cr_assert(machine_named("x86-64-v3", &v3) && machine_named("x86-64-v3", &model));
+    cr_assert(machine_matrix(&model, "model"));
+    cr_expect(model.matrix.model && model.matrix.bf16 && model.matrix.i8);
+    cr_expect_null(machine_lacks(&v3, &model));
+}
+
+/* Code without the unit beside code with it: no feature of it, the same panels. */
+Test(machine, vectors_over_panels_of_the_unit)
+{
+    Machine with, vectors, none;
+    cr_assert(machine_named("sapphirerapids", &with) && machine_named("sapphirerapids", &none));
+    cr_assert(machine_matrix(&none, "none"));
+    vectors = with;
+    machine_vectors(&vectors);
+    cr_expect_eq(machine_needs(&vectors), machine_needs(&none));
+    cr_expect_neq(machine_needs(&vectors), machine_needs(&with));
+    cr_expect(vectors.matrix.kind == MATRIX_none && vectors.panels.kind == MATRIX_amx);
+    cr_expect_eq(none.panels.kind, MATRIX_none);
 }
 
 Test(machine, what_a_machine_lacks_is_named)
@@ -97,6 +144,6 @@ Test(machine, what_a_machine_lacks_is_named)
     cr_expect_str_eq(machine_lacks(&v4, &arm), "its architecture");
     cr_expect(machine_asks_more(&v4, &v3) && !machine_asks_more(&v3, &v4));
     Machine m;
-    cr_expect_not(machine_native("x", "", "riscv64-unknown-linux-gnu", &m));
+    cr_expect_not(machine_native("x", "", "riscv64-unknown-linux-gnu", true, &m));
     cr_expect_not(machine_named("pdp11", &m));
 }

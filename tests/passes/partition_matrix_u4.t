@@ -1,0 +1,7 @@
+partition: half bytes become bytes for the matrix unit.
+--ARGS--
+compile @IN@ --stop-after partition --dtype int4 --cpu sapphirerapids
+--IN--
+include linear.ir K=64 W=f32[128,64]
+--CONTAINS--
+  kernel w {unit=matrix, tile=32, part=grid, pieces=16} {
