@@ -51,7 +51,7 @@ enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP, SQUARE = SIDE * SIDE };
 /* Of a chunk of q tokens, in vectors and tiles; a step has two tiles of a chunk's rows. */
 typedef struct {
     TileUnit u;
-    double q, q_steps;
+    double q, q_steps, q_tiles;
     double n_row, p_row; /* vectors of a token's row of B or C, and of X */
     double vectors;      /* of a tile of sums */
 } Chunk;
@@ -75,7 +75,7 @@ count_head(const Chunk *c, double steep, double times, double n[COST_TERMS])
 {
     const double rows = (double)c->u.rows, across = (double)c->u.p_tiles;
     const double states = (double)c->u.n_tiles * across;
-    for (double i = 0; i < 2 * c->q_steps; i += rows) {
+    for (double i = 0; i < c->q_tiles; i += rows) {
         const double inside = floor((i + rows - 1) / 2) + 1;
         n[COST_mac] += times * rows * across * ((double)c->u.n_steps + inside);
         n[COST_tile] += times * rows * across;
@@ -112,6 +112,7 @@ cost_count_chunk(const Machine *m, const CostChunk *z, double n[COST_TERMS])
     Chunk c = {.u = tile_unit(m, z->chunk, z->head_dim, z->state, z->block),
                .q = (double)z->tokens,
                .q_steps = (double)((z->tokens + STEP - 1) / STEP),
+               .q_tiles = (double)((z->tokens + SIDE - 1) / SIDE),
                .vectors = SQUARE / lanes};
     c.n_row = (double)c.u.n_steps * STEP / lanes;
     c.p_row = (double)c.u.p_tiles * SIDE / lanes;

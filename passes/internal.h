@@ -70,6 +70,13 @@ void panel_print(StrBuf *out, const Machine *m, const PanelWeight *w);
 /* Rows of the tile beside a panel of so many vectors. */
 int64_t panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors);
 
+/* ---- cost.c -----------------------------------------------------------------------------------
+ */
+
+/* Of so many vectors that a thread's part of a kernel reads and writes, those that the second-level
+ * cache does not keep from kernel to kernel: none where they fit, all from twice its size on. */
+double cost_away(const Machine *m, double vectors);
+
 /* ---- cost_matrix.c -------------------------------------------------------------------------- */
 
 /* A projection on the matrix unit, of one thread. */

@@ -254,7 +254,8 @@ Test(cost, a_projection_on_the_matrix_unit)
     arena_free(arena);
 }
 
-/* The unit where it is predicted to be faster, C functions in its place always. */
+/* The unit where it is predicted to be faster, by what is shipped: variants of a product share
+ * packed weights. */
 Test(cost, the_unit_is_chosen_by_predicted_time)
 {
     Machine m;
@@ -263,9 +264,9 @@ Test(cost, the_unit_is_chosen_by_predicted_time)
     cr_assert(machine_named("sapphirerapids", &m));
     cr_expect(panel_unit(&m, &bf16));
     cr_expect(!panel_unit(&m, &f32) && !panel_unit(&m, &odd), "it cannot");
+    cr_expect_lt(panel_predict(&m, &bf16, true), panel_predict(&m, &bf16, false));
     m.costs.step[COST_matrix_bf16] = 1000;
-    cr_expect(!panel_unit(&m, &bf16));
-    m.matrix.model = true;
+    cr_expect_gt(panel_predict(&m, &bf16, true), panel_predict(&m, &bf16, false));
     cr_expect(panel_unit(&m, &bf16));
     m.matrix = (MatrixUnit){0};
     cr_expect(!panel_unit(&m, &bf16));
