@@ -64,6 +64,13 @@ cost_same(const CostSsd *a, const CostSsd *b)
            a->threads == b->threads;
 }
 
+double
+cost_away(const Machine *m, double vectors)
+{
+    const double fits = fmax((double)m->l2_bytes / m->vector_bytes, 1);
+    return vectors * fmin(fmax(vectors / fits - 1, 0), 1);
+}
+
 CostKind
 cost_kind(const Machine *m, const CostSsd *ssd)
 {
