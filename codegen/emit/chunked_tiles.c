@@ -72,32 +72,20 @@ chunked_cells_next(Cg *c, ChunkedCells *at)
 
 /* ---- products ---------------------------------------------------------------------------- */
 
-/* Every right tile but the last of a step has a register of its own as far as there are. */
+/* Tile registers: sums, one for the left operand of each row, the rest for right ones in turn. */
 void
-chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step)
+chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col)
 {
-    const Val left = chunked_tile(c, of->left, step);
-    const Val right = cg_offset(c, of->right, cg_mul(c, step, cg_i64(c, of->right_step)));
     const int first = (int)(rows * cols), free = (int)(first + rows);
     const int rights = c->machine->matrix.tiles - free;
     for (int r = 0; r < rows; r++)
-        cg_unit_load(c, first + r, cg_offset(c, left, cg_i64(c, r * of->left_row)), CG_UNIT_BYTES,
-                     false);
+        cg_unit_load(c, first + r, left[r], CG_UNIT_BYTES, false);
     for (int p = 0; p < cols; p++) {
         const int tile = free + p % rights;
-        cg_unit_load(c, tile, cg_offset(c, right, cg_i64(c, p * of->right_col)), CG_UNIT_BYTES,
-                     false);
+        cg_unit_load(c, tile, cg_offset(c, right, cg_i64(c, p * right_col)), CG_UNIT_BYTES, false);
         for (int r = 0; r < rows; r++)
             cg_unit_dot(c, DTYPE_bf16, (int)(r * cols) + p, first + r, tile);
     }
-}
-
-void
-chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps)
-{
-    CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
-    chunked_step(c, rows, cols, of, k.i);
-    cg_loop_end(c, &k);
 }
 
 void

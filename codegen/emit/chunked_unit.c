@@ -16,7 +16,10 @@
 #include "codegen/emit/chunked.h"
 #include "codegen/emit/matrix_unit.h"
 
-enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
+#include <stdlib.h>
+/* Rows of Y and of the state are stored LAG blocks after they were computed: their sums are then in
+ * memory, and no vector waits for the unit. */
+enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP, LAG = 2, BLOCKS = LAG + 1 };
 
 /* Blocks of columns from the second on: all of `cols` tiles but perhaps the last. */
 typedef struct {
@@ -43,18 +46,18 @@ columns_next(Cg *c, const Chunked *s, Columns *at)
     return at->done == 2 && at->cols > 0;
 }
 
-/* What vectors do while the unit multiplies: rows [first, end) of what the block of rows before
- * left, `each` of them beside a step. */
+/* What vectors do while the unit multiplies: rows [first, end), `each` of them beside a step. */
 typedef struct {
     Val first, end, each;
 } Beside;
 
+/* `rows` rows from `first` on, as far as `end`, none of them before row 0. */
 static Beside
-beside(Cg *c, Val begin, Val block, int64_t rows, Val end, Val steps)
+beside(Cg *c, Val first, int64_t rows, Val end, Val steps)
 {
-    const Val first = cg_mul(c, cg_sub(c, block, cg_i64(c, 1)), cg_i64(c, rows));
     const Val to = cg_min(c, end, cg_add(c, first, cg_i64(c, rows)));
-    return (Beside){first, LLVMBuildSelect(c->b, begin, first, to, ""),
+    const Val none = cg_less(c, first, cg_i64(c, 0));
+    return (Beside){first, LLVMBuildSelect(c->b, none, first, to, ""),
                     cg_div_up(c, cg_i64(c, rows), steps)};
 }
 
@@ -67,16 +70,24 @@ beside_loop(Cg *c, const Beside *b, Val step)
 
 /* ---- Y ----------------------------------------------------------------------------------- */
 
-/* The lines of y that are stored FAR tokens later: of this head, or of the next one where this
- * chunk is the span's last. */
+/* Lines of `bytes` bytes. */
 static void
-prefetch_far(Cg *c, const Chunked *s, Val i)
+prefetch_bytes(Cg *c, Val from, int64_t bytes, int locality)
 {
-    enum { FAR = 2 * SIDE };
-    const CgOperand *y = cg_operand(s->k, s->y);
-    if (!y)
+    for (int64_t at = 0; at < bytes; at += CG_LINE_BYTES)
+        cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), locality);
+}
+
+/* The lines of v that are read or written `far` tokens later: of this head, or of the next one
+ * where this chunk is the span's last. Rows are a page or so apart, where no hardware prefetcher
+ * follows. */
+static void
+prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, Val far, int locality)
+{
+    const CgOperand *o = cg_operand(s->k, v);
+    if (!o)
         return;
-    const Val past = cg_sub(c, cg_add(c, i, cg_i64(c, FAR)), s->count);
+    const Val past = cg_sub(c, cg_add(c, i, far), s->count);
     const Val more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks);
     const Val same = LLVMBuildOr(c->b, more, cg_less(c, past, cg_i64(c, 0)), "");
     const Val after = cg_add(c, cg_add(c, s->row, s->count), past);
@@ -84,9 +95,21 @@ prefetch_far(Cg *c, const Chunked *s, Val i)
     const Val next = cg_add(c, s->head, cg_i64(c, 1));
     const Val head = LLVMBuildSelect(c->b, same, s->head, next, "");
     const Val from =
-        cg_element(c, y->base, y->dtype, row, y->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
-    for (int64_t p = 0; p < s->head_dim; p += CG_LINE_BYTES / dtype_info[y->dtype].bytes)
-        cg_prefetch(c, cg_at(c, from, y->dtype, cg_i64(c, p)), 3);
+        cg_element(c, o->base, o->dtype, row, o->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
+    prefetch_bytes(c, from, s->head_dim * dtype_info[o->dtype].bytes, locality);
+}
+
+/* While token i of the span's last chunk is stored, its share of the next head's state. */
+static void
+prefetch_state(Cg *c, const Chunked *s, Val i)
+{
+    const int64_t bytes = s->states * s->head_dim * dtype_info[s->stored].bytes;
+    const int64_t share = round_up((bytes + s->chunk - 1) / s->chunk, CG_LINE_BYTES);
+    const Val next = cg_add(c, s->index, cg_i64(c, 1));
+    CgIf last = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, next, s->chunks, ""));
+    const Val at = cg_add(c, cg_i64(c, bytes), cg_mul(c, i, cg_i64(c, share)));
+    prefetch_bytes(c, cg_offset(c, s->h, at), share, 2);
+    cg_endif(c, &last);
 }
 
 /* y = leave_i Y + D x of one token; from: its sums. */
@@ -96,7 +119,12 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
-    prefetch_far(c, s, i);
+    if (getenv("PFY"))
+        prefetch_token(c, s, s->y, i, cg_i64(c, 2 * SIDE), 3);
+    if (getenv("PFX"))
+        prefetch_token(c, s, s->x, i, s->count, atoi(getenv("PFX")));
+    if (getenv("PFH"))
+        prefetch_state(c, s, i);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
@@ -132,88 +160,93 @@ h_stride(const Chunked *s)
     return s->h_stride * (int64_t)sizeof(float);
 }
 
-/* Rows of a block of Y. */
+/* A block of rows of Y: C h, then M X, whose right operands follow each other in scratch. */
 typedef struct {
     Val states, inside; /* C and M */
-    Val steps;          /* of M */
+    Val steps;          /* of both */
     Val sums;
 } YBlock;
 
 static void
-product_y(Cg *c, const Chunked *s, const YBlock *y, Val p, int64_t cols, bool states)
+y_step(Cg *c, const Chunked *s, const YBlock *y, Val p, int64_t cols, Val k)
 {
-    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const ChunkedProduct before = {.left = y->states,
-                                   .right = chunked_tile(c, s->h_units, p),
-                                   .left_row = s->tiles.n_steps * CG_UNIT_TILE,
-                                   .right_step = across,
-                                   .right_col = CG_UNIT_TILE};
-    const ChunkedProduct within = {.left = y->inside,
-                                   .right = chunked_tile(c, s->x_units, p),
-                                   .left_row = s->tiles.q_steps * CG_UNIT_TILE,
-                                   .right_step = across,
-                                   .right_col = CG_UNIT_TILE};
-    if (states) {
-        chunked_sums(c, SUMS_ZERO, s->tiles.rows, cols, NULL, 0);
-        chunked_product(c, s->tiles.rows, cols, &before, cg_i64(c, s->tiles.n_steps));
+    const int64_t n_steps = s->tiles.n_steps, q_steps = s->tiles.q_steps;
+    const Val within = cg_sub(c, k, cg_i64(c, n_steps)), before = cg_less(c, within, cg_i64(c, 0));
+    const Val right = cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p);
+    Val left[CHUNKED_ROWS];
+    for (int64_t r = 0; r < s->tiles.rows; r++) {
+        const Val C = chunked_tile(c, y->states, cg_add(c, k, cg_i64(c, r * n_steps)));
+        const Val M = chunked_tile(c, y->inside, cg_add(c, within, cg_i64(c, r * q_steps)));
+        left[r] = LLVMBuildSelect(c->b, before, C, M, "");
     }
-    chunked_product(c, s->tiles.rows, cols, &within, y->steps);
-    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, sums_at(c, y->sums, p), y_stride(s));
+    chunked_step(c, s->tiles.rows, cols, left, chunked_tile(c, s->h_units, right), CG_UNIT_TILE);
 }
 
-/* Rows of the block before are stored beside C h of this one. */
+/* Tokens of a block before are stored, and x of the tokens after it staged, beside its products.
+ * exists: false past the last block. */
 static void
-output_block(Cg *c, const Chunked *s, Val tile, Val exists, Val bounded)
+output_block(Cg *c, const Chunked *s, Val tile, Val exists, Val bounded, Val part[BLOCKS])
 {
-    const int64_t rows = s->tiles.rows, across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
-    const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
-    const Val odd = LLVMBuildAnd(c->b, block, cg_i64(c, 1), "");
-    const Val other = cg_sub(c, cg_i64(c, 1), odd), size = cg_i64(c, rows * across);
-    const Val states = chunked_tile(c, s->c_rows, cg_mul(c, tile, cg_i64(c, s->tiles.n_steps)));
+    const int64_t rows = s->tiles.rows, n_steps = s->tiles.n_steps;
+    const Val zero = cg_i64(c, 0), last = cg_add(c, tile, cg_i64(c, rows - 1));
+    const Val states = chunked_tile(c, s->c_rows, cg_mul(c, tile, cg_i64(c, n_steps)));
     const Val inside = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps)));
-    const Val last = cg_add(c, tile, cg_i64(c, rows - 1));
+    const Val within = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1));
+    const Val all = cg_add(c, cg_i64(c, n_steps), within);
     const YBlock y = {.states = LLVMBuildSelect(c->b, bounded, states, s->c_kept, ""),
                       .inside = LLVMBuildSelect(c->b, bounded, inside, s->m, ""),
-                      .steps = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1)),
-                      .sums = cg_offset(c, s->y_sums, cg_mul(c, odd, size))};
+                      .steps = LLVMBuildSelect(c->b, exists, all, cg_i64(c, n_steps), ""),
+                      .sums = part[0]};
+    const Val before = cg_mul(c, cg_sub(c, tile, cg_i64(c, LAG * rows)), cg_i64(c, SIDE));
+    const Val after = cg_mul(c, cg_add(c, tile, cg_i64(c, 2)), cg_i64(c, SIDE / 2));
+    const Beside store = beside(c, before, rows * SIDE, s->count, y.steps);
+    const Beside stage =
+        beside(c, after, rows * SIDE / 2, cg_div(c, s->count, cg_i64(c, 2)), y.steps);
     CgIf begin = cg_if(c, exists);
     CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
     chunked_unit_steep(c, s, tile);
     cg_endif(c, &steep);
     chunked_sums(c, SUMS_ZERO, rows, s->tiles.cols, NULL, 0);
     cg_endif(c, &begin);
-    const ChunkedProduct of = {.left = y.states,
-                               .right = s->h_units,
-                               .left_row = s->tiles.n_steps * CG_UNIT_TILE,
-                               .right_step = across,
-                               .right_col = CG_UNIT_TILE};
-    const Beside b =
-        beside(c, first_block, block, rows * SIDE, s->count, cg_i64(c, s->tiles.n_steps));
-    const Val stored = cg_offset(c, s->y_sums, cg_mul(c, other, size));
-    CgLoop k = cg_loop(c, "k", zero, cg_i64(c, s->tiles.n_steps), 1);
+    CgLoop k = cg_loop(c, "k", zero, y.steps, 1);
     CgIf step = cg_if(c, exists);
-    chunked_step(c, rows, s->tiles.cols, &of, k.i);
+    y_step(c, s, &y, zero, s->tiles.cols, k.i);
     cg_endif(c, &step);
-    CgLoop i = beside_loop(c, &b, k.i);
-    const Val line = cg_mul(c, cg_sub(c, i.i, b.first), cg_i64(c, y_stride(s)));
-    store_y_row(c, s, i.i, cg_offset(c, stored, line));
+    CgLoop i = beside_loop(c, &store, k.i);
+    const Val line = cg_mul(c, cg_sub(c, i.i, before), cg_i64(c, y_stride(s)));
+    store_y_row(c, s, i.i, cg_offset(c, part[LAG], line));
     cg_loop_end(c, &i);
+    CgLoop pair = beside_loop(c, &stage, k.i);
+    chunked_unit_stage_x(c, s, pair.i);
+    cg_loop_end(c, &pair);
     cg_loop_end(c, &k);
     CgIf end = cg_if(c, exists);
-    product_y(c, s, &y, zero, s->tiles.cols, false);
-    for (Columns p = {0}; columns_next(c, s, &p);)
-        product_y(c, s, &y, p.first, p.cols, true);
+    chunked_sums(c, SUMS_STORE, rows, s->tiles.cols, y.sums, y_stride(s));
+    for (Columns p = {0}; columns_next(c, s, &p);) {
+        chunked_sums(c, SUMS_ZERO, rows, p.cols, NULL, 0);
+        CgLoop other = cg_loop(c, "k", zero, y.steps, 1);
+        y_step(c, s, &y, p.first, p.cols, other.i);
+        cg_loop_end(c, &other);
+        chunked_sums(c, SUMS_STORE, rows, p.cols, sums_at(c, y.sums, p.first), y_stride(s));
+    }
     cg_endif(c, &end);
 }
 
+/* Sums of the newest blocks are in parts of s->y_sums, in turn. */
 static void
 head_outputs(Cg *c, const Chunked *s, Val bounded)
 {
-    const int64_t rows = s->tiles.rows;
-    const Val tiles = cg_div_up(c, s->count, cg_i64(c, SIDE));
-    CgLoop i = cg_loop(c, "y_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, rows)), rows);
-    output_block(c, s, i.i, cg_less(c, i.i, tiles), bounded);
+    const int64_t rows = s->tiles.rows, bytes = rows * SIDE * y_stride(s);
+    const Val tiles = cg_div_up(c, s->count, cg_i64(c, SIDE)), one = cg_i64(c, 1);
+    const Val turn = cg_var(c, c->i64, cg_i64(c, 0), "turn");
+    CgLoop i = cg_loop(c, "y_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, LAG * rows)), rows);
+    const Val now = cg_get(c, c->i64, turn);
+    const Val wrapped = LLVMBuildICmp(c->b, LLVMIntEQ, now, cg_i64(c, BLOCKS - 1), "");
+    const Val next = LLVMBuildSelect(c->b, wrapped, cg_i64(c, 0), cg_add(c, now, one), "");
+    Val part[BLOCKS] = {cg_offset(c, s->y_sums, cg_mul(c, now, cg_i64(c, bytes)))};
+    part[LAG] = cg_offset(c, s->y_sums, cg_mul(c, next, cg_i64(c, bytes)));
+    cg_set(c, turn, next);
+    output_block(c, s, i.i, cg_less(c, i.i, tiles), bounded, part);
     cg_loop_end(c, &i);
 }
 
@@ -275,40 +308,34 @@ store_state(Cg *c, const Chunked *s, Val unit, Val factor, bool alone)
     cg_endif(c, &over);
 }
 
+/* left: B^T of the block. */
 static void
-product_state(Cg *c, const Chunked *s, const ChunkedProduct *first, Val sums, Val p, int64_t cols,
-              Val steps)
+state_step(Cg *c, const Chunked *s, Val left, Val p, int64_t cols, Val k)
 {
-    ChunkedProduct of = *first;
-    of.right = chunked_tile(c, first->right, p);
-    chunked_sums(c, SUMS_LOAD, s->tiles.rows, cols, sums_at(c, sums, p), h_stride(s));
-    chunked_product(c, s->tiles.rows, cols, &of, steps);
-    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, sums_at(c, sums, p), h_stride(s));
+    const Val right = cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p);
+    Val rows[CHUNKED_ROWS];
+    for (int64_t r = 0; r < s->tiles.rows; r++)
+        rows[r] = chunked_tile(c, left, cg_add(c, k, cg_i64(c, r * s->tiles.q_steps)));
+    chunked_step(c, s->tiles.rows, cols, rows, chunked_tile(c, s->x_units, right), CG_UNIT_TILE);
 }
 
 /* Rows of the block before are stored beside B^T X of this one. */
 static void
 state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
 {
-    const int64_t rows = s->tiles.rows, across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
-    const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
+    const int64_t rows = s->tiles.rows;
+    const Val zero = cg_i64(c, 0);
     const Val steps = cg_div_up(c, s->count, cg_i64(c, STEP));
     const Val sums = cg_offset(c, s->h_sums, cg_mul(c, tile, cg_i64(c, SIDE * h_stride(s))));
-    const ChunkedProduct of = {
-        .left = chunked_tile(c, s->b_units, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps))),
-        .right = s->x_units,
-        .left_row = s->tiles.q_steps * CG_UNIT_TILE,
-        .right_step = across,
-        .right_col = CG_UNIT_TILE};
+    const Val left = chunked_tile(c, s->b_units, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps)));
     CgIf begin = cg_if(c, exists);
     chunked_sums(c, SUMS_LOAD, rows, s->tiles.cols, sums, h_stride(s));
     cg_endif(c, &begin);
-    const Beside b =
-        beside(c, first_block, block, rows * SIDE / 2, cg_i64(c, s->states / 2), steps);
+    const Val before = cg_mul(c, cg_sub(c, tile, cg_i64(c, LAG * rows)), cg_i64(c, SIDE / 2));
+    const Beside b = beside(c, before, rows * SIDE / 2, cg_i64(c, s->states / 2), steps);
     CgLoop k = cg_loop(c, "k", zero, steps, 1);
     CgIf step = cg_if(c, exists);
-    chunked_step(c, rows, s->tiles.cols, &of, k.i);
+    state_step(c, s, left, zero, s->tiles.cols, k.i);
     cg_endif(c, &step);
     CgLoop unit = beside_loop(c, &b, k.i);
     store_state(c, s, unit.i, factor, false);
@@ -316,8 +343,14 @@ state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
     cg_loop_end(c, &k);
     CgIf end = cg_if(c, exists);
     chunked_sums(c, SUMS_STORE, rows, s->tiles.cols, sums, h_stride(s));
-    for (Columns p = {0}; columns_next(c, s, &p);)
-        product_state(c, s, &of, sums, p.first, p.cols, steps);
+    for (Columns p = {0}; columns_next(c, s, &p);) {
+        const Val here = sums_at(c, sums, p.first);
+        chunked_sums(c, SUMS_LOAD, rows, p.cols, here, h_stride(s));
+        CgLoop other = cg_loop(c, "k", zero, steps, 1);
+        state_step(c, s, left, p.first, p.cols, other.i);
+        cg_loop_end(c, &other);
+        chunked_sums(c, SUMS_STORE, rows, p.cols, here, h_stride(s));
+    }
     cg_endif(c, &end);
 }
 
@@ -326,7 +359,7 @@ head_state(Cg *c, const Chunked *s, Val factor)
 {
     const int64_t rows = s->tiles.rows;
     const Val tiles = cg_i64(c, s->tiles.n_tiles);
-    CgLoop n = cg_loop(c, "h_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, rows)), rows);
+    CgLoop n = cg_loop(c, "h_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, LAG * rows)), rows);
     state_block(c, s, n.i, cg_less(c, n.i, tiles), factor);
     cg_loop_end(c, &n);
     if (s->states % 2)
@@ -347,12 +380,15 @@ chunked_unit_head(Cg *c, const Chunked *s)
     cg_else(c, &kind);
     cg_decay_steep(c, &s->decay, padded);
     cg_endif(c, &kind);
-    chunked_unit_stage_x(c, s);
+    chunked_unit_stage_x_begin(c, s);
     head_outputs(c, s, bounded);
     CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
-    chunked_unit_stage_x(c, s);
+    chunked_unit_stage_x_begin(c, s);
+    CgLoop pair = cg_loop(c, "stage", cg_i64(c, SIDE), cg_div(c, s->count, cg_i64(c, 2)), 1);
+    chunked_unit_stage_x(c, s, pair.i);
+    cg_loop_end(c, &pair);
     scale_state(c, s, cg_splat(c, whole, c->lanes));
     cg_endif(c, &steep);
     head_state(c, s, cg_splat(c, LLVMBuildSelect(c->b, bounded, whole, one, ""), c->lanes));
@@ -384,14 +420,15 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->b_rows = cg_scratch(c, s->k, t->c_bytes);
     s->b_cols = cg_scratch(c, s->k, t->c_bytes);
     s->b_pairs = tiles(c, s, t->q_steps * t->n_tiles);
-    s->x_units = tiles(c, s, t->q_steps * t->p_tiles);
-    s->h_units = tiles(c, s, t->n_steps * t->p_tiles);
+    s->h_units = tiles(c, s, (t->n_steps + t->q_steps) * t->p_tiles); /* x_units follow */
+    s->x_units = chunked_tile(c, s->h_units, cg_i64(c, t->n_steps * t->p_tiles));
     s->h_stride = t->p_tiles * SIDE;
     if (!chunked_in_place(s))
         s->h_sums = tiles(c, s, t->n_tiles * t->p_tiles);
-    s->y_sums = tiles(c, s, 2 * block > corners ? 2 * block : corners);
+    s->y_sums = tiles(c, s, BLOCKS * block > corners ? BLOCKS * block : corners);
     s->c_kept = tiles(c, s, t->rows * t->n_steps);
     s->m = tiles(c, s, t->rows * t->q_steps);
+    s->m_weight = cg_scratch(c, s->k, (t->q_steps * STEP + SIDE) * (int64_t)sizeof(float));
     s->since = cg_scratch(c, s->k, STEP * (int64_t)sizeof(float));
     s->decay = cg_decay(c, s->k, s->dt, s->A, t->q_steps * STEP, c->lanes);
 }
