@@ -226,7 +226,7 @@ products_cb(Cg *c, const Chunked *s)
     Val rows[BLOCK];
     for (int64_t r = 0; r < BLOCK; r++)
         rows[r] = chunked_tile(c, left, cg_add(c, k.i, cg_i64(c, r * s->tiles.n_steps)));
-    chunked_step(c, BLOCK, BLOCK, rows, chunked_tile(c, right, k.i), column);
+    chunked_step(c, BLOCK, BLOCK, rows, chunked_tile(c, right, k.i), column, NULL, 0);
     cg_loop_end(c, &k);
     chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, s->y_sums, BLOCK * CG_UNIT_BYTES);
     store_cb(c, s, i.i, j.i);
@@ -309,19 +309,11 @@ stage_state_unit(Cg *c, const Chunked *s, Val unit, bool alone)
     const Val from = cg_element(c, s->h, stored, n, s->head_dim, zero);
     const Val below = cg_at(c, from, stored, cg_i64(c, s->head_dim));
     const Val line = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
-    const bool copied = !chunked_in_place(s);
-    const Val sums = copied ? cg_element(c, s->h_sums, DTYPE_f32, n, s->h_stride, zero) : NULL;
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const Val even = cg_vload(c, cg_at(c, from, stored, at.col), stored, c->lanes, at.mask);
         Val odd = cg_like(c, even, 0);
         if (!alone)
             odd = cg_vload(c, cg_at(c, below, stored, at.col), stored, c->lanes, at.mask);
-        if (copied) {
-            const Val to = cg_at(c, sums, DTYPE_f32, at.col);
-            cg_vstore(c, to, DTYPE_f32, even, c->lanes, NULL);
-            cg_vstore(c, cg_at(c, to, DTYPE_f32, cg_i64(c, s->h_stride)), DTYPE_f32, odd, c->lanes,
-                      NULL);
-        }
         cg_vstore(c, cg_offset(c, line, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd), c->lanes,
                   NULL);
     }
