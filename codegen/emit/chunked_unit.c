@@ -31,6 +31,7 @@ struct Walk {
      * exist. */
     void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums);
     Val factor, added; /* of the state, and of what is added to it */
+    Val more;          /* i1: the span has another chunk */
 };
 
 /* Blocks of columns from the second on: all of `cols` tiles but perhaps the last. */
@@ -180,24 +181,17 @@ rows_before(Cg *c, const Chunked *s, Val tile, int64_t unit)
 
 /* ---- Y ----------------------------------------------------------------------------------- */
 
-/* Lines of `bytes` bytes. */
+/* The lines of v that are read or written FAR tokens after token i: of this head, or of the next
+ * one where this chunk is the span's last. Rows are a page or so apart, where no hardware
+ * prefetcher follows. */
 static void
-prefetch_bytes(Cg *c, Val from, int64_t bytes, int locality)
+prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, int locality)
 {
-    for (int64_t at = 0; at < bytes; at += CG_LINE_BYTES)
-        cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), locality);
-}
-
-/* The lines of v that are read or written `far` tokens later: of this head, or of the next one
- * where this chunk is the span's last. Rows are a page or so apart, where no hardware prefetcher
- * follows. */
-static void
-prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, Val far, int locality)
-{
+    enum { FAR = 4 * SIDE };
     const CgOperand *o = cg_operand(s->k, v);
     if (!o)
         return;
-    const Val past = cg_sub(c, cg_add(c, i, far), s->count);
+    const Val past = cg_sub(c, cg_add(c, i, cg_i64(c, FAR)), s->count);
     const Val more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks);
     const Val same = LLVMBuildOr(c->b, more, cg_less(c, past, cg_i64(c, 0)), "");
     const Val after = cg_add(c, cg_add(c, s->row, s->count), past);
@@ -206,7 +200,8 @@ prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, Val far, int loca
     const Val head = LLVMBuildSelect(c->b, same, s->head, next, "");
     const Val from =
         cg_element(c, o->base, o->dtype, row, o->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
-    prefetch_bytes(c, from, s->head_dim * dtype_info[o->dtype].bytes, locality);
+    for (int64_t at = 0; at < s->head_dim * dtype_info[o->dtype].bytes; at += CG_LINE_BYTES)
+        cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), locality);
 }
 
 /* y = leave_i Y + D x of one token; from: its sums. */
@@ -216,7 +211,7 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
-    prefetch_token(c, s, s->y, i, cg_i64(c, 2 * SIDE), 3);
+    prefetch_token(c, s, s->y, i, 3);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
@@ -271,6 +266,8 @@ y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val
     store_y_row(c, s, i.i, cg_offset(c, sums, line));
     cg_loop_end(c, &i);
     CgLoop pair = beside_rows(c, next, rows / 2, pairs, steps, k);
+    for (int64_t token = 0; token < 2; token++)
+        prefetch_token(c, s, s->x, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)), 2);
     chunked_unit_stage_x(c, s, pair.i);
     cg_loop_end(c, &pair);
 }
@@ -295,7 +292,7 @@ h_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *
     *right = chunked_tile(c, s->x_units, cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p));
 }
 
-/* Two rows of the state, in memory and as the next chunk reads them. sums: what is added to the
+/* Two rows of the state, in memory and where the next chunk reads them. sums: what is added to the
  * first. alone: the second does not exist. */
 static void
 store_unit(Cg *c, const Chunked *s, const Walk *w, Val unit, Val sums, bool alone)
@@ -317,8 +314,10 @@ store_unit(Cg *c, const Chunked *s, const Walk *w, Val unit, Val sums, bool alon
             now[r] = cg_round(c, now[r], stored);
         }
         now[1] = alone ? cg_like(c, now[0], 0) : now[1];
+        CgIf more = cg_if(c, w->more);
         cg_vstore(c, cg_offset(c, line, at.byte), DTYPE_i32, cg_bf16_pairs(c, now[0], now[1]),
                   c->lanes, NULL);
+        cg_endif(c, &more);
     }
 }
 
@@ -379,7 +378,8 @@ chunked_unit_head(Cg *c, const Chunked *s)
                     .operands = h_operands,
                     .beside = h_beside,
                     .factor = cg_splat(c, whole, c->lanes),
-                    .added = cg_splat(c, added, c->lanes)};
+                    .added = cg_splat(c, added, c->lanes),
+                    .more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks)};
     walk_rows(c, s, &h);
 }
 
