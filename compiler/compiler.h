@@ -97,6 +97,7 @@ typedef struct {
     const int32_t *eos; /* ids that end a text, neos of them */
     size_t neos;
     Machine machine;        /* the one compiled for, or of the variant that runs */
+    bool open_block;        /* the description leaves the tokens of a pass to the machine */
     CostMeasured *measured; /* [nmeasured] forms of this model, on the machine; arena */
     int nmeasured, cap_measured;
     const Machine *machines; /* that the description names, in its order; arena */

@@ -141,6 +141,8 @@ job_machine(Job *job, const Machine *machine)
     job->machine = *machine;
     if (!job->settings.machine && job->settings.tune != TUNE_SHIPPED)
         costs_load(job->arena, &job->machine, job->settings.listener);
+    if (job->open_block)
+        job->fe.graph->block = cost_pass_tokens(&job->machine, job->fe.compile.format);
     job->measured = NULL; /* what was measured is of another machine */
     job->nmeasured = job->cap_measured = 0;
 }
@@ -206,6 +208,7 @@ job_describe(Job *job, Arena *arena, const Settings *settings)
     describe_identity(job);
     const int64_t threads = job->fe.compile.threads;
     job->threads = threads > 0 ? (int)threads : rt_cores();
+    job->open_block = job->fe.shapes && job->fe.compile.block == 0; /* a text says its own */
     return describe_machines(job);
 }
 

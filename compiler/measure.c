@@ -37,7 +37,7 @@ candidates(const Job *job, Candidate *list, int most)
         return 0;
     if (any || strcmp(c->form, form_name[FORM_RECURRENT]) == 0)
         list[n++] = (Candidate){FORM_RECURRENT, CHUNK_AUTO};
-    for (const int64_t *q = cost_chunks; *q && *q < c->block && n < most; q++)
+    for (const int64_t *q = cost_chunks; *q && *q < job->fe.graph->block && n < most; q++)
         if (any || strcmp(c->form, form_name[FORM_CHUNKED]) == 0)
             list[n++] = (Candidate){FORM_CHUNKED, *q};
     return n;

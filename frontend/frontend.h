@@ -15,7 +15,7 @@ typedef struct {
     const char *blas;   /* auto, none: no projection may choose OpenBLAS */
     const char *matrix; /* auto, none, model: what the CPU's matrix unit is used for */
     const char *cpu;    /* native or an LLVM CPU name */
-    int64_t block;      /* tokens per pass over the layers */
+    int64_t block;      /* tokens per pass over the layers; 0: the machine decides */
     int64_t threads;    /* 0: all cores */
     bool reproducible;  /* form and matmul say what it takes */
 } FeCompile;

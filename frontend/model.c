@@ -198,8 +198,6 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     if (!format_by_name(dtype, strlen(dtype), &c.format) ||
         !dtype_by_name(state, strlen(state), &c.state_dtype))
         die("keys.def: compile.dtype %s, compile.state_dtype %s", dtype, state);
-    if (c.block == 0)
-        c.block = format_info[c.format].block;
     *out = c;
     bool ok = !c.reproducible || reproducible(keys, diag, out);
     if (c.group > 0 && c.group % 8 != 0)

@@ -23,12 +23,12 @@ static const char *const step_name[COST_STEPS] = {
 /* ---- what is shipped --------------------------------------------------------------------- */
 
 #define SSD(kind, call, stage, transpose, cb, chunk, token, exp, row, mac, tile, state, far,       \
-            steep)                                                                                 \
-    [COST_##kind] = {[COST_call] = call,  [COST_stage] = stage, [COST_transpose] = transpose,      \
-                     [COST_cb] = cb,      [COST_chunk] = chunk, [COST_token] = token,              \
-                     [COST_exp] = exp,    [COST_row] = row,     [COST_mac] = mac,                  \
-                     [COST_tile] = tile,  [COST_state] = state, [COST_far] = far,                  \
-                     [COST_steep] = steep}
+            steep, away)                                                                           \
+    [COST_##kind] = {[COST_call] = call,   [COST_stage] = stage, [COST_transpose] = transpose,     \
+                     [COST_cb] = cb,       [COST_chunk] = chunk, [COST_token] = token,             \
+                     [COST_exp] = exp,     [COST_row] = row,     [COST_mac] = mac,                 \
+                     [COST_tile] = tile,   [COST_state] = state, [COST_far] = far,                 \
+                     [COST_steep] = steep, [COST_away] = away}
 #define STEPS(...) STEPS_LISTED(__VA_ARGS__) /* an argument may be a macro of several */
 #define STEPS_LISTED(f32, f16, bf16, u8, u4x2, blas, conv, decay, pass, read, step, function,      \
                      distant, matrix_bf16, matrix_u8, matrix_u4x2, sums, stage, out, stream)       \
@@ -44,7 +44,7 @@ static const char *const step_name[COST_STEPS] = {
 _Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_cb == 3 &&
                    COST_chunk == 4 && COST_token == 5 && COST_exp == 6 && COST_row == 7 &&
                    COST_mac == 8 && COST_tile == 9 && COST_state == 10 && COST_far == 11 &&
-                   COST_steep == 12 && COST_TERMS == 13,
+                   COST_steep == 12 && COST_away == 13 && COST_TERMS == 14,
                "the order of SSD()'s arguments");
 _Static_assert(COST_linear_f32 == 0 && COST_linear_f16 == 1 && COST_linear_bf16 == 2 &&
                    COST_linear_u8 == 3 && COST_linear_u4x2 == 4 && COST_linear_blas == 5 &&

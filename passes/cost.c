@@ -36,6 +36,23 @@ cost_block(const Graph *g)
     return g->block > 0 ? g->block : format_info[FORMAT_f32].block; /* models say it */
 }
 
+int64_t
+cost_pass_tokens(const Machine *m, Format format)
+{
+    enum { TILE_ROWS = 16, TILE_BYTES = 1024, MOST = 1024 };
+    const bool bytes = format_info[format].bits > 0,
+               reals = format_info[format].reals == DTYPE_bf16;
+    int64_t tokens = format_info[format].block;
+    if (!(bytes ? m->matrix.i8 : reals && m->matrix.bf16))
+        return tokens;
+    const double *step = m->costs.step;
+    const double product = step[bytes ? COST_matrix_u8 : COST_matrix_bf16] / TILE_ROWS / TILE_BYTES;
+    const double read = step[COST_read] / m->vector_bytes;
+    while (tokens < MOST && (double)tokens * product * 4 / 3 < 2 * read) /* to the nearest */
+        tokens *= 2;
+    return tokens;
+}
+
 /* Only chunks have a length, and the recurrence multiplies no pairs. */
 bool
 cost_same(const CostSsd *a, const CostSsd *b)
@@ -45,6 +62,13 @@ cost_same(const CostSsd *a, const CostSsd *b)
            (a->form != FORM_CHUNKED || a->chunk == b->chunk) &&
            (a->form == FORM_RECURRENT || a->bf16 == b->bf16) && a->block == b->block &&
            a->threads == b->threads;
+}
+
+double
+cost_away(const Machine *m, double vectors)
+{
+    const double fits = fmax((double)m->l2_bytes / m->vector_bytes, 1);
+    return vectors * fmin(fmax(vectors / fits - 1, 0), 1);
 }
 
 CostKind

@@ -49,6 +49,9 @@ double cost_linear(const Machine *machine, const CostLinear *linear);
 /* ---- whole graphs, stage KERNEL ------------------------------------------------------------ */
 
 int64_t cost_block(const Graph *g); /* most tokens of a pass */
+/* Tokens of a pass where a description leaves them open: the format's (ir/formats.def), or, on a
+ * matrix unit, so many that products take twice as long as reading the weights from memory. */
+int64_t cost_pass_tokens(const Machine *machine, Format format);
 /* The SSD that a kernel is; false: it is none. */
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);
 /* What the products of a kernel multiply: f32, bf16, or u8 for every type of integers. */

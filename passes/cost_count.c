@@ -14,6 +14,7 @@ typedef struct {
     int64_t heads, groups; /* of the thread */
     int64_t lanes;         /* f32 a vector */
     int64_t chunk;         /* Q */
+    bool matrix;           /* chunks go through the matrix unit */
     TileChunk shape;
     double *n;
 } Count;
@@ -149,6 +150,18 @@ count_chunk(const Count *c, int64_t q, double times)
 {
     if (q <= 0)
         return;
+    if (c->matrix) {
+        const CostChunk z = {q,
+                             c->chunk,
+                             c->z->head_dim,
+                             c->z->state,
+                             c->z->block,
+                             times * (double)c->heads,
+                             times * (double)c->groups,
+                             steep_share(q)};
+        cost_count_chunk(c->m, &z, c->n);
+        return;
+    }
     count_group(c, q, times * (double)c->groups);
     count_head(c, q, times * (double)c->heads);
 }
@@ -189,6 +202,8 @@ count_pass(Count *c, int64_t rows, double times)
     if (rows <= 0 || times <= 0)
         return;
     c->n[COST_call] += times;
+    c->n[COST_away] +=
+        times * cost_away(c->m, 2 * (double)(rows * c->heads) * per(c->z->head_dim, c->lanes));
     if (c->z->form == FORM_RECURRENT) {
         const TileStrip strip = tile_strip(c->m, c->z->state, c->z->head_dim);
         count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));
@@ -198,7 +213,7 @@ count_pass(Count *c, int64_t rows, double times)
     count_chunk(c, c->chunk, times * (double)(rows / c->chunk));
     count_chunk(c, rows % c->chunk, times);
     const double spans = per(rows, c->chunk * c->shape.span);
-    if (c->shape.pairs == 2) /* the copy of the state that products read */
+    if (c->shape.pairs == 2 || c->matrix) /* the copy of the state that products read */
         c->n[COST_state] += times * spans * (double)(c->heads * c->z->state) * row_vectors(c) / 2;
 }
 
@@ -216,7 +231,10 @@ cost_count(const Machine *machine, const CostSsd *ssd, int64_t tokens, double co
         c.chunk = ssd->form == FORM_QUADRATIC || ssd->chunk > ssd->block ? ssd->block : ssd->chunk;
         if (c.chunk > MOST)
             return false;
+        c.matrix = cost_kind(machine, ssd) == COST_chunked_matrix;
         c.shape = tile_chunk(machine, ssd->bf16, c.chunk, ssd->head_dim, ssd->state, ssd->block);
+        if (c.matrix)
+            c.shape.span = tile_unit(machine, c.chunk, ssd->head_dim, ssd->state, ssd->block).span;
     }
     count_pass(&c, ssd->block, (double)(tokens / ssd->block));
     count_pass(&c, tokens % ssd->block, 1);

@@ -1,8 +1,12 @@
-/* passes/cost_matrix.c -- the work of projections on the matrix unit, counted as
- * codegen/emit/emit_unit.c does it. Counts are those of one thread. */
+/* passes/cost_matrix.c -- work on the matrix unit: of projections, counted as
+ * codegen/emit/emit_unit.c does it, and of chunks of an SSD, as codegen/emit/chunked_unit.c and
+ * chunked_unit_stage.c do it. Counts are those of one thread. */
 #include <math.h>
 
+#include "passes/cost.h"
 #include "passes/internal.h"
+
+/* ---- projections --------------------------------------------------------------------------- */
 
 static const struct {
     Dtype dtype;
@@ -38,4 +42,81 @@ cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS
     count[COST_matrix_stage] += (double)(l->rows * steps * depth) / vector;
     count[COST_matrix_out] += results * (double)((l->direct ? 0 : 1) + groups);
     count[COST_matrix_stream] += blocks * l->panels * (double)(steps * depth) * COLUMNS / vector;
+}
+
+/* ---- chunks -------------------------------------------------------------------------------- */
+
+enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP, SQUARE = SIDE * SIDE };
+
+/* Of a chunk of q tokens, in vectors and tiles; a step has two tiles of a chunk's rows. */
+typedef struct {
+    TileUnit u;
+    double q, q_steps, q_tiles;
+    double n_row, p_row; /* vectors of a token's row of B or C, and of X */
+    double vectors;      /* of a tile of sums */
+} Chunk;
+
+/* Of all heads of a group: C and B staged along N, B along Q; C B^T by blocks of 2 x 2 tiles. */
+static void
+count_group(const Chunk *c, double times, double n[COST_TERMS])
+{
+    const double blocks = c->q_steps * (c->q_steps + 1) / 2;
+    n[COST_stage] += times * 3 * c->q * c->n_row;
+    n[COST_transpose] +=
+        times * c->q_steps * (double)(c->u.n_tiles + 2 * c->u.n_steps) * c->vectors;
+    n[COST_cb] += times * 4 * blocks * (double)c->u.n_steps;
+    n[COST_tile] += times * 4 * blocks;
+}
+
+/* Of a head: decays, X, Y and the state. Steep decay makes M and a copy of C for each block of rows
+ * of Y, and stages X twice. */
+static void
+count_head(const Chunk *c, double steep, double times, double n[COST_TERMS])
+{
+    const double rows = (double)c->u.rows, across = (double)c->u.p_tiles;
+    const double states = (double)c->u.n_tiles * across;
+    for (double i = 0; i < c->q_tiles; i += rows) {
+        const double inside = floor((i + rows - 1) / 2) + 1;
+        n[COST_mac] += times * rows * across * ((double)c->u.n_steps + inside);
+        n[COST_tile] += times * rows * across;
+        n[COST_steep] += times * steep * rows * SIDE * (inside * STEP / SIDE + c->n_row);
+    }
+    n[COST_chunk] += times;
+    n[COST_token] += times * c->q;
+    n[COST_exp] += times * 2 * c->q_steps * STEP * c->vectors / SQUARE;
+    n[COST_row] += times * c->q * c->p_row * (2 + steep);
+    n[COST_mac] += times * states * c->q_steps;
+    n[COST_tile] += times * 2 * states;
+    n[COST_state] += times * states * c->vectors * 1.5; /* f32, and half as much for products */
+}
+
+/* C, B and C B^T wait in the second-level cache for the next head, as does what is more of the
+ * state than the first level holds beside X. */
+static void
+count_far(const Machine *m, const Chunk *c, double times, double n[COST_TERMS])
+{
+    const double vector = m->vector_bytes, tile = TILE_UNIT_BYTES;
+    const double share = c->q_steps / (double)c->u.q_steps; /* of what Q tokens have */
+    const double shared =
+        share * (double)(c->u.c_bytes + c->u.b_bytes) + share * share * (double)c->u.cb_bytes / 2;
+    const double state = (double)(c->u.n_tiles * c->u.p_tiles) * tile * 1.5;
+    const double beside = c->q_steps * (double)c->u.p_tiles * tile;
+    const double over = fmin(fmax(state + beside - (double)m->l1_bytes, 0), state);
+    n[COST_far] += times * (shared + over) / vector;
+}
+
+void
+cost_count_chunk(const Machine *m, const CostChunk *z, double n[COST_TERMS])
+{
+    const double lanes = (double)machine_lanes(m);
+    Chunk c = {.u = tile_unit(m, z->chunk, z->head_dim, z->state, z->block),
+               .q = (double)z->tokens,
+               .q_steps = (double)((z->tokens + STEP - 1) / STEP),
+               .q_tiles = (double)((z->tokens + SIDE - 1) / SIDE),
+               .vectors = SQUARE / lanes};
+    c.n_row = (double)c.u.n_steps * STEP / lanes;
+    c.p_row = (double)c.u.p_tiles * SIDE / lanes;
+    count_group(&c, z->groups, n);
+    count_head(&c, z->steep, z->heads, n);
+    count_far(m, &c, z->heads, n);
 }

@@ -178,15 +178,6 @@ node_vectors(const Pass *p, const Node *n)
     return vectors;
 }
 
-/* What goes into a kernel and out of it was written by another, or will be read by one: what is
- * more than the second-level cache holds comes from farther away. */
-static void
-count_distant(const Pass *p, double vectors, double count[COST_STEPS])
-{
-    const double fits = fmax((double)p->m->l2_bytes / p->m->vector_bytes, 1);
-    count[COST_distant] += vectors * fmin(fmax(vectors / fits - 1, 0), 1);
-}
-
 /* Vectors of the thread that has most, where threads divide the columns of a result and a row has
  * so much `work`. */
 static double
@@ -232,7 +223,7 @@ cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, 
     }
     if (!count_anchor(&p, g, kernel, count))
         count[COST_pass] = share(&p, vectors);
-    count_distant(&p, share(&p, vectors), count);
+    count[COST_distant] = cost_away(machine, share(&p, vectors));
     count[COST_function] = share(&p, exps * (double)rows / (double)machine_lanes(machine));
 }
 

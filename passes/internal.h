@@ -70,6 +70,13 @@ void panel_print(StrBuf *out, const Machine *m, const PanelWeight *w);
 /* Rows of the tile beside a panel of so many vectors. */
 int64_t panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors);
 
+/* ---- cost.c -----------------------------------------------------------------------------------
+ */
+
+/* Of so many vectors that a thread's part of a kernel reads and writes, those that the second-level
+ * cache does not keep from kernel to kernel: none where they fit, all from twice its size on. */
+double cost_away(const Machine *m, double vectors);
+
 /* ---- cost_matrix.c -------------------------------------------------------------------------- */
 
 /* A projection on the matrix unit, of one thread. */
@@ -80,6 +87,14 @@ typedef struct {
     int64_t rows;
     double panels;
 } CostMatrix;
+/* A chunk of an SSD on the matrix unit: so many heads and groups of a thread go through it. */
+typedef struct {
+    int64_t tokens, chunk; /* q; Q, as scratch is cut */
+    int64_t head_dim, state, block;
+    double heads, groups;
+    double steep; /* share of chunks whose decay is */
+} CostChunk;
+void cost_count_chunk(const Machine *m, const CostChunk *z, double count[COST_TERMS]);
 void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);
 
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */

@@ -149,6 +149,27 @@ Test(cost, counts_are_finite_for_odd_sizes)
         }
 }
 
+/* By hand: 64 tokens are 2 steps of 32, in 4 tiles of 16; P has 4 tiles, so that a block of sums is
+ * 1 x 4; N has 4 steps and 8 tiles. */
+Test(cost, counts_chunks_on_the_matrix_unit)
+{
+    Machine m;
+    double count[COST_TERMS];
+    CostSsd z = model;
+    cr_assert(machine_named("sapphirerapids", &m));
+    z.threads = 1;
+    z.block = z.chunk = 64;
+    cr_expect_eq(cost_kind(&m, &z), COST_chunked_matrix);
+    cost_count(&m, &z, 64, count);
+    const double outputs = 4 * (4 * 4 + 1 + 1 + 2 + 2), states = 8 * 4 * 2;
+    cr_expect_eq(count[COST_mac], 24 * (outputs + states), "%g", count[COST_mac]);
+    cr_expect_eq(count[COST_cb], 4 * 3 * 4, "3 blocks on and below the diagonal");
+    cr_expect_eq(count[COST_stage], 3 * 64 * 8, "C, and B twice");
+    cr_expect_eq(count[COST_token], 24 * 64);
+    z.bf16 = false;
+    cr_expect_eq(cost_kind(&m, &z), COST_chunked_f32);
+}
+
 /* ---- graphs --------------------------------------------------------------------------------- */
 
 /* A projection by hand: 40 rows of 16 inputs in 5 panels of 64 columns, 3 of them one thread's. */
@@ -233,7 +254,8 @@ Test(cost, a_projection_on_the_matrix_unit)
     arena_free(arena);
 }
 
-/* The unit where it is predicted to be faster, C functions in its place always. */
+/* The unit where it is predicted to be faster, by what is shipped: variants of a product share
+ * packed weights. */
 Test(cost, the_unit_is_chosen_by_predicted_time)
 {
     Machine m;
@@ -242,9 +264,9 @@ Test(cost, the_unit_is_chosen_by_predicted_time)
     cr_assert(machine_named("sapphirerapids", &m));
     cr_expect(panel_unit(&m, &bf16));
     cr_expect(!panel_unit(&m, &f32) && !panel_unit(&m, &odd), "it cannot");
+    cr_expect_lt(panel_predict(&m, &bf16, true), panel_predict(&m, &bf16, false));
     m.costs.step[COST_matrix_bf16] = 1000;
-    cr_expect(!panel_unit(&m, &bf16));
-    m.matrix.model = true;
+    cr_expect_gt(panel_predict(&m, &bf16, true), panel_predict(&m, &bf16, false));
     cr_expect(panel_unit(&m, &bf16));
     m.matrix = (MatrixUnit){0};
     cr_expect(!panel_unit(&m, &bf16));
