@@ -185,7 +185,7 @@ rows_before(Cg *c, const Chunked *s, Val tile, int64_t unit)
  * one where this chunk is the span's last. Rows are a page or so apart, where no hardware
  * prefetcher follows. */
 static void
-prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, int locality)
+prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, bool write)
 {
     enum { FAR = 4 * SIDE };
     const CgOperand *o = cg_operand(s->k, v);
@@ -201,7 +201,10 @@ prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, int locality)
     const Val from =
         cg_element(c, o->base, o->dtype, row, o->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
     for (int64_t at = 0; at < s->head_dim * dtype_info[o->dtype].bytes; at += CG_LINE_BYTES)
-        cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), locality);
+        if (write)
+            cg_prefetch_write(c, cg_offset(c, from, cg_i64(c, at)));
+        else
+            cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), 2);
 }
 
 /* y = leave_i Y + D x of one token; from: its sums. */
@@ -211,7 +214,7 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
-    prefetch_token(c, s, s->y, i, 3);
+    prefetch_token(c, s, s->y, i, true);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
@@ -267,7 +270,8 @@ y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val
     cg_loop_end(c, &i);
     CgLoop pair = beside_rows(c, next, rows / 2, pairs, steps, k);
     for (int64_t token = 0; token < 2; token++)
-        prefetch_token(c, s, s->x, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)), 2);
+        prefetch_token(c, s, s->x, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)),
+                       false);
     chunked_unit_stage_x(c, s, pair.i);
     cg_loop_end(c, &pair);
 }
