@@ -263,13 +263,23 @@ cost_kernel_dtype(const Kernel *kernel)
     return weight->type.dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
 }
 
+/* Of the other layers' states and weights so many bytes lie between two passes over an SSD that its
+ * own state comes from memory. */
+static double
+state_read(const Machine *m, const CostSsd *z)
+{
+    const double bytes = 4.0 * (double)(z->heads * z->state) * (double)z->head_dim;
+    const double threads = z->threads > 0 ? z->threads : 1;
+    return bytes / m->vector_bytes / threads * m->costs.step[COST_read] * 1e-9;
+}
+
 double
 cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows, int threads)
 {
     CostSsd ssd;
     double count[COST_STEPS], ns = 0;
     if (cost_kernel_ssd(g, kernel, threads, &ssd))
-        return cost_ssd(machine, &ssd, rows);
+        return cost_ssd(machine, &ssd, rows) + state_read(machine, &ssd);
     cost_kernel_count(machine, g, kernel, rows, threads, count);
     const double read = count[COST_read] * machine->costs.step[COST_read];
     for (int s = 0; s < COST_STEPS; s++)
