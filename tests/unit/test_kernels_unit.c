@@ -325,8 +325,8 @@ logits(const char *model, const char *dtype, const char *matrix, size_t *len)
     return bytes;
 }
 
-/* Projections on the model of the unit are near what vectors make of the same rounded numbers; the
- * recurrence is one form of SSD that no unit makes. */
+/* Models on the model of the unit are near what vectors make, in one form of SSD. Beside a unit
+ * more numbers are rounded to bf16; activations and weights of 8 and 4 bits enlarge that. */
 static void
 check_near(const char *model, const char *dtype)
 {
@@ -335,7 +335,7 @@ check_near(const char *model, const char *dtype)
     cr_assert_eq(len, other);
     const float *a = numbers(got, len, &count), *b = numbers(want, len, &count);
     const double off = distance(a, b, count);
-    cr_expect(off < 1e-2, "%s %s: off by %g", model, dtype, off);
+    cr_expect(off < 5e-2, "%s %s: off by %g", model, dtype, off);
     free(got);
     free(want);
 }
