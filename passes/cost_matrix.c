@@ -8,9 +8,8 @@
 
 /* ---- projections --------------------------------------------------------------------------- */
 
-/* Rows go in blocks that half of the second-level cache holds; in a block each panel is walked in
- * runs of steps, and in each run 32 rows at a time have 2 x 2 tiles of sums. Of a block's last 16
- * rows or fewer only the upper two. */
+/* In a block of rows each panel is walked in runs of steps, and in each run 32 rows at a time have
+ * 2 x 2 tiles of sums. Of a block's last 16 rows or fewer only the upper two. */
 void
 cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS])
 {
@@ -18,8 +17,6 @@ cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS
     const int64_t half = m->matrix.rows, whole = m->matrix.row_bytes;
     const int64_t bytes = l->inputs * (l->weight == DTYPE_bf16 ? 2 : 1);
     const int64_t depth = l->group % whole ? whole / 2 : whole, steps = (bytes + depth - 1) / depth;
-    const int64_t most = m->l2_bytes / 2 / (steps * depth + COLUMNS * 4) / (2 * half) * (2 * half);
-    const double blocks = most > 0 ? ceil((double)l->rows / (double)most) : 1;
     const int64_t halves = (l->rows + half - 1) / half;
     const int64_t groups = l->group ? steps * depth / l->group : 0;
     const double runs = halves > 2 ? ceil((double)(steps * depth) / RUN_BYTES) : 1;
@@ -32,7 +29,6 @@ cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS
     count[COST_matrix_stage] += (double)(l->rows * steps * depth) / vector;
     count[COST_matrix_group] += results * (double)groups;
     count[COST_matrix_out] += l->direct ? 0 : results;
-    count[COST_matrix_stream] += blocks * l->panels * (double)(steps * depth) * COLUMNS / vector;
 }
 
 /* ---- chunks -------------------------------------------------------------------------------- */

@@ -245,7 +245,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_matrix_sums], 5 * 2 * 3, "one run: they leave once");
     cr_expect_eq(count[COST_matrix_stage], 40);
     cr_expect_eq(count[COST_matrix_out], 5 * 40 * 2);
-    cr_expect_eq(count[COST_matrix_stream], 5 * 32);
+    cr_expect_eq(count[COST_stream], 5 * 16, "16 inputs of 32 columns, 2 bytes each");
     cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2, "silu, fused");
     m.matrix = (MatrixUnit){0};
     cost_kernel_count(&m, g, projection_of(arena, &m, &g), 40, 2, count);
