@@ -172,6 +172,11 @@ describe_machines(Job *job)
         const char *note = machine_note(job->arena, machine);
         if (note)
             tell_text(listener, TOLD_note, "%s", note);
+        if (strcmp(job->fe.compile.dot, "bf16x3") == 0 && !machine->matrix.bf16)
+            tell_text(listener, TOLD_note,
+                      "compile.dot=bf16x3: no matrix unit multiplies bf16 for %s, so its vectors "
+                      "multiply f32",
+                      name);
         at += len;
         if (!*at++)
             break;

@@ -33,6 +33,7 @@ program_passes(Job *job, Phase phase)
                   .chunk = fc->chunk,
                   .form = fc->form,
                   .matmul = fc->matmul,
+                  .dot = fc->dot,
                   .no_blas = strcmp(fc->blas, "none") == 0,
                   .arena = job->arena,
                   .diag = job->diag,

@@ -259,8 +259,8 @@ Test(cost, a_projection_on_the_matrix_unit)
 Test(cost, the_unit_is_chosen_by_predicted_time)
 {
     Machine m;
-    const PanelWeight bf16 = {DTYPE_bf16, 768, 768, 0}, f32 = {DTYPE_f32, 768, 768, 0},
-                      odd = {DTYPE_u8, 768, 768, 16};
+    const PanelWeight bf16 = {DTYPE_bf16, 768, 768, 0, false},
+                      f32 = {DTYPE_f32, 768, 768, 0, false}, odd = {DTYPE_u8, 768, 768, 16, false};
     cr_assert(machine_named("sapphirerapids", &m));
     cr_expect(panel_unit(&m, &bf16));
     cr_expect(!panel_unit(&m, &f32) && !panel_unit(&m, &odd), "it cannot");

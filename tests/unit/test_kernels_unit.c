@@ -3,6 +3,7 @@
  * for bit with that. (Sums of integers are exact: tests/unit/test_kernels_integers.c.) */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 
 enum { ROWS = 96 };
 
-typedef enum { BF16, I8, U4 } Kind;
+typedef enum { BF16, X3, I8, U4 } Kind; /* X3: f32 as sums of two bf16 */
 
 typedef struct {
     Kind kind;
@@ -34,6 +35,15 @@ static const Case cases[] = {
     {BF16, 300,  130, 0,  0, "cols", true },
     {BF16, 768,  65,  0,  0, "grid", false},
     {BF16, 1100, 40,  0,  0, "cols", true },
+    {X3,   1,    1,   0,  0, "cols", false},
+    {X3,   3,    40,  0,  0, "cols", true },
+    {X3,   31,   33,  0,  2, "rows", true },
+    {X3,   32,   32,  0,  0, "cols", false},
+    {X3,   33,   64,  0,  0, "grid", false},
+    {X3,   64,   31,  0,  5, "grid", true },
+    {X3,   300,  130, 0,  0, "cols", true },
+    {X3,   768,  65,  0,  0, "grid", false},
+    {X3,   1101, 40,  0,  0, "cols", true },
     {I8,   1,    5,   0,  0, "cols", false},
     {I8,   1100, 40,  0,  0, "cols", true },
     {I8,   1200, 33,  96, 0, "grid", false},
@@ -51,7 +61,7 @@ static const Case cases[] = {
 static const char *
 case_text(Arena *arena, const Case *t)
 {
-    static const char *const names[] = {[BF16] = "bf16", [I8] = "i8", [U4] = "u4"};
+    static const char *const names[] = {[BF16] = "bf16", [X3] = "bf16x3", [I8] = "i8", [U4] = "u4"};
     return arena_printf(arena, "%s K=%d O=%d group=%d first=%d part=%s%s", names[t->kind], t->K,
                         t->O, t->group, t->first, t->part, t->rest ? " rest" : "");
 }
@@ -67,8 +77,9 @@ put_weight(StrBuf *sb, Arena *arena, const Case *t)
     const char *attrs = arena_printf(arena, "%s%s", rows, group),
                *kind = t->kind == U4 ? "u4" : "i8";
     const int len = (int)strlen(attrs);
-    if (t->kind == BF16) {
-        sb_printf(sb, " kernel weight {part=rows} { p = pack(w) {%spanel=32} }\n", rows);
+    if (t->kind == BF16 || t->kind == X3) {
+        sb_printf(sb, " kernel weight {part=rows} { p = pack(w) {%spanel=32%s} }\n", rows,
+                  t->kind == X3 ? ", dot=bf16x3" : "");
         return;
     }
     sb_printf(sb, " kernel weight {part=rows} {\n  q, s%s = quantise_%s(w)%s%.*s%s\n",
@@ -87,6 +98,9 @@ put_product(StrBuf *sb, Arena *arena, const Case *t)
     sb_printf(sb, " kernel product {unit=matrix, tile=32, part=%s} {\n", t->part);
     if (t->kind == BF16)
         sb_printf(sb, "  %s = linear(xb, p%s) {%sout=%d, matmul=emitted}\n", y, bias, first, t->O);
+    else if (t->kind == X3)
+        sb_printf(sb, "  %s = linear(x, p%s) {%sout=%d, matmul=emitted, dot=bf16x3}\n", y, bias,
+                  first, t->O);
     else
         sb_printf(sb, "  %s = linear_%s(xq, xs, p, sp%s%s) {%sout=%d%s}\n", y,
                   t->kind == U4 ? "u4" : "i8", t->kind == U4 ? ", mp" : "", bias, first, t->O,
@@ -110,8 +124,9 @@ graph_text(Arena *arena, const Case *t)
     sb_printf(&sb, " kernel rows {part=rows} { x = embed(ids, xt) }\n");
     if (t->rest)
         sb_printf(&sb, " kernel residual {part=rows} { r = embed(ids, rt) }\n");
-    sb_printf(&sb, t->kind == BF16 ? " kernel cast {part=rows} { xb = cast(x) {to=bf16} }\n"
-                                   : " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
+    if (t->kind != X3)
+        sb_printf(&sb, t->kind == BF16 ? " kernel cast {part=rows} { xb = cast(x) {to=bf16} }\n"
+                                       : " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
     put_product(&sb, arena, t);
     sb_printf(&sb, " kernel pick {part=rows} { out = take(y) }\n output out\n}\n");
     const char *text = arena_strdup(arena, sb_text(&sb));
@@ -133,6 +148,7 @@ check_case(const Case *t, const char *cpu)
         const RunCall call = {
             .nseg = 1, .len = {lengths[i]}, .vocab = ROWS, .parts = 1 + (int)i % 5};
         const double off = kernel_run_difference(run, &call);
+        fprintf(stderr, "%d %d %g\n", t->kind, t->K, off);
         cr_expect(off <= 2e-7 * (10 + t->K), "%s, %s, T=%lld: off by %g", cpu, case_text(arena, t),
                   (long long)lengths[i], off);
     }
@@ -146,7 +162,7 @@ Test(unit, bf16_agrees_with_the_interpreter)
                                        "x86-64+model", "native"};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; i < COUNT_OF(cases); i++)
-            if (cases[i].kind == BF16 && cpu_runs_here(cpus[c]) &&
+            if ((cases[i].kind == BF16 || cases[i].kind == X3) && cpu_runs_here(cpus[c]) &&
                 (strchr(cpus[c], '+') || matrix_unit_here()))
                 check_case(&cases[i], cpus[c]);
 }
