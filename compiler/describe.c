@@ -113,6 +113,8 @@ describe_identity(Job *job)
         text = arena_printf(job->arena, "%s group %lld", text, (long long)c->group);
     if (c->state_dtype != DTYPE_f32)
         text = arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
+    if (strcmp(c->dot, "f32") != 0)
+        text = arena_printf(job->arena, "%s, %s", text, c->dot);
     job->fe.graph->identity = graph_identity(job->fe.graph);
     job->fe.graph->numerics = text;
     job->eos = job->fe.graph->eos;

@@ -22,16 +22,19 @@ comment(Arena *arena, const char *text)
     return copy;
 }
 
-/* The variants differ in how they pack weights and cut work; states and sizes are the model's. */
+/* The variants differ in how they pack weights, cut work and in the tokens of a pass; states and
+ * sizes are the model's. */
 static void
 put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int count,
               const CgExport *model)
 {
     const AbiProgram *abi = cg_module_abi(variants[0].module);
-    int64_t params = 0;
+    int64_t params = 0, block = 0;
     for (int i = 0; i < count; i++) {
-        const int64_t bytes = cg_module_abi(variants[i].module)->param_bytes;
-        params = bytes > params ? bytes : params;
+        const AbiProgram *of = cg_module_abi(variants[i].module);
+        const int64_t tokens = of->phase[ABI_PREFILL].block;
+        params = of->param_bytes > params ? of->param_bytes : params;
+        block = tokens > block ? tokens : block;
     }
     sb_printf(out,
               "#define %s_VOCAB %" PRId64 " /* ids are 0 to that - 1; logits of a token */\n"
@@ -49,7 +52,7 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
     sb_printf(out,
               "#define %s_BLOCK %" PRId64
               " /* most tokens of a pass: longer prompts take no more memory */\n",
-              prefix, abi->phase[ABI_PREFILL].block);
+              prefix, block);
 }
 
 void

@@ -8,15 +8,6 @@
 
 /* ---- projections --------------------------------------------------------------------------- */
 
-static const struct {
-    Dtype dtype;
-    CostStep step;
-} matrix_kinds[] = {
-    {DTYPE_bf16, COST_matrix_bf16},
-    {DTYPE_u8,   COST_matrix_u8  },
-    {DTYPE_u4x2, COST_matrix_u4x2},
-};
-
 /* Of sums of two bf16 x and the weight have two bytes for each one of bf16, and a step three
  * products in place of one. Rows go in blocks that half of the second-level cache holds; in a block
  * each panel is walked in runs of steps, and in each run 32 rows at a time have 2 x 2 tiles of
@@ -38,13 +29,12 @@ cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS
     const double moves = groups ? (double)groups : 2 * runs - 1; /* of each tile of sums */
     const double sums = l->panels * 2 * (double)halves, vector = m->vector_bytes;
     const double results = l->panels * (double)l->rows * COLUMNS * 4 / vector;
-    for (size_t i = 0; i < COUNT_OF(matrix_kinds); i++)
-        if (matrix_kinds[i].dtype == l->weight)
-            count[matrix_kinds[i].step] +=
-                sums * (double)(steps * depth * products) / (double)whole;
+    count[l->weight == DTYPE_bf16 ? COST_matrix_bf16 : COST_matrix_u8] +=
+        sums * (double)(steps * depth * products) / (double)whole;
     count[COST_matrix_sums] += sums * moves;
     count[COST_matrix_stage] += (double)(l->rows * line) / vector;
-    count[COST_matrix_out] += results * (double)((l->direct ? 0 : 1) + groups);
+    count[COST_matrix_group] += results * (double)groups;
+    count[COST_matrix_out] += l->direct ? 0 : results;
     count[COST_matrix_stream] += blocks * l->panels * (double)line * COLUMNS / vector;
 }
 

@@ -223,6 +223,43 @@ quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
     return next;
 }
 
+/* ---- results ------------------------------------------------------------------------------- */
+
+/* The projection or convolution that v is made by, pointwise ops after it; NULL: none. */
+static const Node *
+quantise_maker(const Value *v)
+{
+    const Node *n = v->def;
+    while (n && op_info[n->op].cls == CLASS_POINTWISE)
+        n = n->in[0] ? n->in[0]->def : NULL;
+    const bool made = n && (node_class(n) == CLASS_CONTRACT || node_class(n) == CLASS_CONV);
+    return made ? n : NULL;
+}
+
+/* Columns that several ops share are kept as bf16: a matrix unit makes them faster than memory takes
+ * them. */
+static bool
+quantise_results(Quantise *q)
+{
+    Graph *g = q->g;
+    bool changed = false;
+    for (Node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        const Value *v = n->nin ? n->in[0] : NULL;
+        if (node_class(n) != CLASS_VIEW || !v || v->type.dtype != DTYPE_f32 || !quantise_maker(v))
+            continue;
+        Value *rounded = value_as(g, n, n->in[0], DTYPE_bf16);
+        Node *split = quantise_node(q, n, n->op, 1, &rounded, &n->attrs);
+        for (int i = 0; i < n->nout; i++)
+            graph_replace(g, n->out[i], split->out[i]);
+        graph_remove(g, n);
+        changed = true;
+    }
+    if (changed)
+        pass_explain(q->cx, "columns that projections and convolutions make for several ops: bf16");
+    return changed;
+}
+
 /* ---- states -------------------------------------------------------------------------------- */
 
 static bool
@@ -265,5 +302,7 @@ pass_quantise(Graph *g, PassCtx *cx)
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;
     }
+    if (format->reals == DTYPE_bf16 && cx->machine->matrix.bf16)
+        q.changed = quantise_results(&q) || q.changed;
     return quantise_states(g, cx) || q.changed;
 }

@@ -101,7 +101,7 @@ rt_variant_note(const AbiCompiled *compiled, const char *name)
     if (wanted(name) || rt_variant_choose(compiled, NULL, &chosen) != SSMC_OK)
         return NULL;
     for (const AbiVariant *v = compiled->variants; v < chosen; v++)
-        if ((v->needs & ~rt_cpu_features()) == ABI_BIT(amxpermission))
+        if ((v->needs & ~rt_cpu_features(v->needs)) == ABI_BIT(amxpermission))
             return "this process may not use AMX" ABI_REFUSED;
     return NULL;
 }

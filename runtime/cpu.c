@@ -7,7 +7,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #define HAS(name)                 __builtin_cpu_supports(name)
-#define FEATURE_x86_64(id, test)  have |= (test) ? ABI_BIT(id) : 0;
+#define FEATURE_x86_64(id, test)  have |= (of & ABI_BIT(id)) && (test) ? ABI_BIT(id) : 0;
 #define FEATURE_aarch64(id, test) /* another architecture's */
 
 /* A bit of what CPUID answers; registers are eax, ebx, ecx, edx. */
@@ -20,14 +20,14 @@ cpuid_bit(unsigned leaf, unsigned subleaf, int reg, int bit)
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #define FEATURE_x86_64(id, test)  /* another architecture's */
-#define FEATURE_aarch64(id, test) have |= (test) ? ABI_BIT(id) : 0;
+#define FEATURE_aarch64(id, test) have |= (of & ABI_BIT(id)) && (test) ? ABI_BIT(id) : 0;
 #else
 #define FEATURE_x86_64(id, test)
 #define FEATURE_aarch64(id, test)
 #endif
 
 uint64_t
-rt_cpu_features(void)
+rt_cpu_features(uint64_t of)
 {
     uint64_t have = 0;
 #if defined(__aarch64__)
@@ -53,7 +53,7 @@ static const char *const feature_name[ABI_FEATURES] = {
 const char *
 rt_cpu_lacks(uint64_t needs)
 {
-    const uint64_t lacks = needs & ~rt_cpu_features();
+    const uint64_t lacks = needs & ~rt_cpu_features(needs);
     for (int i = 0; i < 64; i++)
         if (lacks >> i & 1)
             return i < ABI_FEATURES ? feature_name[i] : "a feature that this runtime does not know";

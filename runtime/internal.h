@@ -187,7 +187,9 @@ typedef struct RtIdentity RtIdentity;
 
 /* ---- this machine (cpu.c) ---------------------------------------------------------------- */
 
-uint64_t rt_cpu_features(void);           /* bits of AbiFeature */
+/* Those of the bits of AbiFeature that are there. Only who asks for the permission to use a unit
+ * asks the system for it. */
+uint64_t rt_cpu_features(uint64_t of);
 const char *rt_cpu_lacks(uint64_t needs); /* the first of them that is not there; NULL: none */
 
 /* ---- programs (program.c, model.c, bind.c) ----------------------------------------------- */

@@ -28,11 +28,10 @@ typedef struct {
      * X and h as right ones; and there are: */
     bool on_unit;
     TileUnit tiles;
-    Val b_pairs; /* of one chunk: B as pairs along Q, [Q/2,N] */
-    Val c_kept;  /* of a block of rows of steep decay: keep_i C_i */
-    Val y_sums;  /* sums of a block of rows: [rows,P] */
-    Val h_sums;  /* the head's state in f32: [N,P], rows h_stride apart */
-    int64_t h_stride;
+    Val b_pairs;  /* of one chunk: B as pairs along Q, [Q/2,N] */
+    Val m_weight; /* of tokens before a tile of rows of steep decay */
+    Val c_kept;   /* of a block of rows of steep decay: keep_i C_i */
+    Val y_sums;   /* sums of a block of rows: [rows,P] */
     /* Where the loops are. */
     Val span_row, chunks; /* first token row of the span, and its chunks */
     Val span_first;       /* number of its first chunk in the segment */
@@ -57,12 +56,11 @@ void chunked_steep_m(Cg *c, const Chunked *s, Val first);
 void chunked_unit_reserve(Cg *c, Chunked *s);
 void chunked_unit_begin(Cg *c, const Chunked *s); /* of the kernel, and its end: */
 void chunked_unit_end(Cg *c);
-void chunked_unit_stage_group(Cg *c, const Chunked *s); /* as those above: */
-void chunked_unit_stage_x(Cg *c, const Chunked *s);
-void chunked_unit_stage_state(Cg *c, const Chunked *s); /* into s->h_sums and s->h_units */
-void chunked_unit_head(Cg *c, const Chunked *s);        /* Y and the state of the head's chunk */
-/* The state in memory is f32 in whole tiles: h_sums is that. */
-bool chunked_in_place(const Chunked *s);
+void chunked_unit_stage_group(Cg *c, const Chunked *s);   /* as those above: */
+void chunked_unit_stage_x_begin(Cg *c, const Chunked *s); /* tokens of the first step, and zeros */
+void chunked_unit_stage_x(Cg *c, const Chunked *s, Val pair); /* two tokens */
+void chunked_unit_stage_state(Cg *c, const Chunked *s);       /* s->h into s->h_units */
+void chunked_unit_head(Cg *c, const Chunked *s); /* Y and the state of the head's chunk */
 /* C and M of the block of rows from tile `tile` on, with steep decay in them, into s->c_kept and
  * s->m. */
 void chunked_unit_steep(Cg *c, const Chunked *s, Val tile);
@@ -84,16 +82,14 @@ typedef struct {
 ChunkedCells chunked_cells(int64_t count);
 bool chunked_cells_next(Cg *c, ChunkedCells *at);
 
-/* rows x cols tiles of sums += left right over `steps` steps. Left tiles of a row follow each
- * other; bytes from one to the next otherwise. */
-typedef struct {
-    Val left, right;
-    int64_t left_row, right_step, right_col;
-} ChunkedProduct;
-void chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step);
-void chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps);
-/* Sums of a block to and from a matrix whose rows are stride bytes apart; or 0. */
-typedef enum { SUMS_ZERO, SUMS_LOAD, SUMS_STORE } ChunkedSums;
+/* rows x cols tiles of sums += left right, over one step. left: of each row; right: of the first
+ * column, those of the others right_col bytes apart. before: NULL, or where the sums so far go,
+ * rows stride bytes apart: each is stored, and begins anew at 0. */
+enum { CHUNKED_ROWS = 2 }; /* most */
+void chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col,
+                  Val before, int64_t stride);
+/* All sums: 0, or stored. */
+typedef enum { SUMS_ZERO, SUMS_STORE } ChunkedSums;
 void chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t stride);
 
 #endif

@@ -72,32 +72,28 @@ chunked_cells_next(Cg *c, ChunkedCells *at)
 
 /* ---- products ---------------------------------------------------------------------------- */
 
-/* Every right tile but the last of a step has a register of its own as far as there are. */
+/* Tile registers: sums, one for the left operand of each row, the rest for right ones in turn. */
 void
-chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val step)
+chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col,
+             Val before, int64_t stride)
 {
-    const Val left = chunked_tile(c, of->left, step);
-    const Val right = cg_offset(c, of->right, cg_mul(c, step, cg_i64(c, of->right_step)));
     const int first = (int)(rows * cols), free = (int)(first + rows);
     const int rights = c->machine->matrix.tiles - free;
     for (int r = 0; r < rows; r++)
-        cg_unit_load(c, first + r, cg_offset(c, left, cg_i64(c, r * of->left_row)), CG_UNIT_BYTES,
-                     false);
+        cg_unit_load(c, first + r, left[r], CG_UNIT_BYTES, false);
     for (int p = 0; p < cols; p++) {
         const int tile = free + p % rights;
-        cg_unit_load(c, tile, cg_offset(c, right, cg_i64(c, p * of->right_col)), CG_UNIT_BYTES,
-                     false);
-        for (int r = 0; r < rows; r++)
-            cg_unit_dot(c, DTYPE_bf16, (int)(r * cols) + p, first + r, tile);
+        cg_unit_load(c, tile, cg_offset(c, right, cg_i64(c, p * right_col)), CG_UNIT_BYTES, false);
+        for (int r = 0; r < rows; r++) {
+            const int sum = (int)(r * cols) + p;
+            const int64_t byte = r * CG_UNIT_ROWS * stride + p * CG_UNIT_BYTES;
+            if (before) {
+                cg_unit_store(c, sum, cg_offset(c, before, cg_i64(c, byte)), stride);
+                cg_unit_zero(c, sum);
+            }
+            cg_unit_dot(c, DTYPE_bf16, sum, first + r, tile);
+        }
     }
-}
-
-void
-chunked_product(Cg *c, int64_t rows, int64_t cols, const ChunkedProduct *of, Val steps)
-{
-    CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
-    chunked_step(c, rows, cols, of, k.i);
-    cg_loop_end(c, &k);
 }
 
 void
@@ -107,16 +103,9 @@ chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_
         for (int64_t p = 0; p < cols; p++) {
             const int tile = (int)(r * cols + p);
             const int64_t byte = r * CG_UNIT_ROWS * stride + p * CG_UNIT_BYTES;
-            switch (what) {
-            case SUMS_ZERO:
+            if (what == SUMS_ZERO)
                 cg_unit_zero(c, tile);
-                break;
-            case SUMS_LOAD:
-                cg_unit_load(c, tile, cg_offset(c, at, cg_i64(c, byte)), stride, false);
-                break;
-            case SUMS_STORE:
+            else
                 cg_unit_store(c, tile, cg_offset(c, at, cg_i64(c, byte)), stride);
-                break;
-            }
         }
 }

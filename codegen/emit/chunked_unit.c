@@ -1,22 +1,38 @@
 /* codegen/emit/chunked_unit.c -- Y and the state of a head's chunk on the matrix unit (kernel
  * attribute unit=matrix), and the scratch for it.
  *
- * Sums are rows x cols tiles; they leave through scratch of a block of rows, from which vectors
- * take them. Tile instructions count as calls that touch any memory, so loops of tiles and loops of
- * vectors are apart.
- *
- *     for each block of rows i:                   state: for each block of rows n:
- *         sums = C_i h + M_i X                        sums = h (+ what decays while B^T X is added)
- *         y    = leave_i sums + D x                   sums += B^T X
- *                                                     h    = decay sums
+ *     for each block of rows i:                       for each block of rows n of the state:
+ *         sums = C_i h + M_i X                            sums = B^T X
+ *         y    = leave_i sums + D x                       h    = decay h + sums
  *
  * Bounded decay is taken from the chunk's begin (cg_decay_begun), so that C h and M X add up in one
- * tile and the state decays once both are added. Under steep decay keep_i is in a copy of C, the
- * rest in M, and the state decays before B^T X is added. */
+ * tile. Under steep decay keep_i is in a copy of C, the rest in M.
+ *
+ * Sums leave through scratch, from which vectors take them. The unit and vectors work side by side:
+ * beside each step of a block's products vectors store a few rows of the block two before, whose
+ * sums are in memory by then, and X of tokens to come is staged. A tile of sums is stored when the
+ * next block begins to need its register, so that the others go on meanwhile. */
 #include "codegen/emit/chunked.h"
 #include "codegen/emit/matrix_unit.h"
 
-enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
+enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP, LAG = 2 };
+
+/* Rows of the result, block by block. */
+typedef struct Walk Walk;
+struct Walk {
+    Val tiles;                                          /* of 16 rows */
+    void (*prepare)(Cg *c, const Chunked *s, Val tile); /* NULL: nothing */
+    Val prepared;                                       /* i1: it is called */
+    Val (*steps)(Cg *c, const Chunked *s, Val tile);    /* at least 1 */
+    /* Operands of step k: left of each row; right of column tile p. */
+    void (*operands)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left,
+                     Val *right);
+    /* What vectors do beside step k of `steps`; sums: of the block LAG before, which may not
+     * exist. */
+    void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums);
+    Val factor, added; /* of the state, and of what is added to it */
+    Val more;          /* i1: the span has another chunk */
+};
 
 /* Blocks of columns from the second on: all of `cols` tiles but perhaps the last. */
 typedef struct {
@@ -43,38 +59,137 @@ columns_next(Cg *c, const Chunked *s, Columns *at)
     return at->done == 2 && at->cols > 0;
 }
 
-/* What vectors do while the unit multiplies: rows [first, end) of what the block of rows before
- * left, `each` of them beside a step. */
-typedef struct {
-    Val first, end, each;
-} Beside;
+/* ---- blocks of rows ---------------------------------------------------------------------- */
 
-static Beside
-beside(Cg *c, Val begin, Val block, int64_t rows, Val end, Val steps)
+static int64_t
+row_bytes(const Chunked *s)
 {
-    const Val first = cg_mul(c, cg_sub(c, block, cg_i64(c, 1)), cg_i64(c, rows));
-    const Val to = cg_min(c, end, cg_add(c, first, cg_i64(c, rows)));
-    return (Beside){first, LLVMBuildSelect(c->b, begin, first, to, ""),
-                    cg_div_up(c, cg_i64(c, rows), steps)};
+    return s->tiles.p_tiles * CG_UNIT_BYTES;
 }
 
-static CgLoop
-beside_loop(Cg *c, const Beside *b, Val step)
+static int64_t
+block_bytes(const Chunked *s)
 {
-    const Val from = cg_add(c, b->first, cg_mul(c, step, b->each));
-    return cg_loop(c, "beside", from, cg_min(c, b->end, cg_add(c, from, b->each)), 1);
+    return s->tiles.rows * SIDE * row_bytes(s);
+}
+
+/* left: a whole block's columns are one block: its sums are stored one by one into `before` when
+ * the next block begins. */
+static void
+walk_step(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, int64_t cols, Val k, Val before)
+{
+    const int64_t rows = s->tiles.rows;
+    Val left[CHUNKED_ROWS], right = NULL;
+    w->operands(c, s, w, tile, p, k, left, &right);
+    if (!before) {
+        chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, NULL, 0);
+        return;
+    }
+    CgIf begin = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, k, cg_i64(c, 0), ""));
+    chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, before, row_bytes(s));
+    cg_else(c, &begin);
+    chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, NULL, 0);
+    cg_endif(c, &begin);
+}
+
+/* The products of a block with columns from p on, without vectors beside them. */
+static void
+walk_columns(Cg *c, const Chunked *s, const Walk *w, Val tile, const Columns *p, Val steps,
+             Val sums)
+{
+    const Val to = cg_offset(c, sums, cg_mul(c, p->first, cg_i64(c, CG_UNIT_BYTES)));
+    chunked_sums(c, SUMS_ZERO, s->tiles.rows, p->cols, NULL, 0);
+    CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
+    walk_step(c, s, w, tile, p->first, p->cols, k.i, NULL);
+    cg_loop_end(c, &k);
+    chunked_sums(c, SUMS_STORE, s->tiles.rows, p->cols, to, row_bytes(s));
+}
+
+/* sums: of this block and the one LAG before; other: of the one before. */
+static void
+walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile, Val sums, Val other)
+{
+    const int64_t rows = s->tiles.rows, cols = s->tiles.cols;
+    const bool single = cols == s->tiles.p_tiles;
+    const Val zero = cg_i64(c, 0), exists = cg_less(c, tile, w->tiles);
+    const Val steps = w->steps(c, s, LLVMBuildSelect(c->b, exists, tile, zero, ""));
+    CgIf begin = cg_if(c, exists);
+    if (w->prepare) {
+        CgIf some = cg_if(c, w->prepared);
+        w->prepare(c, s, tile);
+        cg_endif(c, &some);
+    }
+    if (!single)
+        chunked_sums(c, SUMS_ZERO, rows, cols, NULL, 0);
+    cg_endif(c, &begin);
+    CgLoop k = cg_loop(c, "k", zero, steps, 1);
+    CgIf step = cg_if(c, exists);
+    walk_step(c, s, w, tile, zero, cols, k.i, single ? other : NULL);
+    if (single) {
+        cg_else(c, &step);
+        const Val before = cg_sub(c, tile, cg_i64(c, rows));
+        const Val last = LLVMBuildAnd(c->b, cg_less(c, before, w->tiles),
+                                      LLVMBuildICmp(c->b, LLVMIntEQ, k.i, zero, ""), "");
+        CgIf store = cg_if(c, last);
+        chunked_sums(c, SUMS_STORE, rows, cols, other, row_bytes(s));
+        cg_endif(c, &store);
+    }
+    cg_endif(c, &step);
+    w->beside(c, s, w, tile, steps, k.i, sums);
+    cg_loop_end(c, &k);
+    if (single)
+        return;
+    CgIf end = cg_if(c, exists);
+    chunked_sums(c, SUMS_STORE, rows, cols, sums, row_bytes(s));
+    for (Columns p = {0}; columns_next(c, s, &p);)
+        walk_columns(c, s, w, tile, &p, steps, sums);
+    cg_endif(c, &end);
+}
+
+static void
+walk_rows(Cg *c, const Chunked *s, const Walk *w)
+{
+    const int64_t rows = s->tiles.rows, bytes = block_bytes(s);
+    const Val end = cg_add(c, w->tiles, cg_i64(c, LAG * rows));
+    CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), end, rows);
+    const Val odd = LLVMBuildAnd(c->b, cg_div(c, i.i, cg_i64(c, rows)), cg_i64(c, 1), "");
+    const Val at = cg_mul(c, odd, cg_i64(c, bytes));
+    walk_block(c, s, w, i.i, cg_offset(c, s->y_sums, at),
+               cg_offset(c, s->y_sums, cg_sub(c, cg_i64(c, bytes), at)));
+    cg_loop_end(c, &i);
+}
+
+/* Rows from `first` on of a result, `rows` of them as far as `end` and none before row 0: those
+ * whose turn is beside step k of `steps`. */
+static CgLoop
+beside_rows(Cg *c, Val first, int64_t rows, Val end, Val steps, Val k)
+{
+    const Val each = cg_div_up(c, cg_i64(c, rows), steps);
+    const Val from = cg_add(c, first, cg_mul(c, k, each));
+    const Val to =
+        cg_min(c, cg_add(c, from, each), cg_min(c, end, cg_add(c, first, cg_i64(c, rows))));
+    const Val none = cg_less(c, first, cg_i64(c, 0));
+    return cg_loop(c, "beside", from, LLVMBuildSelect(c->b, none, first, to, ""), 1);
+}
+
+/* The first row of the block LAG before the tile; `unit` rows of the result a row. */
+static Val
+rows_before(Cg *c, const Chunked *s, Val tile, int64_t unit)
+{
+    return cg_mul(c, cg_sub(c, tile, cg_i64(c, LAG * s->tiles.rows)), cg_i64(c, SIDE / unit));
 }
 
 /* ---- Y ----------------------------------------------------------------------------------- */
 
-/* The lines of y that are stored FAR tokens later: of this head, or of the next one where this
- * chunk is the span's last. */
+/* The lines of v that are read or written FAR tokens after token i: of this head, or of the next
+ * one where this chunk is the span's last. Rows are a page or so apart, where no hardware
+ * prefetcher follows. */
 static void
-prefetch_far(Cg *c, const Chunked *s, Val i)
+prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, bool write)
 {
-    enum { FAR = 2 * SIDE };
-    const CgOperand *y = cg_operand(s->k, s->y);
-    if (!y)
+    enum { FAR = 4 * SIDE };
+    const CgOperand *o = cg_operand(s->k, v);
+    if (!o)
         return;
     const Val past = cg_sub(c, cg_add(c, i, cg_i64(c, FAR)), s->count);
     const Val more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks);
@@ -84,9 +199,12 @@ prefetch_far(Cg *c, const Chunked *s, Val i)
     const Val next = cg_add(c, s->head, cg_i64(c, 1));
     const Val head = LLVMBuildSelect(c->b, same, s->head, next, "");
     const Val from =
-        cg_element(c, y->base, y->dtype, row, y->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
-    for (int64_t p = 0; p < s->head_dim; p += CG_LINE_BYTES / dtype_info[y->dtype].bytes)
-        cg_prefetch(c, cg_at(c, from, y->dtype, cg_i64(c, p)), 3);
+        cg_element(c, o->base, o->dtype, row, o->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
+    for (int64_t at = 0; at < s->head_dim * dtype_info[o->dtype].bytes; at += CG_LINE_BYTES)
+        if (write)
+            cg_prefetch_write(c, cg_offset(c, from, cg_i64(c, at)));
+        else
+            cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), 2);
 }
 
 /* y = leave_i Y + D x of one token; from: its sums. */
@@ -96,7 +214,7 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
-    prefetch_far(c, s, i);
+    prefetch_token(c, s, s->y, i, true);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
@@ -113,224 +231,118 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     }
 }
 
-/* Columns of sums from tile p on; bytes of a row of them. */
 static Val
-sums_at(Cg *c, Val sums, Val p)
+y_steps(Cg *c, const Chunked *s, Val tile)
 {
-    return cg_offset(c, sums, cg_mul(c, p, cg_i64(c, CG_UNIT_BYTES)));
+    const Val last = cg_add(c, tile, cg_i64(c, s->tiles.rows - 1));
+    const Val within = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1));
+    return cg_add(c, cg_i64(c, s->tiles.n_steps), within);
 }
 
-static int64_t
-y_stride(const Chunked *s)
-{
-    return s->tiles.p_tiles * CG_UNIT_BYTES;
-}
-
-static int64_t
-h_stride(const Chunked *s)
-{
-    return s->h_stride * (int64_t)sizeof(float);
-}
-
-/* Rows of a block of Y. */
-typedef struct {
-    Val states, inside; /* C and M */
-    Val steps;          /* of M */
-    Val sums;
-} YBlock;
-
+/* C h, then M X, whose right operands follow each other in scratch. */
 static void
-product_y(Cg *c, const Chunked *s, const YBlock *y, Val p, int64_t cols, bool states)
+y_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left, Val *right)
 {
-    const int64_t across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const ChunkedProduct before = {.left = y->states,
-                                   .right = chunked_tile(c, s->h_units, p),
-                                   .left_row = s->tiles.n_steps * CG_UNIT_TILE,
-                                   .right_step = across,
-                                   .right_col = CG_UNIT_TILE};
-    const ChunkedProduct within = {.left = y->inside,
-                                   .right = chunked_tile(c, s->x_units, p),
-                                   .left_row = s->tiles.q_steps * CG_UNIT_TILE,
-                                   .right_step = across,
-                                   .right_col = CG_UNIT_TILE};
-    if (states) {
-        chunked_sums(c, SUMS_ZERO, s->tiles.rows, cols, NULL, 0);
-        chunked_product(c, s->tiles.rows, cols, &before, cg_i64(c, s->tiles.n_steps));
-    }
-    chunked_product(c, s->tiles.rows, cols, &within, y->steps);
-    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, sums_at(c, y->sums, p), y_stride(s));
+    const int64_t n_steps = s->tiles.n_steps, q_steps = s->tiles.q_steps;
+    const Val C = chunked_tile(c, s->c_rows, cg_mul(c, tile, cg_i64(c, n_steps)));
+    const Val M = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, q_steps)));
+    const Val states = LLVMBuildSelect(c->b, w->prepared, s->c_kept, C, "");
+    const Val inside = LLVMBuildSelect(c->b, w->prepared, s->m, M, "");
+    const Val within = cg_sub(c, k, cg_i64(c, n_steps)), before = cg_less(c, within, cg_i64(c, 0));
+    for (int64_t r = 0; r < s->tiles.rows; r++)
+        left[r] = LLVMBuildSelect(
+            c->b, before, chunked_tile(c, states, cg_add(c, k, cg_i64(c, r * n_steps))),
+            chunked_tile(c, inside, cg_add(c, within, cg_i64(c, r * q_steps))), "");
+    *right = chunked_tile(c, s->h_units, cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p));
 }
 
-/* Rows of the block before are stored beside C h of this one. */
+/* Tokens of the block before are stored; x of those of the step after this block's is staged. */
 static void
-output_block(Cg *c, const Chunked *s, Val tile, Val exists, Val bounded)
+y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums)
 {
-    const int64_t rows = s->tiles.rows, across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
-    const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
-    const Val odd = LLVMBuildAnd(c->b, block, cg_i64(c, 1), "");
-    const Val other = cg_sub(c, cg_i64(c, 1), odd), size = cg_i64(c, rows * across);
-    const Val states = chunked_tile(c, s->c_rows, cg_mul(c, tile, cg_i64(c, s->tiles.n_steps)));
-    const Val inside = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps)));
-    const Val last = cg_add(c, tile, cg_i64(c, rows - 1));
-    const YBlock y = {.states = LLVMBuildSelect(c->b, bounded, states, s->c_kept, ""),
-                      .inside = LLVMBuildSelect(c->b, bounded, inside, s->m, ""),
-                      .steps = cg_add(c, cg_div(c, last, cg_i64(c, STEP / SIDE)), cg_i64(c, 1)),
-                      .sums = cg_offset(c, s->y_sums, cg_mul(c, odd, size))};
-    CgIf begin = cg_if(c, exists);
-    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
-    chunked_unit_steep(c, s, tile);
-    cg_endif(c, &steep);
-    chunked_sums(c, SUMS_ZERO, rows, s->tiles.cols, NULL, 0);
-    cg_endif(c, &begin);
-    const ChunkedProduct of = {.left = y.states,
-                               .right = s->h_units,
-                               .left_row = s->tiles.n_steps * CG_UNIT_TILE,
-                               .right_step = across,
-                               .right_col = CG_UNIT_TILE};
-    const Beside b =
-        beside(c, first_block, block, rows * SIDE, s->count, cg_i64(c, s->tiles.n_steps));
-    const Val stored = cg_offset(c, s->y_sums, cg_mul(c, other, size));
-    CgLoop k = cg_loop(c, "k", zero, cg_i64(c, s->tiles.n_steps), 1);
-    CgIf step = cg_if(c, exists);
-    chunked_step(c, rows, s->tiles.cols, &of, k.i);
-    cg_endif(c, &step);
-    CgLoop i = beside_loop(c, &b, k.i);
-    const Val line = cg_mul(c, cg_sub(c, i.i, b.first), cg_i64(c, y_stride(s)));
-    store_y_row(c, s, i.i, cg_offset(c, stored, line));
+    (void)w;
+    const int64_t rows = s->tiles.rows * SIDE;
+    const Val first = rows_before(c, s, tile, 1), pairs = cg_div(c, s->count, cg_i64(c, 2));
+    const Val next = cg_mul(c, cg_add(c, tile, cg_i64(c, 2)), cg_i64(c, SIDE / 2));
+    CgLoop i = beside_rows(c, first, rows, s->count, steps, k);
+    const Val line = cg_mul(c, cg_sub(c, i.i, first), cg_i64(c, row_bytes(s)));
+    store_y_row(c, s, i.i, cg_offset(c, sums, line));
     cg_loop_end(c, &i);
-    cg_loop_end(c, &k);
-    CgIf end = cg_if(c, exists);
-    product_y(c, s, &y, zero, s->tiles.cols, false);
-    for (Columns p = {0}; columns_next(c, s, &p);)
-        product_y(c, s, &y, p.first, p.cols, true);
-    cg_endif(c, &end);
-}
-
-static void
-head_outputs(Cg *c, const Chunked *s, Val bounded)
-{
-    const int64_t rows = s->tiles.rows;
-    const Val tiles = cg_div_up(c, s->count, cg_i64(c, SIDE));
-    CgLoop i = cg_loop(c, "y_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, rows)), rows);
-    output_block(c, s, i.i, cg_less(c, i.i, tiles), bounded);
-    cg_loop_end(c, &i);
+    CgLoop pair = beside_rows(c, next, rows / 2, pairs, steps, k);
+    for (int64_t token = 0; token < 2; token++)
+        prefetch_token(c, s, s->x, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)),
+                       false);
+    chunked_unit_stage_x(c, s, pair.i);
+    cg_loop_end(c, &pair);
 }
 
 /* ---- the state --------------------------------------------------------------------------- */
 
-/* Rows of the state by `factor`. */
-static void
-scale_state(Cg *c, const Chunked *s, Val factor)
+static Val
+h_steps(Cg *c, const Chunked *s, Val tile)
 {
-    CgLoop n = cg_loop(c, "scale", cg_i64(c, 0), cg_i64(c, s->states), 1);
-    const Val row = cg_element(c, s->h_sums, DTYPE_f32, n.i, s->h_stride, cg_i64(c, 0));
-    for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
-        const Val here = cg_at(c, row, DTYPE_f32, at.col);
-        const Val h = cg_vload(c, here, DTYPE_f32, c->lanes, NULL);
-        cg_vstore(c, here, DTYPE_f32, cg_fmul(c, h, factor), c->lanes, NULL);
-    }
-    cg_loop_end(c, &n);
+    (void)tile;
+    return cg_div_up(c, s->count, cg_i64(c, STEP));
 }
 
-/* Two rows of the state once the chunk is over: to memory after the span's last chunk (over), else
- * where the next chunk reads them. alone: the second does not exist. */
 static void
-store_state_unit(Cg *c, const Chunked *s, Val unit, Val factor, bool over, bool alone)
+h_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left, Val *right)
+{
+    (void)w;
+    for (int64_t r = 0; r < s->tiles.rows; r++) {
+        const Val row = cg_mul(c, cg_add(c, tile, cg_i64(c, r)), cg_i64(c, s->tiles.q_steps));
+        left[r] = chunked_tile(c, s->b_units, cg_add(c, row, k));
+    }
+    *right = chunked_tile(c, s->x_units, cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p));
+}
+
+/* Two rows of the state, in memory and where the next chunk reads them. sums: what is added to the
+ * first. alone: the second does not exist. */
+static void
+store_unit(Cg *c, const Chunked *s, const Walk *w, Val unit, Val sums, bool alone)
 {
     const Dtype stored = s->stored;
     const Val n = cg_mul(c, unit, cg_i64(c, 2)), zero = cg_i64(c, 0);
-    const Val sums = cg_element(c, s->h_sums, DTYPE_f32, n, s->h_stride, zero);
-    const Val units = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
-    const Val memory = cg_element(c, s->h, stored, n, s->head_dim, zero);
-    const Dtype to = over ? stored : DTYPE_f32;
-    const int64_t stride = over ? s->head_dim : s->h_stride;
+    const Val row = cg_element(c, s->h, stored, n, s->head_dim, zero);
+    const Val line = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
-        const Val here = cg_at(c, sums, DTYPE_f32, at.col);
-        const Val below = cg_at(c, here, DTYPE_f32, cg_i64(c, s->h_stride));
-        const Val even =
-            cg_round(c, cg_fmul(c, cg_vload(c, here, DTYPE_f32, c->lanes, NULL), factor), stored);
-        const Val odd =
-            alone ? cg_like(c, even, 0)
-                  : cg_round(c, cg_fmul(c, cg_vload(c, below, DTYPE_f32, c->lanes, NULL), factor),
-                             stored);
-        const Val out = over ? cg_at(c, memory, stored, at.col) : here;
-        cg_vstore(c, out, to, even, c->lanes, at.mask);
-        if (!alone)
-            cg_vstore(c, cg_at(c, out, to, cg_i64(c, stride)), to, odd, c->lanes, at.mask);
-        if (!over)
-            cg_vstore(c, cg_offset(c, units, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd),
-                      c->lanes, NULL);
+        Val now[2];
+        for (int r = 0; r < (alone ? 1 : 2); r++) {
+            const Val from = cg_offset(c, sums, cg_i64(c, r * row_bytes(s)));
+            const Val add =
+                cg_vload(c, cg_at(c, from, DTYPE_f32, at.col), DTYPE_f32, c->lanes, NULL);
+            const Val here = cg_at(c, row, stored, cg_add(c, at.col, cg_i64(c, r * s->head_dim)));
+            const Val old = cg_vload(c, here, stored, c->lanes, at.mask);
+            now[r] = cg_fma(c, w->factor, old, cg_fmul(c, w->added, add));
+            cg_vstore(c, here, stored, now[r], c->lanes, at.mask);
+            now[r] = cg_round(c, now[r], stored);
+        }
+        now[1] = alone ? cg_like(c, now[0], 0) : now[1];
+        CgIf more = cg_if(c, w->more);
+        cg_vstore(c, cg_offset(c, line, at.byte), DTYPE_i32, cg_bf16_pairs(c, now[0], now[1]),
+                  c->lanes, NULL);
+        cg_endif(c, &more);
     }
 }
 
 static void
-store_state(Cg *c, const Chunked *s, Val unit, Val factor, bool alone)
+h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums)
 {
-    const Val next = cg_add(c, s->index, cg_i64(c, 1));
-    CgIf over = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, next, s->chunks, ""));
-    store_state_unit(c, s, unit, factor, true, alone);
-    cg_else(c, &over);
-    store_state_unit(c, s, unit, factor, false, alone);
-    cg_endif(c, &over);
-}
-
-static void
-product_state(Cg *c, const Chunked *s, const ChunkedProduct *first, Val sums, Val p, int64_t cols,
-              Val steps)
-{
-    ChunkedProduct of = *first;
-    of.right = chunked_tile(c, first->right, p);
-    chunked_sums(c, SUMS_LOAD, s->tiles.rows, cols, sums_at(c, sums, p), h_stride(s));
-    chunked_product(c, s->tiles.rows, cols, &of, steps);
-    chunked_sums(c, SUMS_STORE, s->tiles.rows, cols, sums_at(c, sums, p), h_stride(s));
-}
-
-/* Rows of the block before are stored beside B^T X of this one. */
-static void
-state_block(Cg *c, const Chunked *s, Val tile, Val exists, Val factor)
-{
-    const int64_t rows = s->tiles.rows, across = s->tiles.p_tiles * CG_UNIT_TILE;
-    const Val zero = cg_i64(c, 0), block = cg_div(c, tile, cg_i64(c, rows));
-    const Val first_block = LLVMBuildICmp(c->b, LLVMIntEQ, tile, zero, "");
-    const Val steps = cg_div_up(c, s->count, cg_i64(c, STEP));
-    const Val sums = cg_offset(c, s->h_sums, cg_mul(c, tile, cg_i64(c, SIDE * h_stride(s))));
-    const ChunkedProduct of = {
-        .left = chunked_tile(c, s->b_units, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps))),
-        .right = s->x_units,
-        .left_row = s->tiles.q_steps * CG_UNIT_TILE,
-        .right_step = across,
-        .right_col = CG_UNIT_TILE};
-    CgIf begin = cg_if(c, exists);
-    chunked_sums(c, SUMS_LOAD, rows, s->tiles.cols, sums, h_stride(s));
-    cg_endif(c, &begin);
-    const Beside b =
-        beside(c, first_block, block, rows * SIDE / 2, cg_i64(c, s->states / 2), steps);
-    CgLoop k = cg_loop(c, "k", zero, steps, 1);
-    CgIf step = cg_if(c, exists);
-    chunked_step(c, rows, s->tiles.cols, &of, k.i);
-    cg_endif(c, &step);
-    CgLoop unit = beside_loop(c, &b, k.i);
-    store_state(c, s, unit.i, factor, false);
+    const Val first = rows_before(c, s, tile, 2), whole = cg_i64(c, s->states / 2);
+    const Val two = cg_i64(c, 2 * row_bytes(s));
+    CgLoop unit = beside_rows(c, first, s->tiles.rows * SIDE / 2, whole, steps, k);
+    store_unit(c, s, w, unit.i, cg_offset(c, sums, cg_mul(c, cg_sub(c, unit.i, first), two)),
+               false);
     cg_loop_end(c, &unit);
-    cg_loop_end(c, &k);
-    CgIf end = cg_if(c, exists);
-    chunked_sums(c, SUMS_STORE, rows, s->tiles.cols, sums, h_stride(s));
-    for (Columns p = {0}; columns_next(c, s, &p);)
-        product_state(c, s, &of, sums, p.first, p.cols, steps);
-    cg_endif(c, &end);
-}
-
-static void
-head_state(Cg *c, const Chunked *s, Val factor)
-{
-    const int64_t rows = s->tiles.rows;
-    const Val tiles = cg_i64(c, s->tiles.n_tiles);
-    CgLoop n = cg_loop(c, "h_tile", cg_i64(c, 0), cg_add(c, tiles, cg_i64(c, rows)), rows);
-    state_block(c, s, n.i, cg_less(c, n.i, tiles), factor);
-    cg_loop_end(c, &n);
-    if (s->states % 2)
-        store_state(c, s, cg_i64(c, s->states / 2), factor, true);
+    if (s->states % 2 == 0)
+        return;
+    const Val row = cg_sub(c, whole, first); /* the last, beside the first step of its block */
+    const Val all[] = {LLVMBuildICmp(c->b, LLVMIntEQ, k, cg_i64(c, 0), ""),
+                       cg_less(c, cg_i64(c, -1), row),
+                       cg_less(c, row, cg_i64(c, s->tiles.rows * SIDE / 2))};
+    CgIf odd = cg_if(c, LLVMBuildAnd(c->b, all[0], LLVMBuildAnd(c->b, all[1], all[2], ""), ""));
+    store_unit(c, s, w, whole, cg_offset(c, sums, cg_mul(c, row, two)), true);
+    cg_endif(c, &odd);
 }
 
 /* ---- of a head --------------------------------------------------------------------------- */
@@ -341,28 +353,38 @@ chunked_unit_head(Cg *c, const Chunked *s)
     const Val one = cg_f32(c, 1), step = cg_i64(c, STEP);
     const Val padded = cg_mul(c, cg_div_up(c, s->count, step), step);
     const Val bounded = cg_decay_prefix(c, &s->decay, s->head, s->row, s->count);
+    const Val steep = LLVMBuildNot(c->b, bounded, "steep");
     const Val whole = cg_decay_whole(c, &s->decay, s->count);
     CgIf kind = cg_if(c, bounded);
     cg_decay_begun(c, &s->decay, s->count);
     cg_else(c, &kind);
     cg_decay_steep(c, &s->decay, padded);
     cg_endif(c, &kind);
-    chunked_unit_stage_x(c, s);
-    head_outputs(c, s, bounded);
-    CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
+    chunked_unit_stage_x_begin(c, s);
+    const Walk y = {.tiles = cg_div_up(c, s->count, cg_i64(c, SIDE)),
+                    .prepare = chunked_unit_steep,
+                    .prepared = steep,
+                    .steps = y_steps,
+                    .operands = y_operands,
+                    .beside = y_beside};
+    walk_rows(c, s, &y);
+    CgIf again = cg_if(c, steep);
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
-    chunked_unit_stage_x(c, s);
-    scale_state(c, s, cg_splat(c, whole, c->lanes));
-    cg_endif(c, &steep);
-    head_state(c, s, cg_splat(c, LLVMBuildSelect(c->b, bounded, whole, one, ""), c->lanes));
-}
-
-bool
-chunked_in_place(const Chunked *s)
-{
-    return s->stored == DTYPE_f32 && s->states == s->tiles.n_tiles * SIDE &&
-           s->head_dim == s->tiles.p_tiles * SIDE;
+    chunked_unit_stage_x_begin(c, s);
+    CgLoop pair = cg_loop(c, "stage", cg_i64(c, SIDE), cg_div(c, s->count, cg_i64(c, 2)), 1);
+    chunked_unit_stage_x(c, s, pair.i);
+    cg_loop_end(c, &pair);
+    cg_endif(c, &again);
+    const Val added = LLVMBuildSelect(c->b, bounded, whole, one, "");
+    const Walk h = {.tiles = cg_i64(c, s->tiles.n_tiles),
+                    .steps = h_steps,
+                    .operands = h_operands,
+                    .beside = h_beside,
+                    .factor = cg_splat(c, whole, c->lanes),
+                    .added = cg_splat(c, added, c->lanes),
+                    .more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks)};
+    walk_rows(c, s, &h);
 }
 
 /* ---- scratch ----------------------------------------------------------------------------- */
@@ -384,14 +406,12 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->b_rows = cg_scratch(c, s->k, t->c_bytes);
     s->b_cols = cg_scratch(c, s->k, t->c_bytes);
     s->b_pairs = tiles(c, s, t->q_steps * t->n_tiles);
-    s->x_units = tiles(c, s, t->q_steps * t->p_tiles);
-    s->h_units = tiles(c, s, t->n_steps * t->p_tiles);
-    s->h_stride = t->p_tiles * SIDE;
-    if (!chunked_in_place(s))
-        s->h_sums = tiles(c, s, t->n_tiles * t->p_tiles);
-    s->y_sums = tiles(c, s, 2 * block > corners ? 2 * block : corners);
+    s->h_units = tiles(c, s, (t->n_steps + t->q_steps) * t->p_tiles); /* x_units follow */
+    s->x_units = chunked_tile(c, s->h_units, cg_i64(c, t->n_steps * t->p_tiles));
+    s->y_sums = tiles(c, s, LAG * block > corners ? LAG * block : corners);
     s->c_kept = tiles(c, s, t->rows * t->n_steps);
     s->m = tiles(c, s, t->rows * t->q_steps);
+    s->m_weight = cg_scratch(c, s->k, (t->q_steps * STEP + SIDE) * (int64_t)sizeof(float));
     s->since = cg_scratch(c, s->k, STEP * (int64_t)sizeof(float));
     s->decay = cg_decay(c, s->k, s->dt, s->A, t->q_steps * STEP, c->lanes);
 }

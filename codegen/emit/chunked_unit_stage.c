@@ -219,14 +219,15 @@ products_cb(Cg *c, const Chunked *s)
     const int64_t column = s->tiles.n_steps * CG_UNIT_TILE;
     CgLoop i = cg_loop(c, "cb_row", zero, cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
     CgLoop j = cg_loop(c, "cb_col", zero, cg_add(c, i.i, cg_i64(c, 1)), 1);
-    const ChunkedProduct of = {
-        .left = cg_offset(c, s->c_rows, cg_mul(c, i.i, cg_i64(c, BLOCK * column))),
-        .right = cg_offset(c, s->b_cols, cg_mul(c, j.i, cg_i64(c, BLOCK * column))),
-        .left_row = column,
-        .right_step = CG_UNIT_TILE,
-        .right_col = column};
+    const Val left = cg_offset(c, s->c_rows, cg_mul(c, i.i, cg_i64(c, BLOCK * column)));
+    const Val right = cg_offset(c, s->b_cols, cg_mul(c, j.i, cg_i64(c, BLOCK * column)));
     chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
-    chunked_product(c, BLOCK, BLOCK, &of, end);
+    CgLoop k = cg_loop(c, "k", zero, end, 1);
+    Val rows[BLOCK];
+    for (int64_t r = 0; r < BLOCK; r++)
+        rows[r] = chunked_tile(c, left, cg_add(c, k.i, cg_i64(c, r * s->tiles.n_steps)));
+    chunked_step(c, BLOCK, BLOCK, rows, chunked_tile(c, right, k.i), column, NULL, 0);
+    cg_loop_end(c, &k);
     chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, s->y_sums, BLOCK * CG_UNIT_BYTES);
     store_cb(c, s, i.i, j.i);
     cg_loop_end(c, &j);
@@ -263,7 +264,7 @@ weight_of(Cg *c, const Chunked *s, Val i)
     return cg_splat(c, one, c->lanes);
 }
 
-/* Pair `pair` of tokens; alone: the second does not exist. */
+/* alone: the pair's second token does not exist. */
 static void
 stage_x_pair(Cg *c, const Chunked *s, Val pair, bool alone)
 {
@@ -279,12 +280,18 @@ stage_x_pair(Cg *c, const Chunked *s, Val pair, bool alone)
 }
 
 void
-chunked_unit_stage_x(Cg *c, const Chunked *s)
+chunked_unit_stage_x(Cg *c, const Chunked *s, Val pair)
+{
+    stage_x_pair(c, s, pair, false);
+}
+
+void
+chunked_unit_stage_x_begin(Cg *c, const Chunked *s)
 {
     const Val whole = cg_div(c, s->count, cg_i64(c, 2));
     Val after[2];
     pairs_after(c, s, after);
-    CgLoop pair = cg_loop(c, "stage", cg_i64(c, 0), whole, 1);
+    CgLoop pair = cg_loop(c, "stage", cg_i64(c, 0), cg_min(c, whole, cg_i64(c, SIDE)), 1);
     stage_x_pair(c, s, pair.i, false);
     cg_loop_end(c, &pair);
     CgIf odd = cg_if(c, cg_less(c, whole, after[0]));
@@ -302,19 +309,11 @@ stage_state_unit(Cg *c, const Chunked *s, Val unit, bool alone)
     const Val from = cg_element(c, s->h, stored, n, s->head_dim, zero);
     const Val below = cg_at(c, from, stored, cg_i64(c, s->head_dim));
     const Val line = chunked_tile_row(c, s->h_units, unit, s->tiles.p_tiles);
-    const bool copied = !chunked_in_place(s);
-    const Val sums = copied ? cg_element(c, s->h_sums, DTYPE_f32, n, s->h_stride, zero) : NULL;
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const Val even = cg_vload(c, cg_at(c, from, stored, at.col), stored, c->lanes, at.mask);
         Val odd = cg_like(c, even, 0);
         if (!alone)
             odd = cg_vload(c, cg_at(c, below, stored, at.col), stored, c->lanes, at.mask);
-        if (copied) {
-            const Val to = cg_at(c, sums, DTYPE_f32, at.col);
-            cg_vstore(c, to, DTYPE_f32, even, c->lanes, NULL);
-            cg_vstore(c, cg_at(c, to, DTYPE_f32, cg_i64(c, s->h_stride)), DTYPE_f32, odd, c->lanes,
-                      NULL);
-        }
         cg_vstore(c, cg_offset(c, line, at.byte), DTYPE_i32, cg_bf16_pairs(c, even, odd), c->lanes,
                   NULL);
     }

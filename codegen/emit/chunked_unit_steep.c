@@ -3,7 +3,7 @@
  * one block of rows.
  *
  * With f the first of a tile's 16 rows, exp(a_i - a_j) = exp(a_i - a_f) exp(a_f - a_j). Tokens
- * before f have both exponents at most 0; s->decay.weight holds the second factor times dt_j, and
+ * before f have both exponents at most 0; s->m_weight holds the second factor times dt_j, and
  * is multiplied by exp(a_f - a_e) when the tile that began at e is done. The tile's own tokens have
  * a positive second exponent: where it is at most DECAY_RANGE they are like the others, and CB's
  * zeros are M's; else they are done again, pair by pair. */
@@ -25,7 +25,7 @@ weigh(Cg *c, const Chunked *s, CgSum a, Val from, Val to)
     CgLoop j = cg_loop(c, "weight", from, to, c->lanes);
     const Val dt = load_f32(c, s->decay.step, j.i, c->lanes);
     const Val weight = cg_fmul(c, cg_decay_since(c, &s->decay, a, j.i), dt);
-    cg_vstore(c, cg_at(c, s->decay.weight, DTYPE_f32, j.i), DTYPE_f32, weight, c->lanes, NULL);
+    cg_vstore(c, cg_at(c, s->m_weight, DTYPE_f32, j.i), DTYPE_f32, weight, c->lanes, NULL);
     cg_loop_end(c, &j);
 }
 
@@ -40,13 +40,17 @@ weigh_tile(Cg *c, const Chunked *s, Val first)
     const Val factor =
         cg_splat(c, LLVMBuildExtractElement(c->b, faded, cg_i64(c, 0), ""), c->lanes);
     CgLoop j = cg_loop(c, "fade", cg_i64(c, 0), before, c->lanes);
-    const Val at = cg_at(c, s->decay.weight, DTYPE_f32, j.i);
+    const Val at = cg_at(c, s->m_weight, DTYPE_f32, j.i);
     const Val weight = cg_vload(c, at, DTYPE_f32, c->lanes, NULL);
     cg_vstore(c, at, DTYPE_f32, cg_fmul(c, weight, factor), c->lanes, NULL);
     cg_loop_end(c, &j);
     weigh(c, s, a, before, first);
     cg_endif(c, &later);
-    weigh(c, s, a, first, cg_add(c, first, side));
+    const Val end = cg_add(c, first, side);
+    weigh(c, s, a, first, end);
+    for (int64_t v = 0; v < SIDE; v += c->lanes) /* the step may have as many more, where CB is 0 */
+        cg_vstore(c, cg_at(c, s->m_weight, DTYPE_f32, cg_add(c, end, cg_i64(c, v))), DTYPE_f32,
+                  cg_splat(c, cg_f32(c, 0), c->lanes), c->lanes, NULL);
     for (int64_t r = 0; r < SIDE; r += c->lanes) /* exp(a_i - a_f) of the tile's rows */
         cg_vstore(c, cg_at(c, s->since, DTYPE_f32, cg_i64(c, r)), DTYPE_f32,
                   cg_decay_until(c, &s->decay, a, cg_add(c, first, cg_i64(c, r))), c->lanes, NULL);
@@ -126,7 +130,7 @@ steep_m(Cg *c, const Chunked *s, Val tile, Val steps, Val m)
     const Val cb = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps)));
     weigh_tile(c, s, first);
     CgLoop k = cg_loop(c, "m", cg_i64(c, 0), steps, 1);
-    const Val weight = cg_at(c, s->decay.weight, DTYPE_f32, cg_mul(c, k.i, cg_i64(c, STEP)));
+    const Val weight = cg_at(c, s->m_weight, DTYPE_f32, cg_mul(c, k.i, cg_i64(c, STEP)));
     scale_step(c, chunked_tile(c, cb, k.i), chunked_tile(c, m, k.i), s->since, weight);
     cg_loop_end(c, &k);
     const Val end = cg_add(c, first, cg_i64(c, SIDE - 1));

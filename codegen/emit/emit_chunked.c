@@ -326,11 +326,9 @@ group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
     s->head = head.i;
     s->h = cg_at(c, states, s->stored, cg_mul(c, head.i, cg_i64(c, s->states * s->head_dim)));
     s->skip = s->D ? cg_splat(c, cg_eval_one(c, s->k, s->D, zero, head.i), c->lanes) : NULL;
-    if (s->on_unit) {
-        if (chunked_in_place(s))
-            s->h_sums = s->h;
+    if (s->on_unit)
         chunked_unit_stage_state(c, s);
-    } else if (s->h_units)
+    else if (s->h_units)
         chunked_stage_state(c, s);
     CgLoop again = cg_loop(c, "chunk", zero, s->chunks, 1);
     chunk_open(c, s, again.i, end);

@@ -5,7 +5,11 @@
  *
  * Threads divide columns. For the rows of each sequence and each vector of columns, the last
  * K-1 inputs stay in registers while the rows go by; they are the new state when the rows end,
- * whether there were more than K-1 or not. */
+ * whether there were more than K-1 or not.
+ *
+ * That walks memory a vector a row, with a page or so between rows. Beside a matrix unit, where it
+ * takes a tenth of a prefill, rows after the first K-1 are done whole rows of this thread's columns
+ * one after the other; each reads its K inputs again, which are in the first-level cache. */
 #include "codegen/emit/cg.h"
 
 enum { MAX_TAPS = 16 };
@@ -66,12 +70,11 @@ emit_row(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
     cg_store_outputs(c, k, at);
 }
 
-/* These columns over the rows. */
+/* These columns over the rows before `end`. */
 static void
-conv_columns(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
+conv_columns(Cg *c, CgKernel *k, Conv *v, Val end, const CgSite *at)
 {
     columns_begin(c, k, v, at);
-    const Val end = cg_add(c, v->seg.row, v->seg.len);
     CgLoop row = cg_loop(c, "row", v->seg.row, end, 1);
     const CgSite here = {.row = row.i, .col = at->col, .lanes = at->lanes, .mask = at->mask};
     emit_row(c, k, v, &here);
@@ -80,6 +83,52 @@ conv_columns(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
         const Val x = cg_get(c, cg_vec_type(c, at->lanes), v->past[j]);
         cg_vstore(c, history_at(c, v, j, at), DTYPE_f32, x, at->lanes, at->mask);
     }
+}
+
+/* Input of tap j for row `row`. */
+static Val
+input_of(Cg *c, CgKernel *k, const Conv *v, Val row, int j, const CgSite *at)
+{
+    CgSite site = *at;
+    site.row = cg_sub(c, row, cg_i64(c, v->taps - 1 - j));
+    cg_unbind_all(k);
+    return cg_eval(c, k, v->conv->in[0], &site);
+}
+
+/* Rows [from, end), each with K-1 rows before it, columns [first, last). */
+static void
+conv_rows(Cg *c, CgKernel *k, const Conv *v, Val from, Val end, Val first, Val last)
+{
+    const Value *w = v->conv->in[1], *bias = v->conv->in[2];
+    CgLoop row = cg_loop(c, "whole_row", from, end, 1);
+    for (CgColumns s = cg_columns(c, row.i, first, last, c->lanes); cg_columns_next(c, &s);) {
+        cg_unbind_all(k);
+        Val y = bias ? cg_eval(c, k, bias, &s.at) : NULL;
+        for (int j = 0; j < v->taps; j++) {
+            CgSite tap = s.at;
+            tap.row = cg_i64(c, j);
+            const Val weight = cg_eval(c, k, w, &tap);
+            const Val x = input_of(c, k, v, row.i, j, &s.at);
+            y = y ? cg_fma(c, weight, x, y) : cg_fmul(c, weight, x);
+        }
+        cg_unbind_all(k);
+        cg_bind(k, v->conv->out[0], y);
+        cg_store_outputs(c, k, &s.at);
+    }
+    cg_loop_end(c, &row);
+    for (CgColumns s = cg_columns(c, end, first, last, c->lanes); cg_columns_next(c, &s);)
+        for (int j = 0; j < v->taps - 1; j++)
+            cg_vstore(c, history_at(c, v, j, &s.at), DTYPE_f32, input_of(c, k, v, end, j, &s.at),
+                      s.at.lanes, s.at.mask);
+}
+
+/* Whether whole rows pay, and inputs can be read again. */
+static bool
+by_rows(const Cg *c, const CgKernel *k, const Conv *v)
+{
+    const bool many = k->graph->block >= ABI_LONG_PASS;
+    return c->machine->matrix.kind != MATRIX_none && many && cg_operand(k, v->conv->in[0]) &&
+           v->conv->in[1]->type.shape.rank == 2;
 }
 
 bool
@@ -101,8 +150,16 @@ emit_conv1d(Cg *c, CgKernel *k, Diag *diag)
     CgLoop seg = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
     v.seg = cg_segment(c, k, seg.i);
     v.history = cg_state_at(c, k, state, v.seg.slot);
+    const Val end = cg_add(c, v.seg.row, v.seg.len);
+    const Val begin = cg_add(c, v.seg.row, cg_min(c, v.seg.len, cg_i64(c, v.taps - 1)));
+    const bool rows = by_rows(c, k, &v);
     for (CgColumns s = cg_columns(c, cg_i64(c, 0), from, to, lanes); cg_columns_next(c, &s);)
-        conv_columns(c, k, &v, &s.at);
+        conv_columns(c, k, &v, rows ? begin : end, &s.at);
+    if (rows) {
+        CgIf more = cg_if(c, cg_less(c, begin, end));
+        conv_rows(c, k, &v, begin, end, from, to);
+        cg_endif(c, &more);
+    }
     cg_loop_end(c, &seg);
     return true;
 }

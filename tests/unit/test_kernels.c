@@ -491,6 +491,10 @@ static const SsdCase ssd_cases[] = {
     {4, 64,  16,  1, 24, 1,     1,     -INFINITY, {64, 30},            true }, /* none, or all is lost */
     {2, 20,  10,  1, 16, 1,     1,     -1e38,     {64, 30},            true },
     {2, 20,  10,  1, 16, 1e-30, 1e-30, -1e30,     {90},                false},
+    {2, 96,  64,  1, 40, 0.1,   0.09,  -1,        {90, 2},             false}, /* columns in more than one block */
+    {1, 176, 20,  1, 32, 0.1,   0.09,  -4,        {70},                false},
+    {2, 32,  70,  1, 96, 4,     1,     -8,        {96},                false}, /* forgets within a tile */
+    {2, 64,  64,  1, 64, 0.1,   0.09,  -10,       {64, 7},             false}, /* forgets within a chunk */
 };
 
 static bool
@@ -533,6 +537,48 @@ Test(kernels, chunked_ssd_on_the_matrix_unit_agrees_with_the_interpreter)
 Test(kernels, chunked_ssd_on_the_model_of_a_matrix_unit_agrees_with_the_interpreter)
 {
     check_all_ssd(ON_MODEL, DTYPE_f32);
+}
+
+/* Rows and states of both calls of a case. */
+static void
+run_ssd(Model *m, const SsdCase *c, Arena *texts, Form form, char *rows[2])
+{
+    *m = ssd_model(c, form);
+    model_open(m, ssd_text(texts, c, form, DTYPE_f32), "native");
+    for (int second = 0; second < 2; second++) {
+        AbiSeg segs[MAX_SEGS];
+        int32_t ids[BLOCK];
+        const int nseg = segments(c, second, segs, ids);
+        const size_t bytes = (size_t)m->abi->output_bytes;
+        rows[second] = arena_alloc(texts, bytes);
+        memset(m->out, 0, bytes);
+        if (nseg > 0)
+            run_rows(m, ids, segs, nseg, MAX_PARTS);
+        memcpy(rows[second], m->out, bytes);
+    }
+}
+
+Test(kernels, the_matrix_unit_and_its_model_give_the_same_bits)
+{
+    if (!has_unit())
+        return;
+    for (size_t i = 0; i < COUNT_OF(ssd_cases); i++) {
+        const SsdCase *c = &ssd_cases[i];
+        Arena *texts = arena_new();
+        Model unit, model;
+        char *rows[2][2];
+        run_ssd(&unit, c, texts, ON_UNIT, rows[0]);
+        run_ssd(&model, c, texts, ON_MODEL, rows[1]);
+        const size_t bytes = (size_t)unit.abi->output_bytes;
+        const size_t states = (size_t)(MAX_SEGS * round_up(unit.abi->state_bytes, 64));
+        for (int call = 0; call < 2; call++)
+            cr_expect(memcmp(rows[0][call], rows[1][call], bytes) == 0, "case %zu, call %d", i,
+                      call);
+        cr_expect(memcmp(unit.states, model.states, states) == 0, "case %zu: states", i);
+        model_close(&unit);
+        model_close(&model);
+        arena_free(texts);
+    }
 }
 
 Test(kernels, ssd_scan_agrees_with_the_interpreter)
