@@ -6,7 +6,7 @@ vocab: 16
 dim: 8
 layers: [{block: mamba2, head_dim: 8}]
 weights: {init: reference}
-compile: {dot: bf16x3}
+compile: {dot: bf16x3, form: chunked, chunk: 16}
 --CONTAINS--
 dot=bf16x3
 dot=f32
