@@ -73,23 +73,24 @@ block_bytes(const Chunked *s)
     return s->tiles.rows * SIDE * row_bytes(s);
 }
 
-/* left: a whole block's columns are one block: its sums are stored one by one into `before` when
- * the next block begins. */
+/* Left operands of step k + 1 are loaded once those of step k have been used, so that vectors work
+ * while they come. before: NULL, or where the sums of the block before go as this one begins. */
 static void
-walk_step(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, int64_t cols, Val k, Val before)
+walk_step(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k, Val steps, Val before)
 {
-    const int64_t rows = s->tiles.rows;
-    Val left[CHUNKED_ROWS], right = NULL;
-    w->operands(c, s, w, tile, p, k, left, &right);
-    if (!before) {
-        chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, NULL, 0);
-        return;
-    }
-    CgIf begin = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, k, cg_i64(c, 0), ""));
+    const int64_t rows = s->tiles.rows, cols = s->tiles.cols;
+    const Val zero = cg_i64(c, 0), next = cg_add(c, k, cg_i64(c, 1));
+    Val left[CHUNKED_ROWS], right = NULL, other = NULL;
+    w->operands(c, s, w, tile, zero, k, left, &right);
+    CgIf begin = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, k, zero, ""));
     chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, before, row_bytes(s));
     cg_else(c, &begin);
-    chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, NULL, 0);
+    chunked_step(c, rows, cols, NULL, right, CG_UNIT_TILE, NULL, 0);
     cg_endif(c, &begin);
+    CgIf more = cg_if(c, cg_less(c, next, steps));
+    w->operands(c, s, w, tile, zero, next, left, &other);
+    chunked_left(c, rows, cols, left);
+    cg_endif(c, &more);
 }
 
 /* The products of a block with columns from p on, without vectors beside them. */
@@ -100,7 +101,9 @@ walk_columns(Cg *c, const Chunked *s, const Walk *w, Val tile, const Columns *p,
     const Val to = cg_offset(c, sums, cg_mul(c, p->first, cg_i64(c, CG_UNIT_BYTES)));
     chunked_sums(c, SUMS_ZERO, s->tiles.rows, p->cols, NULL, 0);
     CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
-    walk_step(c, s, w, tile, p->first, p->cols, k.i, NULL);
+    Val left[CHUNKED_ROWS], right = NULL;
+    w->operands(c, s, w, tile, p->first, k.i, left, &right);
+    chunked_step(c, s->tiles.rows, p->cols, left, right, CG_UNIT_TILE, NULL, 0);
     cg_loop_end(c, &k);
     chunked_sums(c, SUMS_STORE, s->tiles.rows, p->cols, to, row_bytes(s));
 }
@@ -124,7 +127,7 @@ walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile, Val sums, Val other
     cg_endif(c, &begin);
     CgLoop k = cg_loop(c, "k", zero, steps, 1);
     CgIf step = cg_if(c, exists);
-    walk_step(c, s, w, tile, zero, cols, k.i, single ? other : NULL);
+    walk_step(c, s, w, tile, k.i, steps, single ? other : NULL);
     if (single) {
         cg_else(c, &step);
         const Val before = cg_sub(c, tile, cg_i64(c, rows));
