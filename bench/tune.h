@@ -41,8 +41,9 @@ extern const int tune_size_count;
 
 /* Runs every size in each form and fits machine.costs.term; an exit status. */
 int tune_ssd(Tune *t, const TuneSize *sizes, int count);
-/* Runs a layer in every format and fits machine.costs.step. */
-int tune_layer(Tune *t);
+/* Runs so many equal layers in every format and fits machine.costs.step. */
+int tune_layers(Tune *t, int layers);
+enum { TUNE_LAYERS = 12 }; /* their weights are more than caches keep */
 double tune_predicted(const Tune *t, const TunePoint *p); /* seconds, by machine.costs */
 /* Relative errors of the points of a kind; how many. */
 int tune_errors(const Tune *t, CostKind kind, double *errors);

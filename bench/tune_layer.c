@@ -1,9 +1,10 @@
-/* bench/tune_layer.c -- one layer in every format: what its kernels besides the SSD take. */
+/* bench/tune_layer.c -- a model of equal layers in every format: what its kernels besides the SSD
+ * take, weights coming from where they come from in a model. */
 #include <string.h>
 
 #include "bench/tune.h"
 
-enum { REPEATS = 5, MOST_ROWS = 1024, LAYER_TOKENS = 512 };
+enum { REPEATS = 3, MOST_ROWS = 8192, LAYER_TOKENS = 512 };
 
 static const int64_t tokens_list[] = {LAYER_TOKENS, 256, 64, 24};
 
@@ -63,7 +64,7 @@ add_rows(const Tune *t, const Job *job, int64_t tokens, const double *best, Rows
             rows->rows == MOST_ROWS)
             continue;
         cost_kernel_count(&t->machine, g, k, tokens, t->threads, count);
-        count[COST_read] = 0; /* these weights stay in caches */
+        count[COST_read] = 0; /* it is part of what each kernel takes */
         rows->measured[rows->rows++] = 1e9 * best[s];
         all += 1e9 * best[s];
     }
@@ -107,7 +108,7 @@ run_layer(const Tune *t, Job *job, ssmc_session *session, Rows *rows)
 }
 
 static int
-run_kind(const Tune *t, const Layer *kind, Rows *rows)
+run_kind(const Tune *t, const Layer *kind, int layers, Rows *rows)
 {
     Job job = {0};
     Arena *arena = arena_new();
@@ -117,6 +118,7 @@ run_kind(const Tune *t, const Layer *kind, Rows *rows)
     settings.yaml = kind->yaml;
     settings.format = kind->format;
     settings.matmul = kind->matmul;
+    settings_over(&settings, "layers.*.repeat", layers);
     settings_over(&settings, "compile.block", LAYER_TOKENS);
     int status = job_describe(&job, arena, &settings);
     if (status == EXIT_DONE)
@@ -148,14 +150,14 @@ measure_read(Tune *t)
 }
 
 int
-tune_layer(Tune *t)
+tune_layers(Tune *t, int layers)
 {
     Rows *rows = arena_alloc(t->arena, sizeof *rows);
     int status = EXIT_DONE;
     const bool matrix = t->machine.matrix.bf16 && t->machine.matrix.i8;
     for (size_t i = 0; i < COUNT_OF(layer_kinds) && status == EXIT_DONE; i++)
         if (matrix || !layer_kinds[i].matrix)
-            status = run_kind(t, &layer_kinds[i], rows);
+            status = run_kind(t, &layer_kinds[i], layers, rows);
     if (status != EXIT_DONE)
         return status;
     const BenchFit fit = {rows->rows, COST_STEPS, rows->count, rows->measured, rows->weight};

@@ -101,7 +101,7 @@ cmd_tune(Options *o)
     tune_begin(&t, o->arena, &machine, threads, listener);
     int status = tune_ssd(&t, tune_sizes, tune_size_count);
     if (status == EXIT_DONE)
-        status = tune_layer(&t);
+        status = tune_layers(&t, TUNE_LAYERS);
     tell_progress(listener, "measuring", 0, 0);
     if (status != EXIT_DONE)
         return status;

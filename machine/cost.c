@@ -31,14 +31,14 @@ static const char *const step_name[COST_STEPS] = {
                      [COST_steep] = steep, [COST_away] = away}
 #define STEPS(...) STEPS_LISTED(__VA_ARGS__) /* an argument may be a macro of several */
 #define STEPS_LISTED(f32, f16, bf16, u8, u4x2, blas, conv, decay, pass, read, step, function,      \
-                     distant, matrix_bf16, matrix_u8, sums, group, stage, out, stream)             \
+                     distant, stream, matrix_bf16, matrix_u8, sums, group, stage, out)             \
     [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
     [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
     [COST_conv] = conv, [COST_decay] = decay, [COST_pass] = pass, [COST_read] = read,              \
     [COST_step] = step, [COST_function] = function, [COST_distant] = distant,                      \
-    [COST_matrix_bf16] = matrix_bf16, [COST_matrix_u8] = matrix_u8, [COST_matrix_sums] = sums,     \
-    [COST_matrix_group] = group, [COST_matrix_stage] = stage, [COST_matrix_out] = out,             \
-    [COST_matrix_stream] = stream
+    [COST_stream] = stream, [COST_matrix_bf16] = matrix_bf16, [COST_matrix_u8] = matrix_u8,        \
+    [COST_matrix_sums] = sums, [COST_matrix_group] = group, [COST_matrix_stage] = stage,           \
+    [COST_matrix_out] = out
 
 /* Rows are written by costs_print_row in the order of cost.def. */
 _Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_cb == 3 &&
@@ -50,9 +50,9 @@ _Static_assert(COST_linear_f32 == 0 && COST_linear_f16 == 1 && COST_linear_bf16 
                    COST_linear_u8 == 3 && COST_linear_u4x2 == 4 && COST_linear_blas == 5 &&
                    COST_conv == 6 && COST_decay == 7 && COST_pass == 8 && COST_read == 9 &&
                    COST_step == 10 && COST_function == 11 && COST_distant == 12 &&
-                   COST_matrix_bf16 == 13 && COST_matrix_u8 == 14 && COST_matrix_sums == 15 &&
-                   COST_matrix_group == 16 && COST_matrix_stage == 17 && COST_matrix_out == 18 &&
-                   COST_matrix_stream == 19 && COST_STEPS == 20,
+                   COST_stream == 13 && COST_matrix_bf16 == 14 && COST_matrix_u8 == 15 &&
+                   COST_matrix_sums == 16 && COST_matrix_group == 17 && COST_matrix_stage == 18 &&
+                   COST_matrix_out == 19 && COST_STEPS == 20,
                "the order of STEPS()'s arguments");
 _Static_assert(COST_recurrent == 0 && COST_chunked_f32 == 1 && COST_chunked_bf16 == 2 &&
                    COST_chunked_matrix == 3 && COST_KINDS == 4,

@@ -24,7 +24,7 @@ typedef enum {
 } CostStep;
 
 /* Those of a matrix unit are the last. */
-_Static_assert(COST_distant + 1 == COST_matrix_bf16, "the order of COST_STEP()s");
+_Static_assert(COST_stream + 1 == COST_matrix_bf16, "the order of COST_STEP()s");
 
 /* Nanoseconds a unit. */
 typedef struct {

@@ -42,6 +42,7 @@ typedef struct {
     bool blas, matrix;       /* by OpenBLAS; on the matrix unit */
     int64_t inputs, columns; /* columns padded to panels */
     int64_t group;           /* inputs that share scales; 0: all */
+    bool triples;            /* bf16 that are parts of f32: dot=bf16x3 */
     int threads;
 } CostLinear;
 double cost_linear(const Machine *machine, const CostLinear *linear);

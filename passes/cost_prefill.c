@@ -58,6 +58,7 @@ cost_linear_matrix(const Machine *m, const CostLinear *l)
     const CostMatrix all = {.weight = l->weight,
                             .inputs = l->inputs,
                             .group = l->group,
+                            .triples = l->triples,
                             .rows = ROWS,
                             .panels = (double)l->columns / COLUMNS};
     double count[COST_STEPS] = {0}, ns = 0;
@@ -123,6 +124,18 @@ is_alone(const Node *n)
            n->out[0]->type.dtype == DTYPE_f32;
 }
 
+/* Rows go in blocks of which half of the second-level cache holds x; each block walks the panels of
+ * the thread. vectors: of all panels. */
+static double
+stream_vectors(const Machine *m, const LinearShare *s, const Node *n, double vectors, double panels)
+{
+    const Dtype w = node_weight(n)->type.dtype;
+    const int element = !dtype_info[w].is_float ? 1 : w == DTYPE_bf16 ? 2 : 4; /* of staged x */
+    const double row = (double)type_width(&node_operand(n, 'x')->type) * element;
+    const double most = fmax((double)m->l2_bytes / 2 / row, 1);
+    return ceil((double)s->rows / most) * s->panels / panels * vectors;
+}
+
 static void
 count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
 {
@@ -140,6 +153,7 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
         const CostMatrix l = {.weight = w->dtype,
                               .inputs = (int64_t)inputs,
                               .group = node_int(n, ATTR_group, 0),
+                              .triples = node_in_triples(n),
                               .direct = is_alone(n),
                               .rows = s.rows,
                               .panels = s.panels};
@@ -147,9 +161,11 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     } else {
         count[step] += s.panels * (double)s.rows * width / lanes * inputs / products;
     }
-    if (type_count(w, 0, 0, &elements))
-        count[COST_read] +=
-            share(p, (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes);
+    if (!type_count(w, 0, 0, &elements))
+        return;
+    const double vectors = (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes;
+    count[COST_read] += share(p, vectors);
+    count[COST_stream] += stream_vectors(p->m, &s, n, vectors, panels);
 }
 
 /* ---- other kernels ----------------------------------------------------------------------- */
@@ -263,13 +279,23 @@ cost_kernel_dtype(const Kernel *kernel)
     return weight->type.dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
 }
 
+/* Of the other layers' states and weights so many bytes lie between two passes over an SSD that its
+ * own state comes from memory. */
+static double
+state_read(const Machine *m, const CostSsd *z)
+{
+    const double bytes = 4.0 * (double)(z->heads * z->state) * (double)z->head_dim;
+    const double threads = z->threads > 0 ? z->threads : 1;
+    return bytes / m->vector_bytes / threads * m->costs.step[COST_read] * 1e-9;
+}
+
 double
 cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows, int threads)
 {
     CostSsd ssd;
     double count[COST_STEPS], ns = 0;
     if (cost_kernel_ssd(g, kernel, threads, &ssd))
-        return cost_ssd(machine, &ssd, rows);
+        return cost_ssd(machine, &ssd, rows) + state_read(machine, &ssd);
     cost_kernel_count(machine, g, kernel, rows, threads, count);
     const double read = count[COST_read] * machine->costs.step[COST_read];
     for (int s = 0; s < COST_STEPS; s++)

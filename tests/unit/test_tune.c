@@ -59,7 +59,7 @@ Test(tune, measures_every_kind_of_kernel)
     Tune t = tune_of_this_machine();
     for (int s = 0; s < COST_STEPS; s++)
         t.machine.costs.step[s] = -1;
-    cr_assert_eq(tune_layer(&t), EXIT_DONE);
+    cr_assert_eq(tune_layers(&t, 1), EXIT_DONE);
     for (int s = 0; s < COST_STEPS; s++)
         cr_expect(t.machine.costs.step[s] >= 0 && isfinite(t.machine.costs.step[s]), "step %d", s);
     cr_expect_gt(t.machine.costs.step[COST_linear_f32], 0);
