@@ -55,7 +55,6 @@ Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads
                  int nargs);
 /* Hint: the line at ptr will be read soon. locality 3: keep in L1, 0: do not keep. */
 void cg_prefetch(Cg *c, Val ptr, int locality);
-void cg_prefetch_write(Cg *c, Val ptr);                          /* and written */
 enum { CG_LINE_BYTES = 64, CG_LINE_FLOATS = CG_LINE_BYTES / 4 }; /* of a cache line */
 
 /* ---- structure -----------------------------------------------------------------------------
