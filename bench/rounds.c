@@ -1,4 +1,5 @@
 /* bench/rounds.c -- the rounds in which everything is measured in turn. */
+#include <string.h>
 
 #include "bench/bench.h"
 
@@ -16,8 +17,10 @@ bench_run_of(BenchRun *run, const Job *job)
     run->program = rt_program_abi(job->program);
     run->model = job->model;
     run->format = job->fe.compile.format;
-    run->dot = bench_dot(&job->machine,
-                         format_info[run->format].bits ? DTYPE_u8 : format_info[run->format].reals);
+    const bool triples = strcmp(job->fe.compile.dot, "bf16x3") == 0 && job->machine.matrix.bf16;
+    run->dot = bench_dot(&job->machine, format_info[run->format].bits ? DTYPE_u8
+                                        : triples                     ? DTYPE_bf16
+                                                  : format_info[run->format].reals);
     run->threads[0] = job->threads;
 }
 

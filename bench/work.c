@@ -10,7 +10,8 @@ static void
 add_flops(BenchFlops *f, const Graph *g, const Node *n)
 {
     const OpInfo *counts_as = &op_info[op_info[n->op].kernel];
-    const double flops = 2 * op_info[n->op].work(n, g->block).macs;
+    const double products = node_in_triples(n) ? 3 : 1;
+    const double flops = 2 * products * op_info[n->op].work(n, g->block).macs;
     if (counts_as->cls == CLASS_CONTRACT)
         f->linear += flops;
     if (counts_as->cls == CLASS_RECURRENT)

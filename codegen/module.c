@@ -236,6 +236,7 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
         .params_only = params_only,
         .keys = {.arena = arena},
         .program = {.arena = arena,
+                 .machine = &module->machine,
                  .diag = diag,
                  .weight_names = {.arena = arena},
                  .state_names = {.arena = arena},

@@ -79,6 +79,7 @@ typedef struct {
 typedef struct {
     Arena *arena;
     Diag *diag;
+    const Machine *machine;
     AbiProgram abi; /* texts, counts, sizes and ranges; pointers to tables stay NULL */
     CgStep *steps;
     AbiOperand *operands;

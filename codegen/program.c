@@ -158,7 +158,8 @@ param_place(CgProgram *p, const Value *v)
         return true;
     *offset = p->abi.param_bytes;
     if (bytes_of(v, &bytes) &&
-        size_add(p->abi.param_bytes, round_up(bytes, ALIGNMENT), &p->abi.param_bytes))
+        size_add(p->abi.param_bytes, round_up(bytes, machine_alignment(p->machine)),
+                 &p->abi.param_bytes))
         return true;
     diag_error(p->diag, v->loc, "parameter `%s` is too large for an address", v->name);
     return false;

@@ -113,6 +113,8 @@ describe_identity(Job *job)
         text = arena_printf(job->arena, "%s group %lld", text, (long long)c->group);
     if (c->state_dtype != DTYPE_f32)
         text = arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
+    if (strcmp(c->dot, "f32") != 0)
+        text = arena_printf(job->arena, "%s, %s", text, c->dot);
     job->fe.graph->identity = graph_identity(job->fe.graph);
     job->fe.graph->numerics = text;
     job->eos = job->fe.graph->eos;
@@ -172,6 +174,11 @@ describe_machines(Job *job)
         const char *note = machine_note(job->arena, machine);
         if (note)
             tell_text(listener, TOLD_note, "%s", note);
+        if (strcmp(job->fe.compile.dot, "bf16x3") == 0 && !machine->matrix.bf16)
+            tell_text(listener, TOLD_note,
+                      "compile.dot=bf16x3: no matrix unit multiplies bf16 for %s, so its vectors "
+                      "multiply f32",
+                      name);
         at += len;
         if (!*at++)
             break;

@@ -33,6 +33,7 @@ program_passes(Job *job, Phase phase)
                   .chunk = fc->chunk,
                   .form = fc->form,
                   .matmul = fc->matmul,
+                  .dot = fc->dot,
                   .no_blas = strcmp(fc->blas, "none") == 0,
                   .arena = job->arena,
                   .diag = job->diag,
@@ -41,6 +42,8 @@ program_passes(Job *job, Phase phase)
     const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
     listener->tell(listener->user, TOLD_passes, sb_text(&text));
     sb_free(&text);
+    if (ok && (phase == PHASE_PREFILL || !job->graph[PHASE_PREFILL]))
+        tell_notes(listener, job->diag); /* once: decode has the same */
     if (ok)
         return EXIT_DONE;
     tell_faults(listener, job->diag);

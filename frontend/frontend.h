@@ -12,6 +12,7 @@ typedef struct {
     int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;   /* auto, recurrent, chunked, quadratic */
     const char *matmul; /* auto, emitted, blas */
+    const char *dot;    /* f32, bf16x3: what projections of f32 multiply */
     const char *blas;   /* auto, none: no projection may choose OpenBLAS */
     const char *matrix; /* auto, none, model: what the CPU's matrix unit is used for */
     const char *cpu;    /* native or an LLVM CPU name */

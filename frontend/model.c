@@ -179,6 +179,31 @@ reproducible(const FeValue *keys, Diag *diag, FeCompile *c)
     return ok;
 }
 
+/* The unit multiplies bf16 triples for projections that are f32 otherwise, and OpenBLAS none. */
+static bool
+triples(const FeValue *keys, Diag *diag, const FeCompile *c)
+{
+    const struct {
+        KeyId key;
+        bool ok;
+        const char *takes;
+    } rules[] = {
+        {KEY_compile_dtype, c->format == FORMAT_f32, "f32"},
+        {KEY_compile_matmul, strcmp(c->matmul, "blas") != 0, "auto or emitted"},
+    };
+    bool ok = true;
+    for (size_t i = 0; i < COUNT_OF(rules); i++) {
+        if (rules[i].ok)
+            continue;
+        const FeValue *v = &keys[rules[i].key];
+        diag_error(diag, v->loc, "%s = %s contradicts compile.dot = bf16x3, which takes %s",
+                   key_spec[rules[i].key].name, v->text, rules[i].takes);
+        diag_note(diag, keys[KEY_compile_dot].loc, "compile.dot is given here");
+        ok = false;
+    }
+    return ok;
+}
+
 /* False: the keys do not fit together, as was said. */
 static bool
 compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
@@ -186,6 +211,7 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     FeCompile c = {.chunk = keys[KEY_compile_chunk].i,
                    .form = keys[KEY_compile_form].text,
                    .matmul = keys[KEY_compile_matmul].text,
+                   .dot = keys[KEY_compile_dot].text,
                    .blas = keys[KEY_compile_blas].text,
                    .matrix = keys[KEY_compile_matrix].text,
                    .cpu = keys[KEY_compile_cpu].text,
@@ -200,6 +226,8 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
         die("keys.def: compile.dtype %s, compile.state_dtype %s", dtype, state);
     *out = c;
     bool ok = !c.reproducible || reproducible(keys, diag, out);
+    if (strcmp(c.dot, "bf16x3") == 0)
+        ok = triples(keys, diag, &c) && ok;
     if (c.group > 0 && c.group % 8 != 0)
         ok = diag_error(diag, keys[KEY_compile_group].loc,
                         "compile.group = %lld; expected a multiple of 8: packed weights have steps "

@@ -7,7 +7,7 @@
 
 /* Words an attribute may have, in one string; NULL: any. */
 static const char *const attr_words[ATTR_COUNT] = {
-    [ATTR_dot] = "auto f32 bf16",        [ATTR_form] = "auto recurrent chunked quadratic",
+    [ATTR_dot] = "auto f32 bf16 bf16x3", [ATTR_form] = "auto recurrent chunked quadratic",
     [ATTR_matmul] = "auto emitted blas", [ATTR_part] = "rows cols grid heads none",
     [ATTR_to] = "f32 f16 bf16",          [ATTR_unit] = "vectors matrix",
 };
@@ -156,6 +156,10 @@ check_attr(const Node *node, const Attr *attr, ShapeResult *r)
                                   *takes ? takes : "none"));
     if (!attr_check(r->arena, attr, &why))
         return fault(r, -1, why);
+    const char *dots = op_slot(node->op, 'W') >= 0 ? "f32 bf16x3" : "auto f32 bf16";
+    if (attr->id == ATTR_dot && !word_in(dots, attr->word))
+        return fault(
+            r, -1, arena_printf(r->arena, "dot=%s, but the op takes one of: %s", attr->word, dots));
     if (required && attr->id == ATTR_chunk && attr->i == CHUNK_AUTO)
         return fault(r, -1,
                      "chunk=auto, but the op already has its form: expected a length or all");

@@ -11,6 +11,9 @@
 #include "ir/util.h"
 
 enum { IR_MAX_RANK = 6, IR_MAX_IN = 8, IR_MAX_OUT = 8, IR_MAX_PIECES = 64 };
+/* Inputs of a weight packed with dot=bf16x3 that lie together: so many high parts, then low ones.
+ */
+enum { IR_TRIPLE_STEP = 32 };
 
 /* ---- types ------------------------------------------------------------------------------ */
 
@@ -341,6 +344,8 @@ int64_t node_int(const Node *n, AttrId id, int64_t otherwise);
 double node_num(const Node *n, AttrId id, double otherwise);
 Value *node_operand(const Node *n, char letter); /* as in ops.def; NULL: it has none */
 const char *node_word(const Node *n, AttrId id, const char *otherwise);
+/* Whether it multiplies, or packs, numbers as sums of two bf16: dot=bf16x3. */
+bool node_in_triples(const Node *n);
 Attr attr_int(AttrId id, int64_t i); /* INT and CHUNK */
 Attr attr_word(AttrId id, const char *word);
 

@@ -30,6 +30,45 @@ nibble_at(const PackedRow *row, int64_t k)
     return row->at + byte / row->step * row->stride + byte % row->step;
 }
 
+/* A number as a sum of two bf16: the nearest one, and the nearest to what is left. */
+static double
+high_part(double x)
+{
+    return ref_round(DTYPE_bf16, x);
+}
+
+static double
+low_part(double x)
+{
+    return ref_round(DTYPE_bf16, x - high_part(x));
+}
+
+/* Input k of a packed row of such sums, its high part; the low one is IR_TRIPLE_STEP behind. */
+static double *
+high_at(const PackedRow *row, int64_t k)
+{
+    const int64_t at = k / IR_TRIPLE_STEP * 2 * IR_TRIPLE_STEP + k % IR_TRIPLE_STEP;
+    return row->at + at / row->step * row->stride + at % row->step;
+}
+
+static double *
+low_at(const PackedRow *row, int64_t k)
+{
+    return high_at(row, k) + IR_TRIPLE_STEP / row->step * row->stride;
+}
+
+/* Row o of a weight of sums of two bf16, packed or [O,K]. */
+static const double *
+triple_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
+{
+    const double *plain = w->rank == 2 ? ref_row(w, o, buffer) : NULL;
+    const PackedRow row = plain ? (PackedRow){0} : packed_row(w, o);
+    for (int64_t k = 0; k < K; k++)
+        buffer[k] =
+            plain ? high_part(plain[k]) + low_part(plain[k]) : *high_at(&row, k) + *low_at(&row, k);
+    return buffer;
+}
+
 /* Row o of a weight, packed or [O,K]. */
 static const double *
 weight_row(const RefTensor *w, int64_t o, int64_t K, double *buffer)
@@ -67,13 +106,18 @@ pack_rows(RefCall *c, void *user, int64_t from, int64_t to)
     const int64_t K = w->dim[1], first = node_int(c->node, ATTR_first, 0);
     const double offset = w->dtype == DTYPE_i8 ? 128 : 0;
     double *buffer = row_buffer(K);
+    const bool triples = node_in_triples(c->node);
     (void)user;
     for (int64_t o = from; o < to; o++) {
         const double *x = ref_row(w, first + o, buffer);
         const PackedRow row = packed_row(&c->out[0], o);
+        for (int64_t k = 0; triples && k < K; k++) {
+            *high_at(&row, k) = high_part(x[k]);
+            *low_at(&row, k) = low_part(x[k]);
+        }
         for (int64_t k = 0; w->dtype == DTYPE_u4 && k < K; k++)
             *nibble_at(&row, k) += k % 8 < 4 ? x[k] : 16 * x[k];
-        for (int64_t k = 0; w->dtype != DTYPE_u4 && k < K; k += row.step)
+        for (int64_t k = 0; w->dtype != DTYPE_u4 && !triples && k < K; k += row.step)
             for (int64_t i = 0; i < row.step && k + i < K; i++)
                 row.at[k / row.step * row.stride + i] = x[k + i] + offset;
     }
@@ -106,7 +150,8 @@ linear_rows(RefCall *c, void *user, int64_t from, int64_t to)
     double *buffer = row_buffer(K);
     (void)user;
     for (int64_t o = from; o < to; o++) {
-        const double *row = weight_row(w, w->rank > 2 ? o : first + o, K, buffer);
+        const double *row = (node_in_triples(c->node) ? triple_row : weight_row)(
+            w, w->rank > 2 ? o : first + o, K, buffer);
         ref_dots(x, T, row, K, y + o, O);
         for (int64_t t = 0; bias && t < T; t++)
             y[t * O + o] += bias[first + o];

@@ -1,4 +1,6 @@
 /* ir/shape_linear.c -- shape rules of projections, of whole numbers, and of packed weights. */
+#include <string.h>
+
 #include "ir/shape.h"
 
 /* ---- rows of a weight, and the bias beside them -------------------------------------------- */
@@ -40,6 +42,27 @@ want_bias(ShapeResult *r, const Node *node, int slot, int64_t out, bool picked)
 
 /* ---- linear --------------------------------------------------------------------------------- */
 
+bool
+node_in_triples(const Node *node)
+{
+    return strcmp(node_word(node, ATTR_dot, "f32"), "bf16x3") == 0;
+}
+
+/* What is taken apart into sums of two bf16 is f32: x of a projection, a weight that is packed. */
+static bool
+want_whole(ShapeResult *r, const Node *node)
+{
+    return !node_in_triples(node) || operand(node, 0)->dtype == DTYPE_f32 ||
+           unlike(r, node, 0, "f32", "dot=bf16x3 makes two bf16 of each number of it");
+}
+
+/* Pairs of bf16 that hold a row of K numbers as sums of two: K goes up to a step of the unit. */
+static int64_t
+triple_pairs(int64_t width)
+{
+    return ceil_div(width, IR_TRIPLE_STEP) * IR_TRIPLE_STEP;
+}
+
 /* A packed weight, rank 3 in f32 and f16 or rank 4 in bf16 (ops.def, pack), of a projection [K] ->
  * [out]. */
 static bool
@@ -51,7 +74,12 @@ packed_weight(ShapeResult *r, const Node *node, int64_t width, int64_t out)
     if ((w->dtype == DTYPE_bf16) != pairs)
         return unlike(r, node, 1, "f32 or f16 of rank 3, or bf16 of rank 4",
                       "these are the packed forms");
-    int64_t dims[] = {ceil_div(out, panel), pairs ? ceil_div(width, 2) : width, panel, 2};
+    if (node_in_triples(node) && !pairs)
+        return unlike(r, node, 1, "bf16 of rank 4", "that is how dot=bf16x3 is packed");
+    const int64_t steps = node_in_triples(node) ? triple_pairs(width)
+                          : pairs               ? ceil_div(width, 2)
+                                                : width;
+    int64_t dims[] = {ceil_div(out, panel), steps, panel, 2};
     const Type wanted = type_const(w->dtype, w->shape.rank, dims);
     return want_shape(r, node, 1, &wanted,
                       arena_printf(r->arena,
@@ -84,6 +112,8 @@ shape_linear(const Node *node, ShapeResult *r)
     const Type *x = operand(node, 0), *w = operand(node, 1);
     if (!is_float(w) || !is_const(w) || w->shape.rank < 2)
         return unlike(r, node, 1, "[O,K]", "it is the weight");
+    if (!want_whole(r, node))
+        return false;
     const int64_t width = type_width(x), said = node_int(node, ATTR_out, 0);
     const bool packed = w->shape.rank > 2 && said;
     if (!(packed ? packed_weight : plain_weight)(r, node, width, said))
@@ -94,7 +124,7 @@ shape_linear(const Node *node, ShapeResult *r)
     if (x->dtype != DTYPE_f32 && x->dtype != w->dtype)
         return unlike(r, node, 0, "f32",
                       arena_printf(r->arena, "the weight is %s", dtype_info[w->dtype].name));
-    if (w->shape.rank == 4 && x->dtype != DTYPE_bf16)
+    if (w->shape.rank == 4 && x->dtype != DTYPE_bf16 && !node_in_triples(node))
         return unlike(r, node, 0, "bf16", "the weight is packed in pairs of bf16");
     const bool picked = node_int(node, ATTR_first, 0) || node_int(node, ATTR_rows, 0);
     return want_bias(r, node, 2, out, picked) &&
@@ -214,10 +244,12 @@ shape_pack(const Node *node, ShapeResult *r)
         return broken(r, -1, "only whole numbers are packed in groups; `%s` is %s",
                       node->in[0]->name, type_text(r, w));
     int64_t out = 0;
-    if (!want_group(r, node) || !want_picked(r, node, 0, &out))
+    if (!want_group(r, node) || !want_picked(r, node, 0, &out) || !want_whole(r, node))
         return false;
-    const int64_t panel = node_int(node, ATTR_panel, 1);
-    return result(r, packed_type(node, w->dtype, out, w->shape.dim[1].n, panel));
+    const int64_t panel = node_int(node, ATTR_panel, 1), width = w->shape.dim[1].n;
+    if (!node_in_triples(node))
+        return result(r, packed_type(node, w->dtype, out, width, panel));
+    return result(r, packed_type(node, DTYPE_bf16, out, 2 * triple_pairs(width), panel));
 }
 
 /* ---- linear over whole numbers ------------------------------------------------------------ */

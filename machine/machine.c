@@ -320,3 +320,10 @@ machine_lanes(const Machine *machine)
     const int64_t lanes = machine->vector_bytes / (int64_t)sizeof(float);
     return lanes > 0 ? lanes : 1;
 }
+
+int64_t
+machine_alignment(const Machine *machine)
+{
+    enum { LINE = 64 };
+    return machine->panels.kind != MATRIX_none ? 2 * LINE : LINE;
+}

@@ -82,5 +82,9 @@ void costs_print_row(StrBuf *out, const Machine *machine);
 void machine_put_features(StrBuf *out, const Machine *machine, size_t indent, size_t width);
 
 int64_t machine_lanes(const Machine *machine); /* f32 lanes of a vector, at least 1 */
+/* Bytes that what kernels read and write in bulk is aligned to: a cache line; two of them where a
+ * matrix unit loads tiles, which takes three times as long from odd lines (bench/NOTES.md, "Matrix
+ * unit"). */
+int64_t machine_alignment(const Machine *machine);
 
 #endif

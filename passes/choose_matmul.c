@@ -4,11 +4,12 @@
  * Ensures: every linear says matmul=emitted or matmul=blas; with blas both factors are f32.
  * Does not change: anything but that attribute and the stored type of the weights blas reads.
  *
- * Algorithm: the first of these decides that says anything: 1. the option (cx->matmul); 2. the
- * node's own attribute; 3. the table matmul.def. A choice of blas becomes emitted where BLAS is
- * ruled out (cx->no_blas). OpenBLAS has no bf16 product on x86 without AMX, so a bf16 linear is
- * always emitted, and a choice of blas that meets one is noted. blas reads W as plain rows of f32:
- * a weight stored as anything else is cast once at load.
+ * Algorithm: a linear with dot=bf16x3 is emitted. Of others the first of these decides that says
+ * anything: 1. the option (cx->matmul); 2. the node's own attribute; 3. the table matmul.def. A
+ * choice of blas becomes emitted where BLAS is ruled out (cx->no_blas). OpenBLAS has no bf16
+ * product on x86 without AMX, so a bf16 linear is always emitted, and a choice of blas that meets
+ * one is noted. blas reads W as plain rows of f32: a weight stored as anything else is cast once at
+ * load.
  *
  *   y: f32[T,512] = linear(x, W)
  * becomes
@@ -46,7 +47,12 @@ matmul_predict(StrBuf *out, const PassCtx *cx, const Node *linear)
     const CostLinear plain = {
         .weight = w.dtype, .blas = true, .inputs = w.inputs, .columns = w.columns, .threads = 1};
     const double scale = 1e9 / (cx->threads > 0 ? cx->threads : 1);
-    if (panel_unit(m, &w))
+    if (node_in_triples(linear)) {
+        const PanelWeight parts = panel_weight(linear, DTYPE_bf16);
+        sb_printf(out, "bf16 triples %.4g on %s, f32 %.4g on vectors",
+                  scale * panel_predict(m, &parts, true), m->matrix.name,
+                  scale * panel_predict(m, &w, false));
+    } else if (panel_unit(m, &w))
         sb_printf(out, "emitted %.4g on %s, %.4g on vectors", scale * panel_predict(m, &w, true),
                   m->matrix.name, scale * panel_predict(m, &w, false));
     else
@@ -84,14 +90,15 @@ matmul_choose(PassCtx *cx, const Node *linear, bool *noted)
         who = "emitted";
         why = "some rows of a weight alone";
     }
-    if (dtype != DTYPE_f32) {
+    if (dtype != DTYPE_f32 || node_in_triples(linear)) {
         if (strcmp(who, "blas") == 0 && !*noted) {
             diag_note(cx->diag, linear->loc,
                       "matmul=blas has no bf16 product: bf16 projections use emitted kernels");
             *noted = true; /* once for all projections */
         }
         who = "emitted";
-        why = "OpenBLAS has no bf16 product here";
+        why = dtype != DTYPE_f32 ? "OpenBLAS has no bf16 product here"
+                                 : "dot=bf16x3: three products of bf16 for one of f32";
     }
     if (cx->no_blas && strcmp(who, "blas") == 0) {
         who = "emitted";

@@ -42,6 +42,7 @@ typedef struct {
     bool blas, matrix;       /* by OpenBLAS; on the matrix unit */
     int64_t inputs, columns; /* columns padded to panels */
     int64_t group;           /* inputs that share scales; 0: all */
+    bool triples;            /* bf16 that are parts of f32: dot=bf16x3 */
     int threads;
 } CostLinear;
 double cost_linear(const Machine *machine, const CostLinear *linear);
@@ -50,7 +51,8 @@ double cost_linear(const Machine *machine, const CostLinear *linear);
 
 int64_t cost_block(const Graph *g); /* most tokens of a pass */
 /* Tokens of a pass where a description leaves them open: the format's (ir/formats.def), or, on a
- * matrix unit, so many that products take twice as long as reading the weights from memory. */
+ * matrix unit, by the shipped constants, so many that products take four times as long as reading
+ * the weights from memory. */
 int64_t cost_pass_tokens(const Machine *machine, Format format);
 /* The SSD that a kernel is; false: it is none. */
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);

@@ -8,25 +8,29 @@
 
 /* ---- projections --------------------------------------------------------------------------- */
 
-/* In a block of rows each panel is walked in runs of steps, and in each run 32 rows at a time have
- * 2 x 2 tiles of sums. Of a block's last 16 rows or fewer only the upper two. */
+/* Of sums of two bf16 x and the weight have two bytes for each one of bf16, and a step three
+ * products in place of one. In a block of rows each panel is walked in runs of steps, and in each
+ * run 32 rows at a time have 2 x 2 tiles of sums. Of a block's last 16 rows or fewer only the upper
+ * two. */
 void
 cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS])
 {
     enum { COLUMNS = 32, RUN_BYTES = 1024 };
+    const int64_t parts = l->triples ? 2 : 1, products = l->triples ? 3 : 1;
     const int64_t half = m->matrix.rows, whole = m->matrix.row_bytes;
     const int64_t bytes = l->inputs * (l->weight == DTYPE_bf16 ? 2 : 1);
     const int64_t depth = l->group % whole ? whole / 2 : whole, steps = (bytes + depth - 1) / depth;
+    const int64_t line = steps * depth * parts; /* bytes of a row, or column */
     const int64_t halves = (l->rows + half - 1) / half;
     const int64_t groups = l->group ? steps * depth / l->group : 0;
-    const double runs = halves > 2 ? ceil((double)(steps * depth) / RUN_BYTES) : 1;
+    const double runs = halves > 2 ? ceil((double)line / RUN_BYTES) : 1;
     const double moves = groups ? (double)groups : 2 * runs - 1; /* of each tile of sums */
     const double sums = l->panels * 2 * (double)halves, vector = m->vector_bytes;
     const double results = l->panels * (double)l->rows * COLUMNS * 4 / vector;
     count[l->weight == DTYPE_bf16 ? COST_matrix_bf16 : COST_matrix_u8] +=
-        sums * (double)(steps * depth) / (double)whole;
+        sums * (double)(steps * depth * products) / (double)whole;
     count[COST_matrix_sums] += sums * moves;
-    count[COST_matrix_stage] += (double)(l->rows * steps * depth) / vector;
+    count[COST_matrix_stage] += (double)(l->rows * line) / vector;
     count[COST_matrix_group] += results * (double)groups;
     count[COST_matrix_out] += l->direct ? 0 : results;
 }

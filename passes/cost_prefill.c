@@ -58,6 +58,7 @@ cost_linear_matrix(const Machine *m, const CostLinear *l)
     const CostMatrix all = {.weight = l->weight,
                             .inputs = l->inputs,
                             .group = l->group,
+                            .triples = l->triples,
                             .rows = ROWS,
                             .panels = (double)l->columns / COLUMNS};
     double count[COST_STEPS] = {0}, ns = 0;
@@ -152,6 +153,7 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
         const CostMatrix l = {.weight = w->dtype,
                               .inputs = (int64_t)inputs,
                               .group = node_int(n, ATTR_group, 0),
+                              .triples = node_in_triples(n),
                               .direct = is_alone(n),
                               .rows = s.rows,
                               .panels = s.panels};

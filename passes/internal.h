@@ -55,6 +55,7 @@ typedef struct {
     Dtype dtype;
     int64_t inputs, columns; /* K, O */
     int64_t group;           /* inputs that share scales; 0: all of a row */
+    bool triples;            /* bf16 that are parts of f32: dot=bf16x3 */
 } PanelWeight;
 /* The weight that the projection n reads, packed as dtype. */
 PanelWeight panel_weight(const Node *n, Dtype dtype);
@@ -84,6 +85,7 @@ double cost_away(const Machine *m, double vectors, int64_t threads);
 typedef struct {
     Dtype weight;
     int64_t inputs, group; /* inputs that share scales; 0: all */
+    bool triples;          /* bf16 that are parts of f32: dot=bf16x3 */
     bool direct;           /* sums are the results */
     int64_t rows;
     double panels;

@@ -5,12 +5,13 @@
  *   out=O; so do its scales; a conv1d reads its weight as [K,C].
  * Does not change: weights of blas linears, of embeddings and of norms; numbers.
  *
- * Algorithm: the panel comes from the table panel.def: of the machine's candidates, those of its
- * matrix unit or of its vectors, whichever is predicted to be faster (panel_unit), the one with the
- * least padded columns over measured rate. Only the weight's shape and type and the machine enter,
- * so that prefill and decode choose the same panel and share the packed weight. An f32 product of a
- * weight stored as bf16 widens it first: bf16 would be packed in pairs. A weight that several
- * linears read is packed once.
+ * Algorithm: a weight that is multiplied as sums of two bf16 is packed so. The panel comes from the
+ * table panel.def: of the machine's candidates, those of its matrix unit or of its vectors,
+ * whichever is predicted to be faster (panel_unit), the one with the least padded columns over
+ * measured rate. Only the weight's shape and type and the machine enter, so that prefill and decode
+ * choose the same panel and share the packed weight. An f32 product of a weight stored as bf16
+ * widens it first: bf16 would be packed in pairs. A weight that several linears read is packed
+ * once.
  *
  *   y: f32[T,1160] = linear(x, W) {matmul=emitted}
  * becomes
@@ -43,6 +44,8 @@ layout_panels(Layout *l, const Node *linear, Value *v, int64_t width)
             attrs_set(l->g->arena, &attrs, *attr);
     }
     attrs_set(l->g->arena, &attrs, attr_int(ATTR_panel, width));
+    if (node_in_triples(linear))
+        attrs_set(l->g->arena, &attrs, *attrs_find(&linear->attrs, ATTR_dot));
     return graph_build(l->g, (Node *)linear, OP_pack, 1, &v, &attrs, NULL, linear->loc);
 }
 
@@ -87,14 +90,18 @@ static void
 layout_linear(Layout *l, Node *n)
 {
     Value *weight = node_weight(n);
-    const Dtype dtype = node_operand(n, 'x')->type.dtype;
+    const Dtype real = node_operand(n, 'x')->type.dtype;
+    const Dtype dtype = node_in_triples(n) ? DTYPE_bf16 : real;
     const int64_t columns = type_width(&n->out[0]->type);
     const bool picked = attrs_find(&n->attrs, ATTR_first) || attrs_find(&n->attrs, ATTR_rows);
     Value *packed = picked ? NULL : layout_known(l, weight, dtype);
+    if (packed && node_in_triples(n) != node_in_triples(packed->def))
+        packed = NULL;
     if (!packed) {
         const bool halves = weight->type.dtype == DTYPE_f16 && l->cx->format == FORMAT_f16;
-        Value *typed = halves ? weight : value_as(l->g, n, weight, dtype);
-        packed = layout_panels(l, n, typed, layout_width(l, n, typed->type.dtype));
+        Value *typed = halves ? weight : value_as(l->g, n, weight, real);
+        packed = layout_panels(l, n, typed,
+                               layout_width(l, n, dtype != real ? dtype : typed->type.dtype));
     }
     if (!picked)
         layout_again(l, weight, packed);

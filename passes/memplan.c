@@ -1,7 +1,7 @@
 /* passes/memplan.c -- every value that leaves a kernel gets a place.
  *
  * Requires: kernels in the order they run; outputs with rows R.
- * Ensures: every value that one kernel makes and another reads has a space, a 64-byte aligned
+ * Ensures: every value that one kernel makes and another reads has a space, an aligned
  *   offset and a row stride. Values of the slab that are needed at the same time do not overlap;
  *   what a kernel reads and what it writes counts as such. The sizes are the graph's fields.
  * Does not change: nodes, kernels. A value that stays within its kernel gets no place.
@@ -22,7 +22,7 @@
 
 #include "passes/internal.h"
 
-enum { ALIGNMENT = 64, DEFAULT_ROWS = 32 };
+enum { DEFAULT_ROWS = 32 };
 
 typedef struct {
     int64_t offset, bytes;
@@ -62,7 +62,7 @@ plan_bytes(Plan *p, const Value *v)
     const bool fits = type_count(&v->type, p->g->block, p->g->rows, &count) &&
                       size_mul(count, size, &bytes) && bytes <= INT64_MAX / 4;
     if (fits)
-        return round_up(bytes, ALIGNMENT);
+        return round_up(bytes, machine_alignment(p->cx->machine));
     if (!p->failed)
         diag_error(p->cx->diag, v->loc,
                    "`%s` has too many bytes for %lld tokens: make block smaller", v->name,

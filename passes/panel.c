@@ -70,7 +70,8 @@ panel_weight(const Node *n, Dtype dtype)
     return (PanelWeight){.dtype = dtype,
                          .inputs = type_width(&node_operand(n, 'x')->type),
                          .columns = type_width(&n->out[0]->type),
-                         .group = node_int(n, ATTR_group, 0)};
+                         .group = node_int(n, ATTR_group, 0),
+                         .triples = node_in_triples(n) && dtype == DTYPE_bf16};
 }
 
 double
@@ -82,6 +83,7 @@ panel_predict(const Machine *m, const PanelWeight *w, bool matrix)
                           .inputs = w->inputs,
                           .columns = round_up(w->columns, width),
                           .group = w->group,
+                          .triples = w->triples,
                           .threads = 1};
     return cost_linear(m, &l);
 }
@@ -95,8 +97,9 @@ unit_can(const MatrixUnit *unit, const PanelWeight *w)
     return bytes && unit->i8 && w->group % (unit->row_bytes / 2) == 0;
 }
 
-/* Whether the weight is packed for the unit. By the shipped constants, so that a variant without
- * the unit packs as the one beside it; C functions in the unit's place are there to be called. */
+/* Whether the weight is packed for the unit: what is asked for as triples always. By the shipped
+ * constants, so that a variant without the unit packs as the one beside it; C functions in the
+ * unit's place are there to be called. */
 static bool
 panel_for_unit(const Machine *m, const PanelWeight *w)
 {
@@ -104,7 +107,8 @@ panel_for_unit(const Machine *m, const PanelWeight *w)
     with.matrix = m->panels;
     with.costs = costs_shipped(&with);
     return unit_can(&m->panels, w) &&
-           (m->panels.model || panel_predict(&with, w, true) <= panel_predict(&with, w, false));
+           (m->panels.model || w->triples ||
+            panel_predict(&with, w, true) <= panel_predict(&with, w, false));
 }
 
 bool
@@ -125,6 +129,13 @@ void
 panel_print(StrBuf *out, const Machine *m, const PanelWeight *w)
 {
     const bool can = unit_can(&m->matrix, w), unit = panel_unit(m, w);
+    if (w->triples) {
+        sb_printf(out,
+                  "unit matrix (%s), as dot=bf16x3 asks; nanoseconds a token, predicted, one "
+                  "thread: %.4g",
+                  m->panels.name, 1e9 * panel_predict(m, w, true));
+        return;
+    }
     if (can)
         sb_printf(out,
                   "unit %s (%s); nanoseconds a token, predicted, one thread: %s %.4g, vectors %.4g",

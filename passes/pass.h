@@ -32,6 +32,7 @@ typedef struct {
     int64_t chunk;                /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;             /* auto, recurrent, chunked, quadratic; NULL: auto */
     const char *matmul;           /* auto, emitted or blas; NULL: auto */
+    const char *dot;              /* of projections: f32 or bf16x3; NULL: f32 */
     int threads;                  /* that share the work */
     const CostMeasured *measured; /* of SSDs in this very model, [nmeasured]; may be none */
     int nmeasured;

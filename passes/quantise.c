@@ -3,6 +3,8 @@
  *
  * Requires: linears over f32 activations and unpacked weights.
  * Ensures: no linear says precise any more, and
+ *   f32         where cx->dot asks for it and a matrix unit multiplies bf16, every linear says
+ *               dot=bf16x3, and without such a unit no linear does
  *   bf16        both factors of every linear are bf16; sums and results stay f32
  *   f16         the weight of every linear is f16
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for its precise columns, which
@@ -27,6 +29,8 @@
  *   t6: bf16[T,256] = cast(x) {to=bf16}
  *   dt: f32[T,8] = linear(t6, t5, b) {first=512, rows=8}
  */
+#include <string.h>
+
 #include "passes/internal.h"
 
 typedef struct {
@@ -47,6 +51,23 @@ quantise_operand(Graph *g, Node *linear, int slot, Dtype to)
     if (rounded != now)
         graph_set_operand(g, linear, slot, rounded);
     return rounded != now;
+}
+
+/* f32 as sums of two bf16 each. */
+static bool
+quantise_triples(Quantise *q, Node *linear)
+{
+    const bool has = q->cx->machine->matrix.bf16, says = node_in_triples(linear);
+    const bool asked = q->cx->dot && strcmp(q->cx->dot, "bf16x3") == 0;
+    const bool wanted = has && (says || asked);
+    if (says && !has)
+        diag_note(q->cx->diag, linear->loc,
+                  "dot=bf16x3 wants a matrix unit that multiplies bf16: vectors multiply f32");
+    if (asked && !has)
+        pass_explain(q->cx, "dot=bf16x3: no matrix unit multiplies bf16, so vectors multiply f32");
+    if (wanted != says)
+        graph_set_attr(q->g, linear, attr_word(ATTR_dot, wanted ? "bf16x3" : "f32"));
+    return wanted != says;
 }
 
 /* linear checks its operands together: x in bf16 wants W in bf16, so W goes first. */
@@ -215,8 +236,8 @@ quantise_maker(const Value *v)
     return made ? n : NULL;
 }
 
-/* Columns that several ops share are kept as bf16: a matrix unit makes them faster than memory takes
- * them. */
+/* Columns that several ops share are kept as bf16: a matrix unit makes them faster than memory
+ * takes them. */
 static bool
 quantise_results(Quantise *q)
 {
@@ -276,6 +297,8 @@ pass_quantise(Graph *g, PassCtx *cx)
         q.changed = q.changed || precise;
         if (format->bits)
             next = quantise_integers(&q, n, precise, reals);
+        else if (reals == DTYPE_f32)
+            q.changed = quantise_triples(&q, n) || q.changed;
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;
     }

@@ -42,7 +42,7 @@ typedef struct ABI_DECLARE(ABI_CALL_FIELDS) AbiCall;
 /* What one thread is to do of a kernel: one of `parts` parts, by which the kernel splits its own
  * work. Any of them may run on any thread, once. */
 #define ABI_SHARE_FIELDS(FIELD, ARRAY)                                                             \
-    FIELD(char *, ptr, scratch, "this thread's, 64-byte aligned")                                  \
+    FIELD(char *, ptr, scratch, "this thread's, 128-byte aligned")                                 \
     FIELD(int64_t, i64, part, "0 .. parts - 1")                                                    \
     FIELD(int64_t, i64, parts, "a multiple of threads")                                            \
     FIELD(int64_t, i64, threads, "that take parts")                                                \

@@ -15,8 +15,8 @@
 
 #define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* RT_LINE: alignment of every buffer that kernels see. */
-enum { RT_LINE = 64, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
+/* RT_LINE: alignment of every buffer that kernels see: two cache lines, as matrix units like it. */
+enum { RT_LINE = 128, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
 
 /* ---- faults (error.c) -------------------------------------------------------------------- */
 

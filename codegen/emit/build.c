@@ -166,24 +166,12 @@ cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads, Va
     return LLVMBuildCall2(c->b, type, fn, args, (unsigned)nargs, "");
 }
 
-static void
-prefetch(Cg *c, Val ptr, bool write, int locality)
-{
-    const Val kind = LLVMConstInt(c->i32, write, 0), data = LLVMConstInt(c->i32, 1, 0);
-    Val args[] = {ptr, kind, LLVMConstInt(c->i32, (unsigned)locality, 0), data};
-    cg_intrinsic(c, "llvm.prefetch", &c->ptr, 1, args, 4);
-}
-
 void
 cg_prefetch(Cg *c, Val ptr, int locality)
 {
-    prefetch(c, ptr, false, locality);
-}
-
-void
-cg_prefetch_write(Cg *c, Val ptr)
-{
-    prefetch(c, ptr, true, 3);
+    const Val read = LLVMConstInt(c->i32, 0, 0), data = LLVMConstInt(c->i32, 1, 0);
+    Val args[] = {ptr, read, LLVMConstInt(c->i32, (unsigned)locality, 0), data};
+    cg_intrinsic(c, "llvm.prefetch", &c->ptr, 1, args, 4);
 }
 
 /* ---- structure ----------------------------------------------------------------------------- */

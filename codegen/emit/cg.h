@@ -55,7 +55,6 @@ Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads
                  int nargs);
 /* Hint: the line at ptr will be read soon. locality 3: keep in L1, 0: do not keep. */
 void cg_prefetch(Cg *c, Val ptr, int locality);
-void cg_prefetch_write(Cg *c, Val ptr); /* and written */
 enum { CG_LINE_BYTES = 64, CG_LINE_FLOATS = CG_LINE_BYTES / 4 }; /* of a cache line */
 
 /* ---- structure -----------------------------------------------------------------------------
@@ -216,8 +215,8 @@ typedef struct {
 } CgSeg;
 CgSeg cg_segment(Cg *c, CgKernel *k, Val index);
 Val cg_state_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot);
-/* Reserves bytes of this thread's scratch (64-byte aligned); the address. Call it where the address
- * dominates its uses (best: before any loop). */
+/* Reserves bytes of this thread's scratch (aligned as machine_alignment says); the address. Call it
+ * where the address dominates its uses (best: before any loop). */
 Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);
 /* T or R by the value's first dimension, or a constant; 1 for rank 0 and 1. */
 Val cg_rows(const CgKernel *k, const Value *v);

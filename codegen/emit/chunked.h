@@ -82,10 +82,12 @@ typedef struct {
 ChunkedCells chunked_cells(int64_t count);
 bool chunked_cells_next(Cg *c, ChunkedCells *at);
 
-/* rows x cols tiles of sums += left right, over one step. left: of each row; right: of the first
+/* rows x cols tiles of sums += left right, over one step. left: of each row, or NULL: chunked_left
+ * has loaded them; right: of the first
  * column, those of the others right_col bytes apart. before: NULL, or where the sums so far go,
  * rows stride bytes apart: each is stored, and begins anew at 0. */
 enum { CHUNKED_ROWS = 2 }; /* most */
+void chunked_left(Cg *c, int64_t rows, int64_t cols, const Val *left);
 void chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col,
                   Val before, int64_t stride);
 /* All sums: 0, or stored. */

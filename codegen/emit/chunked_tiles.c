@@ -72,6 +72,13 @@ chunked_cells_next(Cg *c, ChunkedCells *at)
 
 /* ---- products ---------------------------------------------------------------------------- */
 
+void
+chunked_left(Cg *c, int64_t rows, int64_t cols, const Val *left)
+{
+    for (int r = 0; r < rows; r++)
+        cg_unit_load(c, (int)(rows * cols) + r, left[r], CG_UNIT_BYTES, true);
+}
+
 /* Tile registers: sums, one for the left operand of each row, the rest for right ones in turn. */
 void
 chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col,
@@ -79,8 +86,8 @@ chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int6
 {
     const int first = (int)(rows * cols), free = (int)(first + rows);
     const int rights = c->machine->matrix.tiles - free;
-    for (int r = 0; r < rows; r++)
-        cg_unit_load(c, first + r, left[r], CG_UNIT_BYTES, false);
+    if (left)
+        chunked_left(c, rows, cols, left);
     for (int p = 0; p < cols; p++) {
         const int tile = free + p % rights;
         cg_unit_load(c, tile, cg_offset(c, right, cg_i64(c, p * right_col)), CG_UNIT_BYTES, false);

@@ -9,13 +9,14 @@
  * tile. Under steep decay keep_i is in a copy of C, the rest in M.
  *
  * Sums leave through scratch, from which vectors take them. The unit and vectors work side by side:
- * beside each step of a block's products vectors store a few rows of the block two before, whose
- * sums are in memory by then, and X of tokens to come is staged. A tile of sums is stored when the
- * next block begins to need its register, so that the others go on meanwhile. */
+ * beside each step of a block's products vectors store a few rows of the block before, and X of
+ * tokens to come is staged. A tile of sums is stored when the next block begins to need its
+ * register, so that the others go on meanwhile. The first-level cache has to hold the right
+ * operands beside all that is streamed: what is not needed there costs time. */
 #include "codegen/emit/chunked.h"
 #include "codegen/emit/matrix_unit.h"
 
-enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP, LAG = 2 };
+enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
 
 /* Rows of the result, block by block. */
 typedef struct Walk Walk;
@@ -27,9 +28,9 @@ struct Walk {
     /* Operands of step k: left of each row; right of column tile p. */
     void (*operands)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left,
                      Val *right);
-    /* What vectors do beside step k of `steps`; sums: of the block LAG before, which may not
+    /* What vectors do beside step k of `steps`, with the sums of the block before, which may not
      * exist. */
-    void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums);
+    void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k);
     Val factor, added; /* of the state, and of what is added to it */
     Val more;          /* i1: the span has another chunk */
 };
@@ -67,50 +68,53 @@ row_bytes(const Chunked *s)
     return s->tiles.p_tiles * CG_UNIT_BYTES;
 }
 
-static int64_t
-block_bytes(const Chunked *s)
+/* Whether all columns are one block: only then its sums stay in tiles until the next begins. */
+static bool
+is_single(const Chunked *s)
 {
-    return s->tiles.rows * SIDE * row_bytes(s);
+    return s->tiles.cols == s->tiles.p_tiles;
 }
 
-/* left: a whole block's columns are one block: its sums are stored one by one into `before` when
- * the next block begins. */
+/* Left operands of step k + 1 are loaded once those of step k have been used, so that vectors work
+ * while they come. */
 static void
-walk_step(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, int64_t cols, Val k, Val before)
+walk_step(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k, Val steps)
 {
-    const int64_t rows = s->tiles.rows;
-    Val left[CHUNKED_ROWS], right = NULL;
-    w->operands(c, s, w, tile, p, k, left, &right);
-    if (!before) {
-        chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, NULL, 0);
-        return;
-    }
-    CgIf begin = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, k, cg_i64(c, 0), ""));
+    const int64_t rows = s->tiles.rows, cols = s->tiles.cols;
+    const Val before = is_single(s) ? s->y_sums : NULL;
+    const Val zero = cg_i64(c, 0), next = cg_add(c, k, cg_i64(c, 1));
+    Val left[CHUNKED_ROWS], right = NULL, other = NULL;
+    w->operands(c, s, w, tile, zero, k, left, &right);
+    CgIf begin = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, k, zero, ""));
     chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, before, row_bytes(s));
     cg_else(c, &begin);
-    chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, NULL, 0);
+    chunked_step(c, rows, cols, NULL, right, CG_UNIT_TILE, NULL, 0);
     cg_endif(c, &begin);
+    CgIf more = cg_if(c, cg_less(c, next, steps));
+    w->operands(c, s, w, tile, zero, next, left, &other);
+    chunked_left(c, rows, cols, left);
+    cg_endif(c, &more);
 }
 
 /* The products of a block with columns from p on, without vectors beside them. */
 static void
-walk_columns(Cg *c, const Chunked *s, const Walk *w, Val tile, const Columns *p, Val steps,
-             Val sums)
+walk_columns(Cg *c, const Chunked *s, const Walk *w, Val tile, const Columns *p, Val steps)
 {
-    const Val to = cg_offset(c, sums, cg_mul(c, p->first, cg_i64(c, CG_UNIT_BYTES)));
+    const Val to = cg_offset(c, s->y_sums, cg_mul(c, p->first, cg_i64(c, CG_UNIT_BYTES)));
     chunked_sums(c, SUMS_ZERO, s->tiles.rows, p->cols, NULL, 0);
     CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
-    walk_step(c, s, w, tile, p->first, p->cols, k.i, NULL);
+    Val left[CHUNKED_ROWS], right = NULL;
+    w->operands(c, s, w, tile, p->first, k.i, left, &right);
+    chunked_step(c, s->tiles.rows, p->cols, left, right, CG_UNIT_TILE, NULL, 0);
     cg_loop_end(c, &k);
     chunked_sums(c, SUMS_STORE, s->tiles.rows, p->cols, to, row_bytes(s));
 }
 
-/* sums: of this block and the one LAG before; other: of the one before. */
+/* tile: the block's first, or past the last block's. */
 static void
-walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile, Val sums, Val other)
+walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile)
 {
-    const int64_t rows = s->tiles.rows, cols = s->tiles.cols;
-    const bool single = cols == s->tiles.p_tiles;
+    const int64_t rows = s->tiles.rows, cols = s->tiles.cols, stride = row_bytes(s);
     const Val zero = cg_i64(c, 0), exists = cg_less(c, tile, w->tiles);
     const Val steps = w->steps(c, s, LLVMBuildSelect(c->b, exists, tile, zero, ""));
     CgIf begin = cg_if(c, exists);
@@ -119,43 +123,33 @@ walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile, Val sums, Val other
         w->prepare(c, s, tile);
         cg_endif(c, &some);
     }
-    if (!single)
+    if (!is_single(s))
         chunked_sums(c, SUMS_ZERO, rows, cols, NULL, 0);
+    cg_else(c, &begin);
+    if (is_single(s))
+        chunked_sums(c, SUMS_STORE, rows, cols, s->y_sums, stride);
     cg_endif(c, &begin);
     CgLoop k = cg_loop(c, "k", zero, steps, 1);
     CgIf step = cg_if(c, exists);
-    walk_step(c, s, w, tile, zero, cols, k.i, single ? other : NULL);
-    if (single) {
-        cg_else(c, &step);
-        const Val before = cg_sub(c, tile, cg_i64(c, rows));
-        const Val last = LLVMBuildAnd(c->b, cg_less(c, before, w->tiles),
-                                      LLVMBuildICmp(c->b, LLVMIntEQ, k.i, zero, ""), "");
-        CgIf store = cg_if(c, last);
-        chunked_sums(c, SUMS_STORE, rows, cols, other, row_bytes(s));
-        cg_endif(c, &store);
-    }
+    walk_step(c, s, w, tile, k.i, steps);
     cg_endif(c, &step);
-    w->beside(c, s, w, tile, steps, k.i, sums);
+    w->beside(c, s, w, tile, steps, k.i);
     cg_loop_end(c, &k);
-    if (single)
+    if (is_single(s))
         return;
     CgIf end = cg_if(c, exists);
-    chunked_sums(c, SUMS_STORE, rows, cols, sums, row_bytes(s));
+    chunked_sums(c, SUMS_STORE, rows, cols, s->y_sums, stride);
     for (Columns p = {0}; columns_next(c, s, &p);)
-        walk_columns(c, s, w, tile, &p, steps, sums);
+        walk_columns(c, s, w, tile, &p, steps);
     cg_endif(c, &end);
 }
 
 static void
 walk_rows(Cg *c, const Chunked *s, const Walk *w)
 {
-    const int64_t rows = s->tiles.rows, bytes = block_bytes(s);
-    const Val end = cg_add(c, w->tiles, cg_i64(c, LAG * rows));
-    CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), end, rows);
-    const Val odd = LLVMBuildAnd(c->b, cg_div(c, i.i, cg_i64(c, rows)), cg_i64(c, 1), "");
-    const Val at = cg_mul(c, odd, cg_i64(c, bytes));
-    walk_block(c, s, w, i.i, cg_offset(c, s->y_sums, at),
-               cg_offset(c, s->y_sums, cg_sub(c, cg_i64(c, bytes), at)));
+    const int64_t rows = s->tiles.rows;
+    CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), cg_add(c, w->tiles, cg_i64(c, rows)), rows);
+    walk_block(c, s, w, i.i);
     cg_loop_end(c, &i);
 }
 
@@ -172,23 +166,22 @@ beside_rows(Cg *c, Val first, int64_t rows, Val end, Val steps, Val k)
     return cg_loop(c, "beside", from, LLVMBuildSelect(c->b, none, first, to, ""), 1);
 }
 
-/* The first row of the block LAG before the tile; `unit` rows of the result a row. */
+/* The first row of the block before the tile's; a row of the result is `unit` of them. */
 static Val
 rows_before(Cg *c, const Chunked *s, Val tile, int64_t unit)
 {
-    return cg_mul(c, cg_sub(c, tile, cg_i64(c, LAG * s->tiles.rows)), cg_i64(c, SIDE / unit));
+    return cg_mul(c, cg_sub(c, tile, cg_i64(c, s->tiles.rows)), cg_i64(c, SIDE / unit));
 }
 
 /* ---- Y ----------------------------------------------------------------------------------- */
 
-/* The lines of v that are read or written FAR tokens after token i: of this head, or of the next
- * one where this chunk is the span's last. Rows are a page or so apart, where no hardware
- * prefetcher follows. */
+/* X that is staged FAR tokens after token i: of this head, or of the next one where this chunk is
+ * the span's last. Rows are a page or so apart, where no hardware prefetcher follows. */
 static void
-prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, bool write)
+prefetch_x(Cg *c, const Chunked *s, Val i)
 {
     enum { FAR = 4 * SIDE };
-    const CgOperand *o = cg_operand(s->k, v);
+    const CgOperand *o = cg_operand(s->k, s->x);
     if (!o)
         return;
     const Val past = cg_sub(c, cg_add(c, i, cg_i64(c, FAR)), s->count);
@@ -201,10 +194,7 @@ prefetch_token(Cg *c, const Chunked *s, const Value *v, Val i, bool write)
     const Val from =
         cg_element(c, o->base, o->dtype, row, o->stride, cg_mul(c, head, cg_i64(c, s->head_dim)));
     for (int64_t at = 0; at < s->head_dim * dtype_info[o->dtype].bytes; at += CG_LINE_BYTES)
-        if (write)
-            cg_prefetch_write(c, cg_offset(c, from, cg_i64(c, at)));
-        else
-            cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), 2);
+        cg_prefetch(c, cg_offset(c, from, cg_i64(c, at)), 2);
 }
 
 /* y = leave_i Y + D x of one token; from: its sums. */
@@ -214,7 +204,6 @@ store_y_row(Cg *c, const Chunked *s, Val i, Val from)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const Val leave = cg_splat(
         c, cg_vload(c, cg_at(c, s->decay.leave, DTYPE_f32, i), DTYPE_f32, 1, NULL), c->lanes);
-    prefetch_token(c, s, s->y, i, true);
     for (ChunkedCells at = chunked_cells(s->head_dim); chunked_cells_next(c, &at);) {
         const CgSite site = {.row = cg_add(c, s->row, i),
                              .col = cg_add(c, head, at.col),
@@ -258,7 +247,7 @@ y_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *
 
 /* Tokens of the block before are stored; x of those of the step after this block's is staged. */
 static void
-y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums)
+y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k)
 {
     (void)w;
     const int64_t rows = s->tiles.rows * SIDE;
@@ -266,12 +255,11 @@ y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val
     const Val next = cg_mul(c, cg_add(c, tile, cg_i64(c, 2)), cg_i64(c, SIDE / 2));
     CgLoop i = beside_rows(c, first, rows, s->count, steps, k);
     const Val line = cg_mul(c, cg_sub(c, i.i, first), cg_i64(c, row_bytes(s)));
-    store_y_row(c, s, i.i, cg_offset(c, sums, line));
+    store_y_row(c, s, i.i, cg_offset(c, s->y_sums, line));
     cg_loop_end(c, &i);
     CgLoop pair = beside_rows(c, next, rows / 2, pairs, steps, k);
     for (int64_t token = 0; token < 2; token++)
-        prefetch_token(c, s, s->x, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)),
-                       false);
+        prefetch_x(c, s, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)));
     chunked_unit_stage_x(c, s, pair.i);
     cg_loop_end(c, &pair);
 }
@@ -326,12 +314,12 @@ store_unit(Cg *c, const Chunked *s, const Walk *w, Val unit, Val sums, bool alon
 }
 
 static void
-h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val sums)
+h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k)
 {
     const Val first = rows_before(c, s, tile, 2), whole = cg_i64(c, s->states / 2);
     const Val two = cg_i64(c, 2 * row_bytes(s));
     CgLoop unit = beside_rows(c, first, s->tiles.rows * SIDE / 2, whole, steps, k);
-    store_unit(c, s, w, unit.i, cg_offset(c, sums, cg_mul(c, cg_sub(c, unit.i, first), two)),
+    store_unit(c, s, w, unit.i, cg_offset(c, s->y_sums, cg_mul(c, cg_sub(c, unit.i, first), two)),
                false);
     cg_loop_end(c, &unit);
     if (s->states % 2 == 0)
@@ -341,7 +329,7 @@ h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k, Val
                        cg_less(c, cg_i64(c, -1), row),
                        cg_less(c, row, cg_i64(c, s->tiles.rows * SIDE / 2))};
     CgIf odd = cg_if(c, LLVMBuildAnd(c->b, all[0], LLVMBuildAnd(c->b, all[1], all[2], ""), ""));
-    store_unit(c, s, w, whole, cg_offset(c, sums, cg_mul(c, row, two)), true);
+    store_unit(c, s, w, whole, cg_offset(c, s->y_sums, cg_mul(c, row, two)), true);
     cg_endif(c, &odd);
 }
 
@@ -408,7 +396,7 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->b_pairs = tiles(c, s, t->q_steps * t->n_tiles);
     s->h_units = tiles(c, s, (t->n_steps + t->q_steps) * t->p_tiles); /* x_units follow */
     s->x_units = chunked_tile(c, s->h_units, cg_i64(c, t->n_steps * t->p_tiles));
-    s->y_sums = tiles(c, s, LAG * block > corners ? LAG * block : corners);
+    s->y_sums = tiles(c, s, block > corners ? block : corners);
     s->c_kept = tiles(c, s, t->rows * t->n_steps);
     s->m = tiles(c, s, t->rows * t->q_steps);
     s->m_weight = cg_scratch(c, s->k, (t->q_steps * STEP + SIDE) * (int64_t)sizeof(float));

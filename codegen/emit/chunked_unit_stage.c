@@ -60,16 +60,85 @@ prefetch_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from)
         cg_prefetch(c, cg_at(c, at, o->dtype, cg_i64(c, n)), 3);
 }
 
+/* Where step `from` of token i of v is, if it lies in memory as products want it; else NULL. */
+static Val
+step_at(Cg *c, const Chunked *s, const Value *v, Val i, Val from)
+{
+    const CgOperand *o = cg_operand(s->k, v);
+    if (!o || o->dtype != DTYPE_bf16 || v->type.shape.rank < 2)
+        return NULL;
+    const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), from);
+    return cg_element(c, o->base, o->dtype, cg_add(c, s->row, i), o->stride, col);
+}
+
+/* Units of 2 * lanes elements of a row of bf16. */
+static Val
+load_units(Cg *c, Val at, int64_t element)
+{
+    return cg_vload(c, cg_at(c, at, DTYPE_bf16, cg_i64(c, element)), DTYPE_i32, c->lanes, NULL);
+}
+
+static Val
+tile_row_of(Cg *c, const Chunked *s, Val base, Val i, Val step)
+{
+    return chunked_tile(c, chunked_tile_row(c, base, i, s->tiles.n_steps), step);
+}
+
 /* Step number `step` of C's token i. */
 static void
 stage_c_step(Cg *c, const Chunked *s, Val i, Val step, int64_t exist)
 {
     Val values[STEP];
-    const Val from = cg_mul(c, step, cg_i64(c, STEP));
+    const Val from = cg_mul(c, step, cg_i64(c, STEP)), at = step_at(c, s, s->C, i, from);
+    const Val to = tile_row_of(c, s, s->c_rows, i, step);
     prefetch_step(c, s, s->C, i, from);
+    if (at && exist == STEP) {
+        for (int64_t n = 0; n < STEP; n += 2 * c->lanes)
+            cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_i32, load_units(c, at, n),
+                      c->lanes, NULL);
+        return;
+    }
     load_step(c, s, s->C, i, from, exist, values);
-    store_step(c, values,
-               chunked_tile(c, chunked_tile_row(c, s->c_rows, i, s->tiles.n_steps), step));
+    store_step(c, values, to);
+}
+
+/* Pairs of the elements of two rows: 2 * lanes columns, from their units. */
+static void
+pair_units(Cg *c, Val even, Val odd, Val pairs[2])
+{
+    const int lanes = c->lanes;
+    const LLVMTypeRef halves = LLVMVectorType(c->i16, (unsigned)(2 * lanes));
+    const Val a = LLVMBuildBitCast(c->b, even, halves, "");
+    const Val b = LLVMBuildBitCast(c->b, odd, halves, "");
+    for (int h = 0; h < 2; h++) {
+        int pick[2 * TILE_MOST];
+        for (int n = 0; n < 2 * lanes; n++)
+            pick[n] = h * lanes + n / 2 + n % 2 * 2 * lanes;
+        pairs[h] = LLVMBuildBitCast(c->b, cg_shuffle(c, a, b, pick, 2 * lanes),
+                                    cg_vec_of(c->i32, lanes), "");
+    }
+}
+
+/* A whole step of B that lies in memory as products want it. */
+static void
+copy_b_step(Cg *c, const Chunked *s, const Val at[2], Val i, Val step, Val line)
+{
+    const Val next = cg_add(c, i, cg_i64(c, 1));
+    const Val to[] = {tile_row_of(c, s, s->b_rows, i, step),
+                      at[1] ? tile_row_of(c, s, s->b_rows, next, step) : NULL};
+    for (int64_t n = 0; n < STEP; n += 2 * c->lanes) {
+        Val units[2] = {load_units(c, at[0], n), LLVMConstNull(cg_vec_of(c->i32, c->lanes))},
+            pairs[2];
+        if (at[1])
+            units[1] = load_units(c, at[1], n);
+        for (int r = 0; r < 2 && to[r]; r++)
+            cg_vstore(c, cg_at(c, to[r], DTYPE_bf16, cg_i64(c, n)), DTYPE_i32, units[r], c->lanes,
+                      NULL);
+        pair_units(c, units[0], units[1], pairs);
+        for (int h = 0; h < 2; h++)
+            cg_vstore(c, cg_at(c, line, DTYPE_i32, cg_i64(c, n + h * c->lanes)), DTYPE_i32,
+                      pairs[h], c->lanes, NULL);
+    }
 }
 
 /* Of B's tokens i and i + 1: as rows of left tiles along N, and as a row of pairs. alone: the
@@ -80,17 +149,22 @@ stage_b_step(Cg *c, const Chunked *s, Val i, Val step, int64_t exist, bool alone
     Val even[STEP], odd[STEP];
     const Val from = cg_mul(c, step, cg_i64(c, STEP)), next = cg_add(c, i, cg_i64(c, 1));
     const int64_t columns = s->tiles.n_tiles * SIDE;
-    prefetch_step(c, s, s->B, i, from);
-    load_step(c, s, s->B, i, from, exist, even);
-    store_step(c, even, chunked_tile(c, chunked_tile_row(c, s->b_rows, i, s->tiles.n_steps), step));
-    if (!alone) {
-        prefetch_step(c, s, s->B, next, from);
-        load_step(c, s, s->B, next, from, exist, odd);
-        store_step(c, odd,
-                   chunked_tile(c, chunked_tile_row(c, s->b_rows, next, s->tiles.n_steps), step));
-    }
     const Val line =
         cg_element(c, s->b_pairs, DTYPE_i32, cg_div(c, i, cg_i64(c, 2)), columns, from);
+    const Val at[] = {step_at(c, s, s->B, i, from), alone ? NULL : step_at(c, s, s->B, next, from)};
+    prefetch_step(c, s, s->B, i, from);
+    if (!alone)
+        prefetch_step(c, s, s->B, next, from);
+    if (at[0] && exist == STEP) {
+        copy_b_step(c, s, at, i, step, line);
+        return;
+    }
+    load_step(c, s, s->B, i, from, exist, even);
+    store_step(c, even, tile_row_of(c, s, s->b_rows, i, step));
+    if (!alone) {
+        load_step(c, s, s->B, next, from, exist, odd);
+        store_step(c, odd, tile_row_of(c, s, s->b_rows, next, step));
+    }
     for (int64_t n = 0; n < STEP && n < round_up(exist, SIDE); n += c->lanes) {
         const Val first = even[n / c->lanes];
         const Val second = alone ? cg_like(c, first, 0) : odd[n / c->lanes];

@@ -25,6 +25,9 @@
  * a copy of h are rounded when they are staged; sums and decays stay f32, and so does the state
  * unless it is stored in bf16: then it is rounded where a chunk ends.
  *
+ * With unit=matrix the products run on the machine's matrix unit, on operands in tiles
+ * (codegen/emit/chunked_unit.c); loops over segments, spans, heads and chunks are these.
+ *
  * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum
  * runs over it but the second half of an odd last pair, which is 0. The chunk's results before the
  * state enters (chunk_state, state_pass) stay in registers. */

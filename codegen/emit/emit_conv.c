@@ -70,11 +70,12 @@ emit_row(Cg *c, CgKernel *k, Conv *v, const CgSite *at)
     cg_store_outputs(c, k, at);
 }
 
-/* These columns over the rows before `end`. */
+/* These columns over the rows, or over the first `count` of them. */
 static void
-conv_columns(Cg *c, CgKernel *k, Conv *v, Val end, const CgSite *at)
+conv_columns(Cg *c, CgKernel *k, Conv *v, Val count, const CgSite *at)
 {
     columns_begin(c, k, v, at);
+    const Val end = cg_add(c, v->seg.row, count ? count : v->seg.len);
     CgLoop row = cg_loop(c, "row", v->seg.row, end, 1);
     const CgSite here = {.row = row.i, .col = at->col, .lanes = at->lanes, .mask = at->mask};
     emit_row(c, k, v, &here);
@@ -150,12 +151,13 @@ emit_conv1d(Cg *c, CgKernel *k, Diag *diag)
     CgLoop seg = cg_loop(c, "seg", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
     v.seg = cg_segment(c, k, seg.i);
     v.history = cg_state_at(c, k, state, v.seg.slot);
-    const Val end = cg_add(c, v.seg.row, v.seg.len);
-    const Val begin = cg_add(c, v.seg.row, cg_min(c, v.seg.len, cg_i64(c, v.taps - 1)));
     const bool rows = by_rows(c, k, &v);
+    const Val before = rows ? cg_min(c, v.seg.len, cg_i64(c, v.taps - 1)) : NULL;
     for (CgColumns s = cg_columns(c, cg_i64(c, 0), from, to, lanes); cg_columns_next(c, &s);)
-        conv_columns(c, k, &v, rows ? begin : end, &s.at);
+        conv_columns(c, k, &v, before, &s.at);
     if (rows) {
+        const Val begin = cg_add(c, v.seg.row, before);
+        const Val end = cg_add(c, v.seg.row, v.seg.len);
         CgIf more = cg_if(c, cg_less(c, begin, end));
         conv_rows(c, k, &v, begin, end, from, to);
         cg_endif(c, &more);

@@ -30,7 +30,10 @@ emit_transpose(Cg *c, CgKernel *k, Diag *diag)
  *
  * The unit that moves is one f32 or f16, or a pair of bf16 (step = 2) whose elements are neighbours
  * in both layouts. Blocks of `side` rows by `side` units are read along rows, transposed
- * in registers and written along panels. Rows past O repeat row O-1 and are cleared. */
+ * in registers and written along panels. Rows past O repeat row O-1 and are cleared.
+ *
+ * With dot=bf16x3 units come in blocks: pairs of 32 columns rounded to bf16, then of what is left
+ * of each. Units past K are cleared. */
 
 enum { MAX_SIDE = 16 };
 
@@ -40,6 +43,7 @@ typedef struct {
     int64_t from;        /* row of `in` that is row 0 here */
     int64_t rows, width; /* O, K */
     int64_t panel, step, units;
+    bool triples;
     int side;   /* the greatest power of two that divides the panel and fits a vector */
     Dtype unit; /* as wide as a unit */
     Val first;  /* row of the block's first lane */
@@ -78,19 +82,42 @@ eval_at(Cg *c, CgKernel *k, const Pack *p, Val row, Val col, int lanes)
     return cg_eval(c, k, p->in, &at);
 }
 
+/* The first column of a unit; low: with triples, whether the unit has what rounding left. */
+static Val
+unit_column(Cg *c, const Pack *p, Val unit, Val *low)
+{
+    *low = NULL;
+    if (!p->triples)
+        return cg_mul(c, unit, cg_i64(c, p->step));
+    const Val half = cg_i64(c, IR_TRIPLE_STEP / 2), whole = cg_i64(c, IR_TRIPLE_STEP);
+    const Val block = cg_mul(c, cg_div(c, unit, whole), whole), inside = cg_sub(c, unit, block);
+    *low = cg_less(c, cg_i64(c, IR_TRIPLE_STEP / 2 - 1), inside);
+    const Val pair = LLVMBuildSelect(c->b, *low, cg_sub(c, inside, half), inside, "");
+    return cg_add(c, block, cg_mul(c, pair, cg_i64(c, p->step)));
+}
+
+static Val
+part_of(Cg *c, Val x, Val low)
+{
+    if (!low)
+        return x;
+    return LLVMBuildSelect(c->b, low, cg_fsub(c, x, cg_round(c, x, DTYPE_bf16)), x, "");
+}
+
 /* `lanes` units of one row from unit `unit` on, as i32; zero past the last row. */
 static Val
 row_units(Cg *c, CgKernel *k, const Pack *p, Val row, Val unit, int lanes)
 {
     const Val real = cg_min(c, row, cg_i64(c, p->rows - 1));
-    const Val col = cg_mul(c, unit, cg_i64(c, p->step));
-    const Val a = eval_at(c, k, p, real, col, lanes);
+    Val low = NULL;
+    const Val col = unit_column(c, p, unit, &low);
+    const Val a = part_of(c, eval_at(c, k, p, real, col, lanes), low);
     Val units = NULL;
     if (p->step == 1) {
         units = as_units(c, p, a, NULL);
     } else {
         const Val next = cg_add(c, col, cg_i64(c, lanes));
-        const Val b = eval_at(c, k, p, real, next, lanes);
+        const Val b = part_of(c, eval_at(c, k, p, real, next, lanes), low);
         units = lanes == 1 ? as_units(c, p, a, b)
                            : as_units(c, p, every_second(c, a, b, 0), every_second(c, a, b, 1));
     }
@@ -119,11 +146,36 @@ block_odd(Cg *c, CgKernel *k, const Pack *p)
     cg_loop_end(c, &lane);
 }
 
+/* The last block of triples, of fewer than 32 columns, one unit at a time. */
+static void
+block_parts(Cg *c, CgKernel *k, const Pack *p, int64_t from)
+{
+    CgLoop unit = cg_loop(c, "unit", cg_i64(c, from), cg_i64(c, p->units), 1);
+    CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, p->side), 1);
+    const Val row = cg_add(c, p->first, lane.i), end = cg_i64(c, p->width);
+    const Val real = cg_min(c, row, cg_i64(c, p->rows - 1)), zero = cg_f32(c, 0);
+    Val low = NULL, parts[2];
+    const Val col = unit_column(c, p, unit.i, &low);
+    for (int i = 0; i < 2; i++) {
+        const Val here = cg_add(c, col, cg_i64(c, i));
+        const Val x = eval_at(c, k, p, real, cg_min(c, here, cg_i64(c, p->width - 1)), 1);
+        const Val inside =
+            LLVMBuildAnd(c->b, cg_less(c, row, cg_i64(c, p->rows)), cg_less(c, here, end), "");
+        parts[i] = LLVMBuildSelect(c->b, inside, part_of(c, x, low), zero, "");
+    }
+    const Val bits = as_units(c, p, parts[0], parts[1]);
+    LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit.i), p->unit, lane.i));
+    cg_loop_end(c, &lane);
+    cg_loop_end(c, &unit);
+}
+
 /* Squares; then units that do not fill one, one at a time. */
 static void
 pack_rows(Cg *c, CgKernel *k, const Pack *p)
 {
-    const int64_t pairs = p->width / p->step, square = pairs / p->side * p->side;
+    const int64_t pairs =
+        p->triples ? p->width / IR_TRIPLE_STEP * IR_TRIPLE_STEP : p->width / p->step;
+    const int64_t square = pairs / p->side * p->side;
     if (square > 0) {
         CgLoop unit = cg_loop(c, "unit", cg_i64(c, 0), cg_i64(c, square), p->side);
         Val rows[MAX_SIDE];
@@ -143,7 +195,9 @@ pack_rows(Cg *c, CgKernel *k, const Pack *p)
     LLVMBuildStore(c->b, bits, cg_at(c, unit_at(c, p, unit.i), p->unit, lane.i));
     cg_loop_end(c, &lane);
     cg_loop_end(c, &unit);
-    if (pairs < p->units)
+    if (pairs < p->units && p->triples)
+        block_parts(c, k, p, pairs);
+    else if (pairs < p->units)
         block_odd(c, k, p);
 }
 
@@ -162,6 +216,7 @@ pack_sizes(Cg *c, const CgKernel *k)
     p.width = s->dim[1].n;
     p.panel = node_int(n, ATTR_panel, 1);
     p.step = p.out->dtype == DTYPE_bf16 ? 2 : 1;
+    p.triples = node_in_triples(n);
     p.unit = p.out->dtype == DTYPE_f16 ? DTYPE_f16 : DTYPE_i32;
     p.units = n->out[0]->type.shape.dim[1].n;
     while (p.side < c->lanes && p.panel % (2 * p.side) == 0)

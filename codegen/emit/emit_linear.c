@@ -340,9 +340,9 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
     CgLinear l = {.k = k, .x = n->in[0], .w = n->in[1], .bias = n->in[2], .y = n->out[0]};
     l.depth = type_width(&l.x->type);
     l.out = type_width(&l.y->type);
-    if (l.w->type.shape.rank <= 2)
+    if (l.w->type.shape.rank <= 2 && !node_in_triples(n))
         return emit_blas(c, k, &l, diag);
-    if (cg_on_unit(k))
+    if (cg_on_unit(k) || node_in_triples(n))
         return emit_linear_unit(c, k, diag);
     Reals r = {
         .p = {.l = l, .stage = reals_stage, .tile = reals_tile}

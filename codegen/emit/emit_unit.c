@@ -1,5 +1,5 @@
-/* codegen/emit/emit_unit.c -- projections on the matrix unit: linear over bf16, linear_i8 and
- * linear_u4 over packed weights (kernel attribute unit=matrix).
+/* codegen/emit/emit_unit.c -- projections on the matrix unit: linear over bf16, or over f32 as sums
+ * of two bf16, linear_i8 and linear_u4 over packed weights (kernel attribute unit=matrix).
  *
  *     for each block of token rows: (as many as half of L2 holds, staged in scratch in tile order)
  *         for each panel of this thread: (32 columns)
@@ -16,6 +16,10 @@
  *
  * A last step of fewer than 64 bytes has zeros behind: in staged x, and in a copy of the weight's
  * last rows, because 0 times what lies behind a panel may be NaN.
+ *
+ * f32 (dot=bf16x3): x = h + l, h the nearest bf16 and l the nearest to what is left, and W alike.
+ * A step of staged x is two tiles of h and two of l, one of the weight alike; it adds l h + h h + h
+ * l. What is left out, l l, is below 2^-16 of a product, as are the parts that l has not.
  *
  * Rows are independent of each other, and every row is summed in the same order, so that a row's
  * result does not depend on the rows beside it.
@@ -42,6 +46,7 @@ typedef struct {
     const Value *xs, *s, *m;     /* scales of x and of the weight; m: minima of u4 */
     int64_t element;             /* bytes of x: 2 or 1 */
     int64_t depth;               /* bytes of a step: 64, or 32 where groups are so short */
+    int64_t parts;               /* bf16 of each number: 2 where they are triples, else 1 */
     int64_t steps;               /* that the weight has whole */
     int64_t rest;                /* bytes of the summed index after them */
     int64_t unit_rows;           /* of a panel: 128 bytes each, of u4 256 once unpacked */
@@ -73,6 +78,13 @@ steps_of(const Unit *u)
     return u->steps + (u->rest > 0);
 }
 
+/* Bytes of a step of a row of staged x, and of a column of the weight. */
+static int64_t
+step_bytes(const Unit *u)
+{
+    return u->depth * u->parts;
+}
+
 /* ---- staging ------------------------------------------------------------------------------- */
 
 /* Where step `step` of row `row` of the block is. */
@@ -84,14 +96,15 @@ staged_at(Cg *c, const Unit *u, Val row, Val step)
     const Val length = cg_min(c, cg_i64(c, u->run), cg_sub(c, cg_i64(c, steps_of(u)), first));
     const Val block = cg_div(c, row, cg_i64(c, ROWS)),
               inside = cg_sub(c, row, cg_mul(c, block, cg_i64(c, ROWS)));
-    const Val before = cg_mul(c, cg_mul(c, first, u->padded), cg_i64(c, u->depth));
+    const Val before = cg_mul(c, cg_mul(c, first, u->padded), cg_i64(c, step_bytes(u)));
     const Val tiles = cg_add(c, cg_mul(c, block, length), cg_sub(c, step, first));
-    const Val tile = cg_mul(c, tiles, cg_i64(c, ROWS * u->depth));
+    const Val tile = cg_mul(c, tiles, cg_i64(c, ROWS * step_bytes(u)));
     const Val line = cg_mul(c, inside, cg_i64(c, u->depth));
     return cg_offset(c, u->p.staged, cg_add(c, cg_add(c, before, tile), line));
 }
 
-/* Columns [from, from + width) of a row of x as bf16, zeros behind them up to a step. */
+/* Columns [from, from + width) of a row of x as bf16, zeros behind them up to a step. Of triples
+ * what rounding leaves goes to the tiles behind. */
 static void
 stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
 {
@@ -110,6 +123,11 @@ stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
             x = at.mask ? LLVMBuildSelect(c->b, at.mask, value, x, "") : value;
         }
         cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, i)), DTYPE_bf16, x, c->lanes, NULL);
+        if (u->parts == 1)
+            continue;
+        const Val low = cg_fsub(c, x, cg_round(c, x, DTYPE_bf16));
+        const Val behind = cg_offset(c, to, cg_i64(c, ROWS * u->depth));
+        cg_vstore(c, cg_at(c, behind, DTYPE_bf16, cg_i64(c, i)), DTYPE_bf16, low, c->lanes, NULL);
     }
 }
 
@@ -306,31 +324,47 @@ move_sums(Cg *c, Val at, int64_t stride, bool load, bool low)
 /* Memory is read ahead by hand where a weight is walked once, for few rows. */
 enum { AHEAD_BYTES = 4096 };
 
+/* sums += two tiles of x times two of the weight; x, w: NULL where they are in registers. */
+static void
+product_tiles(Cg *c, const Unit *u, Val x, Val w, bool low)
+{
+    const Dtype kind = u->dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_u8;
+    if (x)
+        cg_unit_load(c, LEFT0, x, u->depth, true);
+    if (w)
+        cg_unit_load(c, RIGHT0, w, COLUMNS * QUAD, false);
+    cg_unit_dot(c, kind, SUM00, LEFT0, RIGHT0);
+    if (w)
+        cg_unit_load(c, RIGHT1, cg_offset(c, w, cg_i64(c, CG_UNIT_BYTES)), COLUMNS * QUAD, false);
+    cg_unit_dot(c, kind, SUM01, LEFT0, RIGHT1);
+    if (low)
+        return;
+    if (x)
+        cg_unit_load(c, LEFT1, cg_offset(c, x, cg_i64(c, CG_UNIT_ROWS * u->depth)), u->depth, true);
+    cg_unit_dot(c, kind, SUM10, LEFT1, RIGHT0);
+    cg_unit_dot(c, kind, SUM11, LEFT1, RIGHT1);
+}
+
+/* Of triples the small products come first, and no tile is loaded twice. */
 static void
 product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
 {
-    const Dtype kind = u->dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_u8;
-    const Val below = cg_offset(c, x, cg_i64(c, CG_UNIT_ROWS * u->depth));
-    cg_unit_load(c, LEFT0, x, u->depth, true);
-    cg_unit_load(c, RIGHT0, w, COLUMNS * QUAD, false);
-    cg_unit_dot(c, kind, SUM00, LEFT0, RIGHT0);
-    cg_unit_load(c, RIGHT1, cg_offset(c, w, cg_i64(c, CG_UNIT_BYTES)), COLUMNS * QUAD, false);
-    cg_unit_dot(c, kind, SUM01, LEFT0, RIGHT1);
-    if (low) {
-        for (int64_t at = 0; at < COLUMNS * u->depth; at += CG_LINE_BYTES)
-            cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 3);
-        return;
+    if (u->parts == 2) {
+        product_tiles(c, u, cg_offset(c, x, cg_i64(c, ROWS * u->depth)), w, low);
+        product_tiles(c, u, x, NULL, low);
+        product_tiles(c, u, NULL, cg_offset(c, w, cg_i64(c, COLUMNS * u->depth)), low);
+    } else {
+        product_tiles(c, u, x, w, low);
     }
-    cg_unit_load(c, LEFT1, below, u->depth, true);
-    cg_unit_dot(c, kind, SUM10, LEFT1, RIGHT0);
-    cg_unit_dot(c, kind, SUM11, LEFT1, RIGHT1);
+    for (int64_t at = 0; low && at < COLUMNS * step_bytes(u); at += CG_LINE_BYTES)
+        cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 3);
 }
 
 /* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
 static void
 products(Cg *c, const Unit *u, Val x, Val w, Val from, Val to, bool low)
 {
-    const Val x_step = cg_i64(c, ROWS * u->depth), w_step = cg_i64(c, COLUMNS * u->depth);
+    const Val x_step = cg_i64(c, ROWS * step_bytes(u)), w_step = cg_i64(c, COLUMNS * step_bytes(u));
     const Val whole = cg_min(c, to, cg_i64(c, u->steps));
     CgLoop step = cg_loop(c, "k", cg_i64(c, 0), cg_sub(c, whole, from), 1);
     product_step(c, u, cg_offset(c, x, cg_mul(c, step.i, x_step)),
@@ -483,18 +517,18 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     r->to = cg_min(c, steps, cg_add(c, r->from, run));
     r->first = LLVMBuildICmp(c->b, LLVMIntEQ, r->from, zero, "");
     r->last = LLVMBuildICmp(c->b, LLVMIntEQ, r->to, steps, "");
-    r->w = cg_offset(c, panel_at, cg_mul(c, r->from, cg_i64(c, COLUMNS * u->depth)));
+    r->w = cg_offset(c, panel_at, cg_mul(c, r->from, cg_i64(c, COLUMNS * step_bytes(u))));
     if (u->unpacked) {
         unpack(c, u, panel_at, r->from, r->to);
         r->w = u->unpacked;
     }
     const Val length = cg_sub(c, r->to, r->from);
-    const Val base =
-        cg_offset(c, u->p.staged, cg_mul(c, cg_mul(c, r->from, u->padded), cg_i64(c, u->depth)));
+    const Val base = cg_offset(c, u->p.staged,
+                               cg_mul(c, cg_mul(c, r->from, u->padded), cg_i64(c, step_bytes(u))));
     CgLoop rows = cg_loop(c, "tile", zero, l->rows, ROWS);
     u->tile_row = rows.i;
     const Val left = cg_sub(c, l->rows, rows.i);
-    r->x = cg_offset(c, base, cg_mul(c, cg_mul(c, rows.i, length), cg_i64(c, u->depth)));
+    r->x = cg_offset(c, base, cg_mul(c, cg_mul(c, rows.i, length), cg_i64(c, step_bytes(u))));
     r->sums = cg_at(c, u->sums, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, COLUMNS)));
     r->direct = LLVMConstInt(c->i1, 0, 0);
     if (u->direct) {
@@ -579,15 +613,16 @@ unit_sizes(const Cg *c, Unit *u)
     const int64_t bytes = u->unit_rows * QUAD * (u->m ? 2 : 1); /* of the summed index */
     const Attr *group = attrs_find(&l->k->kernel->anchor->attrs, ATTR_group);
     u->depth = group && group->i % CG_UNIT_BYTES != 0 ? CG_UNIT_BYTES / 2 : CG_UNIT_BYTES;
-    u->steps = bytes / u->depth;
-    u->rest = bytes % u->depth;
+    u->parts = node_in_triples(l->k->kernel->anchor) ? 2 : 1;
+    u->steps = bytes / step_bytes(u);
+    u->rest = bytes % step_bytes(u);
     if (group) {
         u->group_steps = group->i / u->depth;
         u->groups = bytes / group->i;
         if (group->i % u->depth != 0 || u->groups % 2 != 0)
             return false;
     }
-    const int64_t most = RUN_BYTES / (COLUMNS * u->depth), unit = group ? u->group_steps : 1;
+    const int64_t most = RUN_BYTES / (COLUMNS * step_bytes(u)), unit = group ? u->group_steps : 1;
     const int64_t runs = (steps_of(u) + most - 1) / most;
     u->run = round_up((steps_of(u) + runs - 1) / runs, unit);
     u->p.panels = w->shape.dim[0].n;
@@ -595,7 +630,7 @@ unit_sizes(const Cg *c, Unit *u)
     u->p.lanes = c->lanes;
     u->p.heights[0] = ROWS;
     u->p.nheights = 1;
-    u->p.row_bytes = steps_of(u) * u->depth + COLUMNS * (int64_t)sizeof(float);
+    u->p.row_bytes = steps_of(u) * step_bytes(u) + COLUMNS * (int64_t)sizeof(float);
     return true;
 }
 
@@ -606,9 +641,10 @@ unit_fault(const CgLinear *l, Diag *diag)
     type_print(&type, &l->w->type);
     diag_error(
         diag, l->k->kernel->anchor->loc,
-        "kernel %s: unit=matrix wants a machine whose matrix unit multiplies the weight, %s, "
-        "in panels of %d columns",
-        l->k->kernel->name, sb_text(&type), COLUMNS);
+        "kernel %s: %s wants %sa machine whose matrix unit multiplies the weight, %s, in panels of "
+        "%d columns",
+        l->k->kernel->name, cg_on_unit(l->k) ? "unit=matrix" : "dot=bf16x3",
+        cg_on_unit(l->k) ? "" : "unit=matrix and ", sb_text(&type), COLUMNS);
     sb_free(&type);
     return false;
 }
@@ -629,14 +665,14 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
     l->depth = type_width(&l->x->type);
     l->out = type_width(&l->y->type);
     const bool inside = u.xs && (!cg_operand(k, l->x) || !cg_operand(k, u.xs));
-    const bool can =
-        l->w->type.dtype == DTYPE_bf16 ? c->machine->matrix.bf16 : c->machine->matrix.i8;
+    const bool can = cg_on_unit(k) && (l->w->type.dtype == DTYPE_bf16 ? c->machine->matrix.bf16
+                                                                      : c->machine->matrix.i8);
     if (!can || inside || !unit_sizes(c, &u))
         return unit_fault(l, diag);
     const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);
     u.p.most = cg_packed_most(c, &u.p);
     const int64_t most = round_up(u.p.most, ROWS);
-    u.p.staged = cg_scratch(c, k, most * steps_of(&u) * u.depth);
+    u.p.staged = cg_scratch(c, k, most * steps_of(&u) * step_bytes(&u));
     u.sums = cg_scratch(c, k, most * COLUMNS * size);
     l->result = cg_scratch(c, k, SUM_BYTES);
     if (u.rest)

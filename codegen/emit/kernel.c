@@ -161,7 +161,8 @@ Val
 cg_scratch(Cg *c, CgKernel *k, int64_t bytes)
 {
     const Val at = cg_offset(c, k->scratch, cg_i64(c, k->scratch_bytes));
-    if (bytes < 0 || !size_add(k->scratch_bytes, round_up(bytes, 64), &k->scratch_bytes))
+    if (bytes < 0 || !size_add(k->scratch_bytes, round_up(bytes, machine_alignment(c->machine)),
+                               &k->scratch_bytes))
         die("kernel %s wants %lld bytes of scratch", k->kernel->name, (long long)bytes);
     return at;
 }

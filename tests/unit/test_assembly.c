@@ -265,9 +265,12 @@ Test(assembly, tiles_of_the_matrix_unit_stay_in_registers)
     }
 }
 
-/* Chunks: every loop of tile products keeps its sums where they are. */
+/* Chunks: C B^T is a loop of tile products alone. Y and the state have vectors beside theirs, and
+ * two steps each: the first of a block stores the sums of the block before. No other tile is moved:
+ * each sum is stored there and after the last block, and each operand loaded once. */
 Test(assembly, chunks_on_the_matrix_unit_stay_in_registers)
 {
+    enum { CB = 4, SUMS = 4, STEPS = 4, OPERANDS = 5 };
     char *text = assembly("sapphirerapids", "bf16", "compile.form=chunked");
     char *body = body_of(text, "ssd");
     const char *at = body;
@@ -279,7 +282,10 @@ Test(assembly, chunks_on_the_matrix_unit_stay_in_registers)
         cr_expect_eq(count_stores(loop), 0, "ssd:\n%s", loop);
         cr_expect_eq(count_lines(loop, "rsp)", ""), 0, "ssd:\n%s", loop);
     }
-    cr_expect_geq(loops, 2, "%d loops of tile products", loops);
+    cr_expect_eq(loops, 1, "%d loops of tile products", loops);
+    cr_expect_eq(count_lines(body, "\ttileloadd", ""), CB + STEPS * OPERANDS);
+    cr_expect_eq(count_lines(body, "\ttilestored", ""), CB + STEPS * SUMS);
+    cr_expect_eq(count_lines(body, "\ttilezero", ""), CB + STEPS / 2 * SUMS);
     cr_expect_eq(count_lines(body, "\tcall", ""), 0, "ssd calls something");
     free(body);
     free(text);

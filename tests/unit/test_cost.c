@@ -199,9 +199,10 @@ Test(cost, a_prefill_is_its_kernels)
     arena_free(arena);
 }
 
-/* The kernel of the one projection of a graph, 16 inputs and 320 results of bf16. */
+/* The kernel of the one projection of a graph, 16 inputs and 320 results of bf16, or of f32 as
+ * triples. */
 static const Kernel *
-projection_of(Arena *arena, const Machine *m, const Graph **out)
+projection_of(Arena *arena, const Machine *m, bool triples, const Graph **out)
 {
     static const char text[] = "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n"
                                "  rows 4\n  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"
@@ -213,7 +214,8 @@ projection_of(Arena *arena, const Machine *m, const Graph **out)
     Graph *g = graph_parse(arena, &source, diag);
     cr_assert_not_null(g);
     PassCtx cx = {.machine = m,
-                  .format = FORMAT_bf16,
+                  .format = triples ? FORMAT_f32 : FORMAT_bf16,
+                  .dot = triples ? "bf16x3" : NULL,
                   .chunk = CHUNK_AUTO,
                   .threads = 2,
                   .arena = arena,
@@ -237,7 +239,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     const Graph *g;
     double count[COST_STEPS];
     cr_assert(machine_named("sapphirerapids", &m));
-    const Kernel *k = projection_of(arena, &m, &g);
+    const Kernel *k = projection_of(arena, &m, false, &g);
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
     cost_kernel_count(&m, g, k, 40, 2, count);
     cr_expect_eq(count[COST_linear_bf16], 0);
@@ -247,8 +249,15 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_matrix_out], 5 * 40 * 2);
     cr_expect_eq(count[COST_stream], 5 * 16, "16 inputs of 32 columns, 2 bytes each");
     cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2, "silu, fused");
+    k = projection_of(arena, &m, true, &g);
+    cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
+    cost_kernel_count(&m, g, k, 40, 2, count);
+    cr_expect_eq(count[COST_matrix_bf16], 3 * 5 * 2 * 3, "three products for one");
+    cr_expect_eq(count[COST_matrix_stage], 2 * 40, "of twice the bytes");
+    cr_expect_eq(count[COST_stream], 2 * 5 * 16);
+    cr_expect_eq(count[COST_matrix_sums], 5 * 2 * 3);
     m.matrix = (MatrixUnit){0};
-    cost_kernel_count(&m, g, projection_of(arena, &m, &g), 40, 2, count);
+    cost_kernel_count(&m, g, projection_of(arena, &m, false, &g), 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 0);
     cr_expect_gt(count[COST_linear_bf16], 0);
     arena_free(arena);
@@ -259,8 +268,8 @@ Test(cost, a_projection_on_the_matrix_unit)
 Test(cost, the_unit_is_chosen_by_predicted_time)
 {
     Machine m;
-    const PanelWeight bf16 = {DTYPE_bf16, 768, 768, 0}, f32 = {DTYPE_f32, 768, 768, 0},
-                      odd = {DTYPE_u8, 768, 768, 16};
+    const PanelWeight bf16 = {DTYPE_bf16, 768, 768, 0, false},
+                      f32 = {DTYPE_f32, 768, 768, 0, false}, odd = {DTYPE_u8, 768, 768, 16, false};
     cr_assert(machine_named("sapphirerapids", &m));
     cr_expect(panel_unit(&m, &bf16));
     cr_expect(!panel_unit(&m, &f32) && !panel_unit(&m, &odd), "it cannot");

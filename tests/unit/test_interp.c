@@ -474,6 +474,38 @@ Test(interp, packed_weights_give_the_same_projection)
     check_linear("bf16");
 }
 
+/* A weight is the nearest bf16 and the nearest to what is left; x is what it is. */
+Test(interp, triples_are_sums_of_two_bf16)
+{
+    enum { K = 37, O = 7 };
+    static const char *const ways[] = {
+        "y = linear(x, w, bias) {dot=bf16x3}",
+        "wp = pack(w) {panel=4, dot=bf16x3}\n y = linear(x, wp, bias) {out=7, dot=bf16x3}"};
+    Arena *texts = arena_new();
+    for (size_t way = 0; way < COUNT_OF(ways); way++) {
+        Model m = model_new(arena_printf(texts,
+                                         "graph \"g\" lowered {\n input ids: i32[T]\n"
+                                         " weight x_table: f32[8,37]\n weight w: f32[7,37]\n"
+                                         " weight bias: f32[7]\n x = embed(ids, x_table)\n %s\n"
+                                         " out = take(y)\n output out\n}\n",
+                                         ways[way]));
+        const double *got = model_run(&m, 0, 8);
+        for (int i = 0; i < 8 * O; i++) {
+            double want = weight_element(&m, "bias", i % O);
+            for (int k = 0; k < K; k++) {
+                const float w = weight_element(&m, "w", i % O * K + k);
+                const float high = bf16_to_f32(f32_to_bf16(w));
+                const float low = bf16_to_f32(f32_to_bf16(w - high));
+                want += (double)weight_element(&m, "x_table", i / O * K + k) *
+                        ((double)high + (double)low);
+            }
+            expect_close(&want, &got[i], 1, ways[way]);
+        }
+        model_free(&m);
+    }
+    arena_free(texts);
+}
+
 Test(interp, take_picks_rows_and_split_cuts_columns)
 {
     Model m = model_new("graph \"g\" model {\n"

@@ -189,6 +189,36 @@ Test(integers_text, packed_reals)
     expect_cases(cases, COUNT_OF(cases));
 }
 
+/* K = 8 goes up to 32: 32 pairs, of 16 high parts and of 16 low ones. */
+Test(integers_text, reals_as_sums_of_two_bf16)
+{
+    static const Case cases[] = {
+        {"y = linear(h, w, b) {dot=bf16x3}",                                                   ""                                             },
+        {"y = linear(h, w, b) {dot=f32}",                                                      ""                                             },
+        {"p = pack(w) {panel=4, dot=bf16x3}\n"
+         "y = linear(h, p, b) {out=5, dot=bf16x3}",                                   ""                                             },
+        {"weight p: bf16[2,32,4,2]\ny = linear(h, p) {out=5, dot=bf16x3}",                     ""                                             },
+        {"weight v: f32[5,33]\np: bf16[2,64,4,2] = pack(v) {panel=4, dot=bf16x3}\n"
+         "y = linear(h, w)",                                                          ""                                             },
+        {"y = linear(h, w) {dot=bf16}",                                                        "dot=bf16, but the op takes one of: f32 bf16x3"},
+        {"y = linear(h, w) {dot=auto}",                                                        "dot=auto, but the op takes one of: f32 bf16x3"},
+        {"y = linear(cast(h) {to=bf16}, cast(w) {to=bf16}) {dot=bf16x3}",
+         "expected f32: dot=bf16x3 makes two bf16 of each number of it"                                                                       },
+        {"c = cast(w) {to=bf16}\np = pack(c) {panel=4, dot=bf16x3}",
+         "operand 1, `c`, is bf16[5,8], expected f32: dot=bf16x3 makes"                                                                       },
+        {"p = pack(w8) {panel=4, dot=bf16x3}",                                                 "operand 1, `w8`, is i8[5,8], expected f32"    },
+        {"p = pack(w) {panel=4, dot=bf16x3}\ny = linear(h, p) {out=5}",
+         "operand 2, `p`, is bf16[2,32,4,2], expected bf16[2,4,4,2]"                                                                          },
+        {"weight p: bf16[2,4,4,2]\ny = linear(h, p) {out=5, dot=bf16x3}",
+         "operand 2, `p`, is bf16[2,4,4,2], expected bf16[2,32,4,2]"                                                                          },
+        {"p = pack(w) {panel=4}\ny = linear(h, p) {out=5, dot=bf16x3}",
+         "expected bf16 of rank 4: that is how dot=bf16x3 is packed"                                                                          },
+        {"x = embed(ids, table)\ny = chunk_cb(x, x) {groups=1, state=8, chunk=4, dot=bf16x3}",
+         "dot=bf16x3, but the op takes one of: auto f32 bf16"                                                                                 },
+    };
+    expect_cases(cases, COUNT_OF(cases));
+}
+
 Test(integers_text, quantised_rows_and_weights)
 {
     static const Case cases[] = {

@@ -13,7 +13,7 @@
 
 enum { ROWS = 96 };
 
-typedef enum { BF16, I8, U4 } Kind;
+typedef enum { BF16, X3, I8, U4 } Kind; /* X3: f32 as sums of two bf16 */
 
 typedef struct {
     Kind kind;
@@ -34,6 +34,15 @@ static const Case cases[] = {
     {BF16, 300,  130, 0,  0, "cols", true },
     {BF16, 768,  65,  0,  0, "grid", false},
     {BF16, 1100, 40,  0,  0, "cols", true },
+    {X3,   1,    1,   0,  0, "cols", false},
+    {X3,   3,    40,  0,  0, "cols", true },
+    {X3,   31,   33,  0,  2, "rows", true },
+    {X3,   32,   32,  0,  0, "cols", false},
+    {X3,   33,   64,  0,  0, "grid", false},
+    {X3,   64,   31,  0,  5, "grid", true },
+    {X3,   300,  130, 0,  0, "cols", true },
+    {X3,   768,  65,  0,  0, "grid", false},
+    {X3,   1101, 40,  0,  0, "cols", true },
     {I8,   1,    5,   0,  0, "cols", false},
     {I8,   1100, 40,  0,  0, "cols", true },
     {I8,   1200, 33,  96, 0, "grid", false},
@@ -51,7 +60,7 @@ static const Case cases[] = {
 static const char *
 case_text(Arena *arena, const Case *t)
 {
-    static const char *const names[] = {[BF16] = "bf16", [I8] = "i8", [U4] = "u4"};
+    static const char *const names[] = {[BF16] = "bf16", [X3] = "bf16x3", [I8] = "i8", [U4] = "u4"};
     return arena_printf(arena, "%s K=%d O=%d group=%d first=%d part=%s%s", names[t->kind], t->K,
                         t->O, t->group, t->first, t->part, t->rest ? " rest" : "");
 }
@@ -67,8 +76,9 @@ put_weight(StrBuf *sb, Arena *arena, const Case *t)
     const char *attrs = arena_printf(arena, "%s%s", rows, group),
                *kind = t->kind == U4 ? "u4" : "i8";
     const int len = (int)strlen(attrs);
-    if (t->kind == BF16) {
-        sb_printf(sb, " kernel weight {part=rows} { p = pack(w) {%spanel=32} }\n", rows);
+    if (t->kind == BF16 || t->kind == X3) {
+        sb_printf(sb, " kernel weight {part=rows} { p = pack(w) {%spanel=32%s} }\n", rows,
+                  t->kind == X3 ? ", dot=bf16x3" : "");
         return;
     }
     sb_printf(sb, " kernel weight {part=rows} {\n  q, s%s = quantise_%s(w)%s%.*s%s\n",
@@ -87,6 +97,9 @@ put_product(StrBuf *sb, Arena *arena, const Case *t)
     sb_printf(sb, " kernel product {unit=matrix, tile=32, part=%s} {\n", t->part);
     if (t->kind == BF16)
         sb_printf(sb, "  %s = linear(xb, p%s) {%sout=%d, matmul=emitted}\n", y, bias, first, t->O);
+    else if (t->kind == X3)
+        sb_printf(sb, "  %s = linear(x, p%s) {%sout=%d, matmul=emitted, dot=bf16x3}\n", y, bias,
+                  first, t->O);
     else
         sb_printf(sb, "  %s = linear_%s(xq, xs, p, sp%s%s) {%sout=%d%s}\n", y,
                   t->kind == U4 ? "u4" : "i8", t->kind == U4 ? ", mp" : "", bias, first, t->O,
@@ -110,8 +123,9 @@ graph_text(Arena *arena, const Case *t)
     sb_printf(&sb, " kernel rows {part=rows} { x = embed(ids, xt) }\n");
     if (t->rest)
         sb_printf(&sb, " kernel residual {part=rows} { r = embed(ids, rt) }\n");
-    sb_printf(&sb, t->kind == BF16 ? " kernel cast {part=rows} { xb = cast(x) {to=bf16} }\n"
-                                   : " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
+    if (t->kind != X3)
+        sb_printf(&sb, t->kind == BF16 ? " kernel cast {part=rows} { xb = cast(x) {to=bf16} }\n"
+                                       : " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
     put_product(&sb, arena, t);
     sb_printf(&sb, " kernel pick {part=rows} { out = take(y) }\n output out\n}\n");
     const char *text = arena_strdup(arena, sb_text(&sb));
@@ -122,7 +136,14 @@ graph_text(Arena *arena, const Case *t)
 /* ---- against the interpreter ----------------------------------------------------------------- */
 
 /* A sum of K products below 4 is off by less than K 2^-24 of it and its parts; what is measured is
- * a tenth of that and less. */
+ * a tenth of that and less. Each product of sums of two bf16 is off by 2^-16 of it at most, in
+ * either direction: of one of the three products alone it would be a hundred times as much. */
+static double
+allowed(const Case *t)
+{
+    return 2e-7 * (10 + t->K) + (t->kind == X3 ? 2e-5 * sqrt(t->K) : 0);
+}
+
 static void
 check_case(const Case *t, const char *cpu)
 {
@@ -133,22 +154,53 @@ check_case(const Case *t, const char *cpu)
         const RunCall call = {
             .nseg = 1, .len = {lengths[i]}, .vocab = ROWS, .parts = 1 + (int)i % 5};
         const double off = kernel_run_difference(run, &call);
-        cr_expect(off <= 2e-7 * (10 + t->K), "%s, %s, T=%lld: off by %g", cpu, case_text(arena, t),
+        cr_expect(off <= allowed(t), "%s, %s, T=%lld: off by %g", cpu, case_text(arena, t),
                   (long long)lengths[i], off);
     }
     kernel_run_close(run);
     arena_free(arena);
 }
 
-Test(unit, bf16_agrees_with_the_interpreter)
+Test(unit, bf16_and_triples_agree_with_the_interpreter)
 {
     static const char *const cpus[] = {"native+model", "x86-64-v4+model", "x86-64-v3+model",
                                        "x86-64+model", "native"};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; i < COUNT_OF(cases); i++)
-            if (cases[i].kind == BF16 && cpu_runs_here(cpus[c]) &&
+            if ((cases[i].kind == BF16 || cases[i].kind == X3) && cpu_runs_here(cpus[c]) &&
                 (strchr(cpus[c], '+') || matrix_unit_here()))
                 check_case(&cases[i], cpus[c]);
+}
+
+/* x and w are whole numbers and 512ths: a bf16 each. Products are multiples of 2^-18, and what they
+ * add up to without those of 512ths by 512ths is an f32. */
+Test(unit, triples_are_three_products)
+{
+    static const Case t = {X3, 70, 33, 0, 0, "cols", false};
+    Arena *arena = arena_new();
+    KernelRun *run = kernel_run_open(graph_text(arena, &t), "native+model");
+    int64_t nx = 0, nw = 0, count = 0;
+    float *x = kernel_run_weight(run, "xt", &nx), *w = kernel_run_weight(run, "w", &nw);
+    for (int64_t i = 0; i < nx; i++)
+        x[i] = (float)(1 + i % 7) + (float)(i % 3 - 1) / 512;
+    for (int64_t i = 0; i < nw; i++)
+        w[i] = (float)(i % 5 - 2) + (i % 5 == 2 ? 0 : (float)(i / 2 % 3 - 1) / 512);
+    for (int i = 0; i < ROWS; i++)
+        kernel_run_ids(run)[i] = i;
+    const RunCall call = {.nseg = 1, .len = {ROWS}, .parts = 2};
+    const float *got = kernel_run_code(run, &call, &count);
+    for (int64_t i = 0; i < count; i++) {
+        const float *row = x + i / t.O * t.K, *column = w + i % t.O * t.K;
+        double sum = 0;
+        for (int k = 0; k < t.K; k++) {
+            const double h = round(row[k]), v = round(column[k]);
+            sum +=
+                (double)row[k] * (double)column[k] - ((double)row[k] - h) * ((double)column[k] - v);
+        }
+        cr_expect_eq((double)got[i], sum, "row %d, column %d", (int)(i / t.O), (int)(i % t.O));
+    }
+    kernel_run_close(run);
+    arena_free(arena);
 }
 
 /* ---- against the unit ------------------------------------------------------------------------ */
@@ -325,8 +377,8 @@ logits(const char *model, const char *dtype, const char *matrix, size_t *len)
     return bytes;
 }
 
-/* Projections on the model of the unit are near what vectors make of the same rounded numbers; the
- * recurrence is one form of SSD that no unit makes. */
+/* Models on the model of the unit are near what vectors make, in one form of SSD. Beside a unit
+ * more numbers are rounded to bf16; activations and weights of 8 and 4 bits enlarge that. */
 static void
 check_near(const char *model, const char *dtype)
 {
@@ -335,7 +387,7 @@ check_near(const char *model, const char *dtype)
     cr_assert_eq(len, other);
     const float *a = numbers(got, len, &count), *b = numbers(want, len, &count);
     const double off = distance(a, b, count);
-    cr_expect(off < 1e-2, "%s %s: off by %g", model, dtype, off);
+    cr_expect(off < 5e-2, "%s %s: off by %g", model, dtype, off);
     free(got);
     free(want);
 }

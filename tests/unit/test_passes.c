@@ -422,7 +422,7 @@ Test(layout, tiles_fit_in_the_registers)
     for (size_t i = 0; i < COUNT_OF(machines); i++)
         for (int64_t columns = 1; columns < 300; columns++) {
             const Machine m = {.vector_bytes = machines[i][0], .vector_registers = machines[i][1]};
-            const PanelWeight w = {dtypes[columns % 2], 64, columns, 0};
+            const PanelWeight w = {dtypes[columns % 2], 64, columns, 0, false};
             const Panel p = panel_for(&m, &w);
             cr_assert(p.vectors >= 1 && p.rows >= 1);
             cr_assert_leq(p.rows * p.vectors + p.vectors + 1, machines[i][1]);

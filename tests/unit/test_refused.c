@@ -256,6 +256,32 @@ Test(refused, weights_are_embedded_once)
     free(one);
 }
 
+/* f32 that the unit reads as triples is nothing for vectors: they have a copy, and run. */
+Test(refused, triples_are_embedded_beside_f32)
+{
+    char *dir = temp_dir(), *both = path_join(dir, "both.so");
+    CommandResult r = aot_ssmc(ARGS("compile", AOT_STORY, "-o", both, "--emit", "so", "--weights",
+                                    "embed", "--cpu", FIRST, "--set", "compile.dot=bf16x3"));
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.err, "weights for " VECTOR " are packed in a way of their own"), "%s",
+              r.err);
+    command_free(&r);
+    const char *const variants[] = {expected_variant(false), expected_variant(true)};
+    const char *const *plain = ARGS(SSMC_BINARY, "run", AOT_STORY, PROMPT);
+    CommandResult want = command_run(plain, NULL, 0);
+    for (size_t i = 0; i < COUNT_OF(variants); i++) {
+        if (strncmp(variants[i], FIRST, strlen(FIRST)) != 0)
+            continue;
+        CommandResult got = aot_ssmc(ARGS("run", both, PROMPT, "--cpu", variants[i]));
+        cr_expect_eq(got.status, 0, "%s", got.err);
+        cr_expect_str_eq(got.out, want.out, "%s", variants[i]);
+        command_free(&got);
+    }
+    command_free(&want);
+    temp_dir_remove(dir);
+    free(both);
+}
+
 Test(refused, a_product_cannot_have_the_model)
 {
     aot_fault(
