@@ -130,7 +130,8 @@ static double
 stream_vectors(const Machine *m, const LinearShare *s, const Node *n, double vectors, double panels)
 {
     const Dtype w = node_weight(n)->type.dtype;
-    const int element = !dtype_info[w].is_float ? 1 : w == DTYPE_bf16 ? 2 : 4; /* of staged x */
+    const bool pairs = w == DTYPE_bf16 && !node_in_triples(n);
+    const int element = !dtype_info[w].is_float ? 1 : pairs ? 2 : 4; /* of staged x */
     const double row = (double)type_width(&node_operand(n, 'x')->type) * element;
     const double most = fmax((double)m->l2_bytes / 2 / row, 1);
     return ceil((double)s->rows / most) * s->panels / panels * vectors;
