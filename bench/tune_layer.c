@@ -6,7 +6,7 @@
 
 enum { REPEATS = 3, MOST_ROWS = 8192, LAYER_TOKENS = 512 };
 
-static const int64_t tokens_list[] = {LAYER_TOKENS, 256, 64, 24};
+static const int64_t tokens_list[] = {LAYER_TOKENS, 256, 128, 64};
 
 /* Rows of the fit: a kernel and a number of tokens. */
 typedef struct {

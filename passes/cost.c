@@ -66,10 +66,11 @@ cost_same(const CostSsd *a, const CostSsd *b)
 }
 
 double
-cost_away(const Machine *m, double vectors)
+cost_away(const Machine *m, double vectors, int64_t threads)
 {
     const double fits = fmax((double)m->l2_bytes / m->vector_bytes, 1);
-    return vectors * fmin(fmax(vectors / fits - 1, 0), 1);
+    const double kept = 1 - fmin(fmax(vectors / fits - 1, 0), 1);
+    return vectors * (1 - kept / (double)threads);
 }
 
 CostKind

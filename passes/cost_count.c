@@ -202,8 +202,8 @@ count_pass(Count *c, int64_t rows, double times)
     if (rows <= 0 || times <= 0)
         return;
     c->n[COST_call] += times;
-    c->n[COST_away] +=
-        times * cost_away(c->m, 2 * (double)(rows * c->heads) * per(c->z->head_dim, c->lanes));
+    const double vectors = 2 * (double)(rows * c->heads) * per(c->z->head_dim, c->lanes);
+    c->n[COST_away] += times * cost_away(c->m, vectors, c->z->threads > 0 ? c->z->threads : 1);
     if (c->z->form == FORM_RECURRENT) {
         const TileStrip strip = tile_strip(c->m, c->z->state, c->z->head_dim);
         count_window(c, &strip, SSD_WINDOW, times * (double)(rows / SSD_WINDOW));

@@ -239,7 +239,7 @@ cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, 
     }
     if (!count_anchor(&p, g, kernel, count))
         count[COST_pass] = share(&p, vectors);
-    count[COST_distant] = cost_away(machine, share(&p, vectors));
+    count[COST_distant] = cost_away(machine, share(&p, vectors), p.threads);
     count[COST_function] = share(&p, exps * (double)rows / (double)machine_lanes(machine));
 }
 

@@ -74,9 +74,10 @@ int64_t panel_rows(const Machine *m, const PanelWeight *w, int64_t vectors);
 /* ---- cost.c -----------------------------------------------------------------------------------
  */
 
-/* Of so many vectors that a thread's part of a kernel reads and writes, those that the second-level
- * cache does not keep from kernel to kernel: none where they fit, all from twice its size on. */
-double cost_away(const Machine *m, double vectors);
+/* Of so many vectors that a thread's part of a kernel reads and writes, those that are not in its
+ * core's second-level cache: what the other threads wrote before, and of its own what is more than
+ * the cache holds, all of it from twice as much on. */
+double cost_away(const Machine *m, double vectors, int64_t threads);
 
 /* ---- cost_matrix.c -------------------------------------------------------------------------- */
 
