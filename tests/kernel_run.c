@@ -213,7 +213,8 @@ kernel_run_open(const char *text, const char *cpu)
     *source = (Source){.path = "kernel", .text = arena_strdup(arena, text), .len = strlen(text)};
     run->g = graph_parse(arena, source, run->diag);
     no_faults(run);
-    PassCtx cx = {.arena = arena, .diag = run->diag};
+    const Machine machine = machine_of(arena, cpu);
+    PassCtx cx = {.machine = &machine, .arena = arena, .diag = run->diag};
     pass_memplan(run->g, &cx);
     graph_verify(run->g, run->diag);
     no_faults(run);

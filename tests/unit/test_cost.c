@@ -254,7 +254,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     cost_kernel_count(&m, g, k, 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 3 * 5 * 2 * 3, "three products for one");
     cr_expect_eq(count[COST_matrix_stage], 2 * 40, "of twice the bytes");
-    cr_expect_eq(count[COST_stream], 2 * 5 * 32, "both parts in whole steps");
+    cr_expect_eq(count[COST_stream], 2 * 5 * 32, "the inputs go up to 32");
     cr_expect_eq(count[COST_matrix_sums], 5 * 2 * 3);
     m.matrix = (MatrixUnit){0};
     cost_kernel_count(&m, g, projection_of(arena, &m, false, &g), 40, 2, count);

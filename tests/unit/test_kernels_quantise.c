@@ -300,8 +300,8 @@ expect_refused(const char *kernels, const char *says)
                                     kernels);
     const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
-    PassCtx cx = {.arena = arena, .diag = diag};
     Machine target;
+    PassCtx cx = {.machine = &target, .arena = arena, .diag = diag};
     const char *why = "";
     cr_assert(cg_machine(arena, "x86-64-v3", &target, &why), "%s", why);
     cr_expect(g && pass_memplan(g, &cx), "does not parse");
