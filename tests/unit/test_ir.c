@@ -84,7 +84,7 @@ Test(ops, work_is_counted_by_row)
         double macs, exps;
         const char *statement;
     } cases[] = {
-        {0,               0,     "y = silu(x5)"                                                  },
+        {0,               5,     "y = silu(x5)"                                                  },
         {3 * 4,           0,     "state c: f32[3,3]\ny = conv1d(x3, taps, _, c)"                 },
         {5 * 7,           0,     "y = linear(x5, w)"                                             },
         {5 * 7,           0,     "y = linear(x5, packed) {out=7}"                                },
