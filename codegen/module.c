@@ -272,6 +272,7 @@ cg_module_params(Arena *arena, const Machine *machine, const Graph *const *graph
     }
     const bool foreign = machine_lacks(&here, machine) != NULL;
     here.bf16_dot = here.bf16_dot && machine->bf16_dot;
+    here.panels = machine->panels; /* parameters lie where the machine's code looks for them */
     return make_module(foreign ? &here : machine, graphs, count, true, diag);
 }
 
