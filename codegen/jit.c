@@ -62,17 +62,17 @@ failed(Arena *arena, LLVMErrorRef error, const char **why)
     return true;
 }
 
-/* Where code calls them, the model's functions go before what this process exports. */
+/* The functions that code made for the model calls (compile.matrix=model). */
 static bool
 define_model(Arena *arena, LLVMOrcLLJITRef lljit, const char **why)
 {
     LLVMOrcCSymbolMapPair *pairs = arena_array(arena, (size_t)matrix_model_count, sizeof *pairs);
-    for (int i = 0; i < matrix_model_count; i++)
-        pairs[i] = (LLVMOrcCSymbolMapPair){
-            LLVMOrcLLJITMangleAndIntern(lljit, matrix_model[i].name),
-            {(LLVMOrcExecutorAddress)(uintptr_t)matrix_model[i].function,
-                                           {LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0}}
-        };
+    for (int i = 0; i < matrix_model_count; i++) {
+        pairs[i].Name = LLVMOrcLLJITMangleAndIntern(lljit, matrix_model[i].name);
+        pairs[i].Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)matrix_model[i].function;
+        pairs[i].Sym.Flags.GenericFlags =
+            LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
+    }
     const LLVMOrcMaterializationUnitRef unit =
         LLVMOrcAbsoluteSymbols(pairs, (size_t)matrix_model_count);
     return !failed(arena, LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(lljit), unit), why);
@@ -90,16 +90,17 @@ open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
                why))
         return false;
     LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(*out), process);
-    return define_model(arena, *out, why);
+    return true;
 }
 
 /* Takes the objects, whether or not it succeeds. */
 static bool
-link_objects(Arena *arena, CgJit *jit, LLVMMemoryBufferRef *objects, int count, const char *symbol,
-             const char **why)
+link_objects(Arena *arena, CgJit *jit, bool model, LLVMMemoryBufferRef *objects, int count,
+             const char *symbol, const char **why)
 {
     LLVMOrcExecutorAddress address = 0;
     bool ok = open_lljit(arena, &jit->lljit, why);
+    ok = ok && (!model || define_model(arena, jit->lljit, why));
     for (int i = 0; i < count; i++) {
         if (!ok) {
             LLVMDisposeMemoryBuffer(objects[i]);
@@ -129,7 +130,8 @@ cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads, c
     StrBuf bytes = {0}; /* linking takes the object: the map needs its symbols afterwards */
     if (mapped)
         sb_putn(&bytes, LLVMGetBufferStart(objects[0]), LLVMGetBufferSize(objects[0]));
-    const bool ok = link_objects(arena, jit, objects, count, symbol, why);
+    const bool ok =
+        link_objects(arena, jit, module->machine.matrix.model, objects, count, symbol, why);
     if (ok && bytes.len)
         cg_perf_map(&bytes, jit->address);
     sb_free(&bytes);

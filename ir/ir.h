@@ -355,6 +355,7 @@ Kernel *graph_kernel(Graph *g, const char *name);
 Node *kernel_find_anchor(const Graph *g, const Kernel *k);
 /* What a kernel counts as: `kernel` of its anchor's row; OP_COUNT: pointwise alone. */
 Op kernel_op(const Kernel *k);
+bool kernel_on_unit(const Kernel *kernel); /* its products run on a matrix unit: unit=matrix */
 /* First and last node of a kernel of a verified graph; NULL: it has none. */
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
 /* A kernel is what its last node is. */

@@ -220,6 +220,13 @@ node_operand(const Node *n, char letter)
     return slot >= 0 && slot < n->nin ? n->in[slot] : NULL;
 }
 
+bool
+kernel_on_unit(const Kernel *k)
+{
+    const Attr *unit = attrs_find(&k->attrs, ATTR_unit);
+    return unit && strcmp(unit->word, "matrix") == 0;
+}
+
 Op
 kernel_op(const Kernel *k)
 {

@@ -107,13 +107,6 @@ linear_share(const Pass *p, const Kernel *k, double panels)
     return (LinearShare){share(p, panels), p->rows};
 }
 
-static bool
-on_matrix(const Kernel *k)
-{
-    const Attr *unit = attrs_find(&k->attrs, ATTR_unit);
-    return unit && strcmp(unit->word, "matrix") == 0;
-}
-
 /* Nothing follows the product in its kernel: no scales, no bias, no other node. */
 static bool
 is_alone(const Node *n)
@@ -150,7 +143,7 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     int products = 1;
     const CostStep step = linear_step(w->dtype, blas, &products);
     const LinearShare s = linear_share(p, k, panels);
-    if (on_matrix(k)) {
+    if (kernel_on_unit(k)) {
         const CostMatrix l = {.weight = w->dtype,
                               .inputs = (int64_t)inputs,
                               .group = node_int(n, ATTR_group, 0),

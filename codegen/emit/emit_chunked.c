@@ -399,7 +399,7 @@ bind_dot(const Cg *c, Chunked *s, Diag *diag)
     s->shape.pairs = first && multiplies_bf16(first) ? 2 : 1;
     s->unit = s->shape.pairs == 2 ? DTYPE_i32 : DTYPE_f32;
     s->element = s->shape.pairs == 2 ? DTYPE_bf16 : DTYPE_f32;
-    s->on_unit = cg_on_unit(s->k);
+    s->on_unit = kernel_on_unit(s->k->kernel);
     if (!s->on_unit || (s->shape.pairs == 2 && c->machine->matrix.bf16))
         return true;
     diag_error(

@@ -368,37 +368,41 @@ integers_sizes(const Cg *c, Integers *n)
     return true;
 }
 
+/* A sum of products of bytes must fit in i32: weights and activations are at most 127 apart from 0,
+ * halves at most 15. On the way it may wrap around. */
+static bool
+sums_fit(const Node *linear, Diag *diag)
+{
+    const bool halves = node_operand(linear, 'M') != NULL;
+    const int64_t most = INT32_MAX / (127 * (halves ? 15 : 127));
+    const int64_t inputs =
+        node_int(linear, ATTR_group, type_width(&node_operand(linear, 'x')->type));
+    if (inputs <= most)
+        return true;
+    diag_error(
+        diag, linear->loc,
+        "%lld inputs share a scale; a sum in 32 bits holds %lld: --set compile.group=128 makes "
+        "groups of 128",
+        (long long)inputs, (long long)most);
+    return false;
+}
+
 bool
 emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *a = k->kernel->anchor;
-    Integers n = {.p = {.l = {.k = k,
-                              .x = node_operand(a, 'x'),
-                              .w = node_operand(a, 'W'),
-                              .bias = node_operand(a, 'B'),
-                              .y = a->out[0]}},
+    Integers n = {.p = {.l = cg_linear(k)},
                   .xs = node_operand(a, 'f'),
                   .s = node_operand(a, 'F'),
                   .m = node_operand(a, 'M')};
     CgLinear *l = &n.p.l;
-    if (cg_on_unit(k))
+    if (!sums_fit(a, diag))
+        return false;
+    if (kernel_on_unit(k->kernel))
         return emit_linear_unit(c, k, diag);
-    l->depth = type_width(&l->x->type);
-    l->out = type_width(&l->y->type);
     const bool inside = !cg_operand(k, l->x) || !cg_operand(k, n.xs);
     if (inside || !integers_sizes(c, &n))
         return cg_packed_fault(l, diag);
-    /* A sum of products of bytes must fit in i32: weights and activations are at most 127 apart
-     * from 0, halves at most 15. On the way it may wrap around. */
-    const int64_t most = INT32_MAX / (127 * (n.m ? 15 : 127));
-    if (n.group > most) {
-        diag_error(
-            diag, a->loc,
-            "%lld inputs share a scale; a sum in 32 bits holds %lld: --set compile.group=128 makes "
-            "groups of 128",
-            (long long)n.group, (long long)most);
-        return false;
-    }
     n.p.stage = integers_stage;
     n.p.tile = n.grouped ? group_tile : row_tile;
     /* Rows of a tile whose accumulators fit beside the panel's vectors, one x and, widened, twice

@@ -20,6 +20,20 @@
 
 #include "codegen/emit/linear.h"
 
+CgLinear
+cg_linear(CgKernel *k)
+{
+    const Node *n = k->kernel->anchor;
+    CgLinear l = {.k = k,
+                  .x = node_operand(n, 'x'),
+                  .w = node_operand(n, 'W'),
+                  .bias = node_operand(n, 'B'),
+                  .y = n->out[0]};
+    l.depth = type_width(&l.x->type);
+    l.out = type_width(&l.y->type);
+    return l;
+}
+
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 
 /* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. The bias
@@ -337,12 +351,10 @@ bool
 emit_linear(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
-    CgLinear l = {.k = k, .x = n->in[0], .w = n->in[1], .bias = n->in[2], .y = n->out[0]};
-    l.depth = type_width(&l.x->type);
-    l.out = type_width(&l.y->type);
+    CgLinear l = cg_linear(k);
     if (l.w->type.shape.rank <= 2 && !node_in_triples(n))
         return emit_blas(c, k, &l, diag);
-    if (cg_on_unit(k) || node_in_triples(n))
+    if (kernel_on_unit(k->kernel) || node_in_triples(n))
         return emit_linear_unit(c, k, diag);
     Reals r = {
         .p = {.l = l, .stage = reals_stage, .tile = reals_tile}

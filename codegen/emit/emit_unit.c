@@ -26,8 +26,6 @@
  *
  * Groups of integers share scales: the sums of a group leave the tiles as i32 and are added up in
  * f32, which costs as much as eight products or more. */
-#include <string.h>
-
 #include "codegen/emit/linear.h"
 #include "codegen/emit/matrix_unit.h"
 
@@ -64,13 +62,6 @@ typedef struct {
     Val panel;
     Val tile_row; /* first row of the 32, in the block */
 } Unit;
-
-bool
-cg_on_unit(const CgKernel *k)
-{
-    const Attr *unit = attrs_find(&k->kernel->attrs, ATTR_unit);
-    return unit && strcmp(unit->word, "matrix") == 0;
-}
 
 static int64_t
 steps_of(const Unit *u)
@@ -131,7 +122,8 @@ stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
     }
 }
 
-/* The same of bytes, which lie in memory; returns the sum of them as <lanes x i32>. */
+/* Copies `width` bytes of a row of x, then zeros up to a step. Returns their sum as <lanes x i32>.
+ */
 static Val
 stage_bytes(Cg *c, const Unit *u, Val from, Val to, int64_t width)
 {
@@ -643,8 +635,8 @@ unit_fault(const CgLinear *l, Diag *diag)
         diag, l->k->kernel->anchor->loc,
         "kernel %s: %s wants %sa machine whose matrix unit multiplies the weight, %s, in panels of "
         "%d columns",
-        l->k->kernel->name, cg_on_unit(l->k) ? "unit=matrix" : "dot=bf16x3",
-        cg_on_unit(l->k) ? "" : "unit=matrix and ", sb_text(&type), COLUMNS);
+        l->k->kernel->name, kernel_on_unit(l->k->kernel) ? "unit=matrix" : "dot=bf16x3",
+        kernel_on_unit(l->k->kernel) ? "" : "unit=matrix and ", sb_text(&type), COLUMNS);
     sb_free(&type);
     return false;
 }
@@ -653,20 +645,15 @@ bool
 emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *a = k->kernel->anchor;
-    Unit u = {.p = {.l = {.k = k,
-                          .x = node_operand(a, 'x'),
-                          .w = node_operand(a, 'W'),
-                          .bias = node_operand(a, 'B'),
-                          .y = a->out[0]}},
+    Unit u = {.p = {.l = cg_linear(k)},
               .xs = node_operand(a, 'f'),
               .s = node_operand(a, 'F'),
               .m = node_operand(a, 'M')};
     CgLinear *l = &u.p.l;
-    l->depth = type_width(&l->x->type);
-    l->out = type_width(&l->y->type);
     const bool inside = u.xs && (!cg_operand(k, l->x) || !cg_operand(k, u.xs));
-    const bool can = cg_on_unit(k) && (l->w->type.dtype == DTYPE_bf16 ? c->machine->matrix.bf16
-                                                                      : c->machine->matrix.i8);
+    const bool can =
+        kernel_on_unit(k->kernel) &&
+        (l->w->type.dtype == DTYPE_bf16 ? c->machine->matrix.bf16 : c->machine->matrix.i8);
     if (!can || inside || !unit_sizes(c, &u))
         return unit_fault(l, diag);
     const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);

@@ -22,8 +22,8 @@ struct CgLinear {
  * products are in l->result, rows `stride` apart. */
 void cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to,
                         int64_t stride);
-/* A kernel whose product runs on the matrix unit (attribute unit). */
-bool cg_on_unit(const CgKernel *k);
+/* The projection that the kernel's anchor is: its operands and widths. */
+CgLinear cg_linear(CgKernel *k);
 CgEmitter emit_linear_unit; /* emit_unit.c */
 
 typedef struct CgPacked CgPacked;

@@ -172,8 +172,9 @@ Test(unit, bf16_and_triples_agree_with_the_interpreter)
                 check_case(&cases[i], cpus[c]);
 }
 
-/* x and w are whole numbers and 512ths: a bf16 each. Products are multiples of 2^-18, and what they
- * add up to without those of 512ths by 512ths is an f32. */
+/* Each x and each w is an integer plus a multiple of 1/512, and each of the two parts is a bf16.
+ * All products are multiples of 2^-18; without those of two low parts, f32 holds their sums
+ * exactly. */
 Test(unit, triples_are_three_products)
 {
     static const Case t = {X3, 70, 33, 0, 0, "cols", false};

@@ -106,7 +106,7 @@ Test(machine, a_matrix_unit_may_be_refused)
     other.features = m.features | ABI_BIT(amxpermission);
     cr_expect_str_eq(machine_lacks(&m, &other), "amx-permission");
     cr_assert(machine_matrix(&m, "none"));
-    cr_expect_null(machine_note(arena, &m), "nobody asked for it");
+    cr_expect_null(machine_note(arena, &m), "compile.matrix=none asks for no unit");
     cr_assert(machine_native("znver4", SERVER, "x86_64-linux", false, &m));
     cr_expect_null(machine_note(arena, &m), "there is nothing to refuse");
     arena_free(arena);
