@@ -9,6 +9,8 @@
  *   f16         the weight of every linear is f16
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for its precise columns, which
  *               are a linear of their own in the format's real type
+ *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16: columns that a projection or a
+ *               convolution makes for several ops (operands of views) are bf16
  *   states of ops of class RECURRENT are state_dtype, unless the text says bf16 itself
  * Does not change: biases, other states, all that is neither linear nor recurrent.
  *
@@ -225,15 +227,14 @@ quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
 
 /* ---- results ------------------------------------------------------------------------------- */
 
-/* The projection or convolution that v is made by, pointwise ops after it; NULL: none. */
-static const Node *
-quantise_maker(const Value *v)
+/* Whether a projection or a convolution makes v, pointwise ops after it. */
+static bool
+quantise_is_made(const Value *v)
 {
     const Node *n = v->def;
     while (n && op_info[n->op].cls == CLASS_POINTWISE)
         n = n->in[0] ? n->in[0]->def : NULL;
-    const bool made = n && (node_class(n) == CLASS_CONTRACT || node_class(n) == CLASS_CONV);
-    return made ? n : NULL;
+    return n && (node_class(n) == CLASS_CONTRACT || node_class(n) == CLASS_CONV);
 }
 
 /* Columns that several ops share are kept as bf16: a matrix unit makes them faster than memory
@@ -246,7 +247,7 @@ quantise_results(Quantise *q)
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         const Value *v = n->nin ? n->in[0] : NULL;
-        if (node_class(n) != CLASS_VIEW || !v || v->type.dtype != DTYPE_f32 || !quantise_maker(v))
+        if (node_class(n) != CLASS_VIEW || !v || v->type.dtype != DTYPE_f32 || !quantise_is_made(v))
             continue;
         Value *rounded = value_as(g, n, n->in[0], DTYPE_bf16);
         Node *split = quantise_node(q, n, n->op, 1, &rounded, &n->attrs);

@@ -285,25 +285,26 @@ Test(quantise, a_weight_that_is_no_number_is_not_hidden)
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
+/* On a CPU; width: of x and of the rows of w. */
 static void
-expect_refused(const char *kernels, const char *says)
+expect_refused_on(const char *cpu, int width, const char *kernels, const char *says)
 {
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     const char *text = arena_printf(arena,
                                     "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"
-                                    " weight xt: f32[11,8]\n weight zt: f32[11,16]\n"
-                                    " weight w: f32[8,8]\n"
+                                    " weight xt: f32[11,%d]\n weight zt: f32[11,16]\n"
+                                    " weight w: f32[8,%d]\n"
                                     " kernel x { x = embed(ids, xt) }\n"
                                     " kernel z { z = embed(ids, zt) }\n%s"
                                     " kernel t { out = take(y) }\n output out\n}\n",
-                                    kernels);
+                                    width, width, kernels);
     const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
     Machine target;
     PassCtx cx = {.machine = &target, .arena = arena, .diag = diag};
     const char *why = "";
-    cr_assert(cg_machine(arena, "x86-64-v3", &target, &why), "%s", why);
+    cr_assert(cg_machine(arena, cpu, &target, &why), "%s", why);
     cr_expect(g && pass_memplan(g, &cx), "does not parse");
     const Graph *graphs[] = {g};
     CgModule *module = g ? cg_module(&target, graphs, 1, diag) : NULL;
@@ -316,11 +317,29 @@ expect_refused(const char *kernels, const char *says)
     arena_free(arena);
 }
 
+static void
+expect_refused(const char *kernels, const char *says)
+{
+    expect_refused_on("x86-64-v3", 8, kernels, says);
+}
+
 #define WEIGHT(first, second)                                                                      \
     " kernel w {\n q, s = quantise_i8(w)\n qp = pack(q) {" first "}\n sp = pack(s) {" second       \
     "}\n }\n"
 #define PRODUCT " kernel l { y = linear_i8(xq, xs, qp, sp) {out=8} }\n"
 #define ROWS_Q  " kernel q { xq, xs = quantise(x) }\n"
+
+/* 127 * 127 * 133145 is more than an i32 holds. */
+Test(quantise, sums_that_leave_32_bits_are_refused)
+{
+    static const char says[] = "133145 inputs share a scale; a sum in 32 bits holds 133144";
+    expect_refused_on("x86-64-v3", 133145, WEIGHT("panel=16", "panel=16") ROWS_Q PRODUCT, says);
+    expect_refused_on(
+        "sapphirerapids", 133145,
+        WEIGHT("panel=32", "panel=32") ROWS_Q
+        " kernel l {unit=matrix, tile=32} { y = linear_i8(xq, xs, qp, sp) {out=8} }\n",
+        says);
+}
 
 Test(quantise, kernels_that_cannot_be_emitted_are_refused)
 {
