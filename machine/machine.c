@@ -327,3 +327,12 @@ machine_alignment(const Machine *machine)
     enum { LINE = 64 };
     return machine->panels.kind != MATRIX_none ? 2 * LINE : LINE;
 }
+
+int64_t
+machine_row_bytes(const Machine *machine, int64_t bytes)
+{
+    enum { LINE = 64, SHORT = 512 };
+    if (machine->panels.kind == MATRIX_none || bytes < SHORT)
+        return bytes;
+    return ((bytes + LINE - 1) / LINE | 1) * LINE;
+}

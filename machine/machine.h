@@ -86,5 +86,9 @@ int64_t machine_lanes(const Machine *machine); /* f32 lanes of a vector, at leas
  * matrix unit loads tiles, which takes three times as long from odd lines (bench/NOTES.md, "Matrix
  * unit"). */
 int64_t machine_alignment(const Machine *machine);
+/* Bytes from row to row of activations, whose rows are `bytes` long. Beside a matrix unit, whose
+ * tiles are columns of rows, long rows are an odd number of lines apart: so they are in different
+ * sets of the caches, and no line is shared by two panels of results. */
+int64_t machine_row_bytes(const Machine *machine, int64_t bytes);
 
 #endif

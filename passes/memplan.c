@@ -7,10 +7,15 @@
  * Does not change: nodes, kernels. A value that stays within its kernel gets no place.
  *
  * Algorithm: a value with T rows takes `block` rows, one with R rows `rows` rows. A value lives
- * from its kernel to the last kernel that reads it or a view of it. Kernels are walked in order:
- * what each makes gets the smallest hole it fits in, or the end of the slab; then what it was the
- * last to read is given back (only then, so that nothing is written over it). Views lie in what
- * they view, at their first column. Parameters, states and outputs follow each other.
+ * from its kernel to the last kernel that reads it or a view of it. Two plans of the slab are made,
+ * and the smaller one is kept, the first if they are equal:
+ *   by order: kernels are walked; what each makes gets the smallest hole it fits in, or the end of
+ *     the slab; then what it was the last to read is given back (only then, so that nothing is
+ *     written over it).
+ *   by size: from the largest value on, each gets the lowest place where nothing lies that lives
+ *     when it does.
+ * Views lie in what they view, at their first column. Parameters, states and outputs follow each
+ * other.
  *
  *   p: f32[T,20] = linear(u, t1) {out=20}
  *   z: f32[T,16], dt: f32[T,4] = split(p) {sizes=[16, 4]}
@@ -18,6 +23,7 @@
  *   p: f32[T,20] @slab+4096/20 = linear(u, t1) {out=20}
  *   z: f32[T,16] @slab+4096/20, dt: f32[T,4] @slab+4160/20 = split(p) {sizes=[16, 4]}
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "passes/internal.h"
@@ -28,22 +34,30 @@ typedef struct {
     int64_t offset, bytes;
 } Hole;
 
+/* A value of the slab: when it lives, and where it lies in the plan being made. */
+typedef struct {
+    Value *v;
+    int64_t bytes, offset;
+    int from, to; /* the kernel that makes it and the last that reads it, counted as they run */
+} Block;
+
 typedef struct {
     Graph *g;
     PassCtx *cx;
-    int *last;       /* by value id: the last kernel that reads it; -1: none outside its own */
-    Value **dying;   /* by kernel id: list of what it reads last */
-    Value **sibling; /* by value id: next in that list */
-    Hole *holes;     /* by offset; none touches another or the end of the slab */
+    int *last; /* by value id: the last kernel that reads it, counted; -1: none outside its own */
+    Block *blocks; /* in the order they are made */
+    int nblocks, cap_blocks;
+    Hole *holes; /* by offset; none touches another or the end of the slab */
     int nholes, cap_holes;
-    int64_t end; /* of the slab as it is */
+    int64_t end, most; /* of the slab as it is, and at its largest */
     bool failed;
 } Plan;
 
 /* ---- sizes ------------------------------------------------------------------------------ */
 
+/* Elements from row to row of what lies row after row. */
 static int64_t
-plan_stride(const Value *v)
+plan_width(const Value *v)
 {
     const Shape *shape = &v->type.shape;
     int64_t stride = 1;
@@ -53,13 +67,25 @@ plan_stride(const Value *v)
     return stride;
 }
 
-/* Bytes, aligned. On overflow says so and gives 0. */
+/* The same in the slab, where rows of tokens may lie apart. */
 static int64_t
-plan_bytes(Plan *p, const Value *v)
+plan_stride(const Plan *p, const Value *v)
 {
-    const int64_t size = dtype_info[v->type.dtype].bytes;
+    const int64_t width = plan_width(v), size = dtype_info[v->type.dtype].bytes;
+    const bool rows = v->type.shape.rank == 2 && v->type.shape.dim[0].kind != DIM_CONST;
+    return rows && width < INT64_MAX / size / 4
+               ? machine_row_bytes(p->cx->machine, width * size) / size
+               : width;
+}
+
+/* Bytes, aligned, if rows are `stride` apart. On overflow says so and gives 0. */
+static int64_t
+plan_bytes(Plan *p, const Value *v, int64_t stride)
+{
+    const int64_t size = dtype_info[v->type.dtype].bytes, width = plan_width(v);
     int64_t count = 0, bytes = 0;
     const bool fits = type_count(&v->type, p->g->block, p->g->rows, &count) &&
+                      (stride == width || size_mul(count / width, stride, &count)) &&
                       size_mul(count, size, &bytes) && bytes <= INT64_MAX / 4;
     if (fits)
         return round_up(bytes, machine_alignment(p->cx->machine));
@@ -75,15 +101,16 @@ plan_bytes(Plan *p, const Value *v)
 static void
 plan_append(Plan *p, Value *v, Space space, int64_t *end)
 {
-    v->place = (Place){space, *end, plan_stride(v)};
-    if (size_add(*end, plan_bytes(p, v), end) || p->failed)
+    v->place = (Place){space, *end, plan_width(v)};
+    if (size_add(*end, plan_bytes(p, v, plan_width(v)), end) || p->failed)
         return;
     diag_error(p->cx->diag, v->loc, "the values in %s are too large for an address",
                space_name[space]);
     p->failed = true;
 }
 
-/* ---- the slab --------------------------------------------------------------------------- */
+/* ---- the slab by order
+ * --------------------------------------------------------------------------- */
 
 static void
 plan_remove_hole(Plan *p, int at)
@@ -103,8 +130,8 @@ plan_take(Plan *p, int64_t bytes)
     if (at < 0) {
         const int64_t offset = p->end;
         p->failed = !size_add(p->end, bytes, &p->end) || p->failed;
-        if (p->end > p->g->slab_bytes)
-            p->g->slab_bytes = p->end;
+        if (p->end > p->most)
+            p->most = p->end;
         return offset;
     }
     const int64_t offset = p->holes[at].offset;
@@ -140,7 +167,89 @@ plan_give_back(Plan *p, int64_t offset, int64_t bytes)
     }
 }
 
+/* Places the blocks and gives the slab's size. */
+static int64_t
+plan_by_order(Plan *p)
+{
+    int *dying = arena_array(p->cx->arena, (size_t)p->g->nkernels + 1, sizeof *dying);
+    int *next = arena_array(p->cx->arena, (size_t)p->nblocks + 1, sizeof *next);
+    int kernel = 0; /* lists of blocks by the kernel that reads them last: 1 + index */
+    for (int i = 0; i <= p->nblocks; i++) {
+        const int from = i < p->nblocks ? p->blocks[i].from : p->g->nkernels;
+        for (; kernel < from; kernel++)
+            for (int d = dying[kernel]; d; d = next[d - 1])
+                plan_give_back(p, p->blocks[d - 1].offset, p->blocks[d - 1].bytes);
+        if (i == p->nblocks)
+            break;
+        Block *b = &p->blocks[i];
+        b->offset = plan_take(p, b->bytes);
+        next[i] = dying[b->to];
+        dying[b->to] = i + 1;
+    }
+    return p->most;
+}
+
+/* ---- the slab by size ------------------------------------------------------------------- */
+
+static int
+larger_first(const void *a, const void *b)
+{
+    const Block *const *x = a, *const *y = b;
+    if ((*x)->bytes != (*y)->bytes)
+        return (*x)->bytes < (*y)->bytes ? 1 : -1;
+    return (*x > *y) - (*x < *y);
+}
+
+static int
+lower_first(const void *a, const void *b)
+{
+    const Block *const *x = a, *const *y = b;
+    return ((*x)->offset > (*y)->offset) - ((*x)->offset < (*y)->offset);
+}
+
+/* The lowest offset where `bytes` fit between blocks, which are sorted by offset. */
+static int64_t
+lowest_gap(Block *const *blocks, int n, int64_t bytes)
+{
+    int64_t at = 0;
+    for (int i = 0; i < n && blocks[i]->offset < at + bytes; i++) {
+        const int64_t end = blocks[i]->offset + blocks[i]->bytes;
+        at = end > at ? end : at;
+    }
+    return at;
+}
+
+static int64_t
+plan_by_size(Plan *p)
+{
+    const size_t n = (size_t)p->nblocks;
+    Block **order = arena_array(p->cx->arena, n + 1, sizeof *order);
+    Block **beside = arena_array(p->cx->arena, n + 1, sizeof *beside);
+    for (size_t i = 0; i < n; i++)
+        order[i] = &p->blocks[i];
+    qsort(order, n, sizeof *order, larger_first);
+    int64_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        Block *b = order[i];
+        int nbeside = 0;
+        for (size_t j = 0; j < i; j++)
+            if (order[j]->from <= b->to && b->from <= order[j]->to)
+                beside[nbeside++] = order[j];
+        qsort(beside, (size_t)nbeside, sizeof *beside, lower_first);
+        b->offset = lowest_gap(beside, nbeside, b->bytes);
+        most = b->offset + b->bytes > most ? b->offset + b->bytes : most;
+    }
+    return most;
+}
+
 /* ---- lifetimes -------------------------------------------------------------------------- */
+
+/* Whether the kernel of n ends with it. */
+static bool
+ends_kernel(const Node *n)
+{
+    return n->kernel && !(n->next && n->next->kernel == n->kernel);
+}
 
 /* The last reader of every value from outside the kernel that makes it; the reader of a view reads
  * what it views. Kernels run in order, so that the last one met stays. */
@@ -149,12 +258,15 @@ plan_lifetimes(Plan *p)
 {
     for (int i = 0; i < p->g->nvalue_ids; i++)
         p->last[i] = -1;
-    for (const Node *n = p->g->first; n; n = n->next)
+    int kernel = 0;
+    for (const Node *n = p->g->first; n; n = n->next) {
         for (int i = 0; i < n->nin && n->kernel; i++) {
             const Value *root = n->in[i] ? view_root(n->in[i]) : NULL;
             if (root && root->def && root->def->kernel != n->kernel)
-                p->last[root->id] = n->kernel->id;
+                p->last[root->id] = kernel;
         }
+        kernel += ends_kernel(n);
+    }
 }
 
 /* A program gives the rows R of its outputs, as its nodes make them. */
@@ -179,18 +291,33 @@ plan_outputs(Plan *p)
 }
 
 static void
-plan_result(Plan *p, Value *v)
+plan_result(Plan *p, Value *v, int kernel)
 {
-    const int last = p->last[v->id];
-    if (v->place.space != SPACE_NONE || last < 0)
+    if (v->place.space != SPACE_NONE || p->last[v->id] < 0)
         return;
     if (v->is_param) {
         plan_append(p, v, SPACE_PARAM, &p->g->param_bytes);
         return;
     }
-    v->place = (Place){SPACE_SLAB, plan_take(p, plan_bytes(p, v)), plan_stride(v)};
-    p->sibling[v->id] = p->dying[last];
-    p->dying[last] = v;
+    v->place = (Place){SPACE_SLAB, 0, plan_stride(p, v)};
+    const Block b = {
+        .v = v, .bytes = plan_bytes(p, v, v->place.stride), .from = kernel, .to = p->last[v->id]};
+    VEC_PUSH(p->cx->arena, p->blocks, p->nblocks, p->cap_blocks, b);
+}
+
+static void
+plan_slab(Plan *p)
+{
+    const int64_t by_order = plan_by_order(p);
+    if (p->failed)
+        return;
+    int64_t *ordered = arena_array(p->cx->arena, (size_t)p->nblocks + 1, sizeof *ordered);
+    for (int i = 0; i < p->nblocks; i++)
+        ordered[i] = p->blocks[i].offset;
+    const int64_t by_size = plan_by_size(p);
+    p->g->slab_bytes = by_size < by_order ? by_size : by_order;
+    for (int i = 0; i < p->nblocks; i++)
+        p->blocks[i].v->place.offset = by_size < by_order ? p->blocks[i].offset : ordered[i];
 }
 
 /* Columns of a result of a view start where those before it end. */
@@ -217,29 +344,25 @@ pass_memplan(Graph *g, PassCtx *cx)
     const size_t values = (size_t)g->nvalue_ids + 1;
     Plan p = {.g = g, .cx = cx};
     p.last = arena_array(cx->arena, values, sizeof *p.last);
-    p.sibling = arena_array(cx->arena, values, sizeof(Value *));
-    p.dying = arena_array(cx->arena, (size_t)g->nkernels + 1, sizeof(Value *));
     g->slab_bytes = g->param_bytes = g->state_bytes = g->output_bytes = 0;
     for (Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++)
             n->out[i]->place = (Place){0};
     plan_lifetimes(&p);
     for (int i = 0; i < g->ninputs; i++)
-        g->inputs[i]->place = (Place){SPACE_INPUT, 0, plan_stride(g->inputs[i])};
+        g->inputs[i]->place = (Place){SPACE_INPUT, 0, plan_width(g->inputs[i])};
     for (int i = 0; i < g->nstates; i++)
         plan_append(&p, g->states[i], SPACE_STATE, &g->state_bytes);
     plan_outputs(&p);
+    int kernel = 0;
     for (Node *n = g->first; n && !p.failed; n = n->next) {
-        if (node_class(n) == CLASS_VIEW) {
-            plan_view(n);
-            continue;
-        }
-        for (int i = 0; i < n->nout; i++)
-            plan_result(&p, n->out[i]);
-        if (!n->kernel || (n->next && n->next->kernel == n->kernel))
-            continue;
-        for (const Value *v = p.dying[n->kernel->id]; v; v = p.sibling[v->id])
-            plan_give_back(&p, v->place.offset, plan_bytes(&p, v));
+        for (int i = 0; i < n->nout && node_class(n) != CLASS_VIEW; i++)
+            plan_result(&p, n->out[i], kernel);
+        kernel += ends_kernel(n);
     }
+    plan_slab(&p);
+    for (Node *n = g->first; n && !p.failed; n = n->next)
+        if (node_class(n) == CLASS_VIEW)
+            plan_view(n);
     return true;
 }

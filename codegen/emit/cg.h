@@ -53,7 +53,7 @@ int cg_lanes_of(Val v);                                /* 1 for a scalar */
 /* Call of llvm.<name>; overloads are the types its name is overloaded on. */
 Val cg_intrinsic(Cg *c, const char *name, LLVMTypeRef *overloads, int noverloads, Val *args,
                  int nargs);
-/* Hint: the line at ptr will be read soon. locality 3: keep in L1, 0: do not keep. */
+/* Hint: the line at ptr will be read soon. locality 3: keep in L1, 2: in L2, 0: do not keep. */
 void cg_prefetch(Cg *c, Val ptr, int locality);
 enum { CG_LINE_BYTES = 64, CG_LINE_FLOATS = CG_LINE_BYTES / 4 }; /* of a cache line */
 

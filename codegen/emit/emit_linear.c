@@ -36,28 +36,34 @@ cg_linear(CgKernel *k)
 
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 
-/* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. The bias
- * of a linear over some rows of its weight begins at the first of them. */
+/* The bias of a linear over some rows of its weight begins at the first of them. */
+void
+cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at)
+{
+    Val y =
+        l->finish ? l->finish(c, l, site, at) : cg_vload(c, at, DTYPE_f32, site->lanes, site->mask);
+    cg_unbind_all(l->k);
+    if (l->bias) {
+        const int64_t first = node_int(l->k->kernel->anchor, ATTR_first, 0);
+        CgSite behind = *site;
+        behind.col = cg_add(c, site->col, cg_i64(c, first));
+        y = cg_fadd(c, y, cg_eval(c, l->k, l->bias, &behind));
+    }
+    cg_bind(l->k, l->y, y);
+    cg_store_outputs(c, l->k, site);
+}
+
+/* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. */
 void
 cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t stride)
 {
-    const Val first = cg_i64(c, node_int(l->k->kernel->anchor, ATTR_first, 0));
     const int lanes = l->out == 1 ? 1 : c->lanes; /* a [T,1] value is one scalar a row to cg_eval */
     CgLoop rows = cg_loop(c, "epilogue", cg_i64(c, 0), count, 1);
     const Val line = cg_at(c, l->result, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, stride)));
     const Val token = cg_add(c, row, rows.i);
     for (CgColumns s = cg_columns(c, token, from, to, lanes); cg_columns_next(c, &s);) {
         const Val at = cg_at(c, line, DTYPE_f32, cg_sub(c, s.at.col, from));
-        Val y = l->finish ? l->finish(c, l, &s.at, at)
-                          : cg_vload(c, at, DTYPE_f32, s.at.lanes, s.at.mask);
-        cg_unbind_all(l->k);
-        if (l->bias) {
-            CgSite site = s.at;
-            site.col = cg_add(c, s.at.col, first);
-            y = cg_fadd(c, y, cg_eval(c, l->k, l->bias, &site));
-        }
-        cg_bind(l->k, l->y, y);
-        cg_store_outputs(c, l->k, &s.at);
+        cg_linear_finish(c, l, &s.at, at);
     }
     cg_loop_end(c, &rows);
 }

@@ -1,25 +1,30 @@
 /* codegen/emit/emit_unit.c -- projections on the matrix unit: linear over bf16, or over f32 as sums
  * of two bf16, linear_i8 and linear_u4 over packed weights (kernel attribute unit=matrix).
  *
- *     for each block of token rows: (as many as half of L2 holds, staged in scratch in tile order)
+ *     for each block of token rows: (as many as half of L2 holds)
  *         for each panel of this thread: (32 columns)
  *             for each run of steps: (its part of the panel stays in L1; u4 is unpacked here)
  *                 for each 32 rows: 2 x 2 tiles of sums
  *                     begin at 0, or with the sums so far
  *                     for each step: two tiles of x, two of the weight, four products
- *                     sums -> scratch; in the last run -> scales, bias, epilogue -> outputs
+ *                     sums -> scratch; in the last run -> scales, bias, epilogue -> outputs,
+ *                     row by row between the products of the next 32 rows
  *
- * A step is 64 bytes of the summed index: 32 bf16, 64 bytes. Staged x is [run][32 rows][step][2
- * tiles], so that a run streams it from L2 tile after tile, and the weights' part of a run, 32 KiB
- * or less, stays in L1: with both in L2 the unit waits half of the time (bench/NOTES.md, "Matrix
- * unit").
+ * A step is 64 bytes of the summed index: 32 bf16, 64 bytes. A run streams x from L2, and the
+ * weights' part of it, 32 KiB or less, stays in L1: with both in L2 the unit waits half of the
+ * time (bench/NOTES.md, "Matrix unit"). Meanwhile the weights of the next run, which come from L3
+ * or memory, are asked for, a few lines a step.
+ *
+ * Tiles of x are rows of it where they lie, if they are bf16 or bytes in whole steps. Else the
+ * block's rows are staged in scratch first, as is always a last tile of fewer than 32 rows.
  *
  * A last step of fewer than 64 bytes has zeros behind: in staged x, and in a copy of the weight's
  * last rows, because 0 times what lies behind a panel may be NaN.
  *
  * f32 (dot=bf16x3): x = h + l, h the nearest bf16 and l the nearest to what is left, and W alike.
- * A step of staged x is two tiles of h and two of l, one of the weight alike; it adds l h + h h + h
- * l. What is left out, l l, is below 2^-16 of a product, as are the parts that l has not.
+ * A step of staged x is 32 numbers of h and 32 of l, one of the weight two tiles of each; it adds
+ * l h + h h + h l. What is left out, l l, is below 2^-16 of a product, as are the parts that l has
+ * not.
  *
  * Rows are independent of each other, and every row is summed in the same order, so that a row's
  * result does not depend on the rows beside it.
@@ -34,8 +39,9 @@ enum {
     COLUMNS = 32,
     SUM_BYTES = ROWS * COLUMNS * 4,
     QUAD = 4,
-    OFFSET = 128,        /* packed i8 weights are above theirs by so much */
-    RUN_BYTES = 32 << 10 /* of a panel, at most */
+    OFFSET = 128,         /* packed i8 weights are above theirs by so much */
+    RUN_BYTES = 32 << 10, /* of a panel, at most */
+    MOST_AHEAD = 4
 };
 
 typedef struct {
@@ -50,15 +56,20 @@ typedef struct {
     int64_t unit_rows;           /* of a panel: 128 bytes each, of u4 256 once unpacked */
     int64_t group_steps, groups; /* groups: 0 without */
     int64_t run;                 /* steps of a run */
+    int64_t ahead;               /* lines of the next run's weights that a step asks for */
+    int64_t stride;              /* bytes from row to row of x, staged or not */
+    bool in_place;               /* whole tiles of x are read where they lie */
     Val sums;                    /* [most][32]: of each row, between runs; f32 with groups */
     Val tail;                    /* the weight's last step, filled up */
     Val unpacked;                /* u4: the run's part of the panel as bytes */
     Val row_sums;                /* [most][max(groups,1)]: sum of x */
     Val scales;                  /* [most]: of x */
     Val weights, s_base, m_base;
-    bool direct; /* sums are stored as results: nothing follows the product */
+    /* What waits for its epilogue in l.result: variables. */
+    Val late_next;          /* the first row of 32 that has not had it */
+    Val late_row, late_col; /* of the first row: its token row and the panel's first column */
     /* Where the loops are. */
-    Val padded; /* rows of the block in whole tiles of 32 */
+    Val staged_from; /* first row of the block that is staged, row 0 of scratch */
     Val panel;
     Val tile_row; /* first row of the 32, in the block */
 } Unit;
@@ -76,26 +87,25 @@ step_bytes(const Unit *u)
     return u->depth * u->parts;
 }
 
+/* Bytes of a step of a panel. */
+static int64_t
+weight_step(const Unit *u)
+{
+    return COLUMNS * step_bytes(u) / (u->dtype == DTYPE_u4x2 ? 2 : 1);
+}
+
 /* ---- staging ------------------------------------------------------------------------------- */
 
-/* Where step `step` of row `row` of the block is. */
+/* Where step `step` of row `row` of the block is in scratch. */
 static Val
 staged_at(Cg *c, const Unit *u, Val row, Val step)
 {
-    const Val run = cg_div(c, step, cg_i64(c, u->run));
-    const Val first = cg_mul(c, run, cg_i64(c, u->run));
-    const Val length = cg_min(c, cg_i64(c, u->run), cg_sub(c, cg_i64(c, steps_of(u)), first));
-    const Val block = cg_div(c, row, cg_i64(c, ROWS)),
-              inside = cg_sub(c, row, cg_mul(c, block, cg_i64(c, ROWS)));
-    const Val before = cg_mul(c, cg_mul(c, first, u->padded), cg_i64(c, step_bytes(u)));
-    const Val tiles = cg_add(c, cg_mul(c, block, length), cg_sub(c, step, first));
-    const Val tile = cg_mul(c, tiles, cg_i64(c, ROWS * step_bytes(u)));
-    const Val line = cg_mul(c, inside, cg_i64(c, u->depth));
-    return cg_offset(c, u->p.staged, cg_add(c, cg_add(c, before, tile), line));
+    const Val line = cg_mul(c, cg_sub(c, row, u->staged_from), cg_i64(c, u->stride));
+    return cg_offset(c, u->p.staged, cg_add(c, line, cg_mul(c, step, cg_i64(c, step_bytes(u)))));
 }
 
 /* Columns [from, from + width) of a row of x as bf16, zeros behind them up to a step. Of triples
- * what rounding leaves goes to the tiles behind. */
+ * what rounding leaves goes behind. */
 static void
 stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
 {
@@ -117,13 +127,13 @@ stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
         if (u->parts == 1)
             continue;
         const Val low = cg_fsub(c, x, cg_round(c, x, DTYPE_bf16));
-        const Val behind = cg_offset(c, to, cg_i64(c, ROWS * u->depth));
+        const Val behind = cg_offset(c, to, cg_i64(c, u->depth));
         cg_vstore(c, cg_at(c, behind, DTYPE_bf16, cg_i64(c, i)), DTYPE_bf16, low, c->lanes, NULL);
     }
 }
 
 /* Copies `width` bytes of a row of x, then zeros up to a step. Returns their sum as <lanes x i32>.
- */
+ * to: NULL: the sum alone. */
 static Val
 stage_bytes(Cg *c, const Unit *u, Val from, Val to, int64_t width)
 {
@@ -146,7 +156,8 @@ stage_bytes(Cg *c, const Unit *u, Val from, Val to, int64_t width)
             }
             x = left > 0 ? LLVMBuildBitCast(c->b, part, ints, "") : x;
         }
-        cg_vstore(c, cg_offset(c, to, cg_i64(c, i)), DTYPE_i32, x, lanes, NULL);
+        if (to)
+            cg_vstore(c, cg_offset(c, to, cg_i64(c, i)), DTYPE_i32, x, lanes, NULL);
         sum = cg_dot_bytes(c, sum, ones, cg_bytes_signed(c, x, lanes), lanes);
     }
     return sum;
@@ -165,9 +176,9 @@ store_row_sum(Cg *c, const Unit *u, Val row, Val group, Val sum)
     LLVMBuildStore(c->b, stored, cg_at(c, u->row_sums, DTYPE_i32, at));
 }
 
-/* The steps of one row, and after each group the sum of its x. */
+/* The scale and the sums of one row, after each group that of its x; copied: its steps too. */
 static void
-stage_integers(Cg *c, const Unit *u, Val row, Val token)
+stage_integers(Cg *c, const Unit *u, Val row, Val token, bool copied)
 {
     const CgOperand *x = cg_operand(u->p.l.k, u->p.l.x), *xs = cg_operand(u->p.l.k, u->xs);
     const Val from = cg_offset(c, x->base, cg_mul(c, token, cg_i64(c, x->stride)));
@@ -178,7 +189,7 @@ stage_integers(Cg *c, const Unit *u, Val row, Val token)
     const int64_t whole = u->p.l.depth / u->depth; /* steps of x that are all there */
     CgLoop step = cg_loop(c, "step", zero, cg_i64(c, whole), 1);
     const Val part = stage_bytes(c, u, cg_offset(c, from, cg_mul(c, step.i, depth)),
-                                 staged_at(c, u, row, step.i), u->depth);
+                                 copied ? staged_at(c, u, row, step.i) : NULL, u->depth);
     cg_set(c, sum, cg_add_ints(c, cg_get(c, ints, sum), part));
     if (u->groups) {
         const Val next = cg_add(c, step.i, cg_i64(c, 1)), size = cg_i64(c, u->group_steps);
@@ -194,7 +205,7 @@ stage_integers(Cg *c, const Unit *u, Val row, Val token)
          s++) { /* what is not all there, and groups of padding */
         const int64_t left = u->p.l.depth - s * u->depth;
         const Val tail = stage_bytes(c, u, cg_offset(c, from, cg_i64(c, s * u->depth)),
-                                     staged_at(c, u, row, cg_i64(c, s)), left);
+                                     copied ? staged_at(c, u, row, cg_i64(c, s)) : NULL, left);
         cg_set(c, sum, cg_add_ints(c, cg_get(c, ints, sum), tail));
         if (u->groups && (s + 1) % u->group_steps == 0) {
             store_row_sum(c, u, row, cg_i64(c, s / u->group_steps), cg_get(c, ints, sum));
@@ -223,28 +234,41 @@ copy_step(Cg *c, const Unit *u, Val row, Val to, Val step)
 }
 
 static void
+stage_row(Cg *c, const Unit *u, Val row, Val token)
+{
+    const CgLinear *l = &u->p.l;
+    const CgOperand *x = cg_operand(l->k, l->x);
+    const bool copied = x && x->dtype == DTYPE_bf16;
+    const int64_t step = u->depth / u->element, whole = l->depth / step;
+    CgLoop at = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, whole), 1);
+    const Val to = staged_at(c, u, row, at.i);
+    if (copied)
+        copy_step(c, u, token, to, at.i);
+    else
+        stage_reals(c, u, token, to, cg_mul(c, at.i, cg_i64(c, step)), step);
+    cg_loop_end(c, &at);
+    if (l->depth > whole * step) /* the weight may have a whole step there, by its odd K */
+        stage_reals(c, u, token, staged_at(c, u, row, cg_i64(c, whole)), cg_i64(c, whole * step),
+                    l->depth - whole * step);
+}
+
+/* The block's rows from the first on that is staged, and what integers need of all. */
+static void
 unit_stage(Cg *c, const Unit *u)
 {
-    const CgOperand *x = cg_operand(u->p.l.k, u->p.l.x);
-    const bool copied = x && x->dtype == DTYPE_bf16;
     const CgLinear *l = &u->p.l;
-    CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), l->rows, 1);
-    const Val token = cg_add(c, l->row, rows.i);
-    if (u->dtype != DTYPE_bf16) {
-        stage_integers(c, u, rows.i, token);
-    } else {
-        const int64_t step = u->depth / u->element, whole = l->depth / step;
-        CgLoop at = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, whole), 1);
-        const Val to = staged_at(c, u, rows.i, at.i);
-        if (copied)
-            copy_step(c, u, token, to, at.i);
-        else
-            stage_reals(c, u, token, to, cg_mul(c, at.i, cg_i64(c, step)), step);
-        cg_loop_end(c, &at);
-        if (l->depth > whole * step) /* the weight may have a whole step there, by its odd K */
-            stage_reals(c, u, token, staged_at(c, u, rows.i, cg_i64(c, whole)),
-                        cg_i64(c, whole * step), l->depth - whole * step);
+    const bool integers = u->dtype != DTYPE_bf16;
+    if (integers && u->in_place) {
+        CgLoop rows = cg_loop(c, "sum", cg_i64(c, 0), u->staged_from, 1);
+        stage_integers(c, u, rows.i, cg_add(c, l->row, rows.i), false);
+        cg_loop_end(c, &rows);
     }
+    CgLoop rows = cg_loop(c, "stage", u->staged_from, l->rows, 1);
+    const Val token = cg_add(c, l->row, rows.i);
+    if (integers)
+        stage_integers(c, u, rows.i, token, true);
+    else
+        stage_row(c, u, rows.i, token);
     cg_loop_end(c, &rows);
 }
 
@@ -322,7 +346,7 @@ product_tiles(Cg *c, const Unit *u, Val x, Val w, bool low)
 {
     const Dtype kind = u->dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_u8;
     if (x)
-        cg_unit_load(c, LEFT0, x, u->depth, true);
+        cg_unit_load(c, LEFT0, x, u->stride, true);
     if (w)
         cg_unit_load(c, RIGHT0, w, COLUMNS * QUAD, false);
     cg_unit_dot(c, kind, SUM00, LEFT0, RIGHT0);
@@ -332,7 +356,8 @@ product_tiles(Cg *c, const Unit *u, Val x, Val w, bool low)
     if (low)
         return;
     if (x)
-        cg_unit_load(c, LEFT1, cg_offset(c, x, cg_i64(c, CG_UNIT_ROWS * u->depth)), u->depth, true);
+        cg_unit_load(c, LEFT1, cg_offset(c, x, cg_i64(c, CG_UNIT_ROWS * u->stride)), u->stride,
+                     true);
     cg_unit_dot(c, kind, SUM10, LEFT1, RIGHT0);
     cg_unit_dot(c, kind, SUM11, LEFT1, RIGHT1);
 }
@@ -342,7 +367,7 @@ static void
 product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
 {
     if (u->parts == 2) {
-        product_tiles(c, u, cg_offset(c, x, cg_i64(c, ROWS * u->depth)), w, low);
+        product_tiles(c, u, cg_offset(c, x, cg_i64(c, u->depth)), w, low);
         product_tiles(c, u, x, NULL, low);
         product_tiles(c, u, NULL, cg_offset(c, w, cg_i64(c, COLUMNS * u->depth)), low);
     } else {
@@ -352,15 +377,74 @@ product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
         cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 3);
 }
 
+/* The epilogue of the next row that waits for it. */
+static void
+finish_row(Cg *c, const Unit *u, Val next)
+{
+    const CgLinear *l = &u->p.l;
+    const Val row = cg_add(c, cg_get(c, c->i64, u->late_row), next);
+    const Val col = cg_get(c, c->i64, u->late_col);
+    const Val at = cg_at(c, l->result, DTYPE_f32, cg_mul(c, next, cg_i64(c, COLUMNS)));
+    for (int64_t i = 0; i < COLUMNS; i += c->lanes) {
+        const CgSite site = {.row = row, .col = cg_add(c, col, cg_i64(c, i)), .lanes = c->lanes};
+        cg_linear_finish(c, l, &site, cg_at(c, at, DTYPE_f32, cg_i64(c, i)));
+    }
+}
+
+/* A step's part of the rows that wait. */
+static void
+finish_some(Cg *c, const Unit *u)
+{
+    for (int64_t i = 0; i < (ROWS + u->run - 1) / u->run; i++) {
+        const Val next = cg_get(c, c->i64, u->late_next);
+        CgIf left = cg_if(c, cg_less(c, next, cg_i64(c, ROWS)));
+        finish_row(c, u, next);
+        cg_set(c, u->late_next, cg_add(c, next, cg_i64(c, 1)));
+        cg_endif(c, &left);
+    }
+}
+
+static void
+finish_rest(Cg *c, const Unit *u)
+{
+    const Val rows = cg_i64(c, ROWS);
+    CgLoop row = cg_loop(c, "late", cg_get(c, c->i64, u->late_next), rows, 1);
+    finish_row(c, u, row.i);
+    cg_loop_end(c, &row);
+    cg_set(c, u->late_next, rows);
+}
+
+/* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
+/* Where 32 rows are in a run of steps [from, to): x, and their sums between runs. */
+typedef struct {
+    Val from, to; /* steps */
+    Val x, w, sums;
+    Val first, last; /* i1: the first run, the last */
+    Val ahead;       /* of the next run's weights: what these rows ask for */
+} Run;
+
+/* A step's part of the weights that come next. step: of the run. */
+static void
+ask_ahead(Cg *c, const Unit *u, const Run *r, Val step)
+{
+    const Val from = cg_mul(c, step, cg_i64(c, u->ahead * CG_LINE_BYTES));
+    for (int64_t i = 0; i < u->ahead; i++)
+        cg_prefetch(c, cg_offset(c, r->ahead, cg_add(c, from, cg_i64(c, i * CG_LINE_BYTES))), 2);
+}
+
 /* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
 static void
-products(Cg *c, const Unit *u, Val x, Val w, Val from, Val to, bool low)
+products(Cg *c, const Unit *u, const Run *r, Val x, Val w, Val from, Val to, bool low)
 {
-    const Val x_step = cg_i64(c, ROWS * step_bytes(u)), w_step = cg_i64(c, COLUMNS * step_bytes(u));
-    const Val whole = cg_min(c, to, cg_i64(c, u->steps));
+    const Val x_step = cg_i64(c, step_bytes(u)), w_step = cg_i64(c, COLUMNS * step_bytes(u));
+    const Val whole = cg_min(c, to, cg_i64(c, u->steps)), before = cg_sub(c, from, r->from);
     CgLoop step = cg_loop(c, "k", cg_i64(c, 0), cg_sub(c, whole, from), 1);
+    if (!low)
+        ask_ahead(c, u, r, cg_add(c, before, step.i));
     product_step(c, u, cg_offset(c, x, cg_mul(c, step.i, x_step)),
                  cg_offset(c, w, cg_mul(c, step.i, w_step)), low);
+    if (!low && !u->groups)
+        finish_some(c, u);
     cg_loop_end(c, &step);
     if (!u->rest)
         return;
@@ -439,15 +523,6 @@ add_group(Cg *c, const Unit *u, Val group, Val sums)
 
 /* ---- the loops ------------------------------------------------------------------------------ */
 
-/* Where 32 rows are in a run of steps [from, to): staged x, and their sums between runs. */
-typedef struct {
-    Val from, to; /* steps */
-    Val x, w, sums;
-    Val first, last; /* i1: the first run, the last */
-    Val out;         /* where the sums are stored at once if they are the results: */
-    Val direct;      /* i1 */
-} Run;
-
 static void
 run_groups(Cg *c, const Unit *u, const Run *r, bool low)
 {
@@ -455,11 +530,12 @@ run_groups(Cg *c, const Unit *u, const Run *r, bool low)
     const Val begin = cg_div(c, r->from, size), end = cg_div(c, r->to, size);
     CgLoop group = cg_loop(c, "group", begin, end, 1);
     const Val steps = cg_mul(c, cg_sub(c, group.i, begin), size);
-    const Val x = cg_offset(c, r->x, cg_mul(c, steps, cg_i64(c, ROWS * u->depth)));
+    const Val x = cg_offset(c, r->x, cg_mul(c, steps, cg_i64(c, u->depth)));
     const Val w = cg_offset(c, r->w, cg_mul(c, steps, cg_i64(c, COLUMNS * u->depth)));
     for (int i = 0; i < (low ? 2 : 4); i++)
         cg_unit_zero(c, SUM00 + i);
-    products(c, u, x, w, cg_mul(c, group.i, size), cg_mul(c, cg_add(c, group.i, one), size), low);
+    products(c, u, r, x, w, cg_mul(c, group.i, size), cg_mul(c, cg_add(c, group.i, one), size),
+             low);
     move_sums(c, u->p.l.result, COLUMNS * 4, false, low);
     add_group(c, u, group.i, r->sums);
     cg_loop_end(c, &group);
@@ -478,24 +554,34 @@ run_rows(Cg *c, const Unit *u, const Run *r, bool low)
     cg_else(c, &first);
     move_sums(c, r->sums, COLUMNS * 4, true, low);
     cg_endif(c, &first);
-    products(c, u, r->x, r->w, r->from, r->to, low);
-    CgIf direct = cg_if(c, r->direct);
-    if (u->direct)
-        move_sums(c, r->out, cg_operand(u->p.l.k, u->p.l.y)->stride * 4, false, low);
-    cg_else(c, &direct);
+    products(c, u, r, r->x, r->w, r->from, r->to, low);
+    finish_rest(c, u);
     const Val to = LLVMBuildSelect(c->b, r->last, u->p.l.result, r->sums, "");
     move_sums(c, to, COLUMNS * 4, false, low);
-    cg_endif(c, &direct);
 }
 
 static void
 clear_sums(Cg *c, const Unit *u)
 {
+    const Val tiles = cg_div_up(c, u->p.l.rows, cg_i64(c, ROWS));
     CgLoop at =
-        cg_loop(c, "clear", cg_i64(c, 0), cg_mul(c, u->padded, cg_i64(c, COLUMNS)), c->lanes);
+        cg_loop(c, "clear", cg_i64(c, 0), cg_mul(c, tiles, cg_i64(c, ROWS * COLUMNS)), c->lanes);
     cg_vstore(c, cg_at(c, u->sums, DTYPE_f32, at.i), DTYPE_f32, cg_splat(c, cg_f32(c, 0), c->lanes),
               c->lanes, NULL);
     cg_loop_end(c, &at);
+}
+
+/* Where the rows of x from row `row` of the block on are. */
+static Val
+rows_at(Cg *c, const Unit *u, Val row)
+{
+    const CgLinear *l = &u->p.l;
+    if (!u->in_place)
+        return staged_at(c, u, row, cg_i64(c, 0));
+    const CgOperand *x = cg_operand(l->k, l->x);
+    const Val here = cg_mul(c, cg_add(c, l->row, row), cg_i64(c, u->stride));
+    return LLVMBuildSelect(c->b, cg_less(c, row, u->staged_from), cg_offset(c, x->base, here),
+                           u->p.staged, "");
 }
 
 /* One run of a panel over all rows of the block. */
@@ -506,45 +592,47 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     const Val steps = cg_i64(c, steps_of(u)), zero = cg_i64(c, 0);
     const Val from_col = cg_mul(c, u->panel, cg_i64(c, COLUMNS));
     const Val to_col = cg_min(c, cg_i64(c, l->out), cg_add(c, from_col, cg_i64(c, COLUMNS)));
+    const Val columns = cg_sub(c, to_col, from_col);
     r->to = cg_min(c, steps, cg_add(c, r->from, run));
     r->first = LLVMBuildICmp(c->b, LLVMIntEQ, r->from, zero, "");
     r->last = LLVMBuildICmp(c->b, LLVMIntEQ, r->to, steps, "");
-    r->w = cg_offset(c, panel_at, cg_mul(c, r->from, cg_i64(c, COLUMNS * step_bytes(u))));
+    r->w = cg_offset(c, panel_at, cg_mul(c, r->from, cg_i64(c, weight_step(u))));
     if (u->unpacked) {
         unpack(c, u, panel_at, r->from, r->to);
         r->w = u->unpacked;
     }
     const Val length = cg_sub(c, r->to, r->from);
-    const Val base = cg_offset(c, u->p.staged,
-                               cg_mul(c, cg_mul(c, r->from, u->padded), cg_i64(c, step_bytes(u))));
+    const Val column = cg_mul(c, r->from, cg_i64(c, step_bytes(u)));
     CgLoop rows = cg_loop(c, "tile", zero, l->rows, ROWS);
     u->tile_row = rows.i;
+    const Val asked = cg_mul(c, cg_mul(c, cg_div(c, rows.i, cg_i64(c, ROWS)), length),
+                             cg_i64(c, u->ahead * CG_LINE_BYTES));
+    r->ahead =
+        cg_offset(c, panel_at, cg_add(c, cg_mul(c, r->to, cg_i64(c, weight_step(u))), asked));
     const Val left = cg_sub(c, l->rows, rows.i);
-    r->x = cg_offset(c, base, cg_mul(c, cg_mul(c, rows.i, length), cg_i64(c, step_bytes(u))));
+    r->x = cg_offset(c, rows_at(c, u, rows.i), column);
     r->sums = cg_at(c, u->sums, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, COLUMNS)));
-    r->direct = LLVMConstInt(c->i1, 0, 0);
-    if (u->direct) {
-        const CgOperand *y = cg_operand(l->k, l->y);
-        const Val rows_fit =
-            LLVMBuildOr(c->b, cg_less(c, cg_i64(c, ROWS - 1), left),
-                        LLVMBuildICmp(c->b, LLVMIntEQ, left, cg_i64(c, CG_UNIT_ROWS), ""), "");
-        const Val cols_fit =
-            LLVMBuildICmp(c->b, LLVMIntEQ, cg_sub(c, to_col, from_col), cg_i64(c, COLUMNS), "");
-        r->direct = LLVMBuildAnd(c->b, r->last, LLVMBuildAnd(c->b, rows_fit, cols_fit, ""), "");
-        r->out = cg_element(c, y->base, DTYPE_f32, cg_add(c, l->row, rows.i), y->stride, from_col);
-    }
     CgIf both = cg_if(c, cg_less(c, cg_i64(c, CG_UNIT_ROWS), left));
     run_rows(c, u, r, false);
     cg_else(c, &both);
     run_rows(c, u, r, true);
     cg_endif(c, &both);
-    const Val later = LLVMBuildAnd(c->b, r->last, LLVMBuildNot(c->b, r->direct, ""), "");
-    CgIf end = cg_if(c, later);
+    CgIf end = cg_if(c, r->last);
+    const Val token = cg_add(c, l->row, rows.i);
+    const Val whole =
+        LLVMBuildAnd(c->b, cg_less(c, cg_i64(c, ROWS - 1), left),
+                     LLVMBuildICmp(c->b, LLVMIntEQ, columns, cg_i64(c, COLUMNS), ""), "");
+    CgIf wait = cg_if(c, u->groups ? LLVMConstInt(c->i1, 0, 0) : whole);
+    cg_set(c, u->late_row, token);
+    cg_set(c, u->late_col, from_col);
+    cg_set(c, u->late_next, zero);
+    cg_else(c, &wait);
     Unit done = *u;
     if (u->groups)
         done.p.l.result = r->sums;
-    cg_linear_epilogue(c, &done.p.l, cg_add(c, l->row, rows.i), cg_min(c, cg_i64(c, ROWS), left),
-                       from_col, to_col, COLUMNS);
+    cg_linear_epilogue(c, &done.p.l, token, cg_min(c, cg_i64(c, ROWS), left), from_col, to_col,
+                       COLUMNS);
+    cg_endif(c, &wait);
     cg_endif(c, &end);
     cg_loop_end(c, &rows);
 }
@@ -563,7 +651,8 @@ unit_loops(Cg *c, Unit *u)
     const Val row = cg_mul(c, blocks.i, block);
     l->row = cg_add(c, share.rows[0], row);
     l->rows = cg_min(c, block, cg_sub(c, rows, row));
-    u->padded = cg_mul(c, cg_div_up(c, l->rows, cg_i64(c, ROWS)), cg_i64(c, ROWS));
+    const Val tile = cg_i64(c, ROWS);
+    u->staged_from = u->in_place ? cg_mul(c, cg_div(c, l->rows, tile), tile) : zero;
     /* Rows that this thread staged for the part before are still there, if they are one block. */
     const Val other = LLVMBuildNot(c->b, share.again, "");
     CgIf stale = cg_if(c, LLVMBuildOr(c->b, other, cg_less(c, cg_i64(c, 1), count), ""));
@@ -586,6 +675,7 @@ unit_loops(Cg *c, Unit *u)
     panel_run(c, u, &r, panel_at, run);
     cg_loop_end(c, &runs);
     cg_loop_end(c, &panels);
+    finish_rest(c, u);
     cg_loop_end(c, &blocks);
     cg_unit_close(c);
 }
@@ -623,6 +713,13 @@ unit_sizes(const Cg *c, Unit *u)
     u->p.heights[0] = ROWS;
     u->p.nheights = 1;
     u->p.row_bytes = steps_of(u) * step_bytes(u) + COLUMNS * (int64_t)sizeof(float);
+    const CgOperand *x = cg_operand(l->k, l->x);
+    u->in_place = x && (x->dtype == DTYPE_bf16 || x->dtype == DTYPE_i8) && u->parts == 1 &&
+                  l->depth * u->element == steps_of(u) * u->depth &&
+                  x->stride * u->element % CG_LINE_BYTES == 0;
+    u->stride = u->in_place ? x->stride * u->element
+                            : (steps_of(u) * step_bytes(u) + CG_LINE_BYTES - 1) / CG_LINE_BYTES *
+                                  CG_LINE_BYTES;
     return true;
 }
 
@@ -658,8 +755,10 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
         return unit_fault(l, diag);
     const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);
     u.p.most = cg_packed_most(c, &u.p);
+    const int64_t tiles = (u.p.most + ROWS - 1) / ROWS, lines = weight_step(&u) / CG_LINE_BYTES;
+    u.ahead = (lines + tiles - 1) / tiles < MOST_AHEAD ? (lines + tiles - 1) / tiles : MOST_AHEAD;
     const int64_t most = round_up(u.p.most, ROWS);
-    u.p.staged = cg_scratch(c, k, most * steps_of(&u) * step_bytes(&u));
+    u.p.staged = cg_scratch(c, k, (u.in_place ? ROWS : most) * u.stride);
     u.sums = cg_scratch(c, k, most * COLUMNS * size);
     l->result = cg_scratch(c, k, SUM_BYTES);
     if (u.rest)
@@ -667,8 +766,9 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
     if (u.dtype == DTYPE_u4x2)
         u.unpacked = cg_scratch(c, k, u.run * COLUMNS * u.depth);
     u.weights = cg_operand(k, l->w)->base;
-    const CgOperand *y = cg_operand(k, l->y);
-    u.direct = y && y->dtype == DTYPE_f32 && !l->bias && !u.xs && k->first == k->last;
+    u.late_next = cg_var(c, c->i64, cg_i64(c, ROWS), "late_next");
+    u.late_row = cg_var(c, c->i64, cg_i64(c, 0), "late_row");
+    u.late_col = cg_var(c, c->i64, cg_i64(c, 0), "late_col");
     if (u.xs) {
         l->finish = finish_integers;
         u.row_sums = cg_scratch(c, k, most * groups * size);

@@ -18,7 +18,9 @@ struct CgLinear {
     Val (*finish)(Cg *c, const CgLinear *l, const CgSite *site, Val at);
 };
 
-/* Bias, and all that is fused after: count rows from token row `row`, columns [from, to), whose
+/* Bias, and all that is fused after, for the product at a site, which lies at `at`. */
+void cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at);
+/* The same of a block: count rows from token row `row`, columns [from, to), whose
  * products are in l->result, rows `stride` apart. */
 void cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to,
                         int64_t stride);
