@@ -13,7 +13,9 @@
  *
  *   pointwise         joins, as epilogue, the group that makes its latest operand, if that group's
  *                     values have its shape and all else it reads is made before that group; but
- *                     what comes between a recurrence and a row-wise node is left to the latter
+ *                     what comes between a recurrence and a row-wise node is left to the latter, if
+ *                     it does not make the recurrence's result smaller; that of a lowered ssd may
+ *                     only be made smaller
  *   row-wise, layout  take the pointwise group that makes their input as prologue
  *   flag S            joins the groups of its S operands
  *   flag J            joins the group of its class that makes its first operand, if there is one
@@ -180,10 +182,18 @@ fuse_is_of_rows(const Node *n)
     return n && node_class(n) == CLASS_ROWWISE;
 }
 
+/* Whether n makes a value of the anchor smaller: less is stored if it does so at once. */
+static bool
+fuse_narrows(const Node *anchor, const Node *n)
+{
+    return n->nin == 1 && n->in[0]->def == anchor &&
+           dtype_info[n->out[0]->type.dtype].bytes < dtype_info[n->in[0]->type.dtype].bytes;
+}
+
 static bool
 fuse_takes_epilogue(const Group *group, const Node *n)
 {
-    if (!group->anchor)
+    if (!group->anchor || fuse_narrows(group->anchor, n))
         return true;
     switch (node_class(group->anchor)) {
     case CLASS_ROWWISE:

@@ -237,13 +237,44 @@ quantise_is_made(const Value *v)
     return n && (node_class(n) == CLASS_CONTRACT || node_class(n) == CLASS_CONV);
 }
 
-/* Columns that several ops share are kept as bf16: a matrix unit makes them faster than memory
- * takes them. */
+/* Whether n makes y from x, token after token, with a state. */
+static bool
+quantise_is_recurrence(const Node *n)
+{
+    const Value *x = node_operand(n, 'x');
+    return (node_class(n) == CLASS_RECURRENT || node_flag(n, 'S')) && x &&
+           shape_equal(&x->type.shape, &n->out[0]->type.shape);
+}
+
+/* Results of recurrences that other ops read. */
+static bool
+quantise_recurrences(Graph *g)
+{
+    bool changed = false;
+    for (Node *n = g->first; n; n = n->next) {
+        Value *y = n->nout ? n->out[0] : NULL;
+        if (!quantise_is_recurrence(n) || y->type.dtype != DTYPE_f32)
+            continue;
+        Value *rounded = NULL;
+        for (Node *reader = n->next; reader; reader = reader->next)
+            for (int i = 0; i < reader->nin; i++) {
+                if (reader->in[i] != y || (rounded && reader == rounded->def))
+                    continue;
+                rounded = rounded ? rounded : value_as(g, n->next, y, DTYPE_bf16);
+                graph_set_operand(g, reader, i, rounded);
+                changed = true;
+            }
+    }
+    return changed;
+}
+
+/* Columns that several ops share are kept as bf16, as is what a recurrence makes: a matrix unit
+ * makes them faster than memory takes them. */
 static bool
 quantise_results(Quantise *q)
 {
     Graph *g = q->g;
-    bool changed = false;
+    bool changed = quantise_recurrences(g);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         const Value *v = n->nin ? n->in[0] : NULL;
@@ -257,7 +288,9 @@ quantise_results(Quantise *q)
         changed = true;
     }
     if (changed)
-        pass_explain(q->cx, "columns that projections and convolutions make for several ops: bf16");
+        pass_explain(q->cx, "columns that projections and convolutions make for several ops, and "
+                            "what recurrences make: "
+                            "bf16");
     return changed;
 }
 
