@@ -148,8 +148,6 @@ Val cg_exp(Cg *c, Val x);
 Val cg_exp2(Cg *c, Val x);  /* 2^x, cheaper than e^x; below 2^-126 0 */
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 bool cg_has_formula(Op op); /* cg_pointwise knows it */
-/* The formula of a pointwise op; in: its operands as equal types (splat first). */
-Val cg_pointwise(Cg *c, const Node *node, Val *in);
 
 /* ---- the kernel being emitted ------------------------------------------------------------- */
 
@@ -179,7 +177,10 @@ typedef struct {
     int noperands;
     const Value *domain; /* the value whose [rows,width] the sites of cg_store_outputs run over: the
                           * anchor's first result, or that of the last node */
-    Val call, share;     /* function arguments */
+    bool coarse;     /* functions need no more than 2^-12: all that is stored of it is rounded to
+                      * 16 bits or fewer, and products are so fast that exact ones would take as
+                      * long as they */
+    Val call, share; /* function arguments */
     Val part, parts, threads, before; /* loaded from share */
     Val tokens, picked;               /* T and R, loaded from call */
     Val pick;                         /* int32 [R], NULL without a `take` */
@@ -191,9 +192,11 @@ typedef struct {
     int nbinds, nremembered;
 } CgKernel;
 
+/* The formula of a pointwise op; in: its operands as equal types (splat first). */
+Val cg_pointwise(Cg *c, const CgKernel *k, const Node *node, Val *in);
 /* Which values of a graph are used outside the kernel that makes them, by value id. arena. */
 const bool *cg_escapes(Arena *arena, const Graph *g);
-/* Fills graph, kernel, nodes, operands and domain; no code. */
+/* Fills graph, kernel, nodes, operands, domain and coarse; no code. */
 void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
                     CgKernel *out);
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */

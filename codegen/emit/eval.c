@@ -116,7 +116,7 @@ eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
     Val in[IR_MAX_IN];
     for (int i = 0; i < n->nin; i++)
         in[i] = eval(c, k, n->in[i], at, is_broadcast(n->in[i], width));
-    return cg_pointwise(c, n, in);
+    return cg_pointwise(c, k, n, in);
 }
 
 /* A column stands for all: it is evaluated once, as a scalar, or once for each row. */
