@@ -96,6 +96,16 @@ input_of(Cg *c, CgKernel *k, const Conv *v, Val row, int j, const CgSite *at)
     return cg_eval(c, k, v->conv->in[0], &site);
 }
 
+/* The input some rows later: a thread's columns of a row are too few for hardware to follow. */
+static void
+prefetch_input(Cg *c, const CgKernel *k, const Conv *v, const CgSite *at)
+{
+    enum { ROWS_AHEAD = 2 };
+    const CgOperand *x = cg_operand(k, v->conv->in[0]);
+    const Val row = cg_add(c, at->row, cg_i64(c, ROWS_AHEAD));
+    cg_prefetch(c, cg_element(c, x->base, x->dtype, row, x->stride, at->col), 3);
+}
+
 /* Rows [from, end), each with K-1 rows before it, columns [first, last). */
 static void
 conv_rows(Cg *c, CgKernel *k, const Conv *v, Val from, Val end, Val first, Val last)
@@ -103,6 +113,7 @@ conv_rows(Cg *c, CgKernel *k, const Conv *v, Val from, Val end, Val first, Val l
     const Value *w = v->conv->in[1], *bias = v->conv->in[2];
     CgLoop row = cg_loop(c, "whole_row", from, end, 1);
     for (CgColumns s = cg_columns(c, row.i, first, last, c->lanes); cg_columns_next(c, &s);) {
+        prefetch_input(c, k, v, &s.at);
         cg_unbind_all(k);
         Val y = bias ? cg_eval(c, k, bias, &s.at) : NULL;
         for (int j = 0; j < v->taps; j++) {
