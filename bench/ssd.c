@@ -63,7 +63,8 @@ ssd_graph(Arena *arena, const BenchSsd *z)
         "  dt = softplus(late)\n"
         "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
         "state=%lld}\n"
-        "  out = take(y)\n"
+        "  normed = rmsnorm(y) {eps=1e-5}\n" /* y is stored as a model stores it */
+        "  out = take(normed)\n"
         "  output out\n"
         "}\n",
         (long long)z->block, BENCH_SSD_IDS, mixed + heads, mixed, mixed, heads, heads, heads, mixed,

@@ -246,7 +246,14 @@ quantise_is_recurrence(const Node *n)
            shape_equal(&x->type.shape, &n->out[0]->type.shape);
 }
 
-/* Results of recurrences that other ops read. */
+/* Whether n takes numbers of any type, and makes its own of them. */
+static bool
+quantise_computes(const Node *n)
+{
+    return node_class(n) == CLASS_POINTWISE || node_class(n) == CLASS_ROWWISE;
+}
+
+/* Results of recurrences, for other ops that compute with them. */
 static bool
 quantise_recurrences(Graph *g)
 {
@@ -258,7 +265,8 @@ quantise_recurrences(Graph *g)
         Value *rounded = NULL;
         for (Node *reader = n->next; reader; reader = reader->next)
             for (int i = 0; i < reader->nin; i++) {
-                if (reader->in[i] != y || (rounded && reader == rounded->def))
+                if (reader->in[i] != y || !quantise_computes(reader) ||
+                    (rounded && reader == rounded->def))
                     continue;
                 rounded = rounded ? rounded : value_as(g, n->next, y, DTYPE_bf16);
                 graph_set_operand(g, reader, i, rounded);
