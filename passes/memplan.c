@@ -7,8 +7,9 @@
  * Does not change: nodes, kernels. A value that stays within its kernel gets no place.
  *
  * Algorithm: a value with T rows takes `block` rows, one with R rows `rows` rows. A value lives
- * from its kernel to the last kernel that reads it or a view of it. Two plans of the slab are made,
- * and the smaller one is kept, the first if they are equal:
+ * from its kernel to the last kernel that reads it or a view of it. The slab is planned by order;
+ * beside a matrix unit, which waits wherever activations leave the caches, by size too, and the
+ * smaller plan is kept, the first if they are equal:
  *   by order: kernels are walked; what each makes gets the smallest hole it fits in, or the end of
  *     the slab; then what it was the last to read is given back (only then, so that nothing is
  *     written over it).
@@ -308,16 +309,17 @@ plan_result(Plan *p, Value *v, int kernel)
 static void
 plan_slab(Plan *p)
 {
-    const int64_t by_order = plan_by_order(p);
-    if (p->failed)
+    p->g->slab_bytes = plan_by_order(p);
+    for (int i = 0; i < p->nblocks; i++)
+        p->blocks[i].v->place.offset = p->blocks[i].offset;
+    if (p->failed || p->cx->machine->panels.kind == MATRIX_none)
         return;
-    int64_t *ordered = arena_array(p->cx->arena, (size_t)p->nblocks + 1, sizeof *ordered);
-    for (int i = 0; i < p->nblocks; i++)
-        ordered[i] = p->blocks[i].offset;
     const int64_t by_size = plan_by_size(p);
-    p->g->slab_bytes = by_size < by_order ? by_size : by_order;
+    if (by_size >= p->g->slab_bytes)
+        return;
+    p->g->slab_bytes = by_size;
     for (int i = 0; i < p->nblocks; i++)
-        p->blocks[i].v->place.offset = by_size < by_order ? p->blocks[i].offset : ordered[i];
+        p->blocks[i].v->place.offset = p->blocks[i].offset;
 }
 
 /* Columns of a result of a view start where those before it end. */

@@ -228,18 +228,37 @@ count_stores(const char *text)
     return count;
 }
 
-/* The inner loop on the matrix unit: four products of four loaded tiles, whose sums stay where they
- * are, and no more than addresses beside. */
+/* The first run of lines without a label or a jump that has the most of an instruction; owns. */
+static char *
+busiest_run(const char *text, const char *kernel, const char *instruction)
+{
+    char *body = body_of(text, kernel), *best = strdup("");
+    for (const char *at = body; *at;) {
+        const char *end = at;
+        while (*end && (end == at || (*end != '.' && strncmp(end, "\tj", 2) != 0)))
+            end += strcspn(end, "\n") + (end[strcspn(end, "\n")] == '\n');
+        char *run = strndup(at, (size_t)(end - at));
+        const bool more = count_lines(run, instruction, "") > count_lines(best, instruction, "");
+        free(more ? best : run);
+        best = more ? run : best;
+        at = end;
+    }
+    free(body);
+    return best;
+}
+
+/* A step on the matrix unit: four products of four loaded tiles, whose sums stay where they are,
+ * and no more than addresses and lines asked for beside. */
 static void
 expect_tiles(const char *text, const char *kernel, const char *product)
 {
-    char *loop = busiest_loop(text, kernel, product), *body = body_of(text, kernel);
+    char *loop = busiest_run(text, kernel, product), *body = body_of(text, kernel);
     const int others = count_lines(loop, "\t", "") - 8;
     cr_expect_eq(count_lines(loop, product, "%tmm"), 4, "%s:\n%s", kernel, loop);
     cr_expect_eq(count_lines(loop, "\ttileload", "%tmm"), 4, "%s:\n%s", kernel, loop);
     cr_expect_eq(count_stores(loop), 0, "%s:\n%s", kernel, loop);
     cr_expect_eq(count_lines(loop, "rsp)", ""), 0, "%s:\n%s", kernel, loop);
-    cr_expect_leq(others, 14, "%s: %d others:\n%s", kernel, others, loop);
+    cr_expect_leq(others, 18, "%s: %d others:\n%s", kernel, others, loop);
     cr_expect_gt(count_lines(body, "\ttilestored", "%tmm"), 0, "%s", kernel);
     cr_expect_eq(count_lines(body, "\tcall", ""), 0, "%s calls something", kernel);
     free(loop);
@@ -289,6 +308,30 @@ Test(assembly, chunks_on_the_matrix_unit_stay_in_registers)
     cr_expect_eq(count_lines(body, "\tcall", ""), 0, "ssd calls something");
     free(body);
     free(text);
+}
+
+/* Beside the unit a kernel that stores bf16 alone has estimated reciprocals in place of divisions;
+ * one that stores f32 has none. */
+Test(assembly, what_is_rounded_is_not_divided)
+{
+    static const struct {
+        const char *cpu, *dtype;
+        bool estimates;
+    } cases[] = {
+        {"sapphirerapids", "bf16", true },
+        {"sapphirerapids", "f32",  false},
+        {"znver5",         "bf16", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = assembly(cases[i].cpu, cases[i].dtype, "layers.0.repeat=1");
+        char *body = body_of(text, "conv1d");
+        const int estimates = count_lines(body, "\tvrcp14ps", "%zmm");
+        cr_expect_eq(estimates > 0, cases[i].estimates, "%s %s", cases[i].cpu, cases[i].dtype);
+        cr_expect_eq(count_lines(text, "\tvrcp14ps", "") > 0, cases[i].estimates, "%s %s",
+                     cases[i].cpu, cases[i].dtype);
+        free(body);
+        free(text);
+    }
 }
 
 /* Nothing of the unit is in code that has no use for it, or is not to use it. */

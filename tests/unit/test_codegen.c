@@ -145,6 +145,60 @@ Test(codegen, functions_keep_their_error_bounds)
     free(expected);
 }
 
+/* What a kernel stores as bf16 alone: half a unit of bf16, and 2^-12 where there is a matrix unit.
+ */
+static void
+measure_rounded(const Function *f, const char *cpu, const double *expected, const float *x)
+{
+    StrBuf text = {0};
+    sb_printf(&text,
+              "graph \"sweep\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+              " weight x: f32[%d,%d] tensor=\"x\" init=ones\n"
+              " kernel load { h: f32[T,%d] = embed(ids, x) }\n"
+              " kernel f { t = %s(h)\n r = cast(t) {to=bf16} }\n"
+              " kernel g { y = cast(r) {to=f32} }\n" END,
+              SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, f->name);
+    KernelRun *run = kernel_run_open(sb_text(&text), cpu);
+    sb_free(&text);
+    int64_t count = 0;
+    memcpy(kernel_run_weight(run, "x", &count), x, SWEEP * sizeof *x);
+    for (int i = 0; i < SWEEP_ROWS; i++)
+        kernel_run_ids(run)[i] = i;
+    const RunCall call = {.nseg = 1, .len = {SWEEP_ROWS}, .parts = 1};
+    const float *y = kernel_run_code(run, &call, &count);
+    for (int i = 0; i < SWEEP; i++) {
+        const double allowed = (0x1p-8 + 0x1p-12) * fabs(expected[i]) + FLT_MIN;
+        const bool same = (isnan(expected[i]) && isnan(y[i])) || y[i] == expected[i];
+        const bool large = fabs(expected[i]) > 0x1.fep127; /* may round to infinity */
+        if (!same && !large && !(fabs(y[i] - expected[i]) <= allowed)) {
+            cr_expect(false, "%s on %s at %.9g: %.9g, expected %.9g", f->name, cpu, (double)x[i],
+                      (double)y[i], expected[i]);
+            break;
+        }
+    }
+    kernel_run_close(run);
+}
+
+Test(codegen, functions_that_are_rounded_keep_their_error_bounds)
+{
+    static const char *const models[] = {"native", "native+model", "x86-64-v4+model"};
+    float *x = malloc(SWEEP * sizeof *x);
+    double *expected = malloc(SWEEP * sizeof *expected);
+    cr_assert(x && expected);
+    sweep_fill(x);
+    for (size_t f = 0; f < COUNT_OF(functions); f++) {
+        if (functions[f].op != OP_sigmoid && functions[f].op != OP_silu)
+            continue;
+        for (int i = 0; i < SWEEP; i++)
+            expected[i] = functions[f].meaning((double)x[i]);
+        for (size_t i = 0; i < COUNT_OF(models); i++)
+            if (cpu_runs_here(models[i]))
+                measure_rounded(&functions[f], models[i], expected, x);
+    }
+    free(x);
+    free(expected);
+}
+
 /* ---- kernels against the interpreter
  * ------------------------------------------------------------- */
 
