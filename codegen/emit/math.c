@@ -212,7 +212,8 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
 }
 
 /* The same to 2^-13 where x has u's sign or is 1: 2^-x' in a polynomial of 2^-18 and the reciprocal
- * that the CPU estimates to 2^-14 (Intel SDM, VRCP14PS) take a third of the time. */
+ * that the CPU estimates to 2^-14 (Intel SDM, VRCP14PS) take a third of the time. Below 2^-119 it
+ * may be 0. */
 static Val
 times_sigmoid_coarsely(Cg *c, Val x, Val u)
 {
