@@ -11,7 +11,8 @@
 /* Of sums of two bf16 x and the weight have two bytes for each one of bf16, and a step three
  * products in place of one. In a block of rows each panel is walked in runs of steps, and in each
  * run 32 rows at a time have 2 x 2 tiles of sums. Of a block's last 16 rows or fewer only the upper
- * two. */
+ * two. Integers are walked once more for the sums of x; a few rows that are staged though x is read
+ * in place do not count. */
 void
 cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS])
 {
@@ -30,9 +31,9 @@ cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS
     count[l->weight == DTYPE_bf16 ? COST_matrix_bf16 : COST_matrix_u8] +=
         sums * (double)(steps * depth * products) / (double)whole;
     count[COST_matrix_sums] += sums * moves;
-    count[COST_matrix_stage] += (double)(l->rows * line) / vector;
+    count[COST_matrix_stage] += l->in_place ? 0 : (double)(l->rows * line) / vector;
     count[COST_matrix_group] += results * (double)groups;
-    count[COST_matrix_out] += l->direct ? 0 : results;
+    count[COST_matrix_out] += results;
 }
 
 /* ---- chunks -------------------------------------------------------------------------------- */

@@ -107,16 +107,6 @@ linear_share(const Pass *p, const Kernel *k, double panels)
     return (LinearShare){share(p, panels), p->rows};
 }
 
-/* Nothing follows the product in its kernel: no scales, no bias, no other node. */
-static bool
-is_alone(const Node *n)
-{
-    const bool before = n->prev && n->prev->kernel == n->kernel,
-               after = n->next && n->next->kernel == n->kernel;
-    return !before && !after && !node_operand(n, 'F') && !node_operand(n, 'B') &&
-           n->out[0]->type.dtype == DTYPE_f32;
-}
-
 /* Rows go in blocks of which half of the second-level cache holds x; each block walks the panels of
  * the thread. vectors: of all panels. */
 static double
@@ -144,11 +134,14 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     const CostStep step = linear_step(w->dtype, blas, &products);
     const LinearShare s = linear_share(p, k, panels);
     if (kernel_on_unit(k)) {
+        const Dtype x = node_operand(n, 'x')->type.dtype;
+        const bool whole_steps =
+            (int64_t)inputs * dtype_info[x].bytes % p->m->matrix.row_bytes == 0;
         const CostMatrix l = {.weight = w->dtype,
                               .inputs = (int64_t)inputs,
                               .group = node_int(n, ATTR_group, 0),
                               .triples = node_in_triples(n),
-                              .direct = is_alone(n),
+                              .in_place = !node_in_triples(n) && x == DTYPE_bf16 && whole_steps,
                               .rows = s.rows,
                               .panels = s.panels};
         cost_count_matrix(p->m, &l, count);
@@ -214,6 +207,22 @@ count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[C
     return node_weight(anchor) || node_class(anchor) == CLASS_CONV;
 }
 
+/* Of what exact functions take, for those of a kernel that stores no more than 16 bits of a number
+ * beside a matrix unit (coarse in codegen/emit/cg.h). */
+static double
+function_share(const Machine *m, const Kernel *kernel, const Node *first, const Node *last)
+{
+    const double coarse = 0.3;
+    if (m->matrix.kind == MATRIX_none)
+        return 1;
+    for (const Node *n = first; n; n = n == last ? NULL : n->next)
+        for (int i = 0; i < n->nout && n->kernel == kernel; i++)
+            if (n->out[i]->place.space != SPACE_NONE && type_width(&n->out[i]->type) > 1 &&
+                dtype_info[n->out[i]->type.dtype].bytes > 2)
+                return 1;
+    return coarse;
+}
+
 void
 cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
                   int threads, double count[COST_STEPS])
@@ -234,6 +243,7 @@ cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, 
     if (!count_anchor(&p, g, kernel, count))
         count[COST_pass] = share(&p, vectors);
     count[COST_distant] = cost_away(machine, share(&p, vectors), p.threads);
+    exps *= exps > 0 ? function_share(machine, kernel, first, last) : 0;
     count[COST_function] = share(&p, exps * (double)rows / (double)machine_lanes(machine));
 }
 

@@ -86,7 +86,7 @@ typedef struct {
     Dtype weight;
     int64_t inputs, group; /* inputs that share scales; 0: all */
     bool triples;          /* bf16 that are parts of f32: dot=bf16x3 */
-    bool direct;           /* sums are the results */
+    bool in_place;         /* x is multiplied where it lies */
     int64_t rows;
     double panels;
 } CostMatrix;

@@ -256,6 +256,11 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_matrix_stage], 2 * 40, "of twice the bytes");
     cr_expect_eq(count[COST_stream], 2 * 5 * 32, "the inputs go up to 32");
     cr_expect_eq(count[COST_matrix_sums], 5 * 2 * 3);
+    const CostMatrix whole = {DTYPE_bf16, .inputs = 64, .in_place = true, .rows = 40, .panels = 5};
+    memset(count, 0, sizeof count);
+    cost_count_matrix(&m, &whole, count);
+    cr_expect_eq(count[COST_matrix_stage], 0, "x is multiplied where it lies");
+    cr_expect_eq(count[COST_matrix_bf16], 2 * 5 * 2 * 3);
     m.matrix = (MatrixUnit){0};
     cost_kernel_count(&m, g, projection_of(arena, &m, false, &g), 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 0);
