@@ -49,7 +49,7 @@ cost_pass_tokens(const Machine *m, Format format)
     const double *step = shipped.step;
     const double product = step[bytes ? COST_matrix_u8 : COST_matrix_bf16] / TILE_ROWS / TILE_BYTES;
     const double read = step[COST_read] / m->vector_bytes;
-    while (tokens < MOST && (double)tokens * product * 4 / 3 < 4 * read) /* to the nearest */
+    while (tokens < MOST && (double)tokens * product * 4 / 3 < 2 * read) /* to the nearest */
         tokens *= 2;
     return tokens;
 }

@@ -51,8 +51,8 @@ double cost_linear(const Machine *machine, const CostLinear *linear);
 
 int64_t cost_block(const Graph *g); /* most tokens of a pass */
 /* Tokens of a pass where a description leaves them open: the format's (ir/formats.def), or, on a
- * matrix unit, by the shipped constants, so many that products take four times as long as reading
- * the weights from memory. */
+ * matrix unit, by the shipped constants, so many that products take twice as long as reading the
+ * weights from memory: these are asked for meanwhile (codegen/emit/emit_unit.c). */
 int64_t cost_pass_tokens(const Machine *machine, Format format);
 /* The SSD that a kernel is; false: it is none. */
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);
