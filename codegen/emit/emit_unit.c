@@ -41,7 +41,7 @@ enum {
     QUAD = 4,
     OFFSET = 128,         /* packed i8 weights are above theirs by so much */
     RUN_BYTES = 32 << 10, /* of a panel, at most */
-    MOST_AHEAD = 4
+    MOST_AHEAD = 4        /* lines asked for in a step: more keep the tiles' own waiting */
 };
 
 typedef struct {
@@ -105,7 +105,7 @@ staged_at(Cg *c, const Unit *u, Val row, Val step)
 }
 
 /* Columns [from, from + width) of a row of x as bf16, zeros behind them up to a step. Of triples
- * what rounding leaves goes behind. */
+ * each step has what rounding leaves of its numbers after them. */
 static void
 stage_reals(Cg *c, const Unit *u, Val row, Val to, Val from, int64_t width)
 {
@@ -391,19 +391,22 @@ finish_row(Cg *c, const Unit *u, Val next)
     }
 }
 
-/* A step's part of the rows that wait. */
+/* A step's part of the rows that wait: a power of two, so that 32 is a number of parts. */
 static void
 finish_some(Cg *c, const Unit *u)
 {
-    for (int64_t i = 0; i < (ROWS + u->run - 1) / u->run; i++) {
-        const Val next = cg_get(c, c->i64, u->late_next);
-        CgIf left = cg_if(c, cg_less(c, next, cg_i64(c, ROWS)));
-        finish_row(c, u, next);
-        cg_set(c, u->late_next, cg_add(c, next, cg_i64(c, 1)));
-        cg_endif(c, &left);
-    }
+    int64_t each = 1;
+    while (each * u->run < ROWS)
+        each *= 2;
+    const Val next = cg_get(c, c->i64, u->late_next);
+    CgIf wait = cg_if(c, cg_less(c, next, cg_i64(c, ROWS)));
+    for (int64_t i = 0; i < each; i++)
+        finish_row(c, u, cg_add(c, next, cg_i64(c, i)));
+    cg_set(c, u->late_next, cg_add(c, next, cg_i64(c, each)));
+    cg_endif(c, &wait);
 }
 
+/* The epilogue of all rows that still wait. */
 static void
 finish_rest(Cg *c, const Unit *u)
 {
@@ -414,7 +417,6 @@ finish_rest(Cg *c, const Unit *u)
     cg_set(c, u->late_next, rows);
 }
 
-/* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
 /* Where 32 rows are in a run of steps [from, to): x, and their sums between runs. */
 typedef struct {
     Val from, to; /* steps */
@@ -618,7 +620,7 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     run_rows(c, u, r, true);
     cg_endif(c, &both);
     CgIf end = cg_if(c, r->last);
-    const Val token = cg_add(c, l->row, rows.i);
+    const Val token = cg_add(c, l->row, rows.i); /* whole blocks wait for the next */
     const Val whole =
         LLVMBuildAnd(c->b, cg_less(c, cg_i64(c, ROWS - 1), left),
                      LLVMBuildICmp(c->b, LLVMIntEQ, columns, cg_i64(c, COLUMNS), ""), "");
@@ -717,9 +719,8 @@ unit_sizes(const Cg *c, Unit *u)
     u->in_place = x && (x->dtype == DTYPE_bf16 || x->dtype == DTYPE_i8) && u->parts == 1 &&
                   l->depth * u->element == steps_of(u) * u->depth &&
                   x->stride * u->element % CG_LINE_BYTES == 0;
-    u->stride = u->in_place ? x->stride * u->element
-                            : (steps_of(u) * step_bytes(u) + CG_LINE_BYTES - 1) / CG_LINE_BYTES *
-                                  CG_LINE_BYTES;
+    u->stride =
+        u->in_place ? x->stride * u->element : round_up(steps_of(u) * step_bytes(u), CG_LINE_BYTES);
     return true;
 }
 
@@ -755,9 +756,9 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
         return unit_fault(l, diag);
     const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);
     u.p.most = cg_packed_most(c, &u.p);
-    const int64_t tiles = (u.p.most + ROWS - 1) / ROWS, lines = weight_step(&u) / CG_LINE_BYTES;
-    u.ahead = (lines + tiles - 1) / tiles < MOST_AHEAD ? (lines + tiles - 1) / tiles : MOST_AHEAD;
-    const int64_t most = round_up(u.p.most, ROWS);
+    const int64_t most = round_up(u.p.most, ROWS), lines = weight_step(&u) / CG_LINE_BYTES;
+    const int64_t share = round_up(lines * ROWS, most) / most; /* all rows ask for all of a run */
+    u.ahead = share < MOST_AHEAD ? share : MOST_AHEAD;
     u.p.staged = cg_scratch(c, k, (u.in_place ? ROWS : most) * u.stride);
     u.sums = cg_scratch(c, k, most * COLUMNS * size);
     l->result = cg_scratch(c, k, SUM_BYTES);
