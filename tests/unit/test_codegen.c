@@ -95,16 +95,16 @@ ulps(float got, double expected)
     return fabs(got - expected) / ldexp(1, exponent - 24);
 }
 
-static void
-measure(const Function *f, const char *cpu, const double *expected, const float *x)
+/* Runs `kernels`, which make y from h, over all of x on the CPU. y: SWEEP results. */
+static KernelRun *
+sweep_run(const char *kernels, const char *cpu, const float *x, const float **y)
 {
     StrBuf text = {0};
     sb_printf(&text,
               "graph \"sweep\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
               " weight x: f32[%d,%d] tensor=\"x\" init=ones\n"
-              " kernel load { h: f32[T,%d] = embed(ids, x) }\n"
-              " kernel f { y: f32[T,%d] = %s(h) }\n" END,
-              SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, SWEEP_WIDTH, f->name);
+              " kernel load { h: f32[T,%d] = embed(ids, x) }\n%s" END,
+              SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, kernels);
     KernelRun *run = kernel_run_open(sb_text(&text), cpu);
     sb_free(&text);
     int64_t count = 0;
@@ -112,7 +112,18 @@ measure(const Function *f, const char *cpu, const double *expected, const float 
     for (int i = 0; i < SWEEP_ROWS; i++)
         kernel_run_ids(run)[i] = i;
     const RunCall call = {.nseg = 1, .len = {SWEEP_ROWS}, .parts = 1};
-    const float *y = kernel_run_code(run, &call, &count);
+    *y = kernel_run_code(run, &call, &count);
+    return run;
+}
+
+static void
+measure(const Function *f, const char *cpu, const double *expected, const float *x)
+{
+    StrBuf kernels = {0};
+    sb_printf(&kernels, " kernel f { y: f32[T,%d] = %s(h) }\n", SWEEP_WIDTH, f->name);
+    const float *y = NULL;
+    KernelRun *run = sweep_run(sb_text(&kernels), cpu, x, &y);
+    sb_free(&kernels);
     double worst = 0;
     int at = 0;
     for (int i = 0; i < SWEEP; i++) {
@@ -150,22 +161,14 @@ Test(codegen, functions_keep_their_error_bounds)
 static void
 measure_rounded(const Function *f, const char *cpu, const double *expected, const float *x)
 {
-    StrBuf text = {0};
-    sb_printf(&text,
-              "graph \"sweep\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight x: f32[%d,%d] tensor=\"x\" init=ones\n"
-              " kernel load { h: f32[T,%d] = embed(ids, x) }\n"
+    StrBuf kernels = {0};
+    sb_printf(&kernels,
               " kernel f { t = %s(h)\n r = cast(t) {to=bf16} }\n"
-              " kernel g { y = cast(r) {to=f32} }\n" END,
-              SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, f->name);
-    KernelRun *run = kernel_run_open(sb_text(&text), cpu);
-    sb_free(&text);
-    int64_t count = 0;
-    memcpy(kernel_run_weight(run, "x", &count), x, SWEEP * sizeof *x);
-    for (int i = 0; i < SWEEP_ROWS; i++)
-        kernel_run_ids(run)[i] = i;
-    const RunCall call = {.nseg = 1, .len = {SWEEP_ROWS}, .parts = 1};
-    const float *y = kernel_run_code(run, &call, &count);
+              " kernel g { y = cast(r) {to=f32} }\n",
+              f->name);
+    const float *y = NULL;
+    KernelRun *run = sweep_run(sb_text(&kernels), cpu, x, &y);
+    sb_free(&kernels);
     for (int i = 0; i < SWEEP; i++) {
         const double allowed = (0x1p-8 + 0x1p-12) * fabs(expected[i]) + 0x1p-119;
         const bool same = (isnan(expected[i]) && isnan(y[i])) || y[i] == expected[i];

@@ -157,21 +157,46 @@ check_joined(const char *nodes, int width, const char *cpu)
     arena_free(arena);
 }
 
-/* Without sigmoid and silu, which a kernel that stores bytes alone may compute to 2^-12. */
+/* Of a machine without a matrix unit: beside one, a kernel that stores bytes alone may compute silu
+ * to 2^-12, and one that stores f32 may not. */
 Test(quantise, joined_to_what_makes_the_row_it_gives_the_same_numbers)
 {
     static const char *const nodes[] = {
         "  u = rmsnorm(x) {eps=1e-05}\n",
         "  u = rmsnorm(x, g) {eps=1e-05}\n",
-        "  a = softplus(x)\n  b = mul(x, a)\n  u = rmsnorm(b, g) {eps=1e-05, groups=2}\n",
-        "  a = softplus(x)\n  u = mul(x, a)\n",
-        "  a = rmsnorm(x) {eps=1e-05}\n  b = softplus(a)\n  u = mul(b, g)\n",
+        "  a = silu(x)\n  b = mul(x, a)\n  u = rmsnorm(b, g) {eps=1e-05, groups=2}\n",
+        "  a = silu(x)\n  u = mul(x, a)\n",
+        "  a = rmsnorm(x) {eps=1e-05}\n  b = silu(a)\n  u = mul(b, g)\n",
     };
     static const int widths[] = {34, 96};
-    for (size_t c = 0; c < COUNT_OF(cpus); c++)
-        for (size_t n = 0; cpu_runs_here(cpus[c]) && n < COUNT_OF(nodes); n++)
+    for (size_t c = 0; c < COUNT_OF(cpus); c++) {
+        const char *cpu = c == 0 ? "native+none" : cpus[c];
+        for (size_t n = 0; cpu_runs_here(cpu) && n < COUNT_OF(nodes); n++)
             for (size_t w = 0; w < COUNT_OF(widths); w++)
-                check_joined(nodes[n], widths[w], cpus[c]);
+                check_joined(nodes[n], widths[w], cpu);
+    }
+}
+
+/* Where silu is off by 2^-12, a scale is off by little more, and a number by one. */
+Test(quantise, joined_to_what_makes_the_row_beside_a_matrix_unit)
+{
+    enum { WIDTH = 96 };
+    const char *const nodes = "  a = silu(x)\n  u = mul(x, a)\n";
+    Arena *arena = arena_new();
+    KernelRun *one = open_quantise(joined(arena, nodes), WIDTH, false, "native+model");
+    KernelRun *two = open_quantise(separate(arena, nodes), WIDTH, false, "native+model");
+    run_rows(one, 2);
+    run_rows(two, 1);
+    const int8_t *q = kernel_run_value(one, "q"), *other = kernel_run_value(two, "q");
+    const float *s = kernel_run_value(one, "s"), *exact = kernel_run_value(two, "s");
+    for (int r = 0; r < ROWS; r++)
+        cr_expect(fabsf(s[r] - exact[r]) <= 0x1p-11F * exact[r], "row %d: %g, expected %g", r,
+                  (double)s[r], (double)exact[r]);
+    for (int i = 0; i < ROWS * WIDTH; i++)
+        cr_expect(abs(q[i] - other[i]) <= 1, "%d: %d, expected %d", i, q[i], other[i]);
+    kernel_run_close(one);
+    kernel_run_close(two);
+    arena_free(arena);
 }
 
 /* Nodes after the quantise are stored too. y = q s + v: one number rounded to the other side of a
