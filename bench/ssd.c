@@ -63,7 +63,7 @@ ssd_graph(Arena *arena, const BenchSsd *z)
         "  dt = softplus(late)\n"
         "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
         "state=%lld}\n"
-        "  normed = rmsnorm(y) {eps=1e-5}\n" /* y is stored as a model stores it */
+        "  normed = rmsnorm(y) {eps=1e-5}\n" /* so that y is stored as in a model */
         "  out = take(normed)\n"
         "  output out\n"
         "}\n",

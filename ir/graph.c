@@ -302,6 +302,33 @@ kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last)
         *last = (*last)->next;
 }
 
+const Value *
+kernel_domain(const Graph *g, const Kernel *k)
+{
+    Node *first = NULL, *last = NULL;
+    kernel_range(g, k, &first, &last);
+    return k->anchor ? k->anchor->out[0] : last->out[0];
+}
+
+bool
+kernel_rounds_results(const Graph *g, const Kernel *k)
+{
+    const Shape *shape = &kernel_domain(g, k)->type.shape;
+    Node *first = NULL, *last = NULL;
+    bool any = false;
+    kernel_range(g, k, &first, &last);
+    for (const Node *n = first; n; n = n == last ? NULL : n->next)
+        for (int i = 0; i < n->nout; i++) {
+            const Value *v = n->out[i];
+            if (v->place.space == SPACE_NONE || !shape_equal(&v->type.shape, shape))
+                continue;
+            if (dtype_info[v->type.dtype].bytes > 2)
+                return false;
+            any = true;
+        }
+    return any;
+}
+
 Node *
 kernel_find_anchor(const Graph *g, const Kernel *k)
 {

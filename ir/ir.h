@@ -346,6 +346,10 @@ Value *node_operand(const Node *n, char letter); /* as in ops.def; NULL: it has 
 const char *node_word(const Node *n, AttrId id, const char *otherwise);
 /* Whether it multiplies, or packs, numbers as sums of two bf16: dot=bf16x3. */
 bool node_in_triples(const Node *n);
+/* Whether it makes y from x, token after token, with a state: an SSD in any form, a scan. */
+bool node_is_recurrence(const Node *n);
+/* Whether its result is its one operand in a type of fewer bytes. */
+bool node_narrows(const Node *n);
 Attr attr_int(AttrId id, int64_t i); /* INT and CHUNK */
 Attr attr_word(AttrId id, const char *word);
 
@@ -358,6 +362,11 @@ Op kernel_op(const Kernel *k);
 bool kernel_on_unit(const Kernel *kernel); /* its products run on a matrix unit: unit=matrix */
 /* First and last node of a kernel of a verified graph; NULL: it has none. */
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
+/* The value whose rows and columns a kernel's results have: its anchor's, or its last node's. */
+const Value *kernel_domain(const Graph *g, const Kernel *k);
+/* Whether every value of that shape leaves the kernel in 16 bits a number or fewer, and one does.
+ * The graph has been planned. */
+bool kernel_rounds_results(const Graph *g, const Kernel *k);
 /* A kernel is what its last node is. */
 bool node_is_init(const Node *node); /* makes parameters: run once at load */
 bool node_is_head(const Node *node); /* its rows are R */

@@ -221,6 +221,22 @@ node_operand(const Node *n, char letter)
 }
 
 bool
+node_is_recurrence(const Node *n)
+{
+    const Value *x = node_operand(n, 'x');
+    const bool steps = op_info[n->op].cls == CLASS_RECURRENT || op_has_flag(n->op, 'S');
+    return steps && x && shape_equal(&x->type.shape, &n->out[0]->type.shape);
+}
+
+bool
+node_narrows(const Node *n)
+{
+    return n->nin == 1 && n->nout == 1 &&
+           shape_equal(&n->in[0]->type.shape, &n->out[0]->type.shape) &&
+           dtype_info[n->out[0]->type.dtype].bytes < dtype_info[n->in[0]->type.dtype].bytes;
+}
+
+bool
 kernel_on_unit(const Kernel *k)
 {
     const Attr *unit = attrs_find(&k->attrs, ATTR_unit);

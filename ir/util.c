@@ -310,6 +310,13 @@ round_up(int64_t n, int64_t to)
     return sum / to * to;
 }
 
+int64_t
+odd_lines(int64_t n)
+{
+    enum { LINE = 64 };
+    return (round_up(n, LINE) / LINE | 1) * LINE;
+}
+
 const char *
 number_text(Arena *arena, double value)
 {

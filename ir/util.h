@@ -73,6 +73,9 @@ bool utf8_valid(const char *text, size_t len,
 bool size_mul(int64_t a, int64_t b, int64_t *out);
 bool size_add(int64_t a, int64_t b, int64_t *out);
 int64_t round_up(int64_t n, int64_t to);
+/* The fewest bytes, n or more, that are an odd number of cache lines of 64: columns of rows so far
+ * apart lie in different sets of a cache. */
+int64_t odd_lines(int64_t n);
 
 /* Shortest decimal that reads back to the same double ("0.5", "1e-05", "inf"). */
 const char *number_text(Arena *arena, double value);

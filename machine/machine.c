@@ -331,8 +331,6 @@ machine_alignment(const Machine *machine)
 int64_t
 machine_row_bytes(const Machine *machine, int64_t bytes)
 {
-    enum { LINE = 64, SHORT = 512 };
-    if (machine->panels.kind == MATRIX_none || bytes < SHORT)
-        return bytes;
-    return ((bytes + LINE - 1) / LINE | 1) * LINE;
+    enum { SHORT = 512 };
+    return machine->panels.kind == MATRIX_none || bytes < SHORT ? bytes : odd_lines(bytes);
 }

@@ -207,20 +207,13 @@ count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[C
     return node_weight(anchor) || node_class(anchor) == CLASS_CONV;
 }
 
-/* Of what exact functions take, for those of a kernel that stores no more than 16 bits of a number
- * beside a matrix unit (coarse in codegen/emit/cg.h). */
+/* What a function of the kernel takes, as a share of an exact one: those that may be off by 2^-12
+ * have a third of the instructions (codegen/emit/math.c). */
 static double
-function_share(const Machine *m, const Kernel *kernel, const Node *first, const Node *last)
+function_share(const Machine *m, const Graph *g, const Kernel *kernel)
 {
     const double coarse = 0.3;
-    if (m->matrix.kind == MATRIX_none)
-        return 1;
-    for (const Node *n = first; n; n = n == last ? NULL : n->next)
-        for (int i = 0; i < n->nout && n->kernel == kernel; i++)
-            if (n->out[i]->place.space != SPACE_NONE && type_width(&n->out[i]->type) > 1 &&
-                dtype_info[n->out[i]->type.dtype].bytes > 2)
-                return 1;
-    return coarse;
+    return m->matrix.kind != MATRIX_none && kernel_rounds_results(g, kernel) ? coarse : 1;
 }
 
 void
@@ -243,7 +236,7 @@ cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, 
     if (!count_anchor(&p, g, kernel, count))
         count[COST_pass] = share(&p, vectors);
     count[COST_distant] = cost_away(machine, share(&p, vectors), p.threads);
-    exps *= exps > 0 ? function_share(machine, kernel, first, last) : 0;
+    exps *= function_share(machine, g, kernel);
     count[COST_function] = share(&p, exps * (double)rows / (double)machine_lanes(machine));
 }
 

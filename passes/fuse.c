@@ -13,9 +13,9 @@
  *
  *   pointwise         joins, as epilogue, the group that makes its latest operand, if that group's
  *                     values have its shape and all else it reads is made before that group; but
- *                     what comes between a recurrence and a row-wise node is left to the latter, if
- *                     it does not make the recurrence's result smaller; that of a lowered ssd may
- *                     only be made smaller
+ *                     what comes between a recurrence and a row-wise node is left to the latter.
+ *                     A recurrence always takes a cast of its result to fewer bytes; of a lowered
+ *                     ssd that is all it takes
  *   row-wise, layout  take the pointwise group that makes their input as prologue
  *   flag S            joins the groups of its S operands
  *   flag J            joins the group of its class that makes its first operand, if there is one
@@ -182,35 +182,29 @@ fuse_is_of_rows(const Node *n)
     return n && node_class(n) == CLASS_ROWWISE;
 }
 
-/* Whether n makes a value of the anchor smaller: less is stored if it does so at once. */
-static bool
-fuse_narrows(const Node *anchor, const Node *n)
-{
-    return n->nin == 1 && n->in[0]->def == anchor &&
-           dtype_info[n->out[0]->type.dtype].bytes < dtype_info[n->in[0]->type.dtype].bytes;
-}
-
 static bool
 fuse_takes_epilogue(const Group *group, const Node *n)
 {
-    if (!group->anchor || fuse_narrows(group->anchor, n))
+    const Node *anchor = group->anchor;
+    if (!anchor)
         return true;
-    switch (node_class(group->anchor)) {
+    const bool narrowed = node_is_recurrence(anchor) && node_narrows(n) && n->in[0]->def == anchor;
+    switch (node_class(anchor)) {
     case CLASS_ROWWISE:
     case CLASS_CONV:
     case CLASS_GATHER:
         return true;
     case CLASS_CONTRACT:
-        return !node_flag(group->anchor, 'S');
+        return narrowed || !node_flag(anchor, 'S');
     case CLASS_RECURRENT:
-        return !node_flag(group->anchor, 'S') && !fuse_is_of_rows(n);
+        return narrowed || (!node_flag(anchor, 'S') && !fuse_is_of_rows(n));
     case CLASS_POINTWISE:
     case CLASS_ATTEND:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
         return false;
     }
-    die("class %d of %s", (int)node_class(group->anchor), op_info[group->anchor->op].name);
+    die("class %d of %s", (int)node_class(anchor), op_info[anchor->op].name);
 }
 
 /* The group of n's latest operand, if n can be its epilogue; -1: it cannot. */

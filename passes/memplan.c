@@ -68,7 +68,7 @@ plan_width(const Value *v)
     return stride;
 }
 
-/* The same in the slab, where rows of tokens may lie apart. */
+/* Elements from row to row in the slab: rows of tokens may lie apart there. */
 static int64_t
 plan_stride(const Plan *p, const Value *v)
 {
@@ -110,8 +110,7 @@ plan_append(Plan *p, Value *v, Space space, int64_t *end)
     p->failed = true;
 }
 
-/* ---- the slab by order
- * --------------------------------------------------------------------------- */
+/* ---- the slab, by order ----------------------------------------------------------------- */
 
 static void
 plan_remove_hole(Plan *p, int at)
@@ -168,7 +167,7 @@ plan_give_back(Plan *p, int64_t offset, int64_t bytes)
     }
 }
 
-/* Places the blocks and gives the slab's size. */
+/* Places the blocks; the slab's size. */
 static int64_t
 plan_by_order(Plan *p)
 {
@@ -190,7 +189,7 @@ plan_by_order(Plan *p)
     return p->most;
 }
 
-/* ---- the slab by size ------------------------------------------------------------------- */
+/* ---- the slab, by size ------------------------------------------------------------------ */
 
 static int
 larger_first(const void *a, const void *b)
@@ -220,6 +219,7 @@ lowest_gap(Block *const *blocks, int n, int64_t bytes)
     return at;
 }
 
+/* Places the blocks; the slab's size. */
 static int64_t
 plan_by_size(Plan *p)
 {
@@ -306,20 +306,24 @@ plan_result(Plan *p, Value *v, int kernel)
     VEC_PUSH(p->cx->arena, p->blocks, p->nblocks, p->cap_blocks, b);
 }
 
+/* The plan that was made last is the one that holds. */
+static void
+plan_keep(Plan *p, int64_t bytes)
+{
+    p->g->slab_bytes = bytes;
+    for (int i = 0; i < p->nblocks; i++)
+        p->blocks[i].v->place.offset = p->blocks[i].offset;
+}
+
 static void
 plan_slab(Plan *p)
 {
-    p->g->slab_bytes = plan_by_order(p);
-    for (int i = 0; i < p->nblocks; i++)
-        p->blocks[i].v->place.offset = p->blocks[i].offset;
+    plan_keep(p, plan_by_order(p));
     if (p->failed || p->cx->machine->panels.kind == MATRIX_none)
         return;
     const int64_t by_size = plan_by_size(p);
-    if (by_size >= p->g->slab_bytes)
-        return;
-    p->g->slab_bytes = by_size;
-    for (int i = 0; i < p->nblocks; i++)
-        p->blocks[i].v->place.offset = p->blocks[i].offset;
+    if (by_size < p->g->slab_bytes)
+        plan_keep(p, by_size);
 }
 
 /* Columns of a result of a view start where those before it end. */

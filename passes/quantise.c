@@ -10,7 +10,8 @@
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for its precise columns, which
  *               are a linear of their own in the format's real type
  *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16: columns that a projection or a
- *               convolution makes for several ops (operands of views) are bf16
+ *               convolution makes for several ops (operands of views) are bf16, as is what an SSD
+ *               or a scan makes where other ops compute with it
  *   states of ops of class RECURRENT are state_dtype, unless the text says bf16 itself
  * Does not change: biases, other states, all that is neither linear nor recurrent.
  *
@@ -237,41 +238,21 @@ quantise_is_made(const Value *v)
     return n && (node_class(n) == CLASS_CONTRACT || node_class(n) == CLASS_CONV);
 }
 
-/* Whether n makes y from x, token after token, with a state. */
-static bool
-quantise_is_recurrence(const Node *n)
-{
-    const Value *x = node_operand(n, 'x');
-    return (node_class(n) == CLASS_RECURRENT || node_flag(n, 'S')) && x &&
-           shape_equal(&x->type.shape, &n->out[0]->type.shape);
-}
-
-/* Whether n takes numbers of any type, and makes its own of them. */
-static bool
-quantise_computes(const Node *n)
-{
-    return node_class(n) == CLASS_POINTWISE || node_class(n) == CLASS_ROWWISE;
-}
-
-/* Results of recurrences, for other ops that compute with them. */
+/* Ops that compute read what a recurrence makes as bf16, but for those that round it themselves.
+ * Pass canon makes one cast of several. */
 static bool
 quantise_recurrences(Graph *g)
 {
     bool changed = false;
     for (Node *n = g->first; n; n = n->next) {
-        Value *y = n->nout ? n->out[0] : NULL;
-        if (!quantise_is_recurrence(n) || y->type.dtype != DTYPE_f32)
-            continue;
-        Value *rounded = NULL;
-        for (Node *reader = n->next; reader; reader = reader->next)
-            for (int i = 0; i < reader->nin; i++) {
-                if (reader->in[i] != y || !quantise_computes(reader) ||
-                    (rounded && reader == rounded->def))
-                    continue;
-                rounded = rounded ? rounded : value_as(g, n->next, y, DTYPE_bf16);
-                graph_set_operand(g, reader, i, rounded);
-                changed = true;
-            }
+        const bool computes = node_class(n) == CLASS_POINTWISE || node_class(n) == CLASS_ROWWISE;
+        for (int i = 0; computes && !node_narrows(n) && i < n->nin; i++) {
+            Value *y = n->in[i];
+            if (!y || !y->def || y->type.dtype != DTYPE_f32 || !node_is_recurrence(y->def))
+                continue;
+            graph_set_operand(g, n, i, value_as(g, n, y, DTYPE_bf16));
+            changed = true;
+        }
     }
     return changed;
 }
@@ -297,8 +278,7 @@ quantise_results(Quantise *q)
     }
     if (changed)
         pass_explain(q->cx, "columns that projections and convolutions make for several ops, and "
-                            "what recurrences make: "
-                            "bf16");
+                            "what recurrences make: bf16");
     return changed;
 }
 

@@ -175,11 +175,10 @@ typedef struct {
      * picked rows if there is a `take`. Numbers are no operands: they are constants in the code. */
     CgOperand *operands;
     int noperands;
-    const Value *domain; /* the value whose [rows,width] the sites of cg_store_outputs run over: the
-                          * anchor's first result, or that of the last node */
-    bool coarse;     /* functions need no more than 2^-12: all that is stored of it is rounded to
-                      * 16 bits or fewer, and products are so fast that exact ones would take as
-                      * long as they */
+    const Value
+        *domain;     /* kernel_domain: the sites of cg_store_outputs run over its [rows,width] */
+    bool coarse;     /* functions may be off by 2^-12: beside a matrix unit, where exact ones take
+                      * a tenth of a prefill, if the kernel stores 16 bits a number or fewer */
     Val call, share; /* function arguments */
     Val part, parts, threads, before; /* loaded from share */
     Val tokens, picked;               /* T and R, loaded from call */

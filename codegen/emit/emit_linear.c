@@ -240,7 +240,7 @@ int64_t
 cg_packed_row_bytes(const Cg *c, int64_t bytes)
 {
     const int64_t vector = c->lanes * (int64_t)sizeof(float);
-    return ((bytes + vector + CG_LINE_BYTES - 1) / CG_LINE_BYTES | 1) * CG_LINE_BYTES;
+    return odd_lines(bytes + vector);
 }
 
 /* Sizes of the product from the packed weight's type; false when it is not packed for this x. */

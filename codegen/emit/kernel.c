@@ -94,18 +94,6 @@ most_operands(const CgKernel *k)
     return most;
 }
 
-/* Whether what the kernel makes of each element leaves it in 16 bits or fewer. */
-static bool
-rounds_results(const CgKernel *k)
-{
-    for (int i = 0; i < k->noperands; i++) {
-        const CgOperand *o = &k->operands[i];
-        if (o->is_output && cg_in_domain(k, o->value) && dtype_info[o->dtype].bytes > 2)
-            return false;
-    }
-    return true;
-}
-
 void
 cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes, CgKernel *out)
 {
@@ -120,8 +108,8 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     for (const Node *n = out->first; n != out->last->next; n = n->next)
         if (n->kernel == kernel && op_has_flag(n->op, 'R'))
             operand_add(out, NULL, false);
-    out->domain = kernel->anchor ? kernel->anchor->out[0] : out->last->out[0];
-    out->coarse = c->machine->matrix.kind != MATRIX_none && rounds_results(out);
+    out->domain = kernel_domain(g, kernel);
+    out->coarse = c->machine->matrix.kind != MATRIX_none && kernel_rounds_results(g, kernel);
 }
 
 /* ---- what emitters ask for ------------------------------------------------------------------ */

@@ -18,9 +18,10 @@ struct CgLinear {
     Val (*finish)(Cg *c, const CgLinear *l, const CgSite *site, Val at);
 };
 
-/* Bias, and all that is fused after, for the product at a site, which lies at `at`. */
+/* Adds the bias to the product at a site, which lies at `at`, runs what is fused after, and stores
+ * the results. */
 void cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at);
-/* The same of a block: count rows from token row `row`, columns [from, to), whose
+/* Calls cg_linear_finish for `count` rows from token row `row` on, columns [from, to). Their
  * products are in l->result, rows `stride` apart. */
 void cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to,
                         int64_t stride);

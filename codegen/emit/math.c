@@ -211,9 +211,9 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
     return scale(c, cg_fdiv(c, top, under), power);
 }
 
-/* The same to 2^-13 where x has u's sign or is 1: 2^-x' in a polynomial of 2^-18 and the reciprocal
- * that the CPU estimates to 2^-14 (Intel SDM, VRCP14PS) take a third of the time. Below 2^-119 it
- * may be 0. */
+/* x / (1 + e^-u) with an error of 2^-13, in a third of the instructions and without a division. The
+ * polynomial for 2^r has an error of 2^-18, the CPU's estimate of a reciprocal one of 2^-14 (Intel
+ * SDM, VRCP14PS). A result below 2^-119 may be 0. */
 static Val
 times_sigmoid_coarsely(Cg *c, Val x, Val u)
 {
