@@ -2,6 +2,8 @@
  *
  * The verifier of ir/ has seen that the graph is well formed; these are limits of the emitters.
  * Passes keep to them; a graph written by hand may not. */
+#include <string.h>
+
 #include "codegen/module.h"
 
 /* Only values of constant row width can be addressed; those of the S group that have chunks live in
@@ -45,13 +47,21 @@ static bool
 is_stored(const CgKernel *k, const Value *v)
 {
     const Node *anchor = k->kernel->anchor;
-    if (!anchor || v->def == anchor)
+    if (!anchor || v->def == anchor || node_in_epilogue(v->def))
         return true;
     if (op_has_flag(anchor->op, 'J') && op_info[v->def->op].cls == op_info[anchor->op].cls)
         return true;
     if (op_info[anchor->op].cls == CLASS_LAYOUT)
         return shape_equal(&v->type.shape, &anchor->in[0]->type.shape);
     return op_info[v->def->op].cls == CLASS_POINTWISE && cg_in_domain(k, v);
+}
+
+/* Whether the projection makes all rows of its columns one after the other. */
+static bool
+can_follow(const CgKernel *k)
+{
+    const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
+    return kernel_on_unit(k->kernel) && (!part || strcmp(part->word, "cols") == 0);
 }
 
 bool
@@ -63,6 +73,13 @@ cg_check_kernel(const CgKernel *k, Diag *diag)
         if (n->kernel != k->kernel)
             continue;
         count++;
+        if (node_in_epilogue(n) && !can_follow(k)) {
+            diag_error(diag, n->loc,
+                       "kernel %s: `%s` runs in an epilogue on a matrix unit alone, unit=matrix, "
+                       "where threads divide columns, part=cols",
+                       k->kernel->name, op_info[n->op].name);
+            ok = false;
+        }
         if (op_info[n->op].cls != CLASS_POINTWISE || cg_has_formula(n->op))
             continue;
         diag_error(diag, n->loc, "%s has no formula: no code can be made of it",

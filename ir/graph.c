@@ -333,8 +333,19 @@ Node *
 kernel_find_anchor(const Graph *g, const Kernel *k)
 {
     for (Node *node = g->last; node; node = node->prev)
-        if (node->kernel == k && op_info[node->op].cls != CLASS_POINTWISE)
+        if (node->kernel == k && node_anchors(node))
             return node;
+    return NULL;
+}
+
+const Node *
+kernel_epilogue(const Graph *g, const Kernel *k)
+{
+    Node *first = NULL, *last = NULL;
+    kernel_range(g, k, &first, &last);
+    for (const Node *n = first; n; n = n == last ? NULL : n->next)
+        if (n->kernel == k && node_in_epilogue(n))
+            return n;
     return NULL;
 }
 

@@ -350,13 +350,19 @@ bool node_in_triples(const Node *n);
 bool node_is_recurrence(const Node *n);
 /* Whether its result is its one operand in a type of fewer bytes. */
 bool node_narrows(const Node *n);
+/* Whether it runs in the epilogue of the projection that makes its x (flag E). */
+bool node_in_epilogue(const Node *n);
 Attr attr_int(AttrId id, int64_t i); /* INT and CHUNK */
 Attr attr_word(AttrId id, const char *word);
 
 Kernel *graph_kernel(Graph *g, const char *name);
-/* What the anchor of a kernel is by definition: its last node that is not pointwise (chunk_out of
- * an S group), or NULL. Verified, and not printed. */
+/* Whether it may be its kernel's anchor: it is not pointwise and in no epilogue. */
+bool node_anchors(const Node *n);
+/* What the anchor of a kernel is by definition: the last of its nodes that may be (chunk_out of an
+ * S group), or NULL. Verified, and not printed. */
 Node *kernel_find_anchor(const Graph *g, const Kernel *k);
+/* What runs in the epilogue of its projection beside pointwise ops; NULL: nothing does. */
+const Node *kernel_epilogue(const Graph *g, const Kernel *k);
 /* What a kernel counts as: `kernel` of its anchor's row; OP_COUNT: pointwise alone. */
 Op kernel_op(const Kernel *k);
 bool kernel_on_unit(const Kernel *kernel); /* its products run on a matrix unit: unit=matrix */

@@ -237,6 +237,21 @@ node_narrows(const Node *n)
 }
 
 bool
+node_in_epilogue(const Node *n)
+{
+    const Value *x = op_has_flag(n->op, 'E') ? node_operand(n, 'x') : NULL;
+    const Node *from = x ? x->def : NULL;
+    return from && from->kernel && from->kernel == n->kernel &&
+           op_info[from->op].cls == CLASS_CONTRACT;
+}
+
+bool
+node_anchors(const Node *n)
+{
+    return op_info[n->op].cls != CLASS_POINTWISE && !node_in_epilogue(n);
+}
+
+bool
 kernel_on_unit(const Kernel *k)
 {
     const Attr *unit = attrs_find(&k->attrs, ATTR_unit);

@@ -452,7 +452,7 @@ graph_parse(Arena *arena, const Source *source, Diag *diag)
     if (!whole || diag_errors(diag) != gp.earlier)
         return NULL;
     for (Node *node = gp.g->first; node; node = node->next)
-        if (node->kernel && op_info[node->op].cls != CLASS_POINTWISE)
+        if (node->kernel && node_anchors(node))
             node->kernel->anchor = node; /* the last one holds, as in kernel_find_anchor */
     return graph_verify(gp.g, diag) ? gp.g : NULL;
 }

@@ -11,6 +11,7 @@ typedef struct {
     int anchors; /* nodes that are not pointwise */
     int others;  /* of them outside the S group, and not joined to one of their class (flag J): such
                     a node reads first what the kernel makes */
+    int epilogues; /* nodes that are neither pointwise nor anchors */
     bool in_group[OP_COUNT];
 } Run;
 
@@ -47,8 +48,13 @@ add_to_run(Verify *c, Node *node, Run *run)
         verify_fault(c, node, node->loc,
                      "kernel `%s` makes parameters, run once, as well as activations",
                      node->kernel->name);
-    if (op_info[node->op].cls == CLASS_POINTWISE)
+    if (!node_anchors(node)) {
+        run->epilogues += op_info[node->op].cls != CLASS_POINTWISE;
+        if (run->epilogues > 1)
+            verify_fault(c, node, node->loc, "kernel `%s` has a second op in its epilogue: `%s`",
+                         node->kernel->name, op_info[node->op].name);
         return;
+    }
     const bool grouped = op_has_flag(node->op, 'S');
     const bool joined = op_has_flag(node->op, 'J') && run->anchor &&
                         op_info[run->anchor->op].cls == op_info[node->op].cls && node->in[0] &&

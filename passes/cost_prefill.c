@@ -198,6 +198,9 @@ count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[C
     if (!anchor)
         return false;
     const OpWork work = op_info[anchor->op].work(anchor, g->block);
+    const Node *after = node_weight(anchor) ? kernel_epilogue(g, kernel) : NULL;
+    if (after)
+        count[COST_conv] = count_columns(p, after, op_info[after->op].work(after, g->block).macs);
     if (node_weight(anchor))
         count_linear(p, anchor, kernel, count);
     else if (node_class(anchor) == CLASS_CONV)

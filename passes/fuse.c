@@ -3,8 +3,7 @@
  * Requires: a LOWERED graph.
  * Ensures: every node that is no view belongs to exactly one kernel. Kernels are runs of
  *   consecutive nodes, each after what makes its inputs; those of parameters come first. A kernel
- *   has at most one anchor (a node that is not pointwise), except that the ops of one lowered ssd
- *   are one kernel.
+ *   has at most one anchor (node_anchors), except that the ops of one lowered ssd are one kernel.
  * Does not change: nodes, operands, what any node computes.
  *
  * Algorithm: pointwise parameters with several readers among parameters are made anew for each.
@@ -19,6 +18,8 @@
  *   row-wise, layout  take the pointwise group that makes their input as prologue
  *   flag S            joins the groups of its S operands
  *   flag J            joins the group of its class that makes its first operand, if there is one
+ *   flag E            joins, as epilogue, the projection on a matrix unit that makes its x, if
+ *                     nothing else reads that and it is all the group has
  *   others            begin a group, as do pointwise nodes that cannot join
  *
  * A pointwise group whose values only the joining node reads is absorbed: no other node reads it,
@@ -286,6 +287,42 @@ fuse_row_or_layout(Fuse *f, Node *n)
     f->groups[joined].anchor = n;
 }
 
+/* Whether the group is a projection on the matrix unit and nothing more. */
+static bool
+fuse_is_unit(const Fuse *f, const Group *group, const Node *n)
+{
+    const Node *anchor = group->anchor;
+    if (!anchor || anchor->out[0] != n->in[0] || !node_is_packed(anchor))
+        return false;
+    const PanelWeight weight = panel_weight(anchor, node_weight(anchor)->type.dtype);
+    return panel_unit(f->cx->machine, &weight);
+}
+
+/* The projection in whose epilogue n can run; -1: there is none. */
+static int
+fuse_projection(Fuse *f, const Node *n)
+{
+    bool direct = false;
+    const int target = node_flag(n, 'E') ? fuse_source(f, node_operand(n, 'x'), &direct) : -1;
+    if (target < 0 || !direct || !fuse_is_unit(f, &f->groups[target], n) ||
+        f->groups[target].external != fuse_direct_reads(f, n, target) ||
+        !shape_equal(f->groups[target].shape, &n->out[0]->type.shape))
+        return -1;
+    for (int i = 1; i < n->nin; i++) {
+        const int source = fuse_source(f, n->in[i], &direct);
+        if (source >= 0 && !f->groups[source].is_param)
+            return -1;
+    }
+    return target;
+}
+
+static void
+fuse_conv(Fuse *f, Node *n)
+{
+    const int target = fuse_projection(f, n);
+    fuse_add(f, target < 0 ? fuse_new(f, n, &n->out[0]->type.shape) : target, n);
+}
+
 /* The ops of one lowered ssd: none of them may be read by another kernel before all have been met,
  * or occur twice. */
 static void
@@ -326,9 +363,11 @@ fuse_node(Fuse *f, Node *n)
     case CLASS_LAYOUT:
         fuse_row_or_layout(f, n);
         return;
+    case CLASS_CONV:
+        fuse_conv(f, n);
+        return;
     case CLASS_CONTRACT:
     case CLASS_RECURRENT:
-    case CLASS_CONV:
     case CLASS_ATTEND:
     case CLASS_GATHER:
         fuse_add(f, fuse_new(f, n, &n->out[0]->type.shape), n);

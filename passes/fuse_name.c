@@ -28,12 +28,16 @@ name_of_value(Graph *g, const Node *n)
     return len ? name_stem(g->arena, arena_strndup(g->arena, name, len)) : "map";
 }
 
+/* nodes: those of the kernel; what runs in the epilogue is named too. */
 static const char *
-name_of_projection(Graph *g, const Node *n)
+name_of_projection(Graph *g, Node *const *nodes, int count, const Node *n)
 {
     const Shape *shape = &n->out[0]->type.shape;
     if (shape->dim[0].kind == DIM_ROWS)
         return "lm_head";
+    for (int i = 0; i < count; i++)
+        if (node_flag(nodes[i], 'E'))
+            return arena_printf(g->arena, "%s_%s", name_of_weight(g, n), op_info[nodes[i]->op].name);
     return attrs_find(&n->attrs, ATTR_first) ? name_of_value(g, n) : name_of_weight(g, n);
 }
 
@@ -63,7 +67,7 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
     const Op op = op_info[anchor->op].kernel;
     switch (op_info[op].cls) {
     case CLASS_CONTRACT:
-        return name_of_projection(g, anchor);
+        return name_of_projection(g, nodes, count, anchor);
     case CLASS_CONV:
         return name_of_weight(g, anchor);
     case CLASS_ROWWISE:

@@ -30,7 +30,8 @@ typedef struct {
     bool changed;
 } Layout;
 
-/* Attributes of the linear that say which rows of the weight are packed, and in which groups. */
+/* Attributes of the linear that say which rows of the weight are packed, and in which groups. Whole
+ * numbers are of the rows that were asked for; `first` is then that of the bias. */
 static const AttrId layout_copied[] = {ATTR_first, ATTR_rows, ATTR_group};
 
 static Value *
@@ -40,7 +41,8 @@ layout_panels(Layout *l, const Node *linear, Value *v, int64_t width)
     for (size_t i = 0; i < COUNT_OF(layout_copied); i++) {
         const Attr *attr = attrs_find(&linear->attrs, layout_copied[i]);
         const bool scales = dtype_info[v->type.dtype].is_float && layout_copied[i] == ATTR_group;
-        if (attr && !scales)
+        const bool picked = node_operand(linear, 'F') && layout_copied[i] != ATTR_group;
+        if (attr && !scales && !picked)
             attrs_set(l->g->arena, &attrs, *attr);
     }
     attrs_set(l->g->arena, &attrs, attr_int(ATTR_panel, width));

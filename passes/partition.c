@@ -12,7 +12,8 @@
  *
  *   the SSD in any form  heads: every head has a state of its own
  *   projections          grid: panels of the packed weight and rows, so that threads have alike
- *                        much to do; cols where another library multiplies
+ *                        much to do; cols where another library multiplies, or a convolution
+ *                        runs in the epilogue
  *   convolutions, and    cols: every channel has a state of its own
  *   scans without heads
  *   all others, params   rows
@@ -32,8 +33,9 @@
 #include "passes/internal.h"
 
 static const char *
-partition_part(const Node *anchor)
+partition_part(const Graph *g, const Kernel *k)
 {
+    const Node *anchor = k->anchor;
     if (!anchor)
         return "rows";
     if (node_flag(anchor, 'S'))
@@ -44,7 +46,7 @@ partition_part(const Node *anchor)
     case CLASS_ATTEND:
         return "heads";
     case CLASS_CONTRACT:
-        return node_is_packed(anchor) ? "grid" : "cols";
+        return node_is_packed(anchor) && !kernel_epilogue(g, k) ? "grid" : "cols";
     case CLASS_CONV:
         return "cols";
     case CLASS_POINTWISE:
@@ -72,8 +74,7 @@ partition_pieces(const Graph *g, const Kernel *k)
     const Attr *part = attrs_find(&k->attrs, ATTR_part);
     Node *first, *last;
     kernel_range(g, k, &first, &last);
-    const bool library =
-        k->anchor && node_class(k->anchor) == CLASS_CONTRACT && strcmp(part->word, "cols") == 0;
+    const bool library = k->anchor && node_weight(k->anchor) && !node_is_packed(k->anchor);
     if (library || first->out[0]->is_param || (g->block > 0 && g->block < ABI_LONG_PASS))
         return 1;
     for (size_t i = 0; i < COUNT_OF(partition_parts); i++)
@@ -121,7 +122,7 @@ pass_partition(Graph *g, PassCtx *cx)
             changed = true;
         }
         if (!attrs_find(&k->attrs, ATTR_part)) {
-            attrs_set(g->arena, &k->attrs, attr_word(ATTR_part, partition_part(k->anchor)));
+            attrs_set(g->arena, &k->attrs, attr_word(ATTR_part, partition_part(g, k)));
             changed = true;
         }
         const int64_t pieces = partition_pieces(g, k);

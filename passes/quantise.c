@@ -61,7 +61,7 @@ static bool
 quantise_triples(Quantise *q, Node *linear)
 {
     const bool has = q->cx->machine->matrix.bf16, says = node_in_triples(linear);
-    const bool asked = q->cx->dot && strcmp(q->cx->dot, "bf16x3") == 0;
+    const bool asked = asks_triples(q->cx);
     const bool wanted = has && (says || asked);
     if (says && !has)
         diag_note(q->cx->diag, linear->loc,
@@ -130,16 +130,19 @@ quantise_group(const PassCtx *cx, int bits, int64_t width)
     return bits == 4 ? round_up(width, 8) : 0;
 }
 
-/* The first `columns` columns of a linear over whole numbers of so many bits. */
+/* A linear over whole numbers of so many bits. */
 static Value *
-quantise_linear(Quantise *q, Node *linear, int64_t columns, int bits)
+quantise_linear(Quantise *q, Node *linear, int bits)
 {
-    const int64_t all = linear->in[1]->type.shape.dim[0].n;
+    const int64_t columns = type_width(&linear->out[0]->type);
+    const int64_t first = node_int(linear, ATTR_first, 0);
     const int64_t width = type_width(&linear->in[0]->type);
     const int64_t group = quantise_group(q->cx, bits, width);
     AttrList of_weight = {0}, of_linear = {0};
-    quantise_attr(q, &of_weight, ATTR_rows, columns < all ? columns : 0);
+    quantise_attr(q, &of_weight, ATTR_first, first);
+    quantise_attr(q, &of_weight, ATTR_rows, node_int(linear, ATTR_rows, 0));
     quantise_attr(q, &of_weight, ATTR_group, group);
+    quantise_attr(q, &of_linear, ATTR_first, linear->in[2] ? first : 0); /* of the bias */
     quantise_attr(q, &of_linear, ATTR_group, group);
     Node *x = quantise_rows(q, linear);
     const Op make = bits == 4 ? OP_quantise_u4 : OP_quantise_i8;
@@ -155,73 +158,25 @@ quantise_linear(Quantise *q, Node *linear, int64_t columns, int bits)
     return quantise_node(q, linear, op, nin, in, &of_linear)->out[0];
 }
 
-/* ---- precise columns ---------------------------------------------------------------------- */
-
-/* The split that alone reads a value and whose last piece is `columns` wide; NULL: none. */
-static Node *
-quantise_split(const Value *v, int64_t columns)
-{
-    Node *n = v->uses == 1 ? v->def->next : NULL;
-    while (n && (n->op != OP_split || n->in[0] != v))
-        n = n->next;
-    return n && n->nout > 1 && type_width(&n->out[n->nout - 1]->type) == columns ? n : NULL;
-}
-
-/* A linear over the last rows of the weight, in real numbers. */
-static Value *
-quantise_precise(Quantise *q, Node *linear, int64_t first, int64_t rows, Dtype reals)
-{
-    AttrList attrs = {0};
-    quantise_attr(q, &attrs, ATTR_first, first);
-    quantise_attr(q, &attrs, ATTR_rows, rows);
-    Node *n = quantise_node(q, linear, OP_linear, 3, linear->in, &attrs);
-    quantise_reals(q->g, n, reals);
-    pass_explain(q->cx, "linear %lld -> the last %lld: %s, as they are marked precise",
-                 (long long)type_width(&linear->in[0]->type), (long long)rows,
-                 dtype_info[reals].name);
-    return n->out[0];
-}
-
-/* The split of a linear becomes one of the other columns, with the precise ones beside it. */
-static void
-quantise_apart(Quantise *q, Node *linear, Node *split, int bits, Dtype reals)
-{
-    const int pieces = split->nout - 1;
-    const int64_t precise = type_width(&split->out[pieces]->type);
-    const int64_t others = type_width(&linear->out[0]->type) - precise;
-    Value *high = quantise_precise(q, linear, others, precise, reals);
-    Value *rest = quantise_linear(q, linear, others, bits);
-    graph_replace(q->g, split->out[pieces], high);
-    if (pieces == 1) {
-        graph_replace(q->g, split->out[0], rest);
-    } else {
-        const Attr *sizes = attrs_find(&split->attrs, ATTR_sizes);
-        AttrList attrs = {0};
-        attrs_set(q->g->arena, &attrs,
-                  (Attr){.id = ATTR_sizes, .count = pieces, .ints = sizes->ints});
-        Node *n = quantise_node(q, split, OP_split, 1, &rest, &attrs);
-        for (int i = 0; i < pieces; i++)
-            graph_replace(q->g, split->out[i], n->out[i]);
-    }
-    graph_remove(q->g, split);
-    graph_remove(q->g, linear);
-}
-
-/* Returns the node to go on with. */
+/* Returns the node to go on with. Precise columns are in real numbers, if they are all: pass divide
+ * has made those of a split a linear of their own. */
 static Node *
 quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
 {
     const Value *y = linear->out[0];
+    const int64_t columns = type_width(&y->type);
     const bool head = y->type.shape.dim[0].kind == DIM_ROWS;
-    const int bits = head ? 8 : format_info[q->cx->format].bits;
-    Node *split = precise ? quantise_split(y, precise) : NULL;
-    Node *next = split && linear->next == split ? split->next : linear->next;
+    Node *next = linear->next;
     q->changed = true;
-    if (split) {
-        quantise_apart(q, linear, split, bits, reals);
+    if (precise == columns) {
+        quantise_reals(q->g, linear, reals);
+        pass_explain(q->cx, "linear %lld -> %lld: %s, as they are marked precise",
+                     (long long)type_width(&linear->in[0]->type), (long long)columns,
+                     dtype_info[reals].name);
         return next;
     }
-    graph_replace(q->g, linear->out[0], quantise_linear(q, linear, type_width(&y->type), bits));
+    graph_replace(q->g, linear->out[0],
+                  quantise_linear(q, linear, head ? 8 : format_info[q->cx->format].bits));
     graph_remove(q->g, linear);
     return next;
 }
@@ -257,6 +212,31 @@ quantise_recurrences(Graph *g)
     return changed;
 }
 
+/* The end of the chain of pointwise ops that each alone read what the one before makes: they run in
+ * the epilogue of what makes v. */
+static Value *
+quantise_last(Value *v)
+{
+    for (Node *n = v->def->next; n && v->uses == 1; n = n->next)
+        if (n->nin > 0 && n->in[0] == v) {
+            if (n->nin > 1 || node_class(n) != CLASS_POINTWISE || node_narrows(n))
+                break;
+            v = n->out[0];
+        }
+    return v;
+}
+
+/* What reads v reads it as bf16. */
+static void
+quantise_kept(Graph *g, Value *v)
+{
+    Value *kept = value_as(g, v->def->next, v, DTYPE_bf16);
+    for (Node *n = kept->def->next; n; n = n->next)
+        for (int i = 0; i < n->nin; i++)
+            if (n->in[i] == v)
+                graph_set_operand(g, n, i, kept);
+}
+
 /* Columns that several ops share are kept as bf16, as is what a recurrence makes: a matrix unit
  * makes them faster than memory takes them. */
 static bool
@@ -269,12 +249,16 @@ quantise_results(Quantise *q)
         const Value *v = n->nin ? n->in[0] : NULL;
         if (node_class(n) != CLASS_VIEW || !v || v->type.dtype != DTYPE_f32 || !quantise_is_made(v))
             continue;
+        changed = true;
+        if (n->nout == 1) {
+            quantise_kept(g, quantise_last(n->out[0]));
+            continue;
+        }
         Value *rounded = value_as(g, n, n->in[0], DTYPE_bf16);
         Node *split = quantise_node(q, n, n->op, 1, &rounded, &n->attrs);
         for (int i = 0; i < n->nout; i++)
             graph_replace(g, n->out[i], split->out[i]);
         graph_remove(g, n);
-        changed = true;
     }
     if (changed)
         pass_explain(q->cx, "columns that projections and convolutions make for several ops, and "
@@ -310,8 +294,7 @@ pass_quantise(Graph *g, PassCtx *cx)
     q.quantised = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof *q.quantised);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out) ||
-            attrs_find(&n->attrs, ATTR_rows))
+        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))
             continue;
         const int64_t precise = node_int(n, ATTR_precise, 0);
         if (precise)

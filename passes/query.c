@@ -79,6 +79,12 @@ choose_word(const char *option, const Node *n, AttrId id, const char *table)
     return strcmp(attr, "auto") != 0 ? attr : table;
 }
 
+bool
+asks_triples(const PassCtx *cx)
+{
+    return cx->dot && strcmp(cx->dot, "bf16x3") == 0;
+}
+
 Value *
 value_as(Graph *g, Node *before, Value *v, Dtype to)
 {

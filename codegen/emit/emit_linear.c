@@ -49,6 +49,8 @@ cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at)
         behind.col = cg_add(c, site->col, cg_i64(c, first));
         y = cg_fadd(c, y, cg_eval(c, l->k, l->bias, &behind));
     }
+    if (l->conv)
+        cg_row_conv_at(c, l->conv, site, y);
     cg_bind(l->k, l->y, y);
     cg_store_outputs(c, l->k, site);
 }
@@ -58,13 +60,19 @@ void
 cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, Val to, int64_t stride)
 {
     const int lanes = l->out == 1 ? 1 : c->lanes; /* a [T,1] value is one scalar a row to cg_eval */
+    if (l->conv)
+        cg_row_conv_tile(c, l->conv, row);
     CgLoop rows = cg_loop(c, "epilogue", cg_i64(c, 0), count, 1);
     const Val line = cg_at(c, l->result, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, stride)));
     const Val token = cg_add(c, row, rows.i);
+    if (l->conv)
+        cg_row_conv_begin(c, l->conv, token, row, from);
     for (CgColumns s = cg_columns(c, token, from, to, lanes); cg_columns_next(c, &s);) {
         const Val at = cg_at(c, line, DTYPE_f32, cg_sub(c, s.at.col, from));
         cg_linear_finish(c, l, &s.at, at);
     }
+    if (l->conv)
+        cg_row_conv_end(c, l->conv, token);
     cg_loop_end(c, &rows);
 }
 

@@ -377,9 +377,9 @@ product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
         cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 3);
 }
 
-/* The epilogue of the next row that waits for it. */
+/* The epilogue of a row that waits for it. */
 static void
-finish_row(Cg *c, const Unit *u, Val next)
+finish_sites(Cg *c, const Unit *u, Val next)
 {
     const CgLinear *l = &u->p.l;
     const Val row = cg_add(c, cg_get(c, c->i64, u->late_row), next);
@@ -391,18 +391,58 @@ finish_row(Cg *c, const Unit *u, Val next)
     }
 }
 
-/* A step's part of the rows that wait: a power of two, so that 32 is a number of parts. */
+/* The same where a convolution wants to know of it. */
+static void
+finish_row(Cg *c, const Unit *u, Val next)
+{
+    CgRowConv *conv = u->p.l.conv;
+    const Val tile = cg_get(c, c->i64, u->late_row), row = cg_add(c, tile, next);
+    if (conv)
+        cg_row_conv_begin(c, conv, row, tile, cg_get(c, c->i64, u->late_col));
+    finish_sites(c, u, next);
+    if (conv)
+        cg_row_conv_end(c, conv, row);
+}
+
+/* The epilogue of rows [next, to) that wait. */
+static void
+finish_rows(Cg *c, const Unit *u, Val next, Val to)
+{
+    CgLoop row = cg_loop(c, "late", next, to, 1);
+    finish_row(c, u, row.i);
+    cg_loop_end(c, &row);
+}
+
+/* Of `count` rows one after the other. */
+static void
+finish_run(Cg *c, const Unit *u, Val next, int64_t count)
+{
+    CgRowConv *conv = u->p.l.conv;
+    const Val tile = cg_get(c, c->i64, u->late_row), row = cg_add(c, tile, next);
+    const Val end = cg_add(c, next, cg_i64(c, count));
+    CgIf runs = {0};
+    if (conv) {
+        runs = cg_if(c, cg_row_conv_runs(c, conv, row, count));
+        cg_row_conv_run(c, conv, row, tile, cg_get(c, c->i64, u->late_col));
+    }
+    for (int64_t i = 0; i < count; i++)
+        finish_sites(c, u, cg_add(c, next, cg_i64(c, i)));
+    if (conv) {
+        cg_else(c, &runs);
+        finish_rows(c, u, next, end);
+        cg_endif(c, &runs);
+    }
+    cg_set(c, u->late_next, end);
+}
+
+/* A step's part of the rows that wait. What is no whole part waits for finish_rest. */
 static void
 finish_some(Cg *c, const Unit *u)
 {
-    int64_t each = 1;
-    while (each * u->run < ROWS)
-        each *= 2;
+    const int64_t each = (ROWS + u->run - 1) / u->run;
     const Val next = cg_get(c, c->i64, u->late_next);
-    CgIf wait = cg_if(c, cg_less(c, next, cg_i64(c, ROWS)));
-    for (int64_t i = 0; i < each; i++)
-        finish_row(c, u, cg_add(c, next, cg_i64(c, i)));
-    cg_set(c, u->late_next, cg_add(c, next, cg_i64(c, each)));
+    CgIf wait = cg_if(c, cg_less(c, next, cg_i64(c, ROWS - each + 1)));
+    finish_run(c, u, next, each);
     cg_endif(c, &wait);
 }
 
@@ -411,9 +451,7 @@ static void
 finish_rest(Cg *c, const Unit *u)
 {
     const Val rows = cg_i64(c, ROWS);
-    CgLoop row = cg_loop(c, "late", cg_get(c, c->i64, u->late_next), rows, 1);
-    finish_row(c, u, row.i);
-    cg_loop_end(c, &row);
+    finish_rows(c, u, cg_get(c, c->i64, u->late_next), rows);
     cg_set(c, u->late_next, rows);
 }
 
@@ -625,6 +663,8 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
         LLVMBuildAnd(c->b, cg_less(c, cg_i64(c, ROWS - 1), left),
                      LLVMBuildICmp(c->b, LLVMIntEQ, columns, cg_i64(c, COLUMNS), ""), "");
     CgIf wait = cg_if(c, u->groups ? LLVMConstInt(c->i1, 0, 0) : whole);
+    if (l->conv)
+        cg_row_conv_tile(c, l->conv, token);
     cg_set(c, u->late_row, token);
     cg_set(c, u->late_col, from_col);
     cg_set(c, u->late_next, zero);
@@ -653,6 +693,8 @@ unit_loops(Cg *c, Unit *u)
     const Val row = cg_mul(c, blocks.i, block);
     l->row = cg_add(c, share.rows[0], row);
     l->rows = cg_min(c, block, cg_sub(c, rows, row));
+    if (l->conv)
+        cg_row_conv_block(l->conv, l->row, cg_add(c, l->row, l->rows));
     const Val tile = cg_i64(c, ROWS);
     u->staged_from = u->in_place ? cg_mul(c, cg_div(c, l->rows, tile), tile) : zero;
     /* Rows that this thread staged for the part before are still there, if they are one block. */
@@ -754,6 +796,10 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
         (l->w->type.dtype == DTYPE_bf16 ? c->machine->matrix.bf16 : c->machine->matrix.i8);
     if (!can || inside || !unit_sizes(c, &u))
         return unit_fault(l, diag);
+    const Node *conv = kernel_epilogue(k->graph, k->kernel);
+    l->conv = conv ? cg_row_conv(c, k, conv, ROWS, COLUMNS, diag) : NULL;
+    if (conv && !l->conv)
+        return false;
     const int64_t groups = u.groups ? u.groups : 1, size = (int64_t)sizeof(float);
     u.p.most = cg_packed_most(c, &u.p);
     const int64_t most = round_up(u.p.most, ROWS), lines = weight_step(&u) / CG_LINE_BYTES;

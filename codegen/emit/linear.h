@@ -7,6 +7,30 @@
 
 enum { CG_MAX_HEIGHTS = 8 };
 
+/* ---- a convolution in the epilogue (row_conv.c) ------------------------------------------------
+ * Rows of a block of columns come one after the other, from the first of a block of rows to its
+ * last. What the convolution needs of rows before is kept between them; of rows before the block it
+ * is in the state, as at the begin of a call. */
+typedef struct CgRowConv CgRowConv;
+/* Of the op `conv` in the epilogue of k's projection, for at most `rows` rows of a tile and
+ * `columns` columns. NULL: it cannot be emitted; diag has why. */
+CgRowConv *cg_row_conv(Cg *c, CgKernel *k, const Node *conv, int64_t rows, int64_t columns,
+                       Diag *diag);
+/* Rows [first, end) are the block's. */
+void cg_row_conv_block(CgRowConv *v, Val first, Val end);
+/* Before the first row of a tile: its token row. */
+void cg_row_conv_tile(Cg *c, CgRowConv *v, Val tile);
+/* Around all sites of a row, in a block of columns that begins at `col`. */
+void cg_row_conv_begin(Cg *c, CgRowConv *v, Val row, Val tile, Val col);
+void cg_row_conv_end(Cg *c, CgRowConv *v, Val row);
+/* i1: `rows` rows from this one on are of one sequence, and neither its first nor its last. */
+Val cg_row_conv_runs(Cg *c, const CgRowConv *v, Val row, int64_t rows);
+/* Before all sites of such rows, in place of begin and end around each. The sites come row by row,
+ * of each all whole vectors of the block's columns. */
+void cg_row_conv_run(Cg *c, CgRowConv *v, Val row, Val tile, Val col);
+/* Binds the convolution at a site, whose input is x. */
+void cg_row_conv_at(Cg *c, CgRowConv *v, const CgSite *at, Val x);
+
 typedef struct CgLinear CgLinear;
 struct CgLinear {
     CgKernel *k;
@@ -16,6 +40,7 @@ struct CgLinear {
     Val result;         /* scratch: the product before bias and epilogue, f32 */
     /* Makes the product at a site from what lies at `at` in the result; NULL: it is f32. */
     Val (*finish)(Cg *c, const CgLinear *l, const CgSite *site, Val at);
+    CgRowConv *conv; /* runs in the epilogue; NULL: nothing does */
 };
 
 /* Adds the bias to the product at a site, which lies at `at`, runs what is fused after, and stores

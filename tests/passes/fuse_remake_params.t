@@ -31,28 +31,28 @@ graph "t" kernel {
   weight w: f32[70,64] init=ones
   kernel pack_w {
     t1: f32[70,64] = mul(w, n)
-    t3: bf16[70,64] = cast(t1) {to=bf16}
-    t10: bf16[1,32,16,2] = pack(t3) {first=64, rows=6, panel=16}
+    t5: bf16[70,64] = cast(t1) {to=bf16}
+    t13: bf16[1,32,16,2] = pack(t5) {first=64, rows=6, panel=16}
   }
   kernel pack_w {
-    t13: f32[70,64] = mul(w, n)
-    t7: i8[64,64], t8: f32[64,1] = quantise_i8(t13) {rows=64}
-    t11: u8[1,16,64,4] = pack(t7) {panel=64}
-    t12: f32[1,1,64] = pack(t8) {panel=64}
+    t16: f32[70,64] = mul(w, n)
+    t9: i8[64,64], t10: f32[64,1] = quantise_i8(t16) {rows=64}
+    t14: u8[1,16,64,4] = pack(t9) {panel=64}
+    t15: f32[1,1,64] = pack(t10) {panel=64}
   }
   kernel embed {
     x: f32[T,64] = embed(ids, e)
   }
   kernel norm {
     u: f32[T,64] = rmsnorm(x) {eps=1e-05}
-    t4: bf16[T,64] = cast(u) {to=bf16}
-    t5: i8[T,64], t6: f32[T,1] = quantise(u)
+    t6: bf16[T,64] = cast(u) {to=bf16}
+    t7: i8[T,64], t8: f32[T,1] = quantise(u)
   }
   kernel dt {
-    dt: f32[T,6] = linear(t4, t10) {out=6, first=64, rows=6, matmul=emitted}
+    dt: f32[T,6] = linear(t6, t13) {out=6, first=64, rows=6, matmul=emitted}
   }
   kernel w {
-    z: f32[T,64] = linear_i8(t5, t6, t11, t12) {out=64}
+    z: f32[T,64] = linear_i8(t7, t8, t14, t15) {out=64}
   }
   kernel take {
     h: f32[R,64] = take(z)

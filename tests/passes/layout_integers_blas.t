@@ -13,15 +13,15 @@ graph "t" lowered {
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   x: f32[T,64] = embed(ids, e)
-  t2: bf16[70,64] = cast(w) {to=bf16}
-  t3: bf16[T,64] = cast(x) {to=bf16}
-  t9: bf16[1,32,16,2] = pack(t2) {first=64, rows=6, panel=16}
-  dt: f32[T,6] = linear(t3, t9) {out=6, first=64, rows=6, matmul=emitted}
-  t4: i8[T,64], t5: f32[T,1] = quantise(x)
-  t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
-  t10: u8[1,16,64,4] = pack(t6) {panel=64}
-  t11: f32[1,1,64] = pack(t7) {panel=64}
-  z: f32[T,64] = linear_i8(t4, t5, t10, t11) {out=64}
+  t4: bf16[70,64] = cast(w) {to=bf16}
+  t5: bf16[T,64] = cast(x) {to=bf16}
+  t12: bf16[1,32,16,2] = pack(t4) {first=64, rows=6, panel=16}
+  dt: f32[T,6] = linear(t5, t12) {out=6, first=64, rows=6, matmul=emitted}
+  t6: i8[T,64], t7: f32[T,1] = quantise(x)
+  t8: i8[64,64], t9: f32[64,1] = quantise_i8(w) {rows=64}
+  t13: u8[1,16,64,4] = pack(t8) {panel=64}
+  t14: f32[1,1,64] = pack(t9) {panel=64}
+  z: f32[T,64] = linear_i8(t6, t7, t13, t14) {out=64}
   h: f32[R,64] = take(z)
   q: f32[R,6] = take(dt)
   output h

@@ -30,13 +30,13 @@ graph "t" lowered {
   weight w: f32[70,64] init=ones
   weight b: f32[70] init=ones
   x: f32[T,64] = embed(ids, e)
-  t2: bf16[70,64] = cast(w) {to=bf16}
-  t3: bf16[T,64] = cast(x) {to=bf16}
-  dt: f32[T,6] = linear(t3, t2, b) {first=64, rows=6}
-  t4: i8[T,64], t5: f32[T,1] = quantise(x)
-  t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
-  t8: f32[T,64] = linear_i8(t4, t5, t6, t7, b)
-  z: f32[T,32], v: f32[T,32] = split(t8) {sizes=[32, 32]}
+  t5: bf16[70,64] = cast(w) {to=bf16}
+  t6: bf16[T,64] = cast(x) {to=bf16}
+  dt: f32[T,6] = linear(t6, t5, b) {first=64, rows=6}
+  t7: i8[T,64], t8: f32[T,1] = quantise(x)
+  t9: i8[64,64], t10: f32[64,1] = quantise_i8(w) {rows=64}
+  t11: f32[T,64] = linear_i8(t7, t8, t9, t10, b)
+  z: f32[T,32], v: f32[T,32] = split(t11) {sizes=[32, 32]}
   a: f32[T,32] = mul(z, v)
   h: f32[R,32] = take(a)
   q: f32[R,6] = take(dt)

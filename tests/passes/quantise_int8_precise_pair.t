@@ -1,4 +1,4 @@
-quantise: where the split has two pieces, none is left.
+quantise: of a split of two pieces one of a single piece is left.
 --ARGS--
 compile @IN@ --stop-after quantise --dtype int8 --cpu znver4
 --IN--
@@ -13,12 +13,13 @@ graph "t" lowered {
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   x: f32[T,64] = embed(ids, e)
-  t2: bf16[70,64] = cast(w) {to=bf16}
-  t3: bf16[T,64] = cast(x) {to=bf16}
-  dt: f32[T,6] = linear(t3, t2) {first=64, rows=6}
-  t4: i8[T,64], t5: f32[T,1] = quantise(x)
-  t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
-  z: f32[T,64] = linear_i8(t4, t5, t6, t7)
+  t4: bf16[70,64] = cast(w) {to=bf16}
+  t5: bf16[T,64] = cast(x) {to=bf16}
+  dt: f32[T,6] = linear(t5, t4) {first=64, rows=6}
+  t6: i8[T,64], t7: f32[T,1] = quantise(x)
+  t8: i8[64,64], t9: f32[64,1] = quantise_i8(w) {rows=64}
+  t10: f32[T,64] = linear_i8(t6, t7, t8, t9)
+  z: f32[T,64] = split(t10) {sizes=[64]}
   h: f32[R,64] = take(z)
   q: f32[R,6] = take(dt)
   output h
@@ -26,4 +27,4 @@ graph "t" lowered {
 }
 
 --COUNT--
-linear 1 linear_i8 1 split 0
+linear 1 linear_i8 1 split 1

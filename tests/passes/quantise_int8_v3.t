@@ -14,9 +14,10 @@ graph "t" lowered {
   weight w: f32[70,64] init=ones
   x: f32[T,64] = embed(ids, e)
   dt: f32[T,6] = linear(x, w) {first=64, rows=6}
-  t2: i8[T,64], t3: f32[T,1] = quantise(x)
-  t4: i8[64,64], t5: f32[64,1] = quantise_i8(w) {rows=64}
-  z: f32[T,64] = linear_i8(t2, t3, t4, t5)
+  t4: i8[T,64], t5: f32[T,1] = quantise(x)
+  t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
+  t8: f32[T,64] = linear_i8(t4, t5, t6, t7)
+  z: f32[T,64] = split(t8) {sizes=[64]}
   h: f32[R,64] = take(z)
   q: f32[R,6] = take(dt)
   output h

@@ -519,7 +519,7 @@ Test(codegen, pack_stores_what_others_read_too)
 
 /* What is said of a graph that no code can be made of. */
 static void
-refused(const char *text, const char *says)
+refused_for(const char *cpu, const char *text, const char *says)
 {
     Arena *arena = arena_new();
     Diag *diag = diag_new();
@@ -528,7 +528,7 @@ refused(const char *text, const char *says)
     StrBuf sb = {0};
     Machine target;
     const char *why = NULL;
-    cr_assert(cg_machine(arena, "x86-64-v3", &target, &why), "%s", why);
+    cr_assert(cg_machine(arena, cpu, &target, &why), "%s", why);
     cr_expect(g, "does not parse");
     CgModule *module = g ? cg_module(&target, &g, 1, diag) : NULL;
     cr_expect_null(module);
@@ -538,6 +538,12 @@ refused(const char *text, const char *says)
     sb_free(&sb);
     diag_free(diag);
     arena_free(arena);
+}
+
+static void
+refused(const char *text, const char *says)
+{
+    refused_for("x86-64-v3", text, says);
 }
 
 #define SMALL                                                                                      \
@@ -557,6 +563,23 @@ Test(codegen, graphs_without_code_are_refused)
     refused("graph \"t\" lowered {\n block 8\n rows 8\n input ids: i32[T]\n"
             " weight table: f32[11,4]\n h = embed(ids, table)\n y = take(h)\n output y\n}\n",
             "stage lowered; code is made of stage kernel");
+}
+
+#define EPILOGUE(attrs)                                                                            \
+    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n weight table: f32[11,8]\n"      \
+    " weight w: bf16[8,8]\n weight k: f32[4,8]\n state s: f32[3,8]\n"                              \
+    " kernel pack { p = pack(w) {panel=32} }\n"                                                    \
+    " kernel load { h = embed(ids, table)\n  x = cast(h) {to=bf16} }\n kernel c {" attrs "} {\n"   \
+    "  u = linear(x, p) {out=8, matmul=emitted}\n  y = conv1d(u, k, _, s)\n }\n" END
+
+/* In an epilogue rows come one after the other. */
+Test(codegen, an_epilogue_wants_the_unit_and_all_rows)
+{
+    static const char *const says =
+        "runs in an epilogue on a matrix unit alone, unit=matrix, where "
+        "threads divide columns, part=cols";
+    refused(EPILOGUE("tile=4"), says);
+    refused_for("sapphirerapids", EPILOGUE("unit=matrix, tile=32, part=grid"), says);
 }
 
 /* A product of bf16 is exact and both add the odd member of a pair first: the same bits. */

@@ -299,14 +299,15 @@ Test(integers_text, whole_numbers_go_nowhere_else)
 
 /* ---- kernels with joined anchors ------------------------------------------------------------- */
 
+/* more: lines before the kernels. */
 static void
-expect_kernels(const Case *c)
+expect_kernels(const Case *c, const char *more)
 {
     StrBuf sb = {0};
     sb_printf(&sb,
-              "graph g kernel {\ninput ids: i32[T]\nweight table: f32[9,8]\nweight w: f32[8,8]\n"
+              "graph g kernel {\ninput ids: i32[T]\nweight table: f32[9,8]\nweight w: f32[8,8]\n%s"
               "kernel h { h = embed(ids, table) }\n%s\nkernel t { t = take(h) }\noutput t\n}\n",
-              c->lines);
+              more, c->lines);
     bool ok = false;
     char *out = parsed(sb_text(&sb), &ok);
     cr_expect(ok == !*c->fault && strstr(out, c->fault), "expected %s\nin %s\nfor %s", c->fault,
@@ -335,5 +336,19 @@ Test(integers_text, kernels_join_what_follows_in_their_class)
          "makes parameters, run once, as well as activations"                                                },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        expect_kernels(&cases[i]);
+        expect_kernels(&cases[i], "");
+}
+
+Test(integers_text, a_convolution_may_run_in_an_epilogue)
+{
+    static const Case cases[] = {
+        {"kernel k { y = linear(h, w)\nz = conv1d(y, taps, _, s) }",                            ""              },
+        {"kernel k { y = linear(h, w)\nz = conv1d(y, taps, _, s)\na = silu(z) }",               ""              },
+        {"kernel k { y = linear(h, w)\nz = conv1d(h, taps, _, s) }",                            "has 2 ops that"},
+        {"kernel k { y = linear(h, w)\na = silu(y)\nz = conv1d(a, taps, _, s) }",               "has 2 ops that"},
+        {"kernel k { y = linear(h, w)\nz = conv1d(y, taps, _, s)\nv = conv1d(y, taps, _, s) }",
+         "kernel `k` has a second op in its epilogue: `conv1d`"                                                 },
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        expect_kernels(&cases[i], "weight taps: f32[4,8]\nstate s: f32[3,8]\n");
 }

@@ -1,0 +1,37 @@
+layout: integers of some rows are packed whole; `first` stays with the bias.
+--ARGS--
+compile @IN@ --stop-after layout --dtype int8 --cpu znver4
+--IN--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  y: f32[T,6] = linear(x, w, b) {first=64, rows=6}
+  output y
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  t1: i8[T,64], t2: f32[T,1] = quantise(x)
+  t3: i8[6,64], t4: f32[6,1] = quantise_i8(w) {first=64, rows=6}
+  t6: u8[1,16,16,4] = pack(t3) {panel=16}
+  t7: f32[1,1,16] = pack(t4) {panel=16}
+  y: f32[T,6] = linear_i8(t1, t2, t6, t7, b) {out=6, first=64}
+  output y
+}
+--COUNT--
+pack 2

@@ -1,0 +1,35 @@
+quantise: a linear over some rows of its weight becomes one over integers of these rows; its bias begins where it did.
+--ARGS--
+compile @IN@ --stop-after quantise --dtype int8 --cpu znver4
+--IN--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  y: f32[T,6] = linear(x, w, b) {first=64, rows=6}
+  output y
+}
+--EXPECT--
+graph "t" lowered {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight w: f32[70,64] init=ones
+  weight b: f32[70] init=ones
+  x: f32[T,64] = embed(ids, e)
+  t1: i8[T,64], t2: f32[T,1] = quantise(x)
+  t3: i8[6,64], t4: f32[6,1] = quantise_i8(w) {first=64, rows=6}
+  y: f32[T,6] = linear_i8(t1, t2, t3, t4, b) {first=64}
+  output y
+}
+--COUNT--
+linear 0 linear_i8 1
