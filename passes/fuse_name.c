@@ -37,7 +37,8 @@ name_of_projection(Graph *g, Node *const *nodes, int count, const Node *n)
         return "lm_head";
     for (int i = 0; i < count; i++)
         if (node_flag(nodes[i], 'E'))
-            return arena_printf(g->arena, "%s_%s", name_of_weight(g, n), op_info[nodes[i]->op].name);
+            return arena_printf(g->arena, "%s_%s", name_of_weight(g, n),
+                                op_info[nodes[i]->op].name);
     return attrs_find(&n->attrs, ATTR_first) ? name_of_value(g, n) : name_of_weight(g, n);
 }
 
