@@ -277,7 +277,7 @@ struct Graph {
     const char *name;
     Stage stage;
     /* Where numbers come from; NULL when unknown. */
-    const char *weights_path;   /* path of a safetensors file or directory, or "init:reference" */
+    const char *weights_path;   /* path of a file of tensors or a directory, or "init:reference" */
     const char *tokenizer_path; /* path of a tokenizer.json */
     const int32_t *eos;         /* ids that end a text, neos of them */
     int neos;

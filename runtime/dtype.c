@@ -1,4 +1,4 @@
-/* runtime/dtype.c -- element types of safetensors files, and sizes of tensors of them. */
+/* runtime/dtype.c -- element types of tensors in files, and sizes of tensors of them. */
 #include <string.h>
 
 #include "runtime/internal.h"

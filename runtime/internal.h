@@ -108,13 +108,16 @@ ssmc_status rt_index_build(RtIndex *index, const RtTensor *tensors, int count, i
 int rt_index_find(const RtIndex *index, const char *name, size_t len);
 void rt_index_free(RtIndex *index);
 
+/* rt_kind_of of what would be in a file. */
+RtKind rt_kind_of_bytes(const char *bytes, size_t len);
+
 /* rt_weights_find by the first len bytes of name. */
 const RtTensor *rt_weights_find_n(const ssmc_weights *weights, const char *name, size_t len);
 
 /* names: spellings separated by '|'; the first that there is, or NULL. */
 const RtTensor *rt_weights_find_any(const ssmc_weights *weights, const char *names);
 
-/* model.safetensors.index.json: which file holds which tensor. */
+/* An index: which file holds which tensor. */
 typedef struct {
     char *tensor, *file;
 } RtShard;

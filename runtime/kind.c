@@ -91,26 +91,26 @@ kind_of_head(const Head *h)
         size_t at, len;
         RtKind kind;
     } magics[] = {
-        {"GGUF",                    0,   4,  RT_KIND_gguf   },
-        {"lmgg",                    0,   4,  RT_KIND_ggml   },
-        {"fmgg",                    0,   4,  RT_KIND_ggml   },
-        {"tjgg",                    0,   4,  RT_KIND_ggml   },
-        {"\x93NUMPY",               0,   6,  RT_KIND_numpy  },
-        {"\x89HDF",                 0,   4,  RT_KIND_hdf5   },
+        {"GGUF",                    0,   4,  RT_KIND_gguf     },
+        {"lmgg",                    0,   4,  RT_KIND_ggml     },
+        {"fmgg",                    0,   4,  RT_KIND_ggml     },
+        {"tjgg",                    0,   4,  RT_KIND_ggml     },
+        {"\x93NUMPY",               0,   6,  RT_KIND_numpy    },
+        {"\x89HDF",                 0,   4,  RT_KIND_hdf5     },
         {"\x7f"
-         "ELF",            0,   4,  RT_KIND_elf    },
-        {"\x80\x02",                0,   2,  RT_KIND_torch  },
-        {"\x80\x03",                0,   2,  RT_KIND_torch  },
-        {"\x80\x04",                0,   2,  RT_KIND_torch  },
-        {"\x1f\x8b",                0,   2,  RT_KIND_archive},
-        {"\x28\xb5\x2f\xfd",        0,   4,  RT_KIND_archive},
+         "ELF",            0,   4,  RT_KIND_elf      },
+        {"\x80\x02",                0,   2,  RT_KIND_torch_old},
+        {"\x80\x03",                0,   2,  RT_KIND_torch_old},
+        {"\x80\x04",                0,   2,  RT_KIND_torch_old},
+        {"\x1f\x8b",                0,   2,  RT_KIND_archive  },
+        {"\x28\xb5\x2f\xfd",        0,   4,  RT_KIND_archive  },
         {"\xfd"
-         "7zXZ",           0,   5,  RT_KIND_archive},
-        {"ustar",                   257, 5,  RT_KIND_archive},
-        {"version https://git-lfs", 0,   23, RT_KIND_lfs    },
-        {"<!DOCTYPE html",          0,   14, RT_KIND_html   },
-        {"<!doctype html",          0,   14, RT_KIND_html   },
-        {"<html",                   0,   5,  RT_KIND_html   },
+         "7zXZ",           0,   5,  RT_KIND_archive  },
+        {"ustar",                   257, 5,  RT_KIND_archive  },
+        {"version https://git-lfs", 0,   23, RT_KIND_lfs      },
+        {"<!DOCTYPE html",          0,   14, RT_KIND_html     },
+        {"<!doctype html",          0,   14, RT_KIND_html     },
+        {"<html",                   0,   5,  RT_KIND_html     },
     };
     if (h->file == 0)
         return RT_KIND_empty;
@@ -134,6 +134,14 @@ rt_kind_of(const char *path)
 {
     Head head;
     return head_read(path, &head) ? kind_of_head(&head) : RT_KIND_other;
+}
+
+RtKind
+rt_kind_of_bytes(const char *bytes, size_t len)
+{
+    Head head = {.len = len < HEAD ? len : HEAD, .file = len};
+    memcpy(head.text, bytes, head.len);
+    return kind_of_head(&head);
 }
 
 /* ---- messages ------------------------------------------------------------------------------ */
@@ -202,10 +210,8 @@ static const struct {
      "it holds an adapter (LoRA), which changes another model: merge it into that model and give "
      "the result"                                                                            },
     {"pytorch_model-", ".bin",
-     "$ and its like are PyTorch files: make safetensors of them: python3 -c 'import glob, torch, "
-     "safetensors.torch as s; w = {}; [w.update(torch.load(f, map_location=\"cpu\")) for f in "
-     "glob.glob(\"@/pytorch_model-*.bin\")]; s.save_file({k: v.clone().contiguous() for k, v in "
-     "w.items()}, \"@/model.safetensors\")'"                                                 },
+     "$ is one of several files, and pytorch_model.bin.index.json, which says what each holds, "
+     "belongs beside them"                                                                   },
     {"",               ".bin",         NULL                                                  },
     {"",               ".pth",         NULL                                                  },
     {"",               ".pt",          NULL                                                  },

@@ -1,5 +1,5 @@
-/* runtime/rt.h -- what the driver uses of the runtime beyond ssmc.h: weights from safetensors
- * files, programs made by the JIT, and the pieces of a session that a profile shows. */
+/* runtime/rt.h -- what the driver uses of the runtime beyond ssmc.h: weights from files,
+ * programs made by the JIT, and the pieces of a session that a profile shows. */
 #ifndef SSMC_RUNTIME_RT_H
 #define SSMC_RUNTIME_RT_H
 
@@ -10,11 +10,11 @@
 
 enum { RT_MAX_RANK = 8 }; /* of a tensor of a file: weights have fewer (ABI_MAX_RANK) */
 
-/* A tensor of a safetensors file, validated: data lies inside the mapping. */
+/* A tensor of a file, validated: data lies inside the mapping. */
 typedef struct RtTensor RtTensor;
 struct RtTensor {
     const char *name;  /* first: nearest_name reads it */
-    const char *dtype; /* F32, F16, BF16, I64 ... as the header spells it */
+    const char *dtype; /* F32, F16, BF16, I64 ... as a safetensors header spells it */
     bool rounded;      /* of weights: the file has F64, data is F32 */
     int rank;
     int64_t dim[RT_MAX_RANK];
@@ -27,15 +27,16 @@ struct RtTensor {
 };
 
 typedef struct RtTensorFile RtTensorFile;
-/* Maps one safetensors file and checks its header: length, JSON, dtypes, shapes, offsets in range,
- * no overlap, no overflow, sizes that match shapes. */
+/* Maps one file of tensors and checks all that it says of them: types, shapes, offsets in range, no
+ * overflow, sizes that match shapes. It is a safetensors file, or a dict of tensors that torch.save
+ * wrote; what follows does not depend on which. */
 ssmc_status rt_tensors_open(const char *path, RtTensorFile **out);
 /* rt_tensors_open of bytes in memory (borrowed): tests and fuzzing. */
 ssmc_status rt_tensors_from(const void *bytes, size_t len, const char *path, RtTensorFile **out);
 void rt_tensors_close(RtTensorFile *file);
 const char *rt_tensors_path(const RtTensorFile *file);
 int rt_tensors_count(const RtTensorFile *file);
-const RtTensor *rt_tensors_at(const RtTensorFile *file, int i); /* in the header's order */
+const RtTensor *rt_tensors_at(const RtTensorFile *file, int i); /* in the file's order */
 const RtTensor *rt_tensors_find(const RtTensorFile *file, const char *name);
 /* Writes a safetensors file, whole or not at all (temporary file, fsync, rename). */
 ssmc_status rt_tensors_write(const char *path, const RtTensor *tensors, int count);
@@ -74,8 +75,9 @@ ssmc_status rt_hub_fault(const char *path);
 
 /* Weights of a checkpoint: one file, or the files of a directory: model.safetensors, unless there
  * is a model.safetensors.index.json that names tensors that it lacks; else the files that the index
- * names; else consolidated.safetensors; else the only *.safetensors. Tensors of F64 are rounded to
- * F32. */
+ * names; else consolidated.safetensors; else the only *.safetensors; else pytorch_model.bin and
+ * pytorch_model.bin.index.json, by the same rule as model.safetensors. Tensors of F64 are rounded
+ * to F32. */
 ssmc_status rt_weights_open(const char *path, ssmc_weights **out);
 /* Which of several files were taken, in one line; NULL: there was no choice. */
 const char *rt_weights_note(const ssmc_weights *weights);

@@ -1,13 +1,14 @@
-/* runtime/safetensors.c -- safetensors files read: 8 bytes of header length N (little-endian), N
- * bytes of JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]}, ...}, then
- * the data, which the offsets cover without gap or overlap. Nothing of a file is believed before it
- * is checked. */
+/* runtime/safetensors.c -- the reader of safetensors files: 8 bytes of header length N
+ * (little-endian), N bytes of JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets":
+ * [begin, end]}, ...}, then the data, which the offsets cover without gap or overlap. Nothing of a
+ * file is believed before it is checked. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/json.h"
+#include "runtime/tensors.h"
 
 enum { LENGTH_BYTES = 8 };
 
@@ -16,19 +17,10 @@ typedef struct {
     int tensor;
 } Extent;
 
-struct RtTensorFile {
-    char *path;
-    RtMapping mapping; /* empty when the bytes are borrowed */
-    char *names;       /* what RtTensor.name points into */
-    RtTensor *tensors; /* [count] */
-    Extent *extents;   /* [count], sorted by begin; used while reading */
-    int count;
-    RtIndex index;
-};
-
 /* One header being read. */
 typedef struct {
     RtTensorFile *file;
+    Extent *extents;  /* [count of the file]; sorted by begin after all */
     const char *data; /* [data_len], behind the header */
     uint64_t data_len;
     char *room; /* free part of file->names, which is as long as the header */
@@ -190,9 +182,9 @@ check_cover(const Reader *r)
     RtTensorFile *file = r->file;
     uint64_t at = 0;
     if (file->count)
-        qsort(file->extents, (size_t)file->count, sizeof *file->extents, extent_order);
+        qsort(r->extents, (size_t)file->count, sizeof *r->extents, extent_order);
     for (int i = 0; i < file->count; i++) {
-        const Extent *e = &file->extents[i];
+        const Extent *e = &r->extents[i];
         if (e->begin != at)
             return rt_fail(SSMC_BAD_FILE,
                            "%s: tensor '%s' starts at byte %" PRIu64
@@ -210,23 +202,11 @@ check_cover(const Reader *r)
 }
 
 static ssmc_status
-make_room(RtTensorFile *file, size_t tensors, size_t header)
-{
-    file->names = malloc(header + 1);
-    file->tensors = calloc(tensors + 1, sizeof *file->tensors);
-    file->extents = calloc(tensors + 1, sizeof *file->extents);
-    if (file->names && file->tensors && file->extents)
-        return SSMC_OK;
-    return rt_fail_memory(header + tensors * (sizeof *file->tensors + sizeof *file->extents),
-                          "a list of tensors");
-}
-
-static ssmc_status
 read_entry(Reader *r, const char *name, json_object *entry)
 {
     RtTensorFile *file = r->file;
     RtTensor *t = &file->tensors[file->count];
-    Extent *extent = &file->extents[file->count];
+    Extent *extent = &r->extents[file->count];
     const size_t len = strlen(name) + 1; /* no longer than the header spells it, with its quotes */
     *t = (RtTensor){.name = memcpy(r->room, name, len)};
     *extent = (Extent){.tensor = file->count};
@@ -246,23 +226,10 @@ read_entries(Reader *r, json_object *header)
         if (status != SSMC_OK)
             return status;
     }
-    const ssmc_status status = check_cover(r);
-    if (status != SSMC_OK)
-        return status;
-    int first, second; /* none: the names of an object differ */
-    return rt_index_build(&r->file->index, r->file->tensors, r->file->count, &first, &second);
+    return check_cover(r);
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */
-
-static uint64_t
-little_endian(const char *bytes)
-{
-    uint64_t n = 0;
-    for (int i = LENGTH_BYTES; i-- > 0;)
-        n = n << 8 | (unsigned char)bytes[i];
-    return n;
-}
 
 static ssmc_status
 check_length(const RtTensorFile *file, const char *bytes, size_t len, size_t *header)
@@ -271,7 +238,7 @@ check_length(const RtTensorFile *file, const char *bytes, size_t len, size_t *he
         return rt_fail(SSMC_BAD_FILE,
                        "%s has %zu bytes; a safetensors file starts with 8 bytes of header length",
                        file->path, len);
-    const uint64_t said = little_endian(bytes);
+    const uint64_t said = rt_little_endian(bytes, LENGTH_BYTES);
     if (said > len - LENGTH_BYTES)
         return rt_fail(SSMC_BAD_FILE,
                        "%s: its first 8 bytes say a header of %" PRIu64 " bytes, but %zu follow",
@@ -294,8 +261,8 @@ parse_header(const RtTensorFile *file, const char *text, size_t len, json_object
     return status;
 }
 
-static ssmc_status
-read_header(RtTensorFile *file, const char *bytes, size_t len)
+ssmc_status
+rt_safetensors_read(RtTensorFile *file, const char *bytes, size_t len)
 {
     size_t size = 0;
     json_object *header = NULL;
@@ -304,132 +271,15 @@ read_header(RtTensorFile *file, const char *bytes, size_t len)
         status = parse_header(file, bytes + LENGTH_BYTES, size, &header);
     if (status != SSMC_OK)
         return status;
-    status = make_room(file, (size_t)json_object_object_length(header), size);
-    if (status == SSMC_OK) {
-        const size_t before = LENGTH_BYTES + size;
-        Reader r = {file, bytes + before, len - before, file->names};
+    const size_t count = (size_t)json_object_object_length(header), before = LENGTH_BYTES + size;
+    Reader r = {.file = file, .data = bytes + before, .data_len = len - before};
+    r.extents = calloc(count + 1, sizeof *r.extents);
+    status = r.extents ? rt_tensors_room(file, count, size)
+                       : rt_fail_memory(count * sizeof *r.extents, "a list of tensors");
+    r.room = file->names;
+    if (status == SSMC_OK)
         status = read_entries(&r, header);
-    }
+    free(r.extents);
     json_object_put(header);
     return status;
-}
-
-static ssmc_status
-file_new(const char *path, RtTensorFile **out)
-{
-    RtTensorFile *file = calloc(1, sizeof *file);
-    char *copy = strdup(path);
-    if (!file || !copy) {
-        free(file);
-        free(copy);
-        return rt_fail_memory(sizeof *file, "a file");
-    }
-    file->path = copy;
-    file->mapping = (RtMapping){.data = ""};
-    *out = file;
-    return SSMC_OK;
-}
-
-static ssmc_status
-finish(RtTensorFile *file, const char *bytes, size_t len, RtTensorFile **out)
-{
-    const ssmc_status status = read_header(file, bytes, len);
-    free(file->extents);
-    file->extents = NULL;
-    if (status != SSMC_OK)
-        rt_tensors_close(file);
-    else
-        *out = file;
-    return status;
-}
-
-ssmc_status
-rt_tensors_from(const void *bytes, size_t len, const char *path, RtTensorFile **out)
-{
-    RtTensorFile *file = NULL;
-    *out = NULL;
-    const ssmc_status status = file_new(path, &file);
-    return status == SSMC_OK ? finish(file, bytes, len, out) : status;
-}
-
-ssmc_status
-rt_tensors_open(const char *path, RtTensorFile **out)
-{
-    RtTensorFile *file = NULL;
-    *out = NULL;
-    ssmc_status status = file_new(path, &file);
-    if (status != SSMC_OK)
-        return status;
-    const RtKind kind = rt_kind_of(path);
-    if (kind != RT_KIND_other && kind != RT_KIND_safetensors && kind != RT_KIND_empty)
-        status = rt_kind_fault(path, kind);
-    if (status == SSMC_OK)
-        status = rt_map_file(path, &file->mapping);
-    if (status == SSMC_OK)
-        return finish(file, file->mapping.data, file->mapping.len, out);
-    rt_tensors_close(file);
-    return status;
-}
-
-void
-rt_tensors_rest(const RtTensorFile *file)
-{
-    rt_pages_done(file->mapping.data, file->mapping.len);
-}
-
-void
-rt_tensors_close(RtTensorFile *file)
-{
-    if (!file)
-        return;
-    rt_unmap_file(&file->mapping);
-    rt_index_free(&file->index);
-    free(file->tensors);
-    free(file->extents);
-    free(file->names);
-    free(file->path);
-    free(file);
-}
-
-const char *
-rt_tensors_path(const RtTensorFile *file)
-{
-    return file->path;
-}
-
-int
-rt_tensors_count(const RtTensorFile *file)
-{
-    return file->count;
-}
-
-const RtTensor *
-rt_tensors_at(const RtTensorFile *file, int i)
-{
-    return &file->tensors[i];
-}
-
-const RtTensor *
-rt_tensors_find(const RtTensorFile *file, const char *name)
-{
-    const int i = rt_index_find(&file->index, name, strlen(name));
-    return i < 0 ? NULL : &file->tensors[i];
-}
-
-uint64_t
-rt_tensors_identity(const RtTensorFile *file)
-{
-    enum { SAMPLE = 64 };
-    const uint64_t sizes[] = {file->mapping.len, (uint64_t)file->mapping.changed};
-    uint64_t hash = rt_hash(sizes, sizeof sizes);
-    for (int i = 0; i < file->count; i++) {
-        const RtTensor *t = &file->tensors[i];
-        const size_t n = t->bytes < SAMPLE ? t->bytes : SAMPLE;
-        hash = rt_hash_on(hash, t->name, strlen(t->name));
-        hash = rt_hash_on(hash, t->dtype, strlen(t->dtype));
-        hash = rt_hash_on(hash, t->dim, (size_t)t->rank * sizeof *t->dim);
-        hash = rt_hash_on(hash, t->data, n);
-        hash = rt_hash_on(hash, (const char *)t->data + t->bytes - n, n);
-    }
-    return hash;
 }

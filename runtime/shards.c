@@ -1,4 +1,4 @@
-/* runtime/shards.c -- model.safetensors.index.json: {"weight_map": {"tensor": "file", ...}, ...}.
+/* runtime/shards.c -- an index of files of weights: {"weight_map": {"tensor": "file", ...}, ...}.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -234,6 +234,11 @@ open_index(const char *dir, const char *name, ssmc_weights **out)
     return status;
 }
 
+/* Names of the files that a directory may have its weights in. */
+typedef struct {
+    const char *whole, *index; /* all in one file; several, by an index: NULL: there is none */
+} FileSet;
+
 /* What an index and one file have to do with each other. */
 typedef struct {
     RtText lacks; /* the first tensor of the index that is not in the file; "": none */
@@ -241,11 +246,10 @@ typedef struct {
 } Overlap;
 
 static ssmc_status
-index_overlap(const char *dir, const char *index, const char *whole, const ssmc_weights *single,
-              Overlap *out)
+index_overlap(const char *dir, const FileSet *set, const ssmc_weights *single, Overlap *out)
 {
     RtShards shards;
-    char *path = rt_path_join(dir, index);
+    char *path = rt_path_join(dir, set->index);
     *out = (Overlap){.others = false};
     if (!path)
         return rt_fail_memory(strlen(dir), "a path");
@@ -254,7 +258,7 @@ index_overlap(const char *dir, const char *index, const char *whole, const ssmc_
     if (status != SSMC_OK)
         return status;
     for (int i = 0; i < shards.count; i++) {
-        out->others = out->others || strcmp(shards.shard[i].file, whole) != 0;
+        out->others = out->others || strcmp(shards.shard[i].file, set->whole) != 0;
         if (!out->lacks.text[0] && !rt_weights_find(single, shards.shard[i].tensor))
             out->lacks = rt_quote(shards.shard[i].tensor);
     }
@@ -262,54 +266,57 @@ index_overlap(const char *dir, const char *index, const char *whole, const ssmc_
     return SSMC_OK;
 }
 
-/* "TAKEN was taken, not LEFT: WHY"; no memory: no note. */
+/* Which of the two were taken, and why; no memory: no note. */
 static void
-weights_note(ssmc_weights *w, const char *taken, const char *left, const char *why)
+weights_note(ssmc_weights *w, const FileSet *set, bool by_index, const char *why)
 {
-    static const char form[] = "%s taken, not %s: %s";
-    const size_t room = sizeof form + strlen(taken) + strlen(left) + strlen(why);
+    const size_t room = sizeof "the files of  are taken, not : " + strlen(set->whole) +
+                        strlen(set->index) + strlen(why);
     w->note = malloc(room);
-    if (w->note)
-        snprintf(w->note, room, form, taken, left, why);
+    if (w->note && by_index)
+        snprintf(w->note, room, "the files of %s are taken, not %s: %s", set->index, set->whole,
+                 why);
+    else if (w->note)
+        snprintf(w->note, room, "%s is taken, not the files of %s: %s", set->whole, set->index,
+                 why);
 }
 
 /* The files of an index, because the one file is not the whole model. */
 static ssmc_status
-open_index_for(const char *dir, const char *index, const char *whole, const char *why,
-               ssmc_weights **out)
+open_index_for(const char *dir, const FileSet *set, const char *why, ssmc_weights **out)
 {
-    const ssmc_status status = open_index(dir, index, out);
+    const ssmc_status status = open_index(dir, set->index, out);
     if (status == SSMC_OK)
-        weights_note(*out, "the files of model.safetensors.index.json are", whole, why);
+        weights_note(*out, set, true, why);
     return status;
 }
 
 /* A directory has an index and one file that should be the whole model. The one file is taken if it
  * holds what the index names, or where the files of the index cannot be read. */
 static ssmc_status
-open_either(const char *dir, const char *index, const char *whole, ssmc_weights **out)
+open_either(const char *dir, const FileSet *set, ssmc_weights **out)
 {
     ssmc_weights *single = NULL;
     Overlap overlap;
-    ssmc_status status = open_beside(dir, whole, &single);
+    ssmc_status status = open_beside(dir, set->whole, &single);
     if (status != SSMC_OK) {
         char *why = strdup(ssmc_error());
-        status = open_index_for(dir, index, whole, why ? why : "it cannot be read", out);
+        status = open_index_for(dir, set, why ? why : "it cannot be read", out);
         free(why);
         return status;
     }
-    status = index_overlap(dir, index, whole, single, &overlap);
+    status = index_overlap(dir, set, single, &overlap);
     if (status == SSMC_OK && overlap.lacks.text[0]) {
         char why[sizeof overlap.lacks.text + 32];
         snprintf(why, sizeof why, "it lacks tensor '%s'", overlap.lacks.text);
-        status = open_index_for(dir, index, whole, why, out);
+        status = open_index_for(dir, set, why, out);
         if (status == SSMC_OK) {
             rt_weights_close(single);
             return SSMC_OK;
         }
     }
     if (status != SSMC_OK || overlap.others)
-        weights_note(single, "model.safetensors is", "the files of model.safetensors.index.json",
+        weights_note(single, set, false,
                      status == SSMC_OK ? "it holds every tensor that they do" : ssmc_error());
     *out = single;
     return SSMC_OK;
@@ -355,43 +362,60 @@ count_safetensors(const char *dir, char **name)
     return count;
 }
 
+/* The files of a set; *found false: the directory has none of them. */
 static ssmc_status
-open_only(const char *dir, ssmc_weights **out)
+open_set(const char *dir, const FileSet *set, bool *found, ssmc_weights **out)
 {
+    const bool whole = exists(dir, set->whole), index = set->index && exists(dir, set->index);
+    *found = whole || index;
+    if (whole && index)
+        return open_either(dir, set, out);
+    if (index)
+        return open_index(dir, set->index, out);
+    return whole ? open_beside(dir, set->whole, out) : SSMC_OK;
+}
+
+/* Where no *.safetensors has a known name the only one is taken; else PyTorch's files. */
+static ssmc_status
+open_other(const char *dir, ssmc_weights **out)
+{
+    static const FileSet torch = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
     char *name = NULL;
     const int count = count_safetensors(dir, &name);
-    ssmc_status status;
+    bool found = false;
+    ssmc_status status = SSMC_OK;
     if (count < 0)
         status = rt_fail_errno("read", dir);
-    else if (count == 0)
-        status = rt_folder_fault(dir, "*.safetensors, which hold a checkpoint's weights");
-    else if (count > 1)
-        status = rt_fail(SSMC_BAD_FILE,
-                         "%s has %d *.safetensors, but neither model.safetensors.index.json, "
-                         "model.safetensors nor consolidated.safetensors to tell which "
-                         "are the weights",
-                         dir, count);
-    else if (!name)
+    else if (count == 1 && !name)
         status = rt_fail_memory(0, "a path");
-    else
+    else if (count == 1)
         status = open_beside(dir, name, out);
+    else
+        status = open_set(dir, &torch, &found, out);
     free(name);
-    return status;
+    if (status != SSMC_OK || *out)
+        return status;
+    if (count == 0)
+        return rt_folder_fault(
+            dir, "*.safetensors and no pytorch_model.bin, which hold a checkpoint's weights");
+    return rt_fail(SSMC_BAD_FILE,
+                   "%s has %d *.safetensors, but neither model.safetensors.index.json, "
+                   "model.safetensors nor consolidated.safetensors to tell which are the weights",
+                   dir, count);
 }
 
 static ssmc_status
 open_directory(const char *dir, ssmc_weights **out)
 {
-    static const char index[] = "model.safetensors.index.json";
-    static const char *const names[] = {"model.safetensors", "consolidated.safetensors"};
-    if (exists(dir, index) && exists(dir, names[0]))
-        return open_either(dir, index, names[0], out);
-    if (exists(dir, index))
-        return open_index(dir, index, out);
-    for (size_t i = 0; i < RT_COUNT(names); i++)
-        if (exists(dir, names[i]))
-            return open_beside(dir, names[i], out);
-    return open_only(dir, out);
+    static const FileSet sets[] = {
+        {"model.safetensors",        "model.safetensors.index.json"},
+        {"consolidated.safetensors", NULL                          },
+    };
+    bool found = false;
+    ssmc_status status = SSMC_OK;
+    for (size_t i = 0; i < RT_COUNT(sets) && !found; i++)
+        status = open_set(dir, &sets[i], &found, out);
+    return found ? status : open_other(dir, out);
 }
 
 ssmc_status

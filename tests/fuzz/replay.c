@@ -205,6 +205,11 @@ Test(fuzz, safetensors_seeds_and_their_mutations)
     replay(fuzz_safetensors, SSMC_ROOT "/tests/fuzz/corpus/safetensors", 10000);
 }
 
+Test(fuzz, torch_seeds_and_their_mutations)
+{
+    replay(fuzz_torch, SSMC_ROOT "/tests/fuzz/corpus/torch", 10000);
+}
+
 Test(fuzz, tokenizer_seeds_and_their_mutations)
 {
     replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 1500);

@@ -30,18 +30,16 @@ static const struct {
     size_t len;
     const char *is, *instead;
 } files[] = {
-    {"x",           BYTES("GGUF\3\0\0\0\0\0\0\0"),                                       "is a GGUF file",            "config.json and *.safetensors"},
-    {"x.bin",       BYTES(ZIP "archive/data.pkl"),                                       "is a PyTorch file",         "torch.load(\""                },
-    {"pytorch.bin", BYTES(ZIP "\0\0"),                                                   "is a PyTorch file",         "save_file"                    },
-    {"x.pt",        BYTES("\x80\2}q\0."),                                                "is a PyTorch file",         "model.safetensors"            },
-    {"x.zip",       BYTES(ZIP "model/config.json"),                                      "is an archive",             "unpack it"                    },
-    {"x.npz",       BYTES(ZIP "w.npy"),                                                  "is a file of NumPy arrays", "safetensors.numpy"            },
-    {"x.h5",        BYTES("\x89HDF\r\n\x1a\n"),                                          "is an HDF5 file",           "safetensors"                  },
-    {"x.tar.gz",    BYTES("\x1f\x8b\b\0\0\0\0\0"),                                       "is an archive",             "unpack it"                    },
-    {"model",       BYTES("\177ELF\2\1\1\0"),                                            "is a program or a library", "--emit so"                    },
-    {"lfs",         BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
-     "is a Git LFS pointer",                                                                                          "git lfs pull"                 },
-    {"page",        BYTES("<!DOCTYPE html><html></html>"),                               "is a page of HTML",         "download"                     },
+    {"x",        BYTES("GGUF\3\0\0\0\0\0\0\0"),                                       "is a GGUF file",            "config.json and *.safetensors"},
+    {"x.pt",     BYTES("\x80\2}q\0."),                                                "is a PyTorch file",         "save it again: python3"       },
+    {"x.zip",    BYTES(ZIP "model/config.json"),                                      "is an archive",             "unpack it"                    },
+    {"x.npz",    BYTES(ZIP "w.npy"),                                                  "is a file of NumPy arrays", "safetensors.numpy"            },
+    {"x.h5",     BYTES("\x89HDF\r\n\x1a\n"),                                          "is an HDF5 file",           "safetensors"                  },
+    {"x.tar.gz", BYTES("\x1f\x8b\b\0\0\0\0\0"),                                       "is an archive",             "unpack it"                    },
+    {"model",    BYTES("\177ELF\2\1\1\0"),                                            "is a program or a library", "--emit so"                    },
+    {"lfs",      BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+     "is a Git LFS pointer",                                                                                       "git lfs pull"                 },
+    {"page",     BYTES("<!DOCTYPE html><html></html>"),                               "is a page of HTML",         "download"                     },
 };
 
 Test(kind, files)
@@ -64,6 +62,23 @@ Test(kind, files)
     temp_dir_remove(dir);
 }
 
+/* Of weights alone, one that is taken as weights. */
+Test(kind, files_of_weights)
+{
+    static const char *const paths[] = {GOLDEN "/model.safetensors",
+                                        SSMC_ROOT "/tests/data/torch/float32.bin"};
+    static const char *const is[] = {"is a safetensors file: weights without a description",
+                                     "is a PyTorch file: weights without a description"};
+    for (int i = 0; i < 2; i++) {
+        char says[512], set[512];
+        snprintf(says, sizeof says, "a YAML file that says `weights: %s`", paths[i]);
+        snprintf(set, sizeof set, "tokenizer=%s", paths[i]);
+        expect(ARGS(SSMC_BINARY, "explain", paths[i]), NULL, ARGS(is[i], says));
+        expect(ARGS(SSMC_BINARY, "import", paths[i]), NULL, ARGS(is[i], says));
+        expect(ARGS(SSMC_BINARY, "tokenize", GOLDEN, "--set", set), "x", ARGS(is[i], says));
+    }
+}
+
 Test(kind, files_of_a_checkpoint)
 {
     char *dir = temp_dir(), *empty = path_join(dir, "m.yaml");
@@ -71,8 +86,6 @@ Test(kind, files_of_a_checkpoint)
     char *index = path_join(dir, "model.safetensors.index.json");
     expect(ARGS(SSMC_BINARY, "explain", GOLDEN "/config.json"), NULL,
            ARGS("is the config.json of a checkpoint", "give the directory that it is in: " GOLDEN));
-    expect(ARGS(SSMC_BINARY, "explain", GOLDEN "/model.safetensors"), NULL,
-           ARGS("is a safetensors file: weights without a description", "`weights: " GOLDEN));
     expect(ARGS(SSMC_BINARY, "explain", SSMC_ROOT "/examples/storyteller/tokenizer.json"), NULL,
            ARGS("is a tokenizer;"));
     cr_assert(write_whole(empty, "", 0) && write_whole(adapter, "{\"peft_type\": \"LORA\"}", 21) &&
@@ -130,19 +143,23 @@ expect_folder(bool config, const char *name, const char *content, size_t len,
 
 Test(kind, folders)
 {
-    static const char zip[] = "PK\3\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    static const char zip[] = ZIP "archive/data.pkl";
     for (int config = 0; config < 2; config++) {
-        expect_folder(config, "pytorch_model.bin", zip, 32,
-                      ARGS("pytorch_model.bin is a PyTorch file", "python3 -c 'import torch"));
-        expect_folder(config, "pytorch_model-00001-of-00002.bin", zip, 32,
-                      ARGS("pytorch_model-00001-of-00002.bin and its like", "glob.glob(\""));
-        expect_folder(config, "consolidated.00.pth", zip, 32,
-                      ARGS("consolidated.00.pth is a PyTorch file", "torch.load("));
+        expect_folder(config, "pytorch_model-00001-of-00002.bin", zip, sizeof zip - 1,
+                      ARGS("pytorch_model-00001-of-00002.bin is one of several files, and "
+                           "pytorch_model.bin.index.json"));
+        expect_folder(config, "consolidated.00.pth", zip, sizeof zip - 1,
+                      ARGS("consolidated.00.pth is a PyTorch file: weights without a description",
+                           "give a directory that has it as pytorch_model.bin"));
+        expect_folder(config, "old.bin", "\x80\2}q\0.", 6,
+                      ARGS("old.bin is a PyTorch file as version 1.5", "save it again"));
         expect_folder(config, "m-Q4_K.gguf", "GGUF\3\0\0\0", 8, ARGS("m-Q4_K.gguf is a GGUF file"));
         expect_folder(config, "adapter_config.json", "{}", 2, ARGS("it holds an adapter (LoRA)"));
         expect_folder(config, "flax_model.msgpack", "x", 1, ARGS("flax_model.msgpack is of Flax"));
         expect_folder(config, "README.md", "x", 1, ARGS("has no "));
     }
+    expect_folder(false, "pytorch_model.bin", zip, sizeof zip - 1,
+                  ARGS("pytorch_model.bin is a PyTorch file", "beside its config.json"));
     expect_folder(false, "params.json", "{}", 2, ARGS("the conversion for transformers"));
     expect_folder(false, "model.safetensors", "\2\0\0\0\0\0\0\0{}", 10,
                   ARGS("model.safetensors holds weights", "config.json belongs beside it"));

@@ -1,0 +1,30 @@
+/* runtime/tensors.h -- what readers of tensor files share. A reader turns the bytes of one format
+ * into a table of tensors (name, type, shape, data); whoever uses the table cannot tell which
+ * format the file has. */
+#ifndef SSMC_RUNTIME_TENSORS_H
+#define SSMC_RUNTIME_TENSORS_H
+
+#include "runtime/internal.h"
+
+struct RtTensorFile {
+    char *path;        /* owns */
+    RtMapping mapping; /* owns; empty when the bytes are borrowed */
+    char *names;       /* owns: what RtTensor.name points into */
+    RtTensor *tensors; /* owns: [count] */
+    int count;
+    RtIndex index;
+};
+
+/* Readers fill the table from the bytes, which stay, and check everything that the table says. A
+ * fault leaves a table that rt_tensors_close frees. */
+ssmc_status rt_safetensors_read(RtTensorFile *file, const char *bytes, size_t len);
+ssmc_status rt_torch_read(RtTensorFile *file, const char *bytes, size_t len); /* torch.save's */
+
+/* Room for a table of tensors whose names take that many bytes with their NULs; a reader calls it
+ * once. */
+ssmc_status rt_tensors_room(RtTensorFile *file, size_t tensors, size_t name_bytes);
+
+/* A number of up to 8 bytes, the lowest first. */
+uint64_t rt_little_endian(const char *bytes, int count);
+
+#endif

@@ -1,0 +1,33 @@
+/* tests/fuzz/tensors.h -- what targets that read tensors ask of a file that was taken. */
+#ifndef SSMC_TESTS_FUZZ_TENSORS_H
+#define SSMC_TESTS_FUZZ_TENSORS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/rt.h"
+
+/* Refused with a message, or every tensor lies inside the bytes and is found by its name. */
+static inline void
+fuzz_tensors(const void *bytes, size_t size, const char *path)
+{
+    RtTensorFile *file = NULL;
+    const uint8_t *data = bytes;
+    if (rt_tensors_from(bytes, size, path, &file) != SSMC_OK) {
+        if (ssmc_error()[0] == '\0')
+            abort();
+        return;
+    }
+    for (int i = 0; i < rt_tensors_count(file); i++) {
+        const RtTensor *t = rt_tensors_at(file, i);
+        const uint8_t *from = t->data;
+        if (t->bytes > size || (t->bytes > 0 && (from < data || from > data + size - t->bytes)))
+            abort();
+        if (t->rank < 0 || t->rank > RT_MAX_RANK || !rt_tensors_find(file, t->name))
+            abort();
+    }
+    rt_tensors_close(file);
+}
+
+#endif
