@@ -7,23 +7,23 @@
  *               dot=bf16x3, and without such a unit no linear does
  *   bf16        both factors of every linear are bf16; sums and results stay f32
  *   f16         the weight of every linear is f16
- *   int8, int4  every linear has become linear_i8 or linear_u4, but for its precise columns, which
- *               are a linear of their own in the format's real type
+ *   int8, int4  every linear has become linear_i8 or linear_u4, but for those whose columns are all
+ *               precise, which are in the format's real type
  *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16: columns that a projection or a
  *               convolution makes for several ops (operands of views) are bf16, as is what an SSD
- *               or a scan makes where other ops compute with it
+ *               or a scan makes where other ops compute with it. Of a split into one piece it is
+ *               what the pointwise ops after it make in the end
  *   states of ops of class RECURRENT are state_dtype, unless the text says bf16 itself
  * Does not change: biases, other states, all that is neither linear nor recurrent.
  *
  * Algorithm: each operand of a linear that is multiplied gets a cast, or a quantise. That of a
  * weight is a parameter, run once at load; that of an activation is fused into whatever makes it.
  * Norm weights and factors were folded before, so that a weight is rounded once, after all of them.
- * What several linears read is quantised once. Precise columns can only be taken apart where a
- * split reads the linear and they are its last piece. Rows that are picked (the head) keep 8 bits:
- * their errors go straight to the logits.
+ * What several linears read is quantised once. Rows that are picked (the head) keep 8 bits: their
+ * errors go straight to the logits.
  *
- *   p: f32[T,520] = linear(x, W, b) {precise=8}
- *   z: f32[T,512], dt: f32[T,8] = split(p) {sizes=[512, 8]}
+ *   z: f32[T,512] = linear(x, W, b) {rows=512}
+ *   dt: f32[T,8] = linear(x, W, b) {precise=8, first=512, rows=8}
  * becomes
  *   t1: i8[T,256], t2: f32[T,1] = quantise(x)
  *   t3: i8[512,256], t4: f32[512,1] = quantise_i8(W) {rows=512}

@@ -26,6 +26,9 @@
  * l h + h h + h l. What is left out, l l, is below 2^-16 of a product, as are the parts that l has
  * not.
  *
+ * A convolution in the epilogue (row_conv.c) sees the rows of a block of columns in order: those
+ * that wait are finished before the next 32 do.
+ *
  * Rows are independent of each other, and every row is summed in the same order, so that a row's
  * result does not depend on the rows beside it.
  *

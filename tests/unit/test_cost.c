@@ -199,18 +199,19 @@ Test(cost, a_prefill_is_its_kernels)
     arena_free(arena);
 }
 
+#define PROJECTION(states, after)                                                                  \
+    "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n  rows 4\n"                    \
+    "  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"                                      \
+    "  weight w: f32[320,16] init=ones\n" states "  x = embed(ids, e)\n  y = linear(x, w)\n" after \
+    "  last = take(z)\n  output last\n}\n"
+
 /* The kernel of the one projection of a graph, 16 inputs and 320 results of bf16, or of f32 as
  * triples. */
 static const Kernel *
-projection_of(Arena *arena, const Machine *m, bool triples, const Graph **out)
+projection_of(Arena *arena, const Machine *m, const char *text, bool triples, const Graph **out)
 {
-    static const char text[] = "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n"
-                               "  rows 4\n  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"
-                               "  weight w: f32[320,16] init=ones\n  x = embed(ids, e)\n"
-                               "  y = linear(x, w)\n  z = silu(y)\n  last = take(z)\n"
-                               "  output last\n}\n";
     Diag *diag = diag_new();
-    const Source source = {"test.ir", text, strlen(text)};
+    const Source source = {.path = "test.ir", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
     cr_assert_not_null(g);
     PassCtx cx = {.machine = m,
@@ -230,6 +231,8 @@ projection_of(Arena *arena, const Machine *m, bool triples, const Graph **out)
     return g->kernels[i];
 }
 
+static const char with_silu[] = PROJECTION("", "  z = silu(y)\n");
+
 /* By hand: 10 panels of 32, 5 of them one thread's; 40 rows in 3 halves of 16; one step of 32 pairs
  * holds all inputs. */
 Test(cost, a_projection_on_the_matrix_unit)
@@ -239,7 +242,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     const Graph *g;
     double count[COST_STEPS];
     cr_assert(machine_named("sapphirerapids", &m));
-    const Kernel *k = projection_of(arena, &m, false, &g);
+    const Kernel *k = projection_of(arena, &m, with_silu, false, &g);
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
     cost_kernel_count(&m, g, k, 40, 2, count);
     cr_expect_eq(count[COST_linear_bf16], 0);
@@ -249,7 +252,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_matrix_out], 5 * 40 * 2);
     cr_expect_eq(count[COST_stream], 5 * 16, "16 inputs of 32 columns, 2 bytes each");
     cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2, "silu, fused");
-    k = projection_of(arena, &m, true, &g);
+    k = projection_of(arena, &m, with_silu, true, &g);
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
     cost_kernel_count(&m, g, k, 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 3 * 5 * 2 * 3, "three products for one");
@@ -262,9 +265,34 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_matrix_stage], 0, "x is multiplied where it lies");
     cr_expect_eq(count[COST_matrix_bf16], 2 * 5 * 2 * 3);
     m.matrix = (MatrixUnit){0};
-    cost_kernel_count(&m, g, projection_of(arena, &m, false, &g), 40, 2, count);
+    cost_kernel_count(&m, g, projection_of(arena, &m, with_silu, false, &g), 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 0);
     cr_expect_gt(count[COST_linear_bf16], 0);
+    arena_free(arena);
+}
+
+/* The same, with 4 taps for each of half of the columns, 16 a vector; z lies in the kernel. */
+Test(cost, a_convolution_in_an_epilogue)
+{
+    static const char text[] =
+        PROJECTION("  weight k: f32[320,1,4] init=ones\n  state s: f32[3,320]\n",
+                   "  c = conv1d(y, k, _, s)\n  z = silu(c)\n");
+    Arena *arena = arena_new();
+    Machine m;
+    const Graph *g;
+    double count[COST_STEPS];
+    cr_assert(machine_named("sapphirerapids", &m));
+    const Kernel *k = projection_of(arena, &m, text, false, &g);
+    cr_expect_not_null(kernel_epilogue(g, k));
+    cost_kernel_count(&m, g, k, 40, 2, count);
+    cr_expect_eq(count[COST_conv], 4 * 40 * 320 / 16 / 2);
+    cr_expect_eq(count[COST_matrix_bf16], 5 * 2 * 3);
+    cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2);
+    m.matrix = (MatrixUnit){0};
+    k = projection_of(arena, &m, text, false, &g);
+    cr_expect_null(kernel_epilogue(g, k));
+    cost_kernel_count(&m, g, k, 40, 2, count);
+    cr_expect_eq(count[COST_conv], 0, "it is a kernel of its own");
     arena_free(arena);
 }
 
