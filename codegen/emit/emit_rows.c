@@ -155,10 +155,10 @@ typedef struct {
     Val mean, rest; /* NULL: nothing is */
 } Centre;
 
-/* The mean square of a group, or its variance, in two passes with a correction (Chan, Golub and
- * LeVeque, "Algorithms for Computing the Sample Variance", 1983, equation 1.7): x - mean is small
- * and exact where the mean is large beside what differs from it, so its own mean tells how far off
- * the first one was. */
+/* The mean square of a group; or its variance, by the corrected two-pass algorithm (Chan, Golub and
+ * LeVeque, "Algorithms for Computing the Sample Variance: Analysis and Recommendations", 1983):
+ * x - mean is exact where the mean is large and all of x lies near it, and the mean of what is left
+ * tells how far off the first one was. */
 static Val
 mean_square(Cg *c, CgKernel *k, const Rows *n, Sweep s, int64_t width, Centre *centre)
 {
