@@ -208,7 +208,7 @@ Test(epilogue, a_weight_by_channels_is_refused)
         " kernel pick { out = take(y) }\n output out\n}\n";
     char *dir = temp_dir(), *path = path_join(dir, "t.ir");
     write_whole(path, text, strlen(text));
-    const char *argv[] = {SSMC_BINARY, "compile",        path, "--emit", "obj",
+    const char *argv[] = {SSMC_BINARY, "compile",        path, "--emit", "asm",
                           "--cpu",     "sapphirerapids", NULL};
     CommandResult r = command_run(argv, NULL, 0);
     cr_expect_eq(r.status, 2);
