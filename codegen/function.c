@@ -13,7 +13,8 @@
 static CgEmitter *const emitters[OP_COUNT] = {
     [OP_embed] = emit_embed,
     [OP_take] = emit_take,
-    [OP_rmsnorm] = emit_rmsnorm,
+    [OP_rmsnorm] = emit_norm,
+    [OP_layernorm] = emit_norm,
     [OP_conv1d] = emit_conv1d,
     [OP_linear] = emit_linear,
     [OP_ssd_scan] = emit_ssd_scan,

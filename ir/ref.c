@@ -169,6 +169,30 @@ ref_rmsnorm(RefCall *c)
     }
 }
 
+/* Ba, Kiros and Hinton, "Layer Normalization", section 3; the variance is that of the population.
+ */
+void
+ref_layernorm(RefCall *c)
+{
+    const double *x = ref_in(c, 0);                        /* [T,W] */
+    const double *w = ref_has(c, 1) ? ref_in(c, 1) : NULL; /* [W] */
+    const double *b = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [W] */
+    const int64_t T = ref_height(&c->in[0]), W = ref_width(&c->in[0]);
+    const double eps = node_num(c->node, ATTR_eps, 0);
+    double *y = c->out[0].at; /* [T,W] */
+    for (int64_t t = 0; t < T; t++, x += W, y += W) {
+        double mean = 0, variance = 0;
+        for (int64_t i = 0; i < W; i++)
+            mean += x[i] / (double)W;
+        for (int64_t i = 0; i < W; i++)
+            variance += (x[i] - mean) * (x[i] - mean) / (double)W;
+        const double scale = 1 / sqrt(variance + eps);
+        for (int64_t i = 0; i < W; i++)
+            y[i] = (x[i] - mean) * scale * (w ? w[i] : 1) + (b ? b[i] : 0);
+    }
+}
+
+static const double ROOT_HALF = 0.70710678118654752440;
 static const double ROOT_2_OVER_PI = 0.79788456080286535588;
 
 /* ---- pointwise ----------------------------------------------------------------------------- */
@@ -289,6 +313,7 @@ POINTWISE(silu, sigmoid(x) * x)
 POINTWISE(softplus, (x > 0 ? x : 0) + log1p(exp(-fabs(x)))) /* = log(1 + e^x) */
 POINTWISE(tanh, tanh(x))
 POINTWISE(gelu, x / 2 * (1 + tanh(ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))))
+POINTWISE(gelu_erf, x / 2 * erfc(-x * ROOT_HALF)) /* 1 + erf(u) = erfc(-u) */
 POINTWISE(relu, x < 0 ? 0 : x)
 POINTWISE(square, (x * x))
 

@@ -79,7 +79,7 @@ work_conv1d(const Node *node, int64_t block)
 }
 
 bool
-shape_rmsnorm(const Node *node, ShapeResult *r)
+shape_norm(const Node *node, ShapeResult *r)
 {
     if (!want_rows(r, node, 0))
         return false;
@@ -88,8 +88,11 @@ shape_rmsnorm(const Node *node, ShapeResult *r)
     if (width % groups != 0)
         return broken(r, 0, "%lld columns do not divide into groups=%lld", (long long)width,
                       (long long)groups);
-    const char *origin = "one factor for each column of operand 1";
-    return want_vector(r, node, 1, width, origin) &&
+    const int bias = op_slot(node->op, 'B');
+    return want_vector(r, node, op_slot(node->op, 'W'), width,
+                       "one factor for each column of operand 1") &&
+           (bias < 0 ||
+            want_vector(r, node, bias, width, "one number to add for each column of operand 1")) &&
            result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, width));
 }
 

@@ -9,7 +9,8 @@
  * Algorithm: nodes from last to first, so that a node's readers are final when it is reached. For
  * each value the linears that multiply it are kept in a list; a factor may move into them when
  * that list holds all uses of the value.
- *   rmsnorm(x, w) read by linears    ->  rmsnorm(x, _), and W * w in each of them
+ *   norm(x, w) read by linears       ->  norm(x, _), and W * w in each of them: an op of rows that
+ *                                        multiplies by a weight and adds nothing after it
  *   x * f         read by linears    ->  x, and W * f in each of them
  *   linear(x, W, b) * f, f a number  ->  linear(x, W * f, b * f)
  * Terminates: every step takes a factor away from an activation, and none adds one.
@@ -74,10 +75,11 @@ fold_into_readers(Fold *f, const Value *v, Value *factor)
 static void
 fold_norm(Fold *f, Node *norm)
 {
-    if (!norm->in[1] || !fold_only_linears(f, norm->out[0]))
+    Value *factor = node_operand(norm, 'W');
+    if (!factor || node_operand(norm, 'B') || !fold_only_linears(f, norm->out[0]))
         return;
-    fold_into_readers(f, norm->out[0], norm->in[1]);
-    graph_set_operand(f->g, norm, 1, NULL);
+    fold_into_readers(f, norm->out[0], factor);
+    graph_set_operand(f->g, norm, op_slot(norm->op, 'W'), NULL);
 }
 
 /* A number, or one number for each column of a matrix `width` columns wide. */
@@ -158,7 +160,7 @@ pass_fold_params(Graph *g, PassCtx *cx)
         before = n->prev;
         if (fold_open_linear(n))
             fold_note_reader(&f, n);
-        else if (n->op == OP_rmsnorm)
+        else if (node_class(n) == CLASS_ROWWISE)
             fold_norm(&f, n);
         else if (n->op == OP_mul)
             fold_product(&f, n);

@@ -277,16 +277,16 @@ void cg_store_map(Cg *c, CgKernel *k, const Value *v);
  * cannot be emitted; it has said why to diag. On entry the builder stands in the entry block; on
  * return it stands where the function returns (codegen/function.c adds the ret). */
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
-CgEmitter emit_map;                    /* no anchor: pointwise ops alone */
-CgEmitter emit_embed, emit_take;       /* emit_gather.c */
-CgEmitter emit_rmsnorm, emit_quantise; /* emit_rows.c */
-CgEmitter emit_conv1d;                 /* emit_conv.c */
-CgEmitter emit_linear;                 /* emit_linear.c */
-CgEmitter emit_linear_integers;        /* emit_integers.c */
-CgEmitter emit_ssd_scan;               /* emit_scan.c */
-CgEmitter emit_ssd_chunked;            /* emit_chunked.c: chunk_decay .. chunk_out, flag S */
-CgEmitter emit_selective_scan;         /* emit_selective.c */
-CgEmitter emit_transpose, emit_pack;   /* emit_layout.c */
-CgEmitter emit_quantised;              /* emit_quantised.c: a quantise_* with its packs */
+CgEmitter emit_map;                  /* no anchor: pointwise ops alone */
+CgEmitter emit_embed, emit_take;     /* emit_gather.c */
+CgEmitter emit_norm, emit_quantise;  /* emit_rows.c */
+CgEmitter emit_conv1d;               /* emit_conv.c */
+CgEmitter emit_linear;               /* emit_linear.c */
+CgEmitter emit_linear_integers;      /* emit_integers.c */
+CgEmitter emit_ssd_scan;             /* emit_scan.c */
+CgEmitter emit_ssd_chunked;          /* emit_chunked.c: chunk_decay .. chunk_out, flag S */
+CgEmitter emit_selective_scan;       /* emit_selective.c */
+CgEmitter emit_transpose, emit_pack; /* emit_layout.c */
+CgEmitter emit_quantised;            /* emit_quantised.c: a quantise_* with its packs */
 
 #endif

@@ -1,20 +1,22 @@
-/* codegen/emit/emit_rows.c -- rmsnorm over column groups and quantise, alone or one after the
- * other, with the pointwise ops before, between and after them.
+/* codegen/emit/emit_rows.c -- norms (rmsnorm over column groups, layernorm) and quantise, alone or
+ * one after the other, with the pointwise ops before, between and after them.
  *
  * rmsnorm sweeps each group of a row twice: once for the sum of squares, once to scale and store.
- * What the prologue computes is saved in scratch between the sweeps; when the norm reads an operand
- * as it is, the second sweep reads it again instead (it is in L1 by then). quantise saves the row
- * it is given, finds the greatest magnitude on the way, and sweeps once more to round. */
+ * layernorm sweeps a row three times: once for the mean, once for the squares of what differs from
+ * it, once to scale and store. What the prologue computes is saved in scratch in the first sweep;
+ * when the norm reads an operand as it is, later sweeps read it again instead (it is in L1 by
+ * then). quantise saves the row it is given, finds the greatest magnitude on the way, and sweeps
+ * once more to round. */
 #include "codegen/emit/cg.h"
 
 enum { CHAINS = 4 }; /* accumulators, so that the sum does not wait for one fma after another */
 
 typedef struct {
     const Node *norm, *quantise; /* NULL: not in this kernel */
-    Val input;        /* one row of the norm's input in scratch; NULL: it is read again */
-    Val sums[CHAINS]; /* variables, <lanes x float> */
-    Val values;       /* the row that is quantised, in scratch */
-    Val most;         /* variable, <lanes x float>: greatest magnitudes so far */
+    Val input; /* one row of the norm's input in scratch; NULL: it is read again */
+    Val squares[CHAINS], sums[CHAINS]; /* variables, <lanes x float>; sums: of a layernorm only */
+    Val values;                        /* the row that is quantised, in scratch */
+    Val most;                          /* variable, <lanes x float>: greatest magnitudes so far */
 } Rows;
 
 /* x with 0 in the lanes that do not count, in a whole vector: lanes outside the mask, as a prologue
@@ -69,7 +71,7 @@ quantise_row(Cg *c, CgKernel *k, const Rows *n, Val row)
     }
 }
 
-/* ---- rmsnorm ------------------------------------------------------------------------------- */
+/* ---- norms --------------------------------------------------------------------------------- */
 
 static Val
 input_at(Cg *c, const Rows *n, const CgSite *at)
@@ -77,64 +79,130 @@ input_at(Cg *c, const Rows *n, const CgSite *at)
     return cg_at(c, n->input, DTYPE_f32, at->col);
 }
 
-static void
-add_square(Cg *c, CgKernel *k, const Rows *n, Val sum, const CgSite *at)
+/* A sweep over columns [from, to) of a row that adds up what is asked for. */
+typedef struct {
+    Val row, from, to;
+    bool first;         /* the norm's input is computed, and saved; later it is read */
+    bool squares, sums; /* which sums */
+    Val mean;           /* taken from each number before; NULL: nothing is */
+} Sweep;
+
+/* The norm's input, as an earlier sweep had it. */
+static Val
+input_again(Cg *c, CgKernel *k, const Rows *n, const CgSite *at)
 {
-    cg_unbind_all(k);
-    Val x = cg_eval(c, k, n->norm->in[0], at);
-    if (n->input)
-        cg_vstore(c, input_at(c, n, at), DTYPE_f32, x, at->lanes, at->mask);
-    x = counted(c, at, x);
-    cg_set(c, sum, cg_fma(c, x, x, cg_get(c, cg_vec_type(c, c->lanes), sum)));
+    if (!n->input)
+        return cg_eval(c, k, n->norm->in[0], at);
+    const Val x = cg_vload(c, input_at(c, n, at), DTYPE_f32, at->lanes, at->mask);
+    cg_bind(k, n->norm->in[0], x);
+    return x;
 }
 
-/* Sum of squares of columns [from, to): rounds of CHAINS vectors, then what is left. */
-static Val
-sum_of_squares(Cg *c, CgKernel *k, const Rows *n, Val row, Val from, Val to)
+static void
+add_terms(Cg *c, CgKernel *k, const Rows *n, const Sweep *s, int chain, const CgSite *at)
 {
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
-    for (int i = 0; i < CHAINS; i++)
-        cg_set(c, n->sums[i], LLVMConstNull(type));
+    cg_unbind_all(k);
+    Val x = s->first ? cg_eval(c, k, n->norm->in[0], at) : input_again(c, k, n, at);
+    if (s->first && n->input)
+        cg_vstore(c, input_at(c, n, at), DTYPE_f32, x, at->lanes, at->mask);
+    if (s->mean)
+        x = cg_fsub(c, x, cg_splat(c, s->mean, at->lanes));
+    x = counted(c, at, x);
+    if (s->squares)
+        cg_set(c, n->squares[chain], cg_fma(c, x, x, cg_get(c, type, n->squares[chain])));
+    if (s->sums)
+        cg_set(c, n->sums[chain], cg_fadd(c, x, cg_get(c, type, n->sums[chain])));
+}
+
+/* Rounds of CHAINS vectors, then what is left. */
+static void
+sweep(Cg *c, CgKernel *k, const Rows *n, const Sweep *s)
+{
+    for (int i = 0; i < CHAINS; i++) {
+        if (s->squares)
+            cg_set(c, n->squares[i], LLVMConstNull(cg_vec_type(c, c->lanes)));
+        if (s->sums)
+            cg_set(c, n->sums[i], LLVMConstNull(cg_vec_type(c, c->lanes)));
+    }
     const Val round = cg_i64(c, (int64_t)c->lanes * CHAINS);
-    const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), round), round);
-    const Val rest = cg_add(c, from, whole);
-    CgLoop loop = cg_loop(c, "squares", from, rest, (int64_t)c->lanes * CHAINS);
+    const Val whole = cg_mul(c, cg_div(c, cg_sub(c, s->to, s->from), round), round);
+    const Val rest = cg_add(c, s->from, whole);
+    CgLoop loop = cg_loop(c, "sweep", s->from, rest, (int64_t)c->lanes * CHAINS);
     for (int i = 0; i < CHAINS; i++) {
         const Val col = cg_add(c, loop.i, cg_i64(c, (int64_t)i * c->lanes));
-        const CgSite at = {.row = row, .col = col, .lanes = c->lanes};
-        add_square(c, k, n, n->sums[i], &at);
+        const CgSite at = {.row = s->row, .col = col, .lanes = c->lanes};
+        add_terms(c, k, n, s, i, &at);
     }
     cg_loop_end(c, &loop);
-    for (CgColumns s = cg_columns(c, row, rest, to, c->lanes); cg_columns_next(c, &s);)
-        add_square(c, k, n, n->sums[0], &s.at);
+    for (CgColumns cs = cg_columns(c, s->row, rest, s->to, c->lanes); cg_columns_next(c, &cs);)
+        add_terms(c, k, n, s, 0, &cs.at);
+}
+
+/* What a sweep left in its variables, over the number of columns. */
+static Val
+mean_of(Cg *c, const Val *sums, int64_t width)
+{
+    const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     Val half[2];
     for (int i = 0; i < 2; i++)
-        half[i] = cg_fadd(c, cg_get(c, type, n->sums[i]), cg_get(c, type, n->sums[i + 2]));
-    return cg_fold(c, cg_fadd(c, half[0], half[1]), cg_fadd);
+        half[i] = cg_fadd(c, cg_get(c, type, sums[i]), cg_get(c, type, sums[i + 2]));
+    return cg_fdiv(c, cg_fold(c, cg_fadd(c, half[0], half[1]), cg_fadd), cg_f32(c, (double)width));
+}
+
+/* What is taken from each number of a row: its mean in f32, then what that is short of it. */
+typedef struct {
+    Val mean, rest; /* NULL: nothing is */
+} Centre;
+
+/* The mean square of a group; or its variance, by the corrected two-pass algorithm (Chan, Golub and
+ * LeVeque, "Algorithms for Computing the Sample Variance: Analysis and Recommendations", 1983):
+ * x - mean is exact where the mean is large and all of x lies near it, and the mean of what is left
+ * tells how far off the first one was. */
+static Val
+mean_square(Cg *c, CgKernel *k, const Rows *n, Sweep s, int64_t width, Centre *centre)
+{
+    s.first = true;
+    s.squares = n->norm->op != OP_layernorm;
+    s.sums = !s.squares;
+    sweep(c, k, n, &s);
+    if (s.squares)
+        return mean_of(c, n->squares, width);
+    centre->mean = s.mean = mean_of(c, n->sums, width);
+    s.first = false;
+    s.squares = true;
+    sweep(c, k, n, &s);
+    centre->rest = mean_of(c, n->sums, width);
+    const Val excess = cg_fmul(c, centre->rest, centre->rest);
+    return cg_vmax(c, cg_f32(c, 0), cg_fsub(c, mean_of(c, n->squares, width), excess));
 }
 
 static void
 norm_group(Cg *c, CgKernel *k, const Rows *n, Val row, Val group, int64_t width)
 {
     const Node *norm = n->norm;
+    const Value *weight = node_operand(norm, 'W'), *bias = node_operand(norm, 'B');
     const Val from = cg_mul(c, group, cg_i64(c, width));
     const Val to = cg_add(c, from, cg_i64(c, width));
-    const Val sum = sum_of_squares(c, k, n, row, from, to);
-    const Val mean = cg_fdiv(c, sum, cg_f32(c, (double)width));
+    Centre centre = {0};
+    const Val mean =
+        mean_square(c, k, n, (Sweep){.row = row, .from = from, .to = to}, width, &centre);
     const Val factor = cg_rsqrt(c, cg_fadd(c, mean, cg_f32(c, node_num(norm, ATTR_eps, 0))));
     for (CgColumns s = cg_columns(c, row, from, to, c->lanes); cg_columns_next(c, &s);) {
         const CgSite *at = &s.at;
-        Val x = NULL;
         cg_unbind_all(k);
-        if (n->input) {
-            x = cg_vload(c, input_at(c, n, at), DTYPE_f32, at->lanes, at->mask);
-            cg_bind(k, norm->in[0], x);
-        } else {
-            x = cg_eval(c, k, norm->in[0], at);
+        Val y = input_again(c, k, n, at);
+        if (centre.mean) {
+            y = cg_fsub(c, y, cg_splat(c, centre.mean, at->lanes));
+            y = cg_fsub(c, y, cg_splat(c, centre.rest, at->lanes));
         }
-        Val y = cg_fmul(c, x, cg_splat(c, factor, at->lanes));
-        if (norm->nin > 1 && norm->in[1])
-            y = cg_fmul(c, y, cg_eval(c, k, norm->in[1], at));
+        y = cg_fmul(c, y, cg_splat(c, factor, at->lanes));
+        const Val w = weight ? cg_eval(c, k, weight, at) : NULL;
+        const Val b = bias ? cg_eval(c, k, bias, at) : NULL;
+        if (w && b)
+            y = cg_fma(c, y, w, b);
+        else if (w || b)
+            y = w ? cg_fmul(c, y, w) : cg_fadd(c, y, b);
         cg_bind(k, norm->out[0], y);
         if (n->quantise)
             save_value(c, k, n, at);
@@ -148,8 +216,10 @@ norm_open(Cg *c, CgKernel *k, Rows *n)
     const CgOperand *x = cg_operand(k, n->norm->in[0]);
     if (!x || x->is_output)
         n->input = cg_scratch(c, k, cg_width(k->domain) * (int64_t)sizeof(float));
-    for (int i = 0; i < CHAINS; i++)
-        n->sums[i] = cg_var(c, cg_vec_type(c, c->lanes), NULL, "squares");
+    for (int i = 0; i < CHAINS; i++) {
+        n->squares[i] = cg_var(c, cg_vec_type(c, c->lanes), NULL, "squares");
+        n->sums[i] = cg_var(c, cg_vec_type(c, c->lanes), NULL, "sums");
+    }
 }
 
 static void
@@ -166,7 +236,7 @@ norm_row(Cg *c, CgKernel *k, const Rows *n, Val row)
 }
 
 bool
-emit_rmsnorm(Cg *c, CgKernel *k, Diag *diag)
+emit_norm(Cg *c, CgKernel *k, Diag *diag)
 {
     (void)diag; /* the shape rule has seen that groups divide the width */
     Rows n = {.norm = k->kernel->anchor};
@@ -185,7 +255,7 @@ emit_quantise(Cg *c, CgKernel *k, Diag *diag)
         if (other->kernel != k->kernel || other == n.quantise ||
             op_info[other->op].cls != CLASS_ROWWISE)
             continue;
-        if (!n.norm && other->op == OP_rmsnorm && cg_in_domain(k, other->out[0])) {
+        if (!n.norm && !op_has_flag(other->op, 'J') && cg_in_domain(k, other->out[0])) {
             n.norm = other;
             continue;
         }

@@ -41,7 +41,7 @@ typedef struct {
 
 /* e^x = mantissa * 2^power with mantissa near [0.7, 1.42]. */
 typedef struct {
-    Val mantissa;
+    Val mantissa, above_one; /* the mantissa is 1 + above_one, rounded */
     Power power;
 } ExpParts;
 
@@ -66,7 +66,7 @@ exp_parts(Cg *c, Val x, Val low)
     const Val bits = cg_as_bits(c, shifted);
     const Val whole = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x4b400000), "");
     return (ExpParts){
-        cg_fadd(c, tail, cg_like(c, x, 1.0)), {n, whole}
+        cg_fadd(c, tail, cg_like(c, x, 1.0)), tail, {n, whole}
     };
 }
 
@@ -211,20 +211,33 @@ times_sigmoid(Cg *c, Val x, Val high, Val low)
     return scale(c, cg_fdiv(c, top, under), power);
 }
 
-/* x / (1 + e^-u) with an error of 2^-13, in a third of the instructions and without a division. The
- * polynomial for 2^r has an error of 2^-18, the CPU's estimate of a reciprocal one of 2^-14 (Intel
- * SDM, VRCP14PS). A result below 2^-119 may be 0. */
+/* 2^(x - floor(x)) with an error of 2^-18. */
+static Val
+fraction_coarsely(Cg *c, Val x)
+{
+    static const float p[] = {1.00000262f, 0.693003833f, 0.241442755f, 0.0520114601f,
+                              0.0135341678f};
+    return polynomial(c, reduce_at_once(c, x), p, COUNT_OF(p));
+}
+
+/* The CPU's estimate of 1 / x, with an error of 2^-14 (Intel SDM, VRCP14PS). */
+static Val
+reciprocal_coarsely(Cg *c, Val x)
+{
+    enum { ALL = 0xffff };
+    Val args[] = {x, x, LLVMConstInt(c->i16, ALL, 0)};
+    return cg_intrinsic(c, "llvm.x86.avx512.rcp14.ps.512", NULL, 0, args, 3);
+}
+
+/* x / (1 + e^-u) with an error of 2^-13, in a third of the instructions and without a division. A
+ * result below 2^-119 may be 0. */
 static Val
 times_sigmoid_coarsely(Cg *c, Val x, Val u)
 {
-    enum { ALL = 0xffff };
-    static const float p[] = {1.00000262f, 0.693003833f, 0.241442755f, 0.0520114601f,
-                              0.0135341678f};
     const Val high = cg_fmul(c, u, cg_like(c, x, -1.44269504088896341));
-    const Val fraction = polynomial(c, reduce_at_once(c, high), p, COUNT_OF(p));
+    const Val fraction = fraction_coarsely(c, high);
     const Val under = cg_fadd(c, scale_at_once(c, fraction, high), cg_like(c, x, 1.0));
-    Val args[] = {under, under, LLVMConstInt(c->i16, ALL, 0)};
-    return cg_fmul(c, x, cg_intrinsic(c, "llvm.x86.avx512.rcp14.ps.512", NULL, 0, args, 3));
+    return cg_fmul(c, x, reciprocal_coarsely(c, under));
 }
 
 static Val
@@ -297,6 +310,61 @@ gelu(Cg *c, Val x)
     return times_sigmoid(c, x, high, LLVMBuildFPTrunc(c->b, rest, LLVMTypeOf(x), ""));
 }
 
+/* -a^2 / 2 in two parts: rounded, and what the rounding left out. The upper 12 bits of a number
+ * have an exact square. */
+static Val
+minus_half_square(Cg *c, Val a, Val *rest)
+{
+    const Val square = cg_fmul(c, a, a), half = cg_like(c, a, -0.5);
+    const Val top = cg_as_float(c, cg_and(c, cg_as_bits(c, a), 0xfffff000u));
+    const Val above = cg_fsub(c, cg_fmul(c, top, top), square);
+    const Val below = cg_fmul(c, cg_fadd(c, a, top), cg_fsub(c, a, top));
+    *rest = cg_fmul(c, cg_fadd(c, above, below), half);
+    return cg_fmul(c, square, half);
+}
+
+/* x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2 = 1 - Phi(-x). Below |x| = 1 it is x (1/2 + x
+ * P(x^2)). Beyond, with a = |x|, it is max(x, 0) - a Phi(-a), and a Phi(-a) = e^(-a^2/2) Q(1 / (a +
+ * 1.5)): Q goes from 0.26 to 1 / sqrt(2 pi), and nothing cancels. The error of P is 2^-30 of it
+ * before its coefficients are rounded, that of Q, for a up to 13.3, 2^-27. Phi(-14) is 0 in f32. */
+static Val
+gelu_erf(Cg *c, Val x)
+{
+    static const float p[] = {0.398942292f,    -0.0664909184f,  0.00997767784f,
+                              -0.00119830202f, 0.000126982995f, -1.29956516e-05f};
+    static const float q[] = {0.398938686f, 0.000168870378f, -0.401687205f, -1.18786538f,
+                              -1.20361626f, -2.86303544f,    43.4575005f,   -111.310188f,
+                              124.894012f,  -55.261219f};
+    const Val slope = polynomial(c, cg_fmul(c, x, x), p, COUNT_OF(p));
+    const Val near = cg_fmul(c, x, cg_fma(c, x, slope, cg_like(c, x, 0.5)));
+    const Val a = cg_vmin(c, cg_like(c, x, 14.0), unary(c, "llvm.fabs", x));
+    Val rest = NULL;
+    const Val power = minus_half_square(c, a, &rest);
+    const ExpParts e = exp_parts(c, power, rest);
+    const Val z = cg_fdiv(c, cg_like(c, x, 1.0), cg_fadd(c, a, cg_like(c, x, 1.5)));
+    const Val factor = polynomial(c, z, q, COUNT_OF(q));
+    const Val tail = scale(c, cg_fma(c, e.above_one, factor, factor), e.power);
+    const Val far = cg_fsub(c, cg_vmax(c, cg_like(c, x, 0.0), x), tail);
+    const Val is_near = LLVMBuildFCmp(c->b, LLVMRealOLT, a, cg_like(c, x, 1.0), "");
+    return LLVMBuildSelect(c->b, is_near, near, far, "");
+}
+
+/* The same as max(x, 0) - a Phi(-a) everywhere, Phi(-a) = e^(-a^2/2) z Q(z) with z = 1 / (a + 2).
+ * The error of Q is 2^-15, that of z 2^-14, which Q makes 1.6 times as large. */
+static Val
+gelu_erf_coarsely(Cg *c, Val x)
+{
+    static const float q[] = {0.399318635f, 0.788985252f, 1.23398519f,
+                              1.26964521f,  -6.64433241f, 4.93716145f};
+    const Val a = cg_vmin(c, cg_like(c, x, 14.0), unary(c, "llvm.fabs", x));
+    const Val z = reciprocal_coarsely(c, cg_fadd(c, a, cg_like(c, x, 2.0)));
+    const Val power = cg_fmul(c, cg_fmul(c, a, a), cg_like(c, x, -0.5 * 1.44269504088896341));
+    const Val fraction = fraction_coarsely(c, power);
+    const Val share = cg_fmul(c, cg_fmul(c, a, z), polynomial(c, z, q, COUNT_OF(q)));
+    const Val tail = scale_at_once(c, cg_fmul(c, share, fraction), power);
+    return cg_fsub(c, cg_vmax(c, cg_like(c, x, 0.0), x), tail);
+}
+
 static Val
 negative(Cg *c, Val x)
 {
@@ -334,8 +402,8 @@ cast(Cg *c, const Node *n, Val x)
 /* Formula of an op, and the greatest error in units in the last place that it promises over every
  * f32 (0: correctly rounded, or no rounding at all). Measured over all floats with 2^-10 <= |x| <
  * 2^7, with fma and without: exp 1.01, sigmoid 2.41, silu 3.40, softplus 1.97, tanh 1.34,
- * gelu 3.41. coarsely: to 2^-12, for vectors of 512 bits whose results are rounded to 16 bits or
- * fewer; NULL: not cheaper. */
+ * gelu 3.41, gelu_erf 3.50. coarsely: to 2^-12, for vectors of 512 bits whose results are rounded
+ * to 16 bits or fewer; NULL: not cheaper. */
 static const struct {
     Val (*of_one)(Cg *c, Val x);
     Val (*coarsely)(Cg *c, Val x);
@@ -353,6 +421,7 @@ static const struct {
     [OP_softplus] = {.of_one = softplus, .ulp = 2.25},
     [OP_tanh] = {.of_one = hyperbolic_tangent, .ulp = 1.5},
     [OP_gelu] = {.of_one = gelu, .ulp = 3.75},
+    [OP_gelu_erf] = {.of_one = gelu_erf, .coarsely = gelu_erf_coarsely, .ulp = 3.75},
     [OP_relu] = {.of_one = relu},
     [OP_square] = {.of_one = square},
     [OP_clamp] = {.with_attr = clamp},

@@ -52,6 +52,12 @@ gelu(double x)
     return x == -INFINITY ? -0.0 : x * logistic(u);
 }
 
+static double
+gelu_erf(double x)
+{
+    return x == -INFINITY ? -0.0 : x / 2 * erfc(-x * sqrt(0.5));
+}
+
 static const Function functions[] = {
     {"exp",      OP_exp,      exp     },
     {"sigmoid",  OP_sigmoid,  logistic},
@@ -59,6 +65,7 @@ static const Function functions[] = {
     {"softplus", OP_softplus, softplus},
     {"tanh",     OP_tanh,     tanh    },
     {"gelu",     OP_gelu,     gelu    },
+    {"gelu_erf", OP_gelu_erf, gelu_erf},
 };
 
 /* Floats of every sign, exponent and kind, a prime stride of bit patterns apart, and the edges. */
@@ -190,7 +197,8 @@ Test(codegen, functions_that_are_rounded_keep_their_error_bounds)
     cr_assert(x && expected);
     sweep_fill(x);
     for (size_t f = 0; f < COUNT_OF(functions); f++) {
-        if (functions[f].op != OP_sigmoid && functions[f].op != OP_silu)
+        const Op op = functions[f].op;
+        if (op != OP_sigmoid && op != OP_silu && op != OP_gelu_erf)
             continue;
         for (int i = 0; i < SWEEP; i++)
             expected[i] = functions[f].meaning((double)x[i]);
@@ -328,7 +336,8 @@ Test(codegen, map_computes_every_pointwise_op)
                           "  i: f32[T,$W] = neg(g)\n"
                           "  j: f32[T,$W] = clamp(i) {range=[-1.5, 0.25]}\n"
                           "  l: f32[T,$W] = square(j)\n"
-                          "  k: f32[T,$W] = mul(f, b)\n"
+                          "  m: f32[T,$W] = gelu_erf(f)\n"
+                          "  k: f32[T,$W] = mul(m, b)\n"
                           "  y: f32[T,$W] = sub(l, k)\n }\n" END,
           1e-6);
 }

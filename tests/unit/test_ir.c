@@ -69,6 +69,7 @@ Test(ops, operands_are_found_by_what_they_are)
     cr_expect_eq(op_slot(OP_chunk_out, 'x'), 3);
     cr_expect_eq(op_slot(OP_linear_i8, 'M'), -1);
     cr_expect_eq(op_slot(OP_rmsnorm, 'B'), -1);
+    cr_expect_eq(op_slot(OP_layernorm, 'B'), 2);
     cr_expect(op_has_state(OP_conv1d) && !op_has_state(OP_chunk_out));
     cr_expect(op_has_forms(OP_ssd) && !op_has_forms(OP_ssd_scan) &&
               !op_has_forms(OP_selective_scan));

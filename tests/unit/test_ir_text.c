@@ -25,7 +25,9 @@ static const char model_text[] =
     "  state s.ssd: f32[2,3,2]\n"
     "  h: f32[T,8] = embed(ids, table)\n"
     "  u: f32[T,8] = rmsnorm(h, l.0.norm) {eps=1e-05, groups=2}\n"
-    "  a: f32[T,8] = add(u, u)\n"
+    "  n: f32[T,8] = layernorm(u, _, l.0.norm) {eps=0.001}\n"
+    "  g: f32[T,8] = gelu_erf(n)\n"
+    "  a: f32[T,8] = add(u, g)\n"
     "  wide: f32[T,100] = linear(a, table)\n"
     "  xbc: f32[T,10], dt: f32[T,2], rest: f32[T,88] = split(wide) {sizes=[10, 2, 88]}\n"
     "  c: f32[T,10] = conv1d(xbc, conv.w, _, s.conv)\n"
@@ -303,6 +305,8 @@ Test(text, shape_faults_say_the_numbers_and_where_they_come_from)
         {"y = linear(cast(h) {to=bf16}, w)",                                                    "is bf16[T,8], expected f32: the weight is f32"                                 },
         {"y = rmsnorm(h) {eps=1, groups=3}",                                                    "8 columns do not divide into groups=3"                                         },
         {"y = rmsnorm(h, b) {eps=1}",                                                           "is f32[5], expected [8]"                                                       },
+        {"y = layernorm(h, _, b) {eps=1}",
+         "operand 3, `b`, is f32[5], expected [8]: one number to add for each column of operand 1"                                                                              },
         {"y, z = split(h) {sizes=[4, 3]}",                                                      "sizes add up to 7, but operand 1, `h`, has 8 columns"                          },
         {"y = add(h, b)",                                                                       "operands are f32[T,8] and f32[5]: neither repeats over the other"              },
         {"y = add(ids, 1)",                                                                     "operand 1, `ids`, is i32[T], expected real numbers"                            },

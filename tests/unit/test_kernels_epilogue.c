@@ -198,7 +198,7 @@ Test(epilogue, rows_have_the_same_bits_in_any_pass)
 Test(epilogue, a_weight_by_channels_is_refused)
 {
     static const char *const text =
-        "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"
+        "graph \"t\" kernel {\n weights \"init:reference\"\n block 8\n rows 8\n input ids: i32[T]\n"
         " weight table: f32[11,8] init=ones\n weight w: bf16[8,8] init=ones\n"
         " weight k: f32[8,1,4] init=ones\n state s: f32[3,8]\n"
         " kernel pack { p = pack(w) {panel=32} }\n"

@@ -167,6 +167,10 @@ Test(quantise, joined_to_what_makes_the_row_it_gives_the_same_numbers)
         "  a = silu(x)\n  b = mul(x, a)\n  u = rmsnorm(b, g) {eps=1e-05, groups=2}\n",
         "  a = silu(x)\n  u = mul(x, a)\n",
         "  a = rmsnorm(x) {eps=1e-05}\n  b = silu(a)\n  u = mul(b, g)\n",
+        "  u = layernorm(x) {eps=1e-05}\n",
+        "  u = layernorm(x, g, g) {eps=1e-05}\n",
+        "  a = gelu_erf(x)\n  b = mul(x, a)\n  u = layernorm(b, _, g) {eps=1e-05}\n",
+        "  a = layernorm(x) {eps=1e-05}\n  b = gelu_erf(a)\n  u = mul(b, g)\n",
     };
     static const int widths[] = {34, 96};
     for (size_t c = 0; c < COUNT_OF(cpus); c++) {
@@ -205,7 +209,9 @@ Test(quantise, what_follows_in_its_kernel_is_stored)
 {
     static const char *const nodes[] = {"  q, s = quantise(x)\n  v = mul(x, g)\n",
                                         "  u = rmsnorm(x) {eps=1e-05}\n  q, s = quantise(u)\n"
-                                        "  v = mul(u, g)\n"};
+                                        "  v = mul(u, g)\n",
+                                        "  u = layernorm(x, g, g) {eps=1e-05}\n"
+                                        "  q, s = quantise(u)\n  v = mul(u, g)\n"};
     for (size_t i = 0; i < COUNT_OF(nodes); i++) {
         Arena *arena = arena_new();
         KernelRun *run = kernel_run_open(
