@@ -204,11 +204,15 @@ misplaced(CgProgram *p, const Value *v, const char *why)
 static bool
 input_operand(CgProgram *p, const Value *v, AbiOperand *out)
 {
-    if (v != p->graph->inputs[0] || v->type.dtype != DTYPE_i32)
-        return misplaced(p, v,
-                         "is an input that no program can take: there is one, the ids i32[T]");
-    *out = (AbiOperand){.space = ABI_INPUT, .index = ABI_INPUT_IDS};
-    return true;
+    static const int32_t index[INPUT_COUNT] = {
+        [INPUT_ids] = ABI_INPUT_IDS, [INPUT_positions] = ABI_INPUT_POSITIONS};
+    (void)p;
+    for (int id = 0; id < INPUT_COUNT; id++)
+        if (input_is(v, (InputId)id)) {
+            *out = (AbiOperand){.space = ABI_INPUT, .index = index[id]};
+            return true;
+        }
+    die("program: no input is named %s", v->name);
 }
 
 static bool

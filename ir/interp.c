@@ -22,6 +22,7 @@ struct Interp {
     Blocks blocks;
     InterpMemo *memo;   /* NULL: everything is computed */
     MemoKey *param_key; /* by value id: what a parameter is made from */
+    int64_t before;     /* tokens of the runs before */
     const char *why;    /* what went wrong */
 };
 
@@ -214,8 +215,9 @@ set_inputs(Interp *in, const int32_t *ids, int64_t tokens)
         RefTensor *t = &in->tensors[input->id];
         if (!tensor_shape(in, input, tokens, 0) || !tensor_alloc(in, input))
             return false;
+        const bool positions = input_is(input, INPUT_positions);
         for (int64_t j = 0; j < tokens; j++)
-            t->at[j] = ids[j];
+            t->at[j] = positions ? (double)(in->before + j) : ids[j];
     }
     return true;
 }
@@ -375,6 +377,7 @@ interp_run(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, 
     }
     const RefTensor *first = &in->tensors[in->g->outputs[0]->id];
     memcpy(out, first->at, (size_t)first->count * sizeof *out);
+    in->before += tokens;
     return true;
 }
 

@@ -205,10 +205,20 @@ int op_slot(Op op, char letter); /* the first with that letter; -1: there is non
 bool op_has_state(Op op);
 bool op_has_forms(Op op); /* of which a pass chooses one */
 
+/* ---- inputs --------------------------------------------------------------------------------- */
+
+typedef enum {
+#define INPUT(name, doc) INPUT_##name,
+#include "ir/inputs.def"
+#undef INPUT
+    INPUT_COUNT
+} InputId;
+extern const char *const input_name[INPUT_COUNT];
+
 /* ---- values, nodes, kernels, graph ------------------------------------------------------- */
 
 typedef enum {
-    VALUE_INPUT,  /* ids */
+    VALUE_INPUT,  /* of inputs.def */
     VALUE_WEIGHT, /* a tensor of the checkpoint, in its stored type */
     VALUE_STATE,  /* one per sequence; zero at the start */
     VALUE_NUMBER, /* a literal */
@@ -308,6 +318,8 @@ struct Graph {
 Graph *graph_new(Arena *arena, const char *name);
 Graph *graph_copy(Arena *arena, const Graph *from);
 Value *graph_input(Graph *g, const char *name, Type type, SrcLoc loc);
+Value *graph_find_input(const Graph *g, InputId id); /* NULL: it reads none of these */
+bool input_is(const Value *v, InputId id);
 Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init,
                     SrcLoc loc);
 Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);

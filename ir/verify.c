@@ -151,13 +151,32 @@ wrong_type(Verify *c, const Value *v, const char *expected)
 }
 
 static void
+check_input_name(Verify *c, const Value *v)
+{
+    StrBuf names = {0};
+    for (int id = 0; id < INPUT_COUNT; id++) {
+        if (input_is(v, (InputId)id))
+            return;
+        sb_printf(&names, "%s%s",
+                  id == 0                ? ""
+                  : id + 1 < INPUT_COUNT ? ", "
+                                         : " and ",
+                  input_name[id]);
+    }
+    verify_fault(c, NULL, v->loc, "`%s` is no input of a graph; those are %s", v->name,
+                 sb_text(&names));
+    sb_free(&names);
+}
+
+static void
 check_declarations(Verify *c)
 {
     const Graph *g = c->g;
     for (int i = 0; i < g->ninputs; i++) {
         const Type *t = &g->inputs[i]->type;
         if (t->dtype != DTYPE_i32 || t->shape.rank != 1 || t->shape.dim[0].kind != DIM_TOKENS)
-            wrong_type(c, g->inputs[i], "i32[T]: the input of a graph is token ids");
+            wrong_type(c, g->inputs[i], "i32[T]: an input has a number for each token");
+        check_input_name(c, g->inputs[i]);
     }
     for (int i = 0; i < g->nweights; i++) {
         const Type *t = &g->weights[i]->type;
@@ -178,9 +197,9 @@ static void
 check_outputs(Verify *c)
 {
     const Graph *g = c->g;
-    if (g->ninputs != 1)
-        verify_fault(c, NULL, (SrcLoc){0}, "the graph has %d inputs, expected one: the token ids",
-                     g->ninputs);
+    if (!graph_find_input(g, INPUT_ids))
+        verify_fault(c, NULL, (SrcLoc){0}, "the graph has no input `%s`, the token ids",
+                     input_name[INPUT_ids]);
     if (!g->noutputs)
         verify_fault(c, NULL, (SrcLoc){0}, "the graph has no output");
     for (int i = 0; i < g->noutputs; i++) {

@@ -56,12 +56,12 @@ typedef void AbiKernel(void *const *operand, const AbiCall *call, const AbiShare
 /* ---- a compiled model without its weights ---------------------------------------------------- */
 
 typedef enum { ABI_SLAB, ABI_PARAM, ABI_WEIGHT, ABI_STATE, ABI_INPUT, ABI_OUTPUT } AbiSpace;
-enum { ABI_INPUT_IDS = 0, ABI_INPUT_PICK = 1 }; /* AbiOperand.index in ABI_INPUT */
+/* AbiOperand.index in ABI_INPUT: ids and positions are int32 [T], picked rows int32 [R]. */
+enum { ABI_INPUT_IDS, ABI_INPUT_PICK, ABI_INPUT_POSITIONS, ABI_INPUTS };
 
 #define ABI_OPERAND_FIELDS(FIELD, ARRAY)                                                           \
     FIELD(AbiSpace, i32, space, "what the operand is in")                                          \
-    FIELD(int32_t, i32, index,                                                                     \
-          "ABI_WEIGHT: which weight; ABI_INPUT: ids (int32 [T]) or pick (int32 [R])")              \
+    FIELD(int32_t, i32, index, "ABI_WEIGHT: which weight; ABI_INPUT: which input")                 \
     FIELD(int64_t, i64, offset, "bytes")
 typedef struct ABI_DECLARE(ABI_OPERAND_FIELDS) AbiOperand;
 

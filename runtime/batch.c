@@ -117,6 +117,9 @@ gather(Feed *f, AbiPhaseId id)
         if (rows == 0)
             continue;
         memcpy(s->ids + s->call.rows, in->ids + s->at[i], (size_t)rows * sizeof *s->ids);
+        const int64_t before = s->sequence[in->seq].tokens;
+        for (int64_t row = 0; row < rows; row++)
+            s->positions[s->call.rows + row] = (int32_t)(before + row);
         s->seg[s->call.nseg] = (AbiSeg){.row = s->call.rows, .len = rows, .slot = in->seq};
         s->owner[s->call.nseg++] = i;
         s->call.rows += rows;

@@ -16,7 +16,7 @@ base_of(const AbiOperand *o, const RtSpaces *s)
     case ABI_STATE:
         return s->states;
     case ABI_INPUT:
-        return (char *)(o->index == ABI_INPUT_IDS ? s->ids : s->pick);
+        return (char *)s->input[o->index];
     case ABI_OUTPUT:
         return s->output;
     }

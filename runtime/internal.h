@@ -298,7 +298,7 @@ bool rt_program_is_exact(const ssmc_program *program);
 typedef struct {
     char *slab, *states, *output;
     const char *params;
-    int32_t *ids, *pick;
+    int32_t *input[ABI_INPUTS];
     const void *const *weights; /* [nweights] */
 } RtSpaces;
 /* operand [noperands] */

@@ -49,7 +49,7 @@ operand_fits(const AbiProgram *abi, const AbiOperand *o)
     case ABI_STATE:
         return is_inside(o->offset, abi->state_bytes);
     case ABI_INPUT:
-        return o->index == ABI_INPUT_IDS || o->index == ABI_INPUT_PICK;
+        return o->index >= 0 && o->index < ABI_INPUTS;
     case ABI_OUTPUT:
         return is_inside(o->offset, abi->output_bytes);
     }

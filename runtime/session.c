@@ -27,6 +27,7 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
                       place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
                       place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
                       place(&l, &l.ids, (size_t)program->block, sizeof(int32_t)) &&
+                      place(&l, &l.positions, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.pick, (size_t)abi->head_rows, sizeof(int32_t)) &&
                       place(&l, &l.to, (size_t)abi->head_rows, sizeof(float *)) &&
                       place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg)) &&
@@ -50,6 +51,7 @@ session_wire(ssmc_session *s)
     s->states = s->memory + l->states;
     s->output = (float *)(s->memory + l->output);
     s->ids = (int32_t *)(s->memory + l->ids);
+    s->positions = (int32_t *)(s->memory + l->positions);
     s->pick = (int32_t *)(s->memory + l->pick);
     s->seg = (AbiSeg *)(s->memory + l->seg);
     s->owner = (int32_t *)(s->memory + l->owner);
@@ -57,13 +59,16 @@ session_wire(ssmc_session *s)
     s->sequence = (RtSequence *)(s->memory + l->sequences);
     s->inputs = (ssmc_input *)(s->memory + l->inputs);
     s->at = (int64_t *)(s->memory + l->at);
-    const RtSpaces spaces = {.slab = s->memory + l->slab,
-                             .params = s->model->params,
-                             .states = s->states,
-                             .output = s->memory + l->output,
-                             .ids = s->ids,
-                             .pick = s->pick,
-                             .weights = s->model->weights};
+    const RtSpaces spaces = {
+        .slab = s->memory + l->slab,
+        .params = s->model->params,
+        .states = s->states,
+        .output = s->memory + l->output,
+        .input = {[ABI_INPUT_IDS] = s->ids,
+                  [ABI_INPUT_PICK] = s->pick,
+                  [ABI_INPUT_POSITIONS] = s->positions},
+        .weights = s->model->weights
+    };
     rt_operands_resolve(p->abi, &spaces, operand);
     s->call = (AbiCall){
         .seg = s->seg, .state_stride = (int64_t)p->state_stride, .sgemm = s->model->sgemm};

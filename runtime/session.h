@@ -14,6 +14,7 @@ typedef struct {
     size_t parts;     /* RtParts [2][threads] */
     size_t output;    /* logits of a pass of the head */
     size_t ids;       /* int32 [block] */
+    size_t positions; /* int32 [block]: tokens of its sequence before each row */
     size_t pick;      /* int32 [head_rows] */
     size_t to;        /* float * [head_rows]: where the logits of a picked row go */
     size_t seg;       /* AbiSeg [block] */
@@ -42,7 +43,7 @@ struct ssmc_session {
     /* Views into memory. */
     char *states;
     float *output; /* [R,vocab] */
-    int32_t *ids, *pick, *owner;
+    int32_t *ids, *positions, *pick, *owner;
     float **to;
     AbiSeg *seg;
     RtSequence *sequence;
