@@ -7,9 +7,13 @@
 
 /* Words an attribute may have, in one string; NULL: any. */
 static const char *const attr_words[ATTR_COUNT] = {
-    [ATTR_dot] = "auto f32 bf16 bf16x3", [ATTR_form] = "auto recurrent chunked quadratic",
-    [ATTR_matmul] = "auto emitted blas", [ATTR_part] = "rows cols grid heads none",
-    [ATTR_to] = "f32 f16 bf16",          [ATTR_unit] = "vectors matrix",
+    [ATTR_dot] = "auto f32 bf16 bf16x3",
+    [ATTR_form] = "auto recurrent chunked quadratic",
+    [ATTR_matmul] = "auto emitted blas",
+    [ATTR_part] = "rows cols grid heads none",
+    [ATTR_to] = "f32 f16 bf16",
+    [ATTR_unit] = "vectors matrix",
+    [ATTR_scaling] = "none linear llama3 yarn",
 };
 
 bool
@@ -30,6 +34,15 @@ ints_allowed(const Attr *attr)
     bool ok = attr->count >= 1 && attr->count <= IR_MAX_OUT;
     for (int i = 0; ok && i < attr->count; i++)
         ok = in_range(attr->ints[i], 1);
+    return ok;
+}
+
+static bool
+nums_allowed(const Attr *attr)
+{
+    bool ok = attr->count >= 1 && attr->count <= IR_MAX_OUT;
+    for (int i = 0; ok && i < attr->count; i++)
+        ok = isfinite(attr->nums[i]);
     return ok;
 }
 
@@ -58,8 +71,10 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
             expected = arena_printf(arena, "1 to %d whole numbers from 1 to 2^40", IR_MAX_OUT);
         break;
     case AK_NUMS:
-        if (attr->count != 2 || !(attr->nums[0] <= attr->nums[1]))
+        if (attr->id == ATTR_range && (attr->count != 2 || !(attr->nums[0] <= attr->nums[1])))
             expected = "two numbers, the lower one first";
+        else if (attr->id != ATTR_range && !nums_allowed(attr))
+            expected = arena_printf(arena, "1 to %d numbers", IR_MAX_OUT);
         break;
     case AK_WORD:
         if (!attr->word || (words && !word_in(words, attr->word)))

@@ -364,6 +364,10 @@ bool node_is_recurrence(const Node *n);
 bool node_narrows(const Node *n);
 /* Whether it runs in the epilogue of the projection that makes its x (flag E). */
 bool node_in_epilogue(const Node *n);
+/* Of an op angles: radians that a token turns pair number `pair`, and what cosines and sines are
+ * multiplied by. */
+double angle_frequency(const Node *node, int64_t pair);
+double angle_scale(const Node *node);
 Attr attr_int(AttrId id, int64_t i); /* INT and CHUNK */
 Attr attr_word(AttrId id, const char *word);
 

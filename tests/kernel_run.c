@@ -33,8 +33,10 @@ struct KernelRun {
     const AbiProgram *program;
     Weight *weights;
     char *slab, *params, *states, *output, *scratch;
+    int32_t *input[ABI_INPUTS];
     int32_t *ids, *pick;
-    int64_t most_rows; /* of a pass */
+    int64_t before[RUN_SLOTS]; /* tokens of each sequence so far */
+    int64_t most_rows;         /* of a pass */
     bool loaded;
     uint64_t seed;
     Interp *interp[RUN_SLOTS];
@@ -187,6 +189,9 @@ make_buffers(KernelRun *run)
     run->expected = arena_array(run->arena, (size_t)elements, sizeof *run->expected);
     run->ids = buffer(run, run->most_rows * 4);
     run->pick = buffer(run, run->most_rows * 4);
+    run->input[ABI_INPUT_IDS] = run->ids;
+    run->input[ABI_INPUT_PICK] = run->pick;
+    run->input[ABI_INPUT_POSITIONS] = buffer(run, run->most_rows * 4);
 }
 
 static void
@@ -245,6 +250,12 @@ kernel_run_ids(KernelRun *run)
     return run->ids;
 }
 
+void
+kernel_run_begin(KernelRun *run, int slot, int64_t before)
+{
+    run->before[slot] = before;
+}
+
 const AbiProgram *
 kernel_run_program(const KernelRun *run)
 {
@@ -276,7 +287,7 @@ kernel_run_operand(KernelRun *run, const AbiOperand *operand)
     case ABI_STATE:
         return run->states + operand->offset;
     case ABI_INPUT:
-        return operand->index == ABI_INPUT_IDS ? run->ids : run->pick;
+        return run->input[operand->index];
     case ABI_OUTPUT:
         return run->output + operand->offset;
     }
@@ -321,8 +332,10 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
     for (int i = 0; i < call->nseg; i++) {
         segs[i] = (AbiSeg){.row = abi.rows, .len = call->len[i], .slot = call->slot[i]};
         abi.rows += call->len[i];
+        cr_assert_leq(abi.rows, run->most_rows);
+        for (int64_t row = segs[i].row; row < abi.rows; row++)
+            run->input[ABI_INPUT_POSITIONS][row] = (int32_t)run->before[call->slot[i]]++;
     }
-    cr_assert_leq(abi.rows, run->most_rows);
     abi.picked = abi.rows;
     for (int64_t i = 0; i < abi.rows; i++)
         run->pick[i] = (int32_t)i;

@@ -21,6 +21,10 @@ float *kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count);
 
 /* The ids of the next run (room for the graph's block or rows, whichever is less), 0 at first. */
 int32_t *kernel_run_ids(KernelRun *run);
+/* So many tokens of a sequence came before the next run of its code; the interpreter counts its
+ * own.
+ */
+void kernel_run_begin(KernelRun *run, int slot, int64_t before);
 const AbiProgram *kernel_run_program(const KernelRun *run);
 /* Where an operand's data is. */
 void *kernel_run_operand(KernelRun *run, const AbiOperand *operand);

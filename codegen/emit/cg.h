@@ -280,6 +280,7 @@ typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
 CgEmitter emit_map;                  /* no anchor: pointwise ops alone */
 CgEmitter emit_embed, emit_take;     /* emit_gather.c */
 CgEmitter emit_norm, emit_quantise;  /* emit_rows.c */
+CgEmitter emit_angles, emit_rope;    /* emit_rope.c */
 CgEmitter emit_conv1d;               /* emit_conv.c */
 CgEmitter emit_linear;               /* emit_linear.c */
 CgEmitter emit_linear_integers;      /* emit_integers.c */
