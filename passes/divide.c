@@ -37,10 +37,8 @@ typedef struct {
 static Node *
 divide_reader(const Value *v)
 {
-    Node *n = v->uses == 1 ? v->def->next : NULL;
-    while (n && (n->op != OP_split || n->in[0] != v))
-        n = n->next;
-    return n;
+    Node *n = sole_reader(v);
+    return n && n->op == OP_split ? n : NULL;
 }
 
 /* By the unit that weights are packed for, which variants of a product share. */
@@ -59,13 +57,8 @@ divide_packs(const PassCtx *cx, const Node *linear)
 static bool
 divide_is_input(const Value *v)
 {
-    if (v->uses != 1)
-        return false;
-    for (const Node *n = v->def->next; n; n = n->next)
-        for (int i = 0; i < n->nin; i++)
-            if (n->in[i] == v)
-                return node_flag(n, 'E') && node_operand(n, 'x') == v;
-    return false;
+    const Node *n = sole_reader(v);
+    return n && node_flag(n, 'E') && node_operand(n, 'x') == v;
 }
 
 static bool

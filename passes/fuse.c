@@ -160,26 +160,13 @@ fuse_absorbable(Fuse *f, int group, const Node *n, const Shape *shape)
            shape_equal(from->shape, shape) && from->external == fuse_direct_reads(f, n, group);
 }
 
-/* The node after n that alone reads v; NULL: there is none, or several. */
-static const Node *
-fuse_reader(const Node *n, const Value *v)
-{
-    while (n && v->uses == 1) {
-        for (int i = 0; i < n->nin; i++)
-            if (n->in[i] == v)
-                return n;
-        n = n->next;
-    }
-    return NULL;
-}
-
 /* Whether n and the pointwise nodes after it are what a norm or a quantise will read: its prologue.
  */
 static bool
 fuse_is_of_rows(const Node *n)
 {
     while (n && node_class(n) == CLASS_POINTWISE)
-        n = fuse_reader(n->next, n->out[0]);
+        n = sole_reader(n->out[0]);
     return n && node_class(n) == CLASS_ROWWISE;
 }
 

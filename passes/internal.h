@@ -121,6 +121,8 @@ const Value *param_weight(const Value *v);
 const char *name_stem(Arena *arena, const char *name);
 /* The option of the command line where it says something, else the attribute, else `table`. */
 const char *choose_word(const char *option, const Node *n, AttrId id, const char *table);
+/* The node that alone reads v; NULL: none does, or several. */
+Node *sole_reader(const Value *v);
 bool asks_triples(const PassCtx *cx); /* dot=bf16x3 is asked for of every linear */
 /* v as element type `to`, cast before `before` where it has another. */
 Value *value_as(Graph *g, Node *before, Value *v, Dtype to);

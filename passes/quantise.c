@@ -130,7 +130,7 @@ quantise_group(const PassCtx *cx, int bits, int64_t width)
     return bits == 4 ? round_up(width, 8) : 0;
 }
 
-/* A linear over whole numbers of so many bits. */
+/* A linear whose weight becomes integers of `bits` bits. */
 static Value *
 quantise_linear(Quantise *q, Node *linear, int bits)
 {
@@ -217,12 +217,10 @@ quantise_recurrences(Graph *g)
 static Value *
 quantise_last(Value *v)
 {
-    for (Node *n = v->def->next; n && v->uses == 1; n = n->next)
-        if (n->nin > 0 && n->in[0] == v) {
-            if (n->nin > 1 || node_class(n) != CLASS_POINTWISE || node_narrows(n))
-                break;
-            v = n->out[0];
-        }
+    for (const Node *n = sole_reader(v);
+         n && n->nin == 1 && node_class(n) == CLASS_POINTWISE && !node_narrows(n);
+         n = sole_reader(v))
+        v = n->out[0];
     return v;
 }
 

@@ -79,6 +79,16 @@ choose_word(const char *option, const Node *n, AttrId id, const char *table)
     return strcmp(attr, "auto") != 0 ? attr : table;
 }
 
+Node *
+sole_reader(const Value *v)
+{
+    for (Node *n = v->uses == 1 ? v->def->next : NULL; n; n = n->next)
+        for (int i = 0; i < n->nin; i++)
+            if (n->in[i] == v)
+                return n;
+    return NULL;
+}
+
 bool
 asks_triples(const PassCtx *cx)
 {

@@ -60,7 +60,7 @@ typedef struct {
 } RtPickle;
 
 /* SSMC_BAD_FILE says which opcode at which byte. A value may be in several places, also inside
- * itself: whoever walks values must not follow them without a bound. where: for messages. */
+ * itself: code that walks values bounds its depth. where: for messages. */
 ssmc_status rt_pickle_read(const char *where, const char *bytes, size_t len, RtPickle *out);
 void rt_pickle_free(RtPickle *pickle);
 /* For messages: "a dict", "None" ... */

@@ -1,5 +1,5 @@
 /* runtime/tensors.h -- what readers of tensor files share. A reader turns the bytes of one format
- * into a table of tensors (name, type, shape, data); whoever uses the table cannot tell which
+ * into a table of tensors (name, type, shape, data); code that reads the table cannot tell which
  * format the file has. */
 #ifndef SSMC_RUNTIME_TENSORS_H
 #define SSMC_RUNTIME_TENSORS_H

@@ -28,7 +28,9 @@ put_number(TorchFile *f, uint64_t n, int bytes)
     put(f, text, (size_t)bytes);
 }
 
-/* Flag 3: the sizes stand behind the data, as torch.save has them; here nobody reads those. */
+/* Flag 3: the sizes stand behind the data, as torch.save has them; the reader under test does not
+ * read those.
+ */
 static void
 put_local(TorchFile *f, const TorchRecord *r)
 {

@@ -42,7 +42,7 @@ typedef struct {
     Val cosine, sine; /* <lanes x float> */
 } Angle;
 
-/* Whether a bit of whole numbers is set, lane by lane. */
+/* Tests `bit` of each integer lane. */
 static Val
 has_bit(Cg *c, Val whole, int64_t bit)
 {
@@ -59,7 +59,7 @@ angle_of(Cg *c, Val radians, double scale)
                                    2.02226624879595063154e-21};
     static const double sine[] = {1, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880};
     static const double cosine[] = {1, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800};
-    const double whole = 6755399441055744.0; /* 1.5 2^52: adding it leaves whole numbers */
+    const double whole = 6755399441055744.0; /* 1.5 2^52: adding it rounds to an integer */
     const int lanes = cg_lanes_of(radians);
     const Val turns = cg_fmul(c, radians, cg_like(c, radians, 0.63661977236758134308));
     const Val shifted = cg_fadd(c, turns, cg_like(c, radians, whole));

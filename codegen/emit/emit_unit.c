@@ -394,7 +394,7 @@ finish_sites(Cg *c, const Unit *u, Val next)
     }
 }
 
-/* The same where a convolution wants to know of it. */
+/* finish_sites, between the begin and the end of the row that a convolution asks for. */
 static void
 finish_row(Cg *c, const Unit *u, Val next)
 {
