@@ -130,8 +130,9 @@ tile_unit(const Machine *m, int64_t chunk, int64_t head_dim, int64_t states, int
     u.cols = (u.p_tiles + blocks - 1) / blocks;
     u.rows = u.cols > 2 ? 1 : 2;
     u.n_tiles = round_up(u.n_tiles, u.rows);
-    u.c_bytes = u.q_tiles * u.n_steps * TILE_UNIT_BYTES;
-    u.b_bytes = u.n_tiles * u.q_steps * TILE_UNIT_BYTES;
+    u.row_bytes = (u.n_steps | 1) * TILE_UNIT_LINE;
+    u.c_bytes = u.q_steps * STEP * u.row_bytes;
+    u.b_bytes = 2 * u.n_steps * u.q_steps * TILE_UNIT_BYTES;
     u.cb_bytes = u.q_tiles * u.q_steps * TILE_UNIT_BYTES;
     u.most = (block + chunk - 1) / chunk;
     const int64_t fit = m->l2_bytes / 2 / (u.c_bytes + u.b_bytes + u.cb_bytes);

@@ -57,15 +57,17 @@ TileChunk tile_chunk(const Machine *machine, bool bf16, int64_t chunk, int64_t h
 
 /* Tiles and scratch of a chunked SSD whose products run on the matrix unit. Matrices are in scratch
  * tile after tile: left ones have 16 rows of 32 bf16 along the summed index, right ones 16 rows of
- * 16 pairs, sums 16 x 16 f32. A step is 32 of the summed index. */
+ * 16 pairs, sums 16 x 16 f32. A step is 32 of the summed index. C is row after row, of an odd
+ * number of lines: rows a power of two apart would meet in few sets of the first-level cache. */
 typedef struct {
     int64_t q_steps, n_steps;           /* of Q and N */
     int64_t q_tiles, n_tiles, p_tiles;  /* of 16; whole blocks of rows */
     int64_t rows, cols;                 /* tiles of a block of sums */
+    int64_t row_bytes;                  /* of a token of C */
     int64_t c_bytes, b_bytes, cb_bytes; /* of a chunk: C, B and C B^T as left operands */
     int64_t most, span;                 /* as TileChunk has them */
 } TileUnit;
-enum { TILE_UNIT_SIDE = 16, TILE_UNIT_STEP = 32, TILE_UNIT_BYTES = 1024 };
+enum { TILE_UNIT_SIDE = 16, TILE_UNIT_STEP = 32, TILE_UNIT_LINE = 64, TILE_UNIT_BYTES = 1024 };
 TileUnit tile_unit(const Machine *machine, int64_t chunk, int64_t head_dim, int64_t states,
                    int64_t block);
 

@@ -41,31 +41,47 @@ rt_round_up(size_t n, size_t to, size_t *out)
 
 /* ---- pages --------------------------------------------------------------------------------- */
 
-/* mmap takes no length of 0. */
+enum { HUGE_PAGE = 2 << 20 };
+
+/* What is mapped for so many bytes. mmap takes no length of 0. */
 static size_t
-at_least_one(size_t bytes)
+mapped_bytes(size_t bytes)
 {
-    return bytes ? bytes : 1;
+    size_t whole = 0;
+    if (bytes < HUGE_PAGE || !rt_round_up(bytes, HUGE_PAGE, &whole))
+        return bytes ? bytes : 1;
+    return whole;
 }
 
+/* Whole huge pages, where there is one to fill, begin where a huge page can: a mapping that begins
+ * anywhere leaves its first and last few hundred pages small. */
 void *
 rt_pages_new(size_t bytes)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void *pages = mmap(NULL, at_least_one(bytes), PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (pages == MAP_FAILED)
+    const size_t mapped = mapped_bytes(bytes), spare = bytes < HUGE_PAGE ? 0 : HUGE_PAGE;
+    size_t all = 0;
+    if (!rt_add(mapped, spare, &all))
         return NULL;
+    char *from = mmap(NULL, all, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (from == MAP_FAILED)
+        return NULL;
+    const size_t before = spare ? (HUGE_PAGE - (uintptr_t)from % HUGE_PAGE) % HUGE_PAGE : 0;
+    if (before)
+        munmap(from, before);
+    if (spare > before)
+        munmap(from + before + mapped, spare - before);
 #ifdef MADV_HUGEPAGE
-    (void)madvise(pages, at_least_one(bytes), MADV_HUGEPAGE); /* a wish: kernels may lack it */
+    (void)madvise(from + before, mapped, MADV_HUGEPAGE); /* a wish: kernels may lack it */
 #endif
-    return pages;
+    return from + before;
 }
 
 void
 rt_pages_free(void *pages, size_t bytes)
 {
     if (pages)
-        munmap(pages, at_least_one(bytes));
+        munmap(pages, mapped_bytes(bytes));
 }
 
 void

@@ -5,6 +5,11 @@
 #include "codegen/emit/decay.h"
 #include "codegen/emit/tile.h"
 
+/* Rows of bf16 some bytes apart. */
+typedef struct {
+    Val at, stride;
+} ChunkedRows;
+
 /* Products multiply units: an f32, or a pair of bf16 that follow each other along the summed
  * index. */
 typedef struct {
@@ -25,10 +30,9 @@ typedef struct {
     Val h_units; /* the state as units along N, rows padded: [N,P]; NULL: f32, read in place */
     CgDecay decay;
     /* On the matrix unit c_all .. h_units hold tiles (machine/tile.h), C and B^T as left operands,
-     * X and h as right ones; and there are: */
+     * X and h as right ones; C and b_rows are rows, each of row_bytes; and there are: */
     bool on_unit;
     TileUnit tiles;
-    Val b_pairs;  /* of one chunk: B as pairs along Q, [Q/2,N] */
     Val m_weight; /* of tokens before a tile of rows of steep decay */
     Val c_kept;   /* of a block of rows of steep decay: keep_i C_i */
     Val y_sums;   /* sums of a block of rows: [rows,P] */
@@ -38,7 +42,8 @@ typedef struct {
     Val index;            /* of the chunk in its span */
     Val row, count;       /* of this chunk: first token row, q tokens */
     Val c_rows, b_units, cb;
-    Val group, head; /* of heads before last_head */
+    ChunkedRows c_lines; /* on the matrix unit: C, in c_all or where it lies */
+    Val group, head;     /* of heads before last_head */
     Val last_head;
     Val skip; /* D of the head, splat; NULL: none */
     Val h;    /* the head's state in memory, [N,P] */
@@ -56,11 +61,13 @@ void chunked_steep_m(Cg *c, const Chunked *s, Val first);
 void chunked_unit_reserve(Cg *c, Chunked *s);
 void chunked_unit_begin(Cg *c, const Chunked *s); /* of the kernel, and its end: */
 void chunked_unit_end(Cg *c);
+void chunked_unit_open(Cg *c, Chunked *s, Val number);    /* of chunk `number` of the segment */
 void chunked_unit_stage_group(Cg *c, const Chunked *s);   /* as those above: */
 void chunked_unit_stage_x_begin(Cg *c, const Chunked *s); /* tokens of the first step, and zeros */
 void chunked_unit_stage_x(Cg *c, const Chunked *s, Val pair); /* two tokens */
 void chunked_unit_stage_state(Cg *c, const Chunked *s);       /* s->h into s->h_units */
 void chunked_unit_head(Cg *c, const Chunked *s); /* Y and the state of the head's chunk */
+ChunkedRows chunked_unit_c_tile(Cg *c, const Chunked *s, Val tile, Val step); /* of C */
 /* C and M of the block of rows from tile `tile` on, with steep decay in them, into s->c_kept and
  * s->m. */
 void chunked_unit_steep(Cg *c, const Chunked *s, Val tile);
@@ -87,9 +94,11 @@ bool chunked_cells_next(Cg *c, ChunkedCells *at);
  * column, those of the others right_col bytes apart. before: NULL, or where the sums so far go,
  * rows stride bytes apart: each is stored, and begins anew at 0. */
 enum { CHUNKED_ROWS = 2 }; /* most */
-void chunked_left(Cg *c, int64_t rows, int64_t cols, const Val *left);
-void chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col,
-                  Val before, int64_t stride);
+void chunked_left(Cg *c, int64_t rows, int64_t cols, const ChunkedRows *left);
+void chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedRows *left, Val right,
+                  int64_t right_col, Val before, int64_t stride);
+ChunkedRows chunked_tile_rows(Cg *c, Val base, Val index);                   /* of a tile */
+ChunkedRows chunked_rows_of(Cg *c, Val which, ChunkedRows a, ChunkedRows b); /* which: i1: a */
 /* All sums: 0, or stored. */
 typedef enum { SUMS_ZERO, SUMS_STORE } ChunkedSums;
 void chunked_sums(Cg *c, ChunkedSums what, int64_t rows, int64_t cols, Val at, int64_t stride);

@@ -72,17 +72,30 @@ chunked_cells_next(Cg *c, ChunkedCells *at)
 
 /* ---- products ---------------------------------------------------------------------------- */
 
+ChunkedRows
+chunked_tile_rows(Cg *c, Val base, Val index)
+{
+    return (ChunkedRows){chunked_tile(c, base, index), cg_i64(c, CG_UNIT_BYTES)};
+}
+
+ChunkedRows
+chunked_rows_of(Cg *c, Val which, ChunkedRows a, ChunkedRows b)
+{
+    return (ChunkedRows){LLVMBuildSelect(c->b, which, a.at, b.at, ""),
+                         LLVMBuildSelect(c->b, which, a.stride, b.stride, "")};
+}
+
 void
-chunked_left(Cg *c, int64_t rows, int64_t cols, const Val *left)
+chunked_left(Cg *c, int64_t rows, int64_t cols, const ChunkedRows *left)
 {
     for (int r = 0; r < rows; r++)
-        cg_unit_load(c, (int)(rows * cols) + r, left[r], CG_UNIT_BYTES, true);
+        cg_unit_load_rows(c, (int)(rows * cols) + r, left[r].at, left[r].stride, true);
 }
 
 /* Tile registers: sums, one for the left operand of each row, the rest for right ones in turn. */
 void
-chunked_step(Cg *c, int64_t rows, int64_t cols, const Val *left, Val right, int64_t right_col,
-             Val before, int64_t stride)
+chunked_step(Cg *c, int64_t rows, int64_t cols, const ChunkedRows *left, Val right,
+             int64_t right_col, Val before, int64_t stride)
 {
     const int first = (int)(rows * cols), free = (int)(first + rows);
     const int rights = c->machine->matrix.tiles - free;

@@ -26,11 +26,11 @@ struct Walk {
     Val prepared;                                       /* i1: it is called */
     Val (*steps)(Cg *c, const Chunked *s, Val tile);    /* at least 1 */
     /* Operands of step k: left of each row; right of column tile p. */
-    void (*operands)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left,
-                     Val *right);
-    /* What vectors do beside step k of `steps`, with the sums of the block before, which may not
-     * exist. */
-    void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k);
+    void (*operands)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k,
+                     ChunkedRows *left, Val *right);
+    /* What vectors do beside step k, with the sums of the block before, which may not exist. */
+    void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k);
+    Val least;         /* steps of the first block: no other has fewer */
     Val factor, added; /* of the state, and of what is added to it */
     Val more;          /* i1: the span has another chunk */
 };
@@ -83,7 +83,8 @@ walk_step(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k, Val steps)
     const int64_t rows = s->tiles.rows, cols = s->tiles.cols;
     const Val before = is_single(s) ? s->y_sums : NULL;
     const Val zero = cg_i64(c, 0), next = cg_add(c, k, cg_i64(c, 1));
-    Val left[CHUNKED_ROWS], right = NULL, other = NULL;
+    ChunkedRows left[CHUNKED_ROWS];
+    Val right = NULL, other = NULL;
     w->operands(c, s, w, tile, zero, k, left, &right);
     CgIf begin = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, k, zero, ""));
     chunked_step(c, rows, cols, left, right, CG_UNIT_TILE, before, row_bytes(s));
@@ -103,7 +104,8 @@ walk_columns(Cg *c, const Chunked *s, const Walk *w, Val tile, const Columns *p,
     const Val to = cg_offset(c, s->y_sums, cg_mul(c, p->first, cg_i64(c, CG_UNIT_BYTES)));
     chunked_sums(c, SUMS_ZERO, s->tiles.rows, p->cols, NULL, 0);
     CgLoop k = cg_loop(c, "k", cg_i64(c, 0), steps, 1);
-    Val left[CHUNKED_ROWS], right = NULL;
+    ChunkedRows left[CHUNKED_ROWS];
+    Val right = NULL;
     w->operands(c, s, w, tile, p->first, k.i, left, &right);
     chunked_step(c, s->tiles.rows, p->cols, left, right, CG_UNIT_TILE, NULL, 0);
     cg_loop_end(c, &k);
@@ -133,7 +135,7 @@ walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile)
     CgIf step = cg_if(c, exists);
     walk_step(c, s, w, tile, k.i, steps);
     cg_endif(c, &step);
-    w->beside(c, s, w, tile, steps, k.i);
+    w->beside(c, s, w, tile, k.i);
     cg_loop_end(c, &k);
     if (is_single(s))
         return;
@@ -145,20 +147,22 @@ walk_block(Cg *c, const Chunked *s, const Walk *w, Val tile)
 }
 
 static void
-walk_rows(Cg *c, const Chunked *s, const Walk *w)
+walk_rows(Cg *c, const Chunked *s, Walk w)
 {
     const int64_t rows = s->tiles.rows;
-    CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), cg_add(c, w->tiles, cg_i64(c, rows)), rows);
-    walk_block(c, s, w, i.i);
+    w.least = w.steps(c, s, cg_i64(c, 0));
+    CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), cg_add(c, w.tiles, cg_i64(c, rows)), rows);
+    walk_block(c, s, &w, i.i);
     cg_loop_end(c, &i);
 }
 
 /* Rows from `first` on of a result, `rows` of them as far as `end` and none before row 0: those
- * whose turn is beside step k of `steps`. */
+ * whose turn is beside step k. As many beside each step of every block: branches that can be
+ * foreseen. */
 static CgLoop
-beside_rows(Cg *c, Val first, int64_t rows, Val end, Val steps, Val k)
+beside_rows(Cg *c, const Walk *w, Val first, int64_t rows, Val end, Val k)
 {
-    const Val each = cg_div_up(c, cg_i64(c, rows), steps);
+    const Val each = cg_div_up(c, cg_i64(c, rows), w->least);
     const Val from = cg_add(c, first, cg_mul(c, k, each));
     const Val to =
         cg_min(c, cg_add(c, from, each), cg_min(c, end, cg_add(c, first, cg_i64(c, rows))));
@@ -230,34 +234,38 @@ y_steps(Cg *c, const Chunked *s, Val tile)
 
 /* C h, then M X, whose right operands follow each other in scratch. */
 static void
-y_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left, Val *right)
+y_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, ChunkedRows *left,
+           Val *right)
 {
     const int64_t n_steps = s->tiles.n_steps, q_steps = s->tiles.q_steps;
-    const Val C = chunked_tile(c, s->c_rows, cg_mul(c, tile, cg_i64(c, n_steps)));
-    const Val M = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, q_steps)));
-    const Val states = LLVMBuildSelect(c->b, w->prepared, s->c_kept, C, "");
-    const Val inside = LLVMBuildSelect(c->b, w->prepared, s->m, M, "");
     const Val within = cg_sub(c, k, cg_i64(c, n_steps)), before = cg_less(c, within, cg_i64(c, 0));
-    for (int64_t r = 0; r < s->tiles.rows; r++)
-        left[r] = LLVMBuildSelect(
-            c->b, before, chunked_tile(c, states, cg_add(c, k, cg_i64(c, r * n_steps))),
-            chunked_tile(c, inside, cg_add(c, within, cg_i64(c, r * q_steps))), "");
+    const ChunkedRows C = chunked_unit_c_tile(c, s, tile, k);
+    const Val M = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, q_steps)));
+    const Val inside = LLVMBuildSelect(c->b, w->prepared, s->m, M, "");
+    for (int64_t r = 0; r < s->tiles.rows; r++) {
+        const ChunkedRows kept =
+            chunked_tile_rows(c, s->c_kept, cg_add(c, k, cg_i64(c, r * n_steps)));
+        const ChunkedRows states = {cg_offset(c, C.at, cg_mul(c, C.stride, cg_i64(c, r * SIDE))),
+                                    C.stride};
+        const ChunkedRows m =
+            chunked_tile_rows(c, inside, cg_add(c, within, cg_i64(c, r * q_steps)));
+        left[r] = chunked_rows_of(c, before, chunked_rows_of(c, w->prepared, kept, states), m);
+    }
     *right = chunked_tile(c, s->h_units, cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p));
 }
 
 /* Tokens of the block before are stored; x of those of the step after this block's is staged. */
 static void
-y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k)
+y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k)
 {
-    (void)w;
     const int64_t rows = s->tiles.rows * SIDE;
     const Val first = rows_before(c, s, tile, 1), pairs = cg_div(c, s->count, cg_i64(c, 2));
     const Val next = cg_mul(c, cg_add(c, tile, cg_i64(c, 2)), cg_i64(c, SIDE / 2));
-    CgLoop i = beside_rows(c, first, rows, s->count, steps, k);
+    CgLoop i = beside_rows(c, w, first, rows, s->count, k);
     const Val line = cg_mul(c, cg_sub(c, i.i, first), cg_i64(c, row_bytes(s)));
     store_y_row(c, s, i.i, cg_offset(c, s->y_sums, line));
     cg_loop_end(c, &i);
-    CgLoop pair = beside_rows(c, next, rows / 2, pairs, steps, k);
+    CgLoop pair = beside_rows(c, w, next, rows / 2, pairs, k);
     for (int64_t token = 0; token < 2; token++)
         prefetch_x(c, s, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)));
     chunked_unit_stage_x(c, s, pair.i);
@@ -274,12 +282,13 @@ h_steps(Cg *c, const Chunked *s, Val tile)
 }
 
 static void
-h_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Val *left, Val *right)
+h_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, ChunkedRows *left,
+           Val *right)
 {
     (void)w;
     for (int64_t r = 0; r < s->tiles.rows; r++) {
         const Val row = cg_mul(c, cg_add(c, tile, cg_i64(c, r)), cg_i64(c, s->tiles.q_steps));
-        left[r] = chunked_tile(c, s->b_units, cg_add(c, row, k));
+        left[r] = chunked_tile_rows(c, s->b_units, cg_add(c, row, k));
     }
     *right = chunked_tile(c, s->x_units, cg_add(c, cg_mul(c, k, cg_i64(c, s->tiles.p_tiles)), p));
 }
@@ -314,11 +323,11 @@ store_unit(Cg *c, const Chunked *s, const Walk *w, Val unit, Val sums, bool alon
 }
 
 static void
-h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val steps, Val k)
+h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k)
 {
     const Val first = rows_before(c, s, tile, 2), whole = cg_i64(c, s->states / 2);
     const Val two = cg_i64(c, 2 * row_bytes(s));
-    CgLoop unit = beside_rows(c, first, s->tiles.rows * SIDE / 2, whole, steps, k);
+    CgLoop unit = beside_rows(c, w, first, s->tiles.rows * SIDE / 2, whole, k);
     store_unit(c, s, w, unit.i, cg_offset(c, s->y_sums, cg_mul(c, cg_sub(c, unit.i, first), two)),
                false);
     cg_loop_end(c, &unit);
@@ -355,7 +364,7 @@ chunked_unit_head(Cg *c, const Chunked *s)
                     .steps = y_steps,
                     .operands = y_operands,
                     .beside = y_beside};
-    walk_rows(c, s, &y);
+    walk_rows(c, s, y);
     CgIf again = cg_if(c, steep);
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
@@ -372,7 +381,7 @@ chunked_unit_head(Cg *c, const Chunked *s)
                     .factor = cg_splat(c, whole, c->lanes),
                     .added = cg_splat(c, added, c->lanes),
                     .more = cg_less(c, cg_add(c, s->index, cg_i64(c, 1)), s->chunks)};
-    walk_rows(c, s, &h);
+    walk_rows(c, s, h);
 }
 
 /* ---- scratch ----------------------------------------------------------------------------- */
@@ -392,8 +401,7 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->b_all = cg_scratch(c, s->k, t->most * t->b_bytes);
     s->cb_all = cg_scratch(c, s->k, t->most * t->cb_bytes);
     s->b_rows = cg_scratch(c, s->k, t->c_bytes);
-    s->b_cols = cg_scratch(c, s->k, t->c_bytes);
-    s->b_pairs = tiles(c, s, t->q_steps * t->n_tiles);
+    s->b_cols = tiles(c, s, t->q_tiles * t->n_steps);
     s->h_units = tiles(c, s, (t->n_steps + t->q_steps) * t->p_tiles); /* x_units follow */
     s->x_units = chunked_tile(c, s->h_units, cg_i64(c, t->n_steps * t->p_tiles));
     s->y_sums = tiles(c, s, block > corners ? block : corners);

@@ -1,6 +1,9 @@
 /* codegen/emit/chunked_unit_stage.c -- the chunked SSD kernel's operands as tiles of the matrix
  * unit: B, C and CB = C B^T of a group's chunk; X and the state of a head.
  *
+ * C is a left operand row by row: it is read where it lies if it lies as products want it, else
+ * from a copy. B is turned from there twice, B^T for the state and B for CB.
+ *
  * Padding along a summed index is 0 on both sides, for 0 times what scratch held before may be NaN:
  * C and B past N, B^T and X past the chunk's last token, the copy of the state past N. Rows and
  * columns of results past the last are computed from whatever lies there, and not used. */
@@ -11,14 +14,87 @@ enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
 
 /* ---- of a group: B and C ----------------------------------------------------------------- */
 
-/* A step of token i of v: its columns from `from` on, of which `exist` are the group's, 0 behind
- * them. values: STEP / lanes vectors. */
-static void
-load_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exist, Val *values)
+/* Where v lies, if it lies there as products want it: bf16, whole steps of it a token; else NULL.
+ */
+static const CgOperand *
+lies_ready(const Chunked *s, const Value *v)
 {
+    const CgOperand *o = cg_operand(s->k, v);
+    const bool ready = o && o->dtype == DTYPE_bf16 && v->type.shape.rank >= 2;
+    return ready && s->states % STEP == 0 ? o : NULL;
+}
+
+/* Whether the chunk has whole steps of tokens, so that no row past its last is read, i1. */
+static Val
+chunk_is_whole(Cg *c, const Chunked *s)
+{
+    const Val step = cg_i64(c, STEP), steps = cg_div(c, s->count, step);
+    return LLVMBuildICmp(c->b, LLVMIntEQ, cg_mul(c, steps, step), s->count, "");
+}
+
+/* Rows of v in the chunk: where they lie, or copied to `scratch`. */
+static ChunkedRows
+rows_of(Cg *c, const Chunked *s, const Value *v, Val scratch)
+{
+    const ChunkedRows copied = {scratch, cg_i64(c, s->tiles.row_bytes)};
+    const CgOperand *o = lies_ready(s, v);
+    if (!o)
+        return copied;
+    const Val col = cg_mul(c, s->group, cg_i64(c, s->states));
+    const ChunkedRows ready = {cg_element(c, o->base, o->dtype, s->row, o->stride, col),
+                               cg_i64(c, o->stride * dtype_info[o->dtype].bytes)};
+    return chunked_rows_of(c, chunk_is_whole(c, s), ready, copied);
+}
+
+void
+chunked_unit_open(Cg *c, Chunked *s, Val number)
+{
+    s->c_rows = cg_offset(c, s->c_all, cg_mul(c, number, cg_i64(c, s->tiles.c_bytes)));
+    s->b_units = cg_offset(c, s->b_all, cg_mul(c, number, cg_i64(c, s->tiles.b_bytes)));
+    s->cb = cg_offset(c, s->cb_all, cg_mul(c, number, cg_i64(c, s->tiles.cb_bytes)));
+    s->c_lines = rows_of(c, s, s->C, s->c_rows);
+}
+
+/* Row `row`, from step `step` on. */
+static Val
+step_of(Cg *c, const ChunkedRows *rows, Val row, Val step)
+{
+    const Val line = cg_offset(c, rows->at, cg_mul(c, row, rows->stride));
+    return cg_offset(c, line, cg_mul(c, step, cg_i64(c, CG_UNIT_BYTES)));
+}
+
+ChunkedRows
+chunked_unit_c_tile(Cg *c, const Chunked *s, Val tile, Val step)
+{
+    const Val row = cg_mul(c, tile, cg_i64(c, SIDE));
+    return (ChunkedRows){step_of(c, &s->c_lines, row, step), s->c_lines.stride};
+}
+
+/* What is read `ahead` rows later of columns [from, from + STEP): rows are a page or so apart,
+ * where no hardware prefetcher follows. */
+static void
+prefetch_step(Cg *c, const Chunked *s, const Value *v, Val row, int64_t ahead, Val from)
+{
+    const CgOperand *o = cg_operand(s->k, v);
+    if (!o)
+        return;
+    const Val later = cg_add(c, cg_add(c, s->row, row), cg_i64(c, ahead));
+    const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), from);
+    const Val at = cg_element(c, o->base, o->dtype, later, o->stride, col);
+    for (int64_t n = 0; n < STEP; n += CG_LINE_BYTES / dtype_info[o->dtype].bytes)
+        cg_prefetch(c, cg_at(c, at, o->dtype, cg_i64(c, n)), 2);
+}
+
+/* A step of token i of v, its columns from `from` on, of which `exist` are the group's, 0 behind
+ * them, as bf16. */
+static void
+copy_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exist, Val to)
+{
+    enum { AHEAD = 8 };
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
     const Val group = cg_mul(c, s->group, cg_i64(c, s->states));
-    for (int64_t n = 0; n < STEP; n += c->lanes, values++) {
+    prefetch_step(c, s, v, i, AHEAD, from);
+    for (int64_t n = 0; n < STEP; n += c->lanes) {
         const int64_t left = exist - n;
         CgSite at = {.row = cg_add(c, s->row, i),
                      .col = cg_add(c, group, cg_add(c, from, cg_i64(c, n))),
@@ -26,197 +102,139 @@ load_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exis
         if (left > 0 && left < c->lanes)
             at.mask = cg_mask_first(c, c->lanes, cg_i64(c, left));
         cg_unbind_all(s->k);
-        *values = left > 0 ? cg_eval(c, s->k, v, &at) : zeros;
+        Val values = left > 0 ? cg_eval(c, s->k, v, &at) : zeros;
         if (at.mask)
-            *values = LLVMBuildSelect(c->b, at.mask, *values, zeros, "");
+            values = LLVMBuildSelect(c->b, at.mask, values, zeros, "");
+        cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_bf16, values, c->lanes, NULL);
     }
 }
 
-/* A row of a left tile. */
+/* Rows of v, and rows of 0 as far as a step goes, to `scratch`. */
 static void
-store_step(Cg *c, const Val *values, Val to)
-{
-    const int lanes = c->lanes;
-    for (int64_t n = 0; n < STEP; n += 2 * lanes, values += 2) {
-        const Val both = cg_bf16_both(c, values[0], values[1]);
-        const Val units = LLVMBuildBitCast(c->b, both, cg_vec_of(c->i32, lanes), "");
-        cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_i32, units, lanes, NULL);
-    }
-}
-
-/* What is read ROWS_AHEAD tokens later: rows are a page or so apart, where no hardware prefetcher
- * follows. */
-static void
-prefetch_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from)
-{
-    enum { ROWS_AHEAD = 8 };
-    const CgOperand *o = cg_operand(s->k, v);
-    if (!o)
-        return;
-    const Val row = cg_add(c, cg_add(c, s->row, i), cg_i64(c, ROWS_AHEAD));
-    const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), from);
-    const Val at = cg_element(c, o->base, o->dtype, row, o->stride, col);
-    for (int64_t n = 0; n < STEP; n += CG_LINE_BYTES / dtype_info[o->dtype].bytes)
-        cg_prefetch(c, cg_at(c, at, o->dtype, cg_i64(c, n)), 3);
-}
-
-/* Where step `from` of token i of v is, if it lies in memory as products want it; else NULL. */
-static Val
-step_at(Cg *c, const Chunked *s, const Value *v, Val i, Val from)
-{
-    const CgOperand *o = cg_operand(s->k, v);
-    if (!o || o->dtype != DTYPE_bf16 || v->type.shape.rank < 2)
-        return NULL;
-    const Val col = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), from);
-    return cg_element(c, o->base, o->dtype, cg_add(c, s->row, i), o->stride, col);
-}
-
-/* Units of 2 * lanes elements of a row of bf16. */
-static Val
-load_units(Cg *c, Val at, int64_t element)
-{
-    return cg_vload(c, cg_at(c, at, DTYPE_bf16, cg_i64(c, element)), DTYPE_i32, c->lanes, NULL);
-}
-
-static Val
-tile_row_of(Cg *c, const Chunked *s, Val base, Val i, Val step)
-{
-    return chunked_tile(c, chunked_tile_row(c, base, i, s->tiles.n_steps), step);
-}
-
-/* Step number `step` of C's token i. */
-static void
-stage_c_step(Cg *c, const Chunked *s, Val i, Val step, int64_t exist)
-{
-    Val values[STEP];
-    const Val from = cg_mul(c, step, cg_i64(c, STEP)), at = step_at(c, s, s->C, i, from);
-    const Val to = tile_row_of(c, s, s->c_rows, i, step);
-    prefetch_step(c, s, s->C, i, from);
-    if (at && exist == STEP) {
-        for (int64_t n = 0; n < STEP; n += 2 * c->lanes)
-            cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_i32, load_units(c, at, n),
-                      c->lanes, NULL);
-        return;
-    }
-    load_step(c, s, s->C, i, from, exist, values);
-    store_step(c, values, to);
-}
-
-/* Pairs of the elements of two rows: 2 * lanes columns, from their units. */
-static void
-pair_units(Cg *c, Val even, Val odd, Val pairs[2])
-{
-    const int lanes = c->lanes;
-    const LLVMTypeRef halves = LLVMVectorType(c->i16, (unsigned)(2 * lanes));
-    const Val a = LLVMBuildBitCast(c->b, even, halves, "");
-    const Val b = LLVMBuildBitCast(c->b, odd, halves, "");
-    for (int h = 0; h < 2; h++) {
-        int pick[2 * TILE_MOST];
-        for (int n = 0; n < 2 * lanes; n++)
-            pick[n] = h * lanes + n / 2 + n % 2 * 2 * lanes;
-        pairs[h] = LLVMBuildBitCast(c->b, cg_shuffle(c, a, b, pick, 2 * lanes),
-                                    cg_vec_of(c->i32, lanes), "");
-    }
-}
-
-/* A whole step of B that lies in memory as products want it. */
-static void
-copy_b_step(Cg *c, const Chunked *s, const Val at[2], Val i, Val step, Val line)
-{
-    const Val next = cg_add(c, i, cg_i64(c, 1));
-    const Val to[] = {tile_row_of(c, s, s->b_rows, i, step),
-                      at[1] ? tile_row_of(c, s, s->b_rows, next, step) : NULL};
-    for (int64_t n = 0; n < STEP; n += 2 * c->lanes) {
-        Val units[2] = {load_units(c, at[0], n), LLVMConstNull(cg_vec_of(c->i32, c->lanes))},
-            pairs[2];
-        if (at[1])
-            units[1] = load_units(c, at[1], n);
-        for (int r = 0; r < 2 && to[r]; r++)
-            cg_vstore(c, cg_at(c, to[r], DTYPE_bf16, cg_i64(c, n)), DTYPE_i32, units[r], c->lanes,
-                      NULL);
-        pair_units(c, units[0], units[1], pairs);
-        for (int h = 0; h < 2; h++)
-            cg_vstore(c, cg_at(c, line, DTYPE_i32, cg_i64(c, n + h * c->lanes)), DTYPE_i32,
-                      pairs[h], c->lanes, NULL);
-    }
-}
-
-/* Of B's tokens i and i + 1: as rows of left tiles along N, and as a row of pairs. alone: the
- * second does not exist. */
-static void
-stage_b_step(Cg *c, const Chunked *s, Val i, Val step, int64_t exist, bool alone)
-{
-    Val even[STEP], odd[STEP];
-    const Val from = cg_mul(c, step, cg_i64(c, STEP)), next = cg_add(c, i, cg_i64(c, 1));
-    const int64_t columns = s->tiles.n_tiles * SIDE;
-    const Val line =
-        cg_element(c, s->b_pairs, DTYPE_i32, cg_div(c, i, cg_i64(c, 2)), columns, from);
-    const Val at[] = {step_at(c, s, s->B, i, from), alone ? NULL : step_at(c, s, s->B, next, from)};
-    prefetch_step(c, s, s->B, i, from);
-    if (!alone)
-        prefetch_step(c, s, s->B, next, from);
-    if (at[0] && exist == STEP) {
-        copy_b_step(c, s, at, i, step, line);
-        return;
-    }
-    load_step(c, s, s->B, i, from, exist, even);
-    store_step(c, even, tile_row_of(c, s, s->b_rows, i, step));
-    if (!alone) {
-        load_step(c, s, s->B, next, from, exist, odd);
-        store_step(c, odd, tile_row_of(c, s, s->b_rows, next, step));
-    }
-    for (int64_t n = 0; n < STEP && n < round_up(exist, SIDE); n += c->lanes) {
-        const Val first = even[n / c->lanes];
-        const Val second = alone ? cg_like(c, first, 0) : odd[n / c->lanes];
-        cg_vstore(c, cg_at(c, line, DTYPE_i32, cg_i64(c, n)), DTYPE_i32,
-                  cg_bf16_pairs(c, first, second), c->lanes, NULL);
-    }
-}
-
-/* Steps of C's token i, or of B's tokens i and i + 1. */
-static void
-stage_tokens(Cg *c, const Chunked *s, Val i, bool c_rows, bool alone)
+copy_rows(Cg *c, const Chunked *s, const Value *v, Val scratch)
 {
     const int64_t whole = s->states / STEP, rest = s->states % STEP;
-    CgLoop k = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, whole), 1);
-    if (c_rows)
-        stage_c_step(c, s, i, k.i, STEP);
-    else
-        stage_b_step(c, s, i, k.i, STEP, alone);
+    const ChunkedRows to = {scratch, cg_i64(c, s->tiles.row_bytes)};
+    const Val zero = cg_i64(c, 0), steps = cg_div_up(c, s->count, cg_i64(c, STEP));
+    const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
+    CgLoop i = cg_loop(c, "copy", zero, s->count, 1);
+    CgLoop k = cg_loop(c, "step", zero, cg_i64(c, whole), 1);
+    copy_step(c, s, v, i.i, cg_mul(c, k.i, cg_i64(c, STEP)), STEP, step_of(c, &to, i.i, k.i));
     cg_loop_end(c, &k);
-    if (rest && c_rows)
-        stage_c_step(c, s, i, cg_i64(c, whole), rest);
-    else if (rest)
-        stage_b_step(c, s, i, cg_i64(c, whole), rest, alone);
+    if (rest)
+        copy_step(c, s, v, i.i, cg_i64(c, whole * STEP), rest,
+                  step_of(c, &to, i.i, cg_i64(c, whole)));
+    cg_loop_end(c, &i);
+    CgLoop r = cg_loop(c, "clear", s->count, cg_mul(c, steps, cg_i64(c, STEP)), 1);
+    CgLoop at = cg_loop(c, "col", zero, cg_i64(c, s->tiles.n_steps * SIDE), c->lanes);
+    cg_vstore(c, cg_at(c, step_of(c, &to, r.i, zero), DTYPE_f32, at.i), DTYPE_f32, zeros, c->lanes,
+              NULL);
+    cg_loop_end(c, &at);
+    cg_loop_end(c, &r);
 }
 
 static void
-stage_rows(Cg *c, const Chunked *s)
+stage_rows(Cg *c, const Chunked *s, const Value *v, Val scratch)
 {
-    const Val zero = cg_i64(c, 0), two = cg_i64(c, 2);
-    const Val even = cg_mul(c, cg_div(c, s->count, two), two);
-    CgLoop i = cg_loop(c, "stage", zero, s->count, 1);
-    stage_tokens(c, s, i.i, true, false);
-    cg_loop_end(c, &i);
-    CgLoop pair = cg_loop(c, "stage", zero, even, 2);
-    stage_tokens(c, s, pair.i, false, false);
-    cg_loop_end(c, &pair);
-    CgIf odd = cg_if(c, cg_less(c, even, s->count));
-    stage_tokens(c, s, even, false, true);
-    cg_endif(c, &odd);
+    if (!lies_ready(s, v)) {
+        copy_rows(c, s, v, scratch);
+        return;
+    }
+    CgIf part = cg_if(c, LLVMBuildNot(c->b, chunk_is_whole(c, s), ""));
+    copy_rows(c, s, v, scratch);
+    cg_endif(c, &part);
 }
 
-/* Rows [from, to) of b_pairs, or of tiles `tiles` wide where it is not 0. */
+/* ---- B turned ------------------------------------------------------------------------------ */
+
+/* Units of columns from `unit` on of rows first, first + by, ..: a square. */
+static void
+load_square(Cg *c, const ChunkedRows *rows, Val first, int64_t by, Val step, int64_t unit, Val *row)
+{
+    for (int r = 0; r < c->lanes; r++) {
+        const Val at = step_of(c, rows, cg_add(c, first, cg_i64(c, r * by)), step);
+        row[r] = cg_vload(c, cg_at(c, at, DTYPE_i32, cg_i64(c, unit)), DTYPE_i32, c->lanes, NULL);
+    }
+}
+
+/* B^T as left tiles along Q, 32 tokens x 32 columns: a unit of two columns of a token and that of
+ * the next make two pairs of tokens, which are turned. */
+static void
+turn_pairs(Cg *c, const Chunked *s, const ChunkedRows *rows, Val tokens, Val step, int64_t pair,
+           int64_t unit)
+{
+    Val first[TILE_MOST], second[TILE_MOST], turned[TILE_MOST];
+    const Val from = cg_add(c, cg_mul(c, tokens, cg_i64(c, STEP)), cg_i64(c, 2 * pair));
+    load_square(c, rows, from, 2, step, unit, first);
+    load_square(c, rows, cg_add(c, from, cg_i64(c, 1)), 2, step, unit, second);
+    for (int half = 0; half < 2; half++) {
+        for (int r = 0; r < c->lanes; r++) {
+            const Val low = half ? cg_shr(c, first[r], 16) : cg_and(c, first[r], 0xffffu);
+            const Val high = half ? cg_and(c, second[r], 0xffff0000u) : cg_shl(c, second[r], 16);
+            turned[r] = LLVMBuildOr(c->b, low, high, "");
+        }
+        cg_transpose_square(c, turned, c->lanes);
+        for (int r = 0; r < c->lanes; r++) {
+            const int64_t column = 2 * (unit + r) + half;
+            const Val tile =
+                cg_add(c, cg_mul(c, step, cg_i64(c, STEP / SIDE)), cg_i64(c, column / SIDE));
+            const Val to = chunked_tile(
+                c, s->b_units, cg_add(c, cg_mul(c, tile, cg_i64(c, s->tiles.q_steps)), tokens));
+            cg_vstore(c, cg_at(c, to, DTYPE_i32, cg_i64(c, column % SIDE * SIDE + pair)), DTYPE_i32,
+                      turned[r], c->lanes, NULL);
+        }
+    }
+}
+
+/* B as right tiles along N: 16 units of columns x 16 tokens, the tiles of a column one after the
+ * other. */
+static void
+turn_units(Cg *c, const Chunked *s, const ChunkedRows *rows, Val tile, Val step, int64_t token,
+           int64_t unit)
+{
+    Val row[TILE_MOST];
+    const Val from = cg_add(c, cg_mul(c, tile, cg_i64(c, SIDE)), cg_i64(c, token));
+    const Val to =
+        chunked_tile(c, s->b_cols, cg_add(c, cg_mul(c, tile, cg_i64(c, s->tiles.n_steps)), step));
+    load_square(c, rows, from, 1, step, unit, row);
+    cg_transpose_square(c, row, c->lanes);
+    for (int r = 0; r < c->lanes; r++)
+        cg_vstore(c, cg_at(c, to, DTYPE_i32, cg_i64(c, (unit + r) * SIDE + token)), DTYPE_i32,
+                  row[r], c->lanes, NULL);
+}
+
+/* Step `tokens` of B, in both ways; B and C of the step after it are asked for. */
+static void
+turn_step(Cg *c, const Chunked *s, const ChunkedRows *rows, Val tokens)
+{
+    const Val first = cg_mul(c, tokens, cg_i64(c, STEP));
+    CgLoop n = cg_loop(c, "turn", cg_i64(c, 0), cg_i64(c, s->tiles.n_steps), 1);
+    const Val from = cg_mul(c, n.i, cg_i64(c, STEP));
+    for (int64_t token = 0; token < STEP; token++) {
+        const Val row = cg_add(c, first, cg_i64(c, token));
+        prefetch_step(c, s, s->B, row, STEP, from);
+        prefetch_step(c, s, s->C, row, STEP, from);
+    }
+    for (int64_t a = 0; a < SIDE * SIDE; a += c->lanes * c->lanes) { /* squares of a tile */
+        const int64_t across = SIDE / c->lanes, square = a / (c->lanes * c->lanes);
+        const int64_t down = square / across * c->lanes, right = square % across * c->lanes;
+        turn_pairs(c, s, rows, tokens, n.i, down, right);
+        for (int64_t t = 0; t < STEP / SIDE; t++)
+            turn_units(c, s, rows, cg_add(c, cg_div(c, first, cg_i64(c, SIDE)), cg_i64(c, t)), n.i,
+                       down, right);
+    }
+    cg_loop_end(c, &n);
+}
+
+/* Rows [from, to) of a matrix in tiles. */
 static void
 clear_rows(Cg *c, Val base, Val from, Val to, int64_t tiles, int64_t columns)
 {
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
     CgLoop row = cg_loop(c, "clear", from, to, 1);
-    const Val line = tiles ? chunked_tile_row(c, base, row.i, tiles)
-                           : cg_at(c, base, DTYPE_f32, cg_mul(c, row.i, cg_i64(c, columns)));
+    const Val line = chunked_tile_row(c, base, row.i, tiles);
     for (ChunkedCells at = chunked_cells(columns); chunked_cells_next(c, &at);)
-        cg_vstore(c, tiles ? cg_offset(c, line, at.byte) : cg_at(c, line, DTYPE_f32, at.col),
-                  DTYPE_f32, zeros, c->lanes, NULL);
+        cg_vstore(c, cg_offset(c, line, at.byte), DTYPE_f32, zeros, c->lanes, NULL);
     cg_loop_end(c, &row);
 }
 
@@ -228,40 +246,7 @@ pairs_after(Cg *c, const Chunked *s, Val pair[2])
     pair[1] = cg_mul(c, cg_div_up(c, s->count, cg_i64(c, STEP)), cg_i64(c, SIDE));
 }
 
-/* B^T as left tiles along Q: rows of pairs turned square by square. */
-static void
-turn_b_pairs(Cg *c, const Chunked *s)
-{
-    const int64_t columns = s->tiles.n_tiles * SIDE;
-    const Val zero = cg_i64(c, 0);
-    Val pair[2];
-    pairs_after(c, s, pair);
-    clear_rows(c, s->b_pairs, pair[0], pair[1], 0, columns);
-    CgLoop k = cg_loop(c, "step", zero, cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
-    CgLoop n = cg_loop(c, "tile", zero, cg_i64(c, s->tiles.n_tiles), 1);
-    const Val corner = cg_element(c, s->b_pairs, DTYPE_i32, cg_mul(c, k.i, cg_i64(c, SIDE)),
-                                  columns, cg_mul(c, n.i, cg_i64(c, SIDE)));
-    const Val tile = cg_add(c, cg_mul(c, n.i, cg_i64(c, s->tiles.q_steps)), k.i);
-    const CgMatrix pairs = {corner, columns}, to = {chunked_tile(c, s->b_units, tile), SIDE};
-    cg_transpose(c, DTYPE_i32, pairs, to, cg_i64(c, SIDE), SIDE);
-    cg_loop_end(c, &n);
-    cg_loop_end(c, &k);
-}
-
 /* ---- C B^T ------------------------------------------------------------------------------- */
-
-/* B's tiles turned: the right operand, tiles of a column one after the other. */
-static void
-turn_b_rows(Cg *c, const Chunked *s)
-{
-    const Val tiles =
-        cg_mul(c, cg_div_up(c, s->count, cg_i64(c, STEP)), cg_i64(c, 2 * s->tiles.n_steps));
-    CgLoop t = cg_loop(c, "tile", cg_i64(c, 0), tiles, 1);
-    const CgMatrix from = {chunked_tile(c, s->b_rows, t.i), SIDE},
-                   to = {chunked_tile(c, s->b_cols, t.i), SIDE};
-    cg_transpose(c, DTYPE_i32, from, to, cg_i64(c, SIDE), SIDE);
-    cg_loop_end(c, &t);
-}
 
 /* 32 rows of a step of CB, from their sums in s->y_sums: 0 above the diagonal. rows: the step of
  * the rows. */
@@ -284,37 +269,38 @@ store_cb(Cg *c, const Chunked *s, Val rows, Val step)
     cg_loop_end(c, &r);
 }
 
-/* Blocks of 32 x 32 on and below the diagonal. */
+/* Blocks of 32 x 32 on and below the diagonal, of the step `rows`. */
 static void
-products_cb(Cg *c, const Chunked *s)
+products_cb(Cg *c, const Chunked *s, Val rows)
 {
     enum { BLOCK = STEP / SIDE };
     const Val zero = cg_i64(c, 0), end = cg_i64(c, s->tiles.n_steps);
     const int64_t column = s->tiles.n_steps * CG_UNIT_TILE;
-    CgLoop i = cg_loop(c, "cb_row", zero, cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
-    CgLoop j = cg_loop(c, "cb_col", zero, cg_add(c, i.i, cg_i64(c, 1)), 1);
-    const Val left = cg_offset(c, s->c_rows, cg_mul(c, i.i, cg_i64(c, BLOCK * column)));
+    CgLoop j = cg_loop(c, "cb_col", zero, cg_add(c, rows, cg_i64(c, 1)), 1);
     const Val right = cg_offset(c, s->b_cols, cg_mul(c, j.i, cg_i64(c, BLOCK * column)));
     chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
     CgLoop k = cg_loop(c, "k", zero, end, 1);
-    Val rows[BLOCK];
+    ChunkedRows left[BLOCK];
     for (int64_t r = 0; r < BLOCK; r++)
-        rows[r] = chunked_tile(c, left, cg_add(c, k.i, cg_i64(c, r * s->tiles.n_steps)));
-    chunked_step(c, BLOCK, BLOCK, rows, chunked_tile(c, right, k.i), column, NULL, 0);
+        left[r] = chunked_unit_c_tile(
+            c, s, cg_add(c, cg_mul(c, rows, cg_i64(c, BLOCK)), cg_i64(c, r)), k.i);
+    chunked_step(c, BLOCK, BLOCK, left, chunked_tile(c, right, k.i), column, NULL, 0);
     cg_loop_end(c, &k);
     chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, s->y_sums, BLOCK * CG_UNIT_BYTES);
-    store_cb(c, s, i.i, j.i);
+    store_cb(c, s, rows, j.i);
     cg_loop_end(c, &j);
-    cg_loop_end(c, &i);
 }
 
 void
 chunked_unit_stage_group(Cg *c, const Chunked *s)
 {
-    stage_rows(c, s);
-    turn_b_pairs(c, s);
-    turn_b_rows(c, s);
-    products_cb(c, s);
+    stage_rows(c, s, s->C, s->c_rows);
+    stage_rows(c, s, s->B, s->b_rows);
+    const ChunkedRows rows = rows_of(c, s, s->B, s->b_rows);
+    CgLoop i = cg_loop(c, "step", cg_i64(c, 0), cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
+    turn_step(c, s, &rows, i.i);
+    products_cb(c, s, i.i);
+    cg_loop_end(c, &i);
 }
 
 /* ---- of a head: X and the state ---------------------------------------------------------- */

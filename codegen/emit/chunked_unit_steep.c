@@ -81,7 +81,7 @@ weight_halves(Cg *c, Val weight, int64_t j, Val half[2])
 
 /* Rows of one step of left operands: to = factor_i from_ij weight_j. weight: NULL: 1. */
 static void
-scale_step(Cg *c, Val from, Val to, Val factors, Val weight)
+scale_step(Cg *c, ChunkedRows from, Val to, Val factors, Val weight)
 {
     const int64_t pairs = STEP / 2;
     Val w[STEP][2];
@@ -89,11 +89,13 @@ scale_step(Cg *c, Val from, Val to, Val factors, Val weight)
         weight_halves(c, weight, 2 * j, w[j]);
     CgLoop r = cg_loop(c, "row", cg_i64(c, 0), cg_i64(c, SIDE), 1);
     const Val line = cg_mul(c, r.i, cg_i64(c, pairs));
+    const Val row = cg_offset(c, from.at, cg_mul(c, r.i, from.stride));
     const Val factor = cg_splat(c, load_f32(c, factors, r.i, 1), c->lanes);
     for (int64_t j = 0; j < pairs; j += c->lanes) {
         const Val at = cg_add(c, line, cg_i64(c, j));
         Val half[2];
-        halves(c, cg_vload(c, cg_at(c, from, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL), half);
+        halves(c, cg_vload(c, cg_at(c, row, DTYPE_i32, cg_i64(c, j)), DTYPE_i32, c->lanes, NULL),
+               half);
         for (int h = 0; h < 2; h++)
             half[h] = cg_fmul(c, weight ? cg_fmul(c, half[h], w[j][h]) : half[h], factor);
         cg_vstore(c, cg_at(c, to, DTYPE_i32, at), DTYPE_i32, cg_bf16_pairs(c, half[0], half[1]),
@@ -131,7 +133,7 @@ steep_m(Cg *c, const Chunked *s, Val tile, Val steps, Val m)
     weigh_tile(c, s, first);
     CgLoop k = cg_loop(c, "m", cg_i64(c, 0), steps, 1);
     const Val weight = cg_at(c, s->m_weight, DTYPE_f32, cg_mul(c, k.i, cg_i64(c, STEP)));
-    scale_step(c, chunked_tile(c, cb, k.i), chunked_tile(c, m, k.i), s->since, weight);
+    scale_step(c, chunked_tile_rows(c, cb, k.i), chunked_tile(c, m, k.i), s->since, weight);
     cg_loop_end(c, &k);
     const Val end = cg_add(c, first, cg_i64(c, SIDE - 1));
     const Val range =
@@ -155,10 +157,9 @@ chunked_unit_steep(Cg *c, const Chunked *s, Val tile)
     CgLoop r = cg_loop(c, "steep", cg_i64(c, 0), cg_i64(c, t->rows), 1);
     const Val at = cg_add(c, tile, r.i);
     const Val keep = cg_at(c, s->decay.keep, DTYPE_f32, cg_mul(c, at, cg_i64(c, SIDE)));
-    const Val from = chunked_tile(c, s->c_rows, cg_mul(c, at, cg_i64(c, t->n_steps)));
     const Val to = chunked_tile(c, s->c_kept, cg_mul(c, r.i, cg_i64(c, t->n_steps)));
     CgLoop k = cg_loop(c, "keep", cg_i64(c, 0), cg_i64(c, t->n_steps), 1);
-    scale_step(c, chunked_tile(c, from, k.i), chunked_tile(c, to, k.i), keep, NULL);
+    scale_step(c, chunked_unit_c_tile(c, s, at, k.i), chunked_tile(c, to, k.i), keep, NULL);
     cg_loop_end(c, &k);
     steep_m(c, s, at, steps, chunked_tile(c, s->m, cg_mul(c, r.i, cg_i64(c, t->q_steps))));
     cg_loop_end(c, &r);

@@ -272,9 +272,7 @@ chunk_open(Cg *c, Chunked *s, Val index, Val end)
     s->count = cg_min(c, cg_i64(c, s->chunk), cg_sub(c, end, s->row));
     const Val number = cg_add(c, s->span_first, index);
     if (s->on_unit) {
-        s->c_rows = cg_offset(c, s->c_all, cg_mul(c, number, cg_i64(c, s->tiles.c_bytes)));
-        s->b_units = cg_offset(c, s->b_all, cg_mul(c, number, cg_i64(c, s->tiles.b_bytes)));
-        s->cb = cg_offset(c, s->cb_all, cg_mul(c, number, cg_i64(c, s->tiles.cb_bytes)));
+        chunked_unit_open(c, s, number);
         return;
     }
     s->c_rows = cg_element(c, s->c_all, s->unit, number, s->shape.q_rows * s->shape.c_stride, zero);

@@ -75,10 +75,16 @@ cg_unit_zero(Cg *c, int tile)
 }
 
 void
+cg_unit_load_rows(Cg *c, int tile, Val at, Val stride, bool once)
+{
+    Val args[] = {number(c, tile), at, stride};
+    call(c, once ? "llvm.x86.tileloaddt164" : "llvm.x86.tileloadd64", "matrix_model_load", args, 3);
+}
+
+void
 cg_unit_load(Cg *c, int tile, Val at, int64_t stride, bool once)
 {
-    Val args[] = {number(c, tile), at, cg_i64(c, stride)};
-    call(c, once ? "llvm.x86.tileloaddt164" : "llvm.x86.tileloadd64", "matrix_model_load", args, 3);
+    cg_unit_load_rows(c, tile, at, cg_i64(c, stride), once);
 }
 
 void

@@ -24,6 +24,7 @@ void cg_unit_close(Cg *c);
 void cg_unit_zero(Cg *c, int tile);
 /* Rows `stride` bytes apart. once: the lines are not read again soon. */
 void cg_unit_load(Cg *c, int tile, Val at, int64_t stride, bool once);
+void cg_unit_load_rows(Cg *c, int tile, Val at, Val stride, bool once);
 void cg_unit_store(Cg *c, int tile, Val at, int64_t stride);
 /* sum += left right: dtype bf16: pairs, f32 sums; u8: left signed, right unsigned bytes, i32 sums.
  */
