@@ -48,7 +48,7 @@ typedef struct {
     double vectors;      /* of a tile of sums */
 } Chunk;
 
-/* Of all heads of a group: C and B staged along N, B along Q; C B^T by blocks of 2 x 2 tiles. */
+/* Of all heads of a group: C read, B turned along N and along Q; C B^T by blocks of 2 x 2 tiles. */
 static void
 count_group(const Chunk *c, double times, double n[COST_TERMS])
 {
