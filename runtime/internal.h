@@ -44,7 +44,8 @@ bool rt_mul(size_t a, size_t b, size_t *out);
 bool rt_add(size_t a, size_t b, size_t *out);
 bool rt_round_up(size_t n, size_t to, size_t *out);
 
-/* Zeroed pages with huge pages asked for; NULL when there is no memory. bytes may be 0. */
+/* Zeroed pages with huge pages asked for; NULL when there is no memory. bytes may be 0. From 2 MiB
+ * on they begin and end where a huge page of that size does. bytes of both calls are the same. */
 void *rt_pages_new(size_t bytes);
 void rt_pages_free(void *pages, size_t bytes);
 

@@ -2,12 +2,15 @@
  * over real kernels. */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "ir/util.h"
 #include "runtime/internal.h"
 #include "tests/allocations.h"
 #include "tests/harness.h"
@@ -241,4 +244,42 @@ Test(memory, more_than_there_can_be)
     cr_expect_eq(r.status, 2);
     cr_expect(strstr(r.err, "--sequences 0: a number from 1 to"), "%s", r.err);
     command_free(&r);
+}
+
+/* ---- pages --------------------------------------------------------------------------------- */
+
+static bool
+is_mapped(char *page)
+{
+    unsigned char there;
+    return mincore(page, 1, &there) == 0 || errno != ENOMEM;
+}
+
+Test(memory, many_pages_begin_where_a_huge_page_can)
+{
+    enum { HUGE_PAGE = 2 << 20 };
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t sizes[] = {1, HUGE_PAGE - 1, HUGE_PAGE, HUGE_PAGE + 1, 5 * HUGE_PAGE + 123};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        const size_t bytes = sizes[i], last = (bytes - 1) / page * page;
+        char *pages = rt_pages_new(bytes);
+        cr_assert_not_null(pages);
+        cr_expect(bytes < HUGE_PAGE || (uintptr_t)pages % HUGE_PAGE == 0, "%zu bytes", bytes);
+        cr_expect(pages[0] == 0 && pages[bytes - 1] == 0);
+        pages[0] = pages[bytes - 1] = 1;
+        cr_expect(is_mapped(pages) && is_mapped(pages + last));
+        rt_pages_free(pages, bytes);
+        cr_expect(!is_mapped(pages) && !is_mapped(pages + last), "%zu bytes", bytes);
+    }
+}
+
+Test(memory, more_pages_than_there_are)
+{
+    cr_expect_null(rt_pages_new(SIZE_MAX));
+    cr_expect_null(rt_pages_new(SIZE_MAX - (2 << 20)));
+    cr_expect_null(rt_pages_new(SIZE_MAX / 2));
+    rt_pages_free(NULL, SIZE_MAX);
+    void *none = rt_pages_new(0);
+    cr_expect_not_null(none);
+    rt_pages_free(none, 0);
 }
