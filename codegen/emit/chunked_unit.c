@@ -30,7 +30,7 @@ struct Walk {
                      ChunkedRows *left, Val *right);
     /* What vectors do beside step k, with the sums of the block before, which may not exist. */
     void (*beside)(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k);
-    Val least;         /* steps of the first block: no other has fewer */
+    Val share;         /* pairs of rows of the block before that vectors take beside a step */
     Val factor, added; /* of the state, and of what is added to it */
     Val more;          /* i1: the span has another chunk */
 };
@@ -150,19 +150,18 @@ static void
 walk_rows(Cg *c, const Chunked *s, Walk w)
 {
     const int64_t rows = s->tiles.rows;
-    w.least = w.steps(c, s, cg_i64(c, 0));
+    /* No block has fewer steps than the first. */
+    w.share = cg_div_up(c, cg_i64(c, rows * SIDE / 2), w.steps(c, s, cg_i64(c, 0)));
     CgLoop i = cg_loop(c, "rows", cg_i64(c, 0), cg_add(c, w.tiles, cg_i64(c, rows)), rows);
     walk_block(c, s, &w, i.i);
     cg_loop_end(c, &i);
 }
 
-/* Rows from `first` on of a result, `rows` of them as far as `end` and none before row 0: those
- * whose turn is beside step k. As many beside each step of every block: branches that can be
- * foreseen. */
+/* Rows from `first` on of a result, `rows` of them as far as `end` and none before row 0: the
+ * `each` of them whose turn is beside step k. */
 static CgLoop
-beside_rows(Cg *c, const Walk *w, Val first, int64_t rows, Val end, Val k)
+beside_rows(Cg *c, Val each, Val first, int64_t rows, Val end, Val k)
 {
-    const Val each = cg_div_up(c, cg_i64(c, rows), w->least);
     const Val from = cg_add(c, first, cg_mul(c, k, each));
     const Val to =
         cg_min(c, cg_add(c, from, each), cg_min(c, end, cg_add(c, first, cg_i64(c, rows))));
@@ -239,14 +238,12 @@ y_operands(Cg *c, const Chunked *s, const Walk *w, Val tile, Val p, Val k, Chunk
 {
     const int64_t n_steps = s->tiles.n_steps, q_steps = s->tiles.q_steps;
     const Val within = cg_sub(c, k, cg_i64(c, n_steps)), before = cg_less(c, within, cg_i64(c, 0));
-    const ChunkedRows C = chunked_unit_c_tile(c, s, tile, k);
     const Val M = chunked_tile(c, s->cb, cg_mul(c, tile, cg_i64(c, q_steps)));
     const Val inside = LLVMBuildSelect(c->b, w->prepared, s->m, M, "");
     for (int64_t r = 0; r < s->tiles.rows; r++) {
         const ChunkedRows kept =
             chunked_tile_rows(c, s->c_kept, cg_add(c, k, cg_i64(c, r * n_steps)));
-        const ChunkedRows states = {cg_offset(c, C.at, cg_mul(c, C.stride, cg_i64(c, r * SIDE))),
-                                    C.stride};
+        const ChunkedRows states = chunked_unit_c_tile(c, s, cg_add(c, tile, cg_i64(c, r)), k);
         const ChunkedRows m =
             chunked_tile_rows(c, inside, cg_add(c, within, cg_i64(c, r * q_steps)));
         left[r] = chunked_rows_of(c, before, chunked_rows_of(c, w->prepared, kept, states), m);
@@ -261,11 +258,11 @@ y_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k)
     const int64_t rows = s->tiles.rows * SIDE;
     const Val first = rows_before(c, s, tile, 1), pairs = cg_div(c, s->count, cg_i64(c, 2));
     const Val next = cg_mul(c, cg_add(c, tile, cg_i64(c, 2)), cg_i64(c, SIDE / 2));
-    CgLoop i = beside_rows(c, w, first, rows, s->count, k);
+    CgLoop i = beside_rows(c, cg_mul(c, w->share, cg_i64(c, 2)), first, rows, s->count, k);
     const Val line = cg_mul(c, cg_sub(c, i.i, first), cg_i64(c, row_bytes(s)));
     store_y_row(c, s, i.i, cg_offset(c, s->y_sums, line));
     cg_loop_end(c, &i);
-    CgLoop pair = beside_rows(c, w, next, rows / 2, pairs, k);
+    CgLoop pair = beside_rows(c, w->share, next, rows / 2, pairs, k);
     for (int64_t token = 0; token < 2; token++)
         prefetch_x(c, s, cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, token)));
     chunked_unit_stage_x(c, s, pair.i);
@@ -327,7 +324,7 @@ h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k)
 {
     const Val first = rows_before(c, s, tile, 2), whole = cg_i64(c, s->states / 2);
     const Val two = cg_i64(c, 2 * row_bytes(s));
-    CgLoop unit = beside_rows(c, w, first, s->tiles.rows * SIDE / 2, whole, k);
+    CgLoop unit = beside_rows(c, w->share, first, s->tiles.rows * SIDE / 2, whole, k);
     store_unit(c, s, w, unit.i, cg_offset(c, s->y_sums, cg_mul(c, cg_sub(c, unit.i, first), two)),
                false);
     cg_loop_end(c, &unit);
