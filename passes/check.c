@@ -219,7 +219,7 @@ checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out)
     double allowed = rounds ? format_info[c->cx->format].tolerance : 1e-9;
     if (rounds && c->cx->dot && strcmp(c->cx->dot, "f32") != 0)
         allowed = fmax(allowed, TRIPLES);
-    if (rounds && c->cx->state_dtype != DTYPE_f32)
+    if (rounds && (c->cx->state_dtype != DTYPE_f32 || c->cx->kept_dtype == DTYPE_bf16))
         allowed = fmax(allowed, format_info[FORMAT_bf16].tolerance);
     sb_printf(out, "check %-13s %s difference %.3g standard deviations (at most %g)\n",
               pass_info[pass].name, what, found, allowed);
