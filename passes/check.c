@@ -58,8 +58,8 @@ numbers_new(Checker *c, const Graph *g, Numbers *out)
                 size_mul(output, 2, &total);
     for (int i = 0; i < g->nstates; i++) {
         int64_t state = 0;
-        fits =
-            fits && type_count(&g->states[i]->type, 1, 1, &state) && size_add(total, state, &total);
+        fits = fits && type_count(&g->states[i]->type, c->tokens, 1, &state) &&
+               size_add(total, state, &total);
     }
     *out = (Numbers){.cap = total};
     out->end = arena_array(c->arena, (size_t)g->nstates + 2, sizeof *out->end);
