@@ -123,7 +123,8 @@ pass_partition(Graph *g, PassCtx *cx)
         }
         if (k->anchor && node_class(k->anchor) == CLASS_ATTEND &&
             !attrs_find(&k->attrs, ATTR_unit) && cx->machine->matrix.bf16 &&
-            k->anchor->in[1]->type.dtype == DTYPE_bf16) {
+            k->anchor->in[1]->type.dtype == DTYPE_bf16 && g->block >= ABI_LONG_PASS &&
+            node_int(k->anchor, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;
         }
