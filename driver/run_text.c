@@ -190,5 +190,7 @@ run_text_read(RunText *text, float *logits)
 ssmc_status
 run_text_step(RunText *text, float *logits)
 {
-    return ssmc_prefill(text->session, 0, text->ids + text->read++, 1, logits);
+    const ssmc_status status = ssmc_prefill(text->session, 0, text->ids + text->read, 1, logits);
+    text->read += status == SSMC_OK;
+    return status;
 }
