@@ -33,6 +33,7 @@ item_add(BenchRun *run, BenchItem item)
     if (run->nitems == BENCH_MAX_ITEMS)
         die("more than %d things to measure of one point", BENCH_MAX_ITEMS);
     run->items[run->nitems++] = item;
+    run->room = item.tokens > run->room ? item.tokens : run->room;
 }
 
 void

@@ -95,7 +95,7 @@ rt_kept_layout(const ssmc_program *program, int sequences, int64_t room, size_t 
         if (at)
             at[i] = end;
         most = align > most ? align : most;
-        if (!rt_add(end, own, &end))
+        if (!rt_add(end, own, &end) || !rt_add(end, ABI_KEPT_MORE, &end))
             return false;
     }
     return rt_round_up(end, most, stride) && rt_mul(*stride, (size_t)sequences, bytes) &&

@@ -114,7 +114,7 @@ const char *rt_weights_file_of(const ssmc_weights *weights, const RtTensor *tens
 ssmc_status rt_program_wrap(const AbiProgram *abi, ssmc_program **out);
 void rt_program_free(ssmc_program *program);
 const AbiProgram *rt_program_abi(const ssmc_program *program);
-/* ssmc_program_memory of a program whose code is not here: of its figures, counts and weights, and
+/* ssmc_program_memory of a program whose code is not here: of its figures, counts, weights and states, and
  * reads [nweights], which of them steps read after loading. room: tokens of ssmc_memory.full. */
 ssmc_memory rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads,
                               int64_t room);
