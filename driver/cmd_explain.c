@@ -97,9 +97,9 @@ explain_memory(Job *job, const Options *o)
     if (m.total == SIZE_MAX)
         return fault(EXIT_BAD_INPUT, "%lld sequences are more than memory can hold",
                      (long long)sequences);
-    printf("%s for %s: sequences: %lld, threads: %d, any number of tokens (passes of %lld)\n",
-           job->fe.graph->name, job->machine.cpu, (long long)sequences, job->threads,
-           (long long)m.block);
+    printf("%s for %s: sequences: %lld, threads: %d, %s (passes of %lld)\n", job->fe.graph->name,
+           job->machine.cpu, (long long)sequences, job->threads,
+           m.token ? "tokens up to --context" : "any number of tokens", (long long)m.block);
     put_row("parameters", m.params, "weights packed for the kernels, once for all sessions");
     put_row("weights", m.kept, "of the checkpoint's %.2f MiB: what kernels read as it is",
             (double)m.weights / (1 << 20));
