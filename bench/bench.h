@@ -61,8 +61,8 @@ typedef struct {
 } BenchFlops;
 BenchFlops bench_flops(const Graph *prefill);
 /* Bytes that must move from memory and back to decode one token of each of `batch` sequences, of
- * `past` tokens: weights that the graph reads once, states read and written once a sequence, rows of
- * growing ones read once. */
+ * `past` tokens: weights that the graph reads once, states read and written once a sequence, rows
+ * of growing ones read once. */
 double bench_decode_bytes(const Graph *decode, const AbiProgram *program, int batch, double past);
 /* Work of a kernel on `rows` token rows of `batch` sequences of `past` tokens (of the head: on one
  * row of each). */

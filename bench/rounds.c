@@ -236,8 +236,7 @@ bench_item_work(const BenchRun *run, const BenchItem *item)
 {
     if (item->kind == BENCH_PREFILL)
         return (double)item->tokens * (run->flops.linear + run->flops.recurrent);
-    return bench_decode_bytes(run->graph[1], run->program, item->batch,
-                              bench_item_past(run, item));
+    return bench_decode_bytes(run->graph[1], run->program, item->batch, bench_item_past(run, item));
 }
 
 /* Arithmetic is held against the best that was seen: it changes little, and only for the worse.

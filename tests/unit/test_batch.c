@@ -352,6 +352,9 @@ Test(batch, threads_share_a_model)
 {
     CommandResult r =
         command_run((const char *const[]){SSMC_THREADS, GOLDEN("mamba2-base"), NULL}, NULL, 0);
+    CommandResult hybrid = command_run((const char *const[]){SSMC_THREADS, HYBRID, NULL}, NULL, 0);
     cr_assert_eq(r.status, 0, "%s%s", r.out, r.err);
+    cr_assert_eq(hybrid.status, 0, "%s%s", hybrid.out, hybrid.err);
     command_free(&r);
+    command_free(&hybrid);
 }

@@ -2,6 +2,7 @@
  * users call it. */
 #include <criterion/criterion.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,6 +248,32 @@ Test(run_state, a_cached_prompt_is_not_read_again)
     prompts_free(&p);
 }
 
+/* States that grow are kept at fewer and fewer places: together they are no more than twice the
+ * last.
+ */
+Test(run_state, a_cached_prompt_of_growing_states)
+{
+    Prompts p = prompts_new(9000);
+    const char *const argv[] = {"--prompt-file", p.path, "--cache-dir", p.cache, "-n", "12", NULL};
+    CommandResult a = run_hybrid(0, argv), again = run_hybrid(0, argv);
+    cr_expect(strstr(a.err, " 0 of 9000 tokens taken"), "%s", a.err);
+    cr_expect(strstr(again.err, " 8999 of 9000 tokens taken"), "%s", again.err);
+    cr_expect_str_eq(again.out, a.out);
+    int states = 0;
+    DIR *dir = opendir(p.cache);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        states += strstr(e->d_name, "-2048.state") || strstr(e->d_name, "-4096.state") ||
+                          strstr(e->d_name, "-8192.state") || strstr(e->d_name, "-8999.state")
+                      ? 1
+                  : strstr(e->d_name, ".state") ? 100
+                                                : 0;
+    closedir(dir);
+    cr_expect_eq(states, 4);
+    command_free(&a);
+    command_free(&again);
+    prompts_free(&p);
+}
+
 /* The command at work is killed at some moments; what it left is taken or not, and the text is the
  * same. */
 Test(run_state, killed_while_it_fills_the_cache)
@@ -299,7 +326,7 @@ Test(run_state, a_full_session_ends_the_text_and_loses_nothing)
     cr_expect(
         strstr(short_of_it.err, "full.state has read 128 tokens, and the session has room for 64"),
         "%s", short_of_it.err);
-    CommandResult rest = run_hybrid(0, ARGS("--load-state", path, "-n", "200", "-n", "26"));
+    CommandResult rest = run_hybrid(0, ARGS("--load-state", path, "-n", "26"));
     cr_expect_str_eq(rest.out, whole.out + len);
     command_free(&whole);
     command_free(&cut);
