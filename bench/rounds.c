@@ -195,6 +195,7 @@ bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why)
     run->probes = bench_probes_open(arena, run->machine, most_threads(run), why);
     if (!run->probes)
         return false;
+    *why = NULL; /* from here on it is the runtime that says what is wrong */
     for (int t = 0; t < run->nthreads; t++)
         run->ceilings[t] = bench_ceilings(run->probes, run->threads[t]);
     *status = bench_ready(arena, run);
