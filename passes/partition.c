@@ -121,6 +121,12 @@ pass_partition(Graph *g, PassCtx *cx)
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;
         }
+        if (k->anchor && node_class(k->anchor) == CLASS_ATTEND &&
+            !attrs_find(&k->attrs, ATTR_unit) && cx->machine->matrix.bf16 &&
+            k->anchor->in[1]->type.dtype == DTYPE_bf16) {
+            attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
+            changed = true;
+        }
         if (!attrs_find(&k->attrs, ATTR_part)) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_part, partition_part(g, k)));
             changed = true;

@@ -124,7 +124,7 @@ typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
  * abi_state_rows. Rows lie in groups of ABI_ROOM_STEP rows; within a group their order is the
  * kernels' matter, alike in every program of a model. Kernels may read, but do not look at,
  * ABI_KEPT_MORE bytes after its last row. */
-enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 64 };
+enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 8192 };
 
 #define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \
     FIELD(const char *, ptr, name, "in the graph")                                                 \

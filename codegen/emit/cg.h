@@ -146,6 +146,8 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 /* ---- functions of f32 scalars and vectors (math.c; error bounds in cg_ulp_bound) ---- */
 Val cg_exp(Cg *c, Val x);
 Val cg_exp2(Cg *c, Val x); /* 2^x, cheaper than e^x; below 2^-126 0 */
+/* 2^x with an error of 2^-13, in fewer instructions where there are some for its parts. */
+Val cg_exp2_coarsely(Cg *c, Val x);
 Val cg_tanh(Cg *c, Val x);
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 bool cg_has_formula(Op op); /* cg_pointwise knows it */
