@@ -278,6 +278,31 @@ Test(memory, explain_says_what_the_call_says)
     model_run_close(run);
 }
 
+Test(memory, headers_say_what_a_token_takes)
+{
+    static const struct {
+        const char *model, *says;
+    } rows[] = {
+        {HYBRID,      "\n#define M_TOKEN_BYTES 384 /* that each token of a sequence adds to these"},
+        {STORYTELLER, "\n#define M_TOKEN_BYTES 0 /* that each token"                              },
+    };
+    char *dir = temp_dir(), *object = path_join(dir, "m.o"), *header = path_join(dir, "m.h");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *const argv[] = {SSMC_BINARY, "compile", rows[i].model, "--emit",
+                                    "obj",       "-o",      object,        "--header",
+                                    header,      "--set",   "name=m",      NULL};
+        CommandResult r = command_run(argv, NULL, 0);
+        cr_assert_eq(r.status, 0, "%s", r.err);
+        char *text = read_whole(header, NULL);
+        cr_expect(text && strstr(text, rows[i].says), "%s lacks '%s'", rows[i].model, rows[i].says);
+        free(text);
+        command_free(&r);
+    }
+    temp_dir_remove(dir);
+    free(object);
+    free(header);
+}
+
 /* The figures of a machine that this one is not: they are those of its header. */
 Test(memory, of_another_machine)
 {
