@@ -13,8 +13,8 @@ addressable(const Shape *s)
 {
     for (int i = 0; i < s->rank; i++) {
         const DimKind kind = s->dim[i].kind;
-        const bool rows = kind == DIM_TOKENS || kind == DIM_ROWS;
-        if (kind != DIM_CONST && !(rows && i == 0 && s->rank > 1))
+        const bool rows = dim_is_rows(s->dim[i]) && (s->rank > 1 || kind == DIM_CHOICES);
+        if (kind != DIM_CONST && !(rows && i == 0))
             return false;
     }
     return true;
