@@ -314,9 +314,9 @@ cg_packed_fault(const CgLinear *l, Diag *diag)
     StrBuf type = {0};
     type_print(&type, &l->w->type);
     diag_error(diag, l->k->kernel->anchor->loc,
-               "the weight of this linear is %s; an emitted linear reads one packed in panels of "
-               "at most %d vectors (pass layout)",
-               sb_text(&type), (int)TILE_MOST);
+               "the weight of `%s` is %s; emitted code reads one packed in panels of at most %d "
+               "vectors (pass layout)",
+               op_info[l->k->kernel->anchor->op].name, sb_text(&type), (int)TILE_MOST);
     sb_free(&type);
     return false;
 }

@@ -375,3 +375,69 @@ Test(route, follows_its_equations)
     kernel_run_close(run);
     arena_free(arena);
 }
+
+/* ---- the interpreter ------------------------------------------------------------------------- */
+
+/* sin(seed + 0.7 i), the seed by the order of the weights. */
+static const void *
+waves(void *user, const Value *weight)
+{
+    float *all = user;
+    int64_t count = 0;
+    int seed = 0;
+    cr_assert(type_count(&weight->type, 1, 1, &count));
+    while ("egbud"[seed] != weight->name[0])
+        seed++;
+    float *w = all + (ptrdiff_t)seed * 120;
+    for (int64_t i = 0; i < count; i++)
+        w[i] = (float)sin(seed + 1 + 0.7 * (double)i);
+    return w;
+}
+
+/* What torch makes of the routers of transformers 5 (nemotron_h, jamba, granitemoehybrid), in
+ * float64. The last takes a softmax of the chosen logits alone. */
+Test(route, has_the_numbers_of_published_routers)
+{
+    static const struct {
+        const char *route;
+        int top;
+        double out[12];
+    } published[] = {
+        {"route(s, b) {top=3, score=sigmoid, groups=3, kept=2, normalise=1, factor=2.5}",
+         3, {7.660825711, -6.482324186, 4.480006003, -1.908338672, 5.906860342, -5.811860766,
+          4.978251182, -3.511972527, -1.516624487, -0.7433612784, 2.908875739, -4.704711062}},
+        {"route(s) {top=2, score=softmax}",
+         2, {0.6640138014, -0.6665090314, 0.5842998833, -0.4278339326, 1.7044341, -1.186357017,
+          0.5175097743, 0.2171060418, 1.32042886, -1.20932514, 0.9445323944, -0.5597022347} },
+        {"route(s) {top=2, score=softmax, normalise=1}",
+         2, {0.8272910575, -0.8303998505, 0.7279759356, -0.5330358883, 2.236573549, -1.556748203,
+          0.6790809175, 0.2848884743, 1.594569345, -1.460398856, 1.140631235, -0.6759046648}},
+    };
+    static float weights[5 * 120];
+    for (size_t i = 0; i < COUNT_OF(published); i++) {
+        Arena *arena = arena_new();
+        Diag *diag = diag_new();
+        const char *text = arena_printf(
+            arena,
+            "graph g model {\ninput ids: i32[T]\nweight e: f32[4,4]\nweight g: f32[6,4]\n"
+            "weight b: f32[6]\nweight u: f32[6,5,4]\nweight d: f32[6,4,5]\nx = embed(ids, e)\n"
+            "s = linear(x, g)\nc, p = %s\na = square(relu(experts(x, c, u)))\n"
+            "y = fold(experts(a, c, d) * p) {top=%d}\nt = take(y)\noutput t\n}\n",
+            published[i].route, published[i].top);
+        const Source source = {.path = "t.ir", .text = text, .len = strlen(text)};
+        const Graph *g = graph_parse(arena, &source, diag);
+        cr_assert_not_null(g, "%s", published[i].route);
+        const WeightSource from = {.user = weights, .open = waves};
+        Interp *in = interp_new(g, &from);
+        static const int32_t ids[] = {1, 3, 0}, pick[] = {0, 1, 2};
+        double out[12];
+        const char *why = "";
+        cr_assert(interp_run(in, ids, 3, pick, 3, out, &why), "%s", why);
+        for (int j = 0; j < 12; j++)
+            cr_expect_float_eq(out[j], published[i].out[j], 1e-8, "%s: number %d is %.10g",
+                               published[i].route, j, out[j]);
+        interp_free(in);
+        diag_free(diag);
+        arena_free(arena);
+    }
+}
