@@ -60,6 +60,7 @@ typedef struct {
     int64_t group_steps, groups; /* groups: 0 without */
     int64_t run;                 /* steps of a run */
     int64_t ahead;               /* lines of the next run's weights that a step asks for */
+    Val asks;                    /* the same; of experts by the rows that there are */
     int64_t stride;              /* bytes from row to row of x, staged or not */
     bool in_place;               /* whole tiles of x are read where they lie */
     Val sums;                    /* [most][32]: of each row, between runs; f32 with groups */
@@ -469,9 +470,15 @@ typedef struct {
 static void
 ask_ahead(Cg *c, const Unit *u, const Run *r, Val step)
 {
-    const Val from = cg_mul(c, step, cg_i64(c, u->ahead * CG_LINE_BYTES));
-    for (int64_t i = 0; i < u->ahead; i++)
+    const Val line = cg_i64(c, CG_LINE_BYTES);
+    const Val from = cg_mul(c, step, cg_mul(c, u->asks, line));
+    for (int64_t i = 0; !u->p.l.e && i < u->ahead; i++)
         cg_prefetch(c, cg_offset(c, r->ahead, cg_add(c, from, cg_i64(c, i * CG_LINE_BYTES))), 2);
+    if (!u->p.l.e)
+        return;
+    CgLoop ask = cg_loop(c, "ask", cg_i64(c, 0), u->asks, 1);
+    cg_prefetch(c, cg_offset(c, r->ahead, cg_add(c, from, cg_mul(c, ask.i, line))), 2);
+    cg_loop_end(c, &ask);
 }
 
 /* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
@@ -650,7 +657,7 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     CgLoop rows = cg_loop(c, "tile", zero, l->rows, ROWS);
     u->tile_row = rows.i;
     const Val asked = cg_mul(c, cg_mul(c, cg_div(c, rows.i, cg_i64(c, ROWS)), length),
-                             cg_i64(c, u->ahead * CG_LINE_BYTES));
+                             cg_mul(c, u->asks, cg_i64(c, CG_LINE_BYTES)));
     r->ahead =
         cg_offset(c, panel_at, cg_add(c, cg_mul(c, r->to, cg_i64(c, weight_step(u))), asked));
     const Val left = cg_sub(c, l->rows, rows.i);
@@ -683,6 +690,15 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     cg_loop_end(c, &rows);
 }
 
+/* An expert has few rows, and its weights come from memory: what rows there are ask for all of the
+ * next run. */
+static Val
+asks_of(Cg *c, const Unit *u)
+{
+    const Val tiles = cg_div_up(c, u->p.l.rows, cg_i64(c, ROWS));
+    return cg_div_up(c, cg_i64(c, weight_step(u) / CG_LINE_BYTES), tiles);
+}
+
 /* Rows and panels of this part, by the matrix that is worked on. */
 static void
 unit_walk(Cg *c, CgPacked *p, const CgGrid *share)
@@ -705,6 +721,7 @@ unit_walk(Cg *c, CgPacked *p, const CgGrid *share)
     CgIf stale = cg_if(c, LLVMBuildOr(c->b, other, cg_less(c, cg_i64(c, 1), count), ""));
     unit_stage(c, u);
     cg_endif(c, &stale);
+    u->asks = l->e ? asks_of(c, u) : cg_i64(c, u->ahead);
     /* One tile of rows streams the weight once whatever the runs. */
     const Val single = cg_less(c, l->rows, cg_i64(c, ROWS + 1));
     const Val run = u->unpacked ? cg_i64(c, u->run)
@@ -764,8 +781,8 @@ unit_sizes(const Cg *c, Unit *u)
     u->in_place = !l->e && x && (x->dtype == DTYPE_bf16 || x->dtype == DTYPE_i8) && u->parts == 1 &&
                   l->depth * u->element == steps_of(u) * u->depth &&
                   x->stride * u->element % CG_LINE_BYTES == 0;
-    u->stride =
-        u->in_place ? x->stride * u->element : round_up(steps_of(u) * step_bytes(u), CG_LINE_BYTES);
+    /* An odd number of lines, as rows in memory have: those of a tile are in different sets. */
+    u->stride = u->in_place ? x->stride * u->element : odd_lines(steps_of(u) * step_bytes(u));
     return true;
 }
 

@@ -5,7 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "bench/bench.h"
+#include "passes/cost.h"
 #include "tests/kernel_run.h"
+#include "tests/model_run.h"
 
 enum { ROWS = 72 };
 
@@ -439,5 +442,87 @@ Test(route, has_the_numbers_of_published_routers)
         interp_free(in);
         diag_free(diag);
         arena_free(arena);
+    }
+}
+
+/* ---- what is counted ------------------------------------------------------------------------- */
+
+static Graph *
+parsed(Arena *arena, Diag *diag, const Case *t)
+{
+    const char *text = graph_text(arena, t);
+    Source *source = arena_alloc(arena, sizeof *source);
+    *source = (Source){.path = "t.ir", .text = text, .len = strlen(text)};
+    Graph *g = graph_parse(arena, source, diag);
+    cr_assert_not_null(g);
+    return g;
+}
+
+/* The two experts of a token, a row of each table; four tokens may go to all eight. */
+Test(experts, decode_counts_those_that_are_chosen)
+{
+    static const Case t = {F32, 8, 2, 32, 16, 0, 16, 4, 1, false, false};
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    const Graph *g = parsed(arena, diag, &t);
+    const AbiProgram program = {0};
+    cr_expect_eq(bench_decode_bytes(g, &program, 1), 4 * (2 * 16 * 32 + 32 + 8));
+    cr_expect_eq(bench_decode_bytes(g, &program, 4), 4 * (8 * 16 * 32 + 4 * (32 + 8)));
+    cr_expect_eq(bench_flops(g).linear, 2.0 * 2 * 16 * 32, "of a token: its two experts");
+    diag_free(diag);
+    arena_free(arena);
+}
+
+/* Each expert has few of a pass's rows: a matrix unit waits for weights that are read for them. */
+Test(experts, passes_are_longer_on_a_matrix_unit)
+{
+    static const Case t = {BF16, 64, 6, 32, 16, 0, 16, 4, 1, false, false};
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    Machine m;
+    const Graph *g = parsed(arena, diag, &t);
+    cr_assert(machine_named("sapphirerapids", &m));
+    const int64_t plain = cost_pass_tokens(&m, FORMAT_bf16, NULL);
+    cr_expect_gt(cost_pass_tokens(&m, FORMAT_bf16, g), plain);
+    cr_assert(machine_named("x86-64-v4", &m));
+    cr_expect_eq(cost_pass_tokens(&m, FORMAT_bf16, g), cost_pass_tokens(&m, FORMAT_bf16, NULL));
+    diag_free(diag);
+    arena_free(arena);
+}
+
+/* ---- whole models ---------------------------------------------------------------------------- */
+
+/* A text read at once, in pieces and token by token, on any number of
+ * threads, has one answer to the bit. */
+Test(experts, of_a_model_answer_the_same_however_it_is_asked)
+{
+    enum { TOKENS = 50 };
+    static const char *const formats[] = {"f32", "bf16", "int8", "int4"};
+    static const int most[] = {TOKENS, 7, 1}, threads[] = {1, 2, 5};
+    for (size_t f = 0; f < COUNT_OF(formats); f++) {
+        ModelRun *run = MODEL_RUN(SSMC_ROOT "/tests/fuzz/corpus/ir/experts.ir", "--dtype",
+                                  formats[f], "--blas", "none");
+        const size_t vocab = (size_t)ssmc_model_vocab(model_run_model(run));
+        Arena *arena = arena_new();
+        float *want = arena_array(arena, vocab, sizeof *want);
+        float *got = arena_array(arena, vocab * 2, sizeof *got);
+        int32_t ids[TOKENS];
+        model_run_ids(run, 1, ids, TOKENS);
+        for (size_t t = 0; t < COUNT_OF(threads); t++) {
+            ssmc_session *s = model_run_session(run, 2, threads[t]);
+            for (size_t i = 0; i < COUNT_OF(most); i++) {
+                float *to = t + i ? got : want;
+                cr_assert_eq(ssmc_reset(s, 0), SSMC_OK);
+                for (int at = 0; at < TOKENS; at += most[i])
+                    cr_assert_eq(ssmc_prefill(s, 0, ids + at,
+                                              at + most[i] < TOKENS ? most[i] : TOKENS - at, to),
+                                 SSMC_OK, "%s", ssmc_error());
+                cr_expect(memcmp(to, want, vocab * sizeof *to) == 0, "%s, %d threads, %d at once",
+                          formats[f], threads[t], most[i]);
+            }
+            ssmc_session_close(s);
+        }
+        arena_free(arena);
+        model_run_close(run);
     }
 }
