@@ -237,6 +237,26 @@ texts_read(const BlockSet *set, const Tree *t, const char *what)
     return ok;
 }
 
+/* A name for the states of an op, or a list of names where it is there several times. */
+static bool
+states_read(const BlockSet *set, const Tree *t)
+{
+    bool ok = true;
+    for (int i = 0; t && i < t->count; i++) {
+        const Tree *item = t->items[i];
+        const bool list = item->kind == TREE_LIST;
+        bool good = item->kind == TREE_SCALAR || (list && item->count > 0);
+        for (int k = 0; list && k < item->count; k++)
+            good = good && item->items[k]->kind == TREE_SCALAR;
+        if (good && is_identifier(item->key, ""))
+            continue;
+        diag_error(set->diag, item->loc, "a state is %s; expected OP: NAME, or OP: [NAME, NAME]",
+                   tree_text(set->arena, item));
+        ok = false;
+    }
+    return ok;
+}
+
 /* A statement, or one under a condition. */
 static bool
 op_read(const BlockSet *set, const Tree *t)
@@ -275,8 +295,7 @@ body_read(BlockSet *set, const Tree *tree, Block *b)
     ok &= entry(set, tree, "checks", TREE_LIST, "a list", &b->checks) &&
           texts_read(set, b->checks, "a check") &&
           !too_many(set, b->checks, "checks", BLOCK_MAX_SIZES);
-    ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) &&
-          texts_read(set, b->states, "a state");
+    ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) && states_read(set, b->states);
     ok &= entry(set, tree, "ops", TREE_LIST, "a list of statements", &b->ops) &&
           !too_many(set, b->ops, "ops", BLOCK_MAX_OPS);
     for (int i = 0; ok && b->ops && i < b->ops->count; i++)
