@@ -13,7 +13,7 @@ addressable(const Shape *s)
 {
     for (int i = 0; i < s->rank; i++) {
         const DimKind kind = s->dim[i].kind;
-        const bool rows = kind == DIM_TOKENS || kind == DIM_ROWS;
+        const bool rows = kind == DIM_TOKENS || kind == DIM_ROWS || kind == DIM_KEPT;
         if (kind != DIM_CONST && !(rows && i == 0 && s->rank > 1))
             return false;
     }

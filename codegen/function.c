@@ -137,7 +137,7 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
     sb_puts(&sb, "\n");
     for (int i = 0; i < k->noperands; i++) {
         const Value *v = k->operands[i].value;
-        segments = segments || (v && v->kind == VALUE_STATE);
+        segments = segments || (v && (v->kind == VALUE_STATE || type_grows(&v->type)));
         key_operand(&sb, k, &k->operands[i]);
     }
     /* Emitters lay out scratch by the most rows there can be; those of state may specialise by

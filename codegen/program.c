@@ -75,11 +75,31 @@ state_find(const CgProgram *p, const char *name)
     return at < 0 ? NULL : &p->states[at];
 }
 
+/* The only op that names it may say that rows of its last tokens are enough. */
+static int64_t
+state_window(const Graph *g, const Value *state)
+{
+    for (const Node *n = g->first; n; n = n->next)
+        if (node_gives_state(n) && node_operand(n, 's') == state)
+            return node_int(n, ATTR_window, 0);
+    return 0;
+}
+
+/* Bytes of a sequence's state, or of each token's row of it. */
 static bool
-state_add(CgProgram *p, const Value *v)
+state_size(const Graph *g, const Value *v, AbiState *s)
+{
+    if (!type_grows(&v->type))
+        return bytes_of(v, &s->bytes);
+    s->window = state_window(g, v);
+    return size_mul(cg_width(v), dtype_info[v->type.dtype].bytes, &s->row_bytes);
+}
+
+static bool
+state_add(CgProgram *p, const Graph *g, const Value *v)
 {
     AbiState s = {.offset = p->abi.state_bytes};
-    if (!cg_abi_dtype(v->type.dtype, &s.dtype) || !bytes_of(v, &s.bytes) ||
+    if (!cg_abi_dtype(v->type.dtype, &s.dtype) || !state_size(g, v, &s) ||
         !size_add(s.offset, round_up(s.bytes, ALIGNMENT), &p->abi.state_bytes)) {
         diag_error(p->diag, v->loc, "state `%s` is too large for an address", v->name);
         return false;
@@ -96,13 +116,15 @@ states_gather(CgProgram *p, const Graph *g)
     for (int i = 0; i < g->nstates; i++) {
         const Value *v = g->states[i];
         const AbiState *known = state_find(p, v->name);
-        if (!known && !state_add(p, v))
+        if (!known && !state_add(p, g, v))
             return false;
-        int64_t bytes = 0;
-        if (known && (!bytes_of(v, &bytes) || bytes != known->bytes)) {
+        AbiState s = {0};
+        if (known && (!state_size(g, v, &s) || s.bytes != known->bytes ||
+                      s.row_bytes != known->row_bytes || s.window != known->window)) {
             diag_error(p->diag, v->loc,
                        "state `%s` has %lld bytes here, but %lld in the other phase", v->name,
-                       (long long)bytes, (long long)known->bytes);
+                       (long long)(s.bytes + s.row_bytes),
+                       (long long)(known->bytes + known->row_bytes));
             return false;
         }
     }
@@ -216,6 +238,15 @@ input_operand(CgProgram *p, const Value *v, AbiOperand *out)
 }
 
 static bool
+state_operand(const CgProgram *p, const Value *v, AbiOperand *out)
+{
+    const AbiState *s = state_find(p, v->name);
+    *out = s->row_bytes ? (AbiOperand){.space = ABI_KEPT, .index = (int32_t)(s - p->states)}
+                        : (AbiOperand){.space = ABI_STATE, .offset = s->offset};
+    return true;
+}
+
+static bool
 result_operand(CgProgram *p, const Value *v, bool is_output, AbiOperand *out)
 {
     if (v->is_param) {
@@ -225,6 +256,8 @@ result_operand(CgProgram *p, const Value *v, bool is_output, AbiOperand *out)
         return out->offset >= 0 || misplaced(p, v, "is a parameter that no earlier kernel makes");
     }
     const Place *place = &v->place;
+    if (node_gives_state(v->def))
+        return state_operand(p, node_operand(v->def, 's'), out);
     if (place->space != SPACE_SLAB && place->space != SPACE_OUTPUT)
         return misplaced(p, v, "leaves its kernel but has no place: memory is not planned");
     *out = (AbiOperand){.space = place->space == SPACE_SLAB ? ABI_SLAB : ABI_OUTPUT,
@@ -247,8 +280,7 @@ operand_of(CgProgram *p, const CgOperand *o, AbiOperand *out)
         *out = (AbiOperand){.space = ABI_WEIGHT, .index = weight_add(p, v)};
         return out->index >= 0;
     case VALUE_STATE:
-        *out = (AbiOperand){.space = ABI_STATE, .offset = state_find(p, v->name)->offset};
-        return true;
+        return state_operand(p, v, out);
     case VALUE_RESULT:
         return result_operand(p, v, o->is_output, out);
     case VALUE_NUMBER:

@@ -45,6 +45,8 @@ tensor_shape(Interp *in, const Value *v, int64_t tokens, int64_t rows)
     t->count = 1;
     for (int i = 0; i < t->rank; i++) {
         t->dim[i] = dim_count(v->type.shape.dim[i], tokens, rows);
+        if (v->type.shape.dim[i].kind == DIM_KEPT)
+            t->dim[i] += in->before;
         if (!size_mul(t->count, t->dim[i], &t->count))
             return fail(in, arena_printf(in->arena, "%s has too many elements", v->name));
     }
@@ -98,7 +100,7 @@ interp_new(const Graph *g, const WeightSource *source)
     for (int i = 0; i < g->noutputs; i++)
         in->uses[g->outputs[i]->id]++;
     for (int i = 0; i < g->nstates; i++)
-        if (tensor_shape(in, g->states[i], 0, 0))
+        if (!type_grows(&g->states[i]->type) && tensor_shape(in, g->states[i], 0, 0))
             (void)tensor_alloc(in, g->states[i]); /* interp_run reports what is missing */
     return in;
 }
@@ -249,10 +251,31 @@ check_call(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, 
             return fail(in, arena_printf(in->arena, "row %d is not one of the %lld tokens",
                                          (int)pick[r], (long long)tokens));
     for (int i = 0; i < in->g->nstates; i++)
-        if (in->tensors[in->g->states[i]->id].at == NULL)
+        if (!type_grows(&in->g->states[i]->type) && !in->tensors[in->g->states[i]->id].at)
             return fail(in,
                         arena_printf(in->arena, "out of memory: state %s", in->g->states[i]->name));
     return check_ids(in, ids, tokens);
+}
+
+/* Growing states get rows of zeros for the tokens of this run. */
+static bool
+grow_states(Interp *in, int64_t tokens)
+{
+    for (int i = 0; i < in->g->nstates; i++) {
+        const Value *state = in->g->states[i];
+        if (!type_grows(&state->type))
+            continue;
+        RefTensor *t = &in->tensors[state->id];
+        const RefTensor old = *t;
+        if (!tensor_shape(in, state, tokens, 0) || !tensor_alloc(in, state)) {
+            *t = old;
+            return false;
+        }
+        if (old.at)
+            memcpy(t->at, old.at, (size_t)old.count * sizeof *t->at);
+        block_free(&in->blocks, old.at);
+    }
+    return true;
 }
 
 /* Operands are there. */
@@ -371,7 +394,7 @@ interp_run(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, 
     free_results(in);
     RefCall call = {.tokens = tokens, .rows = rows, .pick = pick};
     if (!check_call(in, ids, tokens, pick, rows) || !open_weights(in) ||
-        !set_inputs(in, ids, tokens) || !run_nodes(in, &call)) {
+        !set_inputs(in, ids, tokens) || !grow_states(in, tokens) || !run_nodes(in, &call)) {
         *why = in->why;
         return false;
     }

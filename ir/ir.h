@@ -58,7 +58,8 @@ typedef enum {
     DIM_TOKENS, /* T: token rows of this call */
     DIM_ROWS,   /* R: rows whose logits are asked for */
     DIM_CHUNKS, /* ceil(T / n) chunks of n tokens; n = 0: one chunk over all tokens */
-    DIM_CHUNK   /* n columns of a chunk; n = 0: as many as there are tokens (the chunk `all`) */
+    DIM_CHUNK,  /* n columns of a chunk; n = 0: as many as there are tokens (the chunk `all`) */
+    DIM_KEPT    /* S: tokens that a sequence has read, those of this call among them */
 } DimKind;
 
 typedef struct {
@@ -232,11 +233,12 @@ typedef enum {
     SPACE_PARAM,  /* made once when weights are loaded */
     SPACE_WEIGHT, /* the mapped checkpoint */
     SPACE_STATE,  /* per sequence */
+    SPACE_KEPT,   /* per sequence and token: rows of growing states; offset: bytes of a token */
     SPACE_INPUT,  /* ids, picked rows */
     SPACE_OUTPUT, /* logits */
     SPACE_COUNT
 } Space;
-extern const char *const space_name[]; /* none slab param weight state input output */
+extern const char *const space_name[]; /* none slab param weight state kept input output */
 
 typedef struct {
     Space space;
@@ -313,6 +315,7 @@ struct Graph {
 
     /* Memory plan (bytes). */
     int64_t slab_bytes, param_bytes, state_bytes, output_bytes;
+    int64_t kept_bytes; /* for each token of a sequence */
 };
 
 Graph *graph_new(Arena *arena, const char *name);
@@ -360,6 +363,10 @@ const char *node_word(const Node *n, AttrId id, const char *otherwise);
 bool node_in_triples(const Node *n);
 /* Whether it makes y from x, token after token, with a state: an SSD in any form, a scan. */
 bool node_is_recurrence(const Node *n);
+/* Whether a state of this type has a row for each token of its sequence. */
+bool type_grows(const Type *type);
+/* Whether its result is what its state holds (flag A). */
+bool node_gives_state(const Node *n);
 /* Whether its result is its one operand in a type of fewer bytes. */
 bool node_narrows(const Node *n);
 /* Whether it runs in the epilogue of the projection that makes its x (flag E). */

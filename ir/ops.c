@@ -64,9 +64,9 @@ const char *const stage_name[3] = {
 };
 
 const char *const space_name[] = {
-    [SPACE_NONE] = "none",     [SPACE_SLAB] = "slab",   [SPACE_PARAM] = "param",
-    [SPACE_WEIGHT] = "weight", [SPACE_STATE] = "state", [SPACE_INPUT] = "input",
-    [SPACE_OUTPUT] = "output",
+    [SPACE_NONE] = "none",     [SPACE_SLAB] = "slab",     [SPACE_PARAM] = "param",
+    [SPACE_WEIGHT] = "weight", [SPACE_STATE] = "state",   [SPACE_KEPT] = "kept",
+    [SPACE_INPUT] = "input",   [SPACE_OUTPUT] = "output",
 };
 
 /* Index of name among `count` entries `stride` bytes apart that start with a const char *, or -1.
@@ -226,6 +226,12 @@ node_is_recurrence(const Node *n)
     const Value *x = node_operand(n, 'x');
     const bool steps = op_info[n->op].cls == CLASS_RECURRENT || op_has_flag(n->op, 'S');
     return steps && x && shape_equal(&x->type.shape, &n->out[0]->type.shape);
+}
+
+bool
+node_gives_state(const Node *n)
+{
+    return op_has_flag(n->op, 'A');
 }
 
 bool

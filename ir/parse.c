@@ -119,6 +119,7 @@ static const Keyword keywords[] = {
     {"param_bytes", FIELD_INT, offsetof(Graph, param_bytes)},
     {"state_bytes", FIELD_INT, offsetof(Graph, state_bytes)},
     {"output_bytes", FIELD_INT, offsetof(Graph, output_bytes)},
+    {"kept_bytes", FIELD_INT, offsetof(Graph, kept_bytes)},
 };
 
 /* '[' integer (',' integer)* ']' */

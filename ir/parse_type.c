@@ -171,9 +171,11 @@ parse_dim(Parser *p, Dim *out)
         *out = (Dim){DIM_TOKENS, 0};
     else if (is_word(&token, "R"))
         *out = (Dim){DIM_ROWS, 0};
+    else if (is_word(&token, "S"))
+        *out = (Dim){DIM_KEPT, 0};
     else if (!is_word(&token, "ceil") && !chunk_columns(&token, out))
-        return parser_expected(p,
-                               "a dimension: a size, T, R, ceil(T/64), ceil(T/all), Q64 or Qall");
+        return parser_expected(
+            p, "a dimension: a size, T, R, S, ceil(T/64), ceil(T/all), Q64 or Qall");
     parser_take(p);
     return is_word(&token, "ceil") ? parse_chunks(p, out) : true;
 }

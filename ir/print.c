@@ -142,6 +142,7 @@ put_header(StrBuf *out, const Graph *g)
     put_number_field(out, "param_bytes", g->param_bytes);
     put_number_field(out, "state_bytes", g->state_bytes);
     put_number_field(out, "output_bytes", g->output_bytes);
+    put_number_field(out, "kept_bytes", g->kept_bytes);
 }
 
 static void

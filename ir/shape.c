@@ -111,6 +111,8 @@ in_f32(Type type)
 static bool
 want_pointwise(ShapeResult *r, const Node *node, int slot)
 {
+    if (type_grows(operand(node, slot)))
+        return unlike(r, node, slot, "rows T or R", "rows that are kept are read by attention");
     if (is_float(operand(node, slot)))
         return true;
     return unlike(r, node, slot, "real numbers", "pointwise ops compute in f32");

@@ -2,6 +2,7 @@
  *
  * Text of a dimension:  256          a constant
  *                       T, R         token rows, picked rows
+ *                       S            tokens of a sequence so far
  *                       ceil(T/64)   chunks of 64 tokens; ceil(T/all): the one chunk over all
  * tokens Q64, Qall    the columns of such a chunk */
 #include "ir/internal.h"
@@ -9,7 +10,7 @@
 bool
 dim_equal(Dim a, Dim b)
 {
-    const bool counted = a.kind != DIM_TOKENS && a.kind != DIM_ROWS;
+    const bool counted = a.kind != DIM_TOKENS && a.kind != DIM_ROWS && a.kind != DIM_KEPT;
     return a.kind == b.kind && (!counted || a.n == b.n);
 }
 
@@ -59,6 +60,9 @@ dim_print(StrBuf *out, Dim dim)
     case DIM_CHUNK:
         put_chunk(out, "Q", dim.n, "");
         break;
+    case DIM_KEPT:
+        sb_puts(out, "S");
+        break;
     }
 }
 
@@ -81,6 +85,12 @@ type_name(Arena *arena, const Type *type)
     StrBuf sb = {0};
     type_print(&sb, type);
     return sb_finish(&sb, arena);
+}
+
+bool
+type_grows(const Type *type)
+{
+    return type->shape.rank > 0 && type->shape.dim[0].kind == DIM_KEPT;
 }
 
 Type
@@ -130,6 +140,8 @@ dim_count(Dim dim, int64_t tokens, int64_t rows)
         return tokens / dim.n + (tokens % dim.n > 0);
     case DIM_CHUNK:
         return dim.n == CHUNK_ALL ? tokens : dim.n;
+    case DIM_KEPT:
+        return tokens; /* of the first call; the interpreter knows of those before */
     }
     return 0;
 }

@@ -187,9 +187,10 @@ check_declarations(Verify *c)
     for (int i = 0; i < g->nstates; i++) {
         const Type *t = &g->states[i]->type;
         const bool real = t->dtype == DTYPE_f32 || t->dtype == DTYPE_bf16;
-        if (!real || !t->shape.rank || !is_const(t) || !sane(t))
+        const bool rows = t->shape.rank == 2 && type_grows(t) && t->shape.dim[1].kind == DIM_CONST;
+        if (!real || !t->shape.rank || !(rows || is_const(t)) || !sane(t))
             wrong_type(c, g->states[i],
-                       "a state of f32 or bf16 with fixed sizes below 2^57 elements");
+                       "a state of f32 or bf16 with fixed sizes below 2^57 elements, or [S,W]");
     }
 }
 
@@ -232,6 +233,7 @@ check_header(Verify *c)
         {"param_bytes",  g->param_bytes,  INT64_MAX},
         {"state_bytes",  g->state_bytes,  INT64_MAX},
         {"output_bytes", g->output_bytes, INT64_MAX},
+        {"kept_bytes",   g->kept_bytes,   INT64_MAX},
     };
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         if (numbers[i].n < 0 || numbers[i].n > numbers[i].most)

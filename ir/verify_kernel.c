@@ -189,6 +189,13 @@ check_place(Verify *c, const Value *v)
     };
     const Place *place = &v->place;
     int64_t end;
+    if (node_gives_state(v->def) || place->space == SPACE_KEPT) {
+        const Value *state = node_operand(v->def, 's');
+        if (!state || state->place.space != place->space || state->place.offset != place->offset ||
+            state->place.stride != place->stride)
+            verify_fault(c, v->def, v->loc, "`%s` does not lie where its state does", v->name);
+        return;
+    }
     if (place->offset < 0 || place->offset % dtype_info[v->type.dtype].bytes || place->stride < 0) {
         verify_fault(c, v->def, v->loc, "`%s` is placed at byte %lld with stride %lld", v->name,
                      (long long)place->offset, (long long)place->stride);
@@ -282,7 +289,7 @@ check_overlaps(Verify *c)
             Life *a = &lives[node->out[i]->id];
             const Space in = a->value->place.space;
             a->from = a->value->place.offset;
-            if (in == SPACE_NONE || !extent(g, a->value, &a->to))
+            if (in == SPACE_NONE || in == SPACE_KEPT || !extent(g, a->value, &a->to))
                 continue;
             const Life *over = NULL;
             int kept = 0;

@@ -15,8 +15,8 @@
  *     written over it).
  *   by size: from the largest value on, each gets the lowest place where nothing lies that lives
  *     when it does.
- * Views lie in what they view, at their first column. Parameters, states and outputs follow each
- * other.
+ * Views lie in what they view, at their first column; what a state keeps, in the state. Parameters,
+ * states and outputs follow each other.
  *
  *   p: f32[T,20] = linear(u, t1) {out=20}
  *   z: f32[T,16], dt: f32[T,4] = split(p) {sizes=[16, 4]}
@@ -108,6 +108,30 @@ plan_append(Plan *p, Value *v, Space space, int64_t *end)
     diag_error(p->cx->diag, v->loc, "the values in %s are too large for an address",
                space_name[space]);
     p->failed = true;
+}
+
+/* Rows of a growing state: offsets count the bytes of one token. */
+static void
+plan_kept(Plan *p, Value *state)
+{
+    const int64_t width = plan_width(state);
+    int64_t bytes = 0;
+    state->place = (Place){SPACE_KEPT, p->g->kept_bytes, width};
+    if (size_mul(width, dtype_info[state->type.dtype].bytes, &bytes) &&
+        size_add(p->g->kept_bytes, bytes, &p->g->kept_bytes))
+        return;
+    diag_error(p->cx->diag, state->loc, "the rows of `%s` are too large for an address",
+               state->name);
+    p->failed = true;
+}
+
+static void
+plan_state(Plan *p, Value *state)
+{
+    if (type_grows(&state->type))
+        plan_kept(p, state);
+    else
+        plan_append(p, state, SPACE_STATE, &p->g->state_bytes);
 }
 
 /* ---- the slab, by order ----------------------------------------------------------------- */
@@ -294,6 +318,10 @@ plan_outputs(Plan *p)
 static void
 plan_result(Plan *p, Value *v, int kernel)
 {
+    if (node_gives_state(v->def)) {
+        v->place = node_operand(v->def, 's')->place;
+        return;
+    }
     if (v->place.space != SPACE_NONE || p->last[v->id] < 0)
         return;
     if (v->is_param) {
@@ -350,7 +378,7 @@ pass_memplan(Graph *g, PassCtx *cx)
     const size_t values = (size_t)g->nvalue_ids + 1;
     Plan p = {.g = g, .cx = cx};
     p.last = arena_array(cx->arena, values, sizeof *p.last);
-    g->slab_bytes = g->param_bytes = g->state_bytes = g->output_bytes = 0;
+    g->slab_bytes = g->param_bytes = g->state_bytes = g->output_bytes = g->kept_bytes = 0;
     for (Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++)
             n->out[i]->place = (Place){0};
@@ -358,7 +386,7 @@ pass_memplan(Graph *g, PassCtx *cx)
     for (int i = 0; i < g->ninputs; i++)
         g->inputs[i]->place = (Place){SPACE_INPUT, 0, plan_width(g->inputs[i])};
     for (int i = 0; i < g->nstates; i++)
-        plan_append(&p, g->states[i], SPACE_STATE, &g->state_bytes);
+        plan_state(&p, g->states[i]);
     plan_outputs(&p);
     int kernel = 0;
     for (Node *n = g->first; n && !p.failed; n = n->next) {

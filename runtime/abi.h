@@ -21,7 +21,8 @@
 #define ABI_SEG_FIELDS(FIELD, ARRAY)                                                               \
     FIELD(int64_t, i64, row, "first token row")                                                    \
     FIELD(int64_t, i64, len, "token rows, at least 1")                                             \
-    FIELD(int64_t, i64, slot, "which sequence's state")
+    FIELD(int64_t, i64, slot, "which sequence's state")                                            \
+    FIELD(int64_t, i64, past, "tokens of that sequence before the first row")
 typedef struct ABI_DECLARE(ABI_SEG_FIELDS) AbiSeg;
 
 /* cblas_sgemm of OpenBLAS: c [m,n] = alpha * a * b + beta * c */
@@ -36,6 +37,9 @@ typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n,
     FIELD(int64_t, i64, nseg, "runs of rows")                                                      \
     FIELD(const AbiSeg *, ptr, seg, "[nseg], together rows 0 .. T-1 in order")                     \
     FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
+    FIELD(int64_t, i64, kept_stride, "bytes from one sequence's growing states to the next's")     \
+    FIELD(int64_t, i64, room, "tokens that a sequence can hold, a multiple of ABI_ROOM_STEP")      \
+    FIELD(int64_t, i64, block, "most rows of a pass of any phase")                                 \
     FIELD(AbiSgemm *, ptr, sgemm, "NULL: AbiProgram.calls_blas is 0")
 typedef struct ABI_DECLARE(ABI_CALL_FIELDS) AbiCall;
 
@@ -55,13 +59,22 @@ typedef void AbiKernel(void *const *operand, const AbiCall *call, const AbiShare
 
 /* ---- a compiled model without its weights ---------------------------------------------------- */
 
-typedef enum { ABI_SLAB, ABI_PARAM, ABI_WEIGHT, ABI_STATE, ABI_INPUT, ABI_OUTPUT } AbiSpace;
+typedef enum {
+    ABI_SLAB,
+    ABI_PARAM,
+    ABI_WEIGHT,
+    ABI_STATE, /* states of a fixed size */
+    ABI_INPUT,
+    ABI_OUTPUT,
+    ABI_KEPT /* a growing state */
+} AbiSpace;
 /* AbiOperand.index in ABI_INPUT: ids and positions are int32 [T], picked rows int32 [R]. */
 enum { ABI_INPUT_IDS, ABI_INPUT_PICK, ABI_INPUT_POSITIONS, ABI_INPUTS };
 
 #define ABI_OPERAND_FIELDS(FIELD, ARRAY)                                                           \
     FIELD(AbiSpace, i32, space, "what the operand is in")                                          \
-    FIELD(int32_t, i32, index, "ABI_WEIGHT: which weight; ABI_INPUT: which input")                 \
+    FIELD(int32_t, i32, index,                                                                     \
+          "ABI_WEIGHT: which weight; ABI_INPUT: which input; ABI_KEPT: which state")               \
     FIELD(int64_t, i64, offset, "bytes")
 typedef struct ABI_DECLARE(ABI_OPERAND_FIELDS) AbiOperand;
 
@@ -106,14 +119,31 @@ enum { ABI_MAX_RANK = 6 };
     ARRAY(int64_t, i64, dim, ABI_MAX_RANK, "the first `rank` of them")
 typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
 
+/* A growing state has a row for each token that its sequence has read: rows 0 .. tokens - 1, of
+ * zeros from there on. With a window it keeps fewer: the row of position p is row p modulo
+ * abi_state_rows. Rows lie in groups of ABI_ROOM_STEP rows; within a group their order is the
+ * kernels' matter, alike in every program of a model. */
+enum { ABI_ROOM_STEP = 64 };
+
 #define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \
     FIELD(const char *, ptr, name, "in the graph")                                                 \
-    FIELD(int64_t, i64, offset, "bytes, in one sequence's states")                                 \
-    FIELD(int64_t, i64, bytes, "of one sequence")                                                  \
+    FIELD(int64_t, i64, row_bytes, "of a growing state: bytes of a token; 0: its size is fixed")   \
+    FIELD(int64_t, i64, window, "of a growing state: tokens whose rows stay; 0: all")              \
+    FIELD(int64_t, i64, offset, "fixed: bytes, in one sequence's states")                          \
+    FIELD(int64_t, i64, bytes, "fixed: of one sequence")                                           \
     FIELD(AbiDtype, i32, dtype, "of the elements")                                                 \
     FIELD(int32_t, i32, rank, "dimensions")                                                        \
-    ARRAY(int64_t, i64, dim, ABI_MAX_RANK, "the first `rank` of them")
+    ARRAY(int64_t, i64, dim, ABI_MAX_RANK, "the first `rank` of them; growing: the first is 0")
 typedef struct ABI_DECLARE(ABI_STATE_FIELDS) AbiState;
+
+/* Rows that there are of a growing state: those of a window, and of a pass more, so that a pass can
+ * write its rows before it reads those of the window of its first. */
+static inline int64_t
+abi_state_rows(int64_t window, int64_t room, int64_t block)
+{
+    const int64_t ring = (window + block + ABI_ROOM_STEP - 1) / ABI_ROOM_STEP * ABI_ROOM_STEP;
+    return window > 0 && ring < room ? ring : room;
+}
 
 typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
 
@@ -127,7 +157,7 @@ typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
     FIELD(int64_t, i64, vocab, "logits of a row")                                                  \
     FIELD(int64_t, i64, head_rows, "most R of a pass")                                             \
     FIELD(int64_t, i64, param_bytes, "of all params")                                              \
-    FIELD(int64_t, i64, state_bytes, "of one sequence's states")                                   \
+    FIELD(int64_t, i64, state_bytes, "of one sequence's states of fixed sizes")                    \
     FIELD(int64_t, i64, output_bytes, "of all outputs")                                            \
     FIELD(uint64_t, i64, pack_hash, "of how params are made of weights")                           \
     FIELD(int64_t, i64, calls_blas, "1: kernels call AbiCall.sgemm")                               \
@@ -171,7 +201,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 5 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 6 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

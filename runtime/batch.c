@@ -120,7 +120,8 @@ gather(Feed *f, AbiPhaseId id)
         const int64_t before = s->sequence[in->seq].tokens;
         for (int64_t row = 0; row < rows; row++)
             s->positions[s->call.rows + row] = (int32_t)(before + row);
-        s->seg[s->call.nseg] = (AbiSeg){.row = s->call.rows, .len = rows, .slot = in->seq};
+        s->seg[s->call.nseg] =
+            (AbiSeg){.row = s->call.rows, .len = rows, .slot = in->seq, .past = before};
         s->owner[s->call.nseg++] = i;
         s->call.rows += rows;
     }

@@ -15,6 +15,8 @@ base_of(const AbiOperand *o, const RtSpaces *s)
         return (char *)s->weights[o->index]; /* kernels do not write to weights */
     case ABI_STATE:
         return s->states;
+    case ABI_KEPT:
+        return s->kept ? s->kept + s->kept_at[o->index] : NULL;
     case ABI_INPUT:
         return (char *)s->input[o->index];
     case ABI_OUTPUT:

@@ -299,6 +299,8 @@ bool rt_program_is_exact(const ssmc_program *program);
 typedef struct {
     char *slab, *states, *output;
     const char *params;
+    char *kept;            /* growing states of sequence 0; NULL: there are none */
+    const size_t *kept_at; /* [nstates] where each begins there */
     int32_t *input[ABI_INPUTS];
     const void *const *weights; /* [nweights] */
 } RtSpaces;

@@ -52,6 +52,8 @@ operand_fits(const AbiProgram *abi, const AbiOperand *o)
         return o->index >= 0 && o->index < ABI_INPUTS;
     case ABI_OUTPUT:
         return is_inside(o->offset, abi->output_bytes);
+    case ABI_KEPT:
+        return o->index >= 0 && o->index < abi->nstates && abi->states[o->index].row_bytes > 0;
     }
     return false;
 }

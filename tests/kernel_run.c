@@ -32,7 +32,8 @@ struct KernelRun {
     CgJit *jit;
     const AbiProgram *program;
     Weight *weights;
-    char *slab, *params, *states, *output, *scratch;
+    char *slab, *params, *states, *kept, *output, *scratch;
+    int64_t kept_stride; /* bytes of a sequence's growing states */
     int32_t *input[ABI_INPUTS];
     int32_t *ids, *pick;
     int64_t before[RUN_SLOTS]; /* tokens of each sequence so far */
@@ -43,7 +44,7 @@ struct KernelRun {
     double *expected;
 };
 
-enum { MOST_PARTS = 8 };
+enum { MOST_PARTS = 8, ROOM = 1024 };
 
 static void
 no_faults(KernelRun *run)
@@ -174,11 +175,25 @@ matrix_unit_here(void)
     return host.matrix.kind != MATRIX_none;
 }
 
+/* Bytes of the first `states` growing states of a sequence. */
+static int64_t
+kept_bytes(const KernelRun *run, int states)
+{
+    const AbiProgram *p = run->program;
+    int64_t bytes = 0;
+    for (int i = 0; i < states; i++)
+        bytes += p->states[i].row_bytes *
+                 abi_state_rows(p->states[i].window, ROOM, p->phase[ABI_PREFILL].block);
+    return bytes;
+}
+
 static void
 make_buffers(KernelRun *run)
 {
     const AbiProgram *p = run->program;
     const AbiPhase *phase = &p->phase[ABI_PREFILL];
+    run->kept_stride = kept_bytes(run, p->nstates);
+    run->kept = aligned_buffer(run, run->kept_stride * RUN_SLOTS);
     run->slab = aligned_buffer(run, phase->slab_bytes);
     run->params = aligned_buffer(run, p->param_bytes);
     run->states = aligned_buffer(run, p->state_bytes * RUN_SLOTS);
@@ -290,6 +305,8 @@ kernel_run_operand(KernelRun *run, const AbiOperand *operand)
         return run->input[operand->index];
     case ABI_OUTPUT:
         return run->output + operand->offset;
+    case ABI_KEPT:
+        return run->kept + kept_bytes(run, operand->index);
     }
     cr_assert_fail("operand in no space");
     abort();
@@ -328,9 +345,15 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
         .nseg = call->nseg,
         .seg = segs,
         .state_stride = run->program->state_bytes,
+        .kept_stride = run->kept_stride,
+        .room = ROOM,
+        .block = phase->block,
     };
     for (int i = 0; i < call->nseg; i++) {
-        segs[i] = (AbiSeg){.row = abi.rows, .len = call->len[i], .slot = call->slot[i]};
+        segs[i] = (AbiSeg){.row = abi.rows,
+                           .len = call->len[i],
+                           .slot = call->slot[i],
+                           .past = run->before[call->slot[i]]};
         abi.rows += call->len[i];
         cr_assert_leq(abi.rows, run->most_rows);
         for (int64_t row = segs[i].row; row < abi.rows; row++)
@@ -381,6 +404,8 @@ states_difference(KernelRun *run, int64_t slot)
     double worst = 0;
     for (int32_t i = 0; i < run->program->nstates; i++) {
         const AbiState *state = &run->program->states[i];
+        if (state->row_bytes)
+            continue; /* what is read of them shows in the output */
         const char *at = run->states + slot * run->program->state_bytes + state->offset;
         const float *got = (const float *)(const void *)at;
         int64_t count = 0;

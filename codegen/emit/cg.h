@@ -213,10 +213,14 @@ Val cg_share_field(Cg *c, CgKernel *k, CgShareField field);
 Val cg_ran_before(Cg *c, const CgKernel *k);
 /* Segment number `index` of the call, and where a state operand of its sequence begins. */
 typedef struct {
-    Val row, len, slot;
+    Val row, len, slot, past;
 } CgSeg;
 CgSeg cg_segment(Cg *c, CgKernel *k, Val index);
 Val cg_state_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot);
+/* The same of a growing state, or of what a `keep` gives; and its rows, of that window (0: none).
+ */
+Val cg_kept_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot);
+Val cg_kept_rows(Cg *c, CgKernel *k, int64_t window);
 /* Reserves bytes of this thread's scratch (aligned as machine_alignment says); the address. Call it
  * where the address dominates its uses (best: before any loop). */
 Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);

@@ -148,7 +148,8 @@ cg_segment(Cg *c, CgKernel *k, Val index)
     const Val seg = LLVMBuildInBoundsGEP2(c->b, c->abi[CG_AbiSeg], table, &i, 1, "seg");
     return (CgSeg){.row = field_load(c, CG_AbiSeg, seg, SEG_row),
                    .len = field_load(c, CG_AbiSeg, seg, SEG_len),
-                   .slot = field_load(c, CG_AbiSeg, seg, SEG_slot)};
+                   .slot = field_load(c, CG_AbiSeg, seg, SEG_slot),
+                   .past = field_load(c, CG_AbiSeg, seg, SEG_past)};
 }
 
 Val
@@ -156,6 +157,24 @@ cg_state_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot)
 {
     const Val stride = cg_call_field(c, k, CALL_state_stride);
     return cg_offset(c, state->base, cg_mul(c, slot, stride));
+}
+
+Val
+cg_kept_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot)
+{
+    const Val stride = cg_call_field(c, k, CALL_kept_stride);
+    return cg_offset(c, state->base, cg_mul(c, slot, stride));
+}
+
+/* abi_state_rows */
+Val
+cg_kept_rows(Cg *c, CgKernel *k, int64_t window)
+{
+    const Val room = cg_call_field(c, k, CALL_room), step = cg_i64(c, ABI_ROOM_STEP);
+    if (window == 0)
+        return room;
+    const Val both = cg_add(c, cg_i64(c, window), cg_call_field(c, k, CALL_block));
+    return cg_min(c, cg_mul(c, cg_div_up(c, both, step), step), room);
 }
 
 Val
@@ -184,9 +203,10 @@ cg_rows(const CgKernel *k, const Value *v)
         return LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0);
     case DIM_CHUNKS:
     case DIM_CHUNK:
+    case DIM_KEPT:
         break;
     }
-    die("cg_rows: %s has chunks, not rows", v->name ? v->name : "a value");
+    die("cg_rows: %s has no rows of a pass", v->name ? v->name : "a value");
 }
 
 void

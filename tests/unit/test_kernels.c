@@ -376,7 +376,7 @@ segments(const SsdCase *c, bool second, AbiSeg *segs, int32_t *ids)
         const int cut = c->lens[s] / 3;
         const int from = second ? cut : 0, to = second ? c->lens[s] : cut;
         if (to > from)
-            segs[count++] = (AbiSeg){row, to - from, sequences - 1 - s};
+            segs[count++] = (AbiSeg){.row = row, .len = to - from, .slot = sequences - 1 - s};
         for (int t = from; t < to; t++)
             ids[row++] = id + t;
         id += c->lens[s];
@@ -656,7 +656,7 @@ linear_rows(Model *m, int first, int count, int parts)
     int32_t ids[BLOCK];
     for (int i = 0; i < count; i++)
         ids[i] = first + i;
-    const AbiSeg seg = {0, count, 0};
+    const AbiSeg seg = {.len = count};
     run_rows(m, ids, &seg, 1, parts);
 }
 

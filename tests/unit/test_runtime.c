@@ -159,8 +159,8 @@ static const AbiWeight weights[] = {
     {"head.scale|lm.scale|scale", "ones",           ABI_F32, 1, {V}   },
 };
 static const AbiState states[] = {
-    {"s",     0,           H * 4, ABI_F32, 1, {H}},
-    {"count", STATE_COUNT, 4,     ABI_F32, 1, {1}}
+    {.name = "s",     .offset = 0,           .bytes = H * 4, .dtype = ABI_F32, .rank = 1, .dim = {H}},
+    {.name = "count", .offset = STATE_COUNT, .bytes = 4,     .dtype = ABI_F32, .rank = 1, .dim = {1}},
 };
 static const AbiProgram program = {
     .name = "small",

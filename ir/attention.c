@@ -1,0 +1,152 @@
+/* ir/attention.c -- keep and attention: shapes, work and references.
+ *
+ * Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.2.1, equation 1, causal;
+ * grouped queries: Ainslie et al., "GQA: Training Generalized Multi-Query Transformer Models from
+ * Multi-Head Checkpoints" (2023). The token at position t of its sequence, in query head h, whose
+ * keys and values are those of group g = h / (H/G):
+ *
+ *     s_tu = scale q_t . k_u              for u in t - window + 1 .. t
+ *     s_tu = softcap tanh(s_tu / softcap) where there is a softcap (Gemma 2)
+ *     y_t  = sum over u of exp(s_tu) v_u / sum over u of exp(s_tu) */
+#include <math.h>
+#include <string.h>
+
+#include "ir/ref.h"
+#include "ir/shape.h"
+
+enum { ATTEND_Q, ATTEND_K, ATTEND_V };
+
+/* ---- shapes ------------------------------------------------------------------------------- */
+
+static Type
+kept_rows(Dtype dtype, int64_t width)
+{
+    return type_rows(dtype, DIM_KEPT, width);
+}
+
+bool
+shape_keep(const Node *node, ShapeResult *r)
+{
+    static const char *const layouts[] = {"rows", "keys", "values"};
+    const char *layout = node_word(node, ATTR_layout, "rows");
+    if (!want_tokens(r, node, 0, 0, ""))
+        return false;
+    const int64_t width = type_width(operand(node, 0));
+    const Value *state = node->nin > 1 ? node->in[1] : NULL;
+    bool known = false;
+    for (size_t i = 0; i < COUNT_OF(layouts); i++)
+        known = known || strcmp(layout, layouts[i]) == 0;
+    if (!known)
+        return broken(r, -1, "layout=%s, expected rows, keys or values", layout);
+    r->state = kept_rows(state && state->type.dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32, width);
+    if (state && !type_equal(&state->type, &r->state))
+        return unlike(r, node, 1, type_text(r, &r->state),
+                      "the state has a row for each token, as wide as operand 1");
+    return result(r, r->state);
+}
+
+/* Keys or values: [S,G*P]. */
+static bool
+want_kept(ShapeResult *r, const Node *node, int slot, int64_t width)
+{
+    const Type *t = operand(node, slot);
+    if (is_float(t) && t->shape.rank == 2 && type_grows(t) && type_width(t) == width)
+        return true;
+    const Type wanted = kept_rows(DTYPE_f32, width);
+    return unlike(r, node, slot, type_text(r, &wanted),
+                  "rows that a `keep` has kept, groups * head_dim wide");
+}
+
+bool
+shape_attention(const Node *node, ShapeResult *r)
+{
+    const int64_t heads = node_int(node, ATTR_heads, 1), groups = node_int(node, ATTR_groups, 1);
+    const int64_t head_dim = node_int(node, ATTR_head_dim, 1);
+    int64_t width = 0;
+    if (heads % groups != 0)
+        return broken(r, -1, "heads=%lld do not divide into groups=%lld", (long long)heads,
+                      (long long)groups);
+    if (!size_mul(heads, head_dim, &width))
+        return broken(r, -1, "heads times head_dim is too large");
+    if (!(node_num(node, ATTR_softcap, 1) > 0))
+        return broken(r, -1, "softcap is above 0");
+    const char *origin = arena_printf(r->arena, "heads=%lld of head_dim=%lld", (long long)heads,
+                                      (long long)head_dim);
+    return want_tokens(r, node, ATTEND_Q, width, origin) &&
+           want_kept(r, node, ATTEND_K, groups * head_dim) &&
+           want_kept(r, node, ATTEND_V, groups * head_dim) &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, width));
+}
+
+/* Of a row in the middle of a pass that begins a sequence. */
+OpWork
+work_attention(const Node *node, int64_t block)
+{
+    const int64_t window = node_int(node, ATTR_window, INT64_MAX);
+    const double read = fmin(((double)block + 1) / 2, (double)window);
+    const double heads = (double)node_int(node, ATTR_heads, 1);
+    const double head_dim = (double)node_int(node, ATTR_head_dim, 1);
+    return (OpWork){.macs = 2 * heads * head_dim * read, .exps = heads * read};
+}
+
+/* ---- references --------------------------------------------------------------------------- */
+
+void
+ref_keep(RefCall *c)
+{
+    const double *x = ref_in(c, 0); /* [T,W] */
+    double *state = ref_state(c, 1), *y = c->out[0].at;
+    const int64_t added = c->in[0].count, all = c->in[1].count; /* T*W, S*W */
+    memcpy(state + (all - added), x, (size_t)added * sizeof *x);
+    ref_store_state(c, 1);
+    memcpy(y, state, (size_t)all * sizeof *y);
+}
+
+typedef struct {
+    const double *q, *k, *v; /* [T,H*P] [S,G*P] [S,G*P] */
+    int64_t before;          /* tokens of the sequence before the first row */
+    double *weights;         /* [T,S] */
+} Attend;
+
+/* One query head of one token. */
+static void
+attend(RefCall *c, const Attend *a, int64_t t, int64_t head)
+{
+    const Node *n = c->node;
+    const int64_t P = node_int(n, ATTR_head_dim, 1), H = node_int(n, ATTR_heads, 1);
+    const int64_t G = node_int(n, ATTR_groups, 1), group = head / (H / G);
+    const int64_t last = a->before + t, window = node_int(n, ATTR_window, last + 1);
+    const int64_t first = last + 1 > window ? last + 1 - window : 0;
+    const double scale = node_num(n, ATTR_scale, 1), cap = node_num(n, ATTR_softcap, 0);
+    const double *q = a->q + (t * H + head) * P;
+    double *w = a->weights + t * (a->before + c->tokens), most = -INFINITY, sum = 0;
+    double *y = c->out[0].at + (t * H + head) * P;
+    for (int64_t u = first; u <= last; u++) {
+        w[u] = scale * ref_dot(q, a->k + (u * G + group) * P, P);
+        w[u] = cap > 0 ? cap * tanh(w[u] / cap) : w[u];
+        most = fmax(most, w[u]);
+    }
+    for (int64_t u = first; u <= last; u++)
+        sum += w[u] = exp(w[u] - most);
+    for (int64_t u = first; u <= last; u++)
+        for (int64_t i = 0; i < P; i++)
+            y[i] += w[u] / sum * a->v[(u * G + group) * P + i];
+}
+
+static void
+attend_rows(RefCall *c, void *user, int64_t from, int64_t to)
+{
+    for (int64_t t = from; t < to; t++)
+        for (int64_t head = 0; head < node_int(c->node, ATTR_heads, 1); head++)
+            attend(c, user, t, head);
+}
+
+void
+ref_attention(RefCall *c)
+{
+    Attend a = {.q = ref_in(c, ATTEND_Q), .k = ref_in(c, ATTEND_K), .v = ref_in(c, ATTEND_V)};
+    const int64_t S = c->in[ATTEND_K].dim[0], width = ref_width(&c->in[ATTEND_Q]);
+    a.before = S - c->tokens;
+    a.weights = ref_scratch(c, c->tokens * S);
+    ref_parallel(c, c->tokens, c->tokens * S * width, attend_rows, &a);
+}
