@@ -225,10 +225,23 @@ read_sqrt(Parser *p, const char *from, Number *out)
     if (!deeper(p, from) || !expect(p, "(") || !read_or(p, &n) || !expect(p, ")"))
         return false;
     p->depth--;
-    const double root = sqrt(n.num);
-    const bool exact = n.whole && root * root <= n.num && root * root >= n.num;
-    *out = exact && floor(root) >= root ? whole((int64_t)root) : real(root);
+    *out = real(sqrt(n.num));
     return n.num >= 0 || fail(p, from, "sqrt wants a number from 0");
+}
+
+/* len(LIST), its entries. */
+static bool
+read_len(Parser *p, const char *from, Number *out)
+{
+    if (!expect(p, "("))
+        return false;
+    skip_space(p);
+    const Binding *b = use_name(p);
+    const Tree *t = b ? b->value.tree : NULL;
+    if (!b || !expect(p, ")"))
+        return false;
+    *out = whole(tree_is(t, TREE_SCALAR) ? (int64_t)strlen(t->text) : t ? t->count : 0);
+    return t || fail(p, from, "len wants a list or a text");
 }
 
 /* [i] behind a name: *out, a list or a text, becomes its entry or character i. */
@@ -275,6 +288,8 @@ read_factor(Parser *p, Number *out)
         return read_round_up(p, from, out);
     if (accept(p, "sqrt"))
         return read_sqrt(p, from, out);
+    if (accept(p, "len"))
+        return read_len(p, from, out);
     if (isdigit((unsigned char)*from))
         return read_number(p, out);
     if (isalpha((unsigned char)*from) || *from == '_')

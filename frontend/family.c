@@ -2,9 +2,11 @@
  * families' files. */
 #include "frontend/family.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "frontend/embed.h"
+#include "frontend/template.h"
 
 typedef struct {
     Arena *arena;
@@ -18,20 +20,24 @@ typedef struct {
 
 typedef struct {
     const char *name; /* first: nearest_name reads it */
-    const Tree *tree;
+    const Tree *own;  /* what its file says */
+    const Tree *tree; /* with what it has from those that it is like */
 } Family;
 
-/* What a family does not say itself is as in the family that it is like. */
+/* What a family does not say itself is as in the family that it is like, and so on. */
 static const Tree *
 family_complete(Arena *arena, const Family *list, int count, const Tree *own)
 {
-    const Tree *like = tree_get(own, "like");
     Tree *all = tree_copy(arena, own);
-    for (int i = 0; like && i < count; i++) {
-        const Tree *other = strcmp(list[i].name, like->text) == 0 ? list[i].tree : NULL;
-        for (int k = 0; other && k < other->count; k++)
-            if (!tree_get(all, other->items[k]->key))
-                tree_put(arena, all, other->items[k]->key, tree_copy(arena, other->items[k]));
+    const Tree *from = own;
+    for (int step = 0; from && step < count; step++) {
+        const Tree *like = tree_get(from, "like");
+        from = NULL;
+        for (int i = 0; like && i < count; i++)
+            from = strcmp(list[i].name, like->text) == 0 ? list[i].own : from;
+        for (int k = 0; from && k < from->count; k++)
+            if (!tree_get(all, from->items[k]->key))
+                tree_put(arena, all, from->items[k]->key, tree_copy(arena, from->items[k]));
     }
     return all;
 }
@@ -49,10 +55,10 @@ families_load(Arena *arena, Family **out)
         if (!tree_is(tree_get(tree, "family"), TREE_SCALAR) ||
             !tree_is(tree_get(tree, "layouts"), TREE_LIST))
             die("%s is no family", fe_embedded[i].name);
-        list[count++] = (Family){tree_get(tree, "family")->text, tree};
+        list[count++] = (Family){tree_get(tree, "family")->text, tree, NULL};
     }
     for (int i = 0; i < count; i++)
-        list[i].tree = family_complete(arena, list, count, list[i].tree);
+        list[i].tree = family_complete(arena, list, count, list[i].own);
     *out = list;
     return count;
 }
@@ -129,7 +135,7 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
     const int count = families_load(names->arena, &list);
     bool found = name == NULL;
     for (int i = 0; i < count; i++) {
-        if (name ? strcmp(list[i].name, name) != 0 : tree_get(list[i].tree, "like") != NULL)
+        if (name ? strcmp(list[i].name, name) != 0 : !tree_get(list[i].own, "tensors"))
             continue; /* its names are those of the family that it is like */
         found = true;
         tensor_names_add(names, tree_get(list[i].tree, "tensors"),
@@ -247,13 +253,20 @@ tensor_names_of(const TensorNames *names, const char *weight, int64_t first)
 
 /* ---- names of config keys ------------------------------------------------------------------- */
 
-/* The length of the next name in an expression, and *at moves to it; 0: there is none. */
+/* The length of the next name in an expression, and *at moves to it; 0: there is none. Functions
+ * are no names. */
 static size_t
 name_next(const char **at)
 {
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
-    *at += strcspn(*at, LETTERS);
-    return strspn(*at, LETTERS "0123456789.");
+    size_t len;
+    do {
+        *at += strcspn(*at, LETTERS "0123456789");
+        len = strspn(*at, LETTERS "0123456789.");
+        if (!len || (!isdigit((unsigned char)**at) && (*at)[len] != '('))
+            return len;
+        *at += len;
+    } while (true);
 #undef LETTERS
 }
 
@@ -278,7 +291,7 @@ bind_config(Import *im, const Tree *map, const char *prefix, bool given)
     for (int i = 0; i < map->count; i++) {
         const Tree *t = map->items[i];
         const char *name = prefix[0] ? arena_printf(im->arena, "%s.%s", prefix, t->key) : t->key;
-        if (t->kind == TREE_NULL)
+        if (t->kind == TREE_NULL || (t->kind == TREE_SCALAR && strcmp(t->text, "auto") == 0))
             continue;
         if (t->kind == TREE_MAP && given && !prefix[0])
             bind_config(im, t, name, true);
@@ -372,25 +385,42 @@ names_are_known(const Import *im, const char *text)
     return true;
 }
 
-/* A key that config.json leaves out is given the value of its expression, if that can be had. */
+/* Binds the key to what an alternative says; false: that cannot be had. */
+static bool
+bind_alternative(Import *im, const char *key, const Tree *t)
+{
+    const Tree *word = tree_get(t, "word");
+    if (word) {
+        scope_bind(im->arena, &im->scope, key, config_value(im->arena, word, false), NULL);
+        return true;
+    }
+    if (!tree_is(t, TREE_SCALAR) || !names_are_known(im, t->text))
+        return false;
+    const Binding *same = find_key(im, t->text);
+    Expr e = {.arena = im->arena, .scope = &im->scope};
+    if (same) {
+        scope_bind(im->arena, &im->scope, key, same->value, NULL);
+    } else if (!expr_eval(&e, t->text, strlen(t->text))) {
+        expr_fault(&e, t->loc, im->config->loc, im->diag);
+    } else {
+        const Tree *value =
+            tree_scalar(im->arena, expr_number_text(im->arena, e.value), im->config->loc);
+        scope_bind(im->arena, &im->scope, key, config_value(im->arena, value, false), &e);
+    }
+    return true;
+}
+
+/* A key that config.json leaves out is given the value of the first of its expressions that can be
+ * had. */
 static void
 bind_implied(Import *im, const Tree *implied)
 {
     for (int i = 0; implied && i < implied->count; i++) {
         const Tree *t = implied->items[i];
-        if (find_key(im, t->key) || !names_are_known(im, t->text))
-            continue;
-        const Binding *same = find_key(im, t->text);
-        Expr e = {.arena = im->arena, .scope = &im->scope};
-        if (same) {
-            scope_bind(im->arena, &im->scope, t->key, same->value, NULL);
-        } else if (!expr_eval(&e, t->text, strlen(t->text))) {
-            expr_fault(&e, t->loc, im->config->loc, im->diag);
-        } else {
-            const Tree *value =
-                tree_scalar(im->arena, expr_number_text(im->arena, e.value), im->config->loc);
-            scope_bind(im->arena, &im->scope, t->key, config_value(im->arena, value, false), &e);
-        }
+        const bool list = t->kind == TREE_LIST;
+        bool bound = find_key(im, t->key) != NULL;
+        for (int k = 0; k < (list ? t->count : 1) && !bound; k++)
+            bound = bind_alternative(im, t->key, list ? t->items[k] : t);
     }
 }
 
@@ -414,7 +444,10 @@ names_of_expressions(Import *im, Names *names, const Tree *t, bool is_template)
 {
     for (int i = 0; t && i < t->count; i++)
         names_of_expressions(im, names, t->items[i], is_template);
-    if (!tree_is(t, TREE_SCALAR) || (is_template && t->text[0] != '='))
+    if (!tree_is(t, TREE_SCALAR))
+        return;
+    const bool when = t->key && strcmp(t->key, "when") == 0;
+    if (is_template && !when && t->text[0] != '=')
         return;
     const char *text = t->text;
     for (size_t len; (len = name_next(&text)) > 0; text += len)
@@ -441,6 +474,9 @@ names_known(Import *im, const Tree *family, const Tree *layout)
         names_of_items(im, &names, tree_get(layout, lists[i]));
     names_of_items(im, &names, tree_get(family, "only"));
     names_of_items(im, &names, tree_get(family, "harmless"));
+    names_of_items(im, &names, tree_get(family, "implied"));
+    names_of_expressions(im, &names, tree_get(family, "implied"), false);
+    names_of_expressions(im, &names, tree_get(family, "includes"), true);
     names_of_expressions(im, &names, tree_get(layout, "implied"), false);
     names_of_expressions(im, &names, tree_get(layout, "checks"), false);
     names_of_expressions(im, &names, tree_get(layout, "model"), true);
@@ -566,59 +602,7 @@ check_sizes(const Import *im, const Tree *checks)
     }
 }
 
-/* ---- the model ------------------------------------------------------------------------------ */
-
-static Tree *instantiate(Import *im, const Tree *t);
-
-/* The text after "=" in a template. NULL: left out, or the fault is in diag. */
-static Tree *
-template_value(Import *im, const Tree *t)
-{
-    const char *text = t->text + 1;
-    const size_t len = strlen(text);
-    const Binding *b = find_key(im, text);
-    if (b || !strpbrk(text, " +-*/(")) {
-        const bool set = b && strcmp(tree_text(im->arena, b->value.tree), "'auto'") != 0;
-        return set ? tree_copy(im->arena, b->value.tree) : NULL;
-    }
-    Expr e = {.arena = im->arena, .scope = &im->scope};
-    SrcLoc loc = t->loc;
-    loc.column++;
-    if (!expr_eval(&e, text, len)) {
-        expr_fault(&e, loc, im->config->loc, im->diag);
-        return NULL;
-    }
-    const char *number = expr_number_text(im->arena, e.value);
-    return tree_scalar(im->arena, number, e.nused ? e.used[0]->value.loc : im->config->loc);
-}
-
-static Tree *
-instantiate_all(Import *im, const Tree *t)
-{
-    Tree *made = tree_new(im->arena, t->kind, im->config->loc);
-    for (int i = 0; i < t->count; i++) {
-        Tree *item = instantiate(im, t->items[i]);
-        if (!item)
-            continue;
-        if (t->kind == TREE_MAP)
-            tree_put(im->arena, made, t->items[i]->key, item);
-        else
-            tree_push(im->arena, made, item);
-    }
-    return made;
-}
-
-static Tree *
-instantiate(Import *im, const Tree *t)
-{
-    if (t->kind == TREE_LIST || t->kind == TREE_MAP)
-        return instantiate_all(im, t);
-    if (t->kind == TREE_SCALAR && t->text[0] == '=')
-        return template_value(im, t);
-    Tree *copy = tree_copy(im->arena, t);
-    copy->loc = im->config->loc;
-    return copy;
-}
+/* ---- the model ------------------------------------------------------------------------------- */
 
 static Tree *
 import_layout(Import *im, const Tree *family, const Tree *layout)
@@ -630,13 +614,24 @@ import_layout(Import *im, const Tree *family, const Tree *layout)
         bind_config(im, defaults, "", false);
     bind_config(im, im->config, "", true);
     bind_implied(im, tree_get(layout, "implied"));
+    bind_implied(im, tree_get(family, "implied"));
     check_required(im, tree_get(layout, "required"));
     check_only(im, tree_get(family, "only"));
     check_only(im, tree_get(layout, "only"));
     if (diag_errors(im->diag) != before)
         return NULL;
     check_sizes(im, tree_get(layout, "checks"));
-    Tree *model = instantiate(im, tree_get(layout, "model"));
+    const Template template = {.arena = im->arena,
+                               .diag = im->diag,
+                               .scope = &im->scope,
+                               .config = im->config,
+                               .includes = tree_get(family, "includes"),
+                               .implied = tree_get(family, "implied"),
+                               .family = im->family,
+                               .layout = im->layout};
+    Tree *model = template_fill(&template, tree_get(layout, "model"));
+    if (!model)
+        return NULL;
     tree_put(im->arena, model, "family", tree_scalar(im->arena, im->family, im->config->loc));
     if (diag_errors(im->diag) != before)
         return NULL;

@@ -48,8 +48,8 @@ graph "small" model {
   t7: f32[T,8] = linear(y.2, layers.0.mixer.out_proj.weight)
   h.2: f32[T,8] = add(h, t7)
   t8: f32[R,8] = take(h.2)
-  t9: f32[R,8] = rmsnorm(t8, norm.weight) {eps=1e-05}
-  logits: f32[R,16] = linear(t9, embedding.weight)
+  u.2: f32[R,8] = rmsnorm(t8, norm.weight) {eps=1e-05}
+  logits: f32[R,16] = linear(u.2, embedding.weight)
   output logits
 }
 --LACKS--
