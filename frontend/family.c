@@ -24,7 +24,27 @@ typedef struct {
     const Tree *tree; /* with what it has from those that it is like */
 } Family;
 
-/* What a family does not say itself is as in the family that it is like, and so on. */
+/* Adds what `from` says and `to` does not: to a map its keys, to a list its entries. */
+static void
+family_add(Arena *arena, Tree *to, const Tree *from)
+{
+    for (int i = 0; i < from->count; i++) {
+        const Tree *item = from->items[i];
+        Tree *own = tree_get(to, item->key);
+        if (!own)
+            tree_put(arena, to, item->key, tree_copy(arena, item));
+        if (!own || own->kind != item->kind || strcmp(item->key, "layouts") == 0)
+            continue;
+        for (int k = 0; k < item->count; k++) {
+            if (own->kind == TREE_LIST)
+                tree_push(arena, own, tree_copy(arena, item->items[k]));
+            else if (!tree_get(own, item->items[k]->key))
+                tree_put(arena, own, item->items[k]->key, tree_copy(arena, item->items[k]));
+        }
+    }
+}
+
+/* With what a family has from the one that it is like, and so on. */
 static const Tree *
 family_complete(Arena *arena, const Family *list, int count, const Tree *own)
 {
@@ -35,9 +55,8 @@ family_complete(Arena *arena, const Family *list, int count, const Tree *own)
         from = NULL;
         for (int i = 0; like && i < count; i++)
             from = strcmp(list[i].name, like->text) == 0 ? list[i].own : from;
-        for (int k = 0; from && k < from->count; k++)
-            if (!tree_get(all, from->items[k]->key))
-                tree_put(arena, all, from->items[k]->key, tree_copy(arena, from->items[k]));
+        if (from)
+            family_add(arena, all, from);
     }
     return all;
 }
@@ -389,7 +408,13 @@ names_are_known(const Import *im, const char *text)
 static bool
 bind_alternative(Import *im, const char *key, const Tree *t)
 {
-    const Tree *word = tree_get(t, "word");
+    const Tree *word = tree_get(t, "word"), *when = tree_get(t, "when");
+    Expr condition = {.arena = im->arena, .scope = &im->scope};
+    if (when &&
+        (!expr_eval(&condition, when->text, strlen(when->text)) || condition.value.num == 0))
+        return false; /* also where a key of the condition is not there */
+    if (when)
+        return bind_alternative(im, key, tree_get(t, "is"));
     if (word) {
         scope_bind(im->arena, &im->scope, key, config_value(im->arena, word, false), NULL);
         return true;

@@ -14,7 +14,7 @@
 
 #define GOLDENS SSMC_ROOT "/../shared/goldens"
 
-static const char *const names[] = {"llama-base"};
+static const char *const names[] = {"llama-base", "granitemoehybrid-base", "bamba-base", "nemotron_h-base"};
 
 typedef struct {
     char name[40];
