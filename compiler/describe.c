@@ -113,6 +113,8 @@ describe_identity(Job *job)
         text = arena_printf(job->arena, "%s group %lld", text, (long long)c->group);
     if (c->state_dtype != DTYPE_f32)
         text = arena_printf(job->arena, "%s, %s state", text, dtype_info[c->state_dtype].name);
+    if (c->kept_chosen && c->kept_dtype != format_info[c->format].reals)
+        text = arena_printf(job->arena, "%s, %s kept", text, dtype_info[c->kept_dtype].name);
     if (strcmp(c->dot, "f32") != 0)
         text = arena_printf(job->arena, "%s, %s", text, c->dot);
     job->fe.graph->identity = graph_identity(job->fe.graph);

@@ -30,6 +30,7 @@ program_passes(Job *job, Phase phase)
                   .format = fc->format,
                   .group = fc->group,
                   .state_dtype = fc->state_dtype,
+                  .kept_dtype = fc->kept_dtype,
                   .chunk = fc->chunk,
                   .form = fc->form,
                   .matmul = fc->matmul,

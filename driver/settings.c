@@ -12,6 +12,7 @@ static const struct {
 } shorthand[] = {
     {OPT_dtype,        "compile.dtype"       },
     {OPT_state_dtype,  "compile.state_dtype" },
+    {OPT_kept_dtype,   "compile.kept_dtype"  },
     {OPT_chunk,        "compile.chunk"       },
     {OPT_form,         "compile.form"        },
     {OPT_matmul,       "compile.matmul"      },

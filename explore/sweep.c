@@ -212,10 +212,11 @@ head_fill(Explore *e)
         arena_printf(e->arena, "%016llx", (unsigned long long)job->fe.graph->identity);
     head[HEAD_machine] = explore_machine(e->arena, &job->machine);
     head[HEAD_settings] = arena_printf(
-        e->arena, "hold %s, %d tokens decoded, group %lld, states %s, matmul %s, blas %s%s",
+        e->arena,
+        "hold %s, %d tokens decoded, group %lld, states %s, kept %s, matmul %s, blas %s%s",
         hold_name[e->wish->hold], EXPLORE_DECODE, (long long)c->group,
-        dtype_info[c->state_dtype].name, c->matmul, c->blas,
-        c->reproducible ? ", reproducible" : "");
+        dtype_info[c->state_dtype].name, c->kept_chosen ? dtype_info[c->kept_dtype].name : "auto",
+        c->matmul, c->blas, c->reproducible ? ", reproducible" : "");
     head[HEAD_weights] = e->plan.weights_doc;
     head[HEAD_costs] =
         arena_printf(e->arena, "%s (%08x)", costs->source, (unsigned)(hash & UINT32_MAX));

@@ -9,6 +9,8 @@ typedef struct {
     Format format;      /* of projections: compile.dtype */
     int64_t group;      /* inputs that share a scale; 0: a whole row, -1: the format's own */
     Dtype state_dtype;  /* of SSD states: f32 or bf16 */
+    Dtype kept_dtype;   /* of keys and values: f32 or bf16 */
+    bool kept_chosen;   /* by the key, not by what weights are multiplied in */
     int64_t chunk;      /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;   /* auto, recurrent, chunked, quadratic */
     const char *matmul; /* auto, emitted, blas */

@@ -224,6 +224,12 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
     if (!format_by_name(dtype, strlen(dtype), &c.format) ||
         !dtype_by_name(state, strlen(state), &c.state_dtype))
         die("keys.def: compile.dtype %s, compile.state_dtype %s", dtype, state);
+    const char *kept = keys[KEY_compile_kept_dtype].text;
+    c.kept_chosen = strcmp(kept, "auto") != 0;
+    if (!c.kept_chosen)
+        c.kept_dtype = format_info[c.format].reals;
+    else if (!dtype_by_name(kept, strlen(kept), &c.kept_dtype))
+        die("keys.def: compile.kept_dtype %s", kept);
     *out = c;
     bool ok = !c.reproducible || reproducible(keys, diag, out);
     if (strcmp(c.dot, "bf16x3") == 0)

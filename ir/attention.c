@@ -38,6 +38,9 @@ shape_keep(const Node *node, ShapeResult *r)
         known = known || strcmp(layout, layouts[i]) == 0;
     if (!known)
         return broken(r, -1, "layout=%s, expected rows, keys or values", layout);
+    if (width % node_int(node, ATTR_head_dim, 1) != 0)
+        return broken(r, 0, "%lld columns do not divide into heads of head_dim=%lld",
+                      (long long)width, (long long)node_int(node, ATTR_head_dim, 1));
     r->state = kept_rows(state && state->type.dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32, width);
     if (state && !type_equal(&state->type, &r->state))
         return unlike(r, node, 1, type_text(r, &r->state),

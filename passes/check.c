@@ -58,8 +58,8 @@ numbers_new(Checker *c, const Graph *g, Numbers *out)
                 size_mul(output, 2, &total);
     for (int i = 0; i < g->nstates; i++) {
         int64_t state = 0;
-        fits =
-            fits && type_count(&g->states[i]->type, 1, 1, &state) && size_add(total, state, &total);
+        fits = fits && type_count(&g->states[i]->type, c->tokens, 1, &state) &&
+               size_add(total, state, &total);
     }
     *out = (Numbers){.cap = total};
     out->end = arena_array(c->arena, (size_t)g->nstates + 2, sizeof *out->end);
@@ -219,7 +219,7 @@ checker_after(Checker *c, const Graph *g, PassId pass, StrBuf *out)
     double allowed = rounds ? format_info[c->cx->format].tolerance : 1e-9;
     if (rounds && c->cx->dot && strcmp(c->cx->dot, "f32") != 0)
         allowed = fmax(allowed, TRIPLES);
-    if (rounds && c->cx->state_dtype != DTYPE_f32)
+    if (rounds && (c->cx->state_dtype != DTYPE_f32 || c->cx->kept_dtype == DTYPE_bf16))
         allowed = fmax(allowed, format_info[FORMAT_bf16].tolerance);
     sb_printf(out, "check %-13s %s difference %.3g standard deviations (at most %g)\n",
               pass_info[pass].name, what, found, allowed);

@@ -181,13 +181,13 @@ fuse_takes_epilogue(const Group *group, const Node *n)
     case CLASS_ROWWISE:
     case CLASS_CONV:
     case CLASS_GATHER:
+    case CLASS_ATTEND:
         return true;
     case CLASS_CONTRACT:
         return narrowed || !node_flag(anchor, 'S');
     case CLASS_RECURRENT:
         return narrowed || (!node_flag(anchor, 'S') && !fuse_is_of_rows(n));
     case CLASS_POINTWISE:
-    case CLASS_ATTEND:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
         return false;

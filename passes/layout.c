@@ -2,7 +2,8 @@
  *
  * Requires: choose_matmul has marked every linear.
  * Ensures: an emitted linear, and every one over whole numbers, reads pack(W) {panel=NR} and says
- *   out=O; so do its scales; a conv1d reads its weight as [K,C].
+ *   out=O; so do its scales; a conv1d reads its weight as [K,C]; a `keep` that attention reads says
+ *   layout= and, where every reader has a window, window=.
  * Does not change: weights of blas linears, of embeddings and of norms; numbers.
  *
  * Algorithm: a weight that is multiplied as sums of two bf16 is packed so. The panel comes from the
@@ -149,6 +150,28 @@ layout_conv(Layout *l, Node *n)
     l->changed = true;
 }
 
+/* What attention keeps lies as it reads it; rows stay that any of its readers looks at. */
+static void
+layout_kept(Layout *l, const Node *reader, int slot, const char *layout)
+{
+    Node *keep = reader->in[slot]->def;
+    const int64_t window = node_int(reader, ATTR_window, 0);
+    const Attr *before = attrs_find(&keep->attrs, ATTR_layout);
+    const int64_t others = node_int(keep, ATTR_window, 0);
+    const bool all = window == 0 || (before && others == 0);
+    if (before && (all ? others == 0 : others >= window))
+        return;
+    if (!before) {
+        graph_set_attr(l->g, keep, attr_word(ATTR_layout, layout));
+        graph_set_attr(l->g, keep, attr_int(ATTR_head_dim, node_int(reader, ATTR_head_dim, 1)));
+    }
+    if (all)
+        attrs_remove(&keep->attrs, ATTR_window);
+    else
+        graph_set_attr(l->g, keep, attr_int(ATTR_window, window));
+    l->changed = true;
+}
+
 bool
 pass_layout(Graph *g, PassCtx *cx)
 {
@@ -160,6 +183,8 @@ pass_layout(Graph *g, PassCtx *cx)
             (node_operand(n, 'F') ? layout_integers : layout_linear)(&l, n);
         else if (node_class(n) == CLASS_CONV && node_operand(n, 'W')->type.shape.rank == 3)
             layout_conv(&l, n);
+        for (int i = 1; node_class(n) == CLASS_ATTEND && i <= 2; i++)
+            layout_kept(&l, n, i, i == 1 ? "keys" : "values");
     }
     return l.changed;
 }

@@ -28,6 +28,7 @@ typedef struct {
     Format format;     /* what projections multiply in */
     int64_t group;     /* inputs that share a scale; 0: a whole row, -1: the format's own */
     Dtype state_dtype; /* of SSD states from call to call: f32 or bf16 */
+    Dtype kept_dtype;  /* of keys and values of attention: f32 or bf16 */
     /* Options: one that says something wins over a node's attributes, and those over tables. */
     int64_t chunk;                /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;             /* auto, recurrent, chunked, quadratic; NULL: auto */

@@ -14,6 +14,7 @@
  *               or a scan makes where other ops compute with it. Of a split into one piece it is
  *               what the pointwise ops after it make in the end
  *   states of ops of class RECURRENT are state_dtype, unless the text says bf16 itself
+ *   rows that attention reads are kept_dtype, where its heads have an even number of channels
  * Does not change: biases, other states, all that is neither linear nor recurrent.
  *
  * Algorithm: each operand of a linear that is multiplied gets a cast, or a quantise. That of a
@@ -282,6 +283,27 @@ quantise_states(Graph *g, PassCtx *cx)
     return changed;
 }
 
+/* Keys and values of heads that divide into pairs. */
+static bool
+quantise_kept_rows(Graph *g, PassCtx *cx)
+{
+    bool changed = false;
+    for (Node *n = g->first; n && cx->kept_dtype == DTYPE_bf16; n = n->next) {
+        const bool pairs = node_class(n) == CLASS_ATTEND && node_int(n, ATTR_head_dim, 1) % 2 == 0;
+        for (int i = 0; pairs && i < n->nin; i++) {
+            const Node *keep = n->in[i]->def;
+            if (!keep || !node_gives_state(keep) || n->in[i]->type.dtype != DTYPE_f32)
+                continue;
+            graph_set_state_dtype(node_operand(keep, 's'), DTYPE_bf16);
+            n->in[i]->type.dtype = DTYPE_bf16;
+            changed = true;
+        }
+    }
+    if (changed)
+        pass_explain(cx, "keys and values of attention are kept in bf16");
+    return changed;
+}
+
 bool
 pass_quantise(Graph *g, PassCtx *cx)
 {
@@ -307,5 +329,6 @@ pass_quantise(Graph *g, PassCtx *cx)
     }
     if (format->reals == DTYPE_bf16 && cx->machine->matrix.bf16)
         q.changed = quantise_results(&q) || q.changed;
+    q.changed = quantise_kept_rows(g, cx) || q.changed;
     return quantise_states(g, cx) || q.changed;
 }

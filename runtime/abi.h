@@ -122,8 +122,9 @@ typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
 /* A growing state has a row for each token that its sequence has read: rows 0 .. tokens - 1, of
  * zeros from there on. With a window it keeps fewer: the row of position p is row p modulo
  * abi_state_rows. Rows lie in groups of ABI_ROOM_STEP rows; within a group their order is the
- * kernels' matter, alike in every program of a model. */
-enum { ABI_ROOM_STEP = 64 };
+ * kernels' matter, alike in every program of a model. Kernels may read, but do not look at,
+ * ABI_KEPT_MORE bytes after its last row. */
+enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 64 };
 
 #define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \
     FIELD(const char *, ptr, name, "in the graph")                                                 \

@@ -193,7 +193,7 @@ make_buffers(KernelRun *run)
     const AbiProgram *p = run->program;
     const AbiPhase *phase = &p->phase[ABI_PREFILL];
     run->kept_stride = kept_bytes(run, p->nstates);
-    run->kept = aligned_buffer(run, run->kept_stride * RUN_SLOTS);
+    run->kept = aligned_buffer(run, run->kept_stride * RUN_SLOTS + ABI_KEPT_MORE);
     run->slab = aligned_buffer(run, phase->slab_bytes);
     run->params = aligned_buffer(run, p->param_bytes);
     run->states = aligned_buffer(run, p->state_bytes * RUN_SLOTS);

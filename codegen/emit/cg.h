@@ -145,7 +145,8 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 
 /* ---- functions of f32 scalars and vectors (math.c; error bounds in cg_ulp_bound) ---- */
 Val cg_exp(Cg *c, Val x);
-Val cg_exp2(Cg *c, Val x);  /* 2^x, cheaper than e^x; below 2^-126 0 */
+Val cg_exp2(Cg *c, Val x); /* 2^x, cheaper than e^x; below 2^-126 0 */
+Val cg_tanh(Cg *c, Val x);
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 bool cg_has_formula(Op op); /* cg_pointwise knows it */
 
@@ -291,6 +292,8 @@ CgEmitter emit_linear_integers;      /* emit_integers.c */
 CgEmitter emit_ssd_scan;             /* emit_scan.c */
 CgEmitter emit_ssd_chunked;          /* emit_chunked.c: chunk_decay .. chunk_out, flag S */
 CgEmitter emit_selective_scan;       /* emit_selective.c */
+CgEmitter emit_keep;                 /* emit_keep.c */
+CgEmitter emit_attention;            /* emit_attention.c */
 CgEmitter emit_transpose, emit_pack; /* emit_layout.c */
 CgEmitter emit_quantised;            /* emit_quantised.c: a quantise_* with its packs */
 

@@ -275,8 +275,8 @@ softplus(Cg *c, Val x)
 }
 
 /* a + a^3 P(a^2) for a = |x| < 0.625, else 1 - 2 / (e^2a + 1); then the sign. */
-static Val
-hyperbolic_tangent(Cg *c, Val x)
+Val
+cg_tanh(Cg *c, Val x)
 {
     static const float p[] = {-0.333332807f, 0.133313835f, -0.0537340008f, 0.0206181221f,
                               -0.00567930378f};
@@ -420,7 +420,7 @@ static const struct {
     [OP_sigmoid] = {.of_one = sigmoid, .coarsely = sigmoid_coarsely, .ulp = 2.5},
     [OP_silu] = {.of_one = silu, .coarsely = silu_coarsely, .ulp = 3.5},
     [OP_softplus] = {.of_one = softplus, .ulp = 2.25},
-    [OP_tanh] = {.of_one = hyperbolic_tangent, .ulp = 1.5},
+    [OP_tanh] = {.of_one = cg_tanh, .ulp = 1.5},
     [OP_gelu] = {.of_one = gelu, .ulp = 3.75},
     [OP_gelu_erf] = {.of_one = gelu_erf, .coarsely = gelu_erf_coarsely, .ulp = 3.75},
     [OP_relu] = {.of_one = relu},

@@ -1,0 +1,84 @@
+/* tests/unit/test_attention.c -- attention over rows that are kept, against the interpreter: heads
+ * that are no whole vectors, groups, windows, soft caps, sequences side by side and over several
+ * calls. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "tests/kernel_run.h"
+
+enum { ROWS = 96 };
+
+static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+
+typedef struct {
+    int heads, groups, head_dim, window;
+    const char *dtype; /* of keys and values */
+    const char *more;  /* attributes of attention */
+} Case;
+
+static const Case cases[] = {
+    {1, 1, 2,   0,  "f32",  ""             },
+    {4, 4, 16,  0,  "f32",  ""             },
+    {6, 2, 80,  0,  "f32",  ""             },
+    {3, 1, 5,   7,  "f32",  ""             },
+    {4, 2, 64,  0,  "f32",  ", softcap=1.5"},
+    {8, 1, 40,  33, "f32",  ", softcap=4"  },
+    {2, 2, 128, 64, "f32",  ""             },
+    {5, 5, 34,  1,  "f32",  ""             },
+    {4, 2, 64,  0,  "bf16", ""             },
+    {6, 3, 18,  20, "bf16", ""             },
+    {2, 1, 128, 0,  "bf16", ", softcap=3"  },
+};
+
+static const char *
+graph_text(Arena *arena, const Case *t)
+{
+    const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
+    const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
+    return arena_printf(
+        arena,
+        "graph \"attention\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
+        " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
+        " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
+        " state ks: %s[S,%d]\n state vs: %s[S,%d]\n"
+        " kernel q {part=rows} { q = embed(ids, qt) }\n"
+        " kernel k {part=rows} { k = embed(ids, kt) }\n"
+        " kernel v {part=rows} { v = embed(ids, vt) }\n"
+        " kernel keys {part=rows} { n = neg(k)\n  K = keep(n, ks) {layout=keys, head_dim=%d%s} }\n"
+        " kernel values {part=rows} { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
+        " kernel attend {part=heads} { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
+        "scale=%g%s%s}\n  y = add(a, q) }\n"
+        " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
+        ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, window,
+        t->head_dim, window, t->heads, t->head_dim, t->groups, 0.5 / sqrt(t->head_dim), window,
+        t->more);
+}
+
+Test(attention, agrees_with_the_interpreter)
+{
+    static const RunCall calls[] = {
+        {.nseg = 1, .len = {1}},
+        {.nseg = 3, .len = {2, 17, 29}, .slot = {1, 0, 2}},
+        {.nseg = 2, .len = {1, 1}, .slot = {2, 0}},
+        {.nseg = 1, .len = {ROWS}, .slot = {1}},
+        {.nseg = 2, .len = {70, 3}, .slot = {1, 3}},
+        {.nseg = 2, .len = {1, ROWS - 1}, .slot = {1, 0}},
+    };
+    for (size_t u = 0; u < COUNT_OF(cpus); u++)
+        for (size_t i = 0; i < COUNT_OF(cases) && cpu_runs_here(cpus[u]); i++) {
+            Arena *arena = arena_new();
+            KernelRun *run = kernel_run_open(graph_text(arena, &cases[i]), cpus[u]);
+            const double most = strcmp(cases[i].dtype, "f32") == 0 ? 2e-6 : 2e-2;
+            for (size_t n = 0; n < COUNT_OF(calls); n++) {
+                RunCall call = calls[n];
+                call.vocab = ROWS;
+                call.parts = 1 + (int)(n + i) % 4;
+                const double off = kernel_run_difference(run, &call);
+                cr_expect_leq(off, most, "%s, case %zu, call %zu: off by %g", cpus[u], i, n, off);
+            }
+            kernel_run_close(run);
+            arena_free(arena);
+        }
+}
