@@ -24,6 +24,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_keep] = emit_keep,
     [OP_attention] = emit_attention,
     [OP_transpose] = emit_transpose,
+    [OP_regroup] = emit_regroup,
     [OP_pack] = emit_pack,
     [OP_quantise] = emit_quantise,
     [OP_linear_i8] = emit_linear_integers,

@@ -14,7 +14,7 @@
 
 #define GOLDENS SSMC_ROOT "/../shared/goldens"
 
-static const char *const names[] = {"llama-base", "granitemoehybrid-base", "bamba-base", "nemotron_h-base"};
+static const char *const names[] = {"llama-base", "granitemoehybrid-base", "bamba-base", "nemotron_h-base", "falcon_h1-base", "falcon_h1-multipliers", "gpt_neox-base"};
 
 typedef struct {
     char name[40];
@@ -83,7 +83,9 @@ ParameterizedTest(Case *c, families, logits)
         cr_skip("there is no %s", dir);
     Job job = {0};
     RtTensorFile *golden = NULL;
-    const Settings settings = settings_new(dir, &listener);
+    Settings settings = settings_new(dir, &listener);
+    const char *extra[] = {getenv("FSET")};
+    if (extra[0]) { settings.sets = extra; settings.nsets = 1; }
     cr_assert_eq(job_describe(&job, arena, &settings), EXIT_DONE, "%s", c->name);
     cr_assert_eq(job_weights(&job, true), EXIT_DONE, "%s", c->name);
     cr_assert_eq(rt_tensors_open(arena_printf(arena, "%s/golden.safetensors", dir), &golden),
