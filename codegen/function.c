@@ -25,6 +25,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_attention] = emit_attention,
     [OP_transpose] = emit_transpose,
     [OP_regroup] = emit_regroup,
+    [OP_concat] = emit_concat,
     [OP_pack] = emit_pack,
     [OP_quantise] = emit_quantise,
     [OP_linear_i8] = emit_linear_integers,

@@ -200,7 +200,8 @@ param_read(const BlockSet *set, const Tree *t, BlockParam *p)
 static bool
 weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
 {
-    static const char *const keys[] = {"shape", "init", "when", "otherwise"};
+    static const char *const keys[] = {"shape", "init", "when", "otherwise", "own"};
+    const Tree *own = tree_get(t, "own");
     w->name = t->key;
     w->loc = t->key_loc;
     if (t->kind != TREE_MAP || !is_identifier(t->key, "."))
@@ -210,6 +211,11 @@ weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
     ok &= entry_text(set, t, "init", &w->init);
     ok &= entry(set, t, "when", TREE_SCALAR, "an expression", &w->when);
     ok &= entry_text(set, t, "otherwise", &w->otherwise);
+    if (own && !tree_bool(own, &w->own)) {
+        diag_error(set->diag, own->loc, "own is %s; expected true or false",
+                   tree_text(set->arena, own));
+        ok = false;
+    }
     if (ok && (!w->shape || w->shape->count < 1 || w->shape->count > IR_MAX_RANK)) {
         diag_error(set->diag, t->key_loc, "weight '%s' needs a shape of 1 to %d sizes", t->key,
                    IR_MAX_RANK);

@@ -7,9 +7,10 @@
  * params and the model's vocab, dim, eps and tie_embeddings
  *   sizes:    {NAME: expression}              integers from 1
  *   checks:   [expression]                    must be true
- *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT}}
- *             RULE: of runtime/init.def
- *             without `when` being true there is no such weight, or the name means `otherwise`
+ *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT,
+ *             own: bool}}                       RULE: of runtime/init.def
+ *             without `when` being true there is no such weight, or the name means `otherwise`;
+ *             one that is `own` is of one layer, also where layers share the block
  *   states:   {OP: NAME, or OP: [NAME, NAME]} what the states of its ops are called, in their order
  *   ops:      [statements of the text form]   the frame reads ids, calls layers(h) and defines
  * logits {when: expression, op: statement} is there only where the expression is true
@@ -40,6 +41,7 @@ typedef struct {
     const char *init;
     const Tree *when;      /* NULL: always there */
     const char *otherwise; /* NULL: absent where `when` is false */
+    bool own;              /* of each layer, also where layers share the block's weights */
     SrcLoc loc;
 } BlockWeight;
 

@@ -20,6 +20,7 @@ typedef struct {
     const FeShape **shapes; /* of the graph's weights */
     int nshapes, cap_shapes;
     int64_t layers, statements; /* so far */
+    int64_t shared;             /* blocks so far that share their weights */
     bool full;                  /* of them, or of nodes: reported */
 } Build;
 
@@ -33,6 +34,8 @@ typedef struct {
     Build *b;
     const Prepared *prepared;
     const char *prefix; /* of its weights and states: "layers.3." */
+    const char *shared; /* of weights that layers share: "shared.a."; NULL: it shares none */
+    const char *own;    /* then of those that they do not: "layers.3.shared.a.0." */
     Value *weights[BLOCK_MAX_WEIGHTS];
     Local *locals;
     int nlocals, cap_locals;
@@ -266,6 +269,32 @@ name_is_free(const Instance *in, const char *name)
     return false;
 }
 
+/* A weight that an earlier block of the same share has made; NULL: there is none. Another type is
+ * a fault. */
+static Value *
+shared_weight(const Instance *in, const char *name, int i)
+{
+    Value *v = graph_find(in->b->graph, name);
+    const Type *wanted = &in->prepared->type[i];
+    if (!v || type_equal(&v->type, wanted))
+        return v;
+    diag_error(in->b->diag, in->prepared->user,
+               "this block shares %s, which is %s; its parameters make it %s", name,
+               type_name(in->b->arena, &v->type), type_name(in->b->arena, wanted));
+    return v;
+}
+
+static Value *
+new_weight(const Instance *in, const char *name, int i)
+{
+    Build *b = in->b;
+    const Prepared *p = in->prepared;
+    VEC_PUSH(b->arena, b->shapes, b->nshapes, b->cap_shapes, &p->shape[i]);
+    return graph_weight(b->graph, name, p->type[i],
+                        tensor_names_of(b->parts->tensors, name, p->type[i].shape.dim[0].n),
+                        p->block->weights[i].init, p->loc[i]);
+}
+
 static bool
 add_weights(Instance *in)
 {
@@ -274,15 +303,14 @@ add_weights(Instance *in)
     for (int i = 0; i < block->nweights; i++) {
         if (!in->prepared->present[i])
             continue;
-        const char *name = arena_printf(in->b->arena, "%s%s", in->prefix, block->weights[i].name);
-        if (ok && !in->is_frame && !name_is_free(in, name))
-            ok = false;
-        in->weights[i] = graph_weight(
-            in->b->graph, name, in->prepared->type[i],
-            tensor_names_of(in->b->parts->tensors, name, in->prepared->type[i].shape.dim[0].n),
-            block->weights[i].init, in->prepared->loc[i]);
-        VEC_PUSH(in->b->arena, in->b->shapes, in->b->nshapes, in->b->cap_shapes,
-                 &in->prepared->shape[i]);
+        const bool shared = in->shared && !block->weights[i].own;
+        const char *prefix = shared ? in->shared : in->own ? in->own : in->prefix;
+        const char *name = arena_printf(in->b->arena, "%s%s", prefix, block->weights[i].name);
+        if (!shared && ok && !in->is_frame)
+            ok = name_is_free(in, name);
+        in->weights[i] = shared ? shared_weight(in, name, i) : NULL;
+        if (!in->weights[i])
+            in->weights[i] = new_weight(in, name, i);
     }
     return ok;
 }
@@ -378,6 +406,11 @@ layer_block(Layer *l, const Plan *plan)
     Instance in = {.b = l->b, .prepared = prepared, .prefix = l->prefix};
     if (plan->name)
         in.prefix = arena_printf(l->b->arena, "%s%s.", l->prefix, plan->name);
+    if (plan->share) {
+        in.shared = arena_printf(l->b->arena, "shared.%s.", plan->share);
+        in.own = arena_printf(l->b->arena, "%sshared.%s.%lld.", in.prefix, plan->share,
+                              (long long)l->b->shared++);
+    }
     local_set(&in, "embedded", l->b->embedded);
     local_set(&in, "h", l->h);
     local_set(&in, "in", l->in);

@@ -42,6 +42,7 @@ struct Plan {
     PlanKind kind;
     const Prepared *prepared; /* of a block */
     const char *name;         /* of a block among others of its layer; NULL: none */
+    const char *share;        /* name of the weights that layers share; NULL: they are its own */
     int64_t repeat;
     Plan *inner; /* ninner of the others */
     int ninner;

@@ -244,6 +244,29 @@ read_len(Parser *p, const char *from, Number *out)
     return t || fail(p, from, "len wants a list or a text");
 }
 
+/* index(n, LIST), where n is in it. */
+static bool
+read_position(Parser *p, const char *from, Number *out)
+{
+    Number n;
+    if (!deeper(p, from) || !expect(p, "(") || !read_sum(p, &n) || !expect(p, ","))
+        return false;
+    p->depth--;
+    skip_space(p);
+    const Binding *b = use_name(p);
+    const Tree *list = b ? b->value.tree : NULL;
+    if (!b || !expect(p, ")"))
+        return false;
+    for (int i = 0; tree_is(list, TREE_LIST) && i < list->count; i++) {
+        double x;
+        if (!tree_num(list->items[i], &x) || x < n.num || x > n.num)
+            continue;
+        *out = whole(i);
+        return true;
+    }
+    return fail(p, from, "index wants a number and a list that it is in");
+}
+
 /* [i] behind a name: *out, a list or a text, becomes its entry or character i. */
 static bool
 read_index(Parser *p, const Tree **out)
@@ -290,6 +313,8 @@ read_factor(Parser *p, Number *out)
         return read_sqrt(p, from, out);
     if (accept(p, "len"))
         return read_len(p, from, out);
+    if (accept(p, "index"))
+        return read_position(p, from, out);
     if (isdigit((unsigned char)*from))
         return read_number(p, out);
     if (isalpha((unsigned char)*from) || *from == '_')

@@ -163,11 +163,20 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
     return found || name_unknown(diag, loc, "family", name, list, (size_t)count, sizeof *list);
 }
 
-/* What <i> and * of a pattern stand for in a name. */
+/* What <i>, <j> and so on, and * of a pattern stand for in a name. */
 typedef struct {
-    const char *number, *rest;
-    size_t number_len;
+    const char *number['z' - 'a' + 1], *rest;
+    size_t number_len['z' - 'a' + 1];
 } Match;
+
+/* The number that a mark <a> .. <z> is, or -1: the pattern has none here. */
+static int
+mark_at(const char *pattern)
+{
+    const bool is =
+        pattern[0] == '<' && pattern[1] >= 'a' && pattern[1] <= 'z' && pattern[2] == '>';
+    return is ? pattern[1] - 'a' : -1;
+}
 
 static bool
 pattern_fits(const char *pattern, const char *name, Match *out)
@@ -177,12 +186,13 @@ pattern_fits(const char *pattern, const char *name, Match *out)
             out->rest = name;
             return true;
         }
-        if (strncmp(pattern, "<i>", 3) == 0) {
-            out->number = name;
-            out->number_len = strspn(name, "0123456789");
-            if (out->number_len == 0)
+        const int mark = mark_at(pattern);
+        if (mark >= 0) {
+            out->number[mark] = name;
+            out->number_len[mark] = strspn(name, "0123456789");
+            if (out->number_len[mark] == 0)
                 return false;
-            name += out->number_len;
+            name += out->number_len[mark];
             pattern += 2;
             continue;
         }
@@ -205,13 +215,14 @@ static void
 put_name(StrBuf *out, const char *pattern, const Match *m, int64_t e)
 {
     for (const char *p = pattern; *p; p++) {
+        const int mark = mark_at(p);
         if (*p == '*' && m->rest) {
             sb_puts(out, m->rest);
-        } else if (strncmp(p, "<i>", 3) == 0 && m->number) {
-            sb_putn(out, m->number, m->number_len);
-            p += 2;
-        } else if (strncmp(p, "<e>", 3) == 0 && e >= 0) {
+        } else if (mark == 'e' - 'a' && e >= 0) {
             sb_printf(out, "%lld", (long long)e);
+            p += 2;
+        } else if (mark >= 0 && m->number[mark]) {
+            sb_putn(out, m->number[mark], m->number_len[mark]);
             p += 2;
         } else {
             sb_putn(out, p, 1);

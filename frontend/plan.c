@@ -208,6 +208,7 @@ plan_entry(const Planner *p, const Tree *entry, Within within, Plan *out)
                                 plan_several(p, entry, forms[form].id, keys, out);
     out->kind = forms[form].kind;
     out->repeat = keys[KEY_layer_repeat].i;
+    out->share = keys[KEY_layer_share].given ? keys[KEY_layer_share].text : NULL;
     out->name = keys[KEY_layer_name].given ? keys[KEY_layer_name].text : NULL;
     return ok;
 }
