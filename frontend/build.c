@@ -182,8 +182,8 @@ scope_param(ParseScope *scope, const char *name, Attr *attr)
         return false;
     switch (attr_info[attr->id].kind) {
     case AK_INT:
-        attr->i = v->i;
-        return v->kind == SPEC_INT;
+        attr->i = v->kind == SPEC_BOOL ? v->flag : v->i;
+        return v->kind == SPEC_INT || v->kind == SPEC_BOOL;
     case AK_CHUNK:
         attr->i = v->i;
         return v->kind == SPEC_CHUNK || v->kind == SPEC_INT;

@@ -379,30 +379,6 @@ layout_matches(const Tree *layout, const Tree *config)
     return one;
 }
 
-static void
-unknown_layout(const Import *im, const Family *families, int count)
-{
-    StrBuf known = {0};
-    for (int i = 0; i < count; i++) {
-        const Tree *layouts = tree_get(families[i].tree, "layouts");
-        for (int k = 0; k < layouts->count; k++) {
-            const Tree *match = tree_get(layouts->items[k], "match");
-            if (tree_get(layouts->items[k], "any"))
-                continue; /* a variant of another layout, which says the rest */
-            sb_printf(&known, "%s%s \"%s\"", known.len ? ", " : "", match->items[0]->key,
-                      match->items[0]->text);
-        }
-    }
-    const Tree *type = tree_get(im->config, "model_type");
-    if (type)
-        diag_error(im->diag, type->loc, "model_type is %s; known are %s",
-                   tree_text(im->arena, type), sb_text(&known));
-    else
-        diag_error(im->diag, im->config->loc,
-                   "this config.json is of no family known here; known are %s", sb_text(&known));
-    sb_free(&known);
-}
-
 /* ---- keys that follow from others ------------------------------------------------------------ */
 
 /* Every name of an expression is bound. */
@@ -639,6 +615,63 @@ check_sizes(const Import *im, const Tree *checks)
 }
 
 /* ---- the model ------------------------------------------------------------------------------- */
+
+/* ---- a config.json of no family ---------------------------------------------------------------
+ */
+
+/* What can be read of any config.json, as the description of a model to start from: `sketch` of the
+ * family that has one. */
+static void
+note_sketch(Import *im, const Family *families, int count)
+{
+    const Tree *sketch = NULL;
+    for (int i = 0; i < count && !sketch; i++)
+        sketch = tree_get(families[i].own, "sketch");
+    bind_config(im, im->config, "", true);
+    bind_implied(im, tree_get(sketch, "implied"));
+    const Template template = {.arena = im->arena,
+                               .diag = im->diag,
+                               .scope = &im->scope,
+                               .config = im->config,
+                               .family = "?",
+                               .layout = "sketch"};
+    const Tree *model = sketch ? template_fill(&template, tree_get(sketch, "model")) : NULL;
+    if (!model)
+        return;
+    StrBuf yaml = {0};
+    tree_print(&yaml, model);
+    diag_note(im->diag, (SrcLoc){.source = im->config->loc.source},
+              "a model can be described in YAML (ssmc help keys); what was recognised here, as a "
+              "beginning of that, with blocks to be chosen and `tensors:` to be named:\n%s",
+              sb_text(&yaml));
+    sb_free(&yaml);
+}
+
+static void
+unknown_layout(Import *im, const Family *families, int count)
+{
+    StrBuf known = {0};
+    for (int i = 0; i < count; i++) {
+        const Tree *layouts = tree_get(families[i].tree, "layouts");
+        for (int k = 0; k < layouts->count; k++) {
+            const Tree *match = tree_get(layouts->items[k], "match");
+            if (tree_get(layouts->items[k], "any"))
+                continue; /* a variant of another layout, which says the rest */
+            if (match->items[0]->kind == TREE_SCALAR)
+                sb_printf(&known, "%s%s \"%s\"", known.len ? ", " : "", match->items[0]->key,
+                          match->items[0]->text);
+        }
+    }
+    const Tree *type = tree_get(im->config, "model_type");
+    if (type)
+        diag_error(im->diag, type->loc, "model_type is %s; known are %s",
+                   tree_text(im->arena, type), sb_text(&known));
+    else
+        diag_error(im->diag, im->config->loc,
+                   "this config.json is of no family known here; known are %s", sb_text(&known));
+    sb_free(&known);
+    note_sketch(im, families, count);
+}
 
 static Tree *
 import_layout(Import *im, const Tree *family, const Tree *layout)

@@ -274,8 +274,11 @@ fill_layers(const Template *t, const Tree *tree)
         bind_layer(t, seen[k]);
         Tree *entry = template_fill(t, kinds->items[k]);
         t->scope->count--;
+        const Tree *parts = tree_get(entry, "parts");
         if (!entry)
             return NULL;
+        if (entry->count == 1 && parts && parts->count == 1)
+            entry = parts->items[0];
         tree_put(t->arena, used, kinds->items[k]->key, entry);
     }
     if (used->count == 1)

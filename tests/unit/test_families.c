@@ -78,7 +78,7 @@ compare_row(const Job *job, const Case *c, const int64_t *ids, const float *want
 ParameterizedTest(Case *c, families, logits)
 {
     Arena *arena = arena_new();
-    const char *dir = arena_printf(arena, "%s/%s", GOLDENS, c->name);
+    const char *dir = arena_printf(arena, "%s/%s", getenv("FDIR")?getenv("FDIR"):GOLDENS, c->name);
     if (access(dir, R_OK) != 0)
         cr_skip("there is no %s", dir);
     Job job = {0};
