@@ -502,7 +502,7 @@ at_membership(const Parser *p, const char **rest, bool *in)
     const char *from = ahead.at;
     while (ahead.at < p->end && is_name_char(*ahead.at))
         ahead.at++;
-    if (ahead.at == from)
+    if (ahead.at == from || isdigit((unsigned char)*from))
         return false;
     while (ahead.at < p->end && *ahead.at == '[') {
         const char *close = memchr(ahead.at, ']', (size_t)(p->end - ahead.at));
