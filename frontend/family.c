@@ -157,8 +157,8 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
         if (name ? strcmp(list[i].name, name) != 0 : !tree_get(list[i].own, "tensors"))
             continue; /* its names are those of the family that it is like */
         found = true;
-        tensor_names_add(names, tree_get(list[i].tree, "tensors"),
-                         tree_get(list[i].tree, "ignored"), diag);
+        const Tree *tree = name ? list[i].tree : list[i].own;
+        tensor_names_add(names, tree_get(tree, "tensors"), tree_get(tree, "ignored"), diag);
     }
     return found || name_unknown(diag, loc, "family", name, list, (size_t)count, sizeof *list);
 }
@@ -230,7 +230,19 @@ put_name(StrBuf *out, const char *pattern, const Match *m, int64_t e)
     }
 }
 
-/* first: the weight's first dimension, as many as a stack has. */
+/* Whether the text, from `from` on, is one of the spellings before it. */
+static bool
+is_repeated(const StrBuf *out, size_t from)
+{
+    const char *text = sb_text(out), *last = text + from;
+    const size_t len = strlen(last);
+    for (const char *at = text; at < last; at += strcspn(at, "|") + 1)
+        if (strncmp(at, last, len) == 0 && at[len] == '|')
+            return true;
+    return false;
+}
+
+/* first: the weight's first dimension, as many as a stack has. A spelling is put once. */
 static void
 put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
 {
@@ -239,7 +251,9 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
     const Tree *stack = t->kind == TREE_MAP ? tree_get(t, "stack") : NULL;
     if (stack && (first < 1 || first > MOST_STACKED))
         return;
+    const size_t before = out->len;
     sb_puts(out, out->len ? "|" : "");
+    const size_t from = out->len;
     if (t->kind == TREE_SCALAR)
         put_name(out, t->text, m, -1);
     for (int i = 0; rows && i < rows->count; i++) {
@@ -249,6 +263,10 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
     for (int64_t e = 0; stack && e < first; e++) {
         sb_puts(out, e ? "+" : "");
         put_name(out, stack->text, m, e);
+    }
+    if (is_repeated(out, from)) {
+        out->len = before;
+        out->text[before] = '\0';
     }
 }
 

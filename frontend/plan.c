@@ -132,7 +132,7 @@ plan_order(const Planner *p, const Tree *entry, const FeValue *keys, Plan *out)
     if (!kinds || order->kind == TREE_MAP || order_length(order) == 0)
         return diag_error(p->diag, kinds ? order->loc : entry->loc,
                           "an order is a text or a list that names kinds of layers, as in "
-                          "{order: MM-, kinds: {M: {block: mamba2}, -: {block: mlp}}}");
+                          "{order: MM-, kinds: {M: {block: NAME}, -: {block: NAME}}}");
     Plan all = {0};
     if (!plan_list(p, kinds, OF_KIND, &all))
         return false;
