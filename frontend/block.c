@@ -200,7 +200,8 @@ param_read(const BlockSet *set, const Tree *t, BlockParam *p)
 static bool
 weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
 {
-    static const char *const keys[] = {"shape", "init", "when", "otherwise"};
+    static const char *const keys[] = {"shape", "init", "when", "otherwise", "own"};
+    const Tree *own = tree_get(t, "own");
     w->name = t->key;
     w->loc = t->key_loc;
     if (t->kind != TREE_MAP || !is_identifier(t->key, "."))
@@ -210,6 +211,11 @@ weight_read(const BlockSet *set, const Tree *t, BlockWeight *w)
     ok &= entry_text(set, t, "init", &w->init);
     ok &= entry(set, t, "when", TREE_SCALAR, "an expression", &w->when);
     ok &= entry_text(set, t, "otherwise", &w->otherwise);
+    if (own && !tree_bool(own, &w->own)) {
+        diag_error(set->diag, own->loc, "own is %s; expected true or false",
+                   tree_text(set->arena, own));
+        ok = false;
+    }
     if (ok && (!w->shape || w->shape->count < 1 || w->shape->count > IR_MAX_RANK)) {
         diag_error(set->diag, t->key_loc, "weight '%s' needs a shape of 1 to %d sizes", t->key,
                    IR_MAX_RANK);
@@ -232,6 +238,26 @@ texts_read(const BlockSet *set, const Tree *t, const char *what)
             continue;
         diag_error(set->diag, item->loc, "%s is %s; expected %s", what, tree_text(set->arena, item),
                    "a plain name and a text");
+        ok = false;
+    }
+    return ok;
+}
+
+/* A name for the states of an op, or a list of names where it is there several times. */
+static bool
+states_read(const BlockSet *set, const Tree *t)
+{
+    bool ok = true;
+    for (int i = 0; t && i < t->count; i++) {
+        const Tree *item = t->items[i];
+        const bool list = item->kind == TREE_LIST;
+        bool good = item->kind == TREE_SCALAR || (list && item->count > 0);
+        for (int k = 0; list && k < item->count; k++)
+            good = good && item->items[k]->kind == TREE_SCALAR;
+        if (good && is_identifier(item->key, ""))
+            continue;
+        diag_error(set->diag, item->loc, "a state is %s; expected OP: NAME, or OP: [NAME, NAME]",
+                   tree_text(set->arena, item));
         ok = false;
     }
     return ok;
@@ -275,8 +301,7 @@ body_read(BlockSet *set, const Tree *tree, Block *b)
     ok &= entry(set, tree, "checks", TREE_LIST, "a list", &b->checks) &&
           texts_read(set, b->checks, "a check") &&
           !too_many(set, b->checks, "checks", BLOCK_MAX_SIZES);
-    ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) &&
-          texts_read(set, b->states, "a state");
+    ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) && states_read(set, b->states);
     ok &= entry(set, tree, "ops", TREE_LIST, "a list of statements", &b->ops) &&
           !too_many(set, b->ops, "ops", BLOCK_MAX_OPS);
     for (int i = 0; ok && b->ops && i < b->ops->count; i++)

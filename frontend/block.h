@@ -7,14 +7,22 @@
  * params and the model's vocab, dim, eps and tie_embeddings
  *   sizes:    {NAME: expression}              integers from 1
  *   checks:   [expression]                    must be true
- *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT}}
- *             RULE: of runtime/init.def
- *             without `when` being true there is no such weight, or the name means `otherwise`
- *   states:   {OP: NAME}                      what the states of its ops are called
- *   ops:      [statements of the text form]   the block reads and (re)defines h; the frame reads
- * ids, calls layers(h) and defines logits
- *             {when: expression, op: statement} is there only where the expression is true
- */
+ *   weights:  {NAME: {shape: [expressions], init: RULE, when: expression, otherwise: WEIGHT,
+ *             own: bool}}                       RULE: of runtime/init.def
+ *             without `when` being true there is no such weight, or the name means `otherwise`;
+ *             one that is `own` is of one layer, also where layers share the block
+ *   states:   {OP: NAME, or OP: [NAME, NAME]} what the states of its ops are called, in their order
+ *   ops:      [statements of the text form]   the frame reads ids, calls layers(h) and defines
+ * logits {when: expression, op: statement} is there only where the expression is true
+ *
+ * The block of a layer reads what it starts from, `in`, and adds to the residual stream, `h`:
+ *
+ *   - u = rmsnorm(in, norm.weight) {eps}
+ *   - h = h + linear(u, weight)
+ *
+ * In a sequence of blocks `in` is h; blocks that are parallel all start from the same `in`, unless
+ * one of them gives those behind it another. `embedded` is what layers() was called with, and a
+ * name of ir/inputs.def that input. A parameter that is a number may be an operand: `h * scale`. */
 #ifndef SSMC_FRONTEND_BLOCK_H
 #define SSMC_FRONTEND_BLOCK_H
 
@@ -33,6 +41,7 @@ typedef struct {
     const char *init;
     const Tree *when;      /* NULL: always there */
     const char *otherwise; /* NULL: absent where `when` is false */
+    bool own;              /* of each layer, also where layers share the block's weights */
     SrcLoc loc;
 } BlockWeight;
 

@@ -13,12 +13,14 @@ typedef struct {
     Diag *diag;
     Graph *graph;
     const ModelParts *parts;
-    Plan plan;     /* of all layers */
-    Value *poison; /* stands for a result of a statement that failed: the parser keeps quiet about
-                      it */
+    Plan plan;       /* of all layers */
+    Value *embedded; /* what the layers were called with */
+    Value *poison;   /* stands for a result of a statement that failed: the parser keeps quiet about
+                        it */
     const FeShape **shapes; /* of the graph's weights */
     int nshapes, cap_shapes;
     int64_t layers, statements; /* so far */
+    int64_t shared;             /* blocks so far that share their weights */
     bool full;                  /* of them, or of nodes: reported */
 } Build;
 
@@ -32,10 +34,13 @@ typedef struct {
     Build *b;
     const Prepared *prepared;
     const char *prefix; /* of its weights and states: "layers.3." */
+    const char *shared; /* of weights that layers share: "shared.a."; NULL: it shares none */
+    const char *own;    /* then of those that they do not: "layers.3.shared.a.0." */
     Value *weights[BLOCK_MAX_WEIGHTS];
     Local *locals;
     int nlocals, cap_locals;
-    bool is_frame;
+    int states[OP_COUNT]; /* that the ops have had so far */
+    bool is_frame, reads_in;
 } Instance;
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -70,20 +75,50 @@ weight_find(const Block *block, const char *name)
     return -1;
 }
 
+/* An input of the graph, made when it is first read. */
+static Value *
+input_named(Build *b, const char *name, SrcLoc loc)
+{
+    for (int i = 0; i < INPUT_COUNT; i++) {
+        if (strcmp(input_name[i], name) != 0)
+            continue;
+        Value *known = graph_find_input(b->graph, (InputId)i);
+        const Type type = {
+            DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
+        };
+        return known ? known : graph_input(b->graph, name, type, loc);
+    }
+    return NULL;
+}
+
+/* A parameter of the block that is a number. */
+static Value *
+number_named(const Instance *in, const char *name)
+{
+    const Binding *b = scope_find(&in->prepared->scope, name, strlen(name));
+    const SpecKind kind = b ? b->value.kind : SPEC_ANY;
+    return b && !b->broken && (kind == SPEC_NUM || kind == SPEC_INT)
+               ? graph_number(in->b->graph, b->value.num)
+               : NULL;
+}
+
 static Value *
 scope_lookup(ParseScope *scope, const char *name, SrcLoc loc, bool *absent)
 {
-    (void)loc;
-    const Instance *in = scope->user;
+    Instance *in = scope->user;
     const Block *block = in->prepared->block;
     const Local *local = local_find(in, name);
+    in->reads_in |= strcmp(name, "in") == 0;
     if (local)
         return local->value;
     int i = weight_find(block, name);
     if (i >= 0 && !in->prepared->present[i] && block->weights[i].otherwise)
         i = weight_find(block, block->weights[i].otherwise);
     *absent = i >= 0 && !in->prepared->present[i];
-    return i < 0 ? NULL : in->weights[i];
+    if (i >= 0)
+        return in->weights[i];
+    Value *number = number_named(in, name);
+    return number ? number : input_named(in->b, name, loc);
 }
 
 static const char *
@@ -147,8 +182,8 @@ scope_param(ParseScope *scope, const char *name, Attr *attr)
         return false;
     switch (attr_info[attr->id].kind) {
     case AK_INT:
-        attr->i = v->i;
-        return v->kind == SPEC_INT;
+        attr->i = v->kind == SPEC_BOOL ? v->flag : v->i;
+        return v->kind == SPEC_INT || v->kind == SPEC_BOOL;
     case AK_CHUNK:
         attr->i = v->i;
         return v->kind == SPEC_CHUNK || v->kind == SPEC_INT;
@@ -170,14 +205,35 @@ scope_param(ParseScope *scope, const char *name, Attr *attr)
 
 /* ---- states and calls ----------------------------------------------------------------------- */
 
+/* What the block calls the state of op number `at` of its kind; NULL: it does not say. */
+static const char *
+state_name(const Block *block, Op op, int at)
+{
+    const Tree *named = tree_get(block->states, op_info[op].name);
+    const bool list = tree_is(named, TREE_LIST);
+    const int count = list ? named->count : 1;
+    if (at >= count)
+        return NULL;
+    return list ? named->items[at]->text : named ? named->text : op_info[op].name;
+}
+
 static Value *
 scope_state(ParseScope *scope, Op op, const Type *type, SrcLoc loc)
 {
-    const Instance *in = scope->user;
-    const Tree *named = tree_get(in->prepared->block->states, op_info[op].name);
-    const char *name =
-        arena_printf(in->b->arena, "%s%s", in->prefix, named ? named->text : op_info[op].name);
-    return graph_state(in->b->graph, name, *type, loc);
+    Instance *in = scope->user;
+    const char *op_name = op_info[op].name;
+    const char *name = state_name(in->prepared->block, op, in->states[op]++);
+    if (name)
+        return graph_state(in->b->graph, arena_printf(in->b->arena, "%s%s", in->prefix, name),
+                           *type, loc);
+    const Tree *named = tree_get(in->prepared->block->states, op_name);
+    diag_error(in->b->diag, loc,
+               "this is `%s` number %d of the block: `states: {%s: [NAME, NAME]}` names the state "
+               "of each",
+               op_name, in->states[op], op_name);
+    if (named)
+        diag_also(in->b->diag, named->loc, "names are given here");
+    return NULL;
 }
 
 static Value *layers_build(Build *b, const Plan *list, int count, Value *h);
@@ -194,26 +250,69 @@ scope_call(ParseScope *scope, const char *name, int nin, Value **args, SrcLoc lo
         diag_error(b->diag, loc, "layers takes one operand, the residual stream");
         return NULL;
     }
+    b->embedded = args[0];
     return layers_build(b, b->plan.inner, b->plan.ninner, args[0]);
 }
 
 /* ---- a block in the graph ------------------------------------------------------------------- */
 
-static void
+/* Two blocks of a layer may not have weights or states of the same names. */
+static bool
+name_is_free(const Instance *in, const char *name)
+{
+    if (!graph_find(in->b->graph, name))
+        return true;
+    diag_error(in->b->diag, in->prepared->user,
+               "there is a %s of an earlier block of this layer; a block among others takes a "
+               "name of its own, as in {block: %s, name: second}",
+               name, in->prepared->block->name);
+    return false;
+}
+
+/* A weight that an earlier block of the same share has made; NULL: there is none. Another type is
+ * a fault. */
+static Value *
+shared_weight(const Instance *in, const char *name, int i)
+{
+    Value *v = graph_find(in->b->graph, name);
+    const Type *wanted = &in->prepared->type[i];
+    if (!v || type_equal(&v->type, wanted))
+        return v;
+    diag_error(in->b->diag, in->prepared->user,
+               "this block shares %s, which is %s; its parameters make it %s", name,
+               type_name(in->b->arena, &v->type), type_name(in->b->arena, wanted));
+    return v;
+}
+
+static Value *
+new_weight(const Instance *in, const char *name, int i)
+{
+    Build *b = in->b;
+    const Prepared *p = in->prepared;
+    VEC_PUSH(b->arena, b->shapes, b->nshapes, b->cap_shapes, &p->shape[i]);
+    return graph_weight(b->graph, name, p->type[i],
+                        tensor_names_of(b->parts->tensors, name, p->type[i].shape.dim[0].n),
+                        p->block->weights[i].init, p->loc[i]);
+}
+
+static bool
 add_weights(Instance *in)
 {
     const Block *block = in->prepared->block;
+    bool ok = true;
     for (int i = 0; i < block->nweights; i++) {
         if (!in->prepared->present[i])
             continue;
-        const char *name = arena_printf(in->b->arena, "%s%s", in->prefix, block->weights[i].name);
-        in->weights[i] = graph_weight(
-            in->b->graph, name, in->prepared->type[i],
-            tensor_names_of(in->b->parts->tensors, name, in->prepared->type[i].shape.dim[0].n),
-            block->weights[i].init, in->prepared->loc[i]);
-        VEC_PUSH(in->b->arena, in->b->shapes, in->b->nshapes, in->b->cap_shapes,
-                 &in->prepared->shape[i]);
+        const bool shared = in->shared && !block->weights[i].own;
+        const char *prefix = shared ? in->shared : in->own ? in->own : in->prefix;
+        const char *name = arena_printf(in->b->arena, "%s%s", prefix, block->weights[i].name);
+        if (!shared && ok && !in->is_frame)
+            ok = name_is_free(in, name);
+        in->weights[i] = shared ? shared_weight(in, name, i) : NULL;
+        if (!in->weights[i])
+            in->weights[i] = new_weight(in, name, i);
     }
+    return ok;
 }
 
 /* The names a failed statement would have made: later statements may use them without more being
@@ -269,8 +368,7 @@ run_block(Instance *in)
                         .param = scope_param,
                         .state = scope_state,
                         .call = scope_call};
-    add_weights(in);
-    bool ok = true;
+    bool ok = add_weights(in);
     for (int i = 0; i < in->prepared->nops; i++) {
         if (run_statement(in, &scope, ops[i]))
             continue;
@@ -282,22 +380,75 @@ run_block(Instance *in)
 
 /* ---- layers --------------------------------------------------------------------------------- */
 
-static Value *
-one_layer(Build *b, const Prepared *prepared, Value *h)
+/* A layer being built. */
+typedef struct {
+    Build *b;
+    const char *prefix; /* "layers.3." */
+    Value *h, *in;      /* residual stream, and what the next block starts from */
+    bool parallel;      /* it is inside of blocks that start from the same */
+} Layer;
+
+static bool
+check_stream(const Layer *l, const Prepared *prepared, const char *name, const Value *out)
 {
-    Instance in = {.b = b, .prepared = prepared};
-    in.prefix = arena_printf(b->arena, "layers.%lld.", (long long)b->layers++);
-    local_set(&in, "h", h);
+    if (type_equal(&out->type, &l->h->type))
+        return true;
+    diag_error(l->b->diag, out->loc, "block %s gives %s the type %s; the residual stream is %s",
+               prepared->block->name, name, type_name(l->b->arena, &out->type),
+               type_name(l->b->arena, &l->h->type));
+    return diag_also(l->b->diag, prepared->user, "the block is used here");
+}
+
+static bool
+layer_block(Layer *l, const Plan *plan)
+{
+    const Prepared *prepared = plan->prepared;
+    Instance in = {.b = l->b, .prepared = prepared, .prefix = l->prefix};
+    if (plan->name)
+        in.prefix = arena_printf(l->b->arena, "%s%s.", l->prefix, plan->name);
+    if (plan->share) {
+        in.shared = arena_printf(l->b->arena, "shared.%s.", plan->share);
+        in.own = arena_printf(l->b->arena, "%sshared.%s.%lld.", in.prefix, plan->share,
+                              (long long)l->b->shared++);
+    }
+    local_set(&in, "embedded", l->b->embedded);
+    local_set(&in, "h", l->h);
+    local_set(&in, "in", l->in);
     if (!run_block(&in))
-        return NULL;
-    Value *out = local_find(&in, "h")->value;
-    if (type_equal(&out->type, &h->type))
-        return out;
-    diag_error(b->diag, out->loc, "block %s gives h the type %s; the residual stream is %s",
-               prepared->block->name, type_name(b->arena, &out->type),
-               type_name(b->arena, &h->type));
-    diag_also(b->diag, prepared->user, "the block is used here");
-    return NULL;
+        return false;
+    if (l->parallel && !in.reads_in)
+        return diag_error(l->b->diag, prepared->user,
+                          "block %s does not read `in`, which parallel blocks start from",
+                          prepared->block->name);
+    Value *h = local_find(&in, "h")->value, *next = local_find(&in, "in")->value;
+    if (!check_stream(l, prepared, "h", h) || !check_stream(l, prepared, "in", next))
+        return false;
+    l->h = h;
+    l->in = l->parallel ? next : h;
+    return true;
+}
+
+/* A block, or those of a layer. */
+static bool
+layer_parts(Layer *l, const Plan *plan)
+{
+    bool ok = true;
+    if (plan->kind == PLAN_BLOCK)
+        return layer_block(l, plan);
+    l->parallel = plan->kind == PLAN_PARALLEL;
+    for (int i = 0; i < plan->ninner; i++)
+        ok &= layer_parts(l, &plan->inner[i]);
+    l->parallel = false;
+    l->in = l->h;
+    return ok;
+}
+
+static Value *
+one_layer(Build *b, const Plan *plan, Value *h)
+{
+    Layer l = {.b = b, .h = h, .in = h};
+    l.prefix = arena_printf(b->arena, "layers.%lld.", (long long)b->layers++);
+    return layer_parts(&l, plan) ? l.h : NULL;
 }
 
 static Value *
@@ -305,8 +456,8 @@ plan_build(Build *b, const Plan *plan, Value *h)
 {
     const int before = diag_errors(b->diag);
     for (int64_t i = 0; i < plan->repeat && diag_errors(b->diag) == before; i++) {
-        Value *next = plan->prepared ? one_layer(b, plan->prepared, h)
-                                     : layers_build(b, plan->inner, plan->ninner, h);
+        Value *next = plan->kind == PLAN_LAYERS ? layers_build(b, plan->inner, plan->ninner, h)
+                                                : one_layer(b, plan, h);
         h = next ? next : h;
     }
     return h;
@@ -343,16 +494,14 @@ bool
 model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
 {
     Build b = {.arena = arena, .diag = diag, .parts = parts};
-    const FeValue *frame = &parts->keys[KEY_frame];
     const int before = diag_errors(diag);
     Scope scope = {0};
     if (!plan_layers(arena, parts, &scope, diag, &b.plan))
         return false;
-    const Block *block = blocks_find(parts->blocks, frame->text, frame->loc);
-    const Prepared *prepared =
-        block ? block_prepare(arena, block, NULL, &scope, frame->loc, diag) : NULL;
+    const Prepared *prepared = plan_frame(arena, parts, &scope, diag);
     if (!prepared || diag_errors(diag) != before)
         return false;
+    const Block *block = prepared->block;
     b.graph = graph_new(arena, parts->name);
     b.poison = arena_alloc(arena, sizeof *b.poison);
     *b.poison = (Value){.kind = VALUE_RESULT, .name = "?"};

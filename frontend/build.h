@@ -31,17 +31,28 @@ typedef struct {
     const TensorNames *tensors;
 } ModelParts;
 /* Layers in order, in the shape of the model's list. */
+typedef enum {
+    PLAN_BLOCK,
+    PLAN_LAYERS,  /* a group of layers */
+    PLAN_PARTS,   /* one layer: blocks one after the other */
+    PLAN_PARALLEL /* one layer: blocks that start from the same `in` */
+} PlanKind;
 typedef struct Plan Plan;
 struct Plan {
-    const Prepared *prepared; /* a layer; NULL: a group */
+    PlanKind kind;
+    const Prepared *prepared; /* of a block */
+    const char *name;         /* of a block among others of its layer; NULL: none */
+    const char *share;        /* name of the weights that layers share; NULL: they are its own */
     int64_t repeat;
-    Plan *inner; /* ninner of a group */
+    Plan *inner; /* ninner of the others */
     int ninner;
 };
 
 /* frontend/plan.c. Fills scope with the model's values that blocks may compute with, out with the
  * layers. False: faults are in diag. */
 bool plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Plan *out);
+/* The block around the layers, with its parameters. NULL: faults are in diag. */
+Prepared *plan_frame(Arena *arena, const ModelParts *parts, const Scope *scope, Diag *diag);
 
 /* Fills graph and shapes. False: faults are in diag. */
 bool model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out);

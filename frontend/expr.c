@@ -126,27 +126,23 @@ read_number(Parser *p, Number *out)
            fail(p, from, arena_printf(p->e->arena, "'%s' is no number", t.text));
 }
 
-static bool
-read_name(Parser *p, Number *out)
+static bool read_index(Parser *p, const Tree **out);
+
+/* The binding of the name here, noted as used; NULL: there is none, or its fault was reported. */
+static const Binding *
+use_name(Parser *p)
 {
     const char *from = p->at;
     while (p->at < p->end && is_name_char(*p->at))
         p->at++;
     const size_t len = (size_t)(p->at - from);
     Expr *e = p->e;
-    if (len == 4 && memcmp(from, "true", 4) == 0) {
-        *out = whole(1);
-        return true;
-    }
-    if (len == 5 && memcmp(from, "false", 5) == 0) {
-        *out = whole(0);
-        return true;
-    }
     const Binding *b = scope_find(e->scope, from, len);
-    const char *name = arena_strndup(e->arena, from, len);
     if (!b) {
+        const char *name = arena_strndup(e->arena, from, len);
+        fail(p, from, arena_printf(e->arena, "unknown name '%s'", name));
         e->unknown = name;
-        return fail(p, from, arena_printf(e->arena, "unknown name '%s'", name));
+        return NULL;
     }
     int known = 0;
     while (known < e->nused && e->used[known] != b)
@@ -154,20 +150,48 @@ read_name(Parser *p, Number *out)
     if (known == e->nused && known < EXPR_MAX_USED)
         e->used[e->nused++] = b;
     if (b->broken)
-        return fail(p, from, NULL);
-    const SpecKind kind = b->value.kind;
-    *out = kind == SPEC_INT    ? whole(b->value.i)
-           : kind == SPEC_BOOL ? whole(b->value.flag)
-                               : real(b->value.num);
-    if (kind == SPEC_INT || kind == SPEC_BOOL || kind == SPEC_NUM)
+        fail(p, from, NULL);
+    return b->broken ? NULL : b;
+}
+
+static bool
+number_of(Parser *p, const char *from, const FeValue *v, Number *out)
+{
+    *out = v->kind == SPEC_INT ? whole(v->i) : v->kind == SPEC_BOOL ? whole(v->flag) : real(v->num);
+    if (v->kind == SPEC_INT || v->kind == SPEC_BOOL || v->kind == SPEC_NUM)
         return true;
+    const char *name = arena_strndup(p->e->arena, from, (size_t)(p->at - from));
     return fail(p, from,
-                arena_printf(e->arena, "%s is %s, which is no number", name,
-                             value_text(e->arena, &b->value)));
+                arena_printf(p->e->arena, "%s is %s, which is no number", name,
+                             value_text(p->e->arena, v)));
+}
+
+/* A name, or an entry of the list of that name. */
+static bool
+read_name(Parser *p, Number *out)
+{
+    const char *from = p->at;
+    if (accept(p, "true") || accept(p, "false")) {
+        *out = whole(*from == 't');
+        return true;
+    }
+    const Binding *b = use_name(p);
+    if (!b || p->at >= p->end || *p->at != '[')
+        return b && number_of(p, from, &b->value, out);
+    const Tree *item = b->value.tree;
+    if (!read_index(p, &item))
+        return false;
+    FeValue v = {.kind = SPEC_ANY, .tree = item};
+    if (tree_int(item, &v.i))
+        v.kind = SPEC_INT;
+    else if (tree_num(item, &v.num))
+        v.kind = SPEC_NUM;
+    return number_of(p, from, &v, out);
 }
 
 static bool read_or(Parser *p, Number *out);
 static bool read_factor(Parser *p, Number *out);
+static bool read_sum(Parser *p, Number *out);
 
 /* One level deeper: around what calls itself. */
 static bool
@@ -195,6 +219,79 @@ read_round_up(Parser *p, const char *from, Number *out)
 }
 
 static bool
+read_sqrt(Parser *p, const char *from, Number *out)
+{
+    Number n;
+    if (!deeper(p, from) || !expect(p, "(") || !read_or(p, &n) || !expect(p, ")"))
+        return false;
+    p->depth--;
+    *out = real(sqrt(n.num));
+    return n.num >= 0 || fail(p, from, "sqrt wants a number from 0");
+}
+
+/* len(LIST), its entries. */
+static bool
+read_len(Parser *p, const char *from, Number *out)
+{
+    if (!expect(p, "("))
+        return false;
+    skip_space(p);
+    const Binding *b = use_name(p);
+    const Tree *t = b ? b->value.tree : NULL;
+    if (!b || !expect(p, ")"))
+        return false;
+    *out = whole(tree_is(t, TREE_SCALAR) ? (int64_t)strlen(t->text) : t ? t->count : 0);
+    return t || fail(p, from, "len wants a list or a text");
+}
+
+/* index(n, LIST), where n is in it. */
+static bool
+read_position(Parser *p, const char *from, Number *out)
+{
+    Number n;
+    if (!deeper(p, from) || !expect(p, "(") || !read_sum(p, &n) || !expect(p, ","))
+        return false;
+    p->depth--;
+    skip_space(p);
+    const Binding *b = use_name(p);
+    const Tree *list = b ? b->value.tree : NULL;
+    if (!b || !expect(p, ")"))
+        return false;
+    for (int i = 0; tree_is(list, TREE_LIST) && i < list->count; i++) {
+        double x;
+        if (!tree_num(list->items[i], &x) || x < n.num || x > n.num)
+            continue;
+        *out = whole(i);
+        return true;
+    }
+    return fail(p, from, "index wants a number and a list that it is in");
+}
+
+/* [i] behind a name: *out, a list or a text, becomes its entry or character i. */
+static bool
+read_index(Parser *p, const Tree **out)
+{
+    const char *from = p->at;
+    const Tree *of = *out;
+    Number n;
+    if (!deeper(p, from) || !expect(p, "[") || !read_sum(p, &n) || !expect(p, "]"))
+        return false;
+    p->depth--;
+    const bool list = tree_is(of, TREE_LIST), text = tree_is(of, TREE_SCALAR);
+    if (!list && !text)
+        return fail(p, from, "this has no entries");
+    const int64_t count = list ? of->count : (int64_t)strlen(of->text);
+    if (!n.whole || n.i < 0 || n.i >= count)
+        return fail(p, from,
+                    arena_printf(p->e->arena,
+                                 "entry %s is asked for, but there are %lld, from 0 on",
+                                 expr_number_text(p->e->arena, n), (long long)count));
+    *out = list ? of->items[n.i]
+                : tree_scalar(p->e->arena, arena_strndup(p->e->arena, of->text + n.i, 1), of->loc);
+    return tree_is(*out, TREE_SCALAR) || fail(p, from, "this entry is no number and no word");
+}
+
+static bool
 read_factor(Parser *p, Number *out)
 {
     skip_space(p);
@@ -212,6 +309,12 @@ read_factor(Parser *p, Number *out)
     }
     if (accept(p, "round_up"))
         return read_round_up(p, from, out);
+    if (accept(p, "sqrt"))
+        return read_sqrt(p, from, out);
+    if (accept(p, "len"))
+        return read_len(p, from, out);
+    if (accept(p, "index"))
+        return read_position(p, from, out);
     if (isdigit((unsigned char)*from))
         return read_number(p, out);
     if (isalpha((unsigned char)*from) || *from == '_')
@@ -275,10 +378,21 @@ divide(Parser *p, Sides s, Number a, Number b, Number *out)
 }
 
 static bool
+remainder_of(Parser *p, Sides s, Number a, Number b, Number *out)
+{
+    if (!a.whole || !b.whole || a.i < 0 || b.i < 1)
+        return fail(p, s.from, "% wants a whole number from 0 and one from 1");
+    *out = whole(a.i % b.i);
+    return true;
+}
+
+static bool
 calculate(Parser *p, char op, Sides s, Number a, Number b, Number *out)
 {
     if (op == '/')
         return divide(p, s, a, b, out);
+    if (op == '%')
+        return remainder_of(p, s, a, b, out);
     if (op == '-' && b.whole && b.i == INT64_MIN)
         return overflow(p, s.from, p->at);
     if (op == '-')
@@ -286,10 +400,9 @@ calculate(Parser *p, char op, Sides s, Number a, Number b, Number *out)
     return (op == '*' ? multiply(a, b, out) : add(a, b, out)) || overflow(p, s.from, p->at);
 }
 
-/* What two operators of one rank join, from left to right. */
+/* What operators of one rank join, from left to right. */
 static bool
-read_chain(Parser *p, const char *one, const char *other, bool (*next)(Parser *, Number *),
-           Number *out)
+read_chain(Parser *p, const char *operators, bool (*next)(Parser *, Number *), Number *out)
 {
     skip_space(p);
     Sides s = {.from = p->at};
@@ -297,12 +410,13 @@ read_chain(Parser *p, const char *one, const char *other, bool (*next)(Parser *,
         return false;
     for (;;) {
         s.left_end = p->at;
-        const char *op = accept(p, one) ? one : other;
-        if (op == other && !accept(p, other))
+        skip_space(p);
+        if (p->at >= p->end || !strchr(operators, *p->at))
             return true;
+        const char op = *p->at++;
         s.right = p->at;
         Number right;
-        if (!next(p, &right) || !calculate(p, *op, s, *out, right, out))
+        if (!next(p, &right) || !calculate(p, op, s, *out, right, out))
             return false;
     }
 }
@@ -310,14 +424,123 @@ read_chain(Parser *p, const char *one, const char *other, bool (*next)(Parser *,
 static bool
 read_product(Parser *p, Number *out)
 {
-    return read_chain(p, "*", "/", read_factor, out);
+    return read_chain(p, "*/%", read_factor, out);
 }
 
 static bool
 read_sum(Parser *p, Number *out)
 {
-    return read_chain(p, "+", "-", read_product, out);
+    return read_chain(p, "+-", read_product, out);
 }
+
+/* ---- words ---------------------------------------------------------------------------------- */
+
+/* The text of a scalar, or of what a name stands for that is one; NULL: it is a list or a map. */
+static const Tree *
+word_value(Arena *arena, const FeValue *v)
+{
+    const bool list = v->kind == SPEC_LIST || v->kind == SPEC_NUMS || v->kind == SPEC_IDS;
+    if (list || v->kind == SPEC_MAP)
+        return NULL;
+    return v->tree && v->kind == SPEC_ANY ? v->tree
+                                          : tree_scalar(arena, value_text(arena, v), v->loc);
+}
+
+static bool
+same_word(const Tree *a, const Tree *b)
+{
+    double x, y;
+    if (tree_num(a, &x) && tree_num(b, &y))
+        return x >= y && x <= y;
+    return tree_is(a, TREE_SCALAR) && tree_is(b, TREE_SCALAR) && strcmp(a->text, b->text) == 0;
+}
+
+/* A word as it stands, up to one of the characters that end it. */
+static bool
+read_word(Parser *p, const char *ends, const Tree **out)
+{
+    skip_space(p);
+    const char *from = p->at;
+    while (p->at < p->end && !isspace((unsigned char)*p->at) && !strchr(ends, *p->at))
+        p->at++;
+    *out = tree_scalar(p->e->arena, arena_strndup(p->e->arena, from, (size_t)(p->at - from)),
+                       (SrcLoc){0});
+    return p->at > from || fail(p, from, "expected a word here");
+}
+
+/* Whether the word is one of those in brackets, or of the list of a name. */
+static bool
+read_set(Parser *p, const Tree *word, Number *out)
+{
+    bool one = false;
+    skip_space(p);
+    const char *from = p->at;
+    if (!accept(p, "[")) {
+        const Binding *b = use_name(p);
+        const Tree *list = b ? b->value.tree : NULL;
+        for (int i = 0; tree_is(list, TREE_LIST) && i < list->count; i++)
+            one |= same_word(word, list->items[i]);
+        *out = whole(one);
+        return b && (tree_is(list, TREE_LIST) || fail(p, from, "this is no list"));
+    }
+    do {
+        const Tree *other = NULL;
+        if (!read_word(p, ",]", &other))
+            return false;
+        one |= same_word(word, other);
+    } while (accept(p, ","));
+    *out = whole(one);
+    return expect(p, "]");
+}
+
+/* Whether an item and "is" or "in" come next; then `rest` is where what follows them starts. */
+static bool
+at_membership(const Parser *p, const char **rest, bool *in)
+{
+    Parser ahead = *p;
+    skip_space(&ahead);
+    const char *from = ahead.at;
+    while (ahead.at < p->end && is_name_char(*ahead.at))
+        ahead.at++;
+    if (ahead.at == from || isdigit((unsigned char)*from))
+        return false;
+    while (ahead.at < p->end && *ahead.at == '[') {
+        const char *close = memchr(ahead.at, ']', (size_t)(p->end - ahead.at));
+        if (!close)
+            return false;
+        ahead.at = close + 1;
+    }
+    *in = accept(&ahead, "in");
+    const bool fits = *in || accept(&ahead, "is");
+    *rest = ahead.at;
+    return fits;
+}
+
+/* item "is" word, or item "in" set, which at_membership saw. */
+static bool
+read_membership(Parser *p, const char *rest, bool in, Number *out)
+{
+    skip_space(p);
+    const char *from = p->at;
+    const Binding *b = use_name(p);
+    if (!b)
+        return false;
+    const bool index = p->at < p->end && *p->at == '[';
+    const Tree *word = index ? b->value.tree : word_value(p->e->arena, &b->value), *other = NULL;
+    if (index && !read_index(p, &word))
+        return false;
+    if (!word)
+        return fail(p, from, "this is no word");
+    p->at = rest;
+    if (in)
+        return read_set(p, word, out);
+    if (!read_word(p, ")", &other))
+        return false;
+    *out = whole(same_word(word, other));
+    return true;
+}
+
+/* ---- conditions ----------------------------------------------------------------------------- */
 
 /* A token that starts another comes behind it. */
 static const struct {
@@ -337,6 +560,10 @@ read_comparison(Parser *p, Number *out)
 {
     skip_space(p);
     const char *from = p->at;
+    const char *rest;
+    bool in;
+    if (at_membership(p, &rest, &in))
+        return read_membership(p, rest, in, out);
     if (!read_sum(p, out))
         return false;
     const char *left_end = p->at;

@@ -1,12 +1,17 @@
 /* frontend/expr.h -- private to frontend/: the arithmetic of block and family files.
  *
  *   or:      and {"or" and}            comparison: sum [("=="|"!="|"<"|"<="|">"|">=") sum]
- *   and:     not {"and" not}           sum:        product {("+"|"-") product}
- *   not:     ["not"] comparison        product:    factor {("*"|"/") factor}
- *   factor:  number | name | "-" factor | "(" or ")" | "round_up" "(" or "," or ")"
+ *   and:     not {"and" not}                     | item "is" word | item "in" set
+ *   not:     ["not"] comparison        sum:        product {("+"|"-") product}
+ *   item:    name ["[" sum "]"]        product:    factor {("*"|"/"|"%") factor}
+ *   set:     "[" word {"," word} "]" | name
+ *   factor:  number | item | "-" factor | "(" or ")" | "round_up" "(" or "," or ")" | "sqrt" "(" or
+ * ")"
  *
  * Integers stay integers: a division with a remainder, and a result outside 64 bits,
- * are faults. true and false are 1 and 0. */
+ * are faults. true and false are 1 and 0. name[i] is an entry of a list, or a character of a text,
+ * from 0 on. A word is anything without spaces and closing brackets: `act is relu2`,
+ * `pattern[i] in [M, *]`, `i in layers_with_attention`. */
 #ifndef SSMC_FRONTEND_EXPR_H
 #define SSMC_FRONTEND_EXPR_H
 

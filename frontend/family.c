@@ -2,9 +2,11 @@
  * families' files. */
 #include "frontend/family.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "frontend/embed.h"
+#include "frontend/template.h"
 
 typedef struct {
     Arena *arena;
@@ -18,20 +20,43 @@ typedef struct {
 
 typedef struct {
     const char *name; /* first: nearest_name reads it */
-    const Tree *tree;
+    const Tree *own;  /* what its file says */
+    const Tree *tree; /* with what it has from those that it is like */
 } Family;
 
-/* What a family does not say itself is as in the family that it is like. */
+/* Adds what `from` says and `to` does not: to a map its keys, to a list its entries. */
+static void
+family_add(Arena *arena, Tree *to, const Tree *from)
+{
+    for (int i = 0; i < from->count; i++) {
+        const Tree *item = from->items[i];
+        Tree *own = tree_get(to, item->key);
+        if (!own)
+            tree_put(arena, to, item->key, tree_copy(arena, item));
+        if (!own || own->kind != item->kind || strcmp(item->key, "layouts") == 0)
+            continue;
+        for (int k = 0; k < item->count; k++) {
+            if (own->kind == TREE_LIST)
+                tree_push(arena, own, tree_copy(arena, item->items[k]));
+            else if (!tree_get(own, item->items[k]->key))
+                tree_put(arena, own, item->items[k]->key, tree_copy(arena, item->items[k]));
+        }
+    }
+}
+
+/* With what a family has from the one that it is like, and so on. */
 static const Tree *
 family_complete(Arena *arena, const Family *list, int count, const Tree *own)
 {
-    const Tree *like = tree_get(own, "like");
     Tree *all = tree_copy(arena, own);
-    for (int i = 0; like && i < count; i++) {
-        const Tree *other = strcmp(list[i].name, like->text) == 0 ? list[i].tree : NULL;
-        for (int k = 0; other && k < other->count; k++)
-            if (!tree_get(all, other->items[k]->key))
-                tree_put(arena, all, other->items[k]->key, tree_copy(arena, other->items[k]));
+    const Tree *from = own;
+    for (int step = 0; from && step < count; step++) {
+        const Tree *like = tree_get(from, "like");
+        from = NULL;
+        for (int i = 0; like && i < count; i++)
+            from = strcmp(list[i].name, like->text) == 0 ? list[i].own : from;
+        if (from)
+            family_add(arena, all, from);
     }
     return all;
 }
@@ -49,10 +74,10 @@ families_load(Arena *arena, Family **out)
         if (!tree_is(tree_get(tree, "family"), TREE_SCALAR) ||
             !tree_is(tree_get(tree, "layouts"), TREE_LIST))
             die("%s is no family", fe_embedded[i].name);
-        list[count++] = (Family){tree_get(tree, "family")->text, tree};
+        list[count++] = (Family){tree_get(tree, "family")->text, tree, NULL};
     }
     for (int i = 0; i < count; i++)
-        list[i].tree = family_complete(arena, list, count, list[i].tree);
+        list[i].tree = family_complete(arena, list, count, list[i].own);
     *out = list;
     return count;
 }
@@ -129,20 +154,29 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
     const int count = families_load(names->arena, &list);
     bool found = name == NULL;
     for (int i = 0; i < count; i++) {
-        if (name ? strcmp(list[i].name, name) != 0 : tree_get(list[i].tree, "like") != NULL)
+        if (name ? strcmp(list[i].name, name) != 0 : !tree_get(list[i].own, "tensors"))
             continue; /* its names are those of the family that it is like */
         found = true;
-        tensor_names_add(names, tree_get(list[i].tree, "tensors"),
-                         tree_get(list[i].tree, "ignored"), diag);
+        const Tree *tree = name ? list[i].tree : list[i].own;
+        tensor_names_add(names, tree_get(tree, "tensors"), tree_get(tree, "ignored"), diag);
     }
     return found || name_unknown(diag, loc, "family", name, list, (size_t)count, sizeof *list);
 }
 
-/* What <i> and * of a pattern stand for in a name. */
+/* What <i>, <j> and so on, and * of a pattern stand for in a name. */
 typedef struct {
-    const char *number, *rest;
-    size_t number_len;
+    const char *number['z' - 'a' + 1], *rest;
+    size_t number_len['z' - 'a' + 1];
 } Match;
+
+/* The number that a mark <a> .. <z> is, or -1: the pattern has none here. */
+static int
+mark_at(const char *pattern)
+{
+    const bool is =
+        pattern[0] == '<' && pattern[1] >= 'a' && pattern[1] <= 'z' && pattern[2] == '>';
+    return is ? pattern[1] - 'a' : -1;
+}
 
 static bool
 pattern_fits(const char *pattern, const char *name, Match *out)
@@ -152,12 +186,13 @@ pattern_fits(const char *pattern, const char *name, Match *out)
             out->rest = name;
             return true;
         }
-        if (strncmp(pattern, "<i>", 3) == 0) {
-            out->number = name;
-            out->number_len = strspn(name, "0123456789");
-            if (out->number_len == 0)
+        const int mark = mark_at(pattern);
+        if (mark >= 0) {
+            out->number[mark] = name;
+            out->number_len[mark] = strspn(name, "0123456789");
+            if (out->number_len[mark] == 0)
                 return false;
-            name += out->number_len;
+            name += out->number_len[mark];
             pattern += 2;
             continue;
         }
@@ -180,13 +215,14 @@ static void
 put_name(StrBuf *out, const char *pattern, const Match *m, int64_t e)
 {
     for (const char *p = pattern; *p; p++) {
+        const int mark = mark_at(p);
         if (*p == '*' && m->rest) {
             sb_puts(out, m->rest);
-        } else if (strncmp(p, "<i>", 3) == 0 && m->number) {
-            sb_putn(out, m->number, m->number_len);
-            p += 2;
-        } else if (strncmp(p, "<e>", 3) == 0 && e >= 0) {
+        } else if (mark == 'e' - 'a' && e >= 0) {
             sb_printf(out, "%lld", (long long)e);
+            p += 2;
+        } else if (mark >= 0 && m->number[mark]) {
+            sb_putn(out, m->number[mark], m->number_len[mark]);
             p += 2;
         } else {
             sb_putn(out, p, 1);
@@ -194,7 +230,19 @@ put_name(StrBuf *out, const char *pattern, const Match *m, int64_t e)
     }
 }
 
-/* first: the weight's first dimension, as many as a stack has. */
+/* Whether the text, from `from` on, is one of the spellings before it. */
+static bool
+is_repeated(const StrBuf *out, size_t from)
+{
+    const char *text = sb_text(out), *last = text + from;
+    const size_t len = strlen(last);
+    for (const char *at = text; at < last; at += strcspn(at, "|") + 1)
+        if (strncmp(at, last, len) == 0 && at[len] == '|')
+            return true;
+    return false;
+}
+
+/* first: the weight's first dimension, as many as a stack has. A spelling is put once. */
 static void
 put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
 {
@@ -203,7 +251,9 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
     const Tree *stack = t->kind == TREE_MAP ? tree_get(t, "stack") : NULL;
     if (stack && (first < 1 || first > MOST_STACKED))
         return;
+    const size_t before = out->len;
     sb_puts(out, out->len ? "|" : "");
+    const size_t from = out->len;
     if (t->kind == TREE_SCALAR)
         put_name(out, t->text, m, -1);
     for (int i = 0; rows && i < rows->count; i++) {
@@ -213,6 +263,10 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
     for (int64_t e = 0; stack && e < first; e++) {
         sb_puts(out, e ? "+" : "");
         put_name(out, stack->text, m, e);
+    }
+    if (is_repeated(out, from)) {
+        out->len = before;
+        out->text[before] = '\0';
     }
 }
 
@@ -247,13 +301,20 @@ tensor_names_of(const TensorNames *names, const char *weight, int64_t first)
 
 /* ---- names of config keys ------------------------------------------------------------------- */
 
-/* The length of the next name in an expression, and *at moves to it; 0: there is none. */
+/* The length of the next name in an expression, and *at moves to it; 0: there is none. Functions
+ * are no names. */
 static size_t
 name_next(const char **at)
 {
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
-    *at += strcspn(*at, LETTERS);
-    return strspn(*at, LETTERS "0123456789.");
+    size_t len;
+    do {
+        *at += strcspn(*at, LETTERS "0123456789");
+        len = strspn(*at, LETTERS "0123456789.");
+        if (!len || (!isdigit((unsigned char)**at) && (*at)[len] != '('))
+            return len;
+        *at += len;
+    } while (true);
 #undef LETTERS
 }
 
@@ -278,7 +339,7 @@ bind_config(Import *im, const Tree *map, const char *prefix, bool given)
     for (int i = 0; i < map->count; i++) {
         const Tree *t = map->items[i];
         const char *name = prefix[0] ? arena_printf(im->arena, "%s.%s", prefix, t->key) : t->key;
-        if (t->kind == TREE_NULL)
+        if (t->kind == TREE_NULL || (t->kind == TREE_SCALAR && strcmp(t->text, "auto") == 0))
             continue;
         if (t->kind == TREE_MAP && given && !prefix[0])
             bind_config(im, t, name, true);
@@ -336,30 +397,6 @@ layout_matches(const Tree *layout, const Tree *config)
     return one;
 }
 
-static void
-unknown_layout(const Import *im, const Family *families, int count)
-{
-    StrBuf known = {0};
-    for (int i = 0; i < count; i++) {
-        const Tree *layouts = tree_get(families[i].tree, "layouts");
-        for (int k = 0; k < layouts->count; k++) {
-            const Tree *match = tree_get(layouts->items[k], "match");
-            if (tree_get(layouts->items[k], "any"))
-                continue; /* a variant of another layout, which says the rest */
-            sb_printf(&known, "%s%s \"%s\"", known.len ? ", " : "", match->items[0]->key,
-                      match->items[0]->text);
-        }
-    }
-    const Tree *type = tree_get(im->config, "model_type");
-    if (type)
-        diag_error(im->diag, type->loc, "model_type is %s; known are %s",
-                   tree_text(im->arena, type), sb_text(&known));
-    else
-        diag_error(im->diag, im->config->loc,
-                   "this config.json is of no family known here; known are %s", sb_text(&known));
-    sb_free(&known);
-}
-
 /* ---- keys that follow from others ------------------------------------------------------------ */
 
 /* Every name of an expression is bound. */
@@ -372,25 +409,48 @@ names_are_known(const Import *im, const char *text)
     return true;
 }
 
-/* A key that config.json leaves out is given the value of its expression, if that can be had. */
+/* Binds the key to what an alternative says; false: that cannot be had. */
+static bool
+bind_alternative(Import *im, const char *key, const Tree *t)
+{
+    const Tree *word = tree_get(t, "word"), *when = tree_get(t, "when");
+    Expr condition = {.arena = im->arena, .scope = &im->scope};
+    if (when &&
+        (!expr_eval(&condition, when->text, strlen(when->text)) || condition.value.num == 0))
+        return false; /* also where a key of the condition is not there */
+    if (when)
+        return bind_alternative(im, key, tree_get(t, "is"));
+    if (word) {
+        scope_bind(im->arena, &im->scope, key, config_value(im->arena, word, false), NULL);
+        return true;
+    }
+    if (!tree_is(t, TREE_SCALAR) || !names_are_known(im, t->text))
+        return false;
+    const Binding *same = find_key(im, t->text);
+    Expr e = {.arena = im->arena, .scope = &im->scope};
+    if (same) {
+        scope_bind(im->arena, &im->scope, key, same->value, NULL);
+    } else if (!expr_eval(&e, t->text, strlen(t->text))) {
+        expr_fault(&e, t->loc, im->config->loc, im->diag);
+    } else {
+        const Tree *value =
+            tree_scalar(im->arena, expr_number_text(im->arena, e.value), im->config->loc);
+        scope_bind(im->arena, &im->scope, key, config_value(im->arena, value, false), &e);
+    }
+    return true;
+}
+
+/* A key that config.json leaves out is given the value of the first of its expressions that can be
+ * had. */
 static void
 bind_implied(Import *im, const Tree *implied)
 {
     for (int i = 0; implied && i < implied->count; i++) {
         const Tree *t = implied->items[i];
-        if (find_key(im, t->key) || !names_are_known(im, t->text))
-            continue;
-        const Binding *same = find_key(im, t->text);
-        Expr e = {.arena = im->arena, .scope = &im->scope};
-        if (same) {
-            scope_bind(im->arena, &im->scope, t->key, same->value, NULL);
-        } else if (!expr_eval(&e, t->text, strlen(t->text))) {
-            expr_fault(&e, t->loc, im->config->loc, im->diag);
-        } else {
-            const Tree *value =
-                tree_scalar(im->arena, expr_number_text(im->arena, e.value), im->config->loc);
-            scope_bind(im->arena, &im->scope, t->key, config_value(im->arena, value, false), &e);
-        }
+        const bool list = t->kind == TREE_LIST;
+        bool bound = find_key(im, t->key) != NULL;
+        for (int k = 0; k < (list ? t->count : 1) && !bound; k++)
+            bound = bind_alternative(im, t->key, list ? t->items[k] : t);
     }
 }
 
@@ -414,7 +474,10 @@ names_of_expressions(Import *im, Names *names, const Tree *t, bool is_template)
 {
     for (int i = 0; t && i < t->count; i++)
         names_of_expressions(im, names, t->items[i], is_template);
-    if (!tree_is(t, TREE_SCALAR) || (is_template && t->text[0] != '='))
+    if (!tree_is(t, TREE_SCALAR))
+        return;
+    const bool when = t->key && strcmp(t->key, "when") == 0;
+    if (is_template && !when && t->text[0] != '=')
         return;
     const char *text = t->text;
     for (size_t len; (len = name_next(&text)) > 0; text += len)
@@ -441,6 +504,9 @@ names_known(Import *im, const Tree *family, const Tree *layout)
         names_of_items(im, &names, tree_get(layout, lists[i]));
     names_of_items(im, &names, tree_get(family, "only"));
     names_of_items(im, &names, tree_get(family, "harmless"));
+    names_of_items(im, &names, tree_get(family, "implied"));
+    names_of_expressions(im, &names, tree_get(family, "implied"), false);
+    names_of_expressions(im, &names, tree_get(family, "includes"), true);
     names_of_expressions(im, &names, tree_get(layout, "implied"), false);
     names_of_expressions(im, &names, tree_get(layout, "checks"), false);
     names_of_expressions(im, &names, tree_get(layout, "model"), true);
@@ -566,58 +632,63 @@ check_sizes(const Import *im, const Tree *checks)
     }
 }
 
-/* ---- the model ------------------------------------------------------------------------------ */
+/* ---- the model ------------------------------------------------------------------------------- */
 
-static Tree *instantiate(Import *im, const Tree *t);
+/* ---- a config.json of no family ---------------------------------------------------------------
+ */
 
-/* The text after "=" in a template. NULL: left out, or the fault is in diag. */
-static Tree *
-template_value(Import *im, const Tree *t)
+/* What can be read of any config.json, as the description of a model to start from: `sketch` of the
+ * family that has one. */
+static void
+note_sketch(Import *im, const Family *families, int count)
 {
-    const char *text = t->text + 1;
-    const size_t len = strlen(text);
-    const Binding *b = find_key(im, text);
-    if (b || !strpbrk(text, " +-*/(")) {
-        const bool set = b && strcmp(tree_text(im->arena, b->value.tree), "'auto'") != 0;
-        return set ? tree_copy(im->arena, b->value.tree) : NULL;
-    }
-    Expr e = {.arena = im->arena, .scope = &im->scope};
-    SrcLoc loc = t->loc;
-    loc.column++;
-    if (!expr_eval(&e, text, len)) {
-        expr_fault(&e, loc, im->config->loc, im->diag);
-        return NULL;
-    }
-    const char *number = expr_number_text(im->arena, e.value);
-    return tree_scalar(im->arena, number, e.nused ? e.used[0]->value.loc : im->config->loc);
+    const Tree *sketch = NULL;
+    for (int i = 0; i < count && !sketch; i++)
+        sketch = tree_get(families[i].own, "sketch");
+    bind_config(im, im->config, "", true);
+    bind_implied(im, tree_get(sketch, "implied"));
+    const Template template = {.arena = im->arena,
+                               .diag = im->diag,
+                               .scope = &im->scope,
+                               .config = im->config,
+                               .family = "?",
+                               .layout = "sketch"};
+    const Tree *model = sketch ? template_fill(&template, tree_get(sketch, "model")) : NULL;
+    if (!model)
+        return;
+    StrBuf yaml = {0};
+    tree_print(&yaml, model);
+    diag_note(im->diag, (SrcLoc){.source = im->config->loc.source},
+              "a model can be described in YAML (ssmc help keys); what was recognised here, as a "
+              "beginning of that, with blocks to be chosen and `tensors:` to be named:\n%s",
+              sb_text(&yaml));
+    sb_free(&yaml);
 }
 
-static Tree *
-instantiate_all(Import *im, const Tree *t)
+static void
+unknown_layout(Import *im, const Family *families, int count)
 {
-    Tree *made = tree_new(im->arena, t->kind, im->config->loc);
-    for (int i = 0; i < t->count; i++) {
-        Tree *item = instantiate(im, t->items[i]);
-        if (!item)
-            continue;
-        if (t->kind == TREE_MAP)
-            tree_put(im->arena, made, t->items[i]->key, item);
-        else
-            tree_push(im->arena, made, item);
+    StrBuf known = {0};
+    for (int i = 0; i < count; i++) {
+        const Tree *layouts = tree_get(families[i].tree, "layouts");
+        for (int k = 0; k < layouts->count; k++) {
+            const Tree *match = tree_get(layouts->items[k], "match");
+            if (tree_get(layouts->items[k], "any"))
+                continue; /* a variant of another layout, which says the rest */
+            if (match->items[0]->kind == TREE_SCALAR)
+                sb_printf(&known, "%s%s \"%s\"", known.len ? ", " : "", match->items[0]->key,
+                          match->items[0]->text);
+        }
     }
-    return made;
-}
-
-static Tree *
-instantiate(Import *im, const Tree *t)
-{
-    if (t->kind == TREE_LIST || t->kind == TREE_MAP)
-        return instantiate_all(im, t);
-    if (t->kind == TREE_SCALAR && t->text[0] == '=')
-        return template_value(im, t);
-    Tree *copy = tree_copy(im->arena, t);
-    copy->loc = im->config->loc;
-    return copy;
+    const Tree *type = tree_get(im->config, "model_type");
+    if (type)
+        diag_error(im->diag, type->loc, "model_type is %s; known are %s",
+                   tree_text(im->arena, type), sb_text(&known));
+    else
+        diag_error(im->diag, im->config->loc,
+                   "this config.json is of no family known here; known are %s", sb_text(&known));
+    sb_free(&known);
+    note_sketch(im, families, count);
 }
 
 static Tree *
@@ -630,13 +701,24 @@ import_layout(Import *im, const Tree *family, const Tree *layout)
         bind_config(im, defaults, "", false);
     bind_config(im, im->config, "", true);
     bind_implied(im, tree_get(layout, "implied"));
+    bind_implied(im, tree_get(family, "implied"));
     check_required(im, tree_get(layout, "required"));
     check_only(im, tree_get(family, "only"));
     check_only(im, tree_get(layout, "only"));
     if (diag_errors(im->diag) != before)
         return NULL;
     check_sizes(im, tree_get(layout, "checks"));
-    Tree *model = instantiate(im, tree_get(layout, "model"));
+    const Template template = {.arena = im->arena,
+                               .diag = im->diag,
+                               .scope = &im->scope,
+                               .config = im->config,
+                               .includes = tree_get(family, "includes"),
+                               .implied = tree_get(family, "implied"),
+                               .family = im->family,
+                               .layout = im->layout};
+    Tree *model = template_fill(&template, tree_get(layout, "model"));
+    if (!model)
+        return NULL;
     tree_put(im->arena, model, "family", tree_scalar(im->arena, im->family, im->config->loc));
     if (diag_errors(im->diag) != before)
         return NULL;

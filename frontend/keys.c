@@ -200,6 +200,18 @@ key_is_of_layer(const char *key)
     return false;
 }
 
+Tree *
+layer_inner(const Tree *entry)
+{
+    static const char *const keys[] = {"layers", "parts", "parallel", "kinds"};
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        Tree *inner = tree_get(entry, keys[i]);
+        if (tree_is(inner, TREE_LIST) || tree_is(inner, TREE_MAP))
+            return inner;
+    }
+    return NULL;
+}
+
 static bool
 is_known(const char *key, const char *const *names, int count)
 {
@@ -311,7 +323,7 @@ set_slot(const Set *s, Tree *at, const char *name, size_t len)
 
 static bool set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value);
 
-/* `*.key=value`: the key of every layer of the list, and of those inside its groups. */
+/* `*.key=value`: the key of every layer of the list or map, and of those inside them. */
 static bool
 set_everywhere(const Set *s, const Tree *list, const char *key, const char *equals,
                const Tree *value)
@@ -319,13 +331,13 @@ set_everywhere(const Set *s, const Tree *list, const char *key, const char *equa
     bool ok = true;
     for (int i = 0; i < list->count && ok; i++) {
         Tree *entry = list->items[i];
-        const Tree *inner = tree_get(entry, "layers");
+        const Tree *inner = layer_inner(entry);
         if (entry->kind != TREE_MAP)
             continue; /* the reader of the list reports it */
         Tree *copy = tree_copy(s->arena, value);
         copy->everywhere = true;
         ok = set_at(s, entry, key, equals, copy);
-        if (ok && tree_is(inner, TREE_LIST))
+        if (ok && inner)
             ok = set_everywhere(s, inner, key, equals, value);
     }
     return ok;
@@ -336,9 +348,11 @@ set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value
 {
     const size_t len = strcspn(name, ".=");
     const char *rest = name + len + 1;
-    if (at->kind == TREE_LIST && len == 1 && *name == '*') {
+    const bool all = at->kind == TREE_LIST || tree_get(at, "order") || tree_get(at, "parts");
+    if (all && len == 1 && *name == '*') {
+        const Tree one = {.kind = TREE_LIST, .items = &at, .count = 1};
         if (name + len < equals && rest + strcspn(rest, ".=") == equals)
-            return set_everywhere(s, at, rest, equals, value);
+            return set_everywhere(s, at->kind == TREE_LIST ? at : &one, rest, equals, value);
         return diag_error(s->diag, set_loc(s, name, len),
                           "'*' is every layer: one key comes after it, as in layers.*.state=64");
     }

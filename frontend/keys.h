@@ -56,6 +56,8 @@ extern const Spec key_spec[KEY_COUNT];
 /* "auto, all or a whole number from 1 to 65536" */
 const char *spec_wants(Arena *arena, const Spec *spec);
 bool key_is_of_layer(const char *key); /* a key of every entry of layers, whatever its block */
+/* The entries inside an entry of layers, a list or a map of them; NULL: it has none, as a block. */
+Tree *layer_inner(const Tree *entry);
 /* Reads what tree says for spec without saying why not; name, doc and preset of spec are not looked
  * at. */
 bool spec_try(Arena *arena, const Spec *spec, const Tree *tree, FeValue *out);

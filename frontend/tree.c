@@ -228,21 +228,64 @@ print_flow(StrBuf *out, const Tree *t)
     sb_puts(out, list ? "]" : "}");
 }
 
+static void print_entry(StrBuf *out, const Tree *t, int indent);
+
+/* A map is somewhere inside. */
+static bool
+holds_map(const Tree *t)
+{
+    bool one = false;
+    for (int i = 0; i < t->count; i++)
+        one |= t->items[i]->kind == TREE_MAP || holds_map(t->items[i]);
+    return one;
+}
+
+static void
+put_line(StrBuf *out, int indent, const char *mark)
+{
+    sb_printf(out, "\n%*s%s", indent, "", mark);
+}
+
+static void
+print_value(StrBuf *out, const Tree *t, int indent)
+{
+    const bool list = t->kind == TREE_LIST;
+    if (!holds_map(t)) {
+        print_flow(out, t);
+        return;
+    }
+    for (int i = 0; i < t->count; i++) {
+        const Tree *item = t->items[i];
+        const bool deep = holds_map(item);
+        if (list) {
+            put_line(out, indent, "- ");
+            for (int k = 0; deep && k < item->count; k++) {
+                if (k)
+                    put_line(out, indent + 2, "");
+                print_entry(out, item->items[k], indent + 2);
+            }
+            if (!deep)
+                print_flow(out, item);
+        } else {
+            put_line(out, indent, "");
+            print_entry(out, item, indent);
+        }
+    }
+}
+
+static void
+print_entry(StrBuf *out, const Tree *t, int indent)
+{
+    print_key(out, t->key);
+    sb_puts(out, holds_map(t) ? "" : " ");
+    print_value(out, t, indent + 2);
+}
+
 void
 tree_print(StrBuf *out, const Tree *map)
 {
     for (int i = 0; i < map->count; i++) {
-        const Tree *t = map->items[i];
-        const bool maps = t->kind == TREE_LIST && t->count && t->items[0]->kind == TREE_MAP;
-        print_key(out, t->key);
-        for (int k = 0; maps && k < t->count; k++) { /* a line each */
-            sb_puts(out, "\n  - ");
-            print_flow(out, t->items[k]);
-        }
-        if (!maps) {
-            sb_puts(out, " ");
-            print_flow(out, t);
-        }
+        print_entry(out, map->items[i], 0);
         sb_puts(out, "\n");
     }
 }

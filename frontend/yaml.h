@@ -49,7 +49,7 @@ bool tree_whole(const Tree *tree, int64_t *out);
 bool tree_bool(const Tree *tree, bool *out);
 /* For messages: 'text', [1, 2], {a: 1}, nothing; cut where it is long. */
 const char *tree_text(Arena *arena, const Tree *tree);
-/* As YAML: entries of the outer map on lines of their own, everything deeper in flow style. */
+/* As YAML: what has maps inside on lines of its own, everything else in flow style. */
 void tree_print(StrBuf *out, const Tree *map);
 
 #endif

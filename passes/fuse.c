@@ -248,6 +248,16 @@ fuse_with_prologue(Fuse *f, Node *n)
     fuse_add(f, group, n);
 }
 
+/* Of ops of rows norms are joined, of those of layout what makes whole numbers and their scales,
+ * also where some were joined to them before. */
+static bool
+fuse_joins(const Node *anchor)
+{
+    if (node_flag(anchor, 'J'))
+        return true;
+    return node_class(anchor) == CLASS_ROWWISE ? op_slot(anchor->op, 'W') >= 0 : anchor->nout > 1;
+}
+
 /* The group of n's class that makes its first operand and can take n in; -1: there is none. */
 static int
 fuse_joined(Fuse *f, const Node *n)
@@ -258,7 +268,7 @@ fuse_joined(Fuse *f, const Node *n)
         return -1;
     const Group *to = &f->groups[source];
     const bool alike = to->anchor && node_class(to->anchor) == node_class(n) &&
-                       (!node_flag(to->anchor, 'J') || to->is_param);
+                       fuse_joins(to->anchor) && (!node_flag(to->anchor, 'J') || to->is_param);
     return alike && to->is_param == n->out[0]->is_param ? source : -1;
 }
 

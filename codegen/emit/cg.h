@@ -258,8 +258,10 @@ void cg_bind(CgKernel *k, const Value *v, Val value);
 /* Forgets every bound value: call before each site. */
 void cg_unbind_all(CgKernel *k);
 bool cg_in_domain(const CgKernel *k, const Value *v); /* has k->domain's shape */
-/* Evaluates every output of the kernel that is in the domain, then stores them; but for what a
- * quantise makes, which is known at the end of a row only. */
+/* An output that is in the domain; but not what a quantise makes, which is known at the end of a
+ * row only, nor what an op of layout does, which has places of its own. */
+bool cg_stores(const CgKernel *k, const CgOperand *o);
+/* Evaluates every such output of the kernel, then stores them. */
 void cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at);
 
 /* Columns [from, to) of a row: a loop over full vectors, then the tail, as one masked vector or, on
@@ -298,6 +300,8 @@ CgEmitter emit_selective_scan;       /* emit_selective.c */
 CgEmitter emit_keep;                 /* emit_keep.c */
 CgEmitter emit_attention;            /* emit_attention.c */
 CgEmitter emit_transpose, emit_pack; /* emit_layout.c */
+CgEmitter emit_regroup;              /* emit_regroup.c */
+CgEmitter emit_concat;               /* emit_concat.c */
 CgEmitter emit_quantised;            /* emit_quantised.c: a quantise_* with its packs */
 
 #endif

@@ -61,7 +61,7 @@ cg_store_map(Cg *c, CgKernel *k, const Value *v)
     const Value *domain = k->domain;
     k->domain = v;
     for (int i = 0; i < k->noperands; i++)
-        any = any || (k->operands[i].is_output && cg_in_domain(k, k->operands[i].value));
+        any = any || cg_stores(k, &k->operands[i]);
     if (any)
         map_domain(c, k);
     k->domain = domain;

@@ -163,14 +163,21 @@ cg_in_domain(const CgKernel *k, const Value *v)
     return shape_equal(&v->type.shape, &k->domain->type.shape);
 }
 
+bool
+cg_stores(const CgKernel *k, const CgOperand *o)
+{
+    const OpInfo *made = o->is_output ? &op_info[o->value->def->op] : NULL;
+    return made && cg_in_domain(k, o->value) && made->cls != CLASS_LAYOUT &&
+           !(made->cls == CLASS_ROWWISE && op_has_flag(o->value->def->op, 'J'));
+}
+
 void
 cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
 {
     Val *values = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *values);
     for (int i = 0; i < k->noperands; i++) {
         const Value *v = k->operands[i].value;
-        if (!k->operands[i].is_output || !cg_in_domain(k, v) ||
-            (op_info[v->def->op].cls == CLASS_ROWWISE && op_has_flag(v->def->op, 'J')))
+        if (!cg_stores(k, &k->operands[i]))
             continue;
         /* The store rounds by itself: a cast that is only stored needs no second rounding. */
         const bool cast = v->def->op == OP_cast && !k->bound[v->id];

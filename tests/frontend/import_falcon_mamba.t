@@ -9,4 +9,4 @@ import @TMP@
 dim: 4096
 eps: 1e-05
 tie_embeddings: false
-  - {block: mamba1, repeat: 64, state: 16, inner: 8192, dt_rank: 256, conv: 4, conv_bias: true, bias: false, inner_norm: true, inner_eps: 1e-06}
+  - {block: mamba1, repeat: 64, state: 16, inner: 8192, dt_rank: 256, conv: 4, conv_bias: true, bias: false, inner_norm: plain, inner_eps: 1e-06}

@@ -7,4 +7,4 @@ import @TMP@
 --CONTAINS--
 tie_embeddings: true
 --ERR--
-@TMP@/config.json: note: keys that family mamba2, layout original, does not know, and that change nothing here: ssm_cfg.foo, bar, tie_embedings (is tie_embeddings meant?), rope
+@TMP@/config.json: note: keys that family mamba2, layout original, does not know, and that change nothing here: ssm_cfg.foo, bar, tie_embedings (is tie_embeddings meant?), attn_cfg.rotary, rope

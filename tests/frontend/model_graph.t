@@ -33,23 +33,23 @@ graph "small" model {
   state layers.0.ssm: f32[2,4,8]
   h: f32[T,8] = embed(ids, embedding.weight)
   u: f32[T,8] = rmsnorm(h, layers.0.norm.weight) {eps=1e-05}
-  t1: f32[T,50] = linear(u, layers.0.mixer.in_proj.weight) {precise=2}
-  z: f32[T,16], xbc: f32[T,32], dt: f32[T,2] = split(t1) {sizes=[16, 32, 2]}
-  t2: f32[T,32] = conv1d(xbc, layers.0.mixer.conv1d.weight, layers.0.mixer.conv1d.bias, layers.0.conv)
-  xbc.2: f32[T,32] = silu(t2)
+  p: f32[T,50] = linear(u, layers.0.mixer.in_proj.weight) {precise=2}
+  z: f32[T,16], xbc: f32[T,32], dt: f32[T,2] = split(p) {sizes=[16, 32, 2]}
+  t1: f32[T,32] = conv1d(xbc, layers.0.mixer.conv1d.weight, layers.0.mixer.conv1d.bias, layers.0.conv)
+  xbc.2: f32[T,32] = silu(t1)
   x: f32[T,16], B: f32[T,8], C: f32[T,8] = split(xbc.2) {sizes=[16, 8, 8]}
-  t3: f32[T,2] = add(dt, layers.0.mixer.dt_bias)
-  t4: f32[T,2] = softplus(t3)
-  dt.2: f32[T,2] = clamp(t4) {range=[0.01, 0.2]}
+  t2: f32[T,2] = add(dt, layers.0.mixer.dt_bias)
+  t3: f32[T,2] = softplus(t2)
+  dt.2: f32[T,2] = clamp(t3) {range=[0.01, 0.2]}
   y: f32[T,16] = ssd(x, dt.2, layers.0.mixer.A_log, B, C, layers.0.mixer.D, layers.0.ssm) {groups=2, heads=2, head_dim=8, state=4, form=auto, chunk=16, dot=auto}
-  t5: f32[T,16] = silu(z)
-  t6: f32[T,16] = mul(y, t5)
-  y.2: f32[T,16] = rmsnorm(t6, layers.0.mixer.norm.weight) {eps=1e-05, groups=2}
-  t7: f32[T,8] = linear(y.2, layers.0.mixer.out_proj.weight)
-  h.2: f32[T,8] = add(h, t7)
-  t8: f32[R,8] = take(h.2)
-  t9: f32[R,8] = rmsnorm(t8, norm.weight) {eps=1e-05}
-  logits: f32[R,16] = linear(t9, embedding.weight)
+  t4: f32[T,16] = silu(z)
+  t5: f32[T,16] = mul(y, t4)
+  y.2: f32[T,16] = rmsnorm(t5, layers.0.mixer.norm.weight) {eps=1e-05, groups=2}
+  o: f32[T,8] = linear(y.2, layers.0.mixer.out_proj.weight)
+  h.2: f32[T,8] = add(h, o)
+  t6: f32[R,8] = take(h.2)
+  u.2: f32[R,8] = rmsnorm(t6, norm.weight) {eps=1e-05}
+  logits: f32[R,16] = linear(u.2, embedding.weight)
   output logits
 }
 --LACKS--

@@ -421,6 +421,39 @@ Test(codegen, conv1d_reads_the_stored_weight_and_a_prologue)
           2e-6);
 }
 
+/* ---- rows in another order, columns side by side --------------------------------------------- */
+
+Test(codegen, regroup_moves_and_scales_rows)
+{
+    static const char *const types[] = {"f32", "f16", "bf16"};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        StrBuf sb = {0};
+        sb_printf(&sb,
+                  HEAD TABLE " weight w: %s[10,$W] tensor=\"w\" init=ones\n"
+                             " weight b: %s[10] tensor=\"b\" init=ones\n"
+                             " kernel rows {part=rows} {\n  m: f32[10,$W] = mul(w, 2)\n"
+                             "  r: f32[10,$W] = regroup(m) {sizes=[1, 3, 1], groups=2, "
+                             "factors=[0.5, -3, 1]}\n }\n"
+                             " kernel bias {part=rows} { s: f32[10] = regroup(b) {sizes=[2, 3], "
+                             "groups=2} }\n" LOAD
+                             " kernel p {part=rows} { p = pack(r) {panel=8} }\n"
+                             " kernel l {tile=2} {\n"
+                             "  y = linear(h, p, s) {out=10, matmul=emitted}\n }\n" END,
+                  types[i], types[i]);
+        agree(sb_text(&sb), 1e-4);
+        sb_free(&sb);
+    }
+}
+
+Test(codegen, concat_computes_what_is_around_it)
+{
+    agree(HEAD TABLE " weight other: f32[11,5] tensor=\"other\" init=ones\n" LOAD
+                     " kernel more {part=rows} { g: f32[T,5] = embed(ids, other) }\n"
+                     " kernel join {part=rows} {\n  a: f32[T,5] = mul(g, 3)\n"
+                     "  c = concat(a, h)\n  y = silu(c)\n }\n" END,
+          2e-6);
+}
+
 /* ---- packed weights
  * -------------------------------------------------------------------------------- */
 

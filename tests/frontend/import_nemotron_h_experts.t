@@ -1,0 +1,10 @@
+Nemotron 3: experts chosen by sigmoids with a correction, in groups.
+--ARGS--
+import @TMP@
+--FILE config.json--
+{"model_type": "nemotron_h", "hidden_size": 64, "hybrid_override_pattern": "MEM*E", "mamba_num_heads": 8,
+ "mamba_head_dim": 16, "n_groups": 2, "ssm_state_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2,
+ "head_dim": 16, "vocab_size": 160, "n_routed_experts": 16, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+ "moe_shared_expert_intermediate_size": 48, "routed_scaling_factor": 2.5, "n_group": 4, "topk_group": 2,
+ "norm_topk_prob": true, "n_shared_experts": 1}
+--EXPECT--
