@@ -10,7 +10,8 @@ static void
 add_flops(BenchFlops *f, const Graph *g, const Node *n)
 {
     const OpInfo *counts_as = &op_info[op_info[n->op].kernel];
-    const double products = node_in_triples(n) ? 3 : 1;
+    const double products =
+        (node_in_triples(n) ? 3.0 : 1.0) * (double)type_choices(&n->out[0]->type);
     const double flops = 2 * products * op_info[n->op].work(n, g->block).macs;
     if (counts_as->cls == CLASS_CONTRACT)
         f->linear += flops;
@@ -71,6 +72,15 @@ rows_bytes(const Node *n, const Value *v, int64_t rows, int batch, double past)
     return own * (window > 0 && window < past ? window * batch : past * batch + (double)rows);
 }
 
+/* Of a weight that has a matrix for each expert, those that `rows` tokens go to at most. */
+static double
+expert_share(const Node *n, int64_t rows)
+{
+    const double chosen = (double)rows * (double)type_choices(&n->out[0]->type);
+    const double experts = (double)node_experts(n);
+    return chosen < experts ? chosen / experts : 1;
+}
+
 /* What slot i of n brings into its kernel: a table that is gathered from gives a row a token, and
  * states go out again. */
 static double
@@ -83,7 +93,9 @@ input_bytes(const Node *n, int i, int64_t rows, int batch, double past)
         return rows_bytes(n, v, rows, batch, past);
     if (v->kind == VALUE_STATE)
         return 2.0 * batch * value_bytes(v, rows, batch);
-    if (op_info[n->op].cls == CLASS_GATHER && v->is_param)
+    if (node_experts(n) && v->is_param)
+        return value_bytes(v, rows, batch) * expert_share(n, rows);
+    if (op_info[n->op].cls == CLASS_GATHER && v->is_param && op_slot(n->op, 'i') >= 0)
         return value_bytes(n->out[0], rows, batch);
     return value_bytes(v, rows, batch);
 }

@@ -456,6 +456,9 @@ emit_attention(Cg *c, CgKernel *k, Diag *diag)
     a.on_unit = kernel_on_unit(k->kernel);
     if (a.on_unit && (a.unit == DTYPE_f32 || !c->machine->matrix.bf16))
         return diag_error(diag, n->loc, "unit=matrix multiplies keys and values of bf16");
+    if (a.on_unit && a.head_dim > TILE_MOST_CHANNELS)
+        return diag_error(diag, n->loc, "unit=matrix takes heads of up to %d channels",
+                          (int)TILE_MOST_CHANNELS);
     reserve(c, &a);
     if (a.on_unit)
         attend_unit_begin(c);
