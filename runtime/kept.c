@@ -181,6 +181,16 @@ rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *
     return kept_of(s, seq, state) + (size_t)at * group_bytes;
 }
 
+const char *
+rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from)
+{
+    RtGroups left = rt_kept_groups(&s->model->program->abi->states[state], tokens);
+    size_t bytes = 0;
+    for (char *at; (at = rt_kept_next(s, seq, state, &left, &bytes)) != NULL; from += bytes)
+        memcpy(at, from, bytes);
+    return from;
+}
+
 /* Rows of a window may lie anywhere in the ring, so all of it that was used becomes zero; other
  * rows that are copied over need not. */
 void

@@ -92,6 +92,8 @@ size_t rt_kept_bytes(const ssmc_program *program, int64_t tokens);
 /* The next of these groups that lie together in a session: where, and how many bytes; *left then
  * begins after them. NULL: none is left. */
 char *rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *bytes);
+/* Copies these groups of a sequence of `tokens` tokens from bytes; returns what follows them. */
+const char *rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from);
 /* Before those groups of a sequence of `tokens` tokens are copied into sequence seq: whatever other
  * rows it has used are zero again. */
 void rt_kept_clear(ssmc_session *s, int seq, int64_t tokens);

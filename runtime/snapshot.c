@@ -81,12 +81,8 @@ ssmc_rewind(ssmc_session *s, int seq, const ssmc_checkpoint *c)
     const char *from = c->states + p->state_stride;
     memcpy(rt_session_states(s, seq), c->states, p->state_stride);
     rt_kept_clear(s, seq, c->tokens);
-    for (int i = 0; i < p->abi->nstates; i++) {
-        RtGroups left = rt_kept_groups(&p->abi->states[i], c->tokens);
-        size_t bytes = 0;
-        for (char *at; (at = rt_kept_next(s, seq, i, &left, &bytes)) != NULL; from += bytes)
-            memcpy(at, from, bytes);
-    }
+    for (int i = 0; i < p->abi->nstates; i++)
+        from = rt_kept_put(s, seq, i, c->tokens, from);
     s->sequence[seq].tokens = c->tokens;
     return SSMC_OK;
 }

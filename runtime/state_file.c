@@ -433,10 +433,7 @@ rt_state_read(const RtStateFile *f, ssmc_session *s, int seq)
         const AbiState *state = &abi->states[i];
         const char *from = elements_of(f, state);
         memcpy(rt_session_states(s, seq) + state->offset, from, (size_t)state->bytes);
-        RtGroups left = rt_kept_groups(state, tokens);
-        size_t bytes = 0;
-        for (char *at; (at = rt_kept_next(s, seq, i, &left, &bytes)) != NULL; from += bytes)
-            memcpy(at, from, bytes);
+        rt_kept_put(s, seq, i, tokens, from);
     }
     s->sequence[seq].tokens = tokens;
     return SSMC_OK;
