@@ -21,6 +21,16 @@ addressable(const Shape *s)
     return true;
 }
 
+/* Kernels number rows in 32 bits. */
+static bool
+countable(const Graph *g, const Value *v, Diag *diag)
+{
+    if (dim_count(v->type.shape.dim[0], g->block, g->rows) <= INT32_MAX)
+        return true;
+    return diag_error(diag, v->loc, "`%s` has too many rows for %lld tokens: make block smaller",
+                      v->name, (long long)g->block);
+}
+
 bool
 cg_check_graph(const Graph *g, const bool *escapes, Diag *diag)
 {
@@ -28,6 +38,8 @@ cg_check_graph(const Graph *g, const bool *escapes, Diag *diag)
     for (const Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++) {
             const Value *v = n->out[i];
+            if (type_choices(&v->type) > 1)
+                ok = countable(g, v, diag) && ok;
             if (!escapes[v->id] || addressable(&v->type.shape))
                 continue;
             diag_error(diag, v->loc,

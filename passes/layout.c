@@ -1,9 +1,9 @@
 /* passes/layout.c -- weights are packed for the kernels that read them.
  *
  * Requires: choose_matmul has marked every linear.
- * Ensures: an emitted linear, and every one over whole numbers, reads pack(W) {panel=NR} and says
- *   out=O; so do its scales; a conv1d reads its weight as [K,C]; a `keep` that attention reads says
- *   layout= and, where every reader has a window, window=.
+ * Ensures: an emitted linear, every one over whole numbers, and one whose rows have experts reads
+ *   pack(W) {panel=NR} and says out=O; so do its scales; a conv1d reads its weight as [K,C];
+ *   a `keep` that attention reads says layout= and, where every reader has a window, window=.
  * Does not change: weights of blas linears, of embeddings and of norms; numbers.
  *
  * Algorithm: a weight that is multiplied as sums of two bf16 is packed so. The panel comes from the
