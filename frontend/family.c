@@ -727,11 +727,10 @@ import_layout(Import *im, const Tree *family, const Tree *layout)
 }
 
 Tree *
-family_import(Arena *arena, const char *path, Diag *diag)
+family_import(Arena *arena, const Source *config, Diag *diag)
 {
     Import im = {.arena = arena, .diag = diag};
-    const Source *source = source_read(arena, path, (SrcLoc){0}, diag);
-    im.config = source ? json_parse(arena, source, diag) : NULL;
+    im.config = json_parse(arena, config, diag);
     if (!im.config)
         return NULL;
     if (im.config->kind != TREE_MAP) {

@@ -5,9 +5,9 @@
 
 #include "frontend/expr.h"
 
-/* The model (as the tree of a model's YAML) that the config.json at path describes, positions
- * pointing into it. Without name, weights and tokenizer. NULL: faults are in diag. */
-Tree *family_import(Arena *arena, const char *path, Diag *diag);
+/* The model (as the tree of a model's YAML) that a config.json describes, positions pointing into
+ * it. Without name, weights and tokenizer. NULL: faults are in diag. */
+Tree *family_import(Arena *arena, const Source *config, Diag *diag);
 
 /* Adds to the eos of that model what the other files of the checkpoint's directory say ends a text
  * (ends.c). What is wrong with them is noted. */

@@ -71,6 +71,9 @@ bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int 
 /* A model of the text of a YAML file, which is copied. */
 bool fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path,
                     const char *const *sets, int nsets, Diag *diag, FeModel *out);
+/* A model of the text of a config.json, which is copied, without the files beside it. */
+bool fe_config_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag,
+                     FeModel *out);
 /* The compile: section alone, for models that are text-form graphs: defaults, then the sets. Keys
  * outside compile: are refused. */
 bool fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out);

@@ -107,7 +107,8 @@ read_directory(Loader *l, const char *path)
                           "%s is a directory without a config.json that can be read, "
                           "so it is no checkpoint",
                           path);
-    l->root = family_import(l->arena, config, l->diag);
+    const Source *source = source_read(l->arena, config, (SrcLoc){0}, l->diag);
+    l->root = source ? family_import(l->arena, source, l->diag) : NULL;
     if (!l->root)
         return false;
     ends_add(l->arena, path, l->root, l->diag);
@@ -387,6 +388,20 @@ fe_model_parse(Arena *arena, const char *yaml, size_t len, const char *path,
         return false;
     sets_apply(arena, l.root, sets, nsets, diag);
     return build_model(&l, path, out);
+}
+
+bool
+fe_config_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag,
+                FeModel *out)
+{
+    Loader l = {.arena = arena, .diag = diag};
+    Source *source = arena_alloc(arena, sizeof *source);
+    *source = (Source){arena_strdup(arena, path), arena_strndup(arena, json, len), len};
+    *out = (FeModel){0};
+    l.source = source;
+    l.dir = folder_of(arena, source->path);
+    l.root = family_import(arena, source, diag);
+    return l.root && build_model(&l, path, out);
 }
 
 bool

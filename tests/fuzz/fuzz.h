@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #endif
 
 int fuzz_yaml(const uint8_t *data, size_t size);
+int fuzz_config(const uint8_t *data, size_t size);
 int fuzz_ir(const uint8_t *data, size_t size);
 int fuzz_safetensors(const uint8_t *data, size_t size);
 int fuzz_torch(const uint8_t *data, size_t size);

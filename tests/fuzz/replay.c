@@ -195,6 +195,11 @@ Test(fuzz, yaml_seeds_and_their_mutations)
     replay(fuzz_yaml, SSMC_ROOT "/tests/fuzz/corpus/yaml", 1000);
 }
 
+Test(fuzz, config_seeds_and_their_mutations)
+{
+    replay(fuzz_config, SSMC_ROOT "/tests/fuzz/corpus/config", 800);
+}
+
 Test(fuzz, ir_seeds_and_their_mutations)
 {
     replay(fuzz_ir, SSMC_ROOT "/tests/fuzz/corpus/ir", 2500);
