@@ -60,15 +60,18 @@ typedef struct {
     double linear, recurrent;
 } BenchFlops;
 BenchFlops bench_flops(const Graph *prefill);
-/* Bytes that must move from memory and back to decode one token of each of `batch` sequences:
- * weights that the graph reads once, states read and written once a sequence. */
-double bench_decode_bytes(const Graph *decode, const AbiProgram *program, int batch);
-/* Work of a kernel on `rows` token rows of `batch` sequences (of the head: on one row of each). */
+/* Bytes that must move from memory and back to decode one token of each of `batch` sequences, of
+ * `past` tokens: weights that the graph reads once, states read and written once a sequence, rows
+ * of growing ones read once. */
+double bench_decode_bytes(const Graph *decode, const AbiProgram *program, int batch, double past);
+/* Work of a kernel on `rows` token rows of `batch` sequences of `past` tokens (of the head: on one
+ * row of each). */
 typedef struct {
     double flops; /* of projections and recurrences, as above */
     double bytes; /* weights, states in and out, activations in and out: each once */
 } BenchWork;
-BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch);
+BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch,
+                            double past);
 
 /* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
 
@@ -103,12 +106,15 @@ typedef struct {
     const ssmc_model *model;
     Format format; /* that projections multiply in */
     CgProbeId dot; /* the probe of its ceiling */
+    int64_t room;  /* tokens that a sequence can hold */
+    int64_t past;  /* tokens of each sequence before it decodes */
     int repeats;
     int threads[BENCH_MAX_THREADS], nthreads;
     BenchItem items[BENCH_MAX_ITEMS];
     int nitems;
     /* Filled by bench_rounds. */
     ssmc_session *session[BENCH_MAX_THREADS];
+    ssmc_checkpoint *before; /* a sequence of `past` tokens; NULL: of none */
     BenchCeilings ceilings[BENCH_MAX_THREADS];
     BenchFlops flops;
     float *logits; /* [most sequences, vocab] */
@@ -131,6 +137,7 @@ void bench_item_settle(BenchItem *item, int rounds);
 ssmc_status bench_item_once(BenchRun *run, const BenchItem *item, double *seconds);
 /* Work of an item over its time, in units of its ceiling: 1 is all of it. */
 double bench_share(const BenchRun *run, const BenchItem *item);
+double bench_item_past(const BenchRun *run, const BenchItem *item); /* tokens, in the mean */
 double bench_item_work(const BenchRun *run, const BenchItem *item); /* operations, or bytes */
 double bench_tokens_per_s(const BenchItem *item);
 

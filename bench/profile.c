@@ -24,8 +24,10 @@ work_of(const BenchRun *run, const BenchItem *item, const Graph *g, const Kernel
     const int64_t block = run->program->phase[ABI_PREFILL].block;
     const int64_t passes = !prefill ? item->tokens : head ? 0 : item->tokens / block;
     const int64_t rest = !prefill ? 0 : head ? 1 : item->tokens % block;
-    const BenchWork pass = bench_kernel_work(g, k, prefill ? block : item->batch, item->batch);
-    const BenchWork last = rest ? bench_kernel_work(g, k, rest, item->batch) : (BenchWork){0};
+    const double past = bench_item_past(run, item);
+    const BenchWork pass =
+        bench_kernel_work(g, k, prefill ? block : item->batch, item->batch, past);
+    const BenchWork last = rest ? bench_kernel_work(g, k, rest, item->batch, past) : (BenchWork){0};
     return (BenchWork){pass.flops * (double)passes + last.flops,
                        pass.bytes * (double)passes + last.bytes};
 }

@@ -65,7 +65,8 @@ bench_put_text(StrBuf *out, const BenchRun *run)
         out, "%s, %s: %.1f M parameters; a token: %.1f MFLOP in projections, %.1f in recurrences; ",
         run->name, format_info[run->format].name, run->parameters * 1e-6, run->flops.linear * 1e-6,
         run->flops.recurrent * 1e-6);
-    sb_printf(out, "decoded: %.1f MB\n", bench_decode_bytes(run->graph[1], run->program, 1) * 1e-6);
+    sb_printf(out, "decoded: %.1f MB\n",
+              bench_decode_bytes(run->graph[1], run->program, 1, (double)run->past) * 1e-6);
     sb_puts(out,
             "           tokens  batch threads   tokens/s   spread   of the ceiling beside it\n");
     for (int i = 0; i < run->nitems; i++)

@@ -22,6 +22,7 @@ bench_run_of(BenchRun *run, const Job *job)
                                         : triples                     ? DTYPE_bf16
                                                   : format_info[run->format].reals);
     run->threads[0] = job->threads;
+    run->room = SSMC_ROOM;
 }
 
 /* ---- one run of an item -------------------------------------------------------------------- */
@@ -44,11 +45,13 @@ run_decode(BenchRun *run, const BenchItem *item, double *seconds)
     int seqs[BENCH_MAX_BATCH];
     for (int s = 0; s < item->batch; s++)
         seqs[s] = s;
+    ssmc_session *session = run->session[item->threads];
     ssmc_status status = SSMC_OK;
+    for (int s = 0; s < item->batch && status == SSMC_OK; s++)
+        status = run->before ? ssmc_rewind(session, s, run->before) : ssmc_reset(session, s);
     const double at = rt_now();
     for (int64_t i = 0; i < item->tokens && status == SSMC_OK; i++)
-        status =
-            ssmc_step(run->session[item->threads], seqs, run->ids + i, item->batch, run->logits);
+        status = ssmc_step(session, seqs, run->ids + i, item->batch, run->logits);
     *seconds = (rt_now() - at) / (double)item->tokens;
     return status;
 }
@@ -105,7 +108,7 @@ round_of(BenchRun *run, int round)
 static int64_t
 most_ids(const BenchRun *run)
 {
-    int64_t most = 1;
+    int64_t most = run->past > 1 ? run->past : 1;
     for (int i = 0; i < run->nitems; i++) {
         const int64_t needed = run->items[i].tokens + run->items[i].batch;
         most = needed > most ? needed : most;
@@ -152,9 +155,19 @@ open_sessions(BenchRun *run)
 {
     ssmc_status status = SSMC_OK;
     for (int t = 0; t < run->nthreads && status == SSMC_OK; t++)
-        status =
-            ssmc_session_open(run->model, most_sequences(run), run->threads[t], &run->session[t]);
+        status = ssmc_session_open_for(run->model, most_sequences(run), run->threads[t], run->room,
+                                       &run->session[t]);
     return status;
+}
+
+static ssmc_status
+read_past(BenchRun *run)
+{
+    ssmc_session *session = run->session[run->nthreads - 1];
+    ssmc_status status = ssmc_prefill(session, 0, run->ids, run->past, NULL);
+    if (status == SSMC_OK)
+        status = ssmc_checkpoint_take(session, 0, &run->before);
+    return status == SSMC_OK ? ssmc_reset(session, 0) : status;
 }
 
 static int
@@ -170,7 +183,8 @@ ssmc_status
 bench_ready(Arena *arena, BenchRun *run)
 {
     prepare(arena, run);
-    return open_sessions(run);
+    const ssmc_status status = open_sessions(run);
+    return status == SSMC_OK && run->past > 0 ? read_past(run) : status;
 }
 
 bool
@@ -181,6 +195,7 @@ bench_rounds(Arena *arena, BenchRun *run, ssmc_status *status, const char **why)
     run->probes = bench_probes_open(arena, run->machine, most_threads(run), why);
     if (!run->probes)
         return false;
+    *why = NULL; /* from here on it is the runtime that says what is wrong */
     for (int t = 0; t < run->nthreads; t++)
         run->ceilings[t] = bench_ceilings(run->probes, run->threads[t]);
     *status = bench_ready(arena, run);
@@ -196,6 +211,7 @@ bench_end(BenchRun *run)
 {
     for (int t = 0; t < run->nthreads; t++)
         ssmc_session_close(run->session[t]);
+    ssmc_checkpoint_drop(run->before);
     bench_probes_close(run->probes);
 }
 
@@ -208,12 +224,20 @@ bench_tokens_per_s(const BenchItem *item)
     return tokens / item->seconds.median;
 }
 
+/* A prompt begins with nothing, and its passes see more and more of it. */
+double
+bench_item_past(const BenchRun *run, const BenchItem *item)
+{
+    const double before = item->kind == BENCH_DECODE ? (double)run->past : 0;
+    return before + (double)item->tokens / 2;
+}
+
 double
 bench_item_work(const BenchRun *run, const BenchItem *item)
 {
     if (item->kind == BENCH_PREFILL)
         return (double)item->tokens * (run->flops.linear + run->flops.recurrent);
-    return bench_decode_bytes(run->graph[1], run->program, item->batch);
+    return bench_decode_bytes(run->graph[1], run->program, item->batch, bench_item_past(run, item));
 }
 
 /* Arithmetic is held against the best that was seen: it changes little, and only for the worse.

@@ -94,7 +94,7 @@ static void
 plan_one(Tune *t, const TuneSize *size, int64_t chunk, bool bf16, bool vectors)
 {
     const Machine machine = tune_machine(t, vectors);
-    const int64_t block = cost_pass_tokens(&machine, bf16 ? FORMAT_bf16 : FORMAT_f32);
+    const int64_t block = cost_pass_tokens(&machine, bf16 ? FORMAT_bf16 : FORMAT_f32, NULL);
     const int64_t tokens[TOKENS] = {block, 64, 7};
     for (int i = 0; i < TOKENS; i++) {
         TunePoint p = {

@@ -10,7 +10,8 @@ static void
 add_flops(BenchFlops *f, const Graph *g, const Node *n)
 {
     const OpInfo *counts_as = &op_info[op_info[n->op].kernel];
-    const double products = node_in_triples(n) ? 3 : 1;
+    const double products =
+        (node_in_triples(n) ? 3.0 : 1.0) * (double)type_choices(&n->out[0]->type);
     const double flops = 2 * products * op_info[n->op].work(n, g->block).macs;
     if (counts_as->cls == CLASS_CONTRACT)
         f->linear += flops;
@@ -60,17 +61,41 @@ is_first_use(const Node *n, int i)
     return true;
 }
 
+/* Rows of a growing state: each sequence's new ones are written, and of others those of the window
+ * are read. */
+static double
+rows_bytes(const Node *n, const Value *v, int64_t rows, int batch, double past)
+{
+    const double own = value_bytes(v, 1, 1), window = (double)node_int(n, ATTR_window, 0);
+    if (v->kind == VALUE_STATE)
+        return (double)rows * own;
+    return own * (window > 0 && window < past ? window * batch : past * batch + (double)rows);
+}
+
+/* Of a weight that has a matrix for each expert, those that `rows` tokens go to at most. */
+static double
+expert_share(const Node *n, int64_t rows)
+{
+    const double chosen = (double)rows * (double)type_choices(&n->out[0]->type);
+    const double experts = (double)node_experts(n);
+    return chosen < experts ? chosen / experts : 1;
+}
+
 /* What slot i of n brings into its kernel: a table that is gathered from gives a row a token, and
  * states go out again. */
 static double
-input_bytes(const Node *n, int i, int64_t rows, int batch)
+input_bytes(const Node *n, int i, int64_t rows, int batch, double past)
 {
     const Value *v = n->in[i];
     if (!v || v->kind == VALUE_NUMBER || is_inside(v, n->kernel) || !is_first_use(n, i))
         return 0;
+    if (type_grows(&v->type))
+        return rows_bytes(n, v, rows, batch, past);
     if (v->kind == VALUE_STATE)
         return 2.0 * batch * value_bytes(v, rows, batch);
-    if (op_info[n->op].cls == CLASS_GATHER && v->is_param)
+    if (node_experts(n) && v->is_param)
+        return value_bytes(v, rows, batch) * expert_share(n, rows);
+    if (op_info[n->op].cls == CLASS_GATHER && v->is_param && op_slot(n->op, 'i') >= 0)
         return value_bytes(n->out[0], rows, batch);
     return value_bytes(v, rows, batch);
 }
@@ -80,6 +105,8 @@ static double
 output_bytes(const Node *n, int64_t rows, int batch)
 {
     double bytes = 0;
+    if (node_gives_state(n))
+        return 0; /* counted where it comes in */
     for (int i = 0; i < n->nout; i++) {
         int inside = 0;
         for (const Node *m = n->next; m && m->kernel == n->kernel; m = m->next)
@@ -92,10 +119,15 @@ output_bytes(const Node *n, int64_t rows, int batch)
 }
 
 double
-bench_decode_bytes(const Graph *g, const AbiProgram *program, int batch)
+bench_decode_bytes(const Graph *g, const AbiProgram *program, int batch, double past)
 {
     bool *counted = arena_array(g->arena, (size_t)g->nvalue_ids + 1, sizeof *counted);
     double bytes = 2.0 * batch * (double)program->state_bytes;
+    for (int i = 0; i < program->nstates; i++) {
+        const AbiState *s = &program->states[i];
+        const double window = (double)s->window, seen = window > 0 && window < past ? window : past;
+        bytes += batch * (double)s->row_bytes * (seen + 1);
+    }
     for (const Node *n = g->first; n; n = n->next) {
         if (!n->kernel || kernel_is_init(g, n->kernel))
             continue;
@@ -104,14 +136,14 @@ bench_decode_bytes(const Graph *g, const AbiProgram *program, int batch)
             if (!v || !v->is_param || counted[v->id])
                 continue;
             counted[v->id] = true;
-            bytes += input_bytes(n, i, batch, batch);
+            bytes += input_bytes(n, i, batch, batch, past);
         }
     }
     return bytes;
 }
 
 BenchWork
-bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch)
+bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch, double past)
 {
     BenchWork w = {0};
     BenchFlops row = {0};
@@ -120,7 +152,7 @@ bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch)
     for (const Node *n = first; n != last->next; n = n->next) {
         add_flops(&row, g, n);
         for (int i = 0; i < n->nin; i++)
-            w.bytes += input_bytes(n, i, rows, batch);
+            w.bytes += input_bytes(n, i, rows, batch, past);
         w.bytes += output_bytes(n, rows, batch);
     }
     w.flops = (row.linear + row.recurrent) * (node_is_head(last) ? batch : (double)rows);

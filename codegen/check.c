@@ -13,8 +13,9 @@ addressable(const Shape *s)
 {
     for (int i = 0; i < s->rank; i++) {
         const DimKind kind = s->dim[i].kind;
-        const bool rows = kind == DIM_TOKENS || kind == DIM_ROWS || kind == DIM_KEPT;
-        if (kind != DIM_CONST && !(rows && i == 0 && s->rank > 1))
+        const bool rows =
+            (dim_is_rows(s->dim[i]) || kind == DIM_KEPT) && (s->rank > 1 || kind == DIM_CHOICES);
+        if (kind != DIM_CONST && !(rows && i == 0))
             return false;
     }
     return true;

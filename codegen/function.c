@@ -13,6 +13,8 @@
 static CgEmitter *const emitters[OP_COUNT] = {
     [OP_embed] = emit_embed,
     [OP_take] = emit_take,
+    [OP_route] = emit_route,
+    [OP_fold] = emit_fold,
     [OP_rmsnorm] = emit_norm,
     [OP_layernorm] = emit_norm,
     [OP_angles] = emit_angles,
@@ -30,6 +32,9 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_quantise] = emit_quantise,
     [OP_linear_i8] = emit_linear_integers,
     [OP_linear_u4] = emit_linear_integers,
+    [OP_experts] = emit_linear,
+    [OP_experts_i8] = emit_linear_integers,
+    [OP_experts_u4] = emit_linear_integers,
 };
 
 /* No anchor: a pointwise kernel. The S group is one kernel whichever of its ops is the anchor. */
@@ -53,10 +58,8 @@ extent(const CgKernel *k, const CgOperand *o, int64_t *from, int64_t *to)
 {
     const Shape *s = &o->value->type.shape;
     int64_t rows = 1, size = 0;
-    if (s->rank > 1)
-        rows = s->dim[0].kind == DIM_TOKENS ? k->graph->block
-               : s->dim[0].kind == DIM_ROWS ? k->graph->rows
-                                            : s->dim[0].n;
+    if (s->rank > 1 || (s->rank == 1 && dim_is_rows(s->dim[0])))
+        rows = dim_count(s->dim[0], k->graph->block, k->graph->rows);
     if (!size_mul(rows, o->stride, &size) || !size_mul(size, dtype_info[o->dtype].bytes, &size))
         return false;
     *from = o->value->place.offset;

@@ -215,6 +215,7 @@ keep_figures(CgModule *module, const Maker *m)
     module->functions = m->nfunctions;
     module->abi = m->program.abi;
     module->abi.weights = m->program.weights;
+    module->abi.states = m->program.states;
     module->reads = weights_read(module->arena, &m->program);
 }
 

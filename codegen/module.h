@@ -13,7 +13,7 @@ struct CgModule {
     LLVMModuleRef optimised; /* NULL until asked for */
     Arena *arena;            /* owns: everything of the module that is not LLVM's */
     int functions;
-    AbiProgram abi;    /* figures, counts and weights; no steps */
+    AbiProgram abi;    /* figures, counts, weights and states; no steps */
     const bool *reads; /* by weight: whether a step reads it that runs after loading */
 };
 

@@ -146,7 +146,8 @@ job_machine(Job *job, const Machine *machine)
     if (!job->settings.machine && job->settings.tune != TUNE_SHIPPED)
         costs_load(job->arena, &job->machine, job->settings.listener);
     if (job->open_block)
-        job->fe.graph->block = cost_pass_tokens(&job->machine, job->fe.compile.format);
+        job->fe.graph->block =
+            cost_pass_tokens(&job->machine, job->fe.compile.format, job->fe.graph);
     job->measured = NULL; /* what was measured is of another machine */
     job->nmeasured = job->cap_measured = 0;
 }

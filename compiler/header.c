@@ -29,7 +29,9 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
               const CgExport *model)
 {
     const AbiProgram *abi = cg_module_abi(variants[0].module);
-    int64_t params = 0, block = 0;
+    int64_t params = 0, block = 0, token = 0;
+    for (int i = 0; i < abi->nstates; i++)
+        token += abi->states[i].row_bytes;
     for (int i = 0; i < count; i++) {
         const AbiProgram *of = cg_module_abi(variants[i].module);
         const int64_t tokens = of->phase[ABI_PREFILL].block;
@@ -47,6 +49,10 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
               prefix); /* an initialiser has at least one value */
     sb_printf(out, "#define %s_STATE_BYTES %" PRId64 " /* of one sequence */\n", prefix,
               abi->state_bytes);
+    sb_printf(out,
+              "#define %s_TOKEN_BYTES %" PRId64
+              " /* that each token of a sequence adds to these; 0: none grow */\n",
+              prefix, token);
     sb_printf(out, "#define %s_PACKED_BYTES %" PRId64 " /* packed weights, of any variant */\n",
               prefix, params);
     sb_printf(out,

@@ -8,13 +8,13 @@
 
 typedef struct {
     IntList prefill, batch, threads;
-    int64_t decode;
+    int64_t decode, past, context;
 } Wanted;
 
 static bool
 wanted_parse(Options *o, Wanted *w)
 {
-    *w = (Wanted){.decode = o->value[OPT_bench_decode].i};
+    *w = (Wanted){.decode = o->value[OPT_bench_decode].i, .past = o->value[OPT_past].i};
     if (o->value[OPT_repeats].i < 1 || o->value[OPT_repeats].i > BENCH_MAX_REPEATS) {
         option_fault(o, OPT_repeats, "--repeats must be 1 to %d", BENCH_MAX_REPEATS);
         return false;
@@ -23,6 +23,12 @@ wanted_parse(Options *o, Wanted *w)
         option_fault(o, OPT_bench_decode, "--decode must be 0 to %d", 1 << 24);
         return false;
     }
+    if (w->past < 0 || w->past > 1 << 24) {
+        option_fault(o, OPT_past, "--past must be 0 to %d", 1 << 24);
+        return false;
+    }
+    if (context_from(o, &w->context) != EXIT_DONE)
+        return false;
     if (!list_parse(o, OPT_bench_prefill, 1, 1 << 24, &w->prefill) ||
         !list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &w->batch) ||
         !list_threads(o, BENCH_MAX_THREADS, &w->threads))
@@ -44,6 +50,8 @@ run_describe(BenchRun *run, const Options *o, const Job *job, const Wanted *w)
 {
     bench_run_of(run, job);
     run->repeats = (int)o->value[OPT_repeats].i;
+    run->room = w->context;
+    run->past = w->past;
     run->nthreads = w->threads.count > 0 ? w->threads.count : 1;
     for (int i = 0; i < w->threads.count; i++)
         run->threads[i] = (int)w->threads.n[i];

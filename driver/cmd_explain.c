@@ -46,6 +46,9 @@ explain(Job *job)
            "for any prompt length (passes of %lld tokens)\n",
            (double)p->param_bytes / mib, (double)p->state_bytes / mib, (double)slab / mib,
            (long long)p->block);
+    if (p->kept_bytes)
+        printf("keys and values: %lld bytes for each token of a sequence, until windows are full\n",
+               (long long)p->kept_bytes);
     return EXIT_DONE;
 }
 
@@ -60,34 +63,51 @@ put_row(const char *what, size_t bytes, const char *fmt, ...)
     va_end(args);
 }
 
+/* What comes on top as sequences are read. */
+static void
+put_growing(const ssmc_memory *m, int64_t sequences, int64_t context)
+{
+    const double all = (double)sequences * (double)m->full / (1 << 20);
+    printf("  growing    %10.2f MiB   on top, once each sequence has read %lld tokens (--context); "
+           "%zu bytes a token%s\n",
+           all, (long long)context, m->token,
+           (double)m->full < (double)m->token * (double)context ? ", until windows are full" : "");
+}
+
 /* What ssmc_program_memory says, for people. It takes the module and not its code, so that any CPU
  * can be asked about. */
 static int
 explain_memory(Job *job, const Options *o)
 {
     const int64_t sequences = o->value[OPT_sequences].i;
+    int64_t context = 0;
     if (sequences < 1 || sequences > INT32_MAX)
         return option_fault(o, OPT_sequences, "--sequences %s: a number from 1 to %d",
                             opt_text(o, OPT_sequences), INT32_MAX);
-    int status = job_weights(job, false);
+    int status = context_from(o, &context);
+    if (status == EXIT_DONE)
+        status = job_weights(job, false);
     if (status == EXIT_DONE)
         status = job_module(job);
     if (status != EXIT_DONE)
         return status;
-    const ssmc_memory m = rt_figures_memory(
-        cg_module_abi(job->module), cg_module_reads(job->module), (int)sequences, job->threads);
+    const ssmc_memory m =
+        rt_figures_memory(cg_module_abi(job->module), cg_module_reads(job->module), (int)sequences,
+                          job->threads, context);
     if (m.total == SIZE_MAX)
         return fault(EXIT_BAD_INPUT, "%lld sequences are more than memory can hold",
                      (long long)sequences);
-    printf("%s for %s: sequences: %lld, threads: %d, any number of tokens (passes of %lld)\n",
-           job->fe.graph->name, job->machine.cpu, (long long)sequences, job->threads,
-           (long long)m.block);
+    printf("%s for %s: sequences: %lld, threads: %d, %s (passes of %lld)\n", job->fe.graph->name,
+           job->machine.cpu, (long long)sequences, job->threads,
+           m.token ? "tokens up to --context" : "any number of tokens", (long long)m.block);
     put_row("parameters", m.params, "weights packed for the kernels, once for all sessions");
     put_row("weights", m.kept, "of the checkpoint's %.2f MiB: what kernels read as it is",
             (double)m.weights / (1 << 20));
     put_row("states", (size_t)sequences * m.state, "%zu bytes a sequence", m.state);
     put_row("scratch", m.scratch, "activations, scratch of threads, logits, bookkeeping");
     put_row("together", m.total, "the peak, but for the program's code and libraries");
+    if (m.token)
+        put_growing(&m, sequences, context);
     return EXIT_DONE;
 }
 

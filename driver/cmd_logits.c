@@ -125,7 +125,8 @@ run_all(const Options *o, const Job *job, const RtTensorFile *file, Mode mode)
     const int most = rt_tensors_count(file);
     Sample *samples = arena_array(job->arena, (size_t)most + 1, sizeof *samples);
     int count = 0;
-    int status = EXIT_DONE;
+    int64_t context = 0;
+    int status = context_from(o, &context);
     for (int i = 0; i < most && status == EXIT_DONE; i++) {
         const RtTensor *t = rt_tensors_at(file, i);
         if (strncmp(t->name, "ids_", 4) == 0)
@@ -136,7 +137,8 @@ run_all(const Options *o, const Job *job, const RtTensorFile *file, Mode mode)
     for (int i = 0; i < count && status == EXIT_DONE; i++) {
         const Sample *s = &samples[i];
         ssmc_session *session = NULL;
-        ssmc_status rs = ssmc_session_open(job->model, (int)s->batch, job->threads, &session);
+        ssmc_status rs =
+            ssmc_session_open_for(job->model, (int)s->batch, job->threads, context, &session);
         if (rs == SSMC_OK && mode == MODE_STEP)
             rs = step_through(session, s, job->arena);
         for (int b = 0; b < s->batch && rs == SSMC_OK && mode != MODE_STEP; b++)

@@ -19,7 +19,7 @@ nats(const float *logits, int64_t vocab, int32_t id)
 
 typedef struct {
     const int32_t *ids;
-    int64_t count, window;
+    int64_t count, window, context;
     double sum;
     int64_t scored, windows;
 } Score;
@@ -33,7 +33,7 @@ score_windows(const Job *job, Score *s)
     ssmc_session *session = NULL;
     int64_t bytes = 0;
     float *logits = NULL; /* [window, vocab] */
-    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &session);
+    ssmc_status rs = ssmc_session_open_for(job->model, 1, job->threads, s->context, &session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     if (size_mul(s->window, vocab, &bytes) && size_mul(bytes, (int64_t)sizeof *logits, &bytes))
@@ -99,7 +99,9 @@ cmd_perplexity(Options *o)
         return option_fault(o, OPT_window, "--window %lld is out of range: it must be 1 to %d",
                             (long long)s.window, 1 << 20);
     Job job = {0};
-    int status = model_describe_any(&job, o);
+    int status = context_from(o, &s.context);
+    if (status == EXIT_DONE)
+        status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = score_text(o, &job, &s);
     if (status == EXIT_DONE) {

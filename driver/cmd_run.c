@@ -16,7 +16,8 @@ typedef struct {
     char *prompt;  /* NULL: the saved state goes on by itself */
     size_t prompt_len;
     RunText text;
-    int64_t made;
+    int64_t context, made;
+    bool full; /* the session has no room for more of the text */
     double seconds_prefill, seconds_decode;
 } Generation;
 
@@ -30,6 +31,7 @@ generate(Generation *gen)
     while (rs == SSMC_OK && gen->made < o->value[OPT_tokens].i) {
         if (gen->made > 0)
             rs = run_text_step(&gen->text, gen->logits);
+        gen->full = rs == SSMC_FULL;
         if (rs != SSMC_OK)
             break;
         const int32_t id = ssmc_sample(gen->sampler, gen->logits);
@@ -99,7 +101,8 @@ open_text(Generation *gen, const ssmc_sampling *how, const int32_t *ids, size_t 
     int status = job_run(job);
     if (status != EXIT_DONE)
         return status;
-    ssmc_status rs = ssmc_session_open(job->model, 1, job->threads, &gen->session);
+    ssmc_status rs =
+        ssmc_session_open_for(job->model, 1, job->threads, gen->context, &gen->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     status = run_text_open(&gen->text, gen->o, job, gen->session);
@@ -149,11 +152,12 @@ run_with(Generation *gen, const ssmc_sampling *how)
     gen->seconds_prefill = rt_now() - started;
     if (status == EXIT_DONE)
         status = generate(gen);
-    if (status == EXIT_DONE)
-        status = run_text_save(&gen->text);
-    if (status == EXIT_DONE)
+    if (status != EXIT_DONE && !gen->full)
+        return status;
+    const int saved = run_text_save(&gen->text);
+    if (saved == EXIT_DONE)
         report(gen);
-    return status;
+    return saved == EXIT_DONE ? status : saved;
 }
 
 int
@@ -168,7 +172,9 @@ cmd_run(Options *o)
         return EXIT_BAD_INPUT;
     Job job = {0};
     Generation gen = {.o = o, .job = &job};
-    int status = model_describe_any(&job, o);
+    int status = context_from(o, &gen.context);
+    if (status == EXIT_DONE)
+        status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = run_with(&gen, &how);
     ssmc_sampler_close(gen.sampler);

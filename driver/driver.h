@@ -86,6 +86,8 @@ int option_fault(const Options *o, OptId id, const char *fmt, ...) PRINTF_LIKE(3
 bool sampling_from(const Options *o, ssmc_sampling *how);
 /* --threads where no description has a say; an exit status. */
 int threads_from(const Options *o, int *threads);
+/* --context; an exit status. */
+int context_from(const Options *o, int64_t *tokens);
 
 /* Separated by commas, each from `least` to `most`; "" is none. False: the fault has been printed.
  */

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tokens between two states that a long prompt leaves in the cache. */
+/* Tokens between two states that a long prompt leaves in the cache; of states that grow, before the
+ * first, and then as many as before: together they are no more than twice the last. */
 enum { CACHE_EVERY = 2048 };
 
 /* ---- options ------------------------------------------------------------------------------- */
@@ -144,6 +145,18 @@ on_cache_fault(RunText *text)
         text->cache_fault = arena_strdup(text->job->arena, ssmc_error());
 }
 
+/* The next place for a state, which depends on nothing but the text. */
+static int
+next_place(const RunText *text)
+{
+    if (ssmc_room(text->session) == INT64_MAX)
+        return (text->read / CACHE_EVERY + 1) * CACHE_EVERY;
+    int place = CACHE_EVERY;
+    while (place <= text->read && place <= INT32_MAX / 2)
+        place *= 2;
+    return place > text->read ? place : INT32_MAX;
+}
+
 /* Up to the last token but one, from the cache what it has: the last must be read in any case, for
  * its logits, and it is the one that may be another when the text goes on. States are left at
  * places that do not depend on what the cache had, and at the end. */
@@ -159,7 +172,7 @@ read_cached(RunText *text, ReadBar *bar)
     bar->total -= text->cached;
     ssmc_status status = SSMC_OK;
     while (status == SSMC_OK && text->read < end) {
-        const int next = (text->read / CACHE_EVERY + 1) * CACHE_EVERY;
+        const int next = next_place(text);
         status = read_to(text, bar, next < end ? next : end, NULL);
         if (status != SSMC_OK || !keeps)
             continue;
@@ -190,5 +203,7 @@ run_text_read(RunText *text, float *logits)
 ssmc_status
 run_text_step(RunText *text, float *logits)
 {
-    return ssmc_prefill(text->session, 0, text->ids + text->read++, 1, logits);
+    const ssmc_status status = ssmc_prefill(text->session, 0, text->ids + text->read, 1, logits);
+    text->read += status == SSMC_OK;
+    return status;
 }

@@ -1,4 +1,5 @@
-/* driver/running.c -- options of running: how the next token is drawn, and by how many threads. */
+/* driver/running.c -- options of running: how the next token is drawn, by how many threads, and how
+ * many tokens a sequence can hold. */
 #include <stdlib.h>
 
 #include "driver/driver.h"
@@ -45,5 +46,16 @@ threads_from(const Options *o, int *threads)
     if (text && (end == text || *end || n < 0 || n > 1024))
         return option_fault(o, OPT_threads, "--threads wants 0 to 1024, not '%s'", text);
     *threads = n > 0 ? (int)n : rt_cores();
+    return EXIT_DONE;
+}
+
+int
+context_from(const Options *o, int64_t *tokens)
+{
+    const int64_t most = INT32_MAX / 64 * 64;
+    *tokens = o->value[OPT_context].i;
+    if (*tokens < 1 || *tokens > most)
+        return option_fault(o, OPT_context, "--context %s is out of range: it must be 1 to %lld",
+                            opt_text(o, OPT_context), (long long)most);
     return EXIT_DONE;
 }

@@ -59,6 +59,8 @@ fault(int status, const char *fmt, ...)
 int
 runtime_fault(ssmc_status status)
 {
+    if (status == SSMC_FULL)
+        return fault(EXIT_FAILED, "%s (--context N gives it room for N)", ssmc_error());
     return fault(runtime_exit(status), "%s", ssmc_error());
 }
 

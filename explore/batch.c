@@ -51,6 +51,16 @@ has_room(Built *p, int64_t bytes)
     return false;
 }
 
+static int64_t
+most_tokens(const Plan *plan)
+{
+    const IntList *tokens = &plan->wish->tokens;
+    int64_t most = 1;
+    for (int i = 0; i < tokens->count; i++)
+        most = tokens->n[i] > most ? tokens->n[i] : most;
+    return most;
+}
+
 /* A model that borrows the weights of the first that is built, or one of its own if memory has room
  * for it. */
 static int
@@ -61,9 +71,11 @@ built_model(const Batch *b, Built *p)
     for (int i = b->count; i-- > 0;)
         owner = b->built[i].status == explore_ok ? &b->built[i].job : owner;
     const ssmc_memory m = ssmc_program_memory(p->job.program, 1, plan->described->threads);
-    const int64_t sessions = (int64_t)(m.total - m.kept - m.params) * plan->nthreads;
-    if (m.total > INT64_MAX / BENCH_MAX_THREADS)
+    const size_t kept = rt_kept_full(p->job.program, most_tokens(plan));
+    const size_t most = INT64_MAX / BENCH_MAX_THREADS;
+    if (m.total > most || kept > most - m.total)
         return has_room(p, INT64_MAX) ? EXIT_DONE : EXIT_FAILED;
+    const int64_t sessions = (int64_t)(m.total - m.kept - m.params + kept) * plan->nthreads;
     if (owner) {
         const ssmc_status rs =
             rt_model_beside(p->job.program, p->job.weights, owner->model, &p->job.model);

@@ -33,6 +33,7 @@ item_add(BenchRun *run, BenchItem item)
     if (run->nitems == BENCH_MAX_ITEMS)
         die("more than %d things to measure of one point", BENCH_MAX_ITEMS);
     run->items[run->nitems++] = item;
+    run->room = item.tokens > run->room ? item.tokens : run->room;
 }
 
 void
@@ -57,7 +58,7 @@ prefill_bytes(const BenchRun *run)
     double sum = 0;
     for (int i = 0; i < g->nkernels; i++)
         if (!kernel_is_init(g, g->kernels[i]) && !kernel_is_head(g, g->kernels[i]))
-            sum += bench_kernel_work(g, g->kernels[i], g->block, 1).bytes;
+            sum += bench_kernel_work(g, g->kernels[i], g->block, 1, 0).bytes;
     return sum / (double)g->block;
 }
 
@@ -66,14 +67,15 @@ explore_case_describe(ExploreCase *c, const ssmc_program *program)
 {
     BenchRun *run = &c->run;
     const BenchFlops flops = bench_flops(run->graph[0]);
-    const double decode = bench_decode_bytes(run->graph[1], run->program, 1);
+    const double decode = bench_decode_bytes(run->graph[1], run->program, 1, 0);
     const double bytes = prefill_bytes(run);
     for (int i = 0; i < c->nrows; i++) {
         ExploreRow *row = &c->rows[i];
         const ssmc_memory m = ssmc_program_memory(program, 1, run->threads[run->items[i].threads]);
-        row->memory_bytes = (int64_t)m.total;
+        const size_t kept = rt_kept_full(program, run->items[i].tokens);
+        row->memory_bytes = (int64_t)(m.total + kept);
         row->weight_bytes = (int64_t)(m.kept + m.params);
-        row->state_bytes = (int64_t)m.state;
+        row->state_bytes = (int64_t)(m.state + kept);
         row->flops = flops.linear + flops.recurrent;
         row->recurrent_flops = flops.recurrent;
         row->bytes = bytes;

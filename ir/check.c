@@ -10,6 +10,7 @@ static const char *const attr_words[ATTR_COUNT] = {
     [ATTR_dot] = "auto f32 bf16 bf16x3",
     [ATTR_form] = "auto recurrent chunked quadratic",
     [ATTR_matmul] = "auto emitted blas",
+    [ATTR_score] = "softmax sigmoid",
     [ATTR_part] = "rows cols grid heads none",
     [ATTR_to] = "f32 f16 bf16",
     [ATTR_unit] = "vectors matrix",
@@ -53,7 +54,9 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     const char *expected = NULL;
     switch (attr_info[attr->id].kind) {
     case AK_INT:
-        if (!in_range(attr->i, 1))
+        if (attr->id == ATTR_normalise)
+            expected = attr->i == 0 || attr->i == 1 ? NULL : "0 or 1";
+        else if (!in_range(attr->i, 1))
             expected = "a whole number from 1 to 2^40";
         else if (attr->id == ATTR_pieces && attr->i > IR_MAX_PIECES)
             expected = arena_printf(arena, "a whole number from 1 to %d", IR_MAX_PIECES);

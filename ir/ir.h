@@ -11,6 +11,7 @@
 #include "ir/util.h"
 
 enum { IR_MAX_RANK = 6, IR_MAX_IN = 8, IR_MAX_OUT = 8, IR_MAX_PIECES = 64 };
+enum { IR_MAX_CHOICES = 1 << 16 }; /* rows for each token */
 /* Inputs of a weight packed with dot=bf16x3 that lie together: so many high parts, then low ones.
  */
 enum { IR_TRIPLE_STEP = 32 };
@@ -54,12 +55,13 @@ extern const FormatInfo format_info[FORMAT_COUNT];
 bool format_by_name(const char *name, size_t len, Format *out);
 
 typedef enum {
-    DIM_CONST,  /* n */
-    DIM_TOKENS, /* T: token rows of this call */
-    DIM_ROWS,   /* R: rows whose logits are asked for */
-    DIM_CHUNKS, /* ceil(T / n) chunks of n tokens; n = 0: one chunk over all tokens */
-    DIM_CHUNK,  /* n columns of a chunk; n = 0: as many as there are tokens (the chunk `all`) */
-    DIM_KEPT    /* S: tokens that a sequence has read, those of this call among them */
+    DIM_CONST,   /* n */
+    DIM_TOKENS,  /* T: token rows of this call */
+    DIM_ROWS,    /* R: rows whose logits are asked for */
+    DIM_CHOICES, /* T*n: n rows for each token, one after the other */
+    DIM_CHUNKS,  /* ceil(T / n) chunks of n tokens; n = 0: one chunk over all tokens */
+    DIM_CHUNK,   /* n columns of a chunk; n = 0: as many as there are tokens (the chunk `all`) */
+    DIM_KEPT     /* S: tokens that a sequence has read, those of this call among them */
 } DimKind;
 
 typedef struct {
@@ -77,7 +79,7 @@ typedef struct {
     Shape shape;
 } Type;
 
-/* Text of dimensions: 256, T, R, ceil(T/64), ceil(T/all), Q=all. */
+/* Text of dimensions: 256, T, R, T*6, ceil(T/64), ceil(T/all), Q=all. */
 bool dim_equal(Dim a, Dim b);
 bool shape_equal(const Shape *a, const Shape *b);
 bool type_equal(const Type *a, const Type *b);
@@ -85,6 +87,9 @@ void type_print(StrBuf *out, const Type *type);        /* f32[T,256] */
 const char *type_name(Arena *arena, const Type *type); /* that text, in the arena */
 Type type_const(Dtype dtype, int rank, const int64_t *dims);
 Type type_rows(Dtype dtype, DimKind rows, int64_t width); /* [T,width] or [R,width] */
+Type type_rows_of(Dtype dtype, Dim rows, int64_t width);  /* [rows,width] */
+bool dim_is_rows(Dim dim);                                /* T, R or T*n */
+int64_t type_choices(const Type *type); /* rows for each token: n of [T*n,W], else 1 */
 int64_t type_width(const Type *type); /* constant last dimension; die()s if symbolic; 1 at rank 0 */
 int64_t dim_count(Dim dim, int64_t tokens, int64_t rows); /* its length when T = tokens, R = rows */
 /* Elements when T = tokens and R = rows. False on overflow. */
@@ -358,6 +363,11 @@ int graph_remove_dead(Graph *g); /* pure nodes without uses, unused weights; ret
 int64_t node_int(const Node *n, AttrId id, int64_t otherwise);
 double node_num(const Node *n, AttrId id, double otherwise);
 Value *node_operand(const Node *n, char letter); /* as in ops.def; NULL: it has none */
+/* Matrices in the weight of a projection, one for each expert; 0: all rows have the same one. */
+int64_t node_experts(const Node *n);
+/* Type of one of the matrices that such a weight, its scales or its minima hold; of a projection
+ * without experts of v itself. */
+Type node_matrix(const Node *n, const Value *v);
 const char *node_word(const Node *n, AttrId id, const char *otherwise);
 /* Whether it multiplies, or packs, numbers as sums of two bf16: dot=bf16x3. */
 bool node_in_triples(const Node *n);

@@ -220,6 +220,25 @@ node_operand(const Node *n, char letter)
     return slot >= 0 && slot < n->nin ? n->in[slot] : NULL;
 }
 
+int64_t
+node_experts(const Node *n)
+{
+    const bool chosen = op_slot(n->op, 'e') >= 0;
+    return chosen ? node_operand(n, 'W')->type.shape.dim[0].n : 0;
+}
+
+Type
+node_matrix(const Node *n, const Value *v)
+{
+    Type type = v->type;
+    if (op_slot(n->op, 'e') < 0 || !type.shape.rank)
+        return type;
+    type.shape.rank--;
+    for (int i = 0; i < type.shape.rank; i++)
+        type.shape.dim[i] = type.shape.dim[i + 1];
+    return type;
+}
+
 bool
 node_is_recurrence(const Node *n)
 {

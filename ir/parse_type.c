@@ -157,6 +157,20 @@ chunk_columns(const Token *token, Dim *out)
     return out->n >= 1 && out->n <= IR_MAX_DIM;
 }
 
+/* The *6 of T*6, if it is there. */
+static bool
+parse_choices(Parser *p, Dim *out)
+{
+    if (!parser_accept(p, '*'))
+        return true;
+    const SrcLoc loc = p->token.loc;
+    *out = (Dim){DIM_CHOICES, 0};
+    if (!parse_size(p, &out->n))
+        return false;
+    return out->n <= IR_MAX_CHOICES ||
+           diag_error(p->diag, loc, "a token has at most %d rows", IR_MAX_CHOICES);
+}
+
 static bool
 parse_dim(Parser *p, Dim *out)
 {
@@ -175,8 +189,10 @@ parse_dim(Parser *p, Dim *out)
         *out = (Dim){DIM_KEPT, 0};
     else if (!is_word(&token, "ceil") && !chunk_columns(&token, out))
         return parser_expected(
-            p, "a dimension: a size, T, R, S, ceil(T/64), ceil(T/all), Q64 or Qall");
+            p, "a dimension: a size, T, R, S, T*6, ceil(T/64), ceil(T/all), Q64 or Qall");
     parser_take(p);
+    if (out->kind == DIM_TOKENS && is_word(&token, "T"))
+        return parse_choices(p, out);
     return is_word(&token, "ceil") ? parse_chunks(p, out) : true;
 }
 

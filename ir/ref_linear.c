@@ -4,6 +4,24 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* ---- several matrices ------------------------------------------------------------------------ */
+
+/* Matrix e of a stack of them. */
+static RefTensor
+matrix_of(const RefTensor *stack, int64_t e)
+{
+    RefTensor t = *stack;
+    t.rank--;
+    t.count = stack->dim[0] ? stack->count / stack->dim[0] : 0;
+    for (int i = 0; i < t.rank; i++)
+        t.dim[i] = stack->dim[i + 1];
+    if (t.at)
+        t.at += e * t.count;
+    if (t.stored)
+        t.stored = (const char *)t.stored + e * t.count * dtype_info[t.dtype].bytes;
+    return t;
+}
+
 /* ---- packed weights -------------------------------------------------------------------------- */
 
 /* Row o of a matrix in its packed form [O/NR,K/step,NR] or [O/NR,K/step,NR,step]: runs of `step`
@@ -102,15 +120,17 @@ row_buffer(int64_t K)
 static void
 pack_rows(RefCall *c, void *user, int64_t from, int64_t to)
 {
-    const RefTensor *w = &c->in[0]; /* [O,K] */
-    const int64_t K = w->dim[1], first = node_int(c->node, ATTR_first, 0);
+    const RefTensor *w = &c->in[0]; /* [O,K] or [E,O,K] */
+    const int64_t K = ref_width(w), first = node_int(c->node, ATTR_first, 0);
     const double offset = w->dtype == DTYPE_i8 ? 128 : 0;
     double *buffer = row_buffer(K);
     const bool triples = node_in_triples(c->node);
     (void)user;
+    const int64_t O = w->rank == 3 ? w->dim[1] : 0; /* rows of each matrix; 0: there is one */
     for (int64_t o = from; o < to; o++) {
         const double *x = ref_row(w, first + o, buffer);
-        const PackedRow row = packed_row(&c->out[0], o);
+        const RefTensor out = O ? matrix_of(&c->out[0], o / O) : c->out[0];
+        const PackedRow row = packed_row(&out, O ? o % O : o);
         for (int64_t k = 0; triples && k < K; k++) {
             *high_at(&row, k) = high_part(x[k]);
             *low_at(&row, k) = low_part(x[k]);
@@ -127,10 +147,10 @@ pack_rows(RefCall *c, void *user, int64_t from, int64_t to)
 void
 ref_pack(RefCall *c)
 {
-    const RefTensor *w = &c->in[0]; /* [O,K] */
+    const RefTensor *w = &c->in[0]; /* [O,K] or [E,O,K] */
     RefTensor *y = &c->out[0];
     const int64_t first = node_int(c->node, ATTR_first, 0);
-    const int64_t O = node_int(c->node, ATTR_rows, w->dim[0] - first);
+    const int64_t O = node_int(c->node, ATTR_rows, ref_height(w) - first);
     for (int64_t i = 0; i < y->count; i++)
         y->at[i] = w->dtype == DTYPE_i8 ? 128 : 0;
     ref_parallel(c, O, y->count, pack_rows, NULL);
@@ -223,8 +243,8 @@ quantise_group(const double *w, int64_t n, Dtype scale, double *q, double *s, do
 static void
 quantise_weight(RefCall *c, double *m)
 {
-    const RefTensor *w = &c->in[0]; /* [all,K] */
-    const int64_t O = c->out[0].dim[0], K = w->dim[1], G = c->out[1].dim[1];
+    const RefTensor *w = &c->in[0]; /* [all,K], or [E,O,K] */
+    const int64_t O = ref_height(&c->out[0]), K = ref_width(w), G = ref_width(&c->out[1]);
     const int64_t group = node_int(c->node, ATTR_group, K);
     const int64_t first = node_int(c->node, ATTR_first, 0);
     double *buffer = ref_scratch(c, K);
@@ -248,6 +268,22 @@ ref_quantise_u4(RefCall *c)
     quantise_weight(c, c->out[2].at);
 }
 
+/* Row o of a weight of integers as real numbers: s_g q + m_g, m if there is one. */
+static void
+real_row(const RefTensor *w, const RefTensor *s, const RefTensor *m, int64_t o, int64_t K,
+         int64_t group, double *full)
+{
+    const int64_t G = (K + group - 1) / group;
+    double *buffer = row_buffer(K), *scales = row_buffer(G), *least = row_buffer(G);
+    const double *q = weight_row(w, o, K, buffer), *scale = weight_row(s, o, G, scales);
+    const double *low = m ? weight_row(m, o, G, least) : NULL;
+    for (int64_t k = 0; k < K; k++)
+        full[k] = scale[k / group] * q[k] + (low ? low[k / group] : 0);
+    free(buffer);
+    free(scales);
+    free(least);
+}
+
 /* y = xs sum_g (s_g (q_g . x_g) + m_g sum x_g) + bias; operand 3 is s, and operand 4 m if there is
  * one. */
 static void
@@ -258,18 +294,13 @@ linear_integers(RefCall *c, bool has_m)
     const int bias_slot = has_m ? 5 : 4;
     const double *bias = ref_has(c, bias_slot) ? ref_in(c, bias_slot) : NULL;
     const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
-    const int64_t group = node_int(c->node, ATTR_group, K), G = (K + group - 1) / group;
+    const int64_t group = node_int(c->node, ATTR_group, K);
     const int64_t first = node_int(c->node, ATTR_first, 0);
-    double *buffer = ref_scratch(c, K), *scales = ref_scratch(c, G), *least = ref_scratch(c, G);
-    double *full = ref_scratch(c, K); /* the row as real numbers */
+    double *full = ref_scratch(c, K);
     for (int i = 2; i < 4 + has_m; i++)
         (void)ref_in(c, i);
     for (int64_t o = 0; o < O; o++) {
-        const double *q = weight_row(w, o, K, buffer);
-        const double *s = weight_row(&c->in[3], o, G, scales);
-        const double *m = has_m ? weight_row(&c->in[4], o, G, least) : least;
-        for (int64_t k = 0; k < K; k++)
-            full[k] = s[k / group] * q[k] + m[k / group];
+        real_row(w, &c->in[3], has_m ? &c->in[4] : NULL, o, K, group, full);
         double *y = c->out[0].at + o; /* [T,O] */
         ref_dots(x, T, full, K, y, O);
         for (int64_t t = 0; t < T; t++)
@@ -287,4 +318,72 @@ void
 ref_linear_u4(RefCall *c)
 {
     linear_integers(c, true);
+}
+
+/* ---- experts ------------------------------------------------------------------------------ */
+
+/* Row o of the matrix of expert e, as real numbers. */
+static const double *
+expert_row(const RefCall *c, int64_t e, int64_t o, int64_t K, double *buffer)
+{
+    static const char letters[] = "WFM";
+    RefTensor of[3] = {0};
+    for (int i = 0; letters[i]; i++) {
+        const int slot = op_slot(c->node->op, letters[i]);
+        if (slot >= 0)
+            of[i] = matrix_of(&c->in[slot], e);
+    }
+    if (!of[1].rank)
+        return (node_in_triples(c->node) ? triple_row : weight_row)(&of[0], o, K, buffer);
+    real_row(&of[0], &of[1], of[2].rank ? &of[2] : NULL, o, K, node_int(c->node, ATTR_group, K),
+             buffer);
+    return buffer;
+}
+
+/* Columns [from, to) of all rows: expert after expert, so that a row of a weight is made once. */
+static void
+expert_columns(RefCall *c, void *user, int64_t from, int64_t to)
+{
+    const double *x = c->in[0].at, *chosen = c->in[op_slot(c->node->op, 'e')].at;
+    const double *scale = op_slot(c->node->op, 'f') < 0 ? NULL : c->in[1].at;
+    const int64_t rows = ref_height(&c->out[0]), O = ref_width(&c->out[0]);
+    const int64_t K = ref_width(&c->in[0]), each = rows / (c->in[0].count / K);
+    double *buffer = row_buffer(K);
+    (void)user;
+    for (int64_t e = 0; e < node_experts(c->node); e++) {
+        bool any = false;
+        for (int64_t r = 0; r < rows && !any; r++)
+            any = (int64_t)chosen[r] == e;
+        for (int64_t o = from; any && o < to; o++) {
+            const double *row = expert_row(c, e, o, K, buffer);
+            for (int64_t r = 0; r < rows; r++) {
+                if ((int64_t)chosen[r] == e)
+                    c->out[0].at[r * O + o] =
+                        ref_dot(x + r / each * K, row, K) * (scale ? scale[r / each] : 1);
+            }
+        }
+    }
+    free(buffer);
+}
+
+void
+ref_experts(RefCall *c)
+{
+    const int64_t O = ref_width(&c->out[0]);
+    for (int i = 0; i < c->node->nin; i++)
+        if (i != op_slot(c->node->op, 'W') || c->in[i].rank > 3)
+            (void)ref_in(c, i);
+    ref_parallel(c, O, c->out[0].count * ref_width(&c->in[0]), expert_columns, NULL);
+}
+
+void
+ref_experts_i8(RefCall *c)
+{
+    ref_experts(c);
+}
+
+void
+ref_experts_u4(RefCall *c)
+{
+    ref_experts(c);
 }

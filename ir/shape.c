@@ -96,7 +96,7 @@ shape_norm(const Node *node, ShapeResult *r)
                        "one factor for each column of operand 1") &&
            (bias < 0 ||
             want_vector(r, node, bias, width, "one number to add for each column of operand 1")) &&
-           result(r, type_rows(DTYPE_f32, x->shape.dim[0].kind, width));
+           result(r, type_rows_of(DTYPE_f32, x->shape.dim[0], width));
 }
 
 /* ---- pointwise ---------------------------------------------------------------------------- */
@@ -187,7 +187,7 @@ shape_split(const Node *node, ShapeResult *r)
     int64_t sum = 0;
     for (int i = 0; i < sizes->count; i++) {
         sum += sizes->ints[i]; /* at most IR_MAX_OUT sizes of IR_MAX_DIM */
-        r->out[i] = type_rows(x->dtype, x->shape.dim[0].kind, sizes->ints[i]);
+        r->out[i] = type_rows_of(x->dtype, x->shape.dim[0], sizes->ints[i]);
     }
     r->nout = sizes->count;
     if (sum == type_width(x))

@@ -72,13 +72,13 @@ unlike(ShapeResult *r, const Node *node, int slot, const char *wanted, const cha
                   type_text(r, &v->type), wanted, origin);
 }
 
-/* Operand is a float matrix of token or picked rows. */
+/* Operand is a float matrix of rows: of tokens, picked, or chosen for tokens. */
 static inline bool
 want_rows(ShapeResult *r, const Node *node, int slot)
 {
     const Type *t = operand(node, slot);
-    const bool matrix = t->shape.rank == 2 && t->shape.dim[1].kind == DIM_CONST &&
-                        (t->shape.dim[0].kind == DIM_TOKENS || t->shape.dim[0].kind == DIM_ROWS);
+    const bool matrix =
+        t->shape.rank == 2 && t->shape.dim[1].kind == DIM_CONST && dim_is_rows(t->shape.dim[0]);
     if (matrix && is_float(t))
         return true;
     return unlike(r, node, slot, "a matrix f32[T,width]", "this operand is one row per token");

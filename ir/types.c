@@ -3,6 +3,7 @@
  * Text of a dimension:  256          a constant
  *                       T, R         token rows, picked rows
  *                       S            tokens of a sequence so far
+ *                       T*6          six rows for each token
  *                       ceil(T/64)   chunks of 64 tokens; ceil(T/all): the one chunk over all
  * tokens Q64, Qall    the columns of such a chunk */
 #include "ir/internal.h"
@@ -53,6 +54,9 @@ dim_print(StrBuf *out, Dim dim)
         break;
     case DIM_ROWS:
         sb_puts(out, "R");
+        break;
+    case DIM_CHOICES:
+        sb_printf(out, "T*%lld", (long long)dim.n);
         break;
     case DIM_CHUNKS:
         put_chunk(out, "ceil(T/", dim.n, ")");
@@ -107,10 +111,29 @@ type_const(Dtype dtype, int rank, const int64_t *dims)
 Type
 type_rows(Dtype dtype, DimKind rows, int64_t width)
 {
+    return type_rows_of(dtype, (Dim){rows, 0}, width);
+}
+
+Type
+type_rows_of(Dtype dtype, Dim rows, int64_t width)
+{
     Type type = {.dtype = dtype, .shape.rank = 2};
-    type.shape.dim[0] = (Dim){rows, 0};
+    type.shape.dim[0] = rows;
     type.shape.dim[1] = (Dim){DIM_CONST, width};
     return type;
+}
+
+bool
+dim_is_rows(Dim dim)
+{
+    return dim.kind == DIM_TOKENS || dim.kind == DIM_ROWS || dim.kind == DIM_CHOICES;
+}
+
+int64_t
+type_choices(const Type *type)
+{
+    const bool chosen = type->shape.rank && type->shape.dim[0].kind == DIM_CHOICES;
+    return chosen ? type->shape.dim[0].n : 1;
 }
 
 int64_t
@@ -127,6 +150,7 @@ type_width(const Type *type)
 int64_t
 dim_count(Dim dim, int64_t tokens, int64_t rows)
 {
+    int64_t count = INT64_MAX;
     switch (dim.kind) {
     case DIM_CONST:
         return dim.n;
@@ -134,6 +158,8 @@ dim_count(Dim dim, int64_t tokens, int64_t rows)
         return tokens;
     case DIM_ROWS:
         return rows;
+    case DIM_CHOICES:
+        return size_mul(tokens, dim.n, &count) ? count : INT64_MAX;
     case DIM_CHUNKS:
         if (dim.n == CHUNK_ALL)
             return tokens > 0;

@@ -136,8 +136,9 @@ sane(const Type *type)
     int64_t count;
     for (int i = 0; i < type->shape.rank; i++) {
         const Dim dim = type->shape.dim[i];
-        const int64_t lowest = dim.kind == DIM_CONST ? 1 : 0;
-        if (dim.n < lowest || dim.n > IR_MAX_DIM)
+        const int64_t lowest = dim.kind == DIM_CONST || dim.kind == DIM_CHOICES ? 1 : 0;
+        const int64_t most = dim.kind == DIM_CHOICES ? IR_MAX_CHOICES : IR_MAX_DIM;
+        if (dim.n < lowest || dim.n > most)
             return false;
     }
     return type_count(type, 1, 1, &count) && count <= INT64_MAX / 64;

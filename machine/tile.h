@@ -7,6 +7,8 @@
 
 /* Most vectors of a tile or a strip. */
 enum { TILE_MOST = 32 };
+/* Most channels of a head of attention on a matrix unit. */
+enum { TILE_MOST_CHANNELS = 1024 };
 
 /* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
  * broadcast and the temporaries of an emulated fma or bf16 dot fit in registers. At least 1. */

@@ -36,10 +36,23 @@ cost_block(const Graph *g)
     return g->block > 0 ? g->block : format_info[FORMAT_f32].block; /* models say it */
 }
 
+/* Tokens of a pass for each that a matrix has a row of: E / k where tokens go to k of E experts,
+ * the most there is; else 1. */
+static double
+tokens_a_row(const Graph *g)
+{
+    double most = 1;
+    for (const Node *n = g ? g->first : NULL; n; n = n->next)
+        most = fmax(most, (double)node_experts(n) / (double)type_choices(&n->out[0]->type));
+    return most;
+}
+
 int64_t
-cost_pass_tokens(const Machine *m, Format format)
+cost_pass_tokens(const Machine *m, Format format, const Graph *graph)
 {
     enum { TILE_ROWS = 16, TILE_BYTES = 1024, MOST = 1024 };
+    const double spread = tokens_a_row(graph);
+    const int64_t most = spread > 1 ? 2 * MOST : MOST;
     const bool bytes = format_info[format].bits > 0,
                reals = format_info[format].reals == DTYPE_bf16;
     int64_t tokens = format_info[format].block;
@@ -49,7 +62,8 @@ cost_pass_tokens(const Machine *m, Format format)
     const double *step = shipped.step;
     const double product = step[bytes ? COST_matrix_u8 : COST_matrix_bf16] / TILE_ROWS / TILE_BYTES;
     const double read = step[COST_read] / m->vector_bytes;
-    while (tokens < MOST && (double)tokens * product * 4 / 3 < 2 * read) /* to the nearest */
+    while (tokens < most &&
+           (double)tokens / spread * product * 4 / 3 < 2 * read) /* to the nearest */
         tokens *= 2;
     return tokens;
 }

@@ -52,8 +52,9 @@ double cost_linear(const Machine *machine, const CostLinear *linear);
 int64_t cost_block(const Graph *g); /* most tokens of a pass */
 /* Tokens of a pass where a description leaves them open: the format's (ir/formats.def), or, on a
  * matrix unit, by the shipped constants, so many that products take twice as long as reading the
- * weights from memory: these are asked for meanwhile (codegen/emit/emit_unit.c). */
-int64_t cost_pass_tokens(const Machine *machine, Format format);
+ * weights from memory: these are asked for meanwhile (codegen/emit/emit_unit.c). Where rows have
+ * experts, each of these has few of a pass's tokens. graph: NULL: without experts. */
+int64_t cost_pass_tokens(const Machine *machine, Format format, const Graph *graph);
 /* The SSD that a kernel is; false: it is none. */
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);
 /* What the products of a kernel multiply: f32, bf16, or u8 for every type of integers. */

@@ -120,19 +120,37 @@ stream_vectors(const Machine *m, const LinearShare *s, const Node *n, double vec
     return ceil((double)s->rows / most) * s->panels / panels * vectors;
 }
 
+/* Where rows have experts: those that have any, each with as many rows. */
+typedef struct {
+    double active; /* experts; 1 where there are none */
+    int64_t rows;
+} ExpertRows;
+
+static ExpertRows
+expert_rows(const Pass *p, const Node *n)
+{
+    const int64_t rows = p->rows * type_choices(&n->out[0]->type), experts = node_experts(n);
+    if (!experts)
+        return (ExpertRows){1, rows};
+    const int64_t active = rows < experts ? rows : experts;
+    return (ExpertRows){(double)active, (rows + active - 1) / active};
+}
+
 static void
 count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
 {
-    const Type *w = &node_weight(n)->type;
+    const ExpertRows e = expert_rows(p, n);
+    const Type matrix = node_matrix(n, node_weight(n)), *w = &matrix;
     const double lanes = (double)machine_lanes(p->m);
     const double inputs = (double)type_width(&node_operand(n, 'x')->type);
     const double width = node_is_packed(n) ? (double)w->shape.dim[2].n : lanes;
-    const double panels = ceil((double)type_width(&n->out[0]->type) / width);
+    const double panels = e.active * ceil((double)type_width(&n->out[0]->type) / width);
     int64_t elements = 0;
     const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
     int products = 1;
     const CostStep step = linear_step(w->dtype, blas, &products);
-    const LinearShare s = linear_share(p, k, panels);
+    const LinearShare s =
+        node_experts(n) ? (LinearShare){share(p, panels), e.rows} : linear_share(p, k, panels);
     if (kernel_on_unit(k)) {
         const Dtype x = node_operand(n, 'x')->type.dtype;
         const bool whole_steps =
@@ -150,7 +168,8 @@ count_linear(const Pass *p, const Node *n, const Kernel *k, double count[COST_ST
     }
     if (!type_count(w, 0, 0, &elements))
         return;
-    const double vectors = (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes;
+    const double vectors =
+        e.active * (double)elements * dtype_info[w->dtype].bytes / p->m->vector_bytes;
     count[COST_read] += share(p, vectors);
     count[COST_stream] += stream_vectors(p->m, &s, n, vectors, panels);
 }
@@ -234,7 +253,7 @@ cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, 
             continue;
         vectors += node_vectors(&p, n);
         if (node_class(n) == CLASS_POINTWISE)
-            exps += op_info[n->op].work(n, g->block).exps;
+            exps += op_info[n->op].work(n, g->block).exps * (double)type_choices(&n->out[0]->type);
     }
     if (!count_anchor(&p, g, kernel, count))
         count[COST_pass] = share(&p, vectors);

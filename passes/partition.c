@@ -11,9 +11,9 @@
  * kernel:
  *
  *   the SSD in any form  heads: every head has a state of its own
- *   projections          grid: panels of the packed weight and rows, so that threads have alike
- *                        much to do; cols where another library multiplies, or a convolution
- *                        runs in the epilogue
+ *   projections          grid: panels of the packed weight and rows, or experts, so that
+ *                        threads have alike much to do; cols where another library multiplies,
+ *                        or a convolution runs in the epilogue
  *   convolutions, and    cols: every channel has a state of its own
  *   scans without heads
  *   all others, params   rows
@@ -107,9 +107,9 @@ pass_partition(Graph *g, PassCtx *cx)
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
-            const Type *w = &node_weight(k->anchor)->type;
-            const int64_t vectors = w->shape.dim[2].n / machine_lanes(cx->machine);
-            const PanelWeight weight = panel_weight(k->anchor, w->dtype);
+            const Type w = node_matrix(k->anchor, node_weight(k->anchor));
+            const int64_t vectors = w.shape.dim[2].n / machine_lanes(cx->machine);
+            const PanelWeight weight = panel_weight(k->anchor, w.dtype);
             const int64_t rows = panel_rows(cx->machine, &weight, vectors);
             if (panel_unit(cx->machine, &weight))
                 attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
@@ -118,6 +118,13 @@ pass_partition(Graph *g, PassCtx *cx)
         }
         if (k->anchor && node_flag(k->anchor, 'S') && !attrs_find(&k->attrs, ATTR_unit) &&
             partition_chunks(cx->machine, g, k)) {
+            attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
+            changed = true;
+        }
+        if (k->anchor && node_class(k->anchor) == CLASS_ATTEND &&
+            !attrs_find(&k->attrs, ATTR_unit) && cx->machine->matrix.bf16 &&
+            k->anchor->in[1]->type.dtype == DTYPE_bf16 && g->block >= ABI_LONG_PASS &&
+            node_int(k->anchor, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;
         }

@@ -9,6 +9,7 @@
  *   f16         the weight of every linear is f16
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for those whose columns are all
  *               precise, which are in the format's real type
+ *   A projection whose rows have experts is a linear here; its forms are those of the table below.
  *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16: columns that a projection or a
  *               convolution makes for several ops (operands of views) are bf16, as is what an SSD
  *               or a scan makes where other ops compute with it. Of a split into one piece it is
@@ -37,6 +38,14 @@
 
 #include "passes/internal.h"
 
+/* Projections, and what they become by weights of 8 and of 4 bits. */
+static const struct {
+    Op reals, i8, u4;
+} quantise_forms[] = {
+    {OP_linear,  OP_linear_i8,  OP_linear_u4 },
+    {OP_experts, OP_experts_i8, OP_experts_u4},
+};
+
 typedef struct {
     Graph *g;
     PassCtx *cx;
@@ -44,6 +53,16 @@ typedef struct {
     int values;
     bool changed;
 } Quantise;
+
+/* Its row of the table; -1: it is no projection by real numbers. */
+static int
+quantise_form(const Node *n)
+{
+    for (size_t i = 0; i < COUNT_OF(quantise_forms); i++)
+        if (quantise_forms[i].reals == n->op && !attrs_find(&n->attrs, ATTR_out))
+            return (int)i;
+    return -1;
+}
 
 /* ---- real numbers ---------------------------------------------------------------------------- */
 
@@ -80,7 +99,7 @@ quantise_reals(Graph *g, Node *linear, Dtype reals)
 {
     if (reals == DTYPE_f32)
         return false;
-    const bool weight = quantise_operand(g, linear, 1, reals);
+    const bool weight = quantise_operand(g, linear, op_slot(linear->op, 'W'), reals);
     return (reals == DTYPE_bf16 && quantise_operand(g, linear, 0, reals)) || weight;
 }
 
@@ -143,19 +162,26 @@ quantise_linear(Quantise *q, Node *linear, int bits)
     quantise_attr(q, &of_weight, ATTR_first, first);
     quantise_attr(q, &of_weight, ATTR_rows, node_int(linear, ATTR_rows, 0));
     quantise_attr(q, &of_weight, ATTR_group, group);
-    quantise_attr(q, &of_linear, ATTR_first, linear->in[2] ? first : 0); /* of the bias */
+    Value *bias = node_operand(linear, 'B'), *experts = node_operand(linear, 'e');
+    quantise_attr(q, &of_linear, ATTR_first, bias ? first : 0);
     quantise_attr(q, &of_linear, ATTR_group, group);
     Node *x = quantise_rows(q, linear);
     const Op make = bits == 4 ? OP_quantise_u4 : OP_quantise_i8;
-    Node *w = quantise_node(q, linear, make, 1, &linear->in[1], &of_weight);
-    Value *in[6] = {x->out[0], x->out[1], w->out[0], w->out[1]};
-    int nin = 4;
-    if (bits == 4)
-        in[nin++] = w->out[2];
-    in[nin++] = linear->in[2];
-    const Op op = bits == 4 ? OP_linear_u4 : OP_linear_i8;
-    pass_explain(q->cx, "linear %lld -> %lld: %d-bit weights, %lld inputs a scale",
-                 (long long)width, (long long)columns, bits, (long long)(group ? group : width));
+    Value *weight = node_operand(linear, 'W');
+    Node *w = quantise_node(q, linear, make, 1, &weight, &of_weight);
+    const int form = quantise_form(linear);
+    const Op op = bits == 4 ? quantise_forms[form].u4 : quantise_forms[form].i8;
+    Value *in[IR_MAX_IN] = {x->out[0], x->out[1]};
+    int nin = 2;
+    if (experts)
+        in[nin++] = experts;
+    for (int i = 0; i < w->nout; i++)
+        in[nin++] = w->out[i];
+    if (op_slot(op, 'B') >= 0)
+        in[nin++] = bias;
+    pass_explain(q->cx, "%s %lld -> %lld: %d-bit weights, %lld inputs a scale",
+                 op_info[linear->op].name, (long long)width, (long long)columns, bits,
+                 (long long)(group ? group : width));
     return quantise_node(q, linear, op, nin, in, &of_linear)->out[0];
 }
 
@@ -314,7 +340,7 @@ pass_quantise(Graph *g, PassCtx *cx)
     q.quantised = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof *q.quantised);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out))
+        if (quantise_form(n) < 0)
             continue;
         const int64_t precise = node_int(n, ATTR_precise, 0);
         if (precise)

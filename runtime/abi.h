@@ -39,7 +39,7 @@ typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n,
     FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
     FIELD(int64_t, i64, kept_stride, "bytes from one sequence's growing states to the next's")     \
     FIELD(int64_t, i64, room, "tokens that a sequence can hold, a multiple of ABI_ROOM_STEP")      \
-    FIELD(int64_t, i64, block, "most rows of a pass of any phase")                                 \
+    FIELD(int64_t, i64, block, "most rows of a pass of any phase, at least ABI_ROOM_STEP")         \
     FIELD(AbiSgemm *, ptr, sgemm, "NULL: AbiProgram.calls_blas is 0")
 typedef struct ABI_DECLARE(ABI_CALL_FIELDS) AbiCall;
 
@@ -124,7 +124,7 @@ typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
  * abi_state_rows. Rows lie in groups of ABI_ROOM_STEP rows; within a group their order is the
  * kernels' matter, alike in every program of a model. Kernels may read, but do not look at,
  * ABI_KEPT_MORE bytes after its last row. */
-enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 64 };
+enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 8192 };
 
 #define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \
     FIELD(const char *, ptr, name, "in the graph")                                                 \
@@ -138,7 +138,8 @@ enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 64 };
 typedef struct ABI_DECLARE(ABI_STATE_FIELDS) AbiState;
 
 /* Rows that there are of a growing state: those of a window, and of a pass more, so that a pass can
- * write its rows before it reads those of the window of its first. */
+ * write its rows before it reads those of the window of its first. A block of a whole group or more
+ * keeps the groups of any window apart, so that rings of other lengths can take them over. */
 static inline int64_t
 abi_state_rows(int64_t window, int64_t room, int64_t block)
 {

@@ -5,8 +5,8 @@
  * prefill phase. A pass runs pieces of one phase of as many inputs as it has room for, side by side
  * as segments, at most one of each, since a piece needs the states the piece before it left. A
  * piece that does not fit is cut at a multiple of the phase's grain, where a cut leaves every bit
- * as it is. Rows do not see each other outside convolution and SSD, and those know segments: so
- * what an input gets depends on nothing but itself. */
+ * as it is. Rows do not see each other outside convolution, SSD and attention, and those know
+ * segments: so what an input gets depends on nothing but itself. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -54,6 +54,18 @@ check_sequence(ssmc_session *s, int seq)
 }
 
 static ssmc_status
+check_room(const ssmc_session *s, const ssmc_input *in)
+{
+    const int64_t tokens = s->sequence[in->seq].tokens;
+    if (in->count <= s->room - tokens)
+        return SSMC_OK;
+    return rt_fail(SSMC_FULL,
+                   "sequence %d is full: it has %" PRId64 " tokens, %" PRId64
+                   " more were given, and it has room for %" PRId64,
+                   in->seq, tokens, in->count, s->room);
+}
+
+static ssmc_status
 check_input(ssmc_session *s, const ssmc_input *in)
 {
     ssmc_status status = check_sequence(s, in->seq);
@@ -67,7 +79,7 @@ check_input(ssmc_session *s, const ssmc_input *in)
                        in->wanted, in->count, in->seq);
     if (in->wanted > 0 && !in->logits)
         return rt_fail(SSMC_BAD_ARGUMENT, "logits of sequence %d are wanted, but nowhere", in->seq);
-    return SSMC_OK;
+    return check_room(s, in);
 }
 
 /* ---- passes -------------------------------------------------------------------------------- */

@@ -198,7 +198,8 @@ ssmc_cache_take(const ssmc_cache *cache, ssmc_session *s, int seq, const int32_t
     if (status != SSMC_OK)
         return status;
     const uint64_t model = model_key(s);
-    Key key = {.tokens = n < INT64_MAX ? n + 1 : n};
+    const int64_t most = n < s->room ? n : s->room; /* longer prefixes do not fit the session */
+    Key key = {.tokens = most < INT64_MAX ? most + 1 : most};
     do {
         status = longest(cache, model, ids, key.tokens, &key);
         if (status != SSMC_OK || key.tokens == 0)
@@ -292,7 +293,7 @@ ssmc_cache_put(const ssmc_cache *cache, const ssmc_session *s, int seq, const in
                        "sequence %d has read %" PRId64
                        " tokens; its prompt was said to be %" PRId64,
                        seq, s->sequence[seq].tokens, n);
-    const size_t note = (size_t)n * sizeof *ids, bytes = rt_state_file_bytes(s, note);
+    const size_t note = (size_t)n * sizeof *ids, bytes = rt_state_file_bytes(s, seq, note);
     if (bytes > cache->limit)
         return rt_fail(SSMC_BAD_ARGUMENT,
                        "a state of %zu bytes is more than the cache %s may hold: %" PRIu64, bytes,

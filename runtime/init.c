@@ -54,7 +54,7 @@ typedef void Rule(const RtMade *made, float *data, size_t from, size_t to);
 struct RtMade {
     Rule *fill;
     uint64_t key;
-    double fan_in; /* product of the dimensions after the first */
+    double fan_in; /* the last dimension: what a row, or one of a stack's, adds up */
     double peers;  /* weights that have the same rule */
 };
 
@@ -201,8 +201,8 @@ rule_of(const AbiWeight *w, uint64_t seed)
 {
     RtMade made = {.fill = rule_find(rule_name(w)), .fan_in = 1};
     made.key = key_of(seed, w->tensor);
-    for (int d = 1; d < w->rank; d++)
-        made.fan_in *= (double)w->dim[d];
+    if (w->rank > 1)
+        made.fan_in = (double)w->dim[w->rank - 1];
     return made;
 }
 

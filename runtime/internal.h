@@ -49,6 +49,15 @@ bool rt_round_up(size_t n, size_t to, size_t *out);
 void *rt_pages_new(size_t bytes);
 void rt_pages_free(void *pages, size_t bytes);
 
+/* Zeroed pages for what grows, of as many bytes as it may come to: address space, of which memory
+ * is taken as it is written, in small pages, but where rt_pages_long says. Freed by rt_pages_free.
+ */
+void *rt_pages_reserve(size_t bytes);
+/* Whole huge pages of such a reserve: they are taken as huge pages. */
+void rt_pages_long(void *from, size_t bytes);
+/* Zero again: many pages leave memory. */
+void rt_pages_zero(void *from, size_t bytes);
+
 /* Whole pages of a mapped file that will hardly be read again: they leave this process's memory,
  * and come back from the file if they are. */
 void rt_pages_done(const void *from, size_t bytes);
@@ -207,6 +216,7 @@ struct ssmc_program {
     size_t state_stride;               /* bytes from one sequence's states to the next's */
     size_t slab_bytes, scratch_stride; /* the most of any phase; scratch of one thread */
     int64_t block;                     /* most rows of a pass of any phase */
+    size_t row_bytes;                  /* of all growing states: a token's; 0: none grow */
 };
 
 /* A compiled model's data, whose size is its version's, may be looked at. */

@@ -55,8 +55,8 @@ mapped_bytes(size_t bytes)
 
 /* Whole huge pages, where there is one to fill, begin where a huge page can: a mapping that begins
  * anywhere leaves its first and last few hundred pages small. */
-void *
-rt_pages_new(size_t bytes)
+static char *
+map_pages(size_t bytes)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     const size_t mapped = mapped_bytes(bytes), spare = bytes < HUGE_PAGE ? 0 : HUGE_PAGE;
@@ -71,10 +71,56 @@ rt_pages_new(size_t bytes)
         munmap(from, before);
     if (spare > before)
         munmap(from + before + mapped, spare - before);
-#ifdef MADV_HUGEPAGE
-    (void)madvise(from + before, mapped, MADV_HUGEPAGE); /* a wish: kernels may lack it */
-#endif
     return from + before;
+}
+
+void *
+rt_pages_new(size_t bytes)
+{
+    char *pages = map_pages(bytes);
+    if (pages)
+        rt_pages_long(pages, mapped_bytes(bytes));
+    return pages;
+}
+
+void *
+rt_pages_reserve(size_t bytes)
+{
+    char *pages = map_pages(bytes);
+#ifdef MADV_NOHUGEPAGE
+    if (pages)
+        (void)madvise(pages, mapped_bytes(bytes), MADV_NOHUGEPAGE);
+#endif
+    return pages;
+}
+
+void
+rt_pages_long(void *from, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    (void)madvise(from, bytes, MADV_HUGEPAGE); /* a wish: kernels may lack it */
+#else
+    (void)from, (void)bytes;
+#endif
+}
+
+/* Where memory is locked, pages cannot leave it. */
+void
+rt_pages_zero(void *from, size_t bytes)
+{
+    enum { MANY = 1 << 20 }; /* bytes: taking pages again is then faster than writing them */
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = from;
+    const size_t before = (page - (uintptr_t)at % page) % page;
+    if (bytes < MANY || bytes < before + page) {
+        memset(at, 0, bytes);
+        return;
+    }
+    const size_t whole = (bytes - before) / page * page, after = bytes - before - whole;
+    memset(at, 0, before);
+    if (madvise(at + before, whole, MADV_DONTNEED) != 0)
+        memset(at + before, 0, whole);
+    memset(at + before + whole, 0, after);
 }
 
 void

@@ -73,6 +73,21 @@ check_steps(const AbiProgram *abi)
     return SSMC_OK;
 }
 
+/* A row is what is left of the state's shape without its first dimension. */
+static ssmc_status
+check_growing(const AbiProgram *abi, int which)
+{
+    const AbiState *s = &abi->states[which];
+    size_t bytes = 0;
+    if (s->window < 0 || s->window > INT32_MAX)
+        return broken(abi, "a growing state has an impossible window", s->window);
+    if (s->rank < 1 || s->rank > ABI_MAX_RANK || s->dim[0] != 0 || s->row_bytes < 1 ||
+        !rt_tensor_bytes(rt_abi_bits(s->dtype), s->dim + 1, s->rank - 1, &bytes) ||
+        bytes != (size_t)s->row_bytes)
+        return broken(abi, "a growing state's rows are not those of its shape", which);
+    return SSMC_OK;
+}
+
 static ssmc_status
 check_tensors(const AbiProgram *abi)
 {
@@ -83,6 +98,11 @@ check_tensors(const AbiProgram *abi)
     }
     for (int i = 0; i < abi->nstates; i++) {
         const AbiState *s = &abi->states[i];
+        if (s->row_bytes != 0 || s->window != 0) {
+            const ssmc_status status = check_growing(abi, i);
+            if (status != SSMC_OK)
+                return status;
+        }
         if (!s->name || s->offset < 0 || s->bytes < 0 || s->offset > abi->state_bytes - s->bytes)
             return broken(abi, "a state lies outside the states", i);
         size_t bytes;
@@ -172,6 +192,9 @@ measure(ssmc_program *p, const bool *reads)
 {
     const AbiPhase *a = &p->abi->phase[ABI_PREFILL], *b = &p->abi->phase[ABI_DECODE];
     p->block = greater(a->block, b->block);
+    for (int i = 0; i < p->abi->nstates; i++)
+        if (!rt_add(p->row_bytes, (size_t)p->abi->states[i].row_bytes, &p->row_bytes))
+            return false;
     for (int i = 0; i < p->abi->nweights; i++) {
         const AbiWeight *w = &p->abi->weights[i];
         size_t bytes;
@@ -224,18 +247,19 @@ rt_program_abi(const ssmc_program *program)
     return program->abi;
 }
 
-ssmc_memory
-ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
+/* room: tokens of a sequence that is full. */
+static ssmc_memory
+memory_of(const ssmc_program *program, int sequences, int threads, int64_t room)
 {
-    if (!program)
-        return (ssmc_memory){.scratch = SIZE_MAX, .total = SIZE_MAX};
     ssmc_memory m = {.weights = program->weight_bytes,
                      .kept = program->kept_bytes,
                      .params = (size_t)program->abi->param_bytes,
                      .state = program->state_stride,
                      .scratch = SIZE_MAX,
                      .total = SIZE_MAX,
-                     .block = program->block};
+                     .block = program->block,
+                     .token = program->row_bytes,
+                     .full = rt_kept_full(program, room)};
     RtLayout layout;
     size_t total = 0;
     if (sequences < 1 || !rt_threads_resolve(&threads) ||
@@ -248,10 +272,19 @@ ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
 }
 
 ssmc_memory
-rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads)
+ssmc_program_memory(const ssmc_program *program, int sequences, int threads)
+{
+    if (!program)
+        return (ssmc_memory){.scratch = SIZE_MAX, .total = SIZE_MAX};
+    return memory_of(program, sequences, threads, SSMC_ROOM);
+}
+
+ssmc_memory
+rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads,
+                  int64_t room)
 {
     ssmc_program figures = {.abi = abi};
     if (!measure(&figures, reads))
         return (ssmc_memory){.total = SIZE_MAX};
-    return ssmc_program_memory(&figures, sequences, threads);
+    return memory_of(&figures, sequences, threads, room);
 }

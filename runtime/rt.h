@@ -114,9 +114,11 @@ const char *rt_weights_file_of(const ssmc_weights *weights, const RtTensor *tens
 ssmc_status rt_program_wrap(const AbiProgram *abi, ssmc_program **out);
 void rt_program_free(ssmc_program *program);
 const AbiProgram *rt_program_abi(const ssmc_program *program);
-/* ssmc_program_memory of a program whose code is not here: of its figures, counts and weights, and
- * reads [nweights], which of them steps read after loading. */
-ssmc_memory rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads);
+/* ssmc_program_memory of a program whose code is not here: of its figures, counts, weights and
+ * states, and reads [nweights], which of them steps read after loading. room: tokens of
+ * ssmc_memory.full. */
+ssmc_memory rt_figures_memory(const AbiProgram *abi, const bool *reads, int sequences, int threads,
+                              int64_t room);
 /* ssmc_model_open with packed parameters kept in a directory from one start to the next. pack_cache
  * NULL: none. */
 ssmc_status rt_model_open(const ssmc_program *program, const ssmc_weights *weights,
@@ -166,9 +168,13 @@ typedef struct {
  * is at first). */
 void rt_session_trace(ssmc_session *session, RtLane *lanes);
 double rt_session_step_seconds(const ssmc_session *session, int step);
-/* A sequence's state by name; NULL when there is none of that name, of f32. */
+/* A sequence's state by name; NULL when there is none of that name, of f32 and a fixed size. */
 const float *rt_session_state(const ssmc_session *session, int seq, const char *name,
                               int64_t *count);
+
+/* Bytes of the growing states of a sequence that has read all the tokens that it can hold;
+ * SIZE_MAX: too much to count. */
+size_t rt_kept_full(const ssmc_program *program, int64_t tokens);
 
 double rt_now(void); /* seconds, monotonic */
 

@@ -1,6 +1,7 @@
 /* runtime/session.c -- the life of a session: its memory, wired to a program; looking inside. */
 #include "runtime/session.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,18 +37,17 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
                       place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
                       place(&l, &l.at, (size_t)sequences, sizeof(int64_t)) &&
                       place(&l, &l.operands, (size_t)abi->noperands, sizeof(void *)) &&
+                      place(&l, &l.kept_at, (size_t)abi->nstates, sizeof(size_t)) &&
                       place(&l, &l.seconds, (size_t)abi->nsteps, sizeof(double));
     *out = l;
     return fits && l.total <= INT64_MAX;
 }
 
-/* Pointers into the memory, and every operand of the program. */
+/* Pointers into the memory. */
 static void
 session_wire(ssmc_session *s)
 {
-    const ssmc_program *p = s->model->program;
     const RtLayout *l = &s->layout;
-    void **operand = (void **)(s->memory + l->operands);
     s->states = s->memory + l->states;
     s->output = (float *)(s->memory + l->output);
     s->ids = (int32_t *)(s->memory + l->ids);
@@ -59,10 +59,22 @@ session_wire(ssmc_session *s)
     s->sequence = (RtSequence *)(s->memory + l->sequences);
     s->inputs = (ssmc_input *)(s->memory + l->inputs);
     s->at = (int64_t *)(s->memory + l->at);
+    s->kept_at = (size_t *)(s->memory + l->kept_at);
+}
+
+/* Operands to addresses, and what runs over them. */
+static void
+session_resolve(ssmc_session *s)
+{
+    const ssmc_program *p = s->model->program;
+    const RtLayout *l = &s->layout;
+    void **operand = (void **)(s->memory + l->operands);
     const RtSpaces spaces = {
         .slab = s->memory + l->slab,
         .params = s->model->params,
         .states = s->states,
+        .kept = s->kept,
+        .kept_at = s->kept_at,
         .output = s->memory + l->output,
         .input = {[ABI_INPUT_IDS] = s->ids,
                   [ABI_INPUT_PICK] = s->pick,
@@ -70,8 +82,12 @@ session_wire(ssmc_session *s)
         .weights = s->model->weights
     };
     rt_operands_resolve(p->abi, &spaces, operand);
-    s->call = (AbiCall){
-        .seg = s->seg, .state_stride = (int64_t)p->state_stride, .sgemm = s->model->sgemm};
+    s->call = (AbiCall){.seg = s->seg,
+                        .state_stride = (int64_t)p->state_stride,
+                        .kept_stride = (int64_t)s->kept_stride,
+                        .room = s->kept ? s->room : 0,
+                        .block = rt_kept_block(p),
+                        .sgemm = s->model->sgemm};
     s->run = (RtRun){.abi = p->abi,
                      .operand = operand,
                      .call = &s->call,
@@ -94,11 +110,22 @@ session_fill(ssmc_session *s, int threads)
     if (!s->memory)
         return rt_fail_memory(s->layout.total, "a session");
     session_wire(s);
+    status = rt_kept_open(s);
+    if (status != SSMC_OK)
+        return status;
+    session_resolve(s);
     return s->model->sgemm ? rt_blas_room(threads) : SSMC_OK;
 }
 
 ssmc_status
 ssmc_session_open(const ssmc_model *model, int sequences, int threads, ssmc_session **out)
+{
+    return ssmc_session_open_for(model, sequences, threads, SSMC_ROOM, out);
+}
+
+ssmc_status
+ssmc_session_open_for(const ssmc_model *model, int sequences, int threads, int64_t room,
+                      ssmc_session **out)
 {
     if (!model || !out)
         return rt_fail_null(model ? "place for the session" : "model");
@@ -106,11 +133,16 @@ ssmc_session_open(const ssmc_model *model, int sequences, int threads, ssmc_sess
     if (sequences < 1)
         return rt_fail(SSMC_BAD_ARGUMENT, "a session of %d sequences; at least 1 is possible",
                        sequences);
+    if (room < 1 || room > RT_MOST_ROOM)
+        return rt_fail(SSMC_BAD_ARGUMENT,
+                       "room for %" PRId64 " tokens of a sequence; 1 to %" PRId64 " are possible",
+                       room, RT_MOST_ROOM);
     ssmc_session *s = calloc(1, sizeof *s);
     if (!s)
         return rt_fail_memory(sizeof *s, "a session");
     s->model = model;
     s->sequences = sequences;
+    s->room = (room + ABI_ROOM_STEP - 1) / ABI_ROOM_STEP * ABI_ROOM_STEP;
     const ssmc_status status = session_fill(s, threads);
     if (status == SSMC_OK)
         *out = s;
@@ -126,6 +158,7 @@ ssmc_session_close(ssmc_session *s)
         return;
     rt_pool_close(s->pool);
     rt_pages_free(s->memory, s->layout.total);
+    rt_pages_free(s->kept, s->kept_bytes);
     free(s);
 }
 
@@ -157,6 +190,23 @@ rt_session_states(const ssmc_session *s, int seq)
     return s->states + (size_t)seq * s->model->program->state_stride;
 }
 
+ssmc_status
+rt_session_fits(const ssmc_session *s, int64_t tokens, const char *what)
+{
+    if (tokens <= s->room)
+        return SSMC_OK;
+    return rt_fail(SSMC_FULL,
+                   "%s has read %" PRId64 " tokens, and the session has room for %" PRId64
+                   " of each sequence",
+                   what, tokens, s->room);
+}
+
+int64_t
+ssmc_room(const ssmc_session *s)
+{
+    return s ? s->room : -1;
+}
+
 int64_t
 ssmc_tokens(const ssmc_session *s, int seq)
 {
@@ -170,6 +220,7 @@ ssmc_reset(ssmc_session *s, int seq)
     if (status != SSMC_OK)
         return status;
     memset(rt_session_states(s, seq), 0, s->model->program->state_stride);
+    rt_kept_clear(s, seq, 0);
     s->sequence[seq].tokens = 0;
     return SSMC_OK;
 }
@@ -203,7 +254,7 @@ rt_session_state(const ssmc_session *s, int seq, const char *name, int64_t *coun
         return NULL;
     for (int i = 0; i < p->abi->nstates; i++) {
         const AbiState *state = &p->abi->states[i];
-        if (strcmp(state->name, name) != 0 || state->dtype != ABI_F32)
+        if (strcmp(state->name, name) != 0 || state->dtype != ABI_F32 || state->row_bytes)
             continue;
         *count = state->bytes / (int64_t)sizeof(float);
         return (const float *)(rt_session_states(s, seq) + state->offset);

@@ -1,6 +1,7 @@
 /* runtime/session.h -- what a session is made of: its memory in one piece, whose size is known
- * before it is taken, and what runs on it. Shared by session.c (its life), batch.c (feeding),
- * snapshot.c and state_file.c (states as values). */
+ * before it is taken, what runs on it, and the reserve of its growing states. Shared by session.c
+ * (its life), batch.c (feeding), kept.c (growing states), snapshot.c and state_file.c (states as
+ * values). */
 #ifndef SSMC_RUNTIME_SESSION_H
 #define SSMC_RUNTIME_SESSION_H
 
@@ -23,11 +24,15 @@ typedef struct {
     size_t inputs;    /* ssmc_input [sequences], for calls that are written as ssmc_feed */
     size_t at;        /* int64 [sequences]: tokens of each input that have been read */
     size_t operands;  /* void * [noperands] */
+    size_t kept_at;   /* size_t [nstates]: where growing states begin */
     size_t seconds;   /* double [nsteps] */
     size_t total;
 } RtLayout;
 /* False when it is more than there can be. */
 bool rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLayout *out);
+
+/* Positions are int32, and rows whole groups. */
+#define RT_MOST_ROOM ((int64_t)INT32_MAX / ABI_ROOM_STEP * ABI_ROOM_STEP)
 
 typedef struct {
     int64_t tokens; /* read since its states were zero */
@@ -39,6 +44,9 @@ struct ssmc_session {
     int sequences;
     char *memory; /* owns: pages, laid out as `layout` */
     RtLayout layout;
+    int64_t room; /* tokens of a sequence; INT64_MAX: nothing grows */
+    char *kept;   /* owns: a reserve, [sequences] of kept_stride; NULL: nothing grows */
+    size_t kept_stride, kept_bytes;
     RtPool *pool;
     /* Views into memory. */
     char *states;
@@ -49,7 +57,8 @@ struct ssmc_session {
     RtSequence *sequence;
     ssmc_input *inputs;
     int64_t *at;
-    uint64_t calls; /* that named sequences */
+    size_t *kept_at; /* [nstates] */
+    uint64_t calls;  /* that named sequences */
     AbiCall call;
     RtRun run;
     ssmc_progress *progress;
@@ -58,5 +67,33 @@ struct ssmc_session {
 
 ssmc_status rt_session_check(const ssmc_session *s, int seq); /* there is such a sequence */
 char *rt_session_states(const ssmc_session *s, int seq);      /* [state_stride] bytes */
+/* A sequence of so many tokens has room here, or SSMC_FULL: "what has read N tokens ...". */
+ssmc_status rt_session_fits(const ssmc_session *s, int64_t tokens, const char *what);
+
+/* ---- growing states (kept.c) --------------------------------------------------------------- */
+
+/* The reserve of a session, each of whose sequences can hold `room` tokens; at [nstates]: where
+ * each state begins in that of a sequence, or NULL. False: more than there can be. */
+bool rt_kept_layout(const ssmc_program *program, int sequences, int64_t room, size_t *at,
+                    size_t *stride, size_t *bytes);
+/* Takes the reserve of a session whose memory is laid out and whose room is set. */
+ssmc_status rt_kept_open(ssmc_session *s);
+int64_t rt_kept_block(const ssmc_program *program); /* AbiCall.block */
+
+/* Groups of ABI_ROOM_STEP rows, counted by the positions of their tokens: first .. end - 1. */
+typedef struct {
+    int64_t first, end;
+} RtGroups;
+/* Those that a sequence of so many tokens goes on from: of all tokens, or of a window. */
+RtGroups rt_kept_groups(const AbiState *state, int64_t tokens);
+int64_t rt_kept_rows(const AbiState *state, int64_t tokens); /* rows of these groups */
+/* Bytes of these groups of all growing states. */
+size_t rt_kept_bytes(const ssmc_program *program, int64_t tokens);
+/* The next of these groups that lie together in a session: where, and how many bytes; *left then
+ * begins after them. NULL: none is left. */
+char *rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *bytes);
+/* Before those groups of a sequence of `tokens` tokens are copied into sequence seq: whatever other
+ * rows it has used are zero again. */
+void rt_kept_clear(ssmc_session *s, int seq, int64_t tokens);
 
 #endif

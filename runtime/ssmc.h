@@ -35,13 +35,17 @@ typedef enum {
     SSMC_BAD_FILE,     /* a file's content is not what it must be */
     SSMC_IO,           /* the system could not open, read, map or write */
     SSMC_NO_MEMORY,
-    SSMC_UNSUPPORTED /* this machine or process lacks what the model needs, such as OpenBLAS */
+    SSMC_UNSUPPORTED, /* this machine or process lacks what the model needs, such as OpenBLAS */
+    SSMC_FULL         /* a sequence has no room for that many tokens */
 } ssmc_status;
 
 typedef struct ssmc_program ssmc_program; /* compiled model without weights */
 typedef struct ssmc_weights ssmc_weights; /* mapped or made weights */
 typedef struct ssmc_model ssmc_model;     /* program + weights, ready to run */
 typedef struct ssmc_session ssmc_session; /* states and buffers of a batch of sequences */
+
+/* Tokens that each sequence of a session can hold that was opened without a number of its own. */
+enum { SSMC_ROOM = 131072 };
 
 /* What went wrong in the newest call of this thread that did not return SSMC_OK; never NULL. */
 const char *ssmc_error(void);
@@ -54,11 +58,14 @@ typedef struct {
     size_t scratch; /* activations, scratch of threads and the like, of one session */
     size_t total;   /* kept + params + sequences * state + scratch; SIZE_MAX: too much to count */
     int64_t block;  /* most tokens of a pass: prompts of any length take no more memory */
+    size_t token;   /* growing states (keys, values): what each token of a sequence adds; 0: none */
+    size_t full;    /* of one sequence of SSMC_ROOM tokens; windows make it less than all of them */
 } ssmc_memory;
 
 /* Memory that a model with one session of `sequences` sequences over `threads` threads takes,
  * before anything is taken. Its pages are resident once they have been used: the total is the peak.
- */
+ * Growing states are not in it: they take memory as tokens are read (in steps of 64 tokens, and of
+ * 2 MiB where a state is large). */
 ssmc_memory ssmc_program_memory(const ssmc_program *program, int sequences, int threads);
 
 /* Called now and then by the thread that waits for long work: `done` of `total` pieces are. */
@@ -112,6 +119,13 @@ void ssmc_library_close(ssmc_library *library); /* after its models are closed; 
 /* Sessions start with every state zero. sequences: at least 1. threads: 0 for all cores. */
 ssmc_status ssmc_session_open(const ssmc_model *model, int sequences, int threads,
                               ssmc_session **out);
+/* ssmc_session_open, which takes SSMC_ROOM, with the tokens that each sequence can hold: at least
+ * 1, and rounded up to a multiple of 64. It matters to models with growing states, such as keys and
+ * values, alone: address space for all of it is reserved, and memory taken as tokens are read. */
+ssmc_status ssmc_session_open_for(const ssmc_model *model, int sequences, int threads, int64_t room,
+                                  ssmc_session **out);
+/* Tokens that each sequence can hold; INT64_MAX: any number. -1: session is NULL. */
+int64_t ssmc_room(const ssmc_session *session);
 void ssmc_session_close(ssmc_session *session);
 /* Forgets everything sequence `seq` has read. */
 ssmc_status ssmc_reset(ssmc_session *session, int seq);
@@ -134,7 +148,8 @@ typedef struct {
 /* Feeds n >= 1 different sequences, each any number of ids: prompts of different lengths and single
  * steps mixed, without padding. What a sequence gets is, bit for bit, what it would get if it were
  * fed its ids alone, whatever is beside it and over however many threads. Nothing is changed when
- * an input is refused: an id outside 0 .. vocab-1, no such sequence, a sequence named twice. */
+ * an input is refused: an id outside 0 .. vocab-1, no such sequence, a sequence named twice, more
+ * tokens than a sequence has room for (SSMC_FULL). */
 ssmc_status ssmc_feed(ssmc_session *session, const ssmc_input *inputs, int n);
 
 /* ssmc_feed of one sequence. logits: [vocab] floats of the last token, or NULL. */
@@ -148,14 +163,17 @@ ssmc_status ssmc_step(ssmc_session *session, const int *seqs, const int32_t *ids
                       float *logits);
 
 /* ---- states as values ------------------------------------------------------------------------
- * What a sequence has read is its state, a value of fixed size: it can be copied, kept, written to
- * a file and taken up again, by this session or another of the same model. */
+ * What a sequence has read is its state, a value of fixed size or, where the model has growing
+ * states, of a size for each token: it can be copied, kept, written to a file and taken up again,
+ * by this session or another of the same model. A session with too little room for it refuses it
+ * with SSMC_FULL. */
 
 /* Sequence `to` becomes what `from` is. */
 ssmc_status ssmc_fork(ssmc_session *session, int from, int to);
 
 typedef struct ssmc_checkpoint ssmc_checkpoint;
-/* Keeps what a sequence is now (ssmc_memory.state bytes). */
+/* Keeps what a sequence is now: ssmc_memory.state bytes, and .token for each token that it has read
+ * (of a window: that is in it). */
 ssmc_status ssmc_checkpoint_take(const ssmc_session *session, int seq, ssmc_checkpoint **out);
 /* Sequence `seq` of any session of the same model becomes what was kept, as often as wanted. */
 ssmc_status ssmc_rewind(ssmc_session *session, int seq, const ssmc_checkpoint *checkpoint);

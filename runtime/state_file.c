@@ -133,14 +133,17 @@ entry_get(const char *at, RtStateEntry *to)
 #undef STATE_ENTRY
 }
 
+/* Of a sequence that has read so many tokens: a growing state has the rows that it goes on from. */
 static RtStateEntry
-entry_of(const AbiState *state)
+entry_of(const AbiState *state, int64_t tokens)
 {
     RtStateEntry entry = {.dtype = (uint64_t)state->dtype,
                           .rank = (uint64_t)state->rank,
                           .name_bytes = strlen(state->name)};
     for (int i = 0; i < ABI_MAX_RANK; i++)
         entry.dim[i] = i < state->rank ? (uint64_t)state->dim[i] : 1;
+    if (state->row_bytes)
+        entry.dim[0] = (uint64_t)rt_kept_rows(state, tokens);
     return entry;
 }
 
@@ -162,10 +165,11 @@ put(Writer *w, const void *data, size_t bytes)
 }
 
 size_t
-rt_state_file_bytes(const ssmc_session *s, size_t note_bytes)
+rt_state_file_bytes(const ssmc_session *s, int seq, size_t note_bytes)
 {
     const AbiProgram *abi = s->model->program->abi;
-    size_t bytes = HEAD_BYTES + note_bytes + CHECKSUM_BYTES;
+    size_t bytes = HEAD_BYTES + note_bytes + CHECKSUM_BYTES +
+                   rt_kept_bytes(s->model->program, s->sequence[seq].tokens);
     for (int i = 0; i < abi->nstates; i++)
         bytes += entry_bytes((uint64_t)abi->states[i].rank) + strlen(abi->states[i].name) +
                  (size_t)abi->states[i].bytes;
@@ -178,7 +182,7 @@ head_of(const ssmc_session *s, int seq, size_t note_bytes)
     const ssmc_program *p = s->model->program;
     const RtHash model = rt_model_identity(s->model);
     RtStateHead head = {.version = RT_STATE_VERSION,
-                        .file_bytes = rt_state_file_bytes(s, note_bytes),
+                        .file_bytes = rt_state_file_bytes(s, seq, note_bytes),
                         .model_low = model.low,
                         .model_high = model.high,
                         .exact = rt_program_is_exact(p),
@@ -191,6 +195,17 @@ head_of(const ssmc_session *s, int seq, size_t note_bytes)
 }
 
 static void
+put_elements(Writer *w, const ssmc_session *s, int seq, int i)
+{
+    const AbiState *state = &s->model->program->abi->states[i];
+    put(w, rt_session_states(s, seq) + state->offset, (size_t)state->bytes);
+    RtGroups left = rt_kept_groups(state, s->sequence[seq].tokens);
+    size_t bytes = 0;
+    for (const char *at; (at = rt_kept_next(s, seq, i, &left, &bytes)) != NULL;)
+        put(w, at, bytes);
+}
+
+static void
 put_state(Writer *w, const ssmc_session *s, int seq, const void *note, size_t note_bytes)
 {
     const AbiProgram *abi = s->model->program->abi;
@@ -199,14 +214,14 @@ put_state(Writer *w, const ssmc_session *s, int seq, const void *note, size_t no
     head_put(bytes, &head);
     put(w, bytes, HEAD_BYTES);
     for (int i = 0; i < abi->nstates; i++) {
-        const RtStateEntry entry = entry_of(&abi->states[i]);
+        const RtStateEntry entry = entry_of(&abi->states[i], s->sequence[seq].tokens);
         entry_put(bytes, &entry);
         put(w, bytes, entry_bytes(entry.rank));
         put(w, abi->states[i].name, (size_t)entry.name_bytes);
     }
     put(w, note, note_bytes);
     for (int i = 0; i < abi->nstates; i++)
-        put(w, rt_session_states(s, seq) + abi->states[i].offset, (size_t)abi->states[i].bytes);
+        put_elements(w, s, seq, i);
     put_u64(bytes, XXH3_64bits_digest(&w->sum));
     put(w, bytes, CHECKSUM_BYTES);
 }
@@ -352,7 +367,7 @@ check_model(const RtStateFile *f, const ssmc_model *model)
 static const char *
 elements_of(const RtStateFile *f, const AbiState *state)
 {
-    const RtStateEntry want = entry_of(state);
+    const RtStateEntry want = entry_of(state, (int64_t)f->head.tokens);
     const char *at = f->entries, *elements = f->elements;
     RtStateEntry entry;
     for (uint64_t i = 0; i < f->head.states && entry_next(f, &at, &entry); i++) {
@@ -374,19 +389,32 @@ elements_of(const RtStateFile *f, const AbiState *state)
 }
 
 static ssmc_status
-check_states(const RtStateFile *f, const AbiProgram *abi)
+no_state(const RtStateFile *f, const AbiState *state)
 {
+    int64_t dim[ABI_MAX_RANK];
+    memcpy(dim, state->dim, sizeof dim);
+    if (state->row_bytes)
+        dim[0] = rt_kept_rows(state, (int64_t)f->head.tokens);
+    return rt_fail(SSMC_BAD_FILE, "%s is broken: it has no state '%s' of %s", f->path,
+                   rt_quote(state->name).text, rt_dims(dim, state->rank).text);
+}
+
+static ssmc_status
+check_states(const RtStateFile *f, const ssmc_session *s)
+{
+    const AbiProgram *abi = s->model->program->abi;
     if (f->head.tokens > INT64_MAX)
         return rt_fail(SSMC_BAD_FILE, "%s is broken: it has read %" PRIu64 " tokens", f->path,
                        f->head.tokens);
+    const ssmc_status fits = rt_session_fits(s, (int64_t)f->head.tokens, f->path);
+    if (fits != SSMC_OK)
+        return fits;
     if (f->head.states != (uint64_t)abi->nstates)
         return rt_fail(SSMC_BAD_FILE, "%s is broken: it has %" PRIu64 " states of %d", f->path,
                        f->head.states, abi->nstates);
     for (int i = 0; i < abi->nstates; i++)
         if (!elements_of(f, &abi->states[i]))
-            return rt_fail(SSMC_BAD_FILE, "%s is broken: it has no state '%s' of %s", f->path,
-                           rt_quote(abi->states[i].name).text,
-                           rt_dims(abi->states[i].dim, abi->states[i].rank).text);
+            return no_state(f, &abi->states[i]);
     return SSMC_OK;
 }
 
@@ -396,15 +424,21 @@ rt_state_read(const RtStateFile *f, ssmc_session *s, int seq)
     const AbiProgram *abi = s->model->program->abi;
     ssmc_status status = check_model(f, s->model);
     if (status == SSMC_OK)
-        status = check_states(f, abi);
+        status = check_states(f, s);
     if (status != SSMC_OK)
         return status;
+    const int64_t tokens = (int64_t)f->head.tokens;
+    rt_kept_clear(s, seq, tokens);
     for (int i = 0; i < abi->nstates; i++) {
         const AbiState *state = &abi->states[i];
-        memcpy(rt_session_states(s, seq) + state->offset, elements_of(f, state),
-               (size_t)state->bytes);
+        const char *from = elements_of(f, state);
+        memcpy(rt_session_states(s, seq) + state->offset, from, (size_t)state->bytes);
+        RtGroups left = rt_kept_groups(state, tokens);
+        size_t bytes = 0;
+        for (char *at; (at = rt_kept_next(s, seq, i, &left, &bytes)) != NULL; from += bytes)
+            memcpy(at, from, bytes);
     }
-    s->sequence[seq].tokens = (int64_t)f->head.tokens;
+    s->sequence[seq].tokens = tokens;
     return SSMC_OK;
 }
 

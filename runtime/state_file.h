@@ -36,6 +36,6 @@ ssmc_status rt_state_read(const RtStateFile *file, ssmc_session *s, int seq);
 void rt_state_close(RtStateFile *file);
 
 /* Bytes of the file of a sequence's state with such a note. */
-size_t rt_state_file_bytes(const ssmc_session *s, size_t note_bytes);
+size_t rt_state_file_bytes(const ssmc_session *s, int seq, size_t note_bytes);
 
 #endif

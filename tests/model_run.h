@@ -19,5 +19,6 @@ void model_run_ids(const ModelRun *run, int kind, int32_t *ids, int64_t n);
 
 #define MODEL_RUN(...) model_run_open((const char *const[]){__VA_ARGS__, NULL})
 #define STORYTELLER    SSMC_ROOT "/examples/storyteller.yaml"
+#define HYBRID         SSMC_ROOT "/tests/data/hybrid/hybrid.yaml" /* SSD, attention, a window */
 
 #endif

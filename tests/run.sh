@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 if grep -q '^SSMC_TSAN:BOOL=ON' "$1/CMakeCache.txt"; then
     export TSAN_OPTIONS="halt_on_error=1:${TSAN_OPTIONS:-}"
     "$1/ssmc_threads" tests/goldens/mamba2-base
+    "$1/ssmc_threads" tests/data/hybrid/hybrid.yaml
     exec "$1/ssmc_threads" examples/storyteller.yaml
 fi
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:${ASAN_OPTIONS:-}"

@@ -146,6 +146,8 @@ Val cg_and(Cg *c, Val v, uint32_t n);
 /* ---- functions of f32 scalars and vectors (math.c; error bounds in cg_ulp_bound) ---- */
 Val cg_exp(Cg *c, Val x);
 Val cg_exp2(Cg *c, Val x); /* 2^x, cheaper than e^x; below 2^-126 0 */
+/* 2^x with an error of 2^-13, in fewer instructions where there are some for its parts. */
+Val cg_exp2_coarsely(Cg *c, Val x);
 Val cg_tanh(Cg *c, Val x);
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 bool cg_has_formula(Op op); /* cg_pointwise knows it */
@@ -225,8 +227,8 @@ Val cg_kept_rows(Cg *c, CgKernel *k, int64_t window);
 /* Reserves bytes of this thread's scratch (aligned as machine_alignment says); the address. Call it
  * where the address dominates its uses (best: before any loop). */
 Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);
-/* T or R by the value's first dimension, or a constant; 1 for rank 0 and 1. */
-Val cg_rows(const CgKernel *k, const Value *v);
+/* T, R or T*n by the value's first dimension, or a constant; 1 for rank 0 and 1. */
+Val cg_rows(Cg *c, const CgKernel *k, const Value *v);
 /* Elements of a row: the product of the dimensions after the first (rank 1: the only one). */
 int64_t cg_width(const Value *v);
 /* This thread's share [*from, *to) of count items, in units of `unit`. */
@@ -286,6 +288,7 @@ void cg_store_map(Cg *c, CgKernel *k, const Value *v);
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
 CgEmitter emit_map;                  /* no anchor: pointwise ops alone */
 CgEmitter emit_embed, emit_take;     /* emit_gather.c */
+CgEmitter emit_route, emit_fold;     /* emit_route.c */
 CgEmitter emit_norm, emit_quantise;  /* emit_rows.c */
 CgEmitter emit_angles, emit_rope;    /* emit_rope.c */
 CgEmitter emit_conv1d;               /* emit_conv.c */

@@ -21,44 +21,21 @@
 #include <math.h>
 #include <string.h>
 
-#include "codegen/emit/kept.h"
-#include "codegen/emit/tile.h"
+#include "codegen/emit/attend.h"
 
-/* Rows of Q that are worked on together: K and V of 64 tokens are read once for them. */
-enum { ROWS_TOGETHER = 64 };
+/* Rows of Q that are worked on together: K and V of a step are read once for them. */
+enum { ROWS_TOGETHER = 64, ROWS_ON_UNIT = 128 };
 
-typedef struct {
-    CgKernel *k;
-    const Value *q, *y;
-    const CgOperand *keys, *values;
-    int64_t heads, groups, head_dim, together; /* together: heads of a group */
-    int64_t window;                            /* 0: none */
-    double scale, cap;
-    Dtype unit;                 /* f32, or i32: a pair of bf16 */
-    int pairs;                  /* elements of a unit */
-    int64_t tokens, rows;       /* of a block */
-    int vecs, tall, wide, high; /* tiles: of S, tall x vecs; of O, high x wide */
-    int64_t q_stride, o_stride; /* elements of a row in scratch */
-    /* Scratch of this thread. */
-    Val q_rows, s, p, o, most, more, sum, scale_by;
-    /* Where the loops are. */
-    CgSeg seg;
-    Val group, first, count; /* token `first` of the segment is the block's first of `count` */
-    Val nrows;               /* count times together */
-    Val at;                  /* position of the first of the 64 tokens */
-    Val keys_at, values_at;  /* of the sequence */
-} Attend;
-
-static Val
-f32_at(Cg *c, Val base, Val index)
+Val
+attend_f32(Cg *c, Val base, Val index)
 {
     return cg_at(c, base, DTYPE_f32, index);
 }
 
-static Val
-one_at(Cg *c, Val base, Val index)
+Val
+attend_one(Cg *c, Val base, Val index)
 {
-    return cg_vload(c, f32_at(c, base, index), DTYPE_f32, 1, NULL);
+    return cg_vload(c, attend_f32(c, base, index), DTYPE_f32, 1, NULL);
 }
 
 /* ---- a block begins and ends --------------------------------------------------------------- */
@@ -83,6 +60,8 @@ stage_queries(Cg *c, const Attend *a)
         cg_vstore(c, cg_at(c, line, dtype, cg_sub(c, s.at.col, from)), dtype,
                   cg_fmul(c, q, cg_like(c, q, scale)), s.at.lanes, s.at.mask);
     }
+    for (int64_t p = a->head_dim; a->on_unit && p < a->q_stride; p++) /* of a whole step */
+        cg_vstore(c, cg_at(c, line, dtype, cg_i64(c, p)), dtype, cg_f32(c, 0), 1, NULL);
     cg_loop_end(c, &row);
 }
 
@@ -92,11 +71,11 @@ block_clear(Cg *c, const Attend *a)
 {
     const Val zero = cg_splat(c, cg_f32(c, 0), c->lanes), lowest = cg_like(c, zero, -0x1p100);
     CgLoop row = cg_loop(c, "clear", cg_i64(c, 0), cg_i64(c, a->rows), c->lanes);
-    cg_vstore(c, f32_at(c, a->most, row.i), DTYPE_f32, lowest, c->lanes, NULL);
-    cg_vstore(c, f32_at(c, a->sum, row.i), DTYPE_f32, zero, c->lanes, NULL);
+    cg_vstore(c, attend_f32(c, a->most, row.i), DTYPE_f32, lowest, c->lanes, NULL);
+    cg_vstore(c, attend_f32(c, a->sum, row.i), DTYPE_f32, zero, c->lanes, NULL);
     cg_loop_end(c, &row);
     CgLoop o = cg_loop(c, "clear", cg_i64(c, 0), cg_i64(c, a->rows * a->o_stride), c->lanes);
-    cg_vstore(c, f32_at(c, a->o, o.i), DTYPE_f32, zero, c->lanes, NULL);
+    cg_vstore(c, attend_f32(c, a->o, o.i), DTYPE_f32, zero, c->lanes, NULL);
     cg_loop_end(c, &o);
 }
 
@@ -107,14 +86,14 @@ store_results(Cg *c, const Attend *a)
     CgLoop row = cg_loop(c, "result", cg_i64(c, 0), a->nrows, 1);
     const Val token = cg_div(c, row.i, per);
     const Val head = cg_add(c, cg_mul(c, a->group, per), cg_sub(c, row.i, cg_mul(c, token, per)));
-    const Val line = f32_at(c, a->o, cg_mul(c, row.i, cg_i64(c, a->o_stride)));
-    const Val sum = one_at(c, a->sum, row.i), part = cg_fdiv(c, cg_like(c, sum, 1), sum);
+    const Val line = attend_f32(c, a->o, cg_mul(c, row.i, cg_i64(c, a->o_stride)));
+    const Val sum = attend_one(c, a->sum, row.i), part = cg_fdiv(c, cg_like(c, sum, 1), sum);
     const Val from = cg_mul(c, head, cg_i64(c, a->head_dim));
     const Val end = cg_add(c, from, cg_i64(c, a->head_dim));
     const Val at = cg_add(c, cg_add(c, a->seg.row, a->first), token);
     for (CgColumns s = cg_columns(c, at, from, end, c->lanes); cg_columns_next(c, &s);) {
-        const Val o = cg_vload(c, f32_at(c, line, cg_sub(c, s.at.col, from)), DTYPE_f32, s.at.lanes,
-                               s.at.mask);
+        const Val o = cg_vload(c, attend_f32(c, line, cg_sub(c, s.at.col, from)), DTYPE_f32,
+                               s.at.lanes, s.at.mask);
         cg_unbind_all(a->k);
         cg_bind(a->k, a->y, cg_fmul(c, o, cg_splat(c, part, s.at.lanes)));
         cg_store_outputs(c, a->k, &s.at);
@@ -136,20 +115,27 @@ scores(Cg *c, const Attend *a, Val keys)
     const CgSide right = {cg_at(c, keys, a->unit, col.i), a->unit, 1, KEPT_GROUP};
     cg_tile_mac(c, &tile, &left, &right, cg_i64(c, 0), cg_i64(c, a->head_dim / a->pairs));
     const Val to = cg_add(c, cg_mul(c, row.i, cg_i64(c, KEPT_GROUP)), col.i);
-    cg_tile_store(c, &tile, f32_at(c, a->s, to), DTYPE_f32, KEPT_GROUP);
+    cg_tile_store(c, &tile, attend_f32(c, a->s, to), DTYPE_f32, KEPT_GROUP);
     cg_loop_end(c, &col);
     cg_loop_end(c, &row);
 }
 
 /* softcap tanh(s / softcap), times log2 e. */
-static Val
-capped(Cg *c, const Attend *a, Val s)
+Val
+attend_capped(Cg *c, const Attend *a, Val s)
 {
     const double log2e = 1.44269504088896340736;
     if (!(a->cap > 0))
         return s;
     const Val bounded = cg_tanh(c, cg_fmul(c, s, cg_like(c, s, 1 / a->cap)));
     return cg_fmul(c, bounded, cg_like(c, s, a->cap * log2e));
+}
+
+Val
+attend_position(Cg *c, const Attend *a, Val row)
+{
+    const Val token = cg_add(c, a->first, cg_div(c, row, cg_i64(c, a->together)));
+    return cg_add(c, a->seg.past, token);
 }
 
 static Val
@@ -162,8 +148,8 @@ lane_numbers(Cg *c, int lanes)
 }
 
 /* -inf where the token at `position` does not look: after itself, or before its window. */
-static Val
-masked(Cg *c, const Attend *a, Val s, Val from, Val position)
+Val
+attend_masked(Cg *c, const Attend *a, Val s, Val from, Val position)
 {
     const int lanes = cg_lanes_of(s);
     const LLVMTypeRef i32s = cg_vec_of(c->i32, lanes);
@@ -188,22 +174,21 @@ masked(Cg *c, const Attend *a, Val s, Val from, Val position)
 static void
 row_most(Cg *c, const Attend *a, Val row, bool mask)
 {
-    const Val line = f32_at(c, a->s, cg_mul(c, row, cg_i64(c, KEPT_GROUP)));
-    const Val token = cg_add(c, a->first, cg_div(c, row, cg_i64(c, a->together)));
-    const Val position = cg_add(c, a->seg.past, token);
+    const Val line = attend_f32(c, a->s, cg_mul(c, row, cg_i64(c, KEPT_GROUP)));
+    const Val position = attend_position(c, a, row);
     Val most = NULL;
     for (int col = 0; col < KEPT_GROUP; col += c->lanes) {
-        const Val at = f32_at(c, line, cg_i64(c, col));
-        Val s = capped(c, a, cg_vload(c, at, DTYPE_f32, c->lanes, NULL));
+        const Val at = attend_f32(c, line, cg_i64(c, col));
+        Val s = attend_capped(c, a, cg_vload(c, at, DTYPE_f32, c->lanes, NULL));
         if (mask)
-            s = masked(c, a, s, cg_add(c, a->at, cg_i64(c, col)), position);
+            s = attend_masked(c, a, s, cg_add(c, a->at, cg_i64(c, col)), position);
         if (mask || a->cap > 0)
             cg_vstore(c, at, DTYPE_f32, s, c->lanes, NULL);
         most = most ? cg_vmax(c, most, s) : s;
     }
-    const Val before = one_at(c, a->most, row);
-    cg_vstore(c, f32_at(c, a->more, row), DTYPE_f32, cg_vmax(c, before, cg_fold(c, most, cg_vmax)),
-              1, NULL);
+    const Val before = attend_one(c, a->most, row);
+    cg_vstore(c, attend_f32(c, a->more, row), DTYPE_f32,
+              cg_vmax(c, before, cg_fold(c, most, cg_vmax)), 1, NULL);
 }
 
 /* Factors of what was summed before, for all rows. */
@@ -211,12 +196,12 @@ static void
 rows_scale(Cg *c, const Attend *a)
 {
     CgLoop row = cg_loop(c, "factor", cg_i64(c, 0), a->nrows, c->lanes);
-    const Val most = f32_at(c, a->most, row.i), sum = f32_at(c, a->sum, row.i);
+    const Val most = attend_f32(c, a->most, row.i), sum = attend_f32(c, a->sum, row.i);
     const Val old = cg_vload(c, most, DTYPE_f32, c->lanes, NULL);
-    const Val now = cg_vload(c, f32_at(c, a->more, row.i), DTYPE_f32, c->lanes, NULL);
+    const Val now = cg_vload(c, attend_f32(c, a->more, row.i), DTYPE_f32, c->lanes, NULL);
     const Val factor = cg_exp2(c, cg_fsub(c, old, now));
     const Val before = cg_vload(c, sum, DTYPE_f32, c->lanes, NULL);
-    cg_vstore(c, f32_at(c, a->scale_by, row.i), DTYPE_f32, factor, c->lanes, NULL);
+    cg_vstore(c, attend_f32(c, a->scale_by, row.i), DTYPE_f32, factor, c->lanes, NULL);
     cg_vstore(c, sum, DTYPE_f32, cg_fmul(c, before, factor), c->lanes, NULL);
     cg_vstore(c, most, DTYPE_f32, now, c->lanes, NULL);
     cg_loop_end(c, &row);
@@ -228,32 +213,36 @@ row_weights(Cg *c, const Attend *a, Val row)
 {
     const Dtype dtype = a->unit == DTYPE_f32 ? DTYPE_f32 : DTYPE_bf16;
     const Val first = cg_mul(c, row, cg_i64(c, KEPT_GROUP));
-    const Val most = cg_splat(c, one_at(c, a->most, row), c->lanes);
+    const Val most = cg_splat(c, attend_one(c, a->most, row), c->lanes);
     Val sum = NULL;
     for (int col = 0; col < KEPT_GROUP; col += c->lanes) {
         const Val element = cg_add(c, first, cg_i64(c, col));
-        const Val s = cg_vload(c, f32_at(c, a->s, element), DTYPE_f32, c->lanes, NULL);
+        const Val s = cg_vload(c, attend_f32(c, a->s, element), DTYPE_f32, c->lanes, NULL);
         const Val weight = cg_exp2(c, cg_fsub(c, s, most));
         cg_vstore(c, cg_at(c, a->p, dtype, element), dtype, weight, c->lanes, NULL);
         sum = sum ? cg_fadd(c, sum, weight) : weight;
     }
-    const Val at = f32_at(c, a->sum, row);
-    const Val all = cg_fadd(c, one_at(c, a->sum, row), cg_fold(c, sum, cg_fadd));
+    const Val at = attend_f32(c, a->sum, row);
+    const Val all = cg_fadd(c, attend_one(c, a->sum, row), cg_fold(c, sum, cg_fadd));
     cg_vstore(c, at, DTYPE_f32, all, 1, NULL);
+}
+
+Val
+attend_is_edge(Cg *c, const Attend *a)
+{
+    const Val first = cg_add(c, a->seg.past, a->first), one = cg_i64(c, 1);
+    const Val last = cg_add(c, first, cg_sub(c, a->count, one));
+    const Val after = cg_less(c, first, cg_add(c, a->at, cg_i64(c, a->step - 1)));
+    if (a->window == 0)
+        return after;
+    const Val from = cg_sub(c, last, cg_i64(c, a->window - 1));
+    return LLVMBuildOr(c->b, after, cg_less(c, a->at, from), "");
 }
 
 static void
 weights(Cg *c, const Attend *a)
 {
-    /* Every token of the block looks at all 64. */
-    const Val first = cg_add(c, a->seg.past, a->first), one = cg_i64(c, 1);
-    const Val last = cg_add(c, first, cg_sub(c, a->count, one));
-    Val mask = cg_less(c, first, cg_add(c, a->at, cg_i64(c, KEPT_GROUP - 1)));
-    if (a->window > 0) {
-        const Val from = cg_sub(c, last, cg_i64(c, a->window - 1));
-        mask = LLVMBuildOr(c->b, mask, cg_less(c, a->at, from), "");
-    }
-    CgIf edge = cg_if(c, mask);
+    CgIf edge = cg_if(c, attend_is_edge(c, a));
     for (int i = 0; i < 2; i++) {
         CgLoop row = cg_loop(c, "most", cg_i64(c, 0), a->nrows, 1);
         row_most(c, a, row.i, i == 0);
@@ -280,10 +269,10 @@ outputs_tile(Cg *c, const Attend *a, Val values, Val row, Val col)
     cg_tile_mac(c, &tile, &left, &right, cg_i64(c, 0), cg_i64(c, stride));
     for (int r = 0; r < a->high; r++) {
         const Val line = cg_add(c, row, cg_i64(c, r));
-        const Val factor = cg_splat(c, one_at(c, a->scale_by, line), c->lanes);
+        const Val factor = cg_splat(c, attend_one(c, a->scale_by, line), c->lanes);
         const Val to = cg_add(c, cg_mul(c, line, cg_i64(c, a->o_stride)), col);
         for (int v = 0; v < a->wide; v++) {
-            const Val at = f32_at(c, a->o, cg_add(c, to, cg_i64(c, (int64_t)v * c->lanes)));
+            const Val at = attend_f32(c, a->o, cg_add(c, to, cg_i64(c, (int64_t)v * c->lanes)));
             const Val old = cg_vload(c, at, DTYPE_f32, c->lanes, NULL);
             const Val new = cg_fma(c, old, factor, cg_tile_get(c, &tile, r, v));
             cg_vstore(c, at, DTYPE_f32, new, c->lanes, NULL);
@@ -333,29 +322,36 @@ attend_fits(const Node *n, Diag *diag)
 
 /* ---- loops --------------------------------------------------------------------------------- */
 
-/* The block's walk over the past. */
-static void
-walk(Cg *c, Attend *a)
+Val
+attend_kept(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val at)
 {
-    const Val group = cg_i64(c, KEPT_GROUP), rows = cg_kept_rows(c, a->k, a->window);
-    const Val first = cg_add(c, a->seg.past, a->first), end = cg_add(c, first, a->count);
-    const int64_t width = a->groups * a->head_dim;
+    const Val rows = cg_kept_rows(c, a->k, a->window);
+    const Val row = a->window > 0 ? LLVMBuildURem(c->b, at, rows, "") : at;
+    return cg_kept_group(c, base, kept->dtype, row, a->groups * a->head_dim, a->group, a->head_dim);
+}
+
+static void
+walk(Cg *c, Attend *a, Val from, Val end)
+{
+    CgLoop past = cg_loop(c, "past", from, end, a->step);
+    a->at = past.i;
+    scores(c, a, attend_kept(c, a, a->keys, a->keys_at, past.i));
+    weights(c, a);
+    outputs(c, a, attend_kept(c, a, a->values, a->values_at, past.i));
+    cg_loop_end(c, &past);
+}
+
+/* The block's walk over the past, from a multiple of the step on. */
+static void
+block_walk(Cg *c, Attend *a)
+{
+    const Val step = cg_i64(c, a->step), first = cg_add(c, a->seg.past, a->first);
     Val from = cg_i64(c, 0);
     if (a->window > 0) {
         const Val begin = cg_max(c, from, cg_sub(c, first, cg_i64(c, a->window - 1)));
-        from = cg_mul(c, cg_div(c, begin, group), group);
+        from = cg_mul(c, cg_div(c, begin, step), step);
     }
-    CgLoop past = cg_loop(c, "past", from, end, KEPT_GROUP);
-    a->at = past.i;
-    const Val row = a->window > 0 ? LLVMBuildURem(c->b, past.i, rows, "") : past.i;
-    const Val keys =
-        cg_kept_group(c, a->keys_at, a->keys->dtype, row, width, a->group, a->head_dim);
-    const Val values =
-        cg_kept_group(c, a->values_at, a->values->dtype, row, width, a->group, a->head_dim);
-    scores(c, a, keys);
-    weights(c, a);
-    outputs(c, a, values);
-    cg_loop_end(c, &past);
+    (a->on_unit ? attend_unit_walk : walk)(c, a, from, cg_add(c, first, a->count));
 }
 
 static Val
@@ -393,7 +389,7 @@ items(Cg *c, Attend *a)
     a->nrows = cg_mul(c, a->count, cg_i64(c, a->together));
     stage_queries(c, a);
     block_clear(c, a);
-    walk(c, a);
+    block_walk(c, a);
     store_results(c, a);
     cg_loop_end(c, &item);
     cg_loop_end(c, &each);
@@ -411,9 +407,15 @@ reserve(Cg *c, Attend *a)
 {
     const Machine *m = c->machine;
     const int64_t block = a->k->graph->block, lanes = c->lanes;
-    const int64_t tokens = a->together < ROWS_TOGETHER ? ROWS_TOGETHER / a->together : 1;
+    const int64_t most = a->on_unit ? ROWS_ON_UNIT : ROWS_TOGETHER;
+    const int64_t tokens = a->together < most ? most / a->together : 1;
     a->tokens = at_most(tokens, block);
+    if (a->on_unit) {
+        attend_unit_reserve(c, a);
+        return;
+    }
     const int64_t rows = a->tokens * a->together;
+    a->step = KEPT_GROUP;
     a->vecs = tile_vecs(m, KEPT_GROUP);
     a->wide = tile_vecs(m, a->head_dim);
     a->tall = (int)at_most(tile_rows(m, a->vecs, a->unit), rows);
@@ -451,7 +453,17 @@ emit_attention(Cg *c, CgKernel *k, Diag *diag)
         return false;
     a.unit = a.keys->dtype == DTYPE_f32 ? DTYPE_f32 : DTYPE_i32;
     a.pairs = a.unit == DTYPE_f32 ? 1 : 2;
+    a.on_unit = kernel_on_unit(k->kernel);
+    if (a.on_unit && (a.unit == DTYPE_f32 || !c->machine->matrix.bf16))
+        return diag_error(diag, n->loc, "unit=matrix multiplies keys and values of bf16");
+    if (a.on_unit && a.head_dim > TILE_MOST_CHANNELS)
+        return diag_error(diag, n->loc, "unit=matrix takes heads of up to %d channels",
+                          (int)TILE_MOST_CHANNELS);
     reserve(c, &a);
+    if (a.on_unit)
+        attend_unit_begin(c);
     items(c, &a);
+    if (a.on_unit)
+        attend_unit_end(c);
     return true;
 }

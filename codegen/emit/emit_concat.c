@@ -24,7 +24,7 @@ emit_concat(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
     (void)diag;
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     concat_columns(c, k, row.i, n->in[0], 0);
     concat_columns(c, k, row.i, n->in[1], cg_width(n->in[0]));
     cg_loop_end(c, &row);

@@ -14,7 +14,7 @@ emit_gather(Cg *c, CgKernel *k, Diag *diag, const Value *table, Val index)
         return false;
     }
     const Val width = cg_i64(c, cg_width(k->domain));
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     const Val which = cg_load_index(c, index, row.i);
     for (CgColumns s = cg_columns(c, row.i, cg_i64(c, 0), width, c->lanes);
          cg_columns_next(c, &s);) {

@@ -31,7 +31,6 @@ typedef struct {
     Val bytes;     /* x of one row, before that; NULL: staged as it is */
     Val scales;    /* staged xs: f32 [rows] */
     Val sums;      /* [rows,groups]: sum x as f32 for m, or -128 sum x as i32 */
-    Val weights, s_base, m_base;
 } Integers;
 
 static LLVMTypeRef
@@ -115,7 +114,7 @@ integers_stage(Cg *c, const CgPacked *p)
     const Integers *n = (const Integers *)p;
     const CgOperand *x = cg_operand(p->l.k, p->l.x), *xs = cg_operand(p->l.k, n->xs);
     CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), p->l.rows, 1);
-    const Val row = cg_add(c, p->l.row, rows.i);
+    const Val row = cg_linear_source(c, &p->l, cg_add(c, p->l.row, rows.i));
     const Val from = cg_offset(c, x->base, cg_mul(c, row, cg_i64(c, x->stride)));
     const Val to = cg_offset(c, p->staged, cg_mul(c, rows.i, cg_i64(c, p->row_bytes)));
     const Val bytes = n->wide ? n->bytes : to;
@@ -221,7 +220,8 @@ dots_step(Cg *c, const Tile *t, Val step)
     Val w[TILE_MOST], halves[2][TILE_MOST];
     for (int v = 0; v < p->vecs; v++) {
         const int64_t first = (int64_t)v * p->lanes;
-        const Val at = cg_at(c, t->n->weights, DTYPE_i32, cg_add(c, line, cg_i64(c, first)));
+        const Val at =
+            cg_at(c, cg_packed_base(c, p, p->l.w), DTYPE_i32, cg_add(c, line, cg_i64(c, first)));
         w[v] = cg_vload(c, at, DTYPE_i32, p->lanes, NULL);
         if (t->n->m && t->height <= NARROW_ROWS && first % CG_LINE_FLOATS == 0)
             cg_prefetch(c, cg_offset(c, at, cg_i64(c, AHEAD_BYTES)), 3);
@@ -281,7 +281,8 @@ row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
     const Val first = cg_mul(c, panel, cg_i64(c, p->panel));
     for (int v = 0; v < p->vecs; v++) {
         const Val at = cg_add(c, first, cg_i64(c, (int64_t)v * p->lanes));
-        const Val s = cg_vload(c, cg_at(c, n->s_base, DTYPE_f32, at), DTYPE_f32, p->lanes, NULL);
+        const Val s = cg_vload(c, cg_at(c, cg_packed_base(c, p, n->s), DTYPE_f32, at), DTYPE_f32,
+                               p->lanes, NULL);
         for (int r = 0; r < height; r++)
             put_result(c, &t, r, v, cg_fmul(c, dot_real(c, &t, r * p->vecs + v), s));
     }
@@ -291,12 +292,13 @@ row_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 
 /* Scales of vector v for a pair of groups: the even group in low halves. */
 static Val
-pair_of(Cg *c, const Tile *t, Val base, Val pair, int v)
+pair_of(Cg *c, const Tile *t, const Value *of, Val pair, int v)
 {
     const CgPacked *p = &t->n->p;
     const Val row = cg_add(c, cg_mul(c, t->panel, cg_i64(c, t->n->groups / 2)), pair);
     const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, p->panel)), cg_i64(c, (int64_t)v * p->lanes));
-    return cg_vload(c, cg_at(c, base, DTYPE_i32, at), DTYPE_i32, p->lanes, NULL);
+    return cg_vload(c, cg_at(c, cg_packed_base(c, p, of), DTYPE_i32, at), DTYPE_i32, p->lanes,
+                    NULL);
 }
 
 static Val
@@ -312,8 +314,8 @@ group_add(Cg *c, const Tile *t, const Accumulators *sum, Val pair, int half)
     const Val group = cg_add(c, cg_mul(c, pair, cg_i64(c, 2)), cg_i64(c, half));
     const int vecs = t->dots.vecs;
     for (int v = 0; v < vecs; v++) {
-        const Val s = half_of(c, pair_of(c, t, t->n->s_base, pair, v), half);
-        const Val m = t->n->m ? half_of(c, pair_of(c, t, t->n->m_base, pair, v), half) : NULL;
+        const Val s = half_of(c, pair_of(c, t, t->n->s, pair, v), half);
+        const Val m = t->n->m ? half_of(c, pair_of(c, t, t->n->m, pair, v), half) : NULL;
         for (int r = 0; r < t->height; r++) {
             const int i = r * vecs + v;
             Val y = cg_fma(c, dot_real(c, t, i), s, cg_get(c, sum->type, sum->acc[i]));
@@ -353,7 +355,7 @@ static bool
 integers_sizes(const Cg *c, Integers *n)
 {
     const Node *anchor = n->p.l.k->kernel->anchor;
-    const Type *w = &n->p.l.w->type;
+    const Type matrix = node_matrix(anchor, n->p.l.w), *w = &matrix;
     if (w->shape.rank != 4)
         return false;
     n->padded = w->shape.dim[1].n * (n->m ? 2 * QUAD : QUAD);
@@ -416,9 +418,6 @@ emit_linear_integers(Cg *c, CgKernel *k, Diag *diag)
     n.sums = cg_scratch(c, k, rows * n.groups * (int64_t)sizeof(float));
     if (n.wide)
         n.bytes = cg_scratch(c, k, n.plane);
-    n.weights = cg_operand(k, l->w)->base;
-    n.s_base = cg_operand(k, n.s)->base;
-    n.m_base = n.m ? cg_operand(k, n.m)->base : NULL;
     cg_packed_loops(c, &n.p);
     return true;
 }

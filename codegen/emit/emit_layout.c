@@ -46,6 +46,7 @@ typedef struct {
     bool triples;
     int side;   /* the greatest power of two that divides the panel and fits a vector */
     Dtype unit; /* as wide as a unit */
+    Val matrix; /* of a stack [E,O,K]: the one that is packed; NULL: there is one */
     Val first;  /* row of the block's first lane */
     Val store;  /* where unit 0 of the block's rows goes */
 } Pack;
@@ -77,7 +78,11 @@ every_second(Cg *c, Val a, Val b, int which)
 static Val
 eval_at(Cg *c, CgKernel *k, const Pack *p, Val row, Val col, int lanes)
 {
-    const CgSite at = {.row = cg_add(c, row, cg_i64(c, p->from)), .col = col, .lanes = lanes};
+    CgSite at = {.row = cg_add(c, row, cg_i64(c, p->from)), .col = col, .lanes = lanes};
+    if (p->matrix) { /* its rows follow each other in a row of the stack */
+        at.col = cg_add(c, cg_mul(c, at.row, cg_i64(c, p->width)), col);
+        at.row = p->matrix;
+    }
     cg_unbind_all(k);
     return cg_eval(c, k, p->in, &at);
 }
@@ -206,19 +211,20 @@ pack_sizes(Cg *c, const CgKernel *k)
 {
     const Node *n = k->kernel->anchor;
     const Shape *s = &n->in[0]->type.shape;
+    const int stack = s->rank - 2; /* dimensions before those of a matrix */
     const Node *def = n->in[0]->def;
     Pack p = {.in = n->in[0], .out = cg_operand(k, n->out[0]), .side = 1};
     /* What is packed as bf16 or f16 is rounded by the packing: a cast before it need not. */
     if (def && def->kernel == k->kernel && def->op == OP_cast && p.in->type.dtype != DTYPE_f32)
         p.in = def->in[0];
     p.from = node_int(n, ATTR_first, 0);
-    p.rows = node_int(n, ATTR_rows, s->dim[0].n - p.from);
-    p.width = s->dim[1].n;
+    p.rows = node_int(n, ATTR_rows, s->dim[stack].n - p.from);
+    p.width = s->dim[stack + 1].n;
     p.panel = node_int(n, ATTR_panel, 1);
     p.step = p.out->dtype == DTYPE_bf16 ? 2 : 1;
     p.triples = node_in_triples(n);
     p.unit = p.out->dtype == DTYPE_f16 ? DTYPE_f16 : DTYPE_i32;
-    p.units = n->out[0]->type.shape.dim[1].n;
+    p.units = n->out[0]->type.shape.dim[stack + 1].n;
     while (p.side < c->lanes && p.panel % (2 * p.side) == 0)
         p.side *= 2;
     return p;
@@ -229,16 +235,21 @@ bool
 emit_pack(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor, *def = n->in[0]->def;
-    const bool inside = def && def->kernel == k->kernel && op_info[def->op].cls == CLASS_LAYOUT;
-    if (inside || !dtype_info[n->in[0]->type.dtype].is_float) /* integers, or their scales */
+    const bool here = def && def->kernel == k->kernel && op_info[def->op].cls == CLASS_LAYOUT;
+    if (here || !dtype_info[n->in[0]->type.dtype].is_float) /* integers, or their scales */
         return emit_quantised(c, k, diag);
     cg_store_map(c, k, n->in[0]);
     if (!cg_operand(k, n->out[0]))
         return true;
     Pack p = pack_sizes(c, k);
-    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, n->out[0]->type.shape.dim[0].n), 1);
+    const Shape *packed = &n->out[0]->type.shape;
+    const bool stack = n->in[0]->type.shape.rank > 2;
+    const int64_t panels = packed->dim[stack].n, count = stack ? packed->dim[0].n : 1;
+    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, count * panels), 1);
+    p.matrix = stack ? cg_div(c, panel.i, cg_i64(c, panels)) : NULL;
+    const Val inside = stack ? cg_sub(c, panel.i, cg_mul(c, p.matrix, cg_i64(c, panels))) : panel.i;
     CgLoop lane = cg_loop(c, "lanes", cg_i64(c, 0), cg_i64(c, p.panel), p.side);
-    p.first = cg_add(c, cg_mul(c, panel.i, cg_i64(c, p.panel)), lane.i);
+    p.first = cg_add(c, cg_mul(c, inside, cg_i64(c, p.panel)), lane.i);
     const Val start = cg_mul(c, panel.i, cg_i64(c, p.units * p.panel));
     p.store = cg_at(c, p.out->base, p.unit, cg_add(c, start, lane.i));
     pack_rows(c, k, &p);

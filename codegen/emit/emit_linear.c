@@ -15,6 +15,9 @@
  * row's result does not depend on the rows beside it. Two functions stage and
  * multiply: of floats here, of integers in codegen/emit/emit_integers.c.
  *
+ * Experts: the same for each expert that has rows here, over its matrix (codegen/emit/experts.c);
+ * rows of x are gathered as they are staged, and results go to their rows in the epilogue.
+ *
  * BLAS (W [O,K] f32 as it is): cblas_sgemm for this thread's columns, then the epilogue. */
 #include <string.h>
 
@@ -28,10 +31,19 @@ cg_linear(CgKernel *k)
                   .x = node_operand(n, 'x'),
                   .w = node_operand(n, 'W'),
                   .bias = node_operand(n, 'B'),
+                  .e = node_operand(n, 'e'),
                   .y = n->out[0]};
+    const bool shared = l.e && l.x->type.shape.dim[0].kind == DIM_TOKENS;
+    l.each = shared ? type_choices(&l.y->type) : 1;
     l.depth = type_width(&l.x->type);
     l.out = type_width(&l.y->type);
     return l;
+}
+
+Val
+cg_linear_source(Cg *c, const CgLinear *l, Val i)
+{
+    return l->list ? cg_div(c, cg_load_index(c, l->list, i), cg_i64(c, l->each)) : i;
 }
 
 /* ---- bias and epilogue ------------------------------------------------------------------- */
@@ -51,8 +63,11 @@ cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at)
     }
     if (l->conv)
         cg_row_conv_at(c, l->conv, site, y);
+    CgSite to = *site;
+    if (l->list)
+        to.row = cg_load_index(c, l->list, site->row);
     cg_bind(l->k, l->y, y);
-    cg_store_outputs(c, l->k, site);
+    cg_store_outputs(c, l->k, &to);
 }
 
 /* count rows from token row `row`: columns [from, to) of the results, rows `stride` apart. */
@@ -127,7 +142,7 @@ cg_packed_share(Cg *c, const CgPacked *p)
     const CgKernel *k = p->l.k;
     const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
     const char *by = part ? part->word : "cols";
-    const Val zero = cg_i64(c, 0), rows = cg_rows(k, p->l.y), panels = cg_i64(c, p->panels);
+    const Val zero = cg_i64(c, 0), rows = cg_rows(c, k, p->l.y), panels = cg_i64(c, p->panels);
     if (strcmp(by, "grid") == 0)
         return cg_share_grid(c, k, p->panels, rows, p->heights[0], p->most);
     CgGrid g = {
@@ -156,23 +171,23 @@ cg_equal_blocks(Cg *c, Val rows, int64_t most, int64_t tile)
     return cg_max(c, one, cg_min(c, whole, limit));
 }
 
-void
-cg_packed_loops(Cg *c, CgPacked *p)
+/* Rows and panels of this part, by the matrix that is worked on. */
+static void
+packed_walk(Cg *c, CgPacked *p, const CgGrid *share)
 {
-    const CgGrid share = cg_packed_share(c, p);
-    const Val rows = cg_sub(c, share.rows[1], share.rows[0]);
+    const Val rows = cg_sub(c, share->rows[1], share->rows[0]);
     const Val block = cg_equal_blocks(c, rows, p->most, p->heights[0]);
     const Val count = cg_div_up(c, rows, block), tile = cg_i64(c, p->heights[0]);
     CgLoop blocks = cg_loop(c, "block", cg_i64(c, 0), count, 1);
     const Val row = cg_mul(c, blocks.i, block);
-    p->l.row = cg_add(c, share.rows[0], row);
+    p->l.row = cg_add(c, share->rows[0], row);
     p->l.rows = cg_min(c, block, cg_sub(c, rows, row));
     /* Rows that this thread staged for the part before are still there, if they are one block. */
-    const Val other = LLVMBuildNot(c->b, share.again, "");
+    const Val other = LLVMBuildNot(c->b, share->again, "");
     CgIf stale = cg_if(c, LLVMBuildOr(c->b, other, cg_less(c, cg_i64(c, 1), count), ""));
     p->stage(c, p);
     cg_endif(c, &stale);
-    CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
+    CgLoop panels = cg_loop(c, "panel", share->panels[0], share->panels[1], 1);
     const Val from = cg_mul(c, panels.i, cg_i64(c, p->panel));
     const Val to = cg_min(c, cg_i64(c, p->l.out), cg_add(c, from, cg_i64(c, p->panel)));
     CgLoop tiles = cg_loop(c, "tile", cg_i64(c, 0), p->l.rows, p->heights[0]);
@@ -185,6 +200,12 @@ cg_packed_loops(Cg *c, CgPacked *p)
     cg_loop_end(c, &blocks);
 }
 
+void
+cg_packed_loops(Cg *c, CgPacked *p)
+{
+    cg_packed_each(c, p, packed_walk);
+}
+
 /* ---- floats ------------------------------------------------------------------------------ */
 
 typedef struct {
@@ -192,7 +213,6 @@ typedef struct {
     int64_t steps;  /* of the summed index: K, or pairs of it */
     int64_t stride; /* staged x: elements from row to row */
     Dtype x, w;     /* as they are multiplied: bf16 pairs, or f32 by f32 or f16 */
-    Val weights;    /* the packed weight's first element */
 } Reals;
 
 static void
@@ -207,8 +227,10 @@ reals_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
                       .stride = stride,
                       .step = 1};
     const Val first = cg_mul(c, panel, cg_i64(c, r->steps * p->panel));
-    const CgSide w = {
-        .base = cg_at(c, r->weights, right, first), .dtype = right, .stride = 1, .step = p->panel};
+    const CgSide w = {.base = cg_at(c, cg_packed_base(c, p, p->l.w), right, first),
+                      .dtype = right,
+                      .stride = 1,
+                      .step = p->panel};
     const CgTile tile = cg_tile(c, height, p->vecs, p->lanes);
     cg_tile_mac(c, &tile, &x, &w, cg_i64(c, 0), cg_i64(c, r->steps));
     cg_tile_store(c, &tile, p->l.result, DTYPE_f32, p->panel);
@@ -219,8 +241,13 @@ reals_stage(Cg *c, const CgPacked *p)
 {
     const Reals *r = (const Reals *)p;
     const CgLinear *l = &p->l;
-    const CgRegion from = {
-        .v = l->x, .row = l->row, .count = l->rows, .col = cg_i64(c, 0), .width = l->depth};
+    const CgRegion from = {.v = l->x,
+                           .row = l->row,
+                           .count = l->rows,
+                           .col = cg_i64(c, 0),
+                           .width = l->depth,
+                           .list = l->list,
+                           .each = l->each};
     cg_stage(c, l->k, &from, p->staged, r->x, r->stride);
     if (r->x != DTYPE_bf16 || l->depth % 2 == 0)
         return;
@@ -242,6 +269,19 @@ cg_packed_sizes(const Cg *c, CgPacked *p, const Type *weight)
     return p->panel / p->lanes <= TILE_MOST;
 }
 
+Val
+cg_packed_base(Cg *c, const CgPacked *p, const Value *w)
+{
+    const Val base = cg_operand(p->l.k, w)->base;
+    const Type matrix = node_matrix(p->l.k->kernel->anchor, w);
+    int64_t elements = 0;
+    if (!p->l.expert)
+        return base;
+    if (!type_count(&matrix, 0, 0, &elements))
+        die("cg_packed_base: %s is too large", w->name); /* it was given a place */
+    return cg_at(c, base, w->type.dtype, cg_mul(c, p->l.expert, cg_i64(c, elements)));
+}
+
 /* Bytes of a staged row of `bytes` and a vector more: an odd number of lines, which keeps the rows
  * of a tile in different sets of L1. */
 int64_t
@@ -255,7 +295,7 @@ cg_packed_row_bytes(const Cg *c, int64_t bytes)
 static bool
 reals_sizes(const Cg *c, Reals *r)
 {
-    const Type *w = &r->p.l.w->type;
+    const Type matrix = node_matrix(r->p.l.k->kernel->anchor, r->p.l.w), *w = &matrix;
     const bool pairs = w->dtype == DTYPE_bf16;
     if (!dtype_info[w->dtype].is_float || w->shape.rank != (pairs ? 4 : 3))
         return false;
@@ -274,9 +314,9 @@ cg_packed_fault(const CgLinear *l, Diag *diag)
     StrBuf type = {0};
     type_print(&type, &l->w->type);
     diag_error(diag, l->k->kernel->anchor->loc,
-               "the weight of this linear is %s; an emitted linear reads one packed in panels of "
-               "at most %d vectors (pass layout)",
-               sb_text(&type), (int)TILE_MOST);
+               "the weight of `%s` is %s; emitted code reads one packed in panels of at most %d "
+               "vectors (pass layout)",
+               op_info[l->k->kernel->anchor->op].name, sb_text(&type), (int)TILE_MOST);
     sb_free(&type);
     return false;
 }
@@ -338,7 +378,7 @@ emit_blas(Cg *c, CgKernel *k, CgLinear *l, Diag *diag)
         return false;
     const CgOperand *x = cg_operand(k, l->x), *y = cg_operand(k, l->y);
     const bool direct = y && y->dtype == DTYPE_f32 && !l->bias && k->first == k->last;
-    const Val total = cg_rows(k, l->y);
+    const Val total = cg_rows(c, k, l->y);
     Val from, to;
     cg_share(c, k, cg_i64(c, l->out), CG_LINE_FLOATS, &from, &to);
     const Val cols = cg_sub(c, to, from), depth = cg_i64(c, l->depth);
@@ -366,7 +406,7 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
     CgLinear l = cg_linear(k);
-    if (l.w->type.shape.rank <= 2 && !node_in_triples(n))
+    if (!l.e && l.w->type.shape.rank <= 2 && !node_in_triples(n))
         return emit_blas(c, k, &l, diag);
     if (kernel_on_unit(k->kernel) || node_in_triples(n))
         return emit_linear_unit(c, k, diag);
@@ -376,7 +416,6 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
     if (!reals_sizes(c, &r))
         return cg_packed_fault(&l, diag);
     cg_packed_reserve(c, &r.p, tile_rows(c->machine, r.p.vecs, r.w));
-    r.weights = cg_operand(k, l.w)->base;
     cg_packed_loops(c, &r.p);
     return true;
 }

@@ -40,7 +40,7 @@ map_domain(Cg *c, CgKernel *k)
         map_columns(c, k, zero, from, to);
         return;
     }
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     map_columns(c, k, row.i, zero, width);
     cg_loop_end(c, &row);
 }

@@ -20,10 +20,12 @@ typedef struct {
     int64_t padded;            /* K as the packed weight has it */
     int64_t group, groups;     /* inputs of a group; groups of the padded row */
     int64_t panel, steps;
-    bool grouped; /* scales are pairs of bf16, not one f32 */
-    Val row;      /* in scratch: [padded] f32 */
+    int64_t panels; /* of a matrix */
+    bool stack;     /* the weight is [E,O,K] */
+    bool grouped;   /* scales are pairs of bf16, not one f32 */
+    Val row;        /* in scratch: [padded] f32 */
     /* Where the loops are. */
-    Val panel_index, lane;
+    Val panel_index, lane; /* panels of all matrices are counted on */
 } Quantised;
 
 static Val
@@ -38,7 +40,10 @@ row_at(Cg *c, const Quantised *z, Val col)
 static void
 copy_row(Cg *c, const Quantised *z)
 {
-    const Val row = cg_add(c, cg_mul(c, z->panel_index, cg_i64(c, z->panel)), z->lane);
+    const Val panels = cg_i64(c, z->panels), matrix = cg_div(c, z->panel_index, panels);
+    const Val panel =
+        z->stack ? cg_sub(c, z->panel_index, cg_mul(c, matrix, panels)) : z->panel_index;
+    const Val row = cg_add(c, cg_mul(c, panel, cg_i64(c, z->panel)), z->lane);
     const Val inside = cg_less(c, row, cg_i64(c, z->rows));
     const Val real = cg_add(c, cg_min(c, row, cg_i64(c, z->rows - 1)), cg_i64(c, z->from));
     const Val zeros = cg_splat(c, cg_f32(c, 0), LANES), end = cg_i64(c, z->width);
@@ -47,9 +52,10 @@ copy_row(Cg *c, const Quantised *z)
     cg_vstore(c, row_at(c, z, clear.i), DTYPE_f32, zeros, LANES, NULL);
     cg_loop_end(c, &clear);
     CgLoop col = cg_loop(c, "keep", cg_i64(c, 0), end, LANES);
+    const Val before = cg_mul(c, real, end); /* in a row of the stack */
     const CgSite at = {
-        .row = real,
-        .col = col.i,
+        .row = z->stack ? matrix : real,
+        .col = z->stack ? cg_add(c, before, col.i) : col.i,
         .lanes = LANES,
         .mask = z->width % LANES == 0 ? NULL : cg_mask_first(c, LANES, cg_sub(c, end, col.i))};
     cg_unbind_all(z->k);
@@ -264,9 +270,12 @@ quantised_sizes(Quantised *z)
     const Shape *packed = &z->q->value->type.shape;
     z->is_u4 = n->op == OP_quantise_u4;
     z->from = node_int(n, ATTR_first, 0);
-    z->rows = n->out[0]->type.shape.dim[0].n;
-    z->width = n->out[0]->type.shape.dim[1].n;
-    z->steps = packed->dim[1].n;
+    const Shape *plain = &n->out[0]->type.shape;
+    z->stack = plain->rank > 2;
+    z->rows = plain->dim[plain->rank - 2].n;
+    z->width = plain->dim[plain->rank - 1].n;
+    z->panels = packed->dim[packed->rank - 4].n;
+    z->steps = packed->dim[packed->rank - 3].n;
     z->padded = z->steps * (z->is_u4 ? 8 : 4);
     z->grouped = attrs_find(&n->attrs, ATTR_group) != NULL;
     z->group = node_int(n, ATTR_group, z->padded);
@@ -290,7 +299,8 @@ emit_quantised(Cg *c, CgKernel *k, Diag *diag)
     }
     quantised_sizes(&z);
     z.row = cg_scratch(c, k, (round_up(z.padded, LANES) + LANES) * (int64_t)sizeof(float));
-    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, z.q->value->type.shape.dim[0].n), 1);
+    const int64_t matrices = z.stack ? z.q->value->type.shape.dim[0].n : 1;
+    CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, matrices * z.panels), 1);
     CgLoop lane = cg_loop(c, "lane", cg_i64(c, 0), cg_i64(c, z.panel), 1);
     z.panel_index = panel.i;
     z.lane = lane.i;

@@ -102,7 +102,7 @@ emit_angles(Cg *c, CgKernel *k, Diag *diag)
     const Val table = frequency_table(c, n, half), zero = cg_i64(c, 0), middle = cg_i64(c, half);
     const LLVMTypeRef real = LLVMDoubleTypeInContext(c->ctx);
     (void)diag;
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     const Val whole = LLVMBuildLoad2(c->b, c->i32, cg_at(c, positions->base, DTYPE_i32, row.i), "");
     const Val position = LLVMBuildSIToFP(c->b, whole, real, "");
     for (CgColumns s = cg_columns(c, row.i, zero, middle, c->lanes); cg_columns_next(c, &s);) {
@@ -142,7 +142,7 @@ emit_rope(Cg *c, CgKernel *k, Diag *diag)
     const int64_t head_dim = node_int(n, ATTR_head_dim, 1);
     const Val zero = cg_i64(c, 0), half = cg_i64(c, rotary / 2);
     (void)diag;
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     CgLoop head = cg_loop(c, "head", zero, cg_i64(c, width), head_dim);
     for (CgColumns s = cg_columns(c, row.i, zero, half, c->lanes); cg_columns_next(c, &s);) {
         const Val first = cg_add(c, head.i, s.at.col), second = cg_add(c, first, half);

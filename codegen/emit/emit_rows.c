@@ -241,7 +241,7 @@ emit_norm(Cg *c, CgKernel *k, Diag *diag)
     (void)diag; /* the shape rule has seen that groups divide the width */
     Rows n = {.norm = k->kernel->anchor};
     norm_open(c, k, &n);
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     norm_row(c, k, &n, row.i);
     cg_loop_end(c, &row);
     return true;
@@ -272,7 +272,7 @@ emit_quantise(Cg *c, CgKernel *k, Diag *diag)
     n.most = cg_var(c, type, NULL, "most");
     if (n.norm)
         norm_open(c, k, &n);
-    CgLoop row = cg_share_loop(c, k, "row", cg_rows(k, k->domain), 1);
+    CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
     cg_set(c, n.most, LLVMConstNull(type));
     if (n.norm)
         norm_row(c, k, &n, row.i);

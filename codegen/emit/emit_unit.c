@@ -60,6 +60,7 @@ typedef struct {
     int64_t group_steps, groups; /* groups: 0 without */
     int64_t run;                 /* steps of a run */
     int64_t ahead;               /* lines of the next run's weights that a step asks for */
+    Val asks;                    /* the same; of experts by the rows that there are */
     int64_t stride;              /* bytes from row to row of x, staged or not */
     bool in_place;               /* whole tiles of x are read where they lie */
     Val sums;                    /* [most][32]: of each row, between runs; f32 with groups */
@@ -67,7 +68,6 @@ typedef struct {
     Val unpacked;                /* u4: the run's part of the panel as bytes */
     Val row_sums;                /* [most][max(groups,1)]: sum of x */
     Val scales;                  /* [most]: of x */
-    Val weights, s_base, m_base;
     /* What waits for its epilogue in l.result: variables. */
     Val late_next;          /* the first row of 32 that has not had it */
     Val late_row, late_col; /* of the first row: its token row and the panel's first column */
@@ -267,7 +267,7 @@ unit_stage(Cg *c, const Unit *u)
         cg_loop_end(c, &rows);
     }
     CgLoop rows = cg_loop(c, "stage", u->staged_from, l->rows, 1);
-    const Val token = cg_add(c, l->row, rows.i);
+    const Val token = cg_linear_source(c, l, cg_add(c, l->row, rows.i));
     if (integers)
         stage_integers(c, u, rows.i, token, true);
     else
@@ -470,9 +470,15 @@ typedef struct {
 static void
 ask_ahead(Cg *c, const Unit *u, const Run *r, Val step)
 {
-    const Val from = cg_mul(c, step, cg_i64(c, u->ahead * CG_LINE_BYTES));
-    for (int64_t i = 0; i < u->ahead; i++)
+    const Val line = cg_i64(c, CG_LINE_BYTES);
+    const Val from = cg_mul(c, step, cg_mul(c, u->asks, line));
+    for (int64_t i = 0; !u->p.l.e && i < u->ahead; i++)
         cg_prefetch(c, cg_offset(c, r->ahead, cg_add(c, from, cg_i64(c, i * CG_LINE_BYTES))), 2);
+    if (!u->p.l.e)
+        return;
+    CgLoop ask = cg_loop(c, "ask", cg_i64(c, 0), u->asks, 1);
+    cg_prefetch(c, cg_offset(c, r->ahead, cg_add(c, from, cg_mul(c, ask.i, line))), 2);
+    cg_loop_end(c, &ask);
 }
 
 /* Steps [from, to) of 32 rows, x and w where they begin. The tail's weights are elsewhere. */
@@ -509,7 +515,8 @@ finish_integers(Cg *c, const CgLinear *l, const CgSite *site, Val at)
         cg_splat(c, cg_vload(c, cg_at(c, u->scales, DTYPE_f32, row), DTYPE_f32, 1, NULL), lanes);
     if (u->groups)
         return cg_fmul(c, cg_vload(c, at, DTYPE_f32, lanes, site->mask), scale);
-    const Val s = cg_vload(c, cg_at(c, u->s_base, DTYPE_f32, site->col), DTYPE_f32, lanes, NULL);
+    const Val s_base = cg_packed_base(c, &u->p, u->s);
+    const Val s = cg_vload(c, cg_at(c, s_base, DTYPE_f32, site->col), DTYPE_f32, lanes, NULL);
     const Val start =
         cg_splat(c, LLVMBuildLoad2(c->b, c->i32, cg_at(c, u->row_sums, DTYPE_i32, row), ""), lanes);
     const Val dot = cg_add_ints(c, cg_vload(c, at, DTYPE_i32, lanes, site->mask), start);
@@ -519,12 +526,13 @@ finish_integers(Cg *c, const CgLinear *l, const CgSite *site, Val at)
 
 /* Scales of a group for `lanes` columns of the panel from `col` on: halves of pairs of bf16. */
 static Val
-group_scale(Cg *c, const Unit *u, Val base, Val group, int64_t col)
+group_scale(Cg *c, const Unit *u, const Value *of, Val group, int64_t col)
 {
     const Val two = cg_i64(c, 2), pair = cg_div(c, group, two);
     const Val half = cg_sub(c, group, cg_mul(c, pair, two));
     const Val row = cg_add(c, cg_mul(c, u->panel, cg_i64(c, u->groups / 2)), pair);
     const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, COLUMNS)), cg_i64(c, col));
+    const Val base = cg_packed_base(c, &u->p, of);
     const Val pairs = cg_vload(c, cg_at(c, base, DTYPE_i32, at), DTYPE_i32, c->lanes, NULL);
     const Val odd = LLVMBuildICmp(c->b, LLVMIntEQ, half, cg_i64(c, 1), "");
     return cg_as_float(
@@ -539,8 +547,8 @@ add_group(Cg *c, const Unit *u, Val group, Val sums)
     const int vecs = (int)(COLUMNS / c->lanes);
     Val s[MOST_VECS], m[MOST_VECS];
     for (int v = 0; v < vecs; v++) {
-        s[v] = group_scale(c, u, u->s_base, group, (int64_t)v * c->lanes);
-        m[v] = u->m ? group_scale(c, u, u->m_base, group, (int64_t)v * c->lanes) : NULL;
+        s[v] = group_scale(c, u, u->s, group, (int64_t)v * c->lanes);
+        m[v] = u->m ? group_scale(c, u, u->m, group, (int64_t)v * c->lanes) : NULL;
     }
     const Val rows = cg_min(c, cg_i64(c, ROWS), cg_sub(c, u->p.l.rows, u->tile_row));
     CgLoop row = cg_loop(c, "group_row", cg_i64(c, 0), rows, 1);
@@ -649,7 +657,7 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     CgLoop rows = cg_loop(c, "tile", zero, l->rows, ROWS);
     u->tile_row = rows.i;
     const Val asked = cg_mul(c, cg_mul(c, cg_div(c, rows.i, cg_i64(c, ROWS)), length),
-                             cg_i64(c, u->ahead * CG_LINE_BYTES));
+                             cg_mul(c, u->asks, cg_i64(c, CG_LINE_BYTES)));
     r->ahead =
         cg_offset(c, panel_at, cg_add(c, cg_mul(c, r->to, cg_i64(c, weight_step(u))), asked));
     const Val left = cg_sub(c, l->rows, rows.i);
@@ -682,37 +690,47 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     cg_loop_end(c, &rows);
 }
 
-static void
-unit_loops(Cg *c, Unit *u)
+/* An expert has few rows, and its weights come from memory: what rows there are ask for all of the
+ * next run. */
+static Val
+asks_of(Cg *c, const Unit *u)
 {
-    CgPacked *p = &u->p;
+    const Val tiles = cg_div_up(c, u->p.l.rows, cg_i64(c, ROWS));
+    return cg_div_up(c, cg_i64(c, weight_step(u) / CG_LINE_BYTES), tiles);
+}
+
+/* Rows and panels of this part, by the matrix that is worked on. */
+static void
+unit_walk(Cg *c, CgPacked *p, const CgGrid *share)
+{
+    Unit *u = (Unit *)p;
     CgLinear *l = &p->l;
-    const CgGrid share = cg_packed_share(c, p);
-    const Val rows = cg_sub(c, share.rows[1], share.rows[0]), zero = cg_i64(c, 0);
+    const Val rows = cg_sub(c, share->rows[1], share->rows[0]), zero = cg_i64(c, 0);
     const Val block = cg_equal_blocks(c, rows, p->most, ROWS);
     const Val count = cg_div_up(c, rows, block), steps = cg_i64(c, steps_of(u));
-    cg_unit_open(c, &(CgUnitShape){4, 2, 2, (int)u->depth});
     CgLoop blocks = cg_loop(c, "block", zero, count, 1);
     const Val row = cg_mul(c, blocks.i, block);
-    l->row = cg_add(c, share.rows[0], row);
+    l->row = cg_add(c, share->rows[0], row);
     l->rows = cg_min(c, block, cg_sub(c, rows, row));
     if (l->conv)
         cg_row_conv_block(l->conv, l->row, cg_add(c, l->row, l->rows));
     const Val tile = cg_i64(c, ROWS);
     u->staged_from = u->in_place ? cg_mul(c, cg_div(c, l->rows, tile), tile) : zero;
     /* Rows that this thread staged for the part before are still there, if they are one block. */
-    const Val other = LLVMBuildNot(c->b, share.again, "");
+    const Val other = LLVMBuildNot(c->b, share->again, "");
     CgIf stale = cg_if(c, LLVMBuildOr(c->b, other, cg_less(c, cg_i64(c, 1), count), ""));
     unit_stage(c, u);
     cg_endif(c, &stale);
+    u->asks = l->e ? asks_of(c, u) : cg_i64(c, u->ahead);
     /* One tile of rows streams the weight once whatever the runs. */
     const Val single = cg_less(c, l->rows, cg_i64(c, ROWS + 1));
     const Val run = u->unpacked ? cg_i64(c, u->run)
                                 : LLVMBuildSelect(c->b, single, steps, cg_i64(c, u->run), "");
-    CgLoop panels = cg_loop(c, "panel", share.panels[0], share.panels[1], 1);
+    CgLoop panels = cg_loop(c, "panel", share->panels[0], share->panels[1], 1);
     u->panel = panels.i;
+    const Val weights = cg_packed_base(c, p, l->w);
     const Val panel_at =
-        cg_offset(c, u->weights, cg_mul(c, panels.i, cg_i64(c, u->unit_rows * COLUMNS * QUAD)));
+        cg_offset(c, weights, cg_mul(c, panels.i, cg_i64(c, u->unit_rows * COLUMNS * QUAD)));
     if (u->rest)
         fill_tail(c, u, panel_at);
     if (u->groups)
@@ -724,7 +742,6 @@ unit_loops(Cg *c, Unit *u)
     cg_loop_end(c, &panels);
     finish_rest(c, u);
     cg_loop_end(c, &blocks);
-    cg_unit_close(c);
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
@@ -733,7 +750,7 @@ static bool
 unit_sizes(const Cg *c, Unit *u)
 {
     const CgLinear *l = &u->p.l;
-    const Type *w = &l->w->type;
+    const Type matrix = node_matrix(l->k->kernel->anchor, l->w), *w = &matrix;
     if (w->shape.rank != 4 || w->shape.dim[2].n != COLUMNS)
         return false;
     u->dtype = w->dtype;
@@ -761,11 +778,11 @@ unit_sizes(const Cg *c, Unit *u)
     u->p.nheights = 1;
     u->p.row_bytes = steps_of(u) * step_bytes(u) + COLUMNS * (int64_t)sizeof(float);
     const CgOperand *x = cg_operand(l->k, l->x);
-    u->in_place = x && (x->dtype == DTYPE_bf16 || x->dtype == DTYPE_i8) && u->parts == 1 &&
+    u->in_place = !l->e && x && (x->dtype == DTYPE_bf16 || x->dtype == DTYPE_i8) && u->parts == 1 &&
                   l->depth * u->element == steps_of(u) * u->depth &&
                   x->stride * u->element % CG_LINE_BYTES == 0;
-    u->stride =
-        u->in_place ? x->stride * u->element : round_up(steps_of(u) * step_bytes(u), CG_LINE_BYTES);
+    /* An odd number of lines, as rows in memory have: those of a tile are in different sets. */
+    u->stride = u->in_place ? x->stride * u->element : odd_lines(steps_of(u) * step_bytes(u));
     return true;
 }
 
@@ -815,7 +832,6 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
         u.tail = cg_scratch(c, k, COLUMNS * u.depth);
     if (u.dtype == DTYPE_u4x2)
         u.unpacked = cg_scratch(c, k, u.run * COLUMNS * u.depth);
-    u.weights = cg_operand(k, l->w)->base;
     u.late_next = cg_var(c, c->i64, cg_i64(c, ROWS), "late_next");
     u.late_row = cg_var(c, c->i64, cg_i64(c, 0), "late_row");
     u.late_col = cg_var(c, c->i64, cg_i64(c, 0), "late_col");
@@ -823,9 +839,9 @@ emit_linear_unit(Cg *c, CgKernel *k, Diag *diag)
         l->finish = finish_integers;
         u.row_sums = cg_scratch(c, k, most * groups * size);
         u.scales = cg_scratch(c, k, most * size);
-        u.s_base = cg_operand(k, u.s)->base;
-        u.m_base = u.m ? cg_operand(k, u.m)->base : NULL;
     }
-    unit_loops(c, &u);
+    cg_unit_open(c, &(CgUnitShape){4, 2, 2, (int)u.depth});
+    cg_packed_each(c, &u.p, unit_walk);
+    cg_unit_close(c);
     return true;
 }

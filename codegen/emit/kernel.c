@@ -24,6 +24,8 @@ cg_width(const Value *v)
 {
     const Shape *s = &v->type.shape;
     int64_t width = 1;
+    if (s->rank == 1 && dim_is_rows(s->dim[0])) /* a number for each row */
+        return width;
     for (int i = s->rank > 1 ? 1 : 0; i < s->rank; i++) {
         if (s->dim[i].kind != DIM_CONST)
             die("cg_width: %s has no constant width", v->name ? v->name : "a value");
@@ -188,7 +190,7 @@ cg_scratch(Cg *c, CgKernel *k, int64_t bytes)
 }
 
 Val
-cg_rows(const CgKernel *k, const Value *v)
+cg_rows(Cg *c, const CgKernel *k, const Value *v)
 {
     const Shape *s = &v->type.shape;
     const LLVMTypeRef i64 = LLVMTypeOf(k->tokens);
@@ -199,6 +201,8 @@ cg_rows(const CgKernel *k, const Value *v)
         return k->tokens;
     case DIM_ROWS:
         return k->picked;
+    case DIM_CHOICES:
+        return cg_mul(c, k->tokens, cg_i64(c, s->dim[0].n));
     case DIM_CONST:
         return LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0);
     case DIM_CHUNKS:

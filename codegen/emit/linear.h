@@ -36,7 +36,10 @@ struct CgLinear {
     CgKernel *k;
     const Value *x, *w, *bias, *y;
     int64_t depth, out; /* K, O */
-    Val row, rows;      /* of the block of token rows worked on: first and how many */
+    const Value *e;     /* the expert of each row of y; NULL: W is one matrix, for all rows */
+    int64_t each;       /* rows of y for one of x */
+    Val expert, list;   /* whose matrix and which rows of y are worked on (i32); NULL: all rows */
+    Val row, rows;      /* of the block of rows worked on: first and how many; counted in `list` */
     Val result;         /* scratch: the product before bias and epilogue, f32 */
     /* Makes the product at a site from what lies at `at` in the result; NULL: it is f32. */
     Val (*finish)(Cg *c, const CgLinear *l, const CgSite *site, Val at);
@@ -44,7 +47,7 @@ struct CgLinear {
 };
 
 /* Adds the bias to the product at a site, which lies at `at`, runs what is fused after, and stores
- * the results. */
+ * the results. The site's row is counted as l->row is. */
 void cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at);
 /* Calls cg_linear_finish for `count` rows from token row `row` on, columns [from, to). Their
  * products are in l->result, rows `stride` apart. */
@@ -52,6 +55,8 @@ void cg_linear_epilogue(Cg *c, const CgLinear *l, Val row, Val count, Val from, 
                         int64_t stride);
 /* The projection that the kernel's anchor is: its operands and widths. */
 CgLinear cg_linear(CgKernel *k);
+/* The row of x that row i is made from, i counted as l->row is. */
+Val cg_linear_source(Cg *c, const CgLinear *l, Val i);
 CgEmitter emit_linear_unit; /* emit_unit.c */
 
 typedef struct CgPacked CgPacked;
@@ -71,6 +76,8 @@ struct CgPacked {
 
 /* Panels and vectors, from the packed weight's type. False: the panel is too wide for a tile. */
 bool cg_packed_sizes(const Cg *c, CgPacked *p, const Type *weight);
+/* Where a weight begins, its scales or its minima: of the expert that is worked on. */
+Val cg_packed_base(Cg *c, const CgPacked *p, const Value *w);
 int64_t cg_packed_row_bytes(const Cg *c, int64_t bytes);
 /* Says that the weight is not packed as an emitted linear wants it; false. */
 bool cg_packed_fault(const CgLinear *l, Diag *diag);
@@ -78,6 +85,9 @@ bool cg_packed_fault(const CgLinear *l, Diag *diag);
  */
 void cg_packed_reserve(Cg *c, CgPacked *p, int tile);
 void cg_packed_loops(Cg *c, CgPacked *p);
+/* Builds `walk` over this part's rows and panels; where rows have experts, in a loop over those
+ * that have something in this part (experts.c). */
+void cg_packed_each(Cg *c, CgPacked *p, void (*walk)(Cg *c, CgPacked *p, const CgGrid *share));
 /* Panels and rows of this part, in whole tiles of heights[0] rows. */
 CgGrid cg_packed_share(Cg *c, const CgPacked *p);
 /* Most rows staged at a time: half of the second-level cache. */

@@ -157,6 +157,15 @@ cg_exp2(Cg *c, Val x)
     return cg_fmul(c, exp2_fraction(c, r), power_of_two(c, n));
 }
 
+Val
+cg_exp2_coarsely(Cg *c, Val x)
+{
+    static const float p[] = {1, 0.69542435f, 0.22630768f, 0.07826797f};
+    if (!scales_at_once(c, x))
+        return cg_exp2(c, x);
+    return scale_at_once(c, polynomial(c, reduce_at_once(c, x), p, COUNT_OF(p)), x);
+}
+
 /* ---- log ----------------------------------------------------------------------------------- */
 
 /* log(1 + x), finite x >= 0. 1 + x = (1 + m) 2^k with m in [-0.25, 0.5]: m = x 2^-k + (2^-k - 1) is

@@ -140,13 +140,22 @@ row_factor(Cg *c, const CgRegion *from, Val row)
     return cg_vload(c, cg_at(c, from->factors, DTYPE_f32, row), DTYPE_f32, 1, NULL);
 }
 
+static Val
+region_row(Cg *c, const CgRegion *from, Val i)
+{
+    const Val row = cg_add(c, from->row, i);
+    if (!from->list)
+        return row;
+    return cg_div(c, cg_load_index(c, from->list, row), cg_i64(c, from->each));
+}
+
 void
 cg_stage(Cg *c, CgKernel *k, const CgRegion *from, Val to, Dtype dtype, int64_t stride)
 {
     CgLoop rows = cg_loop(c, "stage", cg_i64(c, 0), from->count, 1);
     const Val line = cg_at(c, to, dtype, cg_mul(c, rows.i, cg_i64(c, stride)));
     const Val factor = row_factor(c, from, rows.i);
-    const Val row = cg_add(c, from->row, rows.i);
+    const Val row = region_row(c, from, rows.i);
     const Val end = cg_add(c, from->col, cg_i64(c, from->width));
     for (CgColumns s = cg_columns(c, row, from->col, end, c->lanes); cg_columns_next(c, &s);) {
         const Val at = cg_at(c, line, dtype, cg_sub(c, s.at.col, from->col));

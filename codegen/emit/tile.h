@@ -44,6 +44,8 @@ typedef struct {
     Val row, count, col;
     int64_t width;
     Val factors; /* NULL, or f32 [count]: row i is multiplied by factors[i] */
+    Val list;    /* NULL, or i32: the row of v is list[i] / each for i from `row` on */
+    int64_t each;
 } CgRegion;
 void cg_stage(Cg *c, CgKernel *k, const CgRegion *from, Val to, Dtype dtype, int64_t stride);
 /* Rows 2i and 2i + 1 as one row of pairs of bf16 (DTYPE_i32), `stride` pairs apart. An odd last row

@@ -20,6 +20,7 @@ typedef struct {
     float *logits;       /* [vocab] */
     const char *variant; /* whose code runs */
     int threads;
+    int64_t context; /* tokens that the sequence can hold */
     double seconds_open;
 } Program;
 
@@ -213,7 +214,7 @@ model_open(Program *p)
     if (rs == SSMC_OK)
         rs = ssmc_compiled_open(compiled, &how, &p->model);
     if (rs == SSMC_OK)
-        rs = ssmc_session_open(p->model, 1, p->threads, &p->session);
+        rs = ssmc_session_open_for(p->model, 1, p->threads, p->context, &p->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
     p->variant = variant->cpu;
@@ -234,6 +235,8 @@ exe_run(Options *o)
     if (!sampling_from(o, &p.how))
         return EXIT_BAD_INPUT;
     int status = threads_from(o, &p.threads);
+    if (status == EXIT_DONE)
+        status = context_from(o, &p.context);
     if (status == EXIT_DONE) {
         size_t len = 0;
         Diag *diag = diag_new();

@@ -307,6 +307,70 @@ ParameterizedTest(Format *f, aot, states_go_from_one_build_to_the_other)
     free(state);
 }
 
+/* So do keys and values, whose rows of a window lie in rings of other lengths there. */
+Test(aot, growing_states_go_from_one_build_to_the_other)
+{
+    enum { BUILDS = 4 };
+    static const char hybrid[] = SSMC_ROOT "/tests/data/hybrid/hybrid.yaml";
+    char *dir = temp_dir(), *state = path_join(dir, "s.state");
+    const char *const *inside = ARGS("--emit", "so", "--reproducible", "--weights", "embed");
+    const char *const *short_passes =
+        ARGS("--emit", "so", "--reproducible", "--set", "compile.block=32");
+    const char *const *other = ARGS("--emit", "so", "--reproducible", "--cpu", OTHER_CPU);
+    char *models[BUILDS] = {strdup(hybrid), aot_compile(hybrid, dir, "e.so", inside),
+                            aot_compile(hybrid, dir, "x.so", short_passes),
+                            aot_compile(hybrid, dir, "o.so", other)};
+    char *texts[BUILDS][BUILDS] = {0};
+    for (int from = 0; from < BUILDS; from++) {
+        const char *const first[] = {SSMC_BINARY,
+                                     "run",
+                                     models[from],
+                                     "--greedy",
+                                     "-p",
+                                     "Once upon",
+                                     "-n",
+                                     "160",
+                                     "--save-state",
+                                     state,
+                                     "--context",
+                                     "200",
+                                     from ? NULL : "--reproducible",
+                                     NULL};
+        CommandResult a = command_run(first, NULL, 0);
+        cr_assert_eq(a.status, 0, "%s", a.err);
+        for (int to = 0; to < BUILDS; to++) {
+            const char *const then[] = {SSMC_BINARY,
+                                        "run",
+                                        models[to],
+                                        "--greedy",
+                                        "-n",
+                                        "20",
+                                        "--load-state",
+                                        state,
+                                        to ? NULL : "--reproducible",
+                                        NULL};
+            CommandResult b = command_run(then, NULL, 0);
+            cr_assert_eq(b.status, 0, "%s", b.err);
+            texts[from][to] = strdup(b.out);
+            command_free(&b);
+        }
+        command_free(&a);
+    }
+    for (int i = 0; i < BUILDS * BUILDS; i++) {
+        const int from = i / BUILDS, to = i % BUILDS;
+        cr_expect(strlen(texts[from][to]) > 0);
+        /* The other CPU's sums differ in the last bits. */
+        cr_expect(to == 3 || strcmp(texts[from][to], texts[from][0]) == 0, "from build %d to %d",
+                  from, to);
+    }
+    for (int i = 0; i < BUILDS * BUILDS; i++)
+        free(texts[i / BUILDS][i % BUILDS]);
+    for (int i = 0; i < BUILDS; i++)
+        free(models[i]);
+    temp_dir_remove(dir);
+    free(state);
+}
+
 Test(aot, states_of_another_model_are_refused)
 {
     char *dir = temp_dir(), *state = path_join(dir, "s.state");

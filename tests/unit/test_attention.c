@@ -9,26 +9,33 @@
 
 enum { ROWS = 96 };
 
-static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+static const char *const cpus[] = {"native",  "x86-64-v4",    "x86-64-v3",       "x86-64",
+                                   "generic", "native+model", "x86-64-v3+model", "generic+model"};
 
 typedef struct {
     int heads, groups, head_dim, window;
     const char *dtype; /* of keys and values */
     const char *more;  /* attributes of attention */
+    bool unit;         /* on a matrix unit */
 } Case;
 
 static const Case cases[] = {
-    {1, 1, 2,   0,  "f32",  ""             },
-    {4, 4, 16,  0,  "f32",  ""             },
-    {6, 2, 80,  0,  "f32",  ""             },
-    {3, 1, 5,   7,  "f32",  ""             },
-    {4, 2, 64,  0,  "f32",  ", softcap=1.5"},
-    {8, 1, 40,  33, "f32",  ", softcap=4"  },
-    {2, 2, 128, 64, "f32",  ""             },
-    {5, 5, 34,  1,  "f32",  ""             },
-    {4, 2, 64,  0,  "bf16", ""             },
-    {6, 3, 18,  20, "bf16", ""             },
-    {2, 1, 128, 0,  "bf16", ", softcap=3"  },
+    {1, 1, 2,   0,  "f32",  "",              false},
+    {4, 4, 16,  0,  "f32",  "",              false},
+    {6, 2, 80,  0,  "f32",  "",              false},
+    {3, 1, 5,   7,  "f32",  "",              false},
+    {4, 2, 64,  0,  "f32",  ", softcap=1.5", false},
+    {8, 1, 40,  33, "f32",  ", softcap=4",   false},
+    {2, 2, 128, 64, "f32",  "",              false},
+    {5, 5, 34,  1,  "f32",  "",              false},
+    {4, 2, 64,  0,  "bf16", "",              false},
+    {6, 3, 18,  20, "bf16", "",              false},
+    {2, 1, 128, 0,  "bf16", ", softcap=3",   false},
+    {4, 2, 64,  0,  "bf16", "",              true },
+    {6, 3, 18,  20, "bf16", "",              true },
+    {3, 3, 80,  0,  "bf16", ", softcap=3",   true },
+    {8, 1, 128, 65, "bf16", "",              true },
+    {5, 1, 2,   0,  "bf16", "",              true },
 };
 
 static const char *
@@ -48,12 +55,18 @@ graph_text(Arena *arena, const Case *t)
         " kernel v {part=rows} { v = embed(ids, vt) }\n"
         " kernel keys {part=rows} { n = neg(k)\n  K = keep(n, ks) {layout=keys, head_dim=%d%s} }\n"
         " kernel values {part=rows} { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
-        " kernel attend {part=heads} { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
+        " kernel attend {part=heads%s} { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
         "scale=%g%s%s}\n  y = add(a, q) }\n"
         " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
         ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, window,
-        t->head_dim, window, t->heads, t->head_dim, t->groups, 0.5 / sqrt(t->head_dim), window,
-        t->more);
+        t->head_dim, window, t->unit ? ", unit=matrix" : "", t->heads, t->head_dim, t->groups,
+        0.5 / sqrt(t->head_dim), window, t->more);
+}
+
+static bool
+has_unit(const char *cpu)
+{
+    return strchr(cpu, '+') || (strcmp(cpu, "native") == 0 && matrix_unit_here());
 }
 
 Test(attention, agrees_with_the_interpreter)
@@ -68,6 +81,8 @@ Test(attention, agrees_with_the_interpreter)
     };
     for (size_t u = 0; u < COUNT_OF(cpus); u++)
         for (size_t i = 0; i < COUNT_OF(cases) && cpu_runs_here(cpus[u]); i++) {
+            if (cases[i].unit && !has_unit(cpus[u]))
+                continue;
             Arena *arena = arena_new();
             KernelRun *run = kernel_run_open(graph_text(arena, &cases[i]), cpus[u]);
             const double most = strcmp(cases[i].dtype, "f32") == 0 ? 2e-6 : 2e-2;

@@ -117,6 +117,8 @@ Test(bench, bad_options)
     expect_fault(ARGS("bench", "m.yaml", "--threads", "1,many"), "--threads wants");
     expect_fault(ARGS("bench", "m.yaml", "--repeats", "0"), "--repeats must be 1 to");
     expect_fault(ARGS("bench", "m.yaml", "--decode", "-1"), "--decode must be 0 to");
+    expect_fault(ARGS("bench", "m.yaml", "--past", "-1"), "--past must be 0 to");
+    expect_fault(ARGS("bench", "m.yaml", "--context", "0"), "--context 0 is out of range");
     expect_fault(ARGS("bench", "m.yaml", "--json", "--profile"), "leave --json out");
 }
 
@@ -186,6 +188,36 @@ Test(bench, json)
     command_free(&r);
     temp_dir_remove(dir);
     free(path);
+}
+
+/* Bytes of a token decoded by a model with growing states, after `past` tokens. */
+static double
+decoded_bytes(const char *past)
+{
+    CommandResult r = command_run(
+        ARGS("bench", SSMC_ROOT "/tests/data/hybrid/hybrid.yaml", "--prefill", "8", "--decode", "2",
+             "--threads", "1", "--repeats", "1", "--json", "--past", past, "--context", "128"),
+        NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    struct json_object *root = json_tokener_parse(r.out);
+    cr_assert_not_null(root, "not JSON:\n%s", r.out);
+    const double bytes = number(json_object_array_get_idx(get(root, "results"), 1), "bytes");
+    json_object_put(root);
+    command_free(&r);
+    return bytes;
+}
+
+/* Keys and values of 32 channels of every token before, and of 16 of the last 48. */
+Test(bench, decoding_reads_what_growing_states_keep)
+{
+    cr_expect_eq(decoded_bytes("100") - decoded_bytes("0"), 4.0 * 2 * (32 * 100 + 16 * 47));
+    CommandResult r =
+        command_run(ARGS("bench", SSMC_ROOT "/tests/data/hybrid/hybrid.yaml", "--prefill", "8",
+                         "--decode", "40", "--past", "100", "--threads", "1", "--context", "128"),
+                    NULL, 0);
+    cr_expect_eq(r.status, 1);
+    cr_expect(strstr(r.err, "is full: it has 128 tokens"), "%s", r.err);
+    command_free(&r);
 }
 
 Test(bench, profile_adds_up)

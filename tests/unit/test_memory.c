@@ -88,6 +88,7 @@ Test(memory, running_allocates_nothing)
     cr_assert_eq(allocations(), before + 1, "allocations are counted");
     expect_no_allocation(MODEL_RUN(STORYTELLER));
     expect_no_allocation(MODEL_RUN(STORYTELLER, "--dtype", "int8"));
+    expect_no_allocation(MODEL_RUN(HYBRID));
 }
 
 /* A lane keeps what fits, in order; without lanes nothing is kept. */
@@ -183,7 +184,81 @@ Test(memory, the_peak_is_what_was_said)
     expect_peak(MODEL_RUN(STORYTELLER, "--dtype", "int8"), 64, 2);
 }
 
+/* Of sequences of `tokens` tokens in a session that has room for many more. */
+static void
+expect_growth(ModelRun *run, int sequences, int64_t tokens)
+{
+    const ssmc_memory m = ssmc_program_memory(model_run_program(run), sequences, 1);
+    const size_t states = 4,
+                 said = (size_t)sequences * rt_kept_full(model_run_program(run), tokens);
+    ssmc_session *s = NULL;
+    int32_t *ids = malloc((size_t)tokens * sizeof *ids);
+    model_run_ids(run, 1, ids, tokens);
+    OK(ssmc_session_open_for(model_run_model(run), sequences, 1, 1 << 22, &s));
+    for (int i = 0; i < sequences; i++)
+        OK(ssmc_prefill(s, i, ids, 64, NULL)); /* what is not of growing states is there now */
+    const size_t before = status_row("VmRSS:");
+    for (int i = 0; i < sequences; i++)
+        OK(ssmc_prefill(s, i, ids, tokens - 64, NULL));
+    const size_t grown = status_row("VmRSS:") - before,
+                 slack = (size_t)sequences * states * (2 << 20);
+    cr_log_info("grown by %zu, said %zu", grown, said);
+    cr_expect(grown < said + slack && grown + slack > said, "%zu bytes, %zu were said", grown,
+              said);
+    cr_expect_leq(said, (size_t)sequences * (size_t)tokens * m.token);
+    OK(ssmc_reset(s, 0));
+    if (sequences == 1)
+        cr_expect_lt(status_row("VmRSS:"), before + slack, "what was read is gone");
+    ssmc_session_close(s);
+    free(ids);
+    model_run_close(run);
+}
+
+/* Short sequences take little of large reserves. */
+static void
+expect_little(ModelRun *run, int sequences)
+{
+    ssmc_session *s = NULL;
+    int32_t ids[10];
+    model_run_ids(run, 1, ids, 10);
+    OK(ssmc_session_open_for(model_run_model(run), sequences, 1, 1 << 22, &s));
+    OK(ssmc_prefill(s, 0, ids, 10, NULL));
+    const size_t before = status_row("VmRSS:");
+    for (int i = 1; i < sequences; i++)
+        OK(ssmc_prefill(s, i, ids, 10, NULL));
+    const size_t each = (status_row("VmRSS:") - before) / (size_t)(sequences - 1);
+    cr_expect_lt(each, (size_t)256 << 10, "%zu bytes for 10 tokens", each);
+    ssmc_session_close(s);
+    model_run_close(run);
+}
+
+Test(memory, growing_states_take_what_was_said)
+{
+    expect_growth(MODEL_RUN(HYBRID, "--threads", "1"), 1, 100000);
+    expect_growth(MODEL_RUN(HYBRID, "--threads", "1"), 3, 20000);
+    expect_little(MODEL_RUN(HYBRID, "--threads", "1"), 16);
+}
+
 #endif
+
+Test(memory, explain_says_what_growing_states_take)
+{
+    ModelRun *run = MODEL_RUN(HYBRID, "--threads", "2");
+    const ssmc_memory m = ssmc_program_memory(model_run_program(run), 3, 2);
+    char growing[160];
+    snprintf(growing, sizeof growing,
+             "%.2f MiB   on top, once each sequence has read 5000 tokens "
+             "(--context); %zu bytes a token, until windows are full",
+             3 * (double)rt_kept_full(model_run_program(run), 5000) / (1 << 20), m.token);
+    const char *const argv[] = {SSMC_BINARY, "explain", HYBRID,      "--memory", "--sequences", "3",
+                                "--threads", "2",       "--context", "5000",     NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, growing), "expected %s in\n%s", growing, r.out);
+    cr_expect_eq(m.token, (size_t)384);
+    command_free(&r);
+    model_run_close(run);
+}
 
 Test(memory, explain_says_what_the_call_says)
 {
@@ -201,6 +276,31 @@ Test(memory, explain_says_what_the_call_says)
               total, r.out);
     command_free(&r);
     model_run_close(run);
+}
+
+Test(memory, headers_say_what_a_token_takes)
+{
+    static const struct {
+        const char *model, *says;
+    } rows[] = {
+        {HYBRID,      "\n#define M_TOKEN_BYTES 384 /* that each token of a sequence adds to these"},
+        {STORYTELLER, "\n#define M_TOKEN_BYTES 0 /* that each token"                              },
+    };
+    char *dir = temp_dir(), *object = path_join(dir, "m.o"), *header = path_join(dir, "m.h");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *const argv[] = {SSMC_BINARY, "compile", rows[i].model, "--emit",
+                                    "obj",       "-o",      object,        "--header",
+                                    header,      "--set",   "name=m",      NULL};
+        CommandResult r = command_run(argv, NULL, 0);
+        cr_assert_eq(r.status, 0, "%s", r.err);
+        char *text = read_whole(header, NULL);
+        cr_expect(text && strstr(text, rows[i].says), "%s lacks '%s'", rows[i].model, rows[i].says);
+        free(text);
+        command_free(&r);
+    }
+    temp_dir_remove(dir);
+    free(object);
+    free(header);
 }
 
 /* The figures of a machine that this one is not: they are those of its header. */

@@ -2,6 +2,7 @@
  * users call it. */
 #include <criterion/criterion.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,20 @@ static CommandResult
 run(int status, const char *const *more)
 {
     const char *argv[32] = {SSMC_BINARY, "run", STORYTELLER, "--greedy"};
+    for (size_t n = 4; *more; n++) {
+        cr_assert_lt(n, 31u);
+        argv[n] = *more++;
+    }
+    const CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, status, "status %d: %s", r.status, r.err);
+    return r;
+}
+
+/* The same of a model with growing states. */
+static CommandResult
+run_hybrid(int status, const char *const *more)
+{
+    const char *argv[32] = {SSMC_BINARY, "run", HYBRID, "--greedy"};
     for (size_t n = 4; *more; n++) {
         cr_assert_lt(n, 31u);
         argv[n] = *more++;
@@ -233,6 +248,32 @@ Test(run_state, a_cached_prompt_is_not_read_again)
     prompts_free(&p);
 }
 
+/* States that grow are kept at fewer and fewer places: together they are no more than twice the
+ * last.
+ */
+Test(run_state, a_cached_prompt_of_growing_states)
+{
+    Prompts p = prompts_new(9000);
+    const char *const argv[] = {"--prompt-file", p.path, "--cache-dir", p.cache, "-n", "12", NULL};
+    CommandResult a = run_hybrid(0, argv), again = run_hybrid(0, argv);
+    cr_expect(strstr(a.err, " 0 of 9000 tokens taken"), "%s", a.err);
+    cr_expect(strstr(again.err, " 8999 of 9000 tokens taken"), "%s", again.err);
+    cr_expect_str_eq(again.out, a.out);
+    int states = 0;
+    DIR *dir = opendir(p.cache);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        states += strstr(e->d_name, "-2048.state") || strstr(e->d_name, "-4096.state") ||
+                          strstr(e->d_name, "-8192.state") || strstr(e->d_name, "-8999.state")
+                      ? 1
+                  : strstr(e->d_name, ".state") ? 100
+                                                : 0;
+    closedir(dir);
+    cr_expect_eq(states, 4);
+    command_free(&a);
+    command_free(&again);
+    prompts_free(&p);
+}
+
 /* The command at work is killed at some moments; what it left is taken or not, and the text is the
  * same. */
 Test(run_state, killed_while_it_fills_the_cache)
@@ -263,4 +304,54 @@ Test(run_state, killed_while_it_fills_the_cache)
     command_free(&again);
     prompts_free(&clean);
     prompts_free(&p);
+}
+
+/* ---- full ---------------------------------------------------------------------------------- */
+
+/* What was made is printed, and saved: with more room the text goes on as if it had had it. */
+Test(run_state, a_full_session_ends_the_text_and_loses_nothing)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "full.state");
+    CommandResult whole = run_hybrid(0, ARGS("-p", PROMPT, "-n", "150"));
+    CommandResult cut =
+        run_hybrid(1, ARGS("-p", PROMPT, "-n", "150", "--context", "100", "--save-state", path));
+    cr_expect(strstr(cut.err,
+                     "sequence 0 is full: it has 128 tokens, 1 more were given, and it has "
+                     "room for 128 (--context N gives it room for N)"),
+              "%s", cut.err);
+    const size_t len = strlen(cut.out);
+    cr_expect(len > 0 && strncmp(whole.out, cut.out, len) == 0, "%s", cut.out);
+    CommandResult short_of_it =
+        run_hybrid(1, ARGS("--load-state", path, "-n", "9", "--context", "64"));
+    cr_expect(
+        strstr(short_of_it.err, "full.state has read 128 tokens, and the session has room for 64"),
+        "%s", short_of_it.err);
+    CommandResult rest = run_hybrid(0, ARGS("--load-state", path, "-n", "26"));
+    cr_expect_str_eq(rest.out, whole.out + len);
+    command_free(&whole);
+    command_free(&cut);
+    command_free(&short_of_it);
+    command_free(&rest);
+    free(path);
+    temp_dir_remove(dir);
+}
+
+Test(run_state, a_prompt_longer_than_the_room)
+{
+    char text[2000] = "";
+    for (int i = 0; i < 100; i++)
+        strcat(text, "Once upon ");
+    CommandResult r = run_hybrid(1, ARGS("-p", text, "--context", "64"));
+    cr_expect(strstr(r.err, "sequence 0 is full: it has 0 tokens, "), "%s", r.err);
+    cr_expect_str_eq(r.out, "");
+    command_free(&r);
+    static const char *const none[] = {"0", "-1", "2147483647", "99999999999999999999"};
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        CommandResult bad = run_hybrid(2, ARGS("-p", PROMPT, "--context", none[i]));
+        cr_expect(strstr(bad.err, "--context"), "%s", bad.err);
+        command_free(&bad);
+    }
+    /* It says nothing to a model whose states are of a fixed size. */
+    CommandResult fixed = run(0, ARGS("-p", text, "--context", "1", "-n", "3"));
+    command_free(&fixed);
 }

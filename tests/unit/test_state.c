@@ -122,6 +122,17 @@ Test(state, every_tenth_token_goes_on_to_the_same_text)
     expect_one_story(MODEL_RUN(STORYTELLER));
 }
 
+Test(state, every_tenth_token_goes_on_to_the_same_text_with_growing_states)
+{
+    expect_one_story(MODEL_RUN(HYBRID));
+}
+
+/* The ring of the window has 128 rows, so some of these states have been round it. */
+Test(state, every_tenth_token_goes_on_to_the_same_text_round_a_ring)
+{
+    expect_one_story(MODEL_RUN(HYBRID, "--set", "compile.block=64", "--dtype", "bf16"));
+}
+
 Test(state, every_tenth_token_goes_on_to_the_same_text_from_a_state_of_bf16)
 {
     expect_one_story(MODEL_RUN(STORYTELLER, "--dtype", "int8", "--state-dtype", "bf16"));

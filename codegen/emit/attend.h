@@ -1,0 +1,53 @@
+/* codegen/emit/attend.h -- private to codegen/: what the files of the attention kernel share. */
+#ifndef SSMC_CODEGEN_ATTEND_H
+#define SSMC_CODEGEN_ATTEND_H
+
+#include "codegen/emit/kept.h"
+#include "codegen/emit/tile.h"
+
+typedef struct {
+    CgKernel *k;
+    const Value *q, *y;
+    const CgOperand *keys, *values;
+    int64_t heads, groups, head_dim, together; /* together: heads of a group */
+    int64_t window;                            /* 0: none */
+    double scale, cap;
+    Dtype unit; /* f32, or i32: a pair of bf16 */
+    int pairs;  /* elements of a unit */
+    bool on_unit;
+    int64_t tokens, rows;       /* of a block */
+    int64_t step;               /* tokens of the past that are taken together */
+    int vecs, tall, wide, high; /* tiles of vectors: of S, tall x vecs; of O, high x wide */
+    int64_t q_stride, o_stride; /* elements of a row in scratch */
+    /* Scratch of this thread. */
+    Val q_rows, s, p, o, most, more, sum, scale_by;
+    Val partial; /* on the matrix unit: vectors of 16 rows before they are folded */
+    /* Where the loops are. */
+    CgSeg seg;
+    Val group, first, count; /* token `first` of the segment is the block's first of `count` */
+    Val nrows;               /* count times together */
+    Val at;                  /* position of the first token of the step */
+    Val keys_at, values_at;  /* of the sequence */
+} Attend;
+
+Val attend_f32(Cg *c, Val base, Val index); /* addresses, and one f32 */
+Val attend_one(Cg *c, Val base, Val index);
+/* Keys or values of the group's head from the token at position `at` on, KEPT_GROUP of them. */
+Val attend_kept(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val at);
+/* softcap tanh(s / softcap), times log2 e; s itself without a cap. */
+Val attend_capped(Cg *c, const Attend *a, Val s);
+/* s, -inf where the token at `position` does not look at those from `from` on, one a lane. */
+Val attend_masked(Cg *c, const Attend *a, Val s, Val from, Val position);
+/* i1: some token of the block does not look at all of the step. */
+Val attend_is_edge(Cg *c, const Attend *a);
+/* Position of a row's token. */
+Val attend_position(Cg *c, const Attend *a, Val row);
+
+/* ---- on the matrix unit (attend_unit.c) ---------------------------------------------------- */
+
+void attend_unit_reserve(Cg *c, Attend *a);
+void attend_unit_begin(Cg *c); /* of the kernel, and its end: */
+void attend_unit_end(Cg *c);
+void attend_unit_walk(Cg *c, Attend *a, Val from, Val end); /* over the past */
+
+#endif

@@ -1,0 +1,43 @@
+partition: what is pointwise after experts runs in their kernel, which threads divide by experts and panels.
+--ARGS--
+compile @IN@ --stop-after partition --cpu x86-64-v4
+--IN--
+include experts.ir K=64 O=40
+--EXPECT--
+graph "t" kernel {
+  weights "init:reference"
+  block 64
+  rows 4
+  phase prefill
+  input ids: i32[T]
+  weight e: f32[16,64] init=ones
+  weight g: f32[4,64] init=ones
+  weight w: f32[4,40,64] init=ones
+  kernel pack_g {part=rows} {
+    t1: f32[1,64,16] = pack(g) {panel=16}
+  }
+  kernel pack_w {part=rows} {
+    t2: f32[4,1,64,48] = pack(w) {panel=48}
+  }
+  kernel embed {part=rows, pieces=4} {
+    x: f32[T,64] = embed(ids, e)
+  }
+  kernel g {tile=12, part=grid, pieces=16} {
+    s: f32[T,4] = linear(x, t1) {out=4, matmul=emitted}
+  }
+  kernel route {part=rows, pieces=4} {
+    c: i32[T*2], p: f32[T*2,1] = route(s) {top=2, score=softmax, normalise=1}
+  }
+  kernel w {tile=8, part=grid, pieces=16} {
+    a: f32[T*2,40] = experts(x, c, t2) {out=40}
+    b: f32[T*2,40] = silu(a)
+    y: f32[T*2,40] = mul(b, p)
+  }
+  kernel fold {part=rows, pieces=4} {
+    f: f32[T,40] = fold(y) {top=2}
+  }
+  kernel take {part=rows, pieces=4} {
+    o: f32[R,40] = take(f)
+  }
+  output o
+}
