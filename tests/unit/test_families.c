@@ -15,8 +15,9 @@
 #define GOLDENS SSMC_ROOT "/../shared/goldens"
 
 static const char *const names[] = {
-    "llama-base",     "granitemoehybrid-base", "bamba-base",    "nemotron_h-base",
-    "falcon_h1-base", "falcon_h1-multipliers", "gpt_neox-base", "zamba2-base"};
+    "llama-base",           "granitemoehybrid-base", "bamba-base",    "nemotron_h-base",
+    "falcon_h1-base",       "falcon_h1-multipliers", "gpt_neox-base", "zamba2-base",
+    "granitemoehybrid-moe", "nemotron_h-moe",        "jamba-base"};
 
 typedef struct {
     char name[40];
