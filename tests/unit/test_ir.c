@@ -28,7 +28,7 @@ Test(ops, rows_follow_the_legend)
         const Op op = (Op)i;
         const OpInfo *info = &op_info[op];
         const size_t operands = strlen(info->operands);
-        cr_expect_eq(strspn(info->operands, "xaifvsWFMBP?*"), operands, "%s", info->name);
+        cr_expect_eq(strspn(info->operands, "xaeifvsWFMBP?*"), operands, "%s", info->name);
         cr_expect_eq(strspn(info->stages, "MLK"), strlen(info->stages), "%s", info->name);
         cr_expect_eq(strspn(info->flags, "CLSPJREA"), strlen(info->flags), "%s", info->name);
         cr_expect(strlen(info->results) == 1 && strchr("123*", info->results[0]), "%s", info->name);

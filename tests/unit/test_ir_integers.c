@@ -227,7 +227,7 @@ Test(integers_text, quantised_rows_and_weights)
         {"a, c = quantise(b)",                     "operand 1, `b`, is a weight"                               },
         {"a, c = quantise_i8(h)",                  "operand 1, `h`, is an activation"                          },
         {"a, c = quantise_i8(b)",
-         "operand 1, `b`, is f32[5], expected [O,K]: it is the weight of a projection"                         },
+         "operand 1, `b`, is f32[5], expected [O,K] or [E,O,K]: it is the weight of a projection"              },
         {"a, c = quantise_i8(w8)",                 "operand 1, `w8`, is i8[5,8], expected [O,K]"               },
         {"a, c = quantise_i8(w) {group=7}",        "group=7, expected a multiple of 8"                         },
         {"a, c, d = quantise_u4(w) {group=12}",    "group=12, expected a multiple of 8"                        },
@@ -237,7 +237,7 @@ Test(integers_text, quantised_rows_and_weights)
         {"p = pack(w) {group=8, panel=4}",
          "only whole numbers are packed in groups; `w` is f32[5,8]"                                            },
         {"p = pack(pack(w8) {panel=4}) {panel=4}",
-         "is u8[2,2,4,4], expected [O,K]: it is the weight of a projection"                                    },
+         "is u8[2,2,4,4], expected [O,K] or [E,O,K]: it is the weight of a projection"                         },
         {"p = pack(b) {panel=4}",                  "is f32[5], expected [O,K]"                                 },
     };
     expect_cases(cases, COUNT_OF(cases));
