@@ -300,6 +300,193 @@ ParameterizedTest(Case *c, published, spellings)
     arena_free(arena);
 }
 
+/* ---- configs that do not fit ------------------------------------------------------------------
+ */
+
+/* Changes of a golden's config.json, and what is said of them, in pieces separated by '|'. */
+static const struct {
+    char golden[32];
+    const char *says, *fault;
+} faults[] = {
+    {"jamba-base",           "{'num_experts': 3}",
+     "router.weight' has the shape [4,64]; expected [3,64]|the size 3 comes from experts|"
+     "'model.layers.1.feed_forward.experts.3.down_proj.weight'|which the model does not use"                                                     },
+    {"jamba-base",           "{'num_experts': 8}",
+     "expected [8,64]|there is no tensor 'model.layers.1.feed_forward.experts.4.gate_proj.weight'"                                               },
+    {"jamba-base",           "{'num_experts': -4}",
+     "config.json:1:|experts is '-4'; expected a whole number from 1 to 65536"                                                                   },
+    {"jamba-base",           "{'num_experts_per_tok': 5}",
+     "config.json:1:|top = 5, which must be at most experts = 4"                                                                                 },
+    {"jamba-base",           "{'attn_layer_period': 0}",
+     "attn_layer_offset = 1, which must be less than attn_layer_period = 0"                                                                      },
+    {"granitemoehybrid-moe", "{'num_local_experts': 8}",
+     "block_sparse_moe.input_linear.weight' has the shape [4,96,64]; expected [8,96,64]"                                                         },
+    {"granitemoehybrid-moe", "{'num_local_experts': 0}",
+     "block_sparse_moe.input_linear.weight'|which the model does not use"                                                                        },
+    {"nemotron_h-moe",       "{'n_group': 3}",                                               "experts = 4, which is not a multiple of groups = 3"},
+    {"nemotron_h-moe",       "{'n_group': 2, 'topk_group': 3}",
+     "kept = 3, which must be at most groups = 2"                                                                                                },
+    {"llama-base",           "{'num_key_value_heads': 3}",
+     "heads = 4, which is not a multiple of groups = 3"                                                                                          },
+    {"llama-base",           "{'num_attention_heads': 0}",                                   "heads is '0'; expected a whole number from 1"      },
+    {"llama-base",           "{'sliding_window': -5}",                                       "window is '-5'; expected a whole number from 0"    },
+    {"llama-base",           "{'rope_parameters': {'rope_type': 'dynamic', 'factor': 2.0}}",
+     "rope_parameters.rope_type is 'dynamic'; only 'default' or 'linear' or 'llama3' or 'yarn'"                                                  },
+    {"llama-base",           "{'model_type': 'opt'}",
+     "model_type is 'opt'; known are|what was recognised here|dim: 64|block: attention, heads: 4"                                                },
+    {"bamba-base",           "{'attn_layer_indices': [7]}",
+     "model.layers.1.self_attn.k_proj.weight'|which the model does not use|there is no tensor "
+     "'model.layers.1.mamba.in_proj.weight'"                                                                                                     },
+};
+
+Test(published, configs_that_do_not_fit_their_weights)
+{
+    Arena *arena = arena_new();
+    char *model = temp_dir(), *path = path_join(model, "config.json");
+    char *weights = path_join(model, "model.safetensors");
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        const char *dir = arena_printf(arena, SSMC_ROOT "/tests/goldens/%s", faults[i].golden);
+        char *config = config_with(dir, faults[i].says), *pieces = strdup(faults[i].fault);
+        unlink(weights);
+        cr_assert(write_whole(path, config, strlen(config)));
+        cr_assert_eq(symlink(arena_printf(arena, "%s/model.safetensors", dir), weights), 0);
+        CommandResult r = aot_ssmc(ARGS("explain", model));
+        cr_expect_eq(r.status, 2, "%s: status %d", faults[i].says, r.status);
+        for (const char *piece = strtok(pieces, "|"); piece; piece = strtok(NULL, "|"))
+            cr_expect(strstr(r.err, piece), "%s: expected '%s' in:\n%s", faults[i].says, piece,
+                      r.err);
+        command_free(&r);
+        free(config);
+        free(pieces);
+    }
+    temp_dir_remove(model);
+    free(path);
+    free(weights);
+    arena_free(arena);
+}
+
+/* ---- files of those who made the models ----------------------------------------------------- */
+
+/* Hybrids of state-spaces (attn_layer_idx) in files of torch.save, and Codestral Mamba's
+ * params.json with a prefix in its names; tests/data/torch/hybrids.py has computed the logits. */
+Test(published, layouts_of_state_spaces_and_of_codestral)
+{
+    static const char *const names[] = {"mamba2attn", "mamba1attn", "transformerpp", "codestral"};
+    static const char *const modes[] = {"prefill", "step", "split"};
+    Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *dir = arena_printf(arena, SSMC_ROOT "/tests/data/torch/%s", names[i]);
+        const char *golden = arena_printf(arena, "%s.safetensors", dir);
+        for (size_t k = 0; k < COUNT_OF(modes); k++) {
+            char *err =
+                golden_check(dir, golden, ARGS("--dtype", "f32", "--mode", modes[k]), GOLDEN_F32);
+            cr_expect_str_eq(err, "", "%s", dir);
+            free(err);
+        }
+    }
+    arena_free(arena);
+}
+
+/* Name and rows of a weight in consolidated.safetensors: transformers has the halves of a head that
+ * positions turn one behind the other, Mistral's files have them in neighbouring pairs. */
+static const struct {
+    const char *published, *name;
+    bool pairs;
+} consolidated[] = {
+    {"tok_embeddings.weight",            "model.embed_tokens.weight",                       false},
+    {"norm.weight",                      "model.norm.weight",                               false},
+    {"layers.%d.attention_norm.weight",  "model.layers.%d.input_layernorm.weight",          false},
+    {"layers.%d.attention.wq.weight",    "model.layers.%d.self_attn.q_proj.weight",         true },
+    {"layers.%d.attention.wk.weight",    "model.layers.%d.self_attn.k_proj.weight",         true },
+    {"layers.%d.attention.wv.weight",    "model.layers.%d.self_attn.v_proj.weight",         false},
+    {"layers.%d.attention.wo.weight",    "model.layers.%d.self_attn.o_proj.weight",         false},
+    {"layers.%d.ffn_norm.weight",        "model.layers.%d.post_attention_layernorm.weight", false},
+    {"layers.%d.feed_forward.w1.weight", "model.layers.%d.mlp.gate_proj.weight",            false},
+    {"layers.%d.feed_forward.w2.weight", "model.layers.%d.mlp.down_proj.weight",            false},
+    {"layers.%d.feed_forward.w3.weight", "model.layers.%d.mlp.up_proj.weight",              false},
+};
+enum { LAYERS = 3, HEAD_DIM = 16 };
+
+/* name with the layer in the place of %d. */
+static const char *
+layer_name(Arena *arena, const char *name, int layer)
+{
+    char *made = text_replace(name, "%d", arena_printf(arena, "%d", layer));
+    const char *copy = arena_strdup(arena, made);
+    free(made);
+    return copy;
+}
+
+static const void *
+rows_in_pairs(Arena *arena, const RtTensor *t)
+{
+    const size_t row = t->bytes / (size_t)t->dim[0];
+    char *data = arena_alloc(arena, t->bytes);
+    for (int64_t r = 0; r < t->dim[0]; r++) {
+        const int64_t i = r % HEAD_DIM, source = r - i + i / 2 + i % 2 * (HEAD_DIM / 2);
+        memcpy(data + (size_t)r * row, (const char *)t->data + (size_t)source * row, row);
+    }
+    return data;
+}
+
+/* params.json and consolidated.safetensors of the golden's weights in a directory. */
+static void
+write_consolidated(Arena *arena, const char *golden, const char *dir)
+{
+    static const char params[] =
+        "{\"dim\": 64, \"n_layers\": 3, \"head_dim\": 16, \"hidden_dim\": 96, \"n_heads\": 4,"
+        " \"n_kv_heads\": 2, \"norm_eps\": 1e-06, \"vocab_size\": 160, \"rope_theta\": 10000.0,"
+        " \"tied_embeddings\": true}";
+    RtTensorFile *file = NULL;
+    RtTensor tensors[COUNT_OF(consolidated) * LAYERS];
+    int count = 0;
+    cr_assert_eq(rt_tensors_open(arena_printf(arena, "%s/model.safetensors", golden), &file),
+                 SSMC_OK, "%s", ssmc_error());
+    for (size_t i = 0; i < COUNT_OF(consolidated); i++) {
+        const int layers = strchr(consolidated[i].name, '%') ? LAYERS : 1;
+        for (int layer = 0; layer < layers; layer++) {
+            const char *name = layer_name(arena, consolidated[i].name, layer);
+            const RtTensor *t = rt_tensors_find(file, name);
+            cr_assert(t, "%s", name);
+            tensors[count] = *t;
+            tensors[count].name = layer_name(arena, consolidated[i].published, layer);
+            if (consolidated[i].pairs)
+                tensors[count].data = rows_in_pairs(arena, t);
+            count++;
+        }
+    }
+    cr_assert_eq(
+        rt_tensors_write(arena_printf(arena, "%s/consolidated.safetensors", dir), tensors, count),
+        SSMC_OK, "%s", ssmc_error());
+    cr_assert(write_whole(arena_printf(arena, "%s/params.json", dir), params, sizeof params - 1));
+    rt_tensors_close(file);
+}
+
+Test(published, params_json_with_rows_in_pairs)
+{
+    static const struct {
+        const char *dtype, *mode;
+        double bound;
+    } runs[] = {
+        {"f32",  "prefill", GOLDEN_F32},
+        {"f32",  "step",    GOLDEN_F32},
+        {"int8", "split",   0.8       },
+    };
+    Arena *arena = arena_new();
+    const char *from = SSMC_ROOT "/tests/goldens/llama-base";
+    char *dir = temp_dir();
+    write_consolidated(arena, from, dir);
+    for (size_t i = 0; i < COUNT_OF(runs); i++) {
+        char *err =
+            golden_check(dir, golden_of(arena, from),
+                         ARGS("--dtype", runs[i].dtype, "--mode", runs[i].mode), runs[i].bound);
+        cr_expect_str_eq(err, "");
+        free(err);
+    }
+    temp_dir_remove(dir);
+    arena_free(arena);
+}
+
 /* ---- trained models -------------------------------------------------------------------------- */
 
 /* Perplexities of transformers in f32 over the first 60000 bytes of a text (training.json beside
