@@ -42,7 +42,7 @@ product_depfile(StrBuf *out, const Job *job, const char *product)
     sb_puts(out, ":");
     struct stat st;
     const bool folder = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
-    ok = ok && put_needed(out, folder ? arena_printf(job->arena, "%s/config.json", model) : model);
+    ok = ok && put_needed(out, folder ? fe_config_path(job->arena, model) : model);
     for (int i = 0; i < job->fe.nblock_files; i++)
         ok = ok && put_needed(out, job->fe.block_files[i]);
     for (int i = 0; job->weights && rt_weights_file(job->weights, i); i++) /* else by rules */

@@ -63,6 +63,9 @@ typedef struct {
     const FeShape *const *shapes;
 } FeModel;
 
+/* The file that describes a checkpoint's directory: config.json, or params.json where there is only
+ * that. It may be neither. */
+const char *fe_config_path(Arena *arena, const char *dir);
 /* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:
  * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32; layers.*.state=32 is
  * every layer whose block has such a parameter). False: faults are in diag. */

@@ -98,10 +98,18 @@ read_text(Loader *l, const Source *source)
                       tree_text(l->arena, l->root));
 }
 
+const char *
+fe_config_path(Arena *arena, const char *dir)
+{
+    const char *config = arena_printf(arena, "%s/config.json", dir);
+    const char *params = arena_printf(arena, "%s/params.json", dir);
+    return access(config, F_OK) != 0 && access(params, F_OK) == 0 ? params : config;
+}
+
 static bool
 read_directory(Loader *l, const char *path)
 {
-    const char *config = arena_printf(l->arena, "%s/config.json", path);
+    const char *config = fe_config_path(l->arena, path);
     if (access(config, R_OK) != 0)
         return diag_error(l->diag, (SrcLoc){0},
                           "%s is a directory without a config.json that can be read, "

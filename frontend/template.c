@@ -156,14 +156,25 @@ report_no_kind(const Template *t, int64_t layer, const Tree *when)
 {
     Expr e = {.arena = t->arena, .scope = t->scope};
     expr_eval(&e, when->text, strlen(when->text));
-    const Tree *list = NULL;
-    for (int i = 0; i < e.nused && !list; i++)
-        if (tree_is(e.used[i]->value.tree, TREE_LIST))
-            list = e.used[i]->value.tree;
-    const Tree *at = list && layer < list->count ? list->items[layer] : list ? list : t->config;
-    diag_error(t->diag, at->loc, "layer %lld%s%s is of no kind that family %s knows",
-               (long long)layer, at == t->config ? "" : ", ",
-               at == t->config ? "" : tree_text(t->arena, at), t->family);
+    const Tree *list = NULL, *letters = NULL; /* of which each is of a layer */
+    double unused;
+    for (int i = 0; i < e.nused; i++) {
+        const Tree *used = e.used[i]->value.tree;
+        if (tree_is(used, TREE_LIST) && !list)
+            list = used;
+        else if (tree_is(used, TREE_SCALAR) && !tree_num(used, &unused) && !letters)
+            letters = used;
+    }
+    const char *what = "";
+    const Tree *at = list ? list : letters ? letters : t->config;
+    if (list && layer < list->count) {
+        at = list->items[layer];
+        what = arena_printf(t->arena, ", %s,", tree_text(t->arena, at));
+    } else if (!list && letters && (size_t)layer < strlen(letters->text)) {
+        what = arena_printf(t->arena, ", '%c',", letters->text[layer]);
+    }
+    diag_error(t->diag, at->loc, "layer %lld%s is of no kind that family %s knows",
+               (long long)layer, what, t->family);
     diag_also(t->diag, when->loc, "the kinds it knows are here");
 }
 

@@ -219,9 +219,6 @@ static const struct {
     {"",               ".gguf",        NULL                                                  },
     {"",               ".h5",          NULL                                                  },
     {"",               ".npz",         NULL                                                  },
-    {"params",         ".json",
-     "$ describes it in a way that is not read: give the conversion for transformers, which has a "
-     "config.json"                                                                           },
     {"",               ".safetensors",
      "$ holds weights: its config.json belongs beside it, or a YAML file says `weights: $`"  },
     {"",               ".msgpack",     "$ is of Flax: give the checkpoint as safetensors"    },

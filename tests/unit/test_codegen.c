@@ -429,16 +429,19 @@ Test(codegen, regroup_moves_and_scales_rows)
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         StrBuf sb = {0};
         sb_printf(&sb,
-                  HEAD TABLE " weight w: %s[10,$W] tensor=\"w\" init=ones\n"
-                             " weight b: %s[10] tensor=\"b\" init=ones\n"
-                             " kernel rows {part=rows} {\n  m: f32[10,$W] = mul(w, 2)\n"
-                             "  r: f32[10,$W] = regroup(m) {sizes=[1, 3, 1], groups=2, "
-                             "factors=[0.5, -3, 1]}\n }\n"
-                             " kernel bias {part=rows} { s: f32[10] = regroup(b) {sizes=[2, 3], "
-                             "groups=2} }\n" LOAD
-                             " kernel p {part=rows} { p = pack(r) {panel=8} }\n"
-                             " kernel l {tile=2} {\n"
-                             "  y = linear(h, p, s) {out=10, matmul=emitted}\n }\n" END,
+                  HEAD TABLE
+                  " weight w: %s[10,$W] tensor=\"w\" init=ones\n"
+                  " weight b: %s[10] tensor=\"b\" init=ones\n"
+                  " kernel rows {part=rows} {\n  m: f32[10,$W] = mul(w, 2)\n"
+                  "  r: f32[10,$W] = regroup(m) {sizes=[1, 3, 1], groups=2, "
+                  "factors=[0.5, -3, 1]}\n }\n"
+                  " kernel bias {part=rows} { s: f32[10] = regroup(b) {sizes=[2, 3], "
+                  "groups=2} }\n"
+                  " kernel pairs {part=rows} {\n"
+                  "  t: f32[10,$W] = regroup(r) {sizes=[1, 1], groups=2, repeat=2}\n }\n" LOAD
+                  " kernel p {part=rows} { p = pack(t) {panel=8} }\n"
+                  " kernel l {tile=2} {\n"
+                  "  y = linear(h, p, s) {out=10, matmul=emitted}\n }\n" END,
                   types[i], types[i]);
         agree(sb_text(&sb), 1e-4);
         sb_free(&sb);

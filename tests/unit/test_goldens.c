@@ -2,60 +2,19 @@
  * Goldens: float32 logits of transformers on a CPU; D/golden.safetensors has ids_K and logits_K. */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/rt.h"
-#include "tests/harness.h"
+#include "tests/aot.h"
+#include "tests/golden.h"
 
 typedef struct {
     char model[64];  /* below the project's root */
     char golden[64]; /* directory of golden.safetensors */
     char option[16], value[32];
 } Case;
-
-/* Largest |ours - golden| in units of max(1, standard deviation of the golden). */
-static double
-deviation(const RtTensor *ours, const RtTensor *golden)
-{
-    const size_t n = golden->bytes / sizeof(float);
-    double sum = 0, squares = 0, most = 0;
-    for (size_t i = 0; i < n; i++) {
-        float a = 0, b = 0;
-        memcpy(&a, (const char *)ours->data + i * sizeof a, sizeof a);
-        memcpy(&b, (const char *)golden->data + i * sizeof b, sizeof b);
-        sum += b;
-        squares += (double)b * b;
-        most = isfinite(a) ? fmax(most, fabs((double)a - b)) : HUGE_VAL;
-    }
-    const double mean = sum / (double)n;
-    return most / fmax(1, sqrt(squares / (double)n - mean * mean));
-}
-
-static void
-compare_files(const Case *c, const char *out_path, const char *golden_path)
-{
-    RtTensorFile *ours = NULL, *golden = NULL;
-    cr_assert_eq(rt_tensors_open(out_path, &ours), SSMC_OK, "%s", ssmc_error());
-    cr_assert_eq(rt_tensors_open(golden_path, &golden), SSMC_OK, "%s", ssmc_error());
-    int compared = 0;
-    for (int i = 0; i < rt_tensors_count(golden); i++) {
-        const RtTensor *want = rt_tensors_at(golden, i);
-        if (strncmp(want->name, "logits_", 7) != 0)
-            continue;
-        const RtTensor *got = rt_tensors_find(ours, want->name);
-        cr_assert(got && got->bytes == want->bytes, "%s: no %s of that size", c->model, want->name);
-        const double off = deviation(got, want);
-        cr_expect(off <= 2e-4, "%s %s %s: %s is off by %g", c->model, c->option, c->value,
-                  want->name, off);
-        compared++;
-    }
-    cr_assert_gt(compared, 0);
-    rt_tensors_close(ours);
-    rt_tensors_close(golden);
-}
 
 static const char *const golden_names[] = {"mamba2-base", "mamba2-groups", "mamba2-oddstate",
                                            "mamba2-bias", "mamba-base",    "falcon_mamba-base"};
@@ -125,51 +84,23 @@ ParameterizedTest(Case *c, goldens, logits)
 {
     if (cpu_is_foreign(c))
         cr_skip("--cpu %s does not run here", c->value);
-    char *dir = temp_dir();
-    char *out = path_join(dir, "o.safetensors");
-    char *model = path_join(SSMC_ROOT, c->model);
-    char *golden_dir = path_join(SSMC_ROOT, c->golden);
-    char *golden = path_join(golden_dir, "golden.safetensors");
-    const char *argv[] = {SSMC_BINARY, "logits",  model, "--ids",   golden,   "--out",
-                          out,         "--dtype", "f32", c->option, c->value, NULL};
-    CommandResult r = command_run(argv, NULL, 0);
-    cr_assert_eq(r.status, 0, "%s %s %s: status %d\n%s", c->model, c->option, c->value, r.status,
-                 r.err);
-    compare_files(c, out, golden);
-    command_free(&r);
-    temp_dir_remove(dir);
-    free(out);
+    char *model = path_join(SSMC_ROOT, c->model), *dir = path_join(SSMC_ROOT, c->golden);
+    char *golden = path_join(dir, "golden.safetensors");
+    free(golden_check(model, golden, ARGS("--dtype", "f32", c->option, c->value), GOLDEN_F32));
     free(model);
-    free(golden_dir);
+    free(dir);
     free(golden);
 }
 
 /* Where the machine has no unit, C functions in its place tell how far bf16 triples are off. */
 Test(goldens, triples_of_the_model)
 {
-    static const Case c = {"tests/goldens/mamba2-base", "tests/goldens/mamba2-base", "--set",
-                           "compile.dot=bf16x3"};
-    const char *golden = SSMC_ROOT "/tests/goldens/mamba2-base/golden.safetensors";
-    char *dir = temp_dir(), *out = path_join(dir, "o.safetensors");
-    const char *argv[] = {SSMC_BINARY,
-                          "logits",
-                          SSMC_ROOT "/tests/goldens/mamba2-base",
-                          "--ids",
-                          golden,
-                          "--out",
-                          out,
-                          "--set",
-                          "compile.dot=bf16x3",
-                          "--set",
-                          "compile.matrix=model",
-                          NULL};
-    CommandResult r = command_run(argv, NULL, 0);
-    cr_assert_eq(r.status, 0, "%s", r.err);
-    cr_expect_str_eq(r.err, "");
-    compare_files(&c, out, golden);
-    command_free(&r);
-    temp_dir_remove(dir);
-    free(out);
+    char *err = golden_check(
+        AOT_SMALL, AOT_IDS,
+        ARGS("--dtype", "f32", "--set", "compile.dot=bf16x3", "--set", "compile.matrix=model"),
+        GOLDEN_F32);
+    cr_expect_str_eq(err, "");
+    free(err);
 }
 
 /* ids as one line of numbers. */

@@ -160,7 +160,6 @@ Test(kind, folders)
     }
     expect_folder(false, "pytorch_model.bin", zip, sizeof zip - 1,
                   ARGS("pytorch_model.bin is a PyTorch file", "beside its config.json"));
-    expect_folder(false, "params.json", "{}", 2, ARGS("the conversion for transformers"));
     expect_folder(false, "model.safetensors", "\2\0\0\0\0\0\0\0{}", 10,
                   ARGS("model.safetensors holds weights", "config.json belongs beside it"));
     expect_folder(true, "adapter_model.safetensors", "\2\0\0\0\0\0\0\0{}", 10, ARGS("has no "));

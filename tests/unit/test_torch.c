@@ -469,6 +469,34 @@ Test(torch, hostile_pickles)
         pickle_refused(hostile[i].pickle, hostile[i].len, hostile[i].says);
 }
 
+/* Each opcode that is not run, and each byte that is none: refused where it stands, by its name. */
+Test(torch, every_opcode_that_is_not_allowed)
+{
+    static const bool is_run[256] = {
+#define PICKLE_OP(code, name, operand) [code] = true,
+#include "runtime/pickle_ops.def"
+#undef PICKLE_OP
+    };
+    static const char *const names[256] = {
+#define PICKLE_OP(code, name, operand)
+#define PICKLE_REFUSED(code, name) [code] = #name,
+#include "runtime/pickle_ops.def"
+#undef PICKLE_OP
+    };
+    int refusals = 0;
+    for (int code = 0; code < 256; code++) {
+        const char pickle[] = {'\x80', 2, '}', '}', (char)code, 'a', '\n', '.'};
+        char says[96];
+        if (is_run[code])
+            continue;
+        snprintf(says, sizeof says, "byte 4: opcode 0x%02x (%s) is none|nothing of the file was",
+                 code, names[code] ? names[code] : "of no pickle");
+        pickle_refused(pickle, sizeof pickle, says);
+        refusals++;
+    }
+    cr_expect_gt(refusals, 200);
+}
+
 /* "\x80\2", many times one opcode, "." */
 static void
 many_refused(const char *opcode, size_t len, size_t count, const char *says)
