@@ -202,11 +202,13 @@ const heights = all => all.flatMap(curve => curve.points.map(p => p.y));
 function drawTimes() {
   const figures = figuresIn(document.getElementById("charts"));
   const forms = [...new Set(data.points.map(p => p.label))];
+  /* What has no state size is the same at every one. */
+  const atAll = data.points.flatMap(p => p.state === null ? data.states.map(state => ({...p, state, any: true})) : [p]);
   const draw = (caption, key, x, is) => {
-    const all = forms.map(name => ({name, points: data.points
+    const all = forms.map(name => ({name, points: atAll
       .filter(p => p.label === name && is(p) && p.milliseconds > 0)
       .map(p => ({x: p[key], y: p.milliseconds,
-                  title: `${name}, N = ${p.state}, ${p.tokens} tokens: ${digits(p.milliseconds, 4)} ms`}))}));
+                  title: `${name}, ${p.any ? "" : `N = ${p.state}, `}${p.tokens} tokens: ${digits(p.milliseconds, 4)} ms`}))}));
     const ys = heights(all);
     if (ys.length)
       curves(figures, {caption, title: `Time of each form: ${caption}`, table: "milliseconds",
