@@ -11,6 +11,9 @@
  *             own: bool}}                       RULE: of runtime/init.def
  *             without `when` being true there is no such weight, or the name means `otherwise`;
  *             one that is `own` is of one layer, also where layers share the block
+ *   hybrid:   {PARAM: expression}             what the block has instead of its defaults in a model
+ *             without such a mixer that the key `attention` gives some; the last block of a kind
+ *             that has it is taken
  *   states:   {OP: NAME, or OP: [NAME, NAME]} what the states of its ops are called, in their order
  *   ops:      [statements of the text form]   the frame reads ids, calls layers(h) and defines
  * logits {when: expression, op: statement} is there only where the expression is true
@@ -52,7 +55,7 @@ typedef struct {
     bool built_in;
     BlockParam *params;
     int nparams;
-    const Tree *sizes, *checks, *states, *ops; /* NULL: none */
+    const Tree *sizes, *checks, *states, *ops, *hybrid; /* NULL: none */
     BlockWeight *weights;
     int nweights;
 } Block;

@@ -215,15 +215,23 @@ plan_entry(const Planner *p, const Tree *entry, Within within, Plan *out)
 
 /* ---- parameters put everywhere -------------------------------------------------------------- */
 
+static bool
+block_has(const Block *block, const char *key)
+{
+    for (int i = 0; i < block->nparams; i++)
+        if (strcmp(block->params[i].spec.name, key) == 0)
+            return true;
+    return false;
+}
+
 /* Whether the block of the entry, or of one inside it, has such a parameter. */
 static bool
 any_has(const Planner *p, const Tree *entry, const char *key)
 {
     const Tree *inner = layer_inner(entry), *name = tree_get(entry, "block");
     const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
-    for (int k = 0; block && k < block->nparams; k++)
-        if (strcmp(block->params[k].spec.name, key) == 0)
-            return true;
+    if (block && block_has(block, key))
+        return true;
     for (int i = 0; inner && i < inner->count; i++)
         if (any_has(p, inner->items[i], key))
             return true;
@@ -231,16 +239,17 @@ any_has(const Planner *p, const Tree *entry, const char *key)
 }
 
 /* Every entry of a list that was read without faults has what was put everywhere; some block must
- * know it. */
+ * know it, of the model or that was added to it (NULL: none). */
 static bool
-check_everywhere(const Planner *p, const Tree *layers)
+check_everywhere(const Planner *p, const Tree *layers, const Block *added)
 {
     const bool list = layers->kind == TREE_LIST;
     const Tree *entry = list ? layers->items[0] : layers;
     bool ok = true;
     for (int i = 0; i < entry->count; i++) {
         const Tree *item = entry->items[i];
-        bool known = !item->everywhere || any_has(p, layers, item->key);
+        bool known = !item->everywhere || any_has(p, layers, item->key) ||
+                     (added && block_has(added, item->key));
         for (int k = 0; list && k < layers->count; k++)
             known = known || any_has(p, layers->items[k], item->key);
         if (known)
@@ -282,11 +291,17 @@ plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Pla
     }
     out->kind = PLAN_LAYERS;
     out->repeat = 1;
-    if (layers->tree->kind == TREE_LIST)
-        return plan_list(&p, layers->tree, OF_LIST, out) && check_everywhere(&p, layers->tree);
-    out->inner = arena_array(arena, 1, sizeof *out->inner);
-    out->ninner = 1;
-    return plan_entry(&p, layers->tree, OF_LIST, out->inner) && check_everywhere(&p, layers->tree);
+    const bool list = layers->tree->kind == TREE_LIST;
+    const Block *added = NULL;
+    if (!list) {
+        out->inner = arena_array(arena, 1, sizeof *out->inner);
+        out->ninner = 1;
+    }
+    return (list ? plan_list(&p, layers->tree, OF_LIST, out)
+                 : plan_entry(&p, layers->tree, OF_LIST, out->inner)) &&
+           plan_hybrid(arena, parts, scope, list ? layers->tree->items[0] : layers->tree, diag, out,
+                       &added) &&
+           check_everywhere(&p, layers->tree, added);
 }
 
 /* Keys of a frame that are no parameters of its block are faults. */
