@@ -348,7 +348,9 @@ set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value
 {
     const size_t len = strcspn(name, ".=");
     const char *rest = name + len + 1;
-    const bool all = at->kind == TREE_LIST || tree_get(at, "order") || tree_get(at, "parts");
+    const bool layers = at->kind == TREE_MAP && at->key && strcmp(at->key, "layers") == 0;
+    const bool all =
+        at->kind == TREE_LIST || layers || tree_get(at, "order") || tree_get(at, "parts");
     if (all && len == 1 && *name == '*') {
         const Tree one = {.kind = TREE_LIST, .items = &at, .count = 1};
         if (name + len < equals && rest + strcspn(rest, ".=") == equals)
