@@ -415,7 +415,7 @@ function drawKernels() {
     drawBandwidth(element, grid.sizes, ceilings, kernels);
     table(element, "Table", "kernels of the compiler's own choice",
           ["kernel", "phase", "N", "share of time", "Gop/s", "GB/s", "op/byte"],
-          kernels.map(k => [k.name, PHASES[k.phase], String(k.state), percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
+          kernels.map(k => [k.name, PHASES[k.phase], k.state > 0 ? String(k.state) : "", percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
                             digits(k.flops / k.bytes, 3)]));
   }
 }
