@@ -15,8 +15,8 @@ plan_settings(const Plan *plan, const Group *g, const Point *point, const Listen
 {
     static const char *const key[AXIS_COUNT] = {[AXIS_attention] = "attention",
                                                 [AXIS_state] = "layers.*.state",
-                                                [AXIS_head_dim] = "layers.*.head_dim",
-                                                [AXIS_groups] = "layers.*.groups"};
+                                                [AXIS_head_dim] = "layers.ssd.head_dim",
+                                                [AXIS_groups] = "layers.ssd.groups"};
     Settings s = plan->described->settings;
     s.listener = listener;
     s.random_weights = plan->random_weights;
@@ -24,7 +24,7 @@ plan_settings(const Plan *plan, const Group *g, const Point *point, const Listen
         if (g->size[a] >= 0)
             settings_over(&s, key[a], g->size[a]);
     if (g->inner > 0)
-        settings_over(&s, "layers.*.inner", g->inner);
+        settings_over(&s, "layers.ssd.inner", g->inner);
     s.format = g->format;
     if (point && form_by_name(point->form, &s.form) && point->chunk > 0) /* not if it is mixed */
         s.chunk = point->chunk;

@@ -385,3 +385,32 @@ blocks_find(const BlockSet *set, const char *name, SrcLoc loc)
     name_unknown(set->diag, loc, "block", name, set->items, (size_t)set->count, sizeof *set->items);
     return NULL;
 }
+
+bool
+statement_next_op(const char **at, Op *op)
+{
+    while (**at) {
+        const char *name = *at;
+        size_t len = 0;
+        while (isalnum((unsigned char)name[len]) || name[len] == '_')
+            len++;
+        const char *after = name + len;
+        *at = after + (len == 0);
+        if (len > 0 && after[strspn(after, " ")] == '(' && op_by_name(name, len, op))
+            return true;
+    }
+    return false;
+}
+
+bool
+block_calls(const Block *block, Op op)
+{
+    Op called;
+    for (int i = 0; i < block->ops->count; i++) {
+        const Tree *t = block->ops->items[i], *under = tree_get(t, "op");
+        for (const char *at = under ? under->text : t->text; statement_next_op(&at, &called);)
+            if (called == op)
+                return true;
+    }
+    return false;
+}

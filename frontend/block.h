@@ -72,6 +72,9 @@ void blocks_add_built_in(BlockSet *set);
 /* Adds the block that a tree describes; false: the fault is in diag. A user's block may have the
  * name of a built-in one, which it then replaces. */
 bool blocks_add(BlockSet *set, const Tree *tree, bool built_in);
+/* The next op that a statement of the text form calls, from *at on; false: it calls no more. */
+bool statement_next_op(const char **at, Op *op);
+bool block_calls(const Block *block, Op op); /* in a statement of any condition */
 /* NULL: the fault, with the nearest known name, is in diag at loc. */
 const Block *blocks_find(const BlockSet *set, const char *name, SrcLoc loc);
 

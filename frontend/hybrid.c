@@ -6,7 +6,6 @@
  * of 32. The others become recurrences. A mixer that is what it should be stays as it is; one that
  * changes is as the first of its new kind in the model, or, where the model has none, as the block
  * with a `hybrid:` says. A model with N attention mixers already is left as it is. */
-#include <ctype.h>
 #include <string.h>
 
 #include "frontend/build.h"
@@ -35,41 +34,23 @@ typedef struct {
 
 /* ---- which blocks are mixers ---------------------------------------------------------------- */
 
-/* Whether a statement of the text form calls an op of a class. */
-static bool
-statement_calls(const char *text, OpClass cls)
-{
-    for (const char *at = text; *at;) {
-        size_t len = 0;
-        while (isalnum((unsigned char)at[len]) || at[len] == '_')
-            len++;
-        const char *after = at + len;
-        Op op;
-        if (len > 0 && after[strspn(after, " ")] == '(' && op_by_name(at, len, &op) &&
-            op_info[op].cls == cls)
-            return true;
-        at = after + (len == 0);
-    }
-    return false;
-}
-
 static bool
 prepared_is(const Prepared *prepared, Kind kind)
 {
+    Op op;
     for (int i = 0; i < prepared->nops; i++)
-        if (statement_calls(prepared->ops[i]->text, kind_class[kind]))
-            return true;
+        for (const char *at = prepared->ops[i]->text; statement_next_op(&at, &op);)
+            if (op_info[op].cls == kind_class[kind])
+                return true;
     return false;
 }
 
 static bool
 block_is(const Block *block, Kind kind)
 {
-    for (int i = 0; i < block->ops->count; i++) {
-        const Tree *t = block->ops->items[i], *op = tree_get(t, "op");
-        if (statement_calls(op ? op->text : t->text, kind_class[kind]))
+    for (int op = 0; op < OP_COUNT; op++)
+        if (op_info[op].cls == kind_class[kind] && block_calls(block, (Op)op))
             return true;
-    }
     return false;
 }
 
@@ -158,6 +139,11 @@ block_default(const Hybrid *h, const Block *block, const Tree *everywhere)
             own.params[i].preset = preset;
         else if (item && item->everywhere)
             tree_put(h->arena, entry, name, tree_copy(h->arena, item));
+    }
+    for (int i = 0; i < everywhere->count; i++) { /* of blocks with an op */
+        const Tree *item = everywhere->items[i];
+        if (item->everywhere && item->kind == TREE_MAP)
+            tree_put(h->arena, entry, item->key, tree_copy(h->arena, item));
     }
     Block *kept = arena_alloc(h->arena, sizeof *kept);
     *kept = own;

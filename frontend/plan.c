@@ -215,27 +215,35 @@ plan_entry(const Planner *p, const Tree *entry, Within within, Plan *out)
 
 /* ---- parameters put everywhere -------------------------------------------------------------- */
 
+/* Whether a block has the parameter that was put everywhere, or everywhere where there is an op. */
 static bool
-block_has(const Block *block, const char *key)
+block_has(const Block *block, const Tree *item)
 {
+    Op op;
+    if (item->kind == TREE_MAP && op_by_name(item->key, strlen(item->key), &op)) {
+        bool all = block_calls(block, op);
+        for (int i = 0; i < item->count; i++)
+            all = all && block_has(block, item->items[i]);
+        return all;
+    }
     for (int i = 0; i < block->nparams; i++)
-        if (strcmp(block->params[i].spec.name, key) == 0)
+        if (strcmp(block->params[i].spec.name, item->key) == 0)
             return true;
     return false;
 }
 
 /* Whether the block of the entry, or of one inside it, has such a parameter. */
 static bool
-any_has(const Planner *p, const Tree *entry, const char *key)
+any_has(const Planner *p, const Tree *entry, const Tree *item)
 {
     const Tree *inner = layer_inner(entry), *name = tree_get(entry, "block");
     const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
-    if (block && block_has(block, key))
+    if (block && block_has(block, item))
         return true;
     for (int i = 0; inner && i < inner->count; i++)
-        if (any_has(p, inner->items[i], key))
+        if (any_has(p, inner->items[i], item))
             return true;
-    return key_is_of_layer(key);
+    return key_is_of_layer(item->key);
 }
 
 /* Every entry of a list that was read without faults has what was put everywhere; some block must
@@ -248,13 +256,17 @@ check_everywhere(const Planner *p, const Tree *layers, const Block *added)
     bool ok = true;
     for (int i = 0; i < entry->count; i++) {
         const Tree *item = entry->items[i];
-        bool known = !item->everywhere || any_has(p, layers, item->key) ||
-                     (added && block_has(added, item->key));
+        bool known =
+            !item->everywhere || any_has(p, layers, item) || (added && block_has(added, item));
         for (int k = 0; list && k < layers->count; k++)
-            known = known || any_has(p, layers->items[k], item->key);
+            known = known || any_has(p, layers->items[k], item);
         if (known)
             continue;
-        diag_error(p->diag, item->key_loc, "no layer's block has a parameter '%s'", item->key);
+        const bool of_op = item->kind == TREE_MAP;
+        diag_error(p->diag, of_op ? item->items[0]->key_loc : item->key_loc,
+                   "no layer's block has %s%s%sa parameter '%s'", of_op ? "op " : "",
+                   of_op ? item->key : "", of_op ? " and " : "",
+                   of_op ? item->items[item->count - 1]->key : item->key);
         ok = false;
     }
     return ok;
