@@ -171,29 +171,37 @@ ssmc_status bench_put_profile(StrBuf *out, BenchRun *run, const BenchItem *item)
 /* Each item once more, as one file of Chrome's trace format, one lane a thread. */
 ssmc_status bench_put_trace(StrBuf *out, BenchRun *run, const BenchItem *const *items, int count);
 
-/* ---- a recurrence by itself (ssd.c) -------------------------------------------------------- */
+/* ---- a mixer by itself (mixer.c) ------------------------------------------------------------- */
 
-enum { BENCH_SSD_IDS = 512 };
+enum { BENCH_MIXER_IDS = 512 };
+/* What mixes the tokens of a sequence. */
+typedef enum { MIXER_SSD, MIXER_SCAN, MIXER_ATTENTION, MIXER_COUNT } MixerKind;
 typedef struct {
-    int64_t heads, head_dim, state, groups; /* H, P, N, G */
-    int64_t block;                          /* most tokens of a pass */
-    int64_t channels; /* D: a selective scan with N states, H, P and G unused */
-} BenchSsd;
-/* A graph of one ssd op or of one selective_scan, compiled. */
+    MixerKind kind;
+    int64_t heads, head_dim; /* H, P: H * P channels, also of a selective scan */
+    int64_t state, groups;   /* N, of an SSD and of a scan; G, of an SSD */
+    int64_t block;           /* most tokens of a pass */
+    int64_t room;            /* most tokens of a sequence; 0: SSMC_ROOM */
+} BenchMixer;
+/* A graph of one mixer, compiled. */
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
     const Graph *graph[2]; /* prefill and decode, stage KERNEL */
     float *logits;         /* [vocab] */
-    int repeats;
-} BenchSsdRun;
+    MixerKind kind;
+    int repeats;    /* at most */
+    double seconds; /* no further repeat after so many; 0: no such limit */
+} BenchMixerRun;
+bool bench_mixer_has_size(MixerKind kind); /* of its state: N */
 /* Compiles it by the settings, whose model it becomes, in a session of one sequence; an exit
- * status. bench_ssd_close in any case. */
-int bench_ssd_open(Job *job, Arena *arena, const Settings *settings, const BenchSsd *size,
-                   BenchSsdRun *run);
-void bench_ssd_close(Job *job, BenchSsdRun *run);
-/* Seconds of its kernel over `tokens` tokens of one sequence, by the session's profile. */
-ssmc_status bench_ssd_time(BenchSsdRun *run, int64_t tokens, BenchSample *out);
+ * status. bench_mixer_close in any case. */
+int bench_mixer_open(Job *job, Arena *arena, const Settings *settings, const BenchMixer *size,
+                     BenchMixerRun *run);
+void bench_mixer_close(Job *job, BenchMixerRun *run);
+/* Seconds of its kernels over `tokens` tokens of one sequence, from its start, by the session's
+ * profile. */
+ssmc_status bench_mixer_time(BenchMixerRun *run, int64_t tokens, BenchSample *out);
 
 /* ---- constants (fit.c) ---------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 
 /* One measured SSD: what it was, what it took, and what its work counts to. */
 typedef struct {
-    BenchSsd size;
+    BenchMixer size;
     CostSsd cost;
     bool vectors; /* on the machine without its matrix unit */
     CostKind kind;

@@ -71,18 +71,18 @@ run_points(Tune *t, TunePoint *points, int count)
     Arena *arena = arena_new();
     Machine machine;
     Settings settings = tune_settings(t, points[0].vectors, &machine);
-    BenchSsdRun run = {.repeats = REPEATS};
+    BenchMixerRun run = {.repeats = REPEATS};
     settings.form = points[0].cost.form;
     settings.chunk = points[0].cost.chunk > 0 ? points[0].cost.chunk : CHUNK_AUTO;
     settings.format = points[0].cost.bf16 ? FORMAT_bf16 : FORMAT_f32;
-    int status = bench_ssd_open(&job, arena, &settings, &points[0].size, &run);
+    int status = bench_mixer_open(&job, arena, &settings, &points[0].size, &run);
     for (int i = 0; i < count && status == EXIT_DONE; i++) {
         BenchSample sample = {0};
-        const ssmc_status rs = bench_ssd_time(&run, points[i].tokens, &sample);
+        const ssmc_status rs = bench_mixer_time(&run, points[i].tokens, &sample);
         points[i].seconds = sample.best; /* what others do to the machine only adds */
         status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(t->listener, rs);
     }
-    bench_ssd_close(&job, &run);
+    bench_mixer_close(&job, &run);
     arena_free(arena);
     return status;
 }

@@ -57,7 +57,7 @@ typedef struct {
     const char *key;
     int64_t value;
 } Override;
-enum { MOST_OVERRIDES = 8 };
+enum { MOST_OVERRIDES = 16 };
 
 /* What is compiled, and how. Typed fields win over `sets`, and these over the description. */
 typedef struct {

@@ -1,5 +1,7 @@
-/* driver/bench_figure.c -- ssmc bench --figure: one SSD in its forms and a selective scan, by
- * length and by state size. */
+/* driver/bench_figure.c -- ssmc bench --figure: one SSD in its forms, a selective scan and
+ * attention, by length and by state size. */
+#include <stdio.h>
+
 #include "driver/driver.h"
 #include "explore/figure.h"
 
@@ -71,5 +73,13 @@ bench_figure(const Options *o)
     int status = figure_measure(&f);
     if (status == EXIT_DONE)
         status = figure_write(o, OPT_points, figure_put_csv, &f);
-    return status == EXIT_DONE ? figure_write(o, OPT_figure, figure_put_page, &f) : status;
+    if (status == EXIT_DONE)
+        status = figure_write(o, OPT_figure, figure_put_page, &f);
+    if (status == EXIT_DONE) {
+        StrBuf says = {0};
+        figure_say(&says, &f);
+        fputs(sb_text(&says), stdout);
+        sb_free(&says);
+    }
+    return status;
 }

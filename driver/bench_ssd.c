@@ -8,7 +8,7 @@
 static const int64_t tokens_list[] = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192};
 
 static bool
-size_parse(const char *text, BenchSsd *z)
+size_parse(const char *text, BenchMixer *z)
 {
     long long n[4] = {0};
     char end = 0;
@@ -17,11 +17,11 @@ size_parse(const char *text, BenchSsd *z)
     for (int i = 0; i < 4; i++)
         if (n[i] < 1 || n[i] > 4096)
             return false;
-    *z = (BenchSsd){.heads = n[0],
-                    .head_dim = n[1],
-                    .state = n[2],
-                    .groups = n[3],
-                    .block = format_info[FORMAT_f32].block};
+    *z = (BenchMixer){.heads = n[0],
+                      .head_dim = n[1],
+                      .state = n[2],
+                      .groups = n[3],
+                      .block = format_info[FORMAT_f32].block};
     return z->heads % z->groups == 0;
 }
 
@@ -48,17 +48,17 @@ peak_of(const Machine *machine, const BenchCeilings *peak, Dtype dtype)
 
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
-put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, int64_t chunk,
+put_form(const Options *o, Settings settings, const BenchMixer *size, Form form, int64_t chunk,
          const BenchCeilings *peak)
 {
     Job job = {0};
-    BenchSsdRun run = {.repeats = (int)o->value[OPT_repeats].i};
+    BenchMixerRun run = {.repeats = (int)o->value[OPT_repeats].i};
     BenchSample t = {0};
     int64_t tokens = 0;
     const bool bf16 = settings.format == FORMAT_bf16;
     settings.form = form;
     settings.chunk = chunk;
-    int status = bench_ssd_open(&job, o->arena, &settings, size, &run);
+    int status = bench_mixer_open(&job, o->arena, &settings, size, &run);
     if (status == EXIT_DONE)
         printf("%-9s %-4s %4s", form_name[form], bf16 ? "bf16" : "f32",
                chunk == CHUNK_ALL    ? "all"
@@ -66,7 +66,7 @@ put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, i
                                      : arena_printf(o->arena, "%lld", (long long)chunk));
     for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++) {
         tokens = tokens_list[i];
-        const ssmc_status rs = bench_ssd_time(&run, tokens, &t);
+        const ssmc_status rs = bench_mixer_time(&run, tokens, &t);
         status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
         if (status == EXIT_DONE)
             printf(" %8.1f", 1e6 * t.median);
@@ -78,12 +78,12 @@ put_form(const Options *o, Settings settings, const BenchSsd *size, Form form, i
         printf("  %7.0f %5.1f %%\n", gflops,
                100 * gflops / peak_of(settings.machine, peak, bf16 ? DTYPE_bf16 : DTYPE_f32));
     }
-    bench_ssd_close(&job, &run);
+    bench_mixer_close(&job, &run);
     return status;
 }
 
 static void
-put_head(const Settings *s, const BenchSsd *size, const BenchCeilings *peak)
+put_head(const Settings *s, const BenchMixer *size, const BenchCeilings *peak)
 {
     printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
            "ssd H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
@@ -99,7 +99,7 @@ put_head(const Settings *s, const BenchSsd *size, const BenchCeilings *peak)
 int
 bench_ssd_forms(const Options *o)
 {
-    BenchSsd size;
+    BenchMixer size;
     Settings settings;
     const char *why = NULL;
     if (!size_parse(opt_text(o, OPT_bench_ssd), &size))

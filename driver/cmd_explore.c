@@ -51,7 +51,7 @@ watch_interrupts(void)
 
 /* A list that was given must say something. */
 static bool
-axis_parse(const Options *o, OptId id, int64_t most, IntList *out)
+axis_parse(const Options *o, OptId id, int64_t least, int64_t most, IntList *out)
 {
     if (!opt_text(o, id))
         return true;
@@ -59,7 +59,7 @@ axis_parse(const Options *o, OptId id, int64_t most, IntList *out)
         option_fault(o, id, "--%s is an empty list", opt_info[id].name);
         return false;
     }
-    if (!list_parse(o, id, 1, most, out))
+    if (!list_parse(o, id, least, most, out))
         return false;
     list_settle(out);
     return true;
@@ -132,17 +132,24 @@ budget_parse(const Options *o, Wish *w)
 static bool
 counts_parse(const Options *o, Wish *w)
 {
-    static const OptId axis[AXIS_COUNT] = {
-        [AXIS_state] = OPT_state, [AXIS_head_dim] = OPT_head_dim, [AXIS_groups] = OPT_groups};
-    enum { MOST_SIZE = 65536, MOST_TOKENS = 1 << 24 };
+    enum { MOST_SIZE = 65536, MOST_LAYERS = 1024, MOST_TOKENS = 1 << 24 };
+    static const struct {
+        OptId id;
+        int64_t least, most;
+    } axis[AXIS_COUNT] = {
+        [AXIS_attention] = {OPT_attention, 0, MOST_LAYERS},
+        [AXIS_state] = {OPT_state,     1, MOST_SIZE  },
+        [AXIS_head_dim] = {OPT_head_dim,  1, MOST_SIZE  },
+        [AXIS_groups] = {OPT_groups,    1, MOST_SIZE  },
+    };
     for (int a = 0; a < AXIS_COUNT; a++)
-        if (!axis_parse(o, axis[a], MOST_SIZE, &w->axis[a]))
+        if (!axis_parse(o, axis[a].id, axis[a].least, axis[a].most, &w->axis[a]))
             return false;
-    if (!axis_parse(o, OPT_chunk, MOST_SIZE, &w->chunk) ||
-        !axis_parse(o, OPT_explore_tokens, MOST_TOKENS, &w->tokens))
+    if (!axis_parse(o, OPT_chunk, 1, MOST_SIZE, &w->chunk) ||
+        !axis_parse(o, OPT_explore_tokens, 1, MOST_TOKENS, &w->tokens))
         return false;
     if (opt_given(o, OPT_threads) && !opt_text(o, OPT_threads)[0])
-        return axis_parse(o, OPT_threads, MOST_SIZE, &w->threads);
+        return axis_parse(o, OPT_threads, 1, MOST_SIZE, &w->threads);
     if (!list_threads(o, BENCH_MAX_THREADS, &w->threads))
         return false;
     list_settle(&w->threads);

@@ -215,7 +215,7 @@ anchor_open(const Bench *bench)
 {
     const Plan *plan = bench->plan;
     const Group as_is = {
-        .size = {-1, -1, -1},
+        .size = {-1, -1, -1, -1},
           .inner = -1, .format = plan->described->fe.compile.format
     };
     const Batch b = {.bench = bench, .group = &as_is};

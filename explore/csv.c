@@ -1,6 +1,6 @@
 /* explore/csv.c -- results as CSV with a head of comment lines, and back.
  *
- *   # ssmc explore results, format 2
+ *   # ssmc explore results, format 3
  *   # ssmc: 0.1.0
  *   ...                                     (explore/head.def)
  *   # ceilings: threads=2 f32=519.4 ...     (one line for each number of threads)
@@ -15,7 +15,7 @@
 
 #include "explore/explore.h"
 
-enum { FORMAT_VERSION = 2 };
+enum { FORMAT_VERSION = 3 };
 static const char first_line[] = "# ssmc explore results, format ";
 
 /* ---- the ceilings' line -------------------------------------------------------------------- */

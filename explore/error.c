@@ -118,6 +118,40 @@ compare(Oracle *o, const Group *g, const Job *job, ExploreRow *row, const char *
     row->error_tokens = tokens;
 }
 
+/* Mixers of the model that the settings describe; 0: they describe none. */
+static int64_t
+count_mixers(const Settings *settings)
+{
+    int64_t count = 0;
+    Job job = {0};
+    Arena *arena = arena_new();
+    if (job_describe(&job, arena, settings) == EXIT_DONE)
+        for (const Node *n = job.fe.graph->first; n; n = n->next)
+            count += op_info[n->op].cls == CLASS_ATTEND || op_info[n->op].cls == CLASS_RECURRENT;
+    job_end(&job);
+    arena_free(arena);
+    return count;
+}
+
+/* One layer of each kind: of a hybrid that the sweep makes, one of attention, and at least one that
+ * is none if the model has such. */
+static void
+copy_layers(const Group *g, Settings *settings)
+{
+    const int64_t attention = g->size[AXIS_attention];
+    settings_over(settings, "layers.*.repeat", 1);
+    if (attention <= 0)
+        return;
+    settings_over(settings, "attention", 0);
+    int64_t mixers = count_mixers(settings);
+    const bool mixed = g->base.attention < g->mixers;
+    if (mixed && mixers < 2) {
+        settings_over(settings, "layers.*.repeat", 2);
+        mixers = count_mixers(settings);
+    }
+    settings_over(settings, "attention", mixed ? 1 : mixers);
+}
+
 void
 oracle_measure(Oracle *o, const Group *g, const Point *point, ExploreRow *row, const char **why)
 {
@@ -126,9 +160,9 @@ oracle_measure(Oracle *o, const Group *g, const Point *point, ExploreRow *row, c
     Arena *arena = arena_new();
     faults_begin(&faults, o->plan);
     Settings settings = plan_settings(o->plan, g, point, &faults.listener);
-    settings_over(&settings, "layers.*.repeat", 1);
     settings_over(&settings, "vocab", VOCAB);
     settings_over(&settings, "eos", -1);
+    copy_layers(g, &settings);
     settings.random_weights = true;
     settings.whole_weights = true; /* the interpreter reads them */
     int status = job_describe(&job, arena, &settings);

@@ -39,6 +39,8 @@ extern const char explore_unbuilt[];    /* the compiler refuses it */
 extern const char explore_no_room[];    /* it takes more memory than there is */
 extern const char explore_unmeasured[]; /* the run ended before it */
 
+extern const char explore_no_form[]; /* of a model without an SSD: "none" */
+
 enum { EXPLORE_MOST_ROWS = 1 << 16 };
 
 ExploreRow explore_row(void); /* all empty */
@@ -152,8 +154,9 @@ typedef struct {
 
 /* Results that differ in state, form and chunk alone, as a grid. */
 typedef struct {
-    const ExploreRow *key; /* one of them: head_dim, groups, dtype, threads and tokens are all's */
-    int64_t *states;       /* ascending */
+    const ExploreRow
+        *key; /* one of them: head_dim, groups, attention, dtype, threads and tokens are all's */
+    int64_t *states; /* ascending */
     int nstates;
     ExploreLine *lines; /* chunked by chunk, then the other forms */
     int nlines;
@@ -168,6 +171,7 @@ const ExploreRow *grid_chosen(const ExploreGrid *grid, int state); /* that has n
 /* Whether grid i has most threads and the longest prompts of those that differ in these alone. */
 bool grid_is_main(const ExploreGrid *grids, int count, int i);
 void grid_title(StrBuf *out, const ExploreGrid *grid, bool tokens); /* bf16, 2 threads ... */
+void state_title(StrBuf *out, int64_t state);                       /* N=64, no SSD */
 void line_title(StrBuf *out, const char *form, int64_t chunk);      /* Q=64, recurrent ... */
 
 /* How far the compiler's choices are behind the best that was measured. */
@@ -187,6 +191,9 @@ void explore_say_fall(StrBuf *out, const ExploreGrid *grid);
 /* Whether bigger states cost almost nothing, as the Mamba-2 paper has it; "" without both forms. */
 void explore_say_verdict(StrBuf *out, const ExploreGrid *grid);
 void explore_say_choices(StrBuf *out, const ExploreChoices *choices);
+/* What layers of attention in the place of SSDs cost, for the results of one type at the largest
+ * state, the most threads and the longest prompts; "" where there are no two numbers of them. */
+void explore_say_attention(StrBuf *out, const ExploreTable *table, const char *dtype);
 /* How far predicted times are from measured ones; "" where none was predicted. */
 void explore_say_predicted(StrBuf *out, const ExploreTable *table);
 void explore_say_noise(StrBuf *out, const ExploreTable *table);

@@ -1,5 +1,5 @@
-/* explore/figure.h -- the figure of ssmc bench --figure: an SSD in its forms, and Mamba-1's
- * selective scan of as many channels, by length and by state size at equal width. */
+/* explore/figure.h -- the figure of ssmc bench --figure: an SSD in its forms, Mamba-1's selective
+ * scan and attention of as many channels, by length and by state size. */
 #ifndef SSMC_EXPLORE_FIGURE_H
 #define SSMC_EXPLORE_FIGURE_H
 
@@ -10,19 +10,23 @@ typedef enum {
     FIGURE_CHUNKED,
     FIGURE_CHUNKED_BF16,
     FIGURE_QUADRATIC,
-    FIGURE_SCAN, /* no form of an SSD: selective_scan of heads * head_dim channels */
+    FIGURE_SCAN,
+    FIGURE_ATTENTION,
+    FIGURE_ATTENTION_BF16,
     FIGURE_FORMS
 } FigureForm;
 typedef struct {
     const char *label, *name; /* in the page; in the table of points */
-    Form form;                /* of the SSD */
-    bool bf16;                /* its dots are of bf16 pairs */
+    MixerKind mixer;
+    Form form; /* of an SSD */
+    bool bf16; /* its dots are of bf16 pairs */
 } FigureFormInfo;
 extern const FigureFormInfo figure_form[FIGURE_FORMS];
 
 typedef struct {
     FigureForm form;
-    int64_t state, tokens;
+    int64_t state; /* 0: it has none of a size, and is measured once */
+    int64_t tokens;
     int64_t chunk; /* that was chosen; 0: the form has none */
     BenchSample time;
     const char *why_not; /* it was not run; NULL: it was */
@@ -30,7 +34,7 @@ typedef struct {
 
 typedef struct {
     Settings settings; /* machine and threads */
-    BenchSsd size;     /* but for the state and the block */
+    BenchMixer size;   /* heads, head_dim and groups */
     const char *machine;
     int repeats;
     const int64_t *states, *tokens; /* rising */
@@ -41,6 +45,14 @@ typedef struct {
 
 /* Fills points, of room for every form at every state and length; an exit status. */
 int figure_measure(Figure *figure);
+/* Milliseconds of a form at a state size, which those that have none take at any; 0: not run. */
+double figure_milliseconds(const Figure *figure, FigureForm form, int64_t state, int64_t tokens);
+/* The length at which states are compared: it is long, but not so long that the quadratic form
+ * is out. */
+int64_t figure_compared(const Figure *figure);
+/* What the points say, a line each: what a larger state costs; from which length on SSD is ahead of
+ * attention and of the scan; what was not run. */
+void figure_say(StrBuf *out, const Figure *figure);
 void figure_put_page(StrBuf *out, const Figure *figure);
 void figure_put_csv(StrBuf *out, const Figure *figure);
 

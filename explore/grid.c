@@ -7,8 +7,8 @@
 static bool
 same_grid(const ExploreRow *a, const ExploreRow *b)
 {
-    return a->head_dim == b->head_dim && a->groups == b->groups && a->threads == b->threads &&
-           a->tokens == b->tokens && strcmp(a->dtype, b->dtype) == 0;
+    return a->head_dim == b->head_dim && a->groups == b->groups && a->attention == b->attention &&
+           a->threads == b->threads && a->tokens == b->tokens && strcmp(a->dtype, b->dtype) == 0;
 }
 
 static int
@@ -120,7 +120,8 @@ grid_is_main(const ExploreGrid *grids, int count, int which)
     const ExploreRow *a = grids[which].key;
     for (int i = 0; i < count; i++) {
         const ExploreRow *b = grids[i].key;
-        if (strcmp(a->dtype, b->dtype) != 0 || a->head_dim != b->head_dim || a->groups != b->groups)
+        if (strcmp(a->dtype, b->dtype) != 0 || a->head_dim != b->head_dim ||
+            a->groups != b->groups || a->attention != b->attention)
             continue;
         if (b->threads > a->threads || (b->threads == a->threads && b->tokens > a->tokens))
             return false;
@@ -131,11 +132,23 @@ grid_is_main(const ExploreGrid *grids, int count, int which)
 void
 grid_title(StrBuf *out, const ExploreGrid *p, bool tokens)
 {
-    sb_printf(out, "%s, P=%lld, G=%lld, %lld thread%s", p->key->dtype, (long long)p->key->head_dim,
-              (long long)p->key->groups, (long long)p->key->threads,
-              p->key->threads > 1 ? "s" : "");
+    sb_puts(out, p->key->dtype);
+    if (p->key->head_dim > 0)
+        sb_printf(out, ", P=%lld, G=%lld", (long long)p->key->head_dim, (long long)p->key->groups);
+    if (p->key->attention > 0)
+        sb_printf(out, ", %lld of attention", (long long)p->key->attention);
+    sb_printf(out, ", %lld thread%s", (long long)p->key->threads, p->key->threads > 1 ? "s" : "");
     if (tokens)
         sb_printf(out, ", prompts of %lld tokens", (long long)p->key->tokens);
+}
+
+void
+state_title(StrBuf *out, int64_t state)
+{
+    if (state > 0)
+        sb_printf(out, "N=%lld", (long long)state);
+    else
+        sb_puts(out, "no SSD");
 }
 
 void

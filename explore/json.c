@@ -73,7 +73,8 @@ grid_json(const ExploreTable *t, const ExploreGrid *p, bool is_main)
          *best = json_object_new_array(), *chosen = json_object_new_array();
     StrBuf text = {0};
     for (int s = 0; s < p->nstates; s++) {
-        json_object_array_add(states, json_object_new_int64(p->states[s]));
+        json_object_array_add(states,
+                              p->states[s] > 0 ? json_object_new_int64(p->states[s]) : NULL);
         json_object_array_add(best, index_json(t, grid_best(p, s, NULL)));
         json_object_array_add(chosen, index_json(t, grid_chosen(p, s)));
     }
@@ -91,8 +92,10 @@ grid_json(const ExploreTable *t, const ExploreGrid *p, bool is_main)
     put_said(object, "title", &text);
     grid_title(&text, p, false);
     put_said(object, "sizes", &text);
+    json_put_text(object, "dtype", p->key->dtype);
     json_put(object, "threads", json_object_new_int64(p->key->threads));
     json_put(object, "tokens", json_object_new_int64(p->key->tokens));
+    json_put(object, "attention", cell_json(p->key, COLUMN_attention));
     json_put(object, "main", json_object_new_boolean(is_main));
     explore_say_best(&text, p);
     put_said(object, "fastest", &text);
@@ -129,7 +132,8 @@ Json *
 explore_json(const ExploreTable *t)
 {
     Arena *arena = arena_new();
-    Json *root = json_object_new_object(), *all = json_object_new_array();
+    Json *root = json_object_new_object(), *all = json_object_new_array(),
+         *attention = json_object_new_array();
     ExploreGrid *grids = NULL;
     StrBuf text = {0};
     const int count = explore_grids(arena, t, &grids);
@@ -142,6 +146,13 @@ explore_json(const ExploreTable *t)
         json_object_array_add(all, grid_json(t, &grids[i], grid_is_main(grids, count, i)));
     json_put(root, "grids", all);
     json_put(root, "choices", choices_json(t, &choices));
+    for (int f = 0; f < FORMAT_COUNT; f++) {
+        explore_say_attention(&text, t, format_info[f].name);
+        if (text.len > 0)
+            json_object_array_add(attention, json_object_new_string(sb_text(&text)));
+        sb_free(&text);
+    }
+    json_put(root, "attention", attention);
     explore_say_predicted(&text, t);
     put_said(root, "predicted", &text);
     explore_say_noise(&text, t);

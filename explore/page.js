@@ -71,6 +71,9 @@ function short(x) {
 /* Sizes are multiples of 1024 more often than of 1000. */
 const size = x => x === 0 || x % 1024 ? short(x) : x % 2 ** 20 ? `${x / 1024}K` : `${x / 2 ** 20}M`;
 
+/* What a state size is called; a model may have no SSD. */
+const stateName = n => n > 0 ? `N=${n}` : "no SSD";
+
 /* ---- axes: {label, low, high, ticks, text of a tick, share of a value} ---- */
 
 function linear(label, high) {
@@ -202,11 +205,13 @@ const heights = all => all.flatMap(curve => curve.points.map(p => p.y));
 function drawTimes() {
   const figures = figuresIn(document.getElementById("charts"));
   const forms = [...new Set(data.points.map(p => p.label))];
+  /* What has no state size is the same at every one. */
+  const atAll = data.points.flatMap(p => p.state === null ? data.states.map(state => ({...p, state, any: true})) : [p]);
   const draw = (caption, key, x, is) => {
-    const all = forms.map(name => ({name, points: data.points
+    const all = forms.map(name => ({name, points: atAll
       .filter(p => p.label === name && is(p) && p.milliseconds > 0)
       .map(p => ({x: p[key], y: p.milliseconds,
-                  title: `${name}, N = ${p.state}, ${p.tokens} tokens: ${digits(p.milliseconds, 4)} ms`}))}));
+                  title: `${name}, ${p.any ? "" : `N = ${p.state}, `}${p.tokens} tokens: ${digits(p.milliseconds, 4)} ms`}))}));
     const ys = heights(all);
     if (ys.length)
       curves(figures, {caption, title: `Time of each form: ${caption}`, table: "milliseconds",
@@ -244,7 +249,7 @@ function drawHeat() {
     const svg = picture(element, `Tokens a second: ${grid.title}`, grid.fastest, top + height * lines.length + 4);
     const box = (kind, x, y, inset, more = {}) =>
       add(svg, "rect", {class: kind, x: x + inset, y: y + inset, width: width - 2 * inset, height: height - 2 * inset, rx: 2, ...more});
-    grid.states.forEach((n, s) => label(svg, left + width * (s + 0.5), 15, "middle", s ? String(n) : `N=${n}`));
+    grid.states.forEach((n, s) => label(svg, left + width * (s + 0.5), 15, "middle", s ? String(n) : stateName(n)));
     lines.forEach((cells, l) => {
       const y = top + height * l;
       label(svg, left - 6, y + height / 2 + 4, "end", named(grid.lines[l]));
@@ -256,7 +261,7 @@ function drawHeat() {
           return;
         const strength = 0.08 + 0.92 * (high > low ? (r.prefill_tps - low) / (high - low) : 1);
         add(box("cell", x, y, 0.5, {"fill-opacity": strength}), "title", {},
-            `N=${r.state}, ${named(r)}: ${r.prefill_tps.toFixed(0)} tokens/s, spread ${percent(r.prefill_spread)}`);
+            `${stateName(r.state)}, ${named(r)}: ${r.prefill_tps.toFixed(0)} tokens/s, spread ${percent(r.prefill_spread)}`);
         if (r.chosen === 1)
           box("chosen", x, y, 2.4);
         if (width >= 26)
@@ -264,16 +269,17 @@ function drawHeat() {
                 (strength > 0.75 ? "over" : "") + (r === best[s] ? " best" : ""));
       });
     });
-    table(element, "Table", "tokens a second, and the spread of its time", ["form", ...grid.states.map(n => `N=${n}`)],
+    table(element, "Table", "tokens a second, and the spread of its time", ["form", ...grid.states.map(n => stateName(n))],
           lines.map((cells, l) => [named(grid.lines[l]), ...cells.map(r => !r ? "" : !isOk(r) ? r.status
             : `${r.prefill_tps.toFixed(0)} \u00b1 ${percent(r.prefill_spread / 2)}${r.chosen === 1 ? " (chosen)" : ""}`)]));
   }
 }
 
-const rateTitle = (r, rate) => `N=${r.state}, ${named(r)}, ${r.tokens} tokens: ${digits(rate, 5)} tokens/s`;
+const rateTitle = (r, rate) => `${stateName(r.state)}, ${named(r)}, ${r.tokens} tokens: ${digits(rate, 5)} tokens/s`;
 const ratePoint = (r, x, rate) => ({x: r[x], y: r[rate], title: rateTitle(r, r[rate])});
 
 function drawStates() {
+  const sized = grid => grid.states[0] > 0;
   const several = data.grids.filter(p => p.states.length > 1);
   if (!several.length)
     return;
@@ -288,13 +294,40 @@ function drawStates() {
                   table: "tokens of the prompt a second", key: "N"},
            values("state size N", grid.states), linear("prompt tokens/s", most(heights(all))), all);
   }
-  const all = mainGrids().slice(0, SERIES).map(grid => ({name: grid.sizes, points:
+  const main = mainGrids().filter(sized);
+  const all = main.slice(0, SERIES).map(grid => ({name: grid.sizes, points:
     rowsOf(grid.best).filter(r => r).map(r => ratePoint(r, "state", "decode_tps"))}));
   if (most(heights(all)) > 0)
     curves(figures, {caption: "Decoding, one sequence", title: "Speed of decoding against state size",
                   desc: "Decoding takes the recurrent form whatever the prompt took.",
                   table: "tokens decoded a second", key: "N"},
-           values("state size N", mainGrids()[0].states), linear("tokens decoded/s", most(heights(all))), all);
+           values("state size N", ascending(main.flatMap(grid => grid.states))), linear("tokens decoded/s", most(heights(all))), all);
+}
+
+/* Lines of state sizes against the number of layers of attention; a model of attention alone ends all. */
+function drawAttention() {
+  const counts = ascending(data.rows.filter(isOk).map(r => r.attention));
+  if (counts.length < 2)
+    return;
+  const figures = figuresIn(section("Layers of attention",
+    "So many layers have attention in the place of an SSD, evenly spread; the fastest form and chunk length of each state size. " +
+    data.attention.join(" ")));
+  for (const grid of mainGrids().filter((p, i, all) => all.findIndex(q => q.dtype === p.dtype) === i)) {
+    const rows = data.rows.filter(r => isOk(r) && r.dtype === grid.dtype && r.threads === grid.threads && r.tokens === grid.tokens);
+    const sizes = ascending(rows.map(r => r.state).filter(n => n > 0)).slice(0, SERIES);
+    if (!sizes.length)
+      sizes.push(0);
+    for (const [rate, name] of [["prefill_tps", "prompt tokens/s"], ["decode_tps", "tokens decoded/s"]]) {
+      const best = (n, count) => rows.filter(r => r.attention === count && (r.state === n || !(r.state > 0)))
+        .reduce((a, r) => a && a[rate] >= r[rate] ? a : r, null);
+      const all = sizes.map(n => ({name: stateName(n), points: counts.map(count => best(n, count)).filter(r => r)
+        .map(r => ({x: r.attention, y: r[rate], title: `${r.attention} of attention, ${rateTitle(r, r[rate])}`}))}));
+      const caption = `${grid.dtype}, ${grid.threads} threads, ${rate === "decode_tps" ? "decoding" : `prompts of ${grid.tokens} tokens`}`;
+      curves(figures, {caption, title: `Speed against layers of attention: ${caption}`, table: name, key: "layers of attention",
+                       desc: "Each layer of attention takes the place of an SSD."},
+             linear("layers of attention", most(counts)), linear(name, most(heights(all))), all);
+    }
+  }
 }
 
 /* Grids that differ in the length of prompts alone share their `sizes`. */
@@ -304,7 +337,7 @@ function drawLengths() {
   const figures = figuresIn(section("Longer prompts"));
   for (const sizes of new Set(data.grids.map(p => p.sizes))) {
     const grids = data.grids.filter(p => p.sizes === sizes);
-    const all = grids[0].states.slice(0, SERIES).map(n => ({name: `N=${n}`, points:
+    const all = grids[0].states.slice(0, SERIES).map(n => ({name: stateName(n), points:
       grids.map(p => rowsOf(p.best)[p.states.indexOf(n)]).filter(r => r).map(r => ratePoint(r, "tokens", "prefill_tps"))}));
     curves(figures, {caption: sizes, title: `Speed against length: ${sizes}`,
                   desc: "The fastest form and chunk length of each state size at each length.",
@@ -323,19 +356,22 @@ const kernelsOf = r => (r ? r.kernels : "").split(" ").map(text => {
                Number.isFinite(k.seconds + k.flops + k.bytes));
 
 function drawMemory() {
+  const fixed = mainGrids().filter(grid => !(grid.attention > 0));
+  if (!fixed.length)
+    return;
   const lengths = [256, 1024, 4096, 16384, 65536], mib = 2 ** 20;
   const figures = figuresIn(section("Memory",
     "What one sequence takes beyond the weights, as planned before anything is taken: its state, and the activations " +
     "of one pass. Neither grows with the length. Beside it, for scale, what keys and values of attention of the same " +
     "inner width in as many layers would take."));
-  for (const grid of mainGrids()) {
+  for (const grid of fixed) {
     const rows = rowsOf(grid.best).filter(r => r).slice(0, SERIES - 1);
     if (!rows.length)
       continue;
     const all = rows.map(r => {
       const y = (r.memory_bytes - r.weight_bytes) / mib;
-      const title = `N=${r.state}: ${y.toFixed(1)} MiB, of it ${(r.state_bytes / mib).toFixed(2)} the state`;
-      return {name: `N=${r.state}`, points: lengths.map(x => ({x, y, title}))};
+      const title = `${stateName(r.state)}: ${y.toFixed(1)} MiB, of it ${(r.state_bytes / mib).toFixed(2)} the state`;
+      return {name: stateName(r.state), points: lengths.map(x => ({x, y, title}))};
     });
     const layers = most(rows.map(r => r.layers));
     while (all.length < SERIES - 1)
@@ -379,12 +415,12 @@ function drawKernels() {
     drawBandwidth(element, grid.sizes, ceilings, kernels);
     table(element, "Table", "kernels of the compiler's own choice",
           ["kernel", "phase", "N", "share of time", "Gop/s", "GB/s", "op/byte"],
-          kernels.map(k => [k.name, PHASES[k.phase], String(k.state), percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
+          kernels.map(k => [k.name, PHASES[k.phase], k.state > 0 ? String(k.state) : "", percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
                             digits(k.flops / k.bytes, 3)]));
   }
 }
 
-const kernelTitle = k => `${k.name} (${PHASES[k.phase]}), N=${k.state}: ${digits(k.rate, 4)} Gop/s, ` +
+const kernelTitle = k => `${k.name} (${PHASES[k.phase]}), ${stateName(k.state)}: ${digits(k.rate, 4)} Gop/s, ` +
   `${digits(k.gbs, 4)} GB/s, ${digits(k.flops / k.bytes, 3)} op/byte`;
 const phaseKeys = PHASES.map((name, shape) => ({name, series: SERIES - 1, shape}));
 
@@ -442,19 +478,19 @@ function drawPredicted() {
   rule(c, x.low, y.low, x.high, y.high);
   for (const r of rows)
     mark(c.svg, series(r), series(r), c.x(r.prefill_tps), c.y(r.predicted_tps),
-         `${r.dtype}, N=${r.state}, ${named(r)}, ${r.tokens} tokens: ` +
+         `${r.dtype}, ${stateName(r.state)}, ${named(r)}, ${r.tokens} tokens: ` +
          `predicted ${r.predicted_tps.toFixed(0)}, measured ${r.prefill_tps.toFixed(0)}`);
   legend(element, forms.map((name, i) => ({name, series: i, shape: i})).filter(({series: i}) => rows.some(r => series(r) === i)));
   table(element, "Table", "tokens of the prompt a second",
         ["type, state", "form", "threads", "tokens", "predicted", "measured", "time off by"], rows.map(r => {
     const off = r.prefill_tps / r.predicted_tps - 1;
-    return [`${r.dtype}, N=${r.state}`, named(r), String(r.threads), String(r.tokens), r.predicted_tps.toFixed(0),
+    return [`${r.dtype}, ${stateName(r.state)}`, named(r), String(r.threads), String(r.tokens), r.predicted_tps.toFixed(0),
             r.prefill_tps.toFixed(0), (off < 0 ? "" : "+") + percent(off)];
   }));
 }
 
-const POINT_HEADS = ["type, state", "P", "G", "threads", "tokens"];
-const pointCells = r => [`${r.dtype}, N=${r.state}`, ...[r.head_dim, r.groups, r.threads, r.tokens].map(String)];
+const POINT_HEADS = ["type, state", "P", "G", "attention", "threads", "tokens"];
+const pointCells = r => [`${r.dtype}, ${stateName(r.state)}`, ...[r.head_dim, r.groups, r.attention, r.threads, r.tokens].map(x => x >= 0 ? String(x) : "")];
 
 function drawChoices() {
   const missed = data.choices.list.some(choice => choice.behind > 0.05);
@@ -474,7 +510,7 @@ function drawErrors() {
     const errors = grid.cells.map(cells => rowsOf(cells)[s]).filter(r => r && Number.isFinite(r.error))
       .sort((a, b) => a.error - b.error);
     const [first, last] = [errors[0], errors.at(-1)], said = r => `${digits(r.error, 3)} (${named(r)})`;
-    return first && [`${first.dtype}, N=${first.state}`, said(first), said(last), String(last.error_tokens)];
+    return first && [`${first.dtype}, ${stateName(first.state)}`, said(first), said(last), String(last.error_tokens)];
   })).filter(row => row);
   if (rows.length)
     table(section("Distance from float64",
@@ -500,7 +536,7 @@ if (data.points) {
 } else {
   fillEmpty(data.rows);
   fillEmpty(data.ceilings);
-  for (const draw of [drawHeat, drawStates, drawLengths, drawMemory, drawKernels, drawPredicted, drawChoices, drawErrors, drawMissing])
+  for (const draw of [drawHeat, drawStates, drawAttention, drawLengths, drawMemory, drawKernels, drawPredicted, drawChoices, drawErrors, drawMissing])
     draw();
 }
 }

@@ -13,17 +13,18 @@ enum { MOST_POINTS = 10000 };
 Settings
 plan_settings(const Plan *plan, const Group *g, const Point *point, const Listener *listener)
 {
-    static const char *const key[AXIS_COUNT] = {[AXIS_state] = "layers.*.state",
-                                                [AXIS_head_dim] = "layers.*.head_dim",
-                                                [AXIS_groups] = "layers.*.groups"};
+    static const char *const key[AXIS_COUNT] = {[AXIS_attention] = "attention",
+                                                [AXIS_state] = "layers.*.state",
+                                                [AXIS_head_dim] = "layers.ssd.head_dim",
+                                                [AXIS_groups] = "layers.ssd.groups"};
     Settings s = plan->described->settings;
     s.listener = listener;
     s.random_weights = plan->random_weights;
     for (int a = 0; a < AXIS_COUNT; a++)
-        if (g->size[a] > 0)
+        if (g->size[a] >= 0)
             settings_over(&s, key[a], g->size[a]);
     if (g->inner > 0)
-        settings_over(&s, "layers.*.inner", g->inner);
+        settings_over(&s, "layers.ssd.inner", g->inner);
     s.format = g->format;
     if (point && form_by_name(point->form, &s.form) && point->chunk > 0) /* not if it is mixed */
         s.chunk = point->chunk;
@@ -119,17 +120,24 @@ look_end(Look *l)
     sb_free(&l->faults.text);
 }
 
+/* A model of attention alone has no sizes of SSDs; one of other recurrences those that are asked
+ * for. */
 static void
 sizes_of(Group *g, const Graph *graph)
 {
     const Node *ssd = first_ssd(graph, &g->base.layers);
     g->base.parameters = count_elements(graph->weights, graph->nweights);
-    if (!ssd)
+    g->base.attention = g->mixers = 0;
+    for (const Node *n = graph->first; n; n = n->next) {
+        g->base.attention += op_info[n->op].cls == CLASS_ATTEND;
+        g->mixers += op_info[n->op].cls == CLASS_ATTEND || op_info[n->op].cls == CLASS_RECURRENT;
+    }
+    if (!ssd && g->base.attention < g->mixers)
         return;
-    g->base.state = node_int(ssd, ATTR_state, -1);
-    g->base.head_dim = node_int(ssd, ATTR_head_dim, -1);
-    g->base.groups = node_int(ssd, ATTR_groups, -1);
-    g->base.heads = node_int(ssd, ATTR_heads, -1);
+    g->base.state = ssd ? node_int(ssd, ATTR_state, -1) : -1;
+    g->base.head_dim = ssd ? node_int(ssd, ATTR_head_dim, -1) : -1;
+    g->base.groups = ssd ? node_int(ssd, ATTR_groups, -1) : -1;
+    g->base.heads = ssd ? node_int(ssd, ATTR_heads, -1) : -1;
 }
 
 static bool
@@ -165,6 +173,10 @@ hold_budget(const Plan *plan, Group *g)
 {
     const int64_t unit = g->base.head_dim * g->base.groups;
     int64_t low = 1, high = 1, at_low = 0, at_high = 0;
+    if (g->base.layers < 1) {
+        g->why = "without an SSD there is no inner width that could hold it";
+        return false;
+    }
     if (unit < 1 || !held_with(plan, g, 1, unit, &at_low))
         return false;
     for (at_high = at_low; at_high < plan->held; high *= 2)
@@ -221,6 +233,10 @@ static void
 points_make(const Plan *plan, Group *g)
 {
     const Wish *w = plan->wish;
+    if (g->base.layers == 0) {
+        point_add(plan, g, (Point){.form = explore_no_form, .chunk = -1, .chosen = true});
+        return;
+    }
     for (int i = 0; w->form[FORM_CHUNKED] && i < w->chunk.count; i++)
         point_add(plan, g,
                   (Point){.form = form_name[FORM_CHUNKED],
@@ -246,6 +262,28 @@ points_make(const Plan *plan, Group *g)
 
 /* ---- all of them --------------------------------------------------------------------------- */
 
+/* Whether a group before is the same: sizes of SSDs make no difference where there are none. */
+static bool
+is_again(const Plan *plan, const Group *g)
+{
+    for (const Group *before = plan->groups; before < g; before++)
+        if (g->base.layers == 0 && explore_row_order(&before->base, &g->base) == 0)
+            return true;
+    return false;
+}
+
+/* Where all layers are attention there is nothing that has the other sizes. */
+static void
+drop_sizes(const Plan *plan, Group *g)
+{
+    Group alone = *g;
+    for (int a = 0; a < AXIS_COUNT; a++)
+        alone.size[a] = a == AXIS_attention ? g->size[a] : -1;
+    if (g->size[AXIS_attention] > 0 && look_at_sizes(plan, &alone) &&
+        alone.mixers == alone.base.attention)
+        memcpy(g->size, alone.size, sizeof g->size);
+}
+
 static void
 group_make(Plan *plan, Group *g)
 {
@@ -253,15 +291,19 @@ group_make(Plan *plan, Group *g)
     g->base = explore_row();
     sizes_of(g, plan->described->fe.graph); /* and what is asked for, should it not be built */
     g->base.heads = g->base.layers = g->base.parameters = -1;
+    drop_sizes(plan, g);
+    int64_t *const column[AXIS_COUNT] = {[AXIS_attention] = &g->base.attention,
+                                         [AXIS_state] = &g->base.state,
+                                         [AXIS_head_dim] = &g->base.head_dim,
+                                         [AXIS_groups] = &g->base.groups};
     for (int a = 0; a < AXIS_COUNT; a++)
-        if (g->size[a] > 0)
-            *(a == AXIS_state      ? &g->base.state
-              : a == AXIS_head_dim ? &g->base.head_dim
-                                   : &g->base.groups) = g->size[a];
+        if (g->size[a] >= 0)
+            *column[a] = g->size[a];
     g->base.dtype = format_info[g->format].name;
     if (look_at_sizes(plan, g) && w->hold != HOLD_NONE)
         hold_budget(plan, g);
-    points_make(plan, g);
+    if (!is_again(plan, g))
+        points_make(plan, g);
 }
 
 static int
@@ -344,7 +386,7 @@ plan_make(const Wish *wish, Plan *plan)
     const Job *job = wish->described;
     *plan = (Plan){.wish = wish, .arena = wish->arena, .described = job};
     int64_t layers;
-    if (!first_ssd(job->fe.graph, &layers))
+    if (wish->axis[AXIS_attention].count == 0 && !first_ssd(job->fe.graph, &layers))
         return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
                           "%s has no SSD: there is nothing to explore", job->settings.model);
     plan->held = held_of(job->fe.graph, wish->hold);

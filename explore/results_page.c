@@ -24,6 +24,11 @@ put_found(StrBuf *out, const ExploreGrid *grids, int count, const ExploreTable *
         sb_puts(out, "</ul>\n");
     }
     sb_puts(out, "<h3>Choices, and noise</h3>\n<ul>\n");
+    for (int f = 0; f < FORMAT_COUNT; f++) {
+        explore_say_attention(&text, t, format_info[f].name);
+        if (text.len > 0)
+            page_element(out, "li", &text);
+    }
     const ExploreChoices choices = explore_choices(t->arena, grids, count);
     explore_say_choices(&text, &choices);
     page_element(out, "li", &text);

@@ -47,6 +47,7 @@ ceiling_of(const BenchCeilings *c, int which)
     return (const BenchSample *)(const void *)((const char *)c + ceiling_info[which].offset);
 }
 
+const char explore_no_form[] = "none";
 const char explore_ok[] = "ok", explore_unbuilt[] = "cannot be built",
            explore_no_room[] = "does not fit", explore_unmeasured[] = "not measured";
 

@@ -26,7 +26,7 @@ explore_choices(Arena *arena, const ExploreGrid *grids, int count)
         for (int s = 0; s < grids[i].nstates; s++) {
             const ExploreRow *chosen = grid_chosen(&grids[i], s),
                              *best = grid_best(&grids[i], s, NULL);
-            if (!chosen || !best)
+            if (!chosen || !best || strcmp(chosen->form, explore_no_form) == 0)
                 continue;
             const double behind = 1 - chosen->prefill_tps / best->prefill_tps;
             c.all[c.count++] = (ExploreMiss){chosen, best, behind};
@@ -66,8 +66,12 @@ explore_say_best(StrBuf *out, const ExploreGrid *p)
         const ExploreRow *best = grid_best(p, s, NULL);
         if (!best)
             continue;
-        sb_printf(out, "%sN=%lld ", said++ ? "; " : "", (long long)p->states[s]);
-        line_title(out, best->form, best->chunk);
+        sb_puts(out, said++ ? "; " : "");
+        state_title(out, p->states[s]);
+        if (strcmp(best->form, explore_no_form) != 0) {
+            sb_puts(out, " ");
+            line_title(out, best->form, best->chunk);
+        }
         sb_printf(out, " (%.0f tokens/s)", best->prefill_tps);
     }
     sb_puts(out, said ? "." : "nothing was measured.");
@@ -136,6 +140,80 @@ explore_say_verdict(StrBuf *out, const ExploreGrid *p)
         sb_puts(out,
                 " Bigger states at almost no cost, as in the Mamba-2 paper: not on this machine, "
                 "where chunks pay for them as the recurrence does.");
+}
+
+/* ---- attention ----------------------------------------------------------------------------- */
+
+/* Rows that are compared: all states are, and the longest prompts with most threads. */
+static bool
+compares(const ExploreRow *row, const ExploreRow *with)
+{
+    return explore_is_ok(row) && strcmp(row->dtype, with->dtype) == 0 &&
+           row->threads == with->threads && row->tokens == with->tokens;
+}
+
+/* What the comparison is at: the most threads, then the longest prompts; NULL: nothing. */
+static const ExploreRow *
+compared_at(const ExploreTable *t, const char *dtype)
+{
+    const ExploreRow *at = NULL;
+    for (int i = 0; i < t->nrows; i++) {
+        const ExploreRow *row = &t->rows[i];
+        if (!explore_is_ok(row) || strcmp(row->dtype, dtype) != 0)
+            continue;
+        if (!at || row->threads > at->threads ||
+            (row->threads == at->threads && row->tokens > at->tokens))
+            at = row;
+    }
+    return at;
+}
+
+/* The fastest prefill with so many layers of attention, at the largest state; NULL: none. */
+static const ExploreRow *
+best_with(const ExploreTable *t, const ExploreRow *at, int64_t attention)
+{
+    const ExploreRow *best = NULL;
+    for (int i = 0; i < t->nrows; i++) {
+        const ExploreRow *row = &t->rows[i];
+        if (!compares(row, at) || row->attention != attention)
+            continue;
+        if (!best || row->state > best->state ||
+            (row->state == best->state && row->prefill_tps > best->prefill_tps))
+            best = row;
+    }
+    return best;
+}
+
+/* The next larger number of layers of attention; -1: there is none. */
+static int64_t
+next_attention(const ExploreTable *t, const ExploreRow *at, int64_t than)
+{
+    int64_t next = -1;
+    for (int i = 0; i < t->nrows; i++) {
+        const int64_t n = t->rows[i].attention;
+        if (compares(&t->rows[i], at) && n > than && (next < 0 || n < next))
+            next = n;
+    }
+    return next;
+}
+
+void
+explore_say_attention(StrBuf *out, const ExploreTable *t, const char *dtype)
+{
+    const ExploreRow *at = compared_at(t, dtype);
+    const int64_t first = at ? next_attention(t, at, -1) : -1;
+    if (first < 0 || next_attention(t, at, first) < 0)
+        return;
+    sb_printf(out, "Layers of attention, %s, %lld thread%s, prompts of %lld tokens:", dtype,
+              (long long)at->threads, at->threads > 1 ? "s" : "", (long long)at->tokens);
+    for (int64_t n = first; n >= 0; n = next_attention(t, at, n)) {
+        const ExploreRow *row = best_with(t, at, n);
+        sb_printf(out, "%s %lld (", n == first ? "" : ";", (long long)n);
+        state_title(out, row->state);
+        sb_printf(out, ") %.0f tokens/s, decoding %.1f, state %.2f MiB", row->prefill_tps,
+                  row->decode_tps, (double)row->state_bytes / (1 << 20));
+    }
+    sb_puts(out, ".");
 }
 
 /* ---- predictions, and the machine ------------------------------------------------------------ */

@@ -7,7 +7,7 @@
 
 /* ---- what is asked (sweep.c) ----------------------------------------------------------------- */
 
-typedef enum { AXIS_state, AXIS_head_dim, AXIS_groups, AXIS_COUNT } Axis;
+typedef enum { AXIS_attention, AXIS_state, AXIS_head_dim, AXIS_groups, AXIS_COUNT } Axis;
 
 /* HOLD(enumerator, word): what stays as described while sizes change. */
 #define HOLDS(HOLD)               HOLD(HOLD_NONE, "none") HOLD(HOLD_PARAMS, "params") HOLD(HOLD_STATE, "state")
@@ -55,6 +55,7 @@ typedef struct {
     int level, number; /* how late it is measured, and among equals */
     const char *why;   /* it cannot be built; NULL */
     ExploreRow base;   /* columns that its rows share */
+    int64_t mixers;    /* SSDs, other recurrences and attention: blocks that mix tokens */
     Point *points;
     int npoints;
 } Group;

@@ -74,7 +74,7 @@ put_grid(StrBuf *out, const ExploreGrid *p)
     sb_printf(out, "%-10s", "");
     for (int s = 0; s < p->nstates; s++) {
         name.len = 0;
-        sb_printf(&name, "N=%lld", (long long)p->states[s]);
+        state_title(&name, p->states[s]);
         sb_printf(out, "%*s   ", CELL - 3, sb_text(&name));
     }
     sb_puts(out, "\n");
@@ -105,8 +105,12 @@ put_rest(StrBuf *out, const ExploreTable *t)
         if (explore_is_ok(row) || strcmp(row->status, explore_unmeasured) == 0)
             continue;
         const size_t len = strcspn(row->why, "\n");
-        sb_printf(out, "N=%lld P=%lld G=%lld %s ", (long long)row->state, (long long)row->head_dim,
-                  (long long)row->groups, row->dtype);
+        state_title(out, row->state);
+        if (row->head_dim > 0)
+            sb_printf(out, " P=%lld G=%lld", (long long)row->head_dim, (long long)row->groups);
+        if (row->attention > 0)
+            sb_printf(out, " attention=%lld", (long long)row->attention);
+        sb_printf(out, " %s ", row->dtype);
         line_title(out, row->form, row->chunk);
         sb_printf(out, ": %s: ", row->status);
         sb_putn(out, row->why, len);
@@ -126,6 +130,11 @@ explore_put_text(StrBuf *out, const ExploreTable *t)
     for (int i = 0; i < count; i++)
         put_grid(out, &grids[i]);
     sb_puts(out, "\n");
+    for (int f = 0; f < FORMAT_COUNT; f++) {
+        const size_t before = out->len;
+        explore_say_attention(out, t, format_info[f].name);
+        sb_puts(out, out->len > before ? "\n" : "");
+    }
     explore_say_choices(out, &choices);
     sb_puts(out, "\n");
     explore_say_noise(out, t);

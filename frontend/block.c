@@ -279,6 +279,16 @@ op_read(const BlockSet *set, const Tree *t)
     return only_keys(set, t, "a statement", keys, COUNT_OF(keys));
 }
 
+/* `hybrid` says something of parameters of the block alone. */
+static bool
+only_params(const BlockSet *set, const Block *b)
+{
+    const char *names[BLOCK_MAX_PARAMS];
+    for (int i = 0; i < b->nparams; i++)
+        names[i] = b->params[i].spec.name;
+    return !b->hybrid || only_keys(set, b->hybrid, "hybrid", names, (size_t)b->nparams);
+}
+
 static bool
 body_read(BlockSet *set, const Tree *tree, Block *b)
 {
@@ -302,6 +312,8 @@ body_read(BlockSet *set, const Tree *tree, Block *b)
           texts_read(set, b->checks, "a check") &&
           !too_many(set, b->checks, "checks", BLOCK_MAX_SIZES);
     ok &= entry(set, tree, "states", TREE_MAP, "a map", &b->states) && states_read(set, b->states);
+    ok &= entry(set, tree, "hybrid", TREE_MAP, "a map", &b->hybrid) &&
+          texts_read(set, b->hybrid, "a value") && only_params(set, b);
     ok &= entry(set, tree, "ops", TREE_LIST, "a list of statements", &b->ops) &&
           !too_many(set, b->ops, "ops", BLOCK_MAX_OPS);
     for (int i = 0; ok && b->ops && i < b->ops->count; i++)
@@ -333,8 +345,8 @@ block_slot(BlockSet *set, const Block *b)
 bool
 blocks_add(BlockSet *set, const Tree *tree, bool built_in)
 {
-    static const char *const keys[] = {"block",  "doc",     "params", "sizes",
-                                       "checks", "weights", "states", "ops"};
+    static const char *const keys[] = {"block",   "doc",    "params", "sizes", "checks",
+                                       "weights", "states", "ops",    "hybrid"};
     Block b = {.built_in = built_in, .loc = tree->loc};
     if (tree->kind != TREE_MAP || !tree_is(tree_get(tree, "block"), TREE_SCALAR))
         return diag_error(set->diag, tree->loc, "a block is a map that starts with `block: NAME`");
@@ -372,4 +384,33 @@ blocks_find(const BlockSet *set, const char *name, SrcLoc loc)
             return &set->items[i];
     name_unknown(set->diag, loc, "block", name, set->items, (size_t)set->count, sizeof *set->items);
     return NULL;
+}
+
+bool
+statement_next_op(const char **at, Op *op)
+{
+    while (**at) {
+        const char *name = *at;
+        size_t len = 0;
+        while (isalnum((unsigned char)name[len]) || name[len] == '_')
+            len++;
+        const char *after = name + len;
+        *at = after + (len == 0);
+        if (len > 0 && after[strspn(after, " ")] == '(' && op_by_name(name, len, op))
+            return true;
+    }
+    return false;
+}
+
+bool
+block_calls(const Block *block, Op op)
+{
+    Op called;
+    for (int i = 0; i < block->ops->count; i++) {
+        const Tree *t = block->ops->items[i], *under = tree_get(t, "op");
+        for (const char *at = under ? under->text : t->text; statement_next_op(&at, &called);)
+            if (called == op)
+                return true;
+    }
+    return false;
 }

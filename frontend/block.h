@@ -11,6 +11,9 @@
  *             own: bool}}                       RULE: of runtime/init.def
  *             without `when` being true there is no such weight, or the name means `otherwise`;
  *             one that is `own` is of one layer, also where layers share the block
+ *   hybrid:   {PARAM: expression}             what the block has instead of its defaults in a model
+ *             without such a mixer that the key `attention` gives some; the last block of a kind
+ *             that has it is taken
  *   states:   {OP: NAME, or OP: [NAME, NAME]} what the states of its ops are called, in their order
  *   ops:      [statements of the text form]   the frame reads ids, calls layers(h) and defines
  * logits {when: expression, op: statement} is there only where the expression is true
@@ -52,7 +55,7 @@ typedef struct {
     bool built_in;
     BlockParam *params;
     int nparams;
-    const Tree *sizes, *checks, *states, *ops; /* NULL: none */
+    const Tree *sizes, *checks, *states, *ops, *hybrid; /* NULL: none */
     BlockWeight *weights;
     int nweights;
 } Block;
@@ -69,6 +72,9 @@ void blocks_add_built_in(BlockSet *set);
 /* Adds the block that a tree describes; false: the fault is in diag. A user's block may have the
  * name of a built-in one, which it then replaces. */
 bool blocks_add(BlockSet *set, const Tree *tree, bool built_in);
+/* The next op that a statement of the text form calls, from *at on; false: it calls no more. */
+bool statement_next_op(const char **at, Op *op);
+bool block_calls(const Block *block, Op op); /* in a statement of any condition */
 /* NULL: the fault, with the nearest known name, is in diag at loc. */
 const Block *blocks_find(const BlockSet *set, const char *name, SrcLoc loc);
 

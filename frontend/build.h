@@ -48,6 +48,12 @@ struct Plan {
     int ninner;
 };
 
+/* frontend/hybrid.c. Makes as many mixers of a plan attention as the key `attention` says;
+ * everywhere: a layer's entry, which has what was put everywhere. *added: a block that the model
+ * had none of; NULL: none. False: faults are in diag. */
+bool plan_hybrid(Arena *arena, const ModelParts *parts, const Scope *scope, const Tree *everywhere,
+                 Diag *diag, Plan *plan, const Block **added);
+
 /* frontend/plan.c. Fills scope with the model's values that blocks may compute with, out with the
  * layers. False: faults are in diag. */
 bool plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Plan *out);

@@ -68,7 +68,8 @@ typedef struct {
 const char *fe_config_path(Arena *arena, const char *dir);
 /* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:
  * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32; layers.*.state=32 is
- * every layer whose block has such a parameter). False: faults are in diag. */
+ * every layer whose block has such a parameter, layers.ssd.head_dim=32 of those with an op ssd).
+ * False: faults are in diag. */
 bool fe_model_load(Arena *arena, const char *path, const char *const *sets, int nsets, Diag *diag,
                    FeModel *out);
 /* A model of the text of a YAML file, which is copied. */

@@ -323,9 +323,10 @@ set_slot(const Set *s, Tree *at, const char *name, size_t len)
 
 static bool set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value);
 
-/* `*.key=value`: the key of every layer of the list or map, and of those inside them. */
+/* `*.key=value`: the key of every layer of the list or map, and of those inside them. With an op
+ * (NULL: none) it goes into a map that blocks with such an op alone look into. */
 static bool
-set_everywhere(const Set *s, const Tree *list, const char *key, const char *equals,
+set_everywhere(const Set *s, const Tree *list, const char *op, const char *key, const char *equals,
                const Tree *value)
 {
     bool ok = true;
@@ -336,9 +337,14 @@ set_everywhere(const Set *s, const Tree *list, const char *key, const char *equa
             continue; /* the reader of the list reports it */
         Tree *copy = tree_copy(s->arena, value);
         copy->everywhere = true;
-        ok = set_at(s, entry, key, equals, copy);
+        if (op && !tree_get(entry, op)) {
+            Tree *of_op = tree_new(s->arena, TREE_MAP, set_loc(s, key, 0));
+            of_op->everywhere = true;
+            tree_put(s->arena, entry, op, of_op);
+        }
+        ok = set_at(s, op ? tree_get(entry, op) : entry, key, equals, copy);
         if (ok && inner)
-            ok = set_everywhere(s, inner, key, equals, value);
+            ok = set_everywhere(s, inner, op, key, equals, value);
     }
     return ok;
 }
@@ -348,11 +354,16 @@ set_at(const Set *s, Tree *at, const char *name, const char *equals, Tree *value
 {
     const size_t len = strcspn(name, ".=");
     const char *rest = name + len + 1;
-    const bool all = at->kind == TREE_LIST || tree_get(at, "order") || tree_get(at, "parts");
-    if (all && len == 1 && *name == '*') {
+    const bool layers = at->kind == TREE_MAP && at->key && strcmp(at->key, "layers") == 0;
+    const bool all =
+        at->kind == TREE_LIST || layers || tree_get(at, "order") || tree_get(at, "parts");
+    const bool star = len == 1 && *name == '*', key = rest + strcspn(rest, ".=") == equals;
+    Op op;
+    if (all && (star || (key && name + len < equals && op_by_name(name, len, &op)))) {
         const Tree one = {.kind = TREE_LIST, .items = &at, .count = 1};
-        if (name + len < equals && rest + strcspn(rest, ".=") == equals)
-            return set_everywhere(s, at->kind == TREE_LIST ? at : &one, rest, equals, value);
+        if (name + len < equals && key)
+            return set_everywhere(s, at->kind == TREE_LIST ? at : &one,
+                                  star ? NULL : op_info[op].name, rest, equals, value);
         return diag_error(s->diag, set_loc(s, name, len),
                           "'*' is every layer: one key comes after it, as in layers.*.state=64");
     }

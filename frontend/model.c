@@ -416,9 +416,9 @@ bool
 fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Diag *diag,
           StrBuf *yaml, FeModel *out)
 {
-    static const char *const order[] = {"name",           "vocab",   "dim",      "eps",
-                                        "tie_embeddings", "eos",     "frame",    "layers",
-                                        "family",         "weights", "tokenizer"};
+    static const char *const order[] = {"name",           "vocab",  "dim",     "eps",
+                                        "tie_embeddings", "eos",    "frame",   "layers",
+                                        "attention",      "family", "weights", "tokenizer"};
     Loader l = {.arena = arena, .diag = diag};
     *out = (FeModel){0};
     if (!is_directory(dir))

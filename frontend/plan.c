@@ -215,37 +215,58 @@ plan_entry(const Planner *p, const Tree *entry, Within within, Plan *out)
 
 /* ---- parameters put everywhere -------------------------------------------------------------- */
 
+/* Whether a block has the parameter that was put everywhere, or everywhere where there is an op. */
+static bool
+block_has(const Block *block, const Tree *item)
+{
+    Op op;
+    if (item->kind == TREE_MAP && op_by_name(item->key, strlen(item->key), &op)) {
+        bool all = block_calls(block, op);
+        for (int i = 0; i < item->count; i++)
+            all = all && block_has(block, item->items[i]);
+        return all;
+    }
+    for (int i = 0; i < block->nparams; i++)
+        if (strcmp(block->params[i].spec.name, item->key) == 0)
+            return true;
+    return false;
+}
+
 /* Whether the block of the entry, or of one inside it, has such a parameter. */
 static bool
-any_has(const Planner *p, const Tree *entry, const char *key)
+any_has(const Planner *p, const Tree *entry, const Tree *item)
 {
     const Tree *inner = layer_inner(entry), *name = tree_get(entry, "block");
     const Block *block = name ? blocks_find(p->parts->blocks, name->text, name->loc) : NULL;
-    for (int k = 0; block && k < block->nparams; k++)
-        if (strcmp(block->params[k].spec.name, key) == 0)
-            return true;
+    if (block && block_has(block, item))
+        return true;
     for (int i = 0; inner && i < inner->count; i++)
-        if (any_has(p, inner->items[i], key))
+        if (any_has(p, inner->items[i], item))
             return true;
-    return key_is_of_layer(key);
+    return key_is_of_layer(item->key);
 }
 
 /* Every entry of a list that was read without faults has what was put everywhere; some block must
- * know it. */
+ * know it, of the model or that was added to it (NULL: none). */
 static bool
-check_everywhere(const Planner *p, const Tree *layers)
+check_everywhere(const Planner *p, const Tree *layers, const Block *added)
 {
     const bool list = layers->kind == TREE_LIST;
     const Tree *entry = list ? layers->items[0] : layers;
     bool ok = true;
     for (int i = 0; i < entry->count; i++) {
         const Tree *item = entry->items[i];
-        bool known = !item->everywhere || any_has(p, layers, item->key);
+        bool known =
+            !item->everywhere || any_has(p, layers, item) || (added && block_has(added, item));
         for (int k = 0; list && k < layers->count; k++)
-            known = known || any_has(p, layers->items[k], item->key);
+            known = known || any_has(p, layers->items[k], item);
         if (known)
             continue;
-        diag_error(p->diag, item->key_loc, "no layer's block has a parameter '%s'", item->key);
+        const bool of_op = item->kind == TREE_MAP;
+        diag_error(p->diag, of_op ? item->items[0]->key_loc : item->key_loc,
+                   "no layer's block has %s%s%sa parameter '%s'", of_op ? "op " : "",
+                   of_op ? item->key : "", of_op ? " and " : "",
+                   of_op ? item->items[item->count - 1]->key : item->key);
         ok = false;
     }
     return ok;
@@ -282,11 +303,17 @@ plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Pla
     }
     out->kind = PLAN_LAYERS;
     out->repeat = 1;
-    if (layers->tree->kind == TREE_LIST)
-        return plan_list(&p, layers->tree, OF_LIST, out) && check_everywhere(&p, layers->tree);
-    out->inner = arena_array(arena, 1, sizeof *out->inner);
-    out->ninner = 1;
-    return plan_entry(&p, layers->tree, OF_LIST, out->inner) && check_everywhere(&p, layers->tree);
+    const bool list = layers->tree->kind == TREE_LIST;
+    const Block *added = NULL;
+    if (!list) {
+        out->inner = arena_array(arena, 1, sizeof *out->inner);
+        out->ninner = 1;
+    }
+    return (list ? plan_list(&p, layers->tree, OF_LIST, out)
+                 : plan_entry(&p, layers->tree, OF_LIST, out->inner)) &&
+           plan_hybrid(arena, parts, scope, list ? layers->tree->items[0] : layers->tree, diag, out,
+                       &added) &&
+           check_everywhere(&p, layers->tree, added);
 }
 
 /* Keys of a frame that are no parameters of its block are faults. */

@@ -71,10 +71,25 @@ read_default(const Prepare *p, const BlockParam *param, FeValue *out, Expr *e)
     return spec_read(p->arena, &param->spec, param->preset, p->diag, out);
 }
 
+/* What the entry says of a parameter: by itself, or to all blocks with an op that this one has. */
+static const Tree *
+given_for(const Prepare *p, const char *name)
+{
+    const Tree *given = tree_get(p->entry, name);
+    for (int i = 0; p->entry && i < p->entry->count; i++) {
+        const Tree *item = p->entry->items[i];
+        Op op;
+        if (item->everywhere && tree_get(item, name) &&
+            op_by_name(item->key, strlen(item->key), &op) && block_calls(p->to->block, op))
+            given = tree_get(item, name);
+    }
+    return given;
+}
+
 static bool
 read_param(const Prepare *p, const BlockParam *param)
 {
-    const Tree *given = tree_get(p->entry, param->spec.name);
+    const Tree *given = given_for(p, param->spec.name);
     FeValue value = {.kind = param->spec.kind};
     Expr e = expr_start(p);
     const bool ok = given ? spec_read(p->arena, &param->spec, given, p->diag, &value)

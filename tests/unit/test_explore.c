@@ -15,6 +15,7 @@ static void
 add(ExploreTable *t, int64_t state, const char *form, int64_t chunk, double tps, bool chosen)
 {
     ExploreRow row = explore_row();
+    row.attention = 0;
     row.state = state;
     row.head_dim = 64;
     row.groups = 1;
@@ -104,7 +105,7 @@ Test(explore, cut_short_anywhere)
     ExploreTable t = table_new();
     char *text = csv_of(&t);
     const size_t len = strlen(text);
-    const size_t head = (size_t)(strstr(text, "\n16,") - text) + 1;
+    const size_t head = (size_t)(strstr(text, "\n0,16,") - text) + 1;
     for (size_t cut = 0; cut <= len; cut++) {
         ExploreTable back = {.arena = arena_new()};
         const char *why = NULL;
@@ -142,7 +143,7 @@ Test(explore, files_that_are_not_ours)
     ExploreTable t = table_new();
     char *text = csv_of(&t);
     expect_refused(text, "# ssmc explore results", "a,b,c", "line 1: these are no results");
-    expect_refused(text, "format 2", "format 3", "line 1: results of format 3; this ssmc writes");
+    expect_refused(text, "format 3", "format 4", "line 1: results of format 4; this ssmc writes");
     expect_refused(text, "# machine", "# machin", "expected '# machine:'");
     expect_refused(text, "threads=2 ", "threads=0 ", "ceilings that cannot be read");
     expect_refused(text, "read=48.5", "read=fast", "ceilings that cannot be read");
@@ -318,4 +319,60 @@ Test(explore, grids_and_sentences)
     expect_says(&text, "was between -18.2 % and +0.0 % of its median");
     explore_put_text(&text, &t);
     expect_says(&text, "N=256 P=64 G=1 bf16 Q=16: does not fit: it takes 9 GiB");
+}
+
+/* ---- layers of attention -------------------------------------------------------------------- */
+
+/* Grids of different numbers of them, the last of attention alone; what is not compared: another
+ * type, a smaller state, a shorter prompt. */
+static ExploreTable
+hybrids_new(void)
+{
+    ExploreTable t = {.arena = arena_new()};
+    for (int64_t n = 0; n <= 4; n += 2) {
+        add(&t, n == 4 ? -1 : 64, n == 4 ? explore_no_form : "recurrent", -1,
+            1000 + 100.0 * (double)n, true);
+        t.rows[t.nrows - 1].attention = n;
+        if (n == 4)
+            t.rows[t.nrows - 1].head_dim = t.rows[t.nrows - 1].groups = -1;
+    }
+    add(&t, 16, "recurrent", -1, 5000, true);
+    t.rows[3].attention = 2;
+    add(&t, 64, "chunked", 16, 900, false);
+    t.rows[4].attention = 2;
+    add(&t, 64, "recurrent", -1, 7000, true);
+    t.rows[5].attention = 2;
+    t.rows[5].tokens = 512;
+    return t;
+}
+
+Test(explore, layers_of_attention_are_compared)
+{
+    ExploreTable t = hybrids_new();
+    ExploreGrid *grids = NULL;
+    StrBuf text = {0};
+    cr_assert_eq(explore_grids(t.arena, &t, &grids), 4, "three numbers of layers, and a length");
+    grid_title(&text, &grids[1], false);
+    cr_expect_str_eq(sb_text(&text), "bf16, P=64, G=1, 2 of attention, 2 threads");
+    sb_free(&text);
+    grid_title(&text, &grids[2], false);
+    cr_expect_str_eq(sb_text(&text), "bf16, 4 of attention, 2 threads");
+    sb_free(&text);
+    explore_say_attention(&text, &t, "bf16");
+    expect_says(&text,
+                "Layers of attention, bf16, 2 threads, prompts of 2048 tokens: 0 (N=64) 1000 "
+                "tokens/s, decoding 100.0, state 1.00 MiB; 2 (N=64) 1200 tokens/s, decoding "
+                "100.0, state 1.00 MiB; 4 (no SSD) 1400 tokens/s, decoding 100.0, state "
+                "1.00 MiB.");
+    explore_say_best(&text, &grids[2]);
+    expect_says(&text, "Fastest: no SSD (1400 tokens/s).");
+    explore_say_attention(&text, &t, "f32");
+    cr_expect_eq(text.len, 0u, "nothing of that type");
+    const ExploreChoices c = explore_choices(t.arena, grids, 4);
+    cr_expect_eq(c.count, 4, "attention alone has nothing to choose");
+    explore_put_text(&text, &t);
+    expect_says(&text, "Layers of attention, bf16");
+    t.nrows = 1;
+    explore_say_attention(&text, &t, "bf16");
+    cr_expect_eq(text.len, 0u, "one number alone is no comparison");
 }

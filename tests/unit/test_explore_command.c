@@ -314,6 +314,62 @@ Test(explore_command, bad_options)
     spot_end(&p);
 }
 
+/* Layers of attention as an axis: of a model without any, of all of one, and of more than there
+ * are; what is measured is gone on with. */
+Test(explore_command, layers_of_attention)
+{
+    Spot p =
+        spot_new("name: tiny\nvocab: 64\ndim: 64\nlayers: {block: attention, heads: 2, repeat: 3}\n"
+                 "weights: {init: reference, seed: 0}\n");
+    const char *const argv[] = {SSMC_BINARY, "explore",   p.model,    "--attention", "0,1,3,4",
+                                "--state",   "8,16",      "--form",   "recurrent",   "--tokens",
+                                "40",        "--threads", "1",        "--repeats",   "2",
+                                "--csv",     p.csv,       "--resume", NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, "Layers of attention, f32, 1 thread, prompts of 40 tokens: 0 (N=16) "),
+              "%s", r.out);
+    cr_expect(strstr(r.out,
+                     "attention=4 f32 recurrent: cannot be built: attention = 4, but the model "
+                     "has 3 layers"),
+              "%s", r.out);
+    command_free(&r);
+    static const struct {
+        int64_t attention, state, ssds;
+    } want[] = {
+        {0, 8,  3 },
+        {0, 16, 3 },
+        {1, 8,  2 },
+        {1, 16, 2 },
+        {3, -1, 0 },
+        {4, 8,  -1},
+        {4, 16, -1}
+    };
+    ExploreTable t = results(p.csv);
+    cr_assert_eq(t.nrows, 7, "%d rows", t.nrows);
+    for (int i = 0; i < 7; i++) {
+        const ExploreRow *row = &t.rows[i];
+        cr_expect_eq(row->attention, want[i].attention);
+        cr_expect_eq(row->state, want[i].state);
+        cr_expect_eq(row->layers, want[i].ssds);
+        cr_expect_str_eq(row->form, want[i].ssds == 0 ? explore_no_form : "recurrent");
+        cr_expect_str_eq(row->status, i < 5 ? explore_ok : explore_unbuilt, "%s", row->why);
+        if (i < 5)
+            cr_expect(row->error > 0 && row->error < 1e-5, "f32 is %g from float64: %s", row->error,
+                      row->why);
+    }
+    char *before = read_whole(p.csv, NULL);
+    r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    char *after = read_whole(p.csv, NULL);
+    cr_expect_str_eq(before, after, "nothing was measured again");
+    command_free(&r);
+    free(before);
+    free(after);
+    FAULT("--attention wants up to 32 whole numbers from 0 to 1024", "--attention", "-1");
+    spot_end(&p);
+}
+
 Test(explore_command, models_that_cannot_be_explored)
 {
     Spot p = spot_new("name: none\nvocab: 16\ndim: 8\nblocks:\n  - block: double\n"

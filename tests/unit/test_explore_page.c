@@ -270,6 +270,40 @@ Test(explore_page, little_and_nothing)
 
 /* ---- a browser ----------------------------------------------------------------------------- */
 
+/* Numbers of layers of attention, the last of attention alone: reading and decoding of either type.
+ */
+Test(explore_page, a_browser_draws_layers_of_attention)
+{
+    ExploreTable t = table_new(), more = {.arena = t.arena};
+    memcpy(more.head, t.head, sizeof more.head);
+    more.ceilings[0] = t.ceilings[0];
+    more.nceilings = 1;
+    for (int64_t n = 0; n <= 2; n++)
+        for (int i = 0; i < t.nrows; i++) {
+            ExploreRow row = t.rows[i];
+            row.attention = n;
+            row.prefill_tps = 1000 * (double)(n + 1);
+            if (n == 2) {
+                row.state = row.head_dim = row.groups = row.heads = row.chunk = -1;
+                row.form = explore_no_form;
+            }
+            if (n < 2 || !explore_find(&more, &row))
+                explore_add(&more, &row);
+        }
+    char *page = page_of(&more), *drawn = page_drawn(page, NULL, 800, 600);
+    expect_has(page,
+               "<li>Layers of attention, bf16, 2 threads, prompts of 2048 tokens: 0 (N=256) ");
+    expect_has(
+        drawn,
+        ">Speed against layers of attention: bf16, 2 threads, prompts of 2048 tokens</title>");
+    expect_has(drawn, ">Speed against layers of attention: f32, 2 threads, decoding</title>");
+    expect_has(drawn, "<title>2 of attention, no SSD, none, 2048 tokens: 3000 tokens/s</title>");
+    cr_expect_eq(text_count(drawn, ">Speed against layers of attention: "), 4);
+    cr_expect_eq(text_count(drawn, "NaN") + text_count(drawn, "undefined"), 0);
+    free(drawn);
+    free(page);
+}
+
 /* Wide and high as asked, and not a blank: blank pages compress to a few kilobytes. */
 static void
 expect_picture(const char *path, unsigned width, unsigned height)

@@ -81,13 +81,82 @@ Test(figure, page_of_made_up_times)
     cr_expect(strstr(page, "From N = 16 to N = 64, 4096 tokens take 4.0 times as long (recurrent"),
               "%s", page);
     cr_expect(strstr(page, "8.0 times as long (SSD in chunks, f32)"));
-    cr_expect(strstr(page, "2 points were not run; the first, 4096 tokens: too large."));
+    cr_expect(strstr(page,
+                     "<p>quadratic, f32: 2 points were not run, the first of 4096 tokens: too "
+                     "large.</p>"),
+              "%s", page);
     cr_expect(!strstr(page, "bf16 dots"), "no line of what was not run");
     cr_expect(strstr(page, "<td class=\"text\">quadratic, f32</td><td>64</td><td>4096</td><td></td>"
                            "<td></td><td></td><td></td><td class=\"text\">too large</td>"));
     cr_expect(strstr(page, "prefers-color-scheme: dark") && strstr(page, "@media print"));
     json_object_put(data);
     free(page);
+}
+
+/* ---- who is ahead --------------------------------------------------------------------------- */
+
+/* States 16, 32, 64 and 128 at two lengths: SSD in chunks always faster, faster from about 1024
+ * tokens on (the curves cross halfway by logarithm), never, and never again. */
+static Figure
+race_made(FigurePoint *points)
+{
+    static const int64_t sizes[] = {16, 32, 64, 128};
+    static const double ssd[][2] = {
+        {1, 1},
+        {4, 4},
+        {9, 9},
+        {1, 9}
+    };
+    Figure f = {.states = sizes, .tokens = tokens, .nstates = 4, .ntokens = 2, .points = points};
+    add(&f, FIGURE_ATTENTION, 0, 256, 2);
+    add(&f, FIGURE_ATTENTION, 0, 4096, 8);
+    for (int s = 0; s < 4; s++)
+        for (int t = 0; t < 2; t++) {
+            add(&f, FIGURE_CHUNKED, sizes[s], tokens[t], ssd[s][t]);
+            add(&f, FIGURE_SCAN, sizes[s], tokens[t], 3 * (double)(s + 1));
+        }
+    return f;
+}
+
+Test(figure, says_from_which_length_on_it_is_ahead)
+{
+    FigurePoint points[32];
+    const Figure f = race_made(points);
+    StrBuf out = {0};
+    figure_say(&out, &f);
+    const char *says = sb_text(&out);
+    cr_expect(
+        strstr(says,
+               "\nSSD in chunks, f32, is ahead of attention, f32: with N = 16 at every length; "
+               "with N = 32 from about 1000 tokens on; with N = 64 to 128 at no length.\n"),
+        "%s", says);
+    cr_expect(strstr(says,
+                     "selective scan, f32 of the same N: with N = 16 to 32 at every length; with "
+                     "N = 64 at no length; with N = 128 at every length.\n"),
+              "%s", says);
+    cr_expect(strstr(says,
+                     "selective scan, f32 of N = 16, as in Mamba-1: with N = 16 at every length; "
+                     "with N = 32 to 128 at no length.\n"),
+              "%s", says);
+    cr_expect(!strstr(says, "bf16"), "what was not run is not compared: %s", says);
+    sb_free(&out);
+}
+
+Test(figure, says_nothing_of_lengths_that_were_not_run)
+{
+    FigurePoint points[32];
+    Figure f = race_made(points);
+    points[1].why_not = "too slow"; /* attention, 4096 tokens */
+    StrBuf out = {0};
+    figure_say(&out, &f);
+    const char *says = sb_text(&out);
+    cr_expect(strstr(says, "attention, f32: with N = 16 at every length; with N = 32 to 64 at no "
+                           "length; with N = 128 at every length.\n"),
+              "%s", says);
+    cr_expect(strstr(says, "attention, f32: 1 point was not run, the first of 4096 tokens: too "
+                           "slow.\n"),
+              "%s", says);
+    sb_free(&out);
 }
 
 /* ---- a browser ------------------------------------------------------------------------------ */
@@ -150,6 +219,23 @@ Test(figure, a_browser_places_points)
     free(page);
 }
 
+/* What has no state size has its curve beside every one. */
+Test(figure, a_browser_draws_attention_at_every_state)
+{
+    FigurePoint points[16];
+    Figure f = figure_made(points);
+    add(&f, FIGURE_ATTENTION, 0, 256, 1);
+    add(&f, FIGURE_ATTENTION, 0, 4096, 50);
+    char *page = page_of(&f), *drawn = page_drawn(page, NULL, 800, 600);
+    cr_expect(strstr(page, "<td class=\"text\">attention, f32</td><td></td><td>4096</td>"), "%s",
+              page);
+    cr_expect_eq(text_count(drawn, "class=\"mark c3\""), 3 * 2 + 3, "two points a chart, and keys");
+    cr_expect_eq(text_count(drawn, "<title>attention, f32, 4096 tokens: 50 ms</title>"), 4,
+                 "both ends of the states, and both lengths");
+    free(drawn);
+    free(page);
+}
+
 Test(figure, a_browser_draws_nothing_of_nothing)
 {
     FigurePoint points[16];
@@ -169,13 +255,15 @@ Test(figure, a_browser_draws_nothing_of_nothing)
 Test(figure, csv_of_made_up_times)
 {
     FigurePoint points[16];
-    const Figure f = figure_made(points);
+    Figure f = figure_made(points);
+    add(&f, FIGURE_ATTENTION_BF16, 0, 4096, 3);
     StrBuf out = {0};
     figure_put_csv(&out, &f);
     const char *csv = sb_text(&out);
-    cr_expect_eq(text_count(csv, "\n"), 13, "a head and 12 points");
+    cr_expect_eq(text_count(csv, "\n"), 14, "a head and 13 points");
     cr_expect(strstr(csv, "\n16,chunked,f32,24,4096,16,0.02,256000,\n"), "%s", csv);
     cr_expect(strstr(csv, "\n64,quadratic,f32,,4096,,,,too large\n"), "%s", csv);
+    cr_expect(strstr(csv, "\n,attention,bf16,,4096,3,0.02,"), "it has no state size: %s", csv);
     sb_free(&out);
 }
 
@@ -192,12 +280,16 @@ Test(figure, command_writes_both)
     char *text = read_whole(page, NULL), *table = read_whole(csv, NULL);
     cr_assert(text && table);
     struct json_object *data = page_data(text);
-    cr_expect_geq(json_object_array_length(json_at(data, "points")), 16u, "four curves or five");
+    cr_expect_geq(json_object_array_length(json_at(data, "points")), 18u,
+                  "four curves or five a state, and one or two of attention");
     json_object_put(data);
     cr_expect_eq(text_count(table, ",recurrent,"), 4, "%s", table);
     cr_expect_eq(text_count(table, ",quadratic,"), 4, "%s", table);
     cr_expect_eq(text_count(table, ",selective_scan,f32,,"), 4, "a scan has no chunk: %s", table);
-    cr_expect(strstr(text, "Mamba-1's selective scan, f32"));
+    cr_expect_eq(text_count(table, "\n,attention,f32,,"), 2, "nor a state size: %s", table);
+    cr_expect(strstr(text, "Mamba-1's selective scan, f32") && strstr(text, "attention, f32"));
+    cr_expect(strstr(r.out, "SSD in chunks, f32, is ahead of attention, f32: with N = 4 "), "%s",
+              r.out);
     cr_expect_lt(strstr(table, "\n4,"), strstr(table, "\n8,"), "in the order of sizes");
     command_free(&r);
     free(text);
