@@ -54,12 +54,15 @@ double bench_probe_arithmetic(BenchProbes *probes, CgProbeId id, int threads);
 /* ---- work of a compiled model (work.c) ------------------------------------------------------ */
 
 /* Of one token in the layers of a prefill graph (stage KERNEL): floating-point operations of
- * projections and of recurrences (SSDs, selective scans), 2 a multiply-add; the head is not in it.
+ * projections and of recurrences (SSDs, selective scans), 2 a multiply-add; the head is not in it,
+ * nor is attention, whose operations grow with the tokens before.
  */
 typedef struct {
     double linear, recurrent;
 } BenchFlops;
 BenchFlops bench_flops(const Graph *prefill);
+/* Of attention, for `rows` tokens of a sequence that has had `past`. */
+double bench_attention_flops(const Graph *prefill, double past, double rows);
 /* Bytes that must move from memory and back to decode one token of each of `batch` sequences, of
  * `past` tokens: weights that the graph reads once, states read and written once a sequence, rows
  * of growing ones read once. */
@@ -67,7 +70,7 @@ double bench_decode_bytes(const Graph *decode, const AbiProgram *program, int ba
 /* Work of a kernel on `rows` token rows of `batch` sequences of `past` tokens (of the head: on one
  * row of each). */
 typedef struct {
-    double flops; /* of projections and recurrences, as above */
+    double flops; /* of projections, recurrences and attention, as above */
     double bytes; /* weights, states in and out, activations in and out: each once */
 } BenchWork;
 BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch,

@@ -1,4 +1,5 @@
 /* bench/profile.c -- where the time of an item goes, kernel by kernel. */
+#include <math.h>
 #include <string.h>
 
 #include "bench/bench.h"
@@ -24,10 +25,13 @@ work_of(const BenchRun *run, const BenchItem *item, const Graph *g, const Kernel
     const int64_t block = run->program->phase[ABI_PREFILL].block;
     const int64_t passes = !prefill ? item->tokens : head ? 0 : item->tokens / block;
     const int64_t rest = !prefill ? 0 : head ? 1 : item->tokens % block;
-    const double past = bench_item_past(run, item);
+    /* Before a pass in the mean, and before the last. */
+    const double past = prefill ? (double)((passes - 1) * block) / 2 : bench_item_past(run, item);
+    const double before = (double)(passes * block);
     const BenchWork pass =
-        bench_kernel_work(g, k, prefill ? block : item->batch, item->batch, past);
-    const BenchWork last = rest ? bench_kernel_work(g, k, rest, item->batch, past) : (BenchWork){0};
+        bench_kernel_work(g, k, prefill ? block : item->batch, item->batch, fmax(past, 0));
+    const BenchWork last =
+        rest ? bench_kernel_work(g, k, rest, item->batch, before) : (BenchWork){0};
     return (BenchWork){pass.flops * (double)passes + last.flops,
                        pass.bytes * (double)passes + last.bytes};
 }
@@ -101,6 +105,8 @@ kind_of(const BenchKernel *row)
     return cls == CLASS_RECURRENT  ? "state space"
            : cls == CLASS_CONTRACT ? "projections"
            : cls == CLASS_CONV     ? "convolution"
+           : cls == CLASS_ATTEND   ? "attention"
+           : cls == CLASS_LAYOUT   ? "attention" /* what it reads is kept */
                                    : "row by row";
 }
 

@@ -61,10 +61,14 @@ bench_put_text(StrBuf *out, const BenchRun *run)
     sb_printf(out, "%s, ssmc %s\n", run->machine->cpu, run->version);
     for (int t = 0; t < run->nthreads; t++)
         bench_put_ceilings(out, run->probes, &run->ceilings[t]);
+    enum { FAR = 1000 };
+    const double attention = bench_attention_flops(run->graph[0], FAR, 1);
     sb_printf(
         out, "%s, %s: %.1f M parameters; a token: %.1f MFLOP in projections, %.1f in recurrences; ",
         run->name, format_info[run->format].name, run->parameters * 1e-6, run->flops.linear * 1e-6,
         run->flops.recurrent * 1e-6);
+    if (attention > 0)
+        sb_printf(out, "after %d others %.1f in attention; ", FAR, attention * 1e-6);
     sb_printf(out, "decoded: %.1f MB\n",
               bench_decode_bytes(run->graph[1], run->program, 1, (double)run->past) * 1e-6);
     sb_puts(out,

@@ -236,7 +236,8 @@ double
 bench_item_work(const BenchRun *run, const BenchItem *item)
 {
     if (item->kind == BENCH_PREFILL)
-        return (double)item->tokens * (run->flops.linear + run->flops.recurrent);
+        return (double)item->tokens * (run->flops.linear + run->flops.recurrent) +
+               bench_attention_flops(run->graph[0], 0, (double)item->tokens);
     return bench_decode_bytes(run->graph[1], run->program, item->batch, bench_item_past(run, item));
 }
 

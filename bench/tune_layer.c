@@ -20,10 +20,14 @@ typedef struct {
     "weights: {init: reference, seed: 0}\n"
 static const char ssd_layer[] = LAYER("768", "block: mamba2, state: 64, head_dim: 64"),
                   wide_layer[] = LAYER("1536", "block: mamba2, state: 128, head_dim: 64"),
-                  scan_layer[] = LAYER("768", "block: mamba1, state: 16");
+                  scan_layer[] = LAYER("768", "block: mamba1, state: 16"),
+                  attention_layer[] =
+                      LAYER("768", "block: attention, heads: 12, groups: 4, head_dim: 64"),
+                  deep_layer[] =
+                      LAYER("1536", "block: attention, heads: 12, groups: 4, head_dim: 128");
 
-/* Every kind of projection, those of the matrix unit in two sizes, and a recurrence that is no
- * SSD. */
+/* Every kind of projection, those of the matrix unit in two sizes; a recurrence that is no SSD;
+ * attention. */
 typedef struct {
     Format format;
     bool matrix; /* on the matrix unit; false: on vectors */
@@ -31,19 +35,23 @@ typedef struct {
 } Layer;
 
 static const Layer layer_kinds[] = {
-    {FORMAT_f32,  false, "emitted", ssd_layer },
-    {FORMAT_f32,  false, "emitted", scan_layer},
-    {FORMAT_f32,  false, "blas",    ssd_layer },
-    {FORMAT_f16,  false, "emitted", ssd_layer },
-    {FORMAT_bf16, false, "emitted", ssd_layer },
-    {FORMAT_int8, false, "emitted", ssd_layer },
-    {FORMAT_int4, false, "emitted", ssd_layer },
-    {FORMAT_bf16, true,  "emitted", ssd_layer },
-    {FORMAT_bf16, true,  "emitted", wide_layer},
-    {FORMAT_int8, true,  "emitted", ssd_layer },
-    {FORMAT_int8, true,  "emitted", wide_layer},
-    {FORMAT_int4, true,  "emitted", ssd_layer },
-    {FORMAT_int4, true,  "emitted", wide_layer},
+    {FORMAT_f32,  false, "emitted", ssd_layer      },
+    {FORMAT_f32,  false, "emitted", scan_layer     },
+    {FORMAT_f32,  false, "blas",    ssd_layer      },
+    {FORMAT_f16,  false, "emitted", ssd_layer      },
+    {FORMAT_bf16, false, "emitted", ssd_layer      },
+    {FORMAT_int8, false, "emitted", ssd_layer      },
+    {FORMAT_int4, false, "emitted", ssd_layer      },
+    {FORMAT_bf16, true,  "emitted", ssd_layer      },
+    {FORMAT_bf16, true,  "emitted", wide_layer     },
+    {FORMAT_int8, true,  "emitted", ssd_layer      },
+    {FORMAT_int8, true,  "emitted", wide_layer     },
+    {FORMAT_int4, true,  "emitted", ssd_layer      },
+    {FORMAT_int4, true,  "emitted", wide_layer     },
+    {FORMAT_f32,  false, "emitted", attention_layer},
+    {FORMAT_bf16, false, "emitted", attention_layer},
+    {FORMAT_bf16, true,  "emitted", attention_layer},
+    {FORMAT_bf16, true,  "emitted", deep_layer     },
 };
 
 /* A row for each kernel of the layer but an SSD, whose constants are fitted apart; the
@@ -63,7 +71,7 @@ add_rows(const Tune *t, const Job *job, int64_t tokens, const double *best, Rows
         if (!k || kernel_is_head(g, k) || cost_kernel_ssd(g, k, t->threads, &ssd) || best[s] <= 0 ||
             rows->rows == MOST_ROWS)
             continue;
-        cost_kernel_count(&t->machine, g, k, tokens, t->threads, count);
+        cost_kernel_count(&t->machine, g, k, 0, tokens, t->threads, count);
         count[COST_read] = 0; /* it is part of what each kernel takes */
         rows->measured[rows->rows++] = 1e9 * best[s];
         all += 1e9 * best[s];

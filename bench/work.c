@@ -1,5 +1,5 @@
 /* bench/work.c -- the work a compiled model must do, counted from its graphs. */
-#include <string.h>
+#include <math.h>
 
 #include "bench/bench.h"
 
@@ -27,6 +27,26 @@ bench_flops(const Graph *g)
         if (n->nout > 0 && !node_is_head(n))
             add_flops(&f, g, n);
     return f;
+}
+
+/* Of all rows: what a sequence of past + rows tokens needs from its beginning, less what `past`
+ * of them need. */
+static double
+attention_flops(const Node *n, double past, double rows)
+{
+    const double all = past + rows;
+    return 2 * (all * op_info[n->op].work(n, (int64_t)all).macs -
+                past * op_info[n->op].work(n, (int64_t)past).macs);
+}
+
+double
+bench_attention_flops(const Graph *g, double past, double rows)
+{
+    double flops = 0;
+    for (const Node *n = g->first; n; n = n->next)
+        if (op_info[n->op].cls == CLASS_ATTEND)
+            flops += attention_flops(n, past, rows);
+    return flops;
 }
 
 /* ---- bytes --------------------------------------------------------------------------------- */
@@ -147,14 +167,19 @@ bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch, doub
 {
     BenchWork w = {0};
     BenchFlops row = {0};
+    const double each = (double)rows / batch; /* rows of a sequence */
+    double attention = 0;
     Node *first, *last;
     kernel_range(g, k, &first, &last);
     for (const Node *n = first; n != last->next; n = n->next) {
         add_flops(&row, g, n);
+        if (op_info[n->op].cls == CLASS_ATTEND)
+            attention += batch * attention_flops(n, floor(past), each);
         for (int i = 0; i < n->nin; i++)
             w.bytes += input_bytes(n, i, rows, batch, past);
         w.bytes += output_bytes(n, rows, batch);
     }
-    w.flops = (row.linear + row.recurrent) * (node_is_head(last) ? batch : (double)rows);
+    w.flops =
+        (row.linear + row.recurrent) * (node_is_head(last) ? batch : (double)rows) + attention;
     return w;
 }

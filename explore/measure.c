@@ -76,7 +76,10 @@ explore_case_describe(ExploreCase *c, const ssmc_program *program)
         row->memory_bytes = (int64_t)(m.total + kept);
         row->weight_bytes = (int64_t)(m.kept + m.params);
         row->state_bytes = (int64_t)(m.state + kept);
-        row->flops = flops.linear + flops.recurrent;
+        const double tokens = (double)run->items[i].tokens;
+        const double attention =
+            tokens > 0 ? bench_attention_flops(run->graph[0], 0, tokens) / tokens : 0;
+        row->flops = flops.linear + flops.recurrent + attention;
         row->recurrent_flops = flops.recurrent;
         row->bytes = bytes;
         row->decode_bytes = decode;

@@ -81,12 +81,13 @@ shape_attention(const Node *node, ShapeResult *r)
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, width));
 }
 
-/* Of a row in the middle of a pass that begins a sequence. */
+/* Of a row, in the mean of the first `block` of a sequence: row t looks at min(t, window). */
 OpWork
 work_attention(const Node *node, int64_t block)
 {
     const int64_t window = node_int(node, ATTR_window, INT64_MAX);
-    const double read = fmin(((double)block + 1) / 2, (double)window);
+    const double rows = (double)block, before = fmax(rows - (double)window, 0);
+    const double read = rows > 0 ? (rows + 1) / 2 - before * (before + 1) / 2 / rows : 0;
     const double heads = (double)node_int(node, ATTR_heads, 1);
     const double head_dim = (double)node_int(node, ATTR_head_dim, 1);
     return (OpWork){.macs = 2 * heads * head_dim * read, .exps = heads * read};

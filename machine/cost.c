@@ -31,14 +31,15 @@ static const char *const step_name[COST_STEPS] = {
                      [COST_steep] = steep, [COST_away] = away}
 #define STEPS(...) STEPS_LISTED(__VA_ARGS__) /* an argument may be a macro of several */
 #define STEPS_LISTED(f32, f16, bf16, u8, u4x2, blas, conv, decay, pass, read, step, function,      \
-                     distant, stream, matrix_bf16, matrix_u8, sums, group, stage, out)             \
+                     distant, stream, attend, matrix_bf16, matrix_u8, sums, group, stage, out,     \
+                     matrix_attend)                                                                \
     [COST_linear_f32] = f32, [COST_linear_f16] = f16, [COST_linear_bf16] = bf16,                   \
     [COST_linear_u8] = u8, [COST_linear_u4x2] = u4x2, [COST_linear_blas] = blas,                   \
     [COST_conv] = conv, [COST_decay] = decay, [COST_pass] = pass, [COST_read] = read,              \
     [COST_step] = step, [COST_function] = function, [COST_distant] = distant,                      \
-    [COST_stream] = stream, [COST_matrix_bf16] = matrix_bf16, [COST_matrix_u8] = matrix_u8,        \
-    [COST_matrix_sums] = sums, [COST_matrix_group] = group, [COST_matrix_stage] = stage,           \
-    [COST_matrix_out] = out
+    [COST_stream] = stream, [COST_attend] = attend, [COST_matrix_bf16] = matrix_bf16,              \
+    [COST_matrix_u8] = matrix_u8, [COST_matrix_sums] = sums, [COST_matrix_group] = group,          \
+    [COST_matrix_stage] = stage, [COST_matrix_out] = out, [COST_matrix_attend] = matrix_attend
 
 /* Rows are written by costs_print_row in the order of cost.def. */
 _Static_assert(COST_call == 0 && COST_stage == 1 && COST_transpose == 2 && COST_cb == 3 &&
@@ -50,9 +51,10 @@ _Static_assert(COST_linear_f32 == 0 && COST_linear_f16 == 1 && COST_linear_bf16 
                    COST_linear_u8 == 3 && COST_linear_u4x2 == 4 && COST_linear_blas == 5 &&
                    COST_conv == 6 && COST_decay == 7 && COST_pass == 8 && COST_read == 9 &&
                    COST_step == 10 && COST_function == 11 && COST_distant == 12 &&
-                   COST_stream == 13 && COST_matrix_bf16 == 14 && COST_matrix_u8 == 15 &&
-                   COST_matrix_sums == 16 && COST_matrix_group == 17 && COST_matrix_stage == 18 &&
-                   COST_matrix_out == 19 && COST_STEPS == 20,
+                   COST_stream == 13 && COST_attend == 14 && COST_matrix_bf16 == 15 &&
+                   COST_matrix_u8 == 16 && COST_matrix_sums == 17 && COST_matrix_group == 18 &&
+                   COST_matrix_stage == 19 && COST_matrix_out == 20 && COST_matrix_attend == 21 &&
+                   COST_STEPS == 22,
                "the order of STEPS()'s arguments");
 _Static_assert(COST_recurrent == 0 && COST_chunked_f32 == 1 && COST_chunked_bf16 == 2 &&
                    COST_chunked_matrix == 3 && COST_KINDS == 4,

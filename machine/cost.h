@@ -24,7 +24,7 @@ typedef enum {
 } CostStep;
 
 /* Those of a matrix unit are the last. */
-_Static_assert(COST_stream + 1 == COST_matrix_bf16, "the order of COST_STEP()s");
+_Static_assert(COST_attend + 1 == COST_matrix_bf16, "the order of COST_STEP()s");
 
 /* Nanoseconds a unit. */
 typedef struct {
@@ -37,7 +37,7 @@ typedef struct {
 const char *cost_kind_name(CostKind kind);
 const char *cost_term_name(CostTerm term);
 
-enum { COST_VERSION = 4 }; /* of the constants: which there are, and what they multiply */
+enum { COST_VERSION = 5 }; /* of the constants: which there are, and what they multiply */
 
 /* Constants as text, and back. False: *why says what is wrong with the text, which may be anything
  * (arena text); *out is untouched then. */

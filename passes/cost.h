@@ -59,12 +59,13 @@ int64_t cost_pass_tokens(const Machine *machine, Format format, const Graph *gra
 bool cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out);
 /* What the products of a kernel multiply: f32, bf16, or u8 for every type of integers. */
 Dtype cost_kernel_dtype(const Kernel *kernel);
-/* Work of any other kernel over `rows` rows, on the busiest thread. */
-void cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
-                       int threads, double count[COST_STEPS]);
+/* Work of any other kernel over `rows` rows of a sequence that has had `past`, on the busiest
+ * thread. */
+void cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t past,
+                       int64_t rows, int threads, double count[COST_STEPS]);
 /* Seconds of one kernel; of one prompt through all of them, logits of its last token included. */
-double cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
-                   int threads);
+double cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t past,
+                   int64_t rows, int threads);
 double cost_prefill(const Machine *machine, const Graph *prefill, int threads, int64_t tokens);
 
 /* Lengths that are considered where a chunk's is left open, up to `block`; 0 ends the list. */

@@ -2,8 +2,8 @@
  *
  * A projection takes as long as its multiply-adds, and on the matrix unit what brings operands
  * there and results away, or as the reading of its weight from memory, whichever is longer; an SSD
- * what cost_ssd says; a convolution its taps; any other kernel what goes in and out of it, and the
- * exponentials of its states. */
+ * what cost_ssd says; a convolution its taps; attention its products and weights over all tokens
+ * before; any other kernel what goes in and out of it, and the exponentials of its states. */
 #include <math.h>
 #include <string.h>
 
@@ -13,6 +13,7 @@
 typedef struct {
     const Machine *m;
     int64_t rows, threads;
+    int64_t past; /* tokens of the sequence before the pass */
 } Pass;
 
 static double
@@ -209,6 +210,21 @@ count_columns(const Pass *p, const Node *n, double work)
     return share(p, columns / (double)machine_lanes(p->m)) * work / columns * (double)p->rows;
 }
 
+static void
+count_attention(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
+{
+    const CostAttention z = {.heads = node_int(n, ATTR_heads, 1),
+                             .groups = node_int(n, ATTR_groups, 1),
+                             .head_dim = node_int(n, ATTR_head_dim, 1),
+                             .window = node_int(n, ATTR_window, 0),
+                             .bf16 = cost_kernel_dtype(k) == DTYPE_bf16,
+                             .unit = kernel_on_unit(k),
+                             .past = p->past,
+                             .rows = p->rows,
+                             .threads = (double)p->threads};
+    cost_count_attention(p->m, &z, count);
+}
+
 /* The anchor's own work; false: it has none but what goes in and out. */
 static bool
 count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[COST_STEPS])
@@ -222,6 +238,8 @@ count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[C
         count[COST_conv] = count_columns(p, after, op_info[after->op].work(after, g->block).macs);
     if (node_weight(anchor))
         count_linear(p, anchor, kernel, count);
+    else if (node_class(anchor) == CLASS_ATTEND)
+        count_attention(p, anchor, kernel, count);
     else if (node_class(anchor) == CLASS_CONV)
         count[COST_conv] = count_columns(p, anchor, work.macs);
     else if (node_class(anchor) == CLASS_RECURRENT && work.exps > 0)
@@ -239,10 +257,10 @@ function_share(const Machine *m, const Graph *g, const Kernel *kernel)
 }
 
 void
-cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows,
-                  int threads, double count[COST_STEPS])
+cost_kernel_count(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t past,
+                  int64_t rows, int threads, double count[COST_STEPS])
 {
-    const Pass p = {machine, rows, threads > 0 ? threads : 1};
+    const Pass p = {machine, rows, threads > 0 ? threads : 1, past};
     Node *first = NULL, *last = NULL;
     double vectors = 0, exps = 0;
     memset(count, 0, COST_STEPS * sizeof *count);
@@ -291,6 +309,8 @@ cost_kernel_dtype(const Kernel *kernel)
 {
     const Node *n = kernel->anchor;
     const Value *weight = n ? node_weight(n) : NULL;
+    if (n && node_class(n) == CLASS_ATTEND)
+        return n->in[1]->type.dtype; /* keys' */
     if (!weight)
         return n && strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0 ? DTYPE_bf16 : DTYPE_f32;
     if (!dtype_info[weight->type.dtype].is_float)
@@ -309,13 +329,14 @@ state_read(const Machine *m, const CostSsd *z)
 }
 
 double
-cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t rows, int threads)
+cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_t past,
+            int64_t rows, int threads)
 {
     CostSsd ssd;
     double count[COST_STEPS], ns = 0;
     if (cost_kernel_ssd(g, kernel, threads, &ssd))
         return cost_ssd(machine, &ssd, rows) + state_read(machine, &ssd);
-    cost_kernel_count(machine, g, kernel, rows, threads, count);
+    cost_kernel_count(machine, g, kernel, past, rows, threads, count);
     const double read = count[COST_read] * machine->costs.step[COST_read];
     for (int s = 0; s < COST_STEPS; s++)
         ns += s == COST_read ? 0 : count[s] * machine->costs.step[s];
@@ -324,13 +345,14 @@ cost_kernel(const Machine *machine, const Graph *g, const Kernel *kernel, int64_
 
 /* One pass over the layers, or over the head. */
 static double
-cost_pass(const Machine *machine, const Graph *g, bool head, int64_t rows, int threads)
+cost_pass(const Machine *machine, const Graph *g, bool head, int64_t past, int64_t rows,
+          int threads)
 {
     double seconds = 0;
     for (int i = 0; i < g->nkernels && rows > 0; i++) {
         const Kernel *k = g->kernels[i];
         if (!kernel_is_init(g, k) && kernel_is_head(g, k) == head)
-            seconds += cost_kernel(machine, g, k, rows, threads);
+            seconds += cost_kernel(machine, g, k, past, rows, threads);
     }
     return seconds;
 }
@@ -338,8 +360,10 @@ cost_pass(const Machine *machine, const Graph *g, bool head, int64_t rows, int t
 double
 cost_prefill(const Machine *machine, const Graph *prefill, int threads, int64_t tokens)
 {
-    const int64_t block = cost_block(prefill);
-    return (double)(tokens / block) * cost_pass(machine, prefill, false, block, threads) +
-           cost_pass(machine, prefill, false, tokens % block, threads) +
-           cost_pass(machine, prefill, true, 1, threads);
+    const int64_t block = cost_block(prefill), whole = tokens / block;
+    /* Attention's work grows by as much from pass to pass: the mean is that of the one between. */
+    const int64_t past = whole ? (whole - 1) * block / 2 : 0;
+    return (double)whole * cost_pass(machine, prefill, false, past, block, threads) +
+           cost_pass(machine, prefill, false, whole * block, tokens % block, threads) +
+           cost_pass(machine, prefill, true, 0, 1, threads);
 }

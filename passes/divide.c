@@ -6,6 +6,10 @@
  *   a convolution's   that nothing else reads, where weights are packed for a matrix unit: the
  *                     convolution then runs in the projection's epilogue (pass fuse), and its
  *                     input never goes to memory
+ *   a gate's          that a pointwise op joins with the split's only other columns, under the same
+ *                     condition and not in formats of integers, where the result is quantised row
+ *                     by row: the op then runs in the epilogue of one of the two projections, and
+ *                     only the other's columns go to memory
  *   What lies between them stays together.
  * Does not change: what any column is; linears that no split alone reads.
  *
@@ -31,6 +35,7 @@ typedef struct {
     Node *linear, *split;
     int64_t precise; /* columns that are marked so, if they are the last piece; else 0 */
     bool packed;     /* the weight is packed for a matrix unit */
+    bool gated;      /* its two pieces meet in one pointwise op */
 } Divide;
 
 /* The split that alone reads v; NULL: there is none. */
@@ -61,6 +66,35 @@ divide_is_input(const Value *v)
     return n && node_flag(n, 'E') && node_operand(n, 'x') == v;
 }
 
+/* Operands of n that are activations. */
+static int
+divide_activations(const Node *n)
+{
+    int count = 0;
+    for (int i = 0; i < n->nin; i++)
+        count += n->in[i] && n->in[i]->kind != VALUE_NUMBER && !n->in[i]->is_param;
+    return count;
+}
+
+/* The op of two activations at the end of the pointwise ops of one that, each alone, read v; NULL:
+ * there is none. */
+static const Node *
+divide_meets(const Value *v)
+{
+    const Node *n = sole_reader(v);
+    while (n && node_class(n) == CLASS_POINTWISE && divide_activations(n) == 1)
+        n = sole_reader(n->out[0]);
+    return n && node_class(n) == CLASS_POINTWISE ? n : NULL;
+}
+
+/* Whether both pieces of a split of two go to one pointwise op. */
+static bool
+divide_is_gate(const Node *split)
+{
+    const Node *met = split->nout == 2 ? divide_meets(split->out[0]) : NULL;
+    return met && met == divide_meets(split->out[1]);
+}
+
 static bool
 divide_is_precise(const Divide *d, int piece)
 {
@@ -71,7 +105,8 @@ divide_is_precise(const Divide *d, int piece)
 static bool
 divide_apart(const Divide *d, int piece)
 {
-    return divide_is_precise(d, piece) || (d->packed && divide_is_input(d->split->out[piece]));
+    return divide_is_precise(d, piece) || d->gated ||
+           (d->packed && divide_is_input(d->split->out[piece]));
 }
 
 /* Columns before a piece of the split. */
@@ -101,7 +136,8 @@ divide_pieces(const Divide *d, int from, int to)
     attrs_set(d->g->arena, &attrs, attr_int(ATTR_rows, rows));
     Value *y =
         graph_build(d->g, linear, OP_linear, linear->nin, linear->in, &attrs, NULL, linear->loc);
-    if (divide_apart(d, from)) {
+    /* Of a gate, what runs first goes to memory. */
+    if (divide_apart(d, from) && !(d->gated && from > 0)) {
         graph_replace(d->g, split->out[from], y);
         return;
     }
@@ -138,15 +174,18 @@ divide_finds(Divide *d)
     const int last = d->split->nout - 1;
     int inputs = 0;
     d->packed = divide_packs(d->cx, d->linear);
+    d->gated = d->packed && !format_info[d->cx->format].bits && divide_is_gate(d->split);
     for (int i = 0; i <= last; i++)
         inputs += divide_apart(d, i);
     const int64_t precise = node_int(d->linear, ATTR_precise, 0);
     const bool marked = precise == type_width(&d->split->out[last]->type);
     d->precise = marked && (inputs || format_info[d->cx->format].bits) ? precise : 0;
     if (last > 0 && inputs)
-        pass_explain(d->cx, "linear %lld -> %lld: divided, as a convolution alone reads some of it",
+        pass_explain(d->cx, "linear %lld -> %lld: divided, as %s",
                      (long long)type_width(&d->linear->in[0]->type),
-                     (long long)type_width(&d->linear->out[0]->type));
+                     (long long)type_width(&d->linear->out[0]->type),
+                     d->gated ? "one half of it gates the other"
+                              : "a convolution alone reads some of it");
     return last > 0 && (inputs || d->precise);
 }
 

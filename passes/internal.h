@@ -99,6 +99,16 @@ typedef struct {
 } CostChunk;
 void cost_count_chunk(const Machine *m, const CostChunk *z, double count[COST_TERMS]);
 void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);
+/* Attention of `rows` tokens of a sequence that has had `past`. */
+typedef struct {
+    int64_t heads, groups, head_dim;
+    int64_t window; /* 0: none */
+    bool bf16;      /* keys and values are kept so */
+    bool unit;      /* on the matrix unit */
+    int64_t past, rows;
+    double threads;
+} CostAttention;
+void cost_count_attention(const Machine *m, const CostAttention *z, double count[COST_STEPS]);
 
 /* ---- lower_ssd.c ---------------------------------------------------------------------------- */
 

@@ -220,6 +220,40 @@ Test(bench, decoding_reads_what_growing_states_keep)
     command_free(&r);
 }
 
+/* One head of 8 channels: token t multiplies with t keys and t values, of a window with 4 at most.
+ */
+Test(bench, attention_has_operations)
+{
+    static const char text[] =
+        "graph \"t\" model {\n  weights \"init:reference\"\n  block 4\n  rows 1\n"
+        "  input ids: i32[T]\n  weight e: f32[64,8] init=ones\n  state ks: f32[S,8]\n"
+        "  state vs: f32[S,8]\n  state kw: f32[S,8]\n  state vw: f32[S,8]\n  x = embed(ids, e)\n"
+        "  y = attention(x, keep(x, ks), keep(x, vs)) {heads=1, head_dim=8, groups=1, scale=1}\n"
+        "  z = attention(x, keep(x, kw), keep(x, vw)) {heads=1, head_dim=8, groups=1, scale=1, "
+        "window=4}\n  last = take(add(y, z))\n  output last\n}\n";
+    char *dir = temp_dir(), *path = path_join(dir, "t.ir");
+    cr_assert(write_whole(path, text, strlen(text)));
+    CommandResult r = command_run(ARGS("bench", path, "--prefill", "6", "--decode", "1",
+                                       "--threads", "1", "--repeats", "1", "--json"),
+                                  NULL, 0);
+    struct json_object *root = json_tokener_parse(r.out);
+    cr_assert_not_null(root, "not JSON:\n%s%s", r.out, r.err);
+    struct json_object *first = json_object_array_get_idx(get(root, "results"), 0);
+    const double all = 1 + 2 + 3 + 4 + 5 + 6, window = 1 + 2 + 3 + 4 + 4 + 4;
+    cr_expect_float_eq(number(first, "flops"), 2 * 2 * 8 * (all + window), 1e-9);
+    json_object_put(root);
+    command_free(&r);
+    r = command_run(ARGS("bench", path, "--prefill", "6", "--decode", "1", "--threads", "1",
+                         "--repeats", "1", "--profile"),
+                    NULL, 0);
+    cr_expect(strstr(r.out, "after 1000 others 0.0 in attention"), "%s", r.out);
+    const char *kinds = strstr(r.out, "by kind:");
+    cr_expect(kinds && strstr(kinds, "  attention            x6 "), "%s", r.out);
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(path);
+}
+
 Test(bench, profile_adds_up)
 {
     char *dir = temp_dir(), *path = path_join(dir, "tiny.yaml");

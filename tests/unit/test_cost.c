@@ -244,7 +244,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_assert(machine_named("sapphirerapids", &m));
     const Kernel *k = projection_of(arena, &m, with_silu, false, &g);
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
-    cost_kernel_count(&m, g, k, 40, 2, count);
+    cost_kernel_count(&m, g, k, 0, 40, 2, count);
     cr_expect_eq(count[COST_linear_bf16], 0);
     cr_expect_eq(count[COST_matrix_bf16], 5 * 2 * 3);
     cr_expect_eq(count[COST_matrix_sums], 5 * 2 * 3, "one run: they leave once");
@@ -254,7 +254,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2, "silu, fused");
     k = projection_of(arena, &m, with_silu, true, &g);
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
-    cost_kernel_count(&m, g, k, 40, 2, count);
+    cost_kernel_count(&m, g, k, 0, 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 3 * 5 * 2 * 3, "three products for one");
     cr_expect_eq(count[COST_matrix_stage], 2 * 40, "of twice the bytes");
     cr_expect_eq(count[COST_stream], 2 * 5 * 32, "the inputs go up to 32");
@@ -265,7 +265,7 @@ Test(cost, a_projection_on_the_matrix_unit)
     cr_expect_eq(count[COST_matrix_stage], 0, "x is multiplied where it lies");
     cr_expect_eq(count[COST_matrix_bf16], 2 * 5 * 2 * 3);
     m.matrix = (MatrixUnit){0};
-    cost_kernel_count(&m, g, projection_of(arena, &m, with_silu, false, &g), 40, 2, count);
+    cost_kernel_count(&m, g, projection_of(arena, &m, with_silu, false, &g), 0, 40, 2, count);
     cr_expect_eq(count[COST_matrix_bf16], 0);
     cr_expect_gt(count[COST_linear_bf16], 0);
     arena_free(arena);
@@ -284,15 +284,96 @@ Test(cost, a_convolution_in_an_epilogue)
     cr_assert(machine_named("sapphirerapids", &m));
     const Kernel *k = projection_of(arena, &m, text, false, &g);
     cr_expect_not_null(kernel_epilogue(g, k));
-    cost_kernel_count(&m, g, k, 40, 2, count);
+    cost_kernel_count(&m, g, k, 0, 40, 2, count);
     cr_expect_eq(count[COST_conv], 4 * 40 * 320 / 16 / 2);
     cr_expect_eq(count[COST_matrix_bf16], 5 * 2 * 3);
     cr_expect_eq(count[COST_function], 40 * 320 / 16 / 2);
     m.matrix = (MatrixUnit){0};
     k = projection_of(arena, &m, text, false, &g);
     cr_expect_null(kernel_epilogue(g, k));
-    cost_kernel_count(&m, g, k, 40, 2, count);
+    cost_kernel_count(&m, g, k, 0, 40, 2, count);
     cr_expect_eq(count[COST_conv], 0, "it is a kernel of its own");
+    arena_free(arena);
+}
+
+#define ATTENTION(window)                                                                          \
+    "graph \"t\" model {\n  weights \"init:reference\"\n  block 64\n  rows 4\n"                    \
+    "  input ids: i32[T]\n  weight e: f32[50,128] init=ones\n"                                     \
+    "  state ks: f32[S,64]\n  state vs: f32[S,64]\n  x = embed(ids, e)\n  k, v = split(x) "        \
+    "{sizes=[64, 64]}\n  K = keep(k, ks)\n  V = keep(v, vs)\n"                                     \
+    "  y = attention(x, K, V) {heads=4, groups=2, head_dim=32, scale=1" window "}\n"               \
+    "  last = take(y)\n  output last\n}\n"
+
+static const Kernel *
+attention_of(Arena *arena, const Machine *m, const char *text, Format format, const Graph **out)
+{
+    Diag *diag = diag_new();
+    const Source source = {.path = "test.ir", .text = text, .len = strlen(text)};
+    Graph *g = graph_parse(arena, &source, diag);
+    cr_assert_not_null(g, "%s", text);
+    PassCtx cx = {.machine = m,
+                  .format = format,
+                  .kept_dtype = format == FORMAT_bf16 ? DTYPE_bf16 : DTYPE_f32,
+                  .chunk = CHUNK_AUTO,
+                  .threads = 2,
+                  .arena = arena,
+                  .diag = diag};
+    cr_assert(pass_run_pipeline(g, &cx, &(PassOptions){.stop_after = -1}));
+    diag_free(diag);
+    *out = g;
+    int i = 0;
+    while (i < g->nkernels && !(g->kernels[i]->anchor && kernel_op(g->kernels[i]) == OP_attention))
+        i++;
+    cr_assert_lt(i, g->nkernels);
+    return g->kernels[i];
+}
+
+/* By hand: 64 tokens after 192, two rows of Q each; on the unit blocks are of 64 tokens, on vectors
+ * of 32. A row looks at 224.5 tokens in the mean, and at half a block and half a step besides. */
+Test(cost, attention_counts_what_lies_before)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const Graph *g;
+    double count[COST_STEPS];
+    cr_assert(machine_named("sapphirerapids", &m));
+    const Kernel *k = attention_of(arena, &m, ATTENTION(""), FORMAT_bf16, &g);
+    double scores = 4 * 64 * (224.5 + 64) / 2;
+    cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
+    cost_kernel_count(&m, g, k, 192, 64, 2, count);
+    cr_expect_float_eq(count[COST_matrix_bf16], scores / 256 + scores / 512 * 2, 1e-9);
+    cr_expect_float_eq(count[COST_matrix_sums], scores / 256 + 2 * scores / 1024 * 2, 1e-9);
+    cr_expect_float_eq(count[COST_matrix_attend], scores / 16, 1e-9);
+    cr_expect_eq(count[COST_attend], 0);
+    k = attention_of(arena, &m, ATTENTION(""), FORMAT_f32, &g);
+    scores = 4 * 64 * (224.5 + 48) / 2;
+    cr_expect_eq(cost_kernel_dtype(k), DTYPE_f32);
+    cost_kernel_count(&m, g, k, 192, 64, 2, count);
+    cr_expect_float_eq(count[COST_linear_f32], 2 * 32 * scores / 16, 1e-9);
+    cr_expect_float_eq(count[COST_attend], scores / 16, 1e-9);
+    cr_expect_eq(count[COST_matrix_bf16], 0);
+    k = attention_of(arena, &m, ATTENTION(", window=100"), FORMAT_f32, &g);
+    scores = 4 * 64 * (100 + 2 * 48) / 2;
+    cost_kernel_count(&m, g, k, 192, 64, 2, count);
+    cr_expect_float_eq(count[COST_attend], scores / 16, 1e-9, "however much lies before");
+    cost_kernel_count(&m, g, k, 100000, 64, 2, count);
+    cr_expect_float_eq(count[COST_attend], scores / 16, 1e-9);
+    arena_free(arena);
+}
+
+/* A prefill twice as long has four times the scores. */
+Test(cost, attention_of_a_prefill_grows_with_its_square)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const Graph *g;
+    cr_assert(machine_named("sapphirerapids", &m));
+    attention_of(arena, &m, ATTENTION(""), FORMAT_f32, &g);
+    m.costs = (CostTable){.source = "test"};
+    m.costs.step[COST_attend] = 16;
+    const double one = 4 * 640 * (320.5 + 48) / 2, two = 4 * 1280 * (640.5 + 48) / 2;
+    cr_expect_float_eq(1e9 * cost_prefill(&m, g, 2, 640), one, 1e-6);
+    cr_expect_float_eq(1e9 * cost_prefill(&m, g, 2, 1280), two, 1e-6);
     arena_free(arena);
 }
 

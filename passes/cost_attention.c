@@ -1,0 +1,52 @@
+/* passes/cost_attention.c -- work of attention, counted as codegen/emit/emit_attention.c and
+ * codegen/emit/attend_unit.c have their loops. Counts are those of one thread. */
+#include <math.h>
+
+#include "passes/cost.h"
+#include "passes/internal.h"
+
+/* Rows of Q that are worked on together, on vectors and on the unit; tokens of the past that are
+ * taken together. */
+enum { ROWS_ON_VECTORS = 64, ROWS_ON_UNIT = 128, STEP = 64 };
+
+/* Scores of a thread's heads. Each block of tokens goes through the past up to its own last token
+ * in whole steps, so that half a block and half a step are counted that no token looks at; where
+ * there is a window, as much at its other end. */
+static double
+count_scores(const CostAttention *z, double together)
+{
+    const double rows = (double)z->rows, window = (double)z->window;
+    const double each = (double)z->heads / (double)z->groups; /* rows of Q a token */
+    const double block = fmin(fmax(floor(together / each), 1), rows);
+    const double end = (block + STEP) / 2, all = (double)z->past + (rows + 1) / 2;
+    const double seen = window > 0 && window < all ? window + 2 * end : all + end;
+    return (double)z->heads * rows * seen / z->threads;
+}
+
+/* By tiles of 16 x 16 sums: Q K^T has a product for each 32 channels, P V one for each 32 tokens,
+ * and its sums are fetched and stored once a step. */
+static void
+count_unit(const Machine *m, const CostAttention *z, double count[COST_STEPS])
+{
+    const double side = (double)m->matrix.rows, pairs = (double)m->matrix.row_bytes / 2;
+    const double scores = count_scores(z, ROWS_ON_UNIT);
+    const double channels = ceil((double)z->head_dim / pairs);
+    const double across = ceil((double)z->head_dim / side);
+    const double tiles = scores / (side * side);
+    count[COST_matrix_bf16] += tiles * channels + scores / (side * pairs) * across;
+    count[COST_matrix_sums] += tiles + 2 * scores / (side * STEP) * across;
+    count[COST_matrix_attend] += scores / (double)machine_lanes(m);
+}
+
+void
+cost_count_attention(const Machine *m, const CostAttention *z, double count[COST_STEPS])
+{
+    if (z->unit) {
+        count_unit(m, z, count);
+        return;
+    }
+    const double lanes = (double)machine_lanes(m), scores = count_scores(z, ROWS_ON_VECTORS);
+    const double products = 2 * scores * (double)z->head_dim / lanes;
+    count[z->bf16 ? COST_linear_bf16 : COST_linear_f32] += z->bf16 ? products / 2 : products;
+    count[COST_attend] += scores / lanes;
+}
