@@ -167,8 +167,8 @@ Test(tune, a_file_that_is_no_good_is_a_note)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"ssmc costs 4",        "ssmc costs 3",        "no file of constants, version 4, for x86-64-v3"},
-        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 4, for x86-64-v3"},
+        {"ssmc costs 5",        "ssmc costs 4",        "no file of constants, version 5, for x86-64-v3"},
+        {"cpu x86-64-v3",       "cpu x86-64-v9",       "no file of constants, version 5, for x86-64-v3"},
         {"recurrent mac 1e+06", "recurrent mac minus", "expected `recurrent mac` and nanoseconds"      },
         {"recurrent mac 1e+06", "recurrent mac -1",    "found `recurrent mac -1`"                      },
         {"prefill read ",       "prefill red ",        "expected `prefill read`"                       },
