@@ -154,10 +154,11 @@ wrong_type(Verify *c, const Value *v, const char *expected)
 static void
 check_input_name(Verify *c, const Value *v)
 {
-    StrBuf names = {0};
-    for (int id = 0; id < INPUT_COUNT; id++) {
+    for (int id = 0; id < INPUT_COUNT; id++)
         if (input_is(v, (InputId)id))
             return;
+    StrBuf names = {0};
+    for (int id = 0; id < INPUT_COUNT; id++) {
         sb_printf(&names, "%s%s",
                   id == 0                ? ""
                   : id + 1 < INPUT_COUNT ? ", "
