@@ -220,10 +220,11 @@ typedef struct {
 } CgSeg;
 CgSeg cg_segment(Cg *c, CgKernel *k, Val index);
 Val cg_state_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot);
-/* The same of a growing state, or of what a `keep` gives; and its rows, of that window (0: none).
- */
+/* Where a growing state, or what a `keep` gives, begins in the memory of sequence `slot`. */
 Val cg_kept_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot);
-Val cg_kept_rows(Cg *c, CgKernel *k, int64_t window);
+/* The row of a token's position in a state that the node `keep` fills: a ring where it has a
+ * window. */
+Val cg_kept_row(Cg *c, CgKernel *k, const Node *keep, Val position);
 /* Reserves bytes of this thread's scratch (aligned as machine_alignment says); the address. Call it
  * where the address dominates its uses (best: before any loop). */
 Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);

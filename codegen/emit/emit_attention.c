@@ -300,6 +300,14 @@ lies_as(const Value *v, const char *layout, int64_t head_dim)
            strcmp(node_word(n, ATTR_layout, "rows"), layout) == 0;
 }
 
+/* Whether the rows of all tokens stay that attention looks at. */
+static bool
+keeps_enough(const Value *v, const Node *attention)
+{
+    const int64_t stay = node_int(v->def, ATTR_window, INT64_MAX);
+    return stay >= node_int(attention, ATTR_window, INT64_MAX);
+}
+
 /* Keys and values lie as the loops read them. */
 static bool
 attend_fits(const Node *n, Diag *diag)
@@ -311,6 +319,9 @@ attend_fits(const Node *n, Diag *diag)
                           "attention reads `%s` of layout=keys and `%s` of layout=values, both of "
                           "head_dim=%lld",
                           keys->name, values->name, (long long)head_dim);
+    if (!keeps_enough(keys, n) || !keeps_enough(values, n))
+        return diag_error(diag, n->loc, "attention looks at more tokens than `%s` or `%s` keeps",
+                          keys->name, values->name);
     if (keys->type.dtype != values->type.dtype)
         return diag_error(diag, n->loc, "attention reads keys of %s and values of %s",
                           dtype_info[keys->type.dtype].name, dtype_info[values->type.dtype].name);
@@ -325,8 +336,7 @@ attend_fits(const Node *n, Diag *diag)
 Val
 attend_kept(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val at)
 {
-    const Val rows = cg_kept_rows(c, a->k, a->window);
-    const Val row = a->window > 0 ? LLVMBuildURem(c->b, at, rows, "") : at;
+    const Val row = cg_kept_row(c, a->k, kept->value->def, at);
     return cg_kept_group(c, base, kept->dtype, row, a->groups * a->head_dim, a->group, a->head_dim);
 }
 

@@ -14,7 +14,7 @@ typedef struct {
     const Value *x;
     const CgOperand *state;
     KeepLayout layout;
-    int64_t width, head_dim, window;
+    int64_t width, head_dim;
     Val base;   /* of the token's group of rows */
     Val inside; /* the token's number in it */
 } Keep;
@@ -138,9 +138,8 @@ emit_keep(Cg *c, CgKernel *k, Diag *diag)
               .state = cg_operand(k, n->in[1]),
               .layout = layout_of(n),
               .width = cg_width(n->in[0]),
-              .head_dim = node_int(n, ATTR_head_dim, cg_width(n->in[0])),
-              .window = node_int(n, ATTR_window, 0)};
-    const Val kept = cg_kept_rows(c, k, p.window), step = cg_i64(c, KEPT_GROUP);
+              .head_dim = node_int(n, ATTR_head_dim, cg_width(n->in[0]))};
+    const Val step = cg_i64(c, KEPT_GROUP);
     Val from, to;
     cg_share(c, k, k->tokens, 1, &from, &to);
     CgLoop each = cg_loop(c, "segment", cg_i64(c, 0), cg_call_field(c, k, CALL_nseg), 1);
@@ -149,9 +148,7 @@ emit_keep(Cg *c, CgKernel *k, Diag *diag)
     const Val first = cg_max(c, from, seg.row);
     const Val end = cg_min(c, to, cg_add(c, seg.row, seg.len));
     CgLoop row = cg_loop(c, "row", first, end, 1);
-    Val at = cg_add(c, seg.past, cg_sub(c, row.i, seg.row));
-    if (p.window > 0)
-        at = LLVMBuildURem(c->b, at, kept, "");
+    const Val at = cg_kept_row(c, k, n, cg_add(c, seg.past, cg_sub(c, row.i, seg.row)));
     p.inside = LLVMBuildURem(c->b, at, step, "");
     p.base =
         cg_kept_group(c, state, p.state->dtype, cg_sub(c, at, p.inside), p.width, cg_i64(c, 0), 0);

@@ -60,7 +60,7 @@ typedef struct {
     int64_t group_steps, groups; /* groups: 0 without */
     int64_t run;                 /* steps of a run */
     int64_t ahead;               /* lines of the next run's weights that a step asks for */
-    Val asks;                    /* the same; of experts by the rows that there are */
+    Val asks;                    /* such lines, i64: of experts by the rows there are */
     int64_t stride;              /* bytes from row to row of x, staged or not */
     bool in_place;               /* whole tiles of x are read where they lie */
     Val sums;                    /* [most][32]: of each row, between runs; f32 with groups */

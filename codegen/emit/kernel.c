@@ -168,15 +168,17 @@ cg_kept_at(Cg *c, CgKernel *k, const CgOperand *state, Val slot)
     return cg_offset(c, state->base, cg_mul(c, slot, stride));
 }
 
-/* abi_state_rows */
 Val
-cg_kept_rows(Cg *c, CgKernel *k, int64_t window)
+cg_kept_row(Cg *c, CgKernel *k, const Node *keep, Val position)
 {
-    const Val room = cg_call_field(c, k, CALL_room), step = cg_i64(c, ABI_ROOM_STEP);
+    const int64_t window = node_int(keep, ATTR_window, 0);
     if (window == 0)
-        return room;
+        return position;
+    /* abi_state_rows */
+    const Val room = cg_call_field(c, k, CALL_room), step = cg_i64(c, ABI_ROOM_STEP);
     const Val both = cg_add(c, cg_i64(c, window), cg_call_field(c, k, CALL_block));
-    return cg_min(c, cg_mul(c, cg_div_up(c, both, step), step), room);
+    const Val rows = cg_min(c, cg_mul(c, cg_div_up(c, both, step), step), room);
+    return LLVMBuildURem(c->b, position, rows, "");
 }
 
 Val

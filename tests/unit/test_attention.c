@@ -38,9 +38,11 @@ static const Case cases[] = {
     {5, 1, 2,   0,  "bf16", "",              true },
 };
 
+/* kept: tokens whose rows stay, 0: all. */
 static const char *
-graph_text(Arena *arena, const Case *t)
+graph_text(Arena *arena, const Case *t, int kept)
 {
+    const char *rows = kept ? arena_printf(arena, ", window=%d", kept) : "";
     const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     return arena_printf(
@@ -58,8 +60,8 @@ graph_text(Arena *arena, const Case *t)
         " kernel attend {part=heads%s} { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
         "scale=%g%s%s}\n  y = add(a, q) }\n"
         " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
-        ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, window,
-        t->head_dim, window, t->unit ? ", unit=matrix" : "", t->heads, t->head_dim, t->groups,
+        ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, rows,
+        t->head_dim, rows, t->unit ? ", unit=matrix" : "", t->heads, t->head_dim, t->groups,
         0.5 / sqrt(t->head_dim), window, t->more);
 }
 
@@ -69,7 +71,9 @@ has_unit(const char *cpu)
     return strchr(cpu, '+') || (strcmp(cpu, "native") == 0 && matrix_unit_here());
 }
 
-Test(attention, agrees_with_the_interpreter)
+/* Sequences of several calls, beside others; one reads more tokens than a ring has rows. */
+static void
+expect_agreement(const Case *t, const char *cpu, int kept, int parts)
 {
     static const RunCall calls[] = {
         {.nseg = 1, .len = {1}},
@@ -79,21 +83,35 @@ Test(attention, agrees_with_the_interpreter)
         {.nseg = 2, .len = {70, 3}, .slot = {1, 3}},
         {.nseg = 2, .len = {1, ROWS - 1}, .slot = {1, 0}},
     };
+    Arena *arena = arena_new();
+    KernelRun *run = kernel_run_open(graph_text(arena, t, kept), cpu);
+    const double most = strcmp(t->dtype, "f32") == 0 ? 2e-6 : 2e-2;
+    for (size_t n = 0; n < COUNT_OF(calls); n++) {
+        RunCall call = calls[n];
+        call.vocab = ROWS;
+        call.parts = 1 + ((int)n + parts) % 4;
+        const double off = kernel_run_difference(run, &call);
+        cr_expect_leq(off, most, "%s, %d heads of %d, window %d of %d, call %zu: off by %g", cpu,
+                      t->heads, t->head_dim, t->window, kept, n, off);
+    }
+    kernel_run_close(run);
+    arena_free(arena);
+}
+
+Test(attention, agrees_with_the_interpreter)
+{
     for (size_t u = 0; u < COUNT_OF(cpus); u++)
-        for (size_t i = 0; i < COUNT_OF(cases) && cpu_runs_here(cpus[u]); i++) {
-            if (cases[i].unit && !has_unit(cpus[u]))
-                continue;
-            Arena *arena = arena_new();
-            KernelRun *run = kernel_run_open(graph_text(arena, &cases[i]), cpus[u]);
-            const double most = strcmp(cases[i].dtype, "f32") == 0 ? 2e-6 : 2e-2;
-            for (size_t n = 0; n < COUNT_OF(calls); n++) {
-                RunCall call = calls[n];
-                call.vocab = ROWS;
-                call.parts = 1 + (int)(n + i) % 4;
-                const double off = kernel_run_difference(run, &call);
-                cr_expect_leq(off, most, "%s, case %zu, call %zu: off by %g", cpus[u], i, n, off);
-            }
-            kernel_run_close(run);
-            arena_free(arena);
-        }
+        for (size_t i = 0; i < COUNT_OF(cases) && cpu_runs_here(cpus[u]); i++)
+            if (!cases[i].unit || has_unit(cpus[u]))
+                expect_agreement(&cases[i], cpus[u], cases[i].window, (int)i);
+}
+
+/* Where rows lie is as many tokens as stay say, not how many a reader looks at. */
+Test(attention, may_look_at_fewer_tokens_than_stay)
+{
+    static const int kept[] = {0, 48};
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        for (size_t n = 0; n < COUNT_OF(kept); n++)
+            if (cases[i].window && cases[i].window < 48)
+                expect_agreement(&cases[i], cases[i].unit ? "native+model" : "native", kept[n], 0);
 }

@@ -610,6 +610,36 @@ Test(codegen, graphs_without_code_are_refused)
             "stage lowered; code is made of stage kernel");
 }
 
+#define ATTENTION(dtype, width, keys, values, kernel, attrs)                                       \
+    "graph \"t\" kernel {\n block 64\n rows 8\n input ids: i32[T]\n weight table: f32[11," width   \
+    "]\n state ks: " dtype "[S," width "]\n state vs: " dtype "[S," width "]\n"                    \
+    " kernel q { h = embed(ids, table) }\n kernel k { K = keep(h, ks) {" keys "} }\n"              \
+    " kernel v { V = keep(h, vs) {" values "} }\n kernel a {" kernel                               \
+    "} {\n  y = attention(h, K, V) "                                                               \
+    "{heads=1, groups=1, scale=1, " attrs "}\n }\n" END
+
+/* Attention reads rows where a pass has them put; a text may say otherwise. */
+Test(codegen, attention_reads_rows_as_they_lie)
+{
+#define KEYS   "layout=keys, head_dim=4"
+#define VALUES "layout=values, head_dim=4"
+    static const char *const lies = "attention reads `K` of layout=keys and `V` of layout=values";
+    refused(ATTENTION("f32", "4", "layout=rows", VALUES, "", "head_dim=4"), lies);
+    refused(ATTENTION("f32", "4", KEYS, KEYS, "", "head_dim=4"), lies);
+    refused(ATTENTION("f32", "4", KEYS, "layout=values, head_dim=2", "", "head_dim=4"), lies);
+    refused(ATTENTION("f32", "4", KEYS ", window=8", VALUES, "", "head_dim=4"),
+            "looks at more tokens than `K` or `V` keeps");
+    refused(ATTENTION("f32", "4", KEYS, VALUES ", window=8", "", "head_dim=4, window=9"),
+            "looks at more tokens than `K` or `V` keeps");
+    refused(ATTENTION("bf16", "3", "layout=keys, head_dim=3", "layout=values, head_dim=3", "",
+                      "head_dim=3"),
+            "head_dim=3 is odd: keys in 16 bits lie in pairs");
+    refused(ATTENTION("f32", "4", KEYS, VALUES, "unit=matrix", "head_dim=4"),
+            "unit=matrix multiplies keys and values of bf16");
+#undef KEYS
+#undef VALUES
+}
+
 #define EPILOGUE(attrs)                                                                            \
     "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n weight table: f32[11,8]\n"      \
     " weight w: bf16[8,8]\n weight k: f32[4,8]\n state s: f32[3,8]\n"                              \
