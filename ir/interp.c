@@ -271,8 +271,9 @@ grow_states(Interp *in, int64_t tokens)
             *t = old;
             return false;
         }
+        /* A run that failed may have left more rows than those of the tokens before. */
         if (old.at)
-            memcpy(t->at, old.at, (size_t)old.count * sizeof *t->at);
+            memcpy(t->at, old.at, (size_t)(in->before * ref_width(t)) * sizeof *t->at);
         block_free(&in->blocks, old.at);
     }
     return true;
