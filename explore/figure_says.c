@@ -29,7 +29,7 @@ say_growth(StrBuf *out, const Figure *f)
     sb_free(&text);
 }
 
-/* ---- who is ahead --------------------------------------------------------------------------- */
+/* ---- which is faster ------------------------------------------------------------------------ */
 
 /* Two curves: an SSD of every state size, and what it is compared with. */
 typedef struct {

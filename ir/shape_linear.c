@@ -33,8 +33,8 @@ stacked(const Node *node, Type *matrix)
     return count;
 }
 
-/* The expert of each row, chosen among as many as the weight has matrices: whoever reads the weight
- * relies on it. */
+/* The expert of each row, chosen among as many as the weight has matrices: kernels take it as an
+ * index into the weight without a check. */
 static bool
 want_experts(ShapeResult *r, const Node *node)
 {
