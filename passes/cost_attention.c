@@ -5,9 +5,7 @@
 #include "passes/cost.h"
 #include "passes/internal.h"
 
-/* Rows of Q that are worked on together, on vectors and on the unit; tokens of the past that are
- * taken together. */
-enum { ROWS_ON_VECTORS = 64, ROWS_ON_UNIT = 128, STEP = 64 };
+enum { STEP = TILE_ATTEND_STEP };
 
 /* Scores of a thread's heads. Each block of tokens goes through the past up to its own last token
  * in whole steps, so that half a block and half a step are counted that no token looks at; where
@@ -29,7 +27,7 @@ static void
 count_unit(const Machine *m, const CostAttention *z, double count[COST_STEPS])
 {
     const double side = (double)m->matrix.rows, pairs = (double)m->matrix.row_bytes / 2;
-    const double scores = count_scores(z, ROWS_ON_UNIT);
+    const double scores = count_scores(z, TILE_ATTEND_UNIT_ROWS);
     const double channels = ceil((double)z->head_dim / pairs);
     const double across = ceil((double)z->head_dim / side);
     const double tiles = scores / (side * side);
@@ -45,7 +43,7 @@ cost_count_attention(const Machine *m, const CostAttention *z, double count[COST
         count_unit(m, z, count);
         return;
     }
-    const double lanes = (double)machine_lanes(m), scores = count_scores(z, ROWS_ON_VECTORS);
+    const double lanes = (double)machine_lanes(m), scores = count_scores(z, TILE_ATTEND_ROWS);
     const double products = 2 * scores * (double)z->head_dim / lanes;
     count[z->bf16 ? COST_linear_bf16 : COST_linear_f32] += z->bf16 ? products / 2 : products;
     count[COST_attend] += scores / lanes;

@@ -23,9 +23,6 @@
 
 #include "codegen/emit/attend.h"
 
-/* Rows of Q that are worked on together: K and V of a step are read once for them. */
-enum { ROWS_TOGETHER = 64, ROWS_ON_UNIT = 128 };
-
 Val
 attend_f32(Cg *c, Val base, Val index)
 {
@@ -417,7 +414,7 @@ reserve(Cg *c, Attend *a)
 {
     const Machine *m = c->machine;
     const int64_t block = a->k->graph->block, lanes = c->lanes;
-    const int64_t most = a->on_unit ? ROWS_ON_UNIT : ROWS_TOGETHER;
+    const int64_t most = a->on_unit ? TILE_ATTEND_UNIT_ROWS : TILE_ATTEND_ROWS;
     const int64_t tokens = a->together < most ? most / a->together : 1;
     a->tokens = at_most(tokens, block);
     if (a->on_unit) {
@@ -425,7 +422,7 @@ reserve(Cg *c, Attend *a)
         return;
     }
     const int64_t rows = a->tokens * a->together;
-    a->step = KEPT_GROUP;
+    a->step = TILE_ATTEND_STEP;
     a->vecs = tile_vecs(m, KEPT_GROUP);
     a->wide = tile_vecs(m, a->head_dim);
     a->tall = (int)at_most(tile_rows(m, a->vecs, a->unit), rows);
