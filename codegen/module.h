@@ -72,7 +72,7 @@ Val cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag);
 #define CG_PROGRAM_SYMBOL "ssmc_abi_program" /* const AbiProgram, exported by every module */
 
 typedef struct {
-    Val run; /* AbiStep.run is a function of the module, not yet an address */
+    Val run; /* AbiStep.run is a function of the module, not yet an address; NULL: it is launched */
     AbiStep row;
 } CgStep;
 
@@ -85,10 +85,11 @@ typedef struct {
     AbiOperand *operands;
     AbiWeight *weights;
     AbiState *states;
+    AbiLaunch *launches;
     int64_t *params; /* by number of its expression: in the program's parameters; -1: no kernel
                       * makes it (yet) */
     int nparams;
-    int cap_steps, cap_operands, cap_weights, cap_states, cap_params;
+    int cap_steps, cap_operands, cap_weights, cap_states, cap_launches, cap_params;
     /* Numbered as the rows are: equal ones of two graphs are one. Weights by tensor and type,
      * states by name, parameters by the expressions that make them. */
     Texts weight_names, state_names, param_texts;

@@ -75,7 +75,8 @@ steps_table(Cg *c, Labels *labels, const CgProgram *p)
     for (int i = 0; i < p->abi.nsteps; i++) {
         const AbiStep *s = &p->steps[i].row;
         const CgPointer pointers[] = {
-            {offsetof(AbiStep, run), p->steps[i].run},
+            {offsetof(AbiStep, run),
+             p->steps[i].run ? p->steps[i].run : LLVMConstPointerNull(c->ptr)},
             {offsetof(AbiStep, name), label(c, labels, s->name)}
         };
         rows[i] = cg_const_record(c, CG_AbiStep, s, pointers, COUNT_OF(pointers));
@@ -118,6 +119,25 @@ states_table(Cg *c, const CgProgram *p)
     return cg_const_table(c, rows, p->abi.nstates, "states");
 }
 
+static Val
+launches_table(Cg *c, Labels *labels, const CgProgram *p)
+{
+    Val *rows = rows_new(c, p->abi.nlaunches);
+    for (int i = 0; i < p->abi.nlaunches; i++) {
+        const CgPointer symbol = {offsetof(AbiLaunch, symbol),
+                                  label(c, labels, p->launches[i].symbol)};
+        rows[i] = cg_const_record(c, CG_AbiLaunch, &p->launches[i], &symbol, 1);
+    }
+    return cg_const_table(c, rows, p->abi.nlaunches, "launches");
+}
+
+static Val
+image_text(Cg *c, const AbiProgram *abi)
+{
+    return abi->image ? cg_const_text(c, abi->image, (size_t)abi->image_bytes)
+                      : LLVMConstPointerNull(c->ptr);
+}
+
 void
 cg_tables(Cg *c, const CgProgram *p)
 {
@@ -131,6 +151,9 @@ cg_tables(Cg *c, const CgProgram *p)
         {offsetof(AbiProgram, operands), operands_table(c, p)},
         {offsetof(AbiProgram, weights), weights_table(c, &labels, p)},
         {offsetof(AbiProgram, states), states_table(c, p)},
+        {offsetof(AbiProgram, launches), launches_table(c, &labels, p)},
+        {offsetof(AbiProgram, target), text(c, abi.target ? abi.target : "")},
+        {offsetof(AbiProgram, image), image_text(c, &abi)},
     };
     const Val data = cg_const_record(c, CG_AbiProgram, &abi, pointers, COUNT_OF(pointers));
     LLVMSetLinkage(cg_const_global(c, data, CG_PROGRAM_SYMBOL), LLVMExternalLinkage);

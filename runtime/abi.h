@@ -78,14 +78,39 @@ enum { ABI_INPUT_IDS, ABI_INPUT_PICK, ABI_INPUT_POSITIONS, ABI_INPUTS };
     FIELD(int64_t, i64, offset, "bytes")
 typedef struct ABI_DECLARE(ABI_OPERAND_FIELDS) AbiOperand;
 
+/* Where a program's steps run and its numbers lie. Its first steps, those of init, run on the CPU
+ * whatever the device is: they make the params, which are copied there. */
+#define ABI_DEVICES(_)    _(CPU) _(CUDA)
+#define ABI_DEVICE_ID(id) ABI_##id,
+typedef enum { ABI_DEVICES(ABI_DEVICE_ID) ABI_DEVICE_COUNT } AbiDevice;
+
+/* How many blocks of threads a launch has along one direction: those that `of` things fill when
+ * each takes `per` of them, `times` over. */
+typedef enum { ABI_ONE, ABI_ROWS, ABI_PICKED, ABI_SEGMENTS } AbiCount;
+#define ABI_EXTENT_FIELDS(FIELD, ARRAY)                                                            \
+    FIELD(AbiCount, i32, of, "what is counted: 1, AbiCall.rows, .picked or .nseg")                 \
+    FIELD(int32_t, i32, per, "of them in a block, at least 1")                                     \
+    FIELD(int64_t, i64, times, "blocks for each such part")
+typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
+
+/* A kernel of a device, as it is launched. Its arguments are the addresses of the step's operands
+ * there, in order, and then the AbiCall by value, whose `seg` is an address there too. */
+#define ABI_LAUNCH_FIELDS(FIELD, ARRAY)                                                            \
+    FIELD(const char *, ptr, symbol, "in AbiProgram.image")                                        \
+    ARRAY(AbiExtent, AbiExtent, grid, 3, "blocks, fastest direction first")                        \
+    FIELD(int32_t, i32, threads, "of a block")                                                     \
+    FIELD(int32_t, i32, shared_bytes, "of memory that a block's threads share, asked for at launch")
+typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
+
 /* pieces 0: run by one thread, as part 0 of 1; 1: each thread its own part; more: a thread that has
  * run its own parts steals from others, unless the pass is short. */
 #define ABI_STEP_FIELDS(FIELD, ARRAY)                                                              \
-    FIELD(AbiKernel *, ptr, run, "the kernel's code")                                              \
+    FIELD(AbiKernel *, ptr, run, "the kernel's code; NULL: it is launched on the device")          \
     FIELD(const char *, ptr, name, "of the kernel, for profiles")                                  \
     FIELD(int32_t, i32, first_operand, "into AbiProgram.operands")                                 \
     FIELD(int32_t, i32, operands, "how many")                                                      \
-    FIELD(int32_t, i32, pieces, "parts for each thread")
+    FIELD(int32_t, i32, pieces, "parts for each thread")                                           \
+    FIELD(int32_t, i32, launch, "run is NULL: into AbiProgram.launches")
 typedef struct ABI_DECLARE(ABI_STEP_FIELDS) AbiStep;
 
 #define ABI_RANGE_FIELDS(FIELD, ARRAY)                                                             \
@@ -163,16 +188,22 @@ typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
     FIELD(int64_t, i64, output_bytes, "of all outputs")                                            \
     FIELD(uint64_t, i64, pack_hash, "of how params are made of weights")                           \
     FIELD(int64_t, i64, calls_blas, "1: kernels call AbiCall.sgemm")                               \
+    FIELD(AbiDevice, i32, device, "where steps run, but for those of init")                        \
+    FIELD(const char *, ptr, target, "the least device that it is for, such as sm_80; CPU: \"\"")  \
+    FIELD(const char *, ptr, image, "the device's code, NUL-terminated PTX; NULL: none")           \
+    FIELD(int64_t, i64, image_bytes, "without the NUL")                                            \
     FIELD(AbiRange, AbiRange, init, "run once: weights -> params")                                 \
     ARRAY(AbiPhase, AbiPhase, phase, ABI_PHASES, "by AbiPhaseId")                                  \
     FIELD(const AbiStep *, ptr, steps, "[nsteps]")                                                 \
     FIELD(const AbiOperand *, ptr, operands, "[noperands]")                                        \
     FIELD(const AbiWeight *, ptr, weights, "[nweights]")                                           \
     FIELD(const AbiState *, ptr, states, "[nstates]")                                              \
+    FIELD(const AbiLaunch *, ptr, launches, "[nlaunches]")                                         \
     FIELD(int32_t, i32, nsteps, "rows of each table")                                              \
     FIELD(int32_t, i32, noperands, "")                                                             \
     FIELD(int32_t, i32, nweights, "")                                                              \
-    FIELD(int32_t, i32, nstates, "")
+    FIELD(int32_t, i32, nstates, "")                                                               \
+    FIELD(int32_t, i32, nlaunches, "")
 typedef struct ABI_DECLARE(ABI_PROGRAM_FIELDS) AbiProgram;
 
 /* ---- models compiled ahead of time -----------------------------------------------------------
@@ -203,7 +234,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 6 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 7 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
@@ -233,6 +264,8 @@ _Static_assert(offsetof(AbiCompiled, version) == 0,
     STRUCT(AbiCall, ABI_CALL_FIELDS)                                                               \
     STRUCT(AbiShare, ABI_SHARE_FIELDS)                                                             \
     STRUCT(AbiOperand, ABI_OPERAND_FIELDS)                                                         \
+    STRUCT(AbiExtent, ABI_EXTENT_FIELDS)                                                           \
+    STRUCT(AbiLaunch, ABI_LAUNCH_FIELDS)                                                           \
     STRUCT(AbiStep, ABI_STEP_FIELDS)                                                               \
     STRUCT(AbiRange, ABI_RANGE_FIELDS)                                                             \
     STRUCT(AbiPhase, ABI_PHASE_FIELDS)                                                             \
