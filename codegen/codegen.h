@@ -34,9 +34,10 @@ const AbiProgram *cg_module_abi(const CgModule *module);
 /* By weight of the program's list: whether a step reads it after loading. */
 const bool *cg_module_reads(const CgModule *module);
 
-/* Text (or object bytes) of the module, before or after optimisation. An object exports the program
- * as `const AbiProgram ssmc_abi_program`; every other symbol is local. */
-typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ } CgEmit;
+/* Text (or object bytes) of the module, before or after optimisation; CG_PTX: of the part for a
+ * GPU, empty where there is none. An object exports the program as `const AbiProgram
+ * ssmc_abi_program`; every other symbol is local. */
+typedef enum { CG_LLVM, CG_LLVM_OPT, CG_ASM, CG_OBJ, CG_PTX } CgEmit;
 void cg_emit(CgModule *module, CgEmit what, StrBuf *out);
 
 /* ---- files (aot.c, blob.c) ---------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codegen/module.h"
+#include "codegen/ptx/ptx.h"
 
 /* ---- emitters ------------------------------------------------------------------------------ */
 
@@ -220,11 +221,7 @@ body_begin(Cg *c, CgKernel *k)
     k->threads = cg_share_field(c, k, SHARE_threads);
     k->before = cg_share_field(c, k, SHARE_before);
     k->scratch = cg_share_field(c, k, SHARE_scratch);
-    const size_t values = (size_t)k->graph->nvalue_ids + 1;
-    k->bound = arena_array(c->arena, values, sizeof *k->bound);
-    k->memo = arena_array(c->arena, values, sizeof *k->memo);
-    k->binds = arena_array(c->arena, values, sizeof *k->binds);
-    k->remembered = arena_array(c->arena, values, sizeof *k->remembered);
+    cg_kernel_values(c, k);
 }
 
 /* The block of variables comes first and is closed last. */
@@ -278,8 +275,8 @@ function_name(Arena *arena, const CgKernel *k, const char *key)
     return name;
 }
 
-Val
-cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag)
+static Val
+cpu_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag)
 {
     CgEmitter *emit = emitter_of(k);
     if (!emit) {
@@ -288,11 +285,18 @@ cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag)
                    op_info[anchor->op].name);
         return NULL;
     }
-    if (!cg_check_kernel(k, diag))
-        return NULL;
-    const char *name = function_name(c->arena, k, key);
     c->fn = body_declare(c, k, arena_printf(c->arena, "%s.body", name));
     if (!body_build(c, k, emit, diag))
         return NULL;
     return entry_build(c, k, c->fn, name);
+}
+
+Val
+cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag)
+{
+    if (!cg_check_kernel(k, diag))
+        return NULL;
+    const char *name = function_name(c->arena, k, key);
+    return c->on_gpu ? ptx_kernel_function(c, k, name, diag)
+                     : cpu_kernel_function(c, k, name, diag);
 }

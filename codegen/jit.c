@@ -7,6 +7,7 @@
 
 #include <llvm-c/LLJIT.h>
 
+#include "codegen/gpu_model.h"
 #include "codegen/matrix_model.h"
 #include "codegen/module.h"
 
@@ -62,19 +63,19 @@ failed(Arena *arena, LLVMErrorRef error, const char **why)
     return true;
 }
 
-/* The functions that code made for the model calls (compile.matrix=model). */
+/* The functions that code made for a model calls (compile.matrix=model, compile.device=model). */
 static bool
-define_model(Arena *arena, LLVMOrcLLJITRef lljit, const char **why)
+define_model(Arena *arena, LLVMOrcLLJITRef lljit, const ModelFunction *functions, int count,
+             const char **why)
 {
-    LLVMOrcCSymbolMapPair *pairs = arena_array(arena, (size_t)matrix_model_count, sizeof *pairs);
-    for (int i = 0; i < matrix_model_count; i++) {
-        pairs[i].Name = LLVMOrcLLJITMangleAndIntern(lljit, matrix_model[i].name);
-        pairs[i].Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)matrix_model[i].function;
+    LLVMOrcCSymbolMapPair *pairs = arena_array(arena, (size_t)count, sizeof *pairs);
+    for (int i = 0; i < count; i++) {
+        pairs[i].Name = LLVMOrcLLJITMangleAndIntern(lljit, functions[i].name);
+        pairs[i].Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)functions[i].function;
         pairs[i].Sym.Flags.GenericFlags =
             LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
     }
-    const LLVMOrcMaterializationUnitRef unit =
-        LLVMOrcAbsoluteSymbols(pairs, (size_t)matrix_model_count);
+    const LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pairs, (size_t)count);
     return !failed(arena, LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(lljit), unit), why);
 }
 
@@ -95,12 +96,15 @@ open_lljit(Arena *arena, LLVMOrcLLJITRef *out, const char **why)
 
 /* Takes the objects, whether or not it succeeds. */
 static bool
-link_objects(Arena *arena, CgJit *jit, bool model, LLVMMemoryBufferRef *objects, int count,
+link_objects(Arena *arena, CgJit *jit, const Machine *m, LLVMMemoryBufferRef *objects, int count,
              const char *symbol, const char **why)
 {
     LLVMOrcExecutorAddress address = 0;
     bool ok = open_lljit(arena, &jit->lljit, why);
-    ok = ok && (!model || define_model(arena, jit->lljit, why));
+    if (ok && m->matrix.model)
+        ok = define_model(arena, jit->lljit, matrix_model, matrix_model_count, why);
+    if (ok && m->gpu.model)
+        ok = define_model(arena, jit->lljit, gpu_model, gpu_model_count, why);
     for (int i = 0; i < count; i++) {
         if (!ok) {
             LLVMDisposeMemoryBuffer(objects[i]);
@@ -130,8 +134,7 @@ cg_jit_symbol(Arena *arena, CgModule *module, const char *symbol, int threads, c
     StrBuf bytes = {0}; /* linking takes the object: the map needs its symbols afterwards */
     if (mapped)
         sb_putn(&bytes, LLVMGetBufferStart(objects[0]), LLVMGetBufferSize(objects[0]));
-    const bool ok =
-        link_objects(arena, jit, module->machine.matrix.model, objects, count, symbol, why);
+    const bool ok = link_objects(arena, jit, &module->machine, objects, count, symbol, why);
     if (ok && bytes.len)
         cg_perf_map(&bytes, jit->address);
     sb_free(&bytes);

@@ -42,8 +42,8 @@ cg_begin(void)
 
 /* ---- target -------------------------------------------------------------------------------- */
 
-/* The architectures of machine/cpus.def, once: LLVM's list of them has no lock, and code is made by
- * several threads. */
+/* The architectures of machine/cpus.def and gpus.def, once: LLVM's list of them has no lock, and
+ * code is made by several threads. */
 static void
 register_targets(void)
 {
@@ -55,6 +55,10 @@ register_targets(void)
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
 }
 
 LLVMTargetMachineRef

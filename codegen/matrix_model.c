@@ -152,7 +152,7 @@ model_bytes(uint8_t sum, uint8_t left, uint8_t right)
 
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"matrix_model_" #name, (void *)model_##name}
-const MatrixModel matrix_model[] = {
+const ModelFunction matrix_model[] = {
     MODEL(open), MODEL(close), MODEL(zero), MODEL(load), MODEL(store), MODEL(bf16), MODEL(bytes),
 };
 const int matrix_model_count = COUNT_OF(matrix_model);

@@ -7,8 +7,8 @@
 typedef struct {
     const char *name;
     void *function;
-} MatrixModel;
-extern const MatrixModel matrix_model[];
+} ModelFunction;
+extern const ModelFunction matrix_model[];
 extern const int matrix_model_count;
 
 #endif

@@ -11,6 +11,7 @@
 
 typedef struct {
     Val fn;
+    int launch; /* of a kernel of a GPU: its number; -1: fn is code of the module */
     int64_t scratch_bytes;
 } Function;
 
@@ -18,6 +19,7 @@ typedef enum { RANGE_INIT, RANGE_LAYERS, RANGE_HEAD } RangeId;
 
 typedef struct {
     Cg *c;
+    Cg *gpu; /* of what runs after loading; NULL: on the CPU, too */
     Diag *diag;
     CgProgram program;
     Texts keys;          /* of the functions */
@@ -31,7 +33,7 @@ typedef struct {
 /* The function of a kernel, made unless an equal one has been. NULL: diag says why there is none.
  */
 static const Function *
-function_for(Maker *m, CgKernel *k)
+function_for(Maker *m, Cg *c, CgKernel *k)
 {
     const char *key = cg_kernel_key(m->c->arena, k);
     const Function no_function = {0};
@@ -40,8 +42,11 @@ function_for(Maker *m, CgKernel *k)
         VEC_PUSH(m->c->arena, m->functions, m->nfunctions, m->cap_functions, no_function);
     Function *f = &m->functions[at];
     if (!f->fn) {
-        f->fn = cg_kernel_function(m->c, k, key, m->diag);
+        f->fn = cg_kernel_function(c, k, key, m->diag);
         f->scratch_bytes = k->scratch_bytes;
+        f->launch = f->fn && c->on_gpu && !c->machine->gpu.model
+                        ? cg_program_launch(&m->program, &k->launch)
+                        : -1;
     }
     return f->fn ? f : NULL;
 }
@@ -85,11 +90,12 @@ static bool
 kernel_step(Maker *m, const Graph *g, const Kernel *kernel, RangeId range, AbiPhase *phase)
 {
     CgKernel k;
-    cg_kernel_open(m->c, g, kernel, m->escapes, &k);
+    Cg *c = m->gpu && range != RANGE_INIT ? m->gpu : m->c;
+    cg_kernel_open(c, g, kernel, m->escapes, &k);
     if (!has_effect(&k) || (range == RANGE_INIT && cg_program_has(&m->program, &k)))
         return true;
-    const Function *f = function_for(m, &k);
-    if (!f || !cg_program_step(&m->program, &k, f->fn))
+    const Function *f = function_for(m, c, &k);
+    if (!f || !cg_program_step(&m->program, &k, f->launch < 0 ? f->fn : NULL, f->launch))
         return false;
     need_scratch(phase, f->scratch_bytes);
     return true;
@@ -219,6 +225,44 @@ keep_figures(CgModule *module, const Maker *m)
     module->reads = weights_read(module->arena, &m->program);
 }
 
+/* What runs on a GPU goes to a module of its own; on the model into the other one. */
+static Cg *
+gpu_open(CgModule *module)
+{
+    if (module->machine.gpu.kind == GPU_none)
+        return NULL;
+    Cg *c = &module->gpu.cg;
+    module->gpu.machine = machine_of_gpu(&module->machine);
+    if (module->machine.gpu.model) {
+        *c = module->cg;
+        c->machine = &module->gpu.machine;
+        c->lanes = 1;
+        c->masks = false;
+    } else {
+        module->gpu.llvm = cg_llvm_machine(&module->gpu.machine);
+        cg_llvm_open(c, module->arena, &module->gpu.machine, module->gpu.llvm);
+    }
+    c->on_gpu = c->aligned = true;
+    return c;
+}
+
+/* The GPU's code as the text that its driver takes. */
+static void
+image_make(CgModule *module, CgProgram *p)
+{
+    if (!module->gpu.llvm)
+        return;
+    const LLVMModuleRef mod = module->gpu.cg.mod;
+    cg_llvm_verify(mod, "as emitted for the GPU");
+    cg_run_passes(mod, module->gpu.llvm, "");
+    const LLVMMemoryBufferRef text = cg_machine_code(mod, module->gpu.llvm, LLVMAssemblyFile);
+    p->abi.image_bytes = (int64_t)LLVMGetBufferSize(text);
+    p->abi.image = arena_strndup(module->arena, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
+    p->abi.device = ABI_CUDA;
+    p->abi.target = module->machine.gpu.name;
+    LLVMDisposeMemoryBuffer(text);
+}
+
 static CgModule *
 make_module(const Machine *machine, const Graph *const *graphs, int count, bool params_only,
             Diag *diag)
@@ -233,6 +277,7 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
     cg_llvm_open(&module->cg, arena, &module->machine, module->llvm);
     Maker m = {
         .c = &module->cg,
+        .gpu = gpu_open(module),
         .diag = diag,
         .params_only = params_only,
         .keys = {.arena = arena},
@@ -247,6 +292,7 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
         cg_module_free(module);
         return NULL;
     }
+    image_make(module, &m.program);
     cg_tables(&module->cg, &m.program);
     keep_figures(module, &m);
     cg_llvm_verify(module->cg.mod, "as emitted");
@@ -286,6 +332,10 @@ cg_module_free(CgModule *module)
         LLVMDisposeModule(module->optimised);
     cg_llvm_close(&module->cg);
     LLVMDisposeTargetMachine(module->llvm);
+    if (module->gpu.llvm) {
+        cg_llvm_close(&module->gpu.cg);
+        LLVMDisposeTargetMachine(module->gpu.llvm);
+    }
     arena_free(module->arena);
 }
 

@@ -10,6 +10,12 @@ struct CgModule {
     Cg cg;
     Machine machine;
     LLVMTargetMachineRef llvm;
+    /* Of what runs on a GPU; llvm NULL: nothing does, or the model, whose code is in cg. */
+    struct {
+        Cg cg;
+        Machine machine;
+        LLVMTargetMachineRef llvm;
+    } gpu;
     LLVMModuleRef optimised; /* NULL until asked for */
     Arena *arena;            /* owns: everything of the module that is not LLVM's */
     int functions;
@@ -103,7 +109,9 @@ bool cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase);
 void cg_program_turn(CgProgram *p, const Graph *g);
 /* Whether everything an init kernel makes is made by an earlier one (of the other graph). */
 bool cg_program_has(CgProgram *p, const CgKernel *k);
-bool cg_program_step(CgProgram *p, const CgKernel *k, Val run);
+/* A step of a kernel: its code here, or run NULL and the number of its launch. */
+bool cg_program_step(CgProgram *p, const CgKernel *k, Val run, int launch);
+int cg_program_launch(CgProgram *p, const AbiLaunch *launch); /* its number */
 
 /* Of the expressions that make the parameters, and of their places. */
 uint64_t cg_program_params_hash(const CgProgram *p);

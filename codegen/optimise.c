@@ -68,6 +68,10 @@ cg_emit(CgModule *module, CgEmit what, StrBuf *out)
         LLVMDisposeMessage(text);
         return;
     }
+    if (what == CG_PTX) {
+        sb_puts(out, module->abi.image ? module->abi.image : "");
+        return;
+    }
     const LLVMMemoryBufferRef code =
         cg_object(module, what == CG_ASM ? LLVMAssemblyFile : LLVMObjectFile);
     sb_putn(out, LLVMGetBufferStart(code), LLVMGetBufferSize(code));

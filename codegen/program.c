@@ -302,10 +302,20 @@ pieces_of(const Kernel *k)
     return pieces ? (int32_t)pieces->i : 1;
 }
 
+int
+cg_program_launch(CgProgram *p, const AbiLaunch *launch)
+{
+    AbiLaunch row = *launch;
+    row.symbol = arena_strdup(p->arena, launch->symbol);
+    VEC_PUSH(p->arena, p->launches, p->abi.nlaunches, p->cap_launches, row);
+    return p->abi.nlaunches - 1;
+}
+
 bool
-cg_program_step(CgProgram *p, const CgKernel *k, Val run)
+cg_program_step(CgProgram *p, const CgKernel *k, Val run, int launch)
 {
     CgStep step = {.run = run};
+    step.row.launch = launch;
     step.row.name = arena_strdup(p->arena, k->kernel->name);
     step.row.first_operand = p->abi.noperands;
     step.row.operands = k->noperands;

@@ -174,6 +174,7 @@ describe_machines(Job *job)
             return tell_fault(listener, EXIT_BAD_INPUT, "%s", why);
         Machine *machine = &machines[job->nmachines - 1];
         machine_matrix(machine, job->fe.compile.matrix);
+        machine_gpu(machine, job->fe.compile.device);
         const char *note = machine_note(job->arena, machine);
         if (note)
             tell_text(listener, TOLD_note, "%s", note);

@@ -21,7 +21,9 @@ program_passes(Job *job, Phase phase)
     const WeightSource source = weight_source(job->weights);
     po.weights = &source;
     po.out = &text;
-    PassCtx cx = {.machine = &job->machine,
+    const bool gpu = job->machine.gpu.kind != GPU_none;
+    const Machine device = machine_of_gpu(&job->machine);
+    PassCtx cx = {.machine = gpu ? &device : &job->machine,
                   .threads = job_cost_threads(job),
                   .measured = job->measured,
                   .nmeasured = job->nmeasured,
@@ -35,7 +37,7 @@ program_passes(Job *job, Phase phase)
                   .form = fc->form,
                   .matmul = fc->matmul,
                   .dot = fc->dot,
-                  .no_blas = strcmp(fc->blas, "none") == 0,
+                  .no_blas = gpu || strcmp(fc->blas, "none") == 0,
                   .arena = job->arena,
                   .diag = job->diag,
                   .explain = &job->explain[phase]};

@@ -54,8 +54,10 @@ emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
 static int
 emit_code(Job *job, Emit what, StrBuf *out)
 {
-    static const CgEmit how[EMIT_COUNT] = {
-        [EMIT_llvm] = CG_LLVM, [EMIT_llvm_opt] = CG_LLVM_OPT, [EMIT_asm] = CG_ASM};
+    static const CgEmit how[EMIT_COUNT] = {[EMIT_llvm] = CG_LLVM,
+                                           [EMIT_llvm_opt] = CG_LLVM_OPT,
+                                           [EMIT_asm] = CG_ASM,
+                                           [EMIT_ptx] = CG_PTX};
     const int status = job_module(job);
     if (status == EXIT_DONE)
         cg_emit(job->module, how[what], out);

@@ -18,6 +18,7 @@ static const struct {
     {OPT_matmul,       "compile.matmul"      },
     {OPT_blas,         "compile.blas"        },
     {OPT_cpu,          "compile.cpu"         },
+    {OPT_device,       "compile.device"      },
     {OPT_threads,      "compile.threads"     },
     {OPT_reproducible, "compile.reproducible"},
 };

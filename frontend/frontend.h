@@ -16,6 +16,7 @@ typedef struct {
     const char *matmul; /* auto, emitted, blas */
     const char *dot;    /* f32, bf16x3: what projections of f32 multiply */
     const char *blas;   /* auto, none: no projection may choose OpenBLAS */
+    const char *device; /* cpu, cuda, a GPU of machine/gpus.def, model */
     const char *matrix; /* auto, none, model: what the CPU's matrix unit is used for */
     const char *cpu;    /* native or an LLVM CPU name */
     int64_t block;      /* tokens per pass over the layers; 0: the machine decides */

@@ -223,6 +223,7 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
                    .dot = keys[KEY_compile_dot].text,
                    .blas = keys[KEY_compile_blas].text,
                    .matrix = keys[KEY_compile_matrix].text,
+                   .device = keys[KEY_compile_device].text,
                    .cpu = keys[KEY_compile_cpu].text,
                    .group = keys[KEY_compile_group].i,
                    .block = keys[KEY_compile_block].i,

@@ -146,6 +146,49 @@ machine_matrix(Machine *m, const char *word)
     return true;
 }
 
+/* ---- GPUs ----------------------------------------------------------------------------------- */
+
+static const Gpu gpus[GPUS] = {
+#define GPU(id, name, capability, ptx, shared, chunk)                                              \
+    [GPU_##id] = {GPU_##id, name, capability, ptx, shared, chunk, false},
+#include "machine/gpus.def"
+#undef GPU
+};
+
+bool
+machine_gpu(Machine *m, const char *word)
+{
+    m->gpu = (Gpu){0};
+    if (strcmp(word, "cpu") == 0)
+        return true;
+    const bool model = strcmp(word, "model") == 0, any = strcmp(word, "cuda") == 0;
+    for (int i = GPU_none + 1; i < GPUS; i++)
+        if (model || any || strcmp(word, gpus[i].name) == 0) {
+            m->gpu = gpus[i];
+            m->gpu.model = model;
+            return true;
+        }
+    return false;
+}
+
+Machine
+machine_of_gpu(const Machine *m)
+{
+    Machine out = *m;
+    out.vector_bytes = (int)sizeof(float);
+    out.bf16_dot = out.i8_dot = false;
+    out.matrix = out.panels = (MatrixUnit){0};
+    if (m->gpu.model)
+        return out;
+    out.cpu = m->gpu.name;
+    out.llvm = m->gpu.ptx;
+    out.triple = "nvptx64-nvidia-cuda";
+    out.arch = ARCHS; /* none of the CPUs' */
+    out.features = 0;
+    out.fma = true;
+    return out;
+}
+
 void
 machine_vectors(Machine *m)
 {

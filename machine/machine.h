@@ -24,6 +24,26 @@ typedef struct {
     int tiles, rows, row_bytes;
 } MatrixUnit;
 
+typedef enum {
+    GPU_none,
+#define GPU(id, name, capability, ptx, shared, chunk) GPU_##id,
+#include "machine/gpus.def"
+#undef GPU
+    GPUS
+} GpuKind;
+
+/* What a GPU's code is made for. */
+typedef struct {
+    GpuKind kind;
+    const char *name;     /* sm_80 */
+    int capability;       /* 80 */
+    const char *ptx;      /* LLVM's feature of the PTX version */
+    int64_t shared_bytes; /* that the threads of a block can share, at most */
+    int64_t chunk;        /* of an SSD */
+    bool model;           /* C functions stand in for its threads: for tests on any CPU */
+} Gpu;
+enum { GPU_WARP = 32, GPU_MOST_THREADS = 1024 }; /* threads in step; threads of a block, at most */
+
 /* A CPU, one core of it. Of `features` follow vectors, registers and dots (machine.c). */
 typedef struct {
     const char *cpu;    /* LLVM's name: znver4, x86-64-v3, neoverse-v1 ... */
@@ -39,7 +59,8 @@ typedef struct {
     bool i8_dot;          /* dots of four bytes: vpdpbusd, usdot */
     MatrixUnit matrix;    /* kind MATRIX_none: it has none, or code is not to use it */
     MatrixUnit panels;    /* that weights are packed for: matrix, or what a variant beside has */
-    const char *refused;  /* name of a unit that this process may not use; NULL: none */
+    Gpu gpu; /* that steps run on; kind GPU_none: they run on the CPU, as those of init always do */
+    const char *refused; /* name of a unit that this process may not use; NULL: none */
     int64_t l1_bytes, l2_bytes;
     CostTable costs; /* nanoseconds of each kind of work */
 } Machine;
@@ -57,6 +78,13 @@ const char *machine_note(Arena *arena, const Machine *machine);
 /* What the option compile.matrix asks for: auto: the CPU's unit; none: vectors alone; model: C
  * functions in its place (with the CPU's own unit, or else AMX's shape). */
 bool machine_matrix(Machine *machine, const char *word);
+
+/* What the option compile.device asks for: cpu: nothing; a name of gpus.def; model: C functions in
+ * a GPU's place. False: none of these. */
+bool machine_gpu(Machine *machine, const char *word);
+/* The machine that code for the GPU of `machine` is made for, as LLVM knows it: plain numbers, no
+ * vectors. */
+Machine machine_of_gpu(const Machine *machine);
 
 /* Code without the unit, over weights that are packed as with it: one copy of them serves both. */
 void machine_vectors(Machine *machine);

@@ -47,7 +47,8 @@ static const char *
 dot_choose(const PassCtx *cx, const Node *ssd)
 {
     const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
-    const bool has = cx->machine->bf16_dot || cx->machine->matrix.bf16;
+    const Machine *m = cx->machine;
+    const bool has = m->bf16_dot || m->matrix.bf16 || m->gpu.kind != GPU_none;
     return choose_word(NULL, ssd, ATTR_dot, rounds && has ? "bf16" : "f32");
 }
 
@@ -152,8 +153,10 @@ form_quickest(const Forms *f, bool chunks)
 /* The quickest form, with the quickest chunk in case chunks are asked for. A block that no length
  * is below is one chunk. */
 static Choice
-form_by_time(const Forms *f)
+form_by_time(const PassCtx *cx, const Forms *f)
 {
+    if (cx->machine->gpu.kind != GPU_none)
+        return (Choice){FORM_CHUNKED, cx->machine->gpu.chunk, "table gpus.def"};
     const FormCost *best = form_quickest(f, false), *chunks = form_quickest(f, true);
     return (Choice){best->form, chunks ? chunks->chunk : f->size.block,
                     f->measured ? "the least measured" : "the least predicted"};
@@ -214,7 +217,7 @@ form_prefill(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
     const Choice choices[] = {
         form_said(option, cx->chunk, "by option"),
         form_said(attr, node_int(ssd, ATTR_chunk, CHUNK_AUTO), "by attribute"),
-        form_by_time(&forms),
+        form_by_time(cx, &forms),
     };
     const Choice choice = form_first(choices, COUNT_OF(choices));
     form_explain(cx, &forms, &choice);

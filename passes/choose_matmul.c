@@ -116,7 +116,8 @@ pass_choose_matmul(Graph *g, PassCtx *cx)
         bool required;
         if (!op_takes_attr(n->op, ATTR_matmul, &required) || node_is_packed(n))
             continue;
-        const char *who = matmul_choose(cx, n, &noted);
+        const bool gpu = cx->machine->gpu.kind != GPU_none; /* there is one way */
+        const char *who = gpu ? "emitted" : matmul_choose(cx, n, &noted);
         if (strcmp(who, node_word(n, ATTR_matmul, "")) != 0) {
             graph_set_attr(g, n, attr_word(ATTR_matmul, who));
             changed = true;

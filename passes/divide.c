@@ -193,6 +193,8 @@ bool
 pass_divide(Graph *g, PassCtx *cx)
 {
     bool changed = false;
+    if (cx->machine->gpu.kind != GPU_none)
+        return false; /* a launch costs more than columns that go elsewhere */
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         if (n->op != OP_linear || attrs_find(&n->attrs, ATTR_out) ||

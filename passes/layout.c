@@ -172,15 +172,28 @@ layout_kept(Layout *l, const Node *reader, int slot, const char *layout)
     l->changed = true;
 }
 
+/* A GPU reads weights as they lie, in the type of what they multiply. */
+static void
+layout_plain(Layout *l, Node *n)
+{
+    Value *weight = node_weight(n);
+    Value *typed = value_as(l->g, n, weight, node_operand(n, 'x')->type.dtype);
+    if (typed == weight)
+        return;
+    graph_set_operand(l->g, n, op_slot(n->op, 'W'), typed);
+    l->changed = true;
+}
+
 bool
 pass_layout(Graph *g, PassCtx *cx)
 {
+    const bool gpu = cx->machine->gpu.kind != GPU_none;
     Layout l = {.g = g, .cx = cx, .values = g->nvalue_ids};
     l.made = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof(Value *));
     for (Node *n = g->first; n; n = n->next) {
         const bool blas = strcmp(node_word(n, ATTR_matmul, ""), "blas") == 0;
         if (node_weight(n) && !blas && !node_is_packed(n))
-            (node_operand(n, 'F') ? layout_integers : layout_linear)(&l, n);
+            (gpu ? layout_plain : node_operand(n, 'F') ? layout_integers : layout_linear)(&l, n);
         else if (node_class(n) == CLASS_CONV && node_operand(n, 'W')->type.shape.rank == 3)
             layout_conv(&l, n);
         for (int i = 1; node_class(n) == CLASS_ATTEND && i <= 2; i++)

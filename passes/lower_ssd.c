@@ -72,7 +72,8 @@ pass_lower_ssd(Graph *g, PassCtx *cx)
 {
     Forward forward = forward_new(g, cx->arena);
     bool changed = false;
-    const bool windows = cx->phase == PHASE_PREFILL && !cx->reproducible;
+    const bool windows = cx->phase == PHASE_PREFILL && !cx->reproducible &&
+                         cx->machine->gpu.kind == GPU_none; /* its state stays there anyhow */
     for (Node *n = g->first; n; n = n->next) {
         forward_operands(&forward, n);
         if (n->op != OP_ssd)

@@ -106,6 +106,8 @@ pass_partition(Graph *g, PassCtx *cx)
     bool changed = false;
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];
+        if (cx->machine->gpu.kind != GPU_none && !kernel_is_init(g, k))
+            continue;
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
             const Type w = node_matrix(k->anchor, node_weight(k->anchor));
             const int64_t vectors = w.shape.dim[2].n / machine_lanes(cx->machine);

@@ -84,13 +84,14 @@ typedef struct ABI_DECLARE(ABI_OPERAND_FIELDS) AbiOperand;
 #define ABI_DEVICE_ID(id) ABI_##id,
 typedef enum { ABI_DEVICES(ABI_DEVICE_ID) ABI_DEVICE_COUNT } AbiDevice;
 
-/* How many blocks of threads a launch has along one direction: those that `of` things fill when
- * each takes `per` of them, `times` over. */
+/* How many blocks of threads a launch has along one direction: those that `each` parts of each of
+ * `of` things fill when a block takes `per` parts; and that `times`. */
 typedef enum { ABI_ONE, ABI_ROWS, ABI_PICKED, ABI_SEGMENTS } AbiCount;
 #define ABI_EXTENT_FIELDS(FIELD, ARRAY)                                                            \
     FIELD(AbiCount, i32, of, "what is counted: 1, AbiCall.rows, .picked or .nseg")                 \
-    FIELD(int32_t, i32, per, "of them in a block, at least 1")                                     \
-    FIELD(int64_t, i64, times, "blocks for each such part")
+    FIELD(int32_t, i32, times, "at least 1")                                                       \
+    FIELD(int64_t, i64, each, "parts of one of them, at least 1")                                  \
+    FIELD(int64_t, i64, per, "parts of a block, at least 1")
 typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
 
 /* A kernel of a device, as it is launched. Its arguments are the addresses of the step's operands
@@ -101,6 +102,16 @@ typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
     FIELD(int32_t, i32, threads, "of a block")                                                     \
     FIELD(int32_t, i32, shared_bytes, "of memory that a block's threads share, asked for at launch")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
+
+static inline int64_t
+abi_blocks(const AbiExtent *e, const AbiCall *call)
+{
+    const int64_t n = e->of == ABI_ROWS       ? call->rows
+                      : e->of == ABI_PICKED   ? call->picked
+                      : e->of == ABI_SEGMENTS ? call->nseg
+                                              : 1;
+    return (n * e->each + e->per - 1) / e->per * e->times;
+}
 
 /* pieces 0: run by one thread, as part 0 of 1; 1: each thread its own part; more: a thread that has
  * run its own parts steals from others, unless the pass is short. */

@@ -142,15 +142,16 @@ kernel_run_weight(KernelRun *run, const char *tensor, int64_t *count)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* NAME, or NAME+what compile.matrix says. */
+/* NAME, NAME+what compile.matrix says, or NAME@what compile.device says. */
 static Machine
 machine_of(Arena *arena, const char *cpu)
 {
-    const size_t len = strcspn(cpu, "+");
+    const size_t len = strcspn(cpu, "+@");
     Machine m;
     const char *why = NULL;
     cr_assert(cg_machine(arena, arena_strndup(arena, cpu, len), &m, &why), "%s", why);
-    cr_assert(machine_matrix(&m, cpu[len] ? cpu + len + 1 : "auto"));
+    cr_assert(machine_matrix(&m, cpu[len] == '+' ? cpu + len + 1 : "auto"));
+    cr_assert(machine_gpu(&m, cpu[len] == '@' ? cpu + len + 1 : "cpu"));
     return m;
 }
 
@@ -233,7 +234,9 @@ kernel_run_open(const char *text, const char *cpu)
     *source = (Source){.path = "kernel", .text = arena_strdup(arena, text), .len = strlen(text)};
     run->g = graph_parse(arena, source, run->diag);
     no_faults(run);
-    const Machine machine = machine_of(arena, cpu);
+    Machine machine = machine_of(arena, cpu);
+    if (machine.gpu.kind != GPU_none)
+        machine = machine_of_gpu(&machine);
     PassCtx cx = {.machine = &machine, .arena = arena, .diag = run->diag};
     pass_memplan(run->g, &cx);
     graph_verify(run->g, run->diag);

@@ -10,7 +10,8 @@ enum { RUN_SLOTS = 4 };
 
 typedef struct KernelRun KernelRun;
 /* text: kernels without places (memory is planned here). cpu: as cg_machine takes it; NAME+model:
- * with C functions in the place of a matrix unit, as compile.matrix=model has them. */
+ * with C functions in the place of a matrix unit, as compile.matrix=model has them; NAME@model: of
+ * a GPU, as compile.device=model. */
 KernelRun *kernel_run_open(const char *text, const char *cpu);
 void kernel_run_close(KernelRun *run);
 bool cpu_runs_here(const char *cpu);

@@ -25,6 +25,8 @@ typedef struct {
     LLVMTypeRef abi[CG_ABI_COUNT];
     int lanes;       /* f32 lanes of the widest vector worth using: 16, 8 or 4 */
     bool masks;      /* masked loads and stores of every type are single instructions */
+    bool on_gpu;     /* what is emitted are kernels of a GPU: codegen/ptx/ */
+    bool aligned;    /* elements lie at multiples of their size: a GPU reads others byte by byte */
     Val fn;          /* function being emitted */
     bool calls_blas; /* some kernel calls AbiCall.sgemm */
 } Cg;
@@ -188,9 +190,11 @@ typedef struct {
     Val pick;                         /* int32 [R], NULL without a `take` */
     int64_t scratch_bytes;            /* emitters add what each thread needs: cg_scratch */
     Val scratch;                      /* this thread's scratch */
-    Val *bound;                       /* by value id: what cg_bind said; NULL elsewhere */
-    CgMemo *memo;                     /* by value id */
-    int *binds, *remembered;          /* the ids that are set in them */
+    AbiLaunch launch; /* of a kernel for a GPU: what codegen/ptx/ptx.h says; in place of parts and
+                       * scratch, which it has none of */
+    Val *bound;       /* by value id: what cg_bind said; NULL elsewhere */
+    CgMemo *memo;     /* by value id */
+    int *binds, *remembered; /* the ids that are set in them */
     int nbinds, nremembered;
 } CgKernel;
 
@@ -201,6 +205,8 @@ const bool *cg_escapes(Arena *arena, const Graph *g);
 /* Fills graph, kernel, nodes, operands, domain and coarse; no code. */
 void cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
                     CgKernel *out);
+/* Room for what cg_bind and cg_eval remember. */
+void cg_kernel_values(Cg *c, CgKernel *k);
 const CgOperand *cg_operand(const CgKernel *k, const Value *v); /* NULL: not at the border */
 /* Fields of AbiCall, AbiSeg and AbiShare by name: CALL_rows, SEG_len, SHARE_part ... */
 #define ABI_CALL_INDEX(ctype, kind, name, doc)  CALL_##name,

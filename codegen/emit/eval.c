@@ -7,6 +7,16 @@
 
 /* ---- binding ------------------------------------------------------------------------------ */
 
+void
+cg_kernel_values(Cg *c, CgKernel *k)
+{
+    const size_t values = (size_t)k->graph->nvalue_ids + 1;
+    k->bound = arena_array(c->arena, values, sizeof *k->bound);
+    k->memo = arena_array(c->arena, values, sizeof *k->memo);
+    k->binds = arena_array(c->arena, values, sizeof *k->binds);
+    k->remembered = arena_array(c->arena, values, sizeof *k->remembered);
+}
+
 /* A kernel knows a handful of a graph's values: what is set is listed, so that forgetting is quick.
  */
 

@@ -4,6 +4,8 @@
  * routines on CPUs without the instructions, and no routine is there to be called in a JIT. */
 #include <string.h>
 
+#include <llvm-c/Target.h>
+
 #include "codegen/emit/cg.h"
 
 enum { MAX_LANES = 64 };
@@ -109,6 +111,12 @@ cg_slice(Cg *c, Val vec, int from, int lanes)
 
 /* ---- memory -------------------------------------------------------------------------------- */
 
+static LLVMTargetDataRef
+cg_layout(const Cg *c)
+{
+    return LLVMGetModuleDataLayout(c->mod);
+}
+
 /* The masked intrinsics take vectors only: one lane travels as <1 x T>. */
 static Val
 to_vector(Cg *c, Val v)
@@ -121,7 +129,7 @@ load_raw(Cg *c, Val ptr, LLVMTypeRef element, int lanes, Val mask)
 {
     if (!mask) {
         const Val v = LLVMBuildLoad2(c->b, cg_vec_of(element, lanes), ptr, "");
-        LLVMSetAlignment(v, 1);
+        LLVMSetAlignment(v, c->aligned ? LLVMABIAlignmentOfType(cg_layout(c), element) : 1);
         return v;
     }
     const LLVMTypeRef type = LLVMVectorType(element, (unsigned)lanes);

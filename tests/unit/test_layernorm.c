@@ -11,6 +11,8 @@
 #include "tests/model_run.h"
 
 static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+static const char *const targets[] = {"native", "x86-64-v4", "x86-64-v3",
+                                      "x86-64", "generic",   "native@model"};
 static const int widths[] = {1, 3, 15, 17, 64, 70, 130, 768};
 
 enum { ROWS = 23 };
@@ -45,12 +47,12 @@ static const RunCall calls[] = {
 static void
 agree(const char *nodes, const char *stored, double tolerance)
 {
-    for (size_t c = 0; c < COUNT_OF(cpus); c++)
-        for (size_t w = 0; cpu_runs_here(cpus[c]) && w < COUNT_OF(widths); w++) {
-            KernelRun *run = open_rows(nodes, stored, widths[w], cpus[c]);
+    for (size_t c = 0; c < COUNT_OF(targets); c++)
+        for (size_t w = 0; cpu_runs_here(targets[c]) && w < COUNT_OF(widths); w++) {
+            KernelRun *run = open_rows(nodes, stored, widths[w], targets[c]);
             for (size_t i = 0; i < COUNT_OF(calls); i++) {
                 const double d = kernel_run_difference(run, &calls[i]);
-                cr_expect(d <= tolerance, "%s, width %d, call %zu: off by %g\n%s", cpus[c],
+                cr_expect(d <= tolerance, "%s, width %d, call %zu: off by %g\n%s", targets[c],
                           widths[w], i, d, nodes);
             }
             kernel_run_close(run);
@@ -398,16 +400,15 @@ Test(layernorm, no_pass_changes_the_numbers)
     cr_assert(write_whole(path, model_text, strlen(model_text)));
     static const char *const dtypes[] = {"f32", "bf16", "int8", "int4"};
     static const char *const phases[] = {"prefill", "decode"};
-    static const char *const targets[] = {"znver4", "sapphirerapids", "x86-64"};
+    static const char *const ways[] = {"znver4", "sapphirerapids", "x86-64"};
     for (size_t d = 0; d < COUNT_OF(dtypes); d++)
-        for (size_t i = 0; i < COUNT_OF(phases) * COUNT_OF(targets); i++) {
+        for (size_t i = 0; i < COUNT_OF(phases) * COUNT_OF(ways); i++) {
             const char *argv[] = {SSMC_BINARY,     "compile", path,          "--emit",
                                   "plan",          "--phase", phases[i % 2], "--cpu",
-                                  targets[i / 2],  "--dtype", dtypes[d],     "--check-each",
+                                  ways[i / 2],     "--dtype", dtypes[d],     "--check-each",
                                   "--verify-each", NULL};
             CommandResult r = command_run(argv, NULL, 0);
-            cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], phases[i % 2], targets[i / 2],
-                         r.err);
+            cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], phases[i % 2], ways[i / 2], r.err);
             command_free(&r);
         }
     temp_dir_remove(dir);

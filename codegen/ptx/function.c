@@ -1,0 +1,165 @@
+/* codegen/ptx/function.c -- one kernel to one function of a GPU: its operands and the AbiCall as
+ * arguments, its emitter, the launch.
+ *
+ * For the model the function is called once for each thread of the grid by gpu_model_launch
+ * (codegen/gpu_model.c), and the step's code is an AbiKernel that one thread of the CPU runs. */
+#include <string.h>
+
+#include "codegen/module.h"
+#include "codegen/ptx/ptx.h"
+
+static CgEmitter *const emitters[OP_COUNT] = {
+    [OP_embed] = ptx_embed,
+    [OP_take] = ptx_take,
+    [OP_rmsnorm] = ptx_norm,
+    [OP_layernorm] = ptx_norm,
+};
+
+/* As emitter_of of codegen/function.c. */
+static CgEmitter *
+emitter_of(const CgKernel *k)
+{
+    const Node *anchor = k->kernel->anchor;
+    return anchor && op_info[anchor->op].cls != CLASS_POINTWISE ? emitters[anchor->op] : ptx_map;
+}
+
+/* ---- the function ---------------------------------------------------------------------------- */
+
+enum { PTX_KERNEL = 71 }; /* LLVM's number of the calling convention of kernels: CallingConv.h */
+
+/* !nvvm.annotations: {fn, key, value}. */
+static void
+annotate(Cg *c, Val fn, const char *key, int64_t value)
+{
+    LLVMMetadataRef items[] = {
+        LLVMValueAsMetadata(fn), LLVMMDStringInContext2(c->ctx, key, strlen(key)),
+        LLVMValueAsMetadata(LLVMConstInt(c->i32, (unsigned long long)value, 0))};
+    const LLVMMetadataRef node = LLVMMDNodeInContext2(c->ctx, items, COUNT_OF(items));
+    LLVMAddNamedMetadataOperand(c->mod, "nvvm.annotations", LLVMMetadataAsValue(c->ctx, node));
+}
+
+static Val
+declare(Cg *c, const CgKernel *k, const char *name)
+{
+    const unsigned count = (unsigned)k->noperands + 1;
+    LLVMTypeRef *types = arena_array(c->arena, count, sizeof(LLVMTypeRef));
+    for (unsigned i = 0; i < count; i++)
+        types[i] = c->ptr;
+    const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, count, 0));
+    cg_describe_function(c, fn);
+    if (c->machine->gpu.model) {
+        LLVMSetLinkage(fn, LLVMInternalLinkage);
+        return fn;
+    }
+    LLVMSetFunctionCallConv(fn, PTX_KERNEL);
+    const unsigned byval = LLVMGetEnumAttributeKindForName("byval", strlen("byval"));
+    LLVMAddAttributeAtIndex(fn, count, LLVMCreateTypeAttribute(c->ctx, byval, c->abi[CG_AbiCall]));
+    for (unsigned i = 0; i < (unsigned)k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        if (!o->is_output && !(o->value && o->value->kind == VALUE_STATE))
+            cg_attribute(c, fn, i + 1, "readonly");
+        cg_attribute(c, fn, i + 1, "noalias");
+    }
+    return fn;
+}
+
+static void
+begin(Cg *c, CgKernel *k)
+{
+    k->call = LLVMGetParam(c->fn, (unsigned)k->noperands);
+    for (int i = 0; i < k->noperands; i++) {
+        k->operands[i].base = LLVMGetParam(c->fn, (unsigned)i);
+        if (!k->operands[i].value)
+            k->pick = k->operands[i].base;
+    }
+    k->tokens = cg_call_field(c, k, CALL_rows);
+    k->picked = cg_call_field(c, k, CALL_picked);
+    cg_kernel_values(c, k);
+}
+
+static bool
+build(Cg *c, CgKernel *k, CgEmitter *emit, Diag *diag)
+{
+    const LLVMBasicBlockRef vars = LLVMAppendBasicBlockInContext(c->ctx, c->fn, "vars");
+    const LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(c->ctx, c->fn, "start");
+    LLVMPositionBuilderAtEnd(c->at_entry, vars);
+    LLVMPositionBuilderAtEnd(c->b, start);
+    k->launch = (AbiLaunch){0};
+    for (int i = 0; i < 3; i++)
+        ptx_grid(k, i, ABI_ONE, 1, 1, 1);
+    begin(c, k);
+    const bool ok = emit(c, k, diag);
+    LLVMBuildRetVoid(c->b);
+    LLVMBuildBr(c->at_entry, start);
+    if (ok && k->launch.threads == 0)
+        die("kernel %s: nothing says how many threads a block has", k->kernel->name);
+    return ok;
+}
+
+/* ---- the model: grid and threads by a C function ------------------------------------------------
+ */
+
+/* body as gpu_model_launch calls it, for one thread: void(operands, call). */
+static Val
+thread_of(Cg *c, const CgKernel *k, Val body, const char *name)
+{
+    LLVMTypeRef types[] = {c->ptr, c->ptr};
+    const Val fn = LLVMAddFunction(c->mod, arena_printf(c->arena, "%s.thread", name),
+                                   LLVMFunctionType(c->void_t, types, 2, 0));
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    cg_describe_function(c, fn);
+    LLVMPositionBuilderAtEnd(c->b, LLVMAppendBasicBlockInContext(c->ctx, fn, "start"));
+    const unsigned count = (unsigned)k->noperands + 1;
+    Val *args = arena_array(c->arena, count, sizeof *args);
+    for (unsigned i = 0; i + 1 < count; i++) {
+        Val index = cg_i64(c, i);
+        const Val at = LLVMBuildInBoundsGEP2(c->b, c->ptr, LLVMGetParam(fn, 0), &index, 1, "");
+        args[i] = LLVMBuildLoad2(c->b, c->ptr, at, "");
+    }
+    args[count - 1] = LLVMGetParam(fn, 1);
+    LLVMBuildCall2(c->b, LLVMGlobalGetValueType(body), body, args, count, "");
+    LLVMBuildRetVoid(c->b);
+    return fn;
+}
+
+static Val
+launch_of(Cg *c, const CgKernel *k, Val thread, const char *name)
+{
+    LLVMTypeRef types[] = {c->ptr, c->ptr, c->ptr};
+    const Val fn = LLVMAddFunction(c->mod, name, LLVMFunctionType(c->void_t, types, 3, 0));
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    cg_describe_function(c, fn);
+    LLVMPositionBuilderAtEnd(c->b, LLVMAppendBasicBlockInContext(c->ctx, fn, "start"));
+    const CgPointer symbol = {offsetof(AbiLaunch, symbol), LLVMConstPointerNull(c->ptr)};
+    const Val launch =
+        cg_const_global(c, cg_const_record(c, CG_AbiLaunch, &k->launch, &symbol, 1), "launch");
+    LLVMTypeRef model_types[] = {c->ptr, c->ptr, c->ptr, c->ptr};
+    const LLVMTypeRef type = LLVMFunctionType(c->void_t, model_types, 4, 0);
+    const Val known = LLVMGetNamedFunction(c->mod, "gpu_model_launch");
+    const Val run = known ? known : LLVMAddFunction(c->mod, "gpu_model_launch", type);
+    Val args[] = {thread, LLVMGetParam(fn, 0), LLVMGetParam(fn, 1), launch};
+    LLVMBuildCall2(c->b, type, run, args, COUNT_OF(args), "");
+    LLVMBuildRetVoid(c->b);
+    return fn;
+}
+
+Val
+ptx_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag)
+{
+    CgEmitter *emit = emitter_of(k);
+    if (!emit) {
+        const Node *anchor = k->kernel->anchor;
+        diag_error(diag, anchor->loc, "%s has no emitter for a GPU: compile for device cpu",
+                   op_info[anchor->op].name);
+        return NULL;
+    }
+    const bool model = c->machine->gpu.model;
+    c->fn = declare(c, k, model ? arena_printf(c->arena, "%s.body", name) : name);
+    if (!build(c, k, emit, diag))
+        return NULL;
+    k->launch.symbol = name;
+    if (model)
+        return launch_of(c, k, thread_of(c, k, c->fn, name), name);
+    annotate(c, c->fn, "maxntidx", k->launch.threads);
+    return c->fn;
+}

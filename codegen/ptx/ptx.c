@@ -1,0 +1,366 @@
+/* codegen/ptx/ptx.c -- threads, shared memory, exchanges, copies and products of tiles: LLVM's
+ * intrinsics for NVPTX, or calls of the model's functions. */
+#include "codegen/ptx/ptx.h"
+
+/* ---- intrinsics, and what stands in for them ----------------------------------------------------
+ */
+
+/* The model's functions take and give i32, i64, f32 and addresses. */
+static Val
+model_call(Cg *c, const char *name, LLVMTypeRef result, Val *args, int count)
+{
+    LLVMTypeRef types[8];
+    for (int i = 0; i < count; i++)
+        types[i] = LLVMTypeOf(args[i]);
+    const LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)count, 0);
+    const char *full = arena_printf(c->arena, "gpu_model_%s", name);
+    const Val known = LLVMGetNamedFunction(c->mod, full);
+    const Val fn = known ? known : LLVMAddFunction(c->mod, full, type);
+    return LLVMBuildCall2(c->b, type, fn, args, (unsigned)count, "");
+}
+
+static bool
+on_model(const Cg *c)
+{
+    return c->machine->gpu.model;
+}
+
+static Val
+i32(Cg *c, int64_t n)
+{
+    return LLVMConstInt(c->i32, (unsigned long long)n, 1);
+}
+
+/* An i32 that is no more than `most`, as i64. */
+static Val
+index_of(Cg *c, Val narrow)
+{
+    return LLVMBuildZExt(c->b, narrow, c->i64, "");
+}
+
+/* ---- the grid
+ * ------------------------------------------------------------------------------------ */
+
+void
+ptx_threads(CgKernel *k, int64_t threads)
+{
+    if (threads < 1 || threads > GPU_MOST_THREADS || threads % GPU_WARP)
+        die("kernel %s: a block of %lld threads", k->kernel->name, (long long)threads);
+    k->launch.threads = (int32_t)threads;
+}
+
+void
+ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int64_t times)
+{
+    if (each < 1 || per < 1 || times < 1 || times > INT32_MAX)
+        die("kernel %s: a grid of nothing", k->kernel->name);
+    k->launch.grid[direction] =
+        (AbiExtent){.of = of, .times = (int32_t)times, .each = each, .per = per};
+}
+
+AbiCount
+ptx_count(const Value *v, int64_t *each)
+{
+    const Shape *s = &v->type.shape;
+    *each = 1;
+    if (s->rank == 0)
+        return ABI_ONE;
+    switch (s->dim[0].kind) {
+    case DIM_TOKENS:
+        return ABI_ROWS;
+    case DIM_ROWS:
+        return ABI_PICKED;
+    case DIM_CHOICES:
+        *each = s->dim[0].n;
+        return ABI_ROWS;
+    case DIM_CONST:
+        *each = s->rank > 1 ? s->dim[0].n : 1;
+        return ABI_ONE;
+    case DIM_CHUNKS:
+    case DIM_CHUNK:
+    case DIM_KEPT:
+        break;
+    }
+    die("ptx_count: %s has no rows of a pass", v->name ? v->name : "a value");
+}
+
+static Val
+special(Cg *c, const char *reg, int direction)
+{
+    static const char axis[] = "xyz";
+    if (on_model(c)) {
+        Val arg = i32(c, direction);
+        return index_of(c, model_call(c, reg, c->i32, &arg, 1));
+    }
+    const char *name =
+        arena_printf(c->arena, "llvm.nvvm.read.ptx.sreg.%s.%c", reg, axis[direction]);
+    return index_of(c, cg_intrinsic(c, name, NULL, 0, NULL, 0));
+}
+
+Val
+ptx_thread(Cg *c)
+{
+    return special(c, "tid", 0);
+}
+
+Val
+ptx_block(Cg *c, int direction)
+{
+    return special(c, "ctaid", direction);
+}
+
+Val
+ptx_lane(Cg *c)
+{
+    return LLVMBuildAnd(c->b, ptx_thread(c), cg_i64(c, GPU_WARP - 1), "lane");
+}
+
+Val
+ptx_warp(Cg *c)
+{
+    return cg_div(c, ptx_thread(c), cg_i64(c, GPU_WARP));
+}
+
+/* ---- what threads share
+ * ---------------------------------------------------------------------------- */
+
+/* PTX: one array of no size that every kernel of the module means; its size is said at launch. */
+static Val
+shared_base(Cg *c)
+{
+    enum { SHARED = 3 }; /* address space */
+    if (on_model(c))
+        return model_call(c, "shared", c->ptr, NULL, 0);
+    Val array = LLVMGetNamedGlobal(c->mod, "ssmc_shared");
+    if (!array) {
+        array =
+            LLVMAddGlobalInAddressSpace(c->mod, LLVMArrayType2(c->i8, 0), "ssmc_shared", SHARED);
+        LLVMSetAlignment(array, 16);
+        LLVMSetLinkage(array, LLVMExternalLinkage);
+    }
+    return LLVMConstAddrSpaceCast(array, c->ptr);
+}
+
+Val
+ptx_shared(Cg *c, CgKernel *k, int64_t bytes)
+{
+    const Val at = cg_offset(c, shared_base(c), cg_i64(c, k->launch.shared_bytes));
+    const int64_t end = k->launch.shared_bytes + round_up(bytes, 16);
+    if (bytes < 0 || end > c->machine->gpu.shared_bytes)
+        die("kernel %s wants %lld bytes of shared memory", k->kernel->name, (long long)end);
+    k->launch.shared_bytes = (int32_t)end;
+    return at;
+}
+
+void
+ptx_barrier(Cg *c)
+{
+    if (on_model(c))
+        model_call(c, "barrier", c->void_t, NULL, 0);
+    else
+        cg_intrinsic(c, "llvm.nvvm.barrier0", NULL, 0, NULL, 0);
+}
+
+Val
+ptx_exchange(Cg *c, Val x, int mask)
+{
+    if (on_model(c)) {
+        Val args[] = {x, i32(c, mask)};
+        return model_call(c, "exchange", c->f32, args, 2);
+    }
+    Val args[] = {i32(c, -1), x, i32(c, mask), i32(c, GPU_WARP - 1)};
+    return cg_intrinsic(c, "llvm.nvvm.shfl.sync.bfly.f32", NULL, 0, args, 4);
+}
+
+Val
+ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b))
+{
+    for (int mask = lanes / 2; mask > 0; mask /= 2)
+        x = combine(c, x, ptx_exchange(c, x, mask));
+    return x;
+}
+
+/* Each warp by itself, then every warp those of all warps. The barrier before lets all threads have
+ * read what a round before of the same code left. */
+Val
+ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Val a, Val b))
+{
+    const int warps = k->launch.threads / GPU_WARP;
+    x = ptx_warp_fold(c, x, GPU_WARP, combine);
+    if (warps == 1)
+        return x;
+    const Val place = ptx_shared(c, k, GPU_WARP * (int64_t)sizeof(float)), lane = ptx_lane(c);
+    ptx_barrier(c);
+    CgIf first = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, lane, cg_i64(c, 0), ""));
+    cg_vstore(c, cg_at(c, place, DTYPE_f32, ptx_warp(c)), DTYPE_f32, x, 1, NULL);
+    cg_endif(c, &first);
+    ptx_barrier(c);
+    const Val there = cg_less(c, lane, cg_i64(c, warps));
+    const Val at = LLVMBuildSelect(c->b, there, lane, cg_i64(c, 0), "");
+    const Val one = cg_vload(c, cg_at(c, place, DTYPE_f32, at), DTYPE_f32, 1, NULL);
+    x = LLVMBuildSelect(c->b, there, one, cg_f32(c, identity), "");
+    return ptx_warp_fold(c, x, GPU_WARP, combine);
+}
+
+/* ---- copies
+ * ------------------------------------------------------------------------------------------ */
+
+/* An address of shared memory, or of memory, as instructions for that alone want it. */
+static Val
+in_space(Cg *c, Val at, unsigned space)
+{
+    return LLVMBuildAddrSpaceCast(c->b, at, LLVMPointerTypeInContext(c->ctx, space), "");
+}
+
+void
+ptx_copy16(Cg *c, Val shared, Val from, Val valid)
+{
+    enum { BYTES = 16, GLOBAL = 1, SHARED = 3 };
+    const Val bytes = LLVMBuildSelect(c->b, valid, i32(c, BYTES), i32(c, 0), "");
+    if (on_model(c)) {
+        Val args[] = {shared, from, bytes};
+        model_call(c, "copy16", c->void_t, args, 3);
+        return;
+    }
+    Val args[] = {in_space(c, shared, SHARED), in_space(c, from, GLOBAL), bytes};
+    cg_intrinsic(c, "llvm.nvvm.cp.async.cg.shared.global.16.s", NULL, 0, args, 3);
+}
+
+void
+ptx_copy_commit(Cg *c)
+{
+    if (on_model(c))
+        model_call(c, "copy_commit", c->void_t, NULL, 0);
+    else
+        cg_intrinsic(c, "llvm.nvvm.cp.async.commit.group", NULL, 0, NULL, 0);
+}
+
+void
+ptx_copy_wait(Cg *c, int behind)
+{
+    Val arg = i32(c, behind);
+    if (on_model(c))
+        model_call(c, "copy_wait", c->void_t, &arg, 1);
+    else
+        cg_intrinsic(c, "llvm.nvvm.cp.async.wait.group", NULL, 0, &arg, 1);
+}
+
+/* ---- products of tiles
+ * --------------------------------------------------------------------------------- */
+
+static Val
+place_of(Cg *c, LLVMTypeRef element, unsigned count)
+{
+    const Val at = LLVMBuildAlloca(c->at_entry, LLVMArrayType2(element, count), "tile");
+    LLVMSetAlignment(at, 16);
+    return at;
+}
+
+static Val
+item_at(Cg *c, LLVMTypeRef element, Val base, int i)
+{
+    Val index = cg_i64(c, i);
+    return LLVMBuildInBoundsGEP2(c->b, element, base, &index, 1, "");
+}
+
+static void
+put_items(Cg *c, LLVMTypeRef element, Val base, const Val *items, int count)
+{
+    for (int i = 0; i < count; i++)
+        LLVMBuildStore(c->b, items[i], item_at(c, element, base, i));
+}
+
+static void
+get_items(Cg *c, LLVMTypeRef element, Val base, Val *items, int count)
+{
+    for (int i = 0; i < count; i++)
+        items[i] = LLVMBuildLoad2(c->b, element, item_at(c, element, base, i), "");
+}
+
+void
+ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2])
+{
+    if (on_model(c)) {
+        Val args[] = {place_of(c, c->f32, 4), place_of(c, c->i32, 4), place_of(c, c->i32, 2)};
+        put_items(c, c->f32, args[0], acc, 4);
+        put_items(c, c->i32, args[1], a, 4);
+        put_items(c, c->i32, args[2], b, 2);
+        model_call(c, "mma_bf16", c->void_t, args, 3);
+        get_items(c, c->f32, args[0], acc, 4);
+        return;
+    }
+    Val args[] = {a[0], a[1], a[2], a[3], b[0], b[1], acc[0], acc[1], acc[2], acc[3]};
+    const Val out =
+        cg_intrinsic(c, "llvm.nvvm.mma.m16n8k16.row.col.bf16", NULL, 0, args, COUNT_OF(args));
+    for (unsigned i = 0; i < 4; i++)
+        acc[i] = LLVMBuildExtractValue(c->b, out, i, "");
+}
+
+void
+ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4])
+{
+    enum { SHARED = 3 };
+    if (on_model(c)) {
+        Val args[] = {address, i32(c, transpose), place_of(c, c->i32, 4)};
+        model_call(c, "load_matrices", c->void_t, args, 3);
+        get_items(c, c->i32, args[2], out, 4);
+        return;
+    }
+    Val at = in_space(c, address, SHARED);
+    LLVMTypeRef type = LLVMTypeOf(at);
+    const char *name = transpose ? "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16"
+                                 : "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16";
+    const Val all = cg_intrinsic(c, name, &type, 1, &at, 1);
+    for (unsigned i = 0; i < 4; i++)
+        out[i] = LLVMBuildExtractValue(c->b, all, i, "");
+}
+
+/* ---- sites
+ * ------------------------------------------------------------------------------------------------
+ */
+
+PtxSites
+ptx_sites(Cg *c, CgKernel *k, const Value *v)
+{
+    enum { THREADS = 256 };
+    const int64_t width = cg_width(v);
+    int64_t each = 1, all = 0;
+    const AbiCount of = ptx_count(v, &each);
+    if (!size_mul(each, width, &all))
+        die("kernel %s has too many elements", k->kernel->name);
+    ptx_threads(k, THREADS);
+    ptx_grid(k, 0, of, all, THREADS, 1);
+    const Val index = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, THREADS)), ptx_thread(c));
+    const Val columns = cg_i64(c, width), row = cg_div(c, index, columns);
+    PtxSites s = {
+        .at = {.row = row, .col = cg_sub(c, index, cg_mul(c, row, columns)), .lanes = 1}
+    };
+    s.branch = cg_if(c, cg_less(c, row, cg_rows(c, k, v)));
+    return s;
+}
+
+void
+ptx_sites_end(Cg *c, PtxSites *s)
+{
+    cg_endif(c, &s->branch);
+}
+
+/* Segments lie in the order of their rows: the last that begins at `row` or before, by halving. */
+Val
+ptx_segment_of(Cg *c, CgKernel *k, Val row)
+{
+    const Val low = cg_var(c, c->i64, cg_i64(c, 0), "low");
+    const Val high = cg_var(c, c->i64, cg_call_field(c, k, CALL_nseg), "high");
+    int64_t halvings = 1;
+    while (((int64_t)1 << halvings) < k->graph->block + 1)
+        halvings++;
+    CgLoop loop = cg_loop(c, "halve", cg_i64(c, 0), cg_i64(c, halvings), 1);
+    const Val a = cg_get(c, c->i64, low), b = cg_get(c, c->i64, high);
+    const Val middle = cg_div(c, cg_add(c, a, b), cg_i64(c, 2));
+    const Val begins = cg_segment(c, k, middle).row;
+    const Val after = cg_less(c, row, begins); /* so it is before the middle one */
+    cg_set(c, low, LLVMBuildSelect(c->b, after, a, middle, ""));
+    cg_set(c, high, LLVMBuildSelect(c->b, after, middle, b, ""));
+    cg_loop_end(c, &loop);
+    return cg_get(c, c->i64, low);
+}

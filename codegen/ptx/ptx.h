@@ -1,0 +1,91 @@
+/* codegen/ptx/ptx.h -- private to codegen/: what emitters of a GPU's kernels have beside cg.h.
+ *
+ * A kernel is one function that every thread of a grid of blocks runs (PTX ISA, "Programming
+ * Model"). An emitter says how many threads a block has and, for each direction of the grid, what
+ * is counted; then it builds what one thread does. Numbers are as on a CPU: a site is one element.
+ * Where compile.device is model, C functions take the place of the GPU (codegen/gpu_model.c), and
+ * what they would let pass must still be right: a barrier between a write and a read of another
+ * thread, every thread of a warp at each exchange. */
+#ifndef SSMC_CODEGEN_PTX_PTX_H
+#define SSMC_CODEGEN_PTX_PTX_H
+
+#include "codegen/emit/cg.h"
+
+/* ---- the grid -------------------------------------------------------------------------------- */
+
+void ptx_threads(CgKernel *k, int64_t threads); /* of a block; a multiple of GPU_WARP */
+/* Blocks in direction 0, 1 or 2: AbiExtent. A direction of which nothing is said has one. */
+void ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int64_t times);
+/* What counts the rows of v, and how many rows each counted thing has: T, R, T*k or a constant. */
+AbiCount ptx_count(const Value *v, int64_t *each);
+
+Val ptx_thread(Cg *c);               /* in its block, i64 */
+Val ptx_block(Cg *c, int direction); /* in the grid, i64 */
+Val ptx_lane(Cg *c);                 /* thread of its warp */
+Val ptx_warp(Cg *c);                 /* warp of its block */
+
+/* ---- what threads share ---------------------------------------------------------------------- */
+
+/* Bytes of the block's own memory, 16-byte aligned; not zeros. Anywhere in the kernel. */
+Val ptx_shared(Cg *c, CgKernel *k, int64_t bytes);
+void ptx_barrier(Cg *c); /* every thread of the block, as often as every other */
+/* The number that the lane with number `lane` xor `mask` gives; f32. The whole warp. */
+Val ptx_exchange(Cg *c, Val x, int mask);
+/* combine over the lanes of a warp, or of groups of `lanes` lanes one after the other; each lane
+ * gets it. */
+Val ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b));
+/* combine over all threads of the block; each gets it. identity: of combine. */
+Val ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Val a, Val b));
+
+/* ---- copies beside the arithmetic (PTX ISA, cp.async) -----------------------------------------
+ */
+
+/* 16 bytes from memory to shared memory, both so aligned; where `valid` (i1) is false zeros, and
+ * nothing is read. They are there for this thread after ptx_copy_wait, for others after a barrier
+ * behind it. */
+void ptx_copy16(Cg *c, Val shared, Val from, Val valid);
+void ptx_copy_commit(Cg *c);           /* those since the last are one group */
+void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
+
+/* ---- products of tiles (PTX ISA, "Warp Level Matrix Instructions") ----------------------------
+ */
+
+/* acc[4] += a b of 16 x 16 by 16 x 8 bf16, f32 sums, by a whole warp. Lane l = 4 g + t has of a the
+ * pairs (row g, columns 2t, 2t+1), (g+8, 2t), (g, 2t+8), (g+8, 2t+8), as i32 each; of b (rows 2t,
+ * 2t+1 of column g), (2t+8, 2t+9); of acc (g, 2t), (g, 2t+1), (g+8, 2t), (g+8, 2t+1). */
+void ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2]);
+/* Four 8 x 8 matrices of 16-bit numbers of shared memory: lane 8 i + r gives the address of row r
+ * (16 bytes, so aligned) of matrix i; lane l gets of each the pair in row l / 4, columns 2 (l % 4),
+ * as i32: what a of a product is of. transpose: of the matrix transposed. */
+void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
+
+/* ---- sites ------------------------------------------------------------------------------------
+ */
+
+/* One element of a [rows,width] value for each thread: the grid, the site, and the branch that is
+ * taken where there is such an element. Close with ptx_sites_end. */
+typedef struct {
+    CgSite at;
+    CgIf branch;
+} PtxSites;
+PtxSites ptx_sites(Cg *c, CgKernel *k, const Value *v);
+void ptx_sites_end(Cg *c, PtxSites *s);
+
+/* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */
+Val ptx_segment_of(Cg *c, CgKernel *k, Val row);
+
+/* ---- emitters: one for each anchor, as in cg.h -------------------------------------------------
+ */
+
+CgEmitter ptx_map;             /* no anchor */
+CgEmitter ptx_embed, ptx_take; /* ptx_map.c */
+CgEmitter ptx_norm;            /* ptx_norm.c */
+
+/* ---- function.c --------------------------------------------------------------------------------
+ */
+
+/* Builds the kernel's function in c->mod and fills k->launch: a kernel of the module; on the model
+ * an AbiKernel, which runs the whole grid. NULL: no emitter takes it; diag says why. */
+Val ptx_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag);
+
+#endif
