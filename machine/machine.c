@@ -149,8 +149,8 @@ machine_matrix(Machine *m, const char *word)
 /* ---- GPUs ----------------------------------------------------------------------------------- */
 
 static const Gpu gpus[GPUS] = {
-#define GPU(id, name, capability, ptx, shared, chunk)                                              \
-    [GPU_##id] = {GPU_##id, name, capability, ptx, shared, chunk, false},
+#define GPU(id, name, capability, ptx, shared, chunk, units)                                       \
+    [GPU_##id] = {GPU_##id, name, capability, ptx, shared, chunk, units, false},
 #include "machine/gpus.def"
 #undef GPU
 };

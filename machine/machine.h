@@ -26,7 +26,7 @@ typedef struct {
 
 typedef enum {
     GPU_none,
-#define GPU(id, name, capability, ptx, shared, chunk) GPU_##id,
+#define GPU(id, name, capability, ptx, shared, chunk, units) GPU_##id,
 #include "machine/gpus.def"
 #undef GPU
     GPUS
@@ -40,6 +40,7 @@ typedef struct {
     const char *ptx;      /* LLVM's feature of the PTX version */
     int64_t shared_bytes; /* that the threads of a block can share, at most */
     int64_t chunk;        /* of an SSD */
+    int units;            /* multiprocessors */
     bool model;           /* C functions stand in for its threads: for tests on any CPU */
 } Gpu;
 enum { GPU_WARP = 32, GPU_MOST_THREADS = 1024 }; /* threads in step; threads of a block, at most */

@@ -30,6 +30,7 @@
  */
 #include <string.h>
 
+#include "machine/product.h"
 #include "passes/internal.h"
 
 static const char *
@@ -100,14 +101,36 @@ partition_chunks(const Machine *m, const Graph *g, const Kernel *k)
     return some && all;
 }
 
+/* A GPU's projection says by which product, unless the text does. */
+static bool
+partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
+{
+    const Node *n = k->anchor;
+    const bool floats = n && node_class(n) == CLASS_CONTRACT && node_weight(n) &&
+                        dtype_info[node_weight(n)->type.dtype].is_float && !node_is_packed(n);
+    if (!floats || attrs_find(&k->attrs, ATTR_product))
+        return false;
+    const Value *x = node_operand(n, 'x'), *y = n->out[0];
+    const int64_t most = dim_count(y->type.shape.dim[0], g->block, g->rows);
+    const bool few = cx->phase == PHASE_DECODE || most <= PRODUCT_MOST_FEW;
+    const ProductRows rows = cx->reproducible ? PRODUCT_ANY : few ? PRODUCT_FEW : PRODUCT_MANY;
+    const ProductChoice choice = product_for(rows, x->type.dtype, type_width(&y->type));
+    attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
+    if (choice.small)
+        attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));
+    return true;
+}
+
 bool
 pass_partition(Graph *g, PassCtx *cx)
 {
     bool changed = false;
     for (int i = 0; i < g->nkernels; i++) {
         Kernel *k = g->kernels[i];
-        if (cx->machine->gpu.kind != GPU_none && !kernel_is_init(g, k))
+        if (cx->machine->gpu.kind != GPU_none && !kernel_is_init(g, k)) {
+            changed = partition_product(cx, g, k) || changed;
             continue;
+        }
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
             const Type w = node_matrix(k->anchor, node_weight(k->anchor));
             const int64_t vectors = w.shape.dim[2].n / machine_lanes(cx->machine);

@@ -13,6 +13,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_take] = ptx_take,
     [OP_rmsnorm] = ptx_norm,
     [OP_layernorm] = ptx_norm,
+    [OP_linear] = ptx_linear,
 };
 
 /* As emitter_of of codegen/function.c. */
@@ -26,17 +27,6 @@ emitter_of(const CgKernel *k)
 /* ---- the function ---------------------------------------------------------------------------- */
 
 enum { PTX_KERNEL = 71 }; /* LLVM's number of the calling convention of kernels: CallingConv.h */
-
-/* !nvvm.annotations: {fn, key, value}. */
-static void
-annotate(Cg *c, Val fn, const char *key, int64_t value)
-{
-    LLVMMetadataRef items[] = {
-        LLVMValueAsMetadata(fn), LLVMMDStringInContext2(c->ctx, key, strlen(key)),
-        LLVMValueAsMetadata(LLVMConstInt(c->i32, (unsigned long long)value, 0))};
-    const LLVMMetadataRef node = LLVMMDNodeInContext2(c->ctx, items, COUNT_OF(items));
-    LLVMAddNamedMetadataOperand(c->mod, "nvvm.annotations", LLVMMetadataAsValue(c->ctx, node));
-}
 
 static Val
 declare(Cg *c, const CgKernel *k, const char *name)
@@ -160,6 +150,6 @@ ptx_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag)
     k->launch.symbol = name;
     if (model)
         return launch_of(c, k, thread_of(c, k, c->fn, name), name);
-    annotate(c, c->fn, "maxntidx", k->launch.threads);
+    ptx_annotate(c, c->fn, "maxntidx", k->launch.threads);
     return c->fn;
 }

@@ -2,6 +2,8 @@
  * intrinsics for NVPTX, or calls of the model's functions. */
 #include "codegen/ptx/ptx.h"
 
+#include <string.h>
+
 /* ---- intrinsics, and what stands in for them ----------------------------------------------------
  */
 
@@ -47,6 +49,23 @@ ptx_threads(CgKernel *k, int64_t threads)
     if (threads < 1 || threads > GPU_MOST_THREADS || threads % GPU_WARP)
         die("kernel %s: a block of %lld threads", k->kernel->name, (long long)threads);
     k->launch.threads = (int32_t)threads;
+}
+
+void
+ptx_annotate(Cg *c, Val fn, const char *key, int64_t value)
+{
+    LLVMMetadataRef items[] = {
+        LLVMValueAsMetadata(fn), LLVMMDStringInContext2(c->ctx, key, strlen(key)),
+        LLVMValueAsMetadata(LLVMConstInt(c->i32, (unsigned long long)value, 0))};
+    const LLVMMetadataRef node = LLVMMDNodeInContext2(c->ctx, items, COUNT_OF(items));
+    LLVMAddNamedMetadataOperand(c->mod, "nvvm.annotations", LLVMMetadataAsValue(c->ctx, node));
+}
+
+void
+ptx_resident(Cg *c, int blocks)
+{
+    if (!on_model(c))
+        ptx_annotate(c, c->fn, "minctasm", blocks);
 }
 
 void
@@ -212,18 +231,30 @@ in_space(Cg *c, Val at, unsigned space)
     return LLVMBuildAddrSpaceCast(c->b, at, LLVMPointerTypeInContext(c->ctx, space), "");
 }
 
-void
-ptx_copy16(Cg *c, Val shared, Val from, Val valid)
+static void
+copy16(Cg *c, Val shared, Val from, Val valid, const char *model)
 {
     enum { BYTES = 16, GLOBAL = 1, SHARED = 3 };
     const Val bytes = LLVMBuildSelect(c->b, valid, i32(c, BYTES), i32(c, 0), "");
     if (on_model(c)) {
         Val args[] = {shared, from, bytes};
-        model_call(c, "copy16", c->void_t, args, 3);
+        model_call(c, model, c->void_t, args, 3);
         return;
     }
     Val args[] = {in_space(c, shared, SHARED), in_space(c, from, GLOBAL), bytes};
     cg_intrinsic(c, "llvm.nvvm.cp.async.cg.shared.global.16.s", NULL, 0, args, 3);
+}
+
+void
+ptx_copy16(Cg *c, Val shared, Val from, Val valid)
+{
+    copy16(c, shared, from, valid, "copy16");
+}
+
+void
+ptx_copy16_weight(Cg *c, Val shared, Val from, Val valid)
+{
+    copy16(c, shared, from, valid, "copy16_weight");
 }
 
 void
@@ -243,6 +274,38 @@ ptx_copy_wait(Cg *c, int behind)
         model_call(c, "copy_wait", c->void_t, &arg, 1);
     else
         cg_intrinsic(c, "llvm.nvvm.cp.async.wait.group", NULL, 0, &arg, 1);
+}
+
+/* LLVM has no intrinsic of a load that leaves the first-level cache alone. */
+static Val
+load_once(Cg *c, Val from)
+{
+    enum { GLOBAL = 1 };
+    static const char code[] =
+        "ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {$0, $1, $2, $3}, [$4];";
+    static const char constraints[] = "=r,=r,=r,=r,l";
+    Val at = in_space(c, from, GLOBAL);
+    LLVMTypeRef parts[] = {c->i32, c->i32, c->i32, c->i32}, arg = LLVMTypeOf(at);
+    const LLVMTypeRef type =
+        LLVMFunctionType(LLVMStructTypeInContext(c->ctx, parts, 4, 0), &arg, 1, 0);
+    const Val load = LLVMGetInlineAsm(type, code, strlen(code), constraints, strlen(constraints), 0,
+                                      0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(c->b, type, load, &at, 1, "");
+}
+
+void
+ptx_load16(Cg *c, Val from, bool once, Val out[4])
+{
+    if (once && !on_model(c)) {
+        const Val all = load_once(c, from);
+        for (unsigned i = 0; i < 4; i++)
+            out[i] = LLVMBuildExtractValue(c->b, all, i, "");
+        return;
+    }
+    const Val all = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4), from, "");
+    LLVMSetAlignment(all, on_model(c) ? 1 : 16);
+    for (int i = 0; i < 4; i++)
+        out[i] = LLVMBuildExtractElement(c->b, all, cg_i64(c, i), "");
 }
 
 /* ---- products of tiles

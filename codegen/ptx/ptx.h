@@ -14,6 +14,8 @@
 /* ---- the grid -------------------------------------------------------------------------------- */
 
 void ptx_threads(CgKernel *k, int64_t threads); /* of a block; a multiple of GPU_WARP */
+/* Registers of a thread are to leave room for so many blocks of this kernel on a multiprocessor. */
+void ptx_resident(Cg *c, int blocks);
 /* Blocks in direction 0, 1 or 2: AbiExtent. A direction of which nothing is said has one. */
 void ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int64_t times);
 /* What counts the rows of v, and how many rows each counted thing has: T, R, T*k or a constant. */
@@ -44,8 +46,14 @@ Val ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c
  * nothing is read. They are there for this thread after ptx_copy_wait, for others after a barrier
  * behind it. */
 void ptx_copy16(Cg *c, Val shared, Val from, Val valid);
+/* The same from a weight: on the model its tensor lies in its file, aligned or not. */
+void ptx_copy16_weight(Cg *c, Val shared, Val from, Val valid);
 void ptx_copy_commit(Cg *c);           /* those since the last are one group */
 void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
+
+/* 16 bytes of memory that no kernel writes while this one runs, so aligned, as four i32. once: no
+ * other block of this multiprocessor reads them soon. */
+void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
 
 /* ---- products of tiles (PTX ISA, "Warp Level Matrix Instructions") ----------------------------
  */
@@ -80,6 +88,10 @@ Val ptx_segment_of(Cg *c, CgKernel *k, Val row);
 CgEmitter ptx_map;             /* no anchor */
 CgEmitter ptx_embed, ptx_take; /* ptx_map.c */
 CgEmitter ptx_norm;            /* ptx_norm.c */
+CgEmitter ptx_linear;          /* ptx_linear.c */
+
+/* !nvvm.annotations: {fn, key, value}. */
+void ptx_annotate(Cg *c, Val fn, const char *key, int64_t value);
 
 /* ---- function.c --------------------------------------------------------------------------------
  */

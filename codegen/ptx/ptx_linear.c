@@ -1,0 +1,129 @@
+/* codegen/ptx/ptx_linear.c -- y[T,O] = x[T,K] W^T + b with what is fused after it, on a GPU: what is
+ * multiplied, and by which product of machine/products.def.
+ *
+ * bf16 by bf16 goes to the tensor cores, all else is multiplied as f32. A kernel whose text says
+ * nothing gets the product that passes would choose. */
+#include <string.h>
+
+#include "codegen/ptx/linear.h"
+
+/* cg_linear_finish takes the sum from where it lies: here in a register. */
+static Val
+sum_itself(Cg *c, const CgLinear *l, const CgSite *site, Val at)
+{
+    (void)c;
+    (void)l;
+    (void)site;
+    return at;
+}
+
+void
+ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sum)
+{
+    const CgSite site = {.row = row, .col = col, .lanes = 1};
+    cg_linear_finish(c, &p->l, &site, sum);
+}
+
+Val
+ptx_linear_source(Cg *c, const PtxLinear *p, Val row)
+{
+    return cg_div(c, row, cg_i64(c, p->l.each));
+}
+
+/* ---- operands -------------------------------------------------------------------------------- */
+
+/* Rows in whole 16s of bytes that begin at multiples of 16 bytes. Weights do by themselves. */
+static bool
+rows_whole(const CgOperand *o, Dtype unit, int64_t stride, int64_t depth)
+{
+    const int64_t bytes = dtype_info[unit].bytes;
+    return o->dtype == unit && o->value->place.offset % 16 == 0 && stride * bytes % 16 == 0 &&
+           depth * bytes % 16 == 0;
+}
+
+static ProductRows
+rows_of(const CgKernel *k, const Value *y)
+{
+    const int64_t most = dim_count(y->type.shape.dim[0], k->graph->block, k->graph->rows);
+    return most <= PRODUCT_MOST_FEW ? PRODUCT_FEW : PRODUCT_MANY;
+}
+
+static bool
+fits(const PtxLinear *p, const Product *product)
+{
+    if (product->method == PRODUCT_STREAM)
+        return true;
+    return (product->method == PRODUCT_MMA) == p->bf16;
+}
+
+static bool
+said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
+{
+    const Kernel *kernel = p->k->kernel;
+    const Attr *attr = attrs_find(&kernel->attrs, id);
+    *out = attr ? product_named(attr->word) : NULL;
+    if (!attr)
+        return true;
+    if (!*out)
+        return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s, expected one of: %s",
+                          kernel->name, attr_info[id].name, attr->word, product_names());
+    if (!fits(p, *out))
+        return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s does not multiply %s",
+                          kernel->name, attr_info[id].name, attr->word,
+                          dtype_info[p->x->dtype].name);
+    return true;
+}
+
+static bool
+choose(PtxLinear *p, Diag *diag)
+{
+    if (!said(p, ATTR_product, &p->product, diag) || !said(p, ATTR_small, &p->small, diag))
+        return false;
+    if (p->product && p->small && p->product->threads != p->small->threads)
+        return diag_error(diag, p->k->kernel->anchor->loc,
+                          "kernel %s: product=%s has blocks of %d threads, small=%s of %d",
+                          p->k->kernel->name, p->product->name, p->product->threads,
+                          p->small->name, p->small->threads);
+    if (!p->product) {
+        const ProductChoice choice =
+            product_for(rows_of(p->k, p->l.y), p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
+        p->product = choice.product;
+        p->small = choice.small;
+    }
+    return true;
+}
+
+/* ---- the kernel ------------------------------------------------------------------------------ */
+
+bool
+ptx_linear(Cg *c, CgKernel *k, Diag *diag)
+{
+    const Node *anchor = k->kernel->anchor;
+    PtxLinear p = {.l = cg_linear(k), .k = k};
+    p.x = cg_operand(k, p.l.x);
+    p.w = cg_operand(k, p.l.w);
+    if (!p.x || !p.w)
+        return diag_error(diag, anchor->loc, "%s reads `%s`, which its own kernel makes",
+                          op_info[anchor->op].name, p.x ? p.l.w->name : p.l.x->name);
+    const Type matrix = node_matrix(anchor, p.l.w);
+    if (matrix.shape.rank != 2)
+        return diag_error(diag, anchor->loc,
+                          "%s reads `%s`, which is packed: a GPU reads weights as they lie",
+                          op_info[anchor->op].name, p.l.w->name);
+    p.l.finish = sum_itself;
+    p.bf16 = p.x->dtype == DTYPE_bf16 && p.w->dtype == DTYPE_bf16;
+    const Dtype unit = p.bf16 ? DTYPE_bf16 : DTYPE_f32;
+    p.x_whole = rows_whole(p.x, unit, p.x->stride, p.l.depth);
+    p.w_whole = rows_whole(p.w, unit, p.l.depth, p.l.depth);
+    p.rows = cg_rows(c, k, p.l.y);
+    p.matrix = matrix.shape.dim[0].n * p.l.depth;
+    p.weight = cg_at(c, p.w->base, p.w->dtype,
+                     cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
+    if (!choose(&p, diag))
+        return false;
+    if (p.product->method == PRODUCT_STREAM)
+        ptx_linear_stream(c, &p);
+    else
+        ptx_linear_tiles(c, &p);
+    return true;
+}

@@ -1,0 +1,362 @@
+/* codegen/ptx/ptx_stream.c -- projections of few rows: weights are read once, 16 bytes a lane
+ * straight into registers, and used for up to 64 rows.
+ *
+ * bf16: a warp makes 16 outputs (or 32) of the rows in groups of 8 by mma, weights in the place of
+ * the 16 rows of a, token rows in the place of the 8 columns of b. A product sums over 16 inputs
+ * whatever their order: lane 4 g + t has inputs 8t .. 8t+7 of 32 of weight rows g and g + 8, and of
+ * token row g, which are two products' worth. Warps divide the inputs; their sums are added in
+ * their order. Other types: a lane multiplies every 32nd four inputs of a weight row by those of
+ * eight rows; lanes are added up by halves, and warps divide the outputs.
+ *
+ * Whatever the number of rows, the sums of each are made in the same order. */
+#include "codegen/ptx/linear.h"
+
+enum { ROWS = 8, STEP = 32, GAP = 4, MOST_GROUPS = 8, MOST_TILES = 2, MOST_LOADS = 8 };
+
+typedef struct {
+    PtxLinear *p;
+    const Product *t;
+    Val thread, lane, warp;
+    Val col, row, rows; /* the first output and row of the block; how many rows it has */
+    Val x, weight;      /* where row 0 of each begins for this block */
+    int64_t x_stride;
+    int64_t line; /* of the sums in shared memory: elements from row to row */
+    int sets;     /* of sums that are added */
+    Val sums;     /* shared f32 [sets][rows][line] */
+    Val x_row;    /* of experts: the one row of x; NULL: rows follow one another */
+} Stream;
+
+/* ---- sums to results --------------------------------------------------------------------------- */
+
+static Val
+sum_at(Cg *c, const Stream *s, Val set, Val row, Val col)
+{
+    const Val line = cg_add(c, cg_mul(c, set, cg_i64(c, s->t->rows)), row);
+    return cg_element(c, s->sums, DTYPE_f32, line, s->line, col);
+}
+
+static void
+results(Cg *c, const Stream *s)
+{
+    const int64_t columns = s->t->columns;
+    const Val out = cg_i64(c, s->p->l.out);
+    ptx_barrier(c);
+    CgLoop loop =
+        cg_loop(c, "result", s->thread, cg_mul(c, s->rows, cg_i64(c, columns)), s->t->threads);
+    const Val row = cg_div(c, loop.i, cg_i64(c, columns));
+    const Val col = cg_sub(c, loop.i, cg_mul(c, row, cg_i64(c, columns)));
+    CgIf inside = cg_if(c, cg_less(c, cg_add(c, s->col, col), out));
+    Val sum = cg_vload(c, sum_at(c, s, cg_i64(c, 0), row, col), DTYPE_f32, 1, NULL);
+    for (int i = 1; i < s->sets; i++)
+        sum = cg_fadd(c, sum, cg_vload(c, sum_at(c, s, cg_i64(c, i), row, col), DTYPE_f32, 1, NULL));
+    ptx_linear_store(c, s->p, cg_add(c, s->row, row), cg_add(c, s->col, col), sum);
+    cg_endif(c, &inside);
+    cg_loop_end(c, &loop);
+}
+
+/* ---- bf16 --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Stream *s;
+    int groups, tiles;
+    int loads;            /* steps whose weights are on their way at once */
+    int64_t steps, share; /* of 32 inputs: all; of a warp */
+    Val g, t;             /* of the lane */
+    /* This lane's rows, at its inputs of the warp's first step: of W addresses, of x elements from
+     * its first, i32. */
+    Val w[MOST_TILES][2], x[MOST_GROUPS];
+    Val acc[MOST_GROUPS][MOST_TILES][4];  /* variables */
+} Mma;
+
+/* Eight bf16 from `at` on, elements one by one; i1 there[e]. */
+static void
+gather8(Cg *c, Val at, Val base, Val col, int64_t depth, Val there, Val out[4])
+{
+    for (int i = 0; i < 4; i++) {
+        Val pair = LLVMConstNull(LLVMVectorType(c->i16, 2));
+        for (int e = 0; e < 2; e++) {
+            const Val more = cg_i64(c, 2 * i + e);
+            const Val known = LLVMBuildAnd(
+                c->b, there, cg_less(c, cg_add(c, col, more), cg_i64(c, depth)), "");
+            const Val from =
+                LLVMBuildSelect(c->b, known, cg_at(c, at, DTYPE_bf16, more), base, "");
+            const Val bits = LLVMBuildLoad2(c->b, c->i16, from, "");
+            LLVMSetAlignment(bits, 1 + c->aligned);
+            const Val one = LLVMBuildSelect(c->b, known, bits, LLVMConstNull(c->i16), "");
+            pair = LLVMBuildInsertElement(c->b, pair, one, cg_i64(c, e), "");
+        }
+        out[i] = LLVMBuildBitCast(c->b, pair, c->i32, "");
+    }
+}
+
+/* This lane's 8 inputs of step `step` of the warp in the row that begins at `row`. */
+static void
+load8(Cg *c, const Mma *m, const CgOperand *o, bool whole, bool once, Val row, Val step, Val out[4])
+{
+    const int64_t depth = m->s->p->l.depth;
+    const bool sure = depth % STEP == 0 && m->steps % m->s->sets == 0 && m->share % m->loads == 0;
+    const Val ahead = cg_mul(c, step, cg_i64(c, STEP));
+    const Val first = cg_mul(c, m->s->warp, cg_i64(c, m->share * STEP));
+    const Val col = cg_add(c, cg_add(c, first, ahead), cg_mul(c, m->t, cg_i64(c, 8)));
+    const Val there = LLVMBuildAnd(c->b, cg_less(c, col, cg_i64(c, depth)),
+                                   cg_less(c, step, cg_i64(c, m->share)), "");
+    const Val at = cg_at(c, row, DTYPE_bf16, ahead);
+    if (!whole) {
+        gather8(c, at, o->base, col, depth, there, out);
+        return;
+    }
+    ptx_load16(c, sure ? at : LLVMBuildSelect(c->b, there, at, o->base, ""), once, out);
+    for (int i = 0; i < 4 && !sure; i++)
+        out[i] = LLVMBuildSelect(c->b, there, out[i], LLVMConstNull(c->i32), "");
+}
+
+static void
+mma_rows(Cg *c, Mma *m)
+{
+    const Stream *s = m->s;
+    const Val out = cg_i64(c, s->p->l.out - 1), one = cg_i64(c, 1);
+    const Val in_row = cg_add(c, cg_mul(c, s->warp, cg_i64(c, m->share * STEP)),
+                              cg_mul(c, m->t, cg_i64(c, 8)));
+    for (int i = 0; i < m->tiles; i++)
+        for (int half = 0; half < 2; half++) {
+            const Val row = cg_add(c, cg_add(c, s->col, m->g), cg_i64(c, 16 * i + 8 * half));
+            m->w[i][half] = cg_element(c, s->weight, DTYPE_bf16, cg_min(c, row, out),
+                                       s->p->l.depth, in_row);
+        }
+    for (int r = 0; r < m->groups; r++) { /* rows that are not there: the last, of no matter */
+        const Val row = cg_min(c, cg_add(c, m->g, cg_i64(c, (int64_t)ROWS * r)),
+                               cg_sub(c, s->rows, one));
+        const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, s->x_stride)), in_row);
+        m->x[r] = LLVMBuildTrunc(c->b, at, c->i32, "");
+    }
+}
+
+static Val
+mma_x(Cg *c, const Mma *m, int group)
+{
+    return cg_at(c, m->s->x, DTYPE_bf16, LLVMBuildZExt(c->b, m->x[group], c->i64, ""));
+}
+
+/* Steps step .. step + loads - 1 of this warp. */
+static void
+mma_steps(Cg *c, Mma *m, Val step)
+{
+    const PtxLinear *p = m->s->p;
+    const int early = m->groups <= 2 ? m->groups : 0; /* rows of x that are read with the weights */
+    Val w[MOST_LOADS][MOST_TILES][2][4], x[MOST_LOADS][MOST_GROUPS][4];
+    for (int u = 0; u < m->loads; u++) {
+        const Val here = cg_add(c, step, cg_i64(c, u));
+        for (int i = 0; i < m->tiles; i++)
+            for (int half = 0; half < 2; half++)
+                load8(c, m, p->w, p->w_whole, true, m->w[i][half], here, w[u][i][half]);
+        for (int r = 0; r < early; r++)
+            load8(c, m, p->x, p->x_whole, false, mma_x(c, m, r), here, x[u][r]);
+    }
+    for (int u = 0; u < m->loads; u++) {
+        for (int r = early; r < m->groups; r++)
+            load8(c, m, p->x, p->x_whole, false, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)), x[u][r]);
+        for (int half = 0; half < 2; half++)
+            for (int i = 0; i < m->tiles; i++) {
+                const Val *low = w[u][i][0] + 2 * half, *high = w[u][i][1] + 2 * half;
+                const Val a[] = {low[0], high[0], low[1], high[1]};
+                for (int r = 0; r < m->groups; r++) {
+                    Val acc[4];
+                    for (int e = 0; e < 4; e++)
+                        acc[e] = cg_get(c, c->f32, m->acc[r][i][e]);
+                    ptx_mma_bf16(c, acc, a, x[u][r] + 2 * half);
+                    for (int e = 0; e < 4; e++)
+                        cg_set(c, m->acc[r][i][e], acc[e]);
+                }
+            }
+    }
+}
+
+static void
+mma_put(Cg *c, const Mma *m)
+{
+    const Val two = cg_mul(c, m->t, cg_i64(c, 2));
+    for (int r = 0; r < m->groups; r++)
+        for (int i = 0; i < m->tiles; i++)
+            for (int e = 0; e < 4; e++) {
+                const Val row = cg_add(c, two, cg_i64(c, ROWS * r + e % 2));
+                const Val col = cg_add(c, m->g, cg_i64(c, 16 * i + 8 * (e / 2)));
+                cg_vstore(c, sum_at(c, m->s, m->s->warp, row, col), DTYPE_f32,
+                          cg_get(c, c->f32, m->acc[r][i][e]), 1, NULL);
+            }
+}
+
+/* Steps at once: few more than there are in all, and no more registers than two groups' worth. */
+static int
+loads_of(const Stream *s, int64_t share, int groups)
+{
+    const int most = groups > 2 ? (s->t->depth + 3) / 4 : s->t->depth;
+    int best = 1;
+    for (int n = 1; n <= most && n <= share; n++)
+        if (round_up(share, n) * best <= round_up(share, best) * n || n <= best)
+            best = round_up(share, n) - share <= share / 8 ? n : best;
+    return best;
+}
+
+static void
+mma_groups(Cg *c, Stream *s, int groups)
+{
+    Mma m = {.s = s, .groups = groups, .tiles = s->t->columns / 16};
+    const Val four = cg_i64(c, 4);
+    m.steps = (s->p->l.depth + STEP - 1) / STEP;
+    m.share = (m.steps + s->sets - 1) / s->sets;
+    m.loads = loads_of(s, m.share, groups);
+    m.g = cg_div(c, s->lane, four);
+    m.t = cg_sub(c, s->lane, cg_mul(c, m.g, four));
+    mma_rows(c, &m);
+    for (int r = 0; r < groups; r++)
+        for (int i = 0; i < m.tiles; i++)
+            for (int e = 0; e < 4; e++)
+                m.acc[r][i][e] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
+    CgLoop loop = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, m.share), m.loads);
+    mma_steps(c, &m, loop.i);
+    cg_loop_end(c, &loop);
+    mma_put(c, &m);
+}
+
+/* The least of 1, 2, 4 and 8 groups of rows that has all: more would only multiply rows that are not
+ * there. */
+static void
+mma_any(Cg *c, Stream *s, int groups, int most)
+{
+    if (groups == most) {
+        mma_groups(c, s, groups);
+        return;
+    }
+    CgIf enough = cg_if(c, cg_less(c, s->rows, cg_i64(c, (int64_t)ROWS * groups + 1)));
+    mma_groups(c, s, groups);
+    cg_else(c, &enough);
+    mma_any(c, s, 2 * groups, most);
+    cg_endif(c, &enough);
+}
+
+/* ---- other types ------------------------------------------------------------------------------- */
+
+/* Inputs that a lane has at once: 4 where rows are whole 16s of bytes, else 1. */
+static int
+lane_inputs(const PtxLinear *p)
+{
+    return p->x_whole && p->w_whole ? 4 : 1;
+}
+
+/* `lanes` numbers as f32s; from column `col` on, which is there or is not. */
+static void
+fma_load(Cg *c, const CgOperand *o, Val row, Val col, Val there, bool once, int lanes, Val out[4])
+{
+    const Val at = LLVMBuildSelect(c->b, there, cg_at(c, row, o->dtype, col), o->base, "");
+    if (lanes == 4) {
+        ptx_load16(c, at, once, out);
+        for (int i = 0; i < 4; i++)
+            out[i] = cg_as_float(c, out[i]);
+    } else {
+        out[0] = cg_vload(c, at, o->dtype, 1, NULL);
+    }
+    for (int i = 0; i < lanes; i++)
+        out[i] = LLVMBuildSelect(c->b, there, out[i], cg_f32(c, 0), "");
+}
+
+/* The sums of this warp's outputs and `rows` rows from row `first` of the block on. */
+static void
+fma_rows(Cg *c, const Stream *s, Val first, int rows)
+{
+    enum { MOST_OUT = 8, MOST_ONCE = 8 };
+    const PtxLinear *p = s->p;
+    const int warps = s->t->threads / GPU_WARP, outs = s->t->columns / warps;
+    const int lanes = lane_inputs(p);
+    const Val mine = cg_mul(c, s->warp, cg_i64(c, outs)), last = cg_i64(c, p->l.out - 1);
+    Val w[MOST_OUT], x[ROWS], acc[MOST_OUT][ROWS];
+    for (int o = 0; o < outs; o++) {
+        const Val row = cg_add(c, cg_add(c, s->col, mine), cg_i64(c, o));
+        w[o] = cg_element(c, s->weight, p->w->dtype, cg_min(c, row, last), p->l.depth,
+                          cg_i64(c, 0));
+    }
+    for (int r = 0; r < rows; r++) {
+        const Val row = cg_min(c, cg_add(c, first, cg_i64(c, r)), cg_sub(c, s->rows, cg_i64(c, 1)));
+        x[r] = cg_element(c, s->x, p->x->dtype, row, s->x_stride, cg_i64(c, 0));
+    }
+    for (int o = 0; o < outs; o++)
+        for (int r = 0; r < rows; r++)
+            acc[o][r] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
+    const int64_t step = (int64_t)GPU_WARP * lanes, steps = (p->l.depth + step - 1) / step;
+    const int most = rows > 1 ? 2 : MOST_ONCE / outs, once = steps < most ? (int)steps : most;
+    CgLoop loop = cg_loop(c, "input", cg_i64(c, 0), cg_i64(c, p->l.depth), step * once);
+    Val wv[MOST_ONCE][MOST_OUT][4], xv[MOST_ONCE][ROWS][4];
+    for (int u = 0; u < once; u++) {
+        const Val col = cg_add(c, cg_add(c, loop.i, cg_mul(c, s->lane, cg_i64(c, lanes))),
+                               cg_i64(c, step * u));
+        const Val there = cg_less(c, col, cg_i64(c, p->l.depth));
+        for (int o = 0; o < outs; o++)
+            fma_load(c, p->w, w[o], col, there, true, lanes, wv[u][o]);
+        for (int r = 0; r < rows; r++)
+            fma_load(c, p->x, x[r], col, there, false, lanes, xv[u][r]);
+    }
+    for (int o = 0; o < outs; o++)
+        for (int r = 0; r < rows; r++) {
+            Val sum = cg_get(c, c->f32, acc[o][r]);
+            for (int u = 0; u < once; u++)
+                for (int e = 0; e < lanes; e++)
+                    sum = cg_fma(c, xv[u][r][e], wv[u][o][e], sum);
+            cg_set(c, acc[o][r], sum);
+        }
+    cg_loop_end(c, &loop);
+    Val sum[MOST_OUT][ROWS];
+    for (int o = 0; o < outs; o++)
+        for (int r = 0; r < rows; r++)
+            sum[o][r] = ptx_warp_fold(c, cg_get(c, c->f32, acc[o][r]), GPU_WARP, cg_fadd);
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, s->lane, cg_i64(c, 0), ""));
+    for (int o = 0; o < outs; o++)
+        for (int r = 0; r < rows; r++)
+            cg_vstore(c,
+                      sum_at(c, s, cg_i64(c, 0), cg_add(c, first, cg_i64(c, r)),
+                             cg_add(c, mine, cg_i64(c, o))),
+                      DTYPE_f32, sum[o][r], 1, NULL);
+    cg_endif(c, &one);
+}
+
+static void
+fma_any(Cg *c, const Stream *s)
+{
+    CgIf single = cg_if(c, cg_less(c, s->rows, cg_i64(c, 2)));
+    fma_rows(c, s, cg_i64(c, 0), 1);
+    cg_else(c, &single);
+    CgLoop loop = cg_loop(c, "rows", cg_i64(c, 0), s->rows, ROWS);
+    fma_rows(c, s, loop.i, ROWS);
+    cg_loop_end(c, &loop);
+    cg_endif(c, &single);
+}
+
+/* ---- the block ---------------------------------------------------------------------------------- */
+
+void
+ptx_linear_stream(Cg *c, PtxLinear *p)
+{
+    Stream s = {.p = p, .t = p->product, .x_stride = p->x->stride};
+    int64_t each = 1;
+    const AbiCount of = ptx_count(p->l.y, &each);
+    const int64_t blocks = (p->l.out + s.t->columns - 1) / s.t->columns;
+    const int64_t rows = s.t->rows;
+    ptx_threads(p->k, s.t->threads);
+    ptx_resident(c, s.t->threads > 128 ? 2 : 3);
+    ptx_grid(p->k, 0, ABI_ONE, blocks, 1, 1);
+    ptx_grid(p->k, 1, of, each, rows, 1);
+    s.thread = ptx_thread(c);
+    s.lane = ptx_lane(c);
+    s.warp = ptx_warp(c);
+    s.col = cg_mul(c, ptx_block(c, 0), cg_i64(c, s.t->columns));
+    s.row = cg_mul(c, ptx_block(c, 1), cg_i64(c, rows));
+    s.rows = cg_min(c, cg_i64(c, rows), cg_sub(c, p->rows, s.row));
+    s.sets = p->bf16 ? s.t->threads / GPU_WARP : 1;
+    s.line = s.t->columns + GAP;
+    s.sums = ptx_shared(c, p->k, s.sets * rows * s.line * (int64_t)sizeof(float));
+    s.weight = p->weight;
+    s.x = cg_element(c, p->x->base, p->x->dtype, s.row, p->x->stride, cg_i64(c, 0));
+    if (p->bf16)
+        mma_any(c, &s, 1, (int)rows / ROWS);
+    else
+        fma_any(c, &s);
+    results(c, &s);
+}

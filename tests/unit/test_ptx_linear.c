@@ -1,0 +1,108 @@
+/* tests/unit/test_ptx_linear.c -- projections of a GPU on its model, by every product of
+ * machine/products.def, against the interpreter; what a row gets, whatever it is together with; and
+ * the PTX of them. */
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/product.h"
+#include "tests/kernel_run.h"
+
+typedef struct {
+    const char *product;
+    const char *small; /* NULL: none */
+    const char *x, *w; /* types */
+    int K, O, rows;    /* rows: most */
+    int before;        /* columns of a value that x is the rest of; 0: x is all of it */
+    int first;         /* row of the weight; 0: all are read */
+    bool bias;
+} Case;
+
+static const Case cases[] = {
+    {"fma_32x32",   NULL,         "f32",  "f32",  16,  32,  32,  0, 0, false},
+    {"fma_32x32",   NULL,         "f32",  "f32",  1,   1,   40,  0, 0, true },
+    {"fma_32x32",   NULL,         "f32",  "f32",  67,  33,  40,  0, 5, true },
+    {"fma_32x32",   NULL,         "f32",  "f16",  60,  70,  40,  4, 0, true },
+    {"fma_32x32",   NULL,         "f32",  "bf16", 40,  50,  40,  3, 0, true },
+    {"fma_32x32",   NULL,         "f32",  "f32",  116, 100, 70,  8, 2, true },
+    {"fma_128x64",  NULL,         "f32",  "f32",  72,  70,  150, 0, 0, true },
+    {"fma_128x64",  "fma_32x32",  "f32",  "f32",  72,  70,  40,  0, 0, true },
+    {"mma_64x64",   NULL,         "bf16", "bf16", 64,  64,  64,  0, 0, false},
+    {"mma_64x64",   NULL,         "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"mma_64x64",   NULL,         "bf16", "bf16", 200, 72,  70,  8, 3, true },
+    {"mma_64x64",   NULL,         "bf16", "bf16", 328, 130, 70,  0, 0, true },
+    {"mma_64x64",   NULL,         "bf16", "bf16", 67,  65,  70,  3, 0, true },
+    {"mma_128x128", NULL,         "bf16", "bf16", 136, 140, 130, 0, 0, true },
+    {"mma_128x128", "mma_64x64",  "bf16", "bf16", 136, 72,  70,  0, 0, true },
+    {"mma_128x256", NULL,         "bf16", "bf16", 72,  264, 130, 0, 0, false},
+    {"stream_16x4", NULL,         "bf16", "bf16", 128, 32,  8,   0, 0, false},
+    {"stream_16x4", NULL,         "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"stream_16x4", NULL,         "bf16", "bf16", 768, 40,  70,  0, 3, true },
+    {"stream_16x4", NULL,         "bf16", "bf16", 67,  17,  30,  3, 0, true },
+    {"stream_16x8", NULL,         "bf16", "bf16", 328, 33,  20,  8, 0, true },
+    {"stream_32x4", NULL,         "bf16", "bf16", 360, 70,  70,  0, 0, true },
+    {"stream_16x4", NULL,         "f32",  "f32",  128, 32,  8,   0, 0, false},
+    {"stream_16x4", NULL,         "f32",  "f32",  67,  17,  9,   3, 2, true },
+    {"stream_16x8", NULL,         "f32",  "f32",  300, 33,  70,  4, 0, true },
+    {"stream_32x4", NULL,         "f32",  "f16",  72,  65,  20,  0, 0, true },
+};
+
+/* x is a column range of a table's rows; the product goes on through a gate to another value. */
+static char *
+graph_text(const Case *t)
+{
+    const int wide = t->before + t->K, all = t->O + 2 * t->first;
+    StrBuf sb = {0};
+    sb_printf(&sb,
+              "graph \"t\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+              " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
+              " weight zt: f32[%d,%d] tensor=\"zt\" init=ones\n"
+              " weight w: %s[%d,%d] tensor=\"w\" init=ones\n"
+              " weight b: f32[%d] tensor=\"b\" init=ones\n",
+              t->rows, t->rows, t->rows, wide, t->rows, t->O, t->w, all, t->K, all);
+    sb_printf(&sb, " kernel load { x = embed(ids, xt) }\n kernel other { z = embed(ids, zt) }\n");
+    const bool cast = strcmp(t->x, "f32") != 0;
+    if (cast)
+        sb_printf(&sb, " kernel round { r = cast(x) {to=%s} }\n", t->x);
+    if (t->before)
+        sb_printf(&sb, " l, u = split(%s) {sizes=[%d, %d]}\n", cast ? "r" : "x", t->before, t->K);
+    sb_printf(&sb, " kernel product {product=%s", t->product);
+    if (t->small)
+        sb_printf(&sb, ", small=%s", t->small);
+    sb_printf(&sb, "} {\n  y = linear(%s, w%s)", t->before ? "u" : cast ? "r" : "x",
+              t->bias ? ", b" : "");
+    if (t->first)
+        sb_printf(&sb, " {first=%d, rows=%d}", t->first, t->O);
+    sb_printf(&sb, "\n  a = silu(y)\n  s = add(a, z)\n }\n"
+                   " kernel pick { out = take(s) }\n output out\n}\n");
+    char *text = strdup(sb_text(&sb));
+    sb_free(&sb);
+    return text;
+}
+
+static void
+compare(const Case *t, const char *text)
+{
+    KernelRun *run = kernel_run_open(text, "native@model");
+    const int some = t->rows < 3 ? 1 : t->rows - 2;
+    const RunCall calls[] = {
+        {.nseg = 1, .len = {1}, .vocab = t->rows, .parts = 1},
+        {.nseg = 1, .len = {t->rows}, .vocab = t->rows, .parts = 1},
+        {.nseg = 2, .len = {1, some}, .slot = {1, 0}, .vocab = t->rows, .parts = 1},
+    };
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        const double off = kernel_run_difference(run, &calls[i]);
+        cr_expect(off <= 2e-5, "call %d: off by %g\n%s", (int)i, off, text);
+    }
+    kernel_run_close(run);
+}
+
+Test(ptx_linear, products_agree_with_the_interpreter)
+{
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char *text = graph_text(&cases[i]);
+        compare(&cases[i], text);
+        free(text);
+    }
+}
