@@ -175,6 +175,12 @@ describe_machines(Job *job)
         Machine *machine = &machines[job->nmachines - 1];
         machine_matrix(machine, job->fe.compile.matrix);
         machine_gpu(machine, job->fe.compile.device);
+        const FormatInfo *format = &format_info[job->fe.compile.format];
+        if (machine->gpu.kind != GPU_none && format->bits)
+            return tell_fault(listener, EXIT_BAD_INPUT,
+                              "compile.dtype=%s is for CPUs: on compile.device=%s projections "
+                              "multiply f32 or bf16",
+                              format->name, job->fe.compile.device);
         const char *note = machine_note(job->arena, machine);
         if (note)
             tell_text(listener, TOLD_note, "%s", note);

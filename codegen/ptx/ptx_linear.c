@@ -74,16 +74,25 @@ said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
     return true;
 }
 
+/* Whether both are tiles of one method and blocks of as many threads, the large one of small ones. */
+static bool
+divides(const Product *small, const Product *large)
+{
+    return large && small->method == large->method && small->method != PRODUCT_STREAM &&
+           small->threads == large->threads && large->rows % small->rows == 0 &&
+           large->columns % small->columns == 0;
+}
+
 static bool
 choose(PtxLinear *p, Diag *diag)
 {
     if (!said(p, ATTR_product, &p->product, diag) || !said(p, ATTR_small, &p->small, diag))
         return false;
-    if (p->product && p->small && p->product->threads != p->small->threads)
+    if (p->small && !divides(p->small, p->product))
         return diag_error(diag, p->k->kernel->anchor->loc,
-                          "kernel %s: product=%s has blocks of %d threads, small=%s of %d",
-                          p->k->kernel->name, p->product->name, p->product->threads,
-                          p->small->name, p->small->threads);
+                          "kernel %s: small=%s is no tile that product=%s is made of",
+                          p->k->kernel->name, p->small->name,
+                          p->product ? p->product->name : "");
     if (!p->product) {
         const ProductChoice choice =
             product_for(rows_of(p->k, p->l.y), p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);

@@ -472,18 +472,10 @@ tile(Cg *c, PtxLinear *p, const Product *product, Val shared)
     cg_endif(c, &needed);
 }
 
-static bool
-divides(const Product *small, const Product *large)
-{
-    return large->rows % small->rows == 0 && large->columns % small->columns == 0;
-}
-
 void
 ptx_linear_tiles(Cg *c, PtxLinear *p)
 {
     const Product *large = p->product, *small = p->small ? p->small : large;
-    if (!divides(small, large))
-        die("product %s is no part of %s", small->name, large->name);
     const Tiles a = tiles_open(p, large), b = tiles_open(p, small);
     int64_t each = 1;
     const AbiCount of = ptx_count(p->l.y, &each);
