@@ -390,6 +390,13 @@ model_exp2(float x)
     return y < 0x1p-126f ? 0 : y;
 }
 
+static float
+model_reciprocal(float x)
+{
+    const float y = 1 / x;
+    return fabsf(y) < 0x1p-126f ? copysignf(0, y) : y;
+}
+
 static void
 model_mma_bf16(float *acc, const uint32_t *a, const uint32_t *b)
 {
@@ -446,6 +453,6 @@ const ModelFunction gpu_model[] = {
     MODEL(launch),  MODEL(tid),         MODEL(ctaid),     MODEL(shared),
     MODEL(barrier), MODEL(exchange),    MODEL(mma_bf16),  MODEL(load_matrices),
     MODEL(copy16),  MODEL(copy_commit), MODEL(copy_wait), MODEL(pair),
-    MODEL(exp2),
+    MODEL(exp2),    MODEL(reciprocal),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -185,7 +185,8 @@ typedef struct {
     const Value
         *domain;     /* kernel_domain: the sites of cg_store_outputs run over its [rows,width] */
     bool coarse;     /* functions may be off by 2^-12: beside a matrix unit, where exact ones take
-                      * a tenth of a prefill, if the kernel stores 16 bits a number or fewer */
+                      * a tenth of a prefill, and on a GPU, if the kernel stores 16 bits a number or
+                      * fewer */
     Val call, share; /* function arguments */
     Val part, parts, threads, before; /* loaded from share */
     Val tokens, picked;               /* T and R, loaded from call */

@@ -128,7 +128,8 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     for (int i = 0; c->on_gpu && i < out->noperands; i++)
         out->operands[i].aligned = alignment_of(&out->operands[i]);
     out->domain = kernel_domain(g, kernel);
-    out->coarse = c->machine->matrix.kind != MATRIX_none && kernel_rounds_results(g, kernel);
+    const bool worth = c->on_gpu || c->machine->matrix.kind != MATRIX_none;
+    out->coarse = worth && kernel_rounds_results(g, kernel);
 }
 
 /* ---- what emitters ask for ------------------------------------------------------------------ */

@@ -290,6 +290,14 @@ ptx_exp2(Cg *c, Val x)
     return cg_intrinsic(c, "llvm.nvvm.ex2.approx.ftz.f", NULL, 0, &x, 1);
 }
 
+Val
+ptx_reciprocal(Cg *c, Val x)
+{
+    if (on_model(c))
+        return model_call(c, "reciprocal", c->f32, &x, 1);
+    return cg_intrinsic(c, "llvm.nvvm.rcp.approx.ftz.f", NULL, 0, &x, 1);
+}
+
 /* ---- copies
  * ------------------------------------------------------------------------------------------ */
 
