@@ -377,6 +377,26 @@ model_exchange(float x, int32_t mask)
     return real(got);
 }
 
+static uint32_t
+model_pair(float low, float high)
+{
+    return f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16;
+}
+
+static float
+model_exp2(float x)
+{
+    const float y = exp2f(x);
+    return y < 0x1p-126f ? 0 : y;
+}
+
+static float
+model_reciprocal(float x)
+{
+    const float y = 1 / x;
+    return fabsf(y) < 0x1p-126f ? copysignf(0, y) : y;
+}
+
 static void
 model_mma_bf16(float *acc, const uint32_t *a, const uint32_t *b)
 {
@@ -437,8 +457,8 @@ model_copy_wait(int32_t behind)
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"gpu_model_" #name, (void *)model_##name}
 const ModelFunction gpu_model[] = {
-    MODEL(launch),  MODEL(tid),         MODEL(ctaid),     MODEL(shared),
-    MODEL(barrier), MODEL(exchange),    MODEL(mma_bf16),  MODEL(load_matrices),
-    MODEL(copy16),  MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
+    MODEL(launch),      MODEL(tid),       MODEL(ctaid),         MODEL(shared), MODEL(barrier),
+    MODEL(exchange),    MODEL(mma_bf16),  MODEL(load_matrices), MODEL(copy16), MODEL(copy16_weight),
+    MODEL(copy_commit), MODEL(copy_wait), MODEL(pair),          MODEL(exp2),   MODEL(reciprocal),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -410,12 +410,18 @@ states_difference(KernelRun *run, int64_t slot)
         if (state->row_bytes)
             continue; /* what is read of them shows in the output */
         const char *at = run->states + slot * run->program->state_bytes + state->offset;
-        const float *got = (const float *)(const void *)at;
+        const bool half = state->dtype == ABI_BF16;
         int64_t count = 0;
         const double *expected = interp_state(run->interp[slot], state->name, &count);
-        cr_assert_eq(count * 4, state->bytes);
-        for (int64_t e = 0; e < count; e++)
-            worst = fmax(worst, difference(got[e], expected[e]));
+        cr_assert_eq(count * (half ? 2 : 4), state->bytes);
+        for (int64_t e = 0; e < count; e++) {
+            const double got = half ? bf16_to_f32(((const uint16_t *)(const void *)at)[e])
+                                    : ((const float *)(const void *)at)[e];
+            const double d = difference(got, expected[e]);
+            if (isnan(d))
+                return d;
+            worst = fmax(worst, d);
+        }
     }
     return worst;
 }
@@ -438,7 +444,11 @@ kernel_run_difference(KernelRun *run, const RunCall *call)
             return d;
         worst = fmax(worst, d);
     }
-    for (int i = 0; i < call->nseg; i++)
-        worst = fmax(worst, states_difference(run, call->slot[i]));
+    for (int i = 0; i < call->nseg; i++) {
+        const double d = states_difference(run, call->slot[i]);
+        if (isnan(d))
+            return d;
+        worst = fmax(worst, d);
+    }
     return worst;
 }

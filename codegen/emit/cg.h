@@ -163,6 +163,8 @@ typedef struct {
     Dtype dtype;
     int64_t stride; /* elements between rows; of states and inputs 0: they have none */
     bool is_output;
+    int aligned; /* on a GPU: the address is a multiple of so many bytes, a power of 2, at most 16;
+                  * elsewhere 0: nothing is known */
 } CgOperand;
 
 /* What cg_eval remembers of a value at the newest site, so that a value used twice is made once. */
@@ -183,7 +185,8 @@ typedef struct {
     const Value
         *domain;     /* kernel_domain: the sites of cg_store_outputs run over its [rows,width] */
     bool coarse;     /* functions may be off by 2^-12: beside a matrix unit, where exact ones take
-                      * a tenth of a prefill, if the kernel stores 16 bits a number or fewer */
+                      * a tenth of a prefill, and on a GPU, if the kernel stores 16 bits a number or
+                      * fewer */
     Val call, share; /* function arguments */
     Val part, parts, threads, before; /* loaded from share */
     Val tokens, picked;               /* T and R, loaded from call */

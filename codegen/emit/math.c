@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "codegen/emit/cg.h"
+#include "codegen/ptx/ptx.h"
 
 static Val
 unary(Cg *c, const char *name, Val x)
@@ -161,6 +162,8 @@ Val
 cg_exp2_coarsely(Cg *c, Val x)
 {
     static const float p[] = {1, 0.69542435f, 0.22630768f, 0.07826797f};
+    if (c->on_gpu)
+        return ptx_exp2(c, x);
     if (!scales_at_once(c, x))
         return cg_exp2(c, x);
     return scale_at_once(c, polynomial(c, reduce_at_once(c, x), p, COUNT_OF(p)), x);
@@ -229,10 +232,21 @@ fraction_coarsely(Cg *c, Val x)
     return polynomial(c, reduce_at_once(c, x), p, COUNT_OF(p));
 }
 
-/* The CPU's estimate of 1 / x, with an error of 2^-14 (Intel SDM, VRCP14PS). */
+/* x * 2^power with an error of 2^-18. */
+static Val
+times_exp2_coarsely(Cg *c, Val x, Val power)
+{
+    if (c->on_gpu)
+        return cg_fmul(c, x, ptx_exp2(c, power));
+    return scale_at_once(c, cg_fmul(c, x, fraction_coarsely(c, power)), power);
+}
+
+/* The estimate of 1 / x that a CPU has, with an error of 2^-14 (Intel SDM, VRCP14PS), or a GPU. */
 static Val
 reciprocal_coarsely(Cg *c, Val x)
 {
+    if (c->on_gpu)
+        return ptx_reciprocal(c, x);
     enum { ALL = 0xffff };
     Val args[] = {x, x, LLVMConstInt(c->i16, ALL, 0)};
     return cg_intrinsic(c, "llvm.x86.avx512.rcp14.ps.512", NULL, 0, args, 3);
@@ -244,8 +258,8 @@ static Val
 times_sigmoid_coarsely(Cg *c, Val x, Val u)
 {
     const Val high = cg_fmul(c, u, cg_like(c, x, -1.44269504088896341));
-    const Val fraction = fraction_coarsely(c, high);
-    const Val under = cg_fadd(c, scale_at_once(c, fraction, high), cg_like(c, x, 1.0));
+    const Val one = cg_like(c, x, 1.0);
+    const Val under = cg_fadd(c, times_exp2_coarsely(c, one, high), one);
     return cg_fmul(c, x, reciprocal_coarsely(c, under));
 }
 
@@ -369,9 +383,8 @@ gelu_erf_coarsely(Cg *c, Val x)
     const Val a = cg_vmin(c, cg_like(c, x, 14.0), unary(c, "llvm.fabs", x));
     const Val z = reciprocal_coarsely(c, cg_fadd(c, a, cg_like(c, x, 2.0)));
     const Val power = cg_fmul(c, cg_fmul(c, a, a), cg_like(c, x, -0.5 * 1.44269504088896341));
-    const Val fraction = fraction_coarsely(c, power);
     const Val share = cg_fmul(c, cg_fmul(c, a, z), polynomial(c, z, q, COUNT_OF(q)));
-    const Val tail = scale_at_once(c, cg_fmul(c, share, fraction), power);
+    const Val tail = times_exp2_coarsely(c, share, power);
     return cg_fsub(c, cg_vmax(c, cg_like(c, x, 0.0), x), tail);
 }
 
@@ -412,8 +425,8 @@ cast(Cg *c, const Node *n, Val x)
 /* Formula of an op, and the greatest error in units in the last place that it promises over every
  * f32 (0: correctly rounded, or no rounding at all). Measured over all floats with 2^-10 <= |x| <
  * 2^7, with fma and without: exp 1.01, sigmoid 2.41, silu 3.40, softplus 1.97, tanh 1.34,
- * gelu 3.41, gelu_erf 3.50. coarsely: to 2^-12, for vectors of 512 bits whose results are rounded
- * to 16 bits or fewer; NULL: not cheaper. */
+ * gelu 3.41, gelu_erf 3.50. coarsely: to 2^-12, for vectors of 512 bits, and on a GPU, whose results
+ * are rounded to 16 bits or fewer; NULL: not cheaper. */
 static const struct {
     Val (*of_one)(Cg *c, Val x);
     Val (*coarsely)(Cg *c, Val x);
@@ -454,7 +467,7 @@ Val
 cg_pointwise(Cg *c, const CgKernel *k, const Node *node, Val *in)
 {
     const Op op = node->op;
-    if (pointwise[op].coarsely && k->coarse && scales_at_once(c, in[0]))
+    if (pointwise[op].coarsely && k->coarse && (c->on_gpu || scales_at_once(c, in[0])))
         return pointwise[op].coarsely(c, in[0]);
     if (pointwise[op].of_one)
         return pointwise[op].of_one(c, in[0]);

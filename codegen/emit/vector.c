@@ -210,7 +210,7 @@ cg_bf16_bits(Cg *c, Val v)
 {
     const int lanes = cg_lanes_of(v);
     const LLVMTypeRef half = cg_vec_of(c->i16, lanes);
-    if (c->machine->bf16_dot && cg_on_x86(c)) {
+    if (c->on_gpu ? !c->machine->gpu.model : c->machine->bf16_dot && cg_on_x86(c)) {
         const Val narrow = LLVMBuildFPTrunc(c->b, v, cg_vec_of(c->bf16, lanes), "");
         return LLVMBuildBitCast(c->b, narrow, half, "");
     }

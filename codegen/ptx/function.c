@@ -9,11 +9,10 @@
 #include "codegen/ptx/ptx.h"
 
 static CgEmitter *const emitters[OP_COUNT] = {
-    [OP_embed] = ptx_embed,
-    [OP_take] = ptx_take,
-    [OP_rmsnorm] = ptx_norm,
-    [OP_layernorm] = ptx_norm,
-    [OP_linear] = ptx_linear,
+    [OP_embed] = ptx_embed,       [OP_take] = ptx_take,
+    [OP_rmsnorm] = ptx_norm,      [OP_layernorm] = ptx_norm,
+    [OP_linear] = ptx_linear,     [OP_conv1d] = ptx_conv1d,
+    [OP_ssd_scan] = ptx_ssd_scan, [OP_selective_scan] = ptx_selective_scan,
 };
 
 /* As emitter_of of codegen/function.c. */
@@ -21,6 +20,8 @@ static CgEmitter *
 emitter_of(const CgKernel *k)
 {
     const Node *anchor = k->kernel->anchor;
+    if (anchor && op_has_flag(anchor->op, 'S'))
+        return ptx_ssd_chunked;
     return anchor && op_info[anchor->op].cls != CLASS_POINTWISE ? emitters[anchor->op] : ptx_map;
 }
 

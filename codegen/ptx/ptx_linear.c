@@ -1,5 +1,5 @@
-/* codegen/ptx/ptx_linear.c -- y[T,O] = x[T,K] W^T + b with what is fused after it, on a GPU: what is
- * multiplied, and by which product of machine/products.def.
+/* codegen/ptx/ptx_linear.c -- y[T,O] = x[T,K] W^T + b with what is fused after it, on a GPU: what
+ * is multiplied, and by which product of machine/products.def.
  *
  * bf16 by bf16 goes to the tensor cores, all else is multiplied as f32. A kernel whose text says
  * nothing gets the product that passes would choose. */
@@ -74,7 +74,8 @@ said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
     return true;
 }
 
-/* Whether both are tiles of one method and blocks of as many threads, the large one of small ones. */
+/* Whether both are tiles of one method and blocks of as many threads, the large one of small ones.
+ */
 static bool
 divides(const Product *small, const Product *large)
 {
@@ -91,8 +92,7 @@ choose(PtxLinear *p, Diag *diag)
     if (p->small && !divides(p->small, p->product))
         return diag_error(diag, p->k->kernel->anchor->loc,
                           "kernel %s: small=%s is no tile that product=%s is made of",
-                          p->k->kernel->name, p->small->name,
-                          p->product ? p->product->name : "");
+                          p->k->kernel->name, p->small->name, p->product ? p->product->name : "");
     if (!p->product) {
         const ProductChoice choice =
             product_for(rows_of(p->k, p->l.y), p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
@@ -126,8 +126,8 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     p.w_whole = rows_whole(p.w, unit, p.l.depth, p.l.depth);
     p.rows = cg_rows(c, k, p.l.y);
     p.matrix = matrix.shape.dim[0].n * p.l.depth;
-    p.weight = cg_at(c, p.w->base, p.w->dtype,
-                     cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
+    p.weight =
+        cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
     if (!choose(&p, diag))
         return false;
     if (p.product->method == PRODUCT_STREAM)

@@ -26,7 +26,8 @@ typedef struct {
     Val x_row;    /* of experts: the one row of x; NULL: rows follow one another */
 } Stream;
 
-/* ---- sums to results --------------------------------------------------------------------------- */
+/* ---- sums to results ---------------------------------------------------------------------------
+ */
 
 static Val
 sum_at(Cg *c, const Stream *s, Val set, Val row, Val col)
@@ -48,13 +49,15 @@ results(Cg *c, const Stream *s)
     CgIf inside = cg_if(c, cg_less(c, cg_add(c, s->col, col), out));
     Val sum = cg_vload(c, sum_at(c, s, cg_i64(c, 0), row, col), DTYPE_f32, 1, NULL);
     for (int i = 1; i < s->sets; i++)
-        sum = cg_fadd(c, sum, cg_vload(c, sum_at(c, s, cg_i64(c, i), row, col), DTYPE_f32, 1, NULL));
+        sum =
+            cg_fadd(c, sum, cg_vload(c, sum_at(c, s, cg_i64(c, i), row, col), DTYPE_f32, 1, NULL));
     ptx_linear_store(c, s->p, cg_add(c, s->row, row), cg_add(c, s->col, col), sum);
     cg_endif(c, &inside);
     cg_loop_end(c, &loop);
 }
 
-/* ---- bf16 --------------------------------------------------------------------------------------- */
+/* ---- bf16 ---------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     Stream *s;
@@ -65,7 +68,7 @@ typedef struct {
     /* This lane's rows, at its inputs of the warp's first step: of W addresses, of x elements from
      * its first, i32. */
     Val w[MOST_TILES][2], x[MOST_GROUPS];
-    Val acc[MOST_GROUPS][MOST_TILES][4];  /* variables */
+    Val acc[MOST_GROUPS][MOST_TILES][4]; /* variables */
 } Mma;
 
 /* Eight bf16 from `at` on, elements one by one; i1 there[e]. */
@@ -76,10 +79,9 @@ gather8(Cg *c, Val at, Val base, Val col, int64_t depth, Val there, Val out[4])
         Val pair = LLVMConstNull(LLVMVectorType(c->i16, 2));
         for (int e = 0; e < 2; e++) {
             const Val more = cg_i64(c, 2 * i + e);
-            const Val known = LLVMBuildAnd(
-                c->b, there, cg_less(c, cg_add(c, col, more), cg_i64(c, depth)), "");
-            const Val from =
-                LLVMBuildSelect(c->b, known, cg_at(c, at, DTYPE_bf16, more), base, "");
+            const Val known =
+                LLVMBuildAnd(c->b, there, cg_less(c, cg_add(c, col, more), cg_i64(c, depth)), "");
+            const Val from = LLVMBuildSelect(c->b, known, cg_at(c, at, DTYPE_bf16, more), base, "");
             const Val bits = LLVMBuildLoad2(c->b, c->i16, from, "");
             LLVMSetAlignment(bits, 1 + c->aligned);
             const Val one = LLVMBuildSelect(c->b, known, bits, LLVMConstNull(c->i16), "");
@@ -115,17 +117,17 @@ mma_rows(Cg *c, Mma *m)
 {
     const Stream *s = m->s;
     const Val out = cg_i64(c, s->p->l.out - 1), one = cg_i64(c, 1);
-    const Val in_row = cg_add(c, cg_mul(c, s->warp, cg_i64(c, m->share * STEP)),
-                              cg_mul(c, m->t, cg_i64(c, 8)));
+    const Val in_row =
+        cg_add(c, cg_mul(c, s->warp, cg_i64(c, m->share * STEP)), cg_mul(c, m->t, cg_i64(c, 8)));
     for (int i = 0; i < m->tiles; i++)
         for (int half = 0; half < 2; half++) {
             const Val row = cg_add(c, cg_add(c, s->col, m->g), cg_i64(c, 16 * i + 8 * half));
-            m->w[i][half] = cg_element(c, s->weight, DTYPE_bf16, cg_min(c, row, out),
-                                       s->p->l.depth, in_row);
+            m->w[i][half] =
+                cg_element(c, s->weight, DTYPE_bf16, cg_min(c, row, out), s->p->l.depth, in_row);
         }
     for (int r = 0; r < m->groups; r++) { /* rows that are not there: the last, of no matter */
-        const Val row = cg_min(c, cg_add(c, m->g, cg_i64(c, (int64_t)ROWS * r)),
-                               cg_sub(c, s->rows, one));
+        const Val row =
+            cg_min(c, cg_add(c, m->g, cg_i64(c, (int64_t)ROWS * r)), cg_sub(c, s->rows, one));
         const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, s->x_stride)), in_row);
         m->x[r] = LLVMBuildTrunc(c->b, at, c->i32, "");
     }
@@ -154,7 +156,8 @@ mma_steps(Cg *c, Mma *m, Val step)
     }
     for (int u = 0; u < m->loads; u++) {
         for (int r = early; r < m->groups; r++)
-            load8(c, m, p->x, p->x_whole, false, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)), x[u][r]);
+            load8(c, m, p->x, p->x_whole, false, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)),
+                  x[u][r]);
         for (int half = 0; half < 2; half++)
             for (int i = 0; i < m->tiles; i++) {
                 const Val *low = w[u][i][0] + 2 * half, *high = w[u][i][1] + 2 * half;
@@ -218,8 +221,8 @@ mma_groups(Cg *c, Stream *s, int groups)
     mma_put(c, &m);
 }
 
-/* The least of 1, 2, 4 and 8 groups of rows that has all: more would only multiply rows that are not
- * there. */
+/* The least of 1, 2, 4 and 8 groups of rows that has all: more would only multiply rows that are
+ * not there. */
 static void
 mma_any(Cg *c, Stream *s, int groups, int most)
 {
@@ -234,7 +237,8 @@ mma_any(Cg *c, Stream *s, int groups, int most)
     cg_endif(c, &enough);
 }
 
-/* ---- other types ------------------------------------------------------------------------------- */
+/* ---- other types -------------------------------------------------------------------------------
+ */
 
 /* Inputs that a lane has at once: 4 where rows are whole 16s of bytes, else 1. */
 static int
@@ -271,8 +275,8 @@ fma_rows(Cg *c, const Stream *s, Val first, int rows)
     Val w[MOST_OUT], x[ROWS], acc[MOST_OUT][ROWS];
     for (int o = 0; o < outs; o++) {
         const Val row = cg_add(c, cg_add(c, s->col, mine), cg_i64(c, o));
-        w[o] = cg_element(c, s->weight, p->w->dtype, cg_min(c, row, last), p->l.depth,
-                          cg_i64(c, 0));
+        w[o] =
+            cg_element(c, s->weight, p->w->dtype, cg_min(c, row, last), p->l.depth, cg_i64(c, 0));
     }
     for (int r = 0; r < rows; r++) {
         const Val row = cg_min(c, cg_add(c, first, cg_i64(c, r)), cg_sub(c, s->rows, cg_i64(c, 1)));
@@ -286,8 +290,8 @@ fma_rows(Cg *c, const Stream *s, Val first, int rows)
     CgLoop loop = cg_loop(c, "input", cg_i64(c, 0), cg_i64(c, p->l.depth), step * once);
     Val wv[MOST_ONCE][MOST_OUT][4], xv[MOST_ONCE][ROWS][4];
     for (int u = 0; u < once; u++) {
-        const Val col = cg_add(c, cg_add(c, loop.i, cg_mul(c, s->lane, cg_i64(c, lanes))),
-                               cg_i64(c, step * u));
+        const Val col =
+            cg_add(c, cg_add(c, loop.i, cg_mul(c, s->lane, cg_i64(c, lanes))), cg_i64(c, step * u));
         const Val there = cg_less(c, col, cg_i64(c, p->l.depth));
         for (int o = 0; o < outs; o++)
             fma_load(c, p->w, w[o], col, there, true, lanes, wv[u][o]);
@@ -329,7 +333,8 @@ fma_any(Cg *c, const Stream *s)
     cg_endif(c, &single);
 }
 
-/* ---- the block ---------------------------------------------------------------------------------- */
+/* ---- the block ----------------------------------------------------------------------------------
+ */
 
 void
 ptx_linear_stream(Cg *c, PtxLinear *p)

@@ -1,4 +1,5 @@
-/* codegen/ptx/ptx_tiles.c -- projections by tiles: a block of threads makes `rows` by `columns` of y.
+/* codegen/ptx/ptx_tiles.c -- projections by tiles: a block of threads makes `rows` by `columns` of
+ * y.
  *
  *     stages 0 .. S-2 of x and W -> shared memory, copied beside what follows
  *     for each `depth` inputs:
@@ -6,10 +7,11 @@
  *         accumulators in registers += x W^T of the stage: by FMAs, or by mma on bf16
  *     accumulators -> shared memory -> + bias, epilogue -> outputs, columns side by side
  *
- * Rows that x does not have, and inputs beyond K, are zeros in shared memory. A pass whose rows fill
- * too few tiles takes the kernel's small product; the grid has a block for each small tile, and those
- * that the large product needs not end at once. Blocks that run at the same time take tiles of
- * GROUP rows of tiles, column by column, so that what they read of x and of W is little together. */
+ * Rows that x does not have, and inputs beyond K, are zeros in shared memory. A pass whose rows
+ * fill too few tiles takes the kernel's small product; the grid has a block for each small tile,
+ * and those that the large product needs not end at once. Blocks that run at the same time take
+ * tiles of GROUP rows of tiles, column by column, so that what they read of x and of W is little
+ * together. */
 #include "codegen/ptx/linear.h"
 
 enum { GROUP = 16, UNROLL = 4, MOST_ACC = 128, LANES16 = 16, GAP = 8 };
@@ -17,15 +19,15 @@ enum { GROUP = 16, UNROLL = 4, MOST_ACC = 128, LANES16 = 16, GAP = 8 };
 /* x or W: rows of which a tile is staged, 16 bytes a thread at a time. */
 typedef struct {
     const CgOperand *o;
-    bool whole;     /* copied by 16 bytes; else element by element */
+    bool whole; /* copied by 16 bytes; else element by element */
     bool weight;
-    int rows;       /* of the tile */
-    int64_t stride; /* elements from row to row of memory */
-    int64_t at;     /* bytes from the begin of a stage */
-    Val base;       /* this thread's first row of memory, and its column of it */
-    Val row, col;   /* of the tile; elements from the first of a stage */
-    Val place;      /* bytes in the side's part of a stage */
-    Val count;      /* rows of the tile that are there */
+    int rows;           /* of the tile */
+    int64_t stride;     /* elements from row to row of memory */
+    int64_t at;         /* bytes from the begin of a stage */
+    Val base;           /* this thread's first row of memory, and its column of it */
+    Val row, col;       /* of the tile; elements from the first of a stage */
+    Val place;          /* bytes in the side's part of a stage */
+    Val count;          /* rows of the tile that are there */
     Val from[MOST_ACC]; /* `listed`: this thread's rows of memory */
     bool listed;
 } Side;
@@ -91,7 +93,8 @@ side_elements(Cg *c, const Tiles *t, const Side *s, Val to, Val row, Val row_the
         const Val col = cg_add(c, k, cg_i64(c, e));
         const Val inside = cg_less(c, cg_add(c, s->col, col), cg_i64(c, t->depth));
         const Val there = LLVMBuildAnd(c->b, row_there, inside, "");
-        const Val at = LLVMBuildSelect(c->b, there, cg_at(c, row, s->o->dtype, col), s->o->base, "");
+        const Val at =
+            LLVMBuildSelect(c->b, there, cg_at(c, row, s->o->dtype, col), s->o->base, "");
         const Val x = cg_vload(c, at, s->o->dtype, 1, NULL);
         const Val known = LLVMBuildSelect(c->b, there, x, cg_f32(c, 0), "");
         cg_vstore(c, cg_at(c, to, t->unit, cg_i64(c, e)), t->unit, known, 1, NULL);
@@ -119,8 +122,8 @@ side_copy(Cg *c, const Tiles *t, const Side *s, Val stage, Val k)
             continue;
         }
         if (tail)
-            there = LLVMBuildAnd(
-                c->b, there, cg_less(c, cg_add(c, s->col, k), cg_i64(c, t->depth)), "");
+            there = LLVMBuildAnd(c->b, there, cg_less(c, cg_add(c, s->col, k), cg_i64(c, t->depth)),
+                                 "");
         (s->weight ? ptx_copy16_weight : ptx_copy16)(c, to, cg_at(c, row, s->o->dtype, k), there);
     }
     if (part)
@@ -140,7 +143,8 @@ stage_copy(Cg *c, const Tiles *t, Val stage, Val k)
     side_copy(c, t, &t->w, stage, k);
 }
 
-/* ---- products of a stage: FMAs ---------------------------------------------------------------- */
+/* ---- products of a stage: FMAs ----------------------------------------------------------------
+ */
 
 /* Lanes of a warp are 4 rows by 8 columns, warps 4 by 2: what a warp reads together lies in
  * different banks, as staged rows are 4 more than a multiple of 16 floats apart. */
@@ -164,9 +168,9 @@ fma_col(Cg *c, const Tiles *t)
 static Val
 fma_load(Cg *c, const Tiles *t, Val stage, Val row, int64_t more, int quad)
 {
-    const Val at = cg_offset(c, stage,
-                             cg_add(c, cg_mul(c, row, cg_i64(c, t->row_bytes)),
-                                    cg_i64(c, more + (int64_t)quad * 16)));
+    const Val at = cg_offset(
+        c, stage,
+        cg_add(c, cg_mul(c, row, cg_i64(c, t->row_bytes)), cg_i64(c, more + (int64_t)quad * 16)));
     const Val all = LLVMBuildLoad2(c->b, LLVMVectorType(c->f32, 4), at, "");
     LLVMSetAlignment(all, 16);
     return all;
@@ -205,13 +209,15 @@ fma_put(Cg *c, const Tiles *t, const Val *acc)
     const Val row = fma_row(c, t), col = fma_col(c, t);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < cols; j++) {
-            const Val at = cg_element(c, t->shared, DTYPE_f32, cg_add(c, row, cg_i64(c, LANES16 * i)),
-                                      stride, cg_add(c, col, cg_i64(c, LANES16 * j)));
+            const Val at =
+                cg_element(c, t->shared, DTYPE_f32, cg_add(c, row, cg_i64(c, LANES16 * i)), stride,
+                           cg_add(c, col, cg_i64(c, LANES16 * j)));
             cg_vstore(c, at, DTYPE_f32, acc[i * cols + j], 1, NULL);
         }
 }
 
-/* ---- products of a stage: mma ----------------------------------------------------------------- */
+/* ---- products of a stage: mma -----------------------------------------------------------------
+ */
 
 /* The warp's part of the tile. */
 static void
@@ -290,7 +296,8 @@ mma_put(Cg *c, const Tiles *t, const Val *acc)
             }
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------------
+ */
 
 static void
 multiply(Cg *c, const Tiles *t, Val stage)
@@ -341,7 +348,8 @@ sums(Cg *c, Tiles *t)
     cg_loop_end(c, &loop);
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------
+ */
 
 /* A thread has one column and every `step`-th row. */
 static void
@@ -374,7 +382,8 @@ results(Cg *c, const Tiles *t)
     const Val first = cg_div(c, t->thread, cg_i64(c, columns));
     const Val col = cg_sub(c, t->thread, cg_mul(c, first, cg_i64(c, columns)));
     CgIf inside = cg_if(c, cg_less(c, cg_add(c, t->col, col), cg_i64(c, t->out)));
-    const Val all = cg_max(c, cg_i64(c, 0), cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), first));
+    const Val all =
+        cg_max(c, cg_i64(c, 0), cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), first));
     const Val count = cg_div_up(c, all, cg_i64(c, step)), unroll = cg_i64(c, UNROLL);
     const Val whole = cg_mul(c, cg_div(c, count, unroll), unroll);
     finish_rows(c, t, cg_i64(c, 0), whole, UNROLL);
@@ -382,7 +391,8 @@ results(Cg *c, const Tiles *t)
     cg_endif(c, &inside);
 }
 
-/* ---- which tile ------------------------------------------------------------------------------- */
+/* ---- which tile -------------------------------------------------------------------------------
+ */
 
 static Tiles
 tiles_open(PtxLinear *p, const Product *product)
@@ -451,8 +461,8 @@ tile(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
     Tiles t = tiles_open(p, product);
     const Val block = ptx_block(c, 0);
-    const Val count = cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)),
-                             cg_i64(c, across(p, product)));
+    const Val count =
+        cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)), cg_i64(c, across(p, product)));
     CgIf needed = cg_if(c, cg_less(c, block, count));
     Val down, right;
     place_of_block(c, p, product, block, &down, &right);

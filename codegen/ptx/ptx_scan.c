@@ -1,0 +1,301 @@
+/* codegen/ptx/ptx_scan.c -- ssd_scan: the recurrent form, token after token ("Transformers are
+ * SSMs", equation 1), and the pointwise ops after it.
+ *
+ *     h[n][p] = exp(dt A) h[n][p] + B[n] (dt x[p])
+ *     y[p]    = D x[p] + sum_n C[n] h[n][p]
+ *
+ * A block has a part of the columns p of one head of one segment; its threads divide rows n and
+ * columns, and keep their elements of the state in registers while the tokens go by. A thread's
+ * columns lie together (16 bytes of the state where P allows), its rows are `lines` apart, so that
+ * a warp reads whole lines. The sum over n is one of each thread's rows in order, then of the
+ * threads of a warp, then of the warps in order: it depends on N and P alone. A state stored in
+ * bf16 is rounded after each token.
+ *
+ * Predicted, one token of each of S sequences: the state is read and written once, 8 N P bytes a
+ * head in f32, at copy bandwidth where the blocks fill the GPU: H=24, N=128, P=64 and S=128: 48 us;
+ * S=1: 96 blocks, the time of three reads one after the other, about 3 us. */
+#include "codegen/emit/scan.h"
+#include "codegen/ptx/ptx.h"
+
+/* MOST_ROWS: of a thread in registers. MOST_COLUMNS: of a block. */
+enum {
+    MOST_ROWS = 16,
+    MOST_VECTOR = 8,
+    MOST_COLUMNS = 16,
+    LEAST_THREADS = 128,
+    MOST_THREADS = 512
+};
+
+typedef struct {
+    CgKernel *k;
+    ScanOperands v;
+    int64_t heads, head_dim, groups, states; /* H, P, G, N */
+    int vector;                              /* columns of a thread */
+    int across;                              /* threads over the columns of a block, a power of 2 */
+    int64_t lines;                           /* threads over rows: rows that lie between its own */
+    int rows;                                /* of a thread */
+    Val head, group;
+    Val first;                     /* column of the head where the block begins */
+    Val line, column;              /* this thread's first row, and its first column in the block */
+    Val h[MOST_ROWS][MOST_VECTOR]; /* variables */
+    Val sums;                      /* shared: of each warp, of two tokens in turn */
+    Val A, D;
+} PtxScan;
+
+/* ---- who has what ------------------------------------------------------------------------------
+ */
+
+static int
+power_of_two(int64_t least)
+{
+    int n = 1;
+    while (n < least)
+        n *= 2;
+    return n;
+}
+
+static bool
+divide_work(PtxScan *s, Diag *diag)
+{
+    const CgOperand *state = cg_operand(s->k, s->v.state);
+    const int bytes = dtype_info[s->v.stored].bytes;
+    s->vector = 16 / bytes;
+    while (s->head_dim % s->vector != 0 || state->aligned % (s->vector * bytes) != 0)
+        s->vector /= 2;
+    const int64_t columns = s->head_dim < MOST_COLUMNS ? s->head_dim : MOST_COLUMNS;
+    s->across = power_of_two((columns + s->vector - 1) / s->vector);
+    int64_t threads = LEAST_THREADS;
+    while (threads < MOST_THREADS && s->states * s->across > 4 * threads)
+        threads *= 2;
+    s->lines = threads / s->across;
+    s->rows = (int)((s->states + s->lines - 1) / s->lines);
+    if (s->rows <= MOST_ROWS)
+        return true;
+    diag_error(diag, s->k->kernel->anchor->loc,
+               "ssd_scan with %lld states; code for a GPU is made for at most %lld",
+               (long long)s->states, (long long)(s->lines * MOST_ROWS));
+    return false;
+}
+
+static int64_t
+columns_of_block(const PtxScan *s)
+{
+    return (int64_t)s->across * s->vector;
+}
+
+/* Row number i of this thread. */
+static Val
+row_of(Cg *c, const PtxScan *s, int i)
+{
+    return cg_add(c, s->line, cg_i64(c, i * s->lines));
+}
+
+static bool
+rows_are_whole(const PtxScan *s)
+{
+    return s->rows * s->lines == s->states;
+}
+
+static bool
+columns_are_whole(const PtxScan *s)
+{
+    return s->head_dim % columns_of_block(s) == 0;
+}
+
+/* i1: it has a row number i, and its columns are those of the head. NULL: always. */
+static Val
+has_row(Cg *c, const PtxScan *s, int i)
+{
+    const Val row = rows_are_whole(s) ? NULL : cg_less(c, row_of(c, s, i), cg_i64(c, s->states));
+    const Val column = cg_add(c, s->first, s->column);
+    const Val col = columns_are_whole(s) ? NULL : cg_less(c, column, cg_i64(c, s->head_dim));
+    return row && col ? LLVMBuildAnd(c->b, row, col, "") : row ? row : col;
+}
+
+/* ---- the state --------------------------------------------------------------------------------
+ */
+
+static Val
+state_at(Cg *c, const PtxScan *s, Val slot, int i)
+{
+    const Val base = cg_state_at(c, s->k, cg_operand(s->k, s->v.state), slot);
+    const Val head =
+        cg_at(c, base, s->v.stored, cg_mul(c, s->head, cg_i64(c, s->states * s->head_dim)));
+    return cg_element(c, head, s->v.stored, row_of(c, s, i), s->head_dim,
+                      cg_add(c, s->first, s->column));
+}
+
+static void
+load_state(Cg *c, PtxScan *s, Val slot)
+{
+    for (int i = 0; i < s->rows; i++) {
+        for (int e = 0; e < s->vector; e++)
+            s->h[i][e] = cg_var(c, c->f32, cg_f32(c, 0), "h");
+        const Val has = has_row(c, s, i);
+        CgIf some = {0};
+        if (has)
+            some = cg_if(c, has);
+        const Val all = ptx_load(c, state_at(c, s, slot, i), s->v.stored, s->vector);
+        for (int e = 0; e < s->vector; e++)
+            cg_set(c, s->h[i][e], s->vector == 1 ? all : cg_slice(c, all, e, 1));
+        if (has)
+            cg_endif(c, &some);
+    }
+}
+
+static void
+store_state(Cg *c, const PtxScan *s, Val slot)
+{
+    for (int i = 0; i < s->rows; i++) {
+        const Val has = has_row(c, s, i);
+        CgIf some = {0};
+        if (has)
+            some = cg_if(c, has);
+        Val all = cg_get(c, c->f32, s->h[i][0]);
+        if (s->vector > 1) {
+            all = LLVMGetPoison(cg_vec_type(c, s->vector));
+            for (int e = 0; e < s->vector; e++)
+                all = LLVMBuildInsertElement(c->b, all, cg_get(c, c->f32, s->h[i][e]), cg_i64(c, e),
+                                             "");
+        }
+        ptx_store(c, state_at(c, s, slot, i), s->v.stored, all);
+        if (has)
+            cg_endif(c, &some);
+    }
+}
+
+/* ---- one token ---------------------------------------------------------------------------------
+ */
+
+/* A column of a row vector or matrix, or another that exists where this does not. */
+static Val
+eval_near(Cg *c, const PtxScan *s, const Value *v, Val row, Val col, int64_t width)
+{
+    return cg_eval_one(c, s->k, v, row, cg_min(c, col, cg_i64(c, width - 1)));
+}
+
+/* Column `column` of the block's as a column of y. */
+static Val
+column_of(Cg *c, const PtxScan *s, Val column)
+{
+    const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
+    return cg_add(c, head, cg_add(c, s->first, column));
+}
+
+/* One more token in the state; y: this thread's part of the sums. */
+static void
+step(Cg *c, const PtxScan *s, Val row, Val *y)
+{
+    const int64_t width = s->heads * s->head_dim, all = s->groups * s->states;
+    const Val dt = cg_eval_one(c, s->k, s->v.dt, row, s->head);
+    const Val decay = cg_exp(c, cg_fmul(c, dt, s->A));
+    Val dx[MOST_VECTOR];
+    for (int e = 0; e < s->vector; e++) {
+        const Val col = column_of(c, s, cg_add(c, s->column, cg_i64(c, e)));
+        dx[e] = cg_fmul(c, dt, eval_near(c, s, s->v.x, row, col, width));
+        y[e] = cg_f32(c, 0);
+    }
+    for (int i = 0; i < s->rows; i++) {
+        const Val n = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), row_of(c, s, i));
+        Val B = eval_near(c, s, s->v.B, row, n, all), C = eval_near(c, s, s->v.C, row, n, all);
+        if (!rows_are_whole(s)) {
+            const Val exists = cg_less(c, row_of(c, s, i), cg_i64(c, s->states));
+            B = LLVMBuildSelect(c->b, exists, B, cg_f32(c, 0), "");
+            C = LLVMBuildSelect(c->b, exists, C, cg_f32(c, 0), "");
+        }
+        for (int e = 0; e < s->vector; e++) {
+            const Val old = cg_fmul(c, decay, cg_get(c, c->f32, s->h[i][e]));
+            const Val h = cg_fma(c, B, dx[e], old);
+            y[e] = cg_fma(c, C, h, y[e]);
+            cg_set(c, s->h[i][e], cg_round(c, h, s->v.stored));
+        }
+    }
+}
+
+/* The threads' sums: those of a warp by exchanges, those of warps through shared memory. Two places
+ * take turns, so that one barrier a token does: who writes the next but one has met at the next. */
+static void
+store_y(Cg *c, const PtxScan *s, Val row, Val turn, Val *y)
+{
+    const int64_t columns = columns_of_block(s), warps = s->k->launch.threads / GPU_WARP;
+    const Val place = cg_at(c, s->sums, DTYPE_f32, cg_mul(c, turn, cg_i64(c, warps * columns)));
+    for (int e = 0; e < s->vector; e++)
+        for (int mask = GPU_WARP / 2; mask >= s->across; mask /= 2)
+            y[e] = cg_fadd(c, y[e], ptx_exchange(c, y[e], mask));
+    const Val lane = ptx_lane(c), thread = ptx_thread(c);
+    CgIf first = cg_if(c, cg_less(c, lane, cg_i64(c, s->across)));
+    for (int e = 0; e < s->vector; e++) {
+        const Val column = cg_add(c, s->column, cg_i64(c, e));
+        const Val at = cg_element(c, place, DTYPE_f32, ptx_warp(c), columns, column);
+        cg_vstore(c, at, DTYPE_f32, y[e], 1, NULL);
+    }
+    cg_endif(c, &first);
+    ptx_barrier(c);
+    const Val p = cg_add(c, s->first, thread);
+    const Val mine = LLVMBuildAnd(c->b, cg_less(c, thread, cg_i64(c, columns)),
+                                  cg_less(c, p, cg_i64(c, s->head_dim)), "");
+    CgIf stores = cg_if(c, mine);
+    const CgSite site = {.row = row, .col = column_of(c, s, thread), .lanes = 1};
+    Val sum = cg_f32(c, 0);
+    if (s->D)
+        sum = cg_fmul(c, s->D, cg_eval_one(c, s->k, s->v.x, row, site.col));
+    for (int64_t w = 0; w < warps; w++) {
+        const Val at = cg_element(c, place, DTYPE_f32, cg_i64(c, w), columns, thread);
+        sum = cg_fadd(c, sum, cg_vload(c, at, DTYPE_f32, 1, NULL));
+    }
+    cg_unbind_all(s->k);
+    cg_bind(s->k, s->v.y, sum);
+    cg_store_outputs(c, s->k, &site);
+    cg_endif(c, &stores);
+}
+
+/* ---- the kernel --------------------------------------------------------------------------------
+ */
+
+static void
+place_threads(Cg *c, PtxScan *s)
+{
+    const int64_t columns = columns_of_block(s), parts = (s->head_dim + columns - 1) / columns;
+    const int64_t threads = s->lines * s->across, warps = threads / GPU_WARP;
+    CgKernel *k = s->k;
+    ptx_threads(k, threads);
+    ptx_grid(k, 0, ABI_ONE, s->heads * parts, 1, 1);
+    ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
+    const Val block = ptx_block(c, 0), thread = ptx_thread(c);
+    s->head = cg_div(c, block, cg_i64(c, parts));
+    s->group = cg_div(c, s->head, cg_i64(c, s->heads / s->groups));
+    const Val part = cg_sub(c, block, cg_mul(c, s->head, cg_i64(c, parts)));
+    s->first = cg_mul(c, part, cg_i64(c, columns));
+    s->line = cg_div(c, thread, cg_i64(c, s->across));
+    const Val across = LLVMBuildAnd(c->b, thread, cg_i64(c, s->across - 1), "");
+    s->column = cg_mul(c, across, cg_i64(c, s->vector));
+    s->sums = ptx_shared(c, k, 2 * warps * columns * (int64_t)sizeof(float));
+}
+
+bool
+ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
+{
+    const Node *n = k->kernel->anchor;
+    PtxScan s = {.k = k,
+                 .v = scan_operands(n),
+                 .heads = node_int(n, ATTR_heads, 1),
+                 .head_dim = node_int(n, ATTR_head_dim, 1),
+                 .groups = node_int(n, ATTR_groups, 1),
+                 .states = node_int(n, ATTR_state, 1)};
+    if (!divide_work(&s, diag))
+        return false;
+    place_threads(c, &s);
+    const CgSeg seg = cg_segment(c, k, ptx_block(c, 1));
+    s.A = cg_decay_rate(c, k, s.v.A, s.head);
+    s.D = s.v.D ? cg_eval_one(c, k, s.v.D, cg_i64(c, 0), s.head) : NULL;
+    load_state(c, &s, seg.slot);
+    CgLoop token = cg_loop(c, "t", cg_i64(c, 0), seg.len, 1);
+    const Val row = cg_add(c, seg.row, token.i);
+    const Val turn = LLVMBuildAnd(c->b, token.i, cg_i64(c, 1), "");
+    Val y[MOST_VECTOR];
+    step(c, &s, row, y);
+    store_y(c, &s, row, turn, y);
+    cg_loop_end(c, &token);
+    store_state(c, &s, seg.slot);
+    return true;
+}

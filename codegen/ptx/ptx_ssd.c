@@ -1,0 +1,424 @@
+/* codegen/ptx/ptx_ssd.c -- the chunked form of SSD as one kernel ("Transformers are SSMs", section
+ * 6 and listing 1): chunk_decay, chunk_cb, chunk_state, state_pass and chunk_out, in f32.
+ *
+ * A block has columns p of one head of one segment, and its part of the state h in shared memory;
+ * it goes through the segment in runs of Q <= 32 tokens, never across the end of a chunk:
+ *     C, B^T, x and the decays (codegen/ptx/ssd.h) to shared memory
+ *     M_ij = (C_i . B_j) exp(a_i - a_j) dt_j for j <= i, else 0;  X_j = weight_j x_j
+ *     y    = exp(a_i) (C_i h) + M_i x + D x                                      stored
+ *     h    = exp(a_last) h + B^T X
+ * Each product is tiles of some rows by four columns, one tile a thread; every sum runs in the
+ * order of its index, so a sequence gets the same bits whatever comes with it.
+ *
+ * Exponentials are of differences a_i - a_j <= 0 alone: what underflows is 0, nothing overflows.
+ * What is padding of rows, columns and tokens is 0.
+ *
+ * Predicted: N=128, P=64, Q=32: 720 K multiply-adds a run, 5600 cycles of an SM at best, twice that
+ * in fact; two blocks of 87 KB on an SM: 65536 tokens of 64 heads 9 ms at 1.7 GHz on 132 SMs. It is
+ * the form of f32 models; with dot=bf16 codegen/ptx/ptx_ssd_bf16.c takes the kernel. */
+#include "codegen/ptx/ssd.h"
+
+/* WIDE: columns of a tile. ROWS_*: rows of a tile of M, y, h. SHARED: bytes, so that two blocks are
+ * on an SM. */
+enum { THREADS = 256, WIDE = 4, ROWS_M = 1, ROWS_Y = 2, ROWS_H = 8, SHARED = 100 << 10 };
+enum { MOST_RUN = 32, LEAST_RUN = 8, MOST_COLUMNS = 64, LEAST_COLUMNS = 8 };
+
+/* f32 in shared memory, rows `stride` apart, a multiple of WIDE. */
+typedef struct {
+    Val at;
+    int64_t rows, cols, stride;
+} Matrix;
+
+typedef struct {
+    PtxSsd s;
+    Matrix C, Bt, x, X, M, h; /* [Q,N] [N,Q] [Q,P] [Q,P] [Q,Q] [N,P] */
+} Chunked;
+
+/* ---- sizes ------------------------------------------------------------------------------------
+ */
+
+static void
+set_sizes(Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    const int64_t n = round_up(s->states, ROWS_H), p = round_up(s->columns, WIDE), q = s->run;
+    v->C = (Matrix){.rows = q, .cols = n, .stride = n};
+    v->Bt = (Matrix){.rows = n, .cols = q, .stride = q + WIDE}; /* written down, by neighbours */
+    v->x = v->X = (Matrix){.rows = q, .cols = p, .stride = p};
+    v->M = (Matrix){.rows = q, .cols = q, .stride = q};
+    v->h = (Matrix){.rows = n, .cols = p, .stride = p};
+}
+
+static int64_t
+bytes_of(const Matrix *m)
+{
+    return round_up(m->rows * m->stride * (int64_t)sizeof(float), 16);
+}
+
+static int64_t
+all_bytes(const Chunked *v)
+{
+    return bytes_of(&v->C) + bytes_of(&v->Bt) + 2 * bytes_of(&v->x) + bytes_of(&v->M) +
+           bytes_of(&v->h) + ptx_ssd_decay_bytes(&v->s);
+}
+
+/* Shorter runs first, which take no more work, then fewer columns, which take C B^T again. */
+static bool
+choose_sizes(const Cg *c, Chunked *v, Diag *diag)
+{
+    PtxSsd *s = &v->s;
+    const int64_t wide = round_up(s->head_dim, WIDE);
+    s->run = MOST_RUN;
+    s->columns = wide < MOST_COLUMNS ? wide : MOST_COLUMNS;
+    set_sizes(v);
+    while (all_bytes(v) > SHARED && (s->run > LEAST_RUN || s->columns > LEAST_COLUMNS)) {
+        if (s->run > MOST_RUN / 2 || s->columns <= LEAST_COLUMNS)
+            s->run /= 2;
+        else
+            s->columns = round_up(s->columns / 2, WIDE);
+        set_sizes(v);
+    }
+    if (all_bytes(v) <= c->machine->gpu.shared_bytes)
+        return true;
+    diag_error(
+        diag, s->k->kernel->anchor->loc,
+        "a chunked ssd of %lld states needs %lld bytes of memory that a block shares; %s has "
+        "%lld (compile for form recurrent)",
+        (long long)s->states, (long long)all_bytes(v), c->machine->gpu.name,
+        (long long)c->machine->gpu.shared_bytes);
+    return false;
+}
+
+static void
+reserve(Cg *c, Chunked *v)
+{
+    Matrix *const all[] = {&v->C, &v->Bt, &v->x, &v->X, &v->M, &v->h};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        all[i]->at = ptx_shared(c, v->s.k, bytes_of(all[i]));
+    ptx_ssd_decay_at(c, &v->s, ptx_shared(c, v->s.k, ptx_ssd_decay_bytes(&v->s)));
+}
+
+/* ---- matrices ---------------------------------------------------------------------------------
+ */
+
+static Val
+element_at(Cg *c, const Matrix *m, Val row, Val col)
+{
+    return cg_element(c, m->at, DTYPE_f32, row, m->stride, col);
+}
+
+/* rows x WIDE sums of a tile. */
+typedef struct {
+    Val row, col;
+    int rows;
+    Val sum[ROWS_H]; /* variables, <WIDE x float> */
+} Tile;
+
+static LLVMTypeRef
+tile_type(Cg *c)
+{
+    return cg_vec_type(c, WIDE);
+}
+
+/* sums += a's rows times b's columns, over summed index [0, end), in steps of WIDE. */
+static void
+multiply(Cg *c, const Tile *t, const Matrix *a, const Matrix *b, Val end)
+{
+    CgLoop k = cg_loop(c, "k", cg_i64(c, 0), end, WIDE);
+    Val left[ROWS_H], right[WIDE];
+    for (int r = 0; r < t->rows; r++) {
+        const Val row = cg_add(c, t->row, cg_i64(c, r));
+        left[r] = ptx_load(c, element_at(c, a, row, k.i), DTYPE_f32, WIDE);
+    }
+    for (int e = 0; e < WIDE; e++) {
+        const Val row = cg_add(c, k.i, cg_i64(c, e));
+        right[e] = ptx_load(c, element_at(c, b, row, t->col), DTYPE_f32, WIDE);
+    }
+    for (int r = 0; r < t->rows; r++) {
+        Val sum = cg_get(c, tile_type(c), t->sum[r]);
+        for (int e = 0; e < WIDE; e++)
+            sum = cg_fma(c, cg_splat(c, cg_slice(c, left[r], e, 1), WIDE), right[e], sum);
+        cg_set(c, t->sum[r], sum);
+    }
+    cg_loop_end(c, &k);
+}
+
+/* The tiles of a matrix that this thread takes: a loop over them. */
+typedef struct {
+    CgLoop loop;
+    Tile tile;
+} Tiles;
+
+static Tiles
+tiles_of(Cg *c, const Matrix *m, int rows)
+{
+    const int64_t across = m->cols / WIDE, down = (m->rows + rows - 1) / rows;
+    Tiles t = {.tile.rows = rows};
+    t.loop = cg_loop(c, "tile", ptx_thread(c), cg_i64(c, across * down), THREADS);
+    const Val line = cg_div(c, t.loop.i, cg_i64(c, across));
+    const Val place = cg_sub(c, t.loop.i, cg_mul(c, line, cg_i64(c, across)));
+    t.tile.row = cg_mul(c, line, cg_i64(c, rows));
+    t.tile.col = cg_mul(c, place, cg_i64(c, WIDE));
+    for (int r = 0; r < rows; r++)
+        t.tile.sum[r] = cg_var(c, tile_type(c), LLVMConstNull(tile_type(c)), "sum");
+    return t;
+}
+
+/* Elements of a matrix, neighbours to neighbouring threads: some at a time, so that what they need
+ * is on its way together. Those past the last stand for the last. */
+enum { BATCH = 8 };
+typedef struct {
+    CgLoop loop;
+    int count;
+    Val row[BATCH], col[BATCH];
+} Batch;
+
+static Batch
+batches_of(Cg *c, int64_t rows, int64_t cols)
+{
+    const int64_t all = rows * cols, rounds = (all + THREADS - 1) / THREADS;
+    Batch b = {.count = rounds < BATCH ? (int)rounds : BATCH};
+    b.loop = cg_loop(c, "batch", cg_i64(c, 0), cg_i64(c, all), (int64_t)b.count * THREADS);
+    const Val width = cg_i64(c, cols);
+    for (int i = 0; i < b.count; i++) {
+        const Val item = cg_add(c, cg_add(c, b.loop.i, ptx_thread(c)), cg_i64(c, i * THREADS));
+        const Val one = cg_min(c, item, cg_i64(c, all - 1));
+        b.row[i] = cg_div(c, one, width);
+        b.col[i] = cg_sub(c, one, cg_mul(c, b.row[i], width));
+    }
+    return b;
+}
+
+/* ---- operands to shared memory -----------------------------------------------------------------
+ */
+
+/* x[row][col], 0 where there is none. count, width: how many there are. */
+static Val
+eval_or_zero(Cg *c, const PtxSsd *s, const Value *v, Val row, Val first, Val col, Val width)
+{
+    const Val one = cg_i64(c, 1);
+    const Val exists = LLVMBuildAnd(c->b, cg_less(c, row, s->count), cg_less(c, col, width), "");
+    const Val at = cg_add(c, s->row, cg_min(c, row, cg_sub(c, s->count, one)));
+    const Val near = cg_add(c, first, cg_min(c, col, cg_sub(c, width, one)));
+    const Val x = cg_eval_one(c, s->k, v, at, near);
+    return LLVMBuildSelect(c->b, exists, x, cg_f32(c, 0), "");
+}
+
+/* Columns first .. of v, of which there are `width`, to `to`, or transposed. */
+static void
+stage(Cg *c, const PtxSsd *s, const Value *v, Val first, Val width, const Matrix *to,
+      bool transposed)
+{
+    Batch b = batches_of(c, s->run, transposed ? to->rows : to->cols);
+    Val x[BATCH];
+    for (int i = 0; i < b.count; i++)
+        x[i] = eval_or_zero(c, s, v, b.row[i], first, b.col[i], width);
+    for (int i = 0; i < b.count; i++) {
+        const Val at = transposed ? element_at(c, to, b.col[i], b.row[i])
+                                  : element_at(c, to, b.row[i], b.col[i]);
+        cg_vstore(c, at, DTYPE_f32, x[i], 1, NULL);
+    }
+    cg_loop_end(c, &b.loop);
+}
+
+/* Columns of the head that this block has. */
+static Val
+columns_here(Cg *c, const PtxSsd *s)
+{
+    return cg_min(c, cg_i64(c, s->columns), cg_sub(c, cg_i64(c, s->head_dim), s->first));
+}
+
+/* The block's first column, of x and y. */
+static Val
+first_column(Cg *c, const PtxSsd *s)
+{
+    return cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), s->first);
+}
+
+static void
+stage_run(Cg *c, const Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    const Val states = cg_i64(c, s->states), group = cg_mul(c, s->group, states);
+    stage(c, s, s->C, group, states, &v->C, false);
+    stage(c, s, s->B, group, states, &v->Bt, true);
+    stage(c, s, s->x, first_column(c, s), columns_here(c, s), &v->x, false);
+    ptx_ssd_decay(c, s, 0);
+}
+
+static Val
+state_at(Cg *c, const PtxSsd *s, Val n, Val p)
+{
+    const Val base = cg_state_at(c, s->k, cg_operand(s->k, s->state), s->seg.slot);
+    const Val head =
+        cg_at(c, base, s->stored, cg_mul(c, s->head, cg_i64(c, s->states * s->head_dim)));
+    return cg_element(c, head, s->stored, n, s->head_dim, cg_add(c, s->first, p));
+}
+
+/* h from memory, or to it. */
+static void
+load_state(Cg *c, const Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    const Val states = cg_i64(c, s->states), columns = columns_here(c, s), one = cg_i64(c, 1);
+    Batch b = batches_of(c, v->h.rows, v->h.cols);
+    Val x[BATCH];
+    for (int i = 0; i < b.count; i++) {
+        const Val exists =
+            LLVMBuildAnd(c->b, cg_less(c, b.row[i], states), cg_less(c, b.col[i], columns), "");
+        const Val at = state_at(c, s, cg_min(c, b.row[i], cg_sub(c, states, one)),
+                                cg_min(c, b.col[i], cg_sub(c, columns, one)));
+        x[i] = LLVMBuildSelect(c->b, exists, cg_vload(c, at, s->stored, 1, NULL), cg_f32(c, 0), "");
+    }
+    for (int i = 0; i < b.count; i++)
+        cg_vstore(c, element_at(c, &v->h, b.row[i], b.col[i]), DTYPE_f32, x[i], 1, NULL);
+    cg_loop_end(c, &b.loop);
+}
+
+static void
+store_state(Cg *c, const Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    const Val states = cg_i64(c, s->states), columns = columns_here(c, s);
+    Batch b = batches_of(c, v->h.rows, v->h.cols);
+    for (int i = 0; i < b.count; i++) {
+        CgIf exists = cg_if(
+            c, LLVMBuildAnd(c->b, cg_less(c, b.row[i], states), cg_less(c, b.col[i], columns), ""));
+        const Val x = cg_vload(c, element_at(c, &v->h, b.row[i], b.col[i]), DTYPE_f32, 1, NULL);
+        cg_vstore(c, state_at(c, s, b.row[i], b.col[i]), s->stored, x, 1, NULL);
+        cg_endif(c, &exists);
+    }
+    cg_loop_end(c, &b.loop);
+}
+
+/* ---- a run -------------------------------------------------------------------------------------
+ */
+
+static Val
+shared_f32(Cg *c, Val array, Val index)
+{
+    return cg_vload(c, cg_at(c, array, DTYPE_f32, index), DTYPE_f32, 1, NULL);
+}
+
+static void
+make_m(Cg *c, const Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    Tiles t = tiles_of(c, &v->M, ROWS_M);
+    multiply(c, &t.tile, &v->C, &v->Bt, cg_i64(c, v->C.cols));
+    const Val i = t.tile.row, cb = cg_get(c, tile_type(c), t.tile.sum[0]);
+    Val row = LLVMGetPoison(tile_type(c));
+    for (int e = 0; e < WIDE; e++) {
+        const Val j = cg_add(c, t.tile.col, cg_i64(c, e));
+        const Val factor = cg_fmul(c, ptx_ssd_between(c, s, i, j), shared_f32(c, s->decay.dt, j));
+        const Val m = cg_fmul(c, cg_slice(c, cb, e, 1), factor);
+        const Val above = cg_less(c, i, j);
+        row = LLVMBuildInsertElement(c->b, row, LLVMBuildSelect(c->b, above, cg_f32(c, 0), m, ""),
+                                     cg_i64(c, e), "");
+    }
+    ptx_store(c, element_at(c, &v->M, i, t.tile.col), DTYPE_f32, row);
+    cg_loop_end(c, &t.loop);
+}
+
+/* X = weight x. */
+static void
+weigh_x(Cg *c, const Chunked *v)
+{
+    Tiles t = tiles_of(c, &v->x, 1);
+    const Val weight = shared_f32(c, v->s.decay.weight, t.tile.row);
+    const Val x = ptx_load(c, element_at(c, &v->x, t.tile.row, t.tile.col), DTYPE_f32, WIDE);
+    ptx_store(c, element_at(c, &v->X, t.tile.row, t.tile.col), DTYPE_f32,
+              cg_fmul(c, cg_splat(c, weight, WIDE), x));
+    cg_loop_end(c, &t.loop);
+}
+
+/* One row of a tile of y, as far as it exists. */
+static void
+store_y(Cg *c, const Chunked *v, const Tile *t, int r)
+{
+    const PtxSsd *s = &v->s;
+    const Val i = cg_add(c, t->row, cg_i64(c, r)), columns = columns_here(c, s);
+    const Val y = cg_get(c, tile_type(c), t->sum[r]);
+    CgIf row = cg_if(c, cg_less(c, i, s->count));
+    for (int e = 0; e < WIDE; e++) {
+        const Val p = cg_add(c, t->col, cg_i64(c, e));
+        CgIf col = {0};
+        const bool whole = s->head_dim % s->columns == 0;
+        if (!whole)
+            col = cg_if(c, cg_less(c, p, columns));
+        const CgSite site = {
+            .row = cg_add(c, s->row, i), .col = cg_add(c, first_column(c, s), p), .lanes = 1};
+        Val one = cg_slice(c, y, e, 1);
+        if (s->skip)
+            one = cg_fma(c, s->skip, shared_f32(c, element_at(c, &v->x, i, p), cg_i64(c, 0)), one);
+        cg_unbind_all(s->k);
+        cg_bind(s->k, s->y, one);
+        cg_store_outputs(c, s->k, &site);
+        if (!whole)
+            cg_endif(c, &col);
+    }
+    cg_endif(c, &row);
+}
+
+static void
+make_y(Cg *c, const Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    Tiles t = tiles_of(c, &(Matrix){.rows = s->run, .cols = v->x.cols}, ROWS_Y);
+    multiply(c, &t.tile, &v->C, &v->h, cg_i64(c, v->C.cols));
+    for (int r = 0; r < ROWS_Y; r++) {
+        const Val enter = shared_f32(c, s->decay.enter, cg_add(c, t.tile.row, cg_i64(c, r)));
+        const Val sum = cg_get(c, tile_type(c), t.tile.sum[r]);
+        cg_set(c, t.tile.sum[r], cg_fmul(c, cg_splat(c, enter, WIDE), sum));
+    }
+    const Val end = cg_add(c, t.tile.row, cg_i64(c, ROWS_Y)), wide = cg_i64(c, WIDE);
+    multiply(c, &t.tile, &v->M, &v->x, cg_mul(c, cg_div_up(c, end, wide), wide));
+    for (int r = 0; r < ROWS_Y; r++)
+        store_y(c, v, &t.tile, r);
+    cg_loop_end(c, &t.loop);
+}
+
+static void
+update_state(Cg *c, const Chunked *v)
+{
+    const PtxSsd *s = &v->s;
+    const Val kept = shared_f32(c, s->decay.enter, cg_sub(c, s->count, cg_i64(c, 1)));
+    const Val rounds = ptx_ssd_rounds(c, s);
+    Tiles t = tiles_of(c, &v->h, ROWS_H);
+    multiply(c, &t.tile, &v->Bt, &v->X, cg_i64(c, s->run));
+    for (int r = 0; r < ROWS_H; r++) {
+        const Val at = element_at(c, &v->h, cg_add(c, t.tile.row, cg_i64(c, r)), t.tile.col);
+        const Val sum = cg_get(c, tile_type(c), t.tile.sum[r]);
+        Val h = cg_fma(c, cg_splat(c, kept, WIDE), ptx_load(c, at, DTYPE_f32, WIDE), sum);
+        if (rounds)
+            h = LLVMBuildSelect(c->b, rounds, cg_round(c, h, s->stored), h, "");
+        ptx_store(c, at, DTYPE_f32, h);
+    }
+    cg_loop_end(c, &t.loop);
+}
+
+bool
+ptx_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
+{
+    Chunked v = {0};
+    if (!ptx_ssd_bind(k, &v.s, diag) || !choose_sizes(c, &v, diag))
+        return false;
+    ptx_threads(k, THREADS);
+    ptx_ssd_place(c, &v.s);
+    reserve(c, &v);
+    load_state(c, &v);
+    CgLoop run = ptx_ssd_runs(c, &v.s);
+    ptx_barrier(c); /* all have done with the run before */
+    stage_run(c, &v);
+    ptx_barrier(c);
+    make_m(c, &v);
+    weigh_x(c, &v);
+    ptx_barrier(c);
+    make_y(c, &v);
+    ptx_barrier(c);
+    update_state(c, &v);
+    cg_loop_end(c, &run);
+    ptx_barrier(c);
+    store_state(c, &v);
+    return true;
+}

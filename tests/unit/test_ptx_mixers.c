@@ -1,0 +1,274 @@
+/* tests/unit/test_ptx_mixers.c -- a GPU's kernels of what mixes tokens, by the C model of a GPU
+ * against the interpreter: convolution, both forms of SSD, selective scan; and that PTX is made of
+ * them. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+#include "tests/kernel_run.h"
+
+enum { ROWS = 96 };
+
+/* Calls of one token, of an odd number, of several sequences that are at different places. */
+static const RunCall calls[] = {
+    {.nseg = 1, .len = {29},          .slot = {0}         },
+    {.nseg = 1, .len = {1},           .slot = {0}         },
+    {.nseg = 4, .len = {1, 7, 20, 2}, .slot = {2, 0, 1, 3}},
+    {.nseg = 4, .len = {1, 1, 1, 1},  .slot = {3, 2, 1, 0}},
+    {.nseg = 2, .len = {2, 62},       .slot = {1, 0}      },
+    {.nseg = 3, .len = {70, 3, 15},   .slot = {2, 1, 3}   },
+};
+
+static void
+check(KernelRun *run, double most, const char *what)
+{
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        RunCall call = calls[i];
+        call.vocab = ROWS;
+        call.parts = 1;
+        const double off = kernel_run_difference(run, &call);
+        cr_expect(off <= most, "%s, call %zu: off by %g", what, i, off);
+    }
+    kernel_run_close(run);
+}
+
+/* The first lines of a graph whose kernels read columns of `all`, rows of a table. */
+static void
+begin_text(StrBuf *sb, int width, const char *phase)
+{
+    sb_printf(sb,
+              "graph \"t\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n"
+              " weight table: f32[%d,%d] tensor=\"table\"\n",
+              ROWS, ROWS, phase, ROWS, width);
+}
+
+static const char *
+end_text(StrBuf *sb, const char *y)
+{
+    sb_printf(sb, " kernel pick { out = take(%s) }\n output out\n}\n", y);
+    return sb_text(sb);
+}
+
+/* ---- convolution -------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    int columns, taps, before; /* before: columns of the table that come first */
+    bool bias, silu, strided, decode;
+    const char *stored; /* what the rows are rounded to before the convolution reads them */
+} Conv;
+
+static void
+check_conv(const Conv *v)
+{
+    StrBuf sb = {0};
+    begin_text(&sb, v->before + v->columns, v->decode ? " phase decode\n" : "");
+    if (v->strided)
+        sb_printf(&sb, " weight w: f32[%d,1,%d] tensor=\"w\"\n", v->columns, v->taps);
+    else
+        sb_printf(&sb, " weight w: f32[%d,%d] tensor=\"w\"\n", v->taps, v->columns);
+    sb_printf(&sb, " weight b: f32[%d] tensor=\"b\"\n state s: f32[%d,%d]\n", v->columns,
+              v->taps - 1, v->columns);
+    sb_printf(&sb, " kernel rows { e = embed(ids, table)\n  all = cast(e) {to=%s} }\n", v->stored);
+    sb_printf(&sb, " first, x = split(all) {sizes=[%d, %d]}\n", v->before, v->columns);
+    sb_printf(&sb, " kernel conv {\n  c = conv1d(x, w, %s, s)\n%s }\n", v->bias ? "b" : "_",
+              v->silu ? "  y = silu(c)\n" : "");
+    KernelRun *run = kernel_run_open(end_text(&sb, v->silu ? "y" : "c"), "native@model");
+    sb_free(&sb);
+    char what[128];
+    snprintf(what, sizeof what, "%d columns, %d taps%s", v->columns, v->taps,
+             v->decode ? ", decode" : "");
+    check(run, 2e-6, what);
+}
+
+Test(ptx_mixers, convolution)
+{
+    const Conv cases[] = {
+        {70,  4, 3,  true,  true,  false, false, "f32" },
+        {1,   2, 1,  false, false, false, false, "f32" },
+        {130, 3, 8,  true,  false, true,  false, "f32" },
+        {33,  8, 5,  false, true,  false, false, "bf16"},
+        {20,  4, 12, true,  true,  false, true,  "bf16"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_conv(&cases[i]);
+}
+
+/* ---- ssd ---------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    int H, P, N, G, Q; /* Q 0: chunk=all; -1: token after token */
+    double dt, spread, A;
+    const char *dot, *state;
+    double most;
+} Ssd;
+
+static void
+put_ssd(StrBuf *sb, const Ssd *z)
+{
+    char dims[96], chunk[32];
+    snprintf(dims, sizeof dims, "groups=%d, heads=%d, head_dim=%d, state=%d", z->G, z->H, z->P,
+             z->N);
+    if (z->Q < 0) {
+        sb_printf(sb, "  y = ssd_scan(x, dt, A, B, C, D, s) {%s}\n", dims);
+        return;
+    }
+    snprintf(chunk, sizeof chunk, z->Q ? "chunk=%d" : "chunk=all", z->Q);
+    sb_printf(sb,
+              "  a = chunk_decay(dt, A) {%s}\n"
+              "  cb = chunk_cb(C, B) {groups=%d, state=%d, %s, dot=%s}\n"
+              "  add = chunk_state(B, x, dt, a) {%s, %s, dot=%s}\n"
+              "  enter = state_pass(add, a, s) {%s}\n"
+              "  y = chunk_out(cb, a, dt, x, C, enter, D) {%s, %s, dot=%s}\n",
+              chunk, z->G, z->N, chunk, z->dot, dims, chunk, z->dot, chunk, dims, chunk, z->dot);
+}
+
+/* Decays of the case: dt of the table's columns, A. */
+static KernelRun *
+open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, const char *cpu)
+{
+    const int inner = z->H * z->P, bc = z->G * z->N, width = 2 * inner + 2 * bc + z->H;
+    StrBuf sb = {0};
+    begin_text(&sb, width, "");
+    sb_printf(&sb,
+              " weight A: f32[%d] tensor=\"A\"\n weight D: f32[%d] tensor=\"D\"\n"
+              " state s: %s[%d,%d,%d]\n kernel rows { e = embed(ids, table)\n"
+              "  all = cast(e) {to=%s} }\n x, z, B, C, dt = split(all) {sizes=[%d, %d, %d, %d, %d]}\n"
+              " kernel ssd {\n",
+              z->H, z->H, z->state, z->H, z->N, z->P, stored, inner, inner, bc, bc, z->H);
+    put_ssd(&sb, z);
+    sb_printf(&sb, "%s }\n", after);
+    KernelRun *run = kernel_run_open(end_text(&sb, y), cpu);
+    sb_free(&sb);
+    int64_t count = 0;
+    float *table = kernel_run_weight(run, "table", &count);
+    for (int64_t i = 0; i < count; i++)
+        if (i % width >= width - z->H)
+            table[i] = (float)(z->dt + z->spread * table[i] / 2);
+    float *A = kernel_run_weight(run, "A", &count);
+    for (int64_t i = 0; i < count; i++)
+        A[i] = (float)(z->A * (1 + (double)i));
+    return run;
+}
+
+static void
+check_ssd(const Ssd *z, const char *after, const char *y)
+{
+    char what[160];
+    snprintf(what, sizeof what, "H=%d P=%d N=%d G=%d Q=%d dt=%g A=%g dot=%s state=%s", z->H, z->P,
+             z->N, z->G, z->Q, z->dt, z->A, z->dot, z->state);
+    check(open_ssd(z, after, y, "f32", "native@model"), z->most, what);
+}
+
+#define EACH_DECAY(H, P, N, G, Q)                                                                  \
+    {H, P, N, G, Q, 0.1, 0.09, -1, "f32", "f32", 2e-5},                                            \
+        {H, P, N, G, Q, 1, 0.5, -80, "f32", "f32", 2e-5},                                          \
+        {H, P, N, G, Q, 1e-7, 1e-8, -1, "f32", "f32", 2e-5},                                       \
+        {H, P, N, G, Q, 0.1, 0.09, -1e38, "f32", "f32", 2e-5},                                     \
+        {H, P, N, G, Q, 1, 1, -INFINITY, "f32", "f32", 2e-5},
+
+Test(ptx_mixers, ssd_token_after_token)
+{
+    const Ssd cases[] = {
+        EACH_DECAY(2, 20, 10, 1, -1)
+        {4, 64, 128, 1, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {4, 64, 16,  1, -1, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        {6, 5,  33,  2, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {3, 1,  1,   3, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {2, 8,  300, 2, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 34, 7,   1, -1, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_ssd(&cases[i], "", "y");
+}
+
+Test(ptx_mixers, ssd_by_chunks)
+{
+    const Ssd cases[] = {
+        EACH_DECAY(2, 20, 10, 1, 16)
+        EACH_DECAY(2, 16, 16, 1, 64)
+        {4, 64, 32,  1, 64, 0.1, 0.09, -1,  "f32", "f32",  2e-5},
+        {2, 80, 24,  2, 7,  0.1, 0.09, -1,  "f32", "f32",  2e-5},
+        {6, 5,  33,  2, 24, 0.1, 0.09, -4,  "f32", "f32",  2e-5},
+        {3, 1,  1,   3, 1,  0.5, 0.4,  -1,  "f32", "f32",  2e-5},
+        {1, 64, 128, 1, 64, 0.1, 0.09, -16, "f32", "f32",  2e-5},
+        {1, 8,  256, 1, 0,  0.1, 0.09, -1,  "f32", "f32",  2e-5},
+        {2, 24, 40,  1, 40, 0.1, 0.09, -1,  "f32", "bf16", 2e-2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_ssd(&cases[i], "", "y");
+}
+
+Test(ptx_mixers, ssd_and_what_follows_it)
+{
+    const Ssd chunked = {2, 12, 9, 1, 16, 0.1, 0.09, -1, "f32", "f32", 2e-5};
+    Ssd scan = chunked;
+    scan.Q = -1;
+    const char *gate = "  g = silu(z)\n  yg = mul(y, g)\n  r = cast(yg) {to=bf16}\n";
+    check_ssd(&chunked, gate, "yg");
+    check_ssd(&scan, gate, "yg");
+}
+
+/* ---- selective scan ----------------------------------------------------------------------------
+ */
+
+typedef struct {
+    int channels, states;
+    double dt, spread, A;
+    const char *state;
+    double most;
+} Selective;
+
+static KernelRun *
+open_selective(const Selective *z, const char *cpu)
+{
+    const int width = 3 * z->channels + 2 * z->states;
+    StrBuf sb = {0};
+    begin_text(&sb, width, "");
+    sb_printf(&sb,
+              " weight A: f32[%d,%d] tensor=\"A\"\n weight D: f32[%d] tensor=\"D\"\n"
+              " state s: %s[%d,%d]\n kernel rows { all = embed(ids, table) }\n"
+              " x, z, dt, B, C = split(all) {sizes=[%d, %d, %d, %d, %d]}\n"
+              " kernel scan {\n  y = selective_scan(x, dt, A, B, C, D, s)\n"
+              "  g = silu(z)\n  yg = mul(y, g)\n }\n",
+              z->states, z->channels, z->channels, z->state, z->states, z->channels, z->channels,
+              z->channels, z->channels, z->states, z->states);
+    KernelRun *run = kernel_run_open(end_text(&sb, "yg"), cpu);
+    sb_free(&sb);
+    int64_t count = 0;
+    float *table = kernel_run_weight(run, "table", &count);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t col = i % width - 2 * z->channels;
+        if (col >= 0 && col < z->channels)
+            table[i] = (float)(z->dt + z->spread * table[i] / 2);
+    }
+    float *A = kernel_run_weight(run, "A", &count);
+    for (int64_t i = 0; i < count; i++)
+        A[i] = (float)(z->A * (1 + (double)(i / z->channels)));
+    return run;
+}
+
+Test(ptx_mixers, selective_scan)
+{
+    const Selective cases[] = {
+        {48, 16,  0.1,  0.09, -1,        "f32",  2e-5},
+        {1,  1,   0.1,  0.09, -1,        "f32",  2e-5},
+        {33, 3,   0.1,  0.09, -1,        "f32",  2e-5},
+        {70, 17,  0.1,  0.09, -1,        "bf16", 2e-2},
+        {7,  150, 0.01, 0.01, -1,        "f32",  2e-5},
+        {21, 16,  1,    0.5,  -80,       "f32",  2e-5},
+        {21, 16,  1e-7, 1e-8, -1,        "f32",  2e-5},
+        {20, 4,   2,    1,    -3e38,     "f32",  2e-5},
+        {20, 4,   1,    1,    -INFINITY, "f32",  2e-5},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char what[96];
+        snprintf(what, sizeof what, "%d channels, %d states, dt=%g, A=%g", cases[i].channels,
+                 cases[i].states, cases[i].dt, cases[i].A);
+        check(open_selective(&cases[i], "native@model"), cases[i].most, what);
+    }
+}
