@@ -102,6 +102,8 @@ key_operand(StrBuf *sb, const CgKernel *k, const CgOperand *o)
     type_print(sb, &o->value->type);
     sb_printf(sb, "/%lld%s%s%s\n", (long long)o->stride, o->is_output ? " out" : "",
               o->value->kind == VALUE_STATE ? " state" : "", is_alone(k, o) ? "" : " shared");
+    if (o->aligned)
+        sb_printf(sb, " aligned %d\n", o->aligned);
     if (o->value->def && node_gives_state(o->value->def)) /* how its rows lie */
         attrs_print(sb, &o->value->def->attrs);
 }

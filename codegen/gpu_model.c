@@ -226,10 +226,17 @@ matrices(Thread *warp)
         }
 }
 
+static void
+meet(Thread *warp)
+{
+    (void)warp;
+}
+
 static const struct {
     const char *what;
     void (*run)(Thread *warp);
 } together[] = {
+    {"warp barrier", meet},
     {"exchange", exchange},
     {"mma",      product },
     {"ldmatrix", matrices},
@@ -368,6 +375,12 @@ model_barrier(void)
     wait_at(AT_BARRIER, "barrier");
 }
 
+static void
+model_warp_barrier(void)
+{
+    with_warp("warp barrier", NULL, NULL);
+}
+
 static float
 model_exchange(float x, int32_t mask)
 {
@@ -375,6 +388,19 @@ model_exchange(float x, int32_t mask)
     memcpy(&given[0], &x, sizeof x);
     with_warp("exchange", given, &got);
     return real(got);
+}
+
+static uint32_t
+model_pair(float low, float high)
+{
+    return f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16;
+}
+
+static float
+model_exp2(float x)
+{
+    const float y = exp2f(x);
+    return y < 0x1p-126f ? 0 : y;
 }
 
 static void
@@ -432,6 +458,7 @@ model_copy_wait(int32_t behind)
 const ModelFunction gpu_model[] = {
     MODEL(launch),  MODEL(tid),         MODEL(ctaid),     MODEL(shared),
     MODEL(barrier), MODEL(exchange),    MODEL(mma_bf16),  MODEL(load_matrices),
-    MODEL(copy16),  MODEL(copy_commit), MODEL(copy_wait),
+    MODEL(copy16),  MODEL(copy_commit), MODEL(copy_wait), MODEL(pair),
+    MODEL(exp2),    MODEL(warp_barrier),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -163,6 +163,8 @@ typedef struct {
     Dtype dtype;
     int64_t stride; /* elements between rows; of states and inputs 0: they have none */
     bool is_output;
+    int aligned; /* on a GPU: the address is a multiple of so many bytes, a power of 2, at most 16;
+                  * elsewhere 0: nothing is known */
 } CgOperand;
 
 /* What cg_eval remembers of a value at the newest site, so that a value used twice is made once. */

@@ -51,6 +51,21 @@ cg_operand(const CgKernel *k, const Value *v)
     return NULL;
 }
 
+/* The runtime puts spaces of its own at multiples of 64 bytes; weights lie where a file has them.
+ */
+static int
+alignment_of(const CgOperand *o)
+{
+    enum { MOST = 16 };
+    const Place *at = o->value ? &o->value->place : NULL;
+    const bool placed = at && at->space != SPACE_NONE && at->space != SPACE_WEIGHT &&
+                        at->space != SPACE_INPUT && at->space != SPACE_KEPT;
+    int bytes = dtype_info[o->dtype].bytes;
+    while (placed && bytes < MOST && at->offset % (2 * bytes) == 0)
+        bytes *= 2;
+    return bytes;
+}
+
 static void
 operand_add(CgKernel *k, const Value *v, bool is_output)
 {
@@ -110,6 +125,8 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     for (const Node *n = out->first; n != out->last->next; n = n->next)
         if (n->kernel == kernel && op_has_flag(n->op, 'R'))
             operand_add(out, NULL, false);
+    for (int i = 0; c->on_gpu && i < out->noperands; i++)
+        out->operands[i].aligned = alignment_of(&out->operands[i]);
     out->domain = kernel_domain(g, kernel);
     out->coarse = c->machine->matrix.kind != MATRIX_none && kernel_rounds_results(g, kernel);
 }

@@ -13,6 +13,13 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_take] = ptx_take,
     [OP_rmsnorm] = ptx_norm,
     [OP_layernorm] = ptx_norm,
+    [OP_angles] = ptx_angles,
+    [OP_rope] = ptx_rope,
+    [OP_concat] = ptx_concat,
+    [OP_route] = ptx_route,
+    [OP_fold] = ptx_fold,
+    [OP_keep] = ptx_keep,
+    [OP_attention] = ptx_attention,
 };
 
 /* As emitter_of of codegen/function.c. */

@@ -161,9 +161,21 @@ ptx_barrier(Cg *c)
         cg_intrinsic(c, "llvm.nvvm.barrier0", NULL, 0, NULL, 0);
 }
 
+void
+ptx_warp_barrier(Cg *c)
+{
+    Val all = i32(c, -1);
+    if (on_model(c))
+        model_call(c, "warp_barrier", c->void_t, NULL, 0);
+    else
+        cg_intrinsic(c, "llvm.nvvm.bar.warp.sync", NULL, 0, &all, 1);
+}
+
 Val
 ptx_exchange(Cg *c, Val x, int mask)
 {
+    if (LLVMTypeOf(x) == c->i32)
+        return cg_as_bits(c, ptx_exchange(c, cg_as_float(c, x), mask));
     if (on_model(c)) {
         Val args[] = {x, i32(c, mask)};
         return model_call(c, "exchange", c->f32, args, 2);
@@ -200,6 +212,82 @@ ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Va
     const Val one = cg_vload(c, cg_at(c, place, DTYPE_f32, at), DTYPE_f32, 1, NULL);
     x = LLVMBuildSelect(c->b, there, one, cg_f32(c, identity), "");
     return ptx_warp_fold(c, x, GPU_WARP, combine);
+}
+
+/* ---- numbers
+ * ---------------------------------------------------------------------------------------- */
+
+int
+ptx_lanes(const CgOperand *o, int most)
+{
+    enum { WIDEST = 16 };
+    const int bytes = dtype_info[o->dtype].bytes;
+    int lanes = 1;
+    while (2 * lanes <= most && 2 * lanes * bytes <= WIDEST && o->aligned % (2 * lanes * bytes) == 0 &&
+           o->stride % (2 * lanes) == 0)
+        lanes *= 2;
+    return lanes;
+}
+
+Val
+ptx_load(Cg *c, Val at, Dtype dtype, int lanes)
+{
+    const int bytes = lanes * dtype_info[dtype].bytes;
+    if (lanes == 1 || (dtype != DTYPE_f32 && dtype != DTYPE_bf16))
+        return cg_vload(c, at, dtype, lanes, NULL);
+    const LLVMTypeRef words = cg_vec_of(dtype == DTYPE_f32 ? c->f32 : c->i32, bytes / 4);
+    const Val raw = LLVMBuildLoad2(c->b, words, at, "");
+    LLVMSetAlignment(raw, (unsigned)bytes);
+    if (dtype == DTYPE_f32)
+        return raw;
+    Val all = LLVMGetPoison(cg_vec_type(c, lanes));
+    for (int i = 0; i < lanes; i++) {
+        const Val word = bytes == 4 ? raw : cg_slice(c, raw, i / 2, 1);
+        const Val x = cg_as_float(c, i % 2 ? cg_and(c, word, 0xffff0000u) : cg_shl(c, word, 16));
+        all = LLVMBuildInsertElement(c->b, all, x, cg_i64(c, i), "");
+    }
+    return all;
+}
+
+void
+ptx_store(Cg *c, Val at, Dtype dtype, Val value)
+{
+    const int lanes = cg_lanes_of(value), bytes = lanes * dtype_info[dtype].bytes;
+    if (lanes == 1 || (dtype != DTYPE_f32 && dtype != DTYPE_bf16)) {
+        cg_vstore(c, at, dtype, value, lanes, NULL);
+        return;
+    }
+    Val raw = value;
+    if (dtype == DTYPE_bf16 && lanes == 2) {
+        raw = ptx_pair(c, cg_slice(c, value, 0, 1), cg_slice(c, value, 1, 1));
+    } else if (dtype == DTYPE_bf16) {
+        raw = LLVMGetPoison(cg_vec_of(c->i32, lanes / 2));
+        for (int i = 0; i < lanes; i += 2) {
+            const Val word = ptx_pair(c, cg_slice(c, value, i, 1), cg_slice(c, value, i + 1, 1));
+            raw = LLVMBuildInsertElement(c->b, raw, word, cg_i64(c, i / 2), "");
+        }
+    }
+    LLVMSetAlignment(LLVMBuildStore(c->b, raw, at), (unsigned)bytes);
+}
+
+Val
+ptx_pair(Cg *c, Val low, Val high)
+{
+    if (on_model(c)) {
+        Val args[] = {low, high};
+        return model_call(c, "pair", c->i32, args, 2);
+    }
+    Val args[] = {high, low};
+    const Val pair = cg_intrinsic(c, "llvm.nvvm.ff2bf16x2.rn", NULL, 0, args, 2);
+    return LLVMBuildBitCast(c->b, pair, c->i32, "");
+}
+
+Val
+ptx_exp2(Cg *c, Val x)
+{
+    if (on_model(c))
+        return model_call(c, "exp2", c->f32, &x, 1);
+    return cg_intrinsic(c, "llvm.nvvm.ex2.approx.ftz.f", NULL, 0, &x, 1);
 }
 
 /* ---- copies
@@ -322,8 +410,13 @@ ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4])
 PtxSites
 ptx_sites(Cg *c, CgKernel *k, const Value *v)
 {
+    return ptx_sites_of(c, k, v, cg_width(v));
+}
+
+PtxSites
+ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width)
+{
     enum { THREADS = 256 };
-    const int64_t width = cg_width(v);
     int64_t each = 1, all = 0;
     const AbiCount of = ptx_count(v, &each);
     if (!size_mul(each, width, &all))
@@ -345,16 +438,18 @@ ptx_sites_end(Cg *c, PtxSites *s)
     cg_endif(c, &s->branch);
 }
 
-/* Segments lie in the order of their rows: the last that begins at `row` or before, by halving. */
+/* Segments lie in the order of their rows: the last that begins at `row` or before, by halving what
+ * it may be as often as its number has bits. */
 Val
 ptx_segment_of(Cg *c, CgKernel *k, Val row)
 {
     const Val low = cg_var(c, c->i64, cg_i64(c, 0), "low");
     const Val high = cg_var(c, c->i64, cg_call_field(c, k, CALL_nseg), "high");
-    int64_t halvings = 1;
-    while (((int64_t)1 << halvings) < k->graph->block + 1)
-        halvings++;
-    CgLoop loop = cg_loop(c, "halve", cg_i64(c, 0), cg_i64(c, halvings), 1);
+    enum { BITS = 64 };
+    const Val most = cg_sub(c, cg_get(c, c->i64, high), cg_i64(c, 1));
+    Val args[] = {most, LLVMConstInt(c->i1, 0, 0)};
+    const Val zeros = cg_intrinsic(c, "llvm.ctlz", &c->i64, 1, args, 2);
+    CgLoop loop = cg_loop(c, "halve", cg_i64(c, 0), cg_sub(c, cg_i64(c, BITS), zeros), 1);
     const Val a = cg_get(c, c->i64, low), b = cg_get(c, c->i64, high);
     const Val middle = cg_div(c, cg_add(c, a, b), cg_i64(c, 2));
     const Val begins = cg_segment(c, k, middle).row;

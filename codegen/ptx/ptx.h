@@ -29,13 +29,29 @@ Val ptx_warp(Cg *c);                 /* warp of its block */
 /* Bytes of the block's own memory, 16-byte aligned; not zeros. Anywhere in the kernel. */
 Val ptx_shared(Cg *c, CgKernel *k, int64_t bytes);
 void ptx_barrier(Cg *c); /* every thread of the block, as often as every other */
-/* The number that the lane with number `lane` xor `mask` gives; f32. The whole warp. */
+void ptx_warp_barrier(Cg *c); /* every thread of the warp: what others of it wrote is there */
+/* The number that the lane with number `lane` xor `mask` gives; f32 or i32. The whole warp. */
 Val ptx_exchange(Cg *c, Val x, int mask);
 /* combine over the lanes of a warp, or of groups of `lanes` lanes one after the other; each lane
  * gets it. */
 Val ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b));
 /* combine over all threads of the block; each gets it. identity: of combine. */
 Val ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Val a, Val b));
+
+/* ---- numbers ---------------------------------------------------------------------------------- */
+
+/* lanes f32 or bf16, as <lanes x float>, by one access: of 16 bytes at most, at a multiple of its
+ * size. */
+Val ptx_load(Cg *c, Val at, Dtype dtype, int lanes);
+void ptx_store(Cg *c, Val at, Dtype dtype, Val value);
+/* Two f32 rounded to bf16 (to the nearest, ties to even) as an i32: `low` in its low half. */
+Val ptx_pair(Cg *c, Val low, Val high);
+/* 2^x of an f32 with an error of 2^-22, in one instruction; what is below 2^-126 is 0 (PTX ISA,
+ * ex2.approx.ftz). */
+Val ptx_exp2(Cg *c, Val x);
+/* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
+ * any column that is a multiple of them on. */
+int ptx_lanes(const CgOperand *o, int most);
 
 /* ---- copies beside the arithmetic (PTX ISA, cp.async) -----------------------------------------
  */
@@ -69,6 +85,8 @@ typedef struct {
     CgIf branch;
 } PtxSites;
 PtxSites ptx_sites(Cg *c, CgKernel *k, const Value *v);
+/* The same with `width` sites in each of v's rows: what .at.col counts. */
+PtxSites ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width);
 void ptx_sites_end(Cg *c, PtxSites *s);
 
 /* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */
@@ -80,6 +98,11 @@ Val ptx_segment_of(Cg *c, CgKernel *k, Val row);
 CgEmitter ptx_map;             /* no anchor */
 CgEmitter ptx_embed, ptx_take; /* ptx_map.c */
 CgEmitter ptx_norm;            /* ptx_norm.c */
+CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
+CgEmitter ptx_concat;           /* ptx_concat.c */
+CgEmitter ptx_route, ptx_fold;  /* ptx_route.c */
+CgEmitter ptx_keep;             /* ptx_keep.c */
+CgEmitter ptx_attention;        /* ptx_attention.c */
 
 /* ---- function.c --------------------------------------------------------------------------------
  */
