@@ -49,6 +49,8 @@ Val ptx_pair(Cg *c, Val low, Val high);
 /* 2^x of an f32 with an error of 2^-22, in one instruction; what is below 2^-126 is 0 (PTX ISA,
  * ex2.approx.ftz). */
 Val ptx_exp2(Cg *c, Val x);
+/* The greater; of a number and a NaN the number. */
+Val ptx_max(Cg *c, Val a, Val b);
 /* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
  * any column that is a multiple of them on. */
 int ptx_lanes(const CgOperand *o, int most);
