@@ -3,7 +3,8 @@
  * A session reserves address space for as many tokens as its sequences can hold, each state of each
  * sequence by itself; memory is taken as rows are written. The first 2 MiB of a state are small
  * pages, so that a short sequence takes little more than it needs; what follows is huge pages,
- * which long attention reads a third faster.
+ * which long attention reads a third faster. A device with memory of its own gets its memory before
+ * a pass.
  *
  *   bytes of rows:  |  state 0 ......... |  state 1 (a window: a ring) |  state 2 ...  |
  *   sequence 0      [xxxxxx              [xxxxxx]                      [xxx
@@ -148,14 +149,15 @@ rt_kept_open(ssmc_session *s)
         return rt_fail(SSMC_NO_MEMORY,
                        "%d sequences of %" PRId64 " tokens are more than memory can hold",
                        s->sequences, s->room);
-    s->kept = rt_pages_reserve(s->kept_bytes);
-    if (!s->kept)
-        return rt_fail(SSMC_NO_MEMORY,
+    const ssmc_status status = s->device->reserve(s->queue, s->kept_bytes, &s->kept);
+    if (status == SSMC_NO_MEMORY)
+        return rt_fail(status,
                        "no address space for growing states: %zu bytes for %d sequences of %" PRId64
                        " tokens; a session of fewer tokens needs less",
                        s->kept_bytes, s->sequences, s->room);
-    advise(s);
-    return SSMC_OK;
+    if (status == SSMC_OK && !s->device->apart)
+        advise(s);
+    return status;
 }
 
 /* ---- copying ------------------------------------------------------------------------------- */
@@ -193,30 +195,53 @@ rt_kept_next(RtKeptWalk *w)
     return true;
 }
 
-const char *
-rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from)
+ssmc_status
+rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char **from)
 {
-    for (RtKeptWalk w = rt_kept_walk(s, seq, state, tokens); rt_kept_next(&w); from += w.bytes)
-        memcpy(w.at, from, w.bytes);
-    return from;
+    RtKeptWalk w = rt_kept_walk(s, seq, state, tokens);
+    ssmc_status status = SSMC_OK;
+    for (; status == SSMC_OK && rt_kept_next(&w); *from += w.bytes)
+        status = s->device->put(s->queue, w.at, *from, w.bytes);
+    return status;
 }
 
 /* Rows of a window may lie anywhere in the ring, so all of it that was used becomes zero; other
  * rows that are copied over need not. */
-void
+ssmc_status
 rt_kept_clear(ssmc_session *s, int seq, int64_t tokens)
 {
     const ssmc_program *p = s->model->program;
-    const int64_t had = s->sequence[seq].tokens;
+    ssmc_status status = SSMC_OK;
+    for (int i = 0; i < p->abi->nstates && status == SSMC_OK; i++) {
+        const AbiState *state = &p->abi->states[i];
+        if (!state->row_bytes)
+            continue;
+        const int64_t used = rows_used(p, state, s->room, s->sequence[seq].tokens);
+        const int64_t from = state->window > 0 ? 0 : rt_kept_rows(state, tokens);
+        if (from < used)
+            status = s->device->shrink(s->queue,
+                                       kept_of(s, seq, i) + (size_t)from * (size_t)state->row_bytes,
+                                       (size_t)(used - from) * (size_t)state->row_bytes);
+    }
+    return status;
+}
+
+ssmc_status
+rt_kept_grow(ssmc_session *s, int seq, int64_t tokens)
+{
+    const ssmc_program *p = s->model->program;
+    if (!s->device->apart || !s->kept || tokens <= s->sequence[seq].grown)
+        return SSMC_OK;
     for (int i = 0; i < p->abi->nstates; i++) {
         const AbiState *state = &p->abi->states[i];
         if (!state->row_bytes)
             continue;
-        const int64_t rows = state_rows(p, state, s->room);
-        const int64_t used = had < rows ? groups_up(had) * ABI_ROOM_STEP : rows;
-        const int64_t from = state->window > 0 ? 0 : rt_kept_rows(state, tokens);
-        if (from < used)
-            rt_pages_zero(kept_of(s, seq, i) + (size_t)from * (size_t)state->row_bytes,
-                          (size_t)(used - from) * (size_t)state->row_bytes);
+        const int64_t rows = rows_used(p, state, s->room, tokens);
+        const size_t bytes = (size_t)rows * (size_t)state->row_bytes + ABI_KEPT_MORE;
+        const ssmc_status status = s->device->grow(s->queue, kept_of(s, seq, i), bytes);
+        if (status != SSMC_OK)
+            return status;
     }
+    s->sequence[seq].grown = groups_up(tokens) * ABI_ROOM_STEP;
+    return SSMC_OK;
 }

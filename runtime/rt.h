@@ -168,7 +168,8 @@ typedef struct {
  * is at first). */
 void rt_session_trace(ssmc_session *session, RtLane *lanes);
 double rt_session_step_seconds(const ssmc_session *session, int step);
-/* A sequence's state by name; NULL when there is none of that name, of f32 and a fixed size. */
+/* A sequence's state by name, until the next call; NULL when there is none of that name, of f32 and
+ * a fixed size. */
 const float *rt_session_state(const ssmc_session *session, int seq, const char *name,
                               int64_t *count);
 
