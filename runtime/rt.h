@@ -179,6 +179,16 @@ size_t rt_kept_full(const ssmc_program *program, int64_t tokens);
 
 double rt_now(void); /* seconds, monotonic */
 
+/* The GPU that models would run on. */
+typedef struct {
+    char name[128];
+    int multiprocessors;
+    size_t bytes;   /* of its memory */
+    int capability; /* ten times: what is called sm_<capability> */
+    int driver;     /* the version of CUDA that its driver is of, ten times */
+} RtGpu;
+bool rt_gpu_look(RtGpu *out); /* false: there is none, or no driver: ssmc_error says it */
+
 /* How many threads this process can keep busy, at least 1, and what bounds them. */
 typedef struct {
     int count;

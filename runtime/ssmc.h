@@ -75,7 +75,7 @@ typedef struct {
 /* Memory that a model with one session of `sequences` sequences over `threads` threads takes,
  * before anything is taken. Its pages are resident once they have been used: the total is the peak.
  * Growing states are not in it: they take memory as tokens are read (in steps of 64 tokens, and of
- * 2 MiB where a state is large). */
+ * 2 MiB where a state is large; on a GPU of 2 MiB, and of all their room where it maps none). */
 ssmc_memory ssmc_program_memory(const ssmc_program *program, int sequences, int threads);
 
 /* Called now and then by the thread that waits for long work: `done` of `total` pieces are. */

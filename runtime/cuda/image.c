@@ -29,7 +29,7 @@ say_lost(RtImage *image)
         status = rt_fail(SSMC_LOST,
                          "the GPU (%s) is lost, and what was in its memory with it: %s; models "
                          "that are closed can be opened anew",
-                         image->name, image->why);
+                         image->gpu.name, image->why);
     pthread_mutex_unlock(&image->mutex);
     return status;
 }
@@ -57,7 +57,7 @@ cuda_check_memory(RtImage *image, CudaResult result, size_t bytes, const char *o
     return rt_fail(status,
                    "no memory of the GPU for %s: %zu bytes, and %zu of its %zu are free "
                    "(%s)",
-                   of_what, bytes, available, total, image->name);
+                   of_what, bytes, available, total, image->gpu.name);
 }
 
 bool
@@ -103,28 +103,21 @@ cuda_leave(RtImage *image)
 static ssmc_status
 look_at_device(RtImage *image)
 {
-    const CudaDriver *cuda = image->cuda;
     const char *target = image->abi->target;
-    int major = 0, minor = 0, needs = 0, end = 0;
-    CudaResult result = cuda->DeviceGet(&image->device, 0);
-    if (result == CUDA_OK)
-        result = cuda->DeviceName(image->name, sizeof image->name, image->device);
-    if (result == CUDA_OK)
-        result = cuda->DeviceAttribute(&major, CUDA_CAPABILITY_MAJOR, image->device);
-    if (result == CUDA_OK)
-        result = cuda->DeviceAttribute(&minor, CUDA_CAPABILITY_MINOR, image->device);
-    if (result != CUDA_OK)
-        return cuda_check(image, result, "looking at the GPU");
+    int needs = 0, end = 0;
+    const ssmc_status status = cuda_look(image->cuda, &image->device, &image->gpu);
+    if (status != SSMC_OK)
+        return status;
     if (sscanf(target, "sm_%d%n", &needs, &end) != 1 || (target[end] && strcmp(target + end, "a")))
         return rt_fail(SSMC_BAD_FILE, "program '%s' is for an unknown GPU: %s",
                        rt_quote(image->abi->name).text, rt_quote(target).text);
     /* Code for an architecture with an `a` runs on no other. */
-    const int has = 10 * major + minor;
+    const int has = image->gpu.capability;
     if (target[end] ? has == needs : has >= needs)
         return SSMC_OK;
     return rt_fail(SSMC_UNSUPPORTED,
                    "the model was compiled for GPUs %s sm_%d, and the one here (%s) is sm_%d",
-                   target[end] ? "that are" : "from", needs, image->name, has);
+                   target[end] ? "that are" : "from", needs, image->gpu.name, has);
 }
 
 /* How much memory is mapped at a time. */
@@ -143,18 +136,18 @@ look_at_memory(RtImage *image)
 
 /* ---- the code ------------------------------------------------------------------------------ */
 
-/* The driver's compiler has its say in `log`: its first line is the reason, in its words. */
+/* What the driver's compiler says begins with the reason. */
 static ssmc_status
 load_fault(RtImage *image, CudaResult result, char *log)
 {
-    int version = 0;
+    char what[96];
     log[strcspn(log, "\n")] = '\0';
-    image->cuda->DriverVersion(&version);
-    const ssmc_status status = cuda_check(image, result, "compiling the model's code for the GPU");
-    if (status == SSMC_UNSUPPORTED)
-        rt_fail_also(status, "the driver is of CUDA %d.%d%s%s", version / 1000, version % 1000 / 10,
-                     *log ? ", and says: " : "", rt_quote(log).text);
-    return status;
+    snprintf(what, sizeof what, "the GPU's driver, of CUDA %d.%d, does not take the model's code",
+             image->gpu.driver / 10, image->gpu.driver % 10);
+    const ssmc_status status = cuda_check(image, result, what);
+    if (status == SSMC_LOST || !*log)
+        return status;
+    return rt_fail(status, "%s: %s (%d)", what, rt_quote(log).text, result);
 }
 
 static ssmc_status

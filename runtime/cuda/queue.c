@@ -126,7 +126,7 @@ queue_zero(RtQueue *q, char *there, size_t bytes)
 static const char *
 image_name(const RtImage *image)
 {
-    return image->name;
+    return image->gpu.name;
 }
 
 const RtDevice rt_device_cuda = {

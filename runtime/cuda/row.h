@@ -19,7 +19,7 @@ struct RtImage {
     CudaFunction *function; /* owns: [nlaunches] */
     size_t granule;         /* bytes that are mapped together; 0: the device maps no memory */
     pid_t process;          /* that has all this: a fork has not */
-    char name[128];
+    RtGpu gpu;
     pthread_mutex_t mutex; /* of what follows */
     bool lost;
     char why[256];
@@ -69,6 +69,8 @@ ssmc_status cuda_check(RtImage *image, CudaResult result, const char *what);
 /* As cuda_check, of a call that asked for memory of the device. */
 ssmc_status cuda_check_memory(RtImage *image, CudaResult result, size_t bytes, const char *of_what);
 
+/* look.c */
+ssmc_status cuda_look(const CudaDriver *cuda, CudaDevice *device, RtGpu *out);
 /* image.c */
 ssmc_status cuda_open(const AbiProgram *abi, RtImage **out);
 void cuda_close(RtImage *image);
