@@ -2,7 +2,7 @@
 # independent, never sanitised, as build/lib/ssmc/ARCH/libssmc_{runtime,exe}.a. The command finds them beside itself,
 # or in ../lib/ssmc/ARCH when it is installed. Sources whose names a test of ours or another folder may add are found
 # by folder; an archive's unused members stay out of the product.
-file(GLOB product_runtime CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.c)
+file(GLOB product_runtime CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.c ${CMAKE_SOURCE_DIR}/runtime/cuda/*.c)
 file(GLOB product_exe CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/exe/*.c)
 foreach(part driver/options driver/words driver/say driver/running compiler/tell)
   list(APPEND product_exe ${CMAKE_SOURCE_DIR}/${part}.c)

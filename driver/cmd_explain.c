@@ -106,6 +106,8 @@ explain_memory(Job *job, const Options *o)
     put_row("states", (size_t)sequences * m.state, "%zu bytes a sequence", m.state);
     put_row("scratch", m.scratch, "activations, scratch of threads, logits, bookkeeping");
     put_row("together", m.total, "the peak, but for the program's code and libraries");
+    if (m.device)
+        put_row("on the GPU", m.device, "of that, in its memory");
     if (m.token)
         put_growing(&m, sequences, context);
     return EXIT_DONE;

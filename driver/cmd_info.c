@@ -4,6 +4,17 @@
 #include "bench/bench.h"
 #include "driver/driver.h"
 
+/* The GPU, where there is one. */
+static void
+put_gpu(void)
+{
+    RtGpu gpu;
+    if (rt_gpu_look(&gpu))
+        printf("gpu      %s (sm_%d), %d multiprocessors, %zu MiB, driver of CUDA %d.%d\n", gpu.name,
+               gpu.capability, gpu.multiprocessors, gpu.bytes >> 20, gpu.driver / 10,
+               gpu.driver % 10);
+}
+
 int
 cmd_info(Options *o)
 {
@@ -34,6 +45,7 @@ cmd_info(Options *o)
     machine_put_features(&out, &t, 9, 80);
     printf("%s\n", sb_text(&out));
     sb_free(&out);
+    put_gpu();
     BenchProbes *probes = bench_probes_open(o->arena, &t, cores.count, &why);
     if (!probes)
         return fault(EXIT_FAILED, "%s", why);

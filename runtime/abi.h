@@ -159,7 +159,9 @@ typedef struct ABI_DECLARE(ABI_WEIGHT_FIELDS) AbiWeight;
  * zeros from there on. With a window it keeps fewer: the row of position p is row p modulo
  * abi_state_rows. Rows lie in groups of ABI_ROOM_STEP rows; within a group their order is the
  * kernels' matter, alike in every program of a model. Kernels may read, but do not look at,
- * ABI_KEPT_MORE bytes after its last row. */
+ * ABI_KEPT_MORE bytes after its last row. A device with memory of its own has the groups of the
+ * tokens up to the last of the call that is running, and ABI_KEPT_MORE bytes after them: what lies
+ * beyond may have no memory. */
 enum { ABI_ROOM_STEP = 64, ABI_KEPT_MORE = 8192 };
 
 #define ABI_STATE_FIELDS(FIELD, ARRAY)                                                             \

@@ -171,7 +171,7 @@ pick(Feed *f, Cursor *c)
 }
 
 /* The layers over the pass, then the head over its wanted rows. */
-static void
+static ssmc_status
 run_pass(Feed *f, const AbiPhase *phase)
 {
     ssmc_session *s = f->s;
@@ -179,15 +179,20 @@ run_pass(Feed *f, const AbiPhase *phase)
     Cursor cursor = {0};
     int64_t n = pick(f, &cursor);
     s->run.range[0] = phase->layers;
+    s->run.told.bytes = s->layout.seg - s->layout.ids + (size_t)s->call.nseg * sizeof *s->seg;
     do {
         s->call.picked = n;
         s->run.range[1] = n ? phase->head : (AbiRange){0};
-        rt_run(&s->run);
+        s->run.back.bytes = (size_t)n * vocab * sizeof *s->output;
+        const ssmc_status status = s->device->run(s->queue, &s->run);
+        if (status != SSMC_OK)
+            return status;
         for (int64_t i = 0; i < n; i++)
             memcpy(s->to[i], s->output + (size_t)i * vocab, vocab * sizeof *s->output);
         s->run.range[0] = (AbiRange){0};
         n = n ? pick(f, &cursor) : 0;
     } while (n);
+    return SSMC_OK;
 }
 
 static void
@@ -205,16 +210,19 @@ advance(Feed *f)
         s->progress(s->progress_user, f->done, f->total);
 }
 
-static void
+static ssmc_status
 feed(Feed *f)
 {
     memset(f->s->at, 0, (size_t)f->n * sizeof *f->s->at);
     while (f->done < f->total)
         for (int id = 0; id < ABI_PHASES; id++)
             if (gather(f, (AbiPhaseId)id)) {
-                run_pass(f, phase_of(f->s, (AbiPhaseId)id));
+                const ssmc_status status = run_pass(f, phase_of(f->s, (AbiPhaseId)id));
+                if (status != SSMC_OK)
+                    return status;
                 advance(f);
             }
+    return SSMC_OK;
 }
 
 /* ---- the interface ------------------------------------------------------------------------- */
@@ -229,20 +237,24 @@ ssmc_feed(ssmc_session *s, const ssmc_input *inputs, int n)
         return rt_fail(SSMC_BAD_ARGUMENT, "%d inputs; at least 1 is needed", n);
     if (!inputs)
         return rt_fail_null("inputs");
-    const ssmc_status here = rt_pool_check(s->pool);
-    if (here != SSMC_OK)
-        return here;
+    ssmc_status status = rt_pool_check(s->pool);
+    if (status == SSMC_OK)
+        status = s->device->check(s->queue);
+    if (status != SSMC_OK)
+        return status;
     s->calls++;
     for (int i = 0; i < n; i++) {
-        const ssmc_status status = check_input(s, &inputs[i]);
+        status = check_input(s, &inputs[i]);
         if (status != SSMC_OK)
             return status;
         if (inputs[i].count > INT64_MAX - f.total)
             return rt_fail(SSMC_BAD_ARGUMENT, "more ids in one call than can be counted");
         f.total += inputs[i].count;
     }
-    feed(&f);
-    return SSMC_OK;
+    for (int i = 0; i < n && status == SSMC_OK; i++)
+        status =
+            rt_kept_grow(s, inputs[i].seq, s->sequence[inputs[i].seq].tokens + inputs[i].count);
+    return status == SSMC_OK ? feed(&f) : status;
 }
 
 ssmc_status

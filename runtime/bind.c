@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device.h"
 #include "runtime/weights.h"
 
 enum { MOST_FAULTS = 20 }; /* in one report */
@@ -124,20 +125,25 @@ rt_model_open(const ssmc_program *program, const ssmc_weights *weights, const ch
     else if (status == SSMC_OK)
         status = make_params(model, &m);
     if (status == SSMC_OK)
+        status = rt_model_place(model);
+    if (status == SSMC_OK && model->device->apart)
+        rt_weights_rest(weights);
+    if (status == SSMC_OK)
         *out = model;
     else
         ssmc_model_close(model);
     return status;
 }
 
-/* Data of made weights that kernels of `model` read, out of those that `beside` keeps. False: there
- * are some that it does not. */
+/* Weights that kernels of `model` read and that are where the device is or were made, out of those
+ * that `beside` keeps. False: there are some that it does not. */
 static bool
 borrow_weights(ssmc_model *model, const ssmc_model *beside)
 {
     const AbiProgram *abi = model->program->abi, *other = beside->program->abi;
+    const void **mine = model->device->apart ? model->placed : model->weights;
     for (int i = 0; i < abi->nweights; i++) {
-        if (model->weights[i] || !rt_program_keeps(model->program, i))
+        if (mine[i] || !rt_program_keeps(model->program, i))
             continue;
         int k = 0, tries = 0; /* programs of one model have most weights in one order */
         for (; tries < other->nweights; tries++) {
@@ -145,10 +151,11 @@ borrow_weights(ssmc_model *model, const ssmc_model *beside)
             if (strcmp(other->weights[k].tensor, abi->weights[i].tensor) == 0)
                 break;
         }
-        if (tries == other->nweights || !beside->weights[k])
+        if (tries == other->nweights || !beside->there.weights[k])
             return false;
-        model->weights[i] = beside->weights[k];
+        mine[i] = beside->there.weights[k];
     }
+    model->there = (RtPlaces){beside->there.params, mine};
     return true;
 }
 
@@ -158,12 +165,17 @@ rt_model_beside(const ssmc_program *program, const ssmc_weights *weights, const 
 {
     ssmc_model *model = NULL;
     *out = NULL;
-    if (program->abi->pack_hash != beside->program->abi->pack_hash ||
+    if (program->abi->device != beside->program->abi->device ||
+        program->abi->pack_hash != beside->program->abi->pack_hash ||
         program->abi->param_bytes != beside->program->abi->param_bytes)
         return SSMC_OK;
     ssmc_status status = rt_model_new(program, &model);
     if (status == SSMC_OK)
         status = bind_weights(model, weights);
+    if (status == SSMC_OK && model->device->apart) {
+        model->placed = calloc((size_t)program->abi->nweights + 1, sizeof *model->placed);
+        status = model->placed ? SSMC_OK : rt_fail_memory(sizeof *model, "a model");
+    }
     if (status == SSMC_OK && borrow_weights(model, beside)) {
         model->params = beside->params;
         *out = model;

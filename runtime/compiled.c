@@ -120,7 +120,12 @@ rt_model_embedded(const AbiCompiled *compiled, const AbiVariant *variant,
     for (int i = 0; i < program->abi->nweights; i++)
         if (variant->tensor_offset[i] >= 0)
             (*out)->weights[i] = variant->embedded + variant->tensor_offset[i];
-    return SSMC_OK;
+    const ssmc_status placed = rt_model_place(*out);
+    if (placed != SSMC_OK) {
+        ssmc_model_close(*out);
+        *out = NULL;
+    }
+    return placed;
 }
 
 static ssmc_status

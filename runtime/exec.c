@@ -10,15 +10,15 @@ base_of(const AbiOperand *o, const RtSpaces *s)
     case ABI_SLAB:
         return s->slab;
     case ABI_PARAM:
-        return (char *)s->params; /* written by the steps of init alone */
+        return (char *)s->there.params; /* written by the steps of init alone */
     case ABI_WEIGHT:
-        return (char *)s->weights[o->index]; /* kernels do not write to weights */
+        return (char *)s->there.weights[o->index]; /* kernels do not write to weights */
     case ABI_STATE:
         return s->states;
     case ABI_KEPT:
         return s->kept ? s->kept + s->kept_at[o->index] : NULL;
     case ABI_INPUT:
-        return (char *)s->input[o->index];
+        return s->input[o->index];
     case ABI_OUTPUT:
         return s->output;
     }

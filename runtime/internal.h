@@ -225,13 +225,30 @@ ssmc_status rt_compiled_check(const AbiCompiled *compiled);
 /* Whether kernels read a weight as it is, after parameters have been made. */
 bool rt_program_keeps(const ssmc_program *program, int weight);
 
+/* Where a program runs (device.h). */
+typedef struct RtDevice RtDevice;
+typedef struct RtImage RtImage; /* a program's code there; NULL: the device is the CPU */
+typedef struct RtQueue RtQueue; /* what is done there for a session; NULL: the device is the CPU */
+
+/* Where kernels that run find what a model is made of; they only read it. */
+typedef struct {
+    const char *params;         /* [param_bytes] */
+    const void *const *weights; /* [nweights]; those that no such kernel reads may be anything */
+} RtPlaces;
+
 struct ssmc_model {
     const ssmc_program *program; /* borrowed */
-    const char *params;          /* [param_bytes]; kernels that run only read them */
-    AbiSgemm *sgemm;             /* NULL: no kernel calls it */
-    const void **weights;        /* owns: [nweights] data of each, borrowed */
-    const RtTensor **joined;     /* owns: [nweights] those made of several tensors; NULL: others */
-    char *made;                  /* owns: pages, data of weights made by rules that kernels read */
+    const RtDevice *device;
+    RtImage *image;       /* owns */
+    const char *params;   /* [param_bytes], of the host; NULL: they are on the device alone */
+    AbiSgemm *sgemm;      /* NULL: no kernel calls it */
+    const void **weights; /* owns: [nweights] data of each, borrowed, of the host */
+    RtPlaces there;
+    const void **placed; /* owns: [nweights], of there.weights; NULL: the device is the CPU */
+    char *copied;        /* owns: memory of the device with params and weights; NULL: none */
+    size_t copied_bytes;
+    const RtTensor **joined; /* owns: [nweights] those made of several tensors; NULL: others */
+    char *made;              /* owns: pages, data of weights made by rules that kernels read */
     size_t made_bytes;
     RtIdentity *identity;      /* owns */
     char *pages;               /* owns: params made here; NULL: they lie in a file */
@@ -241,8 +258,12 @@ struct ssmc_model {
     ssmc_weights *own_weights;
     const AbiLoader *loader; /* closes own_weights */
 };
-/* A model without parameters and tensors: model_close frees it whatever came to it since. */
+/* A model without parameters and tensors, on its device: model_close frees it whatever came to it
+ * since. */
 ssmc_status rt_model_new(const ssmc_program *program, ssmc_model **out);
+/* Once it has them: where kernels will find them. A device of its own gets copies, and those of the
+ * host that nothing else needs are freed. */
+ssmc_status rt_model_place(ssmc_model *model);
 
 /* Reads weights of files or makes them by rules: the one way from a compiled model to the files'
  * code, so that a product with embedded weights does not have it. */
@@ -308,16 +329,21 @@ bool rt_program_is_exact(const ssmc_program *program);
 /* Where the operands of a program lie; operands in a space that is NULL resolve to NULL. */
 typedef struct {
     char *slab, *states, *output;
-    const char *params;
+    RtPlaces there;
     char *kept;            /* growing states of sequence 0; NULL: there are none */
     const size_t *kept_at; /* [nstates] where each begins there */
-    int32_t *input[ABI_INPUTS];
-    const void *const *weights; /* [nweights] */
+    char *input[ABI_INPUTS];
 } RtSpaces;
 /* operand [noperands] */
 void rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand);
 
-/* Steps to run over a pool: two ranges, one after the other. */
+/* Bytes that are copied to a device or back. */
+typedef struct {
+    char *there, *here;
+    size_t bytes;
+} RtCopy;
+
+/* Steps to run over a pool, or on a device: two ranges, one after the other. */
 typedef struct {
     const AbiProgram *abi;
     void *const *operand; /* [noperands] */
@@ -327,12 +353,13 @@ typedef struct {
     RtParts *parts; /* two sets of [threads] */
     RtPool *pool;
     AbiRange range[2];
-    double *seconds; /* [nsteps], added to; NULL: not profiled */
-    RtLane *lanes;   /* [threads]; NULL: not traced */
+    RtCopy told, back; /* before the steps, and after; a device without memory of its own: unused */
+    double *seconds;   /* [nsteps], added to; NULL: not profiled */
+    RtLane *lanes;     /* [threads]; NULL: not traced */
     /* The profile's own: the step that runs (-1: none yet), and since when. */
     int running;
     double since;
 } RtRun;
-void rt_run(RtRun *run);
+void rt_run(RtRun *run); /* on the CPU */
 
 #endif

@@ -3,7 +3,8 @@
  * A session reserves address space for as many tokens as its sequences can hold, each state of each
  * sequence by itself; memory is taken as rows are written. The first 2 MiB of a state are small
  * pages, so that a short sequence takes little more than it needs; what follows is huge pages,
- * which long attention reads a third faster.
+ * which long attention reads a third faster. A device with memory of its own gets its memory before
+ * a pass.
  *
  *   bytes of rows:  |  state 0 ......... |  state 1 (a window: a ring) |  state 2 ...  |
  *   sequence 0      [xxxxxx              [xxxxxx]                      [xxx
@@ -46,20 +47,21 @@ state_rows(const ssmc_program *program, const AbiState *state, int64_t room)
     return abi_state_rows(state->window, room, rt_kept_block(program));
 }
 
-RtGroups
-rt_kept_groups(const AbiState *state, int64_t tokens)
+/* The first group that a sequence of so many tokens goes on from: that of a window's first token.
+ */
+static int64_t
+first_group(const AbiState *state, int64_t tokens)
 {
-    if (!state->row_bytes)
-        return (RtGroups){0};
     const bool some = state->window > 0 && tokens > state->window;
-    return (RtGroups){some ? (tokens - state->window) / ABI_ROOM_STEP : 0, groups_up(tokens)};
+    return some ? (tokens - state->window) / ABI_ROOM_STEP : 0;
 }
 
 int64_t
 rt_kept_rows(const AbiState *state, int64_t tokens)
 {
-    const RtGroups groups = rt_kept_groups(state, tokens);
-    return (groups.end - groups.first) * ABI_ROOM_STEP;
+    if (!state->row_bytes)
+        return 0;
+    return (groups_up(tokens) - first_group(state, tokens)) * ABI_ROOM_STEP;
 }
 
 /* Of an open session the reserve is larger, so nothing overflows. */
@@ -147,14 +149,15 @@ rt_kept_open(ssmc_session *s)
         return rt_fail(SSMC_NO_MEMORY,
                        "%d sequences of %" PRId64 " tokens are more than memory can hold",
                        s->sequences, s->room);
-    s->kept = rt_pages_reserve(s->kept_bytes);
-    if (!s->kept)
-        return rt_fail(SSMC_NO_MEMORY,
+    const ssmc_status status = s->device->reserve(s->queue, s->kept_bytes, &s->kept);
+    if (status == SSMC_NO_MEMORY)
+        return rt_fail(status,
                        "no address space for growing states: %zu bytes for %d sequences of %" PRId64
                        " tokens; a session of fewer tokens needs less",
                        s->kept_bytes, s->sequences, s->room);
-    advise(s);
-    return SSMC_OK;
+    if (status == SSMC_OK && !s->device->apart)
+        advise(s);
+    return status;
 }
 
 /* ---- copying ------------------------------------------------------------------------------- */
@@ -165,48 +168,80 @@ kept_of(const ssmc_session *s, int seq, int state)
     return s->kept + (size_t)seq * s->kept_stride + s->kept_at[state];
 }
 
-char *
-rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *bytes)
+RtKeptWalk
+rt_kept_walk(const ssmc_session *s, int seq, int state, int64_t tokens)
 {
-    if (left->first >= left->end)
-        return NULL;
     const ssmc_program *p = s->model->program;
     const AbiState *a = &p->abi->states[state];
-    const int64_t groups = state_rows(p, a, s->room) / ABI_ROOM_STEP;
-    const int64_t at = left->first % groups, wanted = left->end - left->first;
-    const int64_t some = wanted < groups - at ? wanted : groups - at;
-    const size_t group_bytes = (size_t)a->row_bytes * ABI_ROOM_STEP;
-    left->first += some;
-    *bytes = (size_t)some * group_bytes;
-    return kept_of(s, seq, state) + (size_t)at * group_bytes;
+    if (!a->row_bytes)
+        return (RtKeptWalk){0};
+    return (RtKeptWalk){.rows = kept_of(s, seq, state),
+                        .first = first_group(a, tokens),
+                        .end = groups_up(tokens),
+                        .groups = state_rows(p, a, s->room) / ABI_ROOM_STEP,
+                        .group_bytes = a->row_bytes * ABI_ROOM_STEP};
 }
 
-const char *
-rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from)
+bool
+rt_kept_next(RtKeptWalk *w)
 {
-    RtGroups left = rt_kept_groups(&s->model->program->abi->states[state], tokens);
-    size_t bytes = 0;
-    for (char *at; (at = rt_kept_next(s, seq, state, &left, &bytes)) != NULL; from += bytes)
-        memcpy(at, from, bytes);
-    return from;
+    if (w->first >= w->end)
+        return false;
+    const int64_t at = w->first % w->groups, wanted = w->end - w->first;
+    const int64_t some = wanted < w->groups - at ? wanted : w->groups - at;
+    w->first += some;
+    w->at = w->rows + at * w->group_bytes;
+    w->bytes = (size_t)(some * w->group_bytes);
+    return true;
+}
+
+ssmc_status
+rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char **from)
+{
+    RtKeptWalk w = rt_kept_walk(s, seq, state, tokens);
+    ssmc_status status = SSMC_OK;
+    for (; status == SSMC_OK && rt_kept_next(&w); *from += w.bytes)
+        status = s->device->put(s->queue, w.at, *from, w.bytes);
+    return status;
 }
 
 /* Rows of a window may lie anywhere in the ring, so all of it that was used becomes zero; other
  * rows that are copied over need not. */
-void
+ssmc_status
 rt_kept_clear(ssmc_session *s, int seq, int64_t tokens)
 {
     const ssmc_program *p = s->model->program;
-    const int64_t had = s->sequence[seq].tokens;
+    ssmc_status status = SSMC_OK;
+    for (int i = 0; i < p->abi->nstates && status == SSMC_OK; i++) {
+        const AbiState *state = &p->abi->states[i];
+        if (!state->row_bytes)
+            continue;
+        const int64_t used = rows_used(p, state, s->room, s->sequence[seq].tokens);
+        const int64_t from = state->window > 0 ? 0 : rt_kept_rows(state, tokens);
+        if (from < used)
+            status = s->device->shrink(s->queue,
+                                       kept_of(s, seq, i) + (size_t)from * (size_t)state->row_bytes,
+                                       (size_t)(used - from) * (size_t)state->row_bytes);
+    }
+    return status;
+}
+
+ssmc_status
+rt_kept_grow(ssmc_session *s, int seq, int64_t tokens)
+{
+    const ssmc_program *p = s->model->program;
+    if (!s->device->apart || !s->kept || tokens <= s->sequence[seq].grown)
+        return SSMC_OK;
     for (int i = 0; i < p->abi->nstates; i++) {
         const AbiState *state = &p->abi->states[i];
         if (!state->row_bytes)
             continue;
-        const int64_t rows = state_rows(p, state, s->room);
-        const int64_t used = had < rows ? groups_up(had) * ABI_ROOM_STEP : rows;
-        const int64_t from = state->window > 0 ? 0 : rt_kept_rows(state, tokens);
-        if (from < used)
-            rt_pages_zero(kept_of(s, seq, i) + (size_t)from * (size_t)state->row_bytes,
-                          (size_t)(used - from) * (size_t)state->row_bytes);
+        const int64_t rows = rows_used(p, state, s->room, tokens);
+        const size_t bytes = (size_t)rows * (size_t)state->row_bytes + ABI_KEPT_MORE;
+        const ssmc_status status = s->device->grow(s->queue, kept_of(s, seq, i), bytes);
+        if (status != SSMC_OK)
+            return status;
     }
+    s->sequence[seq].grown = groups_up(tokens) * ABI_ROOM_STEP;
+    return SSMC_OK;
 }

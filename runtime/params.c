@@ -252,7 +252,9 @@ make_over(Making *m, char *params)
     m->buffer = fits ? rt_pages_new(buffer) : NULL;
     const bool there = m->operand && m->scratch && m->buffer;
     if (there) {
-        const RtSpaces spaces = {.params = params, .weights = m->model->weights};
+        const RtSpaces spaces = {
+            .there = {params, m->model->weights}
+        };
         rt_operands_resolve(m->abi, &spaces, m->operand);
         place_passing(m->abi, m->source, m->buffer, m->operand, &buffer);
         run_steps(m);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/internal.h"
 #include "runtime/session.h"
 
 /* A program comes from our own compiler, but perhaps from a file of another version. */
@@ -58,6 +57,22 @@ operand_fits(const AbiProgram *abi, const AbiOperand *o)
     return false;
 }
 
+static bool
+is_within(AbiRange range, int step)
+{
+    return step >= range.first && step < range.first + range.count;
+}
+
+/* Steps of init are the CPU's, whatever the device is; others are the device's. */
+static bool
+has_kernel(const AbiProgram *abi, int step)
+{
+    const AbiStep *s = &abi->steps[step];
+    if (abi->device == ABI_CPU || is_within(abi->init, step))
+        return s->run != NULL;
+    return !s->run && s->launch >= 0 && s->launch < abi->nlaunches;
+}
+
 static ssmc_status
 check_steps(const AbiProgram *abi)
 {
@@ -66,11 +81,62 @@ check_steps(const AbiProgram *abi)
             return broken(abi, "an operand lies outside its space", i);
     for (int i = 0; i < abi->nsteps; i++) {
         const AbiStep *s = &abi->steps[i];
-        if (!s->run || s->first_operand < 0 || s->operands < 0 ||
+        if (!has_kernel(abi, i) || s->first_operand < 0 || s->operands < 0 ||
             s->first_operand > abi->noperands - s->operands)
             return broken(abi, "a step has no kernel or no operands", i);
     }
     return SSMC_OK;
+}
+
+/* ---- what is launched ---------------------------------------------------------------------- */
+
+/* Blocks of threads along one direction: as many as the largest pass has are possible. */
+static bool
+extent_fits(const AbiProgram *abi, const AbiExtent *e, int64_t most)
+{
+    const int64_t rows = greater(abi->phase[ABI_PREFILL].block, abi->phase[ABI_DECODE].block);
+    const AbiCall largest = {.rows = rows, .picked = abi->head_rows, .nseg = rows};
+    const int64_t count = greater(rows, abi->head_rows);
+    if (e->of < ABI_ONE || e->of > ABI_SEGMENTS || e->times < 1 || e->each < 1 || e->per < 1)
+        return false;
+    if (e->per > INT64_MAX / 2 || e->each > INT64_MAX / 2 / count)
+        return false;
+    return (count * e->each + e->per - 1) / e->per <= INT64_MAX / e->times &&
+           abi_blocks(e, &largest) <= most;
+}
+
+static ssmc_status
+check_launches(const AbiProgram *abi)
+{
+    enum { MOST_THREADS = 1024, MOST_X = INT32_MAX, MOST_YZ = 65535 };
+    for (int i = 0; i < abi->nlaunches; i++) {
+        const AbiLaunch *l = &abi->launches[i];
+        if (!l->symbol || !*l->symbol)
+            return broken(abi, "a launch has no kernel", i);
+        for (int d = 0; d < 3; d++)
+            if (!extent_fits(abi, &l->grid[d], d == 0 ? MOST_X : MOST_YZ))
+                return broken(abi, "a launch has an impossible grid", i);
+        if (l->threads < 1 || l->threads > MOST_THREADS || l->shared_bytes < 0)
+            return broken(abi, "a launch has impossible blocks", i);
+    }
+    return SSMC_OK;
+}
+
+static ssmc_status
+check_device(const AbiProgram *abi)
+{
+    if (abi->device < 0 || abi->device >= ABI_DEVICE_COUNT)
+        return broken(abi, "an unknown device", abi->device);
+    if (abi->device == ABI_CPU)
+        return SSMC_OK;
+    if (!abi->target || !*abi->target)
+        return broken(abi, "its device has no name", abi->device);
+    if (!abi->image || abi->image_bytes < 1 || abi->image[abi->image_bytes] != '\0' ||
+        strlen(abi->image) != (size_t)abi->image_bytes)
+        return broken(abi, "its device's code is no text", abi->image_bytes);
+    if (abi->calls_blas)
+        return broken(abi, "its device calls OpenBLAS", abi->device);
+    return check_launches(abi);
 }
 
 /* A row is what is left of the state's shape without its first dimension. */
@@ -156,6 +222,8 @@ check(const AbiProgram *abi)
         status = check_phase(abi, (AbiPhaseId)id);
     if (status == SSMC_OK && !range_fits(abi, abi->init))
         status = broken(abi, "its first steps are not there", abi->init.first);
+    if (status == SSMC_OK)
+        status = check_device(abi);
     if (status == SSMC_OK)
         status = check_steps(abi);
     return status == SSMC_OK ? check_tensors(abi) : status;
@@ -261,13 +329,19 @@ memory_of(const ssmc_program *program, int sequences, int threads, int64_t room)
                      .token = program->row_bytes,
                      .full = rt_kept_full(program, room)};
     RtLayout layout;
-    size_t total = 0;
+    size_t total = 0, session = 0;
+    const bool apart = rt_device(program->abi->device)->apart;
     if (sequences < 1 || !rt_threads_resolve(&threads) ||
-        !rt_session_layout(program, sequences, threads, &layout))
+        !rt_session_layout(program, sequences, rt_session_threads(program, threads), &layout))
         return m;
-    m.scratch = layout.total - (size_t)sequences * program->state_stride;
-    if (rt_add(m.kept, m.params, &total) && rt_add(total, layout.total, &total))
+    /* What a device and the host tell each other is in the memory of both. */
+    if (!rt_add(layout.total, apart ? layout.own - layout.output : 0, &session))
+        return m;
+    m.scratch = session - (size_t)sequences * program->state_stride;
+    if (rt_add(m.kept, m.params, &total) && rt_add(total, session, &total))
         m.total = total;
+    if (apart && m.total < SIZE_MAX)
+        m.device = m.kept + m.params + layout.own;
     return m;
 }
 

@@ -168,7 +168,8 @@ typedef struct {
  * is at first). */
 void rt_session_trace(ssmc_session *session, RtLane *lanes);
 double rt_session_step_seconds(const ssmc_session *session, int step);
-/* A sequence's state by name; NULL when there is none of that name, of f32 and a fixed size. */
+/* A sequence's state by name, until the next call; NULL when there is none of that name, of f32 and
+ * a fixed size. */
 const float *rt_session_state(const ssmc_session *session, int seq, const char *name,
                               int64_t *count);
 
@@ -177,6 +178,16 @@ const float *rt_session_state(const ssmc_session *session, int seq, const char *
 size_t rt_kept_full(const ssmc_program *program, int64_t tokens);
 
 double rt_now(void); /* seconds, monotonic */
+
+/* The GPU that models would run on. */
+typedef struct {
+    char name[128];
+    int multiprocessors;
+    size_t bytes;   /* of its memory */
+    int capability; /* ten times: what is called sm_<capability> */
+    int driver;     /* the version of CUDA that its driver is of, ten times */
+} RtGpu;
+bool rt_gpu_look(RtGpu *out); /* false: there is none, or no driver: ssmc_error says it */
 
 /* How many threads this process can keep busy, at least 1, and what bounds them. */
 typedef struct {

@@ -22,16 +22,17 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
 {
     const AbiProgram *abi = program->abi;
     RtLayout l = {0};
-    const bool fits = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
+    const bool seen = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
                       place(&l, &l.slab, 1, program->slab_bytes) &&
-                      place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
-                      place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
                       place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
                       place(&l, &l.ids, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.positions, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.pick, (size_t)abi->head_rows, sizeof(int32_t)) &&
+                      place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg));
+    const bool fits = seen && place(&l, &l.own, 0, 0) &&
+                      place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
+                      place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
                       place(&l, &l.to, (size_t)abi->head_rows, sizeof(float *)) &&
-                      place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg)) &&
                       place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
                       place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
@@ -43,23 +44,68 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
     return fits && l.total <= INT64_MAX;
 }
 
+int
+rt_session_threads(const ssmc_program *program, int threads)
+{
+    return rt_device(program->abi->device)->apart ? 1 : threads;
+}
+
+/* The pieces of memory, and where in them an offset of the layout is. */
+static ssmc_status
+take_memory(ssmc_session *s)
+{
+    const RtLayout *l = &s->layout;
+    RtImage *image = s->model->image;
+    const size_t own = s->device->apart ? l->own : 0;
+    s->here = rt_pages_new(l->total - own);
+    if (!s->here)
+        return rt_fail_memory(l->total - own, "a session");
+    if (!s->device->apart)
+        return SSMC_OK;
+    s->looked = rt_pages_new(s->model->program->state_stride);
+    if (!s->looked)
+        return rt_fail_memory(s->model->program->state_stride, "a session");
+    const ssmc_status status = s->device->alloc(image, l->own, "a session", &s->there);
+    return status == SSMC_OK ? s->device->lock(image, l->own - l->output, "a session", &s->told)
+                             : status;
+}
+
+static char *
+at_there(const ssmc_session *s, size_t offset)
+{
+    return (s->device->apart ? s->there : s->here) + offset;
+}
+
+/* Of what the host and the kernels tell each other: the host's. */
+static char *
+at_told(const ssmc_session *s, size_t offset)
+{
+    return s->device->apart ? s->told + (offset - s->layout.output) : s->here + offset;
+}
+
+static char *
+at_here(const ssmc_session *s, size_t offset)
+{
+    return s->here + (offset - (s->device->apart ? s->layout.own : 0));
+}
+
 /* Pointers into the memory. */
 static void
 session_wire(ssmc_session *s)
 {
     const RtLayout *l = &s->layout;
-    s->states = s->memory + l->states;
-    s->output = (float *)(s->memory + l->output);
-    s->ids = (int32_t *)(s->memory + l->ids);
-    s->positions = (int32_t *)(s->memory + l->positions);
-    s->pick = (int32_t *)(s->memory + l->pick);
-    s->seg = (AbiSeg *)(s->memory + l->seg);
-    s->owner = (int32_t *)(s->memory + l->owner);
-    s->to = (float **)(s->memory + l->to);
-    s->sequence = (RtSequence *)(s->memory + l->sequences);
-    s->inputs = (ssmc_input *)(s->memory + l->inputs);
-    s->at = (int64_t *)(s->memory + l->at);
-    s->kept_at = (size_t *)(s->memory + l->kept_at);
+    s->states = at_there(s, l->states);
+    s->output = (float *)at_told(s, l->output);
+    s->ids = (int32_t *)at_told(s, l->ids);
+    s->positions = (int32_t *)at_told(s, l->positions);
+    s->pick = (int32_t *)at_told(s, l->pick);
+    s->seg = (AbiSeg *)at_told(s, l->seg);
+    s->owner = (int32_t *)at_here(s, l->owner);
+    s->to = (float **)at_here(s, l->to);
+    s->sequence = (RtSequence *)at_here(s, l->sequences);
+    s->inputs = (ssmc_input *)at_here(s, l->inputs);
+    s->at = (int64_t *)at_here(s, l->at);
+    s->kept_at = (size_t *)at_here(s, l->kept_at);
 }
 
 /* Operands to addresses, and what runs over them. */
@@ -68,47 +114,53 @@ session_resolve(ssmc_session *s)
 {
     const ssmc_program *p = s->model->program;
     const RtLayout *l = &s->layout;
-    void **operand = (void **)(s->memory + l->operands);
+    void **operand = (void **)at_here(s, l->operands);
     const RtSpaces spaces = {
-        .slab = s->memory + l->slab,
-        .params = s->model->params,
+        .slab = at_there(s, l->slab),
+        .there = s->model->there,
         .states = s->states,
         .kept = s->kept,
         .kept_at = s->kept_at,
-        .output = s->memory + l->output,
-        .input = {[ABI_INPUT_IDS] = s->ids,
-                  [ABI_INPUT_PICK] = s->pick,
-                  [ABI_INPUT_POSITIONS] = s->positions},
-        .weights = s->model->weights
+        .output = at_there(s, l->output),
+        .input = {[ABI_INPUT_IDS] = at_there(s, l->ids),
+                  [ABI_INPUT_PICK] = at_there(s, l->pick),
+                  [ABI_INPUT_POSITIONS] = at_there(s, l->positions)}
     };
     rt_operands_resolve(p->abi, &spaces, operand);
-    s->call = (AbiCall){.seg = s->seg,
+    s->call = (AbiCall){.seg = (const AbiSeg *)at_there(s, l->seg),
                         .state_stride = (int64_t)p->state_stride,
                         .kept_stride = (int64_t)s->kept_stride,
                         .room = s->kept ? s->room : 0,
                         .block = rt_kept_block(p),
                         .sgemm = s->model->sgemm};
-    s->run = (RtRun){.abi = p->abi,
-                     .operand = operand,
-                     .call = &s->call,
-                     .scratch = s->memory + l->scratch,
-                     .scratch_stride = p->scratch_stride,
-                     .parts = (RtParts *)(s->memory + l->parts),
-                     .pool = s->pool};
+    s->run = (RtRun){
+        .abi = p->abi,
+        .operand = operand,
+        .call = &s->call,
+        .scratch = at_here(s, l->scratch),
+        .scratch_stride = p->scratch_stride,
+        .parts = (RtParts *)at_here(s, l->parts),
+        .pool = s->pool,
+        .told = {at_there(s, l->ids),    at_told(s, l->ids),    0},
+        .back = {at_there(s, l->output), at_told(s, l->output), 0}
+    };
 }
 
 static ssmc_status
 session_fill(ssmc_session *s, int threads)
 {
-    ssmc_status status = rt_pool_open(threads, &s->pool);
+    const ssmc_program *program = s->model->program;
+    ssmc_status status = rt_pool_open(rt_session_threads(program, threads), &s->pool);
     if (status != SSMC_OK)
         return status;
     threads = rt_pool_threads(s->pool);
-    if (!rt_session_layout(s->model->program, s->sequences, threads, &s->layout))
+    if (!rt_session_layout(program, s->sequences, threads, &s->layout))
         return rt_fail(SSMC_NO_MEMORY, "%d sequences are more than memory can hold", s->sequences);
-    s->memory = rt_pages_new(s->layout.total);
-    if (!s->memory)
-        return rt_fail_memory(s->layout.total, "a session");
+    status = s->device->begin(s->model->image, &s->queue);
+    if (status == SSMC_OK)
+        status = take_memory(s);
+    if (status != SSMC_OK)
+        return status;
     session_wire(s);
     status = rt_kept_open(s);
     if (status != SSMC_OK)
@@ -141,6 +193,7 @@ ssmc_session_open_for(const ssmc_model *model, int sequences, int threads, int64
     if (!s)
         return rt_fail_memory(sizeof *s, "a session");
     s->model = model;
+    s->device = model->device;
     s->sequences = sequences;
     s->room = (room + ABI_ROOM_STEP - 1) / ABI_ROOM_STEP * ABI_ROOM_STEP;
     const ssmc_status status = session_fill(s, threads);
@@ -156,9 +209,18 @@ ssmc_session_close(ssmc_session *s)
 {
     if (!s)
         return;
+    const RtLayout *l = &s->layout;
+    const bool apart = s->device->apart;
     rt_pool_close(s->pool);
-    rt_pages_free(s->memory, s->layout.total);
-    rt_pages_free(s->kept, s->kept_bytes);
+    if (s->kept)
+        s->device->release(s->queue, s->kept, s->kept_bytes);
+    s->device->end(s->queue);
+    if (s->there)
+        s->device->free(s->model->image, s->there, l->own);
+    if (s->told)
+        s->device->unlock(s->model->image, s->told, l->own - l->output);
+    rt_pages_free(s->here, l->total - (apart ? l->own : 0));
+    rt_pages_free(s->looked, s->model->program->state_stride);
     free(s);
 }
 
@@ -216,13 +278,15 @@ ssmc_tokens(const ssmc_session *s, int seq)
 ssmc_status
 ssmc_reset(ssmc_session *s, int seq)
 {
-    const ssmc_status status = rt_session_check(s, seq);
-    if (status != SSMC_OK)
-        return status;
-    memset(rt_session_states(s, seq), 0, s->model->program->state_stride);
-    rt_kept_clear(s, seq, 0);
-    s->sequence[seq].tokens = 0;
-    return SSMC_OK;
+    const ssmc_program *p = s ? s->model->program : NULL;
+    ssmc_status status = rt_session_check(s, seq);
+    if (status == SSMC_OK)
+        status = s->device->zero(s->queue, rt_session_states(s, seq), p->state_stride);
+    if (status == SSMC_OK)
+        status = rt_kept_clear(s, seq, 0);
+    if (status == SSMC_OK)
+        s->sequence[seq].tokens = 0;
+    return status;
 }
 
 /* ---- looking inside ------------------------------------------------------------------------ */
@@ -230,7 +294,7 @@ ssmc_reset(ssmc_session *s, int seq)
 void
 rt_session_profile(ssmc_session *s, bool on)
 {
-    s->run.seconds = on ? (double *)(s->memory + s->layout.seconds) : NULL;
+    s->run.seconds = on ? (double *)at_here(s, s->layout.seconds) : NULL;
 }
 
 void
@@ -242,8 +306,17 @@ rt_session_trace(ssmc_session *s, RtLane *lanes)
 double
 rt_session_step_seconds(const ssmc_session *s, int step)
 {
-    const double *seconds = (const double *)(s->memory + s->layout.seconds);
+    const double *seconds = (const double *)at_here(s, s->layout.seconds);
     return step >= 0 && step < s->model->program->abi->nsteps ? seconds[step] : 0;
+}
+
+/* Bytes there as the host sees them, until it looks again. NULL: they cannot be had. */
+static const void *
+look(const ssmc_session *s, const char *there, size_t bytes)
+{
+    if (!s->device->apart)
+        return there;
+    return s->device->get(s->queue, s->looked, there, bytes) == SSMC_OK ? s->looked : NULL;
 }
 
 const float *
@@ -257,7 +330,7 @@ rt_session_state(const ssmc_session *s, int seq, const char *name, int64_t *coun
         if (strcmp(state->name, name) != 0 || state->dtype != ABI_F32 || state->row_bytes)
             continue;
         *count = state->bytes / (int64_t)sizeof(float);
-        return (const float *)(rt_session_states(s, seq) + state->offset);
+        return look(s, rt_session_states(s, seq) + state->offset, (size_t)state->bytes);
     }
     return NULL;
 }

@@ -1,24 +1,27 @@
-/* runtime/session.h -- what a session is made of: its memory in one piece, whose size is known
- * before it is taken, what runs on it, and the reserve of its growing states. Shared by session.c
- * (its life), batch.c (feeding), kept.c (growing states), snapshot.c and state_file.c (states as
- * values). */
+/* runtime/session.h -- what a session is made of: its memory, whose size is known before it is
+ * taken, what runs on it, and the reserve of its growing states. Shared by session.c (its life),
+ * batch.c (feeding), kept.c (growing states), snapshot.c and state_file.c (states as values). */
 #ifndef SSMC_RUNTIME_SESSION_H
 #define SSMC_RUNTIME_SESSION_H
 
-#include "runtime/internal.h"
+#include "runtime/device.h"
 
-/* Offsets into the piece, each a multiple of RT_LINE. */
+/* Offsets, each a multiple of RT_LINE. Kernels see what lies before `own`; from `output` to there
+ * is what the host and the kernels tell each other. Where the device has memory of its own, bytes 0
+ * to `own` are there, and the host has `output` to `own` once more; else all of it is one piece. */
 typedef struct {
-    size_t states;    /* [sequences] of state_stride */
-    size_t slab;      /* activations */
-    size_t scratch;   /* [threads] of scratch_stride */
-    size_t parts;     /* RtParts [2][threads] */
-    size_t output;    /* logits of a pass of the head */
+    size_t states; /* [sequences] of state_stride */
+    size_t slab;   /* activations */
+    size_t output; /* logits of a pass of the head */
+    /* What a pass is told, in one copy that ends with the last segment. */
     size_t ids;       /* int32 [block] */
     size_t positions; /* int32 [block]: tokens of its sequence before each row */
     size_t pick;      /* int32 [head_rows] */
-    size_t to;        /* float * [head_rows]: where the logits of a picked row go */
     size_t seg;       /* AbiSeg [block] */
+    size_t own;       /* of the host alone, from here on */
+    size_t scratch;   /* [threads] of scratch_stride */
+    size_t parts;     /* RtParts [2][threads] */
+    size_t to;        /* float * [head_rows]: where the logits of a picked row go */
     size_t owner;     /* int32 [block]: which input a segment is a piece of */
     size_t sequences; /* RtSequence [sequences] */
     size_t inputs;    /* ssmc_input [sequences], for calls that are written as ssmc_feed */
@@ -28,6 +31,8 @@ typedef struct {
     size_t seconds;   /* double [nsteps] */
     size_t total;
 } RtLayout;
+/* Threads of the host that a session works with, of those asked for. */
+int rt_session_threads(const ssmc_program *program, int threads);
 /* False when it is more than there can be. */
 bool rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLayout *out);
 
@@ -36,20 +41,27 @@ bool rt_session_layout(const ssmc_program *program, int sequences, int threads, 
 
 typedef struct {
     int64_t tokens; /* read since its states were zero */
+    int64_t grown;  /* tokens whose rows have memory on the device */
     uint64_t named; /* the newest call that named it */
 } RtSequence;
 
 struct ssmc_session {
     const ssmc_model *model; /* borrowed */
+    const RtDevice *device;  /* the model's */
     int sequences;
-    char *memory; /* owns: pages, laid out as `layout` */
     RtLayout layout;
-    int64_t room; /* tokens of a sequence; INT64_MAX: nothing grows */
-    char *kept;   /* owns: a reserve, [sequences] of kept_stride; NULL: nothing grows */
+    /* owns: `layout` from its begin, from .output and from .own on. Only `here` is there, and has
+     * all of it, where the device's memory is the host's. */
+    char *there, *told, *here;
+    RtQueue *queue; /* owns */
+    int64_t room;   /* tokens of a sequence; INT64_MAX: nothing grows */
+    char *kept;     /* owns: a reserve there, [sequences] of kept_stride; NULL: nothing grows */
     size_t kept_stride, kept_bytes;
     RtPool *pool;
-    /* Views into memory. */
-    char *states;
+    char *looked; /* owns: pages, what rt_session_state copies to; NULL: the device's memory is here
+                   */
+    /* Views. */
+    char *states;  /* there */
     float *output; /* [R,vocab] */
     int32_t *ids, *positions, *pick, *owner;
     float **to;
@@ -66,7 +78,7 @@ struct ssmc_session {
 };
 
 ssmc_status rt_session_check(const ssmc_session *s, int seq); /* there is such a sequence */
-char *rt_session_states(const ssmc_session *s, int seq);      /* [state_stride] bytes */
+char *rt_session_states(const ssmc_session *s, int seq);      /* there, [state_stride] bytes */
 /* A sequence of so many tokens has room here, or SSMC_FULL: "what has read N tokens ...". */
 ssmc_status rt_session_fits(const ssmc_session *s, int64_t tokens, const char *what);
 
@@ -80,22 +92,30 @@ bool rt_kept_layout(const ssmc_program *program, int sequences, int64_t room, si
 ssmc_status rt_kept_open(ssmc_session *s);
 int64_t rt_kept_block(const ssmc_program *program); /* AbiCall.block */
 
-/* Groups of ABI_ROOM_STEP rows, counted by the positions of their tokens: first .. end - 1. */
-typedef struct {
-    int64_t first, end;
-} RtGroups;
-/* Those that a sequence of so many tokens goes on from: of all tokens, or of a window. */
-RtGroups rt_kept_groups(const AbiState *state, int64_t tokens);
-int64_t rt_kept_rows(const AbiState *state, int64_t tokens); /* rows of these groups */
-/* Bytes of these groups of all growing states. */
+/* Rows of a state that a sequence of so many tokens goes on from, of all tokens or of a window, in
+ * whole groups of ABI_ROOM_STEP; and their bytes of all states. */
+int64_t rt_kept_rows(const AbiState *state, int64_t tokens);
 size_t rt_kept_bytes(const ssmc_program *program, int64_t tokens);
-/* The next of these groups that lie together in a session: where, and how many bytes; *left then
- * begins after them. NULL: none is left. */
-char *rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *bytes);
-/* Copies these groups of a sequence of `tokens` tokens from bytes; returns what follows them. */
-const char *rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from);
-/* Before those groups of a sequence of `tokens` tokens are copied into sequence seq: whatever other
+/* A walk over these rows in the order of their tokens, a piece for each range that lies together in
+ * the session:
+ *     for (RtKeptWalk w = rt_kept_walk(s, seq, state, tokens); rt_kept_next(&w);)
+ *         status = s->device->get(s->queue, to, w.at, w.bytes); */
+typedef struct {
+    char *at; /* the piece, there */
+    size_t bytes;
+    char *rows;                  /* of the state */
+    int64_t first, end;          /* groups that are left, by the positions of their tokens */
+    int64_t groups, group_bytes; /* of the state; after the last group comes the first again */
+} RtKeptWalk;
+RtKeptWalk rt_kept_walk(const ssmc_session *s, int seq, int state, int64_t tokens);
+bool rt_kept_next(RtKeptWalk *walk); /* false: there is no other piece */
+/* Copies these rows of a sequence of `tokens` tokens from bytes, and *from to what follows them. */
+ssmc_status rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char **from);
+/* Before those rows of a sequence of `tokens` tokens are copied into sequence seq: whatever other
  * rows it has used are zero again. */
-void rt_kept_clear(ssmc_session *s, int seq, int64_t tokens);
+ssmc_status rt_kept_clear(ssmc_session *s, int seq, int64_t tokens);
+/* Before sequence seq comes to have `tokens` tokens: there is memory for their rows. Nothing that
+ * it has changes, and nothing else does where there is none. */
+ssmc_status rt_kept_grow(ssmc_session *s, int seq, int64_t tokens);
 
 #endif

@@ -1,13 +1,12 @@
 /* runtime/snapshot.c -- states as values in memory: fork, checkpoints, rewind. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "runtime/session.h"
 
 struct ssmc_checkpoint {
     const ssmc_model *model; /* borrowed */
     int64_t tokens;
-    char *states; /* owns: pages: states of fixed sizes [state_stride], then rows of growing ones */
+    char *states; /* owns: pages here: states of fixed sizes [state_stride], rows of growing ones */
     size_t bytes;
 };
 
@@ -20,17 +19,23 @@ ssmc_fork(ssmc_session *s, int from, int to)
     if (status != SSMC_OK || from == to)
         return status;
     const ssmc_program *p = s->model->program;
+    const RtDevice *device = s->device;
     const int64_t tokens = s->sequence[from].tokens;
-    memcpy(rt_session_states(s, to), rt_session_states(s, from), p->state_stride);
-    rt_kept_clear(s, to, tokens);
+    status = rt_kept_grow(s, to, tokens);
+    if (status == SSMC_OK)
+        status = rt_kept_clear(s, to, tokens);
+    if (status == SSMC_OK)
+        status = device->copy(s->queue, rt_session_states(s, to), rt_session_states(s, from),
+                              p->state_stride);
+    const int64_t away = (int64_t)s->kept_stride * (to - from);
     for (int i = 0; i < p->abi->nstates; i++) {
-        RtGroups mine = rt_kept_groups(&p->abi->states[i], tokens), theirs = mine;
-        size_t bytes = 0;
-        for (const char *at; (at = rt_kept_next(s, from, i, &theirs, &bytes)) != NULL;)
-            memcpy(rt_kept_next(s, to, i, &mine, &bytes), at, bytes);
+        RtKeptWalk w = rt_kept_walk(s, from, i, tokens);
+        while (status == SSMC_OK && rt_kept_next(&w))
+            status = device->copy(s->queue, w.at + away, w.at, w.bytes);
     }
-    s->sequence[to].tokens = tokens;
-    return SSMC_OK;
+    if (status == SSMC_OK)
+        s->sequence[to].tokens = tokens;
+    return status;
 }
 
 ssmc_status
@@ -39,7 +44,7 @@ ssmc_checkpoint_take(const ssmc_session *s, int seq, ssmc_checkpoint **out)
     if (!out)
         return rt_fail_null("place for the checkpoint");
     *out = NULL;
-    const ssmc_status status = rt_session_check(s, seq);
+    ssmc_status status = rt_session_check(s, seq);
     if (status != SSMC_OK)
         return status;
     const ssmc_program *p = s->model->program;
@@ -51,17 +56,19 @@ ssmc_checkpoint_take(const ssmc_session *s, int seq, ssmc_checkpoint **out)
         free(c);
         return rt_fail_memory(bytes, "a checkpoint");
     }
-    memcpy(states, rt_session_states(s, seq), p->state_stride);
+    status = s->device->get(s->queue, states, rt_session_states(s, seq), p->state_stride);
     char *to = states + p->state_stride;
     for (int i = 0; i < p->abi->nstates; i++) {
-        RtGroups left = rt_kept_groups(&p->abi->states[i], tokens);
-        size_t some = 0;
-        for (const char *at; (at = rt_kept_next(s, seq, i, &left, &some)) != NULL; to += some)
-            memcpy(to, at, some);
+        RtKeptWalk w = rt_kept_walk(s, seq, i, tokens);
+        for (; status == SSMC_OK && rt_kept_next(&w); to += w.bytes)
+            status = s->device->get(s->queue, to, w.at, w.bytes);
     }
     *c = (ssmc_checkpoint){s->model, tokens, states, bytes};
-    *out = c;
-    return SSMC_OK;
+    if (status == SSMC_OK)
+        *out = c;
+    else
+        ssmc_checkpoint_drop(c);
+    return status;
 }
 
 ssmc_status
@@ -79,12 +86,16 @@ ssmc_rewind(ssmc_session *s, int seq, const ssmc_checkpoint *c)
         return status;
     const ssmc_program *p = s->model->program;
     const char *from = c->states + p->state_stride;
-    memcpy(rt_session_states(s, seq), c->states, p->state_stride);
-    rt_kept_clear(s, seq, c->tokens);
-    for (int i = 0; i < p->abi->nstates; i++)
-        from = rt_kept_put(s, seq, i, c->tokens, from);
-    s->sequence[seq].tokens = c->tokens;
-    return SSMC_OK;
+    status = rt_kept_grow(s, seq, c->tokens);
+    if (status == SSMC_OK)
+        status = rt_kept_clear(s, seq, c->tokens);
+    if (status == SSMC_OK)
+        status = s->device->put(s->queue, rt_session_states(s, seq), c->states, p->state_stride);
+    for (int i = 0; i < p->abi->nstates && status == SSMC_OK; i++)
+        status = rt_kept_put(s, seq, i, c->tokens, &from);
+    if (status == SSMC_OK)
+        s->sequence[seq].tokens = c->tokens;
+    return status;
 }
 
 void

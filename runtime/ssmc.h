@@ -14,6 +14,13 @@
  * (feed, prefill, step) is SSMC_BAD_ARGUMENT in the child. No other thread may be inside a call of
  * this library at the time of the fork.
  *
+ * A model that was compiled for a GPU runs on the first that CUDA shows (CUDA_VISIBLE_DEVICES), by
+ * its driver, libcuda.so.1, or what SSMC_CUDA_LIBRARY of the environment names. Its sessions keep
+ * their states there, and are what sessions are elsewhere: states are saved, loaded, forked and
+ * rewound, and a file that was saved on one device can be loaded on the other. Where there is no
+ * driver, no GPU, or one that is too old, opening it is SSMC_UNSUPPORTED. In the child of a fork()
+ * such models and sessions can be closed, and nothing else (SSMC_BAD_ARGUMENT).
+ *
  * A model whose projections call OpenBLAS (compiled with --matmul blas) loads a copy of
  * libopenblas.so.0 of its own (dlmopen) when it is opened, and closes it when the last such model
  * is closed. An OpenBLAS that the program itself uses is another copy, and keeps its number of
@@ -36,7 +43,9 @@ typedef enum {
     SSMC_IO,           /* the system could not open, read, map or write */
     SSMC_NO_MEMORY,
     SSMC_UNSUPPORTED, /* this machine or process lacks what the model needs, such as OpenBLAS */
-    SSMC_FULL         /* a sequence has no room for that many tokens */
+    SSMC_FULL,        /* a sequence has no room for that many tokens */
+    SSMC_LOST         /* a GPU failed while it ran: what was in its memory is gone. Close the models
+                       * that are on it, and open them again */
 } ssmc_status;
 
 typedef struct ssmc_program ssmc_program; /* compiled model without weights */
@@ -60,12 +69,13 @@ typedef struct {
     int64_t block;  /* most tokens of a pass: prompts of any length take no more memory */
     size_t token;   /* growing states (keys, values): what each token of a sequence adds; 0: none */
     size_t full;    /* of one sequence of SSMC_ROOM tokens; windows make it less than all of them */
+    size_t device; /* of total: in the memory of a GPU, where growing states are, too; 0: none is */
 } ssmc_memory;
 
 /* Memory that a model with one session of `sequences` sequences over `threads` threads takes,
  * before anything is taken. Its pages are resident once they have been used: the total is the peak.
  * Growing states are not in it: they take memory as tokens are read (in steps of 64 tokens, and of
- * 2 MiB where a state is large). */
+ * 2 MiB where a state is large; on a GPU of 2 MiB, and of all their room where it maps none). */
 ssmc_memory ssmc_program_memory(const ssmc_program *program, int sequences, int threads);
 
 /* Called now and then by the thread that waits for long work: `done` of `total` pieces are. */
@@ -77,6 +87,9 @@ ssmc_status ssmc_model_open(const ssmc_program *program, const ssmc_weights *wei
                             ssmc_progress *progress, void *user, ssmc_model **out);
 void ssmc_model_close(ssmc_model *model);
 int64_t ssmc_model_vocab(const ssmc_model *model); /* -1: model is NULL */
+/* What the model runs on: "CPU", or the name of a GPU. Lives as long as the model. NULL: model is.
+ */
+const char *ssmc_model_device(const ssmc_model *model);
 /* Why the cache of packed weights could not be read or written when the model was opened: the model
  * works, and the next start packs again. NULL: nothing went wrong. Lives as long as the model. */
 const char *ssmc_model_warning(const ssmc_model *model);

@@ -6,6 +6,7 @@
 #include "runtime/state_file.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,8 @@ entry_of(const AbiState *state, int64_t tokens)
 typedef struct {
     RtOutput out;
     XXH3_state_t sum;
-    bool ok; /* everything so far has been written */
+    ssmc_status device; /* of what was read there */
+    bool ok;            /* everything so far has been read and written */
 } Writer;
 
 static void
@@ -194,15 +196,29 @@ head_of(const ssmc_session *s, int seq, size_t note_bytes)
     return head;
 }
 
+/* Of a device's memory, by way of the place of the logits where it is not the host's. */
+static void
+put_there(Writer *w, const ssmc_session *s, const char *at, size_t bytes)
+{
+    const size_t most = (size_t)s->model->program->abi->output_bytes;
+    if (!s->device->apart) {
+        put(w, at, bytes);
+        return;
+    }
+    for (size_t done = 0, some; done < bytes && w->ok; done += some) {
+        some = bytes - done < most ? bytes - done : most;
+        w->device = s->device->get(s->queue, s->output, at + done, some);
+        w->ok = w->device == SSMC_OK;
+        put(w, s->output, some);
+    }
+}
+
 static void
 put_elements(Writer *w, const ssmc_session *s, int seq, int i)
 {
     const AbiState *state = &s->model->program->abi->states[i];
-    put(w, rt_session_states(s, seq) + state->offset, (size_t)state->bytes);
-    RtGroups left = rt_kept_groups(state, s->sequence[seq].tokens);
-    size_t bytes = 0;
-    for (const char *at; (at = rt_kept_next(s, seq, i, &left, &bytes)) != NULL;)
-        put(w, at, bytes);
+    for (RtKeptWalk k = rt_kept_walk(s, seq, i, s->sequence[seq].tokens); rt_kept_next(&k);)
+        put_there(w, s, k.at, k.bytes);
 }
 
 static void
@@ -242,7 +258,12 @@ ssmc_state_save(const ssmc_session *s, int seq, const char *path, const void *no
         return status;
     XXH3_64bits_reset(&w.sum);
     put_state(&w, s, seq, note, note_bytes);
-    return rt_output_close(&w.out, w.ok);
+    if (w.device == SSMC_OK)
+        return rt_output_close(&w.out, w.ok);
+    char why[512]; /* closing has a message of its own */
+    snprintf(why, sizeof why, "%s", ssmc_error());
+    rt_output_close(&w.out, false);
+    return rt_fail(w.device, "%s", why);
 }
 
 /* ---- looking at a file --------------------------------------------------------------------- */
@@ -428,15 +449,20 @@ rt_state_read(const RtStateFile *f, ssmc_session *s, int seq)
     if (status != SSMC_OK)
         return status;
     const int64_t tokens = (int64_t)f->head.tokens;
-    rt_kept_clear(s, seq, tokens);
-    for (int i = 0; i < abi->nstates; i++) {
+    status = rt_kept_grow(s, seq, tokens);
+    if (status == SSMC_OK)
+        status = rt_kept_clear(s, seq, tokens);
+    for (int i = 0; i < abi->nstates && status == SSMC_OK; i++) {
         const AbiState *state = &abi->states[i];
         const char *from = elements_of(f, state);
-        memcpy(rt_session_states(s, seq) + state->offset, from, (size_t)state->bytes);
-        rt_kept_put(s, seq, i, tokens, from);
+        char *to = rt_session_states(s, seq) + state->offset;
+        status = s->device->put(s->queue, to, from, (size_t)state->bytes);
+        if (status == SSMC_OK)
+            status = rt_kept_put(s, seq, i, tokens, &from);
     }
-    s->sequence[seq].tokens = tokens;
-    return SSMC_OK;
+    if (status == SSMC_OK)
+        s->sequence[seq].tokens = tokens;
+    return status;
 }
 
 /* note NULL: the note is not wanted. */

@@ -15,9 +15,10 @@ static const Entry examples[] = {
 };
 
 static const Entry variables[] = {
-    {"SSMC_VARIANT",  "the CPU whose code of a compiled model runs, in place of the best that this "
-                     "machine can"                    },
-    {"SSMC_PERF_MAP", "1: names of kernels for perf, in /tmp/perf-PID.map"},
+    {"SSMC_VARIANT",      "the CPU whose code of a compiled model runs, in place of the best that this "
+                     "machine can"                        },
+    {"SSMC_PERF_MAP",     "1: names of kernels for perf, in /tmp/perf-PID.map"},
+    {"SSMC_CUDA_LIBRARY", "the GPU's driver, in place of libcuda.so.1"        },
 };
 
 /* ---- pieces -------------------------------------------------------------------------------- */

@@ -144,15 +144,15 @@ static const AbiOperand operands[] = {
     {ABI_OUTPUT, 0,              0          },
 };
 static const AbiStep steps[] = {
-    {init_param, "init",  0, 2, 1},
-    {embed,      "embed", 2, 3, 1},
-    {scan,       "scan",  5, 2, 1},
-    {count,      "count", 7, 2, 0},
-    {head,       "head",  9, 5, 1},
-    {embed,      "embed", 2, 3, 1},
-    {scan,       "scan",  5, 2, 1},
-    {count_step, "count", 7, 2, 0},
-    {head,       "head",  9, 5, 1},
+    {init_param, "init",  0, 2, 1, 0},
+    {embed,      "embed", 2, 3, 1, 0},
+    {scan,       "scan",  5, 2, 1, 0},
+    {count,      "count", 7, 2, 0, 0},
+    {head,       "head",  9, 5, 1, 0},
+    {embed,      "embed", 2, 3, 1, 0},
+    {scan,       "scan",  5, 2, 1, 0},
+    {count_step, "count", 7, 2, 0, 0},
+    {head,       "head",  9, 5, 1, 0},
 };
 static const AbiWeight weights[] = {
     {"table",                     "uniform_fan_in", ABI_F32, 2, {V, H}},

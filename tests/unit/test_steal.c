@@ -62,14 +62,14 @@ note(void *const *operand, const AbiCall *call, const AbiShare *share)
 
 /* Layers end and the head begins with a step of the same parity. */
 static const AbiStep steps[] = {
-    {note, "one",   0, 1, 1          },
-    {note, "many",  1, 1, MOST_PIECES},
-    {note, "alone", 2, 1, 0          },
-    {note, "alone", 3, 1, 0          },
-    {note, "many",  4, 1, MOST_PIECES},
-    {note, "other", 5, 1, MOST_PIECES},
-    {note, "many",  6, 1, MOST_PIECES},
-    {note, "three", 7, 1, 3          },
+    {note, "one",   0, 1, 1,           0},
+    {note, "many",  1, 1, MOST_PIECES, 0},
+    {note, "alone", 2, 1, 0,           0},
+    {note, "alone", 3, 1, 0,           0},
+    {note, "many",  4, 1, MOST_PIECES, 0},
+    {note, "other", 5, 1, MOST_PIECES, 0},
+    {note, "many",  6, 1, MOST_PIECES, 0},
+    {note, "three", 7, 1, 3,           0},
 };
 enum { STEPS = RT_COUNT(steps), LAYERS = 5, HEAD = 6 };
 static const AbiProgram program = {.steps = steps, .nsteps = STEPS, .noperands = STEPS};

@@ -1,0 +1,187 @@
+/* runtime/cuda/run.c -- a pass on a GPU: what it is told goes there, its kernels are launched one
+ * after the other, its logits come back.
+ *
+ * A pass of a shape that was seen before is a graph of all that, made the second time and replayed
+ * from then on: what kernels are called with depends on the shape alone, as what they read lies at
+ * the same addresses while the session lives. So decoding is one call of the driver a token. Shapes
+ * that come once, as the last pass of a prompt does, are launched as they are. */
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/cuda/row.h"
+
+/* ---- launches ------------------------------------------------------------------------------ */
+
+/* Nothing is launched over no rows. */
+static CudaResult
+launch(RtQueue *q, const RtRun *run, const AbiStep *step)
+{
+    const AbiLaunch *l = &q->image->abi->launches[step->launch];
+    unsigned grid[3];
+    for (int d = 0; d < 3; d++)
+        grid[d] = (unsigned)abi_blocks(&l->grid[d], run->call);
+    if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0)
+        return CUDA_OK;
+    for (int i = 0; i < step->operands; i++)
+        q->params[i] = (void *)&run->operand[step->first_operand + i];
+    q->params[step->operands] = (void *)run->call;
+    return q->image->cuda->Launch(q->image->function[step->launch], grid[0], grid[1], grid[2],
+                                  (unsigned)l->threads, 1, 1, (unsigned)l->shared_bytes, q->stream,
+                                  q->params, NULL);
+}
+
+static CudaResult
+tell(RtQueue *q, const RtRun *run)
+{
+    const RtCopy *c = &run->told;
+    return q->image->cuda->Put(cuda_address(c->there), c->here, c->bytes, q->stream);
+}
+
+static CudaResult
+take_back(RtQueue *q, const RtRun *run)
+{
+    const RtCopy *c = &run->back;
+    return c->bytes ? q->image->cuda->Get(c->here, cuda_address(c->there), c->bytes, q->stream)
+                    : CUDA_OK;
+}
+
+static CudaResult
+all_of(RtQueue *q, const RtRun *run)
+{
+    CudaResult result = tell(q, run);
+    for (int r = 0; r < 2; r++)
+        for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
+            result = launch(q, run, &run->abi->steps[run->range[r].first + i]);
+    return result == CUDA_OK ? take_back(q, run) : result;
+}
+
+/* ---- graphs -------------------------------------------------------------------------------- */
+
+/* The place of a shape: its own, else a free one, else that of the shape seen longest ago. */
+static CudaReplay *
+replay_of(RtQueue *q, const CudaShape *shape)
+{
+    CudaReplay *oldest = &q->replay[0];
+    for (int i = 0; i < CUDA_REPLAYS; i++) {
+        CudaReplay *r = &q->replay[i];
+        if (r->used && memcmp(&r->shape, shape, sizeof *shape) == 0)
+            return r;
+        if (r->used < oldest->used)
+            oldest = r;
+    }
+    if (oldest->exec)
+        q->image->cuda->GraphExecDestroy(oldest->exec);
+    *oldest = (CudaReplay){.shape = *shape};
+    return oldest;
+}
+
+/* What is launched meanwhile is recorded, and does not run. */
+static CudaResult
+capture(RtQueue *q, const RtRun *run, CudaGraphExec *out)
+{
+    const CudaDriver *cuda = q->image->cuda;
+    CudaGraph graph = NULL;
+    CudaResult result = cuda->CaptureBegin(q->stream, CUDA_CAPTURE_THREAD_LOCAL);
+    if (result != CUDA_OK)
+        return result;
+    const CudaResult launched = all_of(q, run);
+    result = cuda->CaptureEnd(q->stream, &graph);
+    if (launched != CUDA_OK)
+        result = launched;
+    if (result == CUDA_OK)
+        result = cuda->GraphMake(out, graph, 0);
+    if (graph)
+        cuda->GraphDestroy(graph);
+    return result;
+}
+
+/* *ran: not all that was begun may be done if it fails. */
+static CudaResult
+run_shape(RtQueue *q, const RtRun *run, bool *ran)
+{
+    const CudaShape shape = {
+        {run->range[0], run->range[1]},
+        run->call->rows, run->call->picked, run->call->nseg
+    };
+    CudaReplay *replay = replay_of(q, &shape);
+    const bool again = replay->used > 0;
+    CudaResult result = CUDA_OK;
+    replay->used = ++q->passes;
+    if (again && !replay->exec)
+        result = capture(q, run, &replay->exec);
+    *ran = result == CUDA_OK;
+    if (result != CUDA_OK)
+        return result;
+    return again ? q->image->cuda->GraphLaunch(replay->exec, q->stream) : all_of(q, run);
+}
+
+void
+cuda_forget(RtQueue *q)
+{
+    for (int i = 0; i < CUDA_REPLAYS; i++)
+        if (q->replay[i].exec)
+            q->image->cuda->GraphExecDestroy(q->replay[i].exec);
+    if (q->from)
+        q->image->cuda->EventDestroy(q->from);
+    if (q->to)
+        q->image->cuda->EventDestroy(q->to);
+}
+
+/* ---- profiles ------------------------------------------------------------------------------ */
+
+static CudaResult
+time_step(RtQueue *q, const RtRun *run, int i)
+{
+    const CudaDriver *cuda = q->image->cuda;
+    float milliseconds = 0;
+    const double from = run->lanes ? rt_now() : 0;
+    CudaResult result = cuda->EventRecord(q->from, q->stream);
+    if (result == CUDA_OK)
+        result = launch(q, run, &run->abi->steps[i]);
+    if (result == CUDA_OK)
+        result = cuda->EventRecord(q->to, q->stream);
+    if (result == CUDA_OK)
+        result = cuda->EventWait(q->to);
+    if (result == CUDA_OK)
+        result = cuda->EventElapsed(&milliseconds, q->from, q->to);
+    if (run->seconds)
+        run->seconds[i] += (double)milliseconds * 1e-3;
+    if (run->lanes && run->lanes->count < run->lanes->most)
+        run->lanes->events[run->lanes->count++] = (RtEvent){i, from, rt_now()};
+    return result;
+}
+
+/* Each step by itself, waited for. */
+static CudaResult
+run_timed(RtQueue *q, const RtRun *run)
+{
+    const CudaDriver *cuda = q->image->cuda;
+    CudaResult result = q->from ? CUDA_OK : cuda->EventCreate(&q->from, 0);
+    if (result == CUDA_OK && !q->to)
+        result = cuda->EventCreate(&q->to, 0);
+    if (result == CUDA_OK)
+        result = tell(q, run);
+    for (int r = 0; r < 2; r++)
+        for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
+            result = time_step(q, run, run->range[r].first + i);
+    return result == CUDA_OK ? take_back(q, run) : result;
+}
+
+ssmc_status
+cuda_run(RtQueue *q, RtRun *run)
+{
+    bool ran = true;
+    ssmc_status status = cuda_enter_queue(q);
+    if (status != SSMC_OK)
+        return status;
+    CudaResult result = run->seconds || run->lanes ? run_timed(q, run) : run_shape(q, run, &ran);
+    if (result == CUDA_OK)
+        result = q->image->cuda->StreamWait(q->stream);
+    status = cuda_check(q->image, result, "running the model on the GPU");
+    cuda_leave(q->image);
+    if (status != SSMC_OK && ran) {
+        q->broken = true;
+        snprintf(q->why, sizeof q->why, "%s", ssmc_error());
+    }
+    return status;
+}

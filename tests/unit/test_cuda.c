@@ -1,0 +1,1102 @@
+/* tests/unit/test_cuda.c -- programs on a GPU: one made by hand, whose kernels are C, on a model of
+ * CUDA's driver (tests/cuda/cuda_model.h), beside the same program on the CPU: equal to the bit
+ * through all that can happen to a session; graphs; memory; and every way in which a GPU fails. */
+#include <criterion/criterion.h>
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/session.h"
+#include "tests/allocations.h"
+#include "tests/cuda/cuda_model.h"
+#include "tests/harness.h"
+
+#define OK(call) cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
+
+static void
+expect_says(const char *says)
+{
+    cr_expect(strstr(ssmc_error(), says), "expected '%s' in '%s'", says, ssmc_error());
+}
+
+/* ---- a model ------------------------------------------------------------------------------- */
+
+/* x_t = table[id_t]; s = s / 2 + x_t for each of H numbers; kept rows are (id + position) in each
+ * of WIDE columns, of all tokens and of those of a window; logits_t[v] = (sum s) param[v] + tokens
+ * read + the sums of the kept rows. In sums of few bits: exact. */
+enum {
+    H = 8,
+    V = 11,
+    WIDE = 256,
+    NEAR = 40,
+    BLOCK = 100,
+    STEP_BLOCK = 5,
+    HEAD_ROWS = 3,
+    SEQUENCES = 4
+};
+
+static void
+init_param(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    const float *scale = operand[0];
+    float *param = operand[1];
+    (void)call;
+    for (int64_t v = V * share->part / share->parts; v < V * (share->part + 1) / share->parts; v++)
+        param[v] = 2 * scale[v];
+}
+
+static void
+embed(void *const *operand, const AbiCall *call, int64_t row, int64_t end)
+{
+    const int32_t *ids = operand[0];
+    const float *table = operand[1]; /* [V,H] */
+    float *x = operand[2];           /* [T,H] */
+    for (end = end < call->rows ? end : call->rows; row < end; row++)
+        memcpy(x + row * H, table + ids[row] * H, H * sizeof *x);
+}
+
+static void
+scan(void *const *operand, const AbiCall *call, int64_t s, int64_t h, int64_t end)
+{
+    float *x = operand[0];
+    const AbiSeg *seg = &call->seg[s];
+    float *state = (float *)((char *)operand[1] + seg->slot * call->state_stride);
+    for (; h < end; h++)
+        for (int64_t t = seg->row; t < seg->row + seg->len; t++)
+            state[h] = x[t * H + h] = state[h] / 2 + x[t * H + h];
+}
+
+/* Keeps a segment's rows, and counts: at [T]. */
+static void
+keep(void *const *operand, const AbiCall *call, int64_t s)
+{
+    const int32_t *ids = operand[0], *positions = operand[1];
+    const AbiSeg *seg = &call->seg[s];
+    const int64_t ring = abi_state_rows(NEAR, call->room, call->block);
+    float *all = (float *)((char *)operand[2] + seg->slot * call->kept_stride);
+    float *near = (float *)((char *)operand[3] + seg->slot * call->kept_stride);
+    float *count = (float *)((char *)operand[4] + seg->slot * call->state_stride);
+    float *at = operand[5];
+    for (int64_t t = seg->row; t < seg->row + seg->len; t++) {
+        const int64_t p = positions[t];
+        for (int64_t i = 0; i < WIDE; i++)
+            all[p * WIDE + i] = near[p % ring * WIDE + i] = (float)(ids[t] + p);
+        at[t] = ++*count;
+        for (int64_t q = 0; q <= p; q++)
+            at[t] += all[q * WIDE + q % WIDE];
+        for (int64_t q = p < NEAR ? 0 : p - NEAR + 1; q <= p; q++)
+            at[t] += near[q % ring * WIDE];
+    }
+}
+
+static void
+head(void *const *operand, int64_t r, int64_t v, int64_t end)
+{
+    const float *x = operand[0], *at = operand[1], *param = operand[2];
+    const int32_t *pick = operand[3];
+    float *logits = operand[4]; /* [R,V] */
+    float sum = 0;
+    for (int64_t h = 0; h < H; h++)
+        sum += x[pick[r] * H + h];
+    for (end = end < V ? end : V; v < end; v++)
+        logits[r * V + v] = sum * param[v] + at[pick[r]];
+}
+
+/* On the CPU: by one thread. */
+static void
+cpu_embed(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    (void)share;
+    embed(operand, call, 0, call->rows);
+}
+
+static void
+cpu_scan(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    (void)share;
+    for (int64_t s = 0; s < call->nseg; s++)
+        scan(operand, call, s, 0, H);
+}
+
+static void
+cpu_keep(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    (void)share;
+    for (int64_t s = 0; s < call->nseg; s++)
+        keep(operand, call, s);
+}
+
+static void
+cpu_head(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    (void)share;
+    for (int64_t r = 0; r < call->picked; r++)
+        head(operand, r, 0, V);
+}
+
+/* On the GPU: by blocks. */
+enum { ROWS_EACH = 3, NUMBERS_EACH = 4, LOGITS_EACH = 2 };
+
+static void
+gpu_embed(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
+{
+    embed(operand, call, b->at[0] * ROWS_EACH, (b->at[0] + 1) * ROWS_EACH);
+}
+
+static void
+gpu_scan(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
+{
+    cr_assert_eq(b->grid[0], H / NUMBERS_EACH);
+    cr_assert_eq(b->grid[1], call->nseg);
+    cr_assert_eq(b->threads, 64);
+    cr_assert_eq(b->shared_bytes, 100000);
+    scan(operand, call, b->at[1], b->at[0] * NUMBERS_EACH, (b->at[0] + 1) * NUMBERS_EACH);
+}
+
+static void
+gpu_keep(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
+{
+    keep(operand, call, b->at[0]);
+}
+
+static void
+gpu_head(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
+{
+    cr_assert_eq(b->grid[0], (V + LOGITS_EACH - 1) / LOGITS_EACH);
+    cr_assert_eq(b->grid[1], call->picked);
+    head(operand, b->at[1], b->at[0] * LOGITS_EACH, (b->at[0] + 1) * LOGITS_EACH);
+}
+
+#define ONE {ABI_ONE, 1, 1, 1}
+
+static const AbiLaunch launches[] = {
+    {"embed_rows", {{ABI_ROWS, 1, 1, ROWS_EACH}, ONE, ONE},                       32, 0     },
+    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH}, {ABI_SEGMENTS, 1, 1, 1}, ONE}, 64, 100000},
+    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1}, ONE, ONE},                           32, 0     },
+    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH}, {ABI_PICKED, 1, 1, 1}, ONE},    32, 0     },
+};
+static const char image[] = ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
+                            ".entry keep_rows\n.entry head_rows\n";
+
+enum { AT = BLOCK * H * 4, SLAB = AT + BLOCK * 4 }; /* x [T,H], then at [T] */
+enum { STATE_COUNT = 64, STATE = STATE_COUNT + 4 };
+
+static const AbiOperand operands[] = {
+    {ABI_WEIGHT, 1,                   0          }, /* init_param */
+    {ABI_PARAM,  0,                   64         },
+    {ABI_INPUT,  ABI_INPUT_IDS,       0          }, /* embed */
+    {ABI_WEIGHT, 0,                   0          },
+    {ABI_SLAB,   0,                   0          },
+    {ABI_SLAB,   0,                   0          }, /* scan */
+    {ABI_STATE,  0,                   0          },
+    {ABI_INPUT,  ABI_INPUT_IDS,       0          }, /* keep */
+    {ABI_INPUT,  ABI_INPUT_POSITIONS, 0          },
+    {ABI_KEPT,   2,                   0          },
+    {ABI_KEPT,   3,                   0          },
+    {ABI_STATE,  0,                   STATE_COUNT},
+    {ABI_SLAB,   0,                   AT         },
+    {ABI_SLAB,   0,                   0          }, /* head */
+    {ABI_SLAB,   0,                   AT         },
+    {ABI_PARAM,  0,                   64         },
+    {ABI_INPUT,  ABI_INPUT_PICK,      0          },
+    {ABI_OUTPUT, 0,                   0          },
+};
+static const AbiStep cpu_steps[] = {
+    {init_param, "init",  0,  2, 1, 0},
+    {cpu_embed,  "embed", 2,  3, 0, 0},
+    {cpu_scan,   "scan",  5,  2, 0, 0},
+    {cpu_keep,   "keep",  7,  6, 0, 0},
+    {cpu_head,   "head",  13, 5, 0, 0},
+};
+static const AbiStep gpu_steps[] = {
+    {init_param, "init",  0,  2, 1, -1},
+    {NULL,       "embed", 2,  3, 0, 0 },
+    {NULL,       "scan",  5,  2, 0, 1 },
+    {NULL,       "keep",  7,  6, 0, 2 },
+    {NULL,       "head",  13, 5, 0, 3 },
+};
+static const AbiWeight weights[] = {
+    {"table", "uniform_fan_in", ABI_F32, 2, {V, H}},
+    {"scale", "ones",           ABI_F32, 1, {V}   },
+};
+static const AbiState states[] = {
+    {.name = "s", .bytes = H * 4, .rank = 1, .dim = {H}},
+    {.name = "count", .bytes = 4, .rank = 1, .dim = {1}, .offset = STATE_COUNT},
+    {.name = "all", .row_bytes = WIDE * 4, .rank = 2, .dim = {0, WIDE}},
+    {.name = "near", .row_bytes = WIDE * 4, .window = NEAR, .rank = 2, .dim = {0, WIDE}},
+};
+
+static AbiProgram
+program_of(AbiDevice device)
+{
+    const bool gpu = device == ABI_CUDA;
+    return (AbiProgram){
+        .name = "small",
+        .numerics = "f32",
+        .vocab = V,
+        .head_rows = HEAD_ROWS,
+        .param_bytes = 64 + V * 4,
+        .state_bytes = STATE,
+        .output_bytes = HEAD_ROWS * V * 4,
+        .pack_hash = 7,
+        .device = device,
+        .target = gpu ? "sm_80" : "",
+        .image = gpu ? image : NULL,
+        .image_bytes = gpu ? (int64_t)sizeof image - 1 : 0,
+        .init = {0,                                                   1 },
+        .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, 0, 1},
+                 [ABI_DECODE] = {{1, 3}, {4, 1}, STEP_BLOCK, SLAB, 0, 1}},
+        .steps = gpu ? gpu_steps : cpu_steps,
+        .operands = operands,
+        .weights = weights,
+        .states = states,
+        .launches = launches,
+        .nsteps = RT_COUNT(gpu_steps),
+        .noperands = RT_COUNT(operands),
+        .nweights = RT_COUNT(weights),
+        .nstates = RT_COUNT(states),
+        .nlaunches = gpu ? RT_COUNT(launches) : 0,
+    };
+}
+
+/* ---- running it ---------------------------------------------------------------------------- */
+
+/* The driver of this process is a model from now on. */
+static CudaModel *
+driver(void)
+{
+    static CudaModel *model;
+    if (model)
+        return model;
+    setenv("SSMC_CUDA_LIBRARY", SSMC_CUDA_MODEL, 1);
+    void *handle = dlopen(SSMC_CUDA_MODEL, RTLD_NOW | RTLD_LOCAL);
+    cr_assert_not_null(handle, "%s", dlerror());
+    union {
+        void *address;
+        CudaModelGet *get;
+        CudaModelAdd *add;
+    } get = {dlsym(handle, "cuda_model")}, add = {dlsym(handle, "cuda_model_add")};
+    add.add("embed_rows", 3, gpu_embed);
+    add.add("scan_h", 2, gpu_scan);
+    add.add("keep_rows", 6, gpu_keep);
+    add.add("head_rows", 5, gpu_head);
+    model = get.get();
+    return model;
+}
+
+typedef struct {
+    AbiProgram abi;
+    ssmc_program *program;
+    ssmc_weights *weights;
+    ssmc_model *model;
+    ssmc_session *session;
+} Run;
+
+static ssmc_weights *
+small_weights(void)
+{
+    static float table[V][H], scale[V];
+    for (int v = 0; v < V; v++) {
+        scale[v] = (float)(v + 1);
+        for (int h = 0; h < H; h++)
+            table[v][h] = (float)((v * 5 + h * 3) % 16);
+    }
+    const RtTensor out[] = {
+        {.name = "table",
+         .dtype = "F32",
+         .rank = 2,
+         .dim = {V, H},
+         .data = table,
+         .bytes = sizeof table},
+        {.name = "scale",
+         .dtype = "F32",
+         .rank = 1,
+         .dim = {V},
+         .data = scale,
+         .bytes = sizeof scale}
+    };
+    char *dir = temp_dir(), *path = path_join(dir, "model.safetensors");
+    ssmc_weights *w = NULL;
+    OK(rt_tensors_write(path, out, 2));
+    OK(rt_weights_open(dir, &w));
+    free(path);
+    temp_dir_remove(dir);
+    return w;
+}
+
+static void
+run_close(Run *r)
+{
+    ssmc_session_close(r->session);
+    ssmc_model_close(r->model);
+    rt_program_free(r->program);
+    rt_weights_close(r->weights);
+    *r = (Run){0};
+}
+
+/* As far as it gets; run_close frees it. */
+static ssmc_status
+run_try(Run *r, const AbiProgram *abi, int64_t room)
+{
+    *r = (Run){.abi = *abi, .weights = small_weights()};
+    OK(rt_program_wrap(&r->abi, &r->program));
+    const ssmc_status status = ssmc_model_open(r->program, r->weights, 1, NULL, NULL, &r->model);
+    return status == SSMC_OK ? ssmc_session_open_for(r->model, SEQUENCES, 1, room, &r->session)
+                             : status;
+}
+
+static void
+run_open(Run *r, AbiDevice device, int64_t room)
+{
+    const AbiProgram abi = program_of(device);
+    driver();
+    OK(run_try(r, &abi, room));
+}
+
+static int32_t
+id_of(int64_t i)
+{
+    return (int32_t)((i * i + 3 * i) % V);
+}
+
+/* Feeds both; what they say is the same. */
+enum { LONGEST = 700 };
+
+static void
+feed_both(Run run[2], const int64_t count[SEQUENCES], int64_t wanted, int64_t salt)
+{
+    static int32_t ids[SEQUENCES][LONGEST];
+    static float logits[2][SEQUENCES][LONGEST * V];
+    for (int which = 0; which < 2; which++) {
+        ssmc_input in[SEQUENCES];
+        int n = 0;
+        for (int seq = 0; seq < SEQUENCES; seq++) {
+            if (count[seq] == 0)
+                continue;
+            for (int64_t i = 0; i < count[seq]; i++)
+                ids[seq][i] = id_of(salt + i + seq);
+            in[n++] = (ssmc_input){seq, ids[seq], count[seq],
+                                   wanted < count[seq] ? wanted : count[seq], logits[which][seq]};
+        }
+        if (n)
+            OK(ssmc_feed(run[which].session, in, n));
+    }
+    for (int seq = 0; seq < SEQUENCES; seq++) {
+        const int64_t rows = wanted < count[seq] ? wanted : count[seq];
+        cr_assert_arr_eq(logits[0][seq], logits[1][seq], (size_t)(rows * V) * sizeof(float));
+        cr_assert_eq(ssmc_tokens(run[0].session, seq), ssmc_tokens(run[1].session, seq));
+    }
+}
+
+static void
+step_both(Run run[2], int64_t salt)
+{
+    const int64_t each[SEQUENCES] = {1, 1, 1, 1};
+    feed_both(run, each, 1, salt);
+}
+
+/* ---- everything that a session does -------------------------------------------------------- */
+
+typedef struct {
+    uint64_t x;
+} Random;
+
+static int64_t
+below(Random *r, int64_t n)
+{
+    r->x = r->x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int64_t)((r->x >> 33) % (uint64_t)n);
+}
+
+typedef struct {
+    Run run[2];
+    ssmc_checkpoint *checkpoint[2];
+    char *path[2]; /* of a state that each device saved */
+    bool saved;
+    Random random;
+} World;
+
+static void
+random_feed(World *w)
+{
+    int64_t count[SEQUENCES] = {0};
+    for (int seq = 0; seq < SEQUENCES; seq++) {
+        const int64_t left = ssmc_room(w->run[0].session) - ssmc_tokens(w->run[0].session, seq);
+        const int64_t most = below(&w->random, 3) ? 3 : 2 * BLOCK;
+        if (left > 0 && below(&w->random, 2))
+            count[seq] = 1 + below(&w->random, left < most ? left : most);
+    }
+    feed_both(w->run, count, below(&w->random, 7), below(&w->random, 100));
+}
+
+static void
+random_turn(World *w)
+{
+    const int seq = (int)below(&w->random, SEQUENCES), other = (int)below(&w->random, SEQUENCES);
+    const int64_t what = below(&w->random, 10);
+    const bool crossed = below(&w->random, 2) == 0;
+    for (int i = 0; i < 2; i++) {
+        ssmc_session *s = w->run[i].session;
+        if (what == 0)
+            OK(ssmc_reset(s, seq));
+        else if (what == 1)
+            OK(ssmc_fork(s, seq, other));
+        else if (what == 2) {
+            ssmc_checkpoint_drop(w->checkpoint[i]);
+            OK(ssmc_checkpoint_take(s, seq, &w->checkpoint[i]));
+        } else if (what == 3 && w->checkpoint[i])
+            OK(ssmc_rewind(s, seq, w->checkpoint[i]));
+        else if (what == 4)
+            OK(ssmc_state_save(s, seq, w->path[i], NULL, 0));
+        else if (what == 5 && w->saved)
+            OK(ssmc_state_load(s, seq, w->path[crossed ? 1 - i : i], NULL, NULL));
+    }
+    w->saved = w->saved || what == 4;
+    if (what > 5)
+        random_feed(w);
+}
+
+static void
+live_through_all(bool maps)
+{
+    char *dir = temp_dir();
+    World w = {
+        .random = {1},
+          .path = {path_join(dir, "cpu.state"), path_join(dir, "gpu.state")}
+    };
+    CudaModel *gpu = driver();
+    gpu->maps_no_memory = !maps;
+    run_open(&w.run[0], ABI_CPU, LONGEST);
+    run_open(&w.run[1], ABI_CUDA, LONGEST);
+    for (int turn = 0; turn < 600; turn++)
+        random_turn(&w);
+    cr_expect_gt(gpu->replays, 50);
+    cr_expect_eq(gpu->maps > 0, maps);
+    for (int i = 0; i < 2; i++) {
+        size_t a = 0, b = 0;
+        OK(ssmc_state_save(w.run[0].session, i, w.path[0], "note", 4));
+        OK(ssmc_state_save(w.run[1].session, i, w.path[1], "note", 4));
+        char *cpu = read_whole(w.path[0], &a), *other = read_whole(w.path[1], &b);
+        cr_expect(a == b && memcmp(cpu, other, a) == 0);
+        free(cpu);
+        free(other);
+    }
+    for (int i = 0; i < 2; i++) {
+        ssmc_checkpoint_drop(w.checkpoint[i]);
+        run_close(&w.run[i]);
+        free(w.path[i]);
+    }
+    cr_expect(gpu->contexts == 0 && gpu->dropped == 0 && gpu->used == 0, "%d left",
+              (int)gpu->dropped);
+    temp_dir_remove(dir);
+}
+
+Test(cuda, is_the_cpu_to_the_bit_whatever_happens)
+{
+    live_through_all(true);
+}
+
+Test(cuda, a_gpu_that_maps_no_memory_takes_it_at_once)
+{
+    live_through_all(false);
+}
+
+Test(cuda, states_can_be_looked_at)
+{
+    Run run[2];
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    step_both(run, 3);
+    int64_t n = 0, m = 0;
+    const float *a = rt_session_state(run[0].session, 2, "s", &n);
+    const float *b = rt_session_state(run[1].session, 2, "s", &m);
+    cr_assert(n == H && m == H && memcmp(a, b, sizeof *a * H) == 0);
+    cr_expect_null(rt_session_state(run[1].session, 2, "t", &n));
+    cr_expect_str_eq(ssmc_model_device(run[0].model), "CPU");
+    cr_expect_str_eq(ssmc_model_device(run[1].model), "Model GPU");
+    cr_expect_null(ssmc_model_device(NULL));
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+/* ---- graphs -------------------------------------------------------------------------------- */
+
+Test(cuda, a_steady_step_is_one_call_and_allocates_nothing)
+{
+    const CudaModel *gpu = driver();
+    const int seqs[] = {0, 1, 2};
+    const int32_t ids[] = {1, 2, 3};
+    float logits[3 * V];
+    Run r;
+    run_open(&r, ABI_CUDA, 1000);
+    for (int i = 0; i < 3; i++)
+        OK(ssmc_step(r.session, seqs, ids, 3, logits));
+    const CudaModel before = *gpu;
+    const uint64_t all = allocations();
+    for (int i = 0; i < 50; i++)
+        OK(ssmc_step(r.session, seqs, ids, 3, logits));
+    cr_expect_eq(allocations(), all);
+    cr_expect_eq(gpu->replays - before.replays, 50);
+    cr_expect_eq(gpu->launches - before.launches, 50 * 4);
+    cr_expect_eq(gpu->waits - before.waits, 50);
+    cr_expect_eq(gpu->graphs, 1);
+    cr_expect_eq(gpu->puts, before.puts); /* they are in the graph */
+    cr_expect_eq(gpu->gets, before.gets);
+    run_close(&r);
+}
+
+/* A prompt's whole passes repeat, its last one does not. */
+Test(cuda, passes_that_come_once_are_no_graphs)
+{
+    static int32_t ids[LONGEST];
+    float logits[V];
+    const CudaModel *gpu = driver();
+    Run r;
+    run_open(&r, ABI_CUDA, LONGEST);
+    OK(ssmc_prefill(r.session, 0, ids, 2 * BLOCK + 7, logits));
+    cr_expect_eq(gpu->graphs, 1);
+    cr_expect_eq(gpu->replays, 1);
+    OK(ssmc_prefill(r.session, 1, ids, 2 * BLOCK + 7, logits));
+    cr_expect_eq(gpu->graphs, 2); /* now the last one has repeated, too */
+    cr_expect_eq(gpu->replays, 4);
+    run_close(&r);
+}
+
+/* More shapes in turn than there are places. */
+Test(cuda, shapes_seen_longest_ago_give_way)
+{
+    Run run[2];
+    const CudaModel *gpu = driver();
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    for (int round = 0; round < 2; round++)
+        for (int64_t rows = 2; rows < 12; rows++) {
+            const int64_t count[SEQUENCES] = {rows};
+            feed_both(run, count, 1, rows);
+            feed_both(run, count, 1, rows + 1);
+            step_both(run, rows);
+        }
+    cr_expect_eq(gpu->graphs, 2 * 10 + 2, "%d", (int)gpu->graphs); /* those of the step stay */
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect_eq(gpu->dropped, 0);
+}
+
+/* ---- memory -------------------------------------------------------------------------------- */
+
+Test(cuda, memory_is_what_is_said)
+{
+    const CudaModel *gpu = driver();
+    static int32_t ids[LONGEST];
+    Run r;
+    run_open(&r, ABI_CUDA, LONGEST);
+    const ssmc_memory m = ssmc_program_memory(r.program, SEQUENCES, 3);
+    cr_expect_eq(m.total, m.kept + m.params + SEQUENCES * m.state + m.scratch);
+    cr_expect_leq(m.device, m.total);
+    cr_expect_geq(gpu->used, m.device);
+    cr_expect_leq(gpu->used, m.device + 2 * RT_LINE); /* params and weights, on lines */
+    cr_expect_eq(gpu->maps, 0);
+    const size_t before = gpu->used;
+    OK(ssmc_prefill(r.session, 0, ids, 1, NULL));
+    const size_t least = gpu->used - before;
+    cr_expect_leq(least, 4 * CUDA_MODEL_GRANULE);
+    OK(ssmc_prefill(r.session, 0, ids, LONGEST - 1, NULL));
+    const size_t all = (size_t)m.token / 2 * LONGEST; /* the other half is the window's */
+    cr_expect_geq(gpu->used - before, all);
+    cr_expect_leq(gpu->used - before, all + 2 * 256 * WIDE * 4 + 4 * CUDA_MODEL_GRANULE);
+    run_close(&r);
+    Run cpu;
+    run_open(&cpu, ABI_CPU, LONGEST);
+    cr_expect_eq(ssmc_program_memory(cpu.program, SEQUENCES, 3).device, 0);
+    run_close(&cpu);
+}
+
+/* The first allocation that fails, then the second, and so on. */
+Test(cuda, no_memory_is_a_status_wherever_it_ends)
+{
+    CudaModel *gpu = driver();
+    const AbiProgram abi = program_of(ABI_CUDA);
+    Run r;
+    int failed = 0;
+    for (;; failed++) {
+        gpu->fail_memory = failed + 1;
+        const ssmc_status status = run_try(&r, &abi, LONGEST);
+        if (status == SSMC_OK)
+            break;
+        cr_assert_eq(status, SSMC_NO_MEMORY, "%s", ssmc_error());
+        expect_says("no memory");
+        if (failed == 0)
+            expect_says("are free (Model GPU)");
+        run_close(&r);
+        cr_assert(gpu->contexts == 0 && gpu->dropped == 0 && gpu->used == 0);
+    }
+    cr_expect_eq(failed, 3); /* weights, the session there, and what is locked here */
+    gpu->fail_memory = 0;
+    run_close(&r);
+}
+
+Test(cuda, a_sequence_that_finds_no_memory_stays_what_it_is)
+{
+    Run run[2];
+    static int32_t ids[LONGEST];
+    float logits[V];
+    CudaModel *gpu = driver();
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    const int64_t count[SEQUENCES] = {10, 20, 1, 2};
+    feed_both(run, count, 1, 0);
+    gpu->fail_memory = 3;
+    cr_expect_eq(ssmc_prefill(run[1].session, 1, ids, LONGEST - 20, logits), SSMC_NO_MEMORY);
+    expect_says("no memory of the GPU for growing states: 65536 bytes, and ");
+    cr_expect_eq(ssmc_tokens(run[1].session, 1), 20);
+    step_both(run, 5);
+    const int64_t rest[SEQUENCES] = {3, LONGEST - 21, 0, 0};
+    feed_both(run, rest, 3, 1);
+    gpu->fail_memory = 1;
+    cr_expect_eq(ssmc_fork(run[1].session, 1, 2), SSMC_NO_MEMORY);
+    step_both(run, 6 - 6);
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+Test(cuda, no_memory_for_a_graph_changes_nothing)
+{
+    Run run[2];
+    const int seqs[] = {0};
+    const int32_t ids[] = {1};
+    CudaModel *gpu = driver();
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    const int64_t count[SEQUENCES] = {1};
+    feed_both(run, count, 1, 0);
+    gpu->fail_graph = 1;
+    float logits[V];
+    cr_expect_eq(ssmc_step(run[1].session, seqs, ids, 1, logits), SSMC_NO_MEMORY);
+    expect_says("out of memory");
+    cr_expect_eq(ssmc_tokens(run[1].session, 0), 1);
+    for (int i = 0; i < 4; i++)
+        feed_both(run, count, 1, i);
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+/* ---- models -------------------------------------------------------------------------------- */
+
+Test(cuda, models_share_weights_and_packed_files)
+{
+    CudaModel *gpu = driver();
+    char *dir = temp_dir(), *cache = path_join(dir, "cache");
+    Run run[2];
+    run_open(&run[0], ABI_CPU, LONGEST);
+    const AbiProgram abi = program_of(ABI_CUDA), cpu = program_of(ABI_CPU);
+    for (int round = 0; round < 2; round++) { /* packed, then read */
+        Run *r = &run[1];
+        *r = (Run){.abi = abi, .weights = small_weights()};
+        OK(rt_program_wrap(&r->abi, &r->program));
+        OK(rt_model_open(r->program, r->weights, cache, 1, NULL, NULL, &r->model));
+        cr_expect_null(ssmc_model_warning(r->model));
+        cr_expect_null(rt_model_params(r->model)); /* they are there alone */
+        OK(ssmc_session_open(r->model, SEQUENCES, 1, &r->session));
+        step_both(run, round);
+        if (round == 0)
+            run_close(r);
+        for (int seq = 0; seq < SEQUENCES; seq++)
+            OK(ssmc_reset(run[0].session, seq));
+    }
+    const size_t used = gpu->used;
+    ssmc_model *beside = NULL, *other = NULL;
+    ssmc_program *of_cpu = NULL;
+    OK(rt_model_beside(run[1].program, run[1].weights, run[1].model, &beside));
+    cr_assert_not_null(beside);
+    cr_expect_eq(gpu->used, used);
+    OK(rt_program_wrap(&cpu, &of_cpu));
+    OK(rt_model_beside(of_cpu, run[1].weights, run[1].model, &other));
+    cr_expect_null(other); /* its parameters would be elsewhere */
+    ssmc_session_close(run[1].session);
+    OK(ssmc_session_open(beside, SEQUENCES, 1, &run[1].session));
+    step_both(run, 8);
+    ssmc_session_close(run[1].session);
+    run[1].session = NULL;
+    ssmc_model_close(beside);
+    rt_program_free(of_cpu);
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect_eq(gpu->dropped, 0);
+    free(cache);
+    temp_dir_remove(dir);
+}
+
+/* Weights made by rules are freed here once they are there; saved states know the model all the
+ * same. */
+Test(cuda, weights_made_by_rules)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "a.state");
+    Run run[2];
+    driver();
+    for (int i = 0; i < 2; i++) {
+        Run *r = &run[i];
+        *r = (Run){.abi = program_of(i ? ABI_CUDA : ABI_CPU)};
+        OK(rt_weights_describe(weights, RT_COUNT(weights), 3, &r->weights));
+        OK(rt_program_wrap(&r->abi, &r->program));
+        OK(ssmc_model_open(r->program, r->weights, 1, NULL, NULL, &r->model));
+        OK(ssmc_session_open_for(r->model, SEQUENCES, 1, LONGEST, &r->session));
+    }
+    step_both(run, 1);
+    OK(ssmc_state_save(run[1].session, 0, path, NULL, 0));
+    OK(ssmc_state_load(run[0].session, 3, path, NULL, NULL));
+    run_close(&run[0]);
+    run_close(&run[1]);
+    free(path);
+    temp_dir_remove(dir);
+}
+
+static void *
+serve(void *arg)
+{
+    Run *r = arg;
+    static const int32_t ids[BLOCK + 9];
+    float logits[V];
+    for (int i = 0; i < 20; i++) {
+        for (int seq = 0; seq < SEQUENCES; seq++)
+            OK(ssmc_prefill(r->session, seq, ids, 1 + (i * 7 + seq) % (BLOCK + 9), logits));
+        OK(ssmc_fork(r->session, 0, 1));
+        for (int seq = 0; seq < SEQUENCES; seq++)
+            OK(ssmc_reset(r->session, seq));
+    }
+    return NULL;
+}
+
+Test(cuda, threads_have_sessions_of_their_own)
+{
+    enum { THREADS = 3 };
+    Run run[2], more[THREADS] = {0};
+    pthread_t thread[THREADS];
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    for (int i = 0; i < THREADS; i++) {
+        OK(ssmc_session_open(run[1].model, SEQUENCES, 1, &more[i].session));
+        cr_assert_eq(pthread_create(&thread[i], NULL, serve, &more[i]), 0);
+    }
+    for (int i = 0; i < 20; i++)
+        step_both(run, i);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], NULL);
+        ssmc_session_close(more[i].session);
+    }
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+Test(cuda, profiles_time_each_step)
+{
+    Run run[2];
+    RtEvent events[8];
+    RtLane lane = {.events = events, .most = RT_COUNT(events)};
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    rt_session_profile(run[1].session, true);
+    step_both(run, 1);
+    for (int i = 1; i < 5; i++)
+        cr_expect_gt(rt_session_step_seconds(run[1].session, i), 0);
+    rt_session_profile(run[1].session, false);
+    rt_session_trace(run[1].session, &lane);
+    step_both(run, 2);
+    rt_session_trace(run[1].session, NULL);
+    cr_expect_eq(lane.count, 5); /* the head takes four rows in two turns */
+    cr_expect(events[0].step == 1 && events[3].step == 4 && events[3].to > events[0].from);
+    step_both(run, 3);
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect_eq(driver()->dropped, 0);
+}
+
+/* ---- what goes wrong ----------------------------------------------------------------------- */
+
+static void
+refused(const AbiProgram *abi, ssmc_status status, const char *says)
+{
+    Run r;
+    cr_expect_eq(run_try(&r, abi, LONGEST), status, "%s", says);
+    expect_says(says);
+    cr_expect_null(strchr(ssmc_error(), '\n'));
+    run_close(&r);
+    cr_expect_eq(driver()->contexts, 0);
+    cr_expect_eq(driver()->dropped, 0);
+}
+
+Test(cuda, no_driver)
+{
+    const AbiProgram abi = program_of(ABI_CUDA);
+    Run r;
+    setenv("SSMC_CUDA_LIBRARY", "/nowhere/libcuda.so.1", 1);
+    cr_expect_eq(run_try(&r, &abi, LONGEST), SSMC_UNSUPPORTED);
+    expect_says("there is no driver of a GPU: /nowhere/libcuda.so.1: cannot open");
+    run_close(&r);
+    setenv("SSMC_CUDA_LIBRARY", "libm.so.6", 1);
+    cr_expect_eq(run_try(&r, &abi, LONGEST), SSMC_UNSUPPORTED);
+    expect_says("the GPU's driver is too old: libm.so.6 has no cuInit");
+    run_close(&r);
+    RtGpu gpu;
+    cr_expect_not(rt_gpu_look(&gpu));
+    run_open(&r, ABI_CUDA, LONGEST); /* and now there is one */
+    cr_assert(rt_gpu_look(&gpu));
+    cr_expect_str_eq(gpu.name, "Model GPU");
+    cr_expect_eq(gpu.multiprocessors, 7);
+    cr_expect_eq(gpu.capability, 90);
+    cr_expect_eq(gpu.driver, 124);
+    cr_expect_eq(gpu.bytes, (size_t)1 << 30);
+    run_close(&r);
+}
+
+Test(cuda, no_gpu)
+{
+    const AbiProgram abi = program_of(ABI_CUDA);
+    driver()->no_gpu = true;
+    refused(&abi, SSMC_UNSUPPORTED, "there is no GPU: CUDA's driver finds none");
+    driver()->no_gpu = false;
+    driver()->init = 803;
+    refused(&abi, SSMC_UNSUPPORTED,
+            "CUDA's driver does not start: an error that it has no text for "
+            "(803)");
+}
+
+Test(cuda, a_gpu_that_is_not_for_the_code)
+{
+    AbiProgram abi = program_of(ABI_CUDA);
+    driver()->capability = 75;
+    refused(&abi, SSMC_UNSUPPORTED,
+            "the model was compiled for GPUs from sm_80, and the one here (Model GPU) is sm_75");
+    abi.target = "sm_90a";
+    driver()->capability = 100;
+    refused(
+        &abi, SSMC_UNSUPPORTED,
+        "the model was compiled for GPUs that are sm_90, and the one here (Model GPU) is sm_100");
+    abi.target = "sm_90b";
+    refused(&abi, SSMC_BAD_FILE, "is for an unknown GPU: sm_90b");
+    abi.target = "gfx90a";
+    refused(&abi, SSMC_BAD_FILE, "is for an unknown GPU: gfx90a");
+}
+
+Test(cuda, code_that_the_driver_does_not_take)
+{
+    AbiProgram abi = program_of(ABI_CUDA);
+    driver()->version = 78;
+    refused(&abi, SSMC_UNSUPPORTED,
+            "the GPU's driver, of CUDA 12.4, does not take the model's code: ptxas application ptx "
+            "input, line 1; fatal   : Unsupported .version 8.3; current version is '7.8' (222)");
+    driver()->version = 0;
+    abi.image = "nothing";
+    abi.image_bytes = 7;
+    refused(&abi, SSMC_UNSUPPORTED,
+            "does not take the model's code: an error that it has no text for (218)");
+    abi.image = ".version 8.0\n.entry embed_rows\n";
+    abi.image_bytes = (int64_t)strlen(abi.image);
+    refused(&abi, SSMC_IO, "kernel scan_h with 100000 bytes of shared memory: ");
+    abi = program_of(ABI_CUDA);
+    AbiLaunch large[RT_COUNT(launches)];
+    memcpy(large, launches, sizeof launches);
+    large[1].shared_bytes = 300 << 10;
+    abi.launches = large;
+    refused(&abi, SSMC_IO, "kernel scan_h with 307200 bytes of shared memory: ");
+}
+
+/* The GPU fails at its n-th launch: at the first step of a pass, at the last, in a graph. */
+Test(cuda, a_lost_gpu_says_so_from_then_on)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "a.state"), *late = path_join(dir, "b.state");
+    CudaModel *gpu = driver();
+    for (int n = 1; n <= 16; n++) {
+        Run run[2];
+        ssmc_checkpoint *c = NULL, *none = NULL;
+        const int64_t one[SEQUENCES] = {1};
+        static const int32_t ids[] = {3};
+        float logits[V];
+        run_open(&run[0], ABI_CPU, LONGEST);
+        run_open(&run[1], ABI_CUDA, LONGEST);
+        step_both(run, 1);
+        OK(ssmc_checkpoint_take(run[1].session, 0, &c));
+        OK(ssmc_state_save(run[1].session, 0, path, NULL, 0));
+        gpu->fail_launch = n;
+        ssmc_status status = SSMC_OK;
+        int64_t tokens = 0;
+        while (status == SSMC_OK) {
+            tokens = ssmc_tokens(run[1].session, 0);
+            status = ssmc_prefill(run[1].session, 0, ids, 1, logits);
+        }
+        cr_assert_eq(status, SSMC_LOST, "%s", ssmc_error());
+        expect_says("the GPU (Model GPU) is lost, and what was in its memory with it: running the "
+                    "model on the GPU: an illegal memory access was encountered (700)");
+        cr_expect_eq(ssmc_tokens(run[1].session, 0), tokens);
+        cr_expect_eq(ssmc_prefill(run[1].session, 1, ids, 1, NULL), SSMC_LOST);
+        cr_expect_eq(ssmc_reset(run[1].session, 1), SSMC_LOST);
+        cr_expect_eq(ssmc_fork(run[1].session, 1, 2), SSMC_LOST);
+        cr_expect_eq(ssmc_rewind(run[1].session, 0, c), SSMC_LOST);
+        cr_expect_eq(ssmc_checkpoint_take(run[1].session, 0, &none), SSMC_LOST);
+        cr_expect_null(none);
+        cr_expect_eq(ssmc_state_save(run[1].session, 0, late, NULL, 0), SSMC_LOST);
+        expect_says("is lost");
+        cr_expect(access(late, F_OK) != 0 && temporaries(dir) == 0);
+        cr_expect_eq(ssmc_state_load(run[1].session, 1, path, NULL, NULL), SSMC_LOST);
+        ssmc_session *s = NULL;
+        cr_expect_eq(ssmc_session_open(run[1].model, 1, 1, &s), SSMC_LOST);
+        cr_expect_null(s);
+        ssmc_checkpoint_drop(c);
+        run_close(&run[1]);
+        /* What was saved goes on, on the same GPU, once the model that was lost is closed. */
+        run_open(&run[1], ABI_CUDA, LONGEST);
+        OK(ssmc_state_load(run[1].session, 0, path, NULL, NULL));
+        OK(ssmc_reset(run[0].session, 1));
+        OK(ssmc_reset(run[0].session, 2));
+        OK(ssmc_reset(run[0].session, 3));
+        for (int i = 0; i < 3; i++)
+            feed_both(run, one, 1, i);
+        run_close(&run[0]);
+        run_close(&run[1]);
+    }
+    free(path);
+    free(late);
+    temp_dir_remove(dir);
+}
+
+/* A launch that is refused leaves a pass half done, but not other sessions. */
+Test(cuda, a_pass_that_fails_midway_ends_its_session)
+{
+    static const int32_t ids[] = {3};
+    float logits[V];
+    ssmc_session *s = NULL;
+    Run r;
+    run_open(&r, ABI_CUDA, LONGEST);
+    OK(ssmc_session_open(r.model, 1, 1, &s));
+    driver()->fail_enqueue = 3;
+    cr_expect_eq(ssmc_prefill(r.session, 0, ids, 1, logits), SSMC_IO);
+    expect_says("running the model on the GPU: too many resources requested for launch (701)");
+    cr_expect_eq(ssmc_prefill(r.session, 1, ids, 1, logits), SSMC_IO);
+    expect_says("the session is of no use since one of its passes failed: running the model on");
+    cr_expect_eq(ssmc_reset(r.session, 0), SSMC_IO);
+    OK(ssmc_prefill(s, 0, ids, 1, logits));
+    ssmc_session_close(s);
+    run_close(&r);
+    cr_expect_eq(driver()->dropped, 0);
+}
+
+Test(cuda, a_fork_of_the_process_cannot_use_it)
+{
+    static const int32_t ids[] = {3};
+    float logits[V];
+    Run r;
+    ssmc_session *s = NULL;
+    run_open(&r, ABI_CUDA, LONGEST);
+    OK(ssmc_prefill(r.session, 0, ids, 1, logits));
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool said = ssmc_prefill(r.session, 0, ids, 1, logits) == SSMC_BAD_ARGUMENT &&
+                          strstr(ssmc_error(), "and not of this fork of it") &&
+                          ssmc_tokens(r.session, 0) == 1 &&
+                          ssmc_session_open(r.model, 1, 1, &s) == SSMC_BAD_ARGUMENT;
+        run_close(&r);
+        _exit(said ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    OK(ssmc_prefill(r.session, 0, ids, 1, logits));
+    run_close(&r);
+    cr_expect_eq(driver()->dropped, 0);
+}
+
+Test(cuda, info_names_the_gpu)
+{
+    char library[4096];
+    snprintf(library, sizeof library, "SSMC_CUDA_LIBRARY=%s", SSMC_CUDA_MODEL);
+    const char *const argv[] = {"/usr/bin/env", library, SSMC_BINARY, "info", NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, "gpu      Model GPU (sm_90), 7 multiprocessors, 1024 MiB, driver of "
+                            "CUDA 12.4\n"),
+              "%s", r.out);
+    command_free(&r);
+    const char *const none[] = {"/usr/bin/env", "SSMC_CUDA_LIBRARY=/nowhere", SSMC_BINARY, "info",
+                                NULL};
+    r = command_run(none, NULL, 0);
+    cr_expect(r.status == 0 && !strstr(r.out, "gpu"), "%s", r.out);
+    command_free(&r);
+}
+
+/* ---- broken programs ----------------------------------------------------------------------- */
+
+static void
+broken(const AbiProgram *abi, const char *says)
+{
+    ssmc_program *p = NULL;
+    cr_expect_eq(rt_program_wrap(abi, &p), SSMC_BAD_FILE, "%s", says);
+    expect_says(says);
+}
+
+static void
+broken_launch(AbiLaunch launch, const char *says)
+{
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiLaunch list[RT_COUNT(launches)];
+    memcpy(list, launches, sizeof launches);
+    list[3] = launch;
+    abi.launches = list;
+    broken(&abi, says);
+}
+
+Test(cuda, broken_programs_are_refused)
+{
+    const AbiProgram good = program_of(ABI_CUDA);
+    AbiProgram p = good;
+    p.device = ABI_DEVICE_COUNT;
+    broken(&p, "an unknown device (2)");
+    p = good, p.target = "";
+    broken(&p, "its device has no name");
+    p = good, p.target = NULL;
+    broken(&p, "its device has no name");
+    p = good, p.image = NULL;
+    broken(&p, "its device's code is no text");
+    p = good, p.image_bytes--;
+    broken(&p, "its device's code is no text");
+    p = good, p.image_bytes = 0;
+    broken(&p, "its device's code is no text");
+    p = good, p.calls_blas = 1;
+    broken(&p, "its device calls OpenBLAS");
+    p = good, p.nlaunches = 3;
+    broken(&p, "a step has no kernel or no operands (4)");
+    p = good, p.steps = cpu_steps; /* none but those of init run here */
+    broken(&p, "a step has no kernel or no operands (1)");
+    p = good, p.init.count = 2; /* and those do */
+    broken(&p, "a step has no kernel or no operands (1)");
+    p = program_of(ABI_CPU), p.steps = gpu_steps;
+    broken(&p, "a step has no kernel or no operands (1)");
+    AbiLaunch l = launches[3];
+    l.symbol = NULL;
+    broken_launch(l, "a launch has no kernel (3)");
+    l = launches[3], l.symbol = "";
+    broken_launch(l, "a launch has no kernel (3)");
+    l = launches[3], l.threads = 0;
+    broken_launch(l, "a launch has impossible blocks (3)");
+    l = launches[3], l.threads = 1025;
+    broken_launch(l, "a launch has impossible blocks (3)");
+    l = launches[3], l.shared_bytes = -1;
+    broken_launch(l, "a launch has impossible blocks (3)");
+    for (int d = 0; d < 3; d++) {
+        l = launches[3], l.grid[d].per = 0;
+        broken_launch(l, "a launch has an impossible grid (3)");
+        l = launches[3], l.grid[d].times = 0;
+        broken_launch(l, "a launch has an impossible grid (3)");
+        l = launches[3], l.grid[d].each = 0;
+        broken_launch(l, "a launch has an impossible grid (3)");
+        l = launches[3], l.grid[d].each = INT64_MAX;
+        broken_launch(l, "a launch has an impossible grid (3)");
+        l = launches[3], l.grid[d].of = (AbiCount)4;
+        broken_launch(l, "a launch has an impossible grid (3)");
+    }
+    l = launches[3], l.grid[2].times = 65536;
+    broken_launch(l, "a launch has an impossible grid (3)");
+}
