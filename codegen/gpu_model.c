@@ -226,10 +226,17 @@ matrices(Thread *warp)
         }
 }
 
+static void
+meet(Thread *warp)
+{
+    (void)warp;
+}
+
 static const struct {
     const char *what;
     void (*run)(Thread *warp);
 } together[] = {
+    {"warp barrier", meet},
     {"exchange", exchange},
     {"mma",      product },
     {"ldmatrix", matrices},
@@ -368,6 +375,12 @@ model_barrier(void)
     wait_at(AT_BARRIER, "barrier");
 }
 
+static void
+model_warp_barrier(void)
+{
+    with_warp("warp barrier", NULL, NULL);
+}
+
 static float
 model_exchange(float x, int32_t mask)
 {
@@ -459,6 +472,6 @@ model_copy_wait(int32_t behind)
 const ModelFunction gpu_model[] = {
     MODEL(launch),      MODEL(tid),       MODEL(ctaid),         MODEL(shared), MODEL(barrier),
     MODEL(exchange),    MODEL(mma_bf16),  MODEL(load_matrices), MODEL(copy16), MODEL(copy16_weight),
-    MODEL(copy_commit), MODEL(copy_wait), MODEL(pair),          MODEL(exp2),   MODEL(reciprocal),
+    MODEL(copy_commit), MODEL(copy_wait), MODEL(pair),          MODEL(exp2),   MODEL(reciprocal), MODEL(warp_barrier),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

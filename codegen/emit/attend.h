@@ -30,6 +30,8 @@ typedef struct {
     Val keys_at, values_at;  /* of the sequence */
 } Attend;
 
+/* Whether keys and values lie as kernels read them. */
+bool attend_fits(const Node *attention, Diag *diag);
 Val attend_f32(Cg *c, Val base, Val index); /* addresses, and one f32 */
 Val attend_one(Cg *c, Val base, Val index);
 /* Keys or values of the group's head from the token at position `at` on, KEPT_GROUP of them. */

@@ -305,8 +305,7 @@ keeps_enough(const Value *v, const Node *attention)
     return stay >= node_int(attention, ATTR_window, INT64_MAX);
 }
 
-/* Keys and values lie as the loops read them. */
-static bool
+bool
 attend_fits(const Node *n, Diag *diag)
 {
     const Value *keys = n->in[1], *values = n->in[2];

@@ -5,14 +5,13 @@
  * is off by 2^-22 then, which f32 could not hold. r = p w - k pi/2 with |r| <= pi/4, by parts of
  * pi/2 (Cody and Waite, "Software Manual for the Elementary Functions", 1980, chapter 8), then the
  * Taylor series of sine and cosine, with errors below 2^-29 of 1. */
-#include "codegen/emit/cg.h"
+#include "codegen/emit/angle.h"
 
 /* ---- angles -----------------------------------------------------------------------------------
  */
 
-/* The frequencies in read-only memory, zeros behind them for a vector more. */
-static Val
-frequency_table(Cg *c, const Node *angles, int64_t half)
+Val
+cg_frequencies(Cg *c, const Node *angles, int64_t half)
 {
     const LLVMTypeRef real = LLVMDoubleTypeInContext(c->ctx);
     const int64_t count = half + c->lanes;
@@ -38,10 +37,6 @@ series(Cg *c, Val square, const double *terms, int count)
     return y;
 }
 
-typedef struct {
-    Val cosine, sine; /* <lanes x float> */
-} Angle;
-
 /* Tests `bit` of each integer lane. */
 static Val
 has_bit(Cg *c, Val whole, int64_t bit)
@@ -51,9 +46,8 @@ has_bit(Cg *c, Val whole, int64_t bit)
                          LLVMConstNull(LLVMTypeOf(whole)), "");
 }
 
-/* Of <lanes x double> radians. */
-static Angle
-angle_of(Cg *c, Val radians, double scale)
+CgAngle
+cg_angle(Cg *c, Val radians, double scale)
 {
     static const double parts[] = {1.57079632673412561417e+00, 6.07710050630396597660e-11,
                                    2.02226624879595063154e-21};
@@ -79,7 +73,7 @@ angle_of(Cg *c, Val radians, double scale)
     const Val x = cg_fmul(c, LLVMBuildSelect(c->b, odd, s, o, ""),
                           LLVMBuildSelect(c->b, has_bit(c, next, 2), down, up, ""));
     const LLVMTypeRef f32 = cg_vec_type(c, lanes);
-    return (Angle){LLVMBuildFPTrunc(c->b, x, f32, ""), LLVMBuildFPTrunc(c->b, y, f32, "")};
+    return (CgAngle){LLVMBuildFPTrunc(c->b, x, f32, ""), LLVMBuildFPTrunc(c->b, y, f32, "")};
 }
 
 /* Stores the anchor's result at a site, and what is fused after it. */
@@ -99,7 +93,7 @@ emit_angles(Cg *c, CgKernel *k, Diag *diag)
     const Node *n = k->kernel->anchor;
     const CgOperand *positions = cg_operand(k, n->in[0]);
     const int64_t half = cg_width(n->out[0]) / 2;
-    const Val table = frequency_table(c, n, half), zero = cg_i64(c, 0), middle = cg_i64(c, half);
+    const Val table = cg_frequencies(c, n, half), zero = cg_i64(c, 0), middle = cg_i64(c, half);
     const LLVMTypeRef real = LLVMDoubleTypeInContext(c->ctx);
     (void)diag;
     CgLoop row = cg_share_loop(c, k, "row", cg_rows(c, k, k->domain), 1);
@@ -113,7 +107,7 @@ emit_angles(Cg *c, CgKernel *k, Diag *diag)
         const Val w = LLVMBuildLoad2(c->b, reals, from, "");
         LLVMSetAlignment(w, sizeof(double));
         const Val radians = cg_fmul(c, cg_splat(c, position, s.at.lanes), w);
-        const Angle angle = angle_of(c, radians, angle_scale(n));
+        const CgAngle angle = cg_angle(c, radians, angle_scale(n));
         put(c, k, &s.at, s.at.col, angle.cosine);
         put(c, k, &s.at, cg_add(c, s.at.col, middle), angle.sine);
     }

@@ -13,6 +13,13 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_rmsnorm] = ptx_norm,      [OP_layernorm] = ptx_norm,
     [OP_linear] = ptx_linear,     [OP_conv1d] = ptx_conv1d,
     [OP_ssd_scan] = ptx_ssd_scan, [OP_selective_scan] = ptx_selective_scan,
+    [OP_angles] = ptx_angles,
+    [OP_rope] = ptx_rope,
+    [OP_concat] = ptx_concat,
+    [OP_route] = ptx_route,
+    [OP_fold] = ptx_fold,
+    [OP_keep] = ptx_keep,
+    [OP_attention] = ptx_attention,
 };
 
 /* As emitter_of of codegen/function.c. */

@@ -180,9 +180,21 @@ ptx_barrier(Cg *c)
         cg_intrinsic(c, "llvm.nvvm.barrier0", NULL, 0, NULL, 0);
 }
 
+void
+ptx_warp_barrier(Cg *c)
+{
+    Val all = i32(c, -1);
+    if (on_model(c))
+        model_call(c, "warp_barrier", c->void_t, NULL, 0);
+    else
+        cg_intrinsic(c, "llvm.nvvm.bar.warp.sync", NULL, 0, &all, 1);
+}
+
 Val
 ptx_exchange(Cg *c, Val x, int mask)
 {
+    if (LLVMTypeOf(x) == c->i32)
+        return cg_as_bits(c, ptx_exchange(c, cg_as_float(c, x), mask));
     if (on_model(c)) {
         Val args[] = {x, i32(c, mask)};
         return model_call(c, "exchange", c->f32, args, 2);
@@ -481,8 +493,13 @@ ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4])
 PtxSites
 ptx_sites(Cg *c, CgKernel *k, const Value *v)
 {
+    return ptx_sites_of(c, k, v, cg_width(v));
+}
+
+PtxSites
+ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width)
+{
     enum { THREADS = 256 };
-    const int64_t width = cg_width(v);
     int64_t each = 1, all = 0;
     const AbiCount of = ptx_count(v, &each);
     if (!size_mul(each, width, &all))

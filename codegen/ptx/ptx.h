@@ -31,7 +31,8 @@ Val ptx_warp(Cg *c);                 /* warp of its block */
 /* Bytes of the block's own memory, 16-byte aligned; not zeros. Anywhere in the kernel. */
 Val ptx_shared(Cg *c, CgKernel *k, int64_t bytes);
 void ptx_barrier(Cg *c); /* every thread of the block, as often as every other */
-/* The number that the lane with number `lane` xor `mask` gives; f32. The whole warp. */
+void ptx_warp_barrier(Cg *c); /* every thread of the warp: what others of it wrote is there */
+/* The number that the lane with number `lane` xor `mask` gives; f32 or i32. The whole warp. */
 Val ptx_exchange(Cg *c, Val x, int mask);
 Val ptx_exchange_double(Cg *c, Val x, int mask);
 /* combine over the lanes of a warp, or of groups of `lanes` lanes one after the other; each lane
@@ -96,6 +97,8 @@ typedef struct {
     CgIf branch;
 } PtxSites;
 PtxSites ptx_sites(Cg *c, CgKernel *k, const Value *v);
+/* The same with `width` sites in each of v's rows: what .at.col counts. */
+PtxSites ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width);
 void ptx_sites_end(Cg *c, PtxSites *s);
 
 /* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */
@@ -115,6 +118,11 @@ CgEmitter ptx_conv1d;         /* ptx_conv.c */
 CgEmitter ptx_ssd_scan;       /* ptx_scan.c */
 CgEmitter ptx_ssd_chunked;    /* ptx_ssd.c: flag S */
 CgEmitter ptx_selective_scan; /* ptx_selective.c */
+CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
+CgEmitter ptx_concat;           /* ptx_concat.c */
+CgEmitter ptx_route, ptx_fold;  /* ptx_route.c */
+CgEmitter ptx_keep;             /* ptx_keep.c */
+CgEmitter ptx_attention;        /* ptx_attention.c */
 
 /* ---- function.c --------------------------------------------------------------------------------
  */
