@@ -135,9 +135,9 @@ weights(Cg *c, Numbers *x, const Scores *s)
     for (int r = 0; r < OWN; r++) {
         Val here = cg_get(c, c->f32, s->s[r][0]);
         for (int i = 1; i < SEEN; i++)
-            here = cg_vmax(c, here, cg_get(c, c->f32, s->s[r][i]));
+            here = ptx_max(c, here, cg_get(c, c->f32, s->s[r][i]));
         const Val old = cg_get(c, c->f32, x->most[r]);
-        const Val most = cg_vmax(c, old, ptx_warp_fold(c, here, ACROSS, cg_vmax));
+        const Val most = ptx_max(c, old, ptx_warp_fold(c, here, ACROSS, ptx_max));
         const Val factor = ptx_exp2(c, cg_fsub(c, old, most));
         Val sum = cg_fmul(c, cg_get(c, c->f32, x->sum[r]), factor);
         for (int i = 0; i < SEEN; i++) {

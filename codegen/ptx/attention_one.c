@@ -169,8 +169,8 @@ lane_weights(Cg *c, const One *x, const Lanes *l, Val at)
             s[e] = attention_masked(c, a, counted, LLVMBuildSub(c->b, before, n, ""));
         }
         const Val old = cg_get(c, c->f32, l->most[h]);
-        const Val here = ptx_warp_fold(c, cg_vmax(c, s[0], s[1]), GPU_WARP, cg_vmax);
-        const Val most = cg_vmax(c, old, here), factor = ptx_exp2(c, cg_fsub(c, old, most));
+        const Val here = ptx_warp_fold(c, ptx_max(c, s[0], s[1]), GPU_WARP, ptx_max);
+        const Val most = ptx_max(c, old, here), factor = ptx_exp2(c, cg_fsub(c, old, most));
         Val sum = cg_fmul(c, cg_get(c, c->f32, l->sum[h]), factor);
         for (int e = 0; e < SEEN; e++) {
             s[e] = ptx_exp2(c, cg_fsub(c, s[e], most));
@@ -300,7 +300,7 @@ join_factors(Cg *c, const One *x)
     const Val row = cg_sub(c, thread, cg_mul(c, cg_div(c, thread, rows), rows));
     Val most = number_at(c, x->most, row), sum = cg_f32(c, 0);
     for (int w = 1; w < WARPS; w++)
-        most = cg_vmax(c, most, number_at(c, x->most, cg_add(c, row, cg_i64(c, w * x->rows))));
+        most = ptx_max(c, most, number_at(c, x->most, cg_add(c, row, cg_i64(c, w * x->rows))));
     for (int w = 0; w < WARPS; w++) {
         const Val at = cg_add(c, row, cg_i64(c, w * x->rows));
         const Val part = ptx_exp2(c, cg_fsub(c, number_at(c, x->most, at), most));

@@ -169,8 +169,8 @@ scores_step(Cg *c, Tiles *x, Scores *s, int step, const Val (*keys)[2], int halv
 static void
 scores(Cg *c, Tiles *x, Scores *s, Val keys, int half)
 {
-    enum { AHEAD = 8 };
-    const int ahead = x->shared ? 1 : AHEAD, halves = x->halves;
+    enum { AHEAD = 8, FEW = 4 }; /* few: beside many sums */
+    const int ahead = x->shared ? 1 : x->held ? AHEAD : FEW, halves = x->halves;
     Val words[AHEAD][2][2];
     for (int i = 0; i < x->tall; i++)
         for (int h = 0; h < halves; h++)
@@ -233,9 +233,9 @@ row_weights(Cg *c, Tiles *x, Scores *s, int i, int r)
     for (int h = 0; h < x->halves; h++)
         for (int j = 0; j < COLUMNS; j++)
             for (int e = 2 * r; e < 2 * r + 2; e++)
-                here = here ? cg_vmax(c, here, s->s[i][h][j][e]) : s->s[i][h][j][e];
+                here = here ? ptx_max(c, here, s->s[i][h][j][e]) : s->s[i][h][j][e];
     const Val old = cg_get(c, c->f32, x->most[i][r]);
-    const Val most = cg_vmax(c, old, ptx_warp_fold(c, here, 4, cg_vmax));
+    const Val most = ptx_max(c, old, ptx_warp_fold(c, here, 4, ptx_max));
     const Val factor = ptx_exp2(c, cg_fsub(c, old, most));
     Val sum = cg_fmul(c, cg_get(c, c->f32, x->sum[i][r]), factor);
     for (int h = 0; h < x->halves; h++)

@@ -329,6 +329,17 @@ ptx_reciprocal(Cg *c, Val x)
     return cg_intrinsic(c, "llvm.nvvm.rcp.approx.ftz.f", NULL, 0, &x, 1);
 }
 
+Val
+ptx_max(Cg *c, Val a, Val b)
+{
+    Val args[] = {a, b};
+    if (!on_model(c))
+        return cg_intrinsic(c, "llvm.nvvm.fmax.f", NULL, 0, args, 2);
+    const Val above = LLVMBuildFCmp(c->b, LLVMRealUGT, a, b, ""); /* or one is a NaN */
+    const Val is_nan = LLVMBuildFCmp(c->b, LLVMRealUNO, a, a, "");
+    return LLVMBuildSelect(c->b, LLVMBuildAnd(c->b, above, LLVMBuildNot(c->b, is_nan, ""), ""), a, b, "");
+}
+
 /* ---- copies
  * ------------------------------------------------------------------------------------------ */
 

@@ -55,6 +55,8 @@ Val ptx_pair(Cg *c, Val low, Val high);
 Val ptx_exp2(Cg *c, Val x);
 /* 1 / x, likewise with an error of 2^-23 (rcp.approx.ftz). */
 Val ptx_reciprocal(Cg *c, Val x);
+/* The greater; of a number and a NaN the number. */
+Val ptx_max(Cg *c, Val a, Val b);
 /* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
  * any column that is a multiple of them on. */
 int ptx_lanes(const CgOperand *o, int most);

@@ -8,7 +8,8 @@
 
 enum { ROWS = 48 };
 
-static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3",
+                                   "x86-64", "generic",   "native@model"};
 
 typedef struct {
     int heads, head_dim, rotary;
