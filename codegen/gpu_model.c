@@ -8,6 +8,7 @@
 #include "codegen/gpu_model.h"
 
 #include <math.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,7 +38,7 @@ typedef struct {
 } Copy;
 
 typedef struct {
-    ucontext_t context;
+    jmp_buf at; /* where it left */
     char *stack;
     void *fake_stack; /* AddressSanitizer's */
     Where where;
@@ -53,9 +54,10 @@ typedef struct {
 static _Thread_local struct {
     Thread *threads; /* GPU_MOST_THREADS of them, made at first use */
     char *shared;
-    ucontext_t scheduler;
+    jmp_buf scheduler;
     void *scheduler_stack;
     size_t scheduler_bytes;
+    int contexts; /* made */
     int count, current;
     int64_t block[3];
     void (*body)(void *const *operand, const AbiCall *call);
@@ -70,18 +72,28 @@ want(bool ok, const char *what)
         die("gpu model: %s", what);
 }
 
+static char *
+pages(size_t bytes)
+{
+    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        die_no_memory(bytes);
+    return at;
+}
+
 /* ---- turns ------------------------------------------------------------------------------------
  */
 
+/* A context is made once and gets the thread of one block after the other. From then on jumps do,
+ * which ask the system for nothing. */
 static void
-leave(Thread *t, bool for_ever)
+leave(Thread *t)
 {
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(for_ever ? NULL : &t->fake_stack, gpu.scheduler_stack,
-                                   gpu.scheduler_bytes);
+    __sanitizer_start_switch_fiber(&t->fake_stack, gpu.scheduler_stack, gpu.scheduler_bytes);
 #endif
-    (void)for_ever;
-    swapcontext(&t->context, &gpu.scheduler);
+    if (_setjmp(t->at) == 0)
+        _longjmp(gpu.scheduler, 1);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(t->fake_stack, NULL, NULL);
 #endif
@@ -95,9 +107,11 @@ begin(void)
     __sanitizer_finish_switch_fiber(NULL, (const void **)&gpu.scheduler_stack,
                                     &gpu.scheduler_bytes);
 #endif
-    gpu.body(gpu.operand, gpu.call);
-    t->where = ENDED;
-    leave(t, true);
+    for (;;) {
+        leave(t);
+        gpu.body(gpu.operand, gpu.call);
+        t->where = ENDED;
+    }
 }
 
 static void
@@ -109,7 +123,32 @@ turn(int i)
     void *fake = NULL;
     __sanitizer_start_switch_fiber(&fake, t->stack, STACK);
 #endif
-    swapcontext(&gpu.scheduler, &t->context);
+    if (_setjmp(gpu.scheduler) == 0)
+        _longjmp(t->at, 1);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
+#endif
+}
+
+/* Runs it up to its first leave. */
+static void
+make_context(int i)
+{
+    Thread *t = &gpu.threads[i];
+    ucontext_t context;
+    t->stack = pages(STACK);
+    want(getcontext(&context) == 0, "getcontext");
+    context.uc_stack.ss_sp = t->stack;
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = NULL;
+    makecontext(&context, begin, 0);
+    gpu.current = i;
+#if defined(__SANITIZE_ADDRESS__)
+    void *fake = NULL;
+    __sanitizer_start_switch_fiber(&fake, t->stack, STACK);
+#endif
+    if (_setjmp(gpu.scheduler) == 0)
+        setcontext(&context);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
@@ -127,7 +166,7 @@ wait_at(Where where, const char *what)
     Thread *t = self();
     t->where = where;
     t->what = what;
-    leave(t, false);
+    leave(t);
 }
 
 static bool
@@ -289,24 +328,15 @@ round_of_turns(void)
     return !ended;
 }
 
-static char *
-pages(size_t bytes)
-{
-    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        die_no_memory(bytes);
-    return at;
-}
-
 static void
-open_threads(void)
+open_threads(int count)
 {
-    if (gpu.threads)
-        return;
-    gpu.threads = (Thread *)pages(GPU_MOST_THREADS * sizeof *gpu.threads);
-    gpu.shared = pages(SHARED);
-    for (int i = 0; i < GPU_MOST_THREADS; i++)
-        gpu.threads[i].stack = pages(STACK);
+    if (!gpu.threads) {
+        gpu.threads = (Thread *)pages(GPU_MOST_THREADS * sizeof *gpu.threads);
+        gpu.shared = pages(SHARED);
+    }
+    while (gpu.contexts < count)
+        make_context(gpu.contexts++);
 }
 
 static void
@@ -318,11 +348,6 @@ run_block(const AbiLaunch *launch)
         t->where = RUNS;
         t->what = "";
         t->count = t->groups = 0;
-        want(getcontext(&t->context) == 0, "getcontext");
-        t->context.uc_stack.ss_sp = t->stack;
-        t->context.uc_stack.ss_size = STACK;
-        t->context.uc_link = NULL;
-        makecontext(&t->context, begin, 0);
     }
     while (round_of_turns())
         ;
@@ -332,9 +357,9 @@ static void
 model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
              const AbiCall *call, const AbiLaunch *launch)
 {
-    open_threads();
     want(launch->threads <= GPU_MOST_THREADS && launch->shared_bytes <= SHARED,
          "a block too large");
+    open_threads(launch->threads);
     gpu.body = body;
     gpu.operand = operand;
     gpu.call = call;
