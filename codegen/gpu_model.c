@@ -168,6 +168,16 @@ exchange(Thread *warp)
     }
 }
 
+static void
+ballot(Thread *warp)
+{
+    uint32_t bits = 0;
+    for (int lane = 0; lane < GPU_WARP; lane++)
+        bits |= *(const uint32_t *)warp[lane].given << lane;
+    for (int lane = 0; lane < GPU_WARP; lane++)
+        *(uint32_t *)warp[lane].got = bits;
+}
+
 typedef struct {
     const uint32_t *a, *b;
     float *acc;
@@ -238,6 +248,7 @@ static const struct {
 } together[] = {
     {"warp barrier", meet    },
     {"exchange",     exchange},
+    {"ballot",       ballot  },
     {"mma",          product },
     {"ldmatrix",     matrices},
 };
@@ -410,6 +421,15 @@ model_reciprocal(float x)
     return fabsf(y) < 0x1p-126f ? copysignf(0, y) : y;
 }
 
+static uint32_t
+model_ballot(uint32_t yes)
+{
+    uint32_t bits = 0;
+    want(yes <= 1, "a vote that is neither yes nor no");
+    with_warp("ballot", &yes, &bits);
+    return bits;
+}
+
 static void
 model_mma_bf16(float *acc, const uint32_t *a, const uint32_t *b)
 {
@@ -474,5 +494,6 @@ const ModelFunction gpu_model[] = {
     MODEL(barrier), MODEL(exchange),      MODEL(mma_bf16),    MODEL(load_matrices),
     MODEL(copy16),  MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
     MODEL(pair),    MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
+    MODEL(ballot),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -155,6 +155,9 @@ static const Gpu gpus[GPUS] = {
 #undef GPU
 };
 
+/* Few, so that small products have work for all of them. */
+enum { MODEL_UNITS = 4 };
+
 bool
 machine_gpu(Machine *m, const char *word)
 {
@@ -166,6 +169,8 @@ machine_gpu(Machine *m, const char *word)
         if (model || any || strcmp(word, gpus[i].name) == 0) {
             m->gpu = gpus[i];
             m->gpu.model = model;
+            if (model)
+                m->gpu.units = MODEL_UNITS;
             return true;
         }
     return false;

@@ -14,9 +14,15 @@ typedef struct {
     int threads;
 } Product;
 
-/* How many rows a product has: at most 64 or one of each sequence; more; or its bits must not
- * depend on that. */
-typedef enum { PRODUCT_FEW, PRODUCT_MANY, PRODUCT_ANY } ProductRows;
+/* How many rows a product has: at most 64 or one of each sequence; more; its bits must not depend
+ * on that; more, or few, which are divided among experts. */
+typedef enum {
+    PRODUCT_FEW,
+    PRODUCT_MANY,
+    PRODUCT_ANY,
+    PRODUCT_EXPERTS,
+    PRODUCT_EXPERTS_FEW
+} ProductRows;
 enum { PRODUCT_MOST_FEW = 64 };
 
 typedef struct {

@@ -216,6 +216,24 @@ ptx_exchange_double(Cg *c, Val x, int mask)
 }
 
 Val
+ptx_ballot(Cg *c, Val yes)
+{
+    if (on_model(c)) {
+        Val arg = LLVMBuildZExt(c->b, yes, c->i32, "");
+        return model_call(c, "ballot", c->i32, &arg, 1);
+    }
+    Val args[] = {i32(c, -1), yes};
+    return cg_intrinsic(c, "llvm.nvvm.vote.ballot.sync", NULL, 0, args, 2);
+}
+
+Val
+ptx_count_bits(Cg *c, Val bits)
+{
+    LLVMTypeRef type = c->i32;
+    return index_of(c, cg_intrinsic(c, "llvm.ctpop", &type, 1, &bits, 1));
+}
+
+Val
 ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b))
 {
     for (int mask = lanes / 2; mask > 0; mask /= 2)

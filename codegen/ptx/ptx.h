@@ -35,6 +35,9 @@ void ptx_warp_barrier(Cg *c); /* every thread of the warp: what others of it wro
 /* The number that the lane with number `lane` xor `mask` gives; f32 or i32. The whole warp. */
 Val ptx_exchange(Cg *c, Val x, int mask);
 Val ptx_exchange_double(Cg *c, Val x, int mask);
+/* Bit l: lane l says yes (i1). The whole warp; i32. */
+Val ptx_ballot(Cg *c, Val yes);
+Val ptx_count_bits(Cg *c, Val bits); /* of an i32, as i64 */
 /* combine over the lanes of a warp, or of groups of `lanes` lanes one after the other; each lane
  * gets it. */
 Val ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b));

@@ -33,7 +33,7 @@ typedef struct {
 } Side;
 
 typedef struct {
-    PtxLinear *p;
+    const PtxLinear *p;
     const Product *t;
     Dtype unit;
     int64_t depth, out, steps; /* K, O, stages of K */
@@ -395,7 +395,7 @@ results(Cg *c, const Tiles *t)
  */
 
 static Tiles
-tiles_open(PtxLinear *p, const Product *product)
+tiles_open(const PtxLinear *p, const Product *product)
 {
     Tiles t = {.p = p, .t = product, .unit = p->bf16 ? DTYPE_bf16 : DTYPE_f32};
     const int64_t bytes = product->depth * dtype_info[t.unit].bytes;
@@ -420,11 +420,12 @@ tiles_open(PtxLinear *p, const Product *product)
     return t;
 }
 
-static int64_t
-tiles_bytes(const Tiles *t)
+int64_t
+ptx_tile_bytes(const PtxLinear *p, const Product *product)
 {
-    const int64_t ring = t->stage_bytes * t->t->stages;
-    const int64_t sums = t->t->rows * (int64_t)(t->t->columns + GAP) * (int64_t)sizeof(float);
+    const Tiles t = tiles_open(p, product);
+    const int64_t ring = t.stage_bytes * product->stages;
+    const int64_t sums = product->rows * (int64_t)(product->columns + GAP) * (int64_t)sizeof(float);
     return ring > sums ? ring : sums;
 }
 
@@ -456,29 +457,60 @@ place_of_block(Cg *c, const PtxLinear *p, const Product *product, Val block, Val
     *down = cg_add(c, first, cg_sub(c, in_group, cg_mul(c, *right, rows)));
 }
 
+/* Where this thread's rows of a list are in memory. */
 static void
-tile(Cg *c, PtxLinear *p, const Product *product, Val shared)
+side_list(Cg *c, const Tiles *t, Side *s)
+{
+    const int step = t->t->threads / t->per;
+    const Val last = cg_sub(c, s->count, cg_i64(c, 1));
+    s->listed = true;
+    s->base = s->o->base;
+    for (int i = 0; i < side_times(t, s); i++) {
+        const Val here = cg_min(c, cg_add(c, s->row, cg_i64(c, (int64_t)i * step)), last);
+        const Val row = cg_linear_source(c, &t->p->l, cg_add(c, t->row, here));
+        s->from[i] = cg_element(c, s->o->base, s->o->dtype, row, s->stride, s->col);
+    }
+}
+
+void
+ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile *tile)
 {
     Tiles t = tiles_open(p, product);
+    t.shared = shared;
+    t.thread = ptx_thread(c);
+    t.lane = ptx_lane(c);
+    t.warp = ptx_warp(c);
+    t.row = tile->row;
+    t.col = tile->col;
+    t.rows = t.x.count = tile->rows;
+    t.w.count = cg_sub(c, cg_i64(c, t.out), t.col);
+    const Val zero = cg_i64(c, 0);
+    side_open(c, &t, &t.w, cg_element(c, tile->weight, p->w->dtype, t.col, t.w.stride, zero));
+    if (p->l.list) {
+        side_open(c, &t, &t.x, NULL);
+        side_list(c, &t, &t.x);
+    } else {
+        side_open(c, &t, &t.x, cg_element(c, p->x->base, p->x->dtype, t.row, t.x.stride, zero));
+    }
+    sums(c, &t);
+    results(c, &t);
+}
+
+static void
+tile_of_block(Cg *c, PtxLinear *p, const Product *product, Val shared)
+{
     const Val block = ptx_block(c, 0);
     const Val count =
         cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)), cg_i64(c, across(p, product)));
     CgIf needed = cg_if(c, cg_less(c, block, count));
     Val down, right;
     place_of_block(c, p, product, block, &down, &right);
-    t.shared = shared;
-    t.thread = ptx_thread(c);
-    t.lane = ptx_lane(c);
-    t.warp = ptx_warp(c);
-    t.row = cg_mul(c, down, cg_i64(c, product->rows));
-    t.col = cg_mul(c, right, cg_i64(c, product->columns));
-    t.rows = cg_sub(c, p->rows, t.row);
-    t.x.count = t.rows;
-    t.w.count = cg_sub(c, cg_i64(c, t.out), t.col);
-    side_open(c, &t, &t.x, cg_element(c, p->x->base, p->x->dtype, t.row, t.x.stride, cg_i64(c, 0)));
-    side_open(c, &t, &t.w, cg_element(c, p->weight, p->w->dtype, t.col, t.w.stride, cg_i64(c, 0)));
-    sums(c, &t);
-    results(c, &t);
+    const Val row = cg_mul(c, down, cg_i64(c, product->rows));
+    const PtxTile at = {.row = row,
+                        .col = cg_mul(c, right, cg_i64(c, product->columns)),
+                        .rows = cg_sub(c, p->rows, row),
+                        .weight = p->weight};
+    ptx_tile(c, p, product, shared, &at);
     cg_endif(c, &needed);
 }
 
@@ -486,22 +518,21 @@ void
 ptx_linear_tiles(Cg *c, PtxLinear *p)
 {
     const Product *large = p->product, *small = p->small ? p->small : large;
-    const Tiles a = tiles_open(p, large), b = tiles_open(p, small);
+    const int64_t a = ptx_tile_bytes(p, large), b = ptx_tile_bytes(p, small);
     int64_t each = 1;
     const AbiCount of = ptx_count(p->l.y, &each);
     ptx_threads(p->k, large->threads);
     ptx_grid(p->k, 0, of, each, small->rows, across(p, small));
-    const int64_t bytes = tiles_bytes(&a) > tiles_bytes(&b) ? tiles_bytes(&a) : tiles_bytes(&b);
-    const Val shared = ptx_shared(c, p->k, bytes);
+    const Val shared = ptx_shared(c, p->k, a > b ? a : b);
     if (small == large) {
-        tile(c, p, large, shared);
+        tile_of_block(c, p, large, shared);
         return;
     }
     const Val tiles =
         cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, large->rows)), cg_i64(c, across(p, large)));
     CgIf few = cg_if(c, cg_less(c, tiles, cg_i64(c, c->machine->gpu.units)));
-    tile(c, p, small, shared);
+    tile_of_block(c, p, small, shared);
     cg_else(c, &few);
-    tile(c, p, large, shared);
+    tile_of_block(c, p, large, shared);
     cg_endif(c, &few);
 }
