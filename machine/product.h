@@ -4,13 +4,13 @@
 
 #include "machine/machine.h"
 
-typedef enum { PRODUCT_FMA, PRODUCT_MMA, PRODUCT_STREAM } ProductMethod;
+typedef enum { PRODUCT_FMA, PRODUCT_MMA, PRODUCT_WGMMA, PRODUCT_STREAM } ProductMethod;
 
 typedef struct {
     const char *name;
     ProductMethod method;
     int rows, columns, depth, stages;
-    int part_rows, part_columns; /* of a thread, or of a warp */
+    int part_rows, part_columns; /* of a thread, of a warp, or of four warps */
     int threads;
 } Product;
 
@@ -29,7 +29,9 @@ typedef struct {
     const Product *product, *small; /* small: NULL: there is none */
 } ProductChoice;
 
-ProductChoice product_for(ProductRows rows, Dtype x, int64_t outputs);
+/* Compute capability that its instructions need, ten times; 0: any. */
+int product_capability(const Product *product);
+ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs);
 const Product *product_named(const char *name); /* NULL: there is none */
 const char *product_names(void);                /* all of them, with blanks between */
 

@@ -92,6 +92,26 @@ void ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2]);
  * as i32: what a of a product is of. transpose: of the matrix transposed. */
 void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
 
+/* ---- products of four warps (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"; sm_90a)
+ * A warpgroup is four warps, the first a multiple of four. */
+
+/* Rows of 64 bf16 in shared memory, 128 bytes each, whose 16s of bytes lie where ptx_swizzle says:
+ * as wgmma takes them, i64. They begin `offset` bytes, a multiple of 1024, behind `shared`, an
+ * address of that alignment; a warp has one offset. further: so many bytes on. */
+Val ptx_wgmma_rows(Cg *c, Val shared, Val offset);
+Val ptx_wgmma_further(Cg *c, Val rows, Val bytes);
+/* What this thread has written to shared memory before is there for wgmma after a barrier. */
+void ptx_wgmma_show(Cg *c);
+/* Before products, and again after other uses of their sums. */
+void ptx_wgmma_begin(Cg *c);
+/* acc += x W^T of 64 rows x and 2 nacc rows W, over 16 inputs. A lane's sums are those of
+ * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
+ * until ptx_wgmma_end, and what is read must stay until a wait. */
+void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
+void ptx_wgmma_commit(Cg *c);           /* those since the last are one group */
+void ptx_wgmma_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
+void ptx_wgmma_end(Cg *c, Val *acc, int nacc);
+
 /* ---- sites ------------------------------------------------------------------------------------
  */
 

@@ -49,11 +49,11 @@ fits(const PtxLinear *p, const Product *product)
 {
     if (product->method == PRODUCT_STREAM)
         return !p->l.e;
-    return (product->method == PRODUCT_MMA) == p->bf16;
+    return (product->method != PRODUCT_FMA) == p->bf16;
 }
 
 static bool
-said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
+said(const Cg *c, const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
 {
     const Kernel *kernel = p->k->kernel;
     const Attr *attr = attrs_find(&kernel->attrs, id);
@@ -63,6 +63,10 @@ said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
     if (!*out)
         return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s, expected one of: %s",
                           kernel->name, attr_info[id].name, attr->word, product_names());
+    const Gpu *gpu = &c->machine->gpu;
+    if (!gpu->model && product_capability(*out) > gpu->capability)
+        return diag_error(diag, kernel->anchor->loc, "kernel %s: %s has no %s=%s", kernel->name,
+                          gpu->name, attr_info[id].name, attr->word);
     if (!fits(p, *out))
         return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s does not multiply %s%s",
                           kernel->name, attr_info[id].name, attr->word,
@@ -81,17 +85,17 @@ divides(const Product *small, const Product *large)
 }
 
 static bool
-choose(PtxLinear *p, Diag *diag)
+choose(const Cg *c, PtxLinear *p, Diag *diag)
 {
-    if (!said(p, ATTR_product, &p->product, diag) || !said(p, ATTR_small, &p->small, diag))
+    if (!said(c, p, ATTR_product, &p->product, diag) || !said(c, p, ATTR_small, &p->small, diag))
         return false;
     if (p->small && (p->l.e || !divides(p->small, p->product)))
         return diag_error(diag, p->k->kernel->anchor->loc,
                           "kernel %s: small=%s is no tile that product=%s is made of",
                           p->k->kernel->name, p->small->name, p->product ? p->product->name : "");
     if (!p->product) {
-        const ProductChoice choice =
-            product_for(rows_of(p->k, p->l.y), p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
+        const ProductChoice choice = product_for(&c->machine->gpu, rows_of(p->k, p->l.y),
+                                                 p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
         p->product = choice.product;
         p->small = choice.small;
     }
@@ -124,7 +128,7 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     p.rows = cg_rows(c, k, p.l.y);
     p.weight =
         cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
-    if (!choose(&p, diag))
+    if (!choose(c, &p, diag))
         return false;
     if (p.l.e)
         ptx_linear_experts(c, &p);
