@@ -26,16 +26,23 @@ enum {
     STACK = 256 << 10,
     SHARED = 256 << 10,
     MOST_COPIES = 256,
+    MOST_READS = 64,
     WARPS = GPU_MOST_THREADS / GPU_WARP
 };
 
 /* Where a thread waits: for its block or its warp. */
-typedef enum { RUNS, AT_BARRIER, AT_WARP, ENDED } Where;
+typedef enum { RUNS, AT_BARRIER, AT_WARP, AT_WARPGROUP, ENDED } Where;
 
 typedef struct {
     void *to;
     uint8_t bytes[16];
 } Copy;
+
+/* What a product on its way reads: it must stay as it is. */
+typedef struct {
+    int64_t from, bytes; /* in shared memory */
+    uint64_t hash;
+} Read;
 
 typedef struct {
     jmp_buf at; /* where it left */
@@ -49,6 +56,11 @@ typedef struct {
     int count;              /* of copies on their way */
     int group[MOST_COPIES]; /* where each group ends, oldest first */
     int groups;
+    bool hidden; /* copies have arrived that wgmma may not see yet */
+    /* Products on their way, of the warpgroup: kept with its first thread. */
+    Read reads[MOST_READS];
+    int nreads, products[MOST_READS], nproducts; /* where each group of them ends, oldest first */
+    bool begun;
 } Thread;
 
 static _Thread_local struct {
@@ -207,6 +219,16 @@ exchange(Thread *warp)
     }
 }
 
+static void
+ballot(Thread *warp)
+{
+    uint32_t bits = 0;
+    for (int lane = 0; lane < GPU_WARP; lane++)
+        bits |= *(const uint32_t *)warp[lane].given << lane;
+    for (int lane = 0; lane < GPU_WARP; lane++)
+        *(uint32_t *)warp[lane].got = bits;
+}
+
 typedef struct {
     const uint32_t *a, *b;
     float *acc;
@@ -271,14 +293,112 @@ meet(Thread *warp)
     (void)warp;
 }
 
+/* ---- what four warps do together
+ * -----------------------------------------------------------------
+ */
+
+typedef struct {
+    float *acc;
+    int nacc;
+    uint64_t x, w; /* descriptors */
+} Wgmma;
+
+static int64_t
+described_at(uint64_t rows)
+{
+    want(rows >> 62 == 1 && (rows >> 32 & 0x3fff) == 1024 / 16, "wgmma of rows in another layout");
+    return (int64_t)(rows & 0x3fff) * 16;
+}
+
+/* Of 16 inputs that begin at `from` in row 0; 16s of bytes are moved about within 128 bytes. */
+static float
+described(int64_t from, int row, int k)
+{
+    const int64_t at = from + row / 8 * 1024 + row % 8 * 128 + 2 * k;
+    uint16_t bits;
+    memcpy(&bits, gpu.shared + (at ^ (at >> 3 & 0x70)), sizeof bits);
+    return bf16_to_f32(bits);
+}
+
+static void
+remember(Thread *group, int64_t from, int rows)
+{
+    const int64_t first = from / 1024 * 1024, bytes = (int64_t)rows * 128;
+    want(group->nreads < MOST_READS && first + bytes <= SHARED, "too many products on their way");
+    group->reads[group->nreads++] =
+        (Read){first, bytes, hash_bytes(gpu.shared + first, (size_t)bytes, 0)};
+}
+
+static void
+wgmma(Thread *group)
+{
+    const Wgmma *one = group->given;
+    const int64_t x = described_at(one->x), w = described_at(one->w);
+    want(group->begun, "wgmma without a fence before it");
+    for (int i = 0; i < gpu.count; i++)
+        want(!gpu.threads[i].hidden, "wgmma of copies that no fence has shown it");
+    remember(group, x, 64);
+    remember(group, w, 2 * one->nacc);
+    for (int thread = 0; thread < GPU_WARPGROUP; thread++) {
+        const Wgmma *mine = group[thread].given;
+        want(mine->x == one->x && mine->w == one->w, "wgmma of different rows");
+        const int lane = thread % GPU_WARP, first = 16 * (thread / GPU_WARP) + lane / 4;
+        for (int i = 0; i < mine->nacc; i++) {
+            const int row = first + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
+            double total = mine->acc[i];
+            for (int k = 0; k < 16; k++)
+                total += (double)described(x, row, k) * (double)described(w, col, k);
+            mine->acc[i] = (float)total;
+        }
+    }
+}
+
+static void
+wgmma_begin(Thread *group)
+{
+    group->begun = true;
+}
+
+static void
+wgmma_commit(Thread *group)
+{
+    want(group->nproducts < MOST_READS, "too many groups of products");
+    group->products[group->nproducts++] = group->nreads;
+}
+
+static void
+wgmma_wait(Thread *group)
+{
+    const int done = group->nproducts - *(const int32_t *)group->given;
+    if (done <= 0)
+        return;
+    const int reads = group->products[done - 1];
+    for (int i = 0; i < reads; i++) {
+        const Read *r = &group->reads[i];
+        want(hash_bytes(gpu.shared + r->from, (size_t)r->bytes, 0) == r->hash,
+             "what wgmma reads was written over");
+    }
+    memmove(group->reads, group->reads + reads,
+            (size_t)(group->nreads - reads) * sizeof *group->reads);
+    group->nreads -= reads;
+    for (int i = done; i < group->nproducts; i++)
+        group->products[i - done] = group->products[i] - reads;
+    group->nproducts -= done;
+}
+
 static const struct {
     const char *what;
-    void (*run)(Thread *warp);
+    void (*run)(Thread *first);
 } together[] = {
-    {"warp barrier", meet    },
-    {"exchange",     exchange},
-    {"mma",          product },
-    {"ldmatrix",     matrices},
+    {"warp barrier", meet        },
+    {"exchange",     exchange    },
+    {"ballot",       ballot      },
+    {"mma",          product     },
+    {"ldmatrix",     matrices    },
+    {"wgmma",        wgmma       },
+    {"wgmma.fence",  wgmma_begin },
+    {"wgmma.commit", wgmma_commit},
+    {"wgmma.wait",   wgmma_wait  },
 };
 
 static void
@@ -290,13 +410,20 @@ with_warp(const char *what, const void *given, void *got)
 }
 
 static void
-warp_run(int first)
+with_warpgroup(const char *what, const void *given)
+{
+    self()->given = given;
+    wait_at(AT_WARPGROUP, what);
+}
+
+static void
+run_together(int first, int count)
 {
     const char *what = gpu.threads[first].what;
     for (size_t i = 0; i < COUNT_OF(together); i++)
         if (strcmp(together[i].what, what) == 0)
             together[i].run(&gpu.threads[first]);
-    release(first, first + GPU_WARP);
+    release(first, first + count);
 }
 
 /* ---- a block, a grid
@@ -315,7 +442,12 @@ round_of_turns(void)
         }
     for (int first = 0; first < gpu.count; first += GPU_WARP)
         if (all_at(first, first + GPU_WARP, AT_WARP)) {
-            warp_run(first);
+            run_together(first, GPU_WARP);
+            ran = true;
+        }
+    for (int first = 0; first + GPU_WARPGROUP <= gpu.count; first += GPU_WARPGROUP)
+        if (all_at(first, first + GPU_WARPGROUP, AT_WARPGROUP)) {
+            run_together(first, GPU_WARPGROUP);
             ran = true;
         }
     if (all_at(0, gpu.count, AT_BARRIER)) {
@@ -340,15 +472,20 @@ open_threads(int count)
 }
 
 static void
+prepare(Thread *t)
+{
+    t->where = RUNS;
+    t->what = "";
+    t->count = t->groups = t->nreads = t->nproducts = 0;
+    t->hidden = t->begun = false;
+}
+
+static void
 run_block(const AbiLaunch *launch)
 {
     memset(gpu.shared, 0xff, (size_t)launch->shared_bytes); /* NaNs */
-    for (int i = 0; i < gpu.count; i++) {
-        Thread *t = &gpu.threads[i];
-        t->where = RUNS;
-        t->what = "";
-        t->count = t->groups = 0;
-    }
+    for (int i = 0; i < gpu.count; i++)
+        prepare(&gpu.threads[i]);
     while (round_of_turns())
         ;
 }
@@ -435,6 +572,15 @@ model_reciprocal(float x)
     return fabsf(y) < 0x1p-126f ? copysignf(0, y) : y;
 }
 
+static uint32_t
+model_ballot(uint32_t yes)
+{
+    uint32_t bits = 0;
+    want(yes <= 1, "a vote that is neither yes nor no");
+    with_warp("ballot", &yes, &bits);
+    return bits;
+}
+
 static void
 model_mma_bf16(float *acc, const uint32_t *a, const uint32_t *b)
 {
@@ -483,6 +629,7 @@ model_copy_wait(int32_t behind)
     if (t->groups <= behind)
         return;
     const int done = t->groups - behind, copies = t->group[done - 1];
+    t->hidden = t->hidden || copies;
     for (int i = 0; i < copies; i++)
         memcpy(t->copies[i].to, t->copies[i].bytes, sizeof t->copies[i].bytes);
     memmove(t->copies, t->copies + copies, (size_t)(t->count - copies) * sizeof *t->copies);
@@ -492,12 +639,45 @@ model_copy_wait(int32_t behind)
     t->groups -= done;
 }
 
+static void
+model_wgmma_show(void)
+{
+    self()->hidden = false;
+}
+
+static void
+model_wgmma_begin(void)
+{
+    with_warpgroup("wgmma.fence", NULL);
+}
+
+static void
+model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w)
+{
+    const Wgmma one = {acc, nacc, x, w};
+    with_warpgroup("wgmma", &one);
+}
+
+static void
+model_wgmma_commit(void)
+{
+    with_warpgroup("wgmma.commit", NULL);
+}
+
+static void
+model_wgmma_wait(int32_t behind)
+{
+    with_warpgroup("wgmma.wait", &behind);
+}
+
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"gpu_model_" #name, (void *)model_##name}
 const ModelFunction gpu_model[] = {
-    MODEL(launch),  MODEL(tid),           MODEL(ctaid),       MODEL(shared),
-    MODEL(barrier), MODEL(exchange),      MODEL(mma_bf16),    MODEL(load_matrices),
-    MODEL(copy16),  MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
-    MODEL(pair),    MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
+    MODEL(launch),       MODEL(tid),           MODEL(ctaid),       MODEL(shared),
+    MODEL(barrier),      MODEL(exchange),      MODEL(mma_bf16),    MODEL(load_matrices),
+    MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
+    MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
+    MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
+    MODEL(wgmma_commit), MODEL(wgmma_wait),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

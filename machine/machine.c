@@ -155,6 +155,10 @@ static const Gpu gpus[GPUS] = {
 #undef GPU
 };
 
+/* The model has few multiprocessors, so that small products have work for all of them, and as much
+ * shared memory as the GPU that has most. */
+enum { MODEL_UNITS = 4 };
+
 bool
 machine_gpu(Machine *m, const char *word)
 {
@@ -166,6 +170,10 @@ machine_gpu(Machine *m, const char *word)
         if (model || any || strcmp(word, gpus[i].name) == 0) {
             m->gpu = gpus[i];
             m->gpu.model = model;
+            if (model) {
+                m->gpu.units = MODEL_UNITS;
+                m->gpu.shared_bytes = gpus[GPUS - 1].shared_bytes;
+            }
             return true;
         }
     return false;

@@ -43,7 +43,11 @@ typedef struct {
     int units;            /* multiprocessors */
     bool model;           /* C functions stand in for its threads: for tests on any CPU */
 } Gpu;
-enum { GPU_WARP = 32, GPU_MOST_THREADS = 1024 }; /* threads in step; threads of a block, at most */
+enum {
+    GPU_WARP = 32, /* threads in step */
+    GPU_WARPGROUP = 4 * GPU_WARP,
+    GPU_MOST_THREADS = 1024 /* of a block */
+};
 
 /* A CPU, one core of it. Of `features` follow vectors, registers and dots (machine.c). */
 typedef struct {

@@ -29,12 +29,20 @@ static const struct {
 #include "machine/products.def"
 };
 
+int
+product_capability(const Product *product)
+{
+    return product->method == PRODUCT_WGMMA ? 90 : 0;
+}
+
 ProductChoice
-product_for(ProductRows rows, Dtype x, int64_t outputs)
+product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs)
 {
     const Dtype type = x == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
     for (size_t i = 0; i < COUNT_OF(choices); i++) {
         if (choices[i].rows != rows || choices[i].type != type || outputs < choices[i].outputs)
+            continue;
+        if (product_capability(&products[choices[i].product]) > gpu->capability)
             continue;
         const bool two = choices[i].small != choices[i].product;
         return (ProductChoice){.product = &products[choices[i].product],

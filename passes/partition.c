@@ -113,8 +113,13 @@ partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
     const Value *x = node_operand(n, 'x'), *y = n->out[0];
     const int64_t most = dim_count(y->type.shape.dim[0], g->block, g->rows);
     const bool few = cx->phase == PHASE_DECODE || most <= PRODUCT_MOST_FEW;
-    const ProductRows rows = cx->reproducible ? PRODUCT_ANY : few ? PRODUCT_FEW : PRODUCT_MANY;
-    const ProductChoice choice = product_for(rows, x->type.dtype, type_width(&y->type));
+    const bool experts = node_experts(n) > 0;
+    const ProductRows rows = experts            ? (few ? PRODUCT_EXPERTS_FEW : PRODUCT_EXPERTS)
+                             : cx->reproducible ? PRODUCT_ANY
+                             : few              ? PRODUCT_FEW
+                                                : PRODUCT_MANY;
+    const ProductChoice choice =
+        product_for(&cx->machine->gpu, rows, x->type.dtype, type_width(&y->type));
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
     if (choice.small)
         attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));

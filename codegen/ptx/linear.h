@@ -14,17 +14,26 @@ typedef struct {
     const Product *product, *small; /* small: NULL: there is none */
     Val rows;                       /* of y */
     Val weight;                     /* the first row of the weight that is read */
-    int64_t matrix;                 /* elements of an expert's matrix */
     bool bf16;                      /* x and W are multiplied as bf16; else as f32 */
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
 
-/* The row of x that row i of y is made of. */
-Val ptx_linear_source(Cg *c, const PtxLinear *p, Val row);
 /* Adds the bias to a sum and stores what the kernel makes of it. row: as p->l.row is counted. */
 void ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sum);
 
-void ptx_linear_tiles(Cg *c, PtxLinear *p);  /* ptx_tiles.c */
-void ptx_linear_stream(Cg *c, PtxLinear *p); /* ptx_stream.c */
+/* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
+ * as p->l.row is: where p->l.list says so, in that list, in shared memory. */
+typedef struct {
+    Val row, col, rows;
+    Val weight; /* the first row of the weight */
+} PtxTile;
+int64_t ptx_tile_bytes(const PtxLinear *p, const Product *product); /* of shared memory */
+/* Builds the tile; the whole block. Another one may follow it in the same memory after a barrier.
+ */
+void ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile *tile);
+
+void ptx_linear_tiles(Cg *c, PtxLinear *p);   /* ptx_tiles.c */
+void ptx_linear_stream(Cg *c, PtxLinear *p);  /* ptx_stream.c */
+void ptx_linear_experts(Cg *c, PtxLinear *p); /* ptx_experts.c */
 
 #endif

@@ -154,7 +154,7 @@ shared_base(Cg *c)
     if (!array) {
         array =
             LLVMAddGlobalInAddressSpace(c->mod, LLVMArrayType2(c->i8, 0), "ssmc_shared", SHARED);
-        LLVMSetAlignment(array, 16);
+        LLVMSetAlignment(array, 1024); /* what wgmma reads is so aligned */
         LLVMSetLinkage(array, LLVMExternalLinkage);
     }
     return LLVMConstAddrSpaceCast(array, c->ptr);
@@ -213,6 +213,24 @@ ptx_exchange_double(Cg *c, Val x, int mask)
         got = LLVMBuildInsertElement(c->b, got, ptx_exchange(c, cg_slice(c, given, i, 1), mask),
                                      cg_i64(c, i), "");
     return LLVMBuildBitCast(c->b, got, LLVMTypeOf(x), "");
+}
+
+Val
+ptx_ballot(Cg *c, Val yes)
+{
+    if (on_model(c)) {
+        Val arg = LLVMBuildZExt(c->b, yes, c->i32, "");
+        return model_call(c, "ballot", c->i32, &arg, 1);
+    }
+    Val args[] = {i32(c, -1), yes};
+    return cg_intrinsic(c, "llvm.nvvm.vote.ballot.sync", NULL, 0, args, 2);
+}
+
+Val
+ptx_count_bits(Cg *c, Val bits)
+{
+    LLVMTypeRef type = c->i32;
+    return index_of(c, cg_intrinsic(c, "llvm.ctpop", &type, 1, &bits, 1));
 }
 
 Val
@@ -496,6 +514,137 @@ ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4])
     const Val all = cg_intrinsic(c, name, &type, 1, &at, 1);
     for (unsigned i = 0; i < 4; i++)
         out[i] = LLVMBuildExtractValue(c->b, all, i, "");
+}
+
+/* ---- products of four warps
+ * ------------------------------------------------------------------------------ */
+
+static Val
+asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, Val *args, int count)
+{
+    LLVMTypeRef types[2 * GPU_WARPGROUP + 2];
+    for (int i = 0; i < count; i++)
+        types[i] = LLVMTypeOf(args[i]);
+    const LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)count, 0);
+    const Val code_value = LLVMGetInlineAsm(type, code, strlen(code), constraints,
+                                            strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(c->b, type, code_value, args, (unsigned)count, "");
+}
+
+/* One instruction without operands, ordered with all others and with memory. */
+static void
+asm_plain(Cg *c, const char *code, const char *model)
+{
+    if (on_model(c))
+        model_call(c, model, c->void_t, NULL, 0);
+    else
+        asm_call(c, code, "~{memory}", c->void_t, NULL, 0);
+}
+
+/* A matrix descriptor: bits 0-13 the address / 16, 16-29 the leading offset (not used by this
+ * layout), 32-45 the bytes / 16 from 8 rows to the next 8, 62-63 the swizzle of 128 bytes. */
+Val
+ptx_wgmma_rows(Cg *c, Val shared, Val offset)
+{
+    enum { SHARED = 3 };
+    const uint64_t fields = UINT64_C(1) << 62 | UINT64_C(1024 / 16) << 32 | UINT64_C(1) << 16;
+    const Val base = on_model(c) ? model_call(c, "shared", c->ptr, NULL, 0) : NULL;
+    const Val from = base ? LLVMBuildPtrToInt(c->b, base, c->i64, "") : NULL;
+    const Val whole =
+        LLVMBuildPtrToInt(c->b, base ? shared : in_space(c, shared, SHARED), c->i64, "");
+    const Val at = cg_add(c, from ? cg_sub(c, whole, from) : whole, offset);
+    const Val low = LLVMBuildAnd(c->b, at, cg_i64(c, 0x3ffff), "");
+    return LLVMBuildOr(c->b, cg_div(c, low, cg_i64(c, 16)), LLVMConstInt(c->i64, fields, 0), "");
+}
+
+Val
+ptx_wgmma_further(Cg *c, Val rows, Val bytes)
+{
+    return LLVMBuildAdd(c->b, rows, cg_div(c, bytes, cg_i64(c, 16)), "");
+}
+
+void
+ptx_wgmma_show(Cg *c)
+{
+    asm_plain(c, "fence.proxy.async.shared::cta;", "wgmma_show");
+}
+
+void
+ptx_wgmma_begin(Cg *c)
+{
+    asm_plain(c, "wgmma.fence.sync.aligned;", "wgmma_begin");
+}
+
+void
+ptx_wgmma_commit(Cg *c)
+{
+    asm_plain(c, "wgmma.commit_group.sync.aligned;", "wgmma_commit");
+}
+
+void
+ptx_wgmma_wait(Cg *c, int behind)
+{
+    if (!on_model(c)) {
+        asm_plain(c, arena_printf(c->arena, "wgmma.wait_group.sync.aligned %d;", behind), "");
+        return;
+    }
+    Val arg = i32(c, behind);
+    model_call(c, "wgmma_wait", c->void_t, &arg, 1);
+}
+
+/* Code whose operands 0 .. nacc-1 are read and written. */
+static void
+asm_sums(Cg *c, const char *code, Val *acc, int nacc, const Val *more, int nmore)
+{
+    LLVMTypeRef types[GPU_WARPGROUP];
+    Val args[2 * GPU_WARPGROUP + 2];
+    StrBuf constraints = {0};
+    for (int i = 0; i < nacc; i++) {
+        types[i] = c->f32;
+        args[i] = acc[i];
+        sb_puts(&constraints, i ? ",=f" : "=f");
+    }
+    for (int i = 0; i < nacc; i++)
+        sb_printf(&constraints, ",%d", i);
+    for (int i = 0; i < nmore; i++) {
+        args[nacc + i] = more[i];
+        sb_puts(&constraints, ",l");
+    }
+    sb_puts(&constraints, ",~{memory}");
+    const LLVMTypeRef result = LLVMStructTypeInContext(c->ctx, types, (unsigned)nacc, 0);
+    const Val all = asm_call(c, code, sb_text(&constraints), result, args, nacc + nmore);
+    for (int i = 0; i < nacc; i++)
+        acc[i] = LLVMBuildExtractValue(c->b, all, (unsigned)i, "");
+    sb_free(&constraints);
+}
+
+void
+ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
+{
+    if (on_model(c)) {
+        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w};
+        put_items(c, c->f32, args[0], acc, nacc);
+        model_call(c, "wgmma_bf16", c->void_t, args, 4);
+        get_items(c, c->f32, args[0], acc, nacc);
+        return;
+    }
+    StrBuf code = {0};
+    sb_printf(&code, "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {", 2 * nacc);
+    for (int i = 0; i < nacc; i++)
+        sb_printf(&code, "%s$%d", i ? ", " : "", i);
+    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, 0, 0;", 2 * nacc, 2 * nacc + 1);
+    const Val more[] = {x, w};
+    asm_sums(c, sb_text(&code), acc, nacc, more, 2);
+    sb_free(&code);
+}
+
+void
+ptx_wgmma_end(Cg *c, Val *acc, int nacc)
+{
+    if (on_model(c))
+        ptx_wgmma_wait(c, 0);
+    else
+        asm_sums(c, "wgmma.wait_group.sync.aligned 0;", acc, nacc, NULL, 0);
 }
 
 /* ---- sites

@@ -35,6 +35,9 @@ void ptx_warp_barrier(Cg *c); /* every thread of the warp: what others of it wro
 /* The number that the lane with number `lane` xor `mask` gives; f32 or i32. The whole warp. */
 Val ptx_exchange(Cg *c, Val x, int mask);
 Val ptx_exchange_double(Cg *c, Val x, int mask);
+/* Bit l: lane l says yes (i1). The whole warp; i32. */
+Val ptx_ballot(Cg *c, Val yes);
+Val ptx_count_bits(Cg *c, Val bits); /* of an i32, as i64 */
 /* combine over the lanes of a warp, or of groups of `lanes` lanes one after the other; each lane
  * gets it. */
 Val ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b));
@@ -88,6 +91,26 @@ void ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2]);
  * (16 bytes, so aligned) of matrix i; lane l gets of each the pair in row l / 4, columns 2 (l % 4),
  * as i32: what a of a product is of. transpose: of the matrix transposed. */
 void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
+
+/* ---- products of four warps (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"; sm_90a)
+ * A warpgroup is four warps, the first a multiple of four. */
+
+/* Rows of 64 bf16 in shared memory, 128 bytes each, whose 16s of bytes lie where ptx_swizzle says:
+ * as wgmma takes them, i64. They begin `offset` bytes, a multiple of 1024, behind `shared`, an
+ * address of that alignment; a warp has one offset. further: so many bytes on. */
+Val ptx_wgmma_rows(Cg *c, Val shared, Val offset);
+Val ptx_wgmma_further(Cg *c, Val rows, Val bytes);
+/* What this thread has written to shared memory before is there for wgmma after a barrier. */
+void ptx_wgmma_show(Cg *c);
+/* Before products, and again after other uses of their sums. */
+void ptx_wgmma_begin(Cg *c);
+/* acc += x W^T of 64 rows x and 2 nacc rows W, over 16 inputs. A lane's sums are those of
+ * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
+ * until ptx_wgmma_end, and what is read must stay until a wait. */
+void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
+void ptx_wgmma_commit(Cg *c);           /* those since the last are one group */
+void ptx_wgmma_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
+void ptx_wgmma_end(Cg *c, Val *acc, int nacc);
 
 /* ---- sites ------------------------------------------------------------------------------------
  */

@@ -24,12 +24,6 @@ ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sum)
     cg_linear_finish(c, &p->l, &site, sum);
 }
 
-Val
-ptx_linear_source(Cg *c, const PtxLinear *p, Val row)
-{
-    return cg_div(c, row, cg_i64(c, p->l.each));
-}
-
 /* ---- operands -------------------------------------------------------------------------------- */
 
 /* Rows in whole 16s of bytes that begin at multiples of 16 bytes. Weights do by themselves. */
@@ -45,6 +39,8 @@ static ProductRows
 rows_of(const CgKernel *k, const Value *y)
 {
     const int64_t most = dim_count(y->type.shape.dim[0], k->graph->block, k->graph->rows);
+    if (node_experts(k->kernel->anchor) > 0)
+        return most <= PRODUCT_MOST_FEW ? PRODUCT_EXPERTS_FEW : PRODUCT_EXPERTS;
     return most <= PRODUCT_MOST_FEW ? PRODUCT_FEW : PRODUCT_MANY;
 }
 
@@ -52,12 +48,12 @@ static bool
 fits(const PtxLinear *p, const Product *product)
 {
     if (product->method == PRODUCT_STREAM)
-        return true;
-    return (product->method == PRODUCT_MMA) == p->bf16;
+        return !p->l.e;
+    return (product->method != PRODUCT_FMA) == p->bf16;
 }
 
 static bool
-said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
+said(const Cg *c, const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
 {
     const Kernel *kernel = p->k->kernel;
     const Attr *attr = attrs_find(&kernel->attrs, id);
@@ -67,10 +63,14 @@ said(const PtxLinear *p, AttrId id, const Product **out, Diag *diag)
     if (!*out)
         return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s, expected one of: %s",
                           kernel->name, attr_info[id].name, attr->word, product_names());
+    const Gpu *gpu = &c->machine->gpu;
+    if (!gpu->model && product_capability(*out) > gpu->capability)
+        return diag_error(diag, kernel->anchor->loc, "kernel %s: %s has no %s=%s", kernel->name,
+                          gpu->name, attr_info[id].name, attr->word);
     if (!fits(p, *out))
-        return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s does not multiply %s",
+        return diag_error(diag, kernel->anchor->loc, "kernel %s: %s=%s does not multiply %s%s",
                           kernel->name, attr_info[id].name, attr->word,
-                          dtype_info[p->x->dtype].name);
+                          dtype_info[p->x->dtype].name, p->l.e ? " by experts" : "");
     return true;
 }
 
@@ -85,17 +85,17 @@ divides(const Product *small, const Product *large)
 }
 
 static bool
-choose(PtxLinear *p, Diag *diag)
+choose(const Cg *c, PtxLinear *p, Diag *diag)
 {
-    if (!said(p, ATTR_product, &p->product, diag) || !said(p, ATTR_small, &p->small, diag))
+    if (!said(c, p, ATTR_product, &p->product, diag) || !said(c, p, ATTR_small, &p->small, diag))
         return false;
-    if (p->small && !divides(p->small, p->product))
+    if (p->small && (p->l.e || !divides(p->small, p->product)))
         return diag_error(diag, p->k->kernel->anchor->loc,
                           "kernel %s: small=%s is no tile that product=%s is made of",
                           p->k->kernel->name, p->small->name, p->product ? p->product->name : "");
     if (!p->product) {
-        const ProductChoice choice =
-            product_for(rows_of(p->k, p->l.y), p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
+        const ProductChoice choice = product_for(&c->machine->gpu, rows_of(p->k, p->l.y),
+                                                 p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
         p->product = choice.product;
         p->small = choice.small;
     }
@@ -111,9 +111,10 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     PtxLinear p = {.l = cg_linear(k), .k = k};
     p.x = cg_operand(k, p.l.x);
     p.w = cg_operand(k, p.l.w);
-    if (!p.x || !p.w)
-        return diag_error(diag, anchor->loc, "%s reads `%s`, which its own kernel makes",
-                          op_info[anchor->op].name, p.x ? p.l.w->name : p.l.x->name);
+    for (int i = 0; i < anchor->nin; i++)
+        if (anchor->in[i] && !cg_operand(k, anchor->in[i]))
+            return diag_error(diag, anchor->loc, "%s reads `%s`, which its own kernel makes",
+                              op_info[anchor->op].name, anchor->in[i]->name);
     const Type matrix = node_matrix(anchor, p.l.w);
     if (matrix.shape.rank != 2)
         return diag_error(diag, anchor->loc,
@@ -125,12 +126,13 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     p.x_whole = rows_whole(p.x, unit, p.x->stride, p.l.depth);
     p.w_whole = rows_whole(p.w, unit, p.l.depth, p.l.depth);
     p.rows = cg_rows(c, k, p.l.y);
-    p.matrix = matrix.shape.dim[0].n * p.l.depth;
     p.weight =
         cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
-    if (!choose(&p, diag))
+    if (!choose(c, &p, diag))
         return false;
-    if (p.product->method == PRODUCT_STREAM)
+    if (p.l.e)
+        ptx_linear_experts(c, &p);
+    else if (p.product->method == PRODUCT_STREAM)
         ptx_linear_stream(c, &p);
     else
         ptx_linear_tiles(c, &p);

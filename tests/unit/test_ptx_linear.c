@@ -21,32 +21,38 @@ typedef struct {
 } Case;
 
 static const Case cases[] = {
-    {"fma_32x32",   NULL,         "f32",  "f32",  16,  32,  32,  0, 0, false},
-    {"fma_32x32",   NULL,         "f32",  "f32",  1,   1,   40,  0, 0, true },
-    {"fma_32x32",   NULL,         "f32",  "f32",  67,  33,  40,  0, 5, true },
-    {"fma_32x32",   NULL,         "f32",  "f16",  60,  70,  40,  4, 0, true },
-    {"fma_32x32",   NULL,         "f32",  "bf16", 40,  50,  40,  3, 0, true },
-    {"fma_32x32",   NULL,         "f32",  "f32",  116, 100, 70,  8, 2, true },
-    {"fma_128x64",  NULL,         "f32",  "f32",  72,  70,  150, 0, 0, true },
-    {"fma_128x64",  "fma_32x32",  "f32",  "f32",  72,  70,  40,  0, 0, true },
-    {"mma_64x64",   NULL,         "bf16", "bf16", 64,  64,  64,  0, 0, false},
-    {"mma_64x64",   NULL,         "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"mma_64x64",   NULL,         "bf16", "bf16", 200, 72,  70,  8, 3, true },
-    {"mma_64x64",   NULL,         "bf16", "bf16", 328, 130, 70,  0, 0, true },
-    {"mma_64x64",   NULL,         "bf16", "bf16", 67,  65,  70,  3, 0, true },
-    {"mma_128x128", NULL,         "bf16", "bf16", 136, 140, 130, 0, 0, true },
-    {"mma_128x128", "mma_64x64",  "bf16", "bf16", 136, 72,  70,  0, 0, true },
-    {"mma_128x256", NULL,         "bf16", "bf16", 72,  264, 130, 0, 0, false},
-    {"stream_16x4", NULL,         "bf16", "bf16", 128, 32,  8,   0, 0, false},
-    {"stream_16x4", NULL,         "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"stream_16x4", NULL,         "bf16", "bf16", 768, 40,  70,  0, 3, true },
-    {"stream_16x4", NULL,         "bf16", "bf16", 67,  17,  30,  3, 0, true },
-    {"stream_16x8", NULL,         "bf16", "bf16", 328, 33,  20,  8, 0, true },
-    {"stream_32x4", NULL,         "bf16", "bf16", 360, 70,  70,  0, 0, true },
-    {"stream_16x4", NULL,         "f32",  "f32",  128, 32,  8,   0, 0, false},
-    {"stream_16x4", NULL,         "f32",  "f32",  67,  17,  9,   3, 2, true },
-    {"stream_16x8", NULL,         "f32",  "f32",  300, 33,  70,  4, 0, true },
-    {"stream_32x4", NULL,         "f32",  "f16",  72,  65,  20,  0, 0, true },
+    {"fma_32x32",     NULL,          "f32",  "f32",  16,  32,  32,  0, 0, false},
+    {"fma_32x32",     NULL,          "f32",  "f32",  1,   1,   40,  0, 0, true },
+    {"fma_32x32",     NULL,          "f32",  "f32",  67,  33,  40,  0, 5, true },
+    {"fma_32x32",     NULL,          "f32",  "f16",  60,  70,  40,  4, 0, true },
+    {"fma_32x32",     NULL,          "f32",  "bf16", 40,  50,  40,  3, 0, true },
+    {"fma_32x32",     NULL,          "f32",  "f32",  116, 100, 70,  8, 2, true },
+    {"fma_128x64",    NULL,          "f32",  "f32",  72,  70,  150, 0, 0, true },
+    {"fma_128x64",    "fma_32x32",   "f32",  "f32",  72,  70,  40,  0, 0, true },
+    {"mma_64x64",     NULL,          "bf16", "bf16", 64,  64,  64,  0, 0, false},
+    {"mma_64x64",     NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"mma_64x64",     NULL,          "bf16", "bf16", 200, 72,  70,  8, 3, true },
+    {"mma_64x64",     NULL,          "bf16", "bf16", 328, 130, 70,  0, 0, true },
+    {"mma_64x64",     NULL,          "bf16", "bf16", 67,  65,  70,  3, 0, true },
+    {"mma_128x128",   NULL,          "bf16", "bf16", 136, 140, 130, 0, 0, true },
+    {"mma_128x128",   "mma_64x64",   "bf16", "bf16", 136, 72,  70,  0, 0, true },
+    {"mma_128x256",   NULL,          "bf16", "bf16", 72,  264, 130, 0, 0, false},
+    {"wgmma_64x64",   NULL,          "bf16", "bf16", 64,  64,  64,  0, 0, false},
+    {"wgmma_64x64",   NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"wgmma_64x64",   NULL,          "bf16", "bf16", 456, 72,  70,  8, 3, true },
+    {"wgmma_64x64",   NULL,          "bf16", "bf16", 67,  65,  20,  3, 0, true },
+    {"wgmma_128x128", "wgmma_64x64", "bf16", "bf16", 328, 140, 130, 0, 0, true },
+    {"wgmma_128x256", NULL,          "bf16", "bf16", 200, 264, 130, 0, 0, false},
+    {"stream_16x4",   NULL,          "bf16", "bf16", 128, 32,  8,   0, 0, false},
+    {"stream_16x4",   NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"stream_16x4",   NULL,          "bf16", "bf16", 768, 40,  70,  0, 3, true },
+    {"stream_16x4",   NULL,          "bf16", "bf16", 67,  17,  30,  3, 0, true },
+    {"stream_16x8",   NULL,          "bf16", "bf16", 328, 33,  20,  8, 0, true },
+    {"stream_32x4",   NULL,          "bf16", "bf16", 360, 70,  70,  0, 0, true },
+    {"stream_16x4",   NULL,          "f32",  "f32",  128, 32,  8,   0, 0, false},
+    {"stream_16x4",   NULL,          "f32",  "f32",  67,  17,  9,   3, 2, true },
+    {"stream_16x8",   NULL,          "f32",  "f32",  300, 33,  70,  4, 0, true },
+    {"stream_32x4",   NULL,          "f32",  "f16",  72,  65,  20,  0, 0, true },
 };
 
 /* x is a column range of a table's rows; the product goes on through a gate to another value. */
@@ -72,7 +78,10 @@ graph_text(const Case *t)
     sb_printf(&sb, " kernel product {product=%s", t->product);
     if (t->small)
         sb_printf(&sb, ", small=%s", t->small);
-    sb_printf(&sb, "} {\n  y = linear(%s, w%s)", t->before ? "u" : cast ? "r" : "x",
+    sb_printf(&sb, "} {\n  y = linear(%s, w%s)",
+              t->before ? "u"
+              : cast    ? "r"
+                        : "x",
               t->bias ? ", b" : "");
     if (t->first)
         sb_printf(&sb, " {first=%d, rows=%d}", t->first, t->O);
@@ -148,14 +157,16 @@ expect_same_bits(const Case *a, bool a_together, const Case *b, bool b_together)
     free(y);
 }
 
-/* A row gets what it would get alone, also where its pass is large enough for another tile. */
+/* A row gets what it would get alone, also where its pass is large enough for another tile: that of
+ * 128 by 64 where there are four of them. */
 Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
 {
     static const Case of[] = {
-        {"fma_32x32",   NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
-        {"mma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
-        {"stream_16x4", NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
-        {"stream_16x4", NULL, "f32",  "f32",  72, 21, BITS_ROWS, 0, 0, true},
+        {"fma_32x32",   NULL,        "f32",  "f32",  67, 21,  BITS_ROWS, 0, 0, true},
+        {"mma_64x64",   NULL,        "bf16", "bf16", 72, 21,  BITS_ROWS, 0, 0, true},
+        {"stream_16x4", NULL,        "bf16", "bf16", 72, 21,  BITS_ROWS, 0, 0, true},
+        {"stream_16x4", NULL,        "f32",  "f32",  72, 21,  BITS_ROWS, 0, 0, true},
+        {"fma_128x64",  "fma_32x32", "f32",  "f32",  19, 250, 3,         0, 0, true},
     };
     for (size_t i = 0; i < COUNT_OF(of); i++)
         expect_same_bits(&of[i], true, &of[i], false);
@@ -164,10 +175,12 @@ Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
 Test(ptx_linear, tiles_of_one_method_give_the_same_bits)
 {
     static const Case of[] = {
-        {"fma_32x32",   NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
-        {"fma_128x64",  NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
-        {"mma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
-        {"mma_128x128", NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
+        {"fma_32x32",     NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
+        {"fma_128x64",    NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
+        {"mma_64x64",     NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
+        {"mma_128x128",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
+        {"wgmma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
+        {"wgmma_128x128", NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
     };
     for (size_t i = 0; i < COUNT_OF(of); i += 2)
         expect_same_bits(&of[i], true, &of[i + 1], true);
@@ -195,12 +208,15 @@ Test(ptx_linear, every_product_has_ptx)
     static const char *const devices[] = {"sm_80", "sm_90a"};
     for (size_t d = 0; d < COUNT_OF(devices); d++)
         for (size_t i = 0; i < COUNT_OF(cases); i++) {
-            if (i > 0 && strcmp(cases[i].product, cases[i - 1].product) == 0)
+            const bool four = strncmp(cases[i].product, "wgmma", 5) == 0;
+            if ((four && d == 0) || (i > 0 && strcmp(cases[i].product, cases[i - 1].product) == 0))
                 continue;
             char *text = graph_text(&cases[i]);
             CommandResult r = compiled(text, devices[d]);
             const bool bf16 = strcmp(cases[i].x, "bf16") == 0;
-            const char *op = bf16 ? "mma.sync.aligned.m16n8k16" : "fma.rn.f32";
+            const char *op = four   ? "wgmma.mma_async"
+                             : bf16 ? "mma.sync.aligned.m16n8k16"
+                                    : "fma.rn.f32";
             cr_expect(r.status == 0 && strstr(r.out, op), "%s: %s\n%s", devices[d], r.err, text);
             command_free(&r);
             free(text);
@@ -220,7 +236,9 @@ expect_refused(const Case *t, const char *message)
 Test(ptx_linear, products_that_cannot_be)
 {
     const Case unknown = {"mma_1x1", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, false};
-    expect_refused(&unknown, "product=mma_1x1, expected one of: fma_128x64 fma_32x32 mma_");
+    expect_refused(&unknown, "product=mma_1x1, expected one of: fma_128x64 fma_64x64 fma_32x32 ");
+    const Case later = {"wgmma_64x64", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, false};
+    expect_refused(&later, "kernel product: sm_80 has no product=wgmma_64x64");
     const Case type = {"mma_64x64", NULL, "f32", "f32", 8, 8, 8, 0, 0, false};
     expect_refused(&type, "product=mma_64x64 does not multiply f32");
     const Case small = {"fma_128x64", "mma_64x64", "f32", "f32", 8, 8, 8, 0, 0, false};

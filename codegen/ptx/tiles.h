@@ -1,0 +1,64 @@
+/* codegen/ptx/tiles.h -- private to codegen/ptx/: a tile of a projection while it is made. Its loop
+ * is in ptx_tiles.c, how a stage of it is multiplied in tile_products.c and tile_wgmma.c. */
+#ifndef SSMC_CODEGEN_PTX_TILES_H
+#define SSMC_CODEGEN_PTX_TILES_H
+
+#include "codegen/ptx/linear.h"
+
+enum {
+    PTX_MOST_ACC = 128, /* sums of a thread */
+    PTX_SUM_GAP = 8     /* f32 between rows of sums in shared memory: rows lie in different banks */
+};
+
+/* x or W: rows of which a tile is staged, 16 bytes a thread at a time. */
+typedef struct {
+    const CgOperand *o;
+    bool whole; /* copied by 16 bytes; else element by element */
+    bool weight;
+    int rows;               /* of the tile */
+    int64_t stride;         /* elements from row to row of memory */
+    int64_t at;             /* bytes from the begin of a stage */
+    Val base;               /* this thread's first row of memory, and its column of it */
+    Val row, col;           /* of the tile; elements from the first of a stage */
+    Val place;              /* bytes in the side's part of a stage */
+    Val count;              /* rows of the tile that are there */
+    Val from[PTX_MOST_ACC]; /* `listed`: this thread's rows of memory */
+    bool listed;
+} PtxSide;
+
+typedef struct {
+    const PtxLinear *p;
+    const Product *t;
+    Dtype unit;
+    int64_t depth, out, steps; /* K, O, stages of K */
+    int per;                   /* 16s of bytes of a staged row */
+    int64_t row_bytes, stage_bytes;
+    bool swizzled;
+    Val shared, thread, lane, warp;
+    Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
+    PtxSide x, w;
+    Val acc[PTX_MOST_ACC]; /* variables */
+    int naccs;
+} PtxTiles;
+
+/* The 16s of bytes of a staged row of 128 bytes are moved about by the row, so that the same
+ * columns of eight rows lie in all banks: where chunk number `chunk` is. */
+Val ptx_swizzle(Cg *c, Val chunk, Val row);
+/* Begins to copy the stage that starts at input k to `offset` bytes into shared memory. */
+void ptx_stage_copy(Cg *c, const PtxTiles *t, Val offset, Val k);
+/* Begins to copy the first `ahead` stages, each a group of copies. */
+void ptx_stages_begin(Cg *c, const PtxTiles *t, int ahead);
+/* The stage `ahead` after `stage`, if there is one; a group in any case. */
+void ptx_stages_next(Cg *c, const PtxTiles *t, Val stage, int ahead, Val offset);
+/* A variable with the offset of a stage goes on to the next of the ring. */
+void ptx_stage_advance(Cg *c, const PtxTiles *t, Val var);
+
+/* acc += x W^T of the stage at an offset; then acc to rows of sums in shared memory. */
+void ptx_fma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc);
+void ptx_fma_put(Cg *c, const PtxTiles *t, const Val *acc);
+void ptx_mma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc);
+void ptx_mma_put(Cg *c, const PtxTiles *t, const Val *acc);
+/* All stages: t->acc is the product. */
+void ptx_wgmma_sums(Cg *c, const PtxTiles *t);
+
+#endif
