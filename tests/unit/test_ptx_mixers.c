@@ -203,6 +203,27 @@ Test(ptx_mixers, ssd_by_chunks)
         check_ssd(&cases[i], "", "y");
 }
 
+/* Rows of bf16 are copied as they lie where P and N allow; others are rounded on the way. */
+Test(ptx_mixers, ssd_by_chunks_in_bf16)
+{
+    const Ssd cases[] = {
+        {2, 16, 16,  1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {4, 32, 48,  2, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {3, 5,  9,   1, 24, 0.1,  0.09, -4,        "bf16", "f32",  5e-2},
+        {1, 80, 24,  1, 40, 0.1,  0.09, -16,       "bf16", "bf16", 2e-2},
+        {2, 16, 8,   1, 0,  1,    0.5,  -80,       "bf16", "f32",  5e-2},
+        {2, 16, 8,   1, 64, 1e-7, 1e-8, -1,        "bf16", "f32",  5e-2},
+        {2, 8,  8,   1, 64, 1,    1,    -INFINITY, "bf16", "f32",  5e-2},
+        {1, 8,  260, 1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char what[96];
+        snprintf(what, sizeof what, "P=%d N=%d Q=%d dt=%g A=%g", cases[i].P, cases[i].N,
+                 cases[i].Q, cases[i].dt, cases[i].A);
+        check(open_ssd(&cases[i], "", "y", i % 2 ? "f32" : "bf16", "native@model"), cases[i].most, what);
+    }
+}
+
 Test(ptx_mixers, ssd_and_what_follows_it)
 {
     const Ssd chunked = {2, 12, 9, 1, 16, 0.1, 0.09, -1, "f32", "f32", 2e-5};
@@ -211,6 +232,58 @@ Test(ptx_mixers, ssd_and_what_follows_it)
     const char *gate = "  g = silu(z)\n  yg = mul(y, g)\n  r = cast(yg) {to=bf16}\n";
     check_ssd(&chunked, gate, "yg");
     check_ssd(&scan, gate, "yg");
+}
+
+/* ---- bits --------------------------------------------------------------------------------------
+ */
+
+/* Sequences by themselves get the bits that they get together, in two calls. */
+static void
+check_bits(KernelRun *run, KernelRun *alone, const char *what)
+{
+    enum { CALLS = 2, SEQUENCES = 4 };
+    static const int64_t lens[CALLS][SEQUENCES] = {
+        {1, 40, 17, 3},
+        {9, 2,  18, 66}
+    };
+    for (int call = 0; call < CALLS; call++) {
+        RunCall all = {.nseg = SEQUENCES, .vocab = ROWS, .parts = 1};
+        int64_t rows = 0, count = 0;
+        for (int i = 0; i < SEQUENCES; i++) {
+            all.len[i] = lens[call][i];
+            all.slot[i] = i;
+            rows += lens[call][i];
+        }
+        int32_t ids[ROWS];
+        for (int64_t i = 0; i < rows; i++)
+            ids[i] = (int32_t)(i * 37 % ROWS);
+        memcpy(kernel_run_ids(run), ids, (size_t)rows * sizeof *ids);
+        const float *together = kernel_run_code(run, &all, &count);
+        const int64_t width = count / rows;
+        for (int64_t i = 0, row = 0; i < SEQUENCES; row += lens[call][i++]) {
+            RunCall one = {
+                .nseg = 1, .len = {lens[call][i]}, .slot = {i}, .vocab = ROWS, .parts = 1};
+            memcpy(kernel_run_ids(alone), ids + row, (size_t)one.len[0] * sizeof *ids);
+            const float *got = kernel_run_code(alone, &one, &count);
+            const size_t bytes = (size_t)(one.len[0] * width) * sizeof *got;
+            cr_expect(memcmp(got, together + row * width, bytes) == 0, "%s: sequence %d, call %d",
+                      what, (int)i, call);
+        }
+    }
+    kernel_run_close(run);
+    kernel_run_close(alone);
+}
+
+Test(ptx_mixers, bits_do_not_depend_on_other_sequences)
+{
+    const Ssd cases[] = {
+        {2, 12, 9,  1, 16, 0.1, 0.09, -1, "f32",  "f32", 0},
+        {2, 16, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32", 0},
+        {2, 12, 9,  1, -1, 0.1, 0.09, -1, "f32",  "f32", 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_bits(open_ssd(&cases[i], "", "y", "f32", "native@model"),
+                   open_ssd(&cases[i], "", "y", "f32", "native@model"), "ssd");
 }
 
 /* ---- selective scan ----------------------------------------------------------------------------
