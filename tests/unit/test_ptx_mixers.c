@@ -209,6 +209,7 @@ Test(ptx_mixers, ssd_by_chunks_in_bf16)
     const Ssd cases[] = {
         {2, 16, 16,  1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
         {4, 32, 48,  2, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {4, 64, 16,  1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
         {3, 5,  9,   1, 24, 0.1,  0.09, -4,        "bf16", "f32",  5e-2},
         {1, 80, 24,  1, 40, 0.1,  0.09, -16,       "bf16", "bf16", 2e-2},
         {2, 16, 8,   1, 0,  1,    0.5,  -80,       "bf16", "f32",  5e-2},
@@ -278,12 +279,12 @@ Test(ptx_mixers, bits_do_not_depend_on_other_sequences)
 {
     const Ssd cases[] = {
         {2, 12, 9,  1, 16, 0.1, 0.09, -1, "f32",  "f32", 0},
-        {2, 16, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32", 0},
+        {4, 64, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32", 0}, /* in each mode */
         {2, 12, 9,  1, -1, 0.1, 0.09, -1, "f32",  "f32", 0},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        check_bits(open_ssd(&cases[i], "", "y", "f32", "native@model"),
-                   open_ssd(&cases[i], "", "y", "f32", "native@model"), "ssd");
+        check_bits(open_ssd(&cases[i], "", "y", "bf16", "native@model"),
+                   open_ssd(&cases[i], "", "y", "bf16", "native@model"), "ssd");
 }
 
 /* ---- selective scan ----------------------------------------------------------------------------
