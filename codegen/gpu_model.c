@@ -450,9 +450,8 @@ model_copy_wait(int32_t behind)
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"gpu_model_" #name, (void *)model_##name}
 const ModelFunction gpu_model[] = {
-    MODEL(launch),  MODEL(tid),         MODEL(ctaid),     MODEL(shared),
-    MODEL(barrier), MODEL(exchange),    MODEL(mma_bf16),  MODEL(load_matrices),
-    MODEL(copy16),  MODEL(copy_commit), MODEL(copy_wait), MODEL(pair),
-    MODEL(exp2),    MODEL(reciprocal),
+    MODEL(launch),    MODEL(tid),      MODEL(ctaid),         MODEL(shared),     MODEL(barrier),
+    MODEL(exchange),  MODEL(mma_bf16), MODEL(load_matrices), MODEL(copy16),     MODEL(copy_commit),
+    MODEL(copy_wait), MODEL(pair),     MODEL(exp2),          MODEL(reciprocal),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -223,8 +223,8 @@ ptx_lanes(const CgOperand *o, int most)
     enum { WIDEST = 16 };
     const int bytes = dtype_info[o->dtype].bytes;
     int lanes = 1;
-    while (2 * lanes <= most && 2 * lanes * bytes <= WIDEST && o->aligned % (2 * lanes * bytes) == 0 &&
-           o->stride % (2 * lanes) == 0)
+    while (2 * lanes <= most && 2 * lanes * bytes <= WIDEST &&
+           o->aligned % (2 * lanes * bytes) == 0 && o->stride % (2 * lanes) == 0)
         lanes *= 2;
     return lanes;
 }

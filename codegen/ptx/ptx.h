@@ -38,7 +38,8 @@ Val ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b));
 /* combine over all threads of the block; each gets it. identity: of combine. */
 Val ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Val a, Val b));
 
-/* ---- numbers ---------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------
+ */
 
 /* lanes f32 or bf16, as <lanes x float>, by one access: of 16 bytes at most, at a multiple of its
  * size. */
@@ -46,11 +47,6 @@ Val ptx_load(Cg *c, Val at, Dtype dtype, int lanes);
 void ptx_store(Cg *c, Val at, Dtype dtype, Val value);
 /* Two f32 rounded to bf16 (to the nearest, ties to even) as an i32: `low` in its low half. */
 Val ptx_pair(Cg *c, Val low, Val high);
-/* 2^x of an f32 with an error of 2^-22, in one instruction; what is below 2^-126 is 0 (PTX ISA,
- * ex2.approx.ftz). */
-Val ptx_exp2(Cg *c, Val x);
-/* 1 / x, likewise with an error of 2^-23 (rcp.approx.ftz). */
-Val ptx_reciprocal(Cg *c, Val x);
 /* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
  * any column that is a multiple of them on. */
 int ptx_lanes(const CgOperand *o, int most);

@@ -18,7 +18,13 @@
 #include "codegen/ptx/ptx.h"
 
 /* MOST_ROWS: of a thread in registers. MOST_COLUMNS: of a block. */
-enum { MOST_ROWS = 16, MOST_VECTOR = 8, MOST_COLUMNS = 16, LEAST_THREADS = 128, MOST_THREADS = 512 };
+enum {
+    MOST_ROWS = 16,
+    MOST_VECTOR = 8,
+    MOST_COLUMNS = 16,
+    LEAST_THREADS = 128,
+    MOST_THREADS = 512
+};
 
 typedef struct {
     CgKernel *k;
@@ -29,10 +35,10 @@ typedef struct {
     int64_t lines;                           /* threads over rows: rows that lie between its own */
     int rows;                                /* of a thread */
     Val head, group;
-    Val first;                       /* column of the head where the block begins */
-    Val line, column;                /* this thread's first row, and its first column in the block */
-    Val h[MOST_ROWS][MOST_VECTOR];   /* variables */
-    Val sums;                        /* shared: of each warp, of two tokens in turn */
+    Val first;                     /* column of the head where the block begins */
+    Val line, column;              /* this thread's first row, and its first column in the block */
+    Val h[MOST_ROWS][MOST_VECTOR]; /* variables */
+    Val sums;                      /* shared: of each warp, of two tokens in turn */
     Val A, D;
 } PtxScan;
 
@@ -271,11 +277,11 @@ ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
     PtxScan s = {.k = k,
-              .v = scan_operands(n),
-              .heads = node_int(n, ATTR_heads, 1),
-              .head_dim = node_int(n, ATTR_head_dim, 1),
-              .groups = node_int(n, ATTR_groups, 1),
-              .states = node_int(n, ATTR_state, 1)};
+                 .v = scan_operands(n),
+                 .heads = node_int(n, ATTR_heads, 1),
+                 .head_dim = node_int(n, ATTR_head_dim, 1),
+                 .groups = node_int(n, ATTR_groups, 1),
+                 .states = node_int(n, ATTR_state, 1)};
     if (!divide_work(&s, diag))
         return false;
     place_threads(c, &s);

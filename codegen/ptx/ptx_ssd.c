@@ -84,11 +84,12 @@ choose_sizes(const Cg *c, Chunked *v, Diag *diag)
     }
     if (all_bytes(v) <= c->machine->gpu.shared_bytes)
         return true;
-    diag_error(diag, s->k->kernel->anchor->loc,
-               "a chunked ssd of %lld states needs %lld bytes of memory that a block shares; %s has "
-               "%lld (compile for form recurrent)",
-               (long long)s->states, (long long)all_bytes(v), c->machine->gpu.name,
-               (long long)c->machine->gpu.shared_bytes);
+    diag_error(
+        diag, s->k->kernel->anchor->loc,
+        "a chunked ssd of %lld states needs %lld bytes of memory that a block shares; %s has "
+        "%lld (compile for form recurrent)",
+        (long long)s->states, (long long)all_bytes(v), c->machine->gpu.name,
+        (long long)c->machine->gpu.shared_bytes);
     return false;
 }
 
@@ -269,8 +270,8 @@ load_state(Cg *c, const Chunked *v)
     Batch b = batches_of(c, v->h.rows, v->h.cols);
     Val x[BATCH];
     for (int i = 0; i < b.count; i++) {
-        const Val exists = LLVMBuildAnd(c->b, cg_less(c, b.row[i], states),
-                                        cg_less(c, b.col[i], columns), "");
+        const Val exists =
+            LLVMBuildAnd(c->b, cg_less(c, b.row[i], states), cg_less(c, b.col[i], columns), "");
         const Val at = state_at(c, v, cg_min(c, b.row[i], cg_sub(c, states, one)),
                                 cg_min(c, b.col[i], cg_sub(c, columns, one)));
         x[i] = LLVMBuildSelect(c->b, exists, cg_vload(c, at, s->stored, 1, NULL), cg_f32(c, 0), "");
@@ -287,8 +288,8 @@ store_state(Cg *c, const Chunked *v)
     const Val states = cg_i64(c, s->states), columns = columns_here(c, v);
     Batch b = batches_of(c, v->h.rows, v->h.cols);
     for (int i = 0; i < b.count; i++) {
-        CgIf exists = cg_if(c, LLVMBuildAnd(c->b, cg_less(c, b.row[i], states),
-                                            cg_less(c, b.col[i], columns), ""));
+        CgIf exists = cg_if(
+            c, LLVMBuildAnd(c->b, cg_less(c, b.row[i], states), cg_less(c, b.col[i], columns), ""));
         const Val x = cg_vload(c, element_at(c, &v->h, b.row[i], b.col[i]), DTYPE_f32, 1, NULL);
         cg_vstore(c, state_at(c, v, b.row[i], b.col[i]), s->stored, x, 1, NULL);
         cg_endif(c, &exists);
@@ -327,8 +328,7 @@ make_m(Cg *c, const Chunked *v)
         const Val factor = cg_fmul(c, between(c, &v->decay, i, j), shared_f32(c, v->decay.dt, j));
         const Val m = cg_fmul(c, cg_slice(c, cb, e, 1), factor);
         const Val above = cg_less(c, i, j);
-        row = LLVMBuildInsertElement(c->b, row,
-                                     LLVMBuildSelect(c->b, above, cg_f32(c, 0), m, ""),
+        row = LLVMBuildInsertElement(c->b, row, LLVMBuildSelect(c->b, above, cg_f32(c, 0), m, ""),
                                      cg_i64(c, e), "");
     }
     ptx_store(c, element_at(c, &v->M, i, t.tile.col), DTYPE_f32, row);

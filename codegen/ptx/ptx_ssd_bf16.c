@@ -4,22 +4,21 @@
  * A block has a few heads of one group of one segment and goes through it in runs of Q = 64 tokens.
  * Some warps have each head; a warp has 16 or 32 of its columns p, and of these the state, turned
  * round: h^T [P,N] are sums of products in f32 registers, and rounded in pairs they are the left
- * operand of the next product as they lie (ptx.h: ptx_mma_bf16). So, with all of y turned round too:
- *     C, B, x of the run to shared memory in bf16; decays of each head (codegen/ptx/ssd.h)
- *     S    = C B^T, 16 x 16 tokens of it at a time, on and below the diagonal, once for all heads
- *     M_ij = S_ij exp(a_i - a_j) dt_j for j <= i, else 0      of each head, to shared memory
- *     y^T  = (h^T C^T) exp(a_i) + x^T M^T + D x^T             stored
- *     h^T  = exp(a_last) h^T + (weight x)^T B
- * Rounded to bf16: C, B, x, M, weight x, and h where C h is made. A state that is stored in bf16 is
- * rounded where a chunk ends too. Which heads share a block changes no bits.
+ * operand of the next product as they lie (ptx.h: ptx_mma_bf16). So, with all of y turned round
+ * too: C, B, x of the run to shared memory in bf16; decays of each head (codegen/ptx/ssd.h) S    =
+ * C B^T, 16 x 16 tokens of it at a time, on and below the diagonal, once for all heads M_ij = S_ij
+ * exp(a_i - a_j) dt_j for j <= i, else 0      of each head, to shared memory y^T  = (h^T C^T)
+ * exp(a_i) + x^T M^T + D x^T             stored h^T  = exp(a_last) h^T + (weight x)^T B Rounded to
+ * bf16: C, B, x, M, weight x, and h where C h is made. A state that is stored in bf16 is rounded
+ * where a chunk ends too. Which heads share a block changes no bits.
  *
  * Exponentials are of differences a_i - a_j <= 0 alone (ex2.approx). What is padding is 0.
  *
  * Where C, B and x lie in memory as bf16, the warps beside are feeders: while the others go through
- * run i they copy those of run i + 2 and make M of run i + 1. One barrier a run does: C, B, x and the
- * decays have three places, M two. Elsewhere all warps round them first, and two blocks on an SM
- * overlap. How many heads and columns a block has is chosen by how many segments there are, so that
- * blocks fill the GPU; each number of y and h is made by the same sums in every such mode.
+ * run i they copy those of run i + 2 and make M of run i + 1. One barrier a run does: C, B, x and
+ * the decays have three places, M two. Elsewhere all warps round them first, and two blocks on an
+ * SM overlap. How many heads and columns a block has is chosen by how many segments there are, so
+ * that blocks fill the GPU; each number of y and h is made by the same sums in every such mode.
  *
  * Predicted, N=128, P=64, two heads a block: 672 products of 16 x 8 x 16 a run and head, 0.32 ms
  * for 65536 tokens of 64 heads at 62 % of an H200's dense rate; 120 KB of shared memory read, 0.27
@@ -63,22 +62,22 @@ typedef struct {
     int heads;       /* of the block */
     int64_t columns; /* of a head, in the block; parts: blocks of a head */
     int64_t parts;
-    int rows;        /* tiles of p that a warp has */
-    int warps;       /* of a head */
-    bool feeds;      /* the other warps are feeders; else each is one, too */
-    int feeders;     /* warps */
-    Val feeder;      /* this warp's number among them */
-    int64_t n;       /* N, up to whole tiles */
-    Val shared;      /* places of runs, of decays, of M */
-    Rows C, B;       /* [Q,N] */
-    Rows x, M;       /* [Q,P], [Q,Q] of this thread's head */
+    int rows;                    /* tiles of p that a warp has */
+    int warps;                   /* of a head */
+    bool feeds;                  /* the other warps are feeders; else each is one, too */
+    int feeders;                 /* warps */
+    Val feeder;                  /* this warp's number among them */
+    int64_t n;                   /* N, up to whole tiles */
+    Val shared;                  /* places of runs, of decays, of M */
+    Rows C, B;                   /* [Q,N] */
+    Rows x, M;                   /* [Q,P], [Q,Q] of this thread's head */
     Val x_all, m_all, decay_all; /* of the block's heads */
     PtxDecay decay;
     PtxRun run;
-    Val first, number; /* head of the block; this warp's, of those of the block */
-    Val begin;         /* column of the head where the block's begin */
-    Val p0;            /* of those, where this warp's begin */
-    Val line, place; /* l / 4 and 2 (l % 4) of lane l: where ptx_mma_bf16 has its numbers */
+    Val first, number;    /* head of the block; this warp's, of those of the block */
+    Val begin;            /* column of the head where the block's begin */
+    Val p0;               /* of those, where this warp's begin */
+    Val line, place;      /* l / 4 and 2 (l % 4) of lane l: where ptx_mma_bf16 has its numbers */
     Val down[2], over[2]; /* row and column of the matrices that a lane gives the address of: see
                            * Order */
     Val h[MOST_ROWS][MOST_STATE / 4][QUAD]; /* variables: [tile of p][8 states] */
@@ -212,8 +211,7 @@ place_warp(Cg *c, Pairs *v)
     const Val warp = ptx_warp(c), own = cg_i64(c, state_warps(v)), block = ptx_block(c, 0);
     const Val parts = cg_i64(c, v->parts), line = cg_div(c, block, parts);
     v->first = cg_mul(c, line, cg_i64(c, v->heads));
-    v->begin =
-        cg_mul(c, cg_sub(c, block, cg_mul(c, line, parts)), cg_i64(c, v->columns));
+    v->begin = cg_mul(c, cg_sub(c, block, cg_mul(c, line, parts)), cg_i64(c, v->columns));
     v->number = cg_div(c, warp, cg_i64(c, v->warps));
     const Val before = cg_mul(c, v->number, cg_i64(c, v->warps));
     v->p0 = cg_mul(c, cg_sub(c, warp, before), cg_i64(c, (int64_t)v->rows * TILE));
@@ -297,13 +295,14 @@ unit_of(Cg *c, const Pairs *v, const Staged *t, Val row, Val col, Val exists)
             x[i] = t->width % UNIT == 0 ? one : LLVMBuildSelect(c->b, is, one, cg_f32(c, 0), "");
             continue;
         }
-        const Val all = ptx_load(c, cg_element(c, o->base, o->dtype, row, o->stride, at), o->dtype,
-                                 lanes);
+        const Val all =
+            ptx_load(c, cg_element(c, o->base, o->dtype, row, o->stride, at), o->dtype, lanes);
         for (int e = 0; e < lanes; e++)
             x[i + e] = cg_slice(c, all, e, 1);
     }
     for (int i = 0; i < UNIT; i += 2)
-        unit = LLVMBuildInsertElement(c->b, unit, ptx_pair(c, x[i], x[i + 1]), cg_i64(c, i / 2), "");
+        unit =
+            LLVMBuildInsertElement(c->b, unit, ptx_pair(c, x[i], x[i + 1]), cg_i64(c, i / 2), "");
     return LLVMBuildSelect(c->b, exists, unit, LLVMConstNull(LLVMTypeOf(unit)), "");
 }
 
@@ -546,6 +545,28 @@ store_m(Cg *c, const Pairs *v, int head, Val i, Val j, Val *s)
     }
 }
 
+/* 16 x 16 sums of S, tokens from i and from j on. Every other step of n is summed by itself, so
+ * that four sums do not wait for each other. */
+static void
+block_of_s(Cg *c, const Pairs *v, Val i, Val j, Val sum[2][QUAD])
+{
+    const Val zero = cg_i64(c, 0);
+    Val odd[2][QUAD];
+    open_sums(c, sum[0], 2 * QUAD);
+    open_sums(c, odd[0], 2 * QUAD);
+    for (int64_t n = 0; n < v->n; n += TILE) {
+        Val left[4], right[4];
+        load_tile(c, v, &v->C, i, zero, 0, n, DOWN, false, left);
+        load_tile(c, v, &v->B, j, zero, 0, n, ACROSS, false, right);
+        for (int half = 0; half < 2; half++)
+            multiply(c, n / TILE % 2 ? odd[half] : sum[half], left, right + 2 * half);
+    }
+    for (int e = 0; e < 2 * QUAD; e++) {
+        const Val to = sum[e / QUAD][e % QUAD], more = odd[e / QUAD][e % QUAD];
+        cg_set(c, to, cg_fadd(c, cg_get(c, c->f32, to), cg_get(c, c->f32, more)));
+    }
+}
+
 /* Blocks of 16 x 16 tokens, row after row as far as the diagonal: number b is in row r where r (r +
  * 1) / 2 <= b. */
 static void
@@ -555,23 +576,14 @@ make_m(Cg *c, const Pairs *v)
     const Val rows = cg_div_up(c, v->run.count, tile);
     const Val all = cg_div(c, cg_mul(c, rows, cg_add(c, rows, one)), two);
     CgLoop b = cg_loop(c, "block", v->feeder, all, v->feeders);
-    Val r = cg_i64(c, 0), before = r;
+    Val r = cg_i64(c, 0), before = r, s[2][QUAD];
     for (int i = 1; i < RUN_TILES; i++) {
         const Val begins = cg_i64(c, i * (i + 1) / 2), past = cg_less(c, b.i, begins);
         r = LLVMBuildSelect(c->b, past, r, cg_i64(c, i), "");
         before = LLVMBuildSelect(c->b, past, before, begins, "");
     }
     const Val i = cg_mul(c, r, tile), j = cg_mul(c, cg_sub(c, b.i, before), tile);
-    const Val zero = cg_i64(c, 0);
-    Val s[2][QUAD];
-    open_sums(c, s[0], 2 * QUAD);
-    for (int64_t n = 0; n < v->n; n += TILE) {
-        Val left[4], right[4];
-        load_tile(c, v, &v->C, i, zero, 0, n, DOWN, false, left);
-        load_tile(c, v, &v->B, j, zero, 0, n, ACROSS, false, right);
-        multiply(c, s[0], left, right);
-        multiply(c, s[1], left, right + 2);
-    }
+    block_of_s(c, v, i, j, s);
     for (int head = 0; head < v->heads; head++)
         for (int half = 0; half < 2; half++)
             store_m(c, v, head, i, cg_add(c, j, cg_i64(c, half * HALF)), s[half]);

@@ -250,8 +250,8 @@ ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxDecay *to, const Val *dt)
     for (int i = 0; i < tokens_of_lane(s); i++) {
         Val sum = NULL;
         const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt[i], wide, ""), rate);
-        a[i] = cg_fadd(c, all,
-                       sum_lanes(c, cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log), &sum));
+        a[i] =
+            cg_fadd(c, all, sum_lanes(c, cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log), &sum));
         all = cg_fadd(c, all, sum);
     }
     for (int i = 0; i < tokens_of_lane(s); i++)
