@@ -153,6 +153,10 @@ Val cg_exp2_coarsely(Cg *c, Val x);
 Val cg_tanh(Cg *c, Val x);
 Val cg_rsqrt(Cg *c, Val x); /* 1 / sqrt(x), each step correctly rounded */
 bool cg_has_formula(Op op); /* cg_pointwise knows it */
+/* A GPU's instructions (PTX ISA, ex2.approx.ftz and rcp.approx.ftz; codegen/ptx/ptx.c), of f32: 2^x
+ * with an error of 2^-22, 0 where it is below 2^-126; 1 / x with one of 2^-23. */
+Val ptx_exp2(Cg *c, Val x);
+Val ptx_reciprocal(Cg *c, Val x);
 
 /* ---- the kernel being emitted ------------------------------------------------------------- */
 

@@ -8,7 +8,6 @@
 #include <math.h>
 
 #include "codegen/emit/cg.h"
-#include "codegen/ptx/ptx.h"
 
 static Val
 unary(Cg *c, const char *name, Val x)
@@ -425,8 +424,8 @@ cast(Cg *c, const Node *n, Val x)
 /* Formula of an op, and the greatest error in units in the last place that it promises over every
  * f32 (0: correctly rounded, or no rounding at all). Measured over all floats with 2^-10 <= |x| <
  * 2^7, with fma and without: exp 1.01, sigmoid 2.41, silu 3.40, softplus 1.97, tanh 1.34,
- * gelu 3.41, gelu_erf 3.50. coarsely: to 2^-12, for vectors of 512 bits, and on a GPU, whose results
- * are rounded to 16 bits or fewer; NULL: not cheaper. */
+ * gelu 3.41, gelu_erf 3.50. coarsely: to 2^-12, for vectors of 512 bits, and on a GPU, whose
+ * results are rounded to 16 bits or fewer; NULL: not cheaper. */
 static const struct {
     Val (*of_one)(Cg *c, Val x);
     Val (*coarsely)(Cg *c, Val x);

@@ -31,6 +31,10 @@ typedef struct {
 
 typedef struct {
     PtxSsd s;
+    int64_t columns; /* of the head, in a block */
+    Val first;       /* of them */
+    PtxRun run;
+    PtxDecay decay;
     Matrix C, Bt, x, X, M, h; /* [Q,N] [N,Q] [Q,P] [Q,P] [Q,Q] [N,P] */
 } Chunked;
 
@@ -41,7 +45,7 @@ static void
 set_sizes(Chunked *v)
 {
     const PtxSsd *s = &v->s;
-    const int64_t n = round_up(s->states, ROWS_H), p = round_up(s->columns, WIDE), q = s->run;
+    const int64_t n = round_up(s->states, ROWS_H), p = round_up(v->columns, WIDE), q = s->run;
     v->C = (Matrix){.rows = q, .cols = n, .stride = n};
     v->Bt = (Matrix){.rows = n, .cols = q, .stride = q + WIDE}; /* written down, by neighbours */
     v->x = v->X = (Matrix){.rows = q, .cols = p, .stride = p};
@@ -69,13 +73,13 @@ choose_sizes(const Cg *c, Chunked *v, Diag *diag)
     PtxSsd *s = &v->s;
     const int64_t wide = round_up(s->head_dim, WIDE);
     s->run = MOST_RUN;
-    s->columns = wide < MOST_COLUMNS ? wide : MOST_COLUMNS;
+    v->columns = wide < MOST_COLUMNS ? wide : MOST_COLUMNS;
     set_sizes(v);
-    while (all_bytes(v) > SHARED && (s->run > LEAST_RUN || s->columns > LEAST_COLUMNS)) {
-        if (s->run > MOST_RUN / 2 || s->columns <= LEAST_COLUMNS)
+    while (all_bytes(v) > SHARED && (s->run > LEAST_RUN || v->columns > LEAST_COLUMNS)) {
+        if (s->run > MOST_RUN / 2 || v->columns <= LEAST_COLUMNS)
             s->run /= 2;
         else
-            s->columns = round_up(s->columns / 2, WIDE);
+            v->columns = round_up(v->columns / 2, WIDE);
         set_sizes(v);
     }
     if (all_bytes(v) <= c->machine->gpu.shared_bytes)
@@ -95,7 +99,8 @@ reserve(Cg *c, Chunked *v)
     Matrix *const all[] = {&v->C, &v->Bt, &v->x, &v->X, &v->M, &v->h};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         all[i]->at = ptx_shared(c, v->s.k, bytes_of(all[i]));
-    ptx_ssd_decay_at(c, &v->s, ptx_shared(c, v->s.k, ptx_ssd_decay_bytes(&v->s)));
+    const Val decay = ptx_shared(c, v->s.k, ptx_ssd_decay_bytes(&v->s));
+    v->decay = ptx_ssd_decay_at(c, &v->s, decay);
 }
 
 /* ---- matrices ---------------------------------------------------------------------------------
@@ -194,25 +199,25 @@ batches_of(Cg *c, int64_t rows, int64_t cols)
 
 /* x[row][col], 0 where there is none. count, width: how many there are. */
 static Val
-eval_or_zero(Cg *c, const PtxSsd *s, const Value *v, Val row, Val first, Val col, Val width)
+eval_or_zero(Cg *c, const Chunked *v, const Value *from, Val row, Val first, Val col, Val width)
 {
-    const Val one = cg_i64(c, 1);
-    const Val exists = LLVMBuildAnd(c->b, cg_less(c, row, s->count), cg_less(c, col, width), "");
-    const Val at = cg_add(c, s->row, cg_min(c, row, cg_sub(c, s->count, one)));
+    const Val one = cg_i64(c, 1), count = v->run.count;
+    const Val exists = LLVMBuildAnd(c->b, cg_less(c, row, count), cg_less(c, col, width), "");
+    const Val at = cg_add(c, v->run.row, cg_min(c, row, cg_sub(c, count, one)));
     const Val near = cg_add(c, first, cg_min(c, col, cg_sub(c, width, one)));
-    const Val x = cg_eval_one(c, s->k, v, at, near);
+    const Val x = cg_eval_one(c, v->s.k, from, at, near);
     return LLVMBuildSelect(c->b, exists, x, cg_f32(c, 0), "");
 }
 
-/* Columns first .. of v, of which there are `width`, to `to`, or transposed. */
+/* Columns first .. of a value, of which there are `width`, to `to`, or transposed. */
 static void
-stage(Cg *c, const PtxSsd *s, const Value *v, Val first, Val width, const Matrix *to,
+stage(Cg *c, const Chunked *v, const Value *from, Val first, Val width, const Matrix *to,
       bool transposed)
 {
-    Batch b = batches_of(c, s->run, transposed ? to->rows : to->cols);
+    Batch b = batches_of(c, v->s.run, transposed ? to->rows : to->cols);
     Val x[BATCH];
     for (int i = 0; i < b.count; i++)
-        x[i] = eval_or_zero(c, s, v, b.row[i], first, b.col[i], width);
+        x[i] = eval_or_zero(c, v, from, b.row[i], first, b.col[i], width);
     for (int i = 0; i < b.count; i++) {
         const Val at = transposed ? element_at(c, to, b.col[i], b.row[i])
                                   : element_at(c, to, b.row[i], b.col[i]);
@@ -223,16 +228,16 @@ stage(Cg *c, const PtxSsd *s, const Value *v, Val first, Val width, const Matrix
 
 /* Columns of the head that this block has. */
 static Val
-columns_here(Cg *c, const PtxSsd *s)
+columns_here(Cg *c, const Chunked *v)
 {
-    return cg_min(c, cg_i64(c, s->columns), cg_sub(c, cg_i64(c, s->head_dim), s->first));
+    return cg_min(c, cg_i64(c, v->columns), cg_sub(c, cg_i64(c, v->s.head_dim), v->first));
 }
 
 /* The block's first column, of x and y. */
 static Val
-first_column(Cg *c, const PtxSsd *s)
+first_column(Cg *c, const Chunked *v)
 {
-    return cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), s->first);
+    return cg_add(c, cg_mul(c, v->s.head, cg_i64(c, v->s.head_dim)), v->first);
 }
 
 static void
@@ -240,19 +245,20 @@ stage_run(Cg *c, const Chunked *v)
 {
     const PtxSsd *s = &v->s;
     const Val states = cg_i64(c, s->states), group = cg_mul(c, s->group, states);
-    stage(c, s, s->C, group, states, &v->C, false);
-    stage(c, s, s->B, group, states, &v->Bt, true);
-    stage(c, s, s->x, first_column(c, s), columns_here(c, s), &v->x, false);
-    ptx_ssd_decay(c, s, 0);
+    stage(c, v, s->C, group, states, &v->C, false);
+    stage(c, v, s->B, group, states, &v->Bt, true);
+    stage(c, v, s->x, first_column(c, v), columns_here(c, v), &v->x, false);
+    CgIf first = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, GPU_WARP)));
+    Val dt[PTX_SSD_LANE_TOKENS];
+    ptx_ssd_load_dt(c, s, &v->run, dt);
+    ptx_ssd_make_decay(c, s, &v->decay, dt);
+    cg_endif(c, &first);
 }
 
 static Val
-state_at(Cg *c, const PtxSsd *s, Val n, Val p)
+state_at(Cg *c, const Chunked *v, Val n, Val p)
 {
-    const Val base = cg_state_at(c, s->k, cg_operand(s->k, s->state), s->seg.slot);
-    const Val head =
-        cg_at(c, base, s->stored, cg_mul(c, s->head, cg_i64(c, s->states * s->head_dim)));
-    return cg_element(c, head, s->stored, n, s->head_dim, cg_add(c, s->first, p));
+    return ptx_ssd_state_at(c, &v->s, n, cg_add(c, v->first, p));
 }
 
 /* h from memory, or to it. */
@@ -260,13 +266,13 @@ static void
 load_state(Cg *c, const Chunked *v)
 {
     const PtxSsd *s = &v->s;
-    const Val states = cg_i64(c, s->states), columns = columns_here(c, s), one = cg_i64(c, 1);
+    const Val states = cg_i64(c, s->states), columns = columns_here(c, v), one = cg_i64(c, 1);
     Batch b = batches_of(c, v->h.rows, v->h.cols);
     Val x[BATCH];
     for (int i = 0; i < b.count; i++) {
         const Val exists =
             LLVMBuildAnd(c->b, cg_less(c, b.row[i], states), cg_less(c, b.col[i], columns), "");
-        const Val at = state_at(c, s, cg_min(c, b.row[i], cg_sub(c, states, one)),
+        const Val at = state_at(c, v, cg_min(c, b.row[i], cg_sub(c, states, one)),
                                 cg_min(c, b.col[i], cg_sub(c, columns, one)));
         x[i] = LLVMBuildSelect(c->b, exists, cg_vload(c, at, s->stored, 1, NULL), cg_f32(c, 0), "");
     }
@@ -279,13 +285,13 @@ static void
 store_state(Cg *c, const Chunked *v)
 {
     const PtxSsd *s = &v->s;
-    const Val states = cg_i64(c, s->states), columns = columns_here(c, s);
+    const Val states = cg_i64(c, s->states), columns = columns_here(c, v);
     Batch b = batches_of(c, v->h.rows, v->h.cols);
     for (int i = 0; i < b.count; i++) {
         CgIf exists = cg_if(
             c, LLVMBuildAnd(c->b, cg_less(c, b.row[i], states), cg_less(c, b.col[i], columns), ""));
         const Val x = cg_vload(c, element_at(c, &v->h, b.row[i], b.col[i]), DTYPE_f32, 1, NULL);
-        cg_vstore(c, state_at(c, s, b.row[i], b.col[i]), s->stored, x, 1, NULL);
+        cg_vstore(c, state_at(c, v, b.row[i], b.col[i]), s->stored, x, 1, NULL);
         cg_endif(c, &exists);
     }
     cg_loop_end(c, &b.loop);
@@ -300,17 +306,26 @@ shared_f32(Cg *c, Val array, Val index)
     return cg_vload(c, cg_at(c, array, DTYPE_f32, index), DTYPE_f32, 1, NULL);
 }
 
+/* exp(a_i - a_j), i >= j. Where a difference is rounded, e^x is off by x 2^-24 of itself: by 2^-25
+ * of 1 at most, as x <= 0. */
+static Val
+between(Cg *c, const PtxDecay *d, Val i, Val j)
+{
+    const Val high = cg_fsub(c, shared_f32(c, d->high, i), shared_f32(c, d->high, j));
+    const Val low = cg_fsub(c, shared_f32(c, d->low, i), shared_f32(c, d->low, j));
+    return cg_exp(c, cg_fadd(c, high, low));
+}
+
 static void
 make_m(Cg *c, const Chunked *v)
 {
-    const PtxSsd *s = &v->s;
     Tiles t = tiles_of(c, &v->M, ROWS_M);
     multiply(c, &t.tile, &v->C, &v->Bt, cg_i64(c, v->C.cols));
     const Val i = t.tile.row, cb = cg_get(c, tile_type(c), t.tile.sum[0]);
     Val row = LLVMGetPoison(tile_type(c));
     for (int e = 0; e < WIDE; e++) {
         const Val j = cg_add(c, t.tile.col, cg_i64(c, e));
-        const Val factor = cg_fmul(c, ptx_ssd_between(c, s, i, j), shared_f32(c, s->decay.dt, j));
+        const Val factor = cg_fmul(c, between(c, &v->decay, i, j), shared_f32(c, v->decay.dt, j));
         const Val m = cg_fmul(c, cg_slice(c, cb, e, 1), factor);
         const Val above = cg_less(c, i, j);
         row = LLVMBuildInsertElement(c->b, row, LLVMBuildSelect(c->b, above, cg_f32(c, 0), m, ""),
@@ -325,7 +340,7 @@ static void
 weigh_x(Cg *c, const Chunked *v)
 {
     Tiles t = tiles_of(c, &v->x, 1);
-    const Val weight = shared_f32(c, v->s.decay.weight, t.tile.row);
+    const Val weight = shared_f32(c, v->decay.weight, t.tile.row);
     const Val x = ptx_load(c, element_at(c, &v->x, t.tile.row, t.tile.col), DTYPE_f32, WIDE);
     ptx_store(c, element_at(c, &v->X, t.tile.row, t.tile.col), DTYPE_f32,
               cg_fmul(c, cg_splat(c, weight, WIDE), x));
@@ -337,17 +352,17 @@ static void
 store_y(Cg *c, const Chunked *v, const Tile *t, int r)
 {
     const PtxSsd *s = &v->s;
-    const Val i = cg_add(c, t->row, cg_i64(c, r)), columns = columns_here(c, s);
+    const Val i = cg_add(c, t->row, cg_i64(c, r)), columns = columns_here(c, v);
     const Val y = cg_get(c, tile_type(c), t->sum[r]);
-    CgIf row = cg_if(c, cg_less(c, i, s->count));
+    CgIf row = cg_if(c, cg_less(c, i, v->run.count));
     for (int e = 0; e < WIDE; e++) {
         const Val p = cg_add(c, t->col, cg_i64(c, e));
         CgIf col = {0};
-        const bool whole = s->head_dim % s->columns == 0;
+        const bool whole = s->head_dim % v->columns == 0;
         if (!whole)
             col = cg_if(c, cg_less(c, p, columns));
         const CgSite site = {
-            .row = cg_add(c, s->row, i), .col = cg_add(c, first_column(c, s), p), .lanes = 1};
+            .row = cg_add(c, v->run.row, i), .col = cg_add(c, first_column(c, v), p), .lanes = 1};
         Val one = cg_slice(c, y, e, 1);
         if (s->skip)
             one = cg_fma(c, s->skip, shared_f32(c, element_at(c, &v->x, i, p), cg_i64(c, 0)), one);
@@ -367,7 +382,7 @@ make_y(Cg *c, const Chunked *v)
     Tiles t = tiles_of(c, &(Matrix){.rows = s->run, .cols = v->x.cols}, ROWS_Y);
     multiply(c, &t.tile, &v->C, &v->h, cg_i64(c, v->C.cols));
     for (int r = 0; r < ROWS_Y; r++) {
-        const Val enter = shared_f32(c, s->decay.enter, cg_add(c, t.tile.row, cg_i64(c, r)));
+        const Val enter = shared_f32(c, v->decay.enter, cg_add(c, t.tile.row, cg_i64(c, r)));
         const Val sum = cg_get(c, tile_type(c), t.tile.sum[r]);
         cg_set(c, t.tile.sum[r], cg_fmul(c, cg_splat(c, enter, WIDE), sum));
     }
@@ -382,8 +397,8 @@ static void
 update_state(Cg *c, const Chunked *v)
 {
     const PtxSsd *s = &v->s;
-    const Val kept = shared_f32(c, s->decay.enter, cg_sub(c, s->count, cg_i64(c, 1)));
-    const Val rounds = ptx_ssd_rounds(c, s);
+    const Val kept = shared_f32(c, v->decay.enter, cg_sub(c, v->run.count, cg_i64(c, 1)));
+    const Val rounds = ptx_ssd_rounds(c, s, &v->run);
     Tiles t = tiles_of(c, &v->h, ROWS_H);
     multiply(c, &t.tile, &v->Bt, &v->X, cg_i64(c, s->run));
     for (int r = 0; r < ROWS_H; r++) {
@@ -397,17 +412,37 @@ update_state(Cg *c, const Chunked *v)
     cg_loop_end(c, &t.loop);
 }
 
+/* The grid, and what of the head a block has. */
+static void
+place(Cg *c, Chunked *v)
+{
+    PtxSsd *s = &v->s;
+    const int64_t parts = (s->head_dim + v->columns - 1) / v->columns;
+    ptx_threads(s->k, THREADS);
+    ptx_grid(s->k, 0, ABI_ONE, s->heads * parts, 1, 1);
+    ptx_grid(s->k, 1, ABI_SEGMENTS, 1, 1, 1);
+    const Val block = ptx_block(c, 0), head = cg_div(c, block, cg_i64(c, parts));
+    const Val part = cg_sub(c, block, cg_mul(c, head, cg_i64(c, parts)));
+    v->first = cg_mul(c, part, cg_i64(c, v->columns));
+    ptx_ssd_open(c, s, ptx_block(c, 1), head);
+}
+
 bool
 ptx_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
 {
     Chunked v = {0};
-    if (!ptx_ssd_bind(k, &v.s, diag) || !choose_sizes(c, &v, diag))
+    if (!ptx_ssd_bind(k, &v.s, diag))
         return false;
-    ptx_threads(k, THREADS);
-    ptx_ssd_place(c, &v.s);
+    if (ptx_ssd_bf16(c, &v.s))
+        return true;
+    v.s.coarse = false;
+    if (!choose_sizes(c, &v, diag))
+        return false;
+    place(c, &v);
     reserve(c, &v);
     load_state(c, &v);
-    CgLoop run = ptx_ssd_runs(c, &v.s);
+    CgLoop run = cg_loop(c, "run", cg_i64(c, 0), ptx_ssd_runs(c, &v.s), 1);
+    v.run = ptx_ssd_run(c, &v.s, run.i);
     ptx_barrier(c); /* all have done with the run before */
     stage_run(c, &v);
     ptx_barrier(c);

@@ -64,70 +64,76 @@ ptx_ssd_bind(CgKernel *k, PtxSsd *s, Diag *diag)
         return false;
     }
     k->domain = s->y;
+    s->coarse = dot && dot_is_bf16(dot);
     s->stored = s->state->type.dtype;
     return true;
 }
 
-bool
-ptx_ssd_dot_bf16(const PtxSsd *s)
+void
+ptx_ssd_open(Cg *c, PtxSsd *s, Val segment, Val head)
 {
-    return dot_is_bf16(s->y->def);
+    s->seg = cg_segment(c, s->k, segment);
+    s->head = head;
+    s->group = cg_div(c, head, cg_i64(c, s->heads / s->groups));
+    s->rate = cg_decay_rate(c, s->k, s->A, head);
+    s->skip = s->D ? cg_eval_one(c, s->k, s->D, cg_i64(c, 0), head) : NULL;
 }
 
-void
-ptx_ssd_place(Cg *c, PtxSsd *s)
+Val
+ptx_ssd_state_at(Cg *c, const PtxSsd *s, Val n, Val p)
 {
-    const int64_t parts = (s->head_dim + s->columns - 1) / s->columns;
-    ptx_grid(s->k, 0, ABI_ONE, s->heads * parts, 1, 1);
-    ptx_grid(s->k, 1, ABI_SEGMENTS, 1, 1, 1);
-    const Val block = ptx_block(c, 0);
-    s->seg = cg_segment(c, s->k, ptx_block(c, 1));
-    s->head = cg_div(c, block, cg_i64(c, parts));
-    s->group = cg_div(c, s->head, cg_i64(c, s->heads / s->groups));
-    const Val part = cg_sub(c, block, cg_mul(c, s->head, cg_i64(c, parts)));
-    s->first = cg_mul(c, part, cg_i64(c, s->columns));
-    s->rate = cg_decay_rate(c, s->k, s->A, s->head);
-    s->skip = s->D ? cg_eval_one(c, s->k, s->D, cg_i64(c, 0), s->head) : NULL;
+    const Val base = cg_state_at(c, s->k, cg_operand(s->k, s->state), s->seg.slot);
+    const Val before = cg_mul(c, s->head, cg_i64(c, s->states * s->head_dim));
+    return cg_element(c, cg_at(c, base, s->stored, before), s->stored, n, s->head_dim, p);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------
  */
 
+/* A run ends where a chunk ends, so that cuts between chunks change no bits: of each chunk whole
+ * runs, and the rest. 0: chunks are whole runs, or there are none. */
 static int64_t
 runs_of_chunk(const PtxSsd *s)
 {
-    return s->chunk == CHUNK_ALL ? 1 : (s->chunk + s->run - 1) / s->run;
-}
-
-/* A run ends where a chunk ends, so that cuts between chunks change no bits. */
-CgLoop
-ptx_ssd_runs(Cg *c, PtxSsd *s)
-{
-    const Val most = cg_i64(c, s->run), len = s->seg.len;
-    if (s->chunk == CHUNK_ALL || s->chunk % s->run == 0) {
-        CgLoop loop = cg_loop(c, "run", cg_i64(c, 0), len, s->run);
-        s->row = cg_add(c, s->seg.row, loop.i);
-        s->count = cg_min(c, most, cg_sub(c, len, loop.i));
-        return loop;
-    }
-    const Val chunk = cg_i64(c, s->chunk), runs = cg_i64(c, runs_of_chunk(s));
-    const Val whole = cg_div(c, len, chunk), rest = cg_sub(c, len, cg_mul(c, whole, chunk));
-    const Val all = cg_add(c, cg_mul(c, whole, runs), cg_div_up(c, rest, most));
-    CgLoop loop = cg_loop(c, "run", cg_i64(c, 0), all, 1);
-    const Val number = cg_div(c, loop.i, runs);
-    const Val before = cg_mul(c, cg_sub(c, loop.i, cg_mul(c, number, runs)), most);
-    const Val token = cg_add(c, cg_mul(c, number, chunk), before);
-    s->row = cg_add(c, s->seg.row, token);
-    s->count = cg_min(c, cg_min(c, most, cg_sub(c, chunk, before)), cg_sub(c, len, token));
-    return loop;
+    const bool whole = s->chunk == CHUNK_ALL || s->chunk % s->run == 0;
+    return whole ? 0 : (s->chunk + s->run - 1) / s->run;
 }
 
 Val
-ptx_ssd_rounds(Cg *c, const PtxSsd *s)
+ptx_ssd_runs(Cg *c, const PtxSsd *s)
+{
+    const Val most = cg_i64(c, s->run);
+    if (!runs_of_chunk(s))
+        return cg_div_up(c, s->seg.len, most);
+    const Val chunk = cg_i64(c, s->chunk), whole = cg_div(c, s->seg.len, chunk);
+    const Val rest = cg_sub(c, s->seg.len, cg_mul(c, whole, chunk));
+    const Val runs = cg_mul(c, whole, cg_i64(c, runs_of_chunk(s)));
+    return cg_add(c, runs, cg_div_up(c, rest, most));
+}
+
+PtxRun
+ptx_ssd_run(Cg *c, const PtxSsd *s, Val number)
+{
+    const Val most = cg_i64(c, s->run), each = cg_i64(c, runs_of_chunk(s));
+    Val token = NULL, room = most;
+    if (!runs_of_chunk(s)) {
+        token = cg_mul(c, number, most);
+    } else {
+        const Val chunk = cg_div(c, number, each);
+        const Val before = cg_mul(c, cg_sub(c, number, cg_mul(c, chunk, each)), most);
+        token = cg_add(c, cg_mul(c, chunk, cg_i64(c, s->chunk)), before);
+        room = cg_min(c, most, cg_sub(c, cg_i64(c, s->chunk), before));
+    }
+    return (PtxRun){.row = cg_add(c, s->seg.row, token),
+                    .count = cg_min(c, room, cg_sub(c, s->seg.len, token))};
+}
+
+Val
+ptx_ssd_rounds(Cg *c, const PtxSsd *s, const PtxRun *run)
 {
     if (s->stored == DTYPE_f32)
         return NULL;
-    const Val done = cg_sub(c, cg_add(c, s->row, s->count), s->seg.row);
+    const Val done = cg_sub(c, cg_add(c, run->row, run->count), s->seg.row);
     if (s->chunk == CHUNK_ALL)
         return cg_less(c, cg_sub(c, s->seg.len, cg_i64(c, 1)), done);
     const Val left = LLVMBuildURem(c->b, done, cg_i64(c, s->chunk), "");
@@ -138,6 +144,7 @@ ptx_ssd_rounds(Cg *c, const PtxSsd *s)
  */
 
 enum { DECAY_ARRAYS = 5 };
+static const double LOG2_E = 1.44269504088896341;
 
 /* A warp makes them for whole lanes. */
 static int64_t
@@ -152,25 +159,20 @@ ptx_ssd_decay_bytes(const PtxSsd *s)
     return DECAY_ARRAYS * decay_room(s) * (int64_t)sizeof(float);
 }
 
-void
-ptx_ssd_decay_at(Cg *c, PtxSsd *s, Val shared)
+PtxDecay
+ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared)
 {
-    PtxDecay *d = &s->decay;
-    Val *const arrays[DECAY_ARRAYS] = {&d->high, &d->low, &d->dt, &d->enter, &d->weight};
+    PtxDecay d;
+    Val *const arrays[DECAY_ARRAYS] = {&d.high, &d.low, &d.dt, &d.enter, &d.weight};
     for (int i = 0; i < DECAY_ARRAYS; i++)
         *arrays[i] = cg_at(c, shared, DTYPE_f32, cg_i64(c, i * decay_room(s)));
+    return d;
 }
 
 static void
 put(Cg *c, Val array, Val token, Val x)
 {
     cg_vstore(c, cg_at(c, array, DTYPE_f32, token), DTYPE_f32, x, 1, NULL);
-}
-
-static Val
-get(Cg *c, Val array, Val token)
-{
-    return cg_vload(c, cg_at(c, array, DTYPE_f32, token), DTYPE_f32, 1, NULL);
 }
 
 /* The sum of the lanes up to this one, and of all: two lanes at a time, then two pairs ... */
@@ -189,61 +191,69 @@ sum_lanes(Cg *c, Val x, Val *total)
     return x;
 }
 
-/* The sums so far, in double. */
-typedef struct {
-    Val dt, a;
-} Token;
-
-static void
-store_token(Cg *c, const PtxSsd *s, const Token *t, Val last, Val token)
+/* e^x, x <= 0. */
+static Val
+exponential(Cg *c, const PtxSsd *s, Val x)
 {
-    const PtxDecay *d = &s->decay;
-    const LLVMTypeRef wide = LLVMTypeOf(t->a);
-    const Val high = LLVMBuildFPTrunc(c->b, t->a, c->f32, "");
-    const Val rest = cg_fsub(c, t->a, LLVMBuildFPExt(c->b, high, wide, ""));
-    const Val until = LLVMBuildFPTrunc(c->b, cg_fsub(c, last, t->a), c->f32, "");
-    put(c, d->high, token, high);
-    put(c, d->low, token, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
-    put(c, d->dt, token, t->dt);
-    put(c, d->enter, token, cg_exp(c, high));
-    put(c, d->weight, token, cg_fmul(c, cg_exp(c, until), t->dt));
+    return s->coarse ? ptx_exp2(c, cg_fmul(c, x, cg_f32(c, LOG2_E))) : cg_exp(c, x);
+}
+
+/* a, last: in double; of this token and of the run's last. */
+static void
+store_token(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a, Val last)
+{
+    const LLVMTypeRef wide = LLVMTypeOf(a);
+    const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
+    const Val until = LLVMBuildFPTrunc(c->b, cg_fsub(c, last, a), c->f32, "");
+    if (s->coarse) {
+        const Val octaves = cg_fmul(c, a, LLVMConstReal(wide, LOG2_E));
+        put(c, to->high, token, LLVMBuildFPTrunc(c->b, octaves, c->f32, ""));
+    } else {
+        const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
+        put(c, to->high, token, high);
+        put(c, to->low, token, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
+    }
+    put(c, to->dt, token, dt);
+    put(c, to->enter, token, exponential(c, s, high));
+    put(c, to->weight, token, cg_fmul(c, exponential(c, s, until), dt));
+}
+
+static Val
+token_of(Cg *c, int i)
+{
+    return cg_add(c, ptx_lane(c), cg_i64(c, i * GPU_WARP));
+}
+
+static int
+tokens_of_lane(const PtxSsd *s)
+{
+    return (int)(decay_room(s) / GPU_WARP);
 }
 
 void
-ptx_ssd_decay(Cg *c, const PtxSsd *s, int warp)
+ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt)
 {
-    enum { MOST = 64 / GPU_WARP };
-    const LLVMTypeRef wide = LLVMDoubleTypeInContext(c->ctx);
-    const int parts = (int)(decay_room(s) / GPU_WARP);
-    Token token[MOST];
-    CgIf mine = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_warp(c), cg_i64(c, warp), ""));
-    const Val rate = LLVMBuildFPExt(c->b, s->rate, wide, "");
-    const Val last = cg_sub(c, s->count, cg_i64(c, 1));
-    Val all = LLVMConstReal(wide, 0);
-    for (int i = 0; i < parts; i++) {
-        const Val j = cg_add(c, ptx_lane(c), cg_i64(c, i * GPU_WARP));
-        const Val row = cg_add(c, s->row, cg_min(c, j, last));
-        const Val dt = cg_eval_one(c, s->k, s->dt, row, s->head);
-        token[i].dt = LLVMBuildSelect(c->b, cg_less(c, last, j), cg_f32(c, 0), dt, "");
+    const Val last = cg_sub(c, run->count, cg_i64(c, 1));
+    for (int i = 0; i < tokens_of_lane(s); i++) {
+        const Val j = token_of(c, i), row = cg_add(c, run->row, cg_min(c, j, last));
+        const Val x = cg_eval_one(c, s->k, s->dt, row, s->head);
+        dt[i] = LLVMBuildSelect(c->b, cg_less(c, last, j), cg_f32(c, 0), x, "");
     }
-    for (int i = 0; i < parts; i++) {
-        Val sum = NULL;
-        const Val log = cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST),
-                                cg_fmul(c, LLVMBuildFPExt(c->b, token[i].dt, wide, ""), rate));
-        token[i].a = cg_fadd(c, all, sum_lanes(c, log, &sum));
-        all = cg_fadd(c, all, sum);
-    }
-    for (int i = 0; i < parts; i++)
-        store_token(c, s, &token[i], all, cg_add(c, ptx_lane(c), cg_i64(c, i * GPU_WARP)));
-    cg_endif(c, &mine);
 }
 
-/* exp(x) is off by x 2^-24 of itself where x is rounded: 2^-25 of 1 at most, as x <= 0. */
-Val
-ptx_ssd_between(Cg *c, const PtxSsd *s, Val i, Val j)
+void
+ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxDecay *to, const Val *dt)
 {
-    const PtxDecay *d = &s->decay;
-    const Val high = cg_fsub(c, get(c, d->high, i), get(c, d->high, j));
-    const Val low = cg_fsub(c, get(c, d->low, i), get(c, d->low, j));
-    return cg_exp(c, cg_fadd(c, high, low));
+    const LLVMTypeRef wide = LLVMDoubleTypeInContext(c->ctx);
+    const Val rate = LLVMBuildFPExt(c->b, s->rate, wide, "");
+    Val a[PTX_SSD_LANE_TOKENS], all = LLVMConstReal(wide, 0);
+    for (int i = 0; i < tokens_of_lane(s); i++) {
+        Val sum = NULL;
+        const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt[i], wide, ""), rate);
+        a[i] =
+            cg_fadd(c, all, sum_lanes(c, cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log), &sum));
+        all = cg_fadd(c, all, sum);
+    }
+    for (int i = 0; i < tokens_of_lane(s); i++)
+        store_token(c, s, to, token_of(c, i), dt[i], a[i], all);
 }

@@ -61,8 +61,8 @@ typedef struct {
     const char *stored; /* what the rows are rounded to before the convolution reads them */
 } Conv;
 
-static void
-check_conv(const Conv *v)
+static KernelRun *
+open_conv(const Conv *v, const char *cpu)
 {
     StrBuf sb = {0};
     begin_text(&sb, v->before + v->columns, v->decode ? " phase decode\n" : "");
@@ -76,8 +76,15 @@ check_conv(const Conv *v)
     sb_printf(&sb, " first, x = split(all) {sizes=[%d, %d]}\n", v->before, v->columns);
     sb_printf(&sb, " kernel conv {\n  c = conv1d(x, w, %s, s)\n%s }\n", v->bias ? "b" : "_",
               v->silu ? "  y = silu(c)\n" : "");
-    KernelRun *run = kernel_run_open(end_text(&sb, v->silu ? "y" : "c"), "native@model");
+    KernelRun *run = kernel_run_open(end_text(&sb, v->silu ? "y" : "c"), cpu);
     sb_free(&sb);
+    return run;
+}
+
+static void
+check_conv(const Conv *v)
+{
+    KernelRun *run = open_conv(v, "native@model");
     char what[128];
     snprintf(what, sizeof what, "%d columns, %d taps%s", v->columns, v->taps,
              v->decode ? ", decode" : "");
@@ -127,19 +134,23 @@ put_ssd(StrBuf *sb, const Ssd *z)
               chunk, z->G, z->N, chunk, z->dot, dims, chunk, z->dot, chunk, dims, chunk, z->dot);
 }
 
-/* Decays of the case: dt of the table's columns, A. */
+/* dt of the table's columns, and A, are the case's. Rows are a multiple of 16 bytes apart in bf16.
+ */
 static KernelRun *
 open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, const char *cpu)
 {
-    const int inner = z->H * z->P, bc = z->G * z->N, width = 2 * inner + 2 * bc + z->H;
+    const int inner = z->H * z->P, bc = z->G * z->N, used = 2 * inner + 2 * bc + z->H;
+    const int width = used / 8 * 8 + 8;
     StrBuf sb = {0};
     begin_text(&sb, width, "");
     sb_printf(&sb,
               " weight A: f32[%d] tensor=\"A\"\n weight D: f32[%d] tensor=\"D\"\n"
               " state s: %s[%d,%d,%d]\n kernel rows { e = embed(ids, table)\n"
-              "  all = cast(e) {to=%s} }\n x, z, B, C, dt = split(all) {sizes=[%d, %d, %d, %d, %d]}\n"
+              "  all = cast(e) {to=%s} }\n x, z, B, C, dt, no = split(all) {sizes=[%d, %d, %d, %d, "
+              "%d, %d]}\n"
               " kernel ssd {\n",
-              z->H, z->H, z->state, z->H, z->N, z->P, stored, inner, inner, bc, bc, z->H);
+              z->H, z->H, z->state, z->H, z->N, z->P, stored, inner, inner, bc, bc, z->H,
+              width - used);
     put_ssd(&sb, z);
     sb_printf(&sb, "%s }\n", after);
     KernelRun *run = kernel_run_open(end_text(&sb, y), cpu);
@@ -147,7 +158,7 @@ open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, con
     int64_t count = 0;
     float *table = kernel_run_weight(run, "table", &count);
     for (int64_t i = 0; i < count; i++)
-        if (i % width >= width - z->H)
+        if (i % width >= used - z->H && i % width < used)
             table[i] = (float)(z->dt + z->spread * table[i] / 2);
     float *A = kernel_run_weight(run, "A", &count);
     for (int64_t i = 0; i < count; i++)
@@ -174,13 +185,12 @@ check_ssd(const Ssd *z, const char *after, const char *y)
 Test(ptx_mixers, ssd_token_after_token)
 {
     const Ssd cases[] = {
-        EACH_DECAY(2, 20, 10, 1, -1)
-        {4, 64, 128, 1, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
-        {4, 64, 16,  1, -1, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
-        {6, 5,  33,  2, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
-        {3, 1,  1,   3, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
-        {2, 8,  300, 2, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
-        {1, 34, 7,   1, -1, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        EACH_DECAY(1, 8, 10, 1, -1){1, 20, 128, 1, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 24, 16,  1, -1, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        {2, 5,  33,  2, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 1,  1,   1, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 8,  300, 1, -1, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 18, 7,   1, -1, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check_ssd(&cases[i], "", "y");
@@ -190,8 +200,7 @@ Test(ptx_mixers, ssd_by_chunks)
 {
     const Ssd cases[] = {
         EACH_DECAY(2, 20, 10, 1, 16)
-        EACH_DECAY(2, 16, 16, 1, 64)
-        {4, 64, 32,  1, 64, 0.1, 0.09, -1,  "f32", "f32",  2e-5},
+            EACH_DECAY(2, 16, 16, 1, 64){4, 64, 32,  1, 64, 0.1, 0.09, -1,  "f32", "f32",  2e-5},
         {2, 80, 24,  2, 7,  0.1, 0.09, -1,  "f32", "f32",  2e-5},
         {6, 5,  33,  2, 24, 0.1, 0.09, -4,  "f32", "f32",  2e-5},
         {3, 1,  1,   3, 1,  0.5, 0.4,  -1,  "f32", "f32",  2e-5},
@@ -203,6 +212,29 @@ Test(ptx_mixers, ssd_by_chunks)
         check_ssd(&cases[i], "", "y");
 }
 
+/* Rows of bf16 are copied as they lie where P and N allow; others are rounded on the way. */
+Test(ptx_mixers, ssd_by_chunks_in_bf16)
+{
+    const Ssd cases[] = {
+        {2, 16, 16,  1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {4, 32, 48,  2, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {4, 64, 16,  1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {3, 5,  9,   1, 24, 0.1,  0.09, -4,        "bf16", "f32",  5e-2},
+        {1, 80, 24,  1, 40, 0.1,  0.09, -16,       "bf16", "bf16", 2e-2},
+        {2, 16, 8,   1, 0,  1,    0.5,  -80,       "bf16", "f32",  5e-2},
+        {2, 16, 8,   1, 64, 1e-7, 1e-8, -1,        "bf16", "f32",  5e-2},
+        {2, 8,  8,   1, 64, 1,    1,    -INFINITY, "bf16", "f32",  5e-2},
+        {1, 8,  260, 1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char what[96];
+        snprintf(what, sizeof what, "P=%d N=%d Q=%d dt=%g A=%g", cases[i].P, cases[i].N, cases[i].Q,
+                 cases[i].dt, cases[i].A);
+        check(open_ssd(&cases[i], "", "y", i % 2 ? "f32" : "bf16", "native@model"), cases[i].most,
+              what);
+    }
+}
+
 Test(ptx_mixers, ssd_and_what_follows_it)
 {
     const Ssd chunked = {2, 12, 9, 1, 16, 0.1, 0.09, -1, "f32", "f32", 2e-5};
@@ -211,6 +243,58 @@ Test(ptx_mixers, ssd_and_what_follows_it)
     const char *gate = "  g = silu(z)\n  yg = mul(y, g)\n  r = cast(yg) {to=bf16}\n";
     check_ssd(&chunked, gate, "yg");
     check_ssd(&scan, gate, "yg");
+}
+
+/* ---- bits --------------------------------------------------------------------------------------
+ */
+
+/* Sequences by themselves get the bits that they get together, in two calls. */
+static void
+check_bits(KernelRun *run, KernelRun *alone, const char *what)
+{
+    enum { CALLS = 2, SEQUENCES = 4 };
+    static const int64_t lens[CALLS][SEQUENCES] = {
+        {1, 40, 17, 3 },
+        {9, 2,  18, 66}
+    };
+    for (int call = 0; call < CALLS; call++) {
+        RunCall all = {.nseg = SEQUENCES, .vocab = ROWS, .parts = 1};
+        int64_t rows = 0, count = 0;
+        for (int i = 0; i < SEQUENCES; i++) {
+            all.len[i] = lens[call][i];
+            all.slot[i] = i;
+            rows += lens[call][i];
+        }
+        int32_t ids[ROWS];
+        for (int64_t i = 0; i < rows; i++)
+            ids[i] = (int32_t)(i * 37 % ROWS);
+        memcpy(kernel_run_ids(run), ids, (size_t)rows * sizeof *ids);
+        const float *together = kernel_run_code(run, &all, &count);
+        const int64_t width = count / rows;
+        for (int64_t i = 0, row = 0; i < SEQUENCES; row += lens[call][i++]) {
+            RunCall one = {
+                .nseg = 1, .len = {lens[call][i]}, .slot = {i}, .vocab = ROWS, .parts = 1};
+            memcpy(kernel_run_ids(alone), ids + row, (size_t)one.len[0] * sizeof *ids);
+            const float *got = kernel_run_code(alone, &one, &count);
+            const size_t bytes = (size_t)(one.len[0] * width) * sizeof *got;
+            cr_expect(memcmp(got, together + row * width, bytes) == 0, "%s: sequence %d, call %d",
+                      what, (int)i, call);
+        }
+    }
+    kernel_run_close(run);
+    kernel_run_close(alone);
+}
+
+Test(ptx_mixers, bits_do_not_depend_on_other_sequences)
+{
+    const Ssd cases[] = {
+        {2, 12, 9,  1, 16, 0.1, 0.09, -1, "f32",  "f32", 0},
+        {4, 64, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32", 0}, /* in each mode */
+        {2, 12, 9,  1, -1, 0.1, 0.09, -1, "f32",  "f32", 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_bits(open_ssd(&cases[i], "", "y", "bf16", "native@model"),
+                   open_ssd(&cases[i], "", "y", "bf16", "native@model"), "ssd");
 }
 
 /* ---- selective scan ----------------------------------------------------------------------------
@@ -270,5 +354,49 @@ Test(ptx_mixers, selective_scan)
         snprintf(what, sizeof what, "%d channels, %d states, dt=%g, A=%g", cases[i].channels,
                  cases[i].states, cases[i].dt, cases[i].A);
         check(open_selective(&cases[i], "native@model"), cases[i].most, what);
+    }
+}
+
+/* ---- PTX ---------------------------------------------------------------------------------------
+ */
+
+/* The text that a GPU's driver is given, and how it is launched. */
+static void
+check_ptx(KernelRun *run, const char *gpu, const char *const *has)
+{
+    const AbiProgram *p = kernel_run_program(run);
+    cr_assert_not_null(p->image);
+    cr_expect_str_eq(p->target, gpu);
+    for (; *has; has++)
+        cr_expect(strstr(p->image, *has), "%s: no %s in the PTX", gpu, *has);
+    for (int i = 0; i < p->nlaunches; i++)
+        cr_expect(p->launches[i].threads > 0 && strstr(p->image, p->launches[i].symbol));
+    kernel_run_close(run);
+}
+
+Test(ptx_mixers, ptx_is_made)
+{
+    static const char *const gpus[] = {"sm_80", "sm_90a"};
+    static const char *const vectors[] = {"ld.global.v4.f32", "shfl.sync.bfly", NULL};
+    static const char *const products[] = {"mma.sync.aligned.m16n8k16.row.col.f32.bf16",
+                                           "ldmatrix.sync.aligned.m8n8.x4.trans",
+                                           "cp.async.cg.shared.global",
+                                           "cvt.rn.bf16x2.f32",
+                                           "ex2.approx.ftz.f32",
+                                           NULL};
+    static const char *const plain[] = {"fma.rn.f32", "bar.sync", NULL};
+    const Ssd scan = {2, 64, 128, 1, -1, 0.1, 0, -1, "f32", "f32", 0};
+    const Ssd chunked = {2, 64, 16, 1, 64, 0.1, 0, -1, "f32", "f32", 0};
+    const Ssd pairs = {2, 64, 16, 1, 64, 0.1, 0, -1, "bf16", "bf16", 0};
+    const Selective selective = {64, 16, 0.1, 0, -1, "f32", 0};
+    for (size_t i = 0; i < COUNT_OF(gpus); i++) {
+        char cpu[32];
+        snprintf(cpu, sizeof cpu, "native@%s", gpus[i]);
+        check_ptx(open_ssd(&scan, "", "y", "f32", cpu), gpus[i], vectors);
+        check_ptx(open_ssd(&chunked, "", "y", "f32", cpu), gpus[i], plain);
+        check_ptx(open_ssd(&pairs, "", "y", "bf16", cpu), gpus[i], products);
+        check_ptx(open_selective(&selective, cpu), gpus[i], plain);
+        check_ptx(open_conv(&(Conv){64, 4, 64, true, true, false, false, "bf16"}, cpu), gpus[i],
+                  (const char *const[]){"fma.rn.f32", NULL});
     }
 }
