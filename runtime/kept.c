@@ -205,6 +205,14 @@ rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char **fr
     return status;
 }
 
+/* Rows that a sequence of so many tokens has used, in whole groups. */
+static int64_t
+rows_used(const ssmc_program *program, const AbiState *state, int64_t room, int64_t tokens)
+{
+    const int64_t rows = state_rows(program, state, room);
+    return tokens < rows ? groups_up(tokens) * ABI_ROOM_STEP : rows;
+}
+
 /* Rows of a window may lie anywhere in the ring, so all of it that was used becomes zero; other
  * rows that are copied over need not. */
 ssmc_status

@@ -217,6 +217,7 @@ static void
 put_elements(Writer *w, const ssmc_session *s, int seq, int i)
 {
     const AbiState *state = &s->model->program->abi->states[i];
+    put_there(w, s, rt_session_states(s, seq) + state->offset, (size_t)state->bytes);
     for (RtKeptWalk k = rt_kept_walk(s, seq, i, s->sequence[seq].tokens); rt_kept_next(&k);)
         put_there(w, s, k.at, k.bytes);
 }
