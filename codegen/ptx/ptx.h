@@ -53,11 +53,6 @@ Val ptx_load(Cg *c, Val at, Dtype dtype, int lanes);
 void ptx_store(Cg *c, Val at, Dtype dtype, Val value);
 /* Two f32 rounded to bf16 (to the nearest, ties to even) as an i32: `low` in its low half. */
 Val ptx_pair(Cg *c, Val low, Val high);
-/* 2^x of an f32 with an error of 2^-22, in one instruction; what is below 2^-126 is 0 (PTX ISA,
- * ex2.approx.ftz). */
-Val ptx_exp2(Cg *c, Val x);
-/* 1 / x, likewise with an error of 2^-23 (rcp.approx.ftz). */
-Val ptx_reciprocal(Cg *c, Val x);
 /* The greater; of a number and a NaN the number. */
 Val ptx_max(Cg *c, Val a, Val b);
 /* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
