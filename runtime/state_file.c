@@ -13,7 +13,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { CHECKSUM_BYTES = 8, LEAST_DIMS = 4 };
+enum { CHECKSUM_BYTES = 8, LEAST_DIMS = 4, COPY_BYTES = 1 << 20 };
 
 static const char magic_text[8] = {'s', 's', 'm', 'c', 's', 't', 'a', 't'};
 
@@ -154,6 +154,7 @@ typedef struct {
     RtOutput out;
     XXH3_state_t sum;
     ssmc_status device; /* of what was read there */
+    char *copy;         /* owns: pages, of bytes there; NULL: they are here */
     bool ok;            /* everything so far has been read and written */
 } Writer;
 
@@ -196,20 +197,19 @@ head_of(const ssmc_session *s, int seq, size_t note_bytes)
     return head;
 }
 
-/* Of a device's memory, by way of the place of the logits where it is not the host's. */
+/* Of a device's memory, piece by piece where it is not the host's. */
 static void
 put_there(Writer *w, const ssmc_session *s, const char *at, size_t bytes)
 {
-    const size_t most = (size_t)s->model->program->abi->output_bytes;
-    if (!s->device->apart) {
+    if (!w->copy) {
         put(w, at, bytes);
         return;
     }
     for (size_t done = 0, some; done < bytes && w->ok; done += some) {
-        some = bytes - done < most ? bytes - done : most;
-        w->device = s->device->get(s->queue, s->output, at + done, some);
+        some = bytes - done < COPY_BYTES ? bytes - done : COPY_BYTES;
+        w->device = s->device->get(s->queue, w->copy, at + done, some);
         w->ok = w->device == SSMC_OK;
-        put(w, s->output, some);
+        put(w, w->copy, some);
     }
 }
 
@@ -253,12 +253,19 @@ ssmc_state_save(const ssmc_session *s, int seq, const char *path, const void *no
         status = rt_fail_null(path ? "note" : "path of a state");
     if (status == SSMC_OK && note_bytes > INT64_MAX / 2)
         status = rt_fail(SSMC_BAD_ARGUMENT, "a note of %zu bytes", note_bytes);
+    if (status == SSMC_OK && s->device->apart) {
+        w.copy = rt_pages_new(COPY_BYTES);
+        status = w.copy ? SSMC_OK : rt_fail_memory(COPY_BYTES, "saving a state");
+    }
     if (status == SSMC_OK)
         status = rt_output_open(path, &w.out);
+    if (status == SSMC_OK) {
+        XXH3_64bits_reset(&w.sum);
+        put_state(&w, s, seq, note, note_bytes);
+    }
+    rt_pages_free(w.copy, COPY_BYTES);
     if (status != SSMC_OK)
         return status;
-    XXH3_64bits_reset(&w.sum);
-    put_state(&w, s, seq, note, note_bytes);
     if (w.device == SSMC_OK)
         return rt_output_close(&w.out, w.ok);
     char why[512]; /* closing has a message of its own */
