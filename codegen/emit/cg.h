@@ -254,7 +254,7 @@ void cg_share_of(Cg *c, Val count, int64_t unit, Val part, Val parts, Val share[
 
 /* Where in a [rows,width] value an evaluation happens: columns col .. col+lanes-1 of one row; or,
  * with `last`, rows row .. row+lanes-1 of one column, where row `last` stands for those after it.
- */
+ * On a GPU col is a multiple of lanes. */
 typedef struct {
     Val row, col;
     int lanes;

@@ -4,6 +4,7 @@
  * Every value is f32 in registers. A `cast` rounds to what its type can hold and stays f32, so that
  * fused code computes what separate kernels would. */
 #include "codegen/emit/cg.h"
+#include "codegen/ptx/ptx.h"
 
 /* ---- binding ------------------------------------------------------------------------------ */
 
@@ -84,6 +85,14 @@ element_at(Cg *c, const CgOperand *o, const CgSite *at)
     return cg_element(c, o->base, o->dtype, at->row, o->stride, at->col);
 }
 
+/* Whether a GPU reads or writes all lanes of a site by one access. */
+static bool
+at_once(const Cg *c, const CgOperand *o, const CgSite *at)
+{
+    const bool known = o->dtype == DTYPE_f32 || o->dtype == DTYPE_bf16;
+    return c->on_gpu && known && at->lanes > 1 && !at->mask && ptx_lanes(o, at->lanes) == at->lanes;
+}
+
 /* Lanes that are rows. */
 static Val
 load_down(Cg *c, const CgOperand *o, const CgSite *at)
@@ -116,6 +125,8 @@ eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
             die("cg_eval: %s is no matrix of numbers", v->name);
         if (at->last)
             return load_down(c, o, at);
+        if (at_once(c, o, at))
+            return ptx_load(c, element_at(c, o, at), o->dtype, at->lanes);
         return cg_vload(c, element_at(c, o, at), o->dtype, at->lanes, at->mask);
     }
     const Node *n = v->def;
@@ -195,7 +206,9 @@ cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
     }
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        if (values[i])
+        if (values[i] && at_once(c, o, at))
+            ptx_store(c, element_at(c, o, at), o->dtype, values[i]);
+        else if (values[i])
             cg_vstore(c, element_at(c, o, at), o->dtype, values[i], at->lanes, at->mask);
     }
 }

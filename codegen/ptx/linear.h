@@ -18,8 +18,12 @@ typedef struct {
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
 
-/* Adds the bias to a sum and stores what the kernel makes of it. row: as p->l.row is counted. */
-void ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sum);
+/* Adds the bias to a sum, or to PTX_MOST_LANES of columns from a multiple of them on, and stores
+ * what the kernel makes of it. row: as p->l.row is counted. */
+void ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums);
+/* How many sums are stored together. */
+enum { PTX_MOST_LANES = 4 };
+int ptx_linear_lanes(const PtxLinear *p);
 
 /* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
  * as p->l.row is: where p->l.list says so, in that list, in shared memory. */

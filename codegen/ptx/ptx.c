@@ -331,20 +331,33 @@ ptx_pair(Cg *c, Val low, Val high)
     return LLVMBuildBitCast(c->b, pair, c->i32, "");
 }
 
+/* A function of one f32, of each lane. */
+static Val
+of_lanes(Cg *c, Val x, const char *intrinsic, const char *model)
+{
+    const int lanes = cg_lanes_of(x);
+    if (lanes > 1) {
+        Val all = LLVMGetPoison(LLVMTypeOf(x));
+        for (int i = 0; i < lanes; i++) {
+            const Val one = of_lanes(c, cg_slice(c, x, i, 1), intrinsic, model);
+            all = LLVMBuildInsertElement(c->b, all, one, cg_i64(c, i), "");
+        }
+        return all;
+    }
+    return on_model(c) ? model_call(c, model, c->f32, &x, 1)
+                       : cg_intrinsic(c, intrinsic, NULL, 0, &x, 1);
+}
+
 Val
 ptx_exp2(Cg *c, Val x)
 {
-    if (on_model(c))
-        return model_call(c, "exp2", c->f32, &x, 1);
-    return cg_intrinsic(c, "llvm.nvvm.ex2.approx.ftz.f", NULL, 0, &x, 1);
+    return of_lanes(c, x, "llvm.nvvm.ex2.approx.ftz.f", "exp2");
 }
 
 Val
 ptx_reciprocal(Cg *c, Val x)
 {
-    if (on_model(c))
-        return model_call(c, "reciprocal", c->f32, &x, 1);
-    return cg_intrinsic(c, "llvm.nvvm.rcp.approx.ftz.f", NULL, 0, &x, 1);
+    return of_lanes(c, x, "llvm.nvvm.rcp.approx.ftz.f", "reciprocal");
 }
 
 Val

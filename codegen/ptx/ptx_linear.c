@@ -18,10 +18,17 @@ sum_itself(Cg *c, const CgLinear *l, const CgSite *site, Val at)
 }
 
 void
-ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sum)
+ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums)
 {
-    const CgSite site = {.row = row, .col = col, .lanes = 1};
-    cg_linear_finish(c, &p->l, &site, sum);
+    const CgSite site = {.row = row, .col = col, .lanes = cg_lanes_of(sums)};
+    cg_linear_finish(c, &p->l, &site, sums);
+}
+
+int
+ptx_linear_lanes(const PtxLinear *p)
+{
+    const int64_t first = node_int(p->k->kernel->anchor, ATTR_first, 0);
+    return p->l.out % PTX_MOST_LANES || first % PTX_MOST_LANES ? 1 : PTX_MOST_LANES;
 }
 
 /* ---- operands -------------------------------------------------------------------------------- */

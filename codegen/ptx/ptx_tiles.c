@@ -14,7 +14,7 @@
  * together. */
 #include "codegen/ptx/tiles.h"
 
-enum { GROUP = 16, UNROLL = 4 };
+enum { GROUP = 16, UNROLL = 8 };
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
@@ -162,20 +162,24 @@ sums(Cg *c, const PtxTiles *t)
 /* ---- results ----------------------------------------------------------------------------------
  */
 
-/* A thread has one column and every `step`-th row. */
+/* A thread has `lanes` columns and every `step`-th row. */
+typedef struct {
+    int lanes;
+    int64_t step;
+    Val row, col; /* of the tile: its first */
+} Finish;
+
 static void
-finish_rows(Cg *c, const PtxTiles *t, Val from, Val to, int64_t unroll)
+finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t unroll)
 {
-    const int64_t columns = t->t->columns, step = t->t->threads / columns;
-    const Val first = cg_div(c, t->thread, cg_i64(c, columns));
-    const Val col = cg_sub(c, t->thread, cg_mul(c, first, cg_i64(c, columns)));
     CgLoop loop = cg_loop(c, "finish", from, to, unroll);
     for (int64_t u = 0; u < unroll; u++) {
         const Val i = cg_add(c, loop.i, cg_i64(c, u));
-        const Val row = cg_add(c, first, cg_mul(c, i, cg_i64(c, step)));
-        const Val at = cg_element(c, t->shared, DTYPE_f32, row, columns + PTX_SUM_GAP, col);
-        ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, col),
-                         cg_vload(c, at, DTYPE_f32, 1, NULL));
+        const Val row = cg_add(c, f->row, cg_mul(c, i, cg_i64(c, f->step)));
+        const Val at =
+            cg_element(c, t->shared, DTYPE_f32, row, t->t->columns + PTX_SUM_GAP, f->col);
+        ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, f->col),
+                         ptx_load(c, at, DTYPE_f32, f->lanes));
     }
     cg_loop_end(c, &loop);
 }
@@ -183,22 +187,25 @@ finish_rows(Cg *c, const PtxTiles *t, Val from, Val to, int64_t unroll)
 static void
 results(Cg *c, const PtxTiles *t)
 {
+    Finish f = {.lanes = ptx_linear_lanes(t->p)};
+    const int unroll = UNROLL / f.lanes;
+    const int64_t across = t->t->columns / f.lanes;
     Val acc[PTX_MOST_ACC];
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
     ptx_barrier(c); /* all have read the last stage */
     (t->t->method == PRODUCT_FMA ? ptx_fma_put : ptx_mma_put)(c, t, acc);
     ptx_barrier(c);
-    const int64_t columns = t->t->columns, step = t->t->threads / columns;
-    const Val first = cg_div(c, t->thread, cg_i64(c, columns));
-    const Val col = cg_sub(c, t->thread, cg_mul(c, first, cg_i64(c, columns)));
-    CgIf inside = cg_if(c, cg_less(c, cg_add(c, t->col, col), cg_i64(c, t->out)));
-    const Val all =
-        cg_max(c, cg_i64(c, 0), cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), first));
-    const Val count = cg_div_up(c, all, cg_i64(c, step)), unroll = cg_i64(c, UNROLL);
-    const Val whole = cg_mul(c, cg_div(c, count, unroll), unroll);
-    finish_rows(c, t, cg_i64(c, 0), whole, UNROLL);
-    finish_rows(c, t, whole, count, 1);
+    f.step = t->t->threads / across;
+    f.row = cg_div(c, t->thread, cg_i64(c, across));
+    f.col =
+        cg_mul(c, cg_sub(c, t->thread, cg_mul(c, f.row, cg_i64(c, across))), cg_i64(c, f.lanes));
+    CgIf inside = cg_if(c, cg_less(c, cg_add(c, t->col, f.col), cg_i64(c, t->out)));
+    const Val there = cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), f.row);
+    const Val count = cg_div_up(c, cg_max(c, cg_i64(c, 0), there), cg_i64(c, f.step));
+    const Val whole = cg_mul(c, cg_div(c, count, cg_i64(c, unroll)), cg_i64(c, unroll));
+    finish_rows(c, t, &f, cg_i64(c, 0), whole, unroll);
+    finish_rows(c, t, &f, whole, count, 1);
     cg_endif(c, &inside);
 }
 
