@@ -1,6 +1,6 @@
-/* tests/unit/test_ptx_attention.c -- attention and what goes with it as a GPU's kernels, on the model
- * of one: heads that fill no tile, groups, windows, soft caps, sequences side by side and over
- * several calls; that a sequence's bits are its own; and that PTX is made of each. */
+/* tests/unit/test_ptx_attention.c -- attention and what goes with it as a GPU's kernels, on the
+ * model of one: heads that fill no tile, groups, windows, soft caps, sequences side by side and
+ * over several calls; that a sequence's bits are its own; and that PTX is made of each. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
@@ -72,8 +72,8 @@ static const RunCall many[] = {
 };
 /* What decode does, but that its first pass is long: rows of the past come from somewhere. */
 static const RunCall ones[] = {
-    {.nseg = 1, .len = {65}, .slot = {1}},
-    {.nseg = 2, .len = {1, 1}, .slot = {1, 0}},
+    {.nseg = 1, .len = {65},      .slot = {1}      },
+    {.nseg = 2, .len = {1, 1},    .slot = {1, 0}   },
     {.nseg = 3, .len = {1, 1, 1}, .slot = {0, 2, 1}},
 };
 
@@ -116,7 +116,11 @@ Test(ptx_attention, of_a_sequence_is_its_own)
             runs[r] = kernel_run_open(graph_text(arena, &alike[i]), "native@model");
             RunCall before = {.nseg = 1, .len = {66}, .slot = {1}, .vocab = ROWS, .parts = 1};
             RunCall alone = {.nseg = 1, .len = {2}, .slot = {1}, .vocab = ROWS, .parts = 1};
-            RunCall beside = {.nseg = 3, .len = {5, 2, 3}, .slot = {0, 1, 2}, .parts = 1};
+            RunCall beside = {
+                .nseg = 3, .len = {5, 2, 3},
+                     .slot = {0, 1, 2},
+                     .parts = 1
+            };
             int64_t count = 0;
             int32_t *ids = kernel_run_ids(runs[r]);
             for (int j = 0; j < ROWS; j++)

@@ -1,0 +1,342 @@
+/* tests/device/main.c -- what tests/device.sh asks of models that were compiled elsewhere, on a
+ * machine that need not have a compiler: it opens libraries that `ssmc compile --emit so` made.
+ *
+ *   ssmc_device logits MODEL.so GOLDEN MODE BOUND    logits of all ids_K against logits_K; MODE is
+ *                                                    prefill, step or split
+ *   ssmc_device compare OURS GOLDEN BOUND            those of a file that `ssmc logits` wrote
+ *   ssmc_device greedy MODEL.so GOLDEN               greedy_ids after greedy_prompt
+ *   ssmc_device states FROM.so TO.so GOLDEN BOUND    half of each sequence read by one, saved,
+ *                                                    loaded and read on by the other
+ *
+ * Prints the greatest distance, in units of max(1, standard deviation of the golden). Status 0: it
+ * is within the bound; 1: it is not; 2: something failed, which stderr says. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/rt.h"
+
+enum { WITHIN = 0, BEYOND = 1, FAILED = 2 };
+
+#define COUNT_OF(a) (sizeof(a) / sizeof *(a))
+
+static void
+fail(const char *what)
+{
+    fprintf(stderr, "ssmc_device: %s: %s\n", what, ssmc_error());
+    exit(FAILED);
+}
+
+static void
+want(ssmc_status status, const char *what)
+{
+    if (status != SSMC_OK)
+        fail(what);
+}
+
+static void *
+room_for(size_t count, size_t bytes)
+{
+    void *at = calloc(count ? count : 1, bytes);
+    if (!at) {
+        fputs("ssmc_device: no memory\n", stderr);
+        exit(FAILED);
+    }
+    return at;
+}
+
+/* ---- goldens -----------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    int64_t batch, tokens;
+    int32_t *ids;           /* [B,T] */
+    const RtTensor *logits; /* [B,T,vocab]; NULL: none */
+} Sample;
+
+static RtTensorFile *
+open_file(const char *path)
+{
+    RtTensorFile *file = NULL;
+    want(rt_tensors_open(path, &file), path);
+    return file;
+}
+
+/* False: there is no tensor of that name. */
+static bool
+sample_of(const RtTensorFile *file, const char *ids, const char *logits, Sample *out)
+{
+    const RtTensor *t = rt_tensors_find(file, ids);
+    if (!t)
+        return false;
+    if (strcmp(t->dtype, "I64") != 0 || t->rank != 2) {
+        fprintf(stderr, "ssmc_device: %s is no int64 [B,T]\n", ids);
+        exit(FAILED);
+    }
+    *out = (Sample){.batch = t->dim[0], .tokens = t->dim[1]};
+    out->ids = room_for(t->bytes / sizeof(int64_t), sizeof *out->ids);
+    for (size_t i = 0; i < t->bytes / sizeof(int64_t); i++) {
+        int64_t id = 0;
+        memcpy(&id, (const char *)t->data + i * sizeof id, sizeof id);
+        out->ids[i] = (int32_t)id;
+    }
+    out->logits = logits ? rt_tensors_find(file, logits) : NULL;
+    return true;
+}
+
+static float
+number(const RtTensor *t, size_t i)
+{
+    float x = 0;
+    memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
+    return x;
+}
+
+/* How far ours [B,T,vocab] is off, of the last `last` tokens of each sequence. */
+static double
+distance(const float *ours, const RtTensor *golden, int64_t last)
+{
+    const size_t n = golden->bytes / sizeof(float);
+    const size_t tokens = (size_t)golden->dim[1], vocab = (size_t)golden->dim[2];
+    double sum = 0, squares = 0, most = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double b = number(golden, i);
+        sum += b;
+        squares += b * b;
+        if (i / vocab % tokens + (size_t)last >= tokens)
+            most = isfinite(ours[i]) ? fmax(most, fabs(ours[i] - b)) : HUGE_VAL;
+    }
+    const double mean = sum / (double)n;
+    return most / fmax(1, sqrt(squares / (double)n - mean * mean));
+}
+
+static int
+judge(double off, double bound)
+{
+    printf("%.3g\n", off);
+    return off <= bound ? WITHIN : BEYOND;
+}
+
+/* ---- models ------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    ssmc_library *library;
+    ssmc_model *model;
+    int64_t vocab;
+} Model;
+
+static Model
+model_open(const char *path)
+{
+    Model m = {0};
+    want(ssmc_library_open(path, &m.library), path);
+    want(ssmc_compiled_open(ssmc_library_compiled(m.library), NULL, &m.model), path);
+    m.vocab = ssmc_model_vocab(m.model);
+    return m;
+}
+
+static void
+model_close(Model *m)
+{
+    ssmc_model_close(m->model);
+    ssmc_library_close(m->library);
+}
+
+static ssmc_session *
+session_of(const Model *m, int64_t sequences)
+{
+    ssmc_session *s = NULL;
+    want(ssmc_session_open_for(m->model, (int)sequences, 0, 2048, &s), "a session");
+    return s;
+}
+
+/* Token by token, all sequences together. */
+static void
+step(ssmc_session *session, const Sample *s, int64_t vocab, float *logits)
+{
+    const int batch = (int)s->batch;
+    int *seqs = room_for((size_t)batch, sizeof *seqs);
+    int32_t *ids = room_for((size_t)batch, sizeof *ids);
+    float *out = room_for((size_t)(batch * vocab), sizeof *out);
+    for (int64_t t = 0; t < s->tokens; t++) {
+        for (int b = 0; b < batch; b++) {
+            seqs[b] = b;
+            ids[b] = s->ids[b * s->tokens + t];
+        }
+        want(ssmc_step(session, seqs, ids, batch, out), "a step");
+        for (int b = 0; b < batch; b++)
+            memcpy(logits + (b * s->tokens + t) * vocab, out + b * vocab,
+                   (size_t)vocab * sizeof *out);
+    }
+    free(seqs);
+    free(ids);
+    free(out);
+}
+
+/* In pieces of odd lengths, or as a whole. */
+static void
+feed(ssmc_session *session, const Sample *s, int64_t vocab, bool split, float *logits)
+{
+    static const int64_t lengths[] = {1, 3, 2, 17, 7, 64, 5, 33, 129};
+    for (int64_t b = 0; b < s->batch; b++) {
+        size_t piece = 0;
+        for (int64_t at = 0; at < s->tokens; piece++) {
+            const int64_t left = s->tokens - at, wanted = lengths[piece % COUNT_OF(lengths)];
+            const int64_t n = split && wanted < left ? wanted : left, first = b * s->tokens + at;
+            want(ssmc_prefill_all(session, (int)b, s->ids + first, n, logits + first * vocab),
+                 "a prompt");
+            at += n;
+        }
+    }
+}
+
+static int
+logits_of(const char *model, const char *golden, const char *mode, double bound)
+{
+    Model m = model_open(model);
+    RtTensorFile *file = open_file(golden);
+    double worst = 0;
+    for (int k = 0;; k++) {
+        char ids[32], logits[32];
+        Sample s;
+        snprintf(ids, sizeof ids, "ids_%d", k);
+        snprintf(logits, sizeof logits, "logits_%d", k);
+        if (!sample_of(file, ids, logits, &s) || !s.logits)
+            break;
+        float *ours = room_for((size_t)(s.batch * s.tokens * m.vocab), sizeof *ours);
+        ssmc_session *session = session_of(&m, s.batch);
+        if (strcmp(mode, "step") == 0)
+            step(session, &s, m.vocab, ours);
+        else
+            feed(session, &s, m.vocab, strcmp(mode, "split") == 0, ours);
+        worst = fmax(worst, distance(ours, s.logits, s.tokens));
+        ssmc_session_close(session);
+        free(ours);
+        free(s.ids);
+    }
+    rt_tensors_close(file);
+    model_close(&m);
+    return judge(worst, bound);
+}
+
+static int
+compare(const char *path, const char *golden, double bound)
+{
+    RtTensorFile *have = open_file(path), *file = open_file(golden);
+    double worst = 0;
+    int compared = 0;
+    for (int i = 0; i < rt_tensors_count(file); i++) {
+        const RtTensor *b = rt_tensors_at(file, i);
+        if (strncmp(b->name, "logits_", strlen("logits_")) != 0)
+            continue;
+        const RtTensor *a = rt_tensors_find(have, b->name);
+        if (!a || a->bytes != b->bytes) {
+            fprintf(stderr, "ssmc_device: %s has no %s of that size\n", path, b->name);
+            return FAILED;
+        }
+        float *ours = room_for(a->bytes / sizeof *ours, sizeof *ours);
+        memcpy(ours, a->data, a->bytes);
+        worst = fmax(worst, distance(ours, b, b->dim[1]));
+        free(ours);
+        compared++;
+    }
+    rt_tensors_close(have);
+    rt_tensors_close(file);
+    return compared ? judge(worst, bound) : FAILED;
+}
+
+/* Prints how many ids are as they should be. */
+static int
+greedy(const char *model, const char *golden)
+{
+    Model m = model_open(model);
+    RtTensorFile *file = open_file(golden);
+    Sample prompt, ids;
+    if (!sample_of(file, "greedy_prompt", NULL, &prompt) ||
+        !sample_of(file, "greedy_ids", NULL, &ids)) {
+        fprintf(stderr, "ssmc_device: %s has no greedy ids\n", golden);
+        return FAILED;
+    }
+    ssmc_session *session = session_of(&m, 1);
+    ssmc_sampler *sampler = NULL;
+    const ssmc_sampling first = {0};
+    want(ssmc_sampler_open(&first, m.vocab, &sampler), "a sampler");
+    float *logits = room_for((size_t)m.vocab, sizeof *logits);
+    const int32_t *next = prompt.ids;
+    int64_t same = 0;
+    for (int64_t n = prompt.tokens; same < ids.tokens; n = 1) {
+        want(ssmc_prefill(session, 0, next, n, logits), "a prompt");
+        if (ssmc_sample(sampler, logits) != ids.ids[same])
+            break;
+        next = &ids.ids[same++];
+    }
+    printf("%lld/%lld\n", (long long)same, (long long)ids.tokens);
+    const int status = same == ids.tokens ? WITHIN : BEYOND;
+    free(logits);
+    ssmc_sampler_close(sampler);
+    ssmc_session_close(session);
+    free(prompt.ids);
+    free(ids.ids);
+    rt_tensors_close(file);
+    model_close(&m);
+    return status;
+}
+
+/* The longest sample: half of it by one model, the rest by the other. */
+static int
+states(const char *from, const char *to, const char *golden, double bound)
+{
+    Model one = model_open(from), other = model_open(to);
+    RtTensorFile *file = open_file(golden);
+    Sample s;
+    char path[] = "/tmp/ssmc-state-XXXXXX";
+    const int fd = mkstemp(path);
+    if (fd < 0 || !sample_of(file, "ids_2", "logits_2", &s) || !s.logits) {
+        fprintf(stderr, "ssmc_device: no %s, or no ids_2 in %s\n", path, golden);
+        return FAILED;
+    }
+    close(fd);
+    const int64_t half = s.tokens / 2, vocab = one.vocab;
+    float *ours = room_for((size_t)(s.batch * s.tokens * vocab), sizeof *ours);
+    for (int64_t b = 0; b < s.batch; b++) {
+        const int32_t *ids = s.ids + b * s.tokens;
+        ssmc_session *reads = session_of(&one, 1), *goes_on = session_of(&other, 1);
+        want(ssmc_prefill(reads, 0, ids, half, NULL), "a prompt");
+        want(ssmc_state_save(reads, 0, path, NULL, 0), "a saved state");
+        want(ssmc_state_load(goes_on, 0, path, NULL, NULL), "a loaded state");
+        want(ssmc_prefill_all(goes_on, 0, ids + half, s.tokens - half,
+                              ours + (b * s.tokens + half) * vocab),
+             "a prompt");
+        ssmc_session_close(reads);
+        ssmc_session_close(goes_on);
+    }
+    unlink(path);
+    const double off = distance(ours, s.logits, s.tokens - half);
+    free(ours);
+    free(s.ids);
+    rt_tensors_close(file);
+    model_close(&one);
+    model_close(&other);
+    return judge(off, bound);
+}
+
+int
+main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "logits") == 0 && argc == 6)
+        return logits_of(argv[2], argv[3], argv[4], strtod(argv[5], NULL));
+    if (strcmp(what, "compare") == 0 && argc == 5)
+        return compare(argv[2], argv[3], strtod(argv[4], NULL));
+    if (strcmp(what, "greedy") == 0 && argc == 4)
+        return greedy(argv[2], argv[3]);
+    if (strcmp(what, "states") == 0 && argc == 6)
+        return states(argv[2], argv[3], argv[4], strtod(argv[5], NULL));
+    fputs("usage: ssmc_device logits MODEL.so GOLDEN MODE BOUND | compare OURS GOLDEN BOUND |\n"
+          "       greedy MODEL.so GOLDEN | states FROM.so TO.so GOLDEN BOUND\n",
+          stderr);
+    return FAILED;
+}
