@@ -228,9 +228,11 @@ Val cg_kept_row(Cg *c, CgKernel *k, const Node *keep, Val position);
 /* Reserves bytes of this thread's scratch (aligned as machine_alignment says); the address. Call it
  * where the address dominates its uses (best: before any loop). */
 Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);
-/* T, R or T*n by the value's first dimension, or a constant; 1 for rank 0 and 1. */
+/* T, R or T*n by the value's first dimension, or a constant; 1 for rank 0 and 1. A stack of weights
+ * [E,O,K] has E*O rows. */
 Val cg_rows(Cg *c, const CgKernel *k, const Value *v);
-/* Elements of a row: the product of the dimensions after the first (rank 1: the only one). */
+/* Elements of a row: the product of the dimensions after those of its rows (rank 1: the only one).
+ */
 int64_t cg_width(const Value *v);
 /* This thread's share [*from, *to) of count items, in units of `unit`. */
 void cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to);

@@ -19,6 +19,17 @@ cg_escapes(Arena *arena, const Graph *g)
     return escapes;
 }
 
+/* Dimensions of v that count its rows. The matrices of a stack of weights [E,O,K] follow each other
+ * as one of E*O rows. */
+static int
+row_dims(const Value *v)
+{
+    const int rank = v->type.shape.rank;
+    if (rank == 3 && v->is_param)
+        return 2;
+    return rank > 1;
+}
+
 int64_t
 cg_width(const Value *v)
 {
@@ -26,7 +37,7 @@ cg_width(const Value *v)
     int64_t width = 1;
     if (s->rank == 1 && dim_is_rows(s->dim[0])) /* a number for each row */
         return width;
-    for (int i = s->rank > 1 ? 1 : 0; i < s->rank; i++) {
+    for (int i = row_dims(v); i < s->rank; i++) {
         if (s->dim[i].kind != DIM_CONST)
             die("cg_width: %s has no constant width", v->name ? v->name : "a value");
         if (!size_mul(width, s->dim[i].n, &width))
@@ -206,7 +217,8 @@ cg_rows(Cg *c, const CgKernel *k, const Value *v)
     case DIM_CHOICES:
         return cg_mul(c, k->tokens, cg_i64(c, s->dim[0].n));
     case DIM_CONST:
-        return LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0);
+        return cg_mul(c, LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0),
+                      cg_i64(c, row_dims(v) == 2 ? s->dim[1].n : 1));
     case DIM_CHUNKS:
     case DIM_CHUNK:
     case DIM_KEPT:

@@ -58,7 +58,7 @@ error: `experts`: operand 2, `p`, is f32[T*2,1], expected i32[T*k]: it is the ex
 error: `experts`: operand 2, `ids`, is i32[T], expected i32[T*k]: it is the expert of each row
 error: `experts`: operand 1, `v`, is f32[T*3,4], expected rows T or T*2: they go to the experts of operand 2
 error: `experts`: operand 1, `z`, is f32[R,8], expected rows T or T*2: they go to the experts of operand 2
-error: `add`: operands are f32[T*2,4] and f32[T*3,4]: neither repeats over the other ([rows,W] takes [rows,W], [rows,1], [W] or a number)
+error: `add`: operands are f32[T*2,4] and f32[T*3,4]: neither repeats over the other ([rows,W] takes [rows,W], [rows,1], [W] or a number; of weights [E,O,W] takes [W] as well)
 error: `fold`: operand 1, `y`, is f32[T*2,4], expected rows T*3: that many of each token are added up, as `top` says
 error: `fold`: operand 1, `x`, is f32[T,8], expected rows T*1: that many of each token are added up, as `top` says
 --EXIT--

@@ -25,41 +25,49 @@ typedef struct {
     int panel, tile, pieces;
     bool rows; /* x has a row for each choice, else one for each token */
     bool unit;
+    bool folded; /* each matrix is multiplied by a factor a column as it is packed */
 } Case;
 
 static const Case cases[] = {
-    {F32,  1,  1, 1,   1,  0,  16, 4,  1,  false, false},
-    {F32,  4,  2, 33,  17, 0,  16, 6,  1,  false, false},
-    {F32,  4,  2, 33,  17, 0,  32, 4,  3,  true,  false},
-    {F32,  64, 6, 40,  50, 0,  16, 6,  16, false, false},
-    {F32,  7,  7, 19,  65, 0,  32, 3,  2,  true,  false},
-    {F16,  4,  2, 33,  17, 0,  16, 4,  1,  true,  false},
-    {BF16, 1,  1, 3,   5,  0,  16, 4,  1,  false, false},
-    {BF16, 4,  2, 33,  17, 0,  16, 6,  2,  false, false},
-    {BF16, 64, 6, 40,  50, 0,  32, 4,  16, true,  false},
-    {I8,   1,  1, 4,   1,  0,  16, 4,  1,  false, false},
-    {I8,   4,  2, 33,  17, 0,  16, 4,  3,  false, false},
-    {I8,   5,  3, 64,  40, 32, 16, 4,  2,  true,  false},
-    {I8,   64, 6, 40,  50, 0,  32, 4,  16, false, false},
-    {U4,   4,  2, 33,  17, 32, 16, 4,  1,  false, false},
-    {U4,   64, 6, 96,  35, 32, 16, 4,  16, true,  false},
-    {BF16, 1,  1, 3,   5,  0,  32, 32, 1,  false, true },
-    {BF16, 4,  2, 33,  65, 0,  32, 32, 2,  false, true },
-    {BF16, 64, 6, 96,  40, 0,  32, 32, 16, true,  true },
-    {X3,   4,  2, 33,  65, 0,  32, 32, 2,  false, true },
-    {X3,   5,  1, 64,  31, 0,  32, 32, 1,  true,  true },
-    {I8,   4,  2, 33,  65, 0,  32, 32, 3,  false, true },
-    {I8,   4,  3, 256, 40, 64, 32, 32, 2,  true,  true },
-    {U4,   4,  2, 96,  33, 32, 32, 32, 2,  false, true },
-    {U4,   16, 4, 64,  70, 32, 32, 32, 4,  true,  true },
+    {F32,  1,  1, 1,   1,  0,  16, 4,  1,  false, false, false},
+    {F32,  4,  2, 33,  17, 0,  16, 6,  1,  false, false, false},
+    {F32,  4,  2, 33,  17, 0,  32, 4,  3,  true,  false, false},
+    {F32,  64, 6, 40,  50, 0,  16, 6,  16, false, false, false},
+    {F32,  7,  7, 19,  65, 0,  32, 3,  2,  true,  false, false},
+    {F16,  4,  2, 33,  17, 0,  16, 4,  1,  true,  false, false},
+    {BF16, 1,  1, 3,   5,  0,  16, 4,  1,  false, false, false},
+    {BF16, 4,  2, 33,  17, 0,  16, 6,  2,  false, false, false},
+    {BF16, 64, 6, 40,  50, 0,  32, 4,  16, true,  false, false},
+    {I8,   1,  1, 4,   1,  0,  16, 4,  1,  false, false, false},
+    {I8,   4,  2, 33,  17, 0,  16, 4,  3,  false, false, false},
+    {I8,   5,  3, 64,  40, 32, 16, 4,  2,  true,  false, false},
+    {I8,   64, 6, 40,  50, 0,  32, 4,  16, false, false, false},
+    {U4,   4,  2, 33,  17, 32, 16, 4,  1,  false, false, false},
+    {U4,   64, 6, 96,  35, 32, 16, 4,  16, true,  false, false},
+    {F32,  5,  2, 33,  17, 0,  16, 6,  3,  false, false, true },
+    {F16,  5,  2, 33,  17, 0,  16, 4,  1,  true,  false, true },
+    {BF16, 5,  2, 33,  17, 0,  32, 4,  2,  false, false, true },
+    {I8,   5,  2, 33,  17, 0,  16, 4,  3,  false, false, true },
+    {U4,   5,  2, 96,  35, 32, 16, 4,  2,  true,  false, true },
+    {X3,   5,  2, 65,  33, 0,  32, 32, 2,  false, true,  true },
+    {BF16, 1,  1, 3,   5,  0,  32, 32, 1,  false, true,  false},
+    {BF16, 4,  2, 33,  65, 0,  32, 32, 2,  false, true,  false},
+    {BF16, 64, 6, 96,  40, 0,  32, 32, 16, true,  true,  false},
+    {X3,   4,  2, 33,  65, 0,  32, 32, 2,  false, true,  false},
+    {X3,   5,  1, 64,  31, 0,  32, 32, 1,  true,  true,  false},
+    {I8,   4,  2, 33,  65, 0,  32, 32, 3,  false, true,  false},
+    {I8,   4,  3, 256, 40, 64, 32, 32, 2,  true,  true,  false},
+    {U4,   4,  2, 96,  33, 32, 32, 32, 2,  false, true,  false},
+    {U4,   16, 4, 64,  70, 32, 32, 32, 4,  true,  true,  false},
 };
 
 static const char *
 case_text(Arena *arena, const Case *t, const char *cpu)
 {
-    return arena_printf(arena, "%s on %s%s: E=%d top=%d K=%d O=%d group=%d panel=%d tile=%d%s",
+    return arena_printf(arena, "%s on %s%s: E=%d top=%d K=%d O=%d group=%d panel=%d tile=%d%s%s",
                         kind_name[t->kind], cpu, t->unit ? " unit" : "", t->E, t->top, t->K, t->O,
-                        t->group, t->panel, t->tile, t->rows ? " rows" : "");
+                        t->group, t->panel, t->tile, t->rows ? " rows" : "",
+                        t->folded ? " folded" : "");
 }
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -75,18 +83,19 @@ put_weight(StrBuf *sb, Arena *arena, const Case *t)
 {
     const char *group = t->group ? arena_printf(arena, " {group=%d}", t->group) : "";
     const char *groups = t->group ? arena_printf(arena, "group=%d, ", t->group) : "";
-    sb_printf(sb, " kernel weight {part=rows} {\n");
+    const char *w = t->folded ? "wf" : "w";
+    sb_printf(sb, " kernel weight {part=rows} {\n%s", t->folded ? "  wf = mul(w, f)\n" : "");
     if (is_integers(t)) {
-        sb_printf(sb, "  q, s%s = quantise_%s(w)%s\n  qp = pack(q) {%spanel=%d}\n",
-                  t->kind == U4 ? ", m" : "", kind_name[t->kind], group, groups, t->panel);
+        sb_printf(sb, "  q, s%s = quantise_%s(%s)%s\n  qp = pack(q) {%spanel=%d}\n",
+                  t->kind == U4 ? ", m" : "", kind_name[t->kind], w, group, groups, t->panel);
         sb_printf(sb, "  sp = pack(s) {panel=%d}\n", t->panel);
         if (t->kind == U4)
             sb_printf(sb, "  mp = pack(m) {panel=%d}\n", t->panel);
     } else if (t->kind == BF16 || t->kind == F16) {
-        sb_printf(sb, "  c = cast(w) {to=%s}\n  qp = pack(c) {panel=%d}\n", kind_name[t->kind],
+        sb_printf(sb, "  c = cast(%s) {to=%s}\n  qp = pack(c) {panel=%d}\n", w, kind_name[t->kind],
                   t->panel);
     } else {
-        sb_printf(sb, "  qp = pack(w) {panel=%d%s}\n", t->panel,
+        sb_printf(sb, "  qp = pack(%s) {panel=%d%s}\n", w, t->panel,
                   t->kind == X3 ? ", dot=bf16x3" : "");
     }
     sb_printf(sb, " }\n");
@@ -139,6 +148,8 @@ graph_text(Arena *arena, const Case *t)
               " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
               " weight w: f32[%d,%d,%d] tensor=\"w\" init=ones\n",
               ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->E, t->O, t->K);
+    if (t->folded)
+        sb_printf(&sb, " weight f: f32[%d] tensor=\"f\" init=ones\n", t->K);
     put_weight(&sb, arena, t);
     sb_printf(&sb,
               " kernel logits {part=rows} { l = embed(ids, lt) }\n"
@@ -147,8 +158,8 @@ graph_text(Arena *arena, const Case *t)
     put_inputs(&sb, t);
     put_product(&sb, t);
     sb_printf(&sb,
-              " kernel fold {part=rows} { f = fold(z) {top=%d} }\n"
-              " kernel pick {part=rows} { out = take(f) }\n output out\n}\n",
+              " kernel fold {part=rows} { o = fold(z) {top=%d} }\n"
+              " kernel pick {part=rows} { out = take(o) }\n output out\n}\n",
               t->top);
     const char *text = arena_strdup(arena, sb_text(&sb));
     sb_free(&sb);
@@ -250,7 +261,7 @@ Test(experts, have_the_same_bits_in_any_batch)
 /* What an expert that no token goes to has is never read: it may be no number. */
 Test(experts, without_rows_are_not_multiplied)
 {
-    static const Case t = {F32, 4, 1, 33, 17, 0, 16, 4, 2, false, false};
+    static const Case t = {F32, 4, 1, 33, 17, 0, 16, 4, 2, false, false, false};
     Arena *arena = arena_new();
     KernelRun *run = kernel_run_open(graph_text(arena, &t), "native");
     int64_t logits = 0, weights = 0, count = 0;
@@ -461,7 +472,7 @@ parsed(Arena *arena, Diag *diag, const Case *t)
 /* The two experts of a token, a row of each table; four tokens may go to all eight. */
 Test(experts, decode_counts_those_that_are_chosen)
 {
-    static const Case t = {F32, 8, 2, 32, 16, 0, 16, 4, 1, false, false};
+    static const Case t = {F32, 8, 2, 32, 16, 0, 16, 4, 1, false, false, false};
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     const Graph *g = parsed(arena, diag, &t);
@@ -476,7 +487,7 @@ Test(experts, decode_counts_those_that_are_chosen)
 /* Each expert has few of a pass's rows: a matrix unit waits for weights that are read for them. */
 Test(experts, passes_are_longer_on_a_matrix_unit)
 {
-    static const Case t = {BF16, 64, 6, 32, 16, 0, 16, 4, 1, false, false};
+    static const Case t = {BF16, 64, 6, 32, 16, 0, 16, 4, 1, false, false, false};
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     Machine m;
