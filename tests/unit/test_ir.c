@@ -30,7 +30,7 @@ Test(ops, rows_follow_the_legend)
         const size_t operands = strlen(info->operands);
         cr_expect_eq(strspn(info->operands, "xaeifvsWFMBP?*"), operands, "%s", info->name);
         cr_expect_eq(strspn(info->stages, "MLK"), strlen(info->stages), "%s", info->name);
-        cr_expect_eq(strspn(info->flags, "CLSPJREA"), strlen(info->flags), "%s", info->name);
+        cr_expect_eq(strspn(info->flags, "CLSPJREAD"), strlen(info->flags), "%s", info->name);
         cr_expect(strlen(info->results) == 1 && strchr("123*", info->results[0]), "%s", info->name);
         cr_expect(info->shape && info->work && info->ref && *info->doc, "%s", info->name);
         cr_expect(attrs_known(op), "%s takes an unknown attribute", info->name);
