@@ -79,6 +79,8 @@ Test(command, usage)
           "--temperature");
     FAULT(ARGS("import", GOLDEN, "--dtype", "f32"),
           "unknown option '--dtype', which other commands have");
+    FAULT(ARGS("import", GOLDEN, "--set", "layers.ssd.head_dim=8"),
+          "unknown option '--set', which other commands have");
     FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "--tokens", "many");
     FAULT(ARGS("run", STORY, "-p"), "wants an argument");
     FAULT(ARGS("run", STORY, "-p", "x", "--top-p", "1.5"), "--top-p", "0 to 1");
