@@ -46,20 +46,21 @@ state_rows(const ssmc_program *program, const AbiState *state, int64_t room)
     return abi_state_rows(state->window, room, rt_kept_block(program));
 }
 
-RtGroups
-rt_kept_groups(const AbiState *state, int64_t tokens)
+/* The first group that a sequence of so many tokens goes on from: that of a window's first token.
+ */
+static int64_t
+first_group(const AbiState *state, int64_t tokens)
 {
-    if (!state->row_bytes)
-        return (RtGroups){0};
     const bool some = state->window > 0 && tokens > state->window;
-    return (RtGroups){some ? (tokens - state->window) / ABI_ROOM_STEP : 0, groups_up(tokens)};
+    return some ? (tokens - state->window) / ABI_ROOM_STEP : 0;
 }
 
 int64_t
 rt_kept_rows(const AbiState *state, int64_t tokens)
 {
-    const RtGroups groups = rt_kept_groups(state, tokens);
-    return (groups.end - groups.first) * ABI_ROOM_STEP;
+    if (!state->row_bytes)
+        return 0;
+    return (groups_up(tokens) - first_group(state, tokens)) * ABI_ROOM_STEP;
 }
 
 /* Of an open session the reserve is larger, so nothing overflows. */
@@ -165,29 +166,38 @@ kept_of(const ssmc_session *s, int seq, int state)
     return s->kept + (size_t)seq * s->kept_stride + s->kept_at[state];
 }
 
-char *
-rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *bytes)
+RtKeptWalk
+rt_kept_walk(const ssmc_session *s, int seq, int state, int64_t tokens)
 {
-    if (left->first >= left->end)
-        return NULL;
     const ssmc_program *p = s->model->program;
     const AbiState *a = &p->abi->states[state];
-    const int64_t groups = state_rows(p, a, s->room) / ABI_ROOM_STEP;
-    const int64_t at = left->first % groups, wanted = left->end - left->first;
-    const int64_t some = wanted < groups - at ? wanted : groups - at;
-    const size_t group_bytes = (size_t)a->row_bytes * ABI_ROOM_STEP;
-    left->first += some;
-    *bytes = (size_t)some * group_bytes;
-    return kept_of(s, seq, state) + (size_t)at * group_bytes;
+    if (!a->row_bytes)
+        return (RtKeptWalk){0};
+    return (RtKeptWalk){.rows = kept_of(s, seq, state),
+                        .first = first_group(a, tokens),
+                        .end = groups_up(tokens),
+                        .groups = state_rows(p, a, s->room) / ABI_ROOM_STEP,
+                        .group_bytes = a->row_bytes * ABI_ROOM_STEP};
+}
+
+bool
+rt_kept_next(RtKeptWalk *w)
+{
+    if (w->first >= w->end)
+        return false;
+    const int64_t at = w->first % w->groups, wanted = w->end - w->first;
+    const int64_t some = wanted < w->groups - at ? wanted : w->groups - at;
+    w->first += some;
+    w->at = w->rows + at * w->group_bytes;
+    w->bytes = (size_t)(some * w->group_bytes);
+    return true;
 }
 
 const char *
 rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from)
 {
-    RtGroups left = rt_kept_groups(&s->model->program->abi->states[state], tokens);
-    size_t bytes = 0;
-    for (char *at; (at = rt_kept_next(s, seq, state, &left, &bytes)) != NULL; from += bytes)
-        memcpy(at, from, bytes);
+    for (RtKeptWalk w = rt_kept_walk(s, seq, state, tokens); rt_kept_next(&w); from += w.bytes)
+        memcpy(w.at, from, w.bytes);
     return from;
 }
 

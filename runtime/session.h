@@ -80,21 +80,26 @@ bool rt_kept_layout(const ssmc_program *program, int sequences, int64_t room, si
 ssmc_status rt_kept_open(ssmc_session *s);
 int64_t rt_kept_block(const ssmc_program *program); /* AbiCall.block */
 
-/* Groups of ABI_ROOM_STEP rows, counted by the positions of their tokens: first .. end - 1. */
-typedef struct {
-    int64_t first, end;
-} RtGroups;
-/* Those that a sequence of so many tokens goes on from: of all tokens, or of a window. */
-RtGroups rt_kept_groups(const AbiState *state, int64_t tokens);
-int64_t rt_kept_rows(const AbiState *state, int64_t tokens); /* rows of these groups */
-/* Bytes of these groups of all growing states. */
+/* Rows of a state that a sequence of so many tokens goes on from, of all tokens or of a window, in
+ * whole groups of ABI_ROOM_STEP; and their bytes of all states. */
+int64_t rt_kept_rows(const AbiState *state, int64_t tokens);
 size_t rt_kept_bytes(const ssmc_program *program, int64_t tokens);
-/* The next of these groups that lie together in a session: where, and how many bytes; *left then
- * begins after them. NULL: none is left. */
-char *rt_kept_next(const ssmc_session *s, int seq, int state, RtGroups *left, size_t *bytes);
-/* Copies these groups of a sequence of `tokens` tokens from bytes; returns what follows them. */
+/* A walk over these rows in the order of their tokens, a piece for each range that lies together in
+ * the session:
+ *     for (RtKeptWalk w = rt_kept_walk(s, seq, state, tokens); rt_kept_next(&w);)
+ *         memcpy(to, w.at, w.bytes); */
+typedef struct {
+    char *at; /* the piece */
+    size_t bytes;
+    char *rows;                  /* of the state */
+    int64_t first, end;          /* groups that are left, by the positions of their tokens */
+    int64_t groups, group_bytes; /* of the state; after the last group comes the first again */
+} RtKeptWalk;
+RtKeptWalk rt_kept_walk(const ssmc_session *s, int seq, int state, int64_t tokens);
+bool rt_kept_next(RtKeptWalk *walk); /* false: there is no other piece */
+/* Copies these rows of a sequence of `tokens` tokens from bytes; returns what follows them. */
 const char *rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char *from);
-/* Before those groups of a sequence of `tokens` tokens are copied into sequence seq: whatever other
+/* Before those rows of a sequence of `tokens` tokens are copied into sequence seq: whatever other
  * rows it has used are zero again. */
 void rt_kept_clear(ssmc_session *s, int seq, int64_t tokens);
 

@@ -23,12 +23,10 @@ ssmc_fork(ssmc_session *s, int from, int to)
     const int64_t tokens = s->sequence[from].tokens;
     memcpy(rt_session_states(s, to), rt_session_states(s, from), p->state_stride);
     rt_kept_clear(s, to, tokens);
-    for (int i = 0; i < p->abi->nstates; i++) {
-        RtGroups mine = rt_kept_groups(&p->abi->states[i], tokens), theirs = mine;
-        size_t bytes = 0;
-        for (const char *at; (at = rt_kept_next(s, from, i, &theirs, &bytes)) != NULL;)
-            memcpy(rt_kept_next(s, to, i, &mine, &bytes), at, bytes);
-    }
+    const int64_t away = (int64_t)s->kept_stride * (to - from);
+    for (int i = 0; i < p->abi->nstates; i++)
+        for (RtKeptWalk w = rt_kept_walk(s, from, i, tokens); rt_kept_next(&w);)
+            memcpy(w.at + away, w.at, w.bytes);
     s->sequence[to].tokens = tokens;
     return SSMC_OK;
 }
@@ -53,12 +51,9 @@ ssmc_checkpoint_take(const ssmc_session *s, int seq, ssmc_checkpoint **out)
     }
     memcpy(states, rt_session_states(s, seq), p->state_stride);
     char *to = states + p->state_stride;
-    for (int i = 0; i < p->abi->nstates; i++) {
-        RtGroups left = rt_kept_groups(&p->abi->states[i], tokens);
-        size_t some = 0;
-        for (const char *at; (at = rt_kept_next(s, seq, i, &left, &some)) != NULL; to += some)
-            memcpy(to, at, some);
-    }
+    for (int i = 0; i < p->abi->nstates; i++)
+        for (RtKeptWalk w = rt_kept_walk(s, seq, i, tokens); rt_kept_next(&w); to += w.bytes)
+            memcpy(to, w.at, w.bytes);
     *c = (ssmc_checkpoint){s->model, tokens, states, bytes};
     *out = c;
     return SSMC_OK;

@@ -199,10 +199,8 @@ put_elements(Writer *w, const ssmc_session *s, int seq, int i)
 {
     const AbiState *state = &s->model->program->abi->states[i];
     put(w, rt_session_states(s, seq) + state->offset, (size_t)state->bytes);
-    RtGroups left = rt_kept_groups(state, s->sequence[seq].tokens);
-    size_t bytes = 0;
-    for (const char *at; (at = rt_kept_next(s, seq, i, &left, &bytes)) != NULL;)
-        put(w, at, bytes);
+    for (RtKeptWalk k = rt_kept_walk(s, seq, i, s->sequence[seq].tokens); rt_kept_next(&k);)
+        put(w, k.at, k.bytes);
 }
 
 static void

@@ -45,10 +45,9 @@ states_of(const ModelRun *run, const ssmc_session *s, int seq, size_t *bytes)
         if (n)
             memcpy(all + *bytes, state, (size_t)n * sizeof *state);
         *bytes += (size_t)n * sizeof *state;
-        RtGroups left = rt_kept_groups(&abi->states[i], ssmc_tokens(s, seq));
-        size_t some = 0;
-        for (const char *at; (at = rt_kept_next(s, seq, i, &left, &some)) != NULL; *bytes += some)
-            memcpy(all + *bytes, at, some);
+        RtKeptWalk w = rt_kept_walk(s, seq, i, ssmc_tokens(s, seq));
+        for (; rt_kept_next(&w); *bytes += w.bytes)
+            memcpy(all + *bytes, w.at, w.bytes);
     }
     return all;
 }
