@@ -32,12 +32,11 @@ enum { MOST_PRODUCTS = (STEP + TILE_MOST_CHANNELS) / (WIDE * SIDE) + 1 };
 /* A weight of 1 has the bits ONE. Scores less m are added to ORIGIN, which leaves them rounded in
  * the low bits of an f32: from 2^23 on its steps are 1. Less 2^23 and kept within 16 bits they are
  * BELOW more than the bits of the weight, so that 0 is what is left of everything under 2^-126, and
- * nothing above 2^65 is told apart. From LIMIT on m moves. */
+ * nothing above 2^65 is told apart. From LIMIT on m moves. In memory m is less ORIGIN. */
 enum { OCTAVE = 128, ONE = 127 * OCTAVE, BELOW = 320 * OCTAVE, UNIT = 1 << 23 };
 enum { ORIGIN = UNIT + BELOW + ONE, LIMIT = ORIGIN + 32 * OCTAVE };
 
-/* 16 rows of a step: a tile with a one in each place. */
-enum { ONES = 0x3f80 };
+enum { ONES = 0x3f80 }; /* bits of a bf16 */
 
 void
 attend_unit_begin(Cg *c)
@@ -256,11 +255,13 @@ weights(Cg *c, const Attend *a, Val first)
     return weights_end(c, a);
 }
 
-/* Rows of weights that are made between the products of others. */
+/* What is done between products: some rows' weights, and some of the lines that are asked for. */
 typedef struct {
     const Attend *a;
-    Weights w;
-    int made, after, of; /* rows; products that have been, and all of them */
+    const Weights *w; /* NULL: none */
+    Val lines[2];     /* from here on, `asks` of each */
+    int asks;
+    int made, asked, after, of; /* rows, lines; products that have been, and all of them */
 } Beside;
 
 static void
@@ -269,8 +270,11 @@ beside(Cg *c, Beside *b)
     if (!b)
         return;
     b->after++;
-    for (; b->made * b->of < b->after * ROWS; b->made++)
-        row_weights(c, b->a, &b->w, cg_i64(c, b->made));
+    for (; b->w && b->made * b->of < b->after * ROWS; b->made++)
+        row_weights(c, b->a, b->w, cg_i64(c, b->made));
+    for (; b->asked * b->of < b->after * b->asks; b->asked++)
+        for (int i = 0; i < 2; i++)
+            cg_prefetch(c, cg_offset(c, b->lines[i], cg_i64(c, b->asked * CG_LINE_BYTES)), 2);
 }
 
 /* ---- products ------------------------------------------------------------------------------ */
@@ -362,10 +366,43 @@ products(Cg *c, const Product *list, int count, Beside *between)
 
 /* ---- scores and outputs -------------------------------------------------------------------- */
 
-static void
-scores(Cg *c, const Attend *a, Val first)
+/* ROWS rows from `first` on, and the positions that they look at. */
+typedef struct {
+    Val first;
+    Val low, high; /* positions of the first and the last row's token */
+    Val from, end; /* whole steps begin at `from`; all look at less than `end` */
+} Band;
+
+/* Bands of a block, which share what is asked for. */
+static int64_t
+bands(const Attend *a)
 {
-    const Val q = cg_at(c, a->q_rows, DTYPE_bf16, cg_mul(c, first, cg_i64(c, a->q_stride)));
+    return a->rows / ROWS;
+}
+
+/* Keys and values `ahead` tokens further on, or else those that are near: the band's share of their
+ * lines. */
+static Beside
+ask_ahead(Cg *c, const Attend *a, const Band *b, int64_t ahead)
+{
+    const Val there = cg_add(c, a->at, cg_i64(c, ahead));
+    const Val at = LLVMBuildSelect(c->b, cg_less(c, there, b->end), there, a->at, "");
+    const Val band = cg_div(c, b->first, cg_i64(c, ROWS));
+    const int64_t lines = STEP * a->head_dim * 2 / CG_LINE_BYTES / bands(a);
+    const Val share = cg_mul(c, band, cg_i64(c, lines * CG_LINE_BYTES));
+    return (Beside){
+        .a = a,
+        .lines = {cg_offset(c, attend_kept(c, a, a->keys, a->keys_at, at), share),
+                  cg_offset(c, attend_kept(c, a, a->values, a->values_at, at), share)},
+        .asks = (int)lines
+    };
+}
+
+static void
+scores(Cg *c, const Attend *a, const Band *b, int64_t ahead)
+{
+    Beside ask = ask_ahead(c, a, b, ahead);
+    const Val q = cg_at(c, a->q_rows, DTYPE_bf16, cg_mul(c, b->first, cg_i64(c, a->q_stride)));
     const Val keys = attend_kept(c, a, a->keys, a->keys_at, a->at);
     Product list[STEP / (WIDE * SIDE)];
     int count = 0;
@@ -381,7 +418,7 @@ scores(Cg *c, const Attend *a, Val first)
                                   .right_stride = KEPT_GROUP * 4,
                                   .right_step = CHANNELS * KEPT_GROUP * 2,
                                   .once = true};
-    products(c, list, count, NULL);
+    products(c, list, count, &ask);
 }
 
 /* O and the sums of P of the step that begins at `at`. */
@@ -424,7 +461,8 @@ outputs_and_weights(Cg *c, const Attend *a, Val first, Val at)
         outputs(c, a, first, at, NULL);
         return weights(c, a, first);
     }
-    Beside rows = {.a = a, .w = weights_begin(c, a, first)};
+    const Weights w = weights_begin(c, a, first);
+    Beside rows = {.a = a, .w = &w};
     outputs(c, a, first, at, &rows);
     return weights_end(c, a);
 }
@@ -545,13 +583,6 @@ weights_again(Cg *c, const Attend *a, Val first)
 
 /* ---- the walk ------------------------------------------------------------------------------ */
 
-/* ROWS rows from `first` on, and the positions that they look at. */
-typedef struct {
-    Val first;
-    Val low, high; /* positions of the first and the last row's token */
-    Val from, end; /* whole steps begin at `from`; all look at less than `end` */
-} Band;
-
 static Band
 band_of(Cg *c, const Attend *a, Val first)
 {
@@ -610,6 +641,16 @@ settle_scores(Cg *c, const Attend *a, const Band *b)
     cg_endif(c, &edge);
 }
 
+/* Tokens of the past that all bands of a block go through before the next: their keys and values
+ * are an eighth of the second-level cache, and those of the next stretch are asked for meanwhile.
+ */
+static int64_t
+stretch_of(const Cg *c, const Attend *a)
+{
+    const int64_t fit = c->machine->l2_bytes / 8 / (a->head_dim * 4) / STEP * STEP;
+    return fit > STEP ? fit : STEP;
+}
+
 /* Steps from `from` to `end`; P of the last is still to be multiplied when the loop ends. */
 static void
 band_walk(Cg *c, Attend *a, const Band *b, Val from, Val end)
@@ -617,7 +658,7 @@ band_walk(Cg *c, Attend *a, const Band *b, Val from, Val end)
     const Val step = cg_i64(c, STEP), beyond = cg_var(c, c->i1, NULL, "beyond");
     CgLoop past = cg_loop(c, "past", from, end, STEP);
     a->at = past.i;
-    scores(c, a, b->first);
+    scores(c, a, b, stretch_of(c, a));
     settle_scores(c, a, b);
     CgIf later = cg_if(c, cg_less(c, from, a->at));
     cg_set(c, beyond, outputs_and_weights(c, a, b->first, cg_sub(c, a->at, step)));
@@ -662,15 +703,6 @@ sums_out(Cg *c, const Attend *a)
     const Val sum = attend_one(c, a->o, cg_add(c, line, cg_i64(c, sums_column(a))));
     cg_vstore(c, attend_f32(c, a->sum, row.i), DTYPE_f32, sum, 1, NULL);
     cg_loop_end(c, &row);
-}
-
-/* Tokens of the past that all bands of a block go through before the next: their keys and values
- * are a quarter of the second-level cache. */
-static int64_t
-stretch_of(const Cg *c, const Attend *a)
-{
-    const int64_t fit = c->machine->l2_bytes / 4 / (a->head_dim * 4) / STEP * STEP;
-    return fit > STEP ? fit : STEP;
 }
 
 void
