@@ -11,7 +11,7 @@ enum { TILE_MOST = 32 };
 enum { TILE_MOST_CHANNELS = 1024 };
 /* Rows of queries that attention takes through the past together, on vectors and on a matrix unit:
  * keys and values are read once for them. And tokens of the past that it takes at a time. */
-enum { TILE_ATTEND_ROWS = 64, TILE_ATTEND_UNIT_ROWS = 128, TILE_ATTEND_STEP = ABI_ROOM_STEP };
+enum { TILE_ATTEND_ROWS = 64, TILE_ATTEND_UNIT_ROWS = 256, TILE_ATTEND_STEP = ABI_ROOM_STEP };
 
 /* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
  * broadcast and the temporaries of an emulated fma or bf16 dot fit in registers. At least 1. */
