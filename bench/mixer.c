@@ -152,7 +152,7 @@ bench_mixer_close(Job *job, BenchMixerRun *run)
     job_end(job);
 }
 
-/* [nsteps] whether a step is the mixer's. Of either phase: a prompt of one token runs decode. */
+/* [nsteps] whether a step is the mixer's. Of every entry: a prompt of one token runs decode. */
 static const bool *
 mixer_steps(Arena *arena, const BenchMixerRun *run)
 {

@@ -59,7 +59,7 @@ static const Layer layer_kinds[] = {
 static void
 add_rows(const Tune *t, const Job *job, int64_t tokens, const double *best, Rows *rows)
 {
-    const Graph *g = job->graph[PHASE_PREFILL];
+    const Graph *g = job->graph[ENTRY_prefill];
     const AbiProgram *abi = rt_program_abi(job->program);
     const Kernel *const *kernels = step_kernels(job->arena, g, abi, ABI_PREFILL);
     const int first = rows->rows;

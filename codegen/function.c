@@ -149,9 +149,9 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
         segments = segments || (v && (v->kind == VALUE_STATE || type_grows(&v->type)));
         key_operand(&sb, k, &k->operands[i]);
     }
-    /* Emitters lay out scratch by the most rows there can be; those of state may specialise by
-     * phase. */
-    sb_printf(&sb, "%s %lld %lld\n", segments && k->graph->phase ? k->graph->phase : "",
+    /* Emitters lay out scratch by the most rows there can be; those of state may specialise by how
+     * many tokens of a sequence there can be. */
+    sb_printf(&sb, "%s %lld %lld\n", segments && !graph_has_runs(k->graph) ? "1" : "",
               (long long)k->graph->block, (long long)k->graph->rows);
     for (const Node *n = k->first; n != k->last->next; n = n->next)
         if (n->kernel == k->kernel)

@@ -91,7 +91,7 @@ prompt_add(Prompt *sizes, int *count, const CostSsd *ssd, double seconds)
 static void
 measured_take(Job *job, const Job *run, const ssmc_session *session, const double *before)
 {
-    const Graph *g = run->graph[PHASE_PREFILL];
+    const Graph *g = run->graph[ENTRY_prefill];
     const AbiProgram *abi = rt_program_abi(run->program);
     const Kernel *const *kernels = step_kernels(run->arena, g, abi, ABI_PREFILL);
     Prompt *sizes = arena_array(run->arena, (size_t)g->nkernels, sizeof *sizes);
@@ -110,7 +110,7 @@ static ssmc_status
 run_prompts(Job *job, const Job *run, ssmc_session *session)
 {
     const AbiProgram *abi = rt_program_abi(run->program);
-    const int64_t tokens = PASSES * cost_block(run->graph[PHASE_PREFILL]);
+    const int64_t tokens = PASSES * cost_block(run->graph[ENTRY_prefill]);
     int32_t *ids = arena_array(run->arena, (size_t)tokens, sizeof *ids);
     float *logits = arena_array(run->arena, (size_t)abi->vocab, sizeof *logits);
     double *before = arena_array(run->arena, (size_t)abi->nsteps, sizeof *before);

@@ -12,7 +12,7 @@ job_cost_threads(const Job *job)
 }
 
 int
-program_passes(Job *job, Phase phase)
+program_passes(Job *job, EntryId entry)
 {
     const FeCompile *fc = &job->fe.compile;
     const Listener *listener = job->settings.listener;
@@ -25,7 +25,6 @@ program_passes(Job *job, Phase phase)
                   .threads = job_cost_threads(job),
                   .measured = job->measured,
                   .nmeasured = job->nmeasured,
-                  .phase = phase,
                   .reproducible = fc->reproducible,
                   .format = fc->format,
                   .group = fc->group,
@@ -38,13 +37,14 @@ program_passes(Job *job, Phase phase)
                   .no_blas = strcmp(fc->blas, "none") == 0,
                   .arena = job->arena,
                   .diag = job->diag,
-                  .explain = &job->explain[phase]};
-    job->graph[phase] = graph_copy(job->arena, job->fe.graph);
-    const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
+                  .explain = &job->explain[entry]};
+    Graph *g = job->graph[entry] = graph_copy(job->arena, job->fe.graph);
+    g->entry = &entry_info[entry];
+    const bool ok = pass_run_pipeline(g, &cx, &po);
     listener->tell(listener->user, TOLD_passes, sb_text(&text));
     sb_free(&text);
-    if (ok && (phase == PHASE_PREFILL || !job->graph[PHASE_PREFILL]))
-        tell_notes(listener, job->diag); /* once: decode has the same */
+    if (ok && (entry == 0 || !job->graph[0]))
+        tell_notes(listener, job->diag); /* once: other entries have the same */
     if (ok)
         return EXIT_DONE;
     tell_faults(listener, job->diag);
@@ -70,22 +70,22 @@ step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId
 }
 
 /* cg_module takes graphs in the order of AbiPhaseId. */
-_Static_assert((int)PHASE_PREFILL == ABI_PREFILL && (int)PHASE_DECODE == ABI_DECODE &&
-                   (int)PHASE_COUNT == ABI_PHASES,
-               "graph[phase]");
+_Static_assert((int)ENTRY_prefill == ABI_PREFILL && (int)ENTRY_decode == ABI_DECODE &&
+                   (int)ENTRY_COUNT == ABI_PHASES,
+               "graph[entry]");
 
 int
 program_module(Job *job)
 {
-    const Graph *graphs[2];
+    const Graph *graphs[ENTRY_COUNT];
     int status = EXIT_DONE;
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++) {
-        status = program_passes(job, (Phase)phase);
-        graphs[phase] = job->graph[phase];
+    for (int entry = 0; entry < ENTRY_COUNT && status == EXIT_DONE; entry++) {
+        status = program_passes(job, (EntryId)entry);
+        graphs[entry] = job->graph[entry];
     }
     if (status != EXIT_DONE)
         return status;
-    job->module = cg_module(&job->machine, graphs, 2, job->diag);
+    job->module = cg_module(&job->machine, graphs, ENTRY_COUNT, job->diag);
     if (!job->module)
         return tell_faults(job->settings.listener, job->diag);
     if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)

@@ -23,7 +23,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 5120
   param_bytes 960
   output_bytes 192

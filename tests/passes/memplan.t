@@ -28,7 +28,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 13312
   param_bytes 3328
   output_bytes 256

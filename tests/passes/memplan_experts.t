@@ -8,7 +8,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 38912
   param_bytes 53248
   output_bytes 640

@@ -21,7 +21,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 3072
   output_bytes 64
   input ids: i32[T] @input+0/1

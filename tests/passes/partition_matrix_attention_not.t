@@ -1,6 +1,6 @@
 partition: decode, whose rows are one of each sequence, has its attention on vectors.
 --ARGS--
-compile @IN@ --stop-after partition --dtype bf16 --cpu sapphirerapids --phase decode
+compile @IN@ --stop-after partition --dtype bf16 --cpu sapphirerapids --entry decode
 --IN--
 graph "t" model {
   weights "init:reference"
@@ -23,7 +23,7 @@ graph "t" kernel {
   weights "init:reference"
   block 16
   rows 4
-  phase decode
+  entry decode
   input ids: i32[T]
   weight e: f32[16,32] init=ones
   state ks: bf16[S,8]

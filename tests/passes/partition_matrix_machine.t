@@ -6,7 +6,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,32] init=ones
   weight w: bf16[32,32] init=ones

@@ -23,7 +23,7 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,24] init=ones
   state ks: f32[S,6]

@@ -85,8 +85,8 @@ Test(command, usage)
     FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
     FAULT(ARGS("compile", STORY, "--emit", "elf"), "--emit wants graph, lowered",
           "so or exe, not 'elf'");
-    FAULT(ARGS("compile", STORY, "--phase", "warmup"),
-          "--phase wants prefill or decode, not 'warmup'");
+    FAULT(ARGS("compile", STORY, "--entry", "warmup"),
+          "--entry wants prefill or decode, not 'warmup'");
     FAULT(ARGS("logits", STORY, "--mode", "all"), "--mode wants prefill, step or split, not 'all'");
     FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
     FAULT(ARGS("compile", STORY, "--emit", "graph", "--skip", "fues"), "unknown pass 'fues'",
@@ -451,11 +451,11 @@ Test(command, no_pass_changes_the_numbers)
         SSMC_ROOT "/examples/custom-block.yaml",     SSMC_ROOT "/examples/hybrid.yaml",
         SSMC_ROOT "/tests/fuzz/corpus/ir/experts.ir"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
-        for (const char *const *phase = ARGS("prefill", "decode"); *phase; phase++) {
-            CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--phase", *phase,
+        for (const char *const *entry = ARGS("prefill", "decode"); *entry; entry++) {
+            CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--entry", *entry,
                                         "--check-each", "--verify-each"),
                                    NULL, 0);
-            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *phase, r.err);
+            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *entry, r.err);
             command_free(&r);
         }
 }
@@ -506,7 +506,7 @@ Test(command, rows_too_long_for_a_sum_in_32_bits)
 
 /* One pass rounds, as much as its table allows; no other changes the numbers. */
 typedef struct {
-    char model[1000], phase[8], dtype[8], state[8];
+    char model[1000], entry[8], dtype[8], state[8];
 } Checked;
 
 ParameterizedTestParameters(command, check_each_in_every_format)
@@ -517,7 +517,7 @@ ParameterizedTestParameters(command, check_each_in_every_format)
     for (size_t i = 0; i < 12; i++) {
         const bool decode = i / 4 == 2;
         snprintf(all[i].model, sizeof all[i].model, "%s", models[i / 4]);
-        snprintf(all[i].phase, sizeof all[i].phase, "%s", decode ? "decode" : "prefill");
+        snprintf(all[i].entry, sizeof all[i].entry, "%s", decode ? "decode" : "prefill");
         snprintf(all[i].dtype, sizeof all[i].dtype, "%s", dtypes[i % 4]);
         snprintf(all[i].state, sizeof all[i].state, "%s", decode ? "f32" : "bf16");
     }
@@ -527,7 +527,7 @@ ParameterizedTestParameters(command, check_each_in_every_format)
 ParameterizedTest(Checked *c, command, check_each_in_every_format)
 {
     CommandResult r =
-        ssmc(ARGS("compile", c->model, "--emit", "plan", "--phase", c->phase, "--dtype", c->dtype,
+        ssmc(ARGS("compile", c->model, "--emit", "plan", "--entry", c->entry, "--dtype", c->dtype,
                   "--state-dtype", c->state, "--check-each", "--verify-each"),
              NULL, 0);
     cr_expect_eq(r.status, 0, "%s %s: %s", c->model, c->dtype, r.err);

@@ -44,7 +44,7 @@ static const char kernel_text[] =
     "graph \"k\" kernel {\n"
     "  block 16\n"
     "  rows 4\n"
-    "  phase prefill\n"
+    "  entry prefill\n"
     "  slab_bytes 4096\n"
     "  param_bytes 640\n"
     "  output_bytes 112\n"
@@ -285,7 +285,7 @@ Test(text, faults_name_what_was_found_and_the_nearest_known)
         {"eos [3 4]",                                                             "expected `]` behind the ids that end a text, found `4`"       },
         {"eos [-1]",                                                              "expected a token id, found `-`"                               },
         {"eos [99999999999]",                                                     "the id 99999999999 is beyond every vocabulary"                },
-        {"phase warmup",                                                          "unknown phase `warmup`, expected prefill or decode"           },
+        {"entry warmup",                                                          "unknown entry `warmup`, expected prefill or decode"           },
         {"output ids",                                                            "only a result can be an output, not `ids`"                    },
     };
     expect_faults(cases, COUNT_OF(cases));
