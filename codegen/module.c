@@ -75,7 +75,7 @@ has_effect(const CgKernel *k)
 {
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        if (o->is_output || (o->value && o->value->kind == VALUE_STATE))
+        if (o->is_output || o->value->kind == VALUE_STATE)
             return true;
     }
     return false;

@@ -226,15 +226,12 @@ misplaced(CgProgram *p, const Value *v, const char *why)
 static bool
 input_operand(CgProgram *p, const Value *v, AbiOperand *out)
 {
-    static const int32_t index[INPUT_COUNT] = {
-        [INPUT_ids] = ABI_INPUT_IDS, [INPUT_positions] = ABI_INPUT_POSITIONS};
+    static const int32_t index[INPUT_COUNT] = {[INPUT_ids] = ABI_INPUT_IDS,
+                                               [INPUT_positions] = ABI_INPUT_POSITIONS,
+                                               [INPUT_pick] = ABI_INPUT_PICK};
     (void)p;
-    for (int id = 0; id < INPUT_COUNT; id++)
-        if (input_is(v, (InputId)id)) {
-            *out = (AbiOperand){.space = ABI_INPUT, .index = index[id]};
-            return true;
-        }
-    die("program: no input is named %s", v->name);
+    *out = (AbiOperand){.space = ABI_INPUT, .index = index[value_input(v) - input_info]};
+    return true;
 }
 
 static bool
@@ -269,10 +266,6 @@ static bool
 operand_of(CgProgram *p, const CgOperand *o, AbiOperand *out)
 {
     const Value *v = o->value;
-    if (!v) {
-        *out = (AbiOperand){.space = ABI_INPUT, .index = ABI_INPUT_PICK};
-        return true;
-    }
     switch (v->kind) {
     case VALUE_INPUT:
         return input_operand(p, v, out);

@@ -231,12 +231,19 @@ const EntryInfo *entry_by_name(const char *name); /* NULL: there is none */
 /* ---- inputs --------------------------------------------------------------------------------- */
 
 typedef enum {
-#define INPUT(name, doc) INPUT_##name,
+#define INPUT(name, rows, op, doc) INPUT_##name,
 #include "ir/inputs.def"
 #undef INPUT
     INPUT_COUNT
 } InputId;
-extern const char *const input_name[INPUT_COUNT];
+
+typedef struct {
+    const char *name;
+    Type type; /* i32[T] or i32[R] */
+    Op op;     /* OP_COUNT: none */
+    const char *doc;
+} InputInfo;
+extern const InputInfo input_info[INPUT_COUNT];
 
 /* ---- values, nodes, kernels, graph ------------------------------------------------------- */
 
@@ -256,8 +263,8 @@ typedef enum {
     SPACE_WEIGHT, /* the mapped checkpoint */
     SPACE_STATE,  /* per sequence */
     SPACE_KEPT,   /* per sequence and token: rows of growing states; offset: bytes of a token */
-    SPACE_INPUT,  /* ids, picked rows */
-    SPACE_OUTPUT, /* logits */
+    SPACE_INPUT,  /* of inputs.def */
+    SPACE_OUTPUT, /* of the graph */
     SPACE_COUNT
 } Space;
 extern const char *const space_name[]; /* none slab param weight state kept input output */
@@ -345,7 +352,7 @@ Graph *graph_copy(Arena *arena, const Graph *from);
 Value *graph_input(Graph *g, const char *name, Type type, SrcLoc loc);
 bool graph_has_runs(const Graph *g); /* a call may have several tokens of one sequence */
 Value *graph_find_input(const Graph *g, InputId id); /* NULL: it reads none of these */
-bool input_is(const Value *v, InputId id);
+const InputInfo *value_input(const Value *v); /* NULL: it is no input that a graph may have */
 Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init,
                     SrcLoc loc);
 Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);

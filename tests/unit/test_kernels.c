@@ -349,7 +349,7 @@ ssd_text(Arena *arena, const SsdCase *c, Form form, Dtype kept)
                         "graph \"ssd\" kernel {\n"
                         "  block %d\n"
                         "  rows %d\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight table: f32[%d,%d]\n"
                         "  weight A: f32[%d]\n"
                         "  weight D: f32[%d]\n"
@@ -357,7 +357,7 @@ ssd_text(Arena *arena, const SsdCase *c, Form form, Dtype kept)
                         "  kernel rows {part=rows} {\n    all = embed(ids, table)\n  }\n"
                         "  x, dt, B, C = split(all) {sizes=[%d, %d, %d, %d]}\n"
                         "  kernel ssd {%spart=heads} {\n%s  }\n"
-                        "  kernel pick {part=rows} {\n    out = take(y)\n  }\n"
+                        "  kernel pick {part=rows} {\n    out = take(y, pick)\n  }\n"
                         "  output out\n"
                         "}\n",
                         BLOCK, BLOCK, BLOCK, width, c->H, c->H, dtype_info[kept].name, c->H, c->N,
@@ -633,7 +633,7 @@ linear_text(Arena *arena, const LinearCase *c)
                         "graph \"linear\" kernel {\n"
                         "  block %d\n"
                         "  rows %d\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: f32[%d,%d]\n"
                         "  weight r_table: f32[%d,%d]\n"
                         "  weight w: f32[%d,%d]\n"
@@ -643,7 +643,7 @@ linear_text(Arena *arena, const LinearCase *c)
                         "  kernel r_rows {part=rows} {\n    r = embed(ids, r_table)\n  }\n"
                         "%s"
                         "  kernel linear {%s} {\n%s  }\n"
-                        "  kernel pick {part=rows} {\n    out = take(y)\n  }\n"
+                        "  kernel pick {part=rows} {\n    out = take(y, pick)\n  }\n"
                         "  output out\n"
                         "}\n",
                         BLOCK, BLOCK, BLOCK, c->K, BLOCK, c->O, c->O, c->K, c->O,

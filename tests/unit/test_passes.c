@@ -81,14 +81,15 @@ put_layer(StrBuf *sb, int i, const char *ssd_attrs)
 static void
 put_model(StrBuf *sb, int layers, const char *ssd_attrs)
 {
-    sb_puts(sb, "graph \"test\" model {\nblock 40\nrows 4\ninput ids: i32[T]\n");
+    sb_puts(sb,
+            "graph \"test\" model {\nblock 40\nrows 4\ninput ids: i32[T]\ninput pick: i32[R]\n");
     sb_puts(sb, "weight embedding.weight: f32[24,16]\nweight norm_f.weight: f32[16]\n");
     for (int i = 0; i < layers; i++)
         put_layer_weights(sb, i);
     sb_puts(sb, "h0 = embed(ids, embedding.weight)\n");
     for (int i = 0; i < layers; i++)
         put_layer(sb, i, ssd_attrs);
-    sb_printf(sb, "last = take(h%d)\nf = rmsnorm(last, norm_f.weight) {eps=1e-05}\n", layers);
+    sb_printf(sb, "last = take(h%d, pick)\nf = rmsnorm(last, norm_f.weight) {eps=1e-05}\n", layers);
     sb_puts(sb, "logits = linear(f, embedding.weight)\noutput logits\n}\n");
 }
 
@@ -389,9 +390,9 @@ expect_widened(const char *matmul, Op reader)
 {
     Bench b;
     bench_open(&b);
-    sb_puts(&b.text, "graph \"t\" model {\nblock 8\nrows 2\ninput ids: i32[T]\n"
+    sb_puts(&b.text, "graph \"t\" model {\nblock 8\nrows 2\ninput ids: i32[T]\ninput pick: i32[R]\n"
                      "weight e: bf16[16,8]\nweight w: bf16[6,8]\n"
-                     "h = embed(ids, e)\nx = take(h)\ny = linear(x, w)\noutput y\n}\n");
+                     "h = embed(ids, e)\nx = take(h, pick)\ny = linear(x, w)\noutput y\n}\n");
     parse(&b);
     b.cx.matmul = matmul;
     b.options.stop_after = PASS_layout;
