@@ -157,9 +157,8 @@ static const bool *
 mixer_steps(Arena *arena, const BenchMixerRun *run)
 {
     bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
-    for (int phase = 0; phase < ABI_PHASES; phase++) {
-        const Kernel *const *kernels =
-            step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
+    for (int entry = 0; entry < ENTRY_COUNT; entry++) {
+        const Kernel *const *kernels = step_kernels(arena, run->graph[entry], run->program);
         for (int i = 0; i < run->program->nsteps; i++) {
             const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
             is[i] = is[i] || (op < OP_COUNT && (mixers[run->kind].counted >> op_info[op].cls & 1));
@@ -220,7 +219,7 @@ bench_mixer_time(BenchMixerRun *run, int64_t tokens, BenchSample *out)
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
     /* Ids below the width of y, which stands for logits here. */
-    const int64_t vocab = run->program->vocab;
+    const int64_t vocab = abi_logits(run->program)->width;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_MIXER_IDS ? vocab : BENCH_MIXER_IDS));
     rt_session_profile(run->session, true);

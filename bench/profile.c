@@ -22,7 +22,7 @@ static BenchWork
 work_of(const BenchRun *run, const BenchItem *item, const Graph *g, const Kernel *k, bool head)
 {
     const bool prefill = item->entry == ENTRY_prefill;
-    const int64_t block = run->program->phase[ABI_PREFILL].block;
+    const int64_t block = g->block;
     const int64_t passes = !prefill ? item->tokens : head ? 0 : item->tokens / block;
     const int64_t rest = !prefill ? 0 : head ? 1 : item->tokens % block;
     /* Before a pass in the mean, and before the last. */
@@ -74,9 +74,8 @@ static void
 table_fill(Arena *arena, BenchProfile *t, const BenchRun *run, const BenchItem *item,
            const double *before)
 {
-    const AbiPhaseId phase = (AbiPhaseId)item->entry;
-    const Graph *g = run->graph[phase];
-    const Kernel **kernels = step_kernels(arena, g, run->program, phase);
+    const Graph *g = run->graph[item->entry];
+    const Kernel **kernels = step_kernels(arena, g, run->program);
     for (int s = 0; s < run->program->nsteps; s++) {
         const Kernel *k = kernels[s];
         const double seconds = rt_session_step_seconds(run->session[item->threads], s) - before[s];

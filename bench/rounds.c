@@ -135,7 +135,7 @@ some_id(uint64_t i, int64_t vocab)
 static void
 prepare(Arena *arena, BenchRun *run)
 {
-    const int64_t vocab = run->program->vocab, ids = most_ids(run);
+    const int64_t vocab = abi_logits(run->program)->width, ids = most_ids(run);
     run->flops = bench_flops(run->graph[ENTRY_prefill]);
     run->ids = arena_array(arena, (size_t)ids, sizeof *run->ids);
     for (int64_t i = 0; i < ids; i++)

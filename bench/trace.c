@@ -11,10 +11,10 @@ static int64_t
 steps_of(const BenchRun *run, const BenchItem *item)
 {
     const bool prefill = item->entry == ENTRY_prefill;
-    const AbiPhase *phase = &run->program->phase[prefill ? ABI_PREFILL : ABI_DECODE];
+    const AbiEntry *entry = program_entry(run->program, run->graph[item->entry]);
     const int64_t passes =
-        prefill ? (item->tokens + phase->block - 1) / phase->block : item->tokens;
-    return passes * (phase->layers.count + phase->head.count);
+        prefill ? (item->tokens + entry->block - 1) / entry->block : item->tokens;
+    return passes * (entry->layers.count + entry->head.count);
 }
 
 static RtLane *

@@ -135,10 +135,10 @@ int job_model(Job *job);                 /* after job_program: packed parameters
 int job_run(Job *job);                   /* all of it from job_weights on */
 void job_end(Job *job);
 
-/* [nsteps] the kernel of each step of a phase, g being its graph; NULL: a step of something else.
- */
-const Kernel **step_kernels(Arena *arena, const Graph *g, const AbiProgram *program,
-                            AbiPhaseId phase);
+/* The entry of a program that a graph of it became. */
+const AbiEntry *program_entry(const AbiProgram *program, const Graph *g);
+/* [nsteps] the kernel of each step of that entry; NULL: a step of something else. */
+const Kernel **step_kernels(Arena *arena, const Graph *g, const AbiProgram *program);
 
 /* Threads that predictions are for. How many a named CPU will have is not known here: what is made
  * for one must not depend on the machine that makes it. */

@@ -51,10 +51,20 @@ program_passes(Job *job, EntryId entry)
     return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
 }
 
-const Kernel **
-step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId phase)
+const AbiEntry *
+program_entry(const AbiProgram *program, const Graph *g)
 {
-    const AbiRange range[] = {program->phase[phase].layers, program->phase[phase].head};
+    for (int i = 0; i < program->nentries; i++)
+        if (strcmp(program->entries[i].name, g->entry->name) == 0)
+            return &program->entries[i];
+    die("program %s has no entry %s", program->name, g->entry->name);
+}
+
+const Kernel **
+step_kernels(Arena *arena, const Graph *g, const AbiProgram *program)
+{
+    const AbiEntry *entry = program_entry(program, g);
+    const AbiRange range[] = {entry->layers, entry->head};
     const Kernel **kernels = arena_array(arena, (size_t)program->nsteps + 1, sizeof *kernels);
     int next[] = {range[0].first, range[1].first};
     for (int i = 0; i < g->nkernels; i++) {
@@ -68,11 +78,6 @@ step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId
     }
     return kernels;
 }
-
-/* cg_module takes graphs in the order of AbiPhaseId. */
-_Static_assert((int)ENTRY_prefill == ABI_PREFILL && (int)ENTRY_decode == ABI_DECODE &&
-                   (int)ENTRY_COUNT == ABI_PHASES,
-               "graph[entry]");
 
 int
 program_module(Job *job)
@@ -88,7 +93,12 @@ program_module(Job *job)
     job->module = cg_module(&job->machine, graphs, ENTRY_COUNT, job->diag);
     if (!job->module)
         return tell_faults(job->settings.listener, job->diag);
-    if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)
+    if (!abi_logits(cg_module_abi(job->module)))
+        return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
+                          "%s gives no logits: none of its outputs has the rows R that were "
+                          "picked, so `take` has to come before one",
+                          job->settings.model);
+    if (!job->fe.compile.reproducible || abi_cuts_anywhere(cg_module_abi(job->module)))
         return EXIT_DONE;
     return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
                       "%s has its forms chosen: it cannot be compiled reproducible any more",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ir/util.h"
 #include "tests/harness.h"
 
 #define STORY  SSMC_ROOT "/examples/storyteller.yaml"
@@ -427,6 +428,29 @@ Test(command, graph_texts_run)
         free(text);
     }
     free(want);
+}
+
+/* Logits are the first output of picked rows, whatever else a graph gives. */
+Test(command, a_graph_text_with_another_output_runs_alike)
+{
+    char name[64] = "", *text = compiled(STORY, "graph");
+    const char *take = strstr(text, "take("), *output = strstr(text, "  output ");
+    cr_assert(take && output && sscanf(take, "take(%63[^,]", name) == 1, "%s", text);
+    StrBuf more = {0};
+    sb_printf(&more, "%.*s  output %s\n%s", (int)(output - text), text, name, output);
+    Model m = model_write("g.ir", sb_text(&more));
+    const char *const *rest = ARGS("-p", "Once upon a time", "-n", "12", "--greedy");
+    CommandResult want =
+        ssmc(ARGS("run", STORY, rest[0], rest[1], rest[2], rest[3], rest[4]), NULL, 0);
+    CommandResult got =
+        ssmc(ARGS("run", m.path, rest[0], rest[1], rest[2], rest[3], rest[4]), NULL, 0);
+    cr_expect_eq(got.status, 0, "%s", got.err);
+    cr_expect_str_eq(got.out, want.out);
+    command_free(&want);
+    command_free(&got);
+    model_end(&m);
+    sb_free(&more);
+    free(text);
 }
 
 Test(command, the_same_seed_gives_the_same_text)

@@ -441,19 +441,19 @@ Test(verify, places)
         const char *kernels, *fault;
     } cases[] = {
         {"kernel a { h: f32[T,8] @slab+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", ""                                              },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", ""                                               },
         {"kernel a { h: f32[T,8] = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` leaves its kernel, but has no place"       },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` leaves its kernel, but has no place"        },
         {"kernel a { h: f32[T,8] @slab+4/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` reaches beyond the 512 bytes of space slab"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` reaches beyond the 512 bytes of space slab" },
         {"kernel a { h: f32[T,8] @slab+0/7 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "or its rows overlap"                           },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "or its rows overlap"                            },
         {"kernel a { h: f32[T,8] @slab+2/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` is placed at byte 2"                       },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` is placed at byte 2"                        },
         {"kernel a { h: f32[T,8] @param+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` is in space param, but is not a parameter" },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` is in space param, but is not a parameter"  },
         {"kernel a { h: f32[T,8] @output+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "expected rows R"                               },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` reaches beyond the 64 bytes of space output"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_kernel_fault(header, cases[i].kernels, cases[i].fault);
