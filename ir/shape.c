@@ -30,14 +30,9 @@ bool
 shape_embed(const Node *node, ShapeResult *r)
 {
     const Type *ids = operand(node, 0), *table = operand(node, 1);
-    if (ids->dtype != DTYPE_i32 || ids->shape.rank != 1 || ids->shape.dim[0].kind != DIM_TOKENS)
-        return unlike(r, node, 0, "i32[T]", "rows are picked by token ids");
-    if (!input_is(node->in[0], INPUT_ids))
-        return broken(r, 0, "rows of a table are picked by `%s` alone, not by `%s`",
-                      input_name[INPUT_ids], node->in[0]->name);
     if (!is_float(table) || table->shape.rank != 2 || !is_const(table))
         return unlike(r, node, 1, "a table [V,D]", "rows of it are picked");
-    return result(r, type_rows(DTYPE_f32, DIM_TOKENS, type_width(table)));
+    return result(r, type_rows_of(DTYPE_f32, ids->shape.dim[0], type_width(table)));
 }
 
 bool
@@ -46,7 +41,7 @@ shape_take(const Node *node, ShapeResult *r)
     if (!want_tokens(r, node, 0, 0, ""))
         return false;
     const Type *x = operand(node, 0);
-    return result(r, type_rows(x->dtype, DIM_ROWS, type_width(x)));
+    return result(r, type_rows_of(x->dtype, operand(node, 1)->shape.dim[0], type_width(x)));
 }
 
 bool

@@ -3,6 +3,7 @@
 #ifndef SSMC_RUNTIME_ABI_H
 #define SSMC_RUNTIME_ABI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,7 +40,7 @@ typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n,
     FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
     FIELD(int64_t, i64, kept_stride, "bytes from one sequence's growing states to the next's")     \
     FIELD(int64_t, i64, room, "tokens that a sequence can hold, a multiple of ABI_ROOM_STEP")      \
-    FIELD(int64_t, i64, block, "most rows of a pass of any phase, at least ABI_ROOM_STEP")         \
+    FIELD(int64_t, i64, block, "most rows of a pass of any entry, at least ABI_ROOM_STEP")         \
     FIELD(AbiSgemm *, ptr, sgemm, "NULL: AbiProgram.calls_blas is 0")
 typedef struct ABI_DECLARE(ABI_CALL_FIELDS) AbiCall;
 
@@ -68,8 +69,6 @@ typedef enum {
     ABI_OUTPUT,
     ABI_KEPT /* a growing state */
 } AbiSpace;
-/* AbiOperand.index in ABI_INPUT: ids and positions are int32 [T], picked rows int32 [R]. */
-enum { ABI_INPUT_IDS, ABI_INPUT_PICK, ABI_INPUT_POSITIONS, ABI_INPUTS };
 
 #define ABI_OPERAND_FIELDS(FIELD, ARRAY)                                                           \
     FIELD(AbiSpace, i32, space, "what the operand is in")                                          \
@@ -96,14 +95,17 @@ typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
 /* One pipeline: layers over T rows, then the head over R picked rows. A segment cut at multiples of
  * the grain, counted from its first row, gives the bits of the whole segment: the chunk lengths
  * divide it. 1: any cut does. 0: none does. */
-#define ABI_PHASE_FIELDS(FIELD, ARRAY)                                                             \
-    FIELD(AbiRange, AbiRange, layers, "over T rows")                                               \
-    FIELD(AbiRange, AbiRange, head, "over R rows")                                                 \
+#define ABI_ENTRY_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(const char *, ptr, name, "for people")                                                   \
+    FIELD(int64_t, i64, tokens, "most of one sequence in a pass; 0: any number")                   \
     FIELD(int64_t, i64, block, "most T of a pass")                                                 \
+    FIELD(int64_t, i64, rows, "most R of a pass")                                                  \
     FIELD(int64_t, i64, slab_bytes, "activations")                                                 \
     FIELD(int64_t, i64, scratch_bytes, "per thread")                                               \
-    FIELD(int64_t, i64, grain, "tokens between cuts")
-typedef struct ABI_DECLARE(ABI_PHASE_FIELDS) AbiPhase;
+    FIELD(int64_t, i64, grain, "tokens between cuts")                                              \
+    FIELD(AbiRange, AbiRange, layers, "over T rows")                                               \
+    FIELD(AbiRange, AbiRange, head, "over R rows")
+typedef struct ABI_DECLARE(ABI_ENTRY_FIELDS) AbiEntry;
 
 /* Element types that kernels read from files, by their names in safetensors headers. */
 #define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
@@ -147,7 +149,24 @@ abi_state_rows(int64_t window, int64_t room, int64_t block)
     return window > 0 && ring < room ? ring : room;
 }
 
-typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
+/* What has a row of an input or output: each of the T tokens of a pass, or of its R picked rows. */
+typedef enum { ABI_TOKENS, ABI_PICKED } AbiRows;
+
+/* int32 numbers that a pass comes with, one a row. */
+#define ABI_INPUT_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(const char *, ptr, name, "what a runtime knows it by")                                   \
+    FIELD(AbiRows, i32, rows, "how many")
+typedef struct ABI_DECLARE(ABI_INPUT_FIELDS) AbiInput;
+
+/* What a pass gives. */
+#define ABI_OUTPUT_FIELDS(FIELD, ARRAY)                                                            \
+    FIELD(const char *, ptr, name, "in the graph")                                                 \
+    FIELD(AbiDtype, i32, dtype, "of the elements")                                                 \
+    FIELD(AbiRows, i32, rows, "how many")                                                          \
+    FIELD(int64_t, i64, width, "elements of a row")                                                \
+    FIELD(int64_t, i64, stride, "elements from one row to the next")                               \
+    FIELD(int64_t, i64, offset, "bytes, in the outputs")
+typedef struct ABI_DECLARE(ABI_OUTPUT_FIELDS) AbiOutput;
 
 /* Read-only, shared by every session. identity: equal for equal models, however they are compiled;
  * pack_hash: programs of equal ones make params of equal bytes. */
@@ -156,24 +175,49 @@ typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
     FIELD(uint64_t, i64, identity, "of the description it was made of")                            \
     FIELD(const char *, ptr, numerics,                                                             \
           "what projections multiply in and states are kept in, such as \"bf16\"")                 \
-    FIELD(int64_t, i64, vocab, "logits of a row")                                                  \
-    FIELD(int64_t, i64, head_rows, "most R of a pass")                                             \
     FIELD(int64_t, i64, param_bytes, "of all params")                                              \
     FIELD(int64_t, i64, state_bytes, "of one sequence's states of fixed sizes")                    \
     FIELD(int64_t, i64, output_bytes, "of all outputs")                                            \
     FIELD(uint64_t, i64, pack_hash, "of how params are made of weights")                           \
     FIELD(int64_t, i64, calls_blas, "1: kernels call AbiCall.sgemm")                               \
     FIELD(AbiRange, AbiRange, init, "run once: weights -> params")                                 \
-    ARRAY(AbiPhase, AbiPhase, phase, ABI_PHASES, "by AbiPhaseId")                                  \
+    FIELD(int64_t, i64, init_scratch_bytes, "per thread, of these steps")                          \
+    FIELD(const AbiEntry *, ptr, entries, "[nentries]")                                            \
+    FIELD(const AbiInput *, ptr, inputs, "[ninputs]")                                              \
+    FIELD(const AbiOutput *, ptr, outputs, "[noutputs]")                                           \
     FIELD(const AbiStep *, ptr, steps, "[nsteps]")                                                 \
     FIELD(const AbiOperand *, ptr, operands, "[noperands]")                                        \
     FIELD(const AbiWeight *, ptr, weights, "[nweights]")                                           \
     FIELD(const AbiState *, ptr, states, "[nstates]")                                              \
-    FIELD(int32_t, i32, nsteps, "rows of each table")                                              \
+    FIELD(int32_t, i32, nentries, "rows of each table")                                            \
+    FIELD(int32_t, i32, ninputs, "")                                                               \
+    FIELD(int32_t, i32, noutputs, "")                                                              \
+    FIELD(int32_t, i32, nsteps, "")                                                                \
     FIELD(int32_t, i32, noperands, "")                                                             \
     FIELD(int32_t, i32, nweights, "")                                                              \
     FIELD(int32_t, i32, nstates, "")
 typedef struct ABI_DECLARE(ABI_PROGRAM_FIELDS) AbiProgram;
+
+/* What a session gives of each picked row: the first output of f32 with a row for each. NULL: the
+ * program gives no logits. */
+static inline const AbiOutput *
+abi_logits(const AbiProgram *program)
+{
+    for (int32_t i = 0; i < program->noutputs; i++)
+        if (program->outputs[i].rows == ABI_PICKED && program->outputs[i].dtype == ABI_F32)
+            return &program->outputs[i];
+    return NULL;
+}
+
+/* Whether tokens cut into calls anywhere give the bits of one call. */
+static inline bool
+abi_cuts_anywhere(const AbiProgram *program)
+{
+    for (int32_t i = 0; i < program->nentries; i++)
+        if (program->entries[i].grain != 1)
+            return false;
+    return true;
+}
 
 /* ---- models compiled ahead of time -----------------------------------------------------------
  * Constant data of a library or program; codegen/aot.c writes it, runtime/compiled.c reads it. */
@@ -203,7 +247,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 6 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 7 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
@@ -235,7 +279,9 @@ _Static_assert(offsetof(AbiCompiled, version) == 0,
     STRUCT(AbiOperand, ABI_OPERAND_FIELDS)                                                         \
     STRUCT(AbiStep, ABI_STEP_FIELDS)                                                               \
     STRUCT(AbiRange, ABI_RANGE_FIELDS)                                                             \
-    STRUCT(AbiPhase, ABI_PHASE_FIELDS)                                                             \
+    STRUCT(AbiEntry, ABI_ENTRY_FIELDS)                                                             \
+    STRUCT(AbiInput, ABI_INPUT_FIELDS)                                                             \
+    STRUCT(AbiOutput, ABI_OUTPUT_FIELDS)                                                           \
     STRUCT(AbiWeight, ABI_WEIGHT_FIELDS)                                                           \
     STRUCT(AbiState, ABI_STATE_FIELDS)                                                             \
     STRUCT(AbiProgram, ABI_PROGRAM_FIELDS)                                                         \

@@ -213,9 +213,9 @@ sources_of(const ssmc_model *model, const ssmc_weights *weights)
         source[i].tensor = rt_weights_find_any(weights, abi->weights[i].tensor);
         source[i].rule = !model->weights[i];
     }
-    for (int id = 0; id < ABI_PHASES; id++) {
-        mark_kept(abi, abi->phase[id].layers, source);
-        mark_kept(abi, abi->phase[id].head, source);
+    for (int i = 0; i < abi->nentries; i++) {
+        mark_kept(abi, abi->entries[i].layers, source);
+        mark_kept(abi, abi->entries[i].head, source);
     }
     return source;
 }
@@ -278,7 +278,7 @@ rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params, int
                 .abi = model->program->abi,
                 .weights = weights,
                 .source = source,
-                .stride = model->program->scratch_stride,
+                .stride = model->program->init_stride,
                 .progress = progress,
                 .user = user};
     ssmc_status status = place_kept(model, source);

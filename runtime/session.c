@@ -17,6 +17,17 @@ place(RtLayout *l, size_t *at, size_t count, size_t size)
            rt_add(l->total, bytes, &l->total);
 }
 
+static bool
+place_inputs(RtLayout *l, const ssmc_program *p)
+{
+    bool fits = true;
+    for (int i = 0; i < RT_INPUTS; i++) {
+        const int64_t count = rt_input_info[i].rows == ABI_TOKENS ? p->block : p->rows;
+        fits = fits && place(l, &l->input[i], (size_t)count, sizeof(int32_t));
+    }
+    return fits;
+}
+
 bool
 rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLayout *out)
 {
@@ -27,10 +38,8 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
                       place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
                       place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
                       place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
-                      place(&l, &l.ids, (size_t)program->block, sizeof(int32_t)) &&
-                      place(&l, &l.positions, (size_t)program->block, sizeof(int32_t)) &&
-                      place(&l, &l.pick, (size_t)abi->head_rows, sizeof(int32_t)) &&
-                      place(&l, &l.to, (size_t)abi->head_rows, sizeof(float *)) &&
+                      place_inputs(&l, program) &&
+                      place(&l, &l.to, (size_t)program->rows, sizeof(float *)) &&
                       place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg)) &&
                       place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
@@ -49,10 +58,9 @@ session_wire(ssmc_session *s)
 {
     const RtLayout *l = &s->layout;
     s->states = s->memory + l->states;
-    s->output = (float *)(s->memory + l->output);
-    s->ids = (int32_t *)(s->memory + l->ids);
-    s->positions = (int32_t *)(s->memory + l->positions);
-    s->pick = (int32_t *)(s->memory + l->pick);
+    s->logits = (float *)(s->memory + l->output + s->model->program->logits->offset);
+    for (int i = 0; i < RT_INPUTS; i++)
+        s->input[i] = (int32_t *)(s->memory + l->input[i]);
     s->seg = (AbiSeg *)(s->memory + l->seg);
     s->owner = (int32_t *)(s->memory + l->owner);
     s->to = (float **)(s->memory + l->to);
@@ -69,18 +77,17 @@ session_resolve(ssmc_session *s)
     const ssmc_program *p = s->model->program;
     const RtLayout *l = &s->layout;
     void **operand = (void **)(s->memory + l->operands);
-    const RtSpaces spaces = {
-        .slab = s->memory + l->slab,
-        .params = s->model->params,
-        .states = s->states,
-        .kept = s->kept,
-        .kept_at = s->kept_at,
-        .output = s->memory + l->output,
-        .input = {[ABI_INPUT_IDS] = s->ids,
-                  [ABI_INPUT_PICK] = s->pick,
-                  [ABI_INPUT_POSITIONS] = s->positions},
-        .weights = s->model->weights
-    };
+    int32_t *input[RT_INPUTS] = {NULL};
+    for (int i = 0; i < p->abi->ninputs; i++)
+        input[i] = s->input[p->input[i]];
+    const RtSpaces spaces = {.slab = s->memory + l->slab,
+                             .params = s->model->params,
+                             .states = s->states,
+                             .kept = s->kept,
+                             .kept_at = s->kept_at,
+                             .output = s->memory + l->output,
+                             .input = input,
+                             .weights = s->model->weights};
     rt_operands_resolve(p->abi, &spaces, operand);
     s->call = (AbiCall){.seg = s->seg,
                         .state_stride = (int64_t)p->state_stride,

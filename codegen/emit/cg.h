@@ -156,8 +156,8 @@ bool cg_has_formula(Op op); /* cg_pointwise knows it */
 
 /* One operand of the generated function: a value that crosses the kernel's border. */
 typedef struct {
-    const Value *value; /* NULL: the picked rows, int32 [R] */
-    Val base;           /* its address in row 0, column 0; of a state: in slot 0 */
+    const Value *value;
+    Val base; /* its address in row 0, column 0; of a state: in slot 0 */
     Dtype dtype;
     int64_t stride; /* elements between rows; of states and inputs 0: they have none */
     bool is_output;
@@ -174,8 +174,8 @@ typedef struct {
     const Graph *graph;
     const Kernel *kernel;
     Node *first, *last; /* its nodes, in order (skip nodes of other kernels and views between) */
-    /* Canonical order: inputs by first use, then states, then outputs by definition, then the
-     * picked rows if there is a `take`. Numbers are no operands: they are constants in the code. */
+    /* Canonical order: inputs by first use, then states, then outputs by definition. Numbers are
+     * no operands: they are constants in the code. */
     CgOperand *operands;
     int noperands;
     const Value
@@ -185,7 +185,6 @@ typedef struct {
     Val call, share; /* function arguments */
     Val part, parts, threads, before; /* loaded from share */
     Val tokens, picked;               /* T and R, loaded from call */
-    Val pick;                         /* int32 [R], NULL without a `take` */
     int64_t scratch_bytes;            /* emitters add what each thread needs: cg_scratch */
     Val scratch;                      /* this thread's scratch */
     Val *bound;                       /* by value id: what cg_bind said; NULL elsewhere */
@@ -290,7 +289,7 @@ void cg_store_map(Cg *c, CgKernel *k, const Value *v);
  * return it stands where the function returns (codegen/function.c adds the ret). */
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
 CgEmitter emit_map;                  /* no anchor: pointwise ops alone */
-CgEmitter emit_embed, emit_take;     /* emit_gather.c */
+CgEmitter emit_gather;               /* emit_gather.c */
 CgEmitter emit_route, emit_fold;     /* emit_route.c */
 CgEmitter emit_norm, emit_quantise;  /* emit_rows.c */
 CgEmitter emit_angles, emit_rope;    /* emit_rope.c */

@@ -69,8 +69,8 @@ operand_add(CgKernel *k, const Value *v, bool is_output)
         return;
     CgOperand *o = &k->operands[k->noperands++];
     o->value = v;
-    o->dtype = v ? v->type.dtype : DTYPE_i32;
-    o->stride = v && (v->kind == VALUE_WEIGHT || v->kind == VALUE_RESULT) ? row_stride(v) : 0;
+    o->dtype = v->type.dtype;
+    o->stride = v->kind == VALUE_WEIGHT || v->kind == VALUE_RESULT ? row_stride(v) : 0;
     o->is_output = is_output;
 }
 
@@ -101,7 +101,7 @@ collect_outputs(CgKernel *k, const bool *escapes)
 static size_t
 most_operands(const CgKernel *k)
 {
-    size_t most = 1;
+    size_t most = 0;
     for (const Node *n = k->first; n != k->last->next; n = n->next)
         most += (size_t)(n->nin + n->nout);
     return most;
@@ -118,9 +118,6 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     collect_inputs(out, false);
     collect_inputs(out, true);
     collect_outputs(out, escapes);
-    for (const Node *n = out->first; n != out->last->next; n = n->next)
-        if (n->kernel == kernel && op_has_flag(n->op, 'R'))
-            operand_add(out, NULL, false);
     out->domain = kernel_domain(g, kernel);
     out->coarse = c->machine->matrix.kind != MATRIX_none && kernel_rounds_results(g, kernel);
 }

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight b: f32[7] init=ones
   weight w: f32[8,4,8] init=ones
@@ -24,7 +25,7 @@ graph "t" model {
   r6, s6 = route(x) {top=5, score=sigmoid, groups=4, kept=2}
   r7, s7 = route(x) {top=2, score=rank}
   r8, s8 = route(x) {top=2, score=softmax, normalise=2}
-  z = take(x)
+  z = take(x, pick)
   r9, s9 = route(z) {top=2, score=softmax}
   y = experts(x, c, w)
   y1 = experts(x, c, n)
@@ -38,7 +39,7 @@ graph "t" model {
   a = add(y, v)
   f1 = fold(y) {top=3}
   f2 = fold(x) {top=1}
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--

@@ -8,8 +8,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,256] init=ones
   weight g: f32[4,256] init=ones
   weight w: f32[4,512,256] init=ones
@@ -39,7 +40,7 @@ graph "t" kernel {
     f: f32[T,512] = fold(y) {top=2}
   }
   kernel take {part=rows, pieces=4} {
-    o: f32[R,512] = take(f)
+    o: f32[R,512] = take(f, pick)
   }
   output o
 }

@@ -47,7 +47,8 @@ graph_text(Arena *arena, const Case *t, int kept)
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     return arena_printf(
         arena,
-        "graph \"attention\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"attention\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: "
+        "i32[R]\n"
         " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
         " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
         " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
@@ -59,7 +60,7 @@ graph_text(Arena *arena, const Case *t, int kept)
         " kernel values {part=rows} { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
         " kernel attend {part=heads%s} { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
         "scale=%g%s%s}\n  y = add(a, q) }\n"
-        " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
+        " kernel pick {part=rows} { out = take(y, pick) }\n output out\n}\n",
         ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, rows,
         t->head_dim, rows, t->unit ? ", unit=matrix" : "", t->heads, t->head_dim, t->groups,
         0.5 / sqrt(t->head_dim), window, t->more);

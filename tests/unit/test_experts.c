@@ -140,14 +140,15 @@ static const char *
 graph_text(Arena *arena, const Case *t)
 {
     StrBuf sb = {0};
-    sb_printf(&sb,
-              "graph \"experts\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
-              " weight ft: f32[%d,3] tensor=\"ft\" init=ones\n"
-              " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
-              " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
-              " weight w: f32[%d,%d,%d] tensor=\"w\" init=ones\n",
-              ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->E, t->O, t->K);
+    sb_printf(
+        &sb,
+        "graph \"experts\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
+        " weight ft: f32[%d,3] tensor=\"ft\" init=ones\n"
+        " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
+        " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
+        " weight w: f32[%d,%d,%d] tensor=\"w\" init=ones\n",
+        ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->E, t->O, t->K);
     if (t->folded)
         sb_printf(&sb, " weight f: f32[%d] tensor=\"f\" init=ones\n", t->K);
     put_weight(&sb, arena, t);
@@ -159,7 +160,7 @@ graph_text(Arena *arena, const Case *t)
     put_product(&sb, t);
     sb_printf(&sb,
               " kernel fold {part=rows} { o = fold(z) {top=%d} }\n"
-              " kernel pick {part=rows} { out = take(o) }\n output out\n}\n",
+              " kernel pick {part=rows} { out = take(o, pick) }\n output out\n}\n",
               t->top);
     const char *text = arena_strdup(arena, sb_text(&sb));
     sb_free(&sb);
@@ -306,7 +307,7 @@ route_text(Arena *arena, const Route *t)
 {
     return arena_printf(
         arena,
-        "graph \"route\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"route\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
         " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
         " weight xt: f32[%d,1] tensor=\"xt\" init=ones\n"
         " weight b: f32[%d] tensor=\"b\" init=ones\n"
@@ -317,7 +318,7 @@ route_text(Arena *arena, const Route *t)
         " kernel route {part=rows} { e, p = route(l%s) {top=%d, %s} }\n"
         " kernel product {part=grid} { y = experts(x, e, wp) {out=1}\n  z = mul(y, p) }\n"
         " kernel fold {part=rows} { f = fold(z) {top=%d} }\n"
-        " kernel pick {part=rows} { out = take(f) }\n output out\n}\n",
+        " kernel pick {part=rows} { out = take(f, pick) }\n output out\n}\n",
         ROWS, ROWS, ROWS, t->E, ROWS, t->E, t->E, t->bias ? ", b" : "", t->top, t->attrs, t->top);
 }
 
@@ -433,10 +434,11 @@ Test(route, has_the_numbers_of_published_routers)
         Diag *diag = diag_new();
         const char *text = arena_printf(
             arena,
-            "graph g model {\ninput ids: i32[T]\nweight e: f32[4,4]\nweight g: f32[6,4]\n"
+            "graph g model {\ninput ids: i32[T]\ninput pick: i32[R]\nweight e: f32[4,4]\nweight g: "
+            "f32[6,4]\n"
             "weight b: f32[6]\nweight u: f32[6,5,4]\nweight d: f32[6,4,5]\nx = embed(ids, e)\n"
             "s = linear(x, g)\nc, p = %s\na = square(relu(experts(x, c, u)))\n"
-            "y = fold(experts(a, c, d) * p) {top=%d}\nt = take(y)\noutput t\n}\n",
+            "y = fold(experts(a, c, d) * p) {top=%d}\nt = take(y, pick)\noutput t\n}\n",
             published[i].route, published[i].top);
         const Source source = {.path = "t.ir", .text = text, .len = strlen(text)};
         const Graph *g = graph_parse(arena, &source, diag);

@@ -78,15 +78,21 @@ static const AbiWeight weights[] = {
     {"big",         "uniform_fan_in", ABI_F32, 2, {ROWS, COLS}},
     {"other|table", "normal_embed",   ABI_F32, 2, {V, DIM}    },
 };
+static const AbiEntry entry = {
+    "all", .block = 1, .rows = 1, .grain = 1, .head = {2, 1}
+};
+static const AbiOutput output = {"logits", ABI_F32, ABI_PICKED, V, V, 0};
 static const AbiProgram program = {
     .name = "params",
     .numerics = "f32",
-    .vocab = V,
-    .head_rows = 1,
     .param_bytes = BIG + TABLE,
     .output_bytes = V * 4,
     .init = {0, 2},
-    .phase = {[ABI_PREFILL] = {.head = {2, 1}, .block = 1, .scratch_bytes = COLS * 4}},
+    .init_scratch_bytes = COLS * 4,
+    .entries = &entry,
+    .nentries = 1,
+    .outputs = &output,
+    .noutputs = 1,
     .steps = steps,
     .operands = operands,
     .weights = weights,
