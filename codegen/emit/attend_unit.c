@@ -21,7 +21,7 @@
 #include "codegen/emit/matrix_unit.h"
 
 /* A step: ROWS rows of Q, STEP tokens. */
-enum { SIDE = CG_UNIT_ROWS, TALL = 2, ROWS = TALL * SIDE, STEP = TILE_ATTEND_STEP };
+enum { SIDE = CG_UNIT_ROWS, ROWS = TILE_ATTEND_BAND, TALL = ROWS / SIDE, STEP = TILE_ATTEND_STEP };
 enum { CHANNELS = CG_UNIT_BYTES / 2 }; /* bf16 of a tile's row */
 
 /* Tile registers: TALL x WIDE sums; left and right operands. */

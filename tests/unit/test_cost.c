@@ -329,8 +329,9 @@ attention_of(Arena *arena, const Machine *m, const char *text, Format format, co
     return g->kernels[i];
 }
 
-/* By hand: 64 tokens after 192, two rows of Q each; on the unit blocks are of 64 tokens, on vectors
- * of 32. A row looks at 224.5 tokens in the mean, and at half a block and half a step besides. */
+/* By hand: 64 tokens after 192, two rows of Q each; on the unit bands are of 16 tokens, on vectors
+ * blocks of 32. A row looks at 224.5 tokens in the mean, and at half a block and half a step
+ * besides. */
 Test(cost, attention_counts_what_lies_before)
 {
     Arena *arena = arena_new();
@@ -339,11 +340,11 @@ Test(cost, attention_counts_what_lies_before)
     double count[COST_STEPS];
     cr_assert(machine_named("sapphirerapids", &m));
     const Kernel *k = attention_of(arena, &m, ATTENTION(""), FORMAT_bf16, &g);
-    double scores = 4 * 64 * (224.5 + 64) / 2;
+    double scores = 4 * 64 * (224.5 + 40) / 2;
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
     cost_kernel_count(&m, g, k, 192, 64, 2, count);
-    cr_expect_float_eq(count[COST_matrix_bf16], scores / 256 + scores / 512 * 2, 1e-9);
-    cr_expect_float_eq(count[COST_matrix_sums], scores / 256 + 2 * scores / 1024 * 2, 1e-9);
+    cr_expect_float_eq(count[COST_matrix_bf16], scores / 256 + scores / 512 * 3, 1e-9);
+    cr_expect_float_eq(count[COST_matrix_sums], scores / 256 + 2 * scores / 1024 * 3, 1e-9);
     cr_expect_float_eq(count[COST_matrix_attend], scores / 16, 1e-9);
     cr_expect_eq(count[COST_attend], 0);
     k = attention_of(arena, &m, ATTENTION(""), FORMAT_f32, &g);
