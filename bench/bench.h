@@ -78,12 +78,10 @@ BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, 
 
 /* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
 
-typedef enum { BENCH_PREFILL, BENCH_DECODE } BenchKind;
-
 /* One thing to measure. */
 typedef struct {
-    BenchKind kind;
-    int64_t tokens; /* of the prompt; or steps */
+    EntryId entry;
+    int64_t tokens; /* prefill: of the prompt; decode: steps */
     int batch;      /* sequences stepped together */
     int threads;    /* index of the thread count */
     double *raw;    /* [repeats] seconds of each round */
@@ -104,7 +102,7 @@ typedef struct {
     const Machine *machine;
     const char *name, *version; /* of the model, of ssmc */
     double parameters;
-    const Graph *graph[2]; /* prefill and decode, stage KERNEL */
+    const Graph *graph[ENTRY_COUNT]; /* stage KERNEL */
     const AbiProgram *program;
     const ssmc_model *model;
     Format format; /* that projections multiply in */
@@ -149,7 +147,7 @@ double bench_tokens_per_s(const BenchItem *item);
 void bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c);
 void bench_put_text(StrBuf *out, const BenchRun *run);
 void bench_put_json(StrBuf *out, const BenchRun *run);
-/* Equal kernels of a phase: all steps with one name, op and type, in the layers or in the head. */
+/* Equal kernels of an entry: all steps with one name, op and type, in the layers or in the head. */
 typedef struct {
     const char *name;
     Op op;       /* kernel_op */
@@ -190,8 +188,8 @@ typedef struct {
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
-    const Graph *graph[2]; /* prefill and decode, stage KERNEL */
-    float *logits;         /* [vocab] */
+    const Graph *graph[ENTRY_COUNT]; /* stage KERNEL */
+    float *logits;                   /* [vocab] */
     MixerKind kind;
     int repeats;    /* at most */
     double seconds; /* no further repeat after so many; 0: no such limit */

@@ -17,7 +17,7 @@ scan_graph(Arena *arena, const BenchMixer *z)
                         "  weights \"init:reference\"\n"
                         "  block %lld\n"
                         "  rows 1\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight table: f32[%d,%lld] init=normal_embed\n"
                         "  weight dt_bias: f32[%lld] init=dt_bias\n"
                         "  weight A_log: f32[%lld,%lld] init=a_log_states\n"
@@ -29,7 +29,7 @@ scan_graph(Arena *arena, const BenchMixer *z)
                         "  A = transpose(-exp(A_log))\n"
                         "  y = selective_scan(x, dt, A, B, C, D, s)\n"
                         "  gated = y * silu(z)\n"
-                        "  out = take(gated)\n"
+                        "  out = take(gated, pick)\n"
                         "  output out\n"
                         "}\n",
                         (long long)z->block, BENCH_MIXER_IDS, 3 * D + 2 * N, D, D, N, D, N, D, D, D,
@@ -47,7 +47,7 @@ ssd_graph(Arena *arena, const BenchMixer *z)
         "  weights \"init:reference\"\n"
         "  block %lld\n"
         "  rows 1\n"
-        "  input ids: i32[T]\n"
+        "  input ids: i32[T]\n  input pick: i32[R]\n"
         "  weight table: f32[%d,%lld] init=normal_embed\n"
         "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
         "  weight conv.bias: f32[%lld] init=zeros\n"
@@ -66,7 +66,7 @@ ssd_graph(Arena *arena, const BenchMixer *z)
         "  y = ssd(x, dt, A_log, B, C, D, s) {heads=%lld, head_dim=%lld, groups=%lld, "
         "state=%lld}\n"
         "  normed = rmsnorm(y) {eps=1e-5}\n" /* so that y is stored as in a model */
-        "  out = take(normed)\n"
+        "  out = take(normed, pick)\n"
         "  output out\n"
         "}\n",
         (long long)z->block, BENCH_MIXER_IDS, mixed + heads, mixed, mixed, heads, heads, heads,
@@ -84,7 +84,7 @@ attention_graph(Arena *arena, const BenchMixer *z)
                         "  weights \"init:reference\"\n"
                         "  block %lld\n"
                         "  rows 1\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight table: f32[%d,%lld] init=normal_embed\n"
                         "  state keys: f32[S,%lld]\n"
                         "  state values: f32[S,%lld]\n"
@@ -94,7 +94,7 @@ attention_graph(Arena *arena, const BenchMixer *z)
                         "  V = keep(v, values)\n"
                         "  y = attention(q, K, V) {heads=%lld, head_dim=%lld, groups=%lld, "
                         "scale=%.17g}\n"
-                        "  out = take(y)\n"
+                        "  out = take(y, pick)\n"
                         "  output out\n"
                         "}\n",
                         (long long)z->block, BENCH_MIXER_IDS, 3 * W, W, W, W, W, W, H, P, H,
@@ -152,14 +152,13 @@ bench_mixer_close(Job *job, BenchMixerRun *run)
     job_end(job);
 }
 
-/* [nsteps] whether a step is the mixer's. Of either phase: a prompt of one token runs decode. */
+/* [nsteps] whether a step is the mixer's. Of every entry: a prompt of one token runs decode. */
 static const bool *
 mixer_steps(Arena *arena, const BenchMixerRun *run)
 {
     bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
-    for (int phase = 0; phase < ABI_PHASES; phase++) {
-        const Kernel *const *kernels =
-            step_kernels(arena, run->graph[phase], run->program, (AbiPhaseId)phase);
+    for (int entry = 0; entry < ENTRY_COUNT; entry++) {
+        const Kernel *const *kernels = step_kernels(arena, run->graph[entry], run->program);
         for (int i = 0; i < run->program->nsteps; i++) {
             const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
             is[i] = is[i] || (op < OP_COUNT && (mixers[run->kind].counted >> op_info[op].cls & 1));
@@ -220,7 +219,7 @@ bench_mixer_time(BenchMixerRun *run, int64_t tokens, BenchSample *out)
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
     /* Ids below the width of y, which stands for logits here. */
-    const int64_t vocab = run->program->vocab;
+    const int64_t vocab = abi_logits(run->program)->width;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_MIXER_IDS ? vocab : BENCH_MIXER_IDS));
     rt_session_profile(run->session, true);

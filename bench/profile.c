@@ -21,8 +21,8 @@ table_row(BenchProfile *t, const char *name, Op op, Dtype dtype, bool head)
 static BenchWork
 work_of(const BenchRun *run, const BenchItem *item, const Graph *g, const Kernel *k, bool head)
 {
-    const bool prefill = item->kind == BENCH_PREFILL;
-    const int64_t block = run->program->phase[ABI_PREFILL].block;
+    const bool prefill = item->entry == ENTRY_prefill;
+    const int64_t block = g->block;
     const int64_t passes = !prefill ? item->tokens : head ? 0 : item->tokens / block;
     const int64_t rest = !prefill ? 0 : head ? 1 : item->tokens % block;
     /* Before a pass in the mean, and before the last. */
@@ -54,7 +54,7 @@ static double
 gops_of(const BenchRun *run, const BenchItem *item, Dtype dtype)
 {
     const CgProbeId dot = bench_dot(run->machine, dtype);
-    if (item->kind == BENCH_PREFILL && dot == run->dot)
+    if (item->entry == ENTRY_prefill && dot == run->dot)
         return item->ceiling.best;
     return bench_ceiling_of(&run->ceilings[item->threads], dot)->best;
 }
@@ -62,21 +62,20 @@ gops_of(const BenchRun *run, const BenchItem *item, Dtype dtype)
 static double
 gbs_of(const BenchRun *run, const BenchItem *item)
 {
-    return item->kind == BENCH_DECODE ? item->ceiling.median
-                                      : run->ceilings[item->threads].read.median;
+    return item->entry == ENTRY_decode ? item->ceiling.median
+                                       : run->ceilings[item->threads].read.median;
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
-/* Seconds of each step of a phase, but for those it had taken before; steps without time are left
+/* Seconds of each step of an entry, but for those it had taken before; steps without time are left
  * out. */
 static void
 table_fill(Arena *arena, BenchProfile *t, const BenchRun *run, const BenchItem *item,
            const double *before)
 {
-    const AbiPhaseId phase = item->kind == BENCH_PREFILL ? ABI_PREFILL : ABI_DECODE;
-    const Graph *g = run->graph[phase];
-    const Kernel **kernels = step_kernels(arena, g, run->program, phase);
+    const Graph *g = run->graph[item->entry];
+    const Kernel **kernels = step_kernels(arena, g, run->program);
     for (int s = 0; s < run->program->nsteps; s++) {
         const Kernel *k = kernels[s];
         const double seconds = rt_session_step_seconds(run->session[item->threads], s) - before[s];
@@ -180,12 +179,11 @@ static void
 put_table(StrBuf *out, Arena *arena, const BenchRun *run, const BenchItem *item,
           const BenchProfile *t)
 {
-    const bool prefill = item->kind == BENCH_PREFILL;
     const double read_gbs = gbs_of(run, item);
     BenchProfile kinds = {.rows = arena_array(arena, (size_t)t->count + 1, sizeof *kinds.rows)};
     table_fold(&kinds, t);
     sb_printf(out, "\n%s of %lld tokens, batch %d, %d threads, by kernel:\n",
-              prefill ? "prefill" : "decode", (long long)item->tokens, item->batch,
+              entry_info[item->entry].name, (long long)item->tokens, item->batch,
               run->threads[item->threads]);
     sb_printf(out, "  %-20s %-5s %12s %7s %8s %7s", "", "", "time", "share", "Gop/s", "GB/s");
     put_ceilings(out, run, item, t);
@@ -210,7 +208,7 @@ bench_profile(Arena *arena, BenchRun *run, const BenchItem *item, BenchProfile *
     rt_session_profile(session, true);
     const ssmc_status status = bench_item_once(run, item, &out->wall);
     rt_session_profile(session, false);
-    if (item->kind == BENCH_DECODE)
+    if (item->entry == ENTRY_decode)
         out->wall *= (double)item->tokens;
     table_fill(arena, out, run, item, before);
     return status;

@@ -45,8 +45,8 @@ bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *
 static void
 put_item(StrBuf *out, const BenchRun *run, const BenchItem *item)
 {
-    const bool prefill = item->kind == BENCH_PREFILL;
-    sb_printf(out, "%-8s %6lld", prefill ? "prefill" : "decode", (long long)item->tokens);
+    const bool prefill = item->entry == ENTRY_prefill;
+    sb_printf(out, "%-8s %6lld", entry_info[item->entry].name, (long long)item->tokens);
     sb_printf(out, " %6d %7d %10.1f %6.1f %%", item->batch, run->threads[item->threads],
               bench_tokens_per_s(item), 100 * item->seconds.spread);
     const double gigas = bench_item_work(run, item) / item->seconds.median * 1e-9;
@@ -62,7 +62,7 @@ bench_put_text(StrBuf *out, const BenchRun *run)
     for (int t = 0; t < run->nthreads; t++)
         bench_put_ceilings(out, run->probes, &run->ceilings[t]);
     enum { FAR = 1000 };
-    const double attention = bench_attention_flops(run->graph[0], FAR, 1);
+    const double attention = bench_attention_flops(run->graph[ENTRY_prefill], FAR, 1);
     sb_printf(
         out, "%s, %s: %.1f M parameters; a token: %.1f MFLOP in projections, %.1f in recurrences; ",
         run->name, format_info[run->format].name, run->parameters * 1e-6, run->flops.linear * 1e-6,
@@ -70,7 +70,8 @@ bench_put_text(StrBuf *out, const BenchRun *run)
     if (attention > 0)
         sb_printf(out, "after %d others %.1f in attention; ", FAR, attention * 1e-6);
     sb_printf(out, "decoded: %.1f MB\n",
-              bench_decode_bytes(run->graph[1], run->program, 1, (double)run->past) * 1e-6);
+              bench_decode_bytes(run->graph[ENTRY_decode], run->program, 1, (double)run->past) *
+                  1e-6);
     sb_puts(out,
             "           tokens  batch threads   tokens/s   spread   of the ceiling beside it\n");
     for (int i = 0; i < run->nitems; i++)
@@ -120,9 +121,9 @@ machine_json(const BenchRun *run)
 static Json *
 item_json(const BenchRun *run, const BenchItem *item)
 {
-    const bool prefill = item->kind == BENCH_PREFILL;
+    const bool prefill = item->entry == ENTRY_prefill;
     Json *r = json_object_new_object();
-    json_put_text(r, "kind", prefill ? "prefill" : "decode");
+    json_put_text(r, "kind", entry_info[item->entry].name);
     json_put(r, "tokens", json_object_new_int64(item->tokens));
     json_put(r, "batch", json_object_new_int(item->batch));
     json_put(r, "threads", json_object_new_int(run->threads[item->threads]));

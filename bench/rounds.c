@@ -12,8 +12,7 @@ bench_run_of(BenchRun *run, const Job *job)
     run->name = job->fe.graph->name;
     run->version = SSMC_VERSION;
     run->parameters = (double)job->parameters;
-    run->graph[0] = job->graph[PHASE_PREFILL];
-    run->graph[1] = job->graph[PHASE_DECODE];
+    memcpy(run->graph, job->graph, sizeof run->graph);
     run->program = rt_program_abi(job->program);
     run->model = job->model;
     run->format = job->fe.compile.format;
@@ -59,8 +58,8 @@ run_decode(BenchRun *run, const BenchItem *item, double *seconds)
 ssmc_status
 bench_item_once(BenchRun *run, const BenchItem *item, double *seconds)
 {
-    return item->kind == BENCH_PREFILL ? run_prefill(run, item, seconds)
-                                       : run_decode(run, item, seconds);
+    return item->entry == ENTRY_prefill ? run_prefill(run, item, seconds)
+                                        : run_decode(run, item, seconds);
 }
 
 /* The ceiling at this moment: bandwidth changes on machines that others use too. */
@@ -68,7 +67,7 @@ static void
 probe(BenchRun *run, BenchItem *item)
 {
     const BenchCeilings *c = &run->ceilings[item->threads];
-    item->beside[item->probed++] = item->kind == BENCH_PREFILL
+    item->beside[item->probed++] = item->entry == ENTRY_prefill
                                        ? bench_probe_arithmetic(run->probes, run->dot, c->threads)
                                        : bench_probe_memory(run->probes, c->read_by, c->threads);
 }
@@ -136,8 +135,8 @@ some_id(uint64_t i, int64_t vocab)
 static void
 prepare(Arena *arena, BenchRun *run)
 {
-    const int64_t vocab = run->program->vocab, ids = most_ids(run);
-    run->flops = bench_flops(run->graph[0]);
+    const int64_t vocab = abi_logits(run->program)->width, ids = most_ids(run);
+    run->flops = bench_flops(run->graph[ENTRY_prefill]);
     run->ids = arena_array(arena, (size_t)ids, sizeof *run->ids);
     for (int64_t i = 0; i < ids; i++)
         run->ids[i] = some_id((uint64_t)i, vocab);
@@ -220,7 +219,7 @@ bench_end(BenchRun *run)
 double
 bench_tokens_per_s(const BenchItem *item)
 {
-    const double tokens = item->kind == BENCH_PREFILL ? (double)item->tokens : item->batch;
+    const double tokens = item->entry == ENTRY_prefill ? (double)item->tokens : item->batch;
     return tokens / item->seconds.median;
 }
 
@@ -228,17 +227,18 @@ bench_tokens_per_s(const BenchItem *item)
 double
 bench_item_past(const BenchRun *run, const BenchItem *item)
 {
-    const double before = item->kind == BENCH_DECODE ? (double)run->past : 0;
+    const double before = item->entry == ENTRY_decode ? (double)run->past : 0;
     return before + (double)item->tokens / 2;
 }
 
 double
 bench_item_work(const BenchRun *run, const BenchItem *item)
 {
-    if (item->kind == BENCH_PREFILL)
+    if (item->entry == ENTRY_prefill)
         return (double)item->tokens * (run->flops.linear + run->flops.recurrent) +
-               bench_attention_flops(run->graph[0], 0, (double)item->tokens);
-    return bench_decode_bytes(run->graph[1], run->program, item->batch, bench_item_past(run, item));
+               bench_attention_flops(run->graph[ENTRY_prefill], 0, (double)item->tokens);
+    return bench_decode_bytes(run->graph[ENTRY_decode], run->program, item->batch,
+                              bench_item_past(run, item));
 }
 
 /* Arithmetic is held against the best that was seen: it changes little, and only for the worse.
@@ -246,6 +246,6 @@ bench_item_work(const BenchRun *run, const BenchItem *item)
 double
 bench_share(const BenchRun *run, const BenchItem *item)
 {
-    const double ceiling = item->kind == BENCH_PREFILL ? item->ceiling.best : item->ceiling.median;
+    const double ceiling = item->entry == ENTRY_prefill ? item->ceiling.best : item->ceiling.median;
     return bench_item_work(run, item) / item->seconds.median * 1e-9 / ceiling;
 }

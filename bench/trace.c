@@ -10,11 +10,11 @@
 static int64_t
 steps_of(const BenchRun *run, const BenchItem *item)
 {
-    const bool prefill = item->kind == BENCH_PREFILL;
-    const AbiPhase *phase = &run->program->phase[prefill ? ABI_PREFILL : ABI_DECODE];
+    const bool prefill = item->entry == ENTRY_prefill;
+    const AbiEntry *entry = program_entry(run->program, run->graph[item->entry]);
     const int64_t passes =
-        prefill ? (item->tokens + phase->block - 1) / phase->block : item->tokens;
-    return passes * (phase->layers.count + phase->head.count);
+        prefill ? (item->tokens + entry->block - 1) / entry->block : item->tokens;
+    return passes * (entry->layers.count + entry->head.count);
 }
 
 static RtLane *
@@ -51,13 +51,13 @@ microseconds(double seconds)
 }
 
 static void
-put_lane(StrBuf *out, const BenchRun *run, const char *phase, const RtLane *lane, int thread,
+put_lane(StrBuf *out, const BenchRun *run, const char *entry, const RtLane *lane, int thread,
          double start)
 {
     for (int64_t i = 0; i < lane->count; i++) {
         const RtEvent *e = &lane->events[i];
         Json *event = event_new(run->program->steps[e->step].name, "X", thread);
-        json_put_text(event, "cat", phase);
+        json_put_text(event, "cat", entry);
         json_put(event, "ts", microseconds(e->from - start));
         json_put(event, "dur", microseconds(e->to - e->from));
         json_put(json_object_object_get(event, "args"), "step", json_object_new_int((int)e->step));
@@ -83,7 +83,6 @@ put_names(StrBuf *out, int threads)
 static ssmc_status
 trace_item(StrBuf *out, BenchRun *run, const BenchItem *item, double start)
 {
-    const bool prefill = item->kind == BENCH_PREFILL;
     const int threads = run->threads[item->threads];
     ssmc_session *session = run->session[item->threads];
     Arena *arena = arena_new();
@@ -93,7 +92,7 @@ trace_item(StrBuf *out, BenchRun *run, const BenchItem *item, double start)
     const ssmc_status status = bench_item_once(run, item, &seconds);
     rt_session_trace(session, NULL);
     for (int t = 0; t < threads; t++)
-        put_lane(out, run, prefill ? "prefill" : "decode", &lanes[t], t, start);
+        put_lane(out, run, entry_info[item->entry].name, &lanes[t], t, start);
     arena_free(arena);
     return status;
 }

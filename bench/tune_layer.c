@@ -59,9 +59,9 @@ static const Layer layer_kinds[] = {
 static void
 add_rows(const Tune *t, const Job *job, int64_t tokens, const double *best, Rows *rows)
 {
-    const Graph *g = job->graph[PHASE_PREFILL];
+    const Graph *g = job->graph[ENTRY_prefill];
     const AbiProgram *abi = rt_program_abi(job->program);
-    const Kernel *const *kernels = step_kernels(job->arena, g, abi, ABI_PREFILL);
+    const Kernel *const *kernels = step_kernels(job->arena, g, abi);
     const int first = rows->rows;
     double all = 0;
     for (int s = 0; s < abi->nsteps; s++) {
@@ -87,7 +87,7 @@ run_tokens(Job *job, ssmc_session *session, int64_t tokens, double *best)
     static const int32_t ids[LAYER_TOKENS];
     const AbiProgram *abi = rt_program_abi(job->program);
     double *before = arena_array(job->arena, (size_t)abi->nsteps, sizeof *before);
-    float *logits = arena_array(job->arena, (size_t)abi->vocab, sizeof *logits);
+    float *logits = arena_array(job->arena, (size_t)ssmc_model_vocab(job->model), sizeof *logits);
     ssmc_status rs = ssmc_prefill(session, 0, ids, tokens, logits); /* warms up */
     for (int r = 0; r < REPEATS && rs == SSMC_OK; r++) {
         for (int s = 0; s < abi->nsteps; s++)

@@ -18,9 +18,9 @@ bool cg_machine(Arena *arena, const char *name, Machine *out, const char **why);
 bool cg_abi_dtype(Dtype dtype, AbiDtype *out);
 
 typedef struct CgModule CgModule;
-/* Compiles one or two graphs in stage KERNEL (prefill, then decode) of one model into one LLVM
- * module. Equal kernels are emitted once, whatever layer they come from. Nodes without an emitter
- * are reported to diag; NULL then. */
+/* Compiles graphs in stage KERNEL, one for each entry of a model, into one LLVM module. Equal
+ * kernels are emitted once, whatever layer they come from. Nodes without an emitter are reported to
+ * diag; NULL then. */
 CgModule *cg_module(const Machine *machine, const Graph *const *graphs, int count, Diag *diag);
 /* A module without what runs after loading: only what makes the parameters of a program for
  * `machine`, as code that runs on this machine. */
@@ -29,7 +29,7 @@ CgModule *cg_module_params(Arena *arena, const Machine *machine, const Graph *co
 void cg_module_free(CgModule *module);
 int cg_module_functions(const CgModule *module); /* distinct kernels */
 bool cg_module_on_unit(const CgModule *module);  /* some code runs on the machine's matrix unit */
-/* The program's figures, counts and weights; it has no steps. */
+/* The program's figures, counts and tables; but it has no steps and operands. */
 const AbiProgram *cg_module_abi(const CgModule *module);
 /* By weight of the program's list: whether a step reads it after loading. */
 const bool *cg_module_reads(const CgModule *module);

@@ -12,8 +12,8 @@
 /* ---- emitters ------------------------------------------------------------------------------ */
 
 static CgEmitter *const emitters[OP_COUNT] = {
-    [OP_embed] = emit_embed,
-    [OP_take] = emit_take,
+    [OP_embed] = emit_gather,
+    [OP_take] = emit_gather,
     [OP_route] = emit_route,
     [OP_fold] = emit_fold,
     [OP_rmsnorm] = emit_norm,
@@ -71,7 +71,7 @@ extent(const CgKernel *k, const CgOperand *o, int64_t *from, int64_t *to)
 static bool
 may_overlap(const CgKernel *k, const CgOperand *a, const CgOperand *b)
 {
-    if (a == b || !a->value || !b->value || !(a->is_output || b->is_output))
+    if (a == b || !(a->is_output || b->is_output))
         return false;
     if (a->value->place.space != SPACE_SLAB || b->value->place.space != SPACE_SLAB)
         return false;
@@ -95,10 +95,6 @@ is_alone(const CgKernel *k, const CgOperand *o)
 static void
 key_operand(StrBuf *sb, const CgKernel *k, const CgOperand *o, bool on_gpu)
 {
-    if (!o->value) {
-        sb_puts(sb, "pick\n");
-        return;
-    }
     type_print(sb, &o->value->type);
     if (on_gpu) /* whose loads of several elements must be aligned */
         sb_printf(sb, "+%lld", (long long)(o->value->place.offset % 16));
@@ -151,12 +147,12 @@ cg_kernel_key(Arena *arena, const CgKernel *k, bool on_gpu)
     sb_puts(&sb, "\n");
     for (int i = 0; i < k->noperands; i++) {
         const Value *v = k->operands[i].value;
-        segments = segments || (v && (v->kind == VALUE_STATE || type_grows(&v->type)));
+        segments = segments || v->kind == VALUE_STATE || type_grows(&v->type);
         key_operand(&sb, k, &k->operands[i], on_gpu);
     }
-    /* Emitters lay out scratch by the most rows there can be; those of state may specialise by
-     * phase. */
-    sb_printf(&sb, "%s %lld %lld\n", segments && k->graph->phase ? k->graph->phase : "",
+    /* Emitters lay out scratch by the most rows there can be; those of state may specialise by how
+     * many tokens of a sequence there can be. */
+    sb_printf(&sb, "%s %lld %lld\n", segments && !graph_has_runs(k->graph) ? "1" : "",
               (long long)k->graph->block, (long long)k->graph->rows);
     for (const Node *n = k->first; n != k->last->next; n = n->next)
         if (n->kernel == k->kernel)
@@ -199,7 +195,7 @@ body_declare(Cg *c, const CgKernel *k, const char *name)
     }
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        const bool state = o->value && o->value->kind == VALUE_STATE;
+        const bool state = o->value->kind == VALUE_STATE;
         if (is_alone(k, o))
             cg_attribute(c, fn, (unsigned)(i + ARG_operands + 1), "noalias");
         if (!o->is_output && !state)
@@ -213,11 +209,8 @@ body_begin(Cg *c, CgKernel *k)
 {
     k->call = LLVMGetParam(c->fn, ARG_call);
     k->share = LLVMGetParam(c->fn, ARG_share);
-    for (int i = 0; i < k->noperands; i++) {
+    for (int i = 0; i < k->noperands; i++)
         k->operands[i].base = LLVMGetParam(c->fn, (unsigned)(i + ARG_operands));
-        if (!k->operands[i].value)
-            k->pick = k->operands[i].base;
-    }
     k->tokens = cg_call_field(c, k, CALL_rows);
     k->picked = cg_call_field(c, k, CALL_picked);
     k->part = cg_share_field(c, k, SHARE_part);

@@ -66,28 +66,20 @@ ranges_of(Arena *arena, const Graph *g)
     return range;
 }
 
-/* The init kernels of all phases run before any phase is known: theirs is the prefill's scratch. */
-static void
-need_scratch(AbiPhase *phase, int64_t bytes)
-{
-    if (phase->scratch_bytes < bytes)
-        phase->scratch_bytes = bytes;
-}
-
 /* Whether running it changes anything that is read again. */
 static bool
 has_effect(const CgKernel *k)
 {
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        if (o->is_output || (o->value && o->value->kind == VALUE_STATE))
+        if (o->is_output || o->value->kind == VALUE_STATE)
             return true;
     }
     return false;
 }
 
 static bool
-kernel_step(Maker *m, const Graph *g, const Kernel *kernel, RangeId range, AbiPhase *phase)
+kernel_step(Maker *m, const Graph *g, const Kernel *kernel, RangeId range, int64_t *scratch)
 {
     CgKernel k;
     Cg *c = m->gpu && range != RANGE_INIT ? m->gpu : m->c;
@@ -97,19 +89,20 @@ kernel_step(Maker *m, const Graph *g, const Kernel *kernel, RangeId range, AbiPh
     const Function *f = function_for(m, c, &k);
     if (!f || !cg_program_step(&m->program, &k, f->launch < 0 ? f->fn : NULL, f->launch))
         return false;
-    need_scratch(phase, f->scratch_bytes);
+    *scratch = f->scratch_bytes > *scratch ? f->scratch_bytes : *scratch;
     return true;
 }
 
-/* Kernels of one range in the graph's order. Every fault is reported, not the first only. */
+/* Kernels of one range in the graph's order, and what scratch they need. Every fault is reported,
+ * not the first only. */
 static bool
-range_steps(Maker *m, const Graph *g, RangeId range, AbiPhase *phase, AbiRange *out)
+range_steps(Maker *m, const Graph *g, RangeId range, int64_t *scratch, AbiRange *out)
 {
     bool ok = true;
     const int32_t first = m->program.abi.nsteps;
     for (int i = 0; i < g->nkernels; i++)
         if (m->range[i] == range)
-            ok = kernel_step(m, g, g->kernels[i], range, phase) && ok;
+            ok = kernel_step(m, g, g->kernels[i], range, scratch) && ok;
     *out = (AbiRange){.first = first, .count = m->program.abi.nsteps - first};
     return ok;
 }
@@ -132,8 +125,7 @@ static bool
 graphs_open(Maker *m, const Graph *const *graphs, int count)
 {
     for (int i = 0; i < count; i++)
-        if (!cg_program_graph(&m->program, graphs[i], (AbiPhaseId)i) ||
-            !all_in_kernels(graphs[i], m->diag) ||
+        if (!cg_program_graph(&m->program, graphs[i]) || !all_in_kernels(graphs[i], m->diag) ||
             !cg_check_graph(graphs[i], cg_escapes(m->c->arena, graphs[i]), m->diag))
             return false;
     return true;
@@ -164,7 +156,7 @@ pack_hash(const Maker *m)
     return hash;
 }
 
-/* The init steps of both graphs come first, as one range; then each phase's layers and head. */
+/* The init steps of all graphs come first, as one range; then each entry's layers and head. */
 static bool
 all_steps(Maker *m, const Graph *const *graphs, int count)
 {
@@ -173,16 +165,16 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
     for (int i = 0; ok && i < count; i++) {
         AbiRange more = {0};
         turn(m, graphs[i]);
-        ok = range_steps(m, graphs[i], RANGE_INIT, &abi->phase[ABI_PREFILL], &more);
+        ok = range_steps(m, graphs[i], RANGE_INIT, &abi->init_scratch_bytes, &more);
         abi->init.count += more.count;
     }
     if (ok)
         abi->pack_hash = pack_hash(m);
     for (int i = 0; ok && i < count && !m->params_only; i++) {
-        AbiPhase *phase = &abi->phase[i];
+        AbiEntry *e = &m->program.entries[i];
         turn(m, graphs[i]);
-        ok = range_steps(m, graphs[i], RANGE_LAYERS, phase, &phase->layers);
-        ok = range_steps(m, graphs[i], RANGE_HEAD, phase, &phase->head) && ok;
+        ok = range_steps(m, graphs[i], RANGE_LAYERS, &e->scratch_bytes, &e->layers);
+        ok = range_steps(m, graphs[i], RANGE_HEAD, &e->scratch_bytes, &e->head) && ok;
     }
     return ok;
 }
@@ -222,6 +214,9 @@ keep_figures(CgModule *module, const Maker *m)
     module->abi = m->program.abi;
     module->abi.weights = m->program.weights;
     module->abi.states = m->program.states;
+    module->abi.entries = m->program.entries;
+    module->abi.inputs = m->program.inputs;
+    module->abi.outputs = m->program.outputs;
     module->reads = weights_read(module->arena, &m->program);
 }
 
@@ -267,7 +262,7 @@ static CgModule *
 make_module(const Machine *machine, const Graph *const *graphs, int count, bool params_only,
             Diag *diag)
 {
-    if (count < 1 || count > ABI_PHASES)
+    if (count < 1)
         die("cg_module: %d graphs", count);
     Arena *arena = arena_new();
     CgModule *module = arena_alloc(arena, sizeof *module);
@@ -286,6 +281,8 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
                  .diag = diag,
                  .weight_names = {.arena = arena},
                  .state_names = {.arena = arena},
+                 .input_names = {.arena = arena},
+                 .output_names = {.arena = arena},
                  .param_texts = {.arena = arena}}
     };
     if (!all_steps(&m, graphs, count)) {

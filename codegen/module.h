@@ -19,7 +19,7 @@ struct CgModule {
     LLVMModuleRef optimised; /* NULL until asked for */
     Arena *arena;            /* owns: everything of the module that is not LLVM's */
     int functions;
-    AbiProgram abi;    /* figures, counts, weights and states; no steps */
+    AbiProgram abi;    /* figures, counts and tables; no steps and operands */
     const bool *reads; /* by weight: whether a step reads it that runs after loading */
 };
 
@@ -92,22 +92,27 @@ typedef struct {
     AbiWeight *weights;
     AbiState *states;
     AbiLaunch *launches;
+    AbiEntry *entries;
+    AbiInput *inputs;
+    AbiOutput *outputs;
     int64_t *params; /* by number of its expression: in the program's parameters; -1: no kernel
                       * makes it (yet) */
     int nparams;
     int cap_steps, cap_operands, cap_weights, cap_states, cap_launches, cap_params;
+    int cap_entries, cap_inputs, cap_outputs;
     /* Numbered as the rows are: equal ones of two graphs are one. Weights by tensor and type,
-     * states by name, parameters by the expressions that make them. */
-    Texts weight_names, state_names, param_texts;
+     * states, inputs and outputs by name, parameters by the expressions that make them. */
+    Texts weight_names, state_names, input_names, output_names, param_texts;
     const Graph *graph; /* the one being gathered */
     int *param_of;      /* by value id of that graph: 1 + index in params; 0: not looked at yet */
 } CgProgram;
 
-/* Adds a graph's states and sizes, each graph once. False: a fault is in diag. */
-bool cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase);
+/* Adds a graph's states, inputs and outputs, and the entry that it becomes, which is the next; each
+ * graph once. False: a fault is in diag. */
+bool cg_program_graph(CgProgram *p, const Graph *g);
 /* The kernels that follow are of this graph. */
 void cg_program_turn(CgProgram *p, const Graph *g);
-/* Whether everything an init kernel makes is made by an earlier one (of the other graph). */
+/* Whether everything an init kernel makes is made by an earlier one (of another graph). */
 bool cg_program_has(CgProgram *p, const CgKernel *k);
 /* A step of a kernel: its code here, or run NULL and the number of its launch. */
 bool cg_program_step(CgProgram *p, const CgKernel *k, Val run, int launch);

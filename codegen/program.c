@@ -1,8 +1,8 @@
 /* codegen/program.c -- the tables of a program: weights, states, parameters, operands and steps.
  *
- * Both graphs (prefill and decode) fill one program. What they share is found by name: weights by
- * tensor, states by name, parameters by the text of the expression that makes them, so that a
- * weight both pack alike is packed once. */
+ * The graphs of all entries fill one program. What they share is found by name: weights by tensor,
+ * states, inputs and outputs by name, parameters by the text of the expression that makes them, so
+ * that a weight that all pack alike is packed once. */
 #include <string.h>
 
 #include "codegen/module.h"
@@ -121,9 +121,8 @@ states_gather(CgProgram *p, const Graph *g)
         AbiState s = {0};
         if (known && (!state_size(g, v, &s) || s.bytes != known->bytes ||
                       s.row_bytes != known->row_bytes || s.window != known->window)) {
-            diag_error(p->diag, v->loc,
-                       "state `%s` has %lld bytes here, but %lld in the other phase", v->name,
-                       (long long)(s.bytes + s.row_bytes),
+            diag_error(p->diag, v->loc, "state `%s` has %lld bytes here, but %lld in another entry",
+                       v->name, (long long)(s.bytes + s.row_bytes),
                        (long long)(known->bytes + known->row_bytes));
             return false;
         }
@@ -224,20 +223,6 @@ misplaced(CgProgram *p, const Value *v, const char *why)
 }
 
 static bool
-input_operand(CgProgram *p, const Value *v, AbiOperand *out)
-{
-    static const int32_t index[INPUT_COUNT] = {
-        [INPUT_ids] = ABI_INPUT_IDS, [INPUT_positions] = ABI_INPUT_POSITIONS};
-    (void)p;
-    for (int id = 0; id < INPUT_COUNT; id++)
-        if (input_is(v, (InputId)id)) {
-            *out = (AbiOperand){.space = ABI_INPUT, .index = index[id]};
-            return true;
-        }
-    die("program: no input is named %s", v->name);
-}
-
-static bool
 state_operand(const CgProgram *p, const Value *v, AbiOperand *out)
 {
     const AbiState *s = state_find(p, v->name);
@@ -269,13 +254,10 @@ static bool
 operand_of(CgProgram *p, const CgOperand *o, AbiOperand *out)
 {
     const Value *v = o->value;
-    if (!v) {
-        *out = (AbiOperand){.space = ABI_INPUT, .index = ABI_INPUT_PICK};
-        return true;
-    }
     switch (v->kind) {
     case VALUE_INPUT:
-        return input_operand(p, v, out);
+        *out = (AbiOperand){.space = ABI_INPUT, .index = texts_find(&p->input_names, v->name)};
+        return true;
     case VALUE_WEIGHT:
         *out = (AbiOperand){.space = ABI_WEIGHT, .index = weight_add(p, v)};
         return out->index >= 0;
@@ -343,7 +325,7 @@ common_divisor(int64_t a, int64_t b)
     return a;
 }
 
-/* AbiPhase.grain: the least common multiple of the chunk lengths. A chunk over all tokens cannot be
+/* AbiEntry.grain: the least common multiple of the chunk lengths. A chunk over all tokens cannot be
  * cut, nor can a product by BLAS, whose sums may depend on how many rows there are. */
 static int64_t
 grain_of(const Graph *g)
@@ -365,27 +347,66 @@ grain_of(const Graph *g)
     return grain;
 }
 
-static bool
-sizes_gather(CgProgram *p, const Graph *g, AbiPhaseId phase)
+static AbiCount
+rows_of(const Value *v)
 {
-    int64_t bytes = 0;
-    const int64_t vocab = cg_width(g->outputs[0]);
-    if (!size_mul(vocab, g->rows, &bytes) || !size_mul(bytes, 4, &bytes)) {
-        diag_error(p->diag, g->outputs[0]->loc, "%lld rows of logits are too large for an address",
-                   (long long)g->rows);
-        return false;
+    return v->type.shape.dim[0].kind == DIM_ROWS ? ABI_PICKED : ABI_TOKENS;
+}
+
+static void
+inputs_gather(CgProgram *p, const Graph *g)
+{
+    for (int i = 0; i < g->ninputs; i++) {
+        const Value *v = g->inputs[i];
+        const int at = texts_add(&p->input_names, v->name);
+        const AbiInput input = {.name = texts_at(&p->input_names, at), .rows = rows_of(v)};
+        if (at == p->abi.ninputs)
+            VEC_PUSH(p->arena, p->inputs, p->abi.ninputs, p->cap_inputs, input);
     }
-    AbiProgram *abi = &p->abi;
-    abi->phase[phase].block = g->block;
-    abi->phase[phase].slab_bytes = g->slab_bytes;
-    abi->phase[phase].grain = grain_of(g);
-    abi->head_rows = abi->head_rows && abi->head_rows < g->rows ? abi->head_rows : g->rows;
-    abi->vocab = vocab;
-    if (bytes < g->output_bytes)
-        bytes = g->output_bytes;
-    if (abi->output_bytes < bytes)
-        abi->output_bytes = bytes;
+}
+
+/* What has no place among the outputs yet is reported when its kernel is made. */
+static bool
+output_add(CgProgram *p, const Value *v)
+{
+    const int at = texts_add(&p->output_names, v->name);
+    const AbiOutput o = {.name = texts_at(&p->output_names, at),
+                         .dtype = ABI_F32,
+                         .rows = rows_of(v),
+                         .width = cg_width(v),
+                         .stride = v->place.stride,
+                         .offset = v->place.offset};
+    if (at == p->abi.noutputs) {
+        VEC_PUSH(p->arena, p->outputs, p->abi.noutputs, p->cap_outputs, o);
+        return true;
+    }
+    const AbiOutput *known = &p->outputs[at];
+    return (known->rows == o.rows && known->width == o.width && known->stride == o.stride &&
+            known->offset == o.offset) ||
+           misplaced(p, v, "is not the output that another entry has of that name");
+}
+
+static bool
+outputs_gather(CgProgram *p, const Graph *g)
+{
+    for (int i = 0; i < g->noutputs; i++)
+        if (!output_add(p, g->outputs[i]))
+            return false;
+    if (p->abi.output_bytes < g->output_bytes)
+        p->abi.output_bytes = g->output_bytes;
     return true;
+}
+
+static void
+entry_add(CgProgram *p, const Graph *g)
+{
+    const AbiEntry e = {.name = g->entry ? g->entry->name : "",
+                        .tokens = g->entry ? g->entry->tokens : 0,
+                        .block = g->block,
+                        .rows = g->rows,
+                        .slab_bytes = g->slab_bytes,
+                        .grain = grain_of(g)};
+    VEC_PUSH(p->arena, p->entries, p->abi.nentries, p->cap_entries, e);
 }
 
 void
@@ -400,7 +421,7 @@ cg_program_turn(CgProgram *p, const Graph *g)
 }
 
 bool
-cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase)
+cg_program_graph(CgProgram *p, const Graph *g)
 {
     const SrcLoc nowhere = {0};
     if (g->stage != STAGE_KERNEL) {
@@ -418,5 +439,7 @@ cg_program_graph(CgProgram *p, const Graph *g, AbiPhaseId phase)
         p->abi.name = arena_strdup(p->arena, g->name ? g->name : "");
     p->abi.identity = g->identity;
     p->abi.numerics = arena_strdup(p->arena, g->numerics ? g->numerics : "");
-    return states_gather(p, g) && sizes_gather(p, g, phase);
+    entry_add(p, g);
+    inputs_gather(p, g);
+    return states_gather(p, g) && outputs_gather(p, g);
 }

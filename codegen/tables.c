@@ -108,16 +108,22 @@ weights_table(Cg *c, Labels *labels, const CgProgram *p)
     return cg_const_table(c, rows, p->abi.nweights, "weights");
 }
 
+/* Rows whose first field is their name, and the only pointer that they have. */
 static Val
-states_table(Cg *c, const CgProgram *p)
+named_table(Cg *c, CgAbi type, const void *rows, size_t bytes, int count, const char *name)
 {
-    Val *rows = rows_new(c, p->abi.nstates);
-    for (int i = 0; i < p->abi.nstates; i++) {
-        const CgPointer name = {offsetof(AbiState, name), text(c, p->states[i].name)};
-        rows[i] = cg_const_record(c, CG_AbiState, &p->states[i], &name, 1);
+    Val *values = rows_new(c, count);
+    for (int i = 0; i < count; i++) {
+        const char *row = (const char *)rows + bytes * (size_t)i, *first;
+        memcpy(&first, row, sizeof first);
+        const CgPointer pointer = {0, text(c, first)};
+        values[i] = cg_const_record(c, type, row, &pointer, 1);
     }
-    return cg_const_table(c, rows, p->abi.nstates, "states");
+    return cg_const_table(c, values, count, name);
 }
+#define NAMED_TABLE(type, list)                                                                    \
+    {offsetof(AbiProgram, list),                                                                   \
+     named_table(c, CG_##type, p->list, sizeof *p->list, p->abi.n##list, #list)}
 
 static Val
 launches_table(Cg *c, Labels *labels, const CgProgram *p)
@@ -147,10 +153,13 @@ cg_tables(Cg *c, const CgProgram *p)
     const CgPointer pointers[] = {
         {offsetof(AbiProgram, name), text(c, abi.name)},
         {offsetof(AbiProgram, numerics), text(c, abi.numerics)},
+        NAMED_TABLE(AbiEntry, entries),
+        NAMED_TABLE(AbiInput, inputs),
+        NAMED_TABLE(AbiOutput, outputs),
+        NAMED_TABLE(AbiState, states),
         {offsetof(AbiProgram, steps), steps_table(c, &labels, p)},
         {offsetof(AbiProgram, operands), operands_table(c, p)},
         {offsetof(AbiProgram, weights), weights_table(c, &labels, p)},
-        {offsetof(AbiProgram, states), states_table(c, p)},
         {offsetof(AbiProgram, launches), launches_table(c, &labels, p)},
         {offsetof(AbiProgram, target), text(c, abi.target ? abi.target : "")},
         {offsetof(AbiProgram, image), image_text(c, &abi)},

@@ -3,10 +3,11 @@
 #include "compiler/internal.h"
 
 int
-job_passes(Job *job, Phase phase)
+job_passes(Job *job, EntryId entry)
 {
-    const int status = phase == PHASE_PREFILL ? job_measure(job) : EXIT_DONE;
-    return status == EXIT_DONE ? program_passes(job, phase) : status;
+    const bool chooses = entry_info[entry].tokens != 1; /* forms, by what was measured */
+    const int status = chooses ? job_measure(job) : EXIT_DONE;
+    return status == EXIT_DONE ? program_passes(job, entry) : status;
 }
 
 int

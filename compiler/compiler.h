@@ -106,14 +106,14 @@ typedef struct {
     const AbiCompiled *compiled;
     const AbiVariant *variant;
     ssmc_weights *weights;
-    Graph *graph[2]; /* prefill and decode, after their pipelines */
+    Graph *graph[ENTRY_COUNT]; /* after their pipelines */
     CgModule *module;
     CgJit *jit;
     ssmc_program *program;
     ssmc_model *model;
     int threads;
     int64_t parameters;
-    StrBuf explain[2];
+    StrBuf explain[ENTRY_COUNT];
     double seconds_load, seconds_compile;
 } Job;
 
@@ -128,17 +128,17 @@ void job_machine(Job *job, const Machine *machine);
 /* Opens or makes weights and types the graph's weights by them. values false: only types and shapes
  * will be looked at, so weights without a checkpoint are not made. */
 int job_weights(Job *job, bool values);
-int job_passes(Job *job, Phase phase); /* graph[phase] through its pipeline */
-int job_module(Job *job);              /* both graphs, to a module of machine code */
-int job_program(Job *job);             /* after job_weights: that module as the JIT's program */
-int job_model(Job *job);               /* after job_program: packed parameters */
-int job_run(Job *job);                 /* all of it from job_weights on */
+int job_passes(Job *job, EntryId entry); /* graph[entry] through its pipeline */
+int job_module(Job *job);                /* all graphs, to a module of machine code */
+int job_program(Job *job);               /* after job_weights: that module as the JIT's program */
+int job_model(Job *job);                 /* after job_program: packed parameters */
+int job_run(Job *job);                   /* all of it from job_weights on */
 void job_end(Job *job);
 
-/* [nsteps] the kernel of each step of a phase, g being its graph; NULL: a step of something else.
- */
-const Kernel **step_kernels(Arena *arena, const Graph *g, const AbiProgram *program,
-                            AbiPhaseId phase);
+/* The entry of a program that a graph of it became. */
+const AbiEntry *program_entry(const AbiProgram *program, const Graph *g);
+/* [nsteps] the kernel of each step of that entry; NULL: a step of something else. */
+const Kernel **step_kernels(Arena *arena, const Graph *g, const AbiProgram *program);
 
 /* Threads that predictions are for. How many a named CPU will have is not known here: what is made
  * for one must not depend on the machine that makes it. */

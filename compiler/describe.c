@@ -240,7 +240,7 @@ job_end(Job *job)
         cg_module_free(job->module);
     rt_weights_close(job->weights);
     ssmc_library_close(job->library);
-    for (int phase = 0; phase < 2; phase++)
-        sb_free(&job->explain[phase]);
+    for (int entry = 0; entry < ENTRY_COUNT; entry++)
+        sb_free(&job->explain[entry]);
     diag_free(job->diag);
 }

@@ -34,15 +34,15 @@ put_constants(StrBuf *out, const char *prefix, const CgVariant *variants, int co
         token += abi->states[i].row_bytes;
     for (int i = 0; i < count; i++) {
         const AbiProgram *of = cg_module_abi(variants[i].module);
-        const int64_t tokens = of->phase[ABI_PREFILL].block;
         params = of->param_bytes > params ? of->param_bytes : params;
-        block = tokens > block ? tokens : block;
+        for (int e = 0; e < of->nentries; e++)
+            block = of->entries[e].block > block ? of->entries[e].block : block;
     }
     sb_printf(out,
               "#define %s_VOCAB %" PRId64 " /* ids are 0 to that - 1; logits of a token */\n"
               "#define %s_EOS_COUNT %d /* how many ids end a text */\n"
               "#define %s_EOS {",
-              prefix, abi->vocab, prefix, model->neos, prefix);
+              prefix, abi_logits(abi)->width, prefix, model->neos, prefix);
     for (int i = 0; i < model->neos; i++)
         sb_printf(out, "%s%" PRId32, i ? ", " : "", model->eos[i]);
     sb_printf(out, "%s} /* these ids: const int32_t ids[] = %s_EOS; */\n", model->neos ? "" : "-1",

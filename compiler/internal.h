@@ -10,8 +10,8 @@ int describe_untied(Job *job);
 /* Opens the model of a compiled MODEL's variant: its weights are inside, or in files. */
 ssmc_status compiled_open(Job *job, ssmc_progress *progress, void *user);
 
-/* By what job->measured has: graph[phase] through its pipeline; both, to a module; to a program. */
-int program_passes(Job *job, Phase phase);
+/* By what job->measured has: graph[entry] through its pipeline; all, to a module; to a program. */
+int program_passes(Job *job, EntryId entry);
 int program_module(Job *job);
 int program_build(Job *job);
 /* --tune exhaustive: job->measured, once for a machine. (measure.c) */

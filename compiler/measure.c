@@ -91,9 +91,9 @@ prompt_add(Prompt *sizes, int *count, const CostSsd *ssd, double seconds)
 static void
 measured_take(Job *job, const Job *run, const ssmc_session *session, const double *before)
 {
-    const Graph *g = run->graph[PHASE_PREFILL];
+    const Graph *g = run->graph[ENTRY_prefill];
     const AbiProgram *abi = rt_program_abi(run->program);
-    const Kernel *const *kernels = step_kernels(run->arena, g, abi, ABI_PREFILL);
+    const Kernel *const *kernels = step_kernels(run->arena, g, abi);
     Prompt *sizes = arena_array(run->arena, (size_t)g->nkernels, sizeof *sizes);
     int count = 0;
     for (int s = 0; s < abi->nsteps; s++) {
@@ -110,12 +110,13 @@ static ssmc_status
 run_prompts(Job *job, const Job *run, ssmc_session *session)
 {
     const AbiProgram *abi = rt_program_abi(run->program);
-    const int64_t tokens = PASSES * cost_block(run->graph[PHASE_PREFILL]);
+    const int64_t tokens = PASSES * cost_block(run->graph[ENTRY_prefill]);
+    const int64_t vocab = ssmc_model_vocab(run->model);
     int32_t *ids = arena_array(run->arena, (size_t)tokens, sizeof *ids);
-    float *logits = arena_array(run->arena, (size_t)abi->vocab, sizeof *logits);
+    float *logits = arena_array(run->arena, (size_t)vocab, sizeof *logits);
     double *before = arena_array(run->arena, (size_t)abi->nsteps, sizeof *before);
     for (int64_t i = 0; i < tokens; i++)
-        ids[i] = (int32_t)(i * 7919 % abi->vocab);
+        ids[i] = (int32_t)(i * 7919 % vocab);
     rt_session_profile(session, true);
     const double started = rt_now();
     for (int r = 0; r <= MOST_REPEATS; r++) {

@@ -11,7 +11,7 @@
 typedef struct {
     Machine machine;
     const char *name; /* of the variant: the CPU's, or CPU-vectors */
-    const Graph *graphs[2];
+    const Graph *graphs[ENTRY_COUNT];
     ssmc_program *program; /* with embedded weights: what made them, kept while others compare */
     CgJit *jit;
     ssmc_model *model;
@@ -89,8 +89,8 @@ make_code(Making *m, int i)
     const int status = job_module(job);
     if (status != EXIT_DONE)
         return status;
-    part->graphs[0] = job->graph[PHASE_PREFILL];
-    part->graphs[1] = job->graph[PHASE_DECODE];
+    for (int entry = 0; entry < ENTRY_COUNT; entry++)
+        part->graphs[entry] = job->graph[entry];
     m->variants[i] = (CgVariant){.module = job->module, .cpu = part->name};
     job->module = NULL;
     if (cg_module_on_unit(m->variants[i].module))
@@ -107,7 +107,8 @@ make_params(Making *m, int i)
     Job *job = m->job;
     Part *part = &m->parts[i];
     const char *why = NULL;
-    CgModule *module = cg_module_params(job->arena, &part->machine, part->graphs, 2, job->diag);
+    CgModule *module =
+        cg_module_params(job->arena, &part->machine, part->graphs, ENTRY_COUNT, job->diag);
     if (!module)
         return tell_faults(m->product.listener, job->diag);
     part->jit = cg_jit(job->arena, module, job->threads, &why);

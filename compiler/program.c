@@ -12,7 +12,7 @@ job_cost_threads(const Job *job)
 }
 
 int
-program_passes(Job *job, Phase phase)
+program_passes(Job *job, EntryId entry)
 {
     const FeCompile *fc = &job->fe.compile;
     const Listener *listener = job->settings.listener;
@@ -27,7 +27,6 @@ program_passes(Job *job, Phase phase)
                   .threads = job_cost_threads(job),
                   .measured = job->measured,
                   .nmeasured = job->nmeasured,
-                  .phase = phase,
                   .reproducible = fc->reproducible,
                   .format = fc->format,
                   .group = fc->group,
@@ -40,23 +39,34 @@ program_passes(Job *job, Phase phase)
                   .no_blas = gpu || strcmp(fc->blas, "none") == 0,
                   .arena = job->arena,
                   .diag = job->diag,
-                  .explain = &job->explain[phase]};
-    job->graph[phase] = graph_copy(job->arena, job->fe.graph);
-    const bool ok = pass_run_pipeline(job->graph[phase], &cx, &po);
+                  .explain = &job->explain[entry]};
+    Graph *g = job->graph[entry] = graph_copy(job->arena, job->fe.graph);
+    g->entry = &entry_info[entry];
+    const bool ok = pass_run_pipeline(g, &cx, &po);
     listener->tell(listener->user, TOLD_passes, sb_text(&text));
     sb_free(&text);
-    if (ok && (phase == PHASE_PREFILL || !job->graph[PHASE_PREFILL]))
-        tell_notes(listener, job->diag); /* once: decode has the same */
+    if (ok && (entry == 0 || !job->graph[0]))
+        tell_notes(listener, job->diag); /* once: other entries have the same */
     if (ok)
         return EXIT_DONE;
     tell_faults(listener, job->diag);
     return po.check_each ? EXIT_FAILED : EXIT_BAD_INPUT;
 }
 
-const Kernel **
-step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId phase)
+const AbiEntry *
+program_entry(const AbiProgram *program, const Graph *g)
 {
-    const AbiRange range[] = {program->phase[phase].layers, program->phase[phase].head};
+    for (int i = 0; i < program->nentries; i++)
+        if (strcmp(program->entries[i].name, g->entry->name) == 0)
+            return &program->entries[i];
+    die("program %s has no entry %s", program->name, g->entry->name);
+}
+
+const Kernel **
+step_kernels(Arena *arena, const Graph *g, const AbiProgram *program)
+{
+    const AbiEntry *entry = program_entry(program, g);
+    const AbiRange range[] = {entry->layers, entry->head};
     const Kernel **kernels = arena_array(arena, (size_t)program->nsteps + 1, sizeof *kernels);
     int next[] = {range[0].first, range[1].first};
     for (int i = 0; i < g->nkernels; i++) {
@@ -71,26 +81,26 @@ step_kernels(Arena *arena, const Graph *g, const AbiProgram *program, AbiPhaseId
     return kernels;
 }
 
-/* cg_module takes graphs in the order of AbiPhaseId. */
-_Static_assert((int)PHASE_PREFILL == ABI_PREFILL && (int)PHASE_DECODE == ABI_DECODE &&
-                   (int)PHASE_COUNT == ABI_PHASES,
-               "graph[phase]");
-
 int
 program_module(Job *job)
 {
-    const Graph *graphs[2];
+    const Graph *graphs[ENTRY_COUNT];
     int status = EXIT_DONE;
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++) {
-        status = program_passes(job, (Phase)phase);
-        graphs[phase] = job->graph[phase];
+    for (int entry = 0; entry < ENTRY_COUNT && status == EXIT_DONE; entry++) {
+        status = program_passes(job, (EntryId)entry);
+        graphs[entry] = job->graph[entry];
     }
     if (status != EXIT_DONE)
         return status;
-    job->module = cg_module(&job->machine, graphs, 2, job->diag);
+    job->module = cg_module(&job->machine, graphs, ENTRY_COUNT, job->diag);
     if (!job->module)
         return tell_faults(job->settings.listener, job->diag);
-    if (!job->fe.compile.reproducible || cg_module_abi(job->module)->phase[ABI_PREFILL].grain == 1)
+    if (!abi_logits(cg_module_abi(job->module)))
+        return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
+                          "%s gives no logits: none of its outputs has the rows R that were "
+                          "picked, so `take` has to come before one",
+                          job->settings.model);
+    if (!job->fe.compile.reproducible || abi_cuts_anywhere(cg_module_abi(job->module)))
         return EXIT_DONE;
     return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
                       "%s has its forms chosen: it cannot be compiled reproducible any more",

@@ -73,7 +73,7 @@ put_form(const Options *o, Settings settings, const BenchMixer *size, Form form,
         fflush(stdout);
     }
     if (status == EXIT_DONE) {
-        const double flops = bench_flops(job.graph[PHASE_PREFILL]).recurrent * (double)tokens;
+        const double flops = bench_flops(job.graph[ENTRY_prefill]).recurrent * (double)tokens;
         const double gflops = flops / t.median * 1e-9;
         printf("  %7.0f %5.1f %%\n", gflops,
                100 * gflops / peak_of(settings.machine, peak, bf16 ? DTYPE_bf16 : DTYPE_f32));

@@ -58,9 +58,9 @@ run_describe(BenchRun *run, const Options *o, const Job *job, const Wanted *w)
     for (int t = 0; t < run->nthreads; t++) {
         for (int i = 0; i < w->prefill.count; i++)
             run->items[run->nitems++] = (BenchItem){
-                .kind = BENCH_PREFILL, .tokens = w->prefill.n[i], .batch = 1, .threads = t};
+                .entry = ENTRY_prefill, .tokens = w->prefill.n[i], .batch = 1, .threads = t};
         for (int i = 0; i < w->batch.count && w->decode > 0; i++)
-            run->items[run->nitems++] = (BenchItem){.kind = BENCH_DECODE,
+            run->items[run->nitems++] = (BenchItem){.entry = ENTRY_decode,
                                                     .tokens = w->decode,
                                                     .batch = (int)w->batch.n[i],
                                                     .threads = t};
@@ -78,9 +78,9 @@ telling_items(const BenchRun *run, const BenchItem *list[2])
         const BenchItem *item = &run->items[i];
         if (item->threads != run->nthreads - 1)
             continue;
-        if (item->kind == BENCH_PREFILL && (!prefill || item->tokens > prefill->tokens))
+        if (item->entry == ENTRY_prefill && (!prefill || item->tokens > prefill->tokens))
             prefill = item;
-        if (item->kind == BENCH_DECODE && !decode)
+        if (item->entry == ENTRY_decode && !decode)
             decode = item;
     }
     if (prefill)

@@ -34,7 +34,7 @@ put(const Options *o, const StrBuf *text)
 }
 
 static int
-emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
+emit_graph(Job *job, Emit what, EntryId entry, StrBuf *out)
 {
     int *stop_after = &job->settings.passes.stop_after;
     const bool given = *stop_after >= 0;
@@ -45,9 +45,9 @@ emit_graph(Job *job, Emit what, Phase phase, StrBuf *out)
     for (int i = 0; i < pipeline_count && what == EMIT_lowered && !given; i++)
         if (pass_info[pipeline[i]].after == STAGE_LOWERED)
             *stop_after = (int)pipeline[i]; /* the last that leaves it so */
-    const int status = job_passes(job, phase);
+    const int status = job_passes(job, entry);
     if (status == EXIT_DONE)
-        graph_print(out, job->graph[phase]);
+        graph_print(out, job->graph[entry]);
     return status;
 }
 
@@ -110,7 +110,7 @@ write_stage(Job *job, const Options *o, Emit what)
     int status = job_weights(job, false);
     if (status == EXIT_DONE)
         status = emit_info[what].kind == KIND_GRAPH
-                     ? emit_graph(job, what, (Phase)opt_word(o, OPT_phase), &out)
+                     ? emit_graph(job, what, (EntryId)opt_word(o, OPT_entry), &out)
                      : emit_code(job, what, &out);
     if (status == EXIT_DONE)
         status = put(o, &out);

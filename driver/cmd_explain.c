@@ -12,7 +12,7 @@ put_prediction(const Job *job)
     printf("predicted prefill, threads %d:", threads);
     for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         const double seconds =
-            cost_prefill(&job->machine, job->graph[PHASE_PREFILL], threads, lengths[i]);
+            cost_prefill(&job->machine, job->graph[ENTRY_prefill], threads, lengths[i]);
         printf("%s %lld tokens %.4g ms (%.4g tokens/s)", i ? "," : "", (long long)lengths[i],
                1e3 * seconds, (double)lengths[i] / seconds);
     }
@@ -23,25 +23,26 @@ static int
 explain(Job *job)
 {
     int status = job_weights(job, false);
-    for (int phase = 0; phase < 2 && status == EXIT_DONE; phase++)
-        status = job_passes(job, (Phase)phase);
+    for (int entry = 0; entry < ENTRY_COUNT && status == EXIT_DONE; entry++)
+        status = job_passes(job, (EntryId)entry);
     if (status != EXIT_DONE)
         return status;
     printf("%s: %.1f M parameters, for %s (vectors of %d bytes, %d registers%s)\n",
            job->fe.graph->name, (double)job->parameters / 1e6, job->machine.cpu,
            job->machine.vector_bytes, job->machine.vector_registers,
            job->machine.bf16_dot ? ", bf16 dot" : "");
-    for (int phase = 0; phase < 2; phase++) {
-        const Graph *g = job->graph[phase];
-        printf("\n%s: %d nodes before, %d after in %d kernels\n%s", phase_name[phase],
+    int64_t slab = 0;
+    for (int entry = 0; entry < ENTRY_COUNT; entry++) {
+        const Graph *g = job->graph[entry];
+        slab = g->slab_bytes > slab ? g->slab_bytes : slab;
+        printf("\n%s: %d nodes before, %d after in %d kernels\n%s", g->entry->name,
                graph_node_count(job->fe.graph), graph_node_count(g), g->nkernels,
-               sb_text(&job->explain[phase]));
+               sb_text(&job->explain[entry]));
     }
     putchar('\n');
     put_prediction(job);
     const double mib = 1 << 20;
-    const Graph *p = job->graph[PHASE_PREFILL], *d = job->graph[PHASE_DECODE];
-    const int64_t slab = p->slab_bytes > d->slab_bytes ? p->slab_bytes : d->slab_bytes;
+    const Graph *p = job->graph[ENTRY_prefill];
     printf("memory: %.2f MiB packed parameters, %.3f MiB state per sequence, %.2f MiB activations "
            "for any prompt length (passes of %lld tokens)\n",
            (double)p->param_bytes / mib, (double)p->state_bytes / mib, (double)slab / mib,

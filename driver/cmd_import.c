@@ -15,7 +15,7 @@ cmd_import(Options *o)
     FeModel model;
     const char *path = opt_text(o, OPT_out), *why = NULL;
     int status = EXIT_DONE;
-    bool ok = fe_import(o->arena, o->model, NULL, 0, diag, &yaml, &model), untied = false;
+    bool ok = fe_import(o->arena, o->model, NULL, diag, &yaml, &model), untied = false;
     if (ok &&
         model.tied.tensor) { /* what else there is to say of the weights comes with their use */
         ssmc_weights *weights = NULL;
@@ -26,10 +26,9 @@ cmd_import(Options *o)
         diag_free(unused);
     }
     if (untied) {
-        const char *untie = model.tied.untie;
         diag_take_notes(diag, &yaml); /* they come again */
         sb_free(&yaml);
-        ok = fe_import(o->arena, o->model, &untie, 1, diag, &yaml, &model);
+        ok = fe_import(o->arena, o->model, model.tied.untie, diag, &yaml, &model);
         say("note: the checkpoint's head differs from its embedding: tie_embeddings is false");
     }
     if (!ok)

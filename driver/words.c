@@ -25,8 +25,13 @@ static const char all_passes[] = "all "
 #define passes (all_passes + sizeof "all") /* without that word: an address, as tables want */
 
 #define SPACED(id, word) word " "
-static const char modes[] = MODES(SPACED), tunings[] = TUNINGS(SPACED), holds[] = HOLDS(SPACED),
-                  phases[] = PHASES(SPACED);
+static const char modes[] = MODES(SPACED), tunings[] = TUNINGS(SPACED), holds[] = HOLDS(SPACED);
+
+static const char entries[] =
+#define ENTRY(id, tokens, doc) #id " "
+#include "ir/entries.def"
+#undef ENTRY
+    "";
 
 #define KEY(id, path, kind, preset, low, high, words, doc) char id[sizeof words];
 static const struct {

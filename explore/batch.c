@@ -130,7 +130,7 @@ case_make(Batch *b, Built *p)
     for (int i = 0; i < c->nrows; i++) {
         const int64_t tokens = c->rows[i].tokens;
         c->rows[i].predicted_tps =
-            (double)tokens / cost_prefill(&p->job.machine, p->job.graph[PHASE_PREFILL],
+            (double)tokens / cost_prefill(&p->job.machine, p->job.graph[ENTRY_prefill],
                                           (int)c->rows[i].threads, tokens);
         c->rows[i].compile_ms = 1e3 * p->job.seconds_compile;
         c->rows[i].error = facts.error;
@@ -230,8 +230,8 @@ anchor_open(const Bench *bench)
         run->nthreads = 1;
         run->threads[0] = plan->threads[plan->nthreads - 1];
         run->ceilings[0] = bench->ceilings[plan->nthreads - 1];
-        run->items[run->nitems++] =
-            (BenchItem){.kind = BENCH_PREFILL, .tokens = 2 * run->graph[0]->block, .batch = 1};
+        run->items[run->nitems++] = (BenchItem){
+            .entry = ENTRY_prefill, .tokens = 2 * run->graph[ENTRY_prefill]->block, .batch = 1};
         if (bench_ready(a->built.arena, run) == SSMC_OK)
             return a;
     }

@@ -35,7 +35,7 @@ point_add(Figure *f, FigureForm form, int64_t state, int64_t tokens)
 static int64_t
 chosen_chunk(const Job *job)
 {
-    const Graph *g = job->graph[PHASE_PREFILL];
+    const Graph *g = job->graph[ENTRY_prefill];
     for (int i = 0; i < g->nkernels; i++) {
         CostSsd ssd;
         if (cost_kernel_ssd(g, g->kernels[i], job->threads, &ssd))

@@ -43,18 +43,18 @@ explore_case_items(ExploreCase *c, const int64_t *tokens, int ntokens, int64_t d
         for (int i = 0; i < ntokens; i++)
             item_add(
                 &c->run,
-                (BenchItem){.kind = BENCH_PREFILL, .tokens = tokens[i], .batch = 1, .threads = t});
+                (BenchItem){.entry = ENTRY_prefill, .tokens = tokens[i], .batch = 1, .threads = t});
     c->nrows = c->run.nitems;
     for (int t = 0; t < c->run.nthreads; t++)
         item_add(&c->run,
-                 (BenchItem){.kind = BENCH_DECODE, .tokens = decode, .batch = 1, .threads = t});
+                 (BenchItem){.entry = ENTRY_decode, .tokens = decode, .batch = 1, .threads = t});
 }
 
 /* Every kernel's operands once a pass, over the tokens of a pass. */
 static double
 prefill_bytes(const BenchRun *run)
 {
-    const Graph *g = run->graph[0];
+    const Graph *g = run->graph[ENTRY_prefill];
     double sum = 0;
     for (int i = 0; i < g->nkernels; i++)
         if (!kernel_is_init(g, g->kernels[i]) && !kernel_is_head(g, g->kernels[i]))
@@ -66,8 +66,8 @@ void
 explore_case_describe(ExploreCase *c, const ssmc_program *program)
 {
     BenchRun *run = &c->run;
-    const BenchFlops flops = bench_flops(run->graph[0]);
-    const double decode = bench_decode_bytes(run->graph[1], run->program, 1, 0);
+    const BenchFlops flops = bench_flops(run->graph[ENTRY_prefill]);
+    const double decode = bench_decode_bytes(run->graph[ENTRY_decode], run->program, 1, 0);
     const double bytes = prefill_bytes(run);
     for (int i = 0; i < c->nrows; i++) {
         ExploreRow *row = &c->rows[i];
@@ -78,7 +78,7 @@ explore_case_describe(ExploreCase *c, const ssmc_program *program)
         row->state_bytes = (int64_t)(m.state + kept);
         const double tokens = (double)run->items[i].tokens;
         const double attention =
-            tokens > 0 ? bench_attention_flops(run->graph[0], 0, tokens) / tokens : 0;
+            tokens > 0 ? bench_attention_flops(run->graph[ENTRY_prefill], 0, tokens) / tokens : 0;
         row->flops = flops.linear + flops.recurrent + attention;
         row->recurrent_flops = flops.recurrent;
         row->bytes = bytes;
@@ -119,10 +119,10 @@ warm_up(ExploreCase *c)
     for (int i = 0; i < c->run.nitems && status == SSMC_OK; i++) {
         BenchItem item = c->run.items[i];
         const bool last = i + 1 == c->nrows || c->run.items[i + 1].threads != item.threads;
-        const int64_t most = item.kind == BENCH_PREFILL ? c->run.graph[0]->block : 2;
+        const int64_t most = item.entry == ENTRY_prefill ? c->run.graph[ENTRY_prefill]->block : 2;
         double seconds = 0;
         item.tokens = item.tokens < most ? item.tokens : most;
-        if (item.kind == BENCH_DECODE || last)
+        if (item.entry == ENTRY_decode || last)
             status = bench_item_once(&c->run, &item, &seconds);
     }
     return status;
@@ -136,7 +136,7 @@ case_pass(Measuring *m, int which)
     for (int i = 0; i < c->run.nitems && status == SSMC_OK && !is_over(m); i++) {
         BenchItem *item = &c->run.items[i];
         status = bench_item_round(&c->run, item, m->pass);
-        const double steps = item->kind == BENCH_DECODE ? (double)item->tokens : 1;
+        const double steps = item->entry == ENTRY_decode ? (double)item->tokens : 1;
         m->total[m->pass] += item->raw[m->pass] * steps;
         *done_at(m, which, i) += status == SSMC_OK;
     }
@@ -173,7 +173,7 @@ put_kernels(Arena *arena, StrBuf *out, BenchRun *run, const BenchItem *item)
     for (int i = 0; i < p.count && status == SSMC_OK; i++) {
         const BenchKernel *k = &p.rows[i];
         sb_printf(out, "%s%s:%s:%d:%.4g:%.6g:%.6g", out->len ? " " : "",
-                  item->kind == BENCH_PREFILL ? k->head ? "head" : "prefill" : "decode", k->name,
+                  item->entry == ENTRY_prefill ? k->head ? "head" : "prefill" : "decode", k->name,
                   k->count, k->seconds, k->work.flops, k->work.bytes);
     }
     return status;
@@ -187,7 +187,7 @@ case_kernels(Arena *arena, ExploreCase *c)
     enum { STEPS = 4 };
     StrBuf text = {0};
     BenchItem prefill = c->run.items[c->nrows - 1], decode = c->run.items[c->run.nitems - 1];
-    const int64_t two = 2 * c->run.graph[0]->block;
+    const int64_t two = 2 * c->run.graph[ENTRY_prefill]->block;
     prefill.tokens = prefill.tokens < two ? prefill.tokens : two;
     decode.tokens = decode.tokens < STEPS ? decode.tokens : STEPS;
     ssmc_status status = put_kernels(arena, &text, &c->run, &prefill);

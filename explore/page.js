@@ -346,13 +346,13 @@ function drawLengths() {
   }
 }
 
-const PHASES = ["prefill", "head", "decode"];
+const RANGES = ["prefill", "head", "decode"];
 
-/* phase:name:count:seconds:operations:bytes, separated by spaces. */
+/* range:name:count:seconds:operations:bytes, separated by spaces. */
 const kernelsOf = r => (r ? r.kernels : "").split(" ").map(text => {
-  const [phase, name, ...numbers] = text.split(":"), [count, seconds, flops, bytes] = numbers.map(Number);
-  return {phase: PHASES.indexOf(phase), name, count, seconds, flops, bytes};
-}).filter(k => k.phase >= 0 && k.name && k.seconds > 0 && k.flops >= 0 && k.bytes > 0 &&
+  const [range, name, ...numbers] = text.split(":"), [count, seconds, flops, bytes] = numbers.map(Number);
+  return {range: RANGES.indexOf(range), name, count, seconds, flops, bytes};
+}).filter(k => k.range >= 0 && k.name && k.seconds > 0 && k.flops >= 0 && k.bytes > 0 &&
                Number.isFinite(k.seconds + k.flops + k.bytes));
 
 function drawMemory() {
@@ -396,9 +396,9 @@ function drawKernels() {
     const best = rowsOf(grid.best);
     const kernels = rowsOf(grid.chosen).flatMap((r, s) => {
       const row = r ?? best[s], list = kernelsOf(row);
-      const total = decode => list.filter(k => (PHASES[k.phase] === "decode") === decode).reduce((sum, k) => sum + k.seconds, 0);
+      const total = decode => list.filter(k => (RANGES[k.range] === "decode") === decode).reduce((sum, k) => sum + k.seconds, 0);
       return list.map(k => ({...k, state: row.state, rate: k.flops / k.seconds * 1e-9, gbs: k.bytes / k.seconds * 1e-9,
-                             share: k.seconds / total(PHASES[k.phase] === "decode")}));
+                             share: k.seconds / total(RANGES[k.range] === "decode")}));
     });
     if (ceilings && peak > 0 && kernels.length)
       drawn.push({grid, ceilings, peak, kernels});
@@ -414,15 +414,15 @@ function drawKernels() {
     drawRoof(element, grid.sizes, ceilings, peak, kernels.filter(k => k.flops > 0));
     drawBandwidth(element, grid.sizes, ceilings, kernels);
     table(element, "Table", "kernels of the compiler's own choice",
-          ["kernel", "phase", "N", "share of time", "Gop/s", "GB/s", "op/byte"],
-          kernels.map(k => [k.name, PHASES[k.phase], k.state > 0 ? String(k.state) : "", percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
+          ["kernel", "range", "N", "share of time", "Gop/s", "GB/s", "op/byte"],
+          kernels.map(k => [k.name, RANGES[k.range], k.state > 0 ? String(k.state) : "", percent(k.share), digits(k.rate, 4), digits(k.gbs, 4),
                             digits(k.flops / k.bytes, 3)]));
   }
 }
 
-const kernelTitle = k => `${k.name} (${PHASES[k.phase]}), ${stateName(k.state)}: ${digits(k.rate, 4)} Gop/s, ` +
+const kernelTitle = k => `${k.name} (${RANGES[k.range]}), ${stateName(k.state)}: ${digits(k.rate, 4)} Gop/s, ` +
   `${digits(k.gbs, 4)} GB/s, ${digits(k.flops / k.bytes, 3)} op/byte`;
-const phaseKeys = PHASES.map((name, shape) => ({name, series: SERIES - 1, shape}));
+const rangeKeys = RANGES.map((name, shape) => ({name, series: SERIES - 1, shape}));
 
 function drawRoof(element, caption, ceilings, peak, kernels) {
   const x = log("operations a byte that goes in or out", 0.1, 1000), y = log("Gop/s", 1, peak * 2);
@@ -439,8 +439,8 @@ function drawRoof(element, caption, ceilings, peak, kernels) {
   }
   const names = [...new Set(kernels.map(k => k.name))];
   for (const k of kernels)
-    mark(c.svg, names.indexOf(k.name), k.phase, c.x(k.flops / k.bytes), c.y(k.rate), kernelTitle(k));
-  legend(element, [...names.map((name, series) => ({name, series, shape: 0})), ...phaseKeys]);
+    mark(c.svg, names.indexOf(k.name), k.range, c.x(k.flops / k.bytes), c.y(k.rate), kernelTitle(k));
+  legend(element, [...names.map((name, series) => ({name, series, shape: 0})), ...rangeKeys]);
 }
 
 function drawBandwidth(element, caption, ceilings, kernels) {
@@ -458,12 +458,12 @@ function drawBandwidth(element, caption, ceilings, kernels) {
     line(svg, "grid", left, y, right, y);
     label(svg, left - 6, y + 4, "end", name);
     for (const k of kernels.filter(other => other.name === name))
-      mark(svg, i, k.phase, at(k.gbs), y, kernelTitle(k));
+      mark(svg, i, k.range, at(k.gbs), y, kernelTitle(k));
   });
   for (const gbs of [0.1, 1, 10, 100, 1000])
     label(svg, at(gbs), bottom + 14, "middle", String(gbs));
   label(svg, (left + right) / 2, bottom + 29, "middle", "GB/s", "axis");
-  legend(element, phaseKeys);
+  legend(element, rangeKeys);
 }
 
 function drawPredicted() {

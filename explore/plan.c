@@ -203,8 +203,8 @@ look_at_choice(const Plan *plan, Group *g)
 {
     Look look;
     Point out = {.chunk = -1};
-    const bool ok = look_begin(&look, plan, g) && job_passes(&look.job, PHASE_PREFILL) == EXIT_DONE;
-    for (const Node *n = ok ? look.job.graph[PHASE_PREFILL]->first : NULL; n; n = n->next) {
+    const bool ok = look_begin(&look, plan, g) && job_passes(&look.job, ENTRY_prefill) == EXIT_DONE;
+    for (const Node *n = ok ? look.job.graph[ENTRY_prefill]->first : NULL; n; n = n->next) {
         if (!op_has_forms(n->op))
             continue;
         const int64_t chunk = node_int(n, ATTR_chunk, -1);

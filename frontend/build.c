@@ -80,13 +80,10 @@ static Value *
 input_named(Build *b, const char *name, SrcLoc loc)
 {
     for (int i = 0; i < INPUT_COUNT; i++) {
-        if (strcmp(input_name[i], name) != 0)
+        if (strcmp(input_info[i].name, name) != 0)
             continue;
         Value *known = graph_find_input(b->graph, (InputId)i);
-        const Type type = {
-            DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
-        };
-        return known ? known : graph_input(b->graph, name, type, loc);
+        return known ? known : graph_input(b->graph, name, input_info[i].type, loc);
     }
     return NULL;
 }
@@ -506,10 +503,6 @@ model_build(Arena *arena, const ModelParts *parts, Diag *diag, FeModel *out)
     b.poison = arena_alloc(arena, sizeof *b.poison);
     *b.poison = (Value){.kind = VALUE_RESULT, .name = "?"};
     Instance in = {.b = &b, .prepared = prepared, .prefix = "", .is_frame = true};
-    const Type ids = {
-        DTYPE_i32, {1, {{DIM_TOKENS, 0}}}
-    };
-    local_set(&in, "ids", graph_input(b.graph, "ids", ids, block->loc));
     if (!run_block(&in))
         return false;
     const Local *logits = local_find(&in, "logits");

@@ -84,9 +84,11 @@ bool fe_config_parse(Arena *arena, const char *json, size_t len, const char *pat
 bool fe_compile_load(Arena *arena, const char *const *sets, int nsets, Diag *diag, FeCompile *out);
 /* Whether a tensor's name is what a pattern of `ignored:` says: <i> is a number, * the rest. */
 bool fe_pattern_fits(const char *pattern, const char *name);
-/* The YAML that a checkpoint directory means, with overrides, and the model that it is. */
-bool fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Diag *diag,
-               StrBuf *yaml, FeModel *out);
+/* The YAML that a checkpoint directory means, and the model that it is. untie: NULL, or what `tied`
+ * of that model says, to give it a head of its own. Other overrides belong to whoever reads the
+ * YAML: one of every layer (layers.ssd.head_dim=8) has no place in it. */
+bool fe_import(Arena *arena, const char *dir, const char *untie, Diag *diag, StrBuf *yaml,
+               FeModel *out);
 
 /* The key table as text, for `ssmc help keys`. */
 void fe_help_keys(StrBuf *out);

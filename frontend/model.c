@@ -414,8 +414,7 @@ fe_config_parse(Arena *arena, const char *json, size_t len, const char *path, Di
 }
 
 bool
-fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Diag *diag,
-          StrBuf *yaml, FeModel *out)
+fe_import(Arena *arena, const char *dir, const char *untie, Diag *diag, StrBuf *yaml, FeModel *out)
 {
     static const char *const order[] = {"name",           "vocab",  "dim",     "eps",
                                         "tie_embeddings", "eos",    "frame",   "layers",
@@ -425,7 +424,7 @@ fe_import(Arena *arena, const char *dir, const char *const *sets, int nsets, Dia
     if (!is_directory(dir))
         return diag_error(diag, (SrcLoc){0},
                           "%s is no directory; import reads the config.json of one", dir);
-    if (!load_tree(&l, dir, sets, nsets) || !build_model(&l, dir, out))
+    if (!load_tree(&l, dir, &untie, untie != NULL) || !build_model(&l, dir, out))
         return false;
     Tree *sorted = tree_new(arena, TREE_MAP, l.root->loc);
     for (size_t i = 0; i < COUNT_OF(order); i++)

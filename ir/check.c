@@ -106,9 +106,22 @@ fault(ShapeResult *r, int operand, const char *why)
     return false;
 }
 
-static const char *
-kind_text(char letter)
+/* The input that says which rows an op takes; NULL: none does. */
+static const InputInfo *
+input_of(Op op)
 {
+    for (int i = 0; i < INPUT_COUNT; i++)
+        if (input_info[i].op == op)
+            return &input_info[i];
+    return NULL;
+}
+
+static const char *
+kind_text(Arena *arena, Op op, char letter)
+{
+    if (letter == 'i')
+        return arena_printf(arena, "the input `%s: %s`, %s", input_of(op)->name,
+                            type_name(arena, &input_of(op)->type), input_of(op)->doc);
     if (letter == 's')
         return "a state";
     if (letter == 'v')
@@ -136,8 +149,10 @@ value_text(const Value *v)
 }
 
 static bool
-is_kind(const Value *v, char letter)
+is_kind(const Value *v, Op op, char letter)
 {
+    if (letter == 'i')
+        return value_input(v) == input_of(op) && type_equal(&v->type, &input_of(op)->type);
     if (letter == 's' || v->kind == VALUE_STATE)
         return letter == 's' && v->kind == VALUE_STATE;
     return letter == 'v' || v->is_param == (isupper((unsigned char)letter) != 0);
@@ -156,12 +171,12 @@ check_operand(const Node *node, int slot, bool complete, ShapeResult *r)
     if (!v)
         return fault(r, -1,
                      arena_printf(r->arena, "operand %d is missing, expected %s", slot + 1,
-                                  kind_text(letter)));
-    if (is_kind(v, letter))
+                                  kind_text(r->arena, node->op, letter)));
+    if (is_kind(v, node->op, letter))
         return true;
     return fault(r, slot,
                  arena_printf(r->arena, "operand %d, `%s`, is %s, expected %s", slot + 1, v->name,
-                              value_text(v), kind_text(letter)));
+                              value_text(v), kind_text(r->arena, node->op, letter)));
 }
 
 static bool

@@ -98,7 +98,6 @@ graph_copy(Arena *arena, const Graph *from)
     for (int i = 0; i < from->neos; i++)
         eos[i] = from->eos[i];
     g->eos = eos;
-    g->phase = arena_strdup(arena, from->phase);
     g->numerics = arena_strdup(arena, from->numerics);
     g->first = g->last = NULL;
     copy_kernels(&c, from);

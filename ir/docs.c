@@ -93,4 +93,24 @@ ir_docs(StrBuf *out)
         cell(out, dtype_info[i].doc);
         sb_puts(out, "\n");
     }
+    sb_puts(out, "\n| input | numbers | meaning |\n|-------|---------|---------|\n");
+    for (int i = 0; i < INPUT_COUNT; i++) {
+        code_cell(out, input_info[i].name);
+        sb_puts(out, " ");
+        type_print(out, &input_info[i].type);
+        sb_puts(out, " |");
+        cell(out, input_info[i].doc);
+        sb_puts(out, "\n");
+    }
+    sb_puts(out,
+            "\n| entry | tokens of a sequence in a call | meaning |\n|-------|---|---------|\n");
+    for (int i = 0; i < ENTRY_COUNT; i++) {
+        code_cell(out, entry_info[i].name);
+        if (entry_info[i].tokens)
+            sb_printf(out, " at most %lld |", (long long)entry_info[i].tokens);
+        else
+            cell(out, "any number");
+        cell(out, entry_info[i].doc);
+        sb_puts(out, "\n");
+    }
 }

@@ -32,27 +32,6 @@ value_new(Graph *g, ValueKind kind, const char *name, Type type, SrcLoc loc)
     return v;
 }
 
-const char *const input_name[INPUT_COUNT] = {
-#define INPUT(name, doc) [INPUT_##name] = #name,
-#include "ir/inputs.def"
-#undef INPUT
-};
-
-bool
-input_is(const Value *v, InputId id)
-{
-    return v->kind == VALUE_INPUT && strcmp(v->name, input_name[id]) == 0;
-}
-
-Value *
-graph_find_input(const Graph *g, InputId id)
-{
-    for (int i = 0; i < g->ninputs; i++)
-        if (input_is(g->inputs[i], id))
-            return g->inputs[i];
-    return NULL;
-}
-
 Value *
 graph_input(Graph *g, const char *name, Type type, SrcLoc loc)
 {

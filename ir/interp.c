@@ -209,30 +209,31 @@ open_weights(Interp *in)
     return true;
 }
 
+/* given: by InputId; NULL: positions, which are counted. */
 static bool
-set_inputs(Interp *in, const int32_t *ids, int64_t tokens)
+set_inputs(Interp *in, const int32_t *const *given, const RefCall *call)
 {
     for (int i = 0; i < in->g->ninputs; i++) {
         const Value *input = in->g->inputs[i];
         RefTensor *t = &in->tensors[input->id];
-        if (!tensor_shape(in, input, tokens, 0) || !tensor_alloc(in, input))
+        if (!tensor_shape(in, input, call->tokens, call->rows) || !tensor_alloc(in, input))
             return false;
-        const bool positions = input_is(input, INPUT_positions);
-        for (int64_t j = 0; j < tokens; j++)
-            t->at[j] = positions ? (double)(in->before + j) : ids[j];
+        const int32_t *numbers = given[value_input(input) - input_info];
+        for (int64_t j = 0; j < t->count; j++)
+            t->at[j] = numbers ? numbers[j] : (double)(in->before + j);
     }
     return true;
 }
 
-/* Ids that pick rows must be rows of their table; looked at before any state changes. They are
- * the input: no op makes ids. */
+/* Ids must be rows of the tables they are looked up in; looked at before any state changes. */
 static bool
 check_ids(Interp *in, const int32_t *ids, int64_t tokens)
 {
     for (const Node *n = in->g->first; n != NULL; n = n->next) {
-        if (!node_operand(n, 'i'))
+        const Value *table = node_operand(n, 'i') ? node_operand(n, 'W') : NULL;
+        if (!table)
             continue;
-        const int64_t vocab = node_operand(n, 'W')->type.shape.dim[0].n;
+        const int64_t vocab = table->type.shape.dim[0].n;
         for (int64_t i = 0; i < tokens; i++)
             if (ids[i] < 0 || ids[i] >= vocab)
                 return fail(in, arena_printf(in->arena, "id %d at %lld is not in 0 .. %lld",
@@ -393,9 +394,10 @@ interp_run(Interp *in, const int32_t *ids, int64_t tokens, const int32_t *pick, 
            double *out, const char **why)
 {
     free_results(in);
-    RefCall call = {.tokens = tokens, .rows = rows, .pick = pick};
+    RefCall call = {.tokens = tokens, .rows = rows};
+    const int32_t *given[INPUT_COUNT] = {[INPUT_ids] = ids, [INPUT_pick] = pick};
     if (!check_call(in, ids, tokens, pick, rows) || !open_weights(in) ||
-        !set_inputs(in, ids, tokens) || !grow_states(in, tokens) || !run_nodes(in, &call)) {
+        !set_inputs(in, given, &call) || !grow_states(in, tokens) || !run_nodes(in, &call)) {
         *why = in->why;
         return false;
     }

@@ -211,15 +211,39 @@ int op_slot(Op op, char letter); /* the first with that letter; -1: there is non
 bool op_has_state(Op op);
 bool op_has_forms(Op op); /* of which a pass chooses one */
 
+/* ---- entries ------------------------------------------------------------------------------- */
+
+typedef enum {
+#define ENTRY(id, tokens, doc) ENTRY_##id,
+#include "ir/entries.def"
+#undef ENTRY
+    ENTRY_COUNT
+} EntryId;
+
+typedef struct {
+    const char *name;
+    int64_t tokens;
+    const char *doc;
+} EntryInfo;
+extern const EntryInfo entry_info[ENTRY_COUNT];
+const EntryInfo *entry_by_name(const char *name); /* NULL: there is none */
+
 /* ---- inputs --------------------------------------------------------------------------------- */
 
 typedef enum {
-#define INPUT(name, doc) INPUT_##name,
+#define INPUT(name, rows, op, doc) INPUT_##name,
 #include "ir/inputs.def"
 #undef INPUT
     INPUT_COUNT
 } InputId;
-extern const char *const input_name[INPUT_COUNT];
+
+typedef struct {
+    const char *name;
+    Type type; /* i32[T] or i32[R] */
+    Op op;     /* OP_COUNT: none */
+    const char *doc;
+} InputInfo;
+extern const InputInfo input_info[INPUT_COUNT];
 
 /* ---- values, nodes, kernels, graph ------------------------------------------------------- */
 
@@ -239,8 +263,8 @@ typedef enum {
     SPACE_WEIGHT, /* the mapped checkpoint */
     SPACE_STATE,  /* per sequence */
     SPACE_KEPT,   /* per sequence and token: rows of growing states; offset: bytes of a token */
-    SPACE_INPUT,  /* ids, picked rows */
-    SPACE_OUTPUT, /* logits */
+    SPACE_INPUT,  /* of inputs.def */
+    SPACE_OUTPUT, /* of the graph */
     SPACE_COUNT
 } Space;
 extern const char *const space_name[]; /* none slab param weight state kept input output */
@@ -298,10 +322,10 @@ struct Graph {
     const char *tokenizer_path; /* path of a tokenizer.json */
     const int32_t *eos;         /* ids that end a text, neos of them */
     int neos;
-    int64_t seed;      /* of init:reference */
-    int64_t block;     /* most token rows of one pass over the layers (T is at most this) */
-    int64_t rows;      /* most picked rows of one pass over the head (R is at most this) */
-    const char *phase; /* prefill or decode: which pipeline it went through; NULL before */
+    int64_t seed;           /* of init:reference */
+    int64_t block;          /* most token rows of one pass over the layers (T is at most this) */
+    int64_t rows;           /* most picked rows of one pass over the head (R is at most this) */
+    const EntryInfo *entry; /* whose program it becomes; NULL: it is a model's, of all entries */
     /* What compiled programs carry: graph_identity of the graph this one was made of, and what it
      * is compiled to multiply in ("bf16"; NULL: unknown). Not printed: a text is a model of
      * its own. */
@@ -326,8 +350,9 @@ struct Graph {
 Graph *graph_new(Arena *arena, const char *name);
 Graph *graph_copy(Arena *arena, const Graph *from);
 Value *graph_input(Graph *g, const char *name, Type type, SrcLoc loc);
+bool graph_has_runs(const Graph *g); /* a call may have several tokens of one sequence */
 Value *graph_find_input(const Graph *g, InputId id); /* NULL: it reads none of these */
-bool input_is(const Value *v, InputId id);
+const InputInfo *value_input(const Value *v); /* NULL: it is no input that a graph may have */
 Value *graph_weight(Graph *g, const char *name, Type type, const char *tensor, const char *init,
                     SrcLoc loc);
 Value *graph_state(Graph *g, const char *name, Type type, SrcLoc loc);

@@ -87,7 +87,7 @@ typedef enum {
     FIELD_TEXT,
     FIELD_INT,
     FIELD_EOS,
-    FIELD_PHASE,
+    FIELD_ENTRY,
     ITEM_INPUT,
     ITEM_WEIGHT,
     ITEM_STATE,
@@ -114,7 +114,7 @@ static const Keyword keywords[] = {
     {"seed", FIELD_INT, offsetof(Graph, seed)},
     {"block", FIELD_INT, offsetof(Graph, block)},
     {"rows", FIELD_INT, offsetof(Graph, rows)},
-    {"phase", FIELD_PHASE, offsetof(Graph, phase)},
+    {"entry", FIELD_ENTRY, 0},
     {"slab_bytes", FIELD_INT, offsetof(Graph, slab_bytes)},
     {"param_bytes", FIELD_INT, offsetof(Graph, param_bytes)},
     {"state_bytes", FIELD_INT, offsetof(Graph, state_bytes)},
@@ -148,6 +148,19 @@ parse_eos(GraphParser *gp)
 }
 
 static bool
+parse_entry(GraphParser *gp)
+{
+    Parser *p = &gp->p;
+    const SrcLoc loc = p->token.loc;
+    const char *text,
+        *names = names_listed(p->arena, entry_info, ENTRY_COUNT, sizeof *entry_info, "or");
+    if (!parser_word(p, &text, names))
+        return false;
+    gp->g->entry = entry_by_name(text);
+    return gp->g->entry || diag_error(p->diag, loc, "unknown entry `%s`, expected %s", text, names);
+}
+
+static bool
 parse_field(GraphParser *gp, const Keyword *field)
 {
     Parser *p = &gp->p;
@@ -161,13 +174,9 @@ parse_field(GraphParser *gp, const Keyword *field)
         memcpy(at, &n, sizeof n);
         return true;
     }
-    const SrcLoc loc = p->token.loc;
     const char *text;
-    if (!parser_word(p, &text,
-                     field->kind == FIELD_TEXT ? "a text in quotes" : "prefill or decode"))
+    if (!parser_word(p, &text, "a text in quotes"))
         return false;
-    if (field->kind == FIELD_PHASE && strcmp(text, "prefill") && strcmp(text, "decode"))
-        return diag_error(p->diag, loc, "unknown phase `%s`, expected prefill or decode", text);
     memcpy(at, &text, sizeof text);
     return true;
 }
@@ -352,8 +361,9 @@ parse_keyword(GraphParser *gp)
     switch (known->kind) {
     case FIELD_TEXT:
     case FIELD_INT:
-    case FIELD_PHASE:
         return parse_field(gp, known);
+    case FIELD_ENTRY:
+        return parse_entry(gp);
     case FIELD_EOS:
         return parse_eos(gp);
     case ITEM_INPUT:

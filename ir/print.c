@@ -136,8 +136,8 @@ put_header(StrBuf *out, const Graph *g)
     put_number_field(out, "seed", g->seed);
     put_number_field(out, "block", g->block);
     put_number_field(out, "rows", g->rows);
-    if (g->phase)
-        sb_printf(out, "  phase %s\n", g->phase);
+    if (g->entry)
+        sb_printf(out, "  entry %s\n", g->entry->name);
     put_number_field(out, "slab_bytes", g->slab_bytes);
     put_number_field(out, "param_bytes", g->param_bytes);
     put_number_field(out, "state_bytes", g->state_bytes);

@@ -115,11 +115,11 @@ ref_embed(RefCall *c)
 void
 ref_take(RefCall *c)
 {
-    const double *x = ref_in(c, 0); /* [T,D] */
+    const double *x = ref_in(c, 0), *pick = ref_in(c, 1); /* [T,D], [R] */
     const int64_t D = ref_width(&c->in[0]);
     double *y = c->out[0].at; /* [R,D] */
     for (int64_t r = 0; r < c->rows; r++)
-        memcpy(y + r * D, x + c->pick[r] * D, doubles(D));
+        memcpy(y + r * D, x + (int64_t)pick[r] * D, doubles(D));
 }
 
 /* ---- convolution --------------------------------------------------------------------------- */

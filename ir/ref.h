@@ -22,9 +22,8 @@ typedef struct {
 
 struct RefCall {
     const Node *node;
-    int64_t tokens;      /* T */
-    int64_t rows;        /* R */
-    const int32_t *pick; /* [R]: row of each picked token */
+    int64_t tokens; /* T */
+    int64_t rows;   /* R */
     RefTensor in[IR_MAX_IN];
     RefTensor out[IR_MAX_OUT]; /* zeros before the reference runs */
     Arena *scratch;            /* freed after the call */

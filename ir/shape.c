@@ -30,14 +30,9 @@ bool
 shape_embed(const Node *node, ShapeResult *r)
 {
     const Type *ids = operand(node, 0), *table = operand(node, 1);
-    if (ids->dtype != DTYPE_i32 || ids->shape.rank != 1 || ids->shape.dim[0].kind != DIM_TOKENS)
-        return unlike(r, node, 0, "i32[T]", "rows are picked by token ids");
-    if (!input_is(node->in[0], INPUT_ids))
-        return broken(r, 0, "rows of a table are picked by `%s` alone, not by `%s`",
-                      input_name[INPUT_ids], node->in[0]->name);
     if (!is_float(table) || table->shape.rank != 2 || !is_const(table))
         return unlike(r, node, 1, "a table [V,D]", "rows of it are picked");
-    return result(r, type_rows(DTYPE_f32, DIM_TOKENS, type_width(table)));
+    return result(r, type_rows_of(DTYPE_f32, ids->shape.dim[0], type_width(table)));
 }
 
 bool
@@ -46,7 +41,7 @@ shape_take(const Node *node, ShapeResult *r)
     if (!want_tokens(r, node, 0, 0, ""))
         return false;
     const Type *x = operand(node, 0);
-    return result(r, type_rows(x->dtype, DIM_ROWS, type_width(x)));
+    return result(r, type_rows_of(x->dtype, operand(node, 1)->shape.dim[0], type_width(x)));
 }
 
 bool
@@ -144,17 +139,16 @@ shape_cast(const Node *node, ShapeResult *r)
 }
 
 /* Whether `small` is repeated over `large`: a number, a column vector [rows,1] of [rows,W], a row
- * vector [W] of [rows,W], or the same shape. */
+ * vector [W] of [rows,W] and of a stack of matrices [E,O,W], or the same shape. */
 static bool
-repeats_over(const Shape *small, const Shape *large)
+repeats_over(const Type *small_type, const Type *large_type)
 {
+    const Shape *small = &small_type->shape, *large = &large_type->shape;
     if (!small->rank || shape_equal(small, large))
         return true;
-    if (large->rank != 2)
-        return false;
-    if (small->rank == 1)
-        return dim_equal(small->dim[0], large->dim[1]);
-    return small->rank == 2 && dim_equal(small->dim[0], large->dim[0]) &&
+    if (small->rank == 1 && (large->rank == 2 || (large->rank == 3 && is_const(large_type))))
+        return dim_equal(small->dim[0], large->dim[large->rank - 1]);
+    return small->rank == 2 && large->rank == 2 && dim_equal(small->dim[0], large->dim[0]) &&
            dim_equal(small->dim[1], const_dim(1));
 }
 
@@ -166,14 +160,14 @@ shape_broadcast(const Node *node, ShapeResult *r)
     const Type *a = operand(node, 0), *b = operand(node, 1);
     if (!a->shape.rank && !b->shape.rank)
         return broken(r, 0, "both operands are numbers; write their result instead");
-    if (repeats_over(&b->shape, &a->shape))
+    if (repeats_over(b, a))
         return result(r, in_f32(*a));
-    if (repeats_over(&a->shape, &b->shape))
+    if (repeats_over(a, b))
         return result(r, in_f32(*b));
     return broken(
         r, 1,
         "operands are %s and %s: neither repeats over the other ([rows,W] takes [rows,W], "
-        "[rows,1], [W] or a number)",
+        "[rows,1], [W] or a number; of weights [E,O,W] takes [W] as well)",
         type_text(r, a), type_text(r, b));
 }
 

@@ -468,6 +468,20 @@ nearest_name(const char *name, const void *table, size_t count, size_t stride)
     return best;
 }
 
+const char *
+names_listed(Arena *arena, const void *table, size_t count, size_t stride, const char *last)
+{
+    const char *text = "", *name = NULL;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&name, (const char *)table + i * stride, sizeof name);
+        const char *between = i == 0          ? ""
+                              : i + 1 < count ? ", "
+                                              : arena_printf(arena, " %s ", last);
+        text = arena_printf(arena, "%s%s%s", text, between, name);
+    }
+    return text;
+}
+
 int
 int64_order(const void *a, const void *b)
 {

@@ -110,6 +110,9 @@ const char *texts_at(const Texts *texts, int number);
 /* Nearest of `count` names (stride bytes apart, each entry starting with a const char *), or NULL
  * when none is near (edit distance above a third of the length). */
 const char *nearest_name(const char *name, const void *table, size_t count, size_t stride);
+/* Such names as a text: "a, b and c", where `last` is "and". */
+const char *names_listed(Arena *arena, const void *table, size_t count, size_t stride,
+                         const char *last);
 
 /* Whole files. On failure false and *why (arena text: "cannot read F: No such file ..."). */
 bool file_read(Arena *arena, const char *path, size_t max_bytes, char **text, size_t *len,

@@ -152,34 +152,24 @@ wrong_type(Verify *c, const Value *v, const char *expected)
 }
 
 static void
-check_input_name(Verify *c, const Value *v)
+check_input(Verify *c, const Value *v)
 {
-    for (int id = 0; id < INPUT_COUNT; id++)
-        if (input_is(v, (InputId)id))
-            return;
-    StrBuf names = {0};
-    for (int id = 0; id < INPUT_COUNT; id++) {
-        sb_printf(&names, "%s%s",
-                  id == 0                ? ""
-                  : id + 1 < INPUT_COUNT ? ", "
-                                         : " and ",
-                  input_name[id]);
-    }
-    verify_fault(c, NULL, v->loc, "`%s` is no input of a graph; those are %s", v->name,
-                 sb_text(&names));
-    sb_free(&names);
+    const InputInfo *info = value_input(v);
+    if (!info)
+        verify_fault(c, NULL, v->loc, "`%s` is no input of a graph; those are %s", v->name,
+                     names_listed(c->scratch, input_info, INPUT_COUNT, sizeof *input_info, "and"));
+    else if (!type_equal(&v->type, &info->type))
+        wrong_type(
+            c, v,
+            arena_printf(c->scratch, "%s: %s", type_name(c->scratch, &info->type), info->doc));
 }
 
 static void
 check_declarations(Verify *c)
 {
     const Graph *g = c->g;
-    for (int i = 0; i < g->ninputs; i++) {
-        const Type *t = &g->inputs[i]->type;
-        if (t->dtype != DTYPE_i32 || t->shape.rank != 1 || t->shape.dim[0].kind != DIM_TOKENS)
-            wrong_type(c, g->inputs[i], "i32[T]: an input has a number for each token");
-        check_input_name(c, g->inputs[i]);
-    }
+    for (int i = 0; i < g->ninputs; i++)
+        check_input(c, g->inputs[i]);
     for (int i = 0; i < g->nweights; i++) {
         const Type *t = &g->weights[i]->type;
         if (!dtype_info[t->dtype].is_float || !t->shape.rank || !is_const(t) || !sane(t))
@@ -202,7 +192,7 @@ check_outputs(Verify *c)
     const Graph *g = c->g;
     if (!graph_find_input(g, INPUT_ids))
         verify_fault(c, NULL, (SrcLoc){0}, "the graph has no input `%s`, the token ids",
-                     input_name[INPUT_ids]);
+                     input_info[INPUT_ids].name);
     if (!g->noutputs)
         verify_fault(c, NULL, (SrcLoc){0}, "the graph has no output");
     for (int i = 0; i < g->noutputs; i++) {

@@ -201,11 +201,6 @@ check_place(Verify *c, const Value *v)
                      (long long)place->offset, (long long)place->stride);
         return;
     }
-    if (place->space == SPACE_OUTPUT && v->type.shape.dim[0].kind != DIM_ROWS)
-        verify_fault(c, v->def, v->loc,
-                     "`%s` is in space output, which holds the picked rows: "
-                     "expected rows R",
-                     v->name);
     if (v->is_param != (place->space == SPACE_PARAM))
         verify_fault(c, v->def, v->loc, "`%s` is in space %s, but is %s", v->name,
                      space_name[place->space], v->is_param ? "a parameter" : "not a parameter");

@@ -10,8 +10,14 @@ enum { TILE_MOST = 32 };
 /* Most channels of a head of attention on a matrix unit. */
 enum { TILE_MOST_CHANNELS = 1024 };
 /* Rows of queries that attention takes through the past together, on vectors and on a matrix unit:
- * keys and values are read once for them. And tokens of the past that it takes at a time. */
-enum { TILE_ATTEND_ROWS = 64, TILE_ATTEND_UNIT_ROWS = 128, TILE_ATTEND_STEP = ABI_ROOM_STEP };
+ * keys and values are read once for them. Those of a band go through no more of the past than its
+ * last row looks at. And tokens of the past that it takes at a time. */
+enum {
+    TILE_ATTEND_ROWS = 64,
+    TILE_ATTEND_UNIT_ROWS = 256,
+    TILE_ATTEND_BAND = 32,
+    TILE_ATTEND_STEP = ABI_ROOM_STEP
+};
 
 /* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
  * broadcast and the temporaries of an emulated fma or bf16 dot fit in registers. At least 1. */

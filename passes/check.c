@@ -188,10 +188,12 @@ checker_new(const Graph *g, PassCtx *cx, const WeightSource *weights)
     Checker *c = arena_alloc(cx->arena, sizeof *c);
     *c = (Checker){.cx = cx, .weights = weights, .arena = arena_new(), .memo = interp_memo_new()};
     c->tokens = check_tokens(g);
-    int64_t vocab = INT32_MAX; /* rows of the tables that ids pick from: the least */
-    for (const Node *n = g->first; n; n = n->next)
-        if (node_operand(n, 'i') && node_operand(n, 'W')->type.shape.dim[0].n < vocab)
-            vocab = node_operand(n, 'W')->type.shape.dim[0].n;
+    int64_t vocab = INT32_MAX; /* rows of the tables that ids are looked up in: the least */
+    for (const Node *n = g->first; n; n = n->next) {
+        const Value *table = node_operand(n, 'i') ? node_operand(n, 'W') : NULL;
+        if (table && table->type.shape.dim[0].n < vocab)
+            vocab = table->type.shape.dim[0].n;
+    }
     c->ids = arena_array(c->arena, (size_t)c->tokens, sizeof *c->ids);
     for (int64_t t = 0; t < c->tokens; t++)
         c->ids[t] = (int32_t)(hash_bytes(&t, sizeof t, 1) % (uint64_t)vocab);

@@ -5,8 +5,8 @@
  *   chunk=all; and with chunks dot=f32 or dot=bf16.
  * Does not change: anything but those attributes. All three forms compute the same.
  *
- * Algorithm: decode takes the recurrent form: one token is one step. In prefill the first of
- * these that says anything decides:
+ * Algorithm: where calls have one token of a sequence the recurrent form: one token is one step.
+ * Where they may have several the first of these that says anything decides:
  *   1. the option (cx->form, cx->chunk); 2. the node's own attributes; 3. the least time of a pass
  *   of the graph's block: measured (cx->measured), or else predicted (passes/cost.h).
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
@@ -207,7 +207,7 @@ form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
 /* ---- the pass --------------------------------------------------------------------------- */
 
 static Choice
-form_prefill(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
+form_of_runs(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
 {
     Form attr = FORM_AUTO;
     if (!form_by_name(node_word(ssd, ATTR_form, "auto"), &attr))
@@ -225,7 +225,7 @@ form_prefill(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
 }
 
 static Choice
-form_decode(PassCtx *cx, const Node *ssd)
+form_of_one(PassCtx *cx, const Node *ssd)
 {
     const char *why = "one token is one step";
     pass_explain(
@@ -264,7 +264,7 @@ pass_choose_form(Graph *g, PassCtx *cx)
         if (n->op != OP_ssd)
             continue;
         const Choice choice =
-            cx->phase == PHASE_DECODE ? form_decode(cx, n) : form_prefill(cx, g, n, option);
+            graph_has_runs(g) ? form_of_runs(cx, g, n, option) : form_of_one(cx, n);
         const bool chunks = choice.form != FORM_RECURRENT; /* without, no products of chunks */
         const Attr dot = attr_word(ATTR_dot, dot_choose(cx, n));
         changed |= form_write(g, n, true, attr_word(ATTR_form, form_name[choice.form]));

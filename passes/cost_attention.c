@@ -7,9 +7,9 @@
 
 enum { STEP = TILE_ATTEND_STEP };
 
-/* Scores of a thread's heads. Each block of tokens goes through the past up to its own last token
- * in whole steps, so that half a block and half a step are counted that no token looks at; where
- * there is a window, as much at its other end. */
+/* Scores of a thread's heads. Each block of tokens, or band of one, goes through the past up to its
+ * own last token in whole steps, so that half a block and half a step are counted that no token
+ * looks at; where there is a window, as much at its other end. */
 static double
 count_scores(const CostAttention *z, double together)
 {
@@ -22,14 +22,14 @@ count_scores(const CostAttention *z, double together)
 }
 
 /* By tiles of 16 x 16 sums: Q K^T has a product for each 32 channels, P V one for each 32 tokens,
- * and its sums are fetched and stored once a step. */
+ * and its sums are fetched and stored once a step; V has a column of ones. */
 static void
 count_unit(const Machine *m, const CostAttention *z, double count[COST_STEPS])
 {
     const double side = (double)m->matrix.rows, pairs = (double)m->matrix.row_bytes / 2;
-    const double scores = count_scores(z, TILE_ATTEND_UNIT_ROWS);
+    const double scores = count_scores(z, TILE_ATTEND_BAND);
     const double channels = ceil((double)z->head_dim / pairs);
-    const double across = ceil((double)z->head_dim / side);
+    const double across = ceil((double)z->head_dim / side) + 1;
     const double tiles = scores / (side * side);
     count[COST_matrix_bf16] += tiles * channels + scores / (side * pairs) * across;
     count[COST_matrix_sums] += tiles + 2 * scores / (side * STEP) * across;

@@ -2,16 +2,17 @@
  *
  * Requires: nothing beyond a valid graph.
  * Ensures: a factor that is the same for every token (a number, or one number a column) and whose
- *   product is read by linears alone, or is made from one linear alone, is part of their weights:
- *   multiplied once when weights are loaded and not once for each token.
- * Does not change: values that other readers see; the number of linears; states.
+ *   product is read by projections alone, or is made from one projection alone, is part of their
+ *   weights: multiplied once when weights are loaded and not once for each token.
+ * Does not change: values that other readers see; the number of projections; states.
  *
  * Algorithm: nodes from last to first, so that a node's readers are final when it is reached. For
- * each value the linears that multiply it are kept in a list; a factor may move into them when
- * that list holds all uses of the value.
- *   norm(x, w) read by linears       ->  norm(x, _), and W * w in each of them: an op of rows that
+ * each value the projections that multiply it are kept in a list; a factor may move into them when
+ * that list holds all uses of the value. A projection is any op that multiplies its x by a weight
+ * of its own: a stack of matrices [E,O,K] takes a factor in each of them.
+ *   norm(x, w) read by projections   ->  norm(x, _), and W * w in each of them: an op of rows that
  *                                        multiplies by a weight and adds nothing after it
- *   x * f         read by linears    ->  x, and W * f in each of them
+ *   x * f      read by projections   ->  x, and W * f in each of them
  *   linear(x, W, b) * f, f a number  ->  linear(x, W * f, b * f)
  * Terminates: every step takes a factor away from an activation, and none adds one.
  *
@@ -24,9 +25,9 @@
  */
 #include "passes/internal.h"
 
-/* Linears that multiply a value, newest first. */
+/* Projections that multiply a value, newest first. */
 typedef struct Reader {
-    Node *linear;
+    Node *projection;
     struct Reader *next;
 } Reader;
 
@@ -40,20 +41,20 @@ typedef struct {
 } Fold;
 
 static void
-fold_note_reader(Fold *f, Node *linear)
+fold_note_reader(Fold *f, Node *projection)
 {
-    const Value *x = linear->in[0];
+    const Value *x = node_operand(projection, 'x');
     if (x->id >= f->values)
         return;
     Reader *r = arena_alloc(f->arena, sizeof *r);
-    *r = (Reader){linear, f->readers[x->id]};
+    *r = (Reader){projection, f->readers[x->id]};
     f->readers[x->id] = r;
     f->count[x->id]++;
 }
 
-/* Every use of v is as the left side of a linear whose weight is not packed yet. */
+/* Every use of v is as x of a projection whose weight may still be multiplied. */
 static bool
-fold_only_linears(const Fold *f, const Value *v)
+fold_only_projections(const Fold *f, const Value *v)
 {
     return v->id < f->values && v->uses > 0 && f->count[v->id] == v->uses;
 }
@@ -65,18 +66,27 @@ fold_scaled(Fold *f, Node *before, Value *v, Value *factor)
     return graph_build(f->g, before, OP_mul, 2, (Value *[]){v, factor}, NULL, NULL, before->loc);
 }
 
+/* Multiplies an operand of n; one that is missing stays so. */
+static void
+fold_into(Fold *f, Node *n, char operand, Value *factor)
+{
+    Value *v = node_operand(n, operand);
+    if (v)
+        graph_set_operand(f->g, n, op_slot(n->op, operand), fold_scaled(f, n, v, factor));
+}
+
 static void
 fold_into_readers(Fold *f, const Value *v, Value *factor)
 {
     for (const Reader *r = f->readers[v->id]; r; r = r->next)
-        graph_set_operand(f->g, r->linear, 1, fold_scaled(f, r->linear, r->linear->in[1], factor));
+        fold_into(f, r->projection, 'W', factor);
 }
 
 static void
 fold_norm(Fold *f, Node *norm)
 {
     Value *factor = node_operand(norm, 'W');
-    if (!factor || node_operand(norm, 'B') || !fold_only_linears(f, norm->out[0]))
+    if (!factor || node_operand(norm, 'B') || !fold_only_projections(f, norm->out[0]))
         return;
     fold_into_readers(f, norm->out[0], factor);
     graph_set_operand(f->g, norm, op_slot(norm->op, 'W'), NULL);
@@ -102,35 +112,35 @@ fold_factor_slot(const Node *n)
 }
 
 static void
-fold_before_linears(Fold *f, Node *product, Value *x, Value *factor)
+fold_before(Fold *f, Node *product, Value *x, Value *factor)
 {
     const Value *y = product->out[0];
     fold_into_readers(f, y, factor);
     for (const Reader *r = f->readers[y->id]; r; r = r->next) {
-        graph_set_operand(f->g, r->linear, 0, x);
-        fold_note_reader(f, r->linear);
+        graph_set_operand(f->g, r->projection, op_slot(r->projection->op, 'x'), x);
+        fold_note_reader(f, r->projection);
     }
     graph_remove(f->g, product);
 }
 
 static void
-fold_after_linear(Fold *f, Node *product, Node *linear, Value *factor)
+fold_after(Fold *f, Node *product, Node *projection, Value *factor)
 {
-    Value *y = product->out[0], *to = linear->out[0];
-    graph_set_operand(f->g, linear, 1, fold_scaled(f, linear, linear->in[1], factor));
-    if (linear->nin > 2 && linear->in[2])
-        graph_set_operand(f->g, linear, 2, fold_scaled(f, linear, linear->in[2], factor));
+    Value *y = product->out[0], *to = projection->out[0];
+    fold_into(f, projection, 'W', factor);
+    fold_into(f, projection, 'B', factor);
     f->readers[to->id] = f->readers[y->id];
     f->count[to->id] = f->count[y->id];
     graph_replace(f->g, y, to);
     graph_remove(f->g, product);
 }
 
-/* A linear whose weight may still be multiplied: not packed. */
+/* A projection whose weight may still be multiplied: real numbers, and not packed. */
 static bool
-fold_open_linear(const Node *n)
+fold_is_open(const Node *n)
 {
-    return n->op == OP_linear && n->in[1]->type.shape.rank == 2 && !attrs_find(&n->attrs, ATTR_out);
+    const Value *w = node_weight(n);
+    return w && dtype_info[w->type.dtype].is_float && !node_is_packed(n);
 }
 
 static void
@@ -140,13 +150,13 @@ fold_product(Fold *f, Node *n)
     if (slot < 0)
         return;
     Value *x = n->in[1 - slot], *factor = n->in[slot];
-    if (fold_only_linears(f, n->out[0])) {
-        fold_before_linears(f, n, x, factor);
+    if (fold_only_projections(f, n->out[0])) {
+        fold_before(f, n, x, factor);
         return;
     }
-    const bool alone = x->kind == VALUE_RESULT && x->uses == 1 && fold_open_linear(x->def);
+    const bool alone = x->kind == VALUE_RESULT && x->uses == 1 && fold_is_open(x->def);
     if (alone && factor->type.shape.rank == 0 && x->id < f->values)
-        fold_after_linear(f, n, x->def, factor);
+        fold_after(f, n, x->def, factor);
 }
 
 bool
@@ -158,7 +168,7 @@ pass_fold_params(Graph *g, PassCtx *cx)
     f.count = arena_array(cx->arena, values, sizeof *f.count);
     for (Node *n = g->last, *before; n; n = before) {
         before = n->prev;
-        if (fold_open_linear(n))
+        if (fold_is_open(n))
             fold_note_reader(&f, n);
         else if (node_class(n) == CLASS_ROWWISE)
             fold_norm(&f, n);

@@ -5,8 +5,9 @@
  * Does not change: what y and the state are; other nodes.
  *
  * Algorithm ("Transformers are SSMs", section 6 and listing 1), for each ssd:
- *   recurrent  ssd_scan, token after token; in prefill with a chunk, the tokens for which the state
- *              stays in registers, unless bits must not depend on where a call begins
+ *   recurrent  ssd_scan, token after token; where a call may have several of a sequence with a
+ *              chunk, the tokens for which the state stays in registers, unless bits must not
+ *              depend on where a call begins
  *   chunked    chunk_decay: running sums a of dt A; chunk_cb: the diagonal blocks; chunk_state:
  *              the right factors; state_pass: states between chunks; chunk_out: diagonal blocks
  *              and left factors
@@ -72,7 +73,7 @@ pass_lower_ssd(Graph *g, PassCtx *cx)
 {
     Forward forward = forward_new(g, cx->arena);
     bool changed = false;
-    const bool windows = cx->phase == PHASE_PREFILL && !cx->reproducible &&
+    const bool windows = graph_has_runs(g) && !cx->reproducible &&
                          cx->machine->gpu.kind == GPU_none; /* its state stays there anyhow */
     for (Node *n = g->first; n; n = n->next) {
         forward_operands(&forward, n);

@@ -294,24 +294,14 @@ plan_lifetimes(Plan *p)
     }
 }
 
-/* A program gives the rows R of its outputs, as its nodes make them. */
+/* Outputs lie as their nodes make them. */
 static void
 plan_outputs(Plan *p)
 {
     for (int i = 0; i < p->g->noutputs; i++) {
         Value *root = view_root(p->g->outputs[i]);
-        const Shape *shape = &root->type.shape;
-        const bool rows = shape->rank > 0 && shape->dim[0].kind == DIM_ROWS;
-        if (root->kind != VALUE_RESULT || !rows) {
-            diag_error(
-                p->cx->diag, root->loc,
-                "output `%s` has no rows R: a compiled graph gives the rows that were picked, "
-                "so `take` has to come before its outputs",
-                p->g->outputs[i]->name);
-            p->failed = true;
-        } else if (root->place.space == SPACE_NONE) {
+        if (root->place.space == SPACE_NONE)
             plan_append(p, root, SPACE_OUTPUT, &p->g->output_bytes);
-        }
     }
 }
 

@@ -112,7 +112,7 @@ partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
         return false;
     const Value *x = node_operand(n, 'x'), *y = n->out[0];
     const int64_t most = dim_count(y->type.shape.dim[0], g->block, g->rows);
-    const bool few = cx->phase == PHASE_DECODE || most <= PRODUCT_MOST_FEW;
+    const bool few = !graph_has_runs(g) || most <= PRODUCT_MOST_FEW;
     const bool experts = node_experts(n) > 0;
     const ProductRows rows = experts            ? (few ? PRODUCT_EXPERTS_FEW : PRODUCT_EXPERTS)
                              : cx->reproducible ? PRODUCT_ANY

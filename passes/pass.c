@@ -8,9 +8,6 @@
 #define ROUNDS true
 #define PASS(id, stage, on, numbers, doc)                                                          \
     [PASS_##id] = {#id, STAGE_##stage, on, numbers, pass_##id, doc},
-#define PHASE_TEXT(id, name) [id] = name,
-const char *const phase_name[PHASE_COUNT] = {PHASES(PHASE_TEXT)};
-
 const PassInfo pass_info[PASS_COUNT] = {
 #include "passes/passes.def"
 };
@@ -121,7 +118,6 @@ bool
 pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options)
 {
     Manager m = {.g = g, .cx = cx, .options = options};
-    g->phase = phase_name[cx->phase];
     if (cx->threads < 1)
         cx->threads = 1;
     if (options->check_each) {

@@ -12,23 +12,17 @@ typedef enum {
     PASS_COUNT
 } PassId;
 
-#define PHASES(PHASE)              PHASE(PHASE_PREFILL, "prefill") PHASE(PHASE_DECODE, "decode")
-#define PHASE_ENUMERATOR(id, name) id,
-typedef enum { PHASES(PHASE_ENUMERATOR) PHASE_COUNT } Phase;
-extern const char *const phase_name[PHASE_COUNT];
-
-/* The passes in the order in which they run, for both phases (pipeline.c). */
+/* The passes in the order in which they run, for every entry (pipeline.c). */
 extern const PassId pipeline[];
 extern const int pipeline_count;
 
 typedef struct {
     const Machine *machine; /* that the code is for; its costs predict times */
-    Phase phase;
-    bool reproducible; /* bits must not depend on how a text is split into calls */
-    Format format;     /* what projections multiply in */
-    int64_t group;     /* inputs that share a scale; 0: a whole row, -1: the format's own */
-    Dtype state_dtype; /* of SSD states from call to call: f32 or bf16 */
-    Dtype kept_dtype;  /* of keys and values of attention: f32 or bf16 */
+    bool reproducible;      /* bits must not depend on how a text is split into calls */
+    Format format;          /* what projections multiply in */
+    int64_t group;          /* inputs that share a scale; 0: a whole row, -1: the format's own */
+    Dtype state_dtype;      /* of SSD states from call to call: f32 or bf16 */
+    Dtype kept_dtype;       /* of keys and values of attention: f32 or bf16 */
     /* Options: one that says something wins over a node's attributes, and those over tables. */
     int64_t chunk;                /* CHUNK_AUTO, CHUNK_ALL or a length */
     const char *form;             /* auto, recurrent, chunked, quadratic; NULL: auto */
@@ -65,8 +59,8 @@ typedef struct {
     StrBuf *out;                 /* dumps, timings and checks */
 } PassOptions;
 
-/* Runs the pipeline of cx->phase over g. False: a fault is in cx->diag (the user's), or check_each
- * found a pass that changes the numbers (cx->diag has its name and the difference). */
+/* Runs the pipeline over g, for its entry. False: a fault is in cx->diag (the user's), or
+ * check_each found a pass that changes the numbers (cx->diag has its name and the difference). */
 bool pass_run_pipeline(Graph *g, PassCtx *cx, const PassOptions *options);
 
 /* One line a choice for `ssmc explain`: what, choice, reason. A line that is there already is not

@@ -10,6 +10,8 @@
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for those whose columns are all
  *               precise, which are in the format's real type
  *   A projection whose rows have experts is a linear here; its forms are those of the table below.
+ *   any         a linear whose columns decide (flag D of what reads them) stays f32: rounded logits
+ *               of a router choose other experts, which is an error as large as an expert
  *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16: columns that a projection or a
  *               convolution makes for several ops (operands of views) are bf16, as is what an SSD
  *               or a scan makes where other ops compute with it. Of a split into one piece it is
@@ -50,6 +52,7 @@ typedef struct {
     Graph *g;
     PassCtx *cx;
     Node **quantised; /* by value id of an activation: its quantise */
+    bool *decides;    /* by value id: an op with flag D compares its numbers */
     int values;
     bool changed;
 } Quantise;
@@ -208,6 +211,38 @@ quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
     return next;
 }
 
+/* ---- decisions ------------------------------------------------------------------------------- */
+
+/* x of an op with flag D, and what pointwise ops and views make it from. */
+static void
+quantise_find_decisions(Quantise *q)
+{
+    for (const Node *n = q->g->last; n; n = n->prev) {
+        if (node_flag(n, 'D'))
+            q->decides[node_operand(n, 'x')->id] = true;
+        bool decides = false;
+        for (int i = 0; i < n->nout; i++)
+            decides = decides || q->decides[n->out[i]->id];
+        const bool passes_on = node_class(n) == CLASS_POINTWISE || node_class(n) == CLASS_VIEW;
+        for (int i = 0; i < n->nin && decides && passes_on; i++)
+            if (n->in[i])
+                q->decides[n->in[i]->id] = true;
+    }
+}
+
+/* Whether n stays in f32 for what its columns decide. */
+static bool
+quantise_keeps(const Quantise *q, const Node *n)
+{
+    if (!q->decides[n->out[0]->id])
+        return false;
+    if (q->cx->format != FORMAT_f32)
+        pass_explain(q->cx, "%s %lld -> %lld: f32, as its columns decide which experts run",
+                     op_info[n->op].name, (long long)type_width(&n->in[0]->type),
+                     (long long)type_width(&n->out[0]->type));
+    return true;
+}
+
 /* ---- results ------------------------------------------------------------------------------- */
 
 /* Whether a projection or a convolution makes v, pointwise ops after it. */
@@ -272,7 +307,8 @@ quantise_results(Quantise *q)
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         const Value *v = n->nin ? n->in[0] : NULL;
-        if (node_class(n) != CLASS_VIEW || !v || v->type.dtype != DTYPE_f32 || !quantise_is_made(v))
+        if (node_class(n) != CLASS_VIEW || !v || v->type.dtype != DTYPE_f32 ||
+            !quantise_is_made(v) || (v->id < q->values && q->decides[v->id]))
             continue;
         changed = true;
         if (n->nout == 1) {
@@ -338,17 +374,20 @@ pass_quantise(Graph *g, PassCtx *cx)
     /* beside integers, bf16 saves nothing where it is emulated */
     const Dtype reals = format->bits && !cx->machine->bf16_dot ? DTYPE_f32 : format->reals;
     q.quantised = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof *q.quantised);
+    q.decides = arena_array(cx->arena, (size_t)g->nvalue_ids, sizeof *q.decides);
+    quantise_find_decisions(&q);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         if (quantise_form(n) < 0)
             continue;
+        const bool keeps = quantise_keeps(&q, n);
         const int64_t precise = node_int(n, ATTR_precise, 0);
         if (precise)
             attrs_remove(&n->attrs, ATTR_precise);
         q.changed = q.changed || precise;
-        if (format->bits)
+        if (format->bits && !keeps)
             next = quantise_integers(&q, n, precise, reals);
-        else if (reals == DTYPE_f32)
+        else if (reals == DTYPE_f32 || keeps)
             q.changed = quantise_triples(&q, n) || q.changed;
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;

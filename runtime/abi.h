@@ -3,6 +3,7 @@
 #ifndef SSMC_RUNTIME_ABI_H
 #define SSMC_RUNTIME_ABI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,7 +40,7 @@ typedef void AbiSgemm(int order, int transpose_a, int transpose_b, int m, int n,
     FIELD(int64_t, i64, state_stride, "bytes from one sequence's states to the next's")            \
     FIELD(int64_t, i64, kept_stride, "bytes from one sequence's growing states to the next's")     \
     FIELD(int64_t, i64, room, "tokens that a sequence can hold, a multiple of ABI_ROOM_STEP")      \
-    FIELD(int64_t, i64, block, "most rows of a pass of any phase, at least ABI_ROOM_STEP")         \
+    FIELD(int64_t, i64, block, "most rows of a pass of any entry, at least ABI_ROOM_STEP")         \
     FIELD(AbiSgemm *, ptr, sgemm, "NULL: AbiProgram.calls_blas is 0")
 typedef struct ABI_DECLARE(ABI_CALL_FIELDS) AbiCall;
 
@@ -68,8 +69,6 @@ typedef enum {
     ABI_OUTPUT,
     ABI_KEPT /* a growing state */
 } AbiSpace;
-/* AbiOperand.index in ABI_INPUT: ids and positions are int32 [T], picked rows int32 [R]. */
-enum { ABI_INPUT_IDS, ABI_INPUT_PICK, ABI_INPUT_POSITIONS, ABI_INPUTS };
 
 #define ABI_OPERAND_FIELDS(FIELD, ARRAY)                                                           \
     FIELD(AbiSpace, i32, space, "what the operand is in")                                          \
@@ -84,9 +83,12 @@ typedef struct ABI_DECLARE(ABI_OPERAND_FIELDS) AbiOperand;
 #define ABI_DEVICE_ID(id) ABI_##id,
 typedef enum { ABI_DEVICES(ABI_DEVICE_ID) ABI_DEVICE_COUNT } AbiDevice;
 
+/* What there is one of, or of which there are as many as tokens in a pass (T), picked rows (R) or
+ * segments. */
+typedef enum { ABI_ONE, ABI_TOKENS, ABI_PICKED, ABI_SEGMENTS } AbiCount;
+
 /* How many blocks of threads a launch has along one direction: those that `each` parts of each of
  * `of` things fill when a block takes `per` parts; and that `times`. */
-typedef enum { ABI_ONE, ABI_ROWS, ABI_PICKED, ABI_SEGMENTS } AbiCount;
 #define ABI_EXTENT_FIELDS(FIELD, ARRAY)                                                            \
     FIELD(AbiCount, i32, of, "what is counted: 1, AbiCall.rows, .picked or .nseg")                 \
     FIELD(int32_t, i32, times, "at least 1")                                                       \
@@ -106,7 +108,7 @@ typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
 static inline int64_t
 abi_blocks(const AbiExtent *e, const AbiCall *call)
 {
-    const int64_t n = e->of == ABI_ROWS       ? call->rows
+    const int64_t n = e->of == ABI_TOKENS     ? call->rows
                       : e->of == ABI_PICKED   ? call->picked
                       : e->of == ABI_SEGMENTS ? call->nseg
                                               : 1;
@@ -132,14 +134,17 @@ typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
 /* One pipeline: layers over T rows, then the head over R picked rows. A segment cut at multiples of
  * the grain, counted from its first row, gives the bits of the whole segment: the chunk lengths
  * divide it. 1: any cut does. 0: none does. */
-#define ABI_PHASE_FIELDS(FIELD, ARRAY)                                                             \
-    FIELD(AbiRange, AbiRange, layers, "over T rows")                                               \
-    FIELD(AbiRange, AbiRange, head, "over R rows")                                                 \
+#define ABI_ENTRY_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(const char *, ptr, name, "for people")                                                   \
+    FIELD(int64_t, i64, tokens, "most of one sequence in a pass; 0: any number")                   \
     FIELD(int64_t, i64, block, "most T of a pass")                                                 \
+    FIELD(int64_t, i64, rows, "most R of a pass")                                                  \
     FIELD(int64_t, i64, slab_bytes, "activations")                                                 \
     FIELD(int64_t, i64, scratch_bytes, "per thread")                                               \
-    FIELD(int64_t, i64, grain, "tokens between cuts")
-typedef struct ABI_DECLARE(ABI_PHASE_FIELDS) AbiPhase;
+    FIELD(int64_t, i64, grain, "tokens between cuts")                                              \
+    FIELD(AbiRange, AbiRange, layers, "over T rows")                                               \
+    FIELD(AbiRange, AbiRange, head, "over R rows")
+typedef struct ABI_DECLARE(ABI_ENTRY_FIELDS) AbiEntry;
 
 /* Element types that kernels read from files, by their names in safetensors headers. */
 #define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
@@ -185,7 +190,22 @@ abi_state_rows(int64_t window, int64_t room, int64_t block)
     return window > 0 && ring < room ? ring : room;
 }
 
-typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
+/* int32 numbers that a pass comes with, one a row. Inputs and outputs have a row for each of its T
+ * tokens or of its R picked rows. */
+#define ABI_INPUT_FIELDS(FIELD, ARRAY)                                                             \
+    FIELD(const char *, ptr, name, "what a runtime knows it by")                                   \
+    FIELD(AbiCount, i32, rows, "how many")
+typedef struct ABI_DECLARE(ABI_INPUT_FIELDS) AbiInput;
+
+/* What a pass gives. */
+#define ABI_OUTPUT_FIELDS(FIELD, ARRAY)                                                            \
+    FIELD(const char *, ptr, name, "in the graph")                                                 \
+    FIELD(AbiDtype, i32, dtype, "of the elements")                                                 \
+    FIELD(AbiCount, i32, rows, "how many")                                                         \
+    FIELD(int64_t, i64, width, "elements of a row")                                                \
+    FIELD(int64_t, i64, stride, "elements from one row to the next")                               \
+    FIELD(int64_t, i64, offset, "bytes, in the outputs")
+typedef struct ABI_DECLARE(ABI_OUTPUT_FIELDS) AbiOutput;
 
 /* Read-only, shared by every session. identity: equal for equal models, however they are compiled;
  * pack_hash: programs of equal ones make params of equal bytes. */
@@ -194,8 +214,6 @@ typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
     FIELD(uint64_t, i64, identity, "of the description it was made of")                            \
     FIELD(const char *, ptr, numerics,                                                             \
           "what projections multiply in and states are kept in, such as \"bf16\"")                 \
-    FIELD(int64_t, i64, vocab, "logits of a row")                                                  \
-    FIELD(int64_t, i64, head_rows, "most R of a pass")                                             \
     FIELD(int64_t, i64, param_bytes, "of all params")                                              \
     FIELD(int64_t, i64, state_bytes, "of one sequence's states of fixed sizes")                    \
     FIELD(int64_t, i64, output_bytes, "of all outputs")                                            \
@@ -206,18 +224,45 @@ typedef enum { ABI_PREFILL, ABI_DECODE, ABI_PHASES } AbiPhaseId;
     FIELD(const char *, ptr, image, "the device's code, NUL-terminated PTX; NULL: none")           \
     FIELD(int64_t, i64, image_bytes, "without the NUL")                                            \
     FIELD(AbiRange, AbiRange, init, "run once: weights -> params")                                 \
-    ARRAY(AbiPhase, AbiPhase, phase, ABI_PHASES, "by AbiPhaseId")                                  \
+    FIELD(int64_t, i64, init_scratch_bytes, "per thread, of these steps")                          \
+    FIELD(const AbiEntry *, ptr, entries, "[nentries]")                                            \
+    FIELD(const AbiInput *, ptr, inputs, "[ninputs]")                                              \
+    FIELD(const AbiOutput *, ptr, outputs, "[noutputs]")                                           \
     FIELD(const AbiStep *, ptr, steps, "[nsteps]")                                                 \
     FIELD(const AbiOperand *, ptr, operands, "[noperands]")                                        \
     FIELD(const AbiWeight *, ptr, weights, "[nweights]")                                           \
     FIELD(const AbiState *, ptr, states, "[nstates]")                                              \
     FIELD(const AbiLaunch *, ptr, launches, "[nlaunches]")                                         \
-    FIELD(int32_t, i32, nsteps, "rows of each table")                                              \
+    FIELD(int32_t, i32, nentries, "rows of each table")                                            \
+    FIELD(int32_t, i32, ninputs, "")                                                               \
+    FIELD(int32_t, i32, noutputs, "")                                                              \
+    FIELD(int32_t, i32, nsteps, "")                                                                \
     FIELD(int32_t, i32, noperands, "")                                                             \
     FIELD(int32_t, i32, nweights, "")                                                              \
     FIELD(int32_t, i32, nstates, "")                                                               \
     FIELD(int32_t, i32, nlaunches, "")
 typedef struct ABI_DECLARE(ABI_PROGRAM_FIELDS) AbiProgram;
+
+/* What a session gives of each picked row: the first output of f32 with a row for each. NULL: the
+ * program gives no logits. */
+static inline const AbiOutput *
+abi_logits(const AbiProgram *program)
+{
+    for (int32_t i = 0; i < program->noutputs; i++)
+        if (program->outputs[i].rows == ABI_PICKED && program->outputs[i].dtype == ABI_F32)
+            return &program->outputs[i];
+    return NULL;
+}
+
+/* Whether tokens cut into calls anywhere give the bits of one call. */
+static inline bool
+abi_cuts_anywhere(const AbiProgram *program)
+{
+    for (int32_t i = 0; i < program->nentries; i++)
+        if (program->entries[i].grain != 1)
+            return false;
+    return true;
+}
 
 /* ---- models compiled ahead of time -----------------------------------------------------------
  * Constant data of a library or program; codegen/aot.c writes it, runtime/compiled.c reads it. */
@@ -281,7 +326,9 @@ _Static_assert(offsetof(AbiCompiled, version) == 0,
     STRUCT(AbiLaunch, ABI_LAUNCH_FIELDS)                                                           \
     STRUCT(AbiStep, ABI_STEP_FIELDS)                                                               \
     STRUCT(AbiRange, ABI_RANGE_FIELDS)                                                             \
-    STRUCT(AbiPhase, ABI_PHASE_FIELDS)                                                             \
+    STRUCT(AbiEntry, ABI_ENTRY_FIELDS)                                                             \
+    STRUCT(AbiInput, ABI_INPUT_FIELDS)                                                             \
+    STRUCT(AbiOutput, ABI_OUTPUT_FIELDS)                                                           \
     STRUCT(AbiWeight, ABI_WEIGHT_FIELDS)                                                           \
     STRUCT(AbiState, ABI_STATE_FIELDS)                                                             \
     STRUCT(AbiProgram, ABI_PROGRAM_FIELDS)                                                         \

@@ -1,12 +1,13 @@
 /* runtime/batch.c -- feeding tokens to sequences: any number to each of any subset, in one call.
  *
  * Each input is cut in pieces of `block` tokens, counted from its first: the pieces that it would
- * be cut in if it were fed alone. A piece of one token takes the decode phase, any other the
- * prefill phase. A pass runs pieces of one phase of as many inputs as it has room for, side by side
- * as segments, at most one of each, since a piece needs the states the piece before it left. A
- * piece that does not fit is cut at a multiple of the phase's grain, where a cut leaves every bit
- * as it is. Rows do not see each other outside convolution, SSD and attention, and those know
- * segments: so what an input gets depends on nothing but itself. */
+ * be cut in if it were fed alone. A piece takes the entry that its length asks for: of those that
+ * take as many tokens of a sequence the one that takes the fewest. A pass runs pieces of one entry
+ * of as many inputs as it has room for, side by side as segments, at most one of each, since a
+ * piece needs the states the piece before it left. A piece that does not fit is cut at a multiple
+ * of the entry's grain, where a cut leaves every bit as it is. Rows do not see each other outside
+ * convolution, SSD and attention, and those know segments: so what an input gets depends on nothing
+ * but itself. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -84,54 +85,42 @@ check_input(ssmc_session *s, const ssmc_input *in)
 
 /* ---- passes -------------------------------------------------------------------------------- */
 
-static const AbiPhase *
-phase_of(const ssmc_session *s, AbiPhaseId id)
-{
-    return &s->model->program->abi->phase[id];
-}
-
-/* Of a piece of so many tokens. */
-static AbiPhaseId
-piece_phase(const ssmc_session *s, int64_t tokens)
-{
-    return tokens == 1 && phase_of(s, ABI_DECODE)->block > 0 ? ABI_DECODE : ABI_PREFILL;
-}
-
-/* Rows of the piece that input i is at which a pass of a phase takes into `room` rows. */
+/* Rows of the piece that input i is at which a pass of an entry takes into `room` rows. */
 static int64_t
-rows_of(const Feed *f, int i, AbiPhaseId id, int64_t room)
+rows_of(const Feed *f, int i, const AbiEntry *entry, int64_t room)
 {
-    const AbiPhase *prefill = phase_of(f->s, ABI_PREFILL);
-    const int64_t inside = f->s->at[i] % prefill->block, begin = f->s->at[i] - inside;
+    const ssmc_program *program = f->s->model->program;
+    const int64_t most = rt_program_piece(program);
+    const int64_t inside = f->s->at[i] % most, begin = f->s->at[i] - inside;
     const int64_t left = f->input[i].count - begin;
-    const int64_t piece = left < prefill->block ? left : prefill->block;
-    if (left < 1 || piece_phase(f->s, piece) != id)
+    const int64_t piece = left < most ? left : most;
+    if (left < 1 || rt_program_entry(program->abi, piece) != entry)
         return 0;
     if (piece - inside <= room)
         return piece - inside;
-    if (prefill->grain == 0)
+    if (entry->grain == 0)
         return 0;
-    const int64_t cut = (inside + room) / prefill->grain * prefill->grain;
+    const int64_t cut = (inside + room) / entry->grain * entry->grain;
     return cut > inside ? cut - inside : 0;
 }
 
-/* Fills a pass of one phase with pieces: its segments, rows and ids. False: no input is at a piece
- * of this phase. */
+/* Fills a pass of one entry with pieces: its segments, rows and ids. False: no input is at a piece
+ * of this entry. */
 static bool
-gather(Feed *f, AbiPhaseId id)
+gather(Feed *f, const AbiEntry *entry)
 {
     ssmc_session *s = f->s;
-    const int64_t block = phase_of(s, id)->block;
+    const int64_t block = entry->block;
     s->call.rows = s->call.nseg = 0;
     for (int i = f->first; i < f->n && s->call.rows < block; i++) {
         const ssmc_input *in = &f->input[i];
-        const int64_t rows = rows_of(f, i, id, block - s->call.rows);
+        const int64_t rows = rows_of(f, i, entry, block - s->call.rows);
         if (rows == 0)
             continue;
-        memcpy(s->ids + s->call.rows, in->ids + s->at[i], (size_t)rows * sizeof *s->ids);
+        memcpy(s->input[RT_IDS] + s->call.rows, in->ids + s->at[i], (size_t)rows * sizeof *in->ids);
         const int64_t before = s->sequence[in->seq].tokens;
         for (int64_t row = 0; row < rows; row++)
-            s->positions[s->call.rows + row] = (int32_t)(before + row);
+            s->input[RT_POSITIONS][s->call.rows + row] = (int32_t)(before + row);
         s->seg[s->call.nseg] =
             (AbiSeg){.row = s->call.rows, .len = rows, .slot = in->seq, .past = before};
         s->owner[s->call.nseg++] = i;
@@ -145,12 +134,12 @@ typedef struct {
     int64_t seg, row; /* row: in the segment */
 } Cursor;
 
-/* The next wanted rows, as many as the head takes at a time: how many. */
+/* The next wanted rows, at most so many: how many. */
 static int64_t
-pick(Feed *f, Cursor *c)
+pick(Feed *f, int64_t most, Cursor *c)
 {
     ssmc_session *s = f->s;
-    const int64_t most = s->model->program->abi->head_rows, vocab = ssmc_model_vocab(s->model);
+    const int64_t vocab = ssmc_model_vocab(s->model);
     int64_t n = 0;
     for (; c->seg < s->call.nseg && n < most; c->seg++, c->row = 0) {
         const AbiSeg *seg = &s->seg[c->seg];
@@ -161,7 +150,7 @@ pick(Feed *f, Cursor *c)
         if (since + c->row < 0)
             c->row = -since;
         for (; c->row < seg->len && n < most; c->row++) {
-            s->pick[n] = (int32_t)(seg->row + c->row);
+            s->input[RT_PICK][n] = (int32_t)(seg->row + c->row);
             s->to[n++] = in->logits + (since + c->row) * vocab;
         }
         if (c->row < seg->len)
@@ -172,25 +161,27 @@ pick(Feed *f, Cursor *c)
 
 /* The layers over the pass, then the head over its wanted rows. */
 static ssmc_status
-run_pass(Feed *f, const AbiPhase *phase)
+run_pass(Feed *f, const AbiEntry *entry)
 {
     ssmc_session *s = f->s;
-    const size_t vocab = (size_t)ssmc_model_vocab(s->model);
+    const AbiOutput *logits = s->model->program->logits;
     Cursor cursor = {0};
-    int64_t n = pick(f, &cursor);
-    s->run.range[0] = phase->layers;
-    s->run.told.bytes = s->layout.seg - s->layout.ids + (size_t)s->call.nseg * sizeof *s->seg;
+    int64_t n = pick(f, entry->rows, &cursor);
+    s->run.range[0] = entry->layers;
+    s->run.told.bytes = s->layout.seg - s->layout.input[0] + (size_t)s->call.nseg * sizeof *s->seg;
     do {
         s->call.picked = n;
-        s->run.range[1] = n ? phase->head : (AbiRange){0};
-        s->run.back.bytes = (size_t)n * vocab * sizeof *s->output;
+        s->run.range[1] = n ? entry->head : (AbiRange){0};
+        s->run.back.bytes =
+            n ? (size_t)((n - 1) * logits->stride + logits->width) * sizeof *s->logits : 0;
         const ssmc_status status = s->device->run(s->queue, &s->run);
         if (status != SSMC_OK)
             return status;
         for (int64_t i = 0; i < n; i++)
-            memcpy(s->to[i], s->output + (size_t)i * vocab, vocab * sizeof *s->output);
+            memcpy(s->to[i], s->logits + i * logits->stride,
+                   (size_t)logits->width * sizeof *s->logits);
         s->run.range[0] = (AbiRange){0};
-        n = n ? pick(f, &cursor) : 0;
+        n = n ? pick(f, entry->rows, &cursor) : 0;
     } while (n);
     return SSMC_OK;
 }
@@ -213,11 +204,12 @@ advance(Feed *f)
 static ssmc_status
 feed(Feed *f)
 {
+    const AbiProgram *abi = f->s->model->program->abi;
     memset(f->s->at, 0, (size_t)f->n * sizeof *f->s->at);
     while (f->done < f->total)
-        for (int id = 0; id < ABI_PHASES; id++)
-            if (gather(f, (AbiPhaseId)id)) {
-                const ssmc_status status = run_pass(f, phase_of(f->s, (AbiPhaseId)id));
+        for (int i = 0; i < abi->nentries; i++)
+            if (gather(f, &abi->entries[i])) {
+                const ssmc_status status = run_pass(f, &abi->entries[i]);
                 if (status != SSMC_OK)
                     return status;
                 advance(f);

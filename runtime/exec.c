@@ -18,7 +18,7 @@ base_of(const AbiOperand *o, const RtSpaces *s)
     case ABI_KEPT:
         return s->kept ? s->kept + s->kept_at[o->index] : NULL;
     case ABI_INPUT:
-        return s->input[o->index];
+        return s->input ? s->input[o->index] : NULL;
     case ABI_OUTPUT:
         return s->output;
     }

@@ -88,7 +88,8 @@ rt_identity_hash(const AbiProgram *abi, const void *const *weights, const uint64
                  const RtTensor *const *joined)
 {
     const RtHash hash = weights_hash(abi, weights, made, joined);
-    const uint64_t record[] = {abi->identity, (uint64_t)abi->vocab, hash.low, hash.high};
+    const uint64_t record[] = {abi->identity, (uint64_t)abi_logits(abi)->width, hash.low,
+                               hash.high};
     return hash_wide(record, sizeof record);
 }
 

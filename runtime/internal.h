@@ -210,17 +210,31 @@ const char *rt_cpu_lacks(uint64_t needs); /* the first of them that is not there
 const char *rt_abi_name(AbiDtype dtype); /* as a safetensors header spells it */
 int rt_abi_bits(AbiDtype dtype);         /* of one element; 0: there is no such type */
 
+/* What sessions give to kernels, by name. */
+typedef enum { RT_IDS, RT_POSITIONS, RT_PICK, RT_INPUTS } RtInput;
+extern const AbiInput rt_input_info[RT_INPUTS];
+
 struct ssmc_program {
     const AbiProgram *abi;             /* borrowed */
     size_t weight_bytes, kept_bytes;   /* of all weights, and of those that kernels read */
     size_t state_stride;               /* bytes from one sequence's states to the next's */
-    size_t slab_bytes, scratch_stride; /* the most of any phase; scratch of one thread */
-    int64_t block;                     /* most rows of a pass of any phase */
+    size_t slab_bytes, scratch_stride; /* the most of any entry; scratch of one thread */
+    size_t init_stride;                /* scratch of one thread while parameters are made */
+    int64_t block, rows;               /* most T and R of a pass of any entry */
     size_t row_bytes;                  /* of all growing states: a token's; 0: none grow */
+    const AbiEntry *longest;           /* takes the most tokens of a sequence */
+    const AbiOutput *logits;
+    RtInput input[RT_INPUTS]; /* [ninputs] which each is */
 };
 
 /* A compiled model's data, whose size is its version's, may be looked at. */
 ssmc_status rt_compiled_check(const AbiCompiled *compiled);
+
+/* The entry for a piece of so many tokens of a sequence: of those that take as many the one that
+ * takes the fewest. NULL: it is longer than any takes. */
+const AbiEntry *rt_program_entry(const AbiProgram *abi, int64_t tokens);
+/* Tokens that inputs are cut at: as many as one pass takes of a sequence. */
+int64_t rt_program_piece(const ssmc_program *program);
 
 /* Whether kernels read a weight as it is, after parameters have been made. */
 bool rt_program_keeps(const ssmc_program *program, int weight);
@@ -332,7 +346,7 @@ typedef struct {
     RtPlaces there;
     char *kept;            /* growing states of sequence 0; NULL: there are none */
     const size_t *kept_at; /* [nstates] where each begins there */
-    char *input[ABI_INPUTS];
+    char *const *input;    /* [ninputs] */
 } RtSpaces;
 /* operand [noperands] */
 void rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand);

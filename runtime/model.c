@@ -154,7 +154,7 @@ ssmc_model_close(ssmc_model *model)
 int64_t
 ssmc_model_vocab(const ssmc_model *model)
 {
-    return model ? model->program->abi->vocab : -1;
+    return model ? model->program->logits->width : -1;
 }
 
 const char *

@@ -2,9 +2,10 @@
  *
  * Weights do not lie in memory twice. The pages of a checkpoint are read in order and given back as
  * soon as they have been: each step runs in pieces of a few megabytes, of which every thread takes
- * its share. Weights without data of their own, made by rules or of several tensors, are made when
- * a step reads them, in one buffer for all steps; only those that kernels read later get a place to
- * stay. */
+ * its share, and when it is done all of what it has read is given back: a part of whole panels
+ * reads some bytes that belong to the part before. Weights without data of their own, made by rules
+ * or of several tensors, are made when a step reads them, in one buffer for all steps; only those
+ * that kernels read later get a place to stay. */
 #include <stdlib.h>
 
 #include "runtime/weights.h"
@@ -63,20 +64,20 @@ pieces_of(const Making *m, const AbiStep *step)
     return pieces < MOST_PIECES ? (int64_t)pieces : MOST_PIECES;
 }
 
-/* Part `part` of `parts` of the step is done. What kernels that divide rows have read by now is not
- * needed again; if one divides otherwise, or something else reads the tensor, the pages come back
- * from the file. */
+/* Parts from .. to - 1 of `parts` of the step are done. What kernels that divide rows have read by
+ * now is not needed again; if one divides otherwise, or something else reads the tensor, the pages
+ * come back from the file. */
 static void
-give_back(const Making *m, const AbiStep *step, int64_t part, int64_t parts)
+give_back(const Making *m, const AbiStep *step, int64_t from, int64_t to, int64_t parts)
 {
     for (int i = 0; i < step->operands; i++) {
         const AbiOperand *o = operand_at(m->abi, step, i);
         if (o->space != ABI_WEIGHT || m->source[o->index].rule)
             continue;
         const RtTensor *t = m->source[o->index].tensor;
-        const size_t each = t->bytes / (size_t)parts, from = each * (size_t)part;
-        const size_t bytes = part + 1 == parts ? t->bytes - from : each;
-        rt_weights_done(m->weights, (const char *)t->data + from, bytes);
+        const size_t each = t->bytes / (size_t)parts, first = each * (size_t)from;
+        const size_t end = to == parts ? t->bytes : each * (size_t)to;
+        rt_weights_done(m->weights, (const char *)t->data + first, end - first);
     }
 }
 
@@ -94,7 +95,9 @@ run_step(const Making *m, const AbiStep *step, int thread, int threads)
                       .before = -1};
     for (share.part = first; share.part < end; share.part++) {
         step->run(operand, &call, &share);
-        give_back(m, step, share.part, share.parts);
+        /* with those of the part before, of which it may have read some */
+        give_back(m, step, share.part > first ? share.part - 1 : first, share.part + 1,
+                  share.parts);
     }
 }
 
@@ -153,6 +156,7 @@ run_steps(Making *m)
     for (int i = 0; i < init.count; i++) {
         m->step = &m->abi->steps[init.first + i];
         rt_pool_run(m->pool, make_step, m);
+        give_back(m, m->step, 0, 1, 1); /* what threads have read of each other's bytes */
         if (m->progress)
             m->progress(m->user, i + 1, init.count);
     }
@@ -209,9 +213,9 @@ sources_of(const ssmc_model *model, const ssmc_weights *weights)
         source[i].tensor = rt_weights_find_any(weights, abi->weights[i].tensor);
         source[i].rule = !model->weights[i];
     }
-    for (int id = 0; id < ABI_PHASES; id++) {
-        mark_kept(abi, abi->phase[id].layers, source);
-        mark_kept(abi, abi->phase[id].head, source);
+    for (int i = 0; i < abi->nentries; i++) {
+        mark_kept(abi, abi->entries[i].layers, source);
+        mark_kept(abi, abi->entries[i].head, source);
     }
     return source;
 }
@@ -276,7 +280,7 @@ rt_params_make(ssmc_model *model, const ssmc_weights *weights, char *params, int
                 .abi = model->program->abi,
                 .weights = weights,
                 .source = source,
-                .stride = model->program->scratch_stride,
+                .stride = model->program->init_stride,
                 .progress = progress,
                 .user = user};
     ssmc_status status = place_kept(model, source);

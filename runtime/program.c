@@ -14,6 +14,22 @@ broken(const AbiProgram *abi, const char *what, int64_t which)
                    rt_quote(abi->name ? abi->name : "").text, what, which);
 }
 
+const AbiInput rt_input_info[RT_INPUTS] = {
+    [RT_IDS] = {"ids",       ABI_TOKENS},
+    [RT_POSITIONS] = {"positions", ABI_TOKENS},
+    [RT_PICK] = {"pick",      ABI_PICKED},
+};
+
+/* RT_INPUTS: sessions give no such input. */
+static RtInput
+input_known(const char *name)
+{
+    int i = 0;
+    while (i < RT_INPUTS && strcmp(rt_input_info[i].name, name) != 0)
+        i++;
+    return (RtInput)i;
+}
+
 /* ---- checks -------------------------------------------------------------------------------- */
 
 static bool
@@ -28,19 +44,31 @@ greater(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* The greatest figure of any entry: of a field of int64_t. */
+static int64_t
+most_of(const AbiProgram *abi, size_t field)
+{
+    int64_t most = 0, n = 0;
+    for (int i = 0; i < abi->nentries; i++) {
+        memcpy(&n, (const char *)&abi->entries[i] + field, sizeof n);
+        most = greater(most, n);
+    }
+    return most;
+}
+
 static bool
 is_inside(int64_t offset, int64_t bytes)
 {
     return offset >= 0 && (offset < bytes || (offset == 0 && bytes == 0));
 }
 
+/* slab: bytes. */
 static bool
-operand_fits(const AbiProgram *abi, const AbiOperand *o)
+operand_fits(const AbiProgram *abi, int64_t slab, const AbiOperand *o)
 {
-    const AbiPhase *p = abi->phase;
     switch (o->space) {
     case ABI_SLAB:
-        return is_inside(o->offset, greater(p[ABI_PREFILL].slab_bytes, p[ABI_DECODE].slab_bytes));
+        return is_inside(o->offset, slab);
     case ABI_PARAM:
         return is_inside(o->offset, abi->param_bytes);
     case ABI_WEIGHT:
@@ -48,7 +76,7 @@ operand_fits(const AbiProgram *abi, const AbiOperand *o)
     case ABI_STATE:
         return is_inside(o->offset, abi->state_bytes);
     case ABI_INPUT:
-        return o->index >= 0 && o->index < ABI_INPUTS;
+        return o->index >= 0 && o->index < abi->ninputs;
     case ABI_OUTPUT:
         return is_inside(o->offset, abi->output_bytes);
     case ABI_KEPT:
@@ -76,8 +104,9 @@ has_kernel(const AbiProgram *abi, int step)
 static ssmc_status
 check_steps(const AbiProgram *abi)
 {
+    const int64_t slab = most_of(abi, offsetof(AbiEntry, slab_bytes));
     for (int i = 0; i < abi->noperands; i++)
-        if (!operand_fits(abi, &abi->operands[i]))
+        if (!operand_fits(abi, slab, &abi->operands[i]))
             return broken(abi, "an operand lies outside its space", i);
     for (int i = 0; i < abi->nsteps; i++) {
         const AbiStep *s = &abi->steps[i];
@@ -94,9 +123,13 @@ check_steps(const AbiProgram *abi)
 static bool
 extent_fits(const AbiProgram *abi, const AbiExtent *e, int64_t most)
 {
-    const int64_t rows = greater(abi->phase[ABI_PREFILL].block, abi->phase[ABI_DECODE].block);
-    const AbiCall largest = {.rows = rows, .picked = abi->head_rows, .nseg = rows};
-    const int64_t count = greater(rows, abi->head_rows);
+    int64_t rows = 1, picked = 1;
+    for (int i = 0; i < abi->nentries; i++) {
+        rows = greater(rows, abi->entries[i].block);
+        picked = greater(picked, abi->entries[i].rows);
+    }
+    const AbiCall largest = {.rows = rows, .picked = picked, .nseg = rows};
+    const int64_t count = greater(rows, picked);
     if (e->of < ABI_ONE || e->of > ABI_SEGMENTS || e->times < 1 || e->each < 1 || e->per < 1)
         return false;
     if (e->per > INT64_MAX / 2 || e->each > INT64_MAX / 2 / count)
@@ -181,52 +214,140 @@ check_tensors(const AbiProgram *abi)
 }
 
 static ssmc_status
-check_phase(const AbiProgram *abi, AbiPhaseId id)
+check_entry(const AbiProgram *abi, int which)
 {
-    const AbiPhase *p = &abi->phase[id];
-    if (!range_fits(abi, p->layers) || !range_fits(abi, p->head))
-        return broken(abi, "a phase has steps that are not there", id);
-    /* A program without a decode phase decodes by its prefill phase. */
-    if (p->block < (id == ABI_PREFILL ? 1 : 0) || p->block > INT32_MAX)
-        return broken(abi, "a phase has an impossible block", p->block);
-    if (p->slab_bytes < 0 || p->scratch_bytes < 0)
-        return broken(abi, "a phase needs less than no memory", id);
-    if (p->grain < 0 || p->grain > p->block)
-        return broken(abi, "a phase has an impossible grain", p->grain);
+    const AbiEntry *e = &abi->entries[which];
+    if (!e->name || !range_fits(abi, e->layers) || !range_fits(abi, e->head))
+        return broken(abi, "an entry has no name, or steps that are not there", which);
+    if (e->block < 1 || e->block > INT32_MAX)
+        return broken(abi, "an entry has an impossible block", e->block);
+    if (e->rows < 1 || e->rows > INT32_MAX)
+        return broken(abi, "an entry has an impossible number of picked rows", e->rows);
+    if (e->tokens < 0 || e->tokens > e->block)
+        return broken(abi, "an entry takes more tokens of a sequence than of all", e->tokens);
+    if (e->slab_bytes < 0 || e->scratch_bytes < 0)
+        return broken(abi, "an entry needs less than no memory", which);
+    if (e->grain < 0 || e->grain > e->block)
+        return broken(abi, "an entry has an impossible grain", e->grain);
     return SSMC_OK;
 }
 
 static ssmc_status
-check_output(const AbiProgram *abi)
+check_entries(const AbiProgram *abi)
 {
-    size_t bytes = 0;
+    if (abi->nentries < 1)
+        return broken(abi, "it has no entries", abi->nentries);
+    for (int i = 0; i < abi->nentries; i++) {
+        const ssmc_status status = check_entry(abi, i);
+        if (status != SSMC_OK)
+            return status;
+    }
+    if (!range_fits(abi, abi->init) || abi->init_scratch_bytes < 0)
+        return broken(abi, "its first steps are not there", abi->init.first);
+    return SSMC_OK;
+}
+
+/* What sessions give. */
+static ssmc_status
+check_inputs(const AbiProgram *abi)
+{
+    for (int i = 0; i < abi->ninputs; i++) {
+        const AbiInput *in = &abi->inputs[i];
+        if (!in->name)
+            return broken(abi, "an input has no name", i);
+        for (int k = 0; k < i; k++)
+            if (strcmp(abi->inputs[k].name, in->name) == 0)
+                return broken(abi, "two inputs have one name", i);
+        const RtInput known = input_known(in->name);
+        if (known == RT_INPUTS || rt_input_info[known].rows != in->rows)
+            return rt_fail(SSMC_UNSUPPORTED,
+                           "program '%s' reads an input '%s', which this runtime does not give",
+                           rt_quote(abi->name ? abi->name : "").text, rt_quote(in->name).text);
+    }
+    return SSMC_OK;
+}
+
+static bool
+output_fits(const AbiProgram *abi, const AbiOutput *o)
+{
+    const bool tokens = o->rows == ABI_TOKENS;
+    const int64_t rows =
+        most_of(abi, tokens ? offsetof(AbiEntry, block) : offsetof(AbiEntry, rows));
+    const size_t size = (size_t)rt_abi_bits(o->dtype) / 8;
+    size_t end = 0;
+    return o->name && size > 0 && (tokens || o->rows == ABI_PICKED) && o->width > 0 &&
+           o->width <= INT32_MAX && o->stride >= o->width && o->offset >= 0 &&
+           o->offset % (int64_t)size == 0 && rt_mul((size_t)rows - 1, (size_t)o->stride, &end) &&
+           rt_add(end, (size_t)o->width, &end) && rt_mul(end, size, &end) &&
+           rt_add(end, (size_t)o->offset, &end) && end <= (size_t)abi->output_bytes;
+}
+
+/* A session gives logits, and needs no other output. */
+static ssmc_status
+check_outputs(const AbiProgram *abi)
+{
     if (!abi->numerics || strlen(abi->numerics) >= RT_NUMERICS)
         return broken(abi, "its numerics have no name, or a long one", abi->numerics != NULL);
-    if (abi->vocab < 1 || abi->vocab > INT32_MAX)
-        return broken(abi, "an impossible vocabulary", abi->vocab);
-    if (abi->head_rows < 1 || abi->head_rows > INT32_MAX)
-        return broken(abi, "an impossible number of head rows", abi->head_rows);
-    if (!rt_mul((size_t)abi->head_rows * sizeof(float), (size_t)abi->vocab, &bytes) ||
-        abi->output_bytes < 0 || bytes > (size_t)abi->output_bytes)
-        return broken(abi, "the output has no room for the logits", abi->output_bytes);
-    if (abi->param_bytes < 0 || abi->state_bytes < 0)
-        return broken(abi, "states or parameters of less than no memory", abi->state_bytes);
-    return SSMC_OK;
+    if (abi->param_bytes < 0 || abi->state_bytes < 0 || abi->output_bytes < 0)
+        return broken(abi, "states, outputs or parameters of less than no memory",
+                      abi->state_bytes);
+    for (int i = 0; i < abi->noutputs; i++)
+        if (!output_fits(abi, &abi->outputs[i]))
+            return broken(abi, "an output lies outside the outputs", i);
+    if (abi_logits(abi))
+        return SSMC_OK;
+    return rt_fail(SSMC_UNSUPPORTED,
+                   "program '%s' gives no logits: none of its outputs has a row of f32 for each "
+                   "picked token",
+                   rt_quote(abi->name ? abi->name : "").text);
 }
 
 static ssmc_status
 check(const AbiProgram *abi)
 {
-    ssmc_status status = check_output(abi);
-    for (int id = 0; id < ABI_PHASES && status == SSMC_OK; id++)
-        status = check_phase(abi, (AbiPhaseId)id);
-    if (status == SSMC_OK && !range_fits(abi, abi->init))
-        status = broken(abi, "its first steps are not there", abi->init.first);
-    if (status == SSMC_OK)
-        status = check_device(abi);
-    if (status == SSMC_OK)
-        status = check_steps(abi);
-    return status == SSMC_OK ? check_tensors(abi) : status;
+    ssmc_status (*const checks[])(const AbiProgram *) = {
+        check_entries, check_inputs, check_outputs, check_device, check_steps, check_tensors};
+    ssmc_status status = SSMC_OK;
+    for (size_t i = 0; i < RT_COUNT(checks) && status == SSMC_OK; i++)
+        status = checks[i](abi);
+    return status;
+}
+
+/* ---- entries ------------------------------------------------------------------------------- */
+
+static int64_t
+tokens_of(const AbiEntry *e)
+{
+    return e->tokens ? e->tokens : INT64_MAX;
+}
+
+const AbiEntry *
+rt_program_entry(const AbiProgram *abi, int64_t tokens)
+{
+    const AbiEntry *best = NULL;
+    for (int i = 0; i < abi->nentries; i++) {
+        const AbiEntry *e = &abi->entries[i];
+        if (tokens_of(e) >= tokens && (!best || tokens_of(e) < tokens_of(best)))
+            best = e;
+    }
+    return best;
+}
+
+static const AbiEntry *
+longest_of(const AbiProgram *abi)
+{
+    const AbiEntry *longest = abi->entries;
+    for (int i = 1; i < abi->nentries; i++)
+        if (tokens_of(&abi->entries[i]) > tokens_of(longest))
+            longest = &abi->entries[i];
+    return longest;
+}
+
+int64_t
+rt_program_piece(const ssmc_program *program)
+{
+    const AbiEntry *e = program->longest;
+    return e->tokens ? e->tokens : e->block;
 }
 
 /* ---- figures ------------------------------------------------------------------------------- */
@@ -247,9 +368,9 @@ bool
 rt_program_keeps(const ssmc_program *program, int weight)
 {
     const AbiProgram *abi = program->abi;
-    for (int id = 0; id < ABI_PHASES; id++)
-        if (range_reads(abi, abi->phase[id].layers, weight) ||
-            range_reads(abi, abi->phase[id].head, weight))
+    for (int i = 0; i < abi->nentries; i++)
+        if (range_reads(abi, abi->entries[i].layers, weight) ||
+            range_reads(abi, abi->entries[i].head, weight))
             return true;
     return false;
 }
@@ -258,13 +379,16 @@ rt_program_keeps(const ssmc_program *program, int weight)
 static bool
 measure(ssmc_program *p, const bool *reads)
 {
-    const AbiPhase *a = &p->abi->phase[ABI_PREFILL], *b = &p->abi->phase[ABI_DECODE];
-    p->block = greater(a->block, b->block);
-    for (int i = 0; i < p->abi->nstates; i++)
-        if (!rt_add(p->row_bytes, (size_t)p->abi->states[i].row_bytes, &p->row_bytes))
+    const AbiProgram *abi = p->abi;
+    const size_t slab = (size_t)most_of(abi, offsetof(AbiEntry, slab_bytes));
+    const size_t scratch = (size_t)most_of(abi, offsetof(AbiEntry, scratch_bytes));
+    p->block = most_of(abi, offsetof(AbiEntry, block));
+    p->rows = most_of(abi, offsetof(AbiEntry, rows));
+    for (int i = 0; i < abi->nstates; i++)
+        if (!rt_add(p->row_bytes, (size_t)abi->states[i].row_bytes, &p->row_bytes))
             return false;
-    for (int i = 0; i < p->abi->nweights; i++) {
-        const AbiWeight *w = &p->abi->weights[i];
+    for (int i = 0; i < abi->nweights; i++) {
+        const AbiWeight *w = &abi->weights[i];
         size_t bytes;
         if (!rt_tensor_bytes(rt_abi_bits(w->dtype), w->dim, w->rank, &bytes) ||
             !rt_add(p->weight_bytes, bytes, &p->weight_bytes))
@@ -272,10 +396,10 @@ measure(ssmc_program *p, const bool *reads)
         if (reads ? reads[i] : rt_program_keeps(p, i))
             p->kept_bytes += bytes; /* no more than weight_bytes */
     }
-    return rt_round_up((size_t)p->abi->state_bytes, RT_LINE, &p->state_stride) &&
-           rt_round_up((size_t)greater(a->slab_bytes, b->slab_bytes), RT_LINE, &p->slab_bytes) &&
-           rt_round_up((size_t)greater(a->scratch_bytes, b->scratch_bytes), RT_LINE,
-                       &p->scratch_stride);
+    return rt_round_up((size_t)abi->state_bytes, RT_LINE, &p->state_stride) &&
+           rt_round_up(slab, RT_LINE, &p->slab_bytes) &&
+           rt_round_up(scratch, RT_LINE, &p->scratch_stride) &&
+           rt_round_up((size_t)abi->init_scratch_bytes, RT_LINE, &p->init_stride);
 }
 
 ssmc_status
@@ -289,6 +413,10 @@ rt_program_wrap(const AbiProgram *abi, ssmc_program **out)
     if (!p)
         return rt_fail_memory(sizeof *p, "a program");
     p->abi = abi;
+    p->longest = longest_of(abi);
+    p->logits = abi_logits(abi);
+    for (int i = 0; i < abi->ninputs; i++)
+        p->input[i] = input_known(abi->inputs[i].name);
     if (!measure(p, NULL)) {
         free(p);
         return broken(abi, "its sizes overflow", abi->state_bytes);
@@ -306,7 +434,7 @@ rt_program_free(ssmc_program *program)
 bool
 rt_program_is_exact(const ssmc_program *program)
 {
-    return program->abi->phase[ABI_PREFILL].grain == 1;
+    return abi_cuts_anywhere(program->abi);
 }
 
 const AbiProgram *
@@ -338,7 +466,12 @@ memory_of(const ssmc_program *program, int sequences, int threads, int64_t room)
     if (!rt_add(layout.total, apart ? layout.own - layout.output : 0, &session))
         return m;
     m.scratch = session - (size_t)sequences * program->state_stride;
-    if (rt_add(m.kept, m.params, &total) && rt_add(total, session, &total))
+    /* What makes parameters is gone before a session comes. */
+    size_t peak = session, making = 0;
+    if (!rt_mul((size_t)threads, program->init_stride, &making))
+        return m;
+    peak = making > peak ? making : peak;
+    if (rt_add(m.kept, m.params, &total) && rt_add(total, peak, &total))
         m.total = total;
     if (apart && m.total < SIZE_MAX)
         m.device = m.kept + m.params + layout.own;

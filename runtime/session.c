@@ -17,6 +17,17 @@ place(RtLayout *l, size_t *at, size_t count, size_t size)
            rt_add(l->total, bytes, &l->total);
 }
 
+static bool
+place_inputs(RtLayout *l, const ssmc_program *p)
+{
+    bool fits = true;
+    for (int i = 0; i < RT_INPUTS; i++) {
+        const int64_t count = rt_input_info[i].rows == ABI_TOKENS ? p->block : p->rows;
+        fits = fits && place(l, &l->input[i], (size_t)count, sizeof(int32_t));
+    }
+    return fits;
+}
+
 bool
 rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLayout *out)
 {
@@ -25,14 +36,12 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
     const bool seen = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
                       place(&l, &l.slab, 1, program->slab_bytes) &&
                       place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
-                      place(&l, &l.ids, (size_t)program->block, sizeof(int32_t)) &&
-                      place(&l, &l.positions, (size_t)program->block, sizeof(int32_t)) &&
-                      place(&l, &l.pick, (size_t)abi->head_rows, sizeof(int32_t)) &&
+                      place_inputs(&l, program) &&
                       place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg));
     const bool fits = seen && place(&l, &l.own, 0, 0) &&
                       place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
                       place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
-                      place(&l, &l.to, (size_t)abi->head_rows, sizeof(float *)) &&
+                      place(&l, &l.to, (size_t)program->rows, sizeof(float *)) &&
                       place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
                       place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
@@ -95,10 +104,9 @@ session_wire(ssmc_session *s)
 {
     const RtLayout *l = &s->layout;
     s->states = at_there(s, l->states);
-    s->output = (float *)at_told(s, l->output);
-    s->ids = (int32_t *)at_told(s, l->ids);
-    s->positions = (int32_t *)at_told(s, l->positions);
-    s->pick = (int32_t *)at_told(s, l->pick);
+    s->logits = (float *)(at_told(s, l->output) + s->model->program->logits->offset);
+    for (int i = 0; i < RT_INPUTS; i++)
+        s->input[i] = (int32_t *)at_told(s, l->input[i]);
     s->seg = (AbiSeg *)at_told(s, l->seg);
     s->owner = (int32_t *)at_here(s, l->owner);
     s->to = (float **)at_here(s, l->to);
@@ -115,18 +123,18 @@ session_resolve(ssmc_session *s)
     const ssmc_program *p = s->model->program;
     const RtLayout *l = &s->layout;
     void **operand = (void **)at_here(s, l->operands);
-    const RtSpaces spaces = {
-        .slab = at_there(s, l->slab),
-        .there = s->model->there,
-        .states = s->states,
-        .kept = s->kept,
-        .kept_at = s->kept_at,
-        .output = at_there(s, l->output),
-        .input = {[ABI_INPUT_IDS] = at_there(s, l->ids),
-                  [ABI_INPUT_PICK] = at_there(s, l->pick),
-                  [ABI_INPUT_POSITIONS] = at_there(s, l->positions)}
-    };
+    char *input[RT_INPUTS] = {NULL};
+    for (int i = 0; i < p->abi->ninputs; i++)
+        input[i] = at_there(s, l->input[p->input[i]]);
+    const RtSpaces spaces = {.slab = at_there(s, l->slab),
+                             .there = s->model->there,
+                             .states = s->states,
+                             .kept = s->kept,
+                             .kept_at = s->kept_at,
+                             .output = at_there(s, l->output),
+                             .input = input};
     rt_operands_resolve(p->abi, &spaces, operand);
+    const size_t logits = l->output + (size_t)p->logits->offset;
     s->call = (AbiCall){.seg = (const AbiSeg *)at_there(s, l->seg),
                         .state_stride = (int64_t)p->state_stride,
                         .kept_stride = (int64_t)s->kept_stride,
@@ -141,8 +149,8 @@ session_resolve(ssmc_session *s)
         .scratch_stride = p->scratch_stride,
         .parts = (RtParts *)at_here(s, l->parts),
         .pool = s->pool,
-        .told = {at_there(s, l->ids),    at_told(s, l->ids),    0},
-        .back = {at_there(s, l->output), at_told(s, l->output), 0}
+        .told = {at_there(s, l->input[0]), at_told(s, l->input[0]), 0},
+        .back = {at_there(s, logits),      at_told(s, logits),      0}
     };
 }
 

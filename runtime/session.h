@@ -12,23 +12,21 @@
 typedef struct {
     size_t states; /* [sequences] of state_stride */
     size_t slab;   /* activations */
-    size_t output; /* logits of a pass of the head */
+    size_t output; /* what a pass gives */
     /* What a pass is told, in one copy that ends with the last segment. */
-    size_t ids;       /* int32 [block] */
-    size_t positions; /* int32 [block]: tokens of its sequence before each row */
-    size_t pick;      /* int32 [head_rows] */
-    size_t seg;       /* AbiSeg [block] */
-    size_t own;       /* of the host alone, from here on */
-    size_t scratch;   /* [threads] of scratch_stride */
-    size_t parts;     /* RtParts [2][threads] */
-    size_t to;        /* float * [head_rows]: where the logits of a picked row go */
-    size_t owner;     /* int32 [block]: which input a segment is a piece of */
-    size_t sequences; /* RtSequence [sequences] */
-    size_t inputs;    /* ssmc_input [sequences], for calls that are written as ssmc_feed */
-    size_t at;        /* int64 [sequences]: tokens of each input that have been read */
-    size_t operands;  /* void * [noperands] */
-    size_t kept_at;   /* size_t [nstates]: where growing states begin */
-    size_t seconds;   /* double [nsteps] */
+    size_t input[RT_INPUTS]; /* int32 [block] or [rows] */
+    size_t seg;              /* AbiSeg [block] */
+    size_t own;              /* of the host alone, from here on */
+    size_t scratch;          /* [threads] of scratch_stride */
+    size_t parts;            /* RtParts [2][threads] */
+    size_t to;               /* float * [rows]: where the logits of a picked row go */
+    size_t owner;            /* int32 [block]: which input a segment is a piece of */
+    size_t sequences;        /* RtSequence [sequences] */
+    size_t inputs;           /* ssmc_input [sequences], for calls that are written as ssmc_feed */
+    size_t at;               /* int64 [sequences]: tokens of each input that have been read */
+    size_t operands;         /* void * [noperands] */
+    size_t kept_at;          /* size_t [nstates]: where growing states begin */
+    size_t seconds;          /* double [nsteps] */
     size_t total;
 } RtLayout;
 /* Threads of the host that a session works with, of those asked for. */
@@ -61,9 +59,9 @@ struct ssmc_session {
     char *looked; /* owns: pages, what rt_session_state copies to; NULL: the device's memory is here
                    */
     /* Views. */
-    char *states;  /* there */
-    float *output; /* [R,vocab] */
-    int32_t *ids, *positions, *pick, *owner;
+    char *states;        /* there */
+    const float *logits; /* [R,vocab], rows apart as program->logits says */
+    int32_t *input[RT_INPUTS], *owner;
     float **to;
     AbiSeg *seg;
     RtSequence *sequence;

@@ -19,7 +19,7 @@ typedef struct {
 #undef STATE_ENTRY
 } RtStateEntry;
 
-enum { RT_STATE_VERSION = 2 }; /* of the format */
+enum { RT_STATE_VERSION = 3 }; /* of the format */
 
 typedef struct {
     const char *path; /* borrowed */

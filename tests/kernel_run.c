@@ -33,11 +33,12 @@ struct KernelRun {
     const AbiProgram *program;
     Weight *weights;
     char *slab, *params, *states, *kept, *output, *scratch;
-    int64_t kept_stride; /* bytes of a sequence's growing states */
-    int32_t *input[ABI_INPUTS];
+    int64_t kept_stride;         /* bytes of a sequence's growing states */
+    int32_t *input[INPUT_COUNT]; /* by InputId */
     int32_t *ids, *pick;
     int64_t before[RUN_SLOTS]; /* tokens of each sequence so far */
     int64_t most_rows;         /* of a pass */
+    int64_t vocab, scratch_bytes;
     bool loaded;
     uint64_t seed;
     Interp *interp[RUN_SLOTS];
@@ -183,8 +184,8 @@ kept_bytes(const KernelRun *run, int states)
     const AbiProgram *p = run->program;
     int64_t bytes = 0;
     for (int i = 0; i < states; i++)
-        bytes += p->states[i].row_bytes *
-                 abi_state_rows(p->states[i].window, ROOM, p->phase[ABI_PREFILL].block);
+        bytes +=
+            p->states[i].row_bytes * abi_state_rows(p->states[i].window, ROOM, p->entries[0].block);
     return bytes;
 }
 
@@ -192,22 +193,24 @@ static void
 make_buffers(KernelRun *run)
 {
     const AbiProgram *p = run->program;
-    const AbiPhase *phase = &p->phase[ABI_PREFILL];
+    const AbiEntry *entry = &p->entries[0];
     run->kept_stride = kept_bytes(run, p->nstates);
     run->kept = aligned_buffer(run, run->kept_stride * RUN_SLOTS + ABI_KEPT_MORE);
-    run->slab = aligned_buffer(run, phase->slab_bytes);
+    run->slab = aligned_buffer(run, entry->slab_bytes);
     run->params = aligned_buffer(run, p->param_bytes);
     run->states = aligned_buffer(run, p->state_bytes * RUN_SLOTS);
-    run->scratch = aligned_buffer(run, phase->scratch_bytes * MOST_PARTS);
-    run->most_rows = phase->block < p->head_rows ? phase->block : p->head_rows;
-    const int64_t elements = run->most_rows * p->vocab;
+    run->scratch_bytes =
+        entry->scratch_bytes > p->init_scratch_bytes ? entry->scratch_bytes : p->init_scratch_bytes;
+    run->scratch = aligned_buffer(run, run->scratch_bytes * MOST_PARTS);
+    run->most_rows = entry->block < entry->rows ? entry->block : entry->rows;
+    run->vocab = abi_logits(p)->width;
+    const int64_t elements = run->most_rows * run->vocab;
     run->output = aligned_buffer(run, elements * 4);
     run->expected = arena_array(run->arena, (size_t)elements, sizeof *run->expected);
-    run->ids = buffer(run, run->most_rows * 4);
-    run->pick = buffer(run, run->most_rows * 4);
-    run->input[ABI_INPUT_IDS] = run->ids;
-    run->input[ABI_INPUT_PICK] = run->pick;
-    run->input[ABI_INPUT_POSITIONS] = buffer(run, run->most_rows * 4);
+    for (int i = 0; i < INPUT_COUNT; i++)
+        run->input[i] = buffer(run, run->most_rows * 4);
+    run->ids = run->input[INPUT_ids];
+    run->pick = run->input[INPUT_pick];
 }
 
 static void
@@ -305,7 +308,10 @@ kernel_run_operand(KernelRun *run, const AbiOperand *operand)
     case ABI_STATE:
         return run->states + operand->offset;
     case ABI_INPUT:
-        return run->input[operand->index];
+        for (int i = 0; i < INPUT_COUNT; i++)
+            if (strcmp(run->program->inputs[operand->index].name, input_info[i].name) == 0)
+                return run->input[i];
+        break;
     case ABI_OUTPUT:
         return run->output + operand->offset;
     case ABI_KEPT:
@@ -328,21 +334,20 @@ static void
 run_steps(KernelRun *run, AbiRange range, AbiCall *call, int parts)
 {
     const AbiProgram *p = run->program;
-    const int64_t scratch_bytes = p->phase[ABI_PREFILL].scratch_bytes;
     for (int32_t i = range.first; i < range.first + range.count; i++) {
         const AbiStep *step = &p->steps[i];
         void *operands[64];
         cr_assert_leq(step->operands, 64);
         for (int32_t j = 0; j < step->operands; j++)
             operands[j] = kernel_run_operand(run, &p->operands[step->first_operand + j]);
-        step_run(step, operands, call, run->scratch, scratch_bytes, parts);
+        step_run(step, operands, call, run->scratch, run->scratch_bytes, parts);
     }
 }
 
 const float *
 kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
 {
-    const AbiPhase *phase = &run->program->phase[ABI_PREFILL];
+    const AbiEntry *entry = &run->program->entries[0];
     AbiSeg segs[RUN_SLOTS];
     AbiCall abi = {
         .nseg = call->nseg,
@@ -350,7 +355,7 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
         .state_stride = run->program->state_bytes,
         .kept_stride = run->kept_stride,
         .room = ROOM,
-        .block = phase->block,
+        .block = entry->block,
     };
     for (int i = 0; i < call->nseg; i++) {
         segs[i] = (AbiSeg){.row = abi.rows,
@@ -360,7 +365,7 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
         abi.rows += call->len[i];
         cr_assert_leq(abi.rows, run->most_rows);
         for (int64_t row = segs[i].row; row < abi.rows; row++)
-            run->input[ABI_INPUT_POSITIONS][row] = (int32_t)run->before[call->slot[i]]++;
+            run->input[INPUT_positions][row] = (int32_t)run->before[call->slot[i]]++;
     }
     abi.picked = abi.rows;
     for (int64_t i = 0; i < abi.rows; i++)
@@ -368,9 +373,9 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
     if (!run->loaded)
         run_steps(run, run->program->init, &abi, call->parts);
     run->loaded = true;
-    run_steps(run, phase->layers, &abi, call->parts);
-    run_steps(run, phase->head, &abi, call->parts);
-    *count = abi.rows * run->program->vocab;
+    run_steps(run, entry->layers, &abi, call->parts);
+    run_steps(run, entry->head, &abi, call->parts);
+    *count = abi.rows * run->vocab;
     return (const float *)(const void *)run->output;
 }
 
@@ -383,11 +388,11 @@ kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *count)
     for (int i = 0; i < call->nseg; i++) {
         const char *why = NULL;
         cr_assert(interp_run(run->interp[call->slot[i]], run->ids + row, call->len[i], run->pick,
-                             call->len[i], run->expected + row * run->program->vocab, &why),
+                             call->len[i], run->expected + row * run->vocab, &why),
                   "%s", why);
         row += call->len[i];
     }
-    *count = row * run->program->vocab;
+    *count = row * run->vocab;
     return run->expected;
 }
 

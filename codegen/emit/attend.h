@@ -22,6 +22,7 @@ typedef struct {
     /* Scratch of this thread. */
     Val q_rows, s, p, o, most, more, sum, scale_by;
     Val partial; /* on the matrix unit: vectors of 16 rows before they are folded */
+    Val ones;    /* there: a tile of ones */
     /* Where the loops are. */
     CgSeg seg;
     Val group, first, count; /* token `first` of the segment is the block's first of `count` */

@@ -162,8 +162,8 @@ Val ptx_reciprocal(Cg *c, Val x);
 
 /* One operand of the generated function: a value that crosses the kernel's border. */
 typedef struct {
-    const Value *value; /* NULL: the picked rows, int32 [R] */
-    Val base;           /* its address in row 0, column 0; of a state: in slot 0 */
+    const Value *value;
+    Val base; /* its address in row 0, column 0; of a state: in slot 0 */
     Dtype dtype;
     int64_t stride; /* elements between rows; of states and inputs 0: they have none */
     bool is_output;
@@ -182,8 +182,8 @@ typedef struct {
     const Graph *graph;
     const Kernel *kernel;
     Node *first, *last; /* its nodes, in order (skip nodes of other kernels and views between) */
-    /* Canonical order: inputs by first use, then states, then outputs by definition, then the
-     * picked rows if there is a `take`. Numbers are no operands: they are constants in the code. */
+    /* Canonical order: inputs by first use, then states, then outputs by definition. Numbers are
+     * no operands: they are constants in the code. */
     CgOperand *operands;
     int noperands;
     const Value
@@ -194,7 +194,6 @@ typedef struct {
     Val call, share; /* function arguments */
     Val part, parts, threads, before; /* loaded from share */
     Val tokens, picked;               /* T and R, loaded from call */
-    Val pick;                         /* int32 [R], NULL without a `take` */
     int64_t scratch_bytes;            /* emitters add what each thread needs: cg_scratch */
     Val scratch;                      /* this thread's scratch */
     AbiLaunch launch; /* of a kernel for a GPU: what codegen/ptx/ptx.h says; in place of parts and
@@ -241,9 +240,11 @@ Val cg_kept_row(Cg *c, CgKernel *k, const Node *keep, Val position);
 /* Reserves bytes of this thread's scratch (aligned as machine_alignment says); the address. Call it
  * where the address dominates its uses (best: before any loop). */
 Val cg_scratch(Cg *c, CgKernel *k, int64_t bytes);
-/* T, R or T*n by the value's first dimension, or a constant; 1 for rank 0 and 1. */
+/* T, R or T*n by the value's first dimension, or a constant; 1 for rank 0 and 1. A stack of weights
+ * [E,O,K] has E*O rows. */
 Val cg_rows(Cg *c, const CgKernel *k, const Value *v);
-/* Elements of a row: the product of the dimensions after the first (rank 1: the only one). */
+/* Elements of a row: the product of the dimensions after those of its rows (rank 1: the only one).
+ */
 int64_t cg_width(const Value *v);
 /* This thread's share [*from, *to) of count items, in units of `unit`. */
 void cg_share(Cg *c, const CgKernel *k, Val count, int64_t unit, Val *from, Val *to);
@@ -301,7 +302,7 @@ void cg_store_map(Cg *c, CgKernel *k, const Value *v);
  * return it stands where the function returns (codegen/function.c adds the ret). */
 typedef bool CgEmitter(Cg *c, CgKernel *k, Diag *diag);
 CgEmitter emit_map;                  /* no anchor: pointwise ops alone */
-CgEmitter emit_embed, emit_take;     /* emit_gather.c */
+CgEmitter emit_gather;               /* emit_gather.c */
 CgEmitter emit_route, emit_fold;     /* emit_route.c */
 CgEmitter emit_norm, emit_quantise;  /* emit_rows.c */
 CgEmitter emit_angles, emit_rope;    /* emit_rope.c */

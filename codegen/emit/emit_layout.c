@@ -46,7 +46,7 @@ typedef struct {
     bool triples;
     int side;   /* the greatest power of two that divides the panel and fits a vector */
     Dtype unit; /* as wide as a unit */
-    Val matrix; /* of a stack [E,O,K]: the one that is packed; NULL: there is one */
+    Val above;  /* of a stack [E,O,K]: rows of the matrices before this one */
     Val first;  /* row of the block's first lane */
     Val store;  /* where unit 0 of the block's rows goes */
 } Pack;
@@ -78,11 +78,8 @@ every_second(Cg *c, Val a, Val b, int which)
 static Val
 eval_at(Cg *c, CgKernel *k, const Pack *p, Val row, Val col, int lanes)
 {
-    CgSite at = {.row = cg_add(c, row, cg_i64(c, p->from)), .col = col, .lanes = lanes};
-    if (p->matrix) { /* its rows follow each other in a row of the stack */
-        at.col = cg_add(c, cg_mul(c, at.row, cg_i64(c, p->width)), col);
-        at.row = p->matrix;
-    }
+    const CgSite at = {
+        .row = cg_add(c, p->above, cg_add(c, row, cg_i64(c, p->from))), .col = col, .lanes = lanes};
     cg_unbind_all(k);
     return cg_eval(c, k, p->in, &at);
 }
@@ -213,7 +210,7 @@ pack_sizes(Cg *c, const CgKernel *k)
     const Shape *s = &n->in[0]->type.shape;
     const int stack = s->rank - 2; /* dimensions before those of a matrix */
     const Node *def = n->in[0]->def;
-    Pack p = {.in = n->in[0], .out = cg_operand(k, n->out[0]), .side = 1};
+    Pack p = {.in = n->in[0], .out = cg_operand(k, n->out[0]), .above = cg_i64(c, 0), .side = 1};
     /* What is packed as bf16 or f16 is rounded by the packing: a cast before it need not. */
     if (def && def->kernel == k->kernel && def->op == OP_cast && p.in->type.dtype != DTYPE_f32)
         p.in = def->in[0];
@@ -246,8 +243,12 @@ emit_pack(Cg *c, CgKernel *k, Diag *diag)
     const bool stack = n->in[0]->type.shape.rank > 2;
     const int64_t panels = packed->dim[stack].n, count = stack ? packed->dim[0].n : 1;
     CgLoop panel = cg_share_loop(c, k, "panel", cg_i64(c, count * panels), 1);
-    p.matrix = stack ? cg_div(c, panel.i, cg_i64(c, panels)) : NULL;
-    const Val inside = stack ? cg_sub(c, panel.i, cg_mul(c, p.matrix, cg_i64(c, panels))) : panel.i;
+    Val inside = panel.i;
+    if (stack) {
+        const Val matrix = cg_div(c, panel.i, cg_i64(c, panels));
+        inside = cg_sub(c, panel.i, cg_mul(c, matrix, cg_i64(c, panels)));
+        p.above = cg_mul(c, matrix, cg_i64(c, n->in[0]->type.shape.dim[1].n));
+    }
     CgLoop lane = cg_loop(c, "lanes", cg_i64(c, 0), cg_i64(c, p.panel), p.side);
     p.first = cg_add(c, cg_mul(c, inside, cg_i64(c, p.panel)), lane.i);
     const Val start = cg_mul(c, panel.i, cg_i64(c, p.units * p.panel));

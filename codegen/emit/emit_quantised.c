@@ -45,17 +45,18 @@ copy_row(Cg *c, const Quantised *z)
         z->stack ? cg_sub(c, z->panel_index, cg_mul(c, matrix, panels)) : z->panel_index;
     const Val row = cg_add(c, cg_mul(c, panel, cg_i64(c, z->panel)), z->lane);
     const Val inside = cg_less(c, row, cg_i64(c, z->rows));
-    const Val real = cg_add(c, cg_min(c, row, cg_i64(c, z->rows - 1)), cg_i64(c, z->from));
+    Val real = cg_add(c, cg_min(c, row, cg_i64(c, z->rows - 1)), cg_i64(c, z->from));
+    if (z->stack) /* behind the matrices before */
+        real = cg_add(c, cg_mul(c, matrix, cg_i64(c, z->rows)), real);
     const Val zeros = cg_splat(c, cg_f32(c, 0), LANES), end = cg_i64(c, z->width);
     CgLoop clear = cg_loop(c, "clear", cg_i64(c, z->width / LANES * LANES),
                            cg_i64(c, round_up(z->padded, LANES)), LANES);
     cg_vstore(c, row_at(c, z, clear.i), DTYPE_f32, zeros, LANES, NULL);
     cg_loop_end(c, &clear);
     CgLoop col = cg_loop(c, "keep", cg_i64(c, 0), end, LANES);
-    const Val before = cg_mul(c, real, end); /* in a row of the stack */
     const CgSite at = {
-        .row = z->stack ? matrix : real,
-        .col = z->stack ? cg_add(c, before, col.i) : col.i,
+        .row = real,
+        .col = col.i,
         .lanes = LANES,
         .mask = z->width % LANES == 0 ? NULL : cg_mask_first(c, LANES, cg_sub(c, end, col.i))};
     cg_unbind_all(z->k);

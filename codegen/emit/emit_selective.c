@@ -106,7 +106,7 @@ prefetch_rows(Cg *c, const CgKernel *k, const CgSite *at)
 {
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        if (!o->value || o->value->kind == VALUE_STATE || !cg_in_domain(k, o->value))
+        if (o->value->kind == VALUE_STATE || !cg_in_domain(k, o->value))
             continue;
         const Val row = cg_add(c, at->row, cg_i64(c, SCAN_AHEAD));
         cg_prefetch(c, cg_element(c, o->base, o->dtype, row, o->stride, at->col), 3);

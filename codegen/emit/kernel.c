@@ -19,6 +19,17 @@ cg_escapes(Arena *arena, const Graph *g)
     return escapes;
 }
 
+/* Dimensions of v that count its rows. The matrices of a stack of weights [E,O,K] follow each other
+ * as one of E*O rows. */
+static int
+row_dims(const Value *v)
+{
+    const int rank = v->type.shape.rank;
+    if (rank == 3 && v->is_param)
+        return 2;
+    return rank > 1;
+}
+
 int64_t
 cg_width(const Value *v)
 {
@@ -26,7 +37,7 @@ cg_width(const Value *v)
     int64_t width = 1;
     if (s->rank == 1 && dim_is_rows(s->dim[0])) /* a number for each row */
         return width;
-    for (int i = s->rank > 1 ? 1 : 0; i < s->rank; i++) {
+    for (int i = row_dims(v); i < s->rank; i++) {
         if (s->dim[i].kind != DIM_CONST)
             die("cg_width: %s has no constant width", v->name ? v->name : "a value");
         if (!size_mul(width, s->dim[i].n, &width))
@@ -73,8 +84,8 @@ operand_add(CgKernel *k, const Value *v, bool is_output)
         return;
     CgOperand *o = &k->operands[k->noperands++];
     o->value = v;
-    o->dtype = v ? v->type.dtype : DTYPE_i32;
-    o->stride = v && (v->kind == VALUE_WEIGHT || v->kind == VALUE_RESULT) ? row_stride(v) : 0;
+    o->dtype = v->type.dtype;
+    o->stride = v->kind == VALUE_WEIGHT || v->kind == VALUE_RESULT ? row_stride(v) : 0;
     o->is_output = is_output;
 }
 
@@ -105,7 +116,7 @@ collect_outputs(CgKernel *k, const bool *escapes)
 static size_t
 most_operands(const CgKernel *k)
 {
-    size_t most = 1;
+    size_t most = 0;
     for (const Node *n = k->first; n != k->last->next; n = n->next)
         most += (size_t)(n->nin + n->nout);
     return most;
@@ -122,9 +133,6 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     collect_inputs(out, false);
     collect_inputs(out, true);
     collect_outputs(out, escapes);
-    for (const Node *n = out->first; n != out->last->next; n = n->next)
-        if (n->kernel == kernel && op_has_flag(n->op, 'R'))
-            operand_add(out, NULL, false);
     for (int i = 0; c->on_gpu && i < out->noperands; i++)
         out->operands[i].aligned = alignment_of(&out->operands[i]);
     out->domain = kernel_domain(g, kernel);
@@ -224,7 +232,8 @@ cg_rows(Cg *c, const CgKernel *k, const Value *v)
     case DIM_CHOICES:
         return cg_mul(c, k->tokens, cg_i64(c, s->dim[0].n));
     case DIM_CONST:
-        return LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0);
+        return cg_mul(c, LLVMConstInt(i64, (unsigned long long)s->dim[0].n, 0),
+                      cg_i64(c, row_dims(v) == 2 ? s->dim[1].n : 1));
     case DIM_CHUNKS:
     case DIM_CHUNK:
     case DIM_KEPT:

@@ -352,7 +352,7 @@ attention_of_one(Cg *c, Attention *a)
     x.rows = tiles ? TILE_ROWS : a->taken;
     x.stride = round_up(a->head_dim, 32) + 4;
     ptx_threads(a->k, THREADS);
-    ptx_grid(a->k, 0, ABI_ROWS, 1, 1, 1);
+    ptx_grid(a->k, 0, ABI_TOKENS, 1, 1, 1);
     attention_heads(c, a);
     const Val row = ptx_block(c, 0);
     attention_sequence(c, a, cg_segment(c, a->k, ptx_segment_of(c, a->k, row)));

@@ -9,7 +9,7 @@
 #include "codegen/ptx/ptx.h"
 
 static CgEmitter *const emitters[OP_COUNT] = {
-    [OP_embed] = ptx_embed,         [OP_take] = ptx_take,
+    [OP_embed] = ptx_gather,        [OP_take] = ptx_gather,
     [OP_rmsnorm] = ptx_norm,        [OP_layernorm] = ptx_norm,
     [OP_linear] = ptx_linear,       [OP_conv1d] = ptx_conv1d,
     [OP_ssd_scan] = ptx_ssd_scan,   [OP_selective_scan] = ptx_selective_scan,
@@ -64,8 +64,6 @@ begin(Cg *c, CgKernel *k)
     k->call = LLVMGetParam(c->fn, (unsigned)k->noperands);
     for (int i = 0; i < k->noperands; i++) {
         k->operands[i].base = LLVMGetParam(c->fn, (unsigned)i);
-        if (!k->operands[i].value)
-            k->pick = k->operands[i].base;
     }
     k->tokens = cg_call_field(c, k, CALL_rows);
     k->picked = cg_call_field(c, k, CALL_picked);

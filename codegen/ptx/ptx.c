@@ -86,12 +86,12 @@ ptx_count(const Value *v, int64_t *each)
         return ABI_ONE;
     switch (s->dim[0].kind) {
     case DIM_TOKENS:
-        return ABI_ROWS;
+        return ABI_TOKENS;
     case DIM_ROWS:
         return ABI_PICKED;
     case DIM_CHOICES:
         *each = s->dim[0].n;
-        return ABI_ROWS;
+        return ABI_TOKENS;
     case DIM_CONST:
         *each = s->rank > 1 ? s->dim[0].n : 1;
         return ABI_ONE;

@@ -128,7 +128,7 @@ Val ptx_segment_of(Cg *c, CgKernel *k, Val row);
  */
 
 CgEmitter ptx_map;              /* no anchor */
-CgEmitter ptx_embed, ptx_take;  /* ptx_map.c */
+CgEmitter ptx_gather;           /* ptx_map.c */
 CgEmitter ptx_norm;             /* ptx_norm.c */
 CgEmitter ptx_linear;           /* ptx_linear.c */
 CgEmitter ptx_conv1d;           /* ptx_conv.c */

@@ -181,7 +181,7 @@ void
 attention_blocks(Cg *c, Attention *a, void *user, void walk(Cg *c, Attention *a, void *user))
 {
     const Val tokens = cg_i64(c, a->tokens), rows = a->k->tokens, one = cg_i64(c, 1);
-    ptx_grid(a->k, 0, ABI_ROWS, 1, a->tokens, 1);
+    ptx_grid(a->k, 0, ABI_TOKENS, 1, a->tokens, 1);
     attention_heads(c, a);
     const Val blocks = cg_div_up(c, rows, tokens);
     const Val from = cg_mul(c, cg_sub(c, cg_sub(c, blocks, one), ptx_block(c, 0)), tokens);
@@ -221,8 +221,7 @@ ptx_attention(Cg *c, CgKernel *k, Diag *diag)
     if (a.head_dim > MOST_CHANNELS)
         return diag_error(diag, n->loc, "head_dim=%lld: a GPU takes heads of up to %d channels",
                           (long long)a.head_dim, (int)MOST_CHANNELS);
-    const bool decode = k->graph->phase && strcmp(k->graph->phase, "decode") == 0;
-    if (decode)
+    if (!graph_has_runs(k->graph))
         attention_of_one(c, &a);
     else if (a.keys->dtype == DTYPE_f32)
         attention_of_numbers(c, &a);

@@ -160,12 +160,11 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
                    (long long)taps, MOST_TAPS);
         return false;
     }
-    const bool decode = k->graph->phase && strcmp(k->graph->phase, "decode") == 0;
-    const int rows = decode ? 1 : RUN;
+    const int rows = graph_has_runs(k->graph) ? RUN : 1;
     v.taps = (int)taps;
     ptx_threads(k, THREADS);
     ptx_grid(k, 0, ABI_ONE, width, THREADS, 1);
-    ptx_grid(k, 1, ABI_ROWS, 1, rows, 1);
+    ptx_grid(k, 1, ABI_TOKENS, 1, rows, 1);
     v.col = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, THREADS)), ptx_thread(c));
     v.row = cg_mul(c, ptx_block(c, 1), cg_i64(c, rows));
     CgIf exists = cg_if(c, cg_less(c, v.col, cg_i64(c, width)));

@@ -87,7 +87,7 @@ by_rows(Cg *c, Keep *p)
     const int64_t items = p->width / columns_together(p);
     const int64_t threads = items < MOST_THREADS ? round_up(items, GPU_WARP) : MOST_THREADS;
     ptx_threads(p->k, threads);
-    ptx_grid(p->k, 0, ABI_ROWS, 1, 1, 1);
+    ptx_grid(p->k, 0, ABI_TOKENS, 1, 1, 1);
     const Val row = ptx_block(c, 0);
     find_place(c, p, row);
     CgLoop item = cg_loop(c, "column", ptx_thread(c), cg_i64(c, items), threads);
@@ -101,7 +101,7 @@ by_columns(Cg *c, Keep *p)
 {
     enum { RUN = 16, WARPS = 4 };
     ptx_threads(p->k, (int64_t)WARPS * GPU_WARP);
-    ptx_grid(p->k, 0, ABI_ROWS, 1, GPU_WARP, 1);
+    ptx_grid(p->k, 0, ABI_TOKENS, 1, GPU_WARP, 1);
     ptx_grid(p->k, 1, ABI_ONE, p->width, (int64_t)RUN * WARPS, 1);
     const Val row = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, GPU_WARP)), ptx_lane(c));
     const Val run = cg_add(c, cg_mul(c, ptx_block(c, 1), cg_i64(c, WARPS)), ptx_warp(c));
@@ -124,7 +124,7 @@ bool
 ptx_keep(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
-    const char *layout = node_word(n, ATTR_layout, "rows"), *phase = k->graph->phase;
+    const char *layout = node_word(n, ATTR_layout, "rows");
     Keep p = {.k = k,
               .x = n->in[0],
               .state = cg_operand(k, n->in[1]),
@@ -135,8 +135,7 @@ ptx_keep(Cg *c, CgKernel *k, Diag *diag)
     if (columns_together(&p) > 1 && p.head_dim % 2 != 0)
         return diag_error(diag, n->loc, "head_dim=%lld is odd: keys in 16 bits lie in pairs",
                           (long long)p.head_dim);
-    const bool decode = phase && strcmp(phase, "decode") == 0; /* a row of each sequence */
-    if (p.keys && !decode)
+    if (p.keys && graph_has_runs(k->graph))
         by_columns(c, &p);
     else
         by_rows(c, &p);

@@ -21,40 +21,25 @@ ptx_map(Cg *c, CgKernel *k, Diag *diag)
     return true;
 }
 
-static bool
-gather(Cg *c, CgKernel *k, Diag *diag, const Value *table, Val index)
+/* Rows of a table or of x, by the numbers that the op's i gives. */
+bool
+ptx_gather(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *anchor = k->kernel->anchor;
-    const CgOperand *rows = cg_operand(k, table);
-    if (!rows) {
+    const Value *table =
+        node_operand(anchor, 'W') ? node_operand(anchor, 'W') : node_operand(anchor, 'x');
+    const CgOperand *rows = cg_operand(k, table), *index = cg_operand(k, node_operand(anchor, 'i'));
+    if (!rows || !index) {
         diag_error(diag, anchor->loc, "%s reads `%s`, which its own kernel makes",
-                   op_info[anchor->op].name, table->name);
+                   op_info[anchor->op].name, (rows ? node_operand(anchor, 'i') : table)->name);
         return false;
     }
     PtxSites s = ptx_sites(c, k, k->domain);
-    const Val which = cg_load_index(c, index, s.at.row);
+    const Val which = cg_load_index(c, index->base, s.at.row);
     const Val at = cg_element(c, rows->base, rows->dtype, which, rows->stride, s.at.col);
     cg_unbind_all(k);
     cg_bind(k, anchor->out[0], cg_vload(c, at, rows->dtype, 1, NULL));
     cg_store_outputs(c, k, &s.at);
     ptx_sites_end(c, &s);
     return true;
-}
-
-bool
-ptx_embed(Cg *c, CgKernel *k, Diag *diag)
-{
-    const Node *anchor = k->kernel->anchor;
-    const CgOperand *ids = cg_operand(k, anchor->in[0]);
-    if (!ids || ids->dtype != DTYPE_i32) {
-        diag_error(diag, anchor->loc, "embed needs token ids from outside its kernel");
-        return false;
-    }
-    return gather(c, k, diag, anchor->in[1], ids->base);
-}
-
-bool
-ptx_take(Cg *c, CgKernel *k, Diag *diag)
-{
-    return gather(c, k, diag, k->kernel->anchor->in[0], k->pick);
 }

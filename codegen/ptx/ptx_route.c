@@ -246,7 +246,7 @@ ptx_route(Cg *c, CgKernel *k, Diag *diag)
         return diag_error(diag, n->loc, "route among %lld experts: a GPU takes fewer",
                           (long long)r.experts);
     ptx_threads(k, (int64_t)WARPS * GPU_WARP);
-    ptx_grid(k, 0, ABI_ROWS, 1, WARPS, 1);
+    ptx_grid(k, 0, ABI_TOKENS, 1, WARPS, 1);
     r.row = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, WARPS)), ptx_warp(c));
     r.scores = warp_memory(c, k, WARPS, r.experts);
     r.values = warp_memory(c, k, WARPS, r.experts);

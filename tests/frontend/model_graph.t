@@ -18,6 +18,7 @@ graph "small" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight embedding.weight: f32[16,8] tensor="embedding.weight" init=normal_embed
   weight norm.weight: f32[8] tensor="norm.weight" init=ones
   weight layers.0.norm.weight: f32[8] tensor="layers.0.norm.weight" init=ones
@@ -47,7 +48,7 @@ graph "small" model {
   y.2: f32[T,16] = rmsnorm(t5, layers.0.mixer.norm.weight) {eps=1e-05, groups=2}
   o: f32[T,8] = linear(y.2, layers.0.mixer.out_proj.weight)
   h.2: f32[T,8] = add(h, o)
-  t6: f32[R,8] = take(h.2)
+  t6: f32[R,8] = take(h.2, pick)
   u.2: f32[R,8] = rmsnorm(t6, norm.weight) {eps=1e-05}
   logits: f32[R,16] = linear(u.2, embedding.weight)
   output logits

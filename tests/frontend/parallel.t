@@ -22,6 +22,7 @@ graph "side" model {
   block 512
   rows 32
   input ids: i32[T]
+  input pick: i32[R]
   weight embedding.weight: f32[16,8] tensor="embedding.weight" init=normal_embed
   weight norm.weight: f32[8] tensor="norm.weight" init=ones
   weight head.weight: f32[16,8] tensor="head.weight" init=uniform_fan_in
@@ -82,7 +83,7 @@ graph "side" model {
   o.7: f32[T,8] = linear(a.18, layers.1.last.mlp.down.weight)
   o.8: f32[T,8] = mul(o.7, 0.5)
   h.7: f32[T,8] = add(h.6, o.8)
-  t5: f32[R,8] = take(h.7)
+  t5: f32[R,8] = take(h.7, pick)
   u.3: f32[R,8] = rmsnorm(t5, norm.weight) {eps=1e-05}
   logits: f32[R,16] = linear(u.3, head.weight)
   output logits

@@ -22,6 +22,7 @@ graph "shared" model {
   block 512
   rows 32
   input ids: i32[T]
+  input pick: i32[R]
   weight embedding.weight: f32[16,8] tensor="embedding.weight" init=normal_embed
   weight norm.weight: f32[8] tensor="norm.weight" init=ones
   weight head.weight: f32[16,8] tensor="head.weight" init=uniform_fan_in
@@ -48,7 +49,7 @@ graph "shared" model {
   t8: f32[T,8] = mul(t7, layers.2.shared.a.2.own)
   t9: f32[T,8] = linear(t8, shared.a.w)
   h.4: f32[T,8] = add(h, t9)
-  t10: f32[R,8] = take(h.4)
+  t10: f32[R,8] = take(h.4, pick)
   u: f32[R,8] = rmsnorm(t10, norm.weight) {eps=1e-05}
   logits: f32[R,16] = linear(u, head.weight)
   output logits

@@ -18,14 +18,17 @@ static const AbiState states[] = {
     {.name = "fixed", .bytes = 12, .rank = 1, .dim = {3}},
     {.name = "near", .row_bytes = WIDE * 4, .window = 70, .rank = 2, .dim = {0, WIDE}},
 };
+static const AbiEntry entry = {"all", .block = 16, .rows = 1, .grain = 1};
+static const AbiOutput logits = {"logits", ABI_F32, ABI_PICKED, 8, 8, 0};
 static const AbiProgram program = {
     .name = "fuzz",
     .numerics = "f32",
-    .vocab = 8,
-    .head_rows = 1,
     .state_bytes = 12,
     .output_bytes = 32,
-    .phase = {[ABI_PREFILL] = {{0, 0}, {0, 0}, 16, 0, 0, 1}},
+    .entries = &entry,
+    .outputs = &logits,
+    .nentries = 1,
+    .noutputs = 1,
     .states = states,
     .nstates = RT_COUNT(states),
 };

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight W: f32[8,8] init=ones
   state ks: f32[S,16]
@@ -30,7 +31,7 @@ graph "t" model {
   y5 = attention(q, K, V) {heads=4, head_dim=8, groups=2, scale=0.5, window=0}
   y6 = attention(q, K, V) {heads=4, head_dim=8, groups=2}
   y7 = K + 1
-  o = take(q)
+  o = take(q, pick)
   output o
 }
 --ERR--

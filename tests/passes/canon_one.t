@@ -19,7 +19,7 @@ graph "t" model {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,8] init=ones
   x: f32[T,8] = embed(ids, e)

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[8,4,8] init=ones
   x = embed(ids, e)
@@ -14,7 +15,7 @@ graph "t" model {
   u: f32[T*99999,8] = neg(x)
   v: f32[R*2,8] = neg(x)
   y: f32[T*x,8] = neg(x)
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--

@@ -1,6 +1,6 @@
 choose_form: decode takes the recurrent form, whatever was asked for.
 --ARGS--
-compile @IN@ --stop-after choose_form --phase decode --chunk 16 --cpu x86-64-v4
+compile @IN@ --stop-after choose_form --entry decode --chunk 16 --cpu x86-64-v4
 --IN--
 include ssd.ir D=8 W=34 H=2 N=16 P=4
 --EXPECT--
@@ -8,7 +8,7 @@ graph "t" model {
   weights "init:reference"
   block 64
   rows 4
-  phase decode
+  entry decode
   input ids: i32[T]
   weight e: f32[16,8] init=ones
   weight w: f32[34,8] init=ones

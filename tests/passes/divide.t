@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[36,8] init=ones
   weight b: f32[36] init=ones
@@ -17,9 +18,9 @@ graph "t" model {
   z, v, u, dt = split(p) {sizes=[8, 8, 16, 4]}
   c = conv1d(u, k, _, s)
   g = mul(z, v)
-  y1 = take(g)
-  y2 = take(c)
-  y3 = take(dt)
+  y1 = take(g, pick)
+  y2 = take(c, pick)
+  y3 = take(dt, pick)
   output y1
   output y2
   output y3
@@ -29,8 +30,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[36,8] init=ones
   weight b: f32[36] init=ones
@@ -43,9 +45,9 @@ graph "t" lowered {
   z: f32[T,8], v: f32[T,8] = split(t3) {sizes=[8, 8]}
   c: f32[T,16] = conv1d(u, k, _, s)
   g: f32[T,8] = mul(z, v)
-  y1: f32[R,8] = take(g)
-  y2: f32[R,16] = take(c)
-  y3: f32[R,4] = take(dt)
+  y1: f32[R,8] = take(g, pick)
+  y2: f32[R,16] = take(c, pick)
+  y3: f32[R,4] = take(dt, pick)
   output y1
   output y2
   output y3

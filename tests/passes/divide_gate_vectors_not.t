@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   weight w: f32[128,32] init=ones
   weight w2: f32[128,32] init=ones
@@ -16,7 +17,7 @@ graph "t" model {
   h = linear(mul(silu(mul(a, 0.5)), up), d)
   up2, a2 = split(linear(h, w2)) {sizes=[64, 64]}
   h2 = linear(mul(gelu(a2), up2), d)
-  y = take(h2)
+  y = take(h2, pick)
   output y
 }
 --EXPECT--
@@ -24,8 +25,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   weight w: f32[128,32] init=ones
   weight w2: f32[128,32] init=ones
@@ -42,7 +44,7 @@ graph "t" lowered {
   t6: f32[T,64] = gelu(a2)
   t7: f32[T,64] = mul(t6, up2)
   h2: f32[T,32] = linear(t7, d)
-  y: f32[R,32] = take(h2)
+  y: f32[R,32] = take(h2, pick)
   output y
 }
 --COUNT--

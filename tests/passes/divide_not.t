@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[24,8] init=ones
   weight w2: f32[24,8] init=ones
@@ -28,13 +29,13 @@ graph "t" model {
   z3, u3 = split(p3) {sizes=[8, 16]}
   c3 = conv1d(u3, k, _, s3)
   r3 = silu(p3)
-  y1 = take(z)
-  y2 = take(a)
-  y3 = take(z2)
-  y4 = take(c2)
-  y5 = take(z3)
-  y6 = take(c3)
-  y7 = take(r3)
+  y1 = take(z, pick)
+  y2 = take(a, pick)
+  y3 = take(z2, pick)
+  y4 = take(c2, pick)
+  y5 = take(z3, pick)
+  y6 = take(c3, pick)
+  y7 = take(r3, pick)
   output y1
   output y2
   output y3
@@ -48,8 +49,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[24,8] init=ones
   weight w2: f32[24,8] init=ones
@@ -71,13 +73,13 @@ graph "t" lowered {
   z3: f32[T,8], u3: f32[T,16] = split(p3) {sizes=[8, 16]}
   c3: f32[T,16] = conv1d(u3, k, _, s3)
   r3: f32[T,24] = silu(p3)
-  y1: f32[R,8] = take(z)
-  y2: f32[R,16] = take(a)
-  y3: f32[R,8] = take(z2)
-  y4: f32[R,16] = take(c2)
-  y5: f32[R,8] = take(z3)
-  y6: f32[R,16] = take(c3)
-  y7: f32[R,24] = take(r3)
+  y1: f32[R,8] = take(z, pick)
+  y2: f32[R,16] = take(a, pick)
+  y3: f32[R,8] = take(z2, pick)
+  y4: f32[R,16] = take(c2, pick)
+  y5: f32[R,8] = take(z3, pick)
+  y6: f32[R,16] = take(c3, pick)
+  y7: f32[R,24] = take(r3, pick)
   output y1
   output y2
   output y3

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[24,8] init=ones
   weight k: f32[16,1,4] init=ones
@@ -15,8 +16,8 @@ graph "t" model {
   p = linear(x, w)
   z, u = split(p) {sizes=[8, 16]}
   c = conv1d(u, k, _, s)
-  y1 = take(z)
-  y2 = take(c)
+  y1 = take(z, pick)
+  y2 = take(c, pick)
   output y1
   output y2
 }
@@ -25,8 +26,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[24,8] init=ones
   weight k: f32[16,1,4] init=ones
@@ -35,8 +37,8 @@ graph "t" lowered {
   p: f32[T,24] = linear(x, w)
   z: f32[T,8], u: f32[T,16] = split(p) {sizes=[8, 16]}
   c: f32[T,16] = conv1d(u, k, _, s)
-  y1: f32[R,8] = take(z)
-  y2: f32[R,16] = take(c)
+  y1: f32[R,8] = take(z, pick)
+  y2: f32[R,16] = take(c, pick)
   output y1
   output y2
 }

@@ -7,6 +7,7 @@ graph "t" lowered {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[8,4,8] init=ones
   x = embed(ids, e)
@@ -24,7 +25,7 @@ graph "t" lowered {
   y5 = experts_i8(xq, xs, c, e, s1)
   n = pack(e) {panel=16}
   y6 = experts(x, c, n) {out=4}
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--

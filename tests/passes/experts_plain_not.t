@@ -9,13 +9,14 @@ graph "t" kernel {
   slab_bytes 8192
   output_bytes 128
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[8,8,8] init=ones
   kernel rows {part=rows} { x: f32[T,8] @slab+0/8 = embed(ids, e) }
   kernel route {part=rows} { c: i32[T*1] @slab+2048/1, p: f32[T*1,1] = route(x) {top=1, score=softmax} }
   kernel w {part=cols} { y: f32[T*1,8] @slab+4096/8 = experts(x, c, w) }
   kernel fold {part=rows} { f: f32[T,8] @slab+6144/8 = fold(y) {top=1} }
-  kernel take {part=rows} { o: f32[R,8] @output+0/8 = take(f) }
+  kernel take {part=rows} { o: f32[R,8] @output+0/8 = take(f, pick) }
   output o
 }
 --ERR--

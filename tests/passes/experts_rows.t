@@ -7,6 +7,7 @@ graph "t" model {
   block 1000000
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,4096] init=ones
   weight w: f32[4096,8,4096] init=ones
   x = embed(ids, e)
@@ -14,7 +15,7 @@ graph "t" model {
   a = experts(x, c, w)
   y = mul(a, p)
   f = fold(y) {top=4096}
-  o = take(f)
+  o = take(f, pick)
   output o
 }
 --ERR--

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight b: f32[7] init=ones
   weight w: f32[8,4,8] init=ones
@@ -24,7 +25,7 @@ graph "t" model {
   r6, s6 = route(x) {top=5, score=sigmoid, groups=4, kept=2}
   r7, s7 = route(x) {top=2, score=rank}
   r8, s8 = route(x) {top=2, score=softmax, normalise=2}
-  z = take(x)
+  z = take(x, pick)
   r9, s9 = route(z) {top=2, score=softmax}
   y = experts(x, c, w)
   y1 = experts(x, c, n)
@@ -38,7 +39,7 @@ graph "t" model {
   a = add(y, v)
   f1 = fold(y) {top=3}
   f2 = fold(x) {top=1}
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--
@@ -58,7 +59,7 @@ error: `experts`: operand 2, `p`, is f32[T*2,1], expected i32[T*k]: it is the ex
 error: `experts`: operand 2, `ids`, is i32[T], expected i32[T*k]: it is the expert of each row
 error: `experts`: operand 1, `v`, is f32[T*3,4], expected rows T or T*2: they go to the experts of operand 2
 error: `experts`: operand 1, `z`, is f32[R,8], expected rows T or T*2: they go to the experts of operand 2
-error: `add`: operands are f32[T*2,4] and f32[T*3,4]: neither repeats over the other ([rows,W] takes [rows,W], [rows,1], [W] or a number)
+error: `add`: operands are f32[T*2,4] and f32[T*3,4]: neither repeats over the other ([rows,W] takes [rows,W], [rows,1], [W] or a number; of weights [E,O,W] takes [W] as well)
 error: `fold`: operand 1, `y`, is f32[T*2,4], expected rows T*3: that many of each token are added up, as `top` says
 error: `fold`: operand 1, `x`, is f32[T,8], expected rows T*1: that many of each token are added up, as `top` says
 --EXIT--

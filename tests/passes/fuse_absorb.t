@@ -22,7 +22,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,8] init=ones
   weight w: f32[4,4] init=ones

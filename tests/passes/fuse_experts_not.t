@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight g: f32[4,8] init=ones
   weight w: f32[4,8,8] init=ones
@@ -21,7 +22,7 @@ graph "t" model {
   h = fold(b) {top=3}
   r = add(f, h)
   t = add(r, x)
-  o = take(t)
+  o = take(t, pick)
   output o
 }
 --EXPECT--
@@ -29,8 +30,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight g: f32[4,8] init=ones
   weight w: f32[4,8,8] init=ones
@@ -68,7 +70,7 @@ graph "t" kernel {
     t: f32[T,8] = add(r, x)
   }
   kernel take {
-    o: f32[R,8] = take(t)
+    o: f32[R,8] = take(t, pick)
   }
   output o
 }

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight selective_scan.weight: f32[34,8] init=ones
   weight A_log: f32[2] init=ones
@@ -19,7 +20,7 @@ graph "t" model {
   y = ssd(x, q, A_log, B, C, _, s) {heads=2, head_dim=4, groups=1, state=16}
   b, c, rest = split(p) {sizes=[3, 3, 28]}
   z = selective_scan(y, x, A, b, c, _, h)
-  last = take(z)
+  last = take(z, pick)
   output last
 }
 --EXPECT--
@@ -27,8 +28,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight selective_scan.weight: f32[34,8] init=ones
   weight A_log: f32[2] init=ones
@@ -57,7 +59,7 @@ graph "t" kernel {
     z: f32[T,8] = selective_scan(y, x, A, b, c, _, h)
   }
   kernel take {
-    last: f32[R,8] = take(z)
+    last: f32[R,8] = take(z, pick)
   }
   output last
 }

@@ -23,7 +23,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,64] init=ones
   weight v: f32[128,64] init=ones

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[128,64] init=ones
   weight v: f32[64,64] init=ones
@@ -15,7 +16,7 @@ graph "t" model {
   a, b = split(p) {sizes=[64, 64]}
   q = linear(a, v)
   y = linear(q, v)
-  h = take(b)
+  h = take(b, pick)
   output h
   output y
 }
@@ -24,8 +25,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[128,64] init=ones
   weight v: f32[64,64] init=ones
@@ -62,7 +64,7 @@ graph "t" kernel {
     y: f32[T,64] = linear_i8(t11, t12, t18, t19) {out=64}
   }
   kernel take {
-    h: f32[R,64] = take(b)
+    h: f32[R,64] = take(b, pick)
   }
   output h
   output y

@@ -8,6 +8,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[12,8] init=ones
   weight b: f32[12] init=ones
@@ -15,7 +16,7 @@ graph "t" model {
   r = regroup(w) {sizes=[3, 3], groups=2, factors=[1, 0.5]}
   s = regroup(b) {sizes=[3, 3], groups=2}
   y = linear(x, r, s)
-  o = take(y)
+  o = take(y, pick)
   output o
 }
 --EXPECT--
@@ -23,11 +24,12 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 5120
   param_bytes 960
   output_bytes 192
   input ids: i32[T] @input+0/1
+  input pick: i32[R] @input+0/1
   weight e: f32[16,8] init=ones
   weight w: f32[12,8] init=ones
   weight b: f32[12] init=ones
@@ -47,7 +49,7 @@ graph "t" kernel {
     y: f32[T,12] @slab+2048/12 = linear(x, t1, s) {out=12, matmul=emitted}
   }
   kernel take {part=rows, pieces=4} {
-    o: f32[R,12] @output+0/12 = take(y)
+    o: f32[R,12] @output+0/12 = take(y, pick)
   }
   output o
 }

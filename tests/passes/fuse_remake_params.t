@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight n: f32[64] init=ones
   weight w: f32[70,64] init=ones
@@ -14,8 +15,8 @@ graph "t" model {
   u = rmsnorm(x, n) {eps=1e-05}
   p = linear(u, w) {precise=6}
   z, dt = split(p) {sizes=[64, 6]}
-  h = take(z)
-  q = take(dt)
+  h = take(z, pick)
+  q = take(dt, pick)
   output h
   output q
 }
@@ -24,8 +25,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight n: f32[64] init=ones
   weight w: f32[70,64] init=ones
@@ -55,10 +57,10 @@ graph "t" kernel {
     z: f32[T,64] = linear_i8(t7, t8, t14, t15) {out=64}
   }
   kernel take {
-    h: f32[R,64] = take(z)
+    h: f32[R,64] = take(z, pick)
   }
   kernel take {
-    q: f32[R,6] = take(dt)
+    q: f32[R,6] = take(dt, pick)
   }
   output h
   output q

@@ -24,7 +24,7 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,8] init=ones
   weight w: f32[8,8] init=ones

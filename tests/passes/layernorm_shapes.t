@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[8] init=ones
   weight v: f32[5] init=ones
@@ -17,7 +18,7 @@ graph "t" model {
   y3 = layernorm(x, w, m) {eps=1e-5}
   y4 = layernorm(m, w) {eps=1e-5}
   y8 = gelu_erf(ids)
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--

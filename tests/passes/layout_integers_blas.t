@@ -8,8 +8,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   x: f32[T,64] = embed(ids, e)
@@ -22,8 +23,8 @@ graph "t" lowered {
   t13: u8[1,16,64,4] = pack(t8) {panel=64}
   t14: f32[1,1,64] = pack(t9) {panel=64}
   z: f32[T,64] = linear_i8(t6, t7, t13, t14) {out=64}
-  h: f32[R,64] = take(z)
-  q: f32[R,6] = take(dt)
+  h: f32[R,64] = take(z, pick)
+  q: f32[R,6] = take(dt, pick)
   output h
   output q
 }

@@ -7,14 +7,15 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   weight b: f32[70] init=ones
   x: f32[T,64] = embed(ids, e)
   p = linear(x, w, b) {precise=6}
   z, dt = split(p) {sizes=[64, 6]}
-  h = take(z)
-  q = take(dt)
+  h = take(z, pick)
+  q = take(dt, pick)
   output h
   output q
 }
@@ -23,8 +24,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   weight b: f32[70] init=ones
@@ -38,8 +40,8 @@ graph "t" lowered {
   t13: u8[1,16,64,4] = pack(t8) {panel=64}
   t14: f32[1,1,64] = pack(t9) {panel=64}
   z: f32[T,64] = linear_i8(t6, t7, t13, t14, b) {out=64}
-  h: f32[R,64] = take(z)
-  q: f32[R,6] = take(dt)
+  h: f32[R,64] = take(z, pick)
+  q: f32[R,6] = take(dt, pick)
   output h
   output q
 }

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   state ks: f32[S,8]
   state vs: f32[S,8]
@@ -17,7 +18,7 @@ graph "t" model {
   y = attention(q, K, V) {heads=4, head_dim=4, groups=2, scale=0.5, window=32}
   y2 = attention(q, K, V) {heads=4, head_dim=4, groups=2, scale=0.5, window=48}
   z = y + y2
-  o = take(z)
+  o = take(z, pick)
   output o
 }
 --EXPECT--
@@ -25,8 +26,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   state ks: f32[S,8]
   state vs: f32[S,8]
@@ -37,6 +39,6 @@ graph "t" lowered {
   y: f32[T,16] = attention(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5, window=32}
   y2: f32[T,16] = attention(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5, window=48}
   z: f32[T,16] = add(y, y2)
-  o: f32[R,16] = take(z)
+  o: f32[R,16] = take(z, pick)
   output o
 }

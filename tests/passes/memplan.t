@@ -8,6 +8,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[32,8] init=ones
   weight v: f32[16,12] init=ones
@@ -19,7 +20,7 @@ graph "t" model {
   d = silu(c)
   f = linear(d, v)
   g = linear(f, r)
-  h = take(g)
+  h = take(g, pick)
   y = linear(h, q)
   output y
 }
@@ -28,11 +29,12 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 13312
   param_bytes 3328
   output_bytes 256
   input ids: i32[T] @input+0/1
+  input pick: i32[R] @input+0/1
   weight e: f32[16,8] init=ones
   weight w: f32[32,8] init=ones
   weight v: f32[16,12] init=ones
@@ -67,7 +69,7 @@ graph "t" kernel {
     g: f32[T,8] @slab+4096/8 = linear(f, t3) {out=8, matmul=emitted}
   }
   kernel take {part=rows, pieces=4} {
-    h: f32[R,8] @slab+0/8 = take(g)
+    h: f32[R,8] @slab+0/8 = take(g, pick)
   }
   kernel lm_head {tile=12, part=grid, pieces=16} {
     y: f32[R,16] @output+0/16 = linear(h, t4) {out=16, matmul=emitted}

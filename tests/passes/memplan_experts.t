@@ -8,11 +8,12 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 38912
   param_bytes 53248
   output_bytes 640
   input ids: i32[T] @input+0/1
+  input pick: i32[R] @input+0/1
   weight e: f32[16,64] init=ones
   weight g: f32[4,64] init=ones
   weight w: f32[4,40,64] init=ones
@@ -40,7 +41,7 @@ graph "t" kernel {
     f: f32[T,40] @slab+0/40 = fold(y) {top=2}
   }
   kernel take {part=rows, pieces=4} {
-    o: f32[R,40] @output+0/40 = take(f)
+    o: f32[R,40] @output+0/40 = take(f, pick)
   }
   output o
 }

@@ -7,13 +7,14 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   x: f32[T,8] = embed(ids, e)
   a, b = split(x) {sizes=[4, 4]}
   c = silu(a)
   d, f = split(c) {sizes=[2, 2]}
   g = exp(d)
-  y = take(g)
+  y = take(g, pick)
   output y
 }
 --EXPECT--
@@ -21,10 +22,11 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   slab_bytes 3072
   output_bytes 64
   input ids: i32[T] @input+0/1
+  input pick: i32[R] @input+0/1
   weight e: f32[16,8] init=ones
   kernel embed {part=rows, pieces=4} {
     x: f32[T,8] @slab+0/8 = embed(ids, e)
@@ -38,7 +40,7 @@ graph "t" kernel {
     g: f32[T,2] @slab+0/2 = exp(d)
   }
   kernel take {part=rows, pieces=4} {
-    y: f32[R,2] @output+0/2 = take(g)
+    y: f32[R,2] @output+0/2 = take(g, pick)
   }
   output y
 }

@@ -7,13 +7,14 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,130] init=ones
   weight w: f32[130,130] init=ones
   weight q: f32[16,130] init=ones
   x: f32[T,130] = embed(ids, e)
   a = linear(x, w)
   b = silu(a)
-  h = take(b)
+  h = take(b, pick)
   y = linear(h, q)
   output y
 }

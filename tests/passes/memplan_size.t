@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[32,8] init=ones
   weight v: f32[16,12] init=ones
@@ -18,7 +19,7 @@ graph "t" model {
   d = silu(c)
   f = linear(d, v)
   g = linear(f, r)
-  h = take(g)
+  h = take(g, pick)
   y = linear(h, q)
   output y
 }

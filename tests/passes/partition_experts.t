@@ -8,8 +8,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[4,64] init=ones
   weight w: f32[4,40,64] init=ones
@@ -37,7 +38,7 @@ graph "t" kernel {
     f: f32[T,40] = fold(y) {top=2}
   }
   kernel take {part=rows, pieces=4} {
-    o: f32[R,40] = take(f)
+    o: f32[R,40] = take(f, pick)
   }
   output o
 }

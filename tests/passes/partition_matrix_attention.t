@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   state ks: f32[S,8]
   state vs: f32[S,8]
@@ -15,7 +16,7 @@ graph "t" model {
   K = keep(k, ks)
   V = keep(v, vs)
   y = attention(q, K, V) {heads=4, head_dim=4, groups=2, scale=0.5}
-  o = take(y)
+  o = take(y, pick)
   output o
 }
 --EXPECT--
@@ -23,8 +24,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   state ks: bf16[S,8]
   state vs: bf16[S,8]
@@ -42,7 +44,7 @@ graph "t" kernel {
     y: f32[T,16] = attention(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5}
   }
   kernel take {part=rows, pieces=4} {
-    o: f32[R,16] = take(y)
+    o: f32[R,16] = take(y, pick)
   }
   output o
 }

@@ -1,12 +1,13 @@
 partition: decode, whose rows are one of each sequence, has its attention on vectors.
 --ARGS--
-compile @IN@ --stop-after partition --dtype bf16 --cpu sapphirerapids --phase decode
+compile @IN@ --stop-after partition --dtype bf16 --cpu sapphirerapids --entry decode
 --IN--
 graph "t" model {
   weights "init:reference"
   block 16
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   state ks: f32[S,8]
   state vs: f32[S,8]
@@ -15,7 +16,7 @@ graph "t" model {
   K = keep(k, ks)
   V = keep(v, vs)
   y = attention(q, K, V) {heads=4, head_dim=4, groups=2, scale=0.5}
-  o = take(y)
+  o = take(y, pick)
   output o
 }
 --EXPECT--
@@ -23,8 +24,9 @@ graph "t" kernel {
   weights "init:reference"
   block 16
   rows 4
-  phase decode
+  entry decode
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   state ks: bf16[S,8]
   state vs: bf16[S,8]
@@ -42,7 +44,7 @@ graph "t" kernel {
     y: f32[T,16] = attention(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5}
   }
   kernel take {part=rows} {
-    o: f32[R,16] = take(y)
+    o: f32[R,16] = take(y, pick)
   }
   output o
 }

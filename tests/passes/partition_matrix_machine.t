@@ -6,8 +6,9 @@ graph "t" kernel {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,32] init=ones
   weight w: bf16[32,32] init=ones
   kernel pack_w {part=rows} {
@@ -21,11 +22,11 @@ graph "t" kernel {
     y: f32[T,32] = linear(x, p) {out=32, matmul=emitted}
   }
   kernel pick {part=rows} {
-    out: f32[R,32] = take(y)
+    out: f32[R,32] = take(y, pick)
   }
   output out
 }
 --ERR--
-@IN@:17:20: error: kernel w: unit=matrix wants a machine whose matrix unit multiplies the weight, bf16[1,16,32,2], in panels of 32 columns
+@IN@:18:20: error: kernel w: unit=matrix wants a machine whose matrix unit multiplies the weight, bf16[1,16,32,2], in panels of 32 columns
 --EXIT--
 2

@@ -8,23 +8,22 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[4,64] init=ones
   weight w: f32[4,40,64] init=ones
   x: f32[T,64] = embed(ids, e)
-  t1: bf16[4,64] = cast(g) {to=bf16}
-  t2: bf16[T,64] = cast(x) {to=bf16}
-  s: f32[T,4] = linear(t2, t1)
+  s: f32[T,4] = linear(x, g)
   c: i32[T*2], p: f32[T*2,1] = route(s) {top=2, score=softmax, normalise=1}
-  t3: i8[T,64], t4: f32[T,1] = quantise(x)
-  t5: u4[4,40,64], t6: bf16[4,40,2], t7: bf16[4,40,2] = quantise_u4(w) {group=32}
-  a: f32[T*2,40] = experts_u4(t3, t4, c, t5, t6, t7) {group=32}
+  t1: i8[T,64], t2: f32[T,1] = quantise(x)
+  t3: u4[4,40,64], t4: bf16[4,40,2], t5: bf16[4,40,2] = quantise_u4(w) {group=32}
+  a: f32[T*2,40] = experts_u4(t1, t2, c, t3, t4, t5) {group=32}
   b: f32[T*2,40] = silu(a)
   y: f32[T*2,40] = mul(b, p)
   f: f32[T,40] = fold(y) {top=2}
-  o: f32[R,40] = take(f)
+  o: f32[R,40] = take(f, pick)
   output o
 }
 --COUNT--

@@ -8,8 +8,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[4,64] init=ones
   weight w: f32[4,40,64] init=ones
@@ -20,7 +21,7 @@ graph "t" lowered {
   b: f32[T*2,40] = silu(a)
   y: f32[T*2,40] = mul(b, p)
   f: f32[T,40] = fold(y) {top=2}
-  o: f32[R,40] = take(f)
+  o: f32[R,40] = take(f, pick)
   output o
 }
 --COUNT--

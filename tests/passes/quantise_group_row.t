@@ -8,7 +8,7 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,64] init=ones
   weight w: f32[6,64] init=ones

@@ -6,7 +6,7 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
@@ -20,7 +20,7 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones

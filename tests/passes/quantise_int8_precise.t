@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   weight b: f32[70] init=ones
@@ -14,8 +15,8 @@ graph "t" model {
   p = linear(x, w, b) {precise=6}
   z, v, dt = split(p) {sizes=[32, 32, 6]}
   a = mul(z, v)
-  h = take(a)
-  q = take(dt)
+  h = take(a, pick)
+  q = take(dt, pick)
   output h
   output q
 }
@@ -24,8 +25,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   weight b: f32[70] init=ones
@@ -38,8 +40,8 @@ graph "t" lowered {
   t11: f32[T,64] = linear_i8(t7, t8, t9, t10, b)
   z: f32[T,32], v: f32[T,32] = split(t11) {sizes=[32, 32]}
   a: f32[T,32] = mul(z, v)
-  h: f32[R,32] = take(a)
-  q: f32[R,6] = take(dt)
+  h: f32[R,32] = take(a, pick)
+  q: f32[R,6] = take(dt, pick)
   output h
   output q
 }

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   weight v: f32[70,64] init=ones
@@ -16,11 +17,11 @@ graph "t" model {
   q = linear(x, v) {precise=6}
   a, c = split(q) {sizes=[64, 6]}
   r = silu(q)
-  y1 = take(z)
-  y2 = take(dt)
-  y3 = take(a)
-  y4 = take(c)
-  y5 = take(r)
+  y1 = take(z, pick)
+  y2 = take(dt, pick)
+  y3 = take(a, pick)
+  y4 = take(c, pick)
+  y5 = take(r, pick)
   output y1
   output y2
   output y3
@@ -32,8 +33,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   weight v: f32[70,64] init=ones
@@ -46,11 +48,11 @@ graph "t" lowered {
   q: f32[T,70] = linear_i8(t1, t2, t6, t7)
   a: f32[T,64], c: f32[T,6] = split(q) {sizes=[64, 6]}
   r: f32[T,70] = silu(q)
-  y1: f32[R,65] = take(z)
-  y2: f32[R,5] = take(dt)
-  y3: f32[R,64] = take(a)
-  y4: f32[R,6] = take(c)
-  y5: f32[R,70] = take(r)
+  y1: f32[R,65] = take(z, pick)
+  y2: f32[R,5] = take(dt, pick)
+  y3: f32[R,64] = take(a, pick)
+  y4: f32[R,6] = take(c, pick)
+  y5: f32[R,70] = take(r, pick)
   output y1
   output y2
   output y3

@@ -8,8 +8,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight w: f32[70,64] init=ones
   x: f32[T,64] = embed(ids, e)
@@ -18,8 +19,8 @@ graph "t" lowered {
   t6: i8[64,64], t7: f32[64,1] = quantise_i8(w) {rows=64}
   t8: f32[T,64] = linear_i8(t4, t5, t6, t7)
   z: f32[T,64] = split(t8) {sizes=[64]}
-  h: f32[R,64] = take(z)
-  q: f32[R,6] = take(dt)
+  h: f32[R,64] = take(z, pick)
+  q: f32[R,6] = take(dt, pick)
   output h
   output q
 }

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,24] init=ones
   state ks: f32[S,6]
   state vs: f32[S,6]
@@ -15,7 +16,7 @@ graph "t" model {
   K = keep(k, ks)
   V = keep(v, vs)
   y = attention(q, K, V) {heads=4, head_dim=3, groups=2, scale=0.5}
-  o = take(y)
+  o = take(y, pick)
   output o
 }
 --EXPECT--
@@ -23,8 +24,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,24] init=ones
   state ks: f32[S,6]
   state vs: f32[S,6]
@@ -33,6 +35,6 @@ graph "t" lowered {
   K: f32[S,6] = keep(k, ks)
   V: f32[S,6] = keep(v, vs)
   y: f32[T,12] = attention(q, K, V) {groups=2, heads=4, head_dim=3, scale=0.5}
-  o: f32[R,12] = take(y)
+  o: f32[R,12] = take(y, pick)
   output o
 }

@@ -1,6 +1,6 @@
 quantise: states of an SSD are kept in bf16 on request, those of a convolution are not.
 --ARGS--
-compile @IN@ --stop-after quantise --state-dtype bf16 --phase decode --cpu znver4
+compile @IN@ --stop-after quantise --state-dtype bf16 --entry decode --cpu znver4
 --IN--
 graph "t" model {
   weights "init:reference"
@@ -23,7 +23,7 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase decode
+  entry decode
   input ids: i32[T]
   weight e: f32[16,22] init=ones
   weight k: f32[22,1,4] init=ones

@@ -1,6 +1,6 @@
 quantise: a state stays as it is: f32 where nothing is asked for, bf16 where the text says so.
 --ARGS--
-compile @IN@ --stop-after quantise --phase decode --cpu znver4
+compile @IN@ --stop-after quantise --entry decode --cpu znver4
 --IN--
 graph "t" model {
   weights "init:reference"
@@ -25,7 +25,7 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase decode
+  entry decode
   input ids: i32[T]
   weight e: f32[16,22] init=ones
   weight k: f32[22,1,4] init=ones

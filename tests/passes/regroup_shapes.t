@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight w: f32[12,8] init=ones
   x = embed(ids, e)
@@ -15,9 +16,9 @@ graph "t" model {
   r3 = regroup(w) {sizes=[3, 3], groups=2, factors=[1]}
   r4 = regroup(w) {sizes=[1, 2], groups=2, repeat=3}
   r5 = regroup(w) {sizes=[1, 2], groups=2, repeat=0}
-  t = take(x)
+  t = take(x, pick)
   c1 = concat(x, t)
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   input positions: i32[T]
   weight e: f32[16,24] init=ones
   x = embed(ids, e)
@@ -23,7 +24,7 @@ graph "t" model {
   y2 = rope(x, w) {head_dim=12}
   y3 = rope(x, e) {head_dim=12}
   b = embed(positions, e)
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--
@@ -37,6 +38,6 @@ error: `angles`: scaling=none takes 0 factors
 error: `rope`: 24 columns do not divide into heads of head_dim=7
 error: `rope`: 16 angles turn pairs of a head's 12 channels
 error: `rope`: operand 2, `e`, is a weight, expected an activation
-error: `embed`: rows of a table are picked by `ids` alone, not by `positions`
+error: `embed`: operand 1, `positions`, is an input, expected the input `ids: i32[T]`, token ids
 --EXIT--
 2

@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight b: f32[16,3] init=ones
   weight A: f32[3,8] init=ones
@@ -22,7 +23,7 @@ graph "t" model {
   y4 = selective_scan(x, x, A, B, B, v, s)
   y5 = selective_scan(x, x, A, B, B, _, r)
   t = transpose(v)
-  o = take(x)
+  o = take(x, pick)
   output o
 }
 --ERR--

@@ -47,7 +47,8 @@ graph_text(Arena *arena, const Case *t, int kept)
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     return arena_printf(
         arena,
-        "graph \"attention\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"attention\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: "
+        "i32[R]\n"
         " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
         " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
         " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
@@ -59,7 +60,7 @@ graph_text(Arena *arena, const Case *t, int kept)
         " kernel values {part=rows} { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
         " kernel attend {part=heads%s} { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
         "scale=%g%s%s}\n  y = add(a, q) }\n"
-        " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
+        " kernel pick {part=rows} { out = take(y, pick) }\n output out\n}\n",
         ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, rows,
         t->head_dim, rows, t->unit ? ", unit=matrix" : "", t->heads, t->head_dim, t->groups,
         0.5 / sqrt(t->head_dim), window, t->more);
@@ -114,4 +115,117 @@ Test(attention, may_look_at_fewer_tokens_than_stay)
         for (size_t n = 0; n < COUNT_OF(kept); n++)
             if (cases[i].window && cases[i].window < 48)
                 expect_agreement(&cases[i], cases[i].unit ? "native+model" : "native", kept[n], 0);
+}
+
+/* Scores of every row that grow or fall with the position of the key, by its number. */
+typedef enum { SLOWLY_UP, UP, DOWN, FAR_APART, SLOPES } Slope;
+
+static double
+slope_at(Slope slope, int i)
+{
+    switch (slope) {
+    case SLOWLY_UP:
+        return 128 * i;
+    case UP:
+        return 4096 * i;
+    case DOWN:
+        return -4096 * i;
+    default:
+        return (i % 2 ? -0x1p16 : 0x1p16) * (8 + i % 8);
+    }
+}
+
+/* Token i is the i-th of a pass; queries look at the first channel alone, and numbers are few bits
+ * long, so that keys of 16 bits hold them. */
+static void
+put_slope(KernelRun *run, const Case *t, Slope slope)
+{
+    int64_t count = 0;
+    const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
+    float *queries = kernel_run_weight(run, "qt", &count);
+    for (int64_t i = 0; i < count; i++)
+        queries[i] = i % q % t->head_dim == 0;
+    float *keys = kernel_run_weight(run, "kt", &count); /* the graph keeps what they lack of 0 */
+    for (int64_t i = 0; i < count; i++)
+        keys[i] = i % kv % t->head_dim == 0 ? (float)-slope_at(slope, (int)(i / kv)) : 0;
+    for (int i = 0; i < ROWS; i++)
+        kernel_run_ids(run)[i] = i;
+}
+
+static const Case slopes[] = {
+    {4, 2, 64,  0,  "bf16", "", true },
+    {3, 3, 18,  70, "bf16", "", true },
+    {2, 1, 128, 0,  "bf16", "", false},
+};
+
+/* The greatest score so far is left behind by any number of powers of two. */
+Test(attention, holds_at_scores_of_any_size)
+{
+    const RunCall calls[] = {
+        {.nseg = 1, .len = {ROWS},          .slot = {1},    .parts = 1},
+        {.nseg = 2, .len = {20, ROWS - 20}, .slot = {0, 1}, .parts = 3},
+    };
+    for (size_t u = 0; u < COUNT_OF(cpus); u++)
+        for (size_t i = 0; i < COUNT_OF(slopes) * SLOPES && cpu_runs_here(cpus[u]); i++) {
+            const Case *t = &slopes[i / SLOPES];
+            if (t->unit && !has_unit(cpus[u]))
+                continue;
+            Arena *arena = arena_new();
+            KernelRun *run = kernel_run_open(graph_text(arena, t, t->window), cpus[u]);
+            put_slope(run, t, (Slope)(i % SLOPES));
+            for (size_t n = 0; n < COUNT_OF(calls); n++) {
+                int64_t count = 0;
+                const float *got = kernel_run_code(run, &calls[n], &count);
+                const double *want = kernel_run_interp(run, &calls[n], &count);
+                double worst = 0;
+                for (int64_t k = 0; k < count; k++) {
+                    const double off = fabs(got[k] - want[k]) / (1 + fabs(want[k]));
+                    worst = off > worst || isnan(off) ? off : worst;
+                }
+                cr_expect(worst <= 2e-2, "%s, %d heads of %d, slope %zu, call %zu: off by %g",
+                          cpus[u], t->heads, t->head_dim, i % SLOPES, n, worst);
+            }
+            kernel_run_close(run);
+            arena_free(arena);
+        }
+}
+
+/* A row's numbers depend neither on how its prompt was divided nor on what stands beside it. */
+Test(attention, gives_the_same_bits_however_a_prompt_is_divided)
+{
+    enum { FIRST = 33 };
+    const RunCall whole = {.nseg = 1, .len = {ROWS}, .slot = {1}, .parts = 1};
+    const RunCall first = {.nseg = 1, .len = {FIRST}, .slot = {1}, .parts = 2};
+    const RunCall rest = {
+        .nseg = 2, .len = {ROWS - FIRST, 9},
+             .slot = {1,            2},
+             .parts = 3
+    };
+    for (size_t i = 0; i < COUNT_OF(slopes) * (SLOPES + 1); i++) {
+        const Case *t = &slopes[i / (SLOPES + 1)];
+        Arena *arena = arena_new();
+        KernelRun *run[2];
+        const float *out[2];
+        int64_t count = 0, width = (int64_t)t->heads * t->head_dim;
+        for (int k = 0; k < 2; k++) {
+            run[k] = kernel_run_open(graph_text(arena, t, t->window), "native+model");
+            if (i % (SLOPES + 1) < SLOPES)
+                put_slope(run[k], t, (Slope)(i % (SLOPES + 1)));
+            int32_t *ids = kernel_run_ids(run[k]);
+            for (int n = 0; n < ROWS; n++)
+                ids[n] = n;
+            if (k == 1) {
+                kernel_run_code(run[k], &first, &count);
+                for (int n = 0; n < ROWS; n++)
+                    ids[n] = (n + FIRST) % ROWS;
+            }
+            out[k] = kernel_run_code(run[k], k == 0 ? &whole : &rest, &count);
+        }
+        cr_expect_eq(memcmp(out[0] + FIRST * width, out[1],
+                            (size_t)((ROWS - FIRST) * width) * sizeof(float)),
+                     0, "%d heads of %d, slope %zu", t->heads, t->head_dim, i % (SLOPES + 1));
+        for (int k = 0; k < 2; k++)
+            kernel_run_close(run[k]);
+        arena_free(arena);
+    }
 }

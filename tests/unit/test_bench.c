@@ -226,11 +226,12 @@ Test(bench, attention_has_operations)
 {
     static const char text[] =
         "graph \"t\" model {\n  weights \"init:reference\"\n  block 4\n  rows 1\n"
-        "  input ids: i32[T]\n  weight e: f32[64,8] init=ones\n  state ks: f32[S,8]\n"
+        "  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[64,8] init=ones\n  state ks: "
+        "f32[S,8]\n"
         "  state vs: f32[S,8]\n  state kw: f32[S,8]\n  state vw: f32[S,8]\n  x = embed(ids, e)\n"
         "  y = attention(x, keep(x, ks), keep(x, vs)) {heads=1, head_dim=8, groups=1, scale=1}\n"
         "  z = attention(x, keep(x, kw), keep(x, vw)) {heads=1, head_dim=8, groups=1, scale=1, "
-        "window=4}\n  last = take(add(y, z))\n  output last\n}\n";
+        "window=4}\n  last = take(add(y, z), pick)\n  output last\n}\n";
     char *dir = temp_dir(), *path = path_join(dir, "t.ir");
     cr_assert(write_whole(path, text, strlen(text)));
     CommandResult r = command_run(ARGS("bench", path, "--prefill", "6", "--decode", "1",
@@ -279,14 +280,14 @@ Test(bench, profile_adds_up)
 /* Both recurrences, and a projection whose weight is called as one of them. */
 static const char both[] =
     "graph \"both\" model {\n  weights \"init:reference\"\n  block 64\n  rows 1\n"
-    "  input ids: i32[T]\n  weight e: f32[64,16] init=normal_embed\n"
+    "  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[64,16] init=normal_embed\n"
     "  weight ssd.weight: f32[34,16] init=ones\n  weight A_log: f32[2] init=a_log\n"
     "  weight A: f32[16,8] init=a_log_states\n  state s: f32[2,8,8]\n  state h: f32[8,16]\n"
     "  x = embed(ids, e)\n  all = linear(x, ssd.weight)\n"
     "  dt, u, B, C = split(all) {sizes=[2, 16, 8, 8]}\n"
     "  y = ssd(u, softplus(dt), A_log, B, C, _, s) {heads=2, head_dim=8, groups=1, state=8}\n"
     "  z = selective_scan(y, softplus(u), transpose(-exp(A)), B, C, _, h)\n"
-    "  last = take(z)\n  output last\n}\n";
+    "  last = take(z, pick)\n  output last\n}\n";
 
 static int
 count_text(const char *text, const char *what)

@@ -207,9 +207,9 @@ Test(cache, other_versions_are_left_alone)
     keep(&c, c.ids, 10);
     cr_assert_eq(files(c.dir, ".state", &one, &path), 1);
     const char *name = strrchr(path, '/') + 1;
-    cr_assert_eq(strncmp(name, "v2-", 3), 0, "%s", name);
+    cr_assert_eq(strncmp(name, "v3-", 3), 0, "%s", name);
     char *plain = path_join(c.dir, name + 3), *next = path_join(c.dir, name);
-    next[strlen(c.dir) + 2] = '3';
+    next[strlen(c.dir) + 2] = '4';
     cr_assert(link(path, plain) == 0 && link(path, next) == 0);
     cr_assert_eq(unlink(path), 0);
     cr_expect_eq(taken(&c, c.ids, LONG), 0);
@@ -222,11 +222,11 @@ Test(cache, other_versions_are_left_alone)
     /* One of another version under this version's name. */
     size_t len = 0;
     char *bytes = read_whole(plain, &len);
-    bytes[VERSION_AT] = 3;
+    bytes[VERSION_AT] = 4;
     cr_assert(write_whole(path, bytes, len));
     int64_t tokens = 0;
     cr_expect_eq(ssmc_cache_take(c.cache, c.s, 1, c.ids, LONG, &tokens), SSMC_BAD_FILE);
-    cr_expect(strstr(ssmc_error(), "version 3"), "%s", ssmc_error());
+    cr_expect(strstr(ssmc_error(), "version 4"), "%s", ssmc_error());
     cr_expect_eq(tokens, 9);
     cr_expect_eq(access(path, F_OK), 0);
     free(bytes);

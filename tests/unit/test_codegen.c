@@ -13,7 +13,7 @@
 static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
 
 /* The end of a graph whose result, for every row, is `value`. */
-#define PICK(value) " kernel pick {part=rows} { out = take(" value ") }\n output out\n}\n"
+#define PICK(value) " kernel pick {part=rows} { out = take(" value ", pick) }\n output out\n}\n"
 #define END         PICK("y")
 
 /* ---- errors in units in the last place
@@ -107,11 +107,12 @@ static KernelRun *
 sweep_run(const char *kernels, const char *cpu, const float *x, const float **y)
 {
     StrBuf text = {0};
-    sb_printf(&text,
-              "graph \"sweep\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight x: f32[%d,%d] tensor=\"x\" init=ones\n"
-              " kernel load { h: f32[T,%d] = embed(ids, x) }\n%s" END,
-              SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, kernels);
+    sb_printf(
+        &text,
+        "graph \"sweep\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight x: f32[%d,%d] tensor=\"x\" init=ones\n"
+        " kernel load { h: f32[T,%d] = embed(ids, x) }\n%s" END,
+        SWEEP_ROWS, SWEEP_ROWS, SWEEP_ROWS, SWEEP_WIDTH, SWEEP_WIDTH, kernels);
     KernelRun *run = kernel_run_open(sb_text(&text), cpu);
     sb_free(&text);
     int64_t count = 0;
@@ -249,7 +250,7 @@ agree(const char *text, double tolerance)
             agree_at(text, cpus[i], widths[w], tolerance);
 }
 
-#define HEAD  "graph \"t\" kernel {\n block 32\n rows 32\n input ids: i32[T]\n"
+#define HEAD  "graph \"t\" kernel {\n block 32\n rows 32\n input ids: i32[T]\n input pick: i32[R]\n"
 #define TABLE " weight table: f32[11,$W] tensor=\"table\" init=ones\n"
 #define LOAD  " kernel load {part=rows} { h: f32[T,$W] = embed(ids, table) }\n"
 
@@ -272,7 +273,7 @@ Test(codegen, every_half_is_read_exactly)
 {
     enum { WIDTH = 1024, ROWS = 64 };
     static const char text[] =
-        "graph \"halves\" kernel {\n block 64\n rows 64\n input ids: i32[T]\n"
+        "graph \"halves\" kernel {\n block 64\n rows 64\n input ids: i32[T]\n input pick: i32[R]\n"
         " weight x: f16[64,1024] tensor=\"x\" init=ones\n"
         " kernel load { h: f32[T,1024] = embed(ids, x) }\n"
         " kernel f { y: f32[T,1024] = add(h, 0) }\n" END;
@@ -302,7 +303,7 @@ Test(codegen, every_half_is_read_exactly)
 Test(codegen, take_picks_rows)
 {
     agree(HEAD TABLE LOAD " kernel pick {part=rows} {\n"
-                          "  r: f32[R,$W] = take(h)\n"
+                          "  r: f32[R,$W] = take(h, pick)\n"
                           "  y: f32[R,$W] = add(r, 1)\n }\n output y\n}\n",
           1e-7);
 }
@@ -592,27 +593,28 @@ refused(const char *text, const char *says)
 }
 
 #define SMALL                                                                                      \
-    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"                                \
+    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n input pick: i32[R]\n"           \
     " weight table: f32[11,4]\n kernel load { h: f32[T,4] = embed(ids, table) }\n"
 
 Test(codegen, graphs_without_code_are_refused)
 {
-    refused(SMALL " kernel t { y = take(h) }\n output y\n}\n", "has no place");
+    refused(SMALL " kernel t { y = take(h, pick) }\n output y\n}\n", "has no place");
     refused(SMALL " x: f32[T,1], z: f32[T,3] = split(h) {sizes=[1, 3]}\n"
                   " kernel n { r = rmsnorm(x) {eps=0}\n  s = add(r, h)\n }\n"
-                  " kernel t { y = take(s) }\n output y\n}\n",
+                  " kernel t { y = take(s, pick) }\n output y\n}\n",
             "stores only values of the shape of `r`");
     refused(SMALL " kernel c { cb = chunk_cb(h, h) {groups=1, state=4, chunk=2} }\n"
-                  " kernel e { x = exp(cb) }\n kernel t { y = take(h) }\n output y\n}\n",
+                  " kernel e { x = exp(cb) }\n kernel t { y = take(h, pick) }\n output y\n}\n",
             "chunk");
-    refused("graph \"t\" lowered {\n block 8\n rows 8\n input ids: i32[T]\n"
-            " weight table: f32[11,4]\n h = embed(ids, table)\n y = take(h)\n output y\n}\n",
+    refused("graph \"t\" lowered {\n block 8\n rows 8\n input ids: i32[T]\n input pick: i32[R]\n"
+            " weight table: f32[11,4]\n h = embed(ids, table)\n y = take(h, pick)\n output y\n}\n",
             "stage lowered; code is made of stage kernel");
 }
 
 #define ATTENTION(dtype, width, keys, values, kernel, attrs)                                       \
-    "graph \"t\" kernel {\n block 64\n rows 8\n input ids: i32[T]\n weight table: f32[11," width   \
-    "]\n state ks: " dtype "[S," width "]\n state vs: " dtype "[S," width "]\n"                    \
+    "graph \"t\" kernel {\n block 64\n rows 8\n input ids: i32[T]\n input pick: i32[R]\n weight "  \
+    "table: f32[11," width "]\n state ks: " dtype "[S," width "]\n state vs: " dtype "[S," width   \
+    "]\n"                                                                                          \
     " kernel q { h = embed(ids, table) }\n kernel k { K = keep(h, ks) {" keys "} }\n"              \
     " kernel v { V = keep(h, vs) {" values "} }\n kernel a {" kernel                               \
     "} {\n  y = attention(h, K, V) "                                                               \
@@ -641,7 +643,8 @@ Test(codegen, attention_reads_rows_as_they_lie)
 }
 
 #define EPILOGUE(attrs)                                                                            \
-    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n weight table: f32[11,8]\n"      \
+    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n input pick: i32[R]\n weight "   \
+    "table: f32[11,8]\n"                                                                           \
     " weight w: bf16[8,8]\n weight k: f32[4,8]\n state s: f32[3,8]\n"                              \
     " kernel pack { p = pack(w) {panel=32} }\n"                                                    \
     " kernel load { h = embed(ids, table)\n  x = cast(h) {to=bf16} }\n kernel c {" attrs "} {\n"   \
@@ -712,12 +715,13 @@ Test(codegen, targets_are_known_by_name)
 Test(codegen, equal_kernels_are_one_function_in_every_form)
 {
     static const char *const named[] = {"neoverse-v1", "x86-64-v2", "sapphirerapids"};
-    const char *const text = "graph \"t\" kernel {\n block 8\n rows 8\n slab_bytes 4096\n"
-                             " output_bytes 128\n input ids: i32[T]\n weight table: f32[11,4]\n"
-                             " kernel load { h: f32[T,4] @slab+0/4 = embed(ids, table) }\n"
-                             " kernel act { a: f32[T,4] @slab+128/4 = silu(h) }\n"
-                             " kernel act { b: f32[T,4] @slab+256/4 = silu(a) }\n"
-                             " kernel pick { y: f32[R,4] @output+0/4 = take(b) }\n output y\n}\n";
+    const char *const text =
+        "graph \"t\" kernel {\n block 8\n rows 8\n slab_bytes 4096\n"
+        " output_bytes 128\n input ids: i32[T]\n input pick: i32[R]\n weight table: f32[11,4]\n"
+        " kernel load { h: f32[T,4] @slab+0/4 = embed(ids, table) }\n"
+        " kernel act { a: f32[T,4] @slab+128/4 = silu(h) }\n"
+        " kernel act { b: f32[T,4] @slab+256/4 = silu(a) }\n"
+        " kernel pick { y: f32[R,4] @output+0/4 = take(b, pick) }\n output y\n}\n";
     for (size_t i = 0; i < COUNT_OF(named); i++) {
         Arena *arena = arena_new();
         Diag *diag = diag_new();

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ir/util.h"
 #include "tests/harness.h"
 
 #define STORY  SSMC_ROOT "/examples/storyteller.yaml"
@@ -79,14 +80,16 @@ Test(command, usage)
           "--temperature");
     FAULT(ARGS("import", GOLDEN, "--dtype", "f32"),
           "unknown option '--dtype', which other commands have");
+    FAULT(ARGS("import", GOLDEN, "--set", "layers.ssd.head_dim=8"),
+          "unknown option '--set', which other commands have");
     FAULT(ARGS("run", STORY, "-p", "x", "-n", "many"), "--tokens", "many");
     FAULT(ARGS("run", STORY, "-p"), "wants an argument");
     FAULT(ARGS("run", STORY, "-p", "x", "--top-p", "1.5"), "--top-p", "0 to 1");
     FAULT(ARGS("run", STORY, "extra", "-p", "x"), "unexpected argument 'extra'");
     FAULT(ARGS("compile", STORY, "--emit", "elf"), "--emit wants graph, lowered",
           "so or exe, not 'elf'");
-    FAULT(ARGS("compile", STORY, "--phase", "warmup"),
-          "--phase wants prefill or decode, not 'warmup'");
+    FAULT(ARGS("compile", STORY, "--entry", "warmup"),
+          "--entry wants prefill or decode, not 'warmup'");
     FAULT(ARGS("logits", STORY, "--mode", "all"), "--mode wants prefill, step or split, not 'all'");
     FAULT(ARGS("compile", STORY, "--stop-after", "fues"), "unknown pass 'fues'", "fuse");
     FAULT(ARGS("compile", STORY, "--emit", "graph", "--skip", "fues"), "unknown pass 'fues'",
@@ -429,6 +432,29 @@ Test(command, graph_texts_run)
     free(want);
 }
 
+/* Logits are the first output of picked rows, whatever else a graph gives. */
+Test(command, a_graph_text_with_another_output_runs_alike)
+{
+    char name[64] = "", *text = compiled(STORY, "graph");
+    const char *take = strstr(text, "take("), *output = strstr(text, "  output ");
+    cr_assert(take && output && sscanf(take, "take(%63[^,]", name) == 1, "%s", text);
+    StrBuf more = {0};
+    sb_printf(&more, "%.*s  output %s\n%s", (int)(output - text), text, name, output);
+    Model m = model_write("g.ir", sb_text(&more));
+    const char *const *rest = ARGS("-p", "Once upon a time", "-n", "12", "--greedy");
+    CommandResult want =
+        ssmc(ARGS("run", STORY, rest[0], rest[1], rest[2], rest[3], rest[4]), NULL, 0);
+    CommandResult got =
+        ssmc(ARGS("run", m.path, rest[0], rest[1], rest[2], rest[3], rest[4]), NULL, 0);
+    cr_expect_eq(got.status, 0, "%s", got.err);
+    cr_expect_str_eq(got.out, want.out);
+    command_free(&want);
+    command_free(&got);
+    model_end(&m);
+    sb_free(&more);
+    free(text);
+}
+
 Test(command, the_same_seed_gives_the_same_text)
 {
     const char *const *args = ARGS("run", STORY, "-p", "The king", "-n", "24", "--seed", "5");
@@ -451,11 +477,11 @@ Test(command, no_pass_changes_the_numbers)
         SSMC_ROOT "/examples/custom-block.yaml",     SSMC_ROOT "/examples/hybrid.yaml",
         SSMC_ROOT "/tests/fuzz/corpus/ir/experts.ir"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
-        for (const char *const *phase = ARGS("prefill", "decode"); *phase; phase++) {
-            CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--phase", *phase,
+        for (const char *const *entry = ARGS("prefill", "decode"); *entry; entry++) {
+            CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--entry", *entry,
                                         "--check-each", "--verify-each"),
                                    NULL, 0);
-            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *phase, r.err);
+            cr_expect_eq(r.status, 0, "%s %s: %s", models[i], *entry, r.err);
             command_free(&r);
         }
 }
@@ -506,7 +532,7 @@ Test(command, rows_too_long_for_a_sum_in_32_bits)
 
 /* One pass rounds, as much as its table allows; no other changes the numbers. */
 typedef struct {
-    char model[1000], phase[8], dtype[8], state[8];
+    char model[1000], entry[8], dtype[8], state[8];
 } Checked;
 
 ParameterizedTestParameters(command, check_each_in_every_format)
@@ -517,7 +543,7 @@ ParameterizedTestParameters(command, check_each_in_every_format)
     for (size_t i = 0; i < 12; i++) {
         const bool decode = i / 4 == 2;
         snprintf(all[i].model, sizeof all[i].model, "%s", models[i / 4]);
-        snprintf(all[i].phase, sizeof all[i].phase, "%s", decode ? "decode" : "prefill");
+        snprintf(all[i].entry, sizeof all[i].entry, "%s", decode ? "decode" : "prefill");
         snprintf(all[i].dtype, sizeof all[i].dtype, "%s", dtypes[i % 4]);
         snprintf(all[i].state, sizeof all[i].state, "%s", decode ? "f32" : "bf16");
     }
@@ -527,7 +553,7 @@ ParameterizedTestParameters(command, check_each_in_every_format)
 ParameterizedTest(Checked *c, command, check_each_in_every_format)
 {
     CommandResult r =
-        ssmc(ARGS("compile", c->model, "--emit", "plan", "--phase", c->phase, "--dtype", c->dtype,
+        ssmc(ARGS("compile", c->model, "--emit", "plan", "--entry", c->entry, "--dtype", c->dtype,
                   "--state-dtype", c->state, "--check-each", "--verify-each"),
              NULL, 0);
     cr_expect_eq(r.status, 0, "%s %s: %s", c->model, c->dtype, r.err);

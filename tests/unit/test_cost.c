@@ -175,11 +175,12 @@ Test(cost, counts_chunks_on_the_matrix_unit)
 /* A projection by hand: 40 rows of 16 inputs in 5 panels of 64 columns, 3 of them one thread's. */
 Test(cost, a_prefill_is_its_kernels)
 {
-    static const char text[] = "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n"
-                               "  rows 4\n  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"
-                               "  weight w: f32[320,16] init=ones\n  x = embed(ids, e)\n"
-                               "  y = linear(x, w)\n  z = silu(y)\n  last = take(z)\n"
-                               "  output last\n}\n";
+    static const char text[] =
+        "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n"
+        "  rows 4\n  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[50,16] init=ones\n"
+        "  weight w: f32[320,16] init=ones\n  x = embed(ids, e)\n"
+        "  y = linear(x, w)\n  z = silu(y)\n  last = take(z, pick)\n"
+        "  output last\n}\n";
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     const Source source = {"test.ir", text, strlen(text)};
@@ -201,9 +202,9 @@ Test(cost, a_prefill_is_its_kernels)
 
 #define PROJECTION(states, after)                                                                  \
     "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n  rows 4\n"                    \
-    "  input ids: i32[T]\n  weight e: f32[50,16] init=ones\n"                                      \
+    "  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[50,16] init=ones\n"                \
     "  weight w: f32[320,16] init=ones\n" states "  x = embed(ids, e)\n  y = linear(x, w)\n" after \
-    "  last = take(z)\n  output last\n}\n"
+    "  last = take(z, pick)\n  output last\n}\n"
 
 /* The kernel of the one projection of a graph, 16 inputs and 320 results of bf16, or of f32 as
  * triples. */
@@ -298,11 +299,11 @@ Test(cost, a_convolution_in_an_epilogue)
 
 #define ATTENTION(window)                                                                          \
     "graph \"t\" model {\n  weights \"init:reference\"\n  block 64\n  rows 4\n"                    \
-    "  input ids: i32[T]\n  weight e: f32[50,128] init=ones\n"                                     \
+    "  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[50,128] init=ones\n"               \
     "  state ks: f32[S,64]\n  state vs: f32[S,64]\n  x = embed(ids, e)\n  k, v = split(x) "        \
     "{sizes=[64, 64]}\n  K = keep(k, ks)\n  V = keep(v, vs)\n"                                     \
     "  y = attention(x, K, V) {heads=4, groups=2, head_dim=32, scale=1" window "}\n"               \
-    "  last = take(y)\n  output last\n}\n"
+    "  last = take(y, pick)\n  output last\n}\n"
 
 static const Kernel *
 attention_of(Arena *arena, const Machine *m, const char *text, Format format, const Graph **out)
@@ -328,8 +329,9 @@ attention_of(Arena *arena, const Machine *m, const char *text, Format format, co
     return g->kernels[i];
 }
 
-/* By hand: 64 tokens after 192, two rows of Q each; on the unit blocks are of 64 tokens, on vectors
- * of 32. A row looks at 224.5 tokens in the mean, and at half a block and half a step besides. */
+/* By hand: 64 tokens after 192, two rows of Q each; on the unit bands are of 16 tokens, on vectors
+ * blocks of 32. A row looks at 224.5 tokens in the mean, and at half a block and half a step
+ * besides. */
 Test(cost, attention_counts_what_lies_before)
 {
     Arena *arena = arena_new();
@@ -338,11 +340,11 @@ Test(cost, attention_counts_what_lies_before)
     double count[COST_STEPS];
     cr_assert(machine_named("sapphirerapids", &m));
     const Kernel *k = attention_of(arena, &m, ATTENTION(""), FORMAT_bf16, &g);
-    double scores = 4 * 64 * (224.5 + 64) / 2;
+    double scores = 4 * 64 * (224.5 + 40) / 2;
     cr_expect_eq(cost_kernel_dtype(k), DTYPE_bf16);
     cost_kernel_count(&m, g, k, 192, 64, 2, count);
-    cr_expect_float_eq(count[COST_matrix_bf16], scores / 256 + scores / 512 * 2, 1e-9);
-    cr_expect_float_eq(count[COST_matrix_sums], scores / 256 + 2 * scores / 1024 * 2, 1e-9);
+    cr_expect_float_eq(count[COST_matrix_bf16], scores / 256 + scores / 512 * 3, 1e-9);
+    cr_expect_float_eq(count[COST_matrix_sums], scores / 256 + 2 * scores / 1024 * 3, 1e-9);
     cr_expect_float_eq(count[COST_matrix_attend], scores / 16, 1e-9);
     cr_expect_eq(count[COST_attend], 0);
     k = attention_of(arena, &m, ATTENTION(""), FORMAT_f32, &g);

@@ -175,7 +175,7 @@ gpu_head(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
 #define ONE {ABI_ONE, 1, 1, 1}
 
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_ROWS, 1, 1, ROWS_EACH}, ONE, ONE},                       32, 0     },
+    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH}, ONE, ONE},                     32, 0     },
     {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH}, {ABI_SEGMENTS, 1, 1, 1}, ONE}, 64, 100000},
     {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1}, ONE, ONE},                           32, 0     },
     {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH}, {ABI_PICKED, 1, 1, 1}, ONE},    32, 0     },
@@ -187,24 +187,24 @@ enum { AT = BLOCK * H * 4, SLAB = AT + BLOCK * 4 }; /* x [T,H], then at [T] */
 enum { STATE_COUNT = 64, STATE = STATE_COUNT + 4 };
 
 static const AbiOperand operands[] = {
-    {ABI_WEIGHT, 1,                   0          }, /* init_param */
-    {ABI_PARAM,  0,                   64         },
-    {ABI_INPUT,  ABI_INPUT_IDS,       0          }, /* embed */
-    {ABI_WEIGHT, 0,                   0          },
-    {ABI_SLAB,   0,                   0          },
-    {ABI_SLAB,   0,                   0          }, /* scan */
-    {ABI_STATE,  0,                   0          },
-    {ABI_INPUT,  ABI_INPUT_IDS,       0          }, /* keep */
-    {ABI_INPUT,  ABI_INPUT_POSITIONS, 0          },
-    {ABI_KEPT,   2,                   0          },
-    {ABI_KEPT,   3,                   0          },
-    {ABI_STATE,  0,                   STATE_COUNT},
-    {ABI_SLAB,   0,                   AT         },
-    {ABI_SLAB,   0,                   0          }, /* head */
-    {ABI_SLAB,   0,                   AT         },
-    {ABI_PARAM,  0,                   64         },
-    {ABI_INPUT,  ABI_INPUT_PICK,      0          },
-    {ABI_OUTPUT, 0,                   0          },
+    {ABI_WEIGHT, 1, 0          }, /* init_param */
+    {ABI_PARAM,  0, 64         },
+    {ABI_INPUT,  0, 0          }, /* embed */
+    {ABI_WEIGHT, 0, 0          },
+    {ABI_SLAB,   0, 0          },
+    {ABI_SLAB,   0, 0          }, /* scan */
+    {ABI_STATE,  0, 0          },
+    {ABI_INPUT,  0, 0          }, /* keep */
+    {ABI_INPUT,  1, 0          },
+    {ABI_KEPT,   2, 0          },
+    {ABI_KEPT,   3, 0          },
+    {ABI_STATE,  0, STATE_COUNT},
+    {ABI_SLAB,   0, AT         },
+    {ABI_SLAB,   0, 0          }, /* head */
+    {ABI_SLAB,   0, AT         },
+    {ABI_PARAM,  0, 64         },
+    {ABI_INPUT,  2, 0          },
+    {ABI_OUTPUT, 0, 0          },
 };
 static const AbiStep cpu_steps[] = {
     {init_param, "init",  0,  2, 1, 0},
@@ -231,6 +231,19 @@ static const AbiState states[] = {
     {.name = "near", .row_bytes = WIDE * 4, .window = NEAR, .rank = 2, .dim = {0, WIDE}},
 };
 
+static const AbiEntry entries[] = {
+    {"prefill", 0, BLOCK,      HEAD_ROWS, SLAB, 0, 1, {1, 3}, {4, 1}},
+    {"decode",  1, STEP_BLOCK, HEAD_ROWS, SLAB, 0, 1, {1, 3}, {4, 1}},
+};
+static const AbiInput inputs[] = {
+    {"ids",       ABI_TOKENS},
+    {"positions", ABI_TOKENS},
+    {"pick",      ABI_PICKED},
+};
+static const AbiOutput outputs[] = {
+    {"logits", ABI_F32, ABI_PICKED, V, V, 0},
+};
+
 static AbiProgram
 program_of(AbiDevice device)
 {
@@ -238,8 +251,6 @@ program_of(AbiDevice device)
     return (AbiProgram){
         .name = "small",
         .numerics = "f32",
-        .vocab = V,
-        .head_rows = HEAD_ROWS,
         .param_bytes = 64 + V * 4,
         .state_bytes = STATE,
         .output_bytes = HEAD_ROWS * V * 4,
@@ -248,9 +259,13 @@ program_of(AbiDevice device)
         .target = gpu ? "sm_80" : "",
         .image = gpu ? image : NULL,
         .image_bytes = gpu ? (int64_t)sizeof image - 1 : 0,
-        .init = {0,                                                   1 },
-        .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, 0, 1},
-                 [ABI_DECODE] = {{1, 3}, {4, 1}, STEP_BLOCK, SLAB, 0, 1}},
+        .init = {0, 1},
+        .entries = entries,
+        .inputs = inputs,
+        .outputs = outputs,
+        .nentries = RT_COUNT(entries),
+        .ninputs = RT_COUNT(inputs),
+        .noutputs = RT_COUNT(outputs),
         .steps = gpu ? gpu_steps : cpu_steps,
         .operands = operands,
         .weights = weights,

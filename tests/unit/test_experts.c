@@ -25,41 +25,49 @@ typedef struct {
     int panel, tile, pieces;
     bool rows; /* x has a row for each choice, else one for each token */
     bool unit;
+    bool folded; /* each matrix is multiplied by a factor a column as it is packed */
 } Case;
 
 static const Case cases[] = {
-    {F32,  1,  1, 1,   1,  0,  16, 4,  1,  false, false},
-    {F32,  4,  2, 33,  17, 0,  16, 6,  1,  false, false},
-    {F32,  4,  2, 33,  17, 0,  32, 4,  3,  true,  false},
-    {F32,  64, 6, 40,  50, 0,  16, 6,  16, false, false},
-    {F32,  7,  7, 19,  65, 0,  32, 3,  2,  true,  false},
-    {F16,  4,  2, 33,  17, 0,  16, 4,  1,  true,  false},
-    {BF16, 1,  1, 3,   5,  0,  16, 4,  1,  false, false},
-    {BF16, 4,  2, 33,  17, 0,  16, 6,  2,  false, false},
-    {BF16, 64, 6, 40,  50, 0,  32, 4,  16, true,  false},
-    {I8,   1,  1, 4,   1,  0,  16, 4,  1,  false, false},
-    {I8,   4,  2, 33,  17, 0,  16, 4,  3,  false, false},
-    {I8,   5,  3, 64,  40, 32, 16, 4,  2,  true,  false},
-    {I8,   64, 6, 40,  50, 0,  32, 4,  16, false, false},
-    {U4,   4,  2, 33,  17, 32, 16, 4,  1,  false, false},
-    {U4,   64, 6, 96,  35, 32, 16, 4,  16, true,  false},
-    {BF16, 1,  1, 3,   5,  0,  32, 32, 1,  false, true },
-    {BF16, 4,  2, 33,  65, 0,  32, 32, 2,  false, true },
-    {BF16, 64, 6, 96,  40, 0,  32, 32, 16, true,  true },
-    {X3,   4,  2, 33,  65, 0,  32, 32, 2,  false, true },
-    {X3,   5,  1, 64,  31, 0,  32, 32, 1,  true,  true },
-    {I8,   4,  2, 33,  65, 0,  32, 32, 3,  false, true },
-    {I8,   4,  3, 256, 40, 64, 32, 32, 2,  true,  true },
-    {U4,   4,  2, 96,  33, 32, 32, 32, 2,  false, true },
-    {U4,   16, 4, 64,  70, 32, 32, 32, 4,  true,  true },
+    {F32,  1,  1, 1,   1,  0,  16, 4,  1,  false, false, false},
+    {F32,  4,  2, 33,  17, 0,  16, 6,  1,  false, false, false},
+    {F32,  4,  2, 33,  17, 0,  32, 4,  3,  true,  false, false},
+    {F32,  64, 6, 40,  50, 0,  16, 6,  16, false, false, false},
+    {F32,  7,  7, 19,  65, 0,  32, 3,  2,  true,  false, false},
+    {F16,  4,  2, 33,  17, 0,  16, 4,  1,  true,  false, false},
+    {BF16, 1,  1, 3,   5,  0,  16, 4,  1,  false, false, false},
+    {BF16, 4,  2, 33,  17, 0,  16, 6,  2,  false, false, false},
+    {BF16, 64, 6, 40,  50, 0,  32, 4,  16, true,  false, false},
+    {I8,   1,  1, 4,   1,  0,  16, 4,  1,  false, false, false},
+    {I8,   4,  2, 33,  17, 0,  16, 4,  3,  false, false, false},
+    {I8,   5,  3, 64,  40, 32, 16, 4,  2,  true,  false, false},
+    {I8,   64, 6, 40,  50, 0,  32, 4,  16, false, false, false},
+    {U4,   4,  2, 33,  17, 32, 16, 4,  1,  false, false, false},
+    {U4,   64, 6, 96,  35, 32, 16, 4,  16, true,  false, false},
+    {F32,  5,  2, 33,  17, 0,  16, 6,  3,  false, false, true },
+    {F16,  5,  2, 33,  17, 0,  16, 4,  1,  true,  false, true },
+    {BF16, 5,  2, 33,  17, 0,  32, 4,  2,  false, false, true },
+    {I8,   5,  2, 33,  17, 0,  16, 4,  3,  false, false, true },
+    {U4,   5,  2, 96,  35, 32, 16, 4,  2,  true,  false, true },
+    {X3,   5,  2, 65,  33, 0,  32, 32, 2,  false, true,  true },
+    {BF16, 1,  1, 3,   5,  0,  32, 32, 1,  false, true,  false},
+    {BF16, 4,  2, 33,  65, 0,  32, 32, 2,  false, true,  false},
+    {BF16, 64, 6, 96,  40, 0,  32, 32, 16, true,  true,  false},
+    {X3,   4,  2, 33,  65, 0,  32, 32, 2,  false, true,  false},
+    {X3,   5,  1, 64,  31, 0,  32, 32, 1,  true,  true,  false},
+    {I8,   4,  2, 33,  65, 0,  32, 32, 3,  false, true,  false},
+    {I8,   4,  3, 256, 40, 64, 32, 32, 2,  true,  true,  false},
+    {U4,   4,  2, 96,  33, 32, 32, 32, 2,  false, true,  false},
+    {U4,   16, 4, 64,  70, 32, 32, 32, 4,  true,  true,  false},
 };
 
 static const char *
 case_text(Arena *arena, const Case *t, const char *cpu)
 {
-    return arena_printf(arena, "%s on %s%s: E=%d top=%d K=%d O=%d group=%d panel=%d tile=%d%s",
+    return arena_printf(arena, "%s on %s%s: E=%d top=%d K=%d O=%d group=%d panel=%d tile=%d%s%s",
                         kind_name[t->kind], cpu, t->unit ? " unit" : "", t->E, t->top, t->K, t->O,
-                        t->group, t->panel, t->tile, t->rows ? " rows" : "");
+                        t->group, t->panel, t->tile, t->rows ? " rows" : "",
+                        t->folded ? " folded" : "");
 }
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -75,18 +83,19 @@ put_weight(StrBuf *sb, Arena *arena, const Case *t)
 {
     const char *group = t->group ? arena_printf(arena, " {group=%d}", t->group) : "";
     const char *groups = t->group ? arena_printf(arena, "group=%d, ", t->group) : "";
-    sb_printf(sb, " kernel weight {part=rows} {\n");
+    const char *w = t->folded ? "wf" : "w";
+    sb_printf(sb, " kernel weight {part=rows} {\n%s", t->folded ? "  wf = mul(w, f)\n" : "");
     if (is_integers(t)) {
-        sb_printf(sb, "  q, s%s = quantise_%s(w)%s\n  qp = pack(q) {%spanel=%d}\n",
-                  t->kind == U4 ? ", m" : "", kind_name[t->kind], group, groups, t->panel);
+        sb_printf(sb, "  q, s%s = quantise_%s(%s)%s\n  qp = pack(q) {%spanel=%d}\n",
+                  t->kind == U4 ? ", m" : "", kind_name[t->kind], w, group, groups, t->panel);
         sb_printf(sb, "  sp = pack(s) {panel=%d}\n", t->panel);
         if (t->kind == U4)
             sb_printf(sb, "  mp = pack(m) {panel=%d}\n", t->panel);
     } else if (t->kind == BF16 || t->kind == F16) {
-        sb_printf(sb, "  c = cast(w) {to=%s}\n  qp = pack(c) {panel=%d}\n", kind_name[t->kind],
+        sb_printf(sb, "  c = cast(%s) {to=%s}\n  qp = pack(c) {panel=%d}\n", w, kind_name[t->kind],
                   t->panel);
     } else {
-        sb_printf(sb, "  qp = pack(w) {panel=%d%s}\n", t->panel,
+        sb_printf(sb, "  qp = pack(%s) {panel=%d%s}\n", w, t->panel,
                   t->kind == X3 ? ", dot=bf16x3" : "");
     }
     sb_printf(sb, " }\n");
@@ -131,14 +140,17 @@ static const char *
 graph_text(Arena *arena, const Case *t)
 {
     StrBuf sb = {0};
-    sb_printf(&sb,
-              "graph \"experts\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
-              " weight ft: f32[%d,3] tensor=\"ft\" init=ones\n"
-              " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
-              " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
-              " weight w: f32[%d,%d,%d] tensor=\"w\" init=ones\n",
-              ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->E, t->O, t->K);
+    sb_printf(
+        &sb,
+        "graph \"experts\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
+        " weight ft: f32[%d,3] tensor=\"ft\" init=ones\n"
+        " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
+        " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
+        " weight w: f32[%d,%d,%d] tensor=\"w\" init=ones\n",
+        ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->E, t->O, t->K);
+    if (t->folded)
+        sb_printf(&sb, " weight f: f32[%d] tensor=\"f\" init=ones\n", t->K);
     put_weight(&sb, arena, t);
     sb_printf(&sb,
               " kernel logits {part=rows} { l = embed(ids, lt) }\n"
@@ -147,8 +159,8 @@ graph_text(Arena *arena, const Case *t)
     put_inputs(&sb, t);
     put_product(&sb, t);
     sb_printf(&sb,
-              " kernel fold {part=rows} { f = fold(z) {top=%d} }\n"
-              " kernel pick {part=rows} { out = take(f) }\n output out\n}\n",
+              " kernel fold {part=rows} { o = fold(z) {top=%d} }\n"
+              " kernel pick {part=rows} { out = take(o, pick) }\n output out\n}\n",
               t->top);
     const char *text = arena_strdup(arena, sb_text(&sb));
     sb_free(&sb);
@@ -250,7 +262,7 @@ Test(experts, have_the_same_bits_in_any_batch)
 /* What an expert that no token goes to has is never read: it may be no number. */
 Test(experts, without_rows_are_not_multiplied)
 {
-    static const Case t = {F32, 4, 1, 33, 17, 0, 16, 4, 2, false, false};
+    static const Case t = {F32, 4, 1, 33, 17, 0, 16, 4, 2, false, false, false};
     Arena *arena = arena_new();
     KernelRun *run = kernel_run_open(graph_text(arena, &t), "native");
     int64_t logits = 0, weights = 0, count = 0;
@@ -295,7 +307,7 @@ route_text(Arena *arena, const Route *t)
 {
     return arena_printf(
         arena,
-        "graph \"route\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"route\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
         " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
         " weight xt: f32[%d,1] tensor=\"xt\" init=ones\n"
         " weight b: f32[%d] tensor=\"b\" init=ones\n"
@@ -306,7 +318,7 @@ route_text(Arena *arena, const Route *t)
         " kernel route {part=rows} { e, p = route(l%s) {top=%d, %s} }\n"
         " kernel product {part=grid} { y = experts(x, e, wp) {out=1}\n  z = mul(y, p) }\n"
         " kernel fold {part=rows} { f = fold(z) {top=%d} }\n"
-        " kernel pick {part=rows} { out = take(f) }\n output out\n}\n",
+        " kernel pick {part=rows} { out = take(f, pick) }\n output out\n}\n",
         ROWS, ROWS, ROWS, t->E, ROWS, t->E, t->E, t->bias ? ", b" : "", t->top, t->attrs, t->top);
 }
 
@@ -422,10 +434,11 @@ Test(route, has_the_numbers_of_published_routers)
         Diag *diag = diag_new();
         const char *text = arena_printf(
             arena,
-            "graph g model {\ninput ids: i32[T]\nweight e: f32[4,4]\nweight g: f32[6,4]\n"
+            "graph g model {\ninput ids: i32[T]\ninput pick: i32[R]\nweight e: f32[4,4]\nweight g: "
+            "f32[6,4]\n"
             "weight b: f32[6]\nweight u: f32[6,5,4]\nweight d: f32[6,4,5]\nx = embed(ids, e)\n"
             "s = linear(x, g)\nc, p = %s\na = square(relu(experts(x, c, u)))\n"
-            "y = fold(experts(a, c, d) * p) {top=%d}\nt = take(y)\noutput t\n}\n",
+            "y = fold(experts(a, c, d) * p) {top=%d}\nt = take(y, pick)\noutput t\n}\n",
             published[i].route, published[i].top);
         const Source source = {.path = "t.ir", .text = text, .len = strlen(text)};
         const Graph *g = graph_parse(arena, &source, diag);
@@ -461,7 +474,7 @@ parsed(Arena *arena, Diag *diag, const Case *t)
 /* The two experts of a token, a row of each table; four tokens may go to all eight. */
 Test(experts, decode_counts_those_that_are_chosen)
 {
-    static const Case t = {F32, 8, 2, 32, 16, 0, 16, 4, 1, false, false};
+    static const Case t = {F32, 8, 2, 32, 16, 0, 16, 4, 1, false, false, false};
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     const Graph *g = parsed(arena, diag, &t);
@@ -476,7 +489,7 @@ Test(experts, decode_counts_those_that_are_chosen)
 /* Each expert has few of a pass's rows: a matrix unit waits for weights that are read for them. */
 Test(experts, passes_are_longer_on_a_matrix_unit)
 {
-    static const Case t = {BF16, 64, 6, 32, 16, 0, 16, 4, 1, false, false};
+    static const Case t = {BF16, 64, 6, 32, 16, 0, 16, 4, 1, false, false, false};
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     Machine m;

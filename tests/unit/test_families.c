@@ -84,7 +84,7 @@ import_reads_back(Arena *arena, const char *dir, const Graph *direct)
     StrBuf yaml = {0}, texts[2] = {{0}, {0}};
     FeModel again, imported;
     Diag *diag = diag_new();
-    cr_assert(fe_import(arena, dir, NULL, 0, diag, &yaml, &imported), "%s", dir);
+    cr_assert(fe_import(arena, dir, NULL, diag, &yaml, &imported), "%s", dir);
     cr_assert(
         fe_model_parse(arena, yaml.text, yaml.len, "/elsewhere/x.yaml", NULL, 0, diag, &again),
         "%s:\n%s", dir, sb_text(&yaml));

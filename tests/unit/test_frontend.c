@@ -78,7 +78,7 @@ Test(frontend, imported_yaml_is_the_same_model)
         const char *dir = arena_printf(arena, "%s/%s", SSMC_ROOT, checkpoints[i]);
         StrBuf yaml = {0};
         FeModel again, imported;
-        cr_assert(fe_import(arena, dir, NULL, 0, diag, &yaml, &imported), "%s", reported());
+        cr_assert(fe_import(arena, dir, NULL, diag, &yaml, &imported), "%s", reported());
         cr_assert(
             fe_model_parse(arena, yaml.text, yaml.len, "/elsewhere/x.yaml", NULL, 0, diag, &again),
             "%s", reported());

@@ -143,7 +143,7 @@ ssd_text(Arena *arena, const SsdCase *c, const char *stage, const char *body)
     const int inner = c->H * c->P, bc = c->G * c->N, rows = 64;
     return arena_printf(arena,
                         "graph \"g\" %s {\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: f32[%d,%d]\n"
                         "  weight d_table: f32[%d,%d]\n"
                         "  weight m_table: f32[%d,%d]\n"
@@ -156,7 +156,7 @@ ssd_text(Arena *arena, const SsdCase *c, const char *stage, const char *body)
                         "  B = embed(ids, m_table)\n"
                         "  C = embed(ids, n_table)\n"
                         "%s"
-                        "  out = take(y)\n"
+                        "  out = take(y, pick)\n"
                         "  output out\n"
                         "}\n",
                         stage, rows, inner, rows, c->H, rows, bc, rows, bc, c->H, c->H, c->H, c->N,
@@ -295,14 +295,14 @@ Test(interp, ssd_is_a_decayed_sum_over_the_past)
 /* ---- convolution --------------------------------------------------------------------------- */
 
 static const char conv_text[] = "graph \"g\" model {\n"
-                                "  input ids: i32[T]\n"
+                                "  input ids: i32[T]\n  input pick: i32[R]\n"
                                 "  weight x_table: f32[64,3]\n"
                                 "  weight w: f32[3,1,4]\n"
                                 "  weight bias: f32[3]\n"
                                 "  state s: f32[3,3]\n"
                                 "  x = embed(ids, x_table)\n"
                                 "  y = conv1d(x, w, bias, s)\n"
-                                "  out = take(y)\n"
+                                "  out = take(y, pick)\n"
                                 "  output out\n"
                                 "}\n";
 
@@ -339,7 +339,7 @@ Test(interp, conv1d_reads_back_through_its_state)
 Test(interp, transposed_conv_weight_gives_the_same)
 {
     static const char text[] = "graph \"g\" lowered {\n"
-                               "  input ids: i32[T]\n"
+                               "  input ids: i32[T]\n  input pick: i32[R]\n"
                                "  weight x_table: f32[64,3]\n"
                                "  weight w: f32[3,1,4]\n"
                                "  weight bias: f32[3]\n"
@@ -347,7 +347,7 @@ Test(interp, transposed_conv_weight_gives_the_same)
                                "  x = embed(ids, x_table)\n"
                                "  wt = transpose(w)\n"
                                "  y = conv1d(x, wt, bias, s)\n"
-                               "  out = take(y)\n"
+                               "  out = take(y, pick)\n"
                                "  output out\n"
                                "}\n";
     Model a = model_new(conv_text), b = model_new(text);
@@ -362,12 +362,12 @@ Test(interp, transposed_conv_weight_gives_the_same)
 Test(interp, rmsnorm_in_groups)
 {
     Model m = model_new("graph \"g\" model {\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: f32[8,6]\n"
                         "  weight w: f32[6]\n"
                         "  x = embed(ids, x_table)\n"
                         "  y = rmsnorm(x, w) {eps=0.001, groups=2}\n"
-                        "  out = take(y)\n"
+                        "  out = take(y, pick)\n"
                         "  output out\n"
                         "}\n");
     const double *y = model_run(&m, 0, 8);
@@ -385,7 +385,7 @@ Test(interp, rmsnorm_in_groups)
 Test(interp, pointwise_repeats_rows_columns_and_numbers)
 {
     Model m = model_new("graph \"g\" model {\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: f32[8,3]\n"
                         "  weight y_table: f32[8,1]\n"
                         "  weight w: f32[3]\n"
@@ -394,7 +394,7 @@ Test(interp, pointwise_repeats_rows_columns_and_numbers)
                         "  p = mul(x, column)\n"
                         "  q = sub(w, p)\n"
                         "  r = add(q, 0.5)\n"
-                        "  out = take(r)\n"
+                        "  out = take(r, pick)\n"
                         "  output out\n"
                         "}\n");
     const double *r = model_run(&m, 0, 8);
@@ -410,11 +410,11 @@ Test(interp, pointwise_repeats_rows_columns_and_numbers)
 Test(interp, softplus_is_exact_far_from_zero)
 {
     Model m = model_new("graph \"g\" model {\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight b_table: f32[3,1]\n"
                         "  x = embed(ids, b_table)\n"
                         "  y = softplus(x)\n"
-                        "  out = take(y)\n"
+                        "  out = take(y, pick)\n"
                         "  output out\n"
                         "}\n");
     m.scale[1] = 0;
@@ -432,14 +432,14 @@ linear_text(Arena *arena, const char *dtype, bool packed)
 {
     return arena_printf(arena,
                         "graph \"g\" lowered {\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: bf16[8,5]\n"
                         "  weight w: %s[7,5]\n"
                         "  weight bias: f32[7]\n"
                         "  x = embed(ids, x_table)\n"
                         "  xc = cast(x) {to=%s}\n"
                         "%s"
-                        "  out = take(y)\n"
+                        "  out = take(y, pick)\n"
                         "  output out\n"
                         "}\n",
                         dtype, dtype,
@@ -483,12 +483,13 @@ Test(interp, triples_are_sums_of_two_bf16)
         "wp = pack(w) {panel=4, dot=bf16x3}\n y = linear(x, wp, bias) {out=7, dot=bf16x3}"};
     Arena *texts = arena_new();
     for (size_t way = 0; way < COUNT_OF(ways); way++) {
-        Model m = model_new(arena_printf(texts,
-                                         "graph \"g\" lowered {\n input ids: i32[T]\n"
-                                         " weight x_table: f32[8,37]\n weight w: f32[7,37]\n"
-                                         " weight bias: f32[7]\n x = embed(ids, x_table)\n %s\n"
-                                         " out = take(y)\n output out\n}\n",
-                                         ways[way]));
+        Model m = model_new(
+            arena_printf(texts,
+                         "graph \"g\" lowered {\n input ids: i32[T]\n input pick: i32[R]\n"
+                         " weight x_table: f32[8,37]\n weight w: f32[7,37]\n"
+                         " weight bias: f32[7]\n x = embed(ids, x_table)\n %s\n"
+                         " out = take(y, pick)\n output out\n}\n",
+                         ways[way]));
         const double *got = model_run(&m, 0, 8);
         for (int i = 0; i < 8 * O; i++) {
             double want = weight_element(&m, "bias", i % O);
@@ -509,11 +510,11 @@ Test(interp, triples_are_sums_of_two_bf16)
 Test(interp, take_picks_rows_and_split_cuts_columns)
 {
     Model m = model_new("graph \"g\" model {\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: f32[8,5]\n"
                         "  x = embed(ids, x_table)\n"
                         "  left, right = split(x) {sizes=[2, 3]}\n"
-                        "  y = take(right)\n"
+                        "  y = take(right, pick)\n"
                         "  output y\n"
                         "}\n");
     const WeightSource source = {&m, open_weight};

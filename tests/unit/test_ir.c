@@ -30,7 +30,7 @@ Test(ops, rows_follow_the_legend)
         const size_t operands = strlen(info->operands);
         cr_expect_eq(strspn(info->operands, "xaeifvsWFMBP?*"), operands, "%s", info->name);
         cr_expect_eq(strspn(info->stages, "MLK"), strlen(info->stages), "%s", info->name);
-        cr_expect_eq(strspn(info->flags, "CLSPJREA"), strlen(info->flags), "%s", info->name);
+        cr_expect_eq(strspn(info->flags, "CLSPJREAD"), strlen(info->flags), "%s", info->name);
         cr_expect(strlen(info->results) == 1 && strchr("123*", info->results[0]), "%s", info->name);
         cr_expect(info->shape && info->work && info->ref && *info->doc, "%s", info->name);
         cr_expect(attrs_known(op), "%s takes an unknown attribute", info->name);
@@ -148,7 +148,7 @@ Test(types, counts_follow_tokens_and_chunks)
 typedef struct {
     Arena *arena;
     Graph *g;
-    Value *ids, *table, *h; /* i32[T]; f32[9,8]; f32[T,8] = embed(ids, table) */
+    Value *ids, *pick, *table, *h; /* i32[T]; i32[R]; f32[9,8]; f32[T,8] = embed(ids, table) */
 } Small;
 
 static Small
@@ -156,9 +156,8 @@ small_new(void)
 {
     Arena *arena = arena_new();
     Small s = {.arena = arena, .g = graph_new(arena, "g")};
-    Type ids = {.dtype = DTYPE_i32, .shape.rank = 1};
-    ids.shape.dim[0].kind = DIM_TOKENS;
-    s.ids = graph_input(s.g, "ids", ids, (SrcLoc){0});
+    s.ids = graph_input(s.g, "ids", input_info[INPUT_ids].type, (SrcLoc){0});
+    s.pick = graph_input(s.g, "pick", input_info[INPUT_pick].type, (SrcLoc){0});
     const int64_t dims[] = {9, 8};
     s.table = graph_weight(s.g, "table", type_const(DTYPE_f32, 2, dims), NULL, NULL, (SrcLoc){0});
     Value *in[] = {s.ids, s.table};
@@ -195,7 +194,8 @@ expect_nodes(Small *s, const char *expected)
 static void
 finish(Small *s, Value *v)
 {
-    graph_output(s->g, graph_build(s->g, NULL, OP_take, 1, &v, NULL, "y", (SrcLoc){0}));
+    Value *in[] = {v, s->pick};
+    graph_output(s->g, graph_build(s->g, NULL, OP_take, 2, in, NULL, "y", (SrcLoc){0}));
 }
 
 Test(graph, replacing_moves_uses_and_the_chosen_name)
@@ -209,7 +209,7 @@ Test(graph, replacing_moves_uses_and_the_chosen_name)
     cr_expect_eq(b->uses, 1);
     cr_expect_eq(graph_find(s.g, "a"), b);
     expect_nodes(&s, "h: f32[T,8] = embed(ids, table)\nt1: f32[T,8] = silu(h)\n"
-                     "a: f32[T,8] = neg(t1)\ny: f32[R,8] = take(a)\n");
+                     "a: f32[T,8] = neg(t1)\ny: f32[R,8] = take(a, pick)\n");
 }
 
 Test(graph, taken_names_get_a_suffix)
@@ -240,7 +240,7 @@ Test(graph, dead_nodes_and_weights_go_but_states_stay)
     cr_expect_eq(graph_remove_dead(s.g), 0);
     cr_expect_null(graph_find(s.g, "unused"));
     expect_nodes(&s, "h: f32[T,8] = embed(ids, table)\nc: f32[T,8] = conv1d(h, w, _, s)\n"
-                     "y: f32[R,8] = take(h)\n");
+                     "y: f32[R,8] = take(h, pick)\n");
 }
 
 Test(graph, nodes_move_and_are_inserted_before_others)
@@ -252,7 +252,7 @@ Test(graph, nodes_move_and_are_inserted_before_others)
     graph_build(s.g, a->def, OP_neg, 1, &b, NULL, "n", (SrcLoc){0});
     graph_move_before(s.g, a->def, s.g->last);
     expect_nodes(&s, "h: f32[T,8] = embed(ids, table)\nb: f32[T,8] = relu(h)\n"
-                     "n: f32[T,8] = neg(b)\na: f32[T,8] = silu(h)\ny: f32[R,8] = take(a)\n");
+                     "n: f32[T,8] = neg(b)\na: f32[T,8] = silu(h)\ny: f32[R,8] = take(a, pick)\n");
 }
 
 Test(graph, a_broken_rule_adds_nothing)
@@ -378,11 +378,12 @@ expect_kernel_fault(const char *header, const char *kernels, const char *expecte
 {
     Arena *arena = arena_new();
     Diag *diag = diag_new();
-    const char *text = arena_printf(arena,
-                                    "graph g kernel {\n%s\n"
-                                    "input ids: i32[T]\nweight table: f32[9,8]\n"
-                                    "weight w: f32[8,8]\nweight f: f32[8]\n%s\n}\n",
-                                    header, kernels);
+    const char *text =
+        arena_printf(arena,
+                     "graph g kernel {\n%s\n"
+                     "input ids: i32[T]\ninput pick: i32[R]\nweight table: f32[9,8]\n"
+                     "weight w: f32[8,8]\nweight f: f32[8]\n%s\n}\n",
+                     header, kernels);
     const Source source = {"k.ir", text, strlen(text)};
     StrBuf out = {0};
     const Graph *g = graph_parse(arena, &source, diag);
@@ -399,20 +400,23 @@ Test(verify, kernels)
     static const struct {
         const char *kernels, *fault;
     } cases[] = {
-        {"kernel a { h = embed(ids, table)\nt = take(h) }\noutput t",
-         "kernel `a` has 2 ops that are not pointwise"                                                                                               },
-        {"kernel a { h = embed(ids, table) }\nt = take(h)\noutput t",                            "`take`: it is in no kernel"                        },
-        {"kernel a { h = embed(ids, table) }\nkernel t { t = take(h) }\nkernel e { }\noutput t",
-         "kernel `e` has no nodes"                                                                                                                   },
+        {"kernel a { h = embed(ids, table)\nt = take(h, pick) }\noutput t",
+         "kernel `a` has 2 ops that are not pointwise"                                                                                                   },
+        {"kernel a { h = embed(ids, table) }\nt = take(h, pick)\noutput t",
+         "`take`: it is in no kernel"                                                                                                                    },
+        {"kernel a { h = embed(ids, table) }\nkernel t { t = take(h, pick) }\nkernel e { }\noutput "
+         "t",                                                                               "kernel `e` has no nodes"                           },
         {"kernel a { h = embed(ids, table) }\nkernel t { x, y = split(h) {sizes=[4, 4]}\n"
-         "t = take(x) }\noutput t",                                                     "a view makes no code, but it is in a kernel"       },
-        {"kernel a { h = embed(ids, table)\ne = exp(f)\nn = mul(h, e) }\nkernel t { t = take(n) }\n"
-         "output t",                                                                    "makes parameters, run once, as well as activations"},
-        {"kernel a {tile=0} { h = embed(ids, table) }",                                          "{tile=0}, expected a whole number"                 },
-        {"kernel a {pieces=65} { h = embed(ids, table) }",                                       "a whole number from 1 to 64"                       },
-        {"kernel a {part=all} { h = embed(ids, table) }",                                        "one of: rows cols grid heads none"                 },
-        {"kernel a { kernel b { h = embed(ids, table) } }",                                      "a kernel inside kernel `a`"                        },
-        {"kernel a { h = embed(ids, table)\nn = neg(h) }\nkernel t { t = take(n) }\noutput t",   ""                                                  },
+         "t = take(x, pick) }\noutput t",                                                   "a view makes no code, but it is in a kernel"       },
+        {"kernel a { h = embed(ids, table)\ne = exp(f)\nn = mul(h, e) }\nkernel t { t = take(n, "
+         "pick) }\n"
+         "output t",                                                                        "makes parameters, run once, as well as activations"},
+        {"kernel a {tile=0} { h = embed(ids, table) }",                                              "{tile=0}, expected a whole number"                 },
+        {"kernel a {pieces=65} { h = embed(ids, table) }",                                           "a whole number from 1 to 64"                       },
+        {"kernel a {part=all} { h = embed(ids, table) }",                                            "one of: rows cols grid heads none"                 },
+        {"kernel a { kernel b { h = embed(ids, table) } }",                                          "a kernel inside kernel `a`"                        },
+        {"kernel a { h = embed(ids, table)\nn = neg(h) }\nkernel t { t = take(n, pick) }\noutput t",
+         ""                                                                                                                                              },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_kernel_fault("", cases[i].kernels, cases[i].fault);
@@ -437,19 +441,19 @@ Test(verify, places)
         const char *kernels, *fault;
     } cases[] = {
         {"kernel a { h: f32[T,8] @slab+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", ""                                              },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", ""                                               },
         {"kernel a { h: f32[T,8] = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` leaves its kernel, but has no place"       },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` leaves its kernel, but has no place"        },
         {"kernel a { h: f32[T,8] @slab+4/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` reaches beyond the 512 bytes of space slab"},
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` reaches beyond the 512 bytes of space slab" },
         {"kernel a { h: f32[T,8] @slab+0/7 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "or its rows overlap"                           },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "or its rows overlap"                            },
         {"kernel a { h: f32[T,8] @slab+2/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` is placed at byte 2"                       },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` is placed at byte 2"                        },
         {"kernel a { h: f32[T,8] @param+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "`h` is in space param, but is not a parameter" },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` is in space param, but is not a parameter"  },
         {"kernel a { h: f32[T,8] @output+0/8 = embed(ids, table) }\n"
-         "kernel t { t: f32[R,8] @output+0/8 = take(h) }\noutput t", "expected rows R"                               },
+         "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\noutput t", "`h` reaches beyond the 64 bytes of space output"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_kernel_fault(header, cases[i].kernels, cases[i].fault);
@@ -464,7 +468,7 @@ Test(verify, values_that_are_needed_together_do_not_overlap)
 #define LOAD(place) "kernel a { h: f32[T,8] @slab+" place "/8 = embed(ids, table) }\n"
 #define ACT(to, from, place)                                                                       \
     "kernel " to " { " to ": f32[T,8] @slab+" place "/8 = silu(" from ") }\n"
-#define TAKE(of) "kernel t { t: f32[R,8] @output+0/8 = take(" of ") }\noutput t"
+#define TAKE(of) "kernel t { t: f32[R,8] @output+0/8 = take(" of ", pick) }\noutput t"
     static const struct {
         const char *kernels, *fault;
     } cases[] = {
@@ -482,15 +486,15 @@ Test(verify, values_that_are_needed_together_do_not_overlap)
          "`c` is placed over `b`"},
         {LOAD("0") "x: f32[T,4] @slab+0/8, y: f32[T,4] @slab+16/8 = split(h) {sizes=[4, 4]}\n" ACT(
              "b", "h", "128") "kernel c { c: f32[T,4] @slab+0/4 = silu(y) }\n"
-                              "kernel t { t: f32[R,4] @output+0/4 = take(c) }\noutput t", "`c` is placed over `h`"},
+                              "kernel t { t: f32[R,4] @output+0/4 = take(c, pick) }\noutput t", "`c` is placed over `h`"},
         {LOAD("0") "x: f32[T,4] @slab+0/8, y: f32[T,4] @slab+16/8 = split(h) {sizes=[4, 4]}\n"
                    "kernel c { c: f32[T,4] @slab+128/4 = silu(y) }\n"
-                   "kernel t { t: f32[R,4] @output+0/4 = take(c) }\noutput t", ""},
+                   "kernel t { t: f32[R,4] @output+0/4 = take(c, pick) }\noutput t", ""},
         {LOAD("0") "x: f32[T,4] @slab+0/8, y: f32[T,4] @slab+32/8 = split(h) {sizes=[4, 4]}\n"
                    "kernel c { c: f32[T,4] @slab+128/4 = silu(y) }\n"
-                   "kernel t { t: f32[R,4] @output+0/4 = take(c) }\noutput t", "`y` is a piece of `h`: expected @slab+16/8"},
-        {LOAD("0") "kernel t { t: f32[R,8] @output+0/8 = take(h) }\n"
-                   "kernel u { u: f32[R,8] @output+64/8 = take(h) }\noutput t\noutput u", "`u` is placed over `t`"},
+                   "kernel t { t: f32[R,4] @output+0/4 = take(c, pick) }\noutput t", "`y` is a piece of `h`: expected @slab+16/8"},
+        {LOAD("0") "kernel t { t: f32[R,8] @output+0/8 = take(h, pick) }\n"
+                   "kernel u { u: f32[R,8] @output+64/8 = take(h, pick) }\noutput t\noutput u", "`u` is placed over `t`"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_kernel_fault(header, cases[i].kernels, cases[i].fault);
@@ -498,7 +502,8 @@ Test(verify, values_that_are_needed_together_do_not_overlap)
 
 Test(verify, states_have_one_user)
 {
-    expect_kernel_fault("state s: f32[3,8]",
-                        "kernel a { h = embed(ids, table) }\nkernel t { t = take(h) }\noutput t",
-                        "state `s` is used by 0 ops, expected exactly one");
+    expect_kernel_fault(
+        "state s: f32[3,8]",
+        "kernel a { h = embed(ids, table) }\nkernel t { t = take(h, pick) }\noutput t",
+        "state `s` is used by 0 ops, expected exactly one");
 }

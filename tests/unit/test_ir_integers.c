@@ -46,7 +46,7 @@ static const char kernel_text[] =
     "  slab_bytes 2048\n"
     "  param_bytes 256\n"
     "  output_bytes 64\n"
-    "  input ids: i32[T] @input+0/1\n"
+    "  input ids: i32[T] @input+0/1\n  input pick: i32[R] @input+0/1\n"
     "  weight table: f32[9,8] @weight+0/8\n"
     "  weight w: f32[4,8] @weight+0/8\n"
     "  kernel pack_w {part=rows} {\n"
@@ -65,7 +65,7 @@ static const char kernel_text[] =
     "    y: f32[T,4] @slab+1024/4 = linear_i8(q, s, p8, ps) {out=4}\n"
     "  }\n"
     "  kernel take {part=rows} {\n"
-    "    out: f32[R,4] @output+0/4 = take(y)\n"
+    "    out: f32[R,4] @output+0/4 = take(y, pick)\n"
     "  }\n"
     "  output out\n"
     "}\n";
@@ -119,7 +119,8 @@ expect_case(const Case *c)
 {
     StrBuf sb = {0};
     sb_printf(&sb,
-              "graph g lowered {\ninput ids: i32[T]\nweight table: f32[9,8]\nweight w: f32[5,8]\n"
+              "graph g lowered {\ninput ids: i32[T]\ninput pick: i32[R]\nweight table: "
+              "f32[9,8]\nweight w: f32[5,8]\n"
               "weight b: f32[5]\nh = embed(ids, table)\nq, s = quantise(h)\n"
               "w8, s8 = quantise_i8(w)\nw4, s4, m4 = quantise_u4(w) {group=8}\n%s\n%s}\n",
               c->lines, *c->fault ? "" : "output y\n");
@@ -254,7 +255,8 @@ Test(integers_text, products_of_whole_numbers)
          "operand 1, `h`, is f32[T,8], expected i8[T,K]: it is one quantised row per token"                                                                },
         {"y = linear_i8(q, h, w8, s8)",
          "operand 2, `h`, is f32[T,8], expected f32[T,1]: one scale for each row of operand 1"                                                             },
-        {"r, z = quantise(take(h))\ny = linear_i8(r, s, w8, s8)",                                "is f32[T,1], expected f32[R,1]"                          },
+        {"r, z = quantise(take(h, pick))\ny = linear_i8(r, s, w8, s8)",
+         "is f32[T,1], expected f32[R,1]"                                                                                                                  },
         {"y = linear_i8(q, s, b, s8)",
          "operand 3, `b`, is f32[5], expected [O,K]: it is the weight; `out` makes it packed"                                                              },
         {"p = pack(w8) {panel=4}\ny = linear_i8(q, s, p, s8)",                                   "`out` makes it packed"                                   },
@@ -286,7 +288,7 @@ Test(integers_text, whole_numbers_go_nowhere_else)
         {"y = neg(q)",                          "is i8[T,8], expected real numbers"},
         {"y = cast(q) {to=f32}",                "is i8[T,8]"                       },
         {"y, z = split(q) {sizes=[4, 4]}",      "is i8[T,8]"                       },
-        {"y = take(q)",                         "is i8[T,8]"                       },
+        {"y = take(q, pick)",                   "is i8[T,8]"                       },
         {"y = rmsnorm(q) {eps=0}",              "is i8[T,8]"                       },
         {"y = mul(h, s8)",                      "f32[5,1]"                         },
         {"y = embed(ids, w8)",                  "is i8[5,8]"                       },
@@ -304,10 +306,12 @@ static void
 expect_kernels(const Case *c, const char *more)
 {
     StrBuf sb = {0};
-    sb_printf(&sb,
-              "graph g kernel {\ninput ids: i32[T]\nweight table: f32[9,8]\nweight w: f32[8,8]\n%s"
-              "kernel h { h = embed(ids, table) }\n%s\nkernel t { t = take(h) }\noutput t\n}\n",
-              more, c->lines);
+    sb_printf(
+        &sb,
+        "graph g kernel {\ninput ids: i32[T]\ninput pick: i32[R]\nweight table: f32[9,8]\nweight "
+        "w: f32[8,8]\n%s"
+        "kernel h { h = embed(ids, table) }\n%s\nkernel t { t = take(h, pick) }\noutput t\n}\n",
+        more, c->lines);
     bool ok = false;
     char *out = parsed(sb_text(&sb), &ok);
     cr_expect(ok == !*c->fault && strstr(out, c->fault), "expected %s\nin %s\nfor %s", c->fault,

@@ -15,7 +15,7 @@ static const char model_text[] =
     "  seed -7\n"
     "  block 512\n"
     "  rows 32\n"
-    "  input ids: i32[T]\n"
+    "  input ids: i32[T]\n  input pick: i32[R]\n"
     "  weight table: bf16[100,8] tensor=\"backbone.embedding.weight\" init=normal\n"
     "  weight l.0.norm: f32[8] tensor=\"l.0\" init=\"uniform(0, 1)\"\n"
     "  weight conv.w: f16[10,1,4]\n"
@@ -36,7 +36,7 @@ static const char model_text[] =
     "  y: f32[T,4] = ssd(x, d2, A_log, B, C, D, s.ssd)"
     " {groups=1, heads=2, head_dim=2, state=3, form=auto, chunk=auto}\n"
     "  z: f32[T,4] = mul(y, -2.5)\n"
-    "  picked: f32[R,4] = take(z)\n"
+    "  picked: f32[R,4] = take(z, pick)\n"
     "  output picked\n"
     "}\n";
 
@@ -44,11 +44,11 @@ static const char kernel_text[] =
     "graph \"k\" kernel {\n"
     "  block 16\n"
     "  rows 4\n"
-    "  phase prefill\n"
+    "  entry prefill\n"
     "  slab_bytes 4096\n"
     "  param_bytes 640\n"
     "  output_bytes 112\n"
-    "  input ids: i32[T] @input+0/1\n"
+    "  input ids: i32[T] @input+0/1\n  input pick: i32[R] @input+0/1\n"
     "  weight table: f32[100,8] @weight+0/8\n"
     "  weight one: f32[100,1]\n"
     "  weight w: f32[7,4]\n"
@@ -78,7 +78,7 @@ static const char kernel_text[] =
     " {groups=1, heads=4, head_dim=1, state=1, chunk=8}\n"
     "  }\n"
     "  kernel take {\n"
-    "    r: f32[R,4] = take(y)\n"
+    "    r: f32[R,4] = take(y, pick)\n"
     "    r2: f32[R,4] @slab+2304/4 = silu(r)\n"
     "  }\n"
     "  kernel head {tile=8, part=cols} {\n"
@@ -134,7 +134,7 @@ Test(text, kernel_graphs_with_places_print_as_they_were_read)
 Test(text, values_of_six_dimensions_print_as_they_were_read)
 {
     expect_round_trip("graph \"six\" model {\n"
-                      "  input ids: i32[T]\n"
+                      "  input ids: i32[T]\n  input pick: i32[R]\n"
                       "  weight table: f32[100,8]\n"
                       "  weight w: bf16[2,1,3,4,5] tensor=\"experts.weight\"\n"
                       "  weight v: f32[6,5,4,3,2,1]\n"
@@ -142,7 +142,7 @@ Test(text, values_of_six_dimensions_print_as_they_were_read)
                       "  f: f32[6,5,4,3,2,1] = mul(e, v)\n"
                       "  g: f32[2,1,3,4,5] = neg(w)\n"
                       "  h: f32[T,8] = embed(ids, table)\n"
-                      "  r: f32[R,8] = take(h)\n"
+                      "  r: f32[R,8] = take(h, pick)\n"
                       "  output r\n"
                       "}\n");
 }
@@ -155,7 +155,7 @@ around(Arena *arena, const char *lines)
 {
     return arena_printf(arena,
                         "graph g lowered {\n"
-                        "input ids: i32[T]\n"
+                        "input ids: i32[T] input pick: i32[R]\n"
                         "weight table: f32[9,8]\n"
                         "weight one: f32[9,1]\n"
                         "weight w: f32[5,8]\n"
@@ -285,7 +285,7 @@ Test(text, faults_name_what_was_found_and_the_nearest_known)
         {"eos [3 4]",                                                             "expected `]` behind the ids that end a text, found `4`"       },
         {"eos [-1]",                                                              "expected a token id, found `-`"                               },
         {"eos [99999999999]",                                                     "the id 99999999999 is beyond every vocabulary"                },
-        {"phase warmup",                                                          "unknown phase `warmup`, expected prefill or decode"           },
+        {"entry warmup",                                                          "unknown entry `warmup`, expected prefill or decode"           },
         {"output ids",                                                            "only a result can be an output, not `ids`"                    },
     };
     expect_faults(cases, COUNT_OF(cases));
@@ -310,9 +310,11 @@ Test(text, shape_faults_say_the_numbers_and_where_they_come_from)
         {"y, z = split(h) {sizes=[4, 3]}",                                                      "sizes add up to 7, but operand 1, `h`, has 8 columns"                          },
         {"y = add(h, b)",                                                                       "operands are f32[T,8] and f32[5]: neither repeats over the other"              },
         {"y = add(ids, 1)",                                                                     "operand 1, `ids`, is i32[T], expected real numbers"                            },
+        {"y = take(h)",                                                                         "operand 2 is missing, expected the input `pick: i32[R]`"                       },
+        {"y = take(h, ids)",                                                                    "operand 2, `ids`, is an input, expected the input `pick: i32[R]`"              },
         {"y = exp(4)",                                                                          "write its value instead"                                                       },
-        {"y = take(take(h))",                                                                   "expected rows T: this op goes over every token"                                },
-        {"y = embed(h, w)",                                                                     "expected i32[T]"                                                               },
+        {"y = take(take(h, pick), pick)",                                                       "expected rows T: this op goes over every token"                                },
+        {"y = embed(h, w)",                                                                     "expected the input `ids: i32[T]`"                                              },
         {"state s: f32[2,8]\nweight c: f32[8,1,4]\ny = conv1d(h, c, _, s)",
          "operand 4, `s`, is f32[2,8], expected f32[3,8]: the state holds the last K-1 inputs"                                                                                  },
         {"state s: f32[3,8]\nweight c: f32[8,1,1]\ny = conv1d(h, c, _, s)",

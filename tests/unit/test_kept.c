@@ -99,9 +99,9 @@ keep(void *const *operand, const AbiCall *call, const AbiShare *share)
 }
 
 static const AbiOperand operands[] = {
-    {ABI_INPUT, ABI_INPUT_IDS, 0},
-    {ABI_KEPT,  0,             0},
-    {ABI_KEPT,  2,             0}
+    {ABI_INPUT, 0, 0},
+    {ABI_KEPT,  0, 0},
+    {ABI_KEPT,  2, 0}
 };
 static const AbiStep steps[] = {
     {keep, "keep", 0, 3, 0, 0}
@@ -111,15 +111,23 @@ static const AbiState states[] = {
     {.name = "fixed", .bytes = 12, .rank = 1, .dim = {3}},
     {.name = "near", .row_bytes = WIDE * 4, .window = NEAR, .rank = 2, .dim = {0, WIDE}},
 };
+static const AbiEntry entry = {
+    "all", .block = BLOCK, .rows = 1, .grain = 1, .layers = {0, 1}
+};
+static const AbiInput input = {"ids", ABI_TOKENS};
+static const AbiOutput logits = {"logits", ABI_F32, ABI_PICKED, V, V, 0};
 static const AbiProgram program = {
     .name = "kept",
     .identity = 7,
     .numerics = "f32",
-    .vocab = V,
-    .head_rows = 1,
     .state_bytes = 12,
     .output_bytes = V * 4,
-    .phase = {[ABI_PREFILL] = {{0, 1}, {0, 0}, BLOCK, 0, 0, 1}},
+    .entries = &entry,
+    .inputs = &input,
+    .outputs = &logits,
+    .nentries = 1,
+    .ninputs = 1,
+    .noutputs = 1,
     .steps = steps,
     .operands = operands,
     .states = states,
@@ -266,7 +274,9 @@ Test(kept, rows_are_what_was_told_whatever_happens)
     char *dir = temp_dir(), name[32];
     World *w = calloc(1, sizeof *w);
     AbiProgram large = program;
-    large.phase[ABI_PREFILL].block = LARGE_BLOCK;
+    AbiEntry wide = entry;
+    wide.block = LARGE_BLOCK;
+    large.entries = &wide;
     w->random.x = 1;
     w->run[0] = run_open(&program, SEQUENCES, LONGEST);
     w->run[1] = run_open(&large, SEQUENCES, 700);
@@ -441,7 +451,9 @@ state_refused(AbiState first, const char *says)
     const AbiState list[] = {first, states[1], states[2]};
     ssmc_program *out = NULL;
     p.states = list;
-    p.nsteps = p.noperands = p.phase[ABI_PREFILL].layers.count = 0;
+    AbiEntry idle = entry;
+    p.nsteps = p.noperands = idle.layers.count = 0;
+    p.entries = &idle;
     cr_expect_eq(rt_program_wrap(&p, &out), SSMC_BAD_FILE, "%s", says);
     expect_says(says);
 }

@@ -164,7 +164,8 @@ plan_memory(Graph *g)
 static int64_t
 scratch_stride(const Model *m)
 {
-    return round_up(m->abi->phase[ABI_PREFILL].scratch_bytes, 64) + GUARD;
+    const int64_t run = m->abi->entries[0].scratch_bytes, init = m->abi->init_scratch_bytes;
+    return round_up(run > init ? run : init, 64) + GUARD;
 }
 
 static void
@@ -185,7 +186,8 @@ run_steps(Model *m, AbiRange range, const int32_t *ids, AbiCall call, int parts)
             if (o->space == ABI_WEIGHT)
                 base = m->weights[o->index];
             else if (o->space == ABI_INPUT)
-                base = (char *)(o->index == ABI_INPUT_IDS ? (void *)ids : (void *)pick);
+                base =
+                    strcmp(m->abi->inputs[o->index].name, "ids") == 0 ? (char *)ids : (char *)pick;
             operands[i] = base + o->offset;
         }
         step_run(step, operands, &call, m->scratch, scratch_stride(m), parts);
@@ -205,7 +207,7 @@ check_guards(const Model *m)
 static void
 run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
 {
-    const AbiPhase *phase = &m->abi->phase[ABI_PREFILL];
+    const AbiEntry *entry = &m->abi->entries[0];
     const AbiCall call = {
         .rows = segs[nseg - 1].row + segs[nseg - 1].len,
         .nseg = nseg,
@@ -214,8 +216,8 @@ run_rows(Model *m, const int32_t *ids, const AbiSeg *segs, int nseg, int parts)
         .sgemm = m->sgemm,
     };
     memset(m->scratch, 0xff, (size_t)(MOST_PARTS * scratch_stride(m)));
-    run_steps(m, phase->layers, ids, call, parts);
-    run_steps(m, phase->head, ids, call, parts);
+    run_steps(m, entry->layers, ids, call, parts);
+    run_steps(m, entry->head, ids, call, parts);
     check_guards(m);
 }
 
@@ -223,7 +225,6 @@ static void
 model_memory(Model *m)
 {
     const AbiProgram *abi = m->abi;
-    const AbiPhase *phase = &abi->phase[ABI_PREFILL];
     m->weights = arena_array(m->arena, (size_t)abi->nweights + 1, sizeof *m->weights);
     for (int i = 0; i < abi->nweights; i++) {
         const AbiWeight *w = &abi->weights[i];
@@ -233,7 +234,7 @@ model_memory(Model *m)
         m->weights[i] = weight_data(m, w->tensor, count);
     }
     const int64_t states = MAX_SEGS * round_up(abi->state_bytes, 64);
-    m->slab = memory(phase->slab_bytes);
+    m->slab = memory(abi->entries[0].slab_bytes);
     m->params = memory(abi->param_bytes);
     m->states = memory(states);
     memset(m->states, 0, (size_t)states);
@@ -349,7 +350,7 @@ ssd_text(Arena *arena, const SsdCase *c, Form form, Dtype kept)
                         "graph \"ssd\" kernel {\n"
                         "  block %d\n"
                         "  rows %d\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight table: f32[%d,%d]\n"
                         "  weight A: f32[%d]\n"
                         "  weight D: f32[%d]\n"
@@ -357,7 +358,7 @@ ssd_text(Arena *arena, const SsdCase *c, Form form, Dtype kept)
                         "  kernel rows {part=rows} {\n    all = embed(ids, table)\n  }\n"
                         "  x, dt, B, C = split(all) {sizes=[%d, %d, %d, %d]}\n"
                         "  kernel ssd {%spart=heads} {\n%s  }\n"
-                        "  kernel pick {part=rows} {\n    out = take(y)\n  }\n"
+                        "  kernel pick {part=rows} {\n    out = take(y, pick)\n  }\n"
                         "  output out\n"
                         "}\n",
                         BLOCK, BLOCK, BLOCK, width, c->H, c->H, dtype_info[kept].name, c->H, c->N,
@@ -633,7 +634,7 @@ linear_text(Arena *arena, const LinearCase *c)
                         "graph \"linear\" kernel {\n"
                         "  block %d\n"
                         "  rows %d\n"
-                        "  input ids: i32[T]\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
                         "  weight x_table: f32[%d,%d]\n"
                         "  weight r_table: f32[%d,%d]\n"
                         "  weight w: f32[%d,%d]\n"
@@ -643,7 +644,7 @@ linear_text(Arena *arena, const LinearCase *c)
                         "  kernel r_rows {part=rows} {\n    r = embed(ids, r_table)\n  }\n"
                         "%s"
                         "  kernel linear {%s} {\n%s  }\n"
-                        "  kernel pick {part=rows} {\n    out = take(y)\n  }\n"
+                        "  kernel pick {part=rows} {\n    out = take(y, pick)\n  }\n"
                         "  output out\n"
                         "}\n",
                         BLOCK, BLOCK, BLOCK, c->K, BLOCK, c->O, c->O, c->K, c->O,
@@ -749,7 +750,7 @@ Test(kernels, threads_divide_a_linear_by_panels_and_rows)
     memcpy(whole, m.out, ROWS * row);
     for (int parts = 1; parts <= MOST_PARTS; parts++)
         for (int rows = 1; rows <= ROWS; rows += 1 + rows / 4) {
-            memset(m.slab, 0xff, (size_t)m.abi->phase[ABI_PREFILL].slab_bytes);
+            memset(m.slab, 0xff, (size_t)m.abi->entries[0].slab_bytes);
             linear_rows(&m, 0, rows, parts);
             cr_expect(memcmp(m.out, whole, (size_t)rows * row) == 0, "%d rows by %d", rows, parts);
         }

@@ -82,7 +82,8 @@ graph_text(Arena *arena, const Case *t)
 {
     StrBuf sb = {0};
     sb_printf(&sb,
-              "graph \"epilogue\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+              "graph \"epilogue\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: "
+              "i32[R]\n"
               " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
               " weight w: %s[%d,%d] tensor=\"w\" init=ones\n"
               " weight k: f32[%d,%d] tensor=\"k\" init=ones\n"
@@ -97,7 +98,7 @@ graph_text(Arena *arena, const Case *t)
                                        : " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
     put_product(&sb, arena, t);
     sb_printf(&sb, " kernel widen {part=rows} { z = cast(y) {to=f32} }\n"
-                   " kernel pick {part=rows} { out = take(z) }\n output out\n}\n");
+                   " kernel pick {part=rows} { out = take(z, pick) }\n output out\n}\n");
     const char *text = arena_strdup(arena, sb_text(&sb));
     sb_free(&sb);
     return text;
@@ -198,14 +199,15 @@ Test(epilogue, rows_have_the_same_bits_in_any_pass)
 Test(epilogue, a_weight_by_channels_is_refused)
 {
     static const char *const text =
-        "graph \"t\" kernel {\n weights \"init:reference\"\n block 8\n rows 8\n input ids: i32[T]\n"
+        "graph \"t\" kernel {\n weights \"init:reference\"\n block 8\n rows 8\n input ids: "
+        "i32[T]\n input pick: i32[R]\n"
         " weight table: f32[11,8] init=ones\n weight w: bf16[8,8] init=ones\n"
         " weight k: f32[8,1,4] init=ones\n state s: f32[3,8]\n"
         " kernel pack { p = pack(w) {panel=32} }\n"
         " kernel load { h = embed(ids, table)\n  x = cast(h) {to=bf16} }\n"
         " kernel c {unit=matrix, tile=32, part=cols} {\n"
         "  u = linear(x, p) {out=8, matmul=emitted}\n  y = conv1d(u, k, _, s)\n }\n"
-        " kernel pick { out = take(y) }\n output out\n}\n";
+        " kernel pick { out = take(y, pick) }\n output out\n}\n";
     char *dir = temp_dir(), *path = path_join(dir, "t.ir");
     write_whole(path, text, strlen(text));
     const char *argv[] = {SSMC_BINARY, "compile",        path, "--emit", "asm",

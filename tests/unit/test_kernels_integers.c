@@ -103,7 +103,8 @@ graph_text(Arena *arena, const Case *t)
     const int all = t->O + 2 * t->first;
     StrBuf sb = {0};
     sb_printf(&sb,
-              "graph \"integers\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+              "graph \"integers\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: "
+              "i32[R]\n"
               " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
               " weight rt: f32[%d,%d] tensor=\"rt\" init=ones\n"
               " weight w: %s[%d,%d] tensor=\"w\" init=ones\n"
@@ -117,7 +118,7 @@ graph_text(Arena *arena, const Case *t)
     if (t->kind != HALF)
         sb_printf(&sb, " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
     put_product(&sb, arena, t);
-    sb_printf(&sb, " kernel pick {part=rows} { out = take(y) }\n output out\n}\n");
+    sb_printf(&sb, " kernel pick {part=rows} { out = take(y, pick) }\n output out\n}\n");
     const char *text = arena_strdup(arena, sb_text(&sb));
     sb_free(&sb);
     return text;

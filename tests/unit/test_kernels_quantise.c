@@ -22,7 +22,8 @@ open_quantise(const char *middle, int width, bool picked, const char *cpu)
     const char *y = picked ? "out" : "y";
     sb_printf(
         &sb,
-        "graph \"quantise\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"quantise\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: "
+        "i32[R]\n"
         " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
         " weight one: f32[%d,%d] tensor=\"one\" init=ones\n"
         " weight g: f32[%d] tensor=\"g\" init=ones\n"
@@ -32,7 +33,7 @@ open_quantise(const char *middle, int width, bool picked, const char *cpu)
         " kernel product {part=cols} { %s = linear_i8(q, s, wp, wsp) {out=%d} }\n",
         ROWS, ROWS, ROWS, width, width, width, width, middle, y, width);
     sb_printf(&sb, "%s output out\n}\n",
-              picked ? "" : " kernel pick {part=rows} { out = take(y) }\n");
+              picked ? "" : " kernel pick {part=rows} { out = take(y, pick) }\n");
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     sb_free(&sb);
     int64_t count = 0;
@@ -109,7 +110,7 @@ Test(quantise, rows_by_themselves)
 /* Rows that are picked, for the head: R of them, in the order of the picks. */
 Test(quantise, picked_rows)
 {
-    KernelRun *run = open_quantise(" kernel pick {part=rows} { h = take(x) }\n"
+    KernelRun *run = open_quantise(" kernel pick {part=rows} { h = take(x, pick) }\n"
                                    " kernel quantise {part=rows} { q, s = quantise(h) }\n",
                                    40, true, "native");
     int64_t count = 0;
@@ -216,7 +217,8 @@ Test(quantise, what_follows_in_its_kernel_is_stored)
         Arena *arena = arena_new();
         KernelRun *run = kernel_run_open(
             arena_printf(arena,
-                         "graph \"t\" kernel {\n block 23\n rows 23\n input ids: i32[T]\n"
+                         "graph \"t\" kernel {\n block 23\n rows 23\n input ids: i32[T]\n input "
+                         "pick: i32[R]\n"
                          " weight xt: f32[23,37] tensor=\"xt\" init=ones\n weight w: f32[37,37] "
                          "tensor=\"w\" init=ones\n "
                          "weight g: f32[37] tensor=\"g\" init=ones\n"
@@ -224,7 +226,7 @@ Test(quantise, what_follows_in_its_kernel_is_stored)
                          " ps = pack(s8) {panel=16} }\n"
                          " kernel x { x = embed(ids, xt) }\n kernel q {\n%s }\n"
                          " kernel l { l = linear_i8(q, s, p8, ps) {out=37}\n y = add(l, v) }\n"
-                         " kernel pick { out = take(y) }\n output out\n}\n",
+                         " kernel pick { out = take(y, pick) }\n output out\n}\n",
                          nodes[i]),
             "native");
         int64_t count = 0;
@@ -280,12 +282,13 @@ check_weight(const char *kernels, float bad, const char *cpu)
     enum { K = 40, O = 20 };
     Arena *arena = arena_new();
     KernelRun *run = kernel_run_open(
-        arena_printf(arena,
-                     "graph \"t\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-                     " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
-                     " weight w: f32[%d,%d] tensor=\"w\" init=ones\n%s"
-                     " kernel pick { out = take(y) }\n output out\n}\n",
-                     ROWS, ROWS, ROWS, K, O, K, kernels),
+        arena_printf(
+            arena,
+            "graph \"t\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+            " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
+            " weight w: f32[%d,%d] tensor=\"w\" init=ones\n%s"
+            " kernel pick { out = take(y, pick) }\n output out\n}\n",
+            ROWS, ROWS, ROWS, K, O, K, kernels),
         cpu);
     int64_t count = 0;
     kernel_run_weight(run, "w", &count)[7 * K + 33] = bad;
@@ -323,14 +326,15 @@ expect_refused_on(const char *cpu, int width, const char *kernels, const char *s
 {
     Arena *arena = arena_new();
     Diag *diag = diag_new();
-    const char *text = arena_printf(arena,
-                                    "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n"
-                                    " weight xt: f32[11,%d]\n weight zt: f32[11,16]\n"
-                                    " weight w: f32[8,%d]\n"
-                                    " kernel x { x = embed(ids, xt) }\n"
-                                    " kernel z { z = embed(ids, zt) }\n%s"
-                                    " kernel t { out = take(y) }\n output out\n}\n",
-                                    width, width, kernels);
+    const char *text = arena_printf(
+        arena,
+        "graph \"t\" kernel {\n block 8\n rows 8\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight xt: f32[11,%d]\n weight zt: f32[11,16]\n"
+        " weight w: f32[8,%d]\n"
+        " kernel x { x = embed(ids, xt) }\n"
+        " kernel z { z = embed(ids, zt) }\n%s"
+        " kernel t { out = take(y, pick) }\n output out\n}\n",
+        width, width, kernels);
     const Source source = {.path = "kernel", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
     Machine target;

@@ -112,13 +112,14 @@ graph_text(Arena *arena, const Case *t)
 {
     const int all = t->O + 2 * t->first;
     StrBuf sb = {0};
-    sb_printf(&sb,
-              "graph \"unit\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
-              " weight rt: f32[%d,%d] tensor=\"rt\" init=ones\n"
-              " weight w: %s[%d,%d] tensor=\"w\" init=ones\n"
-              " weight bias: f32[%d] tensor=\"bias\" init=ones\n",
-              ROWS, ROWS, ROWS, t->K, ROWS, t->O, t->kind == BF16 ? "bf16" : "f32", all, t->K, all);
+    sb_printf(
+        &sb,
+        "graph \"unit\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
+        " weight rt: f32[%d,%d] tensor=\"rt\" init=ones\n"
+        " weight w: %s[%d,%d] tensor=\"w\" init=ones\n"
+        " weight bias: f32[%d] tensor=\"bias\" init=ones\n",
+        ROWS, ROWS, ROWS, t->K, ROWS, t->O, t->kind == BF16 ? "bf16" : "f32", all, t->K, all);
     put_weight(&sb, arena, t);
     sb_printf(&sb, " kernel rows {part=rows} { x = embed(ids, xt) }\n");
     if (t->rest)
@@ -127,7 +128,7 @@ graph_text(Arena *arena, const Case *t)
         sb_printf(&sb, t->kind == BF16 ? " kernel cast {part=rows} { xb = cast(x) {to=bf16} }\n"
                                        : " kernel quantise {part=rows} { xq, xs = quantise(x) }\n");
     put_product(&sb, arena, t);
-    sb_printf(&sb, " kernel pick {part=rows} { out = take(y) }\n output out\n}\n");
+    sb_printf(&sb, " kernel pick {part=rows} { out = take(y, pick) }\n output out\n}\n");
     const char *text = arena_strdup(arena, sb_text(&sb));
     sb_free(&sb);
     return text;

@@ -24,13 +24,13 @@ open_rows(const char *nodes, const char *stored, int width, const char *cpu)
 {
     StrBuf sb = {0};
     sb_printf(&sb,
-              "graph \"t\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+              "graph \"t\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
               " weight table: %s[%d,%d] tensor=\"table\" init=ones\n"
               " weight g: f32[%d] tensor=\"g\" init=ones\n"
               " weight b: f16[%d] tensor=\"b\" init=ones\n"
               " kernel load {part=rows} { x = embed(ids, table) }\n"
               " kernel norm {part=rows} {\n%s }\n"
-              " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
+              " kernel pick {part=rows} { out = take(y, pick) }\n output out\n}\n",
               ROWS, ROWS, stored, ROWS, width, width, width, nodes);
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     sb_free(&sb);
@@ -245,14 +245,15 @@ expect_of_torch(const char *nodes, const float *x, const float *want)
         if (!cpu_runs_here(cpus[c]))
             continue;
         StrBuf sb = {0};
-        sb_printf(&sb,
-                  "graph \"t\" kernel {\n block 5\n rows 5\n input ids: i32[T]\n"
-                  " weight table: f32[5,5] tensor=\"table\" init=ones\n"
-                  " weight g: f32[5] tensor=\"g\" init=ones\n"
-                  " weight b: f32[5] tensor=\"b\" init=ones\n"
-                  " kernel load { x = embed(ids, table) }\n kernel f { %s }\n"
-                  " kernel pick { out = take(y) }\n output out\n}\n",
-                  nodes);
+        sb_printf(
+            &sb,
+            "graph \"t\" kernel {\n block 5\n rows 5\n input ids: i32[T]\n input pick: i32[R]\n"
+            " weight table: f32[5,5] tensor=\"table\" init=ones\n"
+            " weight g: f32[5] tensor=\"g\" init=ones\n"
+            " weight b: f32[5] tensor=\"b\" init=ones\n"
+            " kernel load { x = embed(ids, table) }\n kernel f { %s }\n"
+            " kernel pick { out = take(y, pick) }\n output out\n}\n",
+            nodes);
         KernelRun *run = kernel_run_open(sb_text(&sb), cpus[c]);
         sb_free(&sb);
         int64_t count = 0;
@@ -304,7 +305,7 @@ static const char model_text[] =
     "    ops:\n"
     "      - h = embed(ids, e)\n"
     "      - h = layers(h)\n"
-    "      - logits = linear(layernorm(take(h), n.w) {eps}, head)\n"
+    "      - logits = linear(layernorm(take(h, pick), n.w) {eps}, head)\n"
     "  - block: mlp\n"
     "    params: {width: 96, eps: 1.0e-5}\n"
     "    weights:\n"
@@ -399,16 +400,17 @@ Test(layernorm, no_pass_changes_the_numbers)
     char *dir = temp_dir(), *path = path_join(dir, "m.yaml");
     cr_assert(write_whole(path, model_text, strlen(model_text)));
     static const char *const dtypes[] = {"f32", "bf16", "int8", "int4"};
-    static const char *const phases[] = {"prefill", "decode"};
-    static const char *const ways[] = {"znver4", "sapphirerapids", "x86-64"};
+    static const char *const entries[] = {"prefill", "decode"};
+    static const char *const targets[] = {"znver4", "sapphirerapids", "x86-64"};
     for (size_t d = 0; d < COUNT_OF(dtypes); d++)
-        for (size_t i = 0; i < COUNT_OF(phases) * COUNT_OF(ways); i++) {
-            const char *argv[] = {SSMC_BINARY,     "compile", path,          "--emit",
-                                  "plan",          "--phase", phases[i % 2], "--cpu",
-                                  ways[i / 2],     "--dtype", dtypes[d],     "--check-each",
+        for (size_t i = 0; i < COUNT_OF(entries) * COUNT_OF(targets); i++) {
+            const char *argv[] = {SSMC_BINARY,     "compile", path,           "--emit",
+                                  "plan",          "--entry", entries[i % 2], "--cpu",
+                                  targets[i / 2],  "--dtype", dtypes[d],      "--check-each",
                                   "--verify-each", NULL};
             CommandResult r = command_run(argv, NULL, 0);
-            cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], phases[i % 2], ways[i / 2], r.err);
+            cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], entries[i % 2], targets[i / 2],
+                         r.err);
             command_free(&r);
         }
     temp_dir_remove(dir);

@@ -112,9 +112,10 @@ Test(mamba1, the_time_of_a_scan_grows_with_its_states)
 {
     static const char text[] =
         "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n  rows 4\n"
-        "  input ids: i32[T]\n  weight e: f32[50,48] init=ones\n  weight b: f32[50,5] init=ones\n"
+        "  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[50,48] init=ones\n  weight b: "
+        "f32[50,5] init=ones\n"
         "  weight A: f32[5,48] init=ones\n  state s: f32[5,48]\n  x = embed(ids, e)\n"
-        "  B = embed(ids, b)\n  y = selective_scan(x, x, A, B, B, _, s)\n  last = take(y)\n"
+        "  B = embed(ids, b)\n  y = selective_scan(x, x, A, B, B, _, s)\n  last = take(y, pick)\n"
         "  output last\n}\n";
     Arena *arena = arena_new();
     Diag *diag = diag_new();

@@ -10,17 +10,28 @@
 #include "tests/harness.h"
 
 /* big is only packed: more than the pieces that one step is cut into; table is read later, too. */
-enum { ROWS = 5000, COLS = 1024, V = 64, DIM = 16, BIG = ROWS * COLS * 4, TABLE = V * DIM * 4 };
+enum {
+    PANEL = 32,
+    ROWS = 5000,
+    COLS = 1024,
+    V = 64,
+    DIM = 16,
+    BIG = ROWS * COLS * 4,
+    TABLE = V * DIM * 4
+};
 
-/* Copies rows, by way of scratch, so that threads that shared it would be found out. */
+/* Copies rows, by way of scratch, so that threads that shared it would be found out. Parts are of
+ * whole panels, as those of packing are: they do not begin where equal parts of the bytes do. */
 static void
 copy_rows(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     (void)call;
     const float *from = operand[0]; /* [ROWS,COLS] */
     float *to = operand[1], *scratch = (float *)(void *)share->scratch;
-    for (int64_t r = ROWS * share->part / share->parts; r < ROWS * (share->part + 1) / share->parts;
-         r++) {
+    const int64_t panels = (ROWS + PANEL - 1) / PANEL;
+    const int64_t first = panels * share->part / share->parts * PANEL;
+    const int64_t end = panels * (share->part + 1) / share->parts * PANEL;
+    for (int64_t r = first; r < end && r < ROWS; r++) {
         memcpy(scratch, from + r * COLS, COLS * sizeof *scratch);
         memcpy(to + r * COLS, scratch, COLS * sizeof *scratch);
     }
@@ -67,15 +78,21 @@ static const AbiWeight weights[] = {
     {"big",         "uniform_fan_in", ABI_F32, 2, {ROWS, COLS}},
     {"other|table", "normal_embed",   ABI_F32, 2, {V, DIM}    },
 };
+static const AbiEntry entry = {
+    "all", .block = 1, .rows = 1, .grain = 1, .head = {2, 1}
+};
+static const AbiOutput output = {"logits", ABI_F32, ABI_PICKED, V, V, 0};
 static const AbiProgram program = {
     .name = "params",
     .numerics = "f32",
-    .vocab = V,
-    .head_rows = 1,
     .param_bytes = BIG + TABLE,
     .output_bytes = V * 4,
     .init = {0, 2},
-    .phase = {[ABI_PREFILL] = {.head = {2, 1}, .block = 1, .scratch_bytes = COLS * 4}},
+    .init_scratch_bytes = COLS * 4,
+    .entries = &entry,
+    .nentries = 1,
+    .outputs = &output,
+    .noutputs = 1,
     .steps = steps,
     .operands = operands,
     .weights = weights,
@@ -164,6 +181,39 @@ file_kib(void)
     if (status)
         fclose(status);
     return kib;
+}
+
+/* user: [2] what was there before, and the most after a step since. */
+static void
+note_file_kib(void *user, int64_t done, int64_t total)
+{
+    long *kib = user;
+    const long now = file_kib() - kib[0];
+    (void)done, (void)total;
+    kib[1] = now > kib[1] ? now : kib[1];
+}
+
+/* Of many threads: what one part reads of another's bytes, which were given back, must not stay. */
+Test(params, pages_of_files_are_given_back_step_by_step)
+{
+    enum { THREADS = 16 };
+    char *dir = temp_dir(), *path = path_join(dir, "model.safetensors");
+    ssmc_weights *made = NULL;
+    ssmc_program *p = NULL;
+    ssmc_model *model = NULL;
+    cr_assert_eq(rt_weights_init(rules, 2, 6, 2, NULL, NULL, &made), SSMC_OK);
+    ssmc_weights *w = write_weights(path, made, 0);
+    cr_assert_eq(rt_program_wrap(&program, &p), SSMC_OK, "%s", ssmc_error());
+    long kib[2] = {file_kib(), 0};
+    cr_assert_eq(ssmc_model_open(p, w, THREADS, note_file_kib, kib, &model), SSMC_OK, "%s",
+                 ssmc_error());
+    cr_expect_lt(kib[1], BIG / 1024 / 40, "%ld KiB of the file are still there", kib[1]);
+    ssmc_model_close(model);
+    rt_program_free(p);
+    rt_weights_close(w);
+    rt_weights_close(made);
+    free(path);
+    temp_dir_remove(dir);
 }
 
 Test(params, pages_of_files_are_given_back_and_copies_stay)

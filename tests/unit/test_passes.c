@@ -1,5 +1,5 @@
 /* tests/unit/test_passes.c -- the pass manager, the checker and what the passes promise of a whole
- * model: kernels in order, a memory plan without overlaps, numbers that stay, panels both phases
+ * model: kernels in order, a memory plan without overlaps, numbers that stay, panels all entries
  * share. The rules and rewrites one by one are in tests/passes. */
 #include <criterion/criterion.h>
 
@@ -81,14 +81,15 @@ put_layer(StrBuf *sb, int i, const char *ssd_attrs)
 static void
 put_model(StrBuf *sb, int layers, const char *ssd_attrs)
 {
-    sb_puts(sb, "graph \"test\" model {\nblock 40\nrows 4\ninput ids: i32[T]\n");
+    sb_puts(sb,
+            "graph \"test\" model {\nblock 40\nrows 4\ninput ids: i32[T]\ninput pick: i32[R]\n");
     sb_puts(sb, "weight embedding.weight: f32[24,16]\nweight norm_f.weight: f32[16]\n");
     for (int i = 0; i < layers; i++)
         put_layer_weights(sb, i);
     sb_puts(sb, "h0 = embed(ids, embedding.weight)\n");
     for (int i = 0; i < layers; i++)
         put_layer(sb, i, ssd_attrs);
-    sb_printf(sb, "last = take(h%d)\nf = rmsnorm(last, norm_f.weight) {eps=1e-05}\n", layers);
+    sb_printf(sb, "last = take(h%d, pick)\nf = rmsnorm(last, norm_f.weight) {eps=1e-05}\n", layers);
     sb_puts(sb, "logits = linear(f, embedding.weight)\noutput logits\n}\n");
 }
 
@@ -163,11 +164,11 @@ count_text(const char *text, const char *what)
 /* ---- numbers ---------------------------------------------------------------------------- */
 
 static void
-expect_checked(Phase phase, int64_t chunk, const char *form, Format format)
+expect_checked(EntryId entry, int64_t chunk, const char *form, Format format)
 {
     Bench b;
     bench_model(&b, 2);
-    b.cx.phase = phase;
+    b.graph->entry = &entry_info[entry];
     b.cx.chunk = chunk;
     b.cx.form = form;
     b.cx.format = format;
@@ -179,26 +180,26 @@ expect_checked(Phase phase, int64_t chunk, const char *form, Format format)
 
 Test(passes, every_pass_keeps_the_numbers_in_every_form)
 {
-    expect_checked(PHASE_DECODE, CHUNK_AUTO, "auto", FORMAT_f32);
-    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "auto", FORMAT_f32);
-    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "recurrent", FORMAT_f32);
-    expect_checked(PHASE_PREFILL, CHUNK_AUTO, "quadratic", FORMAT_f32);
-    expect_checked(PHASE_PREFILL, 1, NULL, FORMAT_f32);
-    expect_checked(PHASE_PREFILL, 7, NULL, FORMAT_f32);
-    expect_checked(PHASE_PREFILL, 1000, NULL, FORMAT_f32);
+    expect_checked(ENTRY_decode, CHUNK_AUTO, "auto", FORMAT_f32);
+    expect_checked(ENTRY_prefill, CHUNK_AUTO, "auto", FORMAT_f32);
+    expect_checked(ENTRY_prefill, CHUNK_AUTO, "recurrent", FORMAT_f32);
+    expect_checked(ENTRY_prefill, CHUNK_AUTO, "quadratic", FORMAT_f32);
+    expect_checked(ENTRY_prefill, 1, NULL, FORMAT_f32);
+    expect_checked(ENTRY_prefill, 7, NULL, FORMAT_f32);
+    expect_checked(ENTRY_prefill, 1000, NULL, FORMAT_f32);
 }
 
 Test(passes, bf16_projections_are_within_the_rounding_check_each_allows)
 {
-    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_bf16);
+    expect_checked(ENTRY_prefill, 16, NULL, FORMAT_bf16);
 }
 
 Test(passes, whole_numbers_are_within_the_rounding_check_each_allows)
 {
-    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_f16);
-    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_int8);
-    expect_checked(PHASE_DECODE, 16, NULL, FORMAT_int8);
-    expect_checked(PHASE_PREFILL, 16, NULL, FORMAT_int4);
+    expect_checked(ENTRY_prefill, 16, NULL, FORMAT_f16);
+    expect_checked(ENTRY_prefill, 16, NULL, FORMAT_int8);
+    expect_checked(ENTRY_decode, 16, NULL, FORMAT_int8);
+    expect_checked(ENTRY_prefill, 16, NULL, FORMAT_int4);
 }
 
 Test(passes, check_each_names_the_pass_that_changes_the_numbers)
@@ -364,21 +365,23 @@ put_params(StrBuf *sb, const Graph *g)
         }
 }
 
-Test(layout, both_phases_pack_a_weight_alike)
+Test(layout, all_entries_pack_a_weight_alike)
 {
-    StrBuf params[2] = {{0}, {0}};
-    for (int phase = 0; phase < 2; phase++) {
+    StrBuf params[ENTRY_COUNT] = {0};
+    for (int entry = 0; entry < ENTRY_COUNT; entry++) {
         Bench b;
         bench_model(&b, 2);
-        b.cx.phase = (Phase)phase;
+        b.graph->entry = &entry_info[entry];
         expect_run(&b);
-        put_params(&params[phase], b.graph);
+        put_params(&params[entry], b.graph);
         bench_close(&b);
     }
-    cr_assert_str_eq(sb_text(&params[0]), sb_text(&params[1]));
     cr_assert_not_null(strstr(sb_text(&params[0]), "pack {panel="));
+    for (int entry = 1; entry < ENTRY_COUNT; entry++) {
+        cr_expect_str_eq(sb_text(&params[entry]), sb_text(&params[0]));
+        sb_free(&params[entry]);
+    }
     sb_free(&params[0]);
-    sb_free(&params[1]);
 }
 
 /* Weights of a checkpoint in bf16, as --dtype f32 finds them. */
@@ -387,9 +390,9 @@ expect_widened(const char *matmul, Op reader)
 {
     Bench b;
     bench_open(&b);
-    sb_puts(&b.text, "graph \"t\" model {\nblock 8\nrows 2\ninput ids: i32[T]\n"
+    sb_puts(&b.text, "graph \"t\" model {\nblock 8\nrows 2\ninput ids: i32[T]\ninput pick: i32[R]\n"
                      "weight e: bf16[16,8]\nweight w: bf16[6,8]\n"
-                     "h = embed(ids, e)\nx = take(h)\ny = linear(x, w)\noutput y\n}\n");
+                     "h = embed(ids, e)\nx = take(h, pick)\ny = linear(x, w)\noutput y\n}\n");
     parse(&b);
     b.cx.matmul = matmul;
     b.options.stop_after = PASS_layout;
@@ -542,10 +545,10 @@ expect_no_overlap(const Graph *g)
 
 Test(memplan, values_alive_together_never_overlap)
 {
-    for (int phase = 0; phase < 2; phase++) {
+    for (int entry = 0; entry < ENTRY_COUNT; entry++) {
         Bench b;
         bench_model(&b, 6);
-        b.cx.phase = (Phase)phase;
+        b.graph->entry = &entry_info[entry];
         expect_run(&b);
         expect_no_overlap(b.graph);
         bench_close(&b);

@@ -20,21 +20,21 @@ typedef struct {
 } Cost;
 
 static char *
-plan_text(const char *dtype, const char *phase, const char *layers)
+plan_text(const char *dtype, const char *entry, const char *layers)
 {
-    const char *argv[] = {SSMC_BINARY, "compile", MODEL_130M, "--emit", "plan",  "--phase", phase,
+    const char *argv[] = {SSMC_BINARY, "compile", MODEL_130M, "--emit", "plan",  "--entry", entry,
                           "--cpu",     "znver4",  "--dtype",  dtype,    "--set", layers,    NULL};
     CommandResult r = command_run(argv, NULL, 0);
-    cr_assert_eq(r.status, 0, "%s %s: %s", dtype, phase, r.err);
+    cr_assert_eq(r.status, 0, "%s %s: %s", dtype, entry, r.err);
     char *text = strdup(r.out);
     command_free(&r);
     return text;
 }
 
 static Cost
-plan_cost(const char *dtype, const char *phase, const char *layers)
+plan_cost(const char *dtype, const char *entry, const char *layers)
 {
-    char *text = plan_text(dtype, phase, layers);
+    char *text = plan_text(dtype, entry, layers);
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     const Source source = {"plan.ir", text, strlen(text)};
@@ -60,10 +60,10 @@ plan_cost(const char *dtype, const char *phase, const char *layers)
 
 /* Of one layer more: what a model has once cancels out. */
 static Cost
-layer_cost(const char *dtype, const char *phase)
+layer_cost(const char *dtype, const char *entry)
 {
-    const Cost two = plan_cost(dtype, phase, "layers.0.repeat=2");
-    const Cost three = plan_cost(dtype, phase, "layers.0.repeat=3");
+    const Cost two = plan_cost(dtype, entry, "layers.0.repeat=2");
+    const Cost three = plan_cost(dtype, entry, "layers.0.repeat=3");
     return (Cost){three.kernels - two.kernels, three.values - two.values, three.bytes - two.bytes,
                   three.params - two.params};
 }
@@ -92,14 +92,14 @@ Test(plan, a_layer_has_no_kernel_and_no_value_too_many)
         for (int decode = 0; decode < 2; decode++) {
             const Cost got = layer_cost(rows[i].dtype, decode ? "decode" : "prefill");
             const Cost *want = &rows[i].layer;
-            const char *phase = decode ? "decode" : "prefill";
-            cr_expect_eq(got.kernels, want->kernels, "%s %s: %d kernels", rows[i].dtype, phase,
+            const char *entry = decode ? "decode" : "prefill";
+            cr_expect_eq(got.kernels, want->kernels, "%s %s: %d kernels", rows[i].dtype, entry,
                          got.kernels);
-            cr_expect_eq(got.values, want->values, "%s %s: %d values", rows[i].dtype, phase,
+            cr_expect_eq(got.values, want->values, "%s %s: %d values", rows[i].dtype, entry,
                          got.values);
-            cr_expect_eq(got.bytes, want->bytes, "%s %s: %lld bytes a token", rows[i].dtype, phase,
+            cr_expect_eq(got.bytes, want->bytes, "%s %s: %lld bytes a token", rows[i].dtype, entry,
                          (long long)got.bytes);
             cr_expect_eq(got.params, want->params, "%s %s: %d kernels of parameters", rows[i].dtype,
-                         phase, got.params);
+                         entry, got.params);
         }
 }

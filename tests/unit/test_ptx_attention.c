@@ -44,7 +44,8 @@ graph_text(Arena *arena, const Case *t)
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     return arena_printf(
         arena,
-        "graph \"attention\" kernel {\n block %d\n rows %d\n phase %s\n input ids: i32[T]\n"
+        "graph \"attention\" kernel {\n block %d\n rows %d\n entry %s\n input ids: i32[T]\n input "
+        "pick: i32[R]\n"
         " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
         " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
         " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
@@ -55,7 +56,7 @@ graph_text(Arena *arena, const Case *t)
         " kernel values { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
         " kernel attend { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, scale=%g%s%s}\n"
         "  y = add(a, q) }\n"
-        " kernel pick { out = take(y) }\n output out\n}\n",
+        " kernel pick { out = take(y, pick) }\n output out\n}\n",
         ROWS, ROWS, t->phase, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim,
         window, t->head_dim, window, t->heads, t->head_dim, t->groups, 0.5 / sqrt(t->head_dim),
         window, t->more);

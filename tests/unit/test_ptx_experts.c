@@ -33,18 +33,18 @@ graph_text(const Case *t)
 {
     const bool cast = strcmp(t->type, "f32") != 0;
     StrBuf sb = {0};
-    sb_printf(&sb,
-              "graph \"experts\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
-              " weight ft: f32[%d,3] tensor=\"ft\" init=ones\n"
-              " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
-              " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
-              " weight w: %s[%d,%d,%d] tensor=\"w\" init=ones\n"
-              " kernel logits { l = embed(ids, lt) }\n"
-              " kernel route { e, p = route(l) {top=%d, score=softmax} }\n"
-              " kernel tokens { x = embed(ids, xt) }\n",
-              ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->type, t->E, t->O, t->K,
-              t->top);
+    sb_printf(
+        &sb,
+        "graph \"experts\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
+        " weight ft: f32[%d,3] tensor=\"ft\" init=ones\n"
+        " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
+        " weight u: f32[%d,%d,3] tensor=\"u\" init=ones\n"
+        " weight w: %s[%d,%d,%d] tensor=\"w\" init=ones\n"
+        " kernel logits { l = embed(ids, lt) }\n"
+        " kernel route { e, p = route(l) {top=%d, score=softmax} }\n"
+        " kernel tokens { x = embed(ids, xt) }\n",
+        ROWS, ROWS, ROWS, t->K, ROWS, ROWS, t->E, t->E, t->K, t->type, t->E, t->O, t->K, t->top);
     if (t->rows)
         sb_puts(&sb, " kernel few { few = embed(ids, ft) }\n"
                      " kernel make { xr = experts(few, e, u) }\n");
@@ -55,7 +55,7 @@ graph_text(const Case *t)
               " kernel product {product=%s} {\n  y = experts(%s, e, w)\n"
               "  a = silu(y)\n  z = mul(a, p)\n }\n"
               " kernel fold { f = fold(z) {top=%d} }\n"
-              " kernel pick { out = take(f) }\n output out\n}\n",
+              " kernel pick { out = take(f, pick) }\n output out\n}\n",
               t->product, cast ? "xq" : x, t->top);
     char *text = strdup(sb_text(&sb));
     sb_free(&sb);

@@ -63,7 +63,7 @@ graph_text(const Case *t)
     StrBuf sb = {0};
     sb_printf(&sb,
               "graph \"t\" kernel {\n weights \"init:reference\"\n block %d\n rows %d\n"
-              " input ids: i32[T]\n"
+              " input ids: i32[T]\n input pick: i32[R]\n"
               " weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
               " weight zt: f32[%d,%d] tensor=\"zt\" init=ones\n"
               " weight w: %s[%d,%d] tensor=\"w\" init=ones\n"
@@ -86,7 +86,7 @@ graph_text(const Case *t)
     if (t->first)
         sb_printf(&sb, " {first=%d, rows=%d}", t->first, t->O);
     sb_printf(&sb, "\n  a = silu(y)\n  s = add(a, z)\n }\n"
-                   " kernel pick { out = take(s) }\n output out\n}\n");
+                   " kernel pick { out = take(s, pick) }\n output out\n}\n");
     char *text = strdup(sb_text(&sb));
     sb_free(&sb);
     return text;

@@ -39,16 +39,17 @@ check(KernelRun *run, double most, const char *what)
 static void
 begin_text(StrBuf *sb, int width, const char *phase)
 {
-    sb_printf(sb,
-              "graph \"t\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n"
-              " weight table: f32[%d,%d] tensor=\"table\"\n",
-              ROWS, ROWS, phase, ROWS, width);
+    sb_printf(
+        sb,
+        "graph \"t\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n input pick: i32[R]\n"
+        " weight table: f32[%d,%d] tensor=\"table\"\n",
+        ROWS, ROWS, phase, ROWS, width);
 }
 
 static const char *
 end_text(StrBuf *sb, const char *y)
 {
-    sb_printf(sb, " kernel pick { out = take(%s) }\n output out\n}\n", y);
+    sb_printf(sb, " kernel pick { out = take(%s, pick) }\n output out\n}\n", y);
     return sb_text(sb);
 }
 
@@ -65,7 +66,7 @@ static KernelRun *
 open_conv(const Conv *v, const char *cpu)
 {
     StrBuf sb = {0};
-    begin_text(&sb, v->before + v->columns, v->decode ? " phase decode\n" : "");
+    begin_text(&sb, v->before + v->columns, v->decode ? " entry decode\n" : "");
     if (v->strided)
         sb_printf(&sb, " weight w: f32[%d,1,%d] tensor=\"w\"\n", v->columns, v->taps);
     else

@@ -30,14 +30,14 @@ graph_text(Arena *arena, const Case *t)
 {
     return arena_printf(
         arena,
-        "graph \"route\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"route\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
         " weight lt: f32[%d,%d] tensor=\"lt\" init=ones\n"
         " weight b: f32[%d] tensor=\"b\" init=ones\n"
         " kernel logits { l = embed(ids, lt) }\n"
         " kernel route { e, p = route(l%s) {top=%d, %s} }\n"
         " kernel square { z = mul(p, p) }\n kernel fold { f = fold(z) {top=%d}\n  y = neg(f) }\n"
         " kernel join { h = neg(l)\n  c = concat(h, y)\n  s = silu(c) }\n"
-        " kernel pick { out = take(s) }\n output out\n}\n",
+        " kernel pick { out = take(s, pick) }\n output out\n}\n",
         ROWS, ROWS, ROWS, t->experts, t->experts, t->bias ? ", b" : "", t->top, t->attrs, t->top);
 }
 

@@ -34,11 +34,11 @@ graph_text(Arena *arena, const Case *t, bool alone)
     const int width = alone ? t->rotary : t->heads * t->head_dim;
     return arena_printf(
         arena,
-        "graph \"rope\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
+        "graph \"rope\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
         " input positions: i32[T]\n weight xt: f32[%d,%d] tensor=\"xt\" init=ones\n"
         " kernel angles {part=rows} { a = angles(positions) {rotary=%d, %s} }\n"
         " kernel rows {part=rows} { x = embed(ids, xt) }\n%s"
-        " kernel pick {part=rows} { out = take(%s) }\n output out\n}\n",
+        " kernel pick {part=rows} { out = take(%s, pick) }\n output out\n}\n",
         ROWS, ROWS, ROWS, width, t->rotary, t->angles,
         alone ? " kernel sum {part=rows} { n = mul(x, 0)\n  y = add(n, a) }\n"
               : arena_printf(arena,
@@ -123,12 +123,13 @@ Test(rope, scalings_are_those_of_published_models)
     for (size_t i = 0; i < COUNT_OF(published); i++) {
         Arena *arena = arena_new();
         Diag *diag = diag_new();
-        const char *text = arena_printf(
-            arena,
-            "graph g model {\ninput ids: i32[T]\ninput positions: i32[T]\nweight e: f32[9,32]\n"
-            "h = embed(ids, e)\na = angles(positions) {rotary=32, %s}\ny = rope(h, a) "
-            "{head_dim=32}\nt = take(y)\noutput t\n}\n",
-            published[i].attrs);
+        const char *text =
+            arena_printf(arena,
+                         "graph g model {\ninput ids: i32[T]\ninput pick: i32[R]\ninput positions: "
+                         "i32[T]\nweight e: f32[9,32]\n"
+                         "h = embed(ids, e)\na = angles(positions) {rotary=32, %s}\ny = rope(h, a) "
+                         "{head_dim=32}\nt = take(y, pick)\noutput t\n}\n",
+                         published[i].attrs);
         const Source source = {.path = "t.ir", .text = text, .len = strlen(text)};
         const Graph *g = graph_parse(arena, &source, diag);
         cr_assert_not_null(g, "%s", published[i].attrs);

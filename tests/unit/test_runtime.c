@@ -19,11 +19,11 @@
 /* x_t = table[id_t]; s = s / 2 + x_t for each of H numbers; logits_t[v] = (sum s) param[v] + t,
  * where param[v] = 2 scale[v] and t counts the tokens that the sequence has read. In sums of few
  * bits: exact. */
-enum { H = 8, V = 11, BLOCK = 8, STEP_BLOCK = 3, HEAD_ROWS = 3 };
+enum { H = 8, V = 11, BLOCK = 8, STEP_BLOCK = 3, HEAD_ROWS = 3, FEW = 3, FEW_BLOCK = 4 };
 
 /* What kernels saw; those by thread 0 of a pool, which is the one that calls. */
 static _Thread_local struct {
-    int passes, steps, heads;
+    int passes, steps, fews, heads;
     int64_t rows, segments;
 } seen;
 
@@ -105,6 +105,16 @@ count_step(void *const *operand, const AbiCall *call, const AbiShare *share)
 }
 
 static void
+count_few(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    for (int64_t i = 0; i < call->nseg; i++)
+        cr_assert_leq(call->seg[i].len, FEW);
+    cr_assert_leq(call->rows, FEW_BLOCK);
+    seen.fews++;
+    count(operand, call, share);
+}
+
+static void
 head(void *const *operand, const AbiCall *call, const AbiShare *share)
 {
     const float *x = operand[0], *at = operand[1], *param = operand[2];
@@ -128,20 +138,20 @@ enum { AT = BLOCK * H * 4, SLAB = AT + BLOCK * 4 }; /* x [T,H], then at [T] */
 enum { STATE_COUNT = 64, STATE = STATE_COUNT + 4 };
 
 static const AbiOperand operands[] = {
-    {ABI_WEIGHT, 1,              0          }, /* init_param */
-    {ABI_PARAM,  0,              64         },
-    {ABI_INPUT,  ABI_INPUT_IDS,  0          }, /* embed */
-    {ABI_WEIGHT, 0,              0          },
-    {ABI_SLAB,   0,              0          },
-    {ABI_SLAB,   0,              0          }, /* scan */
-    {ABI_STATE,  0,              0          },
-    {ABI_SLAB,   0,              AT         }, /* count */
-    {ABI_STATE,  0,              STATE_COUNT},
-    {ABI_SLAB,   0,              0          }, /* head */
-    {ABI_SLAB,   0,              AT         },
-    {ABI_PARAM,  0,              64         },
-    {ABI_INPUT,  ABI_INPUT_PICK, 0          },
-    {ABI_OUTPUT, 0,              0          },
+    {ABI_WEIGHT, 1, 0          }, /* init_param */
+    {ABI_PARAM,  0, 64         },
+    {ABI_INPUT,  0, 0          }, /* embed */
+    {ABI_WEIGHT, 0, 0          },
+    {ABI_SLAB,   0, 0          },
+    {ABI_SLAB,   0, 0          }, /* scan */
+    {ABI_STATE,  0, 0          },
+    {ABI_SLAB,   0, AT         }, /* count */
+    {ABI_STATE,  0, STATE_COUNT},
+    {ABI_SLAB,   0, 0          }, /* head */
+    {ABI_SLAB,   0, AT         },
+    {ABI_PARAM,  0, 64         },
+    {ABI_INPUT,  1, 0          },
+    {ABI_OUTPUT, 0, 0          },
 };
 static const AbiStep steps[] = {
     {init_param, "init",  0, 2, 1, 0},
@@ -153,6 +163,23 @@ static const AbiStep steps[] = {
     {scan,       "scan",  5, 2, 1, 0},
     {count_step, "count", 7, 2, 0, 0},
     {head,       "head",  9, 5, 1, 0},
+    {embed,      "embed", 2, 3, 1, 0},
+    {scan,       "scan",  5, 2, 1, 0},
+    {count_few,  "count", 7, 2, 0, 0},
+    {head,       "head",  9, 5, 1, 0},
+};
+enum { PREFILL, DECODE, SOME };
+static const AbiEntry entries[] = {
+    [PREFILL] = {"prefill", 0,   BLOCK,      HEAD_ROWS, SLAB, H * 4,      1, {1, 3}, {4, 1} },
+    [DECODE] = {"decode",  1,   STEP_BLOCK, HEAD_ROWS, SLAB, H * 4 + 40, 1, {5, 3}, {8, 1} },
+    [SOME] = {"some",    FEW, FEW_BLOCK,  HEAD_ROWS, SLAB, H * 4,      0, {9, 3}, {12, 1}},
+};
+static const AbiInput inputs[] = {
+    {"ids",  ABI_TOKENS},
+    {"pick", ABI_PICKED}
+};
+static const AbiOutput outputs[] = {
+    {"logits", ABI_F32, ABI_PICKED, V, V, 0}
 };
 static const AbiWeight weights[] = {
     {"table",                     "uniform_fan_in", ABI_F32, 2, {V, H}},
@@ -165,14 +192,16 @@ static const AbiState states[] = {
 static const AbiProgram program = {
     .name = "small",
     .numerics = "f32",
-    .vocab = V,
-    .head_rows = HEAD_ROWS,
     .param_bytes = 64 + V * 4,
     .state_bytes = STATE,
     .output_bytes = HEAD_ROWS * V * 4,
-    .init = {0,                                                       1      },
-    .phase = {[ABI_PREFILL] = {{1, 3}, {4, 1}, BLOCK, SLAB, H * 4, 1},
-             [ABI_DECODE] = {{5, 3}, {8, 1}, STEP_BLOCK, SLAB, H * 4 + 40, 1}},
+    .init = {0, 1},
+    .entries = entries,
+    .inputs = inputs,
+    .outputs = outputs,
+    .nentries = 2,
+    .ninputs = RT_COUNT(inputs),
+    .noutputs = RT_COUNT(outputs),
     .steps = steps,
     .operands = operands,
     .weights = weights,
@@ -383,21 +412,121 @@ Test(session, steps_keep_sequences_apart)
     run_close(&r);
 }
 
-Test(session, a_program_without_a_decode_phase_decodes_by_prefill)
+/* A program with one entry: a prompt of LONG tokens in one call, then as many steps. */
+static void
+one_entry(int which, int passes)
 {
     AbiProgram only = program;
-    only.phase[ABI_DECODE] = (AbiPhase){0};
+    only.entries = &entries[which];
+    only.nentries = 1;
     int32_t ids[LONG];
-    float want[LONG * V], got[V];
+    float want[LONG * V], all[LONG * V], got[V];
     some_ids(ids, LONG, 2);
-    Run r = run_open(&only, 1, 1);
+    Run r = run_open(&only, 2, 1);
     expected(ids, LONG, want);
+    OK(ssmc_prefill_all(r.session, 1, ids, LONG, all));
+    cr_assert_arr_eq(all, want, sizeof all);
+    cr_assert_eq(seen.passes, passes, "%s: %d passes", entries[which].name, seen.passes);
     for (int t = 0; t < LONG; t++) {
         const int seq = 0;
         OK(ssmc_step(r.session, &seq, &ids[t], 1, got));
         cr_assert_arr_eq(got, want + t * V, sizeof got);
     }
-    cr_assert_eq(seen.steps, 0);
+    cr_assert_eq(seen.passes, passes + LONG);
+    run_close(&r);
+}
+
+Test(session, a_program_with_one_entry_runs_everything_by_it)
+{
+    one_entry(PREFILL, (LONG + BLOCK - 1) / BLOCK);
+    one_entry(DECODE, LONG); /* a prompt token by token */
+    one_entry(SOME, (LONG + FEW - 1) / FEW);
+}
+
+/* Whatever their order, a piece goes to the entry with the least bound that it keeps. */
+Test(session, a_piece_takes_the_entry_with_the_smallest_bound_that_fits)
+{
+    static const struct {
+        int64_t tokens;
+        int passes, steps, fews; /* of all entries, of decode, of some */
+    } cases[] = {
+        {1,         1, 1, 0},
+        {2,         1, 0, 1},
+        {FEW,       1, 0, 1},
+        {FEW + 1,   1, 0, 0},
+        {BLOCK,     1, 0, 0},
+        {BLOCK + 1, 2, 1, 0},
+        {BLOCK + 2, 2, 0, 1},
+    };
+    const AbiEntry turned[] = {entries[SOME], entries[PREFILL], entries[DECODE]};
+    for (size_t i = 0; i < 2 * RT_COUNT(cases); i++) {
+        AbiProgram p = program;
+        p.entries = i % 2 ? turned : entries;
+        p.nentries = 3;
+        int32_t ids[BLOCK + 2];
+        float want[(BLOCK + 2) * V], got[(BLOCK + 2) * V];
+        const int64_t n = cases[i / 2].tokens;
+        some_ids(ids, BLOCK + 2, (int)i);
+        Run r = run_open(&p, 1, 2);
+        expected(ids, (int)n, want);
+        OK(ssmc_prefill_all(r.session, 0, ids, n, got));
+        cr_expect_arr_eq(got, want, (size_t)n * V * sizeof *got);
+        cr_expect_eq(seen.passes, cases[i / 2].passes, "%d tokens: %d", (int)n, seen.passes);
+        cr_expect_eq(seen.steps, cases[i / 2].steps, "%d tokens: %d", (int)n, seen.steps);
+        cr_expect_eq(seen.fews, cases[i / 2].fews, "%d tokens: %d", (int)n, seen.fews);
+        run_close(&r);
+    }
+}
+
+/* An entry without cuts takes whole pieces: 3 and 1 rows of two sequences, or one of 2 a pass. */
+Test(session, pieces_of_an_entry_are_packed_by_its_own_block_and_grain)
+{
+    AbiProgram p = program;
+    p.entries = entries;
+    p.nentries = 3;
+    int32_t ids[3][FEW];
+    float want[3][FEW * V], got[3][FEW * V];
+    ssmc_input in[3];
+    Run r = run_open(&p, 3, 2);
+    for (int i = 0; i < 3; i++) {
+        const int64_t count = i == 2 ? 2 : FEW;
+        some_ids(ids[i], FEW, i);
+        expected(ids[i], FEW, want[i]);
+        in[i] = (ssmc_input){i, ids[i], count, count, got[i]};
+    }
+    OK(ssmc_feed(r.session, in, 3));
+    for (int i = 0; i < 3; i++)
+        cr_expect_arr_eq(got[i], want[i], (size_t)in[i].count * V * sizeof(float));
+    cr_expect_eq(seen.fews, 3);
+    cr_expect_eq(seen.passes, 3);
+    run_close(&r);
+}
+
+/* What a session gives may lie behind other outputs, with rows apart. */
+Test(session, logits_are_the_first_output_of_picked_rows)
+{
+    enum { APART = V + 3, HIDDEN = BLOCK * H * 4 };
+    const AbiOutput both[] = {
+        {"hidden", ABI_F32,  ABI_TOKENS, H, H,     0     },
+        {"few",    ABI_BF16, ABI_PICKED, 1, 1,     0     },
+        {"logits", ABI_F32,  ABI_PICKED, V, APART, HIDDEN},
+    };
+    AbiOperand moved[RT_COUNT(operands)];
+    memcpy(moved, operands, sizeof operands);
+    moved[RT_COUNT(operands) - 1].offset = HIDDEN;
+    AbiProgram p = program;
+    p.operands = moved;
+    p.outputs = both;
+    p.noutputs = RT_COUNT(both);
+    p.output_bytes = HIDDEN + ((HEAD_ROWS - 1) * APART + V) * 4;
+    int32_t ids[2];
+    float want[2 * V], got[V];
+    some_ids(ids, 2, 5);
+    Run r = run_open(&p, 1, 1);
+    expected(ids, 2, want);
+    OK(ssmc_prefill(r.session, 0, ids, 2, got)); /* one row: kernels here know no stride */
+    cr_expect_arr_eq(got, want + V, sizeof got);
+    cr_expect_eq(ssmc_model_vocab(r.model), V);
     run_close(&r);
 }
 
@@ -465,7 +594,9 @@ feed_five(int64_t grain, int passes, int64_t segments)
 {
     static const int64_t count[] = {4, 1, 5, 9, 5};
     AbiProgram p = program;
-    p.phase[ABI_PREFILL].grain = grain;
+    AbiEntry two[] = {entries[PREFILL], entries[DECODE]};
+    two[PREFILL].grain = grain;
+    p.entries = two;
     Run r = run_open(&p, 6, 2);
     int32_t ids[5][9];
     float want[5][9 * V], got[5][9 * V];
@@ -592,31 +723,100 @@ Test(program, a_state_too_large_for_memory_is_a_status)
 /* ---- broken programs, weights that do not fit ---------------------------------------------- */
 
 static void
-program_refused(const AbiProgram *abi, const char *says)
+program_refused_as(ssmc_status status, const AbiProgram *abi, const char *says)
 {
     ssmc_program *p;
-    cr_expect_eq(rt_program_wrap(abi, &p), SSMC_BAD_FILE, "%s", says);
+    cr_expect_eq(rt_program_wrap(abi, &p), status, "%s", says);
     cr_expect_null(p);
     cr_expect(strstr(ssmc_error(), says), "expected '%s' in '%s'", says, ssmc_error());
+}
+
+static void
+program_refused(const AbiProgram *abi, const char *says)
+{
+    program_refused_as(SSMC_BAD_FILE, abi, says);
+}
+
+Test(program, broken_entries_are_refused)
+{
+    static const struct {
+        AbiEntry entry;
+        const char *says;
+    } cases[] = {
+        {{"e", 0, 0, 1, 0, 0, 1, {1, 3}, {4, 1}},  "an impossible block (0)"                   },
+        {{"e", 0, 8, 0, 0, 0, 1, {1, 3}, {4, 1}},  "an impossible number of picked rows (0)"   },
+        {{"e", -1, 8, 1, 0, 0, 1, {1, 3}, {4, 1}}, "more tokens of a sequence than of all (-1)"},
+        {{"e", 9, 8, 1, 0, 0, 1, {1, 3}, {4, 1}},  "more tokens of a sequence than of all (9)" },
+        {{"e", 0, 8, 1, -1, 0, 1, {1, 3}, {4, 1}}, "needs less than no memory (1)"             },
+        {{"e", 0, 8, 1, 0, -1, 1, {1, 3}, {4, 1}}, "needs less than no memory (1)"             },
+        {{"e", 0, 8, 1, 0, 0, 9, {1, 3}, {4, 1}},  "an impossible grain (9)"                   },
+        {{"e", 0, 8, 1, 0, 0, 1, {1, 3}, {12, 2}}, "no name, or steps that are not there (1)"  },
+        {{NULL, 0, 8, 1, 0, 0, 1, {1, 3}, {4, 1}}, "no name, or steps that are not there (1)"  },
+    };
+    for (size_t i = 0; i < RT_COUNT(cases); i++) {
+        const AbiEntry two[] = {entries[PREFILL], cases[i].entry};
+        AbiProgram p = program;
+        p.entries = two;
+        program_refused(&p, cases[i].says);
+    }
+    AbiProgram p = program;
+    p.nentries = 0;
+    program_refused(&p, "it has no entries");
+    p = program, p.init_scratch_bytes = -1;
+    program_refused(&p, "first steps");
+}
+
+Test(program, inputs_that_sessions_do_not_give_are_refused)
+{
+    AbiInput list[] = {inputs[0], inputs[1]};
+    AbiProgram p = program;
+    p.inputs = list;
+    list[1].name = "labels";
+    program_refused_as(SSMC_UNSUPPORTED, &p,
+                       "program 'small' reads an input 'labels', which this runtime does not give");
+    list[1] = (AbiInput){"pick", ABI_TOKENS};
+    program_refused_as(SSMC_UNSUPPORTED, &p, "reads an input 'pick'");
+    list[1] = list[0];
+    program_refused(&p, "two inputs have one name (1)");
+    list[1].name = NULL;
+    program_refused(&p, "an input has no name (1)");
+    p = program, p.ninputs = 1;
+    program_refused(&p, "outside its space (12)");
+}
+
+Test(program, outputs_without_room_or_logits_are_refused)
+{
+    AbiOutput o = outputs[0];
+    AbiProgram p = program;
+    p.outputs = &o;
+    o.dtype = ABI_BF16;
+    program_refused_as(SSMC_UNSUPPORTED, &p,
+                       "program 'small' gives no logits: none of its outputs has a row of f32 for "
+                       "each picked token");
+    o = outputs[0], o.rows = ABI_TOKENS;
+    program_refused(&p,
+                    "an output lies outside the outputs (0)"); /* more rows than there is room */
+    o = outputs[0], o.offset = 4;
+    program_refused(&p, "an output lies outside");
+    o = outputs[0], o.stride = V - 1;
+    program_refused(&p, "an output lies outside");
+    o = outputs[0], o.width = 0;
+    program_refused(&p, "an output lies outside");
+    o = outputs[0], o.stride = INT64_MAX;
+    program_refused(&p, "an output lies outside");
+    o = outputs[0], o.dtype = ABI_DTYPE_COUNT;
+    program_refused(&p, "an output lies outside");
+    p = program, p.noutputs = 0;
+    program_refused_as(SSMC_UNSUPPORTED, &p, "gives no logits");
+    p = program, p.output_bytes--;
+    program_refused(&p, "an output lies outside");
 }
 
 Test(program, broken_ones_are_refused)
 {
     AbiProgram p = program;
-    p.vocab = 0;
-    program_refused(&p, "vocabulary");
-    p = program, p.head_rows = 0;
-    program_refused(&p, "head rows");
-    p = program, p.output_bytes--;
-    program_refused(&p, "logits");
     p = program, p.state_bytes = -1;
     program_refused(&p, "less than no memory");
-    p = program, p.phase[ABI_PREFILL].block = 0;
-    program_refused(&p, "block");
-    p = program, p.phase[ABI_PREFILL].grain = BLOCK + 1;
-    program_refused(&p, "grain");
-    p = program, p.phase[ABI_DECODE].head.count = 2;
-    program_refused(&p, "steps that are not there");
     p = program, p.init.first = -1;
     program_refused(&p, "first steps");
     p = program, p.param_bytes = 64;

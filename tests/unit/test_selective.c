@@ -29,19 +29,20 @@ open_case(const Case *z, const Variant *v, const char *cpu)
 {
     StrBuf sb = {0};
     const int width = 3 * z->channels + 2 * z->states;
-    sb_printf(&sb,
-              "graph \"scan\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n"
-              " weight table: f32[%d,%d] tensor=\"table\"\n weight A: f32[%d,%d] tensor=\"A\"\n"
-              " weight D: f32[%d] tensor=\"D\"\n"
-              " state s: %s[%d,%d]\n"
-              " kernel rows {part=rows} { all = embed(ids, table) }\n"
-              " x, z, dt, B, C = split(all) {sizes=[%d, %d, %d, %d, %d]}\n"
-              " kernel scan {part=cols} {\n  y = selective_scan(x, dt, A, B, C, %s, s)\n%s }\n"
-              " kernel pick {part=rows} { out = take(%s) }\n output out\n}\n",
-              ROWS, ROWS, IDS, width, z->states, z->channels, z->channels, v->state, z->states,
-              z->channels, z->channels, z->channels, z->channels, z->states, z->states,
-              v->skip ? "D" : "_", v->gate ? "  g = silu(z)\n  yg = mul(y, g)\n" : "",
-              v->gate ? "yg" : "y");
+    sb_printf(
+        &sb,
+        "graph \"scan\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight table: f32[%d,%d] tensor=\"table\"\n weight A: f32[%d,%d] tensor=\"A\"\n"
+        " weight D: f32[%d] tensor=\"D\"\n"
+        " state s: %s[%d,%d]\n"
+        " kernel rows {part=rows} { all = embed(ids, table) }\n"
+        " x, z, dt, B, C = split(all) {sizes=[%d, %d, %d, %d, %d]}\n"
+        " kernel scan {part=cols} {\n  y = selective_scan(x, dt, A, B, C, %s, s)\n%s }\n"
+        " kernel pick {part=rows} { out = take(%s, pick) }\n output out\n}\n",
+        ROWS, ROWS, IDS, width, z->states, z->channels, z->channels, v->state, z->states,
+        z->channels, z->channels, z->channels, z->channels, z->states, z->states,
+        v->skip ? "D" : "_", v->gate ? "  g = silu(z)\n  yg = mul(y, g)\n" : "",
+        v->gate ? "yg" : "y");
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     sb_free(&sb);
     int64_t count = 0;

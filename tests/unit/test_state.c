@@ -368,7 +368,7 @@ Test(state, forged_files_are_refused)
     Saved v = saved_open(MODEL_RUN(SMALL));
     Copy c = copy_of(&v);
     const uint64_t huge[] = {UINT64_MAX, INT64_MAX, UINT64_C(1) << 62, c.len};
-    expect_forged_refused(&v, &c, VERSION, 1, "of version 1; this build reads version 2");
+    expect_forged_refused(&v, &c, VERSION, 1, "of version 1; this build reads version 3");
     expect_forged_refused(&v, &c, FILE_BYTES, c.len - 1, "has grown");
     expect_forged_refused(&v, &c, MODEL, 7, "another model");
     expect_forged_refused(&v, &c, STATES, 1, "is broken: it has 1 states");
