@@ -74,7 +74,7 @@ ssmc_status cuda_look(const CudaDriver *cuda, CudaDevice *device, RtGpu *out);
 /* image.c */
 ssmc_status cuda_open(const AbiProgram *abi, RtImage **out);
 void cuda_close(RtImage *image);
-/* memory.c */
+/* device_memory.c */
 ssmc_status cuda_alloc(RtImage *image, size_t bytes, const char *of_what, char **out);
 void cuda_free(RtImage *image, char *there, size_t bytes);
 ssmc_status cuda_lock(RtImage *image, size_t bytes, const char *of_what, char **out);
@@ -82,7 +82,7 @@ void cuda_unlock(RtImage *image, char *here, size_t bytes);
 ssmc_status cuda_reserve(RtQueue *queue, size_t bytes, char **out);
 ssmc_status cuda_grow(RtQueue *queue, const char *from, size_t bytes);
 void cuda_release(RtQueue *queue, char *range, size_t bytes);
-/* run.c */
+/* launch.c */
 ssmc_status cuda_run(RtQueue *queue, RtRun *run);
 void cuda_forget(RtQueue *queue); /* its graphs and events */
 

@@ -1,5 +1,5 @@
-/* runtime/cuda/memory.c -- memory of a GPU, memory of the host that is copied there fast, and
- * addresses for what grows.
+/* runtime/cuda/device_memory.c -- memory of a GPU, memory of the host that is copied there fast,
+ * and addresses for what grows.
  *
  * What grows has addresses for all that it may come to, and memory of one granule after the other,
  * of 2 MiB as a rule, mapped before a pass writes there. A device that cannot map memory gets all

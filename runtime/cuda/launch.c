@@ -1,5 +1,5 @@
-/* runtime/cuda/run.c -- a pass on a GPU: what it is told goes there, its kernels are launched one
- * after the other, its logits come back.
+/* runtime/cuda/launch.c -- a pass on a GPU: what it is told goes there, its kernels are launched
+ * one after the other, its logits come back.
  *
  * A pass of a shape that was seen before is a graph of all that, made the second time and replayed
  * from then on: what kernels are called with depends on the shape alone, as what they read lies at
