@@ -4,21 +4,32 @@
  * A block has a few heads of one group of one segment and goes through it in runs of Q = 64 tokens.
  * Some warps have each head; a warp has 16 or 32 of its columns p, and of these the state, turned
  * round: h^T [P,N] are sums of products in f32 registers, and rounded in pairs they are the left
- * operand of the next product as they lie (ptx.h: ptx_mma_bf16). So, with all of y turned round
- * too: C, B, x of the run to shared memory in bf16; decays of each head (codegen/ptx/ssd.h) S    =
- * C B^T, 16 x 16 tokens of it at a time, on and below the diagonal, once for all heads M_ij = S_ij
- * exp(a_i - a_j) dt_j for j <= i, else 0      of each head, to shared memory y^T  = (h^T C^T)
- * exp(a_i) + x^T M^T + D x^T             stored h^T  = exp(a_last) h^T + (weight x)^T B Rounded to
- * bf16: C, B, x, M, weight x, and h where C h is made. A state that is stored in bf16 is rounded
- * where a chunk ends too. Which heads share a block changes no bits.
+ * operand of the next product as they lie (ptx.h: ptx_mma_bf16). So, with y turned round too:
  *
- * Exponentials are of differences a_i - a_j <= 0 alone (ex2.approx). What is padding is 0.
+ *     C, B, x of the run to shared memory in bf16; decays of each head (codegen/ptx/ssd.h)
  *
- * Where C, B and x lie in memory as bf16, the warps beside are feeders: while the others go through
- * run i they copy those of run i + 2 and make M of run i + 1. One barrier a run does: C, B, x and
- * the decays have three places, M two. Elsewhere all warps round them first, and two blocks on an
- * SM overlap. How many heads and columns a block has is chosen by how many segments there are, so
- * that blocks fill the GPU; each number of y and h is made by the same sums in every such mode.
+ *     S = C B^T, 16 x 16 tokens of it at a time, on and below the diagonal, once for all heads
+ *
+ *     M_ij = S_ij exp(a_i - a_j) dt_j for j <= i, else 0, of each head, to shared memory
+ *
+ *     y^T = exp(a_i) (h^T C^T) + x^T M^T + D x^T, stored
+ *
+ *     h^T = exp(a_last) h^T + (weight x)^T B
+ *
+ * Rounded to bf16: C, B, x, M, weight x, and h where C h is made. A state that is stored in bf16 is
+ * rounded where a chunk ends too. Exponentials are of differences a_i - a_j <= 0 alone
+ * (ex2.approx). What is padding is 0.
+ *
+ * The warps beside are feeders: while the others go through run i they stage run i + 2 (by copies
+ * where C, B and x lie in memory as bf16) and make M of run i + 1. One barrier a run does: C, B, x
+ * and the decays have three places, M two. Where these do not fit, all warps do everything.
+ *
+ * How many heads and columns a block has is chosen by how many segments there are, so that blocks
+ * fill the GPU; each number of y and h is made by the same sums in every such mode. A segment is
+ * not cut along its tokens: parts that begin with a state of 0 and are put together afterwards take
+ * 256 products more a run and head, a third of all, and add up in another order, so that bits would
+ * depend on where calls cut a text. Few segments are cut by columns, which makes S again: 160 of a
+ * block's 456 products where it has 32.
  *
  * Predicted, N=128, P=64, two heads a block: 672 products of 16 x 8 x 16 a run and head, 0.32 ms
  * for 65536 tokens of 64 heads at 62 % of an H200's dense rate; 120 KB of shared memory read, 0.27
@@ -26,7 +37,7 @@
  * once, 0.26 ms at 4.2 TB/s; 2600 exponentials and 8 instructions for each, 0.1 ms. They overlap:
  * 2400 cycles for a run of two heads, 0.36 to 0.5 ms where blocks fill the GPU. One segment of 64
  * heads has 128 blocks of 32 columns, each 1200 cycles a run: 0.72 ms. Rows of f32 in memory cost
- * 0.26 ms more, and feeders that wait for them three times a run: 2.6 us. */
+ * 0.26 ms more, and feeders wait for them three times a run: 2.6 us. */
 #include "codegen/ptx/ssd.h"
 
 /* TILE: rows and summed columns of a product; its columns are half. MOST_STATE: f32 of the state in
