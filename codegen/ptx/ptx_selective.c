@@ -11,7 +11,7 @@
  *
  * Predicted: one exponential a state and token, some 25 instructions with the rest of the step:
  * 8192 channels, N=16: 3.3e6 instructions of a thread a token; on 132 SMs of 128 lanes at 1.7 GHz
- * and 70 % of it 0.16 us a token where blocks fill the GPU: 128 blocks for one segment do. */
+ * and 70 % of it 0.16 us a token where blocks fill the GPU: the 256 of one segment do. */
 #include <float.h>
 
 #include "codegen/emit/scan.h"

@@ -14,13 +14,13 @@
  * What is padding of rows, columns and tokens is 0.
  *
  * Predicted: N=128, P=64, Q=32: 720 K multiply-adds a run, 5600 cycles of an SM at best, twice that
- * in fact; two blocks of 87 KB on an SM: 65536 tokens of 64 heads 9 ms at 1.7 GHz on 132 SMs. It is
+ * in fact; two blocks of 89 KB on an SM: 65536 tokens of 64 heads 9 ms at 1.7 GHz on 132 SMs. It is
  * the form of f32 models; with dot=bf16 codegen/ptx/ptx_ssd_bf16.c takes the kernel. */
 #include "codegen/ptx/ssd.h"
 
-/* WIDE: columns of a tile. ROWS_*: rows of a tile of M, y, h. SHARED: bytes, so that two blocks are
- * on an SM. */
-enum { THREADS = 256, WIDE = 4, ROWS_M = 1, ROWS_Y = 2, ROWS_H = 8, SHARED = 100 << 10 };
+/* WIDE: columns of a tile. ROWS_*: rows of a tile of M, y, h. RESIDENT: blocks of an SM together,
+ * of whose memory each takes RESERVED bytes more. */
+enum { THREADS = 256, WIDE = 4, ROWS_M = 1, ROWS_Y = 2, ROWS_H = 8, RESIDENT = 2, RESERVED = 1024 };
 enum { MOST_RUN = 32, LEAST_RUN = 8, MOST_COLUMNS = 64, LEAST_COLUMNS = 8 };
 
 /* f32 in shared memory, rows `stride` apart, a multiple of WIDE. */
@@ -72,10 +72,11 @@ choose_sizes(const Cg *c, Chunked *v, Diag *diag)
 {
     PtxSsd *s = &v->s;
     const int64_t wide = round_up(s->head_dim, WIDE);
+    const int64_t shared = c->machine->gpu.shared_bytes / RESIDENT - RESERVED;
     s->run = MOST_RUN;
     v->columns = wide < MOST_COLUMNS ? wide : MOST_COLUMNS;
     set_sizes(v);
-    while (all_bytes(v) > SHARED && (s->run > LEAST_RUN || v->columns > LEAST_COLUMNS)) {
+    while (all_bytes(v) > shared && (s->run > LEAST_RUN || v->columns > LEAST_COLUMNS)) {
         if (s->run > MOST_RUN / 2 || v->columns <= LEAST_COLUMNS)
             s->run /= 2;
         else
@@ -419,6 +420,7 @@ place(Cg *c, Chunked *v)
     PtxSsd *s = &v->s;
     const int64_t parts = (s->head_dim + v->columns - 1) / v->columns;
     ptx_threads(s->k, THREADS);
+    ptx_resident(c, RESIDENT);
     ptx_grid(s->k, 0, ABI_ONE, s->heads * parts, 1, 1);
     ptx_grid(s->k, 1, ABI_SEGMENTS, 1, 1, 1);
     const Val block = ptx_block(c, 0), head = cg_div(c, block, cg_i64(c, parts));

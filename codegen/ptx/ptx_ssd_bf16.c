@@ -4,21 +4,32 @@
  * A block has a few heads of one group of one segment and goes through it in runs of Q = 64 tokens.
  * Some warps have each head; a warp has 16 or 32 of its columns p, and of these the state, turned
  * round: h^T [P,N] are sums of products in f32 registers, and rounded in pairs they are the left
- * operand of the next product as they lie (ptx.h: ptx_mma_bf16). So, with all of y turned round
- * too: C, B, x of the run to shared memory in bf16; decays of each head (codegen/ptx/ssd.h) S    =
- * C B^T, 16 x 16 tokens of it at a time, on and below the diagonal, once for all heads M_ij = S_ij
- * exp(a_i - a_j) dt_j for j <= i, else 0      of each head, to shared memory y^T  = (h^T C^T)
- * exp(a_i) + x^T M^T + D x^T             stored h^T  = exp(a_last) h^T + (weight x)^T B Rounded to
- * bf16: C, B, x, M, weight x, and h where C h is made. A state that is stored in bf16 is rounded
- * where a chunk ends too. Which heads share a block changes no bits.
+ * operand of the next product as they lie (ptx.h: ptx_mma_bf16). So, with y turned round too:
  *
- * Exponentials are of differences a_i - a_j <= 0 alone (ex2.approx). What is padding is 0.
+ *     C, B, x of the run to shared memory in bf16; decays of each head (codegen/ptx/ssd.h)
  *
- * Where C, B and x lie in memory as bf16, the warps beside are feeders: while the others go through
- * run i they copy those of run i + 2 and make M of run i + 1. One barrier a run does: C, B, x and
- * the decays have three places, M two. Elsewhere all warps round them first, and two blocks on an
- * SM overlap. How many heads and columns a block has is chosen by how many segments there are, so
- * that blocks fill the GPU; each number of y and h is made by the same sums in every such mode.
+ *     S = C B^T, 16 x 16 tokens of it at a time, on and below the diagonal, once for all heads
+ *
+ *     M_ij = S_ij exp(a_i - a_j) dt_j for j <= i, else 0, of each head, to shared memory
+ *
+ *     y^T = exp(a_i) (h^T C^T) + x^T M^T + D x^T, stored
+ *
+ *     h^T = exp(a_last) h^T + (weight x)^T B
+ *
+ * Rounded to bf16: C, B, x, M, weight x, and h where C h is made. A state that is stored in bf16 is
+ * rounded where a chunk ends too. Exponentials are of differences a_i - a_j <= 0 alone
+ * (ex2.approx). What is padding is 0.
+ *
+ * The warps beside are feeders: while the others go through run i they stage run i + 2 (by copies
+ * where C, B and x lie in memory as bf16) and make M of run i + 1. One barrier a run does: C, B, x
+ * and the decays have three places, M two. Where these do not fit, all warps do everything.
+ *
+ * How many heads and columns a block has is chosen by how many segments there are, so that blocks
+ * fill the GPU; each number of y and h is made by the same sums in every such mode. A segment is
+ * not cut along its tokens: parts that begin with a state of 0 and are put together afterwards take
+ * 256 products more a run and head, a third of all, and add up in another order, so that bits would
+ * depend on where calls cut a text. Few segments are cut by columns, which makes S again: 160 of a
+ * block's 456 products where it has 32.
  *
  * Predicted, N=128, P=64, two heads a block: 672 products of 16 x 8 x 16 a run and head, 0.32 ms
  * for 65536 tokens of 64 heads at 62 % of an H200's dense rate; 120 KB of shared memory read, 0.27
@@ -26,14 +37,15 @@
  * once, 0.26 ms at 4.2 TB/s; 2600 exponentials and 8 instructions for each, 0.1 ms. They overlap:
  * 2400 cycles for a run of two heads, 0.36 to 0.5 ms where blocks fill the GPU. One segment of 64
  * heads has 128 blocks of 32 columns, each 1200 cycles a run: 0.72 ms. Rows of f32 in memory cost
- * 0.26 ms more, and the copies beside. */
+ * 0.26 ms more, and feeders wait for them three times a run: 2.6 us. */
 #include "codegen/ptx/ssd.h"
 
 /* TILE: rows and summed columns of a product; its columns are half. MOST_STATE: f32 of the state in
  * a thread's registers. */
 enum { TILE = 16, HALF = 8, QUAD = 4, MOST_STATE = 128, MOST_ROWS = 2 };
 enum { RUN_TILES = PTX_SSD_RUN / TILE };
-enum { UNIT = 8, UNIT_BYTES = 16 }; /* bf16 of one row that are copied together */
+/* bf16 of one row that are copied together; units of a thread on their way together. */
+enum { UNIT = 8, UNIT_BYTES = 16, MOST_UNITS = 8 };
 /* WARPS: of a block with feeders, of which at least FEEDERS are. FILL: blocks that fill a GPU; of
  * the model a few, so that tests take every mode. */
 enum { WARPS = 8, FEEDERS = 2, FILL = 128, FILL_MODEL = 6 };
@@ -384,9 +396,8 @@ copy_units(Cg *c, const Pairs *v, const Staged *t, Val before, int count)
 static void
 round_units(Cg *c, const Pairs *v, const Staged *t, Val before, int count)
 {
-    enum { MOST = 4 };
     const Val last = cg_sub(c, v->run.count, cg_i64(c, 1));
-    Val unit[MOST], to[MOST];
+    Val unit[MOST_UNITS], to[MOST_UNITS];
     for (int i = 0; i < count; i++) {
         const Unit u = unit_number(c, v, t, before, i);
         const Val row = cg_add(c, v->run.row, cg_min(c, token_of(c, &u), last));
@@ -402,11 +413,10 @@ round_units(Cg *c, const Pairs *v, const Staged *t, Val before, int count)
 static void
 stage(Cg *c, const Pairs *v, const Staged *t)
 {
-    enum { COPIES = 8, LOADS = 4 };
     const bool copies = lies_in_units(v, t);
     const int64_t threads = feeding_threads(v), all = PTX_SSD_RUN * t->columns / UNIT;
-    const int64_t rounds = (all + threads - 1) / threads, most = copies ? COPIES : LOADS;
-    const int batch = (int)(rounds < most ? rounds : most);
+    const int64_t rounds = (all + threads - 1) / threads;
+    const int batch = (int)(rounds < MOST_UNITS ? rounds : MOST_UNITS);
     CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, all), batch * threads);
     (copies ? copy_units : round_units)(c, v, t, loop.i, batch);
     cg_loop_end(c, &loop);
@@ -417,7 +427,7 @@ staged_group(Cg *c, const Pairs *v, const Value *from, const Rows *to)
 {
     const PtxSsd *s = &v->s;
     return (Staged){.from = from,
-                    .first = s->group ? cg_mul(c, s->group, cg_i64(c, s->states)) : NULL,
+                    .first = cg_mul(c, s->group, cg_i64(c, s->states)),
                     .begin = cg_i64(c, 0),
                     .width = s->states,
                     .columns = v->n,
@@ -430,21 +440,12 @@ staged_x(Cg *c, const Pairs *v, Val head, const Rows *to)
 {
     const PtxSsd *s = &v->s;
     return (Staged){.from = s->x,
-                    .first = head ? cg_mul(c, head, cg_i64(c, s->head_dim)) : NULL,
+                    .first = cg_mul(c, head, cg_i64(c, s->head_dim)),
                     .begin = v->begin,
                     .width = s->head_dim,
                     .columns = v->columns,
                     .whole = v->columns * v->parts == s->head_dim,
                     .to = to};
-}
-
-/* Whether all lies in memory as it is to be: copies need no thread that waits for them. */
-static bool
-can_copy(Cg *c, const Pairs *v)
-{
-    const Staged all[] = {staged_group(c, v, v->s.C, NULL), staged_group(c, v, v->s.B, NULL),
-                          staged_x(c, v, NULL, NULL)};
-    return lies_in_units(v, &all[0]) && lies_in_units(v, &all[1]) && lies_in_units(v, &all[2]);
 }
 
 static void
@@ -992,8 +993,7 @@ choose_modes(Cg *c, const PtxSsd *s, Pairs *v)
     for (int i = 0; i < MODES; i++) {
         v[count] = (Pairs){.s = *s};
         v[count].s.run = PTX_SSD_RUN;
-        bool fits = choose_sizes(c, &v[count], &modes[i], true);
-        fits = fits && can_copy(c, &v[count]);
+        const bool fits = choose_sizes(c, &v[count], &modes[i], true);
         if (fits && (!count || blocks_of_segment(&v[count]) > blocks_of_segment(&v[count - 1])))
             count++;
     }

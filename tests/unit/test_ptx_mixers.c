@@ -14,11 +14,11 @@ enum { ROWS = 96 };
 
 /* Calls of one token, of an odd number, of several sequences that are at different places. */
 static const RunCall calls[] = {
-    {.nseg = 1, .len = {29},          .slot = {0}         },
+    {.nseg = 1, .len = {17},          .slot = {0}         },
     {.nseg = 1, .len = {1},           .slot = {0}         },
     {.nseg = 4, .len = {1, 7, 20, 2}, .slot = {2, 0, 1, 3}},
     {.nseg = 4, .len = {1, 1, 1, 1},  .slot = {3, 2, 1, 0}},
-    {.nseg = 2, .len = {2, 62},       .slot = {1, 0}      },
+    {.nseg = 2, .len = {2, 30},       .slot = {1, 0}      },
     {.nseg = 3, .len = {70, 3, 15},   .slot = {2, 1, 3}   },
 };
 
@@ -225,7 +225,8 @@ Test(ptx_mixers, ssd_by_chunks_in_bf16)
         {2, 16, 8,   1, 0,  1,    0.5,  -80,       "bf16", "f32",  5e-2},
         {2, 16, 8,   1, 64, 1e-7, 1e-8, -1,        "bf16", "f32",  5e-2},
         {2, 8,  8,   1, 64, 1,    1,    -INFINITY, "bf16", "f32",  5e-2},
-        {1, 8,  260, 1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2},
+        {1, 8,  260, 1, 64, 0.1,  0.09, -1,        "bf16", "f32",  5e-2}, /* a state too large */
+        {1, 8,  256, 1, 64, 0.1,  0.09, -4,        "bf16", "f32",  5e-2}, /* no room for feeders */
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char what[96];
