@@ -105,7 +105,7 @@ probe() {
     fi && return
     echo "no model runs on $device here:"
     cat "$work/err"
-    grep -qi 'libcuda\|no device\|no GPU\|driver' "$work/err" && exit 77
+    grep -q 'there is no GPU\|there is no driver of a GPU' "$work/err" && exit 77
     exit 1
 }
 
@@ -120,7 +120,12 @@ logits() { # directory, name, dtype, mode, bound
     off=''
 }
 
-# The text that a model without a compiler's help cannot print is compared by its ids.
+# What ssmc run prints; what it says beside it only where it fails.
+text() {
+    "$ssmc" run "$@" --greedy --dtype f32 2>"$work/err" || { cat "$work/err" >&2; return 1; }
+}
+
+# By ids where there is no compiler, and so no command that prints texts.
 greedy() { # directory, name
     if [ -n "$products" ]; then
         same=$("$tool" greedy "$products/$2-f32.so" "$(golden_of "$1" "$2")")
@@ -128,7 +133,7 @@ greedy() { # directory, name
         return
     fi
     for on in cpu "$device"; do
-        "$ssmc" run "$1" -p "Once upon a time" -n 48 --greedy --dtype f32 --device $on >"$work/$on" || echo $on >>"$work/$on"
+        text "$1" -p "Once upon a time" -n 48 --device $on >"$work/$on" || echo $on >>"$work/$on"
     done
     cmp -s "$work/cpu" "$work/$device"
     report "$2" "greedy text" $? "$(wc -c <"$work/$device") bytes"
@@ -144,13 +149,13 @@ states() { # directory, name
         done
         return
     fi
-    "$ssmc" run "$1" -p "Once upon a time" -n 40 --greedy --dtype f32 --device cpu >"$work/whole"
+    text "$1" -p "Once upon a time" -n 40 --device cpu >"$work/whole"
     for to in cpu "$device"; do
         from=cpu
         [ $to = cpu ] && from=$device
         {
-            "$ssmc" run "$1" -p "Once upon a time" -n 16 --greedy --dtype f32 --device "$from" --save-state "$work/s" &&
-                "$ssmc" run "$1" -n 24 --greedy --dtype f32 --device "$to" --load-state "$work/s"
+            text "$1" -p "Once upon a time" -n 16 --device "$from" --save-state "$work/s" &&
+                text "$1" -n 24 --device "$to" --load-state "$work/s"
         } | tr -d '\n' >"$work/halves"
         tr -d '\n' <"$work/whole" | cmp -s - "$work/halves"
         report "$2" "state to $to" $? "$(wc -c <"$work/halves") bytes"

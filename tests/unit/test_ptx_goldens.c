@@ -179,3 +179,15 @@ Test(ptx_goldens, what_is_off_is_said)
     temp_dir_remove(dir);
     free(so);
 }
+
+Test(ptx_goldens, a_machine_without_a_gpu_is_told_apart)
+{
+    char *script = path_join(SSMC_ROOT, "tests/device.sh");
+    CommandResult r = aot_tool(ARGS("SSMC_CUDA_LIBRARY=/nowhere/libcuda.so.1", "sh", script,
+                                    "--build", SSMC_BUILD, "cuda"));
+    cr_expect_eq(r.status, 77, "%d: %s%s", r.status, r.out, r.err);
+    cr_expect(strstr(r.out, "no model runs on cuda here") && strstr(r.out, "/nowhere/libcuda.so.1"),
+              "%s", r.out);
+    command_free(&r);
+    free(script);
+}
