@@ -4,7 +4,13 @@
 
 #include "machine/machine.h"
 
-typedef enum { PRODUCT_FMA, PRODUCT_MMA, PRODUCT_WGMMA, PRODUCT_STREAM } ProductMethod;
+typedef enum {
+    PRODUCT_FMA,
+    PRODUCT_MMA,
+    PRODUCT_WGMMA,
+    PRODUCT_RANGES,
+    PRODUCT_STREAM
+} ProductMethod;
 
 typedef struct {
     const char *name;

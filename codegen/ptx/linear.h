@@ -7,6 +7,15 @@
 #include "codegen/ptx/ptx.h"
 #include "machine/product.h"
 
+/* How many of `each` make up `all`. */
+static inline int64_t
+ptx_parts(int64_t all, int64_t each)
+{
+    return (all + each - 1) / each;
+}
+
+enum { PTX_STREAM_STEP = 32 }; /* inputs that a warp takes together */
+
 typedef struct {
     CgLinear l;
     CgKernel *k;
@@ -14,7 +23,8 @@ typedef struct {
     const Product *product, *small; /* small: NULL: there is none */
     Val rows;                       /* of y */
     Val weight;                     /* the first row of the weight that is read */
-    bool bf16;                      /* x and W are multiplied as bf16; else as f32 */
+    int64_t sets, share;   /* of STREAM: warps that divide steps of 32 inputs; steps of each */
+    bool bf16;             /* x and W are multiplied as bf16; else as f32 */
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
 

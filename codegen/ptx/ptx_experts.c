@@ -208,7 +208,7 @@ ptx_linear_experts(Cg *c, PtxLinear *p)
 {
     Experts x = {.p = p, .t = p->product, .experts = node_experts(p->k->kernel->anchor)};
     CgKernel *k = p->k;
-    const int64_t across = (p->l.out + x.t->columns - 1) / x.t->columns;
+    const int64_t across = ptx_parts(p->l.out, x.t->columns);
     ptx_threads(k, x.t->threads);
     x.chosen = cg_operand(k, p->l.e)->base;
     x.thread = ptx_thread(c);

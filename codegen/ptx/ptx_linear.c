@@ -56,6 +56,8 @@ fits(const PtxLinear *p, const Product *product)
 {
     if (product->method == PRODUCT_STREAM)
         return !p->l.e;
+    if (product->method == PRODUCT_RANGES && p->l.e)
+        return false;
     return (product->method != PRODUCT_FMA) == p->bf16;
 }
 
@@ -81,14 +83,16 @@ said(const Cg *c, const PtxLinear *p, AttrId id, const Product **out, Diag *diag
     return true;
 }
 
-/* Whether both are tiles of one method and blocks of as many threads, the large one of small ones.
- */
+/* Whether both give the same bits in blocks of as many threads: tiles of one method, the large one
+ * of small ones; or STREAM and RANGES. */
 static bool
-divides(const Product *small, const Product *large)
+goes_with(const Product *small, const Product *large)
 {
-    return large && small->method == large->method && small->method != PRODUCT_STREAM &&
-           small->threads == large->threads && large->rows % small->rows == 0 &&
-           large->columns % small->columns == 0;
+    const bool few = small->method == PRODUCT_STREAM, many = large->method == PRODUCT_RANGES;
+    if (few || many)
+        return few && many && small->threads == large->threads;
+    return small->method == large->method && small->threads == large->threads &&
+           large->rows % small->rows == 0 && large->columns % small->columns == 0;
 }
 
 static bool
@@ -96,10 +100,14 @@ choose(const Cg *c, PtxLinear *p, Diag *diag)
 {
     if (!said(c, p, ATTR_product, &p->product, diag) || !said(c, p, ATTR_small, &p->small, diag))
         return false;
-    if (p->small && (p->l.e || !divides(p->small, p->product)))
-        return diag_error(diag, p->k->kernel->anchor->loc,
-                          "kernel %s: small=%s is no tile that product=%s is made of",
+    const SrcLoc loc = p->k->kernel->anchor->loc;
+    if (p->small && (p->l.e || !p->product || !goes_with(p->small, p->product)))
+        return diag_error(diag, loc, "kernel %s: small=%s does not go with product=%s",
                           p->k->kernel->name, p->small->name, p->product ? p->product->name : "");
+    if (p->product && p->product->method == PRODUCT_RANGES && !p->small)
+        return diag_error(diag, loc,
+                          "kernel %s: product=%s needs a small of STREAM, whose sums it makes",
+                          p->k->kernel->name, p->product->name);
     if (!p->product) {
         const ProductChoice choice = product_for(&c->machine->gpu, rows_of(p->k, p->l.y),
                                                  p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
@@ -137,9 +145,12 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
         cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
     if (!choose(c, &p, diag))
         return false;
+    const Product *few = p.small ? p.small : p.product;
+    p.sets = few->threads / GPU_WARP;
+    p.share = ptx_parts(ptx_parts(p.l.depth, PTX_STREAM_STEP), p.sets);
     if (p.l.e)
         ptx_linear_experts(c, &p);
-    else if (p.product->method == PRODUCT_STREAM)
+    else if (p.product->method == PRODUCT_STREAM || p.product->method == PRODUCT_RANGES)
         ptx_linear_stream(c, &p);
     else
         ptx_linear_tiles(c, &p);

@@ -1,5 +1,6 @@
 /* codegen/ptx/ptx_stream.c -- projections of few rows: weights are read once, 16 bytes a lane
- * straight into registers, and used for up to 64 rows.
+ * straight into registers, and used for up to 32 rows; where a kernel has a product of more rows,
+ * that takes passes that have more (tile_ranges.c).
  *
  * bf16: a warp makes 16 outputs (or 32) of the rows in groups of 8 by mma, weights in the place of
  * the 16 rows of a, token rows in the place of the 8 columns of b. A product sums over 16 inputs
@@ -11,7 +12,7 @@
  * Whatever the number of rows, the sums of each are made in the same order. */
 #include "codegen/ptx/linear.h"
 
-enum { ROWS = 8, STEP = 32, GAP = 4, MOST_GROUPS = 8, MOST_TILES = 2, MOST_LOADS = 8 };
+enum { ROWS = 8, STEP = PTX_STREAM_STEP, GAP = 4, MOST_GROUPS = 4, MOST_TILES = 2, MOST_LOADS = 8 };
 
 typedef struct {
     PtxLinear *p;
@@ -205,8 +206,8 @@ mma_groups(Cg *c, Stream *s, int groups)
 {
     Mma m = {.s = s, .groups = groups, .tiles = s->t->columns / 16};
     const Val four = cg_i64(c, 4);
-    m.steps = (s->p->l.depth + STEP - 1) / STEP;
-    m.share = (m.steps + s->sets - 1) / s->sets;
+    m.steps = ptx_parts(s->p->l.depth, STEP);
+    m.share = s->p->share;
     m.loads = loads_of(s, m.share, groups);
     m.g = cg_div(c, s->lane, four);
     m.t = cg_sub(c, s->lane, cg_mul(c, m.g, four));
@@ -221,7 +222,7 @@ mma_groups(Cg *c, Stream *s, int groups)
     mma_put(c, &m);
 }
 
-/* The least of 1, 2, 4 and 8 groups of rows that has all: more would only multiply rows that are
+/* The least of 1, 2 and 4 groups of rows that has all: more would only multiply rows that are
  * not there. */
 static void
 mma_any(Cg *c, Stream *s, int groups, int most)
@@ -336,27 +337,35 @@ fma_any(Cg *c, const Stream *s)
 /* ---- the block ----------------------------------------------------------------------------------
  */
 
-void
-ptx_linear_stream(Cg *c, PtxLinear *p)
+/* The block's tile by the product of more rows. */
+static void
+many(Cg *c, PtxLinear *p, Val shared)
 {
-    Stream s = {.p = p, .t = p->product, .x_stride = p->x->stride};
-    int64_t each = 1;
-    const AbiCount of = ptx_count(p->l.y, &each);
-    const int64_t blocks = (p->l.out + s.t->columns - 1) / s.t->columns;
-    const int64_t rows = s.t->rows;
-    ptx_threads(p->k, s.t->threads);
-    ptx_resident(c, s.t->threads > 128 ? 2 : 3);
-    ptx_grid(p->k, 0, ABI_ONE, blocks, 1, 1);
-    ptx_grid(p->k, 1, of, each, rows, 1);
+    const Product *t = p->product;
+    const Val row = cg_mul(c, ptx_block(c, 1), cg_i64(c, t->rows));
+    const Val col = cg_mul(c, ptx_block(c, 0), cg_i64(c, t->columns));
+    CgIf needed = cg_if(
+        c, LLVMBuildAnd(c->b, cg_less(c, row, p->rows), cg_less(c, col, cg_i64(c, p->l.out)), ""));
+    const PtxTile at = {
+        .row = row, .col = col, .rows = cg_sub(c, p->rows, row), .weight = p->weight};
+    ptx_tile(c, p, t, shared, &at);
+    cg_endif(c, &needed);
+}
+
+static void
+few(Cg *c, PtxLinear *p, const Product *t, Val shared)
+{
+    Stream s = {.p = p, .t = t, .x_stride = p->x->stride};
+    const int64_t rows = t->rows;
     s.thread = ptx_thread(c);
     s.lane = ptx_lane(c);
     s.warp = ptx_warp(c);
-    s.col = cg_mul(c, ptx_block(c, 0), cg_i64(c, s.t->columns));
+    s.col = cg_mul(c, ptx_block(c, 0), cg_i64(c, t->columns));
     s.row = cg_mul(c, ptx_block(c, 1), cg_i64(c, rows));
     s.rows = cg_min(c, cg_i64(c, rows), cg_sub(c, p->rows, s.row));
-    s.sets = p->bf16 ? s.t->threads / GPU_WARP : 1;
-    s.line = s.t->columns + GAP;
-    s.sums = ptx_shared(c, p->k, s.sets * rows * s.line * (int64_t)sizeof(float));
+    s.sets = p->bf16 ? (int)p->sets : 1;
+    s.line = t->columns + GAP;
+    s.sums = shared;
     s.weight = p->weight;
     s.x = cg_element(c, p->x->base, p->x->dtype, s.row, p->x->stride, cg_i64(c, 0));
     if (p->bf16)
@@ -364,4 +373,29 @@ ptx_linear_stream(Cg *c, PtxLinear *p)
     else
         fma_any(c, &s);
     results(c, &s);
+}
+
+void
+ptx_linear_stream(Cg *c, PtxLinear *p)
+{
+    const Product *t = p->small ? p->small : p->product;
+    const int64_t line = t->columns + GAP;
+    const int64_t sums = p->sets * t->rows * line * (int64_t)sizeof(float);
+    const int64_t tile = p->small ? ptx_tile_bytes(p, p->product) : 0;
+    const Val shared = ptx_shared(c, p->k, sums > tile ? sums : tile);
+    int64_t each = 1;
+    const AbiCount of = ptx_count(p->l.y, &each);
+    ptx_threads(p->k, t->threads);
+    ptx_resident(c, t->threads > GPU_WARPGROUP ? 2 : 3);
+    ptx_grid(p->k, 0, ABI_ONE, ptx_parts(p->l.out, t->columns), 1, 1);
+    ptx_grid(p->k, 1, of, each, t->rows, 1);
+    if (!p->small) {
+        few(c, p, t, shared);
+        return;
+    }
+    CgIf more = cg_if(c, cg_less(c, cg_i64(c, t->rows), p->rows));
+    many(c, p, shared);
+    cg_else(c, &more);
+    few(c, p, t, shared);
+    cg_endif(c, &more);
 }

@@ -31,7 +31,7 @@ side_open(Cg *c, const PtxTiles *t, PtxSide *s, Val first)
     s->row = cg_div(c, t->thread, per);
     const Val chunk = cg_sub(c, t->thread, cg_mul(c, s->row, per));
     s->col = cg_mul(c, chunk, cg_i64(c, in_16(t)));
-    const Val at = t->swizzled ? ptx_swizzle(c, chunk, s->row) : chunk;
+    const Val at = t->swizzled ? ptx_swizzle(c, t, chunk, s->row) : chunk;
     s->place = cg_add(c, cg_mul(c, s->row, cg_i64(c, t->row_bytes)), cg_mul(c, at, cg_i64(c, 16)));
     if (first)
         s->base = cg_element(c, first, s->o->dtype, s->row, s->stride, s->col);
@@ -194,7 +194,20 @@ results(Cg *c, const PtxTiles *t)
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
     ptx_barrier(c); /* all have read the last stage */
-    (t->t->method == PRODUCT_FMA ? ptx_fma_put : ptx_mma_put)(c, t, acc);
+    switch (t->t->method) {
+    case PRODUCT_FMA:
+        ptx_fma_put(c, t, acc);
+        break;
+    case PRODUCT_RANGES:
+        ptx_ranges_put(c, t, acc);
+        break;
+    case PRODUCT_MMA:
+    case PRODUCT_WGMMA:
+        ptx_mma_put(c, t, acc);
+        break;
+    case PRODUCT_STREAM:
+        die("product %s has no tiles", t->t->name);
+    }
     ptx_barrier(c);
     f.step = t->t->threads / across;
     f.row = cg_div(c, t->thread, cg_i64(c, across));
@@ -219,15 +232,15 @@ tiles_open(const PtxLinear *p, const Product *product)
     const int64_t bytes = product->depth * dtype_info[t.unit].bytes;
     t.depth = p->l.depth;
     t.out = p->l.out;
-    t.steps = (t.depth + product->depth - 1) / product->depth;
+    t.steps = ptx_parts(t.depth, product->depth);
     t.per = (int)(bytes / 16);
     t.swizzled = p->bf16;
     t.row_bytes = t.swizzled ? bytes : bytes + 16;
     t.stage_bytes = (product->rows + product->columns) * t.row_bytes;
     const int64_t part = (int64_t)product->part_rows * product->part_columns;
-    const int64_t shared_by = product->method == PRODUCT_FMA   ? 1
-                              : product->method == PRODUCT_MMA ? GPU_WARP
-                                                               : GPU_WARPGROUP;
+    const int64_t shared_by = product->method == PRODUCT_FMA     ? 1
+                              : product->method == PRODUCT_WGMMA ? GPU_WARPGROUP
+                                                                 : GPU_WARP;
     t.naccs = (int)(part / shared_by);
     if (t.naccs > PTX_MOST_ACC)
         die("product %s has %d accumulators", product->name, t.naccs);
@@ -254,7 +267,7 @@ ptx_tile_bytes(const PtxLinear *p, const Product *product)
 static int64_t
 across(const PtxLinear *p, const Product *product)
 {
-    return (p->l.out + product->columns - 1) / product->columns;
+    return ptx_parts(p->l.out, product->columns);
 }
 
 /* Both are less than 2^31. */
@@ -316,7 +329,9 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     }
     for (int i = 0; i < t.naccs; i++)
         t.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
-    (product->method == PRODUCT_WGMMA ? ptx_wgmma_sums : sums)(c, &t);
+    (product->method == PRODUCT_WGMMA    ? ptx_wgmma_sums
+     : product->method == PRODUCT_RANGES ? ptx_ranges_sums
+                                         : sums)(c, &t);
     results(c, &t);
 }
 

@@ -5,9 +5,12 @@
 enum { LANES16 = 16 };
 
 Val
-ptx_swizzle(Cg *c, Val chunk, Val row)
+ptx_swizzle(Cg *c, const PtxTiles *t, Val chunk, Val row)
 {
-    return LLVMBuildXor(c->b, chunk, LLVMBuildAnd(c->b, row, cg_i64(c, 7), ""), "");
+    if (t->t->method != PRODUCT_RANGES)
+        return LLVMBuildXor(c->b, chunk, LLVMBuildAnd(c->b, row, cg_i64(c, 7), ""), "");
+    const Val odd = LLVMBuildAnd(c->b, row, cg_i64(c, 1), "");
+    return LLVMBuildXor(c->b, chunk, cg_mul(c, odd, cg_i64(c, 4)), "");
 }
 
 /* ---- products of a stage: FMAs ----------------------------------------------------------------
@@ -87,10 +90,8 @@ ptx_fma_put(Cg *c, const PtxTiles *t, const Val *acc)
 /* ---- products of a stage: mma -----------------------------------------------------------------
  */
 
-/* The warp's part of the tile: its first row and column, and its 16s of rows. Four warps share a
- * part of wgmma, each has 16 rows. */
-static int
-mma_part(Cg *c, const PtxTiles *t, Val *row, Val *col)
+int
+ptx_mma_part(Cg *c, const PtxTiles *t, Val *row, Val *col)
 {
     const bool four = t->t->method == PRODUCT_WGMMA;
     const int64_t across = t->t->columns / t->t->part_columns;
@@ -110,7 +111,7 @@ mma_part(Cg *c, const PtxTiles *t, Val *row, Val *col)
 static Val
 mma_address(Cg *c, const PtxTiles *t, Val stage, const PtxSide *s, Val row, Val chunk, int64_t down)
 {
-    const Val in_row = cg_mul(c, ptx_swizzle(c, chunk, row), cg_i64(c, 16));
+    const Val in_row = cg_mul(c, ptx_swizzle(c, t, chunk, row), cg_i64(c, 16));
     const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, t->row_bytes)), in_row);
     return cg_offset(c, stage, cg_add(c, at, cg_i64(c, s->at + down * t->row_bytes)));
 }
@@ -123,7 +124,7 @@ ptx_mma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc)
     const int right = t->t->part_columns / 8;
     const Val eight = cg_i64(c, 8), seven = cg_i64(c, 7), one = cg_i64(c, 1);
     Val row, col;
-    const int down = mma_part(c, t, &row, &col);
+    const int down = ptx_mma_part(c, t, &row, &col);
     /* Of x: rows 0-15 for the first 8 inputs, then for the next 8. Of W: rows 0-7 for the first 8
      * inputs and the next, then rows 8-15. */
     const Val x_row = cg_add(c, row, LLVMBuildAnd(c->b, t->lane, cg_i64(c, 15), ""));
@@ -155,7 +156,7 @@ ptx_mma_put(Cg *c, const PtxTiles *t, const Val *acc)
     const int64_t stride = t->t->columns + PTX_SUM_GAP;
     const Val four = cg_i64(c, 4);
     Val row, col;
-    const int down = mma_part(c, t, &row, &col);
+    const int down = ptx_mma_part(c, t, &row, &col);
     const Val g = cg_div(c, t->lane, four), two = cg_sub(c, t->lane, cg_mul(c, g, four));
     row = cg_add(c, row, g);
     col = cg_add(c, col, cg_mul(c, two, cg_i64(c, 2)));

@@ -33,7 +33,7 @@ typedef struct {
     int64_t depth, out, steps; /* K, O, stages of K */
     int per;                   /* 16s of bytes of a staged row */
     int64_t row_bytes, stage_bytes;
-    bool swizzled;
+    bool swizzled; /* rows are of 128 bytes, whose 16s are moved about */
     Val shared, thread, lane, warp;
     Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
     PtxSide x, w;
@@ -41,9 +41,10 @@ typedef struct {
     int naccs;
 } PtxTiles;
 
-/* The 16s of bytes of a staged row of 128 bytes are moved about by the row, so that the same
- * columns of eight rows lie in all banks: where chunk number `chunk` is. */
-Val ptx_swizzle(Cg *c, Val chunk, Val row);
+/* Where chunk number `chunk`, 16 bytes, of a staged row of 128 bytes is. Chunks are moved about by
+ * the row: so that the same one of eight rows lies in all banks, or, for RANGES, the same four of
+ * two. */
+Val ptx_swizzle(Cg *c, const PtxTiles *t, Val chunk, Val row);
 /* Begins to copy the stage that starts at input k to `offset` bytes into shared memory. */
 void ptx_stage_copy(Cg *c, const PtxTiles *t, Val offset, Val k);
 /* Begins to copy the first `ahead` stages, each a group of copies. */
@@ -56,9 +57,14 @@ void ptx_stage_advance(Cg *c, const PtxTiles *t, Val var);
 /* acc += x W^T of the stage at an offset; then acc to rows of sums in shared memory. */
 void ptx_fma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc);
 void ptx_fma_put(Cg *c, const PtxTiles *t, const Val *acc);
+/* The warp's part of the tile: its first row and column, and its 16s of rows. Four warps share a
+ * part of WGMMA, each has 16 rows. */
+int ptx_mma_part(Cg *c, const PtxTiles *t, Val *row, Val *col);
 void ptx_mma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc);
 void ptx_mma_put(Cg *c, const PtxTiles *t, const Val *acc);
 /* All stages: t->acc is the product. */
 void ptx_wgmma_sums(Cg *c, const PtxTiles *t);
+void ptx_ranges_sums(Cg *c, const PtxTiles *t);
+void ptx_ranges_put(Cg *c, const PtxTiles *t, const Val *acc);
 
 #endif

@@ -21,38 +21,41 @@ typedef struct {
 } Case;
 
 static const Case cases[] = {
-    {"fma_32x32",     NULL,          "f32",  "f32",  16,  32,  32,  0, 0, false},
-    {"fma_32x32",     NULL,          "f32",  "f32",  1,   1,   40,  0, 0, true },
-    {"fma_32x32",     NULL,          "f32",  "f32",  67,  33,  40,  0, 5, true },
-    {"fma_32x32",     NULL,          "f32",  "f16",  60,  70,  40,  4, 0, true },
-    {"fma_32x32",     NULL,          "f32",  "bf16", 40,  50,  40,  3, 0, true },
-    {"fma_32x32",     NULL,          "f32",  "f32",  116, 100, 70,  8, 2, true },
-    {"fma_128x64",    NULL,          "f32",  "f32",  72,  70,  150, 0, 0, true },
-    {"fma_128x64",    "fma_32x32",   "f32",  "f32",  72,  70,  40,  0, 0, true },
-    {"mma_64x64",     NULL,          "bf16", "bf16", 64,  64,  64,  0, 0, false},
-    {"mma_64x64",     NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"mma_64x64",     NULL,          "bf16", "bf16", 200, 72,  70,  8, 3, true },
-    {"mma_64x64",     NULL,          "bf16", "bf16", 328, 130, 70,  0, 0, true },
-    {"mma_64x64",     NULL,          "bf16", "bf16", 67,  65,  70,  3, 0, true },
-    {"mma_128x128",   NULL,          "bf16", "bf16", 136, 140, 130, 0, 0, true },
-    {"mma_128x128",   "mma_64x64",   "bf16", "bf16", 136, 72,  70,  0, 0, true },
-    {"mma_128x256",   NULL,          "bf16", "bf16", 72,  264, 130, 0, 0, false},
-    {"wgmma_64x64",   NULL,          "bf16", "bf16", 64,  64,  64,  0, 0, false},
-    {"wgmma_64x64",   NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"wgmma_64x64",   NULL,          "bf16", "bf16", 456, 72,  70,  8, 3, true },
-    {"wgmma_64x64",   NULL,          "bf16", "bf16", 67,  65,  20,  3, 0, true },
-    {"wgmma_128x128", "wgmma_64x64", "bf16", "bf16", 328, 140, 130, 0, 0, true },
-    {"wgmma_128x256", NULL,          "bf16", "bf16", 200, 264, 130, 0, 0, false},
-    {"stream_16x4",   NULL,          "bf16", "bf16", 128, 32,  8,   0, 0, false},
-    {"stream_16x4",   NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"stream_16x4",   NULL,          "bf16", "bf16", 768, 40,  70,  0, 3, true },
-    {"stream_16x4",   NULL,          "bf16", "bf16", 67,  17,  30,  3, 0, true },
-    {"stream_16x8",   NULL,          "bf16", "bf16", 328, 33,  20,  8, 0, true },
-    {"stream_32x4",   NULL,          "bf16", "bf16", 360, 70,  70,  0, 0, true },
-    {"stream_16x4",   NULL,          "f32",  "f32",  128, 32,  8,   0, 0, false},
-    {"stream_16x4",   NULL,          "f32",  "f32",  67,  17,  9,   3, 2, true },
-    {"stream_16x8",   NULL,          "f32",  "f32",  300, 33,  70,  4, 0, true },
-    {"stream_32x4",   NULL,          "f32",  "f16",  72,  65,  20,  0, 0, true },
+    {"fma_32x32",      NULL,          "f32",  "f32",  16,  32,  32,  0, 0, false},
+    {"fma_32x32",      NULL,          "f32",  "f32",  1,   1,   40,  0, 0, true },
+    {"fma_32x32",      NULL,          "f32",  "f32",  67,  33,  40,  0, 5, true },
+    {"fma_32x32",      NULL,          "f32",  "f16",  60,  70,  40,  4, 0, true },
+    {"fma_32x32",      NULL,          "f32",  "bf16", 40,  50,  40,  3, 0, true },
+    {"fma_32x32",      NULL,          "f32",  "f32",  116, 100, 70,  8, 2, true },
+    {"fma_128x64",     NULL,          "f32",  "f32",  72,  70,  150, 0, 0, true },
+    {"fma_128x64",     "fma_32x32",   "f32",  "f32",  72,  70,  40,  0, 0, true },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 64,  64,  64,  0, 0, false},
+    {"mma_64x64",      NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 200, 72,  70,  8, 3, true },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 328, 130, 70,  0, 0, true },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 67,  65,  70,  3, 0, true },
+    {"mma_128x128",    NULL,          "bf16", "bf16", 136, 140, 130, 0, 0, true },
+    {"mma_128x128",    "mma_64x64",   "bf16", "bf16", 136, 72,  70,  0, 0, true },
+    {"mma_128x256",    NULL,          "bf16", "bf16", 72,  264, 130, 0, 0, false},
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 64,  64,  64,  0, 0, false},
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 456, 72,  70,  8, 3, true },
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 67,  65,  20,  3, 0, true },
+    {"wgmma_128x128",  "wgmma_64x64", "bf16", "bf16", 328, 140, 130, 0, 0, true },
+    {"wgmma_128x256",  NULL,          "bf16", "bf16", 200, 264, 130, 0, 0, false},
+    {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 72,  70,  8, 3, true },
+    {"ranges_64x64x4", "stream_32x4", "bf16", "bf16", 67,  33,  40,  3, 0, true },
+    {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 608, 40,  40,  0, 0, true },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 128, 32,  8,   0, 0, false},
+    {"stream_16x4",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 768, 40,  70,  0, 3, true },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 67,  17,  30,  3, 0, true },
+    {"stream_16x8",    NULL,          "bf16", "bf16", 328, 33,  20,  8, 0, true },
+    {"stream_32x4",    NULL,          "bf16", "bf16", 360, 70,  70,  0, 0, true },
+    {"stream_16x4",    NULL,          "f32",  "f32",  128, 32,  8,   0, 0, false},
+    {"stream_16x4",    NULL,          "f32",  "f32",  67,  17,  9,   3, 2, true },
+    {"stream_16x8",    NULL,          "f32",  "f32",  300, 33,  70,  4, 0, true },
+    {"stream_32x4",    NULL,          "f32",  "f16",  72,  65,  20,  0, 0, true },
 };
 
 /* x is a column range of a table's rows; the product goes on through a gate to another value. */
@@ -162,11 +165,13 @@ expect_same_bits(const Case *a, bool a_together, const Case *b, bool b_together)
 Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
 {
     static const Case of[] = {
-        {"fma_32x32",   NULL,        "f32",  "f32",  67, 21,  BITS_ROWS, 0, 0, true},
-        {"mma_64x64",   NULL,        "bf16", "bf16", 72, 21,  BITS_ROWS, 0, 0, true},
-        {"stream_16x4", NULL,        "bf16", "bf16", 72, 21,  BITS_ROWS, 0, 0, true},
-        {"stream_16x4", NULL,        "f32",  "f32",  72, 21,  BITS_ROWS, 0, 0, true},
-        {"fma_128x64",  "fma_32x32", "f32",  "f32",  19, 250, 3,         0, 0, true},
+        {"fma_32x32",      NULL,          "f32",  "f32",  67,  21,  BITS_ROWS, 0, 0, true},
+        {"mma_64x64",      NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, true},
+        {"stream_16x4",    NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, true},
+        {"stream_16x4",    NULL,          "f32",  "f32",  72,  21,  BITS_ROWS, 0, 0, true},
+        {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 21,  40,        0, 0, true},
+        {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 200, 21,  40,        0, 0, true},
+        {"fma_128x64",     "fma_32x32",   "f32",  "f32",  19,  250, 3,         0, 0, true},
     };
     for (size_t i = 0; i < COUNT_OF(of); i++)
         expect_same_bits(&of[i], true, &of[i], false);
@@ -244,5 +249,5 @@ Test(ptx_linear, products_that_cannot_be)
     const Case small = {"fma_128x64", "mma_64x64", "f32", "f32", 8, 8, 8, 0, 0, false};
     expect_refused(&small, "small=mma_64x64 does not multiply f32");
     const Case parts = {"fma_128x64", "stream_16x4", "f32", "f32", 8, 8, 8, 0, 0, false};
-    expect_refused(&parts, "small=stream_16x4 is no tile that product=fma_128x64 is made of");
+    expect_refused(&parts, "small=stream_16x4 does not go with product=fma_128x64");
 }

@@ -1,0 +1,127 @@
+/* codegen/ptx/tile_ranges.c -- the stages of a tile multiplied so that every sum is made as
+ * ptx_stream.c makes it: the same two products for each 32 inputs, W in the place of a and x in
+ * that of b; a sum for each range of inputs that a warp would have had there; and those sums added
+ * in their order. So a row gets the same bits whether its pass has few rows or many. */
+#include "codegen/ptx/tiles.h"
+
+enum { MOST_DOWN = 8, MOST_RIGHT = 4 };
+
+/* A lane's 8 inputs, 16 bytes, of half a stage: chunk 4 half + t of row `row` of a side. */
+static void
+load8(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val row, Val chunk, int64_t down,
+      Val out[4])
+{
+    const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, t->row_bytes)),
+                          cg_mul(c, ptx_swizzle(c, t, chunk, row), cg_i64(c, 16)));
+    const Val from = cg_offset(c, stage, cg_add(c, at, cg_i64(c, s->at + down * t->row_bytes)));
+    const Val all = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4), from, "");
+    LLVMSetAlignment(all, 16);
+    for (int i = 0; i < 4; i++)
+        out[i] = LLVMBuildExtractElement(c->b, all, cg_i64(c, i), "");
+}
+
+/* Products of 32 inputs: acc [columns / 16][rows / 8][4]. */
+static void
+half_stage(Cg *c, const PtxTiles *t, Val offset, int half, Val *acc)
+{
+    const int down = t->t->part_rows / 8, right = t->t->part_columns / 16;
+    const Val stage = cg_offset(c, t->shared, offset), four = cg_i64(c, 4);
+    Val row, col, x[MOST_DOWN][4], w[MOST_RIGHT][2][4];
+    ptx_mma_part(c, t, &row, &col);
+    const Val g = cg_div(c, t->lane, four);
+    const Val chunk = cg_add(c, cg_sub(c, t->lane, cg_mul(c, g, four)), cg_i64(c, 4 * half));
+    for (int i = 0; i < down; i++)
+        load8(c, t, &t->x, stage, cg_add(c, row, g), chunk, 8 * i, x[i]);
+    for (int j = 0; j < right; j++)
+        for (int high = 0; high < 2; high++)
+            load8(c, t, &t->w, stage, cg_add(c, col, g), chunk, 16 * j + 8 * high, w[j][high]);
+    for (int k = 0; k < 2; k++)
+        for (int j = 0; j < right; j++) {
+            const Val *low = w[j][0] + 2 * k, *high = w[j][1] + 2 * k;
+            const Val a[] = {low[0], high[0], low[1], high[1]};
+            for (int i = 0; i < down; i++)
+                ptx_mma_bf16(c, acc + 4 * (j * down + i), a, x[i] + 2 * k);
+        }
+}
+
+typedef struct {
+    Val acc[PTX_MOST_ACC]; /* variables: of the present range of inputs */
+    Val left;              /* steps of it that are left */
+    Val any;               /* 0: it is the first */
+} Ranges;
+
+/* The sum of a range goes to the product's. */
+static void
+add_range(Cg *c, const PtxTiles *t, const Ranges *r)
+{
+    const Val first = LLVMBuildICmp(c->b, LLVMIntEQ, cg_get(c, c->i64, r->any), cg_i64(c, 0), "");
+    for (int i = 0; i < t->naccs; i++) {
+        const Val of = cg_get(c, c->f32, r->acc[i]), all = cg_get(c, c->f32, t->acc[i]);
+        cg_set(c, t->acc[i], LLVMBuildSelect(c->b, first, of, cg_fadd(c, all, of), ""));
+        cg_set(c, r->acc[i], cg_f32(c, 0));
+    }
+    cg_set(c, r->any, cg_i64(c, 1));
+    cg_set(c, r->left, cg_i64(c, t->p->share));
+}
+
+static void
+multiply(Cg *c, const PtxTiles *t, const Ranges *r, Val offset)
+{
+    for (int half = 0; half < t->t->depth / PTX_STREAM_STEP; half++) {
+        Val acc[PTX_MOST_ACC];
+        for (int i = 0; i < t->naccs; i++)
+            acc[i] = cg_get(c, c->f32, r->acc[i]);
+        half_stage(c, t, offset, half, acc);
+        for (int i = 0; i < t->naccs; i++)
+            cg_set(c, r->acc[i], acc[i]);
+        const Val left = cg_sub(c, cg_get(c, c->i64, r->left), cg_i64(c, 1));
+        cg_set(c, r->left, left);
+        CgIf end = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, left, cg_i64(c, 0), ""));
+        add_range(c, t, r);
+        cg_endif(c, &end);
+    }
+}
+
+void
+ptx_ranges_sums(Cg *c, const PtxTiles *t)
+{
+    const int ahead = t->t->stages - 1;
+    Ranges r = {.left = cg_var(c, c->i64, cg_i64(c, t->p->share), "left"),
+                .any = cg_var(c, c->i64, cg_i64(c, 0), "any")};
+    for (int i = 0; i < t->naccs; i++)
+        r.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "range");
+    ptx_stages_begin(c, t, ahead);
+    const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
+    const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
+    CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
+    ptx_copy_wait(c, ahead - 1);
+    ptx_barrier(c);
+    ptx_stages_next(c, t, loop.i, ahead, cg_get(c, c->i64, write));
+    multiply(c, t, &r, cg_get(c, c->i64, read));
+    ptx_stage_advance(c, t, read);
+    ptx_stage_advance(c, t, write);
+    cg_loop_end(c, &loop);
+    if (t->steps * (t->t->depth / PTX_STREAM_STEP) % t->p->share)
+        add_range(c, t, &r);
+}
+
+void
+ptx_ranges_put(Cg *c, const PtxTiles *t, const Val *acc)
+{
+    const int down = t->t->part_rows / 8, right = t->t->part_columns / 16;
+    const int64_t stride = t->t->columns + PTX_SUM_GAP;
+    const Val four = cg_i64(c, 4);
+    Val row, col;
+    ptx_mma_part(c, t, &row, &col);
+    const Val g = cg_div(c, t->lane, four), two = cg_sub(c, t->lane, cg_mul(c, g, four));
+    row = cg_add(c, row, cg_mul(c, two, cg_i64(c, 2)));
+    col = cg_add(c, col, g);
+    for (int j = 0; j < right; j++)
+        for (int i = 0; i < down; i++)
+            for (int e = 0; e < 4; e++) {
+                const Val to = cg_add(c, row, cg_i64(c, 8 * i + e % 2));
+                const Val at = cg_element(c, t->shared, DTYPE_f32, to, stride,
+                                          cg_add(c, col, cg_i64(c, 16 * j + 8 * (e / 2))));
+                cg_vstore(c, at, DTYPE_f32, acc[4 * (j * down + i) + e], 1, NULL);
+            }
+}
