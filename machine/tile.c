@@ -20,14 +20,37 @@ vectors_of(const Machine *m, int64_t width)
     return (width + lanes - 1) / lanes;
 }
 
+/* Registers beside the accumulators; widened: both halves of pairs of bf16. */
+static int
+beside(const Machine *m, int vecs, bool widened)
+{
+    return (widened ? 2 * vecs + 2 : vecs + 1) + (m->fma ? 0 : 1);
+}
+
+static int
+most_rows(int vecs)
+{
+    return TILE_MOST / vecs < MOST_ROWS ? TILE_MOST / vecs : MOST_ROWS;
+}
+
 int
 tile_rows(const Machine *m, int vecs, Dtype dtype)
 {
-    const bool emulated = dtype == DTYPE_bf16 && !m->bf16_dot; /* both halves, widened */
-    const int right = emulated ? 2 * vecs : vecs;
-    const int left = (emulated ? 2 : 1) + (m->fma ? 0 : 1);
-    const int most = TILE_MOST / vecs < MOST_ROWS ? TILE_MOST / vecs : MOST_ROWS;
-    return rows_beside(m, vecs, right + left, most);
+    const bool emulated = dtype == DTYPE_bf16 && !m->bf16_dot;
+    return rows_beside(m, vecs, beside(m, vecs, emulated), most_rows(vecs));
+}
+
+TileFew
+tile_few(const Machine *m, int64_t width, int64_t rows, bool widened)
+{
+    const int64_t need = vectors_of(m, width);
+    int vecs = tile_vecs(m, width);
+    for (int64_t v = need; v > vecs; v--)
+        if (need % v == 0 && v * rows + beside(m, (int)v, widened) <= m->vector_registers)
+            vecs = (int)v;
+    const int most = rows_beside(m, vecs, beside(m, vecs, widened), most_rows(vecs));
+    const int64_t tiles = (rows + most - 1) / most;
+    return (TileFew){(int)((rows + tiles - 1) / tiles), vecs};
 }
 
 int
