@@ -40,19 +40,6 @@ tile_rows(const Machine *m, int vecs, Dtype dtype)
     return rows_beside(m, vecs, beside(m, vecs, emulated), most_rows(vecs));
 }
 
-TileFew
-tile_few(const Machine *m, int64_t width, int64_t rows, bool widened)
-{
-    const int64_t need = vectors_of(m, width);
-    int vecs = tile_vecs(m, width);
-    for (int64_t v = need; v > vecs; v--)
-        if (need % v == 0 && v * rows + beside(m, (int)v, widened) <= m->vector_registers)
-            vecs = (int)v;
-    const int most = rows_beside(m, vecs, beside(m, vecs, widened), most_rows(vecs));
-    const int64_t tiles = (rows + most - 1) / most;
-    return (TileFew){(int)((rows + tiles - 1) / tiles), vecs};
-}
-
 int
 tile_vecs(const Machine *m, int64_t width)
 {
@@ -69,6 +56,39 @@ tile_vecs(const Machine *m, int64_t width)
         best = vecs;
         best_padded = padded;
         best_ratio = ratio;
+    }
+    return best;
+}
+
+/* Halves of cycles that a step of the summed index takes, for all rows and vectors: two
+ * multiply-adds and two loads a cycle, of which a chain has one in four. */
+static int64_t
+few_cost(int64_t need, int64_t vecs, int64_t rows, int64_t tiles, bool widened)
+{
+    const int64_t each = widened ? 2 : 1, chain = 8 * each;
+    const int64_t arithmetic = rows * vecs * each + (widened ? 2 * vecs : 0);
+    const int64_t loads = vecs + rows * each;
+    const int64_t busy = arithmetic > loads ? arithmetic : loads;
+    return (need + vecs - 1) / vecs * tiles * (busy > chain ? busy : chain);
+}
+
+TileFew
+tile_few(const Machine *m, int64_t width, int64_t rows, bool widened)
+{
+    const int64_t need = vectors_of(m, width);
+    TileFew best = {0};
+    int64_t least = INT64_MAX, fewest = INT64_MAX;
+    for (int vecs = 1; vecs <= need && vecs <= MOST_ROWS; vecs++) {
+        const int most = rows_beside(m, vecs, beside(m, vecs, widened), most_rows(vecs));
+        const int64_t tiles = (rows + most - 1) / most, even = (rows + tiles - 1) / tiles;
+        const int64_t cost = few_cost(need, vecs, even, tiles, widened);
+        const bool fits = vecs * even + beside(m, vecs, widened) <= m->vector_registers;
+        if (need % vecs != 0 || (best.vecs && !fits) || cost > least ||
+            (cost == least && tiles > fewest))
+            continue;
+        best = (TileFew){(int)even, vecs};
+        least = cost;
+        fewest = tiles;
     }
     return best;
 }

@@ -50,6 +50,13 @@ pass_lower_attention(Graph *g, PassCtx *cx)
         forward_operands(&forward, n);
         if (n->op != OP_attention)
             continue;
+        pass_explain(cx,
+                     "attention H=%lld P=%lld G=%lld: in up to %d parts of the past, of %d tokens "
+                     "at least",
+                     (long long)node_int(n, ATTR_heads, 1),
+                     (long long)node_int(n, ATTR_head_dim, 1),
+                     (long long)node_int(n, ATTR_groups, 1), (int)TILE_ATTEND_PARTS,
+                     (int)(TILE_ATTEND_PART_STEPS * TILE_ATTEND_STEP));
         forward_put(&forward, n->out[0], lower_one(g, n));
         changed = true;
     }

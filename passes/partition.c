@@ -102,15 +102,16 @@ partition_chunks(const Machine *m, const Graph *g, const Kernel *k)
     return some && all;
 }
 
-/* Whether the matrix unit multiplies rows that are kept as bf16: where queries that read the same
- * keys fill its tiles, be they of one token or of many. */
+/* Whether the matrix unit multiplies rows that are kept as bf16: those of blocks of tokens; of
+ * single tokens where the queries that read the same keys fill half of a tile, from where on it is
+ * faster than vectors (bench/NOTES.md, "Decode of attention"). */
 static bool
 partition_fills_unit(const Machine *m, const Graph *g, const Node *n)
 {
     const int64_t together = node_int(n, ATTR_heads, 1) / node_int(n, ATTR_groups, 1);
-    const bool many =
-        n->op == OP_attention ? g->block >= ABI_LONG_PASS : together >= m->matrix.rows;
-    return m->matrix.bf16 && many && node_int(n, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS;
+    const bool blocks = n->op == OP_attention && g->block >= ABI_LONG_PASS;
+    return m->matrix.bf16 && (blocks || 2 * together >= m->matrix.rows) &&
+           node_int(n, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS;
 }
 
 /* What multiplies keys and values that are kept as bf16: the matrix unit, dots of pairs, or

@@ -1,9 +1,10 @@
 /* codegen/emit/attend_step.c -- attention on vectors: what rows of Q do with 64 tokens of the past,
  * before the first of them and after the last.
  *
- * m, l and O of a row change with every step (emit_attention.c); l is kept lane by lane. m and what
- * is summed are touched only where a greater score turns up, which is seldom after the first steps.
- * Rows of bf16 are multiplied as pairs, or widened to f32 where the CPU's dots are slow. */
+ * m, l and O of a row change with every step (emit_attention.c); l is kept lane by lane. m stays
+ * until a score is far above it, so that after the first step sums are seldom scaled: Zadouri et
+ * al., "FlashAttention-4" (2026). Rows of bf16 are multiplied as pairs, or widened to f32 where the
+ * CPU's dots are slow. */
 #include <math.h>
 
 #include "codegen/emit/attend.h"
@@ -102,22 +103,32 @@ left_side(Cg *c, const Attend *a, Val base, Val row, int64_t numbers)
     return (CgSide){at, a->left, stride, widens(a) ? 2 : 1};
 }
 
-/* Rows from `from` to `to`. */
+/* The tile at column `col` of the right side; `steps` of the summed index. */
 static void
-scores(Cg *c, const Attend *a, const AttendRead *keys, Val from, Val to)
+tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, const CgAhead *ahead,
+         Val col, int64_t steps)
 {
-    CgLoop row = cg_loop(c, "s_row", from, to, a->tall);
+    const Val zero = cg_i64(c, 0), end = cg_i64(c, steps);
+    if (!ahead) {
+        cg_tile_mac(c, tile, left, right, zero, end);
+        return;
+    }
+    const CgAhead own = {cg_at(c, ahead->next, right->dtype, col), ahead->first, ahead->end};
+    cg_tile_mac_ahead(c, tile, left, right, &own, zero, end);
+}
+
+/* Rows of a tile, from `row` on; what it asks for of the next step's, or NULL. */
+static void
+scores(Cg *c, const Attend *a, Val keys, const CgAhead *ahead, Val row)
+{
     CgLoop col = cg_loop(c, "s_col", cg_i64(c, 0), cg_i64(c, KEPT_GROUP), a->vecs * c->lanes);
     const CgTile tile = cg_tile(c, a->tall, a->vecs, c->lanes);
-    const CgSide left = left_side(c, a, a->q_rows, row.i, a->q_stride);
-    const CgSide right = {cg_at(c, keys->at, a->right, col.i), a->right, 1, KEPT_GROUP};
-    const Val ahead = keys->next ? cg_at(c, keys->next, a->right, col.i) : NULL;
-    cg_tile_mac_ahead(c, &tile, &left, &right, ahead, cg_i64(c, 0),
-                      cg_i64(c, a->head_dim / a->pairs));
-    const Val to_row = cg_add(c, cg_mul(c, row.i, cg_i64(c, KEPT_GROUP)), col.i);
-    cg_tile_store(c, &tile, attend_f32(c, a->s, to_row), DTYPE_f32, KEPT_GROUP);
+    const CgSide left = left_side(c, a, a->q_rows, row, a->q_stride);
+    const CgSide right = {cg_at(c, keys, a->right, col.i), a->right, 1, KEPT_GROUP};
+    tile_mac(c, &tile, &left, &right, ahead, col.i, a->head_dim / a->pairs);
+    const Val to = cg_add(c, cg_mul(c, row, cg_i64(c, KEPT_GROUP)), col.i);
+    cg_tile_store(c, &tile, attend_f32(c, a->s, to), DTYPE_f32, KEPT_GROUP);
     cg_loop_end(c, &col);
-    cg_loop_end(c, &row);
 }
 
 /* softcap tanh(s / softcap), times log2 e. */
@@ -196,6 +207,9 @@ any_above(Cg *c, Val x, Val y)
     return LLVMBuildICmp(c->b, LLVMIntNE, bits, LLVMConstNull(mask), "");
 }
 
+/* m need not be the greatest score, as y is the same for any: 2^(score - m) reaches 2^RISE. */
+enum { RISE = 8 };
+
 /* The row's m is now at least the lanes of `most`: l and O are what they would have been. */
 static void
 row_rises(Cg *c, const Attend *a, Val row, Val most)
@@ -237,8 +251,8 @@ row_weights(Cg *c, const Attend *a, Val row, bool mask)
             score[i] = attend_masked(c, a, score[i], cg_add(c, a->at, col), position);
         most = most ? cg_vmax(c, most, score[i]) : score[i];
     }
-    const Val before = cg_splat(c, attend_one(c, a->most, row), c->lanes);
-    CgIf rises = cg_if(c, any_above(c, most, before));
+    const Val bound = cg_fadd(c, attend_one(c, a->most, row), cg_f32(c, RISE));
+    CgIf rises = cg_if(c, any_above(c, most, cg_splat(c, bound, c->lanes)));
     row_rises(c, a, row, most);
     cg_endif(c, &rises);
     const Val now = cg_splat(c, attend_one(c, a->most, row), c->lanes);
@@ -269,58 +283,54 @@ weights(Cg *c, const Attend *a)
 
 /* ---- sums ---------------------------------------------------------------------------------- */
 
-/* O += P V of a tile. */
+/* O += P V of a tile, as scores has it. */
 static void
-outputs_tile(Cg *c, const Attend *a, const AttendRead *values, Val row, Val col)
+outputs(Cg *c, const Attend *a, Val values, const CgAhead *ahead, Val row)
 {
+    CgLoop col = cg_loop(c, "o_col", cg_i64(c, 0), cg_i64(c, a->head_dim), a->wide * c->lanes);
     const CgTile tile = cg_tile(c, a->high, a->wide, c->lanes);
     const CgSide left = left_side(c, a, a->p, row, KEPT_GROUP);
-    const CgSide right = {cg_at(c, values->at, a->right, col), a->right, 1, a->head_dim};
-    const Val ahead = values->next ? cg_at(c, values->next, a->right, col) : NULL;
-    cg_tile_mac_ahead(c, &tile, &left, &right, ahead, cg_i64(c, 0),
-                      cg_i64(c, KEPT_GROUP / a->pairs));
+    const CgSide right = {cg_at(c, values, a->right, col.i), a->right, 1, a->head_dim};
+    tile_mac(c, &tile, &left, &right, ahead, col.i, KEPT_GROUP / a->pairs);
     for (int r = 0; r < a->high; r++) {
         const Val line = cg_add(c, row, cg_i64(c, r));
-        const Val to = cg_add(c, cg_mul(c, line, cg_i64(c, a->o_stride)), col);
+        const Val to = cg_add(c, cg_mul(c, line, cg_i64(c, a->o_stride)), col.i);
         for (int v = 0; v < a->wide; v++) {
             const Val at = attend_f32(c, a->o, cg_add(c, to, cg_i64(c, (int64_t)v * c->lanes)));
             const Val old = cg_vload(c, at, DTYPE_f32, c->lanes, NULL);
-            cg_vstore(c, at, DTYPE_f32, cg_fadd(c, old, cg_tile_get(c, &tile, r, v)), c->lanes,
-                      NULL);
+            const Val sum = cg_fadd(c, old, cg_tile_get(c, &tile, r, v));
+            cg_vstore(c, at, DTYPE_f32, sum, c->lanes, NULL);
         }
     }
-}
-
-static void
-outputs(Cg *c, const Attend *a, const AttendRead *values, Val from, Val to)
-{
-    CgLoop row = cg_loop(c, "o_row", from, to, a->high);
-    CgLoop col = cg_loop(c, "o_col", cg_i64(c, 0), cg_i64(c, a->head_dim), a->wide * c->lanes);
-    outputs_tile(c, a, values, row.i, col.i);
     cg_loop_end(c, &col);
-    cg_loop_end(c, &row);
 }
 
 /* ---- a step -------------------------------------------------------------------------------- */
 
-/* Rows in tiles of `high`; what is read next is asked for by the first of them. */
+typedef void RowsPart(Cg *c, const Attend *a, Val right, const CgAhead *ahead, Val row);
+
+/* Tiles of `high` rows and `wide` vectors. The tiles of single tokens each ask for their share of
+ * the vectors that are read next, so that memory is busy all the time. */
 static void
-in_tiles(Cg *c, const Attend *a, const AttendRead *read, int high,
-         void part(Cg *c, const Attend *a, const AttendRead *read, Val from, Val to))
+in_tiles(Cg *c, const Attend *a, const AttendRead *read, int high, int wide, RowsPart part)
 {
-    const AttendRead rest = {.at = read->at};
-    const Val first = cg_i64(c, read->next ? high : 0);
-    if (read->next)
-        part(c, a, read, cg_i64(c, 0), first);
-    part(c, a, &rest, first, a->nrows);
+    const int64_t tiles = read->next ? (a->together + high - 1) / high : 0;
+    const int asking = (int)(tiles < wide ? tiles : wide);
+    for (int i = 0; i < asking; i++) {
+        const CgAhead ahead = {read->next, i * wide / asking, (i + 1) * wide / asking};
+        part(c, a, read->at, &ahead, cg_i64(c, (int64_t)i * high));
+    }
+    CgLoop row = cg_loop(c, "row", cg_i64(c, (int64_t)asking * high), a->nrows, high);
+    part(c, a, read->at, NULL, row.i);
+    cg_loop_end(c, &row);
 }
 
 void
 attend_step(Cg *c, const Attend *a, const AttendRead *keys, const AttendRead *values)
 {
-    in_tiles(c, a, keys, a->tall, scores);
+    in_tiles(c, a, keys, a->tall, a->vecs, scores);
     weights(c, a);
-    in_tiles(c, a, values, a->high, outputs);
+    in_tiles(c, a, values, a->high, a->wide, outputs);
 }
 
 void

@@ -28,13 +28,26 @@ cg_tile(Cg *c, int rows, int vecs, int lanes)
     return tile;
 }
 
-/* Lines at the place of the step's vectors in what is read next. */
+/* Lines of vectors [from, to) at the place of a step. */
 static void
-ask_ahead(Cg *c, const CgTile *tile, const CgSide *right, Val at)
+ask_for(Cg *c, const CgTile *tile, Val at, int from, int to, int locality)
 {
-    const int64_t bytes = (int64_t)tile->vecs * tile->lanes * dtype_info[right->dtype].bytes;
-    for (int64_t line = 0; line < bytes; line += CG_LINE_BYTES)
-        cg_prefetch(c, cg_offset(c, at, cg_i64(c, line)), 2);
+    const int64_t vector = 4 * tile->lanes, end = vector * to;
+    for (int64_t line = vector * from; line < end; line += CG_LINE_BYTES)
+        cg_prefetch(c, cg_offset(c, at, cg_i64(c, line)), locality);
+}
+
+/* What comes after the right side goes to the second level, what comes soon of it to the first: a
+ * core waits for lines of the second level while many are on their way from memory (bench/NOTES.md,
+ * "Decode of attention"). */
+static void
+ask_ahead(Cg *c, const CgTile *tile, const CgSide *right, const CgAhead *ahead, Val at, Val next)
+{
+    enum { SOON_BYTES = 2048 };
+    const int64_t bytes = 4 * (int64_t)tile->lanes * tile->vecs, steps = SOON_BYTES / bytes;
+    const Val soon = cg_at(c, at, right->dtype, cg_i64(c, right->step * (steps ? steps : 1)));
+    ask_for(c, tile, soon, 0, tile->vecs, 3);
+    ask_for(c, tile, next, ahead->first, ahead->end, 2);
 }
 
 /* acc + left * right of a row and a vector; left: one element, two where the right side is widened.
@@ -81,19 +94,18 @@ mac_step(Cg *c, const CgTile *tile, const CgSide *left, Val left_at, const CgSid
 
 /* Steps k .. k + count - 1. */
 static void
-mac_steps(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val ahead, Val k,
-          int count)
+mac_steps(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, const CgAhead *ahead,
+          Val k, int count)
 {
     const Val l = cg_at(c, left->base, left->dtype, cg_mul(c, k, cg_i64(c, left->step)));
-    const Val r = cg_at(c, right->base, right->dtype, cg_mul(c, k, cg_i64(c, right->step)));
-    const Val next =
-        ahead ? cg_at(c, ahead, right->dtype, cg_mul(c, k, cg_i64(c, right->step))) : NULL;
+    const Val at = cg_mul(c, k, cg_i64(c, right->step));
+    const Val r = cg_at(c, right->base, right->dtype, at);
+    const Val next = ahead ? cg_at(c, ahead->next, right->dtype, at) : NULL;
     for (int i = 0; i < count; i++) {
-        const Val step = cg_i64(c, i * right->step);
-        mac_step(c, tile, left, cg_at(c, l, left->dtype, cg_i64(c, i * left->step)), right,
-                 cg_at(c, r, right->dtype, step));
-        if (next)
-            ask_ahead(c, tile, right, cg_at(c, next, right->dtype, step));
+        const Val step = cg_i64(c, i * right->step), here = cg_at(c, r, right->dtype, step);
+        mac_step(c, tile, left, cg_at(c, l, left->dtype, cg_i64(c, i * left->step)), right, here);
+        if (ahead)
+            ask_ahead(c, tile, right, ahead, here, cg_at(c, next, right->dtype, step));
     }
 }
 
@@ -104,8 +116,8 @@ cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, 
 }
 
 void
-cg_tile_mac_ahead(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val ahead,
-                  Val from, Val to)
+cg_tile_mac_ahead(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right,
+                  const CgAhead *ahead, Val from, Val to)
 {
     int steps = 1;
     while (steps * tile->rows * tile->vecs < MACS_A_ROUND)

@@ -28,10 +28,15 @@ CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
  * the sum does not depend on the tile's shape. */
 void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from,
                  Val to);
-/* The same, and asks for what will be read next: `ahead`, which lies as the right side does, but
- * that it begins elsewhere. NULL: nothing. */
+/* The same, and asks for lines before they are needed: the right side's a little ahead, and far
+ * ahead of what will be read after it, which lies as the right side does but begins at `next`,
+ * vectors [first, end) of the tile. */
+typedef struct {
+    Val next;
+    int first, end;
+} CgAhead;
 void cg_tile_mac_ahead(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right,
-                       Val ahead, Val from, Val to);
+                       const CgAhead *ahead, Val from, Val to);
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
 /* Rounded to dtype, every lane, rows `stride` elements apart. */
 void cg_tile_store(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);

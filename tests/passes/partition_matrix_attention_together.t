@@ -1,0 +1,51 @@
+partition: attention of single tokens runs on the matrix unit where the queries of a head of keys fill half a tile.
+--ARGS--
+compile @IN@ --stop-after partition --dtype bf16 --cpu sapphirerapids --phase decode
+--IN--
+graph "t" model {
+  weights "init:reference"
+  block 16
+  rows 4
+  input ids: i32[T]
+  weight e: f32[16,80] init=ones
+  state ks: f32[S,8]
+  state vs: f32[S,8]
+  all = embed(ids, e)
+  q, k, v = split(all) {sizes=[64, 8, 8]}
+  K = keep(k, ks)
+  V = keep(v, vs)
+  y = attention(q, K, V) {heads=16, head_dim=4, groups=2, scale=0.5}
+  o = take(y)
+  output o
+}
+--EXPECT--
+graph "t" kernel {
+  weights "init:reference"
+  block 16
+  rows 4
+  phase decode
+  input ids: i32[T]
+  weight e: f32[16,80] init=ones
+  state ks: bf16[S,8]
+  state vs: bf16[S,8]
+  kernel embed {part=rows} {
+    all: f32[T,80] = embed(ids, e)
+  }
+  q: f32[T,64], k: f32[T,8], v: f32[T,8] = split(all) {sizes=[64, 8, 8]}
+  kernel keep {part=rows} {
+    K: bf16[S,8] = keep(k, ks) {head_dim=4, layout=keys}
+  }
+  kernel keep {part=rows} {
+    V: bf16[S,8] = keep(v, vs) {head_dim=4, layout=values}
+  }
+  kernel attention_parts {unit=matrix, part=heads} {
+    t1: f32[T,96] = attention_parts(q, K, V) {groups=2, heads=16, head_dim=4, scale=0.5}
+  }
+  kernel attention_join {part=heads} {
+    y: f32[T,64] = attention_join(t1) {heads=16, head_dim=4}
+  }
+  kernel take {part=rows} {
+    o: f32[R,64] = take(y)
+  }
+  output o
+}
