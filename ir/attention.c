@@ -10,7 +10,7 @@
  *     s_tu = softcap tanh(s_tu / softcap) where there is a softcap (Gemma 2)
  *     y_t  = sum over u of exp(s_tu) v_u / sum over u of exp(s_tu)
  *
- * attention_parts gives both sums, and the greatest score that they count from; attention_join
+ * attention_sums gives both sums, and the greatest score that they count from; attention_join
  * divides. */
 #include <math.h>
 #include <string.h>
@@ -93,12 +93,12 @@ shape_attention(const Node *node, ShapeResult *r)
 }
 
 /* O, m and l of each head. */
-enum { PARTS_MORE = 2 };
+enum { SUMS_MORE = 2 };
 
 bool
-shape_attention_parts(const Node *node, ShapeResult *r)
+shape_attention_sums(const Node *node, ShapeResult *r)
 {
-    return attends(r, node, PARTS_MORE);
+    return attends(r, node, SUMS_MORE);
 }
 
 bool
@@ -107,10 +107,9 @@ shape_attention_join(const Node *node, ShapeResult *r)
     const int64_t heads = node_int(node, ATTR_heads, 1);
     const int64_t head_dim = node_int(node, ATTR_head_dim, 1);
     int64_t width = 0;
-    if (!size_mul(heads, head_dim + PARTS_MORE, &width))
+    if (!size_mul(heads, head_dim + SUMS_MORE, &width))
         return broken(r, -1, "heads times head_dim is too large");
-    return want_tokens(r, node, 0, width,
-                       "heads * (head_dim + 2), as attention_parts gives them") &&
+    return want_tokens(r, node, 0, width, "heads * (head_dim + 2), as attention_sums gives them") &&
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, heads * head_dim));
 }
 
@@ -143,7 +142,7 @@ typedef struct {
     const double *q, *k, *v; /* [T,H*P] [S,G*P] [S,G*P] */
     int64_t before;          /* tokens of the sequence before the first row */
     double *weights;         /* [T,S] */
-    bool parts;              /* the result is [T,H*(P+2)]: sums that nothing has divided */
+    bool sums;               /* the result is [T,H*(P+2)]: sums that nothing has divided */
 } Attend;
 
 /* One query head of one token: O [P], of zeros; its m and l. */
@@ -181,22 +180,20 @@ attend_rows(RefCall *c, void *user, int64_t from, int64_t to)
         for (int64_t head = 0; head < H; head++) {
             double *row = c->out[0].at + t * width, *O = row + head * P, m = 0, l = 0;
             attend(c, a, t, head, O, &m, &l);
-            if (a->parts) {
+            if (a->sums) {
                 row[H * P + head] = m;
                 row[H * P + H + head] = l;
             }
-            for (int64_t i = 0; i < P && !a->parts; i++)
+            for (int64_t i = 0; i < P && !a->sums; i++)
                 O[i] /= l;
         }
 }
 
 static void
-attend_all(RefCall *c, bool parts)
+attend_all(RefCall *c, bool sums)
 {
-    Attend a = {.q = ref_in(c, ATTEND_Q),
-                .k = ref_in(c, ATTEND_K),
-                .v = ref_in(c, ATTEND_V),
-                .parts = parts};
+    Attend a = {
+        .q = ref_in(c, ATTEND_Q), .k = ref_in(c, ATTEND_K), .v = ref_in(c, ATTEND_V), .sums = sums};
     const int64_t S = c->in[ATTEND_K].dim[0], width = ref_width(&c->in[ATTEND_Q]);
     a.before = S - c->tokens;
     a.weights = ref_scratch(c, c->tokens * S);
@@ -210,7 +207,7 @@ ref_attention(RefCall *c)
 }
 
 void
-ref_attention_parts(RefCall *c)
+ref_attention_sums(RefCall *c)
 {
     attend_all(c, true);
 }
@@ -219,10 +216,10 @@ void
 ref_attention_join(RefCall *c)
 {
     const int64_t P = node_int(c->node, ATTR_head_dim, 1), H = node_int(c->node, ATTR_heads, 1);
-    const double *parts = ref_in(c, 0); /* [T,H*(P+2)] */
+    const double *sums = ref_in(c, 0); /* [T,H*(P+2)] */
     for (int64_t t = 0; t < c->tokens; t++)
         for (int64_t i = 0; i < H * P; i++) {
-            const double *row = parts + t * H * (P + PARTS_MORE);
+            const double *row = sums + t * H * (P + SUMS_MORE);
             c->out[0].at[t * H * P + i] = row[i] / row[H * P + H + i / P];
         }
 }

@@ -12,8 +12,8 @@ enum { TILE_MOST_CHANNELS = 1024 };
 /* Rows of queries that attention takes through the past together, on vectors and on a matrix unit:
  * keys and values are read once for them. And tokens of the past that it takes at a time. */
 enum { TILE_ATTEND_ROWS = 64, TILE_ATTEND_UNIT_ROWS = 128, TILE_ATTEND_STEP = ABI_ROOM_STEP };
-/* Parts of a token's past that threads divide: most of them, and the least steps that one has. */
-enum { TILE_ATTEND_PARTS = 32, TILE_ATTEND_PART_STEPS = 4 };
+/* Stretches of a token's past, which threads divide: most of them, and the least steps of one. */
+enum { TILE_ATTEND_STRETCHES = 32, TILE_ATTEND_STRETCH = 4 };
 
 /* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
  * broadcast and the temporaries of an emulated fma or bf16 dot fit in registers. At least 1. */

@@ -1,5 +1,5 @@
 /* passes/cost_attention.c -- work of attention, counted as codegen/emit/emit_attention.c,
- * attend_parts.c and attend_unit.c have their loops. Counts are those of one thread. */
+ * attend_sums.c and attend_unit.c have their loops. Counts are those of one thread. */
 #include <math.h>
 
 #include "passes/cost.h"

@@ -221,7 +221,7 @@ count_attention(const Pass *p, const Node *n, const Kernel *k, double count[COST
                              .bf16 = cost_kernel_dtype(k) == DTYPE_bf16,
                              .widened = dot && strcmp(dot->word, "f32") == 0,
                              .unit = kernel_on_unit(k),
-                             .single = n->op == OP_attention_parts,
+                             .single = n->op == OP_attention_sums,
                              .past = p->past,
                              .rows = p->rows,
                              .threads = (double)p->threads};

@@ -7,12 +7,12 @@
  *   bits must not depend on how a text is split into calls: sums are then taken in one order, in
  *   prefill and decode alike.
  *
- * Source: Dao et al., "Flash-Decoding for long-context inference" (2023). Where parts begin depends
- * on nothing but the token's position (codegen/emit/attend_parts.c).
+ * Source: Dao et al., "Flash-Decoding for long-context inference" (2023). Where stretches begin
+ * depends on nothing but the token's position (codegen/emit/attend_sums.c).
  *
  *   y: f32[T,512] = attention(q, K, V) {groups=2, heads=8, head_dim=64, scale=0.125}
  * becomes
- *   t1: f32[T,528] = attention_parts(q, K, V) {groups=2, heads=8, head_dim=64, scale=0.125}
+ *   t1: f32[T,528] = attention_sums(q, K, V) {groups=2, heads=8, head_dim=64, scale=0.125}
  *   y: f32[T,512] = attention_join(t1) {heads=8, head_dim=64}
  */
 #include "passes/internal.h"
@@ -32,10 +32,10 @@ lower_attrs(Graph *g, const Node *n, Op op)
 static Value *
 lower_one(Graph *g, Node *n)
 {
-    const AttrList divided = lower_attrs(g, n, OP_attention_parts);
+    const AttrList divided = lower_attrs(g, n, OP_attention_sums);
     const AttrList joined = lower_attrs(g, n, OP_attention_join);
-    Value *parts = graph_build(g, n, OP_attention_parts, n->nin, n->in, &divided, NULL, n->loc);
-    return graph_build(g, n, OP_attention_join, 1, &parts, &joined, NULL, n->loc);
+    Value *sums = graph_build(g, n, OP_attention_sums, n->nin, n->in, &divided, NULL, n->loc);
+    return graph_build(g, n, OP_attention_join, 1, &sums, &joined, NULL, n->loc);
 }
 
 bool
@@ -50,13 +50,13 @@ pass_lower_attention(Graph *g, PassCtx *cx)
         forward_operands(&forward, n);
         if (n->op != OP_attention)
             continue;
-        pass_explain(cx,
-                     "attention H=%lld P=%lld G=%lld: in up to %d parts of the past, of %d tokens "
-                     "at least",
-                     (long long)node_int(n, ATTR_heads, 1),
-                     (long long)node_int(n, ATTR_head_dim, 1),
-                     (long long)node_int(n, ATTR_groups, 1), (int)TILE_ATTEND_PARTS,
-                     (int)(TILE_ATTEND_PART_STEPS * TILE_ATTEND_STEP));
+        pass_explain(
+            cx,
+            "attention H=%lld P=%lld G=%lld: in up to %d stretches of the past, of %d tokens "
+            "at least",
+            (long long)node_int(n, ATTR_heads, 1), (long long)node_int(n, ATTR_head_dim, 1),
+            (long long)node_int(n, ATTR_groups, 1), (int)TILE_ATTEND_STRETCHES,
+            (int)(TILE_ATTEND_STRETCH * TILE_ATTEND_STEP));
         forward_put(&forward, n->out[0], lower_one(g, n));
         changed = true;
     }

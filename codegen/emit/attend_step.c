@@ -307,12 +307,12 @@ outputs(Cg *c, const Attend *a, Val values, const CgAhead *ahead, Val row)
 
 /* ---- a step -------------------------------------------------------------------------------- */
 
-typedef void RowsPart(Cg *c, const Attend *a, Val right, const CgAhead *ahead, Val row);
+typedef void RowsOf(Cg *c, const Attend *a, Val right, const CgAhead *ahead, Val row);
 
 /* Tiles of `high` rows and `wide` vectors. The tiles of single tokens each ask for their share of
  * the vectors that are read next, so that memory is busy all the time. */
 static void
-in_tiles(Cg *c, const Attend *a, const AttendRead *read, int high, int wide, RowsPart part)
+in_tiles(Cg *c, const Attend *a, const AttendRead *read, int high, int wide, RowsOf part)
 {
     const int64_t tiles = read->next ? (a->together + high - 1) / high : 0;
     const int asking = (int)(tiles < wide ? tiles : wide);

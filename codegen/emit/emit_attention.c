@@ -14,7 +14,7 @@
  *             l = a l + sum P, O = a O + P V
  *         y = O / l
  *
- * The steps are attend_step.c, on the matrix unit attend_unit.c; attend_parts.c divides the past of
+ * The steps are attend_step.c, on the matrix unit attend_unit.c; attend_sums.c divides the past of
  * single tokens among threads.
  *
  * Groups of 64 tokens begin at multiples of 64 of a sequence's positions, and every row's sums go

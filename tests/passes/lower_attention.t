@@ -32,7 +32,7 @@ graph "t" lowered {
   q: f32[T,16], k: f32[T,8], v: f32[T,8] = split(all) {sizes=[16, 8, 8]}
   K: f32[S,8] = keep(k, ks)
   V: f32[S,8] = keep(v, vs)
-  t1: f32[T,24] = attention_parts(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5, window=100, softcap=30}
+  t1: f32[T,24] = attention_sums(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5, window=100, softcap=30}
   y: f32[T,16] = attention_join(t1) {heads=4, head_dim=4, window=100}
   o: f32[R,16] = take(y)
   output o

@@ -46,18 +46,18 @@ static const Case cases[] = {
 
 /* Of one op, or of the two that it is lowered to. */
 static const char *
-attend_text(Arena *arena, const Case *t, bool parts)
+attend_text(Arena *arena, const Case *t, bool lowered)
 {
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     const char *how = t->unit ? ", unit=matrix" : t->dot;
     const char *attend =
         arena_printf(arena, "(q, K, V) {heads=%d, head_dim=%d, groups=%d, scale=%g%s%s}", t->heads,
                      t->head_dim, t->groups, 0.5 / sqrt(t->head_dim), window, t->more);
-    if (!parts)
+    if (!lowered)
         return arena_printf(arena, " kernel attend {part=heads%s} { a = attention%s\n", how,
                             attend);
     return arena_printf(arena,
-                        " kernel parts {part=heads%s} { sums = attention_parts%s }\n"
+                        " kernel sums {part=heads%s} { sums = attention_sums%s }\n"
                         " kernel join {part=heads} { a = attention_join(sums) {heads=%d, "
                         "head_dim=%d%s}\n",
                         how, attend, t->heads, t->head_dim, window);
@@ -65,7 +65,7 @@ attend_text(Arena *arena, const Case *t, bool parts)
 
 /* kept: tokens whose rows stay, 0: all. */
 static const char *
-graph_text(Arena *arena, const Case *t, int kept, bool parts)
+graph_text(Arena *arena, const Case *t, int kept, bool lowered)
 {
     const char *rows = kept ? arena_printf(arena, ", window=%d", kept) : "";
     const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
@@ -84,7 +84,7 @@ graph_text(Arena *arena, const Case *t, int kept, bool parts)
         "%s  y = add(a, q) }\n"
         " kernel pick {part=rows} { out = take(y) }\n output out\n}\n",
         ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, rows,
-        t->head_dim, rows, attend_text(arena, t, parts));
+        t->head_dim, rows, attend_text(arena, t, lowered));
 }
 
 static bool
@@ -141,7 +141,8 @@ Test(attention, may_look_at_fewer_tokens_than_stay)
                                      lowered, 0);
 }
 
-/* ---- parts of the past ---------------------------------------------------------------------- */
+/* ---- stretches of the past ----------------------------------------------------------------------
+ */
 
 static const char *
 cpu_of(const Case *t)
@@ -149,7 +150,7 @@ cpu_of(const Case *t)
     return t->unit ? "native+model" : "native";
 }
 
-/* A part has at least 256 tokens. */
+/* A stretch has at least 256 tokens. */
 static const Case divided[] = {
     {3, 1, 5,  0,   "f32",  "",            false, ""         },
     {4, 2, 16, 0,   "f32",  ", softcap=4", false, ""         },
@@ -160,8 +161,9 @@ static const Case divided[] = {
     {2, 1, 10, 333, "bf16", "",            true,  ""         },
 };
 
-/* Single tokens around the positions where there is a part more, and where a ring begins anew. */
-Test(attention, parts_meet_where_they_end)
+/* Single tokens around the positions where there is a stretch more, and where a ring begins anew.
+ */
+Test(attention, stretches_meet_where_they_end)
 {
     static const int ends[] = {256, 512, 768};
     for (size_t i = 0; i < COUNT_OF(divided); i++) {
@@ -237,7 +239,8 @@ next_rows(KernelRun *run, int parts, int more, int64_t *width)
     return last;
 }
 
-/* With so many tokens in a pass that no rows are left for parts, a thread adds them up itself. */
+/* With so many tokens in a pass that no rows are left for stretches, a thread adds them up itself.
+ */
 Test(attention, neither_threads_nor_other_tokens_show)
 {
     static const struct {

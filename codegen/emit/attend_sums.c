@@ -1,35 +1,36 @@
-/* codegen/emit/attend_parts.c -- attention of single tokens, whose past threads divide, and what
- * joins the parts.
+/* codegen/emit/attend_sums.c -- attention of single tokens, whose past threads divide, and what
+ * joins what they made of it.
  *
  * Source: Dao et al., "Flash-Decoding for long-context inference" (2023).
  *
- *     parts:  for each token, each part of its past, each group of heads:
- *                 O, m, l of the part's steps (emit_attention.c)
- *     join:   for each token and head: parts are added up in their order,
- *                 m' = max(m, m_i), l = 2^(m - m') l + 2^(m_i - m') l_i, O the same
- *             y = O / l
+ *     sums:  for each token, each stretch of its past, each group of heads:
+ *                O, m, l of the stretch's steps (emit_attention.c)
+ *     join:  for each token and head: those of the stretches are added up in their order,
+ *                m' = max(m, m_i), l = 2^(m - m') l + 2^(m_i - m') l_i, O the same
+ *            y = O / l
  *
- * How long parts are depends on nothing but the token's position. The first is in the token's row,
- * the others are in rows after the last token's: there are as many rows as a pass has at most. A
- * token whose parts find no such rows is not divided: a thread adds up its parts, one after the
- * other, by the same sums. So a result depends neither on how many threads there are nor on what
- * other sequences the pass has.
+ * How long stretches are depends on nothing but the token's position. The sums of the first are in
+ * the token's row, those of the others in rows after the last token's: there are as many rows as a
+ * pass has at most. A token whose stretches find no such rows is not divided: a thread adds up its
+ * stretches, one after the other, by the same sums. So a result depends neither on how many threads
+ * there are nor on what other sequences the pass has.
  *
- * In a part a step goes through all groups of the thread: what it reads lies together. Keys and
+ * In a stretch a step goes through all groups of the thread: what it reads lies together. Keys and
  * values are asked for a group ahead: what one head has of 64 tokens is a piece of memory of its
  * own, which a CPU's prefetchers find late. */
 #include "codegen/emit/attend.h"
 
-/* ---- the parts of tokens -------------------------------------------------------------------- */
+/* ---- the stretches of tokens --------------------------------------------------------------------
+ */
 
 /* A token's past, from its first step on. */
 typedef struct {
     Val row;         /* in the pass */
     Val begin, end;  /* positions */
-    Val steps, each; /* steps of all parts, and of one but the last */
-    Val parts;
+    Val steps, each; /* steps of all stretches, and of one but the last */
+    Val stretches;
     Val divided; /* i1: by threads */
-    Val more;    /* row of the second part */
+    Val more;    /* row of the second stretch */
 } Token;
 
 static Token
@@ -42,9 +43,9 @@ token_of(Cg *c, int64_t window, Val row, Val position)
         t.begin = cg_mul(c, cg_div(c, first, step), step);
     }
     t.steps = cg_div_up(c, cg_sub(c, t.end, t.begin), step);
-    t.each = cg_max(c, cg_div_up(c, t.steps, cg_i64(c, TILE_ATTEND_PARTS)),
-                    cg_i64(c, TILE_ATTEND_PART_STEPS));
-    t.parts = cg_div_up(c, t.steps, t.each);
+    t.each = cg_max(c, cg_div_up(c, t.steps, cg_i64(c, TILE_ATTEND_STRETCHES)),
+                    cg_i64(c, TILE_ATTEND_STRETCH));
+    t.stretches = cg_div_up(c, t.steps, t.each);
     return t;
 }
 
@@ -52,7 +53,7 @@ token_of(Cg *c, int64_t window, Val row, Val position)
 typedef struct {
     CgLoop segment, token;
     CgSeg seg;
-    Val next; /* variable: the first row that no part has */
+    Val next; /* variable: the first row that no stretch has */
     Token at;
 } Tokens;
 
@@ -65,7 +66,7 @@ tokens_begin(Cg *c, CgKernel *k, int64_t window)
     t.token = cg_loop(c, "token", cg_i64(c, 0), t.seg.len, 1);
     t.at = token_of(c, window, cg_add(c, t.seg.row, t.token.i), cg_add(c, t.seg.past, t.token.i));
     t.at.more = cg_get(c, c->i64, t.next);
-    const Val end = cg_add(c, t.at.more, cg_sub(c, t.at.parts, cg_i64(c, 1)));
+    const Val end = cg_add(c, t.at.more, cg_sub(c, t.at.stretches, cg_i64(c, 1)));
     t.at.divided = LLVMBuildICmp(c->b, LLVMIntSLE, end, cg_i64(c, k->graph->block), "");
     cg_set(c, t.next, LLVMBuildSelect(c->b, t.at.divided, end, t.at.more, ""));
     return t;
@@ -87,9 +88,9 @@ typedef struct {
 
 /* Those of a head in a row [O of all heads, m of all heads, l of all heads]. */
 static Sums
-row_sums(Cg *c, const CgOperand *parts, Val row, int64_t heads, int64_t head_dim, Val head)
+row_sums(Cg *c, const CgOperand *rows, Val row, int64_t heads, int64_t head_dim, Val head)
 {
-    const Val at = cg_element(c, parts->base, DTYPE_f32, row, parts->stride, cg_i64(c, 0));
+    const Val at = cg_element(c, rows->base, DTYPE_f32, row, rows->stride, cg_i64(c, 0));
     const Val first = cg_add(c, cg_i64(c, heads * head_dim), head);
     return (Sums){attend_f32(c, at, cg_mul(c, head, cg_i64(c, head_dim))), attend_f32(c, at, first),
                   attend_f32(c, at, cg_add(c, first, cg_i64(c, heads)))};
@@ -141,23 +142,24 @@ sums_add(Cg *c, int64_t head_dim, const Sums *to, const Sums *from)
                   s.at.lanes, s.at.mask);
 }
 
-/* ---- a part --------------------------------------------------------------------------------- */
+/* ---- a stretch ---------------------------------------------------------------------------------
+ */
 
 /* Groups [groups[0], groups[1]) of positions [from, end), into a row. */
 typedef struct {
     Val groups[2], from, end;
     Val row;
     Val adds; /* i1: to what is there */
-} Part;
+} Stretch;
 
-/* The group's rows of scratch into the part's row. */
+/* The group's rows of scratch into the stretch's row. */
 static void
-put(Cg *c, const Attend *a, const Part *p)
+put(Cg *c, const Attend *a, const Stretch *p)
 {
-    const CgOperand *parts = cg_operand(a->k, a->y);
+    const CgOperand *rows = cg_operand(a->k, a->y);
     CgLoop row = cg_loop(c, "put", cg_i64(c, 0), cg_i64(c, a->together), 1);
     const Val head = cg_add(c, cg_mul(c, a->group, cg_i64(c, a->together)), row.i);
-    const Sums to = row_sums(c, parts, p->row, a->heads, a->head_dim, head);
+    const Sums to = row_sums(c, rows, p->row, a->heads, a->head_dim, head);
     const Sums from = {attend_f32(c, a->o, cg_mul(c, row.i, cg_i64(c, a->o_stride))),
                        attend_f32(c, a->most, row.i), a->total};
     cg_vstore(c, a->total, DTYPE_f32, attend_sum(c, a, row.i), 1, NULL);
@@ -171,7 +173,7 @@ put(Cg *c, const Attend *a, const Part *p)
 
 /* The matrix unit takes one group after the other. */
 static void
-part_on_unit(Cg *c, Attend *a, const Part *p)
+stretch_on_unit(Cg *c, Attend *a, const Stretch *p)
 {
     CgLoop group = cg_loop(c, "group", p->groups[0], p->groups[1], 1);
     a->group = group.i;
@@ -185,7 +187,7 @@ part_on_unit(Cg *c, Attend *a, const Part *p)
 /* What a step reads of a group, and what it asks for: the next group's, or the next step's first
  * group's. */
 static AttendRead
-read_of(Cg *c, const Attend *a, const Part *p, const CgOperand *kept, Val base)
+read_of(Cg *c, const Attend *a, const Stretch *p, const CgOperand *kept, Val base)
 {
     const Node *keep = kept->value->def;
     const Val row = cg_kept_row(c, a->k, keep, a->at);
@@ -199,7 +201,7 @@ read_of(Cg *c, const Attend *a, const Part *p, const CgOperand *kept, Val base)
 }
 
 static void
-part_steps(Cg *c, const Attend *a, const Part *p)
+stretch_steps(Cg *c, const Attend *a, const Stretch *p)
 {
     CgLoop past = cg_loop(c, "past", p->from, p->end, a->step);
     CgLoop group = cg_loop(c, "group", p->groups[0], p->groups[1], 1);
@@ -214,7 +216,7 @@ part_steps(Cg *c, const Attend *a, const Part *p)
 }
 
 static void
-part_on_vectors(Cg *c, const Attend *a, const Part *p)
+stretch_on_vectors(Cg *c, const Attend *a, const Stretch *p)
 {
     attend_clear(c, a);
     for (int end = 0; end < 2; end++) {
@@ -227,14 +229,14 @@ part_on_vectors(Cg *c, const Attend *a, const Part *p)
             attend_queries(c, &own);
         cg_loop_end(c, &group);
         if (!end)
-            part_steps(c, a, p);
+            stretch_steps(c, a, p);
     }
 }
 
 /* ---- what a thread has to do ---------------------------------------------------------------- */
 
-/* Work is counted in steps of a group: items are a part's groups, or, of a token that threads do
- * not divide, the groups of all parts. A thread has those that begin in its share. */
+/* Work is counted in steps of a group: items are a stretch's groups, or, of a token that threads
+ * do not divide, the groups of all stretches. A thread has those that begin in its share. */
 typedef struct {
     Val from, to; /* the share */
     Val before;   /* variable: work of the items before */
@@ -266,17 +268,17 @@ work_groups(Cg *c, const Attend *a, const Work *w, Val steps, Val groups[2])
     cg_set(c, w->before, cg_add(c, before, cg_mul(c, steps, all)));
 }
 
-/* Parts [first, end) of the token's. */
+/* Stretches [first, end) of the token's. */
 static void
-token_parts(Cg *c, Attend *a, const Token *t, Val groups[2], Val first, Val end)
+token_stretches(Cg *c, Attend *a, const Token *t, Val groups[2], Val first, Val end)
 {
-    CgLoop part = cg_loop(c, "part", first, end, 1);
+    CgLoop stretch = cg_loop(c, "stretch", first, end, 1);
     const Val length = cg_mul(c, t->each, cg_i64(c, TILE_ATTEND_STEP)), zero = cg_i64(c, 0);
-    const Val from = cg_add(c, t->begin, cg_mul(c, part.i, length));
-    const Val later = cg_less(c, zero, part.i);
+    const Val from = cg_add(c, t->begin, cg_mul(c, stretch.i, length));
+    const Val later = cg_less(c, zero, stretch.i);
     const Val apart = LLVMBuildAnd(c->b, t->divided, later, "");
-    const Val more = cg_add(c, t->more, cg_sub(c, part.i, cg_i64(c, 1)));
-    const Part p = {
+    const Val more = cg_add(c, t->more, cg_sub(c, stretch.i, cg_i64(c, 1)));
+    const Stretch p = {
         .groups = {groups[0], groups[1]},
         .from = from,
         .end = cg_min(c, cg_add(c, from, length), t->end),
@@ -284,10 +286,10 @@ token_parts(Cg *c, Attend *a, const Token *t, Val groups[2], Val first, Val end)
         .adds = LLVMBuildAnd(c->b, later, LLVMBuildNot(c->b, t->divided, ""), "")
     };
     if (a->on_unit)
-        part_on_unit(c, a, &p);
+        stretch_on_unit(c, a, &p);
     else
-        part_on_vectors(c, a, &p);
-    cg_loop_end(c, &part);
+        stretch_on_vectors(c, a, &p);
+    cg_loop_end(c, &stretch);
 }
 
 static void
@@ -301,21 +303,22 @@ token_items(Cg *c, Attend *a, const Work *w, const Tokens *t)
     a->nrows = cg_i64(c, a->together);
     a->keys_at = cg_kept_at(c, a->k, a->keys, a->seg.slot);
     a->values_at = cg_kept_at(c, a->k, a->values, a->seg.slot);
-    CgLoop item =
-        cg_loop(c, "item", cg_i64(c, 0), LLVMBuildSelect(c->b, at->divided, at->parts, one, ""), 1);
+    CgLoop item = cg_loop(c, "item", cg_i64(c, 0),
+                          LLVMBuildSelect(c->b, at->divided, at->stretches, one, ""), 1);
     const Val left = cg_sub(c, at->steps, cg_mul(c, item.i, at->each));
     const Val steps = LLVMBuildSelect(c->b, at->divided, cg_min(c, at->each, left), at->steps, "");
     Val groups[2];
     work_groups(c, a, w, steps, groups);
     CgIf some = cg_if(c, cg_less(c, groups[0], groups[1]));
     const Val next = cg_add(c, item.i, one);
-    token_parts(c, a, at, groups, item.i, LLVMBuildSelect(c->b, at->divided, next, at->parts, ""));
+    token_stretches(c, a, at, groups, item.i,
+                    LLVMBuildSelect(c->b, at->divided, next, at->stretches, ""));
     cg_endif(c, &some);
     cg_loop_end(c, &item);
 }
 
 bool
-emit_attention_parts(Cg *c, CgKernel *k, Diag *diag)
+emit_attention_sums(Cg *c, CgKernel *k, Diag *diag)
 {
     Attend a;
     if (!attend_open(c, k, &a, diag))
@@ -360,7 +363,7 @@ bool
 emit_attention_join(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
-    const CgOperand *parts = cg_operand(k, n->in[0]);
+    const CgOperand *rows = cg_operand(k, n->in[0]);
     const int64_t heads = node_int(n, ATTR_heads, 1), width = node_int(n, ATTR_head_dim, 1);
     const Val zero = cg_i64(c, 0), all = cg_i64(c, heads);
     const Sums sums = {cg_scratch(c, k, width * 4), cg_scratch(c, k, 4), cg_scratch(c, k, 4)};
@@ -371,12 +374,12 @@ emit_attention_join(Cg *c, CgKernel *k, Diag *diag)
     const Val before = cg_mul(c, t.at.row, all);
     CgLoop head = cg_loop(c, "head", cg_max(c, zero, cg_sub(c, from, before)),
                           cg_min(c, all, cg_sub(c, to, before)), 1);
-    const Sums first = row_sums(c, parts, t.at.row, heads, width, head.i);
+    const Sums first = row_sums(c, rows, t.at.row, heads, width, head.i);
     sums_copy(c, width, &sums, &first);
-    const Val others = cg_sub(c, t.at.parts, cg_i64(c, 1));
+    const Val others = cg_sub(c, t.at.stretches, cg_i64(c, 1));
     CgLoop other =
         cg_loop(c, "other", zero, LLVMBuildSelect(c->b, t.at.divided, others, zero, ""), 1);
-    const Sums more = row_sums(c, parts, cg_add(c, t.at.more, other.i), heads, width, head.i);
+    const Sums more = row_sums(c, rows, cg_add(c, t.at.more, other.i), heads, width, head.i);
     sums_add(c, width, &sums, &more);
     cg_loop_end(c, &other);
     put_head(c, k, &t.at, &sums, head.i);
