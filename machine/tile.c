@@ -77,18 +77,22 @@ tile_few(const Machine *m, int64_t width, int64_t rows, bool widened)
 {
     const int64_t need = vectors_of(m, width);
     TileFew best = {0};
-    int64_t least = INT64_MAX, fewest = INT64_MAX;
+    int64_t least = INT64_MAX;
+    double best_ratio = 0;
     for (int vecs = 1; vecs <= need && vecs <= MOST_ROWS; vecs++) {
         const int most = rows_beside(m, vecs, beside(m, vecs, widened), most_rows(vecs));
         const int64_t tiles = (rows + most - 1) / most, even = (rows + tiles - 1) / tiles;
         const int64_t cost = few_cost(need, vecs, even, tiles, widened);
         const bool fits = vecs * even + beside(m, vecs, widened) <= m->vector_registers;
+        /* The right side is read once for each tile of rows. */
+        const double once = tiles == 1 ? TILE_MOST : 0;
+        const double ratio = once + (double)(even * vecs) / (double)(even + vecs);
         if (need % vecs != 0 || (best.vecs && !fits) || cost > least ||
-            (cost == least && tiles > fewest))
+            (cost == least && ratio <= best_ratio))
             continue;
         best = (TileFew){(int)even, vecs};
         least = cost;
-        fewest = tiles;
+        best_ratio = ratio;
     }
     return best;
 }

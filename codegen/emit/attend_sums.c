@@ -119,12 +119,13 @@ sums_copy(Cg *c, int64_t head_dim, const Sums *to, const Sums *from)
                   s.at.lanes, s.at.mask);
 }
 
-/* x by its factor and y by its own. */
+/* x by its factor and y by its own, which are whole vectors. */
 static Val
 weighed(Cg *c, Val x, Val x_factor, Val y, Val y_factor)
 {
     const int lanes = cg_lanes_of(x);
-    return cg_fma(c, x, cg_splat(c, x_factor, lanes), cg_fmul(c, y, cg_splat(c, y_factor, lanes)));
+    return cg_fma(c, x, cg_slice(c, x_factor, 0, lanes),
+                  cg_fmul(c, y, cg_slice(c, y_factor, 0, lanes)));
 }
 
 static void
@@ -132,7 +133,9 @@ sums_add(Cg *c, int64_t head_dim, const Sums *to, const Sums *from)
 {
     const Val zero = cg_i64(c, 0), end = cg_i64(c, head_dim);
     const Val old = number(c, to->m), more = number(c, from->m), now = cg_vmax(c, old, more);
-    const Val keep = cg_exp2(c, cg_fsub(c, old, now)), add = cg_exp2(c, cg_fsub(c, more, now));
+    /* A whole vector takes less time than a number. */
+    const Val keep = cg_exp2(c, cg_splat(c, cg_fsub(c, old, now), c->lanes));
+    const Val add = cg_exp2(c, cg_splat(c, cg_fsub(c, more, now), c->lanes));
     const Val l = weighed(c, number(c, to->l), keep, number(c, from->l), add);
     cg_vstore(c, to->m, DTYPE_f32, now, 1, NULL);
     cg_vstore(c, to->l, DTYPE_f32, l, 1, NULL);
@@ -142,8 +145,7 @@ sums_add(Cg *c, int64_t head_dim, const Sums *to, const Sums *from)
                   s.at.lanes, s.at.mask);
 }
 
-/* ---- a stretch ---------------------------------------------------------------------------------
- */
+/* ---- a stretch ------------------------------------------------------------------------------ */
 
 /* Groups [groups[0], groups[1]) of positions [from, end), into a row. */
 typedef struct {
