@@ -103,14 +103,14 @@ partition_chunks(const Machine *m, const Graph *g, const Kernel *k)
 }
 
 /* Whether the matrix unit multiplies rows that are kept as bf16: those of blocks of tokens; of
- * single tokens where the queries that read the same keys fill half of a tile, from where on it is
- * faster than vectors (bench/NOTES.md, "Decode of attention"). */
+ * single tokens where the queries that read the same keys fill a tile: for fewer vectors are fast
+ * enough (bench/NOTES.md, "Decode of attention"). */
 static bool
 partition_fills_unit(const Machine *m, const Graph *g, const Node *n)
 {
     const int64_t together = node_int(n, ATTR_heads, 1) / node_int(n, ATTR_groups, 1);
     const bool blocks = n->op == OP_attention && g->block >= ABI_LONG_PASS;
-    return m->matrix.bf16 && (blocks || 2 * together >= m->matrix.rows) &&
+    return m->matrix.bf16 && (blocks || together >= m->matrix.rows) &&
            node_int(n, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS;
 }
 

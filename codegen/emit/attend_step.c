@@ -2,9 +2,9 @@
  * before the first of them and after the last.
  *
  * m, l and O of a row change with every step (emit_attention.c); l is kept lane by lane. m stays
- * until a score is far above it, so that after the first step sums are seldom scaled: Zadouri et
- * al., "FlashAttention-4" (2026). Rows of bf16 are multiplied as pairs, or widened to f32 where the
- * CPU's dots are slow. */
+ * until a score is far above it, as in FlashAttention-4, so that after the first step sums are
+ * seldom scaled. Rows of bf16 are multiplied as pairs, or widened to f32 where the CPU's dots are
+ * slow. */
 #include <math.h>
 
 #include "codegen/emit/attend.h"

@@ -1,4 +1,4 @@
-partition: attention of single tokens runs on the matrix unit where the queries of a head of keys fill half a tile.
+partition: attention of single tokens runs on the matrix unit where the queries of a head of keys fill a tile.
 --ARGS--
 compile @IN@ --stop-after partition --dtype bf16 --cpu sapphirerapids --phase decode
 --IN--
@@ -7,14 +7,14 @@ graph "t" model {
   block 16
   rows 4
   input ids: i32[T]
-  weight e: f32[16,80] init=ones
-  state ks: f32[S,8]
-  state vs: f32[S,8]
+  weight e: f32[16,72] init=ones
+  state ks: f32[S,4]
+  state vs: f32[S,4]
   all = embed(ids, e)
-  q, k, v = split(all) {sizes=[64, 8, 8]}
+  q, k, v = split(all) {sizes=[64, 4, 4]}
   K = keep(k, ks)
   V = keep(v, vs)
-  y = attention(q, K, V) {heads=16, head_dim=4, groups=2, scale=0.5}
+  y = attention(q, K, V) {heads=16, head_dim=4, groups=1, scale=0.5}
   o = take(y)
   output o
 }
@@ -25,21 +25,21 @@ graph "t" kernel {
   rows 4
   phase decode
   input ids: i32[T]
-  weight e: f32[16,80] init=ones
-  state ks: bf16[S,8]
-  state vs: bf16[S,8]
+  weight e: f32[16,72] init=ones
+  state ks: bf16[S,4]
+  state vs: bf16[S,4]
   kernel embed {part=rows} {
-    all: f32[T,80] = embed(ids, e)
+    all: f32[T,72] = embed(ids, e)
   }
-  q: f32[T,64], k: f32[T,8], v: f32[T,8] = split(all) {sizes=[64, 8, 8]}
+  q: f32[T,64], k: f32[T,4], v: f32[T,4] = split(all) {sizes=[64, 4, 4]}
   kernel keep {part=rows} {
-    K: bf16[S,8] = keep(k, ks) {head_dim=4, layout=keys}
+    K: bf16[S,4] = keep(k, ks) {head_dim=4, layout=keys}
   }
   kernel keep {part=rows} {
-    V: bf16[S,8] = keep(v, vs) {head_dim=4, layout=values}
+    V: bf16[S,4] = keep(v, vs) {head_dim=4, layout=values}
   }
   kernel attention_sums {unit=matrix, part=heads} {
-    t1: f32[T,96] = attention_sums(q, K, V) {groups=2, heads=16, head_dim=4, scale=0.5}
+    t1: f32[T,96] = attention_sums(q, K, V) {groups=1, heads=16, head_dim=4, scale=0.5}
   }
   kernel attention_join {part=heads} {
     y: f32[T,64] = attention_join(t1) {heads=16, head_dim=4}
