@@ -1,4 +1,5 @@
-/* ir/attention.c -- keep and attention: shapes, work and references.
+/* ir/attention.c -- keep, attention and the two ops that it is lowered to: shapes, work and
+ * references.
  *
  * Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.2.1, equation 1, causal;
  * grouped queries: Ainslie et al., "GQA: Training Generalized Multi-Query Transformer Models from
@@ -7,7 +8,10 @@
  *
  *     s_tu = scale q_t . k_u              for u in t - window + 1 .. t
  *     s_tu = softcap tanh(s_tu / softcap) where there is a softcap (Gemma 2)
- *     y_t  = sum over u of exp(s_tu) v_u / sum over u of exp(s_tu) */
+ *     y_t  = sum over u of exp(s_tu) v_u / sum over u of exp(s_tu)
+ *
+ * attention_sums gives both sums, and the greatest score that they count from; attention_join
+ * divides. */
 #include <math.h>
 #include <string.h>
 
@@ -60,16 +64,17 @@ want_kept(ShapeResult *r, const Node *node, int slot, int64_t width)
                   "rows that a `keep` has kept, groups * head_dim wide");
 }
 
-bool
-shape_attention(const Node *node, ShapeResult *r)
+/* The result has `more` columns for each head than the queries have. */
+static bool
+attends(ShapeResult *r, const Node *node, int64_t more)
 {
     const int64_t heads = node_int(node, ATTR_heads, 1), groups = node_int(node, ATTR_groups, 1);
     const int64_t head_dim = node_int(node, ATTR_head_dim, 1);
-    int64_t width = 0;
+    int64_t width = 0, out = 0;
     if (heads % groups != 0)
         return broken(r, -1, "heads=%lld do not divide into groups=%lld", (long long)heads,
                       (long long)groups);
-    if (!size_mul(heads, head_dim, &width))
+    if (!size_mul(heads, head_dim, &width) || !size_mul(heads, head_dim + more, &out))
         return broken(r, -1, "heads times head_dim is too large");
     if (!(node_num(node, ATTR_softcap, 1) > 0))
         return broken(r, -1, "softcap is above 0");
@@ -78,7 +83,34 @@ shape_attention(const Node *node, ShapeResult *r)
     return want_tokens(r, node, ATTEND_Q, width, origin) &&
            want_kept(r, node, ATTEND_K, groups * head_dim) &&
            want_kept(r, node, ATTEND_V, groups * head_dim) &&
-           result(r, type_rows(DTYPE_f32, DIM_TOKENS, width));
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, out));
+}
+
+bool
+shape_attention(const Node *node, ShapeResult *r)
+{
+    return attends(r, node, 0);
+}
+
+/* O, m and l of each head. */
+enum { SUMS_MORE = 2 };
+
+bool
+shape_attention_sums(const Node *node, ShapeResult *r)
+{
+    return attends(r, node, SUMS_MORE);
+}
+
+bool
+shape_attention_join(const Node *node, ShapeResult *r)
+{
+    const int64_t heads = node_int(node, ATTR_heads, 1);
+    const int64_t head_dim = node_int(node, ATTR_head_dim, 1);
+    int64_t width = 0;
+    if (!size_mul(heads, head_dim + SUMS_MORE, &width))
+        return broken(r, -1, "heads times head_dim is too large");
+    return want_tokens(r, node, 0, width, "heads * (head_dim + 2), as attention_sums gives them") &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, heads * head_dim));
 }
 
 /* Of a row, in the mean of the first `block` of a sequence: row t looks at min(t, window). */
@@ -110,11 +142,12 @@ typedef struct {
     const double *q, *k, *v; /* [T,H*P] [S,G*P] [S,G*P] */
     int64_t before;          /* tokens of the sequence before the first row */
     double *weights;         /* [T,S] */
+    bool sums;               /* the result is [T,H*(P+2)]: sums that nothing has divided */
 } Attend;
 
-/* One query head of one token. */
+/* One query head of one token: O [P], of zeros; its m and l. */
 static void
-attend(RefCall *c, const Attend *a, int64_t t, int64_t head)
+attend(RefCall *c, const Attend *a, int64_t t, int64_t head, double *O, double *m, double *l)
 {
     const Node *n = c->node;
     const int64_t P = node_int(n, ATTR_head_dim, 1), H = node_int(n, ATTR_heads, 1);
@@ -123,34 +156,70 @@ attend(RefCall *c, const Attend *a, int64_t t, int64_t head)
     const int64_t first = last + 1 > window ? last + 1 - window : 0;
     const double scale = node_num(n, ATTR_scale, 1), cap = node_num(n, ATTR_softcap, 0);
     const double *q = a->q + (t * H + head) * P;
-    double *w = a->weights + t * (a->before + c->tokens), most = -INFINITY, sum = 0;
-    double *y = c->out[0].at + (t * H + head) * P;
+    double *w = a->weights + t * (a->before + c->tokens), most = -INFINITY;
     for (int64_t u = first; u <= last; u++) {
         w[u] = scale * ref_dot(q, a->k + (u * G + group) * P, P);
         w[u] = cap > 0 ? cap * tanh(w[u] / cap) : w[u];
         most = fmax(most, w[u]);
     }
     for (int64_t u = first; u <= last; u++)
-        sum += w[u] = exp(w[u] - most);
+        *l += w[u] = exp(w[u] - most);
     for (int64_t u = first; u <= last; u++)
         for (int64_t i = 0; i < P; i++)
-            y[i] += w[u] / sum * a->v[(u * G + group) * P + i];
+            O[i] += w[u] * a->v[(u * G + group) * P + i];
+    *m = most / log(2);
 }
 
 static void
 attend_rows(RefCall *c, void *user, int64_t from, int64_t to)
 {
+    const Attend *a = user;
+    const int64_t P = node_int(c->node, ATTR_head_dim, 1), H = node_int(c->node, ATTR_heads, 1);
+    const int64_t width = ref_width(&c->out[0]);
     for (int64_t t = from; t < to; t++)
-        for (int64_t head = 0; head < node_int(c->node, ATTR_heads, 1); head++)
-            attend(c, user, t, head);
+        for (int64_t head = 0; head < H; head++) {
+            double *row = c->out[0].at + t * width, *O = row + head * P, m = 0, l = 0;
+            attend(c, a, t, head, O, &m, &l);
+            if (a->sums) {
+                row[H * P + head] = m;
+                row[H * P + H + head] = l;
+            }
+            for (int64_t i = 0; i < P && !a->sums; i++)
+                O[i] /= l;
+        }
+}
+
+static void
+attend_all(RefCall *c, bool sums)
+{
+    Attend a = {
+        .q = ref_in(c, ATTEND_Q), .k = ref_in(c, ATTEND_K), .v = ref_in(c, ATTEND_V), .sums = sums};
+    const int64_t S = c->in[ATTEND_K].dim[0], width = ref_width(&c->in[ATTEND_Q]);
+    a.before = S - c->tokens;
+    a.weights = ref_scratch(c, c->tokens * S);
+    ref_parallel(c, c->tokens, c->tokens * S * width, attend_rows, &a);
 }
 
 void
 ref_attention(RefCall *c)
 {
-    Attend a = {.q = ref_in(c, ATTEND_Q), .k = ref_in(c, ATTEND_K), .v = ref_in(c, ATTEND_V)};
-    const int64_t S = c->in[ATTEND_K].dim[0], width = ref_width(&c->in[ATTEND_Q]);
-    a.before = S - c->tokens;
-    a.weights = ref_scratch(c, c->tokens * S);
-    ref_parallel(c, c->tokens, c->tokens * S * width, attend_rows, &a);
+    attend_all(c, false);
+}
+
+void
+ref_attention_sums(RefCall *c)
+{
+    attend_all(c, true);
+}
+
+void
+ref_attention_join(RefCall *c)
+{
+    const int64_t P = node_int(c->node, ATTR_head_dim, 1), H = node_int(c->node, ATTR_heads, 1);
+    const double *sums = ref_in(c, 0); /* [T,H*(P+2)] */
+    for (int64_t t = 0; t < c->tokens; t++)
+        for (int64_t i = 0; i < H * P; i++) {
+            const double *row = sums + t * H * (P + SUMS_MORE);
+            c->out[0].at[t * H * P + i] = row[i] / row[H * P + H + i / P];
+        }
 }

@@ -20,8 +20,8 @@ static const char *const attr_words[ATTR_COUNT] = {
 bool
 kernel_has_attr(AttrId id)
 {
-    return id == ATTR_unit || id == ATTR_tile || id == ATTR_part || id == ATTR_pieces ||
-           id == ATTR_product || id == ATTR_small;
+    return id == ATTR_dot || id == ATTR_unit || id == ATTR_tile || id == ATTR_part ||
+           id == ATTR_pieces || id == ATTR_product || id == ATTR_small;
 }
 
 static bool

@@ -86,7 +86,7 @@ check_kernel(Verify *c, const Kernel *k, const Run *run)
                      run->anchor ? op_info[run->anchor->op].name : "none");
     for (int i = 0; i < k->attrs.count; i++) {
         const Attr *attr = &k->attrs.items[i];
-        const char *why = "kernels have unit, tile, part, pieces, product and small only";
+        const char *why = "kernels have dot, unit, tile, part, pieces, product and small only";
         const bool ok = kernel_has_attr(attr->id) && attr_check(c->scratch, attr, &why);
         if (!ok)
             verify_fault(c, run->first, run->first->loc, "kernel `%s`: attribute `%s`: %s", k->name,

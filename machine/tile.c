@@ -20,14 +20,24 @@ vectors_of(const Machine *m, int64_t width)
     return (width + lanes - 1) / lanes;
 }
 
+/* Registers beside the accumulators; widened: both halves of pairs of bf16. */
+static int
+beside(const Machine *m, int vecs, bool widened)
+{
+    return (widened ? 2 * vecs + 2 : vecs + 1) + (m->fma ? 0 : 1);
+}
+
+static int
+most_rows(int vecs)
+{
+    return TILE_MOST / vecs < MOST_ROWS ? TILE_MOST / vecs : MOST_ROWS;
+}
+
 int
 tile_rows(const Machine *m, int vecs, Dtype dtype)
 {
-    const bool emulated = dtype == DTYPE_bf16 && !m->bf16_dot; /* both halves, widened */
-    const int right = emulated ? 2 * vecs : vecs;
-    const int left = (emulated ? 2 : 1) + (m->fma ? 0 : 1);
-    const int most = TILE_MOST / vecs < MOST_ROWS ? TILE_MOST / vecs : MOST_ROWS;
-    return rows_beside(m, vecs, right + left, most);
+    const bool emulated = dtype == DTYPE_bf16 && !m->bf16_dot;
+    return rows_beside(m, vecs, beside(m, vecs, emulated), most_rows(vecs));
 }
 
 int
@@ -45,6 +55,43 @@ tile_vecs(const Machine *m, int64_t width)
             continue;
         best = vecs;
         best_padded = padded;
+        best_ratio = ratio;
+    }
+    return best;
+}
+
+/* Halves of cycles that a step of the summed index takes, for all rows and vectors: two
+ * multiply-adds and two loads a cycle, of which a chain has one in four. */
+static int64_t
+few_cost(int64_t need, int64_t vecs, int64_t rows, int64_t tiles, bool widened)
+{
+    const int64_t each = widened ? 2 : 1, chain = 8 * each;
+    const int64_t arithmetic = rows * vecs * each + (widened ? 2 * vecs : 0);
+    const int64_t loads = vecs + rows * each;
+    const int64_t busy = arithmetic > loads ? arithmetic : loads;
+    return (need + vecs - 1) / vecs * tiles * (busy > chain ? busy : chain);
+}
+
+TileFew
+tile_few(const Machine *m, int64_t width, int64_t rows, bool widened)
+{
+    const int64_t need = vectors_of(m, width);
+    TileFew best = {0};
+    int64_t least = INT64_MAX;
+    double best_ratio = 0;
+    for (int vecs = 1; vecs <= need && vecs <= MOST_ROWS; vecs++) {
+        const int most = rows_beside(m, vecs, beside(m, vecs, widened), most_rows(vecs));
+        const int64_t tiles = (rows + most - 1) / most, even = (rows + tiles - 1) / tiles;
+        const int64_t cost = few_cost(need, vecs, even, tiles, widened);
+        const bool fits = vecs * even + beside(m, vecs, widened) <= m->vector_registers;
+        /* The right side is read once for each tile of rows. */
+        const double once = tiles == 1 ? TILE_MOST : 0;
+        const double ratio = once + (double)(even * vecs) / (double)(even + vecs);
+        if (need % vecs != 0 || (best.vecs && !fits) || cost > least ||
+            (cost == least && ratio <= best_ratio))
+            continue;
+        best = (TileFew){(int)even, vecs};
+        least = cost;
         best_ratio = ratio;
     }
     return best;

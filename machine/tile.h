@@ -18,6 +18,8 @@ enum {
     TILE_ATTEND_BAND = 32,
     TILE_ATTEND_STEP = ABI_ROOM_STEP
 };
+/* Stretches of a token's past, which threads divide: most of them, and the least steps of one. */
+enum { TILE_ATTEND_STRETCHES = 32, TILE_ATTEND_STRETCH = 4 };
 
 /* Most rows of a tile of `vecs` vectors whose accumulators, one row of the right side, the
  * broadcast and the temporaries of an emulated fma or bf16 dot fit in registers. At least 1. */
@@ -25,6 +27,13 @@ int tile_rows(const Machine *machine, int vecs, Dtype dtype);
 /* Vectors of a tile over a matrix `width` f32 columns wide: least padding, then most FMAs a load.
  */
 int tile_vecs(const Machine *machine, int64_t width);
+/* A tile of the products of `rows` rows, where that is few: as many vectors as registers hold, each
+ * a chain of its own, and rows that come out even. widened: of pairs of bf16 on the right side that
+ * become f32. */
+typedef struct {
+    int rows, vecs;
+} TileFew;
+TileFew tile_few(const Machine *machine, int64_t width, int64_t rows, bool widened);
 
 /* What a thread with `panels` panels of a weight and `tiles` tiles of rows has to do, in quarters
  * of a tile's product: 4 a tile; to walk a panel that is not in the second-level cache takes about

@@ -213,12 +213,15 @@ count_columns(const Pass *p, const Node *n, double work)
 static void
 count_attention(const Pass *p, const Node *n, const Kernel *k, double count[COST_STEPS])
 {
+    const Attr *dot = attrs_find(&k->attrs, ATTR_dot);
     const CostAttention z = {.heads = node_int(n, ATTR_heads, 1),
                              .groups = node_int(n, ATTR_groups, 1),
                              .head_dim = node_int(n, ATTR_head_dim, 1),
                              .window = node_int(n, ATTR_window, 0),
                              .bf16 = cost_kernel_dtype(k) == DTYPE_bf16,
+                             .widened = dot && strcmp(dot->word, "f32") == 0,
                              .unit = kernel_on_unit(k),
+                             .single = n->op == OP_attention_sums,
                              .past = p->past,
                              .rows = p->rows,
                              .threads = (double)p->threads};

@@ -75,11 +75,12 @@ fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor)
         return name_of_norm(nodes, anchor);
     case CLASS_RECURRENT:
     case CLASS_GATHER:
-    case CLASS_ATTEND:
     case CLASS_POINTWISE:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
         return op_info[op].name;
+    case CLASS_ATTEND: /* and what it is lowered to */
+        return op_info[anchor->op].name;
     }
     die("class %d of %s", (int)op_info[op].cls, op_info[op].name);
 }

@@ -104,7 +104,9 @@ typedef struct {
     int64_t heads, groups, head_dim;
     int64_t window; /* 0: none */
     bool bf16;      /* keys and values are kept so */
+    bool widened;   /* and become f32 */
     bool unit;      /* on the matrix unit */
+    bool single;    /* tokens one after the other, whose past threads divide */
     int64_t past, rows;
     double threads;
 } CostAttention;

@@ -10,7 +10,8 @@
  * Algorithm: by the class of the anchor, so that no thread needs what another makes in the same
  * kernel:
  *
- *   the SSD in any form  heads: every head has a state of its own
+ *   the SSD in any form, heads: every head has a state of its own, or keys and values
+ *   attention
  *   projections          grid: panels of the packed weight and rows, or experts, so that
  *                        threads have alike much to do; cols where another library multiplies,
  *                        or a convolution runs in the epilogue
@@ -52,6 +53,7 @@ partition_part(const Graph *g, const Kernel *k)
         return "cols";
     case CLASS_POINTWISE:
     case CLASS_ROWWISE:
+        return attrs_find(&anchor->attrs, ATTR_heads) ? "heads" : "rows";
     case CLASS_GATHER:
     case CLASS_VIEW:
     case CLASS_LAYOUT:
@@ -126,6 +128,36 @@ partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
     return true;
 }
 
+/* Whether the matrix unit multiplies rows that are kept as bf16: those of blocks of tokens; of
+ * single tokens where the queries that read the same keys fill a tile: for fewer vectors are fast
+ * enough (bench/NOTES.md, "Decode of attention"). */
+static bool
+partition_fills_unit(const Machine *m, const Graph *g, const Node *n)
+{
+    const int64_t together = node_int(n, ATTR_heads, 1) / node_int(n, ATTR_groups, 1);
+    const bool blocks = n->op == OP_attention && g->block >= ABI_LONG_PASS;
+    return m->matrix.bf16 && (blocks || together >= m->matrix.rows) &&
+           node_int(n, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS;
+}
+
+/* What multiplies keys and values that are kept as bf16: the matrix unit, dots of pairs, or
+ * multiply-adds of f32 where a dot takes longer than the two that do the same. */
+static bool
+partition_attention(Graph *g, const PassCtx *cx, Kernel *k)
+{
+    const double *step = cx->machine->costs.step;
+    if (k->anchor->in[1]->type.dtype != DTYPE_bf16 || attrs_find(&k->attrs, ATTR_unit) ||
+        attrs_find(&k->attrs, ATTR_dot))
+        return false;
+    if (partition_fills_unit(cx->machine, g, k->anchor))
+        attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
+    else if (step[COST_linear_bf16] > 2 * step[COST_linear_f32])
+        attrs_set(g->arena, &k->attrs, attr_word(ATTR_dot, "f32"));
+    else
+        return false;
+    return true;
+}
+
 bool
 pass_partition(Graph *g, PassCtx *cx)
 {
@@ -151,13 +183,8 @@ pass_partition(Graph *g, PassCtx *cx)
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;
         }
-        if (k->anchor && node_class(k->anchor) == CLASS_ATTEND &&
-            !attrs_find(&k->attrs, ATTR_unit) && cx->machine->matrix.bf16 &&
-            k->anchor->in[1]->type.dtype == DTYPE_bf16 && g->block >= ABI_LONG_PASS &&
-            node_int(k->anchor, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS) {
-            attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
-            changed = true;
-        }
+        if (k->anchor && node_class(k->anchor) == CLASS_ATTEND)
+            changed |= partition_attention(g, cx, k);
         if (!attrs_find(&k->attrs, ATTR_part)) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_part, partition_part(g, k)));
             changed = true;

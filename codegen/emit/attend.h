@@ -1,4 +1,4 @@
-/* codegen/emit/attend.h -- private to codegen/: what the files of the attention kernel share. */
+/* codegen/emit/attend.h -- private to codegen/: what the files of the attention kernels share. */
 #ifndef SSMC_CODEGEN_ATTEND_H
 #define SSMC_CODEGEN_ATTEND_H
 
@@ -12,15 +12,19 @@ typedef struct {
     int64_t heads, groups, head_dim, together; /* together: heads of a group */
     int64_t window;                            /* 0: none */
     double scale, cap;
-    Dtype unit; /* f32, or i32: a pair of bf16 */
-    int pairs;  /* elements of a unit */
+    Dtype left, right; /* what products multiply: f32, or i32: a pair of bf16. A left f32 beside
+                        * pairs has them widened */
+    int pairs;         /* elements of a unit on the right */
     bool on_unit;
     int64_t tokens, rows;       /* of a block */
+    int64_t sets;               /* of rows that are in scratch side by side */
     int64_t step;               /* tokens of the past that are taken together */
     int vecs, tall, wide, high; /* tiles of vectors: of S, tall x vecs; of O, high x wide */
     int64_t q_stride, o_stride; /* elements of a row in scratch */
+    int sum_lanes;              /* of l: its sum is over so many lanes */
     /* Scratch of this thread. */
-    Val q_rows, s, p, o, most, more, sum, scale_by;
+    Val q_rows, s, p, o, most, sum;
+    Val total;   /* of single tokens: l of one row */
     Val partial; /* on the matrix unit: vectors of 16 rows before they are folded */
     Val ones;    /* there: a tile of ones */
     /* Where the loops are. */
@@ -33,10 +37,15 @@ typedef struct {
 
 /* Whether keys and values lie as kernels read them. */
 bool attend_fits(const Node *attention, Diag *diag);
+/* Fills what the node says of it. False: there is no code for it. */
+bool attend_open(Cg *c, CgKernel *k, Attend *a, Diag *diag);
+
 Val attend_f32(Cg *c, Val base, Val index); /* addresses, and one f32 */
 Val attend_one(Cg *c, Val base, Val index);
 /* Keys or values of the group's head from the token at position `at` on, KEPT_GROUP of them. */
 Val attend_kept(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val at);
+/* The same from row `row` of the sequence's on, where cg_kept_row says that the token's is. */
+Val attend_rows(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val row);
 /* softcap tanh(s / softcap), times log2 e; s itself without a cap. */
 Val attend_capped(Cg *c, const Attend *a, Val s);
 /* s, -inf where the token at `position` does not look at those from `from` on, one a lane. */
@@ -45,6 +54,22 @@ Val attend_masked(Cg *c, const Attend *a, Val s, Val from, Val position);
 Val attend_is_edge(Cg *c, const Attend *a);
 /* Position of a row's token. */
 Val attend_position(Cg *c, const Attend *a, Val row);
+
+void attend_queries(Cg *c, const Attend *a); /* of the block's tokens in the group, to scratch */
+void attend_clear(Cg *c, const Attend *a);   /* m, l and O of nothing */
+Val attend_sum(Cg *c, const Attend *a, Val row); /* l */
+
+/* ---- on vectors (attend_step.c) ------------------------------------------------------------ */
+
+/* Keys or values of a step, and what is asked for meanwhile, or NULL. */
+typedef struct {
+    Val at, next;
+} AttendRead;
+/* Tiles and scratch for blocks of `rows` rows: `sets` blocks of Q, O, m and l, one of S and P. */
+void attend_step_reserve(Cg *c, Attend *a, int64_t rows, int64_t sets);
+/* The same with the rows of one set. */
+Attend attend_set(Cg *c, const Attend *a, Val set);
+void attend_step(Cg *c, const Attend *a, const AttendRead *keys, const AttendRead *values);
 
 /* ---- on the matrix unit (attend_unit.c) ---------------------------------------------------- */
 

@@ -63,6 +63,7 @@ void
 attend_unit_reserve(Cg *c, Attend *a)
 {
     a->step = STEP;
+    a->sets = a->sum_lanes = 1;
     a->rows = round_up(a->tokens * a->together, ROWS);
     a->q_stride = round_up(a->head_dim, CHANNELS);
     a->o_stride = round_up(a->head_dim, SIDE) + SIDE;

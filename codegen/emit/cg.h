@@ -319,4 +319,7 @@ CgEmitter emit_regroup;              /* emit_regroup.c */
 CgEmitter emit_concat;               /* emit_concat.c */
 CgEmitter emit_quantised;            /* emit_quantised.c: a quantise_* with its packs */
 
+/* attend_sums.c */
+CgEmitter emit_attention_sums, emit_attention_join;
+
 #endif

@@ -28,43 +28,96 @@ cg_tile(Cg *c, int rows, int vecs, int lanes)
     return tile;
 }
 
+/* Lines of vectors [from, to) at the place of a step. */
+static void
+ask_for(Cg *c, const CgTile *tile, Val at, int from, int to, int locality)
+{
+    const int64_t vector = 4 * tile->lanes, end = vector * to;
+    for (int64_t line = vector * from; line < end; line += CG_LINE_BYTES)
+        cg_prefetch(c, cg_offset(c, at, cg_i64(c, line)), locality);
+}
+
+/* What comes after the right side goes to the second level, what comes soon of it to the first: a
+ * core waits for lines of the second level while many are on their way from memory (bench/NOTES.md,
+ * "Decode of attention"). */
+static void
+ask_ahead(Cg *c, const CgTile *tile, const CgSide *right, const CgAhead *ahead, Val at, Val next)
+{
+    enum { SOON_BYTES = 2048 };
+    const int64_t bytes = 4 * (int64_t)tile->lanes * tile->vecs, steps = SOON_BYTES / bytes;
+    const Val soon = cg_at(c, at, right->dtype, cg_i64(c, right->step * (steps ? steps : 1)));
+    ask_for(c, tile, soon, 0, tile->vecs, 3);
+    ask_for(c, tile, next, ahead->first, ahead->end, 2);
+}
+
+/* acc + left * right of a row and a vector; left: one element, two where the right side is widened.
+ */
+static Val
+mac_one(Cg *c, const CgSide *left, const CgSide *right, Val acc, const Val one[2], Val row,
+        const Val wide[2])
+{
+    if (right->dtype != DTYPE_i32)
+        return cg_fma(c, one[0], row, acc);
+    if (left->dtype == DTYPE_i32)
+        return cg_dot_bf16(c, acc, one[0], row, cg_lanes_of(row));
+    return cg_fma(c, one[0], wide[0], cg_fma(c, one[1], wide[1], acc));
+}
+
 /* One step of the summed index; left and right point at that step's element 0. */
 static void
 mac_step(Cg *c, const CgTile *tile, const CgSide *left, Val left_at, const CgSide *right,
          Val right_at)
 {
     const LLVMTypeRef type = cg_vec_type(c, tile->lanes);
-    Val row[TILE_MOST];
+    const bool widened = left->dtype == DTYPE_f32 && right->dtype == DTYPE_i32;
+    Val row[TILE_MOST], wide[TILE_MOST][2] = {0};
     for (int v = 0; v < tile->vecs; v++) {
         const Val at = cg_at(c, right_at, right->dtype, cg_i64(c, (int64_t)v * tile->lanes));
         row[v] = cg_vload(c, at, right->dtype, tile->lanes, NULL);
+        if (widened) {
+            wide[v][0] = cg_as_float(c, cg_shl(c, row[v], 16));
+            wide[v][1] = cg_as_float(c, cg_and(c, row[v], 0xffff0000u));
+        }
     }
     for (int r = 0; r < tile->rows; r++) {
-        const Val at = cg_at(c, left_at, left->dtype, cg_i64(c, r * left->stride));
-        const Val one = cg_vload(c, at, left->dtype, 1, NULL);
-        const Val splat = cg_splat(c, one, tile->lanes);
+        Val one[2] = {0};
+        for (int i = 0; i <= widened; i++) {
+            const Val at = cg_at(c, left_at, left->dtype, cg_i64(c, r * left->stride + i));
+            one[i] = cg_splat(c, cg_vload(c, at, left->dtype, 1, NULL), tile->lanes);
+        }
         for (int v = 0; v < tile->vecs; v++) {
             const Val acc = tile->acc[r * tile->vecs + v], sum = cg_get(c, type, acc);
-            cg_set(c, acc,
-                   left->dtype == DTYPE_i32 ? cg_dot_bf16(c, sum, splat, row[v], tile->lanes)
-                                            : cg_fma(c, splat, row[v], sum));
+            cg_set(c, acc, mac_one(c, left, right, sum, one, row[v], wide[v]));
         }
     }
 }
 
 /* Steps k .. k + count - 1. */
 static void
-mac_steps(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val k, int count)
+mac_steps(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, const CgAhead *ahead,
+          Val k, int count)
 {
     const Val l = cg_at(c, left->base, left->dtype, cg_mul(c, k, cg_i64(c, left->step)));
-    const Val r = cg_at(c, right->base, right->dtype, cg_mul(c, k, cg_i64(c, right->step)));
-    for (int ahead = 0; ahead < count; ahead++)
-        mac_step(c, tile, left, cg_at(c, l, left->dtype, cg_i64(c, ahead * left->step)), right,
-                 cg_at(c, r, right->dtype, cg_i64(c, ahead * right->step)));
+    const Val at = cg_mul(c, k, cg_i64(c, right->step));
+    const Val r = cg_at(c, right->base, right->dtype, at);
+    const Val next = ahead ? cg_at(c, ahead->next, right->dtype, at) : NULL;
+    for (int i = 0; i < count; i++) {
+        const Val step = cg_i64(c, i * right->step), here = cg_at(c, r, right->dtype, step);
+        mac_step(c, tile, left, cg_at(c, l, left->dtype, cg_i64(c, i * left->step)), right, here);
+        if (ahead)
+            ask_ahead(c, tile, right, ahead, here, cg_at(c, next, right->dtype, step));
+    }
 }
 
 void
 cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from, Val to)
+{
+    cg_tile_mac_ahead(c, tile, left, right, NULL, from, to);
+}
+
+void
+cg_tile_mac_ahead(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right,
+                  const CgAhead *ahead, Val from, Val to)
 {
     int steps = 1;
     while (steps * tile->rows * tile->vecs < MACS_A_ROUND)
@@ -73,12 +126,12 @@ cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, 
     const Val whole = cg_mul(c, cg_div(c, cg_sub(c, to, from), round), round);
     const Val middle = cg_add(c, from, whole);
     CgLoop loop = cg_loop(c, "k", from, middle, steps);
-    mac_steps(c, tile, left, right, loop.i, steps);
+    mac_steps(c, tile, left, right, ahead, loop.i, steps);
     cg_loop_end(c, &loop);
     if (steps == 1)
         return;
     CgLoop rest = cg_loop(c, "k_rest", middle, to, 1);
-    mac_steps(c, tile, left, right, rest.i, 1);
+    mac_steps(c, tile, left, right, ahead, rest.i, 1);
     cg_loop_end(c, &rest);
 }
 

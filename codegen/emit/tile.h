@@ -15,7 +15,8 @@ typedef struct {
 
 /* One side of the product. Element (i, k) is at base + i * stride + k * step, counted in elements:
  * f32, or i32 that holds a pair of bf16. k is the summed index; i is the row of the left side, or
- * the column of the right side, which is read in vectors (stride 1). */
+ * the column of the right side, which is read in vectors (stride 1). Where the right side alone has
+ * pairs, they are widened: k counts pairs there, and a left element is two f32. */
 typedef struct {
     Val base;
     Dtype dtype;
@@ -27,6 +28,15 @@ CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
  * the sum does not depend on the tile's shape. */
 void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from,
                  Val to);
+/* The same, and asks for lines before they are needed: the right side's a little ahead, and far
+ * ahead of what will be read after it, which lies as the right side does but begins at `next`,
+ * vectors [first, end) of the tile. */
+typedef struct {
+    Val next;
+    int first, end;
+} CgAhead;
+void cg_tile_mac_ahead(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right,
+                       const CgAhead *ahead, Val from, Val to);
 void cg_tile_scale(Cg *c, const CgTile *tile, Val factors); /* row i by the f32 factors[i] */
 /* Rounded to dtype, every lane, rows `stride` elements apart. */
 void cg_tile_store(Cg *c, const CgTile *tile, Val to, Dtype dtype, int64_t stride);

@@ -29,7 +29,7 @@ graph "t" model {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
   weight e: f32[16,8] init=ones
   weight n: f32[8] init=ones

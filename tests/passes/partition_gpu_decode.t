@@ -1,12 +1,13 @@
 partition: in decode weights are streamed for few rows.
 --ARGS--
-compile @IN@ --stop-after partition --device sm_80 --dtype bf16 --phase decode
+compile @IN@ --stop-after partition --device sm_80 --dtype bf16 --entry decode
 --IN--
 graph "t" model {
   weights "init:reference"
   block 512
   rows 8
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight u: f32[2048,8] init=ones
   weight d: f32[8,2048] init=ones
@@ -15,7 +16,7 @@ graph "t" model {
   a = linear(x, u)
   b = silu(a)
   c = linear(b, d)
-  p = take(c)
+  p = take(c, pick)
   y = linear(p, h)
   output y
 }
@@ -24,8 +25,9 @@ graph "t" kernel {
   weights "init:reference"
   block 512
   rows 8
-  phase decode
+  entry decode
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight u: f32[2048,8] init=ones
   weight d: f32[8,2048] init=ones
@@ -52,7 +54,7 @@ graph "t" kernel {
     c: f32[T,8] = linear(t4, t3) {matmul=emitted}
   }
   kernel take {
-    p: f32[R,8] = take(c)
+    p: f32[R,8] = take(c, pick)
     t6: bf16[R,8] = cast(p) {to=bf16}
   }
   kernel lm_head {product=stream_16x8} {

@@ -1,12 +1,13 @@
 partition: where bits must not depend on how a text is split, decode has the products of prefill.
 --ARGS--
-compile @IN@ --stop-after partition --device sm_80 --reproducible --phase decode
+compile @IN@ --stop-after partition --device sm_80 --reproducible --entry decode
 --IN--
 graph "t" model {
   weights "init:reference"
   block 512
   rows 8
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight u: f32[2048,8] init=ones
   weight d: f32[8,2048] init=ones
@@ -15,7 +16,7 @@ graph "t" model {
   a = linear(x, u)
   b = silu(a)
   c = linear(b, d)
-  p = take(c)
+  p = take(c, pick)
   y = linear(p, h)
   output y
 }
@@ -24,8 +25,9 @@ graph "t" kernel {
   weights "init:reference"
   block 512
   rows 8
-  phase decode
+  entry decode
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,8] init=ones
   weight u: f32[2048,8] init=ones
   weight d: f32[8,2048] init=ones
@@ -41,7 +43,7 @@ graph "t" kernel {
     c: f32[T,8] = linear(b, d) {matmul=emitted}
   }
   kernel take {
-    p: f32[R,8] = take(c)
+    p: f32[R,8] = take(c, pick)
   }
   kernel lm_head {product=fma_128x64, small=fma_32x32} {
     y: f32[R,16] = linear(p, h) {matmul=emitted}

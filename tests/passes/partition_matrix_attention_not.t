@@ -40,8 +40,11 @@ graph "t" kernel {
   kernel keep {part=rows} {
     V: bf16[S,8] = keep(v, vs) {head_dim=4, layout=values}
   }
-  kernel attention {part=heads} {
-    y: f32[T,16] = attention(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5}
+  kernel attention_sums {dot=f32, part=heads} {
+    t1: f32[T,24] = attention_sums(q, K, V) {groups=2, heads=4, head_dim=4, scale=0.5}
+  }
+  kernel attention_join {part=heads} {
+    y: f32[T,16] = attention_join(t1) {heads=4, head_dim=4}
   }
   kernel take {part=rows} {
     o: f32[R,16] = take(y, pick)

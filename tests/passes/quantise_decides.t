@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[8,64] init=ones
   weight w: f32[4,64,64] init=ones
@@ -19,7 +20,7 @@ graph "t" model {
   y = mul(a, p)
   f = fold(y) {top=2}
   r = linear(f, g)
-  o = take(r)
+  o = take(r, pick)
   output o
 }
 --EXPECT--
@@ -27,8 +28,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[8,64] init=ones
   weight w: f32[4,64,64] init=ones
@@ -45,6 +47,6 @@ graph "t" lowered {
   t3: bf16[8,64] = cast(g) {to=bf16}
   t4: bf16[T,64] = cast(f) {to=bf16}
   r: f32[T,8] = linear(t4, t3)
-  o: f32[R,8] = take(r)
+  o: f32[R,8] = take(r, pick)
   output o
 }

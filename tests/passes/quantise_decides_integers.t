@@ -7,6 +7,7 @@ graph "t" model {
   block 64
   rows 4
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[4,64] init=ones
   weight w: f32[4,64,64] init=ones
@@ -17,7 +18,7 @@ graph "t" model {
   y = mul(a, p)
   f = fold(y) {top=2}
   r = linear(f, g) {precise=4}
-  o = take(r)
+  o = take(r, pick)
   output o
 }
 --EXPECT--
@@ -25,8 +26,9 @@ graph "t" lowered {
   weights "init:reference"
   block 64
   rows 4
-  phase prefill
+  entry prefill
   input ids: i32[T]
+  input pick: i32[R]
   weight e: f32[16,64] init=ones
   weight g: f32[4,64] init=ones
   weight w: f32[4,64,64] init=ones
@@ -41,6 +43,6 @@ graph "t" lowered {
   t7: bf16[4,64] = cast(g) {to=bf16}
   t8: bf16[T,64] = cast(f) {to=bf16}
   r: f32[T,4] = linear(t8, t7)
-  o: f32[R,4] = take(r)
+  o: f32[R,4] = take(r, pick)
   output o
 }

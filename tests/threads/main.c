@@ -10,7 +10,7 @@
 #include "tests/harness.h"
 #include "tests/model_run.h"
 
-enum { THREADS = 4, ROUNDS = 4, SEQUENCES = 17, LAST = SEQUENCES - 1, LONGEST = 100 };
+enum { THREADS = 4, ROUNDS = 4, SEQUENCES = 17, LAST = SEQUENCES - 1, LONGEST = 300 };
 
 typedef struct {
     ModelRun *run;

@@ -155,6 +155,69 @@ BATCH(short_passes, GOLDEN("mamba2-base"), "--set", "compile.block=64", "--chunk
 BATCH(short_passes_uncut, GOLDEN("mamba2-base"), "--set", "compile.block=64", "--chunk", "100")
 BATCH(few_head_rows, GOLDEN("mamba2-base"), "--set", "compile.rows=3")
 
+/* ---- steps after long texts
+ * ---------------------------------------------------------------------- */
+
+/* Around where the past of a token has a stretch more (256 tokens), where a window's ring begins
+ * anew, and shorter ones beside them. */
+static const int64_t pasts[] = {255, 256, 257, 700, 30, 512, 1025, 1};
+enum { PASTS = RT_COUNT(pasts), MOST_PAST = 1025, STEPS = 3 };
+
+/* STEPS logits of each of `count` texts from number `first` on, stepped together; owns. */
+static float *
+stepped(ModelRun *run, int threads, int first, int count)
+{
+    const int64_t vocab = ssmc_model_vocab(model_run_model(run));
+    float *logits = malloc((size_t)(STEPS * count * vocab) * sizeof *logits);
+    ssmc_session *s = model_run_session(run, count, threads);
+    int seqs[PASTS];
+    int32_t ids[MOST_PAST + STEPS], next[STEPS][PASTS];
+    for (int i = 0; i < count; i++) {
+        const int64_t past = pasts[first + i];
+        seqs[i] = i;
+        model_run_ids(run, first + i, ids, past + STEPS);
+        for (int step = 0; step < STEPS; step++)
+            next[step][i] = ids[past + step];
+        OK(ssmc_prefill(s, i, ids, past, NULL));
+    }
+    for (int step = 0; step < STEPS; step++)
+        OK(ssmc_step(s, seqs, next[step], count, logits + step * count * vocab));
+    ssmc_session_close(s);
+    return logits;
+}
+
+static void
+expect_steps(ModelRun *run, const char *what)
+{
+    static const int threads[] = {1, 2, 3, 7};
+    const size_t vocab = (size_t)ssmc_model_vocab(model_run_model(run));
+    float *alone[PASTS];
+    for (int i = 0; i < PASTS; i++)
+        alone[i] = stepped(run, 1 + 2 * (i % 2), i, 1);
+    for (size_t t = 0; t < RT_COUNT(threads); t++) {
+        float *all = stepped(run, threads[t], 0, PASTS);
+        for (size_t step = 0; step < STEPS; step++)
+            for (size_t i = 0; i < PASTS; i++)
+                cr_expect(memcmp(all + (step * PASTS + i) * vocab, alone[i] + step * vocab,
+                                 vocab * sizeof *all) == 0,
+                          "%s, %d threads: step %d after %d tokens has other logits than alone",
+                          what, threads[t], (int)step, (int)pasts[i]);
+        free(all);
+    }
+    for (int i = 0; i < PASTS; i++)
+        free(alone[i]);
+    model_run_close(run);
+}
+
+Test(batch, steps_after_long_texts)
+{
+    expect_steps(MODEL_RUN(HYBRID, "--dtype", "f32"), "f32");
+    expect_steps(MODEL_RUN(HYBRID, "--dtype", "bf16"), "bf16");
+    /* a pass has rows for few stretches */
+    expect_steps(MODEL_RUN(HYBRID, "--set", "compile.block=12"), "short passes");
+    expect_steps(MODEL_RUN(HYBRID, "--cpu", "x86-64-v3"), "v3");
+}
+
 /* ---- reproducible -------------------------------------------------------------------------- */
 
 /* The last logits of TOKENS ids read in segments of `piece` tokens; owns. */

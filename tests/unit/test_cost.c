@@ -306,13 +306,15 @@ Test(cost, a_convolution_in_an_epilogue)
     "  last = take(y, pick)\n  output last\n}\n"
 
 static const Kernel *
-attention_of(Arena *arena, const Machine *m, const char *text, Format format, const Graph **out)
+attention_in(EntryId entry, Arena *arena, const Machine *m, const char *text, Format format,
+             const Graph **out)
 {
     Diag *diag = diag_new();
     const Source source = {.path = "test.ir", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
     cr_assert_not_null(g, "%s", text);
     PassCtx cx = {.machine = m,
+                  .entry = entry,
                   .format = format,
                   .kept_dtype = format == FORMAT_bf16 ? DTYPE_bf16 : DTYPE_f32,
                   .chunk = CHUNK_AUTO,
@@ -327,6 +329,12 @@ attention_of(Arena *arena, const Machine *m, const char *text, Format format, co
         i++;
     cr_assert_lt(i, g->nkernels);
     return g->kernels[i];
+}
+
+static const Kernel *
+attention_of(Arena *arena, const Machine *m, const char *text, Format format, const Graph **out)
+{
+    return attention_in(ENTRY_prefill, arena, m, text, format, out);
 }
 
 /* By hand: 64 tokens after 192, two rows of Q each; on the unit bands are of 16 tokens, on vectors
@@ -360,6 +368,33 @@ Test(cost, attention_counts_what_lies_before)
     cr_expect_float_eq(count[COST_attend], scores / 16, 1e-9, "however much lies before");
     cost_kernel_count(&m, g, k, 100000, 64, 2, count);
     cr_expect_float_eq(count[COST_attend], scores / 16, 1e-9);
+    arena_free(arena);
+}
+
+/* By hand: a row looks at 10001 and half a step besides, with four heads of 32 channels on two
+ * threads; two heads of keys and values are read. */
+Test(cost, attention_of_single_tokens_reads_the_past)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const Graph *g;
+    double count[COST_STEPS];
+    const double tokens = 10001 + 32.5, scores = 4 * tokens / 2;
+    cr_assert(machine_named("sapphirerapids", &m));
+    const Kernel *k = attention_in(ENTRY_decode, arena, &m, ATTENTION(""), FORMAT_f32, &g);
+    cost_kernel_count(&m, g, k, 10000, 1, 2, count);
+    cr_expect_float_eq(count[COST_linear_f32], 2 * 32 * scores / 16, 1e-9);
+    cr_expect_float_eq(count[COST_attend], scores / 16, 1e-9);
+    cr_expect_float_eq(count[COST_read], tokens * 2 * 64 * 4 / 64 / 2, 1e-9);
+    k = attention_in(ENTRY_decode, arena, &m, ATTENTION(""), FORMAT_bf16, &g);
+    cost_kernel_count(&m, g, k, 10000, 1, 2, count);
+    cr_expect_float_eq(count[COST_linear_f32], 2 * 32 * scores / 16, 1e-9, "they are widened");
+    cr_expect_float_eq(count[COST_read], tokens * 2 * 64 * 2 / 64 / 2, 1e-9);
+    cr_expect_eq(count[COST_matrix_bf16], 0);
+    m.costs.step[COST_linear_bf16] = m.costs.step[COST_linear_f32];
+    k = attention_in(ENTRY_decode, arena, &m, ATTENTION(", window=100"), FORMAT_bf16, &g);
+    cost_kernel_count(&m, g, k, 10000, 1, 2, count);
+    cr_expect_float_eq(count[COST_linear_bf16], 32 * 4 * (100 + 2 * 32.5) / 2 / 16, 1e-9);
     arena_free(arena);
 }
 

@@ -401,15 +401,15 @@ Test(layernorm, no_pass_changes_the_numbers)
     cr_assert(write_whole(path, model_text, strlen(model_text)));
     static const char *const dtypes[] = {"f32", "bf16", "int8", "int4"};
     static const char *const entries[] = {"prefill", "decode"};
-    static const char *const targets[] = {"znver4", "sapphirerapids", "x86-64"};
+    static const char *const ways[] = {"znver4", "sapphirerapids", "x86-64"};
     for (size_t d = 0; d < COUNT_OF(dtypes); d++)
-        for (size_t i = 0; i < COUNT_OF(entries) * COUNT_OF(targets); i++) {
+        for (size_t i = 0; i < COUNT_OF(entries) * COUNT_OF(ways); i++) {
             const char *argv[] = {SSMC_BINARY,     "compile", path,           "--emit",
                                   "plan",          "--entry", entries[i % 2], "--cpu",
-                                  targets[i / 2],  "--dtype", dtypes[d],      "--check-each",
+                                  ways[i / 2],  "--dtype", dtypes[d],      "--check-each",
                                   "--verify-each", NULL};
             CommandResult r = command_run(argv, NULL, 0);
-            cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], entries[i % 2], targets[i / 2],
+            cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], entries[i % 2], ways[i / 2],
                          r.err);
             command_free(&r);
         }
