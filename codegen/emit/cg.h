@@ -171,6 +171,14 @@ typedef struct {
                   * elsewhere 0: nothing is known */
 } CgOperand;
 
+/* Of a GPU (codegen/ptx/ptx.c): lanes f32 or bf16, as <lanes x float>, by one access: of 16 bytes
+ * at most, at a multiple of its size. */
+Val ptx_load(Cg *c, Val at, Dtype dtype, int lanes);
+void ptx_store(Cg *c, Val at, Dtype dtype, Val value);
+/* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
+ * any column that is a multiple of them on. */
+int ptx_lanes(const CgOperand *o, int most);
+
 /* What cg_eval remembers of a value at the newest site, so that a value used twice is made once. */
 typedef struct {
     Val row, col, mask, last, value;

@@ -4,7 +4,6 @@
  * Every value is f32 in registers. A `cast` rounds to what its type can hold and stays f32, so that
  * fused code computes what separate kernels would. */
 #include "codegen/emit/cg.h"
-#include "codegen/ptx/ptx.h"
 
 /* ---- binding ------------------------------------------------------------------------------ */
 

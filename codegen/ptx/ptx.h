@@ -47,17 +47,10 @@ Val ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c
 /* ---- numbers ----------------------------------------------------------------------------------
  */
 
-/* lanes f32 or bf16, as <lanes x float>, by one access: of 16 bytes at most, at a multiple of its
- * size. */
-Val ptx_load(Cg *c, Val at, Dtype dtype, int lanes);
-void ptx_store(Cg *c, Val at, Dtype dtype, Val value);
 /* Two f32 rounded to bf16 (to the nearest, ties to even) as an i32: `low` in its low half. */
 Val ptx_pair(Cg *c, Val low, Val high);
 /* The greater; of a number and a NaN the number. */
 Val ptx_max(Cg *c, Val a, Val b);
-/* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
- * any column that is a multiple of them on. */
-int ptx_lanes(const CgOperand *o, int most);
 
 /* ---- copies beside the arithmetic (PTX ISA, cp.async) -----------------------------------------
  */

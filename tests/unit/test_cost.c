@@ -313,8 +313,8 @@ attention_in(EntryId entry, Arena *arena, const Machine *m, const char *text, Fo
     const Source source = {.path = "test.ir", .text = text, .len = strlen(text)};
     Graph *g = graph_parse(arena, &source, diag);
     cr_assert_not_null(g, "%s", text);
+    g->entry = &entry_info[entry];
     PassCtx cx = {.machine = m,
-                  .entry = entry,
                   .format = format,
                   .kept_dtype = format == FORMAT_bf16 ? DTYPE_bf16 : DTYPE_f32,
                   .chunk = CHUNK_AUTO,

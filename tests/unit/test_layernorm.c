@@ -406,7 +406,7 @@ Test(layernorm, no_pass_changes_the_numbers)
         for (size_t i = 0; i < COUNT_OF(entries) * COUNT_OF(ways); i++) {
             const char *argv[] = {SSMC_BINARY,     "compile", path,           "--emit",
                                   "plan",          "--entry", entries[i % 2], "--cpu",
-                                  ways[i / 2],  "--dtype", dtypes[d],      "--check-each",
+                                  ways[i / 2],     "--dtype", dtypes[d],      "--check-each",
                                   "--verify-each", NULL};
             CommandResult r = command_run(argv, NULL, 0);
             cr_expect_eq(r.status, 0, "%s %s %s: %s", dtypes[d], entries[i % 2], ways[i / 2],

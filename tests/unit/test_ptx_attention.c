@@ -44,8 +44,8 @@ graph_text(Arena *arena, const Case *t)
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     return arena_printf(
         arena,
-        "graph \"attention\" kernel {\n block %d\n rows %d\n entry %s\n input ids: i32[T]\n input pick: i32[R]\n input "
-        "pick: i32[R]\n"
+        "graph \"attention\" kernel {\n block %d\n rows %d\n entry %s\n input ids: i32[T]\n "
+        "input pick: i32[R]\n"
         " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
         " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
         " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
