@@ -243,9 +243,9 @@ gpu_open(CgModule *module)
 
 /* The GPU's code as the text that its driver takes. */
 static void
-image_make(CgModule *module, CgProgram *p)
+image_make(CgModule *module, CgProgram *p, bool params_only)
 {
-    if (!module->gpu.llvm)
+    if (!module->gpu.llvm || params_only)
         return;
     const LLVMModuleRef mod = module->gpu.cg.mod;
     cg_llvm_verify(mod, "as emitted for the GPU");
@@ -289,7 +289,7 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
         cg_module_free(module);
         return NULL;
     }
-    image_make(module, &m.program);
+    image_make(module, &m.program, params_only);
     cg_tables(&module->cg, &m.program);
     keep_figures(module, &m);
     cg_llvm_verify(module->cg.mod, "as emitted");

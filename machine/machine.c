@@ -149,8 +149,8 @@ machine_matrix(Machine *m, const char *word)
 /* ---- GPUs ----------------------------------------------------------------------------------- */
 
 static const Gpu gpus[GPUS] = {
-#define GPU(id, name, capability, ptx, shared, chunk, units)                                       \
-    [GPU_##id] = {GPU_##id, name, capability, ptx, shared, chunk, units, false},
+#define GPU(id, name, capability, ptx, shared, chunk, block, units)                                \
+    [GPU_##id] = {GPU_##id, name, capability, ptx, shared, chunk, block, units, false},
 #include "machine/gpus.def"
 #undef GPU
 };
@@ -177,6 +177,27 @@ machine_gpu(Machine *m, const char *word)
             return true;
         }
     return false;
+}
+
+/* What is for one capability alone runs on that one. */
+static bool
+gpu_runs_on(const Gpu *gpu, int capability)
+{
+    const bool alone = gpu->name[strlen(gpu->name) - 1] == 'a';
+    return alone ? gpu->capability == capability : gpu->capability <= capability;
+}
+
+bool
+machine_gpu_found(Machine *m, int capability)
+{
+    bool found = false;
+    for (int i = GPU_none + 1; i < GPUS; i++)
+        if (gpu_runs_on(&gpus[i], capability) &&
+            (!found || gpus[i].capability >= m->gpu.capability)) {
+            m->gpu = gpus[i];
+            found = true;
+        }
+    return found;
 }
 
 Machine

@@ -26,7 +26,7 @@ typedef struct {
 
 typedef enum {
     GPU_none,
-#define GPU(id, name, capability, ptx, shared, chunk, units) GPU_##id,
+#define GPU(id, name, capability, ptx, shared, chunk, block, units) GPU_##id,
 #include "machine/gpus.def"
 #undef GPU
     GPUS
@@ -40,6 +40,7 @@ typedef struct {
     const char *ptx;      /* LLVM's feature of the PTX version */
     int64_t shared_bytes; /* that the threads of a block can share, at most */
     int64_t chunk;        /* of an SSD */
+    int64_t block;        /* tokens of a pass */
     int units;            /* multiprocessors */
     bool model;           /* C functions stand in for its threads: for tests on any CPU */
 } Gpu;
@@ -87,6 +88,9 @@ bool machine_matrix(Machine *machine, const char *word);
 /* What the option compile.device asks for: cpu: nothing; a name of gpus.def; model: C functions in
  * a GPU's place. False: none of these. */
 bool machine_gpu(Machine *machine, const char *word);
+/* The row of gpus.def whose code is best on a GPU of that capability, ten times; false: none runs.
+ */
+bool machine_gpu_found(Machine *machine, int capability);
 /* The machine that code for the GPU of `machine` is made for, as LLVM knows it: plain numbers, no
  * vectors. */
 Machine machine_of_gpu(const Machine *machine);

@@ -51,6 +51,8 @@ int64_t
 cost_pass_tokens(const Machine *m, Format format, const Graph *graph)
 {
     enum { TILE_ROWS = 16, TILE_BYTES = 1024, MOST = 1024 };
+    if (m->gpu.kind != GPU_none)
+        return m->gpu.block;
     const double spread = tokens_a_row(graph);
     const int64_t most = spread > 1 ? 2 * MOST : MOST;
     const bool bytes = format_info[format].bits > 0,

@@ -149,3 +149,26 @@ Test(machine, what_a_machine_lacks_is_named)
     cr_expect_not(machine_native("x", "", "riscv64-unknown-linux-gnu", true, &m));
     cr_expect_not(machine_named("pdp11", &m));
 }
+
+Test(machine, a_gpu_gets_the_code_that_is_best_for_it)
+{
+    static const struct {
+        int capability;
+        const char *name;
+    } cases[] = {
+        {75,  NULL    },
+        {80,  "sm_80" },
+        {86,  "sm_80" },
+        {89,  "sm_80" },
+        {90,  "sm_90a"},
+        {100, "sm_80" },
+        {120, "sm_80" },
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Machine m = {0};
+        const bool found = machine_gpu_found(&m, cases[i].capability);
+        cr_expect_eq(found, cases[i].name != NULL, "%d", cases[i].capability);
+        if (found && cases[i].name)
+            cr_expect_str_eq(m.gpu.name, cases[i].name);
+    }
+}
