@@ -24,7 +24,7 @@ typedef struct {
     int sum_lanes;              /* of l: its sum is over so many lanes */
     /* Scratch of this thread. */
     Val q_rows, s, p, o, most, sum;
-    Val total;   /* of single tokens: l of one row */
+    Val total;   /* of single tokens: l and m of one row */
     Val partial; /* on the matrix unit: vectors of 16 rows before they are folded */
     Val ones;    /* there: a tile of ones */
     /* Where the loops are. */
@@ -77,5 +77,7 @@ void attend_unit_reserve(Cg *c, Attend *a);
 void attend_unit_begin(Cg *c); /* of the kernel, and its end: */
 void attend_unit_end(Cg *c);
 void attend_unit_walk(Cg *c, Attend *a, Val from, Val end); /* over the past */
+/* The m that O and l of a row are of, in octaves: not the greatest score, but one of its size. */
+Val attend_unit_most(Cg *c, const Attend *a, Val row);
 
 #endif

@@ -163,8 +163,10 @@ put(Cg *c, const Attend *a, const Stretch *p)
     const Val head = cg_add(c, cg_mul(c, a->group, cg_i64(c, a->together)), row.i);
     const Sums to = row_sums(c, rows, p->row, a->heads, a->head_dim, head);
     const Sums from = {attend_f32(c, a->o, cg_mul(c, row.i, cg_i64(c, a->o_stride))),
-                       attend_f32(c, a->most, row.i), a->total};
-    cg_vstore(c, a->total, DTYPE_f32, attend_sum(c, a, row.i), 1, NULL);
+                       attend_f32(c, a->total, cg_i64(c, 1)), a->total};
+    const Val most = a->on_unit ? attend_unit_most(c, a, row.i) : attend_one(c, a->most, row.i);
+    cg_vstore(c, from.l, DTYPE_f32, attend_sum(c, a, row.i), 1, NULL);
+    cg_vstore(c, from.m, DTYPE_f32, most, 1, NULL);
     CgIf adds = cg_if(c, p->adds);
     sums_add(c, a->head_dim, &to, &from);
     cg_else(c, &adds);
@@ -326,7 +328,7 @@ emit_attention_sums(Cg *c, CgKernel *k, Diag *diag)
     if (!attend_open(c, k, &a, diag))
         return false;
     a.tokens = 1;
-    a.total = cg_scratch(c, k, 4);
+    a.total = cg_scratch(c, k, 8);
     if (a.on_unit) {
         attend_unit_reserve(c, &a);
         attend_unit_begin(c);

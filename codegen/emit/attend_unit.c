@@ -706,16 +706,23 @@ sums_out(Cg *c, const Attend *a)
     cg_loop_end(c, &row);
 }
 
+Val
+attend_unit_most(Cg *c, const Attend *a, Val row)
+{
+    const Val m = cg_fadd(c, attend_one(c, a->most, row), cg_f32(c, ORIGIN));
+    return cg_fmul(c, m, cg_f32(c, 1.0 / OCTAVE));
+}
+
 void
 attend_unit_walk(Cg *c, Attend *a, Val from, Val end)
 {
     const int64_t length = stretch_of(c, a);
     rows_fill(c, a);
     CgLoop stretch = cg_loop(c, "stretch", from, end, length);
+    const Val stop = cg_min(c, end, cg_add(c, stretch.i, cg_i64(c, length)));
     CgLoop row = cg_loop(c, "band", cg_i64(c, 0), a->nrows, ROWS);
     const Band band = band_of(c, a, row.i);
-    band_walk(c, a, &band, cg_max(c, band.from, stretch.i),
-              cg_min(c, band.end, cg_add(c, stretch.i, cg_i64(c, length))));
+    band_walk(c, a, &band, cg_max(c, band.from, stretch.i), cg_min(c, band.end, stop));
     cg_loop_end(c, &row);
     cg_loop_end(c, &stretch);
     sums_out(c, a);

@@ -310,9 +310,9 @@ put_slope(KernelRun *run, const Case *t, Slope slope)
 }
 
 static const Case slopes[] = {
-    {4, 2, 64,  0,  "bf16", "", true },
-    {3, 3, 18,  70, "bf16", "", true },
-    {2, 1, 128, 0,  "bf16", "", false},
+    {4, 2, 64,  0,  "bf16", "", true,  ""},
+    {3, 3, 18,  70, "bf16", "", true,  ""},
+    {2, 1, 128, 0,  "bf16", "", false, ""},
 };
 
 /* The greatest score so far is left behind by any number of powers of two. */
