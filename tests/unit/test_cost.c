@@ -82,6 +82,44 @@ Test(cost, tiles_of_known_registers)
     }
 }
 
+/* Tiles of few rows divide the columns, come out even, and fit as well. */
+Test(cost, tiles_of_few_rows)
+{
+    static const struct {
+        int64_t width, rows;
+        bool widened;
+        TileFew tile;
+    } known[] = {
+        {64,  1,  false, {1, 4}},
+        {128, 1,  true,  {1, 8}},
+        {128, 4,  false, {4, 4}},
+        {128, 8,  false, {8, 2}}, /* rather than twice 4 x 4: the right side is read once */
+        {64,  64, false, {6, 4}},
+    };
+    const Machine wide = {.vector_bytes = 64, .vector_registers = 32, .fma = true};
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        const TileFew f = tile_few(&wide, known[i].width, known[i].rows, known[i].widened);
+        cr_expect(f.rows == known[i].tile.rows && f.vecs == known[i].tile.vecs, "%zu: %d x %d", i,
+                  f.rows, f.vecs);
+    }
+    Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT_OF(cpus); i++) {
+        Machine m;
+        const char *why = NULL;
+        cr_assert(cg_machine(arena, cpus[i], &m, &why), "%s", why);
+        for (int64_t width = 1; width < 300; width += 3)
+            for (int64_t rows = 1; rows < 70; rows++) {
+                const TileFew f = tile_few(&m, width, rows, true);
+                const int64_t need = (width + machine_lanes(&m) - 1) / machine_lanes(&m);
+                const int64_t tiles = (rows + f.rows - 1) / f.rows;
+                cr_expect(need % f.vecs == 0 && (rows + tiles - 1) / tiles == f.rows);
+                cr_expect_leq((f.rows + 2) * f.vecs + 2, m.vector_registers, "%s %d", m.cpu,
+                              (int)width);
+            }
+    }
+    arena_free(arena);
+}
+
 /* The multiply-adds of the products, by hand: tiles of 6 x 4 vectors, pairs of bf16. */
 /* 12 panels and 86 tiles on 16 threads: by 1, 2, 4, 8 and 16 groups the busiest thread has 438,
  * 403, 310, 323 and 390 quarters of a tile's work. One tile of rows cannot be divided. */
