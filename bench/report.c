@@ -42,6 +42,13 @@ bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *
     sb_printf(out, "  (memory read: %s)\n", bench_probe_doc(probes, c->read_by));
 }
 
+/* Ceilings are the CPU's: what runs on a GPU is not measured against them. */
+static bool
+on_gpu(const BenchRun *run)
+{
+    return run->machine->gpu.kind != GPU_none;
+}
+
 static void
 put_item(StrBuf *out, const BenchRun *run, const BenchItem *item)
 {
@@ -50,16 +57,20 @@ put_item(StrBuf *out, const BenchRun *run, const BenchItem *item)
     sb_printf(out, " %6d %7d %10.1f %6.1f %%", item->batch, run->threads[item->threads],
               bench_tokens_per_s(item), 100 * item->seconds.spread);
     const double gigas = bench_item_work(run, item) / item->seconds.median * 1e-9;
-    sb_printf(out, "   %5.1f %% of %.*f %s", 100 * bench_share(run, item), prefill ? 0 : 1,
-              gigas / bench_share(run, item), prefill ? "Gop/s" : "GB/s read");
-    sb_puts(out, "\n");
+    const char *unit = prefill ? "Gop/s" : "GB/s read";
+    if (on_gpu(run))
+        sb_printf(out, "   %.*f %s\n", prefill ? 0 : 1, gigas, unit);
+    else
+        sb_printf(out, "   %5.1f %% of %.*f %s\n", 100 * bench_share(run, item), prefill ? 0 : 1,
+                  gigas / bench_share(run, item), unit);
 }
 
 void
 bench_put_text(StrBuf *out, const BenchRun *run)
 {
-    sb_printf(out, "%s, ssmc %s\n", run->machine->cpu, run->version);
-    for (int t = 0; t < run->nthreads; t++)
+    sb_printf(out, "%s, ssmc %s\n", on_gpu(run) ? run->machine->gpu.name : run->machine->cpu,
+              run->version);
+    for (int t = 0; t < run->nthreads && !on_gpu(run); t++)
         bench_put_ceilings(out, run->probes, &run->ceilings[t]);
     enum { FAR = 1000 };
     const double attention = bench_attention_flops(run->graph[ENTRY_prefill], FAR, 1);
@@ -72,8 +83,8 @@ bench_put_text(StrBuf *out, const BenchRun *run)
     sb_printf(out, "decoded: %.1f MB\n",
               bench_decode_bytes(run->graph[ENTRY_decode], run->program, 1, (double)run->past) *
                   1e-6);
-    sb_puts(out,
-            "           tokens  batch threads   tokens/s   spread   of the ceiling beside it\n");
+    sb_printf(out, "           tokens  batch threads   tokens/s   spread   %s\n",
+              on_gpu(run) ? "(a GPU's ceilings are not measured)" : "of the ceiling beside it");
     for (int i = 0; i < run->nitems; i++)
         put_item(out, run, &run->items[i]);
 }
@@ -112,6 +123,8 @@ machine_json(const BenchRun *run)
         most = run->threads[t] > run->threads[most] ? t : most;
     }
     json_put_text(machine, "cpu", run->machine->cpu);
+    if (on_gpu(run))
+        json_put_text(machine, "gpu", run->machine->gpu.name);
     json_put(machine, "threads", json_object_new_int(run->threads[most]));
     json_put(machine, "peak", peak_json(&run->ceilings[most]));
     json_put(machine, "peaks", peaks);
@@ -130,10 +143,12 @@ item_json(const BenchRun *run, const BenchItem *item)
     json_put_text(r, "dtype", format_info[run->format].name);
     json_put(r, "tokens_per_s", json_number(bench_tokens_per_s(item)));
     json_put(r, "spread", json_number(item->seconds.spread));
-    json_put(r, prefill ? "share_of_peak" : "share_of_bandwidth",
-             json_number(bench_share(run, item)));
-    json_put(r, prefill ? "peak_gops" : "read_gbs",
-             json_number(prefill ? item->ceiling.best : item->ceiling.median));
+    if (!on_gpu(run)) {
+        json_put(r, prefill ? "share_of_peak" : "share_of_bandwidth",
+                 json_number(bench_share(run, item)));
+        json_put(r, prefill ? "peak_gops" : "read_gbs",
+                 json_number(prefill ? item->ceiling.best : item->ceiling.median));
+    }
     json_put(r, prefill ? "flops" : "bytes", json_number(bench_item_work(run, item)));
     json_put(r, "seconds", json_number(item->seconds.median));
     json_put(r, "best_seconds", json_number(item->seconds.best));
