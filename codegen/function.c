@@ -95,14 +95,12 @@ is_alone(const CgKernel *k, const CgOperand *o)
 /* ---- key ------------------------------------------------------------------------------------- */
 
 static void
-key_operand(StrBuf *sb, const CgKernel *k, const CgOperand *o, bool on_gpu)
+key_operand(StrBuf *sb, const CgKernel *k, const CgOperand *o)
 {
     type_print(sb, &o->value->type);
-    if (on_gpu) /* whose loads of several elements must be aligned */
-        sb_printf(sb, "+%lld", (long long)(o->value->place.offset % 16));
     sb_printf(sb, "/%lld%s%s%s\n", (long long)o->stride, o->is_output ? " out" : "",
               o->value->kind == VALUE_STATE ? " state" : "", is_alone(k, o) ? "" : " shared");
-    if (o->aligned)
+    if (o->aligned) /* on a GPU, whose loads of several elements must be */
         sb_printf(sb, " aligned %d\n", o->aligned);
     if (o->value->def && node_gives_state(o->value->def)) /* how its rows lie */
         attrs_print(sb, &o->value->def->attrs);
@@ -141,7 +139,7 @@ key_node(StrBuf *sb, const CgKernel *k, const Node *n)
 }
 
 const char *
-cg_kernel_key(Arena *arena, const CgKernel *k, bool on_gpu)
+cg_kernel_key(Arena *arena, const CgKernel *k)
 {
     StrBuf sb = {0};
     bool segments = false;
@@ -150,7 +148,7 @@ cg_kernel_key(Arena *arena, const CgKernel *k, bool on_gpu)
     for (int i = 0; i < k->noperands; i++) {
         const Value *v = k->operands[i].value;
         segments = segments || v->kind == VALUE_STATE || type_grows(&v->type);
-        key_operand(&sb, k, &k->operands[i], on_gpu);
+        key_operand(&sb, k, &k->operands[i]);
     }
     /* Emitters lay out scratch by the most rows there can be; those of state may specialise by how
      * many tokens of a sequence there can be. */

@@ -35,7 +35,7 @@ typedef struct {
 static const Function *
 function_for(Maker *m, Cg *c, CgKernel *k)
 {
-    const char *key = cg_kernel_key(m->c->arena, k, c->on_gpu);
+    const char *key = cg_kernel_key(m->c->arena, k);
     const Function no_function = {0};
     const int at = texts_add(&m->keys, key);
     if (at == m->nfunctions)

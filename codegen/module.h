@@ -70,7 +70,7 @@ bool cg_check_kernel(const CgKernel *k, Diag *diag);
 /* Target attributes every function needs. */
 void cg_describe_function(Cg *c, Val fn);
 /* Text that is equal for two kernels exactly when one function serves both. arena. */
-const char *cg_kernel_key(Arena *arena, const CgKernel *k, bool on_gpu);
+const char *cg_kernel_key(Arena *arena, const CgKernel *k);
 /* Builds the function of a kernel, an AbiKernel. NULL: no emitter takes it; diag says why. */
 Val cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag);
 
