@@ -44,7 +44,8 @@ Val attend_f32(Cg *c, Val base, Val index); /* addresses, and one f32 */
 Val attend_one(Cg *c, Val base, Val index);
 /* Keys or values of the group's head from the token at position `at` on, KEPT_GROUP of them. */
 Val attend_kept(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val at);
-/* The same from row `row` of the sequence's on, where cg_kept_row says that the token's is. */
+/* As attend_kept, by the number of the first row in the sequence's state: cg_kept_row gives it for
+ * a position. */
 Val attend_rows(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val row);
 /* softcap tanh(s / softcap), times log2 e; s itself without a cap. */
 Val attend_capped(Cg *c, const Attend *a, Val s);
@@ -67,7 +68,7 @@ typedef struct {
 } AttendRead;
 /* Tiles and scratch for blocks of `rows` rows: `sets` blocks of Q, O, m and l, one of S and P. */
 void attend_step_reserve(Cg *c, Attend *a, int64_t rows, int64_t sets);
-/* The same with the rows of one set. */
+/* A copy of a whose scratch addresses are those of set number `set`. */
 Attend attend_set(Cg *c, const Attend *a, Val set);
 void attend_step(Cg *c, const Attend *a, const AttendRead *keys, const AttendRead *values);
 

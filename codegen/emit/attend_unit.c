@@ -1,5 +1,5 @@
-/* codegen/emit/attend_unit.c -- attention on the matrix unit: S = Q K^T and O += P V as tiles, the
- * softmax between them on vectors, as far as it can be in whole numbers.
+/* codegen/emit/attend_unit.c -- attention on the matrix unit: S = Q K^T and O += P V as tiles, and
+ * between them the softmax on vectors, whose weights are computed in integers.
  *
  * 32 rows of Q go through the past together, so that a tile of K or V is loaded for two of Q or P;
  * what they work on stays in the first-level cache, which K and V only pass through. A step is 64
@@ -519,7 +519,7 @@ rows_scale(Cg *c, const Attend *a, Val row, Val factors)
     }
 }
 
-/* A whole number of octaves near x. */
+/* x rounded to a multiple of OCTAVE. */
 static Val
 whole_octaves(Cg *c, Val x)
 {

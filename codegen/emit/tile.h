@@ -28,9 +28,9 @@ CgTile cg_tile(Cg *c, int rows, int vecs, int lanes); /* all zero */
  * the sum does not depend on the tile's shape. */
 void cg_tile_mac(Cg *c, const CgTile *tile, const CgSide *left, const CgSide *right, Val from,
                  Val to);
-/* The same, and asks for lines before they are needed: the right side's a little ahead, and far
- * ahead of what will be read after it, which lies as the right side does but begins at `next`,
- * vectors [first, end) of the tile. */
+/* As cg_tile_mac, with prefetches: of the right side's lines a few steps ahead, and of the lines at
+ * `next`, which have the right side's layout and are read after it: vectors [first, end) of the
+ * tile. */
 typedef struct {
     Val next;
     int first, end;

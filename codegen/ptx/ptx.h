@@ -59,7 +59,8 @@ Val ptx_max(Cg *c, Val a, Val b);
  * nothing is read. They are there for this thread after ptx_copy_wait, for others after a barrier
  * behind it. */
 void ptx_copy16(Cg *c, Val shared, Val from, Val valid);
-/* The same from a weight: on the model its tensor lies in its file, aligned or not. */
+/* As ptx_copy16, from a weight. The GPU model reads a weight in its mapped file, where it may be
+ * unaligned. */
 void ptx_copy16_weight(Cg *c, Val shared, Val from, Val valid);
 void ptx_copy_commit(Cg *c);           /* those since the last are one group */
 void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
@@ -110,7 +111,7 @@ typedef struct {
     CgIf branch;
 } PtxSites;
 PtxSites ptx_sites(Cg *c, CgKernel *k, const Value *v);
-/* The same with `width` sites in each of v's rows: what .at.col counts. */
+/* As ptx_sites, with `width` sites in each of v's rows; .at.col is the number of the site. */
 PtxSites ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width);
 void ptx_sites_end(Cg *c, PtxSites *s);
 

@@ -42,8 +42,7 @@ typedef struct {
     Val A, D;
 } PtxScan;
 
-/* ---- who has what ------------------------------------------------------------------------------
- */
+/* ---- rows and columns of each thread ------------------------------------------------------- */
 
 static int
 power_of_two(int64_t least)
