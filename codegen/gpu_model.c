@@ -56,7 +56,8 @@ typedef struct {
     int count;              /* of copies on their way */
     int group[MOST_COPIES]; /* where each group ends, oldest first */
     int groups;
-    bool hidden; /* copies have arrived that wgmma may not see yet */
+    /* Copies have arrived between these that wgmma may not see yet: bytes of shared memory. */
+    int64_t hidden_from, hidden_to;
     /* Products on their way, of the warpgroup: kept with its first thread. */
     Read reads[MOST_READS];
     int nreads, products[MOST_READS], nproducts; /* where each group of them ends, oldest first */
@@ -287,6 +288,26 @@ matrices(Thread *warp)
         }
 }
 
+typedef struct {
+    uint16_t *row;
+    const uint32_t *in;
+} Stored;
+
+/* Row r of matrix i, whose address lane 8 i + r gives, is column r of what lanes have of it. */
+static void
+stored(Thread *warp)
+{
+    for (int i = 0; i < 4; i++)
+        for (int r = 0; r < 8; r++) {
+            const Stored *to = warp[8 * i + r].given;
+            want(((uintptr_t)to->row & 15) == 0, "stmatrix of a row that is not aligned");
+            for (int col = 0; col < 8; col++) {
+                const Stored *from = warp[4 * col + r / 2].given;
+                to->row[col] = (uint16_t)(from->in[i] >> (r % 2 ? 16 : 0));
+            }
+        }
+}
+
 static void
 meet(Thread *warp)
 {
@@ -300,7 +321,9 @@ meet(Thread *warp)
 typedef struct {
     float *acc;
     int nacc;
-    uint64_t x, w; /* descriptors */
+    uint64_t x, w;   /* descriptors */
+    const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
+    bool columns;    /* rows of w are summed over */
 } Wgmma;
 
 static int64_t
@@ -310,14 +333,47 @@ described_at(uint64_t rows)
     return (int64_t)(rows & 0x3fff) * 16;
 }
 
-/* Of 16 inputs that begin at `from` in row 0; 16s of bytes are moved about within 128 bytes. */
+/* 16s of bytes are moved about within 128 bytes. */
 static float
-described(int64_t from, int row, int k)
+swizzled(int64_t at)
 {
-    const int64_t at = from + row / 8 * 1024 + row % 8 * 128 + 2 * k;
     uint16_t bits;
     memcpy(&bits, gpu.shared + (at ^ (at >> 3 & 0x70)), sizeof bits);
     return bf16_to_f32(bits);
+}
+
+/* Of 16 inputs that begin at `from` in row 0. */
+static float
+described(int64_t from, int row, int k)
+{
+    return swizzled(from + row / 8 * 1024 + row % 8 * 128 + 2 * k);
+}
+
+/* Bytes from 64 columns to the next 64, where rows are summed over. */
+static int64_t
+apart_of(const Wgmma *one)
+{
+    return (int64_t)(one->w >> 16 & 0x3fff) * 16;
+}
+
+/* Input k of column `col`. */
+static float
+factor_of(const Wgmma *one, int col, int k)
+{
+    const int64_t w = described_at(one->w);
+    if (!one->columns)
+        return described(w, col, k);
+    return swizzled(w + col / 64 * apart_of(one) + k / 8 * 1024 + k % 8 * 128 + col % 64 * 2);
+}
+
+
+/* As of_a. */
+static float
+of_own(const Thread *warp, int r, int k)
+{
+    const Wgmma *one = warp[4 * (r % 8) + k % 8 / 2].given;
+    const uint32_t pair = one->own[r / 8 + 2 * (k / 8)];
+    return real(k % 2 ? pair & 0xffff0000u : pair << 16);
 }
 
 static void
@@ -325,6 +381,9 @@ remember(Thread *group, int64_t from, int rows)
 {
     const int64_t first = from / 1024 * 1024, bytes = (int64_t)rows * 128;
     want(group->nreads < MOST_READS && first + bytes <= SHARED, "too many products on their way");
+    for (int i = 0; i < gpu.count; i++)
+        want(first >= gpu.threads[i].hidden_to || first + bytes <= gpu.threads[i].hidden_from,
+             "wgmma of copies that no fence has shown it");
     group->reads[group->nreads++] =
         (Read){first, bytes, hash_bytes(gpu.shared + first, (size_t)bytes, 0)};
 }
@@ -333,21 +392,25 @@ static void
 wgmma(Thread *group)
 {
     const Wgmma *one = group->given;
-    const int64_t x = described_at(one->x), w = described_at(one->w);
     want(group->begun, "wgmma without a fence before it");
-    for (int i = 0; i < gpu.count; i++)
-        want(!gpu.threads[i].hidden, "wgmma of copies that no fence has shown it");
-    remember(group, x, 64);
-    remember(group, w, 2 * one->nacc);
+    if (!one->own)
+        remember(group, described_at(one->x), 64);
+    for (int col = 0; one->columns && col < 2 * one->nacc; col += 64)
+        remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
+    if (!one->columns)
+        remember(group, described_at(one->w), 2 * one->nacc);
     for (int thread = 0; thread < GPU_WARPGROUP; thread++) {
         const Wgmma *mine = group[thread].given;
+        const Thread *warp = group + thread / GPU_WARP * GPU_WARP;
         want(mine->x == one->x && mine->w == one->w, "wgmma of different rows");
-        const int lane = thread % GPU_WARP, first = 16 * (thread / GPU_WARP) + lane / 4;
+        const int lane = thread % GPU_WARP, first = 16 * (thread / GPU_WARP);
         for (int i = 0; i < mine->nacc; i++) {
-            const int row = first + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
+            const int row = lane / 4 + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
             double total = mine->acc[i];
             for (int k = 0; k < 16; k++)
-                total += (double)described(x, row, k) * (double)described(w, col, k);
+                total += (double)(one->own ? of_own(warp, row, k)
+                                           : described(described_at(one->x), first + row, k)) *
+                         (double)factor_of(one, col, k);
             mine->acc[i] = (float)total;
         }
     }
@@ -395,6 +458,7 @@ static const struct {
     {"ballot",       ballot      },
     {"mma",          product     },
     {"ldmatrix",     matrices    },
+    {"stmatrix",     stored      },
     {"wgmma",        wgmma       },
     {"wgmma.fence",  wgmma_begin },
     {"wgmma.commit", wgmma_commit},
@@ -477,7 +541,8 @@ prepare(Thread *t)
     t->where = RUNS;
     t->what = "";
     t->count = t->groups = t->nreads = t->nproducts = 0;
-    t->hidden = t->begun = false;
+    t->hidden_from = t->hidden_to = 0;
+    t->begun = false;
 }
 
 static void
@@ -629,9 +694,13 @@ model_copy_wait(int32_t behind)
     if (t->groups <= behind)
         return;
     const int done = t->groups - behind, copies = t->group[done - 1];
-    t->hidden = t->hidden || copies;
-    for (int i = 0; i < copies; i++)
+    for (int i = 0; i < copies; i++) {
+        const int64_t at = (char *)t->copies[i].to - gpu.shared;
+        const int64_t end = at + (int64_t)sizeof t->copies[i].bytes;
+        t->hidden_from = t->hidden_to && t->hidden_from < at ? t->hidden_from : at;
+        t->hidden_to = t->hidden_to > end ? t->hidden_to : end;
         memcpy(t->copies[i].to, t->copies[i].bytes, sizeof t->copies[i].bytes);
+    }
     memmove(t->copies, t->copies + copies, (size_t)(t->count - copies) * sizeof *t->copies);
     t->count -= copies;
     for (int i = done; i < t->groups; i++)
@@ -640,9 +709,16 @@ model_copy_wait(int32_t behind)
 }
 
 static void
+model_store_matrices(uint16_t *row, const uint32_t *in)
+{
+    const Stored one = {row, in};
+    with_warp("stmatrix", &one, NULL);
+}
+
+static void
 model_wgmma_show(void)
 {
-    self()->hidden = false;
+    self()->hidden_from = self()->hidden_to = 0;
 }
 
 static void
@@ -654,7 +730,14 @@ model_wgmma_begin(void)
 static void
 model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w)
 {
-    const Wgmma one = {acc, nacc, x, w};
+    const Wgmma one = {acc, nacc, x, w, NULL, false};
+    with_warpgroup("wgmma", &one);
+}
+
+static void
+model_wgmma_bf16_by(float *acc, int32_t nacc, const uint32_t *x, uint64_t w, int32_t columns)
+{
+    const Wgmma one = {acc, nacc, 0, w, x, columns != 0};
     with_warpgroup("wgmma", &one);
 }
 
@@ -678,6 +761,6 @@ const ModelFunction gpu_model[] = {
     MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
     MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
     MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
-    MODEL(wgmma_commit), MODEL(wgmma_wait),
+    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wgmma_bf16_by), MODEL(store_matrices),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -86,13 +86,14 @@ partition_pieces(const Graph *g, const Kernel *k)
     return 1;
 }
 
-/* Whether the matrix unit multiplies the chunks of an SSD: all its products say dot=bf16. */
+/* Whether the matrix unit, if there is one, multiplies the chunks of an SSD: all its products say
+ * dot=bf16. */
 static bool
-partition_chunks(const Machine *m, const Graph *g, const Kernel *k)
+partition_chunks(bool has, const Graph *g, const Kernel *k)
 {
     Node *first, *last;
     kernel_range(g, k, &first, &last);
-    bool some = false, all = m->matrix.bf16;
+    bool some = false, all = has;
     for (const Node *n = first; n; n = n == last ? NULL : n->next) {
         bool required = false;
         if (n->kernel != k || !op_takes_attr(n->op, ATTR_dot, &required))
@@ -125,6 +126,21 @@ partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
     if (choice.small)
         attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));
+    return true;
+}
+
+/* A GPU that has products of four warps takes them for the chunks of an SSD, if its state has room
+ * in their registers. */
+static bool
+partition_groups(const PassCtx *cx, const Graph *g, Kernel *k)
+{
+    enum { CAPABILITY = 90, MOST_STATES = 128 };
+    const Gpu *gpu = &cx->machine->gpu;
+    if (!k->anchor || !node_flag(k->anchor, 'S') || attrs_find(&k->attrs, ATTR_unit) ||
+        gpu->capability < CAPABILITY || !partition_chunks(true, g, k) ||
+        node_int(k->anchor, ATTR_state, 1) > MOST_STATES)
+        return false;
+    attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
     return true;
 }
 
@@ -166,6 +182,7 @@ pass_partition(Graph *g, PassCtx *cx)
         Kernel *k = g->kernels[i];
         if (cx->machine->gpu.kind != GPU_none && !kernel_is_init(g, k)) {
             changed = partition_product(cx, g, k) || changed;
+            changed = partition_groups(cx, g, k) || changed;
             continue;
         }
         if (k->anchor && node_is_packed(k->anchor) && !attrs_find(&k->attrs, ATTR_tile)) {
@@ -179,7 +196,7 @@ pass_partition(Graph *g, PassCtx *cx)
             changed = true;
         }
         if (k->anchor && node_flag(k->anchor, 'S') && !attrs_find(&k->attrs, ATTR_unit) &&
-            partition_chunks(cx->machine, g, k)) {
+            partition_chunks(cx->machine->matrix.bf16, g, k)) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;
         }

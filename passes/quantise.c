@@ -12,7 +12,7 @@
  *   A projection whose rows have experts is a linear here; its forms are those of the table below.
  *   any         a linear whose columns decide (flag D of what reads them) stays f32: rounded logits
  *               of a router choose other experts, which is an error as large as an expert
- *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16: columns that a projection or a
+ *   bf16, int8, int4 on a GPU or a machine whose matrix unit multiplies bf16: columns that a projection or a
  *               convolution makes for several ops (operands of views) are bf16, as is what an SSD
  *               or a scan makes where other ops compute with it. Of a split into one piece it is
  *               what the pointwise ops after it make in the end
@@ -392,7 +392,8 @@ pass_quantise(Graph *g, PassCtx *cx)
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;
     }
-    if (format->reals == DTYPE_bf16 && cx->machine->matrix.bf16)
+    const bool matrix = cx->machine->matrix.bf16 || cx->machine->gpu.kind != GPU_none;
+    if (format->reals == DTYPE_bf16 && matrix)
         q.changed = quantise_results(&q) || q.changed;
     q.changed = quantise_kept_rows(g, cx) || q.changed;
     return quantise_states(g, cx) || q.changed;

@@ -529,13 +529,10 @@ ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4])
         out[i] = LLVMBuildExtractValue(c->b, all, i, "");
 }
 
-/* ---- products of four warps
- * ------------------------------------------------------------------------------ */
-
 static Val
 asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, Val *args, int count)
 {
-    LLVMTypeRef types[2 * GPU_WARPGROUP + 2];
+    LLVMTypeRef types[GPU_WARPGROUP + 5];
     for (int i = 0; i < count; i++)
         types[i] = LLVMTypeOf(args[i]);
     const LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)count, 0);
@@ -543,6 +540,26 @@ asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, V
                                             strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
     return LLVMBuildCall2(c->b, type, code_value, args, (unsigned)count, "");
 }
+
+void
+ptx_store_matrices(Cg *c, Val address, const Val in[4])
+{
+    enum { SHARED = 3 };
+    if (on_model(c)) {
+        Val args[] = {address, place_of(c, c->i32, 4)};
+        put_items(c, c->i32, args[1], in, 4);
+        model_call(c, "store_matrices", c->void_t, args, 2);
+        return;
+    }
+    const Val at = LLVMBuildPtrToInt(c->b, in_space(c, address, SHARED), c->i32, "");
+    Val args[] = {at, in[0], in[1], in[2], in[3]};
+    asm_call(c,
+             "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [$0], {$1, $2, $3, $4};",
+             "r,r,r,r,r,~{memory}", c->void_t, args, COUNT_OF(args));
+}
+
+/* ---- products of four warps
+ * ------------------------------------------------------------------------------ */
 
 /* One instruction without operands, ordered with all others and with memory. */
 static void
@@ -554,13 +571,15 @@ asm_plain(Cg *c, const char *code, const char *model)
         asm_call(c, code, "~{memory}", c->void_t, NULL, 0);
 }
 
-/* A matrix descriptor: bits 0-13 the address / 16, 16-29 the leading offset (not used by this
- * layout), 32-45 the bytes / 16 from 8 rows to the next 8, 62-63 the swizzle of 128 bytes. */
-Val
-ptx_wgmma_rows(Cg *c, Val shared, Val offset)
+/* A matrix descriptor: bits 0-13 the address / 16, 16-29 the leading offset / 16 (from 64 columns to
+ * the next 64, where rows are summed over; not used otherwise), 32-45 the bytes / 16 from 8 rows to
+ * the next 8, 62-63 the swizzle of 128 bytes. */
+static Val
+descriptor(Cg *c, Val shared, Val offset, int64_t leading)
 {
     enum { SHARED = 3 };
-    const uint64_t fields = UINT64_C(1) << 62 | UINT64_C(1024 / 16) << 32 | UINT64_C(1) << 16;
+    const uint64_t fields =
+        UINT64_C(1) << 62 | UINT64_C(1024 / 16) << 32 | (uint64_t)(leading / 16) << 16;
     const Val base = on_model(c) ? model_call(c, "shared", c->ptr, NULL, 0) : NULL;
     const Val from = base ? LLVMBuildPtrToInt(c->b, base, c->i64, "") : NULL;
     const Val whole =
@@ -568,6 +587,28 @@ ptx_wgmma_rows(Cg *c, Val shared, Val offset)
     const Val at = cg_add(c, from ? cg_sub(c, whole, from) : whole, offset);
     const Val low = LLVMBuildAnd(c->b, at, cg_i64(c, 0x3ffff), "");
     return LLVMBuildOr(c->b, cg_div(c, low, cg_i64(c, 16)), LLVMConstInt(c->i64, fields, 0), "");
+}
+
+void
+ptx_registers(Cg *c, int count, bool more)
+{
+    if (!on_model(c))
+        asm_plain(c,
+                  arena_printf(c->arena, "setmaxnreg.%s.sync.aligned.u32 %d;",
+                               more ? "inc" : "dec", count),
+                  "");
+}
+
+Val
+ptx_wgmma_rows(Cg *c, Val shared, Val offset)
+{
+    return descriptor(c, shared, offset, 16);
+}
+
+Val
+ptx_wgmma_columns(Cg *c, Val shared, Val offset, int64_t apart)
+{
+    return descriptor(c, shared, offset, apart);
 }
 
 Val
@@ -605,12 +646,14 @@ ptx_wgmma_wait(Cg *c, int behind)
     model_call(c, "wgmma_wait", c->void_t, &arg, 1);
 }
 
-/* Code whose operands 0 .. nacc-1 are read and written. */
+enum { MOST_MORE = 5 };
+
+/* Code whose operands 0 .. nacc-1 are read and written; of `more`, i32 and i64, it reads. */
 static void
 asm_sums(Cg *c, const char *code, Val *acc, int nacc, const Val *more, int nmore)
 {
     LLVMTypeRef types[GPU_WARPGROUP];
-    Val args[2 * GPU_WARPGROUP + 2];
+    Val args[GPU_WARPGROUP + MOST_MORE];
     StrBuf constraints = {0};
     for (int i = 0; i < nacc; i++) {
         types[i] = c->f32;
@@ -621,7 +664,7 @@ asm_sums(Cg *c, const char *code, Val *acc, int nacc, const Val *more, int nmore
         sb_printf(&constraints, ",%d", i);
     for (int i = 0; i < nmore; i++) {
         args[nacc + i] = more[i];
-        sb_puts(&constraints, ",l");
+        sb_puts(&constraints, LLVMTypeOf(more[i]) == c->i64 ? ",l" : ",r");
     }
     sb_puts(&constraints, ",~{memory}");
     const LLVMTypeRef result = LLVMStructTypeInContext(c->ctx, types, (unsigned)nacc, 0);
@@ -652,12 +695,37 @@ ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
 }
 
 void
-ptx_wgmma_end(Cg *c, Val *acc, int nacc)
+ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns)
+{
+    if (on_model(c)) {
+        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), place_of(c, c->i32, 4), w,
+                      i32(c, columns)};
+        put_items(c, c->f32, args[0], acc, nacc);
+        put_items(c, c->i32, args[2], x, 4);
+        model_call(c, "wgmma_bf16_by", c->void_t, args, 5);
+        get_items(c, c->f32, args[0], acc, nacc);
+        return;
+    }
+    StrBuf code = {0};
+    sb_printf(&code, "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {", 2 * nacc);
+    for (int i = 0; i < nacc; i++)
+        sb_printf(&code, "%s$%d", i ? ", " : "", i);
+    const int at = 2 * nacc;
+    sb_printf(&code, "}, {$%d, $%d, $%d, $%d}, $%d, 1, 1, 1, %d;", at, at + 1, at + 2, at + 3,
+              at + 4, columns);
+    const Val more[] = {x[0], x[1], x[2], x[3], w};
+    asm_sums(c, sb_text(&code), acc, nacc, more, MOST_MORE);
+    sb_free(&code);
+}
+
+void
+ptx_wgmma_end(Cg *c, int behind, Val *acc, int nacc)
 {
     if (on_model(c))
-        ptx_wgmma_wait(c, 0);
+        ptx_wgmma_wait(c, behind);
     else
-        asm_sums(c, "wgmma.wait_group.sync.aligned 0;", acc, nacc, NULL, 0);
+        asm_sums(c, arena_printf(c->arena, "wgmma.wait_group.sync.aligned %d;", behind), acc, nacc,
+                 NULL, 0);
 }
 
 /* ---- sites

@@ -16,6 +16,10 @@
 void ptx_threads(CgKernel *k, int64_t threads); /* of a block; a multiple of GPU_WARP */
 /* Registers of a thread are to leave room for so many blocks of this kernel on a multiprocessor. */
 void ptx_resident(Cg *c, int blocks);
+/* From here on the four warps of this group have so many registers a thread, a multiple of 8: what
+ * some give back others may take (PTX ISA, "setmaxnreg"; sm_90a). Of a kernel that says
+ * ptx_resident. */
+void ptx_registers(Cg *c, int count, bool more);
 /* Blocks in direction 0, 1 or 2: AbiExtent. A direction of which nothing is said has one. */
 void ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int64_t times);
 /* What counts the rows of v, and how many rows each counted thing has: T, R, T*k or a constant. */
@@ -80,6 +84,9 @@ void ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2]);
  * (16 bytes, so aligned) of matrix i; lane l gets of each the pair in row l / 4, columns 2 (l % 4),
  * as i32: what a of a product is of. transpose: of the matrix transposed. */
 void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
+/* The way back, with the matrices transposed: what lane l has of matrix i as ptx_load_matrices gives
+ * it goes to rows l / 4 ... of the addresses' columns. sm_90a. */
+void ptx_store_matrices(Cg *c, Val address, const Val in[4]);
 
 /* ---- products of four warps (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"; sm_90a)
  * A warpgroup is four warps, the first a multiple of four. */
@@ -89,6 +96,9 @@ void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
  * address of that alignment; a warp has one offset. further: so many bytes on. */
 Val ptx_wgmma_rows(Cg *c, Val shared, Val offset);
 Val ptx_wgmma_further(Cg *c, Val rows, Val bytes);
+/* The same rows as what is summed over: row k has input k of 64 columns of W^T, and the next 64
+ * columns lie `apart` bytes behind. */
+Val ptx_wgmma_columns(Cg *c, Val shared, Val offset, int64_t apart);
 /* What this thread has written to shared memory before is there for wgmma after a barrier. */
 void ptx_wgmma_show(Cg *c);
 /* Before products, and again after other uses of their sums. */
@@ -97,9 +107,13 @@ void ptx_wgmma_begin(Cg *c);
  * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
  * until ptx_wgmma_end, and what is read must stay until a wait. */
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
+/* The same with x in registers: each warp has the 16 x 16 of it that are a of ptx_mma_bf16. columns:
+ * w is ptx_wgmma_columns. */
+void ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns);
 void ptx_wgmma_commit(Cg *c);           /* those since the last are one group */
 void ptx_wgmma_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
-void ptx_wgmma_end(Cg *c, Val *acc, int nacc);
+/* Waits as ptx_wgmma_wait, for what acc is a sum of. */
+void ptx_wgmma_end(Cg *c, int behind, Val *acc, int nacc);
 
 /* ---- sites ------------------------------------------------------------------------------------
  */

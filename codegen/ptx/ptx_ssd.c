@@ -252,7 +252,7 @@ stage_run(Cg *c, const Chunked *v)
     CgIf first = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, GPU_WARP)));
     Val dt[PTX_SSD_LANE_TOKENS];
     ptx_ssd_load_dt(c, s, &v->run, dt);
-    ptx_ssd_make_decay(c, s, &v->decay, dt);
+    ptx_ssd_make_decay(c, s, &v->run, &v->decay, dt);
     cg_endif(c, &first);
 }
 
@@ -435,6 +435,9 @@ ptx_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
     Chunked v = {0};
     if (!ptx_ssd_bind(k, &v.s, diag))
         return false;
+    const Attr *unit = attrs_find(&k->kernel->attrs, ATTR_unit);
+    if (v.s.coarse && unit && ptx_ssd_wgmma(c, &v.s))
+        return true;
     if (ptx_ssd_bf16(c, &v.s))
         return true;
     v.s.coarse = false;

@@ -36,16 +36,14 @@
  * ms at 128 bytes a cycle; 24 KB from the second-level cache, 0.29 ms at 5.5 TB/s; x and y of bf16
  * once, 0.26 ms at 4.2 TB/s; 2600 exponentials and 8 instructions for each, 0.1 ms. They overlap:
  * 2400 cycles for a run of two heads, 0.36 to 0.5 ms where blocks fill the GPU. One segment of 64
- * heads has 128 blocks of 32 columns, each 1200 cycles a run: 0.72 ms. Rows of f32 in memory cost
+ * heads has 128 blocks of 32 columns, each 1200 cycles a run: 0.72 ms. PtxRows of f32 in memory cost
  * 0.26 ms more, and feeders wait for them three times a run: 2.6 us. */
 #include "codegen/ptx/ssd.h"
 
 /* TILE: rows and summed columns of a product; its columns are half. MOST_STATE: f32 of the state in
  * a thread's registers. */
-enum { TILE = 16, HALF = 8, QUAD = 4, MOST_STATE = 128, MOST_ROWS = 2 };
+enum { TILE = PTX_SSD_TILE, HALF = 8, QUAD = 4, MOST_STATE = 128, MOST_ROWS = 2 };
 enum { RUN_TILES = PTX_SSD_RUN / TILE };
-/* bf16 of one row that are copied together; units of a thread on their way together. */
-enum { UNIT = 8, UNIT_BYTES = 16, MOST_UNITS = 8 };
 /* WARPS: of a block with feeders, of which at least FEEDERS are. FILL: blocks that fill a GPU; of
  * the model a few, so that tests take every mode. */
 enum { WARPS = 8, FEEDERS = 2, FILL = 128, FILL_MODEL = 6 };
@@ -62,13 +60,6 @@ static const Mode modes[] = {
     {1, 1, 32},
 };
 
-/* bf16 in shared memory; rows an odd number of units apart, so that eight of them lie in different
- * banks. */
-typedef struct {
-    Val at;
-    int64_t stride; /* elements */
-} Rows;
-
 typedef struct {
     PtxSsd s;
     int heads;       /* of the block */
@@ -81,8 +72,8 @@ typedef struct {
     Val feeder;                  /* this warp's number among them */
     int64_t n;                   /* N, up to whole tiles */
     Val shared;                  /* places of runs, of decays, of M */
-    Rows C, B;                   /* [Q,N] */
-    Rows x, M;                   /* [Q,P], [Q,Q] of this thread's head */
+    PtxRows C, B;                   /* [Q,N] */
+    PtxRows x, M;                   /* [Q,P], [Q,Q] of this thread's head */
     Val x_all, m_all, decay_all; /* of the block's heads */
     PtxDecay decay;
     PtxRun run;
@@ -102,10 +93,11 @@ typedef enum { DOWN, ACROSS } Order;
 /* ---- sizes ------------------------------------------------------------------------------------
  */
 
+/* Rows an odd number of units apart, so that eight of them lie in different banks. */
 static int64_t
 odd_stride(int64_t columns)
 {
-    return (columns / UNIT | 1) * UNIT;
+    return (columns / PTX_SSD_UNIT | 1) * PTX_SSD_UNIT;
 }
 
 static int64_t
@@ -264,201 +256,26 @@ enter_run(Cg *c, Pairs *v, Val number)
 /* ---- operands to shared memory -----------------------------------------------------------------
  */
 
-/* Columns of a value to rows of `columns`: those from column first + begin on; from `first` on the
- * value has `width`, and `whole` says that this is no fewer. */
-typedef struct {
-    const Value *from;
-    Val first, begin;
-    int64_t width, columns;
-    bool whole;
-    const Rows *to;
-} Staged;
-
-/* Elements that one access reads; whole units of them exist. 1: as they come. */
-static int
-stage_lanes(const Pairs *v, const Staged *t)
-{
-    const CgOperand *o = cg_operand(v->s.k, t->from);
-    if (!o || o->is_output || t->width % UNIT != 0)
-        return 1;
-    return o->dtype == DTYPE_f32 || o->dtype == DTYPE_bf16 ? ptx_lanes(o, UNIT) : 1;
-}
-
-static bool
-lies_in_units(const Pairs *v, const Staged *t)
-{
-    const CgOperand *o = cg_operand(v->s.k, t->from);
-    return o && o->dtype == DTYPE_bf16 && stage_lanes(v, t) == UNIT;
-}
-
-/* Eight numbers from column `col` of a row of the run on as a unit; 0 where `exists` is false. */
-static Val
-unit_of(Cg *c, const Pairs *v, const Staged *t, Val row, Val col, Val exists)
-{
-    const int lanes = stage_lanes(v, t);
-    const CgOperand *o = cg_operand(v->s.k, t->from);
-    Val x[UNIT], unit = LLVMGetPoison(LLVMVectorType(c->i32, UNIT / 2));
-    for (int i = 0; i < UNIT; i += lanes) {
-        const Val near = cg_min(c, cg_add(c, col, cg_i64(c, i)), cg_i64(c, t->width - lanes));
-        const Val at = cg_add(c, t->first, near);
-        if (lanes == 1) {
-            const Val is = cg_less(c, cg_add(c, col, cg_i64(c, i)), cg_i64(c, t->width));
-            const Val one = cg_eval_one(c, v->s.k, t->from, row, at);
-            x[i] = t->width % UNIT == 0 ? one : LLVMBuildSelect(c->b, is, one, cg_f32(c, 0), "");
-            continue;
-        }
-        const Val all =
-            ptx_load(c, cg_element(c, o->base, o->dtype, row, o->stride, at), o->dtype, lanes);
-        for (int e = 0; e < lanes; e++)
-            x[i + e] = cg_slice(c, all, e, 1);
-    }
-    for (int i = 0; i < UNIT; i += 2)
-        unit =
-            LLVMBuildInsertElement(c->b, unit, ptx_pair(c, x[i], x[i + 1]), cg_i64(c, i / 2), "");
-    return LLVMBuildSelect(c->b, exists, unit, LLVMConstNull(LLVMTypeOf(unit)), "");
-}
-
-static int64_t
-feeding_threads(const Pairs *v)
-{
-    return (int64_t)v->feeders * GPU_WARP;
-}
-
-static Val
-feeding_thread(Cg *c, const Pairs *v)
-{
-    return cg_add(c, cg_mul(c, v->feeder, cg_i64(c, GPU_WARP)), ptx_lane(c));
-}
-
-/* Unit number i of this thread: of token line + more, from column col on. Where each thread's units
- * lie in one column, one address serves them all. Those past the last stand for the last. */
-typedef struct {
-    Val line, col;
-    int64_t more;
-} Unit;
-
-static Unit
-unit_number(Cg *c, const Pairs *v, const Staged *t, Val before, int i)
-{
-    const int64_t threads = feeding_threads(v), across = t->columns / UNIT;
-    const Val width = cg_i64(c, across), size = cg_i64(c, UNIT), thread = feeding_thread(c, v);
-    if (threads % across == 0 && PTX_SSD_RUN * across % threads == 0) {
-        const Val line = cg_div(c, thread, width);
-        const Val place = cg_sub(c, thread, cg_mul(c, line, width));
-        return (Unit){.line = cg_add(c, cg_div(c, before, width), line),
-                      .col = cg_mul(c, place, size),
-                      .more = i * (threads / across)};
-    }
-    const Val item = cg_add(c, cg_add(c, before, thread), cg_i64(c, i * threads));
-    const Val one = cg_min(c, item, cg_i64(c, PTX_SSD_RUN * across - 1));
-    const Val line = cg_div(c, one, width);
-    return (Unit){.line = line, .col = cg_mul(c, cg_sub(c, one, cg_mul(c, line, width)), size)};
-}
-
-static Val
-token_of(Cg *c, const Unit *u)
-{
-    return cg_add(c, u->line, cg_i64(c, u->more));
-}
-
-/* i1: the run has such a token, and the value such columns. */
-static Val
-unit_exists(Cg *c, const Pairs *v, const Staged *t, const Unit *u)
-{
-    const Val row = cg_less(c, u->line, cg_sub(c, v->run.count, cg_i64(c, u->more)));
-    if (t->whole)
-        return row;
-    const Val col = cg_less(c, cg_add(c, t->begin, u->col), cg_i64(c, t->width));
-    return LLVMBuildAnd(c->b, row, col, "");
-}
-
-static Val
-unit_to(Cg *c, const Staged *t, const Unit *u)
-{
-    return cg_element(c, t->to->at, DTYPE_bf16, token_of(c, u), t->to->stride, u->col);
-}
-
-/* bf16 that lies in whole units is copied as it is. Of a unit that does not exist nothing is read,
- * whatever its address. */
 static void
-copy_units(Cg *c, const Pairs *v, const Staged *t, Val before, int count)
+stage(Cg *c, const Pairs *v, PtxStage t, const PtxRows *to)
 {
-    const CgOperand *o = cg_operand(v->s.k, t->from);
-    for (int i = 0; i < count; i++) {
-        const Unit u = unit_number(c, v, t, before, i);
-        const Val row = cg_add(c, v->run.row, token_of(c, &u));
-        const Val at = cg_add(c, t->first, cg_add(c, t->begin, u.col));
-        ptx_copy16(c, unit_to(c, t, &u), cg_element(c, o->base, o->dtype, row, o->stride, at),
-                   unit_exists(c, v, t, &u));
-    }
-}
-
-static void
-round_units(Cg *c, const Pairs *v, const Staged *t, Val before, int count)
-{
-    const Val last = cg_sub(c, v->run.count, cg_i64(c, 1));
-    Val unit[MOST_UNITS], to[MOST_UNITS];
-    for (int i = 0; i < count; i++) {
-        const Unit u = unit_number(c, v, t, before, i);
-        const Val row = cg_add(c, v->run.row, cg_min(c, token_of(c, &u), last));
-        const Val col = cg_add(c, t->begin, u.col);
-        unit[i] = unit_of(c, v, t, row, col, unit_exists(c, v, t, &u));
-        to[i] = unit_to(c, t, &u);
-    }
-    for (int i = 0; i < count; i++)
-        LLVMSetAlignment(LLVMBuildStore(c->b, unit[i], to[i]), UNIT_BYTES);
-}
-
-/* Some units of each thread together, so that all are on their way at once. */
-static void
-stage(Cg *c, const Pairs *v, const Staged *t)
-{
-    const bool copies = lies_in_units(v, t);
-    const int64_t threads = feeding_threads(v), all = PTX_SSD_RUN * t->columns / UNIT;
-    const int64_t rounds = (all + threads - 1) / threads;
-    const int batch = (int)(rounds < MOST_UNITS ? rounds : MOST_UNITS);
-    CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, all), batch * threads);
-    (copies ? copy_units : round_units)(c, v, t, loop.i, batch);
-    cg_loop_end(c, &loop);
-}
-
-static Staged
-staged_group(Cg *c, const Pairs *v, const Value *from, const Rows *to)
-{
-    const PtxSsd *s = &v->s;
-    return (Staged){.from = from,
-                    .first = cg_mul(c, s->group, cg_i64(c, s->states)),
-                    .begin = cg_i64(c, 0),
-                    .width = s->states,
-                    .columns = v->n,
-                    .whole = s->states == v->n,
-                    .to = to};
-}
-
-static Staged
-staged_x(Cg *c, const Pairs *v, Val head, const Rows *to)
-{
-    const PtxSsd *s = &v->s;
-    return (Staged){.from = s->x,
-                    .first = cg_mul(c, head, cg_i64(c, s->head_dim)),
-                    .begin = v->begin,
-                    .width = s->head_dim,
-                    .columns = v->columns,
-                    .whole = v->columns * v->parts == s->head_dim,
-                    .to = to};
+    t.thread = cg_add(c, cg_mul(c, v->feeder, cg_i64(c, GPU_WARP)), ptx_lane(c));
+    t.threads = (int64_t)v->feeders * GPU_WARP;
+    t.run = v->run;
+    t.to = *to;
+    ptx_ssd_stage(c, &t);
 }
 
 static void
 stage_run(Cg *c, const Pairs *v)
 {
-    const Staged C = staged_group(c, v, v->s.C, &v->C), B = staged_group(c, v, v->s.B, &v->B);
-    stage(c, v, &C);
-    stage(c, v, &B);
+    const PtxSsd *s = &v->s;
+    stage(c, v, ptx_ssd_stage_group(c, s, s->C), &v->C);
+    stage(c, v, ptx_ssd_stage_group(c, s, s->B), &v->B);
     for (int i = 0; i < v->heads; i++) {
-        const Val number = cg_i64(c, i);
-        const Rows to = {nth(c, v->x_all, number, bytes_of_run(v->x.stride)), v->x.stride};
-        const Staged x = staged_x(c, v, cg_add(c, v->first, number), &to);
-        stage(c, v, &x);
+        const Val number = cg_i64(c, i), head = cg_add(c, v->first, number);
+        const PtxRows to = {nth(c, v->x_all, number, bytes_of_run(v->x.stride)), v->x.stride};
+        stage(c, v, ptx_ssd_stage_x(c, s, head, v->begin, v->columns), &to);
     }
     ptx_copy_commit(c);
 }
@@ -468,7 +285,7 @@ stage_run(Cg *c, const Pairs *v)
 
 /* 16 x 16 numbers from (row, col) on, and from (row + down, col + over). */
 static void
-load_tile(Cg *c, const Pairs *v, const Rows *from, Val row, Val col, int64_t down, int64_t over,
+load_tile(Cg *c, const Pairs *v, const PtxRows *from, Val row, Val col, int64_t down, int64_t over,
           Order order, bool transpose, Val out[4])
 {
     const Val at = cg_element(c, from->at, DTYPE_bf16, cg_add(c, row, v->down[order]), from->stride,
@@ -525,7 +342,7 @@ store_m(Cg *c, const Pairs *v, int head, Val i, Val j, Val *s)
 {
     const PtxDecay d = ptx_ssd_decay_at(
         c, &v->s, cg_offset(c, v->decay_all, cg_i64(c, head * ptx_ssd_decay_bytes(&v->s))));
-    const Rows m = {cg_offset(c, v->m_all, cg_i64(c, head * bytes_of_run(v->M.stride))),
+    const PtxRows m = {cg_offset(c, v->m_all, cg_i64(c, head * bytes_of_run(v->M.stride))),
                     v->M.stride};
     const Val col = cg_add(c, j, v->place);
     Val sums[2], dt[2];
@@ -888,7 +705,7 @@ feed_run(Cg *c, const Pairs *v, const Feed *f, Val number)
     Val dt[PTX_SSD_LANE_TOKENS];
     for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
         dt[i] = cg_get(c, c->f32, f->dt[i]);
-    ptx_ssd_make_decay(c, &u.s, &u.decay, dt);
+    ptx_ssd_make_decay(c, &u.s, &u.run, &u.decay, dt);
     fetch_dt(c, v, f, cg_add(c, number, cg_i64(c, 1)));
     cg_endif(c, &mine);
 }

@@ -218,16 +218,17 @@ store_token(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a
     put(c, to->weight, token, cg_fmul(c, exponential(c, s, until), dt));
 }
 
-static Val
-token_of(Cg *c, int i)
-{
-    return cg_add(c, ptx_lane(c), cg_i64(c, i * GPU_WARP));
-}
-
 static int
 tokens_of_lane(const PtxSsd *s)
 {
     return (int)(decay_room(s) / GPU_WARP);
+}
+
+/* A lane has tokens that follow each other. */
+static Val
+token_of(Cg *c, const PtxSsd *s, int i)
+{
+    return cg_add(c, cg_mul(c, ptx_lane(c), cg_i64(c, tokens_of_lane(s))), cg_i64(c, i));
 }
 
 void
@@ -235,25 +236,26 @@ ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt)
 {
     const Val last = cg_sub(c, run->count, cg_i64(c, 1));
     for (int i = 0; i < tokens_of_lane(s); i++) {
-        const Val j = token_of(c, i), row = cg_add(c, run->row, cg_min(c, j, last));
-        const Val x = cg_eval_one(c, s->k, s->dt, row, s->head);
-        dt[i] = LLVMBuildSelect(c->b, cg_less(c, last, j), cg_f32(c, 0), x, "");
+        const Val row = cg_add(c, run->row, cg_min(c, token_of(c, s, i), last));
+        dt[i] = cg_eval_one(c, s->k, s->dt, row, s->head);
     }
 }
 
 void
-ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxDecay *to, const Val *dt)
+ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to, const Val *loaded)
 {
     const LLVMTypeRef wide = LLVMDoubleTypeInContext(c->ctx);
     const Val rate = LLVMBuildFPExt(c->b, s->rate, wide, "");
-    Val a[PTX_SSD_LANE_TOKENS], all = LLVMConstReal(wide, 0);
-    for (int i = 0; i < tokens_of_lane(s); i++) {
-        Val sum = NULL;
+    const int tokens = tokens_of_lane(s);
+    Val dt[PTX_SSD_LANE_TOKENS], a[PTX_SSD_LANE_TOKENS], own = LLVMConstReal(wide, 0), all = NULL;
+    for (int i = 0; i < tokens; i++) {
+        const Val is = cg_less(c, token_of(c, s, i), run->count);
+        dt[i] = LLVMBuildSelect(c->b, is, loaded[i], cg_f32(c, 0), "");
         const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt[i], wide, ""), rate);
-        a[i] =
-            cg_fadd(c, all, sum_lanes(c, cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log), &sum));
-        all = cg_fadd(c, all, sum);
+        own = cg_fadd(c, own, cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log));
+        a[i] = own;
     }
-    for (int i = 0; i < tokens_of_lane(s); i++)
-        store_token(c, s, to, token_of(c, i), dt[i], a[i], all);
+    const Val before = cg_fsub(c, sum_lanes(c, own, &all), own);
+    for (int i = 0; i < tokens; i++)
+        store_token(c, s, to, token_of(c, s, i), dt[i], cg_fadd(c, before, a[i]), all);
 }

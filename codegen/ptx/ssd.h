@@ -21,6 +21,8 @@ typedef struct {
 } PtxRun;
 
 enum { PTX_SSD_RUN = 64, PTX_SSD_LANE_TOKENS = PTX_SSD_RUN / GPU_WARP };
+/* Products of bf16 take 16 of what is summed over; 8 bf16 are copied together. */
+enum { PTX_SSD_TILE = 16, PTX_SSD_UNIT = 8 };
 
 typedef struct {
     CgKernel *k;
@@ -40,6 +42,8 @@ bool ptx_ssd_bind(CgKernel *k, PtxSsd *s, Diag *diag);
 /* The kernel with products of bf16, where the nodes ask for them and its state fits in registers.
  * False: nothing was built. */
 bool ptx_ssd_bf16(Cg *c, PtxSsd *s);
+/* The same by wgmma. */
+bool ptx_ssd_wgmma(Cg *c, PtxSsd *s);
 /* The thread's segment and head: group, rate and skip follow. */
 void ptx_ssd_open(Cg *c, PtxSsd *s, Val segment, Val head);
 /* Row n, column p of the head's state in memory. */
@@ -53,9 +57,42 @@ Val ptx_ssd_rounds(Cg *c, const PtxSsd *s, const PtxRun *run);
 
 int64_t ptx_ssd_decay_bytes(const PtxSsd *s); /* of shared memory */
 PtxDecay ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared);
-/* By a warp: dt of the run's tokens, PTX_SSD_LANE_TOKENS of each lane; and the arrays made of it,
- * for others after a barrier. */
+/* By a warp: dt of the run's tokens, PTX_SSD_LANE_TOKENS of each lane, of which nothing is made yet,
+ * so that nothing waits for them; and the arrays made of them, for others after a barrier. */
 void ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt);
-void ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxDecay *to, const Val *dt);
+void ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to,
+                        const Val *dt);
+
+/* ---- operands of products, bf16 (ssd_stage.c) -------------------------------------------------
+ */
+
+/* Rows of a run in shared memory, `stride` elements apart. 0: swizzled, as wgmma takes them: rows of
+ * 64 columns (ptx.h), and those of the next 64 behind those of a run. */
+typedef struct {
+    Val at;
+    int64_t stride;
+} PtxRows;
+/* Where the unit of a token that begins at `col`, a multiple of 8, is. */
+Val ptx_ssd_unit_at(Cg *c, const PtxRows *rows, Val token, Val col);
+
+/* Columns of a value to shared memory: `columns` of each token of the run, those from column first +
+ * begin on; from `first` on the value has `width`, and `whole` says that this is no fewer. What there
+ * is not is 0. */
+typedef struct {
+    const PtxSsd *s;
+    const Value *from;
+    Val first, begin;
+    int64_t width, columns;
+    bool whole;
+    Val thread; /* this one's number among the `threads` that stage it */
+    int64_t threads;
+    PtxRun run;
+    PtxRows to;
+} PtxStage;
+/* Of B or C: the group's; of x: `columns` of the head's from `begin` on. Threads, run and place are
+ * left to say. */
+PtxStage ptx_ssd_stage_group(Cg *c, const PtxSsd *s, const Value *from);
+PtxStage ptx_ssd_stage_x(Cg *c, const PtxSsd *s, Val head, Val begin, int64_t columns);
+void ptx_ssd_stage(Cg *c, const PtxStage *t);
 
 #endif

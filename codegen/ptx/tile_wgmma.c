@@ -51,7 +51,7 @@ ptx_wgmma_sums(Cg *c, const PtxTiles *t)
     cg_loop_end(c, &loop);
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
-    ptx_wgmma_end(c, acc, t->naccs);
+    ptx_wgmma_end(c, 0, acc, t->naccs);
     for (int i = 0; i < t->naccs; i++)
         cg_set(c, t->acc[i], acc[i]);
 }

@@ -138,7 +138,8 @@ put_ssd(StrBuf *sb, const Ssd *z)
 /* dt of the table's columns, and A, are the case's. Rows are a multiple of 16 bytes apart in bf16.
  */
 static KernelRun *
-open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, const char *cpu)
+open_ssd_by(const char *unit, const Ssd *z, const char *after, const char *y, const char *stored,
+            const char *cpu)
 {
     const int inner = z->H * z->P, bc = z->G * z->N, used = 2 * inner + 2 * bc + z->H;
     const int width = used / 8 * 8 + 8;
@@ -149,9 +150,9 @@ open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, con
               " state s: %s[%d,%d,%d]\n kernel rows { e = embed(ids, table)\n"
               "  all = cast(e) {to=%s} }\n x, z, B, C, dt, no = split(all) {sizes=[%d, %d, %d, %d, "
               "%d, %d]}\n"
-              " kernel ssd {\n",
+              " kernel ssd %s {\n",
               z->H, z->H, z->state, z->H, z->N, z->P, stored, inner, inner, bc, bc, z->H,
-              width - used);
+              width - used, unit);
     put_ssd(&sb, z);
     sb_printf(&sb, "%s }\n", after);
     KernelRun *run = kernel_run_open(end_text(&sb, y), cpu);
@@ -165,6 +166,12 @@ open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, con
     for (int64_t i = 0; i < count; i++)
         A[i] = (float)(z->A * (1 + (double)i));
     return run;
+}
+
+static KernelRun *
+open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, const char *cpu)
+{
+    return open_ssd_by("", z, after, y, stored, cpu);
 }
 
 static void
@@ -213,6 +220,8 @@ Test(ptx_mixers, ssd_by_chunks)
         check_ssd(&cases[i], "", "y");
 }
 
+#define ROUNDED "  r = cast(y) {to=bf16} }\n kernel wide { w = cast(r) {to=f32}\n", "w"
+
 /* Rows of bf16 are copied as they lie where P and N allow; others are rounded on the way. */
 Test(ptx_mixers, ssd_by_chunks_in_bf16)
 {
@@ -234,6 +243,31 @@ Test(ptx_mixers, ssd_by_chunks_in_bf16)
                  cases[i].dt, cases[i].A);
         check(open_ssd(&cases[i], "", "y", i % 2 ? "f32" : "bf16", "native@model"), cases[i].most,
               what);
+    }
+}
+
+/* By products of four warps. */
+Test(ptx_mixers, ssd_by_warpgroups)
+{
+    static const struct {
+        Ssd z;
+        const char *rows, *after, *y;
+    } cases[] = {
+        {{2, 16, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32", 5e-2}, "bf16", "", "y"},
+        {{4, 64, 128, 2, 64, 0.1, 0.09, -1, "bf16", "f32", 5e-2}, "bf16", ROUNDED},
+        {{3, 80, 24, 1, 40, 0.1, 0.09, -16, "bf16", "bf16", 5e-2}, "bf16", ROUNDED},
+        {{3, 5, 9, 1, 24, 0.1, 0.09, -4, "bf16", "f32", 5e-2}, "f32", "", "y"},
+        {{2, 72, 80, 1, 0, 1, 0.5, -80, "bf16", "f32", 5e-2}, "bf16", ROUNDED},
+        {{2, 16, 72, 1, 64, 1e-7, 1e-8, -1, "bf16", "f32", 5e-2}, "bf16", ROUNDED},
+        {{1, 8, 8, 1, 64, 1, 1, -INFINITY, "bf16", "f32", 5e-2}, "bf16", ROUNDED},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const Ssd *z = &cases[i].z;
+        char what[96];
+        snprintf(what, sizeof what, "P=%d N=%d Q=%d dt=%g A=%g", z->P, z->N, z->Q, z->dt, z->A);
+        check(open_ssd_by("{unit=matrix}", z, cases[i].after, cases[i].y, cases[i].rows,
+                          "native@model"),
+              z->most, what);
     }
 }
 

@@ -1,0 +1,625 @@
+/* codegen/ptx/ptx_ssd_wgmma.c -- the chunked form of SSD ("Transformers are SSMs", section 6 and
+ * listing 1) with products of bf16 by wgmma, of a GPU of capability 9.0: attribute unit=matrix.
+ *
+ * As ptx_ssd_bf16.c, a block goes through a part of a segment in runs of Q = 64 tokens and has the
+ * state turned round, h^T [64,N], in registers. Four warps together have a head's 64 columns p, one
+ * warp 16 of them, and what is multiplied by h^T, by x^T and by (weight x)^T they read from shared
+ * memory once for all 64:
+ *
+ *     y^T = exp(a_i) (h^T C^T) + x^T M^T + D x^T           C: tokens are rows; M: rows i
+ *     h^T = exp(a_last) h^T + (weight x)^T B               B: tokens are what is summed over
+ *
+ * Four more warps are feeders. While the heads' warps go through run i, these
+ *     begin to copy C and B of run i + 3 (i + 2 where memory is short),
+ *     make the decays of run i + 2,
+ *     multiply S = C B^T of run i + 1, of which M_ij = S_ij exp(a_i - a_j) dt_j for j <= i, else 0.
+ * One barrier a run does. x comes by its own head's warps, two runs ahead.
+ *
+ * Numbers are rounded to bf16 where ptx_ssd_bf16.c rounds them. Where parts of a segment are made
+ * side by side, each begins with the state that a kernel before has made (ptx_ssd_starts.c), to the
+ * bit as this one would: so no bit depends on how a segment is cut.
+ *
+ * Predicted, N=128, P=64, two heads a block, a run: products of one head 320 cycles of the tensor
+ * cores and S 128, 770 in all; shared memory read by them 48 KB a head and 32 KB for S; feeders
+ * issue some 1100 instructions a warp, most for 64 numbers of M a thread. So 1100 to 1300 cycles,
+ * 0.17 ms for 65536 tokens of 64 heads, where x and y alone take 0.26 at 4.2 TB/s. */
+#include "codegen/ptx/ssd_wgmma.h"
+
+/* ROWS: of 64 columns of a run in shared memory. X_PLACES: of x and of decays; M_PLACES: of M; the
+ * others: of C and B. */
+enum { QUAD = 4, HALF = 8, ROWS = PTX_SSD_ROWS_BYTES, X_PLACES = 3, M_PLACES = 2 };
+enum { MOST_PLACES = 4, LEAST_PLACES = 3 };
+enum { SUMS = PTX_SSD_RUN / 2, STEPS = PTX_SSD_RUN / PTX_SSD_TILE, MOST_HEADS = 2 };
+/* Of a thread, where two heads have 64 K of them. */
+enum { REGISTERS = 192, FEEDER_REGISTERS = 120 };
+
+typedef struct {
+    PtxGroups g;
+    int heads;         /* of a block */
+    int places;        /* of C and B */
+    int64_t run_bytes; /* of C, and of B, of a run */
+    Val shared;
+    Val first;       /* head of the block */
+    Val C, B, x, M;  /* of this run; x of this thread's head, M of the block's first */
+    PtxDecay decay;  /* of this thread's head */
+    Val decays;      /* of the block's */
+    Val feeder;      /* this warp's number among them */
+} Chunks;
+
+/* ---- sizes ------------------------------------------------------------------------------------
+ */
+
+static int64_t
+decay_bytes(const Chunks *v)
+{
+    return v->heads * ptx_ssd_decay_bytes(&v->g.s);
+}
+
+static int64_t
+all_bytes(const Chunks *v)
+{
+    return v->places * 2 * v->run_bytes + (int64_t)(X_PLACES + M_PLACES) * v->heads * ROWS +
+           X_PLACES * decay_bytes(v);
+}
+
+static bool
+choose_sizes(const Cg *c, Chunks *v, int heads)
+{
+    const PtxSsd *s = &v->g.s;
+    ptx_groups_sizes(&v->g);
+    v->heads = s->heads / s->groups % heads == 0 ? heads : 1;
+    v->run_bytes = ptx_groups_bytes(v->g.n);
+    for (v->places = MOST_PLACES; v->places >= LEAST_PLACES; v->places--)
+        if (all_bytes(v) <= c->machine->gpu.shared_bytes)
+            return true;
+    return false;
+}
+
+static int64_t
+blocks_of_segment(const Chunks *v)
+{
+    return v->g.s.heads / v->heads * v->g.parts;
+}
+
+static int
+warps_of(const Chunks *v)
+{
+    return (v->heads + 1) * PTX_GROUP_WARPS;
+}
+
+/* ---- places ----------------------------------------------------------------------------------- */
+
+static Val
+in_turn(Cg *c, Val base, Val number, int places, int64_t bytes)
+{
+    const Val turn = LLVMBuildURem(c->b, number, cg_i64(c, places), "");
+    return cg_offset(c, base, cg_mul(c, turn, cg_i64(c, bytes)));
+}
+
+/* What the block and this warp have. */
+static void
+place_warp(Cg *c, Chunks *v)
+{
+    const Val warp = ptx_warp(c), block = ptx_block(c, 0), parts = cg_i64(c, v->g.parts);
+    const Val line = cg_div(c, block, parts), group = cg_i64(c, PTX_GROUP_WARPS);
+    const Val number = cg_div(c, warp, group), heads = cg_i64(c, v->heads);
+    v->first = cg_mul(c, line, heads);
+    v->feeder = cg_sub(c, warp, cg_i64(c, v->heads * PTX_GROUP_WARPS));
+    const Val feeds = cg_less(c, number, heads);
+    const Val near = cg_min(c, v->feeder, cg_i64(c, v->heads - 1)); /* whose decays it makes */
+    v->g.number = LLVMBuildSelect(c->b, feeds, number, near, "");
+    v->g.begin = cg_mul(c, cg_sub(c, block, cg_mul(c, line, parts)), cg_i64(c, PTX_GROUP_COLUMNS));
+    v->g.warp = LLVMBuildURem(c->b, warp, group, "");
+    ptx_groups_open(c, &v->g, ptx_block(c, 1), cg_add(c, v->first, v->g.number));
+}
+
+/* Run `number` of the segment is what v is about from here on. */
+static void
+enter_run(Cg *c, Chunks *v, Val number)
+{
+    const int64_t x_bytes = v->heads * ROWS;
+    const Val xs = cg_offset(c, v->shared, cg_i64(c, v->places * 2 * v->run_bytes));
+    const Val ms = cg_offset(c, xs, cg_i64(c, X_PLACES * x_bytes));
+    const Val decays = cg_offset(c, ms, cg_i64(c, M_PLACES * x_bytes));
+    v->g.run = ptx_ssd_run(c, &v->g.s, number);
+    v->C = in_turn(c, v->shared, number, v->places, 2 * v->run_bytes);
+    v->B = cg_offset(c, v->C, cg_i64(c, v->run_bytes));
+    v->x = cg_offset(c, in_turn(c, xs, number, X_PLACES, x_bytes),
+                     cg_mul(c, v->g.number, cg_i64(c, ROWS)));
+    v->M = in_turn(c, ms, number, M_PLACES, x_bytes);
+    v->decays = in_turn(c, decays, number, X_PLACES, decay_bytes(v));
+    const Val own = cg_mul(c, v->g.number, cg_i64(c, ptx_ssd_decay_bytes(&v->g.s)));
+    v->decay = ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, v->decays, own));
+}
+
+static Val
+after(Cg *c, Val number, int more)
+{
+    return cg_add(c, number, cg_i64(c, more));
+}
+
+static CgIf
+if_run(Cg *c, const Chunks *v, Val number)
+{
+    return cg_if(c, cg_less(c, number, v->g.to));
+}
+
+/* ---- y and the state: a head's warps ------------------------------------------------------------
+ */
+
+/* h^T C^T of the run, on its way. */
+static void
+from_state(Cg *c, const Chunks *v, Val y[SUMS])
+{
+    const Val rows = ptx_wgmma_rows(c, v->C, cg_i64(c, 0));
+    const int64_t steps = v->g.n / PTX_SSD_TILE, in_row = PTX_GROUP_COLUMNS / PTX_SSD_TILE;
+    ptx_wgmma_begin(c);
+    for (int64_t k = 0; k < steps; k++) {
+        Val left[4];
+        for (int64_t e = 0; e < 4; e++)
+            left[e] = ptx_pair(c, cg_get(c, c->f32, v->g.h[8 * k + 2 * e]),
+                               cg_get(c, c->f32, v->g.h[8 * k + 2 * e + 1]));
+        const Val at = cg_i64(c, k / in_row * ROWS + k % in_row * 2 * PTX_SSD_TILE);
+        ptx_wgmma_bf16_by(c, y, SUMS, left, ptx_wgmma_further(c, rows, at), false);
+    }
+    ptx_wgmma_commit(c);
+}
+
+/* Of each 8 tokens, what is left of the state before the run at this thread's two. */
+static void
+load_enter(Cg *c, const Chunks *v, Val enter[PTX_SSD_RUN / HALF][2])
+{
+    for (int b = 0; b < PTX_SSD_RUN / HALF; b++)
+        ptx_groups_two_of(c, &v->g, v->decay.enter, b * HALF, enter[b]);
+}
+
+/* What is left of the state at each token, and D x: a left operand has its numbers where sums have
+ * theirs. */
+static void
+scale_and_skip(Cg *c, const Chunks *v, Val y[SUMS], Val enter[PTX_SSD_RUN / HALF][2],
+               Val x[STEPS][4])
+{
+    for (int b = 0; b < PTX_SSD_RUN / HALF; b++)
+        for (int e = 0; e < QUAD; e++) {
+            Val *sum = &y[QUAD * b + e];
+            const Val pair = x[b / 2][b % 2 * 2 + e / 2];
+            const Val own = e % 2 ? ptx_groups_high(c, pair) : ptx_groups_low(c, pair);
+            *sum = cg_fmul(c, *sum, enter[b][e % 2]);
+            if (v->g.s.skip)
+                *sum = cg_fma(c, v->g.s.skip, own, *sum);
+        }
+}
+
+/* x^T M^T, on its way. */
+static void
+from_tokens(Cg *c, const Chunks *v, Val y[SUMS], Val x[STEPS][4])
+{
+    const Val own = cg_mul(c, v->g.number, cg_i64(c, ROWS));
+    const Val rows = ptx_wgmma_rows(c, v->M, own);
+    ptx_wgmma_begin(c);
+    for (int j = 0; j < STEPS; j++) {
+        const Val at = cg_i64(c, (int64_t)j * 2 * PTX_SSD_TILE);
+        ptx_wgmma_bf16_by(c, y, SUMS, x[j], ptx_wgmma_further(c, rows, at), false);
+    }
+    ptx_wgmma_commit(c);
+}
+
+/* ---- y to memory ---- */
+
+/* One number at a time: with what follows y in the kernel. */
+static void
+store_each(Cg *c, const Chunks *v, Val y[SUMS])
+{
+    const PtxSsd *s = &v->g.s;
+    for (int i = 0; i < SUMS; i++) {
+        const Val token = cg_add(c, v->g.place, cg_i64(c, i / QUAD * HALF + i % 2));
+        const Val p = cg_add(c, ptx_groups_column(c, &v->g), cg_i64(c, i / 2 % 2 * HALF));
+        const Val exists =
+            LLVMBuildAnd(c->b, cg_less(c, token, v->g.run.count),
+                         cg_less(c, p, cg_i64(c, s->head_dim)), "");
+        CgIf some = cg_if(c, exists);
+        const CgSite site = {.row = cg_add(c, v->g.run.row, token),
+                             .col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p),
+                             .lanes = 1};
+        cg_unbind_all(s->k);
+        cg_bind(s->k, s->y, y[i]);
+        cg_store_outputs(c, s->k, &site);
+        cg_endif(c, &some);
+    }
+}
+
+/* The kernel's one output, if that is y rounded to bf16, whose rows can be written by 16 bytes; or
+ * NULL. */
+static const CgOperand *
+rounded_output(const Chunks *v)
+{
+    const PtxSsd *s = &v->g.s;
+    const CgOperand *found = NULL;
+    for (int i = 0; i < s->k->noperands; i++)
+        if (s->k->operands[i].is_output) {
+            if (found)
+                return NULL;
+            found = &s->k->operands[i];
+        }
+    const Node *cast = found ? found->value->def : NULL;
+    const bool rounds = cast && cast->op == OP_cast && cast->in[0] == s->y;
+    return rounds && found->dtype == DTYPE_bf16 && s->head_dim % PTX_SSD_UNIT == 0 &&
+                   ptx_lanes(found, PTX_SSD_UNIT) == PTX_SSD_UNIT
+               ? found
+               : NULL;
+}
+
+/* By way of the warp's 16 columns of x, which it has read. */
+static void
+store_rounded(Cg *c, const Chunks *v, const CgOperand *out, Val y[SUMS])
+{
+    enum { UNITS = PTX_SSD_TILE / PTX_SSD_UNIT, TOKENS = GPU_WARP / UNITS, UNIT_BYTES = 16 };
+    const PtxSsd *s = &v->g.s;
+    const PtxRows rows = {v->x, 0};
+    const Val lane = ptx_lane(c), own = cg_mul(c, v->g.warp, cg_i64(c, PTX_SSD_TILE));
+    ptx_warp_barrier(c);
+    for (int b = 0; b < PTX_SSD_RUN / HALF; b += 2) {
+        Val in[4];
+        for (int e = 0; e < 4; e++)
+            in[e] = ptx_pair(c, y[QUAD * (b + e / 2) + e % 2 * 2],
+                             y[QUAD * (b + e / 2) + e % 2 * 2 + 1]);
+        const Val token = cg_add(c, v->g.down, cg_i64(c, b * HALF));
+        ptx_store_matrices(c, ptx_ssd_unit_at(c, &rows, token, cg_add(c, own, v->g.over)), in);
+    }
+    ptx_warp_barrier(c);
+    const Val half = cg_div(c, lane, cg_i64(c, UNITS));
+    const Val unit = cg_sub(c, lane, cg_mul(c, half, cg_i64(c, UNITS)));
+    const Val in_group = cg_add(c, own, cg_mul(c, unit, cg_i64(c, PTX_SSD_UNIT)));
+    const Val p = cg_add(c, v->g.begin, in_group);
+    const Val col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p);
+    const Val column = cg_less(c, p, cg_i64(c, s->head_dim));
+    Val unit_of[PTX_SSD_RUN / TOKENS];
+    for (int i = 0; i < PTX_SSD_RUN / TOKENS; i++) {
+        const Val token = cg_add(c, half, cg_i64(c, (int64_t)i * TOKENS));
+        unit_of[i] = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4),
+                                    ptx_ssd_unit_at(c, &rows, token, in_group), "");
+        LLVMSetAlignment(unit_of[i], UNIT_BYTES);
+    }
+    for (int i = 0; i < PTX_SSD_RUN / TOKENS; i++) {
+        const Val token = cg_i64(c, (int64_t)i * TOKENS);
+        const Val row = cg_less(c, half, cg_sub(c, v->g.run.count, token));
+        CgIf some = cg_if(c, LLVMBuildAnd(c->b, row, column, ""));
+        const Val at = cg_add(c, v->g.run.row, cg_add(c, half, token));
+        const Val to = cg_element(c, out->base, DTYPE_bf16, at, out->stride, col);
+        LLVMSetAlignment(LLVMBuildStore(c->b, unit_of[i], to), UNIT_BYTES);
+        cg_endif(c, &some);
+    }
+}
+
+/* A head's warps go through a run. */
+static void
+go_through(Cg *c, Chunks *v, const CgOperand *rounded)
+{
+    Val y[SUMS], enter[PTX_SSD_RUN / HALF][2], x[STEPS][4], weighed[STEPS][4];
+    for (int i = 0; i < SUMS; i++)
+        y[i] = cg_f32(c, 0);
+    from_state(c, v, y);
+    ptx_groups_load_x(c, &v->g, v->x, x);
+    ptx_wgmma_end(c, 0, y, SUMS);
+    load_enter(c, v, enter);
+    scale_and_skip(c, v, y, enter, x);
+    from_tokens(c, v, y, x);
+    ptx_groups_weigh(c, &v->g, &v->decay, x, weighed);
+    ptx_groups_update(c, &v->g, &v->decay, v->B, ROWS, weighed);
+    ptx_copy_wait(c, v->places - LEAST_PLACES); /* those of the run before, or of this one too */
+    ptx_wgmma_show(c);
+    ptx_wgmma_end(c, 1, y, SUMS);
+    if (rounded)
+        store_rounded(c, v, rounded, y);
+    else
+        store_each(c, v, y);
+    ptx_groups_updated(c, &v->g);
+}
+
+/* ---- the feeders ------------------------------------------------------------------------------ */
+
+/* This thread's number among those of its four warps. */
+static Val
+own_thread(Cg *c, const Chunks *v)
+{
+    return cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, GPU_WARP)), ptx_lane(c));
+}
+
+static Val
+dt_of_lane(Cg *c, const Chunks *v, int i)
+{
+    const Val first = cg_mul(c, ptx_lane(c), cg_i64(c, PTX_SSD_LANE_TOKENS));
+    return cg_at(c, v->decay.dt, DTYPE_f32, cg_add(c, first, cg_i64(c, i)));
+}
+
+/* The first feeders make the decays of a head each. dt of the run that is two runs on is read a
+ * run before, and lies meanwhile where M of its own run will read it: a lane has its own tokens. */
+static CgIf
+if_decays(Cg *c, const Chunks *v)
+{
+    return cg_if(c, cg_less(c, v->feeder, cg_i64(c, v->heads)));
+}
+
+static void
+fetch_dt(Cg *c, const Chunks *v, Val number, Val dt[PTX_SSD_LANE_TOKENS])
+{
+    const Val last = cg_sub(c, v->g.to, cg_i64(c, 1));
+    const PtxRun run = ptx_ssd_run(c, &v->g.s, cg_min(c, number, last));
+    ptx_ssd_load_dt(c, &v->g.s, &run, dt);
+}
+
+static void
+put_dt(Cg *c, const Chunks *v, Val number, const Val dt[PTX_SSD_LANE_TOKENS])
+{
+    CgIf mine = if_decays(c, v);
+    Chunks u = *v;
+    enter_run(c, &u, number);
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        cg_vstore(c, dt_of_lane(c, &u, i), DTYPE_f32, dt[i], 1, NULL);
+    cg_endif(c, &mine);
+}
+
+static void
+make_decays(Cg *c, const Chunks *v, Val number)
+{
+    CgIf mine = if_decays(c, v);
+    Chunks u = *v;
+    enter_run(c, &u, number);
+    Val dt[PTX_SSD_LANE_TOKENS];
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        dt[i] = cg_vload(c, dt_of_lane(c, &u, i), DTYPE_f32, 1, NULL);
+    ptx_ssd_make_decay(c, &u.g.s, &u.g.run, &u.decay, dt);
+    cg_endif(c, &mine);
+}
+
+static PtxDecay
+decay_of(Cg *c, const Chunks *v, int head)
+{
+    const Val before = cg_i64(c, head * ptx_ssd_decay_bytes(&v->g.s));
+    return ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, v->decays, before));
+}
+
+/* Of this thread's two rows of M. */
+static Val
+first_row(Cg *c, const Chunks *v)
+{
+    return cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, PTX_SSD_TILE)), v->g.line);
+}
+
+/* a_i of this thread's two rows, of each head. */
+static void
+load_rows(Cg *c, const Chunks *v, Val sum[MOST_HEADS][2])
+{
+    for (int head = 0; head < v->heads; head++)
+        for (int half = 0; half < 2; half++) {
+            const PtxDecay d = decay_of(c, v, head);
+            const Val row = cg_add(c, first_row(c, v), cg_i64(c, half * HALF));
+            sum[head][half] =
+                cg_vload(c, cg_at(c, d.high, DTYPE_f32, row), DTYPE_f32, 1, NULL);
+        }
+}
+
+/* M of 16 tokens j, of both this thread's rows i and all heads. What is read is read first, so that
+ * nothing waits for what is written. */
+static void
+store_m(Cg *c, const Chunks *v, int tile, Val rows[MOST_HEADS][2], const Val *s)
+{
+    Val sum[MOST_HEADS][2][2], dt[MOST_HEADS][2][2], pair[MOST_HEADS][2][2];
+    for (int head = 0; head < v->heads; head++)
+        for (int b = 0; b < 2; b++) {
+            const PtxDecay d = decay_of(c, v, head);
+            ptx_groups_two_of(c, &v->g, d.high, tile * PTX_SSD_TILE + b * HALF, sum[head][b]);
+            ptx_groups_two_of(c, &v->g, d.dt, tile * PTX_SSD_TILE + b * HALF, dt[head][b]);
+        }
+    for (int head = 0; head < v->heads; head++)
+        for (int b = 0; b < 2; b++)
+            for (int half = 0; half < 2; half++) {
+                const Val row = cg_add(c, first_row(c, v), cg_i64(c, half * HALF));
+                Val m[2];
+                for (int e = 0; e < 2; e++) {
+                    const Val gap = cg_fsub(c, rows[head][half], sum[head][b][e]);
+                    const Val decay = cg_fmul(c, ptx_exp2(c, gap), dt[head][b][e]);
+                    const Val col = cg_add(
+                        c, v->g.place, cg_i64(c, (int64_t)tile * PTX_SSD_TILE + b * HALF + e));
+                    m[e] = LLVMBuildSelect(c->b, cg_less(c, row, col), cg_f32(c, 0),
+                                           cg_fmul(c, s[QUAD * b + 2 * half + e], decay), "");
+                }
+                pair[head][b][half] = ptx_pair(c, m[0], m[1]);
+            }
+    for (int head = 0; head < v->heads; head++)
+        for (int b = 0; b < 2; b++)
+            for (int half = 0; half < 2; half++) {
+                const PtxRows m = {cg_offset(c, v->M, cg_i64(c, (int64_t)head * ROWS)), 0};
+                const Val row = cg_add(c, first_row(c, v), cg_i64(c, half * HALF));
+                const Val col = cg_i64(c, (int64_t)tile * PTX_SSD_TILE + b * HALF);
+                const Val unit = ptx_ssd_unit_at(c, &m, row, col);
+                LLVMSetAlignment(LLVMBuildStore(c->b, pair[head][b][half],
+                                                cg_at(c, unit, DTYPE_bf16, v->g.place)),
+                                 4);
+            }
+}
+
+/* S of all tokens of v's run, on its way. */
+static void
+begin_s(Cg *c, const Chunks *v, Val s[SUMS])
+{
+    const int64_t steps = v->g.n / PTX_SSD_TILE, in_row = PTX_GROUP_COLUMNS / PTX_SSD_TILE;
+    const Val left = ptx_wgmma_rows(c, v->C, cg_i64(c, 0));
+    const Val right = ptx_wgmma_rows(c, v->B, cg_i64(c, 0));
+    for (int i = 0; i < SUMS; i++)
+        s[i] = cg_f32(c, 0);
+    ptx_wgmma_begin(c);
+    for (int64_t k = 0; k < steps; k++) {
+        const Val at = cg_i64(c, k / in_row * ROWS + k % in_row * 2 * PTX_SSD_TILE);
+        ptx_wgmma_bf16(c, s, SUMS, ptx_wgmma_further(c, left, at), ptx_wgmma_further(c, right, at));
+    }
+    ptx_wgmma_commit(c);
+}
+
+/* Of M what is on and below the diagonal of 16 x 16 tokens: above, it stays 0. */
+static void
+make_m(Cg *c, const Chunks *v, Val s[SUMS])
+{
+    Val rows[MOST_HEADS][2];
+    load_rows(c, v, rows);
+    ptx_wgmma_end(c, 0, s, SUMS);
+    for (int tile = 0; tile < STEPS; tile++) {
+        CgIf below = cg_if(c, cg_less(c, cg_i64(c, tile - 1), v->g.warp));
+        store_m(c, v, tile, rows, s + (size_t)2 * QUAD * (size_t)tile);
+        cg_endif(c, &below);
+    }
+}
+
+static void
+clear_m(Cg *c, const Chunks *v)
+{
+    enum { UNIT_BYTES = 16 };
+    const int64_t bytes = (int64_t)M_PLACES * v->heads * ROWS;
+    Chunks u = *v;
+    enter_run(c, &u, cg_i64(c, 0)); /* its M is the first place */
+    CgLoop i = cg_loop(c, "clear", own_thread(c, v), cg_i64(c, bytes / UNIT_BYTES),
+                       GPU_WARPGROUP);
+    const Val to = cg_offset(c, u.M, cg_mul(c, i.i, cg_i64(c, UNIT_BYTES)));
+    LLVMSetAlignment(LLVMBuildStore(c->b, LLVMConstNull(LLVMVectorType(c->i32, 4)), to),
+                     UNIT_BYTES);
+    cg_loop_end(c, &i);
+}
+
+static void
+feed_all(Cg *c, const Chunks *v)
+{
+    const Val from = v->g.from;
+    Val s[SUMS], dt[PTX_SSD_LANE_TOKENS];
+    Chunks u = *v;
+    clear_m(c, v);
+    for (int i = 0; i < X_PLACES; i++) {
+        fetch_dt(c, v, after(c, from, i), dt);
+        put_dt(c, v, after(c, from, i), dt);
+    }
+    for (int i = 0; i < X_PLACES - 1; i++) {
+        CgIf is = if_run(c, v, after(c, from, i));
+        make_decays(c, v, after(c, from, i));
+        cg_endif(c, &is);
+    }
+    ptx_barrier(c); /* C and B of the first run are there */
+    enter_run(c, &u, from);
+    begin_s(c, &u, s);
+    make_m(c, &u, s);
+    ptx_wgmma_show(c);
+    CgLoop run = cg_loop(c, "feed", from, cg_sub(c, v->g.to, cg_i64(c, 1)), 1);
+    ptx_barrier(c);
+    enter_run(c, &u, after(c, run.i, 1));
+    begin_s(c, &u, s);
+    fetch_dt(c, v, after(c, run.i, X_PLACES), dt);
+    CgIf later = if_run(c, v, after(c, run.i, 2));
+    make_decays(c, v, after(c, run.i, 2));
+    cg_endif(c, &later);
+    make_m(c, &u, s);
+    put_dt(c, v, after(c, run.i, X_PLACES), dt);
+    ptx_wgmma_show(c);
+    cg_loop_end(c, &run);
+    ptx_barrier(c); /* the last run */
+}
+
+/* ---- a head's warps --------------------------------------------------------------------------- */
+
+/* All heads' warps copy C and B of a run. */
+static void
+stage_group(Cg *c, const Chunks *v, Val number)
+{
+    const PtxSsd *s = &v->g.s;
+    const Val before = cg_mul(c, v->g.number, cg_i64(c, GPU_WARPGROUP));
+    Chunks u = *v;
+    CgIf is = if_run(c, v, number);
+    enter_run(c, &u, number);
+    PtxStage both[] = {ptx_ssd_stage_group(c, s, s->C), ptx_ssd_stage_group(c, s, s->B)};
+    for (int i = 0; i < 2; i++) {
+        both[i].thread = cg_add(c, before, own_thread(c, v));
+        both[i].threads = (int64_t)v->heads * GPU_WARPGROUP;
+        both[i].run = u.g.run;
+        both[i].to = (PtxRows){i ? u.B : u.C, 0};
+        ptx_ssd_stage(c, &both[i]);
+    }
+    cg_endif(c, &is);
+}
+
+/* And each head's its x. */
+static void
+stage_x(Cg *c, const Chunks *v, Val number)
+{
+    Chunks u = *v;
+    CgIf is = if_run(c, v, number);
+    enter_run(c, &u, number);
+    PtxStage t = ptx_ssd_stage_x(c, &v->g.s, v->g.s.head, v->g.begin, PTX_GROUP_COLUMNS);
+    t.thread = own_thread(c, v);
+    t.threads = GPU_WARPGROUP;
+    t.run = u.g.run;
+    t.to = (PtxRows){u.x, 0};
+    ptx_ssd_stage(c, &t);
+    cg_endif(c, &is);
+}
+
+static void
+run_fed(Cg *c, Chunks *v)
+{
+    const int ahead = v->places - 1;
+    const CgOperand *rounded = rounded_output(v);
+    for (int i = 0; i < ahead; i++)
+        stage_group(c, v, after(c, v->g.from, i));
+    for (int i = 0; i < X_PLACES - 1; i++)
+        stage_x(c, v, after(c, v->g.from, i));
+    ptx_copy_commit(c);
+    ptx_groups_load(c, &v->g);
+    ptx_copy_wait(c, 0);
+    ptx_wgmma_show(c);
+    ptx_barrier(c);
+    CgLoop run = cg_loop(c, "run", v->g.from, v->g.to, 1);
+    ptx_barrier(c); /* M of this run is made, C and B of the next are there */
+    stage_group(c, v, after(c, run.i, ahead));
+    stage_x(c, v, after(c, run.i, X_PLACES - 1));
+    ptx_copy_commit(c);
+    enter_run(c, v, run.i);
+    go_through(c, v, rounded);
+    cg_loop_end(c, &run);
+    ptx_groups_store(c, &v->g);
+}
+
+/* ---- the kernel --------------------------------------------------------------------------------
+ */
+
+static void
+run_mode(Cg *c, Chunks *v)
+{
+    CgIf has = cg_if(c, cg_less(c, ptx_block(c, 0), cg_i64(c, blocks_of_segment(v))));
+    CgIf own = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, warps_of(v))));
+    place_warp(c, v);
+    CgIf some = cg_if(c, cg_less(c, v->g.from, v->g.to));
+    CgIf role = cg_if(c, cg_less(c, v->feeder, cg_i64(c, 0)));
+    if (v->heads > 1)
+        ptx_registers(c, REGISTERS, true);
+    run_fed(c, v);
+    cg_else(c, &role);
+    if (v->heads > 1)
+        ptx_registers(c, FEEDER_REGISTERS, false);
+    feed_all(c, v);
+    cg_endif(c, &role);
+    cg_endif(c, &some);
+    cg_endif(c, &own);
+    cg_endif(c, &has);
+}
+
+bool
+ptx_ssd_wgmma(Cg *c, PtxSsd *s)
+{
+    Chunks two = {.g.s = *s};
+    two.g.s.run = PTX_SSD_RUN;
+    if (s->states > PTX_GROUPS_MOST_STATES || !choose_sizes(c, &two, 2))
+        return false;
+    ptx_threads(s->k, (int64_t)warps_of(&two) * GPU_WARP);
+    ptx_resident(c, 1);
+    ptx_grid(s->k, 0, ABI_ONE, blocks_of_segment(&two), 1, 1);
+    ptx_grid(s->k, 1, ABI_SEGMENTS, 1, 1, 1);
+    two.shared = ptx_shared(c, s->k, all_bytes(&two));
+    run_mode(c, &two);
+    return true;
+}

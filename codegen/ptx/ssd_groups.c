@@ -1,0 +1,190 @@
+/* codegen/ptx/ssd_groups.c -- 64 columns of a head's state in the registers of four warps
+ * (codegen/ptx/ssd_wgmma.h). A lane's sums are those of ptx_mma_bf16 for rows 16 w + ... of warp w,
+ * and each 8 columns; here rows are columns p of the head, and columns states n. */
+#include "codegen/ptx/ssd_wgmma.h"
+
+enum { QUAD = 4, HALF = 8 };
+
+void
+ptx_groups_sizes(PtxGroups *g)
+{
+    g->parts = (g->s.head_dim + PTX_GROUP_COLUMNS - 1) / PTX_GROUP_COLUMNS;
+    g->n = round_up(g->s.states, PTX_SSD_TILE);
+}
+
+int64_t
+ptx_groups_bytes(int64_t columns)
+{
+    return (columns + PTX_GROUP_COLUMNS - 1) / PTX_GROUP_COLUMNS * PTX_SSD_ROWS_BYTES;
+}
+
+static int64_t
+sums_of(const PtxGroups *g)
+{
+    return g->n / 2;
+}
+
+void
+ptx_groups_open(Cg *c, PtxGroups *g, Val segment, Val head)
+{
+    const Val lane = ptx_lane(c);
+    const Val high = cg_mul(c, cg_div(c, lane, cg_i64(c, PTX_SSD_TILE)), cg_i64(c, HALF));
+    ptx_ssd_open(c, &g->s, segment, head);
+    g->line = cg_div(c, lane, cg_i64(c, QUAD));
+    g->place = cg_mul(c, LLVMBuildAnd(c->b, lane, cg_i64(c, QUAD - 1), ""), cg_i64(c, 2));
+    g->down = cg_add(c, LLVMBuildAnd(c->b, lane, cg_i64(c, HALF - 1), ""), high);
+    g->over = LLVMBuildAnd(c->b, lane, cg_i64(c, HALF), "");
+    g->from = cg_i64(c, 0);
+    g->to = ptx_ssd_runs(c, &g->s);
+}
+
+Val
+ptx_groups_column(Cg *c, const PtxGroups *g)
+{
+    const Val own = cg_mul(c, g->warp, cg_i64(c, PTX_SSD_TILE));
+    return cg_add(c, cg_add(c, g->begin, own), g->line);
+}
+
+void
+ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[2])
+{
+    const Val at = cg_at(c, array, DTYPE_f32, cg_add(c, cg_i64(c, token), g->place));
+    const Val both = ptx_load(c, at, DTYPE_f32, 2);
+    out[0] = cg_slice(c, both, 0, 1);
+    out[1] = cg_slice(c, both, 1, 1);
+}
+
+Val
+ptx_groups_low(Cg *c, Val pair)
+{
+    return cg_as_float(c, cg_shl(c, pair, 16));
+}
+
+Val
+ptx_groups_high(Cg *c, Val pair)
+{
+    return cg_as_float(c, cg_and(c, pair, 0xffff0000u));
+}
+
+/* ---- the state in memory ----------------------------------------------------------------------
+ */
+
+/* Row n and column p of sum i. */
+static void
+place_of(Cg *c, const PtxGroups *g, int64_t i, Val *n, Val *p)
+{
+    *n = cg_add(c, g->place, cg_i64(c, i / QUAD * HALF + i % 2));
+    *p = cg_add(c, ptx_groups_column(c, g), cg_i64(c, i / 2 % 2 * HALF));
+}
+
+/* i1: there is such a number. NULL: always. */
+static Val
+exists(Cg *c, const PtxGroups *g, Val n, Val p)
+{
+    const PtxSsd *s = &g->s;
+    const Val row = s->states == g->n ? NULL : cg_less(c, n, cg_i64(c, s->states));
+    const bool whole = s->head_dim % PTX_GROUP_COLUMNS == 0;
+    const Val col = whole ? NULL : cg_less(c, p, cg_i64(c, s->head_dim));
+    return row && col ? LLVMBuildAnd(c->b, row, col, "") : row ? row : col;
+}
+
+void
+ptx_groups_load(Cg *c, PtxGroups *g)
+{
+    const Val zero = cg_i64(c, 0);
+    for (int64_t i = 0; i < sums_of(g); i++) {
+        Val n, p;
+        place_of(c, g, i, &n, &p);
+        const Val is = exists(c, g, n, p);
+        const Val row = is ? LLVMBuildSelect(c->b, is, n, zero, "") : n;
+        const Val col = is ? LLVMBuildSelect(c->b, is, p, zero, "") : p;
+        const Val x = cg_vload(c, ptx_ssd_state_at(c, &g->s, row, col), g->s.stored, 1, NULL);
+        g->h[i] = cg_var(c, c->f32, NULL, "h");
+        cg_set(c, g->h[i], is ? LLVMBuildSelect(c->b, is, x, cg_f32(c, 0), "") : x);
+    }
+}
+
+void
+ptx_groups_store(Cg *c, const PtxGroups *g)
+{
+    for (int64_t i = 0; i < sums_of(g); i++) {
+        Val n, p;
+        place_of(c, g, i, &n, &p);
+        const Val is = exists(c, g, n, p);
+        CgIf some = {0};
+        if (is)
+            some = cg_if(c, is);
+        cg_vstore(c, ptx_ssd_state_at(c, &g->s, n, p), g->s.stored, cg_get(c, c->f32, g->h[i]), 1,
+                  NULL);
+        if (is)
+            cg_endif(c, &some);
+    }
+}
+
+/* ---- a run ------------------------------------------------------------------------------------
+ */
+
+void
+ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEPS][4])
+{
+    const PtxRows from = {rows, 0};
+    const Val own = cg_mul(c, g->warp, cg_i64(c, PTX_SSD_TILE));
+    for (int j = 0; j < PTX_GROUP_STEPS; j++) {
+        const Val token = cg_add(c, g->down, cg_i64(c, (int64_t)j * PTX_SSD_TILE));
+        const Val at = ptx_ssd_unit_at(c, &from, token, cg_add(c, own, g->over));
+        ptx_load_matrices(c, at, true, x[j]);
+    }
+}
+
+void
+ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
+                 Val out[PTX_GROUP_STEPS][4])
+{
+    for (int j = 0; j < PTX_GROUP_STEPS; j++)
+        for (int e = 0; e < 4; e++) {
+            Val weight[2];
+            ptx_groups_two_of(c, g, decay->weight, j * PTX_SSD_TILE + e / 2 * HALF, weight);
+            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_groups_low(c, x[j][e]), weight[0]),
+                                 cg_fmul(c, ptx_groups_high(c, x[j][e]), weight[1]));
+        }
+}
+
+void
+ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
+                  Val weighed[PTX_GROUP_STEPS][4])
+{
+    const int sums = (int)sums_of(g);
+    const Val last = cg_at(c, decay->enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
+    const Val kept = cg_vload(c, last, DTYPE_f32, 1, NULL);
+    const Val rows = ptx_wgmma_columns(c, B, cg_i64(c, 0), apart);
+    Val h[PTX_GROUPS_MOST_SUMS];
+    for (int i = 0; i < sums; i++)
+        h[i] = cg_fmul(c, kept, cg_get(c, c->f32, g->h[i]));
+    ptx_wgmma_begin(c);
+    for (int64_t j = 0; j < PTX_GROUP_STEPS; j++) {
+        const Val at = cg_i64(c, j * PTX_SSD_TILE * PTX_GROUP_COLUMNS * 2);
+        ptx_wgmma_bf16_by(c, h, sums, weighed[j], ptx_wgmma_further(c, rows, at), true);
+    }
+    ptx_wgmma_commit(c);
+    for (int i = 0; i < sums; i++)
+        cg_set(c, g->h[i], h[i]);
+}
+
+void
+ptx_groups_updated(Cg *c, PtxGroups *g)
+{
+    const int sums = (int)sums_of(g);
+    Val h[PTX_GROUPS_MOST_SUMS];
+    for (int i = 0; i < sums; i++)
+        h[i] = cg_get(c, c->f32, g->h[i]);
+    ptx_wgmma_end(c, 0, h, sums);
+    for (int i = 0; i < sums; i++)
+        cg_set(c, g->h[i], h[i]);
+    const Val rounds = ptx_ssd_rounds(c, &g->s, &g->run);
+    if (!rounds)
+        return;
+    CgIf chunk_ends = cg_if(c, rounds);
+    for (int i = 0; i < sums; i++)
+        cg_set(c, g->h[i], cg_round(c, cg_get(c, c->f32, g->h[i]), g->s.stored));
+    cg_endif(c, &chunk_ends);
+}

@@ -1,0 +1,60 @@
+/* codegen/ptx/ssd_wgmma.h -- private to codegen/ptx/: four warps that have 64 columns of a head's
+ * state, for the kernels that go through runs of tokens with it (ptx_ssd_wgmma.c,
+ * ptx_ssd_starts.c). */
+#ifndef SSMC_CODEGEN_PTX_SSD_WGMMA_H
+#define SSMC_CODEGEN_PTX_SSD_WGMMA_H
+
+#include "codegen/ptx/ssd.h"
+
+enum {
+    PTX_GROUP_WARPS = GPU_WARPGROUP / GPU_WARP,
+    PTX_GROUP_COLUMNS = 64,                                      /* of a head */
+    PTX_SSD_ROWS_BYTES = PTX_SSD_RUN * PTX_GROUP_COLUMNS * 2,    /* 64 columns of a run */
+    PTX_GROUPS_MOST_STATES = 128,                                /* N; of f32 in registers half */
+    PTX_GROUPS_MOST_SUMS = PTX_GROUPS_MOST_STATES / 2,
+};
+
+typedef struct {
+    PtxSsd s;
+    int64_t parts; /* of a head */
+    int64_t n;     /* states of the part that these warps have, up to whole tiles */
+    PtxRun run;
+    Val number;        /* of the head among the block's */
+    Val begin;         /* its column where the part begins */
+    Val warp;          /* of the four */
+    Val line, place;   /* l / 4 and 2 (l % 4) of lane l */
+    Val down, over;    /* row and column of the matrices that a lane gives the address of */
+    Val from, to;      /* runs of the segment that the block goes through */
+    Val h[PTX_GROUPS_MOST_SUMS]; /* variables: h^T, as sums of wgmma */
+} PtxGroups;
+
+/* parts and n, of the whole state. */
+void ptx_groups_sizes(PtxGroups *g);
+/* Bytes of `columns` of a run. */
+int64_t ptx_groups_bytes(int64_t columns);
+/* Lane, segment and head; number, begin and warp are set. All of the segment's runs. */
+void ptx_groups_open(Cg *c, PtxGroups *g, Val segment, Val head);
+/* The column of the head that this thread has in its first row of sums. */
+Val ptx_groups_column(Cg *c, const PtxGroups *g);
+/* Two f32 of an array: those of this thread's columns among 8 tokens. */
+void ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[2]);
+Val ptx_groups_low(Cg *c, Val pair);
+Val ptx_groups_high(Cg *c, Val pair);
+
+/* The state before the first run, and after the last. */
+void ptx_groups_load(Cg *c, PtxGroups *g);
+void ptx_groups_store(Cg *c, const PtxGroups *g);
+
+enum { PTX_GROUP_STEPS = PTX_SSD_RUN / PTX_SSD_TILE };
+/* x^T of the run, from rows of 64 columns, as left operands for each 16 tokens. */
+void ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEPS][4]);
+/* (weight x)^T. */
+void ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay,
+                      Val x[PTX_GROUP_STEPS][4], Val out[PTX_GROUP_STEPS][4]);
+/* h^T = exp(a_last) h^T + (weight x)^T B begins, a group of products; and is done. Rows of B, 64
+ * columns and the next 64 `apart` bytes behind. */
+void ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
+                       Val weighed[PTX_GROUP_STEPS][4]);
+void ptx_groups_updated(Cg *c, PtxGroups *g);
+
+#endif
