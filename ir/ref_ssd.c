@@ -173,6 +173,36 @@ ref_chunk_state(RefCall *c)
     }
 }
 
+/* The state before every L-th token, of a sequence that has more; rounded where ref_state_pass
+ * stores it. */
+void
+ref_ssd_starts(RefCall *c)
+{
+    enum { RUN = 64, LEAST = 2 };
+    const Dims d = dims_of(c);
+    const double *x = ref_in(c, 0), *dt = ref_in(c, 1); /* [T,H,P] [T,H] */
+    const double *A = ref_in(c, 2), *B = ref_in(c, 3);  /* [H] [T,G,N] */
+    const int64_t parts = node_int(c->node, ATTR_parts, LEAST), runs = (d.T + RUN - 1) / RUN;
+    const int64_t each = (runs + parts - 1) / parts, L = RUN * (each < LEAST ? LEAST : each);
+    const int64_t size = d.H * d.N * d.P;
+    double *starts = c->out[0].at; /* [2 parts,H,N,P] */
+    double *state = arena_array(c->scratch, (size_t)size, sizeof *state);
+    memcpy(state, ref_state(c, 4), (size_t)size * sizeof *state);
+    for (int64_t t = 0; t < d.T && d.T > L; t++) {
+        if (t % L == 0)
+            memcpy(starts + t / L * size, state, (size_t)size * sizeof *state);
+        for (int64_t h = 0; h < d.H; h++) {
+            const int64_t th = t * d.H + h, tg = t * d.G + group_of(&d, h);
+            const double decay = exp(log_decay(dt[th], A[h]));
+            for (int64_t i = h * d.N * d.P; i < (h + 1) * d.N * d.P; i++)
+                state[i] *= decay;
+            add_outer(&d, dt[th], B + tg * d.N, x + th * d.P, state + h * d.N * d.P);
+        }
+        for (int64_t i = 0; (t + 1) % d.Q == 0 && i < size; i++)
+            state[i] = ref_round(c->in[4].dtype, state[i]);
+    }
+}
+
 /* Step 3: h_(chunk+1) = exp(a_last) h_chunk + states_chunk; the result is the state that enters
  * each chunk, and the state operand goes from h_0 to what follows the last chunk. */
 void

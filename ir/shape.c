@@ -325,6 +325,46 @@ work_chunk_state(const Node *node, int64_t block)
     return (OpWork){.macs = state_macs(node)};
 }
 
+/* States before stretches of the tokens: f32 [2 parts,H,N,P]. */
+bool
+shape_ssd_starts(const Node *node, ShapeResult *r)
+{
+    enum { MOST_PARTS = 1 << 16 };
+    SsdSizes s;
+    const int64_t parts = node_int(node, ATTR_parts, 0);
+    if (!ssd_sizes(r, node, &s) || !want_tokens(r, node, 0, s.inner, s.inner_from) ||
+        !want_tokens(r, node, 1, s.heads, s.heads_from) ||
+        !want_vector(r, node, 2, s.heads, s.heads_from) ||
+        !want_tokens(r, node, 3, s.shared, s.shared_from))
+        return false;
+    if (parts < 2 || parts > MOST_PARTS)
+        return broken(r, -1, "parts=%lld, expected 2 to %d", (long long)parts, MOST_PARTS);
+    const int64_t state[] = {s.heads, s.state, s.head_dim};
+    const int64_t dims[] = {2 * parts, s.heads, s.state, s.head_dim};
+    return want_state(r, node, 4, 3, state, "the state is [heads,state,head_dim]") &&
+           result(r, type_const(DTYPE_f32, 4, dims));
+}
+
+OpWork
+work_ssd_starts(const Node *node, int64_t block)
+{
+    (void)block;
+    return (OpWork){.macs = state_macs(node)};
+}
+
+/* What ssd_starts gives, or nothing. */
+static bool
+want_starts(ShapeResult *r, const Node *node, int slot, const int64_t dims[3])
+{
+    const Type *t = slot < node->nin && node->in[slot] ? operand(node, slot) : NULL;
+    if (!t)
+        return true;
+    const int64_t all[] = {t->shape.dim[0].n, dims[0], dims[1], dims[2]};
+    const Type wanted = type_const(DTYPE_f32, 4, all);
+    return (t->shape.rank == 4 && type_equal(t, &wanted)) ||
+           unlike(r, node, slot, "f32[2 parts,H,N,P]", "states of stretches of the tokens");
+}
+
 bool
 shape_state_pass(const Node *node, ShapeResult *r)
 {
@@ -334,7 +374,8 @@ shape_state_pass(const Node *node, ShapeResult *r)
         return unlike(r, node, 0, "f32[ceil(T/chunk),H,N,P]", "one state for each chunk");
     const int64_t dims[] = {t->shape.dim[1].n, t->shape.dim[2].n, t->shape.dim[3].n};
     return want_tokens(r, node, 1, dims[0], "one column for each head of operand 1") &&
-           want_state(r, node, 2, 3, dims, "the state of one chunk of operand 1") && result(r, *t);
+           want_state(r, node, 2, 3, dims, "the state of one chunk of operand 1") &&
+           want_starts(r, node, 3, dims) && result(r, *t);
 }
 
 bool

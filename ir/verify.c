@@ -287,15 +287,20 @@ check_uses(Verify *c)
 {
     const Graph *g = c->g;
     int *uses = arena_array(c->scratch, (size_t)g->nvalue_ids, sizeof *uses);
+    int *reads = arena_array(c->scratch, (size_t)g->nvalue_ids, sizeof *reads); /* by flag R */
     for (const Node *node = g->first; node; node = node->next)
         for (int i = 0; i < node->nin; i++)
-            if (node->in[i])
+            if (node->in[i]) {
                 uses[node->in[i]->id]++;
-    for (int i = 0; i < g->nstates; i++)
-        if (uses[g->states[i]->id] != 1)
+                reads[node->in[i]->id] += op_has_flag(node->op, 'R');
+            }
+    for (int i = 0; i < g->nstates; i++) {
+        const int id = g->states[i]->id, owners = uses[id] - reads[id];
+        if (owners != 1)
             verify_fault(c, NULL, g->states[i]->loc,
                          "state `%s` is used by %d ops, expected exactly one", g->states[i]->name,
-                         uses[g->states[i]->id]);
+                         owners);
+    }
     for (int i = 0; i < g->noutputs; i++)
         uses[g->outputs[i]->id]++;
     for (int id = 0; id < g->nvalue_ids; id++) {

@@ -43,6 +43,12 @@ void forward_outputs(const Forward *f);              /* gives the graph its outp
 const char *fuse_name(Graph *g, Node *const *nodes, int count, const Node *anchor);
 void fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count);
 
+/* ---- query.c ------------------------------------------------------------------------------- */
+
+/* Whether the machine is a GPU that multiplies chunks by products of four warps, in whose registers
+ * the state of `ssd` has room. */
+bool ssd_fits_groups(const Machine *machine, const Node *ssd);
+
 /* ---- panel.c: panels of packed weights ----------------------------------------------------- */
 
 typedef struct {

@@ -46,8 +46,33 @@ lower_op(Graph *g, Node *ssd, int64_t chunk, Op op, int nin, Value *const *in)
     return graph_build(g, ssd, op, nin, in, &attrs, NULL, ssd->loc);
 }
 
+/* What lets a GPU make parts of few sequences side by side, where heads alone do not fill it: a
+ * block has two of them. */
 static Value *
-lower_one(Graph *g, Node *ssd, bool windows)
+lower_starts(Graph *g, Node *ssd, const PassCtx *cx, int64_t q, Value *A)
+{
+    enum { RUN = 64, HEADS = 2 };
+    const int64_t heads = node_int(ssd, ATTR_heads, 1);
+    const int64_t parts = cx->machine->gpu.units / (heads < HEADS ? 1 : heads / HEADS);
+    const bool runs = q == CHUNK_ALL || q % RUN == 0;
+    const bool bf16 = strcmp(node_word(ssd, ATTR_dot, "f32"), "bf16") == 0;
+    if (!ssd_fits_groups(cx->machine, ssd) || !bf16 || !runs || parts < 2 || !graph_has_runs(g))
+        return NULL;
+    AttrList attrs = {0};
+    const AttrId taken[] = {ATTR_heads, ATTR_head_dim, ATTR_groups, ATTR_state, ATTR_dot};
+    for (size_t i = 0; i < COUNT_OF(taken); i++) {
+        const Attr *attr = attrs_find(&ssd->attrs, taken[i]);
+        if (attr)
+            attrs_set(g->arena, &attrs, *attr);
+    }
+    attrs_set(g->arena, &attrs, attr_int(ATTR_chunk, q));
+    attrs_set(g->arena, &attrs, attr_int(ATTR_parts, parts));
+    Value *in[] = {ssd->in[SSD_X], ssd->in[SSD_DT], A, ssd->in[SSD_B], ssd->in[SSD_STATE]};
+    return graph_build(g, ssd, OP_ssd_starts, COUNT_OF(in), in, &attrs, NULL, ssd->loc);
+}
+
+static Value *
+lower_one(Graph *g, Node *ssd, const PassCtx *cx, bool windows)
 {
     const char *form = node_word(ssd, ATTR_form, "recurrent");
     const int64_t said = node_int(ssd, ATTR_chunk, CHUNK_ALL), q = said > 0 ? said : CHUNK_ALL;
@@ -64,7 +89,8 @@ lower_one(Graph *g, Node *ssd, bool windows)
     Value *cb = lower_op(g, ssd, q, OP_chunk_cb, 2, (Value *[]){C, B});    /* [T,G,Q] */
     Value *added =
         lower_op(g, ssd, q, OP_chunk_state, 4, (Value *[]){B, x, dt, a}); /* [T/Q,H,N,P] */
-    Value *entering = lower_op(g, ssd, q, OP_state_pass, 3, (Value *[]){added, a, in[SSD_STATE]});
+    Value *states[] = {added, a, in[SSD_STATE], lower_starts(g, ssd, cx, q, A)};
+    Value *entering = lower_op(g, ssd, q, OP_state_pass, states[3] ? 4 : 3, states);
     return lower_op(g, ssd, q, OP_chunk_out, 7, (Value *[]){cb, a, dt, x, C, entering, in[SSD_D]});
 }
 
@@ -79,7 +105,7 @@ pass_lower_ssd(Graph *g, PassCtx *cx)
         forward_operands(&forward, n);
         if (n->op != OP_ssd)
             continue;
-        forward_put(&forward, n->out[0], lower_one(g, n, windows));
+        forward_put(&forward, n->out[0], lower_one(g, n, cx, windows));
         changed = true;
     }
     forward_outputs(&forward);

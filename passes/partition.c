@@ -134,11 +134,8 @@ partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
 static bool
 partition_groups(const PassCtx *cx, const Graph *g, Kernel *k)
 {
-    enum { CAPABILITY = 90, MOST_STATES = 128 };
-    const Gpu *gpu = &cx->machine->gpu;
     if (!k->anchor || !node_flag(k->anchor, 'S') || attrs_find(&k->attrs, ATTR_unit) ||
-        gpu->capability < CAPABILITY || !partition_chunks(true, g, k) ||
-        node_int(k->anchor, ATTR_state, 1) > MOST_STATES)
+        !partition_chunks(true, g, k) || !ssd_fits_groups(cx->machine, k->anchor))
         return false;
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
     return true;

@@ -104,3 +104,10 @@ value_as(Graph *g, Node *before, Value *v, Dtype to)
     attrs_set(g->arena, &attrs, attr_word(ATTR_to, dtype_info[to].name));
     return graph_build(g, before, OP_cast, 1, &v, &attrs, NULL, before->loc);
 }
+
+bool
+ssd_fits_groups(const Machine *machine, const Node *ssd)
+{
+    enum { CAPABILITY = 90, MOST_STATES = 128 };
+    return machine->gpu.capability >= CAPABILITY && node_int(ssd, ATTR_state, 1) <= MOST_STATES;
+}

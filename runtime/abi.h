@@ -88,12 +88,13 @@ typedef enum { ABI_DEVICES(ABI_DEVICE_ID) ABI_DEVICE_COUNT } AbiDevice;
 typedef enum { ABI_ONE, ABI_TOKENS, ABI_PICKED, ABI_SEGMENTS } AbiCount;
 
 /* How many blocks of threads a launch has along one direction: those that `each` parts of each of
- * `of` things fill when a block takes `per` parts; and that `times`. */
+ * `of` things fill when a block takes `per` parts; and that `times`, and `more`. */
 #define ABI_EXTENT_FIELDS(FIELD, ARRAY)                                                            \
     FIELD(AbiCount, i32, of, "what is counted: 1, AbiCall.rows, .picked or .nseg")                 \
     FIELD(int32_t, i32, times, "at least 1")                                                       \
     FIELD(int64_t, i64, each, "parts of one of them, at least 1")                                  \
-    FIELD(int64_t, i64, per, "parts of a block, at least 1")
+    FIELD(int64_t, i64, per, "parts of a block, at least 1")                                       \
+    FIELD(int64_t, i64, more, "blocks, however many things there are, unless there are none")
 typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
 
 /* A kernel of a device, as it is launched. Its arguments are the addresses of the step's operands
@@ -112,7 +113,7 @@ abi_blocks(const AbiExtent *e, const AbiCall *call)
                       : e->of == ABI_PICKED   ? call->picked
                       : e->of == ABI_SEGMENTS ? call->nseg
                                               : 1;
-    return (n * e->each + e->per - 1) / e->per * e->times;
+    return n == 0 ? 0 : (n * e->each + e->per - 1) / e->per * e->times + e->more;
 }
 
 /* pieces 0: run by one thread, as part 0 of 1; 1: each thread its own part; more: a thread that has
@@ -292,7 +293,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 7 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 8 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

@@ -77,6 +77,12 @@ ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int
         (AbiExtent){.of = of, .times = (int32_t)times, .each = each, .per = per};
 }
 
+void
+ptx_grid_more(CgKernel *k, int direction, int64_t more)
+{
+    k->launch.grid[direction].more = more;
+}
+
 AbiCount
 ptx_count(const Value *v, int64_t *each)
 {
@@ -763,10 +769,10 @@ ptx_sites_end(Cg *c, PtxSites *s)
     cg_endif(c, &s->branch);
 }
 
-/* Segments lie in the order of their rows: the last that begins at `row` or before, by halving what
- * it may be as often as its number has bits. */
-Val
-ptx_segment_of(Cg *c, CgKernel *k, Val row)
+/* Segments lie in the order of their rows: the last that begins at `at` or before, by halving what
+ * it may be as often as its number has bits. each: NULL, or as ptx_segment_of_part counts. */
+static Val
+find_segment(Cg *c, CgKernel *k, Val at, Val each)
 {
     const Val low = cg_var(c, c->i64, cg_i64(c, 0), "low");
     const Val high = cg_var(c, c->i64, cg_call_field(c, k, CALL_nseg), "high");
@@ -777,10 +783,23 @@ ptx_segment_of(Cg *c, CgKernel *k, Val row)
     CgLoop loop = cg_loop(c, "halve", cg_i64(c, 0), cg_sub(c, cg_i64(c, BITS), zeros), 1);
     const Val a = cg_get(c, c->i64, low), b = cg_get(c, c->i64, high);
     const Val middle = cg_div(c, cg_add(c, a, b), cg_i64(c, 2));
-    const Val begins = cg_segment(c, k, middle).row;
-    const Val after = cg_less(c, row, begins); /* so it is before the middle one */
+    const Val row = cg_segment(c, k, middle).row;
+    const Val begins = each ? cg_add(c, cg_div(c, row, each), middle) : row;
+    const Val after = cg_less(c, at, begins); /* so it is before the middle one */
     cg_set(c, low, LLVMBuildSelect(c->b, after, a, middle, ""));
     cg_set(c, high, LLVMBuildSelect(c->b, after, middle, b, ""));
     cg_loop_end(c, &loop);
     return cg_get(c, c->i64, low);
+}
+
+Val
+ptx_segment_of(Cg *c, CgKernel *k, Val row)
+{
+    return find_segment(c, k, row, NULL);
+}
+
+Val
+ptx_segment_of_part(Cg *c, CgKernel *k, Val number, Val each)
+{
+    return find_segment(c, k, number, each);
 }

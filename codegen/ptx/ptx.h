@@ -22,6 +22,8 @@ void ptx_resident(Cg *c, int blocks);
 void ptx_registers(Cg *c, int count, bool more);
 /* Blocks in direction 0, 1 or 2: AbiExtent. A direction of which nothing is said has one. */
 void ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int64_t times);
+/* So many blocks more than counted. */
+void ptx_grid_more(CgKernel *k, int direction, int64_t more);
 /* What counts the rows of v, and how many rows each counted thing has: T, R, T*k or a constant. */
 AbiCount ptx_count(const Value *v, int64_t *each);
 
@@ -131,6 +133,9 @@ void ptx_sites_end(Cg *c, PtxSites *s);
 
 /* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */
 Val ptx_segment_of(Cg *c, CgKernel *k, Val row);
+/* The same of a part's number, where part i of segment s, whose first row is r, has number
+ * floor(r / each) + s + i. */
+Val ptx_segment_of_part(Cg *c, CgKernel *k, Val number, Val each);
 
 /* ---- emitters: one for each anchor, as in cg.h -------------------------------------------------
  */
@@ -142,6 +147,7 @@ CgEmitter ptx_linear;           /* ptx_linear.c */
 CgEmitter ptx_conv1d;           /* ptx_conv.c */
 CgEmitter ptx_ssd_scan;         /* ptx_scan.c */
 CgEmitter ptx_ssd_chunked;      /* ptx_ssd.c: flag S */
+CgEmitter ptx_ssd_starts;       /* ptx_ssd_starts.c */
 CgEmitter ptx_selective_scan;   /* ptx_selective.c */
 CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
 CgEmitter ptx_concat;           /* ptx_concat.c */

@@ -30,8 +30,10 @@
 enum { QUAD = 4, HALF = 8, ROWS = PTX_SSD_ROWS_BYTES, X_PLACES = 3, M_PLACES = 2 };
 enum { MOST_PLACES = 4, LEAST_PLACES = 3 };
 enum { SUMS = PTX_SSD_RUN / 2, STEPS = PTX_SSD_RUN / PTX_SSD_TILE, MOST_HEADS = 2 };
-/* Of a thread, where two heads have 64 K of them. */
+/* Of a thread, where two heads have 64 K of them: as many as all had at first. */
 enum { REGISTERS = 192, FEEDER_REGISTERS = 120 };
+_Static_assert(2 * REGISTERS + FEEDER_REGISTERS <= 3 * (65536 / (3 * GPU_WARPGROUP) / 8 * 8),
+               "a thread that waits for registers waits for ever");
 
 typedef struct {
     PtxGroups g;
@@ -44,6 +46,9 @@ typedef struct {
     PtxDecay decay;  /* of this thread's head */
     Val decays;      /* of the block's */
     Val feeder;      /* this warp's number among them */
+    int64_t stretches; /* 0: segments are not cut */
+    Val all;           /* runs of the segment */
+    Val is_cut, entry; /* i1: it is, and where the state before the stretch is */
 } Chunks;
 
 /* ---- sizes ------------------------------------------------------------------------------------
@@ -96,6 +101,28 @@ in_turn(Cg *c, Val base, Val number, int places, int64_t bytes)
     return cg_offset(c, base, cg_mul(c, turn, cg_i64(c, bytes)));
 }
 
+/* The block's segment, and of its runs those that it goes through: all, or a stretch. */
+static void
+place_part(Cg *c, Chunks *v)
+{
+    const Val block = ptx_block(c, 1), head = cg_add(c, v->first, v->g.number);
+    if (!v->stretches) {
+        ptx_groups_open(c, &v->g, block, head);
+        return;
+    }
+    const Val runs = ptx_ssd_stretch(c, v->g.s.k, v->stretches);
+    const Val tokens = cg_mul(c, runs, cg_i64(c, PTX_SSD_RUN));
+    const Val segment = ptx_segment_of_part(c, v->g.s.k, block, tokens);
+    ptx_groups_open(c, &v->g, segment, head);
+    const CgSeg *seg = &v->g.s.seg;
+    const Val number = cg_sub(c, block, cg_add(c, cg_div(c, seg->row, tokens), segment));
+    v->all = v->g.to;
+    v->g.from = cg_mul(c, number, runs);
+    v->g.to = cg_min(c, v->all, cg_add(c, v->g.from, runs));
+    v->entry = cg_add(c, ptx_ssd_entry(c, seg, runs), number);
+    v->is_cut = cg_less(c, runs, v->all);
+}
+
 /* What the block and this warp have. */
 static void
 place_warp(Cg *c, Chunks *v)
@@ -110,7 +137,7 @@ place_warp(Cg *c, Chunks *v)
     v->g.number = LLVMBuildSelect(c->b, feeds, number, near, "");
     v->g.begin = cg_mul(c, cg_sub(c, block, cg_mul(c, line, parts)), cg_i64(c, PTX_GROUP_COLUMNS));
     v->g.warp = LLVMBuildURem(c->b, warp, group, "");
-    ptx_groups_open(c, &v->g, ptx_block(c, 1), cg_add(c, v->first, v->g.number));
+    place_part(c, v);
 }
 
 /* Run `number` of the segment is what v is about from here on. */
@@ -560,6 +587,33 @@ stage_x(Cg *c, const Chunks *v, Val number)
 }
 
 static void
+load_state(Cg *c, Chunks *v)
+{
+    ptx_groups_open_state(c, &v->g);
+    if (!v->stretches) {
+        ptx_groups_load(c, &v->g, NULL);
+        return;
+    }
+    CgIf cut = cg_if(c, v->is_cut);
+    ptx_groups_load(c, &v->g, v->entry);
+    cg_else(c, &cut);
+    ptx_groups_load(c, &v->g, NULL);
+    cg_endif(c, &cut);
+}
+
+/* The last stretch's is the sequence's. */
+static void
+store_state(Cg *c, const Chunks *v)
+{
+    CgIf last = {0};
+    if (v->stretches)
+        last = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, v->g.to, v->all, ""));
+    ptx_groups_store(c, &v->g, NULL);
+    if (v->stretches)
+        cg_endif(c, &last);
+}
+
+static void
 run_fed(Cg *c, Chunks *v)
 {
     const int ahead = v->places - 1;
@@ -569,7 +623,7 @@ run_fed(Cg *c, Chunks *v)
     for (int i = 0; i < X_PLACES - 1; i++)
         stage_x(c, v, after(c, v->g.from, i));
     ptx_copy_commit(c);
-    ptx_groups_load(c, &v->g);
+    load_state(c, v);
     ptx_copy_wait(c, 0);
     ptx_wgmma_show(c);
     ptx_barrier(c);
@@ -581,17 +635,19 @@ run_fed(Cg *c, Chunks *v)
     enter_run(c, v, run.i);
     go_through(c, v, rounded);
     cg_loop_end(c, &run);
-    ptx_groups_store(c, &v->g);
+    store_state(c, v);
 }
 
 /* ---- the kernel --------------------------------------------------------------------------------
  */
 
+/* One mode, by the blocks that it has. */
 static void
 run_mode(Cg *c, Chunks *v)
 {
+    const int threads = warps_of(v);
     CgIf has = cg_if(c, cg_less(c, ptx_block(c, 0), cg_i64(c, blocks_of_segment(v))));
-    CgIf own = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, warps_of(v))));
+    CgIf own = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, threads)));
     place_warp(c, v);
     CgIf some = cg_if(c, cg_less(c, v->g.from, v->g.to));
     CgIf role = cg_if(c, cg_less(c, v->feeder, cg_i64(c, 0)));
@@ -611,15 +667,17 @@ run_mode(Cg *c, Chunks *v)
 bool
 ptx_ssd_wgmma(Cg *c, PtxSsd *s)
 {
-    Chunks two = {.g.s = *s};
-    two.g.s.run = PTX_SSD_RUN;
-    if (s->states > PTX_GROUPS_MOST_STATES || !choose_sizes(c, &two, 2))
+    Chunks v = {.g.s = *s};
+    v.g.s.run = PTX_SSD_RUN;
+    v.stretches = s->starts ? s->starts->type.shape.dim[0].n / 2 : 0;
+    if (s->states > PTX_GROUPS_MOST_STATES || !choose_sizes(c, &v, MOST_HEADS))
         return false;
-    ptx_threads(s->k, (int64_t)warps_of(&two) * GPU_WARP);
+    ptx_threads(s->k, (int64_t)warps_of(&v) * GPU_WARP);
     ptx_resident(c, 1);
-    ptx_grid(s->k, 0, ABI_ONE, blocks_of_segment(&two), 1, 1);
+    ptx_grid(s->k, 0, ABI_ONE, blocks_of_segment(&v), 1, 1);
     ptx_grid(s->k, 1, ABI_SEGMENTS, 1, 1, 1);
-    two.shared = ptx_shared(c, s->k, all_bytes(&two));
-    run_mode(c, &two);
+    ptx_grid_more(s->k, 1, v.stretches);
+    v.shared = ptx_shared(c, s->k, all_bytes(&v));
+    run_mode(c, &v);
     return true;
 }

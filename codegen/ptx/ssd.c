@@ -23,6 +23,7 @@ bind_node(PtxSsd *s, const Node *n)
         s->B = n->in[1];
     } else if (n->op == OP_state_pass) {
         s->state = n->in[2];
+        s->starts = n->nin > 3 ? n->in[3] : NULL;
     } else if (n->op == OP_chunk_out) {
         s->dt = n->in[2];
         s->x = n->in[3];
@@ -138,6 +139,34 @@ ptx_ssd_rounds(Cg *c, const PtxSsd *s, const PtxRun *run)
         return cg_less(c, cg_sub(c, s->seg.len, cg_i64(c, 1)), done);
     const Val left = LLVMBuildURem(c->b, done, cg_i64(c, s->chunk), "");
     return LLVMBuildICmp(c->b, LLVMIntEQ, left, cg_i64(c, 0), "");
+}
+
+/* ---- stretches --------------------------------------------------------------------------------
+ */
+
+Val
+ptx_ssd_stretch(Cg *c, CgKernel *k, int64_t parts)
+{
+    enum { LEAST = 2, NOT_CUT = 1 << 30 };
+    const Val nseg = cg_call_field(c, k, CALL_nseg);
+    const Val runs = cg_div_up(c, k->tokens, cg_i64(c, PTX_SSD_RUN));
+    const Val each = cg_max(c, cg_i64(c, LEAST), cg_div_up(c, runs, cg_i64(c, parts)));
+    return LLVMBuildSelect(c->b, cg_less(c, nseg, cg_i64(c, parts)), each, cg_i64(c, NOT_CUT), "");
+}
+
+Val
+ptx_ssd_entry(Cg *c, const CgSeg *seg, Val stretch)
+{
+    return cg_div(c, seg->row, cg_mul(c, stretch, cg_i64(c, PTX_SSD_RUN / 2)));
+}
+
+Val
+ptx_ssd_start_at(Cg *c, const PtxSsd *s, Val entry, Val n, Val p)
+{
+    const CgOperand *o = cg_operand(s->k, s->starts);
+    const Val number = cg_add(c, cg_mul(c, entry, cg_i64(c, s->heads)), s->head);
+    const Val row = cg_add(c, cg_mul(c, number, cg_i64(c, s->states)), n);
+    return cg_element(c, o->base, DTYPE_f32, row, s->head_dim, p);
 }
 
 /* ---- decay -----------------------------------------------------------------------------------

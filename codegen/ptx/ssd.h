@@ -26,7 +26,7 @@ enum { PTX_SSD_TILE = 16, PTX_SSD_UNIT = 8 };
 
 typedef struct {
     CgKernel *k;
-    const Value *x, *dt, *A, *B, *C, *D, *state, *y;
+    const Value *x, *dt, *A, *B, *C, *D, *state, *starts, *y; /* D and starts: NULL, or there */
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
     int64_t chunk; /* a stored state is rounded where one ends; CHUNK_ALL: where a segment does */
     Dtype stored;  /* the state in memory */
@@ -54,6 +54,14 @@ Val ptx_ssd_runs(Cg *c, const PtxSsd *s);
 PtxRun ptx_ssd_run(Cg *c, const PtxSsd *s, Val number);
 /* i1: a state that is stored in fewer bits is rounded after this run. NULL: never. */
 Val ptx_ssd_rounds(Cg *c, const PtxSsd *s, const PtxRun *run);
+
+/* How ssd_starts cuts a pass (its row in ir/ops.def): runs of a stretch. Where there are at least
+ * `parts` segments they are not cut: more than any segment has. */
+Val ptx_ssd_stretch(Cg *c, CgKernel *k, int64_t parts);
+/* The first entry of a segment that is cut. */
+Val ptx_ssd_entry(Cg *c, const CgSeg *seg, Val stretch);
+/* Row n, column p of the head's state in entry `entry` of starts, which is f32. */
+Val ptx_ssd_start_at(Cg *c, const PtxSsd *s, Val entry, Val n, Val p);
 
 int64_t ptx_ssd_decay_bytes(const PtxSsd *s); /* of shared memory */
 PtxDecay ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared);

@@ -34,7 +34,7 @@ ptx_groups_open(Cg *c, PtxGroups *g, Val segment, Val head)
     g->place = cg_mul(c, LLVMBuildAnd(c->b, lane, cg_i64(c, QUAD - 1), ""), cg_i64(c, 2));
     g->down = cg_add(c, LLVMBuildAnd(c->b, lane, cg_i64(c, HALF - 1), ""), high);
     g->over = LLVMBuildAnd(c->b, lane, cg_i64(c, HALF), "");
-    g->from = cg_i64(c, 0);
+    g->state = g->from = cg_i64(c, 0);
     g->to = ptx_ssd_runs(c, &g->s);
 }
 
@@ -69,54 +69,68 @@ ptx_groups_high(Cg *c, Val pair)
 /* ---- the state in memory ----------------------------------------------------------------------
  */
 
-/* Row n and column p of sum i. */
-static void
-place_of(Cg *c, const PtxGroups *g, int64_t i, Val *n, Val *p)
-{
-    *n = cg_add(c, g->place, cg_i64(c, i / QUAD * HALF + i % 2));
-    *p = cg_add(c, ptx_groups_column(c, g), cg_i64(c, i / 2 % 2 * HALF));
-}
+/* Row n and column p of sum i; i1: there is such a number, NULL: always. */
+typedef struct {
+    Val n, p, exists;
+} SumPlace;
 
-/* i1: there is such a number. NULL: always. */
-static Val
-exists(Cg *c, const PtxGroups *g, Val n, Val p)
+static SumPlace
+place_of(Cg *c, const PtxGroups *g, int64_t i)
 {
     const PtxSsd *s = &g->s;
-    const Val row = s->states == g->n ? NULL : cg_less(c, n, cg_i64(c, s->states));
+    const Val in_part = cg_add(c, g->place, cg_i64(c, i / QUAD * HALF + i % 2));
+    const Val n = cg_add(c, g->state, in_part);
+    const Val p = cg_add(c, ptx_groups_column(c, g), cg_i64(c, i / 2 % 2 * HALF));
+    const Val row = s->states % g->n == 0 ? NULL : cg_less(c, n, cg_i64(c, s->states));
     const bool whole = s->head_dim % PTX_GROUP_COLUMNS == 0;
     const Val col = whole ? NULL : cg_less(c, p, cg_i64(c, s->head_dim));
-    return row && col ? LLVMBuildAnd(c->b, row, col, "") : row ? row : col;
+    return (SumPlace){n, p, row && col ? LLVMBuildAnd(c->b, row, col, "") : row ? row : col};
+}
+
+static Val
+address_of(Cg *c, const PtxGroups *g, Val entry, Val n, Val p)
+{
+    return entry ? ptx_ssd_start_at(c, &g->s, entry, n, p) : ptx_ssd_state_at(c, &g->s, n, p);
+}
+
+static Dtype
+dtype_of(const PtxGroups *g, Val entry)
+{
+    return entry ? DTYPE_f32 : g->s.stored;
 }
 
 void
-ptx_groups_load(Cg *c, PtxGroups *g)
+ptx_groups_open_state(Cg *c, PtxGroups *g)
+{
+    for (int64_t i = 0; i < sums_of(g); i++)
+        g->h[i] = cg_var(c, c->f32, NULL, "h");
+}
+
+void
+ptx_groups_load(Cg *c, const PtxGroups *g, Val entry)
 {
     const Val zero = cg_i64(c, 0);
     for (int64_t i = 0; i < sums_of(g); i++) {
-        Val n, p;
-        place_of(c, g, i, &n, &p);
-        const Val is = exists(c, g, n, p);
-        const Val row = is ? LLVMBuildSelect(c->b, is, n, zero, "") : n;
-        const Val col = is ? LLVMBuildSelect(c->b, is, p, zero, "") : p;
-        const Val x = cg_vload(c, ptx_ssd_state_at(c, &g->s, row, col), g->s.stored, 1, NULL);
-        g->h[i] = cg_var(c, c->f32, NULL, "h");
+        const SumPlace at = place_of(c, g, i);
+        const Val is = at.exists;
+        const Val n = is ? LLVMBuildSelect(c->b, is, at.n, zero, "") : at.n;
+        const Val p = is ? LLVMBuildSelect(c->b, is, at.p, zero, "") : at.p;
+        const Val x = cg_vload(c, address_of(c, g, entry, n, p), dtype_of(g, entry), 1, NULL);
         cg_set(c, g->h[i], is ? LLVMBuildSelect(c->b, is, x, cg_f32(c, 0), "") : x);
     }
 }
 
 void
-ptx_groups_store(Cg *c, const PtxGroups *g)
+ptx_groups_store(Cg *c, const PtxGroups *g, Val entry)
 {
     for (int64_t i = 0; i < sums_of(g); i++) {
-        Val n, p;
-        place_of(c, g, i, &n, &p);
-        const Val is = exists(c, g, n, p);
+        const SumPlace at = place_of(c, g, i);
         CgIf some = {0};
-        if (is)
-            some = cg_if(c, is);
-        cg_vstore(c, ptx_ssd_state_at(c, &g->s, n, p), g->s.stored, cg_get(c, c->f32, g->h[i]), 1,
-                  NULL);
-        if (is)
+        if (at.exists)
+            some = cg_if(c, at.exists);
+        cg_vstore(c, address_of(c, g, entry, at.n, at.p), dtype_of(g, entry),
+                  cg_get(c, c->f32, g->h[i]), 1, NULL);
+        if (at.exists)
             cg_endif(c, &some);
     }
 }

@@ -17,7 +17,8 @@ enum {
 typedef struct {
     PtxSsd s;
     int64_t parts; /* of a head */
-    int64_t n;     /* states of the part that these warps have, up to whole tiles */
+    int64_t n;     /* states that these warps have, up to whole tiles */
+    Val state;     /* the first of them */
     PtxRun run;
     Val number;        /* of the head among the block's */
     Val begin;         /* its column where the part begins */
@@ -41,9 +42,10 @@ void ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[
 Val ptx_groups_low(Cg *c, Val pair);
 Val ptx_groups_high(Cg *c, Val pair);
 
-/* The state before the first run, and after the last. */
-void ptx_groups_load(Cg *c, PtxGroups *g);
-void ptx_groups_store(Cg *c, const PtxGroups *g);
+/* The state in memory: the sequence's own, or entry `entry` of ptx_ssd_start_at. NULL: its own. */
+void ptx_groups_open_state(Cg *c, PtxGroups *g);
+void ptx_groups_load(Cg *c, const PtxGroups *g, Val entry);
+void ptx_groups_store(Cg *c, const PtxGroups *g, Val entry);
 
 enum { PTX_GROUP_STEPS = PTX_SSD_RUN / PTX_SSD_TILE };
 /* x^T of the run, from rows of 64 columns, as left operands for each 16 tokens. */

@@ -172,13 +172,13 @@ gpu_head(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
     head(operand, b->at[1], b->at[0] * LOGITS_EACH, (b->at[0] + 1) * LOGITS_EACH);
 }
 
-#define ONE {ABI_ONE, 1, 1, 1}
+#define ONE {ABI_ONE, 1, 1, 1, 0}
 
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH}, ONE, ONE},                     32, 0     },
-    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH}, {ABI_SEGMENTS, 1, 1, 1}, ONE}, 64, 100000},
-    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1}, ONE, ONE},                           32, 0     },
-    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH}, {ABI_PICKED, 1, 1, 1}, ONE},    32, 0     },
+    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0     },
+    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE}, 64, 100000},
+    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                           32, 0     },
+    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},    32, 0     },
 };
 static const char image[] = ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
                             ".entry keep_rows\n.entry head_rows\n";

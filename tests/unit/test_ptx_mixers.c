@@ -37,13 +37,19 @@ check(KernelRun *run, double most, const char *what)
 
 /* The first lines of a graph whose kernels read columns of `all`, rows of a table. */
 static void
-begin_text(StrBuf *sb, int width, const char *phase)
+begin_text_of(StrBuf *sb, int tokens, int width, const char *phase)
 {
     sb_printf(
         sb,
         "graph \"t\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n input pick: i32[R]\n"
         " weight table: f32[%d,%d] tensor=\"table\"\n",
-        ROWS, ROWS, phase, ROWS, width);
+        tokens, tokens, phase, ROWS, width);
+}
+
+static void
+begin_text(StrBuf *sb, int width, const char *phase)
+{
+    begin_text_of(sb, ROWS, width, phase);
 }
 
 static const char *
@@ -115,8 +121,9 @@ typedef struct {
     double most;
 } Ssd;
 
+/* starts: what state_pass reads of ssd_starts, or nothing. */
 static void
-put_ssd(StrBuf *sb, const Ssd *z)
+put_ssd(StrBuf *sb, const Ssd *z, const char *starts)
 {
     char dims[96], chunk[32];
     snprintf(dims, sizeof dims, "groups=%d, heads=%d, head_dim=%d, state=%d", z->G, z->H, z->P,
@@ -130,30 +137,37 @@ put_ssd(StrBuf *sb, const Ssd *z)
               "  a = chunk_decay(dt, A) {%s}\n"
               "  cb = chunk_cb(C, B) {groups=%d, state=%d, %s, dot=%s}\n"
               "  add = chunk_state(B, x, dt, a) {%s, %s, dot=%s}\n"
-              "  enter = state_pass(add, a, s) {%s}\n"
+              "  enter = state_pass(add, a, s%s) {%s}\n"
               "  y = chunk_out(cb, a, dt, x, C, enter, D) {%s, %s, dot=%s}\n",
-              chunk, z->G, z->N, chunk, z->dot, dims, chunk, z->dot, chunk, dims, chunk, z->dot);
+              chunk, z->G, z->N, chunk, z->dot, dims, chunk, z->dot, starts, chunk, dims, chunk,
+              z->dot);
 }
 
 /* dt of the table's columns, and A, are the case's. Rows are a multiple of 16 bytes apart in bf16.
  */
 static KernelRun *
-open_ssd_by(const char *unit, const Ssd *z, const char *after, const char *y, const char *stored,
-            const char *cpu)
+open_ssd_by(const char *unit, int tokens, int parts, const Ssd *z, const char *after, const char *y,
+            const char *stored, const char *cpu)
 {
     const int inner = z->H * z->P, bc = z->G * z->N, used = 2 * inner + 2 * bc + z->H;
     const int width = used / 8 * 8 + 8;
     StrBuf sb = {0};
-    begin_text(&sb, width, "");
+    char starts[256] = "";
+    if (parts)
+        snprintf(starts, sizeof starts,
+                 " kernel starts { starts = ssd_starts(x, dt, A, B, s) {heads=%d, head_dim=%d, "
+                 "groups=%d, state=%d, parts=%d, chunk=%d, dot=bf16} }\n",
+                 z->H, z->P, z->G, z->N, parts, z->Q);
+    begin_text_of(&sb, tokens, width, "");
     sb_printf(&sb,
               " weight A: f32[%d] tensor=\"A\"\n weight D: f32[%d] tensor=\"D\"\n"
               " state s: %s[%d,%d,%d]\n kernel rows { e = embed(ids, table)\n"
               "  all = cast(e) {to=%s} }\n x, z, B, C, dt, no = split(all) {sizes=[%d, %d, %d, %d, "
               "%d, %d]}\n"
-              " kernel ssd %s {\n",
+              "%s kernel ssd %s {\n",
               z->H, z->H, z->state, z->H, z->N, z->P, stored, inner, inner, bc, bc, z->H,
-              width - used, unit);
-    put_ssd(&sb, z);
+              width - used, starts, unit);
+    put_ssd(&sb, z, *starts ? ", starts" : "");
     sb_printf(&sb, "%s }\n", after);
     KernelRun *run = kernel_run_open(end_text(&sb, y), cpu);
     sb_free(&sb);
@@ -171,7 +185,7 @@ open_ssd_by(const char *unit, const Ssd *z, const char *after, const char *y, co
 static KernelRun *
 open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, const char *cpu)
 {
-    return open_ssd_by("", z, after, y, stored, cpu);
+    return open_ssd_by("", ROWS, 0, z, after, y, stored, cpu);
 }
 
 static void
@@ -265,9 +279,46 @@ Test(ptx_mixers, ssd_by_warpgroups)
         const Ssd *z = &cases[i].z;
         char what[96];
         snprintf(what, sizeof what, "P=%d N=%d Q=%d dt=%g A=%g", z->P, z->N, z->Q, z->dt, z->A);
-        check(open_ssd_by("{unit=matrix}", z, cases[i].after, cases[i].y, cases[i].rows,
+        check(open_ssd_by("{unit=matrix}", ROWS, 0, z, cases[i].after, cases[i].y, cases[i].rows,
                           "native@model"),
               z->most, what);
+    }
+}
+
+/* However a sequence is cut into stretches that are made side by side: the same bits. */
+Test(ptx_mixers, stretches_give_the_same_bits)
+{
+    enum { TOKENS = 700, PARTS = 4 };
+    static const Ssd cases[] = {
+        {2, 16, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32",  0},
+        {2, 72, 72, 2, 64, 0.1, 0.09, -1, "bf16", "bf16", 0},
+    };
+    static const int64_t lens[][3] = {
+        {TOKENS, 0,   0  },
+        {130,    70,  500},
+        {1,      690, 9  }
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        KernelRun *whole =
+            open_ssd_by("{unit=matrix}", TOKENS, 0, &cases[i], ROUNDED, "bf16", "native@model");
+        KernelRun *cut =
+            open_ssd_by("{unit=matrix}", TOKENS, PARTS, &cases[i], ROUNDED, "bf16", "native@model");
+        for (size_t l = 0; l < COUNT_OF(lens); l++) {
+            RunCall call = {.vocab = ROWS, .parts = 1};
+            for (int s = 0; s < 3 && lens[l][s]; s++, call.nseg++) {
+                call.len[s] = lens[l][s];
+                call.slot[s] = s;
+            }
+            int64_t count = 0;
+            for (int64_t t = 0; t < TOKENS; t++)
+                kernel_run_ids(whole)[t] = kernel_run_ids(cut)[t] = (int32_t)(t * 37 % ROWS);
+            const float *expected = kernel_run_code(whole, &call, &count);
+            const float *got = kernel_run_code(cut, &call, &count);
+            cr_expect(memcmp(expected, got, (size_t)count * sizeof *got) == 0,
+                      "case %d, lengths %d", (int)i, (int)l);
+        }
+        kernel_run_close(whole);
+        kernel_run_close(cut);
     }
 }
 

@@ -1,0 +1,229 @@
+/* codegen/ptx/ptx_ssd_starts.c -- the states from which stretches of a sequence go on, before all of
+ * them are made side by side (ptx_ssd_wgmma.c); by wgmma, of a GPU of capability 9.0.
+ *
+ * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
+ * order as there. One run after the other: so it is all about how soon the next can begin. A block
+ * has 64 columns of a head and up to 64 states, in four warps; four more are feeders. Runs come in
+ * sets of four, one barrier a set: while a set is gone through, each feeder makes the decays of one
+ * run of the set after the next, whose x and B are on their way.
+ *
+ * Predicted: a run is 128 cycles of products and some 200 of waiting for them, scaling and weighing;
+ * 0.2 us a run, 25 us for 8192 tokens of one sequence whatever there are of heads. */
+#include "codegen/ptx/ssd_wgmma.h"
+
+#include <string.h>
+
+/* SETS: of runs in shared memory; RUNS: of a set, one for each feeder. */
+enum { SETS = 3, RUNS = PTX_GROUP_WARPS, WARPS = 2 * PTX_GROUP_WARPS, ROWS = PTX_SSD_ROWS_BYTES };
+enum { RUN_BYTES = 2 * ROWS }; /* of x and B */
+
+typedef struct {
+    PtxGroups g;
+    int64_t parts;  /* stretches of a pass */
+    int64_t pieces; /* of the states, each of g.n */
+    Val shared;
+    Val stretch; /* runs */
+    Val entry;   /* of the segment's first stretch */
+    Val thread;  /* of its four warps */
+} Starts;
+
+static bool
+bind_operands(CgKernel *k, PtxSsd *s, Diag *diag)
+{
+    const Node *n = k->kernel->anchor;
+    *s = (PtxSsd){.k = k,
+                  .x = n->in[0],
+                  .dt = n->in[1],
+                  .A = n->in[2],
+                  .B = n->in[3],
+                  .state = n->in[4],
+                  .starts = n->out[0],
+                  .heads = node_int(n, ATTR_heads, 1),
+                  .head_dim = node_int(n, ATTR_head_dim, 1),
+                  .groups = node_int(n, ATTR_groups, 1),
+                  .states = node_int(n, ATTR_state, 1),
+                  .chunk = node_int(n, ATTR_chunk, CHUNK_ALL),
+                  .stored = n->in[4]->type.dtype,
+                  .run = PTX_SSD_RUN,
+                  .coarse = true};
+    const bool runs = s->chunk == CHUNK_ALL || s->chunk % PTX_SSD_RUN == 0;
+    if (runs && s->states <= PTX_GROUPS_MOST_STATES &&
+        strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0)
+        return true;
+    diag_error(diag, n->loc,
+               "a GPU makes ssd_starts of chunks of whole runs of %d tokens, at most %d states and "
+               "dot=bf16",
+               PTX_SSD_RUN, PTX_GROUPS_MOST_STATES);
+    return false;
+}
+
+static int64_t
+all_bytes(const Starts *v)
+{
+    return (int64_t)SETS * RUNS * (RUN_BYTES + ptx_ssd_decay_bytes(&v->g.s));
+}
+
+/* ---- places ----------------------------------------------------------------------------------- */
+
+static Val
+place_of(Cg *c, Val run)
+{
+    return LLVMBuildURem(c->b, run, cg_i64(c, (int64_t)SETS * RUNS), "");
+}
+
+static Val
+x_of(Cg *c, const Starts *v, Val run)
+{
+    return cg_offset(c, v->shared, cg_mul(c, place_of(c, run), cg_i64(c, RUN_BYTES)));
+}
+
+static PtxDecay
+decay_of(Cg *c, const Starts *v, Val run)
+{
+    const Val first = cg_offset(c, v->shared, cg_i64(c, (int64_t)SETS * RUNS * RUN_BYTES));
+    const Val before = cg_mul(c, place_of(c, run), cg_i64(c, ptx_ssd_decay_bytes(&v->g.s)));
+    return ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, first, before));
+}
+
+/* What the block and this warp have, and how far it goes: to where the last stretch begins. */
+static void
+place_warp(Cg *c, Starts *v)
+{
+    const Val block = ptx_block(c, 0), pieces = cg_i64(c, v->pieces);
+    const Val column = cg_div(c, block, pieces), parts = cg_i64(c, v->g.parts);
+    const Val head = cg_div(c, column, parts);
+    const Val piece = cg_sub(c, block, cg_mul(c, column, pieces));
+    v->g.begin = cg_mul(c, cg_sub(c, column, cg_mul(c, head, parts)),
+                        cg_i64(c, PTX_GROUP_COLUMNS));
+    v->g.warp = LLVMBuildURem(c->b, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS), "");
+    v->thread = cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, GPU_WARP)), ptx_lane(c));
+    ptx_groups_open(c, &v->g, ptx_block(c, 1), head);
+    v->g.state = cg_mul(c, piece, cg_i64(c, v->g.n));
+    v->stretch = ptx_ssd_stretch(c, v->g.s.k, v->parts);
+    v->entry = ptx_ssd_entry(c, &v->g.s.seg, v->stretch);
+    const Val last = cg_div(c, cg_sub(c, v->g.to, cg_i64(c, 1)), v->stretch);
+    v->g.to = cg_mul(c, last, v->stretch);
+}
+
+/* ---- the feeders ------------------------------------------------------------------------------ */
+
+static void
+stage_one(Cg *c, const Starts *v, Val run)
+{
+    const PtxSsd *s = &v->g.s;
+    const Val x = x_of(c, v, run);
+    PtxStage both[] = {ptx_ssd_stage_x(c, s, s->head, v->g.begin, PTX_GROUP_COLUMNS),
+                       ptx_ssd_stage_group(c, s, s->B)};
+    both[1].begin = v->g.state;
+    both[1].columns = v->g.n;
+    both[1].whole = s->states % v->g.n == 0;
+    for (int i = 0; i < 2; i++) {
+        both[i].thread = v->thread;
+        both[i].threads = GPU_WARPGROUP;
+        both[i].run = ptx_ssd_run(c, s, run);
+        both[i].to = (PtxRows){i ? cg_offset(c, x, cg_i64(c, ROWS)) : x, 0};
+        ptx_ssd_stage(c, &both[i]);
+    }
+}
+
+/* A set of runs, as many of them as there are. */
+static void
+feed_set(Cg *c, const Starts *v, Val first)
+{
+    const PtxSsd *s = &v->g.s;
+    Val dt[PTX_SSD_LANE_TOKENS];
+    const Val own = cg_add(c, first, v->g.warp), last = cg_sub(c, v->g.to, cg_i64(c, 1));
+    const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
+    ptx_ssd_load_dt(c, s, &run, dt);
+    for (int i = 0; i < RUNS; i++) {
+        const Val number = cg_add(c, first, cg_i64(c, i));
+        CgIf is = cg_if(c, cg_less(c, number, v->g.to));
+        stage_one(c, v, number);
+        cg_endif(c, &is);
+    }
+    ptx_copy_commit(c);
+    const PtxDecay to = decay_of(c, v, own);
+    ptx_ssd_make_decay(c, s, &run, &to, dt);
+}
+
+static void
+feed_all(Cg *c, const Starts *v)
+{
+    feed_set(c, v, cg_i64(c, 0));
+    feed_set(c, v, cg_i64(c, RUNS));
+    ptx_copy_wait(c, 1);
+    ptx_wgmma_show(c);
+    CgLoop set = cg_loop(c, "feed", cg_i64(c, 0), v->g.to, RUNS);
+    ptx_barrier(c);
+    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2 * RUNS)));
+    ptx_copy_wait(c, 1);
+    ptx_wgmma_show(c);
+    cg_loop_end(c, &set);
+}
+
+/* ---- the state -------------------------------------------------------------------------------- */
+
+/* Where a stretch begins. */
+static void
+store_if_begins(Cg *c, const Starts *v, Val run)
+{
+    const Val number = cg_div(c, run, v->stretch);
+    const Val begins = LLVMBuildICmp(c->b, LLVMIntEQ, cg_mul(c, number, v->stretch), run, "");
+    CgIf stretch = cg_if(c, begins);
+    ptx_groups_store(c, &v->g, cg_add(c, v->entry, number));
+    cg_endif(c, &stretch);
+}
+
+static void
+go_through(Cg *c, Starts *v, Val run)
+{
+    Val x[PTX_GROUP_STEPS][4], weighed[PTX_GROUP_STEPS][4];
+    const PtxDecay decay = decay_of(c, v, run);
+    const Val rows = x_of(c, v, run), B = cg_offset(c, rows, cg_i64(c, ROWS));
+    v->g.run = ptx_ssd_run(c, &v->g.s, run);
+    ptx_groups_load_x(c, &v->g, rows, x);
+    ptx_groups_weigh(c, &v->g, &decay, x, weighed);
+    ptx_groups_update(c, &v->g, &decay, B, ROWS, weighed);
+    ptx_groups_updated(c, &v->g);
+}
+
+static void
+run_fed(Cg *c, Starts *v)
+{
+    ptx_groups_open_state(c, &v->g);
+    ptx_groups_load(c, &v->g, NULL);
+    CgLoop set = cg_loop(c, "set", cg_i64(c, 0), v->g.to, RUNS);
+    ptx_barrier(c);
+    const Val end = cg_min(c, v->g.to, cg_add(c, set.i, cg_i64(c, RUNS)));
+    CgLoop run = cg_loop(c, "run", set.i, end, 1);
+    store_if_begins(c, v, run.i);
+    go_through(c, v, run.i);
+    cg_loop_end(c, &run);
+    cg_loop_end(c, &set);
+    store_if_begins(c, v, v->g.to);
+}
+
+bool
+ptx_ssd_starts(Cg *c, CgKernel *k, Diag *diag)
+{
+    enum { MOST_STATES = PTX_GROUP_COLUMNS };
+    Starts v = {.parts = node_int(k->kernel->anchor, ATTR_parts, 2)};
+    if (!bind_operands(k, &v.g.s, diag))
+        return false;
+    ptx_groups_sizes(&v.g);
+    v.pieces = (v.g.n + MOST_STATES - 1) / MOST_STATES;
+    v.g.n = round_up((v.g.n + v.pieces - 1) / v.pieces, PTX_SSD_TILE);
+    ptx_threads(k, (int64_t)WARPS * GPU_WARP);
+    ptx_grid(k, 0, ABI_ONE, v.g.s.heads * v.g.parts * v.pieces, 1, 1);
+    ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
+    v.shared = ptx_shared(c, k, all_bytes(&v));
+    place_warp(c, &v);
+    CgIf is_cut = cg_if(c, cg_less(c, cg_i64(c, 0), v.g.to));
+    CgIf role = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS)));
+    run_fed(c, &v);
+    cg_else(c, &role);
+    feed_all(c, &v);
+    cg_endif(c, &role);
+    cg_endif(c, &is_cut);
+    return true;
+}
