@@ -345,13 +345,6 @@ shape_ssd_starts(const Node *node, ShapeResult *r)
            result(r, type_const(DTYPE_f32, 4, dims));
 }
 
-OpWork
-work_ssd_starts(const Node *node, int64_t block)
-{
-    (void)block;
-    return (OpWork){.macs = state_macs(node)};
-}
-
 /* What ssd_starts gives, or nothing. */
 static bool
 want_starts(ShapeResult *r, const Node *node, int slot, const int64_t dims[3])
