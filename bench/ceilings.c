@@ -255,10 +255,29 @@ bench_probes_close(BenchProbes *p)
 
 /* ---- by type ------------------------------------------------------------------------------- */
 
+static BenchSample
+stated(double rate)
+{
+    return (BenchSample){.median = rate, .best = rate};
+}
+
+BenchCeilings
+bench_stated(const Machine *m)
+{
+    return (BenchCeilings){
+        .f32 = stated(m->gpu.f32_gflops),
+        .matrix_bf16 = stated(m->gpu.bf16_gflops),
+        .read = stated(m->gpu.memory_gbs),
+        .update = stated(m->gpu.memory_gbs),
+    };
+}
+
 /* Where nothing multiplies pairs of bf16, they are widened. */
 CgProbeId
 bench_dot(const Machine *m, Dtype dtype)
 {
+    if (m->gpu.kind != GPU_none)
+        return dtype == DTYPE_bf16 ? PROBE_matrix_bf16 : PROBE_f32;
     if (dtype == DTYPE_u8)
         return m->matrix.i8 && !m->matrix.model ? PROBE_matrix_i8 : PROBE_i8;
     if (dtype != DTYPE_bf16)

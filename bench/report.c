@@ -4,6 +4,18 @@
 #include "bench/bench.h"
 #include "bench/json.h"
 
+const char *
+bench_device_name(Arena *arena, const Machine *m)
+{
+    RtGpu gpu;
+    if (m->gpu.kind == GPU_none)
+        return m->cpu;
+    if (m->gpu.model)
+        return arena_printf(arena, "the model of a GPU, as %s", m->gpu.name);
+    return rt_gpu_look(&gpu) ? arena_printf(arena, "%s, code of %s", gpu.name, m->gpu.name)
+                             : m->gpu.name;
+}
+
 /* ---- text ---------------------------------------------------------------------------------- */
 
 static void

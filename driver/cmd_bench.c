@@ -126,6 +126,9 @@ cmd_bench(Options *o)
     BenchRun run = {0};
     if (!wanted_parse(o, &wanted))
         return EXIT_BAD_INPUT;
+    if (opt_given(o, OPT_bench_attend) ||
+        (on_device(o) && (opt_given(o, OPT_bench_ssd) || opt_given(o, OPT_bench_scan))))
+        return bench_mixers(o);
     if (opt_given(o, OPT_bench_ssd))
         return bench_ssd_forms(o);
     if (opt_given(o, OPT_bench_scan))

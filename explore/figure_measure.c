@@ -87,7 +87,7 @@ measure_lengths(Figure *f, FigureForm form, int64_t state, const int64_t *tokens
             p->why_not = "one run would take more than five minutes";
             continue;
         }
-        const ssmc_status rs = bench_mixer_time(&run, tokens[i], &p->time);
+        const ssmc_status rs = bench_mixer_time(&run, tokens[i], 1, &p->time);
         status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(&quiet, rs);
     }
     bench_mixer_close(&job, &run);

@@ -330,6 +330,15 @@ Test(bench, kernels_are_told_by_their_ops)
     free(path);
 }
 
+static int
+rows_of(const char *out, const char *begin)
+{
+    int n = 0;
+    for (const char *at = out; (at = strstr(at, begin)); at++)
+        n++;
+    return n;
+}
+
 /* Every length takes time, a single token's too. */
 Test(bench, a_recurrence_by_itself)
 {
@@ -338,6 +347,42 @@ Test(bench, a_recurrence_by_itself)
     cr_assert_eq(r.status, 0, "%s", r.err);
     cr_expect(!strstr(r.out, " 0.0 ") && !strstr(r.out, "inf"), "%s", r.out);
     command_free(&r);
+}
+
+/* Whatever mixes tokens, in each type, by length and batch: a row each, on a device and here. */
+Test(bench, mixers_by_themselves)
+{
+    static const char *const heads[] = {"ssd H=2 P=8 N=4 G=1,", "selective_scan H=16 P=1 N=4,",
+                                        "attention H=2 P=8,"};
+    CommandResult r = command_run(ARGS("bench", "--ssd", "2,8,4,1", "--scan", "16,4", "--attend",
+                                       "2,8", "--device", "model", "--prefill", "24,48", "--batch",
+                                       "1,3", "--repeats", "1", "--threads", "1"),
+                                  NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    for (size_t i = 0; i < COUNT_OF(heads); i++)
+        cr_expect(strstr(r.out, heads[i]), "%s in %s", heads[i], r.out);
+    cr_expect_eq(rows_of(r.out, "\n  bf16       24      3       8"), 3, "%s", r.out);
+    cr_expect_eq(rows_of(r.out, "\n  f32        48      1      48"), 3, "%s", r.out);
+    cr_expect_eq(rows_of(r.out, "\n  bf16") + rows_of(r.out, "\n  f32 "), 3 * 8, "%s", r.out);
+    cr_expect(!strstr(r.out, "inf") && !strstr(r.out, "nan"), "%s", r.out);
+    command_free(&r);
+    r = command_run(ARGS("bench", "--attend", "2,8", "--prefill", "24", "--repeats", "1", "--dtype",
+                         "f32", "--threads", "1"),
+                    NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect_eq(rows_of(r.out, "\n  f32        24      1      24"), 1, "%s", r.out);
+    cr_expect_eq(rows_of(r.out, "\n  bf16"), 0, "only what was asked for: %s", r.out);
+    command_free(&r);
+}
+
+Test(bench, a_gpu_has_stated_rates)
+{
+    Machine m;
+    cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, "sm_90a"));
+    const BenchCeilings c = bench_stated(&m);
+    cr_expect(c.update.best > 0 && c.f32.best > 0 && c.matrix_bf16.best > c.f32.best);
+    cr_expect_eq(bench_dot(&m, DTYPE_bf16), PROBE_matrix_bf16);
+    cr_expect_eq(bench_dot(&m, DTYPE_f32), PROBE_f32);
 }
 
 /* ---- traces --------------------------------------------------------------------------------- */

@@ -1110,3 +1110,22 @@ Test(cuda, broken_programs_are_refused)
     l = launches[3], l.grid[2].times = 65536;
     broken_launch(l, "a launch has an impossible grid (3)");
 }
+
+/* A pass may have more rows than a grid has blocks in its second direction, but not more segments.
+ */
+Test(cuda, passes_of_many_rows)
+{
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiEntry many[RT_COUNT(entries)];
+    AbiLaunch list[RT_COUNT(launches)];
+    ssmc_program *p = NULL;
+    memcpy(many, entries, sizeof entries);
+    memcpy(list, launches, sizeof launches);
+    many[0].block = 1 << 20;
+    list[3].grid[1] = (AbiExtent){.of = ABI_SEGMENTS, .times = 1, .each = 1, .per = 1};
+    abi.entries = many, abi.launches = list;
+    OK(rt_program_wrap(&abi, &p));
+    rt_program_free(p);
+    list[3].grid[1].of = ABI_TOKENS;
+    broken(&abi, "a launch has an impossible grid (3)");
+}
