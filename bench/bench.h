@@ -20,9 +20,10 @@ BenchQuantiles bench_quantiles(double *value, int count);
 BenchSample bench_times(double *seconds, int count); /* both sort what they are given */
 BenchSample bench_rates(double *rate, int count);
 
-/* ---- the machine (ceilings.c) -------------------------------------------------------------- */
+/* ---- the machine (meter.c) -------------------------------------------------------------- */
 
-/* By number of threads at work at once. GB are 10^9 bytes; zero: not there, or not to be measured.
+/* Of what runs the layers: a CPU by number of threads at work at once, or a GPU. GB are 10^9 bytes;
+ * zero: not there, or not to be measured.
  */
 typedef struct {
     int threads;
@@ -41,11 +42,10 @@ BenchProbes *bench_probes_open(Arena *arena, const Machine *machine, int threads
 void bench_probes_close(BenchProbes *probes);
 const char *bench_probe_doc(const BenchProbes *probes, CgProbeId id);
 const char *bench_probe_matrix(const BenchProbes *probes); /* the unit's name; NULL: none */
+const char *bench_probe_what(const BenchProbes *probes);   /* a GPU, in words; NULL: this CPU */
 /* The probe of the fastest unit of `machine` that multiplies operands of that type. */
 CgProbeId bench_dot(const Machine *machine, Dtype dtype);
 const BenchSample *bench_ceiling_of(const BenchCeilings *ceilings, CgProbeId arithmetic);
-/* Those of the machine's GPU as gpus.def states them. */
-BenchCeilings bench_stated(const Machine *machine);
 /* All ceilings, about a second. */
 BenchCeilings bench_ceilings(BenchProbes *probes, int threads);
 /* One more measurement of the buffer by a way of walking, some 10 ms: GB/s. */

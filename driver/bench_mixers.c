@@ -118,20 +118,19 @@ least(const IntList *list)
 
 /* ---- measuring ----------------------------------------------------------------------------- */
 
-/* What the floor is taken by: measured of the CPU, stated of a GPU. */
-static bool
-ceilings_of(Arena *arena, const Job *job, BenchCeilings *out, const char **why)
+/* Measured once, of the device that the first job is for. */
+static int
+ceilings_of(Arena *arena, const Job *job, BenchCeilings *out)
 {
-    if (job->machine.gpu.kind != GPU_none) {
-        *out = bench_stated(&job->machine);
-        return true;
-    }
-    BenchProbes *probes = bench_probes_open(arena, &job->machine, job->threads, why);
+    const char *why = NULL;
+    if (out->threads > 0)
+        return EXIT_DONE;
+    BenchProbes *probes = bench_probes_open(arena, &job->machine, job->threads, &why);
     if (!probes)
-        return false;
+        return fault(EXIT_FAILED, "%s", why);
     *out = bench_ceilings(probes, job->threads);
     bench_probes_close(probes);
-    return true;
+    return EXIT_DONE;
 }
 
 static void
@@ -167,25 +166,24 @@ put_point(const Job *job, BenchMixerRun *run, const BenchCeilings *c, int64_t to
 }
 
 static int
-put_format(const Options *o, const BenchMixer *size, const Wanted *w, int f)
+put_format(const Options *o, const BenchMixer *size, const Wanted *w, int f,
+           BenchCeilings *ceilings)
 {
     enum { SECONDS_A_POINT = 4 };
     Job job = {0};
     Settings settings;
     BenchMixerRun run = {.repeats = (int)o->value[OPT_repeats].i, .seconds = SECONDS_A_POINT};
-    BenchCeilings ceilings;
-    const char *why = NULL;
     int status = settings_of(o, opt_info[kinds[size->kind].option].name, &settings);
     settings.format = w->formats[f];
     if (status == EXIT_DONE)
         status = bench_mixer_open(&job, o->arena, &settings, size, &run);
-    if (status == EXIT_DONE && !ceilings_of(o->arena, &job, &ceilings, &why))
-        status = fault(EXIT_FAILED, "%s", why);
+    if (status == EXIT_DONE)
+        status = ceilings_of(o->arena, &job, ceilings);
     if (status == EXIT_DONE && f == 0)
-        put_head(&job, size, &ceilings);
+        put_head(&job, size, ceilings);
     for (int t = 0; t < w->tokens.count; t++)
         for (int b = 0; b < w->batch.count && status == EXIT_DONE; b++)
-            status = put_point(&job, &run, &ceilings, w->tokens.n[t], (int)w->batch.n[b]);
+            status = put_point(&job, &run, ceilings, w->tokens.n[t], (int)w->batch.n[b]);
     bench_mixer_close(&job, &run);
     return status;
 }
@@ -194,6 +192,7 @@ int
 bench_mixers(const Options *o)
 {
     Wanted w;
+    BenchCeilings ceilings = {0};
     int status = EXIT_DONE;
     if (!wanted_parse(o, &w))
         return EXIT_BAD_INPUT;
@@ -207,7 +206,7 @@ bench_mixers(const Options *o)
         size.room = size.block / least(&w.batch);
         size.sequences = list_most(&w.batch);
         for (int f = 0; f < w.nformats && status == EXIT_DONE; f++)
-            status = put_format(o, &size, &w, f);
+            status = put_format(o, &size, &w, f, &ceilings);
     }
     return status;
 }

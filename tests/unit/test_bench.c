@@ -375,14 +375,66 @@ Test(bench, mixers_by_themselves)
     command_free(&r);
 }
 
-Test(bench, a_gpu_has_stated_rates)
+/* The model of a GPU is held against what gpus.def says of the GPU. */
+Test(bench, a_model_of_a_gpu_has_stated_ceilings)
 {
+    Arena *arena = arena_new();
     Machine m;
+    const char *why = NULL;
+    cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, "model"));
+    BenchProbes *probes = bench_probes_open(arena, &m, 1, &why);
+    cr_assert_not_null(probes, "%s", why);
+    const BenchCeilings c = bench_ceilings(probes, 1);
+    cr_expect_eq(c.f32.best, m.gpu.f32_gflops);
+    cr_expect_eq(c.matrix_bf16.best, m.gpu.bf16_gflops);
+    cr_expect_eq(c.update.best, m.gpu.memory_gbs);
+    cr_expect_eq(bench_probe_arithmetic(probes, bench_dot(&m, DTYPE_bf16), 1), m.gpu.bf16_gflops);
+    cr_expect_eq(bench_probe_memory(probes, c.read_by, 1), m.gpu.memory_gbs);
+    bench_probes_close(probes);
+    arena_free(arena);
+}
+
+/* Those of a GPU are measured through the driver; here by one that runs nothing. */
+Test(bench, a_gpu_is_probed_through_its_driver)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const char *why = NULL;
+    setenv("SSMC_CUDA_LIBRARY", SSMC_CUDA_MODEL, 1);
+    setenv("SSMC_CUDA_MODEL_IDLE", "1", 1);
     cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, "sm_90a"));
-    const BenchCeilings c = bench_stated(&m);
-    cr_expect(c.update.best > 0 && c.f32.best > 0 && c.matrix_bf16.best > c.f32.best);
-    cr_expect_eq(bench_dot(&m, DTYPE_bf16), PROBE_matrix_bf16);
-    cr_expect_eq(bench_dot(&m, DTYPE_f32), PROBE_f32);
+    BenchProbes *probes = bench_probes_open(arena, &m, 1, &why);
+    cr_assert_not_null(probes, "%s", why);
+    cr_expect_str_eq(bench_probe_what(probes), "Model GPU, code of sm_90a");
+    const BenchCeilings c = bench_ceilings(probes, 1);
+    cr_expect(c.f32.best > 0 && c.matrix_bf16.best > 0 && c.read.best > 0 && c.update.best > 0);
+    cr_expect_eq(bench_probe_arithmetic(probes, PROBE_i8, 1), 0, "a GPU has no such probe");
+    bench_probes_close(probes);
+    arena_free(arena);
+}
+
+/* Each kind of GPU has code of its own for the tensor cores. */
+Test(bench, probes_of_a_gpu)
+{
+    static const struct {
+        const char *name, *has, *has_not;
+    } kinds[] = {
+        {"sm_80",  "mma.sync.aligned.m16n8k16", "wgmma"   },
+        {"sm_90a", "wgmma.mma_async",           "mma.sync"},
+    };
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        Arena *arena = arena_new();
+        Machine m;
+        CgProbe probe[PROBE_COUNT];
+        cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, kinds[i].name));
+        const AbiProgram *abi = cg_gpu_probes(arena, &m, probe);
+        cr_expect(strstr(abi->image, kinds[i].has), "%s", kinds[i].name);
+        cr_expect(!strstr(abi->image, kinds[i].has_not), "%s", kinds[i].name);
+        cr_expect_eq(probe[PROBE_update].work, 2 * probe[PROBE_read].work);
+        for (int id = 0; id < PROBE_COUNT; id++)
+            cr_expect_eq(probe[id].work > 0, abi->steps[id].operands == 2, "%d", id);
+        arena_free(arena);
+    }
 }
 
 /* ---- traces --------------------------------------------------------------------------------- */

@@ -1034,6 +1034,14 @@ Test(cuda, info_names_the_gpu)
     cr_expect(strstr(r.out, "gpu      Model GPU (sm_90), 7 multiprocessors, 1024 MiB, driver of "
                             "CUDA 12.4\n"),
               "%s", r.out);
+    cr_expect(strstr(r.err, "the GPU is not measured: kernel probe_"), "%s", r.err);
+    command_free(&r);
+    const char *const idle[] = {"/usr/bin/env", library, "SSMC_CUDA_MODEL_IDLE=1",
+                                SSMC_BINARY,    "info",  NULL};
+    r = command_run(idle, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, "ceilings of Model GPU, code of sm_90a:\n"), "%s", r.out);
+    cr_expect(strstr(r.out, "  tensor cores bf16 "), "%s", r.out);
     command_free(&r);
 }
 
