@@ -102,12 +102,16 @@ gpu_close(BenchProbes *probes)
     p->device->close(p->image);
 }
 
-/* Two of 512 MiB, or of what there is memory for. */
+/* Two of 512 MiB, or of what there is memory for beside a model. */
 static ssmc_status
-take_buffers(GpuProbes *p)
+take_buffers(GpuProbes *p, size_t memory)
 {
+    const size_t most = (size_t)512 * MIB, least = (size_t)16 * MIB;
     ssmc_status status = SSMC_OK;
-    for (p->bytes = (size_t)512 * MIB; p->bytes >= (size_t)16 * MIB; p->bytes /= 2) {
+    p->bytes = most;
+    while (p->bytes > memory / 16 && p->bytes > least)
+        p->bytes /= 2;
+    for (; p->bytes >= least; p->bytes /= 2) {
         status = p->device->alloc(p->image, p->bytes, "measuring it", &p->half[0]);
         if (status == SSMC_OK)
             status = p->device->alloc(p->image, p->bytes, "measuring it", &p->half[1]);
@@ -132,9 +136,10 @@ gpu_open(Arena *arena, const Machine *machine, int threads, const char **why)
     ssmc_status status = p->device->open(p->abi, &p->image);
     if (status == SSMC_OK)
         status = p->device->begin(p->image, &p->queue);
-    if (status == SSMC_OK)
-        status = take_buffers(p);
-    if (status == SSMC_OK && rt_gpu_look(&gpu)) {
+    const bool there = status == SSMC_OK && rt_gpu_look(&gpu);
+    if (there)
+        status = take_buffers(p, gpu.bytes);
+    if (there && status == SSMC_OK) {
         p->units = gpu.multiprocessors;
         return &p->head;
     }

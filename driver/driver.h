@@ -135,7 +135,7 @@ int settings_with_threads(const Options *o, const IntList *threads, Settings *ou
 int model_describe_by(Job *job, const Options *o, const Settings *settings, bool many);
 int model_describe(Job *job, const Options *o);     /* by the options, for one CPU */
 int model_describe_any(Job *job, const Options *o); /* MODEL may also be compiled */
-/* --cpu where no description has a say. False: the fault has been printed. */
+/* --cpu and --device where no description has a say. False: the fault has been printed. */
 bool machine_from(const Options *o, Machine *machine);
 
 /* Whole stdin (malloc'd in the arena). */

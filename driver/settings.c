@@ -217,5 +217,9 @@ machine_from(const Options *o, Machine *machine)
     const char *about = machine_note(o->arena, machine);
     if (about)
         note("%s", about);
-    return true;
+    if (!opt_given(o, OPT_device) || machine_device(machine, opt_text(o, OPT_device)))
+        return true;
+    option_fault(o, OPT_device, "--device wants %s, not '%s'", option_wants(o->arena, OPT_device),
+                 opt_text(o, OPT_device));
+    return false;
 }

@@ -507,6 +507,9 @@ Test(command, bench_of_an_ssd_wants_four_sizes)
     FAULT(ARGS("bench", "--scan", "24,16", "--device", "model", "--batch", ""),
           "--prefill and --batch want at least one number each");
     FAULT(ARGS("bench", "--ssd", "24,64,128,1", "--device", "gpu"), "compile.device is 'gpu'");
+    FAULT(ARGS("bench", "--figure", "/dev/null", "--device", "gpu"),
+          "--device wants cpu, cuda, sm_80, sm_90a or model, not 'gpu'");
+    FAULT(ARGS("bench", "--figure", "-", "--batch", "1,2"), "--figure wants one --batch");
     FAULT(ARGS("bench", "--ssd", "24,64,128,1", "--device", "cuda", "--dtype", "int8"),
           "compile.dtype=int8 is for CPUs");
 }
