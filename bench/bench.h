@@ -46,6 +46,8 @@ const char *bench_probe_what(const BenchProbes *probes);   /* a GPU, in words; N
 /* The probe of the fastest unit of `machine` that multiplies operands of that type. */
 CgProbeId bench_dot(const Machine *machine, Dtype dtype);
 const BenchSample *bench_ceiling_of(const BenchCeilings *ceilings, CgProbeId arithmetic);
+/* Those of the machine's GPU as gpus.def states them. */
+BenchCeilings bench_stated(const Machine *machine);
 /* All ceilings, about a second. */
 BenchCeilings bench_ceilings(BenchProbes *probes, int threads);
 /* One more measurement of the buffer by a way of walking, some 10 ms: GB/s. */
@@ -77,6 +79,18 @@ typedef struct {
 } BenchWork;
 BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch,
                             double past);
+/* The least that a kernel can take by its work: its bytes at the rate of memory, or its operations
+ * at that of their type, whichever is more. */
+typedef struct {
+    double seconds;
+    bool bytes; /* it is memory that binds */
+} BenchFloor;
+BenchFloor bench_kernel_floor(const Machine *machine, const BenchCeilings *ceilings,
+                              const Kernel *kernel, const BenchWork *work);
+
+/* What a model takes at least on the GPU of `machine`, as text: by length, by batch, by kernel
+ * (floors.c). */
+void bench_put_floors(StrBuf *out, const Machine *machine, const Graph *const graph[ENTRY_COUNT]);
 
 /* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
 
@@ -209,12 +223,6 @@ void bench_mixer_close(Job *job, BenchMixerRun *run);
 /* Seconds of its kernels over `tokens` tokens of each of `batch` sequences, from their start, by
  * the session's profile: on a GPU that is its own clock. */
 ssmc_status bench_mixer_time(BenchMixerRun *run, int64_t tokens, int batch, BenchSample *out);
-/* The least that a kernel can take by its work: its bytes at the rate of memory, or its operations
- * at that of their type, whichever is more. */
-typedef struct {
-    double seconds;
-    bool bytes; /* it is memory that binds */
-} BenchFloor;
 /* Of the mixer's kernels in prefill, all such sequences in one pass. */
 BenchFloor bench_mixer_floor(const BenchMixerRun *run, const Machine *machine,
                              const BenchCeilings *ceilings, int64_t tokens, int batch);

@@ -90,21 +90,26 @@ stated(double rate)
     return (BenchSample){.median = rate, .best = rate};
 }
 
+BenchCeilings
+bench_stated(const Machine *m)
+{
+    return (BenchCeilings){.f32 = stated(m->gpu.f32_gflops),
+                           .matrix_bf16 = stated(m->gpu.bf16_gflops),
+                           .read = stated(m->gpu.memory_gbs),
+                           .read_by = PROBE_read,
+                           .update = stated(m->gpu.memory_gbs)};
+}
+
 static BenchProbes *
 stated_open(Arena *arena, const Machine *machine, int threads, const char **why)
 {
-    const Gpu *gpu = &machine->gpu;
     StatedProbes *p = arena_alloc(arena, sizeof *p);
     (void)threads;
     (void)why;
-    p->head.what = arena_printf(arena, "%s, as its data sheet states them", gpu->name);
+    p->head.what = arena_printf(arena, "%s, as its data sheet states them", machine->gpu.name);
     p->head.matrix = "tensor cores";
     p->head.probe[PROBE_read].doc = "as stated";
-    p->stated = (BenchCeilings){.f32 = stated(gpu->f32_gflops),
-                                .matrix_bf16 = stated(gpu->bf16_gflops),
-                                .read = stated(gpu->memory_gbs),
-                                .read_by = PROBE_read,
-                                .update = stated(gpu->memory_gbs)};
+    p->stated = bench_stated(machine);
     return &p->head;
 }
 

@@ -251,18 +251,15 @@ bench_mixer_floor(const BenchMixerRun *run, const Machine *machine, const BenchC
                   int64_t tokens, int batch)
 {
     const Graph *g = run->graph[ENTRY_prefill];
-    double memory = 0, arithmetic = 0, all = 0;
+    double memory = 0, all = 0;
     for (int i = 0; i < g->nkernels; i++) {
         const Kernel *k = g->kernels[i];
         if (kernel_is_init(g, k) || !is_mixer(run, k))
             continue;
-        const CgProbeId dot = bench_dot(machine, cost_kernel_dtype(k));
         const BenchWork work = bench_kernel_work(g, k, tokens * batch, batch, 0);
-        const double moving = work.bytes / ceilings->update.best * 1e-9;
-        const double counting = work.flops / bench_ceiling_of(ceilings, dot)->best * 1e-9;
-        memory += moving;
-        arithmetic += counting;
-        all += fmax(moving, counting);
+        const BenchFloor floor = bench_kernel_floor(machine, ceilings, k, &work);
+        memory += floor.bytes ? floor.seconds : 0;
+        all += floor.seconds;
     }
-    return (BenchFloor){all, memory >= arithmetic};
+    return (BenchFloor){all, 2 * memory >= all};
 }
