@@ -20,9 +20,10 @@ BenchQuantiles bench_quantiles(double *value, int count);
 BenchSample bench_times(double *seconds, int count); /* both sort what they are given */
 BenchSample bench_rates(double *rate, int count);
 
-/* ---- the machine (ceilings.c) -------------------------------------------------------------- */
+/* ---- the machine (meter.c) -------------------------------------------------------------- */
 
-/* By number of threads at work at once. GB are 10^9 bytes; zero: not there, or not to be measured.
+/* Of what runs the layers: a CPU by number of threads at work at once, or a GPU. GB are 10^9 bytes;
+ * zero: not there, or not to be measured.
  */
 typedef struct {
     int threads;
@@ -41,9 +42,12 @@ BenchProbes *bench_probes_open(Arena *arena, const Machine *machine, int threads
 void bench_probes_close(BenchProbes *probes);
 const char *bench_probe_doc(const BenchProbes *probes, CgProbeId id);
 const char *bench_probe_matrix(const BenchProbes *probes); /* the unit's name; NULL: none */
+const char *bench_probe_what(const BenchProbes *probes);   /* a GPU, in words; NULL: this CPU */
 /* The probe of the fastest unit of `machine` that multiplies operands of that type. */
 CgProbeId bench_dot(const Machine *machine, Dtype dtype);
 const BenchSample *bench_ceiling_of(const BenchCeilings *ceilings, CgProbeId arithmetic);
+/* Those of the machine's GPU as gpus.def states them. */
+BenchCeilings bench_stated(const Machine *machine);
 /* All ceilings, about a second. */
 BenchCeilings bench_ceilings(BenchProbes *probes, int threads);
 /* One more measurement of the buffer by a way of walking, some 10 ms: GB/s. */
@@ -75,6 +79,18 @@ typedef struct {
 } BenchWork;
 BenchWork bench_kernel_work(const Graph *g, const Kernel *kernel, int64_t rows, int batch,
                             double past);
+/* The least that a kernel can take by its work: its bytes at the rate of memory, or its operations
+ * at that of their type, whichever is more. */
+typedef struct {
+    double seconds;
+    bool bytes; /* it is memory that binds */
+} BenchFloor;
+BenchFloor bench_kernel_floor(const Machine *machine, const BenchCeilings *ceilings,
+                              const Kernel *kernel, const BenchWork *work);
+
+/* What a model takes at least on the GPU of `machine`, as text: by length, by batch, by kernel
+ * (floors.c). */
+void bench_put_floors(StrBuf *out, const Machine *machine, const Graph *const graph[ENTRY_COUNT]);
 
 /* ---- a model, by rounds (rounds.c) ----------------------------------------------------------- */
 
@@ -144,6 +160,8 @@ double bench_tokens_per_s(const BenchItem *item);
 
 /* ---- what is printed (report.c, profile.c) --------------------------------------------------- */
 
+/* What runs the layers, in words: a CPU, or a GPU and what its code is made for. */
+const char *bench_device_name(Arena *arena, const Machine *machine);
 void bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c);
 void bench_put_text(StrBuf *out, const BenchRun *run);
 void bench_put_json(StrBuf *out, const BenchRun *run);
@@ -183,26 +201,31 @@ typedef struct {
     int64_t state, groups;   /* N, of an SSD and of a scan; G, of an SSD */
     int64_t block;           /* most tokens of a pass */
     int64_t room;            /* most tokens of a sequence; 0: SSMC_ROOM */
+    int sequences;           /* most at once; 0: 1 */
 } BenchMixer;
 /* A graph of one mixer, compiled. */
 typedef struct {
     ssmc_session *session;
     const AbiProgram *program;
     const Graph *graph[ENTRY_COUNT]; /* stage KERNEL */
-    float *logits;                   /* [vocab] */
+    float *logits;                   /* [sequences, vocab] */
     MixerKind kind;
+    int sequences;
     int repeats;    /* at most */
     double seconds; /* no further repeat after so many; 0: no such limit */
 } BenchMixerRun;
 bool bench_mixer_has_size(MixerKind kind); /* of its state: N */
-/* Compiles it by the settings, whose model it becomes, in a session of one sequence; an exit
+/* Compiles it by the settings, whose model it becomes, in a session of its sequences; an exit
  * status. bench_mixer_close in any case. */
 int bench_mixer_open(Job *job, Arena *arena, const Settings *settings, const BenchMixer *size,
                      BenchMixerRun *run);
 void bench_mixer_close(Job *job, BenchMixerRun *run);
-/* Seconds of its kernels over `tokens` tokens of one sequence, from its start, by the session's
- * profile. */
-ssmc_status bench_mixer_time(BenchMixerRun *run, int64_t tokens, BenchSample *out);
+/* Seconds of its kernels over `tokens` tokens of each of `batch` sequences, from their start, by
+ * the session's profile: on a GPU that is its own clock. */
+ssmc_status bench_mixer_time(BenchMixerRun *run, int64_t tokens, int batch, BenchSample *out);
+/* Of the mixer's kernels in prefill, all such sequences in one pass. */
+BenchFloor bench_mixer_floor(const BenchMixerRun *run, const Machine *machine,
+                             const BenchCeilings *ceilings, int64_t tokens, int batch);
 
 /* ---- constants (fit.c) ---------------------------------------------------------------------- */
 

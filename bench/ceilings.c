@@ -1,30 +1,29 @@
-/* bench/ceilings.c -- what this machine can do at most, measured by emitted probes. */
+/* bench/ceilings.c -- what this CPU can do at most, measured by emitted probes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench/meter.h"
 #include "runtime/internal.h"
 
-enum { MEMORY_RUNS = 5, ARITHMETIC_RUNS = 9, MIB = 1 << 20, WALK_BYTES = 256 * MIB };
+enum { MIB = 1 << 20, WALK_BYTES = 256 * MIB };
 static const double arithmetic_seconds = 0.005, cache_seconds = 0.002;
 
-struct BenchProbes {
+typedef struct {
+    BenchProbes head;
     CgJit *jit;
-    CgProbe probe[PROBE_COUNT];
     int64_t l1_bytes, l2_bytes;
-    const char *matrix; /* the name of the unit, if there is one */
     RtPool *pool;
     char *buffer; /* owns: pages, first touched by the thread that walks them */
     size_t bytes;
     size_t walk; /* which WALK_BYTES of it are walked next: caches keep none of them until then */
-};
+} CpuProbes;
 
 /* ---- one measurement ----------------------------------------------------------------------- */
 
 typedef struct {
-    const BenchProbes *probes;
+    const CpuProbes *probes;
     const CgProbe *probe;
     int threads; /* at work; the others of the pool only meet the barriers */
     int64_t passes, rounds;
@@ -53,48 +52,50 @@ measure_work(void *user, int thread, int threads)
 
 /* G operations or GB a second. */
 static double
-measure_from(BenchProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds,
-             size_t stride, size_t first)
+measure_from(CpuProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds, size_t stride,
+             size_t first)
 {
-    Measure m = {p, &p->probe[id], threads, passes, rounds, stride, first, 0};
+    Measure m = {p, &p->head.probe[id], threads, passes, rounds, stride, first, 0};
     rt_pool_run(p->pool, measure_work, &m);
-    const double work = p->probe[id].work * (double)passes * (double)rounds * threads;
+    const double work = p->head.probe[id].work * (double)passes * (double)rounds * threads;
     return m.seconds > 0 ? work / m.seconds * 1e-9 : 0;
 }
 
 static double
-measure(BenchProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds, size_t stride)
+measure(CpuProbes *p, CgProbeId id, int threads, int64_t passes, int64_t rounds, size_t stride)
 {
     return measure_from(p, id, threads, passes, rounds, stride, 0);
 }
 
 /* As many passes as take about `seconds`, found by trying. */
 static int64_t
-passes_for(BenchProbes *p, CgProbeId id, int64_t rounds, double seconds)
+passes_for(CpuProbes *p, CgProbeId id, int64_t rounds, double seconds)
 {
     int64_t passes = 1;
     for (;;) {
         const double rate = measure(p, id, 1, passes, rounds, 0) * 1e9;
-        const double took = p->probe[id].work * (double)passes * (double)rounds / rate;
+        const double took = p->head.probe[id].work * (double)passes * (double)rounds / rate;
         if (took >= seconds / 4 || passes > INT64_MAX / 16)
             return (int64_t)((double)passes * seconds / took) + 1;
         passes *= 4;
     }
 }
 
-double
-bench_probe_arithmetic(BenchProbes *p, CgProbeId id, int threads)
+static double
+cpu_arithmetic(BenchProbes *probes, CgProbeId id, int threads)
 {
     enum { ROUNDS = 1000 };
-    if (!p->probe[id].run)
+    CpuProbes *p = (CpuProbes *)probes;
+    if (!p->head.probe[id].run)
         return 0;
     return measure(p, id, threads, passes_for(p, id, ROUNDS, arithmetic_seconds), ROUNDS, 0);
 }
 
-double
-bench_probe_memory(BenchProbes *p, CgProbeId id, int threads)
+static double
+cpu_memory(BenchProbes *probes, CgProbeId id, int threads)
 {
-    const size_t step = (size_t)p->probe[id].bytes, walks = p->bytes / WALK_BYTES;
+    CpuProbes *p = (CpuProbes *)probes;
+    const size_t step = (size_t)p->head.probe[id].bytes, walks = p->bytes / WALK_BYTES;
     const size_t rounds = WALK_BYTES / (size_t)threads / step;
     const size_t first = p->walk++ % walks * rounds * step;
     return measure_from(p, id, threads, 1, (int64_t)rounds, walks * rounds * step, first);
@@ -102,50 +103,32 @@ bench_probe_memory(BenchProbes *p, CgProbeId id, int threads)
 
 /* ---- samples ------------------------------------------------------------------------------- */
 
-static BenchSample
-arithmetic(BenchProbes *p, CgProbeId id, int threads)
-{
-    double rate[ARITHMETIC_RUNS];
-    for (int i = 0; i < ARITHMETIC_RUNS; i++)
-        rate[i] = bench_probe_arithmetic(p, id, threads);
-    return bench_rates(rate, ARITHMETIC_RUNS);
-}
-
 /* Reads of `bytes` again and again by each thread. */
 static BenchSample
-cached(BenchProbes *p, int64_t bytes, int threads)
+cached(CpuProbes *p, int64_t bytes, int threads)
 {
-    double rate[ARITHMETIC_RUNS];
-    const int64_t rounds = bytes / p->probe[PROBE_read].bytes;
+    double rate[METER_ARITHMETIC_RUNS];
+    const int64_t rounds = bytes / p->head.probe[PROBE_read].bytes;
     if (rounds < 1)
         return (BenchSample){0};
     const int64_t passes = passes_for(p, PROBE_read, rounds, cache_seconds);
     const size_t stride = p->bytes / (size_t)threads / MIB * MIB;
-    for (int i = 0; i < ARITHMETIC_RUNS; i++)
+    for (int i = 0; i < METER_ARITHMETIC_RUNS; i++)
         rate[i] = measure(p, PROBE_read, threads, passes, rounds, stride);
-    return bench_rates(rate, ARITHMETIC_RUNS);
-}
-
-static BenchSample
-memory(BenchProbes *p, CgProbeId id, int threads)
-{
-    double rate[MEMORY_RUNS];
-    for (int i = 0; i < MEMORY_RUNS; i++)
-        rate[i] = bench_probe_memory(p, id, threads);
-    return bench_rates(rate, MEMORY_RUNS);
+    return bench_rates(rate, METER_ARITHMETIC_RUNS);
 }
 
 /* The ways of walking take turns; the one with the best median is the ceiling. */
 static void
-read_ceiling(BenchProbes *p, BenchCeilings *c)
+read_ceiling(CpuProbes *p, BenchCeilings *c)
 {
-    double rate[PROBE_COUNT][MEMORY_RUNS] = {0};
-    for (int i = 0; i < MEMORY_RUNS; i++)
+    double rate[PROBE_COUNT][METER_MEMORY_RUNS] = {0};
+    for (int i = 0; i < METER_MEMORY_RUNS; i++)
         for (int id = 0; id < PROBE_COUNT; id++)
-            if (p->probe[id].reads)
-                rate[id][i] = bench_probe_memory(p, (CgProbeId)id, c->threads);
+            if (p->head.probe[id].reads)
+                rate[id][i] = cpu_memory(&p->head, (CgProbeId)id, c->threads);
     for (int id = 0; id < PROBE_COUNT; id++) {
-        const BenchSample s = bench_rates(rate[id], MEMORY_RUNS);
+        const BenchSample s = bench_rates(rate[id], METER_MEMORY_RUNS);
         if (s.median <= c->read.median)
             continue;
         c->read = s;
@@ -174,9 +157,16 @@ l3_bytes(void)
 #endif
 }
 
-BenchCeilings
-bench_ceilings(BenchProbes *p, int threads)
+static BenchSample
+arithmetic(CpuProbes *p, CgProbeId id, int threads)
 {
+    return bench_meter_sample(&p->head, id, threads, cpu_arithmetic, METER_ARITHMETIC_RUNS);
+}
+
+static BenchCeilings
+cpu_ceilings(BenchProbes *probes, int threads)
+{
+    CpuProbes *p = (CpuProbes *)probes;
     BenchCeilings c = {.threads = threads};
     const int64_t l3_share = l3_bytes() / threads / 2;
     c.f32 = arithmetic(p, PROBE_f32, threads);
@@ -189,7 +179,7 @@ bench_ceilings(BenchProbes *p, int threads)
     if (l3_share > 2 * p->l2_bytes)
         c.l3 = cached(p, l3_share, threads);
     read_ceiling(p, &c);
-    c.update = memory(p, PROBE_update, threads);
+    c.update = bench_meter_sample(probes, PROBE_update, threads, cpu_memory, METER_MEMORY_RUNS);
     return c;
 }
 
@@ -199,7 +189,7 @@ bench_ceilings(BenchProbes *p, int threads)
 static void
 touch(void *user, int thread, int threads)
 {
-    const BenchProbes *p = user;
+    const CpuProbes *p = user;
     const size_t share = p->bytes / (size_t)threads;
     memset(p->buffer + share * (size_t)thread, 1, share);
 }
@@ -214,9 +204,9 @@ buffer_bytes(void)
 }
 
 static bool
-open_parts(BenchProbes *p, Arena *arena, const Machine *machine, int threads, const char **why)
+open_parts(CpuProbes *p, Arena *arena, const Machine *machine, int threads, const char **why)
 {
-    p->jit = cg_probes(arena, machine, p->probe, why);
+    p->jit = cg_probes(arena, machine, p->head.probe, why);
     if (!p->jit)
         return false;
     p->bytes = buffer_bytes();
@@ -228,64 +218,28 @@ open_parts(BenchProbes *p, Arena *arena, const Machine *machine, int threads, co
     return rt_pool_open(threads, &p->pool) == SSMC_OK;
 }
 
-BenchProbes *
-bench_probes_open(Arena *arena, const Machine *machine, int threads, const char **why)
+static void
+cpu_close(BenchProbes *probes)
 {
-    BenchProbes *p = arena_alloc(arena, sizeof *p);
-    p->l1_bytes = machine->l1_bytes;
-    p->l2_bytes = machine->l2_bytes;
-    p->matrix = machine->matrix.name;
-    if (!open_parts(p, arena, machine, threads, why)) {
-        bench_probes_close(p);
-        return NULL;
-    }
-    rt_pool_run(p->pool, touch, p);
-    return p;
-}
-
-void
-bench_probes_close(BenchProbes *p)
-{
-    if (!p)
-        return;
+    CpuProbes *p = (CpuProbes *)probes;
     rt_pool_close(p->pool);
     rt_pages_free(p->buffer, p->bytes);
     cg_jit_free(p->jit);
 }
 
-/* ---- by type ------------------------------------------------------------------------------- */
-
-/* Where nothing multiplies pairs of bf16, they are widened. */
-CgProbeId
-bench_dot(const Machine *m, Dtype dtype)
+static BenchProbes *
+cpu_open(Arena *arena, const Machine *machine, int threads, const char **why)
 {
-    if (dtype == DTYPE_u8)
-        return m->matrix.i8 && !m->matrix.model ? PROBE_matrix_i8 : PROBE_i8;
-    if (dtype != DTYPE_bf16)
-        return PROBE_f32;
-    if (m->matrix.bf16 && !m->matrix.model)
-        return PROBE_matrix_bf16;
-    return m->bf16_dot ? PROBE_bf16 : PROBE_f32;
+    CpuProbes *p = arena_alloc(arena, sizeof *p);
+    p->l1_bytes = machine->l1_bytes;
+    p->l2_bytes = machine->l2_bytes;
+    p->head.matrix = machine->matrix.name;
+    if (!open_parts(p, arena, machine, threads, why)) {
+        cpu_close(&p->head);
+        return NULL;
+    }
+    rt_pool_run(p->pool, touch, p);
+    return &p->head;
 }
 
-const BenchSample *
-bench_ceiling_of(const BenchCeilings *c, CgProbeId arithmetic)
-{
-    return arithmetic == PROBE_matrix_i8     ? &c->matrix_i8
-           : arithmetic == PROBE_matrix_bf16 ? &c->matrix_bf16
-           : arithmetic == PROBE_i8          ? &c->i8
-           : arithmetic == PROBE_bf16        ? &c->bf16
-                                             : &c->f32;
-}
-
-const char *
-bench_probe_matrix(const BenchProbes *p)
-{
-    return p->matrix;
-}
-
-const char *
-bench_probe_doc(const BenchProbes *p, CgProbeId id)
-{
-    return p->probe[id].doc;
-}
+const BenchMeter bench_meter_cpu = {cpu_open, cpu_close, cpu_ceilings, cpu_arithmetic, cpu_memory};

@@ -139,9 +139,12 @@ bench_mixer_open(Job *job, Arena *arena, const Settings *settings, const BenchMi
     run->kind = size->kind;
     run->program = rt_program_abi(job->program);
     memcpy(run->graph, job->graph, sizeof run->graph);
-    run->logits = arena_array(arena, (size_t)ssmc_model_vocab(job->model), sizeof(float));
-    const ssmc_status rs = ssmc_session_open_for(
-        job->model, 1, job->threads, size->room > 0 ? size->room : SSMC_ROOM, &run->session);
+    run->sequences = size->sequences > 0 ? size->sequences : 1;
+    const size_t vocab = (size_t)ssmc_model_vocab(job->model);
+    run->logits = arena_array(arena, (size_t)run->sequences, vocab * sizeof(float));
+    const ssmc_status rs =
+        ssmc_session_open_for(job->model, run->sequences, job->threads,
+                              size->room > 0 ? size->room : SSMC_ROOM, &run->session);
     return rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(s.listener, rs);
 }
 
@@ -152,6 +155,13 @@ bench_mixer_close(Job *job, BenchMixerRun *run)
     job_end(job);
 }
 
+static bool
+is_mixer(const BenchMixerRun *run, const Kernel *k)
+{
+    const Op op = k ? kernel_op(k) : OP_COUNT;
+    return op < OP_COUNT && (mixers[run->kind].counted >> op_info[op].cls & 1);
+}
+
 /* [nsteps] whether a step is the mixer's. Of every entry: a prompt of one token runs decode. */
 static const bool *
 mixer_steps(Arena *arena, const BenchMixerRun *run)
@@ -159,10 +169,8 @@ mixer_steps(Arena *arena, const BenchMixerRun *run)
     bool *is = arena_array(arena, (size_t)run->program->nsteps + 1, sizeof *is);
     for (int entry = 0; entry < ENTRY_COUNT; entry++) {
         const Kernel *const *kernels = step_kernels(arena, run->graph[entry], run->program);
-        for (int i = 0; i < run->program->nsteps; i++) {
-            const Op op = kernels[i] ? kernel_op(kernels[i]) : OP_COUNT;
-            is[i] = is[i] || (op < OP_COUNT && (mixers[run->kind].counted >> op_info[op].cls & 1));
-        }
+        for (int i = 0; i < run->program->nsteps; i++)
+            is[i] = is[i] || is_mixer(run, kernels[i]);
     }
     return is;
 }
@@ -177,21 +185,27 @@ mixer_seconds(const BenchMixerRun *run, const bool *steps)
     return sum;
 }
 
-/* Short calls are repeated until the clock can tell, each from the start of a sequence: what
- * attention takes grows with the tokens before. */
+/* From their start, since what attention takes grows with the tokens before. */
 static ssmc_status
-one_prefill(BenchMixerRun *run, const bool *steps, const int32_t *ids, int64_t tokens,
-            double *seconds)
+one_call(BenchMixerRun *run, ssmc_input *inputs, int batch)
+{
+    ssmc_status rs = SSMC_OK;
+    for (int i = 0; i < batch && rs == SSMC_OK; i++)
+        rs = ssmc_reset(run->session, i);
+    return rs == SSMC_OK ? ssmc_feed(run->session, inputs, batch) : rs;
+}
+
+/* Short calls are repeated until the clock can tell. */
+static ssmc_status
+one_time(BenchMixerRun *run, const bool *steps, ssmc_input *inputs, int batch, double *seconds)
 {
     enum { TOKENS_A_POINT = 1024 };
+    const int64_t tokens = batch * inputs[0].count;
     const int64_t calls = tokens >= TOKENS_A_POINT ? 1 : TOKENS_A_POINT / tokens;
     const double before = mixer_seconds(run, steps);
     ssmc_status rs = SSMC_OK;
-    for (int64_t i = 0; i < calls && rs == SSMC_OK; i++) {
-        rs = ssmc_reset(run->session, 0);
-        if (rs == SSMC_OK)
-            rs = ssmc_prefill(run->session, 0, ids, tokens, run->logits);
-    }
+    for (int64_t i = 0; i < calls && rs == SSMC_OK; i++)
+        rs = one_call(run, inputs, batch);
     *seconds = (mixer_seconds(run, steps) - before) / (double)calls;
     return rs;
 }
@@ -199,31 +213,53 @@ one_prefill(BenchMixerRun *run, const bool *steps, const int32_t *ids, int64_t t
 /* The first run, which finds caches and pages cold, counts only where there is time for no other.
  */
 static ssmc_status
-prefills(BenchMixerRun *run, const bool *steps, const int32_t *ids, int64_t tokens,
-         BenchSample *out)
+all_times(BenchMixerRun *run, const bool *steps, ssmc_input *inputs, int batch, BenchSample *out)
 {
     double seconds[BENCH_MAX_REPEATS] = {0};
     const double end = run->seconds > 0 ? rt_now() + run->seconds : INFINITY;
-    ssmc_status rs = one_prefill(run, steps, ids, tokens, &seconds[0]);
+    ssmc_status rs = one_time(run, steps, inputs, batch, &seconds[0]);
     int count = 0;
     while (rs == SSMC_OK && count < run->repeats && rt_now() < end)
-        rs = one_prefill(run, steps, ids, tokens, &seconds[count++]);
+        rs = one_time(run, steps, inputs, batch, &seconds[count++]);
     if (rs == SSMC_OK)
         *out = bench_times(seconds, count > 0 ? count : 1);
     return rs;
 }
 
 ssmc_status
-bench_mixer_time(BenchMixerRun *run, int64_t tokens, BenchSample *out)
+bench_mixer_time(BenchMixerRun *run, int64_t tokens, int batch, BenchSample *out)
 {
     Arena *arena = arena_new();
     int32_t *ids = arena_array(arena, (size_t)tokens, sizeof *ids);
+    ssmc_input *inputs = arena_array(arena, (size_t)batch, sizeof *inputs);
     /* Ids below the width of y, which stands for logits here. */
     const int64_t vocab = abi_logits(run->program)->width;
     for (int64_t i = 0; i < tokens; i++)
         ids[i] = (int32_t)(i % (vocab < BENCH_MIXER_IDS ? vocab : BENCH_MIXER_IDS));
+    for (int i = 0; i < batch; i++)
+        inputs[i] = (ssmc_input){i, ids, tokens, 1, run->logits + i * vocab};
     rt_session_profile(run->session, true);
-    const ssmc_status rs = prefills(run, mixer_steps(arena, run), ids, tokens, out);
+    const ssmc_status rs = all_times(run, mixer_steps(arena, run), inputs, batch, out);
     arena_free(arena);
     return rs;
+}
+
+/* ---- the least it can take ------------------------------------------------------------------ */
+
+BenchFloor
+bench_mixer_floor(const BenchMixerRun *run, const Machine *machine, const BenchCeilings *ceilings,
+                  int64_t tokens, int batch)
+{
+    const Graph *g = run->graph[ENTRY_prefill];
+    double memory = 0, all = 0;
+    for (int i = 0; i < g->nkernels; i++) {
+        const Kernel *k = g->kernels[i];
+        if (kernel_is_init(g, k) || !is_mixer(run, k))
+            continue;
+        const BenchWork work = bench_kernel_work(g, k, tokens * batch, batch, 0);
+        const BenchFloor floor = bench_kernel_floor(machine, ceilings, k, &work);
+        memory += floor.bytes ? floor.seconds : 0;
+        all += floor.seconds;
+    }
+    return (BenchFloor){all, 2 * memory >= all};
 }

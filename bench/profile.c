@@ -135,19 +135,16 @@ multiplied_name(Dtype dtype)
     return "dot"; /* of several types */
 }
 
-/* The nearer of its two ceilings binds a kernel. read_gbs 0: of a GPU's there is none. */
+/* The nearer of its two ceilings binds a kernel. */
 static void
 put_row(StrBuf *out, const BenchKernel *row, double read_gbs, double total)
 {
     const double gops = row->work.flops / row->seconds * 1e-9;
     const double gbs = row->work.bytes / row->seconds * 1e-9;
     const double dot = row->least / row->seconds, read = gbs / read_gbs;
-    sb_printf(out, "  %-20s x%-4d %9.3f ms %5.1f %% %8.1f %7.1f", row->name, row->count,
-              1e3 * row->seconds, 100 * row->seconds / total, gops, gbs);
-    if (read_gbs > 0)
-        sb_printf(out, "   %5.1f %% of %s", 100 * (dot > read ? dot : read),
-                  dot > read ? multiplied_name(row->dtype) : "read");
-    sb_puts(out, "\n");
+    sb_printf(out, "  %-20s x%-4d %9.3f ms %5.1f %% %8.1f %7.1f   %5.1f %% of %s\n", row->name,
+              row->count, 1e3 * row->seconds, 100 * row->seconds / total, gops, gbs,
+              100 * (dot > read ? dot : read), dot > read ? multiplied_name(row->dtype) : "read");
 }
 
 static void
@@ -182,18 +179,14 @@ static void
 put_table(StrBuf *out, Arena *arena, const BenchRun *run, const BenchItem *item,
           const BenchProfile *t)
 {
-    const bool gpu = run->machine->gpu.kind != GPU_none;
-    const double read_gbs = gpu ? 0 : gbs_of(run, item);
+    const double read_gbs = gbs_of(run, item);
     BenchProfile kinds = {.rows = arena_array(arena, (size_t)t->count + 1, sizeof *kinds.rows)};
     table_fold(&kinds, t);
     sb_printf(out, "\n%s of %lld tokens, batch %d, %d threads, by kernel:\n",
               entry_info[item->entry].name, (long long)item->tokens, item->batch,
               run->threads[item->threads]);
     sb_printf(out, "  %-20s %-5s %12s %7s %8s %7s", "", "", "time", "share", "Gop/s", "GB/s");
-    if (gpu)
-        sb_puts(out, "\n");
-    else
-        put_ceilings(out, run, item, t);
+    put_ceilings(out, run, item, t);
     put_rows(out, t, read_gbs);
     sb_puts(out, "by kind:\n");
     put_rows(out, &kinds, read_gbs);

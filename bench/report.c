@@ -4,6 +4,18 @@
 #include "bench/bench.h"
 #include "bench/json.h"
 
+const char *
+bench_device_name(Arena *arena, const Machine *m)
+{
+    RtGpu gpu;
+    if (m->gpu.kind == GPU_none)
+        return m->cpu;
+    if (m->gpu.model)
+        return arena_printf(arena, "the model of a GPU, as %s", m->gpu.name);
+    return rt_gpu_look(&gpu) ? arena_printf(arena, "%s, code of %s", gpu.name, m->gpu.name)
+                             : m->gpu.name;
+}
+
 /* ---- text ---------------------------------------------------------------------------------- */
 
 static void
@@ -28,7 +40,11 @@ put_matrix(StrBuf *out, const BenchProbes *probes, const char *type, const Bench
 void
 bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *c)
 {
-    sb_printf(out, "ceilings, %d thread%s:\n", c->threads, c->threads > 1 ? "s" : "");
+    const char *what = bench_probe_what(probes);
+    if (what)
+        sb_printf(out, "ceilings of %s:\n", what);
+    else
+        sb_printf(out, "ceilings, %d thread%s:\n", c->threads, c->threads > 1 ? "s" : "");
     put_rate(out, "f32 multiply-add", &c->f32, "GFLOP/s");
     put_rate(out, "bf16 dot", &c->bf16, "GFLOP/s");
     put_rate(out, "int8 dot", &c->i8, "GOP/s");
@@ -42,13 +58,6 @@ bench_put_ceilings(StrBuf *out, const BenchProbes *probes, const BenchCeilings *
     sb_printf(out, "  (memory read: %s)\n", bench_probe_doc(probes, c->read_by));
 }
 
-/* Ceilings are the CPU's: what runs on a GPU is not measured against them. */
-static bool
-on_gpu(const BenchRun *run)
-{
-    return run->machine->gpu.kind != GPU_none;
-}
-
 static void
 put_item(StrBuf *out, const BenchRun *run, const BenchItem *item)
 {
@@ -58,19 +67,16 @@ put_item(StrBuf *out, const BenchRun *run, const BenchItem *item)
               bench_tokens_per_s(item), 100 * item->seconds.spread);
     const double gigas = bench_item_work(run, item) / item->seconds.median * 1e-9;
     const char *unit = prefill ? "Gop/s" : "GB/s read";
-    if (on_gpu(run))
-        sb_printf(out, "   %.*f %s\n", prefill ? 0 : 1, gigas, unit);
-    else
-        sb_printf(out, "   %5.1f %% of %.*f %s\n", 100 * bench_share(run, item), prefill ? 0 : 1,
-                  gigas / bench_share(run, item), unit);
+    sb_printf(out, "   %5.1f %% of %.*f %s\n", 100 * bench_share(run, item), prefill ? 0 : 1,
+              gigas / bench_share(run, item), unit);
 }
 
 void
 bench_put_text(StrBuf *out, const BenchRun *run)
 {
-    sb_printf(out, "%s, ssmc %s\n", on_gpu(run) ? run->machine->gpu.name : run->machine->cpu,
+    sb_printf(out, "%s, ssmc %s\n", bench_device_name(run->graph[0]->arena, run->machine),
               run->version);
-    for (int t = 0; t < run->nthreads && !on_gpu(run); t++)
+    for (int t = 0; t < run->nthreads; t++)
         bench_put_ceilings(out, run->probes, &run->ceilings[t]);
     enum { FAR = 1000 };
     const double attention = bench_attention_flops(run->graph[ENTRY_prefill], FAR, 1);
@@ -83,8 +89,8 @@ bench_put_text(StrBuf *out, const BenchRun *run)
     sb_printf(out, "decoded: %.1f MB\n",
               bench_decode_bytes(run->graph[ENTRY_decode], run->program, 1, (double)run->past) *
                   1e-6);
-    sb_printf(out, "           tokens  batch threads   tokens/s   spread   %s\n",
-              on_gpu(run) ? "(a GPU's ceilings are not measured)" : "of the ceiling beside it");
+    sb_puts(out,
+            "           tokens  batch threads   tokens/s   spread   of the ceiling beside it\n");
     for (int i = 0; i < run->nitems; i++)
         put_item(out, run, &run->items[i]);
 }
@@ -123,7 +129,7 @@ machine_json(const BenchRun *run)
         most = run->threads[t] > run->threads[most] ? t : most;
     }
     json_put_text(machine, "cpu", run->machine->cpu);
-    if (on_gpu(run))
+    if (run->machine->gpu.kind != GPU_none)
         json_put_text(machine, "gpu", run->machine->gpu.name);
     json_put(machine, "threads", json_object_new_int(run->threads[most]));
     json_put(machine, "peak", peak_json(&run->ceilings[most]));
@@ -143,12 +149,10 @@ item_json(const BenchRun *run, const BenchItem *item)
     json_put_text(r, "dtype", format_info[run->format].name);
     json_put(r, "tokens_per_s", json_number(bench_tokens_per_s(item)));
     json_put(r, "spread", json_number(item->seconds.spread));
-    if (!on_gpu(run)) {
-        json_put(r, prefill ? "share_of_peak" : "share_of_bandwidth",
-                 json_number(bench_share(run, item)));
-        json_put(r, prefill ? "peak_gops" : "read_gbs",
-                 json_number(prefill ? item->ceiling.best : item->ceiling.median));
-    }
+    json_put(r, prefill ? "share_of_peak" : "share_of_bandwidth",
+             json_number(bench_share(run, item)));
+    json_put(r, prefill ? "peak_gops" : "read_gbs",
+             json_number(prefill ? item->ceiling.best : item->ceiling.median));
     json_put(r, prefill ? "flops" : "bytes", json_number(bench_item_work(run, item)));
     json_put(r, "seconds", json_number(item->seconds.median));
     json_put(r, "best_seconds", json_number(item->seconds.best));

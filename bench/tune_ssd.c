@@ -78,7 +78,7 @@ run_points(Tune *t, TunePoint *points, int count)
     int status = bench_mixer_open(&job, arena, &settings, &points[0].size, &run);
     for (int i = 0; i < count && status == EXIT_DONE; i++) {
         BenchSample sample = {0};
-        const ssmc_status rs = bench_mixer_time(&run, points[i].tokens, &sample);
+        const ssmc_status rs = bench_mixer_time(&run, points[i].tokens, 1, &sample);
         points[i].seconds = sample.best; /* what others do to the machine only adds */
         status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(t->listener, rs);
     }

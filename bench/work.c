@@ -183,3 +183,13 @@ bench_kernel_work(const Graph *g, const Kernel *k, int64_t rows, int batch, doub
         (row.linear + row.recurrent) * (node_is_head(last) ? batch : (double)rows) + attention;
     return w;
 }
+
+BenchFloor
+bench_kernel_floor(const Machine *machine, const BenchCeilings *ceilings, const Kernel *kernel,
+                   const BenchWork *work)
+{
+    const CgProbeId dot = bench_dot(machine, cost_kernel_dtype(kernel));
+    const double moving = work->bytes / ceilings->update.best * 1e-9;
+    const double counting = work->flops / bench_ceiling_of(ceilings, dot)->best * 1e-9;
+    return (BenchFloor){fmax(moving, counting), moving >= counting};
+}

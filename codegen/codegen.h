@@ -104,6 +104,12 @@ typedef struct {
     bool reads;      /* walks data and changes nothing of it */
     const char *doc;
 } CgProbe;
+/* Those of a GPU: a program for its device alone, with a step for each probe that it has (others
+ * have no work), of two operands: a buffer to read and one to write. Rounds of arithmetic are
+ * AbiCall.rows, on .nseg multiprocessors that each do the work of a round; of memory, .rows is rows
+ * of .bytes bytes, a multiple of CG_PROBE_ROWS. */
+enum { CG_PROBE_ROWS = 1024 };
+const AbiProgram *cg_gpu_probes(Arena *arena, const Machine *machine, CgProbe out[PROBE_COUNT]);
 /* NULL: *why. The probes live until cg_jit_free. */
 CgJit *cg_probes(Arena *arena, const Machine *machine, CgProbe out[PROBE_COUNT], const char **why);
 

@@ -119,6 +119,9 @@ typedef struct {
 
 /* Each step needs the one before it. job_end in any case, also of a Job of zeros. */
 int job_describe(Job *job, Arena *arena, const Settings *settings); /* graph, stage MODEL */
+/* What compile.device says runs the layers: of `cuda` the GPU that is here, or where there is none
+ * the first of gpus.def. False: an unknown word. */
+bool machine_device(Machine *machine, const char *word);
 /* A compiled model instead: there is no graph, and only job_tokenizer and job_run work. */
 int job_load(Job *job, Arena *arena, const Settings *settings);
 bool is_compiled(const char *path); /* both by the name */

@@ -152,15 +152,15 @@ job_machine(Job *job, const Machine *machine)
     job->nmeasured = job->cap_measured = 0;
 }
 
-/* compile.device: of `cuda` the GPU that is here, or where there is none the first of gpus.def. */
-static void
-describe_gpu(const Job *job, Machine *machine)
+bool
+machine_device(Machine *machine, const char *word)
 {
     RtGpu here;
-    const char *word = job->fe.compile.device;
-    machine_gpu(machine, word);
+    if (!machine_gpu(machine, word))
+        return false;
     if (strcmp(word, "cuda") == 0 && rt_gpu_look(&here))
         machine_gpu_found(machine, here.capability);
+    return true;
 }
 
 /* The machines of a list of CPUs; the first is the one that anything but a product is for. */
@@ -185,7 +185,7 @@ describe_machines(Job *job)
             return tell_fault(listener, EXIT_BAD_INPUT, "%s", why);
         Machine *machine = &machines[job->nmachines - 1];
         machine_matrix(machine, job->fe.compile.matrix);
-        describe_gpu(job, machine);
+        machine_device(machine, job->fe.compile.device);
         const FormatInfo *format = &format_info[job->fe.compile.format];
         if (machine->gpu.kind != GPU_none && format->bits)
             return tell_fault(listener, EXIT_BAD_INPUT,

@@ -2,7 +2,7 @@
  * attention, by length and by state size. */
 #include <stdio.h>
 
-#include "driver/driver.h"
+#include "driver/mixers.h"
 #include "explore/figure.h"
 
 /* Without --state and --prefill. */
@@ -48,17 +48,42 @@ figure_write(const Options *o, OptId id, void (*put)(StrBuf *out, const Figure *
     return ok ? EXIT_DONE : fault(EXIT_BAD_INPUT, "%s", why);
 }
 
+static const char *
+figure_machine(Arena *arena, const Figure *f)
+{
+    const Machine *m = f->settings.machine;
+    const char *name = bench_device_name(arena, m);
+    if (f->gpu)
+        return arena_printf(arena, "%s, ssmc %s", name, SSMC_VERSION);
+    return arena_printf(arena, "%s, %d thread%s, ssmc %s", name, f->settings.threads,
+                        f->settings.threads == 1 ? "" : "s", SSMC_VERSION);
+}
+
+/* The size of 130m, or what --ssd says, but for its states; of so many sequences. */
+static bool
+figure_sizes(const Options *o, Figure *f)
+{
+    IntList batch = {0};
+    f->size = (BenchMixer){.heads = 24, .head_dim = 64, .groups = 1};
+    if (opt_given(o, OPT_bench_ssd) && !mixer_size(o, OPT_bench_ssd, &f->size))
+        return false;
+    if (!list_parse(o, OPT_batch, 1, BENCH_MAX_BATCH, &batch))
+        return false;
+    f->batch = batch.count == 1 ? (int)batch.n[0] : 0;
+    if (f->batch > 0)
+        return true;
+    option_fault(o, OPT_batch, "--figure wants one --batch: sequences of each length");
+    return false;
+}
+
 int
 bench_figure(const Options *o)
 {
-    Figure f = {
-        .size = {.heads = 24, .head_dim = 64, .groups = 1},
-        .repeats = (int)o->value[OPT_repeats].i
-    };
+    Figure f = {.repeats = (int)o->value[OPT_repeats].i};
     if (o->model)
         return fault(EXIT_BAD_INPUT, "--figure takes no MODEL, but found '%s'", o->model);
-    if (!output_possible(o, OPT_figure) || !output_possible(o, OPT_points) ||
-        ssd_settings(o, &f.settings) != EXIT_DONE ||
+    if (!figure_sizes(o, &f) || !output_possible(o, OPT_figure) ||
+        !output_possible(o, OPT_points) || ssd_settings(o, &f.settings) != EXIT_DONE ||
         !figure_list(o, OPT_state, &states, 4096, &f.states, &f.nstates) ||
         !figure_list(o, OPT_bench_prefill, &lengths, 1 << 20, &f.tokens, &f.ntokens))
         return EXIT_BAD_INPUT;
@@ -66,8 +91,8 @@ bench_figure(const Options *o)
     if (opt_word(o, OPT_tune) != TUNE_SHIPPED)
         costs_load(o->arena, &machine, f.settings.listener);
     f.settings.machine = &machine;
-    f.machine = arena_printf(o->arena, "%s, %d thread%s, ssmc %s", f.settings.machine->cpu,
-                             f.settings.threads, f.settings.threads == 1 ? "" : "s", SSMC_VERSION);
+    f.gpu = machine.gpu.kind != GPU_none;
+    f.machine = figure_machine(o->arena, &f);
     f.points =
         arena_array(o->arena, (size_t)(f.nstates * f.ntokens * FIGURE_FORMS), sizeof *f.points);
     int status = figure_measure(&f);

@@ -2,28 +2,9 @@
  * length, beside the machine's ceilings. */
 #include <stdio.h>
 
-#include "bench/bench.h"
-#include "driver/driver.h"
+#include "driver/mixers.h"
 
 static const int64_t tokens_list[] = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192};
-
-static bool
-size_parse(const char *text, BenchMixer *z)
-{
-    long long n[4] = {0};
-    char end = 0;
-    if (sscanf(text, "%lld,%lld,%lld,%lld%c", &n[0], &n[1], &n[2], &n[3], &end) != 4)
-        return false;
-    for (int i = 0; i < 4; i++)
-        if (n[i] < 1 || n[i] > 4096)
-            return false;
-    *z = (BenchMixer){.heads = n[0],
-                      .head_dim = n[1],
-                      .state = n[2],
-                      .groups = n[3],
-                      .block = format_info[FORMAT_f32].block};
-    return z->heads % z->groups == 0;
-}
 
 int
 ssd_settings(const Options *o, Settings *out)
@@ -66,7 +47,7 @@ put_form(const Options *o, Settings settings, const BenchMixer *size, Form form,
                                      : arena_printf(o->arena, "%lld", (long long)chunk));
     for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++) {
         tokens = tokens_list[i];
-        const ssmc_status rs = bench_mixer_time(&run, tokens, &t);
+        const ssmc_status rs = bench_mixer_time(&run, tokens, 1, &t);
         status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
         if (status == EXIT_DONE)
             printf(" %8.1f", 1e6 * t.median);
@@ -102,12 +83,8 @@ bench_ssd_forms(const Options *o)
     BenchMixer size;
     Settings settings;
     const char *why = NULL;
-    if (!size_parse(opt_text(o, OPT_bench_ssd), &size))
-        return option_fault(
-            o, OPT_bench_ssd,
-            "--ssd wants heads, head dim, state and groups, each 1 to 4096, heads a "
-            "multiple of groups, like 24,64,128,1; not '%s'",
-            opt_text(o, OPT_bench_ssd));
+    if (!mixer_size(o, OPT_bench_ssd, &size))
+        return EXIT_BAD_INPUT;
     int status = ssd_settings(o, &settings);
     if (status != EXIT_DONE)
         return status;

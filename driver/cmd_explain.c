@@ -2,7 +2,34 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "bench/bench.h"
 #include "driver/driver.h"
+
+/* What code is made for. */
+static void
+put_machine(const Job *job)
+{
+    const Machine *m = &job->machine;
+    if (m->gpu.kind == GPU_none)
+        printf("%s (vectors of %d bytes, %d registers%s)\n", m->cpu, m->vector_bytes,
+               m->vector_registers, m->bf16_dot ? ", bf16 dot" : "");
+    else
+        printf("%s (%d multiprocessors, %lld KiB that a block shares); parameters are made on %s\n",
+               bench_device_name(job->arena, m), m->gpu.units, (long long)m->gpu.shared_bytes >> 10,
+               m->cpu);
+}
+
+static void
+put_floors(const Job *job)
+{
+    StrBuf out = {0};
+    const Graph *graph[ENTRY_COUNT];
+    for (int entry = 0; entry < ENTRY_COUNT; entry++)
+        graph[entry] = job->graph[entry];
+    bench_put_floors(&out, &job->machine, graph);
+    fputs(sb_text(&out), stdout);
+    sb_free(&out);
+}
 
 static void
 put_prediction(const Job *job)
@@ -27,10 +54,8 @@ explain(Job *job)
         status = job_passes(job, (EntryId)entry);
     if (status != EXIT_DONE)
         return status;
-    printf("%s: %.1f M parameters, for %s (vectors of %d bytes, %d registers%s)\n",
-           job->fe.graph->name, (double)job->parameters / 1e6, job->machine.cpu,
-           job->machine.vector_bytes, job->machine.vector_registers,
-           job->machine.bf16_dot ? ", bf16 dot" : "");
+    printf("%s: %.1f M parameters, for ", job->fe.graph->name, (double)job->parameters / 1e6);
+    put_machine(job);
     int64_t slab = 0;
     for (int entry = 0; entry < ENTRY_COUNT; entry++) {
         const Graph *g = job->graph[entry];
@@ -40,7 +65,7 @@ explain(Job *job)
                sb_text(&job->explain[entry]));
     }
     putchar('\n');
-    put_prediction(job);
+    (job->machine.gpu.kind == GPU_none ? put_prediction : put_floors)(job);
     const double mib = 1 << 20;
     const Graph *p = job->graph[ENTRY_prefill];
     printf("memory: %.2f MiB packed parameters, %.3f MiB state per sequence, %.2f MiB activations "

@@ -15,6 +15,38 @@ put_gpu(void)
                gpu.driver % 10);
 }
 
+/* The ceilings of what the probes are for, by each number of threads that tells something. */
+static int
+put_ceilings(Arena *arena, const Machine *m, int threads, const char **why)
+{
+    BenchProbes *probes = bench_probes_open(arena, m, threads, why);
+    const int most = m->gpu.kind == GPU_none ? threads : 1;
+    StrBuf out = {0};
+    if (!probes)
+        return EXIT_FAILED;
+    for (int n = 1; n <= most; n = n < most ? most : most + 1) {
+        const BenchCeilings c = bench_ceilings(probes, n);
+        bench_put_ceilings(&out, probes, &c);
+    }
+    bench_probes_close(probes);
+    fputs(sb_text(&out), stdout);
+    sb_free(&out);
+    return EXIT_DONE;
+}
+
+/* Where there is a GPU that code can be made for. What it does not take is no fault of this
+ * machine. */
+static void
+put_gpu_ceilings(Arena *arena, const Machine *machine)
+{
+    RtGpu gpu;
+    Machine m = *machine;
+    const char *why = NULL;
+    if (rt_gpu_look(&gpu) && machine_gpu_found(&m, gpu.capability) &&
+        put_ceilings(arena, &m, 1, &why) != EXIT_DONE)
+        note("the GPU is not measured: %s", why);
+}
+
 int
 cmd_info(Options *o)
 {
@@ -46,16 +78,8 @@ cmd_info(Options *o)
     printf("%s\n", sb_text(&out));
     sb_free(&out);
     put_gpu();
-    BenchProbes *probes = bench_probes_open(o->arena, &t, cores.count, &why);
-    if (!probes)
+    if (put_ceilings(o->arena, &t, cores.count, &why) != EXIT_DONE)
         return fault(EXIT_FAILED, "%s", why);
-    for (int threads = 1; threads <= cores.count;
-         threads = threads < cores.count ? cores.count : cores.count + 1) {
-        const BenchCeilings c = bench_ceilings(probes, threads);
-        bench_put_ceilings(&out, probes, &c);
-    }
-    fputs(sb_text(&out), stdout);
-    sb_free(&out);
-    bench_probes_close(probes);
+    put_gpu_ceilings(o->arena, &t);
     return EXIT_DONE;
 }

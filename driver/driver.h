@@ -125,6 +125,9 @@ void progress_end(Progress *p);
 const Listener *console(Arena *arena);
 /* The options as settings; an exit status: the fault has been printed. */
 int settings_from(const Options *o, Settings *out);
+int settings_of(const Options *o, const char *model, Settings *out); /* of what has no path */
+/* --device says another than the CPU. */
+bool on_device(const Options *o);
 /* The options as settings where --threads is a list: the model gets the most of them. */
 int settings_with_threads(const Options *o, const IntList *threads, Settings *out);
 /* job_describe with what only a command can say; many: --cpu may name several CPUs. Jobs begin as
@@ -132,7 +135,7 @@ int settings_with_threads(const Options *o, const IntList *threads, Settings *ou
 int model_describe_by(Job *job, const Options *o, const Settings *settings, bool many);
 int model_describe(Job *job, const Options *o);     /* by the options, for one CPU */
 int model_describe_any(Job *job, const Options *o); /* MODEL may also be compiled */
-/* --cpu where no description has a say. False: the fault has been printed. */
+/* --cpu and --device where no description has a say. False: the fault has been printed. */
 bool machine_from(const Options *o, Machine *machine);
 
 /* Whole stdin (malloc'd in the arena). */
@@ -146,6 +149,8 @@ int ssd_settings(const Options *o, Settings *out);
 /* ssmc bench --ssd H,P,N,G: a table of the forms of one SSD by tokens. */
 int bench_ssd_forms(const Options *o);
 int bench_scan(const Options *o); /* driver/bench_scan.c */
+/* ssmc bench --ssd, --scan, --attend on a device: each by tokens and batch, in one pass. */
+int bench_mixers(const Options *o);
 /* ssmc bench --figure F: forms by length and state size, as a page and as CSV. */
 int bench_figure(const Options *o);
 

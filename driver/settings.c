@@ -110,15 +110,12 @@ pass_options(const Options *o, PassOptions *po)
 }
 
 int
-settings_from(const Options *o, Settings *out)
+settings_of(const Options *o, const char *model, Settings *out)
 {
-    if (!o->model)
-        return fault(EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
-                     o->command->args);
     const OptValue *set = &o->value[OPT_set];
     const char **sets =
         arena_array(o->arena, (size_t)set->count + COUNT_OF(shorthand), sizeof *sets);
-    *out = settings_new(o->model, console(o->arena));
+    *out = settings_new(model, console(o->arena));
     out->sets = sets;
     for (int i = 0; i < set->count; i++)
         sets[out->nsets++] = set->list[i];
@@ -135,6 +132,15 @@ settings_from(const Options *o, Settings *out)
 }
 
 int
+settings_from(const Options *o, Settings *out)
+{
+    if (!o->model)
+        return fault(EXIT_BAD_INPUT, "which model? usage: ssmc %s %s", o->command->name,
+                     o->command->args);
+    return settings_of(o, o->model, out);
+}
+
+int
 settings_with_threads(const Options *o, const IntList *threads, Settings *out)
 {
     Options rest = *o;
@@ -143,6 +149,12 @@ settings_with_threads(const Options *o, const IntList *threads, Settings *out)
     if (opt_given(o, OPT_threads))
         out->threads = list_most(threads);
     return status;
+}
+
+bool
+on_device(const Options *o)
+{
+    return opt_given(o, OPT_device) && strcmp(opt_text(o, OPT_device), "cpu") != 0;
 }
 
 /* ---- MODEL ---------------------------------------------------------------------------------- */
@@ -205,5 +217,9 @@ machine_from(const Options *o, Machine *machine)
     const char *about = machine_note(o->arena, machine);
     if (about)
         note("%s", about);
-    return true;
+    if (!opt_given(o, OPT_device) || machine_device(machine, opt_text(o, OPT_device)))
+        return true;
+    option_fault(o, OPT_device, "--device wants %s, not '%s'", option_wants(o->arena, OPT_device),
+                 opt_text(o, OPT_device));
+    return false;
 }

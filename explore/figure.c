@@ -61,7 +61,7 @@ figure_put_csv(StrBuf *out, const Figure *f)
             sb_printf(out, ",,,%s\n", p->why_not);
         else
             sb_printf(out, "%.6g,%.3g,%.6g,\n", 1e3 * p->time.median, p->time.spread,
-                      (double)p->tokens / p->time.median);
+                      (double)p->tokens * f->batch / p->time.median);
     }
 }
 
@@ -83,7 +83,7 @@ points_json(const Figure *f)
         json_put(point, "milliseconds", ran ? json_number(1e3 * p->time.median) : NULL);
         json_put(point, "spread", ran ? json_number(p->time.spread) : NULL);
         json_put(point, "tokens_per_s",
-                 ran ? json_number((double)p->tokens / p->time.median) : NULL);
+                 ran ? json_number((double)p->tokens * f->batch / p->time.median) : NULL);
         json_put_text(point, "why_not", ran ? "" : p->why_not);
         json_object_array_add(points, point);
     }
@@ -112,11 +112,35 @@ put_lines(StrBuf *out, const char *at)
     sb_free(&line);
 }
 
+static void
+put_lead(StrBuf *out, const Figure *f)
+{
+    const bool quadratic = figure_has(f, FIGURE_QUADRATIC);
+    sb_printf(out, "%s. %lld heads of %lld, %lld group%s; ", f->machine, (long long)f->size.heads,
+              (long long)f->size.head_dim, (long long)f->size.groups,
+              f->size.groups == 1 ? "" : "s");
+    if (f->batch == 1)
+        sb_puts(out, "one sequence from an empty state; ");
+    else
+        sb_printf(out, "%d sequences from empty states together; ", f->batch);
+    sb_printf(out,
+              "the kernels alone, medians of up to %d runs. Chunk lengths are the compiler's own "
+              "choice%s. The selective scan has as many channels as the heads together, each with "
+              "decays of its own. Attention is causal, with as many heads of queries, of keys and "
+              "of values, and has no state size: it is the same beside every one.",
+              f->repeats,
+              quadratic ? "; the quadratic form is one chunk over all tokens"
+                        : "; a pass has all tokens, and times are by the GPU's clock");
+}
+
 void
 figure_put_page(StrBuf *out, const Figure *f)
 {
-    static const char title[] = "One SSD in its three forms, a selective scan and attention, by "
-                                "length and by state size";
+    const char *title = figure_has(f, FIGURE_QUADRATIC)
+                            ? "One SSD in its three forms, a selective scan and attention, by "
+                              "length and by state size"
+                            : "One SSD in two forms, a selective scan and attention, by length "
+                              "and by state size";
     StrBuf says = {0};
     Json *points = points_json(f);
     Page page = {.title = title, .data = json_object_new_object()};
@@ -125,16 +149,7 @@ figure_put_page(StrBuf *out, const Figure *f)
     json_put(page.data, "tokens", sizes_json(f->tokens, f->ntokens));
     json_put(page.data, "points", points);
     sb_puts(&page.heading, title);
-    sb_printf(
-        &page.lead,
-        "%s. %lld heads of %lld, %lld group%s; one sequence from an empty state; the kernels "
-        "alone, medians of up to %d runs. Chunk lengths are the compiler's own choice; the "
-        "quadratic form is one chunk over all tokens. The selective scan has as many channels "
-        "as the heads together, each with decays of its own. Attention is causal, with as many "
-        "heads of queries, of keys and of values, and has no state size: it is the same beside "
-        "every one.",
-        f->machine, (long long)f->size.heads, (long long)f->size.head_dim,
-        (long long)f->size.groups, f->size.groups == 1 ? "" : "s", f->repeats);
+    put_lead(&page.lead, f);
     figure_say(&says, f);
     put_lines(&page.above, sb_text(&says));
     sb_free(&says);

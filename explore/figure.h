@@ -35,6 +35,8 @@ typedef struct {
 typedef struct {
     Settings settings; /* machine and threads */
     BenchMixer size;   /* heads, head_dim and groups */
+    int batch;         /* sequences of each length */
+    bool gpu;          /* that machine runs layers on a GPU */
     const char *machine;
     int repeats;
     const int64_t *states, *tokens; /* rising */
@@ -43,6 +45,8 @@ typedef struct {
     int count;
 } Figure;
 
+/* Whether the machine has it: dots of bf16 pairs; on a GPU chunks are what quadratic is there. */
+bool figure_has(const Figure *figure, FigureForm form);
 /* Fills points, of room for every form at every state and length; an exit status. */
 int figure_measure(Figure *figure);
 /* Milliseconds of a form at a state size, which those that have none take at any; 0: not run. */

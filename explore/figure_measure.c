@@ -12,10 +12,20 @@ enum {
 };
 
 /* A machine without dots of bf16 pairs multiplies them as f32. */
-static bool
-form_runs(const Figure *f, FigureForm form)
+bool
+figure_has(const Figure *f, FigureForm form)
 {
+    if (f->gpu)
+        return form != FIGURE_QUADRATIC;
     return !figure_form[form].bf16 || f->settings.machine->bf16_dot;
+}
+
+/* A GPU takes all tokens in one pass, as what it is compared with elsewhere does; a CPU as many as
+ * its caches like. */
+static int64_t
+pass_tokens(const Figure *f, Format format, int64_t tokens)
+{
+    return f->gpu ? tokens * f->batch : format_info[format].block;
 }
 
 static FigurePoint *
@@ -24,7 +34,7 @@ point_add(Figure *f, FigureForm form, int64_t state, int64_t tokens)
     FigurePoint *p = &f->points[f->count++];
     int64_t curves = 0;
     for (int i = 0; i < FIGURE_FORMS; i++)
-        if (form_runs(f, (FigureForm)i))
+        if (figure_has(f, (FigureForm)i))
             curves += bench_mixer_has_size(figure_form[i].mixer) ? f->nstates : 1;
     *p = (FigurePoint){.form = form, .state = state, .tokens = tokens};
     tell_progress(f->settings.listener, "measuring", f->count, curves * f->ntokens);
@@ -71,8 +81,9 @@ measure_lengths(Figure *f, FigureForm form, int64_t state, const int64_t *tokens
     settings.format = figure_form[form].bf16 ? FORMAT_bf16 : FORMAT_f32;
     size.kind = figure_form[form].mixer;
     size.state = state;
-    size.block = format_info[settings.format].block;
+    size.block = pass_tokens(f, settings.format, tokens[count - 1]);
     size.room = tokens[count - 1];
+    size.sequences = f->batch;
     if (form == FIGURE_QUADRATIC) { /* its one chunk is as long */
         settings.chunk = CHUNK_ALL;
         size.block = tokens[0];
@@ -87,7 +98,7 @@ measure_lengths(Figure *f, FigureForm form, int64_t state, const int64_t *tokens
             p->why_not = "one run would take more than five minutes";
             continue;
         }
-        const ssmc_status rs = bench_mixer_time(&run, tokens[i], &p->time);
+        const ssmc_status rs = bench_mixer_time(&run, tokens[i], f->batch, &p->time);
         status = rs == SSMC_OK ? EXIT_DONE : tell_runtime_fault(&quiet, rs);
     }
     bench_mixer_close(&job, &run);
@@ -118,7 +129,7 @@ figure_measure(Figure *f)
     for (int s = 0; s < f->nstates; s++)
         for (int form = 0; form < FIGURE_FORMS && status == EXIT_DONE; form++) {
             const bool sized = bench_mixer_has_size(figure_form[form].mixer);
-            if (form_runs(f, (FigureForm)form) && (sized || s == 0))
+            if (figure_has(f, (FigureForm)form) && (sized || s == 0))
                 status = measure_curve(f, (FigureForm)form, sized ? f->states[s] : 0);
         }
     tell_progress(f->settings.listener, "measuring", 0, 0);

@@ -133,8 +133,11 @@ explore_machine(Arena *arena, const Machine *t)
 {
     const char *name = file_value(arena, "/proc/cpuinfo", "model name");
     const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-    return arena_printf(arena, "%s (%s), %d cores, %.0f GiB of memory", name[0] ? name : "CPU",
-                        t->cpu, rt_cores(), (double)pages * (double)bytes / (1 << 30));
+    const char *device =
+        t->gpu.kind == GPU_none ? "" : arena_printf(arena, "%s; ", bench_device_name(arena, t));
+    return arena_printf(arena, "%s%s (%s), %d cores, %.0f GiB of memory", device,
+                        name[0] ? name : "CPU", t->cpu, rt_cores(),
+                        (double)pages * (double)bytes / (1 << 30));
 }
 
 /* What a control group leaves, where the process is in one with a limit. */

@@ -149,8 +149,9 @@ machine_matrix(Machine *m, const char *word)
 /* ---- GPUs ----------------------------------------------------------------------------------- */
 
 static const Gpu gpus[GPUS] = {
-#define GPU(id, name, capability, ptx, shared, chunk, block, units)                                \
-    [GPU_##id] = {GPU_##id, name, capability, ptx, shared, chunk, block, units, false},
+#define GPU(id, name, capability, ptx, shared, chunk, block, units, f32, bf16, memory)             \
+    [GPU_##id] = {GPU_##id, name,  capability, ptx,  shared, chunk,                                \
+                  block,    units, f32,        bf16, memory, false},
 #include "machine/gpus.def"
 #undef GPU
 };

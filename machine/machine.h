@@ -26,7 +26,7 @@ typedef struct {
 
 typedef enum {
     GPU_none,
-#define GPU(id, name, capability, ptx, shared, chunk, block, units) GPU_##id,
+#define GPU(id, name, capability, ptx, shared, chunk, block, units, f32, bf16, memory) GPU_##id,
 #include "machine/gpus.def"
 #undef GPU
     GPUS
@@ -42,7 +42,9 @@ typedef struct {
     int64_t chunk;        /* of an SSD */
     int64_t block;        /* tokens of a pass */
     int units;            /* multiprocessors */
-    bool model;           /* C functions stand in for its threads: for tests on any CPU */
+    /* As stated of the usual one: GFLOP/s of multiply-adds and of tensor cores, GB/s of memory. */
+    double f32_gflops, bf16_gflops, memory_gbs;
+    bool model; /* C functions stand in for its threads: for tests on any CPU */
 } Gpu;
 enum {
     GPU_WARP = 32, /* threads in step */

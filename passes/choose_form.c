@@ -8,7 +8,9 @@
  * Algorithm: where calls have one token of a sequence the recurrent form: one token is one step.
  * Where they may have several the first of these that says anything decides:
  *   1. the option (cx->form, cx->chunk); 2. the node's own attributes; 3. the least time of a pass
- *   of the graph's block: measured (cx->measured), or else predicted (passes/cost.h).
+ *   of the graph's block: measured (cx->measured), or else predicted (passes/cost.h); but on a GPU,
+ *   whose times the constants of predictions are not of, where none was measured the chunk of
+ *   machine/gpus.def.
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
  * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
@@ -41,6 +43,12 @@ form_said(Form form, int64_t chunk, const char *by)
     return (Choice){form, chunk, by};
 }
 
+static bool
+on_gpu(const PassCtx *cx)
+{
+    return cx->machine->gpu.kind != GPU_none;
+}
+
 /* What the products of chunks multiply: as the node says; left open, bf16 where the format rounds
  * activations to it and the machine has the dot of pairs or a matrix unit. */
 static const char *
@@ -48,7 +56,7 @@ dot_choose(const PassCtx *cx, const Node *ssd)
 {
     const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
     const Machine *m = cx->machine;
-    const bool has = m->bf16_dot || m->matrix.bf16 || m->gpu.kind != GPU_none;
+    const bool has = m->bf16_dot || m->matrix.bf16 || on_gpu(cx);
     return choose_word(NULL, ssd, ATTR_dot, rounds && has ? "bf16" : "f32");
 }
 
@@ -155,7 +163,7 @@ form_quickest(const Forms *f, bool chunks)
 static Choice
 form_by_time(const PassCtx *cx, const Forms *f)
 {
-    if (cx->machine->gpu.kind != GPU_none)
+    if (on_gpu(cx) && !f->measured)
         return (Choice){FORM_CHUNKED, cx->machine->gpu.chunk, "table gpus.def"};
     const FormCost *best = form_quickest(f, false), *chunks = form_quickest(f, true);
     return (Choice){best->form, chunks ? chunks->chunk : f->size.block,
@@ -173,9 +181,26 @@ form_text(StrBuf *out, const FormCost *c, int64_t block)
         sb_printf(out, "quadratic (Q=%lld)", (long long)block);
     else
         sb_printf(out, "Q=%lld", (long long)c->chunk);
-    sb_printf(out, " %.4g", c->predicted);
-    if (c->measured > 0)
-        sb_printf(out, " [%.4g]", c->measured);
+}
+
+/* The alternatives, each with its times. Constants of predictions are a CPU's: of a GPU there is
+ * what was measured. */
+static void
+form_costs(StrBuf *out, const PassCtx *cx, const Forms *f)
+{
+    const char *before = "";
+    for (int i = 0; i < f->count; i++) {
+        const FormCost *c = &f->list[i];
+        if (on_gpu(cx) && c->measured <= 0)
+            continue;
+        sb_puts(out, before);
+        form_text(out, c, f->size.block);
+        if (!on_gpu(cx))
+            sb_printf(out, " %.4g", c->predicted);
+        if (c->measured > 0)
+            sb_printf(out, " [%.4g]", c->measured);
+        before = ", ";
+    }
 }
 
 static void
@@ -183,25 +208,24 @@ form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
 {
     const CostSsd *z = &f->size;
     const bool matrix = z->bf16 && cx->machine->matrix.bf16;
-    StrBuf costs = {0}, what = {0};
-    for (int i = 0; i < f->count; i++) {
-        sb_puts(&costs, i ? ", " : "");
-        form_text(&costs, &f->list[i], z->block);
-    }
-    sb_puts(&what, form_name[choice->form]);
+    StrBuf text = {0};
+    sb_printf(&text, "ssd H=%lld P=%lld N=%lld G=%lld, dot %s%s%s: %s", (long long)z->heads,
+              (long long)z->head_dim, (long long)z->state, (long long)z->groups,
+              z->bf16 ? "bf16" : "f32", matrix ? ", chunks on " : "",
+              matrix ? cx->machine->matrix.name : "", form_name[choice->form]);
     if (choice->form == FORM_CHUNKED)
-        sb_printf(&what, " Q=%lld", (long long)choice->chunk);
-    pass_explain(cx,
-                 "ssd H=%lld P=%lld N=%lld G=%lld, dot %s%s%s: %s (%s)\n"
-                 "  nanoseconds a token, predicted%s, threads %d, passes of %lld: %s\n"
-                 "  constants: %s",
-                 (long long)z->heads, (long long)z->head_dim, (long long)z->state,
-                 (long long)z->groups, z->bf16 ? "bf16" : "f32", matrix ? ", chunks on " : "",
-                 matrix ? cx->machine->matrix.name : "", sb_text(&what), choice->by,
-                 f->measured ? " [measured]" : "", z->threads, (long long)z->block, sb_text(&costs),
-                 cx->machine->costs.source);
-    sb_free(&costs);
-    sb_free(&what);
+        sb_printf(&text, " Q=%lld", (long long)choice->chunk);
+    sb_printf(&text, " (%s)", choice->by);
+    if (!on_gpu(cx) || f->measured) {
+        sb_printf(&text, "\n  nanoseconds a token,%s%s, threads %d, passes of %lld: ",
+                  on_gpu(cx) ? "" : " predicted", f->measured ? " [measured]" : "", z->threads,
+                  (long long)z->block);
+        form_costs(&text, cx, f);
+    }
+    if (!on_gpu(cx))
+        sb_printf(&text, "\n  constants: %s", cx->machine->costs.source);
+    pass_explain(cx, "%s", sb_text(&text));
+    sb_free(&text);
 }
 
 /* ---- the pass --------------------------------------------------------------------------- */

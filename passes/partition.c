@@ -106,7 +106,7 @@ partition_chunks(bool has, const Graph *g, const Kernel *k)
 
 /* A GPU's projection says by which product, unless the text does. */
 static bool
-partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
+partition_product(PassCtx *cx, const Graph *g, Kernel *k)
 {
     const Node *n = k->anchor;
     const bool floats = n && node_class(n) == CLASS_CONTRACT && node_weight(n) &&
@@ -126,6 +126,10 @@ partition_product(const PassCtx *cx, const Graph *g, Kernel *k)
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
     if (choice.small)
         attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));
+    pass_explain(cx, "linear %lld -> %lld, %s: %s%s%s (table products.def)",
+                 (long long)type_width(&x->type), (long long)type_width(&y->type),
+                 dtype_info[x->type.dtype].name, choice.product->name,
+                 choice.small ? ", of few rows " : "", choice.small ? choice.small->name : "");
     return true;
 }
 

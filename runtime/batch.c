@@ -3,11 +3,11 @@
  * Each input is cut in pieces of `block` tokens, counted from its first: the pieces that it would
  * be cut in if it were fed alone. A piece takes the entry that its length asks for: of those that
  * take as many tokens of a sequence the one that takes the fewest. A pass runs pieces of one entry
- * of as many inputs as it has room for, side by side as segments, at most one of each, since a
- * piece needs the states the piece before it left. A piece that does not fit is cut at a multiple
- * of the entry's grain, where a cut leaves every bit as it is. Rows do not see each other outside
- * convolution, SSD and attention, and those know segments: so what an input gets depends on nothing
- * but itself. */
+ * of as many inputs as it has room for, side by side as segments (RT_MOST_SEGMENTS), at most one of
+ * each, since a piece needs the states the piece before it left. A piece that does not fit is cut
+ * at a multiple of the entry's grain, where a cut leaves every bit as it is. Rows do not see each
+ * other outside convolution, SSD and attention, and those know segments: so what an input gets
+ * depends on nothing but itself. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -112,7 +112,8 @@ gather(Feed *f, const AbiEntry *entry)
     ssmc_session *s = f->s;
     const int64_t block = entry->block;
     s->call.rows = s->call.nseg = 0;
-    for (int i = f->first; i < f->n && s->call.rows < block; i++) {
+    for (int i = f->first; i < f->n && s->call.rows < block && s->call.nseg < RT_MOST_SEGMENTS;
+         i++) {
         const ssmc_input *in = &f->input[i];
         const int64_t rows = rows_of(f, i, entry, block - s->call.rows);
         if (rows == 0)

@@ -17,6 +17,8 @@
 
 /* RT_LINE: alignment of every buffer that kernels see: two cache lines, as matrix units like it. */
 enum { RT_LINE = 128, RT_MAX_THREADS = 1024, RT_NUMERICS = 32 };
+/* Of a pass: the blocks that a GPU's grid can have beside each other in its second direction. */
+enum { RT_MOST_SEGMENTS = 65535 };
 
 /* ---- faults (error.c) -------------------------------------------------------------------- */
 

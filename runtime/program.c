@@ -128,7 +128,8 @@ extent_fits(const AbiProgram *abi, const AbiExtent *e, int64_t most)
         rows = greater(rows, abi->entries[i].block);
         picked = greater(picked, abi->entries[i].rows);
     }
-    const AbiCall largest = {.rows = rows, .picked = picked, .nseg = rows};
+    const AbiCall largest = {
+        .rows = rows, .picked = picked, .nseg = rows < RT_MOST_SEGMENTS ? rows : RT_MOST_SEGMENTS};
     const int64_t count = greater(rows, picked);
     if (e->of < ABI_ONE || e->of > ABI_SEGMENTS || e->times < 1 || e->each < 1 || e->per < 1)
         return false;

@@ -34,10 +34,10 @@ emitter_of(const CgKernel *k)
 
 enum { PTX_KERNEL = 71 }; /* LLVM's number of the calling convention of kernels: CallingConv.h */
 
-static Val
-declare(Cg *c, const CgKernel *k, const char *name)
+Val
+ptx_function(Cg *c, const char *name, unsigned operands)
 {
-    const unsigned count = (unsigned)k->noperands + 1;
+    const unsigned count = operands + 1;
     LLVMTypeRef *types = arena_array(c->arena, count, sizeof(LLVMTypeRef));
     for (unsigned i = 0; i < count; i++)
         types[i] = c->ptr;
@@ -50,6 +50,15 @@ declare(Cg *c, const CgKernel *k, const char *name)
     LLVMSetFunctionCallConv(fn, PTX_KERNEL);
     const unsigned byval = LLVMGetEnumAttributeKindForName("byval", strlen("byval"));
     LLVMAddAttributeAtIndex(fn, count, LLVMCreateTypeAttribute(c->ctx, byval, c->abi[CG_AbiCall]));
+    return fn;
+}
+
+static Val
+declare(Cg *c, const CgKernel *k, const char *name)
+{
+    const Val fn = ptx_function(c, name, (unsigned)k->noperands);
+    if (c->machine->gpu.model)
+        return fn;
     for (unsigned i = 0; i < (unsigned)k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
         if (!o->is_output && !(o->value && o->value->kind == VALUE_STATE))

@@ -161,6 +161,10 @@ void ptx_annotate(Cg *c, Val fn, const char *key, int64_t value);
 /* ---- function.c --------------------------------------------------------------------------------
  */
 
+/* A kernel of the module without a body: addresses of its operands, and an AbiCall by value; on the
+ * model a function of its process. */
+Val ptx_function(Cg *c, const char *name, unsigned operands);
+
 /* Builds the kernel's function in c->mod and fills k->launch: a kernel of the module; on the model
  * an AbiKernel, which runs the whole grid. NULL: no emitter takes it; diag says why. */
 Val ptx_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag);

@@ -163,10 +163,13 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
     const int rows = graph_has_runs(k->graph) ? RUN : 1;
     v.taps = (int)taps;
     ptx_threads(k, THREADS);
-    ptx_grid(k, 0, ABI_ONE, width, THREADS, 1);
-    ptx_grid(k, 1, ABI_TOKENS, 1, rows, 1);
-    v.col = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, THREADS)), ptx_thread(c));
-    v.row = cg_mul(c, ptx_block(c, 1), cg_i64(c, rows));
+    /* In one direction, columns first: there may be more rows than another direction has blocks. */
+    const int64_t across = (width + THREADS - 1) / THREADS;
+    ptx_grid(k, 0, ABI_TOKENS, 1, rows, across);
+    const Val block = ptx_block(c, 0), down = cg_div(c, block, cg_i64(c, across));
+    const Val panel = cg_sub(c, block, cg_mul(c, down, cg_i64(c, across)));
+    v.col = cg_add(c, cg_mul(c, panel, cg_i64(c, THREADS)), ptx_thread(c));
+    v.row = cg_mul(c, down, cg_i64(c, rows));
     CgIf exists = cg_if(c, cg_less(c, v.col, cg_i64(c, width)));
     load_weights(c, k, &v);
     rows_of_run(c, k, &v, rows);

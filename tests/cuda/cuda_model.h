@@ -5,7 +5,10 @@
  * It is strict where a driver is: memory of the GPU can be touched by copies and kernels alone, and
  * where it is mapped; what a stream is given runs when someone waits for it, so that bytes of the
  * host that are changed too early show; calls need a context, and a stream that is being captured
- * refuses what would run. A lost context stays lost until its last user lets go of it. */
+ * refuses what would run. A lost context stays lost until its last user lets go of it.
+ *
+ * With SSMC_CUDA_MODEL_IDLE in the environment it takes any kernel of PTX and runs none: what a
+ * command does around kernels can be seen, and no number. */
 #ifndef SSMC_TESTS_CUDA_CUDA_MODEL_H
 #define SSMC_TESTS_CUDA_CUDA_MODEL_H
 

@@ -330,6 +330,15 @@ Test(bench, kernels_are_told_by_their_ops)
     free(path);
 }
 
+static int
+rows_of(const char *out, const char *begin)
+{
+    int n = 0;
+    for (const char *at = out; (at = strstr(at, begin)); at++)
+        n++;
+    return n;
+}
+
 /* Every length takes time, a single token's too. */
 Test(bench, a_recurrence_by_itself)
 {
@@ -338,6 +347,94 @@ Test(bench, a_recurrence_by_itself)
     cr_assert_eq(r.status, 0, "%s", r.err);
     cr_expect(!strstr(r.out, " 0.0 ") && !strstr(r.out, "inf"), "%s", r.out);
     command_free(&r);
+}
+
+/* Whatever mixes tokens, in each type, by length and batch: a row each, on a device and here. */
+Test(bench, mixers_by_themselves)
+{
+    static const char *const heads[] = {"ssd H=2 P=8 N=4 G=1,", "selective_scan H=16 P=1 N=4,",
+                                        "attention H=2 P=8,"};
+    CommandResult r = command_run(ARGS("bench", "--ssd", "2,8,4,1", "--scan", "16,4", "--attend",
+                                       "2,8", "--device", "model", "--prefill", "24,48", "--batch",
+                                       "1,3", "--repeats", "1", "--threads", "1"),
+                                  NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    for (size_t i = 0; i < COUNT_OF(heads); i++)
+        cr_expect(strstr(r.out, heads[i]), "%s in %s", heads[i], r.out);
+    cr_expect_eq(rows_of(r.out, "\n  bf16       24      3       8"), 3, "%s", r.out);
+    cr_expect_eq(rows_of(r.out, "\n  f32        48      1      48"), 3, "%s", r.out);
+    cr_expect_eq(rows_of(r.out, "\n  bf16") + rows_of(r.out, "\n  f32 "), 3 * 8, "%s", r.out);
+    cr_expect(!strstr(r.out, "inf") && !strstr(r.out, "nan"), "%s", r.out);
+    command_free(&r);
+    r = command_run(ARGS("bench", "--attend", "2,8", "--prefill", "24", "--repeats", "1", "--dtype",
+                         "f32", "--threads", "1"),
+                    NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect_eq(rows_of(r.out, "\n  f32        24      1      24"), 1, "%s", r.out);
+    cr_expect_eq(rows_of(r.out, "\n  bf16"), 0, "only what was asked for: %s", r.out);
+    command_free(&r);
+}
+
+/* The model of a GPU is held against what gpus.def says of the GPU. */
+Test(bench, a_model_of_a_gpu_has_stated_ceilings)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const char *why = NULL;
+    cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, "model"));
+    BenchProbes *probes = bench_probes_open(arena, &m, 1, &why);
+    cr_assert_not_null(probes, "%s", why);
+    const BenchCeilings c = bench_ceilings(probes, 1);
+    cr_expect_eq(c.f32.best, m.gpu.f32_gflops);
+    cr_expect_eq(c.matrix_bf16.best, m.gpu.bf16_gflops);
+    cr_expect_eq(c.update.best, m.gpu.memory_gbs);
+    cr_expect_eq(bench_probe_arithmetic(probes, bench_dot(&m, DTYPE_bf16), 1), m.gpu.bf16_gflops);
+    cr_expect_eq(bench_probe_memory(probes, c.read_by, 1), m.gpu.memory_gbs);
+    bench_probes_close(probes);
+    arena_free(arena);
+}
+
+/* Those of a GPU are measured through the driver; here by one that runs nothing. */
+Test(bench, a_gpu_is_probed_through_its_driver)
+{
+    Arena *arena = arena_new();
+    Machine m;
+    const char *why = NULL;
+    setenv("SSMC_CUDA_LIBRARY", SSMC_CUDA_MODEL, 1);
+    setenv("SSMC_CUDA_MODEL_IDLE", "1", 1);
+    cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, "sm_90a"));
+    BenchProbes *probes = bench_probes_open(arena, &m, 1, &why);
+    cr_assert_not_null(probes, "%s", why);
+    cr_expect_str_eq(bench_probe_what(probes), "Model GPU, code of sm_90a");
+    const BenchCeilings c = bench_ceilings(probes, 1);
+    cr_expect(c.f32.best > 0 && c.matrix_bf16.best > 0 && c.read.best > 0 && c.update.best > 0);
+    cr_expect_eq(bench_probe_arithmetic(probes, PROBE_i8, 1), 0, "a GPU has no such probe");
+    bench_probes_close(probes);
+    arena_free(arena);
+}
+
+/* Each kind of GPU has code of its own for the tensor cores. */
+Test(bench, probes_of_a_gpu)
+{
+    static const struct {
+        const char *name, *has, *has_not;
+    } kinds[] = {
+        {"sm_80",  "mma.sync.aligned.m16n8k16", "wgmma"   },
+        {"sm_90a", "wgmma.mma_async",           "mma.sync"},
+    };
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        Arena *arena = arena_new();
+        Machine m;
+        CgProbe probe[PROBE_COUNT];
+        cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, kinds[i].name));
+        const AbiProgram *abi = cg_gpu_probes(arena, &m, probe);
+        cr_expect(strstr(abi->image, kinds[i].has), "%s", kinds[i].name);
+        cr_expect(!strstr(abi->image, kinds[i].has_not), "%s", kinds[i].name);
+        cr_expect_eq(probe[PROBE_update].work, 2 * probe[PROBE_read].work);
+        for (int id = 0; id < PROBE_COUNT; id++)
+            cr_expect_eq(probe[id].work > 0, abi->steps[id].operands == 2, "%d", id);
+        arena_free(arena);
+    }
 }
 
 /* ---- traces --------------------------------------------------------------------------------- */

@@ -497,6 +497,21 @@ Test(command, bench_of_an_ssd_wants_four_sizes)
           "--scan wants channels, 1 to 65536, and states, 1 to 1024");
     FAULT(ARGS("bench", "--scan", "24,16,1"), "not '24,16,1'");
     FAULT(ARGS("bench", "--scan", "0,16"), "like 1536,16; not '0,16'");
+    FAULT(ARGS("bench", "--attend", "24"), "--attend wants heads and head dim, each 1 to 4096",
+          "not '24'");
+    FAULT(ARGS("bench", "--attend", "24,64x"), "not '24,64x'");
+    FAULT(ARGS("bench", "--ssd", "24,64,128,5", "--device", "model"), "heads a multiple of groups");
+    FAULT(
+        ARGS("bench", "--scan", "24,16", "--device", "model", "--prefill", "96", "--batch", "4,5"),
+        "96 tokens are not 5 sequences of one length");
+    FAULT(ARGS("bench", "--scan", "24,16", "--device", "model", "--batch", ""),
+          "--prefill and --batch want at least one number each");
+    FAULT(ARGS("bench", "--ssd", "24,64,128,1", "--device", "gpu"), "compile.device is 'gpu'");
+    FAULT(ARGS("bench", "--figure", "/dev/null", "--device", "gpu"),
+          "--device wants cpu, cuda, sm_80, sm_90a or model, not 'gpu'");
+    FAULT(ARGS("bench", "--figure", "-", "--batch", "1,2"), "--figure wants one --batch");
+    FAULT(ARGS("bench", "--ssd", "24,64,128,1", "--device", "cuda", "--dtype", "int8"),
+          "compile.dtype=int8 is for CPUs");
 }
 
 /* ---- formats --------------------------------------------------------------------------------- */

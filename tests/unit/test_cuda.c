@@ -1034,6 +1034,14 @@ Test(cuda, info_names_the_gpu)
     cr_expect(strstr(r.out, "gpu      Model GPU (sm_90), 7 multiprocessors, 1024 MiB, driver of "
                             "CUDA 12.4\n"),
               "%s", r.out);
+    cr_expect(strstr(r.err, "the GPU is not measured: kernel probe_"), "%s", r.err);
+    command_free(&r);
+    const char *const idle[] = {"/usr/bin/env", library, "SSMC_CUDA_MODEL_IDLE=1",
+                                SSMC_BINARY,    "info",  NULL};
+    r = command_run(idle, NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, "ceilings of Model GPU, code of sm_90a:\n"), "%s", r.out);
+    cr_expect(strstr(r.out, "  tensor cores bf16 "), "%s", r.out);
     command_free(&r);
 }
 
@@ -1109,4 +1117,23 @@ Test(cuda, broken_programs_are_refused)
     }
     l = launches[3], l.grid[2].times = 65536;
     broken_launch(l, "a launch has an impossible grid (3)");
+}
+
+/* A pass may have more rows than a grid has blocks in its second direction, but not more segments.
+ */
+Test(cuda, passes_of_many_rows)
+{
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiEntry many[RT_COUNT(entries)];
+    AbiLaunch list[RT_COUNT(launches)];
+    ssmc_program *p = NULL;
+    memcpy(many, entries, sizeof entries);
+    memcpy(list, launches, sizeof launches);
+    many[0].block = 1 << 20;
+    list[3].grid[1] = (AbiExtent){.of = ABI_SEGMENTS, .times = 1, .each = 1, .per = 1};
+    abi.entries = many, abi.launches = list;
+    OK(rt_program_wrap(&abi, &p));
+    rt_program_free(p);
+    list[3].grid[1].of = ABI_TOKENS;
+    broken(&abi, "a launch has an impossible grid (3)");
 }

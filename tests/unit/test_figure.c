@@ -35,6 +35,7 @@ figure_made(FigurePoint *points)
     Figure f = {
         .size = {.heads = 2, .head_dim = 8, .groups = 1},
         .machine = "some CPU",
+        .batch = 1,
         .repeats = 3,
         .states = states,
         .tokens = tokens,
@@ -191,6 +192,7 @@ Test(figure, a_browser_places_points)
     static const double ms[] = {1, 10, 100}, wide[] = {1e-9, 1e12, 1e300};
     FigurePoint points[16];
     Figure f = {.machine = "some CPU",
+                .batch = 1,
                 .states = sizes,
                 .tokens = lengths,
                 .nstates = 3,
@@ -323,4 +325,30 @@ Test(figure, faults_come_before_measuring)
         command_free(&r);
     }
     cr_expect_null(read_whole("f", NULL), "nothing was written");
+}
+
+/* ---- on a GPU -------------------------------------------------------------------------------- */
+
+/* All curves but the quadratic form's, of bf16 too, whatever the CPU's dots are. */
+Test(figure, on_a_gpu)
+{
+    char *dir = temp_dir(), *page = path_join(dir, "f.html"), *csv = path_join(dir, "f.csv");
+    CommandResult r = command_run(ARGS("bench", "--figure", page, "--csv", csv, "--device", "model",
+                                       "--ssd", "2,8,1,1", "--state", "4", "--prefill", "16,48",
+                                       "--batch", "2", "--repeats", "1", "--threads", "1"),
+                                  NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, "SSD in chunks, bf16 dots, is ahead of"), "%s", r.out);
+    command_free(&r);
+    size_t len = 0;
+    char *points = read_whole(csv, &len), *text = read_whole(page, &len);
+    cr_expect_eq(text_count(points, "\n"), 1 + 6 * 2, "%s", points);
+    cr_expect_eq(text_count(points, "quadratic"), 0, "%s", points);
+    cr_expect(strstr(text, "the model of a GPU, as sm_80, ssmc"), "%s", text);
+    cr_expect(strstr(text, "2 sequences from empty states together"), "%s", text);
+    free(text);
+    free(points);
+    temp_dir_remove(dir);
+    free(csv);
+    free(page);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codegen/codegen.h"
 #include "ir/util.h"
 #include "runtime/rt.h"
 #include "tests/aot.h"
@@ -71,6 +72,20 @@ ParameterizedTest(Case *c, ptx_goldens, are_compiled)
     command_free(&r);
     free(model);
     free(dir);
+}
+
+/* What measures a GPU's ceilings, too. */
+Test(ptx_goldens, probes_are_assembled)
+{
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        Arena *arena = arena_new();
+        Machine m;
+        CgProbe probe[PROBE_COUNT];
+        cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, targets[i][0]));
+        const AbiProgram *abi = cg_gpu_probes(arena, &m, probe);
+        expect_assembled((const char *)abi->image, targets[i][0], "probes");
+        arena_free(arena);
+    }
 }
 
 /* ---- on the model ------------------------------------------------------------------------------

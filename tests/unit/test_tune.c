@@ -286,3 +286,49 @@ Test(tune, how_must_be_known)
     cr_expect(strstr(r.err, "--tune wants auto, shipped or exhaustive, not 'best'"), "%s", r.err);
     command_free(&r);
 }
+
+/* ---- on a GPU -------------------------------------------------------------------------------- */
+
+/* Nothing that a CPU's constants predict is said of a GPU, whose kernels are chosen by rule: what
+ * they take at least is. */
+Test(tune, explain_of_a_gpu)
+{
+    CommandResult r =
+        command_run(ARGS("explain", STORY, "--device", "sm_90a", "--dtype", "bf16"), NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    static const char *const says[] = {
+        "for sm_90a (132 multiprocessors, 227 KiB that a block shares); parameters are made on ",
+        "dot bf16: chunked Q=64 (table gpus.def)\nkernel ",
+        "linear 256 -> 1160, bf16: wgmma_128x128, of few rows wgmma_64x64 (table products.def)",
+        "linear 256 -> 1160, bf16: stream_16x8 (table products.def)",
+        "at least, by bytes and operations at the rates that gpus.def states of sm_90a (",
+        "  prefill of   8192 tokens ",
+        "  decode, batch    16 ",
+        "    in_proj              x8 ",
+    };
+    for (size_t i = 0; i < COUNT_OF(says); i++)
+        cr_expect(strstr(r.out, says[i]), "stdout lacks '%s':\n%s", says[i], r.out);
+    cr_expect(!strstr(r.out, "predicted") && !strstr(r.out, "constants:"), "%s", r.out);
+    command_free(&r);
+}
+
+/* What was measured on it decides in the place of the table. */
+Test(tune, exhaustive_on_a_gpu)
+{
+    static const char model[] = "name: t\nvocab: 16\ndim: 8\n"
+                                "layers:\n  - {block: mamba2, state: 4, head_dim: 8}\n"
+                                "weights: {init: reference, seed: 0}\ncompile: {block: 32}\n";
+    char *dir = temp_dir(), *path = path_join(dir, "t.yaml");
+    cr_assert(write_whole(path, model, strlen(model)));
+    CommandResult r = command_run(
+        ARGS("explain", path, "--device", "model", "--tune", "exhaustive", "--threads", "1"), NULL,
+        0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, " (the least measured)\n  nanoseconds a token, [measured]"), "%s",
+              r.out);
+    cr_expect(strstr(r.out, "recurrent [") && strstr(r.out, "Q=16 ["), "%s", r.out);
+    cr_expect(!strstr(r.out, "constants:"), "%s", r.out);
+    command_free(&r);
+    temp_dir_remove(dir);
+    free(path);
+}
