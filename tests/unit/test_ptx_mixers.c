@@ -22,17 +22,29 @@ static const RunCall calls[] = {
     {.nseg = 3, .len = {70, 3, 15},   .slot = {2, 1, 3}   },
 };
 
+/* longest: calls with a longer segment are left out. */
 static void
-check(KernelRun *run, double most, const char *what)
+check_up_to(KernelRun *run, int64_t longest, double most, const char *what)
 {
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
         RunCall call = calls[i];
+        bool fits = true;
+        for (int s = 0; s < call.nseg; s++)
+            fits = fits && call.len[s] <= longest;
+        if (!fits)
+            continue;
         call.vocab = ROWS;
         call.parts = 1;
         const double off = kernel_run_difference(run, &call);
         cr_expect(off <= most, "%s, call %zu: off by %g", what, i, off);
     }
     kernel_run_close(run);
+}
+
+static void
+check(KernelRun *run, double most, const char *what)
+{
+    check_up_to(run, ROWS, most, what);
 }
 
 /* The first lines of a graph whose kernels read columns of `all`, rows of a table. */
@@ -89,7 +101,7 @@ check_conv(const Conv *v)
     char what[128];
     snprintf(what, sizeof what, "%d columns, %d taps%s", v->columns, v->taps,
              v->decode ? ", decode" : "");
-    check(run, 2e-6, what);
+    check_up_to(run, v->decode ? 1 : ROWS, 2e-6, what);
 }
 
 Test(ptx_mixers, convolution)
