@@ -309,6 +309,8 @@ Test(ptx_mixers, bits_do_not_depend_on_other_sequences)
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check_bits(open_ssd(&cases[i], "", "y", "bf16", "native@model"),
                    open_ssd(&cases[i], "", "y", "bf16", "native@model"), "ssd");
+    const Conv conv = {64, 4, 8, true, true, false, false, "bf16"};
+    check_bits(open_conv(&conv, "native@model"), open_conv(&conv, "native@model"), "conv1d");
 }
 
 /* ---- selective scan ----------------------------------------------------------------------------
