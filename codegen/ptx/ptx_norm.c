@@ -5,9 +5,9 @@
  * strands: strand s of n has the lots s, s + n, ..., and what a lane sums is its part of strand 0,
  * then of strand 1 ...; then lanes are summed. This order follows from the width alone, so bits are
  * the same however many warps take a row: where there are many rows a warp has as many strands as
- * its registers hold, and needs no others if that is all; where a call has a row of each sequence,
- * one. What the norm reads is computed once; only of rows too long for the registers of a block
- * once in each sweep.
+ * its lanes read together, and needs no others if that is all; where a call has a row of each
+ * sequence, one. What the norm reads is computed once; only of rows too long for the registers of a
+ * block once in each sweep.
  *
  * Predicted: what is read and written at copy bandwidth. */
 #include "codegen/ptx/ptx.h"
@@ -16,7 +16,10 @@ enum {
     MOST_LANES = 8,
     MOST_STRANDS = 16,
     MOST_HELD = 48, /* columns of a thread in registers */
-    ROWS = 4        /* of a block, where a warp has a row */
+    FEW_HELD = 24,  /* as many are read together, so a row is there after one trip to memory */
+    ROWS = 4,       /* of a block, where a warp has a row */
+    RESIDENT = 768  /* threads: 80 registers each; without a word ptxas takes fewer, and reads half
+                     * of them later */
 };
 
 typedef struct {
@@ -169,12 +172,12 @@ norm_of(const CgKernel *k, int64_t width)
     const int64_t lots = (n.sites + GPU_WARP - 1) / GPU_WARP;
     n.depth = (lots + MOST_STRANDS - 1) / MOST_STRANDS;
     n.strands = (int)((lots + n.depth - 1) / n.depth);
-    const int64_t most = MOST_HELD / n.lanes / n.depth; /* strands that a thread holds */
+    const int64_t most = FEW_HELD / n.lanes / n.depth; /* strands of a warp */
     n.warps = graph_has_runs(k->graph) ? 1 : n.strands;
     while (n.warps < n.strands && (n.strands % n.warps || n.strands / n.warps > most))
         n.warps++;
     n.own = n.strands / n.warps;
-    n.held = n.own <= most;
+    n.held = n.own * n.depth * n.lanes <= MOST_HELD;
     return n;
 }
 
@@ -210,7 +213,10 @@ ptx_norm(Cg *c, CgKernel *k, Diag *diag)
     const int rows = several ? ROWS : 1;
     int64_t each = 1;
     const AbiCount of = ptx_count(k->domain, &each);
-    ptx_threads(k, (int64_t)rows * n.warps * GPU_WARP);
+    const int threads = rows * n.warps * GPU_WARP;
+    ptx_threads(k, threads);
+    if (n.own * n.depth * n.lanes <= FEW_HELD)
+        ptx_resident(c, RESIDENT / threads);
     ptx_grid(k, 0, of, each, rows, 1);
     ptx_grid(k, 1, ABI_ONE, groups, 1, 1);
     n.row = ptx_block(c, 0);
