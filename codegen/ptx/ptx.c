@@ -737,41 +737,30 @@ ptx_spread_site(Cg *c, const PtxSpread *s, int64_t sites, Val *row, Val *site)
     return exists;
 }
 
-static PtxSites
-sites_of(Cg *c, CgKernel *k, const Value *v, int64_t sites, int lanes)
+PtxSites
+ptx_sites_of(Cg *c, CgKernel *k, int64_t sites)
 {
     enum { THREADS = 256 };
     int64_t each = 1;
-    const AbiCount of = ptx_count(v, &each);
+    const AbiCount of = ptx_count(k->domain, &each);
     const PtxSpread s = ptx_spread(sites, THREADS, THREADS);
     ptx_threads(k, s.threads);
     ptx_grid(k, 0, of, each, s.rows, 1);
     ptx_grid(k, 1, ABI_ONE, s.parts, 1, 1);
-    Val row = NULL, site = NULL;
-    const Val exists = ptx_spread_site(c, &s, sites, &row, &site);
-    PtxSites out = {
-        .at = {.row = row, .col = cg_mul(c, site, cg_i64(c, lanes)), .lanes = lanes}
-    };
-    out.branch = cg_if(c, LLVMBuildAnd(c->b, exists, cg_less(c, row, cg_rows(c, k, v)), ""));
+    PtxSites out = {.at = {.lanes = 1}};
+    const Val exists = ptx_spread_site(c, &s, sites, &out.at.row, &out.at.col);
+    const Val is_row = cg_less(c, out.at.row, cg_rows(c, k, k->domain));
+    out.branch = cg_if(c, LLVMBuildAnd(c->b, exists, is_row, ""));
     return out;
 }
 
 PtxSites
-ptx_sites(Cg *c, CgKernel *k, const Value *v)
+ptx_sites(Cg *c, CgKernel *k, int lanes)
 {
-    return sites_of(c, k, v, cg_width(v), 1);
-}
-
-PtxSites
-ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width)
-{
-    return sites_of(c, k, v, width, 1);
-}
-
-PtxSites
-ptx_sites_wide(Cg *c, CgKernel *k, int lanes)
-{
-    return sites_of(c, k, k->domain, cg_width(k->domain) / lanes, lanes);
+    PtxSites s = ptx_sites_of(c, k, cg_width(k->domain) / lanes);
+    s.at.col = cg_mul(c, s.at.col, cg_i64(c, lanes));
+    s.at.lanes = lanes;
+    return s;
 }
 
 void

@@ -104,17 +104,15 @@ void ptx_wgmma_end(Cg *c, Val *acc, int nacc);
 /* ---- sites ------------------------------------------------------------------------------------
  */
 
-/* One element of a [rows,width] value for each thread: the grid, the site, and the branch that is
- * taken where there is such an element. Close with ptx_sites_end. */
+/* `lanes` columns of the domain's rows for each thread, which divide its width: the grid, the site,
+ * and the branch that is taken where there is such a site. Close with ptx_sites_end. */
 typedef struct {
     CgSite at;
     CgIf branch;
 } PtxSites;
-PtxSites ptx_sites(Cg *c, CgKernel *k, const Value *v);
-/* As ptx_sites, with `width` sites in each of v's rows; .at.col is the number of the site. */
-PtxSites ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width);
-/* As ptx_sites of the kernel's domain, `lanes` columns for each thread. */
-PtxSites ptx_sites_wide(Cg *c, CgKernel *k, int lanes);
+PtxSites ptx_sites(Cg *c, CgKernel *k, int lanes);
+/* As ptx_sites, with so many sites in each row; .at.col is the number of the site. */
+PtxSites ptx_sites_of(Cg *c, CgKernel *k, int64_t sites);
 void ptx_sites_end(Cg *c, PtxSites *s);
 
 /* How many columns of the domain a thread takes at once, 1, 2, 4 or 8, so that operands which have

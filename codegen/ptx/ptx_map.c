@@ -14,7 +14,7 @@ ptx_map(Cg *c, CgKernel *k, Diag *diag)
                    k->kernel->name, v->name, k->domain->name);
         return false;
     }
-    PtxSites s = ptx_sites_wide(c, k, ptx_site_lanes(k));
+    PtxSites s = ptx_sites(c, k, ptx_site_lanes(k));
     cg_unbind_all(k);
     cg_store_outputs(c, k, &s.at);
     ptx_sites_end(c, &s);
@@ -34,7 +34,7 @@ ptx_gather(Cg *c, CgKernel *k, Diag *diag)
                    op_info[anchor->op].name, (rows ? node_operand(anchor, 'i') : table)->name);
         return false;
     }
-    PtxSites s = ptx_sites_wide(c, k, ptx_site_lanes(k));
+    PtxSites s = ptx_sites(c, k, ptx_site_lanes(k));
     const Val which = cg_load_index(c, index->base, s.at.row);
     const Val at = cg_element(c, rows->base, rows->dtype, which, rows->stride, s.at.col);
     cg_unbind_all(k);

@@ -1,6 +1,6 @@
 /* tests/unit/test_ptx_rows.c -- a GPU's kernels whose threads take several columns of a row at
  * once, by the C model of a GPU against the interpreter: pointwise ops, gathers, norms,
- * convolution; and that their PTX reads and writes 16 bytes at a time. */
+ * convolution, concat; and that their PTX reads and writes 16 bytes at a time. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +116,11 @@ Test(ptx_rows, norm)
 Test(ptx_rows, convolution)
 {
     check_shapes("  p = conv1d(x, c, d, s)\n  m = silu(p)\n");
+}
+
+Test(ptx_rows, concat)
+{
+    check_shapes("  n = neg(x)\n  p = concat(n, z)\n  m = silu(p)\n");
 }
 
 /* ---- norms -------------------------------------------------------------------------------------
