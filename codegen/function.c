@@ -150,9 +150,10 @@ cg_kernel_key(Arena *arena, const CgKernel *k)
         segments = segments || v->kind == VALUE_STATE || type_grows(&v->type);
         key_operand(&sb, k, &k->operands[i]);
     }
-    /* Emitters lay out scratch by the most rows there can be; those of state may specialise by how
-     * many tokens of a sequence there can be. */
-    sb_printf(&sb, "%s %lld %lld\n", segments && !graph_has_runs(k->graph) ? "1" : "",
+    /* Emitters lay out scratch by the most rows there can be; those of state, and all of a GPU, may
+     * specialise by how many tokens of a sequence there can be. */
+    const bool special = segments || (k->noperands > 0 && k->operands[0].aligned > 0);
+    sb_printf(&sb, "%s %lld %lld\n", special && !graph_has_runs(k->graph) ? "1" : "",
               (long long)k->graph->block, (long long)k->graph->rows);
     for (const Node *n = k->first; n != k->last->next; n = n->next)
         if (n->kernel == k->kernel)

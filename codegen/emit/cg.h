@@ -178,6 +178,9 @@ void ptx_store(Cg *c, Val at, Dtype dtype, Val value);
 /* Elements, a power of 2 up to `most`, that one access may read or write of an operand's rows from
  * any column that is a multiple of them on. */
 int ptx_lanes(const CgOperand *o, int most);
+/* Lanes of one row of an operand, at an address that its column makes, in as few accesses. */
+Val ptx_load_row(Cg *c, const CgOperand *o, Val at, int lanes);
+void ptx_store_row(Cg *c, const CgOperand *o, Val at, Val value);
 
 /* What cg_eval remembers of a value at the newest site, so that a value used twice is made once. */
 typedef struct {

@@ -84,12 +84,12 @@ element_at(Cg *c, const CgOperand *o, const CgSite *at)
     return cg_element(c, o->base, o->dtype, at->row, o->stride, at->col);
 }
 
-/* Whether a GPU reads or writes all lanes of a site by one access. */
+/* Whether a GPU reads or writes several lanes of a site by one access. */
 static bool
 at_once(const Cg *c, const CgOperand *o, const CgSite *at)
 {
     const bool known = o->dtype == DTYPE_f32 || o->dtype == DTYPE_bf16;
-    return c->on_gpu && known && at->lanes > 1 && !at->mask && ptx_lanes(o, at->lanes) == at->lanes;
+    return c->on_gpu && known && !at->mask && ptx_lanes(o, at->lanes) > 1;
 }
 
 /* Lanes that are rows. */
@@ -125,7 +125,7 @@ eval_here(Cg *c, CgKernel *k, const Value *v, const CgSite *at)
         if (at->last)
             return load_down(c, o, at);
         if (at_once(c, o, at))
-            return ptx_load(c, element_at(c, o, at), o->dtype, at->lanes);
+            return ptx_load_row(c, o, element_at(c, o, at), at->lanes);
         return cg_vload(c, element_at(c, o, at), o->dtype, at->lanes, at->mask);
     }
     const Node *n = v->def;
@@ -206,7 +206,7 @@ cg_store_outputs(Cg *c, CgKernel *k, const CgSite *at)
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
         if (values[i] && at_once(c, o, at))
-            ptx_store(c, element_at(c, o, at), o->dtype, values[i]);
+            ptx_store_row(c, o, element_at(c, o, at), values[i]);
         else if (values[i])
             cg_vstore(c, element_at(c, o, at), o->dtype, values[i], at->lanes, at->mask);
     }

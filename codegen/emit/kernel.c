@@ -62,13 +62,15 @@ cg_operand(const CgKernel *k, const Value *v)
     return NULL;
 }
 
-/* The runtime puts spaces of its own at multiples of 64 bytes; weights lie where a file has them.
- */
+/* The runtime puts spaces of its own, and weights that it copies to a GPU, at multiples of 64
+ * bytes; for the model of a GPU weights lie where a file has them. */
 static int
-alignment_of(const CgOperand *o)
+alignment_of(const Cg *c, const CgOperand *o)
 {
     enum { MOST = 16 };
     const Place *at = o->value ? &o->value->place : NULL;
+    if (o->value && o->value->kind == VALUE_WEIGHT && !c->machine->gpu.model)
+        return MOST;
     const bool placed = at && at->space != SPACE_NONE && at->space != SPACE_WEIGHT &&
                         at->space != SPACE_INPUT && at->space != SPACE_KEPT;
     int bytes = dtype_info[o->dtype].bytes;
@@ -134,7 +136,7 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     collect_inputs(out, true);
     collect_outputs(out, escapes);
     for (int i = 0; c->on_gpu && i < out->noperands; i++)
-        out->operands[i].aligned = alignment_of(&out->operands[i]);
+        out->operands[i].aligned = alignment_of(c, &out->operands[i]);
     out->domain = kernel_domain(g, kernel);
     const bool worth = c->on_gpu || c->machine->matrix.kind != MATRIX_none;
     out->coarse = worth && kernel_rounds_results(g, kernel);

@@ -326,6 +326,31 @@ ptx_store(Cg *c, Val at, Dtype dtype, Val value)
 }
 
 Val
+ptx_load_row(Cg *c, const CgOperand *o, Val at, int lanes)
+{
+    const int piece = ptx_lanes(o, lanes);
+    if (piece == 1)
+        return cg_vload(c, at, o->dtype, lanes, NULL);
+    Val all = LLVMGetPoison(cg_vec_type(c, lanes));
+    for (int i = 0; i < lanes; i += piece) {
+        const Val part = ptx_load(c, cg_at(c, at, o->dtype, cg_i64(c, i)), o->dtype, piece);
+        for (int j = 0; j < piece; j++)
+            all = LLVMBuildInsertElement(c->b, all, cg_slice(c, part, j, 1), cg_i64(c, i + j), "");
+    }
+    return all;
+}
+
+void
+ptx_store_row(Cg *c, const CgOperand *o, Val at, Val value)
+{
+    const int lanes = cg_lanes_of(value), piece = ptx_lanes(o, lanes);
+    if (piece == 1)
+        cg_vstore(c, at, o->dtype, value, lanes, NULL);
+    for (int i = 0; piece > 1 && i < lanes; i += piece)
+        ptx_store(c, cg_at(c, at, o->dtype, cg_i64(c, i)), o->dtype, cg_slice(c, value, i, piece));
+}
+
+Val
 ptx_pair(Cg *c, Val low, Val high)
 {
     if (on_model(c)) {
@@ -738,28 +763,77 @@ ptx_wgmma_end(Cg *c, int behind, Val *acc, int nacc)
  * ------------------------------------------------------------------------------------------------
  */
 
-PtxSites
-ptx_sites(Cg *c, CgKernel *k, const Value *v)
+int
+ptx_site_lanes(const CgKernel *k)
 {
-    return ptx_sites_of(c, k, v, cg_width(v));
+    enum { MOST = 8, WIDEST = 16 };
+    const int64_t width = cg_width(k->domain);
+    bool narrow = false;
+    int lanes = graph_has_runs(k->graph) ? MOST : 1;
+    while (width % lanes)
+        lanes /= 2;
+    for (int i = 0; i < k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        const int together = WIDEST / dtype_info[o->dtype].bytes;
+        if (o->value->kind == VALUE_STATE || o->value->type.shape.rank < 2 ||
+            cg_width(o->value) != width)
+            continue;
+        narrow = narrow || o->dtype == DTYPE_bf16;
+        if (o->is_output && together < lanes)
+            lanes = together;
+        if (o->value->kind == VALUE_RESULT && ptx_lanes(o, together) < together)
+            lanes = ptx_lanes(o, lanes);
+    }
+    return narrow || lanes <= MOST / 2 ? lanes : MOST / 2;
+}
+
+PtxSpread
+ptx_spread(int64_t sites, int64_t across, int64_t threads)
+{
+    const int64_t parts = (sites + across - 1) / across, own = (sites + parts - 1) / parts;
+    const int64_t rows = threads / own;
+    return (PtxSpread){parts, own, rows, round_up(rows * own, GPU_WARP)};
+}
+
+Val
+ptx_spread_site(Cg *c, const PtxSpread *s, int64_t sites, Val *row, Val *site)
+{
+    const Val thread = ptx_thread(c), own = cg_i64(c, s->sites), line = cg_div(c, thread, own);
+    Val exists = LLVMConstInt(c->i1, 1, 0);
+    *row = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, s->rows)), line);
+    *site = LLVMBuildURem(c->b, thread, own, "");
+    if (s->parts > 1)
+        *site = cg_add(c, cg_mul(c, ptx_block(c, 1), own), *site);
+    if (s->rows * s->sites < s->threads)
+        exists = cg_less(c, line, cg_i64(c, s->rows));
+    if (s->parts * s->sites > sites)
+        exists = LLVMBuildAnd(c->b, exists, cg_less(c, *site, cg_i64(c, sites)), "");
+    return exists;
 }
 
 PtxSites
-ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width)
+ptx_sites_of(Cg *c, CgKernel *k, int64_t sites)
 {
     enum { THREADS = 256 };
-    int64_t each = 1, all = 0;
-    const AbiCount of = ptx_count(v, &each);
-    if (!size_mul(each, width, &all))
-        die("kernel %s has too many elements", k->kernel->name);
-    ptx_threads(k, THREADS);
-    ptx_grid(k, 0, of, all, THREADS, 1);
-    const Val index = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, THREADS)), ptx_thread(c));
-    const Val columns = cg_i64(c, width), row = cg_div(c, index, columns);
-    PtxSites s = {
-        .at = {.row = row, .col = cg_sub(c, index, cg_mul(c, row, columns)), .lanes = 1}
-    };
-    s.branch = cg_if(c, cg_less(c, row, cg_rows(c, k, v)));
+    int64_t each = 1;
+    const AbiCount of = ptx_count(k->domain, &each);
+    const PtxSpread s = ptx_spread(sites, THREADS, THREADS);
+    ptx_threads(k, s.threads);
+    ptx_grid(k, 0, of, each, s.rows, 1);
+    ptx_grid(k, 1, ABI_ONE, s.parts, 1, 1);
+    PtxSites out = {.at = {.lanes = 1}};
+    const Val exists = ptx_spread_site(c, &s, sites, &out.at.row, &out.at.col);
+    const Val is_row = cg_less(c, out.at.row, cg_rows(c, k, k->domain));
+    out.branch = cg_if(c, LLVMBuildAnd(c->b, exists, is_row, ""));
+    return out;
+}
+
+PtxSites
+ptx_sites(Cg *c, CgKernel *k, int lanes)
+{
+    PtxSites s = ptx_sites_of(c, k, cg_width(k->domain) / lanes);
+    s.at.col = cg_mul(c, s.at.col, cg_i64(c, lanes));
+    s.at.lanes = lanes;
     return s;
 }
 

@@ -120,16 +120,31 @@ void ptx_wgmma_end(Cg *c, int behind, Val *acc, int nacc);
 /* ---- sites ------------------------------------------------------------------------------------
  */
 
-/* One element of a [rows,width] value for each thread: the grid, the site, and the branch that is
- * taken where there is such an element. Close with ptx_sites_end. */
+/* `lanes` columns of the domain's rows for each thread, which divide its width: the grid, the site,
+ * and the branch that is taken where there is such a site. Close with ptx_sites_end. */
 typedef struct {
     CgSite at;
     CgIf branch;
 } PtxSites;
-PtxSites ptx_sites(Cg *c, CgKernel *k, const Value *v);
-/* As ptx_sites, with `width` sites in each of v's rows; .at.col is the number of the site. */
-PtxSites ptx_sites_of(Cg *c, CgKernel *k, const Value *v, int64_t width);
+PtxSites ptx_sites(Cg *c, CgKernel *k, int lanes);
+/* As ptx_sites, with so many sites in each row; .at.col is the number of the site. */
+PtxSites ptx_sites_of(Cg *c, CgKernel *k, int64_t sites);
 void ptx_sites_end(Cg *c, PtxSites *s);
+
+/* How many columns of the domain a thread takes at once, 1, 2, 4 or 8, so that operands which have
+ * a row for each of its rows are read and written 16 bytes at a time: what is f32 is stored by 4,
+ * as neighbours then fill whole sectors of 32 bytes, and is read by two accesses beside bf16 alone.
+ * Where a call has a row of each sequence, threads are many for what there is to do: 1. */
+int ptx_site_lanes(const CgKernel *k);
+/* How a grid's threads are spread over rows of `sites`, rows in its direction 0: a row is `parts`
+ * of `sites` each, no more than `across`, and a block has a part of each of `rows` rows. */
+typedef struct {
+    int64_t parts, sites, rows;
+    int64_t threads; /* of a block: rows * sites, and up to a warp that has none */
+} PtxSpread;
+PtxSpread ptx_spread(int64_t sites, int64_t across, int64_t threads);
+/* The row and site of this thread; i1: there is such a site. Parts are direction 1 of the grid. */
+Val ptx_spread_site(Cg *c, const PtxSpread *s, int64_t sites, Val *row, Val *site);
 
 /* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */
 Val ptx_segment_of(Cg *c, CgKernel *k, Val row);

@@ -3,41 +3,54 @@
  *
  *     y[t] = bias + sum_j w[j] x[t - (K-1) + j],  x[-i] the i-th newest input in the state
  *
- * A thread has one column, neighbours those beside it. Block (c, r) does two things with its
- * columns:
+ * A thread has a site of a few columns, neighbours those beside it. Thread (c, r) does two things
+ * with its columns:
  *   rows r R .. r R + R-1 that have K-1 rows of their segment before them: where all of them lie in
- *     one segment, the R+K-1 inputs are read at once and each is used K times;
- *   segments r R .. r R + R-1, of which there are no more than rows: the first K-1 rows, which read
- *     the state, and the state after them. So a state is read and written by one thread alone.
+ *     one segment, the R+K-1 inputs are read ahead and each is used K times;
+ *   R segments, of which there are no more than rows: the first K-1 rows, which read the state, and
+ *     the state after them. So a state is read and written by one thread alone.
  * Where every row is a segment, as in decode, R is 1 and there is nothing of the first kind.
  *
- * Predicted: reading and writing once at copy bandwidth, and (K-1)/R more that the second-level
- * cache gives. 65536 rows of 4352 columns, f32 to f32: 0.55 ms at 4.2 TB/s. */
+ * Predicted: reading and writing once at copy bandwidth. The K-1 rows that two runs read lie in the
+ * first-level cache, as a block has 4 runs that follow each other. 65536 rows of 1792 columns, bf16
+ * to bf16: 0.11 ms at 4.2 TB/s. */
 #include <string.h>
 
 #include "codegen/ptx/ptx.h"
 
-enum { MOST_TAPS = 16, RUN = 16, THREADS = 128 };
+enum {
+    MOST_TAPS = 16,
+    MOST_WEIGHTS = 32, /* in registers of a thread, if it has several columns */
+    RUN = 8,
+    AHEAD = 4,      /* rows that are read before the one that is made */
+    PART_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
+    ACROSS = 32,    /* sites of a row in a block */
+    THREADS = 128,
+    RESIDENT = 4 /* blocks: 128 registers for a thread, where without a word ptxas takes 100 and
+                  * reads one row ahead */
+};
 
 typedef struct {
     const Node *conv;
-    int taps;              /* K, at least 2 */
-    Val col, row;          /* of this thread; first row of its run */
-    Val weight[MOST_TAPS]; /* of the column, oldest first */
+    int taps, lanes;       /* K, at least 2; columns */
+    Val col, row;          /* of this thread: its first; first row of its run */
+    Val weight[MOST_TAPS]; /* of the columns, oldest first */
     Val bias;              /* NULL: none */
 } Conv;
 
 static Val
 input_at(Cg *c, CgKernel *k, const Conv *v, Val row)
 {
-    return cg_eval_one(c, k, v->conv->in[0], row, v->col);
+    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
+    cg_unbind_all(k);
+    return cg_eval(c, k, v->conv->in[0], &at);
 }
 
 /* taps: the inputs of one row, oldest first. */
 static void
 store_row(Cg *c, CgKernel *k, const Conv *v, Val row, const Val *taps)
 {
-    const CgSite at = {.row = row, .col = v->col, .lanes = 1};
+    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
     Val y = v->bias;
     for (int j = 0; j < v->taps; j++)
         y = y ? cg_fma(c, v->weight[j], taps[j], y) : cg_fmul(c, v->weight[j], taps[j]);
@@ -46,17 +59,30 @@ store_row(Cg *c, CgKernel *k, const Conv *v, Val row, const Val *taps)
     cg_store_outputs(c, k, &at);
 }
 
-/* Row `tap` of [K,C], or a column of [C,1,K]. */
+/* Column `tap` of [C,1,K]. */
+static Val
+strided_weight(Cg *c, CgKernel *k, const Conv *v, Val tap)
+{
+    Val all = LLVMGetPoison(cg_vec_type(c, v->lanes));
+    for (int i = 0; i < v->lanes; i++) {
+        const Val one = cg_eval_one(c, k, v->conv->in[1], cg_add(c, v->col, cg_i64(c, i)), tap);
+        all = v->lanes == 1 ? one : LLVMBuildInsertElement(c->b, all, one, cg_i64(c, i), "");
+    }
+    return all;
+}
+
 static void
 load_weights(Cg *c, CgKernel *k, Conv *v)
 {
     const Value *w = v->conv->in[1], *bias = v->conv->in[2];
     const bool strided = w->type.shape.rank == 3;
+    CgSite at = {.row = cg_i64(c, 0), .col = v->col, .lanes = v->lanes};
+    cg_unbind_all(k);
+    v->bias = bias ? cg_eval(c, k, bias, &at) : NULL;
     for (int j = 0; j < v->taps; j++) {
-        const Val tap = cg_i64(c, j);
-        v->weight[j] = cg_eval_one(c, k, w, strided ? v->col : tap, strided ? tap : v->col);
+        at.row = cg_i64(c, j);
+        v->weight[j] = strided ? strided_weight(c, k, v, at.row) : cg_eval(c, k, w, &at);
     }
-    v->bias = bias ? cg_eval_one(c, k, bias, cg_i64(c, 0), v->col) : NULL;
 }
 
 /* ---- rows that need no state -------------------------------------------------------------------
@@ -66,28 +92,41 @@ static void
 whole_run(Cg *c, CgKernel *k, const Conv *v, int rows)
 {
     Val x[RUN + MOST_TAPS];
-    const Val first = cg_sub(c, v->row, cg_i64(c, v->taps - 1));
-    for (int i = 0; i < rows + v->taps - 1; i++)
-        x[i] = input_at(c, k, v, cg_add(c, first, cg_i64(c, i)));
-    for (int i = 0; i < rows; i++)
+    const int before = v->taps - 1;
+    const Val first = cg_sub(c, v->row, cg_i64(c, before));
+    int read = 0;
+    for (int i = 0; i < rows; i++) {
+        for (; read < rows + before && read < i + before + 1 + AHEAD; read++)
+            x[read] = input_at(c, k, v, cg_add(c, first, cg_i64(c, read)));
         store_row(c, k, v, cg_add(c, v->row, cg_i64(c, i)), x + i);
+    }
 }
 
-/* Rows of several segments, or some that the run has not. */
+/* Those rows of a run that are in one segment, with history: what is read lies in the segment. */
 static void
-mixed_run(Cg *c, CgKernel *k, const Conv *v, int rows)
+part_of_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
 {
-    const Val end = cg_min(c, cg_add(c, v->row, cg_i64(c, rows)), k->tokens);
-    CgLoop loop = cg_loop(c, "row", v->row, end, 1);
-    const CgSeg seg = cg_segment(c, k, ptx_segment_of(c, k, loop.i));
-    const Val before = cg_sub(c, loop.i, seg.row);
-    CgIf far = cg_if(c, cg_less(c, cg_i64(c, v->taps - 2), before));
-    Val x[MOST_TAPS];
-    for (int j = 0; j < v->taps; j++)
-        x[j] = input_at(c, k, v, cg_sub(c, loop.i, cg_i64(c, v->taps - 1 - j)));
-    store_row(c, k, v, loop.i, x);
-    cg_endif(c, &far);
-    cg_loop_end(c, &loop);
+    Val x[RUN + MOST_TAPS];
+    const int before = v->taps - 1;
+    const Val first = cg_max(c, v->row, cg_add(c, seg.row, cg_i64(c, before)));
+    const Val seg_end = cg_add(c, seg.row, seg.len);
+    const Val end = cg_min(c, seg_end, cg_add(c, v->row, cg_i64(c, rows)));
+    CgIf some = cg_if(c, cg_less(c, first, end));
+    int read = 0;
+    for (int i = 0; i < rows; i++) {
+        for (; read < rows + before && read < i + before + 1 + PART_AHEAD; read++) {
+            const Val row = cg_add(c, v->row, cg_i64(c, read - before));
+            const Val last = cg_sub(c, end, cg_i64(c, 1));
+            x[read] = input_at(c, k, v, cg_min(c, cg_max(c, row, seg.row), last));
+        }
+        const Val row = cg_add(c, v->row, cg_i64(c, i));
+        const Val early = cg_less(c, row, first),
+                  late = LLVMBuildNot(c->b, cg_less(c, row, end), "");
+        CgIf within = cg_if(c, LLVMBuildNot(c->b, LLVMBuildOr(c->b, early, late, ""), ""));
+        store_row(c, k, v, row, x + i);
+        cg_endif(c, &within);
+    }
+    cg_endif(c, &some);
 }
 
 static void
@@ -95,7 +134,8 @@ rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
 {
     const Val nseg = cg_call_field(c, k, CALL_nseg);
     CgIf some = cg_if(c, cg_less(c, nseg, k->tokens)); /* else every row is the first of its own */
-    const CgSeg seg = cg_segment(c, k, ptx_segment_of(c, k, v->row));
+    const Val number = ptx_segment_of(c, k, v->row);
+    const CgSeg seg = cg_segment(c, k, number);
     const Val before = cg_sub(c, v->row, seg.row);
     const Val end = cg_add(c, v->row, cg_i64(c, rows)), seg_end = cg_add(c, seg.row, seg.len);
     const Val history = cg_less(c, cg_i64(c, v->taps - 2), before);
@@ -103,7 +143,10 @@ rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
     CgIf whole = cg_if(c, LLVMBuildAnd(c->b, history, inside, ""));
     whole_run(c, k, v, rows);
     cg_else(c, &whole);
-    mixed_run(c, k, v, rows);
+    const Val last = ptx_segment_of(c, k, cg_sub(c, end, cg_i64(c, 1)));
+    CgLoop loop = cg_loop(c, "part", number, cg_add(c, last, cg_i64(c, 1)), 1);
+    part_of_run(c, k, v, rows, cg_segment(c, k, loop.i));
+    cg_loop_end(c, &loop);
     cg_endif(c, &whole);
     cg_endif(c, &some);
 }
@@ -114,39 +157,69 @@ rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
 static Val
 history_at(Cg *c, CgKernel *k, const Conv *v, const CgSeg *seg, int i)
 {
-    const Val base = cg_state_at(c, k, cg_operand(k, v->conv->in[3]), seg->slot);
-    return cg_element(c, base, DTYPE_f32, cg_i64(c, i), cg_width(v->conv->out[0]), v->col);
+    const CgOperand *state = cg_operand(k, v->conv->in[3]);
+    const Val base = cg_state_at(c, k, state, seg->slot);
+    return cg_element(c, base, state->dtype, cg_i64(c, i), cg_width(v->conv->out[0]), v->col);
 }
 
+/* Everything is read before anything is made. A segment of a graph without runs has one row. */
 static void
 begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
 {
     const CgSeg seg = cg_segment(c, k, number);
-    const int history = v->taps - 1;
+    const CgOperand *state = cg_operand(k, v->conv->in[3]);
+    const LLVMTypeRef type = cg_vec_type(c, v->lanes);
+    const bool runs = graph_has_runs(k->graph);
+    const int history = v->taps - 1, most = runs ? history : 1;
+    const Val last = cg_sub(c, cg_add(c, seg.row, seg.len), cg_i64(c, 1));
     Val past[MOST_TAPS]; /* variables: the last inputs, oldest first */
+    Val first[MOST_TAPS], newest[MOST_TAPS];
+    CgIf any = cg_if(c, cg_less(c, cg_i64(c, 0), seg.len));
     for (int j = 0; j < history; j++) {
-        const Val x = cg_vload(c, history_at(c, k, v, &seg, j), DTYPE_f32, 1, NULL);
-        past[j] = cg_var(c, c->f32, x, "past");
+        const Val x = ptx_load_row(c, state, history_at(c, k, v, &seg, j), v->lanes);
+        past[j] = cg_var(c, type, x, "past");
     }
-    for (int i = 0; i < history; i++) {
+    for (int i = 0; i < most; i++)
+        first[i] = input_at(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
+    for (int j = 0; runs && j < history; j++) {
+        const Val row = cg_sub(c, last, cg_i64(c, history - 1 - j));
+        newest[j] = input_at(c, k, v, cg_max(c, row, seg.row));
+    }
+    for (int i = 0; i < most; i++) {
         CgIf exists = cg_if(c, cg_less(c, cg_i64(c, i), seg.len));
-        const Val row = cg_add(c, seg.row, cg_i64(c, i));
         Val x[MOST_TAPS];
         for (int j = 0; j < history; j++)
-            x[j] = cg_get(c, c->f32, past[j]);
-        x[history] = input_at(c, k, v, row);
-        store_row(c, k, v, row, x);
+            x[j] = cg_get(c, type, past[j]);
+        x[history] = first[i];
+        store_row(c, k, v, cg_add(c, seg.row, cg_i64(c, i)), x);
         for (int j = 0; j < history; j++)
             cg_set(c, past[j], x[j + 1]);
         cg_endif(c, &exists);
     }
-    CgIf longer = cg_if(c, cg_less(c, cg_i64(c, history), seg.len));
-    const Val end = cg_add(c, seg.row, seg.len);
-    for (int j = 0; j < history; j++)
-        cg_set(c, past[j], input_at(c, k, v, cg_sub(c, end, cg_i64(c, history - j))));
-    cg_endif(c, &longer);
-    for (int j = 0; j < history; j++)
-        cg_vstore(c, history_at(c, k, v, &seg, j), DTYPE_f32, cg_get(c, c->f32, past[j]), 1, NULL);
+    const Val longer = cg_less(c, cg_i64(c, history), seg.len);
+    for (int j = 0; j < history; j++) {
+        Val x = cg_get(c, type, past[j]);
+        if (runs)
+            x = LLVMBuildSelect(c->b, longer, newest[j], x, "");
+        ptx_store_row(c, state, history_at(c, k, v, &seg, j), x);
+    }
+    cg_endif(c, &any);
+}
+
+/* Runs have the segments of the runs half of all further on, round the end: a sequence by itself
+ * begins in another block than the one that has its first run. */
+static void
+begin_segments(Cg *c, CgKernel *k, const Conv *v, Val run, int rows)
+{
+    const Val runs = cg_div_up(c, k->tokens, cg_i64(c, rows));
+    const Val on = cg_add(c, run, cg_div(c, runs, cg_i64(c, 2)));
+    const Val wrapped = LLVMBuildSelect(c->b, cg_less(c, on, runs), on, cg_sub(c, on, runs), "");
+    const Val other = rows > 1 ? wrapped : run;
+    const Val from = cg_mul(c, other, cg_i64(c, rows));
+    const Val end = cg_min(c, cg_add(c, from, cg_i64(c, rows)), cg_call_field(c, k, CALL_nseg));
+    CgLoop seg = cg_loop(c, "seg", from, end, 1);
+    begin_segment(c, k, v, seg.i);
+    cg_loop_end(c, &seg);
 }
 
 bool
@@ -160,24 +233,28 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
                    (long long)taps, MOST_TAPS);
         return false;
     }
-    const int rows = graph_has_runs(k->graph) ? RUN : 1;
+    const bool runs = graph_has_runs(k->graph);
+    const int rows = runs ? RUN : 1;
     v.taps = (int)taps;
-    ptx_threads(k, THREADS);
-    /* In one direction, columns first: there may be more rows than another direction has blocks. */
-    const int64_t across = (width + THREADS - 1) / THREADS;
-    ptx_grid(k, 0, ABI_TOKENS, 1, rows, across);
-    const Val block = ptx_block(c, 0), down = cg_div(c, block, cg_i64(c, across));
-    const Val panel = cg_sub(c, block, cg_mul(c, down, cg_i64(c, across)));
-    v.col = cg_add(c, cg_mul(c, panel, cg_i64(c, THREADS)), ptx_thread(c));
-    v.row = cg_mul(c, down, cg_i64(c, rows));
-    CgIf exists = cg_if(c, cg_less(c, v.col, cg_i64(c, width)));
+    v.lanes = ptx_site_lanes(k);
+    while (v.lanes > 1 && v.lanes * v.taps > MOST_WEIGHTS)
+        v.lanes /= 2;
+    const int64_t sites = width / v.lanes;
+    const PtxSpread s = ptx_spread(sites, runs ? ACROSS : THREADS, THREADS);
+    if (runs)
+        ptx_resident(c, RESIDENT);
+    ptx_threads(k, s.threads);
+    ptx_grid(k, 0, ABI_TOKENS, 1, rows * s.rows, 1);
+    ptx_grid(k, 1, ABI_ONE, s.parts, 1, 1);
+    Val site = NULL, run = NULL;
+    const Val is_site = ptx_spread_site(c, &s, sites, &run, &site);
+    v.col = cg_mul(c, site, cg_i64(c, v.lanes));
+    v.row = cg_mul(c, run, cg_i64(c, rows));
+    CgIf exists = cg_if(c, LLVMBuildAnd(c->b, is_site, cg_less(c, v.row, k->tokens), ""));
     load_weights(c, k, &v);
-    rows_of_run(c, k, &v, rows);
-    const Val most = cg_call_field(c, k, CALL_nseg);
-    const Val end = cg_min(c, cg_add(c, v.row, cg_i64(c, rows)), most);
-    CgLoop seg = cg_loop(c, "seg", v.row, end, 1);
-    begin_segment(c, k, &v, seg.i);
-    cg_loop_end(c, &seg);
+    if (runs)
+        rows_of_run(c, k, &v, rows);
+    begin_segments(c, k, &v, run, rows);
     cg_endif(c, &exists);
     return true;
 }

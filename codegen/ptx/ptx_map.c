@@ -1,5 +1,5 @@
-/* codegen/ptx/ptx_map.c -- kernels without an anchor, and those that gather rows: one element of
- * every output for each thread. Ids and picked rows were checked by the runtime. */
+/* codegen/ptx/ptx_map.c -- kernels without an anchor, and those that gather rows: a few
+ * columns of every output for each thread. Ids and picked rows were checked by the runtime. */
 #include "codegen/ptx/ptx.h"
 
 bool
@@ -14,7 +14,7 @@ ptx_map(Cg *c, CgKernel *k, Diag *diag)
                    k->kernel->name, v->name, k->domain->name);
         return false;
     }
-    PtxSites s = ptx_sites(c, k, k->domain);
+    PtxSites s = ptx_sites(c, k, ptx_site_lanes(k));
     cg_unbind_all(k);
     cg_store_outputs(c, k, &s.at);
     ptx_sites_end(c, &s);
@@ -34,11 +34,11 @@ ptx_gather(Cg *c, CgKernel *k, Diag *diag)
                    op_info[anchor->op].name, (rows ? node_operand(anchor, 'i') : table)->name);
         return false;
     }
-    PtxSites s = ptx_sites(c, k, k->domain);
+    PtxSites s = ptx_sites(c, k, ptx_site_lanes(k));
     const Val which = cg_load_index(c, index->base, s.at.row);
     const Val at = cg_element(c, rows->base, rows->dtype, which, rows->stride, s.at.col);
     cg_unbind_all(k);
-    cg_bind(k, anchor->out[0], cg_vload(c, at, rows->dtype, 1, NULL));
+    cg_bind(k, anchor->out[0], ptx_load_row(c, rows, at, s.at.lanes));
     cg_store_outputs(c, k, &s.at);
     ptx_sites_end(c, &s);
     return true;

@@ -23,7 +23,7 @@ ptx_angles(Cg *c, CgKernel *k, Diag *diag)
     const LLVMTypeRef real = LLVMDoubleTypeInContext(c->ctx);
     (void)diag;
     const Val table = cg_frequencies(c, n, half);
-    PtxSites s = ptx_sites_of(c, k, k->domain, half);
+    PtxSites s = ptx_sites_of(c, k, half);
     const Val row = s.at.row, whole = cg_load_index(c, positions->base, row);
     Val at[] = {s.at.col};
     const Val from = LLVMBuildInBoundsGEP2(c->b, real, table, at, 1, "");
@@ -44,7 +44,7 @@ ptx_rope(Cg *c, CgKernel *k, Diag *diag)
     const int64_t half = cg_width(angles) / 2, head_dim = node_int(n, ATTR_head_dim, 1);
     const int64_t each = head_dim - half; /* items of a head */
     (void)diag;
-    PtxSites s = ptx_sites_of(c, k, k->domain, cg_width(x) / head_dim * each);
+    PtxSites s = ptx_sites_of(c, k, cg_width(x) / head_dim * each);
     const Val row = s.at.row, head = cg_div(c, s.at.col, cg_i64(c, each));
     const Val item = cg_sub(c, s.at.col, cg_mul(c, head, cg_i64(c, each)));
     const Val first = cg_add(c, cg_mul(c, head, cg_i64(c, head_dim)), item);

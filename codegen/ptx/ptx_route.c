@@ -273,15 +273,17 @@ ptx_fold(Cg *c, CgKernel *k, Diag *diag)
         return diag_error(diag, n->loc, "%s reads `%s`, which its own kernel makes",
                           op_info[n->op].name, n->in[0]->name);
     const Val top = cg_i64(c, node_int(n, ATTR_top, 1));
-    PtxSites s = ptx_sites(c, k, k->domain);
-    const Val first = cg_mul(c, s.at.row, top), sum = cg_var(c, c->f32, cg_f32(c, 0), "sum");
+    PtxSites s = ptx_sites(c, k, ptx_site_lanes(k));
+    const LLVMTypeRef type = cg_vec_type(c, s.at.lanes);
+    const Val first = cg_mul(c, s.at.row, top), zeros = cg_splat(c, cg_f32(c, 0), s.at.lanes);
+    const Val sum = cg_var(c, type, zeros, "sum");
     CgLoop i = cg_loop(c, "fold", cg_i64(c, 0), top, 1);
     const Val at = cg_element(c, x->base, x->dtype, cg_add(c, first, i.i), x->stride, s.at.col);
-    const Val one = cg_vload(c, at, x->dtype, 1, NULL);
-    cg_set(c, sum, cg_fadd(c, cg_get(c, c->f32, sum), one));
+    const Val one = ptx_load_row(c, x, at, s.at.lanes);
+    cg_set(c, sum, cg_fadd(c, cg_get(c, type, sum), one));
     cg_loop_end(c, &i);
     cg_unbind_all(k);
-    cg_bind(k, n->out[0], cg_get(c, c->f32, sum));
+    cg_bind(k, n->out[0], cg_get(c, type, sum));
     cg_store_outputs(c, k, &s.at);
     ptx_sites_end(c, &s);
     return true;

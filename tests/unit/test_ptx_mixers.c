@@ -22,17 +22,29 @@ static const RunCall calls[] = {
     {.nseg = 3, .len = {70, 3, 15},   .slot = {2, 1, 3}   },
 };
 
+/* longest: calls with a longer segment are left out. */
 static void
-check(KernelRun *run, double most, const char *what)
+check_up_to(KernelRun *run, int64_t longest, double most, const char *what)
 {
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
         RunCall call = calls[i];
+        bool fits = true;
+        for (int s = 0; s < call.nseg; s++)
+            fits = fits && call.len[s] <= longest;
+        if (!fits)
+            continue;
         call.vocab = ROWS;
         call.parts = 1;
         const double off = kernel_run_difference(run, &call);
         cr_expect(off <= most, "%s, call %zu: off by %g", what, i, off);
     }
     kernel_run_close(run);
+}
+
+static void
+check(KernelRun *run, double most, const char *what)
+{
+    check_up_to(run, ROWS, most, what);
 }
 
 /* The first lines of a graph whose kernels read columns of `all`, rows of a table. */
@@ -95,7 +107,7 @@ check_conv(const Conv *v)
     char what[128];
     snprintf(what, sizeof what, "%d columns, %d taps%s", v->columns, v->taps,
              v->decode ? ", decode" : "");
-    check(run, 2e-6, what);
+    check_up_to(run, v->decode ? 1 : ROWS, 2e-6, what);
 }
 
 Test(ptx_mixers, convolution)
@@ -382,6 +394,8 @@ Test(ptx_mixers, bits_do_not_depend_on_other_sequences)
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check_bits(open_ssd(&cases[i], "", "y", "bf16", "native@model"),
                    open_ssd(&cases[i], "", "y", "bf16", "native@model"), "ssd");
+    const Conv conv = {64, 4, 8, true, true, false, false, "bf16"};
+    check_bits(open_conv(&conv, "native@model"), open_conv(&conv, "native@model"), "conv1d");
 }
 
 /* ---- selective scan ----------------------------------------------------------------------------
