@@ -56,6 +56,7 @@ typedef struct {
     int count;              /* of copies on their way */
     int group[MOST_COPIES]; /* where each group ends, oldest first */
     int groups;
+    int waits;   /* for the kernels before */
     bool hidden; /* copies have arrived that wgmma may not see yet */
     /* Products on their way, of the warpgroup: kept with its first thread. */
     Read reads[MOST_READS];
@@ -122,6 +123,7 @@ begin(void)
     for (;;) {
         leave(t);
         gpu.body(gpu.operand, gpu.call);
+        want(t->waits == 1, "a thread that does not wait, once, for the kernels before its own");
         t->where = ENDED;
     }
 }
@@ -476,7 +478,7 @@ prepare(Thread *t)
 {
     t->where = RUNS;
     t->what = "";
-    t->count = t->groups = t->nreads = t->nproducts = 0;
+    t->count = t->groups = t->nreads = t->nproducts = t->waits = 0;
     t->hidden = t->begun = false;
 }
 
@@ -535,6 +537,18 @@ static void
 model_barrier(void)
 {
     wait_at(AT_BARRIER, "barrier");
+}
+
+static void
+model_wait(void)
+{
+    self()->waits++;
+}
+
+static void
+model_let_others_begin(void)
+{
+    want(self()->waits == 0, "kernels that are let begin late");
 }
 
 static void
@@ -678,6 +692,6 @@ const ModelFunction gpu_model[] = {
     MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
     MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
     MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
-    MODEL(wgmma_commit), MODEL(wgmma_wait),
+    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),        MODEL(let_others_begin),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -102,7 +102,9 @@ typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
     FIELD(const char *, ptr, symbol, "in AbiProgram.image")                                        \
     ARRAY(AbiExtent, AbiExtent, grid, 3, "blocks, fastest direction first")                        \
     FIELD(int32_t, i32, threads, "of a block")                                                     \
-    FIELD(int32_t, i32, shared_bytes, "of memory that a block's threads share, asked for at launch")
+    FIELD(int32_t, i32, shared_bytes, "of memory that a block's threads share, asked for at launch") \
+    FIELD(int32_t, i32, waits,                                                                     \
+          "1: its code waits for the launches before it, so it may begin while they run")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
 
 static inline int64_t
@@ -292,7 +294,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 7 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 8 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

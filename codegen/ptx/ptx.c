@@ -103,6 +103,62 @@ ptx_count(const Value *v, int64_t *each)
     die("ptx_count: %s has no rows of a pass", v->name ? v->name : "a value");
 }
 
+/* ---- kernels that run while others end
+ * ----------------------------------------------------------------------- */
+
+static void asm_plain(Cg *c, const char *code, const char *model);
+
+static bool
+begins_early(const Cg *c)
+{
+    return on_model(c) || c->machine->gpu.capability >= GPU_BEGINS_EARLY;
+}
+
+static bool
+is_held(const CgOperand *o)
+{
+    const Value *v = o->value;
+    return o->is_output || !v || (v->kind == VALUE_RESULT && !v->is_param);
+}
+
+/* What is used of an address before the wait is found as it ends: a freeze of it has users. */
+void
+ptx_hold(Cg *c, CgKernel *k)
+{
+    if (k->held)
+        die("kernel %s is held already", k->kernel->name);
+    k->held = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *k->held);
+    for (int i = 0; i < k->noperands; i++)
+        if (is_held(&k->operands[i]))
+            k->operands[i].base = k->held[i] = LLVMBuildFreeze(c->b, k->operands[i].base, "held");
+}
+
+void
+ptx_wait(Cg *c, CgKernel *k)
+{
+    if (!k->held)
+        die("kernel %s waits twice", k->kernel->name);
+    for (int i = 0; i < k->noperands; i++) {
+        if (!k->held[i])
+            continue;
+        if (LLVMGetFirstUse(k->held[i]))
+            die("kernel %s uses operand %d before it waits", k->kernel->name, i);
+        LLVMInstructionEraseFromParent(k->held[i]);
+        k->operands[i].base = LLVMGetParam(c->fn, (unsigned)i);
+    }
+    k->held = NULL;
+    k->launch.waits = begins_early(c);
+    if (begins_early(c))
+        asm_plain(c, "griddepcontrol.wait;", "wait");
+}
+
+void
+ptx_let_others_begin(Cg *c)
+{
+    if (begins_early(c))
+        asm_plain(c, "griddepcontrol.launch_dependents;", "let_others_begin");
+}
+
 static Val
 special(Cg *c, const char *reg, int direction)
 {
