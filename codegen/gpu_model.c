@@ -546,6 +546,13 @@ model_wait(void)
 }
 
 static void
+model_ask(const volatile char *from, int64_t bytes)
+{
+    want(bytes > 0 && bytes % 16 == 0, "a prefetch of other than 16s of bytes");
+    (void)(from[0] + from[bytes - 1]); /* they are there */
+}
+
+static void
 model_let_others_begin(void)
 {
     want(self()->waits == 0, "kernels that are let begin late");
@@ -693,5 +700,6 @@ const ModelFunction gpu_model[] = {
     MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
     MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
     MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),        MODEL(let_others_begin),
+    MODEL(ask),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

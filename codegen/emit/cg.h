@@ -208,8 +208,8 @@ typedef struct {
                        * scratch, which it has none of */
     Val *held; /* of a GPU, until the kernel waits: what stands for the address of each operand that
                 * other kernels make or use; NULL: none is held */
-    Val *bound;       /* by value id: what cg_bind said; NULL elsewhere */
-    CgMemo *memo;     /* by value id */
+    Val *bound;              /* by value id: what cg_bind said; NULL elsewhere */
+    CgMemo *memo;            /* by value id */
     int *binds, *remembered; /* the ids that are set in them */
     int nbinds, nremembered;
 } CgKernel;

@@ -106,6 +106,8 @@ ptx_count(const Value *v, int64_t *each)
 /* ---- kernels that run while others end
  * ----------------------------------------------------------------------- */
 
+static Val asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, Val *args,
+                    int count);
 static void asm_plain(Cg *c, const char *code, const char *model);
 
 static bool
@@ -483,7 +485,8 @@ ptx_copy_wait(Cg *c, int behind)
         cg_intrinsic(c, "llvm.nvvm.cp.async.wait.group", NULL, 0, &arg, 1);
 }
 
-/* LLVM has no intrinsic of a load that leaves the first-level cache alone. */
+/* LLVM has no intrinsic of a load that leaves the first-level cache alone. It stays where it is
+ * built: before a wait, if it was. */
 static Val
 load_once(Cg *c, Val from)
 {
@@ -495,7 +498,7 @@ load_once(Cg *c, Val from)
     LLVMTypeRef parts[] = {c->i32, c->i32, c->i32, c->i32}, arg = LLVMTypeOf(at);
     const LLVMTypeRef type =
         LLVMFunctionType(LLVMStructTypeInContext(c->ctx, parts, 4, 0), &arg, 1, 0);
-    const Val load = LLVMGetInlineAsm(type, code, strlen(code), constraints, strlen(constraints), 0,
+    const Val load = LLVMGetInlineAsm(type, code, strlen(code), constraints, strlen(constraints), 1,
                                       0, LLVMInlineAsmDialectATT, 0);
     return LLVMBuildCall2(c->b, type, load, &at, 1, "");
 }
@@ -513,6 +516,21 @@ ptx_load16(Cg *c, Val from, bool once, Val out[4])
     LLVMSetAlignment(all, on_model(c) ? 1 : 16);
     for (int i = 0; i < 4; i++)
         out[i] = LLVMBuildExtractElement(c->b, all, cg_i64(c, i), "");
+}
+
+void
+ptx_ask(Cg *c, Val from, int64_t bytes)
+{
+    enum { GLOBAL = 1 };
+    if (on_model(c)) {
+        Val args[] = {from, cg_i64(c, bytes)};
+        model_call(c, "ask", c->void_t, args, 2);
+        return;
+    }
+    if (c->machine->gpu.capability < GPU_BEGINS_EARLY)
+        return;
+    Val args[] = {in_space(c, from, GLOBAL), i32(c, bytes)};
+    asm_call(c, "cp.async.bulk.prefetch.L2.global [$0], $1;", "l,r,~{memory}", c->void_t, args, 2);
 }
 
 /* ---- products of tiles

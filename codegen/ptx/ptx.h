@@ -82,6 +82,9 @@ void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups ar
  * other block of this multiprocessor reads them soon. */
 void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
 
+/* Begins to bring so many bytes to the second-level cache, both multiples of 16; or does not. */
+void ptx_ask(Cg *c, Val from, int64_t bytes);
+
 /* ---- products of tiles (PTX ISA, "Warp Level Matrix Instructions") ----------------------------
  */
 

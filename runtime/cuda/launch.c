@@ -27,8 +27,8 @@ launch_early(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsign
 {
     CudaLaunchAttribute may_begin = {.id = CUDA_LAUNCH_PROGRAMMATIC, .value = {.yes = 1}};
     const CudaLaunch how = {
-        .grid = {grid[0], grid[1], grid[2]},
-        .block = {(unsigned)l->threads, 1, 1},
+        .grid = {grid[0],              grid[1], grid[2]},
+        .block = {(unsigned)l->threads, 1,       1      },
         .shared_bytes = (unsigned)l->shared_bytes,
         .stream = q->stream,
         .attributes = &may_begin,
@@ -37,8 +37,8 @@ launch_early(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsign
     return q->image->cuda->LaunchEx(&how, function, q->params, NULL);
 }
 
-/* Nothing is launched over no rows. behind: the stream's last is a launch; NULL: it does not matter,
- * as each is waited for. */
+/* Nothing is launched over no rows. behind: the stream's last is a launch; NULL: it does not
+ * matter, as each is waited for. */
 static CudaResult
 launch(RtQueue *q, const RtRun *run, const AbiStep *step, bool *behind)
 {
