@@ -56,6 +56,7 @@ typedef struct {
     int count;              /* of copies on their way */
     int group[MOST_COPIES]; /* where each group ends, oldest first */
     int groups;
+    int waits; /* for the kernels before */
     /* Copies have arrived between these that wgmma may not see yet: bytes of shared memory. */
     int64_t hidden_from, hidden_to;
     /* Products on their way, of the warpgroup: kept with its first thread. */
@@ -123,6 +124,7 @@ begin(void)
     for (;;) {
         leave(t);
         gpu.body(gpu.operand, gpu.call);
+        want(t->waits == 1, "a thread that does not wait, once, for the kernels before its own");
         t->where = ENDED;
     }
 }
@@ -540,7 +542,7 @@ prepare(Thread *t)
 {
     t->where = RUNS;
     t->what = "";
-    t->count = t->groups = t->nreads = t->nproducts = 0;
+    t->count = t->groups = t->nreads = t->nproducts = t->waits = 0;
     t->hidden_from = t->hidden_to = 0;
     t->begun = false;
 }
@@ -600,6 +602,25 @@ static void
 model_barrier(void)
 {
     wait_at(AT_BARRIER, "barrier");
+}
+
+static void
+model_wait(void)
+{
+    self()->waits++;
+}
+
+static void
+model_ask(const volatile char *from, int64_t bytes)
+{
+    want(bytes > 0 && bytes % 16 == 0, "a prefetch of other than 16s of bytes");
+    (void)(from[0] + from[bytes - 1]); /* they are there */
+}
+
+static void
+model_let_others_begin(void)
+{
+    want(self()->waits == 0, "kernels that are let begin late");
 }
 
 static void
@@ -761,6 +782,7 @@ const ModelFunction gpu_model[] = {
     MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
     MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
     MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
-    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wgmma_bf16_by), MODEL(store_matrices),
+    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),        MODEL(let_others_begin),
+    MODEL(ask),          MODEL(wgmma_bf16_by), MODEL(store_matrices),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

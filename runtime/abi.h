@@ -103,7 +103,10 @@ typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
     FIELD(const char *, ptr, symbol, "in AbiProgram.image")                                        \
     ARRAY(AbiExtent, AbiExtent, grid, 3, "blocks, fastest direction first")                        \
     FIELD(int32_t, i32, threads, "of a block")                                                     \
-    FIELD(int32_t, i32, shared_bytes, "of memory that a block's threads share, asked for at launch")
+    FIELD(int32_t, i32, shared_bytes,                                                              \
+          "of memory that a block's threads share, asked for at launch")                           \
+    FIELD(int32_t, i32, waits,                                                                     \
+          "1: its code waits for the launches before it, so it may begin while they run")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
 
 static inline int64_t

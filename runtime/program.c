@@ -150,7 +150,8 @@ check_launches(const AbiProgram *abi)
         for (int d = 0; d < 3; d++)
             if (!extent_fits(abi, &l->grid[d], d == 0 ? MOST_X : MOST_YZ))
                 return broken(abi, "a launch has an impossible grid", i);
-        if (l->threads < 1 || l->threads > MOST_THREADS || l->shared_bytes < 0)
+        if (l->threads < 1 || l->threads > MOST_THREADS || l->shared_bytes < 0 ||
+            (l->waits != 0 && l->waits != 1))
             return broken(abi, "a launch has impossible blocks", i);
     }
     return SSMC_OK;

@@ -209,8 +209,10 @@ typedef struct {
     Val scratch;                      /* this thread's scratch */
     AbiLaunch launch; /* of a kernel for a GPU: what codegen/ptx/ptx.h says; in place of parts and
                        * scratch, which it has none of */
-    Val *bound;       /* by value id: what cg_bind said; NULL elsewhere */
-    CgMemo *memo;     /* by value id */
+    Val *held; /* of a GPU, until the kernel waits: what stands for the address of each operand that
+                * other kernels make or use; NULL: none is held */
+    Val *bound;              /* by value id: what cg_bind said; NULL elsewhere */
+    CgMemo *memo;            /* by value id */
     int *binds, *remembered; /* the ids that are set in them */
     int nbinds, nremembered;
 } CgKernel;

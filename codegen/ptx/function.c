@@ -20,6 +20,13 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_ssd_starts] = ptx_ssd_starts,
 };
 
+/* Those that read weights or states before they wait for the kernels before them. */
+static bool
+waits_itself(CgEmitter *emit)
+{
+    return emit == ptx_linear || emit == ptx_ssd_scan;
+}
+
 /* As emitter_of of codegen/function.c. */
 static CgEmitter *
 emitter_of(const CgKernel *k)
@@ -33,6 +40,19 @@ emitter_of(const CgKernel *k)
 /* ---- the function ---------------------------------------------------------------------------- */
 
 enum { PTX_KERNEL = 71 }; /* LLVM's number of the calling convention of kernels: CallingConv.h */
+
+/* Whether nothing writes an operand while the kernel runs: it is then read through a cache that
+ * sees no writes (ld.global.nc). What a kernel before makes may be on its way as this one begins.
+ */
+static bool
+stays(const Cg *c, const CgOperand *o)
+{
+    const Value *v = o->value;
+    if (o->is_output || (v && v->kind == VALUE_STATE))
+        return false;
+    return c->machine->gpu.capability < GPU_BEGINS_EARLY || !v || v->kind != VALUE_RESULT ||
+           v->is_param;
+}
 
 Val
 ptx_function(Cg *c, const char *name, unsigned operands)
@@ -61,7 +81,7 @@ declare(Cg *c, const CgKernel *k, const char *name)
         return fn;
     for (unsigned i = 0; i < (unsigned)k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        if (!o->is_output && !(o->value && o->value->kind == VALUE_STATE))
+        if (stays(c, o))
             cg_attribute(c, fn, i + 1, "readonly");
         cg_attribute(c, fn, i + 1, "noalias");
     }
@@ -91,7 +111,13 @@ build(Cg *c, CgKernel *k, CgEmitter *emit, Diag *diag)
     for (int i = 0; i < 3; i++)
         ptx_grid(k, i, ABI_ONE, 1, 1, 1);
     begin(c, k);
+    ptx_let_others_begin(c);
+    ptx_hold(c, k);
+    if (!waits_itself(emit))
+        ptx_wait(c, k);
     const bool ok = emit(c, k, diag);
+    if (ok && k->held)
+        die("kernel %s does not wait for those before it", k->kernel->name);
     LLVMBuildRetVoid(c->b);
     LLVMBuildBr(c->at_entry, start);
     if (ok && k->launch.threads == 0)

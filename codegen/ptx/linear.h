@@ -47,7 +47,7 @@ int64_t ptx_tile_bytes(const PtxLinear *p, const Product *product); /* of shared
 void ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile *tile);
 
 void ptx_linear_tiles(Cg *c, PtxLinear *p);   /* ptx_tiles.c */
-void ptx_linear_stream(Cg *c, PtxLinear *p);  /* ptx_stream.c */
+void ptx_linear_stream(Cg *c, PtxLinear *p);  /* ptx_stream.c: waits itself */
 void ptx_linear_experts(Cg *c, PtxLinear *p); /* ptx_experts.c */
 
 #endif

@@ -109,6 +109,64 @@ ptx_count(const Value *v, int64_t *each)
     die("ptx_count: %s has no rows of a pass", v->name ? v->name : "a value");
 }
 
+/* ---- kernels that run while others end
+ * ----------------------------------------------------------------------- */
+
+static Val asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, Val *args,
+                    int count);
+static void asm_plain(Cg *c, const char *code, const char *model);
+
+static bool
+begins_early(const Cg *c)
+{
+    return on_model(c) || c->machine->gpu.capability >= GPU_BEGINS_EARLY;
+}
+
+static bool
+is_held(const CgOperand *o)
+{
+    const Value *v = o->value;
+    return o->is_output || !v || (v->kind == VALUE_RESULT && !v->is_param);
+}
+
+/* What is used of an address before the wait is found as it ends: a freeze of it has users. */
+void
+ptx_hold(Cg *c, CgKernel *k)
+{
+    if (k->held)
+        die("kernel %s is held already", k->kernel->name);
+    k->held = arena_array(c->arena, (size_t)k->noperands + 1, sizeof *k->held);
+    for (int i = 0; i < k->noperands; i++)
+        if (is_held(&k->operands[i]))
+            k->operands[i].base = k->held[i] = LLVMBuildFreeze(c->b, k->operands[i].base, "held");
+}
+
+void
+ptx_wait(Cg *c, CgKernel *k)
+{
+    if (!k->held)
+        die("kernel %s waits twice", k->kernel->name);
+    for (int i = 0; i < k->noperands; i++) {
+        if (!k->held[i])
+            continue;
+        if (LLVMGetFirstUse(k->held[i]))
+            die("kernel %s uses operand %d before it waits", k->kernel->name, i);
+        LLVMInstructionEraseFromParent(k->held[i]);
+        k->operands[i].base = LLVMGetParam(c->fn, (unsigned)i);
+    }
+    k->held = NULL;
+    k->launch.waits = begins_early(c);
+    if (begins_early(c))
+        asm_plain(c, "griddepcontrol.wait;", "wait");
+}
+
+void
+ptx_let_others_begin(Cg *c)
+{
+    if (begins_early(c))
+        asm_plain(c, "griddepcontrol.launch_dependents;", "let_others_begin");
+}
+
 static Val
 special(Cg *c, const char *reg, int direction)
 {
@@ -458,7 +516,8 @@ ptx_copy_wait(Cg *c, int behind)
         cg_intrinsic(c, "llvm.nvvm.cp.async.wait.group", NULL, 0, &arg, 1);
 }
 
-/* LLVM has no intrinsic of a load that leaves the first-level cache alone. */
+/* LLVM has no intrinsic of a load that leaves the first-level cache alone. It stays where it is
+ * built: before a wait, if it was. */
 static Val
 load_once(Cg *c, Val from)
 {
@@ -470,7 +529,7 @@ load_once(Cg *c, Val from)
     LLVMTypeRef parts[] = {c->i32, c->i32, c->i32, c->i32}, arg = LLVMTypeOf(at);
     const LLVMTypeRef type =
         LLVMFunctionType(LLVMStructTypeInContext(c->ctx, parts, 4, 0), &arg, 1, 0);
-    const Val load = LLVMGetInlineAsm(type, code, strlen(code), constraints, strlen(constraints), 0,
+    const Val load = LLVMGetInlineAsm(type, code, strlen(code), constraints, strlen(constraints), 1,
                                       0, LLVMInlineAsmDialectATT, 0);
     return LLVMBuildCall2(c->b, type, load, &at, 1, "");
 }
@@ -488,6 +547,21 @@ ptx_load16(Cg *c, Val from, bool once, Val out[4])
     LLVMSetAlignment(all, on_model(c) ? 1 : 16);
     for (int i = 0; i < 4; i++)
         out[i] = LLVMBuildExtractElement(c->b, all, cg_i64(c, i), "");
+}
+
+void
+ptx_ask(Cg *c, Val from, int64_t bytes)
+{
+    enum { GLOBAL = 1 };
+    if (on_model(c)) {
+        Val args[] = {from, cg_i64(c, bytes)};
+        model_call(c, "ask", c->void_t, args, 2);
+        return;
+    }
+    if (c->machine->gpu.capability < GPU_BEGINS_EARLY)
+        return;
+    Val args[] = {in_space(c, from, GLOBAL), i32(c, bytes)};
+    asm_call(c, "cp.async.bulk.prefetch.L2.global [$0], $1;", "l,r,~{memory}", c->void_t, args, 2);
 }
 
 /* ---- products of tiles

@@ -32,6 +32,19 @@ Val ptx_block(Cg *c, int direction); /* in the grid, i64 */
 Val ptx_lane(Cg *c);                 /* thread of its warp */
 Val ptx_warp(Cg *c);                 /* warp of its block */
 
+/* ---- kernels that run while others end ---------------------------------------------------------
+ * A GPU of capability 9.0 begins a kernel while those before it still run (PTX ISA,
+ * "griddepcontrol"). It has what they made, and may write over what they read, after ptx_wait:
+ * each waits for all before it, since every kernel waits. Weights, parameters, states and what a
+ * call says are made by no other kernel of a pass, and may be read before. */
+
+/* Emitters that begin so are named in function.c and wait once on every way through the kernel;
+ * for all others it is done. Where two ways part before the wait, ptx_hold begins the second. */
+void ptx_wait(Cg *c, CgKernel *k);
+void ptx_hold(Cg *c, CgKernel *k);
+/* The kernels after it may begin once every block has come here. */
+void ptx_let_others_begin(Cg *c);
+
 /* ---- what threads share ---------------------------------------------------------------------- */
 
 /* Bytes of the block's own memory, 16-byte aligned; not zeros. Anywhere in the kernel. */
@@ -74,6 +87,9 @@ void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups ar
 /* 16 bytes of memory that no kernel writes while this one runs, so aligned, as four i32. once: no
  * other block of this multiprocessor reads them soon. */
 void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
+
+/* Begins to bring so many bytes to the second-level cache, both multiples of 16; or does not. */
+void ptx_ask(Cg *c, Val from, int64_t bytes);
 
 /* ---- products of tiles (PTX ISA, "Warp Level Matrix Instructions") ----------------------------
  */

@@ -148,10 +148,14 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     const Product *few = p.small ? p.small : p.product;
     p.sets = few->threads / GPU_WARP;
     p.share = ptx_parts(ptx_parts(p.l.depth, PTX_STREAM_STEP), p.sets);
+    const bool stream = p.product->method == PRODUCT_STREAM || p.product->method == PRODUCT_RANGES;
+    if (stream && !p.l.e) {
+        ptx_linear_stream(c, &p);
+        return true;
+    }
+    ptx_wait(c, k);
     if (p.l.e)
         ptx_linear_experts(c, &p);
-    else if (p.product->method == PRODUCT_STREAM || p.product->method == PRODUCT_RANGES)
-        ptx_linear_stream(c, &p);
     else
         ptx_linear_tiles(c, &p);
     return true;

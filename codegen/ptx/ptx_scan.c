@@ -285,9 +285,10 @@ ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
         return false;
     place_threads(c, &s);
     const CgSeg seg = cg_segment(c, k, ptx_block(c, 1));
+    load_state(c, &s, seg.slot);
+    ptx_wait(c, k);
     s.A = cg_decay_rate(c, k, s.v.A, s.head);
     s.D = s.v.D ? cg_eval_one(c, k, s.v.D, cg_i64(c, 0), s.head) : NULL;
-    load_state(c, &s, seg.slot);
     CgLoop token = cg_loop(c, "t", cg_i64(c, 0), seg.len, 1);
     const Val row = cg_add(c, seg.row, token.i);
     const Val turn = LLVMBuildAnd(c->b, token.i, cg_i64(c, 1), "");

@@ -9,10 +9,16 @@
  * their order. Other types: a lane multiplies every 32nd four inputs of a weight row by those of
  * eight rows; lanes are added up by halves, and warps divide the outputs.
  *
- * Whatever the number of rows, the sums of each are made in the same order. */
+ * Whatever the number of rows, the sums of each are made in the same order.
+ *
+ * Weights are there before the kernels before are done: a warp asks for those of its first steps,
+ * and for lines of the next ones in the second-level cache, and then waits. */
 #include "codegen/ptx/linear.h"
 
 enum { ROWS = 8, STEP = PTX_STREAM_STEP, GAP = 4, MOST_GROUPS = 4, MOST_TILES = 2, MOST_LOADS = 8 };
+/* Bytes of weights that all blocks together ask for ahead: a part of the second-level cache, which
+ * must hold what the kernels before read as well. */
+enum { MOST_AHEAD = 16 << 20 };
 
 typedef struct {
     PtxLinear *p;
@@ -63,13 +69,15 @@ results(Cg *c, const Stream *s)
 typedef struct {
     Stream *s;
     int groups, tiles;
-    int loads;            /* steps whose weights are on their way at once */
+    int first;            /* steps whose weights are asked for before the wait */
+    int loads;            /* of the others: whose weights are on their way at once */
     int64_t steps, share; /* of 32 inputs: all; of a warp */
     Val g, t;             /* of the lane */
     /* This lane's rows, at its inputs of the warp's first step: of W addresses, of x elements from
      * its first, i32. */
     Val w[MOST_TILES][2], x[MOST_GROUPS];
-    Val acc[MOST_GROUPS][MOST_TILES][4]; /* variables */
+    Val early[MOST_LOADS][MOST_TILES][2][4]; /* weights of the first steps */
+    Val acc[MOST_GROUPS][MOST_TILES][4];     /* variables */
 } Mma;
 
 /* Eight bf16 from `at` on, elements one by one; i1 there[e]. */
@@ -92,12 +100,15 @@ gather8(Cg *c, Val at, Val base, Val col, int64_t depth, Val there, Val out[4])
     }
 }
 
-/* This lane's 8 inputs of step `step` of the warp in the row that begins at `row`. */
+/* This lane's 8 inputs of step `step` of the warp in the row that begins at `row`. inside: the warp
+ * has that step if all warps have equally many. */
 static void
-load8(Cg *c, const Mma *m, const CgOperand *o, bool whole, bool once, Val row, Val step, Val out[4])
+load8(Cg *c, const Mma *m, const CgOperand *o, bool inside, Val row, Val step, Val out[4])
 {
-    const int64_t depth = m->s->p->l.depth;
-    const bool sure = depth % STEP == 0 && m->steps % m->s->sets == 0 && m->share % m->loads == 0;
+    const PtxLinear *p = m->s->p;
+    const int64_t depth = p->l.depth;
+    const bool once = o == p->w, whole = once ? p->w_whole : p->x_whole;
+    const bool sure = depth % STEP == 0 && m->steps % m->s->sets == 0 && inside;
     const Val ahead = cg_mul(c, step, cg_i64(c, STEP));
     const Val first = cg_mul(c, m->s->warp, cg_i64(c, m->share * STEP));
     const Val col = cg_add(c, cg_add(c, first, ahead), cg_mul(c, m->t, cg_i64(c, 8)));
@@ -113,19 +124,32 @@ load8(Cg *c, const Mma *m, const CgOperand *o, bool whole, bool once, Val row, V
         out[i] = LLVMBuildSelect(c->b, there, out[i], LLVMConstNull(c->i32), "");
 }
 
+/* The first input of this lane in a row. */
+static Val
+first_input(Cg *c, const Mma *m)
+{
+    return cg_add(c, cg_mul(c, m->s->warp, cg_i64(c, m->share * STEP)),
+                  cg_mul(c, m->t, cg_i64(c, 8)));
+}
+
 static void
-mma_rows(Cg *c, Mma *m)
+weight_rows(Cg *c, Mma *m)
 {
     const Stream *s = m->s;
-    const Val out = cg_i64(c, s->p->l.out - 1), one = cg_i64(c, 1);
-    const Val in_row =
-        cg_add(c, cg_mul(c, s->warp, cg_i64(c, m->share * STEP)), cg_mul(c, m->t, cg_i64(c, 8)));
+    const Val out = cg_i64(c, s->p->l.out - 1), in_row = first_input(c, m);
     for (int i = 0; i < m->tiles; i++)
         for (int half = 0; half < 2; half++) {
             const Val row = cg_add(c, cg_add(c, s->col, m->g), cg_i64(c, 16 * i + 8 * half));
             m->w[i][half] =
                 cg_element(c, s->weight, DTYPE_bf16, cg_min(c, row, out), s->p->l.depth, in_row);
         }
+}
+
+static void
+token_rows(Cg *c, Mma *m)
+{
+    const Stream *s = m->s;
+    const Val one = cg_i64(c, 1), in_row = first_input(c, m);
     for (int r = 0; r < m->groups; r++) { /* rows that are not there: the last, of no matter */
         const Val row =
             cg_min(c, cg_add(c, m->g, cg_i64(c, (int64_t)ROWS * r)), cg_sub(c, s->rows, one));
@@ -140,25 +164,34 @@ mma_x(Cg *c, const Mma *m, int group)
     return cg_at(c, m->s->x, DTYPE_bf16, LLVMBuildZExt(c->b, m->x[group], c->i64, ""));
 }
 
-/* Steps step .. step + loads - 1 of this warp. */
 static void
-mma_steps(Cg *c, Mma *m, Val step)
+weights_of(Cg *c, const Mma *m, Val step, bool inside, Val w[MOST_TILES][2][4])
+{
+    for (int i = 0; i < m->tiles; i++)
+        for (int half = 0; half < 2; half++)
+            load8(c, m, m->s->p->w, inside, m->w[i][half], step, w[i][half]);
+}
+
+/* Steps step .. step + loads - 1 of this warp. known: their weights; NULL: they are still to be
+ * read. */
+static void
+mma_steps(Cg *c, Mma *m, Val step, int loads, Val (*known)[MOST_TILES][2][4])
 {
     const PtxLinear *p = m->s->p;
     const int early = m->groups <= 2 ? m->groups : 0; /* rows of x that are read with the weights */
-    Val w[MOST_LOADS][MOST_TILES][2][4], x[MOST_LOADS][MOST_GROUPS][4];
-    for (int u = 0; u < m->loads; u++) {
+    const bool inside = known || (m->share - m->first) % loads == 0;
+    Val read[MOST_LOADS][MOST_TILES][2][4], x[MOST_LOADS][MOST_GROUPS][4];
+    Val(*w)[MOST_TILES][2][4] = known ? known : read;
+    for (int u = 0; u < loads; u++) {
         const Val here = cg_add(c, step, cg_i64(c, u));
-        for (int i = 0; i < m->tiles; i++)
-            for (int half = 0; half < 2; half++)
-                load8(c, m, p->w, p->w_whole, true, m->w[i][half], here, w[u][i][half]);
+        if (!known)
+            weights_of(c, m, here, inside, read[u]);
         for (int r = 0; r < early; r++)
-            load8(c, m, p->x, p->x_whole, false, mma_x(c, m, r), here, x[u][r]);
+            load8(c, m, p->x, inside, mma_x(c, m, r), here, x[u][r]);
     }
-    for (int u = 0; u < m->loads; u++) {
+    for (int u = 0; u < loads; u++) {
         for (int r = early; r < m->groups; r++)
-            load8(c, m, p->x, p->x_whole, false, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)),
-                  x[u][r]);
+            load8(c, m, p->x, inside, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)), x[u][r]);
         for (int half = 0; half < 2; half++)
             for (int i = 0; i < m->tiles; i++) {
                 const Val *low = w[u][i][0] + 2 * half, *high = w[u][i][1] + 2 * half;
@@ -201,40 +234,79 @@ loads_of(const Stream *s, int64_t share, int groups)
     return best;
 }
 
+/* A lane of a row each: the weights of the steps after the first, as far as they are asked for
+ * ahead. */
 static void
-mma_groups(Cg *c, Stream *s, int groups)
+ask_ahead(Cg *c, const Mma *m)
 {
-    Mma m = {.s = s, .groups = groups, .tiles = s->t->columns / 16};
+    enum { BYTES = STEP * 2 }; /* of a step in a row */
+    const Stream *s = m->s;
+    const int64_t rows = round_up(s->p->l.out, s->t->columns), left = m->share - m->first;
+    const int64_t most = MOST_AHEAD / (rows * s->sets * BYTES), steps = left < most ? left : most;
+    const bool even = s->p->l.depth % STEP == 0 && m->steps % s->sets == 0;
+    if (steps < 1 || !s->p->w_whole || !even)
+        return;
+    const Val row = cg_add(c, s->col, s->lane), out = cg_i64(c, s->p->l.out);
+    const Val inside = cg_less(c, s->lane, cg_i64(c, s->t->columns));
+    CgIf exists = cg_if(c, LLVMBuildAnd(c->b, inside, cg_less(c, row, out), ""));
+    const Val col = cg_mul(c, s->warp, cg_i64(c, m->share * STEP));
+    const Val at = cg_element(c, s->weight, DTYPE_bf16, row, s->p->l.depth,
+                              cg_add(c, col, cg_i64(c, (int64_t)m->first * STEP)));
+    ptx_ask(c, at, steps * BYTES);
+    cg_endif(c, &exists);
+}
+
+/* What needs no x. */
+static Mma
+mma_begin(Cg *c, Stream *s)
+{
+    Mma m = {.s = s, .tiles = s->t->columns / 16};
     const Val four = cg_i64(c, 4);
     m.steps = ptx_parts(s->p->l.depth, STEP);
     m.share = s->p->share;
-    m.loads = loads_of(s, m.share, groups);
+    m.first = loads_of(s, m.share, 1);
     m.g = cg_div(c, s->lane, four);
     m.t = cg_sub(c, s->lane, cg_mul(c, m.g, four));
-    mma_rows(c, &m);
+    weight_rows(c, &m);
+    for (int u = 0; u < m.first; u++)
+        weights_of(c, &m, cg_i64(c, u), true, m.early[u]);
+    ask_ahead(c, &m);
+    return m;
+}
+
+static void
+mma_groups(Cg *c, Mma *m, int groups)
+{
+    const int64_t left = m->share - m->first;
+    m->groups = groups;
+    token_rows(c, m);
     for (int r = 0; r < groups; r++)
-        for (int i = 0; i < m.tiles; i++)
+        for (int i = 0; i < m->tiles; i++)
             for (int e = 0; e < 4; e++)
-                m.acc[r][i][e] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
-    CgLoop loop = cg_loop(c, "step", cg_i64(c, 0), cg_i64(c, m.share), m.loads);
-    mma_steps(c, &m, loop.i);
-    cg_loop_end(c, &loop);
-    mma_put(c, &m);
+                m->acc[r][i][e] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
+    mma_steps(c, m, cg_i64(c, 0), m->first, m->early);
+    if (left > 0) {
+        m->loads = loads_of(m->s, left, groups);
+        CgLoop loop = cg_loop(c, "step", cg_i64(c, m->first), cg_i64(c, m->share), m->loads);
+        mma_steps(c, m, loop.i, m->loads, NULL);
+        cg_loop_end(c, &loop);
+    }
+    mma_put(c, m);
 }
 
 /* The least of 1, 2 and 4 groups of rows that has all: more would only multiply rows that are
  * not there. */
 static void
-mma_any(Cg *c, Stream *s, int groups, int most)
+mma_any(Cg *c, Mma *m, int groups, int most)
 {
     if (groups == most) {
-        mma_groups(c, s, groups);
+        mma_groups(c, m, groups);
         return;
     }
-    CgIf enough = cg_if(c, cg_less(c, s->rows, cg_i64(c, (int64_t)ROWS * groups + 1)));
-    mma_groups(c, s, groups);
+    CgIf enough = cg_if(c, cg_less(c, m->s->rows, cg_i64(c, (int64_t)ROWS * groups + 1)));
+    mma_groups(c, m, groups);
     cg_else(c, &enough);
-    mma_any(c, s, 2 * groups, most);
+    mma_any(c, m, 2 * groups, most);
     cg_endif(c, &enough);
 }
 
@@ -367,9 +439,13 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
     s.line = t->columns + GAP;
     s.sums = shared;
     s.weight = p->weight;
+    Mma m = {0};
+    if (p->bf16)
+        m = mma_begin(c, &s);
+    ptx_wait(c, p->k);
     s.x = cg_element(c, p->x->base, p->x->dtype, s.row, p->x->stride, cg_i64(c, 0));
     if (p->bf16)
-        mma_any(c, &s, 1, (int)rows / ROWS);
+        mma_any(c, &m, 1, (int)rows / ROWS);
     else
         fma_any(c, &s);
     results(c, &s);
@@ -394,8 +470,10 @@ ptx_linear_stream(Cg *c, PtxLinear *p)
         return;
     }
     CgIf more = cg_if(c, cg_less(c, cg_i64(c, t->rows), p->rows));
+    ptx_wait(c, p->k);
     many(c, p, shared);
     cg_else(c, &more);
+    ptx_hold(c, p->k);
     few(c, p, t, shared);
     cg_endif(c, &more);
 }

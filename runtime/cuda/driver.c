@@ -32,6 +32,9 @@ find_all(void *handle, CudaDriver *driver, const char **lacks)
         return false;                                                                              \
     }                                                                                              \
     driver->field = found.field;
+#define CUDA_MAYBE(field, symbol, arguments)                                                       \
+    found.address = dlsym(handle, #symbol);                                                        \
+    driver->field = found.address ? found.field : NULL;
 #include "runtime/cuda/driver.def"
 #undef CUDA
     return true;

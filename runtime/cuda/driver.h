@@ -36,6 +36,22 @@ typedef struct {
     int flags;
 } CudaAccess;
 
+/* CUlaunchAttribute, CUlaunchConfig */
+typedef struct {
+    int id;
+    char pad[4];
+    union {
+        int yes;
+        char room[64];
+    } value;
+} CudaLaunchAttribute;
+typedef struct {
+    unsigned grid[3], block[3], shared_bytes;
+    CudaStream stream;
+    CudaLaunchAttribute *attributes;
+    unsigned count;
+} CudaLaunch;
+
 /* Numbers of cuda.h's enums. */
 enum {
     CUDA_OK = 0,
@@ -58,8 +74,11 @@ enum {
     CUDA_LOCATION_DEVICE = 1,
     CUDA_ACCESS_READ_WRITE = 3,
     CUDA_GRANULARITY_MINIMUM = 0,
+    CUDA_LAUNCH_PROGRAMMATIC = 6, /* CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION */
     /* Dynamic shared memory of a block that a kernel has without asking. */
     CUDA_SHARED_BYTES = 48 << 10,
+    /* A driver that records launches which begin early in a graph, as RtGpu.driver has versions. */
+    CUDA_RECORDS_EARLY = 123,
 };
 
 typedef struct {

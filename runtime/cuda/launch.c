@@ -4,7 +4,11 @@
  * A pass of a shape that was seen before is a graph of all that, made the second time and replayed
  * from then on: what kernels are called with depends on the shape alone, as what they read lies at
  * the same addresses while the session lives. So decoding is one call of the driver a token. Shapes
- * that come once, as the last pass of a prompt does, are launched as they are. */
+ * that come once, as the last pass of a prompt does, are launched as they are.
+ *
+ * A kernel whose code waits for those before it begins while they end, but for the first of a pass,
+ * which follows a copy. A driver that does not know such launches, or refuses one, gets ordinary
+ * ones. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,11 +16,34 @@
 
 /* ---- launches ------------------------------------------------------------------------------ */
 
-/* Nothing is launched over no rows. */
+bool
+cuda_begins_early(const RtImage *image)
+{
+    return image->cuda->LaunchEx && image->gpu.driver >= CUDA_RECORDS_EARLY;
+}
+
 static CudaResult
-launch(RtQueue *q, const RtRun *run, const AbiStep *step)
+launch_early(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned grid[3])
+{
+    CudaLaunchAttribute may_begin = {.id = CUDA_LAUNCH_PROGRAMMATIC, .value = {.yes = 1}};
+    const CudaLaunch how = {
+        .grid = {grid[0],              grid[1], grid[2]},
+        .block = {(unsigned)l->threads, 1,       1      },
+        .shared_bytes = (unsigned)l->shared_bytes,
+        .stream = q->stream,
+        .attributes = &may_begin,
+        .count = 1,
+    };
+    return q->image->cuda->LaunchEx(&how, function, q->params, NULL);
+}
+
+/* Nothing is launched over no rows. behind: the stream's last is a launch; NULL: it does not
+ * matter, as each is waited for. */
+static CudaResult
+launch(RtQueue *q, const RtRun *run, const AbiStep *step, bool *behind)
 {
     const AbiLaunch *l = &q->image->abi->launches[step->launch];
+    const CudaFunction function = q->image->function[step->launch];
     unsigned grid[3];
     for (int d = 0; d < 3; d++)
         grid[d] = (unsigned)abi_blocks(&l->grid[d], run->call);
@@ -25,9 +52,17 @@ launch(RtQueue *q, const RtRun *run, const AbiStep *step)
     for (int i = 0; i < step->operands; i++)
         q->params[i] = (void *)&run->operand[step->first_operand + i];
     q->params[step->operands] = (void *)run->call;
-    return q->image->cuda->Launch(q->image->function[step->launch], grid[0], grid[1], grid[2],
-                                  (unsigned)l->threads, 1, 1, (unsigned)l->shared_bytes, q->stream,
-                                  q->params, NULL);
+    const bool early = behind && *behind && q->early && l->waits;
+    if (behind)
+        *behind = true;
+    if (early) {
+        const CudaResult result = launch_early(q, function, l, grid);
+        if (result != CUDA_NOT_SUPPORTED)
+            return result;
+        q->early = false;
+    }
+    return q->image->cuda->Launch(function, grid[0], grid[1], grid[2], (unsigned)l->threads, 1, 1,
+                                  (unsigned)l->shared_bytes, q->stream, q->params, NULL);
 }
 
 static CudaResult
@@ -49,9 +84,10 @@ static CudaResult
 all_of(RtQueue *q, const RtRun *run)
 {
     CudaResult result = tell(q, run);
+    bool behind = false;
     for (int r = 0; r < 2; r++)
         for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
-            result = launch(q, run, &run->abi->steps[run->range[r].first + i]);
+            result = launch(q, run, &run->abi->steps[run->range[r].first + i], &behind);
     return result == CUDA_OK ? take_back(q, run) : result;
 }
 
@@ -75,9 +111,8 @@ replay_of(RtQueue *q, const CudaShape *shape)
     return oldest;
 }
 
-/* What is launched meanwhile is recorded, and does not run. */
 static CudaResult
-capture(RtQueue *q, const RtRun *run, CudaGraphExec *out)
+record(RtQueue *q, const RtRun *run, CudaGraphExec *out)
 {
     const CudaDriver *cuda = q->image->cuda;
     CudaGraph graph = NULL;
@@ -93,6 +128,19 @@ capture(RtQueue *q, const RtRun *run, CudaGraphExec *out)
     if (graph)
         cuda->GraphDestroy(graph);
     return result;
+}
+
+/* What is launched meanwhile is recorded, and does not run. */
+static CudaResult
+capture(RtQueue *q, const RtRun *run, CudaGraphExec *out)
+{
+    const bool early = q->early;
+    const CudaResult result = record(q, run, out);
+    const bool refused = result == CUDA_NOT_SUPPORTED || result == CUDA_CAPTURE_INVALIDATED;
+    if (!early || !refused)
+        return result;
+    q->early = false;
+    return record(q, run, out);
 }
 
 /* *ran: not all that was begun may be done if it fails. */
@@ -137,7 +185,7 @@ time_step(RtQueue *q, const RtRun *run, int i)
     const double from = run->lanes ? rt_now() : 0;
     CudaResult result = cuda->EventRecord(q->from, q->stream);
     if (result == CUDA_OK)
-        result = launch(q, run, &run->abi->steps[i]);
+        result = launch(q, run, &run->abi->steps[i], NULL);
     if (result == CUDA_OK)
         result = cuda->EventRecord(q->to, q->stream);
     if (result == CUDA_OK)

@@ -43,6 +43,7 @@ queue_begin(RtImage *image, RtQueue **out)
     RtQueue *q = calloc(1, sizeof *q);
     if (q) {
         q->image = image;
+        q->early = cuda_begins_early(image);
         q->params = calloc((size_t)most_operands(image->abi) + 1, sizeof *q->params);
     }
     if (!q || !q->params)

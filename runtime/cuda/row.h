@@ -48,6 +48,7 @@ struct RtQueue {
     CudaReplay replay[CUDA_REPLAYS];
     uint64_t passes;
     CudaEvent from, to; /* owns: of a profile; NULL: there was none so far */
+    bool early;         /* launches may begin while those before them end */
     bool broken;        /* a pass failed midway: nobody knows what its states are */
     char why[256];
     /* The range of what grows. */
@@ -83,6 +84,7 @@ ssmc_status cuda_reserve(RtQueue *queue, size_t bytes, char **out);
 ssmc_status cuda_grow(RtQueue *queue, const char *from, size_t bytes);
 void cuda_release(RtQueue *queue, char *range, size_t bytes);
 /* launch.c */
+bool cuda_begins_early(const RtImage *image); /* what RtQueue.early is at first */
 ssmc_status cuda_run(RtQueue *queue, RtRun *run);
 void cuda_forget(RtQueue *queue); /* its graphs and events */
 

@@ -47,6 +47,7 @@ typedef struct {
     void *staged; /* owns: of OP_PUT, what is copied; NULL: `from` is read when it runs */
     const Kernel *kernel;
     CudaModelBlock block;
+    bool early; /* it may begin while the launch before it ends */
     _Alignas(16) char arguments[ARGUMENT_BYTES];
     CudaEvent event;
 } Op;
@@ -240,6 +241,7 @@ launch(const Op *op)
     if (falls_due(&gpu.model.fail_launch))
         return false;
     gpu.model.launches++;
+    gpu.model.early += op->early;
     memcpy(operand, op->arguments, pointers);
     memcpy(&call, op->arguments + pointers, sizeof call);
     CudaModelBlock b = op->block;
@@ -343,7 +345,7 @@ cuInit(unsigned flags)
 CudaResult
 cuDriverGetVersion(int *version)
 {
-    *version = 12040;
+    *version = gpu.model.driver ? gpu.model.driver : 12040;
     return CUDA_OK;
 }
 
@@ -537,33 +539,77 @@ cuFuncSetAttribute(CudaFunction function, int attribute, int value)
     return end(result);
 }
 
+/* Between begin and end. */
+static CudaResult
+enqueue(CudaFunction function, const CudaLaunch *how, void **params, bool early)
+{
+    const unsigned *grid = how->grid, *block = how->block;
+    const size_t pointers = (size_t)function->kernel.pointers * sizeof(void *);
+    if (grid[0] == 0 || grid[1] == 0 || grid[1] > 65535 || grid[2] == 0 || grid[2] > 65535 ||
+        block[0] * block[1] * block[2] > 1024)
+        return INVALID_VALUE;
+    if (falls_due(&gpu.model.fail_enqueue))
+        return TOO_MANY_RESOURCES;
+    if (!function->kernel.run)
+        return CUDA_OK;
+    Op *op = op_of(how->stream, OP_LAUNCH);
+    op->kernel = &function->kernel;
+    op->early = early;
+    op->block = (CudaModelBlock){
+        .grid = {grid[0], grid[1], grid[2]},
+        .threads = (int)block[0],
+        .shared_bytes = (int)how->shared_bytes
+    };
+    for (int i = 0; i < function->kernel.pointers; i++)
+        memcpy(op->arguments + (size_t)i * sizeof(void *), params[i], sizeof(void *));
+    memcpy(op->arguments + pointers, params[function->kernel.pointers], sizeof(AbiCall));
+    return CUDA_OK;
+}
+
 CudaResult
 cuLaunchKernel(CudaFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                CudaStream stream, void **params, void **extra)
 {
-    CudaResult result = begin();
-    const size_t pointers = (size_t)function->kernel.pointers * sizeof(void *);
-    if (result == CUDA_OK && (grid_x == 0 || grid_y == 0 || grid_y > 65535 || grid_z == 0 ||
-                              grid_z > 65535 || block_x * block_y * block_z > 1024 || extra))
-        result = INVALID_VALUE;
-    if (result == CUDA_OK && falls_due(&gpu.model.fail_enqueue))
-        result = TOO_MANY_RESOURCES;
+    const CudaResult result = begin();
+    const CudaLaunch how = {
+        .grid = {grid_x,  grid_y,  grid_z },
+        .block = {block_x, block_y, block_z},
+        .shared_bytes = shared_bytes,
+        .stream = stream
+    };
+    if (result != CUDA_OK || extra)
+        return end(result != CUDA_OK ? result : INVALID_VALUE);
+    return end(enqueue(function, &how, params, false));
+}
+
+/* Whether what the stream was given last is a launch. One that begins early behind a copy would
+ * not wait for it. */
+static bool
+follows_launch(CudaStream stream)
+{
+    const struct CUgraph_st *all =
+        stream_of(stream)->capture ? stream_of(stream)->capture : &stream_of(stream)->queue;
+    return all->count > 0 && all->ops[all->count - 1].kind == OP_LAUNCH;
+}
+
+CudaResult
+cuLaunchKernelEx(const CudaLaunch *how, CudaFunction function, void **params, void **extra)
+{
+    const CudaResult result = begin();
+    const CudaLaunchAttribute *a = how->attributes;
+    const int capability = gpu.model.capability ? gpu.model.capability : 90;
+    CudaStream stream = stream_of(how->stream);
     if (result != CUDA_OK)
         return end(result);
-    if (!function->kernel.run)
-        return end(CUDA_OK);
-    Op *op = op_of(stream, OP_LAUNCH);
-    op->kernel = &function->kernel;
-    op->block = (CudaModelBlock){
-        .grid = {grid_x, grid_y, grid_z},
-        .threads = (int)block_x,
-        .shared_bytes = (int)shared_bytes
-    };
-    for (int i = 0; i < function->kernel.pointers; i++)
-        memcpy(op->arguments + (size_t)i * sizeof(void *), params[i], sizeof(void *));
-    memcpy(op->arguments + pointers, params[function->kernel.pointers], sizeof(AbiCall));
-    return end(CUDA_OK);
+    if (extra || how->count != 1 || a->id != CUDA_LAUNCH_PROGRAMMATIC || a->value.yes != 1 ||
+        !follows_launch(stream))
+        return end(INVALID_VALUE);
+    if (capability < 90 || gpu.model.refuses_early == 1)
+        return end(CUDA_NOT_SUPPORTED);
+    if (stream->capture && gpu.model.refuses_early == 2)
+        stream->spoilt = true;
+    return end(enqueue(function, how, params, true));
 }
 
 /* ---- memory's calls ------------------------------------------------------------------------ */
@@ -885,7 +931,7 @@ cuStreamEndCapture(CudaStream stream, CudaGraph *graph)
         graph_free(*graph);
         *graph = NULL;
     }
-    return end(result != CUDA_OK ? result : *graph ? CUDA_OK : CAPTURE_UNSUPPORTED);
+    return end(result != CUDA_OK ? result : *graph ? CUDA_OK : CUDA_CAPTURE_INVALIDATED);
 }
 
 CudaResult

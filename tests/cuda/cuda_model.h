@@ -30,15 +30,18 @@ typedef void CudaModelKernel(void *const *operand, const AbiCall *call,
 typedef struct {
     /* What happens; zeros: nothing. Of each fail_: the n-th such call from now, 1 the next. */
     bool no_gpu, maps_no_memory;
-    int init;         /* result of cuInit */
-    int capability;   /* ten times; 0: 90 */
-    int version;      /* of PTX, ten times, that is not too new; 0: any */
-    size_t bytes;     /* of memory; 0: 1 GiB */
-    int fail_memory;  /* out of memory: of the GPU, or locked memory of the host */
-    int fail_launch;  /* the kernel reads an illegal address */
-    int fail_enqueue; /* the launch is refused: too many resources */
-    int fail_graph;   /* out of memory */
+    int refuses_early; /* 1: launches that begin early; 2: graphs of them, as they are recorded */
+    int driver;        /* its version, as the driver counts; 0: 12040 */
+    int init;          /* result of cuInit */
+    int capability;    /* ten times; 0: 90 */
+    int version;       /* of PTX, ten times, that is not too new; 0: any */
+    size_t bytes;      /* of memory; 0: 1 GiB */
+    int fail_memory;   /* out of memory: of the GPU, or locked memory of the host */
+    int fail_launch;   /* the kernel reads an illegal address */
+    int fail_enqueue;  /* the launch is refused: too many resources */
+    int fail_graph;    /* out of memory */
     /* What was. */
+    uint64_t early; /* launches that may begin while those before them end, as they run */
     uint64_t launches, replays, graphs, puts, gets, waits, maps;
     size_t used;     /* bytes of memory that are taken */
     int64_t live;    /* whatever was made and not destroyed, but contexts */

@@ -175,10 +175,10 @@ gpu_head(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
 #define ONE {ABI_ONE, 1, 1, 1, 0}
 
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0     },
-    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE}, 64, 100000},
-    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                           32, 0     },
-    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},    32, 0     },
+    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0,      1},
+    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE}, 64, 100000, 1},
+    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                           32, 0,      0},
+    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},    32, 0,      1},
 };
 static const char image[] = ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
                             ".entry keep_rows\n.entry head_rows\n";
@@ -563,6 +563,67 @@ Test(cuda, a_steady_step_is_one_call_and_allocates_nothing)
     cr_expect_eq(gpu->puts, before.puts); /* they are in the graph */
     cr_expect_eq(gpu->gets, before.gets);
     run_close(&r);
+}
+
+static void
+step_three(Run run[2])
+{
+    const int seqs[] = {0, 1, 2};
+    const int32_t ids[] = {1, 2, 3};
+    float logits[2][3 * V];
+    for (int i = 0; i < 2; i++)
+        OK(ssmc_step(run[i].session, seqs, ids, 3, logits[i]));
+    cr_expect_arr_eq(logits[0], logits[1], sizeof logits[0]);
+}
+
+/* Kernels whose code waits, but for the first, which follows a copy: two of the four. */
+static void
+expect_early(int capability, int version, int refuses, uint64_t each)
+{
+    CudaModel *gpu = driver();
+    Run run[2];
+    gpu->capability = capability;
+    gpu->driver = version;
+    gpu->refuses_early = refuses;
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    step_three(run);
+    const CudaModel once = *gpu;
+    for (int i = 0; i < 4; i++)
+        step_three(run);
+    /* A driver may take such a launch by itself, and not in a graph. */
+    cr_expect_eq(once.early, refuses == 2 ? 2 : each);
+    cr_expect_eq(gpu->early - once.early, 4 * each, "%d", (int)(gpu->early - once.early));
+    cr_expect_eq(gpu->launches - once.launches, 4 * 4);
+    cr_expect_eq(gpu->graphs, 1);
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect_eq(gpu->dropped, 0);
+}
+
+Test(cuda, kernels_that_wait_begin_while_others_end)
+{
+    expect_early(0, 0, 0, 2);
+}
+
+Test(cuda, an_old_driver_gets_ordinary_launches)
+{
+    expect_early(0, 12020, 0, 0);
+}
+
+Test(cuda, a_gpu_that_begins_nothing_early_gets_ordinary_launches)
+{
+    expect_early(80, 0, 0, 0);
+}
+
+Test(cuda, a_driver_that_refuses_gets_ordinary_launches)
+{
+    expect_early(0, 0, 1, 0);
+}
+
+Test(cuda, a_driver_that_records_no_early_launch_gets_ordinary_graphs)
+{
+    expect_early(0, 0, 2, 0);
 }
 
 /* A prompt's whole passes repeat, its last one does not. */
@@ -1100,6 +1161,8 @@ Test(cuda, broken_programs_are_refused)
     l = launches[3], l.threads = 0;
     broken_launch(l, "a launch has impossible blocks (3)");
     l = launches[3], l.threads = 1025;
+    broken_launch(l, "a launch has impossible blocks (3)");
+    l = launches[3], l.waits = 2;
     broken_launch(l, "a launch has impossible blocks (3)");
     l = launches[3], l.shared_bytes = -1;
     broken_launch(l, "a launch has impossible blocks (3)");
