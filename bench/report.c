@@ -87,6 +87,9 @@ bench_put_text(StrBuf *out, const BenchRun *run)
               on_gpu(run) ? "(a GPU's ceilings are not measured)" : "of the ceiling beside it");
     for (int i = 0; i < run->nitems; i++)
         put_item(out, run, &run->items[i]);
+    sb_puts(out,
+            "prefill: to the id after the prompt; decode: greedy, each id that is drawn is fed "
+            "next\n");
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */

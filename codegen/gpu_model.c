@@ -56,6 +56,7 @@ typedef struct {
     int count;              /* of copies on their way */
     int group[MOST_COPIES]; /* where each group ends, oldest first */
     int groups;
+    bool says;   /* of a count */
     bool hidden; /* copies have arrived that wgmma may not see yet */
     /* Products on their way, of the warpgroup: kept with its first thread. */
     Read reads[MOST_READS];
@@ -537,6 +538,20 @@ model_barrier(void)
     wait_at(AT_BARRIER, "barrier");
 }
 
+/* Two barriers: nobody says the next before all have counted. */
+static uint32_t
+model_barrier_count(uint32_t yes)
+{
+    uint32_t count = 0;
+    want(yes <= 1, "a count of what is neither yes nor no");
+    self()->says = yes;
+    wait_at(AT_BARRIER, "barrier that counts");
+    for (int i = 0; i < gpu.count; i++)
+        count += gpu.threads[i].says;
+    wait_at(AT_BARRIER, "barrier that has counted");
+    return count;
+}
+
 static void
 model_warp_barrier(void)
 {
@@ -673,11 +688,11 @@ model_wgmma_wait(int32_t behind)
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"gpu_model_" #name, (void *)model_##name}
 const ModelFunction gpu_model[] = {
-    MODEL(launch),       MODEL(tid),           MODEL(ctaid),       MODEL(shared),
-    MODEL(barrier),      MODEL(exchange),      MODEL(mma_bf16),    MODEL(load_matrices),
-    MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
-    MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
-    MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
-    MODEL(wgmma_commit), MODEL(wgmma_wait),
+    MODEL(launch),       MODEL(tid),           MODEL(ctaid),         MODEL(shared),
+    MODEL(barrier),      MODEL(exchange),      MODEL(mma_bf16),      MODEL(load_matrices),
+    MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit),   MODEL(copy_wait),
+    MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),    MODEL(warp_barrier),
+    MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin),   MODEL(wgmma_bf16),
+    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(barrier_count),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -41,7 +41,7 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
     const bool fits = seen && place(&l, &l.own, 0, 0) &&
                       place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
                       place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
-                      place(&l, &l.to, (size_t)program->rows, sizeof(float *)) &&
+                      place(&l, &l.pick, (size_t)program->rows, sizeof(RtPick)) &&
                       place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
                       place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
                       place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
@@ -104,12 +104,11 @@ session_wire(ssmc_session *s)
 {
     const RtLayout *l = &s->layout;
     s->states = at_there(s, l->states);
-    s->logits = (float *)(at_told(s, l->output) + s->model->program->logits->offset);
     for (int i = 0; i < RT_INPUTS; i++)
         s->input[i] = (int32_t *)at_told(s, l->input[i]);
     s->seg = (AbiSeg *)at_told(s, l->seg);
     s->owner = (int32_t *)at_here(s, l->owner);
-    s->to = (float **)at_here(s, l->to);
+    s->pick = (RtPick *)at_here(s, l->pick);
     s->sequence = (RtSequence *)at_here(s, l->sequences);
     s->inputs = (ssmc_input *)at_here(s, l->inputs);
     s->at = (int64_t *)at_here(s, l->at);
@@ -134,7 +133,6 @@ session_resolve(ssmc_session *s)
                              .output = at_there(s, l->output),
                              .input = input};
     rt_operands_resolve(p->abi, &spaces, operand);
-    const size_t logits = l->output + (size_t)p->logits->offset;
     s->call = (AbiCall){.seg = (const AbiSeg *)at_there(s, l->seg),
                         .state_stride = (int64_t)p->state_stride,
                         .kept_stride = (int64_t)s->kept_stride,
@@ -150,8 +148,15 @@ session_resolve(ssmc_session *s)
         .parts = (RtParts *)at_here(s, l->parts),
         .pool = s->pool,
         .told = {at_there(s, l->input[0]), at_told(s, l->input[0]), 0},
-        .back = {at_there(s, logits),      at_told(s, logits),      0}
     };
+}
+
+RtCopy
+rt_session_output(const ssmc_session *s, const AbiOutput *o, int64_t rows)
+{
+    const size_t at = s->layout.output + (size_t)o->offset;
+    const int64_t numbers = rows ? (rows - 1) * o->stride + o->width : 0;
+    return (RtCopy){at_there(s, at), at_told(s, at), (size_t)numbers * sizeof(float)};
 }
 
 static ssmc_status

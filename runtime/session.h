@@ -19,7 +19,7 @@ typedef struct {
     size_t own;              /* of the host alone, from here on */
     size_t scratch;          /* [threads] of scratch_stride */
     size_t parts;            /* RtParts [2][threads] */
-    size_t to;               /* float * [rows]: where the logits of a picked row go */
+    size_t pick;             /* RtPick [rows] */
     size_t owner;            /* int32 [block]: which input a segment is a piece of */
     size_t sequences;        /* RtSequence [sequences] */
     size_t inputs;           /* ssmc_input [sequences], for calls that are written as ssmc_feed */
@@ -43,6 +43,12 @@ typedef struct {
     uint64_t named; /* the newest call that named it */
 } RtSequence;
 
+/* What becomes of a picked row. */
+typedef struct {
+    float *logits;   /* where its logits go; NULL: an id is drawn */
+    ssmc_turn *turn; /* of which it is the last row */
+} RtPick;
+
 struct ssmc_session {
     const ssmc_model *model; /* borrowed */
     const RtDevice *device;  /* the model's */
@@ -59,10 +65,9 @@ struct ssmc_session {
     char *looked; /* owns: pages, what rt_session_state copies to; NULL: the device's memory is here
                    */
     /* Views. */
-    char *states;        /* there */
-    const float *logits; /* [R,vocab], rows apart as program->logits says */
+    char *states; /* there */
     int32_t *input[RT_INPUTS], *owner;
-    float **to;
+    RtPick *pick;
     AbiSeg *seg;
     RtSequence *sequence;
     ssmc_input *inputs;
@@ -77,6 +82,8 @@ struct ssmc_session {
 
 ssmc_status rt_session_check(const ssmc_session *s, int seq); /* there is such a sequence */
 char *rt_session_states(const ssmc_session *s, int seq);      /* there, [state_stride] bytes */
+/* The first `rows` rows of an output of f32: there, and where the host has them. */
+RtCopy rt_session_output(const ssmc_session *s, const AbiOutput *output, int64_t rows);
 /* A sequence of so many tokens has room here, or SSMC_FULL: "what has read N tokens ...". */
 ssmc_status rt_session_fits(const ssmc_session *s, int64_t tokens, const char *what);
 

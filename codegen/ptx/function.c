@@ -17,6 +17,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_concat] = ptx_concat,       [OP_route] = ptx_route,
     [OP_fold] = ptx_fold,           [OP_keep] = ptx_keep,
     [OP_attention] = ptx_attention, [OP_experts] = ptx_linear,
+    [OP_likeliest] = ptx_likeliest,
 };
 
 /* As emitter_of of codegen/function.c. */

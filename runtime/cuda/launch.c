@@ -49,7 +49,7 @@ static CudaResult
 all_of(RtQueue *q, const RtRun *run)
 {
     CudaResult result = tell(q, run);
-    for (int r = 0; r < 2; r++)
+    for (int r = 0; r < RT_RANGES; r++)
         for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
             result = launch(q, run, &run->abi->steps[run->range[r].first + i]);
     return result == CUDA_OK ? take_back(q, run) : result;
@@ -100,8 +100,10 @@ static CudaResult
 run_shape(RtQueue *q, const RtRun *run, bool *ran)
 {
     const CudaShape shape = {
-        {run->range[0], run->range[1]},
-        run->call->rows, run->call->picked, run->call->nseg
+        {run->range[0], run->range[1], run->range[2]},
+        run->call->rows,
+        run->call->picked,
+        run->call->nseg
     };
     CudaReplay *replay = replay_of(q, &shape);
     const bool again = replay->used > 0;
@@ -161,7 +163,7 @@ run_timed(RtQueue *q, const RtRun *run)
         result = cuda->EventCreate(&q->to, 0);
     if (result == CUDA_OK)
         result = tell(q, run);
-    for (int r = 0; r < 2; r++)
+    for (int r = 0; r < RT_RANGES; r++)
         for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
             result = time_step(q, run, run->range[r].first + i);
     return result == CUDA_OK ? take_back(q, run) : result;

@@ -28,7 +28,7 @@ struct RtImage {
 /* What a pass was: a graph of its launches and copies does it again. Nothing else that they depend
  * on changes while a session lives. */
 typedef struct {
-    AbiRange range[2];
+    AbiRange range[RT_RANGES];
     int64_t rows, picked, nseg;
 } CudaShape;
 

@@ -267,6 +267,9 @@ run_op(Op *op)
         free(op->staged);
         return true;
     case OP_GET:
+        gpu.model.got += op->bytes;
+        memmove(op->to, op->from, op->bytes);
+        return true;
     case OP_COPY:
         memmove(op->to, op->from, op->bytes);
         return true;

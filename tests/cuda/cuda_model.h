@@ -37,6 +37,7 @@ typedef struct {
     int fail_graph;   /* out of memory */
     /* What was. */
     uint64_t launches, replays, graphs, puts, gets, waits, maps;
+    uint64_t got;    /* bytes that came back, in graphs too */
     size_t used;     /* bytes of memory that are taken */
     int64_t live;    /* whatever was made and not destroyed, but contexts */
     int contexts;    /* users of the GPU's context */
