@@ -109,10 +109,12 @@ rows_of(const Feed *f, int i, const AbiEntry *entry, int64_t room)
 /* Fills a pass of one entry with pieces: its segments, rows and ids. False: no input is at a piece
  * of this entry. */
 static bool
-gather(Feed *f, const AbiEntry *entry)
+gather(Feed *f, int number)
 {
     ssmc_session *s = f->s;
+    const AbiEntry *entry = &s->model->program->abi->entries[number];
     const int64_t block = entry->block;
+    rt_session_tell(s, number);
     s->call.rows = s->call.nseg = 0;
     for (int i = f->first; i < f->n && s->call.rows < block; i++) {
         const ssmc_input *in = &f->input[i];
@@ -205,7 +207,7 @@ run_pass(Feed *f, const AbiEntry *entry)
     Cursor cursor = {0};
     int64_t n = pick(f, entry->rows, &cursor);
     s->run.range[0] = entry->layers;
-    s->run.told.bytes = s->layout.seg - s->layout.input[0] + (size_t)s->call.nseg * sizeof *s->seg;
+    s->run.told.bytes += (size_t)s->call.nseg * sizeof *s->seg;
     do {
         s->call.picked = n;
         s->run.range[1] = n ? entry->head : none;
@@ -244,7 +246,7 @@ feed(Feed *f)
     memset(f->s->at, 0, (size_t)f->n * sizeof *f->s->at);
     while (f->done < f->total)
         for (int i = 0; i < abi->nentries; i++)
-            if (gather(f, &abi->entries[i])) {
+            if (gather(f, i)) {
                 const ssmc_status status = run_pass(f, &abi->entries[i]);
                 if (status != SSMC_OK)
                     return status;

@@ -214,7 +214,7 @@ int rt_abi_bits(AbiDtype dtype);         /* of one element; 0: there is no such 
 typedef enum { RT_IDS, RT_POSITIONS, RT_PICK, RT_INPUTS } RtInput;
 extern const AbiInput rt_input_info[RT_INPUTS];
 
-enum { RT_MOST_LISTS = 8 };
+enum { RT_MOST_LISTS = 8, RT_MOST_ENTRIES = 4 };
 
 struct ssmc_program {
     const AbiProgram *abi;             /* borrowed */

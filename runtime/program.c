@@ -236,8 +236,8 @@ check_entry(const AbiProgram *abi, int which)
 static ssmc_status
 check_entries(const AbiProgram *abi)
 {
-    if (abi->nentries < 1)
-        return broken(abi, "it has no entries", abi->nentries);
+    if (abi->nentries < 1 || abi->nentries > RT_MOST_ENTRIES)
+        return broken(abi, "it has no entries, or too many", abi->nentries);
     for (int i = 0; i < abi->nentries; i++) {
         const ssmc_status status = check_entry(abi, i);
         if (status != SSMC_OK)

@@ -177,6 +177,8 @@ cuda_run(RtQueue *q, RtRun *run)
     if (status != SSMC_OK)
         return status;
     CudaResult result = run->seconds || run->lanes ? run_timed(q, run) : run_shape(q, run, &ran);
+    /* The only wait. How it waits is the context's matter, which is the process's and not ours: by
+     * default (CU_CTX_SCHED_AUTO) a thread spins where there are cores for it. */
     if (result == CUDA_OK)
         result = q->image->cuda->StreamWait(q->stream);
     status = cuda_check(q->image, result, "running the model on the GPU");

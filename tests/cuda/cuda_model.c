@@ -263,6 +263,7 @@ run_op(Op *op)
 {
     switch (op->kind) {
     case OP_PUT:
+        gpu.model.gave += op->bytes;
         memcpy(op->to, op->staged ? op->staged : op->from, op->bytes);
         free(op->staged);
         return true;

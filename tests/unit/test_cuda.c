@@ -631,6 +631,8 @@ Test(cuda, a_steady_step_is_one_call_and_allocates_nothing)
     cr_expect_eq(gpu->waits - before.waits, 50);
     cr_expect_eq(gpu->graphs, 1);
     cr_expect_eq(gpu->puts, before.puts); /* they are in the graph */
+    /* Ids, positions and picked rows on a line each, then segments. */
+    cr_expect_eq(gpu->gave - before.gave, 50 * (3 * RT_LINE + 3 * sizeof(AbiSeg)));
     cr_expect_eq(gpu->gets, before.gets);
     run_close(&r);
 }
@@ -670,6 +672,43 @@ Test(cuda, shapes_seen_longest_ago_give_way)
     run_close(&run[0]);
     run_close(&run[1]);
     cr_expect_eq(gpu->dropped, 0);
+}
+
+/* ---- copies ------------------------------------------------------------------------------- */
+
+/* Through two buffers of locked memory, or without them where there is none. */
+Test(cuda, large_copies_go_through_locked_memory)
+{
+    enum { BYTES = (11 << 20) + 12345 };
+    CudaModel *gpu = driver();
+    const AbiProgram abi = program_of(ABI_CUDA);
+    const RtDevice *device = rt_device(ABI_CUDA);
+    RtImage *on = NULL;
+    char *there = NULL, *here = malloc(BYTES), *back = malloc(BYTES);
+    cr_assert(here && back);
+    for (int i = 0; i < BYTES; i++)
+        here[i] = (char)(i * 31 ^ i >> 11);
+    OK(device->open(&abi, &on));
+    OK(device->alloc(on, BYTES, "a test", &there));
+    for (int fails = 0; fails < 3; fails++) {
+        RtQueue *queue = NULL;
+        OK(device->begin(on, &queue));
+        gpu->fail_memory = fails;
+        for (int twice = 0; twice < 2; twice++) {
+            const uint64_t before = gpu->puts;
+            here[BYTES - 1]++;
+            OK(device->put(queue, there, here, BYTES));
+            cr_expect_eq(gpu->puts - before, fails && !twice ? 1 : 6);
+            OK(device->get(queue, back, there, BYTES));
+            cr_expect_arr_eq(back, here, BYTES);
+        }
+        device->end(queue);
+    }
+    device->free(on, there, BYTES);
+    device->close(on);
+    cr_expect(gpu->contexts == 0 && gpu->dropped == 0 && gpu->used == 0);
+    free(here);
+    free(back);
 }
 
 /* ---- drawing ids --------------------------------------------------------------------------- */

@@ -762,7 +762,7 @@ Test(program, broken_entries_are_refused)
     }
     AbiProgram p = program;
     p.nentries = 0;
-    program_refused(&p, "it has no entries");
+    program_refused(&p, "it has no entries, or too many (0)");
     p = program, p.init_scratch_bytes = -1;
     program_refused(&p, "first steps");
 }
