@@ -889,6 +889,44 @@ Test(cuda, memory_is_what_is_said)
 }
 
 /* The first allocation that fails, then the second, and so on. */
+/* tests/device.sh has 100000 of them. A model without growing states: neither the GPU's memory nor
+ * the host's grows. */
+Test(cuda, twenty_thousand_tokens_take_no_memory)
+{
+    enum { TOKENS = 20000, WARM = 5 };
+    const CudaModel *gpu = driver();
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiEntry fixed[] = {entries[0], entries[1]};
+    AbiOperand fewer[RT_COUNT(operands)];
+    memcpy(fewer, operands, sizeof operands);
+    for (size_t i = 0; i < RT_COUNT(operands); i++)
+        if (fewer[i].space == ABI_KEPT)
+            fewer[i] = (AbiOperand){ABI_SLAB, 0, 0};
+    for (size_t i = 0; i < RT_COUNT(fixed); i++)
+        fixed[i].layers.count = 2; /* no keep */
+    abi.entries = fixed;
+    abi.operands = fewer;
+    abi.nstates = 2;
+    Run r;
+    OK(run_try(&r, &abi, 100));
+    ssmc_turn turn = {.ids = &turn.id, .count = 1};
+    OK(ssmc_sampler_open(&ways[0], V, &turn.sampler));
+    for (int i = 0; i < WARM; i++)
+        OK(ssmc_draw(r.session, &turn, 1));
+    const CudaModel before = *gpu;
+    const uint64_t all = allocations();
+    for (int i = 0; i < TOKENS; i++)
+        OK(ssmc_draw(r.session, &turn, 1));
+    cr_expect_eq(ssmc_tokens(r.session, 0), TOKENS + WARM);
+    cr_expect_eq(ssmc_room(r.session), INT64_MAX);
+    cr_expect_eq(allocations(), all);
+    cr_expect(gpu->used == before.used && gpu->live == before.live && gpu->maps == before.maps);
+    cr_expect_eq(gpu->replays - before.replays, TOKENS);
+    ssmc_sampler_close(turn.sampler);
+    run_close(&r);
+    cr_expect_eq(gpu->used, 0);
+}
+
 Test(cuda, no_memory_is_a_status_wherever_it_ends)
 {
     CudaModel *gpu = driver();
