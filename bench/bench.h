@@ -134,8 +134,8 @@ typedef struct {
     ssmc_checkpoint *before; /* a sequence of `past` tokens; NULL: of none */
     BenchCeilings ceilings[BENCH_MAX_THREADS];
     BenchFlops flops;
-    float *logits; /* [most sequences, vocab] */
-    int32_t *ids;  /* [most tokens] pseudo-random */
+    ssmc_sampler *greedy;
+    int32_t *ids; /* [most tokens] pseudo-random */
     BenchProbes *probes;
 } BenchRun;
 

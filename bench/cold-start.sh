@@ -5,17 +5,20 @@
 #   so+files   a C++ program with a library, weights in files (compile --emit so; examples/embed/generate.cpp, 5 ids in)
 #   run so     the command with that library, which loads LLVM though it does not use it
 #   jit        the description, compiled at every start    (run MODEL)
-# usage: bench/cold-start.sh [BUILD [MODEL [RUNS]]]; files are in the page cache, as on any second start.
+# usage: bench/cold-start.sh [--device D] [BUILD [MODEL [RUNS]]]; files are in the page cache, as on any second start.
+#        bench/cold-start.sh --layers D [BUILD [RUNS]]: compiling 24 and 64 layers of mamba2-130m for a device, to code
+# With a GPU its driver compiles the PTX, which it keeps for later starts (~/.nv/ComputeCache): rows `exe anew` and `jit anew`
+# are without what it keeps (CUDA_CACHE_DISABLE=1).
 set -eu
 cd "$(dirname "$0")/.."
-build=${1:-build} model=${2:-examples/storyteller.yaml} runs=${3:-20}
+what=starts device=cpu
+case ${1:-} in
+--device) device=$2; shift 2 ;;
+--layers) what=layers device=$2; shift 2 ;;
+esac
+build=${1:-build}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-"$build/ssmc" compile "$model" --emit exe --weights embed -o "$dir/exe"
-"$build/ssmc" compile "$model" --emit exe -o "$dir/exe-files"
-"$build/ssmc" compile "$model" --emit so -o "$dir/libmodel.so" --header "$dir/model.h" --set name=model
-"$build/ssmc" compile "$model" --emit so --weights embed -o "$dir/embed.so"
-c++ -std=c++17 -O2 -I"$dir" examples/embed/generate.cpp "$dir/libmodel.so" -Wl,-rpath,"$dir" -o "$dir/generate"
 echo 1 2 3 4 5 >"$dir/ids"
 
 # The time of a start, CMD..., in units of 10 microseconds: the shell reads its own clock.
@@ -40,6 +43,28 @@ row() {
 }
 
 size() { stat -c %s "$dir/$1"; }
+
+# Kernels are shared by layers: as many, whatever the number of layers is; llvm has the table of steps, too.
+if [ $what = layers ]; then
+    runs=${2:-9}
+    emit=llvm
+    case $device in sm_* | cuda) emit=ptx ;; esac
+    for layers in 24 64; do
+        set -- "$build/ssmc" compile examples/mamba2-130m.yaml --set layers.0.repeat=$layers --device "$device" --emit $emit
+        "$@" >"$dir/code"
+        row "$layers layers" "$@"
+        printf '%-10s %8s kernels, %s bytes of %s\n' '' "$(grep -cE '^\.visible \.entry|^define internal void @ssmc' "$dir/code")" \
+            "$(size code)" $emit
+    done
+    exit
+fi
+
+model=${2:-examples/storyteller.yaml} runs=${3:-20}
+"$build/ssmc" compile "$model" --device "$device" --emit exe --weights embed -o "$dir/exe"
+"$build/ssmc" compile "$model" --device "$device" --emit exe -o "$dir/exe-files"
+"$build/ssmc" compile "$model" --device "$device" --emit so -o "$dir/libmodel.so" --header "$dir/model.h" --set name=model
+"$build/ssmc" compile "$model" --device "$device" --emit so --weights embed -o "$dir/embed.so"
+c++ -std=c++17 -O2 -I"$dir" examples/embed/generate.cpp "$dir/libmodel.so" -Wl,-rpath,"$dir" -o "$dir/generate"
 printf 'bytes: exe %s, so %s; without weights: exe %s, so %s\n' "$(size exe)" "$(size embed.so)" "$(size exe-files)" \
     "$(size libmodel.so)"
 printf 'first token, median of %s starts, least to greatest\n' "$runs"
@@ -47,4 +72,8 @@ row exe "$dir/exe" -p "Once upon a time" -n 1
 row exe+files "$dir/exe-files" -p "Once upon a time" -n 1
 row so+files "$dir/generate" 1
 row "run so" "$build/ssmc" run "$dir/libmodel.so" -p "Once upon a time" -n 1
-row jit "$build/ssmc" run "$model" -p "Once upon a time" -n 1
+row jit "$build/ssmc" run "$model" --device "$device" -p "Once upon a time" -n 1
+case $device in cpu | model) exit ;; esac
+export CUDA_CACHE_DISABLE=1
+row "exe anew" "$dir/exe" -p "Once upon a time" -n 1
+row "jit anew" "$build/ssmc" run "$model" --device "$device" -p "Once upon a time" -n 1

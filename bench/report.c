@@ -93,6 +93,9 @@ bench_put_text(StrBuf *out, const BenchRun *run)
             "           tokens  batch threads   tokens/s   spread   of the ceiling beside it\n");
     for (int i = 0; i < run->nitems; i++)
         put_item(out, run, &run->items[i]);
+    sb_puts(out,
+            "prefill: to the id after the prompt; decode: greedy, each id that is drawn is fed "
+            "next\n");
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */

@@ -33,24 +33,28 @@ run_prefill(BenchRun *run, const BenchItem *item, double *seconds)
     ssmc_status status = ssmc_reset(session, 0);
     const double at = rt_now();
     if (status == SSMC_OK)
-        status = ssmc_prefill(session, 0, run->ids, item->tokens, run->logits);
+        status = ssmc_draw(
+            session, &(ssmc_turn){.ids = run->ids, .count = item->tokens, .sampler = run->greedy},
+            1);
     *seconds = rt_now() - at;
     return status;
 }
 
+/* Greedily: each id that is drawn is the next that is fed. */
 static ssmc_status
 run_decode(BenchRun *run, const BenchItem *item, double *seconds)
 {
-    int seqs[BENCH_MAX_BATCH];
+    ssmc_turn turns[BENCH_MAX_BATCH];
     for (int s = 0; s < item->batch; s++)
-        seqs[s] = s;
+        turns[s] = (ssmc_turn){
+            .seq = s, .ids = &turns[s].id, .count = 1, .sampler = run->greedy, .id = run->ids[s]};
     ssmc_session *session = run->session[item->threads];
     ssmc_status status = SSMC_OK;
     for (int s = 0; s < item->batch && status == SSMC_OK; s++)
         status = run->before ? ssmc_rewind(session, s, run->before) : ssmc_reset(session, s);
     const double at = rt_now();
     for (int64_t i = 0; i < item->tokens && status == SSMC_OK; i++)
-        status = ssmc_step(session, seqs, run->ids + i, item->batch, run->logits);
+        status = ssmc_draw(session, turns, item->batch);
     *seconds = (rt_now() - at) / (double)item->tokens;
     return status;
 }
@@ -140,8 +144,6 @@ prepare(Arena *arena, BenchRun *run)
     run->ids = arena_array(arena, (size_t)ids, sizeof *run->ids);
     for (int64_t i = 0; i < ids; i++)
         run->ids[i] = some_id((uint64_t)i, vocab);
-    const size_t logits = (size_t)vocab * sizeof *run->logits;
-    run->logits = arena_array(arena, (size_t)most_sequences(run), logits);
     const size_t repeats = (size_t)run->repeats;
     for (int i = 0; i < run->nitems; i++) {
         run->items[i].raw = arena_array(arena, repeats, sizeof(double));
@@ -152,7 +154,8 @@ prepare(Arena *arena, BenchRun *run)
 static ssmc_status
 open_sessions(BenchRun *run)
 {
-    ssmc_status status = SSMC_OK;
+    const ssmc_sampling greedy = {0};
+    ssmc_status status = ssmc_sampler_open(&greedy, abi_logits(run->program)->width, &run->greedy);
     for (int t = 0; t < run->nthreads && status == SSMC_OK; t++)
         status = ssmc_session_open_for(run->model, most_sequences(run), run->threads[t], run->room,
                                        &run->session[t]);
@@ -210,6 +213,7 @@ bench_end(BenchRun *run)
 {
     for (int t = 0; t < run->nthreads; t++)
         ssmc_session_close(run->session[t]);
+    ssmc_sampler_close(run->greedy);
     ssmc_checkpoint_drop(run->before);
     bench_probes_close(run->probes);
 }

@@ -56,6 +56,7 @@ typedef struct {
     int count;              /* of copies on their way */
     int group[MOST_COPIES]; /* where each group ends, oldest first */
     int groups;
+    bool says; /* of a count */
     int waits; /* for the kernels before */
     /* Copies have arrived between these that wgmma may not see yet: bytes of shared memory. */
     int64_t hidden_from, hidden_to;
@@ -604,6 +605,20 @@ model_barrier(void)
     wait_at(AT_BARRIER, "barrier");
 }
 
+/* Two barriers: nobody says the next before all have counted. */
+static uint32_t
+model_barrier_count(uint32_t yes)
+{
+    uint32_t count = 0;
+    want(yes <= 1, "a count of what is neither yes nor no");
+    self()->says = yes;
+    wait_at(AT_BARRIER, "barrier that counts");
+    for (int i = 0; i < gpu.count; i++)
+        count += gpu.threads[i].says;
+    wait_at(AT_BARRIER, "barrier that has counted");
+    return count;
+}
+
 static void
 model_wait(void)
 {
@@ -784,5 +799,6 @@ const ModelFunction gpu_model[] = {
     MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
     MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),        MODEL(let_others_begin),
     MODEL(ask),          MODEL(wgmma_bf16_by), MODEL(store_matrices),
+    MODEL(barrier_count),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

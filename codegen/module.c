@@ -15,7 +15,7 @@ typedef struct {
     int64_t scratch_bytes;
 } Function;
 
-typedef enum { RANGE_INIT, RANGE_LAYERS, RANGE_HEAD } RangeId;
+typedef enum { RANGE_INIT, RANGE_LAYERS, RANGE_HEAD, RANGE_CHOOSE } RangeId;
 
 typedef struct {
     Cg *c;
@@ -60,9 +60,10 @@ ranges_of(Arena *arena, const Graph *g)
     RangeId *range = arena_array(arena, (size_t)g->nkernels + 1, sizeof *range);
     for (const Node *n = g->first; n; n = n->next)
         if (n->kernel)
-            range[n->kernel->id] = node_is_init(n)   ? RANGE_INIT
-                                   : node_is_head(n) ? RANGE_HEAD
-                                                     : RANGE_LAYERS;
+            range[n->kernel->id] = node_is_init(n)           ? RANGE_INIT
+                                   : op_has_flag(n->op, 'T') ? RANGE_CHOOSE
+                                   : node_is_head(n)         ? RANGE_HEAD
+                                                             : RANGE_LAYERS;
     return range;
 }
 
@@ -156,7 +157,8 @@ pack_hash(const Maker *m)
     return hash;
 }
 
-/* The init steps of all graphs come first, as one range; then each entry's layers and head. */
+/* The init steps of all graphs come first, as one range; then each entry's layers, head
+ * and what chooses candidates. */
 static bool
 all_steps(Maker *m, const Graph *const *graphs, int count)
 {
@@ -175,6 +177,7 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
         turn(m, graphs[i]);
         ok = range_steps(m, graphs[i], RANGE_LAYERS, &e->scratch_bytes, &e->layers);
         ok = range_steps(m, graphs[i], RANGE_HEAD, &e->scratch_bytes, &e->head) && ok;
+        ok = range_steps(m, graphs[i], RANGE_CHOOSE, &e->scratch_bytes, &e->choose) && ok;
     }
     return ok;
 }

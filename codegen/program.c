@@ -370,19 +370,21 @@ static bool
 output_add(CgProgram *p, const Value *v)
 {
     const int at = texts_add(&p->output_names, v->name);
+    const bool chosen = op_has_flag(v->def->op, 'T');
     const AbiOutput o = {.name = texts_at(&p->output_names, at),
                          .dtype = ABI_F32,
                          .rows = rows_of(v),
                          .width = cg_width(v),
                          .stride = v->place.stride,
-                         .offset = v->place.offset};
+                         .offset = v->place.offset,
+                         .candidates = chosen ? node_int(v->def, ATTR_top, 1) : 0};
     if (at == p->abi.noutputs) {
         VEC_PUSH(p->arena, p->outputs, p->abi.noutputs, p->cap_outputs, o);
         return true;
     }
     const AbiOutput *known = &p->outputs[at];
     return (known->rows == o.rows && known->width == o.width && known->stride == o.stride &&
-            known->offset == o.offset) ||
+            known->offset == o.offset && known->candidates == o.candidates) ||
            misplaced(p, v, "is not the output that another entry has of that name");
 }
 

@@ -66,15 +66,16 @@ const Kernel **
 step_kernels(Arena *arena, const Graph *g, const AbiProgram *program)
 {
     const AbiEntry *entry = program_entry(program, g);
-    const AbiRange range[] = {entry->layers, entry->head};
+    const AbiRange range[] = {entry->layers, entry->head, entry->choose};
     const Kernel **kernels = arena_array(arena, (size_t)program->nsteps + 1, sizeof *kernels);
-    int next[] = {range[0].first, range[1].first};
+    int next[] = {range[0].first, range[1].first, range[2].first};
     for (int i = 0; i < g->nkernels; i++) {
         const Kernel *k = g->kernels[i];
-        const bool head = kernel_is_head(g, k);
-        int *step = &next[head];
+        const bool chooses = k->anchor && op_has_flag(k->anchor->op, 'T');
+        const int at = chooses ? 2 : kernel_is_head(g, k);
+        int *step = &next[at];
         /* A kernel that nothing reads has no step. */
-        if (!kernel_is_init(g, k) && *step < range[head].first + range[head].count &&
+        if (!kernel_is_init(g, k) && *step < range[at].first + range[at].count &&
             strcmp(program->steps[*step].name, k->name) == 0)
             kernels[(*step)++] = k;
     }

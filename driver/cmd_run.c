@@ -12,8 +12,8 @@ typedef struct {
     Tokenizer *tok;
     ssmc_session *session;
     ssmc_sampler *sampler;
-    float *logits; /* [vocab] */
-    char *prompt;  /* NULL: the saved state goes on by itself */
+    int32_t next; /* id that was drawn last */
+    char *prompt; /* NULL: the saved state goes on by itself */
     size_t prompt_len;
     RunText text;
     int64_t context, made;
@@ -30,11 +30,11 @@ generate(Generation *gen)
     ssmc_status rs = SSMC_OK;
     while (rs == SSMC_OK && gen->made < o->value[OPT_tokens].i) {
         if (gen->made > 0)
-            rs = run_text_step(&gen->text, gen->logits);
+            rs = run_text_step(&gen->text, gen->sampler, &gen->next);
         gen->full = rs == SSMC_FULL;
         if (rs != SSMC_OK)
             break;
-        const int32_t id = ssmc_sample(gen->sampler, gen->logits);
+        const int32_t id = gen->next;
         run_text_add(&gen->text, id);
         if (ids_have(gen->job->eos, gen->job->neos, id) && !opt_given(o, OPT_ignore_eos))
             break;
@@ -114,7 +114,6 @@ open_text(Generation *gen, const ssmc_sampling *how, const int32_t *ids, size_t 
         return option_fault(gen->o, OPT_prompt,
                             "the saved text has been read to its end: give what comes next");
     const int64_t vocab = ssmc_model_vocab(job->model);
-    gen->logits = arena_array(job->arena, (size_t)vocab, sizeof *gen->logits);
     rs = ssmc_sampler_open(how, vocab, &gen->sampler);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
@@ -148,7 +147,7 @@ run_with(Generation *gen, const ssmc_sampling *how)
              "eos=ID` names one)",
              o->model, (long long)o->value[OPT_tokens].i);
     const double started = rt_now();
-    status = run_text_read(&gen->text, gen->logits);
+    status = run_text_read(&gen->text, gen->sampler, &gen->next);
     gen->seconds_prefill = rt_now() - started;
     if (status == EXIT_DONE)
         status = generate(gen);

@@ -123,12 +123,21 @@ on_read(void *user, int64_t done, int64_t total)
     progress_step(&b->bar, b->done + done, b->total);
 }
 
+/* Reads n tokens; *next: drawn by the sampler, unless that is NULL. */
 static ssmc_status
-read_to(RunText *text, ReadBar *bar, int end, float *logits)
+draw(const RunText *text, int n, ssmc_sampler *sampler, int32_t *next)
+{
+    ssmc_turn turn = {.ids = text->ids + text->read, .count = n, .sampler = sampler};
+    const ssmc_status status = ssmc_draw(text->session, &turn, 1);
+    *next = turn.id;
+    return status;
+}
+
+static ssmc_status
+read_to(RunText *text, ReadBar *bar, int end, ssmc_sampler *sampler, int32_t *next)
 {
     const int n = end - text->read;
-    const ssmc_status status =
-        n > 0 ? ssmc_prefill(text->session, 0, text->ids + text->read, n, logits) : SSMC_OK;
+    const ssmc_status status = n > 0 ? draw(text, n, sampler, next) : SSMC_OK;
     if (status != SSMC_OK)
         return status;
     text->read = end;
@@ -165,6 +174,7 @@ read_cached(RunText *text, ReadBar *bar)
 {
     const int end = text->count - 1;
     int64_t taken = 0;
+    int32_t none;
     bool keeps = true;
     if (ssmc_cache_take(text->cache, text->session, 0, text->ids, end, &taken) != SSMC_OK)
         on_cache_fault(text);
@@ -173,7 +183,7 @@ read_cached(RunText *text, ReadBar *bar)
     ssmc_status status = SSMC_OK;
     while (status == SSMC_OK && text->read < end) {
         const int next = next_place(text);
-        status = read_to(text, bar, next < end ? next : end, NULL);
+        status = read_to(text, bar, next < end ? next : end, NULL, &none);
         if (status != SSMC_OK || !keeps)
             continue;
         keeps = ssmc_cache_put(text->cache, text->session, 0, text->ids, text->read) == SSMC_OK;
@@ -184,7 +194,7 @@ read_cached(RunText *text, ReadBar *bar)
 }
 
 int
-run_text_read(RunText *text, float *logits)
+run_text_read(RunText *text, ssmc_sampler *sampler, int32_t *next)
 {
     const Options *o = text->o;
     const bool goes_on = o->value[OPT_tokens].i > 0 || !opt_given(o, OPT_save_state);
@@ -192,7 +202,7 @@ run_text_read(RunText *text, float *logits)
     ssmc_session_on_progress(text->session, on_read, &bar);
     ssmc_status status = text->cache ? read_cached(text, &bar) : SSMC_OK;
     if (status == SSMC_OK)
-        status = read_to(text, &bar, goes_on ? text->count : text->count - 1, logits);
+        status = read_to(text, &bar, goes_on ? text->count : text->count - 1, sampler, next);
     ssmc_session_on_progress(text->session, NULL, NULL);
     progress_end(&bar.bar);
     if (text->cache_fault)
@@ -201,9 +211,9 @@ run_text_read(RunText *text, float *logits)
 }
 
 ssmc_status
-run_text_step(RunText *text, float *logits)
+run_text_step(RunText *text, ssmc_sampler *sampler, int32_t *next)
 {
-    const ssmc_status status = ssmc_prefill(text->session, 0, text->ids + text->read, 1, logits);
+    const ssmc_status status = draw(text, 1, sampler, next);
     text->read += status == SSMC_OK;
     return status;
 }

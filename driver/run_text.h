@@ -27,12 +27,12 @@ int run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *sessi
 void run_text_close(RunText *text);
 
 void run_text_add(RunText *text, int32_t id);
-/* Reads the text to its end, with the logits [vocab] of its last token; from the cache what it has,
- * and to the cache what may be of use again. --save-state of a text that is not to be made longer
- * leaves its last token: a run that goes on from there needs its logits. */
-int run_text_read(RunText *text, float *logits);
-/* Reads one more token. */
-ssmc_status run_text_step(RunText *text, float *logits);
+/* Reads the text to its end and draws *next, the id that goes on from there; from the cache what it
+ * has, and to the cache what may be of use again. --save-state of a text that is not to be made
+ * longer leaves its last token: a run that goes on from there draws after it. */
+int run_text_read(RunText *text, ssmc_sampler *sampler, int32_t *next);
+/* Reads one more token, and draws the next. */
+ssmc_status run_text_step(RunText *text, ssmc_sampler *sampler, int32_t *next);
 /* Writes what --save-state asks for. */
 int run_text_save(const RunText *text);
 

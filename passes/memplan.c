@@ -29,7 +29,8 @@
 
 #include "passes/internal.h"
 
-enum { DEFAULT_ROWS = 32 };
+/* On a GPU as many sequences as decode together: a pass over the head reads its weight. */
+enum { DEFAULT_ROWS = 32, DEFAULT_ROWS_GPU = 128 };
 
 typedef struct {
     int64_t offset, bytes;
@@ -364,7 +365,8 @@ bool
 pass_memplan(Graph *g, PassCtx *cx)
 {
     g->block = cost_block(g);
-    g->rows = g->rows > 0 ? g->rows : DEFAULT_ROWS;
+    const bool gpu = cx->machine->gpu.kind != GPU_none;
+    g->rows = g->rows > 0 ? g->rows : gpu ? DEFAULT_ROWS_GPU : DEFAULT_ROWS;
     const size_t values = (size_t)g->nvalue_ids + 1;
     Plan p = {.g = g, .cx = cx};
     p.last = arena_array(cx->arena, values, sizeof *p.last);

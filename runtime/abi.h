@@ -135,9 +135,9 @@ typedef struct ABI_DECLARE(ABI_STEP_FIELDS) AbiStep;
     FIELD(int32_t, i32, count, "steps")
 typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
 
-/* One pipeline: layers over T rows, then the head over R picked rows. A segment cut at multiples of
- * the grain, counted from its first row, gives the bits of the whole segment: the chunk lengths
- * divide it. 1: any cut does. 0: none does. */
+/* One pipeline: layers over T rows, then the head over R picked rows, then what chooses candidates
+ * of their logits. A segment cut at multiples of the grain, counted from its first row, gives the
+ * bits of the whole segment: the chunk lengths divide it. 1: any cut does. 0: none does. */
 #define ABI_ENTRY_FIELDS(FIELD, ARRAY)                                                             \
     FIELD(const char *, ptr, name, "for people")                                                   \
     FIELD(int64_t, i64, tokens, "most of one sequence in a pass; 0: any number")                   \
@@ -147,7 +147,10 @@ typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
     FIELD(int64_t, i64, scratch_bytes, "per thread")                                               \
     FIELD(int64_t, i64, grain, "tokens between cuts")                                              \
     FIELD(AbiRange, AbiRange, layers, "over T rows")                                               \
-    FIELD(AbiRange, AbiRange, head, "over R rows")
+    FIELD(AbiRange, AbiRange, head, "over R rows")                                                 \
+    FIELD(AbiRange, AbiRange, choose,                                                              \
+          "over R rows after the head, where candidates are asked for: step i gives the i-th of "  \
+          "the outputs that have some")
 typedef struct ABI_DECLARE(ABI_ENTRY_FIELDS) AbiEntry;
 
 /* Element types that kernels read from files, by their names in safetensors headers. */
@@ -208,7 +211,10 @@ typedef struct ABI_DECLARE(ABI_INPUT_FIELDS) AbiInput;
     FIELD(AbiCount, i32, rows, "how many")                                                         \
     FIELD(int64_t, i64, width, "elements of a row")                                                \
     FIELD(int64_t, i64, stride, "elements from one row to the next")                               \
-    FIELD(int64_t, i64, offset, "bytes, in the outputs")
+    FIELD(int64_t, i64, offset, "bytes, in the outputs")                                           \
+    FIELD(int64_t, i64, candidates,                                                                \
+          "k: of each row of logits the k greatest, from the greatest on, of equal ones the "      \
+          "first, NaNs last; then their ids, as f32; 0: it is another output")
 typedef struct ABI_DECLARE(ABI_OUTPUT_FIELDS) AbiOutput;
 
 /* Read-only, shared by every session. identity: equal for equal models, however they are compiled;
@@ -253,7 +259,8 @@ static inline const AbiOutput *
 abi_logits(const AbiProgram *program)
 {
     for (int32_t i = 0; i < program->noutputs; i++)
-        if (program->outputs[i].rows == ABI_PICKED && program->outputs[i].dtype == ABI_F32)
+        if (program->outputs[i].rows == ABI_PICKED && program->outputs[i].dtype == ABI_F32 &&
+            program->outputs[i].candidates == 0)
             return &program->outputs[i];
     return NULL;
 }

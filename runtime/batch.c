@@ -16,6 +16,8 @@
 typedef struct {
     ssmc_session *s;
     const ssmc_input *input; /* [n], checked */
+    ssmc_turn *turn;         /* [n]; NULL: logits go to the inputs' places */
+    int list;                /* of candidates, which ids are drawn by; -1: logits */
     int n;
     int first;           /* the inputs before it have been read whole */
     int64_t done, total; /* tokens */
@@ -67,7 +69,7 @@ check_room(const ssmc_session *s, const ssmc_input *in)
 }
 
 static ssmc_status
-check_input(ssmc_session *s, const ssmc_input *in)
+check_input(ssmc_session *s, const ssmc_input *in, bool draws)
 {
     ssmc_status status = check_sequence(s, in->seq);
     if (status == SSMC_OK)
@@ -78,7 +80,7 @@ check_input(ssmc_session *s, const ssmc_input *in)
         return rt_fail(SSMC_BAD_ARGUMENT,
                        "logits of the last %" PRId64 " of %" PRId64 " tokens of sequence %d",
                        in->wanted, in->count, in->seq);
-    if (in->wanted > 0 && !in->logits)
+    if (in->wanted > 0 && !in->logits && !draws)
         return rt_fail(SSMC_BAD_ARGUMENT, "logits of sequence %d are wanted, but nowhere", in->seq);
     return check_room(s, in);
 }
@@ -107,10 +109,12 @@ rows_of(const Feed *f, int i, const AbiEntry *entry, int64_t room)
 /* Fills a pass of one entry with pieces: its segments, rows and ids. False: no input is at a piece
  * of this entry. */
 static bool
-gather(Feed *f, const AbiEntry *entry)
+gather(Feed *f, int number)
 {
     ssmc_session *s = f->s;
+    const AbiEntry *entry = &s->model->program->abi->entries[number];
     const int64_t block = entry->block;
+    rt_session_tell(s, number);
     s->call.rows = s->call.nseg = 0;
     for (int i = f->first; i < f->n && s->call.rows < block && s->call.nseg < RT_MOST_SEGMENTS;
          i++) {
@@ -151,8 +155,9 @@ pick(Feed *f, int64_t most, Cursor *c)
         if (since + c->row < 0)
             c->row = -since;
         for (; c->row < seg->len && n < most; c->row++) {
+            float *to = f->turn ? NULL : in->logits + (since + c->row) * vocab;
             s->input[RT_PICK][n] = (int32_t)(seg->row + c->row);
-            s->to[n++] = in->logits + (since + c->row) * vocab;
+            s->pick[n++] = (RtPick){to, f->turn ? &f->turn[owner] : NULL};
         }
         if (c->row < seg->len)
             break;
@@ -160,28 +165,61 @@ pick(Feed *f, int64_t most, Cursor *c)
     return n;
 }
 
+/* Row i of what was picked: its logits go where they are wanted, or an id is drawn. Where a list of
+ * candidates does not say which, of the row's logits, which are still there. */
+static ssmc_status
+give(Feed *f, int64_t i)
+{
+    ssmc_session *s = f->s;
+    const ssmc_program *program = s->model->program;
+    const RtPick *pick = &s->pick[i];
+    const RtCopy logits = rt_session_output(s, program->logits, 1);
+    const size_t at = (size_t)(i * program->logits->stride) * sizeof(float);
+    float *row = (float *)(logits.here + at);
+    if (pick->logits) {
+        memcpy(pick->logits, row, logits.bytes);
+        return SSMC_OK;
+    }
+    if (f->list >= 0) {
+        const AbiOutput *list = program->list[f->list];
+        const float *candidates =
+            (const float *)rt_session_output(s, list, 1).here + i * list->stride;
+        if (rt_sample_candidates(pick->turn->sampler, candidates, list->candidates,
+                                 &pick->turn->id))
+            return SSMC_OK;
+        const ssmc_status status =
+            s->device->apart ? s->device->get(s->queue, row, logits.there + at, logits.bytes)
+                             : SSMC_OK;
+        if (status != SSMC_OK)
+            return status;
+    }
+    pick->turn->id = ssmc_sample(pick->turn->sampler, row);
+    return SSMC_OK;
+}
+
 /* The layers over the pass, then the head over its wanted rows. */
 static ssmc_status
 run_pass(Feed *f, const AbiEntry *entry)
 {
     ssmc_session *s = f->s;
-    const AbiOutput *logits = s->model->program->logits;
+    const ssmc_program *program = s->model->program;
+    const AbiOutput *back = f->list < 0 ? program->logits : program->list[f->list];
+    const AbiRange none = {0}, choose = {entry->choose.first + f->list, 1};
     Cursor cursor = {0};
     int64_t n = pick(f, entry->rows, &cursor);
     s->run.range[0] = entry->layers;
-    s->run.told.bytes = s->layout.seg - s->layout.input[0] + (size_t)s->call.nseg * sizeof *s->seg;
+    s->run.told.bytes += (size_t)s->call.nseg * sizeof *s->seg;
     do {
         s->call.picked = n;
-        s->run.range[1] = n ? entry->head : (AbiRange){0};
-        s->run.back.bytes =
-            n ? (size_t)((n - 1) * logits->stride + logits->width) * sizeof *s->logits : 0;
-        const ssmc_status status = s->device->run(s->queue, &s->run);
+        s->run.range[1] = n ? entry->head : none;
+        s->run.range[2] = n && f->list >= 0 ? choose : none;
+        s->run.back = rt_session_output(s, back, n);
+        ssmc_status status = s->device->run(s->queue, &s->run);
+        for (int64_t i = 0; i < n && status == SSMC_OK; i++)
+            status = give(f, i);
         if (status != SSMC_OK)
             return status;
-        for (int64_t i = 0; i < n; i++)
-            memcpy(s->to[i], s->logits + i * logits->stride,
-                   (size_t)logits->width * sizeof *s->logits);
-        s->run.range[0] = (AbiRange){0};
+        s->run.range[0] = none;
         n = n ? pick(f, entry->rows, &cursor) : 0;
     } while (n);
     return SSMC_OK;
@@ -209,7 +247,7 @@ feed(Feed *f)
     memset(f->s->at, 0, (size_t)f->n * sizeof *f->s->at);
     while (f->done < f->total)
         for (int i = 0; i < abi->nentries; i++)
-            if (gather(f, &abi->entries[i])) {
+            if (gather(f, i)) {
                 const ssmc_status status = run_pass(f, &abi->entries[i]);
                 if (status != SSMC_OK)
                     return status;
@@ -220,34 +258,94 @@ feed(Feed *f)
 
 /* ---- the interface ------------------------------------------------------------------------- */
 
-ssmc_status
-ssmc_feed(ssmc_session *s, const ssmc_input *inputs, int n)
+/* Checks all inputs before anything changes. */
+static ssmc_status
+feed_checked(Feed *f)
 {
-    Feed f = {.s = s, .input = inputs, .n = n};
-    if (!s)
-        return rt_fail_null("session");
-    if (n < 1)
-        return rt_fail(SSMC_BAD_ARGUMENT, "%d inputs; at least 1 is needed", n);
-    if (!inputs)
-        return rt_fail_null("inputs");
+    ssmc_session *s = f->s;
     ssmc_status status = rt_pool_check(s->pool);
     if (status == SSMC_OK)
         status = s->device->check(s->queue);
     if (status != SSMC_OK)
         return status;
     s->calls++;
-    for (int i = 0; i < n; i++) {
-        status = check_input(s, &inputs[i]);
+    for (int i = 0; i < f->n; i++) {
+        const ssmc_input *in = &f->input[i];
+        status = check_input(s, in, f->turn != NULL);
         if (status != SSMC_OK)
             return status;
-        if (inputs[i].count > INT64_MAX - f.total)
+        if (in->count > INT64_MAX - f->total)
             return rt_fail(SSMC_BAD_ARGUMENT, "more ids in one call than can be counted");
-        f.total += inputs[i].count;
+        f->total += in->count;
     }
-    for (int i = 0; i < n && status == SSMC_OK; i++)
-        status =
-            rt_kept_grow(s, inputs[i].seq, s->sequence[inputs[i].seq].tokens + inputs[i].count);
-    return status == SSMC_OK ? feed(&f) : status;
+    for (int i = 0; i < f->n && status == SSMC_OK; i++) {
+        const ssmc_input *in = &f->input[i];
+        status = rt_kept_grow(s, in->seq, s->sequence[in->seq].tokens + in->count);
+    }
+    return status == SSMC_OK ? feed(f) : status;
+}
+
+static ssmc_status
+check_count(const ssmc_session *s, const void *inputs, int n)
+{
+    if (!s)
+        return rt_fail_null("session");
+    if (n < 1)
+        return rt_fail(SSMC_BAD_ARGUMENT, "%d inputs; at least 1 is needed", n);
+    return inputs ? SSMC_OK : rt_fail_null("inputs");
+}
+
+ssmc_status
+ssmc_feed(ssmc_session *s, const ssmc_input *inputs, int n)
+{
+    Feed f = {.s = s, .input = inputs, .list = -1, .n = n};
+    const ssmc_status status = check_count(s, inputs, n);
+    return status == SSMC_OK ? feed_checked(&f) : status;
+}
+
+/* The shortest list of candidates that may do for all samplers; -1: logits. */
+static int
+list_for(const ssmc_program *program, const ssmc_turn *turns, int n)
+{
+    int64_t most = 0;
+    int best = -1;
+    for (int i = 0; i < n; i++) {
+        const int64_t wants = turns[i].sampler ? rt_sampler_wants(turns[i].sampler) : 0;
+        most = wants > most ? wants : most;
+    }
+    for (int i = 0; i < program->nlists; i++)
+        if (program->list[i]->candidates >= most &&
+            (best < 0 || program->list[i]->candidates < program->list[best]->candidates))
+            best = i;
+    return best;
+}
+
+ssmc_status
+ssmc_draw(ssmc_session *s, ssmc_turn *turns, int n)
+{
+    ssmc_status status = check_count(s, turns, n);
+    if (status != SSMC_OK)
+        return status;
+    const int64_t vocab = ssmc_model_vocab(s->model);
+    s->calls++;
+    for (int i = 0; i < n; i++) {
+        const ssmc_turn *t = &turns[i];
+        status = check_sequence(s, t->seq);
+        if (status != SSMC_OK)
+            return status;
+        if (t->sampler && rt_sampler_vocab(t->sampler) != vocab)
+            return rt_fail(SSMC_BAD_ARGUMENT,
+                           "a sampler of %" PRId64 " ids for sequence %d; the model has %" PRId64,
+                           rt_sampler_vocab(t->sampler), t->seq, vocab);
+        /* Each is named once, so there is room. */
+        s->inputs[i] = (ssmc_input){t->seq, t->ids, t->count, t->sampler != NULL, NULL};
+    }
+    Feed f = {.s = s,
+              .input = s->inputs,
+              .turn = turns,
+              .list = list_for(s->model->program, turns, n),
+              .n = n};
+    return feed_checked(&f);
 }
 
 ssmc_status

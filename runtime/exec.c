@@ -123,7 +123,7 @@ run_steps(void *user, int thread, int threads)
     RtRun *run = user;
     const AbiStep *before = NULL;
     int turn = 0;
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; r < RT_RANGES; r++) {
         const AbiRange range = run->range[r];
         for (int i = range.first; i < range.first + range.count; i++) {
             const AbiStep *step = &run->abi->steps[i];

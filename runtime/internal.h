@@ -216,6 +216,8 @@ int rt_abi_bits(AbiDtype dtype);         /* of one element; 0: there is no such 
 typedef enum { RT_IDS, RT_POSITIONS, RT_PICK, RT_INPUTS } RtInput;
 extern const AbiInput rt_input_info[RT_INPUTS];
 
+enum { RT_MOST_LISTS = 8, RT_MOST_ENTRIES = 4 };
+
 struct ssmc_program {
     const AbiProgram *abi;             /* borrowed */
     size_t weight_bytes, kept_bytes;   /* of all weights, and of those that kernels read */
@@ -226,6 +228,8 @@ struct ssmc_program {
     size_t row_bytes;                  /* of all growing states: a token's; 0: none grow */
     const AbiEntry *longest;           /* takes the most tokens of a sequence */
     const AbiOutput *logits;
+    const AbiOutput *list[RT_MOST_LISTS]; /* of candidates of a row of logits */
+    int nlists;
     RtInput input[RT_INPUTS]; /* [ninputs] which each is */
 };
 
@@ -340,6 +344,15 @@ RtHash rt_model_identity(const ssmc_model *model);
 /* Whether a prompt in pieces gives the bits of the whole prompt. */
 bool rt_program_is_exact(const ssmc_program *program);
 
+/* ---- drawing ids (sample.c) ---------------------------------------------------------------- */
+
+int64_t rt_sampler_vocab(const ssmc_sampler *sampler);
+/* Candidates of the least list that may do in place of logits; INT64_MAX: none does. */
+int64_t rt_sampler_wants(const ssmc_sampler *sampler);
+/* ssmc_sample of a row of logits by its list of k candidates: the same id. False: the list does not
+ * say which that is, and nothing has changed. */
+bool rt_sample_candidates(ssmc_sampler *sampler, const float *list, int64_t k, int32_t *id);
+
 /* ---- running (exec.c) -------------------------------------------------------------------- */
 
 /* Where the operands of a program lie; operands in a space that is NULL resolve to NULL. */
@@ -359,7 +372,9 @@ typedef struct {
     size_t bytes;
 } RtCopy;
 
-/* Steps to run over a pool, or on a device: two ranges, one after the other. */
+/* Steps to run over a pool, or on a device: of the layers, the head, and what chooses candidates.
+ */
+enum { RT_RANGES = 3 };
 typedef struct {
     const AbiProgram *abi;
     void *const *operand; /* [noperands] */
@@ -368,7 +383,7 @@ typedef struct {
     size_t scratch_stride;
     RtParts *parts; /* two sets of [threads] */
     RtPool *pool;
-    AbiRange range[2];
+    AbiRange range[RT_RANGES];
     RtCopy told, back; /* before the steps, and after; a device without memory of its own: unused */
     double *seconds;   /* [nsteps], added to; NULL: not profiled */
     RtLane *lanes;     /* [threads]; NULL: not traced */

@@ -219,7 +219,8 @@ static ssmc_status
 check_entry(const AbiProgram *abi, int which)
 {
     const AbiEntry *e = &abi->entries[which];
-    if (!e->name || !range_fits(abi, e->layers) || !range_fits(abi, e->head))
+    if (!e->name || !range_fits(abi, e->layers) || !range_fits(abi, e->head) ||
+        !range_fits(abi, e->choose))
         return broken(abi, "an entry has no name, or steps that are not there", which);
     if (e->block < 1 || e->block > INT32_MAX)
         return broken(abi, "an entry has an impossible block", e->block);
@@ -237,8 +238,8 @@ check_entry(const AbiProgram *abi, int which)
 static ssmc_status
 check_entries(const AbiProgram *abi)
 {
-    if (abi->nentries < 1)
-        return broken(abi, "it has no entries", abi->nentries);
+    if (abi->nentries < 1 || abi->nentries > RT_MOST_ENTRIES)
+        return broken(abi, "it has no entries, or too many", abi->nentries);
     for (int i = 0; i < abi->nentries; i++) {
         const ssmc_status status = check_entry(abi, i);
         if (status != SSMC_OK)
@@ -284,6 +285,27 @@ output_fits(const AbiProgram *abi, const AbiOutput *o)
            rt_add(end, (size_t)o->offset, &end) && end <= (size_t)abi->output_bytes;
 }
 
+/* Lists of candidates are f32 [R,2k], of fewer than all words, and each entry has a step for each.
+ */
+static ssmc_status
+check_lists(const AbiProgram *abi)
+{
+    const AbiOutput *logits = abi_logits(abi);
+    int lists = 0;
+    for (int i = 0; i < abi->noutputs; i++) {
+        const AbiOutput *o = &abi->outputs[i];
+        if (o->candidates == 0)
+            continue;
+        if (o->candidates < 0 || o->candidates >= logits->width || o->dtype != ABI_F32 ||
+            o->rows != ABI_PICKED || o->width != 2 * o->candidates || ++lists > RT_MOST_LISTS)
+            return broken(abi, "an output is no list of candidates", i);
+    }
+    for (int i = 0; i < abi->nentries; i++)
+        if (abi->entries[i].choose.count != lists)
+            return broken(abi, "an entry has not a step for each list of candidates", i);
+    return SSMC_OK;
+}
+
 /* A session gives logits, and needs no other output. */
 static ssmc_status
 check_outputs(const AbiProgram *abi)
@@ -297,7 +319,7 @@ check_outputs(const AbiProgram *abi)
         if (!output_fits(abi, &abi->outputs[i]))
             return broken(abi, "an output lies outside the outputs", i);
     if (abi_logits(abi))
-        return SSMC_OK;
+        return check_lists(abi);
     return rt_fail(SSMC_UNSUPPORTED,
                    "program '%s' gives no logits: none of its outputs has a row of f32 for each "
                    "picked token",
@@ -417,6 +439,9 @@ rt_program_wrap(const AbiProgram *abi, ssmc_program **out)
     p->abi = abi;
     p->longest = longest_of(abi);
     p->logits = abi_logits(abi);
+    for (int i = 0; i < abi->noutputs; i++)
+        if (abi->outputs[i].candidates > 0)
+            p->list[p->nlists++] = &abi->outputs[i];
     for (int i = 0; i < abi->ninputs; i++)
         p->input[i] = input_known(abi->inputs[i].name);
     if (!measure(p, NULL)) {

@@ -100,30 +100,52 @@ ssmc_sampler_see(ssmc_sampler *s, int32_t id)
     s->seen_ids[s->nseen++] = id;
 }
 
+static bool
+penalises(const ssmc_sampler *s)
+{
+    return s->how.repeat_penalty != 0 && s->how.repeat_penalty != 1;
+}
+
 /* Keskar et al. 2019, CTRL, section 4.1, with the sign taken into account. */
+static float
+penalised(const ssmc_sampler *s, float logit)
+{
+    const double penalty = s->how.repeat_penalty;
+    return (float)(logit > 0 ? logit / penalty : logit * penalty);
+}
+
 static void
 penalise(const ssmc_sampler *s, float *logits)
 {
-    const double penalty = s->how.repeat_penalty;
-    if (penalty == 0 || penalty == 1)
-        return;
-    for (int64_t i = 0; i < s->nseen; i++) {
+    for (int64_t i = 0; i < s->nseen && penalises(s); i++) {
         float *logit = &logits[s->seen_ids[i]];
-        *logit = (float)(*logit > 0 ? *logit / penalty : *logit * penalty);
+        *logit = penalised(s, *logit);
     }
 }
 
 /* ---- the likeliest ------------------------------------------------------------------------- */
 
-/* The first of the greatest; NaN is no number to be greatest. 0 when all are NaN. */
+/* The first of the greatest; NaN is no number to be greatest. 0 when all are NaN. The greatest is
+ * found in LANES parts side by side, which compilers make vectors of. */
 static int32_t
 greedy(const float *logits, int64_t vocab)
 {
-    int64_t best = -1;
-    for (int64_t i = 0; i < vocab; i++)
-        if (!isnan(logits[i]) && (best < 0 || logits[i] > logits[best]))
-            best = i;
-    return best < 0 ? 0 : (int32_t)best;
+    enum { LANES = 16 };
+    float most[LANES], greatest = -INFINITY;
+    int64_t i = 0;
+    for (int l = 0; l < LANES; l++)
+        most[l] = -INFINITY;
+    for (; i + LANES <= vocab; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            most[l] = logits[i + l] > most[l] ? logits[i + l] : most[l];
+    for (; i < vocab; i++)
+        greatest = logits[i] > greatest ? logits[i] : greatest;
+    for (int l = 0; l < LANES; l++)
+        greatest = most[l] > greatest ? most[l] : greatest;
+    for (i = 0; i < vocab; i++)
+        if (logits[i] == greatest)
+            return (int32_t)i;
+    return 0;
 }
 
 /* Likelier, or equal and of the lower id: a total order. */
@@ -306,6 +328,100 @@ choose(ssmc_sampler *s, const float *logits)
     keep_probable(&c, s->how.min_p);
     return draw(s, &c);
 }
+
+/* ---- from candidates ----------------------------------------------------------------------- */
+
+int64_t
+rt_sampler_vocab(const ssmc_sampler *s)
+{
+    return s->vocab;
+}
+
+/* Weights of all words add up to what top-p is a part of, and what a draw from all is; and a
+ * penalty below 1 lifts words that no list has. */
+int64_t
+rt_sampler_wants(const ssmc_sampler *s)
+{
+    const ssmc_sampling *how = &s->how;
+    const bool top_p = how->top_p > 0 && how->top_p < 1;
+    if (penalises(s) && how->repeat_penalty < 1)
+        return INT64_MAX;
+    if (how->temperature == 0)
+        return penalises(s) ? 2 : 1;
+    if (how->top_k > 0)
+        return (int64_t)how->top_k + 1;
+    return how->min_p > 0 && !top_p ? 2 : INT64_MAX;
+}
+
+/* The words of a list of candidates that stay before all words that it does not have, which a
+ * penalty may move back, but not forward. False: a logit is no number that weights are made of. */
+static bool
+certain(ssmc_sampler *s, const float *list, int64_t k, Choice *c)
+{
+    const Word last = {list[k - 1], (int32_t)list[2 * k - 1]};
+    *c = (Choice){s->words, 0, -FLT_MAX, s->how.temperature};
+    for (int64_t i = 0; i < k; i++) {
+        Word word = {list[i], (int32_t)list[k + i]};
+        if (!is_within(word.logit, -FLT_MAX, FLT_MAX))
+            return false;
+        if (penalises(s) && s->seen[word.id])
+            word.logit = penalised(s, word.logit);
+        if (!is_before(&word, &last) && !(word.id == last.id && word.logit == last.logit))
+            continue;
+        c->largest = word.logit > c->largest ? word.logit : c->largest;
+        c->words[c->count++] = word;
+    }
+    return c->count > 0;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+    const Word *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Leaves of certain words those that choose() leaves of all, in the same order. False: there may be
+ * others. */
+static bool
+keep_of_certain(Choice *c, const ssmc_sampling *how, float last)
+{
+    if (how->top_k > 0) {
+        if (how->top_k >= c->count)
+            return false;
+        keep_likeliest(c, how);
+    } else {
+        if (c->largest + c->temperature * log(how->min_p) <= last)
+            return false;
+        qsort(c->words, (size_t)c->count, sizeof *c->words, by_id);
+    }
+    keep_probable(c, how->min_p);
+    return true;
+}
+
+bool
+rt_sample_candidates(ssmc_sampler *s, const float *list, int64_t k, int32_t *id)
+{
+    Choice c;
+    if (s->how.temperature == 0 && !penalises(s)) {
+        *id = isnan(list[0]) ? 0 : (int32_t)list[k]; /* NaNs come after all others */
+    } else if (!certain(s, list, k, &c)) {
+        return false;
+    } else if (s->how.temperature == 0) {
+        const Word *best = &c.words[0];
+        for (int64_t i = 1; i < c.count; i++)
+            best = is_before(&c.words[i], best) ? &c.words[i] : best;
+        *id = best->id;
+    } else {
+        if (!keep_of_certain(&c, &s->how, list[k - 1]))
+            return false;
+        *id = draw(s, &c);
+    }
+    ssmc_sampler_see(s, *id);
+    return true;
+}
+
+/* ---- from logits --------------------------------------------------------------------------- */
 
 int32_t
 ssmc_sample(ssmc_sampler *s, float *logits)

@@ -17,15 +17,24 @@ place(RtLayout *l, size_t *at, size_t count, size_t size)
            rt_add(l->total, bytes, &l->total);
 }
 
-static bool
-place_inputs(RtLayout *l, const ssmc_program *p)
+static int64_t
+lesser(int64_t a, int64_t b)
 {
+    return a < b ? a : b;
+}
+
+static bool
+place_told(RtLayout *l, const ssmc_program *p, int entry, int sequences)
+{
+    const AbiEntry *e = &p->abi->entries[entry];
+    const bool few = e->tokens > 0 && e->tokens <= e->block / sequences;
+    const int64_t rows = few ? e->tokens * sequences : e->block;
     bool fits = true;
     for (int i = 0; i < RT_INPUTS; i++) {
-        const int64_t count = rt_input_info[i].rows == ABI_TOKENS ? p->block : p->rows;
-        fits = fits && place(l, &l->input[i], (size_t)count, sizeof(int32_t));
+        const int64_t most = rt_input_info[i].rows == ABI_TOKENS ? rows : lesser(rows, e->rows);
+        fits = fits && place(l, &l->told[entry].input[i], (size_t)most, sizeof(int32_t));
     }
-    return fits;
+    return fits && place(l, &l->told[entry].seg, (size_t)lesser(rows, sequences), sizeof(AbiSeg));
 }
 
 bool
@@ -33,22 +42,23 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
 {
     const AbiProgram *abi = program->abi;
     RtLayout l = {0};
-    const bool seen = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
-                      place(&l, &l.slab, 1, program->slab_bytes) &&
-                      place(&l, &l.output, 1, (size_t)abi->output_bytes) &&
-                      place_inputs(&l, program) &&
-                      place(&l, &l.seg, (size_t)program->block, sizeof(AbiSeg));
-    const bool fits = seen && place(&l, &l.own, 0, 0) &&
-                      place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
-                      place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
-                      place(&l, &l.to, (size_t)program->rows, sizeof(float *)) &&
-                      place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
-                      place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
-                      place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
-                      place(&l, &l.at, (size_t)sequences, sizeof(int64_t)) &&
-                      place(&l, &l.operands, (size_t)abi->noperands, sizeof(void *)) &&
-                      place(&l, &l.kept_at, (size_t)abi->nstates, sizeof(size_t)) &&
-                      place(&l, &l.seconds, (size_t)abi->nsteps, sizeof(double));
+    bool seen = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
+                place(&l, &l.slab, 1, program->slab_bytes) &&
+                place(&l, &l.output, 1, (size_t)abi->output_bytes);
+    for (int i = 0; i < abi->nentries; i++)
+        seen = seen && place_told(&l, program, i, sequences);
+    const bool fits =
+        seen && place(&l, &l.own, 0, 0) &&
+        place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
+        place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
+        place(&l, &l.pick, (size_t)program->rows, sizeof(RtPick)) &&
+        place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
+        place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
+        place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
+        place(&l, &l.at, (size_t)sequences, sizeof(int64_t)) &&
+        place(&l, &l.operands, (size_t)abi->nentries * (size_t)abi->noperands, sizeof(void *)) &&
+        place(&l, &l.kept_at, (size_t)abi->nstates, sizeof(size_t)) &&
+        place(&l, &l.seconds, (size_t)abi->nsteps, sizeof(double));
     *out = l;
     return fits && l.total <= INT64_MAX;
 }
@@ -104,54 +114,72 @@ session_wire(ssmc_session *s)
 {
     const RtLayout *l = &s->layout;
     s->states = at_there(s, l->states);
-    s->logits = (float *)(at_told(s, l->output) + s->model->program->logits->offset);
-    for (int i = 0; i < RT_INPUTS; i++)
-        s->input[i] = (int32_t *)at_told(s, l->input[i]);
-    s->seg = (AbiSeg *)at_told(s, l->seg);
     s->owner = (int32_t *)at_here(s, l->owner);
-    s->to = (float **)at_here(s, l->to);
+    s->pick = (RtPick *)at_here(s, l->pick);
     s->sequence = (RtSequence *)at_here(s, l->sequences);
     s->inputs = (ssmc_input *)at_here(s, l->inputs);
     s->at = (int64_t *)at_here(s, l->at);
     s->kept_at = (size_t *)at_here(s, l->kept_at);
 }
 
-/* Operands to addresses, and what runs over them. */
+static void **
+operands_of(const ssmc_session *s, int entry)
+{
+    return (void **)at_here(s, s->layout.operands) + entry * s->model->program->abi->noperands;
+}
+
+void
+rt_session_tell(ssmc_session *s, int entry)
+{
+    const size_t *input = s->layout.told[entry].input, seg = s->layout.told[entry].seg;
+    for (int i = 0; i < RT_INPUTS; i++)
+        s->input[i] = (int32_t *)at_told(s, input[i]);
+    s->seg = (AbiSeg *)at_told(s, seg);
+    s->call.seg = (const AbiSeg *)at_there(s, seg);
+    s->run.operand = operands_of(s, entry);
+    s->run.told = (RtCopy){at_there(s, input[0]), at_told(s, input[0]), seg - input[0]};
+}
+
+/* Operands to addresses, for each entry with inputs of its own, and what runs over them. */
 static void
 session_resolve(ssmc_session *s)
 {
     const ssmc_program *p = s->model->program;
     const RtLayout *l = &s->layout;
-    void **operand = (void **)at_here(s, l->operands);
-    char *input[RT_INPUTS] = {NULL};
-    for (int i = 0; i < p->abi->ninputs; i++)
-        input[i] = at_there(s, l->input[p->input[i]]);
-    const RtSpaces spaces = {.slab = at_there(s, l->slab),
-                             .there = s->model->there,
-                             .states = s->states,
-                             .kept = s->kept,
-                             .kept_at = s->kept_at,
-                             .output = at_there(s, l->output),
-                             .input = input};
-    rt_operands_resolve(p->abi, &spaces, operand);
-    const size_t logits = l->output + (size_t)p->logits->offset;
-    s->call = (AbiCall){.seg = (const AbiSeg *)at_there(s, l->seg),
-                        .state_stride = (int64_t)p->state_stride,
+    for (int e = 0; e < p->abi->nentries; e++) {
+        char *input[RT_INPUTS] = {NULL};
+        for (int i = 0; i < p->abi->ninputs; i++)
+            input[i] = at_there(s, l->told[e].input[p->input[i]]);
+        const RtSpaces spaces = {.slab = at_there(s, l->slab),
+                                 .there = s->model->there,
+                                 .states = s->states,
+                                 .kept = s->kept,
+                                 .kept_at = s->kept_at,
+                                 .output = at_there(s, l->output),
+                                 .input = input};
+        rt_operands_resolve(p->abi, &spaces, operands_of(s, e));
+    }
+    s->call = (AbiCall){.state_stride = (int64_t)p->state_stride,
                         .kept_stride = (int64_t)s->kept_stride,
                         .room = s->kept ? s->room : 0,
                         .block = rt_kept_block(p),
                         .sgemm = s->model->sgemm};
     s->run = (RtRun){
         .abi = p->abi,
-        .operand = operand,
         .call = &s->call,
         .scratch = at_here(s, l->scratch),
         .scratch_stride = p->scratch_stride,
         .parts = (RtParts *)at_here(s, l->parts),
         .pool = s->pool,
-        .told = {at_there(s, l->input[0]), at_told(s, l->input[0]), 0},
-        .back = {at_there(s, logits),      at_told(s, logits),      0}
     };
+}
+
+RtCopy
+rt_session_output(const ssmc_session *s, const AbiOutput *o, int64_t rows)
+{
+    const size_t at = s->layout.output + (size_t)o->offset;
+    const int64_t numbers = rows ? (rows - 1) * o->stride + o->width : 0;
+    return (RtCopy){at_there(s, at), at_told(s, at), (size_t)numbers * sizeof(float)};
 }
 
 static ssmc_status

@@ -13,20 +13,23 @@ typedef struct {
     size_t states; /* [sequences] of state_stride */
     size_t slab;   /* activations */
     size_t output; /* what a pass gives */
-    /* What a pass is told, in one copy that ends with the last segment. */
-    size_t input[RT_INPUTS]; /* int32 [block] or [rows] */
-    size_t seg;              /* AbiSeg [block] */
-    size_t own;              /* of the host alone, from here on */
-    size_t scratch;          /* [threads] of scratch_stride */
-    size_t parts;            /* RtParts [2][threads] */
-    size_t to;               /* float * [rows]: where the logits of a picked row go */
-    size_t owner;            /* int32 [block]: which input a segment is a piece of */
-    size_t sequences;        /* RtSequence [sequences] */
-    size_t inputs;           /* ssmc_input [sequences], for calls that are written as ssmc_feed */
-    size_t at;               /* int64 [sequences]: tokens of each input that have been read */
-    size_t operands;         /* void * [noperands] */
-    size_t kept_at;          /* size_t [nstates]: where growing states begin */
-    size_t seconds;          /* double [nsteps] */
+    /* What a pass of each entry is told: no more than a session of so many sequences can have, so
+     * that the one copy of it, which ends with the last segment, is short. */
+    struct {
+        size_t input[RT_INPUTS]; /* int32 [most T] or [most R] */
+        size_t seg;              /* AbiSeg [most segments] */
+    } told[RT_MOST_ENTRIES];
+    size_t own;       /* of the host alone, from here on */
+    size_t scratch;   /* [threads] of scratch_stride */
+    size_t parts;     /* RtParts [2][threads] */
+    size_t pick;      /* RtPick [rows] */
+    size_t owner;     /* int32 [block]: which input a segment is a piece of */
+    size_t sequences; /* RtSequence [sequences] */
+    size_t inputs;    /* ssmc_input [sequences], for calls that are written as ssmc_feed */
+    size_t at;        /* int64 [sequences]: tokens of each input that have been read */
+    size_t operands;  /* void * [noperands] */
+    size_t kept_at;   /* size_t [nstates]: where growing states begin */
+    size_t seconds;   /* double [nsteps] */
     size_t total;
 } RtLayout;
 /* Threads of the host that a session works with, of those asked for. */
@@ -42,6 +45,12 @@ typedef struct {
     int64_t grown;  /* tokens whose rows have memory on the device */
     uint64_t named; /* the newest call that named it */
 } RtSequence;
+
+/* What becomes of a picked row. */
+typedef struct {
+    float *logits;   /* where its logits go; NULL: an id is drawn */
+    ssmc_turn *turn; /* of which it is the last row */
+} RtPick;
 
 struct ssmc_session {
     const ssmc_model *model; /* borrowed */
@@ -59,11 +68,11 @@ struct ssmc_session {
     char *looked; /* owns: pages, what rt_session_state copies to; NULL: the device's memory is here
                    */
     /* Views. */
-    char *states;        /* there */
-    const float *logits; /* [R,vocab], rows apart as program->logits says */
-    int32_t *input[RT_INPUTS], *owner;
-    float **to;
+    char *states; /* there */
+    int32_t *input[RT_INPUTS];
     AbiSeg *seg;
+    int32_t *owner;
+    RtPick *pick;
     RtSequence *sequence;
     ssmc_input *inputs;
     int64_t *at;
@@ -77,6 +86,10 @@ struct ssmc_session {
 
 ssmc_status rt_session_check(const ssmc_session *s, int seq); /* there is such a sequence */
 char *rt_session_states(const ssmc_session *s, int seq);      /* there, [state_stride] bytes */
+/* The next passes are of this entry, by its number: input, seg, and what is copied of them. */
+void rt_session_tell(ssmc_session *s, int entry);
+/* The first `rows` rows of an output of f32: there, and where the host has them. */
+RtCopy rt_session_output(const ssmc_session *s, const AbiOutput *output, int64_t rows);
 /* A sequence of so many tokens has room here, or SSMC_FULL: "what has read N tokens ...". */
 ssmc_status rt_session_fits(const ssmc_session *s, int64_t tokens, const char *what);
 

@@ -244,6 +244,23 @@ void ssmc_sampler_see(ssmc_sampler *sampler, int32_t id);
  * are NULL. */
 int32_t ssmc_sample(ssmc_sampler *sampler, float *logits);
 
+/* What one sequence is fed in a call, and what its next id is drawn by. */
+typedef struct {
+    int seq;
+    const int32_t *ids;    /* [count] */
+    int64_t count;         /* at least 1 */
+    ssmc_sampler *sampler; /* for the model's vocabulary; NULL: no id is drawn */
+    int32_t id;            /* what is drawn; ids may point to it where count is 1 */
+} ssmc_turn;
+
+/* ssmc_feed of n >= 1 different sequences, and for each the id that ssmc_sample would draw from the
+ * logits of its last token: that very id, on every device. Logits of a GPU stay there where the
+ * likeliest few settle the draw: greedy ones, those with a top-k below 64, or with min-p and no
+ * top-p, as a rule, and with a repetition penalty of 1 or more. All others need all logits, and get
+ * them. Turns may share a sampler, which then draws for them in the order of turns where all have
+ * one id. A call that fails may have drawn for some of the sequences. */
+ssmc_status ssmc_draw(ssmc_session *session, ssmc_turn *turns, int n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every model with logits of another implementation, on a device: in f32 and bf16, prompts read whole, in pieces and
-# token by token; greedy ids; states that are saved on one device and loaded on the other.
+# token by token; greedy ids; states that are saved on one device and loaded on the other. Memory of a GPU that is said
+# and taken, also after 100000 tokens; what is said where it has no room, or its driver is too old.
 #
 #   tests/device.sh [--build DIR] [DEVICE] [NAME...]    DEVICE as `ssmc --device` has it (cuda); NAMEs: these models alone
 #   tests/device.sh --make DIR [DEVICE] [NAME...]       makes products for a machine that has no compiler, and all that
@@ -17,7 +18,7 @@ while [ $# -gt 0 ]; do
     --build) build=$2; shift 2 ;;
     --make) make=$2; shift 2 ;;
     --products) products=$2; shift 2 ;;
-    -*) sed -n '2,11p' "$self"; exit 2 ;;
+    -*) sed -n '2,12p' "$self"; exit 2 ;;
     *) break ;;
     esac
 done
@@ -162,6 +163,23 @@ states() { # directory, name
     done
 }
 
+# Of storyteller's product, on a GPU.
+memory() { # directory, name
+    model=$products/$2-f32.so
+    if [ -z "$products" ]; then
+        model=$work/$2.so
+        "$ssmc" compile "$1" --device "$device" --dtype f32 --emit so --weights embed -o "$model" >"$work/out" 2>&1 ||
+            cat "$work/out"
+    fi
+    took=$("$tool" memory "$model" 100000)
+    report "$2" "memory" $? "$took"
+    said=$("$tool" room "$model")
+    report "$2" "without room" $? "$said"
+    SSMC_CUDA_LIBRARY=libm.so.6 "$tool" greedy "$model" "$(golden_of "$1" "$2")" >"$work/out" 2>"$work/err"
+    grep -q "the GPU's driver is too old: libm.so.6 has no cuInit" "$work/err"
+    report "$2" "an old driver" $? "$(head -c 80 "$work/err")"
+}
+
 probe
 echo "on $device"
 while read -r dir name bound; do
@@ -174,6 +192,7 @@ while read -r dir name bound; do
     storyteller*)
         greedy "$dir" "$name"
         states "$dir" "$name"
+        case $device in cpu | model) ;; *) memory "$dir" "$name" ;; esac
         ;;
     *) [ -n "$products" ] && states "$dir" "$name" ;;
     esac

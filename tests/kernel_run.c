@@ -203,7 +203,7 @@ make_buffers(KernelRun *run)
         entry->scratch_bytes > p->init_scratch_bytes ? entry->scratch_bytes : p->init_scratch_bytes;
     run->scratch = aligned_buffer(run, run->scratch_bytes * MOST_PARTS);
     run->most_rows = entry->block < entry->rows ? entry->block : entry->rows;
-    run->vocab = abi_logits(p)->width;
+    run->vocab = p->outputs[0].width;
     const int64_t elements = run->most_rows * run->vocab;
     run->output = aligned_buffer(run, elements * 4);
     run->expected = arena_array(run->arena, (size_t)elements, sizeof *run->expected);
@@ -375,6 +375,7 @@ kernel_run_code(KernelRun *run, const RunCall *call, int64_t *count)
     run->loaded = true;
     run_steps(run, entry->layers, &abi, call->parts);
     run_steps(run, entry->head, &abi, call->parts);
+    run_steps(run, entry->choose, &abi, call->parts);
     *count = abi.rows * run->vocab;
     return (const float *)(const void *)run->output;
 }

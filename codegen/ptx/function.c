@@ -18,6 +18,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_fold] = ptx_fold,           [OP_keep] = ptx_keep,
     [OP_attention] = ptx_attention, [OP_experts] = ptx_linear,
     [OP_ssd_starts] = ptx_ssd_starts,
+    [OP_likeliest] = ptx_likeliest,
 };
 
 /* Those that read weights or states before they wait for the kernels before them. */

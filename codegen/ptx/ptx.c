@@ -244,6 +244,14 @@ ptx_barrier(Cg *c)
         cg_intrinsic(c, "llvm.nvvm.barrier0", NULL, 0, NULL, 0);
 }
 
+Val
+ptx_barrier_count(Cg *c, Val yes)
+{
+    Val arg = LLVMBuildZExt(c->b, yes, c->i32, "");
+    return index_of(c, on_model(c) ? model_call(c, "barrier_count", c->i32, &arg, 1)
+                                   : cg_intrinsic(c, "llvm.nvvm.barrier0.popc", NULL, 0, &arg, 1));
+}
+
 void
 ptx_warp_barrier(Cg *c)
 {

@@ -49,7 +49,9 @@ void ptx_let_others_begin(Cg *c);
 
 /* Bytes of the block's own memory, 16-byte aligned; not zeros. Anywhere in the kernel. */
 Val ptx_shared(Cg *c, CgKernel *k, int64_t bytes);
-void ptx_barrier(Cg *c);      /* every thread of the block, as often as every other */
+void ptx_barrier(Cg *c); /* every thread of the block, as often as every other */
+/* A barrier, and of how many of the block's threads `yes` (i1) is true, as i64. */
+Val ptx_barrier_count(Cg *c, Val yes);
 void ptx_warp_barrier(Cg *c); /* every thread of the warp: what others of it wrote is there */
 /* The number that the lane with number `lane` xor `mask` gives; f32 or i32. The whole warp. */
 Val ptx_exchange(Cg *c, Val x, int mask);
@@ -183,6 +185,7 @@ CgEmitter ptx_selective_scan;   /* ptx_selective.c */
 CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
 CgEmitter ptx_concat;           /* ptx_concat.c */
 CgEmitter ptx_route, ptx_fold;  /* ptx_route.c */
+CgEmitter ptx_likeliest;        /* ptx_likeliest.c */
 CgEmitter ptx_keep;             /* ptx_keep.c */
 CgEmitter ptx_attention;        /* ptx_attention.c */
 

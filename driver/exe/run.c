@@ -17,7 +17,6 @@ typedef struct {
     int64_t vocab;
     const int32_t *eos; /* neos of them */
     size_t neos;
-    float *logits;       /* [vocab] */
     const char *variant; /* whose code runs */
     int threads;
     int64_t context; /* tokens that the sequence can hold */
@@ -35,21 +34,22 @@ typedef struct {
 } Rates;
 
 static ssmc_status
-decode(Program *p, ssmc_sampler *sampler, Put *put, Rates *rates)
+decode(Program *p, ssmc_turn *turn, Put *put, Rates *rates)
 {
     const int64_t most = p->o->value[OPT_tokens].i;
-    const int seq = 0;
     ssmc_status rs = SSMC_OK;
     while (rs == SSMC_OK && rates->made < most) {
-        const int32_t id = ssmc_sample(sampler, p->logits);
+        const int32_t id = turn->id;
         size_t len = 0;
         if (ids_have(p->eos, p->neos, id) && !opt_given(p->o, OPT_ignore_eos))
             break;
         const char *bytes = tok_decode(p->tok, id, &len);
         if (bytes && !put(bytes, len)) /* padding rows of the vocabulary have no text */
             break;
+        turn->ids = &id;
+        turn->count = 1;
         if (++rates->made < most)
-            rs = ssmc_step(p->session, &seq, &id, 1, p->logits);
+            rs = ssmc_draw(p->session, turn, 1);
     }
     return rs;
 }
@@ -65,13 +65,14 @@ generate(Program *p, const int32_t *ids, size_t count, Put *put, Rates *rates)
     for (size_t i = 0; i < count && rs == SSMC_OK; i++)
         if (ids[i] < p->vocab)
             ssmc_sampler_see(sampler, ids[i]);
+    ssmc_turn turn = {.ids = ids, .count = (int64_t)count, .sampler = sampler};
     double at = rt_now();
     if (rs == SSMC_OK)
-        rs = ssmc_prefill(p->session, 0, ids, (int64_t)count, p->logits);
+        rs = ssmc_draw(p->session, &turn, 1);
     rates->prefill = rt_now() - at;
     at = rt_now();
     if (rs == SSMC_OK)
-        rs = decode(p, sampler, put, rates);
+        rs = decode(p, &turn, put, rates);
     rates->decode = rt_now() - at;
     ssmc_sampler_close(sampler);
     return rs;
@@ -224,7 +225,6 @@ model_open(Program *p)
         note("--pack-cache: %s", ssmc_model_warning(p->model));
     p->vocab = ssmc_model_vocab(p->model);
     p->eos = ssmc_compiled_eos(compiled, &p->neos);
-    p->logits = arena_array(p->arena, (size_t)p->vocab, sizeof *p->logits);
     return EXIT_DONE;
 }
 

@@ -14,24 +14,21 @@ static void
 set_lost(RtImage *image)
 {
     pthread_mutex_lock(&image->mutex);
-    if (!image->lost)
+    if (!atomic_load_explicit(&image->lost, memory_order_relaxed))
         snprintf(image->why, sizeof image->why, "%s", ssmc_error());
-    image->lost = true;
+    atomic_store_explicit(&image->lost, true, memory_order_release);
     pthread_mutex_unlock(&image->mutex);
 }
 
 static ssmc_status
 say_lost(RtImage *image)
 {
-    ssmc_status status = SSMC_OK;
-    pthread_mutex_lock(&image->mutex);
-    if (image->lost)
-        status = rt_fail(SSMC_LOST,
-                         "the GPU (%s) is lost, and what was in its memory with it: %s; models "
-                         "that are closed can be opened anew",
-                         image->gpu.name, image->why);
-    pthread_mutex_unlock(&image->mutex);
-    return status;
+    if (!atomic_load_explicit(&image->lost, memory_order_acquire))
+        return SSMC_OK;
+    return rt_fail(SSMC_LOST,
+                   "the GPU (%s) is lost, and what was in its memory with it: %s; models that are "
+                   "closed can be opened anew",
+                   image->gpu.name, image->why);
 }
 
 ssmc_status
@@ -66,8 +63,9 @@ cuda_is_ours(const RtImage *image)
     return image->process == getpid();
 }
 
-ssmc_status
-cuda_enter(RtImage *image)
+/* Whether the device can be used in this process. */
+static ssmc_status
+check_image(RtImage *image)
 {
     if (!cuda_is_ours(image))
         return rt_fail(
@@ -75,20 +73,32 @@ cuda_enter(RtImage *image)
             "the model is on a GPU of process %ld, which opened it, and not of this fork "
             "of it, %ld",
             (long)image->process, (long)getpid());
-    const ssmc_status status = say_lost(image);
+    return say_lost(image);
+}
+
+ssmc_status
+cuda_enter(RtImage *image)
+{
+    const ssmc_status status = check_image(image);
     if (status != SSMC_OK)
         return status;
     return cuda_check(image, image->cuda->ContextPush(image->context), "the GPU's context");
 }
 
 ssmc_status
-cuda_enter_queue(const RtQueue *q)
+cuda_check_queue(const RtQueue *q)
 {
-    const ssmc_status status = cuda_enter(q->image);
+    const ssmc_status status = check_image(q->image);
     if (status != SSMC_OK || !q->broken)
         return status;
-    cuda_leave(q->image);
     return rt_fail(SSMC_IO, "the session is of no use since one of its passes failed: %s", q->why);
+}
+
+ssmc_status
+cuda_enter_queue(const RtQueue *q)
+{
+    const ssmc_status status = cuda_check_queue(q);
+    return status == SSMC_OK ? cuda_enter(q->image) : status;
 }
 
 void

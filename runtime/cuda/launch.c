@@ -85,7 +85,7 @@ all_of(RtQueue *q, const RtRun *run)
 {
     CudaResult result = tell(q, run);
     bool behind = false;
-    for (int r = 0; r < 2; r++)
+    for (int r = 0; r < RT_RANGES; r++)
         for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
             result = launch(q, run, &run->abi->steps[run->range[r].first + i], &behind);
     return result == CUDA_OK ? take_back(q, run) : result;
@@ -148,8 +148,10 @@ static CudaResult
 run_shape(RtQueue *q, const RtRun *run, bool *ran)
 {
     const CudaShape shape = {
-        {run->range[0], run->range[1]},
-        run->call->rows, run->call->picked, run->call->nseg
+        {run->range[0], run->range[1], run->range[2]},
+        run->call->rows,
+        run->call->picked,
+        run->call->nseg
     };
     CudaReplay *replay = replay_of(q, &shape);
     const bool again = replay->used > 0;
@@ -209,7 +211,7 @@ run_timed(RtQueue *q, const RtRun *run)
         result = cuda->EventCreate(&q->to, 0);
     if (result == CUDA_OK)
         result = tell(q, run);
-    for (int r = 0; r < 2; r++)
+    for (int r = 0; r < RT_RANGES; r++)
         for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
             result = time_step(q, run, run->range[r].first + i);
     return result == CUDA_OK ? take_back(q, run) : result;
@@ -223,6 +225,8 @@ cuda_run(RtQueue *q, RtRun *run)
     if (status != SSMC_OK)
         return status;
     CudaResult result = run->seconds || run->lanes ? run_timed(q, run) : run_shape(q, run, &ran);
+    /* The only wait. How it waits is the context's matter, which is the process's and not ours: by
+     * default (CU_CTX_SCHED_AUTO) a thread spins where there are cores for it. */
     if (result == CUDA_OK)
         result = q->image->cuda->StreamWait(q->stream);
     status = cuda_check(q->image, result, "running the model on the GPU");

@@ -1,6 +1,7 @@
 /* runtime/cuda/queue.c -- what is done on a GPU for a session: a stream of copies and launches; and
  * the table of the device. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/cuda/row.h"
 
@@ -16,6 +17,34 @@ most_operands(const AbiProgram *abi)
     return most;
 }
 
+/* False: there is no locked memory. */
+static bool
+open_stages(RtQueue *q)
+{
+    const CudaDriver *cuda = q->image->cuda;
+    for (int i = 0; i < CUDA_STAGES; i++) {
+        CudaStage *stage = &q->stage[i];
+        void *here = stage->here;
+        if (!here && cuda->HostAlloc(&here, CUDA_PIECE, CUDA_HOST_PORTABLE) != CUDA_OK)
+            return false;
+        stage->here = here;
+        if (!stage->taken && cuda->EventCreate(&stage->taken, 0) != CUDA_OK)
+            return false;
+    }
+    return true;
+}
+
+static void
+close_stages(RtQueue *q)
+{
+    for (int i = 0; i < CUDA_STAGES; i++) {
+        if (q->stage[i].here)
+            q->image->cuda->HostFree(q->stage[i].here);
+        if (q->stage[i].taken)
+            q->image->cuda->EventDestroy(q->stage[i].taken);
+    }
+}
+
 static void
 queue_end(RtQueue *q)
 {
@@ -25,6 +54,7 @@ queue_end(RtQueue *q)
     if (q->stream && cuda_is_ours(q->image) && cuda->ContextPush(q->image->context) == CUDA_OK) {
         cuda->StreamWait(q->stream);
         cuda_forget(q);
+        close_stages(q);
         cuda->StreamDestroy(q->stream);
         cuda_leave(q->image);
     }
@@ -59,15 +89,6 @@ queue_begin(RtImage *image, RtQueue **out)
     return status;
 }
 
-static ssmc_status
-queue_check(const RtQueue *q)
-{
-    const ssmc_status status = cuda_enter_queue(q);
-    if (status == SSMC_OK)
-        cuda_leave(q->image);
-    return status;
-}
-
 /* ---- copies -------------------------------------------------------------------------------- */
 
 /* What is asynchronous is waited for where the host's bytes are to be free again. */
@@ -81,13 +102,40 @@ done(RtQueue *q, CudaResult result, bool waits, const char *what)
     return status;
 }
 
+/* Piece by piece through the stages: while the GPU reads one, the next is filled, which reads the
+ * file that the bytes are mapped from. */
+static CudaResult
+put_staged(RtQueue *q, char *there, const char *here, size_t bytes)
+{
+    const CudaDriver *cuda = q->image->cuda;
+    CudaResult result = CUDA_OK;
+    size_t piece = 0;
+    for (size_t at = 0; at < bytes && result == CUDA_OK; at += CUDA_PIECE, piece++) {
+        const CudaStage *stage = &q->stage[piece % CUDA_STAGES];
+        const size_t some = bytes - at < CUDA_PIECE ? bytes - at : CUDA_PIECE;
+        if (piece >= CUDA_STAGES)
+            result = cuda->EventWait(stage->taken);
+        if (result != CUDA_OK)
+            break;
+        memcpy(stage->here, here + at, some);
+        result = cuda->Put(cuda_address(there + at), stage->here, some, q->stream);
+        if (result == CUDA_OK)
+            result = cuda->EventRecord(stage->taken, q->stream);
+    }
+    return result;
+}
+
 static ssmc_status
 queue_put(RtQueue *q, char *there, const void *here, size_t bytes)
 {
     const ssmc_status status = bytes ? cuda_enter_queue(q) : SSMC_OK;
     if (status != SSMC_OK || bytes == 0)
         return status;
-    const CudaResult result = q->image->cuda->Put(cuda_address(there), here, bytes, q->stream);
+    /* From memory that is not locked the driver copies by itself, and slower. */
+    const bool staged = bytes > CUDA_STAGES * (size_t)CUDA_PIECE && open_stages(q);
+    const CudaResult result =
+        staged ? put_staged(q, there, here, bytes)
+               : q->image->cuda->Put(cuda_address(there), here, bytes, q->stream);
     return done(q, result, true, "copying to the GPU");
 }
 
@@ -141,7 +189,7 @@ const RtDevice rt_device_cuda = {
     .unlock = cuda_unlock,
     .begin = queue_begin,
     .end = queue_end,
-    .check = queue_check,
+    .check = cuda_check_queue,
     .put = queue_put,
     .get = queue_get,
     .copy = queue_copy,

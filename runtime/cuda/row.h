@@ -4,6 +4,7 @@
 #define SSMC_RUNTIME_CUDA_ROW_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "runtime/cuda/driver.h"
@@ -20,15 +21,16 @@ struct RtImage {
     size_t granule;         /* bytes that are mapped together; 0: the device maps no memory */
     pid_t process;          /* that has all this: a fork has not */
     RtGpu gpu;
-    pthread_mutex_t mutex; /* of what follows */
-    bool lost;
+    /* Why it is lost is written once, before it is; no step takes a lock to find that it is not. */
+    pthread_mutex_t mutex; /* of writing */
+    atomic_bool lost;
     char why[256];
 };
 
 /* What a pass was: a graph of its launches and copies does it again. Nothing else that they depend
  * on changes while a session lives. */
 typedef struct {
-    AbiRange range[2];
+    AbiRange range[RT_RANGES];
     int64_t rows, picked, nseg;
 } CudaShape;
 
@@ -37,6 +39,13 @@ typedef struct {
     CudaGraphExec exec; /* NULL: the shape was seen once */
     uint64_t used;      /* RtQueue.passes when it was seen last; 0: the place is free */
 } CudaReplay;
+
+/* A piece of what is copied there: memory of the host that the GPU reads by itself. */
+typedef struct {
+    char *here;      /* owns: locked, CUDA_PIECE bytes; NULL: there is none */
+    CudaEvent taken; /* owns: what it held last has been read */
+} CudaStage;
+enum { CUDA_PIECE = 2 << 20, CUDA_STAGES = 2 };
 
 /* Steady decoding is one shape; a prompt adds one for its whole passes, and one for its last. */
 enum { CUDA_REPLAYS = 8 };
@@ -47,6 +56,7 @@ struct RtQueue {
     void **params; /* owns: of one launch */
     CudaReplay replay[CUDA_REPLAYS];
     uint64_t passes;
+    CudaStage stage[CUDA_STAGES]; /* of the first large copy on */
     CudaEvent from, to; /* owns: of a profile; NULL: there was none so far */
     bool early;         /* launches may begin while those before them end */
     bool broken;        /* a pass failed midway: nobody knows what its states are */
@@ -65,6 +75,8 @@ void cuda_leave(RtImage *image);
 ssmc_status cuda_enter_queue(const RtQueue *queue);
 /* Whether close and free may use the driver. */
 bool cuda_is_ours(const RtImage *image);
+/* What cuda_enter_queue would say, without a call of the driver. */
+ssmc_status cuda_check_queue(const RtQueue *queue);
 /* SSMC_OK, or what a result means; a device that is lost stays so. */
 ssmc_status cuda_check(RtImage *image, CudaResult result, const char *what);
 /* As cuda_check, of a call that asked for memory of the device. */

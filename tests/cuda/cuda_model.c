@@ -265,10 +265,14 @@ run_op(Op *op)
 {
     switch (op->kind) {
     case OP_PUT:
+        gpu.model.gave += op->bytes;
         memcpy(op->to, op->staged ? op->staged : op->from, op->bytes);
         free(op->staged);
         return true;
     case OP_GET:
+        gpu.model.got += op->bytes;
+        memmove(op->to, op->from, op->bytes);
+        return true;
     case OP_COPY:
         memmove(op->to, op->from, op->bytes);
         return true;

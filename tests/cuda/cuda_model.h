@@ -43,10 +43,11 @@ typedef struct {
     /* What was. */
     uint64_t early; /* launches that may begin while those before them end, as they run */
     uint64_t launches, replays, graphs, puts, gets, waits, maps;
-    size_t used;     /* bytes of memory that are taken */
-    int64_t live;    /* whatever was made and not destroyed, but contexts */
-    int contexts;    /* users of the GPU's context */
-    int64_t dropped; /* what was live as the last of them let go, unless the context was lost */
+    uint64_t gave, got; /* bytes that went there and came back, in graphs too */
+    size_t used;        /* bytes of memory that are taken */
+    int64_t live;       /* whatever was made and not destroyed, but contexts */
+    int contexts;       /* users of the GPU's context */
+    int64_t dropped;    /* what was live as the last of them let go, unless the context was lost */
 } CudaModel;
 
 typedef CudaModel *CudaModelGet(void);                      /* cuda_model */

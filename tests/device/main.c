@@ -7,6 +7,10 @@
  *   ssmc_device greedy MODEL.so GOLDEN               greedy_ids after greedy_prompt
  *   ssmc_device states FROM.so TO.so GOLDEN BOUND    half of each sequence read by one, saved,
  *                                                    loaded and read on by the other
+ *   ssmc_device memory MODEL.so TOKENS               memory of the GPU that is said and taken, and
+ *                                                    whether so many tokens more take any
+ *   ssmc_device room MODEL.so                        a GPU without room refuses it, and has it once
+ *                                                    there is some
  *
  * Prints the greatest distance, in units of max(1, standard deviation of the golden). Status 0: it
  * is within the bound; 1: it is not; 2: something failed, which stderr says. */
@@ -16,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/cuda/driver.h"
 #include "runtime/rt.h"
 
 enum { WITHIN = 0, BEYOND = 1, FAILED = 2 };
@@ -323,6 +328,108 @@ states(const char *from, const char *to, const char *golden, double bound)
     return judge(off, bound);
 }
 
+/* ---- memory of a GPU ---------------------------------------------------------------------------
+ */
+
+static const CudaDriver *cuda;
+
+static void
+want_cuda(CudaResult result, const char *what)
+{
+    if (result != CUDA_OK) {
+        cuda_fault(cuda, result, what);
+        fail(what);
+    }
+}
+
+/* From here on this thread has the context of the first GPU, which models are opened in: what it
+ * takes itself is taken. */
+static void
+open_context(void)
+{
+    CudaDevice device = 0;
+    CudaContext context = NULL;
+    want(cuda_driver(&cuda), "memory of a GPU");
+    want_cuda(cuda->DeviceGet(&device, 0), "a GPU");
+    want_cuda(cuda->ContextRetain(&context, device), "its context");
+    want_cuda(cuda->ContextPush(context), "its context");
+}
+
+static int64_t
+free_bytes(void)
+{
+    size_t available = 0, total = 0;
+    want_cuda(cuda->MemInfo(&available, &total), "its memory");
+    return (int64_t)available;
+}
+
+/* Greedily, by one sequence. */
+static void
+decode(ssmc_session *session, ssmc_turn *turn, int64_t tokens)
+{
+    for (int64_t i = 0; i < tokens; i++)
+        want(ssmc_draw(session, turn, 1), "a step");
+}
+
+/* Code and what a driver keeps beside it are not ours to say: they may be so much. */
+static int
+memory(const char *path, int64_t tokens)
+{
+    enum { MIB = 1 << 20, BESIDE = 64 * MIB, FIRST = 100 };
+    ssmc_memory said;
+    ssmc_library *library = NULL;
+    want(ssmc_library_open(path, &library), path);
+    want(ssmc_compiled_memory(ssmc_library_compiled(library), NULL, 1, 1, &said), path);
+    ssmc_library_close(library);
+    open_context();
+    const int64_t before = free_bytes();
+    Model m = model_open(path);
+    ssmc_session *session = NULL;
+    const ssmc_sampling greedy = {0};
+    ssmc_turn turn = {.ids = &turn.id, .count = 1};
+    want(ssmc_session_open_for(m.model, 1, 1, FIRST + tokens, &session), "a session");
+    want(ssmc_sampler_open(&greedy, m.vocab, &turn.sampler), "a sampler");
+    const int64_t taken = before - free_bytes();
+    decode(session, &turn, FIRST);
+    const int64_t then = free_bytes();
+    decode(session, &turn, tokens);
+    const int64_t more = then - free_bytes(), says = (int64_t)said.device;
+    ssmc_sampler_close(turn.sampler);
+    ssmc_session_close(session);
+    model_close(&m);
+    const int64_t kept = before - free_bytes();
+    printf("%.1f MiB said, %.1f taken, %.1f more after %lld tokens, %.1f left\n",
+           (double)says / MIB, (double)taken / MIB, (double)more / MIB, (long long)tokens,
+           (double)kept / MIB);
+    return says > 0 && taken <= says + BESIDE && more <= 0 && kept <= BESIDE ? WITHIN : BEYOND;
+}
+
+static int
+room(const char *path)
+{
+    enum { MOST = 256, LEAST = 1 << 16 };
+    static CudaAddress taken[MOST];
+    int count = 0;
+    ssmc_library *library = NULL;
+    ssmc_model *model = NULL;
+    open_context();
+    want(ssmc_library_open(path, &library), path);
+    for (size_t bytes = (size_t)free_bytes(); bytes >= LEAST && count < MOST;)
+        if (cuda->MemAlloc(&taken[count], bytes) == CUDA_OK)
+            count++;
+        else
+            bytes /= 2;
+    const ssmc_status refused = ssmc_compiled_open(ssmc_library_compiled(library), NULL, &model);
+    printf("%s\n", refused == SSMC_OK ? "opened where there is no memory" : ssmc_error());
+    ssmc_model_close(model);
+    while (count > 0)
+        cuda->MemFree(taken[--count]);
+    want(ssmc_compiled_open(ssmc_library_compiled(library), NULL, &model), path);
+    ssmc_model_close(model);
+    ssmc_library_close(library);
+    return refused == SSMC_NO_MEMORY ? WITHIN : BEYOND;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -335,8 +442,13 @@ main(int argc, char **argv)
         return greedy(argv[2], argv[3]);
     if (strcmp(what, "states") == 0 && argc == 6)
         return states(argv[2], argv[3], argv[4], strtod(argv[5], NULL));
+    if (strcmp(what, "memory") == 0 && argc == 4)
+        return memory(argv[2], strtoll(argv[3], NULL, 10));
+    if (strcmp(what, "room") == 0 && argc == 3)
+        return room(argv[2]);
     fputs("usage: ssmc_device logits MODEL.so GOLDEN MODE BOUND | compare OURS GOLDEN BOUND |\n"
-          "       greedy MODEL.so GOLDEN | states FROM.so TO.so GOLDEN BOUND\n",
+          "       greedy MODEL.so GOLDEN | states FROM.so TO.so GOLDEN BOUND |\n"
+          "       memory MODEL.so TOKENS | room MODEL.so\n",
           stderr);
     return FAILED;
 }

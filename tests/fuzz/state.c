@@ -19,7 +19,7 @@ static const AbiState states[] = {
     {.name = "near", .row_bytes = WIDE * 4, .window = 70, .rank = 2, .dim = {0, WIDE}},
 };
 static const AbiEntry entry = {"all", .block = 16, .rows = 1, .grain = 1};
-static const AbiOutput logits = {"logits", ABI_F32, ABI_PICKED, 8, 8, 0};
+static const AbiOutput logits = {"logits", ABI_F32, ABI_PICKED, 8, 8, 0, 0};
 static const AbiProgram program = {
     .name = "fuzz",
     .numerics = "f32",

@@ -37,7 +37,8 @@ enum {
     BLOCK = 100,
     STEP_BLOCK = 5,
     HEAD_ROWS = 3,
-    SEQUENCES = 4
+    SEQUENCES = 4,
+    FEW = 5
 };
 
 static void
@@ -107,6 +108,23 @@ head(void *const *operand, int64_t r, int64_t v, int64_t end)
         logits[r * V + v] = sum * param[v] + at[pick[r]];
 }
 
+/* Columns by the number, from the greatest on. */
+static void
+choose(void *const *operand, int64_t r, int64_t k)
+{
+    const float *logits = (const float *)operand[0] + r * V; /* [R,V] */
+    float *list = (float *)operand[1] + r * 2 * k;           /* [R,2*k] */
+    for (int64_t v = 0; v < V; v++) {
+        int64_t before = 0;
+        for (int64_t o = 0; o < V; o++)
+            before += logits[o] > logits[v] || (logits[o] == logits[v] && o < v);
+        if (before < k) {
+            list[before] = logits[v];
+            list[k + before] = (float)v;
+        }
+    }
+}
+
 /* On the CPU: by one thread. */
 static void
 cpu_embed(void *const *operand, const AbiCall *call, const AbiShare *share)
@@ -137,6 +155,22 @@ cpu_head(void *const *operand, const AbiCall *call, const AbiShare *share)
     (void)share;
     for (int64_t r = 0; r < call->picked; r++)
         head(operand, r, 0, V);
+}
+
+static void
+cpu_choose_1(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    (void)share;
+    for (int64_t r = 0; r < call->picked; r++)
+        choose(operand, r, 1);
+}
+
+static void
+cpu_choose_few(void *const *operand, const AbiCall *call, const AbiShare *share)
+{
+    (void)share;
+    for (int64_t r = 0; r < call->picked; r++)
+        choose(operand, r, FEW);
 }
 
 /* On the GPU: by blocks. */
@@ -172,19 +206,43 @@ gpu_head(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
     head(operand, b->at[1], b->at[0] * LOGITS_EACH, (b->at[0] + 1) * LOGITS_EACH);
 }
 
+static void
+gpu_choose_1(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
+{
+    (void)call;
+    choose(operand, b->at[0], 1);
+}
+
+static void
+gpu_choose_few(void *const *operand, const AbiCall *call, const CudaModelBlock *b)
+{
+    (void)call;
+    choose(operand, b->at[0], FEW);
+}
+
 #define ONE {ABI_ONE, 1, 1, 1, 0}
 
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0,      1},
-    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE}, 64, 100000, 1},
-    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                           32, 0,      0},
-    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},    32, 0,      1},
+    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0, 1},
+    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0, 1},
+    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0, 0},
+    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0, 1},
+    {"choose_1",   {{ABI_PICKED, 1, 1, 1, 0, 1},
+    {"choose_few", {{ABI_PICKED, 1, 1, 1, 0, 1},
 };
-static const char image[] = ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
-                            ".entry keep_rows\n.entry head_rows\n";
+static const char image[] =
+    ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
+    ".entry keep_rows\n.entry head_rows\n.entry choose_1\n.entry choose_few\n";
 
 enum { AT = BLOCK * H * 4, SLAB = AT + BLOCK * 4 }; /* x [T,H], then at [T] */
 enum { STATE_COUNT = 64, STATE = STATE_COUNT + 4 };
+
+/* Logits, then the lists of candidates. */
+enum {
+    LIST_1 = HEAD_ROWS * V * 4,
+    LIST_FEW = LIST_1 + HEAD_ROWS * 2 * 4,
+    OUTPUT = LIST_FEW + HEAD_ROWS * 2 * FEW * 4
+};
 
 static const AbiOperand operands[] = {
     {ABI_WEIGHT, 1, 0          }, /* init_param */
@@ -205,20 +263,28 @@ static const AbiOperand operands[] = {
     {ABI_PARAM,  0, 64         },
     {ABI_INPUT,  2, 0          },
     {ABI_OUTPUT, 0, 0          },
+    {ABI_OUTPUT, 0, 0          }, /* choose_1 */
+    {ABI_OUTPUT, 0, LIST_1     },
+    {ABI_OUTPUT, 0, 0          }, /* choose_few */
+    {ABI_OUTPUT, 0, LIST_FEW   },
 };
 static const AbiStep cpu_steps[] = {
-    {init_param, "init",  0,  2, 1, 0},
-    {cpu_embed,  "embed", 2,  3, 0, 0},
-    {cpu_scan,   "scan",  5,  2, 0, 0},
-    {cpu_keep,   "keep",  7,  6, 0, 0},
-    {cpu_head,   "head",  13, 5, 0, 0},
+    {init_param,     "init",   0,  2, 1, 0},
+    {cpu_embed,      "embed",  2,  3, 0, 0},
+    {cpu_scan,       "scan",   5,  2, 0, 0},
+    {cpu_keep,       "keep",   7,  6, 0, 0},
+    {cpu_head,       "head",   13, 5, 0, 0},
+    {cpu_choose_1,   "choose", 18, 2, 0, 0},
+    {cpu_choose_few, "choose", 20, 2, 0, 0},
 };
 static const AbiStep gpu_steps[] = {
-    {init_param, "init",  0,  2, 1, -1},
-    {NULL,       "embed", 2,  3, 0, 0 },
-    {NULL,       "scan",  5,  2, 0, 1 },
-    {NULL,       "keep",  7,  6, 0, 2 },
-    {NULL,       "head",  13, 5, 0, 3 },
+    {init_param, "init",   0,  2, 1, -1},
+    {NULL,       "embed",  2,  3, 0, 0 },
+    {NULL,       "scan",   5,  2, 0, 1 },
+    {NULL,       "keep",   7,  6, 0, 2 },
+    {NULL,       "head",   13, 5, 0, 3 },
+    {NULL,       "choose", 18, 2, 0, 4 },
+    {NULL,       "choose", 20, 2, 0, 5 },
 };
 static const AbiWeight weights[] = {
     {"table", "uniform_fan_in", ABI_F32, 2, {V, H}},
@@ -232,8 +298,8 @@ static const AbiState states[] = {
 };
 
 static const AbiEntry entries[] = {
-    {"prefill", 0, BLOCK,      HEAD_ROWS, SLAB, 0, 1, {1, 3}, {4, 1}},
-    {"decode",  1, STEP_BLOCK, HEAD_ROWS, SLAB, 0, 1, {1, 3}, {4, 1}},
+    {"prefill", 0, BLOCK,      HEAD_ROWS, SLAB, 0, 1, {1, 3}, {4, 1}, {5, 2}},
+    {"decode",  1, STEP_BLOCK, HEAD_ROWS, SLAB, 0, 1, {1, 3}, {4, 1}, {5, 2}},
 };
 static const AbiInput inputs[] = {
     {"ids",       ABI_TOKENS},
@@ -241,7 +307,9 @@ static const AbiInput inputs[] = {
     {"pick",      ABI_PICKED},
 };
 static const AbiOutput outputs[] = {
-    {"logits", ABI_F32, ABI_PICKED, V, V, 0},
+    {"logits", ABI_F32, ABI_PICKED, V,       V,       0,        0  },
+    {"one",    ABI_F32, ABI_PICKED, 2,       2,       LIST_1,   1  },
+    {"few",    ABI_F32, ABI_PICKED, 2 * FEW, 2 * FEW, LIST_FEW, FEW},
 };
 
 static AbiProgram
@@ -253,7 +321,7 @@ program_of(AbiDevice device)
         .numerics = "f32",
         .param_bytes = 64 + V * 4,
         .state_bytes = STATE,
-        .output_bytes = HEAD_ROWS * V * 4,
+        .output_bytes = OUTPUT,
         .pack_hash = 7,
         .device = device,
         .target = gpu ? "sm_80" : "",
@@ -300,6 +368,8 @@ driver(void)
     add.add("scan_h", 2, gpu_scan);
     add.add("keep_rows", 6, gpu_keep);
     add.add("head_rows", 5, gpu_head);
+    add.add("choose_1", 2, gpu_choose_1);
+    add.add("choose_few", 2, gpu_choose_few);
     model = get.get();
     return model;
 }
@@ -561,6 +631,8 @@ Test(cuda, a_steady_step_is_one_call_and_allocates_nothing)
     cr_expect_eq(gpu->waits - before.waits, 50);
     cr_expect_eq(gpu->graphs, 1);
     cr_expect_eq(gpu->puts, before.puts); /* they are in the graph */
+    /* Ids, positions and picked rows on a line each, then segments. */
+    cr_expect_eq(gpu->gave - before.gave, 50 * (3 * RT_LINE + 3 * sizeof(AbiSeg)));
     cr_expect_eq(gpu->gets, before.gets);
     run_close(&r);
 }
@@ -663,6 +735,191 @@ Test(cuda, shapes_seen_longest_ago_give_way)
     cr_expect_eq(gpu->dropped, 0);
 }
 
+/* ---- copies ------------------------------------------------------------------------------- */
+
+/* Through two buffers of locked memory, or without them where there is none. */
+Test(cuda, large_copies_go_through_locked_memory)
+{
+    enum { BYTES = (11 << 20) + 12345 };
+    CudaModel *gpu = driver();
+    const AbiProgram abi = program_of(ABI_CUDA);
+    const RtDevice *device = rt_device(ABI_CUDA);
+    RtImage *on = NULL;
+    char *there = NULL, *here = malloc(BYTES), *back = malloc(BYTES);
+    cr_assert(here && back);
+    for (int i = 0; i < BYTES; i++)
+        here[i] = (char)(i * 31 ^ i >> 11);
+    OK(device->open(&abi, &on));
+    OK(device->alloc(on, BYTES, "a test", &there));
+    for (int fails = 0; fails < 3; fails++) {
+        RtQueue *queue = NULL;
+        OK(device->begin(on, &queue));
+        gpu->fail_memory = fails;
+        for (int twice = 0; twice < 2; twice++) {
+            const uint64_t before = gpu->puts;
+            here[BYTES - 1]++;
+            OK(device->put(queue, there, here, BYTES));
+            cr_expect_eq(gpu->puts - before, fails && !twice ? 1 : 6);
+            OK(device->get(queue, back, there, BYTES));
+            cr_expect_arr_eq(back, here, BYTES);
+        }
+        device->end(queue);
+    }
+    device->free(on, there, BYTES);
+    device->close(on);
+    cr_expect(gpu->contexts == 0 && gpu->dropped == 0 && gpu->used == 0);
+    free(here);
+    free(back);
+}
+
+/* ---- drawing ids --------------------------------------------------------------------------- */
+
+/* Ways to draw that a list of one candidate settles, one of FEW as a rule or always, and none. */
+static const ssmc_sampling ways[] = {
+    {.temperature = 0},
+    {.temperature = 0, .repeat_penalty = 1.2},
+    {.temperature = 50, .top_k = FEW - 1, .seed = 3},
+    {.temperature = 20, .top_k = FEW - 1, .top_p = 0.8, .min_p = 0.1, .seed = 4},
+    {.temperature = 20, .top_k = 3, .repeat_penalty = 1.5, .seed = 5},
+    {.temperature = 20, .min_p = 0.6, .seed = 6},
+    {.temperature = 90, .min_p = 0.01, .seed = 7},
+    {.temperature = 30, .top_k = FEW, .seed = 8},
+    {.temperature = 30, .seed = 9},
+    {.temperature = 30, .top_p = 0.7, .seed = 10},
+    {.temperature = 0, .repeat_penalty = 0.5},
+};
+
+/* The ids that 4 sequences draw in 40 steps after prompts of different lengths, way[s] each. */
+enum { DRAWN = 40 };
+
+static void
+draw_ids(ssmc_session *session, const int *way, bool by_logits, int32_t out[DRAWN][SEQUENCES])
+{
+    static int32_t prompt[150];
+    static float logits[V];
+    ssmc_turn turns[SEQUENCES] = {0};
+    for (size_t i = 0; i < RT_COUNT(prompt); i++)
+        prompt[i] = id_of((int64_t)i);
+    for (int seq = 0; seq < SEQUENCES; seq++) {
+        turns[seq] = (ssmc_turn){.seq = seq, .ids = prompt, .count = 1 + 49 * seq};
+        OK(ssmc_sampler_open(&ways[way[seq]], V, &turns[seq].sampler));
+        OK(ssmc_reset(session, seq));
+    }
+    for (int i = 0; i < DRAWN; i++) {
+        for (int seq = 0; by_logits && seq < SEQUENCES; seq++) {
+            OK(ssmc_prefill(session, seq, turns[seq].ids, turns[seq].count, logits));
+            turns[seq].id = ssmc_sample(turns[seq].sampler, logits);
+        }
+        if (!by_logits)
+            OK(ssmc_draw(session, turns, SEQUENCES));
+        for (int seq = 0; seq < SEQUENCES; seq++) {
+            out[i][seq] = turns[seq].id;
+            turns[seq].ids = &turns[seq].id;
+            turns[seq].count = 1;
+        }
+    }
+    for (int seq = 0; seq < SEQUENCES; seq++)
+        ssmc_sampler_close(turns[seq].sampler);
+}
+
+Test(cuda, ids_are_drawn_as_from_logits_of_the_cpu)
+{
+    static int32_t want[DRAWN][SEQUENCES], got[DRAWN][SEQUENCES];
+    enum { WAYS = RT_COUNT(ways) };
+    Run run[2];
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    for (int first = 0; first < WAYS; first++)
+        for (int apart = 0; apart < 2; apart++) {
+            int way[SEQUENCES];
+            for (int seq = 0; seq < SEQUENCES; seq++)
+                way[seq] = (first + apart * seq) % WAYS;
+            draw_ids(run[0].session, way, true, want);
+            for (int i = 0; i < 2; i++) {
+                draw_ids(run[i].session, way, false, got);
+                cr_expect_arr_eq(got, want, sizeof got, "%s, ways from %d, %d apart",
+                                 i ? "GPU" : "CPU", first, apart);
+            }
+        }
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+/* Bytes that come from the GPU for each of 20 steps of three sequences. */
+static double
+bytes_a_step(const ssmc_sampling *how, double *others)
+{
+    enum { STEPS = 20 };
+    const CudaModel *gpu = driver();
+    const int32_t start[] = {1, 2, 3};
+    ssmc_turn turns[3];
+    Run r;
+    run_open(&r, ABI_CUDA, LONGEST);
+    for (int i = 0; i < 3; i++) {
+        turns[i] = (ssmc_turn){.seq = i, .ids = &start[i], .count = 1};
+        OK(ssmc_sampler_open(how, V, &turns[i].sampler));
+    }
+    for (int i = 0; i < 3; i++)
+        OK(ssmc_draw(r.session, turns, 3));
+    const CudaModel before = *gpu;
+    const uint64_t all = allocations();
+    for (int i = 0; i < STEPS; i++)
+        OK(ssmc_draw(r.session, turns, 3));
+    cr_expect_eq(allocations(), all);
+    cr_expect_eq(gpu->replays - before.replays, STEPS);
+    *others = (double)(gpu->gets - before.gets) / STEPS;
+    const double bytes = (double)(gpu->got - before.got) / STEPS;
+    for (int i = 0; i < 3; i++)
+        ssmc_sampler_close(turns[i].sampler);
+    run_close(&r);
+    return bytes;
+}
+
+Test(cuda, logits_stay_there_where_candidates_settle_the_draw)
+{
+    double gets = 0;
+    cr_expect_eq(bytes_a_step(&ways[0], &gets), 3 * 2 * 4);
+    cr_expect_eq(gets, 0);
+    cr_expect_eq(bytes_a_step(&ways[2], &gets), 3 * 2 * FEW * 4);
+    cr_expect_eq(gets, 0);
+    cr_expect_eq(bytes_a_step(&ways[8], &gets), 3 * V * 4);
+    cr_expect_eq(gets, 0);
+    /* Nearly all words pass: each row is asked for. */
+    cr_expect_eq(bytes_a_step(&(ssmc_sampling){.temperature = 1e6, .min_p = 0.01}, &gets),
+                 3 * (2 * FEW + V) * 4);
+    cr_expect_eq(gets, 3);
+}
+
+Test(cuda, a_draw_is_refused_before_anything_changes)
+{
+    ssmc_sampler *other = NULL, *right = NULL;
+    const int32_t id = 1;
+    Run r;
+    run_open(&r, ABI_CUDA, LONGEST);
+    OK(ssmc_sampler_open(&ways[0], V + 1, &other));
+    OK(ssmc_sampler_open(&ways[0], V, &right));
+    ssmc_turn turns[] = {
+        {.seq = 0, .ids = &id, .count = 1, .sampler = right},
+        {.seq = 1, .ids = &id, .count = 1, .sampler = other},
+    };
+    cr_expect_eq(ssmc_draw(r.session, turns, 2), SSMC_BAD_ARGUMENT);
+    expect_says("a sampler of 12 ids for sequence 1; the model has 11");
+    turns[1] = turns[0];
+    cr_expect_eq(ssmc_draw(r.session, turns, 2), SSMC_BAD_ARGUMENT);
+    expect_says("sequence 0 is named twice");
+    cr_expect_eq(ssmc_draw(r.session, turns, 0), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_draw(r.session, NULL, 1), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_draw(NULL, turns, 1), SSMC_BAD_ARGUMENT);
+    turns[1] = (ssmc_turn){.seq = 1, .ids = &id, .count = 1, .id = -7};
+    cr_expect_eq(ssmc_tokens(r.session, 0), 0);
+    OK(ssmc_draw(r.session, turns, 2));
+    cr_expect(turns[0].id >= 0 && turns[1].id == -7, "an id is drawn for sequence 0 alone");
+    cr_expect_eq(ssmc_tokens(r.session, 1), 1);
+    ssmc_sampler_close(other);
+    ssmc_sampler_close(right);
+    run_close(&r);
+}
+
 /* ---- memory -------------------------------------------------------------------------------- */
 
 Test(cuda, memory_is_what_is_said)
@@ -693,6 +950,44 @@ Test(cuda, memory_is_what_is_said)
 }
 
 /* The first allocation that fails, then the second, and so on. */
+/* tests/device.sh has 100000 of them. A model without growing states: neither the GPU's memory nor
+ * the host's grows. */
+Test(cuda, twenty_thousand_tokens_take_no_memory)
+{
+    enum { TOKENS = 20000, WARM = 5 };
+    const CudaModel *gpu = driver();
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiEntry fixed[] = {entries[0], entries[1]};
+    AbiOperand fewer[RT_COUNT(operands)];
+    memcpy(fewer, operands, sizeof operands);
+    for (size_t i = 0; i < RT_COUNT(operands); i++)
+        if (fewer[i].space == ABI_KEPT)
+            fewer[i] = (AbiOperand){ABI_SLAB, 0, 0};
+    for (size_t i = 0; i < RT_COUNT(fixed); i++)
+        fixed[i].layers.count = 2; /* no keep */
+    abi.entries = fixed;
+    abi.operands = fewer;
+    abi.nstates = 2;
+    Run r;
+    OK(run_try(&r, &abi, 100));
+    ssmc_turn turn = {.ids = &turn.id, .count = 1};
+    OK(ssmc_sampler_open(&ways[0], V, &turn.sampler));
+    for (int i = 0; i < WARM; i++)
+        OK(ssmc_draw(r.session, &turn, 1));
+    const CudaModel before = *gpu;
+    const uint64_t all = allocations();
+    for (int i = 0; i < TOKENS; i++)
+        OK(ssmc_draw(r.session, &turn, 1));
+    cr_expect_eq(ssmc_tokens(r.session, 0), TOKENS + WARM);
+    cr_expect_eq(ssmc_room(r.session), INT64_MAX);
+    cr_expect_eq(allocations(), all);
+    cr_expect(gpu->used == before.used && gpu->live == before.live && gpu->maps == before.maps);
+    cr_expect_eq(gpu->replays - before.replays, TOKENS);
+    ssmc_sampler_close(turn.sampler);
+    run_close(&r);
+    cr_expect_eq(gpu->used, 0);
+}
+
 Test(cuda, no_memory_is_a_status_wherever_it_ends)
 {
     CudaModel *gpu = driver();

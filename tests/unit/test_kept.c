@@ -115,7 +115,7 @@ static const AbiEntry entry = {
     "all", .block = BLOCK, .rows = 1, .grain = 1, .layers = {0, 1}
 };
 static const AbiInput input = {"ids", ABI_TOKENS};
-static const AbiOutput logits = {"logits", ABI_F32, ABI_PICKED, V, V, 0};
+static const AbiOutput logits = {"logits", ABI_F32, ABI_PICKED, V, V, 0, 0};
 static const AbiProgram program = {
     .name = "kept",
     .identity = 7,

@@ -81,7 +81,7 @@ static const AbiWeight weights[] = {
 static const AbiEntry entry = {
     "all", .block = 1, .rows = 1, .grain = 1, .head = {2, 1}
 };
-static const AbiOutput output = {"logits", ABI_F32, ABI_PICKED, V, V, 0};
+static const AbiOutput output = {"logits", ABI_F32, ABI_PICKED, V, V, 0, 0};
 static const AbiProgram program = {
     .name = "params",
     .numerics = "f32",

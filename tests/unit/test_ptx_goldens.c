@@ -191,6 +191,14 @@ Test(ptx_goldens, what_is_off_is_said)
     cr_expect_eq(r.status, 2);
     cr_expect(strstr(r.err, "/nowhere.so"), "%s", r.err);
     command_free(&r);
+    const char *const of_a_gpu[] = {"memory", "room"};
+    for (int i = 0; i < 2; i++) {
+        r = aot_tool(ARGS("SSMC_CUDA_LIBRARY=/nowhere/libcuda.so.1", SSMC_DEVICE, of_a_gpu[i], so,
+                          i ? NULL : "10"));
+        cr_expect_eq(r.status, 2);
+        cr_expect(strstr(r.err, "memory of a GPU: there is no driver of a GPU"), "%s", r.err);
+        command_free(&r);
+    }
     temp_dir_remove(dir);
     free(so);
 }

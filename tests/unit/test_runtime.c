@@ -179,7 +179,7 @@ static const AbiInput inputs[] = {
     {"pick", ABI_PICKED}
 };
 static const AbiOutput outputs[] = {
-    {"logits", ABI_F32, ABI_PICKED, V, V, 0}
+    {"logits", ABI_F32, ABI_PICKED, V, V, 0, 0}
 };
 static const AbiWeight weights[] = {
     {"table",                     "uniform_fan_in", ABI_F32, 2, {V, H}},
@@ -507,9 +507,9 @@ Test(session, logits_are_the_first_output_of_picked_rows)
 {
     enum { APART = V + 3, HIDDEN = BLOCK * H * 4 };
     const AbiOutput both[] = {
-        {"hidden", ABI_F32,  ABI_TOKENS, H, H,     0     },
-        {"few",    ABI_BF16, ABI_PICKED, 1, 1,     0     },
-        {"logits", ABI_F32,  ABI_PICKED, V, APART, HIDDEN},
+        {"hidden", ABI_F32,  ABI_TOKENS, H, H,     0,      0},
+        {"few",    ABI_BF16, ABI_PICKED, 1, 1,     0,      0},
+        {"logits", ABI_F32,  ABI_PICKED, V, APART, HIDDEN, 0},
     };
     AbiOperand moved[RT_COUNT(operands)];
     memcpy(moved, operands, sizeof operands);
@@ -743,15 +743,16 @@ Test(program, broken_entries_are_refused)
         AbiEntry entry;
         const char *says;
     } cases[] = {
-        {{"e", 0, 0, 1, 0, 0, 1, {1, 3}, {4, 1}},  "an impossible block (0)"                   },
-        {{"e", 0, 8, 0, 0, 0, 1, {1, 3}, {4, 1}},  "an impossible number of picked rows (0)"   },
-        {{"e", -1, 8, 1, 0, 0, 1, {1, 3}, {4, 1}}, "more tokens of a sequence than of all (-1)"},
-        {{"e", 9, 8, 1, 0, 0, 1, {1, 3}, {4, 1}},  "more tokens of a sequence than of all (9)" },
-        {{"e", 0, 8, 1, -1, 0, 1, {1, 3}, {4, 1}}, "needs less than no memory (1)"             },
-        {{"e", 0, 8, 1, 0, -1, 1, {1, 3}, {4, 1}}, "needs less than no memory (1)"             },
-        {{"e", 0, 8, 1, 0, 0, 9, {1, 3}, {4, 1}},  "an impossible grain (9)"                   },
-        {{"e", 0, 8, 1, 0, 0, 1, {1, 3}, {12, 2}}, "no name, or steps that are not there (1)"  },
-        {{NULL, 0, 8, 1, 0, 0, 1, {1, 3}, {4, 1}}, "no name, or steps that are not there (1)"  },
+        {{"e", 0, 0, 1, 0, 0, 1, {1, 3}, {4, 1}, {0}},  "an impossible block (0)"                  },
+        {{"e", 0, 8, 0, 0, 0, 1, {1, 3}, {4, 1}, {0}},  "an impossible number of picked rows (0)"  },
+        {{"e", -1, 8, 1, 0, 0, 1, {1, 3}, {4, 1}, {0}},
+         "more tokens of a sequence than of all (-1)"                                              },
+        {{"e", 9, 8, 1, 0, 0, 1, {1, 3}, {4, 1}, {0}},  "more tokens of a sequence than of all (9)"},
+        {{"e", 0, 8, 1, -1, 0, 1, {1, 3}, {4, 1}, {0}}, "needs less than no memory (1)"            },
+        {{"e", 0, 8, 1, 0, -1, 1, {1, 3}, {4, 1}, {0}}, "needs less than no memory (1)"            },
+        {{"e", 0, 8, 1, 0, 0, 9, {1, 3}, {4, 1}, {0}},  "an impossible grain (9)"                  },
+        {{"e", 0, 8, 1, 0, 0, 1, {1, 3}, {12, 2}, {0}}, "no name, or steps that are not there (1)" },
+        {{NULL, 0, 8, 1, 0, 0, 1, {1, 3}, {4, 1}, {0}}, "no name, or steps that are not there (1)" },
     };
     for (size_t i = 0; i < RT_COUNT(cases); i++) {
         const AbiEntry two[] = {entries[PREFILL], cases[i].entry};
@@ -761,7 +762,7 @@ Test(program, broken_entries_are_refused)
     }
     AbiProgram p = program;
     p.nentries = 0;
-    program_refused(&p, "it has no entries");
+    program_refused(&p, "it has no entries, or too many (0)");
     p = program, p.init_scratch_bytes = -1;
     program_refused(&p, "first steps");
 }
@@ -810,6 +811,36 @@ Test(program, outputs_without_room_or_logits_are_refused)
     program_refused_as(SSMC_UNSUPPORTED, &p, "gives no logits");
     p = program, p.output_bytes--;
     program_refused(&p, "an output lies outside");
+}
+
+Test(program, lists_of_candidates_that_are_none_are_refused)
+{
+    AbiEntry entry[RT_COUNT(entries)];
+    AbiOutput both[] = {outputs[0], outputs[0]};
+    AbiProgram p = program;
+    memcpy(entry, entries, sizeof entry);
+    both[1] = (AbiOutput){"one", ABI_F32, ABI_PICKED, 2, 2, 0, 1};
+    p.outputs = both;
+    p.noutputs = RT_COUNT(both);
+    program_refused(&p, "an entry has not a step for each list of candidates (0)");
+    p.entries = entry;
+    for (int i = 0; i < p.nentries; i++)
+        entry[i].choose = (AbiRange){p.nsteps, 1};
+    program_refused(&p, "no name, or steps that are not there (0)");
+    for (int i = 0; i < p.nentries; i++)
+        entry[i].choose = (AbiRange){p.nsteps - 1, 1};
+    ssmc_program *taken = NULL;
+    cr_assert_eq(rt_program_wrap(&p, &taken), SSMC_OK, "%s", ssmc_error());
+    rt_program_free(taken);
+    both[1].candidates = 2;
+    program_refused(&p, "an output is no list of candidates (1)");
+    both[1].candidates = -1;
+    program_refused(&p, "an output is no list of candidates (1)");
+    both[1] = (AbiOutput){"all", ABI_F32, ABI_PICKED, 2 * V, 2 * V, 0, V};
+    p.output_bytes *= 2;
+    program_refused(&p, "an output is no list of candidates (1)");
+    both[1] = (AbiOutput){"one", ABI_BF16, ABI_PICKED, 2, 2, 0, 1};
+    program_refused(&p, "an output is no list of candidates (1)");
 }
 
 Test(program, broken_ones_are_refused)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/rt.h"
+#include "runtime/internal.h"
 
 enum { MOST = 16 };
 
@@ -236,4 +236,101 @@ Test(sampling, top_k_of_a_large_vocabulary)
     ssmc_sampler_close(s);
     free(sorted);
     free(logits);
+}
+
+/* ---- from candidates ----------------------------------------------------------------------- */
+
+enum { WORDS = 700, LISTED = 64 };
+
+/* The likeliest first, of equal ones the first, NaNs last; then their ids. */
+static void
+list_of(const float *logits, float list[2 * LISTED])
+{
+    bool taken[WORDS] = {false};
+    for (int k = 0; k < LISTED; k++) {
+        int best = -1;
+        for (int v = 0; v < WORDS; v++)
+            if (!taken[v] && (best < 0 || logits[v] > logits[best] ||
+                              (isnan(logits[best]) && !isnan(logits[v]))))
+                best = v;
+        taken[best] = true;
+        list[k] = logits[best];
+        list[LISTED + k] = (float)best;
+    }
+}
+
+/* kind: spread wide, of few values, with what is no number, alike. */
+static void
+logits_of(int kind, uint64_t *seed, float *logits)
+{
+    static const float odd[] = {NAN, INFINITY, -INFINITY, -0.0F, 0, 1e-42F};
+    for (int v = 0; v < WORDS; v++) {
+        *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        const uint64_t r = *seed >> 33;
+        logits[v] = kind == 0   ? (float)(r % 100000) / 5000 - 10
+                    : kind == 1 ? (float)(r % 9) - 4
+                    : kind == 2 ? odd[r % 6]
+                    : kind == 3 ? NAN
+                                : (float)(r % 1000) * 1e-6F;
+    }
+}
+
+/* How many of 60 draws of each kind a list settles; the others are drawn from logits. */
+static void
+settled(ssmc_sampling how, int kind, int *count)
+{
+    float logits[WORDS], list[2 * LISTED];
+    ssmc_sampler *whole = sampler(how, WORDS), *few = sampler(how, WORDS);
+    uint64_t seed = 1 + (uint64_t)kind;
+    *count = 0;
+    for (int i = 0; i < 60; i++) {
+        int32_t id = -1;
+        logits_of(kind, &seed, logits);
+        list_of(logits, list);
+        const bool by_list =
+            rt_sampler_wants(few) <= LISTED && rt_sample_candidates(few, list, LISTED, &id);
+        *count += by_list;
+        if (!by_list) {
+            float copy[WORDS];
+            memcpy(copy, logits, sizeof copy);
+            id = ssmc_sample(few, copy);
+        }
+        cr_assert_eq(id, ssmc_sample(whole, logits), "kind %d, draw %d%s", kind, i,
+                     by_list ? " by candidates" : "");
+    }
+    ssmc_sampler_close(whole);
+    ssmc_sampler_close(few);
+}
+
+Test(sampling, candidates_settle_a_draw_as_logits_do_or_not_at_all)
+{
+    const struct {
+        ssmc_sampling how;
+        int64_t wants;
+        int least; /* of 60 draws from words that are spread wide, so many are settled */
+    } cases[] = {
+        {{0},                                                                 1,         60},
+        {{.repeat_penalty = 1.3},                                             2,         60},
+        {{.repeat_penalty = 0.9},                                             INT64_MAX, 0 },
+        {{.temperature = 1, .top_k = 40, .seed = 1},                          41,        60},
+        {{.temperature = 3, .top_k = 40, .top_p = 0.9, .seed = 2},            41,        60},
+        {{.temperature = 3, .top_k = 63, .min_p = 0.2, .seed = 3},            64,        60},
+        {{.temperature = 3, .top_k = 64, .seed = 3},                          65,        0 },
+        {{.temperature = 2, .top_k = 20, .repeat_penalty = 1.2, .seed = 4},   21,        50},
+        {{.temperature = 0.5, .min_p = 0.05, .seed = 5},                      2,         50},
+        {{.temperature = 0.5, .min_p = 0.05, .repeat_penalty = 2, .seed = 6}, 2,         50},
+        {{.temperature = 1, .min_p = 0.05, .top_p = 0.9, .seed = 7},          INT64_MAX, 0 },
+        {{.temperature = 1, .seed = 8},                                       INT64_MAX, 0 },
+    };
+    for (size_t i = 0; i < RT_COUNT(cases); i++)
+        for (int kind = 0; kind < 5; kind++) {
+            int count = 0;
+            ssmc_sampler *s = sampler(cases[i].how, WORDS);
+            cr_expect_eq(rt_sampler_wants(s), cases[i].wants, "case %zu", i);
+            ssmc_sampler_close(s);
+            settled(cases[i].how, kind, &count);
+            if (kind == 0)
+                cr_expect(count >= cases[i].least && (cases[i].least > 0 || count == 0),
+                          "case %zu: %d settled", i, count);
+        }
 }

@@ -1,0 +1,117 @@
+/* tests/unit/test_ptx_likeliest.c -- the candidates of a draw: a GPU's kernel, by the C model of a
+ * GPU, against the interpreter, equal to the bit; and that PTX is made of it. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/harness.h"
+#include "tests/kernel_run.h"
+
+enum { ROWS = 7 };
+
+/* apart: rows begin that many columns after a multiple of the width. */
+typedef struct {
+    int width, top, apart;
+} Case;
+
+static KernelRun *
+open_run(const Case *z, const char *cpu)
+{
+    StrBuf sb = {0};
+    sb_printf(&sb,
+              "graph \"t\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+              " weight table: f32[%d,%d] tensor=\"table\"\n"
+              " kernel rows { e = embed(ids, table) }\n kernel pick { p = take(e, pick) }\n",
+              ROWS, ROWS, ROWS, z->width + z->apart);
+    if (z->apart)
+        sb_printf(&sb, " no, x = split(p) {sizes=[%d, %d]}\n", z->apart, z->width);
+    sb_printf(&sb, " kernel choose { out = likeliest(%s) {top=%d} }\n output out\n}\n",
+              z->apart ? "x" : "p", z->top);
+    KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
+    sb_free(&sb);
+    return run;
+}
+
+/* One row of each kind: numbers of a few values, equal ones, ramps both ways, all in the columns of
+ * one thread, NaNs and infinities and zeros of both signs and denormals. */
+static void
+fill(float *table, int64_t width)
+{
+    static const float odd[] = {NAN,  -INFINITY, INFINITY, 0.0F,    -0.0F,    1e-40F,
+                                -NAN, -1e-40F,   2e-40F,   3.4e38F, -3.4e38F, 1};
+    uint64_t seed = 7;
+    for (int64_t i = 0; i < width; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        const int64_t random = (int64_t)(seed >> 40);
+        table[0 * width + i] = (float)(random % 19) - 9;
+        table[1 * width + i] = -2.5F;
+        table[2 * width + i] = (float)i;
+        table[3 * width + i] = (float)-i;
+        table[4 * width + i] = i % 1024 < 4 ? (float)(i + 1) : -1;
+        table[5 * width + i] = odd[(size_t)random % COUNT_OF(odd)];
+        table[6 * width + i] = (float)random;
+    }
+}
+
+static void
+check(const Case *z)
+{
+    KernelRun *run = open_run(z, "native@model");
+    int64_t count = 0, rows = 0, same = 0;
+    float *table = kernel_run_weight(run, "table", &count);
+    fill(table, count / ROWS);
+    int32_t *ids = kernel_run_ids(run);
+    for (int i = 0; i < ROWS; i++)
+        ids[i] = i;
+    const RunCall call = {.nseg = 1, .len = {ROWS}, .vocab = ROWS, .parts = 1};
+    const float *got = kernel_run_code(run, &call, &rows);
+    const double *expected = kernel_run_interp(run, &call, &same);
+    cr_assert_eq(rows, same);
+    cr_assert_eq(rows, ROWS * 2 * z->top);
+    for (int64_t i = 0; i < rows; i++)
+        cr_expect((isnan(got[i]) && isnan(expected[i])) || (double)got[i] == expected[i],
+                  "width %d, top %d, row %d, place %d: %g, expected %g", z->width, z->top,
+                  (int)(i / (2 * z->top)), (int)(i % (2 * z->top)), (double)got[i], expected[i]);
+    kernel_run_close(run);
+}
+
+Test(ptx_likeliest, equals_the_interpreter)
+{
+    const Case cases[] = {
+        {1,     1,  0},
+        {33,    1,  0},
+        {5000,  1,  0},
+        {4096,  1,  0},
+        {70,    64, 0},
+        {65,    64, 3},
+        {64,    64, 0},
+        {1000,  3,  1},
+        {4100,  64, 0},
+        {9001,  64, 0},
+        {8192,  31, 4},
+        {2049,  2,  0},
+        {12000, 64, 8},
+        {33000, 64, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check(&cases[i]);
+}
+
+Test(ptx_likeliest, ptx_is_made)
+{
+    static const char *const gpus[] = {"sm_80", "sm_90a"};
+    for (size_t i = 0; i < COUNT_OF(gpus); i++)
+        for (int top = 1; top <= 64; top += 63) {
+            char cpu[32];
+            snprintf(cpu, sizeof cpu, "native@%s", gpus[i]);
+            KernelRun *run = open_run(&(Case){50288, top, 0}, cpu);
+            const AbiProgram *p = kernel_run_program(run);
+            cr_assert_not_null(p->image);
+            cr_expect(strstr(p->image, "ld.global.nc.v4") || strstr(p->image, "ld.global.v4"));
+            cr_expect_eq(strstr(p->image, "bar.red.popc") != NULL, top > 1);
+            cr_expect_eq(p->outputs[0].candidates, top);
+            cr_expect_eq(p->entries[0].choose.count, 1);
+            kernel_run_close(run);
+        }
+}
