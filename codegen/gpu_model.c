@@ -326,7 +326,7 @@ typedef struct {
     int nacc;
     uint64_t x, w;   /* descriptors */
     const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
-    bool columns;    /* rows of w are summed over */
+    bool columns;    /* rows of w, and of a described x, are summed over */
 } Wgmma;
 
 static int64_t
@@ -350,6 +350,14 @@ static float
 described(int64_t from, int row, int k)
 {
     return swizzled(from + row / 8 * 1024 + row % 8 * 128 + 2 * k);
+}
+
+/* Input k of row `row` of x. */
+static float
+row_of(const Wgmma *one, int row, int k)
+{
+    const int64_t x = described_at(one->x);
+    return one->columns ? swizzled(x + k / 8 * 1024 + k % 8 * 128 + row * 2) : described(x, row, k);
 }
 
 /* Bytes from 64 columns to the next 64, where rows are summed over. */
@@ -397,7 +405,7 @@ wgmma(Thread *group)
     const Wgmma *one = group->given;
     want(group->begun, "wgmma without a fence before it");
     if (!one->own)
-        remember(group, described_at(one->x), 64);
+        remember(group, described_at(one->x), one->columns ? 16 : 64);
     for (int col = 0; one->columns && col < 2 * one->nacc; col += 64)
         remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
     if (!one->columns)
@@ -412,7 +420,7 @@ wgmma(Thread *group)
             double total = mine->acc[i];
             for (int k = 0; k < 16; k++)
                 total += (double)(one->own ? of_own(warp, row, k)
-                                           : described(described_at(one->x), first + row, k)) *
+                                           : row_of(one, first + row, k)) *
                          (double)factor_of(one, col, k);
             mine->acc[i] = (float)total;
         }
@@ -764,9 +772,9 @@ model_wgmma_begin(void)
 }
 
 static void
-model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w)
+model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, x, w, NULL, false};
+    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0};
     with_warpgroup("wgmma", &one);
 }
 

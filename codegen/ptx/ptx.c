@@ -787,13 +787,13 @@ asm_sums(Cg *c, const char *code, Val *acc, int nacc, const Val *more, int nmore
     sb_free(&constraints);
 }
 
-void
-ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
+static void
+wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool columns)
 {
     if (on_model(c)) {
-        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w};
+        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w, i32(c, columns)};
         put_items(c, c->f32, args[0], acc, nacc);
-        model_call(c, "wgmma_bf16", c->void_t, args, 4);
+        model_call(c, "wgmma_bf16", c->void_t, args, 5);
         get_items(c, c->f32, args[0], acc, nacc);
         return;
     }
@@ -801,10 +801,22 @@ ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
     sb_printf(&code, "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {", 2 * nacc);
     for (int i = 0; i < nacc; i++)
         sb_printf(&code, "%s$%d", i ? ", " : "", i);
-    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, 0, 0;", 2 * nacc, 2 * nacc + 1);
+    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, %d, %d;", 2 * nacc, 2 * nacc + 1, columns, columns);
     const Val more[] = {x, w};
     asm_sums(c, sb_text(&code), acc, nacc, more, 2);
     sb_free(&code);
+}
+
+void
+ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
+{
+    wgmma(c, acc, nacc, x, w, false);
+}
+
+void
+ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w)
+{
+    wgmma(c, acc, nacc, x, w, true);
 }
 
 void

@@ -127,6 +127,8 @@ void ptx_wgmma_begin(Cg *c);
  * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
  * until ptx_wgmma_end, and what is read must stay until a wait. */
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
+/* The same of rows that are summed over: x has 64 columns, both are ptx_wgmma_columns. */
+void ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w);
 /* The same with x in registers: each warp has the 16 x 16 of it that are a of ptx_mma_bf16. columns:
  * w is ptx_wgmma_columns. */
 void ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns);

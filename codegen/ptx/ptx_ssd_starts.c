@@ -3,12 +3,15 @@
  *
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
- * has 64 columns of a head and up to 64 states, in four warps; four more are feeders. Runs come in
- * sets of four, one barrier a set: while a set is gone through, each feeder makes the decays of one
- * run of the set after the next, whose x and B are on their way.
+ * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
+ * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one barrier
+ * a set: while a set is gone through, each feeder weighs x of one run of the next, and makes the
+ * decays of one run of that after it, whose x and B are on their way.
  *
- * Predicted: a run is 128 cycles of products and some 200 of waiting for them, scaling and weighing;
- * 0.2 us a run, 25 us for 8192 tokens of one sequence whatever there are of heads. */
+ * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
+ * 20 us for 8192 tokens of one sequence whatever there are of heads. Feeders have 4 runs' time for
+ * 450 instructions to weigh, 250 to copy and 150 for decays. (With x weighed by the warps that
+ * multiply, and divisions to find where stretches begin: 0.56 us a run.) */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
@@ -23,6 +26,7 @@ typedef struct {
     int64_t pieces; /* of the states, each of g.n */
     Val shared;
     Val stretch; /* runs */
+    Val sets;    /* that the block goes through */
     Val entry;   /* of the segment's first stretch */
     Val thread;  /* of its four warps */
 } Starts;
@@ -57,31 +61,35 @@ bind_operands(CgKernel *k, PtxSsd *s, Diag *diag)
     return false;
 }
 
+/* wgmma reads from multiples of 1024. */
 static int64_t
-all_bytes(const Starts *v)
+set_bytes(const Starts *v)
 {
-    return (int64_t)SETS * RUNS * (RUN_BYTES + ptx_ssd_decay_bytes(&v->g.s));
+    enum { ALIGNED = 1024 };
+    return round_up(RUNS * (RUN_BYTES + ptx_ssd_decay_bytes(&v->g.s)), ALIGNED);
 }
 
 /* ---- places ----------------------------------------------------------------------------------- */
 
+/* Of a set, by its number: its first run's x and B, and decay. */
 static Val
-place_of(Cg *c, Val run)
+set_of(Cg *c, const Starts *v, Val set)
 {
-    return LLVMBuildURem(c->b, run, cg_i64(c, (int64_t)SETS * RUNS), "");
+    const Val place = LLVMBuildURem(c->b, set, cg_i64(c, SETS), "");
+    return cg_offset(c, v->shared, cg_mul(c, place, cg_i64(c, set_bytes(v))));
 }
 
 static Val
-x_of(Cg *c, const Starts *v, Val run)
+x_of(Cg *c, Val set, Val number)
 {
-    return cg_offset(c, v->shared, cg_mul(c, place_of(c, run), cg_i64(c, RUN_BYTES)));
+    return cg_offset(c, set, cg_mul(c, number, cg_i64(c, RUN_BYTES)));
 }
 
 static PtxDecay
-decay_of(Cg *c, const Starts *v, Val run)
+decay_of(Cg *c, const Starts *v, Val set, Val number)
 {
-    const Val first = cg_offset(c, v->shared, cg_i64(c, (int64_t)SETS * RUNS * RUN_BYTES));
-    const Val before = cg_mul(c, place_of(c, run), cg_i64(c, ptx_ssd_decay_bytes(&v->g.s)));
+    const Val before = cg_mul(c, number, cg_i64(c, ptx_ssd_decay_bytes(&v->g.s)));
+    const Val first = cg_offset(c, set, cg_i64(c, (int64_t)RUNS * RUN_BYTES));
     return ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, first, before));
 }
 
@@ -103,15 +111,15 @@ place_warp(Cg *c, Starts *v)
     v->entry = ptx_ssd_entry(c, &v->g.s.seg, v->stretch);
     const Val last = cg_div(c, cg_sub(c, v->g.to, cg_i64(c, 1)), v->stretch);
     v->g.to = cg_mul(c, last, v->stretch);
+    v->sets = cg_div_up(c, v->g.to, cg_i64(c, RUNS));
 }
 
 /* ---- the feeders ------------------------------------------------------------------------------ */
 
 static void
-stage_one(Cg *c, const Starts *v, Val run)
+stage_one(Cg *c, const Starts *v, Val run, Val x)
 {
     const PtxSsd *s = &v->g.s;
-    const Val x = x_of(c, v, run);
     PtxStage both[] = {ptx_ssd_stage_x(c, s, s->head, v->g.begin, PTX_GROUP_COLUMNS),
                        ptx_ssd_stage_group(c, s, s->B)};
     both[1].begin = v->g.state;
@@ -128,79 +136,126 @@ stage_one(Cg *c, const Starts *v, Val run)
 
 /* A set of runs, as many of them as there are. */
 static void
-feed_set(Cg *c, const Starts *v, Val first)
+feed_set(Cg *c, const Starts *v, Val set)
 {
     const PtxSsd *s = &v->g.s;
     Val dt[PTX_SSD_LANE_TOKENS];
+    const Val first = cg_mul(c, set, cg_i64(c, RUNS)), at = set_of(c, v, set);
     const Val own = cg_add(c, first, v->g.warp), last = cg_sub(c, v->g.to, cg_i64(c, 1));
     const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
     ptx_ssd_load_dt(c, s, &run, dt);
     for (int i = 0; i < RUNS; i++) {
         const Val number = cg_add(c, first, cg_i64(c, i));
         CgIf is = cg_if(c, cg_less(c, number, v->g.to));
-        stage_one(c, v, number);
+        stage_one(c, v, number, x_of(c, at, cg_i64(c, i)));
         cg_endif(c, &is);
     }
     ptx_copy_commit(c);
-    const PtxDecay to = decay_of(c, v, own);
+    const PtxDecay to = decay_of(c, v, at, v->g.warp);
     ptx_ssd_make_decay(c, s, &run, &to, dt);
+}
+
+/* weight x in the place of x: this warp's run of the set. A lane has a unit of every fourth row. */
+static void
+weigh_set(Cg *c, const Starts *v, Val set)
+{
+    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = GPU_WARP / UNITS, BATCH = 4 };
+    const Val at = set_of(c, v, set), lane = ptx_lane(c), units = cg_i64(c, UNITS);
+    const PtxDecay decay = decay_of(c, v, at, v->g.warp);
+    const PtxRows rows = {x_of(c, at, v->g.warp), 0};
+    const Val line = cg_div(c, lane, units);
+    const Val col = cg_mul(c, cg_sub(c, lane, cg_mul(c, line, units)), cg_i64(c, PTX_SSD_UNIT));
+    for (int first = 0; first < PTX_SSD_RUN / LINES; first += BATCH) {
+        Val to[BATCH], unit[BATCH], weight[BATCH];
+        for (int i = 0; i < BATCH; i++) {
+            const Val token = cg_add(c, line, cg_i64(c, (int64_t)(first + i) * LINES));
+            const Val of_token = cg_at(c, decay.weight, DTYPE_f32, token);
+            to[i] = ptx_ssd_unit_at(c, &rows, token, col);
+            unit[i] = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4), to[i], "");
+            LLVMSetAlignment(unit[i], 16);
+            weight[i] = cg_vload(c, of_token, DTYPE_f32, 1, NULL);
+        }
+        for (int i = 0; i < BATCH; i++) {
+            Val out = LLVMGetPoison(LLVMTypeOf(unit[i]));
+            for (int e = 0; e < 4; e++) {
+                const Val pair = LLVMBuildExtractElement(c->b, unit[i], cg_i64(c, e), "");
+                const Val both = ptx_pair(c, cg_fmul(c, ptx_groups_low(c, pair), weight[i]),
+                                          cg_fmul(c, ptx_groups_high(c, pair), weight[i]));
+                out = LLVMBuildInsertElement(c->b, out, both, cg_i64(c, e), "");
+            }
+            LLVMSetAlignment(LLVMBuildStore(c->b, out, to[i]), 16);
+        }
+    }
 }
 
 static void
 feed_all(Cg *c, const Starts *v)
 {
-    feed_set(c, v, cg_i64(c, 0));
-    feed_set(c, v, cg_i64(c, RUNS));
-    ptx_copy_wait(c, 1);
-    ptx_wgmma_show(c);
-    CgLoop set = cg_loop(c, "feed", cg_i64(c, 0), v->g.to, RUNS);
+    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
+    feed_set(c, v, zero);
+    feed_set(c, v, one);
+    ptx_copy_wait(c, 0);
     ptx_barrier(c);
-    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2 * RUNS)));
-    ptx_copy_wait(c, 1);
+    weigh_set(c, v, zero);
+    ptx_wgmma_show(c);
+    CgLoop set = cg_loop(c, "feed", zero, v->sets, 1);
+    ptx_barrier(c);
+    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2)));
+    weigh_set(c, v, cg_add(c, set.i, one));
+    ptx_copy_wait(c, 0);
     ptx_wgmma_show(c);
     cg_loop_end(c, &set);
 }
 
 /* ---- the state -------------------------------------------------------------------------------- */
 
-/* Where a stretch begins. */
+/* Variables: the run where the next stretch begins, and its entry. */
+typedef struct {
+    Val run, entry;
+} Next;
+
 static void
-store_if_begins(Cg *c, const Starts *v, Val run)
+store_if_begins(Cg *c, const Starts *v, const Next *next, Val run)
 {
-    const Val number = cg_div(c, run, v->stretch);
-    const Val begins = LLVMBuildICmp(c->b, LLVMIntEQ, cg_mul(c, number, v->stretch), run, "");
+    const Val begins = LLVMBuildICmp(c->b, LLVMIntEQ, cg_get(c, c->i64, next->run), run, "");
     CgIf stretch = cg_if(c, begins);
-    ptx_groups_store(c, &v->g, cg_add(c, v->entry, number));
+    const Val entry = cg_get(c, c->i64, next->entry);
+    ptx_groups_store(c, &v->g, entry);
+    cg_set(c, next->entry, cg_add(c, entry, cg_i64(c, 1)));
+    cg_set(c, next->run, cg_add(c, run, v->stretch));
     cg_endif(c, &stretch);
 }
 
 static void
-go_through(Cg *c, Starts *v, Val run)
+go_through(Cg *c, Starts *v, Val set, Val number, Val run)
 {
-    Val x[PTX_GROUP_STEPS][4], weighed[PTX_GROUP_STEPS][4];
-    const PtxDecay decay = decay_of(c, v, run);
-    const Val rows = x_of(c, v, run), B = cg_offset(c, rows, cg_i64(c, ROWS));
+    const PtxDecay decay = decay_of(c, v, set, number);
+    const Val last = cg_at(c, decay.enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
+    const Val x = x_of(c, set, number);
     v->g.run = ptx_ssd_run(c, &v->g.s, run);
-    ptx_groups_load_x(c, &v->g, rows, x);
-    ptx_groups_weigh(c, &v->g, &decay, x, weighed);
-    ptx_groups_update(c, &v->g, &decay, B, ROWS, weighed);
-    ptx_groups_updated(c, &v->g);
+    ptx_groups_update_by(c, &v->g, cg_vload(c, last, DTYPE_f32, 1, NULL), x,
+                         cg_offset(c, x, cg_i64(c, ROWS)));
 }
 
 static void
 run_fed(Cg *c, Starts *v)
 {
+    const Next next = {cg_var(c, c->i64, cg_i64(c, 0), "begins"),
+                       cg_var(c, c->i64, v->entry, "entry")};
     ptx_groups_open_state(c, &v->g);
     ptx_groups_load(c, &v->g, NULL);
-    CgLoop set = cg_loop(c, "set", cg_i64(c, 0), v->g.to, RUNS);
     ptx_barrier(c);
-    const Val end = cg_min(c, v->g.to, cg_add(c, set.i, cg_i64(c, RUNS)));
-    CgLoop run = cg_loop(c, "run", set.i, end, 1);
-    store_if_begins(c, v, run.i);
-    go_through(c, v, run.i);
+    CgLoop set = cg_loop(c, "set", cg_i64(c, 0), v->sets, 1);
+    ptx_barrier(c);
+    const Val first = cg_mul(c, set.i, cg_i64(c, RUNS)), at = set_of(c, v, set.i);
+    const Val count = cg_min(c, cg_i64(c, RUNS), cg_sub(c, v->g.to, first));
+    CgLoop run = cg_loop(c, "run", cg_i64(c, 0), count, 1);
+    const Val number = cg_add(c, first, run.i);
+    store_if_begins(c, v, &next, number);
+    go_through(c, v, at, run.i, number);
     cg_loop_end(c, &run);
     cg_loop_end(c, &set);
-    store_if_begins(c, v, v->g.to);
+    store_if_begins(c, v, &next, v->g.to);
 }
 
 bool
@@ -216,7 +271,7 @@ ptx_ssd_starts(Cg *c, CgKernel *k, Diag *diag)
     ptx_threads(k, (int64_t)WARPS * GPU_WARP);
     ptx_grid(k, 0, ABI_ONE, v.g.s.heads * v.g.parts * v.pieces, 1, 1);
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
-    v.shared = ptx_shared(c, k, all_bytes(&v));
+    v.shared = ptx_shared(c, k, SETS * set_bytes(&v));
     place_warp(c, &v);
     CgIf is_cut = cg_if(c, cg_less(c, cg_i64(c, 0), v.g.to));
     CgIf role = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS)));

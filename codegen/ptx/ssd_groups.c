@@ -202,3 +202,24 @@ ptx_groups_updated(Cg *c, PtxGroups *g)
         cg_set(c, g->h[i], cg_round(c, cg_get(c, c->f32, g->h[i]), g->s.stored));
     cg_endif(c, &chunk_ends);
 }
+
+void
+ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val weighed, Val B)
+{
+    const int sums = (int)sums_of(g);
+    const Val left = ptx_wgmma_columns(c, weighed, cg_i64(c, 0), PTX_SSD_ROWS_BYTES);
+    const Val right = ptx_wgmma_columns(c, B, cg_i64(c, 0), PTX_SSD_ROWS_BYTES);
+    Val h[PTX_GROUPS_MOST_SUMS];
+    for (int i = 0; i < sums; i++)
+        h[i] = cg_fmul(c, kept, cg_get(c, c->f32, g->h[i]));
+    ptx_wgmma_begin(c);
+    for (int64_t j = 0; j < PTX_GROUP_STEPS; j++) {
+        const Val at = cg_i64(c, j * PTX_SSD_TILE * PTX_GROUP_COLUMNS * 2);
+        ptx_wgmma_bf16_columns(c, h, sums, ptx_wgmma_further(c, left, at),
+                               ptx_wgmma_further(c, right, at));
+    }
+    ptx_wgmma_commit(c);
+    for (int i = 0; i < sums; i++)
+        cg_set(c, g->h[i], h[i]);
+    ptx_groups_updated(c, g);
+}

@@ -58,5 +58,7 @@ void ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay,
 void ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
                        Val weighed[PTX_GROUP_STEPS][4]);
 void ptx_groups_updated(Cg *c, PtxGroups *g);
+/* The same, to its end, of rows of weight x in shared memory. */
+void ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val weighed, Val B);
 
 #endif
