@@ -247,6 +247,22 @@ Test(ptx_mixers, ssd_and_what_follows_it)
     check_ssd(&scan, gate, "yg");
 }
 
+/* Each thread makes the step of its head anew. */
+Test(ptx_mixers, ssd_that_makes_its_steps)
+{
+    StrBuf sb = {0};
+    begin_text(&sb, 39, "");
+    sb_printf(&sb, " weight A: f32[3] tensor=\"A\"\n weight b: f32[3] tensor=\"b\"\n"
+                   " state s: f32[3,9,4]\n kernel load { all = embed(ids, table) }\n"
+                   " x, z, B, C, d = split(all) {sizes=[12, 6, 9, 9, 3]}\n"
+                   " kernel rate { e = exp(A)\n  n = neg(e) }\n"
+                   " kernel ssd {\n  t = add(d, b)\n  dt = softplus(t)\n"
+                   "  y = ssd_scan(x, dt, n, B, C, _, s) {groups=1, heads=3, head_dim=4, state=9}\n"
+                   "  r = silu(y)\n }\n");
+    check(kernel_run_open(end_text(&sb, "r"), "native@model"), 2e-5, "dt in its own kernel");
+    sb_free(&sb);
+}
+
 /* ---- bits --------------------------------------------------------------------------------------
  */
 
