@@ -109,7 +109,7 @@ Test(ptx_mixers, convolution)
  */
 
 typedef struct {
-    int H, P, N, G, Q; /* Q 0: chunk=all; -1: token after token */
+    int H, P, N, G, Q; /* Q 0: chunk=all; -1: token after token; -2: a token of each sequence */
     double dt, spread, A;
     const char *dot, *state;
     double most;
@@ -143,7 +143,7 @@ open_ssd(const Ssd *z, const char *after, const char *y, const char *stored, con
     const int inner = z->H * z->P, bc = z->G * z->N, used = 2 * inner + 2 * bc + z->H;
     const int width = used / 8 * 8 + 8;
     StrBuf sb = {0};
-    begin_text(&sb, width, "");
+    begin_text(&sb, width, z->Q == -2 ? " entry decode\n" : "");
     sb_printf(&sb,
               " weight A: f32[%d] tensor=\"A\"\n weight D: f32[%d] tensor=\"D\"\n"
               " state s: %s[%d,%d,%d]\n kernel rows { e = embed(ids, table)\n"
@@ -195,6 +195,30 @@ Test(ptx_mixers, ssd_token_after_token)
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check_ssd(&cases[i], "", "y");
+}
+
+Test(ptx_mixers, ssd_of_a_token_each)
+{
+    static const RunCall single[] = {
+        {.nseg = 1, .len = {1},          .slot = {2},          .vocab = ROWS, .parts = 1},
+        {.nseg = 4, .len = {1, 1, 1, 1}, .slot = {3, 2, 1, 0}, .vocab = ROWS, .parts = 1},
+        {.nseg = 2, .len = {1, 1},       .slot = {0, 2},       .vocab = ROWS, .parts = 1},
+    };
+    const Ssd cases[] = {
+        {2, 20, 128, 1, -2, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 64, 128, 1, -2, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        {2, 72, 33,  2, -2, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        {1, 3,  1,   1, -2, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+    };
+    const char *gate = "  g = silu(z)\n  yg = mul(y, g)\n  r = cast(yg) {to=bf16}\n";
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        KernelRun *run = open_ssd(&cases[i], gate, "yg", "f32", "native@model");
+        for (size_t j = 0; j < COUNT_OF(single); j++) {
+            const double off = kernel_run_difference(run, &single[j]);
+            cr_expect(off <= cases[i].most, "case %zu, call %zu: off by %g", i, j, off);
+        }
+        kernel_run_close(run);
+    }
 }
 
 Test(ptx_mixers, ssd_by_chunks)
