@@ -166,29 +166,46 @@ linear_rows(RefCall *c, void *user, int64_t from, int64_t to)
     const double *bias = ref_has(c, 2) ? c->in[2].at : NULL; /* [O] */
     const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]), O = ref_width(&c->out[0]);
     const int64_t first = node_int(c->node, ATTR_first, 0);
-    double *y = c->out[0].at; /* [T,O] */
+    double *y = c->out[0].at;   /* [T,O] */
+    const double *scale = user; /* of each row of x; NULL: none */
     double *buffer = row_buffer(K);
-    (void)user;
     for (int64_t o = from; o < to; o++) {
         const double *row = (node_in_triples(c->node) ? triple_row : weight_row)(
             w, w->rank > 2 ? o : first + o, K, buffer);
         ref_dots(x, T, row, K, y + o, O);
+        for (int64_t t = 0; scale && t < T; t++)
+            y[t * O + o] *= scale[t];
         for (int64_t t = 0; bias && t < T; t++)
             y[t * O + o] += bias[first + o];
     }
     free(buffer);
 }
 
+/* As an rmsnorm of x would have it. */
+static double *
+row_scales(RefCall *c)
+{
+    const int64_t T = ref_height(&c->in[0]), K = ref_width(&c->in[0]);
+    const double *x = ref_in(c, 0), eps = node_num(c->node, ATTR_eps, 0);
+    if (!attrs_find(&c->node->attrs, ATTR_eps))
+        return NULL;
+    double *scale = row_buffer(T);
+    for (int64_t t = 0; t < T; t++)
+        scale[t] = 1 / sqrt(ref_dot(x + t * K, x + t * K, K) / (double)K + eps);
+    return scale;
+}
+
 void
 ref_linear(RefCall *c)
 {
     const int64_t O = ref_width(&c->out[0]);
-    (void)ref_in(c, 0);
+    double *scale = row_scales(c);
     if (c->in[1].rank > 2)
         (void)ref_in(c, 1);
     if (ref_has(c, 2))
         (void)ref_in(c, 2);
-    ref_parallel(c, O, O * c->in[0].count, linear_rows, NULL);
+    ref_parallel(c, O, O * c->in[0].count, linear_rows, scale);
+    free(scale);
 }
 
 /* ---- integers ----------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@
  *                     A recurrence always takes a cast of its result to fewer bytes; of a lowered
  *                     ssd that is all it takes
  *   row-wise, layout  take the pointwise group that makes their input as prologue
+ *   recurrence        on a GPU takes the pointwise groups that make a number for each of its heads,
+ *                     which threads of a head make anew: a step dt
  *   flag S            joins the groups of its S operands
  *   flag J            joins the group of its class that makes its first operand, if there is one
  *   flag E            joins, as epilogue, the projection on a matrix unit that makes its x, if
@@ -320,6 +322,23 @@ fuse_conv(Fuse *f, Node *n)
     fuse_add(f, target < 0 ? fuse_new(f, n, &n->out[0]->type.shape) : target, n);
 }
 
+/* A GPU's kernels of single tokens are as short as a launch: what makes a number a head is made by
+ * every thread that reads it. */
+static void
+fuse_recurrence(Fuse *f, Node *n)
+{
+    const int group = fuse_new(f, n, &n->out[0]->type.shape);
+    const int64_t heads = node_int(n, ATTR_heads, 0);
+    for (int i = 0; i < n->nin && f->cx->machine->gpu.kind != GPU_none; i++) {
+        bool direct = false;
+        const int source = fuse_source(f, n->in[i], &direct);
+        if (source >= 0 && source != group && direct && type_width(&n->in[i]->type) == heads &&
+            fuse_absorbable(f, source, n, &n->in[i]->type.shape))
+            fuse_merge(f, group, source);
+    }
+    fuse_add(f, group, n);
+}
+
 /* The ops of one lowered ssd: none of them may be read by another kernel before all have been met,
  * or occur twice. */
 static void
@@ -363,8 +382,10 @@ fuse_node(Fuse *f, Node *n)
     case CLASS_CONV:
         fuse_conv(f, n);
         return;
-    case CLASS_CONTRACT:
     case CLASS_RECURRENT:
+        fuse_recurrence(f, n);
+        return;
+    case CLASS_CONTRACT:
     case CLASS_ATTEND:
     case CLASS_GATHER:
         fuse_add(f, fuse_new(f, n, &n->out[0]->type.shape), n);

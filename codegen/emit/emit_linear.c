@@ -406,6 +406,10 @@ emit_linear(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
     CgLinear l = cg_linear(k);
+    if (attrs_find(&n->attrs, ATTR_eps))
+        return diag_error(diag, n->loc,
+                          "linear with eps: it is for code of a GPU, and a CPU has a "
+                          "kernel of the norm");
     if (!l.e && l.w->type.shape.rank <= 2 && !node_in_triples(n))
         return emit_blas(c, k, &l, diag);
     if (kernel_on_unit(k->kernel) || node_in_triples(n))

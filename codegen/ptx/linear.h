@@ -25,6 +25,7 @@ typedef struct {
     Val weight;                     /* the first row of the weight that is read */
     int64_t sets, share;   /* of STREAM: warps that divide steps of 32 inputs; steps of each */
     bool bf16;             /* x and W are multiplied as bf16; else as f32 */
+    bool normed;           /* rows of x are divided by their root mean square: attribute eps */
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
 
@@ -34,6 +35,12 @@ void ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums);
 /* How many sums are stored together. */
 enum { PTX_MOST_LANES = 4 };
 int ptx_linear_lanes(const PtxLinear *p);
+
+/* sum += the squares of 8 bf16 in their order. What lanes 4 g .. 4 g + 3 have of a row's: all of
+ * it. The factor of a row whose squares add up to `sum`. */
+Val ptx_squares(Cg *c, Val sum, const Val pairs[4]);
+Val ptx_squares_fold(Cg *c, Val sum);
+Val ptx_row_factor(Cg *c, const PtxLinear *p, Val sum);
 
 /* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
  * as p->l.row is: where p->l.list says so, in that list, in shared memory. */

@@ -31,6 +31,47 @@ ptx_linear_lanes(const PtxLinear *p)
     return p->l.out % PTX_MOST_LANES || first % PTX_MOST_LANES ? 1 : PTX_MOST_LANES;
 }
 
+/* ---- a norm as a factor of rows ----------------------------------------------------------------
+ */
+
+Val
+ptx_squares(Cg *c, Val sum, const Val pairs[4])
+{
+    for (int i = 0; i < 4; i++) {
+        const Val low = cg_as_float(c, cg_shl(c, pairs[i], 16));
+        const Val high = cg_as_float(c, cg_and(c, pairs[i], 0xffff0000u));
+        sum = cg_fma(c, high, high, cg_fma(c, low, low, sum));
+    }
+    return sum;
+}
+
+Val
+ptx_squares_fold(Cg *c, Val sum)
+{
+    enum { LANES = 4 };
+    return ptx_warp_fold(c, sum, LANES, cg_fadd);
+}
+
+Val
+ptx_row_factor(Cg *c, const PtxLinear *p, Val sum)
+{
+    const Val mean = cg_fdiv(c, sum, cg_f32(c, (double)p->l.depth));
+    const double eps = node_num(p->k->kernel->anchor, ATTR_eps, 0);
+    return cg_rsqrt(c, cg_fadd(c, mean, cg_f32(c, eps)));
+}
+
+/* Methods whose warps read whole rows of x. */
+static bool
+finds_factors(const PtxLinear *p, Diag *diag)
+{
+    const Product *product = p->product;
+    const bool stream = product->method == PRODUCT_STREAM || product->method == PRODUCT_RANGES;
+    if (!p->normed || (stream && p->bf16 && !p->l.e))
+        return true;
+    return diag_error(diag, p->k->kernel->anchor->loc, "kernel %s: product=%s of %s takes no eps",
+                      p->k->kernel->name, product->name, dtype_info[p->x->dtype].name);
+}
+
 /* ---- operands -------------------------------------------------------------------------------- */
 
 /* Rows in whole 16s of bytes that begin at multiples of 16 bytes. Weights do by themselves. */
@@ -144,6 +185,9 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     p.weight =
         cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
     if (!choose(c, &p, diag))
+        return false;
+    p.normed = attrs_find(&anchor->attrs, ATTR_eps);
+    if (!finds_factors(&p, diag))
         return false;
     const Product *few = p.small ? p.small : p.product;
     p.sets = few->threads / GPU_WARP;

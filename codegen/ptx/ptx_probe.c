@@ -189,7 +189,7 @@ wgmma_probe(Cg *c, CgKernel *k, const Buffers *b)
     ptx_wgmma_wait(c, 1);
     cg_loop_end(c, &loop);
     sums_get(c, &s, acc);
-    ptx_wgmma_end(c, acc, SUMS);
+    ptx_wgmma_end(c, 0, acc, SUMS);
     use_sums(c, b, acc, SUMS);
     return 2.0 * DOWN * RIGHT * 16 * STEPS * GROUPS;
 }

@@ -11,19 +11,27 @@
  * threads of a warp, then of the warps in order: it depends on N and P alone. A state stored in
  * bf16 is rounded after each token.
  *
- * Predicted, one token of each of S sequences: the state is read and written once, 8 N P bytes a
- * head in f32, at copy bandwidth where the blocks fill the GPU: H=24, N=128, P=64 and S=128: 48 us;
- * S=1: 96 blocks, the time of three reads one after the other, about 3 us. */
+ * A block's columns are 128 bytes of a row of the state: a line of the cache. With four rows of 16
+ * bytes a thread, 256 threads have 16 KiB on their way, a multiprocessor's blocks 48 KiB: at 4.2
+ * TB/s and 0.8 us it takes 25. Of a step the first state is read before the wait, and all that the
+ * end of a token needs before its sums are there.
+ *
+ * Predicted, one token of each of S sequences: the state is read and written once, 4 N P bytes a
+ * head in bf16, at copy bandwidth where the blocks fill the GPU: H=24, N=128, P=64 and S=128: 24
+ * us; S=1: 24 blocks, the time of three reads one after the other, about 3 us. */
 #include "codegen/emit/scan.h"
 #include "codegen/ptx/ptx.h"
 
-/* MOST_ROWS: of a thread in registers. MOST_COLUMNS: of a block. */
+/* MOST_ROWS: of a thread in registers. LINE_BYTES: of a block's columns. */
 enum {
     MOST_ROWS = 16,
     MOST_VECTOR = 8,
-    MOST_COLUMNS = 16,
+    LINE_BYTES = 128,
+    MOST_OPERANDS = 16,
     LEAST_THREADS = 128,
-    MOST_THREADS = 512
+    MOST_THREADS = 512,
+    MOST_HELD = 32, /* elements of a thread that leave it so */
+    FULL = 1024     /* threads of a multiprocessor that have 64 registers each */
 };
 
 typedef struct {
@@ -40,6 +48,10 @@ typedef struct {
     Val h[MOST_ROWS][MOST_VECTOR]; /* variables */
     Val sums;                      /* shared: of each warp, of two tokens in turn */
     Val A, D;
+    Val early[MOST_OPERANDS]; /* variables: what the end of a token reads in a column of its thread
+                               */
+    const Value *of_early[MOST_OPERANDS];
+    int nearly;
 } PtxScan;
 
 /* ---- rows and columns of each thread ------------------------------------------------------- */
@@ -61,15 +73,19 @@ divide_work(PtxScan *s, Diag *diag)
     s->vector = 16 / bytes;
     while (s->head_dim % s->vector != 0 || state->aligned % (s->vector * bytes) != 0)
         s->vector /= 2;
-    const int64_t columns = s->head_dim < MOST_COLUMNS ? s->head_dim : MOST_COLUMNS;
-    s->across = power_of_two((columns + s->vector - 1) / s->vector);
-    int64_t threads = LEAST_THREADS;
-    while (threads < MOST_THREADS && s->states * s->across > 4 * threads)
-        threads *= 2;
-    s->lines = threads / s->across;
-    s->rows = (int)((s->states + s->lines - 1) / s->lines);
-    if (s->rows <= MOST_ROWS)
-        return true;
+    int64_t columns = LINE_BYTES / bytes;
+    for (columns = s->head_dim < columns ? s->head_dim : columns;; columns /= 2) {
+        s->across = power_of_two((columns + s->vector - 1) / s->vector);
+        int64_t threads = LEAST_THREADS;
+        while (threads < MOST_THREADS && s->states * s->across > 4 * threads)
+            threads *= 2;
+        s->lines = threads / s->across;
+        s->rows = (int)((s->states + s->lines - 1) / s->lines);
+        if (s->rows <= MOST_ROWS)
+            return true;
+        if (s->across == 1)
+            break;
+    }
     diag_error(diag, s->k->kernel->anchor->loc,
                "ssd_scan with %lld states; code for a GPU is made for at most %lld",
                (long long)s->states, (long long)(s->lines * MOST_ROWS));
@@ -211,6 +227,42 @@ step(Cg *c, const PtxScan *s, Val row, Val *y)
     }
 }
 
+/* i1: this thread makes a column of y in the end, number `thread` of the block's. */
+static Val
+makes_column(Cg *c, const PtxScan *s)
+{
+    const Val thread = ptx_thread(c), p = cg_add(c, s->first, thread);
+    return LLVMBuildAnd(c->b, cg_less(c, thread, cg_i64(c, columns_of_block(s))),
+                        cg_less(c, p, cg_i64(c, s->head_dim)), "");
+}
+
+static CgSite
+site_of_column(Cg *c, const PtxScan *s, Val row)
+{
+    return (CgSite){.row = row, .col = column_of(c, s, ptx_thread(c)), .lanes = 1};
+}
+
+/* What the end of a token will read beside the sums comes while they are made. */
+static void
+read_early(Cg *c, PtxScan *s, Val row)
+{
+    s->nearly = 0;
+    for (int i = 0; i < s->k->noperands && s->nearly < MOST_OPERANDS; i++) {
+        const CgOperand *o = &s->k->operands[i];
+        const bool x = s->D && o->value == s->v.x;
+        const bool matrix = o->value->kind == VALUE_RESULT && !o->value->is_param;
+        if (o->is_output || !matrix || (!x && !cg_in_domain(s->k, o->value)))
+            continue;
+        s->of_early[s->nearly] = o->value;
+        s->early[s->nearly++] = cg_var(c, c->f32, cg_f32(c, 0), "early");
+    }
+    CgIf mine = cg_if(c, makes_column(c, s));
+    const CgSite site = site_of_column(c, s, row);
+    for (int i = 0; i < s->nearly; i++)
+        cg_set(c, s->early[i], cg_eval_one(c, s->k, s->of_early[i], row, site.col));
+    cg_endif(c, &mine);
+}
+
 /* The threads' sums: those of a warp by exchanges, those of warps through shared memory. Two places
  * take turns, so that one barrier a token does: who writes the next but one has met at the next. */
 static void
@@ -230,19 +282,18 @@ store_y(Cg *c, const PtxScan *s, Val row, Val turn, Val *y)
     }
     cg_endif(c, &first);
     ptx_barrier(c);
-    const Val p = cg_add(c, s->first, thread);
-    const Val mine = LLVMBuildAnd(c->b, cg_less(c, thread, cg_i64(c, columns)),
-                                  cg_less(c, p, cg_i64(c, s->head_dim)), "");
-    CgIf stores = cg_if(c, mine);
-    const CgSite site = {.row = row, .col = column_of(c, s, thread), .lanes = 1};
+    CgIf stores = cg_if(c, makes_column(c, s));
+    const CgSite site = site_of_column(c, s, row);
+    cg_unbind_all(s->k);
+    for (int i = 0; i < s->nearly; i++)
+        cg_bind(s->k, s->of_early[i], cg_get(c, c->f32, s->early[i]));
     Val sum = cg_f32(c, 0);
     if (s->D)
-        sum = cg_fmul(c, s->D, cg_eval_one(c, s->k, s->v.x, row, site.col));
+        sum = cg_fmul(c, s->D, cg_eval(c, s->k, s->v.x, &site));
     for (int64_t w = 0; w < warps; w++) {
         const Val at = cg_element(c, place, DTYPE_f32, cg_i64(c, w), columns, thread);
         sum = cg_fadd(c, sum, cg_vload(c, at, DTYPE_f32, 1, NULL));
     }
-    cg_unbind_all(s->k);
     cg_bind(s->k, s->v.y, sum);
     cg_store_outputs(c, s->k, &site);
     cg_endif(c, &stores);
@@ -258,6 +309,8 @@ place_threads(Cg *c, PtxScan *s)
     const int64_t threads = s->lines * s->across, warps = threads / GPU_WARP;
     CgKernel *k = s->k;
     ptx_threads(k, threads);
+    if (s->rows * s->vector <= MOST_HELD)
+        ptx_resident(c, threads < FULL ? (int)(FULL / threads) : 1);
     ptx_grid(k, 0, ABI_ONE, s->heads * parts, 1, 1);
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
     const Val block = ptx_block(c, 0), thread = ptx_thread(c);
@@ -289,10 +342,18 @@ ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
     ptx_wait(c, k);
     s.A = cg_decay_rate(c, k, s.v.A, s.head);
     s.D = s.v.D ? cg_eval_one(c, k, s.v.D, cg_i64(c, 0), s.head) : NULL;
+    Val y[MOST_VECTOR];
+    if (!graph_has_runs(k->graph)) { /* the state's registers are free before the sums are made */
+        read_early(c, &s, seg.row);
+        step(c, &s, seg.row, y);
+        store_state(c, &s, seg.slot);
+        store_y(c, &s, seg.row, cg_i64(c, 0), y);
+        return true;
+    }
     CgLoop token = cg_loop(c, "t", cg_i64(c, 0), seg.len, 1);
     const Val row = cg_add(c, seg.row, token.i);
     const Val turn = LLVMBuildAnd(c->b, token.i, cg_i64(c, 1), "");
-    Val y[MOST_VECTOR];
+    read_early(c, &s, row);
     step(c, &s, row, y);
     store_y(c, &s, row, turn, y);
     cg_loop_end(c, &token);

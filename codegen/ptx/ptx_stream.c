@@ -30,6 +30,7 @@ typedef struct {
     int64_t line; /* of the sums in shared memory: elements from row to row */
     int sets;     /* of sums that are added */
     Val sums;     /* shared f32 [sets][rows][line] */
+    Val squares;  /* shared f32 [sets][rows]: of x, where rows are normed */
     Val x_row;    /* of experts: the one row of x; NULL: rows follow one another */
 } Stream;
 
@@ -41,6 +42,22 @@ sum_at(Cg *c, const Stream *s, Val set, Val row, Val col)
 {
     const Val line = cg_add(c, cg_mul(c, set, cg_i64(c, s->t->rows)), row);
     return cg_element(c, s->sums, DTYPE_f32, line, s->line, col);
+}
+
+static Val
+square_at(Cg *c, const Stream *s, Val set, Val row)
+{
+    return cg_element(c, s->squares, DTYPE_f32, set, s->t->rows, row);
+}
+
+/* What sets have of a row is added in their order. */
+static Val
+row_factor(Cg *c, const Stream *s, Val row)
+{
+    Val sum = cg_vload(c, square_at(c, s, cg_i64(c, 0), row), DTYPE_f32, 1, NULL);
+    for (int i = 1; i < s->sets; i++)
+        sum = cg_fadd(c, sum, cg_vload(c, square_at(c, s, cg_i64(c, i), row), DTYPE_f32, 1, NULL));
+    return ptx_row_factor(c, s->p, sum);
 }
 
 static void
@@ -58,6 +75,8 @@ results(Cg *c, const Stream *s)
     for (int i = 1; i < s->sets; i++)
         sum =
             cg_fadd(c, sum, cg_vload(c, sum_at(c, s, cg_i64(c, i), row, col), DTYPE_f32, 1, NULL));
+    if (s->p->normed)
+        sum = cg_fmul(c, sum, row_factor(c, s, row));
     ptx_linear_store(c, s->p, cg_add(c, s->row, row), cg_add(c, s->col, col), sum);
     cg_endif(c, &inside);
     cg_loop_end(c, &loop);
@@ -78,6 +97,7 @@ typedef struct {
     Val w[MOST_TILES][2], x[MOST_GROUPS];
     Val early[MOST_LOADS][MOST_TILES][2][4]; /* weights of the first steps */
     Val acc[MOST_GROUPS][MOST_TILES][4];     /* variables */
+    Val squares[MOST_GROUPS];                /* variables: of this lane's inputs of its rows */
 } Mma;
 
 /* Eight bf16 from `at` on, elements one by one; i1 there[e]. */
@@ -192,6 +212,8 @@ mma_steps(Cg *c, Mma *m, Val step, int loads, Val (*known)[MOST_TILES][2][4])
     for (int u = 0; u < loads; u++) {
         for (int r = early; r < m->groups; r++)
             load8(c, m, p->x, inside, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)), x[u][r]);
+        for (int r = 0; r < m->groups && p->normed; r++)
+            cg_set(c, m->squares[r], ptx_squares(c, cg_get(c, c->f32, m->squares[r]), x[u][r]));
         for (int half = 0; half < 2; half++)
             for (int i = 0; i < m->tiles; i++) {
                 const Val *low = w[u][i][0] + 2 * half, *high = w[u][i][1] + 2 * half;
@@ -212,6 +234,9 @@ static void
 mma_put(Cg *c, const Mma *m)
 {
     const Val two = cg_mul(c, m->t, cg_i64(c, 2));
+    for (int r = 0; r < m->groups && m->s->p->normed; r++) /* four lanes write the same */
+        cg_vstore(c, square_at(c, m->s, m->s->warp, cg_add(c, m->g, cg_i64(c, ROWS * r))),
+                  DTYPE_f32, ptx_squares_fold(c, cg_get(c, c->f32, m->squares[r])), 1, NULL);
     for (int r = 0; r < m->groups; r++)
         for (int i = 0; i < m->tiles; i++)
             for (int e = 0; e < 4; e++) {
@@ -280,6 +305,8 @@ mma_groups(Cg *c, Mma *m, int groups)
     const int64_t left = m->share - m->first;
     m->groups = groups;
     token_rows(c, m);
+    for (int r = 0; r < groups; r++)
+        m->squares[r] = cg_var(c, c->f32, cg_f32(c, 0), "squares");
     for (int r = 0; r < groups; r++)
         for (int i = 0; i < m->tiles; i++)
             for (int e = 0; e < 4; e++)
@@ -438,6 +465,7 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
     s.sets = p->bf16 ? (int)p->sets : 1;
     s.line = t->columns + GAP;
     s.sums = shared;
+    s.squares = cg_at(c, shared, DTYPE_f32, cg_i64(c, s.sets * rows * s.line));
     s.weight = p->weight;
     Mma m = {0};
     if (p->bf16)
@@ -456,7 +484,7 @@ ptx_linear_stream(Cg *c, PtxLinear *p)
 {
     const Product *t = p->small ? p->small : p->product;
     const int64_t line = t->columns + GAP;
-    const int64_t sums = p->sets * t->rows * line * (int64_t)sizeof(float);
+    const int64_t sums = p->sets * t->rows * (line + p->normed) * (int64_t)sizeof(float);
     const int64_t tile = p->small ? ptx_tile_bytes(p, p->product) : 0;
     const Val shared = ptx_shared(c, p->k, sums > tile ? sums : tile);
     int64_t each = 1;

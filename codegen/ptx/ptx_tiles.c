@@ -178,8 +178,13 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
         const Val row = cg_add(c, f->row, cg_mul(c, i, cg_i64(c, f->step)));
         const Val at =
             cg_element(c, t->shared, DTYPE_f32, row, t->t->columns + PTX_SUM_GAP, f->col);
-        ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, f->col),
-                         ptx_load(c, at, DTYPE_f32, f->lanes));
+        Val sums = ptx_load(c, at, DTYPE_f32, f->lanes);
+        if (t->factors) {
+            const Val of_row = cg_at(c, t->factors, DTYPE_f32, row);
+            const Val factor = cg_vload(c, of_row, DTYPE_f32, 1, NULL);
+            sums = cg_fmul(c, sums, cg_splat(c, factor, f->lanes));
+        }
+        ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, f->col), sums);
     }
     cg_loop_end(c, &loop);
 }
@@ -254,13 +259,20 @@ tiles_open(const PtxLinear *p, const Product *product)
     return t;
 }
 
+/* Of the tile's sums in shared memory. */
+static int64_t
+sums_count(const Product *product)
+{
+    return product->rows * (int64_t)(product->columns + PTX_SUM_GAP);
+}
+
 int64_t
 ptx_tile_bytes(const PtxLinear *p, const Product *product)
 {
     const PtxTiles t = tiles_open(p, product);
     const int64_t ring = t.stage_bytes * product->stages;
-    const int64_t sums =
-        product->rows * (int64_t)(product->columns + PTX_SUM_GAP) * (int64_t)sizeof(float);
+    const int64_t factors = p->normed ? product->rows : 0;
+    const int64_t sums = (sums_count(product) + factors) * (int64_t)sizeof(float);
     return ring > sums ? ring : sums;
 }
 
@@ -329,6 +341,11 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     }
     for (int i = 0; i < t.naccs; i++)
         t.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
+    if (p->normed) {
+        t.factors = cg_at(c, shared, DTYPE_f32, cg_i64(c, sums_count(product)));
+        for (int i = 0; i < product->part_rows / 8; i++)
+            t.squares[i] = cg_var(c, c->f32, cg_f32(c, 0), "squares");
+    }
     (product->method == PRODUCT_WGMMA    ? ptx_wgmma_sums
      : product->method == PRODUCT_RANGES ? ptx_ranges_sums
                                          : sums)(c, &t);

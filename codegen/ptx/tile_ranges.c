@@ -4,7 +4,7 @@
  * in their order. So a row gets the same bits whether its pass has few rows or many. */
 #include "codegen/ptx/tiles.h"
 
-enum { MOST_DOWN = 8, MOST_RIGHT = 4 };
+enum { MOST_DOWN = PTX_MOST_DOWN, MOST_RIGHT = 4 };
 
 /* A lane's 8 inputs, 16 bytes, of half a stage: chunk 4 half + t of row `row` of a side. */
 static void
@@ -20,9 +20,9 @@ load8(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val row, Val chunk,
         out[i] = LLVMBuildExtractElement(c->b, all, cg_i64(c, i), "");
 }
 
-/* Products of 32 inputs: acc [columns / 16][rows / 8][4]. */
+/* Products of 32 inputs: acc [columns / 16][rows / 8][4]. squares: variables; NULL: none. */
 static void
-half_stage(Cg *c, const PtxTiles *t, Val offset, int half, Val *acc)
+half_stage(Cg *c, const PtxTiles *t, Val offset, int half, Val *acc, const Val *squares)
 {
     const int down = t->t->part_rows / 8, right = t->t->part_columns / 16;
     const Val stage = cg_offset(c, t->shared, offset), four = cg_i64(c, 4);
@@ -32,6 +32,8 @@ half_stage(Cg *c, const PtxTiles *t, Val offset, int half, Val *acc)
     const Val chunk = cg_add(c, cg_sub(c, t->lane, cg_mul(c, g, four)), cg_i64(c, 4 * half));
     for (int i = 0; i < down; i++)
         load8(c, t, &t->x, stage, cg_add(c, row, g), chunk, 8 * i, x[i]);
+    for (int i = 0; i < down && squares; i++)
+        cg_set(c, squares[i], ptx_squares(c, cg_get(c, c->f32, squares[i]), x[i]));
     for (int j = 0; j < right; j++)
         for (int high = 0; high < 2; high++)
             load8(c, t, &t->w, stage, cg_add(c, col, g), chunk, 16 * j + 8 * high, w[j][high]);
@@ -46,8 +48,10 @@ half_stage(Cg *c, const PtxTiles *t, Val offset, int half, Val *acc)
 
 typedef struct {
     Val acc[PTX_MOST_ACC]; /* variables: of the present range of inputs */
-    Val left;              /* steps of it that are left */
-    Val any;               /* 0: it is the first */
+    Val squares[MOST_DOWN];
+    int nsquares;
+    Val left; /* steps of it that are left */
+    Val any;  /* 0: it is the first */
 } Ranges;
 
 /* The sum of a range goes to the product's. */
@@ -60,6 +64,12 @@ add_range(Cg *c, const PtxTiles *t, const Ranges *r)
         cg_set(c, t->acc[i], LLVMBuildSelect(c->b, first, of, cg_fadd(c, all, of), ""));
         cg_set(c, r->acc[i], cg_f32(c, 0));
     }
+    for (int i = 0; i < r->nsquares; i++) {
+        const Val of = ptx_squares_fold(c, cg_get(c, c->f32, r->squares[i]));
+        const Val sum = cg_fadd(c, cg_get(c, c->f32, t->squares[i]), of);
+        cg_set(c, t->squares[i], LLVMBuildSelect(c->b, first, of, sum, ""));
+        cg_set(c, r->squares[i], cg_f32(c, 0));
+    }
     cg_set(c, r->any, cg_i64(c, 1));
     cg_set(c, r->left, cg_i64(c, t->p->share));
 }
@@ -71,7 +81,7 @@ multiply(Cg *c, const PtxTiles *t, const Ranges *r, Val offset)
         Val acc[PTX_MOST_ACC];
         for (int i = 0; i < t->naccs; i++)
             acc[i] = cg_get(c, c->f32, r->acc[i]);
-        half_stage(c, t, offset, half, acc);
+        half_stage(c, t, offset, half, acc, r->nsquares ? r->squares : NULL);
         for (int i = 0; i < t->naccs; i++)
             cg_set(c, r->acc[i], acc[i]);
         const Val left = cg_sub(c, cg_get(c, c->i64, r->left), cg_i64(c, 1));
@@ -90,6 +100,9 @@ ptx_ranges_sums(Cg *c, const PtxTiles *t)
                 .any = cg_var(c, c->i64, cg_i64(c, 0), "any")};
     for (int i = 0; i < t->naccs; i++)
         r.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "range");
+    r.nsquares = t->factors ? t->t->part_rows / 8 : 0;
+    for (int i = 0; i < r.nsquares; i++)
+        r.squares[i] = cg_var(c, c->f32, cg_f32(c, 0), "squares");
     ptx_stages_begin(c, t, ahead);
     const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
     const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
@@ -114,6 +127,12 @@ ptx_ranges_put(Cg *c, const PtxTiles *t, const Val *acc)
     Val row, col;
     ptx_mma_part(c, t, &row, &col);
     const Val g = cg_div(c, t->lane, four), two = cg_sub(c, t->lane, cg_mul(c, g, four));
+    for (int i = 0; i < down && t->factors; i++) { /* those beside it write the same */
+        const Val at =
+            cg_at(c, t->factors, DTYPE_f32, cg_add(c, cg_add(c, row, g), cg_i64(c, 8 * i)));
+        cg_vstore(c, at, DTYPE_f32, ptx_row_factor(c, t->p, cg_get(c, c->f32, t->squares[i])), 1,
+                  NULL);
+    }
     row = cg_add(c, row, cg_mul(c, two, cg_i64(c, 2)));
     col = cg_add(c, col, g);
     for (int j = 0; j < right; j++)

@@ -7,6 +7,7 @@
 
 enum {
     PTX_MOST_ACC = 128, /* sums of a thread */
+    PTX_MOST_DOWN = 8,  /* RANGES: 8s of rows of a warp */
     PTX_SUM_GAP = 8     /* f32 between rows of sums in shared memory: rows lie in different banks */
 };
 
@@ -39,6 +40,9 @@ typedef struct {
     PtxSide x, w;
     Val acc[PTX_MOST_ACC]; /* variables */
     int naccs;
+    Val squares[PTX_MOST_DOWN]; /* RANGES, variables: of row 8 i + g of this warp's, where rows are
+                                 * normed */
+    Val factors;                /* shared f32 [rows] behind the sums; NULL: rows have none */
 } PtxTiles;
 
 /* Where chunk number `chunk`, 16 bytes, of a staged row of 128 bytes is. Chunks are moved about by

@@ -223,12 +223,12 @@ gpu_choose_few(void *const *operand, const AbiCall *call, const CudaModelBlock *
 #define ONE {ABI_ONE, 1, 1, 1, 0}
 
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0, 1},
-    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0, 1},
-    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0, 0},
-    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0, 1},
-    {"choose_1",   {{ABI_PICKED, 1, 1, 1, 0, 1},
-    {"choose_few", {{ABI_PICKED, 1, 1, 1, 0, 1},
+    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                        32, 0,      1},
+    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE}, 64, 100000, 1},
+    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                              32, 0,      0},
+    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},    32, 0,      1},
+    {"choose_1",   {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                                32, 0,      1},
+    {"choose_few", {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                                32, 0,      1},
 };
 static const char image[] =
     ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"

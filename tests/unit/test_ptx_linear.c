@@ -10,6 +10,8 @@
 #include "tests/harness.h"
 #include "tests/kernel_run.h"
 
+enum { BIAS = 1, NORMED = 2 };
+
 typedef struct {
     const char *product;
     const char *small; /* NULL: none */
@@ -17,39 +19,45 @@ typedef struct {
     int K, O, rows;    /* rows: most */
     int before;        /* columns of a value that x is the rest of; 0: x is all of it */
     int first;         /* row of the weight; 0: all are read */
-    bool bias;
+    int has;           /* BIAS, NORMED: eps */
 } Case;
 
 static const Case cases[] = {
-    {"fma_32x32",      NULL,          "f32",  "f32",  1,   1,   40,  0, 0, true },
-    {"fma_32x32",      NULL,          "f32",  "f32",  67,  33,  40,  0, 5, true },
-    {"fma_32x32",      NULL,          "f32",  "f16",  60,  70,  40,  4, 0, true },
-    {"fma_32x32",      NULL,          "f32",  "bf16", 40,  50,  40,  3, 0, true },
-    {"fma_32x32",      NULL,          "f32",  "f32",  116, 100, 70,  8, 2, true },
-    {"fma_128x64",     NULL,          "f32",  "f32",  72,  70,  150, 0, 0, true },
-    {"fma_128x64",     "fma_32x32",   "f32",  "f32",  72,  70,  40,  0, 0, true },
-    {"mma_64x64",      NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"mma_64x64",      NULL,          "bf16", "bf16", 200, 72,  70,  8, 3, true },
-    {"mma_64x64",      NULL,          "bf16", "bf16", 328, 130, 70,  0, 0, true },
-    {"mma_64x64",      NULL,          "bf16", "bf16", 67,  65,  70,  3, 0, true },
-    {"mma_128x128",    NULL,          "bf16", "bf16", 136, 140, 130, 0, 0, true },
-    {"mma_128x256",    NULL,          "bf16", "bf16", 72,  264, 130, 0, 0, false},
-    {"wgmma_64x64",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"wgmma_64x64",    NULL,          "bf16", "bf16", 456, 72,  70,  8, 3, true },
-    {"wgmma_64x64",    NULL,          "bf16", "bf16", 67,  65,  20,  3, 0, true },
-    {"wgmma_128x128",  "wgmma_64x64", "bf16", "bf16", 328, 140, 130, 0, 0, true },
-    {"wgmma_128x256",  NULL,          "bf16", "bf16", 200, 264, 130, 0, 0, false},
-    {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 72,  70,  8, 3, true },
-    {"ranges_64x64x4", "stream_32x4", "bf16", "bf16", 67,  33,  40,  3, 0, true },
-    {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 608, 40,  40,  0, 0, true },
-    {"stream_16x4",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, true },
-    {"stream_16x4",    NULL,          "bf16", "bf16", 768, 40,  70,  0, 3, true },
-    {"stream_16x4",    NULL,          "bf16", "bf16", 67,  17,  30,  3, 0, true },
-    {"stream_16x8",    NULL,          "bf16", "bf16", 328, 33,  20,  8, 0, true },
-    {"stream_32x4",    NULL,          "bf16", "bf16", 360, 70,  70,  0, 0, true },
-    {"stream_16x4",    NULL,          "f32",  "f32",  67,  17,  9,   3, 2, true },
-    {"stream_16x8",    NULL,          "f32",  "f32",  300, 33,  70,  4, 0, true },
-    {"stream_32x4",    NULL,          "f32",  "f16",  72,  65,  20,  0, 0, true },
+    {"fma_32x32",      NULL,          "f32",  "f32",  1,   1,   40,  0, 0, BIAS         },
+    {"fma_32x32",      NULL,          "f32",  "f32",  67,  33,  40,  0, 5, BIAS         },
+    {"fma_32x32",      NULL,          "f32",  "f16",  60,  70,  40,  4, 0, BIAS         },
+    {"fma_32x32",      NULL,          "f32",  "bf16", 40,  50,  40,  3, 0, BIAS         },
+    {"fma_32x32",      NULL,          "f32",  "f32",  116, 100, 70,  8, 2, BIAS         },
+    {"fma_128x64",     NULL,          "f32",  "f32",  72,  70,  150, 0, 0, BIAS         },
+    {"fma_128x64",     "fma_32x32",   "f32",  "f32",  72,  70,  40,  0, 0, BIAS         },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, BIAS         },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 200, 72,  70,  8, 3, BIAS         },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 328, 130, 70,  0, 0, BIAS         },
+    {"mma_64x64",      NULL,          "bf16", "bf16", 67,  65,  70,  3, 0, BIAS         },
+    {"mma_128x128",    NULL,          "bf16", "bf16", 136, 140, 130, 0, 0, BIAS         },
+    {"mma_128x256",    NULL,          "bf16", "bf16", 72,  264, 130, 0, 0, 0            },
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, BIAS         },
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 456, 72,  70,  8, 3, BIAS         },
+    {"wgmma_64x64",    NULL,          "bf16", "bf16", 67,  65,  20,  3, 0, BIAS         },
+    {"wgmma_128x128",  "wgmma_64x64", "bf16", "bf16", 328, 140, 130, 0, 0, BIAS         },
+    {"wgmma_128x256",  NULL,          "bf16", "bf16", 200, 264, 130, 0, 0, 0            },
+    {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 72,  70,  8, 3, BIAS         },
+    {"ranges_64x64x4", "stream_32x4", "bf16", "bf16", 67,  33,  40,  3, 0, BIAS         },
+    {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 608, 40,  40,  0, 0, BIAS         },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, BIAS         },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 768, 40,  70,  0, 3, BIAS         },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 67,  17,  30,  3, 0, BIAS         },
+    {"stream_16x8",    NULL,          "bf16", "bf16", 328, 33,  20,  8, 0, BIAS         },
+    {"stream_32x4",    NULL,          "bf16", "bf16", 360, 70,  70,  0, 0, BIAS         },
+    {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 72,  70,  8, 3, BIAS | NORMED},
+    {"ranges_64x64x4", "stream_32x4", "bf16", "bf16", 67,  33,  40,  3, 0, NORMED       },
+    {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 96,  40,  40,  0, 0, NORMED       },
+    {"stream_16x4",    NULL,          "bf16", "bf16", 1,   1,   9,   0, 0, BIAS | NORMED},
+    {"stream_16x8",    NULL,          "bf16", "bf16", 608, 33,  20,  8, 0, BIAS | NORMED},
+    {"stream_32x4",    NULL,          "bf16", "bf16", 360, 70,  70,  0, 0, NORMED       },
+    {"stream_16x4",    NULL,          "f32",  "f32",  67,  17,  9,   3, 2, BIAS         },
+    {"stream_16x8",    NULL,          "f32",  "f32",  300, 33,  70,  4, 0, BIAS         },
+    {"stream_32x4",    NULL,          "f32",  "f16",  72,  65,  20,  0, 0, BIAS         },
 };
 
 /* x is a column range of a table's rows; the product goes on through a gate to another value. */
@@ -79,9 +87,12 @@ graph_text(const Case *t)
               t->before ? "u"
               : cast    ? "r"
                         : "x",
-              t->bias ? ", b" : "");
+              t->has & BIAS ? ", b" : "");
     if (t->first)
-        sb_printf(&sb, " {first=%d, rows=%d}", t->first, t->O);
+        sb_printf(&sb, " {first=%d, rows=%d%s}", t->first, t->O,
+                  t->has & NORMED ? ", eps=0.01" : "");
+    else if (t->has & NORMED)
+        sb_printf(&sb, " {eps=0.01}");
     sb_printf(&sb, "\n  a = silu(y)\n  s = add(a, z)\n }\n"
                    " kernel pick { out = take(s, pick) }\n output out\n}\n");
     char *text = strdup(sb_text(&sb));
@@ -159,13 +170,16 @@ expect_same_bits(const Case *a, bool a_together, const Case *b, bool b_together)
 Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
 {
     static const Case of[] = {
-        {"fma_32x32",      NULL,          "f32",  "f32",  67,  21,  BITS_ROWS, 0, 0, true},
-        {"mma_64x64",      NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, true},
-        {"stream_16x4",    NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, true},
-        {"stream_16x4",    NULL,          "f32",  "f32",  72,  21,  BITS_ROWS, 0, 0, true},
-        {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 21,  40,        0, 0, true},
-        {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 200, 21,  40,        0, 0, true},
-        {"fma_128x64",     "fma_32x32",   "f32",  "f32",  19,  250, 3,         0, 0, true},
+        {"fma_32x32",      NULL,          "f32",  "f32",  67,  21,  BITS_ROWS, 0, 0, BIAS         },
+        {"mma_64x64",      NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, BIAS         },
+        {"stream_16x4",    NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, BIAS         },
+        {"stream_16x4",    NULL,          "f32",  "f32",  72,  21,  BITS_ROWS, 0, 0, BIAS         },
+        {"ranges_64x64x4", "stream_16x4", "bf16", "bf16", 328, 21,  40,        0, 0, BIAS         },
+        {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 200, 21,  40,        0, 0, BIAS         },
+        {"stream_16x4",    NULL,          "bf16", "bf16", 72,  21,  BITS_ROWS, 0, 0, BIAS | NORMED},
+        {"ranges_64x64x4", "stream_32x4", "bf16", "bf16", 328, 21,  40,        0, 0, BIAS | NORMED},
+        {"ranges_64x64x8", "stream_16x8", "bf16", "bf16", 67,  21,  40,        0, 0, BIAS | NORMED},
+        {"fma_128x64",     "fma_32x32",   "f32",  "f32",  19,  250, 3,         0, 0, BIAS         },
     };
     for (size_t i = 0; i < COUNT_OF(of); i++)
         expect_same_bits(&of[i], true, &of[i], false);
@@ -174,12 +188,12 @@ Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
 Test(ptx_linear, tiles_of_one_method_give_the_same_bits)
 {
     static const Case of[] = {
-        {"fma_32x32",     NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
-        {"fma_128x64",    NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, true},
-        {"mma_64x64",     NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
-        {"mma_128x128",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
-        {"wgmma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
-        {"wgmma_128x128", NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, true},
+        {"fma_32x32",     NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, BIAS},
+        {"fma_128x64",    NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, BIAS},
+        {"mma_64x64",     NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
+        {"mma_128x128",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
+        {"wgmma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
+        {"wgmma_128x128", NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
     };
     for (size_t i = 0; i < COUNT_OF(of); i += 2)
         expect_same_bits(&of[i], true, &of[i + 1], true);
@@ -232,16 +246,31 @@ expect_refused(const Case *t, const char *message)
     free(text);
 }
 
+Test(ptx_linear, a_cpu_takes_no_eps)
+{
+    static const char text[] = "graph \"t\" lowered {\n weights \"init:reference\"\n block 4\n"
+                               " rows 4\n input ids: i32[T]\n weight e: f32[8,8] init=ones\n"
+                               " x = embed(ids, e)\n y = linear(x, e) {eps=0.5}\n output y\n}\n";
+    CommandResult r = compiled(text, "cpu");
+    cr_expect(r.status != 0 && strstr(r.err, "linear with eps: it is for code of a GPU"), "%s",
+              r.err);
+    command_free(&r);
+}
+
 Test(ptx_linear, products_that_cannot_be)
 {
-    const Case unknown = {"mma_1x1", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, false};
+    const Case unknown = {"mma_1x1", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, 0};
     expect_refused(&unknown, "product=mma_1x1, expected one of: fma_128x64 fma_64x64 fma_32x32 ");
-    const Case later = {"wgmma_64x64", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, false};
+    const Case later = {"wgmma_64x64", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, 0};
     expect_refused(&later, "kernel product: sm_80 has no product=wgmma_64x64");
-    const Case type = {"mma_64x64", NULL, "f32", "f32", 8, 8, 8, 0, 0, false};
+    const Case type = {"mma_64x64", NULL, "f32", "f32", 8, 8, 8, 0, 0, 0};
     expect_refused(&type, "product=mma_64x64 does not multiply f32");
-    const Case small = {"fma_128x64", "mma_64x64", "f32", "f32", 8, 8, 8, 0, 0, false};
+    const Case small = {"fma_128x64", "mma_64x64", "f32", "f32", 8, 8, 8, 0, 0, 0};
     expect_refused(&small, "small=mma_64x64 does not multiply f32");
-    const Case parts = {"fma_128x64", "stream_16x4", "f32", "f32", 8, 8, 8, 0, 0, false};
+    const Case normed = {"mma_64x64", NULL, "bf16", "bf16", 8, 8, 8, 0, 0, NORMED};
+    expect_refused(&normed, "product=mma_64x64 of bf16 takes no eps");
+    const Case normed_f32 = {"stream_16x4", NULL, "f32", "f32", 8, 8, 8, 0, 0, NORMED};
+    expect_refused(&normed_f32, "product=stream_16x4 of f32 takes no eps");
+    const Case parts = {"fma_128x64", "stream_16x4", "f32", "f32", 8, 8, 8, 0, 0, 0};
     expect_refused(&parts, "small=stream_16x4 does not go with product=fma_128x64");
 }

@@ -127,7 +127,7 @@ Test(ptx_mixers, convolution)
  */
 
 typedef struct {
-    int H, P, N, G, Q; /* Q 0: chunk=all; -1: token after token */
+    int H, P, N, G, Q; /* Q 0: chunk=all; -1: token after token; -2: a token of each sequence */
     double dt, spread, A;
     const char *dot, *state;
     double most;
@@ -170,7 +170,7 @@ open_ssd_by(const char *unit, int tokens, int parts, const Ssd *z, const char *a
                  " kernel starts { starts = ssd_starts(x, dt, A, B, s) {heads=%d, head_dim=%d, "
                  "groups=%d, state=%d, parts=%d, chunk=%d, dot=bf16} }\n",
                  z->H, z->P, z->G, z->N, parts, z->Q);
-    begin_text_of(&sb, tokens, width, "");
+    begin_text_of(&sb, tokens, width, z->Q == -2 ? " entry decode\n" : "");
     sb_printf(&sb,
               " weight A: f32[%d] tensor=\"A\"\n weight D: f32[%d] tensor=\"D\"\n"
               " state s: %s[%d,%d,%d]\n kernel rows { e = embed(ids, table)\n"
@@ -228,6 +228,30 @@ Test(ptx_mixers, ssd_token_after_token)
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check_ssd(&cases[i], "", "y");
+}
+
+Test(ptx_mixers, ssd_of_a_token_each)
+{
+    static const RunCall single[] = {
+        {.nseg = 1, .len = {1},          .slot = {2},          .vocab = ROWS, .parts = 1},
+        {.nseg = 4, .len = {1, 1, 1, 1}, .slot = {3, 2, 1, 0}, .vocab = ROWS, .parts = 1},
+        {.nseg = 2, .len = {1, 1},       .slot = {0, 2},       .vocab = ROWS, .parts = 1},
+    };
+    const Ssd cases[] = {
+        {2, 20, 128, 1, -2, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+        {1, 64, 128, 1, -2, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        {2, 72, 33,  2, -2, 0.1, 0.09, -1, "f32", "bf16", 2e-2},
+        {1, 3,  1,   1, -2, 0.1, 0.09, -1, "f32", "f32",  2e-5},
+    };
+    const char *gate = "  g = silu(z)\n  yg = mul(y, g)\n  r = cast(yg) {to=bf16}\n";
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        KernelRun *run = open_ssd(&cases[i], gate, "yg", "f32", "native@model");
+        for (size_t j = 0; j < COUNT_OF(single); j++) {
+            const double off = kernel_run_difference(run, &single[j]);
+            cr_expect(off <= cases[i].most, "case %zu, call %zu: off by %g", i, j, off);
+        }
+        kernel_run_close(run);
+    }
 }
 
 Test(ptx_mixers, ssd_by_chunks)
@@ -342,6 +366,22 @@ Test(ptx_mixers, ssd_and_what_follows_it)
     const char *gate = "  g = silu(z)\n  yg = mul(y, g)\n  r = cast(yg) {to=bf16}\n";
     check_ssd(&chunked, gate, "yg");
     check_ssd(&scan, gate, "yg");
+}
+
+/* Each thread makes the step of its head anew. */
+Test(ptx_mixers, ssd_that_makes_its_steps)
+{
+    StrBuf sb = {0};
+    begin_text(&sb, 39, "");
+    sb_printf(&sb, " weight A: f32[3] tensor=\"A\"\n weight b: f32[3] tensor=\"b\"\n"
+                   " state s: f32[3,9,4]\n kernel load { all = embed(ids, table) }\n"
+                   " x, z, B, C, d = split(all) {sizes=[12, 6, 9, 9, 3]}\n"
+                   " kernel rate { e = exp(A)\n  n = neg(e) }\n"
+                   " kernel ssd {\n  t = add(d, b)\n  dt = softplus(t)\n"
+                   "  y = ssd_scan(x, dt, n, B, C, _, s) {groups=1, heads=3, head_dim=4, state=9}\n"
+                   "  r = silu(y)\n }\n");
+    check(kernel_run_open(end_text(&sb, "r"), "native@model"), 2e-5, "dt in its own kernel");
+    sb_free(&sb);
 }
 
 /* ---- bits --------------------------------------------------------------------------------------
