@@ -394,14 +394,14 @@ ptx_store(Cg *c, Val at, Dtype dtype, Val value)
 Val
 ptx_load_row(Cg *c, const CgOperand *o, Val at, int lanes)
 {
-    const int piece = ptx_lanes(o, lanes);
-    if (piece == 1)
+    const int together = ptx_lanes(o, lanes);
+    if (together == 1)
         return cg_vload(c, at, o->dtype, lanes, NULL);
     Val all = LLVMGetPoison(cg_vec_type(c, lanes));
-    for (int i = 0; i < lanes; i += piece) {
-        const Val part = ptx_load(c, cg_at(c, at, o->dtype, cg_i64(c, i)), o->dtype, piece);
-        for (int j = 0; j < piece; j++)
-            all = LLVMBuildInsertElement(c->b, all, cg_slice(c, part, j, 1), cg_i64(c, i + j), "");
+    for (int i = 0; i < lanes; i += together) {
+        const Val some = ptx_load(c, cg_at(c, at, o->dtype, cg_i64(c, i)), o->dtype, together);
+        for (int j = 0; j < together; j++)
+            all = LLVMBuildInsertElement(c->b, all, cg_slice(c, some, j, 1), cg_i64(c, i + j), "");
     }
     return all;
 }
@@ -409,11 +409,12 @@ ptx_load_row(Cg *c, const CgOperand *o, Val at, int lanes)
 void
 ptx_store_row(Cg *c, const CgOperand *o, Val at, Val value)
 {
-    const int lanes = cg_lanes_of(value), piece = ptx_lanes(o, lanes);
-    if (piece == 1)
+    const int lanes = cg_lanes_of(value), together = ptx_lanes(o, lanes);
+    if (together == 1)
         cg_vstore(c, at, o->dtype, value, lanes, NULL);
-    for (int i = 0; piece > 1 && i < lanes; i += piece)
-        ptx_store(c, cg_at(c, at, o->dtype, cg_i64(c, i)), o->dtype, cg_slice(c, value, i, piece));
+    for (int i = 0; together > 1 && i < lanes; i += together)
+        ptx_store(c, cg_at(c, at, o->dtype, cg_i64(c, i)), o->dtype,
+                  cg_slice(c, value, i, together));
 }
 
 Val
@@ -884,23 +885,23 @@ ptx_site_lanes(const CgKernel *k)
 PtxSpread
 ptx_spread(int64_t sites, int64_t across, int64_t threads)
 {
-    const int64_t parts = (sites + across - 1) / across, own = (sites + parts - 1) / parts;
+    const int64_t blocks = (sites + across - 1) / across, own = (sites + blocks - 1) / blocks;
     const int64_t rows = threads / own;
-    return (PtxSpread){parts, own, rows, round_up(rows * own, GPU_WARP)};
+    return (PtxSpread){blocks, own, rows, round_up(rows * own, GPU_WARP)};
 }
 
 Val
 ptx_spread_site(Cg *c, const PtxSpread *s, int64_t sites, Val *row, Val *site)
 {
     const Val thread = ptx_thread(c), own = cg_i64(c, s->sites), line = cg_div(c, thread, own);
+    const Val block = ptx_block(c, 0), blocks = cg_i64(c, s->blocks);
+    const Val first = cg_mul(c, LLVMBuildURem(c->b, block, blocks, ""), own);
     Val exists = LLVMConstInt(c->i1, 1, 0);
-    *row = cg_add(c, cg_mul(c, ptx_block(c, 0), cg_i64(c, s->rows)), line);
-    *site = LLVMBuildURem(c->b, thread, own, "");
-    if (s->parts > 1)
-        *site = cg_add(c, cg_mul(c, ptx_block(c, 1), own), *site);
+    *row = cg_add(c, cg_mul(c, cg_div(c, block, blocks), cg_i64(c, s->rows)), line);
+    *site = cg_add(c, first, LLVMBuildURem(c->b, thread, own, ""));
     if (s->rows * s->sites < s->threads)
         exists = cg_less(c, line, cg_i64(c, s->rows));
-    if (s->parts * s->sites > sites)
+    if (s->blocks * s->sites > sites)
         exists = LLVMBuildAnd(c->b, exists, cg_less(c, *site, cg_i64(c, sites)), "");
     return exists;
 }
@@ -913,8 +914,7 @@ ptx_sites_of(Cg *c, CgKernel *k, int64_t sites)
     const AbiCount of = ptx_count(k->domain, &each);
     const PtxSpread s = ptx_spread(sites, THREADS, THREADS);
     ptx_threads(k, s.threads);
-    ptx_grid(k, 0, of, each, s.rows, 1);
-    ptx_grid(k, 1, ABI_ONE, s.parts, 1, 1);
+    ptx_grid(k, 0, of, each, s.rows, s.blocks);
     PtxSites out = {.at = {.lanes = 1}};
     const Val exists = ptx_spread_site(c, &s, sites, &out.at.row, &out.at.col);
     const Val is_row = cg_less(c, out.at.row, cg_rows(c, k, k->domain));

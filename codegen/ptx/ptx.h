@@ -156,14 +156,15 @@ void ptx_sites_end(Cg *c, PtxSites *s);
  * as neighbours then fill whole sectors of 32 bytes, and is read by two accesses beside bf16 alone.
  * Where a call has a row of each sequence, threads are many for what there is to do: 1. */
 int ptx_site_lanes(const CgKernel *k);
-/* How a grid's threads are spread over rows of `sites`, rows in its direction 0: a row is `parts`
- * of `sites` each, no more than `across`, and a block has a part of each of `rows` rows. */
+/* How threads are spread over rows of `sites`: a row is `blocks` blocks that follow each other, of
+ * `sites` each, no more than `across`, and a block has as many sites of each of `rows` rows. All
+ * are in direction 0 of the grid, as others have no more than 65535 blocks. */
 typedef struct {
-    int64_t parts, sites, rows;
+    int64_t blocks, sites, rows;
     int64_t threads; /* of a block: rows * sites, and up to a warp that has none */
 } PtxSpread;
 PtxSpread ptx_spread(int64_t sites, int64_t across, int64_t threads);
-/* The row and site of this thread; i1: there is such a site. Parts are direction 1 of the grid. */
+/* The row and site of this thread; i1: there is such a site. */
 Val ptx_spread_site(Cg *c, const PtxSpread *s, int64_t sites, Val *row, Val *site);
 
 /* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */

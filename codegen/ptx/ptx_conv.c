@@ -22,9 +22,9 @@ enum {
     MOST_TAPS = 16,
     MOST_WEIGHTS = 32, /* in registers of a thread, if it has several columns */
     RUN = 8,
-    AHEAD = 4,      /* rows that are read before the one that is made */
-    PART_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
-    ACROSS = 32,    /* sites of a row in a block */
+    AHEAD = 4,        /* rows that are read before the one that is made */
+    BROKEN_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
+    ACROSS = 32,      /* sites of a row in a block */
     THREADS = 128,
     RESIDENT = 4 /* blocks: 128 registers for a thread, where without a word ptxas takes 100 and
                   * reads one row ahead */
@@ -102,9 +102,10 @@ whole_run(Cg *c, CgKernel *k, const Conv *v, int rows)
     }
 }
 
-/* Those rows of a run that are in one segment, with history: what is read lies in the segment. */
+/* Of a run with a border of segments, the rows of one that have history: what is read lies in the
+ * segment. */
 static void
-part_of_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
+broken_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
 {
     Val x[RUN + MOST_TAPS];
     const int before = v->taps - 1;
@@ -114,7 +115,7 @@ part_of_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
     CgIf some = cg_if(c, cg_less(c, first, end));
     int read = 0;
     for (int i = 0; i < rows; i++) {
-        for (; read < rows + before && read < i + before + 1 + PART_AHEAD; read++) {
+        for (; read < rows + before && read < i + before + 1 + BROKEN_AHEAD; read++) {
             const Val row = cg_add(c, v->row, cg_i64(c, read - before));
             const Val last = cg_sub(c, end, cg_i64(c, 1));
             x[read] = input_at(c, k, v, cg_min(c, cg_max(c, row, seg.row), last));
@@ -144,8 +145,8 @@ rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
     whole_run(c, k, v, rows);
     cg_else(c, &whole);
     const Val last = ptx_segment_of(c, k, cg_sub(c, end, cg_i64(c, 1)));
-    CgLoop loop = cg_loop(c, "part", number, cg_add(c, last, cg_i64(c, 1)), 1);
-    part_of_run(c, k, v, rows, cg_segment(c, k, loop.i));
+    CgLoop loop = cg_loop(c, "segment", number, cg_add(c, last, cg_i64(c, 1)), 1);
+    broken_run(c, k, v, rows, cg_segment(c, k, loop.i));
     cg_loop_end(c, &loop);
     cg_endif(c, &whole);
     cg_endif(c, &some);
@@ -244,8 +245,7 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
     if (runs)
         ptx_resident(c, RESIDENT);
     ptx_threads(k, s.threads);
-    ptx_grid(k, 0, ABI_TOKENS, 1, rows * s.rows, 1);
-    ptx_grid(k, 1, ABI_ONE, s.parts, 1, 1);
+    ptx_grid(k, 0, ABI_TOKENS, 1, rows * s.rows, s.blocks);
     Val site = NULL, run = NULL;
     const Val is_site = ptx_spread_site(c, &s, sites, &run, &site);
     v.col = cg_mul(c, site, cg_i64(c, v.lanes));
