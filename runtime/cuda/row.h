@@ -32,6 +32,7 @@ struct RtImage {
 typedef struct {
     AbiRange range[RT_RANGES];
     int64_t rows, picked, nseg;
+    int64_t slot, fed; /* bytes */
 } CudaShape;
 
 typedef struct {
@@ -57,8 +58,9 @@ struct RtQueue {
     CudaReplay replay[CUDA_REPLAYS];
     uint64_t passes;
     CudaStage stage[CUDA_STAGES]; /* of the first large copy on */
-    CudaEvent from, to;           /* owns: of a profile; NULL: there was none so far */
-    bool broken;                  /* a pass failed midway: nobody knows what its states are */
+    CudaEvent done[2];  /* owns: of the passes of each slot; NULL: there were none so far */
+    CudaEvent from, to; /* owns: of a profile; NULL: there was none so far */
+    bool broken;        /* a pass failed midway: nobody knows what its states are */
     char why[256];
     /* The range of what grows. */
     char *range;
@@ -96,6 +98,8 @@ ssmc_status cuda_grow(RtQueue *queue, const char *from, size_t bytes);
 void cuda_release(RtQueue *queue, char *range, size_t bytes);
 /* launch.c */
 ssmc_status cuda_run(RtQueue *queue, RtRun *run);
+ssmc_status cuda_start(RtQueue *queue, RtRun *run, int slot);
+ssmc_status cuda_finish(RtQueue *queue, int slot);
 void cuda_forget(RtQueue *queue); /* its graphs and events */
 
 static inline CudaAddress
