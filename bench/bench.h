@@ -135,7 +135,8 @@ typedef struct {
     BenchCeilings ceilings[BENCH_MAX_THREADS];
     BenchFlops flops;
     ssmc_sampler *greedy;
-    int32_t *ids; /* [most tokens] pseudo-random */
+    int32_t *made; /* [most sequences * most tokens decoded] */
+    int32_t *ids;  /* [most tokens] pseudo-random */
     BenchProbes *probes;
 } BenchRun;
 

@@ -94,7 +94,7 @@ bench_put_text(StrBuf *out, const BenchRun *run)
     for (int i = 0; i < run->nitems; i++)
         put_item(out, run, &run->items[i]);
     sb_puts(out,
-            "prefill: to the id after the prompt; decode: greedy, each id that is drawn is fed "
+            "prefill: to the id after the prompt; decode: greedy, each id that is chosen is fed "
             "next\n");
 }
 

@@ -44,17 +44,16 @@ run_prefill(BenchRun *run, const BenchItem *item, double *seconds)
 static ssmc_status
 run_decode(BenchRun *run, const BenchItem *item, double *seconds)
 {
-    ssmc_turn turns[BENCH_MAX_BATCH];
+    int seqs[BENCH_MAX_BATCH];
     for (int s = 0; s < item->batch; s++)
-        turns[s] = (ssmc_turn){
-            .seq = s, .ids = &turns[s].id, .count = 1, .sampler = run->greedy, .id = run->ids[s]};
+        seqs[s] = s;
     ssmc_session *session = run->session[item->threads];
     ssmc_status status = SSMC_OK;
     for (int s = 0; s < item->batch && status == SSMC_OK; s++)
         status = run->before ? ssmc_rewind(session, s, run->before) : ssmc_reset(session, s);
     const double at = rt_now();
-    for (int64_t i = 0; i < item->tokens && status == SSMC_OK; i++)
-        status = ssmc_draw(session, turns, item->batch);
+    if (status == SSMC_OK)
+        status = ssmc_greedy(session, seqs, run->ids, item->batch, item->tokens, run->made);
     *seconds = (rt_now() - at) / (double)item->tokens;
     return status;
 }
@@ -128,6 +127,18 @@ most_sequences(const BenchRun *run)
     return most;
 }
 
+/* Ids that an item decodes at most, of all its sequences. */
+static size_t
+most_made(const BenchRun *run)
+{
+    size_t most = 1;
+    for (int i = 0; i < run->nitems; i++) {
+        const size_t made = (size_t)run->items[i].tokens * (size_t)run->items[i].batch;
+        most = made > most ? made : most;
+    }
+    return most;
+}
+
 /* Any ids do: no kernel's time depends on them but for the rows embed touches. */
 static int32_t
 some_id(uint64_t i, int64_t vocab)
@@ -144,6 +155,7 @@ prepare(Arena *arena, BenchRun *run)
     run->ids = arena_array(arena, (size_t)ids, sizeof *run->ids);
     for (int64_t i = 0; i < ids; i++)
         run->ids[i] = some_id((uint64_t)i, vocab);
+    run->made = arena_array(arena, most_made(run), sizeof *run->made);
     const size_t repeats = (size_t)run->repeats;
     for (int i = 0; i < run->nitems; i++) {
         run->items[i].raw = arena_array(arena, repeats, sizeof(double));

@@ -38,7 +38,7 @@ static int
 weight_add(CgProgram *p, const Value *v)
 {
     AbiWeight w = {.tensor = v->tensor ? v->tensor : v->name, .init = v->init ? v->init : ""};
-    if (!cg_abi_dtype(v->type.dtype, &w.dtype)) {
+    if (!dtype_info[v->type.dtype].is_float || !cg_abi_dtype(v->type.dtype, &w.dtype)) {
         diag_error(p->diag, v->loc, "weight `%s` is %s: weights are f32, f16 or bf16", v->name,
                    dtype_info[v->type.dtype].name);
         return -1;
@@ -372,7 +372,7 @@ output_add(CgProgram *p, const Value *v)
     const int at = texts_add(&p->output_names, v->name);
     const bool chosen = op_has_flag(v->def->op, 'T');
     const AbiOutput o = {.name = texts_at(&p->output_names, at),
-                         .dtype = ABI_F32,
+                         .dtype = v->type.dtype == DTYPE_i32 ? ABI_I32 : ABI_F32,
                          .rows = rows_of(v),
                          .width = cg_width(v),
                          .stride = v->place.stride,
@@ -383,8 +383,9 @@ output_add(CgProgram *p, const Value *v)
         return true;
     }
     const AbiOutput *known = &p->outputs[at];
-    return (known->rows == o.rows && known->width == o.width && known->stride == o.stride &&
-            known->offset == o.offset && known->candidates == o.candidates) ||
+    return (known->rows == o.rows && known->dtype == o.dtype && known->width == o.width &&
+            known->stride == o.stride && known->offset == o.offset &&
+            known->candidates == o.candidates) ||
            misplaced(p, v, "is not the output that another entry has of that name");
 }
 

@@ -19,7 +19,10 @@ shape_likeliest(const Node *node, ShapeResult *r)
     if (width > EXACT)
         return broken(r, 0, "rows of %lld numbers, expected %d or fewer: columns are given as f32",
                       (long long)width, EXACT);
-    return result(r, type_rows_of(DTYPE_f32, x->shape.dim[0], 2 * top));
+    r->out[0] = type_rows_of(DTYPE_f32, x->shape.dim[0], 2 * top);
+    r->out[1] = type_rows_of(DTYPE_i32, x->shape.dim[0], top);
+    r->nout = 2;
+    return true;
 }
 
 /* a stands before b, which has a greater column. */
@@ -34,7 +37,7 @@ ref_likeliest(RefCall *c)
 {
     const double *x = ref_in(c, 0); /* [R,V] */
     const int64_t width = ref_width(&c->in[0]), top = node_int(c->node, ATTR_top, 1);
-    double *y = c->out[0].at; /* [R,2*top] */
+    double *y = c->out[0].at, *columns = c->out[1].at; /* [R,2*top], [R,top] */
     for (int64_t r = 0; r < ref_height(&c->in[0]); r++, x += width, y += 2 * top) {
         int64_t have = 0;
         for (int64_t v = 0; v < width; v++) {
@@ -51,5 +54,7 @@ ref_likeliest(RefCall *c)
             y[at] = x[v];
             y[top + at] = (double)v;
         }
+        for (int64_t i = 0; i < top; i++)
+            *columns++ = y[top + i];
     }
 }

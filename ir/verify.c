@@ -200,7 +200,9 @@ check_outputs(Verify *c)
         const Shape *shape = &v->type.shape;
         const bool rows = shape->rank == 2 &&
                           (shape->dim[0].kind == DIM_ROWS || shape->dim[0].kind == DIM_TOKENS);
-        if (v->kind != VALUE_RESULT || v->type.dtype != DTYPE_f32 || !rows)
+        const bool ids =
+            v->kind == VALUE_RESULT && op_has_flag(v->def->op, 'T') && v->type.dtype == DTYPE_i32;
+        if (v->kind != VALUE_RESULT || (v->type.dtype != DTYPE_f32 && !ids) || !rows)
             wrong_type(c, v, "f32[R,width] or f32[T,width]");
     }
     const Shape *logits = g->noutputs ? &g->outputs[0]->type.shape : NULL;

@@ -1,18 +1,18 @@
 /* passes/candidates.c -- a GPU gives the likeliest ids where they are asked for in place of logits.
  *
  * Requires: nothing.
- * Ensures: on a GPU, the logits of a graph have two more outputs beside them: the id that is
- *   likeliest, and the likeliest few. Logits of a large vocabulary take longer to copy than to
- *   compute, and a draw from the likeliest needs no others (runtime/draw.c).
- * Does not change: the logits; a graph for a CPU, where a draw reads them where they are; one whose
- *   rows of logits are as short as a list of candidates, or longer than blocks of threads can
- *   choose of; one that has candidates already.
+ * Ensures: on a GPU, the logits of a graph have more outputs beside them: the id that is
+ *   likeliest, also as what the next pass may be fed, and the likeliest few. Logits of a large
+ * vocabulary take longer to copy than to compute, and a draw from the likeliest needs no others
+ * (runtime/draw.c). Does not change: the logits; a graph for a CPU, where a draw reads them where
+ * they are; one whose rows of logits are as short as a list of candidates, or longer than blocks of
+ * threads can choose of; one that has candidates already.
  *
  *   output logits
  * becomes
- *   likeliest.1: f32[R,2] = likeliest(logits) {top=1}
- *   likeliest.64: f32[R,128] = likeliest(logits) {top=64}
- *   output logits, likeliest.1, likeliest.64
+ *   likeliest.1: f32[R,2], likeliest.1.ids: i32[R,1] = likeliest(logits) {top=1}
+ *   likeliest.64: f32[R,128], likeliest.64.ids: i32[R,64] = likeliest(logits) {top=64}
+ *   output logits, likeliest.1, likeliest.1.ids, likeliest.64
  */
 #include "passes/internal.h"
 
@@ -43,9 +43,16 @@ pass_candidates(Graph *g, PassCtx *cx)
         return false;
     for (size_t i = 0; i < COUNT_OF(tops); i++) {
         AttrList attrs = {0};
-        const char *name = arena_printf(g->arena, "likeliest.%lld", (long long)tops[i]);
+        const char *list = arena_printf(g->arena, "likeliest.%lld", (long long)tops[i]);
+        const char *const names[] = {list, arena_printf(g->arena, "%s.ids", list)};
+        ShapeResult why = {0};
         attrs_set(g->arena, &attrs, attr_int(ATTR_top, tops[i]));
-        graph_output(g, graph_build(g, NULL, OP_likeliest, 1, &logits, &attrs, name, logits->loc));
+        Node *n = graph_append(g, NULL, OP_likeliest, 1, &logits, &attrs, names, logits->loc, &why);
+        if (!n)
+            die("candidates: %s", why.why);
+        graph_output(g, n->out[0]);
+        if (tops[i] == 1)
+            graph_output(g, n->out[1]);
     }
     return true;
 }

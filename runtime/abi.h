@@ -153,8 +153,8 @@ typedef struct ABI_DECLARE(ABI_RANGE_FIELDS) AbiRange;
           "the outputs that have some")
 typedef struct ABI_DECLARE(ABI_ENTRY_FIELDS) AbiEntry;
 
-/* Element types that kernels read from files, by their names in safetensors headers. */
-#define ABI_DTYPES(_)      _(F32) _(F16) _(BF16)
+/* Element types, by their names in safetensors headers; weights and states are floats. */
+#define ABI_DTYPES(_)      _(F32) _(F16) _(BF16) _(I32)
 #define ABI_DTYPE_ID(name) ABI_##name,
 typedef enum { ABI_DTYPES(ABI_DTYPE_ID) ABI_DTYPE_COUNT } AbiDtype;
 enum { ABI_MAX_RANK = 6 };
@@ -214,7 +214,8 @@ typedef struct ABI_DECLARE(ABI_INPUT_FIELDS) AbiInput;
     FIELD(int64_t, i64, offset, "bytes, in the outputs")                                           \
     FIELD(int64_t, i64, candidates,                                                                \
           "k: of each row of logits the k greatest, from the greatest on, of equal ones the "      \
-          "first, NaNs last; then their ids, as f32; 0: it is another output")
+          "first, NaNs last; then their ids, as f32; of I32: the ids alone; 0: it is another "     \
+          "output")
 typedef struct ABI_DECLARE(ABI_OUTPUT_FIELDS) AbiOutput;
 
 /* Read-only, shared by every session. identity: equal for equal models, however they are compiled;

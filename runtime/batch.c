@@ -9,6 +9,7 @@
  * other outside convolution, SSD and attention, and those know segments: so what an input gets
  * depends on nothing but itself. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "runtime/session.h"
@@ -16,7 +17,9 @@
 typedef struct {
     ssmc_session *s;
     const ssmc_input *input; /* [n], checked */
-    ssmc_turn *turn;         /* [n]; NULL: logits go to the inputs' places */
+    ssmc_turn *turn;         /* [n] that draw ids; NULL: none do */
+    int32_t *next;           /* where the greedy id of the first goes; NULL: none is asked for */
+    int64_t apart;           /* from there to that of the second */
     int list;                /* of candidates, which ids are drawn by; -1: logits */
     int n;
     int first;           /* the inputs before it have been read whole */
@@ -114,7 +117,7 @@ gather(Feed *f, int number)
     ssmc_session *s = f->s;
     const AbiEntry *entry = &s->model->program->abi->entries[number];
     const int64_t block = entry->block;
-    rt_session_tell(s, number);
+    rt_session_tell(s, number, 0);
     s->call.rows = s->call.nseg = 0;
     for (int i = f->first; i < f->n && s->call.rows < block && s->call.nseg < RT_MOST_SEGMENTS;
          i++) {
@@ -155,14 +158,25 @@ pick(Feed *f, int64_t most, Cursor *c)
         if (since + c->row < 0)
             c->row = -since;
         for (; c->row < seg->len && n < most; c->row++) {
-            float *to = f->turn ? NULL : in->logits + (since + c->row) * vocab;
             s->input[RT_PICK][n] = (int32_t)(seg->row + c->row);
-            s->pick[n++] = (RtPick){to, f->turn ? &f->turn[owner] : NULL};
+            if (f->turn)
+                s->pick[n++] = (RtPick){NULL, f->turn[owner].sampler, &f->turn[owner].id};
+            else if (f->next)
+                s->pick[n++] = (RtPick){.id = f->next + owner * f->apart};
+            else
+                s->pick[n++] = (RtPick){.logits = in->logits + (since + c->row) * vocab};
         }
         if (c->row < seg->len)
             break;
     }
     return n;
+}
+
+/* What a list of one candidate says: NaNs come after all others. */
+static int32_t
+id_of(const float *list)
+{
+    return isnan(list[0]) ? 0 : (int32_t)list[1];
 }
 
 /* Row i of what was picked: its logits go where they are wanted, or an id is drawn. Where a list of
@@ -176,24 +190,24 @@ give(Feed *f, int64_t i)
     const RtCopy logits = rt_session_output(s, program->logits, 1);
     const size_t at = (size_t)(i * program->logits->stride) * sizeof(float);
     float *row = (float *)(logits.here + at);
-    if (pick->logits) {
-        memcpy(pick->logits, row, logits.bytes);
-        return SSMC_OK;
-    }
+    ssmc_status status = SSMC_OK;
     if (f->list >= 0) {
         const AbiOutput *list = program->list[f->list];
-        const float *candidates =
-            (const float *)rt_session_output(s, list, 1).here + i * list->stride;
-        if (rt_sample_candidates(pick->turn->sampler, candidates, list->candidates,
-                                 &pick->turn->id))
+        const float *few = (const float *)rt_session_output(s, list, 1).here + i * list->stride;
+        if (!pick->sampler)
+            *pick->id = id_of(few);
+        if (!pick->sampler || rt_sample_candidates(pick->sampler, few, list->candidates, pick->id))
             return SSMC_OK;
-        const ssmc_status status =
-            s->device->apart ? s->device->get(s->queue, row, logits.there + at, logits.bytes)
-                             : SSMC_OK;
-        if (status != SSMC_OK)
-            return status;
+        if (s->device->apart)
+            status = s->device->get(s->queue, row, logits.there + at, logits.bytes);
     }
-    pick->turn->id = ssmc_sample(pick->turn->sampler, row);
+    if (status != SSMC_OK)
+        return status;
+    if (pick->logits)
+        memcpy(pick->logits, row, logits.bytes);
+    else
+        *pick->id = pick->sampler ? ssmc_sample(pick->sampler, row)
+                                  : rt_greedy(row, program->logits->width);
     return SSMC_OK;
 }
 
@@ -271,7 +285,7 @@ feed_checked(Feed *f)
     s->calls++;
     for (int i = 0; i < f->n; i++) {
         const ssmc_input *in = &f->input[i];
-        status = check_input(s, in, f->turn != NULL);
+        status = check_input(s, in, f->turn || f->next);
         if (status != SSMC_OK)
             return status;
         if (in->count > INT64_MAX - f->total)
@@ -347,6 +361,157 @@ ssmc_draw(ssmc_session *s, ssmc_turn *turns, int n)
               .n = n};
     return feed_checked(&f);
 }
+
+/* ---- greedily ------------------------------------------------------------------------------ */
+
+typedef struct {
+    ssmc_session *s;
+    const int *seqs;
+    const int32_t *ids; /* [n] that are fed first */
+    int n;
+    int64_t count;
+    int32_t *out; /* [n,count] */
+} Greedy;
+
+static ssmc_status
+check_greedy(const Greedy *g)
+{
+    ssmc_session *s = g->s;
+    s->calls++;
+    for (int i = 0; i < g->n; i++) {
+        const ssmc_input in = {g->seqs[i], &g->ids[i], 1, 0, NULL};
+        ssmc_status status = check_input(s, &in, false);
+        if (status == SSMC_OK && s->sequence[in.seq].tokens > s->room - g->count)
+            status = rt_fail(SSMC_FULL,
+                             "sequence %d is full: it has %" PRId64 " tokens, %" PRId64
+                             " more are to come, and it has room for %" PRId64,
+                             in.seq, s->sequence[in.seq].tokens, g->count, s->room);
+        if (status != SSMC_OK)
+            return status;
+    }
+    return SSMC_OK;
+}
+
+/* One after the other. */
+static ssmc_status
+steps(const Greedy *g)
+{
+    ssmc_session *s = g->s;
+    const ssmc_program *program = s->model->program;
+    ssmc_status status = SSMC_OK;
+    for (int64_t i = 0; i < g->count && status == SSMC_OK; i++) {
+        Feed f = {.s = s,
+                  .input = s->inputs,
+                  .next = g->out + i,
+                  .apart = g->count,
+                  .list = program->one,
+                  .n = g->n};
+        for (int k = 0; k < g->n; k++) {
+            const int32_t *id = i ? &g->out[k * g->count + i - 1] : &g->ids[k];
+            s->inputs[k] = (ssmc_input){g->seqs[k], id, 1, 1, NULL};
+        }
+        status = feed_checked(&f);
+    }
+    return status;
+}
+
+/* Whether a pass can be fed what the one before has given, all sequences together. */
+static bool
+can_run_ahead(const Greedy *g)
+{
+    const ssmc_session *s = g->s;
+    const ssmc_program *p = s->model->program;
+    const AbiEntry *e = &p->abi->entries[rt_session_step_entry(p)];
+    return s->device->start && p->one >= 0 && p->ids && g->n <= e->rows && g->n <= e->block &&
+           !s->run.seconds && !s->run.lanes;
+}
+
+/* Pass i of all sequences is begun. */
+static ssmc_status
+start(const Greedy *g, int64_t i)
+{
+    ssmc_session *s = g->s;
+    const ssmc_program *p = s->model->program;
+    const int step = rt_session_step_entry(p), slot = (int)(i % 2);
+    const AbiEntry *e = &p->abi->entries[step];
+    rt_session_tell(s, step, slot);
+    for (int k = 0; k < g->n; k++) {
+        const int64_t before = s->sequence[g->seqs[k]].tokens;
+        s->input[RT_IDS][k] = g->ids[k];
+        s->input[RT_POSITIONS][k] = (int32_t)before;
+        s->input[RT_PICK][k] = k;
+        s->seg[k] = (AbiSeg){.row = k, .len = 1, .slot = g->seqs[k], .past = before};
+    }
+    s->call.rows = s->call.nseg = s->call.picked = g->n;
+    s->run.range[0] = e->layers;
+    s->run.range[1] = e->head;
+    s->run.range[2] = (AbiRange){e->choose.first + p->one, 1};
+    s->run.told.bytes += (size_t)g->n * sizeof *s->seg;
+    if (i > 0)
+        s->run.fed = (RtCopy){s->run.told.there, rt_session_output(s, p->ids, g->n).there,
+                              (size_t)g->n * sizeof(int32_t)};
+    s->run.back = rt_session_given(s, g->n, slot);
+    const ssmc_status status = s->device->start(s->queue, &s->run, slot);
+    for (int k = 0; k < g->n && status == SSMC_OK; k++)
+        s->sequence[g->seqs[k]].tokens++;
+    return status;
+}
+
+static ssmc_status
+finish(const Greedy *g, int64_t i)
+{
+    ssmc_session *s = g->s;
+    const ssmc_program *p = s->model->program;
+    const ssmc_status status = s->device->finish(s->queue, (int)(i % 2));
+    const float *list = (const float *)rt_session_given(s, g->n, (int)(i % 2)).here;
+    for (int k = 0; k < g->n && status == SSMC_OK; k++)
+        g->out[k * g->count + i] = id_of(list + k * p->list[p->one]->stride);
+    return status;
+}
+
+/* Pass i + 1 is begun before pass i is done: it is fed on the device. */
+static ssmc_status
+steps_ahead(const Greedy *g)
+{
+    ssmc_session *s = g->s;
+    ssmc_status status = SSMC_OK;
+    for (int k = 0; k < g->n && status == SSMC_OK; k++)
+        status = rt_kept_grow(s, g->seqs[k], s->sequence[g->seqs[k]].tokens + g->count);
+    if (status == SSMC_OK)
+        status = start(g, 0);
+    if (status != SSMC_OK)
+        return status;
+    for (int64_t i = 0; i < g->count; i++) {
+        const ssmc_status more = i + 1 < g->count ? start(g, i + 1) : SSMC_OK;
+        const ssmc_status done = finish(g, i);
+        if (more != SSMC_OK || done != SSMC_OK)
+            return more != SSMC_OK ? more : done;
+    }
+    return SSMC_OK;
+}
+
+ssmc_status
+ssmc_greedy(ssmc_session *s, const int *seqs, const int32_t *ids, int n, int64_t count,
+            int32_t *out)
+{
+    ssmc_status status = check_count(s, seqs, n);
+    if (status == SSMC_OK && (!ids || !out))
+        status = rt_fail_null(ids ? "place for ids" : "ids");
+    if (status == SSMC_OK && count < 1)
+        status = rt_fail(SSMC_BAD_ARGUMENT, "%" PRId64 " ids to make; at least 1 is needed", count);
+    const Greedy g = {s, seqs, ids, n, count, out};
+    if (status == SSMC_OK)
+        status = rt_pool_check(s->pool);
+    if (status == SSMC_OK)
+        status = s->device->check(s->queue);
+    if (status == SSMC_OK)
+        status = check_greedy(&g);
+    if (status != SSMC_OK)
+        return status;
+    return can_run_ahead(&g) ? steps_ahead(&g) : steps(&g);
+}
+
+/* ---- in other words ------------------------------------------------------------------------ */
 
 ssmc_status
 ssmc_prefill(ssmc_session *s, int seq, const int32_t *ids, int64_t n, float *logits)

@@ -45,8 +45,13 @@ struct RtDevice {
     ssmc_status (*shrink)(RtQueue *queue, char *from, size_t bytes);
     void (*release)(RtQueue *queue, char *range, size_t bytes);
 
-    /* Copies run->told, runs the steps, copies run->back; returns when all is done. */
+    /* Copies run->told and run->fed, runs the steps, copies run->back; returns when all is done. */
     ssmc_status (*run)(RtQueue *queue, RtRun *run);
+    /* As run, but returns when all has begun: slot 0 or 1, until finish says that it is done. What
+     * is told of a pass in one slot, and comes back, has a place of its own here. NULL: there is
+     * nothing between a pass and the next. */
+    ssmc_status (*start)(RtQueue *queue, RtRun *run, int slot);
+    ssmc_status (*finish)(RtQueue *queue, int slot);
 };
 
 const RtDevice *rt_device(AbiDevice id);

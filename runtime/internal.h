@@ -230,6 +230,8 @@ struct ssmc_program {
     const AbiOutput *logits;
     const AbiOutput *list[RT_MOST_LISTS]; /* of candidates of a row of logits */
     int nlists;
+    int one;                  /* of the lists: of one candidate; -1: none is */
+    const AbiOutput *ids;     /* int32 [R]: those of the list of one; NULL: there are none */
     RtInput input[RT_INPUTS]; /* [ninputs] which each is */
 };
 
@@ -351,6 +353,7 @@ int64_t rt_sampler_vocab(const ssmc_sampler *sampler);
 int64_t rt_sampler_wants(const ssmc_sampler *sampler);
 /* ssmc_sample of a row of logits by its list of k candidates: the same id. False: the list does not
  * say which that is, and nothing has changed. */
+int32_t rt_greedy(const float *logits, int64_t vocab); /* what a greedy sampler draws */
 bool rt_sample_candidates(ssmc_sampler *sampler, const float *list, int64_t k, int32_t *id);
 
 /* ---- running (exec.c) -------------------------------------------------------------------- */
@@ -366,7 +369,7 @@ typedef struct {
 /* operand [noperands] */
 void rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand);
 
-/* Bytes that are copied to a device or back. */
+/* Bytes that are copied to a device or back; of `fed`, `here` is there, too. */
 typedef struct {
     char *there, *here;
     size_t bytes;
@@ -384,9 +387,11 @@ typedef struct {
     RtParts *parts; /* two sets of [threads] */
     RtPool *pool;
     AbiRange range[RT_RANGES];
-    RtCopy told, back; /* before the steps, and after; a device without memory of its own: unused */
-    double *seconds;   /* [nsteps], added to; NULL: not profiled */
-    RtLane *lanes;     /* [threads]; NULL: not traced */
+    /* Before the steps, in this order, and after; a device without memory of its own: unused. fed:
+     * from one place there to another, what the pass before has given. */
+    RtCopy told, fed, back;
+    double *seconds; /* [nsteps], added to; NULL: not profiled */
+    RtLane *lanes;   /* [threads]; NULL: not traced */
     /* The profile's own: the step that runs (-1: none yet), and since when. */
     int running;
     double since;

@@ -285,6 +285,14 @@ output_fits(const AbiProgram *abi, const AbiOutput *o)
            rt_add(end, (size_t)o->offset, &end) && end <= (size_t)abi->output_bytes;
 }
 
+/* Int32 ids of the likeliest of each picked row. */
+static bool
+is_ids(const AbiOutput *o)
+{
+    return o->candidates == 1 && o->dtype == ABI_I32 && o->rows == ABI_PICKED && o->width == 1 &&
+           o->stride == 1;
+}
+
 /* Lists of candidates are f32 [R,2k], of fewer than all words, and each entry has a step for each.
  */
 static ssmc_status
@@ -294,7 +302,7 @@ check_lists(const AbiProgram *abi)
     int lists = 0;
     for (int i = 0; i < abi->noutputs; i++) {
         const AbiOutput *o = &abi->outputs[i];
-        if (o->candidates == 0)
+        if (o->candidates == 0 || is_ids(o))
             continue;
         if (o->candidates < 0 || o->candidates >= logits->width || o->dtype != ABI_F32 ||
             o->rows != ABI_PICKED || o->width != 2 * o->candidates || ++lists > RT_MOST_LISTS)
@@ -440,8 +448,13 @@ rt_program_wrap(const AbiProgram *abi, ssmc_program **out)
     p->longest = longest_of(abi);
     p->logits = abi_logits(abi);
     for (int i = 0; i < abi->noutputs; i++)
-        if (abi->outputs[i].candidates > 0)
+        if (is_ids(&abi->outputs[i]))
+            p->ids = &abi->outputs[i];
+        else if (abi->outputs[i].candidates > 0)
             p->list[p->nlists++] = &abi->outputs[i];
+    p->one = p->nlists - 1;
+    while (p->one >= 0 && p->list[p->one]->candidates > 1)
+        p->one--;
     for (int i = 0; i < abi->ninputs; i++)
         p->input[i] = input_known(abi->inputs[i].name);
     if (!measure(p, NULL)) {

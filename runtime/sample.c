@@ -127,8 +127,8 @@ penalise(const ssmc_sampler *s, float *logits)
 
 /* The first of the greatest; NaN is no number to be greatest. 0 when all are NaN. The greatest is
  * found in LANES parts side by side, which compilers make vectors of. */
-static int32_t
-greedy(const float *logits, int64_t vocab)
+int32_t
+rt_greedy(const float *logits, int64_t vocab)
 {
     enum { LANES = 16 };
     float most[LANES], greatest = -INFINITY;
@@ -320,10 +320,10 @@ static int32_t
 choose(ssmc_sampler *s, const float *logits)
 {
     if (s->how.temperature == 0)
-        return greedy(logits, s->vocab);
+        return rt_greedy(logits, s->vocab);
     Choice c = gather(s, logits);
     if (c.count == 0)
-        return greedy(logits, s->vocab);
+        return rt_greedy(logits, s->vocab);
     keep_likeliest(&c, &s->how);
     keep_probable(&c, s->how.min_p);
     return draw(s, &c);

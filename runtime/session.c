@@ -24,7 +24,7 @@ lesser(int64_t a, int64_t b)
 }
 
 static bool
-place_told(RtLayout *l, const ssmc_program *p, int entry, int sequences)
+place_told(RtLayout *l, const ssmc_program *p, int entry, int sequences, RtTold *told)
 {
     const AbiEntry *e = &p->abi->entries[entry];
     const bool few = e->tokens > 0 && e->tokens <= e->block / sequences;
@@ -32,9 +32,25 @@ place_told(RtLayout *l, const ssmc_program *p, int entry, int sequences)
     bool fits = true;
     for (int i = 0; i < RT_INPUTS; i++) {
         const int64_t most = rt_input_info[i].rows == ABI_TOKENS ? rows : lesser(rows, e->rows);
-        fits = fits && place(l, &l->told[entry].input[i], (size_t)most, sizeof(int32_t));
+        fits = fits && place(l, &told->input[i], (size_t)most, sizeof(int32_t));
     }
-    return fits && place(l, &l->told[entry].seg, (size_t)lesser(rows, sequences), sizeof(AbiSeg));
+    return fits && place(l, &told->seg, (size_t)lesser(rows, sequences), sizeof(AbiSeg));
+}
+
+int
+rt_session_step_entry(const ssmc_program *program)
+{
+    return (int)(rt_program_entry(program->abi, 1) - program->abi->entries);
+}
+
+/* What a pass in slot 1 is told and gives. */
+static bool
+place_ahead(RtLayout *l, const ssmc_program *p, int sequences)
+{
+    const int step = rt_session_step_entry(p);
+    const size_t rows = (size_t)lesser(sequences, p->abi->entries[step].rows);
+    return place_told(l, p, step, sequences, &l->ahead) &&
+           place(l, &l->given, rows, 2 * sizeof(float));
 }
 
 bool
@@ -46,7 +62,9 @@ rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLay
                 place(&l, &l.slab, 1, program->slab_bytes) &&
                 place(&l, &l.output, 1, (size_t)abi->output_bytes);
     for (int i = 0; i < abi->nentries; i++)
-        seen = seen && place_told(&l, program, i, sequences);
+        seen = seen && place_told(&l, program, i, sequences, &l.told[i]);
+    if (rt_device(abi->device)->apart)
+        seen = seen && place_ahead(&l, program, sequences);
     const bool fits =
         seen && place(&l, &l.own, 0, 0) &&
         place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
@@ -129,15 +147,17 @@ operands_of(const ssmc_session *s, int entry)
 }
 
 void
-rt_session_tell(ssmc_session *s, int entry)
+rt_session_tell(ssmc_session *s, int entry, int slot)
 {
-    const size_t *input = s->layout.told[entry].input, seg = s->layout.told[entry].seg;
+    const RtTold *there = &s->layout.told[entry], *here = slot ? &s->layout.ahead : there;
     for (int i = 0; i < RT_INPUTS; i++)
-        s->input[i] = (int32_t *)at_told(s, input[i]);
-    s->seg = (AbiSeg *)at_told(s, seg);
-    s->call.seg = (const AbiSeg *)at_there(s, seg);
+        s->input[i] = (int32_t *)at_told(s, here->input[i]);
+    s->seg = (AbiSeg *)at_told(s, here->seg);
+    s->call.seg = (const AbiSeg *)at_there(s, there->seg);
     s->run.operand = operands_of(s, entry);
-    s->run.told = (RtCopy){at_there(s, input[0]), at_told(s, input[0]), seg - input[0]};
+    s->run.told = (RtCopy){at_there(s, there->input[0]), at_told(s, here->input[0]),
+                           here->seg - here->input[0]};
+    s->run.fed = (RtCopy){0};
 }
 
 /* Operands to addresses, for each entry with inputs of its own, and what runs over them. */
@@ -172,6 +192,16 @@ session_resolve(ssmc_session *s)
         .parts = (RtParts *)at_here(s, l->parts),
         .pool = s->pool,
     };
+}
+
+RtCopy
+rt_session_given(const ssmc_session *s, int rows, int slot)
+{
+    const ssmc_program *p = s->model->program;
+    RtCopy list = rt_session_output(s, p->list[p->one], rows);
+    if (slot)
+        list.here = at_told(s, s->layout.given);
+    return list;
 }
 
 RtCopy

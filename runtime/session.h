@@ -6,6 +6,12 @@
 
 #include "runtime/device.h"
 
+/* Where what a pass is told lies. */
+typedef struct {
+    size_t input[RT_INPUTS]; /* int32 [most T] or [most R] */
+    size_t seg;              /* AbiSeg [most segments] */
+} RtTold;
+
 /* Offsets, each a multiple of RT_LINE. Kernels see what lies before `own`; from `output` to there
  * is what the host and the kernels tell each other. Where the device has memory of its own, bytes 0
  * to `own` are there, and the host has `output` to `own` once more; else all of it is one piece. */
@@ -15,10 +21,11 @@ typedef struct {
     size_t output; /* what a pass gives */
     /* What a pass of each entry is told: no more than a session of so many sequences can have, so
      * that the one copy of it, which ends with the last segment, is short. */
-    struct {
-        size_t input[RT_INPUTS]; /* int32 [most T] or [most R] */
-        size_t seg;              /* AbiSeg [most segments] */
-    } told[RT_MOST_ENTRIES];
+    RtTold told[RT_MOST_ENTRIES];
+    /* The host's of a pass in slot 1 (device.h): of the entry for single tokens; and the list of
+     * one candidate that it gives. */
+    RtTold ahead;
+    size_t given;
     size_t own;       /* of the host alone, from here on */
     size_t scratch;   /* [threads] of scratch_stride */
     size_t parts;     /* RtParts [2][threads] */
@@ -46,10 +53,12 @@ typedef struct {
     uint64_t named; /* the newest call that named it */
 } RtSequence;
 
-/* What becomes of a picked row. */
+/* What becomes of a picked row: its logits go somewhere; or an id is drawn, greedily where there is
+ * no sampler. */
 typedef struct {
-    float *logits;   /* where its logits go; NULL: an id is drawn */
-    ssmc_turn *turn; /* of which it is the last row */
+    float *logits;
+    ssmc_sampler *sampler;
+    int32_t *id;
 } RtPick;
 
 struct ssmc_session {
@@ -86,8 +95,12 @@ struct ssmc_session {
 
 ssmc_status rt_session_check(const ssmc_session *s, int seq); /* there is such a sequence */
 char *rt_session_states(const ssmc_session *s, int seq);      /* there, [state_stride] bytes */
-/* The next passes are of this entry, by its number: input, seg, and what is copied of them. */
-void rt_session_tell(ssmc_session *s, int entry);
+/* The next passes are of this entry, by its number, and in this slot, which is 1 of the entry for
+ * single tokens alone: input, seg, and what is copied of them. */
+void rt_session_tell(ssmc_session *s, int entry, int slot);
+int rt_session_step_entry(const ssmc_program *program); /* that for single tokens */
+/* Lists of one candidate that a pass in this slot gives. */
+RtCopy rt_session_given(const ssmc_session *s, int rows, int slot);
 /* The first `rows` rows of an output of f32: there, and where the host has them. */
 RtCopy rt_session_output(const ssmc_session *s, const AbiOutput *output, int64_t rows);
 /* A sequence of so many tokens has room here, or SSMC_FULL: "what has read N tokens ...". */

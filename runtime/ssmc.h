@@ -261,6 +261,14 @@ typedef struct {
  * one id. A call that fails may have drawn for some of the sequences. */
 ssmc_status ssmc_draw(ssmc_session *session, ssmc_turn *turns, int n);
 
+/* Feeds ids[i] to sequence seqs[i], n >= 1 different ones, and goes on greedily: out [n,count] are
+ * the `count` >= 1 ids that come next, of which all but the last are fed. They are those of
+ * ssmc_draw by greedy samplers, step by step; on a GPU a step begins as the one before ends,
+ * without the host between them. Ids that end a text are ids like others. Nothing changes where one
+ * of the sequences has no room for count tokens (SSMC_FULL). */
+ssmc_status ssmc_greedy(ssmc_session *session, const int *seqs, const int32_t *ids, int n,
+                        int64_t count, int32_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -205,7 +205,7 @@ make_buffers(KernelRun *run)
     run->most_rows = entry->block < entry->rows ? entry->block : entry->rows;
     run->vocab = p->outputs[0].width;
     const int64_t elements = run->most_rows * run->vocab;
-    run->output = aligned_buffer(run, elements * 4);
+    run->output = aligned_buffer(run, p->output_bytes);
     run->expected = arena_array(run->arena, (size_t)elements, sizeof *run->expected);
     for (int i = 0; i < INPUT_COUNT; i++)
         run->input[i] = buffer(run, run->most_rows * 4);
@@ -325,9 +325,10 @@ const void *
 kernel_run_value(KernelRun *run, const char *name)
 {
     const Value *v = graph_find(run->g, name);
-    cr_assert(v && (v->place.space == SPACE_PARAM || v->place.space == SPACE_SLAB),
-              "%s has no place in memory", name);
-    return (v->place.space == SPACE_PARAM ? run->params : run->slab) + v->place.offset;
+    const char *const spaces[SPACE_COUNT] = {
+        [SPACE_PARAM] = run->params, [SPACE_SLAB] = run->slab, [SPACE_OUTPUT] = run->output};
+    cr_assert(v && spaces[v->place.space], "%s has no place in memory", name);
+    return spaces[v->place.space] + v->place.offset;
 }
 
 static void

@@ -16,7 +16,7 @@
 
 typedef struct {
     CgKernel *k;
-    const CgOperand *x, *out;
+    const CgOperand *x, *out, *ids; /* out, ids: results; NULL: nothing reads that one */
     int64_t width, top, threads;
     int bits;  /* of a column: `width` has no more */
     int lanes; /* columns that a thread takes together */
@@ -141,6 +141,11 @@ store(Cg *c, const Likeliest *l, Val place, Val key)
     const Val col = column_of(c, l, key);
     const Val number = LLVMBuildLoad2(
         c->b, c->f32, cg_element(c, l->x->base, DTYPE_f32, l->row, l->x->stride, col), "");
+    if (l->ids)
+        LLVMBuildStore(c->b, LLVMBuildTrunc(c->b, col, c->i32, ""),
+                       cg_element(c, l->ids->base, DTYPE_i32, l->row, l->ids->stride, place));
+    if (!l->out)
+        return;
     const Val to = cg_element(c, l->out->base, DTYPE_f32, l->row, l->out->stride, place);
     LLVMBuildStore(c->b, number, to);
     LLVMBuildStore(c->b, LLVMBuildUIToFP(c->b, col, c->f32, ""),
@@ -286,6 +291,7 @@ ptx_likeliest(Cg *c, CgKernel *k, Diag *diag)
     Likeliest l = {.k = k,
                    .x = cg_operand(k, n->in[0]),
                    .out = cg_operand(k, n->out[0]),
+                   .ids = cg_operand(k, n->out[1]),
                    .width = type_width(&n->in[0]->type),
                    .top = node_int(n, ATTR_top, 1)};
     int64_t each = 1;

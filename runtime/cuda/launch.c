@@ -73,6 +73,15 @@ tell(RtQueue *q, const RtRun *run)
 }
 
 static CudaResult
+feed(RtQueue *q, const RtRun *run)
+{
+    const RtCopy *c = &run->fed;
+    return c->bytes ? q->image->cuda->Copy(cuda_address(c->there), cuda_address(c->here), c->bytes,
+                                           q->stream)
+                    : CUDA_OK;
+}
+
+static CudaResult
 take_back(RtQueue *q, const RtRun *run)
 {
     const RtCopy *c = &run->back;
@@ -84,6 +93,8 @@ static CudaResult
 all_of(RtQueue *q, const RtRun *run)
 {
     CudaResult result = tell(q, run);
+    if (result == CUDA_OK)
+        result = feed(q, run);
     bool behind = false;
     for (int r = 0; r < RT_RANGES; r++)
         for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
@@ -145,13 +156,15 @@ capture(RtQueue *q, const RtRun *run, CudaGraphExec *out)
 
 /* *ran: not all that was begun may be done if it fails. */
 static CudaResult
-run_shape(RtQueue *q, const RtRun *run, bool *ran)
+run_shape(RtQueue *q, const RtRun *run, int slot, bool *ran)
 {
     const CudaShape shape = {
         {run->range[0], run->range[1], run->range[2]},
         run->call->rows,
         run->call->picked,
-        run->call->nseg
+        run->call->nseg,
+        slot,
+        (int64_t)run->fed.bytes
     };
     CudaReplay *replay = replay_of(q, &shape);
     const bool again = replay->used > 0;
@@ -171,6 +184,9 @@ cuda_forget(RtQueue *q)
     for (int i = 0; i < CUDA_REPLAYS; i++)
         if (q->replay[i].exec)
             q->image->cuda->GraphExecDestroy(q->replay[i].exec);
+    for (int slot = 0; slot < 2; slot++)
+        if (q->done[slot])
+            q->image->cuda->EventDestroy(q->done[slot]);
     if (q->from)
         q->image->cuda->EventDestroy(q->from);
     if (q->to)
@@ -217,23 +233,56 @@ run_timed(RtQueue *q, const RtRun *run)
     return result == CUDA_OK ? take_back(q, run) : result;
 }
 
-ssmc_status
-cuda_run(RtQueue *q, RtRun *run)
+/* ---- passes ------------------------------------------------------------------------------- */
+
+/* Leaves the device. ran: the session's states may be anything if it failed. */
+static ssmc_status
+settle(RtQueue *q, CudaResult result, bool ran)
 {
-    bool ran = true;
-    ssmc_status status = cuda_enter_queue(q);
-    if (status != SSMC_OK)
-        return status;
-    CudaResult result = run->seconds || run->lanes ? run_timed(q, run) : run_shape(q, run, &ran);
-    /* The only wait. How it waits is the context's matter, which is the process's and not ours: by
-     * default (CU_CTX_SCHED_AUTO) a thread spins where there are cores for it. */
-    if (result == CUDA_OK)
-        result = q->image->cuda->StreamWait(q->stream);
-    status = cuda_check(q->image, result, "running the model on the GPU");
+    const ssmc_status status = cuda_check(q->image, result, "running the model on the GPU");
     cuda_leave(q->image);
     if (status != SSMC_OK && ran) {
         q->broken = true;
         snprintf(q->why, sizeof q->why, "%s", ssmc_error());
     }
     return status;
+}
+
+ssmc_status
+cuda_run(RtQueue *q, RtRun *run)
+{
+    bool ran = true;
+    const ssmc_status status = cuda_enter_queue(q);
+    if (status != SSMC_OK)
+        return status;
+    CudaResult result = run->seconds || run->lanes ? run_timed(q, run) : run_shape(q, run, 0, &ran);
+    /* The only wait. How it waits is the context's matter, which is the process's and not ours: by
+     * default (CU_CTX_SCHED_AUTO) a thread spins where there are cores for it. */
+    if (result == CUDA_OK)
+        result = q->image->cuda->StreamWait(q->stream);
+    return settle(q, result, ran);
+}
+
+ssmc_status
+cuda_start(RtQueue *q, RtRun *run, int slot)
+{
+    bool ran = false;
+    const ssmc_status status = cuda_enter_queue(q);
+    if (status != SSMC_OK)
+        return status;
+    CudaResult result = CUDA_OK;
+    if (!q->done[slot])
+        result = q->image->cuda->EventCreate(&q->done[slot], 0);
+    if (result == CUDA_OK)
+        result = run_shape(q, run, slot, &ran);
+    if (result == CUDA_OK)
+        result = q->image->cuda->EventRecord(q->done[slot], q->stream);
+    return settle(q, result, ran);
+}
+
+ssmc_status
+cuda_finish(RtQueue *q, int slot)
+{
+    const ssmc_status status = cuda_enter_queue(q);
+    return status == SSMC_OK ? settle(q, q->image->cuda->EventWait(q->done[slot]), true) : status;
 }

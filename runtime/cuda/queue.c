@@ -199,4 +199,6 @@ const RtDevice rt_device_cuda = {
     .shrink = queue_zero, /* what a sequence had once, it may have again */
     .release = cuda_release,
     .run = cuda_run,
+    .start = cuda_start,
+    .finish = cuda_finish,
 };

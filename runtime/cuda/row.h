@@ -32,6 +32,7 @@ struct RtImage {
 typedef struct {
     AbiRange range[RT_RANGES];
     int64_t rows, picked, nseg;
+    int64_t slot, fed; /* bytes */
 } CudaShape;
 
 typedef struct {
@@ -57,6 +58,7 @@ struct RtQueue {
     CudaReplay replay[CUDA_REPLAYS];
     uint64_t passes;
     CudaStage stage[CUDA_STAGES]; /* of the first large copy on */
+    CudaEvent done[2];  /* owns: of the passes of each slot; NULL: there were none so far */
     CudaEvent from, to; /* owns: of a profile; NULL: there was none so far */
     bool early;         /* launches may begin while those before them end */
     bool broken;        /* a pass failed midway: nobody knows what its states are */
@@ -98,6 +100,8 @@ void cuda_release(RtQueue *queue, char *range, size_t bytes);
 /* launch.c */
 bool cuda_begins_early(const RtImage *image); /* what RtQueue.early is at first */
 ssmc_status cuda_run(RtQueue *queue, RtRun *run);
+ssmc_status cuda_start(RtQueue *queue, RtRun *run, int slot);
+ssmc_status cuda_finish(RtQueue *queue, int slot);
 void cuda_forget(RtQueue *queue); /* its graphs and events */
 
 static inline CudaAddress

@@ -28,9 +28,10 @@ graph "t" lowered {
   x: f32[T,8] = embed(ids, e)
   p: f32[R,8] = take(x, pick)
   logits: f32[R,200] = linear(p, h) {matmul=emitted}
-  likeliest.1: f32[R,2] = likeliest(logits) {top=1}
-  likeliest.64: f32[R,128] = likeliest(logits) {top=64}
+  likeliest.1: f32[R,2], likeliest.1.ids: i32[R,1] = likeliest(logits) {top=1}
+  likeliest.64: f32[R,128], likeliest.64.ids: i32[R,64] = likeliest(logits) {top=64}
   output logits
   output likeliest.1
+  output likeliest.1.ids
   output likeliest.64
 }

@@ -13,7 +13,7 @@ graph "t" lowered {
   x = embed(ids, e)
   p = take(x, pick)
   logits = linear(p, h)
-  few = likeliest(logits) {top=5}
+  few, which = likeliest(logits) {top=5}
   output logits
   output few
 }
@@ -30,7 +30,7 @@ graph "t" lowered {
   x: f32[T,8] = embed(ids, e)
   p: f32[R,8] = take(x, pick)
   logits: f32[R,200] = linear(p, h) {matmul=emitted}
-  few: f32[R,10] = likeliest(logits) {top=5}
+  few: f32[R,10], which: i32[R,5] = likeliest(logits) {top=5}
   output logits
   output few
 }

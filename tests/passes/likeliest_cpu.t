@@ -11,7 +11,7 @@ graph "t" lowered {
   weight e: f32[16,8] init=ones
   x = embed(ids, e)
   p = take(x, pick)
-  b = likeliest(p) {top=2}
+  b, b2 = likeliest(p) {top=2}
   output p
   output b
 }

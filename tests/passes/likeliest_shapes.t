@@ -12,10 +12,10 @@ graph "t" lowered {
   x = embed(ids, e)
   p = take(x, pick)
   n = cast(p) {to=bf16}
-  a = likeliest(ids) {top=1}
-  b = likeliest(p) {top=9}
-  c = likeliest(n) {top=1}
-  d = likeliest(p)
+  a, a2 = likeliest(ids) {top=1}
+  b, b2 = likeliest(p) {top=9}
+  c, c2 = likeliest(n) {top=1}
+  d, d2 = likeliest(p)
   output p
 }
 --ERR--

@@ -122,6 +122,8 @@ choose(void *const *operand, int64_t r, int64_t k)
             list[before] = logits[v];
             list[k + before] = (float)v;
         }
+        if (before == 0 && k == 1)
+            ((int32_t *)operand[2])[r] = (int32_t)v;
     }
 }
 
@@ -241,7 +243,8 @@ enum { STATE_COUNT = 64, STATE = STATE_COUNT + 4 };
 enum {
     LIST_1 = HEAD_ROWS * V * 4,
     LIST_FEW = LIST_1 + HEAD_ROWS * 2 * 4,
-    OUTPUT = LIST_FEW + HEAD_ROWS * 2 * FEW * 4
+    IDS = LIST_FEW + HEAD_ROWS * 2 * FEW * 4,
+    OUTPUT = IDS + HEAD_ROWS * 4
 };
 
 static const AbiOperand operands[] = {
@@ -265,6 +268,7 @@ static const AbiOperand operands[] = {
     {ABI_OUTPUT, 0, 0          },
     {ABI_OUTPUT, 0, 0          }, /* choose_1 */
     {ABI_OUTPUT, 0, LIST_1     },
+    {ABI_OUTPUT, 0, IDS        },
     {ABI_OUTPUT, 0, 0          }, /* choose_few */
     {ABI_OUTPUT, 0, LIST_FEW   },
 };
@@ -274,8 +278,8 @@ static const AbiStep cpu_steps[] = {
     {cpu_scan,       "scan",   5,  2, 0, 0},
     {cpu_keep,       "keep",   7,  6, 0, 0},
     {cpu_head,       "head",   13, 5, 0, 0},
-    {cpu_choose_1,   "choose", 18, 2, 0, 0},
-    {cpu_choose_few, "choose", 20, 2, 0, 0},
+    {cpu_choose_1,   "choose", 18, 3, 0, 0},
+    {cpu_choose_few, "choose", 21, 2, 0, 0},
 };
 static const AbiStep gpu_steps[] = {
     {init_param, "init",   0,  2, 1, -1},
@@ -283,8 +287,8 @@ static const AbiStep gpu_steps[] = {
     {NULL,       "scan",   5,  2, 0, 1 },
     {NULL,       "keep",   7,  6, 0, 2 },
     {NULL,       "head",   13, 5, 0, 3 },
-    {NULL,       "choose", 18, 2, 0, 4 },
-    {NULL,       "choose", 20, 2, 0, 5 },
+    {NULL,       "choose", 18, 3, 0, 4 },
+    {NULL,       "choose", 21, 2, 0, 5 },
 };
 static const AbiWeight weights[] = {
     {"table", "uniform_fan_in", ABI_F32, 2, {V, H}},
@@ -310,6 +314,7 @@ static const AbiOutput outputs[] = {
     {"logits", ABI_F32, ABI_PICKED, V,       V,       0,        0  },
     {"one",    ABI_F32, ABI_PICKED, 2,       2,       LIST_1,   1  },
     {"few",    ABI_F32, ABI_PICKED, 2 * FEW, 2 * FEW, LIST_FEW, FEW},
+    {"ids",    ABI_I32, ABI_PICKED, 1,       1,       IDS,      1  },
 };
 
 static AbiProgram
@@ -368,7 +373,7 @@ driver(void)
     add.add("scan_h", 2, gpu_scan);
     add.add("keep_rows", 6, gpu_keep);
     add.add("head_rows", 5, gpu_head);
-    add.add("choose_1", 2, gpu_choose_1);
+    add.add("choose_1", 3, gpu_choose_1);
     add.add("choose_few", 2, gpu_choose_few);
     model = get.get();
     return model;
@@ -843,6 +848,124 @@ Test(cuda, ids_are_drawn_as_from_logits_of_the_cpu)
         }
     run_close(&run[0]);
     run_close(&run[1]);
+}
+
+/* n sequences that have read prompts of different lengths, and then ids[i]. */
+static void
+greedy_ids(const Run *r, int n, bool by_steps, int32_t out[SEQUENCES][DRAWN])
+{
+    static int32_t prompt[150];
+    const int seqs[SEQUENCES] = {2, 0, 3, 1};
+    const int32_t ids[SEQUENCES] = {1, 2, 3, 4};
+    for (size_t i = 0; i < RT_COUNT(prompt); i++)
+        prompt[i] = id_of((int64_t)i);
+    for (int k = 0; k < n; k++) {
+        OK(ssmc_reset(r->session, seqs[k]));
+        OK(ssmc_prefill(r->session, seqs[k], prompt, 1 + 49 * k, NULL));
+    }
+    /* What it has made before does not matter: counts of 1, 7 and the rest. */
+    int32_t first[SEQUENCES], next[SEQUENCES][DRAWN];
+    memcpy(first, ids, sizeof first);
+    for (int made = 0, some = 1; made < DRAWN; made += some) {
+        some = by_steps || made == 0 ? 1 : made == 1 ? 7 : DRAWN - made;
+        OK(ssmc_greedy(r->session, seqs, first, n, some, next[0]));
+        for (int k = 0; k < n; k++) {
+            memcpy(&out[k][made], next[0] + k * some, (size_t)some * sizeof **out);
+            first[k] = out[k][made + some - 1];
+        }
+    }
+    for (int k = 0; k < n; k++)
+        cr_expect_eq(ssmc_tokens(r->session, seqs[k]), 1 + 49 * k + DRAWN);
+}
+
+Test(cuda, greedy_steps_follow_each_other_without_the_host)
+{
+    static int32_t want[SEQUENCES][DRAWN], got[SEQUENCES][DRAWN];
+    const CudaModel *gpu = driver();
+    Run run[2];
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    for (int n = 1; n <= SEQUENCES; n++) { /* the last is one more than rows are picked together */
+        greedy_ids(&run[0], n, true, want);
+        greedy_ids(&run[0], n, false, got);
+        cr_expect_arr_eq(got, want, (size_t)n * sizeof *want, "CPU, %d sequences", n);
+        greedy_ids(&run[1], n, true, got);
+        cr_expect_arr_eq(got, want, (size_t)n * sizeof *want, "GPU by steps, %d sequences", n);
+        for (int again = 0; again < 2; again++) {
+            memset(got, 0, sizeof got);
+            greedy_ids(&run[1], n, false, got);
+            cr_expect_arr_eq(got, want, (size_t)n * sizeof *want, "GPU, %d sequences", n);
+        }
+    }
+    const int seq = 1;
+    const int32_t id = 3;
+    int32_t made[100];
+    for (int i = 0; i < 2; i++) /* the first pass of a call is a shape of its own */
+        OK(ssmc_greedy(run[1].session, &seq, &id, 1, 5, made));
+    const CudaModel before = *gpu;
+    const uint64_t all = allocations();
+    OK(ssmc_greedy(run[1].session, &seq, &id, 1, 100, made));
+    cr_expect_eq(allocations(), all);
+    cr_expect_eq(gpu->replays - before.replays, 100);
+    cr_expect_eq(gpu->got - before.got, 100 * 2 * sizeof(float));
+    cr_expect_eq(gpu->waits, before.waits); /* for events alone */
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+Test(cuda, greedy_calls_are_refused_before_anything_changes)
+{
+    enum { ROOM = 64 };
+    const int seqs[] = {1, 2}, twice[] = {1, 1}, none[] = {1, 9};
+    const int32_t ids[] = {1, 2}, bad[] = {1, V};
+    int32_t out[2 * (ROOM + 1)];
+    Run r;
+    run_open(&r, ABI_CUDA, ROOM);
+    cr_expect_eq(ssmc_greedy(NULL, seqs, ids, 2, 3, out), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_greedy(r.session, NULL, ids, 2, 3, out), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_greedy(r.session, seqs, NULL, 2, 3, out), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_greedy(r.session, seqs, ids, 2, 3, NULL), SSMC_BAD_ARGUMENT);
+    expect_says("place for ids");
+    cr_expect_eq(ssmc_greedy(r.session, seqs, ids, 0, 3, out), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_greedy(r.session, seqs, ids, 2, 0, out), SSMC_BAD_ARGUMENT);
+    expect_says("0 ids to make; at least 1 is needed");
+    cr_expect_eq(ssmc_greedy(r.session, twice, ids, 2, 3, out), SSMC_BAD_ARGUMENT);
+    expect_says("sequence 1 is named twice");
+    cr_expect_eq(ssmc_greedy(r.session, none, ids, 2, 3, out), SSMC_BAD_ARGUMENT);
+    cr_expect_eq(ssmc_greedy(r.session, seqs, bad, 2, 3, out), SSMC_BAD_ARGUMENT);
+    OK(ssmc_prefill(r.session, 2, ids, 1, NULL));
+    cr_expect_eq(ssmc_greedy(r.session, seqs, ids, 2, ROOM, out), SSMC_FULL);
+    expect_says("sequence 2 is full: it has 1 tokens, 64 more are to come, and it has room for 64");
+    cr_expect_eq(ssmc_tokens(r.session, 1), 0);
+    OK(ssmc_greedy(r.session, seqs, ids, 2, ROOM - 1, out));
+    cr_expect_eq(ssmc_tokens(r.session, 2), ROOM);
+    run_close(&r);
+}
+
+/* The second graph of the two slots finds no memory: what was begun before is done, and counted. */
+Test(cuda, greedy_steps_that_fail_leave_the_session_as_it_says)
+{
+    CudaModel *gpu = driver();
+    const int seq = 1;
+    const int32_t id = 3;
+    int32_t made[50], want[50];
+    Run r;
+    run_open(&r, ABI_CUDA, LONGEST);
+    OK(ssmc_greedy(r.session, &seq, &id, 1, 50, want));
+    run_close(&r);
+    run_open(&r, ABI_CUDA, LONGEST);
+    gpu->fail_graph = 2;
+    cr_expect_eq(ssmc_greedy(r.session, &seq, &id, 1, 50, made), SSMC_NO_MEMORY);
+    const int64_t done = ssmc_tokens(r.session, seq);
+    cr_assert(done > 1 && done < 50);
+    cr_expect_arr_eq(made, want, (size_t)done * sizeof *made);
+    OK(ssmc_greedy(r.session, &seq, &made[done - 1], 1, 50 - done, made + done));
+    cr_expect_arr_eq(made, want, sizeof want);
+    gpu->fail_launch = 10;
+    cr_expect_eq(ssmc_greedy(r.session, &seq, &id, 1, 50, made), SSMC_LOST);
+    cr_expect_eq(ssmc_greedy(r.session, &seq, &id, 1, 50, made), SSMC_LOST);
+    run_close(&r);
+    cr_expect_eq(gpu->contexts, 0);
 }
 
 /* Bytes that come from the GPU for each of 20 steps of three sequences. */

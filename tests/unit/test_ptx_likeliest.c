@@ -26,8 +26,10 @@ open_run(const Case *z, const char *cpu)
               ROWS, ROWS, ROWS, z->width + z->apart);
     if (z->apart)
         sb_printf(&sb, " no, x = split(p) {sizes=[%d, %d]}\n", z->apart, z->width);
-    sb_printf(&sb, " kernel choose { out = likeliest(%s) {top=%d} }\n output out\n}\n",
-              z->apart ? "x" : "p", z->top);
+    sb_printf(
+        &sb,
+        " kernel choose { out, which = likeliest(%s) {top=%d} }\n output out\n output which\n}\n",
+        z->apart ? "x" : "p", z->top);
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     sb_free(&sb);
     return run;
@@ -73,6 +75,9 @@ check(const Case *z)
         cr_expect((isnan(got[i]) && isnan(expected[i])) || (double)got[i] == expected[i],
                   "width %d, top %d, row %d, place %d: %g, expected %g", z->width, z->top,
                   (int)(i / (2 * z->top)), (int)(i % (2 * z->top)), (double)got[i], expected[i]);
+    const int32_t *which = kernel_run_value(run, "which"); /* [ROWS,top] */
+    for (int64_t i = 0; i < (int64_t)ROWS * z->top; i++)
+        cr_expect_eq(which[i], got[i / z->top * 2 * z->top + z->top + i % z->top]);
     kernel_run_close(run);
 }
 
