@@ -46,13 +46,12 @@ enum { PTX_KERNEL = 71 }; /* LLVM's number of the calling convention of kernels:
  * sees no writes (ld.global.nc). What a kernel before makes may be on its way as this one begins.
  */
 static bool
-stays(const Cg *c, const CgOperand *o)
+stays(const Cg *c, const CgKernel *k, const CgOperand *o)
 {
     const Value *v = o->value;
     if (o->is_output || (v && v->kind == VALUE_STATE))
         return false;
-    return c->machine->gpu.capability < GPU_BEGINS_EARLY || !v || v->kind != VALUE_RESULT ||
-           v->is_param;
+    return !ptx_begins_early(c, k) || !v || v->kind != VALUE_RESULT || v->is_param;
 }
 
 Val
@@ -82,7 +81,7 @@ declare(Cg *c, const CgKernel *k, const char *name)
         return fn;
     for (unsigned i = 0; i < (unsigned)k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
-        if (stays(c, o))
+        if (stays(c, k, o))
             cg_attribute(c, fn, i + 1, "readonly");
         cg_attribute(c, fn, i + 1, "noalias");
     }
@@ -112,7 +111,7 @@ build(Cg *c, CgKernel *k, CgEmitter *emit, Diag *diag)
     for (int i = 0; i < 3; i++)
         ptx_grid(k, i, ABI_ONE, 1, 1, 1);
     begin(c, k);
-    ptx_let_others_begin(c);
+    ptx_let_others_begin(c, k);
     ptx_hold(c, k);
     if (!waits_itself(emit))
         ptx_wait(c, k);

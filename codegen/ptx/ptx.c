@@ -116,10 +116,13 @@ static Val asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRe
                     int count);
 static void asm_plain(Cg *c, const char *code, const char *model);
 
-static bool
-begins_early(const Cg *c)
+/* Kernels of many rows take far longer than what this saves, and read what those before have made
+ * through a cache that sees no writes: stale lines may be there while those still run. */
+bool
+ptx_begins_early(const Cg *c, const CgKernel *k)
 {
-    return on_model(c) || c->machine->gpu.capability >= GPU_BEGINS_EARLY;
+    const bool few = !graph_has_runs(k->graph);
+    return on_model(c) || (few && c->machine->gpu.capability >= GPU_BEGINS_EARLY);
 }
 
 static bool
@@ -155,15 +158,15 @@ ptx_wait(Cg *c, CgKernel *k)
         k->operands[i].base = LLVMGetParam(c->fn, (unsigned)i);
     }
     k->held = NULL;
-    k->launch.waits = begins_early(c);
-    if (begins_early(c))
+    k->launch.waits = ptx_begins_early(c, k);
+    if (ptx_begins_early(c, k))
         asm_plain(c, "griddepcontrol.wait;", "wait");
 }
 
 void
-ptx_let_others_begin(Cg *c)
+ptx_let_others_begin(Cg *c, const CgKernel *k)
 {
-    if (begins_early(c))
+    if (ptx_begins_early(c, k))
         asm_plain(c, "griddepcontrol.launch_dependents;", "let_others_begin");
 }
 

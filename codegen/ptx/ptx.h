@@ -43,7 +43,9 @@ Val ptx_warp(Cg *c);                 /* warp of its block */
 void ptx_wait(Cg *c, CgKernel *k);
 void ptx_hold(Cg *c, CgKernel *k);
 /* The kernels after it may begin once every block has come here. */
-void ptx_let_others_begin(Cg *c);
+void ptx_let_others_begin(Cg *c, const CgKernel *k);
+/* Whether the kernel may begin while those before it end. */
+bool ptx_begins_early(const Cg *c, const CgKernel *k);
 
 /* ---- what threads share ---------------------------------------------------------------------- */
 
