@@ -131,7 +131,8 @@ extent_fits(const AbiProgram *abi, const AbiExtent *e, int64_t most)
     const AbiCall largest = {
         .rows = rows, .picked = picked, .nseg = rows < RT_MOST_SEGMENTS ? rows : RT_MOST_SEGMENTS};
     const int64_t count = greater(rows, picked);
-    if (e->of < ABI_ONE || e->of > ABI_SEGMENTS || e->times < 1 || e->each < 1 || e->per < 1)
+    if (e->of < ABI_ONE || e->of > ABI_SEGMENTS || e->times < 1 || e->each < 1 || e->per < 1 ||
+        e->more < 0 || e->more > most)
         return false;
     if (e->per > INT64_MAX / 2 || e->each > INT64_MAX / 2 / count)
         return false;

@@ -105,7 +105,7 @@ in_turn(Cg *c, Val base, Val number, int places, int64_t bytes)
 static void
 place_part(Cg *c, Chunks *v)
 {
-    const Val block = ptx_block(c, 1), head = cg_add(c, v->first, v->g.number);
+    const Val block = ptx_block(c, 0), head = cg_add(c, v->first, v->g.number);
     if (!v->stretches) {
         ptx_groups_open(c, &v->g, block, head);
         return;
@@ -127,7 +127,7 @@ place_part(Cg *c, Chunks *v)
 static void
 place_warp(Cg *c, Chunks *v)
 {
-    const Val warp = ptx_warp(c), block = ptx_block(c, 0), parts = cg_i64(c, v->g.parts);
+    const Val warp = ptx_warp(c), block = ptx_block(c, 1), parts = cg_i64(c, v->g.parts);
     const Val line = cg_div(c, block, parts), group = cg_i64(c, PTX_GROUP_WARPS);
     const Val number = cg_div(c, warp, group), heads = cg_i64(c, v->heads);
     v->first = cg_mul(c, line, heads);
@@ -646,7 +646,7 @@ static void
 run_mode(Cg *c, Chunks *v)
 {
     const int threads = warps_of(v);
-    CgIf has = cg_if(c, cg_less(c, ptx_block(c, 0), cg_i64(c, blocks_of_segment(v))));
+    CgIf has = cg_if(c, cg_less(c, ptx_block(c, 1), cg_i64(c, blocks_of_segment(v))));
     CgIf own = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, threads)));
     place_warp(c, v);
     CgIf some = cg_if(c, cg_less(c, v->g.from, v->g.to));
@@ -674,9 +674,9 @@ ptx_ssd_wgmma(Cg *c, PtxSsd *s)
         return false;
     ptx_threads(s->k, (int64_t)warps_of(&v) * GPU_WARP);
     ptx_resident(c, 1);
-    ptx_grid(s->k, 0, ABI_ONE, blocks_of_segment(&v), 1, 1);
-    ptx_grid(s->k, 1, ABI_SEGMENTS, 1, 1, 1);
-    ptx_grid_more(s->k, 1, v.stretches);
+    ptx_grid(s->k, 0, ABI_SEGMENTS, 1, 1, 1);
+    ptx_grid_more(s->k, 0, v.stretches);
+    ptx_grid(s->k, 1, ABI_ONE, blocks_of_segment(&v), 1, 1);
     v.shared = ptx_shared(c, s->k, all_bytes(&v));
     run_mode(c, &v);
     return true;
