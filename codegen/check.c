@@ -66,19 +66,24 @@ is_stored(const CgKernel *k, const Value *v)
         return true;
     if (op_info[anchor->op].cls == CLASS_LAYOUT)
         return shape_equal(&v->type.shape, &anchor->in[0]->type.shape);
-    return op_info[v->def->op].cls == CLASS_POINTWISE && cg_in_domain(k, v);
+    const Node *after = kernel_epilogue(k->graph, k->kernel);
+    const bool of_it = after && shape_equal(&v->type.shape, &after->out[0]->type.shape);
+    return op_info[v->def->op].cls == CLASS_POINTWISE && (of_it || cg_in_domain(k, v));
 }
 
-/* Whether the projection makes all rows of its columns one after the other. */
+/* Whether the projection makes all rows of its columns one after the other; a GPU's emitter knows
+ * what can follow it (codegen/ptx/ptx_conv.c). */
 static bool
-can_follow(const CgKernel *k)
+can_follow(const Cg *c, const CgKernel *k)
 {
+    if (c->on_gpu && !kernel_is_init(k->graph, k->kernel))
+        return true;
     const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
     return kernel_on_unit(k->kernel) && (!part || strcmp(part->word, "cols") == 0);
 }
 
 bool
-cg_check_kernel(const CgKernel *k, Diag *diag)
+cg_check_kernel(const Cg *c, const CgKernel *k, Diag *diag)
 {
     int count = 0;
     bool ok = true;
@@ -86,7 +91,7 @@ cg_check_kernel(const CgKernel *k, Diag *diag)
         if (n->kernel != k->kernel)
             continue;
         count++;
-        if (node_in_epilogue(n) && !can_follow(k)) {
+        if (node_in_epilogue(n) && !can_follow(c, k)) {
             diag_error(diag, n->loc,
                        "kernel %s: `%s` runs in an epilogue on a matrix unit alone, unit=matrix, "
                        "where threads divide columns, part=cols",

@@ -292,7 +292,7 @@ cpu_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag)
 Val
 cg_kernel_function(Cg *c, CgKernel *k, const char *key, Diag *diag)
 {
-    if (!cg_check_kernel(k, diag))
+    if (!cg_check_kernel(c, k, diag))
         return NULL;
     const char *name = function_name(c->arena, k, key);
     return c->on_gpu ? ptx_kernel_function(c, k, name, diag)

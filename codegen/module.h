@@ -64,7 +64,7 @@ int cg_objects(CgModule *module, int threads, LLVMMemoryBufferRef out[CG_MAX_OBJ
 
 /* ---- check.c --------------------------------------------------------------------------------- */
 bool cg_check_graph(const Graph *g, const bool *escapes, Diag *diag);
-bool cg_check_kernel(const CgKernel *k, Diag *diag);
+bool cg_check_kernel(const Cg *c, const CgKernel *k, Diag *diag);
 
 /* ---- function.c ------------------------------------------------------------------------------ */
 /* Target attributes every function needs. */

@@ -129,16 +129,19 @@ ref_take(RefCall *c)
 void
 ref_conv1d(RefCall *c)
 {
-    const double *x = ref_in(c, 0);                           /* [T,C] */
+    const double *x = ref_in(c, 0);                           /* [T,C], or columns of more */
     const double *w = ref_in(c, 1);                           /* [C,1,K] or [K,C] */
     const double *bias = ref_has(c, 2) ? ref_in(c, 2) : NULL; /* [C] */
     double *state = ref_state(c, 3);                          /* [K-1,C] */
-    const int64_t T = c->in[0].dim[0], C = c->in[0].dim[1], past = c->in[3].dim[0], K = past + 1;
+    const int64_t T = c->in[0].dim[0], all = c->in[0].dim[1], C = c->in[3].dim[1];
+    const int64_t past = c->in[3].dim[0], K = past + 1;
+    const int64_t first = node_int(c->node, ATTR_first, 0);
     const bool by_channel = c->in[1].rank == 3;
     double *y = c->out[0].at;                        /* [T,C] */
     double *inputs = ref_scratch(c, (past + T) * C); /* state, then x */
     memcpy(inputs, state, doubles(past * C));
-    memcpy(inputs + past * C, x, doubles(T * C));
+    for (int64_t t = 0; t < T; t++)
+        memcpy(inputs + (past + t) * C, x + t * all + first, doubles(C));
     for (int64_t t = 0; t < T; t++) {
         for (int64_t ch = 0; ch < C; ch++) {
             double sum = bias ? bias[ch] : 0;

@@ -21,7 +21,9 @@
  *   flag S            joins the groups of its S operands
  *   flag J            joins the group of its class that makes its first operand, if there is one
  *   flag E            joins, as epilogue, the projection on a matrix unit that makes its x, if
- *                     nothing else reads that and it is all the group has
+ *                     nothing else reads that and it is all the group has; on a GPU the
+ *                     projection of which it reads some columns, where sequences have one token
+ *                     each; pointwise nodes of its columns can then follow it
  *   others            begin a group, as do pointwise nodes that cannot join
  *
  * A pointwise group whose values only the joining node reads is absorbed: no other node reads it,
@@ -297,15 +299,35 @@ fuse_is_unit(const Fuse *f, const Group *group, const Node *n)
     return panel_unit(f->cx->machine, &weight);
 }
 
+/* Whether the group is a GPU's projection of single tokens, and nothing more, of which n reads some
+ * columns. */
+static bool
+fuse_has_columns(const Fuse *f, const Group *group, const Node *n)
+{
+    const Node *anchor = group->anchor;
+    return f->cx->machine->gpu.kind != GPU_none && !graph_has_runs(f->g) && anchor &&
+           anchor->op == OP_linear && anchor->out[0] == node_operand(n, 'x') &&
+           group->shape == &anchor->out[0]->type.shape && attrs_find(&n->attrs, ATTR_first) &&
+           type_width(&n->out[0]->type) < type_width(&anchor->out[0]->type);
+}
+
+/* Whether n takes what the group makes as it is made, so that nobody else needs it. */
+static bool
+fuse_has_all(Fuse *f, int target, const Node *n)
+{
+    const Group *group = &f->groups[target];
+    return fuse_is_unit(f, group, n) && group->external == fuse_direct_reads(f, n, target) &&
+           shape_equal(group->shape, &n->out[0]->type.shape);
+}
+
 /* The projection in whose epilogue n can run; -1: there is none. */
 static int
 fuse_projection(Fuse *f, const Node *n)
 {
     bool direct = false;
     const int target = node_flag(n, 'E') ? fuse_source(f, node_operand(n, 'x'), &direct) : -1;
-    if (target < 0 || !direct || !fuse_is_unit(f, &f->groups[target], n) ||
-        f->groups[target].external != fuse_direct_reads(f, n, target) ||
-        !shape_equal(f->groups[target].shape, &n->out[0]->type.shape))
+    if (target < 0 || !direct ||
+        !(fuse_has_all(f, target, n) || fuse_has_columns(f, &f->groups[target], n)))
         return -1;
     for (int i = 1; i < n->nin; i++) {
         const int source = fuse_source(f, n->in[i], &direct);
@@ -318,8 +340,11 @@ fuse_projection(Fuse *f, const Node *n)
 static void
 fuse_conv(Fuse *f, Node *n)
 {
+    const Shape *shape = &n->out[0]->type.shape;
     const int target = fuse_projection(f, n);
-    fuse_add(f, target < 0 ? fuse_new(f, n, &n->out[0]->type.shape) : target, n);
+    if (target >= 0)
+        f->groups[target].shape = shape;
+    fuse_add(f, target < 0 ? fuse_new(f, n, shape) : target, n);
 }
 
 /* A GPU's kernels of single tokens are as short as a launch: what makes a number a head is made by

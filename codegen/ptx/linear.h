@@ -25,6 +25,7 @@ typedef struct {
     Val weight;                     /* the first row of the weight that is read */
     int64_t sets, share;   /* of STREAM: warps that divide steps of 32 inputs; steps of each */
     bool bf16;             /* x and W are multiplied as bf16; else as f32 */
+    const Node *conv;      /* in the epilogue; NULL: there is none */
     bool normed;           /* rows of x are divided by their root mean square: attribute eps */
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
@@ -41,6 +42,13 @@ int ptx_linear_lanes(const PtxLinear *p);
 Val ptx_squares(Cg *c, Val sum, const Val pairs[4]);
 Val ptx_squares_fold(Cg *c, Val sum);
 Val ptx_row_factor(Cg *c, const PtxLinear *p, Val sum);
+
+/* ptx_conv.c: a convolution of a token each, of columns of the product, at a site of the product
+ * where it is y; and what the kernel makes of it. False: it cannot be; diag says why. */
+bool ptx_conv_fits(const CgKernel *k, const Node *conv, Diag *diag);
+void ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y);
+/* Asks for what ptx_conv_here will read there, a column of a row: before the wait. */
+void ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col);
 
 /* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
  * as p->l.row is: where p->l.list says so, in that list, in shared memory. */

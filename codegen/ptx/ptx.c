@@ -576,6 +576,19 @@ ptx_ask(Cg *c, Val from, int64_t bytes)
     asm_call(c, "cp.async.bulk.prefetch.L2.global [$0], $1;", "l,r,~{memory}", c->void_t, args, 2);
 }
 
+void
+ptx_ask_line(Cg *c, Val of)
+{
+    enum { GLOBAL = 1 };
+    if (on_model(c)) {
+        Val args[] = {of, cg_i64(c, 1)};
+        model_call(c, "ask", c->void_t, args, 2);
+        return;
+    }
+    Val at = in_space(c, of, GLOBAL);
+    asm_call(c, "prefetch.global.L2 [$0];", "l,~{memory}", c->void_t, &at, 1);
+}
+
 /* ---- products of tiles
  * --------------------------------------------------------------------------------- */
 

@@ -94,6 +94,7 @@ void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
 
 /* Begins to bring so many bytes to the second-level cache, both multiples of 16; or does not. */
 void ptx_ask(Cg *c, Val from, int64_t bytes);
+void ptx_ask_line(Cg *c, Val of); /* the line of an address of memory */
 
 /* ---- products of tiles (PTX ISA, "Warp Level Matrix Instructions") ----------------------------
  */

@@ -16,7 +16,7 @@
  * to bf16: 0.11 ms at 4.2 TB/s. */
 #include <string.h>
 
-#include "codegen/ptx/ptx.h"
+#include "codegen/ptx/linear.h"
 
 enum {
     MOST_TAPS = 16,
@@ -41,7 +41,8 @@ typedef struct {
 static Val
 input_at(Cg *c, CgKernel *k, const Conv *v, Val row)
 {
-    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
+    const Val first = cg_i64(c, node_int(v->conv, ATTR_first, 0));
+    const CgSite at = {.row = row, .col = cg_add(c, v->col, first), .lanes = v->lanes};
     cg_unbind_all(k);
     return cg_eval(c, k, v->conv->in[0], &at);
 }
@@ -223,22 +224,102 @@ begin_segments(Cg *c, CgKernel *k, const Conv *v, Val run, int rows)
     cg_loop_end(c, &seg);
 }
 
+static bool
+conv_open(const Node *conv, Conv *v, Diag *diag)
+{
+    const Shape *w = &conv->in[1]->type.shape;
+    const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;
+    *v = (Conv){.conv = conv, .taps = (int)taps, .lanes = 1};
+    return taps <= MOST_TAPS ||
+           diag_error(diag, conv->loc, "conv1d of width %lld; code is made for 2 to %d",
+                      (long long)taps, MOST_TAPS);
+}
+
+/* ---- in the epilogue of a projection -----------------------------------------------------------
+ * Of single tokens: whoever makes a column of the product has all that the convolution needs beside
+ * the state, whose column nobody else reads or writes. */
+
+bool
+ptx_conv_fits(const CgKernel *k, const Node *conv, Diag *diag)
+{
+    Conv v;
+    const bool rows = k->kernel->anchor->op != OP_linear; /* of experts, in another order */
+    if (rows || graph_has_runs(k->graph) || cg_width(conv->out[0]) == cg_width(k->domain))
+        return diag_error(diag, conv->loc,
+                          "kernel %s: in a projection's epilogue a conv1d has some of the columns, "
+                          "and sequences one token each",
+                          k->kernel->name);
+    return conv_open(conv, &v, diag);
+}
+
+static void
+conv_of_token(Cg *c, CgKernel *k, Conv *v, Val row, Val x)
+{
+    const CgSeg seg = cg_segment(c, k, row); /* as many as rows */
+    const int history = v->taps - 1;
+    Val taps[MOST_TAPS];
+    load_weights(c, k, v);
+    for (int j = 0; j < history; j++)
+        taps[j] = cg_vload(c, history_at(c, k, v, &seg, j), DTYPE_f32, 1, NULL);
+    taps[history] = x;
+    store_row(c, k, v, row, taps);
+    for (int j = 0; j < history; j++)
+        cg_vstore(c, history_at(c, k, v, &seg, j), DTYPE_f32, taps[j + 1], 1, NULL);
+}
+
+void
+ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
+{
+    const Value *domain = k->domain;
+    const Val first = cg_i64(c, node_int(conv, ATTR_first, 0));
+    const Val width = cg_i64(c, cg_width(conv->out[0]));
+    for (int i = 0; i < at->lanes; i++) {
+        Conv v;
+        if (!conv_open(conv, &v, NULL))
+            die("kernel %s: a convolution that does not fit", k->kernel->name);
+        v.col = cg_sub(c, cg_add(c, at->col, cg_i64(c, i)), first);
+        CgIf mine =
+            cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, "")); /* not before `first` */
+        k->domain = conv->out[0];
+        conv_of_token(c, k, &v, at->row, at->lanes > 1 ? cg_slice(c, y, i, 1) : y);
+        k->domain = domain;
+        cg_endif(c, &mine);
+    }
+}
+
+void
+ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
+{
+    Conv v = {.conv = conv, .lanes = 1};
+    const Value *w = conv->in[1];
+    const CgOperand *weight = cg_operand(k, w);
+    v.taps = (int)w->type.shape.dim[w->type.shape.rank == 3 ? 2 : 0].n;
+    v.col = cg_sub(c, col, cg_i64(c, node_int(conv, ATTR_first, 0)));
+    CgIf mine =
+        cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, cg_i64(c, cg_width(conv->out[0])), ""));
+    const CgSeg seg = cg_segment(c, k, row);
+    for (int j = 0; j + 1 < v.taps; j++)
+        ptx_ask_line(c, history_at(c, k, &v, &seg, j));
+    for (int j = 0; j < v.taps && weight && w->type.shape.rank == 2; j++)
+        ptx_ask_line(
+            c, cg_element(c, weight->base, weight->dtype, cg_i64(c, j), weight->stride, v.col));
+    cg_endif(c, &mine);
+}
+
+/* ---- the kernel --------------------------------------------------------------------------------
+ */
+
 bool
 ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
 {
-    Conv v = {.conv = k->kernel->anchor};
-    const Shape *w = &v.conv->in[1]->type.shape;
-    const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n, width = cg_width(k->domain);
-    if (taps > MOST_TAPS) {
-        diag_error(diag, v.conv->loc, "conv1d of width %lld; code is made for 2 to %d",
-                   (long long)taps, MOST_TAPS);
+    Conv v;
+    if (!conv_open(k->kernel->anchor, &v, diag))
         return false;
-    }
+    const int64_t width = cg_width(k->domain), first = node_int(v.conv, ATTR_first, 0);
     const bool runs = graph_has_runs(k->graph);
     const int rows = runs ? RUN : 1;
-    v.taps = (int)taps;
     v.lanes = ptx_site_lanes(k);
-    while (v.lanes > 1 && v.lanes * v.taps > MOST_WEIGHTS)
+    while (v.lanes > 1 && (v.lanes * v.taps > MOST_WEIGHTS || first % v.lanes != 0))
         v.lanes /= 2;
     const int64_t sites = width / v.lanes;
     const PtxSpread s = ptx_spread(sites, runs ? ACROSS : THREADS, THREADS);

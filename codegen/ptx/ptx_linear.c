@@ -22,6 +22,8 @@ ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums)
 {
     const CgSite site = {.row = row, .col = col, .lanes = cg_lanes_of(sums)};
     cg_linear_finish(c, &p->l, &site, sums);
+    if (p->conv)
+        ptx_conv_here(c, p->k, p->conv, &site, p->k->bound[p->l.y->id]);
 }
 
 int
@@ -185,6 +187,9 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     p.weight =
         cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
     if (!choose(c, &p, diag))
+        return false;
+    p.conv = kernel_epilogue(k->graph, k->kernel);
+    if (p.conv && !ptx_conv_fits(k, p.conv, diag))
         return false;
     p.normed = attrs_find(&anchor->attrs, ATTR_eps);
     if (!finds_factors(&p, diag))

@@ -451,6 +451,18 @@ many(Cg *c, PtxLinear *p, Val shared)
     cg_endif(c, &needed);
 }
 
+/* What the convolution of this block's results will read. */
+static void
+ask_of_conv(Cg *c, const Stream *s)
+{
+    const Val columns = cg_i64(c, s->t->columns);
+    CgLoop loop = cg_loop(c, "ask", s->thread, cg_mul(c, s->rows, columns), s->t->threads);
+    const Val row = cg_div(c, loop.i, columns);
+    const Val col = cg_sub(c, loop.i, cg_mul(c, row, columns));
+    ptx_conv_ask(c, s->p->k, s->p->conv, cg_add(c, s->row, row), cg_add(c, s->col, col));
+    cg_loop_end(c, &loop);
+}
+
 static void
 few(Cg *c, PtxLinear *p, const Product *t, Val shared)
 {
@@ -470,6 +482,8 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
     Mma m = {0};
     if (p->bf16)
         m = mma_begin(c, &s);
+    if (p->conv)
+        ask_of_conv(c, &s);
     ptx_wait(c, p->k);
     s.x = cg_element(c, p->x->base, p->x->dtype, s.row, p->x->stride, cg_i64(c, 0));
     if (p->bf16)

@@ -123,6 +123,47 @@ Test(ptx_mixers, convolution)
         check_conv(&cases[i]);
 }
 
+/* In the epilogue of the projection that makes its columns, a token of each sequence. */
+static void
+check_conv_in_epilogue(const char *product, int inputs, int first, int columns, int rest, int taps)
+{
+    static const RunCall single[] = {
+        {.nseg = 1, .len = {1},          .slot = {2},          .vocab = ROWS, .parts = 1},
+        {.nseg = 4, .len = {1, 1, 1, 1}, .slot = {3, 2, 1, 0}, .vocab = ROWS, .parts = 1},
+        {.nseg = 3, .len = {1, 1, 1},    .slot = {0, 2, 3},    .vocab = ROWS, .parts = 1},
+    };
+    const int all = first + columns + rest;
+    StrBuf sb = {0};
+    begin_text(&sb, inputs, " entry decode\n");
+    sb_printf(&sb,
+              " weight W: bf16[%d,%d] tensor=\"W\"\n weight B: f32[%d] tensor=\"B\"\n"
+              " weight k: f32[%d,%d] tensor=\"k\"\n weight b: f32[%d] tensor=\"b\"\n"
+              " state s: f32[%d,%d]\n"
+              " kernel load { e = embed(ids, table)\n  x = cast(e) {to=bf16} }\n"
+              " kernel project {%s} {\n  p = linear(x, W, B)\n"
+              "  c = conv1d(p, k, b, s) {first=%d}\n  u = silu(c)\n }\n"
+              " before, mine, after = split(p) {sizes=[%d, %d, %d]}\n"
+              " kernel join { y = concat(before, u) }\n",
+              all, inputs, all, taps, columns, columns, taps - 1, columns, product, first, first,
+              columns, rest);
+    KernelRun *run = kernel_run_open(end_text(&sb, "y"), "native@model");
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < COUNT_OF(single); i++) {
+            const double off = kernel_run_difference(run, &single[i]);
+            cr_expect(off <= 2e-5, "%s: call %zu: off by %g", product, i, off);
+        }
+    kernel_run_close(run);
+    sb_free(&sb);
+}
+
+Test(ptx_mixers, convolution_in_an_epilogue)
+{
+    check_conv_in_epilogue("product=stream_16x8", 32, 16, 24, 8, 4);
+    check_conv_in_epilogue("product=stream_16x4", 40, 5, 30, 3, 2);
+    check_conv_in_epilogue("product=mma_64x64", 24, 4, 12, 4, 3);
+    check_conv_in_epilogue("product=mma_64x64", 24, 7, 12, 4, 3);
+}
+
 /* ---- ssd ---------------------------------------------------------------------------------------
  */
 
