@@ -102,14 +102,15 @@ gpu_close(BenchProbes *probes)
     p->device->close(p->image);
 }
 
-/* Two of 512 MiB, or of what there is memory for beside a model. */
+/* Two of 2 GiB, so that a launch is long beside what is around it; or of what there is memory for
+ * beside a model. */
 static ssmc_status
 take_buffers(GpuProbes *p, size_t memory)
 {
-    const size_t most = (size_t)512 * MIB, least = (size_t)16 * MIB;
+    const size_t most = (size_t)2048 * MIB, least = (size_t)16 * MIB;
     ssmc_status status = SSMC_OK;
     p->bytes = most;
-    while (p->bytes > memory / 16 && p->bytes > least)
+    while (p->bytes > memory / 64 && p->bytes > least)
         p->bytes /= 2;
     for (; p->bytes >= least; p->bytes /= 2) {
         status = p->device->alloc(p->image, p->bytes, "measuring it", &p->half[0]);

@@ -3,6 +3,7 @@
 #define SSMC_BENCH_TUNE_H
 
 #include "bench/bench.h"
+#include "machine/product.h"
 
 /* One measured SSD: what it was, what it took, and what its work counts to. */
 typedef struct {
@@ -47,5 +48,34 @@ enum { TUNE_LAYERS = 12 }; /* their weights are more than caches keep */
 double tune_predicted(const Tune *t, const TunePoint *p); /* seconds, by machine.costs */
 /* Relative errors of the points of a kind; how many. */
 int tune_errors(const Tune *t, CostKind kind, double *errors);
+
+/* ---- tiles of a GPU (tune_tiles.c) ----------------------------------------------------------- */
+
+/* A projection that was measured with one of the tiles. */
+typedef struct {
+    Dtype type; /* of x */
+    int64_t inputs, outputs, rows;
+    const Product *tile;
+    double seconds; /* the least */
+} TilePoint;
+
+/* Of one projection and number of rows. */
+bool tile_points_alike(const TilePoint *a, const TilePoint *b);
+
+enum { TUNE_TILE_DIMS = 2, TUNE_TILE_ROWS = 3 };
+typedef struct {
+    Arena *arena;
+    const Listener *listener;
+    Machine machine;     /* with a GPU, by the rules of products.def */
+    const int64_t *rows; /* [TUNE_TILE_ROWS], rising */
+    TilePoint *points;
+    int count, cap;
+    ProductRule *chosen; /* in the place of rules of products.def */
+    int nchosen;
+} TuneTiles;
+extern const int64_t tune_tile_dims[TUNE_TILE_DIMS], tune_tile_rows[TUNE_TILE_ROWS];
+/* Models of these widths with each tile; an exit status. */
+int tune_tiles(TuneTiles *t, const int64_t *dims, int ndims);
+void tune_tiles_choose(TuneTiles *t); /* its last step: what the points say */
 
 #endif

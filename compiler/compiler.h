@@ -172,10 +172,22 @@ int job_product(Job *job, const ProductSettings *settings);
  * a note says where there is a file that cannot be used. */
 void costs_load(Arena *arena, Machine *machine, const Listener *listener);
 const char *costs_path(Arena *arena, const Machine *machine); /* NULL: no folder is known */
+/* Where a file of that name goes in the user's cache folder, arena; NULL: no folder is known. */
+const char *cache_path(Arena *arena, const char *name);
 /* Makes the folders above such a file. False: *why. */
 bool costs_folder(Arena *arena, const char *path, const char **why);
 /* Writes machine->costs. False: *why. */
 bool costs_write(Arena *arena, const char *path, const Machine *machine, const char **why);
+
+/* ---- tiles of a GPU's products (tiles_file.c) ----------------------------------------------- */
+
+/* Takes the rules that were measured for code of the machine's GPU from the cache folder, if they
+ * are there; a note says where there is a file that cannot be used. */
+void tiles_load(Arena *arena, Machine *machine, const Listener *listener);
+const char *tiles_path(Arena *arena, const Machine *machine); /* NULL: no folder is known */
+/* Writes the rules that machine->gpu has; on: the GPU that they were measured on. False: *why. */
+bool tiles_write(Arena *arena, const char *path, const Machine *machine, const char *on,
+                 const char **why);
 
 /* ---- weights of the graph and tensors of the checkpoint (bind.c) ------------------------------
  */

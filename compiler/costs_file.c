@@ -24,16 +24,21 @@ features_of(Arena *arena, const Machine *m)
 
 /* A relative path is ignored, as the XDG rules want it. */
 const char *
-costs_path(Arena *arena, const Machine *m)
+cache_path(Arena *arena, const char *name)
 {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     const bool by_xdg = xdg && xdg[0] == '/';
     if (!by_xdg && !(home && home[0] == '/'))
         return NULL;
+    return arena_printf(arena, "%s%s/ssmc/%s", by_xdg ? xdg : home, by_xdg ? "" : "/.cache", name);
+}
+
+const char *
+costs_path(Arena *arena, const Machine *m)
+{
     const char *features = features_of(arena, m);
-    return arena_printf(arena, "%s%s/ssmc/costs-v%d-%s-%016" PRIx64 ".txt", by_xdg ? xdg : home,
-                        by_xdg ? "" : "/.cache", COST_VERSION, m->cpu,
-                        hash_bytes(features, strlen(features), 0));
+    return cache_path(arena, arena_printf(arena, "costs-v%d-%s-%016" PRIx64 ".txt", COST_VERSION,
+                                          m->cpu, hash_bytes(features, strlen(features), 0)));
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */

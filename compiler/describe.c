@@ -144,7 +144,8 @@ job_machine(Job *job, const Machine *machine)
 {
     job->machine = *machine;
     if (!job->settings.machine && job->settings.tune != TUNE_SHIPPED)
-        costs_load(job->arena, &job->machine, job->settings.listener);
+        (machine->gpu.kind == GPU_none ? costs_load : tiles_load)(job->arena, &job->machine,
+                                                                  job->settings.listener);
     if (job->open_block)
         job->fe.graph->block =
             cost_pass_tokens(&job->machine, job->fe.compile.format, job->fe.graph);

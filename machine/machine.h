@@ -45,6 +45,9 @@ typedef struct {
     /* As stated of the usual one: GFLOP/s of multiply-adds and of tensor cores, GB/s of memory. */
     double f32_gflops, bf16_gflops, memory_gbs;
     bool model; /* C functions stand in for its threads: for tests on any CPU */
+    /* Before the rules of products.def (machine/product.h): what was measured; borrowed. */
+    const struct ProductRule *measured;
+    int nmeasured;
 } Gpu;
 enum {
     GPU_WARP = 32, /* threads in step */

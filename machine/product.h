@@ -31,13 +31,29 @@ typedef enum {
 } ProductRows;
 enum { PRODUCT_MOST_FEW = 64 };
 
+/* What a projection of such rows, of x of that type (bf16, or f32 for any other) and of at least so
+ * many outputs is multiplied by. */
+typedef struct ProductRule {
+    ProductRows rows;
+    Dtype type;
+    int64_t outputs;
+    const Product *product, *small; /* equal: there is one */
+} ProductRule;
+/* Those of products.def, in their order, and those that a GPU of that capability takes. */
+const ProductRule *product_rules(int *count);
+bool product_rule_fits(const ProductRule *rule, int capability);
+
 typedef struct {
     const Product *product, *small; /* small: NULL: there is none */
+    bool measured;                  /* by a rule of the GPU's own */
 } ProductChoice;
 
 /* Compute capability that its instructions need, ten times; 0: any. */
 int product_capability(const Product *product);
 ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs);
+/* The products that take the place of one without changing a bit: of its method. The next after
+ * `last`, NULL: the first; NULL: there is no other. */
+const Product *product_alike(const Product *product, const Product *last);
 const Product *product_named(const char *name); /* NULL: there is none */
 const char *product_names(void);                /* all of them, with blanks between */
 

@@ -126,10 +126,11 @@ partition_product(PassCtx *cx, const Graph *g, Kernel *k)
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
     if (choice.small)
         attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));
-    pass_explain(cx, "linear %lld -> %lld, %s: %s%s%s (table products.def)",
-                 (long long)type_width(&x->type), (long long)type_width(&y->type),
-                 dtype_info[x->type.dtype].name, choice.product->name,
-                 choice.small ? ", of few rows " : "", choice.small ? choice.small->name : "");
+    pass_explain(cx, "linear %lld -> %lld, %s: %s%s%s (%s)", (long long)type_width(&x->type),
+                 (long long)type_width(&y->type), dtype_info[x->type.dtype].name,
+                 choice.product->name, choice.small ? ", of few rows " : "",
+                 choice.small ? choice.small->name : "",
+                 choice.measured ? "measured by ssmc tune" : "table products.def");
     return true;
 }
 

@@ -332,3 +332,155 @@ Test(tune, exhaustive_on_a_gpu)
     temp_dir_remove(dir);
     free(path);
 }
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+static Machine
+machine_with(const char *device)
+{
+    Machine m;
+    cr_assert(machine_named("x86-64-v3", &m) && machine_gpu(&m, device));
+    return m;
+}
+
+/* Every tile of a rule's method, over every projection and number of rows; of each rule the
+ * fastest. Here by a driver that runs nothing. */
+Test(tune, tiles_are_measured)
+{
+    static const int64_t rows[TUNE_TILE_ROWS] = {8, 16, 72}, dims[] = {32};
+    const char *why = NULL;
+    TuneTiles t = {.arena = arena_new(), .rows = rows};
+    setenv("SSMC_CUDA_LIBRARY", SSMC_CUDA_MODEL, 1);
+    setenv("SSMC_CUDA_MODEL_IDLE", "1", 1);
+    t.listener = console(t.arena);
+    cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
+    cr_assert(machine_gpu(&t.machine, "sm_90a"));
+    cr_assert_eq(tune_tiles(&t, dims, 1), 0);
+    const int projections = 2, tiles = 3 + 3; /* of f32 and of bf16 (wgmma) */
+    cr_expect_eq(t.count, projections * tiles * TUNE_TILE_ROWS, "%d", t.count);
+    cr_expect_eq(t.nchosen, 2, "both projections are narrow: one rule of each type");
+    for (int i = 0; i < t.nchosen; i++) {
+        const ProductMethod method = t.chosen[i].type == DTYPE_bf16 ? PRODUCT_WGMMA : PRODUCT_FMA;
+        cr_expect_eq(t.chosen[i].product->method, method);
+        cr_expect_eq(t.chosen[i].small->method, method);
+        cr_expect_eq(t.chosen[i].outputs, 1);
+    }
+    arena_free(t.arena);
+}
+
+/* Of a rule: what is fastest over all its projections with most rows, and with fewest. */
+Test(tune, tiles_are_chosen)
+{
+    static const int64_t rows[TUNE_TILE_ROWS] = {512, 2048, 8192};
+    static const struct {
+        const char *tile;
+        double few, many; /* seconds of each of two projections */
+    } times[] = {
+        {"wgmma_128x256", 4, 10},
+        {"wgmma_128x128", 2, 11},
+        {"wgmma_64x64",   3, 30},
+    };
+    TuneTiles t = {.arena = arena_new(), .rows = rows, .machine = machine_with("sm_90a")};
+    TilePoint points[2 * 2 * COUNT_OF(times)];
+    t.points = points;
+    for (size_t i = 0; i < COUNT_OF(times); i++)
+        for (int wide = 0; wide < 2; wide++)
+            for (int many = 0; many < 2; many++)
+                points[t.count++] =
+                    (TilePoint){.type = DTYPE_bf16,
+                                .inputs = 64,
+                                .outputs = wide ? 4096 : 2048,
+                                .rows = many ? 8192 : 512,
+                                .tile = product_named(times[i].tile),
+                                .seconds = (many ? times[i].many : times[i].few) * (1 + wide)};
+    tune_tiles_choose(&t);
+    cr_assert_eq(t.nchosen, 1);
+    cr_expect_eq(t.chosen[0].outputs, 2048);
+    cr_expect_str_eq(t.chosen[0].product->name, "wgmma_128x256");
+    cr_expect_str_eq(t.chosen[0].small->name, "wgmma_128x128");
+    arena_free(t.arena);
+}
+
+/* Measured rules go before those of the table, and only of their own kind. */
+Test(tune, measured_tiles_are_taken)
+{
+    const ProductRule rule = {PRODUCT_MANY, DTYPE_bf16, 2048, product_named("wgmma_64x64"),
+                              product_named("wgmma_64x64")};
+    Machine m = machine_with("sm_90a");
+    m.gpu.measured = &rule;
+    m.gpu.nmeasured = 1;
+    ProductChoice c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 4096);
+    cr_expect(c.measured && !c.small);
+    cr_expect_str_eq(c.product->name, "wgmma_64x64");
+    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 2047);
+    cr_expect(!c.measured, "it is of wider ones");
+    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_f32, 4096);
+    cr_expect(!c.measured, "it is of bf16");
+    c = product_for(&m.gpu, PRODUCT_ANY, DTYPE_bf16, 4096);
+    cr_expect(!c.measured, "it is of many rows");
+}
+
+static void
+expect_tiles(const char *out_has, const char *err_has)
+{
+    CommandResult r =
+        command_run(ARGS("explain", STORY, "--device", "sm_90a", "--dtype", "bf16"), NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, out_has), "stdout lacks '%s':\n%s", out_has, r.out);
+    cr_expect(err_has ? strstr(r.err, err_has) != NULL : !strstr(r.err, "tiles"), "%s", r.err);
+    command_free(&r);
+}
+
+/* What tune wrote is what models are compiled with; anything else is a note. */
+Test(tune, the_file_of_tiles)
+{
+    static const char by_table[] =
+        "linear 256 -> 1160, bf16: wgmma_128x128, of few rows wgmma_64x64 (table products.def)";
+    static const char *const bad[][2] = {
+        {"bf16 1 wgmma",  "bf16 7 wgmma"}, /* no rule of products.def */
+        {"wgmma_64x64",   "mma_64x64"   }, /* another method: other bits */
+        {"wgmma_64x64",   "wgmma_64x65" },
+        {"target sm_90a", "target sm_80"},
+        {"tiles 1",       "tiles 2"     },
+        {"\nbf16",        "\nint8"      },
+        {"64x64\n",       "64x64"       },
+    };
+    Arena *arena = arena_new();
+    char *dir = temp_dir();
+    const char *why = NULL;
+    setenv("XDG_CACHE_HOME", dir, 1);
+    const ProductRule rule = {PRODUCT_MANY, DTYPE_bf16, 1, product_named("wgmma_128x256"),
+                              product_named("wgmma_64x64")};
+    Machine m = machine_with("sm_90a");
+    m.gpu.measured = &rule;
+    m.gpu.nmeasured = 1;
+    const char *path = tiles_path(arena, &m);
+    expect_tiles(by_table, NULL);
+    cr_assert(tiles_write(arena, path, &m, "some GPU", &why), "%s", why);
+    expect_tiles("bf16: wgmma_128x256, of few rows wgmma_64x64 (measured by ssmc tune)", NULL);
+    char *good = read_whole(path, NULL);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        char *spoilt = text_replace(good, bad[i][0], bad[i][1]);
+        cr_assert(write_whole(path, spoilt, strlen(spoilt)));
+        expect_tiles(by_table, "it is no file of tiles, version 1, for sm_90a");
+        free(spoilt);
+    }
+    free(good);
+    temp_dir_remove(dir);
+    arena_free(arena);
+}
+
+Test(tune, tiles_are_of_a_gpu_that_is_here)
+{
+    static const char *const says[][2] = {
+        {"model", "tune measures a GPU that is here: --device cuda"            },
+        {"gpu",   "--device wants cpu, cuda, sm_80, sm_90a or model, not 'gpu'"},
+    };
+    for (size_t i = 0; i < COUNT_OF(says); i++) {
+        CommandResult r =
+            command_run(ARGS("tune", "--device", says[i][0], "-o", "/dev/null"), NULL, 0);
+        cr_expect_eq(r.status, 2, "%s", r.err);
+        cr_expect(strstr(r.err, says[i][1]), "%s", r.err);
+        command_free(&r);
+    }
+}
