@@ -5,8 +5,8 @@
 #include "bench/bench.h"
 #include "bench/json.h"
 
-/* Steps that a call of the item runs on one thread, at most: every pass runs the layers, and the
- * head comes after. */
+/* Steps that a call of the item runs on one thread, at most: every pass runs the layers, the head
+ * comes after, and what chooses candidates of it. */
 static int64_t
 steps_of(const BenchRun *run, const BenchItem *item)
 {
@@ -14,7 +14,7 @@ steps_of(const BenchRun *run, const BenchItem *item)
     const AbiEntry *entry = program_entry(run->program, run->graph[item->entry]);
     const int64_t passes =
         prefill ? (item->tokens + entry->block - 1) / entry->block : item->tokens;
-    return passes * (entry->layers.count + entry->head.count);
+    return passes * (entry->layers.count + entry->head.count + entry->choose.count);
 }
 
 static RtLane *

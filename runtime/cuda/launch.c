@@ -272,7 +272,7 @@ cuda_start(RtQueue *q, RtRun *run, int slot)
         return status;
     CudaResult result = CUDA_OK;
     if (!q->done[slot])
-        result = q->image->cuda->EventCreate(&q->done[slot], 0);
+        result = q->image->cuda->EventCreate(&q->done[slot], CUDA_EVENT_NO_TIME);
     if (result == CUDA_OK)
         result = run_shape(q, run, slot, &ran);
     if (result == CUDA_OK)

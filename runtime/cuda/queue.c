@@ -28,7 +28,7 @@ open_stages(RtQueue *q)
         if (!here && cuda->HostAlloc(&here, CUDA_PIECE, CUDA_HOST_PORTABLE) != CUDA_OK)
             return false;
         stage->here = here;
-        if (!stage->taken && cuda->EventCreate(&stage->taken, 0) != CUDA_OK)
+        if (!stage->taken && cuda->EventCreate(&stage->taken, CUDA_EVENT_NO_TIME) != CUDA_OK)
             return false;
     }
     return true;

@@ -67,6 +67,7 @@ struct CUstream_st {
 };
 struct CUevent_st {
     double seconds;
+    bool timed;
 };
 struct CUmod_st {
     const char *image;
@@ -1006,9 +1007,10 @@ CudaResult
 cuEventCreate(CudaEvent *event, unsigned flags)
 {
     const CudaResult result = begin();
-    if (result != CUDA_OK || flags)
+    if (result != CUDA_OK || (flags && flags != CUDA_EVENT_NO_TIME))
         return end(result != CUDA_OK ? result : INVALID_VALUE);
     *event = calloc(1, sizeof **event);
+    (*event)->timed = !flags;
     gpu.model.live++;
     return end(CUDA_OK);
 }
@@ -1044,6 +1046,8 @@ cuEventSynchronize(CudaEvent event)
 CudaResult
 cuEventElapsedTime(float *milliseconds, CudaEvent from, CudaEvent to)
 {
+    if (!from->timed || !to->timed)
+        return INVALID_VALUE;
     *milliseconds = (float)(1e3 * (to->seconds - from->seconds));
     return CUDA_OK;
 }

@@ -117,6 +117,9 @@ Test(ptx_likeliest, ptx_is_made)
             cr_expect_eq(strstr(p->image, "bar.red.popc") != NULL, top > 1);
             cr_expect_eq(p->outputs[0].candidates, top);
             cr_expect_eq(p->entries[0].choose.count, 1);
+            const AbiOutput *ids = &p->outputs[1]; /* as the next pass is fed */
+            cr_expect(p->noutputs == 2 && ids->dtype == ABI_I32 && ids->rows == ABI_PICKED &&
+                      ids->width == top && ids->stride == top && ids->candidates == top);
             kernel_run_close(run);
         }
 }
