@@ -5,13 +5,14 @@
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
  * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
  * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one barrier
- * a set: while a set is gone through, each feeder weighs x of one run of the next, and makes the
- * decays of one run of that after it, whose x and B are on their way.
+ * a set: while a set is gone through, feeders weigh x of the next, and each makes the decays of one
+ * run of that after it, whose x and B are on their way.
  *
  * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
  * 20 us for 8192 tokens of one sequence whatever there are of heads. Feeders have 4 runs' time for
  * 450 instructions to weigh, 250 to copy and 150 for decays. (With x weighed by the warps that
- * multiply, and divisions to find where stretches begin: 0.56 us a run.) */
+ * multiply, and divisions to find where stretches begin: 0.56 us a run, measured. Weighed by feeders
+ * that waited for copies at the end of the set in which they began: 0.36.) */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
@@ -155,54 +156,63 @@ feed_set(Cg *c, const Starts *v, Val set)
     ptx_ssd_make_decay(c, s, &run, &to, dt);
 }
 
-/* weight x in the place of x: this warp's run of the set. A lane has a unit of every fourth row. */
+static Val
+weighed(Cg *c, Val unit, Val weight)
+{
+    Val out = LLVMGetPoison(LLVMTypeOf(unit));
+    for (int e = 0; e < PTX_SSD_UNIT / 2; e++) {
+        const Val pair = LLVMBuildExtractElement(c->b, unit, cg_i64(c, e), "");
+        const Val both = ptx_pair(c, cg_fmul(c, ptx_groups_low(c, pair), weight),
+                                  cg_fmul(c, ptx_groups_high(c, pair), weight));
+        out = LLVMBuildInsertElement(c->b, out, both, cg_i64(c, e), "");
+    }
+    return out;
+}
+
+/* weight x in the place of x, of each run of the set: the units that this thread has staged. */
 static void
 weigh_set(Cg *c, const Starts *v, Val set)
 {
-    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = GPU_WARP / UNITS, BATCH = 4 };
-    const Val at = set_of(c, v, set), lane = ptx_lane(c), units = cg_i64(c, UNITS);
-    const PtxDecay decay = decay_of(c, v, at, v->g.warp);
-    const PtxRows rows = {x_of(c, at, v->g.warp), 0};
-    const Val line = cg_div(c, lane, units);
-    const Val col = cg_mul(c, cg_sub(c, lane, cg_mul(c, line, units)), cg_i64(c, PTX_SSD_UNIT));
-    for (int first = 0; first < PTX_SSD_RUN / LINES; first += BATCH) {
-        Val to[BATCH], unit[BATCH], weight[BATCH];
-        for (int i = 0; i < BATCH; i++) {
-            const Val token = cg_add(c, line, cg_i64(c, (int64_t)(first + i) * LINES));
-            const Val of_token = cg_at(c, decay.weight, DTYPE_f32, token);
+    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = GPU_WARPGROUP / UNITS };
+    enum { OWN = PTX_SSD_RUN / LINES, UNIT_BYTES = 16 };
+    const Val at = set_of(c, v, set), units = cg_i64(c, UNITS);
+    const Val line = cg_div(c, v->thread, units);
+    const Val col = cg_mul(c, cg_sub(c, v->thread, cg_mul(c, line, units)),
+                           cg_i64(c, PTX_SSD_UNIT));
+    for (int run = 0; run < RUNS; run++) {
+        const PtxRows rows = {x_of(c, at, cg_i64(c, run)), 0};
+        const PtxDecay decay = decay_of(c, v, at, cg_i64(c, run));
+        Val to[OWN], unit[OWN], weight[OWN];
+        for (int i = 0; i < OWN; i++) {
+            const Val token = cg_add(c, line, cg_i64(c, (int64_t)i * LINES));
             to[i] = ptx_ssd_unit_at(c, &rows, token, col);
             unit[i] = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4), to[i], "");
-            LLVMSetAlignment(unit[i], 16);
-            weight[i] = cg_vload(c, of_token, DTYPE_f32, 1, NULL);
+            LLVMSetAlignment(unit[i], UNIT_BYTES);
+            weight[i] = cg_vload(c, cg_at(c, decay.weight, DTYPE_f32, token), DTYPE_f32, 1, NULL);
         }
-        for (int i = 0; i < BATCH; i++) {
-            Val out = LLVMGetPoison(LLVMTypeOf(unit[i]));
-            for (int e = 0; e < 4; e++) {
-                const Val pair = LLVMBuildExtractElement(c->b, unit[i], cg_i64(c, e), "");
-                const Val both = ptx_pair(c, cg_fmul(c, ptx_groups_low(c, pair), weight[i]),
-                                          cg_fmul(c, ptx_groups_high(c, pair), weight[i]));
-                out = LLVMBuildInsertElement(c->b, out, both, cg_i64(c, e), "");
-            }
-            LLVMSetAlignment(LLVMBuildStore(c->b, out, to[i]), 16);
-        }
+        for (int i = 0; i < OWN; i++)
+            LLVMSetAlignment(LLVMBuildStore(c->b, weighed(c, unit[i], weight[i]), to[i]),
+                             UNIT_BYTES);
     }
 }
 
+/* While the state goes through a set, the next is weighed, whose copies have had since the set
+ * before to arrive, and the one after that begins to. */
 static void
 feed_all(Cg *c, const Starts *v)
 {
     const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
     feed_set(c, v, zero);
     feed_set(c, v, one);
-    ptx_copy_wait(c, 0);
-    ptx_barrier(c);
+    ptx_copy_wait(c, 1);
+    ptx_barrier(c); /* decays of the first set are there */
     weigh_set(c, v, zero);
     ptx_wgmma_show(c);
     CgLoop set = cg_loop(c, "feed", zero, v->sets, 1);
     ptx_barrier(c);
     feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2)));
+    ptx_copy_wait(c, 1);
     weigh_set(c, v, cg_add(c, set.i, one));
-    ptx_copy_wait(c, 0);
     ptx_wgmma_show(c);
     cg_loop_end(c, &set);
 }
