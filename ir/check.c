@@ -57,6 +57,8 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
     case AK_INT:
         if (attr->id == ATTR_normalise)
             expected = attr->i == 0 || attr->i == 1 ? NULL : "0 or 1";
+        else if (attr->id == ATTR_column)
+            expected = in_range(attr->i, 0) ? NULL : "a whole number from 0 to 2^40";
         else if (!in_range(attr->i, 1))
             expected = "a whole number from 1 to 2^40";
         else if (attr->id == ATTR_pieces && attr->i > IR_MAX_PIECES)

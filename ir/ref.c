@@ -135,7 +135,7 @@ ref_conv1d(RefCall *c)
     double *state = ref_state(c, 3);                          /* [K-1,C] */
     const int64_t T = c->in[0].dim[0], all = c->in[0].dim[1], C = c->in[3].dim[1];
     const int64_t past = c->in[3].dim[0], K = past + 1;
-    const int64_t first = node_int(c->node, ATTR_first, 0);
+    const int64_t first = node_int(c->node, ATTR_column, 0);
     const bool by_channel = c->in[1].rank == 3;
     double *y = c->out[0].at;                        /* [T,C] */
     double *inputs = ref_scratch(c, (past + T) * C); /* state, then x */

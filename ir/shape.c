@@ -51,13 +51,13 @@ shape_conv1d(const Node *node, ShapeResult *r)
         return false;
     const Type *w = operand(node, 1);
     const bool stored = w->shape.rank == 3; /* [C,1,K], else [K,C] */
-    const int64_t all = type_width(operand(node, 0)), first = node_int(node, ATTR_first, 0);
-    const bool some = attrs_find(&node->attrs, ATTR_first) && w->shape.rank >= 2;
+    const int64_t all = type_width(operand(node, 0)), first = node_int(node, ATTR_column, 0);
+    const bool some = attrs_find(&node->attrs, ATTR_column) && w->shape.rank >= 2;
     const int64_t width = some ? w->shape.dim[stored ? 0 : 1].n : all;
     const char *origin = arena_printf(r->arena, "operand 1, `%s`, has C = %lld columns",
                                       node->in[0]->name, (long long)all);
     if (first < 0 || width > all || first > all - width)
-        return unlike(r, node, 1, "C columns of x, from first on", origin);
+        return unlike(r, node, 1, "C columns of x, from column on", origin);
     if (!is_float(w) || !is_const(w) || (!stored && w->shape.rank != 2) ||
         w->shape.dim[stored ? 0 : 1].n != width || (stored && w->shape.dim[1].n != 1))
         return unlike(r, node, 1, "[C,1,K] or [K,C]", origin);

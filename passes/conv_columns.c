@@ -12,7 +12,7 @@
  *   c: f32[T,24] = conv1d(u, k, b, s)
  * becomes
  *   z: f32[T,16], u: f32[T,24] = split(p) {sizes=[16, 24]}
- *   c: f32[T,24] = conv1d(p, k, b, s) {first=16}
+ *   c: f32[T,24] = conv1d(p, k, b, s) {column=16}
  */
 #include "passes/internal.h"
 
@@ -36,12 +36,12 @@ pass_conv_columns(Graph *g, PassCtx *cx)
     for (Node *n = g->first; n; n = n->next) {
         Value *x = node_flag(n, 'E') ? node_operand(n, 'x') : NULL;
         const Node *split = x && x->uses == 1 ? columns_split(x) : NULL;
-        if (!split || attrs_find(&n->attrs, ATTR_first))
+        if (!split || attrs_find(&n->attrs, ATTR_column))
             continue;
         int64_t first = 0;
         for (int i = 0; split->out[i] != x; i++)
             first += type_width(&split->out[i]->type);
-        graph_set_attr(g, n, attr_int(ATTR_first, first));
+        graph_set_attr(g, n, attr_int(ATTR_column, first));
         graph_set_operand(g, n, op_slot(n->op, 'x'), split->in[0]);
         changed = true;
     }

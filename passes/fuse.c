@@ -307,7 +307,7 @@ fuse_has_columns(const Fuse *f, const Group *group, const Node *n)
     const Node *anchor = group->anchor;
     return f->cx->machine->gpu.kind != GPU_none && !graph_has_runs(f->g) && anchor &&
            anchor->op == OP_linear && anchor->out[0] == node_operand(n, 'x') &&
-           group->shape == &anchor->out[0]->type.shape && attrs_find(&n->attrs, ATTR_first) &&
+           group->shape == &anchor->out[0]->type.shape && attrs_find(&n->attrs, ATTR_column) &&
            type_width(&n->out[0]->type) < type_width(&anchor->out[0]->type);
 }
 

@@ -147,10 +147,10 @@ bool
 emit_conv1d(Cg *c, CgKernel *k, Diag *diag)
 {
     Conv v = {.conv = k->kernel->anchor};
-    if (attrs_find(&v.conv->attrs, ATTR_first))
+    if (attrs_find(&v.conv->attrs, ATTR_column))
         return diag_error(
             diag, v.conv->loc,
-            "conv1d with first: it is for code of a GPU, and a CPU reads columns by a "
+            "conv1d with column: it is for code of a GPU, and a CPU reads columns by a "
             "split");
     const Shape *w = &v.conv->in[1]->type.shape;
     const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;

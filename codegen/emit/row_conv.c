@@ -47,8 +47,8 @@ cg_row_conv(Cg *c, CgKernel *k, const Node *conv, int64_t rows, int64_t columns,
                    k->kernel->name, MAX_TAPS);
         return NULL;
     }
-    if (attrs_find(&conv->attrs, ATTR_first)) {
-        diag_error(diag, conv->loc, "kernel %s: conv1d with first is for code of a GPU",
+    if (attrs_find(&conv->attrs, ATTR_column)) {
+        diag_error(diag, conv->loc, "kernel %s: conv1d with column is for code of a GPU",
                    k->kernel->name);
         return NULL;
     }

@@ -41,7 +41,7 @@ typedef struct {
 static Val
 input_at(Cg *c, CgKernel *k, const Conv *v, Val row)
 {
-    const Val first = cg_i64(c, node_int(v->conv, ATTR_first, 0));
+    const Val first = cg_i64(c, node_int(v->conv, ATTR_column, 0));
     const CgSite at = {.row = row, .col = cg_add(c, v->col, first), .lanes = v->lanes};
     cg_unbind_all(k);
     return cg_eval(c, k, v->conv->in[0], &at);
@@ -271,7 +271,7 @@ void
 ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
 {
     const Value *domain = k->domain;
-    const Val first = cg_i64(c, node_int(conv, ATTR_first, 0));
+    const Val first = cg_i64(c, node_int(conv, ATTR_column, 0));
     const Val width = cg_i64(c, cg_width(conv->out[0]));
     for (int i = 0; i < at->lanes; i++) {
         Conv v;
@@ -279,7 +279,7 @@ ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
             die("kernel %s: a convolution that does not fit", k->kernel->name);
         v.col = cg_sub(c, cg_add(c, at->col, cg_i64(c, i)), first);
         CgIf mine =
-            cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, "")); /* not before `first` */
+            cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, "")); /* not before them */
         k->domain = conv->out[0];
         conv_of_token(c, k, &v, at->row, at->lanes > 1 ? cg_slice(c, y, i, 1) : y);
         k->domain = domain;
@@ -294,7 +294,7 @@ ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
     const Value *w = conv->in[1];
     const CgOperand *weight = cg_operand(k, w);
     v.taps = (int)w->type.shape.dim[w->type.shape.rank == 3 ? 2 : 0].n;
-    v.col = cg_sub(c, col, cg_i64(c, node_int(conv, ATTR_first, 0)));
+    v.col = cg_sub(c, col, cg_i64(c, node_int(conv, ATTR_column, 0)));
     CgIf mine =
         cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, cg_i64(c, cg_width(conv->out[0])), ""));
     const CgSeg seg = cg_segment(c, k, row);
@@ -315,7 +315,7 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
     Conv v;
     if (!conv_open(k->kernel->anchor, &v, diag))
         return false;
-    const int64_t width = cg_width(k->domain), first = node_int(v.conv, ATTR_first, 0);
+    const int64_t width = cg_width(k->domain), first = node_int(v.conv, ATTR_column, 0);
     const bool runs = graph_has_runs(k->graph);
     const int rows = runs ? RUN : 1;
     v.lanes = ptx_site_lanes(k);

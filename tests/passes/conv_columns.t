@@ -42,7 +42,7 @@ graph "t" kernel {
   }
   kernel w_conv1d {
     p: f32[T,40] = linear(t2, t1) {matmul=emitted}
-    c: f32[T,24] = conv1d(p, t3, _, s) {first=16}
+    c: f32[T,24] = conv1d(p, t3, _, s) {column=16}
     a: f32[T,24] = silu(c)
   }
   z: f32[T,16], u: f32[T,24] = split(p) {sizes=[16, 24]}

@@ -246,6 +246,26 @@ expect_refused(const Case *t, const char *message)
     free(text);
 }
 
+/* Where GPUs begin kernels early: weights before the wait, x behind it. */
+Test(ptx_linear, weights_are_asked_for_before_the_wait)
+{
+    const Case t = {"stream_16x8", NULL, "bf16", "bf16", 608, 33, 20, 8, 0, BIAS};
+    char *text = graph_text(&t);
+    CommandResult later = compiled(text, "sm_90a"), before = compiled(text, "sm_80");
+    const char *kernel = strstr(later.out, ".entry ssmc_product");
+    cr_assert(later.status == 0 && before.status == 0 && kernel);
+    const char *wait = strstr(kernel, "griddepcontrol.wait");
+    const char *weight = strstr(kernel, "ld.global.nc.L1::no_allocate");
+    const char *ask = strstr(kernel, "cp.async.bulk.prefetch.L2");
+    const char *x = strstr(kernel, "ld.global.v4.u32");
+    cr_expect(weight && wait && x && weight < wait && wait < x, "%s", later.out);
+    cr_expect(!ask || ask < wait);
+    cr_expect(!strstr(before.out, "griddepcontrol"));
+    command_free(&later);
+    command_free(&before);
+    free(text);
+}
+
 Test(ptx_linear, a_cpu_takes_no_eps)
 {
     static const char text[] = "graph \"t\" lowered {\n weights \"init:reference\"\n block 4\n"

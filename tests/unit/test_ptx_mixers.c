@@ -141,7 +141,7 @@ check_conv_in_epilogue(const char *product, int inputs, int first, int columns, 
               " state s: f32[%d,%d]\n"
               " kernel load { e = embed(ids, table)\n  x = cast(e) {to=bf16} }\n"
               " kernel project {%s} {\n  p = linear(x, W, B)\n"
-              "  c = conv1d(p, k, b, s) {first=%d}\n  u = silu(c)\n }\n"
+              "  c = conv1d(p, k, b, s) {column=%d}\n  u = silu(c)\n }\n"
               " before, mine, after = split(p) {sizes=[%d, %d, %d]}\n"
               " kernel join { y = concat(before, u) }\n",
               all, inputs, all, taps, columns, columns, taps - 1, columns, product, first, first,

@@ -1,4 +1,4 @@
-conv1d with first is for a GPU's code: a CPU reads columns by a split.
+conv1d with column is for a GPU's code: a CPU reads columns by a split.
 --ARGS--
 compile @IN@ --emit llvm --cpu x86-64-v3
 --IN--
@@ -11,10 +11,10 @@ graph "t" model {
   weight k: f32[24,1,4] init=ones
   state s: f32[3,24]
   p = embed(ids, e)
-  c = conv1d(p, k, _, s) {first=16}
+  c = conv1d(p, k, _, s) {column=16}
   output c
 }
 --ERR--
-@IN@:10:7: error: conv1d with first: it is for code of a GPU, and a CPU reads columns by a split
+@IN@:10:7: error: conv1d with column: it is for code of a GPU, and a CPU reads columns by a split
 --EXIT--
 2
