@@ -12,10 +12,11 @@
  *   A projection whose rows have experts is a linear here; its forms are those of the table below.
  *   any         a linear whose columns decide (flag D of what reads them) stays f32: rounded logits
  *               of a router choose other experts, which is an error as large as an expert
- *   bf16, int8, int4 on a GPU or a machine whose matrix unit multiplies bf16: columns that a projection or a
- *               convolution makes for several ops (operands of views) are bf16, as is what an SSD
- *               or a scan makes where other ops compute with it. Of a split into one piece it is
- *               what the pointwise ops after it make in the end
+ *   bf16, int8, int4 on a machine whose matrix unit multiplies bf16, and on a GPU where calls have
+ *               several tokens of a sequence: columns that a projection or a convolution makes for
+ *               several ops (operands of views) are bf16, as is what an SSD or a scan makes where
+ *               other ops compute with it. Of a split into one piece it is what the pointwise ops
+ *               after it make in the end
  *   states of ops of class RECURRENT are state_dtype, unless the text says bf16 itself
  *   rows that attention reads are kept_dtype, where its heads have an even number of channels
  * Does not change: biases, other states, all that is neither linear nor recurrent.
@@ -392,8 +393,8 @@ pass_quantise(Graph *g, PassCtx *cx)
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;
     }
-    const bool matrix = cx->machine->matrix.bf16 || cx->machine->gpu.kind != GPU_none;
-    if (format->reals == DTYPE_bf16 && matrix)
+    const bool gpu = cx->machine->gpu.kind != GPU_none && graph_has_runs(g);
+    if (format->reals == DTYPE_bf16 && (cx->machine->matrix.bf16 || gpu))
         q.changed = quantise_results(&q) || q.changed;
     q.changed = quantise_kept_rows(g, cx) || q.changed;
     return quantise_states(g, cx) || q.changed;

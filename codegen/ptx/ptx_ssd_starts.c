@@ -4,22 +4,23 @@
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
  * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
- * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one barrier
- * a set: while a set is gone through, feeders weigh x of the next, and each makes the decays of one
- * run of that after it, whose x and B are on their way.
+ * multiply what lies in shared memory; eight more are feeders. Runs come in sets of four, one barrier
+ * a set: while a set is gone through, feeders weigh x of the next, and four of them make the decays
+ * of a run each of that after it, whose x and B are on their way.
  *
  * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
  * 20 us for 8192 tokens of one sequence whatever there are of heads. Feeders have 4 runs' time for
  * 450 instructions to weigh, 250 to copy and 150 for decays. (With x weighed by the warps that
  * multiply, and divisions to find where stretches begin: 0.56 us a run, measured. Weighed by feeders
- * that waited for copies at the end of the set in which they began: 0.36.) */
+ * that waited for copies at the end of the set in which they began: 0.36. With four feeders, which
+ * had a set's time of 3000 cycles, half of it to copy: 0.42.) */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
 
-/* SETS: of runs in shared memory; RUNS: of a set, one for each feeder. */
-enum { SETS = 3, RUNS = PTX_GROUP_WARPS, WARPS = 2 * PTX_GROUP_WARPS, ROWS = PTX_SSD_ROWS_BYTES };
-enum { RUN_BYTES = 2 * ROWS }; /* of x and B */
+/* SETS: of runs in shared memory; RUNS: of a set. FEEDERS: warps beside those of the state. */
+enum { SETS = 3, RUNS = 4, FEEDERS = 8, WARPS = PTX_GROUP_WARPS + FEEDERS };
+enum { ROWS = PTX_SSD_ROWS_BYTES, RUN_BYTES = 2 * ROWS, FEEDING = FEEDERS * GPU_WARP };
 
 typedef struct {
     PtxGroups g;
@@ -29,7 +30,8 @@ typedef struct {
     Val stretch; /* runs */
     Val sets;    /* that the block goes through */
     Val entry;   /* of the segment's first stretch */
-    Val thread;  /* of its four warps */
+    Val feeder;  /* this warp's number among them */
+    Val thread;  /* of theirs */
 } Starts;
 
 static bool
@@ -105,7 +107,8 @@ place_warp(Cg *c, Starts *v)
     v->g.begin = cg_mul(c, cg_sub(c, column, cg_mul(c, head, parts)),
                         cg_i64(c, PTX_GROUP_COLUMNS));
     v->g.warp = LLVMBuildURem(c->b, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS), "");
-    v->thread = cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, GPU_WARP)), ptx_lane(c));
+    v->feeder = cg_sub(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS));
+    v->thread = cg_add(c, cg_mul(c, v->feeder, cg_i64(c, GPU_WARP)), ptx_lane(c));
     ptx_groups_open(c, &v->g, ptx_block(c, 1), head);
     v->g.state = cg_mul(c, piece, cg_i64(c, v->g.n));
     v->stretch = ptx_ssd_stretch(c, v->g.s.k, v->parts);
@@ -128,7 +131,7 @@ stage_one(Cg *c, const Starts *v, Val run, Val x)
     both[1].whole = s->states % v->g.n == 0;
     for (int i = 0; i < 2; i++) {
         both[i].thread = v->thread;
-        both[i].threads = GPU_WARPGROUP;
+        both[i].threads = FEEDING;
         both[i].run = ptx_ssd_run(c, s, run);
         both[i].to = (PtxRows){i ? cg_offset(c, x, cg_i64(c, ROWS)) : x, 0};
         ptx_ssd_stage(c, &both[i]);
@@ -142,7 +145,7 @@ feed_set(Cg *c, const Starts *v, Val set)
     const PtxSsd *s = &v->g.s;
     Val dt[PTX_SSD_LANE_TOKENS];
     const Val first = cg_mul(c, set, cg_i64(c, RUNS)), at = set_of(c, v, set);
-    const Val own = cg_add(c, first, v->g.warp), last = cg_sub(c, v->g.to, cg_i64(c, 1));
+    const Val own = cg_add(c, first, v->feeder), last = cg_sub(c, v->g.to, cg_i64(c, 1));
     const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
     ptx_ssd_load_dt(c, s, &run, dt);
     for (int i = 0; i < RUNS; i++) {
@@ -152,8 +155,10 @@ feed_set(Cg *c, const Starts *v, Val set)
         cg_endif(c, &is);
     }
     ptx_copy_commit(c);
-    const PtxDecay to = decay_of(c, v, at, v->g.warp);
+    CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, RUNS)));
+    const PtxDecay to = decay_of(c, v, at, v->feeder);
     ptx_ssd_make_decay(c, s, &run, &to, dt);
+    cg_endif(c, &mine);
 }
 
 static Val
@@ -173,7 +178,7 @@ weighed(Cg *c, Val unit, Val weight)
 static void
 weigh_set(Cg *c, const Starts *v, Val set)
 {
-    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = GPU_WARPGROUP / UNITS };
+    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = FEEDING / UNITS };
     enum { OWN = PTX_SSD_RUN / LINES, UNIT_BYTES = 16 };
     const Val at = set_of(c, v, set), units = cg_i64(c, UNITS);
     const Val line = cg_div(c, v->thread, units);
