@@ -324,9 +324,9 @@ meet(Thread *warp)
 typedef struct {
     float *acc;
     int nacc;
-    uint64_t x, w;   /* descriptors */
+    uint64_t x, w;       /* descriptors */
     const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
-    bool columns;    /* rows of w, and of a described x, are summed over */
+    bool columns;        /* rows of w, and of a described x, are summed over */
 } Wgmma;
 
 static int64_t
@@ -377,7 +377,6 @@ factor_of(const Wgmma *one, int col, int k)
     return swizzled(w + col / 64 * apart_of(one) + k / 8 * 1024 + k % 8 * 128 + col % 64 * 2);
 }
 
-
 /* As of_a. */
 static float
 of_own(const Thread *warp, int r, int k)
@@ -419,8 +418,7 @@ wgmma(Thread *group)
             const int row = lane / 4 + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
             double total = mine->acc[i];
             for (int k = 0; k < 16; k++)
-                total += (double)(one->own ? of_own(warp, row, k)
-                                           : row_of(one, first + row, k)) *
+                total += (double)(one->own ? of_own(warp, row, k) : row_of(one, first + row, k)) *
                          (double)factor_of(one, col, k);
             mine->acc[i] = (float)total;
         }
@@ -800,13 +798,12 @@ model_wgmma_wait(int32_t behind)
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"gpu_model_" #name, (void *)model_##name}
 const ModelFunction gpu_model[] = {
-    MODEL(launch),       MODEL(tid),           MODEL(ctaid),       MODEL(shared),
-    MODEL(barrier),      MODEL(exchange),      MODEL(mma_bf16),    MODEL(load_matrices),
-    MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit), MODEL(copy_wait),
-    MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),  MODEL(warp_barrier),
-    MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin), MODEL(wgmma_bf16),
-    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),        MODEL(let_others_begin),
-    MODEL(ask),          MODEL(wgmma_bf16_by), MODEL(store_matrices),
-    MODEL(barrier_count),
+    MODEL(launch),       MODEL(tid),           MODEL(ctaid),          MODEL(shared),
+    MODEL(barrier),      MODEL(exchange),      MODEL(mma_bf16),       MODEL(load_matrices),
+    MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit),    MODEL(copy_wait),
+    MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),     MODEL(warp_barrier),
+    MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin),    MODEL(wgmma_bf16),
+    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),           MODEL(let_others_begin),
+    MODEL(ask),          MODEL(wgmma_bf16_by), MODEL(store_matrices), MODEL(barrier_count),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -683,8 +683,7 @@ ptx_store_matrices(Cg *c, Val address, const Val in[4])
     }
     const Val at = LLVMBuildPtrToInt(c->b, in_space(c, address, SHARED), c->i32, "");
     Val args[] = {at, in[0], in[1], in[2], in[3]};
-    asm_call(c,
-             "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [$0], {$1, $2, $3, $4};",
+    asm_call(c, "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [$0], {$1, $2, $3, $4};",
              "r,r,r,r,r,~{memory}", c->void_t, args, COUNT_OF(args));
 }
 
@@ -701,9 +700,9 @@ asm_plain(Cg *c, const char *code, const char *model)
         asm_call(c, code, "~{memory}", c->void_t, NULL, 0);
 }
 
-/* A matrix descriptor: bits 0-13 the address / 16, 16-29 the leading offset / 16 (from 64 columns to
- * the next 64, where rows are summed over; not used otherwise), 32-45 the bytes / 16 from 8 rows to
- * the next 8, 62-63 the swizzle of 128 bytes. */
+/* A matrix descriptor: bits 0-13 the address / 16, 16-29 the leading offset / 16 (from 64 columns
+ * to the next 64, where rows are summed over; not used otherwise), 32-45 the bytes / 16 from 8 rows
+ * to the next 8, 62-63 the swizzle of 128 bytes. */
 static Val
 descriptor(Cg *c, Val shared, Val offset, int64_t leading)
 {
@@ -724,8 +723,8 @@ ptx_registers(Cg *c, int count, bool more)
 {
     if (!on_model(c))
         asm_plain(c,
-                  arena_printf(c->arena, "setmaxnreg.%s.sync.aligned.u32 %d;",
-                               more ? "inc" : "dec", count),
+                  arena_printf(c->arena, "setmaxnreg.%s.sync.aligned.u32 %d;", more ? "inc" : "dec",
+                               count),
                   "");
 }
 

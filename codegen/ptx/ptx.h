@@ -107,8 +107,8 @@ void ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2]);
  * (16 bytes, so aligned) of matrix i; lane l gets of each the pair in row l / 4, columns 2 (l % 4),
  * as i32: what a of a product is of. transpose: of the matrix transposed. */
 void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
-/* The way back, with the matrices transposed: what lane l has of matrix i as ptx_load_matrices gives
- * it goes to rows l / 4 ... of the addresses' columns. sm_90a. */
+/* The way back, with the matrices transposed: what lane l has of matrix i as ptx_load_matrices
+ * gives it goes to rows l / 4 ... of the addresses' columns. sm_90a. */
 void ptx_store_matrices(Cg *c, Val address, const Val in[4]);
 
 /* ---- products of four warps (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"; sm_90a)
@@ -132,8 +132,8 @@ void ptx_wgmma_begin(Cg *c);
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
 /* The same of rows that are summed over: x has 64 columns, both are ptx_wgmma_columns. */
 void ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w);
-/* The same with x in registers: each warp has the 16 x 16 of it that are a of ptx_mma_bf16. columns:
- * w is ptx_wgmma_columns. */
+/* The same with x in registers: each warp has the 16 x 16 of it that are a of ptx_mma_bf16.
+ * columns: w is ptx_wgmma_columns. */
 void ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns);
 void ptx_wgmma_commit(Cg *c);           /* those since the last are one group */
 void ptx_wgmma_wait(Cg *c, int behind); /* until no more than that many groups are on their way */

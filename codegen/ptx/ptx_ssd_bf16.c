@@ -36,8 +36,8 @@
  * ms at 128 bytes a cycle; 24 KB from the second-level cache, 0.29 ms at 5.5 TB/s; x and y of bf16
  * once, 0.26 ms at 4.2 TB/s; 2600 exponentials and 8 instructions for each, 0.1 ms. They overlap:
  * 2400 cycles for a run of two heads, 0.36 to 0.5 ms where blocks fill the GPU. One segment of 64
- * heads has 128 blocks of 32 columns, each 1200 cycles a run: 0.72 ms. PtxRows of f32 in memory cost
- * 0.26 ms more, and feeders wait for them three times a run: 2.6 us. */
+ * heads has 128 blocks of 32 columns, each 1200 cycles a run: 0.72 ms. PtxRows of f32 in memory
+ * cost 0.26 ms more, and feeders wait for them three times a run: 2.6 us. */
 #include "codegen/ptx/ssd.h"
 
 /* TILE: rows and summed columns of a product; its columns are half. MOST_STATE: f32 of the state in
@@ -72,8 +72,8 @@ typedef struct {
     Val feeder;                  /* this warp's number among them */
     int64_t n;                   /* N, up to whole tiles */
     Val shared;                  /* places of runs, of decays, of M */
-    PtxRows C, B;                   /* [Q,N] */
-    PtxRows x, M;                   /* [Q,P], [Q,Q] of this thread's head */
+    PtxRows C, B;                /* [Q,N] */
+    PtxRows x, M;                /* [Q,P], [Q,Q] of this thread's head */
     Val x_all, m_all, decay_all; /* of the block's heads */
     PtxDecay decay;
     PtxRun run;
@@ -343,7 +343,7 @@ store_m(Cg *c, const Pairs *v, int head, Val i, Val j, Val *s)
     const PtxDecay d = ptx_ssd_decay_at(
         c, &v->s, cg_offset(c, v->decay_all, cg_i64(c, head * ptx_ssd_decay_bytes(&v->s))));
     const PtxRows m = {cg_offset(c, v->m_all, cg_i64(c, head * bytes_of_run(v->M.stride))),
-                    v->M.stride};
+                       v->M.stride};
     const Val col = cg_add(c, j, v->place);
     Val sums[2], dt[2];
     two_of(c, d.high, col, sums);

@@ -1,19 +1,19 @@
-/* codegen/ptx/ptx_ssd_starts.c -- the states from which stretches of a sequence go on, before all of
- * them are made side by side (ptx_ssd_wgmma.c); by wgmma, of a GPU of capability 9.0.
+/* codegen/ptx/ptx_ssd_starts.c -- the states from which stretches of a sequence go on, before all
+ * of them are made side by side (ptx_ssd_wgmma.c); by wgmma, of a GPU of capability 9.0.
  *
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
  * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
- * multiply what lies in shared memory; eight more are feeders. Runs come in sets of four, one barrier
- * a set: while a set is gone through, feeders weigh x of the next, and four of them make the decays
- * of a run each of that after it, whose x and B are on their way.
+ * multiply what lies in shared memory; eight more are feeders. Runs come in sets of four, one
+ * barrier a set: while a set is gone through, feeders weigh x of the next, and four of them make
+ * the decays of a run each of that after it, whose x and B are on their way.
  *
  * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
  * 20 us for 8192 tokens of one sequence whatever there are of heads. Feeders have 4 runs' time for
  * 450 instructions to weigh, 250 to copy and 150 for decays. (With x weighed by the warps that
- * multiply, and divisions to find where stretches begin: 0.56 us a run, measured. Weighed by feeders
- * that waited for copies at the end of the set in which they began: 0.36. With four feeders, which
- * had a set's time of 3000 cycles, half of it to copy: 0.42.) */
+ * multiply, and divisions to find where stretches begin: 0.56 us a run, measured. Weighed by
+ * feeders that waited for copies at the end of the set in which they began: 0.36. With four
+ * feeders, which had a set's time of 3000 cycles, half of it to copy: 0.42.) */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
@@ -72,7 +72,8 @@ set_bytes(const Starts *v)
     return round_up(RUNS * (RUN_BYTES + ptx_ssd_decay_bytes(&v->g.s)), ALIGNED);
 }
 
-/* ---- places ----------------------------------------------------------------------------------- */
+/* ---- places -----------------------------------------------------------------------------------
+ */
 
 /* Of a set, by its number: its first run's x and B, and decay. */
 static Val
@@ -104,8 +105,7 @@ place_warp(Cg *c, Starts *v)
     const Val column = cg_div(c, block, pieces), parts = cg_i64(c, v->g.parts);
     const Val head = cg_div(c, column, parts);
     const Val piece = cg_sub(c, block, cg_mul(c, column, pieces));
-    v->g.begin = cg_mul(c, cg_sub(c, column, cg_mul(c, head, parts)),
-                        cg_i64(c, PTX_GROUP_COLUMNS));
+    v->g.begin = cg_mul(c, cg_sub(c, column, cg_mul(c, head, parts)), cg_i64(c, PTX_GROUP_COLUMNS));
     v->g.warp = LLVMBuildURem(c->b, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS), "");
     v->feeder = cg_sub(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS));
     v->thread = cg_add(c, cg_mul(c, v->feeder, cg_i64(c, GPU_WARP)), ptx_lane(c));
@@ -118,7 +118,8 @@ place_warp(Cg *c, Starts *v)
     v->sets = cg_div_up(c, v->g.to, cg_i64(c, RUNS));
 }
 
-/* ---- the feeders ------------------------------------------------------------------------------ */
+/* ---- the feeders ------------------------------------------------------------------------------
+ */
 
 static void
 stage_one(Cg *c, const Starts *v, Val run, Val x)
@@ -182,8 +183,8 @@ weigh_set(Cg *c, const Starts *v, Val set)
     enum { OWN = PTX_SSD_RUN / LINES, UNIT_BYTES = 16 };
     const Val at = set_of(c, v, set), units = cg_i64(c, UNITS);
     const Val line = cg_div(c, v->thread, units);
-    const Val col = cg_mul(c, cg_sub(c, v->thread, cg_mul(c, line, units)),
-                           cg_i64(c, PTX_SSD_UNIT));
+    const Val col =
+        cg_mul(c, cg_sub(c, v->thread, cg_mul(c, line, units)), cg_i64(c, PTX_SSD_UNIT));
     for (int run = 0; run < RUNS; run++) {
         const PtxRows rows = {x_of(c, at, cg_i64(c, run)), 0};
         const PtxDecay decay = decay_of(c, v, at, cg_i64(c, run));
@@ -222,7 +223,8 @@ feed_all(Cg *c, const Starts *v)
     cg_loop_end(c, &set);
 }
 
-/* ---- the state -------------------------------------------------------------------------------- */
+/* ---- the state --------------------------------------------------------------------------------
+ */
 
 /* Variables: the run where the next stretch begins, and its entry. */
 typedef struct {

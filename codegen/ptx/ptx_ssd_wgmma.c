@@ -41,11 +41,11 @@ typedef struct {
     int places;        /* of C and B */
     int64_t run_bytes; /* of C, and of B, of a run */
     Val shared;
-    Val first;       /* head of the block */
-    Val C, B, x, M;  /* of this run; x of this thread's head, M of the block's first */
-    PtxDecay decay;  /* of this thread's head */
-    Val decays;      /* of the block's */
-    Val feeder;      /* this warp's number among them */
+    Val first;         /* head of the block */
+    Val C, B, x, M;    /* of this run; x of this thread's head, M of the block's first */
+    PtxDecay decay;    /* of this thread's head */
+    Val decays;        /* of the block's */
+    Val feeder;        /* this warp's number among them */
     int64_t stretches; /* 0: segments are not cut */
     Val all;           /* runs of the segment */
     Val is_cut, entry; /* i1: it is, and where the state before the stretch is */
@@ -92,7 +92,8 @@ warps_of(const Chunks *v)
     return (v->heads + 1) * PTX_GROUP_WARPS;
 }
 
-/* ---- places ----------------------------------------------------------------------------------- */
+/* ---- places -----------------------------------------------------------------------------------
+ */
 
 static Val
 in_turn(Cg *c, Val base, Val number, int places, int64_t bytes)
@@ -241,9 +242,8 @@ store_each(Cg *c, const Chunks *v, Val y[SUMS])
     for (int i = 0; i < SUMS; i++) {
         const Val token = cg_add(c, v->g.place, cg_i64(c, i / QUAD * HALF + i % 2));
         const Val p = cg_add(c, ptx_groups_column(c, &v->g), cg_i64(c, i / 2 % 2 * HALF));
-        const Val exists =
-            LLVMBuildAnd(c->b, cg_less(c, token, v->g.run.count),
-                         cg_less(c, p, cg_i64(c, s->head_dim)), "");
+        const Val exists = LLVMBuildAnd(c->b, cg_less(c, token, v->g.run.count),
+                                        cg_less(c, p, cg_i64(c, s->head_dim)), "");
         CgIf some = cg_if(c, exists);
         const CgSite site = {.row = cg_add(c, v->g.run.row, token),
                              .col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p),
@@ -343,7 +343,8 @@ go_through(Cg *c, Chunks *v, const CgOperand *rounded)
     ptx_groups_updated(c, &v->g);
 }
 
-/* ---- the feeders ------------------------------------------------------------------------------ */
+/* ---- the feeders ------------------------------------------------------------------------------
+ */
 
 /* This thread's number among those of its four warps. */
 static Val
@@ -421,8 +422,7 @@ load_rows(Cg *c, const Chunks *v, Val sum[MOST_HEADS][2])
         for (int half = 0; half < 2; half++) {
             const PtxDecay d = decay_of(c, v, head);
             const Val row = cg_add(c, first_row(c, v), cg_i64(c, half * HALF));
-            sum[head][half] =
-                cg_vload(c, cg_at(c, d.high, DTYPE_f32, row), DTYPE_f32, 1, NULL);
+            sum[head][half] = cg_vload(c, cg_at(c, d.high, DTYPE_f32, row), DTYPE_f32, 1, NULL);
         }
 }
 
@@ -446,8 +446,8 @@ store_m(Cg *c, const Chunks *v, int tile, Val rows[MOST_HEADS][2], const Val *s)
                 for (int e = 0; e < 2; e++) {
                     const Val gap = cg_fsub(c, rows[head][half], sum[head][b][e]);
                     const Val decay = cg_fmul(c, ptx_exp2(c, gap), dt[head][b][e]);
-                    const Val col = cg_add(
-                        c, v->g.place, cg_i64(c, (int64_t)tile * PTX_SSD_TILE + b * HALF + e));
+                    const Val col = cg_add(c, v->g.place,
+                                           cg_i64(c, (int64_t)tile * PTX_SSD_TILE + b * HALF + e));
                     m[e] = LLVMBuildSelect(c->b, cg_less(c, row, col), cg_f32(c, 0),
                                            cg_fmul(c, s[QUAD * b + 2 * half + e], decay), "");
                 }
@@ -504,8 +504,7 @@ clear_m(Cg *c, const Chunks *v)
     const int64_t bytes = (int64_t)M_PLACES * v->heads * ROWS;
     Chunks u = *v;
     enter_run(c, &u, cg_i64(c, 0)); /* its M is the first place */
-    CgLoop i = cg_loop(c, "clear", own_thread(c, v), cg_i64(c, bytes / UNIT_BYTES),
-                       GPU_WARPGROUP);
+    CgLoop i = cg_loop(c, "clear", own_thread(c, v), cg_i64(c, bytes / UNIT_BYTES), GPU_WARPGROUP);
     const Val to = cg_offset(c, u.M, cg_mul(c, i.i, cg_i64(c, UNIT_BYTES)));
     LLVMSetAlignment(LLVMBuildStore(c->b, LLVMConstNull(LLVMVectorType(c->i32, 4)), to),
                      UNIT_BYTES);
@@ -548,7 +547,8 @@ feed_all(Cg *c, const Chunks *v)
     ptx_barrier(c); /* the last run */
 }
 
-/* ---- a head's warps --------------------------------------------------------------------------- */
+/* ---- a head's warps ---------------------------------------------------------------------------
+ */
 
 /* All heads' warps copy C and B of a run. */
 static void

@@ -27,7 +27,7 @@ enum { PTX_SSD_TILE = 16, PTX_SSD_UNIT = 8 };
 typedef struct {
     CgKernel *k;
     const Value *x, *dt, *A, *B, *C, *D, *state, *starts, *y; /* D and starts: NULL, or there */
-    int64_t heads, head_dim, groups, states; /* H, P, G, N */
+    int64_t heads, head_dim, groups, states;                  /* H, P, G, N */
     int64_t chunk; /* a stored state is rounded where one ends; CHUNK_ALL: where a segment does */
     Dtype stored;  /* the state in memory */
     int64_t run;   /* most tokens of a run: PTX_SSD_RUN or less, a power of 2 */
@@ -65,8 +65,8 @@ Val ptx_ssd_start_at(Cg *c, const PtxSsd *s, Val entry, Val n, Val p);
 
 int64_t ptx_ssd_decay_bytes(const PtxSsd *s); /* of shared memory */
 PtxDecay ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared);
-/* By a warp: dt of the run's tokens, PTX_SSD_LANE_TOKENS of each lane, of which nothing is made yet,
- * so that nothing waits for them; and the arrays made of them, for others after a barrier. */
+/* By a warp: dt of the run's tokens, PTX_SSD_LANE_TOKENS of each lane, of which nothing is made
+ * yet, so that nothing waits for them; and the arrays made of them, for others after a barrier. */
 void ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt);
 void ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to,
                         const Val *dt);
@@ -74,8 +74,8 @@ void ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDeca
 /* ---- operands of products, bf16 (ssd_stage.c) -------------------------------------------------
  */
 
-/* Rows of a run in shared memory, `stride` elements apart. 0: swizzled, as wgmma takes them: rows of
- * 64 columns (ptx.h), and those of the next 64 behind those of a run. */
+/* Rows of a run in shared memory, `stride` elements apart. 0: swizzled, as wgmma takes them: rows
+ * of 64 columns (ptx.h), and those of the next 64 behind those of a run. */
 typedef struct {
     Val at;
     int64_t stride;
@@ -83,9 +83,9 @@ typedef struct {
 /* Where the unit of a token that begins at `col`, a multiple of 8, is. */
 Val ptx_ssd_unit_at(Cg *c, const PtxRows *rows, Val token, Val col);
 
-/* Columns of a value to shared memory: `columns` of each token of the run, those from column first +
- * begin on; from `first` on the value has `width`, and `whole` says that this is no fewer. What there
- * is not is 0. */
+/* Columns of a value to shared memory: `columns` of each token of the run, those from column first
+ * + begin on; from `first` on the value has `width`, and `whole` says that this is no fewer. What
+ * there is not is 0. */
 typedef struct {
     const PtxSsd *s;
     const Value *from;

@@ -8,9 +8,9 @@
 
 enum {
     PTX_GROUP_WARPS = GPU_WARPGROUP / GPU_WARP,
-    PTX_GROUP_COLUMNS = 64,                                      /* of a head */
-    PTX_SSD_ROWS_BYTES = PTX_SSD_RUN * PTX_GROUP_COLUMNS * 2,    /* 64 columns of a run */
-    PTX_GROUPS_MOST_STATES = 128,                                /* N; of f32 in registers half */
+    PTX_GROUP_COLUMNS = 64,                                   /* of a head */
+    PTX_SSD_ROWS_BYTES = PTX_SSD_RUN * PTX_GROUP_COLUMNS * 2, /* 64 columns of a run */
+    PTX_GROUPS_MOST_STATES = 128,                             /* N; of f32 in registers half */
     PTX_GROUPS_MOST_SUMS = PTX_GROUPS_MOST_STATES / 2,
 };
 
@@ -20,12 +20,12 @@ typedef struct {
     int64_t n;     /* states that these warps have, up to whole tiles */
     Val state;     /* the first of them */
     PtxRun run;
-    Val number;        /* of the head among the block's */
-    Val begin;         /* its column where the part begins */
-    Val warp;          /* of the four */
-    Val line, place;   /* l / 4 and 2 (l % 4) of lane l */
-    Val down, over;    /* row and column of the matrices that a lane gives the address of */
-    Val from, to;      /* runs of the segment that the block goes through */
+    Val number;      /* of the head among the block's */
+    Val begin;       /* its column where the part begins */
+    Val warp;        /* of the four */
+    Val line, place; /* l / 4 and 2 (l % 4) of lane l */
+    Val down, over;  /* row and column of the matrices that a lane gives the address of */
+    Val from, to;    /* runs of the segment that the block goes through */
     Val h[PTX_GROUPS_MOST_SUMS]; /* variables: h^T, as sums of wgmma */
 } PtxGroups;
 
@@ -51,8 +51,8 @@ enum { PTX_GROUP_STEPS = PTX_SSD_RUN / PTX_SSD_TILE };
 /* x^T of the run, from rows of 64 columns, as left operands for each 16 tokens. */
 void ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEPS][4]);
 /* (weight x)^T. */
-void ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay,
-                      Val x[PTX_GROUP_STEPS][4], Val out[PTX_GROUP_STEPS][4]);
+void ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
+                      Val out[PTX_GROUP_STEPS][4]);
 /* h^T = exp(a_last) h^T + (weight x)^T B begins, a group of products; and is done. Rows of B, 64
  * columns and the next 64 `apart` bytes behind. */
 void ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
