@@ -34,7 +34,8 @@ graph "t" lowered {
   t1: bf16[40,24] = cast(w) {to=bf16}
   t2: bf16[T,24] = cast(h) {to=bf16}
   p: f32[T,40] = linear(t2, t1)
-  z: f32[T,16], u: f32[T,24] = split(p) {sizes=[16, 24]}
+  t3: bf16[T,40] = cast(p) {to=bf16}
+  z: bf16[T,16], u: bf16[T,24] = split(t3) {sizes=[16, 24]}
   c: f32[T,24] = conv1d(u, k, _, s)
   a: f32[T,24] = silu(c)
   g: f32[T,40] = concat(z, a)
