@@ -298,13 +298,13 @@ Test(tune, explain_of_a_gpu)
     cr_assert_eq(r.status, 0, "%s", r.err);
     static const char *const says[] = {
         "for sm_90a (132 multiprocessors, 227 KiB that a block shares); parameters are made on ",
-        "dot bf16: chunked Q=64 (table gpus.def)\nkernel ",
+        "dot bf16: chunked Q=64 (table gpus.def)\n",
         "linear 256 -> 1160, bf16: wgmma_128x128, of few rows wgmma_64x64 (table products.def)",
         "linear 256 -> 1160, bf16: stream_16x8 (table products.def)",
         "at least, by bytes and operations at the rates that gpus.def states of sm_90a (",
-        "  prefill of   8192 tokens ",
+        "  prefill of  16384 tokens ",
         "  decode, batch    16 ",
-        "    in_proj              x8 ",
+        "    in_proj_conv1d       x8 ",
     };
     for (size_t i = 0; i < COUNT_OF(says); i++)
         cr_expect(strstr(r.out, says[i]), "stdout lacks '%s':\n%s", says[i], r.out);
