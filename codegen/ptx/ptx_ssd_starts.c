@@ -4,15 +4,16 @@
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
  * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
- * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one barrier
- * a set: while a set is gone through, feeders weigh x of the next, and each makes the decays of a run
- * of that after it, whose x and B are on their way.
+ * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one
+ * barrier a set: while a set is gone through, feeders weigh x of the next, and each makes the
+ * decays of a run of that after it, whose x and B are on their way.
  *
  * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
- * 20 us for 8192 tokens of one sequence whatever there are of heads. Measured on an H200 (24 heads of
- * 64, 64 states a block): 0.42. Feeders are what it waits for: of 3000 cycles a set they take half to
- * copy 64 KB, 43 bytes a cycle, and half for decays and weights. (x weighed by the warps that
- * multiply, and divisions to find where stretches begin: 0.56. Eight feeders: 0.59, not explained.) */
+ * 20 us for 8192 tokens of one sequence whatever there are of heads. Measured on an H200 (24 heads
+ * of 64, 64 states a block): 0.42. Feeders are what it waits for: of 3000 cycles a set they take
+ * half to copy 64 KB, 43 bytes a cycle, and half for decays and weights. (x weighed by the warps
+ * that multiply, and divisions to find where stretches begin: 0.56. Eight feeders: 0.59, not
+ * explained.) */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>

@@ -302,7 +302,7 @@ Test(tune, explain_of_a_gpu)
         "linear 256 -> 1160, bf16: wgmma_128x128, of few rows wgmma_64x64 (table products.def)",
         "linear 256 -> 1160, bf16: stream_16x8 (table products.def)",
         "at least, by bytes and operations at the rates that gpus.def states of sm_90a (",
-        "  prefill of  16384 tokens ",
+        "  prefill of   8192 tokens ",
         "  decode, batch    16 ",
         "    in_proj_conv1d       x8 ",
     };
