@@ -55,6 +55,7 @@ typedef struct {
 struct CUgraph_st {
     Op *ops;
     int count, cap;
+    bool launched; /* the last was a launch, whether or not all has been run since */
 };
 struct CUgraphExec_st {
     struct CUgraph_st graph;
@@ -229,6 +230,7 @@ op_new(struct CUgraph_st *graph, int kind)
     Op *op = &graph->ops[graph->count++];
     memset(op, 0, offsetof(Op, arguments));
     op->kind = kind;
+    graph->launched = kind == OP_LAUNCH;
     return op;
 }
 
@@ -239,11 +241,17 @@ stream_of(CudaStream stream)
 }
 
 /* Where what a stream is given goes. */
+static struct CUgraph_st *
+graph_of(CudaStream stream)
+{
+    stream = stream_of(stream);
+    return stream->capture ? stream->capture : &stream->queue;
+}
+
 static Op *
 op_of(CudaStream stream, int kind)
 {
-    stream = stream_of(stream);
-    return op_new(stream->capture ? stream->capture : &stream->queue, kind);
+    return op_new(graph_of(stream), kind);
 }
 
 static bool
@@ -569,8 +577,10 @@ enqueue(CudaFunction function, const CudaLaunch *how, void **params, bool early)
         return INVALID_VALUE;
     if (falls_due(&gpu.model.fail_enqueue))
         return TOO_MANY_RESOURCES;
-    if (!function->kernel.run)
+    if (!function->kernel.run) {
+        graph_of(how->stream)->launched = true;
         return CUDA_OK;
+    }
     Op *op = op_of(how->stream, OP_LAUNCH);
     op->kernel = &function->kernel;
     op->early = early;
@@ -607,9 +617,7 @@ cuLaunchKernel(CudaFunction function, unsigned grid_x, unsigned grid_y, unsigned
 static bool
 follows_launch(CudaStream stream)
 {
-    const struct CUgraph_st *all =
-        stream_of(stream)->capture ? stream_of(stream)->capture : &stream_of(stream)->queue;
-    return all->count > 0 && all->ops[all->count - 1].kind == OP_LAUNCH;
+    return graph_of(stream)->launched;
 }
 
 CudaResult
@@ -966,7 +974,7 @@ cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long 
     const size_t bytes = (size_t)graph->count * sizeof *graph->ops;
     *exec = calloc(1, sizeof **exec);
     (*exec)->graph = (struct CUgraph_st){memcpy(malloc(bytes + 1), graph->ops, bytes), graph->count,
-                                         graph->count};
+                                         graph->count, graph->launched};
     gpu.model.graphs++;
     gpu.model.live++;
     return end(CUDA_OK);
