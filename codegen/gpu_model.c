@@ -611,7 +611,7 @@ model_barrier(void)
     wait_at(AT_BARRIER, "barrier");
 }
 
-/* Two barriers: nobody says the next before all have counted. */
+/* The second barrier keeps a thread from changing `says` before all threads have counted. */
 static uint32_t
 model_barrier_count(uint32_t yes)
 {

@@ -659,10 +659,12 @@ ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4])
         out[i] = LLVMBuildExtractValue(c->b, all, i, "");
 }
 
+enum { MOST_MORE = 5 }; /* operands of an instruction beside sums */
+
 static Val
 asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, Val *args, int count)
 {
-    LLVMTypeRef types[GPU_WARPGROUP + 5];
+    LLVMTypeRef types[GPU_WARPGROUP + MOST_MORE];
     for (int i = 0; i < count; i++)
         types[i] = LLVMTypeOf(args[i]);
     const LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)count, 0);
@@ -775,8 +777,6 @@ ptx_wgmma_wait(Cg *c, int behind)
     model_call(c, "wgmma_wait", c->void_t, &arg, 1);
 }
 
-enum { MOST_MORE = 5 };
-
 /* Code whose operands 0 .. nacc-1 are read and written; of `more`, i32 and i64, it reads. */
 static void
 asm_sums(Cg *c, const char *code, Val *acc, int nacc, const Val *more, int nmore)
@@ -803,6 +803,15 @@ asm_sums(Cg *c, const char *code, Val *acc, int nacc, const Val *more, int nmore
     sb_free(&constraints);
 }
 
+/* The instruction up to its sums, operands 0 .. nacc-1. */
+static void
+begin_wgmma(StrBuf *code, int nacc)
+{
+    sb_printf(code, "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {", 2 * nacc);
+    for (int i = 0; i < nacc; i++)
+        sb_printf(code, "%s$%d", i ? ", " : "", i);
+}
+
 static void
 wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool columns)
 {
@@ -814,9 +823,7 @@ wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool columns)
         return;
     }
     StrBuf code = {0};
-    sb_printf(&code, "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {", 2 * nacc);
-    for (int i = 0; i < nacc; i++)
-        sb_printf(&code, "%s$%d", i ? ", " : "", i);
+    begin_wgmma(&code, nacc);
     sb_printf(&code, "}, $%d, $%d, 1, 1, 1, %d, %d;", 2 * nacc, 2 * nacc + 1, columns, columns);
     const Val more[] = {x, w};
     asm_sums(c, sb_text(&code), acc, nacc, more, 2);
@@ -848,9 +855,7 @@ ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns
         return;
     }
     StrBuf code = {0};
-    sb_printf(&code, "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {", 2 * nacc);
-    for (int i = 0; i < nacc; i++)
-        sb_printf(&code, "%s$%d", i ? ", " : "", i);
+    begin_wgmma(&code, nacc);
     const int at = 2 * nacc;
     sb_printf(&code, "}, {$%d, $%d, $%d, $%d}, $%d, 1, 1, 1, %d;", at, at + 1, at + 2, at + 3,
               at + 4, columns);

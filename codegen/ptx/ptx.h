@@ -107,8 +107,8 @@ void ptx_mma_bf16(Cg *c, Val acc[4], const Val a[4], const Val b[2]);
  * (16 bytes, so aligned) of matrix i; lane l gets of each the pair in row l / 4, columns 2 (l % 4),
  * as i32: what a of a product is of. transpose: of the matrix transposed. */
 void ptx_load_matrices(Cg *c, Val address, bool transpose, Val out[4]);
-/* The way back, with the matrices transposed: what lane l has of matrix i as ptx_load_matrices
- * gives it goes to rows l / 4 ... of the addresses' columns. sm_90a. */
+/* Stores four 8 x 8 matrices transposed (stmatrix; sm_90a). Lanes hold them as ptx_load_matrices
+ * gives them; column r of matrix i goes to the row whose address lane 8 i + r gives. */
 void ptx_store_matrices(Cg *c, Val address, const Val in[4]);
 
 /* ---- products of four warps (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"; sm_90a)
@@ -119,8 +119,8 @@ void ptx_store_matrices(Cg *c, Val address, const Val in[4]);
  * address of that alignment; a warp has one offset. further: so many bytes on. */
 Val ptx_wgmma_rows(Cg *c, Val shared, Val offset);
 Val ptx_wgmma_further(Cg *c, Val rows, Val bytes);
-/* The same rows as what is summed over: row k has input k of 64 columns of W^T, and the next 64
- * columns lie `apart` bytes behind. */
+/* A transposed operand: such rows, where row k holds input k of 64 columns. The rows of the next 64
+ * columns begin `apart` bytes behind. */
 Val ptx_wgmma_columns(Cg *c, Val shared, Val offset, int64_t apart);
 /* What this thread has written to shared memory before is there for wgmma after a barrier. */
 void ptx_wgmma_show(Cg *c);
@@ -130,10 +130,11 @@ void ptx_wgmma_begin(Cg *c);
  * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
  * until ptx_wgmma_end, and what is read must stay until a wait. */
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
-/* The same of rows that are summed over: x has 64 columns, both are ptx_wgmma_columns. */
+/* acc += x W^T as ptx_wgmma_bf16 does, with both operands transposed: x, which has 64 columns, and
+ * w are of ptx_wgmma_columns. */
 void ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w);
-/* The same with x in registers: each warp has the 16 x 16 of it that are a of ptx_mma_bf16.
- * columns: w is ptx_wgmma_columns. */
+/* acc += x W^T as ptx_wgmma_bf16 does, with x in registers: each warp holds its 16 rows of x as
+ * ptx_mma_bf16 takes a. columns: w is of ptx_wgmma_columns. */
 void ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns);
 void ptx_wgmma_commit(Cg *c);           /* those since the last are one group */
 void ptx_wgmma_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
@@ -172,8 +173,8 @@ Val ptx_spread_site(Cg *c, const PtxSpread *s, int64_t sites, Val *row, Val *sit
 
 /* The segment that a token row belongs to: its number, i64. Rows beyond the last give the last. */
 Val ptx_segment_of(Cg *c, CgKernel *k, Val row);
-/* The same of a part's number, where part i of segment s, whose first row is r, has number
- * floor(r / each) + s + i. */
+/* The segment that part `number` belongs to. Part i of segment s, whose first row is r, has the
+ * number floor(r / each) + s + i. */
 Val ptx_segment_of_part(Cg *c, CgKernel *k, Val number, Val each);
 
 /* ---- emitters: one for each anchor, as in cg.h -------------------------------------------------

@@ -236,8 +236,8 @@ conv_open(const Node *conv, Conv *v, Diag *diag)
 }
 
 /* ---- in the epilogue of a projection -----------------------------------------------------------
- * Of single tokens: whoever makes a column of the product has all that the convolution needs beside
- * the state, whose column nobody else reads or writes. */
+ * In decode the thread that computes a column of the product also computes the convolution of that
+ * column: it is the only one that reads and writes the column's state. */
 
 bool
 ptx_conv_fits(const CgKernel *k, const Node *conv, Diag *diag)

@@ -305,27 +305,6 @@ multiply(Cg *c, Val *sum, const Val left[4], const Val right[2])
         cg_set(c, sum[e], acc[e]);
 }
 
-static Val
-low_half(Cg *c, Val pair)
-{
-    return cg_as_float(c, cg_shl(c, pair, 16));
-}
-
-static Val
-high_half(Cg *c, Val pair)
-{
-    return cg_as_float(c, cg_and(c, pair, 0xffff0000u));
-}
-
-/* Two f32 of an array, from an even index on. */
-static void
-two_of(Cg *c, Val array, Val index, Val out[2])
-{
-    const Val both = ptx_load(c, cg_at(c, array, DTYPE_f32, index), DTYPE_f32, 2);
-    out[0] = cg_slice(c, both, 0, 1);
-    out[1] = cg_slice(c, both, 1, 1);
-}
-
 static void
 open_sums(Cg *c, Val *sum, int count)
 {
@@ -346,8 +325,8 @@ store_m(Cg *c, const Pairs *v, int head, Val i, Val j, Val *s)
                        v->M.stride};
     const Val col = cg_add(c, j, v->place);
     Val sums[2], dt[2];
-    two_of(c, d.high, col, sums);
-    two_of(c, d.dt, col, dt);
+    ptx_ssd_two_of(c, d.high, col, sums);
+    ptx_ssd_two_of(c, d.dt, col, dt);
     for (int half = 0; half < 2; half++) {
         const Val row = cg_add(c, i, cg_add(c, v->line, cg_i64(c, half * HALF)));
         const Val sum = cg_vload(c, cg_at(c, d.high, DTYPE_f32, row), DTYPE_f32, 1, NULL);
@@ -443,7 +422,7 @@ from_state(Cg *c, const Pairs *v, Outputs *y)
     }
     for (int b = 0; b < 2 * RUN_TILES; b++) {
         Val enter[2];
-        two_of(c, v->decay.enter, cg_add(c, cg_i64(c, b * HALF), v->place), enter);
+        ptx_ssd_two_of(c, v->decay.enter, cg_add(c, cg_i64(c, b * HALF), v->place), enter);
         for (int r = 0; r < v->rows; r++)
             for (int e = 0; e < QUAD; e++)
                 cg_set(c, y->sum[r][b][e],
@@ -464,8 +443,8 @@ add_skip(Cg *c, const Pairs *v, Outputs *y, int r, int tile, const Val x[4])
 {
     for (int e = 0; e < 4; e++) {
         Val *sum = y->sum[r][2 * tile + e / 2] + e % 2 * 2;
-        cg_set(c, sum[0], cg_fma(c, v->s.skip, low_half(c, x[e]), cg_get(c, c->f32, sum[0])));
-        cg_set(c, sum[1], cg_fma(c, v->s.skip, high_half(c, x[e]), cg_get(c, c->f32, sum[1])));
+        cg_set(c, sum[0], cg_fma(c, v->s.skip, ptx_ssd_low(c, x[e]), cg_get(c, c->f32, sum[0])));
+        cg_set(c, sum[1], cg_fma(c, v->s.skip, ptx_ssd_high(c, x[e]), cg_get(c, c->f32, sum[1])));
     }
 }
 
@@ -603,11 +582,11 @@ load_weighed(Cg *c, const Pairs *v, int r, int token, Val out[4])
     Val x[4], weight[2][2];
     load_x(c, v, r, token, x);
     for (int half = 0; half < 2; half++)
-        two_of(c, v->decay.weight, cg_add(c, cg_i64(c, token + half * HALF), v->place),
-               weight[half]);
+        ptx_ssd_two_of(c, v->decay.weight, cg_add(c, cg_i64(c, token + half * HALF), v->place),
+                       weight[half]);
     for (int e = 0; e < 4; e++)
-        out[e] = ptx_pair(c, cg_fmul(c, low_half(c, x[e]), weight[e / 2][0]),
-                          cg_fmul(c, high_half(c, x[e]), weight[e / 2][1]));
+        out[e] = ptx_pair(c, cg_fmul(c, ptx_ssd_low(c, x[e]), weight[e / 2][0]),
+                          cg_fmul(c, ptx_ssd_high(c, x[e]), weight[e / 2][1]));
 }
 
 static void

@@ -9,20 +9,19 @@
  *     y^T = exp(a_i) (h^T C^T) + x^T M^T + D x^T           C: tokens are rows; M: rows i
  *     h^T = exp(a_last) h^T + (weight x)^T B               B: tokens are what is summed over
  *
- * Four more warps are feeders. While the heads' warps go through run i, these
- *     begin to copy C and B of run i + 3 (i + 2 where memory is short),
- *     make the decays of run i + 2,
+ * Four more warps are feeders. While the heads' warps go through run i, the feeders
+ *     make the decays of run i + 2 from dt that was read a run before,
  *     multiply S = C B^T of run i + 1, of which M_ij = S_ij exp(a_i - a_j) dt_j for j <= i, else 0.
- * One barrier a run does. x comes by its own head's warps, two runs ahead.
+ * The heads' warps begin to copy C and B of run i + 3 (i + 2 where memory is short), and each
+ * head's its x of run i + 2. A run has one barrier.
  *
  * Numbers are rounded to bf16 where ptx_ssd_bf16.c rounds them. Where parts of a segment are made
  * side by side, each begins with the state that a kernel before has made (ptx_ssd_starts.c), to the
  * bit as this one would: so no bit depends on how a segment is cut.
  *
- * Predicted, N=128, P=64, two heads a block, a run: products of one head 320 cycles of the tensor
- * cores and S 128, 770 in all; shared memory read by them 48 KB a head and 32 KB for S; feeders
- * issue some 1100 instructions a warp, most for 64 numbers of M a thread. So 1100 to 1300 cycles,
- * 0.17 ms for 65536 tokens of 64 heads, where x and y alone take 0.26 at 4.2 TB/s. */
+ * N=128, P=64, two heads a block: products of a run take 640 cycles of the tensor cores a head and
+ * 256 for S, 1540 in all, 0.22 ms for 65536 tokens of 64 heads; x and y alone take 0.26 at 4.2
+ * TB/s. Measured on an H200: 0.63 (bench/NOTES.md, "A GPU: the SSD"). */
 #include "codegen/ptx/ssd_wgmma.h"
 
 /* ROWS: of 64 columns of a run in shared memory. X_PLACES: of x and of decays; M_PLACES: of M; the
@@ -175,19 +174,27 @@ if_run(Cg *c, const Chunks *v, Val number)
 /* ---- y and the state: a head's warps ------------------------------------------------------------
  */
 
+/* Bytes from the first 16 states of rows of C or B to 16s number k. */
+static Val
+tile_of_states(Cg *c, int64_t k)
+{
+    const int64_t in_row = PTX_GROUP_COLUMNS / PTX_SSD_TILE;
+    return cg_i64(c, k / in_row * ROWS + k % in_row * 2 * PTX_SSD_TILE);
+}
+
 /* h^T C^T of the run, on its way. */
 static void
 from_state(Cg *c, const Chunks *v, Val y[SUMS])
 {
     const Val rows = ptx_wgmma_rows(c, v->C, cg_i64(c, 0));
-    const int64_t steps = v->g.n / PTX_SSD_TILE, in_row = PTX_GROUP_COLUMNS / PTX_SSD_TILE;
+    const int64_t steps = v->g.n / PTX_SSD_TILE;
     ptx_wgmma_begin(c);
     for (int64_t k = 0; k < steps; k++) {
         Val left[4];
         for (int64_t e = 0; e < 4; e++)
             left[e] = ptx_pair(c, cg_get(c, c->f32, v->g.h[8 * k + 2 * e]),
                                cg_get(c, c->f32, v->g.h[8 * k + 2 * e + 1]));
-        const Val at = cg_i64(c, k / in_row * ROWS + k % in_row * 2 * PTX_SSD_TILE);
+        const Val at = tile_of_states(c, k);
         ptx_wgmma_bf16_by(c, y, SUMS, left, ptx_wgmma_further(c, rows, at), false);
     }
     ptx_wgmma_commit(c);
@@ -211,7 +218,7 @@ scale_and_skip(Cg *c, const Chunks *v, Val y[SUMS], Val enter[PTX_SSD_RUN / HALF
         for (int e = 0; e < QUAD; e++) {
             Val *sum = &y[QUAD * b + e];
             const Val pair = x[b / 2][b % 2 * 2 + e / 2];
-            const Val own = e % 2 ? ptx_groups_high(c, pair) : ptx_groups_low(c, pair);
+            const Val own = e % 2 ? ptx_ssd_high(c, pair) : ptx_ssd_low(c, pair);
             *sum = cg_fmul(c, *sum, enter[b][e % 2]);
             if (v->g.s.skip)
                 *sum = cg_fma(c, v->g.s.skip, own, *sum);
@@ -232,7 +239,8 @@ from_tokens(Cg *c, const Chunks *v, Val y[SUMS], Val x[STEPS][4])
     ptx_wgmma_commit(c);
 }
 
-/* ---- y to memory ---- */
+/* ---- y to memory ------------------------------------------------------------------------------
+ */
 
 /* One number at a time: with what follows y in the kernel. */
 static void
@@ -470,14 +478,14 @@ store_m(Cg *c, const Chunks *v, int tile, Val rows[MOST_HEADS][2], const Val *s)
 static void
 begin_s(Cg *c, const Chunks *v, Val s[SUMS])
 {
-    const int64_t steps = v->g.n / PTX_SSD_TILE, in_row = PTX_GROUP_COLUMNS / PTX_SSD_TILE;
+    const int64_t steps = v->g.n / PTX_SSD_TILE;
     const Val left = ptx_wgmma_rows(c, v->C, cg_i64(c, 0));
     const Val right = ptx_wgmma_rows(c, v->B, cg_i64(c, 0));
     for (int i = 0; i < SUMS; i++)
         s[i] = cg_f32(c, 0);
     ptx_wgmma_begin(c);
     for (int64_t k = 0; k < steps; k++) {
-        const Val at = cg_i64(c, k / in_row * ROWS + k % in_row * 2 * PTX_SSD_TILE);
+        const Val at = tile_of_states(c, k);
         ptx_wgmma_bf16(c, s, SUMS, ptx_wgmma_further(c, left, at), ptx_wgmma_further(c, right, at));
     }
     ptx_wgmma_commit(c);

@@ -288,3 +288,26 @@ ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to
     for (int i = 0; i < tokens; i++)
         store_token(c, s, to, token_of(c, s, i), dt[i], cg_fadd(c, before, a[i]), all);
 }
+
+/* ---- operands of products ---------------------------------------------------------------------
+ */
+
+Val
+ptx_ssd_low(Cg *c, Val pair)
+{
+    return cg_as_float(c, cg_shl(c, pair, 16));
+}
+
+Val
+ptx_ssd_high(Cg *c, Val pair)
+{
+    return cg_as_float(c, cg_and(c, pair, 0xffff0000u));
+}
+
+void
+ptx_ssd_two_of(Cg *c, Val array, Val index, Val out[2])
+{
+    const Val both = ptx_load(c, cg_at(c, array, DTYPE_f32, index), DTYPE_f32, 2);
+    out[0] = cg_slice(c, both, 0, 1);
+    out[1] = cg_slice(c, both, 1, 1);
+}

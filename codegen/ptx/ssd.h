@@ -42,7 +42,7 @@ bool ptx_ssd_bind(CgKernel *k, PtxSsd *s, Diag *diag);
 /* The kernel with products of bf16, where the nodes ask for them and its state fits in registers.
  * False: nothing was built. */
 bool ptx_ssd_bf16(Cg *c, PtxSsd *s);
-/* The same by wgmma. */
+/* The same kernel with products by wgmma (sm_90a). False: nothing was built. */
 bool ptx_ssd_wgmma(Cg *c, PtxSsd *s);
 /* The thread's segment and head: group, rate and skip follow. */
 void ptx_ssd_open(Cg *c, PtxSsd *s, Val segment, Val head);
@@ -70,6 +70,11 @@ PtxDecay ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared);
 void ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt);
 void ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to,
                         const Val *dt);
+
+/* The two f32 of a pair of bf16; two f32 of an array, from an even index on. */
+Val ptx_ssd_low(Cg *c, Val pair);
+Val ptx_ssd_high(Cg *c, Val pair);
+void ptx_ssd_two_of(Cg *c, Val array, Val index, Val out[2]);
 
 /* ---- operands of products, bf16 (ssd_stage.c) -------------------------------------------------
  */

@@ -48,22 +48,7 @@ ptx_groups_column(Cg *c, const PtxGroups *g)
 void
 ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[2])
 {
-    const Val at = cg_at(c, array, DTYPE_f32, cg_add(c, cg_i64(c, token), g->place));
-    const Val both = ptx_load(c, at, DTYPE_f32, 2);
-    out[0] = cg_slice(c, both, 0, 1);
-    out[1] = cg_slice(c, both, 1, 1);
-}
-
-Val
-ptx_groups_low(Cg *c, Val pair)
-{
-    return cg_as_float(c, cg_shl(c, pair, 16));
-}
-
-Val
-ptx_groups_high(Cg *c, Val pair)
-{
-    return cg_as_float(c, cg_and(c, pair, 0xffff0000u));
+    ptx_ssd_two_of(c, array, cg_add(c, cg_i64(c, token), g->place), out);
 }
 
 /* ---- the state in memory ----------------------------------------------------------------------
@@ -158,8 +143,8 @@ ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GRO
         for (int e = 0; e < 4; e++) {
             Val weight[2];
             ptx_groups_two_of(c, g, decay->weight, j * PTX_SSD_TILE + e / 2 * HALF, weight);
-            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_groups_low(c, x[j][e]), weight[0]),
-                                 cg_fmul(c, ptx_groups_high(c, x[j][e]), weight[1]));
+            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_ssd_low(c, x[j][e]), weight[0]),
+                                 cg_fmul(c, ptx_ssd_high(c, x[j][e]), weight[1]));
         }
 }
 

@@ -39,8 +39,6 @@ void ptx_groups_open(Cg *c, PtxGroups *g, Val segment, Val head);
 Val ptx_groups_column(Cg *c, const PtxGroups *g);
 /* Two f32 of an array: those of this thread's columns among 8 tokens. */
 void ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[2]);
-Val ptx_groups_low(Cg *c, Val pair);
-Val ptx_groups_high(Cg *c, Val pair);
 
 /* The state in memory: the sequence's own, or entry `entry` of ptx_ssd_start_at. NULL: its own. */
 void ptx_groups_open_state(Cg *c, PtxGroups *g);
