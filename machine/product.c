@@ -71,6 +71,29 @@ product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs)
                            .measured = measured != NULL};
 }
 
+bool
+product_feeds(const Product *p)
+{
+    return p->method == PRODUCT_WGMMA &&
+           p->threads > p->rows / p->part_rows * (p->columns / p->part_columns) * GPU_WARPGROUP;
+}
+
+/* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and
+ * RANGES. */
+bool
+product_goes_with(const Product *small, const Product *large)
+{
+    const bool few = small->method == PRODUCT_STREAM, many = large->method == PRODUCT_RANGES;
+    if (few || many)
+        return few && many && small->threads == large->threads;
+    if (small->method != large->method || product_feeds(small))
+        return false;
+    if (product_feeds(large))
+        return small->threads <= large->threads - GPU_WARPGROUP;
+    return small->threads == large->threads && large->rows % small->rows == 0 &&
+           large->columns % small->columns == 0;
+}
+
 const Product *
 product_alike(const Product *product, const Product *last)
 {

@@ -51,6 +51,12 @@ typedef struct {
 /* Compute capability that its instructions need, ten times; 0: any. */
 int product_capability(const Product *product);
 ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs);
+/* Whether four warps beside those that multiply copy for them, while a block makes one tile after
+ * the other. */
+bool product_feeds(const Product *product);
+/* Whether a kernel can have both: they give the same bits, in blocks of as many threads, or of more
+ * where the large one feeds. */
+bool product_goes_with(const Product *small, const Product *large);
 /* The products that take the place of one without changing a bit: of its method. The next after
  * `last`, NULL: the first; NULL: there is no other. */
 const Product *product_alike(const Product *product, const Product *last);

@@ -673,6 +673,58 @@ asm_call(Cg *c, const char *code, const char *constraints, LLVMTypeRef result, V
     return LLVMBuildCall2(c->b, type, code_value, args, (unsigned)count, "");
 }
 
+/* ---- signals
+ * ---------------------------------------------------------------------------------- */
+
+/* One instruction of a signal: code of the address $0, and of an i32 $1 unless that is NULL. */
+static void
+signal_call(Cg *c, const char *model, const char *code, Val at, Val more)
+{
+    enum { SHARED = 3 };
+    Val args[] = {at, more};
+    const int count = more ? 2 : 1;
+    if (on_model(c)) {
+        model_call(c, model, c->void_t, args, count);
+        return;
+    }
+    args[0] = LLVMBuildPtrToInt(c->b, in_space(c, at, SHARED), c->i32, "");
+    asm_call(c, code, more ? "r,r,~{memory}" : "r,~{memory}", c->void_t, args, count);
+}
+
+void
+ptx_signal_open(Cg *c, Val at, int times)
+{
+    signal_call(c, "signal_open", "mbarrier.init.shared::cta.b64 [$0], $1;", at, i32(c, times));
+}
+
+void
+ptx_signal_give(Cg *c, Val at)
+{
+    signal_call(c, "signal_give", "mbarrier.arrive.shared::cta.b64 _, [$0];", at, NULL);
+}
+
+void
+ptx_signal_copied(Cg *c, Val at)
+{
+    signal_call(c, "signal_copied", "cp.async.mbarrier.arrive.noinc.shared::cta.b64 [$0];", at,
+                NULL);
+}
+
+/* Names of labels are known within the braces alone. */
+void
+ptx_signal_wait(Cg *c, Val at, Val odd)
+{
+    static const char code[] = "{\n"
+                               ".reg .pred over;\n"
+                               "again:\n"
+                               "mbarrier.try_wait.parity.shared::cta.b64 over, [$0], $1;\n"
+                               "@over bra done;\n"
+                               "bra again;\n"
+                               "done:\n"
+                               "}";
+    signal_call(c, "signal_wait", code, at, odd);
+}
+
 void
 ptx_store_matrices(Cg *c, Val address, const Val in[4])
 {

@@ -88,6 +88,20 @@ void ptx_copy16_weight(Cg *c, Val shared, Val from, Val valid);
 void ptx_copy_commit(Cg *c);           /* those since the last are one group */
 void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
 
+/* ---- signals (PTX ISA, "mbarrier"; sm_90a) ------------------------------------------------------
+ * 8 bytes of shared memory, aligned, that count: a round ends when it was given as often as it says
+ * and the next begins. What a giver wrote before is there for those who have waited. */
+
+/* One thread, and a barrier before any use. */
+void ptx_signal_open(Cg *c, Val at, int times);
+void ptx_signal_give(Cg *c, Val at);
+/* Given, for this thread, when all the copies that it has begun have arrived. They are there for
+ * those who have waited, and for wgmma once those have called ptx_wgmma_show. */
+void ptx_signal_copied(Cg *c, Val at);
+/* Until the round that the bit `odd` (i32) says has ended: 0 of the first, 1 of the next, ... That
+ * before the first has. None may be two rounds behind. */
+void ptx_signal_wait(Cg *c, Val at, Val odd);
+
 /* 16 bytes of memory that no kernel writes while this one runs, so aligned, as four i32. once: no
  * other block of this multiprocessor reads them soon. */
 void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
@@ -122,7 +136,8 @@ Val ptx_wgmma_further(Cg *c, Val rows, Val bytes);
 /* A transposed operand: such rows, where row k holds input k of 64 columns. The rows of the next 64
  * columns begin `apart` bytes behind. */
 Val ptx_wgmma_columns(Cg *c, Val shared, Val offset, int64_t apart);
-/* What this thread has written to shared memory before is there for wgmma after a barrier. */
+/* What this thread has written to shared memory before, or has waited for, is there for wgmma; of
+ * other threads after a barrier. */
 void ptx_wgmma_show(Cg *c);
 /* Before products, and again after other uses of their sums. */
 void ptx_wgmma_begin(Cg *c);

@@ -99,7 +99,7 @@ fits(const PtxLinear *p, const Product *product)
 {
     if (product->method == PRODUCT_STREAM)
         return !p->l.e;
-    if (product->method == PRODUCT_RANGES && p->l.e)
+    if (p->l.e && (product->method == PRODUCT_RANGES || product_feeds(product)))
         return false;
     return (product->method != PRODUCT_FMA) == p->bf16;
 }
@@ -126,25 +126,13 @@ said(const Cg *c, const PtxLinear *p, AttrId id, const Product **out, Diag *diag
     return true;
 }
 
-/* Whether both give the same bits in blocks of as many threads: tiles of one method, the large one
- * of small ones; or STREAM and RANGES. */
-static bool
-goes_with(const Product *small, const Product *large)
-{
-    const bool few = small->method == PRODUCT_STREAM, many = large->method == PRODUCT_RANGES;
-    if (few || many)
-        return few && many && small->threads == large->threads;
-    return small->method == large->method && small->threads == large->threads &&
-           large->rows % small->rows == 0 && large->columns % small->columns == 0;
-}
-
 static bool
 choose(const Cg *c, PtxLinear *p, Diag *diag)
 {
     if (!said(c, p, ATTR_product, &p->product, diag) || !said(c, p, ATTR_small, &p->small, diag))
         return false;
     const SrcLoc loc = p->k->kernel->anchor->loc;
-    if (p->small && (p->l.e || !p->product || !goes_with(p->small, p->product)))
+    if (p->small && (p->l.e || !p->product || !product_goes_with(p->small, p->product)))
         return diag_error(diag, loc, "kernel %s: small=%s does not go with product=%s",
                           p->k->kernel->name, p->small->name, p->product ? p->product->name : "");
     if (p->product && p->product->method == PRODUCT_RANGES && !p->small)

@@ -24,6 +24,14 @@ in_16(const PtxTiles *t)
     return 16 / dtype_info[t->unit].bytes;
 }
 
+/* Bytes in the side's part of a stage where this thread's chunk of a row is. */
+static Val
+side_at(Cg *c, const PtxTiles *t, Val row, Val chunk)
+{
+    const Val at = t->swizzled ? ptx_swizzle(c, t, chunk, row) : chunk;
+    return cg_add(c, cg_mul(c, row, cg_i64(c, t->row_bytes)), cg_mul(c, at, cg_i64(c, 16)));
+}
+
 static void
 side_open(Cg *c, const PtxTiles *t, PtxSide *s, Val first)
 {
@@ -31,8 +39,7 @@ side_open(Cg *c, const PtxTiles *t, PtxSide *s, Val first)
     s->row = cg_div(c, t->thread, per);
     const Val chunk = cg_sub(c, t->thread, cg_mul(c, s->row, per));
     s->col = cg_mul(c, chunk, cg_i64(c, in_16(t)));
-    const Val at = t->swizzled ? ptx_swizzle(c, t, chunk, s->row) : chunk;
-    s->place = cg_add(c, cg_mul(c, s->row, cg_i64(c, t->row_bytes)), cg_mul(c, at, cg_i64(c, 16)));
+    s->place = side_at(c, t, s->row, chunk);
     if (first)
         s->base = cg_element(c, first, s->o->dtype, s->row, s->stride, s->col);
 }
@@ -42,7 +49,20 @@ static int
 side_times(const PtxTiles *t, const PtxSide *s)
 {
     const int all = s->rows * t->per;
-    return all < t->t->threads ? 1 : all / t->t->threads;
+    return all < t->threads ? 1 : all / t->threads;
+}
+
+/* Where its copy number i goes, `step` rows after the one before. */
+static Val
+side_place(Cg *c, const PtxTiles *t, const PtxSide *s, int i, int step)
+{
+    if (!s->beside)
+        return cg_add(c, s->place, cg_i64(c, (int64_t)i * step * t->row_bytes));
+    const int beside = ptx_fed_beside(t, i * step, s->beside), together = 4 * beside;
+    const int first = i * step / together * together;
+    const Val in = cg_add(c, s->row, cg_i64(c, i * step - first));
+    const Val row = cg_add(c, ptx_fed_row(c, in, beside), cg_i64(c, first));
+    return side_at(c, t, row, cg_div(c, s->col, cg_i64(c, in_16(t))));
 }
 
 /* Elements from memory, one after the other, as the unit they are multiplied in. Those that are not
@@ -66,14 +86,14 @@ side_elements(Cg *c, const PtxTiles *t, const PtxSide *s, Val to, Val row, Val r
 static void
 side_copy(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val k)
 {
-    const int times = side_times(t, s), step = t->t->threads / t->per;
-    const bool part = s->rows * t->per < t->t->threads, tail = t->depth % t->t->depth != 0;
+    const int times = side_times(t, s), step = t->threads / t->per;
+    const bool part = s->rows * t->per < t->threads, tail = t->depth % t->t->depth != 0;
     CgIf taken = {0};
     if (part)
         taken = cg_if(c, cg_less(c, s->row, cg_i64(c, s->rows)));
     for (int i = 0; i < times; i++) {
-        const Val to = cg_offset(
-            c, stage, cg_add(c, s->place, cg_i64(c, s->at + (int64_t)i * step * t->row_bytes)));
+        const Val to =
+            cg_offset(c, stage, cg_add(c, side_place(c, t, s, i, step), cg_i64(c, s->at)));
         const Val here = cg_add(c, s->row, cg_i64(c, (int64_t)i * step));
         const Val row = s->listed ? s->from[i]
                                   : cg_at(c, s->base, s->o->dtype, cg_i64(c, i * step * s->stride));
@@ -169,6 +189,17 @@ typedef struct {
     Val row, col; /* of the tile: its first */
 } Finish;
 
+void
+ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums)
+{
+    if (t->factors) {
+        const Val of_row = cg_at(c, t->factors, DTYPE_f32, row);
+        const Val factor = cg_vload(c, of_row, DTYPE_f32, 1, NULL);
+        sums = cg_fmul(c, sums, cg_splat(c, factor, cg_lanes_of(sums)));
+    }
+    ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, col), sums);
+}
+
 static void
 finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t unroll)
 {
@@ -178,13 +209,7 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
         const Val row = cg_add(c, f->row, cg_mul(c, i, cg_i64(c, f->step)));
         const Val at =
             cg_element(c, t->shared, DTYPE_f32, row, t->t->columns + PTX_SUM_GAP, f->col);
-        Val sums = ptx_load(c, at, DTYPE_f32, f->lanes);
-        if (t->factors) {
-            const Val of_row = cg_at(c, t->factors, DTYPE_f32, row);
-            const Val factor = cg_vload(c, of_row, DTYPE_f32, 1, NULL);
-            sums = cg_fmul(c, sums, cg_splat(c, factor, f->lanes));
-        }
-        ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, f->col), sums);
+        ptx_tile_finish(c, t, row, f->col, ptx_load(c, at, DTYPE_f32, f->lanes));
     }
     cg_loop_end(c, &loop);
 }
@@ -230,8 +255,8 @@ results(Cg *c, const PtxTiles *t)
 /* ---- which tile -------------------------------------------------------------------------------
  */
 
-static PtxTiles
-tiles_open(const PtxLinear *p, const Product *product)
+PtxTiles
+ptx_tiles_open(const PtxLinear *p, const Product *product)
 {
     PtxTiles t = {.p = p, .t = product, .unit = p->bf16 ? DTYPE_bf16 : DTYPE_f32};
     const int64_t bytes = product->depth * dtype_info[t.unit].bytes;
@@ -247,6 +272,7 @@ tiles_open(const PtxLinear *p, const Product *product)
                               : product->method == PRODUCT_WGMMA ? GPU_WARPGROUP
                                                                  : GPU_WARP;
     t.naccs = (int)(part / shared_by);
+    t.threads = product_feeds(product) ? GPU_WARPGROUP : product->threads;
     if (t.naccs > PTX_MOST_ACC)
         die("product %s has %d accumulators", product->name, t.naccs);
     t.x = (PtxSide){.o = p->x, .whole = p->x_whole, .rows = product->rows, .stride = p->x->stride};
@@ -269,8 +295,10 @@ sums_count(const Product *product)
 int64_t
 ptx_tile_bytes(const PtxLinear *p, const Product *product)
 {
-    const PtxTiles t = tiles_open(p, product);
+    const PtxTiles t = ptx_tiles_open(p, product);
     const int64_t ring = t.stage_bytes * product->stages;
+    if (product_feeds(product))
+        return ring + ptx_fed_bytes(product);
     const int64_t factors = p->normed ? product->rows : 0;
     const int64_t sums = (sums_count(product) + factors) * (int64_t)sizeof(float);
     return ring > sums ? ring : sums;
@@ -290,25 +318,37 @@ narrow_div(Cg *c, Val a, Val b)
     return LLVMBuildZExt(c->b, LLVMBuildUDiv(c->b, x, y, ""), c->i64, "");
 }
 
-/* The tile that block number `block` makes: its row and column of tiles. */
-static void
-place_of_block(Cg *c, const PtxLinear *p, const Product *product, Val block, Val *down, Val *right)
+/* Tiles of GROUP rows of tiles, column by column. */
+PtxTile
+ptx_tiles_at(Cg *c, const PtxLinear *p, const Product *product, Val number)
 {
     const int64_t columns = across(p, product);
     const Val all = cg_div_up(c, p->rows, cg_i64(c, product->rows));
-    const Val group = cg_div(c, block, cg_i64(c, GROUP * columns));
+    const Val group = cg_div(c, number, cg_i64(c, GROUP * columns));
     const Val first = cg_mul(c, group, cg_i64(c, GROUP));
-    const Val in_group = cg_sub(c, block, cg_mul(c, group, cg_i64(c, GROUP * columns)));
+    const Val in_group = cg_sub(c, number, cg_mul(c, group, cg_i64(c, GROUP * columns)));
     const Val rows = cg_min(c, cg_i64(c, GROUP), cg_sub(c, all, first));
-    *right = narrow_div(c, in_group, rows);
-    *down = cg_add(c, first, cg_sub(c, in_group, cg_mul(c, *right, rows)));
+    const Val right = narrow_div(c, in_group, rows);
+    const Val down = cg_add(c, first, cg_sub(c, in_group, cg_mul(c, right, rows)));
+    const Val row = cg_mul(c, down, cg_i64(c, product->rows));
+    return (PtxTile){.row = row,
+                     .col = cg_mul(c, right, cg_i64(c, product->columns)),
+                     .rows = cg_sub(c, p->rows, row),
+                     .weight = p->weight};
+}
+
+Val
+ptx_tiles_count(Cg *c, const PtxLinear *p, const Product *product)
+{
+    return cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)),
+                  cg_i64(c, across(p, product)));
 }
 
 /* Where this thread's rows of a list are in memory. */
 static void
 side_list(Cg *c, const PtxTiles *t, PtxSide *s)
 {
-    const int step = t->t->threads / t->per;
+    const int step = t->threads / t->per;
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     s->listed = true;
     s->base = s->o->base;
@@ -320,25 +360,38 @@ side_list(Cg *c, const PtxTiles *t, PtxSide *s)
 }
 
 void
+ptx_tiles_place(PtxTiles *t, const PtxTile *tile)
+{
+    t->row = tile->row;
+    t->col = tile->col;
+    t->rows = t->x.count = tile->rows;
+}
+
+void
+ptx_tiles_sides(Cg *c, PtxTiles *t, const PtxTile *tile)
+{
+    const PtxLinear *p = t->p;
+    const Val zero = cg_i64(c, 0);
+    t->w.count = cg_sub(c, cg_i64(c, t->out), t->col);
+    side_open(c, t, &t->w, cg_element(c, tile->weight, p->w->dtype, t->col, t->w.stride, zero));
+    if (p->l.list) {
+        side_open(c, t, &t->x, NULL);
+        side_list(c, t, &t->x);
+    } else {
+        side_open(c, t, &t->x, cg_element(c, p->x->base, p->x->dtype, t->row, t->x.stride, zero));
+    }
+}
+
+void
 ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile *tile)
 {
-    PtxTiles t = tiles_open(p, product);
+    PtxTiles t = ptx_tiles_open(p, product);
     t.shared = shared;
     t.thread = ptx_thread(c);
     t.lane = ptx_lane(c);
     t.warp = ptx_warp(c);
-    t.row = tile->row;
-    t.col = tile->col;
-    t.rows = t.x.count = tile->rows;
-    t.w.count = cg_sub(c, cg_i64(c, t.out), t.col);
-    const Val zero = cg_i64(c, 0);
-    side_open(c, &t, &t.w, cg_element(c, tile->weight, p->w->dtype, t.col, t.w.stride, zero));
-    if (p->l.list) {
-        side_open(c, &t, &t.x, NULL);
-        side_list(c, &t, &t.x);
-    } else {
-        side_open(c, &t, &t.x, cg_element(c, p->x->base, p->x->dtype, t.row, t.x.stride, zero));
-    }
+    ptx_tiles_place(&t, tile);
+    ptx_tiles_sides(c, &t, tile);
     for (int i = 0; i < t.naccs; i++)
         t.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     if (p->normed) {
@@ -356,24 +409,66 @@ static void
 tile_of_block(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
     const Val block = ptx_block(c, 0);
-    const Val count =
-        cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)), cg_i64(c, across(p, product)));
-    CgIf needed = cg_if(c, cg_less(c, block, count));
-    Val down, right;
-    place_of_block(c, p, product, block, &down, &right);
-    const Val row = cg_mul(c, down, cg_i64(c, product->rows));
-    const PtxTile at = {.row = row,
-                        .col = cg_mul(c, right, cg_i64(c, product->columns)),
-                        .rows = cg_sub(c, p->rows, row),
-                        .weight = p->weight};
+    CgIf needed = cg_if(c, cg_less(c, block, ptx_tiles_count(c, p, product)));
+    const PtxTile at = ptx_tiles_at(c, p, product, block);
     ptx_tile(c, p, product, shared, &at);
     cg_endif(c, &needed);
+}
+
+/* ---- the kernel ------------------------------------------------------------------------------ */
+
+/* All small tiles, by blocks of more threads than they have. */
+static void
+small_tiles(Cg *c, PtxLinear *p, const Product *small, Val shared, int64_t blocks)
+{
+    CgIf own = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, small->threads)));
+    CgLoop tiles =
+        cg_loop(c, "tile", ptx_block(c, 0), ptx_tiles_count(c, p, small), blocks);
+    const PtxTile at = ptx_tiles_at(c, p, small, tiles.i);
+    ptx_tile(c, p, small, shared, &at);
+    ptx_barrier(c);
+    cg_loop_end(c, &tiles);
+    cg_endif(c, &own);
+}
+
+/* How often all blocks make a tile, times the rows that each tile reads, of x and of W. */
+static Val
+time_of(Cg *c, const PtxLinear *p, const Product *product, int64_t blocks)
+{
+    const Val rounds = cg_div_up(c, ptx_tiles_count(c, p, product), cg_i64(c, blocks));
+    return cg_mul(c, rounds, cg_i64(c, product->rows + product->columns));
+}
+
+/* As many blocks as run at the same time make one tile after the other. */
+static void
+fed_tiles(Cg *c, PtxLinear *p)
+{
+    const Product *large = ptx_fed_even(c, p, p->product), *small = p->small;
+    const int64_t blocks = c->machine->gpu.units, a = ptx_tile_bytes(p, large);
+    const int64_t b = small ? ptx_tile_bytes(p, small) : 0;
+    ptx_threads(p->k, large->threads);
+    ptx_resident(c, 1);
+    ptx_grid(p->k, 0, ABI_ONE, blocks, 1, 1);
+    const Val shared = ptx_shared(c, p->k, a > b ? a : b);
+    CgIf few = {0};
+    if (small) {
+        few = cg_if(c, cg_less(c, time_of(c, p, small, blocks), time_of(c, p, large, blocks)));
+        small_tiles(c, p, small, shared, blocks);
+        cg_else(c, &few);
+    }
+    ptx_fed_tiles(c, p, large, shared);
+    if (small)
+        cg_endif(c, &few);
 }
 
 void
 ptx_linear_tiles(Cg *c, PtxLinear *p)
 {
     const Product *large = p->product, *small = p->small ? p->small : large;
+    if (product_feeds(large)) {
+        fed_tiles(c, p);
+        return;
+    }
     const int64_t a = ptx_tile_bytes(p, large), b = ptx_tile_bytes(p, small);
     int64_t each = 1;
     const AbiCount of = ptx_count(p->l.y, &each);
@@ -384,9 +479,7 @@ ptx_linear_tiles(Cg *c, PtxLinear *p)
         tile_of_block(c, p, large, shared);
         return;
     }
-    const Val tiles =
-        cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, large->rows)), cg_i64(c, across(p, large)));
-    const Val quarters = cg_mul(c, tiles, cg_i64(c, 4));
+    const Val quarters = cg_mul(c, ptx_tiles_count(c, p, large), cg_i64(c, 4));
     CgIf few = cg_if(c, cg_less(c, quarters, cg_i64(c, 3 * (int64_t)c->machine->gpu.units)));
     tile_of_block(c, p, small, shared);
     cg_else(c, &few);

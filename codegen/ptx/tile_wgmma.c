@@ -18,6 +18,33 @@ part_at(Cg *c, const PtxTiles *t, const PtxSide *s, Val part, int64_t rows)
 }
 
 void
+ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset)
+{
+    Val acc[PTX_MOST_ACC];
+    for (int i = 0; i < t->naccs; i++)
+        acc[i] = cg_get(c, c->f32, t->acc[i]);
+    ptx_wgmma_begin(c);
+    for (int k = 0; k < t->t->depth / 16; k++) {
+        const Val at = cg_add(c, offset, cg_i64(c, 32 * k));
+        ptx_wgmma_bf16(c, acc, t->naccs, ptx_wgmma_further(c, x, at), ptx_wgmma_further(c, w, at));
+    }
+    ptx_wgmma_commit(c);
+    for (int i = 0; i < t->naccs; i++)
+        cg_set(c, t->acc[i], acc[i]);
+}
+
+void
+ptx_wgmma_all(Cg *c, const PtxTiles *t)
+{
+    Val acc[PTX_MOST_ACC];
+    for (int i = 0; i < t->naccs; i++)
+        acc[i] = cg_get(c, c->f32, t->acc[i]);
+    ptx_wgmma_end(c, 0, acc, t->naccs);
+    for (int i = 0; i < t->naccs; i++)
+        cg_set(c, t->acc[i], acc[i]);
+}
+
+void
 ptx_wgmma_sums(Cg *c, const PtxTiles *t)
 {
     const int ahead = t->t->stages - 2;
@@ -26,7 +53,6 @@ ptx_wgmma_sums(Cg *c, const PtxTiles *t)
     const Val right = cg_sub(c, group, cg_mul(c, down, cg_i64(c, across)));
     const Val x = ptx_wgmma_rows(c, t->shared, part_at(c, t, &t->x, down, t->t->part_rows));
     const Val w = ptx_wgmma_rows(c, t->shared, part_at(c, t, &t->w, right, t->t->part_columns));
-    Val acc[PTX_MOST_ACC];
     ptx_stages_begin(c, t, ahead);
     const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
     const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
@@ -34,24 +60,11 @@ ptx_wgmma_sums(Cg *c, const PtxTiles *t)
     ptx_copy_wait(c, ahead - 1);
     ptx_wgmma_show(c);
     ptx_barrier(c);
-    for (int i = 0; i < t->naccs; i++)
-        acc[i] = cg_get(c, c->f32, t->acc[i]);
-    ptx_wgmma_begin(c);
-    for (int k = 0; k < t->t->depth / 16; k++) {
-        const Val at = cg_add(c, cg_get(c, c->i64, read), cg_i64(c, 32 * k));
-        ptx_wgmma_bf16(c, acc, t->naccs, ptx_wgmma_further(c, x, at), ptx_wgmma_further(c, w, at));
-    }
-    ptx_wgmma_commit(c);
-    for (int i = 0; i < t->naccs; i++)
-        cg_set(c, t->acc[i], acc[i]);
+    ptx_wgmma_stage(c, t, x, w, cg_get(c, c->i64, read));
     ptx_stages_next(c, t, loop.i, ahead, cg_get(c, c->i64, write));
     ptx_wgmma_wait(c, 1);
     ptx_stage_advance(c, t, read);
     ptx_stage_advance(c, t, write);
     cg_loop_end(c, &loop);
-    for (int i = 0; i < t->naccs; i++)
-        acc[i] = cg_get(c, c->f32, t->acc[i]);
-    ptx_wgmma_end(c, 0, acc, t->naccs);
-    for (int i = 0; i < t->naccs; i++)
-        cg_set(c, t->acc[i], acc[i]);
+    ptx_wgmma_all(c, t);
 }

@@ -25,6 +25,7 @@ typedef struct {
     Val count;              /* rows of the tile that are there */
     Val from[PTX_MOST_ACC]; /* `listed`: this thread's rows of memory */
     bool listed;
+    int beside;             /* W, of a tile that is fed: ptx_fed_row; 0: rows lie in their order */
 } PtxSide;
 
 typedef struct {
@@ -35,7 +36,8 @@ typedef struct {
     int per;                   /* 16s of bytes of a staged row */
     int64_t row_bytes, stage_bytes;
     bool swizzled; /* rows are of 128 bytes, whose 16s are moved about */
-    Val shared, thread, lane, warp;
+    int threads;   /* that copy */
+    Val shared, thread, lane, warp; /* thread: its number among those that copy */
     Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
     PtxSide x, w;
     Val acc[PTX_MOST_ACC]; /* variables */
@@ -44,6 +46,16 @@ typedef struct {
                                  * normed */
     Val factors;                /* shared f32 [rows] behind the sums; NULL: rows have none */
 } PtxTiles;
+
+/* For a tile of the kernel's product. Then for each: where it is, and what its threads copy. */
+PtxTiles ptx_tiles_open(const PtxLinear *p, const Product *product);
+void ptx_tiles_place(PtxTiles *t, const PtxTile *tile);
+void ptx_tiles_sides(Cg *c, PtxTiles *t, const PtxTile *tile);
+/* How many tiles the product has, and which number `number` is. */
+Val ptx_tiles_count(Cg *c, const PtxLinear *p, const Product *product);
+PtxTile ptx_tiles_at(Cg *c, const PtxLinear *p, const Product *product, Val number);
+/* What the kernel makes of sums of a row of the tile, columns side by side from `col` on. */
+void ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums);
 
 /* Where chunk number `chunk`, 16 bytes, of a staged row of 128 bytes is. Chunks are moved about by
  * the row: so that the same one of eight rows lies in all banks, or, for RANGES, the same four of
@@ -68,7 +80,24 @@ void ptx_mma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc);
 void ptx_mma_put(Cg *c, const PtxTiles *t, const Val *acc);
 /* All stages: t->acc is the product. */
 void ptx_wgmma_sums(Cg *c, const PtxTiles *t);
+/* Begins the products of the stage at an offset, a group of them: acc += x W^T, of rows and columns
+ * as ptx_wgmma_rows has them. */
+void ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset);
+/* Waits for all products: t->acc has their sums. */
+void ptx_wgmma_all(Cg *c, const PtxTiles *t);
 void ptx_ranges_sums(Cg *c, const PtxTiles *t);
 void ptx_ranges_put(Cg *c, const PtxTiles *t, const Val *acc);
+
+/* tile_fed.c: all tiles of a block that four warps feed. Of shared memory they take ptx_fed_bytes
+ * beside the ring. */
+void ptx_fed_tiles(Cg *c, PtxLinear *p, const Product *product, Val shared);
+int64_t ptx_fed_bytes(const Product *product);
+/* As `product`, with no more columns than divide the outputs evenly among as many tiles. */
+const Product *ptx_fed_even(Cg *c, const PtxLinear *p, const Product *product);
+/* How many columns a lane has side by side of those from `first` on, and of the 4 lanes of a row
+ * together 4 times as many; `most` of all that have room. */
+int ptx_fed_beside(const PtxTiles *t, int first, int most);
+/* Which row of W in a stage is to hold number `row` of such columns of 4 lanes. */
+Val ptx_fed_row(Cg *c, Val row, int beside);
 
 #endif
