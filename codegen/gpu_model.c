@@ -28,7 +28,6 @@ enum {
     MOST_COPIES = 256,
     MOST_READS = 64,
     MOST_SIGNALS = 64,
-    LINE = 1024, /* of shared memory, of which is known when a copy last arrived there */
     WARPS = GPU_MOST_THREADS / GPU_WARP
 };
 
@@ -38,7 +37,6 @@ typedef enum { RUNS, AT_BARRIER, AT_WARP, AT_WARPGROUP, AT_SIGNAL, ENDED } Where
 typedef struct {
     void *to;
     uint8_t bytes[16];
-    bool signal; /* no copy: `to` is given when those before have arrived */
 } Copy;
 
 /* `left` of `times` until round number `round` ends. */
@@ -69,7 +67,6 @@ typedef struct {
     int waits; /* for the kernels before */
     /* Copies have arrived between these that wgmma may not see yet: bytes of shared memory. */
     int64_t hidden_from, hidden_to;
-    int64_t shown; /* what had arrived by signals when this thread showed it */
     const Signal *signal; /* it waits for */
     int32_t odd;
     /* Products on their way, of the warpgroup: kept with its first thread. */
@@ -88,7 +85,6 @@ static _Thread_local struct {
     int count, current;
     Signal signals[MOST_SIGNALS];
     int nsignals;
-    int64_t arrived, lines[SHARED / LINE]; /* copies by signals; how many when one came there */
     int64_t block[3];
     void (*body)(void *const *operand, const AbiCall *call);
     void *const *operand;
@@ -409,9 +405,6 @@ remember(Thread *group, int64_t from, int rows)
     for (int i = 0; i < gpu.count; i++)
         want(first >= gpu.threads[i].hidden_to || first + bytes <= gpu.threads[i].hidden_from,
              "wgmma of copies that no fence has shown it");
-    for (int64_t line = first / LINE; line * LINE < first + bytes; line++)
-        for (int i = 0; i < GPU_WARPGROUP; i++)
-            want(gpu.lines[line] <= group[i].shown, "wgmma of copies that no fence has shown it");
     group->reads[group->nreads++] =
         (Read){first, bytes, hash_bytes(gpu.shared + first, (size_t)bytes, 0)};
 }
@@ -517,8 +510,8 @@ run_together(int first, int count)
     release(first, first + count);
 }
 
-/* ---- copies and signals
- * ------------------------------------------------------------------------------- */
+/* ---- signals
+ * ---------------------------------------------------------------------------------------- */
 
 static Signal *
 signal_at(const void *at)
@@ -543,65 +536,6 @@ static bool
 has_ended(const Signal *s, int32_t odd)
 {
     return s->round % 2 != odd;
-}
-
-/* The first `count` of a thread's copies arrive. Those that a signal is given for are hidden from
- * wgmma of every thread that has not waited for it, and shown them. */
-static void
-arrive(Thread *t, int count, bool by_signal)
-{
-    gpu.arrived += by_signal;
-    for (int i = 0; i < count; i++) {
-        const Copy *copy = &t->copies[i];
-        if (copy->signal) {
-            give(copy->to);
-            continue;
-        }
-        const int64_t at = (char *)copy->to - gpu.shared;
-        const int64_t end = at + (int64_t)sizeof copy->bytes;
-        if (by_signal) {
-            gpu.lines[at / LINE] = gpu.arrived;
-        } else {
-            t->hidden_from = t->hidden_to && t->hidden_from < at ? t->hidden_from : at;
-            t->hidden_to = t->hidden_to > end ? t->hidden_to : end;
-        }
-        memcpy(copy->to, copy->bytes, sizeof copy->bytes);
-    }
-    memmove(t->copies, t->copies + count, (size_t)(t->count - count) * sizeof *t->copies);
-    t->count -= count;
-    for (int i = 0; i < t->groups; i++)
-        t->group[i] = t->group[i] > count ? t->group[i] - count : 0;
-}
-
-/* How many of the first `count` go up to a signal, and it; all, if there is none. */
-static int
-up_to_signal(const Thread *t, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (t->copies[i].signal)
-            return i + 1;
-    return count;
-}
-
-static bool
-arrive_for_signal(Thread *t)
-{
-    const int count = up_to_signal(t, t->count);
-    const bool some = count > 0 && t->copies[count - 1].signal;
-    if (some)
-        arrive(t, count, true);
-    return some;
-}
-
-/* Copies that signals tell of arrive when nobody can go on without them; those of every second warp
- * at once. */
-static bool
-late_copies(void)
-{
-    for (int i = 0; i < gpu.count; i++)
-        if (arrive_for_signal(&gpu.threads[i]))
-            return true;
-    return false;
 }
 
 /* ---- a block, a grid
@@ -656,8 +590,6 @@ round_of_turns(void)
             gpu.threads[i].where = RUNS;
             ran = true;
         }
-    if (!ran)
-        ran = late_copies();
     for (int i = 0; i < gpu.count; i++)
         ended = ended && gpu.threads[i].where == ENDED;
     want(ran || ended, "threads of a block wait for each other at different places");
@@ -681,7 +613,7 @@ prepare(Thread *t)
     t->where = RUNS;
     t->what = "";
     t->count = t->groups = t->nreads = t->nproducts = t->waits = 0;
-    t->hidden_from = t->hidden_to = t->shown = 0;
+    t->hidden_from = t->hidden_to = 0;
     t->begun = false;
 }
 
@@ -689,8 +621,7 @@ static void
 run_block(const AbiLaunch *launch)
 {
     memset(gpu.shared, 0xff, (size_t)launch->shared_bytes); /* NaNs */
-    memset(gpu.lines, 0, sizeof gpu.lines);
-    gpu.arrived = gpu.nsignals = 0;
+    gpu.nsignals = 0;
     for (int i = 0; i < gpu.count; i++)
         prepare(&gpu.threads[i]);
     while (round_of_turns())
@@ -869,13 +800,17 @@ model_copy_wait(int32_t behind)
     if (t->groups <= behind)
         return;
     const int done = t->groups - behind, copies = t->group[done - 1];
-    for (int left = copies; left > 0;) {
-        const int count = up_to_signal(t, left);
-        arrive(t, count, t->copies[count - 1].signal);
-        left -= count;
+    for (int i = 0; i < copies; i++) {
+        const int64_t at = (char *)t->copies[i].to - gpu.shared;
+        const int64_t end = at + (int64_t)sizeof t->copies[i].bytes;
+        t->hidden_from = t->hidden_to && t->hidden_from < at ? t->hidden_from : at;
+        t->hidden_to = t->hidden_to > end ? t->hidden_to : end;
+        memcpy(t->copies[i].to, t->copies[i].bytes, sizeof t->copies[i].bytes);
     }
+    memmove(t->copies, t->copies + copies, (size_t)(t->count - copies) * sizeof *t->copies);
+    t->count -= copies;
     for (int i = done; i < t->groups; i++)
-        t->group[i - done] = t->group[i];
+        t->group[i - done] = t->group[i] - copies;
     t->groups -= done;
 }
 
@@ -893,17 +828,6 @@ static void
 model_signal_give(const void *at)
 {
     give(at);
-}
-
-static void
-model_signal_copied(void *at)
-{
-    Thread *t = self();
-    signal_at(at);
-    want(t->count < MOST_COPIES, "too many copies on their way");
-    t->copies[t->count++] = (Copy){.to = at, .signal = true};
-    if (gpu.current / GPU_WARP % 2 == 0)
-        arrive_for_signal(t);
 }
 
 static void
@@ -927,7 +851,6 @@ static void
 model_wgmma_show(void)
 {
     self()->hidden_from = self()->hidden_to = 0;
-    self()->shown = gpu.arrived;
 }
 
 static void
@@ -972,6 +895,6 @@ const ModelFunction gpu_model[] = {
     MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin),    MODEL(wgmma_bf16),
     MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),           MODEL(let_others_begin),
     MODEL(ask),          MODEL(wgmma_bf16_by), MODEL(store_matrices), MODEL(barrier_count),
-    MODEL(signal_open),  MODEL(signal_give),   MODEL(signal_copied),  MODEL(signal_wait),
+    MODEL(signal_open),  MODEL(signal_give),   MODEL(signal_wait),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -703,13 +703,6 @@ ptx_signal_give(Cg *c, Val at)
     signal_call(c, "signal_give", "mbarrier.arrive.shared::cta.b64 _, [$0];", at, NULL);
 }
 
-void
-ptx_signal_copied(Cg *c, Val at)
-{
-    signal_call(c, "signal_copied", "cp.async.mbarrier.arrive.noinc.shared::cta.b64 [$0];", at,
-                NULL);
-}
-
 /* Names of labels are known within the braces alone. */
 void
 ptx_signal_wait(Cg *c, Val at, Val odd)

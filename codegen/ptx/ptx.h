@@ -95,9 +95,6 @@ void ptx_copy_wait(Cg *c, int behind); /* until no more than that many groups ar
 /* One thread, and a barrier before any use. */
 void ptx_signal_open(Cg *c, Val at, int times);
 void ptx_signal_give(Cg *c, Val at);
-/* Given, for this thread, when all the copies that it has begun have arrived. They are there for
- * those who have waited, and for wgmma once those have called ptx_wgmma_show. */
-void ptx_signal_copied(Cg *c, Val at);
 /* Until the round that the bit `odd` (i32) says has ended: 0 of the first, 1 of the next, ... That
  * before the first has. None may be two rounds behind. */
 void ptx_signal_wait(Cg *c, Val at, Val odd);
@@ -136,8 +133,8 @@ Val ptx_wgmma_further(Cg *c, Val rows, Val bytes);
 /* A transposed operand: such rows, where row k holds input k of 64 columns. The rows of the next 64
  * columns begin `apart` bytes behind. */
 Val ptx_wgmma_columns(Cg *c, Val shared, Val offset, int64_t apart);
-/* What this thread has written to shared memory before, or has waited for, is there for wgmma; of
- * other threads after a barrier. */
+/* What this thread has written to shared memory before is there for wgmma after a barrier, or for
+ * those who wait for a signal that it gives. */
 void ptx_wgmma_show(Cg *c);
 /* Before products, and again after other uses of their sums. */
 void ptx_wgmma_begin(Cg *c);

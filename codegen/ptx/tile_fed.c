@@ -123,59 +123,59 @@ ring_next(Cg *c, const Fed *f)
     cg_set(c, f->odd, LLVMBuildSelect(c->b, more, odd, other, ""));
 }
 
+/* A warp has filled, or read, a place of the ring. */
+static void
+warp_gives(Cg *c, const Fed *f, Val signals, Val place, Val if_so)
+{
+    const Val first = LLVMBuildICmp(c->b, LLVMIntEQ, f->t.lane, cg_i64(c, 0), "");
+    CgIf one = cg_if(c, if_so ? LLVMBuildAnd(c->b, first, if_so, "") : first);
+    ptx_signal_give(c, signal_of(c, signals, place));
+    cg_endif(c, &one);
+}
+
 /* ---- those that copy ---------------------------------------------------------------------------
  */
 
-/* Rows that are not whole are written as they are read: by the time a thread signals, wgmma may see
- * them. */
+/* The copies of a place have arrived but for those of `behind` places after it. */
 static void
-fill(Cg *c, const Fed *f, Val signal)
+filled(Cg *c, const Fed *f, Val place, int behind)
 {
-    if (f->t.x.whole && f->t.w.whole) {
-        ptx_signal_copied(c, signal);
-        return;
-    }
-    ptx_copy_commit(c);
-    ptx_copy_wait(c, 0);
+    ptx_copy_wait(c, behind);
     ptx_wgmma_show(c);
-    ptx_signal_give(c, signal);
+    ptx_warp_barrier(c);
+    warp_gives(c, f, f->full, place, NULL);
 }
 
+/* A place is told of when the copies of the next have begun: two are on their way. */
 static void
 feed(Cg *c, Fed *f)
 {
     const PtxTiles *t = &f->t;
     ring_open(c, f);
-    const Val to = ptx_tiles_count(c, t->p, t->t);
+    const Val to = ptx_tiles_count(c, t->p, t->t), zero = cg_i64(c, 0);
+    const Val last = cg_var(c, c->i64, cg_i64(c, -1), "last");
     CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
     const PtxTile tile = ptx_tiles_at(c, t->p, t->t, tiles.i);
     ptx_tiles_place(&f->t, &tile);
     ptx_tiles_sides(c, &f->t, &tile);
-    CgLoop stage = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
+    CgLoop stage = cg_loop(c, "stage", zero, cg_i64(c, t->steps), 1);
     const Val place = cg_get(c, c->i64, f->place), odd = cg_get(c, c->i32, f->odd);
     const Val before = LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), "");
     ptx_signal_wait(c, signal_of(c, f->empty, place), before);
     ptx_stage_copy(c, t, stage_of(c, f, place), cg_mul(c, stage.i, cg_i64(c, t->t->depth)));
-    fill(c, f, signal_of(c, f->full, place));
+    ptx_copy_commit(c);
+    CgIf some = cg_if(c, cg_less(c, cg_i64(c, -1), cg_get(c, c->i64, last)));
+    filled(c, f, cg_get(c, c->i64, last), 1);
+    cg_endif(c, &some);
+    cg_set(c, last, place);
     ring_next(c, f);
     cg_loop_end(c, &stage);
     cg_loop_end(c, &tiles);
-    ptx_copy_commit(c);
-    ptx_copy_wait(c, 0);
+    filled(c, f, cg_get(c, c->i64, last), 0);
 }
 
 /* ---- those that multiply -----------------------------------------------------------------------
  */
-
-/* A warp has read a place of the ring. */
-static void
-free_place(Cg *c, const Fed *f, Val place, Val if_so)
-{
-    const Val first = LLVMBuildICmp(c->b, LLVMIntEQ, f->t.lane, cg_i64(c, 0), "");
-    CgIf one = cg_if(c, if_so ? LLVMBuildAnd(c->b, first, if_so, "") : first);
-    ptx_signal_give(c, signal_of(c, f->empty, place));
-    cg_endif(c, &one);
-}
 
 static void
 multiply(Cg *c, const Fed *f, Val x, Val w)
@@ -187,15 +187,14 @@ multiply(Cg *c, const Fed *f, Val x, Val w)
     CgLoop stage = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
     const Val place = cg_get(c, c->i64, f->place);
     ptx_signal_wait(c, signal_of(c, f->full, place), cg_get(c, c->i32, f->odd));
-    ptx_wgmma_show(c);
     ptx_wgmma_stage(c, t, x, w, stage_of(c, f, place));
     ptx_wgmma_wait(c, 1);
-    free_place(c, f, cg_get(c, c->i64, last), cg_less(c, cg_i64(c, 0), stage.i));
+    warp_gives(c, f, f->empty, cg_get(c, c->i64, last), cg_less(c, cg_i64(c, 0), stage.i));
     cg_set(c, last, place);
     ring_next(c, f);
     cg_loop_end(c, &stage);
     ptx_wgmma_all(c, t);
-    free_place(c, f, cg_get(c, c->i64, last), NULL);
+    warp_gives(c, f, f->empty, cg_get(c, c->i64, last), NULL);
 }
 
 /* ---- results -----------------------------------------------------------------------------------
@@ -302,11 +301,11 @@ multiply_all(Cg *c, Fed *f)
 static void
 open_signals(Cg *c, const Fed *f)
 {
-    const int filled = GPU_WARPGROUP, read = parts_of(f->t.t) * (GPU_WARPGROUP / GPU_WARP);
+    const int four = GPU_WARPGROUP / GPU_WARP;
     CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_thread(c), cg_i64(c, 0), ""));
     for (int i = 0; i < f->t.t->stages; i++) {
-        ptx_signal_open(c, signal_of(c, f->full, cg_i64(c, i)), filled);
-        ptx_signal_open(c, signal_of(c, f->empty, cg_i64(c, i)), read);
+        ptx_signal_open(c, signal_of(c, f->full, cg_i64(c, i)), four);
+        ptx_signal_open(c, signal_of(c, f->empty, cg_i64(c, i)), parts_of(f->t.t) * four);
     }
     cg_endif(c, &one);
     ptx_barrier(c);
