@@ -92,7 +92,7 @@ tile_settings(const TuneTiles *t, const Machine *machine, int64_t dim, Dtype typ
 static int
 run_tile(TuneTiles *t, int64_t dim, Dtype type, const Product *tile)
 {
-    const ProductRule rule = {PRODUCT_MANY, type, 1, tile, tile};
+    const ProductRule rule = {PRODUCT_MANY, type, 1, 0, tile, tile};
     Job job = {0};
     Arena *arena = arena_new();
     Machine machine = t->machine;
@@ -126,18 +126,21 @@ is_of(const TuneTiles *t, const TilePoint *p, const ProductRule *rule)
     Gpu plain = t->machine.gpu;
     plain.nmeasured = 0;
     return p->type == rule->type &&
-           product_for(&plain, PRODUCT_MANY, p->type, p->outputs).product == rule->product;
+           product_for(&plain, PRODUCT_MANY, p->type, p->inputs, p->outputs).rule == rule;
 }
 
-/* The tile whose times with so many rows have the least product; NULL: nothing was measured. */
+/* The tile whose times with so many rows have the least product; large: of those that a kernel can
+ * have beside it. NULL: nothing was measured. */
 static const Product *
-fastest(const TuneTiles *t, const ProductRule *rule, int64_t rows)
+fastest(const TuneTiles *t, const ProductRule *rule, int64_t rows, const Product *large)
 {
     const Product *best = NULL;
     double least = INFINITY;
     for (const Product *tile = NULL; (tile = product_alike(rule->product, tile));) {
         double sum = 0;
         int count = 0;
+        if (large && tile != large && !product_goes_with(tile, large))
+            continue;
         for (int i = 0; i < t->count; i++) {
             const TilePoint *p = &t->points[i];
             if (p->tile != tile || p->rows != rows || !is_of(t, p, rule) || p->seconds <= 0)
@@ -163,8 +166,8 @@ tune_tiles_choose(TuneTiles *t)
         ProductRule rule = rules[i];
         if (rule.rows != PRODUCT_MANY || !product_rule_fits(&rule, t->machine.gpu.capability))
             continue;
-        rule.product = fastest(t, &rules[i], t->rows[TUNE_TILE_ROWS - 1]);
-        rule.small = fastest(t, &rules[i], t->rows[0]);
+        rule.product = fastest(t, &rules[i], t->rows[TUNE_TILE_ROWS - 1], NULL);
+        rule.small = fastest(t, &rules[i], t->rows[0], rule.product);
         if (rule.product && rule.small)
             t->chosen[t->nchosen++] = rule;
     }
@@ -179,7 +182,8 @@ tune_tiles(TuneTiles *t, const int64_t *dims, int ndims)
     enum { WIDE = 4096 };
     int status = EXIT_DONE;
     for (size_t i = 0; i < COUNT_OF(types); i++) {
-        const Product *rule = product_for(&t->machine.gpu, PRODUCT_MANY, types[i], WIDE).product;
+        const Product *rule =
+            product_for(&t->machine.gpu, PRODUCT_MANY, types[i], WIDE, WIDE).product;
         for (const Product *tile = NULL; (tile = product_alike(rule, tile));)
             for (int d = 0; d < ndims && status == EXIT_DONE; d++)
                 status = run_tile(t, dims[d], types[i], tile);

@@ -586,7 +586,8 @@ round_of_turns(void)
         ran = true;
     }
     for (int i = 0; i < gpu.count; i++)
-        if (gpu.threads[i].where == AT_SIGNAL && has_ended(gpu.threads[i].signal, gpu.threads[i].odd)) {
+        if (gpu.threads[i].where == AT_SIGNAL &&
+            has_ended(gpu.threads[i].signal, gpu.threads[i].odd)) {
             gpu.threads[i].where = RUNS;
             ran = true;
         }

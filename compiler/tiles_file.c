@@ -12,7 +12,7 @@
 #include "machine/product.h"
 
 /* VERSION: changes when rows of products.def come to mean something else. */
-enum { VERSION = 1, MOST_BYTES = 1 << 12, MOST_RULES = 16 };
+enum { VERSION = 2, MOST_BYTES = 1 << 12, MOST_RULES = 16 };
 
 const char *
 tiles_path(Arena *arena, const Machine *m)
@@ -30,13 +30,13 @@ header_of(Arena *arena, const Machine *m)
 
 /* The rule of products.def that a measured one takes the place of. NULL: there is none. */
 static const ProductRule *
-rule_replaced(const Machine *m, Dtype type, int64_t outputs)
+rule_replaced(const Machine *m, Dtype type, int64_t outputs, int64_t inputs)
 {
     int count = 0;
     const ProductRule *rules = product_rules(&count);
     for (int i = 0; i < count; i++)
         if (rules[i].rows == PRODUCT_MANY && rules[i].type == type && rules[i].outputs == outputs &&
-            product_rule_fits(&rules[i], m->gpu.capability))
+            rules[i].inputs == inputs && product_rule_fits(&rules[i], m->gpu.capability))
             return &rules[i];
     return NULL;
 }
@@ -48,24 +48,27 @@ tile_named(const Product *in_place_of, const char *name)
     return p && p->method == in_place_of->method ? p : NULL;
 }
 
-/* A line: type, outputs, product, small. */
+/* A line: type, outputs, inputs, product, small. */
 static bool
 rule_parse(const Machine *m, const char *line, ProductRule *out)
 {
     char type[8], product[32], small[32], end = 0;
-    long long outputs = 0;
-    if (sscanf(line, "%7s %lld %31s %31s%c", type, &outputs, product, small, &end) != 4)
+    long long outputs = 0, inputs = 0;
+    if (sscanf(line, "%7s %lld %lld %31s %31s%c", type, &outputs, &inputs, product, small, &end) !=
+        5)
         return false;
     const Dtype dtype = strcmp(type, "bf16") == 0 ? DTYPE_bf16 : DTYPE_f32;
-    const ProductRule *old = rule_replaced(m, dtype, outputs);
+    const ProductRule *old = rule_replaced(m, dtype, outputs, inputs);
     if (!old || strcmp(type, dtype_info[dtype].name) != 0)
         return false;
     *out = (ProductRule){.rows = PRODUCT_MANY,
                          .type = dtype,
                          .outputs = outputs,
+                         .inputs = inputs,
                          .product = tile_named(old->product, product),
                          .small = tile_named(old->product, small)};
-    return out->product && out->small;
+    return out->product && out->small &&
+           (out->small == out->product || product_goes_with(out->small, out->product));
 }
 
 static bool
@@ -126,8 +129,8 @@ tiles_write(Arena *arena, const char *path, const Machine *m, const char *on, co
     sb_printf(&text, "%s%s\n", header_of(arena, m), on);
     for (int i = 0; i < m->gpu.nmeasured; i++) {
         const ProductRule *r = &m->gpu.measured[i];
-        sb_printf(&text, "%s %lld %s %s\n", dtype_info[r->type].name, (long long)r->outputs,
-                  r->product->name, r->small->name);
+        sb_printf(&text, "%s %lld %lld %s %s\n", dtype_info[r->type].name, (long long)r->outputs,
+                  (long long)r->inputs, r->product->name, r->small->name);
     }
     const bool ok =
         costs_folder(arena, path, why) && file_write(arena, path, sb_text(&text), text.len, why);

@@ -118,11 +118,14 @@ put_choices(const TuneTiles *t)
     puts("by measurement: the tiles of these products");
     for (int i = 0; i < t->nchosen; i++) {
         const ProductRule *r = &t->chosen[i];
-        const ProductChoice rule = product_for(&t->machine.gpu, PRODUCT_MANY, r->type, r->outputs);
+        const ProductChoice rule =
+            product_for(&t->machine.gpu, PRODUCT_MANY, r->type, product_rule_inputs(r), r->outputs);
         const Product *small = rule.small ? rule.small : rule.product;
         const bool same = rule.product == r->product && small == r->small;
-        printf("  %s, %lld outputs and more: %s, of few rows %s (products.def: %s%s%s)\n",
-               dtype_info[r->type].name, (long long)r->outputs, r->product->name, r->small->name,
+        printf("  %s, %s%lld outputs and more: %s, of few rows %s (products.def: %s%s%s)\n",
+               dtype_info[r->type].name,
+               r->inputs ? arena_printf(t->arena, "to %lld inputs, ", (long long)r->inputs) : "",
+               (long long)r->outputs, r->product->name, r->small->name,
                same ? "the same" : rule.product->name, same ? "" : ", ", same ? "" : small->name);
     }
     printf("by rule: chunks of SSDs, %lld tokens, and of a pass %lld (gpus.def; --tune exhaustive "

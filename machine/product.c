@@ -5,7 +5,7 @@
 
 enum {
 #define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads) ID_##id,
-#define PRODUCT_FOR(rows, type, outputs, product, small)
+#define PRODUCT_FOR(rows, type, outputs, inputs, product, small)
 #include "machine/products.def"
     PRODUCTS
 };
@@ -13,14 +13,14 @@ enum {
 static const Product products[PRODUCTS] = {
 #define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads)                           \
     [ID_##id] = {#id, PRODUCT_##method, rows, columns, depth, stages, a, b, threads},
-#define PRODUCT_FOR(rows, type, outputs, product, small)
+#define PRODUCT_FOR(rows, type, outputs, inputs, product, small)
 #include "machine/products.def"
 };
 
 static const ProductRule rules[] = {
 #define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads)
-#define PRODUCT_FOR(rows, type, outputs, product, small)                                           \
-    {PRODUCT_##rows, DTYPE_##type, outputs, &products[ID_##product], &products[ID_##small]},
+#define PRODUCT_FOR(rows, type, outputs, inputs, product, small)                                   \
+    {PRODUCT_##rows, DTYPE_##type, outputs, inputs, &products[ID_##product], &products[ID_##small]},
 #include "machine/products.def"
 };
 
@@ -37,6 +37,12 @@ product_capability(const Product *product)
     return product->method == PRODUCT_WGMMA ? 90 : 0;
 }
 
+int64_t
+product_rule_inputs(const ProductRule *rule)
+{
+    return rule->inputs ? rule->inputs : INT64_MAX;
+}
+
 bool
 product_rule_fits(const ProductRule *rule, int capability)
 {
@@ -50,23 +56,24 @@ rule_for(const ProductRule *list, int count, const Gpu *gpu, const ProductRule *
     for (int i = 0; i < count; i++) {
         const ProductRule *r = &list[i];
         if (r->rows == wanted->rows && r->type == wanted->type && wanted->outputs >= r->outputs &&
-            product_rule_fits(r, gpu->capability))
+            wanted->inputs <= product_rule_inputs(r) && product_rule_fits(r, gpu->capability))
             return r;
     }
     return NULL;
 }
 
 ProductChoice
-product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs)
+product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t outputs)
 {
     const Dtype type = x == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
-    const ProductRule wanted = {.rows = rows, .type = type, .outputs = outputs};
+    const ProductRule wanted = {.rows = rows, .type = type, .outputs = outputs, .inputs = inputs};
     const ProductRule *measured = rule_for(gpu->measured, gpu->nmeasured, gpu, &wanted);
     const ProductRule *r =
         measured ? measured : rule_for(rules, (int)COUNT_OF(rules), gpu, &wanted);
     if (!r)
         die("product_for: no row of products.def fits");
-    return (ProductChoice){.product = r->product,
+    return (ProductChoice){.rule = r,
+                           .product = r->product,
                            .small = r->small != r->product ? r->small : NULL,
                            .measured = measured != NULL};
 }
@@ -117,7 +124,7 @@ product_names(void)
 {
     return ""
 #define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads) " " #id
-#define PRODUCT_FOR(rows, type, outputs, product, small)
+#define PRODUCT_FOR(rows, type, outputs, inputs, product, small)
 #include "machine/products.def"
            + 1;
 }

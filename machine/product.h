@@ -31,26 +31,30 @@ typedef enum {
 } ProductRows;
 enum { PRODUCT_MOST_FEW = 64 };
 
-/* What a projection of such rows, of x of that type (bf16, or f32 for any other) and of at least so
- * many outputs is multiplied by. */
+/* What a projection of such rows, of x of that type (bf16, or f32 for any other), of at least so
+ * many outputs and at most so many inputs (0: any) is multiplied by. */
 typedef struct ProductRule {
     ProductRows rows;
     Dtype type;
-    int64_t outputs;
+    int64_t outputs, inputs;
     const Product *product, *small; /* equal: there is one */
 } ProductRule;
 /* Those of products.def, in their order, and those that a GPU of that capability takes. */
 const ProductRule *product_rules(int *count);
+/* As many inputs as a projection can have that it is for. */
+int64_t product_rule_inputs(const ProductRule *rule);
 bool product_rule_fits(const ProductRule *rule, int capability);
 
 typedef struct {
+    const ProductRule *rule;
     const Product *product, *small; /* small: NULL: there is none */
     bool measured;                  /* by a rule of the GPU's own */
 } ProductChoice;
 
 /* Compute capability that its instructions need, ten times; 0: any. */
 int product_capability(const Product *product);
-ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs);
+ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs,
+                          int64_t outputs);
 /* Whether four warps beside those that multiply copy for them, while a block makes one tile after
  * the other. */
 bool product_feeds(const Product *product);

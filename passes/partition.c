@@ -121,8 +121,8 @@ partition_product(PassCtx *cx, const Graph *g, Kernel *k)
                              : cx->reproducible ? PRODUCT_ANY
                              : few              ? PRODUCT_FEW
                                                 : PRODUCT_MANY;
-    const ProductChoice choice =
-        product_for(&cx->machine->gpu, rows, x->type.dtype, type_width(&y->type));
+    const ProductChoice choice = product_for(&cx->machine->gpu, rows, x->type.dtype,
+                                             type_width(&x->type), type_width(&y->type));
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
     if (choice.small)
         attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));

@@ -140,8 +140,9 @@ choose(const Cg *c, PtxLinear *p, Diag *diag)
                           "kernel %s: product=%s needs a small of STREAM, whose sums it makes",
                           p->k->kernel->name, p->product->name);
     if (!p->product) {
-        const ProductChoice choice = product_for(&c->machine->gpu, rows_of(p->k, p->l.y),
-                                                 p->bf16 ? DTYPE_bf16 : DTYPE_f32, p->l.out);
+        const ProductChoice choice =
+            product_for(&c->machine->gpu, rows_of(p->k, p->l.y), p->bf16 ? DTYPE_bf16 : DTYPE_f32,
+                        p->l.depth, p->l.out);
         p->product = choice.product;
         p->small = choice.small;
     }

@@ -199,7 +199,7 @@ static bool
 by_wgmma(const Gpu *gpu)
 {
     enum { MANY = 4096 };
-    const ProductChoice choice = product_for(gpu, PRODUCT_MANY, DTYPE_bf16, MANY);
+    const ProductChoice choice = product_for(gpu, PRODUCT_MANY, DTYPE_bf16, MANY, MANY);
     return choice.product->method == PRODUCT_WGMMA;
 }
 

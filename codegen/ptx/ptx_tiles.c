@@ -422,8 +422,7 @@ static void
 small_tiles(Cg *c, PtxLinear *p, const Product *small, Val shared, int64_t blocks)
 {
     CgIf own = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, small->threads)));
-    CgLoop tiles =
-        cg_loop(c, "tile", ptx_block(c, 0), ptx_tiles_count(c, p, small), blocks);
+    CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), ptx_tiles_count(c, p, small), blocks);
     const PtxTile at = ptx_tiles_at(c, p, small, tiles.i);
     ptx_tile(c, p, small, shared, &at);
     ptx_barrier(c);

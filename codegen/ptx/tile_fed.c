@@ -1,20 +1,19 @@
-/* codegen/ptx/tile_fed.c -- tiles of a projection by wgmma, one after the other, in blocks as many as
- * run at the same time: four warps feed those that multiply.
+/* codegen/ptx/tile_fed.c -- tiles of a projection by wgmma, one after the other, in blocks as many
+ * as run at the same time: four warps feed those that multiply.
  *
  *     four warps: for each stage of each tile:
- *         wait until its place in the ring was read; begin to copy it; its signal tells when it is
- *         there
+ *         wait until its place in the ring was read; begin to copy it
+ *         when the stage before it has arrived, show it to wgmma and signal that
  *     the others, each four of them for 64 rows of the tile: for each tile:
  *         for each stage: wait for its signal; begin its products; when those of the stage before
  *         have ended, signal that its place was read
  *         what the kernel makes of the sums, straight from registers
  *
- * So stages of the next tile arrive while the sums of this one are finished, and as four warps go
- * on without the others, the tensor cores have products of one part while those of the other are
- * finished: one part begins after the other, and stays behind.
+ * So stages of the next tile arrive while the sums of this one are finished, and four warps do not
+ * wait for the others.
  *
- * A lane has two columns of each 8 that wgmma makes. Rows of W lie in a stage so that these are 4 or
- * 8 columns of y side by side, which are read and written together. */
+ * A lane has two columns of each 8 that wgmma makes. Rows of W lie in a stage so that these are 4
+ * or 8 columns of y side by side, which are read and written together. */
 #include "codegen/ptx/tiles.h"
 
 /* FEEDER: registers of a thread that copies; QUAD: lanes that have a row's sums together. */
@@ -266,16 +265,6 @@ results(Cg *c, const Fed *f, Val first)
 /* ---- a block -----------------------------------------------------------------------------------
  */
 
-/* The parts begin one after the other, by as many stages. */
-static void
-begin_apart(Cg *c, const Fed *f, Val part)
-{
-    const int stages = f->t.t->stages - 1;
-    const int64_t most = f->t.steps - 1 < stages ? f->t.steps - 1 : stages;
-    ptx_signal_wait(c, signal_of(c, f->full, cg_min(c, part, cg_i64(c, most))),
-                    LLVMConstInt(c->i32, 0, 0));
-}
-
 static void
 multiply_all(Cg *c, Fed *f)
 {
@@ -289,7 +278,6 @@ multiply_all(Cg *c, Fed *f)
         t->acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     ring_open(c, f);
     const Val to = ptx_tiles_count(c, t->p, t->t);
-    begin_apart(c, f, part);
     CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
     const PtxTile tile = ptx_tiles_at(c, t->p, t->t, tiles.i);
     ptx_tiles_place(t, &tile);

@@ -25,7 +25,7 @@ typedef struct {
     Val count;              /* rows of the tile that are there */
     Val from[PTX_MOST_ACC]; /* `listed`: this thread's rows of memory */
     bool listed;
-    int beside;             /* W, of a tile that is fed: ptx_fed_row; 0: rows lie in their order */
+    int beside; /* W, of a tile that is fed: ptx_fed_row; 0: rows lie in their order */
 } PtxSide;
 
 typedef struct {
@@ -35,8 +35,8 @@ typedef struct {
     int64_t depth, out, steps; /* K, O, stages of K */
     int per;                   /* 16s of bytes of a staged row */
     int64_t row_bytes, stage_bytes;
-    bool swizzled; /* rows are of 128 bytes, whose 16s are moved about */
-    int threads;   /* that copy */
+    bool swizzled;                  /* rows are of 128 bytes, whose 16s are moved about */
+    int threads;                    /* that copy */
     Val shared, thread, lane, warp; /* thread: its number among those that copy */
     Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
     PtxSide x, w;

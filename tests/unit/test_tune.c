@@ -299,7 +299,7 @@ Test(tune, explain_of_a_gpu)
     static const char *const says[] = {
         "for sm_90a (132 multiprocessors, 227 KiB that a block shares); parameters are made on ",
         "dot bf16: chunked Q=64 (table gpus.def)\n",
-        "linear 256 -> 1160, bf16: wgmma_128x128, of few rows wgmma_64x64 (table products.def)",
+        "linear 256 -> 1160, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)",
         "linear 256 -> 1160, bf16: stream_16x8 (table products.def)",
         "at least, by bytes and operations at the rates that gpus.def states of sm_90a (",
         "  prefill of   8192 tokens ",
@@ -356,7 +356,7 @@ Test(tune, tiles_are_measured)
     cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
     cr_assert(machine_gpu(&t.machine, "sm_90a"));
     cr_assert_eq(tune_tiles(&t, dims, 1), 0);
-    const int projections = 2, tiles = 3 + 3; /* of f32 and of bf16 (wgmma) */
+    const int projections = 2, tiles = 3 + 4; /* of f32 and of bf16 (wgmma) */
     cr_expect_eq(t.count, projections * tiles * TUNE_TILE_ROWS, "%d", t.count);
     cr_expect_eq(t.nchosen, 2, "both projections are narrow: one rule of each type");
     for (int i = 0; i < t.nchosen; i++) {
@@ -364,11 +364,13 @@ Test(tune, tiles_are_measured)
         cr_expect_eq(t.chosen[i].product->method, method);
         cr_expect_eq(t.chosen[i].small->method, method);
         cr_expect_eq(t.chosen[i].outputs, 1);
+        cr_expect_eq(t.chosen[i].inputs, method == PRODUCT_WGMMA ? 2048 : 0);
     }
     arena_free(t.arena);
 }
 
-/* Of a rule: what is fastest over all its projections with most rows, and with fewest. */
+/* Of a rule: what is fastest over all its projections with most rows, and with fewest of those that
+ * a kernel can have beside it: none that is fed. */
 Test(tune, tiles_are_chosen)
 {
     static const int64_t rows[TUNE_TILE_ROWS] = {512, 2048, 8192};
@@ -376,6 +378,7 @@ Test(tune, tiles_are_chosen)
         const char *tile;
         double few, many; /* seconds of each of two projections */
     } times[] = {
+        {"fed_128x256",   1, 12},
         {"wgmma_128x256", 4, 10},
         {"wgmma_128x128", 2, 11},
         {"wgmma_64x64",   3, 30},
@@ -396,6 +399,7 @@ Test(tune, tiles_are_chosen)
     tune_tiles_choose(&t);
     cr_assert_eq(t.nchosen, 1);
     cr_expect_eq(t.chosen[0].outputs, 2048);
+    cr_expect_eq(t.chosen[0].inputs, 2048);
     cr_expect_str_eq(t.chosen[0].product->name, "wgmma_128x256");
     cr_expect_str_eq(t.chosen[0].small->name, "wgmma_128x128");
     arena_free(t.arena);
@@ -404,19 +408,25 @@ Test(tune, tiles_are_chosen)
 /* Measured rules go before those of the table, and only of their own kind. */
 Test(tune, measured_tiles_are_taken)
 {
-    const ProductRule rule = {PRODUCT_MANY, DTYPE_bf16, 2048, product_named("wgmma_64x64"),
+    const ProductRule rule = {PRODUCT_MANY,
+                              DTYPE_bf16,
+                              2048,
+                              1024,
+                              product_named("wgmma_64x64"),
                               product_named("wgmma_64x64")};
     Machine m = machine_with("sm_90a");
     m.gpu.measured = &rule;
     m.gpu.nmeasured = 1;
-    ProductChoice c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 4096);
+    ProductChoice c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 1024, 4096);
     cr_expect(c.measured && !c.small);
     cr_expect_str_eq(c.product->name, "wgmma_64x64");
-    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 2047);
+    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 1024, 2047);
     cr_expect(!c.measured, "it is of wider ones");
-    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_f32, 4096);
+    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_bf16, 1025, 4096);
+    cr_expect(!c.measured, "it is of fewer inputs");
+    c = product_for(&m.gpu, PRODUCT_MANY, DTYPE_f32, 1024, 4096);
     cr_expect(!c.measured, "it is of bf16");
-    c = product_for(&m.gpu, PRODUCT_ANY, DTYPE_bf16, 4096);
+    c = product_for(&m.gpu, PRODUCT_ANY, DTYPE_bf16, 1024, 4096);
     cr_expect(!c.measured, "it is of many rows");
 }
 
@@ -435,21 +445,28 @@ expect_tiles(const char *out_has, const char *err_has)
 Test(tune, the_file_of_tiles)
 {
     static const char by_table[] =
-        "linear 256 -> 1160, bf16: wgmma_128x128, of few rows wgmma_64x64 (table products.def)";
+        "linear 256 -> 1160, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)";
     static const char *const bad[][2] = {
-        {"bf16 1 wgmma",  "bf16 7 wgmma"}, /* no rule of products.def */
-        {"wgmma_64x64",   "mma_64x64"   }, /* another method: other bits */
-        {"wgmma_64x64",   "wgmma_64x65" },
-        {"target sm_90a", "target sm_80"},
-        {"tiles 1",       "tiles 2"     },
-        {"\nbf16",        "\nint8"      },
-        {"64x64\n",       "64x64"       },
+        {"bf16 1 2048",   "bf16 7 2048"              }, /* no rule of products.def */
+        {"bf16 1 2048",   "bf16 1 2047"              },
+        {"128x256 wgmma", "128x256 fed_128x256 wgmma"},
+        {"wgmma_64x64",   "fed_128x256"              }, /* none is small beside another that is fed */
+        {"wgmma_64x64",   "mma_64x64"                }, /* another method: other bits */
+        {"wgmma_64x64",   "wgmma_64x65"              },
+        {"target sm_90a", "target sm_80"             },
+        {"tiles 2",       "tiles 1"                  },
+        {"\nbf16",        "\nint8"                   },
+        {"64x64\n",       "64x64"                    },
     };
     Arena *arena = arena_new();
     char *dir = temp_dir();
     const char *why = NULL;
     setenv("XDG_CACHE_HOME", dir, 1);
-    const ProductRule rule = {PRODUCT_MANY, DTYPE_bf16, 1, product_named("wgmma_128x256"),
+    const ProductRule rule = {PRODUCT_MANY,
+                              DTYPE_bf16,
+                              1,
+                              2048,
+                              product_named("wgmma_128x256"),
                               product_named("wgmma_64x64")};
     Machine m = machine_with("sm_90a");
     m.gpu.measured = &rule;
@@ -462,7 +479,7 @@ Test(tune, the_file_of_tiles)
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         char *spoilt = text_replace(good, bad[i][0], bad[i][1]);
         cr_assert(write_whole(path, spoilt, strlen(spoilt)));
-        expect_tiles(by_table, "it is no file of tiles, version 1, for sm_90a");
+        expect_tiles(by_table, "it is no file of tiles, version 2, for sm_90a");
         free(spoilt);
     }
     free(good);
