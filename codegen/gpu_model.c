@@ -32,7 +32,7 @@ enum {
 };
 
 /* Where a thread waits: for its block or its warp. */
-typedef enum { RUNS, AT_BARRIER, AT_WARP, AT_WARPGROUP, AT_SIGNAL, ENDED } Where;
+typedef enum { RUNS, AT_BARRIER, AT_WARP, AT_WARPGROUP, AT_SIGNAL, AT_COPIES, ENDED } Where;
 
 typedef struct {
     void *to;
@@ -558,6 +558,22 @@ all_at_barrier(void)
     return what != NULL;
 }
 
+/* A warp whose copies are to arrive goes on. False: there is none. */
+static bool
+late_copies(void)
+{
+    for (int i = 0; i < gpu.count; i++) {
+        const int first = i / GPU_WARP * GPU_WARP;
+        if (gpu.threads[i].where != AT_COPIES)
+            continue;
+        for (int j = first; j < first + GPU_WARP; j++)
+            if (gpu.threads[j].where == AT_COPIES)
+                gpu.threads[j].where = RUNS;
+        return true;
+    }
+    return false;
+}
+
 /* One turn for each thread that can go on, then whatever all have come for. False: all have ended.
  */
 static bool
@@ -591,6 +607,8 @@ round_of_turns(void)
             gpu.threads[i].where = RUNS;
             ran = true;
         }
+    if (!ran)
+        ran = late_copies();
     for (int i = 0; i < gpu.count; i++)
         ended = ended && gpu.threads[i].where == ENDED;
     want(ran || ended, "threads of a block wait for each other at different places");
@@ -800,6 +818,8 @@ model_copy_wait(int32_t behind)
     Thread *t = self();
     if (t->groups <= behind)
         return;
+    if (gpu.nsignals) /* others who do not wait for them are to go on without them */
+        wait_at(AT_COPIES, "copies");
     const int done = t->groups - behind, copies = t->group[done - 1];
     for (int i = 0; i < copies; i++) {
         const int64_t at = (char *)t->copies[i].to - gpu.shared;
