@@ -71,6 +71,20 @@ product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t outputs)
                            .measured = measured != NULL};
 }
 
+static bool
+holds_conv(const Product *product, int64_t taps)
+{
+    enum { SHARE = 8 };
+    const bool tiles = product->method == PRODUCT_MMA || product->method == PRODUCT_WGMMA;
+    return tiles && product_beside(taps) <= product->rows / SHARE;
+}
+
+bool
+product_holds_conv(const ProductChoice *choice, int64_t taps)
+{
+    return holds_conv(choice->product, taps) && (!choice->small || holds_conv(choice->small, taps));
+}
+
 const Product *
 product_alike(const Product *product, const Product *last)
 {

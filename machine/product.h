@@ -54,6 +54,16 @@ ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t out
 /* The products that take the place of one without changing a bit: of its method. The next after
  * `last`, NULL: the first; NULL: there is no other. */
 const Product *product_alike(const Product *product, const Product *last);
+/* Whether tiles have room for a convolution of `taps` taps in their epilogue: for all that it reads
+ * beside the rows it makes, which must not be much of a tile. Not where multiply-adds of f32 take
+ * the time: rows that are multiplied again would cost more than they save. */
+bool product_holds_conv(const ProductChoice *choice, int64_t taps);
+/* Rows of a tile that such a convolution reads beside those it makes. */
+static inline int64_t
+product_beside(int64_t taps)
+{
+    return 2 * (taps - 1);
+}
 const Product *product_named(const char *name); /* NULL: there is none */
 const char *product_names(void);                /* all of them, with blanks between */
 

@@ -105,6 +105,37 @@ value_as(Graph *g, Node *before, Value *v, Dtype to)
     return graph_build(g, before, OP_cast, 1, &v, &attrs, NULL, before->loc);
 }
 
+ProductChoice
+product_of(const PassCtx *cx, const Graph *g, const Node *n)
+{
+    const Value *x = node_operand(n, 'x'), *y = n->out[0];
+    const int64_t most = dim_count(y->type.shape.dim[0], g->block, g->rows);
+    const bool few = !graph_has_runs(g) || most <= PRODUCT_MOST_FEW;
+    const bool experts = node_experts(n) > 0;
+    const ProductRows rows = experts            ? (few ? PRODUCT_EXPERTS_FEW : PRODUCT_EXPERTS)
+                             : cx->reproducible ? PRODUCT_ANY
+                             : few              ? PRODUCT_FEW
+                                                : PRODUCT_MANY;
+    return product_for(&cx->machine->gpu, rows, x->type.dtype, type_width(&y->type));
+}
+
+Value *
+before_kept(const Graph *g, Value *v)
+{
+    const bool kept = graph_has_runs(g) && v->kind == VALUE_RESULT && node_narrows(v->def);
+    return kept ? v->def->in[0] : v;
+}
+
+bool
+conv_has_room(const PassCtx *cx, const Graph *g, const Node *conv, const Node *linear)
+{
+    if (!graph_has_runs(g))
+        return true;
+    const Shape *w = &node_operand(conv, 'W')->type.shape; /* [C,1,K] or [K,C] */
+    const ProductChoice choice = product_of(cx, g, linear);
+    return product_holds_conv(&choice, w->dim[w->rank == 3 ? 2 : 0].n);
+}
+
 bool
 ssd_fits_groups(const Machine *machine, const Node *ssd)
 {

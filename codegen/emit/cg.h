@@ -169,6 +169,8 @@ typedef struct {
     bool is_output;
     int aligned; /* on a GPU: the address is a multiple of so many bytes, a power of 2, at most 16;
                   * elsewhere 0: nothing is known */
+    int64_t unread_from, unread_to; /* columns of an output that the convolution in the epilogue
+                                     * reads and nothing outside the kernel does; equal: none */
 } CgOperand;
 
 /* Of a GPU (codegen/ptx/ptx.c): lanes f32 or bf16, as <lanes x float>, by one access: of 16 bytes

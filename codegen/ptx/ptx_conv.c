@@ -16,12 +16,11 @@
  * to bf16: 0.11 ms at 4.2 TB/s. */
 #include <string.h>
 
-#include "codegen/ptx/linear.h"
+#include "codegen/ptx/conv.h"
 
 enum {
-    MOST_TAPS = 16,
-    MOST_WEIGHTS = 32, /* in registers of a thread, if it has several columns */
-    RUN = 8,
+    MOST_TAPS = PTX_CONV_TAPS,
+    RUN = PTX_CONV_RUN,
     AHEAD = 4,        /* rows that are read before the one that is made */
     BROKEN_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
     ACROSS = 32,      /* sites of a row in a block */
@@ -30,26 +29,26 @@ enum {
                   * reads one row ahead */
 };
 
-typedef struct {
-    const Node *conv;
-    int taps, lanes;       /* K, at least 2; columns */
-    Val col, row;          /* of this thread: its first; first row of its run */
-    Val weight[MOST_TAPS]; /* of the columns, oldest first */
-    Val bias;              /* NULL: none */
-} Conv;
-
 static Val
-input_at(Cg *c, CgKernel *k, const Conv *v, Val row)
+input_at(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
+    if (v->piece)
+        return ptx_piece_input(c, k, v, row);
     const Val first = cg_i64(c, node_int(v->conv, ATTR_column, 0));
     const CgSite at = {.row = row, .col = cg_add(c, v->col, first), .lanes = v->lanes};
     cg_unbind_all(k);
     return cg_eval(c, k, v->conv->in[0], &at);
 }
 
+static Val
+early_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+{
+    return v->piece ? ptx_piece_early(c, k, v, row) : input_at(c, k, v, row);
+}
+
 /* taps: the inputs of one row, oldest first. */
 static void
-store_row(Cg *c, CgKernel *k, const Conv *v, Val row, const Val *taps)
+store_row(Cg *c, CgKernel *k, const PtxConv *v, Val row, const Val *taps)
 {
     const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
     Val y = v->bias;
@@ -62,7 +61,7 @@ store_row(Cg *c, CgKernel *k, const Conv *v, Val row, const Val *taps)
 
 /* Column `tap` of [C,1,K]. */
 static Val
-strided_weight(Cg *c, CgKernel *k, const Conv *v, Val tap)
+strided_weight(Cg *c, CgKernel *k, const PtxConv *v, Val tap)
 {
     Val all = LLVMGetPoison(cg_vec_type(c, v->lanes));
     for (int i = 0; i < v->lanes; i++) {
@@ -72,8 +71,8 @@ strided_weight(Cg *c, CgKernel *k, const Conv *v, Val tap)
     return all;
 }
 
-static void
-load_weights(Cg *c, CgKernel *k, Conv *v)
+void
+ptx_conv_weights(Cg *c, CgKernel *k, PtxConv *v)
 {
     const Value *w = v->conv->in[1], *bias = v->conv->in[2];
     const bool strided = w->type.shape.rank == 3;
@@ -90,7 +89,7 @@ load_weights(Cg *c, CgKernel *k, Conv *v)
  */
 
 static void
-whole_run(Cg *c, CgKernel *k, const Conv *v, int rows)
+whole_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
     Val x[RUN + MOST_TAPS];
     const int before = v->taps - 1;
@@ -103,16 +102,24 @@ whole_run(Cg *c, CgKernel *k, const Conv *v, int rows)
     }
 }
 
+/* The row behind the last of a run. */
+static Val
+run_end(Cg *c, const PtxConv *v, int rows)
+{
+    const Val end = cg_add(c, v->row, cg_i64(c, rows));
+    return v->limit ? cg_min(c, end, v->limit) : end;
+}
+
 /* Of a run with a border of segments, the rows of one that have history: what is read lies in the
  * segment. */
 static void
-broken_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
+broken_run(Cg *c, CgKernel *k, const PtxConv *v, int rows, CgSeg seg)
 {
     Val x[RUN + MOST_TAPS];
     const int before = v->taps - 1;
     const Val first = cg_max(c, v->row, cg_add(c, seg.row, cg_i64(c, before)));
     const Val seg_end = cg_add(c, seg.row, seg.len);
-    const Val end = cg_min(c, seg_end, cg_add(c, v->row, cg_i64(c, rows)));
+    const Val end = cg_min(c, seg_end, run_end(c, v, rows));
     CgIf some = cg_if(c, cg_less(c, first, end));
     int read = 0;
     for (int i = 0; i < rows; i++) {
@@ -131,17 +138,19 @@ broken_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
     cg_endif(c, &some);
 }
 
-static void
-rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
+void
+ptx_conv_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
     const Val nseg = cg_call_field(c, k, CALL_nseg);
     CgIf some = cg_if(c, cg_less(c, nseg, k->tokens)); /* else every row is the first of its own */
     const Val number = ptx_segment_of(c, k, v->row);
     const CgSeg seg = cg_segment(c, k, number);
     const Val before = cg_sub(c, v->row, seg.row);
-    const Val end = cg_add(c, v->row, cg_i64(c, rows)), seg_end = cg_add(c, seg.row, seg.len);
+    const Val all = cg_add(c, v->row, cg_i64(c, rows)), end = run_end(c, v, rows);
+    const Val seg_end = cg_add(c, seg.row, seg.len);
+    const Val border = v->limit ? cg_min(c, seg_end, v->limit) : seg_end;
     const Val history = cg_less(c, cg_i64(c, v->taps - 2), before);
-    const Val inside = LLVMBuildNot(c->b, cg_less(c, seg_end, end), "");
+    const Val inside = LLVMBuildNot(c->b, cg_less(c, border, all), "");
     CgIf whole = cg_if(c, LLVMBuildAnd(c->b, history, inside, ""));
     whole_run(c, k, v, rows);
     cg_else(c, &whole);
@@ -157,7 +166,7 @@ rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
  */
 
 static Val
-history_at(Cg *c, CgKernel *k, const Conv *v, const CgSeg *seg, int i)
+history_at(Cg *c, CgKernel *k, const PtxConv *v, const CgSeg *seg, int i)
 {
     const CgOperand *state = cg_operand(k, v->conv->in[3]);
     const Val base = cg_state_at(c, k, state, seg->slot);
@@ -165,8 +174,8 @@ history_at(Cg *c, CgKernel *k, const Conv *v, const CgSeg *seg, int i)
 }
 
 /* Everything is read before anything is made. A segment of a graph without runs has one row. */
-static void
-begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
+void
+ptx_conv_begin(Cg *c, CgKernel *k, const PtxConv *v, Val number)
 {
     const CgSeg seg = cg_segment(c, k, number);
     const CgOperand *state = cg_operand(k, v->conv->in[3]);
@@ -182,7 +191,7 @@ begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
         past[j] = cg_var(c, type, x, "past");
     }
     for (int i = 0; i < most; i++)
-        first[i] = input_at(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
+        first[i] = early_input(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
     for (int j = 0; runs && j < history; j++) {
         const Val row = cg_sub(c, last, cg_i64(c, history - 1 - j));
         newest[j] = input_at(c, k, v, cg_max(c, row, seg.row));
@@ -211,7 +220,7 @@ begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
 /* Runs have the segments of the runs half of all further on, round the end: a sequence by itself
  * begins in another block than the one that has its first run. */
 static void
-begin_segments(Cg *c, CgKernel *k, const Conv *v, Val run, int rows)
+begin_segments(Cg *c, CgKernel *k, const PtxConv *v, Val run, int rows)
 {
     const Val runs = cg_div_up(c, k->tokens, cg_i64(c, rows));
     const Val on = cg_add(c, run, cg_div(c, runs, cg_i64(c, 2)));
@@ -220,16 +229,16 @@ begin_segments(Cg *c, CgKernel *k, const Conv *v, Val run, int rows)
     const Val from = cg_mul(c, other, cg_i64(c, rows));
     const Val end = cg_min(c, cg_add(c, from, cg_i64(c, rows)), cg_call_field(c, k, CALL_nseg));
     CgLoop seg = cg_loop(c, "seg", from, end, 1);
-    begin_segment(c, k, v, seg.i);
+    ptx_conv_begin(c, k, v, seg.i);
     cg_loop_end(c, &seg);
 }
 
-static bool
-conv_open(const Node *conv, Conv *v, Diag *diag)
+bool
+ptx_conv_open(const Node *conv, PtxConv *v, Diag *diag)
 {
     const Shape *w = &conv->in[1]->type.shape;
     const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;
-    *v = (Conv){.conv = conv, .taps = (int)taps, .lanes = 1};
+    *v = (PtxConv){.conv = conv, .taps = (int)taps, .lanes = 1};
     return taps <= MOST_TAPS ||
            diag_error(diag, conv->loc, "conv1d of width %lld; code is made for 2 to %d",
                       (long long)taps, MOST_TAPS);
@@ -237,28 +246,15 @@ conv_open(const Node *conv, Conv *v, Diag *diag)
 
 /* ---- in the epilogue of a projection -----------------------------------------------------------
  * In decode the thread that computes a column of the product also computes the convolution of that
- * column: it is the only one that reads and writes the column's state. */
-
-bool
-ptx_conv_fits(const CgKernel *k, const Node *conv, Diag *diag)
-{
-    Conv v;
-    const bool rows = k->kernel->anchor->op != OP_linear; /* of experts, in another order */
-    if (rows || graph_has_runs(k->graph) || cg_width(conv->out[0]) == cg_width(k->domain))
-        return diag_error(diag, conv->loc,
-                          "kernel %s: in a projection's epilogue a conv1d has some of the columns, "
-                          "and sequences one token each",
-                          k->kernel->name);
-    return conv_open(conv, &v, diag);
-}
+ * column: it is the only one that reads and writes the column's state. Of runs see tile_conv.c. */
 
 static void
-conv_of_token(Cg *c, CgKernel *k, Conv *v, Val row, Val x)
+conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x)
 {
     const CgSeg seg = cg_segment(c, k, row); /* as many as rows */
     const int history = v->taps - 1;
     Val taps[MOST_TAPS];
-    load_weights(c, k, v);
+    ptx_conv_weights(c, k, v);
     for (int j = 0; j < history; j++)
         taps[j] = cg_vload(c, history_at(c, k, v, &seg, j), DTYPE_f32, 1, NULL);
     taps[history] = x;
@@ -274,8 +270,8 @@ ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
     const Val first = cg_i64(c, node_int(conv, ATTR_column, 0));
     const Val width = cg_i64(c, cg_width(conv->out[0]));
     for (int i = 0; i < at->lanes; i++) {
-        Conv v;
-        if (!conv_open(conv, &v, NULL))
+        PtxConv v;
+        if (!ptx_conv_open(conv, &v, NULL))
             die("kernel %s: a convolution that does not fit", k->kernel->name);
         v.col = cg_sub(c, cg_add(c, at->col, cg_i64(c, i)), first);
         CgIf mine =
@@ -290,7 +286,7 @@ ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
 void
 ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
 {
-    Conv v = {.conv = conv, .lanes = 1};
+    PtxConv v = {.conv = conv, .lanes = 1};
     const Value *w = conv->in[1];
     const CgOperand *weight = cg_operand(k, w);
     v.taps = (int)w->type.shape.dim[w->type.shape.rank == 3 ? 2 : 0].n;
@@ -312,14 +308,14 @@ ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
 bool
 ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
 {
-    Conv v;
-    if (!conv_open(k->kernel->anchor, &v, diag))
+    PtxConv v;
+    if (!ptx_conv_open(k->kernel->anchor, &v, diag))
         return false;
     const int64_t width = cg_width(k->domain), first = node_int(v.conv, ATTR_column, 0);
     const bool runs = graph_has_runs(k->graph);
     const int rows = runs ? RUN : 1;
     v.lanes = ptx_site_lanes(k);
-    while (v.lanes > 1 && (v.lanes * v.taps > MOST_WEIGHTS || first % v.lanes != 0))
+    while (v.lanes > 1 && (v.lanes * v.taps > PTX_CONV_WEIGHTS || first % v.lanes != 0))
         v.lanes /= 2;
     const int64_t sites = width / v.lanes;
     const PtxSpread s = ptx_spread(sites, runs ? ACROSS : THREADS, THREADS);
@@ -332,9 +328,9 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
     v.col = cg_mul(c, site, cg_i64(c, v.lanes));
     v.row = cg_mul(c, run, cg_i64(c, rows));
     CgIf exists = cg_if(c, LLVMBuildAnd(c->b, is_site, cg_less(c, v.row, k->tokens), ""));
-    load_weights(c, k, &v);
+    ptx_conv_weights(c, k, &v);
     if (runs)
-        rows_of_run(c, k, &v, rows);
+        ptx_conv_run(c, k, &v, rows);
     begin_segments(c, k, &v, run, rows);
     cg_endif(c, &exists);
     return true;

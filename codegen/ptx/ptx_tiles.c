@@ -75,7 +75,8 @@ side_copy(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val k)
         const Val to = cg_offset(
             c, stage, cg_add(c, s->place, cg_i64(c, s->at + (int64_t)i * step * t->row_bytes)));
         const Val here = cg_add(c, s->row, cg_i64(c, (int64_t)i * step));
-        const Val row = s->listed ? s->from[i]
+        const Val row = s->listed           ? s->from[i]
+                        : i == 0 && s->head ? s->head
                                   : cg_at(c, s->base, s->o->dtype, cg_i64(c, i * step * s->stride));
         Val there = cg_less(c, here, s->count);
         if (!s->whole) {
@@ -189,6 +190,26 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
     cg_loop_end(c, &loop);
 }
 
+/* Of a tile that has columns of one, from its sums in shared memory. */
+static void
+convolution(Cg *c, const PtxTiles *t)
+{
+    const Val row = cg_add(c, t->row, t->lead);
+    const Val there = cg_add(c, t->row, cg_min(c, t->rows, cg_i64(c, t->t->rows)));
+    const PtxPiece piece = {.sums = t->shared,
+                            .stride = t->t->columns + PTX_SUM_GAP,
+                            .row = row,
+                            .end = there,
+                            .col = t->col,
+                            .begin = t->begin,
+                            .columns = t->t->columns,
+                            .thread = t->thread,
+                            .threads = t->t->threads};
+    CgIf some = cg_if(c, ptx_conv_has(c, t->p, t->col, t->t->columns));
+    ptx_conv_piece(c, t->p, &piece);
+    cg_endif(c, &some);
+}
+
 static void
 results(Cg *c, const PtxTiles *t)
 {
@@ -218,13 +239,22 @@ results(Cg *c, const PtxTiles *t)
     f.row = cg_div(c, t->thread, cg_i64(c, across));
     f.col =
         cg_mul(c, cg_sub(c, t->thread, cg_mul(c, f.row, cg_i64(c, across))), cg_i64(c, f.lanes));
-    CgIf inside = cg_if(c, cg_less(c, cg_add(c, t->col, f.col), cg_i64(c, t->out)));
+    const Val col = cg_add(c, t->col, f.col);
+    Val stored = cg_less(c, col, cg_i64(c, t->out));
+    if (t->lead) {
+        const Val alone = ptx_conv_alone(c, t->p, col);
+        stored = LLVMBuildAnd(c->b, stored, LLVMBuildNot(c->b, alone, ""), "");
+        f.row = cg_add(c, f.row, t->lead);
+    }
+    CgIf inside = cg_if(c, stored);
     const Val there = cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), f.row);
     const Val count = cg_div_up(c, cg_max(c, cg_i64(c, 0), there), cg_i64(c, f.step));
     const Val whole = cg_mul(c, cg_div(c, count, cg_i64(c, unroll)), cg_i64(c, unroll));
     finish_rows(c, t, &f, cg_i64(c, 0), whole, unroll);
     finish_rows(c, t, &f, whole, count, 1);
     cg_endif(c, &inside);
+    if (t->lead)
+        convolution(c, t);
 }
 
 /* ---- which tile -------------------------------------------------------------------------------
@@ -282,6 +312,14 @@ across(const PtxLinear *p, const Product *product)
     return ptx_parts(p->l.out, product->columns);
 }
 
+/* Rows that every tile makes at least: those with columns of a convolution make fewer, and where
+ * those are the last of a pass the others have none. */
+static int64_t
+rows_each(const PtxLinear *p, const Product *product)
+{
+    return product->rows - (ptx_conv_of_runs(p) ? ptx_conv_beside(p) : 0);
+}
+
 /* Both are less than 2^31. */
 static Val
 narrow_div(Cg *c, Val a, Val b)
@@ -295,7 +333,7 @@ static void
 place_of_block(Cg *c, const PtxLinear *p, const Product *product, Val block, Val *down, Val *right)
 {
     const int64_t columns = across(p, product);
-    const Val all = cg_div_up(c, p->rows, cg_i64(c, product->rows));
+    const Val all = cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product)));
     const Val group = cg_div(c, block, cg_i64(c, GROUP * columns));
     const Val first = cg_mul(c, group, cg_i64(c, GROUP));
     const Val in_group = cg_sub(c, block, cg_mul(c, group, cg_i64(c, GROUP * columns)));
@@ -319,6 +357,20 @@ side_list(Cg *c, const PtxTiles *t, PtxSide *s)
     }
 }
 
+/* Rows of x beside those that the tile makes come from where a convolution's piece has them. They
+ * are among the first that threads copy. */
+static void
+side_lead(Cg *c, const PtxTiles *t, PtxSide *s)
+{
+    if (t->t->threads / t->per < ptx_conv_beside(t->p))
+        die("product %s: threads copy too few rows at once", t->t->name);
+    const Val made = cg_add(c, t->row, t->lead), own = cg_add(c, t->row, s->row);
+    const Val of_piece = ptx_conv_source(c, t->p, s->row, made, t->begin);
+    const Val beside = cg_less(c, s->row, t->lead);
+    const Val row = LLVMBuildSelect(c->b, beside, of_piece, own, "");
+    s->head = cg_element(c, s->o->base, s->o->dtype, row, s->stride, s->col);
+}
+
 void
 ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile *tile)
 {
@@ -327,9 +379,12 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     t.thread = ptx_thread(c);
     t.lane = ptx_lane(c);
     t.warp = ptx_warp(c);
-    t.row = tile->row;
+    t.row = tile->lead ? cg_sub(c, tile->row, tile->lead) : tile->row;
     t.col = tile->col;
-    t.rows = t.x.count = tile->rows;
+    t.rows = tile->lead ? cg_add(c, tile->rows, tile->lead) : tile->rows;
+    t.lead = tile->lead;
+    t.begin = tile->begin;
+    t.x.count = t.rows;
     t.w.count = cg_sub(c, cg_i64(c, t.out), t.col);
     const Val zero = cg_i64(c, 0);
     side_open(c, &t, &t.w, cg_element(c, tile->weight, p->w->dtype, t.col, t.w.stride, zero));
@@ -339,6 +394,8 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     } else {
         side_open(c, &t, &t.x, cg_element(c, p->x->base, p->x->dtype, t.row, t.x.stride, zero));
     }
+    if (t.lead)
+        side_lead(c, &t, &t.x);
     for (int i = 0; i < t.naccs; i++)
         t.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     if (p->normed) {
@@ -357,16 +414,25 @@ tile_of_block(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
     const Val block = ptx_block(c, 0);
     const Val count =
-        cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)), cg_i64(c, across(p, product)));
+        cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product))),
+               cg_i64(c, across(p, product)));
     CgIf needed = cg_if(c, cg_less(c, block, count));
     Val down, right;
     place_of_block(c, p, product, block, &down, &right);
-    const Val row = cg_mul(c, down, cg_i64(c, product->rows));
-    const PtxTile at = {.row = row,
-                        .col = cg_mul(c, right, cg_i64(c, product->columns)),
-                        .rows = cg_sub(c, p->rows, row),
-                        .weight = p->weight};
+    PtxTile at = {.col = cg_mul(c, right, cg_i64(c, product->columns)), .weight = p->weight};
+    Val rows = cg_i64(c, product->rows);
+    if (ptx_conv_of_runs(p)) {
+        const Val has = ptx_conv_has(c, p, at.col, product->columns);
+        at.lead = LLVMBuildSelect(c->b, has, cg_i64(c, ptx_conv_beside(p)), cg_i64(c, 0), "");
+        rows = cg_sub(c, rows, at.lead);
+    }
+    at.row = cg_mul(c, down, rows);
+    at.rows = cg_sub(c, p->rows, at.row);
+    CgIf there = cg_if(c, cg_less(c, at.row, p->rows));
+    if (at.lead)
+        at.begin = ptx_conv_segment(c, p, at.row);
     ptx_tile(c, p, product, shared, &at);
+    cg_endif(c, &there);
     cg_endif(c, &needed);
 }
 
@@ -378,7 +444,7 @@ ptx_linear_tiles(Cg *c, PtxLinear *p)
     int64_t each = 1;
     const AbiCount of = ptx_count(p->l.y, &each);
     ptx_threads(p->k, large->threads);
-    ptx_grid(p->k, 0, of, each, small->rows, across(p, small));
+    ptx_grid(p->k, 0, of, each, rows_each(p, small), across(p, small));
     const Val shared = ptx_shared(c, p->k, a > b ? a : b);
     if (small == large) {
         tile_of_block(c, p, large, shared);

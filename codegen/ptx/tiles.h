@@ -23,6 +23,8 @@ typedef struct {
     Val row, col;           /* of the tile; elements from the first of a stage */
     Val place;              /* bytes in the side's part of a stage */
     Val count;              /* rows of the tile that are there */
+    Val head;               /* this thread's first row of memory, where that is none of those that
+                             * follow each other; NULL: it is */
     Val from[PTX_MOST_ACC]; /* `listed`: this thread's rows of memory */
     bool listed;
 } PtxSide;
@@ -37,6 +39,8 @@ typedef struct {
     bool swizzled; /* rows are of 128 bytes, whose 16s are moved about */
     Val shared, thread, lane, warp;
     Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
+    Val lead;           /* how many of those are beside what it makes; NULL: none */
+    Val begin;          /* of a piece, PtxPiece */
     PtxSide x, w;
     Val acc[PTX_MOST_ACC]; /* variables */
     int naccs;

@@ -1,0 +1,223 @@
+/* codegen/ptx/tile_conv.c -- the convolution of columns of a projection, in the epilogue of the
+ * tiles that have them: their rows are neither written nor read again.
+ *
+ * A tile's blocks run in any order, so the state of a segment must be read and written by one
+ * block: the one that makes the segment's last row. A piece of a tile therefore has, beside the
+ * rows that it makes,
+ *
+ *     K-1 rows from the begin of the segment that its first row belongs to
+ *     K-1 rows before its first
+ *
+ * multiplied again, 6 of 128 where K is 4. From them it makes
+ *
+ *     of its rows those that have K-1 rows of their segment before them: by runs, as ptx_conv.c does
+ *     of segments whose last row it has: the first K-1 rows, which may be rows of other pieces, and
+ *       the state after the segment
+ *
+ * Every row is made once, from the same numbers wherever the tiles fall. */
+#include "codegen/ptx/conv.h"
+
+static int64_t
+first_column(const Node *conv)
+{
+    return node_int(conv, ATTR_column, 0);
+}
+
+static int64_t
+taps_of(const Node *conv)
+{
+    const Shape *w = &conv->in[1]->type.shape;
+    return w->dim[w->rank == 3 ? 2 : 0].n;
+}
+
+bool
+ptx_conv_of_runs(const PtxLinear *p)
+{
+    return p->conv && graph_has_runs(p->k->graph);
+}
+
+int
+ptx_conv_beside(const PtxLinear *p)
+{
+    return (int)product_beside(taps_of(p->conv));
+}
+
+/* ---- whether it can be ------------------------------------------------------------------------
+ */
+
+/* Of runs: by tiles alone, whose threads copy the rows beside others first. */
+static bool
+tiles_hold(const PtxLinear *p)
+{
+    const ProductChoice choice = {.product = p->product, .small = p->small};
+    return !p->l.e && !p->normed && product_holds_conv(&choice, taps_of(p->conv));
+}
+
+bool
+ptx_conv_fits(const PtxLinear *p, Diag *diag)
+{
+    PtxConv v;
+    const Node *conv = p->conv;
+    const bool of_it = node_operand(conv, 'x') == p->l.y, runs = ptx_conv_of_runs(p);
+    if (p->k->kernel->anchor->op != OP_linear || cg_width(conv->out[0]) == cg_width(p->k->domain) ||
+        (!runs && !of_it))
+        return diag_error(diag, conv->loc,
+                          "kernel %s: in a projection's epilogue a conv1d has some of the columns "
+                          "of its result",
+                          p->k->kernel->name);
+    if (runs && !tiles_hold(p))
+        return diag_error(diag, conv->loc,
+                          "kernel %s: in a projection's epilogue a conv1d of width %lld and many "
+                          "tokens of a sequence needs a product of MMA or WGMMA, large and small, "
+                          "with tiles of at least %lld rows",
+                          p->k->kernel->name, (long long)taps_of(conv),
+                          (long long)(8 * product_beside(taps_of(conv))));
+    return ptx_conv_open(conv, &v, diag);
+}
+
+/* ---- columns and rows ------------------------------------------------------------------------ */
+
+Val
+ptx_conv_has(Cg *c, const PtxLinear *p, Val col, int64_t columns)
+{
+    const int64_t first = first_column(p->conv), width = cg_width(p->conv->out[0]);
+    const Val behind = cg_less(c, cg_i64(c, first), cg_add(c, col, cg_i64(c, columns)));
+    return LLVMBuildAnd(c->b, behind, cg_less(c, col, cg_i64(c, first + width)), "");
+}
+
+/* Whether the columns of a site are all of the convolution, or none is. */
+static bool
+sites_whole(const PtxLinear *p)
+{
+    const int lanes = ptx_linear_lanes(p);
+    return first_column(p->conv) % lanes == 0 && cg_width(p->conv->out[0]) % lanes == 0;
+}
+
+Val
+ptx_conv_alone(Cg *c, const PtxLinear *p, Val col)
+{
+    const int64_t first = first_column(p->conv), width = cg_width(p->conv->out[0]);
+    bool alone = sites_whole(p);
+    for (int i = 0; i < p->k->noperands; i++) {
+        const CgOperand *o = &p->k->operands[i];
+        if (cg_stores(p->k, o))
+            alone = alone && o->unread_from <= first && first + width <= o->unread_to;
+    }
+    return alone ? ptx_conv_has(c, p, col, 1) : LLVMConstInt(c->i1, 0, 0);
+}
+
+/* Of one sequence it is known without a read. */
+Val
+ptx_conv_segment(Cg *c, const PtxLinear *p, Val row)
+{
+    const Val begin = cg_var(c, c->i64, cg_i64(c, 0), "begin");
+    cg_set(c, begin, cg_i64(c, 0));
+    CgIf several = cg_if(c, cg_less(c, cg_i64(c, 1), cg_call_field(c, p->k, CALL_nseg)));
+    cg_set(c, begin, cg_segment(c, p->k, ptx_segment_of(c, p->k, row)).row);
+    cg_endif(c, &several);
+    return cg_get(c, c->i64, begin);
+}
+
+Val
+ptx_conv_source(Cg *c, const PtxLinear *p, Val at, Val row, Val begin)
+{
+    const int64_t beside = ptx_conv_beside(p);
+    const Val early = cg_less(c, at, cg_i64(c, beside / 2));
+    const Val last = cg_sub(c, p->rows, cg_i64(c, 1));
+    const Val other = cg_sub(c, cg_add(c, row, at), cg_i64(c, beside));
+    const Val there = cg_min(c, cg_add(c, begin, at), last);
+    return LLVMBuildSelect(c->b, early, there, cg_max(c, other, cg_i64(c, 0)), "");
+}
+
+/* ---- a piece ----------------------------------------------------------------------------------
+ */
+
+/* The input that is in row `at` of the piece, for row `row` of y: what the kernel makes of the
+ * product before the convolution. */
+static Val
+input_of(Cg *c, CgKernel *k, const PtxConv *v, Val at, Val row)
+{
+    const PtxPiece *piece = v->piece;
+    const Val col = cg_add(c, v->col, cg_i64(c, first_column(v->conv)));
+    const CgSite site = {.row = row, .col = col, .lanes = v->lanes};
+    const Val from =
+        cg_element(c, piece->sums, DTYPE_f32, at, piece->stride, cg_sub(c, col, piece->col));
+    cg_unbind_all(k);
+    cg_bind(k, v->p->l.y,
+            cg_linear_biased(c, &v->p->l, &site, ptx_load(c, from, DTYPE_f32, v->lanes)));
+    return cg_eval(c, k, node_operand(v->conv, 'x'), &site);
+}
+
+Val
+ptx_piece_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+{
+    const Val beside = cg_i64(c, ptx_conv_beside(v->p));
+    return input_of(c, k, v, cg_add(c, cg_sub(c, row, v->piece->row), beside), row);
+}
+
+Val
+ptx_piece_early(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+{
+    const int64_t beside = ptx_conv_beside(v->p);
+    const Val at = cg_add(c, cg_sub(c, row, v->piece->row), cg_i64(c, beside));
+    const Val early = cg_less(c, at, cg_i64(c, beside / 2));
+    return input_of(c, k, v,
+                    LLVMBuildSelect(c->b, early, cg_sub(c, row, v->piece->begin), at, ""), row);
+}
+
+/* Thread `thread` of those that share columns has every step-th run. */
+static void
+runs(Cg *c, CgKernel *k, PtxConv *v, Val thread, int64_t step)
+{
+    const PtxPiece *piece = v->piece;
+    const Val count =
+        cg_div_up(c, cg_sub(c, piece->end, piece->row), cg_i64(c, PTX_CONV_RUN));
+    CgLoop run = cg_loop(c, "run", thread, count, step);
+    v->row = cg_add(c, piece->row, cg_mul(c, run.i, cg_i64(c, PTX_CONV_RUN)));
+    ptx_conv_run(c, k, v, PTX_CONV_RUN);
+    cg_loop_end(c, &run);
+}
+
+static void
+segments(Cg *c, CgKernel *k, const PtxConv *v, Val thread, int64_t step)
+{
+    const PtxPiece *piece = v->piece;
+    const Val first = ptx_segment_of(c, k, piece->row);
+    const Val last = ptx_segment_of(c, k, cg_sub(c, piece->end, cg_i64(c, 1)));
+    CgLoop each =
+        cg_loop(c, "segment", cg_add(c, first, thread), cg_add(c, last, cg_i64(c, 1)), step);
+    const CgSeg seg = cg_segment(c, k, each.i);
+    const Val seg_end = cg_add(c, seg.row, seg.len);
+    CgIf ends = cg_if(c, LLVMBuildNot(c->b, cg_less(c, piece->end, seg_end), ""));
+    ptx_conv_begin(c, k, v, each.i);
+    cg_endif(c, &ends);
+    cg_loop_end(c, &each);
+}
+
+void
+ptx_conv_piece(Cg *c, const PtxLinear *p, const PtxPiece *piece)
+{
+    CgKernel *k = p->k;
+    const Value *domain = k->domain;
+    PtxConv v;
+    if (!ptx_conv_open(p->conv, &v, NULL))
+        die("kernel %s: a convolution that does not fit", k->kernel->name);
+    const int lanes = ptx_linear_lanes(p);
+    v.lanes = sites_whole(p) && lanes * v.taps <= PTX_CONV_WEIGHTS ? lanes : 1;
+    v.p = p;
+    v.piece = piece;
+    v.limit = piece->end;
+    const int64_t across = piece->columns / v.lanes;
+    const Val down = cg_div(c, piece->thread, cg_i64(c, across));
+    const Val right = cg_sub(c, piece->thread, cg_mul(c, down, cg_i64(c, across)));
+    const Val at = cg_add(c, piece->col, cg_mul(c, right, cg_i64(c, v.lanes)));
+    v.col = cg_sub(c, at, cg_i64(c, first_column(p->conv)));
+    const Val width = cg_i64(c, cg_width(p->conv->out[0]));
+    CgIf mine = cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, ""));
+    k->domain = p->conv->out[0];
+    ptx_conv_weights(c, k, &v);
+    runs(c, k, &v, down, piece->threads / across);
+    segments(c, k, &v, down, piece->threads / across);
+    k->domain = domain;
+    cg_endif(c, &mine);
+}
