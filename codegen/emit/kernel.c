@@ -155,8 +155,7 @@ find_unread(CgKernel *k)
     const int64_t first = node_int(conv, ATTR_column, 0), end = first + cg_width(conv->out[0]);
     for (int i = 0; i < k->noperands; i++) {
         CgOperand *o = &k->operands[i];
-        if (!o->is_output || !cg_in_domain(k, o->value) ||
-            columns_read(k, o->value, first, end))
+        if (!o->is_output || !cg_in_domain(k, o->value) || columns_read(k, o->value, first, end))
             continue;
         o->unread_from = first;
         o->unread_to = end;

@@ -55,9 +55,9 @@ void ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col);
 
 /* tile_conv.c: of runs, from a piece of the product, f32 sums in shared memory. It makes rows
  * [row, end) of `columns` columns from `col` on, and has 2 (K-1) more rows before them, so that
- * every tap is in it and no block reads a state that another writes: K-1 rows from `begin` on, where
- * the segment of row `row` begins, then the K-1 rows before `row`. Rows before the first of a pass
- * may be anything. */
+ * every tap is in it and no block reads a state that another writes: K-1 rows from `begin` on,
+ * where the segment of row `row` begins, then the K-1 rows before `row`. Rows before the first of a
+ * pass may be anything. */
 typedef struct {
     Val sums;       /* of the first of those rows, at column `col` */
     int64_t stride; /* f32 from row to row */

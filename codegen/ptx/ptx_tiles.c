@@ -75,9 +75,10 @@ side_copy(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val k)
         const Val to = cg_offset(
             c, stage, cg_add(c, s->place, cg_i64(c, s->at + (int64_t)i * step * t->row_bytes)));
         const Val here = cg_add(c, s->row, cg_i64(c, (int64_t)i * step));
-        const Val row = s->listed           ? s->from[i]
-                        : i == 0 && s->head ? s->head
-                                  : cg_at(c, s->base, s->o->dtype, cg_i64(c, i * step * s->stride));
+        const Val row = s->listed ? s->from[i]
+                        : i == 0 && s->head
+                            ? s->head
+                            : cg_at(c, s->base, s->o->dtype, cg_i64(c, i * step * s->stride));
         Val there = cg_less(c, here, s->count);
         if (!s->whole) {
             side_elements(c, t, s, to, row, there, k);
@@ -413,9 +414,8 @@ static void
 tile_of_block(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
     const Val block = ptx_block(c, 0);
-    const Val count =
-        cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product))),
-               cg_i64(c, across(p, product)));
+    const Val count = cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product))),
+                             cg_i64(c, across(p, product)));
     CgIf needed = cg_if(c, cg_less(c, block, count));
     Val down, right;
     place_of_block(c, p, product, block, &down, &right);

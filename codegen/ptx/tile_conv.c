@@ -10,9 +10,9 @@
  *
  * multiplied again, 6 of 128 where K is 4. From them it makes
  *
- *     of its rows those that have K-1 rows of their segment before them: by runs, as ptx_conv.c does
- *     of segments whose last row it has: the first K-1 rows, which may be rows of other pieces, and
- *       the state after the segment
+ *     of its rows those that have K-1 rows of their segment before them: by runs, as ptx_conv.c
+ * does of segments whose last row it has: the first K-1 rows, which may be rows of other pieces,
+ * and the state after the segment
  *
  * Every row is made once, from the same numbers wherever the tiles fall. */
 #include "codegen/ptx/conv.h"
@@ -161,8 +161,8 @@ ptx_piece_early(Cg *c, CgKernel *k, const PtxConv *v, Val row)
     const int64_t beside = ptx_conv_beside(v->p);
     const Val at = cg_add(c, cg_sub(c, row, v->piece->row), cg_i64(c, beside));
     const Val early = cg_less(c, at, cg_i64(c, beside / 2));
-    return input_of(c, k, v,
-                    LLVMBuildSelect(c->b, early, cg_sub(c, row, v->piece->begin), at, ""), row);
+    return input_of(c, k, v, LLVMBuildSelect(c->b, early, cg_sub(c, row, v->piece->begin), at, ""),
+                    row);
 }
 
 /* Thread `thread` of those that share columns has every step-th run. */
@@ -170,8 +170,7 @@ static void
 runs(Cg *c, CgKernel *k, PtxConv *v, Val thread, int64_t step)
 {
     const PtxPiece *piece = v->piece;
-    const Val count =
-        cg_div_up(c, cg_sub(c, piece->end, piece->row), cg_i64(c, PTX_CONV_RUN));
+    const Val count = cg_div_up(c, cg_sub(c, piece->end, piece->row), cg_i64(c, PTX_CONV_RUN));
     CgLoop run = cg_loop(c, "run", thread, count, step);
     v->row = cg_add(c, piece->row, cg_mul(c, run.i, cg_i64(c, PTX_CONV_RUN)));
     ptx_conv_run(c, k, v, PTX_CONV_RUN);
