@@ -19,8 +19,13 @@ typedef struct {
     Val limit;                 /* the row behind the last that is made; NULL: the pass's */
     Val weight[PTX_CONV_TAPS]; /* of the columns, oldest first */
     Val bias;                  /* NULL: none */
-    const PtxLinear *p;        /* of the piece */
-    const PtxPiece *piece;     /* NULL: inputs lie in memory */
+    Val number;                /* of a segment that many of the rows belong to: it, and its rows;
+                                * NULL: none is known */
+    CgSeg known;
+    const PtxLinear *p;    /* of the piece */
+    const PtxPiece *piece; /* NULL: inputs lie in memory */
+    Val mine, down;        /* of a piece: i1, the columns are some; the thread among those that
+                            * have them */
 } PtxConv;
 
 /* Its taps; one lane. False: they are too many; diag says so. */
@@ -32,6 +37,11 @@ void ptx_conv_weights(Cg *c, CgKernel *k, PtxConv *v);
 void ptx_conv_run(Cg *c, CgKernel *k, const PtxConv *v, int rows);
 /* Makes the first K-1 rows of a segment, which read its state, and the state after it. */
 void ptx_conv_begin(Cg *c, CgKernel *k, const PtxConv *v, Val number);
+
+/* A piece's part of this thread (linear.h), which reads what it needs of weights: it may come
+ * before the piece's sums are there. ptx_conv_piece makes it. */
+PtxConv ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece);
+void ptx_conv_piece(Cg *c, PtxConv *v);
 
 /* The input of a row, which the piece makes or which is one of the K-1 before those; or a row of
  * K-1 from where a segment begins. */

@@ -77,8 +77,6 @@ Val ptx_conv_alone(Cg *c, const PtxLinear *p, Val col);
 Val ptx_conv_segment(Cg *c, const PtxLinear *p, Val row);
 /* The row of x, at least 0, for row number `at` of a piece that makes rows from `row` on. */
 Val ptx_conv_source(Cg *c, const PtxLinear *p, Val at, Val row, Val begin);
-/* Makes a piece: all its threads, behind a barrier after its sums. */
-void ptx_conv_piece(Cg *c, const PtxLinear *p, const PtxPiece *piece);
 
 /* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
  * as p->l.row is: where p->l.list says so, in that list, in shared memory. */

@@ -138,13 +138,40 @@ broken_run(Cg *c, CgKernel *k, const PtxConv *v, int rows, CgSeg seg)
     cg_endif(c, &some);
 }
 
+/* The segment of a run's first row. It is looked for where it is not the known one. */
+static Val
+run_segment(Cg *c, CgKernel *k, const PtxConv *v, CgSeg *seg)
+{
+    if (!v->number) {
+        const Val number = ptx_segment_of(c, k, v->row);
+        *seg = cg_segment(c, k, number);
+        return number;
+    }
+    const Val number = cg_var(c, c->i64, v->number, "number");
+    const Val row = cg_var(c, c->i64, v->known.row, "row"),
+              len = cg_var(c, c->i64, v->known.len, "len");
+    cg_set(c, number, v->number);
+    cg_set(c, row, v->known.row);
+    cg_set(c, len, v->known.len);
+    const Val end = cg_add(c, v->known.row, v->known.len);
+    CgIf beyond = cg_if(c, LLVMBuildNot(c->b, cg_less(c, v->row, end), ""));
+    const Val found = ptx_segment_of(c, k, v->row);
+    const CgSeg other = cg_segment(c, k, found);
+    cg_set(c, number, found);
+    cg_set(c, row, other.row);
+    cg_set(c, len, other.len);
+    cg_endif(c, &beyond);
+    *seg = (CgSeg){.row = cg_get(c, c->i64, row), .len = cg_get(c, c->i64, len)};
+    return cg_get(c, c->i64, number);
+}
+
 void
 ptx_conv_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
     const Val nseg = cg_call_field(c, k, CALL_nseg);
     CgIf some = cg_if(c, cg_less(c, nseg, k->tokens)); /* else every row is the first of its own */
-    const Val number = ptx_segment_of(c, k, v->row);
-    const CgSeg seg = cg_segment(c, k, number);
+    CgSeg seg;
+    const Val number = run_segment(c, k, v, &seg);
     const Val before = cg_sub(c, v->row, seg.row);
     const Val all = cg_add(c, v->row, cg_i64(c, rows)), end = run_end(c, v, rows);
     const Val seg_end = cg_add(c, seg.row, seg.len);

@@ -12,6 +12,7 @@
  * and those that the large product needs not end at once. Blocks that run at the same time take
  * tiles of GROUP rows of tiles, column by column, so that what they read of x and of W is little
  * together. */
+#include "codegen/ptx/conv.h"
 #include "codegen/ptx/tiles.h"
 
 enum { GROUP = 16, UNROLL = 8 };
@@ -191,24 +192,20 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
     cg_loop_end(c, &loop);
 }
 
-/* Of a tile that has columns of one, from its sums in shared memory. */
-static void
-convolution(Cg *c, const PtxTiles *t)
+/* What a convolution makes of the sums in shared memory. */
+static PtxPiece
+piece_of(Cg *c, const PtxTiles *t)
 {
-    const Val row = cg_add(c, t->row, t->lead);
-    const Val there = cg_add(c, t->row, cg_min(c, t->rows, cg_i64(c, t->t->rows)));
-    const PtxPiece piece = {.sums = t->shared,
-                            .stride = t->t->columns + PTX_SUM_GAP,
-                            .row = row,
-                            .end = there,
-                            .col = t->col,
-                            .begin = t->begin,
-                            .columns = t->t->columns,
-                            .thread = t->thread,
-                            .threads = t->t->threads};
-    CgIf some = cg_if(c, ptx_conv_has(c, t->p, t->col, t->t->columns));
-    ptx_conv_piece(c, t->p, &piece);
-    cg_endif(c, &some);
+    const Val rows = cg_min(c, t->rows, cg_i64(c, t->t->rows));
+    return (PtxPiece){.sums = t->shared,
+                      .stride = t->t->columns + PTX_SUM_GAP,
+                      .row = cg_add(c, t->row, t->lead),
+                      .end = cg_add(c, t->row, rows),
+                      .col = t->col,
+                      .begin = t->begin,
+                      .columns = t->t->columns,
+                      .thread = t->thread,
+                      .threads = t->t->threads};
 }
 
 static void
@@ -220,6 +217,8 @@ results(Cg *c, const PtxTiles *t)
     Val acc[PTX_MOST_ACC];
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
+    const PtxPiece piece = t->lead ? piece_of(c, t) : (PtxPiece){0};
+    PtxConv conv = t->lead ? ptx_conv_part(c, t->p, &piece) : (PtxConv){0};
     ptx_barrier(c); /* all have read the last stage */
     switch (t->t->method) {
     case PRODUCT_FMA:
@@ -255,7 +254,7 @@ results(Cg *c, const PtxTiles *t)
     finish_rows(c, t, &f, whole, count, 1);
     cg_endif(c, &inside);
     if (t->lead)
-        convolution(c, t);
+        ptx_conv_piece(c, &conv);
 }
 
 /* ---- which tile -------------------------------------------------------------------------------

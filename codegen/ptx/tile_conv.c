@@ -165,26 +165,30 @@ ptx_piece_early(Cg *c, CgKernel *k, const PtxConv *v, Val row)
                     row);
 }
 
-/* Thread `thread` of those that share columns has every step-th run. */
+static int64_t
+threads_down(const PtxConv *v)
+{
+    return v->piece->threads / (v->piece->columns / v->lanes);
+}
+
 static void
-runs(Cg *c, CgKernel *k, PtxConv *v, Val thread, int64_t step)
+runs(Cg *c, CgKernel *k, PtxConv *v)
 {
     const PtxPiece *piece = v->piece;
     const Val count = cg_div_up(c, cg_sub(c, piece->end, piece->row), cg_i64(c, PTX_CONV_RUN));
-    CgLoop run = cg_loop(c, "run", thread, count, step);
+    CgLoop run = cg_loop(c, "run", v->down, count, threads_down(v));
     v->row = cg_add(c, piece->row, cg_mul(c, run.i, cg_i64(c, PTX_CONV_RUN)));
     ptx_conv_run(c, k, v, PTX_CONV_RUN);
     cg_loop_end(c, &run);
 }
 
 static void
-segments(Cg *c, CgKernel *k, const PtxConv *v, Val thread, int64_t step)
+segments(Cg *c, CgKernel *k, const PtxConv *v)
 {
     const PtxPiece *piece = v->piece;
-    const Val first = ptx_segment_of(c, k, piece->row);
     const Val last = ptx_segment_of(c, k, cg_sub(c, piece->end, cg_i64(c, 1)));
-    CgLoop each =
-        cg_loop(c, "segment", cg_add(c, first, thread), cg_add(c, last, cg_i64(c, 1)), step);
+    CgLoop each = cg_loop(c, "segment", cg_add(c, v->number, v->down),
+                          cg_add(c, last, cg_i64(c, 1)), threads_down(v));
     const CgSeg seg = cg_segment(c, k, each.i);
     const Val seg_end = cg_add(c, seg.row, seg.len);
     CgIf ends = cg_if(c, LLVMBuildNot(c->b, cg_less(c, piece->end, seg_end), ""));
@@ -193,8 +197,8 @@ segments(Cg *c, CgKernel *k, const PtxConv *v, Val thread, int64_t step)
     cg_loop_end(c, &each);
 }
 
-void
-ptx_conv_piece(Cg *c, const PtxLinear *p, const PtxPiece *piece)
+PtxConv
+ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
 {
     CgKernel *k = p->k;
     const Value *domain = k->domain;
@@ -207,16 +211,30 @@ ptx_conv_piece(Cg *c, const PtxLinear *p, const PtxPiece *piece)
     v.piece = piece;
     v.limit = piece->end;
     const int64_t across = piece->columns / v.lanes;
-    const Val down = cg_div(c, piece->thread, cg_i64(c, across));
-    const Val right = cg_sub(c, piece->thread, cg_mul(c, down, cg_i64(c, across)));
+    v.down = cg_div(c, piece->thread, cg_i64(c, across));
+    const Val right = cg_sub(c, piece->thread, cg_mul(c, v.down, cg_i64(c, across)));
     const Val at = cg_add(c, piece->col, cg_mul(c, right, cg_i64(c, v.lanes)));
-    v.col = cg_sub(c, at, cg_i64(c, first_column(p->conv)));
+    const Val col = cg_sub(c, at, cg_i64(c, first_column(p->conv)));
     const Val width = cg_i64(c, cg_width(p->conv->out[0]));
-    CgIf mine = cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, ""));
+    v.mine = LLVMBuildICmp(c->b, LLVMIntULT, col, width, "");
+    v.col = LLVMBuildSelect(c->b, v.mine, col, cg_i64(c, 0), "");
+    v.number = ptx_segment_of(c, k, piece->row);
+    v.known = cg_segment(c, k, v.number);
     k->domain = p->conv->out[0];
     ptx_conv_weights(c, k, &v);
-    runs(c, k, &v, down, piece->threads / across);
-    segments(c, k, &v, down, piece->threads / across);
+    k->domain = domain;
+    return v;
+}
+
+void
+ptx_conv_piece(Cg *c, PtxConv *v)
+{
+    CgKernel *k = v->p->k;
+    const Value *domain = k->domain;
+    CgIf mine = cg_if(c, v->mine);
+    k->domain = v->conv->out[0];
+    runs(c, k, v);
+    segments(c, k, v);
     k->domain = domain;
     cg_endif(c, &mine);
 }
