@@ -30,6 +30,10 @@ typedef struct {
 
 /* Its taps; one lane. False: they are too many; diag says so. */
 bool ptx_conv_open(const Node *conv, PtxConv *v, Diag *diag);
+/* How many columns a thread makes at once in a projection's epilogue, whose sites have `lanes`
+ * columns and begin at multiples of them: all, where none has some of the convolution and some not,
+ * and their weights have room in registers; or one. */
+int ptx_conv_lanes(const Node *conv, int lanes);
 /* Of the thread's columns. */
 void ptx_conv_weights(Cg *c, CgKernel *k, PtxConv *v);
 /* Makes those of `rows` rows from v->row on, at most PTX_CONV_RUN, that have K-1 rows of their

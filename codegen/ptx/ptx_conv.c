@@ -271,6 +271,16 @@ ptx_conv_open(const Node *conv, PtxConv *v, Diag *diag)
                       (long long)taps, MOST_TAPS);
 }
 
+int
+ptx_conv_lanes(const Node *conv, int lanes)
+{
+    const int64_t first = node_int(conv, ATTR_column, 0), width = cg_width(conv->out[0]);
+    const Shape *w = &conv->in[1]->type.shape;
+    const int64_t taps = w->dim[w->rank == 3 ? 2 : 0].n;
+    const bool whole = first % lanes == 0 && width % lanes == 0;
+    return whole && lanes * taps <= PTX_CONV_WEIGHTS ? lanes : 1;
+}
+
 /* ---- in the epilogue of a projection -----------------------------------------------------------
  * In decode the thread that computes a column of the product also computes the convolution of that
  * column: it is the only one that reads and writes the column's state. Of runs see tile_conv.c. */
@@ -282,12 +292,13 @@ conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x)
     const int history = v->taps - 1;
     Val taps[MOST_TAPS];
     ptx_conv_weights(c, k, v);
+    const CgOperand *state = cg_operand(k, v->conv->in[3]);
     for (int j = 0; j < history; j++)
-        taps[j] = cg_vload(c, history_at(c, k, v, &seg, j), DTYPE_f32, 1, NULL);
+        taps[j] = ptx_load_row(c, state, history_at(c, k, v, &seg, j), v->lanes);
     taps[history] = x;
     store_row(c, k, v, row, taps);
     for (int j = 0; j < history; j++)
-        cg_vstore(c, history_at(c, k, v, &seg, j), DTYPE_f32, taps[j + 1], 1, NULL);
+        ptx_store_row(c, state, history_at(c, k, v, &seg, j), taps[j + 1]);
 }
 
 void
@@ -296,15 +307,16 @@ ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
     const Value *domain = k->domain;
     const Val first = cg_i64(c, node_int(conv, ATTR_column, 0));
     const Val width = cg_i64(c, cg_width(conv->out[0]));
-    for (int i = 0; i < at->lanes; i++) {
-        PtxConv v;
-        if (!ptx_conv_open(conv, &v, NULL))
-            die("kernel %s: a convolution that does not fit", k->kernel->name);
+    PtxConv v;
+    if (!ptx_conv_open(conv, &v, NULL))
+        die("kernel %s: a convolution that does not fit", k->kernel->name);
+    v.lanes = ptx_conv_lanes(conv, at->lanes);
+    for (int i = 0; i < at->lanes; i += v.lanes) {
         v.col = cg_sub(c, cg_add(c, at->col, cg_i64(c, i)), first);
         CgIf mine =
             cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, "")); /* not before them */
         k->domain = conv->out[0];
-        conv_of_token(c, k, &v, at->row, at->lanes > 1 ? cg_slice(c, y, i, 1) : y);
+        conv_of_token(c, k, &v, at->row, at->lanes > v.lanes ? cg_slice(c, y, i, v.lanes) : y);
         k->domain = domain;
         cg_endif(c, &mine);
     }

@@ -205,8 +205,7 @@ ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
     PtxConv v;
     if (!ptx_conv_open(p->conv, &v, NULL))
         die("kernel %s: a convolution that does not fit", k->kernel->name);
-    const int lanes = ptx_linear_lanes(p);
-    v.lanes = sites_whole(p) && lanes * v.taps <= PTX_CONV_WEIGHTS ? lanes : 1;
+    v.lanes = ptx_conv_lanes(p->conv, ptx_linear_lanes(p));
     v.p = p;
     v.piece = piece;
     v.limit = piece->end;
