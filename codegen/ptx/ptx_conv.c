@@ -20,7 +20,7 @@
 
 enum {
     MOST_TAPS = PTX_CONV_TAPS,
-    RUN = PTX_CONV_RUN,
+    RUN = 8,
     AHEAD = 4,        /* rows that are read before the one that is made */
     BROKEN_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
     ACROSS = 32,      /* sites of a row in a block */
@@ -32,8 +32,6 @@ enum {
 static Val
 input_at(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
-    if (v->piece)
-        return ptx_piece_input(c, k, v, row);
     const Val first = cg_i64(c, node_int(v->conv, ATTR_column, 0));
     const CgSite at = {.row = row, .col = cg_add(c, v->col, first), .lanes = v->lanes};
     cg_unbind_all(k);
@@ -41,22 +39,34 @@ input_at(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 }
 
 static Val
-early_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+segment_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
-    return v->piece ? ptx_piece_early(c, k, v, row) : input_at(c, k, v, row);
+    return v->piece ? ptx_piece_input(c, k, v, row) : input_at(c, k, v, row);
+}
+
+Val
+ptx_conv_sum(Cg *c, const PtxConv *v, const Val *taps)
+{
+    Val y = v->bias;
+    for (int j = 0; j < v->taps; j++)
+        y = y ? cg_fma(c, v->weight[j], taps[j], y) : cg_fmul(c, v->weight[j], taps[j]);
+    return y;
+}
+
+void
+ptx_conv_store(Cg *c, CgKernel *k, const PtxConv *v, Val row, Val y)
+{
+    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
+    cg_unbind_all(k);
+    cg_bind(k, v->conv->out[0], y);
+    cg_store_outputs(c, k, &at);
 }
 
 /* taps: the inputs of one row, oldest first. */
 static void
 store_row(Cg *c, CgKernel *k, const PtxConv *v, Val row, const Val *taps)
 {
-    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
-    Val y = v->bias;
-    for (int j = 0; j < v->taps; j++)
-        y = y ? cg_fma(c, v->weight[j], taps[j], y) : cg_fmul(c, v->weight[j], taps[j]);
-    cg_unbind_all(k);
-    cg_bind(k, v->conv->out[0], y);
-    cg_store_outputs(c, k, &at);
+    ptx_conv_store(c, k, v, row, ptx_conv_sum(c, v, taps));
 }
 
 /* Column `tap` of [C,1,K]. */
@@ -102,14 +112,6 @@ whole_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
     }
 }
 
-/* The row behind the last of a run. */
-static Val
-run_end(Cg *c, const PtxConv *v, int rows)
-{
-    const Val end = cg_add(c, v->row, cg_i64(c, rows));
-    return v->limit ? cg_min(c, end, v->limit) : end;
-}
-
 /* Of a run with a border of segments, the rows of one that have history: what is read lies in the
  * segment. */
 static void
@@ -119,7 +121,7 @@ broken_run(Cg *c, CgKernel *k, const PtxConv *v, int rows, CgSeg seg)
     const int before = v->taps - 1;
     const Val first = cg_max(c, v->row, cg_add(c, seg.row, cg_i64(c, before)));
     const Val seg_end = cg_add(c, seg.row, seg.len);
-    const Val end = cg_min(c, seg_end, run_end(c, v, rows));
+    const Val end = cg_min(c, seg_end, cg_add(c, v->row, cg_i64(c, rows)));
     CgIf some = cg_if(c, cg_less(c, first, end));
     int read = 0;
     for (int i = 0; i < rows; i++) {
@@ -138,46 +140,17 @@ broken_run(Cg *c, CgKernel *k, const PtxConv *v, int rows, CgSeg seg)
     cg_endif(c, &some);
 }
 
-/* The segment of a run's first row. It is looked for where it is not the known one. */
-static Val
-run_segment(Cg *c, CgKernel *k, const PtxConv *v, CgSeg *seg)
-{
-    if (!v->number) {
-        const Val number = ptx_segment_of(c, k, v->row);
-        *seg = cg_segment(c, k, number);
-        return number;
-    }
-    const Val number = cg_var(c, c->i64, v->number, "number");
-    const Val row = cg_var(c, c->i64, v->known.row, "row"),
-              len = cg_var(c, c->i64, v->known.len, "len");
-    cg_set(c, number, v->number);
-    cg_set(c, row, v->known.row);
-    cg_set(c, len, v->known.len);
-    const Val end = cg_add(c, v->known.row, v->known.len);
-    CgIf beyond = cg_if(c, LLVMBuildNot(c->b, cg_less(c, v->row, end), ""));
-    const Val found = ptx_segment_of(c, k, v->row);
-    const CgSeg other = cg_segment(c, k, found);
-    cg_set(c, number, found);
-    cg_set(c, row, other.row);
-    cg_set(c, len, other.len);
-    cg_endif(c, &beyond);
-    *seg = (CgSeg){.row = cg_get(c, c->i64, row), .len = cg_get(c, c->i64, len)};
-    return cg_get(c, c->i64, number);
-}
-
-void
-ptx_conv_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
+static void
+rows_of_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
     const Val nseg = cg_call_field(c, k, CALL_nseg);
     CgIf some = cg_if(c, cg_less(c, nseg, k->tokens)); /* else every row is the first of its own */
-    CgSeg seg;
-    const Val number = run_segment(c, k, v, &seg);
+    const Val number = ptx_segment_of(c, k, v->row);
+    const CgSeg seg = cg_segment(c, k, number);
     const Val before = cg_sub(c, v->row, seg.row);
-    const Val all = cg_add(c, v->row, cg_i64(c, rows)), end = run_end(c, v, rows);
-    const Val seg_end = cg_add(c, seg.row, seg.len);
-    const Val border = v->limit ? cg_min(c, seg_end, v->limit) : seg_end;
+    const Val end = cg_add(c, v->row, cg_i64(c, rows)), seg_end = cg_add(c, seg.row, seg.len);
     const Val history = cg_less(c, cg_i64(c, v->taps - 2), before);
-    const Val inside = LLVMBuildNot(c->b, cg_less(c, border, all), "");
+    const Val inside = LLVMBuildNot(c->b, cg_less(c, seg_end, end), "");
     CgIf whole = cg_if(c, LLVMBuildAnd(c->b, history, inside, ""));
     whole_run(c, k, v, rows);
     cg_else(c, &whole);
@@ -218,10 +191,10 @@ ptx_conv_begin(Cg *c, CgKernel *k, const PtxConv *v, Val number)
         past[j] = cg_var(c, type, x, "past");
     }
     for (int i = 0; i < most; i++)
-        first[i] = early_input(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
+        first[i] = segment_input(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
     for (int j = 0; runs && j < history; j++) {
         const Val row = cg_sub(c, last, cg_i64(c, history - 1 - j));
-        newest[j] = input_at(c, k, v, cg_max(c, row, seg.row));
+        newest[j] = segment_input(c, k, v, cg_max(c, row, seg.row));
     }
     for (int i = 0; i < most; i++) {
         CgIf exists = cg_if(c, cg_less(c, cg_i64(c, i), seg.len));
@@ -369,7 +342,7 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
     CgIf exists = cg_if(c, LLVMBuildAnd(c->b, is_site, cg_less(c, v.row, k->tokens), ""));
     ptx_conv_weights(c, k, &v);
     if (runs)
-        ptx_conv_run(c, k, &v, rows);
+        rows_of_run(c, k, &v, rows);
     begin_segments(c, k, &v, run, rows);
     cg_endif(c, &exists);
     return true;

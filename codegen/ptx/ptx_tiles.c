@@ -218,7 +218,7 @@ results(Cg *c, const PtxTiles *t)
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
     const PtxPiece piece = t->lead ? piece_of(c, t) : (PtxPiece){0};
-    PtxConv conv = t->lead ? ptx_conv_part(c, t->p, &piece) : (PtxConv){0};
+    const PtxConv conv = t->lead ? ptx_conv_part(c, t->p, &piece) : (PtxConv){0};
     ptx_barrier(c); /* all have read the last stage */
     switch (t->t->method) {
     case PRODUCT_FMA:

@@ -3,16 +3,13 @@
  *
  * A tile's blocks run in any order, so the state of a segment must be read and written by one
  * block: the one that makes the segment's last row. A piece of a tile therefore has, beside the
- * rows that it makes,
+ * rows that it makes, K-1 rows from the begin of the segment that its first row belongs to, and the
+ * K-1 rows before its first: multiplied again, 6 of 128 where K is 4.
  *
- *     K-1 rows from the begin of the segment that its first row belongs to
- *     K-1 rows before its first
- *
- * multiplied again, 6 of 128 where K is 4. From them it makes
- *
- *     of its rows those that have K-1 rows of their segment before them: by runs, as ptx_conv.c
- * does of segments whose last row it has: the first K-1 rows, which may be rows of other pieces,
- * and the state after the segment
+ *     for each segment that has rows in the piece:
+ *         those of its rows here that have K-1 rows of the segment before them
+ *         if its last row is here: its first K-1 rows, which may be rows of other pieces, and the
+ *             state after the segment
  *
  * Every row is made once, from the same numbers wherever the tiles fall. */
 #include "codegen/ptx/conv.h"
@@ -148,15 +145,16 @@ input_of(Cg *c, CgKernel *k, const PtxConv *v, Val at, Val row)
     return cg_eval(c, k, node_operand(v->conv, 'x'), &site);
 }
 
-Val
-ptx_piece_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+/* Of a row that the piece makes, or one of the K-1 before those. */
+static Val
+late_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
     const Val beside = cg_i64(c, ptx_conv_beside(v->p));
     return input_of(c, k, v, cg_add(c, cg_sub(c, row, v->piece->row), beside), row);
 }
 
 Val
-ptx_piece_early(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+ptx_piece_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
     const int64_t beside = ptx_conv_beside(v->p);
     const Val at = cg_add(c, cg_sub(c, row, v->piece->row), cg_i64(c, beside));
@@ -165,35 +163,112 @@ ptx_piece_early(Cg *c, CgKernel *k, const PtxConv *v, Val row)
                     row);
 }
 
+/* ---- rows with others before them --------------------------------------------------------------
+ * A thread makes rows that follow each other, a few at a time, and keeps the last inputs in
+ * registers. What is made of a convolution, such as a SiLU, takes the units of functions, eight
+ * clocks an instruction of a warp; the sums take those of multiply-adds. So a step has the sums of
+ * its rows beside what is made of those of the step before. */
+
+enum { TOGETHER = 4 };
+
+typedef struct {
+    Val from, to;            /* rows */
+    Val past[PTX_CONV_TAPS]; /* variables: the last K-1 inputs, oldest first */
+    Val y[TOGETHER];         /* variables: the sums of a step */
+} Window;
+
+/* The sums of rows from `row` on; rows that are not there are taken for the last. */
+static void
+window_sums(Cg *c, CgKernel *k, const PtxConv *v, const Window *w, Val row, Val y[TOGETHER])
+{
+    const LLVMTypeRef type = cg_vec_type(c, v->lanes);
+    const int before = v->taps - 1;
+    const Val last = cg_sub(c, w->to, cg_i64(c, 1));
+    Val x[PTX_CONV_TAPS + TOGETHER];
+    for (int j = 0; j < before; j++)
+        x[j] = cg_get(c, type, w->past[j]);
+    for (int i = 0; i < TOGETHER; i++) {
+        x[before + i] = late_input(c, k, v, cg_min(c, cg_add(c, row, cg_i64(c, i)), last));
+        y[i] = ptx_conv_sum(c, v, x + i);
+    }
+    for (int j = 0; j < before; j++)
+        cg_set(c, w->past[j], x[j + TOGETHER]);
+}
+
+/* Rows that all lie in one segment, and so do the K-1 before them. */
+static void
+window_rows(Cg *c, CgKernel *k, const PtxConv *v, Window *w)
+{
+    const LLVMTypeRef type = cg_vec_type(c, v->lanes);
+    const int before = v->taps - 1;
+    Val y[TOGETHER], next[TOGETHER];
+    CgIf some = cg_if(c, cg_less(c, w->from, w->to));
+    for (int j = 0; j < before; j++)
+        w->past[j] =
+            cg_var(c, type, late_input(c, k, v, cg_add(c, w->from, cg_i64(c, j - before))), "past");
+    window_sums(c, k, v, w, w->from, y);
+    for (int i = 0; i < TOGETHER; i++)
+        w->y[i] = cg_var(c, type, y[i], "sum");
+    const Val rest = cg_sub(c, w->to, cg_i64(c, TOGETHER));
+    const Val end = cg_var(c, c->i64, w->from, "end");
+    CgLoop loop = cg_loop(c, "rows", w->from, rest, TOGETHER);
+    for (int i = 0; i < TOGETHER; i++)
+        y[i] = cg_get(c, type, w->y[i]);
+    window_sums(c, k, v, w, cg_add(c, loop.i, cg_i64(c, TOGETHER)), next);
+    for (int i = 0; i < TOGETHER; i++) {
+        ptx_conv_store(c, k, v, cg_add(c, loop.i, cg_i64(c, i)), y[i]);
+        cg_set(c, w->y[i], next[i]);
+    }
+    cg_set(c, end, cg_add(c, loop.i, cg_i64(c, TOGETHER)));
+    cg_loop_end(c, &loop);
+    for (int i = 0; i < TOGETHER; i++) {
+        const Val row = cg_add(c, cg_get(c, c->i64, end), cg_i64(c, i));
+        CgIf there = cg_if(c, cg_less(c, row, w->to));
+        ptx_conv_store(c, k, v, row, cg_get(c, type, w->y[i]));
+        cg_endif(c, &there);
+    }
+    cg_endif(c, &some);
+}
+
+/* ---- segments --------------------------------------------------------------------------------
+ */
+
 static int64_t
 threads_down(const PtxConv *v)
 {
     return v->piece->threads / (v->piece->columns / v->lanes);
 }
 
+/* The thread's share of a segment's rows in the piece that have K-1 before them. */
 static void
-runs(Cg *c, CgKernel *k, PtxConv *v)
+segment_rows(Cg *c, CgKernel *k, const PtxConv *v, const CgSeg *seg)
 {
-    const PtxPiece *piece = v->piece;
-    const Val count = cg_div_up(c, cg_sub(c, piece->end, piece->row), cg_i64(c, PTX_CONV_RUN));
-    CgLoop run = cg_loop(c, "run", v->down, count, threads_down(v));
-    v->row = cg_add(c, piece->row, cg_mul(c, run.i, cg_i64(c, PTX_CONV_RUN)));
-    ptx_conv_run(c, k, v, PTX_CONV_RUN);
-    cg_loop_end(c, &run);
+    const Val first = cg_add(c, seg->row, cg_i64(c, v->taps - 1));
+    const Val from = cg_max(c, v->piece->row, first);
+    const Val to = cg_min(c, v->piece->end, cg_add(c, seg->row, seg->len));
+    const Val share =
+        cg_div_up(c, cg_max(c, cg_sub(c, to, from), cg_i64(c, 0)), cg_i64(c, threads_down(v)));
+    Window w = {.from = cg_add(c, from, cg_mul(c, share, v->down))};
+    w.to = cg_min(c, to, cg_add(c, w.from, share));
+    window_rows(c, k, v, &w);
 }
 
 static void
 segments(Cg *c, CgKernel *k, const PtxConv *v)
 {
     const PtxPiece *piece = v->piece;
+    const Val down = cg_i64(c, threads_down(v));
     const Val last = ptx_segment_of(c, k, cg_sub(c, piece->end, cg_i64(c, 1)));
-    CgLoop each = cg_loop(c, "segment", cg_add(c, v->number, v->down),
-                          cg_add(c, last, cg_i64(c, 1)), threads_down(v));
+    CgLoop each = cg_loop(c, "segment", v->number, cg_add(c, last, cg_i64(c, 1)), 1);
     const CgSeg seg = cg_segment(c, k, each.i);
+    segment_rows(c, k, v, &seg);
     const Val seg_end = cg_add(c, seg.row, seg.len);
-    CgIf ends = cg_if(c, LLVMBuildNot(c->b, cg_less(c, piece->end, seg_end), ""));
+    const Val ends = LLVMBuildNot(c->b, cg_less(c, piece->end, seg_end), "");
+    const Val turn = cg_sub(c, each.i, cg_mul(c, cg_div(c, each.i, down), down));
+    const Val mine = LLVMBuildICmp(c->b, LLVMIntEQ, turn, v->down, "");
+    CgIf begins = cg_if(c, LLVMBuildAnd(c->b, ends, mine, ""));
     ptx_conv_begin(c, k, v, each.i);
-    cg_endif(c, &ends);
+    cg_endif(c, &begins);
     cg_loop_end(c, &each);
 }
 
@@ -208,7 +283,6 @@ ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
     v.lanes = ptx_conv_lanes(p->conv, ptx_linear_lanes(p));
     v.p = p;
     v.piece = piece;
-    v.limit = piece->end;
     const int64_t across = piece->columns / v.lanes;
     v.down = cg_div(c, piece->thread, cg_i64(c, across));
     const Val right = cg_sub(c, piece->thread, cg_mul(c, v.down, cg_i64(c, across)));
@@ -218,7 +292,6 @@ ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
     v.mine = LLVMBuildICmp(c->b, LLVMIntULT, col, width, "");
     v.col = LLVMBuildSelect(c->b, v.mine, col, cg_i64(c, 0), "");
     v.number = ptx_segment_of(c, k, piece->row);
-    v.known = cg_segment(c, k, v.number);
     k->domain = p->conv->out[0];
     ptx_conv_weights(c, k, &v);
     k->domain = domain;
@@ -226,13 +299,12 @@ ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
 }
 
 void
-ptx_conv_piece(Cg *c, PtxConv *v)
+ptx_conv_piece(Cg *c, const PtxConv *v)
 {
     CgKernel *k = v->p->k;
     const Value *domain = k->domain;
     CgIf mine = cg_if(c, v->mine);
     k->domain = v->conv->out[0];
-    runs(c, k, v);
     segments(c, k, v);
     k->domain = domain;
     cg_endif(c, &mine);

@@ -17,6 +17,7 @@ typedef struct {
     const char *kept; /* type that columns are kept in */
     bool bias, strided;
     bool apart; /* the convolution has a kernel of its own */
+    bool read;  /* its columns are read as they are, too */
 } Case;
 
 static char *
@@ -65,8 +66,13 @@ text_of(const Case *t)
         sb_printf(&sb, " kernel join { y0 = concat(m0, u) }\n");
     if (t->rest)
         sb_printf(&sb, " kernel join { y1 = concat(%s, m1) }\n", t->first ? "y0" : "u");
-    sb_printf(&sb, " kernel pick { out = take(%s, pick) }\n output out\n}\n",
-              t->rest ? "y1" : "y0");
+    const char *y = t->rest ? "y1" : "y0";
+    if (t->read)
+        sb_printf(&sb,
+                  " kernel wide { w2 = cast(mine) {to=f32} }\n"
+                  " kernel join { y2 = concat(%s, w2) }\n",
+                  y);
+    sb_printf(&sb, " kernel pick { out = take(%s, pick) }\n output out\n}\n", t->read ? "y2" : y);
     char *text = strdup(sb_text(&sb));
     sb_free(&sb);
     return text;
@@ -124,11 +130,11 @@ check(const Case *t, double most, bool all)
 Test(ptx_conv, agrees_with_the_interpreter)
 {
     static const Case cases[] = {
-        {SMALL,                 24, 16, 24, 8,   4, "f32", true,  false, false},
-        {SMALL,                 40, 5,  70, 3,   4, "f32", true,  false, false},
-        {SMALL,                 24, 0,  36, 100, 3, "f32", false, true,  false},
-        {"product=wgmma_64x64", 8,  68, 20, 0,   2, "f32", false, false, false},
-        {"product=mma_64x128",  8,  4,  60, 4,   5, "f32", true,  true,  false},
+        {SMALL,                 24, 16, 24, 8,   4, "f32", true,  false, false, false},
+        {SMALL,                 40, 5,  70, 3,   4, "f32", true,  false, false, false},
+        {SMALL,                 24, 0,  36, 100, 3, "f32", false, true,  false, false},
+        {"product=wgmma_64x64", 8,  68, 20, 0,   2, "f32", false, false, false, false},
+        {"product=mma_64x128",  8,  4,  60, 4,   5, "f32", true,  true,  false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check(&cases[i], 2e-5, i < 2);
@@ -137,9 +143,9 @@ Test(ptx_conv, agrees_with_the_interpreter)
 Test(ptx_conv, large_tiles_agree_with_the_interpreter)
 {
     static const Case cases[] = {
-        {GROUPS,                  16, 64, 80, 8, 4, "f32", true,  false, false},
-        {"product=wgmma_128x256", 16, 8,  40, 4, 4, "f32", false, false, false},
-        {"product=mma_128x128",   16, 12, 40, 4, 4, "f32", false, false, false},
+        {GROUPS,                  16, 64, 80, 8, 4, "f32", true,  false, false, false},
+        {"product=wgmma_128x256", 16, 8,  40, 4, 4, "f32", false, false, false, false},
+        {"product=mma_128x128",   16, 12, 40, 4, 4, "f32", false, false, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check(&cases[i], 2e-5, false);
@@ -149,8 +155,8 @@ Test(ptx_conv, large_tiles_agree_with_the_interpreter)
 Test(ptx_conv, columns_that_are_kept_in_bf16)
 {
     static const Case cases[] = {
-        {SMALL, 24, 16, 24, 8, 4, "bf16", true, false, false},
-        {SMALL, 24, 3,  25, 1, 4, "bf16", true, false, false},
+        {SMALL, 24, 16, 24, 8, 4, "bf16", true, false, false, false},
+        {SMALL, 24, 3,  25, 1, 4, "bf16", true, false, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check(&cases[i], 3e-2, false);
@@ -182,9 +188,10 @@ make_ids(int32_t ids[ROWS])
 Test(ptx_conv, bits_are_those_of_a_kernel_of_its_own)
 {
     static const Case cases[] = {
-        {SMALL,  24, 16, 24, 8, 4, "bf16", true,  false, false},
-        {SMALL,  24, 3,  25, 1, 3, "bf16", false, true,  false},
-        {GROUPS, 8,  64, 80, 4, 4, "bf16", true,  false, false},
+        {SMALL,  24, 16, 24, 8, 4, "bf16", true,  false, false, false},
+        {SMALL,  24, 3,  25, 1, 3, "bf16", false, true,  false, false},
+        {GROUPS, 8,  64, 80, 4, 4, "bf16", true,  false, false, false},
+        {SMALL,  24, 16, 24, 8, 4, "bf16", true,  false, false, true },
     };
     int32_t ids[ROWS];
     make_ids(ids);
@@ -214,7 +221,7 @@ Test(ptx_conv, bits_do_not_depend_on_how_a_prompt_is_divided)
         {.nseg = 2, .len = {59, 1},     .slot = {2, 3}   },
         {.nseg = 3, .len = {3, 60, 70}, .slot = {0, 1, 2}},
     };
-    const Case t = {SMALL, 24, 16, 24, 8, 4, "bf16", true, false, false};
+    const Case t = {SMALL, 24, 16, 24, 8, 4, "bf16", true, false, false, false};
     KernelRun *run = open_case(&t), *divided = open_case(&t);
     int32_t ids[ROWS], other[ROWS];
     make_ids(ids);
@@ -275,6 +282,43 @@ Test(ptx_conv, has_ptx)
     }
 }
 
+/* Kernels of projections of two layers alike: of the second, other ops read the convolution's
+ * columns, if `read`. */
+static int
+kernels_of_two(bool read)
+{
+    Arena *arena = arena_new();
+    const char *text = arena_printf(
+        arena,
+        "graph \"t\" lowered {\n weights \"init:reference\"\n block 256\n rows 4\n"
+        " input ids: i32[T]\n input pick: i32[R]\n weight e: f32[96,64] init=ones\n"
+        " weight a.W: bf16[48,64] init=ones\n weight b.W: bf16[48,64] init=ones\n"
+        " weight k: f32[24,1,4] init=ones\n state s: f32[3,24]\n state r: f32[3,24]\n"
+        " h = embed(ids, e)\n x = cast(h) {to=bf16}\n p = linear(x, a.W)\n"
+        " q = cast(p) {to=bf16}\n a, m, b = split(q) {sizes=[16, 24, 8]}\n"
+        " c = conv1d(q, k, _, s) {column=16}\n p2 = linear(x, b.W)\n q2 = cast(p2) {to=bf16}\n"
+        " a2, m2, b2 = split(q2) {sizes=[16, 24, 8]}\n c2 = conv1d(q2, k, _, r) {column=16}\n"
+        " y = concat(a, c)\n z = concat(%s, c2)\n all = concat(y, z)\n"
+        " out = take(all, pick)\n output out\n}\n",
+        read ? "m2" : "a2");
+    CommandResult r = compiled(text, "sm_90a");
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    int count = 0;
+    static const char begin[] = ".entry ssmc_W_conv1d";
+    for (const char *at = r.out; (at = strstr(at, begin)); at += strlen(begin))
+        count++;
+    command_free(&r);
+    arena_free(arena);
+    return count;
+}
+
+/* Columns that nothing reads are not stored. */
+Test(ptx_conv, columns_that_are_read_make_another_kernel)
+{
+    cr_expect_eq(kernels_of_two(false), 1);
+    cr_expect_eq(kernels_of_two(true), 2);
+}
+
 static void
 expect_refused(const Case *t, const char *device, const char *message)
 {
@@ -288,13 +332,22 @@ expect_refused(const Case *t, const char *device, const char *message)
 Test(ptx_conv, what_cannot_be)
 {
     static const char room[] = "kernel project: in a projection's epilogue a conv1d of width";
-    const Case few_rows = {"product=mma_16x64", 8, 4, 8, 4, 4, "f32", false, false, false};
+    const Case few_rows = {"product=mma_16x64", 8, 4, 8, 4, 4, "f32", false, false, false, false};
     expect_refused(&few_rows, "sm_80", room);
-    const Case wide = {SMALL, 8, 4, 8, 4, 6, "f32", false, false, false};
+    const Case wide = {SMALL, 8, 4, 8, 4, 6, "f32", false, false, false, false};
     expect_refused(&wide, "sm_80", room);
-    const Case streams = {
-        "product=ranges_64x64x4, small=stream_16x4", 8, 4, 8, 4, 4, "f32", false, false, false};
+    const Case streams = {"product=ranges_64x64x4, small=stream_16x4",
+                          8,
+                          4,
+                          8,
+                          4,
+                          4,
+                          "f32",
+                          false,
+                          false,
+                          false,
+                          false};
     expect_refused(&streams, "sm_80", room);
-    const Case cast = {SMALL, 8, 4, 8, 4, 4, "bf16", false, false, false};
+    const Case cast = {SMALL, 8, 4, 8, 4, 4, "bf16", false, false, false, false};
     expect_refused(&cast, "cpu", "runs in an epilogue on a matrix unit alone");
 }
