@@ -71,14 +71,16 @@ is_stored(const CgKernel *k, const Value *v)
     return op_info[v->def->op].cls == CLASS_POINTWISE && (of_it || cg_in_domain(k, v));
 }
 
-/* Whether the projection makes all rows of its columns one after the other; a GPU's emitter knows
- * what can follow it (codegen/ptx/ptx_conv.c). */
+/* Whether n, in the epilogue, reads a projection that makes all rows of its columns one after the
+ * other; a GPU's emitter knows what can follow it (codegen/ptx/tile_conv.c). */
 static bool
-can_follow(const Cg *c, const CgKernel *k)
+can_follow(const Cg *c, const CgKernel *k, const Node *n)
 {
     if (c->on_gpu && !kernel_is_init(k->graph, k->kernel))
         return true;
     const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
+    if (node_operand(n, 'x') != k->kernel->anchor->out[0])
+        return false;
     return kernel_on_unit(k->kernel) && (!part || strcmp(part->word, "cols") == 0);
 }
 
@@ -91,7 +93,7 @@ cg_check_kernel(const Cg *c, const CgKernel *k, Diag *diag)
         if (n->kernel != k->kernel)
             continue;
         count++;
-        if (node_in_epilogue(n) && !can_follow(c, k)) {
+        if (node_in_epilogue(n) && !can_follow(c, k, n)) {
             diag_error(diag, n->loc,
                        "kernel %s: `%s` runs in an epilogue on a matrix unit alone, unit=matrix, "
                        "where threads divide columns, part=cols",

@@ -102,6 +102,8 @@ key_operand(StrBuf *sb, const CgKernel *k, const CgOperand *o)
               o->value->kind == VALUE_STATE ? " state" : "", is_alone(k, o) ? "" : " shared");
     if (o->aligned) /* on a GPU, whose loads of several elements must be */
         sb_printf(sb, " aligned %d\n", o->aligned);
+    if (o->unread_from < o->unread_to)
+        sb_printf(sb, " unread %lld to %lld\n", (long long)o->unread_from, (long long)o->unread_to);
     if (o->value->def && node_gives_state(o->value->def)) /* how its rows lie */
         attrs_print(sb, &o->value->def->attrs);
 }

@@ -314,13 +314,16 @@ bool
 kernel_rounds_results(const Graph *g, const Kernel *k)
 {
     const Shape *shape = &kernel_domain(g, k)->type.shape;
+    const Node *after = kernel_epilogue(g, k);
+    const Shape *further = after ? &after->out[0]->type.shape : shape;
     Node *first = NULL, *last = NULL;
     bool any = false;
     kernel_range(g, k, &first, &last);
     for (const Node *n = first; n; n = n == last ? NULL : n->next)
         for (int i = 0; i < n->nout; i++) {
             const Value *v = n->out[i];
-            if (v->place.space == SPACE_NONE || !shape_equal(&v->type.shape, shape))
+            const Shape *s = &v->type.shape;
+            if (v->place.space == SPACE_NONE || !(shape_equal(s, shape) || shape_equal(s, further)))
                 continue;
             if (dtype_info[v->type.dtype].bytes > 2)
                 return false;

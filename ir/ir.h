@@ -404,7 +404,8 @@ bool type_grows(const Type *type);
 bool node_gives_state(const Node *n);
 /* Whether its result is its one operand in a type of fewer bytes. */
 bool node_narrows(const Node *n);
-/* Whether it runs in the epilogue of the projection that makes its x (flag E). */
+/* Whether it runs in the epilogue of the projection that makes its x, or what x is a cast of to
+ * fewer bytes (flag E). */
 bool node_in_epilogue(const Node *n);
 /* Of an op angles: radians that a token turns pair number `pair`, and what cosines and sines are
  * multiplied by. */
@@ -428,8 +429,8 @@ bool kernel_on_unit(const Kernel *kernel); /* its products run on a matrix unit:
 void kernel_range(const Graph *g, const Kernel *k, Node **first, Node **last);
 /* The value whose rows and columns a kernel's results have: its anchor's, or its last node's. */
 const Value *kernel_domain(const Graph *g, const Kernel *k);
-/* Whether every value of that shape leaves the kernel in 16 bits a number or fewer, and one does.
- * The graph has been planned. */
+/* Whether every value of that shape, or of what runs in the epilogue, leaves the kernel in 16 bits
+ * a number or fewer, and one does. The graph has been planned. */
 bool kernel_rounds_results(const Graph *g, const Kernel *k);
 /* A kernel is what its last node is. */
 bool node_is_init(const Node *node); /* makes parameters: run once at load */

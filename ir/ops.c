@@ -266,6 +266,8 @@ node_in_epilogue(const Node *n)
 {
     const Value *x = op_has_flag(n->op, 'E') ? node_operand(n, 'x') : NULL;
     const Node *from = x ? x->def : NULL;
+    if (from && node_narrows(from) && from->kernel == n->kernel)
+        from = from->in[0]->def;
     return from && from->kernel && from->kernel == n->kernel &&
            op_info[from->op].cls == CLASS_CONTRACT;
 }

@@ -49,40 +49,62 @@ product_rule_fits(const ProductRule *rule, int capability)
     return product_capability(rule->product) <= capability;
 }
 
+bool
+product_feeds(const Product *p)
+{
+    return p->method == PRODUCT_WGMMA &&
+           p->threads > p->rows / p->part_rows * (p->columns / p->part_columns) * GPU_WARPGROUP;
+}
+
+/* Those that feed finish their rows from registers, where none beside it is at hand. */
+bool
+product_holds_conv(const Product *product, int64_t taps)
+{
+    enum { SHARE = 8 };
+    const bool tiles = product->method == PRODUCT_MMA || product->method == PRODUCT_WGMMA;
+    return taps == 0 ||
+           (tiles && !product_feeds(product) && product_beside(taps) <= product->rows / SHARE);
+}
+
 /* NULL: none of them. */
 static const ProductRule *
-rule_for(const ProductRule *list, int count, const Gpu *gpu, const ProductRule *wanted)
+rule_for(const ProductRule *list, int count, const Gpu *gpu, const ProductRule *wanted,
+         int64_t taps)
 {
     for (int i = 0; i < count; i++) {
         const ProductRule *r = &list[i];
         if (r->rows == wanted->rows && r->type == wanted->type && wanted->outputs >= r->outputs &&
-            wanted->inputs <= product_rule_inputs(r) && product_rule_fits(r, gpu->capability))
+            wanted->inputs <= product_rule_inputs(r) && product_rule_fits(r, gpu->capability) &&
+            product_holds_conv(r->product, taps) && product_holds_conv(r->small, taps))
             return r;
     }
     return NULL;
 }
 
 ProductChoice
-product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t outputs)
+product_with_conv(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t outputs,
+                  int64_t taps)
 {
     const Dtype type = x == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
     const ProductRule wanted = {.rows = rows, .type = type, .outputs = outputs, .inputs = inputs};
-    const ProductRule *measured = rule_for(gpu->measured, gpu->nmeasured, gpu, &wanted);
+    const ProductRule *measured = rule_for(gpu->measured, gpu->nmeasured, gpu, &wanted, taps);
     const ProductRule *r =
-        measured ? measured : rule_for(rules, (int)COUNT_OF(rules), gpu, &wanted);
+        measured ? measured : rule_for(rules, (int)COUNT_OF(rules), gpu, &wanted, taps);
     if (!r)
-        die("product_for: no row of products.def fits");
+        return (ProductChoice){0};
     return (ProductChoice){.rule = r,
                            .product = r->product,
                            .small = r->small != r->product ? r->small : NULL,
                            .measured = measured != NULL};
 }
 
-bool
-product_feeds(const Product *p)
+ProductChoice
+product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t outputs)
 {
-    return p->method == PRODUCT_WGMMA &&
-           p->threads > p->rows / p->part_rows * (p->columns / p->part_columns) * GPU_WARPGROUP;
+    const ProductChoice choice = product_with_conv(gpu, rows, x, inputs, outputs, 0);
+    if (!choice.product)
+        die("product_for: no row of products.def fits");
+    return choice;
 }
 
 /* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and

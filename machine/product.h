@@ -55,6 +55,14 @@ typedef struct {
 int product_capability(const Product *product);
 ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs,
                           int64_t outputs);
+/* Whether tiles have room for a convolution of `taps` taps in their epilogue: for all that it reads
+ * beside the rows it makes, which must not be much of a tile. Not where multiply-adds of f32 take
+ * the time: rows that are multiplied again would cost more than they save. taps 0: there is none.
+ */
+bool product_holds_conv(const Product *product, int64_t taps);
+/* Among those whose tiles, large and small, have that room. product NULL: there is none. */
+ProductChoice product_with_conv(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs,
+                                int64_t outputs, int64_t taps);
 /* Whether four warps beside those that multiply copy for them, while a block makes one tile after
  * the other. */
 bool product_feeds(const Product *product);
@@ -64,6 +72,12 @@ bool product_goes_with(const Product *small, const Product *large);
 /* The products that take the place of one without changing a bit: of its method. The next after
  * `last`, NULL: the first; NULL: there is no other. */
 const Product *product_alike(const Product *product, const Product *last);
+/* Rows of a tile that such a convolution reads beside those it makes. */
+static inline int64_t
+product_beside(int64_t taps)
+{
+    return 2 * (taps - 1);
+}
 const Product *product_named(const char *name); /* NULL: there is none */
 const char *product_names(void);                /* all of them, with blanks between */
 

@@ -1,11 +1,11 @@
-/* passes/conv_columns.c -- a convolution of single tokens takes its columns from the projection
- * that makes them.
+/* passes/conv_columns.c -- a convolution takes its columns from the projection that makes them.
  *
  * Requires: nothing.
- * Ensures: on a GPU, in a graph whose sequences have one token each, a conv1d that alone reads a
- *   piece of a projection's split reads the projection, and says its first column there: so it can
- *   run in the projection's epilogue (pass fuse), where whoever has a column's sum has all that it
- *   needs beside the state.
+ * Ensures: on a GPU a conv1d that alone reads a piece of a projection's split reads the projection,
+ *   and says its first column there: so it can run in the projection's epilogue (pass fuse), where
+ *   whoever has a column's sum has all that it needs beside the state. In a graph whose sequences
+ *   have several tokens, it reads the columns as they are kept, in bf16, and only where the
+ *   projection's tiles have room for the rows that it needs beside those they make (product.h).
  * Does not change: any number; the split, whose other pieces are read.
  *
  *   z: f32[T,16], u: f32[T,24] = split(p) {sizes=[16, 24]}
@@ -16,27 +16,31 @@
  */
 #include "passes/internal.h"
 
-/* The split of a projection by real numbers that v is a piece of; NULL: there is none. */
+/* The split of a projection by real numbers that conv's x is a piece of; NULL: there is none, or
+ * its kernel has no room for conv. */
 static Node *
-columns_split(const Value *v)
+columns_split(const PassCtx *cx, const Graph *g, const Node *conv)
 {
-    Node *split = v->kind == VALUE_RESULT && v->def->op == OP_split ? v->def : NULL;
-    const Value *p = split ? split->in[0] : NULL;
+    const Value *x = node_operand(conv, 'x');
+    Node *split = x->kind == VALUE_RESULT && x->def->op == OP_split ? x->def : NULL;
+    const Value *p = split ? before_kept(g, split->in[0]) : NULL;
     const bool made = p && p->kind == VALUE_RESULT && !p->is_param && p->def->op == OP_linear &&
                       !node_is_packed(p->def);
-    return made && split->nout > 1 ? split : NULL;
+    return made && split->nout > 1 && conv_has_room(cx, g, conv, p->def) ? split : NULL;
 }
 
 bool
 pass_conv_columns(Graph *g, PassCtx *cx)
 {
     bool changed = false;
-    if (graph_has_runs(g) || cx->machine->gpu.kind == GPU_none)
+    if (cx->machine->gpu.kind == GPU_none)
         return false;
     for (Node *n = g->first; n; n = n->next) {
         Value *x = node_flag(n, 'E') ? node_operand(n, 'x') : NULL;
-        const Node *split = x && x->uses == 1 ? columns_split(x) : NULL;
-        if (!split || attrs_find(&n->attrs, ATTR_column))
+        if (!x || x->uses != 1 || attrs_find(&n->attrs, ATTR_column))
+            continue;
+        const Node *split = columns_split(cx, g, n);
+        if (!split)
             continue;
         int64_t first = 0;
         for (int i = 0; split->out[i] != x; i++)

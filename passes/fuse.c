@@ -22,8 +22,9 @@
  *   flag J            joins the group of its class that makes its first operand, if there is one
  *   flag E            joins, as epilogue, the projection on a matrix unit that makes its x, if
  *                     nothing else reads that and it is all the group has; on a GPU the
- *                     projection of which it reads some columns, where sequences have one token
- *                     each; pointwise nodes of its columns can then follow it
+ *                     projection of which it reads some columns, if its tiles have room for it
+ *                     where sequences have several tokens; pointwise nodes of its columns can then
+ *                     follow it
  *   others            begin a group, as do pointwise nodes that cannot join
  *
  * A pointwise group whose values only the joining node reads is absorbed: no other node reads it,
@@ -299,14 +300,15 @@ fuse_is_unit(const Fuse *f, const Group *group, const Node *n)
     return panel_unit(f->cx->machine, &weight);
 }
 
-/* Whether the group is a GPU's projection of single tokens, and nothing more, of which n reads some
- * columns. */
+/* Whether the group is a GPU's projection, and nothing more, of which n reads some columns: of runs
+ * as they are kept, if its tiles have room for what n reads. */
 static bool
 fuse_has_columns(const Fuse *f, const Group *group, const Node *n)
 {
     const Node *anchor = group->anchor;
-    return f->cx->machine->gpu.kind != GPU_none && !graph_has_runs(f->g) && anchor &&
-           anchor->op == OP_linear && anchor->out[0] == node_operand(n, 'x') &&
+    const bool made = anchor && anchor->op == OP_linear &&
+                      before_kept(f->g, node_operand(n, 'x')) == anchor->out[0];
+    return f->cx->machine->gpu.kind != GPU_none && made && conv_has_room(f->cx, f->g, n, anchor) &&
            group->shape == &anchor->out[0]->type.shape && attrs_find(&n->attrs, ATTR_column) &&
            type_width(&n->out[0]->type) < type_width(&anchor->out[0]->type);
 }

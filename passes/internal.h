@@ -2,6 +2,7 @@
 #ifndef SSMC_PASSES_INTERNAL_H
 #define SSMC_PASSES_INTERNAL_H
 
+#include "machine/product.h"
 #include "machine/tile.h"
 #include "passes/pass.h"
 
@@ -48,6 +49,15 @@ void fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count);
 /* Whether the machine is a GPU that multiplies chunks by products of four warps, in whose registers
  * the state of `ssd` has room. */
 bool ssd_fits_groups(const Machine *machine, const Node *ssd);
+
+/* What makes v before it is kept in fewer bytes, in a graph of runs: v, or what v is a cast of. */
+Value *before_kept(const Graph *g, Value *v);
+/* Whether the convolution can run in the epilogue of a GPU's projection: of runs where its tiles
+ * have room for it. */
+bool conv_has_room(const PassCtx *cx, const Graph *g, const Node *conv, const Node *linear);
+/* What a GPU multiplies the projection n by, unless a text says otherwise, with the convolution in
+ * its epilogue (NULL: none). product NULL: nothing has room for that. */
+ProductChoice product_of(const PassCtx *cx, const Graph *g, const Node *n, const Node *conv);
 
 /* ---- panel.c: panels of packed weights ----------------------------------------------------- */
 

@@ -31,7 +31,6 @@
  */
 #include <string.h>
 
-#include "machine/product.h"
 #include "passes/internal.h"
 
 static const char *
@@ -114,15 +113,9 @@ partition_product(PassCtx *cx, const Graph *g, Kernel *k)
     if (!floats || attrs_find(&k->attrs, ATTR_product))
         return false;
     const Value *x = node_operand(n, 'x'), *y = n->out[0];
-    const int64_t most = dim_count(y->type.shape.dim[0], g->block, g->rows);
-    const bool few = !graph_has_runs(g) || most <= PRODUCT_MOST_FEW;
-    const bool experts = node_experts(n) > 0;
-    const ProductRows rows = experts            ? (few ? PRODUCT_EXPERTS_FEW : PRODUCT_EXPERTS)
-                             : cx->reproducible ? PRODUCT_ANY
-                             : few              ? PRODUCT_FEW
-                                                : PRODUCT_MANY;
-    const ProductChoice choice = product_for(&cx->machine->gpu, rows, x->type.dtype,
-                                             type_width(&x->type), type_width(&y->type));
+    ProductChoice choice = product_of(cx, g, n, kernel_epilogue(g, k));
+    if (!choice.product) /* a text has put it there: codegen says what is wrong */
+        choice = product_of(cx, g, n, NULL);
     attrs_set(g->arena, &k->attrs, attr_word(ATTR_product, choice.product->name));
     if (choice.small)
         attrs_set(g->arena, &k->attrs, attr_word(ATTR_small, choice.small->name));

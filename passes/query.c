@@ -105,6 +105,44 @@ value_as(Graph *g, Node *before, Value *v, Dtype to)
     return graph_build(g, before, OP_cast, 1, &v, &attrs, NULL, before->loc);
 }
 
+/* 0: there is none. */
+static int64_t
+taps_of(const Node *conv)
+{
+    const Shape *w = conv ? &node_operand(conv, 'W')->type.shape : NULL; /* [C,1,K] or [K,C] */
+    return w ? w->dim[w->rank == 3 ? 2 : 0].n : 0;
+}
+
+ProductChoice
+product_of(const PassCtx *cx, const Graph *g, const Node *n, const Node *conv)
+{
+    const Value *x = node_operand(n, 'x'), *y = n->out[0];
+    const int64_t most = dim_count(y->type.shape.dim[0], g->block, g->rows);
+    const bool few = !graph_has_runs(g) || most <= PRODUCT_MOST_FEW;
+    const bool experts = node_experts(n) > 0;
+    const ProductRows rows = experts            ? (few ? PRODUCT_EXPERTS_FEW : PRODUCT_EXPERTS)
+                             : cx->reproducible ? PRODUCT_ANY
+                             : few              ? PRODUCT_FEW
+                                                : PRODUCT_MANY;
+    /* A convolution of single tokens needs no rows beside its own. */
+    const int64_t taps = graph_has_runs(g) ? taps_of(conv) : 0;
+    return product_with_conv(&cx->machine->gpu, rows, x->type.dtype, type_width(&x->type),
+                             type_width(&y->type), taps);
+}
+
+Value *
+before_kept(const Graph *g, Value *v)
+{
+    const bool kept = graph_has_runs(g) && v->kind == VALUE_RESULT && node_narrows(v->def);
+    return kept ? v->def->in[0] : v;
+}
+
+bool
+conv_has_room(const PassCtx *cx, const Graph *g, const Node *conv, const Node *linear)
+{
+    return !graph_has_runs(g) || product_of(cx, g, linear, conv).product != NULL;
+}
+
 bool
 ssd_fits_groups(const Machine *machine, const Node *ssd)
 {

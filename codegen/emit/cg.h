@@ -157,6 +157,9 @@ bool cg_has_formula(Op op); /* cg_pointwise knows it */
  * with an error of 2^-22, 0 where it is below 2^-126; 1 / x with one of 2^-23. */
 Val ptx_exp2(Cg *c, Val x);
 Val ptx_reciprocal(Cg *c, Val x);
+/* As cg_round to bf16. A pair's high half above a zero is the f32: a conversion of one number would
+ * be one of the sixteen a clock that functions have. */
+Val ptx_round_bf16(Cg *c, Val x);
 
 /* ---- the kernel being emitted ------------------------------------------------------------- */
 
@@ -169,6 +172,8 @@ typedef struct {
     bool is_output;
     int aligned; /* on a GPU: the address is a multiple of so many bytes, a power of 2, at most 16;
                   * elsewhere 0: nothing is known */
+    int64_t unread_from, unread_to; /* columns of an output that the convolution in the epilogue
+                                     * reads and nothing outside the kernel does; equal: none */
 } CgOperand;
 
 /* Of a GPU (codegen/ptx/ptx.c): lanes f32 or bf16, as <lanes x float>, by one access: of 16 bytes

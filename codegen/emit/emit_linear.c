@@ -49,18 +49,24 @@ cg_linear_source(Cg *c, const CgLinear *l, Val i)
 /* ---- bias and epilogue ------------------------------------------------------------------- */
 
 /* The bias of a linear over some rows of its weight begins at the first of them. */
+Val
+cg_linear_biased(Cg *c, const CgLinear *l, const CgSite *site, Val y)
+{
+    if (!l->bias)
+        return y;
+    const int64_t first = node_int(l->k->kernel->anchor, ATTR_first, 0);
+    CgSite behind = *site;
+    behind.col = cg_add(c, site->col, cg_i64(c, first));
+    return cg_fadd(c, y, cg_eval(c, l->k, l->bias, &behind));
+}
+
 void
 cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at)
 {
     Val y =
         l->finish ? l->finish(c, l, site, at) : cg_vload(c, at, DTYPE_f32, site->lanes, site->mask);
     cg_unbind_all(l->k);
-    if (l->bias) {
-        const int64_t first = node_int(l->k->kernel->anchor, ATTR_first, 0);
-        CgSite behind = *site;
-        behind.col = cg_add(c, site->col, cg_i64(c, first));
-        y = cg_fadd(c, y, cg_eval(c, l->k, l->bias, &behind));
-    }
+    y = cg_linear_biased(c, l, site, y);
     if (l->conv)
         cg_row_conv_at(c, l->conv, site, y);
     CgSite to = *site;

@@ -115,6 +115,53 @@ collect_outputs(CgKernel *k, const bool *escapes)
                 operand_add(k, n->out[i], true);
 }
 
+/* Whether a split gives columns [from, to) of what it divides to something. */
+static bool
+split_reads(const Node *split, int64_t from, int64_t to)
+{
+    int64_t at = 0;
+    for (int i = 0; i < split->nout; i++) {
+        const int64_t begin = at;
+        at += cg_width(split->out[i]);
+        if (split->out[i]->uses > 0 && begin < to && from < at)
+            return true;
+    }
+    return false;
+}
+
+static bool
+columns_read(const CgKernel *k, const Value *v, int64_t from, int64_t to)
+{
+    const Graph *g = k->graph;
+    for (int i = 0; i < g->noutputs; i++)
+        if (g->outputs[i] == v)
+            return true;
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->nin; i++) {
+            const bool reads = n->in[i] == v && (!n->kernel || n->kernel != k->kernel);
+            if (reads && (op_info[n->op].cls != CLASS_VIEW || split_reads(n, from, to)))
+                return true;
+        }
+    return false;
+}
+
+/* Of a projection's outputs: columns that the convolution in its epilogue has all to itself. */
+static void
+find_unread(CgKernel *k)
+{
+    const Node *conv = kernel_epilogue(k->graph, k->kernel);
+    if (!conv || !attrs_find(&conv->attrs, ATTR_column))
+        return;
+    const int64_t first = node_int(conv, ATTR_column, 0), end = first + cg_width(conv->out[0]);
+    for (int i = 0; i < k->noperands; i++) {
+        CgOperand *o = &k->operands[i];
+        if (!o->is_output || !cg_in_domain(k, o->value) || columns_read(k, o->value, first, end))
+            continue;
+        o->unread_from = first;
+        o->unread_to = end;
+    }
+}
+
 static size_t
 most_operands(const CgKernel *k)
 {
@@ -138,6 +185,7 @@ cg_kernel_open(Cg *c, const Graph *g, const Kernel *kernel, const bool *escapes,
     for (int i = 0; c->on_gpu && i < out->noperands; i++)
         out->operands[i].aligned = alignment_of(c, &out->operands[i]);
     out->domain = kernel_domain(g, kernel);
+    find_unread(out);
     const bool worth = c->on_gpu || c->machine->matrix.kind != MATRIX_none;
     out->coarse = worth && kernel_rounds_results(g, kernel);
 }

@@ -46,6 +46,8 @@ struct CgLinear {
     CgRowConv *conv; /* runs in the epilogue; NULL: nothing does */
 };
 
+/* The product at a site with its bias, if there is one. */
+Val cg_linear_biased(Cg *c, const CgLinear *l, const CgSite *site, Val y);
 /* Adds the bias to the product at a site, which lies at `at`, runs what is fused after, and stores
  * the results. The site's row is counted as l->row is. */
 void cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at);

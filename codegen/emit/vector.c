@@ -265,6 +265,8 @@ cg_integer_bits(Cg *c, Val v)
 Val
 cg_round(Cg *c, Val v, Dtype dtype)
 {
+    if (dtype == DTYPE_bf16 && c->on_gpu && !c->machine->gpu.model)
+        return ptx_round_bf16(c, v);
     if (dtype == DTYPE_bf16)
         return widen_bf16(c, cg_bf16_bits(c, v));
     if (dtype == DTYPE_f16)

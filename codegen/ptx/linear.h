@@ -43,18 +43,48 @@ Val ptx_squares(Cg *c, Val sum, const Val pairs[4]);
 Val ptx_squares_fold(Cg *c, Val sum);
 Val ptx_row_factor(Cg *c, const PtxLinear *p, Val sum);
 
-/* ptx_conv.c: a convolution of a token each, of columns of the product, at a site of the product
- * where it is y; and what the kernel makes of it. False: it cannot be; diag says why. */
-bool ptx_conv_fits(const CgKernel *k, const Node *conv, Diag *diag);
+/* ---- a convolution of columns of the product, and what the kernel makes of it ------------------
+ */
+
+/* Whether it can be; diag says why it cannot. */
+bool ptx_conv_fits(const PtxLinear *p, Diag *diag);
+/* ptx_conv.c: of a token each, at a site of the product where it is y. */
 void ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y);
 /* Asks for what ptx_conv_here will read there, a column of a row: before the wait. */
 void ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col);
+
+/* tile_conv.c: of runs, from a piece of the product, f32 sums in shared memory. It makes rows
+ * [row, end) of `columns` columns from `col` on, and has 2 (K-1) more rows before them, so that
+ * every tap is in it and no block reads a state that another writes: K-1 rows from `begin` on,
+ * where the segment of row `row` begins, then the K-1 rows before `row`. Rows before the first of a
+ * pass may be anything. */
+typedef struct {
+    Val sums;       /* of the first of those rows, at column `col` */
+    int64_t stride; /* f32 from row to row */
+    Val row, end, col, begin;
+    int columns;
+    Val thread; /* of `threads`, at least one for each PTX_MOST_LANES columns */
+    int threads;
+} PtxPiece;
+bool ptx_conv_of_runs(const PtxLinear *p);
+/* 2 (K-1). */
+int ptx_conv_beside(const PtxLinear *p);
+/* i1: some of `columns` columns from col on are the convolution's; or all that a site from col on
+ * has, and nothing else reads them. */
+Val ptx_conv_has(Cg *c, const PtxLinear *p, Val col, int64_t columns);
+Val ptx_conv_alone(Cg *c, const PtxLinear *p, Val col);
+/* Where the segment begins that a row belongs to. */
+Val ptx_conv_segment(Cg *c, const PtxLinear *p, Val row);
+/* The row of x, at least 0, for row number `at` of a piece that makes rows from `row` on. */
+Val ptx_conv_source(Cg *c, const PtxLinear *p, Val at, Val row, Val begin);
 
 /* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
  * as p->l.row is: where p->l.list says so, in that list, in shared memory. */
 typedef struct {
     Val row, col, rows;
     Val weight; /* the first row of the weight */
+    Val lead;   /* rows of the tile before those, as a piece has them; NULL: none */
+    Val begin;  /* where there are some: as of a piece */
 } PtxTile;
 int64_t ptx_tile_bytes(const PtxLinear *p, const Product *product); /* of shared memory */
 /* Builds the tile; the whole block. Another one may follow it in the same memory after a barrier.

@@ -432,6 +432,19 @@ ptx_pair(Cg *c, Val low, Val high)
     return LLVMBuildBitCast(c->b, pair, c->i32, "");
 }
 
+Val
+ptx_round_bf16(Cg *c, Val x)
+{
+    const int lanes = cg_lanes_of(x);
+    Val all = LLVMGetPoison(cg_vec_type(c, lanes));
+    for (int i = 0; i < lanes; i++) {
+        const Val number = lanes == 1 ? x : cg_slice(c, x, i, 1);
+        const Val one = cg_as_float(c, ptx_pair(c, cg_f32(c, 0), number));
+        all = lanes == 1 ? one : LLVMBuildInsertElement(c->b, all, one, cg_i64(c, i), "");
+    }
+    return all;
+}
+
 /* A function of one f32, of each lane. */
 static Val
 of_lanes(Cg *c, Val x, const char *intrinsic, const char *model)

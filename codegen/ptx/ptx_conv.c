@@ -16,11 +16,10 @@
  * to bf16: 0.11 ms at 4.2 TB/s. */
 #include <string.h>
 
-#include "codegen/ptx/linear.h"
+#include "codegen/ptx/conv.h"
 
 enum {
-    MOST_TAPS = 16,
-    MOST_WEIGHTS = 32, /* in registers of a thread, if it has several columns */
+    MOST_TAPS = PTX_CONV_TAPS,
     RUN = 8,
     AHEAD = 4,        /* rows that are read before the one that is made */
     BROKEN_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
@@ -30,16 +29,8 @@ enum {
                   * reads one row ahead */
 };
 
-typedef struct {
-    const Node *conv;
-    int taps, lanes;       /* K, at least 2; columns */
-    Val col, row;          /* of this thread: its first; first row of its run */
-    Val weight[MOST_TAPS]; /* of the columns, oldest first */
-    Val bias;              /* NULL: none */
-} Conv;
-
 static Val
-input_at(Cg *c, CgKernel *k, const Conv *v, Val row)
+input_at(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
     const Val first = cg_i64(c, node_int(v->conv, ATTR_column, 0));
     const CgSite at = {.row = row, .col = cg_add(c, v->col, first), .lanes = v->lanes};
@@ -47,22 +38,40 @@ input_at(Cg *c, CgKernel *k, const Conv *v, Val row)
     return cg_eval(c, k, v->conv->in[0], &at);
 }
 
-/* taps: the inputs of one row, oldest first. */
-static void
-store_row(Cg *c, CgKernel *k, const Conv *v, Val row, const Val *taps)
+static Val
+segment_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
-    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
+    return v->piece ? ptx_piece_input(c, k, v, row) : input_at(c, k, v, row);
+}
+
+Val
+ptx_conv_sum(Cg *c, const PtxConv *v, const Val *taps)
+{
     Val y = v->bias;
     for (int j = 0; j < v->taps; j++)
         y = y ? cg_fma(c, v->weight[j], taps[j], y) : cg_fmul(c, v->weight[j], taps[j]);
+    return y;
+}
+
+void
+ptx_conv_store(Cg *c, CgKernel *k, const PtxConv *v, Val row, Val y)
+{
+    const CgSite at = {.row = row, .col = v->col, .lanes = v->lanes};
     cg_unbind_all(k);
     cg_bind(k, v->conv->out[0], y);
     cg_store_outputs(c, k, &at);
 }
 
+/* taps: the inputs of one row, oldest first. */
+static void
+store_row(Cg *c, CgKernel *k, const PtxConv *v, Val row, const Val *taps)
+{
+    ptx_conv_store(c, k, v, row, ptx_conv_sum(c, v, taps));
+}
+
 /* Column `tap` of [C,1,K]. */
 static Val
-strided_weight(Cg *c, CgKernel *k, const Conv *v, Val tap)
+strided_weight(Cg *c, CgKernel *k, const PtxConv *v, Val tap)
 {
     Val all = LLVMGetPoison(cg_vec_type(c, v->lanes));
     for (int i = 0; i < v->lanes; i++) {
@@ -72,8 +81,8 @@ strided_weight(Cg *c, CgKernel *k, const Conv *v, Val tap)
     return all;
 }
 
-static void
-load_weights(Cg *c, CgKernel *k, Conv *v)
+void
+ptx_conv_weights(Cg *c, CgKernel *k, PtxConv *v)
 {
     const Value *w = v->conv->in[1], *bias = v->conv->in[2];
     const bool strided = w->type.shape.rank == 3;
@@ -90,7 +99,7 @@ load_weights(Cg *c, CgKernel *k, Conv *v)
  */
 
 static void
-whole_run(Cg *c, CgKernel *k, const Conv *v, int rows)
+whole_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
     Val x[RUN + MOST_TAPS];
     const int before = v->taps - 1;
@@ -106,7 +115,7 @@ whole_run(Cg *c, CgKernel *k, const Conv *v, int rows)
 /* Of a run with a border of segments, the rows of one that have history: what is read lies in the
  * segment. */
 static void
-broken_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
+broken_run(Cg *c, CgKernel *k, const PtxConv *v, int rows, CgSeg seg)
 {
     Val x[RUN + MOST_TAPS];
     const int before = v->taps - 1;
@@ -132,7 +141,7 @@ broken_run(Cg *c, CgKernel *k, const Conv *v, int rows, CgSeg seg)
 }
 
 static void
-rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
+rows_of_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
     const Val nseg = cg_call_field(c, k, CALL_nseg);
     CgIf some = cg_if(c, cg_less(c, nseg, k->tokens)); /* else every row is the first of its own */
@@ -157,7 +166,7 @@ rows_of_run(Cg *c, CgKernel *k, const Conv *v, int rows)
  */
 
 static Val
-history_at(Cg *c, CgKernel *k, const Conv *v, const CgSeg *seg, int i)
+history_at(Cg *c, CgKernel *k, const PtxConv *v, const CgSeg *seg, int i)
 {
     const CgOperand *state = cg_operand(k, v->conv->in[3]);
     const Val base = cg_state_at(c, k, state, seg->slot);
@@ -165,8 +174,8 @@ history_at(Cg *c, CgKernel *k, const Conv *v, const CgSeg *seg, int i)
 }
 
 /* Everything is read before anything is made. A segment of a graph without runs has one row. */
-static void
-begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
+void
+ptx_conv_begin(Cg *c, CgKernel *k, const PtxConv *v, Val number)
 {
     const CgSeg seg = cg_segment(c, k, number);
     const CgOperand *state = cg_operand(k, v->conv->in[3]);
@@ -182,10 +191,10 @@ begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
         past[j] = cg_var(c, type, x, "past");
     }
     for (int i = 0; i < most; i++)
-        first[i] = input_at(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
+        first[i] = segment_input(c, k, v, cg_min(c, cg_add(c, seg.row, cg_i64(c, i)), last));
     for (int j = 0; runs && j < history; j++) {
         const Val row = cg_sub(c, last, cg_i64(c, history - 1 - j));
-        newest[j] = input_at(c, k, v, cg_max(c, row, seg.row));
+        newest[j] = segment_input(c, k, v, cg_max(c, row, seg.row));
     }
     for (int i = 0; i < most; i++) {
         CgIf exists = cg_if(c, cg_less(c, cg_i64(c, i), seg.len));
@@ -211,7 +220,7 @@ begin_segment(Cg *c, CgKernel *k, const Conv *v, Val number)
 /* Runs have the segments of the runs half of all further on, round the end: a sequence by itself
  * begins in another block than the one that has its first run. */
 static void
-begin_segments(Cg *c, CgKernel *k, const Conv *v, Val run, int rows)
+begin_segments(Cg *c, CgKernel *k, const PtxConv *v, Val run, int rows)
 {
     const Val runs = cg_div_up(c, k->tokens, cg_i64(c, rows));
     const Val on = cg_add(c, run, cg_div(c, runs, cg_i64(c, 2)));
@@ -220,51 +229,49 @@ begin_segments(Cg *c, CgKernel *k, const Conv *v, Val run, int rows)
     const Val from = cg_mul(c, other, cg_i64(c, rows));
     const Val end = cg_min(c, cg_add(c, from, cg_i64(c, rows)), cg_call_field(c, k, CALL_nseg));
     CgLoop seg = cg_loop(c, "seg", from, end, 1);
-    begin_segment(c, k, v, seg.i);
+    ptx_conv_begin(c, k, v, seg.i);
     cg_loop_end(c, &seg);
 }
 
-static bool
-conv_open(const Node *conv, Conv *v, Diag *diag)
+bool
+ptx_conv_open(const Node *conv, PtxConv *v, Diag *diag)
 {
     const Shape *w = &conv->in[1]->type.shape;
     const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;
-    *v = (Conv){.conv = conv, .taps = (int)taps, .lanes = 1};
+    *v = (PtxConv){.conv = conv, .taps = (int)taps, .lanes = 1};
     return taps <= MOST_TAPS ||
            diag_error(diag, conv->loc, "conv1d of width %lld; code is made for 2 to %d",
                       (long long)taps, MOST_TAPS);
 }
 
-/* ---- in the epilogue of a projection -----------------------------------------------------------
- * In decode the thread that computes a column of the product also computes the convolution of that
- * column: it is the only one that reads and writes the column's state. */
-
-bool
-ptx_conv_fits(const CgKernel *k, const Node *conv, Diag *diag)
+int
+ptx_conv_lanes(const Node *conv, int lanes)
 {
-    Conv v;
-    const bool rows = k->kernel->anchor->op != OP_linear; /* of experts, in another order */
-    if (rows || graph_has_runs(k->graph) || cg_width(conv->out[0]) == cg_width(k->domain))
-        return diag_error(diag, conv->loc,
-                          "kernel %s: in a projection's epilogue a conv1d has some of the columns, "
-                          "and sequences one token each",
-                          k->kernel->name);
-    return conv_open(conv, &v, diag);
+    const int64_t first = node_int(conv, ATTR_column, 0), width = cg_width(conv->out[0]);
+    const Shape *w = &conv->in[1]->type.shape;
+    const int64_t taps = w->dim[w->rank == 3 ? 2 : 0].n;
+    const bool whole = first % lanes == 0 && width % lanes == 0;
+    return whole && lanes * taps <= PTX_CONV_WEIGHTS ? lanes : 1;
 }
 
+/* ---- in the epilogue of a projection -----------------------------------------------------------
+ * In decode the thread that computes a column of the product also computes the convolution of that
+ * column: it is the only one that reads and writes the column's state. Of runs see tile_conv.c. */
+
 static void
-conv_of_token(Cg *c, CgKernel *k, Conv *v, Val row, Val x)
+conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x)
 {
     const CgSeg seg = cg_segment(c, k, row); /* as many as rows */
     const int history = v->taps - 1;
     Val taps[MOST_TAPS];
-    load_weights(c, k, v);
+    ptx_conv_weights(c, k, v);
+    const CgOperand *state = cg_operand(k, v->conv->in[3]);
     for (int j = 0; j < history; j++)
-        taps[j] = cg_vload(c, history_at(c, k, v, &seg, j), DTYPE_f32, 1, NULL);
+        taps[j] = ptx_load_row(c, state, history_at(c, k, v, &seg, j), v->lanes);
     taps[history] = x;
     store_row(c, k, v, row, taps);
     for (int j = 0; j < history; j++)
-        cg_vstore(c, history_at(c, k, v, &seg, j), DTYPE_f32, taps[j + 1], 1, NULL);
+        ptx_store_row(c, state, history_at(c, k, v, &seg, j), taps[j + 1]);
 }
 
 void
@@ -273,15 +280,16 @@ ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
     const Value *domain = k->domain;
     const Val first = cg_i64(c, node_int(conv, ATTR_column, 0));
     const Val width = cg_i64(c, cg_width(conv->out[0]));
-    for (int i = 0; i < at->lanes; i++) {
-        Conv v;
-        if (!conv_open(conv, &v, NULL))
-            die("kernel %s: a convolution that does not fit", k->kernel->name);
+    PtxConv v;
+    if (!ptx_conv_open(conv, &v, NULL))
+        die("kernel %s: a convolution that does not fit", k->kernel->name);
+    v.lanes = ptx_conv_lanes(conv, at->lanes);
+    for (int i = 0; i < at->lanes; i += v.lanes) {
         v.col = cg_sub(c, cg_add(c, at->col, cg_i64(c, i)), first);
         CgIf mine =
             cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, "")); /* not before them */
         k->domain = conv->out[0];
-        conv_of_token(c, k, &v, at->row, at->lanes > 1 ? cg_slice(c, y, i, 1) : y);
+        conv_of_token(c, k, &v, at->row, at->lanes > v.lanes ? cg_slice(c, y, i, v.lanes) : y);
         k->domain = domain;
         cg_endif(c, &mine);
     }
@@ -290,7 +298,7 @@ ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
 void
 ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
 {
-    Conv v = {.conv = conv, .lanes = 1};
+    PtxConv v = {.conv = conv, .lanes = 1};
     const Value *w = conv->in[1];
     const CgOperand *weight = cg_operand(k, w);
     v.taps = (int)w->type.shape.dim[w->type.shape.rank == 3 ? 2 : 0].n;
@@ -312,14 +320,14 @@ ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
 bool
 ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
 {
-    Conv v;
-    if (!conv_open(k->kernel->anchor, &v, diag))
+    PtxConv v;
+    if (!ptx_conv_open(k->kernel->anchor, &v, diag))
         return false;
     const int64_t width = cg_width(k->domain), first = node_int(v.conv, ATTR_column, 0);
     const bool runs = graph_has_runs(k->graph);
     const int rows = runs ? RUN : 1;
     v.lanes = ptx_site_lanes(k);
-    while (v.lanes > 1 && (v.lanes * v.taps > MOST_WEIGHTS || first % v.lanes != 0))
+    while (v.lanes > 1 && (v.lanes * v.taps > PTX_CONV_WEIGHTS || first % v.lanes != 0))
         v.lanes /= 2;
     const int64_t sites = width / v.lanes;
     const PtxSpread s = ptx_spread(sites, runs ? ACROSS : THREADS, THREADS);
@@ -332,7 +340,7 @@ ptx_conv1d(Cg *c, CgKernel *k, Diag *diag)
     v.col = cg_mul(c, site, cg_i64(c, v.lanes));
     v.row = cg_mul(c, run, cg_i64(c, rows));
     CgIf exists = cg_if(c, LLVMBuildAnd(c->b, is_site, cg_less(c, v.row, k->tokens), ""));
-    load_weights(c, k, &v);
+    ptx_conv_weights(c, k, &v);
     if (runs)
         rows_of_run(c, k, &v, rows);
     begin_segments(c, k, &v, run, rows);

@@ -22,7 +22,7 @@ ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums)
 {
     const CgSite site = {.row = row, .col = col, .lanes = cg_lanes_of(sums)};
     cg_linear_finish(c, &p->l, &site, sums);
-    if (p->conv)
+    if (p->conv && !ptx_conv_of_runs(p))
         ptx_conv_here(c, p->k, p->conv, &site, p->k->bound[p->l.y->id]);
 }
 
@@ -178,9 +178,9 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     if (!choose(c, &p, diag))
         return false;
     p.conv = kernel_epilogue(k->graph, k->kernel);
-    if (p.conv && !ptx_conv_fits(k, p.conv, diag))
-        return false;
     p.normed = attrs_find(&anchor->attrs, ATTR_eps);
+    if (p.conv && !ptx_conv_fits(&p, diag))
+        return false;
     if (!finds_factors(&p, diag))
         return false;
     const Product *few = p.small ? p.small : p.product;

@@ -12,6 +12,7 @@
  * and those that the large product needs not end at once. Blocks that run at the same time take
  * tiles of GROUP rows of tiles, column by column, so that what they read of x and of W is little
  * together. */
+#include "codegen/ptx/conv.h"
 #include "codegen/ptx/tiles.h"
 
 enum { GROUP = 16, UNROLL = 8 };
@@ -96,7 +97,9 @@ side_copy(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val k)
             cg_offset(c, stage, cg_add(c, side_place(c, t, s, i, step), cg_i64(c, s->at)));
         const Val here = cg_add(c, s->row, cg_i64(c, (int64_t)i * step));
         const Val row = s->listed ? s->from[i]
-                                  : cg_at(c, s->base, s->o->dtype, cg_i64(c, i * step * s->stride));
+                        : i == 0 && s->head
+                            ? s->head
+                            : cg_at(c, s->base, s->o->dtype, cg_i64(c, i * step * s->stride));
         Val there = cg_less(c, here, s->count);
         if (!s->whole) {
             side_elements(c, t, s, to, row, there, k);
@@ -214,6 +217,22 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
     cg_loop_end(c, &loop);
 }
 
+/* What a convolution makes of the sums in shared memory. */
+static PtxPiece
+piece_of(Cg *c, const PtxTiles *t)
+{
+    const Val rows = cg_min(c, t->rows, cg_i64(c, t->t->rows));
+    return (PtxPiece){.sums = t->shared,
+                      .stride = t->t->columns + PTX_SUM_GAP,
+                      .row = cg_add(c, t->row, t->lead),
+                      .end = cg_add(c, t->row, rows),
+                      .col = t->col,
+                      .begin = t->begin,
+                      .columns = t->t->columns,
+                      .thread = t->thread,
+                      .threads = t->t->threads};
+}
+
 static void
 results(Cg *c, const PtxTiles *t)
 {
@@ -223,6 +242,8 @@ results(Cg *c, const PtxTiles *t)
     Val acc[PTX_MOST_ACC];
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
+    const PtxPiece piece = t->lead ? piece_of(c, t) : (PtxPiece){0};
+    const PtxConv conv = t->lead ? ptx_conv_part(c, t->p, &piece) : (PtxConv){0};
     ptx_barrier(c); /* all have read the last stage */
     switch (t->t->method) {
     case PRODUCT_FMA:
@@ -243,13 +264,22 @@ results(Cg *c, const PtxTiles *t)
     f.row = cg_div(c, t->thread, cg_i64(c, across));
     f.col =
         cg_mul(c, cg_sub(c, t->thread, cg_mul(c, f.row, cg_i64(c, across))), cg_i64(c, f.lanes));
-    CgIf inside = cg_if(c, cg_less(c, cg_add(c, t->col, f.col), cg_i64(c, t->out)));
+    const Val col = cg_add(c, t->col, f.col);
+    Val stored = cg_less(c, col, cg_i64(c, t->out));
+    if (t->lead) {
+        const Val alone = ptx_conv_alone(c, t->p, col);
+        stored = LLVMBuildAnd(c->b, stored, LLVMBuildNot(c->b, alone, ""), "");
+        f.row = cg_add(c, f.row, t->lead);
+    }
+    CgIf inside = cg_if(c, stored);
     const Val there = cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), f.row);
     const Val count = cg_div_up(c, cg_max(c, cg_i64(c, 0), there), cg_i64(c, f.step));
     const Val whole = cg_mul(c, cg_div(c, count, cg_i64(c, unroll)), cg_i64(c, unroll));
     finish_rows(c, t, &f, cg_i64(c, 0), whole, unroll);
     finish_rows(c, t, &f, whole, count, 1);
     cg_endif(c, &inside);
+    if (t->lead)
+        ptx_conv_piece(c, &conv);
 }
 
 /* ---- which tile -------------------------------------------------------------------------------
@@ -310,6 +340,14 @@ across(const PtxLinear *p, const Product *product)
     return ptx_parts(p->l.out, product->columns);
 }
 
+/* Rows that every tile makes at least: those with columns of a convolution make fewer, and where
+ * those are the last of a pass the others have none. */
+static int64_t
+rows_each(const PtxLinear *p, const Product *product)
+{
+    return product->rows - (ptx_conv_of_runs(p) ? ptx_conv_beside(p) : 0);
+}
+
 /* Both are less than 2^31. */
 static Val
 narrow_div(Cg *c, Val a, Val b)
@@ -323,24 +361,29 @@ PtxTile
 ptx_tiles_at(Cg *c, const PtxLinear *p, const Product *product, Val number)
 {
     const int64_t columns = across(p, product);
-    const Val all = cg_div_up(c, p->rows, cg_i64(c, product->rows));
+    const Val all = cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product)));
     const Val group = cg_div(c, number, cg_i64(c, GROUP * columns));
     const Val first = cg_mul(c, group, cg_i64(c, GROUP));
     const Val in_group = cg_sub(c, number, cg_mul(c, group, cg_i64(c, GROUP * columns)));
     const Val rows = cg_min(c, cg_i64(c, GROUP), cg_sub(c, all, first));
     const Val right = narrow_div(c, in_group, rows);
     const Val down = cg_add(c, first, cg_sub(c, in_group, cg_mul(c, right, rows)));
-    const Val row = cg_mul(c, down, cg_i64(c, product->rows));
-    return (PtxTile){.row = row,
-                     .col = cg_mul(c, right, cg_i64(c, product->columns)),
-                     .rows = cg_sub(c, p->rows, row),
-                     .weight = p->weight};
+    PtxTile at = {.col = cg_mul(c, right, cg_i64(c, product->columns)), .weight = p->weight};
+    Val each = cg_i64(c, product->rows);
+    if (ptx_conv_of_runs(p)) {
+        const Val has = ptx_conv_has(c, p, at.col, product->columns);
+        at.lead = LLVMBuildSelect(c->b, has, cg_i64(c, ptx_conv_beside(p)), cg_i64(c, 0), "");
+        each = cg_sub(c, each, at.lead);
+    }
+    at.row = cg_mul(c, down, each);
+    at.rows = cg_sub(c, p->rows, at.row);
+    return at;
 }
 
 Val
 ptx_tiles_count(Cg *c, const PtxLinear *p, const Product *product)
 {
-    return cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, product->rows)),
+    return cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product))),
                   cg_i64(c, across(p, product)));
 }
 
@@ -359,12 +402,29 @@ side_list(Cg *c, const PtxTiles *t, PtxSide *s)
     }
 }
 
-void
-ptx_tiles_place(PtxTiles *t, const PtxTile *tile)
+/* Rows of x beside those that the tile makes come from where a convolution's piece has them. They
+ * are among the first that threads copy. */
+static void
+side_lead(Cg *c, const PtxTiles *t, PtxSide *s)
 {
-    t->row = tile->row;
+    if (t->t->threads / t->per < ptx_conv_beside(t->p))
+        die("product %s: threads copy too few rows at once", t->t->name);
+    const Val made = cg_add(c, t->row, t->lead), own = cg_add(c, t->row, s->row);
+    const Val of_piece = ptx_conv_source(c, t->p, s->row, made, t->begin);
+    const Val beside = cg_less(c, s->row, t->lead);
+    const Val row = LLVMBuildSelect(c->b, beside, of_piece, own, "");
+    s->head = cg_element(c, s->o->base, s->o->dtype, row, s->stride, s->col);
+}
+
+void
+ptx_tiles_place(Cg *c, PtxTiles *t, const PtxTile *tile)
+{
+    t->row = tile->lead ? cg_sub(c, tile->row, tile->lead) : tile->row;
+    t->rows = tile->lead ? cg_add(c, tile->rows, tile->lead) : tile->rows;
     t->col = tile->col;
-    t->rows = t->x.count = tile->rows;
+    t->lead = tile->lead;
+    t->begin = tile->begin;
+    t->x.count = t->rows;
 }
 
 void
@@ -390,8 +450,10 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     t.thread = ptx_thread(c);
     t.lane = ptx_lane(c);
     t.warp = ptx_warp(c);
-    ptx_tiles_place(&t, tile);
+    ptx_tiles_place(c, &t, tile);
     ptx_tiles_sides(c, &t, tile);
+    if (t.lead)
+        side_lead(c, &t, &t.x);
     for (int i = 0; i < t.naccs; i++)
         t.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     if (p->normed) {
@@ -410,8 +472,12 @@ tile_of_block(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
     const Val block = ptx_block(c, 0);
     CgIf needed = cg_if(c, cg_less(c, block, ptx_tiles_count(c, p, product)));
-    const PtxTile at = ptx_tiles_at(c, p, product, block);
+    PtxTile at = ptx_tiles_at(c, p, product, block);
+    CgIf there = cg_if(c, cg_less(c, at.row, p->rows));
+    if (at.lead)
+        at.begin = ptx_conv_segment(c, p, at.row);
     ptx_tile(c, p, product, shared, &at);
+    cg_endif(c, &there);
     cg_endif(c, &needed);
 }
 
@@ -472,7 +538,7 @@ ptx_linear_tiles(Cg *c, PtxLinear *p)
     int64_t each = 1;
     const AbiCount of = ptx_count(p->l.y, &each);
     ptx_threads(p->k, large->threads);
-    ptx_grid(p->k, 0, of, each, small->rows, across(p, small));
+    ptx_grid(p->k, 0, of, each, rows_each(p, small), across(p, small));
     const Val shared = ptx_shared(c, p->k, a > b ? a : b);
     if (small == large) {
         tile_of_block(c, p, large, shared);

@@ -155,7 +155,7 @@ feed(Cg *c, Fed *f)
     const Val last = cg_var(c, c->i64, cg_i64(c, -1), "last");
     CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
     const PtxTile tile = ptx_tiles_at(c, t->p, t->t, tiles.i);
-    ptx_tiles_place(&f->t, &tile);
+    ptx_tiles_place(c, &f->t, &tile);
     ptx_tiles_sides(c, &f->t, &tile);
     CgLoop stage = cg_loop(c, "stage", zero, cg_i64(c, t->steps), 1);
     const Val place = cg_get(c, c->i64, f->place), odd = cg_get(c, c->i32, f->odd);
@@ -280,7 +280,7 @@ multiply_all(Cg *c, Fed *f)
     const Val to = ptx_tiles_count(c, t->p, t->t);
     CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
     const PtxTile tile = ptx_tiles_at(c, t->p, t->t, tiles.i);
-    ptx_tiles_place(t, &tile);
+    ptx_tiles_place(c, t, &tile);
     multiply(c, f, x, w);
     results(c, f, first);
     cg_loop_end(c, &tiles);

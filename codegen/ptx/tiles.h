@@ -23,6 +23,8 @@ typedef struct {
     Val row, col;           /* of the tile; elements from the first of a stage */
     Val place;              /* bytes in the side's part of a stage */
     Val count;              /* rows of the tile that are there */
+    Val head;               /* this thread's first row of memory, where that is none of those that
+                             * follow each other; NULL: it is */
     Val from[PTX_MOST_ACC]; /* `listed`: this thread's rows of memory */
     bool listed;
     int beside; /* W, of a tile that is fed: ptx_fed_row; 0: rows lie in their order */
@@ -39,6 +41,8 @@ typedef struct {
     int threads;                    /* that copy */
     Val shared, thread, lane, warp; /* thread: its number among those that copy */
     Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
+    Val lead;           /* how many of those are beside what it makes; NULL: none */
+    Val begin;          /* of a piece, PtxPiece */
     PtxSide x, w;
     Val acc[PTX_MOST_ACC]; /* variables */
     int naccs;
@@ -49,7 +53,7 @@ typedef struct {
 
 /* For a tile of the kernel's product. Then for each: where it is, and what its threads copy. */
 PtxTiles ptx_tiles_open(const PtxLinear *p, const Product *product);
-void ptx_tiles_place(PtxTiles *t, const PtxTile *tile);
+void ptx_tiles_place(Cg *c, PtxTiles *t, const PtxTile *tile);
 void ptx_tiles_sides(Cg *c, PtxTiles *t, const PtxTile *tile);
 /* How many tiles the product has, and which number `number` is. */
 Val ptx_tiles_count(Cg *c, const PtxLinear *p, const Product *product);

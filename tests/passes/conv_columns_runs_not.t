@@ -1,4 +1,4 @@
-conv_columns: convolutions of long passes have kernels of their own.
+conv_columns: passes of few tokens are not multiplied by tiles, and convolutions have kernels of their own.
 --ARGS--
 compile @IN@ --stop-after conv_columns --device sm_90a --dtype bf16 --entry prefill
 --IN--
