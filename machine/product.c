@@ -31,10 +31,16 @@ product_rules(int *count)
     return rules;
 }
 
+bool
+product_has_ranges(const Product *product)
+{
+    return product->method == PRODUCT_RANGES || product->method == PRODUCT_SPLIT;
+}
+
 int
 product_capability(const Product *product)
 {
-    return product->method == PRODUCT_WGMMA ? 90 : 0;
+    return product->method == PRODUCT_WGMMA || product->method == PRODUCT_SPLIT ? 90 : 0;
 }
 
 bool

@@ -55,6 +55,8 @@ cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at)
     Val y =
         l->finish ? l->finish(c, l, site, at) : cg_vload(c, at, DTYPE_f32, site->lanes, site->mask);
     cg_unbind_all(l->k);
+    if (l->known)
+        l->known(c, l);
     if (l->bias) {
         const int64_t first = node_int(l->k->kernel->anchor, ATTR_first, 0);
         CgSite behind = *site;
