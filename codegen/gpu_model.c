@@ -28,11 +28,22 @@ enum {
     MOST_COPIES = 256,
     MOST_READS = 64,
     MOST_SIGNALS = 64,
+    MOST_CLUSTER = 8,    /* blocks */
+    MOST_THREADS = 2048, /* of a cluster */
     WARPS = GPU_MOST_THREADS / GPU_WARP
 };
 
-/* Where a thread waits: for its block or its warp. */
-typedef enum { RUNS, AT_BARRIER, AT_WARP, AT_WARPGROUP, AT_SIGNAL, AT_COPIES, ENDED } Where;
+/* Where a thread waits: for its block, the blocks of its cluster or its warp. */
+typedef enum {
+    RUNS,
+    AT_BARRIER,
+    AT_CLUSTER,
+    AT_WARP,
+    AT_WARPGROUP,
+    AT_SIGNAL,
+    AT_COPIES,
+    ENDED
+} Where;
 
 typedef struct {
     void *to;
@@ -76,16 +87,17 @@ typedef struct {
 } Thread;
 
 static _Thread_local struct {
-    Thread *threads; /* GPU_MOST_THREADS of them, made at first use */
-    char *shared;
+    Thread *threads; /* MOST_THREADS of them, made at first use */
+    char *shared;    /* SHARED bytes of each block of a cluster */
     jmp_buf scheduler;
     void *scheduler_stack;
     size_t scheduler_bytes;
-    int contexts; /* made */
-    int count, current;
+    int contexts;      /* made */
+    int count, blocks; /* threads of a block; blocks of a cluster */
+    int current;
     Signal signals[MOST_SIGNALS];
     int nsignals;
-    int64_t block[3];
+    int64_t block[3]; /* the first of the cluster */
     void (*body)(void *const *operand, const AbiCall *call);
     void *const *operand;
     const AbiCall *call;
@@ -413,6 +425,7 @@ static void
 wgmma(Thread *group)
 {
     const Wgmma *one = group->given;
+    want(gpu.blocks == 1, "wgmma in a cluster"); /* descriptors say where in which memory */
     want(group->begun, "wgmma without a fence before it");
     if (!one->own)
         remember(group, described_at(one->x), one->columns ? 16 : 64);
@@ -541,13 +554,13 @@ has_ended(const Signal *s, int32_t odd)
 /* ---- a block, a grid
  * ------------------------------------------------------------------------------ */
 
-/* All that have not ended: a barrier is of those (CUDA C++ Programming Guide, "Synchronization
- * Functions"). */
+/* All of a block that have not ended: a barrier is of those (CUDA C++ Programming Guide,
+ * "Synchronization Functions"). */
 static bool
-all_at_barrier(void)
+all_at_barrier(int first)
 {
     const char *what = NULL;
-    for (int i = 0; i < gpu.count; i++) {
+    for (int i = first; i < first + gpu.count; i++) {
         const Thread *t = &gpu.threads[i];
         if (t->where == ENDED)
             continue;
@@ -562,7 +575,7 @@ all_at_barrier(void)
 static bool
 late_copies(void)
 {
-    for (int i = 0; i < gpu.count; i++) {
+    for (int i = 0; i < gpu.count * gpu.blocks; i++) {
         const int first = i / GPU_WARP * GPU_WARP;
         if (gpu.threads[i].where != AT_COPIES)
             continue;
@@ -580,12 +593,13 @@ static bool
 round_of_turns(void)
 {
     bool ran = false, ended = true;
-    for (int i = 0; i < gpu.count; i++)
+    const int all = gpu.count * gpu.blocks;
+    for (int i = 0; i < all; i++)
         if (gpu.threads[i].where == RUNS) {
             turn(i);
             ran = true;
         }
-    for (int first = 0; first < gpu.count; first += GPU_WARP)
+    for (int first = 0; first < all; first += GPU_WARP)
         if (all_at(first, first + GPU_WARP, AT_WARP)) {
             run_together(first, GPU_WARP);
             ran = true;
@@ -595,13 +609,18 @@ round_of_turns(void)
             run_together(first, GPU_WARPGROUP);
             ran = true;
         }
-    if (all_at_barrier()) {
-        for (int i = 0; i < gpu.count; i++)
-            if (gpu.threads[i].where == AT_BARRIER)
-                gpu.threads[i].where = RUNS;
+    for (int first = 0; first < all; first += gpu.count)
+        if (all_at_barrier(first)) {
+            for (int i = first; i < first + gpu.count; i++)
+                if (gpu.threads[i].where == AT_BARRIER)
+                    gpu.threads[i].where = RUNS;
+            ran = true;
+        }
+    if (all_at(0, all, AT_CLUSTER)) {
+        release(0, all);
         ran = true;
     }
-    for (int i = 0; i < gpu.count; i++)
+    for (int i = 0; i < all; i++)
         if (gpu.threads[i].where == AT_SIGNAL &&
             has_ended(gpu.threads[i].signal, gpu.threads[i].odd)) {
             gpu.threads[i].where = RUNS;
@@ -609,7 +628,7 @@ round_of_turns(void)
         }
     if (!ran)
         ran = late_copies();
-    for (int i = 0; i < gpu.count; i++)
+    for (int i = 0; i < all; i++)
         ended = ended && gpu.threads[i].where == ENDED;
     want(ran || ended, "threads of a block wait for each other at different places");
     return !ended;
@@ -619,8 +638,8 @@ static void
 open_threads(int count)
 {
     if (!gpu.threads) {
-        gpu.threads = (Thread *)pages(GPU_MOST_THREADS * sizeof *gpu.threads);
-        gpu.shared = pages(SHARED);
+        gpu.threads = (Thread *)pages(MOST_THREADS * sizeof *gpu.threads);
+        gpu.shared = pages((size_t)MOST_CLUSTER * SHARED);
     }
     while (gpu.contexts < count)
         make_context(gpu.contexts++);
@@ -637,11 +656,12 @@ prepare(Thread *t)
 }
 
 static void
-run_block(const AbiLaunch *launch)
+run_cluster(const AbiLaunch *launch)
 {
-    memset(gpu.shared, 0xff, (size_t)launch->shared_bytes); /* NaNs */
+    for (int i = 0; i < gpu.blocks; i++)
+        memset(gpu.shared + (size_t)i * SHARED, 0xff, (size_t)launch->shared_bytes); /* NaNs */
     gpu.nsignals = 0;
-    for (int i = 0; i < gpu.count; i++)
+    for (int i = 0; i < gpu.count * gpu.blocks; i++)
         prepare(&gpu.threads[i]);
     while (round_of_turns())
         ;
@@ -653,7 +673,6 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
 {
     want(launch->threads <= GPU_MOST_THREADS && launch->shared_bytes <= SHARED,
          "a block too large");
-    open_threads(launch->threads);
     gpu.body = body;
     gpu.operand = operand;
     gpu.call = call;
@@ -661,10 +680,15 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
     int64_t blocks[3];
     for (int i = 0; i < 3; i++)
         blocks[i] = abi_blocks(&launch->grid[i], call);
+    gpu.blocks = launch->cluster && blocks[1] > 1 ? launch->cluster : 1;
+    want(gpu.count * gpu.blocks <= MOST_THREADS && gpu.blocks <= MOST_CLUSTER &&
+             blocks[0] % gpu.blocks == 0,
+         "a cluster that cannot be");
+    open_threads(gpu.count * gpu.blocks);
     for (gpu.block[2] = 0; gpu.block[2] < blocks[2]; gpu.block[2]++)
         for (gpu.block[1] = 0; gpu.block[1] < blocks[1]; gpu.block[1]++)
-            for (gpu.block[0] = 0; gpu.block[0] < blocks[0]; gpu.block[0]++)
-                run_block(launch);
+            for (gpu.block[0] = 0; gpu.block[0] < blocks[0]; gpu.block[0] += gpu.blocks)
+                run_cluster(launch);
 }
 
 /* ---- what a thread calls
@@ -673,19 +697,41 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
 static uint32_t
 model_tid(int32_t direction)
 {
-    return direction ? 0 : (uint32_t)gpu.current;
+    return direction ? 0 : (uint32_t)(gpu.current % gpu.count);
+}
+
+/* Of this thread's block in its cluster. */
+static int
+rank(void)
+{
+    return gpu.current / gpu.count;
 }
 
 static uint32_t
 model_ctaid(int32_t direction)
 {
-    return (uint32_t)gpu.block[direction];
+    return (uint32_t)(gpu.block[direction] + (direction ? 0 : rank()));
 }
 
 static void *
 model_shared(void)
 {
-    return gpu.shared;
+    return gpu.shared + (size_t)rank() * SHARED;
+}
+
+static void *
+model_shared_of(char *own, int32_t other)
+{
+    const int64_t at = own - (char *)model_shared();
+    want(at >= 0 && at < SHARED && other >= 0 && other < gpu.blocks,
+         "shared memory of a block that the cluster does not have");
+    return gpu.shared + (size_t)other * SHARED + at;
+}
+
+static void
+model_cluster_barrier(void)
+{
+    wait_at(AT_CLUSTER, "barrier of a cluster");
 }
 
 static void
@@ -703,7 +749,7 @@ model_barrier_count(uint32_t yes)
     self()->says = yes;
     wait_at(AT_BARRIER, "barrier that counts");
     for (int i = 0; i < gpu.count; i++)
-        count += gpu.threads[i].says;
+        count += gpu.threads[rank() * gpu.count + i].says;
     wait_at(AT_BARRIER, "barrier that has counted");
     return count;
 }
@@ -909,13 +955,16 @@ model_wgmma_wait(int32_t behind)
 /* ISO C has no conversion of a function's address to void *; POSIX does. */
 #define MODEL(name) {"gpu_model_" #name, (void *)model_##name}
 const ModelFunction gpu_model[] = {
-    MODEL(launch),       MODEL(tid),           MODEL(ctaid),          MODEL(shared),
-    MODEL(barrier),      MODEL(exchange),      MODEL(mma_bf16),       MODEL(load_matrices),
-    MODEL(copy16),       MODEL(copy16_weight), MODEL(copy_commit),    MODEL(copy_wait),
-    MODEL(pair),         MODEL(exp2),          MODEL(reciprocal),     MODEL(warp_barrier),
-    MODEL(ballot),       MODEL(wgmma_show),    MODEL(wgmma_begin),    MODEL(wgmma_bf16),
-    MODEL(wgmma_commit), MODEL(wgmma_wait),    MODEL(wait),           MODEL(let_others_begin),
-    MODEL(ask),          MODEL(wgmma_bf16_by), MODEL(store_matrices), MODEL(barrier_count),
-    MODEL(signal_open),  MODEL(signal_give),   MODEL(signal_wait),
+    MODEL(launch),        MODEL(tid),           MODEL(ctaid),
+    MODEL(shared),        MODEL(barrier),       MODEL(exchange),
+    MODEL(mma_bf16),      MODEL(load_matrices), MODEL(copy16),
+    MODEL(copy16_weight), MODEL(copy_commit),   MODEL(copy_wait),
+    MODEL(pair),          MODEL(exp2),          MODEL(reciprocal),
+    MODEL(warp_barrier),  MODEL(ballot),        MODEL(wgmma_show),
+    MODEL(wgmma_begin),   MODEL(wgmma_bf16),    MODEL(wgmma_commit),
+    MODEL(wgmma_wait),    MODEL(wait),          MODEL(let_others_begin),
+    MODEL(ask),           MODEL(wgmma_bf16_by), MODEL(store_matrices),
+    MODEL(barrier_count), MODEL(shared_of),     MODEL(cluster_barrier),
+    MODEL(signal_open),   MODEL(signal_give),   MODEL(signal_wait),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -53,6 +53,7 @@ enum {
     GPU_WARP = 32, /* threads in step */
     GPU_WARPGROUP = 4 * GPU_WARP,
     GPU_BEGINS_EARLY = 90,  /* from this capability on kernels can begin while others end */
+    GPU_MOST_CLUSTER = 8,   /* blocks */
     GPU_MOST_THREADS = 1024 /* of a block */
 };
 

@@ -31,10 +31,16 @@ product_rules(int *count)
     return rules;
 }
 
+bool
+product_has_ranges(const Product *product)
+{
+    return product->method == PRODUCT_RANGES || product->method == PRODUCT_SPLIT;
+}
+
 int
 product_capability(const Product *product)
 {
-    return product->method == PRODUCT_WGMMA ? 90 : 0;
+    return product->method == PRODUCT_WGMMA || product->method == PRODUCT_SPLIT ? 90 : 0;
 }
 
 int64_t
@@ -107,14 +113,25 @@ product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t o
     return choice;
 }
 
+/* A block of a cluster for each range, and, as soon as there are more rows than STREAM takes, a
+ * cluster for each tile. */
+static bool
+splits(const Product *small, const Product *large)
+{
+    const int warps = small->threads / GPU_WARP;
+    return warps <= GPU_MOST_CLUSTER && large->rows % warps == 0 &&
+           large->rows >= 2 * small->rows && small->columns * warps <= 2 * large->columns;
+}
+
 /* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and
- * RANGES. */
+ * RANGES or SPLIT. */
 bool
 product_goes_with(const Product *small, const Product *large)
 {
-    const bool few = small->method == PRODUCT_STREAM, many = large->method == PRODUCT_RANGES;
+    const bool few = small->method == PRODUCT_STREAM, many = product_has_ranges(large);
     if (few || many)
-        return few && many && small->threads == large->threads;
+        return few && many && small->threads == large->threads &&
+               (large->method == PRODUCT_RANGES || splits(small, large));
     if (small->method != large->method || product_feeds(small))
         return false;
     if (product_feeds(large))

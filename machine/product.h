@@ -9,6 +9,7 @@ typedef enum {
     PRODUCT_MMA,
     PRODUCT_WGMMA,
     PRODUCT_RANGES,
+    PRODUCT_SPLIT,
     PRODUCT_STREAM
 } ProductMethod;
 
@@ -51,6 +52,8 @@ typedef struct {
     bool measured;                  /* by a rule of the GPU's own */
 } ProductChoice;
 
+/* Whether it is tiles whose sums are those of STREAM. */
+bool product_has_ranges(const Product *product);
 /* Compute capability that its instructions need, ten times; 0: any. */
 int product_capability(const Product *product);
 ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs,

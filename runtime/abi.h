@@ -106,7 +106,11 @@ typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
     FIELD(int32_t, i32, shared_bytes,                                                              \
           "of memory that a block's threads share, asked for at launch")                           \
     FIELD(int32_t, i32, waits,                                                                     \
-          "1: its code waits for the launches before it, so it may begin while they run")
+          "1: its code waits for the launches before it, so it may begin while they run")          \
+    FIELD(                                                                                         \
+        int32_t, i32, cluster,                                                                     \
+        "blocks along the first direction, whose grid is constant and a multiple of it, that "     \
+        "read each other's shared memory, where the second direction has more than one; 0: none")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
 
 static inline int64_t
@@ -304,7 +308,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 8 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 9 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

@@ -140,6 +140,17 @@ extent_fits(const AbiProgram *abi, const AbiExtent *e, int64_t most)
            abi_blocks(e, &largest) <= most;
 }
 
+static bool
+cluster_fits(const AbiProgram *abi, const AbiLaunch *l)
+{
+    enum { MOST_CLUSTER = 8 };
+    const AbiCall any = {0};
+    if (l->cluster == 0)
+        return true;
+    return l->cluster > 0 && l->cluster <= MOST_CLUSTER && abi->device == ABI_CUDA &&
+           l->grid[0].of == ABI_ONE && abi_blocks(&l->grid[0], &any) % l->cluster == 0;
+}
+
 static ssmc_status
 check_launches(const AbiProgram *abi)
 {
@@ -154,6 +165,8 @@ check_launches(const AbiProgram *abi)
         if (l->threads < 1 || l->threads > MOST_THREADS || l->shared_bytes < 0 ||
             (l->waits != 0 && l->waits != 1))
             return broken(abi, "a launch has impossible blocks", i);
+        if (!cluster_fits(abi, l))
+            return broken(abi, "a launch has an impossible cluster", i);
     }
     return SSMC_OK;
 }

@@ -180,6 +180,21 @@ memory() { # directory, name
     report "$2" "an old driver" $? "$(head -c 80 "$work/err")"
 }
 
+# Projections wide enough for every product of few rows, with random weights: more sequences than stay in one tile.
+many() {
+    cat >"$work/wide.yaml" <<EOF
+name: wide
+vocab: 9000
+dim: 800
+layers: [{block: mamba2, repeat: 2, state: 32, head_dim: 32}]
+weights: {init: reference, seed: 1}
+EOF
+    "$ssmc" compile "$work/wide.yaml" --device "$device" --dtype bf16 --emit so --weights embed -o "$work/wide.so" \
+        >"$work/out" 2>&1 || cat "$work/out"
+    same=$("$tool" many "$work/wide.so" 150)
+    report wide "many, bf16" $? "$same"
+}
+
 probe
 echo "on $device"
 while read -r dir name bound; do
@@ -192,7 +207,7 @@ while read -r dir name bound; do
     storyteller*)
         greedy "$dir" "$name"
         states "$dir" "$name"
-        case $device in cpu | model) ;; *) memory "$dir" "$name" ;; esac
+        case $device in cpu | model) ;; *) memory "$dir" "$name"; [ -n "$products" ] || many ;; esac
         ;;
     *) [ -n "$products" ] && states "$dir" "$name" ;;
     esac

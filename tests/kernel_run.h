@@ -6,7 +6,7 @@
 
 #include "codegen/codegen.h"
 
-enum { RUN_SLOTS = 4 };
+enum { RUN_SLOTS = 40 };
 
 typedef struct KernelRun KernelRun;
 /* text: kernels without places (memory is planned here). cpu: as cg_machine takes it; NAME+model:

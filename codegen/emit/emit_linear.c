@@ -66,6 +66,8 @@ cg_linear_finish(Cg *c, const CgLinear *l, const CgSite *site, Val at)
     Val y =
         l->finish ? l->finish(c, l, site, at) : cg_vload(c, at, DTYPE_f32, site->lanes, site->mask);
     cg_unbind_all(l->k);
+    if (l->known)
+        l->known(c, l);
     y = cg_linear_biased(c, l, site, y);
     if (l->conv)
         cg_row_conv_at(c, l->conv, site, y);

@@ -43,6 +43,8 @@ struct CgLinear {
     Val result;         /* scratch: the product before bias and epilogue, f32 */
     /* Makes the product at a site from what lies at `at` in the result; NULL: it is f32. */
     Val (*finish)(Cg *c, const CgLinear *l, const CgSite *site, Val at);
+    /* Binds what is known already of what the epilogue reads there; NULL: nothing is. */
+    void (*known)(Cg *c, const CgLinear *l);
     CgRowConv *conv; /* runs in the epilogue; NULL: nothing does */
 };
 

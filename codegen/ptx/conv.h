@@ -6,10 +6,8 @@
 
 #include "codegen/ptx/linear.h"
 
-enum {
-    PTX_CONV_TAPS = 16,   /* most */
-    PTX_CONV_WEIGHTS = 32 /* most in registers of a thread, if it has several columns */
-};
+/* Most in registers of a thread, if it has several columns. */
+enum { PTX_CONV_WEIGHTS = 32 };
 
 typedef struct {
     const Node *conv;

@@ -16,8 +16,23 @@ ptx_parts(int64_t all, int64_t each)
 
 enum { PTX_STREAM_STEP = 32 }; /* inputs that a warp takes together */
 
+/* What the convolution of a column of a row needs beside its input, read ahead: variables. */
+enum { PTX_CONV_TAPS = 16 }; /* most */
 typedef struct {
-    CgLinear l;
+    Val past[PTX_CONV_TAPS], weight[PTX_CONV_TAPS], bias;
+} PtxConvAhead;
+
+/* What is read ahead of a result of a thread: before its sum is there. */
+enum { PTX_MOST_AHEAD = 4 };
+typedef struct {
+    PtxConvAhead conv;
+    const Value *value[PTX_MOST_AHEAD]; /* of its row and column */
+    Val number[PTX_MOST_AHEAD];         /* variables */
+    int count;
+} PtxAhead;
+
+typedef struct {
+    CgLinear l; /* first */
     CgKernel *k;
     const CgOperand *x, *w;
     const Product *product, *small; /* small: NULL: there is none */
@@ -26,6 +41,7 @@ typedef struct {
     int64_t sets, share;   /* of STREAM: warps that divide steps of 32 inputs; steps of each */
     bool bf16;             /* x and W are multiplied as bf16; else as f32 */
     const Node *conv;      /* in the epilogue; NULL: there is none */
+    const PtxAhead *ahead; /* of the result that is being stored; NULL: nothing is read ahead */
     bool normed;           /* rows of x are divided by their root mean square: attribute eps */
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
@@ -49,7 +65,10 @@ Val ptx_row_factor(Cg *c, const PtxLinear *p, Val sum);
 /* Whether it can be; diag says why it cannot. */
 bool ptx_conv_fits(const PtxLinear *p, Diag *diag);
 /* ptx_conv.c: of a token each, at a site of the product where it is y. */
-void ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y);
+void ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y,
+                   const PtxConvAhead *ahead);
+/* Reads ahead for the column, if it has a convolution and is there (i1). */
+PtxConvAhead ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there);
 /* Asks for what ptx_conv_here will read there, a column of a row: before the wait. */
 void ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col);
 
@@ -85,6 +104,8 @@ typedef struct {
     Val weight; /* the first row of the weight */
     Val lead;   /* rows of the tile before those, as a piece has them; NULL: none */
     Val begin;  /* where there are some: as of a piece */
+    Val block;  /* SPLIT: of the cluster that makes the tile */
+    bool waits; /* for the kernels before: it begins to copy the weight, and waits then */
 } PtxTile;
 int64_t ptx_tile_bytes(const PtxLinear *p, const Product *product); /* of shared memory */
 /* Builds the tile; the whole block. Another one may follow it in the same memory after a barrier.

@@ -338,6 +338,37 @@ ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Va
     return ptx_warp_fold(c, x, GPU_WARP, combine);
 }
 
+/* ---- clusters
+ * ----------------------------------------------------------------------------------------
+ */
+
+void
+ptx_cluster(CgKernel *k, int64_t blocks)
+{
+    const AbiExtent *e = &k->launch.grid[0];
+    const AbiCall any = {0};
+    if (blocks > GPU_MOST_CLUSTER || e->of != ABI_ONE || abi_blocks(e, &any) % blocks != 0)
+        die("kernel %s: a cluster of %lld blocks", k->kernel->name, (long long)blocks);
+    k->launch.cluster = (int32_t)blocks;
+}
+
+void
+ptx_cluster_barrier(Cg *c)
+{
+    asm_plain(c,
+              "barrier.cluster.arrive.release.aligned;\n\t"
+              "barrier.cluster.wait.acquire.aligned;",
+              "cluster_barrier");
+}
+
+Val
+ptx_shared_of(Cg *c, Val shared, Val block)
+{
+    Val args[] = {shared, LLVMBuildTrunc(c->b, block, c->i32, "")};
+    return on_model(c) ? model_call(c, "shared_of", c->ptr, args, 2)
+                       : cg_intrinsic(c, "llvm.nvvm.mapa", NULL, 0, args, 2);
+}
+
 /* ---- numbers
  * ---------------------------------------------------------------------------------------- */
 
@@ -542,13 +573,13 @@ ptx_copy_wait(Cg *c, int behind)
 }
 
 /* LLVM has no intrinsic of a load that leaves the first-level cache alone. It stays where it is
- * built: before a wait, if it was. */
+ * built: before a wait, if it was. One through the cache that sees no writes (.nc) would not:
+ * ptxas moves a wait in front of it. */
 static Val
 load_once(Cg *c, Val from)
 {
     enum { GLOBAL = 1 };
-    static const char code[] =
-        "ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {$0, $1, $2, $3}, [$4];";
+    static const char code[] = "ld.global.L1::no_allocate.L2::128B.v4.u32 {$0, $1, $2, $3}, [$4];";
     static const char constraints[] = "=r,=r,=r,=r,l";
     Val at = in_space(c, from, GLOBAL);
     LLVMTypeRef parts[] = {c->i32, c->i32, c->i32, c->i32}, arg = LLVMTypeOf(at);

@@ -67,6 +67,18 @@ Val ptx_warp_fold(Cg *c, Val x, int lanes, Val combine(Cg *c, Val a, Val b));
 /* combine over all threads of the block; each gets it. identity: of combine. */
 Val ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Val a, Val b));
 
+/* ---- blocks that read each other's shared memory (PTX ISA, "Cluster of Cooperative Thread
+ * Arrays"; capability 9.0) */
+
+/* So many blocks that follow each other in direction 0, whose grid is constant, are a cluster where
+ * direction 1 has more than one block; else each block is one. At most GPU_MOST_CLUSTER. */
+void ptx_cluster(CgKernel *k, int64_t blocks);
+/* Every thread of all blocks of the cluster; what they wrote before is there. A block that others
+ * read must not end before a barrier behind that. */
+void ptx_cluster_barrier(Cg *c);
+/* Where block number `block` (i64) of the cluster has what this one has at `shared`. */
+Val ptx_shared_of(Cg *c, Val shared, Val block);
+
 /* ---- numbers ----------------------------------------------------------------------------------
  */
 

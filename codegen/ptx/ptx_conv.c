@@ -255,44 +255,99 @@ ptx_conv_lanes(const Node *conv, int lanes)
 }
 
 /* ---- in the epilogue of a projection -----------------------------------------------------------
- * In decode the thread that computes a column of the product also computes the convolution of that
- * column: it is the only one that reads and writes the column's state. Of runs see tile_conv.c. */
+ * In decode the thread that computes some columns of the product also computes the convolution of
+ * those: it is the only one that reads and writes their state. Of runs see tile_conv.c. */
 
 static void
-conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x)
+read_past(Cg *c, CgKernel *k, const PtxConv *v, const CgSeg *seg, Val *past)
+{
+    const CgOperand *state = cg_operand(k, v->conv->in[3]);
+    for (int j = 0; j + 1 < v->taps; j++)
+        past[j] = ptx_load_row(c, state, history_at(c, k, v, seg, j), v->lanes);
+}
+
+static void
+conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x, const PtxConvAhead *ahead)
 {
     const CgSeg seg = cg_segment(c, k, row); /* as many as rows */
+    const CgOperand *state = cg_operand(k, v->conv->in[3]);
     const int history = v->taps - 1;
     Val taps[MOST_TAPS];
-    ptx_conv_weights(c, k, v);
-    const CgOperand *state = cg_operand(k, v->conv->in[3]);
-    for (int j = 0; j < history; j++)
-        taps[j] = ptx_load_row(c, state, history_at(c, k, v, &seg, j), v->lanes);
+    if (ahead) {
+        for (int j = 0; j < v->taps; j++)
+            v->weight[j] = cg_get(c, c->f32, ahead->weight[j]);
+        for (int j = 0; j < history; j++)
+            taps[j] = cg_get(c, c->f32, ahead->past[j]);
+        v->bias = ahead->bias ? cg_get(c, c->f32, ahead->bias) : NULL;
+    } else {
+        read_past(c, k, v, &seg, taps);
+        ptx_conv_weights(c, k, v);
+    }
     taps[history] = x;
-    store_row(c, k, v, row, taps);
     for (int j = 0; j < history; j++)
         ptx_store_row(c, state, history_at(c, k, v, &seg, j), taps[j + 1]);
+    store_row(c, k, v, row, taps);
+}
+
+/* The convolution at `lanes` columns of the projection, and the branch that is taken where it has
+ * those. */
+static CgIf
+conv_at(Cg *c, const Node *conv, Val col, int lanes, Val there, PtxConv *v)
+{
+    const Val width = cg_i64(c, cg_width(conv->out[0]));
+    if (!ptx_conv_open(conv, v, NULL))
+        die("a convolution that does not fit");
+    v->lanes = lanes;
+    v->col = cg_sub(c, col, cg_i64(c, node_int(conv, ATTR_column, 0)));
+    const Val mine = LLVMBuildICmp(c->b, LLVMIntULT, v->col, width, ""); /* not before them */
+    return cg_if(c, there ? LLVMBuildAnd(c->b, there, mine, "") : mine);
 }
 
 void
-ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y)
+ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y,
+              const PtxConvAhead *ahead)
 {
     const Value *domain = k->domain;
-    const Val first = cg_i64(c, node_int(conv, ATTR_column, 0));
-    const Val width = cg_i64(c, cg_width(conv->out[0]));
-    PtxConv v;
-    if (!ptx_conv_open(conv, &v, NULL))
-        die("kernel %s: a convolution that does not fit", k->kernel->name);
-    v.lanes = ptx_conv_lanes(conv, at->lanes);
-    for (int i = 0; i < at->lanes; i += v.lanes) {
-        v.col = cg_sub(c, cg_add(c, at->col, cg_i64(c, i)), first);
-        CgIf mine =
-            cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, width, "")); /* not before them */
+    const int lanes = ptx_conv_lanes(conv, at->lanes); /* of a convolution, or none of them */
+    for (int i = 0; i < at->lanes; i += lanes) {
+        PtxConv v;
+        CgIf mine = conv_at(c, conv, cg_add(c, at->col, cg_i64(c, i)), lanes, NULL, &v);
         k->domain = conv->out[0];
-        conv_of_token(c, k, &v, at->row, at->lanes > v.lanes ? cg_slice(c, y, i, v.lanes) : y);
+        conv_of_token(c, k, &v, at->row, lanes < at->lanes ? cg_slice(c, y, i, lanes) : y, ahead);
         k->domain = domain;
         cg_endif(c, &mine);
     }
+}
+
+PtxConvAhead
+ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there)
+{
+    const Value *domain = k->domain;
+    PtxConvAhead a = {0};
+    Val past[MOST_TAPS];
+    PtxConv v;
+    const Val zero = cg_f32(c, 0);
+    if (!ptx_conv_open(conv, &v, NULL))
+        die("a convolution that does not fit");
+    for (int j = 0; j < v.taps; j++)
+        a.weight[j] = cg_var(c, c->f32, zero, "weight");
+    for (int j = 0; j + 1 < v.taps; j++)
+        a.past[j] = cg_var(c, c->f32, zero, "past");
+    a.bias = conv->in[2] ? cg_var(c, c->f32, zero, "bias") : NULL;
+    CgIf mine = conv_at(c, conv, col, 1, there, &v);
+    k->domain = conv->out[0];
+    const CgSeg seg = cg_segment(c, k, row);
+    read_past(c, k, &v, &seg, past);
+    ptx_conv_weights(c, k, &v);
+    for (int j = 0; j < v.taps; j++)
+        cg_set(c, a.weight[j], v.weight[j]);
+    for (int j = 0; j + 1 < v.taps; j++)
+        cg_set(c, a.past[j], past[j]);
+    if (a.bias)
+        cg_set(c, a.bias, v.bias);
+    k->domain = domain;
+    cg_endif(c, &mine);
+    return a;
 }
 
 void

@@ -17,13 +17,23 @@ sum_itself(Cg *c, const CgLinear *l, const CgSite *site, Val at)
     return at;
 }
 
+/* l is the first of a PtxLinear. */
+static void
+bind_ahead(Cg *c, const CgLinear *l)
+{
+    const PtxAhead *ahead = ((const PtxLinear *)(const void *)l)->ahead;
+    for (int i = 0; ahead && i < ahead->count; i++)
+        cg_bind(l->k, ahead->value[i], cg_get(c, c->f32, ahead->number[i]));
+}
+
 void
 ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums)
 {
     const CgSite site = {.row = row, .col = col, .lanes = cg_lanes_of(sums)};
     cg_linear_finish(c, &p->l, &site, sums);
     if (p->conv && !ptx_conv_of_runs(p))
-        ptx_conv_here(c, p->k, p->conv, &site, p->k->bound[p->l.y->id]);
+        ptx_conv_here(c, p->k, p->conv, &site, p->k->bound[p->l.y->id],
+                      p->ahead ? &p->ahead->conv : NULL);
 }
 
 int
@@ -67,7 +77,7 @@ static bool
 finds_factors(const PtxLinear *p, Diag *diag)
 {
     const Product *product = p->product;
-    const bool stream = product->method == PRODUCT_STREAM || product->method == PRODUCT_RANGES;
+    const bool stream = product->method == PRODUCT_STREAM || product_has_ranges(product);
     if (!p->normed || (stream && p->bf16 && !p->l.e))
         return true;
     return diag_error(diag, p->k->kernel->anchor->loc, "kernel %s: product=%s of %s takes no eps",
@@ -99,7 +109,7 @@ fits(const PtxLinear *p, const Product *product)
 {
     if (product->method == PRODUCT_STREAM)
         return !p->l.e;
-    if (p->l.e && (product->method == PRODUCT_RANGES || product_feeds(product)))
+    if (p->l.e && (product_has_ranges(product) || product_feeds(product)))
         return false;
     return (product->method != PRODUCT_FMA) == p->bf16;
 }
@@ -135,7 +145,7 @@ choose(const Cg *c, PtxLinear *p, Diag *diag)
     if (p->small && (p->l.e || !p->product || !product_goes_with(p->small, p->product)))
         return diag_error(diag, loc, "kernel %s: small=%s does not go with product=%s",
                           p->k->kernel->name, p->small->name, p->product ? p->product->name : "");
-    if (p->product && p->product->method == PRODUCT_RANGES && !p->small)
+    if (p->product && product_has_ranges(p->product) && !p->small)
         return diag_error(diag, loc,
                           "kernel %s: product=%s needs a small of STREAM, whose sums it makes",
                           p->k->kernel->name, p->product->name);
@@ -168,6 +178,7 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
                           "%s reads `%s`, which is packed: a GPU reads weights as they lie",
                           op_info[anchor->op].name, p.l.w->name);
     p.l.finish = sum_itself;
+    p.l.known = bind_ahead;
     p.bf16 = p.x->dtype == DTYPE_bf16 && p.w->dtype == DTYPE_bf16;
     const Dtype unit = p.bf16 ? DTYPE_bf16 : DTYPE_f32;
     p.x_whole = rows_whole(p.x, unit, p.x->stride, p.l.depth);
@@ -186,7 +197,7 @@ ptx_linear(Cg *c, CgKernel *k, Diag *diag)
     const Product *few = p.small ? p.small : p.product;
     p.sets = few->threads / GPU_WARP;
     p.share = ptx_parts(ptx_parts(p.l.depth, PTX_STREAM_STEP), p.sets);
-    const bool stream = p.product->method == PRODUCT_STREAM || p.product->method == PRODUCT_RANGES;
+    const bool stream = p.product->method == PRODUCT_STREAM || product_has_ranges(p.product);
     if (stream && !p.l.e) {
         ptx_linear_stream(c, &p);
         return true;

@@ -60,16 +60,21 @@ row_factor(Cg *c, const Stream *s, Val row)
     return ptx_row_factor(c, s->p, sum);
 }
 
+/* Where result number i of a block is, in its tile. */
 static void
-results(Cg *c, const Stream *s)
+place_of(Cg *c, const Stream *s, Val i, Val *row, Val *col)
 {
-    const int64_t columns = s->t->columns;
+    const Val columns = cg_i64(c, s->t->columns);
+    *row = cg_div(c, i, columns);
+    *col = cg_sub(c, i, cg_mul(c, *row, columns));
+}
+
+static void
+result(Cg *c, const Stream *s, Val number)
+{
     const Val out = cg_i64(c, s->p->l.out);
-    ptx_barrier(c);
-    CgLoop loop =
-        cg_loop(c, "result", s->thread, cg_mul(c, s->rows, cg_i64(c, columns)), s->t->threads);
-    const Val row = cg_div(c, loop.i, cg_i64(c, columns));
-    const Val col = cg_sub(c, loop.i, cg_mul(c, row, cg_i64(c, columns)));
+    Val row, col;
+    place_of(c, s, number, &row, &col);
     CgIf inside = cg_if(c, cg_less(c, cg_add(c, s->col, col), out));
     Val sum = cg_vload(c, sum_at(c, s, cg_i64(c, 0), row, col), DTYPE_f32, 1, NULL);
     for (int i = 1; i < s->sets; i++)
@@ -79,7 +84,76 @@ results(Cg *c, const Stream *s)
         sum = cg_fmul(c, sum, row_factor(c, s, row));
     ptx_linear_store(c, s->p, cg_add(c, s->row, row), cg_add(c, s->col, col), sum);
     cg_endif(c, &inside);
+}
+
+static Val
+results_of(Cg *c, const Stream *s)
+{
+    return cg_mul(c, s->rows, cg_i64(c, s->t->columns));
+}
+
+/* A thread's first result is stored with what was read ahead. */
+static void
+results(Cg *c, const Stream *s, const PtxAhead *ahead)
+{
+    const Val count = results_of(c, s);
+    ptx_barrier(c);
+    CgIf any = cg_if(c, cg_less(c, s->thread, count));
+    s->p->ahead = ahead;
+    result(c, s, s->thread);
+    s->p->ahead = NULL;
+    CgLoop loop =
+        cg_loop(c, "result", cg_add(c, s->thread, cg_i64(c, s->t->threads)), count, s->t->threads);
+    result(c, s, loop.i);
     cg_loop_end(c, &loop);
+    cg_endif(c, &any);
+}
+
+/* ---- ahead of the results ----------------------------------------------------------------------
+ * What a thread's first result needs beside its sum would else be a trip to memory, or two, behind
+ * it. For a few rows there is no other result. */
+
+static Val
+first_result(Cg *c, const Stream *s, Val *row, Val *col)
+{
+    place_of(c, s, s->thread, row, col);
+    *row = cg_add(c, s->row, *row);
+    *col = cg_add(c, s->col, *col);
+    return LLVMBuildAnd(c->b, cg_less(c, s->thread, results_of(c, s)),
+                        cg_less(c, *col, cg_i64(c, s->p->l.out)), "");
+}
+
+/* What no kernel of a pass makes; before the wait. */
+static void
+read_conv_ahead(Cg *c, const Stream *s, PtxAhead *ahead)
+{
+    Val row, col;
+    const Val there = first_result(c, s, &row, &col);
+    ahead->conv = ptx_conv_ahead(c, s->p->k, s->p->conv, row, col, there);
+}
+
+/* What others make of the same row and column, such as a residual. */
+static void
+read_values_ahead(Cg *c, const Stream *s, PtxAhead *ahead)
+{
+    const CgKernel *k = s->p->k;
+    Val row, col;
+    const Val there = first_result(c, s, &row, &col);
+    for (int i = 0; i < k->noperands; i++) {
+        const CgOperand *o = &k->operands[i];
+        const bool floats = o->dtype == DTYPE_f32 || o->dtype == DTYPE_bf16;
+        if (o->is_output || !o->value || o->value->kind != VALUE_RESULT || o == s->p->x ||
+            o->value->is_param || !floats || !cg_in_domain(k, o->value) ||
+            ahead->count == PTX_MOST_AHEAD)
+            continue;
+        const Val number = cg_var(c, c->f32, cg_f32(c, 0), "ahead");
+        CgIf mine = cg_if(c, there);
+        const Val at = cg_element(c, o->base, o->dtype, row, o->stride, col);
+        cg_set(c, number, cg_vload(c, at, o->dtype, 1, NULL));
+        cg_endif(c, &mine);
+        ahead->value[ahead->count] = o->value;
+        ahead->number[ahead->count++] = number;
+    }
 }
 
 /* ---- bf16 ---------------------------------------------------------------------------------------
@@ -436,29 +510,77 @@ fma_any(Cg *c, const Stream *s)
 /* ---- the block ----------------------------------------------------------------------------------
  */
 
+/* Blocks in direction 0: whole clusters, where the product of more rows is made by clusters. */
+static int64_t
+across_grid(const PtxLinear *p)
+{
+    const Product *few = p->small ? p->small : p->product;
+    const int64_t blocks = ptx_parts(p->l.out, few->columns);
+    return p->product->method == PRODUCT_SPLIT ? round_up(blocks, p->sets) : blocks;
+}
+
+/* What the convolution of a block's rows of a tile will read, by lines. */
+static void
+ask_of_tile(Cg *c, const PtxLinear *p, const PtxTile *tile)
+{
+    enum { LINE = 32 }; /* columns */
+    const Product *t = p->product;
+    const int64_t rows = tile->block ? t->rows / p->sets : t->rows, lines = t->columns / LINE;
+    CgLoop loop = cg_loop(c, "ask", ptx_thread(c), cg_i64(c, rows * lines), t->threads);
+    const Val down = cg_div(c, loop.i, cg_i64(c, lines));
+    const Val right = cg_sub(c, loop.i, cg_mul(c, down, cg_i64(c, lines)));
+    Val row = cg_add(c, tile->row, down);
+    if (tile->block)
+        row = cg_add(c, row, cg_mul(c, tile->block, cg_i64(c, rows)));
+    CgIf exists = cg_if(c, cg_less(c, row, p->rows));
+    ptx_conv_ask(c, p->k, p->conv, row, cg_add(c, tile->col, cg_mul(c, right, cg_i64(c, LINE))));
+    cg_endif(c, &exists);
+    cg_loop_end(c, &loop);
+}
+
 /* The block's tile by the product of more rows. */
 static void
 many(Cg *c, PtxLinear *p, Val shared)
 {
     const Product *t = p->product;
-    const Val row = cg_mul(c, ptx_block(c, 1), cg_i64(c, t->rows));
-    const Val col = cg_mul(c, ptx_block(c, 0), cg_i64(c, t->columns));
+    Val down = ptx_block(c, 1), right = ptx_block(c, 0), block = NULL;
+    if (t->method == PRODUCT_SPLIT) {
+        const int64_t clusters = across_grid(p) / p->sets;
+        const Val cluster = cg_div(c, right, cg_i64(c, p->sets));
+        block = cg_sub(c, right, cg_mul(c, cluster, cg_i64(c, p->sets)));
+        const Val number = cg_add(c, cg_mul(c, down, cg_i64(c, clusters)), cluster);
+        const Val tiles = cg_i64(c, ptx_parts(p->l.out, t->columns));
+        down = cg_div(c, number, tiles);
+        right = cg_sub(c, number, cg_mul(c, down, tiles));
+    }
+    const Val row = cg_mul(c, down, cg_i64(c, t->rows));
+    const Val col = cg_mul(c, right, cg_i64(c, t->columns));
     CgIf needed = cg_if(
         c, LLVMBuildAnd(c->b, cg_less(c, row, p->rows), cg_less(c, col, cg_i64(c, p->l.out)), ""));
-    const PtxTile at = {
-        .row = row, .col = col, .rows = cg_sub(c, p->rows, row), .weight = p->weight};
+    const PtxTile at = {.row = row,
+                        .col = col,
+                        .rows = cg_sub(c, p->rows, row),
+                        .weight = p->weight,
+                        .block = block,
+                        .waits = true};
+    if (p->conv)
+        ask_of_tile(c, p, &at);
     ptx_tile(c, p, t, shared, &at);
+    cg_else(c, &needed);
+    ptx_hold(c, p->k);
+    ptx_wait(c, p->k);
     cg_endif(c, &needed);
 }
 
-/* What the convolution of this block's results will read. */
+/* What the convolution of this thread's other results will read. */
 static void
 ask_of_conv(Cg *c, const Stream *s)
 {
-    const Val columns = cg_i64(c, s->t->columns);
-    CgLoop loop = cg_loop(c, "ask", s->thread, cg_mul(c, s->rows, columns), s->t->threads);
-    const Val row = cg_div(c, loop.i, columns);
-    const Val col = cg_sub(c, loop.i, cg_mul(c, row, columns));
+    const int64_t threads = s->t->threads;
+    CgLoop loop =
+        cg_loop(c, "ask", cg_add(c, s->thread, cg_i64(c, threads)), results_of(c, s), threads);
+    Val row, col;
+    place_of(c, s, loop.i, &row, &col);
     ptx_conv_ask(c, s->p->k, s->p->conv, cg_add(c, s->row, row), cg_add(c, s->col, col));
     cg_loop_end(c, &loop);
 }
@@ -482,15 +604,19 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
     Mma m = {0};
     if (p->bf16)
         m = mma_begin(c, &s);
-    if (p->conv)
+    PtxAhead ahead = {0};
+    if (p->conv) {
+        read_conv_ahead(c, &s, &ahead);
         ask_of_conv(c, &s);
+    }
     ptx_wait(c, p->k);
     s.x = cg_element(c, p->x->base, p->x->dtype, s.row, p->x->stride, cg_i64(c, 0));
+    read_values_ahead(c, &s, &ahead);
     if (p->bf16)
         mma_any(c, &m, 1, (int)rows / ROWS);
     else
         fma_any(c, &s);
-    results(c, &s);
+    results(c, &s, &ahead);
 }
 
 void
@@ -505,14 +631,15 @@ ptx_linear_stream(Cg *c, PtxLinear *p)
     const AbiCount of = ptx_count(p->l.y, &each);
     ptx_threads(p->k, t->threads);
     ptx_resident(c, t->threads > GPU_WARPGROUP ? 2 : 3);
-    ptx_grid(p->k, 0, ABI_ONE, ptx_parts(p->l.out, t->columns), 1, 1);
+    ptx_grid(p->k, 0, ABI_ONE, across_grid(p), 1, 1);
     ptx_grid(p->k, 1, of, each, t->rows, 1);
+    if (p->product->method == PRODUCT_SPLIT)
+        ptx_cluster(p->k, p->sets);
     if (!p->small) {
         few(c, p, t, shared);
         return;
     }
     CgIf more = cg_if(c, cg_less(c, cg_i64(c, t->rows), p->rows));
-    ptx_wait(c, p->k);
     many(c, p, shared);
     cg_else(c, &more);
     ptx_hold(c, p->k);

@@ -66,6 +66,12 @@ side_place(Cg *c, const PtxTiles *t, const PtxSide *s, int i, int step)
     return side_at(c, t, row, cg_div(c, s->col, cg_i64(c, in_16(t))));
 }
 
+static Val
+inputs_of(Cg *c, const PtxTiles *t)
+{
+    return t->inputs ? t->inputs : cg_i64(c, t->depth);
+}
+
 /* Elements from memory, one after the other, as the unit they are multiplied in. Those that are not
  * there are zeros, and the first of the side is read in their place. */
 static void
@@ -73,7 +79,7 @@ side_elements(Cg *c, const PtxTiles *t, const PtxSide *s, Val to, Val row, Val r
 {
     for (int64_t e = 0; e < in_16(t); e++) {
         const Val col = cg_add(c, k, cg_i64(c, e));
-        const Val inside = cg_less(c, cg_add(c, s->col, col), cg_i64(c, t->depth));
+        const Val inside = cg_less(c, cg_add(c, s->col, col), inputs_of(c, t));
         const Val there = LLVMBuildAnd(c->b, row_there, inside, "");
         const Val at =
             LLVMBuildSelect(c->b, there, cg_at(c, row, s->o->dtype, col), s->o->base, "");
@@ -88,7 +94,9 @@ static void
 side_copy(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val k)
 {
     const int times = side_times(t, s), step = t->threads / t->per;
-    const bool part = s->rows * t->per < t->threads, tail = t->depth % t->t->depth != 0;
+    const bool part = s->rows * t->per < t->threads;
+    const bool tail = t->inputs || t->depth % t->t->depth != 0;
+    const Val inputs = inputs_of(c, t);
     CgIf taken = {0};
     if (part)
         taken = cg_if(c, cg_less(c, s->row, cg_i64(c, s->rows)));
@@ -106,8 +114,7 @@ side_copy(Cg *c, const PtxTiles *t, const PtxSide *s, Val stage, Val k)
             continue;
         }
         if (tail)
-            there = LLVMBuildAnd(c->b, there, cg_less(c, cg_add(c, s->col, k), cg_i64(c, t->depth)),
-                                 "");
+            there = LLVMBuildAnd(c->b, there, cg_less(c, cg_add(c, s->col, k), inputs), "");
         (s->weight ? ptx_copy16_weight : ptx_copy16)(c, to, cg_at(c, row, s->o->dtype, k), there);
     }
     if (part)
@@ -122,6 +129,16 @@ ptx_stage_copy(Cg *c, const PtxTiles *t, Val offset, Val k)
     side_copy(c, t, &t->w, stage, k);
 }
 
+/* Of the weight alone, the stages that are on their way at first: the kernels before do not make
+ * it. */
+static void
+begin_weight(Cg *c, const PtxTiles *t)
+{
+    for (int s = 0; s < t->t->stages - 1 && s < t->steps; s++)
+        side_copy(c, t, &t->w, cg_offset(c, t->shared, cg_i64(c, s * t->stage_bytes)),
+                  cg_i64(c, (int64_t)s * t->t->depth));
+}
+
 void
 ptx_stage_advance(Cg *c, const PtxTiles *t, Val var)
 {
@@ -134,9 +151,12 @@ void
 ptx_stages_begin(Cg *c, const PtxTiles *t, int ahead)
 {
     for (int s = 0; s < ahead; s++) {
-        if (s < t->steps)
-            ptx_stage_copy(c, t, cg_i64(c, s * t->stage_bytes),
-                           cg_i64(c, (int64_t)s * t->t->depth));
+        const Val offset = cg_i64(c, s * t->stage_bytes);
+        const Val k = cg_i64(c, (int64_t)s * t->t->depth);
+        if (s < t->steps && t->begun) /* all of the weight is in the first group */
+            side_copy(c, t, &t->x, cg_offset(c, t->shared, offset), k);
+        else if (s < t->steps)
+            ptx_stage_copy(c, t, offset, k);
         ptx_copy_commit(c);
     }
 }
@@ -197,7 +217,8 @@ ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums)
 {
     if (t->factors) {
         const Val of_row = cg_at(c, t->factors, DTYPE_f32, row);
-        const Val factor = cg_vload(c, of_row, DTYPE_f32, 1, NULL);
+        const Val factor =
+            t->block ? ptx_split_factor(c, t, row) : cg_vload(c, of_row, DTYPE_f32, 1, NULL);
         sums = cg_fmul(c, sums, cg_splat(c, factor, cg_lanes_of(sums)));
     }
     ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, col), sums);
@@ -210,9 +231,10 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
     for (int64_t u = 0; u < unroll; u++) {
         const Val i = cg_add(c, loop.i, cg_i64(c, u));
         const Val row = cg_add(c, f->row, cg_mul(c, i, cg_i64(c, f->step)));
-        const Val at =
-            cg_element(c, t->shared, DTYPE_f32, row, t->t->columns + PTX_SUM_GAP, f->col);
-        ptx_tile_finish(c, t, row, f->col, ptx_load(c, at, DTYPE_f32, f->lanes));
+        const Val at = cg_element(c, t->shared, DTYPE_f32, row, ptx_sum_stride(t->t), f->col);
+        ptx_tile_finish(c, t, row, f->col,
+                        t->block ? ptx_split_sum(c, t, at, f->lanes)
+                                 : ptx_load(c, at, DTYPE_f32, f->lanes));
     }
     cg_loop_end(c, &loop);
 }
@@ -252,6 +274,9 @@ results(Cg *c, const PtxTiles *t)
     case PRODUCT_RANGES:
         ptx_ranges_put(c, t, acc);
         break;
+    case PRODUCT_SPLIT:
+        ptx_split_put(c, t, acc);
+        break;
     case PRODUCT_MMA:
     case PRODUCT_WGMMA:
         ptx_mma_put(c, t, acc);
@@ -259,20 +284,30 @@ results(Cg *c, const PtxTiles *t)
     case PRODUCT_STREAM:
         die("product %s has no tiles", t->t->name);
     }
-    ptx_barrier(c);
+    if (t->block)
+        ptx_cluster_barrier(c);
+    else
+        ptx_barrier(c);
     f.step = t->t->threads / across;
     f.row = cg_div(c, t->thread, cg_i64(c, across));
     f.col =
         cg_mul(c, cg_sub(c, t->thread, cg_mul(c, f.row, cg_i64(c, across))), cg_i64(c, f.lanes));
     const Val col = cg_add(c, t->col, f.col);
     Val stored = cg_less(c, col, cg_i64(c, t->out));
+    Val rows = cg_i64(c, t->t->rows); /* that this block stores: up to here */
     if (t->lead) {
         const Val alone = ptx_conv_alone(c, t->p, col);
         stored = LLVMBuildAnd(c->b, stored, LLVMBuildNot(c->b, alone, ""), "");
         f.row = cg_add(c, f.row, t->lead);
     }
+    if (t->block) {
+        const Val mine = cg_i64(c, t->t->rows / t->p->sets);
+        const Val first = cg_mul(c, t->block, mine);
+        rows = cg_add(c, first, mine);
+        f.row = cg_add(c, f.row, first);
+    }
     CgIf inside = cg_if(c, stored);
-    const Val there = cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), f.row);
+    const Val there = cg_sub(c, cg_min(c, t->rows, rows), f.row);
     const Val count = cg_div_up(c, cg_max(c, cg_i64(c, 0), there), cg_i64(c, f.step));
     const Val whole = cg_mul(c, cg_div(c, count, cg_i64(c, unroll)), cg_i64(c, unroll));
     finish_rows(c, t, &f, cg_i64(c, 0), whole, unroll);
@@ -280,6 +315,8 @@ results(Cg *c, const PtxTiles *t)
     cg_endif(c, &inside);
     if (t->lead)
         ptx_conv_piece(c, &conv);
+    if (t->block)
+        ptx_cluster_barrier(c); /* all have read what this one has */
 }
 
 /* ---- which tile -------------------------------------------------------------------------------
@@ -292,7 +329,8 @@ ptx_tiles_open(const PtxLinear *p, const Product *product)
     const int64_t bytes = product->depth * dtype_info[t.unit].bytes;
     t.depth = p->l.depth;
     t.out = p->l.out;
-    t.steps = ptx_parts(t.depth, product->depth);
+    t.steps = ptx_parts(product->method == PRODUCT_SPLIT ? p->share * PTX_STREAM_STEP : t.depth,
+                        product->depth);
     t.per = (int)(bytes / 16);
     t.swizzled = p->bf16;
     t.row_bytes = t.swizzled ? bytes : bytes + 16;
@@ -319,7 +357,7 @@ ptx_tiles_open(const PtxLinear *p, const Product *product)
 static int64_t
 sums_count(const Product *product)
 {
-    return product->rows * (int64_t)(product->columns + PTX_SUM_GAP);
+    return product->rows * ptx_sum_stride(product);
 }
 
 int64_t
@@ -402,6 +440,17 @@ side_list(Cg *c, const PtxTiles *t, PtxSide *s)
     }
 }
 
+/* The first input of a block's range; how many there are goes to t. */
+static Val
+range_of_block(Cg *c, PtxTiles *t, Val block)
+{
+    const Val each = cg_i64(c, t->p->share * PTX_STREAM_STEP), depth = cg_i64(c, t->depth);
+    const Val first = cg_min(c, cg_mul(c, block, each), depth);
+    t->block = block;
+    t->inputs = cg_min(c, each, cg_sub(c, depth, first));
+    return first;
+}
+
 /* Rows of x beside those that the tile makes come from where a convolution's piece has them. They
  * are among the first that threads copy. */
 static void
@@ -431,14 +480,21 @@ void
 ptx_tiles_sides(Cg *c, PtxTiles *t, const PtxTile *tile)
 {
     const PtxLinear *p = t->p;
-    const Val zero = cg_i64(c, 0);
+    Val first = cg_i64(c, 0); /* input */
+    if (t->t->method == PRODUCT_SPLIT)
+        first = range_of_block(c, t, tile->block);
     t->w.count = cg_sub(c, cg_i64(c, t->out), t->col);
-    side_open(c, t, &t->w, cg_element(c, tile->weight, p->w->dtype, t->col, t->w.stride, zero));
+    side_open(c, t, &t->w, cg_element(c, tile->weight, p->w->dtype, t->col, t->w.stride, first));
+    t->begun = tile->waits;
+    if (t->begun) {
+        begin_weight(c, t);
+        ptx_wait(c, p->k);
+    }
     if (p->l.list) {
         side_open(c, t, &t->x, NULL);
         side_list(c, t, &t->x);
     } else {
-        side_open(c, t, &t->x, cg_element(c, p->x->base, p->x->dtype, t->row, t->x.stride, zero));
+        side_open(c, t, &t->x, cg_element(c, p->x->base, p->x->dtype, t->row, t->x.stride, first));
     }
 }
 
@@ -458,11 +514,12 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
         t.acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     if (p->normed) {
         t.factors = cg_at(c, shared, DTYPE_f32, cg_i64(c, sums_count(product)));
-        for (int i = 0; i < product->part_rows / 8; i++)
+        for (int i = 0; i < PTX_MOST_DOWN; i++)
             t.squares[i] = cg_var(c, c->f32, cg_f32(c, 0), "squares");
     }
     (product->method == PRODUCT_WGMMA    ? ptx_wgmma_sums
      : product->method == PRODUCT_RANGES ? ptx_ranges_sums
+     : product->method == PRODUCT_SPLIT  ? ptx_split_sums
                                          : sums)(c, &t);
     results(c, &t);
 }

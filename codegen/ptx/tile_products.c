@@ -7,7 +7,7 @@ enum { LANES16 = 16 };
 Val
 ptx_swizzle(Cg *c, const PtxTiles *t, Val chunk, Val row)
 {
-    if (t->t->method != PRODUCT_RANGES)
+    if (!product_has_ranges(t->t))
         return LLVMBuildXor(c->b, chunk, LLVMBuildAnd(c->b, row, cg_i64(c, 7), ""), "");
     const Val odd = LLVMBuildAnd(c->b, row, cg_i64(c, 1), "");
     return LLVMBuildXor(c->b, chunk, cg_mul(c, odd, cg_i64(c, 4)), "");

@@ -8,7 +8,8 @@
 enum {
     PTX_MOST_ACC = 128, /* sums of a thread */
     PTX_MOST_DOWN = 8,  /* RANGES: 8s of rows of a warp */
-    PTX_SUM_GAP = 8     /* f32 between rows of sums in shared memory: rows lie in different banks */
+    PTX_SUM_GAP = 8,    /* f32 between rows of sums in shared memory: rows lie in different banks */
+    PTX_RANGES_GAP = 4  /* the same, where a lane has two rows and neighbours the columns */
 };
 
 /* x or W: rows of which a tile is staged, 16 bytes a thread at a time. */
@@ -46,10 +47,21 @@ typedef struct {
     PtxSide x, w;
     Val acc[PTX_MOST_ACC]; /* variables */
     int naccs;
-    Val squares[PTX_MOST_DOWN]; /* RANGES, variables: of row 8 i + g of this warp's, where rows are
-                                 * normed */
-    Val factors;                /* shared f32 [rows] behind the sums; NULL: rows have none */
+    Val squares[PTX_MOST_DOWN]; /* RANGES, SPLIT, variables: of the rows that this warp adds up,
+                                 * where rows are normed */
+    Val factors; /* shared f32 [rows] behind the sums; NULL: rows have none. SPLIT: squares of this
+                  * block's range */
+    Val block;   /* SPLIT: of the cluster; it has the range of that number */
+    bool begun;  /* the weight's first stages are on their way */
+    Val inputs;  /* SPLIT: of the range that there are; NULL: all, from the first */
 } PtxTiles;
+
+/* f32 from row to row of sums in shared memory. */
+static inline int64_t
+ptx_sum_stride(const Product *product)
+{
+    return product->columns + (product_has_ranges(product) ? PTX_RANGES_GAP : PTX_SUM_GAP);
+}
 
 /* For a tile of the kernel's product. Then for each: where it is, and what its threads copy. */
 PtxTiles ptx_tiles_open(const PtxLinear *p, const Product *product);
@@ -91,6 +103,11 @@ void ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset);
 void ptx_wgmma_all(Cg *c, const PtxTiles *t);
 void ptx_ranges_sums(Cg *c, const PtxTiles *t);
 void ptx_ranges_put(Cg *c, const PtxTiles *t, const Val *acc);
+void ptx_split_sums(Cg *c, const PtxTiles *t); /* of the block's range */
+void ptx_split_put(Cg *c, const PtxTiles *t, const Val *acc);
+/* Sums of all ranges, which the blocks of the cluster have put at `at`; and the factor of a row. */
+Val ptx_split_sum(Cg *c, const PtxTiles *t, Val at, int lanes);
+Val ptx_split_factor(Cg *c, const PtxTiles *t, Val row);
 
 /* tile_fed.c: all tiles of a block that four warps feed. Of shared memory they take ptx_fed_bytes
  * beside the ring. */

@@ -42,6 +42,7 @@ typedef struct {
     char pad[4];
     union {
         int yes;
+        unsigned blocks[3]; /* of a cluster */
         char room[64];
     } value;
 } CudaLaunchAttribute;
@@ -75,6 +76,7 @@ enum {
     CUDA_LOCATION_DEVICE = 1,
     CUDA_ACCESS_READ_WRITE = 3,
     CUDA_GRANULARITY_MINIMUM = 0,
+    CUDA_LAUNCH_CLUSTER = 4,      /* CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION */
     CUDA_LAUNCH_PROGRAMMATIC = 6, /* CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION */
     /* Dynamic shared memory of a block that a kernel has without asking. */
     CUDA_SHARED_BYTES = 48 << 10,

@@ -22,17 +22,25 @@ cuda_begins_early(const RtImage *image)
     return image->cuda->LaunchEx && image->gpu.driver >= CUDA_RECORDS_EARLY;
 }
 
+/* In one of the ways that need it: early, or in clusters, or both. */
 static CudaResult
-launch_early(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned grid[3])
+launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned grid[3], bool early,
+          bool clusters)
 {
-    CudaLaunchAttribute may_begin = {.id = CUDA_LAUNCH_PROGRAMMATIC, .value = {.yes = 1}};
+    CudaLaunchAttribute list[2];
+    unsigned count = 0;
+    if (early)
+        list[count++] = (CudaLaunchAttribute){.id = CUDA_LAUNCH_PROGRAMMATIC, .value = {.yes = 1}};
+    if (clusters)
+        list[count++] = (CudaLaunchAttribute){.id = CUDA_LAUNCH_CLUSTER,
+                                              .value = {.blocks = {(unsigned)l->cluster, 1, 1}}};
     const CudaLaunch how = {
         .grid = {grid[0],              grid[1], grid[2]},
         .block = {(unsigned)l->threads, 1,       1      },
         .shared_bytes = (unsigned)l->shared_bytes,
         .stream = q->stream,
-        .attributes = &may_begin,
-        .count = 1,
+        .attributes = list,
+        .count = count,
     };
     return q->image->cuda->LaunchEx(&how, function, q->params, NULL);
 }
@@ -55,12 +63,15 @@ launch(RtQueue *q, const RtRun *run, const AbiStep *step, bool *behind)
     const bool early = behind && *behind && q->early && l->waits;
     if (behind)
         *behind = true;
+    const bool clusters = l->cluster > 1 && grid[1] > 1;
     if (early) {
-        const CudaResult result = launch_early(q, function, l, grid);
+        const CudaResult result = launch_so(q, function, l, grid, true, clusters);
         if (result != CUDA_NOT_SUPPORTED)
             return result;
         q->early = false;
     }
+    if (clusters)
+        return launch_so(q, function, l, grid, false, true);
     return q->image->cuda->Launch(function, grid[0], grid[1], grid[2], (unsigned)l->threads, 1, 1,
                                   (unsigned)l->shared_bytes, q->stream, q->params, NULL);
 }

@@ -620,23 +620,40 @@ follows_launch(CudaStream stream)
     return graph_of(stream)->launched;
 }
 
+static bool
+is_cluster(const CudaLaunch *how, const unsigned blocks[3])
+{
+    return blocks[0] >= 1 && blocks[0] <= 8 && how->grid[0] % blocks[0] == 0 && blocks[1] == 1 &&
+           blocks[2] == 1;
+}
+
 CudaResult
 cuLaunchKernelEx(const CudaLaunch *how, CudaFunction function, void **params, void **extra)
 {
     const CudaResult result = begin();
-    const CudaLaunchAttribute *a = how->attributes;
     const int capability = gpu.model.capability ? gpu.model.capability : 90;
     CudaStream stream = stream_of(how->stream);
     if (result != CUDA_OK)
         return end(result);
-    if (extra || how->count != 1 || a->id != CUDA_LAUNCH_PROGRAMMATIC || a->value.yes != 1 ||
-        !follows_launch(stream))
+    bool early = false, clusters = false;
+    for (unsigned i = 0; i < how->count; i++) {
+        const CudaLaunchAttribute *a = &how->attributes[i];
+        const bool known = a->id == CUDA_LAUNCH_PROGRAMMATIC
+                               ? a->value.yes == 1 && follows_launch(stream)
+                               : a->id == CUDA_LAUNCH_CLUSTER && is_cluster(how, a->value.blocks);
+        if (!known)
+            return end(INVALID_VALUE);
+        early = early || a->id == CUDA_LAUNCH_PROGRAMMATIC;
+        clusters = clusters || a->id == CUDA_LAUNCH_CLUSTER;
+    }
+    if (extra || how->count < 1)
         return end(INVALID_VALUE);
-    if (capability < 90 || gpu.model.refuses_early == 1)
+    if (capability < 90 || (early && gpu.model.refuses_early == 1))
         return end(CUDA_NOT_SUPPORTED);
-    if (stream->capture && gpu.model.refuses_early == 2)
+    gpu.model.clusters += clusters;
+    if (early && stream->capture && gpu.model.refuses_early == 2)
         stream->spoilt = true;
-    return end(enqueue(function, how, params, true));
+    return end(enqueue(function, how, params, early));
 }
 
 /* ---- memory's calls ------------------------------------------------------------------------ */

@@ -41,7 +41,8 @@ typedef struct {
     int fail_enqueue;  /* the launch is refused: too many resources */
     int fail_graph;    /* out of memory */
     /* What was. */
-    uint64_t early; /* launches that may begin while those before them end, as they run */
+    uint64_t early;    /* launches that may begin while those before them end, as they run */
+    uint64_t clusters; /* launches in clusters, given or recorded */
     uint64_t launches, replays, graphs, puts, gets, waits, maps;
     uint64_t gave, got; /* bytes that went there and came back, in graphs too */
     size_t used;        /* bytes of memory that are taken */

@@ -11,6 +11,8 @@
  *                                                    whether so many tokens more take any
  *   ssmc_device room MODEL.so                        a GPU without room refuses it, and has it once
  *                                                    there is some
+ *   ssmc_device many MODEL.so SEQUENCES              so many sequences step together: the bits of
+ *                                                    each by itself
  *
  * Prints the greatest distance, in units of max(1, standard deviation of the golden). Status 0: it
  * is within the bound; 1: it is not; 2: something failed, which stderr says. */
@@ -290,6 +292,57 @@ greedy(const char *model, const char *golden)
     return status;
 }
 
+static int32_t
+some_id(int64_t sequence, int64_t at, int64_t vocab)
+{
+    return (int32_t)((sequence * 131 + at * 17 + 1) % vocab);
+}
+
+enum { MANY_TOKENS = 3 };
+
+/* Sequences first .. first + count - 1 together: out [MANY_TOKENS][count][vocab]. */
+static void
+step_some(const Model *m, int first, int count, float *out)
+{
+    ssmc_session *session = session_of(m, count);
+    int *seqs = room_for((size_t)count, sizeof *seqs);
+    int32_t *ids = room_for((size_t)count, sizeof *ids);
+    for (int64_t t = 0; t < MANY_TOKENS; t++) {
+        for (int b = 0; b < count; b++) {
+            seqs[b] = b;
+            ids[b] = some_id(first + b, t, m->vocab);
+        }
+        want(ssmc_step(session, seqs, ids, count, out + t * count * m->vocab), "a step");
+    }
+    free(seqs);
+    free(ids);
+    ssmc_session_close(session);
+}
+
+static int
+many(const char *model, int sequences)
+{
+    Model m = model_open(model);
+    const size_t row = (size_t)m.vocab;
+    float *all = room_for(MANY_TOKENS * (size_t)sequences * row, sizeof *all);
+    float *one = room_for(MANY_TOKENS * row, sizeof *one);
+    int64_t other = 0;
+    step_some(&m, 0, sequences, all);
+    for (int b = 0; b < sequences; b++) {
+        step_some(&m, b, 1, one);
+        for (size_t t = 0; t < MANY_TOKENS; t++) {
+            const float *x = all + (t * (size_t)sequences + (size_t)b) * row, *y = one + t * row;
+            for (size_t i = 0; i < row; i++)
+                other += memcmp(x + i, y + i, sizeof *x) != 0 || !isfinite(y[i]);
+        }
+    }
+    printf("%lld of %d differ\n", (long long)other, (int)(MANY_TOKENS * sequences * m.vocab));
+    free(all);
+    free(one);
+    model_close(&m);
+    return other == 0 ? WITHIN : BEYOND;
+}
+
 /* The longest sample: half of it by one model, the rest by the other. */
 static int
 states(const char *from, const char *to, const char *golden, double bound)
@@ -446,9 +499,11 @@ main(int argc, char **argv)
         return memory(argv[2], strtoll(argv[3], NULL, 10));
     if (strcmp(what, "room") == 0 && argc == 3)
         return room(argv[2]);
+    if (strcmp(what, "many") == 0 && argc == 4)
+        return many(argv[2], (int)strtol(argv[3], NULL, 10));
     fputs("usage: ssmc_device logits MODEL.so GOLDEN MODE BOUND | compare OURS GOLDEN BOUND |\n"
           "       greedy MODEL.so GOLDEN | states FROM.so TO.so GOLDEN BOUND |\n"
-          "       memory MODEL.so TOKENS | room MODEL.so\n",
+          "       memory MODEL.so TOKENS | room MODEL.so | many MODEL.so SEQUENCES\n",
           stderr);
     return FAILED;
 }

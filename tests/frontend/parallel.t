@@ -20,7 +20,6 @@ graph "side" model {
   weights "init:reference"
   seed 1
   block 512
-  rows 32
   input ids: i32[T]
   input pick: i32[R]
   weight embedding.weight: f32[16,8] tensor="embedding.weight" init=normal_embed

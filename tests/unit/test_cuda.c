@@ -225,12 +225,15 @@ gpu_choose_few(void *const *operand, const AbiCall *call, const CudaModelBlock *
 #define ONE {ABI_ONE, 1, 1, 1, 0}
 
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                        32, 0,      1},
-    {"scan_h",     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE}, 64, 100000, 1},
-    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                              32, 0,      0},
-    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},    32, 0,      1},
-    {"choose_1",   {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                                32, 0,      1},
-    {"choose_few", {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                                32, 0,      1},
+    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0,      1, 0},
+    {"scan_h",
+     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE},
+     64,                                                                                 100000,
+     1,                                                                                             0},
+    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                           32, 0,      0, 0},
+    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE}, 32, 0,      1, 0},
+    {"choose_1",   {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                             32, 0,      1, 0},
+    {"choose_few", {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                             32, 0,      1, 0},
 };
 static const char image[] =
     ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
@@ -701,6 +704,47 @@ Test(cuda, a_driver_that_refuses_gets_ordinary_launches)
 Test(cuda, a_driver_that_records_no_early_launch_gets_ordinary_graphs)
 {
     expect_early(0, 0, 2, 0);
+}
+
+/* Steps of three rows, then of one: the head's blocks, 6 for each row, in clusters of 3 where there
+ * are several rows. Launched once, recorded once. */
+static void
+expect_clusters(int refuses, uint64_t early)
+{
+    CudaModel *gpu = driver();
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiLaunch list[RT_COUNT(launches)];
+    Run run[2];
+    const int first = 0;
+    const int32_t id = 1;
+    float logits[2][V];
+    memcpy(list, launches, sizeof launches);
+    list[3].cluster = 3;
+    abi.launches = list;
+    gpu->refuses_early = refuses;
+    run_open(&run[0], ABI_CPU, LONGEST);
+    OK(run_try(&run[1], &abi, LONGEST));
+    for (int i = 0; i < 4; i++)
+        step_three(run);
+    cr_expect_eq(gpu->clusters, 2);
+    for (int i = 0; i < 2; i++)
+        OK(ssmc_step(run[i].session, &first, &id, 1, logits[i]));
+    cr_expect_arr_eq(logits[0], logits[1], sizeof logits[0]);
+    cr_expect_eq(gpu->clusters, 2);
+    cr_expect_eq(gpu->early > 0, early > 0);
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect_eq(gpu->dropped, 0);
+}
+
+Test(cuda, blocks_of_several_rows_are_launched_in_clusters)
+{
+    expect_clusters(0, 1);
+}
+
+Test(cuda, clusters_need_no_early_begin)
+{
+    expect_clusters(1, 0);
 }
 
 /* A prompt's whole passes repeat, its last one does not. */
@@ -1582,6 +1626,12 @@ Test(cuda, broken_programs_are_refused)
     broken_launch(l, "a launch has impossible blocks (3)");
     l = launches[3], l.waits = 2;
     broken_launch(l, "a launch has impossible blocks (3)");
+    l = launches[3], l.cluster = 4; /* its grid has 6 blocks */
+    broken_launch(l, "a launch has an impossible cluster (3)");
+    l = launches[3], l.cluster = -1;
+    broken_launch(l, "a launch has an impossible cluster (3)");
+    l = launches[0], l.cluster = 2; /* its grid counts tokens */
+    broken_launch(l, "a launch has an impossible cluster (3)");
     l = launches[3], l.shared_bytes = -1;
     broken_launch(l, "a launch has impossible blocks (3)");
     for (int d = 0; d < 3; d++) {

@@ -8,7 +8,7 @@
 #include "tests/harness.h"
 #include "tests/kernel_run.h"
 
-enum { ROWS = 7 };
+enum { ROWS = 8 };
 
 /* apart: rows begin that many columns after a multiple of the width. */
 typedef struct {
@@ -53,6 +53,7 @@ fill(float *table, int64_t width)
         table[4 * width + i] = i % 1024 < 4 ? (float)(i + 1) : -1;
         table[5 * width + i] = odd[(size_t)random % COUNT_OF(odd)];
         table[6 * width + i] = (float)random;
+        table[7 * width + i] = i % 7 == 5 ? -INFINITY : NAN; /* nothing above -infinity */
     }
 }
 
@@ -122,4 +123,24 @@ Test(ptx_likeliest, ptx_is_made)
                       ids->width == top && ids->stride == top && ids->candidates == top);
             kernel_run_close(run);
         }
+}
+
+/* A sequence each: those that decode together go through the head together. */
+Test(ptx_likeliest, the_head_of_a_gpu_takes_more_rows)
+{
+    static const struct {
+        const char *device, *rows;
+    } of[] = {
+        {"cpu",    "\n  rows 32\n" },
+        {"sm_80",  "\n  rows 128\n"},
+        {"sm_90a", "\n  rows 128\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(of); i++) {
+        const char *argv[] = {SSMC_BINARY, "compile",    SSMC_ROOT "/examples/storyteller.yaml",
+                              "--device",  of[i].device, "--emit",
+                              "plan",      NULL};
+        CommandResult r = command_run(argv, NULL, 0);
+        cr_expect(r.status == 0 && strstr(r.out, of[i].rows), "%s: %s", of[i].device, r.err);
+        command_free(&r);
+    }
 }

@@ -147,11 +147,16 @@ check_conv_in_epilogue(const char *product, int inputs, int first, int columns, 
               all, inputs, all, taps, columns, columns, taps - 1, columns, product, first, first,
               columns, rest);
     KernelRun *run = kernel_run_open(end_text(&sb, "y"), "native@model");
+    RunCall many = {.nseg = RUN_SLOTS, .vocab = ROWS, .parts = 1}; /* more than STREAM takes */
+    for (int i = 0; i < RUN_SLOTS; i++)
+        many.len[i] = 1, many.slot[i] = RUN_SLOTS - 1 - i;
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < COUNT_OF(single); i++) {
             const double off = kernel_run_difference(run, &single[i]);
             cr_expect(off <= 2e-5, "%s: call %zu: off by %g", product, i, off);
         }
+    const double off = kernel_run_difference(run, &many);
+    cr_expect(off <= 2e-5, "%s: off by %g", product, off);
     kernel_run_close(run);
     sb_free(&sb);
 }
@@ -163,6 +168,9 @@ Test(ptx_mixers, convolution_in_an_epilogue)
     check_conv_in_epilogue("product=mma_64x64", 24, 4, 12, 4, 3);
     check_conv_in_epilogue("product=mma_64x64", 24, 7, 12, 4, 3);
     check_conv_in_epilogue("product=ranges_64x64x4, small=stream_16x4", 24, 8, 12, 4, 4);
+    check_conv_in_epilogue("product=split_128x128x8, small=stream_16x8", 40, 16, 40, 8, 4);
+    check_conv_in_epilogue("product=split_128x128x8, small=stream_16x8", 48, 126, 21, 3, 2);
+    check_conv_in_epilogue("product=ranges_64x64x4, small=stream_16x4", 40, 4, 12, 4, 3);
 }
 
 /* ---- ssd ---------------------------------------------------------------------------------------

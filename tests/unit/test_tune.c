@@ -299,7 +299,7 @@ Test(tune, explain_of_a_gpu)
     static const char *const says[] = {
         "for sm_90a (132 multiprocessors, 227 KiB that a block shares); parameters are made on ",
         "dot bf16: chunked Q=64 (table gpus.def)\n",
-        "linear 256 -> 1160, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)",
+        "linear 512 -> 256, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)",
         "linear 256 -> 1160, bf16: stream_16x8 (table products.def)",
         "at least, by bytes and operations at the rates that gpus.def states of sm_90a (",
         "  prefill of   8192 tokens ",
@@ -445,7 +445,7 @@ expect_tiles(const char *out_has, const char *err_has)
 Test(tune, the_file_of_tiles)
 {
     static const char by_table[] =
-        "linear 256 -> 1160, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)";
+        "linear 512 -> 256, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)";
     static const char *const bad[][2] = {
         {"bf16 1 2048",   "bf16 7 2048"              }, /* no rule of products.def */
         {"bf16 1 2048",   "bf16 1 2047"              },
