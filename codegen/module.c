@@ -25,7 +25,6 @@ typedef struct {
     Texts keys;          /* of the functions */
     Function *functions; /* by number of the key; fn NULL: it cannot be made */
     int nfunctions, cap_functions;
-    bool params_only;     /* what runs after loading is left out */
     const bool *escapes;  /* of the present graph, by value id */
     const RangeId *range; /* of the present graph, by place in its list of kernels */
 } Maker;
@@ -172,7 +171,7 @@ all_steps(Maker *m, const Graph *const *graphs, int count)
     }
     if (ok)
         abi->pack_hash = pack_hash(m);
-    for (int i = 0; ok && i < count && !m->params_only; i++) {
+    for (int i = 0; ok && i < count && !m->program.params_only; i++) {
         AbiEntry *e = &m->program.entries[i];
         turn(m, graphs[i]);
         ok = range_steps(m, graphs[i], RANGE_LAYERS, &e->scratch_bytes, &e->layers);
@@ -277,9 +276,9 @@ make_module(const Machine *machine, const Graph *const *graphs, int count, bool 
         .c = &module->cg,
         .gpu = gpu_open(module),
         .diag = diag,
-        .params_only = params_only,
         .keys = {.arena = arena},
         .program = {.arena = arena,
+                 .params_only = params_only,
                  .machine = &module->machine,
                  .diag = diag,
                  .weight_names = {.arena = arena},

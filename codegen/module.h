@@ -100,6 +100,7 @@ typedef struct {
     int nparams;
     int cap_steps, cap_operands, cap_weights, cap_states, cap_launches, cap_params;
     int cap_entries, cap_inputs, cap_outputs;
+    bool params_only; /* nothing runs after loading, so nothing chooses among logits either */
     /* Numbered as the rows are: equal ones of two graphs are one. Weights by tensor and type,
      * states, inputs and outputs by name, parameters by the expressions that make them. */
     Texts weight_names, state_names, input_names, output_names, param_texts;

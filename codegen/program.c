@@ -392,9 +392,11 @@ output_add(CgProgram *p, const Value *v)
 static bool
 outputs_gather(CgProgram *p, const Graph *g)
 {
-    for (int i = 0; i < g->noutputs; i++)
-        if (!output_add(p, g->outputs[i]))
+    for (int i = 0; i < g->noutputs; i++) {
+        const bool chosen = op_has_flag(g->outputs[i]->def->op, 'T');
+        if (!(chosen && p->params_only) && !output_add(p, g->outputs[i]))
             return false;
+    }
     if (p->abi.output_bytes < g->output_bytes)
         p->abi.output_bytes = g->output_bytes;
     return true;

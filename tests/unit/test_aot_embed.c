@@ -36,6 +36,22 @@ Test(aot_embed, every_kind_of_library)
     free(want);
 }
 
+/* Weights are made by code of this CPU and by nothing of the GPU's: neither layers nor what chooses
+ * ids. */
+Test(aot_embed, products_for_gpus)
+{
+    static const char *const devices[] = {"sm_80", "sm_90a"};
+    char *dir = temp_dir();
+    for (size_t i = 0; i < COUNT_OF(devices); i++)
+        for (int embed = 0; embed < 2; embed++) {
+            char *library = aot_compile(AOT_STORY, dir, "gpu.so",
+                                        ARGS("--emit", "so", "--device", devices[i], "--weights",
+                                             embed ? "embed" : "external"));
+            free(library);
+        }
+    temp_dir_remove(dir);
+}
+
 /* Two models in one program: each header stands beside the other, and so do the archives. The
  * constants say what the functions do. */
 Test(aot_embed, two_models_in_one_program)
