@@ -3,22 +3,24 @@
  *
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
- * has 64 columns of a head and up to 64 states. Four warps do nothing but scale and multiply what
- * lies in shared memory. Runs come in sets of three, one barrier a set: while set t is gone
- * through, four warps begin to copy x and B of set t + 3 and see those of set t + 2 arrive, and
- * four weigh x of set t + 1 and then make the decays of set t + 2, of dt that they read before.
+ * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
+ * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one
+ * barrier a set: while a set is gone through, feeders weigh x of the next, and each makes the
+ * decays of a run of that after it, whose x and B are on their way.
  *
- * Of one set the states take some 270 cycles a run, copies 380 (16 KB, 43 bytes a cycle), weights
- * and decays as much: predicted, with all of them side by side, 0.24 us a run. Measured on an H200
- * where the same four warps copied, weighed and made decays: 0.40. */
+ * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
+ * 20 us for 8192 tokens of one sequence whatever there are of heads. Measured on an H200 (24 heads
+ * of 64, 64 states a block): 0.42. Feeders are what it waits for: of 3000 cycles a set they take
+ * half to copy 64 KB, 43 bytes a cycle, and half for decays and weights. (x weighed by the warps
+ * that multiply, and divisions to find where stretches begin: 0.56. Eight feeders: 0.59, not
+ * explained.) */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
 
-/* SETS: of runs in shared memory; RUNS: of a set. Of each group four warps: those of the state,
- * those that copy, those that weigh. */
-enum { SETS = 4, RUNS = 3, COPIERS = 1, WEIGHERS, GROUPS };
-enum { ROWS = PTX_SSD_ROWS_BYTES, RUN_BYTES = 2 * ROWS };
+/* SETS: of runs in shared memory; RUNS: of a set. FEEDERS: warps beside those of the state. */
+enum { SETS = 3, RUNS = 4, FEEDERS = 4, WARPS = PTX_GROUP_WARPS + FEEDERS };
+enum { ROWS = PTX_SSD_ROWS_BYTES, RUN_BYTES = 2 * ROWS, FEEDING = FEEDERS * GPU_WARP };
 
 typedef struct {
     PtxGroups g;
@@ -28,7 +30,8 @@ typedef struct {
     Val stretch; /* runs */
     Val sets;    /* that the block goes through */
     Val entry;   /* of the segment's first stretch */
-    Val thread;  /* this one's number among those of its four warps */
+    Val feeder;  /* this warp's number among them */
+    Val thread;  /* of theirs */
 } Starts;
 
 static bool
@@ -104,7 +107,8 @@ place_warp(Cg *c, Starts *v)
     const Val piece = cg_sub(c, block, cg_mul(c, column, pieces));
     v->g.begin = cg_mul(c, cg_sub(c, column, cg_mul(c, head, parts)), cg_i64(c, PTX_GROUP_COLUMNS));
     v->g.warp = LLVMBuildURem(c->b, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS), "");
-    v->thread = cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, GPU_WARP)), ptx_lane(c));
+    v->feeder = cg_sub(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS));
+    v->thread = cg_add(c, cg_mul(c, v->feeder, cg_i64(c, GPU_WARP)), ptx_lane(c));
     ptx_groups_open(c, &v->g, ptx_block(c, 1), head);
     v->g.state = cg_mul(c, piece, cg_i64(c, v->g.n));
     v->stretch = ptx_ssd_stretch(c, v->g.s.k, v->parts);
@@ -114,7 +118,7 @@ place_warp(Cg *c, Starts *v)
     v->sets = cg_div_up(c, v->g.to, cg_i64(c, RUNS));
 }
 
-/* ---- copies and weights -------------------------------------------------------------------------
+/* ---- the feeders ------------------------------------------------------------------------------
  */
 
 static void
@@ -128,7 +132,7 @@ stage_one(Cg *c, const Starts *v, Val run, Val x)
     both[1].whole = s->states % v->g.n == 0;
     for (int i = 0; i < 2; i++) {
         both[i].thread = v->thread;
-        both[i].threads = GPU_WARPGROUP;
+        both[i].threads = FEEDING;
         both[i].run = ptx_ssd_run(c, s, run);
         both[i].to = (PtxRows){i ? cg_offset(c, x, cg_i64(c, ROWS)) : x, 0};
         ptx_ssd_stage(c, &both[i]);
@@ -137,9 +141,14 @@ stage_one(Cg *c, const Starts *v, Val run, Val x)
 
 /* A set of runs, as many of them as there are. */
 static void
-copy_set(Cg *c, const Starts *v, Val set)
+feed_set(Cg *c, const Starts *v, Val set)
 {
+    const PtxSsd *s = &v->g.s;
+    Val dt[PTX_SSD_LANE_TOKENS];
     const Val first = cg_mul(c, set, cg_i64(c, RUNS)), at = set_of(c, v, set);
+    const Val own = cg_add(c, first, v->feeder), last = cg_sub(c, v->g.to, cg_i64(c, 1));
+    const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
+    ptx_ssd_load_dt(c, s, &run, dt);
     for (int i = 0; i < RUNS; i++) {
         const Val number = cg_add(c, first, cg_i64(c, i));
         CgIf is = cg_if(c, cg_less(c, number, v->g.to));
@@ -147,23 +156,9 @@ copy_set(Cg *c, const Starts *v, Val set)
         cg_endif(c, &is);
     }
     ptx_copy_commit(c);
-}
-
-/* The run of a set whose decays this warp makes; of one beyond the last, the last. */
-static PtxRun
-own_run(Cg *c, const Starts *v, Val set)
-{
-    const Val number = cg_add(c, cg_mul(c, set, cg_i64(c, RUNS)), v->g.warp);
-    const Val last = cg_sub(c, v->g.to, cg_i64(c, 1));
-    return ptx_ssd_run(c, &v->g.s, cg_min(c, number, last));
-}
-
-static void
-make_decays(Cg *c, const Starts *v, Val set, const PtxRun *run, const Val *dt)
-{
-    CgIf mine = cg_if(c, cg_less(c, v->g.warp, cg_i64(c, RUNS)));
-    const PtxDecay to = decay_of(c, v, set_of(c, v, set), v->g.warp);
-    ptx_ssd_make_decay(c, &v->g.s, run, &to, dt);
+    CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, RUNS)));
+    const PtxDecay to = decay_of(c, v, at, v->feeder);
+    ptx_ssd_make_decay(c, s, &run, &to, dt);
     cg_endif(c, &mine);
 }
 
@@ -180,11 +175,11 @@ weighed(Cg *c, Val unit, Val weight)
     return out;
 }
 
-/* weight x in the place of x, of each run of the set. */
+/* weight x in the place of x, of each run of the set: the units that this thread has staged. */
 static void
 weigh_set(Cg *c, const Starts *v, Val set)
 {
-    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = GPU_WARPGROUP / UNITS };
+    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = FEEDING / UNITS };
     enum { OWN = PTX_SSD_RUN / LINES, UNIT_BYTES = 16 };
     const Val at = set_of(c, v, set), units = cg_i64(c, UNITS);
     const Val line = cg_div(c, v->thread, units);
@@ -207,49 +202,23 @@ weigh_set(Cg *c, const Starts *v, Val set)
     }
 }
 
-/* What has arrived is there for those that weigh, and for products, after a barrier. */
+/* While the state goes through a set, the next is weighed, whose copies have had since the set
+ * before to arrive, and the one after that begins to. */
 static void
-receive(Cg *c, int behind)
+feed_all(Cg *c, const Starts *v)
 {
-    ptx_copy_wait(c, behind);
+    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
+    feed_set(c, v, zero);
+    feed_set(c, v, one);
+    ptx_copy_wait(c, 1);
+    ptx_barrier(c); /* decays of the first set are there */
+    weigh_set(c, v, zero);
     ptx_wgmma_show(c);
-}
-
-static void
-copy_all(Cg *c, const Starts *v)
-{
-    enum { AHEAD = SETS - 1 };
-    for (int i = 0; i < AHEAD; i++)
-        copy_set(c, v, cg_i64(c, i));
-    receive(c, AHEAD - 1);
-    ptx_barrier(c); /* the first set is there, and decays of the first two */
-    receive(c, AHEAD - 2);
-    CgLoop set = cg_loop(c, "copy", cg_i64(c, 0), v->sets, 1);
+    CgLoop set = cg_loop(c, "feed", zero, v->sets, 1);
     ptx_barrier(c);
-    copy_set(c, v, cg_add(c, set.i, cg_i64(c, AHEAD)));
-    receive(c, AHEAD - 2);
-    cg_loop_end(c, &set);
-}
-
-static void
-weigh_all(Cg *c, const Starts *v)
-{
-    Val dt[PTX_SSD_LANE_TOKENS];
-    for (int i = 0; i < 2; i++) {
-        const PtxRun run = own_run(c, v, cg_i64(c, i));
-        ptx_ssd_load_dt(c, &v->g.s, &run, dt);
-        make_decays(c, v, cg_i64(c, i), &run, dt);
-    }
-    ptx_barrier(c);
-    weigh_set(c, v, cg_i64(c, 0));
-    ptx_wgmma_show(c);
-    CgLoop set = cg_loop(c, "weigh", cg_i64(c, 0), v->sets, 1);
-    const Val later = cg_add(c, set.i, cg_i64(c, 2));
-    ptx_barrier(c);
-    const PtxRun run = own_run(c, v, later);
-    ptx_ssd_load_dt(c, &v->g.s, &run, dt);
-    weigh_set(c, v, cg_add(c, set.i, cg_i64(c, 1)));
-    make_decays(c, v, later, &run, dt);
+    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2)));
+    ptx_copy_wait(c, 1);
+    weigh_set(c, v, cg_add(c, set.i, one));
     ptx_wgmma_show(c);
     cg_loop_end(c, &set);
 }
@@ -316,22 +285,17 @@ ptx_ssd_starts(Cg *c, CgKernel *k, Diag *diag)
     ptx_groups_sizes(&v.g);
     v.pieces = (v.g.n + MOST_STATES - 1) / MOST_STATES;
     v.g.n = round_up((v.g.n + v.pieces - 1) / v.pieces, PTX_SSD_TILE);
-    ptx_threads(k, (int64_t)GROUPS * GPU_WARPGROUP);
+    ptx_threads(k, (int64_t)WARPS * GPU_WARP);
     ptx_grid(k, 0, ABI_ONE, v.g.s.heads * v.g.parts * v.pieces, 1, 1);
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
     v.shared = ptx_shared(c, k, SETS * set_bytes(&v));
     place_warp(c, &v);
     CgIf is_cut = cg_if(c, cg_less(c, cg_i64(c, 0), v.g.to));
-    const Val group = cg_div(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS));
-    CgIf state = cg_if(c, cg_less(c, group, cg_i64(c, COPIERS)));
+    CgIf role = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS)));
     run_fed(c, &v);
-    cg_else(c, &state);
-    CgIf copies = cg_if(c, cg_less(c, group, cg_i64(c, WEIGHERS)));
-    copy_all(c, &v);
-    cg_else(c, &copies);
-    weigh_all(c, &v);
-    cg_endif(c, &copies);
-    cg_endif(c, &state);
+    cg_else(c, &role);
+    feed_all(c, &v);
+    cg_endif(c, &role);
     cg_endif(c, &is_cut);
     return true;
 }
