@@ -655,8 +655,18 @@ prepare(Thread *t)
     t->begun = false;
 }
 
+/* What is not asked for is not there: a block that has written to it writes to another's. */
+static bool
+spares(const AbiLaunch *launch, int64_t from)
+{
+    for (int64_t i = from; i < launch->shared_bytes; i++)
+        if ((unsigned char)gpu.shared[i] != 0xff)
+            return false;
+    return true;
+}
+
 static void
-run_cluster(const AbiLaunch *launch)
+run_cluster(const AbiLaunch *launch, int64_t asked_for)
 {
     for (int i = 0; i < gpu.blocks; i++)
         memset(gpu.shared + (size_t)i * SHARED, 0xff, (size_t)launch->shared_bytes); /* NaNs */
@@ -665,6 +675,7 @@ run_cluster(const AbiLaunch *launch)
         prepare(&gpu.threads[i]);
     while (round_of_turns())
         ;
+    want(spares(launch, asked_for), "shared memory that is not asked for is written");
 }
 
 static void
@@ -688,7 +699,7 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
     for (gpu.block[2] = 0; gpu.block[2] < blocks[2]; gpu.block[2]++)
         for (gpu.block[1] = 0; gpu.block[1] < blocks[1]; gpu.block[1]++)
             for (gpu.block[0] = 0; gpu.block[0] < blocks[0]; gpu.block[0] += gpu.blocks)
-                run_cluster(launch);
+                run_cluster(launch, abi_shared_bytes(launch, blocks[1]));
 }
 
 /* ---- what a thread calls

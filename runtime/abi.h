@@ -110,8 +110,17 @@ typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
     FIELD(                                                                                         \
         int32_t, i32, cluster,                                                                     \
         "blocks along the first direction, whose grid is constant and a multiple of it, that "     \
-        "read each other's shared memory, where the second direction has more than one; 0: none")
+        "read each other's shared memory, where the second direction has more than one; 0: none")  \
+    FIELD(int32_t, i32, shared_spare,                                                              \
+          "of shared_bytes: what is not asked for where the second direction has one block")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
+
+/* Bytes that a block's threads share. down: blocks along the second direction. */
+static inline int32_t
+abi_shared_bytes(const AbiLaunch *l, int64_t down)
+{
+    return l->shared_bytes - (down == 1 ? l->shared_spare : 0);
+}
 
 static inline int64_t
 abi_blocks(const AbiExtent *e, const AbiCall *call)

@@ -163,6 +163,7 @@ check_launches(const AbiProgram *abi)
             if (!extent_fits(abi, &l->grid[d], d == 0 ? MOST_X : MOST_YZ))
                 return broken(abi, "a launch has an impossible grid", i);
         if (l->threads < 1 || l->threads > MOST_THREADS || l->shared_bytes < 0 ||
+            l->shared_spare < 0 || l->shared_spare > l->shared_bytes ||
             (l->waits != 0 && l->waits != 1))
             return broken(abi, "a launch has impossible blocks", i);
         if (!cluster_fits(abi, l))

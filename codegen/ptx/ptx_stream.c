@@ -627,6 +627,8 @@ ptx_linear_stream(Cg *c, PtxLinear *p)
     const int64_t sums = p->sets * t->rows * (line + p->normed) * (int64_t)sizeof(float);
     const int64_t tile = p->small ? ptx_tile_bytes(p, p->product) : 0;
     const Val shared = ptx_shared(c, p->k, sums > tile ? sums : tile);
+    if (tile > sums) /* few rows: other kernels' blocks begin beside these */
+        p->k->launch.shared_spare = (int32_t)(round_up(tile, 16) - round_up(sums, 16));
     int64_t each = 1;
     const AbiCount of = ptx_count(p->l.y, &each);
     ptx_threads(p->k, t->threads);

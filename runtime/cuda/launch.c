@@ -37,7 +37,7 @@ launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned 
     const CudaLaunch how = {
         .grid = {grid[0],              grid[1], grid[2]},
         .block = {(unsigned)l->threads, 1,       1      },
-        .shared_bytes = (unsigned)l->shared_bytes,
+        .shared_bytes = (unsigned)abi_shared_bytes(l, grid[1]),
         .stream = q->stream,
         .attributes = list,
         .count = count,
@@ -73,7 +73,8 @@ launch(RtQueue *q, const RtRun *run, const AbiStep *step, bool *behind)
     if (clusters)
         return launch_so(q, function, l, grid, false, true);
     return q->image->cuda->Launch(function, grid[0], grid[1], grid[2], (unsigned)l->threads, 1, 1,
-                                  (unsigned)l->shared_bytes, q->stream, q->params, NULL);
+                                  (unsigned)abi_shared_bytes(l, grid[1]), q->stream, q->params,
+                                  NULL);
 }
 
 static CudaResult
