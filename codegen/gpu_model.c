@@ -28,7 +28,6 @@ enum {
     MOST_COPIES = 256,
     MOST_READS = 64,
     MOST_SIGNALS = 64,
-    MOST_CLUSTER = 8,    /* blocks */
     MOST_THREADS = 2048, /* of a cluster */
     WARPS = GPU_MOST_THREADS / GPU_WARP
 };
@@ -639,7 +638,7 @@ open_threads(int count)
 {
     if (!gpu.threads) {
         gpu.threads = (Thread *)pages(MOST_THREADS * sizeof *gpu.threads);
-        gpu.shared = pages((size_t)MOST_CLUSTER * SHARED);
+        gpu.shared = pages((size_t)GPU_MOST_CLUSTER * SHARED);
     }
     while (gpu.contexts < count)
         make_context(gpu.contexts++);
@@ -692,7 +691,7 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
     for (int i = 0; i < 3; i++)
         blocks[i] = abi_blocks(&launch->grid[i], call);
     gpu.blocks = launch->cluster && blocks[1] > 1 ? launch->cluster : 1;
-    want(gpu.count * gpu.blocks <= MOST_THREADS && gpu.blocks <= MOST_CLUSTER &&
+    want(gpu.count * gpu.blocks <= MOST_THREADS && gpu.blocks <= GPU_MOST_CLUSTER &&
              blocks[0] % gpu.blocks == 0,
          "a cluster that cannot be");
     open_threads(gpu.count * gpu.blocks);

@@ -341,6 +341,13 @@ kernel_find_anchor(const Graph *g, const Kernel *k)
     return NULL;
 }
 
+int64_t
+node_taps(const Node *conv)
+{
+    const Shape *w = &node_operand(conv, 'W')->type.shape;
+    return w->dim[w->rank == 3 ? 2 : 0].n;
+}
+
 const Node *
 kernel_epilogue(const Graph *g, const Kernel *k)
 {

@@ -407,6 +407,7 @@ bool node_narrows(const Node *n);
 /* Whether it runs in the epilogue of the projection that makes its x, or what x is a cast of to
  * fewer bytes (flag E). */
 bool node_in_epilogue(const Node *n);
+int64_t node_taps(const Node *conv); /* K of a convolution, whose weight is [C,1,K] or [K,C] */
 /* Of an op angles: radians that a token turns pair number `pair`, and what cosines and sines are
  * multiplied by. */
 double angle_frequency(const Node *node, int64_t pair);

@@ -105,14 +105,6 @@ value_as(Graph *g, Node *before, Value *v, Dtype to)
     return graph_build(g, before, OP_cast, 1, &v, &attrs, NULL, before->loc);
 }
 
-/* 0: there is none. */
-static int64_t
-taps_of(const Node *conv)
-{
-    const Shape *w = conv ? &node_operand(conv, 'W')->type.shape : NULL; /* [C,1,K] or [K,C] */
-    return w ? w->dim[w->rank == 3 ? 2 : 0].n : 0;
-}
-
 ProductChoice
 product_of(const PassCtx *cx, const Graph *g, const Node *n, const Node *conv)
 {
@@ -125,7 +117,7 @@ product_of(const PassCtx *cx, const Graph *g, const Node *n, const Node *conv)
                              : few              ? PRODUCT_FEW
                                                 : PRODUCT_MANY;
     /* A convolution of single tokens needs no rows beside its own. */
-    const int64_t taps = graph_has_runs(g) ? taps_of(conv) : 0;
+    const int64_t taps = conv && graph_has_runs(g) ? node_taps(conv) : 0;
     return product_with_conv(&cx->machine->gpu, rows, x->type.dtype, type_width(&x->type),
                              type_width(&y->type), taps);
 }

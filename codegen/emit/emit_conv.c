@@ -153,7 +153,7 @@ emit_conv1d(Cg *c, CgKernel *k, Diag *diag)
             "conv1d with column: it is for code of a GPU, and a CPU reads columns by a "
             "split");
     const Shape *w = &v.conv->in[1]->type.shape;
-    const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;
+    const int64_t taps = node_taps(v.conv);
     if (taps > MAX_TAPS) {
         diag_error(diag, v.conv->loc, "conv1d of width %lld; code is made for 2 to %d",
                    (long long)taps, MAX_TAPS);

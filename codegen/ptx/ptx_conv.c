@@ -19,7 +19,6 @@
 #include "codegen/ptx/conv.h"
 
 enum {
-    MOST_TAPS = PTX_CONV_TAPS,
     RUN = 8,
     AHEAD = 4,        /* rows that are read before the one that is made */
     BROKEN_AHEAD = 1, /* where rows are conditional, and read ones lie in registers as f32 */
@@ -101,7 +100,7 @@ ptx_conv_weights(Cg *c, CgKernel *k, PtxConv *v)
 static void
 whole_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 {
-    Val x[RUN + MOST_TAPS];
+    Val x[RUN + PTX_CONV_TAPS];
     const int before = v->taps - 1;
     const Val first = cg_sub(c, v->row, cg_i64(c, before));
     int read = 0;
@@ -117,7 +116,7 @@ whole_run(Cg *c, CgKernel *k, const PtxConv *v, int rows)
 static void
 broken_run(Cg *c, CgKernel *k, const PtxConv *v, int rows, CgSeg seg)
 {
-    Val x[RUN + MOST_TAPS];
+    Val x[RUN + PTX_CONV_TAPS];
     const int before = v->taps - 1;
     const Val first = cg_max(c, v->row, cg_add(c, seg.row, cg_i64(c, before)));
     const Val seg_end = cg_add(c, seg.row, seg.len);
@@ -183,8 +182,8 @@ ptx_conv_begin(Cg *c, CgKernel *k, const PtxConv *v, Val number)
     const bool runs = graph_has_runs(k->graph);
     const int history = v->taps - 1, most = runs ? history : 1;
     const Val last = cg_sub(c, cg_add(c, seg.row, seg.len), cg_i64(c, 1));
-    Val past[MOST_TAPS]; /* variables: the last inputs, oldest first */
-    Val first[MOST_TAPS], newest[MOST_TAPS];
+    Val past[PTX_CONV_TAPS]; /* variables: the last inputs, oldest first */
+    Val first[PTX_CONV_TAPS], newest[PTX_CONV_TAPS];
     CgIf any = cg_if(c, cg_less(c, cg_i64(c, 0), seg.len));
     for (int j = 0; j < history; j++) {
         const Val x = ptx_load_row(c, state, history_at(c, k, v, &seg, j), v->lanes);
@@ -198,7 +197,7 @@ ptx_conv_begin(Cg *c, CgKernel *k, const PtxConv *v, Val number)
     }
     for (int i = 0; i < most; i++) {
         CgIf exists = cg_if(c, cg_less(c, cg_i64(c, i), seg.len));
-        Val x[MOST_TAPS];
+        Val x[PTX_CONV_TAPS];
         for (int j = 0; j < history; j++)
             x[j] = cg_get(c, type, past[j]);
         x[history] = first[i];
@@ -236,22 +235,19 @@ begin_segments(Cg *c, CgKernel *k, const PtxConv *v, Val run, int rows)
 bool
 ptx_conv_open(const Node *conv, PtxConv *v, Diag *diag)
 {
-    const Shape *w = &conv->in[1]->type.shape;
-    const int64_t taps = w->rank == 3 ? w->dim[2].n : w->dim[0].n;
+    const int64_t taps = node_taps(conv);
     *v = (PtxConv){.conv = conv, .taps = (int)taps, .lanes = 1};
-    return taps <= MOST_TAPS ||
+    return taps <= PTX_CONV_TAPS ||
            diag_error(diag, conv->loc, "conv1d of width %lld; code is made for 2 to %d",
-                      (long long)taps, MOST_TAPS);
+                      (long long)taps, PTX_CONV_TAPS);
 }
 
 int
 ptx_conv_lanes(const Node *conv, int lanes)
 {
     const int64_t first = node_int(conv, ATTR_column, 0), width = cg_width(conv->out[0]);
-    const Shape *w = &conv->in[1]->type.shape;
-    const int64_t taps = w->dim[w->rank == 3 ? 2 : 0].n;
     const bool whole = first % lanes == 0 && width % lanes == 0;
-    return whole && lanes * taps <= PTX_CONV_WEIGHTS ? lanes : 1;
+    return whole && lanes * node_taps(conv) <= PTX_CONV_WEIGHTS ? lanes : 1;
 }
 
 /* ---- in the epilogue of a projection -----------------------------------------------------------
@@ -272,7 +268,7 @@ conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x, const PtxConvAhead
     const CgSeg seg = cg_segment(c, k, row); /* as many as rows */
     const CgOperand *state = cg_operand(k, v->conv->in[3]);
     const int history = v->taps - 1;
-    Val taps[MOST_TAPS];
+    Val taps[PTX_CONV_TAPS];
     if (ahead) {
         for (int j = 0; j < v->taps; j++)
             v->weight[j] = cg_get(c, c->f32, ahead->weight[j]);
@@ -324,7 +320,7 @@ ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there
 {
     const Value *domain = k->domain;
     PtxConvAhead a = {0};
-    Val past[MOST_TAPS];
+    Val past[PTX_CONV_TAPS];
     PtxConv v;
     const Val zero = cg_f32(c, 0);
     if (!ptx_conv_open(conv, &v, NULL))
@@ -353,10 +349,9 @@ ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there
 void
 ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col)
 {
-    PtxConv v = {.conv = conv, .lanes = 1};
+    PtxConv v = {.conv = conv, .lanes = 1, .taps = (int)node_taps(conv)};
     const Value *w = conv->in[1];
     const CgOperand *weight = cg_operand(k, w);
-    v.taps = (int)w->type.shape.dim[w->type.shape.rank == 3 ? 2 : 0].n;
     v.col = cg_sub(c, col, cg_i64(c, node_int(conv, ATTR_column, 0)));
     CgIf mine =
         cg_if(c, LLVMBuildICmp(c->b, LLVMIntULT, v.col, cg_i64(c, cg_width(conv->out[0])), ""));

@@ -174,10 +174,29 @@ ptx_stages_next(Cg *c, const PtxTiles *t, Val stage, int ahead, Val offset)
 /* ---- the loop ---------------------------------------------------------------------------------
  */
 
+void
+ptx_stages(Cg *c, const PtxTiles *t, PtxMultiply *multiply, const void *user)
+{
+    const int ahead = t->t->stages - 1;
+    ptx_stages_begin(c, t, ahead);
+    const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
+    const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
+    CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
+    ptx_copy_wait(c, ahead - 1);
+    ptx_barrier(c);
+    ptx_stages_next(c, t, loop.i, ahead, cg_get(c, c->i64, write));
+    multiply(c, t, loop.i, cg_get(c, c->i64, read), user);
+    ptx_stage_advance(c, t, read);
+    ptx_stage_advance(c, t, write);
+    cg_loop_end(c, &loop);
+}
+
 static void
-multiply(Cg *c, const PtxTiles *t, Val offset)
+multiply(Cg *c, const PtxTiles *t, Val stage, Val offset, const void *user)
 {
     Val acc[PTX_MOST_ACC];
+    (void)stage;
+    (void)user;
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
     (t->t->method == PRODUCT_MMA ? ptx_mma_stage : ptx_fma_stage)(c, t, offset, acc);
@@ -188,18 +207,7 @@ multiply(Cg *c, const PtxTiles *t, Val offset)
 static void
 sums(Cg *c, const PtxTiles *t)
 {
-    const int ahead = t->t->stages - 1;
-    ptx_stages_begin(c, t, ahead);
-    const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
-    const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
-    CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
-    ptx_copy_wait(c, ahead - 1);
-    ptx_barrier(c);
-    ptx_stages_next(c, t, loop.i, ahead, cg_get(c, c->i64, write));
-    multiply(c, t, cg_get(c, c->i64, read));
-    ptx_stage_advance(c, t, read);
-    ptx_stage_advance(c, t, write);
-    cg_loop_end(c, &loop);
+    ptx_stages(c, t, multiply, NULL);
 }
 
 /* ---- results ----------------------------------------------------------------------------------

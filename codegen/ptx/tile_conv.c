@@ -20,13 +20,6 @@ first_column(const Node *conv)
     return node_int(conv, ATTR_column, 0);
 }
 
-static int64_t
-taps_of(const Node *conv)
-{
-    const Shape *w = &conv->in[1]->type.shape;
-    return w->dim[w->rank == 3 ? 2 : 0].n;
-}
-
 bool
 ptx_conv_of_runs(const PtxLinear *p)
 {
@@ -36,7 +29,7 @@ ptx_conv_of_runs(const PtxLinear *p)
 int
 ptx_conv_beside(const PtxLinear *p)
 {
-    return (int)product_beside(taps_of(p->conv));
+    return (int)product_beside(node_taps(p->conv));
 }
 
 /* ---- whether it can be ------------------------------------------------------------------------
@@ -46,7 +39,7 @@ ptx_conv_beside(const PtxLinear *p)
 static bool
 tiles_hold(const PtxLinear *p)
 {
-    const int64_t taps = taps_of(p->conv);
+    const int64_t taps = node_taps(p->conv);
     const bool small = !p->small || product_holds_conv(p->small, taps);
     return !p->l.e && !p->normed && product_holds_conv(p->product, taps) && small;
 }
@@ -68,8 +61,8 @@ ptx_conv_fits(const PtxLinear *p, Diag *diag)
                           "kernel %s: in a projection's epilogue a conv1d of width %lld and many "
                           "tokens of a sequence needs a product of MMA or WGMMA, large and small, "
                           "with tiles of at least %lld rows",
-                          p->k->kernel->name, (long long)taps_of(conv),
-                          (long long)(8 * product_beside(taps_of(conv))));
+                          p->k->kernel->name, (long long)node_taps(conv),
+                          (long long)(8 * product_beside(node_taps(conv))));
     return ptx_conv_open(conv, &v, diag);
 }
 

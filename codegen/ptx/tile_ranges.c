@@ -103,8 +103,10 @@ add_range(Cg *c, const PtxTiles *t, const Ranges *r)
 }
 
 static void
-multiply(Cg *c, const PtxTiles *t, const Ranges *r, Val offset)
+multiply(Cg *c, const PtxTiles *t, Val stage, Val offset, const void *user)
 {
+    const Ranges *r = user;
+    (void)stage;
     for (int half = 0; half < t->t->depth / PTX_STREAM_STEP; half++) {
         Val acc[PTX_MOST_ACC];
         for (int i = 0; i < t->naccs; i++)
@@ -123,7 +125,6 @@ multiply(Cg *c, const PtxTiles *t, const Ranges *r, Val offset)
 void
 ptx_ranges_sums(Cg *c, const PtxTiles *t)
 {
-    const int ahead = t->t->stages - 1;
     Ranges r = {.left = cg_var(c, c->i64, cg_i64(c, t->p->share), "left"),
                 .any = cg_var(c, c->i64, cg_i64(c, 0), "any")};
     for (int i = 0; i < t->naccs; i++)
@@ -131,17 +132,7 @@ ptx_ranges_sums(Cg *c, const PtxTiles *t)
     r.nsquares = octets(t);
     for (int i = 0; i < r.nsquares; i++)
         r.squares[i] = cg_var(c, c->f32, cg_f32(c, 0), "squares");
-    ptx_stages_begin(c, t, ahead);
-    const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
-    const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
-    CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
-    ptx_copy_wait(c, ahead - 1);
-    ptx_barrier(c);
-    ptx_stages_next(c, t, loop.i, ahead, cg_get(c, c->i64, write));
-    multiply(c, t, &r, cg_get(c, c->i64, read));
-    ptx_stage_advance(c, t, read);
-    ptx_stage_advance(c, t, write);
-    cg_loop_end(c, &loop);
+    ptx_stages(c, t, multiply, &r);
     if (t->steps * (t->t->depth / PTX_STREAM_STEP) % t->p->share)
         add_range(c, t, &r);
 }
@@ -200,8 +191,9 @@ multiply_half(Cg *c, const PtxTiles *t, Val offset, int half)
 }
 
 static void
-multiply_range(Cg *c, const PtxTiles *t, Val stage, Val offset)
+multiply_range(Cg *c, const PtxTiles *t, Val stage, Val offset, const void *user)
 {
+    (void)user;
     const int64_t halves = t->t->depth / PTX_STREAM_STEP;
     multiply_half(c, t, offset, 0);
     for (int half = 1; half < halves; half++) {
@@ -220,18 +212,7 @@ multiply_range(Cg *c, const PtxTiles *t, Val stage, Val offset)
 void
 ptx_split_sums(Cg *c, const PtxTiles *t)
 {
-    const int ahead = t->t->stages - 1;
-    ptx_stages_begin(c, t, ahead);
-    const Val read = cg_var(c, c->i64, cg_i64(c, 0), "read");
-    const Val write = cg_var(c, c->i64, cg_i64(c, ahead * t->stage_bytes), "write");
-    CgLoop loop = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
-    ptx_copy_wait(c, ahead - 1);
-    ptx_barrier(c);
-    ptx_stages_next(c, t, loop.i, ahead, cg_get(c, c->i64, write));
-    multiply_range(c, t, loop.i, cg_get(c, c->i64, read));
-    ptx_stage_advance(c, t, read);
-    ptx_stage_advance(c, t, write);
-    cg_loop_end(c, &loop);
+    ptx_stages(c, t, multiply_range, NULL);
 }
 
 void

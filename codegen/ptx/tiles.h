@@ -96,6 +96,10 @@ void ptx_mma_stage(Cg *c, const PtxTiles *t, Val offset, Val *acc);
 void ptx_mma_put(Cg *c, const PtxTiles *t, const Val *acc);
 /* All stages: t->acc is the product. */
 void ptx_wgmma_sums(Cg *c, const PtxTiles *t);
+/* What threads that copy multiply of a stage: its number, and its offset in shared memory. */
+typedef void PtxMultiply(Cg *c, const PtxTiles *t, Val stage, Val offset, const void *user);
+/* For each stage: waits for it, begins to copy another, multiplies. */
+void ptx_stages(Cg *c, const PtxTiles *t, PtxMultiply *multiply, const void *user);
 /* Begins the products of the stage at an offset, a group of them: acc += x W^T, of rows and columns
  * as ptx_wgmma_rows has them. */
 void ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset);
