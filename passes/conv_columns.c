@@ -1,11 +1,12 @@
 /* passes/conv_columns.c -- a convolution takes its columns from the projection that makes them.
  *
  * Requires: nothing.
- * Ensures: on a GPU a conv1d that alone reads a piece of a projection's split reads the projection,
- *   and says its first column there: so it can run in the projection's epilogue (pass fuse), where
- *   whoever has a column's sum has all that it needs beside the state. In a graph whose sequences
- *   have several tokens, it reads the columns as they are kept, in bf16, and only where the
- *   projection's tiles have room for the rows that it needs beside those they make (product.h).
+ * Ensures: on a GPU a conv1d that is the only reader of a piece of a projection's split reads the
+ *   projection itself; its attribute column says where the piece begins. So pass fuse can put it
+ *   into the projection's epilogue: the thread that computes a column there has the convolution's
+ *   input, and reads the state. In a graph whose sequences have several tokens, the convolution
+ *   reads the columns rounded to bf16, as the split has them, and the rewrite needs a product whose
+ *   tiles have room for the rows before those that they make (machine/product.h).
  * Does not change: any number; the split, whose other pieces are read.
  *
  *   z: f32[T,16], u: f32[T,24] = split(p) {sizes=[16, 24]}

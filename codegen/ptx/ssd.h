@@ -42,7 +42,8 @@ bool ptx_ssd_bind(CgKernel *k, PtxSsd *s, Diag *diag);
 /* The kernel with products of bf16, where the nodes ask for them and its state fits in registers.
  * False: nothing was built. */
 bool ptx_ssd_bf16(Cg *c, PtxSsd *s);
-/* The same kernel with products by wgmma (sm_90a). False: nothing was built. */
+/* Emits the same kernel with wgmma products (sm_90a). Returns false, and emits nothing, where the
+ * state has too many numbers for it. */
 bool ptx_ssd_wgmma(Cg *c, PtxSsd *s);
 /* The thread's segment and head: group, rate and skip follow. */
 void ptx_ssd_open(Cg *c, PtxSsd *s, Val segment, Val head);

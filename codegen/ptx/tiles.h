@@ -9,7 +9,8 @@ enum {
     PTX_MOST_ACC = 128, /* sums of a thread */
     PTX_MOST_DOWN = 8,  /* RANGES: 8s of rows of a warp */
     PTX_SUM_GAP = 8,    /* f32 between rows of sums in shared memory: rows lie in different banks */
-    PTX_RANGES_GAP = 4  /* the same, where a lane has two rows and neighbours the columns */
+    PTX_RANGES_GAP = 4 /* the same for RANGES and SPLIT: a lane stores two rows of a column, and the
+                        * next lanes the next columns */
 };
 
 /* x or W: rows of which a tile is staged, 16 bytes a thread at a time. */
