@@ -465,3 +465,17 @@ kernel_run_difference(KernelRun *run, const RunCall *call)
     }
     return worst;
 }
+
+CommandResult
+kernel_run_ptx(const char *text, const char *device)
+{
+    char *dir = temp_dir();
+    Arena *arena = arena_new();
+    const char *path = arena_printf(arena, "%s/t.ir", dir);
+    cr_assert(write_whole(path, text, strlen(text)));
+    const char *argv[] = {SSMC_BINARY, "compile", path, "--device", device, "--emit", "ptx", NULL};
+    const CommandResult r = command_run(argv, NULL, 0);
+    arena_free(arena);
+    temp_dir_remove(dir);
+    return r;
+}

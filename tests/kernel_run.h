@@ -5,6 +5,7 @@
 #define SSMC_TESTS_KERNEL_RUN_H
 
 #include "codegen/codegen.h"
+#include "tests/harness.h"
 
 enum { RUN_SLOTS = 40 };
 
@@ -46,5 +47,8 @@ const double *kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *co
 /* Runs both with random ids below call->vocab: the greatest |code - interp| / (1 + |interp|) over
  * the output and the states. NaN where one side alone is NaN. */
 double kernel_run_difference(KernelRun *run, const RunCall *call);
+
+/* What `ssmc compile --emit ptx` makes of a graph's text for a device. */
+CommandResult kernel_run_ptx(const char *text, const char *device);
 
 #endif

@@ -2,23 +2,7 @@ conv_columns: a CPU divides the projection instead, or has a kernel of the convo
 --ARGS--
 compile @IN@ --stop-after conv_columns --cpu x86-64-v4 --dtype bf16 --entry decode
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 16
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,24] init=ones
-  weight w: f32[40,24] init=ones
-  weight k: f32[24,1,4] init=ones
-  state s: f32[3,24]
-  h = embed(ids, e)
-  p = linear(h, w)
-  z, u = split(p) {sizes=[16, 24]}
-  c = conv1d(u, k, _, s)
-  a = silu(c)
-  g = concat(z, a)
-  output g
-}
+include conv_columns.ir BLOCK=16 K=4 S=3 G="concat(z, a)"
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,23 +2,7 @@ conv_columns: passes of few tokens are not multiplied by tiles, and convolutions
 --ARGS--
 compile @IN@ --stop-after conv_columns --device sm_90a --dtype bf16 --entry prefill
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 16
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,24] init=ones
-  weight w: f32[40,24] init=ones
-  weight k: f32[24,1,4] init=ones
-  state s: f32[3,24]
-  h = embed(ids, e)
-  p = linear(h, w)
-  z, u = split(p) {sizes=[16, 24]}
-  c = conv1d(u, k, _, s)
-  a = silu(c)
-  g = concat(z, a)
-  output g
-}
+include conv_columns.ir BLOCK=16 K=4 S=3 G="concat(z, a)"
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

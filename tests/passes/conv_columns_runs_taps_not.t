@@ -2,23 +2,7 @@ conv_columns: so many taps would take more than an eighth of a tile.
 --ARGS--
 compile @IN@ --stop-after conv_columns --device sm_90a --dtype bf16 --entry prefill
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 512
-  rows 4
-  input ids: i32[T]
-  weight e: f32[16,24] init=ones
-  weight w: f32[40,24] init=ones
-  weight k: f32[24,1,6] init=ones
-  state s: f32[5,24]
-  h = embed(ids, e)
-  p = linear(h, w)
-  z, u = split(p) {sizes=[16, 24]}
-  c = conv1d(u, k, _, s)
-  a = silu(c)
-  g = concat(z, a)
-  output g
-}
+include conv_columns.ir BLOCK=512 K=6 S=5 G="concat(z, a)"
 --EXPECT--
 graph "t" lowered {
   weights "init:reference"

@@ -2,24 +2,7 @@ partition: a GPU with clusters of blocks divides the inputs of more rows among t
 --ARGS--
 compile @IN@ --stop-after partition --device sm_90a --dtype bf16 --entry decode
 --IN--
-graph "t" model {
-  weights "init:reference"
-  block 512
-  rows 8
-  input ids: i32[T]
-  input pick: i32[R]
-  weight e: f32[16,8] init=ones
-  weight u: f32[2048,8] init=ones
-  weight d: f32[8,2048] init=ones
-  weight h: f32[16,8] init=ones
-  x = embed(ids, e)
-  a = linear(x, u)
-  b = silu(a)
-  c = linear(b, d)
-  p = take(c, pick)
-  y = linear(p, h)
-  output y
-}
+include gpu.ir
 --EXPECT--
 graph "t" kernel {
   weights "init:reference"

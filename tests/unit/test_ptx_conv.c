@@ -250,21 +250,6 @@ Test(ptx_conv, bits_do_not_depend_on_how_a_prompt_is_divided)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-/* What `ssmc compile` makes of a graph's text for a device; owns. */
-static CommandResult
-compiled(const char *text, const char *device)
-{
-    char *dir = temp_dir();
-    Arena *arena = arena_new();
-    const char *path = arena_printf(arena, "%s/t.ir", dir);
-    cr_assert(write_whole(path, text, strlen(text)));
-    const char *argv[] = {SSMC_BINARY, "compile", path, "--device", device, "--emit", "ptx", NULL};
-    const CommandResult r = command_run(argv, NULL, 0);
-    arena_free(arena);
-    temp_dir_remove(dir);
-    return r;
-}
-
 Test(ptx_conv, has_ptx)
 {
     static const char text[] =
@@ -276,7 +261,7 @@ Test(ptx_conv, has_ptx)
         " y = concat(a, u)\n out = take(y, pick)\n output out\n}\n";
     static const char *const devices[] = {"sm_80", "sm_90a"};
     for (size_t i = 0; i < COUNT_OF(devices); i++) {
-        CommandResult r = compiled(text, devices[i]);
+        CommandResult r = kernel_run_ptx(text, devices[i]);
         cr_expect(r.status == 0 && strstr(r.out, ".entry ssmc_W_conv1d"), "%s", r.err);
         command_free(&r);
     }
@@ -301,7 +286,7 @@ kernels_of_two(bool read)
         " y = concat(a, c)\n z = concat(%s, c2)\n all = concat(y, z)\n"
         " out = take(all, pick)\n output out\n}\n",
         read ? "m2" : "a2");
-    CommandResult r = compiled(text, "sm_90a");
+    CommandResult r = kernel_run_ptx(text, "sm_90a");
     cr_expect_eq(r.status, 0, "%s", r.err);
     int count = 0;
     static const char begin[] = ".entry ssmc_W_conv1d";
@@ -323,7 +308,7 @@ static void
 expect_refused(const Case *t, const char *device, const char *message)
 {
     char *text = text_of(t);
-    CommandResult r = compiled(text, device);
+    CommandResult r = kernel_run_ptx(text, device);
     cr_expect(r.status != 0 && strstr(r.err, message), "%s", r.err);
     command_free(&r);
     free(text);

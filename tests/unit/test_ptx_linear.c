@@ -218,21 +218,6 @@ Test(ptx_linear, tiles_of_one_method_give_the_same_bits)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-/* What `ssmc compile` makes of a graph's text for a device; owns. */
-static CommandResult
-compiled(const char *text, const char *device)
-{
-    char *dir = temp_dir();
-    Arena *arena = arena_new();
-    const char *path = arena_printf(arena, "%s/t.ir", dir);
-    cr_assert(write_whole(path, text, strlen(text)));
-    const char *argv[] = {SSMC_BINARY, "compile", path, "--device", device, "--emit", "ptx", NULL};
-    const CommandResult r = command_run(argv, NULL, 0);
-    arena_free(arena);
-    temp_dir_remove(dir);
-    return r;
-}
-
 Test(ptx_linear, every_product_has_ptx)
 {
     static const char *const devices[] = {"sm_80", "sm_90a"};
@@ -244,7 +229,7 @@ Test(ptx_linear, every_product_has_ptx)
             if ((later && d == 0) || (i > 0 && strcmp(cases[i].product, cases[i - 1].product) == 0))
                 continue;
             char *text = graph_text(&cases[i]);
-            CommandResult r = compiled(text, devices[d]);
+            CommandResult r = kernel_run_ptx(text, devices[d]);
             const bool bf16 = strcmp(cases[i].x, "bf16") == 0;
             const char *op = four   ? "wgmma.mma_async"
                              : bf16 ? "mma.sync.aligned.m16n8k16"
@@ -259,7 +244,7 @@ static void
 expect_refused(const Case *t, const char *message)
 {
     char *text = graph_text(t);
-    CommandResult r = compiled(text, "sm_80");
+    CommandResult r = kernel_run_ptx(text, "sm_80");
     cr_expect(r.status != 0 && strstr(r.err, message), "%s", r.err);
     command_free(&r);
     free(text);
@@ -270,7 +255,7 @@ Test(ptx_linear, weights_are_asked_for_before_the_wait)
 {
     const Case t = {"stream_16x8", NULL, "bf16", "bf16", 608, 33, 20, 8, 0, BIAS};
     char *text = graph_text(&t);
-    CommandResult later = compiled(text, "sm_90a"), before = compiled(text, "sm_80");
+    CommandResult later = kernel_run_ptx(text, "sm_90a"), before = kernel_run_ptx(text, "sm_80");
     const char *kernel = strstr(later.out, ".entry ssmc_product");
     cr_assert(later.status == 0 && before.status == 0 && kernel);
     const char *wait = strstr(kernel, "griddepcontrol.wait");
@@ -290,7 +275,7 @@ Test(ptx_linear, a_cpu_takes_no_eps)
     static const char text[] = "graph \"t\" lowered {\n weights \"init:reference\"\n block 4\n"
                                " rows 4\n input ids: i32[T]\n weight e: f32[8,8] init=ones\n"
                                " x = embed(ids, e)\n y = linear(x, e) {eps=0.5}\n output y\n}\n";
-    CommandResult r = compiled(text, "cpu");
+    CommandResult r = kernel_run_ptx(text, "cpu");
     cr_expect(r.status != 0 && strstr(r.err, "linear with eps: it is for code of a GPU"), "%s",
               r.err);
     command_free(&r);
