@@ -3,10 +3,10 @@
  *
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
- * has 64 columns of a head and up to 64 states, in four warps, which do nothing but scale and
- * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, one
- * barrier a set: while a set is gone through, feeders weigh x of the next, and each makes the
- * decays of a run of that after it, whose x and B are on their way.
+ * has 64 columns of a head and a piece of the states, in four warps, which do nothing but scale and
+ * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, or of as
+ * many as there is room for, one barrier a set: while a set is gone through, feeders weigh x of the
+ * next, and each makes the decays of a run of that after it, whose x and B are on their way.
  *
  * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
  * 20 us for 8192 tokens of one sequence whatever there are of heads. Measured on an H200 (24 heads
@@ -18,14 +18,15 @@
 
 #include <string.h>
 
-/* SETS: of runs in shared memory; RUNS: of a set. FEEDERS: warps beside those of the state. */
-enum { SETS = 3, RUNS = 4, FEEDERS = 4, WARPS = PTX_GROUP_WARPS + FEEDERS };
-enum { ROWS = PTX_SSD_ROWS_BYTES, RUN_BYTES = 2 * ROWS, FEEDING = FEEDERS * GPU_WARP };
+/* SETS: of runs in shared memory. FEEDERS: warps beside those of the state. */
+enum { SETS = 3, FEEDERS = 4, WARPS = PTX_GROUP_WARPS + FEEDERS };
+enum { ROWS = PTX_SSD_ROWS_BYTES, FEEDING = FEEDERS * GPU_WARP };
 
 typedef struct {
     PtxGroups g;
     int64_t parts;  /* stretches of a pass */
     int64_t pieces; /* of the states, each of g.n */
+    int runs;       /* of a set: at most one for each feeder */
     Val shared;
     Val stretch; /* runs */
     Val sets;    /* that the block goes through */
@@ -64,12 +65,41 @@ bind_operands(CgKernel *k, PtxSsd *s, Diag *diag)
     return false;
 }
 
+/* x and B of one. */
+static int64_t
+run_bytes(const Starts *v)
+{
+    return ROWS + ptx_groups_bytes(v->g.n);
+}
+
 /* wgmma reads from multiples of 1024. */
 static int64_t
 set_bytes(const Starts *v)
 {
     enum { ALIGNED = 1024 };
-    return round_up(RUNS * (RUN_BYTES + ptx_ssd_decay_bytes(&v->g.s)), ALIGNED);
+    return round_up(v->runs * (run_bytes(v) + ptx_ssd_decay_bytes(&v->g.s)), ALIGNED);
+}
+
+/* Each block copies x whole and B of its piece, and some multiprocessors go through as many blocks
+ * as there are waves of them: the pieces for which those copy the fewest columns. */
+static void
+choose_pieces(const Cg *c, Starts *v)
+{
+    const int64_t all = v->g.n, heads = v->g.s.heads * v->g.parts, units = c->machine->gpu.units;
+    int64_t least = INT64_MAX;
+    for (int64_t pieces = 1; pieces <= all / PTX_SSD_TILE; pieces++) {
+        const int64_t n = round_up((all + pieces - 1) / pieces, PTX_SSD_TILE);
+        const int64_t waves = (heads * pieces + units - 1) / units;
+        const int64_t columns = waves * (PTX_GROUP_COLUMNS + n);
+        if (n > PTX_GROUPS_MOST_STATES || columns >= least)
+            continue;
+        least = columns;
+        v->pieces = pieces;
+        v->g.n = n;
+    }
+    v->runs = FEEDERS;
+    while (SETS * set_bytes(v) > c->machine->gpu.shared_bytes)
+        v->runs--;
 }
 
 /* ---- places -----------------------------------------------------------------------------------
@@ -84,16 +114,16 @@ set_of(Cg *c, const Starts *v, Val set)
 }
 
 static Val
-x_of(Cg *c, Val set, Val number)
+x_of(Cg *c, const Starts *v, Val set, Val number)
 {
-    return cg_offset(c, set, cg_mul(c, number, cg_i64(c, RUN_BYTES)));
+    return cg_offset(c, set, cg_mul(c, number, cg_i64(c, run_bytes(v))));
 }
 
 static PtxDecay
 decay_of(Cg *c, const Starts *v, Val set, Val number)
 {
     const Val before = cg_mul(c, number, cg_i64(c, ptx_ssd_decay_bytes(&v->g.s)));
-    const Val first = cg_offset(c, set, cg_i64(c, (int64_t)RUNS * RUN_BYTES));
+    const Val first = cg_offset(c, set, cg_i64(c, v->runs * run_bytes(v)));
     return ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, first, before));
 }
 
@@ -115,7 +145,7 @@ place_warp(Cg *c, Starts *v)
     v->entry = ptx_ssd_entry(c, &v->g.s.seg, v->stretch);
     const Val last = cg_div(c, cg_sub(c, v->g.to, cg_i64(c, 1)), v->stretch);
     v->g.to = cg_mul(c, last, v->stretch);
-    v->sets = cg_div_up(c, v->g.to, cg_i64(c, RUNS));
+    v->sets = cg_div_up(c, v->g.to, cg_i64(c, v->runs));
 }
 
 /* ---- the feeders ------------------------------------------------------------------------------
@@ -145,18 +175,18 @@ feed_set(Cg *c, const Starts *v, Val set)
 {
     const PtxSsd *s = &v->g.s;
     Val dt[PTX_SSD_LANE_TOKENS];
-    const Val first = cg_mul(c, set, cg_i64(c, RUNS)), at = set_of(c, v, set);
+    const Val first = cg_mul(c, set, cg_i64(c, v->runs)), at = set_of(c, v, set);
     const Val own = cg_add(c, first, v->feeder), last = cg_sub(c, v->g.to, cg_i64(c, 1));
     const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
     ptx_ssd_load_dt(c, s, &run, dt);
-    for (int i = 0; i < RUNS; i++) {
+    for (int i = 0; i < v->runs; i++) {
         const Val number = cg_add(c, first, cg_i64(c, i));
         CgIf is = cg_if(c, cg_less(c, number, v->g.to));
-        stage_one(c, v, number, x_of(c, at, cg_i64(c, i)));
+        stage_one(c, v, number, x_of(c, v, at, cg_i64(c, i)));
         cg_endif(c, &is);
     }
     ptx_copy_commit(c);
-    CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, RUNS)));
+    CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, v->runs)));
     const PtxDecay to = decay_of(c, v, at, v->feeder);
     ptx_ssd_make_decay(c, s, &run, &to, dt);
     cg_endif(c, &mine);
@@ -185,8 +215,8 @@ weigh_set(Cg *c, const Starts *v, Val set)
     const Val line = cg_div(c, v->thread, units);
     const Val col =
         cg_mul(c, cg_sub(c, v->thread, cg_mul(c, line, units)), cg_i64(c, PTX_SSD_UNIT));
-    for (int run = 0; run < RUNS; run++) {
-        const PtxRows rows = {x_of(c, at, cg_i64(c, run)), 0};
+    for (int run = 0; run < v->runs; run++) {
+        const PtxRows rows = {x_of(c, v, at, cg_i64(c, run)), 0};
         const PtxDecay decay = decay_of(c, v, at, cg_i64(c, run));
         Val to[OWN], unit[OWN], weight[OWN];
         for (int i = 0; i < OWN; i++) {
@@ -248,7 +278,7 @@ go_through(Cg *c, Starts *v, Val set, Val number, Val run)
 {
     const PtxDecay decay = decay_of(c, v, set, number);
     const Val last = cg_at(c, decay.enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
-    const Val x = x_of(c, set, number);
+    const Val x = x_of(c, v, set, number);
     v->g.run = ptx_ssd_run(c, &v->g.s, run);
     ptx_groups_update_by(c, &v->g, cg_vload(c, last, DTYPE_f32, 1, NULL), x,
                          cg_offset(c, x, cg_i64(c, ROWS)));
@@ -264,8 +294,8 @@ run_fed(Cg *c, Starts *v)
     ptx_barrier(c);
     CgLoop set = cg_loop(c, "set", cg_i64(c, 0), v->sets, 1);
     ptx_barrier(c);
-    const Val first = cg_mul(c, set.i, cg_i64(c, RUNS)), at = set_of(c, v, set.i);
-    const Val count = cg_min(c, cg_i64(c, RUNS), cg_sub(c, v->g.to, first));
+    const Val first = cg_mul(c, set.i, cg_i64(c, v->runs)), at = set_of(c, v, set.i);
+    const Val count = cg_min(c, cg_i64(c, v->runs), cg_sub(c, v->g.to, first));
     CgLoop run = cg_loop(c, "run", cg_i64(c, 0), count, 1);
     const Val number = cg_add(c, first, run.i);
     store_if_begins(c, v, &next, number);
@@ -278,13 +308,11 @@ run_fed(Cg *c, Starts *v)
 bool
 ptx_ssd_starts(Cg *c, CgKernel *k, Diag *diag)
 {
-    enum { MOST_STATES = PTX_GROUP_COLUMNS };
     Starts v = {.parts = node_int(k->kernel->anchor, ATTR_parts, 2)};
     if (!bind_operands(k, &v.g.s, diag))
         return false;
     ptx_groups_sizes(&v.g);
-    v.pieces = (v.g.n + MOST_STATES - 1) / MOST_STATES;
-    v.g.n = round_up((v.g.n + v.pieces - 1) / v.pieces, PTX_SSD_TILE);
+    choose_pieces(c, &v);
     ptx_threads(k, (int64_t)WARPS * GPU_WARP);
     ptx_grid(k, 0, ABI_ONE, v.g.s.heads * v.g.parts * v.pieces, 1, 1);
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);

@@ -182,17 +182,19 @@ decay_room(const PtxSsd *s)
     return round_up(s->run, GPU_WARP);
 }
 
+/* `low` comes last: where decays are coarse there is none. */
 int64_t
 ptx_ssd_decay_bytes(const PtxSsd *s)
 {
-    return DECAY_ARRAYS * decay_room(s) * (int64_t)sizeof(float);
+    const int64_t arrays = s->coarse ? DECAY_ARRAYS - 1 : DECAY_ARRAYS;
+    return arrays * decay_room(s) * (int64_t)sizeof(float);
 }
 
 PtxDecay
 ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared)
 {
     PtxDecay d;
-    Val *const arrays[DECAY_ARRAYS] = {&d.high, &d.low, &d.dt, &d.enter, &d.weight};
+    Val *const arrays[DECAY_ARRAYS] = {&d.high, &d.dt, &d.enter, &d.weight, &d.low};
     for (int i = 0; i < DECAY_ARRAYS; i++)
         *arrays[i] = cg_at(c, shared, DTYPE_f32, cg_i64(c, i * decay_room(s)));
     return d;

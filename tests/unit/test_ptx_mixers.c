@@ -371,10 +371,36 @@ Test(ptx_mixers, ssd_by_warpgroups)
     }
 }
 
-/* However a sequence is cut into stretches that are made side by side: the same bits. */
+/* However sequences of up to `tokens` in all are cut into stretches that are made side by side: the
+ * same bits. */
+static void
+check_cuts(const Ssd *z, int tokens, const int64_t lens[3])
+{
+    enum { PARTS = 4 };
+    KernelRun *runs[2];
+    RunCall call = {.vocab = ROWS, .parts = 1};
+    for (int s = 0; s < 3 && lens[s]; s++, call.nseg++) {
+        call.len[s] = lens[s];
+        call.slot[s] = s;
+    }
+    const float *got[2];
+    int64_t count = 0;
+    for (int i = 0; i < 2; i++) {
+        runs[i] =
+            open_ssd_by("{unit=matrix}", tokens, i * PARTS, z, ROUNDED, "bf16", "native@model");
+        for (int64_t t = 0; t < tokens; t++)
+            kernel_run_ids(runs[i])[t] = (int32_t)(t * 37 % ROWS);
+        got[i] = kernel_run_code(runs[i], &call, &count);
+    }
+    cr_expect(memcmp(got[0], got[1], (size_t)count * sizeof *got[0]) == 0,
+              "H=%d P=%d N=%d, lengths from %d", z->H, z->P, z->N, (int)lens[0]);
+    for (int i = 0; i < 2; i++)
+        kernel_run_close(runs[i]);
+}
+
 Test(ptx_mixers, stretches_give_the_same_bits)
 {
-    enum { TOKENS = 700, PARTS = 4 };
+    enum { TOKENS = 700 };
     static const Ssd cases[] = {
         {2, 16, 16, 1, 64, 0.1, 0.09, -1, "bf16", "f32",  0},
         {2, 72, 72, 2, 64, 0.1, 0.09, -1, "bf16", "bf16", 0},
@@ -384,28 +410,18 @@ Test(ptx_mixers, stretches_give_the_same_bits)
         {130,    70,  500},
         {1,      690, 9  }
     };
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        KernelRun *whole =
-            open_ssd_by("{unit=matrix}", TOKENS, 0, &cases[i], ROUNDED, "bf16", "native@model");
-        KernelRun *cut =
-            open_ssd_by("{unit=matrix}", TOKENS, PARTS, &cases[i], ROUNDED, "bf16", "native@model");
-        for (size_t l = 0; l < COUNT_OF(lens); l++) {
-            RunCall call = {.vocab = ROWS, .parts = 1};
-            for (int s = 0; s < 3 && lens[l][s]; s++, call.nseg++) {
-                call.len[s] = lens[l][s];
-                call.slot[s] = s;
-            }
-            int64_t count = 0;
-            for (int64_t t = 0; t < TOKENS; t++)
-                kernel_run_ids(whole)[t] = kernel_run_ids(cut)[t] = (int32_t)(t * 37 % ROWS);
-            const float *expected = kernel_run_code(whole, &call, &count);
-            const float *got = kernel_run_code(cut, &call, &count);
-            cr_expect(memcmp(expected, got, (size_t)count * sizeof *got) == 0,
-                      "case %d, lengths %d", (int)i, (int)l);
-        }
-        kernel_run_close(whole);
-        kernel_run_close(cut);
-    }
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        for (size_t l = 0; l < COUNT_OF(lens); l++)
+            check_cuts(&cases[i], TOKENS, lens[l]);
+}
+
+/* So many heads that the states of each are made in one piece. */
+Test(ptx_mixers, stretches_of_many_heads_give_the_same_bits)
+{
+    enum { TOKENS = 134 };
+    static const Ssd many = {67, 8, 72, 1, 64, 0.1, 0.09, -1, "bf16", "f32", 0};
+    static const int64_t lens[3] = {5, TOKENS - 5};
+    check_cuts(&many, TOKENS, lens);
 }
 
 Test(ptx_mixers, ssd_and_what_follows_it)
