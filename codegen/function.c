@@ -24,6 +24,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_linear] = emit_linear,
     [OP_ssd_scan] = emit_ssd_scan,
     [OP_selective_scan] = emit_selective_scan,
+    [OP_delta] = emit_delta,
     [OP_keep] = emit_keep,
     [OP_attention] = emit_attention,
     [OP_attention_sums] = emit_attention_sums,

@@ -280,6 +280,30 @@ work_ssd(const Node *node, int64_t block)
     return (OpWork){.macs = 2 * state_macs(node)};
 }
 
+/* As an ssd's, but for B and C, which are keys and queries here, and come first. */
+bool
+shape_delta(const Node *node, ShapeResult *r)
+{
+    SsdSizes s;
+    if (!ssd_sizes(r, node, &s) || !want_tokens(r, node, 0, s.shared, s.shared_from) ||
+        !want_tokens(r, node, 1, s.shared, s.shared_from) ||
+        !want_tokens(r, node, 2, s.inner, s.inner_from) ||
+        !want_tokens(r, node, 3, s.heads, s.heads_from) ||
+        !want_tokens(r, node, 4, s.heads, s.heads_from))
+        return false;
+    const int64_t state[] = {s.heads, s.state, s.head_dim};
+    return want_state(r, node, 5, 3, state, "the state is [heads,state,head_dim]") &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
+}
+
+/* The state gives to S^T k, takes k times what v differs by, and gives to y. */
+OpWork
+work_delta(const Node *node, int64_t block)
+{
+    (void)block;
+    return (OpWork){.macs = 3 * state_macs(node)};
+}
+
 /* Tokens of a chunk that a token sees: half of the products are masked. */
 static double
 causal_tokens(const Node *node, int64_t block)

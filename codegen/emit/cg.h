@@ -330,6 +330,7 @@ CgEmitter emit_linear_integers;      /* emit_integers.c */
 CgEmitter emit_ssd_scan;             /* emit_scan.c */
 CgEmitter emit_ssd_chunked;          /* emit_chunked.c: chunk_decay .. chunk_out, flag S */
 CgEmitter emit_selective_scan;       /* emit_selective.c */
+CgEmitter emit_delta;                /* emit_delta.c */
 CgEmitter emit_keep;                 /* emit_keep.c */
 CgEmitter emit_attention;            /* emit_attention.c */
 CgEmitter emit_transpose, emit_pack; /* emit_layout.c */

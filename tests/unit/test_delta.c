@@ -1,0 +1,185 @@
+/* tests/unit/test_delta.c -- the gated delta rule as machine code against its meaning: heads, keys
+ * and values of every size, decays from nothing to all, values that are written in full and hardly
+ * at all, on each instruction set this machine has. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "tests/kernel_run.h"
+
+static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
+
+enum { ROWS = 80, IDS = 50 };
+
+typedef struct {
+    int heads, groups, values, keys; /* H, G, P, N */
+    double decay, spread;            /* g within spread of it */
+    double beta;                     /* b within 1 % of it */
+} Case;
+
+typedef struct {
+    bool norm, gate; /* keys and queries are normalised; what comes after */
+    const char *state;
+} Variant;
+
+static int
+width_of(const Case *z)
+{
+    return 2 * z->groups * z->keys + 2 * z->heads * z->values + 2 * z->heads;
+}
+
+static KernelRun *
+open_case(const Case *z, const Variant *v, const char *cpu)
+{
+    StrBuf sb = {0};
+    const int of_k = z->groups * z->keys, of_v = z->heads * z->values, width = width_of(z);
+    sb_printf(
+        &sb,
+        "graph \"delta\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        " weight table: f32[%d,%d] tensor=\"table\"\n state s: %s[%d,%d,%d]\n"
+        " kernel rows {part=rows} { all = embed(ids, table) }\n"
+        " q, k, v, z, g, b = split(all) {sizes=[%d, %d, %d, %d, %d, %d]}\n"
+        " kernel delta {part=heads} {\n"
+        "  y = delta(q, k, v, g, b, s) {heads=%d, head_dim=%d, groups=%d, state=%d, scale=%g%s}\n"
+        "%s }\n kernel pick {part=rows} { out = take(%s, pick) }\n output out\n}\n",
+        ROWS, ROWS, IDS, width, v->state, z->heads, z->keys, z->values, of_k, of_k, of_v, of_v,
+        z->heads, z->heads, z->heads, z->values, z->groups, z->keys, 1 / sqrt(z->keys),
+        v->norm ? ", eps=1e-6" : "", v->gate ? "  w = silu(z)\n  yw = mul(y, w)\n" : "",
+        v->gate ? "yw" : "y");
+    KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
+    sb_free(&sb);
+    int64_t count = 0;
+    float *table = kernel_run_weight(run, "table", &count);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t col = i % width;
+        const double x = table[i];
+        if (col >= width - z->heads)
+            table[i] = (float)(z->beta * (1 + x / 100));
+        else if (col >= width - 2 * z->heads)
+            table[i] = (float)(z->decay + z->spread * x);
+        else if (!v->norm && col < 2 * of_k) /* keys that are shorter than 1 */
+            table[i] = (float)(x / z->keys);
+    }
+    return run;
+}
+
+static const Case cases[] = {
+    {4, 2, 16,  16,  -0.1,  0.1,  0.5 },
+    {1, 1, 1,   1,   -0.1,  0.1,  0.5 },
+    {3, 3, 33,  12,  -0.1,  0.1,  0.9 },
+    {6, 2, 24,  7,   -0.1,  0.1,  0.5 },
+    {2, 1, 128, 128, -0.05, 0.05, 0.7 },
+    {1, 1, 70,  130, -0.1,  0.1,  0.5 },
+    {2, 2, 5,   300, -0.1,  0.1,  0.5 },
+    {4, 2, 20,  16,  -90,   20,   0.5 }, /* forgets at once */
+    {4, 2, 20,  16,  -200,  0,    0.5 }, /* a decay below every f32 */
+    {4, 2, 20,  16,  0,     0,    0.5 }, /* forgets nothing */
+    {4, 2, 20,  16,  -0.1,  0.1,  1   }, /* what was under a key is replaced */
+    {4, 2, 20,  16,  -0.1,  0.1,  1e-6},
+    {4, 2, 20,  16,  0,     0,    0   }, /* nothing is written */
+    {4, 4, 24,  12,  -0.1,  0.1,  1.9 }, /* what is under a key changes its sign */
+};
+
+/* Calls of one token, of an odd number, of more than a window, of several sequences that are at
+ * different places. */
+static const RunCall calls[] = {
+    {.nseg = 1, .len = {29},          .slot = {0},          .parts = 1},
+    {.nseg = 1, .len = {1},           .slot = {0},          .parts = 2},
+    {.nseg = 4, .len = {1, 7, 20, 2}, .slot = {2, 0, 1, 3}, .parts = 7},
+    {.nseg = 4, .len = {1, 1, 1, 1},  .slot = {3, 2, 1, 0}, .parts = 3},
+    {.nseg = 2, .len = {2, 70},       .slot = {1, 0},       .parts = 2},
+};
+
+static void
+check_case(const Case *z, const Variant *v, const char *cpu)
+{
+    KernelRun *run = open_case(z, v, cpu);
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        RunCall call = calls[i];
+        call.vocab = IDS;
+        const double off = kernel_run_difference(run, &call);
+        cr_expect(off < 2e-5, "%s heads=%d values=%d keys=%d g=%g b=%g, call %zu: off by %g", cpu,
+                  z->heads, z->values, z->keys, z->decay, z->beta, i, off);
+    }
+    kernel_run_close(run);
+}
+
+Test(delta, agrees_with_the_interpreter)
+{
+    const Variant plain = {true, false, "f32"};
+    for (size_t c = 0; c < COUNT_OF(cpus); c++)
+        for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
+            check_case(&cases[i], &plain, cpus[c]);
+}
+
+Test(delta, without_norms_and_with_a_gate)
+{
+    const Variant gated = {false, true, "f32"};
+    for (size_t c = 0; c < COUNT_OF(cpus); c++)
+        for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 4; i++)
+            check_case(&cases[i], &gated, cpus[c]);
+}
+
+/* Ids that all differ from their neighbours, the same each time. */
+static void
+set_ids(KernelRun *run, int first, int count)
+{
+    for (int i = 0; i < count; i++)
+        kernel_run_ids(run)[i] = (first + i) * 31 % IDS;
+}
+
+/* However the text is cut into calls and the work into parts, the bits are those of one call.
+ * most: tokens of the longest piece. */
+static void
+check_pieces(const Case *z, const char *state, int most)
+{
+    const Variant v = {true, true, state};
+    KernelRun *whole = open_case(z, &v, "native"), *pieces = open_case(z, &v, "native");
+    int64_t count = 0;
+    set_ids(whole, 0, ROWS);
+    RunCall call = {.nseg = 1, .len = {ROWS}, .vocab = IDS, .parts = 1};
+    const float *want = kernel_run_code(whole, &call, &count);
+    for (int first = 0, len = 1; first < ROWS; first += len, len = 1 + len % most) {
+        len = first + len > ROWS ? ROWS - first : len;
+        set_ids(pieces, first, len);
+        call = (RunCall){.nseg = 1, .len = {len}, .vocab = IDS, .parts = 1 + len % 7};
+        const float *got = kernel_run_code(pieces, &call, &count);
+        cr_expect(memcmp(got, want + first * z->heads * z->values, (size_t)count * sizeof *got) ==
+                      0,
+                  "rows %d to %d", first, first + len);
+    }
+    kernel_run_close(whole);
+    kernel_run_close(pieces);
+}
+
+Test(delta, a_prompt_in_pieces_gives_the_same_bits)
+{
+    for (int most = 1; most <= 45; most += 11) {
+        check_pieces(&cases[0], "f32", most);
+        check_pieces(&cases[3], "f32", most);
+        check_pieces(&cases[0], "bf16", most);
+    }
+}
+
+/* A state in bf16 is rounded after each token, by both sides. */
+Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
+{
+    const Variant v = {true, false, "bf16"};
+    for (size_t c = 0; c < COUNT_OF(cpus); c++)
+        for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 5; i++) {
+            KernelRun *run = open_case(&cases[i], &v, cpus[c]);
+            set_ids(run, 0, ROWS);
+            const RunCall call = {.nseg = 1, .len = {ROWS}, .vocab = IDS, .parts = 2};
+            int64_t count = 0;
+            const float *got = kernel_run_code(run, &call, &count);
+            const double *want = kernel_run_interp(run, &call, &count);
+            double worst = 0, greatest = 0;
+            for (int64_t e = 0; e < count; e++) {
+                worst = fmax(worst, fabs(got[e] - want[e]));
+                greatest = fmax(greatest, fabs(want[e]));
+            }
+            cr_expect(worst < 1e-2 * greatest, "%s case %zu: off by %g of %g", cpus[c], i, worst,
+                      greatest);
+            kernel_run_close(run);
+        }
+}
