@@ -400,6 +400,8 @@ bool node_in_triples(const Node *n);
 bool node_is_recurrence(const Node *n);
 /* Whether a state of this type has a row for each token of its sequence. */
 bool type_grows(const Type *type);
+/* Whether a norm's weight has a factor for each column of a group, those of each group alike. */
+bool node_factors_repeat(const Node *n);
 /* Whether its result is what its state holds (flag A). */
 bool node_gives_state(const Node *n);
 /* Whether its result is its one operand in a type of fewer bytes. */

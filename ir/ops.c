@@ -248,6 +248,17 @@ node_is_recurrence(const Node *n)
 }
 
 bool
+node_factors_repeat(const Node *n)
+{
+    const Value *weight = node_operand(n, 'W');
+    const int64_t groups = node_int(n, ATTR_groups, 1);
+    if (!weight || groups == 1 || weight->type.shape.rank != 1 ||
+        !dtype_info[weight->type.dtype].is_float)
+        return false;
+    return type_width(&weight->type) * groups == type_width(&n->in[0]->type);
+}
+
+bool
 node_gives_state(const Node *n)
 {
     return op_has_flag(n->op, 'A');

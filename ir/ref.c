@@ -159,16 +159,17 @@ void
 ref_rmsnorm(RefCall *c)
 {
     const double *x = ref_in(c, 0);                        /* [T,W] */
-    const double *w = ref_has(c, 1) ? ref_in(c, 1) : NULL; /* [W] */
+    const double *w = ref_has(c, 1) ? ref_in(c, 1) : NULL; /* [W], or [W/groups] for each group */
     const int64_t T = ref_height(&c->in[0]), W = ref_width(&c->in[0]);
     const int64_t groups = node_int(c->node, ATTR_groups, 1), width = W / groups;
+    const int64_t ranges = node_factors_repeat(c->node) ? 1 : groups; /* of w */
     const double eps = node_num(c->node, ATTR_eps, 0);
     double *y = c->out[0].at; /* [T,W] */
     for (int64_t i = 0; i < T * groups; i++) {
         const double *group = x + i * width;
         const double scale = 1 / sqrt(ref_dot(group, group, width) / (double)width + eps);
         for (int64_t j = 0; j < width; j++)
-            y[i * width + j] = group[j] * scale * (w ? w[i % groups * width + j] : 1);
+            y[i * width + j] = group[j] * scale * (w ? w[i % ranges * width + j] : 1);
     }
 }
 

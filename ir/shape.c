@@ -91,8 +91,14 @@ shape_norm(const Node *node, ShapeResult *r)
         return broken(r, 0, "%lld columns do not divide into groups=%lld", (long long)width,
                       (long long)groups);
     const int bias = op_slot(node->op, 'B');
-    return want_vector(r, node, op_slot(node->op, 'W'), width,
-                       "one factor for each column of operand 1") &&
+    const char *origin = groups == 1
+                             ? "one factor for each column of operand 1"
+                             : arena_printf(r->arena,
+                                            "one factor for each column of operand 1, or [%lld], "
+                                            "one for each of a group",
+                                            (long long)(width / groups));
+    return (node_factors_repeat(node) ||
+            want_vector(r, node, op_slot(node->op, 'W'), width, origin)) &&
            (bias < 0 ||
             want_vector(r, node, bias, width, "one number to add for each column of operand 1")) &&
            result(r, type_rows_of(DTYPE_f32, x->shape.dim[0], width));

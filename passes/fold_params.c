@@ -86,7 +86,8 @@ static void
 fold_norm(Fold *f, Node *norm)
 {
     Value *factor = node_operand(norm, 'W');
-    if (!factor || node_operand(norm, 'B') || !fold_only_projections(f, norm->out[0]))
+    if (!factor || node_operand(norm, 'B') || node_factors_repeat(norm) ||
+        !fold_only_projections(f, norm->out[0]))
         return;
     fold_into_readers(f, norm->out[0], factor);
     graph_set_operand(f->g, norm, op_slot(norm->op, 'W'), NULL);

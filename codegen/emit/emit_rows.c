@@ -190,6 +190,9 @@ norm_group(Cg *c, CgKernel *k, const Rows *n, Val row, Val group, int64_t width)
     const Val factor = cg_rsqrt(c, cg_fadd(c, mean, cg_f32(c, node_num(norm, ATTR_eps, 0))));
     for (CgColumns s = cg_columns(c, row, from, to, c->lanes); cg_columns_next(c, &s);) {
         const CgSite *at = &s.at;
+        CgSite of_weight = *at;
+        if (node_factors_repeat(norm))
+            of_weight.col = cg_sub(c, at->col, from);
         cg_unbind_all(k);
         Val y = input_again(c, k, n, at);
         if (centre.mean) {
@@ -197,7 +200,7 @@ norm_group(Cg *c, CgKernel *k, const Rows *n, Val row, Val group, int64_t width)
             y = cg_fsub(c, y, cg_splat(c, centre.rest, at->lanes));
         }
         y = cg_fmul(c, y, cg_splat(c, factor, at->lanes));
-        const Val w = weight ? cg_eval(c, k, weight, at) : NULL;
+        const Val w = weight ? cg_eval(c, k, weight, &of_weight) : NULL;
         const Val b = bias ? cg_eval(c, k, bias, at) : NULL;
         if (w && b)
             y = cg_fma(c, y, w, b);

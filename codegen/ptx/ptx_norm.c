@@ -110,12 +110,15 @@ store(Cg *c, CgKernel *k, Norm *n, const Sweep *s, const CgSite *site, int stran
 {
     const Value *weight = node_operand(n->node, 'W'), *bias = node_operand(n->node, 'B');
     Val y = input(c, k, n, site, number, false);
+    CgSite of_weight = *site;
+    if (node_factors_repeat(n->node))
+        of_weight.col = cg_sub(c, site->col, n->from);
     (void)strand;
     if (s->mean)
         y = cg_fsub(c, cg_fsub(c, y, cg_splat(c, s->mean, n->lanes)),
                     cg_splat(c, s->rest, n->lanes));
     y = cg_fmul(c, y, cg_splat(c, s->factor, n->lanes));
-    const Val w = weight ? cg_eval(c, k, weight, site) : NULL;
+    const Val w = weight ? cg_eval(c, k, weight, &of_weight) : NULL;
     const Val b = bias ? cg_eval(c, k, bias, site) : NULL;
     if (w && b)
         y = cg_fma(c, y, w, b);

@@ -393,6 +393,25 @@ Test(codegen, rmsnorm_in_groups)
           2e-6);
 }
 
+Test(codegen, rmsnorm_in_groups_of_one_weight)
+{
+    static const int groups[] = {2, 3, 16, 80, 240};
+    for (size_t i = 0; i < COUNT_OF(groups); i++) {
+        StrBuf sb = {0};
+        sb_printf(&sb,
+                  HEAD " weight table: f32[11,240] tensor=\"table\" init=ones\n"
+                       " weight w: f16[%d] tensor=\"w\" init=ones\n"
+                       " kernel load {part=rows} { h: f32[T,240] = embed(ids, table) }\n"
+                       " kernel norm {part=rows} {\n"
+                       "  g: f32[T,240] = silu(h)\n"
+                       "  n: f32[T,240] = rmsnorm(g, w) {eps=1e-05, groups=%d}\n"
+                       "  y: f32[T,240] = mul(n, g)\n }\n" END,
+                  240 / groups[i], groups[i]);
+        agree(sb_text(&sb), 2e-6);
+        sb_free(&sb);
+    }
+}
+
 static const int taps[] = {2, 3, 4, 16};
 
 Test(codegen, conv1d_carries_its_state)

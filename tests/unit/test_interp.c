@@ -382,6 +382,29 @@ Test(interp, rmsnorm_in_groups)
     model_free(&m);
 }
 
+Test(interp, rmsnorm_in_groups_of_one_weight)
+{
+    Model m = model_new("graph \"g\" model {\n"
+                        "  input ids: i32[T]\n  input pick: i32[R]\n"
+                        "  weight x_table: f32[8,6]\n"
+                        "  weight w: f32[3]\n"
+                        "  x = embed(ids, x_table)\n"
+                        "  y = rmsnorm(x, w) {eps=0.001, groups=2}\n"
+                        "  out = take(y, pick)\n"
+                        "  output out\n"
+                        "}\n");
+    const double *y = model_run(&m, 0, 8);
+    for (int i = 0; i < 48; i++) {
+        double squares = 0;
+        for (int j = i / 3 * 3; j < i / 3 * 3 + 3; j++)
+            squares += pow(weight_element(&m, "x_table", j), 2);
+        const double want = weight_element(&m, "x_table", i) / sqrt(squares / 3 + 0.001) *
+                            weight_element(&m, "w", i % 3);
+        expect_close(&want, &y[i], 1, "rmsnorm");
+    }
+    model_free(&m);
+}
+
 Test(interp, pointwise_repeats_rows_columns_and_numbers)
 {
     Model m = model_new("graph \"g\" model {\n"

@@ -11,7 +11,8 @@
 enum { ROWS = 64 };
 
 /* Of a table with columns `before`, `columns` and `after`, the middle ones are x, z another such;
- * nodes make y of them. Weights are w [columns], c [taps,columns], d its bias. */
+ * nodes make y of them. Weights are w [columns], u [columns/4], c [taps,columns], d its
+ * bias. */
 typedef struct {
     const char *nodes, *stored, *made; /* types of x and z, and of y */
     int before, columns, after;
@@ -27,9 +28,10 @@ open_rows(const Rows *r, const char *cpu)
         &sb,
         "graph \"t\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n input pick: i32[R]\n"
         " weight table: f32[%d,%d] tensor=\"table\"\n weight w: f32[%d] tensor=\"w\"\n"
+        " weight u: f32[%d] tensor=\"u\"\n"
         " weight c: f32[4,%d] tensor=\"c\"\n weight d: f32[%d] tensor=\"d\"\n",
-        ROWS, ROWS, r->decode ? " entry decode\n" : "", ROWS, used, r->columns, r->columns,
-        r->columns);
+        ROWS, ROWS, r->decode ? " entry decode\n" : "", ROWS, used, r->columns,
+        (r->columns + 3) / 4, r->columns, r->columns);
     if (strstr(r->nodes, "conv1d"))
         sb_printf(&sb, " state s: f32[3,%d]\n", r->columns);
     sb_printf(&sb,
@@ -144,6 +146,15 @@ Test(ptx_rows, norms_of_every_width)
 Test(ptx_rows, norms_of_groups)
 {
     static const char nodes[] = GATED "  m = rmsnorm(p, w) {eps=1e-05, groups=4}\n";
+    static const int widths[] = {96, 100, 132, 1280};
+    for (size_t i = 0; i < COUNT_OF(widths); i++)
+        for (int decode = 0; decode < 2; decode++)
+            check(&(Rows){nodes, "bf16", "f32", 8, widths[i], 8, decode});
+}
+
+Test(ptx_rows, norms_of_groups_with_one_weight)
+{
+    static const char nodes[] = GATED "  m = rmsnorm(p, u) {eps=1e-05, groups=4}\n";
     static const int widths[] = {96, 100, 132, 1280};
     for (size_t i = 0; i < COUNT_OF(widths); i++)
         for (int decode = 0; decode < 2; decode++)
