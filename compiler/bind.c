@@ -241,13 +241,20 @@ bind_weight(Bind *b, int weight, const RtTensor **bound)
 
 /* ---- tensors that no weight takes ---------------------------------------------------------- */
 
-static bool
-is_ignored(const Bind *b, const char *name)
+/* The first pattern of `ignored` that a name fits; -1: none. */
+static int
+ignored_by(const Bind *b, const char *name)
 {
     for (int i = 0; i < b->fe->nignored; i++)
         if (fe_pattern_fits(b->fe->ignored[i], name))
-            return true;
-    return false;
+            return i;
+    return -1;
+}
+
+static bool
+is_ignored(const Bind *b, const char *name)
+{
+    return ignored_by(b, name) >= 0;
 }
 
 /* A name as an item of a list in YAML, with <i> for each of its parts that is a number. */
@@ -326,12 +333,23 @@ check_surplus(const Bind *b, const RtTensor *tied)
     const int count = rt_weights_count(b->weights);
     const RtTensor *base = count > 0 ? rt_weights_at(b->weights, 0) : NULL;
     const RtTensor **extra = arena_array(b->g->arena, (size_t)count + 1, sizeof *extra);
+    int *ignored = arena_array(b->g->arena, (size_t)b->fe->nignored + 1, sizeof *ignored);
     int nextra = 0;
     if (tied)
         b->used[tied - base] = true;
-    for (int k = 0; k < count; k++)
-        if (!b->used[k] && !is_ignored(b, base[k].name))
+    for (int k = 0; k < count; k++) {
+        if (b->used[k])
+            continue;
+        const int pattern = ignored_by(b, base[k].name);
+        if (pattern < 0)
             extra[nextra++] = base + k;
+        else
+            ignored[pattern]++;
+    }
+    for (int i = 0; i < b->fe->nignored; i++)
+        if (ignored[i] && b->fe->ignored_notes[i])
+            diag_note(b->diag, file_loc(b, NULL), "%d tensor%s left out, %s: %s", ignored[i],
+                      ignored[i] == 1 ? "" : "s", b->fe->ignored[i], b->fe->ignored_notes[i]);
     if (nextra)
         surplus_fault(b, extra, nextra);
 }

@@ -140,9 +140,13 @@ tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, D
         VEC_PUSH(names->arena, names->maps, names->nmaps, names->cap_maps, tensors);
     }
     for (int i = 0; ignored && i < ignored->count; i++) {
-        ok &= spelling_is_good(ignored->items[i], diag);
-        VEC_PUSH(names->arena, names->ignored, names->nignored, names->cap_ignored,
-                 ignored->items[i]->text);
+        const Tree *item = ignored->items[i], *noted = tree_get(item, "names");
+        const Tree *note = tree_get(item, "note");
+        const Tree *pattern = noted ? noted : item;
+        ok &= spelling_is_good(pattern, diag);
+        int count = names->nignored;
+        VEC_PUSH(names->arena, names->notes, count, names->cap_notes, note ? note->text : NULL);
+        VEC_PUSH(names->arena, names->ignored, names->nignored, names->cap_ignored, pattern->text);
     }
     return ok;
 }

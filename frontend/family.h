@@ -20,13 +20,13 @@ typedef struct {
      * {rows: [names]} or {stack: name with <e>}. */
     const Tree **maps;
     int nmaps, cap_maps;
-    bool own; /* the weight's own name is a spelling too */
-    const char **ignored;
-    int nignored, cap_ignored;
+    bool own;                      /* the weight's own name is a spelling too */
+    const char **ignored, **notes; /* notes: what is said where they are there; NULL: nothing */
+    int nignored, cap_ignored, cap_notes;
 } TensorNames;
 
-/* Adds a `tensors:` map and an `ignored:` list (either may be NULL); false: the fault is in diag.
- */
+/* Adds a `tensors:` map and an `ignored:` list (either may be NULL), of patterns and of {names:
+ * PATTERN, note: what they are}; false: the fault is in diag. */
 bool tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, Diag *diag);
 /* Adds what a family says; name NULL: every family. */
 bool tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *diag);

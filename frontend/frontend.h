@@ -54,6 +54,7 @@ typedef struct {
     Graph *graph; /* stage MODEL; every weight typed f32 until the checkpoint is looked at */
     FeCompile compile;
     const char *const *ignored; /* checkpoint tensors that may be there unused; nignored patterns */
+    const char *const *ignored_notes; /* what is said where one of them is there; NULL: nothing */
     int nignored;
     FeTied tied;
     const char *const *block_files; /* that the description's own blocks came from */

@@ -369,6 +369,7 @@ build_model(Loader *l, const char *path, FeModel *out)
     out->graph->block = out->compile.block;
     out->graph->rows = l->keys[KEY_compile_rows].i;
     out->ignored = l->tensors.ignored;
+    out->ignored_notes = l->tensors.notes;
     out->nignored = l->tensors.nignored;
     out->block_files = l->block_files;
     out->nblock_files = l->nblock_files;
