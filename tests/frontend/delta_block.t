@@ -9,6 +9,7 @@ layers:
   - {block: delta, state: 4, head_dim: 2, heads: 4, groups: 2, rows_by: group, beta_scale: 2, norm: offset}
   - {block: attention, heads: 4, groups: 2, rotary: 0, gated: true, qk_norm: head, post_norm: rms, norm: none}
 weights: {init: reference, seed: 7}
+tensors: {"*": "*"}
 compile: {block: 64, rows: 4}
 --EXPECT--
 graph "small" model {
@@ -18,22 +19,22 @@ graph "small" model {
   rows 4
   input ids: i32[T]
   input pick: i32[R]
-  weight embedding.weight: f32[16,8] tensor="embedding.weight|gpt_neox.embed_in.weight|model.embed_tokens.weight|backbone.embeddings.weight|backbone.embedding.weight|model.backbone.embedding.weight|tok_embeddings.weight" init=normal_embed
-  weight norm.weight: f32[8] tensor="norm.weight|model.final_layernorm.weight|gpt_neox.final_layer_norm.weight|model.norm.weight|backbone.norm_f.weight|model.backbone.norm_f.weight" init=ones
-  weight head.weight: f32[16,8] tensor="head.weight|embed_out.weight|lm_head.weight|model.lm_head.weight|output.weight" init=uniform_fan_in
-  weight layers.0.delta.norm.offset: f32[8] tensor="layers.0.delta.norm.offset|backbone.layers.0.delta.norm.offset|model.backbone.layers.0.delta.norm.offset|model.layers.0.linear_attn.norm.offset|model.layers.0.input_layernorm.weight" init=zeros
-  weight layers.0.delta.in_proj.weight: f32[32,8] tensor="layers.0.delta.in_proj.weight|backbone.layers.0.delta.in_proj.weight|model.backbone.layers.0.delta.in_proj.weight|model.layers.0.linear_attn.q_proj.weight+model.layers.0.linear_attn.k_proj.weight+model.layers.0.linear_attn.v_proj.weight+model.layers.0.linear_attn.g_proj.weight|model.layers.0.linear_attn.in_proj_qkv.weight+model.layers.0.linear_attn.in_proj_z.weight|model.layers.0.linear_attn.in_proj_qkvz.weight" init=uniform_fan_in
-  weight layers.0.delta.ba_proj.weight: f32[8,8] tensor="layers.0.delta.ba_proj.weight|backbone.layers.0.delta.ba_proj.weight|model.backbone.layers.0.delta.ba_proj.weight|model.layers.0.linear_attn.b_proj.weight+model.layers.0.linear_attn.a_proj.weight|model.layers.0.linear_attn.in_proj_b.weight+model.layers.0.linear_attn.in_proj_a.weight|model.layers.0.linear_attn.in_proj_ba.weight" init=uniform_fan_in
-  weight layers.0.delta.conv1d.weight: f32[24,1,4] tensor="layers.0.delta.conv1d.weight|backbone.layers.0.delta.conv1d.weight|model.backbone.layers.0.delta.conv1d.weight|model.layers.0.linear_attn.q_conv1d.weight+model.layers.0.linear_attn.k_conv1d.weight+model.layers.0.linear_attn.v_conv1d.weight|model.layers.0.linear_attn.conv1d.weight" init=uniform_fan_in
-  weight layers.0.delta.dt_bias: f32[4] tensor="layers.0.delta.dt_bias|backbone.layers.0.delta.dt_bias|model.backbone.layers.0.delta.dt_bias|model.layers.0.linear_attn.dt_bias" init=dt_bias
-  weight layers.0.delta.A_log: f32[4] tensor="layers.0.delta.A_log|backbone.layers.0.delta.A_log|model.backbone.layers.0.delta.A_log|model.layers.0.linear_attn.A_log" init=a_log
-  weight layers.0.delta.gated_norm.weight: f32[2] tensor="layers.0.delta.gated_norm.weight|backbone.layers.0.delta.gated_norm.weight|model.backbone.layers.0.delta.gated_norm.weight|model.layers.0.linear_attn.o_norm.weight|model.layers.0.linear_attn.norm.weight" init=ones
-  weight layers.0.delta.out_proj.weight: f32[8,8] tensor="layers.0.delta.out_proj.weight|backbone.layers.0.delta.out_proj.weight|model.backbone.layers.0.delta.out_proj.weight|model.layers.0.linear_attn.o_proj.weight|model.layers.0.linear_attn.out_proj.weight" init=out_proj
-  weight layers.1.attention.qkv_proj.weight: f32[24,8] tensor="layers.1.attention.qkv_proj.weight|gpt_neox.layers.1.attention.query_key_value.weight|model.layers.1.self_attn.q_proj.weight+model.layers.1.self_attn.k_proj.weight+model.layers.1.self_attn.v_proj.weight|backbone.layers.1.mixer.in_proj.weight|layers.1.attention.wq.weight+layers.1.attention.wk.weight+layers.1.attention.wv.weight|backbone.layers.1.mixer.q_proj.weight+backbone.layers.1.mixer.k_proj.weight+backbone.layers.1.mixer.v_proj.weight" init=uniform_fan_in
-  weight layers.1.attention.q_norm.weight: f32[2] tensor="layers.1.attention.q_norm.weight|backbone.layers.1.mixer.q_norm.weight|model.layers.1.self_attn.q_norm.weight" init=ones
-  weight layers.1.attention.k_norm.weight: f32[2] tensor="layers.1.attention.k_norm.weight|backbone.layers.1.mixer.k_norm.weight|model.layers.1.self_attn.k_norm.weight" init=ones
-  weight layers.1.attention.out_proj.weight: f32[8,8] tensor="layers.1.attention.out_proj.weight|gpt_neox.layers.1.attention.dense.weight|model.layers.1.self_attn.o_proj.weight|backbone.layers.1.mixer.out_proj.weight|layers.1.attention.wo.weight|backbone.layers.1.mixer.o_proj.weight" init=out_proj
-  weight layers.1.attention.post_norm.weight: f32[8] tensor="layers.1.attention.post_norm.weight|backbone.layers.1.mixer.post_norm.weight|model.layers.1.post_attention_layernorm.weight|model.layers.1.feedforward_layer_norm.weight" init=ones
+  weight embedding.weight: f32[16,8] tensor="embedding.weight" init=normal_embed
+  weight norm.weight: f32[8] tensor="norm.weight" init=ones
+  weight head.weight: f32[16,8] tensor="head.weight" init=uniform_fan_in
+  weight layers.0.delta.norm.offset: f32[8] tensor="layers.0.delta.norm.offset" init=zeros
+  weight layers.0.delta.in_proj.weight: f32[32,8] tensor="layers.0.delta.in_proj.weight" init=uniform_fan_in
+  weight layers.0.delta.ba_proj.weight: f32[8,8] tensor="layers.0.delta.ba_proj.weight" init=uniform_fan_in
+  weight layers.0.delta.conv1d.weight: f32[24,1,4] tensor="layers.0.delta.conv1d.weight" init=uniform_fan_in
+  weight layers.0.delta.dt_bias: f32[4] tensor="layers.0.delta.dt_bias" init=dt_bias
+  weight layers.0.delta.A_log: f32[4] tensor="layers.0.delta.A_log" init=a_log
+  weight layers.0.delta.gated_norm.weight: f32[2] tensor="layers.0.delta.gated_norm.weight" init=ones
+  weight layers.0.delta.out_proj.weight: f32[8,8] tensor="layers.0.delta.out_proj.weight" init=out_proj
+  weight layers.1.attention.qkv_proj.weight: f32[24,8] tensor="layers.1.attention.qkv_proj.weight" init=uniform_fan_in
+  weight layers.1.attention.q_norm.weight: f32[2] tensor="layers.1.attention.q_norm.weight" init=ones
+  weight layers.1.attention.k_norm.weight: f32[2] tensor="layers.1.attention.k_norm.weight" init=ones
+  weight layers.1.attention.out_proj.weight: f32[8,8] tensor="layers.1.attention.out_proj.weight" init=out_proj
+  weight layers.1.attention.post_norm.weight: f32[8] tensor="layers.1.attention.post_norm.weight" init=ones
   state layers.0.conv: f32[3,24]
   state layers.0.delta: f32[4,4,2]
   state layers.1.keys: f32[S,4]

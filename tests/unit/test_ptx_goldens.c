@@ -128,6 +128,7 @@ static const struct {
     {"zamba2-base",       "split"  },
     {"mamba2-oddstate",   "step"   },
     {"falcon_mamba-base", "split"  },
+    {"lfm2-base",         "split"  },
 };
 
 ParameterizedTestParameters(ptx_goldens, run_on_the_model)
