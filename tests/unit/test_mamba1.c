@@ -1,5 +1,6 @@
-/* tests/unit/test_mamba1.c -- whole Mamba-1 models: states of sequences are copied, kept, saved and
- * stepped together as those of other recurrences are. */
+/* tests/unit/test_mamba1.c -- whole models of Mamba-1, and of the delta rule beside attention:
+ * states of sequences are copied, kept, saved and stepped together as those of other recurrences
+ * are. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "tests/model_run.h"
 
 #define MAMBA SSMC_ROOT "/tests/goldens/mamba-base"
+#define DELTA SSMC_ROOT "/tests/goldens/olmo_hybrid-base"
 
 enum { TOKENS = 90 };
 
@@ -30,9 +32,10 @@ same(const ModelRun *run, const float *a, const float *b)
     return memcmp(a, b, vocab * sizeof *a) == 0;
 }
 
-Test(mamba1, states_are_copied_kept_and_saved)
+static void
+check_states(const char *model)
 {
-    ModelRun *run = MODEL_RUN(MAMBA, "--set", "compile.reproducible=true", "--dtype", "f32");
+    ModelRun *run = MODEL_RUN(model, "--set", "compile.reproducible=true", "--dtype", "f32");
     const size_t vocab = (size_t)ssmc_model_vocab(model_run_model(run));
     float *want = calloc(vocab, sizeof *want), *got = calloc(vocab, sizeof *got);
     int32_t ids[TOKENS];
@@ -67,13 +70,24 @@ Test(mamba1, states_are_copied_kept_and_saved)
     free(got);
 }
 
+Test(mamba1, states_are_copied_kept_and_saved)
+{
+    check_states(MAMBA);
+}
+
+Test(delta, states_are_copied_kept_and_saved)
+{
+    check_states(DELTA);
+}
+
 /* Sequences of different lengths in one call, and stepped together, are each as if alone; on any
  * number of threads. */
-Test(mamba1, sequences_are_apart_in_a_batch)
+static void
+check_batch(const char *model)
 {
     enum { SEQUENCES = 3 };
     static const int lengths[SEQUENCES] = {1, 33, 64}, threads[] = {1, 2, 7};
-    ModelRun *run = MODEL_RUN(MAMBA, "--set", "compile.reproducible=true", "--dtype", "f32");
+    ModelRun *run = MODEL_RUN(model, "--set", "compile.reproducible=true", "--dtype", "f32");
     const size_t vocab = (size_t)ssmc_model_vocab(model_run_model(run));
     float *alone = calloc(vocab * SEQUENCES, sizeof *alone);
     float *together = calloc(vocab * SEQUENCES, sizeof *together);
@@ -104,6 +118,16 @@ Test(mamba1, sequences_are_apart_in_a_batch)
     model_run_close(run);
     free(alone);
     free(together);
+}
+
+Test(mamba1, sequences_are_apart_in_a_batch)
+{
+    check_batch(MAMBA);
+}
+
+Test(delta, sequences_are_apart_in_a_batch)
+{
+    check_batch(DELTA);
 }
 
 /* Predicted: an exponential and what goes with it for every state of a vector of channels and
