@@ -247,8 +247,8 @@ count_anchor(const Pass *p, const Graph *g, const Kernel *kernel, double count[C
         count[COST_conv] = count_columns(p, anchor, work.macs);
     else if (node_class(anchor) == CLASS_RECURRENT && work.exps > 0)
         count[COST_decay] = count_columns(p, anchor, work.exps);
-    else if (node_class(anchor) == CLASS_RECURRENT) /* as much in the first-level cache as a tap */
-        count[COST_conv] = count_columns(p, anchor, work.macs);
+    else if (node_class(anchor) == CLASS_RECURRENT) /* and one multiplication for three of them */
+        count[COST_linear_f32] = count_columns(p, anchor, work.macs * 4 / 3);
     return node_weight(anchor) || node_class(anchor) == CLASS_CONV;
 }
 

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "passes/cost.h"
+#include "passes/pass.h"
 #include "tests/kernel_run.h"
 
 static const char *const cpus[] = {"native", "x86-64-v4", "x86-64-v3", "x86-64", "generic"};
@@ -182,4 +184,32 @@ Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
                       greatest);
             kernel_run_close(run);
         }
+}
+
+/* Predicted: four operations for every state of a vector of channels and token; three vectors of
+ * channels, two of them one thread's. */
+Test(delta, its_time_grows_with_its_states)
+{
+    static const char text[] =
+        "graph \"t\" model {\n  weights \"init:reference\"\n  block 40\n  rows 4\n"
+        "  input ids: i32[T]\n  input pick: i32[R]\n  weight e: f32[50,48] init=ones\n"
+        "  weight b: f32[50,15] init=ones\n  weight c: f32[50,3] init=ones\n"
+        "  state s: f32[3,5,16]\n  v = embed(ids, e)\n  k = embed(ids, b)\n  g = embed(ids, c)\n"
+        "  y = delta(k, k, v, g, g, s) {heads=3, head_dim=16, groups=3, state=5, scale=1}\n"
+        "  last = take(y, pick)\n  output last\n}\n";
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    Machine zen5;
+    cr_assert(machine_named("znver5", &zen5));
+    const Source source = {"test.ir", text, strlen(text)};
+    Graph *g = graph_parse(arena, &source, diag);
+    cr_assert_not_null(g);
+    PassCtx cx = {.machine = &zen5, .chunk = CHUNK_AUTO, .arena = arena, .diag = diag};
+    cr_assert(pass_run_pipeline(g, &cx, &(PassOptions){.stop_after = -1}));
+    zen5.costs = (CostTable){.source = "test"};
+    zen5.costs.step[COST_linear_f32] = 1;
+    cr_expect_float_eq(1e9 * cost_prefill(&zen5, g, 1, 40), 40 * 3 * 5 * 4, 1e-6);
+    cr_expect_float_eq(1e9 * cost_prefill(&zen5, g, 2, 40), 40 * 2 * 5 * 4, 1e-6);
+    diag_free(diag);
+    arena_free(arena);
 }
