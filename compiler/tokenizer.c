@@ -32,7 +32,7 @@ job_tokenizer(Job *job, Tokenizer **out)
     if (!c && !path)
         return no_tokenizer(job);
     const RtKind kind = path ? rt_kind_of(path) : RT_KIND_other;
-    if (path && !rt_kind_may_be_json(kind))
+    if (path && !rt_kind_may_be_json(kind) && kind != RT_KIND_sentencepiece)
         return tell_runtime_fault(listener, rt_kind_fault(path, kind));
     *out = c ? tok_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
                          "the tokenizer inside", job->diag)

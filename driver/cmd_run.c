@@ -21,6 +21,12 @@ typedef struct {
     double seconds_prefill, seconds_decode;
 } Generation;
 
+static bool
+put(const char *bytes, size_t len)
+{
+    return fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0;
+}
+
 /* Draws tokens until enough are made or the text ends. */
 static int
 generate(Generation *gen)
@@ -28,7 +34,10 @@ generate(Generation *gen)
     const Options *o = gen->o;
     const double started = rt_now();
     ssmc_status rs = SSMC_OK;
-    while (rs == SSMC_OK && gen->made < o->value[OPT_tokens].i) {
+    bool written = true;
+    size_t len = 0;
+    TokText *text = tok_text_new(gen->tok, true);
+    while (rs == SSMC_OK && written && gen->made < o->value[OPT_tokens].i) {
         if (gen->made > 0)
             rs = run_text_step(&gen->text, gen->sampler, &gen->next);
         gen->full = rs == SSMC_FULL;
@@ -38,12 +47,15 @@ generate(Generation *gen)
         run_text_add(&gen->text, id);
         if (ids_have(gen->job->eos, gen->job->neos, id) && !opt_given(o, OPT_ignore_eos))
             break;
-        size_t len = 0;
-        const char *bytes = tok_decode(gen->tok, id, &len); /* a padding row has no text */
-        if (bytes && (fwrite(bytes, 1, len, stdout) != len || fflush(stdout) != 0))
-            return fault(EXIT_FAILED, "cannot write to standard output");
-        gen->made++;
+        const char *bytes = tok_text_add(text, id, &len); /* a padding row has no text */
+        written = !bytes || put(bytes, len);
+        gen->made += written;
     }
+    const char *rest = tok_text_end(text, &len);
+    written = written && put(rest, len);
+    tok_text_free(text);
+    if (!written)
+        return fault(EXIT_FAILED, "cannot write to standard output");
     gen->seconds_decode = rt_now() - started;
     if (isatty(STDOUT_FILENO))
         fputc('\n', stdout);

@@ -22,7 +22,7 @@ put_ids(const Tokenizer *tok, const char *text, size_t len)
 }
 
 static int
-put_text(const Tokenizer *tok, const char *text)
+put_ids_text(const Tokenizer *tok, const char *text, TokText *out)
 {
     for (const char *at = text;;) {
         while (isspace((unsigned char)*at))
@@ -35,7 +35,7 @@ put_text(const Tokenizer *tok, const char *text)
         const bool number = end != at && (*end == '\0' || isspace((unsigned char)*end));
         size_t len = 0;
         const char *bytes = number && errno == 0 && id >= 0 && id < INT32_MAX
-                                ? tok_decode(tok, (int32_t)id, &len)
+                                ? tok_text_add(out, (int32_t)id, &len)
                                 : NULL;
         if (!number)
             return fault(EXIT_BAD_INPUT, "standard input has '%.*s' where an id should be",
@@ -46,6 +46,18 @@ put_text(const Tokenizer *tok, const char *text)
         fwrite(bytes, 1, len, stdout);
         at = end;
     }
+}
+
+static int
+put_text(const Tokenizer *tok, const char *text)
+{
+    TokText *out = tok_text_new(tok, false);
+    size_t len = 0;
+    const int status = put_ids_text(tok, text, out);
+    const char *rest = tok_text_end(out, &len);
+    fwrite(rest, 1, len, stdout);
+    tok_text_free(out);
+    return status;
 }
 
 int

@@ -122,13 +122,18 @@ read_directory(Loader *l, const char *path)
     ends_add(l->arena, path, l->root, l->diag);
     const SrcLoc loc = l->root->loc;
     const char *dir = absolute(l->arena, path);
-    const char *tokenizer = arena_printf(l->arena, "%s/tokenizer.json", dir);
+    static const char *const tokenizers[] = {"tokenizer.json", "tokenizer.model", "tekken.json"};
     l->source = loc.source;
     l->dir = dir;
     tree_put(l->arena, l->root, "name", tree_scalar(l->arena, last_part(dir), loc));
     tree_put(l->arena, l->root, "weights", tree_scalar(l->arena, dir, loc));
-    if (access(tokenizer, R_OK) == 0)
+    for (size_t i = 0; i < COUNT_OF(tokenizers); i++) {
+        const char *tokenizer = arena_printf(l->arena, "%s/%s", dir, tokenizers[i]);
+        if (access(tokenizer, R_OK) != 0)
+            continue;
         tree_put(l->arena, l->root, "tokenizer", tree_scalar(l->arena, tokenizer, loc));
+        break;
+    }
     return true;
 }
 

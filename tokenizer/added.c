@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tokenizer/tables.h"
+#include "tokenizer/normal.h"
 
 typedef struct {
     AddedToken token;
@@ -118,35 +118,25 @@ keep_added(Tokenizer *tok, AddedRow *row)
         tok->word = splitter_word(tok->arena);
     AddedSet *set = row->normalized ? &tok->normalized : &tok->raw;
     /* Matched in normalised text, so by its own normal form. */
-    size_t len = 0;
-    char *nfc = row->normalized && tok->nfc
-                    ? utf8_nfc(row->token.content.text, row->token.content.len, &len)
-                    : NULL;
-    if (nfc)
-        row->token.content = (Slice){arena_strndup(tok->arena, nfc, len), len};
-    free(nfc);
+    Buffer text = {0}, spare = {0};
+    if (row->normalized && tok->nnormal) {
+        SplitRun *run = split_run_new();
+        const Slice *c = &row->token.content;
+        buffer_put(&text, c->text, c->len);
+        if (normalise(tok, run, &text, &spare) && text.len > 0)
+            row->token.content = (Slice){arena_strndup(tok->arena, text.text, text.len), text.len};
+        split_run_free(run);
+    }
+    free(text.text);
+    free(spare.text);
     VEC_PUSH(tok->arena, set->items, set->count, set->cap, row->token);
-}
-
-static int
-added_compare(const void *a, const void *b)
-{
-    const Slice *x = &((const AddedToken *)a)->content, *y = &((const AddedToken *)b)->content;
-    const int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
-    return order ? order : (x->len > y->len) - (x->len < y->len);
 }
 
 static bool
 sort_added(JsonFile *file, const JsonAt *at, AddedSet *set)
 {
-    if (set->count > 0)
-        qsort(set->items, (size_t)set->count, sizeof *set->items, added_compare);
-    for (int i = 0; i < set->count; i++) {
-        set->first[(unsigned char)set->items[i].content.text[0]] = true;
-        if (i > 0 && added_compare(&set->items[i - 1], &set->items[i]) == 0)
-            return json_fault(file, at, "has \"%s\" twice", set->items[i].content.text);
-    }
-    return true;
+    const AddedToken *twice = added_sort(set);
+    return !twice || json_fault(file, at, "has \"%s\" twice", twice->content.text);
 }
 
 static int
@@ -192,7 +182,10 @@ tok_read_added(JsonFile *file, Tokenizer *tok, const JsonAt *at)
     if (file->faults != before)
         return false;
     const JsonAt model = json_key(at->up, "model"), vocab = json_key(&model, "vocab");
-    Numbering n = {.vocab = json_object_object_length(vocab.value), .most = -1};
+    const bool list = json_object_is_type(vocab.value, json_type_array);
+    Numbering n = {.vocab = list ? (int64_t)json_object_array_length(vocab.value)
+                                 : json_object_object_length(vocab.value),
+                   .most = -1};
     find_repeated(file->arena, rows, count);
     for (size_t i = 0; i < count && !json_full(file); i++)
         if (place_added(file, tok, at, rows, i, &n) && rows[i].last)

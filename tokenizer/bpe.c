@@ -1,44 +1,14 @@
-/* tokenizer/bpe.c -- text to ids: added tokens, normal form, words, merges by rank.
+/* tokenizer/bpe.c -- a word to ids by merges (byte-pair encoding).
  *
  * Of all neighbouring pairs of a word that merge, the one of lowest rank is merged first, the
- * leftmost of equal ones. A heap of (rank, position) finds it, so a word of n bytes takes O(n log
- * n); an entry whose pair has changed since is skipped when it comes up. */
-#include <stdlib.h>
+ * leftmost of equal ones. A heap of (rank, position) finds it, so a word of n symbols takes O(n log
+ * n); an entry whose pair has changed since is skipped when it comes up.
+ *
+ * Which pairs merge is a list of pairs (tokenizer.json), or every pair whose text is a token, by
+ * that token's rank (SentencePiece, tekken.json). */
 #include <string.h>
 
-#include "tokenizer/tables.h"
-
-enum { NONE = UINT32_MAX };
-
-/* A symbol of the word being merged: an id and its neighbours. */
-typedef struct {
-    int32_t id;
-    uint32_t prev, next; /* NONE at the ends */
-    uint32_t rank;       /* of the pair with next; NONE: no merge, or merged away */
-} Symbol;
-
-typedef struct {
-    const Tokenizer *tok;
-    SplitRun *run;
-    bool gave_up;
-    int32_t *ids;
-    size_t count, cap;
-    Symbol *symbols;
-    size_t cap_symbols;
-    uint64_t *heap; /* rank << 32 | position, smallest first */
-    size_t nheap, cap_heap;
-    char *prefixed; /* a piece with a space put in front */
-    size_t cap_prefixed;
-    char *mapped; /* a word in the byte-level alphabet */
-    size_t cap_mapped;
-} Encoder;
-
-static void
-put_id(Encoder *e, int32_t id)
-{
-    e->ids = grown(e->ids, &e->cap, e->count + 1, sizeof *e->ids);
-    e->ids[e->count++] = id;
-}
+#include "tokenizer/encode.h"
 
 /* ---- merges ---------------------------------------------------------------------------------- */
 
@@ -69,317 +39,191 @@ heap_pop(Encoder *e)
     return top;
 }
 
-static Merge *
-pair_merge(const Encoder *e, uint32_t at)
+/* Rank and id of the pair at `at` with its neighbour; rank NO_SYMBOL: it does not merge. */
+static Merge
+pair_merge(const Encoder *e, Slice word, uint32_t at)
 {
-    const Symbol *s = &e->symbols[at];
-    const uint64_t pair = (uint64_t)s->id << 32 | (uint64_t)e->symbols[s->next].id;
-    return tok_merge_slot(e->tok, pair);
+    const Symbol *s = &e->symbols[at], *right = &e->symbols[s->next];
+    const Merge none = {.rank = NO_SYMBOL};
+    if (!e->tok->ranks) {
+        const uint64_t pair = (uint64_t)(uint32_t)s->id << 32 | (uint32_t)right->id;
+        return s->id < 0 || right->id < 0 ? none : *tok_merge_slot(e->tok, pair);
+    }
+    const size_t len = right->to - s->from;
+    if (s->frozen || right->frozen || len > e->tok->longest)
+        return none;
+    const int32_t id = tok_vocab_find(e->tok, word.text + s->from, len);
+    return id < 0 ? none : (Merge){.rank = e->tok->ranks[id], .id = id};
 }
 
 /* Looks the pair at `at` up again, and queues it if it merges. */
 static void
-queue_pair(Encoder *e, uint32_t at)
+queue_pair(Encoder *e, Slice word, uint32_t at)
 {
     Symbol *s = &e->symbols[at];
-    s->rank = s->next == NONE ? NONE : pair_merge(e, at)->rank;
-    if (s->rank != NONE)
+    s->rank = s->next == NO_SYMBOL ? NO_SYMBOL : pair_merge(e, word, at).rank;
+    if (s->rank != NO_SYMBOL)
         heap_push(e, (uint64_t)s->rank << 32 | at);
 }
 
 static void
-merge_at(Encoder *e, uint32_t at)
+merge_at(Encoder *e, Slice word, uint32_t at)
 {
     Symbol *s = &e->symbols[at], *right = &e->symbols[s->next];
-    s->id = pair_merge(e, at)->id;
+    s->id = pair_merge(e, word, at).id;
+    s->to = right->to;
     s->next = right->next;
-    right->rank = NONE;
-    if (s->next != NONE)
+    right->rank = NO_SYMBOL;
+    if (s->next != NO_SYMBOL)
         e->symbols[s->next].prev = at;
-    queue_pair(e, at);
-    if (s->prev != NONE)
-        queue_pair(e, s->prev);
+    queue_pair(e, word, at);
+    if (s->prev != NO_SYMBOL)
+        queue_pair(e, word, s->prev);
 }
 
 static void
-merge_word(Encoder *e, Slice word)
+merge_symbols(Encoder *e, Slice word, uint32_t n)
 {
-    const uint32_t n = (uint32_t)word.len;
-    e->symbols = grown(e->symbols, &e->cap_symbols, n, sizeof *e->symbols);
     for (uint32_t i = 0; i < n; i++) {
-        const int32_t id = e->tok->byte_id[(unsigned char)word.text[i]];
-        e->symbols[i] = (Symbol){id, i ? i - 1 : NONE, i + 1 < n ? i + 1 : NONE, NONE};
+        e->symbols[i].prev = i ? i - 1 : NO_SYMBOL;
+        e->symbols[i].next = i + 1 < n ? i + 1 : NO_SYMBOL;
     }
     e->nheap = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
-        queue_pair(e, i);
+        queue_pair(e, word, i);
     while (e->nheap > 0) {
         const uint64_t top = heap_pop(e);
         const uint32_t at = (uint32_t)top;
         if (e->symbols[at].rank == top >> 32)
-            merge_at(e, at);
+            merge_at(e, word, at);
     }
-    for (uint32_t at = 0; at != NONE; at = e->symbols[at].next)
-        put_id(e, e->symbols[at].id);
 }
 
+/* ---- symbols that a word starts as ----------------------------------------------------------- */
+
 static void
-encode_word(Encoder *e, Slice word)
+add_symbol(Encoder *e, uint32_t *n, int32_t id, size_t from, size_t to)
 {
-    int32_t whole = -1; /* the token that is the whole word */
-    if (e->tok->ignore_merges) {
-        size_t len = 0;
-        e->mapped = grown(e->mapped, &e->cap_mapped, word.len * 2, 1);
-        for (size_t i = 0; i < word.len; i++)
-            len += utf8_put(e->mapped + len, byte_to_char((unsigned char)word.text[i]));
-        whole = tok_vocab_find(e->tok, e->mapped, len);
+    e->symbols = grown(e->symbols, &e->cap_symbols, (size_t)*n + 1, sizeof *e->symbols);
+    e->symbols[(*n)++] =
+        (Symbol){.id = id, .rank = NO_SYMBOL, .from = (uint32_t)from, .to = (uint32_t)to};
+}
+
+static uint32_t
+split_bytes(Encoder *e, Slice word)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < word.len; i++)
+        add_symbol(e, &n, e->tok->byte_id[(unsigned char)word.text[i]], i, i + 1);
+    return n;
+}
+
+/* Whether every byte of a text has its token. */
+static bool
+has_bytes(const Tokenizer *tok, Slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (tok->byte_id[(unsigned char)text.text[i]] < 0)
+            return false;
+    return tok->byte_fallback;
+}
+
+/* A character of no token is its bytes, or unknown: as in the published library, characters that
+ * are unknown and follow one another may be one, and one that is unknown is put in front of the
+ * next token, so that bytes come before it. */
+static uint32_t
+split_characters(Encoder *e, Slice word)
+{
+    const Tokenizer *tok = e->tok;
+    uint32_t n = 0;
+    bool unknown = false; /* one has not been put yet */
+    for (size_t at = 0, from = 0; at < word.len; from = at) {
+        utf8_next(word.text, &at);
+        const Slice one = {word.text + from, at - from};
+        const int32_t id = tok_vocab_find(tok, one.text, one.len);
+        if (id < 0 && has_bytes(tok, one)) {
+            for (size_t i = from; i < at; i++)
+                add_symbol(e, &n, tok->byte_id[(unsigned char)word.text[i]], i, i + 1);
+        } else {
+            if (unknown && (id >= 0 || !tok->fuse_unknown))
+                add_symbol(e, &n, tok->unknown, from, from);
+            unknown = id < 0 && tok->unknown >= 0;
+            if (id >= 0)
+                add_symbol(e, &n, id, from, at);
+        }
     }
-    if (whole >= 0)
-        put_id(e, whole);
-    else
-        merge_word(e, word);
+    if (unknown)
+        add_symbol(e, &n, tok->unknown, word.len, word.len);
+    return n;
+}
+
+/* Of SentencePiece: its user's symbols stay whole. */
+static uint32_t
+split_ranked(Encoder *e, Slice word)
+{
+    const Tokenizer *tok = e->tok;
+    uint32_t n = 0;
+    for (size_t at = 0, from = 0; at < word.len; from = at) {
+        const AddedToken *own = added_longest(&tok->own, (Slice){word.text + at, word.len - at});
+        if (own)
+            at += own->content.len;
+        else
+            utf8_next(word.text, &at);
+        add_symbol(e, &n, tok_vocab_find(tok, word.text + from, at - from), from, at);
+        e->symbols[n - 1].frozen = own != NULL;
+    }
+    return n;
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-/* Fragment [from, to) of a piece that a step splits. */
-typedef struct {
-    size_t from, to;
-    bool match; /* it ends in a match */
-} Fragment;
-
-/* Whether what follows a fragment belongs to it. */
-static bool
-fragment_goes_on(SplitBehavior behavior, bool match, bool next)
+/* The token that is the whole word, or -1. */
+static int32_t
+whole_word(Encoder *e, Slice word)
 {
-    switch (behavior) {
-    case SPLIT_CONTIGUOUS:
-        return next == match;
-    case SPLIT_MERGED_WITH_PREVIOUS:
-        return next && !match;
-    case SPLIT_MERGED_WITH_NEXT:
-        return match && !next;
-    case SPLIT_ISOLATED:
-    case SPLIT_REMOVED:
-    case SPLIT_BEHAVIORS:
-        break;
+    if (!e->tok->ignore_merges)
+        return -1;
+    if (!e->tok->byte_level)
+        return tok_vocab_find(e->tok, word.text, word.len);
+    e->mapped.len = 0;
+    for (size_t i = 0; i < word.len; i++) {
+        char one[4];
+        buffer_put(&e->mapped, one, utf8_put(one, byte_to_char((unsigned char)word.text[i])));
     }
-    return false;
-}
-
-static void encode_piece(Encoder *e, Slice piece, int step);
-
-static void
-fragment_end(Encoder *e, Slice piece, int step, const Fragment *fragment)
-{
-    const bool removed = fragment->match && e->tok->steps[step].behavior == SPLIT_REMOVED;
-    if (fragment->to > fragment->from && !removed && !e->gave_up)
-        encode_piece(e, (Slice){piece.text + fragment->from, fragment->to - fragment->from},
-                     step + 1);
-}
-
-/* What the expression matched, or not, from the fragment's end up to `to`. */
-static void
-fragment_add(Encoder *e, Slice piece, int step, Fragment *fragment, size_t to, bool matched)
-{
-    const PreStep *how = &e->tok->steps[step];
-    const bool match = matched != how->invert;
-    if (to == fragment->to)
-        return;
-    if (!fragment_goes_on(how->behavior, fragment->match, match)) {
-        fragment_end(e, piece, step, fragment);
-        fragment->from = fragment->to;
-    }
-    fragment->to = to;
-    fragment->match = match;
-}
-
-/* A piece (never empty) through the pre-tokenizer's steps from `step` on. Only the last step may
- * put a space in front, so its buffer is never in use twice. */
-static void
-encode_piece(Encoder *e, Slice piece, int step)
-{
-    if (step == e->tok->nsteps) {
-        encode_word(e, piece);
-        return;
-    }
-    const PreStep *how = &e->tok->steps[step];
-    if (how->prefix_space && piece.text[0] != ' ') {
-        e->prefixed = grown(e->prefixed, &e->cap_prefixed, piece.len + 1, 1);
-        e->prefixed[0] = ' ';
-        memcpy(e->prefixed + 1, piece.text, piece.len);
-        piece = (Slice){e->prefixed, piece.len + 1};
-    }
-    Fragment fragment = {0};
-    for (size_t at = 0, start = 0, end = 0; at < piece.len && !e->gave_up; at = end) {
-        const SplitResult found =
-            how->split ? splitter_find(how->split, e->run, piece, at, &start, &end) : SPLIT_NONE;
-        e->gave_up = e->gave_up || found == SPLIT_GAVE_UP;
-        if (found != SPLIT_FOUND)
-            start = end = piece.len;
-        fragment_add(e, piece, step, &fragment, start, false);
-        fragment_add(e, piece, step, &fragment, end, true);
-    }
-    fragment_end(e, piece, step, &fragment);
-}
-
-/* ---- added tokens ---------------------------------------------------------------------------- */
-
-/* First item in [low, high) whose byte at `depth` is at least `byte`; all are longer than depth. */
-static int
-lower_bound(const AddedSet *set, int low, int high, size_t depth, int byte)
-{
-    while (low < high) {
-        const int mid = low + (high - low) / 2;
-        if ((unsigned char)set->items[mid].content.text[depth] < byte)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-/* The longest added token at the start of text: the sorted contents are narrowed byte by byte. */
-static const AddedToken *
-longest_added(const AddedSet *set, Slice text)
-{
-    const AddedToken *longest = NULL;
-    int low = 0, high = set->count;
-    for (size_t depth = 0; low < high; depth++) {
-        if (set->items[low].content.len == depth)
-            longest = &set->items[low++];
-        if (depth == text.len)
-            break;
-        const int byte = (unsigned char)text.text[depth];
-        low = lower_bound(set, low, high, depth, byte);
-        high = lower_bound(set, low, high, depth, byte + 1);
-    }
-    return longest;
-}
-
-static bool
-word_at(Encoder *e, Slice text, size_t at)
-{
-    size_t end = at, from = 0, to = 0;
-    utf8_next(text.text, &end);
-    const Slice one = {text.text + at, end - at};
-    return splitter_find(e->tok->word, e->run, one, 0, &from, &to) == SPLIT_FOUND;
-}
-
-/* Start of the white space that ends at `at`, but not before `least`. */
-static size_t
-space_from(Slice text, size_t at, size_t least)
-{
-    while (at > least) {
-        const size_t before = utf8_before(text.text, at);
-        size_t behind = before;
-        if (!is_white_space(utf8_next(text.text, &behind)))
-            return at;
-        at = before;
-    }
-    return least;
-}
-
-/* End of the white space that starts at `at`. */
-static size_t
-space_to(Slice text, size_t at)
-{
-    while (at < text.len) {
-        size_t behind = at;
-        if (!is_white_space(utf8_next(text.text, &behind)))
-            break;
-        at = behind;
-    }
-    return at;
-}
-
-typedef void EncodeGap(Encoder *e, Slice gap);
-
-/* Cuts the added tokens of set out of text; what lies between goes to `gap`. As in the published
- * library, a match that single_word refuses still hides shorter ones inside it; the search goes on
- * behind the match, not behind the white space it took along; and a match of which white space
- * taken by the one before leaves nothing is dropped. */
-static void
-cut_added(Encoder *e, const AddedSet *set, Slice text, EncodeGap *gap)
-{
-    size_t done = 0;
-    for (size_t at = 0; at < text.len && !e->gave_up;) {
-        const AddedToken *t = set->first[(unsigned char)text.text[at]]
-                                  ? longest_added(set, (Slice){text.text + at, text.len - at})
-                                  : NULL;
-        if (!t) {
-            at++;
-            continue;
-        }
-        const size_t matched = at, behind = at + t->content.len;
-        at = behind;
-        const bool joined =
-            t->single_word && ((matched > 0 && word_at(e, text, utf8_before(text.text, matched))) ||
-                               (behind < text.len && word_at(e, text, behind)));
-        if (joined)
-            continue;
-        const size_t start = t->lstrip ? space_from(text, matched, done) : matched;
-        const size_t stop = t->rstrip ? space_to(text, behind > done ? behind : done) : behind;
-        if (start > done)
-            gap(e, (Slice){text.text + done, start - done});
-        if (stop > start)
-            put_id(e, t->id);
-        done = stop;
-    }
-    if (done < text.len && !e->gave_up)
-        gap(e, (Slice){text.text + done, text.len - done});
-}
-
-/* ---- whole texts ----------------------------------------------------------------------------- */
-
-static void
-encode_words(Encoder *e, Slice gap)
-{
-    encode_piece(e, gap, 0);
-}
-
-static void
-encode_gap(Encoder *e, Slice gap)
-{
-    size_t len = 0;
-    char *nfc = e->tok->nfc ? utf8_nfc(gap.text, gap.len, &len) : NULL;
-    cut_added(e, &e->tok->normalized, nfc ? (Slice){nfc, len} : gap, encode_words);
-    free(nfc);
-}
-
-static void
-put_all(Encoder *e, const IdList *list)
-{
-    for (int i = 0; i < list->count; i++)
-        put_id(e, list->items[i]);
+    return tok_vocab_find(e->tok, e->mapped.text, e->mapped.len);
 }
 
 bool
-tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
-           size_t *bad)
+encode_bytes(Encoder *e, Slice text)
 {
-    *ids = NULL;
-    *count = 0;
-    if (!utf8_valid(text, len, bad))
+    if (!has_bytes(e->tok, text))
         return false;
-    /* Positions are 32 bits; normal form C makes a text three times as long at most (UAX 15, 3). */
-    Encoder e = {.tok = tok, .run = split_run_new(), .gave_up = len > UINT32_MAX / 4};
-    if (!e.gave_up) {
-        put_all(&e, &tok->prefix);
-        cut_added(&e, &tok->raw, (Slice){text, len}, encode_gap);
-        put_all(&e, &tok->suffix);
-    }
-    split_run_free(e.run);
-    free(e.symbols);
-    free(e.heap);
-    free(e.prefixed);
-    free(e.mapped);
-    if (e.gave_up) {
-        free(e.ids);
-        *bad = len;
-        return false;
-    }
-    *ids = e.ids;
-    *count = e.count;
+    for (size_t i = 0; i < text.len; i++)
+        encoder_put(e, e->tok->byte_id[(unsigned char)text.text[i]]);
     return true;
+}
+
+void
+encode_word_bpe(Encoder *e, Slice word)
+{
+    const Tokenizer *tok = e->tok;
+    const int32_t whole = whole_word(e, word);
+    if (whole >= 0) {
+        encoder_put(e, whole);
+        return;
+    }
+    const uint32_t n = tok->of_bytes ? split_bytes(e, word)
+                       : tok->ranks  ? split_ranked(e, word)
+                                     : split_characters(e, word);
+    if (n == 0)
+        return;
+    merge_symbols(e, word, n);
+    bool unknown = false; /* those of SentencePiece that follow one another are one */
+    for (uint32_t at = 0; at != NO_SYMBOL; at = e->symbols[at].next) {
+        const Symbol *s = &e->symbols[at];
+        const bool was = unknown;
+        unknown = s->id < 0 && !encode_bytes(e, (Slice){word.text + s->from, s->to - s->from});
+        if (s->id >= 0 || (unknown && !was))
+            encoder_put(e, s->id >= 0 ? s->id : tok->unknown);
+    }
 }

@@ -261,17 +261,35 @@ splitter_own(Arena *arena, const char *pattern)
     return splitter;
 }
 
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}"
+
+static Splitter *
+splitter_pcre2(Arena *arena, const char *pattern)
+{
+    const char *why = NULL;
+    pcre2_code *code = compile(arena, (Slice){pattern, strlen(pattern)}, false, &why);
+    if (!code)
+        die("our own expression %s %s", pattern, why);
+    Splitter *splitter = arena_alloc(arena, sizeof *splitter);
+    splitter->code = code;
+    return splitter;
+}
+
 /* Word characters as UTS 18 has them (annex C, \w). */
 Splitter *
 splitter_word(Arena *arena)
 {
-    const char *why = NULL;
-    static const char word[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}]";
-    pcre2_code *code = compile(arena, (Slice){word, sizeof word - 1}, false, &why);
-    if (!code)
-        die("our own expression %s %s", word, why);
-    Splitter *splitter = arena_alloc(arena, sizeof *splitter);
-    splitter->code = code;
+    return splitter_pcre2(arena, "[" WORD "]");
+}
+
+Splitter *
+splitter_words(Arena *arena)
+{
+    StrBuf pattern = {0};
+    sb_printf(&pattern, "[" WORD "]+|[^" WORD "%s]+", SPACES);
+    Splitter *splitter = splitter_pcre2(arena, sb_text(&pattern));
+    splitter->jit = pcre2_jit_compile(splitter->code, PCRE2_JIT_COMPLETE) == 0;
+    sb_free(&pattern);
     return splitter;
 }
 

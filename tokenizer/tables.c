@@ -1,4 +1,5 @@
 /* tokenizer/tables.c -- looking up bytes, tokens and merges. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tokenizer/tables.h"
@@ -84,4 +85,64 @@ tok_merge_slot(const Tokenizer *tok, uint64_t pair)
         if (slot->rank == UINT32_MAX || slot->pair == pair)
             return slot;
     }
+}
+
+/* ---- sets of texts --------------------------------------------------------------------------- */
+
+int
+added_compare(const void *a, const void *b)
+{
+    const Slice *x = &((const AddedToken *)a)->content, *y = &((const AddedToken *)b)->content;
+    const int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+const AddedToken *
+added_sort(AddedSet *set)
+{
+    const AddedToken *twice = NULL;
+    if (set->count > 0)
+        qsort(set->items, (size_t)set->count, sizeof *set->items, added_compare);
+    for (int i = 0; i < set->count; i++) {
+        set->first[(unsigned char)set->items[i].content.text[0]] = true;
+        if (i > 0 && added_compare(&set->items[i - 1], &set->items[i]) == 0)
+            twice = &set->items[i];
+    }
+    return twice;
+}
+
+/* First item in [low, high) whose byte at `depth` is at least `byte`; all are longer than depth. */
+static int
+lower_bound(const AddedSet *set, int low, int high, size_t depth, int byte)
+{
+    while (low < high) {
+        const int mid = low + (high - low) / 2;
+        if ((unsigned char)set->items[mid].content.text[depth] < byte)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+void
+added_narrow(const AddedSet *set, int *low, int *high, size_t depth, int byte)
+{
+    *low = lower_bound(set, *low, *high, depth, byte);
+    *high = lower_bound(set, *low, *high, depth, byte + 1);
+}
+
+const AddedToken *
+added_longest(const AddedSet *set, Slice text)
+{
+    const AddedToken *longest = NULL;
+    int low = 0, high = text.len > 0 && set->first[(unsigned char)text.text[0]] ? set->count : 0;
+    for (size_t depth = 0; low < high; depth++) {
+        if (set->items[low].content.len == depth)
+            longest = &set->items[low++];
+        if (depth == text.len)
+            break;
+        added_narrow(set, &low, &high, depth, (unsigned char)text.text[depth]);
+    }
+    return longest;
 }

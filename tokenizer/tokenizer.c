@@ -1,26 +1,12 @@
-/* tokenizer/tokenizer.c -- tokenizer.json to tables, section by section, refusing what ssmc would
- * not do exactly. Sections that only matter to training or batching (truncation, padding) are not
- * read. */
+/* tokenizer/tokenizer.c -- files of tokenizers to tables; tokenizer.json section by section,
+ * refusing what ssmc would not do exactly. Sections that only matter to training or batching
+ * (truncation, padding) are not read. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tokenizer/tables.h"
-
-/* Bytes of a token: read by the alphabet, or the text itself when it has a character outside it. */
-static Slice
-token_bytes(Arena *arena, Slice text)
-{
-    char *bytes = arena_alloc(arena, text.len + 1);
-    size_t n = 0;
-    for (size_t at = 0; at < text.len;) {
-        const int byte = char_to_byte(utf8_next(text.text, &at));
-        if (byte < 0)
-            return text;
-        bytes[n++] = (char)byte;
-    }
-    return (Slice){bytes, n};
-}
+#include "tokenizer/normal.h"
 
 /* ---- model ----------------------------------------------------------------------------------- */
 
@@ -36,10 +22,12 @@ static int64_t
 largest_id(const JsonAt *vocab, const JsonAt *added)
 {
     int64_t largest = -1;
-    json_object_object_foreach(vocab->value, key, value)
-    {
-        (void)key;
-        largest = larger_id(largest, value);
+    if (json_object_is_type(vocab->value, json_type_object)) {
+        json_object_object_foreach(vocab->value, key, value)
+        {
+            (void)key;
+            largest = larger_id(largest, value);
+        }
     }
     const bool list = json_object_is_type(added->value, json_type_array);
     for (size_t i = 0; list && i < json_object_array_length(added->value); i++) {
@@ -62,7 +50,7 @@ read_token(JsonFile *file, Tokenizer *tok, const JsonAt *at)
     }
     const size_t len = strlen(at->key);
     token->text = (Slice){arena_strndup(tok->arena, at->key, len), len};
-    token->bytes = token_bytes(tok->arena, token->text);
+    token->bytes = token->text;
     *tok_vocab_slot(tok, token->text.text, len) = (int32_t)id;
 }
 
@@ -87,16 +75,19 @@ read_vocab(JsonFile *file, Tokenizer *tok, const JsonAt *model, const JsonAt *ad
     return file->faults == 0;
 }
 
-/* Every byte needs its token: otherwise text would be lost without a word. */
+/* Every byte of a byte-level vocabulary needs its token: otherwise text would be lost without a
+ * word. */
 static bool
 read_alphabet(JsonFile *file, Tokenizer *tok, const JsonAt *model)
 {
     for (int byte = 0; byte < 256; byte++) {
-        char text[4];
-        const size_t len = utf8_put(text, byte_to_char((unsigned char)byte));
+        char text[8];
+        const size_t len = tok->byte_level
+                               ? utf8_put(text, byte_to_char((unsigned char)byte))
+                               : (size_t)snprintf(text, sizeof text, "<0x%02X>", (unsigned)byte);
         tok->byte_id[byte] = tok_vocab_find(tok, text, len);
         const bool in_utf8 = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
-        if (tok->byte_id[byte] >= 0 || !in_utf8)
+        if (tok->byte_id[byte] >= 0 || !in_utf8 || !tok->byte_level)
             continue;
         const JsonAt vocab = json_key(model, "vocab");
         return json_fault(
@@ -177,6 +168,76 @@ read_merges(JsonFile *file, Tokenizer *tok, const JsonAt *model)
     return file->faults == 0;
 }
 
+/* ---- Unigram --------------------------------------------------------------------------------- */
+
+/* [text, score] */
+static bool
+read_scored(JsonFile *file, Tokenizer *tok, const JsonAt *at, int32_t id)
+{
+    size_t count = 0;
+    if (!json_want_array(file, at, &count))
+        return false;
+    const JsonAt text_at = json_item(at, 0), score_at = json_item(at, 1);
+    Slice text = {0};
+    if (count != 2 || !json_object_is_type(text_at.value, json_type_string) ||
+        !(json_object_is_type(score_at.value, json_type_double) ||
+          json_object_is_type(score_at.value, json_type_int)))
+        return json_fault(file, at, "is no [token, score]");
+    json_want_text(file, &text_at, &text);
+    const double score = json_object_get_double(score_at.value);
+    if (!(score >= -1e30 && score <= 1e30))
+        return json_fault(file, &score_at, "is %s, expected the logarithm of a probability",
+                          json_words(file, &score_at));
+    text.text = arena_strndup(tok->arena, text.text, text.len);
+    tok->tokens[id].text = tok->tokens[id].bytes = text;
+    tok->scores[id] = score;
+    tok->least_score = score < tok->least_score ? score : tok->least_score;
+    if (text.len == 0)
+        return true;
+    *tok_vocab_slot(tok, text.text, text.len) = id;
+    VEC_PUSH(tok->arena, tok->pieces.items, tok->pieces.count, tok->pieces.cap,
+             ((AddedToken){.content = text, .id = id}));
+    return true;
+}
+
+static bool
+read_unigram(JsonFile *file, Tokenizer *tok, const JsonAt *root, const JsonAt *added)
+{
+    const JsonAt model = json_key(root, "model"), vocab = json_key(&model, "vocab");
+    const JsonAt unk = json_key(&model, "unk_id"), bytes = json_key(&model, "byte_fallback");
+    size_t count = 0;
+    int64_t unknown = 0;
+    if (!json_want_array(file, &vocab, &count))
+        return false;
+    if (count == 0 || count > TOK_MAX_ID)
+        return json_fault(file, &vocab, "has %zu tokens, expected 1 to %d", count, TOK_MAX_ID);
+    if (tok->byte_level)
+        return json_fault(file, &model,
+                          "is Unigram, and pre_tokenizer is ByteLevel, which goes "
+                          "with BPE");
+    if (!json_want_int(file, &unk, 0, (int64_t)count - 1, &unknown) ||
+        !json_bool_or(file, &bytes, false, &tok->byte_fallback))
+        return false;
+    tok->unknown = (int32_t)unknown;
+    tok->fuse_unknown = true;
+    const int64_t largest = largest_id(&(JsonAt){0}, added);
+    tok->size = largest >= (int64_t)count ? largest + 1 : (int64_t)count;
+    tok->tokens = arena_array(tok->arena, (size_t)tok->size, sizeof *tok->tokens);
+    tok->scores = arena_array(tok->arena, (size_t)tok->size, sizeof *tok->scores);
+    tok->least_score = 1e30;
+    tok->vocab_slots = tok_slots(count);
+    tok->vocab = arena_array(tok->arena, tok->vocab_slots, sizeof *tok->vocab);
+    memset(tok->vocab, 0xFF, tok->vocab_slots * sizeof *tok->vocab);
+    for (size_t i = 0; i < count && !json_full(file); i++) {
+        const JsonAt item = json_item(&vocab, i);
+        read_scored(file, tok, &item, (int32_t)i);
+    }
+    const AddedToken *twice = file->faults ? NULL : added_sort(&tok->pieces);
+    if (twice)
+        return json_fault(file, &vocab, "has \"%s\" twice", twice->content.text);
+    return file->faults == 0 && read_alphabet(file, tok, &model);
+}
+
 /* A setting of the model that ssmc only knows switched off. */
 static void
 want_off(JsonFile *file, const JsonAt *model, const char *key)
@@ -188,46 +249,98 @@ want_off(JsonFile *file, const JsonAt *model, const char *key)
     const bool no =
         json_object_is_type(at.value, json_type_boolean) && !json_object_get_boolean(at.value);
     if (at.value && !zero && !no && !json_is_text(&at, ""))
-        json_fault(file, &at, "is %s, expected none: ssmc reads plain byte-level BPE",
-                   json_words(file, &at));
+        json_fault(file, &at, "is %s, expected none: ssmc reads plain BPE", json_words(file, &at));
 }
 
-/* unk_token is not looked at: a byte-level vocabulary that has every byte never uses it. */
+/* The token of what is no token. A byte-level vocabulary that has every byte never uses it. */
+static bool
+read_unknown(JsonFile *file, Tokenizer *tok, const JsonAt *model)
+{
+    const JsonAt at = json_key(model, "unk_token");
+    Slice text = {0};
+    if (tok->byte_level)
+        return true;
+    if (!at.value)
+        return tok->byte_fallback ||
+               json_fault(file, &at, "is %s: characters that are no token would be lost",
+                          json_words(file, &at));
+    if (!json_want_text(file, &at, &text))
+        return false;
+    tok->unknown = tok_vocab_find(tok, text.text, text.len);
+    return tok->unknown >= 0 ||
+           json_fault(file, &at, "is \"%s\", which is not in model.vocab", text.text);
+}
+
+static bool
+read_bpe(JsonFile *file, Tokenizer *tok, const JsonAt *model, const JsonAt *added)
+{
+    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix"};
+    const JsonAt ignore = json_key(model, "ignore_merges"), fuse = json_key(model, "fuse_unk");
+    const JsonAt bytes = json_key(model, "byte_fallback");
+    for (size_t i = 0; i < COUNT_OF(off); i++)
+        want_off(file, model, off[i]);
+    return json_bool_or(file, &ignore, false, &tok->ignore_merges) &&
+           json_bool_or(file, &fuse, false, &tok->fuse_unknown) &&
+           json_bool_or(file, &bytes, false, &tok->byte_fallback) &&
+           read_vocab(file, tok, model, added) && read_alphabet(file, tok, model) &&
+           read_unknown(file, tok, model) && read_merges(file, tok, model);
+}
+
 static bool
 read_model(JsonFile *file, Tokenizer *tok, const JsonAt *root)
 {
     const JsonAt model = json_key(root, "model"), added = json_key(root, "added_tokens");
     if (!json_want_object(file, &model))
         return false;
-    const JsonAt type = json_key(&model, "type"), ignore = json_key(&model, "ignore_merges");
-    if (!json_is_text(&type, "BPE"))
-        return json_fault(file, &type, "is %s, expected \"BPE\": ssmc reads byte-level BPE",
-                          json_words(file, &type));
-    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix",
-                                      "byte_fallback"};
-    for (size_t i = 0; i < COUNT_OF(off); i++)
-        want_off(file, &model, off[i]);
-    return json_bool_or(file, &ignore, false, &tok->ignore_merges) &&
-           read_vocab(file, tok, &model, &added) && read_alphabet(file, tok, &model) &&
-           read_merges(file, tok, &model);
+    const JsonAt type = json_key(&model, "type");
+    if (json_is_text(&type, "BPE"))
+        return tok_read_pre_tokenizer(file, tok, root) && read_bpe(file, tok, &model, &added);
+    if (json_is_text(&type, "Unigram"))
+        return tok_read_pre_tokenizer(file, tok, root) && read_unigram(file, tok, root, &added);
+    return json_fault(file, &type, "is %s, expected \"BPE\" or \"Unigram\"",
+                      json_words(file, &type));
 }
 
 /* ---- the whole file -------------------------------------------------------------------------- */
 
+/* tekken.json has its expression in `config`, tokenizer.json its tables in `model`. */
+static bool
+read_json(JsonFile *file, Tokenizer *tok)
+{
+    json_object *json_root = NULL;
+    bool good = json_file_parse(file, &json_root);
+    const JsonAt root = {.there = true, .value = json_root};
+    good = good && json_want_object(file, &root);
+    const JsonAt config = json_key(&root, "config"), pattern = json_key(&config, "pattern");
+    const JsonAt added = json_key(&root, "added_tokens");
+    if (good && pattern.there)
+        good = tok_read_tekken(file, tok, &root);
+    else if (good && read_model(file, tok, &root)) {
+        tok_read_normalizer(file, tok, &root);
+        tok_read_added(file, tok, &added);
+        tok_read_post_processor(file, tok, &root);
+        tok_read_decoder(file, tok, &root);
+    }
+    json_object_put(json_root);
+    return good && file->faults == 0;
+}
+
 Tokenizer *
 tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag)
 {
+    enum { FIRST_OF_SENTENCEPIECE = '\n' }; /* field 1, with a length: a piece */
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_strdup(arena, path), arena_strndup(arena, json, len), len};
     JsonFile file = {.arena = arena, .diag = diag, .source = source};
     Tokenizer *tok = arena_alloc(arena, sizeof *tok);
     tok->arena = arena;
-    json_object *json_root = NULL;
-    bool good = json_file_parse(&file, &json_root);
-    const JsonAt root = {.there = true, .value = json_root};
-    good = good && json_want_object(&file, &root) && read_model(&file, tok, &root) &&
-           tok_read_steps(&file, tok, &root) && file.faults == 0;
-    json_object_put(json_root);
+    tok->unknown = -1;
+    memset(tok->byte_id, 0xFF, sizeof tok->byte_id);
+    /* JSON may begin with a line feed, too, but then white space or a bracket follows. */
+    const bool proto =
+        len > 2 && json[0] == FIRST_OF_SENTENCEPIECE && !strchr(" \t\r\n{[", json[1]);
+    const bool good = proto ? tok_read_sentencepiece(tok, (Slice){source->text, len}, diag, path)
+                            : read_json(&file, tok);
     if (good)
         return tok;
     tok_free(tok);
@@ -253,6 +366,8 @@ tok_free(Tokenizer *tok)
     if (!tok)
         return;
     splitter_free(tok->word);
+    for (int i = 0; i < tok->nnormal; i++)
+        splitter_free(tok->normal[i].split);
     for (int i = 0; i < tok->nsteps; i++)
         splitter_free(tok->steps[i].split);
 }

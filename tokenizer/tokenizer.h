@@ -1,4 +1,5 @@
-/* tokenizer/tokenizer.h -- texts to token ids and back, by a tokenizer.json (byte-level BPE). */
+/* tokenizer/tokenizer.h -- texts to token ids and back, by a tokenizer.json (BPE, Unigram), a
+ * tokenizer.model of SentencePiece, or a tekken.json. */
 #ifndef SSMC_TOKENIZER_TOKENIZER_H
 #define SSMC_TOKENIZER_TOKENIZER_H
 
@@ -8,10 +9,10 @@ enum { TOK_MAX_ID = (1 << 21) - 1 };
 
 /* Read-only once it is loaded: threads may share it. */
 typedef struct Tokenizer Tokenizer;
-/* Reads a tokenizer.json. NULL: faults are in diag, which points into arena. Tables are in arena;
- * tok_free gives back the rest. */
+/* Reads a file of a tokenizer, told by its content. NULL: faults are in diag, which points into
+ * arena. Tables are in arena; tok_free gives back the rest. */
 Tokenizer *tok_load(Arena *arena, const char *path, Diag *diag);
-/* Reads the text of a tokenizer.json (copied). */
+/* Reads the bytes of one (copied). */
 Tokenizer *tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag);
 void tok_free(Tokenizer *tok);
 int64_t tok_size(const Tokenizer *tok); /* largest id + 1 */
@@ -21,5 +22,15 @@ bool tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **id
                 size_t *bad);
 /* Bytes of one id (borrows; may be a fraction of a UTF-8 character); NULL: no such id. */
 const char *tok_decode(const Tokenizer *tok, int32_t id, size_t *len);
+
+/* A text that ids are put together to: whole characters of UTF-8, as soon as they are there. */
+typedef struct TokText TokText;
+/* continues: behind other text, so that no space at the start is taken for one that was added. */
+TokText *tok_text_new(const Tokenizer *tok, bool continues);
+/* What an id adds (borrows, until the next call); NULL: no such id. */
+const char *tok_text_add(TokText *text, int32_t id, size_t *len);
+/* What is left when no more ids come. */
+const char *tok_text_end(TokText *text, size_t *len);
+void tok_text_free(TokText *text);
 
 #endif

@@ -1,4 +1,4 @@
-/* tokenizer/utf8.c -- UTF-8, white space and normalisation form C for the tokenizer. */
+/* tokenizer/utf8.c -- UTF-8, white space and normal forms for the tokenizer. */
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -18,6 +18,14 @@ grown(void *items, size_t *cap, size_t need, size_t size)
         die_no_memory(now > SIZE_MAX / size ? SIZE_MAX : now * size);
     *cap = now;
     return more;
+}
+
+void
+buffer_put(Buffer *b, const char *text, size_t len)
+{
+    b->text = grown(b->text, &b->cap, b->len + len, 1);
+    memcpy(b->text + b->len, text, len);
+    b->len += len;
 }
 
 uint32_t
@@ -51,7 +59,34 @@ is_white_space(uint32_t c)
            c == 0x205F || c == 0x3000;
 }
 
-/* ---- normalisation form C -------------------------------------------------------------------
+/* Start of the white space that ends at `at`, but not before `least`. */
+size_t
+space_from(Slice text, size_t at, size_t least)
+{
+    while (at > least) {
+        const size_t before = utf8_before(text.text, at);
+        size_t behind = before;
+        if (!is_white_space(utf8_next(text.text, &behind)))
+            return at;
+        at = before;
+    }
+    return least;
+}
+
+/* End of the white space that starts at `at`. */
+size_t
+space_to(Slice text, size_t at)
+{
+    while (at < text.len) {
+        size_t behind = at;
+        if (!is_white_space(utf8_next(text.text, &behind)))
+            break;
+        at = behind;
+    }
+    return at;
+}
+
+/* ---- normal forms ------------------------------------------------------------------------------
  * utf8proc has the three parts of UAX 15: decomposition of a character, canonical ordering,
  * composition. Its ordering takes quadratic time on a long run of marks in the worst order, so a
  * run is ordered here, by counting. */
@@ -67,17 +102,19 @@ combining_class(utf8proc_int32_t c)
     return utf8proc_get_property(c)->combining_class;
 }
 
-/* Canonical decompositions have at most four code points. */
+/* Decompositions have at most 18 code points. */
 static void
-decompose(const char *text, size_t len, CodePoints *out)
+decompose(Slice text, bool compat, CodePoints *out)
 {
-    enum { LONGEST = 16 };
-    for (size_t at = 0; at < len;) {
+    enum { LONGEST = 32 };
+    const utf8proc_option_t how =
+        UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compat ? UTF8PROC_COMPAT : 0);
+    for (size_t at = 0; at < text.len;) {
         out->items = grown(out->items, &out->cap, out->count + LONGEST, sizeof *out->items);
         int unused = 0;
-        const utf8proc_int32_t c = (utf8proc_int32_t)utf8_next(text, &at);
-        const utf8proc_ssize_t n = utf8proc_decompose_char(
-            c, out->items + out->count, LONGEST, UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &unused);
+        const utf8proc_int32_t c = (utf8proc_int32_t)utf8_next(text.text, &at);
+        const utf8proc_ssize_t n =
+            utf8proc_decompose_char(c, out->items + out->count, LONGEST, how, &unused);
         if (n < 0 || n > LONGEST)
             die("utf8proc cannot decompose U+%04X", (unsigned)c);
         out->count += (size_t)n;
@@ -117,28 +154,30 @@ canonical_order(CodePoints *text)
     free(sorted.items);
 }
 
-char *
-utf8_nfc(const char *text, size_t len, size_t *out_len)
+void
+utf8_normal_form(Slice text, bool compose, bool compat, Buffer *out)
 {
-    /* Characters below U+0300 (lead byte below 0xCC) neither compose nor come from a composition.
-     */
-    size_t plain = 0;
-    while (plain < len && (unsigned char)text[plain] < 0xCC)
-        plain++;
-    if (plain == len)
-        return NULL;
+    /* Characters below U+0300 (lead byte below 0xCC) neither compose nor come from a composition;
+     * those below U+0080 are what every form has. */
+    const unsigned char plain = compose && !compat ? 0xCC : 0x80;
+    size_t at = 0;
+    while (at < text.len && (unsigned char)text.text[at] < plain)
+        at++;
+    if (at == text.len) {
+        buffer_put(out, text.text, text.len);
+        return;
+    }
     CodePoints points = {0};
-    decompose(text, len, &points);
+    decompose(text, compat, &points);
     canonical_order(&points);
-    const utf8proc_ssize_t n = utf8proc_normalize_utf32(
-        points.items, (utf8proc_ssize_t)points.count, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+    utf8proc_ssize_t n = (utf8proc_ssize_t)points.count;
+    if (compose)
+        n = utf8proc_normalize_utf32(points.items, n, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
     if (n < 0)
         die("utf8proc cannot compose: %s", utf8proc_errmsg(n));
-    size_t cap = 0;
-    char *out = grown(NULL, &cap, (size_t)n * 4, 1);
-    *out_len = 0;
-    for (utf8proc_ssize_t i = 0; i < n; i++)
-        *out_len += utf8_put(out + *out_len, (uint32_t)points.items[i]);
+    for (utf8proc_ssize_t i = 0; i < n; i++) {
+        char bytes[4];
+        buffer_put(out, bytes, utf8_put(bytes, (uint32_t)points.items[i]));
+    }
     free(points.items);
-    return out;
 }

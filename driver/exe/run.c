@@ -38,19 +38,26 @@ decode(Program *p, ssmc_turn *turn, Put *put, Rates *rates)
 {
     const int64_t most = p->o->value[OPT_tokens].i;
     ssmc_status rs = SSMC_OK;
+    size_t len = 0;
+    bool written = true;
+    TokText *text = tok_text_new(p->tok, true);
     while (rs == SSMC_OK && rates->made < most) {
         const int32_t id = turn->id;
-        size_t len = 0;
         if (ids_have(p->eos, p->neos, id) && !opt_given(p->o, OPT_ignore_eos))
             break;
-        const char *bytes = tok_decode(p->tok, id, &len);
-        if (bytes && !put(bytes, len)) /* padding rows of the vocabulary have no text */
+        const char *bytes = tok_text_add(text, id, &len);
+        written = !bytes || put(bytes, len); /* padding rows of the vocabulary have no text */
+        if (!written)
             break;
         turn->ids = &id;
         turn->count = 1;
         if (++rates->made < most)
             rs = ssmc_draw(p->session, turn, 1);
     }
+    const char *rest = tok_text_end(text, &len);
+    if (written)
+        put(rest, len);
+    tok_text_free(text);
     return rs;
 }
 

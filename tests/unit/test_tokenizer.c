@@ -501,11 +501,13 @@ Test(tokenizer, refuses_what_is_no_json_with_its_position)
         {"[\"\\ud836\\udc00\"]",                            "tokenizer.json:1:3: error: json-c misreads"                    },
         {"{\"a\":\n\"\xFF\"}",                              "tokenizer.json:2:2: error: not UTF-8"                          },
         {"{}",                                              "model is missing, expected an object"                          },
-        {"{\"model\": {\"type\": \"Unigram\"}}",
-         "1:20: error: model.type is \"Unigram\", expected \"BPE\""                                                         },
+        {"{\"model\": {\"type\": \"Unigram\"}}",            "model.vocab is missing, expected an array"                     },
+        {"{\"model\": {\"type\": \"WordPiece\"}}",
+         "1:20: error: model.type is \"WordPiece\", expected \"BPE\" or \"Unigram\""                                        },
         {"{\"model\": {\"type\": \"BPE\"}}",                "model.vocab is missing, expected an object"                    },
         {"{\"model\": {\"type\": \"BPE\", \"vocab\": []}}", "model.vocab is an array"                                       },
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}}}", "has no token"                                                  },
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}}}",
+         "model.unk_token is missing: characters that are no token would be lost"                                           },
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         check_refused(rows[i].json, strlen(rows[i].json), rows[i].says);
@@ -542,12 +544,11 @@ Test(tokenizer, refuses_what_it_would_not_do_exactly)
          "merges \"zzzz\", which is not in model.vocab"                                                                                             },
         {"\"merges\": [",                  "\"merges\": [\"~ ~\", ",                                "makes \"~~\", which is not in model.vocab"     },
         {"\"dropout\": null",              "\"dropout\": 0.1",                                      "model.dropout is 0.1, expected none"           },
-        {"\"byte_fallback\": false",       "\"byte_fallback\": true",                               "model.byte_fallback is true"                   },
         {"\"end_of_word_suffix\": null",   "\"end_of_word_suffix\": \"</w>\"",
          "is \"</w>\", expected none"                                                                                                               },
         {"\"ignore_merges\": false",       "\"ignore_merges\": 1",                                  "is 1, expected true or false"                  },
-        {"\"normalizer\": null",           "\"normalizer\": {\"type\": \"Lowercase\"}",
-         "is \"Lowercase\", expected \"NFC\""                                                                                                       },
+        {"\"normalizer\": null",           "\"normalizer\": {\"type\": \"Nmt\"}",
+         "is \"Nmt\", expected \"NFC\", \"NFD\""                                                                                                    },
         {"\"normalizer\": null",           "\"normalizer\": 3",
          "normalizer.type is missing, expected \"NFC\""                                                                                             },
         {"\"post_processor\": null",       "\"post_processor\": {\"type\": \"RobertaProcessing\"}",
@@ -571,7 +572,8 @@ Test(tokenizer, refuses_what_it_would_not_do_exactly)
         {"\"add_prefix_space\": false,",   "",                                                      "pre_tokenizer.add_prefix_space is missing"     },
         {"\"pre_tokenizer\": {",           "\"pre_tokenizer\": {}, \"unused\": {",
          "pre_tokenizer.type is missing"                                                                                                            },
-        {"\"pre_tokenizer\": {",           "\"pre_tokenizer\": null, \"unused\": {",                "pre_tokenizer is null"                         },
+        {"\"pre_tokenizer\": {",           "\"pre_tokenizer\": null, \"unused\": {",
+         "model.unk_token is null: characters"                                                                                                      },
         {"\"decoder\": {",                 "\"decoder\": null, \"unused\": {",
          "decoder.type is missing, expected \"ByteLevel\""                                                                                          },
     };
@@ -591,9 +593,10 @@ Test(tokenizer, refuses_sequences_of_what_it_would_not_do)
     static const struct {
         const char *section, *items, *says;
     } rows[] = {
-        {"pre_tokenizer", SEQUENCE("pretokenizers", ""), "has no \"ByteLevel\" as its last step"},
+        {"pre_tokenizer", SEQUENCE("pretokenizers", ""),
+         "model.unk_token is null: characters that are no token would be lost"},
         {"pre_tokenizer", SEQUENCE("pretokenizers", SPLIT("\"behavior\": \"Removed\"")),
-         "pretokenizers[0].type is \"Split\", expected \"ByteLevel\" as the last"},
+         "model.unk_token is null: characters that are no token would be lost"},
         {"pre_tokenizer", SEQUENCE("pretokenizers", SPLIT("\"behavior\": \"Sideways\"") ", {}"),
          "pretokenizers[0].behavior is \"Sideways\", expected \"Isolated\", \"Removed\""},
         {"pre_tokenizer",
@@ -602,7 +605,7 @@ Test(tokenizer, refuses_sequences_of_what_it_would_not_do)
         {"pre_tokenizer",
          SEQUENCE("pretokenizers",
          BYTE_LEVEL("true") ", " SEQUENCE("pretokenizers", BYTE_LEVEL("true"))),
-         "pretokenizers[0].type is \"ByteLevel\", expected \"Split\" or \"Digits\""},
+         "pretokenizers[0].type is \"ByteLevel\", expected \"Split\", \"Digits\", \"Punctuation\""},
         {"decoder", SEQUENCE("decoders", ""), "decoder has no \"ByteLevel\""},
         {"decoder", SEQUENCE("decoders", "{\"type\": \"Fuse\"}, " BYTE_LEVEL("true")),
          "decoder.decoders[0].type is \"Fuse\", expected \"ByteLevel\""},
