@@ -14,6 +14,7 @@ model_is_readable(Arena *arena, const char *path, const Listener *listener)
         return tell_runtime_fault(
             listener, rt_folder_fault(path, "config.json, so it is no checkpoint directory"));
     const RtKind kind = rt_kind_of(path);
-    return kind == RT_KIND_other ? EXIT_DONE
-                                 : tell_runtime_fault(listener, rt_kind_fault(path, kind));
+    return kind == RT_KIND_other || kind == RT_KIND_gguf
+               ? EXIT_DONE
+               : tell_runtime_fault(listener, rt_kind_fault(path, kind));
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "frontend/build.h"
+#include "frontend/gguf.h"
 
 typedef struct {
     Arena *arena;
@@ -137,12 +138,35 @@ read_directory(Loader *l, const char *path)
     return true;
 }
 
+/* A GGUF file is a checkpoint in one file: description, weights and tokenizer. */
+static bool
+read_gguf(Loader *l, const char *path)
+{
+    bool tokenizer = false;
+    const Source *source = gguf_config(l->arena, path, l->diag, &tokenizer);
+    l->root = source ? family_import(l->arena, source, l->diag) : NULL;
+    if (!l->root)
+        return false;
+    const SrcLoc loc = l->root->loc;
+    const char *file = absolute(l->arena, path);
+    l->source = loc.source;
+    l->dir = folder_of(l->arena, file);
+    tree_put(l->arena, l->root, "name", tree_scalar(l->arena, stem(l->arena, file), loc));
+    tree_put(l->arena, l->root, "weights", tree_scalar(l->arena, file, loc));
+    if (tokenizer)
+        tree_put(l->arena, l->root, "tokenizer", tree_scalar(l->arena, file, loc));
+    return true;
+}
+
 /* False: there is no tree. Faults of options are left in diag. */
 static bool
 load_tree(Loader *l, const char *path, const char *const *sets, int nsets)
 {
     if (is_directory(path)) {
         if (!read_directory(l, path))
+            return false;
+    } else if (gguf_is(path)) {
+        if (!read_gguf(l, path))
             return false;
     } else {
         const Source *source = source_read(l->arena, path, (SrcLoc){0}, l->diag);
@@ -427,9 +451,10 @@ fe_import(Arena *arena, const char *dir, const char *untie, Diag *diag, StrBuf *
                                         "attention",      "family", "weights", "tokenizer"};
     Loader l = {.arena = arena, .diag = diag};
     *out = (FeModel){0};
-    if (!is_directory(dir))
+    if (!is_directory(dir) && !gguf_is(dir))
         return diag_error(diag, (SrcLoc){0},
-                          "%s is no directory; import reads the config.json of one", dir);
+                          "%s is no directory; import reads the config.json of one, or a GGUF file",
+                          dir);
     if (!load_tree(&l, dir, &untie, untie != NULL) || !build_model(&l, dir, out))
         return false;
     Tree *sorted = tree_new(arena, TREE_MAP, l.root->loc);

@@ -33,6 +33,8 @@ read_table(RtTensorFile *file, const char *bytes, size_t len)
     ssmc_status status;
     if (kind == RT_KIND_torch)
         status = rt_torch_read(file, bytes, len);
+    else if (kind == RT_KIND_gguf)
+        status = rt_gguf_read(file, bytes, len);
     else if (kind == RT_KIND_safetensors || kind == RT_KIND_empty || kind == RT_KIND_other)
         status = rt_safetensors_read(file, bytes, len);
     else
@@ -111,6 +113,8 @@ rt_tensors_close(RtTensorFile *file)
         return;
     rt_unmap_file(&file->mapping);
     rt_index_free(&file->index);
+    rt_pages_free(file->made, file->made_bytes);
+    free(file->note);
     free(file->tensors);
     free(file->names);
     free(file->path);

@@ -13,12 +13,16 @@ struct RtTensorFile {
     RtTensor *tensors; /* owns: [count] */
     int count;
     RtIndex index;
+    char *made; /* owns: pages, data that had to be converted; NULL: all lies in the file */
+    size_t made_bytes;
+    char *note; /* owns: what was converted; NULL: nothing to say */
 };
 
 /* Readers fill the table from the bytes, which stay, and check everything that the table says. A
  * fault leaves a table that rt_tensors_close frees. */
 ssmc_status rt_safetensors_read(RtTensorFile *file, const char *bytes, size_t len);
 ssmc_status rt_torch_read(RtTensorFile *file, const char *bytes, size_t len); /* torch.save's */
+ssmc_status rt_gguf_read(RtTensorFile *file, const char *bytes, size_t len);
 
 /* Room for a table of tensors whose names take that many bytes with their NULs; a reader calls it
  * once. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/tensors.h"
 #include "runtime/weights.h"
 
 /* ---- tensors ------------------------------------------------------------------------------- */
@@ -126,6 +127,8 @@ from_files(const char *path, RtTensorFile **files, int nfiles, ssmc_weights **ou
     }
     w->files = files;
     w->nfiles = nfiles;
+    if (nfiles == 1 && files[0]->note)
+        w->note = strdup(files[0]->note);
     for (int f = 0; f < nfiles; f++)
         for (int i = 0; i < rt_tensors_count(files[f]); i++)
             w->tensors[w->count++] = *rt_tensors_at(files[f], i);
@@ -516,7 +519,11 @@ void
 rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)
 {
     const char *at = from;
-    const bool in_pages = w->pages && at >= w->pages && at < w->pages + w->page_bytes;
+    bool in_pages = w->pages && at >= w->pages && at < w->pages + w->page_bytes;
+    for (int f = 0; f < w->nfiles; f++) {
+        const char *made = w->files[f]->made;
+        in_pages = in_pages || (made && at >= made && at < made + w->files[f]->made_bytes);
+    }
     if (w->nfiles > 0 && !in_pages)
         rt_pages_done(from, bytes);
 }

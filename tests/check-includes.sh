@@ -25,7 +25,7 @@ only() {
 allow ir 'ir/'
 allow runtime 'runtime/'
 allow tokenizer 'tokenizer/|ir/'
-allow frontend 'frontend/|tokenizer/(json_file|tokenizer)\.h|ir/'
+allow frontend 'frontend/|tokenizer/(json_file|tokenizer)\.h|runtime/gguf\.h|ir/'
 allow machine 'machine/|ir/|runtime/((abi|permit)\.h|features\.def)'
 allow passes 'passes/|machine/|ir/'
 allow codegen 'codegen/|machine/|ir/|runtime/((abi|permit)\.h|features\.def)'

@@ -19,6 +19,7 @@ int fuzz_config(const uint8_t *data, size_t size);
 int fuzz_ir(const uint8_t *data, size_t size);
 int fuzz_safetensors(const uint8_t *data, size_t size);
 int fuzz_torch(const uint8_t *data, size_t size);
+int fuzz_gguf(const uint8_t *data, size_t size);
 int fuzz_state(const uint8_t *data, size_t size);
 int fuzz_tokenizer(const uint8_t *data, size_t size);
 

@@ -215,6 +215,11 @@ Test(fuzz, torch_seeds_and_their_mutations)
     replay(fuzz_torch, SSMC_ROOT "/tests/fuzz/corpus/torch", 10000);
 }
 
+Test(fuzz, gguf_seeds_and_their_mutations)
+{
+    replay(fuzz_gguf, SSMC_ROOT "/tests/fuzz/corpus/gguf", 10000);
+}
+
 Test(fuzz, tokenizer_seeds_and_their_mutations)
 {
     replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 1500);

@@ -8,12 +8,15 @@
 
 #include "runtime/rt.h"
 
-/* Refused with a message, or every tensor lies inside the bytes and is found by its name. */
+/* Refused with a message, or every tensor lies inside the bytes and is found by its name. Of GGUF,
+ * data may have been converted: it is read. */
 static inline void
 fuzz_tensors(const void *bytes, size_t size, const char *path)
 {
     RtTensorFile *file = NULL;
     const uint8_t *data = bytes;
+    const bool converts = size >= 4 && memcmp(bytes, "GGUF", 4) == 0;
+    volatile uint8_t sum = 0;
     if (rt_tensors_from(bytes, size, path, &file) != SSMC_OK) {
         if (ssmc_error()[0] == '\0')
             abort();
@@ -22,7 +25,10 @@ fuzz_tensors(const void *bytes, size_t size, const char *path)
     for (int i = 0; i < rt_tensors_count(file); i++) {
         const RtTensor *t = rt_tensors_at(file, i);
         const uint8_t *from = t->data;
-        if (t->bytes > size || (t->bytes > 0 && (from < data || from > data + size - t->bytes)))
+        for (size_t k = 0; converts && k < t->bytes; k++)
+            sum = (uint8_t)(sum + from[k]);
+        if (!converts &&
+            (t->bytes > size || (t->bytes > 0 && (from < data || from > data + size - t->bytes))))
             abort();
         if (t->rank < 0 || t->rank > RT_MAX_RANK || !rt_tensors_find(file, t->name))
             abort();

@@ -30,16 +30,15 @@ static const struct {
     size_t len;
     const char *is, *instead;
 } files[] = {
-    {"x",        BYTES("GGUF\3\0\0\0\0\0\0\0"),                                       "is a GGUF file",            "config.json and *.safetensors"},
-    {"x.pt",     BYTES("\x80\2}q\0."),                                                "is a PyTorch file",         "save it again: python3"       },
-    {"x.zip",    BYTES(ZIP "model/config.json"),                                      "is an archive",             "unpack it"                    },
-    {"x.npz",    BYTES(ZIP "w.npy"),                                                  "is a file of NumPy arrays", "safetensors.numpy"            },
-    {"x.h5",     BYTES("\x89HDF\r\n\x1a\n"),                                          "is an HDF5 file",           "safetensors"                  },
-    {"x.tar.gz", BYTES("\x1f\x8b\b\0\0\0\0\0"),                                       "is an archive",             "unpack it"                    },
-    {"model",    BYTES("\177ELF\2\1\1\0"),                                            "is a program or a library", "--emit so"                    },
+    {"x.pt",     BYTES("\x80\2}q\0."),                                                "is a PyTorch file",         "save it again: python3"},
+    {"x.zip",    BYTES(ZIP "model/config.json"),                                      "is an archive",             "unpack it"             },
+    {"x.npz",    BYTES(ZIP "w.npy"),                                                  "is a file of NumPy arrays", "safetensors.numpy"     },
+    {"x.h5",     BYTES("\x89HDF\r\n\x1a\n"),                                          "is an HDF5 file",           "safetensors"           },
+    {"x.tar.gz", BYTES("\x1f\x8b\b\0\0\0\0\0"),                                       "is an archive",             "unpack it"             },
+    {"model",    BYTES("\177ELF\2\1\1\0"),                                            "is a program or a library", "--emit so"             },
     {"lfs",      BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
-     "is a Git LFS pointer",                                                                                       "git lfs pull"                 },
-    {"page",     BYTES("<!DOCTYPE html><html></html>"),                               "is a page of HTML",         "download"                     },
+     "is a Git LFS pointer",                                                                                       "git lfs pull"          },
+    {"page",     BYTES("<!DOCTYPE html><html></html>"),                               "is a page of HTML",         "download"              },
 };
 
 Test(kind, files)

@@ -1,0 +1,332 @@
+/* tests/unit/test_gguf.c -- GGUF files: models with known logits, every type, files that are wrong.
+ * Files are of the gguf package (tests/data/gguf/make.py). */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/util.h"
+#include "runtime/rt.h"
+#include "tests/golden.h"
+#include "tests/harness.h"
+
+#define FOLDER SSMC_ROOT "/tests/data/gguf/"
+
+static void
+check_golden(const char *name)
+{
+    Arena *arena = arena_new();
+    const char *path = arena_printf(arena, FOLDER "%s.gguf", name);
+    const char *golden =
+        arena_printf(arena, SSMC_ROOT "/tests/goldens/%s/golden.safetensors", name);
+    const char *const plain[] = {NULL};
+    free(golden_check(path, golden, plain, GOLDEN_F32));
+    const char *const step[] = {"--mode", "step", NULL};
+    free(golden_check(path, golden, step, GOLDEN_F32));
+    arena_free(arena);
+}
+
+Test(gguf, logits_of_llama)
+{
+    check_golden("llama-base");
+}
+
+Test(gguf, logits_of_mamba2)
+{
+    check_golden("mamba2-groups");
+}
+
+Test(gguf, logits_of_mamba)
+{
+    check_golden("mamba-base");
+}
+
+/* Beside each tensor with blocks stands what the gguf package makes of it, bit for bit. */
+Test(gguf, every_type_is_what_the_package_makes_of_it)
+{
+    RtTensorFile *file = NULL;
+    cr_assert_eq(rt_tensors_open(FOLDER "types.gguf", &file), SSMC_OK, "%s", ssmc_error());
+    int compared = 0;
+    for (int i = 0; i < rt_tensors_count(file); i++) {
+        const RtTensor *t = rt_tensors_at(file, i);
+        char name[64];
+        snprintf(name, sizeof name, "%s.F32", t->name);
+        const RtTensor *want = rt_tensors_find(file, name);
+        if (!want)
+            continue;
+        cr_expect_str_eq(t->dtype, "F32");
+        cr_expect(t->rank == 2 && t->dim[0] == want->dim[0] && t->dim[1] == want->dim[1]);
+        cr_expect(t->bytes == want->bytes && memcmp(t->data, want->data, t->bytes) == 0, "%s",
+                  t->name);
+        compared++;
+    }
+    cr_expect_eq(compared, 8);
+    rt_tensors_close(file);
+}
+
+/* ---- files made here ----------------------------------------------------------------------- */
+
+static void
+put(StrBuf *b, uint64_t n, int bytes)
+{
+    for (int i = 0; i < bytes; i++) {
+        const char c = (char)(n >> 8 * i & 0xFF);
+        sb_putn(b, &c, 1);
+    }
+}
+
+static void
+put_text(StrBuf *b, const char *text)
+{
+    put(b, strlen(text), 8);
+    sb_puts(b, text);
+}
+
+enum { U32 = 4, STRING = 8, ARRAY = 9 };
+
+static StrBuf
+header(uint32_t version, uint64_t tensors, uint64_t keys)
+{
+    StrBuf b = {0};
+    sb_puts(&b, "GGUF");
+    put(&b, version, 4);
+    put(&b, tensors, 8);
+    put(&b, keys, 8);
+    return b;
+}
+
+static void
+put_arch(StrBuf *b, const char *arch)
+{
+    put_text(b, "general.architecture");
+    put(b, STRING, 4);
+    put_text(b, arch);
+}
+
+static void
+put_number(StrBuf *b, const char *key, uint32_t n)
+{
+    put_text(b, key);
+    put(b, U32, 4);
+    put(b, n, 4);
+}
+
+/* A tensor [rows, columns]. */
+static void
+put_tensor(StrBuf *b, const char *name, uint64_t rows, uint64_t columns, uint32_t type,
+           uint64_t offset)
+{
+    put_text(b, name);
+    put(b, 2, 4);
+    put(b, columns, 8);
+    put(b, rows, 8);
+    put(b, type, 4);
+    put(b, offset, 8);
+}
+
+static void
+pad(StrBuf *b, size_t data)
+{
+    while (b->len % 32)
+        put(b, 0, 1);
+    for (size_t i = 0; i < data; i++)
+        put(b, 0x3C, 1); /* positive numbers */
+}
+
+static void
+check_refused(StrBuf *b, const char *says)
+{
+    RtTensorFile *file = NULL;
+    const ssmc_status status = rt_tensors_from(sb_text(b), b->len, "f.gguf", &file);
+    cr_expect_eq(status, SSMC_BAD_FILE, "taken, expected: %s", says);
+    cr_expect(status == SSMC_OK || strstr(ssmc_error(), says), "expected \"%s\" in: %s", says,
+              ssmc_error());
+    if (status == SSMC_OK)
+        rt_tensors_close(file);
+    sb_free(b);
+}
+
+Test(gguf, refuses_headers_that_are_wrong)
+{
+    StrBuf b = header(1, 0, 0);
+    check_refused(&b, "GGUF of version 1, expected 2 or 3");
+    b = header(0x03000000, 0, 0);
+    check_refused(&b, "(big-endian?)");
+    b = header(3, UINT64_MAX, 0);
+    check_refused(&b, "tensors, which do not fit into its 0 bytes");
+    b = header(3, 0, 1);
+    check_refused(&b, "it says 1 key-values and 0 tensors, which do not fit");
+    b = header(3, 0, 0);
+    check_refused(&b, "it has no general.architecture");
+    b = (StrBuf){0};
+    sb_puts(&b, "GGUF\3");
+    check_refused(&b, "it is cut off in its header");
+}
+
+Test(gguf, refuses_key_values_that_are_wrong)
+{
+    StrBuf b = header(3, 0, 1);
+    put(&b, UINT64_MAX, 8);
+    pad(&b, 32);
+    check_refused(&b, "it is cut off in a key-value");
+    b = header(3, 0, 1);
+    put_text(&b, "some.key");
+    put(&b, 77, 4);
+    pad(&b, 32);
+    check_refused(&b, "key 'some.key' has a value of kind 77, which there is not");
+    b = header(3, 0, 1);
+    put_text(&b, "some.key");
+    put(&b, ARRAY, 4);
+    put(&b, U32, 4);
+    put(&b, UINT64_MAX / 4 + 1, 8);
+    pad(&b, 32);
+    check_refused(&b, "it is cut off in a key-value");
+    b = header(3, 0, 1);
+    put_text(&b, "some.key");
+    put(&b, ARRAY, 4);
+    put(&b, ARRAY, 4);
+    put(&b, 0, 8);
+    check_refused(&b, "key 'some.key' is an array of arrays");
+    b = header(3, 0, 1);
+    put_arch(&b, "bert");
+    check_refused(
+        &b, "its general.architecture is 'bert'; GGUF files are read of llama, mamba2, mamba");
+    static const uint32_t alignments[] = {0, 4, 48, 1u << 21};
+    for (size_t i = 0; i < COUNT_OF(alignments); i++) {
+        b = header(3, 0, 2);
+        put_arch(&b, "llama");
+        put_number(&b, "general.alignment", alignments[i]);
+        check_refused(&b, "general.alignment is no power of two from 8 to");
+    }
+    b = header(3, 0, 2);
+    put_arch(&b, "llama");
+    put_number(&b, "split.count", 3);
+    check_refused(&b, "it is one of 3 files");
+}
+
+Test(gguf, refuses_tensors_that_are_wrong)
+{
+    static const struct {
+        uint64_t rows, columns;
+        uint32_t type;
+        uint64_t offset;
+        const char *name, *says;
+    } rows[] = {
+        {4,             8,         99, 0,               "x",
+         "tensor 'x' is of GGML type 99, which ssmc does not read; it reads F32 F16"                                                         },
+        {4,             8,         0,  8,               "x",                   "tensor 'x' does not start where the file's alignment lets it"},
+        {4,             8,         0,  32,              "x",                   "tensor 'x' ends behind the file"                             },
+        {4,             8,         0,  UINT64_MAX - 31, "x",                   "tensor 'x' ends behind the file"                             },
+        {4,             9,         0,  0,               "x",                   "tensor 'x' ends behind the file"                             },
+        {4,             8,         8,  0,               "x",                   "tensor 'x' has rows that are no whole number of blocks"      },
+        {UINT64_MAX,    8,         0,  0,               "x",                   "tensor 'x' has a dimension larger than any"                  },
+        {INT64_MAX,     INT64_MAX, 0,  0,               "x",                   "tensor 'x' is larger than memory can be"                     },
+        {INT64_MAX / 2, 2,         28, 0,               "x",                   "tensor 'x' is larger than memory can be"                     },
+        {4,             8,         0,  0,               "",                    "has a name that is none"                                     },
+        {4,             8,         0,  0,               "blk.0.attn_q.weight", "llama.attention.head_count is no number of heads"            },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        StrBuf b = header(3, 1, 1);
+        put_arch(&b, "llama");
+        put_tensor(&b, rows[i].name, rows[i].rows, rows[i].columns, rows[i].type, rows[i].offset);
+        pad(&b, 128);
+        check_refused(&b, rows[i].says);
+    }
+    StrBuf b = header(3, 1, 1);
+    put_arch(&b, "llama");
+    put_text(&b, "x");
+    put(&b, 5, 4);
+    pad(&b, 64);
+    check_refused(&b, "tensor 'x' has more than 4 dimensions");
+    b = header(3, 2, 1);
+    put_arch(&b, "llama");
+    put_tensor(&b, "x", 4, 8, 0, 0);
+    put_tensor(&b, "x", 4, 8, 0, 0);
+    pad(&b, 128);
+    check_refused(&b, "tensor 'x' is there twice");
+    b = header(3, 1, 2);
+    put_arch(&b, "llama");
+    put_number(&b, "llama.attention.head_count", 3);
+    put_tensor(&b, "blk.0.attn_q.weight", 4, 8, 0, 0);
+    pad(&b, 128);
+    check_refused(
+        &b, "has 4 rows, which are no even number for each of llama.attention.head_count = 3");
+    b = header(3, 1, 1);
+    put_arch(&b, "mamba2");
+    put_tensor(&b, "blk.0.ssm_a", 32, 1, 0, 0);
+    pad(&b, 128);
+    check_refused(&b, "A_log', a state's decay, has a value that is not below 0");
+}
+
+/* A whole file, cut off everywhere, is refused, or has all that it says. */
+Test(gguf, refuses_a_file_cut_off_anywhere)
+{
+    size_t len = 0;
+    char *bytes = read_whole(FOLDER "types.gguf", &len);
+    cr_assert(bytes);
+    for (size_t n = 0; n < len; n += n < 1500 ? 1 : 997) {
+        RtTensorFile *file = NULL;
+        char *copy = malloc(n + 1); /* so that what is read behind it shows */
+        cr_assert(copy);
+        memcpy(copy, bytes, n);
+        cr_expect_neq(rt_tensors_from(copy, n, "f.gguf", &file), SSMC_OK, "%zu bytes", n);
+        rt_tensors_close(file);
+        free(copy);
+    }
+    free(bytes);
+}
+
+/* ---- models that cannot be described -------------------------------------------------------- */
+
+static void
+check_command(StrBuf *b, const char *says)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "m.gguf");
+    cr_assert(write_whole(path, sb_text(b), b->len));
+    const char *const argv[] = {SSMC_BINARY, "import", path, NULL};
+    CommandResult run = command_run(argv, NULL, 0);
+    cr_expect_neq(run.status, 0);
+    cr_expect(strstr(run.err, says), "expected \"%s\" in: %s", says, run.err);
+    command_free(&run);
+    free(path);
+    temp_dir_remove(dir);
+    sb_free(b);
+}
+
+Test(gguf, says_what_it_cannot_describe)
+{
+    StrBuf b = header(3, 0, 1);
+    put_arch(&b, "bert");
+    check_command(
+        &b, "its general.architecture is 'bert'; GGUF files are read of llama, mamba2, mamba");
+    b = header(3, 0, 1);
+    put_arch(&b, "llama");
+    check_command(&b, "vocab_size");
+    b = header(3, 1, 2);
+    put_arch(&b, "llama");
+    put_text(&b, "tokenizer.ggml.tokens");
+    put(&b, ARRAY, 4);
+    put(&b, STRING, 4);
+    put(&b, 2, 8);
+    put_text(&b, "a");
+    put_text(&b, "b");
+    put_tensor(&b, "token_embd.weight", 1, 8, 0, 0);
+    pad(&b, 32);
+    check_command(&b, "its tokenizer has 2 tokens, but its embedding (token_embd.weight) 1 rows");
+    b = header(3, 0, 2);
+    put_arch(&b, "llama");
+    put_number(&b, "llama.expert_count", 8);
+    check_command(&b, "llama.expert_count is 8: mixtures of experts are not read from GGUF files");
+    b = header(3, 0, 2);
+    put_arch(&b, "llama");
+    put_text(&b, "llama.rope.scaling.type");
+    put(&b, STRING, 4);
+    put_text(&b, "yarn");
+    check_command(&b, "llama.rope.scaling.type is 'yarn', which is not read from GGUF files");
+    b = header(3, 1, 1);
+    put_arch(&b, "llama");
+    put_tensor(&b, "rope_freqs.weight", 1, 8, 0, 0);
+    pad(&b, 32);
+    check_command(&b, "it has factors of rotary positions (rope_freqs.weight)");
+}
