@@ -235,7 +235,10 @@ read_tokenizer(Making *m)
     tok_free(tok);
     if (status != EXIT_DONE)
         return status;
-    if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))
+    if (rt_kind_of(path) == RT_KIND_gguf) {
+        if (!fe_gguf_tokenizer(m->job->arena, path, m->job->diag, &text, &m->model.tokenizer_bytes))
+            return tell_faults(m->product.listener, m->job->diag);
+    } else if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))
         return tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
     m->model.tokenizer = text;
     return EXIT_DONE;

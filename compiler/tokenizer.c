@@ -32,11 +32,17 @@ job_tokenizer(Job *job, Tokenizer **out)
     if (!c && !path)
         return no_tokenizer(job);
     const RtKind kind = path ? rt_kind_of(path) : RT_KIND_other;
-    if (path && !rt_kind_may_be_json(kind) && kind != RT_KIND_sentencepiece)
+    if (path && !rt_kind_may_be_json(kind) && kind != RT_KIND_sentencepiece && kind != RT_KIND_gguf)
         return tell_runtime_fault(listener, rt_kind_fault(path, kind));
-    *out = c ? tok_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
-                         "the tokenizer inside", job->diag)
-             : tok_load(job->arena, path, job->diag);
+    char *bytes = NULL;
+    size_t len = 0;
+    if (c)
+        *out = tok_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
+                         "the tokenizer inside", job->diag);
+    else if (kind != RT_KIND_gguf)
+        *out = tok_load(job->arena, path, job->diag);
+    else if (fe_gguf_tokenizer(job->arena, path, job->diag, &bytes, &len))
+        *out = tok_parse(job->arena, bytes, len, path, job->diag);
     if (!*out)
         return tell_faults(listener, job->diag);
     if (path)

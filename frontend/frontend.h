@@ -68,6 +68,9 @@ typedef struct {
 /* The file that describes a checkpoint's directory: config.json, or params.json where there is only
  * that. It may be neither. */
 const char *fe_config_path(Arena *arena, const char *dir);
+/* The tokenizer in a GGUF file as the bytes of a file of its own (arena); false: faults are in
+ * diag. */
+bool fe_gguf_tokenizer(Arena *arena, const char *path, Diag *diag, char **bytes, size_t *len);
 /* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:
  * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32; layers.*.state=32 is
  * every layer whose block has such a parameter, layers.ssd.head_dim=32 of those with an op ssd).

@@ -3,7 +3,9 @@
  *
  * message ModelProto { repeated SentencePiece pieces = 1; TrainerSpec trainer_spec = 2;
  *                      NormalizerSpec normalizer_spec = 3; }
- * Fields with other numbers are skipped, as every reader of the format does. */
+ * Fields with other numbers are skipped, as every reader of the format does. Numbers from 200 on
+ * are for extensions; two are ours: 200, the id that a text begins with, and 201, whether control
+ * pieces are found in texts. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +84,8 @@ typedef struct {
     Diag *diag;
     const char *path;
     uint64_t model;
-    bool bytes, suffix, bad;
+    bool bytes, suffix, bad, finds_control;
+    uint64_t first; /* id that a text begins with; UINT64_MAX: none */
     Slice charsmap;
     NormStep step;
 } Reader;
@@ -188,6 +191,8 @@ add_piece(Reader *r, const Piece *p, int32_t id)
         tok->byte_id[byte] = id;
         t->bytes = (Slice){arena_strndup(tok->arena, &c, 1), 1};
     }
+    if (p->type == CONTROL && r->finds_control)
+        VEC_PUSH(tok->arena, tok->raw.items, tok->raw.count, tok->raw.cap, piece);
     if (t->own)
         VEC_PUSH(tok->arena, tok->own.items, tok->own.count, tok->own.cap, piece);
     if (made && p->type != UNUSED)
@@ -270,6 +275,10 @@ read_pieces(Reader *r, Slice bytes, size_t count)
             return false;
         tok->size++;
     }
+    const AddedToken *twice = added_sort(&tok->raw);
+    if (twice)
+        return fault(r, arena_printf(tok->arena, "it has control piece \"%.*s\" twice",
+                                     (int)twice->content.len, twice->content.text));
     added_sort(&tok->own);
     added_sort(&tok->pieces);
     return true;
@@ -278,7 +287,7 @@ read_pieces(Reader *r, Slice bytes, size_t count)
 bool
 tok_read_sentencepiece(Tokenizer *tok, Slice bytes, Diag *diag, const char *path)
 {
-    Reader r = {.tok = tok, .diag = diag, .path = path, .model = UNIGRAM};
+    Reader r = {.tok = tok, .diag = diag, .path = path, .model = UNIGRAM, .first = UINT64_MAX};
     r.step = (NormStep){.kind = NORM_SENTENCEPIECE,
                         .dummy_prefix = true,
                         .remove_spaces = true,
@@ -292,6 +301,10 @@ tok_read_sentencepiece(Tokenizer *tok, Slice bytes, Diag *diag, const char *path
             read_trainer(&r, f.bytes);
         if (f.number == 3)
             read_normalizer(&r, f.bytes);
+        if (f.number == 200)
+            r.first = f.value;
+        if (f.number == 201)
+            r.finds_control = f.value != 0;
     }
     if (w.bad)
         return fault(&r, "it is cut off: a field ends behind it");
@@ -302,6 +315,11 @@ tok_read_sentencepiece(Tokenizer *tok, Slice bytes, Diag *diag, const char *path
         return fault(&r, arena_printf(tok->arena, "its precompiled_charsmap %s", why));
     if (r.bad || !read_pieces(&r, bytes, count) || !check(&r))
         return false;
+    if (r.first != UINT64_MAX && r.first >= count)
+        return fault(&r, "a text begins with an id that is no piece's");
+    if (r.first != UINT64_MAX)
+        VEC_PUSH(tok->arena, tok->prefix.items, tok->prefix.count, tok->prefix.cap,
+                 (int32_t)r.first);
     tok->fuse_unknown = tok->sums_are_floats = true;
     tok->byte_fallback = r.bytes;
     if (r.model == BPE)

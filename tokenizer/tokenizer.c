@@ -336,9 +336,10 @@ tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *di
     tok->arena = arena;
     tok->unknown = -1;
     memset(tok->byte_id, 0xFF, sizeof tok->byte_id);
-    /* JSON may begin with a line feed, too, but then white space or a bracket follows. */
+    /* JSON may begin with a line feed, too, but then white space and a bracket follow. */
+    const char *end = source->text + len, *value = json_skip_space(source->text, end);
     const bool proto =
-        len > 2 && json[0] == FIRST_OF_SENTENCEPIECE && !strchr(" \t\r\n{[", json[1]);
+        len > 2 && json[0] == FIRST_OF_SENTENCEPIECE && value < end && !strchr("{[", *value);
     const bool good = proto ? tok_read_sentencepiece(tok, (Slice){source->text, len}, diag, path)
                             : read_json(&file, tok);
     if (good)

@@ -2,14 +2,17 @@
  * Files are of the gguf package (tests/data/gguf/make.py). */
 #include <criterion/criterion.h>
 
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/frontend.h"
 #include "ir/util.h"
 #include "runtime/rt.h"
 #include "tests/golden.h"
 #include "tests/harness.h"
+#include "tokenizer/tokenizer.h"
 
 #define FOLDER SSMC_ROOT "/tests/data/gguf/"
 
@@ -63,6 +66,89 @@ Test(gguf, every_type_is_what_the_package_makes_of_it)
     }
     cr_expect_eq(compared, 8);
     rt_tensors_close(file);
+}
+
+/* ---- tokenizers ----------------------------------------------------------------------------- */
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    Tokenizer *plain, *inside;
+} Pair;
+
+/* The tokenizer in a GGUF file, and the one that it was made of. */
+static Pair
+open_pair(const char *gguf, const char *plain, const char *from, const char *to)
+{
+    Pair p = {arena_new(), diag_new(), NULL, NULL};
+    size_t len = 0;
+    char *bytes = NULL, *whole = read_whole(plain, &len);
+    cr_assert(whole);
+    char *changed = from ? text_replace(whole, from, to) : NULL;
+    p.plain = changed ? tok_parse(p.arena, changed, strlen(changed), plain, p.diag)
+                      : tok_parse(p.arena, whole, len, plain, p.diag);
+    StrBuf said = {0};
+    if (fe_gguf_tokenizer(p.arena, gguf, p.diag, &bytes, &len))
+        p.inside = tok_parse(p.arena, bytes, len, gguf, p.diag);
+    diag_print(p.diag, &said);
+    cr_assert(p.plain && p.inside, "%s", sb_text(&said));
+    sb_free(&said);
+    free(changed);
+    free(whole);
+    return p;
+}
+
+/* It begins with the token of the beginning, and has the same ids then. */
+static void
+check_pair(Pair p, int32_t first, bool control)
+{
+    json_object *texts = json_object_from_file(SSMC_ROOT "/tests/data/tokenizers/texts.json");
+    int compared = 0, wrong = 0;
+    for (size_t i = 0; i < json_object_array_length(texts); i++) {
+        json_object *item = json_object_array_get_idx(texts, i);
+        const char *text = json_object_get_string(item);
+        const size_t len = (size_t)json_object_get_string_len(item);
+        int32_t *want = NULL, *ids = NULL;
+        size_t nwant = 0, count = 0, bad = 0;
+        if (!control && (strstr(text, "<s>") || strstr(text, "</s>")))
+            continue; /* SentencePiece itself takes them for text */
+        cr_assert(tok_encode(p.plain, text, len, &want, &nwant, &bad));
+        cr_assert(tok_encode(p.inside, text, len, &ids, &count, &bad));
+        const bool same = count == nwant + 1 && ids[0] == first &&
+                          memcmp(ids + 1, want, nwant * sizeof *ids) == 0;
+        if (!same && wrong++ < 5)
+            cr_expect(false, "text %zu: %s", i, json_object_to_json_string(item));
+        compared++;
+        free(want);
+        free(ids);
+    }
+    cr_expect_eq(wrong, 0, "%d", wrong);
+    cr_expect_gt(compared, 1500);
+    json_object_put(texts);
+    tok_free(p.plain);
+    tok_free(p.inside);
+    diag_free(p.diag);
+    arena_free(p.arena);
+}
+
+#define TOKENIZERS SSMC_ROOT "/tests/data/tokenizers/"
+
+Test(gguf, byte_level_tokenizer_inside)
+{
+    check_pair(open_pair(FOLDER "tokenizer-gpt2.gguf", TOKENIZERS "byte_level.json",
+                         "\"normalizer\":{\"type\":\"NFC\"}", "\"normalizer\":null"),
+               0, true);
+}
+
+Test(gguf, sentencepiece_tokenizer_inside)
+{
+    Pair p = open_pair(FOLDER "tokenizer-llama.gguf", TOKENIZERS "bpe.model", NULL, NULL);
+    int32_t *ids = NULL;
+    size_t count = 0, bad = 0;
+    cr_assert(tok_encode(p.inside, "</s>", 4, &ids, &count, &bad));
+    cr_expect(count == 2 && ids[0] == 1 && ids[1] == 2);
+    free(ids);
+    check_pair(p, 1, false);
 }
 
 /* ---- files made here ----------------------------------------------------------------------- */
@@ -329,4 +415,97 @@ Test(gguf, says_what_it_cannot_describe)
     put_tensor(&b, "rope_freqs.weight", 1, 8, 0, 0);
     pad(&b, 32);
     check_command(&b, "it has factors of rotary positions (rope_freqs.weight)");
+}
+
+/* ---- tokenizers that are wrong -------------------------------------------------------------- */
+
+static void
+put_string(StrBuf *b, const char *key, const char *text)
+{
+    put_text(b, key);
+    put(b, STRING, 4);
+    put_text(b, text);
+}
+
+static void
+put_tokens(StrBuf *b)
+{
+    put_text(b, "tokenizer.ggml.tokens");
+    put(b, ARRAY, 4);
+    put(b, STRING, 4);
+    put(b, 1, 8);
+    put_text(b, "a");
+}
+
+static void
+put_numbers(StrBuf *b, const char *key, uint64_t count)
+{
+    put_text(b, key);
+    put(b, ARRAY, 4);
+    put(b, U32, 4);
+    put(b, count, 8);
+    for (uint64_t i = 0; i < count; i++)
+        put(b, 9, 4);
+}
+
+static void
+check_tokenizer(StrBuf *b, const char *says)
+{
+    char *dir = temp_dir(), *path = path_join(dir, "m.gguf"), *bytes = NULL;
+    size_t len = 0;
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    StrBuf said = {0};
+    Tokenizer *tok = NULL;
+    cr_assert(write_whole(path, sb_text(b), b->len));
+    if (fe_gguf_tokenizer(arena, path, diag, &bytes, &len))
+        tok = tok_parse(arena, bytes, len, path, diag);
+    diag_print(diag, &said);
+    cr_expect_null(tok);
+    cr_expect(strstr(sb_text(&said), says), "expected \"%s\" in: %s", says, sb_text(&said));
+    sb_free(&said);
+    diag_free(diag);
+    arena_free(arena);
+    free(path);
+    temp_dir_remove(dir);
+    sb_free(b);
+}
+
+Test(gguf, refuses_tokenizers_that_are_wrong)
+{
+    StrBuf b = header(3, 0, 0);
+    check_tokenizer(&b, "it has no tokenizer inside");
+    b = header(3, 0, 2);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "bert");
+    check_tokenizer(&b, "tokenizer.ggml.model is 'bert', expected gpt2 or llama");
+    b = header(3, 0, 2);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "gpt2");
+    check_tokenizer(&b, "it does not say how its tokenizer splits texts (tokenizer.ggml.pre)");
+    b = header(3, 0, 3);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "gpt2");
+    put_string(&b, "tokenizer.ggml.pre", "new");
+    check_tokenizer(&b, "tokenizer.ggml.pre is 'new', expected one of gpt-2, mpt");
+    b = header(3, 0, 3);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "gpt2");
+    put_string(&b, "tokenizer.ggml.pre", "gpt-2");
+    check_tokenizer(&b, "its tokenizer has no merges (tokenizer.ggml.merges)");
+    b = header(3, 0, 2);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "llama");
+    check_tokenizer(&b, "its tokenizer has not one score for each token");
+    b = header(3, 0, 3);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "llama");
+    put_numbers(&b, "tokenizer.ggml.token_type", 2);
+    check_tokenizer(&b, "its tokenizer has not one type for each token");
+    b = header(3, 0, 4);
+    put_tokens(&b);
+    put_string(&b, "tokenizer.ggml.model", "llama");
+    put_numbers(&b, "tokenizer.ggml.token_type", 1);
+    put_numbers(&b, "tokenizer.ggml.scores", 1);
+    check_tokenizer(&b, "its piece 0 is not one");
 }

@@ -133,6 +133,56 @@ def types():
     w.close()
 
 
+def tokenizer(name, tokens, add):
+    w = gguf.GGUFWriter(f"{HERE}/tokenizer-{name}.gguf", "mamba2")
+    w.add_block_count(1)
+    w.add_embedding_length(8)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_ssm_conv_kernel(4)
+    w.add_ssm_inner_size(16)
+    w.add_ssm_state_size(8)
+    w.add_ssm_time_step_rank(2)
+    w.add_ssm_group_count(1)
+    w.add_token_list(tokens)
+    add(w)
+    w.add_tensor("token_embd.weight", np.zeros((len(tokens), 8), np.float16))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def tokenizers():
+    d = json.load(open(f"{HERE}/../tokenizers/byte_level.json"))
+    vocab = sorted(d["model"]["vocab"], key=d["model"]["vocab"].get)
+
+    def byte_level(w):
+        w.add_tokenizer_model("gpt2")
+        w.add_tokenizer_pre("llama-bpe")
+        w.add_token_types([gguf.TokenType.CONTROL if i < 3 else gguf.TokenType.NORMAL for i in range(len(vocab))])
+        w.add_token_merges([" ".join(m) for m in d["model"]["merges"]])
+        w.add_bos_token_id(0)
+
+    tokenizer("gpt2", vocab, byte_level)
+    import sentencepiece as spm
+    sp = spm.SentencePieceProcessor(model_file=f"{HERE}/../tokenizers/bpe.model")
+    n = sp.get_piece_size()
+    pieces = [sp.id_to_piece(i) for i in range(n)]
+    own = ["<mask>", "  ", "\u2581\u2581"]  # the library's Python module does not tell them apart
+
+    def llama(w):
+        w.add_tokenizer_model("llama")
+        w.add_token_scores([sp.get_score(i) for i in range(n)] + [0.0])
+        w.add_token_types([gguf.TokenType.UNKNOWN if sp.is_unknown(i) else gguf.TokenType.CONTROL if sp.is_control(i)
+                           else gguf.TokenType.BYTE if sp.is_byte(i) else gguf.TokenType.USER_DEFINED if pieces[i] in own
+                           else gguf.TokenType.NORMAL for i in range(n)] + [gguf.TokenType.UNUSED])
+        w.add_add_bos_token(True)
+        w.add_bos_token_id(sp.bos_id())
+
+    tokenizer("llama", pieces + ["[PAD]"], llama)
+
+
+tokenizers()
 model("llama", "llama-base")
 model("mamba2", "mamba2-groups")
 model("mamba", "mamba-base")

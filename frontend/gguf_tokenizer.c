@@ -1,0 +1,313 @@
+/* frontend/gguf_tokenizer.c -- the tokenizer in a GGUF file as a file of its own: a tokenizer.json
+ * of a byte-level one (gpt2), a tokenizer.model of SentencePiece's (llama). */
+#include <inttypes.h>
+#include <string.h>
+
+#include "frontend/frontend.h"
+#include "runtime/gguf.h"
+
+#define LLAMA3                                                                                     \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "         \
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define QWEN2                                                                                      \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "              \
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define UPPER "[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]"
+#define LOWER "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]"
+#define TEKKEN                                                                                     \
+    "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?" UPPER "*" LOWER "+|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?" UPPER      \
+    "+" LOWER "*|\\\\p{N}| "                                                                       \
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n/]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+
+typedef struct {
+    const char *name;
+    bool digits;
+    const char *expression, *flags;
+} Pre;
+
+static const Pre pres[] = {
+#define GGUF_PRE(name, digits, expression, flags) {name, digits, expression, flags},
+#include "frontend/gguf_pre.def"
+#undef GGUF_PRE
+};
+
+/* Types of tokens, as SentencePiece has them. */
+typedef enum { NORMAL = 1, UNKNOWN, CONTROL, OWN, UNUSED, BYTE } TokenType;
+
+typedef struct {
+    const RtGguf *gguf;
+    const char *path;
+    Diag *diag;
+    const RtGgufKey *tokens, *types, *scores;
+    StrBuf out;
+} Maker;
+
+static bool
+fault(Maker *m, const char *text)
+{
+    return diag_error(m->diag, (SrcLoc){0}, "%s: %s", m->path, text);
+}
+
+static int64_t
+int_or(const Maker *m, const char *key, int64_t otherwise)
+{
+    int64_t n = otherwise;
+    return rt_gguf_int(rt_gguf_find(m->gguf, key), 0, &n) ? n : otherwise;
+}
+
+static int64_t
+type_of(const Maker *m, uint64_t id)
+{
+    int64_t type = NORMAL;
+    return rt_gguf_int(m->types, id, &type) ? type : NORMAL;
+}
+
+/* The id that a text begins with; -1: none. */
+static int64_t
+beginning(const Maker *m, bool otherwise)
+{
+    const int64_t id = int_or(m, "tokenizer.ggml.bos_token_id", -1);
+    const bool puts = int_or(m, "tokenizer.ggml.add_bos_token", otherwise) != 0;
+    return puts && id >= 0 && (uint64_t)id < m->tokens->count ? id : -1;
+}
+
+/* ---- tokenizer.json ------------------------------------------------------------------------ */
+
+static void
+put_json(StrBuf *out, RtGgufText text)
+{
+    sb_puts(out, "\"");
+    for (size_t i = 0; i < text.len; i++) {
+        const unsigned char c = (unsigned char)text.text[i];
+        if (c < 0x20)
+            sb_printf(out, "\\u%04x", (unsigned)c);
+        else
+            sb_printf(out, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+    }
+    sb_puts(out, "\"");
+}
+
+static void
+put_added(Maker *m)
+{
+    const char *at = NULL;
+    RtGgufText text = {0};
+    bool first = true;
+    sb_puts(&m->out, "{\"added_tokens\": [");
+    for (uint64_t id = 0; id < m->tokens->count && rt_gguf_text(m->tokens, &at, &text); id++) {
+        const int64_t type = type_of(m, id);
+        if ((type != CONTROL && type != OWN) || text.len == 0)
+            continue;
+        sb_printf(&m->out, "%s{\"id\": %" PRIu64 ", \"content\": ", first ? "" : ",\n", id);
+        put_json(&m->out, text);
+        sb_puts(&m->out, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
+                         "\"normalized\": false}");
+        first = false;
+    }
+    sb_puts(&m->out, "],\n");
+}
+
+static void
+put_list(StrBuf *out, const RtGgufKey *list, bool ids)
+{
+    const char *at = NULL;
+    RtGgufText text = {0};
+    for (uint64_t i = 0; i < list->count && rt_gguf_text(list, &at, &text); i++) {
+        sb_puts(out, i ? ",\n" : "");
+        put_json(out, text);
+        if (ids)
+            sb_printf(out, ": %" PRIu64, i);
+    }
+}
+
+static void
+put_splits(StrBuf *out, const Pre *pre)
+{
+    sb_printf(out,
+              "\"normalizer\": %s,\n\"pre_tokenizer\": {\"type\": \"Sequence\", "
+              "\"pretokenizers\": [",
+              strchr(pre->flags, 'N') ? "{\"type\": \"NFC\"}" : "null");
+    if (pre->digits)
+        sb_puts(out, "{\"type\": \"Digits\", \"individual_digits\": true}, ");
+    if (pre->expression)
+        sb_printf(out,
+                  "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": "
+                  "\"%s\"}}, ",
+                  pre->expression);
+    sb_printf(out, "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": %s}]},\n",
+              pre->expression ? "false" : "true");
+}
+
+static const Pre *
+find_pre(Maker *m)
+{
+    const char *at = NULL;
+    RtGgufText name = {0};
+    StrBuf known = {0};
+    if (!rt_gguf_text(rt_gguf_find(m->gguf, "tokenizer.ggml.pre"), &at, &name)) {
+        fault(m, "it does not say how its tokenizer splits texts (tokenizer.ggml.pre)");
+        return NULL;
+    }
+    for (size_t i = 0; i < COUNT_OF(pres); i++) {
+        if (rt_gguf_text_is(name, pres[i].name)) {
+            sb_free(&known);
+            return &pres[i];
+        }
+        sb_printf(&known, "%s%s", i ? ", " : "", pres[i].name);
+    }
+    diag_error(m->diag, (SrcLoc){0}, "%s: tokenizer.ggml.pre is '%.*s', expected one of %s",
+               m->path, (int)(name.len < 64 ? name.len : 64), name.text, sb_text(&known));
+    sb_free(&known);
+    return NULL;
+}
+
+static bool
+make_json(Maker *m)
+{
+    const Pre *pre = find_pre(m);
+    const RtGgufKey *merges = rt_gguf_find(m->gguf, "tokenizer.ggml.merges");
+    if (!pre)
+        return false;
+    if (!merges || merges->kind != RT_GGUF_STRING)
+        return fault(m, "its tokenizer has no merges (tokenizer.ggml.merges)");
+    put_added(m);
+    put_splits(&m->out, pre);
+    const int64_t first = beginning(m, strchr(pre->flags, 'B') != NULL);
+    if (first >= 0)
+        sb_printf(&m->out,
+                  "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"SpecialToken\": {\"id\": \"b\"}}, {\"Sequence\": {}}], \"special_tokens\": "
+                  "{\"b\": {\"ids\": [%" PRId64 "]}}},\n",
+                  first);
+    sb_printf(&m->out,
+              "\"decoder\": {\"type\": \"ByteLevel\"},\n\"model\": {\"type\": \"BPE\", "
+              "\"ignore_merges\": %s, \"vocab\": {",
+              strchr(pre->flags, 'W') ? "true" : "false");
+    put_list(&m->out, m->tokens, true);
+    sb_puts(&m->out, "},\n\"merges\": [");
+    put_list(&m->out, merges, false);
+    sb_puts(&m->out, "]}}\n");
+    return true;
+}
+
+/* ---- tokenizer.model ------------------------------------------------------------------------
+ * Fields of ModelProto: tokenizer/sentencepiece.c. */
+
+enum { VARINT = 0, LENGTH = 2, FOUR = 5 };
+
+static void
+put_varint(StrBuf *out, uint64_t n)
+{
+    do {
+        const char c = (char)((n & 0x7F) | (n > 0x7F ? 0x80 : 0));
+        sb_putn(out, &c, 1);
+    } while (n >>= 7);
+}
+
+static void
+put_field(StrBuf *out, unsigned number, unsigned type, uint64_t n)
+{
+    put_varint(out, (uint64_t)number << 3 | type);
+    put_varint(out, n);
+}
+
+static void
+put_bytes(StrBuf *out, unsigned number, const char *text, size_t len)
+{
+    put_field(out, number, LENGTH, len);
+    sb_putn(out, text, len);
+}
+
+/* Rows that only fill the vocabulary up are of type `unused`: no text makes them. */
+static void
+put_piece(Maker *m, uint64_t id, RtGgufText text)
+{
+    StrBuf piece = {0};
+    double score = 0;
+    rt_gguf_float(m->scores, id, &score);
+    const float narrow = (float)score;
+    uint32_t bits = 0;
+    memcpy(&bits, &narrow, sizeof bits);
+    put_bytes(&piece, 1, text.text, text.len);
+    put_varint(&piece, 2 << 3 | FOUR);
+    for (int i = 0; i < 4; i++) {
+        const char c = (char)(bits >> 8 * i & 0xFF);
+        sb_putn(&piece, &c, 1);
+    }
+    const int64_t type = type_of(m, id);
+    put_field(&piece, 3, VARINT, (uint64_t)(type == UNUSED ? CONTROL : type));
+    put_bytes(&m->out, 1, sb_text(&piece), piece.len);
+    sb_free(&piece);
+}
+
+static bool
+make_model(Maker *m)
+{
+    enum { MODEL_TYPE = 3, BPE = 2, BYTE_FALLBACK = 35 };
+    const char *at = NULL;
+    RtGgufText text = {0};
+    bool bytes = false;
+    if (!m->scores || m->scores->count != m->tokens->count)
+        return fault(m, "its tokenizer has not one score for each token (tokenizer.ggml.scores)");
+    for (uint64_t id = 0; id < m->tokens->count && rt_gguf_text(m->tokens, &at, &text); id++) {
+        bytes = bytes || type_of(m, id) == BYTE;
+        put_piece(m, id, text);
+    }
+    StrBuf part = {0};
+    put_field(&part, MODEL_TYPE, VARINT, BPE);
+    put_field(&part, BYTE_FALLBACK, VARINT, bytes);
+    put_bytes(&m->out, 2, sb_text(&part), part.len);
+    sb_free(&part);
+    put_field(&part, 3, VARINT, int_or(m, "tokenizer.ggml.add_space_prefix", 1) != 0);
+    put_field(&part, 4, VARINT, int_or(m, "tokenizer.ggml.remove_extra_whitespaces", 0) != 0);
+    put_bytes(&m->out, 3, sb_text(&part), part.len);
+    sb_free(&part);
+    const int64_t first = beginning(m, true);
+    if (first >= 0)
+        put_field(&m->out, 200, VARINT, (uint64_t)first);
+    put_field(&m->out, 201, VARINT, 1);
+    return true;
+}
+
+/* ---- either -------------------------------------------------------------------------------- */
+
+static bool
+make(Maker *m)
+{
+    const char *at = NULL;
+    RtGgufText kind = {0};
+    m->tokens = rt_gguf_find(m->gguf, "tokenizer.ggml.tokens");
+    m->types = rt_gguf_find(m->gguf, "tokenizer.ggml.token_type");
+    m->scores = rt_gguf_find(m->gguf, "tokenizer.ggml.scores");
+    if (!m->tokens || m->tokens->kind != RT_GGUF_STRING || m->tokens->count == 0 ||
+        !rt_gguf_text(rt_gguf_find(m->gguf, "tokenizer.ggml.model"), &at, &kind))
+        return fault(m, "it has no tokenizer inside");
+    if (m->types && m->types->count != m->tokens->count)
+        return fault(m,
+                     "its tokenizer has not one type for each token (tokenizer.ggml.token_type)");
+    if (rt_gguf_text_is(kind, "gpt2"))
+        return make_json(m);
+    if (rt_gguf_text_is(kind, "llama"))
+        return make_model(m);
+    return diag_error(m->diag, (SrcLoc){0},
+                      "%s: tokenizer.ggml.model is '%.*s', expected gpt2 or llama", m->path,
+                      (int)(kind.len < 64 ? kind.len : 64), kind.text);
+}
+
+bool
+fe_gguf_tokenizer(Arena *arena, const char *path, Diag *diag, char **bytes, size_t *len)
+{
+    const char *why = NULL;
+    RtGguf *gguf = rt_gguf_open(path, NULL, 0, &why);
+    if (!gguf)
+        return diag_error(diag, (SrcLoc){0}, "%s", why);
+    Maker m = {.gguf = gguf, .path = path, .diag = diag};
+    const bool good = make(&m);
+    if (good) {
+        *bytes = arena_strndup(arena, sb_text(&m.out), m.out.len);
+        *len = m.out.len;
+    }
+    sb_free(&m.out);
+    rt_gguf_close(gguf);
+    return good;
+}
