@@ -111,8 +111,8 @@ void ptx_signal_give(Cg *c, Val at);
  * before the first has. None may be two rounds behind. */
 void ptx_signal_wait(Cg *c, Val at, Val odd);
 
-/* 16 bytes of memory that no kernel writes while this one runs, so aligned, as four i32. once: no
- * other block of this multiprocessor reads them soon. */
+/* 16 bytes of memory that no other thread writes while this kernel runs, so aligned, as four i32.
+ * once: no other block of this multiprocessor reads them soon. */
 void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
 
 /* Begins to bring so many bytes to the second-level cache, both multiples of 16; or does not. */

@@ -14,7 +14,8 @@
  * A block's columns are 128 bytes of a row of the state: a line of the cache. With four rows of 16
  * bytes a thread, 256 threads have 16 KiB on their way, a multiprocessor's blocks 48 KiB: at 4.2
  * TB/s and 0.8 us it takes 25. Of a step the first state is read before the wait, and all that the
- * end of a token needs before its sums are there.
+ * end of a token needs before its sums are there. A step in bf16 keeps what it read of the state as
+ * it is until it multiplies a row, and stores the row then.
  *
  * Predicted, one token of each of S sequences: the state is read and written once, 4 N P bytes a
  * head in bf16, at copy bandwidth where the blocks fill the GPU: H=24, N=128, P=64 and S=128: 24
@@ -46,6 +47,8 @@ typedef struct {
     Val first;                     /* column of the head where the block begins */
     Val line, column;              /* this thread's first row, and its first column in the block */
     Val h[MOST_ROWS][MOST_VECTOR]; /* variables */
+    bool packed;                   /* of single tokens, bf16, whole 16s of bytes: these instead */
+    Val words[MOST_ROWS][4];       /* variables: two elements each */
     Val sums;                      /* shared: of each warp, of two tokens in turn */
     Val A, D;
     Val early[MOST_OPERANDS]; /* variables: what the end of a token reads in a column of its thread
@@ -136,46 +139,83 @@ state_at(Cg *c, const PtxScan *s, Val slot, int i)
     const Val base = cg_state_at(c, s->k, cg_operand(s->k, s->v.state), slot);
     const Val head =
         cg_at(c, base, s->v.stored, cg_mul(c, s->head, cg_i64(c, s->states * s->head_dim)));
-    return cg_element(c, head, s->v.stored, row_of(c, s, i), s->head_dim,
-                      cg_add(c, s->first, s->column));
+    const Val own =
+        cg_element(c, head, s->v.stored, s->line, s->head_dim, cg_add(c, s->first, s->column));
+    return cg_at(c, own, s->v.stored, cg_i64(c, i * s->lines * s->head_dim));
+}
+
+/* Row number i, in variables. */
+static void
+load_row(Cg *c, const PtxScan *s, Val slot, int i)
+{
+    const Val at = state_at(c, s, slot, i);
+    if (s->packed) {
+        Val words[4];
+        ptx_load16(c, at, true, words);
+        for (int w = 0; w < 4; w++)
+            cg_set(c, s->words[i][w], words[w]);
+        return;
+    }
+    const Val all = ptx_load(c, at, s->v.stored, s->vector);
+    for (int e = 0; e < s->vector; e++)
+        cg_set(c, s->h[i][e], s->vector == 1 ? all : cg_slice(c, all, e, 1));
 }
 
 static void
 load_state(Cg *c, PtxScan *s, Val slot)
 {
     for (int i = 0; i < s->rows; i++) {
-        for (int e = 0; e < s->vector; e++)
+        for (int w = 0; s->packed && w < 4; w++)
+            s->words[i][w] = cg_var(c, c->i32, LLVMConstNull(c->i32), "words");
+        for (int e = 0; !s->packed && e < s->vector; e++)
             s->h[i][e] = cg_var(c, c->f32, cg_f32(c, 0), "h");
         const Val has = has_row(c, s, i);
         CgIf some = {0};
         if (has)
             some = cg_if(c, has);
-        const Val all = ptx_load(c, state_at(c, s, slot, i), s->v.stored, s->vector);
-        for (int e = 0; e < s->vector; e++)
-            cg_set(c, s->h[i][e], s->vector == 1 ? all : cg_slice(c, all, e, 1));
+        load_row(c, s, slot, i);
         if (has)
             cg_endif(c, &some);
     }
+}
+
+/* Element e of row number i. */
+static Val
+element(Cg *c, const PtxScan *s, int i, int e)
+{
+    if (!s->packed)
+        return cg_get(c, c->f32, s->h[i][e]);
+    const Val word = cg_get(c, c->i32, s->words[i][e / 2]);
+    return cg_as_float(c, e % 2 ? cg_and(c, word, 0xffff0000u) : cg_shl(c, word, 16));
+}
+
+/* Row number i as h has it. */
+static void
+store_row(Cg *c, const PtxScan *s, Val slot, int i, const Val *h)
+{
+    const Val has = has_row(c, s, i);
+    CgIf some = {0};
+    if (has)
+        some = cg_if(c, has);
+    Val all = h[0];
+    if (s->vector > 1) {
+        all = LLVMGetPoison(cg_vec_type(c, s->vector));
+        for (int e = 0; e < s->vector; e++)
+            all = LLVMBuildInsertElement(c->b, all, h[e], cg_i64(c, e), "");
+    }
+    ptx_store(c, state_at(c, s, slot, i), s->v.stored, all);
+    if (has)
+        cg_endif(c, &some);
 }
 
 static void
 store_state(Cg *c, const PtxScan *s, Val slot)
 {
     for (int i = 0; i < s->rows; i++) {
-        const Val has = has_row(c, s, i);
-        CgIf some = {0};
-        if (has)
-            some = cg_if(c, has);
-        Val all = cg_get(c, c->f32, s->h[i][0]);
-        if (s->vector > 1) {
-            all = LLVMGetPoison(cg_vec_type(c, s->vector));
-            for (int e = 0; e < s->vector; e++)
-                all = LLVMBuildInsertElement(c->b, all, cg_get(c, c->f32, s->h[i][e]), cg_i64(c, e),
-                                             "");
-        }
-        ptx_store(c, state_at(c, s, slot, i), s->v.stored, all);
-        if (has)
-            cg_endif(c, &some);
+        Val h[MOST_VECTOR];
+        for (int e = 0; e < s->vector; e++)
+            h[e] = element(c, s, i, e);
+        store_row(c, s, slot, i, h);
     }
 }
 
@@ -197,33 +237,64 @@ column_of(Cg *c, const PtxScan *s, Val column)
     return cg_add(c, head, cg_add(c, s->first, column));
 }
 
-/* One more token in the state; y: this thread's part of the sums. */
+/* This thread's columns of x. */
 static void
-step(Cg *c, const PtxScan *s, Val row, Val *y)
+read_x(Cg *c, const PtxScan *s, Val row, Val *x)
 {
-    const int64_t width = s->heads * s->head_dim, all = s->groups * s->states;
-    const Val dt = cg_eval_one(c, s->k, s->v.dt, row, s->head);
-    const Val decay = cg_exp(c, cg_fmul(c, dt, s->A));
-    Val dx[MOST_VECTOR];
+    const int64_t width = s->heads * s->head_dim;
+    if (s->vector > 1 && columns_are_whole(s)) {
+        const CgSite site = {.row = row, .col = column_of(c, s, s->column), .lanes = s->vector};
+        cg_unbind_all(s->k);
+        const Val all = cg_eval(c, s->k, s->v.x, &site);
+        for (int e = 0; e < s->vector; e++)
+            x[e] = cg_slice(c, all, e, 1);
+        return;
+    }
     for (int e = 0; e < s->vector; e++) {
         const Val col = column_of(c, s, cg_add(c, s->column, cg_i64(c, e)));
-        dx[e] = cg_fmul(c, dt, eval_near(c, s, s->v.x, row, col, width));
+        x[e] = eval_near(c, s, s->v.x, row, col, width);
+    }
+}
+
+/* B or C of row number i. */
+static Val
+read_of_row(Cg *c, const PtxScan *s, const Value *v, Val row, int i)
+{
+    const Val n = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), row_of(c, s, i));
+    if (rows_are_whole(s))
+        return cg_eval_one(c, s->k, v, row, n);
+    const Val x = eval_near(c, s, v, row, n, s->groups * s->states);
+    const Val exists = cg_less(c, row_of(c, s, i), cg_i64(c, s->states));
+    return LLVMBuildSelect(c->b, exists, x, cg_f32(c, 0), "");
+}
+
+/* One more token in the state; y: this thread's part of the sums. slot: the state goes there, a row
+ * as soon as it is made; NULL: it stays in registers. All that is read is on its way at once. */
+static void
+step(Cg *c, const PtxScan *s, Val row, Val slot, Val *y)
+{
+    Val dx[MOST_VECTOR], B[MOST_ROWS], C[MOST_ROWS];
+    read_x(c, s, row, dx);
+    for (int i = 0; i < s->rows; i++) {
+        B[i] = read_of_row(c, s, s->v.B, row, i);
+        C[i] = read_of_row(c, s, s->v.C, row, i);
+    }
+    const Val dt = cg_eval_one(c, s->k, s->v.dt, row, s->head);
+    const Val decay = cg_exp(c, cg_fmul(c, dt, s->A));
+    for (int e = 0; e < s->vector; e++) {
+        dx[e] = cg_fmul(c, dt, dx[e]);
         y[e] = cg_f32(c, 0);
     }
     for (int i = 0; i < s->rows; i++) {
-        const Val n = cg_add(c, cg_mul(c, s->group, cg_i64(c, s->states)), row_of(c, s, i));
-        Val B = eval_near(c, s, s->v.B, row, n, all), C = eval_near(c, s, s->v.C, row, n, all);
-        if (!rows_are_whole(s)) {
-            const Val exists = cg_less(c, row_of(c, s, i), cg_i64(c, s->states));
-            B = LLVMBuildSelect(c->b, exists, B, cg_f32(c, 0), "");
-            C = LLVMBuildSelect(c->b, exists, C, cg_f32(c, 0), "");
-        }
+        Val h[MOST_VECTOR];
         for (int e = 0; e < s->vector; e++) {
-            const Val old = cg_fmul(c, decay, cg_get(c, c->f32, s->h[i][e]));
-            const Val h = cg_fma(c, B, dx[e], old);
-            y[e] = cg_fma(c, C, h, y[e]);
-            cg_set(c, s->h[i][e], cg_round(c, h, s->v.stored));
+            h[e] = cg_fma(c, B[i], dx[e], cg_fmul(c, decay, element(c, s, i, e)));
+            y[e] = cg_fma(c, C[i], h[e], y[e]);
         }
+        if (slot)
+            store_row(c, s, slot, i, h);
+        for (int e = 0; !slot && e < s->vector; e++)
+            cg_set(c, s->h[i][e], cg_round(c, h[e], s->v.stored));
     }
 }
 
@@ -336,6 +407,8 @@ ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
                  .states = node_int(n, ATTR_state, 1)};
     if (!divide_work(&s, diag))
         return false;
+    const bool single = !graph_has_runs(k->graph);
+    s.packed = single && s.v.stored == DTYPE_bf16 && s.vector == MOST_VECTOR;
     place_threads(c, &s);
     const CgSeg seg = cg_segment(c, k, ptx_block(c, 1));
     load_state(c, &s, seg.slot);
@@ -343,10 +416,9 @@ ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
     s.A = cg_decay_rate(c, k, s.v.A, s.head);
     s.D = s.v.D ? cg_eval_one(c, k, s.v.D, cg_i64(c, 0), s.head) : NULL;
     Val y[MOST_VECTOR];
-    if (!graph_has_runs(k->graph)) { /* the state's registers are free before the sums are made */
+    if (single) { /* the state's registers are free before the sums are made */
         read_early(c, &s, seg.row);
-        step(c, &s, seg.row, y);
-        store_state(c, &s, seg.slot);
+        step(c, &s, seg.row, seg.slot, y);
         store_y(c, &s, seg.row, cg_i64(c, 0), y);
         return true;
     }
@@ -354,7 +426,7 @@ ptx_ssd_scan(Cg *c, CgKernel *k, Diag *diag)
     const Val row = cg_add(c, seg.row, token.i);
     const Val turn = LLVMBuildAnd(c->b, token.i, cg_i64(c, 1), "");
     read_early(c, &s, row);
-    step(c, &s, row, y);
+    step(c, &s, row, NULL, y);
     store_y(c, &s, row, turn, y);
     cg_loop_end(c, &token);
     store_state(c, &s, seg.slot);
