@@ -16,9 +16,9 @@
 #include "codegen/ptx/linear.h"
 
 enum { ROWS = 8, STEP = PTX_STREAM_STEP, GAP = 4, MOST_GROUPS = 4, MOST_TILES = 2, MOST_LOADS = 8 };
-/* Bytes of weights that all blocks together ask for ahead: a part of the second-level cache, which
- * must hold what the kernels before read as well. */
-enum { MOST_AHEAD = 16 << 20 };
+/* Bytes of weights that all blocks together ask for ahead: few, as what the kernels before still
+ * read waits behind them (bench/NOTES.md, "A GPU: decode of many sequences"). */
+enum { MOST_AHEAD = 4 << 20 };
 
 typedef struct {
     PtxLinear *p;
