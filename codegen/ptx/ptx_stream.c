@@ -15,7 +15,15 @@
  * and for lines of the next ones in the second-level cache, and then waits. */
 #include "codegen/ptx/linear.h"
 
-enum { ROWS = 8, STEP = PTX_STREAM_STEP, GAP = 4, MOST_GROUPS = 4, MOST_TILES = 2, MOST_LOADS = 8 };
+enum {
+    ROWS = 8,
+    STEP = PTX_STREAM_STEP,
+    GAP = 4,
+    MOST_GROUPS = 4,
+    MOST_TILES = 2,
+    MOST_LOADS = 8,
+    MOST_TOGETHER = 3
+};
 /* Bytes of weights that all blocks together ask for ahead: few, as what the kernels before still
  * read waits behind them (bench/NOTES.md, "A GPU: decode of many sequences"). */
 enum { MOST_AHEAD = 4 << 20 };
@@ -92,53 +100,45 @@ results_of(Cg *c, const Stream *s)
     return cg_mul(c, s->rows, cg_i64(c, s->t->columns));
 }
 
-/* A thread's first result is stored with what was read ahead. */
-static void
-results(Cg *c, const Stream *s, const PtxAhead *ahead)
+/* ---- ahead of the results ----------------------------------------------------------------------
+ * What a thread's results need beside their sums would else be a trip to memory, or two, behind
+ * each. That of the first is read before the sums are made; for a few rows there is no other. */
+
+/* Number `number` of this thread's. */
+static Val
+result_number(Cg *c, const Stream *s, int number)
 {
-    const Val count = results_of(c, s);
-    ptx_barrier(c);
-    CgIf any = cg_if(c, cg_less(c, s->thread, count));
-    s->p->ahead = ahead;
-    result(c, s, s->thread);
-    s->p->ahead = NULL;
-    CgLoop loop =
-        cg_loop(c, "result", cg_add(c, s->thread, cg_i64(c, s->t->threads)), count, s->t->threads);
-    result(c, s, loop.i);
-    cg_loop_end(c, &loop);
-    cg_endif(c, &any);
+    return cg_add(c, s->thread, cg_i64(c, (int64_t)number * s->t->threads));
 }
 
-/* ---- ahead of the results ----------------------------------------------------------------------
- * What a thread's first result needs beside its sum would else be a trip to memory, or two, behind
- * it. For a few rows there is no other result. */
-
+/* Where it is; i1: it exists. */
 static Val
-first_result(Cg *c, const Stream *s, Val *row, Val *col)
+own_result(Cg *c, const Stream *s, int number, Val *row, Val *col)
 {
-    place_of(c, s, s->thread, row, col);
+    const Val i = result_number(c, s, number);
+    place_of(c, s, i, row, col);
     *row = cg_add(c, s->row, *row);
     *col = cg_add(c, s->col, *col);
-    return LLVMBuildAnd(c->b, cg_less(c, s->thread, results_of(c, s)),
+    return LLVMBuildAnd(c->b, cg_less(c, i, results_of(c, s)),
                         cg_less(c, *col, cg_i64(c, s->p->l.out)), "");
 }
 
 /* What no kernel of a pass makes; before the wait. */
 static void
-read_conv_ahead(Cg *c, const Stream *s, PtxAhead *ahead)
+read_conv_ahead(Cg *c, const Stream *s, int number, PtxAhead *ahead)
 {
     Val row, col;
-    const Val there = first_result(c, s, &row, &col);
+    const Val there = own_result(c, s, number, &row, &col);
     ahead->conv = ptx_conv_ahead(c, s->p->k, s->p->conv, row, col, there);
 }
 
 /* What others make of the same row and column, such as a residual. */
 static void
-read_values_ahead(Cg *c, const Stream *s, PtxAhead *ahead)
+read_values_ahead(Cg *c, const Stream *s, int number, PtxAhead *ahead)
 {
     const CgKernel *k = s->p->k;
     Val row, col;
-    const Val there = first_result(c, s, &row, &col);
+    const Val there = own_result(c, s, number, &row, &col);
     for (int i = 0; i < k->noperands; i++) {
         const CgOperand *o = &k->operands[i];
         const bool floats = o->dtype == DTYPE_f32 || o->dtype == DTYPE_bf16;
@@ -146,14 +146,68 @@ read_values_ahead(Cg *c, const Stream *s, PtxAhead *ahead)
             o->value->is_param || !floats || !cg_in_domain(k, o->value) ||
             ahead->count == PTX_MOST_AHEAD)
             continue;
-        const Val number = cg_var(c, c->f32, cg_f32(c, 0), "ahead");
+        const Val known = cg_var(c, c->f32, cg_f32(c, 0), "ahead");
         CgIf mine = cg_if(c, there);
         const Val at = cg_element(c, o->base, o->dtype, row, o->stride, col);
-        cg_set(c, number, cg_vload(c, at, o->dtype, 1, NULL));
+        cg_set(c, known, cg_vload(c, at, o->dtype, 1, NULL));
         cg_endif(c, &mine);
         ahead->value[ahead->count] = o->value;
-        ahead->number[ahead->count++] = number;
+        ahead->number[ahead->count++] = known;
     }
+}
+
+/* Where a convolution is made of the results, those after the first are read for together, behind
+ * the sums, whose registers are free then: as many as there are for 16 rows of 32 columns. */
+static int
+read_together(const Stream *s)
+{
+    const int others = s->t->rows * s->t->columns / s->t->threads - 1;
+    return !s->p->conv ? 0 : others < MOST_TOGETHER ? others : MOST_TOGETHER;
+}
+
+/* The results of this thread from number `first` on. */
+static void
+other_results(Cg *c, const Stream *s, int first)
+{
+    CgLoop loop = cg_loop(c, "result", result_number(c, s, first), results_of(c, s), s->t->threads);
+    result(c, s, loop.i);
+    cg_loop_end(c, &loop);
+}
+
+static void
+result_with(Cg *c, const Stream *s, int number, const PtxAhead *ahead)
+{
+    const Val i = result_number(c, s, number);
+    CgIf any = cg_if(c, cg_less(c, i, results_of(c, s)));
+    s->p->ahead = ahead;
+    result(c, s, i);
+    s->p->ahead = NULL;
+    cg_endif(c, &any);
+}
+
+/* A thread's first result is stored with what was read ahead. */
+static void
+results(Cg *c, const Stream *s, const PtxAhead *ahead)
+{
+    const int together = read_together(s);
+    ptx_barrier(c);
+    if (!together) {
+        result_with(c, s, 0, ahead);
+        other_results(c, s, 1);
+        return;
+    }
+    CgIf more = cg_if(c, cg_less(c, cg_i64(c, s->t->threads), results_of(c, s)));
+    PtxAhead of[1 + MOST_TOGETHER] = {*ahead};
+    for (int i = 1; i <= together; i++) {
+        read_conv_ahead(c, s, i, &of[i]);
+        read_values_ahead(c, s, i, &of[i]);
+    }
+    for (int i = 0; i <= together; i++)
+        result_with(c, s, i, &of[i]);
+    other_results(c, s, 1 + together);
+    cg_else(c, &more);
+    result_with(c, s, 0, ahead);
+    cg_endif(c, &more);
 }
 
 /* ---- bf16 ---------------------------------------------------------------------------------------
@@ -606,12 +660,12 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
         m = mma_begin(c, &s);
     PtxAhead ahead = {0};
     if (p->conv) {
-        read_conv_ahead(c, &s, &ahead);
+        read_conv_ahead(c, &s, 0, &ahead);
         ask_of_conv(c, &s);
     }
     ptx_wait(c, p->k);
     s.x = cg_element(c, p->x->base, p->x->dtype, s.row, p->x->stride, cg_i64(c, 0));
-    read_values_ahead(c, &s, &ahead);
+    read_values_ahead(c, &s, 0, &ahead);
     if (p->bf16)
         mma_any(c, &m, 1, (int)rows / ROWS);
     else

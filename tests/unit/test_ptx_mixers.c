@@ -165,6 +165,7 @@ Test(ptx_mixers, convolution_in_an_epilogue)
 {
     check_conv_in_epilogue("product=stream_16x8", 32, 16, 24, 8, 4);
     check_conv_in_epilogue("product=stream_16x4", 40, 5, 30, 3, 2);
+    check_conv_in_epilogue("product=stream_32x4", 40, 8, 30, 3, 4);
     check_conv_in_epilogue("product=mma_64x64", 24, 4, 12, 4, 3);
     check_conv_in_epilogue("product=mma_64x64", 24, 7, 12, 4, 3);
     check_conv_in_epilogue("product=ranges_64x64x4, small=stream_16x4", 24, 8, 12, 4, 4);
