@@ -68,6 +68,10 @@ typedef struct {
 /* The file that describes a checkpoint's directory: config.json, or params.json where there is only
  * that. It may be neither. */
 const char *fe_config_path(Arena *arena, const char *dir);
+/* The config.json that a GGUF file's key-values make (arena); false: faults are in diag.
+ * *tokenizer: it has one inside. */
+bool fe_gguf_config(Arena *arena, const char *path, Diag *diag, char **text, size_t *len,
+                    bool *tokenizer);
 /* The tokenizer in a GGUF file as the bytes of a file of its own (arena); false: faults are in
  * diag. */
 bool fe_gguf_tokenizer(Arena *arena, const char *path, Diag *diag, char **bytes, size_t *len);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "frontend/frontend.h"
 #include "runtime/gguf.h"
 
 typedef enum { HOW_text, HOW_number, HOW_ratio, HOW_rows, HOW_there, HOW_lacks } How;
@@ -184,4 +185,16 @@ gguf_config(Arena *arena, const char *path, Diag *diag, bool *tokenizer)
     *tokenizer = rt_gguf_find(g, "tokenizer.ggml.tokens") != NULL;
     rt_gguf_close(g);
     return source;
+}
+
+bool
+fe_gguf_config(Arena *arena, const char *path, Diag *diag, char **text, size_t *len,
+               bool *tokenizer)
+{
+    const Source *source = gguf_config(arena, path, diag, tokenizer);
+    if (!source)
+        return false;
+    *text = arena_strndup(arena, source->text, source->len);
+    *len = source->len;
+    return true;
 }

@@ -45,6 +45,54 @@ Test(gguf, logits_of_mamba)
     check_golden("mamba-base");
 }
 
+/* A GGUF file becomes a directory, that one another, with the same logits. */
+Test(gguf, converts_to_a_checkpoint_and_on)
+{
+    static const char *const names[] = {"llama-base", "mamba2-groups", "mamba-base"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        Arena *arena = arena_new();
+        char *dir = temp_dir();
+        const char *from = arena_printf(arena, FOLDER "%s.gguf", names[i]);
+        const char *golden =
+            arena_printf(arena, SSMC_ROOT "/tests/goldens/%s/golden.safetensors", names[i]);
+        for (int again = 0; again < 2; again++) {
+            const char *to = arena_printf(arena, "%s/%d", dir, again);
+            const char *const argv[] = {SSMC_BINARY, "convert", from, "-o", to, NULL};
+            const char *const plain[] = {NULL};
+            CommandResult r = command_run(argv, NULL, 0);
+            cr_assert_eq(r.status, 0, "%s", r.err);
+            command_free(&r);
+            free(golden_check(to, golden, plain, GOLDEN_F32));
+            from = to;
+        }
+        temp_dir_remove(dir);
+        arena_free(arena);
+    }
+}
+
+static void
+convert_fails(const char *model, const char *out, const char *says)
+{
+    const char *const argv[] = {SSMC_BINARY, "convert", model, out ? "-o" : NULL, out, NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_expect_neq(r.status, 0);
+    cr_expect(strstr(r.err, says), "expected \"%s\" in: %s", says, r.err);
+    command_free(&r);
+}
+
+Test(gguf, convert_says_what_it_cannot_do)
+{
+    char *dir = temp_dir(), *config = path_join(dir, "config.json");
+    convert_fails(FOLDER "mamba-base.gguf", NULL, "which model, and where to?");
+    convert_fails(SSMC_ROOT "/examples/storyteller.yaml", dir,
+                  "is neither a checkpoint's directory nor a GGUF file");
+    convert_fails(FOLDER "mamba-base.gguf", "/nonexistent/x", "cannot make /nonexistent/x");
+    cr_assert(write_whole(config, "{}", 2));
+    convert_fails(FOLDER "mamba-base.gguf", dir, "config.json is there already");
+    free(config);
+    temp_dir_remove(dir);
+}
+
 /* Beside each tensor with blocks stands what the gguf package makes of it, bit for bit. */
 Test(gguf, every_type_is_what_the_package_makes_of_it)
 {
