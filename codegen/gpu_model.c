@@ -28,6 +28,7 @@ enum {
     MOST_COPIES = 256,
     MOST_READS = 64,
     MOST_SIGNALS = 64,
+    MOST_BOXES = 64,
     MOST_THREADS = 2048, /* of a cluster */
     WARPS = GPU_MOST_THREADS / GPU_WARP
 };
@@ -49,11 +50,21 @@ typedef struct {
     uint8_t bytes[16];
 } Copy;
 
-/* `left` of `times` until round number `round` ends. */
+/* `left` of `times`, and `bytes` that are expected and have not arrived, until round number `round`
+ * ends. */
 typedef struct {
     const void *at;
     int32_t times, left, round;
+    int64_t bytes;
 } Signal;
+
+/* On its way. */
+typedef struct {
+    char *to;
+    const AbiMap *map;
+    int64_t first, last;
+    Signal *signal;
+} Box;
 
 /* What a product on its way reads: it must stay as it is. */
 typedef struct {
@@ -96,6 +107,9 @@ static _Thread_local struct {
     int current;
     Signal signals[MOST_SIGNALS];
     int nsignals;
+    Box boxes[MOST_BOXES];
+    int nboxes;
+    const AbiLaunch *launch;
     int64_t block[3]; /* the first of the cluster */
     void (*body)(void *const *operand, const AbiCall *call);
     void *const *operand;
@@ -349,13 +363,15 @@ typedef struct {
     uint64_t x, w;       /* descriptors */
     const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
     bool columns;        /* rows of w, and of a described x, are summed over */
+    int block;           /* of the cluster: descriptors say where in its memory */
 } Wgmma;
 
+/* In the shared memory of all blocks of the cluster, one's behind another's. */
 static int64_t
-described_at(uint64_t rows)
+described_at(const Wgmma *one, uint64_t rows)
 {
     want(rows >> 62 == 1 && (rows >> 32 & 0x3fff) == 1024 / 16, "wgmma of rows in another layout");
-    return (int64_t)(rows & 0x3fff) * 16;
+    return one->block * (int64_t)SHARED + (int64_t)(rows & 0x3fff) * 16;
 }
 
 /* 16s of bytes are moved about within 128 bytes. */
@@ -378,7 +394,7 @@ described(int64_t from, int row, int k)
 static float
 row_of(const Wgmma *one, int row, int k)
 {
-    const int64_t x = described_at(one->x);
+    const int64_t x = described_at(one, one->x);
     return one->columns ? swizzled(x + k / 8 * 1024 + k % 8 * 128 + row * 2) : described(x, row, k);
 }
 
@@ -393,7 +409,7 @@ apart_of(const Wgmma *one)
 static float
 factor_of(const Wgmma *one, int col, int k)
 {
-    const int64_t w = described_at(one->w);
+    const int64_t w = described_at(one, one->w);
     if (!one->columns)
         return described(w, col, k);
     return swizzled(w + col / 64 * apart_of(one) + k / 8 * 1024 + k % 8 * 128 + col % 64 * 2);
@@ -412,8 +428,9 @@ static void
 remember(Thread *group, int64_t from, int rows)
 {
     const int64_t first = from / 1024 * 1024, bytes = (int64_t)rows * 128;
-    want(group->nreads < MOST_READS && first + bytes <= SHARED, "too many products on their way");
-    for (int i = 0; i < gpu.count; i++)
+    want(group->nreads < MOST_READS && first + bytes <= (int64_t)gpu.blocks * SHARED,
+         "too many products on their way");
+    for (int i = 0; i < gpu.count * gpu.blocks; i++)
         want(first >= gpu.threads[i].hidden_to || first + bytes <= gpu.threads[i].hidden_from,
              "wgmma of copies that no fence has shown it");
     group->reads[group->nreads++] =
@@ -424,14 +441,13 @@ static void
 wgmma(Thread *group)
 {
     const Wgmma *one = group->given;
-    want(gpu.blocks == 1, "wgmma in a cluster"); /* descriptors say where in which memory */
     want(group->begun, "wgmma without a fence before it");
     if (!one->own)
-        remember(group, described_at(one->x), one->columns ? 16 : 64);
+        remember(group, described_at(one, one->x), one->columns ? 16 : 64);
     for (int col = 0; one->columns && col < 2 * one->nacc; col += 64)
-        remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
+        remember(group, described_at(one, one->w) + col / 64 * apart_of(one), 16);
     if (!one->columns)
-        remember(group, described_at(one->w), 2 * one->nacc);
+        remember(group, described_at(one, one->w), 2 * one->nacc);
     for (int thread = 0; thread < GPU_WARPGROUP; thread++) {
         const Wgmma *mine = group[thread].given;
         const Thread *warp = group + thread / GPU_WARP * GPU_WARP;
@@ -535,19 +551,107 @@ signal_at(const void *at)
 }
 
 static void
-give(const void *at)
+end_round(Signal *s)
 {
-    Signal *s = signal_at(at);
-    if (--s->left == 0) {
+    if (s->left == 0 && s->bytes == 0) {
         s->left = s->times;
         s->round++;
     }
+}
+
+static void
+give(const void *at)
+{
+    Signal *s = signal_at(at);
+    want(s->left > 0, "a signal that is given more often than it says");
+    s->left--;
+    end_round(s);
 }
 
 static bool
 has_ended(const Signal *s, int32_t odd)
 {
     return s->round % 2 != odd;
+}
+
+/* ---- boxes
+ * ------------------------------------------------------------------------------------------ */
+
+static int64_t
+box_rows(const AbiMap *map)
+{
+    int64_t rows = 1;
+    for (int i = 1; i < map->rank; i++)
+        rows *= map->box[i];
+    return rows;
+}
+
+/* Row `number` of a box: where its first element is in the operand, or -1: it is beyond it. */
+static int64_t
+box_row(const Box *b, int64_t number)
+{
+    const AbiMap *map = b->map;
+    int64_t at = map->offset;
+    for (int i = 1; i < map->rank; i++) {
+        const bool last = i == map->rank - 1;
+        const int64_t in = number % map->box[i] + (last ? b->last : 0);
+        const int64_t dim = map->dim[i] * (last ? abi_count(map->of, gpu.call) : 1);
+        number /= map->box[i];
+        if (in < 0 || in >= dim)
+            return -1;
+        at += in * map->stride[i];
+    }
+    return at;
+}
+
+/* The oldest box arrives. False: there is none. */
+static bool
+late_box(void)
+{
+    if (gpu.nboxes == 0)
+        return false;
+    const Box b = gpu.boxes[0];
+    const char *from = gpu.operand[b.map->operand];
+    memmove(gpu.boxes, gpu.boxes + 1, (size_t)--gpu.nboxes * sizeof b);
+    for (int64_t row = 0; row < box_rows(b.map); row++) {
+        const int64_t at = box_row(&b, row);
+        for (int64_t i = 0; i < ABI_MAP_ROW; i++) {
+            const int64_t to = b.to - gpu.shared + (row * ABI_MAP_ROW + i) * 2, k = b.first + i;
+            uint16_t x = 0;
+            if (at >= 0 && k >= 0 && k < b.map->dim[0])
+                memcpy(&x, from + at + k * 2, sizeof x);
+            memcpy(gpu.shared + (to ^ (to >> 3 & 0x70)), &x, sizeof x);
+        }
+    }
+    b.signal->bytes -= box_rows(b.map) * ABI_MAP_ROW * 2;
+    want(b.signal->bytes >= 0, "more bytes arrive than a signal expects");
+    end_round(b.signal);
+    return true;
+}
+
+/* What products on their way read. */
+static bool
+is_read(int64_t from, int64_t to)
+{
+    for (int i = 0; i < gpu.count * gpu.blocks; i++)
+        for (int j = 0; j < gpu.threads[i].nreads; j++) {
+            const Read *r = &gpu.threads[i].reads[j];
+            if (r->from < to && from < r->from + r->bytes)
+                return true;
+        }
+    return false;
+}
+
+/* Until it has arrived there are NaNs. */
+static void
+begin_box(char *to, const AbiMap *map, int64_t first, int64_t last, Signal *signal)
+{
+    const int64_t at = to - gpu.shared, bytes = box_rows(map) * ABI_MAP_ROW * 2;
+    want(gpu.nboxes < MOST_BOXES, "too many boxes on their way");
+    want(at >= 0 && at % SHARED + bytes <= SHARED && at % 128 == 0, "a box that is not aligned");
+    want(!is_read(at, at + bytes), "a box over what products read");
+    memset(to, 0xff, (size_t)bytes);
+    gpu.boxes[gpu.nboxes++] = (Box){to, map, first, last, signal};
 }
 
 /* ---- a block, a grid
@@ -603,7 +707,7 @@ round_of_turns(void)
             run_together(first, GPU_WARP);
             ran = true;
         }
-    for (int first = 0; first + GPU_WARPGROUP <= gpu.count; first += GPU_WARPGROUP)
+    for (int first = 0; first + GPU_WARPGROUP <= all; first += GPU_WARPGROUP)
         if (all_at(first, first + GPU_WARPGROUP, AT_WARPGROUP)) {
             run_together(first, GPU_WARPGROUP);
             ran = true;
@@ -626,7 +730,7 @@ round_of_turns(void)
             ran = true;
         }
     if (!ran)
-        ran = late_copies();
+        ran = late_copies() || late_box();
     for (int i = 0; i < all; i++)
         ended = ended && gpu.threads[i].where == ENDED;
     want(ran || ended, "threads of a block wait for each other at different places");
@@ -674,6 +778,7 @@ run_cluster(const AbiLaunch *launch, int64_t asked_for)
         prepare(&gpu.threads[i]);
     while (round_of_turns())
         ;
+    want(gpu.nboxes == 0, "a box that nobody waits for");
     want(spares(launch, asked_for), "shared memory that is not asked for is written");
 }
 
@@ -686,6 +791,7 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
     gpu.body = body;
     gpu.operand = operand;
     gpu.call = call;
+    gpu.launch = launch;
     gpu.count = launch->threads;
     int64_t blocks[3];
     for (int i = 0; i < 3; i++)
@@ -908,6 +1014,20 @@ model_signal_give(const void *at)
 }
 
 static void
+model_signal_expect(const void *at, int32_t bytes)
+{
+    signal_at(at)->bytes += bytes;
+    give(at);
+}
+
+static void
+model_box_copy(char *to, int32_t map, int32_t first, int32_t last, char *signal)
+{
+    want(map >= 0 && map < gpu.launch->maps, "a box of no map");
+    begin_box(to, &gpu.launch->map[map], first, last, signal_at(signal));
+}
+
+static void
 model_signal_wait(const void *at, int32_t odd)
 {
     want(odd == 0 || odd == 1, "a round that is neither odd nor even");
@@ -939,14 +1059,14 @@ model_wgmma_begin(void)
 static void
 model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0};
+    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0, rank()};
     with_warpgroup("wgmma", &one);
 }
 
 static void
 model_wgmma_bf16_by(float *acc, int32_t nacc, const uint32_t *x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, 0, w, x, columns != 0};
+    const Wgmma one = {acc, nacc, 0, w, x, columns != 0, rank()};
     with_warpgroup("wgmma", &one);
 }
 
@@ -976,5 +1096,6 @@ const ModelFunction gpu_model[] = {
     MODEL(ask),           MODEL(wgmma_bf16_by), MODEL(store_matrices),
     MODEL(barrier_count), MODEL(shared_of),     MODEL(cluster_barrier),
     MODEL(signal_open),   MODEL(signal_give),   MODEL(signal_wait),
+    MODEL(signal_expect), MODEL(box_copy),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -4,21 +4,22 @@
 #include <string.h>
 
 enum {
-#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads) ID_##id,
+#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads, feed) ID_##id,
 #define PRODUCT_FOR(rows, type, outputs, inputs, product, small)
 #include "machine/products.def"
     PRODUCTS
 };
 
 static const Product products[PRODUCTS] = {
-#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads)                           \
-    [ID_##id] = {#id, PRODUCT_##method, rows, columns, depth, stages, a, b, threads},
+#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads, feed)                     \
+    [ID_##id] = {#id, PRODUCT_##method, rows,          columns, depth, stages, a,                  \
+                 b,   threads,          PRODUCT_##feed},
 #define PRODUCT_FOR(rows, type, outputs, inputs, product, small)
 #include "machine/products.def"
 };
 
 static const ProductRule rules[] = {
-#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads)
+#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads, feed)
 #define PRODUCT_FOR(rows, type, outputs, inputs, product, small)                                   \
     {PRODUCT_##rows, DTYPE_##type, outputs, inputs, &products[ID_##product], &products[ID_##small]},
 #include "machine/products.def"
@@ -58,18 +59,26 @@ product_rule_fits(const ProductRule *rule, int capability)
 bool
 product_feeds(const Product *p)
 {
-    return p->method == PRODUCT_WGMMA &&
-           p->threads > p->rows / p->part_rows * (p->columns / p->part_columns) * GPU_WARPGROUP;
+    return p->feed != PRODUCT_NO;
 }
 
-/* Those that feed finish their rows from registers, where none beside it is at hand. */
+/* Of a product of boxes: for the sums of half of the columns beside the ring. */
+static bool
+has_room(const Product *p)
+{
+    enum { SHARED = 226 << 10, UNIT = 2, SUM = 4, GAP = 8 };
+    const int64_t ring = (int64_t)p->stages * (p->rows + p->columns) * p->depth * UNIT;
+    return ring + (int64_t)p->rows * (p->columns / 2 + GAP) * SUM <= SHARED;
+}
+
 bool
 product_holds_conv(const Product *product, int64_t taps)
 {
     enum { SHARE = 8 };
     const bool tiles = product->method == PRODUCT_MMA || product->method == PRODUCT_WGMMA;
-    return taps == 0 ||
-           (tiles && !product_feeds(product) && product_beside(taps) <= product->rows / SHARE);
+    const bool room =
+        product->feed == PRODUCT_NO || (product->feed == PRODUCT_BOXES && has_room(product));
+    return taps == 0 || (tiles && room && product_beside(taps) <= product->rows / SHARE);
 }
 
 /* NULL: none of them. */
@@ -162,7 +171,7 @@ const char *
 product_names(void)
 {
     return ""
-#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads) " " #id
+#define PRODUCT(id, method, rows, columns, depth, stages, a, b, threads, feed) " " #id
 #define PRODUCT_FOR(rows, type, outputs, inputs, product, small)
 #include "machine/products.def"
            + 1;

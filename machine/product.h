@@ -13,12 +13,15 @@ typedef enum {
     PRODUCT_STREAM
 } ProductMethod;
 
+typedef enum { PRODUCT_NO, PRODUCT_COPIES, PRODUCT_BOXES } ProductFeed;
+
 typedef struct {
     const char *name;
     ProductMethod method;
     int rows, columns, depth, stages;
     int part_rows, part_columns; /* of a thread, of a warp, or of four warps */
     int threads;
+    ProductFeed feed;
 } Product;
 
 /* How many rows a product has: at most 64 or one of each sequence; more; its bits must not depend

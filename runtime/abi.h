@@ -97,8 +97,25 @@ typedef enum { ABI_ONE, ABI_TOKENS, ABI_PICKED, ABI_SEGMENTS } AbiCount;
     FIELD(int64_t, i64, more, "blocks, however many things there are, unless there are none")
 typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
 
+/* A box of an operand of bf16 that a device copies to shared memory by one instruction (PTX ISA,
+ * "Tensors"): dimensions that need not lie in the order of their strides, the first of elements
+ * side by side. What a box has beyond them arrives as zeros. Its first dimension is 128 bytes, and
+ * 16s of bytes of them are moved about (swizzle of 128 bytes). */
+enum { ABI_MAP_RANK = 5, ABI_MOST_MAPS = 3, ABI_MAP_ROW = 64 };
+#define ABI_MAP_FIELDS(FIELD, ARRAY)                                                               \
+    FIELD(int32_t, i32, operand, "of the step")                                                    \
+    FIELD(int32_t, i32, rank, "dimensions, at least 2")                                            \
+    FIELD(AbiCount, i32, of, "what the last dimension has `dim` elements of each of")              \
+    ARRAY(int32_t, i32, box, ABI_MAP_RANK, "elements of a box, 1 to 256; the first ABI_MAP_ROW")   \
+    ARRAY(int64_t, i64, dim, ABI_MAP_RANK, "elements, at least 1")                                 \
+    ARRAY(int64_t, i64, stride, ABI_MAP_RANK,                                                      \
+          "bytes from one element to the next, a multiple of 16; the first: 2")                    \
+    FIELD(int64_t, i64, offset, "bytes from the operand's address, a multiple of 16")
+typedef struct ABI_DECLARE(ABI_MAP_FIELDS) AbiMap;
+
 /* A kernel of a device, as it is launched. Its arguments are the addresses of the step's operands
- * there, in order, and then the AbiCall by value, whose `seg` is an address there too. */
+ * there, in order, then the AbiCall by value, whose `seg` is an address there too, and then what
+ * the device makes of each map, 128 bytes by value. */
 #define ABI_LAUNCH_FIELDS(FIELD, ARRAY)                                                            \
     FIELD(const char *, ptr, symbol, "in AbiProgram.image")                                        \
     ARRAY(AbiExtent, AbiExtent, grid, 3, "blocks, fastest direction first")                        \
@@ -112,7 +129,9 @@ typedef struct ABI_DECLARE(ABI_EXTENT_FIELDS) AbiExtent;
         "blocks along the first direction, whose grid is constant and a multiple of it, that "     \
         "read each other's shared memory, where the second direction has more than one; 0: none")  \
     FIELD(int32_t, i32, shared_spare,                                                              \
-          "of shared_bytes: what is not asked for where the second direction has one block")
+          "of shared_bytes: what is not asked for where the second direction has one block")       \
+    FIELD(int32_t, i32, maps, "how many of `map`")                                                 \
+    ARRAY(AbiMap, AbiMap, map, ABI_MOST_MAPS, "")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
 
 /* Bytes that a block's threads share. down: blocks along the second direction. */
@@ -123,12 +142,18 @@ abi_shared_bytes(const AbiLaunch *l, int64_t down)
 }
 
 static inline int64_t
+abi_count(AbiCount of, const AbiCall *call)
+{
+    return of == ABI_TOKENS     ? call->rows
+           : of == ABI_PICKED   ? call->picked
+           : of == ABI_SEGMENTS ? call->nseg
+                                : 1;
+}
+
+static inline int64_t
 abi_blocks(const AbiExtent *e, const AbiCall *call)
 {
-    const int64_t n = e->of == ABI_TOKENS     ? call->rows
-                      : e->of == ABI_PICKED   ? call->picked
-                      : e->of == ABI_SEGMENTS ? call->nseg
-                                              : 1;
+    const int64_t n = abi_count(e->of, call);
     return n == 0 ? 0 : (n * e->each + e->per - 1) / e->per * e->times + e->more;
 }
 
@@ -317,7 +342,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 9 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 10 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"
@@ -348,6 +373,7 @@ _Static_assert(offsetof(AbiCompiled, version) == 0,
     STRUCT(AbiShare, ABI_SHARE_FIELDS)                                                             \
     STRUCT(AbiOperand, ABI_OPERAND_FIELDS)                                                         \
     STRUCT(AbiExtent, ABI_EXTENT_FIELDS)                                                           \
+    STRUCT(AbiMap, ABI_MAP_FIELDS)                                                                 \
     STRUCT(AbiLaunch, ABI_LAUNCH_FIELDS)                                                           \
     STRUCT(AbiStep, ABI_STEP_FIELDS)                                                               \
     STRUCT(AbiRange, ABI_RANGE_FIELDS)                                                             \

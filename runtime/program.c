@@ -151,6 +151,44 @@ cluster_fits(const AbiProgram *abi, const AbiLaunch *l)
            l->grid[0].of == ABI_ONE && abi_blocks(&l->grid[0], &any) % l->cluster == 0;
 }
 
+/* Operands are those of the steps that have the launch, which are checked beside it. */
+static bool
+map_fits(const AbiMap *m)
+{
+    enum { ALIGNED = 16, MOST_BOX = 256 };
+    const int64_t most = UINT32_MAX;
+    if (m->operand < 0 || m->rank < 2 || m->rank > ABI_MAP_RANK || m->offset < 0 ||
+        m->offset % ALIGNED != 0 || m->box[0] != ABI_MAP_ROW || m->of < ABI_ONE ||
+        m->of > ABI_SEGMENTS)
+        return false;
+    for (int i = 0; i < m->rank; i++)
+        if (m->box[i] < 1 || m->box[i] > MOST_BOX || m->dim[i] < 1 || m->dim[i] > most ||
+            (i > 0 && (m->stride[i] < ALIGNED || m->stride[i] % ALIGNED != 0)))
+            return false;
+    return true;
+}
+
+static bool
+maps_fit(const AbiProgram *abi, const AbiLaunch *l)
+{
+    if (l->maps < 0 || l->maps > ABI_MOST_MAPS || (l->maps > 0 && abi->device != ABI_CUDA))
+        return false;
+    for (int i = 0; i < l->maps; i++)
+        if (!map_fits(&l->map[i]))
+            return false;
+    return true;
+}
+
+static bool
+maps_have_operands(const AbiProgram *abi, const AbiStep *s)
+{
+    const AbiLaunch *l = s->run ? NULL : &abi->launches[s->launch];
+    for (int i = 0; l && i < l->maps; i++)
+        if (l->map[i].operand >= s->operands)
+            return false;
+    return true;
+}
+
 static ssmc_status
 check_launches(const AbiProgram *abi)
 {
@@ -168,7 +206,12 @@ check_launches(const AbiProgram *abi)
             return broken(abi, "a launch has impossible blocks", i);
         if (!cluster_fits(abi, l))
             return broken(abi, "a launch has an impossible cluster", i);
+        if (!maps_fit(abi, l))
+            return broken(abi, "a launch has an impossible map", i);
     }
+    for (int i = 0; i < abi->nsteps; i++)
+        if (!maps_have_operands(abi, &abi->steps[i]))
+            return broken(abi, "a step has a map of no operand of its own", i);
     return SSMC_OK;
 }
 

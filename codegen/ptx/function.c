@@ -62,10 +62,39 @@ stays(const Cg *c, const CgKernel *k, const CgOperand *o)
     return !ptx_begins_early(c, k) || !v || v->kind != VALUE_RESULT || v->is_param;
 }
 
-Val
-ptx_function(Cg *c, const char *name, unsigned operands)
+/* An argument by value. */
+static void
+by_value(Cg *c, Val fn, unsigned number, LLVMTypeRef type)
 {
-    const unsigned count = operands + 1;
+    const unsigned byval = LLVMGetEnumAttributeKindForName("byval", strlen("byval"));
+    LLVMAddAttributeAtIndex(fn, number, LLVMCreateTypeAttribute(c->ctx, byval, type));
+}
+
+/* Arguments of maps: code has their addresses where they are (__grid_constant__ of CUDA C++). */
+static void
+declare_maps(Cg *c, Val fn, unsigned first, unsigned maps)
+{
+    enum { ALIGN = 64, WORDS = 16 };
+    const unsigned align = LLVMGetEnumAttributeKindForName("align", strlen("align"));
+    static const char key[] = "grid_constant";
+    LLVMMetadataRef numbers[ABI_MOST_MAPS];
+    for (unsigned i = 0; i < maps; i++) {
+        by_value(c, fn, first + i, LLVMArrayType2(c->i64, WORDS));
+        LLVMAddAttributeAtIndex(fn, first + i, LLVMCreateEnumAttribute(c->ctx, align, ALIGN));
+        numbers[i] = LLVMValueAsMetadata(LLVMConstInt(c->i32, first + i, 0));
+    }
+    LLVMMetadataRef items[] = {LLVMValueAsMetadata(fn),
+                               LLVMMDStringInContext2(c->ctx, key, strlen(key)),
+                               LLVMMDNodeInContext2(c->ctx, numbers, maps)};
+    const LLVMMetadataRef node = LLVMMDNodeInContext2(c->ctx, items, COUNT_OF(items));
+    LLVMAddNamedMetadataOperand(c->mod, "nvvm.annotations", LLVMMetadataAsValue(c->ctx, node));
+}
+
+static Val
+function_with_maps(Cg *c, const char *name, unsigned operands, unsigned maps)
+{
+    const bool model = c->machine->gpu.model;
+    const unsigned count = operands + 1 + (model ? 0 : maps);
     LLVMTypeRef *types = arena_array(c->arena, count, sizeof(LLVMTypeRef));
     for (unsigned i = 0; i < count; i++)
         types[i] = c->ptr;
@@ -76,15 +105,29 @@ ptx_function(Cg *c, const char *name, unsigned operands)
         return fn;
     }
     LLVMSetFunctionCallConv(fn, PTX_KERNEL);
-    const unsigned byval = LLVMGetEnumAttributeKindForName("byval", strlen("byval"));
-    LLVMAddAttributeAtIndex(fn, count, LLVMCreateTypeAttribute(c->ctx, byval, c->abi[CG_AbiCall]));
+    by_value(c, fn, operands + 1, c->abi[CG_AbiCall]);
+    if (maps)
+        declare_maps(c, fn, operands + 2, maps);
     return fn;
 }
 
-static Val
-declare(Cg *c, const CgKernel *k, const char *name)
+Val
+ptx_function(Cg *c, const char *name, unsigned operands)
 {
-    const Val fn = ptx_function(c, name, (unsigned)k->noperands);
+    return function_with_maps(c, name, operands, 0);
+}
+
+/* How many maps the kernel's emitter will make. */
+static int
+maps_of(const Cg *c, CgKernel *k, CgEmitter *emit)
+{
+    return emit == ptx_linear ? ptx_linear_maps(c, k) : 0;
+}
+
+static Val
+declare(Cg *c, const CgKernel *k, const char *name, int maps)
+{
+    const Val fn = function_with_maps(c, name, (unsigned)k->noperands, (unsigned)maps);
     if (c->machine->gpu.model)
         return fn;
     for (unsigned i = 0; i < (unsigned)k->noperands; i++) {
@@ -191,9 +234,12 @@ ptx_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag)
         return NULL;
     }
     const bool model = c->machine->gpu.model;
-    c->fn = declare(c, k, model ? arena_printf(c->arena, "%s.body", name) : name);
+    const int maps = maps_of(c, k, emit);
+    c->fn = declare(c, k, model ? arena_printf(c->arena, "%s.body", name) : name, maps);
     if (!build(c, k, emit, diag))
         return NULL;
+    if (k->launch.maps != maps)
+        die("kernel %s has %d maps, not %d", k->kernel->name, k->launch.maps, maps);
     k->launch.symbol = name;
     if (model)
         return launch_of(c, k, thread_of(c, k, c->fn, name), name);

@@ -763,6 +763,63 @@ ptx_signal_wait(Cg *c, Val at, Val odd)
 }
 
 void
+ptx_signal_expect(Cg *c, Val at, int64_t bytes)
+{
+    signal_call(c, "signal_expect", "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", at,
+                i32(c, bytes));
+}
+
+/* ---- copies of boxes
+ * -------------------------------------------------------------------------- */
+
+int
+ptx_map_of(CgKernel *k, const AbiMap *map)
+{
+    if (k->launch.maps == ABI_MOST_MAPS)
+        die("kernel %s has too many maps", k->kernel->name);
+    k->launch.map[k->launch.maps] = *map;
+    return k->launch.maps++;
+}
+
+/* Of rank 2 the place has two numbers; of more, zeros between the first and the last. */
+static void
+begin_box(StrBuf *code, int rank)
+{
+    sb_printf(code,
+              "cp.async.bulk.tensor.%dd.shared::cluster.global.mbarrier::complete_tx::bytes "
+              "[$0], [$1, {$2",
+              rank);
+    for (int i = 2; i < rank; i++)
+        sb_puts(code, ", $4");
+    sb_puts(code, ", $3}], [$5];");
+}
+
+void
+ptx_box_copy(Cg *c, CgKernel *k, Val shared, int map, Val first, Val last, Val signal)
+{
+    enum { SHARED = 3 };
+    const Val from = LLVMBuildTrunc(c->b, first, c->i32, "");
+    const Val row = LLVMBuildTrunc(c->b, last, c->i32, "");
+    if (on_model(c)) {
+        Val args[] = {shared, i32(c, map), from, row, signal};
+        model_call(c, "box_copy", c->void_t, args, COUNT_OF(args));
+        return;
+    }
+    StrBuf code = {0};
+    begin_box(&code, k->launch.map[map].rank);
+    Val args[] = {
+        LLVMBuildPtrToInt(c->b, in_space(c, shared, SHARED), c->i32, ""),
+        LLVMGetParam(c->fn, (unsigned)(k->noperands + 1 + map)),
+        from,
+        row,
+        i32(c, 0),
+        LLVMBuildPtrToInt(c->b, in_space(c, signal, SHARED), c->i32, ""),
+    };
+    asm_call(c, sb_text(&code), "r,l,r,r,r,r,~{memory}", c->void_t, args, COUNT_OF(args));
+    sb_free(&code);
+}
+
+void
 ptx_store_matrices(Cg *c, Val address, const Val in[4])
 {
     enum { SHARED = 3 };

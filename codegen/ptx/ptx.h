@@ -111,6 +111,21 @@ void ptx_signal_give(Cg *c, Val at);
  * before the first has. None may be two rounds behind. */
 void ptx_signal_wait(Cg *c, Val at, Val odd);
 
+/* Gives, and says that so many bytes more arrive by ptx_box_copy before the round ends. */
+void ptx_signal_expect(Cg *c, Val at, int64_t bytes);
+
+/* ---- copies of boxes (PTX ISA, "cp.async.bulk.tensor"; sm_90a) ----------------------------------
+ * One thread copies a box, which is there for wgmma, and for those who wait, as the signal's round
+ * ends: it expects the bytes. */
+
+/* Adds to the kernel's launch a map of its operand, whose number it returns. The emitter has said
+ * their count before: function.c. */
+int ptx_map_of(CgKernel *k, const AbiMap *map);
+/* The box of map number `map` from element `first` of its first dimension and `last` of its last,
+ * and from the begin of the others, to `shared`, a multiple of 128 bytes: a row's 16s are moved
+ * about by the row's number in its 1024. What lies before or beyond the operand is zeros. */
+void ptx_box_copy(Cg *c, CgKernel *k, Val shared, int map, Val first, Val last, Val signal);
+
 /* 16 bytes of memory that no other thread writes while this kernel runs, so aligned, as four i32.
  * once: no other block of this multiprocessor reads them soon. */
 void ptx_load16(Cg *c, Val from, bool once, Val out[4]);
@@ -204,10 +219,11 @@ Val ptx_segment_of_part(Cg *c, CgKernel *k, Val number, Val each);
 /* ---- emitters: one for each anchor, as in cg.h -------------------------------------------------
  */
 
-CgEmitter ptx_map;              /* no anchor */
-CgEmitter ptx_gather;           /* ptx_map.c */
-CgEmitter ptx_norm;             /* ptx_norm.c */
-CgEmitter ptx_linear;           /* ptx_linear.c */
+CgEmitter ptx_map;    /* no anchor */
+CgEmitter ptx_gather; /* ptx_map.c */
+CgEmitter ptx_norm;   /* ptx_norm.c */
+CgEmitter ptx_linear; /* ptx_linear.c */
+int ptx_linear_maps(const Cg *c, CgKernel *k);
 CgEmitter ptx_conv1d;           /* ptx_conv.c */
 CgEmitter ptx_ssd_scan;         /* ptx_scan.c */
 CgEmitter ptx_ssd_chunked;      /* ptx_ssd.c: flag S */

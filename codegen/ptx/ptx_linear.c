@@ -5,7 +5,7 @@
  * nothing gets the product that passes would choose. */
 #include <string.h>
 
-#include "codegen/ptx/linear.h"
+#include "codegen/ptx/tiles.h"
 
 /* cg_linear_finish takes the sum from where it lies: here in a register. */
 static Val
@@ -159,41 +159,79 @@ choose(const Cg *c, PtxLinear *p, Diag *diag)
     return true;
 }
 
+/* A convolution's tiles are fed by boxes or not at all. */
+static void
+unfeed(PtxLinear *p)
+{
+    const Product *fed = p->product, *other = NULL;
+    if (!p->conv || !product_feeds(fed) || ptx_fed_by_boxes(p))
+        return;
+    do
+        other = product_alike(fed, other);
+    while (other &&
+           (product_feeds(other) || other->rows != fed->rows || other->columns != fed->columns));
+    if (!other)
+        die("no product is as large as %s", fed->name);
+    p->product = other;
+    if (p->small && !product_goes_with(p->small, other))
+        p->small = NULL;
+}
+
 /* ---- the kernel ------------------------------------------------------------------------------ */
+
+/* All but what is code. */
+static bool
+describe(const Cg *c, CgKernel *k, PtxLinear *p, Diag *diag)
+{
+    const Node *anchor = k->kernel->anchor;
+    *p = (PtxLinear){.l = cg_linear(k), .k = k};
+    p->x = cg_operand(k, p->l.x);
+    p->w = cg_operand(k, p->l.w);
+    for (int i = 0; i < anchor->nin; i++)
+        if (anchor->in[i] && !cg_operand(k, anchor->in[i]))
+            return diag_error(diag, anchor->loc, "%s reads `%s`, which its own kernel makes",
+                              op_info[anchor->op].name, anchor->in[i]->name);
+    const Type matrix = node_matrix(anchor, p->l.w);
+    if (matrix.shape.rank != 2)
+        return diag_error(diag, anchor->loc,
+                          "%s reads `%s`, which is packed: a GPU reads weights as they lie",
+                          op_info[anchor->op].name, p->l.w->name);
+    p->l.finish = sum_itself;
+    p->l.known = bind_ahead;
+    p->bf16 = p->x->dtype == DTYPE_bf16 && p->w->dtype == DTYPE_bf16;
+    const Dtype unit = p->bf16 ? DTYPE_bf16 : DTYPE_f32;
+    p->x_whole = rows_whole(p->x, unit, p->x->stride, p->l.depth);
+    p->w_whole = rows_whole(p->w, unit, p->l.depth, p->l.depth);
+    if (!choose(c, p, diag))
+        return false;
+    p->conv = kernel_epilogue(k->graph, k->kernel);
+    p->normed = attrs_find(&anchor->attrs, ATTR_eps);
+    if (p->conv && !ptx_conv_fits(p, diag))
+        return false;
+    unfeed(p);
+    return finds_factors(p, diag);
+}
+
+int
+ptx_linear_maps(const Cg *c, CgKernel *k)
+{
+    PtxLinear p;
+    Diag *unsaid = diag_new(); /* ptx_linear says it */
+    const int maps = describe(c, k, &p, unsaid) ? ptx_fed_maps(&p) : 0;
+    diag_free(unsaid);
+    return maps;
+}
 
 bool
 ptx_linear(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *anchor = k->kernel->anchor;
-    PtxLinear p = {.l = cg_linear(k), .k = k};
-    p.x = cg_operand(k, p.l.x);
-    p.w = cg_operand(k, p.l.w);
-    for (int i = 0; i < anchor->nin; i++)
-        if (anchor->in[i] && !cg_operand(k, anchor->in[i]))
-            return diag_error(diag, anchor->loc, "%s reads `%s`, which its own kernel makes",
-                              op_info[anchor->op].name, anchor->in[i]->name);
-    const Type matrix = node_matrix(anchor, p.l.w);
-    if (matrix.shape.rank != 2)
-        return diag_error(diag, anchor->loc,
-                          "%s reads `%s`, which is packed: a GPU reads weights as they lie",
-                          op_info[anchor->op].name, p.l.w->name);
-    p.l.finish = sum_itself;
-    p.l.known = bind_ahead;
-    p.bf16 = p.x->dtype == DTYPE_bf16 && p.w->dtype == DTYPE_bf16;
-    const Dtype unit = p.bf16 ? DTYPE_bf16 : DTYPE_f32;
-    p.x_whole = rows_whole(p.x, unit, p.x->stride, p.l.depth);
-    p.w_whole = rows_whole(p.w, unit, p.l.depth, p.l.depth);
+    PtxLinear p;
+    if (!describe(c, k, &p, diag))
+        return false;
     p.rows = cg_rows(c, k, p.l.y);
     p.weight =
         cg_at(c, p.w->base, p.w->dtype, cg_i64(c, node_int(anchor, ATTR_first, 0) * p.l.depth));
-    if (!choose(c, &p, diag))
-        return false;
-    p.conv = kernel_epilogue(k->graph, k->kernel);
-    p.normed = attrs_find(&anchor->attrs, ATTR_eps);
-    if (p.conv && !ptx_conv_fits(&p, diag))
-        return false;
-    if (!finds_factors(&p, diag))
-        return false;
     const Product *few = p.small ? p.small : p.product;
     p.sets = few->threads / GPU_WARP;
     p.share = ptx_parts(ptx_parts(p.l.depth, PTX_STREAM_STEP), p.sets);

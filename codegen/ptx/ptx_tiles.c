@@ -248,8 +248,8 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
 }
 
 /* What a convolution makes of the sums in shared memory. */
-static PtxPiece
-piece_of(Cg *c, const PtxTiles *t)
+PtxPiece
+ptx_tile_piece(Cg *c, const PtxTiles *t)
 {
     const Val rows = cg_min(c, t->rows, cg_i64(c, t->t->rows));
     return (PtxPiece){.sums = t->shared,
@@ -260,43 +260,17 @@ piece_of(Cg *c, const PtxTiles *t)
                       .begin = t->begin,
                       .columns = t->t->columns,
                       .thread = t->thread,
-                      .threads = t->t->threads};
+                      .threads = t->threads};
 }
 
-static void
-results(Cg *c, const PtxTiles *t)
+/* Of the sums in shared memory, but for columns that are the convolution's alone. */
+void
+ptx_tile_store(Cg *c, const PtxTiles *t)
 {
     Finish f = {.lanes = ptx_linear_lanes(t->p)};
     const int unroll = UNROLL / f.lanes;
     const int64_t across = t->t->columns / f.lanes;
-    Val acc[PTX_MOST_ACC];
-    for (int i = 0; i < t->naccs; i++)
-        acc[i] = cg_get(c, c->f32, t->acc[i]);
-    const PtxPiece piece = t->lead ? piece_of(c, t) : (PtxPiece){0};
-    const PtxConv conv = t->lead ? ptx_conv_part(c, t->p, &piece) : (PtxConv){0};
-    ptx_barrier(c); /* all have read the last stage */
-    switch (t->t->method) {
-    case PRODUCT_FMA:
-        ptx_fma_put(c, t, acc);
-        break;
-    case PRODUCT_RANGES:
-        ptx_ranges_put(c, t, acc);
-        break;
-    case PRODUCT_SPLIT:
-        ptx_split_put(c, t, acc);
-        break;
-    case PRODUCT_MMA:
-    case PRODUCT_WGMMA:
-        ptx_mma_put(c, t, acc);
-        break;
-    case PRODUCT_STREAM:
-        die("product %s has no tiles", t->t->name);
-    }
-    if (t->block)
-        ptx_cluster_barrier(c);
-    else
-        ptx_barrier(c);
-    f.step = t->t->threads / across;
+    f.step = t->threads / across;
     f.row = cg_div(c, t->thread, cg_i64(c, across));
     f.col =
         cg_mul(c, cg_sub(c, t->thread, cg_mul(c, f.row, cg_i64(c, across))), cg_i64(c, f.lanes));
@@ -321,6 +295,39 @@ results(Cg *c, const PtxTiles *t)
     finish_rows(c, t, &f, cg_i64(c, 0), whole, unroll);
     finish_rows(c, t, &f, whole, count, 1);
     cg_endif(c, &inside);
+}
+
+static void
+results(Cg *c, const PtxTiles *t)
+{
+    Val acc[PTX_MOST_ACC];
+    for (int i = 0; i < t->naccs; i++)
+        acc[i] = cg_get(c, c->f32, t->acc[i]);
+    const PtxPiece piece = t->lead ? ptx_tile_piece(c, t) : (PtxPiece){0};
+    const PtxConv conv = t->lead ? ptx_conv_part(c, t->p, &piece) : (PtxConv){0};
+    ptx_barrier(c); /* all have read the last stage */
+    switch (t->t->method) {
+    case PRODUCT_FMA:
+        ptx_fma_put(c, t, acc);
+        break;
+    case PRODUCT_RANGES:
+        ptx_ranges_put(c, t, acc);
+        break;
+    case PRODUCT_SPLIT:
+        ptx_split_put(c, t, acc);
+        break;
+    case PRODUCT_MMA:
+    case PRODUCT_WGMMA:
+        ptx_mma_put(c, t, acc);
+        break;
+    case PRODUCT_STREAM:
+        die("product %s has no tiles", t->t->name);
+    }
+    if (t->block)
+        ptx_cluster_barrier(c);
+    else
+        ptx_barrier(c);
+    ptx_tile_store(c, t);
     if (t->lead)
         ptx_conv_piece(c, &conv);
     if (t->block)
@@ -374,7 +381,7 @@ ptx_tile_bytes(const PtxLinear *p, const Product *product)
     const PtxTiles t = ptx_tiles_open(p, product);
     const int64_t ring = t.stage_bytes * product->stages;
     if (product_feeds(product))
-        return ring + ptx_fed_bytes(product);
+        return ring + ptx_fed_bytes(p, product);
     const int64_t factors = p->normed ? product->rows : 0;
     const int64_t sums = (sums_count(product) + factors) * (int64_t)sizeof(float);
     return ring > sums ? ring : sums;
@@ -554,9 +561,16 @@ small_tiles(Cg *c, PtxLinear *p, const Product *small, Val shared, int64_t block
 {
     CgIf own = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, small->threads)));
     CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), ptx_tiles_count(c, p, small), blocks);
-    const PtxTile at = ptx_tiles_at(c, p, small, tiles.i);
+    PtxTile at = ptx_tiles_at(c, p, small, tiles.i);
+    CgIf there = {0};
+    if (at.lead) { /* tiles of other columns make more rows, and are fewer */
+        there = cg_if(c, cg_less(c, at.row, p->rows));
+        at.begin = ptx_conv_segment(c, p, at.row);
+    }
     ptx_tile(c, p, small, shared, &at);
     ptx_barrier(c);
+    if (at.lead)
+        cg_endif(c, &there);
     cg_loop_end(c, &tiles);
     cg_endif(c, &own);
 }
@@ -569,11 +583,31 @@ time_of(Cg *c, const PtxLinear *p, const Product *product, int64_t blocks)
     return cg_mul(c, rounds, cg_i64(c, product->rows + product->columns));
 }
 
+/* Whether there are so few rows that large tiles would leave more than a quarter of the
+ * multiprocessors idle. */
+static Val
+rows_are_few(Cg *c, const PtxLinear *p, const Product *large)
+{
+    const Val quarters = cg_mul(c, ptx_tiles_count(c, p, large), cg_i64(c, 4));
+    return cg_less(c, quarters, cg_i64(c, 3 * (int64_t)c->machine->gpu.units));
+}
+
+/* What a convolution makes of its columns takes about as long as the products of a few inputs: its
+ * small tiles are chosen as those that are not fed. */
+static Val
+small_is_faster(Cg *c, const PtxLinear *p, const Product *small, const Product *large,
+                int64_t blocks)
+{
+    if (p->conv)
+        return rows_are_few(c, p, large);
+    return cg_less(c, time_of(c, p, small, blocks), time_of(c, p, large, blocks));
+}
+
 /* As many blocks as run at the same time make one tile after the other. */
 static void
 fed_tiles(Cg *c, PtxLinear *p)
 {
-    const Product *large = ptx_fed_even(c, p, p->product), *small = p->small;
+    const Product *large = ptx_fed_even(c->arena, p), *small = p->small;
     const int64_t blocks = c->machine->gpu.units, a = ptx_tile_bytes(p, large);
     const int64_t b = small ? ptx_tile_bytes(p, small) : 0;
     ptx_threads(p->k, large->threads);
@@ -582,7 +616,7 @@ fed_tiles(Cg *c, PtxLinear *p)
     const Val shared = ptx_shared(c, p->k, a > b ? a : b);
     CgIf few = {0};
     if (small) {
-        few = cg_if(c, cg_less(c, time_of(c, p, small, blocks), time_of(c, p, large, blocks)));
+        few = cg_if(c, small_is_faster(c, p, small, large, blocks));
         small_tiles(c, p, small, shared, blocks);
         cg_else(c, &few);
     }
@@ -609,8 +643,7 @@ ptx_linear_tiles(Cg *c, PtxLinear *p)
         tile_of_block(c, p, large, shared);
         return;
     }
-    const Val quarters = cg_mul(c, ptx_tiles_count(c, p, large), cg_i64(c, 4));
-    CgIf few = cg_if(c, cg_less(c, quarters, cg_i64(c, 3 * (int64_t)c->machine->gpu.units)));
+    CgIf few = cg_if(c, rows_are_few(c, p, large));
     tile_of_block(c, p, small, shared);
     cg_else(c, &few);
     tile_of_block(c, p, large, shared);

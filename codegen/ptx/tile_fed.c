@@ -13,11 +13,16 @@
  * wait for the others.
  *
  * A lane has two columns of each 8 that wgmma makes. Rows of W lie in a stage so that these are 4
- * or 8 columns of y side by side, which are read and written together. */
+ * or 8 columns of y side by side, which are read and written together.
+ *
+ * Of a product of boxes one thread copies those of x and W by maps of them (ptx_box_copy). A tile
+ * with columns of a convolution then puts its sums to shared memory of their own, half of the
+ * columns at a time. */
+#include "codegen/ptx/conv.h"
 #include "codegen/ptx/tiles.h"
 
 /* FEEDER: registers of a thread that copies; QUAD: lanes that have a row's sums together. */
-enum { FEEDER = 72, QUAD = 4, HALF = 8, REGISTERS = 65536, MOST_OF_THREAD = 240 };
+enum { FEEDER = 72, BOX_FEEDER = 40, QUAD = 4, HALF = 8, REGISTERS = 65536, MOST_OF_THREAD = 240 };
 
 typedef struct {
     PtxTiles t;
@@ -26,6 +31,11 @@ typedef struct {
     int64_t blocks;
     int lanes;  /* columns that are stored together */
     int beside; /* that a lane has side by side */
+    bool boxes;
+    int x, early,
+        w;    /* maps; early: of the rows of x that are first in a piece; -1: there are none */
+    Val sums; /* of a convolution's tile: in shared memory */
+    Val meet, meets; /* a signal of those that multiply; variable: its round */
 } Fed;
 
 /* ---- sizes -------------------------------------------------------------------------------------
@@ -35,23 +45,6 @@ static int
 parts_of(const Product *product)
 {
     return product->threads / GPU_WARPGROUP - 1;
-}
-
-int64_t
-ptx_fed_bytes(const Product *product)
-{
-    return 2 * (int64_t)sizeof(int64_t) * product->stages;
-}
-
-const Product *
-ptx_fed_even(Cg *c, const PtxLinear *p, const Product *product)
-{
-    enum { STEP = 16 }; /* columns of 4 lanes */
-    const int64_t tiles = ptx_parts(p->l.out, product->columns);
-    Product *even = arena_array(c->arena, 1, sizeof *even);
-    *even = *product;
-    even->columns = even->part_columns = (int)round_up(ptx_parts(p->l.out, tiles), STEP);
-    return even;
 }
 
 /* 8 where rows of bf16 are then read and written 16 bytes at a time, and there are no others. */
@@ -69,6 +62,60 @@ lanes_of(const PtxLinear *p)
             return lanes;
     }
     return twice;
+}
+
+static int
+beside_of(const PtxLinear *p)
+{
+    const int lanes = lanes_of(p);
+    return lanes < QUAD ? QUAD : lanes;
+}
+
+/* Rows of W that lie in a row of their own order. */
+static int64_t
+together_of(const PtxLinear *p)
+{
+    return p->conv ? 1 : (int64_t)QUAD * beside_of(p);
+}
+
+bool
+ptx_fed_by_boxes(const PtxLinear *p)
+{
+    return p->product->feed == PRODUCT_BOXES && p->x_whole && p->w_whole && !p->l.e &&
+           p->l.out % together_of(p) == 0;
+}
+
+int
+ptx_fed_maps(const PtxLinear *p)
+{
+    return !ptx_fed_by_boxes(p) ? 0 : p->conv ? 3 : 2;
+}
+
+/* Sums of half of the columns. */
+static int64_t
+half_bytes(const Product *product)
+{
+    return (int64_t)product->rows * (product->columns / 2 + PTX_SUM_GAP) * (int64_t)sizeof(float);
+}
+
+int64_t
+ptx_fed_bytes(const PtxLinear *p, const Product *product)
+{
+    const int64_t signals = (2 * product->stages + 1) * (int64_t)sizeof(int64_t);
+    return signals + (p->conv ? half_bytes(product) : 0);
+}
+
+const Product *
+ptx_fed_even(Arena *arena, const PtxLinear *p)
+{
+    enum { STEP = 16, BOX_STEP = 32 }; /* columns of 4 lanes: 4 each, or 8 */
+    const int64_t tiles = ptx_parts(p->l.out, p->product->columns);
+    const int step = ptx_fed_by_boxes(p) ? BOX_STEP : STEP;
+    Product *even = arena_array(arena, 1, sizeof *even);
+    *even = *p->product;
+    if (!p->conv)
+        even->columns = even->part_columns = (int)round_up(ptx_parts(p->l.out, tiles), step);
+    return even;
 }
 
 int
@@ -132,6 +179,26 @@ warp_gives(Cg *c, const Fed *f, Val signals, Val place, Val if_so)
     cg_endif(c, &one);
 }
 
+/* ---- tiles -------------------------------------------------------------------------------------
+ */
+
+/* Those of this block. */
+static CgLoop
+tiles_loop(Cg *c, const Fed *f)
+{
+    const Val to = ptx_tiles_count(c, f->t.p, f->t.t);
+    return cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
+}
+
+static PtxTile
+tile_of(Cg *c, const Fed *f, Val number)
+{
+    PtxTile tile = ptx_tiles_at(c, f->t.p, f->t.t, number);
+    if (tile.lead)
+        tile.begin = ptx_conv_segment(c, f->t.p, tile.row);
+    return tile;
+}
+
 /* ---- those that copy ---------------------------------------------------------------------------
  */
 
@@ -151,10 +218,9 @@ feed(Cg *c, Fed *f)
 {
     const PtxTiles *t = &f->t;
     ring_open(c, f);
-    const Val to = ptx_tiles_count(c, t->p, t->t), zero = cg_i64(c, 0);
-    const Val last = cg_var(c, c->i64, cg_i64(c, -1), "last");
-    CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
-    const PtxTile tile = ptx_tiles_at(c, t->p, t->t, tiles.i);
+    const Val zero = cg_i64(c, 0), last = cg_var(c, c->i64, cg_i64(c, -1), "last");
+    CgLoop tiles = tiles_loop(c, f);
+    const PtxTile tile = tile_of(c, f, tiles.i);
     ptx_tiles_place(c, &f->t, &tile);
     ptx_tiles_sides(c, &f->t, &tile);
     CgLoop stage = cg_loop(c, "stage", zero, cg_i64(c, t->steps), 1);
@@ -171,6 +237,105 @@ feed(Cg *c, Fed *f)
     cg_loop_end(c, &stage);
     cg_loop_end(c, &tiles);
     filled(c, f, cg_get(c, c->i64, last), 0);
+}
+
+/* ---- a thread that copies boxes ----------------------------------------------------------------
+ */
+
+/* Rows of x, as many as its last dimension counts. */
+static AbiMap
+map_x(const Fed *f, int rows)
+{
+    const PtxLinear *p = f->t.p;
+    int64_t each = 1;
+    const AbiCount of = ptx_count(p->l.x, &each);
+    return (AbiMap){
+        .operand = (int32_t)(p->x - p->k->operands),
+        .rank = 2,
+        .of = of,
+        .box = {ABI_MAP_ROW, rows            },
+        .dim = {p->l.depth,  each            },
+        .stride = {2,           2 * p->x->stride}
+    };
+}
+
+/* Rows of W in the order in which a stage has them, as ptx_fed_row says. */
+static AbiMap
+map_w(const Fed *f)
+{
+    const PtxLinear *p = f->t.p;
+    const int64_t row = 2 * p->l.depth, first = node_int(p->k->kernel->anchor, ATTR_first, 0);
+    const int rows = f->t.t->columns, beside = f->beside, quad = QUAD;
+    const int32_t operand = (int32_t)(p->w - p->k->operands);
+    if (p->conv)
+        return (AbiMap){
+            .operand = operand,
+            .rank = 2,
+            .box = {ABI_MAP_ROW, rows    },
+            .dim = {p->l.depth,  p->l.out},
+            .stride = {2,           row     },
+            .offset = first * row
+        };
+    return (AbiMap){
+        .operand = operand,
+        .rank = 5,
+        .box = {ABI_MAP_ROW, 2,   quad,         beside / 2, rows / (quad * beside)    },
+        .dim = {p->l.depth,  2,   quad,         beside / 2, p->l.out / (quad * beside)},
+        .stride = {2,           row, beside * row, 2 * row,    quad * beside * row       },
+        .offset = first * row
+    };
+}
+
+static void
+make_maps(Fed *f)
+{
+    const PtxLinear *p = f->t.p;
+    const int early = p->conv ? ptx_conv_beside(p) / 2 : 0;
+    const AbiMap x = map_x(f, f->t.t->rows - early), w = map_w(f), first = map_x(f, early);
+    f->x = ptx_map_of(p->k, &x);
+    f->w = ptx_map_of(p->k, &w);
+    f->early = early ? ptx_map_of(p->k, &first) : -1;
+}
+
+/* Input k of the rows of a tile, to a place. */
+static void
+copy_boxes(Cg *c, const Fed *f, Val place, Val k)
+{
+    const PtxTiles *t = &f->t;
+    CgKernel *kernel = t->p->k;
+    const Val to = cg_offset(c, t->shared, stage_of(c, f, place));
+    const Val full = signal_of(c, f->full, place);
+    const int early = f->early >= 0 ? ptx_conv_beside(t->p) / 2 : 0;
+    ptx_signal_expect(c, full, t->stage_bytes);
+    if (early) {
+        const Val leads = cg_less(c, cg_i64(c, 0), t->lead);
+        const Val first = LLVMBuildSelect(c->b, leads, t->begin, t->row, "");
+        ptx_box_copy(c, kernel, to, f->early, k, first, full);
+    }
+    ptx_box_copy(c, kernel, cg_offset(c, to, cg_i64(c, early * t->row_bytes)), f->x, k,
+                 cg_add(c, t->row, cg_i64(c, early)), full);
+    ptx_box_copy(c, kernel, cg_offset(c, to, cg_i64(c, t->w.at)), f->w, k,
+                 cg_div(c, t->col, cg_i64(c, together_of(t->p))), full);
+}
+
+static void
+feed_boxes(Cg *c, Fed *f)
+{
+    const PtxTiles *t = &f->t;
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, t->thread, cg_i64(c, 0), ""));
+    ring_open(c, f);
+    CgLoop tiles = tiles_loop(c, f);
+    const PtxTile tile = tile_of(c, f, tiles.i);
+    ptx_tiles_place(c, &f->t, &tile);
+    CgLoop stage = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
+    const Val place = cg_get(c, c->i64, f->place), odd = cg_get(c, c->i32, f->odd);
+    const Val before = LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), "");
+    ptx_signal_wait(c, signal_of(c, f->empty, place), before);
+    copy_boxes(c, f, place, cg_mul(c, stage.i, cg_i64(c, t->t->depth)));
+    ring_next(c, f);
+    cg_loop_end(c, &stage);
+    cg_loop_end(c, &tiles);
+    cg_endif(c, &one);
 }
 
 /* ---- those that multiply -----------------------------------------------------------------------
@@ -262,6 +427,65 @@ results(Cg *c, const Fed *f, Val first)
     cg_endif(c, &whole);
 }
 
+/* ---- results of which a convolution has some ----------------------------------------------------
+ */
+
+/* All that multiply have come here. */
+static void
+all_meet(Cg *c, const Fed *f)
+{
+    const Val odd = cg_get(c, c->i32, f->meets);
+    ptx_warp_barrier(c);
+    warp_gives(c, f, f->meet, cg_i64(c, 0), NULL);
+    ptx_signal_wait(c, f->meet, odd);
+    cg_set(c, f->meets, LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), ""));
+}
+
+/* A half of a tile's columns, and what its convolution reads beside its sums. */
+typedef struct {
+    Product product;
+    PtxTiles t;
+    PtxPiece piece;
+    PtxConv conv;
+} Half;
+
+/* Before the products, which take longer than the reads. */
+static void
+open_halves(Cg *c, const Fed *f, Half half[2])
+{
+    for (int i = 0; i < 2; i++) {
+        Half *h = &half[i];
+        h->product = *f->t.t;
+        h->product.columns = h->product.part_columns = f->t.t->columns / 2;
+        h->t = f->t;
+        h->t.t = &h->product;
+        h->t.shared = f->sums;
+        h->t.col = cg_add(c, f->t.col, cg_i64(c, i * h->product.columns));
+        h->t.thread = ptx_thread(c);
+        h->t.threads = f->t.t->threads - GPU_WARPGROUP;
+        h->piece = ptx_tile_piece(c, &h->t);
+        h->conv = ptx_conv_part(c, f->t.p, &h->piece);
+    }
+}
+
+static void
+conv_results(Cg *c, const Fed *f, const Half half[2])
+{
+    const PtxTiles *t = &f->t;
+    Val acc[PTX_MOST_ACC];
+    for (int i = 0; i < t->naccs; i++)
+        acc[i] = cg_get(c, c->f32, t->acc[i]);
+    CgIf there = cg_if(c, cg_less(c, cg_add(c, t->row, t->lead), t->p->rows));
+    for (int i = 0; i < 2; i++) {
+        ptx_mma_put(c, &half[i].t, acc + i * (t->naccs / 2));
+        all_meet(c, f);
+        ptx_tile_store(c, &half[i].t);
+        ptx_conv_piece(c, &half[i].conv);
+        all_meet(c, f);
+    }
+    cg_endif(c, &there);
+}
+
 /* ---- a block -----------------------------------------------------------------------------------
  */
 
@@ -277,12 +501,18 @@ multiply_all(Cg *c, Fed *f)
     for (int i = 0; i < t->naccs; i++)
         t->acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     ring_open(c, f);
-    const Val to = ptx_tiles_count(c, t->p, t->t);
-    CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), to, f->blocks);
-    const PtxTile tile = ptx_tiles_at(c, t->p, t->t, tiles.i);
+    f->meets = cg_var(c, c->i32, LLVMConstInt(c->i32, 0, 0), "meets");
+    CgLoop tiles = tiles_loop(c, f);
+    const PtxTile tile = tile_of(c, f, tiles.i);
     ptx_tiles_place(c, t, &tile);
+    Half half[2];
+    if (t->p->conv)
+        open_halves(c, f, half);
     multiply(c, f, x, w);
-    results(c, f, first);
+    if (t->p->conv)
+        conv_results(c, f, half);
+    else
+        results(c, f, first);
     cg_loop_end(c, &tiles);
 }
 
@@ -291,10 +521,13 @@ open_signals(Cg *c, const Fed *f)
 {
     const int four = GPU_WARPGROUP / GPU_WARP;
     CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_thread(c), cg_i64(c, 0), ""));
+    const int warps = parts_of(f->t.t) * four;
     for (int i = 0; i < f->t.t->stages; i++) {
-        ptx_signal_open(c, signal_of(c, f->full, cg_i64(c, i)), four);
-        ptx_signal_open(c, signal_of(c, f->empty, cg_i64(c, i)), parts_of(f->t.t) * four);
+        ptx_signal_open(c, signal_of(c, f->full, cg_i64(c, i)), f->boxes ? 1 : four);
+        ptx_signal_open(c, signal_of(c, f->empty, cg_i64(c, i)), warps);
     }
+    if (f->t.p->conv)
+        ptx_signal_open(c, f->meet, warps);
     cg_endif(c, &one);
     ptx_barrier(c);
 }
@@ -302,35 +535,48 @@ open_signals(Cg *c, const Fed *f)
 /* Those that multiply take what registers those that copy give back: all together no more than all
  * had at first, or they would wait for ever. */
 static int
-registers_of(const Product *product)
+registers_of(const Product *product, int feeder)
 {
     const int at_first = REGISTERS / product->threads / 8 * 8;
-    const int most = (at_first * (parts_of(product) + 1) - FEEDER) / parts_of(product) / 8 * 8;
+    const int most = (at_first * (parts_of(product) + 1) - feeder) / parts_of(product) / 8 * 8;
     return most < MOST_OF_THREAD ? most : MOST_OF_THREAD;
+}
+
+static void
+open_block(Cg *c, Fed *f, Val shared)
+{
+    PtxTiles *t = &f->t;
+    const int64_t signals = t->t->stages * (int64_t)sizeof(int64_t);
+    t->shared = shared;
+    t->lane = ptx_lane(c);
+    t->warp = ptx_warp(c);
+    t->thread = cg_sub(c, ptx_thread(c), cg_i64(c, t->t->threads - GPU_WARPGROUP));
+    f->sums = cg_offset(c, shared, cg_i64(c, t->stage_bytes * t->t->stages));
+    f->full = cg_offset(c, f->sums, cg_i64(c, t->p->conv ? half_bytes(t->t) : 0));
+    f->empty = cg_offset(c, f->full, cg_i64(c, signals));
+    f->meet = cg_offset(c, f->empty, cg_i64(c, signals));
 }
 
 void
 ptx_fed_tiles(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
-    Fed f = {.t = ptx_tiles_open(p, product), .blocks = c->machine->gpu.units};
-    PtxTiles *t = &f.t;
-    const Val multiply_threads = cg_i64(c, product->threads - GPU_WARPGROUP);
+    Fed f = {.t = ptx_tiles_open(p, product), .boxes = ptx_fed_by_boxes(p)};
+    const int feeder = f.boxes ? BOX_FEEDER : FEEDER;
+    f.blocks = c->machine->gpu.units;
     f.lanes = lanes_of(p);
-    f.beside = t->w.beside = f.lanes < QUAD ? QUAD : f.lanes;
-    t->shared = shared;
-    t->lane = ptx_lane(c);
-    t->warp = ptx_warp(c);
-    t->thread = cg_sub(c, ptx_thread(c), multiply_threads);
-    f.full = cg_offset(c, shared, cg_i64(c, t->stage_bytes * product->stages));
-    f.empty = cg_offset(c, f.full, cg_i64(c, ptx_fed_bytes(product) / 2));
+    f.beside = f.t.w.beside = beside_of(p);
+    open_block(c, &f, shared);
+    if (f.boxes)
+        make_maps(&f);
     CgIf some = cg_if(c, cg_less(c, ptx_block(c, 0), ptx_tiles_count(c, p, product)));
     open_signals(c, &f);
+    const Val multiply_threads = cg_i64(c, product->threads - GPU_WARPGROUP);
     CgIf role = cg_if(c, cg_less(c, ptx_thread(c), multiply_threads));
-    ptx_registers(c, registers_of(product), true);
+    ptx_registers(c, registers_of(product, feeder), true);
     multiply_all(c, &f);
     cg_else(c, &role);
-    ptx_registers(c, FEEDER, false);
-    feed(c, &f);
+    ptx_registers(c, feeder, false);
+    (f.boxes ? feed_boxes : feed)(c, &f);
     cg_endif(c, &role);
     cg_endif(c, &some);
 }

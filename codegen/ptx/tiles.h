@@ -71,6 +71,10 @@ void ptx_tiles_sides(Cg *c, PtxTiles *t, const PtxTile *tile);
 /* How many tiles the product has, and which number `number` is. */
 Val ptx_tiles_count(Cg *c, const PtxLinear *p, const Product *product);
 PtxTile ptx_tiles_at(Cg *c, const PtxLinear *p, const Product *product, Val number);
+/* What threads make of the tile's sums in shared memory, columns of a convolution alone apart; and
+ * the piece that those are. */
+void ptx_tile_store(Cg *c, const PtxTiles *t);
+PtxPiece ptx_tile_piece(Cg *c, const PtxTiles *t);
 /* What the kernel makes of sums of a row of the tile, columns side by side from `col` on. */
 void ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums);
 
@@ -117,9 +121,12 @@ Val ptx_split_factor(Cg *c, const PtxTiles *t, Val row);
 /* tile_fed.c: all tiles of a block that four warps feed. Of shared memory they take ptx_fed_bytes
  * beside the ring. */
 void ptx_fed_tiles(Cg *c, PtxLinear *p, const Product *product, Val shared);
-int64_t ptx_fed_bytes(const Product *product);
-/* As `product`, with no more columns than divide the outputs evenly among as many tiles. */
-const Product *ptx_fed_even(Cg *c, const PtxLinear *p, const Product *product);
+int64_t ptx_fed_bytes(const PtxLinear *p, const Product *product);
+/* As p->product, with no more columns than divide the outputs evenly among as many tiles. */
+const Product *ptx_fed_even(Arena *arena, const PtxLinear *p);
+/* Whether one thread copies boxes for the tiles, and by how many maps. */
+bool ptx_fed_by_boxes(const PtxLinear *p);
+int ptx_fed_maps(const PtxLinear *p);
 /* How many columns a lane has side by side of those from `first` on, and of the 4 lanes of a row
  * together 4 times as many; `most` of all that have room. */
 int ptx_fed_beside(const PtxTiles *t, int first, int most);

@@ -53,6 +53,11 @@ typedef struct {
     unsigned count;
 } CudaLaunch;
 
+/* CUtensorMap */
+typedef struct {
+    _Alignas(64) unsigned long long opaque[16];
+} CudaMap;
+
 /* Numbers of cuda.h's enums. */
 enum {
     CUDA_OK = 0,
@@ -78,6 +83,9 @@ enum {
     CUDA_GRANULARITY_MINIMUM = 0,
     CUDA_LAUNCH_CLUSTER = 4,      /* CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION */
     CUDA_LAUNCH_PROGRAMMATIC = 6, /* CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION */
+    CUDA_MAP_BF16 = 9,            /* CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 */
+    CUDA_MAP_SWIZZLE_128 = 3,
+    CUDA_MAP_PROMOTION_256 = 3, /* bytes that the second-level cache gets together */
     /* Dynamic shared memory of a block that a kernel has without asking. */
     CUDA_SHARED_BYTES = 48 << 10,
     /* A driver that records launches which begin early in a graph, as RtGpu.driver has versions. */

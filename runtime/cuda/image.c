@@ -180,6 +180,9 @@ find_kernel(RtImage *image, int i)
     if (launch->cluster > 1 && !image->cuda->LaunchEx)
         return rt_fail(SSMC_UNSUPPORTED, "kernel %s: this driver has no cuLaunchKernelEx",
                        rt_quote(launch->symbol).text);
+    if (launch->maps > 0 && !image->cuda->MapMake)
+        return rt_fail(SSMC_UNSUPPORTED, "kernel %s: this driver has no cuTensorMapEncodeTiled",
+                       rt_quote(launch->symbol).text);
     CudaResult result =
         image->cuda->ModuleFunction(&image->function[i], image->module, launch->symbol);
     if (result == CUDA_OK && launch->shared_bytes > CUDA_SHARED_BYTES)

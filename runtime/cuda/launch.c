@@ -45,6 +45,23 @@ launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned 
     return q->image->cuda->LaunchEx(&how, function, q->params, NULL);
 }
 
+static CudaResult
+make_map(const RtQueue *q, const RtRun *run, const AbiStep *step, const AbiMap *map, CudaMap *out)
+{
+    static const unsigned steps[ABI_MAP_RANK] = {1, 1, 1, 1, 1};
+    unsigned long long dim[ABI_MAP_RANK], stride[ABI_MAP_RANK];
+    unsigned box[ABI_MAP_RANK];
+    for (int i = 0; i < map->rank; i++) {
+        dim[i] = (unsigned long long)map->dim[i];
+        stride[i] = (unsigned long long)map->stride[i];
+        box[i] = (unsigned)map->box[i];
+    }
+    dim[map->rank - 1] *= (unsigned long long)abi_count(map->of, run->call);
+    char *at = (char *)run->operand[step->first_operand + map->operand] + map->offset;
+    return q->image->cuda->MapMake(out, CUDA_MAP_BF16, (unsigned)map->rank, at, dim, stride + 1,
+                                   box, steps, 0, CUDA_MAP_SWIZZLE_128, CUDA_MAP_PROMOTION_256, 0);
+}
+
 /* Nothing is launched over no rows. behind: the stream's last is a launch; NULL: it does not
  * matter, as each is waited for. */
 static CudaResult
@@ -60,6 +77,13 @@ launch(RtQueue *q, const RtRun *run, const AbiStep *step, bool *behind)
     for (int i = 0; i < step->operands; i++)
         q->params[i] = (void *)&run->operand[step->first_operand + i];
     q->params[step->operands] = (void *)run->call;
+    CudaMap maps[ABI_MOST_MAPS];
+    for (int i = 0; i < l->maps; i++) {
+        const CudaResult result = make_map(q, run, step, &l->map[i], &maps[i]);
+        if (result != CUDA_OK)
+            return result;
+        q->params[step->operands + 1 + i] = &maps[i];
+    }
     const bool early = behind && *behind && q->early && l->waits;
     if (behind)
         *behind = true;

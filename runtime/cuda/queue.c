@@ -74,7 +74,8 @@ queue_begin(RtImage *image, RtQueue **out)
     if (q) {
         q->image = image;
         q->early = cuda_begins_early(image);
-        q->params = calloc((size_t)most_operands(image->abi) + 1, sizeof *q->params);
+        q->params =
+            calloc((size_t)most_operands(image->abi) + 1 + ABI_MOST_MAPS, sizeof *q->params);
     }
     if (!q || !q->params)
         status = rt_fail_memory(sizeof *q, "a stream of the GPU");

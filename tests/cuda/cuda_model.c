@@ -656,6 +656,29 @@ cuLaunchKernelEx(const CudaLaunch *how, CudaFunction function, void **params, vo
     return end(enqueue(function, how, params, early));
 }
 
+/* As cuda.h says of each argument; nothing here reads a map. */
+CudaResult
+cuTensorMapEncodeTiled(CudaMap *map, int type, unsigned rank, void *address,
+                       const unsigned long long *dim, const unsigned long long *stride,
+                       const unsigned *box, const unsigned *step, int interleave, int swizzle,
+                       int promotion, int fill)
+{
+    enum { ALIGNED = 16, MOST_BOX = 256, BYTES = 2 };
+    const CudaResult result = begin();
+    bool fits = ((uintptr_t)map & 63) == 0 && type == CUDA_MAP_BF16 && rank >= 2 && rank <= 5 &&
+                address && (uintptr_t)address % ALIGNED == 0 && interleave == 0 &&
+                swizzle == CUDA_MAP_SWIZZLE_128 && promotion == CUDA_MAP_PROMOTION_256 &&
+                fill == 0 && box[0] * BYTES <= 128;
+    for (unsigned i = 0; fits && i < rank; i++)
+        fits = dim[i] >= 1 && dim[i] <= (1ull << 32) && box[i] >= 1 && box[i] <= MOST_BOX &&
+               step[i] == 1 && (i == 0 || stride[i - 1] % ALIGNED == 0);
+    if (result != CUDA_OK || !fits)
+        return end(result != CUDA_OK ? result : INVALID_VALUE);
+    memset(map, 0, sizeof *map);
+    gpu.model.boxes++;
+    return end(CUDA_OK);
+}
+
 /* ---- memory's calls ------------------------------------------------------------------------ */
 
 CudaResult

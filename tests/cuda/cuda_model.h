@@ -43,6 +43,7 @@ typedef struct {
     /* What was. */
     uint64_t early;    /* launches that may begin while those before them end, as they run */
     uint64_t clusters; /* launches in clusters, given or recorded */
+    uint64_t boxes;    /* maps of operands that were made */
     uint64_t launches, replays, graphs, puts, gets, waits, maps;
     uint64_t gave, got; /* bytes that went there and came back, in graphs too */
     size_t used;        /* bytes of memory that are taken */

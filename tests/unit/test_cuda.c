@@ -224,17 +224,31 @@ gpu_choose_few(void *const *operand, const AbiCall *call, const CudaModelBlock *
 
 #define ONE {ABI_ONE, 1, 1, 1, 0}
 
+#define PLAIN(name, grid_x, waits_for)                                                             \
+    {                                                                                              \
+        .symbol = name, .grid = {grid_x, ONE, ONE}, \
+             .threads = 32, .waits = waits_for \
+}
+
 static const AbiLaunch launches[] = {
-    {"embed_rows", {{ABI_TOKENS, 1, 1, ROWS_EACH, 0}, ONE, ONE},                     32, 0,      1, 0, 0},
-    {"scan_h",
-     {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE},
-     64,                                                                                 100000,
-     1,                                                                                             0,
-     3000                                                                                               },
-    {"keep_rows",  {{ABI_SEGMENTS, 1, 1, 1, 0}, ONE, ONE},                           32, 0,      0, 0, 0},
-    {"head_rows",  {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE}, 32, 0,      1, 0, 0},
-    {"choose_1",   {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                             32, 0,      1, 0, 0},
-    {"choose_few", {{ABI_PICKED, 1, 1, 1, 0}, ONE, ONE},                             32, 0,      1, 0, 0},
+    PLAIN("embed_rows", ((AbiExtent){ABI_TOKENS, 1, 1, ROWS_EACH, 0}
+     ), 1),
+    {.symbol = "scan_h",
+                                     .grid = {{ABI_ONE, 1, H, NUMBERS_EACH, 0}, {ABI_SEGMENTS, 1, 1, 1, 0}, ONE},
+                                     .threads = 64,
+                                     .shared_bytes = 100000,
+                                     .waits = 1,
+                                     .shared_spare = 3000},
+    PLAIN("keep_rows", ((AbiExtent){ABI_SEGMENTS, 1, 1, 1, 0}
+     ), 0),
+    {.symbol = "head_rows",
+                                     .grid = {{ABI_ONE, 1, V, LOGITS_EACH, 0}, {ABI_PICKED, 1, 1, 1, 0}, ONE},
+                                     .threads = 32,
+                                     .waits = 1},
+    PLAIN("choose_1", ((AbiExtent){ABI_PICKED, 1, 1, 1, 0}
+     ), 1),
+    PLAIN("choose_few", ((AbiExtent){ABI_PICKED, 1, 1, 1, 0}
+     ), 1),
 };
 static const char image[] =
     ".version 8.3\n.target sm_80\n.entry embed_rows\n.entry scan_h\n"
@@ -1590,6 +1604,73 @@ broken_launch(AbiLaunch launch, const char *says)
     broken(&abi, says);
 }
 
+static const AbiMap map = {
+    .operand = 1,
+    .rank = 2,
+    .of = ABI_PICKED,
+    .box = {ABI_MAP_ROW, 8  },
+    .dim = {100,         3  },
+    .stride = {2,           208}
+};
+
+static void
+broken_map(AbiMap m, const char *says)
+{
+    AbiLaunch l = launches[3];
+    l.maps = 1;
+    l.map[0] = m;
+    broken_launch(l, says);
+}
+
+static void
+broken_maps(void)
+{
+    static const char says[] = "a launch has an impossible map (3)";
+    AbiLaunch l = launches[3];
+    l.maps = ABI_MOST_MAPS + 1;
+    broken_launch(l, says);
+    AbiMap m = map;
+    m.rank = 1;
+    broken_map(m, says);
+    m = map, m.rank = ABI_MAP_RANK + 1;
+    broken_map(m, says);
+    m = map, m.offset = 8;
+    broken_map(m, says);
+    m = map, m.stride[1] = 200;
+    broken_map(m, says);
+    m = map, m.box[1] = 257;
+    broken_map(m, says);
+    m = map, m.box[0] = 32;
+    broken_map(m, says);
+    m = map, m.dim[1] = 0;
+    broken_map(m, says);
+    m = map, m.of = (AbiCount)4;
+    broken_map(m, says);
+    m = map, m.operand = 100;
+    broken_map(m, "a step has a map of no operand of its own");
+}
+
+/* Made for each launch that is given or recorded: not as a graph runs again. */
+Test(cuda, maps_of_operands)
+{
+    CudaModel *gpu = driver();
+    AbiProgram abi = program_of(ABI_CUDA);
+    AbiLaunch list[RT_COUNT(launches)];
+    Run run[2];
+    memcpy(list, launches, sizeof launches);
+    list[3].maps = 2;
+    list[3].map[0] = list[3].map[1] = map;
+    abi.launches = list;
+    run_open(&run[0], ABI_CPU, LONGEST);
+    OK(run_try(&run[1], &abi, LONGEST));
+    for (int i = 0; i < 4; i++)
+        step_three(run);
+    cr_expect_eq(gpu->boxes, 4);
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect_eq(gpu->dropped, 0);
+}
+
 Test(cuda, broken_programs_are_refused)
 {
     const AbiProgram good = program_of(ABI_CUDA);
@@ -1639,6 +1720,7 @@ Test(cuda, broken_programs_are_refused)
     broken_launch(l, "a launch has impossible blocks (3)");
     l = launches[1], l.shared_spare = -1;
     broken_launch(l, "a launch has impossible blocks (3)");
+    broken_maps();
     for (int d = 0; d < 3; d++) {
         l = launches[3], l.grid[d].per = 0;
         broken_launch(l, "a launch has an impossible grid (3)");

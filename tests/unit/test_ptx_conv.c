@@ -125,6 +125,7 @@ check(const Case *t, double most, bool all)
 }
 
 #define SMALL  "product=mma_64x64"
+#define FED    "product=boxes_128x256x3"
 #define GROUPS "product=wgmma_128x128, small=wgmma_64x64"
 
 Test(ptx_conv, agrees_with_the_interpreter)
@@ -143,9 +144,12 @@ Test(ptx_conv, agrees_with_the_interpreter)
 Test(ptx_conv, large_tiles_agree_with_the_interpreter)
 {
     static const Case cases[] = {
-        {GROUPS,                  16, 64, 80, 8, 4, "f32", true,  false, false, false},
-        {"product=wgmma_128x256", 16, 8,  40, 4, 4, "f32", false, false, false, false},
-        {"product=mma_128x128",   16, 12, 40, 4, 4, "f32", false, false, false, false},
+        {GROUPS,                  16, 64, 80,  8, 4, "f32", true,  false, false, false},
+        {"product=wgmma_128x256", 16, 8,  40,  4, 4, "f32", false, false, false, false},
+        {"product=mma_128x128",   16, 12, 40,  4, 4, "f32", false, false, false, false},
+        {FED,                     72, 8,  40,  4, 4, "f32", true,  false, false, false},
+        {FED,                     8,  60, 212, 3, 3, "f32", false, false, false, true },
+        {FED,                     12, 8,  40,  4, 4, "f32", false, false, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check(&cases[i], 2e-5, false);

@@ -356,7 +356,7 @@ Test(tune, tiles_are_measured)
     cr_assert(cg_machine(t.arena, "native", &t.machine, &why), "%s", why);
     cr_assert(machine_gpu(&t.machine, "sm_90a"));
     cr_assert_eq(tune_tiles(&t, dims, 1), 0);
-    const int projections = 2, tiles = 3 + 4; /* of f32 and of bf16 (wgmma) */
+    const int projections = 2, tiles = 3 + 6; /* of f32 and of bf16 (wgmma) */
     cr_expect_eq(t.count, projections * tiles * TUNE_TILE_ROWS, "%d", t.count);
     cr_expect_eq(t.nchosen, 2, "both projections are narrow: one rule of each type");
     for (int i = 0; i < t.nchosen; i++) {
