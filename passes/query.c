@@ -138,6 +138,6 @@ conv_has_room(const PassCtx *cx, const Graph *g, const Node *conv, const Node *l
 bool
 ssd_fits_groups(const Machine *machine, const Node *ssd)
 {
-    enum { CAPABILITY = 90, MOST_STATES = 128 };
+    enum { CAPABILITY = 90, MOST_STATES = 256 };
     return machine->gpu.capability >= CAPABILITY && node_int(ssd, ATTR_state, 1) <= MOST_STATES;
 }

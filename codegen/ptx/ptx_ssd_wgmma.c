@@ -15,6 +15,11 @@
  * The heads' warps begin to copy C and B of run i + 3 (i + 2 where memory is short), and each
  * head's its x of run i + 2. A run has one barrier.
  *
+ * More than 128 states (N to 256): two teams of four warps have 128 states each of one head. Each
+ * makes h^T C^T of its own for all tokens, hands the other what it has of the other's 32 tokens,
+ * and goes on with 32 tokens of y and 128 states. When all have done so nothing reads this run's C,
+ * so two places of C are enough: that of run i + 2 is copied from there on.
+ *
  * Numbers are rounded to bf16 where ptx_ssd_bf16.c rounds them. Where parts of a segment are made
  * side by side, each begins with the state that a kernel before has made (ptx_ssd_starts.c), to the
  * bit as this one would: so no bit depends on how a segment is cut.
@@ -27,9 +32,11 @@
 /* ROWS: of 64 columns of a run in shared memory. X_PLACES: of x and of decays; M_PLACES: of M; the
  * others: of C and B. */
 enum { QUAD = 4, HALF = 8, ROWS = PTX_SSD_ROWS_BYTES, X_PLACES = 3, M_PLACES = 2 };
-enum { MOST_PLACES = 4, LEAST_PLACES = 3 };
-enum { SUMS = PTX_SSD_RUN / 2, STEPS = PTX_SSD_RUN / PTX_SSD_TILE, MOST_HEADS = 2 };
-/* Of a thread, where two heads have 64 K of them: as many as all had at first. */
+enum { MOST_PLACES = 4, LEAST_PLACES = 3, SPLIT_C_PLACES = 2 };
+enum { SUMS = PTX_SSD_RUN / 2, STEPS = PTX_SSD_RUN / PTX_SSD_TILE, MOST_HEADS = 2, TEAMS = 2 };
+/* What a team hands over: f32 of half a run's tokens. One place for each team, and a signal. */
+enum { HANDED_BYTES = PTX_SSD_RUN / 2 * PTX_GROUP_COLUMNS * 4, SIGNAL_BYTES = 8 };
+/* Of a thread, where two teams have 64 K of them: as many as all had at first. */
 enum { REGISTERS = 192, FEEDER_REGISTERS = 120 };
 _Static_assert(2 * REGISTERS + FEEDER_REGISTERS <= 3 * (65536 / (3 * GPU_WARPGROUP) / 8 * 8),
                "a thread that waits for registers waits for ever");
@@ -37,10 +44,18 @@ _Static_assert(2 * REGISTERS + FEEDER_REGISTERS <= 3 * (65536 / (3 * GPU_WARPGRO
 typedef struct {
     PtxGroups g;
     int heads;         /* of a block */
-    int places;        /* of C and B */
+    int splits;        /* teams that share the states of a head: 1 or TEAMS */
+    int sums;          /* of y that a thread has in the end */
+    int places;        /* of B */
+    int c_places;      /* of C */
     int64_t run_bytes; /* of C, and of B, of a run */
     Val shared;
-    Val first;         /* head of the block */
+    Val first;  /* head of the block */
+    Val team;   /* this warp's four among those that have state */
+    Val token;  /* the first of y that it has in the end */
+    Val handed; /* what it is handed, and the other team; the signal */
+    Val handed_other, signal;
+    Val number;        /* of this run */
     Val C, B, x, M;    /* of this run; x of this thread's head, M of the block's first */
     PtxDecay decay;    /* of this thread's head */
     Val decays;        /* of the block's */
@@ -62,8 +77,15 @@ decay_bytes(const Chunks *v)
 static int64_t
 all_bytes(const Chunks *v)
 {
-    return v->places * 2 * v->run_bytes + (int64_t)(X_PLACES + M_PLACES) * v->heads * ROWS +
-           X_PLACES * decay_bytes(v);
+    const int64_t handed = v->splits > 1 ? TEAMS * HANDED_BYTES + SIGNAL_BYTES : 0;
+    return (v->places + v->c_places) * v->run_bytes +
+           (int64_t)(X_PLACES + M_PLACES) * v->heads * ROWS + X_PLACES * decay_bytes(v) + handed;
+}
+
+static int
+teams_of(const Chunks *v)
+{
+    return v->heads * v->splits;
 }
 
 static bool
@@ -71,11 +93,18 @@ choose_sizes(const Cg *c, Chunks *v, int heads)
 {
     const PtxSsd *s = &v->g.s;
     ptx_groups_sizes(&v->g);
-    v->heads = s->heads / s->groups % heads == 0 ? heads : 1;
-    v->run_bytes = ptx_groups_bytes(v->g.n);
-    for (v->places = MOST_PLACES; v->places >= LEAST_PLACES; v->places--)
+    v->splits = v->g.n > PTX_GROUPS_TEAM_STATES ? TEAMS : 1;
+    if (v->splits > 1)
+        v->g.n = PTX_GROUPS_TEAM_STATES;
+    v->sums = SUMS / v->splits;
+    v->heads = v->splits == 1 && s->heads / s->groups % heads == 0 ? heads : 1;
+    v->run_bytes = ptx_groups_bytes(v->g.n * v->splits);
+    for (v->places = v->splits > 1 ? LEAST_PLACES : MOST_PLACES; v->places >= LEAST_PLACES;
+         v->places--) {
+        v->c_places = v->splits > 1 ? SPLIT_C_PLACES : v->places;
         if (all_bytes(v) <= c->machine->gpu.shared_bytes)
             return true;
+    }
     return false;
 }
 
@@ -88,7 +117,7 @@ blocks_of_segment(const Chunks *v)
 static int
 warps_of(const Chunks *v)
 {
-    return (v->heads + 1) * PTX_GROUP_WARPS;
+    return (teams_of(v) + 1) * PTX_GROUP_WARPS;
 }
 
 /* ---- places -----------------------------------------------------------------------------------
@@ -123,21 +152,40 @@ place_part(Cg *c, Chunks *v)
     v->is_cut = cg_less(c, runs, v->all);
 }
 
+/* States and tokens of this warp's team, and what teams hand over. */
+static void
+place_team(Cg *c, Chunks *v)
+{
+    v->token = cg_i64(c, 0);
+    if (v->splits == 1)
+        return;
+    const Val one = cg_i64(c, 1), bytes = cg_i64(c, HANDED_BYTES);
+    const Val places = cg_offset(
+        c, v->shared, cg_i64(c, all_bytes(v) - SIGNAL_BYTES - (int64_t)TEAMS * HANDED_BYTES));
+    v->token = cg_mul(c, v->team, cg_i64(c, PTX_SSD_RUN / TEAMS));
+    v->g.state = cg_mul(c, v->team, cg_i64(c, v->g.n));
+    v->handed = cg_offset(c, places, cg_mul(c, v->team, bytes));
+    v->handed_other = cg_offset(c, places, cg_mul(c, cg_sub(c, one, v->team), bytes));
+    v->signal = cg_offset(c, places, cg_i64(c, (int64_t)TEAMS * HANDED_BYTES));
+}
+
 /* What the block and this warp have. */
 static void
 place_warp(Cg *c, Chunks *v)
 {
     const Val warp = ptx_warp(c), block = ptx_block(c, 1), parts = cg_i64(c, v->g.parts);
     const Val line = cg_div(c, block, parts), group = cg_i64(c, PTX_GROUP_WARPS);
-    const Val number = cg_div(c, warp, group), heads = cg_i64(c, v->heads);
-    v->first = cg_mul(c, line, heads);
-    v->feeder = cg_sub(c, warp, cg_i64(c, v->heads * PTX_GROUP_WARPS));
-    const Val feeds = cg_less(c, number, heads);
+    v->team = cg_div(c, warp, group);
+    v->first = cg_mul(c, line, cg_i64(c, v->heads));
+    v->feeder = cg_sub(c, warp, cg_i64(c, teams_of(v) * PTX_GROUP_WARPS));
+    const Val has_state = cg_less(c, v->team, cg_i64(c, teams_of(v)));
     const Val near = cg_min(c, v->feeder, cg_i64(c, v->heads - 1)); /* whose decays it makes */
-    v->g.number = LLVMBuildSelect(c->b, feeds, number, near, "");
+    v->g.number =
+        v->splits > 1 ? cg_i64(c, 0) : LLVMBuildSelect(c->b, has_state, v->team, near, "");
     v->g.begin = cg_mul(c, cg_sub(c, block, cg_mul(c, line, parts)), cg_i64(c, PTX_GROUP_COLUMNS));
     v->g.warp = LLVMBuildURem(c->b, warp, group, "");
     place_part(c, v);
+    place_team(c, v);
 }
 
 /* Run `number` of the segment is what v is about from here on. */
@@ -145,12 +193,14 @@ static void
 enter_run(Cg *c, Chunks *v, Val number)
 {
     const int64_t x_bytes = v->heads * ROWS;
-    const Val xs = cg_offset(c, v->shared, cg_i64(c, v->places * 2 * v->run_bytes));
+    const Val bs = cg_offset(c, v->shared, cg_i64(c, v->c_places * v->run_bytes));
+    const Val xs = cg_offset(c, bs, cg_i64(c, v->places * v->run_bytes));
     const Val ms = cg_offset(c, xs, cg_i64(c, X_PLACES * x_bytes));
     const Val decays = cg_offset(c, ms, cg_i64(c, M_PLACES * x_bytes));
+    v->number = number;
     v->g.run = ptx_ssd_run(c, &v->g.s, number);
-    v->C = in_turn(c, v->shared, number, v->places, 2 * v->run_bytes);
-    v->B = cg_offset(c, v->C, cg_i64(c, v->run_bytes));
+    v->C = in_turn(c, v->shared, number, v->c_places, v->run_bytes);
+    v->B = in_turn(c, bs, number, v->places, v->run_bytes);
     v->x = cg_offset(c, in_turn(c, xs, number, X_PLACES, x_bytes),
                      cg_mul(c, v->g.number, cg_i64(c, ROWS)));
     v->M = in_turn(c, ms, number, M_PLACES, x_bytes);
@@ -171,6 +221,57 @@ if_run(Cg *c, const Chunks *v, Val number)
     return cg_if(c, cg_less(c, number, v->g.to));
 }
 
+/* This thread's number among those of its four warps. */
+static Val
+own_thread(Cg *c, const Chunks *v)
+{
+    return cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, GPU_WARP)), ptx_lane(c));
+}
+
+/* ---- copies -----------------------------------------------------------------------------------
+ */
+
+/* All that have state copy C or B of a run. */
+static void
+stage_group(Cg *c, const Chunks *v, Val number, const Value *from)
+{
+    const PtxSsd *s = &v->g.s;
+    const Val before = cg_mul(c, v->team, cg_i64(c, GPU_WARPGROUP));
+    Chunks u = *v;
+    CgIf is = if_run(c, v, number);
+    enter_run(c, &u, number);
+    PtxStage t = ptx_ssd_stage_group(c, s, from);
+    if (v->splits > 1) {
+        t.columns = v->g.n * v->splits;
+        t.whole = s->states % t.columns == 0;
+    }
+    t.thread = cg_add(c, before, own_thread(c, v));
+    t.threads = (int64_t)teams_of(v) * GPU_WARPGROUP;
+    t.run = u.g.run;
+    t.to = (PtxRows){from == s->C ? u.C : u.B, 0};
+    ptx_ssd_stage(c, &t);
+    cg_endif(c, &is);
+}
+
+/* And each head's its x. */
+static void
+stage_x(Cg *c, const Chunks *v, Val number)
+{
+    const Val in_head = cg_sub(c, v->team, v->g.number);
+    Chunks u = *v;
+    CgIf is = if_run(c, v, number);
+    enter_run(c, &u, number);
+    PtxStage t = ptx_ssd_stage_x(c, &v->g.s, v->g.s.head, v->g.begin, PTX_GROUP_COLUMNS);
+    t.thread = own_thread(c, v);
+    if (v->splits > 1)
+        t.thread = cg_add(c, t.thread, cg_mul(c, in_head, cg_i64(c, GPU_WARPGROUP)));
+    t.threads = (int64_t)v->splits * GPU_WARPGROUP;
+    t.run = u.g.run;
+    t.to = (PtxRows){u.x, 0};
+    ptx_ssd_stage(c, &t);
+    cg_endif(c, &is);
+}
+
 /* ---- y and the state: a head's warps ------------------------------------------------------------
  */
 
@@ -182,11 +283,19 @@ tile_of_states(Cg *c, int64_t k)
     return cg_i64(c, k / in_row * ROWS + k % in_row * 2 * PTX_SSD_TILE);
 }
 
-/* h^T C^T of the run, on its way. */
+/* Bytes from the first rows of C or B to those of the team's states. */
+static Val
+columns_of_team(Cg *c, const Chunks *v)
+{
+    const Val rows = cg_i64(c, PTX_GROUPS_TEAM_STATES / PTX_GROUP_COLUMNS * ROWS);
+    return v->splits > 1 ? cg_mul(c, v->team, rows) : cg_i64(c, 0);
+}
+
+/* h^T C^T of the run, of the team's states, on its way. */
 static void
 from_state(Cg *c, const Chunks *v, Val y[SUMS])
 {
-    const Val rows = ptx_wgmma_rows(c, v->C, cg_i64(c, 0));
+    const Val rows = ptx_wgmma_rows(c, v->C, columns_of_team(c, v));
     const int64_t steps = v->g.n / PTX_SSD_TILE;
     ptx_wgmma_begin(c);
     for (int64_t k = 0; k < steps; k++) {
@@ -200,12 +309,70 @@ from_state(Cg *c, const Chunks *v, Val y[SUMS])
     ptx_wgmma_commit(c);
 }
 
-/* Of each 8 tokens, what is left of the state before the run at this thread's two. */
+/* Where four sums of this thread lie among those that are handed over. */
+static Val
+handed_at(Cg *c, const Chunks *v, Val place, int number)
+{
+    enum { UNIT_BYTES = QUAD * 4 };
+    const Val thread = cg_add(c, own_thread(c, v), cg_i64(c, (int64_t)number * GPU_WARPGROUP));
+    return cg_offset(c, place, cg_mul(c, thread, cg_i64(c, UNIT_BYTES)));
+}
+
+static Val
+four(Cg *c, const Val *sums)
+{
+    Val all = LLVMGetPoison(LLVMVectorType(c->f32, QUAD));
+    for (int e = 0; e < QUAD; e++)
+        all = LLVMBuildInsertElement(c->b, all, sums[e], cg_i64(c, e), "");
+    return all;
+}
+
+/* Teams add what each has of the other's tokens: from then on y has those of the team's own, and
+ * all have read this run's C. */
+static void
+exchange(Cg *c, const Chunks *v, Val y[SUMS])
+{
+    const int half = v->sums;
+    const Val second = cg_less(c, cg_i64(c, 0), v->team);
+    Val own[SUMS / TEAMS], other[SUMS / TEAMS];
+    for (int i = 0; i < half; i++) {
+        own[i] = LLVMBuildSelect(c->b, second, y[half + i], y[i], "");
+        other[i] = LLVMBuildSelect(c->b, second, y[i], y[half + i], "");
+    }
+    for (int i = 0; i < half / QUAD; i++)
+        ptx_store(c, handed_at(c, v, v->handed_other, i), DTYPE_f32,
+                  four(c, other + (size_t)QUAD * (size_t)i));
+    ptx_warp_barrier(c);
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_lane(c), cg_i64(c, 0), ""));
+    ptx_signal_give(c, v->signal);
+    cg_endif(c, &one);
+    const Val round = cg_sub(c, v->number, v->g.from);
+    const Val odd = LLVMBuildAnd(c->b, round, cg_i64(c, 1), "");
+    ptx_signal_wait(c, v->signal, LLVMBuildTrunc(c->b, odd, c->i32, ""));
+    for (int i = 0; i < half / QUAD; i++) {
+        const Val more = ptx_load(c, handed_at(c, v, v->handed, i), DTYPE_f32, QUAD);
+        for (int e = 0; e < QUAD; e++)
+            y[QUAD * i + e] = cg_fadd(c, own[QUAD * i + e], cg_slice(c, more, e, 1));
+    }
+}
+
+/* Of each 8 tokens of the team, what is left of the state before the run at this thread's two. */
 static void
 load_enter(Cg *c, const Chunks *v, Val enter[PTX_SSD_RUN / HALF][2])
 {
-    for (int b = 0; b < PTX_SSD_RUN / HALF; b++)
-        ptx_groups_two_of(c, &v->g, v->decay.enter, b * HALF, enter[b]);
+    const Val from = cg_at(c, v->decay.enter, DTYPE_f32, v->token);
+    for (int b = 0; b < v->sums / QUAD; b++)
+        ptx_groups_two_of(c, &v->g, from, b * HALF, enter[b]);
+}
+
+/* x of the team's tokens. */
+static Val
+own_x(Cg *c, const Chunks *v, Val x[STEPS][4], int step, int e)
+{
+    if (v->splits == 1)
+        return x[step][e];
+    const Val second = cg_less(c, cg_i64(c, 0), v->team);
+    return LLVMBuildSelect(c->b, second, x[STEPS / TEAMS + step][e], x[step][e], "");
 }
 
 /* What is left of the state at each token, and D x: a left operand has its numbers where sums have
@@ -214,27 +381,30 @@ static void
 scale_and_skip(Cg *c, const Chunks *v, Val y[SUMS], Val enter[PTX_SSD_RUN / HALF][2],
                Val x[STEPS][4])
 {
-    for (int b = 0; b < PTX_SSD_RUN / HALF; b++)
+    for (int b = 0; b < v->sums / QUAD; b++)
         for (int e = 0; e < QUAD; e++) {
             Val *sum = &y[QUAD * b + e];
-            const Val pair = x[b / 2][b % 2 * 2 + e / 2];
-            const Val own = e % 2 ? ptx_ssd_high(c, pair) : ptx_ssd_low(c, pair);
             *sum = cg_fmul(c, *sum, enter[b][e % 2]);
-            if (v->g.s.skip)
-                *sum = cg_fma(c, v->g.s.skip, own, *sum);
+            if (!v->g.s.skip)
+                continue;
+            const Val pair = own_x(c, v, x, b / 2, b % 2 * 2 + e / 2);
+            const Val own = e % 2 ? ptx_ssd_high(c, pair) : ptx_ssd_low(c, pair);
+            *sum = cg_fma(c, v->g.s.skip, own, *sum);
         }
 }
 
-/* x^T M^T, on its way. */
+/* x^T M^T of the team's tokens, on its way. */
 static void
 from_tokens(Cg *c, const Chunks *v, Val y[SUMS], Val x[STEPS][4])
 {
-    const Val own = cg_mul(c, v->g.number, cg_i64(c, ROWS));
+    enum { ROW_BYTES = PTX_GROUP_COLUMNS * 2 };
+    const Val own = cg_add(c, cg_mul(c, v->g.number, cg_i64(c, ROWS)),
+                           cg_mul(c, v->token, cg_i64(c, ROW_BYTES)));
     const Val rows = ptx_wgmma_rows(c, v->M, own);
     ptx_wgmma_begin(c);
     for (int j = 0; j < STEPS; j++) {
         const Val at = cg_i64(c, (int64_t)j * 2 * PTX_SSD_TILE);
-        ptx_wgmma_bf16_by(c, y, SUMS, x[j], ptx_wgmma_further(c, rows, at), false);
+        ptx_wgmma_bf16_by(c, y, v->sums, x[j], ptx_wgmma_further(c, rows, at), false);
     }
     ptx_wgmma_commit(c);
 }
@@ -247,8 +417,9 @@ static void
 store_each(Cg *c, const Chunks *v, Val y[SUMS])
 {
     const PtxSsd *s = &v->g.s;
-    for (int i = 0; i < SUMS; i++) {
-        const Val token = cg_add(c, v->g.place, cg_i64(c, i / QUAD * HALF + i % 2));
+    const Val place = cg_add(c, v->token, v->g.place);
+    for (int i = 0; i < v->sums; i++) {
+        const Val token = cg_add(c, place, cg_i64(c, i / QUAD * HALF + i % 2));
         const Val p = cg_add(c, ptx_groups_column(c, &v->g), cg_i64(c, i / 2 % 2 * HALF));
         const Val exists = LLVMBuildAnd(c->b, cg_less(c, token, v->g.run.count),
                                         cg_less(c, p, cg_i64(c, s->head_dim)), "");
@@ -292,74 +463,86 @@ store_rounded(Cg *c, const Chunks *v, const CgOperand *out, Val y[SUMS])
     const PtxSsd *s = &v->g.s;
     const PtxRows rows = {v->x, 0};
     const Val lane = ptx_lane(c), own = cg_mul(c, v->g.warp, cg_i64(c, PTX_SSD_TILE));
+    const Val down = cg_add(c, v->token, v->g.down);
+    const int rounds = PTX_SSD_RUN / TOKENS / v->splits;
     ptx_warp_barrier(c);
-    for (int b = 0; b < PTX_SSD_RUN / HALF; b += 2) {
+    for (int b = 0; b < v->sums / QUAD; b += 2) {
         Val in[4];
         for (int e = 0; e < 4; e++)
             in[e] = ptx_pair(c, y[QUAD * (b + e / 2) + e % 2 * 2],
                              y[QUAD * (b + e / 2) + e % 2 * 2 + 1]);
-        const Val token = cg_add(c, v->g.down, cg_i64(c, b * HALF));
+        const Val token = cg_add(c, down, cg_i64(c, b * HALF));
         ptx_store_matrices(c, ptx_ssd_unit_at(c, &rows, token, cg_add(c, own, v->g.over)), in);
     }
     ptx_warp_barrier(c);
-    const Val half = cg_div(c, lane, cg_i64(c, UNITS));
-    const Val unit = cg_sub(c, lane, cg_mul(c, half, cg_i64(c, UNITS)));
+    const Val line = cg_div(c, lane, cg_i64(c, UNITS)), first = cg_add(c, v->token, line);
+    const Val unit = cg_sub(c, lane, cg_mul(c, line, cg_i64(c, UNITS)));
     const Val in_group = cg_add(c, own, cg_mul(c, unit, cg_i64(c, PTX_SSD_UNIT)));
     const Val p = cg_add(c, v->g.begin, in_group);
     const Val col = cg_add(c, cg_mul(c, s->head, cg_i64(c, s->head_dim)), p);
     const Val column = cg_less(c, p, cg_i64(c, s->head_dim));
     Val unit_of[PTX_SSD_RUN / TOKENS];
-    for (int i = 0; i < PTX_SSD_RUN / TOKENS; i++) {
-        const Val token = cg_add(c, half, cg_i64(c, (int64_t)i * TOKENS));
+    for (int i = 0; i < rounds; i++) {
+        const Val token = cg_add(c, first, cg_i64(c, (int64_t)i * TOKENS));
         unit_of[i] = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4),
                                     ptx_ssd_unit_at(c, &rows, token, in_group), "");
         LLVMSetAlignment(unit_of[i], UNIT_BYTES);
     }
-    for (int i = 0; i < PTX_SSD_RUN / TOKENS; i++) {
+    for (int i = 0; i < rounds; i++) {
         const Val token = cg_i64(c, (int64_t)i * TOKENS);
-        const Val row = cg_less(c, half, cg_sub(c, v->g.run.count, token));
+        const Val row = cg_less(c, first, cg_sub(c, v->g.run.count, token));
         CgIf some = cg_if(c, LLVMBuildAnd(c->b, row, column, ""));
-        const Val at = cg_add(c, v->g.run.row, cg_add(c, half, token));
+        const Val at = cg_add(c, v->g.run.row, cg_add(c, first, token));
         const Val to = cg_element(c, out->base, DTYPE_bf16, at, out->stride, col);
         LLVMSetAlignment(LLVMBuildStore(c->b, unit_of[i], to), UNIT_BYTES);
         cg_endif(c, &some);
     }
 }
 
-/* A head's warps go through a run. */
+/* Those of the run before, or of this one too. */
+static void
+await_copies(Cg *c, const Chunks *v)
+{
+    ptx_copy_wait(c, v->places - LEAST_PLACES);
+    ptx_wgmma_show(c);
+}
+
+/* A team goes through a run. */
 static void
 go_through(Cg *c, Chunks *v, const CgOperand *rounded)
 {
+    const bool split = v->splits > 1;
     Val y[SUMS], enter[PTX_SSD_RUN / HALF][2], x[STEPS][4], weighed[STEPS][4];
     for (int i = 0; i < SUMS; i++)
         y[i] = cg_f32(c, 0);
     from_state(c, v, y);
     ptx_groups_load_x(c, &v->g, v->x, x);
     ptx_wgmma_end(c, 0, y, SUMS);
+    if (split) {
+        exchange(c, v, y);
+        stage_group(c, v, after(c, v->number, SPLIT_C_PLACES), v->g.s.C);
+        ptx_copy_commit(c);
+    }
     load_enter(c, v, enter);
     scale_and_skip(c, v, y, enter, x);
     from_tokens(c, v, y, x);
     ptx_groups_weigh(c, &v->g, &v->decay, x, weighed);
-    ptx_groups_update(c, &v->g, &v->decay, v->B, ROWS, weighed);
-    ptx_copy_wait(c, v->places - LEAST_PLACES); /* those of the run before, or of this one too */
-    ptx_wgmma_show(c);
-    ptx_wgmma_end(c, 1, y, SUMS);
+    ptx_groups_update(c, &v->g, &v->decay, cg_offset(c, v->B, columns_of_team(c, v)), ROWS,
+                      weighed);
+    if (!split)
+        await_copies(c, v);
+    ptx_wgmma_end(c, 1, y, v->sums);
     if (rounded)
         store_rounded(c, v, rounded, y);
     else
         store_each(c, v, y);
+    if (split) /* those of C began late */
+        await_copies(c, v);
     ptx_groups_updated(c, &v->g);
 }
 
 /* ---- the feeders ------------------------------------------------------------------------------
  */
-
-/* This thread's number among those of its four warps. */
-static Val
-own_thread(Cg *c, const Chunks *v)
-{
-    return cg_add(c, cg_mul(c, v->g.warp, cg_i64(c, GPU_WARP)), ptx_lane(c));
-}
 
 static Val
 dt_of_lane(Cg *c, const Chunks *v, int i)
@@ -478,7 +661,7 @@ store_m(Cg *c, const Chunks *v, int tile, Val rows[MOST_HEADS][2], const Val *s)
 static void
 begin_s(Cg *c, const Chunks *v, Val s[SUMS])
 {
-    const int64_t steps = v->g.n / PTX_SSD_TILE;
+    const int64_t steps = (v->g.s.states + PTX_SSD_TILE - 1) / PTX_SSD_TILE;
     const Val left = ptx_wgmma_rows(c, v->C, cg_i64(c, 0));
     const Val right = ptx_wgmma_rows(c, v->B, cg_i64(c, 0));
     for (int i = 0; i < SUMS; i++)
@@ -558,42 +741,6 @@ feed_all(Cg *c, const Chunks *v)
 /* ---- a head's warps ---------------------------------------------------------------------------
  */
 
-/* All heads' warps copy C and B of a run. */
-static void
-stage_group(Cg *c, const Chunks *v, Val number)
-{
-    const PtxSsd *s = &v->g.s;
-    const Val before = cg_mul(c, v->g.number, cg_i64(c, GPU_WARPGROUP));
-    Chunks u = *v;
-    CgIf is = if_run(c, v, number);
-    enter_run(c, &u, number);
-    PtxStage both[] = {ptx_ssd_stage_group(c, s, s->C), ptx_ssd_stage_group(c, s, s->B)};
-    for (int i = 0; i < 2; i++) {
-        both[i].thread = cg_add(c, before, own_thread(c, v));
-        both[i].threads = (int64_t)v->heads * GPU_WARPGROUP;
-        both[i].run = u.g.run;
-        both[i].to = (PtxRows){i ? u.B : u.C, 0};
-        ptx_ssd_stage(c, &both[i]);
-    }
-    cg_endif(c, &is);
-}
-
-/* And each head's its x. */
-static void
-stage_x(Cg *c, const Chunks *v, Val number)
-{
-    Chunks u = *v;
-    CgIf is = if_run(c, v, number);
-    enter_run(c, &u, number);
-    PtxStage t = ptx_ssd_stage_x(c, &v->g.s, v->g.s.head, v->g.begin, PTX_GROUP_COLUMNS);
-    t.thread = own_thread(c, v);
-    t.threads = GPU_WARPGROUP;
-    t.run = u.g.run;
-    t.to = (PtxRows){u.x, 0};
-    ptx_ssd_stage(c, &t);
-    cg_endif(c, &is);
-}
-
 static void
 load_state(Cg *c, Chunks *v)
 {
@@ -622,12 +769,24 @@ store_state(Cg *c, const Chunks *v)
 }
 
 static void
+open_signal(Cg *c, const Chunks *v)
+{
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_thread(c), cg_i64(c, 0), ""));
+    ptx_signal_open(c, v->signal, TEAMS * PTX_GROUP_WARPS);
+    cg_endif(c, &one);
+}
+
+static void
 run_fed(Cg *c, Chunks *v)
 {
     const int ahead = v->places - 1;
     const CgOperand *rounded = rounded_output(v);
+    const Value *const both[] = {v->g.s.C, v->g.s.B};
     for (int i = 0; i < ahead; i++)
-        stage_group(c, v, after(c, v->g.from, i));
+        for (int e = 0; e < 2; e++)
+            stage_group(c, v, after(c, v->g.from, i), both[e]);
+    if (v->splits > 1)
+        open_signal(c, v);
     for (int i = 0; i < X_PLACES - 1; i++)
         stage_x(c, v, after(c, v->g.from, i));
     ptx_copy_commit(c);
@@ -637,7 +796,8 @@ run_fed(Cg *c, Chunks *v)
     ptx_barrier(c);
     CgLoop run = cg_loop(c, "run", v->g.from, v->g.to, 1);
     ptx_barrier(c); /* M of this run is made, C and B of the next are there */
-    stage_group(c, v, after(c, run.i, ahead));
+    for (int e = v->splits > 1; e < 2; e++)
+        stage_group(c, v, after(c, run.i, ahead), both[e]);
     stage_x(c, v, after(c, run.i, X_PLACES - 1));
     ptx_copy_commit(c);
     enter_run(c, v, run.i);
@@ -659,11 +819,11 @@ run_mode(Cg *c, Chunks *v)
     place_warp(c, v);
     CgIf some = cg_if(c, cg_less(c, v->g.from, v->g.to));
     CgIf role = cg_if(c, cg_less(c, v->feeder, cg_i64(c, 0)));
-    if (v->heads > 1)
+    if (teams_of(v) > 1)
         ptx_registers(c, REGISTERS, true);
     run_fed(c, v);
     cg_else(c, &role);
-    if (v->heads > 1)
+    if (teams_of(v) > 1)
         ptx_registers(c, FEEDER_REGISTERS, false);
     feed_all(c, v);
     cg_endif(c, &role);

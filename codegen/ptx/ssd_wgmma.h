@@ -10,8 +10,9 @@ enum {
     PTX_GROUP_WARPS = GPU_WARPGROUP / GPU_WARP,
     PTX_GROUP_COLUMNS = 64,                                   /* of a head */
     PTX_SSD_ROWS_BYTES = PTX_SSD_RUN * PTX_GROUP_COLUMNS * 2, /* 64 columns of a run */
-    PTX_GROUPS_MOST_STATES = 128,                             /* N; of f32 in registers half */
-    PTX_GROUPS_MOST_SUMS = PTX_GROUPS_MOST_STATES / 2,
+    PTX_GROUPS_TEAM_STATES = 128, /* of four warps: f32 in registers half as many */
+    PTX_GROUPS_MOST_SUMS = PTX_GROUPS_TEAM_STATES / 2,
+    PTX_GROUPS_MOST_STATES = 256, /* N */
 };
 
 typedef struct {
