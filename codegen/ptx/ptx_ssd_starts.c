@@ -91,7 +91,7 @@ choose_pieces(const Cg *c, Starts *v)
         const int64_t n = round_up((all + pieces - 1) / pieces, PTX_SSD_TILE);
         const int64_t waves = (heads * pieces + units - 1) / units;
         const int64_t columns = waves * (PTX_GROUP_COLUMNS + n);
-        if (n > PTX_GROUPS_MOST_STATES || columns >= least)
+        if (n > PTX_GROUPS_TEAM_STATES || columns >= least)
             continue;
         least = columns;
         v->pieces = pieces;
