@@ -28,11 +28,12 @@ typedef struct {
     int64_t pieces; /* of the states, each of g.n */
     int runs;       /* of a set: at most one for each feeder */
     Val shared;
-    Val stretch; /* runs */
-    Val sets;    /* that the block goes through */
-    Val entry;   /* of the segment's first stretch */
-    Val feeder;  /* this warp's number among them */
-    Val thread;  /* of theirs */
+    Val stretch;                 /* runs */
+    Val sets;                    /* that the block goes through */
+    Val entry;                   /* of the segment's first stretch */
+    Val feeder;                  /* this warp's number among them */
+    Val thread;                  /* of theirs */
+    Val dt[PTX_SSD_LANE_TOKENS]; /* variables: of the run whose decays this feeder makes next */
 } Starts;
 
 static bool
@@ -81,7 +82,8 @@ set_bytes(const Starts *v)
 }
 
 /* Each block copies x whole and B of its piece, and some multiprocessors go through as many blocks
- * as there are waves of them: the pieces for which those copy the fewest columns. */
+ * as there are waves of them: the pieces for which those copy the fewest columns, of one sequence
+ * and of two. As many as are no worse than fewer. */
 static void
 choose_pieces(const Cg *c, Starts *v)
 {
@@ -89,9 +91,10 @@ choose_pieces(const Cg *c, Starts *v)
     int64_t least = INT64_MAX;
     for (int64_t pieces = 1; pieces <= all / PTX_SSD_TILE; pieces++) {
         const int64_t n = round_up((all + pieces - 1) / pieces, PTX_SSD_TILE);
-        const int64_t waves = (heads * pieces + units - 1) / units;
-        const int64_t columns = waves * (PTX_GROUP_COLUMNS + n);
-        if (n > PTX_GROUPS_TEAM_STATES || columns >= least)
+        const int64_t one = (heads * pieces + units - 1) / units;
+        const int64_t two = (2 * heads * pieces + units - 1) / units;
+        const int64_t columns = (one + two) * (PTX_GROUP_COLUMNS + n);
+        if (n > PTX_GROUPS_TEAM_STATES || columns > least)
             continue;
         least = columns;
         v->pieces = pieces;
@@ -169,16 +172,30 @@ stage_one(Cg *c, const Starts *v, Val run, Val x)
     }
 }
 
-/* A set of runs, as many of them as there are. */
-static void
-feed_set(Cg *c, const Starts *v, Val set)
+/* The run of a set of which this feeder makes the decays; past the last: the last. */
+static PtxRun
+own_run(Cg *c, const Starts *v, Val set)
 {
-    const PtxSsd *s = &v->g.s;
+    const Val own = cg_add(c, cg_mul(c, set, cg_i64(c, v->runs)), v->feeder);
+    return ptx_ssd_run(c, &v->g.s, cg_min(c, own, cg_sub(c, v->g.to, cg_i64(c, 1))));
+}
+
+/* dt of that run, on its way while the set before is fed. */
+static void
+ask_dt(Cg *c, const Starts *v, Val set)
+{
     Val dt[PTX_SSD_LANE_TOKENS];
+    const PtxRun run = own_run(c, v, set);
+    ptx_ssd_load_dt(c, &v->g.s, &run, dt);
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        cg_set(c, v->dt[i], dt[i]);
+}
+
+/* Runs of a set, as many of them as there are, begin to arrive. */
+static void
+copy_set(Cg *c, const Starts *v, Val set)
+{
     const Val first = cg_mul(c, set, cg_i64(c, v->runs)), at = set_of(c, v, set);
-    const Val own = cg_add(c, first, v->feeder), last = cg_sub(c, v->g.to, cg_i64(c, 1));
-    const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
-    ptx_ssd_load_dt(c, s, &run, dt);
     for (int i = 0; i < v->runs; i++) {
         const Val number = cg_add(c, first, cg_i64(c, i));
         CgIf is = cg_if(c, cg_less(c, number, v->g.to));
@@ -186,9 +203,20 @@ feed_set(Cg *c, const Starts *v, Val set)
         cg_endif(c, &is);
     }
     ptx_copy_commit(c);
+}
+
+/* Of a set, from the dt that this feeder has asked for; then it asks for those of the next. */
+static void
+make_decays(Cg *c, const Starts *v, Val set)
+{
+    Val dt[PTX_SSD_LANE_TOKENS];
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        dt[i] = cg_get(c, c->f32, v->dt[i]);
+    ask_dt(c, v, cg_add(c, set, cg_i64(c, 1)));
     CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, v->runs)));
-    const PtxDecay to = decay_of(c, v, at, v->feeder);
-    ptx_ssd_make_decay(c, s, &run, &to, dt);
+    const PtxDecay to = decay_of(c, v, set_of(c, v, set), v->feeder);
+    const PtxRun run = own_run(c, v, set);
+    ptx_ssd_make_decay(c, &v->g.s, &run, &to, dt);
     cg_endif(c, &mine);
 }
 
@@ -235,21 +263,28 @@ weigh_set(Cg *c, const Starts *v, Val set)
 /* While the state goes through a set, the next is weighed, whose copies have had since the set
  * before to arrive, and the one after that begins to. */
 static void
-feed_all(Cg *c, const Starts *v)
+feed_all(Cg *c, Starts *v)
 {
     const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
-    feed_set(c, v, zero);
-    feed_set(c, v, one);
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        v->dt[i] = cg_var(c, c->f32, NULL, "dt");
+    ask_dt(c, v, zero);
+    copy_set(c, v, zero);
+    make_decays(c, v, zero);
+    copy_set(c, v, one);
+    make_decays(c, v, one);
     ptx_copy_wait(c, 1);
     ptx_barrier(c); /* decays of the first set are there */
     weigh_set(c, v, zero);
     ptx_wgmma_show(c);
     CgLoop set = cg_loop(c, "feed", zero, v->sets, 1);
+    const Val second = cg_add(c, set.i, cg_i64(c, 2));
     ptx_barrier(c);
-    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2)));
+    copy_set(c, v, second);
     ptx_copy_wait(c, 1);
     weigh_set(c, v, cg_add(c, set.i, one));
     ptx_wgmma_show(c);
+    make_decays(c, v, second);
     cg_loop_end(c, &set);
 }
 

@@ -193,14 +193,19 @@ static void
 enter_run(Cg *c, Chunks *v, Val number)
 {
     const int64_t x_bytes = v->heads * ROWS;
-    const Val bs = cg_offset(c, v->shared, cg_i64(c, v->c_places * v->run_bytes));
-    const Val xs = cg_offset(c, bs, cg_i64(c, v->places * v->run_bytes));
+    const Val xs = cg_offset(c, v->shared, cg_i64(c, (v->c_places + v->places) * v->run_bytes));
     const Val ms = cg_offset(c, xs, cg_i64(c, X_PLACES * x_bytes));
     const Val decays = cg_offset(c, ms, cg_i64(c, M_PLACES * x_bytes));
     v->number = number;
     v->g.run = ptx_ssd_run(c, &v->g.s, number);
-    v->C = in_turn(c, v->shared, number, v->c_places, v->run_bytes);
-    v->B = in_turn(c, bs, number, v->places, v->run_bytes);
+    if (v->c_places == v->places) { /* one number finds both */
+        v->C = in_turn(c, v->shared, number, v->places, 2 * v->run_bytes);
+        v->B = cg_offset(c, v->C, cg_i64(c, v->run_bytes));
+    } else {
+        const Val bs = cg_offset(c, v->shared, cg_i64(c, v->c_places * v->run_bytes));
+        v->C = in_turn(c, v->shared, number, v->c_places, v->run_bytes);
+        v->B = in_turn(c, bs, number, v->places, v->run_bytes);
+    }
     v->x = cg_offset(c, in_turn(c, xs, number, X_PLACES, x_bytes),
                      cg_mul(c, v->g.number, cg_i64(c, ROWS)));
     v->M = in_turn(c, ms, number, M_PLACES, x_bytes);
@@ -231,25 +236,27 @@ own_thread(Cg *c, const Chunks *v)
 /* ---- copies -----------------------------------------------------------------------------------
  */
 
-/* All that have state copy C or B of a run. */
+/* All that have state copy C, or B, or both, of a run. */
 static void
-stage_group(Cg *c, const Chunks *v, Val number, const Value *from)
+stage_group(Cg *c, const Chunks *v, Val number, const Value *const *from, int count)
 {
     const PtxSsd *s = &v->g.s;
     const Val before = cg_mul(c, v->team, cg_i64(c, GPU_WARPGROUP));
     Chunks u = *v;
     CgIf is = if_run(c, v, number);
     enter_run(c, &u, number);
-    PtxStage t = ptx_ssd_stage_group(c, s, from);
-    if (v->splits > 1) {
-        t.columns = v->g.n * v->splits;
-        t.whole = s->states % t.columns == 0;
+    for (int i = 0; i < count; i++) {
+        PtxStage t = ptx_ssd_stage_group(c, s, from[i]);
+        if (v->splits > 1) {
+            t.columns = v->g.n * v->splits;
+            t.whole = s->states % t.columns == 0;
+        }
+        t.thread = cg_add(c, before, own_thread(c, v));
+        t.threads = (int64_t)teams_of(v) * GPU_WARPGROUP;
+        t.run = u.g.run;
+        t.to = (PtxRows){from[i] == s->C ? u.C : u.B, 0};
+        ptx_ssd_stage(c, &t);
     }
-    t.thread = cg_add(c, before, own_thread(c, v));
-    t.threads = (int64_t)teams_of(v) * GPU_WARPGROUP;
-    t.run = u.g.run;
-    t.to = (PtxRows){from == s->C ? u.C : u.B, 0};
-    ptx_ssd_stage(c, &t);
     cg_endif(c, &is);
 }
 
@@ -520,7 +527,7 @@ go_through(Cg *c, Chunks *v, const CgOperand *rounded)
     ptx_wgmma_end(c, 0, y, SUMS);
     if (split) {
         exchange(c, v, y);
-        stage_group(c, v, after(c, v->number, SPLIT_C_PLACES), v->g.s.C);
+        stage_group(c, v, after(c, v->number, SPLIT_C_PLACES), &v->g.s.C, 1);
         ptx_copy_commit(c);
     }
     load_enter(c, v, enter);
@@ -783,8 +790,7 @@ run_fed(Cg *c, Chunks *v)
     const CgOperand *rounded = rounded_output(v);
     const Value *const both[] = {v->g.s.C, v->g.s.B};
     for (int i = 0; i < ahead; i++)
-        for (int e = 0; e < 2; e++)
-            stage_group(c, v, after(c, v->g.from, i), both[e]);
+        stage_group(c, v, after(c, v->g.from, i), both, 2);
     if (v->splits > 1)
         open_signal(c, v);
     for (int i = 0; i < X_PLACES - 1; i++)
@@ -795,9 +801,9 @@ run_fed(Cg *c, Chunks *v)
     ptx_wgmma_show(c);
     ptx_barrier(c);
     CgLoop run = cg_loop(c, "run", v->g.from, v->g.to, 1);
-    ptx_barrier(c); /* M of this run is made, C and B of the next are there */
-    for (int e = v->splits > 1; e < 2; e++)
-        stage_group(c, v, after(c, run.i, ahead), both[e]);
+    ptx_barrier(c);                 /* M of this run is made, C and B of the next are there */
+    const int late = v->splits > 1; /* C: from the midst of a run on */
+    stage_group(c, v, after(c, run.i, ahead), both + late, 2 - late);
     stage_x(c, v, after(c, run.i, X_PLACES - 1));
     ptx_copy_commit(c);
     enter_run(c, v, run.i);
