@@ -28,12 +28,11 @@ typedef struct {
     int64_t pieces; /* of the states, each of g.n */
     int runs;       /* of a set: at most one for each feeder */
     Val shared;
-    Val stretch;                 /* runs */
-    Val sets;                    /* that the block goes through */
-    Val entry;                   /* of the segment's first stretch */
-    Val feeder;                  /* this warp's number among them */
-    Val thread;                  /* of theirs */
-    Val dt[PTX_SSD_LANE_TOKENS]; /* variables: of the run whose decays this feeder makes next */
+    Val stretch; /* runs */
+    Val sets;    /* that the block goes through */
+    Val entry;   /* of the segment's first stretch */
+    Val feeder;  /* this warp's number among them */
+    Val thread;  /* of theirs */
 } Starts;
 
 static bool
@@ -54,7 +53,8 @@ bind_operands(CgKernel *k, PtxSsd *s, Diag *diag)
                   .chunk = node_int(n, ATTR_chunk, CHUNK_ALL),
                   .stored = n->in[4]->type.dtype,
                   .run = PTX_SSD_RUN,
-                  .coarse = true};
+                  .coarse = true,
+                  .state_only = true};
     const bool runs = s->chunk == CHUNK_ALL || s->chunk % PTX_SSD_RUN == 0;
     if (runs && s->states <= PTX_GROUPS_MOST_STATES &&
         strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0)
@@ -172,30 +172,16 @@ stage_one(Cg *c, const Starts *v, Val run, Val x)
     }
 }
 
-/* The run of a set of which this feeder makes the decays; past the last: the last. */
-static PtxRun
-own_run(Cg *c, const Starts *v, Val set)
-{
-    const Val own = cg_add(c, cg_mul(c, set, cg_i64(c, v->runs)), v->feeder);
-    return ptx_ssd_run(c, &v->g.s, cg_min(c, own, cg_sub(c, v->g.to, cg_i64(c, 1))));
-}
-
-/* dt of that run, on its way while the set before is fed. */
+/* A set of runs, as many of them as there are. */
 static void
-ask_dt(Cg *c, const Starts *v, Val set)
+feed_set(Cg *c, const Starts *v, Val set)
 {
+    const PtxSsd *s = &v->g.s;
     Val dt[PTX_SSD_LANE_TOKENS];
-    const PtxRun run = own_run(c, v, set);
-    ptx_ssd_load_dt(c, &v->g.s, &run, dt);
-    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
-        cg_set(c, v->dt[i], dt[i]);
-}
-
-/* Runs of a set, as many of them as there are, begin to arrive. */
-static void
-copy_set(Cg *c, const Starts *v, Val set)
-{
     const Val first = cg_mul(c, set, cg_i64(c, v->runs)), at = set_of(c, v, set);
+    const Val own = cg_add(c, first, v->feeder), last = cg_sub(c, v->g.to, cg_i64(c, 1));
+    const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
+    ptx_ssd_load_dt(c, s, &run, dt);
     for (int i = 0; i < v->runs; i++) {
         const Val number = cg_add(c, first, cg_i64(c, i));
         CgIf is = cg_if(c, cg_less(c, number, v->g.to));
@@ -203,20 +189,9 @@ copy_set(Cg *c, const Starts *v, Val set)
         cg_endif(c, &is);
     }
     ptx_copy_commit(c);
-}
-
-/* Of a set, from the dt that this feeder has asked for; then it asks for those of the next. */
-static void
-make_decays(Cg *c, const Starts *v, Val set)
-{
-    Val dt[PTX_SSD_LANE_TOKENS];
-    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
-        dt[i] = cg_get(c, c->f32, v->dt[i]);
-    ask_dt(c, v, cg_add(c, set, cg_i64(c, 1)));
     CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, v->runs)));
-    const PtxDecay to = decay_of(c, v, set_of(c, v, set), v->feeder);
-    const PtxRun run = own_run(c, v, set);
-    ptx_ssd_make_decay(c, &v->g.s, &run, &to, dt);
+    const PtxDecay to = decay_of(c, v, at, v->feeder);
+    ptx_ssd_make_decay(c, s, &run, &to, dt);
     cg_endif(c, &mine);
 }
 
@@ -263,28 +238,21 @@ weigh_set(Cg *c, const Starts *v, Val set)
 /* While the state goes through a set, the next is weighed, whose copies have had since the set
  * before to arrive, and the one after that begins to. */
 static void
-feed_all(Cg *c, Starts *v)
+feed_all(Cg *c, const Starts *v)
 {
     const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
-    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
-        v->dt[i] = cg_var(c, c->f32, NULL, "dt");
-    ask_dt(c, v, zero);
-    copy_set(c, v, zero);
-    make_decays(c, v, zero);
-    copy_set(c, v, one);
-    make_decays(c, v, one);
+    feed_set(c, v, zero);
+    feed_set(c, v, one);
     ptx_copy_wait(c, 1);
     ptx_barrier(c); /* decays of the first set are there */
     weigh_set(c, v, zero);
     ptx_wgmma_show(c);
     CgLoop set = cg_loop(c, "feed", zero, v->sets, 1);
-    const Val second = cg_add(c, set.i, cg_i64(c, 2));
     ptx_barrier(c);
-    copy_set(c, v, second);
+    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2)));
     ptx_copy_wait(c, 1);
     weigh_set(c, v, cg_add(c, set.i, one));
     ptx_wgmma_show(c);
-    make_decays(c, v, second);
     cg_loop_end(c, &set);
 }
 

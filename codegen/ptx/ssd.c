@@ -182,21 +182,28 @@ decay_room(const PtxSsd *s)
     return round_up(s->run, GPU_WARP);
 }
 
-/* `low` comes last: where decays are coarse there is none. */
+/* The first array that there is. */
+static int
+first_array(const PtxSsd *s)
+{
+    enum { ENTER = 3 };
+    return s->state_only ? ENTER : 0;
+}
+
 int64_t
 ptx_ssd_decay_bytes(const PtxSsd *s)
 {
-    const int64_t arrays = s->coarse ? DECAY_ARRAYS - 1 : DECAY_ARRAYS;
-    return arrays * decay_room(s) * (int64_t)sizeof(float);
+    return (DECAY_ARRAYS - first_array(s)) * decay_room(s) * (int64_t)sizeof(float);
 }
 
 PtxDecay
 ptx_ssd_decay_at(Cg *c, const PtxSsd *s, Val shared)
 {
-    PtxDecay d;
-    Val *const arrays[DECAY_ARRAYS] = {&d.high, &d.dt, &d.enter, &d.weight, &d.low};
-    for (int i = 0; i < DECAY_ARRAYS; i++)
-        *arrays[i] = cg_at(c, shared, DTYPE_f32, cg_i64(c, i * decay_room(s)));
+    PtxDecay d = {0};
+    Val *const arrays[DECAY_ARRAYS] = {&d.high, &d.low, &d.dt, &d.enter, &d.weight};
+    const int first = first_array(s);
+    for (int i = first; i < DECAY_ARRAYS; i++)
+        *arrays[i] = cg_at(c, shared, DTYPE_f32, cg_i64(c, (i - first) * decay_room(s)));
     return d;
 }
 
@@ -229,22 +236,31 @@ exponential(Cg *c, const PtxSsd *s, Val x)
     return s->coarse ? ptx_exp2(c, cg_fmul(c, x, cg_f32(c, LOG2_E))) : cg_exp(c, x);
 }
 
-/* a, last: in double; of this token and of the run's last. */
+/* a: in double. */
 static void
-store_token(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a, Val last)
+store_sum(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a)
 {
     const LLVMTypeRef wide = LLVMTypeOf(a);
-    const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
-    const Val until = LLVMBuildFPTrunc(c->b, cg_fsub(c, last, a), c->f32, "");
     if (s->coarse) {
         const Val octaves = cg_fmul(c, a, LLVMConstReal(wide, LOG2_E));
         put(c, to->high, token, LLVMBuildFPTrunc(c->b, octaves, c->f32, ""));
     } else {
+        const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
         const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
         put(c, to->high, token, high);
         put(c, to->low, token, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
     }
     put(c, to->dt, token, dt);
+}
+
+/* a, last: in double; of this token and of the run's last. */
+static void
+store_token(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a, Val last)
+{
+    const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
+    const Val until = LLVMBuildFPTrunc(c->b, cg_fsub(c, last, a), c->f32, "");
+    if (!s->state_only)
+        store_sum(c, s, to, token, dt, a);
     put(c, to->enter, token, exponential(c, s, high));
     put(c, to->weight, token, cg_fmul(c, exponential(c, s, until), dt));
 }

@@ -28,10 +28,11 @@ typedef struct {
     CgKernel *k;
     const Value *x, *dt, *A, *B, *C, *D, *state, *starts, *y; /* D and starts: NULL, or there */
     int64_t heads, head_dim, groups, states;                  /* H, P, G, N */
-    int64_t chunk; /* a stored state is rounded where one ends; CHUNK_ALL: where a segment does */
-    Dtype stored;  /* the state in memory */
-    int64_t run;   /* most tokens of a run: PTX_SSD_RUN or less, a power of 2 */
-    bool coarse;   /* exponentials need the accuracy of bf16 */
+    int64_t chunk;   /* a stored state is rounded where one ends; CHUNK_ALL: where a segment does */
+    Dtype stored;    /* the state in memory */
+    int64_t run;     /* most tokens of a run: PTX_SSD_RUN or less, a power of 2 */
+    bool coarse;     /* exponentials need the accuracy of bf16 */
+    bool state_only; /* no y is made: of decays enter and weight alone */
     CgSeg seg;
     Val head, group;
     Val rate, skip; /* of the head: A; D, NULL: none */
