@@ -24,7 +24,8 @@ void
 buffer_put(Buffer *b, const char *text, size_t len)
 {
     b->text = grown(b->text, &b->cap, b->len + len, 1);
-    memcpy(b->text + b->len, text, len);
+    if (len) /* text may be NULL where there is none of it */
+        memcpy(b->text + b->len, text, len);
     b->len += len;
 }
 
