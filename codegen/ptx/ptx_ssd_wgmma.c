@@ -241,7 +241,10 @@ static void
 stage_group(Cg *c, const Chunks *v, Val number, const Value *const *from, int count)
 {
     const PtxSsd *s = &v->g.s;
-    const Val before = cg_mul(c, v->team, cg_i64(c, GPU_WARPGROUP));
+    /* The same number, but one of which no bits are known: where they are, sums of addresses become
+     * `or`s, which loads and stores do not take as offsets (2 to 4 % of the kernel's time). */
+    const Val team = v->splits > 1 ? v->team : v->g.number;
+    const Val before = cg_mul(c, team, cg_i64(c, GPU_WARPGROUP));
     Chunks u = *v;
     CgIf is = if_run(c, v, number);
     enter_run(c, &u, number);
