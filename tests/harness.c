@@ -104,6 +104,29 @@ spawn(const char *const *argv, bool refused, FILE *in, FILE *out, FILE *err)
     _exit(127);
 }
 
+/* 0: there is no such process. */
+static int
+parent_of(int pid)
+{
+    char path[64], state = 0;
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    char *text = read_whole(path, NULL);
+    const char *after = text ? strrchr(text, ')') : NULL;
+    if (!after || sscanf(after + 1, " %c %d", &state, &parent) != 2)
+        parent = 0;
+    free(text);
+    return parent;
+}
+
+/* Of this session, or of one that a child of this process began: Criterion gives each test its own.
+ */
+static bool
+watches_session(const Watch *watch, int session)
+{
+    return session == watch->session || parent_of(session) == getpid();
+}
+
 /* Adds the CPU time of one process, if it is one of those that are watched. */
 static void
 watch_add(const Watch *watch, const char *pid, unsigned long long *cpu, bool *awake)
@@ -119,7 +142,7 @@ watch_add(const Watch *watch, const char *pid, unsigned long long *cpu, bool *aw
                        &state, &group, &session, &used[0], &used[1], &used[2], &used[3])
               : 0;
     free(text);
-    if (fields != 7 || (watch->group ? group != watch->group : session != watch->session))
+    if (fields != 7 || !(watch->group ? group == watch->group : watches_session(watch, session)))
         return;
     for (int i = 0; i < 4; i++)
         *cpu += used[i];

@@ -20,7 +20,8 @@ typedef struct {
     double seconds; /* that it took */
 } CommandResult;
 
-/* Watches processes other than this one: of one process group, or of one session where group is 0.
+/* Watches processes other than this one: of one process group, or, where group is 0, of one session
+ * and of those that its children begin.
  */
 typedef struct {
     pid_t group, session;
