@@ -1,10 +1,25 @@
-/* tests/unit/test_harness.c -- what ends tests that hang sees those that do not. */
+/* tests/unit/test_harness.c -- what a command of a test started has ended when the command has; what
+ * ends tests that hang sees those that do not. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/harness.h"
+
+Test(harness, nothing_of_a_command_runs_on)
+{
+    for (int i = 0; i < 20; i++) {
+        const char *const argv[] = {"/bin/sh", "-c", "sleep 1000 & echo $!", NULL};
+        CommandResult r = command_run(argv, NULL, 0);
+        const pid_t left = (pid_t)atoi(r.out);
+        cr_assert_gt(left, 1);
+        cr_assert(kill(left, 0) < 0 && errno == ESRCH, "process %d is still there", (int)left);
+        command_free(&r);
+    }
+}
 
 /* Runs until it is killed, in a session of its own, as each test does. */
 static pid_t
@@ -29,7 +44,7 @@ Test(harness, a_busy_session_of_a_child_does_not_hang)
     for (int look = 0; look < 3; look++)
         cr_expect_not(watch_hangs(&watch, IDLE_SECONDS), "look %d", look);
     kill(child, SIGSTOP);
-    cr_assert_eq(waitpid(child, &status, WUNTRACED), child);
+    cr_expect_eq(waitpid(child, &status, WUNTRACED), child);
     watch_hangs(&watch, IDLE_SECONDS); /* what it has used before */
     cr_expect(watch_hangs(&watch, IDLE_SECONDS), "stopped");
     kill(child, SIGKILL);
