@@ -1,5 +1,5 @@
-/* tests/unit/test_harness.c -- what a command of a test started has ended when the command has; what
- * ends tests that hang sees those that do not. */
+/* tests/unit/test_harness.c -- what a command of a test started has ended when the command has;
+ * what ends tests that hang sees those that do not. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
