@@ -363,15 +363,13 @@ typedef struct {
     uint64_t x, w;       /* descriptors */
     const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
     bool columns;        /* rows of w, and of a described x, are summed over */
-    int block;           /* of the cluster: descriptors say where in its memory */
 } Wgmma;
 
-/* In the shared memory of all blocks of the cluster, one's behind another's. */
 static int64_t
-described_at(const Wgmma *one, uint64_t rows)
+described_at(uint64_t rows)
 {
     want(rows >> 62 == 1 && (rows >> 32 & 0x3fff) == 1024 / 16, "wgmma of rows in another layout");
-    return one->block * (int64_t)SHARED + (int64_t)(rows & 0x3fff) * 16;
+    return (int64_t)(rows & 0x3fff) * 16;
 }
 
 /* 16s of bytes are moved about within 128 bytes. */
@@ -394,7 +392,7 @@ described(int64_t from, int row, int k)
 static float
 row_of(const Wgmma *one, int row, int k)
 {
-    const int64_t x = described_at(one, one->x);
+    const int64_t x = described_at(one->x);
     return one->columns ? swizzled(x + k / 8 * 1024 + k % 8 * 128 + row * 2) : described(x, row, k);
 }
 
@@ -409,7 +407,7 @@ apart_of(const Wgmma *one)
 static float
 factor_of(const Wgmma *one, int col, int k)
 {
-    const int64_t w = described_at(one, one->w);
+    const int64_t w = described_at(one->w);
     if (!one->columns)
         return described(w, col, k);
     return swizzled(w + col / 64 * apart_of(one) + k / 8 * 1024 + k % 8 * 128 + col % 64 * 2);
@@ -428,9 +426,8 @@ static void
 remember(Thread *group, int64_t from, int rows)
 {
     const int64_t first = from / 1024 * 1024, bytes = (int64_t)rows * 128;
-    want(group->nreads < MOST_READS && first + bytes <= (int64_t)gpu.blocks * SHARED,
-         "too many products on their way");
-    for (int i = 0; i < gpu.count * gpu.blocks; i++)
+    want(group->nreads < MOST_READS && first + bytes <= SHARED, "too many products on their way");
+    for (int i = 0; i < gpu.count; i++)
         want(first >= gpu.threads[i].hidden_to || first + bytes <= gpu.threads[i].hidden_from,
              "wgmma of copies that no fence has shown it");
     group->reads[group->nreads++] =
@@ -441,13 +438,14 @@ static void
 wgmma(Thread *group)
 {
     const Wgmma *one = group->given;
+    want(gpu.blocks == 1, "wgmma in a cluster"); /* descriptors say where in which memory */
     want(group->begun, "wgmma without a fence before it");
     if (!one->own)
-        remember(group, described_at(one, one->x), one->columns ? 16 : 64);
+        remember(group, described_at(one->x), one->columns ? 16 : 64);
     for (int col = 0; one->columns && col < 2 * one->nacc; col += 64)
-        remember(group, described_at(one, one->w) + col / 64 * apart_of(one), 16);
+        remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
     if (!one->columns)
-        remember(group, described_at(one, one->w), 2 * one->nacc);
+        remember(group, described_at(one->w), 2 * one->nacc);
     for (int thread = 0; thread < GPU_WARPGROUP; thread++) {
         const Wgmma *mine = group[thread].given;
         const Thread *warp = group + thread / GPU_WARP * GPU_WARP;
@@ -633,7 +631,7 @@ late_box(void)
 static bool
 is_read(int64_t from, int64_t to)
 {
-    for (int i = 0; i < gpu.count * gpu.blocks; i++)
+    for (int i = 0; i < gpu.count; i++)
         for (int j = 0; j < gpu.threads[i].nreads; j++) {
             const Read *r = &gpu.threads[i].reads[j];
             if (r->from < to && from < r->from + r->bytes)
@@ -707,7 +705,7 @@ round_of_turns(void)
             run_together(first, GPU_WARP);
             ran = true;
         }
-    for (int first = 0; first + GPU_WARPGROUP <= all; first += GPU_WARPGROUP)
+    for (int first = 0; first + GPU_WARPGROUP <= gpu.count; first += GPU_WARPGROUP)
         if (all_at(first, first + GPU_WARPGROUP, AT_WARPGROUP)) {
             run_together(first, GPU_WARPGROUP);
             ran = true;
@@ -778,7 +776,7 @@ run_cluster(const AbiLaunch *launch, int64_t asked_for)
         prepare(&gpu.threads[i]);
     while (round_of_turns())
         ;
-    want(gpu.nboxes == 0, "a box that nobody waits for");
+    want(gpu.nboxes == 0, "a block ends before a box has arrived");
     want(spares(launch, asked_for), "shared memory that is not asked for is written");
 }
 
@@ -1059,14 +1057,14 @@ model_wgmma_begin(void)
 static void
 model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0, rank()};
+    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0};
     with_warpgroup("wgmma", &one);
 }
 
 static void
 model_wgmma_bf16_by(float *acc, int32_t nacc, const uint32_t *x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, 0, w, x, columns != 0, rank()};
+    const Wgmma one = {acc, nacc, 0, w, x, columns != 0};
     with_warpgroup("wgmma", &one);
 }
 

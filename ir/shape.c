@@ -254,6 +254,15 @@ chunk_products(const SsdSizes *s)
     return type;
 }
 
+/* The state is operand number `i`, a row of the result as wide as x. */
+static bool
+ssd_result(ShapeResult *r, const Node *node, const SsdSizes *s, int i)
+{
+    const int64_t state[] = {s->heads, s->state, s->head_dim};
+    return want_state(r, node, i, 3, state, "the state is [heads,state,head_dim]") &&
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, s->inner));
+}
+
 bool
 shape_ssd(const Node *node, ShapeResult *r)
 {
@@ -265,9 +274,7 @@ shape_ssd(const Node *node, ShapeResult *r)
         !want_tokens(r, node, 4, s.shared, s.shared_from) ||
         !want_vector(r, node, 5, s.heads, s.heads_from))
         return false;
-    const int64_t state[] = {s.heads, s.state, s.head_dim};
-    return want_state(r, node, 6, 3, state, "the state is [heads,state,head_dim]") &&
-           result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
+    return ssd_result(r, node, &s, 6);
 }
 
 /* N P for each head: a multiplication of the state by one number a row. */
@@ -297,9 +304,7 @@ shape_delta(const Node *node, ShapeResult *r)
         !want_tokens(r, node, 3, s.heads, s.heads_from) ||
         !want_tokens(r, node, 4, s.heads, s.heads_from))
         return false;
-    const int64_t state[] = {s.heads, s.state, s.head_dim};
-    return want_state(r, node, 5, 3, state, "the state is [heads,state,head_dim]") &&
-           result(r, type_rows(DTYPE_f32, DIM_TOKENS, s.inner));
+    return ssd_result(r, node, &s, 5);
 }
 
 /* The state gives to S^T k, takes k times what v differs by, and gives to y. */

@@ -164,7 +164,7 @@ take_tensor(Reader *r, RtGgufTensor *t, uint64_t *offset)
     const int64_t row = t->rank ? t->dim[t->rank - 1] : 1;
     size_t count = 0;
     if (row % how->block)
-        return tensor_fault(r, t, "has rows that are no whole number of blocks");
+        return tensor_fault(r, t, "has rows that are not whole blocks");
     if (!rt_tensor_bytes(8, t->dim, t->rank, &count) ||
         !rt_mul(count / (size_t)how->block, (size_t)how->bytes, &t->bytes))
         return tensor_fault(r, t, "is larger than memory can be");

@@ -215,6 +215,17 @@ head_rows(const Reader *r, const char *name, const RtGgufTensor *t, Change chang
     return SSMC_OK;
 }
 
+/* For the note. */
+static void
+count_unpacked(Reader *r, const RtGgufType *type)
+{
+    r->unpacked++;
+    if (strstr(r->types, type->name) || strlen(r->types) + 16 >= sizeof r->types)
+        return;
+    strcat(r->types, r->types[0] ? ", " : "");
+    strcat(r->types, type->name);
+}
+
 static ssmc_status
 make_tensor(Reader *r, RtTensor *to, const RtGgufTensor *t, const RtGgufType *type, Change change)
 {
@@ -238,11 +249,8 @@ make_tensor(Reader *r, RtTensor *to, const RtGgufTensor *t, const RtGgufType *ty
         return rt_fail(SSMC_BAD_FILE,
                        "%s: tensor '%s', a state's decay, has a value that is not below 0",
                        r->file->path, rt_quote(to->name).text);
-    if (type->block > 1 && r->unpacked++ >= 0 && !strstr(r->types, type->name) &&
-        strlen(r->types) + 16 < sizeof r->types) {
-        strcat(r->types, r->types[0] ? ", " : "");
-        strcat(r->types, type->name);
-    }
+    if (type->block > 1)
+        count_unpacked(r, type);
     return SSMC_OK;
 }
 

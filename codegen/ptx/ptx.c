@@ -398,7 +398,7 @@ ptx_load(Cg *c, Val at, Dtype dtype, int lanes)
     Val all = LLVMGetPoison(cg_vec_type(c, lanes));
     for (int i = 0; i < lanes; i++) {
         const Val word = bytes == 4 ? raw : cg_slice(c, raw, i / 2, 1);
-        const Val x = cg_as_float(c, i % 2 ? cg_and(c, word, 0xffff0000u) : cg_shl(c, word, 16));
+        const Val x = i % 2 ? ptx_high(c, word) : ptx_low(c, word);
         all = LLVMBuildInsertElement(c->b, all, x, cg_i64(c, i), "");
     }
     return all;
@@ -461,6 +461,18 @@ ptx_pair(Cg *c, Val low, Val high)
     Val args[] = {high, low};
     const Val pair = cg_intrinsic(c, "llvm.nvvm.ff2bf16x2.rn", NULL, 0, args, 2);
     return LLVMBuildBitCast(c->b, pair, c->i32, "");
+}
+
+Val
+ptx_low(Cg *c, Val pair)
+{
+    return cg_as_float(c, cg_shl(c, pair, 16));
+}
+
+Val
+ptx_high(Cg *c, Val pair)
+{
+    return cg_as_float(c, cg_and(c, pair, 0xffff0000u));
 }
 
 Val

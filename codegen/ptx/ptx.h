@@ -84,6 +84,9 @@ Val ptx_shared_of(Cg *c, Val shared, Val block);
 
 /* Two f32 rounded to bf16 (to the nearest, ties to even) as an i32: `low` in its low half. */
 Val ptx_pair(Cg *c, Val low, Val high);
+/* The two f32 of a pair. */
+Val ptx_low(Cg *c, Val pair);
+Val ptx_high(Cg *c, Val pair);
 /* The greater; of a number and a NaN the number. */
 Val ptx_max(Cg *c, Val a, Val b);
 

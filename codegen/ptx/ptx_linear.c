@@ -50,8 +50,7 @@ Val
 ptx_squares(Cg *c, Val sum, const Val pairs[4])
 {
     for (int i = 0; i < 4; i++) {
-        const Val low = cg_as_float(c, cg_shl(c, pairs[i], 16));
-        const Val high = cg_as_float(c, cg_and(c, pairs[i], 0xffff0000u));
+        const Val low = ptx_low(c, pairs[i]), high = ptx_high(c, pairs[i]);
         sum = cg_fma(c, high, high, cg_fma(c, low, low, sum));
     }
     return sum;

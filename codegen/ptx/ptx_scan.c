@@ -186,7 +186,7 @@ element(Cg *c, const PtxScan *s, int i, int e)
     if (!s->packed)
         return cg_get(c, c->f32, s->h[i][e]);
     const Val word = cg_get(c, c->i32, s->words[i][e / 2]);
-    return cg_as_float(c, e % 2 ? cg_and(c, word, 0xffff0000u) : cg_shl(c, word, 16));
+    return e % 2 ? ptx_high(c, word) : ptx_low(c, word);
 }
 
 /* Row number i as h has it. */

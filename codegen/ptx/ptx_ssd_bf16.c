@@ -443,8 +443,8 @@ add_skip(Cg *c, const Pairs *v, Outputs *y, int r, int tile, const Val x[4])
 {
     for (int e = 0; e < 4; e++) {
         Val *sum = y->sum[r][2 * tile + e / 2] + e % 2 * 2;
-        cg_set(c, sum[0], cg_fma(c, v->s.skip, ptx_ssd_low(c, x[e]), cg_get(c, c->f32, sum[0])));
-        cg_set(c, sum[1], cg_fma(c, v->s.skip, ptx_ssd_high(c, x[e]), cg_get(c, c->f32, sum[1])));
+        cg_set(c, sum[0], cg_fma(c, v->s.skip, ptx_low(c, x[e]), cg_get(c, c->f32, sum[0])));
+        cg_set(c, sum[1], cg_fma(c, v->s.skip, ptx_high(c, x[e]), cg_get(c, c->f32, sum[1])));
     }
 }
 
@@ -585,8 +585,8 @@ load_weighed(Cg *c, const Pairs *v, int r, int token, Val out[4])
         ptx_ssd_two_of(c, v->decay.weight, cg_add(c, cg_i64(c, token + half * HALF), v->place),
                        weight[half]);
     for (int e = 0; e < 4; e++)
-        out[e] = ptx_pair(c, cg_fmul(c, ptx_ssd_low(c, x[e]), weight[e / 2][0]),
-                          cg_fmul(c, ptx_ssd_high(c, x[e]), weight[e / 2][1]));
+        out[e] = ptx_pair(c, cg_fmul(c, ptx_low(c, x[e]), weight[e / 2][0]),
+                          cg_fmul(c, ptx_high(c, x[e]), weight[e / 2][1]));
 }
 
 static void

@@ -201,8 +201,8 @@ weighed(Cg *c, Val unit, Val weight)
     Val out = LLVMGetPoison(LLVMTypeOf(unit));
     for (int e = 0; e < PTX_SSD_UNIT / 2; e++) {
         const Val pair = LLVMBuildExtractElement(c->b, unit, cg_i64(c, e), "");
-        const Val both = ptx_pair(c, cg_fmul(c, ptx_ssd_low(c, pair), weight),
-                                  cg_fmul(c, ptx_ssd_high(c, pair), weight));
+        const Val both = ptx_pair(c, cg_fmul(c, ptx_low(c, pair), weight),
+                                  cg_fmul(c, ptx_high(c, pair), weight));
         out = LLVMBuildInsertElement(c->b, out, both, cg_i64(c, e), "");
     }
     return out;

@@ -182,12 +182,11 @@ decay_room(const PtxSsd *s)
     return round_up(s->run, GPU_WARP);
 }
 
-/* The first array that there is. */
+/* enter and weight come last: the first array that there is. */
 static int
 first_array(const PtxSsd *s)
 {
-    enum { ENTER = 3 };
-    return s->state_only ? ENTER : 0;
+    return s->state_only ? DECAY_ARRAYS - 2 : 0;
 }
 
 int64_t
@@ -309,18 +308,6 @@ ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to
 
 /* ---- operands of products ---------------------------------------------------------------------
  */
-
-Val
-ptx_ssd_low(Cg *c, Val pair)
-{
-    return cg_as_float(c, cg_shl(c, pair, 16));
-}
-
-Val
-ptx_ssd_high(Cg *c, Val pair)
-{
-    return cg_as_float(c, cg_and(c, pair, 0xffff0000u));
-}
 
 void
 ptx_ssd_two_of(Cg *c, Val array, Val index, Val out[2])

@@ -73,9 +73,7 @@ void ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt);
 void ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to,
                         const Val *dt);
 
-/* The two f32 of a pair of bf16; two f32 of an array, from an even index on. */
-Val ptx_ssd_low(Cg *c, Val pair);
-Val ptx_ssd_high(Cg *c, Val pair);
+/* Two f32 of an array, from an even index on. */
 void ptx_ssd_two_of(Cg *c, Val array, Val index, Val out[2]);
 
 /* ---- operands of products, bf16 (ssd_stage.c) -------------------------------------------------

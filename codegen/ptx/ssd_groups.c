@@ -143,8 +143,8 @@ ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GRO
         for (int e = 0; e < 4; e++) {
             Val weight[2];
             ptx_groups_two_of(c, g, decay->weight, j * PTX_SSD_TILE + e / 2 * HALF, weight);
-            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_ssd_low(c, x[j][e]), weight[0]),
-                                 cg_fmul(c, ptx_ssd_high(c, x[j][e]), weight[1]));
+            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_low(c, x[j][e]), weight[0]),
+                                 cg_fmul(c, ptx_high(c, x[j][e]), weight[1]));
         }
 }
 

@@ -353,7 +353,7 @@ Test(gguf, refuses_tensors_that_are_wrong)
         {4,             8,         0,  32,              "x",                   "tensor 'x' ends behind the file"                             },
         {4,             8,         0,  UINT64_MAX - 31, "x",                   "tensor 'x' ends behind the file"                             },
         {4,             9,         0,  0,               "x",                   "tensor 'x' ends behind the file"                             },
-        {4,             8,         8,  0,               "x",                   "tensor 'x' has rows that are no whole number of blocks"      },
+        {4,             8,         8,  0,               "x",                   "tensor 'x' has rows that are not whole blocks"               },
         {UINT64_MAX,    8,         0,  0,               "x",                   "tensor 'x' has a dimension larger than any"                  },
         {INT64_MAX,     INT64_MAX, 0,  0,               "x",                   "tensor 'x' is larger than memory can be"                     },
         {INT64_MAX / 2, 2,         28, 0,               "x",                   "tensor 'x' is larger than memory can be"                     },
