@@ -466,6 +466,49 @@ kernel_run_difference(KernelRun *run, const RunCall *call)
     return worst;
 }
 
+/* Ids that all differ from their neighbours, the same each time. */
+static void
+set_ids(KernelRun *run, int first, int count, int vocab)
+{
+    for (int i = 0; i < count; i++)
+        run->ids[i] = (first + i) * 31 % vocab;
+}
+
+void
+kernel_run_check_pieces(KernelRun *whole, KernelRun *pieces, int rows, int vocab, int most)
+{
+    int64_t count = 0;
+    set_ids(whole, 0, rows, vocab);
+    RunCall call = {.nseg = 1, .len = {rows}, .vocab = vocab, .parts = 1};
+    const float *want = kernel_run_code(whole, &call, &count);
+    const int64_t width = count / rows;
+    for (int first = 0, len = 1; first < rows; first += len, len = 1 + len % most) {
+        len = first + len > rows ? rows - first : len;
+        set_ids(pieces, first, len, vocab);
+        call = (RunCall){.nseg = 1, .len = {len}, .vocab = vocab, .parts = 1 + len % 7};
+        const float *got = kernel_run_code(pieces, &call, &count);
+        cr_assert_eq(count, len * width);
+        cr_expect(memcmp(got, want + first * width, (size_t)count * sizeof *got) == 0,
+                  "rows %d to %d", first, first + len);
+    }
+}
+
+double
+kernel_run_share_off(KernelRun *run, int rows, int vocab)
+{
+    const RunCall call = {.nseg = 1, .len = {rows}, .vocab = vocab, .parts = 2};
+    int64_t count = 0;
+    double worst = 0, greatest = 0;
+    set_ids(run, 0, rows, vocab);
+    const float *got = kernel_run_code(run, &call, &count);
+    const double *want = kernel_run_interp(run, &call, &count);
+    for (int64_t i = 0; i < count; i++) {
+        worst = fmax(worst, fabs(got[i] - want[i]));
+        greatest = fmax(greatest, fabs(want[i]));
+    }
+    return worst / greatest;
+}
+
 CommandResult
 kernel_run_ptx(const char *text, const char *device)
 {

@@ -48,6 +48,13 @@ const double *kernel_run_interp(KernelRun *run, const RunCall *call, int64_t *co
  * the output and the states. NaN where one side alone is NaN. */
 double kernel_run_difference(KernelRun *run, const RunCall *call);
 
+/* Runs one sequence of `rows` tokens as one call, and cut into calls of 1 to `most` tokens and into
+ * different parts: the bits must be the same. */
+void kernel_run_check_pieces(KernelRun *whole, KernelRun *pieces, int rows, int vocab, int most);
+/* Runs one sequence of `rows` tokens on both sides: the greatest |code - interp| as a share of the
+ * greatest |interp|. For states that both sides round. */
+double kernel_run_share_off(KernelRun *run, int rows, int vocab);
+
 /* What `ssmc compile --emit ptx` makes of a graph's text for a device. */
 CommandResult kernel_run_ptx(const char *text, const char *device);
 

@@ -192,7 +192,7 @@ state_row(Cg *c, const Delta *d, const Strip *s, Sweep sweep, Val before, Val n,
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     if (sweep == SWEEP_FIRST) {
         const Val at = state_at(c, d, s, n, v);
-        /* Prefetches the same row of the next head; of the last head, what lies behind the state. */
+        /* The same row of the next head; of the last head, what lies behind the state. */
         cg_prefetch(c, cg_at(c, at, d->stored, cg_i64(c, d->states * d->head_dim)), 2);
         return cg_vload(c, at, d->stored, c->lanes, strip_mask(s, v));
     }

@@ -122,14 +122,6 @@ Test(delta, without_norms_and_with_a_gate)
             check_case(&cases[i], &gated, cpus[c]);
 }
 
-/* Ids that all differ from their neighbours, the same each time. */
-static void
-set_ids(KernelRun *run, int first, int count)
-{
-    for (int i = 0; i < count; i++)
-        kernel_run_ids(run)[i] = (first + i) * 31 % IDS;
-}
-
 /* However the text is cut into calls and the work into parts, the bits are those of one call.
  * most: tokens of the longest piece. */
 static void
@@ -137,19 +129,7 @@ check_pieces(const Case *z, const char *state, int most)
 {
     const Variant v = {true, true, state};
     KernelRun *whole = open_case(z, &v, "native"), *pieces = open_case(z, &v, "native");
-    int64_t count = 0;
-    set_ids(whole, 0, ROWS);
-    RunCall call = {.nseg = 1, .len = {ROWS}, .vocab = IDS, .parts = 1};
-    const float *want = kernel_run_code(whole, &call, &count);
-    for (int first = 0, len = 1; first < ROWS; first += len, len = 1 + len % most) {
-        len = first + len > ROWS ? ROWS - first : len;
-        set_ids(pieces, first, len);
-        call = (RunCall){.nseg = 1, .len = {len}, .vocab = IDS, .parts = 1 + len % 7};
-        const float *got = kernel_run_code(pieces, &call, &count);
-        cr_expect(memcmp(got, want + first * z->heads * z->values, (size_t)count * sizeof *got) ==
-                      0,
-                  "rows %d to %d", first, first + len);
-    }
+    kernel_run_check_pieces(whole, pieces, ROWS, IDS, most);
     kernel_run_close(whole);
     kernel_run_close(pieces);
 }
@@ -170,18 +150,8 @@ Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 5; i++) {
             KernelRun *run = open_case(&cases[i], &v, cpus[c]);
-            set_ids(run, 0, ROWS);
-            const RunCall call = {.nseg = 1, .len = {ROWS}, .vocab = IDS, .parts = 2};
-            int64_t count = 0;
-            const float *got = kernel_run_code(run, &call, &count);
-            const double *want = kernel_run_interp(run, &call, &count);
-            double worst = 0, greatest = 0;
-            for (int64_t e = 0; e < count; e++) {
-                worst = fmax(worst, fabs(got[e] - want[e]));
-                greatest = fmax(greatest, fabs(want[e]));
-            }
-            cr_expect(worst < 1e-2 * greatest, "%s case %zu: off by %g of %g", cpus[c], i, worst,
-                      greatest);
+            const double off = kernel_run_share_off(run, ROWS, IDS);
+            cr_expect(off < 1e-2, "%s case %zu: off by %g", cpus[c], i, off);
             kernel_run_close(run);
         }
 }
