@@ -27,20 +27,39 @@ put_file(const Conversion *c, const char *name, const char *text, size_t len)
     return fault(EXIT_FAILED, "%s", why);
 }
 
+/* Texts of a checkpoint; config.json comes last: without it the directory is no checkpoint. */
+static const char *const texts[] = {"tokenizer.json",
+                                    "tokenizer.model",
+                                    "tekken.json",
+                                    "tokenizer_config.json",
+                                    "special_tokens_map.json",
+                                    "generation_config.json",
+                                    "added_tokens.json",
+                                    "chat_template.jinja",
+                                    "params.json",
+                                    "config.json"};
+static const char weights_name[] = "model.safetensors";
+
+static int
+is_free(const Conversion *c, const char *name)
+{
+    struct stat st;
+    const char *path = in_dir(c, name);
+    if (stat(path, &st) != 0)
+        return EXIT_DONE;
+    return fault(EXIT_BAD_INPUT, "%s is there already; give another directory", path);
+}
+
 /* The directory is new, or has none of what is written. */
 static int
 make_dir(const Conversion *c)
 {
-    static const char *const written[] = {"config.json", "model.safetensors", "tokenizer.json",
-                                          "tokenizer.model"};
-    struct stat st;
     if (mkdir(c->dir, 0777) != 0 && errno != EEXIST)
         return fault(EXIT_BAD_INPUT, "cannot make %s: %s", c->dir, strerror(errno));
-    for (size_t i = 0; i < COUNT_OF(written); i++)
-        if (stat(in_dir(c, written[i]), &st) == 0)
-            return fault(EXIT_BAD_INPUT, "%s is there already; give another directory",
-                         in_dir(c, written[i]));
-    return EXIT_DONE;
+    int status = is_free(c, weights_name);
+    for (size_t i = COUNT_OF(texts); i-- > 0 && status == EXIT_DONE;)
+        status = is_free(c, texts[i]);
+    return status;
 }
 
 static int
@@ -56,7 +75,7 @@ put_weights(const Conversion *c)
         tensors[i] = *rt_weights_at(weights, i);
     if (rt_weights_note(weights))
         say("note: %s", rt_weights_note(weights));
-    rs = rt_tensors_write(in_dir(c, "model.safetensors"), tensors, count);
+    rs = rt_tensors_write(in_dir(c, weights_name), tensors, count);
     rt_weights_close(weights);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
@@ -66,26 +85,16 @@ static int
 copy_texts(const Conversion *c)
 {
     enum { MOST = 1 << 29 };
-    static const char *const names[] = {"tokenizer.json",
-                                        "tokenizer.model",
-                                        "tekken.json",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "generation_config.json",
-                                        "added_tokens.json",
-                                        "chat_template.jinja",
-                                        "params.json",
-                                        "config.json"};
     int status = EXIT_DONE;
-    for (size_t i = 0; i < COUNT_OF(names) && status == EXIT_DONE; i++) {
-        const char *path = arena_printf(c->o->arena, "%s/%s", c->from, names[i]), *why = NULL;
+    for (size_t i = 0; i < COUNT_OF(texts) && status == EXIT_DONE; i++) {
+        const char *path = arena_printf(c->o->arena, "%s/%s", c->from, texts[i]), *why = NULL;
         char *text = NULL;
         size_t len = 0;
         struct stat st;
         if (stat(path, &st) != 0)
             continue;
         status = file_read(c->o->arena, path, MOST, &text, &len, &why)
-                     ? put_file(c, names[i], text, len)
+                     ? put_file(c, texts[i], text, len)
                      : fault(EXIT_BAD_INPUT, "%s", why);
     }
     return status;
@@ -108,7 +117,6 @@ make_texts(const Conversion *c)
     return status == EXIT_DONE ? put_file(c, "config.json", config, config_len) : status;
 }
 
-/* config.json comes last: without it the directory is no checkpoint. */
 int
 cmd_convert(Options *o)
 {

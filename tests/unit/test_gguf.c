@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "frontend/frontend.h"
 #include "ir/util.h"
@@ -90,6 +91,12 @@ Test(gguf, convert_says_what_it_cannot_do)
     cr_assert(write_whole(config, "{}", 2));
     convert_fails(FOLDER "mamba-base.gguf", dir, "config.json is there already");
     free(config);
+    char *other = path_join(dir, "b"), *text = path_join(other, "generation_config.json");
+    cr_assert(mkdir(other, 0777) == 0 && write_whole(text, "{}", 2));
+    convert_fails(SSMC_ROOT "/tests/goldens/mamba2-base", other,
+                  "generation_config.json is there already");
+    free(text);
+    free(other);
     temp_dir_remove(dir);
 }
 
