@@ -17,7 +17,7 @@ const OptInfo opt_info[OPT_COUNT] = {
 
 const char help_model[] =
     "MODEL is a YAML file, a checkpoint directory (config.json + *.safetensors or "
-    "pytorch_model.bin),\na text-form graph (.ir) or a compiled model (.so).";
+    "pytorch_model.bin),\na GGUF file, a text-form graph (.ir) or a compiled model (.so).";
 const char help_status[] = "0 done, 1 the work failed, 2 bad usage or bad input.";
 
 const CommandInfo command_info[] = {
