@@ -312,6 +312,7 @@ sigmoid(double x)
 
 POINTWISE(neg, -x)
 POINTWISE(exp, exp(x))
+POINTWISE(log, log(x))
 POINTWISE(sigmoid, sigmoid(x))
 POINTWISE(silu, sigmoid(x) * x)
 POINTWISE(softplus, (x > 0 ? x : 0) + log1p(exp(-fabs(x)))) /* = log(1 + e^x) */

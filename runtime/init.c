@@ -55,6 +55,7 @@ struct RtMade {
     Rule *fill;
     uint64_t key;
     double fan_in; /* the last dimension: what a row, or one of a stack's, adds up */
+    double last;   /* the last dimension, of a vector too */
     double peers;  /* weights that have the same rule */
 };
 
@@ -101,6 +102,21 @@ init_a_log_states(const RtMade *made, float *data, size_t from, size_t to)
     const size_t states = (size_t)made->fan_in;
     for (size_t i = from; i < to; i++)
         data[i] = logf((float)(i % states + 1));
+}
+
+static void
+init_slopes(const RtMade *made, float *data, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        data[i] = (float)exp2(-8 * (double)(i + 1) / made->last);
+}
+
+static void
+init_retention(const RtMade *made, float *data, size_t from, size_t to)
+{
+    (void)made;
+    for (size_t i = from; i < to; i++)
+        data[i] = (float)-log1p(-exp2(-5 - (double)i));
 }
 
 /* softplus(dt + log(-expm1(-dt))) = dt + log(1 - exp(-dt)) inverted: log(exp(dt) - 1). */
@@ -199,10 +215,12 @@ describe_one(RtTensor *t, const AbiWeight *weight, const char *name)
 static RtMade
 rule_of(const AbiWeight *w, uint64_t seed)
 {
-    RtMade made = {.fill = rule_find(rule_name(w)), .fan_in = 1};
+    RtMade made = {.fill = rule_find(rule_name(w)), .fan_in = 1, .last = 1};
     made.key = key_of(seed, w->tensor);
+    if (w->rank > 0)
+        made.last = (double)w->dim[w->rank - 1];
     if (w->rank > 1)
-        made.fan_in = (double)w->dim[w->rank - 1];
+        made.fan_in = made.last;
     return made;
 }
 

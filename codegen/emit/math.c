@@ -170,26 +170,56 @@ cg_exp2_coarsely(Cg *c, Val x)
 
 /* ---- log ----------------------------------------------------------------------------------- */
 
+/* log((1 + m) 2^k), m in [-0.25, 0.5], of k's bits as an exponent has them: m - m^2/2 + m^3 Q(m) +
+ * k log 2. */
+static Val
+log_of_parts(Cg *c, Val m, Val k)
+{
+    static const float q[] = {0.333334506f, -0.250000983f, 0.19990845f,  -0.16647245f,
+                              0.144785106f, -0.13162078f,  0.104642972f, -0.0450795144f};
+    const Val square = cg_fmul(c, m, m);
+    const Val cubic = cg_fmul(c, polynomial(c, m, q, COUNT_OF(q)), m);
+    const Val bend = cg_fmul(c, cg_fadd(c, cubic, cg_like(c, m, -0.5)), square);
+    const Val octaves = LLVMBuildSIToFP(c->b, k, LLVMTypeOf(m), ""); /* k * 2^23 */
+    const Val base = cg_fma(c, octaves, cg_like(c, m, 0x1p-23 * 0.693147180559945309), bend);
+    return cg_fadd(c, base, m);
+}
+
+/* k of a positive x = (1 + m) 2^k in its place among the bits, from those of x. */
+static Val
+octave_bits(Cg *c, Val x, Val bits)
+{
+    const Val above = LLVMBuildSub(c->b, bits, cg_int_like(c, x, 0x3f400000), ""); /* 0.75 */
+    return cg_and(c, above, 0xff800000u);
+}
+
 /* log(1 + x), finite x >= 0. 1 + x = (1 + m) 2^k with m in [-0.25, 0.5]: m = x 2^-k + (2^-k - 1) is
  * exact but for one rounding, and is x itself where k = 0. log(1 + m) = m - m^2/2 + m^3 Q(m). */
 static Val
 log1p_finite(Cg *c, Val x)
 {
-    static const float q[] = {0.333334506f, -0.250000983f, 0.19990845f,  -0.16647245f,
-                              0.144785106f, -0.13162078f,  0.104642972f, -0.0450795144f};
-    const Val sum = cg_as_bits(c, cg_fadd(c, x, cg_like(c, x, 1.0)));
-    const Val above = LLVMBuildSub(c->b, sum, cg_int_like(c, x, 0x3f400000), ""); /* 0.75 */
-    const Val k = cg_and(c, above, 0xff800000u);
+    const Val k = octave_bits(c, x, cg_as_bits(c, cg_fadd(c, x, cg_like(c, x, 1.0))));
     const Val quarter = LLVMBuildSub(c->b, cg_int_like(c, x, 0x40800000), k, ""); /* 4 * 2^-k */
     const Val shift = cg_fma(c, cg_as_float(c, quarter), cg_like(c, x, 0.25), cg_like(c, x, -1.0));
     const Val bits = LLVMBuildSub(c->b, cg_as_bits(c, x), k, "");
-    const Val m = cg_fadd(c, cg_as_float(c, bits), shift);
-    const Val square = cg_fmul(c, m, m);
-    const Val cubic = cg_fmul(c, polynomial(c, m, q, COUNT_OF(q)), m);
-    const Val bend = cg_fmul(c, cg_fadd(c, cubic, cg_like(c, x, -0.5)), square);
-    const Val octaves = LLVMBuildSIToFP(c->b, k, LLVMTypeOf(x), ""); /* k * 2^23 */
-    const Val base = cg_fma(c, octaves, cg_like(c, x, 0x1p-23 * 0.693147180559945309), bend);
-    return cg_fadd(c, base, m);
+    return log_of_parts(c, cg_fadd(c, cg_as_float(c, bits), shift), k);
+}
+
+/* Of 0, and of a denormal, which is 0 in the mode that kernels run in, -inf; below 0 NaN; of +inf
+ * and NaN they. */
+static Val
+natural_log(Cg *c, Val x)
+{
+    const Val bits = cg_as_bits(c, x), size = cg_and(c, bits, 0x7fffffffu);
+    const Val k = octave_bits(c, x, bits);
+    const Val scaled = cg_as_float(c, LLVMBuildSub(c->b, bits, k, ""));
+    const Val y = log_of_parts(c, cg_fadd(c, scaled, cg_like(c, x, -1.0)), k);
+    const Val large = LLVMBuildICmp(c->b, LLVMIntSGE, bits, cg_int_like(c, x, 0x7f800000), "");
+    const Val below = LLVMBuildICmp(c->b, LLVMIntSLT, bits, cg_int_like(c, x, 0), "");
+    const Val none = LLVMBuildICmp(c->b, LLVMIntULT, size, cg_int_like(c, x, 0x00800000), "");
+    const Val high = LLVMBuildSelect(c->b, large, x, y, "");
+    const Val real = LLVMBuildSelect(c->b, below, cg_like(c, x, NAN), high, "");
+    return LLVMBuildSelect(c->b, none, cg_like(c, x, -INFINITY), real, "");
 }
 
 Val
@@ -438,6 +468,7 @@ static const struct {
     [OP_mul] = {.of_two = cg_fmul},
     [OP_neg] = {.of_one = negative},
     [OP_exp] = {.of_one = cg_exp, .ulp = 1.25},
+    [OP_log] = {.of_one = natural_log, .ulp = 2.5},
     [OP_sigmoid] = {.of_one = sigmoid, .coarsely = sigmoid_coarsely, .ulp = 2.5},
     [OP_silu] = {.of_one = silu, .coarsely = silu_coarsely, .ulp = 3.5},
     [OP_softplus] = {.of_one = softplus, .ulp = 2.25},

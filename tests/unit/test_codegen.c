@@ -58,14 +58,21 @@ gelu_erf(double x)
     return x == -INFINITY ? -0.0 : x / 2 * erfc(-x * sqrt(0.5));
 }
 
+static double
+logarithm(double x)
+{
+    return fabs(x) < (double)FLT_MIN ? -INFINITY : log(x); /* a denormal is 0 */
+}
+
 static const Function functions[] = {
-    {"exp",      OP_exp,      exp     },
-    {"sigmoid",  OP_sigmoid,  logistic},
-    {"silu",     OP_silu,     silu    },
-    {"softplus", OP_softplus, softplus},
-    {"tanh",     OP_tanh,     tanh    },
-    {"gelu",     OP_gelu,     gelu    },
-    {"gelu_erf", OP_gelu_erf, gelu_erf},
+    {"exp",      OP_exp,      exp      },
+    {"log",      OP_log,      logarithm},
+    {"sigmoid",  OP_sigmoid,  logistic },
+    {"silu",     OP_silu,     silu     },
+    {"softplus", OP_softplus, softplus },
+    {"tanh",     OP_tanh,     tanh     },
+    {"gelu",     OP_gelu,     gelu     },
+    {"gelu_erf", OP_gelu_erf, gelu_erf },
 };
 
 /* Floats of every sign, exponent and kind, a prime stride of bit patterns apart, and the edges. */
@@ -338,8 +345,10 @@ Test(codegen, map_computes_every_pointwise_op)
                           "  j: f32[T,$W] = clamp(i) {range=[-1.5, 0.25]}\n"
                           "  l: f32[T,$W] = square(j)\n"
                           "  m: f32[T,$W] = gelu_erf(f)\n"
+                          "  n: f32[T,$W] = log(a)\n"
                           "  k: f32[T,$W] = mul(m, b)\n"
-                          "  y: f32[T,$W] = sub(l, k)\n }\n" END,
+                          "  o: f32[T,$W] = add(k, n)\n"
+                          "  y: f32[T,$W] = sub(l, o)\n }\n" END,
           1e-6);
 }
 

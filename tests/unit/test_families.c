@@ -18,7 +18,7 @@ static const char *const names[] = {
     "llama-base",           "granitemoehybrid-base", "bamba-base",    "nemotron_h-base",
     "falcon_h1-base",       "falcon_h1-multipliers", "gpt_neox-base", "zamba2-base",
     "granitemoehybrid-moe", "nemotron_h-moe",        "jamba-base",    "qwen3_5_text-base",
-    "qwen3_next-base",      "olmo_hybrid-base",      "lfm2-base"};
+    "qwen3_next-base",      "olmo_hybrid-base",      "lfm2-base",     "minimax-lightning"};
 
 typedef struct {
     char name[40];

@@ -129,6 +129,7 @@ static const struct {
     {"mamba2-oddstate",   "step"   },
     {"falcon_mamba-base", "split"  },
     {"lfm2-base",         "split"  },
+    {"minimax-lightning", "split"  },
 };
 
 ParameterizedTestParameters(ptx_goldens, run_on_the_model)

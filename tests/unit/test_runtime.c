@@ -1025,6 +1025,8 @@ Test(model, is_shared_by_sessions_of_several_threads)
 static const AbiWeight ruled[] = {
     {"ones",  "ones",           ABI_F32,  1, {100}      },
     {"zeros", "zeros",          ABI_BF16, 2, {10, 3}    },
+    {"slope", "slopes",         ABI_F32,  1, {8}        },
+    {"fade",  "retention",      ABI_F32,  1, {4}        },
     {"A",     "a_log_states",   ABI_F32,  2, {30, 5}    },
     {"a",     "a_log",          ABI_F32,  1, {4000}     },
     {"dt",    "dt_bias",        ABI_F32,  1, {4000}     },
@@ -1079,6 +1081,12 @@ Test(init, rules_have_their_distributions)
     const float *log_states = rt_weights_find(w, "A")->data;
     for (int i = 0; i < 150; i++)
         cr_expect_float_eq(log_states[i], log(1 + i % 5), 1e-6);
+    const float *slope = rt_weights_find(w, "slope")->data,
+                *fade = rt_weights_find(w, "fade")->data;
+    for (int i = 0; i < 8; i++)
+        cr_expect_float_eq(slope[i], exp2(-1 - i), 1e-9);
+    for (int i = 0; i < 4; i++)
+        cr_expect_float_eq(exp(-(double)fade[i]), 1 - exp2(-5 - i), 1e-7);
     /* softplus^-1 of 0.001 and 0.1 */
     cr_expect(dt.low >= -6.9073 && dt.low < -6.88 && dt.high <= -2.2521 && dt.high > -2.28, "%g %g",
               dt.low, dt.high);
@@ -1105,7 +1113,7 @@ Test(init, depends_on_the_seed_and_not_on_the_threads)
         cr_assert_eq((uintptr_t)a->data % 64, 0);
         cr_assert_eq(a->bytes, b->bytes);
         cr_assert_eq(memcmp(a->data, b->data, a->bytes), 0, "%s", a->name);
-        const bool random = i >= 3;
+        const bool random = i >= 5;
         cr_assert_eq(memcmp(a->data, rt_weights_at(other, i)->data, a->bytes) != 0, random);
     }
     rt_weights_close(one);
