@@ -472,10 +472,10 @@ Test(command, the_same_seed_gives_the_same_text)
 Test(command, no_pass_changes_the_numbers)
 {
     const char *const models[] = {
-        SSMC_ROOT "/tests/goldens/mamba2-base",      SSMC_ROOT "/tests/goldens/mamba2-groups",
-        SSMC_ROOT "/tests/goldens/mamba2-oddstate",  SSMC_ROOT "/tests/goldens/mamba2-bias",
-        SSMC_ROOT "/examples/custom-block.yaml",     SSMC_ROOT "/examples/hybrid.yaml",
-        SSMC_ROOT "/tests/fuzz/corpus/ir/experts.ir"};
+        SSMC_ROOT "/tests/goldens/mamba2-base",     SSMC_ROOT "/tests/goldens/mamba2-groups",
+        SSMC_ROOT "/tests/goldens/mamba2-oddstate", SSMC_ROOT "/tests/goldens/mamba2-bias",
+        SSMC_ROOT "/examples/custom-block.yaml",    SSMC_ROOT "/examples/hybrid.yaml",
+        SSMC_ROOT "/examples/retnet.yaml",          SSMC_ROOT "/tests/fuzz/corpus/ir/experts.ir"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         for (const char *const *entry = ARGS("prefill", "decode"); *entry; entry++) {
             CommandResult r = ssmc(ARGS("compile", models[i], "--emit", "plan", "--entry", *entry,

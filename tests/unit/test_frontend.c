@@ -91,8 +91,8 @@ Test(frontend, imported_yaml_is_the_same_model)
 
 Test(frontend, examples_load_and_print_what_parses)
 {
-    static const char *const names[] = {"storyteller", "mamba2-130m", "mamba2-2.7b", "custom-block",
-                                        "hybrid"};
+    static const char *const names[] = {"storyteller",  "mamba2-130m", "mamba2-2.7b",
+                                        "custom-block", "hybrid",      "retnet"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         const FeModel m = load(arena_printf(arena, "%s/examples/%s.yaml", SSMC_ROOT, names[i]));
         cr_expect_str_eq(m.graph->name, names[i]);
