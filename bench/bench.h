@@ -195,7 +195,7 @@ ssmc_status bench_put_trace(StrBuf *out, BenchRun *run, const BenchItem *const *
 
 enum { BENCH_MIXER_IDS = 512 };
 /* What mixes the tokens of a sequence. */
-typedef enum { MIXER_SSD, MIXER_SCAN, MIXER_ATTENTION, MIXER_COUNT } MixerKind;
+typedef enum { MIXER_SSD, MIXER_DELTA, MIXER_SCAN, MIXER_ATTENTION, MIXER_COUNT } MixerKind;
 typedef struct {
     MixerKind kind;
     int64_t heads, head_dim; /* H, P: H * P channels, also of a selective scan */

@@ -74,6 +74,46 @@ ssd_graph(Arena *arena, const BenchMixer *z)
         shared, heads, (long long)z->head_dim, (long long)z->groups, (long long)z->state);
 }
 
+static const char *
+delta_graph(Arena *arena, const BenchMixer *z)
+{
+    const long long inner = z->heads * z->head_dim, shared = z->groups * z->state;
+    const long long heads = z->heads, mixed = inner + 2 * shared, N = z->state, P = z->head_dim;
+    return arena_printf(
+        arena,
+        "graph \"delta\" model {\n"
+        "  weights \"init:reference\"\n"
+        "  block %lld\n"
+        "  rows 1\n"
+        "  input ids: i32[T]\n  input pick: i32[R]\n"
+        "  weight table: f32[%d,%lld] init=normal_embed\n"
+        "  weight conv.weight: f32[%lld,1,4] init=uniform_fan_in\n"
+        "  weight dt_bias: f32[%lld] init=dt_bias\n"
+        "  weight A_log: f32[%lld] init=a_log\n"
+        "  state c: f32[3,%lld]\n"
+        "  state s: f32[%lld,%lld,%lld]\n"
+        "  all = embed(ids, table)\n"
+        "  qkv, steps, writes = split(all) {sizes=[%lld, %lld, %lld]}\n"
+        "  taps = conv1d(qkv, conv.weight, _, c)\n"
+        "  mixed = silu(taps)\n"
+        "  q, k, v = split(mixed) {sizes=[%lld, %lld, %lld]}\n"
+        "  late = add(steps, dt_bias)\n"
+        "  dt = softplus(late)\n"
+        "  A = exp(A_log)\n"
+        "  forgets = mul(dt, A)\n"
+        "  g = neg(forgets)\n"
+        "  b = sigmoid(writes)\n"
+        "  y = delta(q, k, v, g, b, s) {heads=%lld, head_dim=%lld, groups=%lld, state=%lld, "
+        "scale=%.17g, eps=1e-6}\n"
+        "  normed = rmsnorm(y) {eps=1e-5}\n" /* so that y is stored as in a model */
+        "  out = take(normed, pick)\n"
+        "  output out\n"
+        "}\n",
+        (long long)z->block, BENCH_MIXER_IDS, mixed + 2 * heads, mixed, heads, heads, mixed, heads,
+        N, P, mixed, heads, heads, shared, shared, inner, heads, P, (long long)z->groups, N,
+        1 / sqrt((double)N));
+}
+
 /* As many heads of keys and values as of queries. */
 static const char *
 attention_graph(Arena *arena, const BenchMixer *z)
@@ -107,6 +147,7 @@ static const struct {
     bool sized;       /* its state has a size N */
 } mixers[MIXER_COUNT] = {
     [MIXER_SSD] = {ssd_graph,       1u << CLASS_RECURRENT,                              true},
+    [MIXER_DELTA] = {delta_graph,     1u << CLASS_RECURRENT,                              true},
     [MIXER_SCAN] = {scan_graph,      1u << CLASS_RECURRENT,                              true},
     [MIXER_ATTENTION] = {attention_graph, 1u << CLASS_ATTEND | 1u << CLASS_LAYOUT /* keep */,
                    false                                                                    },

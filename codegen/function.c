@@ -41,15 +41,16 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_experts_u4] = emit_linear_integers,
 };
 
-/* No anchor: a pointwise kernel. The S group is one kernel whichever of its ops is the anchor. */
+/* No anchor: a pointwise kernel. The S group is one kernel whichever of its ops is the anchor; an
+ * op that is made by chunks has another emitter than without. */
 static CgEmitter *
 emitter_of(const CgKernel *k)
 {
     const Node *anchor = k->kernel->anchor;
     if (!anchor)
         return emit_map;
-    if (op_has_flag(anchor->op, 'S'))
-        return emit_ssd_chunked;
+    if (node_by_chunks(anchor))
+        return emit_chunked;
     if (op_info[anchor->op].cls == CLASS_POINTWISE)
         return emit_map;
     return emitters[anchor->op];

@@ -20,6 +20,11 @@ static const struct {
                    4, {4096, 4096, 4096, 4096},
                    "heads, head dim, state and groups, each 1 to 4096, heads a multiple of groups, "
                    "like 24,64,128,1"                                         },
+    [MIXER_DELTA] =
+        {OPT_bench_delta,
+                   4, {4096, 4096, 4096, 4096},
+                   "heads, channels of a value and of a key, and groups, each 1 to 4096, heads a multiple of "
+         "groups, like 32,128,128,16"                                         },
     [MIXER_SCAN] = {OPT_bench_scan,
                    2, {65536, 1024},
                    "channels, 1 to 65536, and states, 1 to 1024, like 1536,16"},
@@ -136,11 +141,11 @@ ceilings_of(Arena *arena, const Job *job, BenchCeilings *out)
 static void
 put_head(const Job *job, const BenchMixer *z, const BenchCeilings *c)
 {
-    static const char *const name[MIXER_COUNT] = {"ssd", "selective_scan", "attention"};
+    static const char *const name[MIXER_COUNT] = {"ssd", "delta", "selective_scan", "attention"};
     printf("%s H=%lld P=%lld", name[z->kind], (long long)z->heads, (long long)z->head_dim);
     if (bench_mixer_has_size(z->kind))
         printf(" N=%lld", (long long)z->state);
-    if (z->kind == MIXER_SSD)
+    if (z->kind == MIXER_SSD || z->kind == MIXER_DELTA)
         printf(" G=%lld", (long long)z->groups);
     printf(", %s; floors by %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GB/s\n",
            bench_device_name(job->arena, &job->machine), c->f32.best,

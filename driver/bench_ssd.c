@@ -1,5 +1,5 @@
-/* driver/bench_ssd.c -- ssmc bench --ssd: every form of one SSD by itself, by tokens and chunk
- * length, beside the machine's ceilings. */
+/* driver/bench_ssd.c -- ssmc bench --ssd and --delta: every form of one SSD, or of the delta rule,
+ * by itself, by tokens and chunk length, beside the machine's ceilings. */
 #include <stdio.h>
 
 #include "driver/mixers.h"
@@ -67,23 +67,24 @@ static void
 put_head(const Settings *s, const BenchMixer *size, const BenchCeilings *peak)
 {
     printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
-           "ssd H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
+           "%s H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
            "GFLOP/s at the most\n%-9s %-4s %4s",
            s->machine->cpu, s->threads, peak->f32.best, peak_of(s->machine, peak, DTYPE_bf16),
-           (long long)size->heads, (long long)size->head_dim, (long long)size->state,
-           (long long)size->groups, (long long)size->block, "form", "dot", "Q");
+           size->kind == MIXER_SSD ? "ssd" : "delta", (long long)size->heads,
+           (long long)size->head_dim, (long long)size->state, (long long)size->groups,
+           (long long)size->block, "form", "dot", "Q");
     for (size_t i = 0; i < COUNT_OF(tokens_list); i++)
         printf(" %8lld", (long long)tokens_list[i]);
     puts("  GFLOP/s of peak");
 }
 
 int
-bench_ssd_forms(const Options *o)
+bench_forms(const Options *o, OptId mixer)
 {
     BenchMixer size;
     Settings settings;
     const char *why = NULL;
-    if (!mixer_size(o, OPT_bench_ssd, &size))
+    if (!mixer_size(o, mixer, &size))
         return EXIT_BAD_INPUT;
     int status = ssd_settings(o, &settings);
     if (status != EXIT_DONE)

@@ -132,7 +132,9 @@ cmd_bench(Options *o)
         (on_device(o) && (opt_given(o, OPT_bench_ssd) || opt_given(o, OPT_bench_scan))))
         return bench_mixers(o);
     if (opt_given(o, OPT_bench_ssd))
-        return bench_ssd_forms(o);
+        return bench_forms(o, OPT_bench_ssd);
+    if (opt_given(o, OPT_bench_delta))
+        return bench_forms(o, OPT_bench_delta);
     if (opt_given(o, OPT_bench_scan))
         return bench_scan(o);
     if (opt_given(o, OPT_state))

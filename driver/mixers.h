@@ -5,8 +5,8 @@
 #include "bench/bench.h"
 #include "driver/driver.h"
 
-/* The sizes that --ssd, --scan or --attend says, with passes of as many tokens as a model in f32
- * has. False: the fault has been printed. */
+/* The sizes that --ssd, --delta, --scan or --attend says, with passes of as many tokens as a model
+ * in f32 has. False: the fault has been printed. */
 bool mixer_size(const Options *o, OptId id, BenchMixer *out);
 
 #endif

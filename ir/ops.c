@@ -185,6 +185,14 @@ op_has_forms(Op op)
 }
 
 bool
+node_by_chunks(const Node *n)
+{
+    const char *form = node_word(n, ATTR_form, "recurrent");
+    return op_has_flag(n->op, 'S') || strcmp(form, "chunked") == 0 ||
+           strcmp(form, "quadratic") == 0;
+}
+
+bool
 op_operand(Op op, int i, char *letter, bool *optional)
 {
     const char *p = op_info[op].operands;

@@ -4,7 +4,8 @@
  * (2024), equation 10; without its gate Yang, Wang, Zhang, Shen and Kim, "Parallelizing Linear
  * Transformers with the Delta Rule over Sequence Length" (2024), section 2.2. The state is the
  * transpose of theirs, [N,P]: keys along N, values along P. It decays; what it says of the key,
- * S^T k, is compared with the value; and b of the difference is written under the key. */
+ * S^T k, is compared with the value; and b of the difference is written under the key. By chunks it
+ * is the same; but a state of fewer bytes is stored where a chunk ends. */
 #include <math.h>
 
 #include "ir/ref.h"
@@ -54,6 +55,8 @@ ref_delta(RefCall *c)
                     .P = node_int(c->node, ATTR_head_dim, 1),
                     .G = node_int(c->node, ATTR_groups, 1),
                     .N = node_int(c->node, ATTR_state, 1)};
+    const int64_t chunk = node_by_chunks(c->node) ? node_int(c->node, ATTR_chunk, CHUNK_ALL) : 1;
+    const int64_t window = chunk > 0 ? chunk : c->tokens;
     for (int64_t t = 0; t < c->tokens; t++) {
         for (int64_t h = 0; h < d.H; h++) {
             const int64_t th = t * d.H + h, tg = t * d.G + h / (d.H / d.G);
@@ -61,6 +64,7 @@ ref_delta(RefCall *c)
             head_step(&d, query, scale * factor(c, query, d.N), key, factor(c, key, d.N),
                       v + th * d.P, exp(g[th]), b[th], state + h * d.N * d.P, y + th * d.P);
         }
-        ref_store_state(c, DELTA_STATE);
+        if ((t + 1) % window == 0 || t + 1 == c->tokens)
+            ref_store_state(c, DELTA_STATE);
     }
 }

@@ -1,7 +1,8 @@
-/* passes/choose_form.c -- the form and the chunk length of each ssd.
+/* passes/choose_form.c -- the form and the chunk length of each op that has several forms: ssd and
+ * delta, which are called ssd here.
  *
- * Requires: ssd nodes whose form and chunk may be absent, auto or given.
- * Ensures: every ssd has form=recurrent, or form=chunked with chunk=Q, or form=quadratic with
+ * Requires: nodes whose form and chunk may be absent, auto or given.
+ * Ensures: every such op has form=recurrent, or form=chunked with chunk=Q, or form=quadratic with
  *   chunk=all; and with chunks dot=f32 or dot=bf16.
  * Does not change: anything but those attributes. All three forms compute the same.
  *
@@ -49,6 +50,14 @@ on_gpu(const PassCtx *cx)
     return cx->machine->gpu.kind != GPU_none;
 }
 
+/* Whether the dot of pairs is worth it where most of a chunk's work is f32 anyway: if it takes less
+ * than the two multiply-adds it is. */
+static bool
+pairs_pay(const Machine *m)
+{
+    return m->bf16_dot && m->costs.step[COST_linear_bf16] < 2 * m->costs.step[COST_linear_f32];
+}
+
 /* What the products of chunks multiply: as the node says; left open, bf16 where the format rounds
  * activations to it and the machine has the dot of pairs or a matrix unit. */
 static const char *
@@ -56,7 +65,8 @@ dot_choose(const PassCtx *cx, const Node *ssd)
 {
     const bool rounds = format_info[cx->format].reals == DTYPE_bf16;
     const Machine *m = cx->machine;
-    const bool has = m->bf16_dot || m->matrix.bf16 || on_gpu(cx);
+    const bool pairs = node_flag(ssd, 'V') ? pairs_pay(m) : m->bf16_dot;
+    const bool has = pairs || m->matrix.bf16 || on_gpu(cx);
     return choose_word(NULL, ssd, ATTR_dot, rounds && has ? "bf16" : "f32");
 }
 
@@ -124,6 +134,7 @@ forms_of(const PassCtx *cx, const Graph *g, const Node *ssd)
                  .state = node_int(ssd, ATTR_state, 1),
                  .groups = node_int(ssd, ATTR_groups, 1),
                  .bf16 = strcmp(dot_choose(cx, ssd), "bf16") == 0,
+                 .solves = node_flag(ssd, 'V'),
                  .block = cost_block(g),
                  .threads = cx->threads}
     };
@@ -204,14 +215,14 @@ form_costs(StrBuf *out, const PassCtx *cx, const Forms *f)
 }
 
 static void
-form_explain(PassCtx *cx, const Forms *f, const Choice *choice)
+form_explain(PassCtx *cx, const Node *ssd, const Forms *f, const Choice *choice)
 {
     const CostSsd *z = &f->size;
     const bool matrix = z->bf16 && cx->machine->matrix.bf16;
     StrBuf text = {0};
-    sb_printf(&text, "ssd H=%lld P=%lld N=%lld G=%lld, dot %s%s%s: %s", (long long)z->heads,
-              (long long)z->head_dim, (long long)z->state, (long long)z->groups,
-              z->bf16 ? "bf16" : "f32", matrix ? ", chunks on " : "",
+    sb_printf(&text, "%s H=%lld P=%lld N=%lld G=%lld, dot %s%s%s: %s", op_info[ssd->op].name,
+              (long long)z->heads, (long long)z->head_dim, (long long)z->state,
+              (long long)z->groups, z->bf16 ? "bf16" : "f32", matrix ? ", chunks on " : "",
               matrix ? cx->machine->matrix.name : "", form_name[choice->form]);
     if (choice->form == FORM_CHUNKED)
         sb_printf(&text, " Q=%lld", (long long)choice->chunk);
@@ -244,7 +255,7 @@ form_of_runs(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
         form_by_time(cx, &forms),
     };
     const Choice choice = form_first(choices, COUNT_OF(choices));
-    form_explain(cx, &forms, &choice);
+    form_explain(cx, ssd, &forms, &choice);
     return choice;
 }
 
@@ -253,7 +264,7 @@ form_of_one(PassCtx *cx, const Node *ssd)
 {
     const char *why = "one token is one step";
     pass_explain(
-        cx, "ssd H=%lld P=%lld N=%lld G=%lld: recurrent (%s)",
+        cx, "%s H=%lld P=%lld N=%lld G=%lld: recurrent (%s)", op_info[ssd->op].name,
         (long long)node_int(ssd, ATTR_heads, 1), (long long)node_int(ssd, ATTR_head_dim, 1),
         (long long)node_int(ssd, ATTR_state, 1), (long long)node_int(ssd, ATTR_groups, 1), why);
     return (Choice){FORM_RECURRENT, CHUNK_AUTO, why};
@@ -285,7 +296,7 @@ pass_choose_form(Graph *g, PassCtx *cx)
     }
     bool changed = false;
     for (Node *n = g->first; n; n = n->next) {
-        if (n->op != OP_ssd)
+        if (!op_has_forms(n->op))
             continue;
         const Choice choice =
             graph_has_runs(g) ? form_of_runs(cx, g, n, option) : form_of_one(cx, n);

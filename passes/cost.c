@@ -77,8 +77,8 @@ cost_same(const CostSsd *a, const CostSsd *b)
     return a->heads == b->heads && a->head_dim == b->head_dim && a->state == b->state &&
            a->groups == b->groups && a->form == b->form &&
            (a->form != FORM_CHUNKED || a->chunk == b->chunk) &&
-           (a->form == FORM_RECURRENT || a->bf16 == b->bf16) && a->block == b->block &&
-           a->threads == b->threads;
+           (a->form == FORM_RECURRENT || a->bf16 == b->bf16) && a->solves == b->solves &&
+           a->block == b->block && a->threads == b->threads;
 }
 
 double
@@ -99,9 +99,24 @@ cost_kind(const Machine *m, const CostSsd *ssd)
     return ssd->bf16 && m->bf16_dot ? COST_chunked_bf16 : COST_chunked_f32;
 }
 
+/* A vector of the state is loaded, decayed, written to, read twice and stored, beside broadcasts of
+ * the key before, the key and the query. */
+static double
+recurrent_delta(const Machine *m, const CostSsd *z, int64_t tokens)
+{
+    enum { STEPS = 8 };
+    const int64_t threads = z->threads > 0 ? z->threads : 1, lanes = machine_lanes(m);
+    const int64_t vectors = (z->head_dim + lanes - 1) / lanes;
+    const double heads = (double)((z->heads + threads - 1) / threads);
+    return heads * (double)(z->state * vectors) * (double)tokens * STEPS *
+           m->costs.step[COST_linear_f32] * 1e-9;
+}
+
 double
 cost_ssd(const Machine *m, const CostSsd *ssd, int64_t tokens)
 {
+    if (ssd->solves && ssd->form == FORM_RECURRENT)
+        return recurrent_delta(m, ssd, tokens);
     double count[COST_TERMS], ns = 0;
     const double *term = m->costs.term[cost_kind(m, ssd)];
     if (!cost_count(m, ssd, tokens, count))

@@ -10,12 +10,13 @@ typedef enum { FORM_AUTO, FORM_RECURRENT, FORM_CHUNKED, FORM_QUADRATIC, FORMS } 
 extern const char *const form_name[FORMS];
 bool form_by_name(const char *name, Form *out);
 
-/* An SSD as it would be run. */
+/* An SSD, or the delta rule, as it would be run. */
 typedef struct {
     int64_t heads, head_dim, state, groups; /* H, P, N, G */
     Form form;                              /* not auto */
     int64_t chunk;                          /* Q of chunks; quadratic: any */
     bool bf16;                              /* products of chunks multiply bf16 */
+    bool solves;                            /* what it writes is solved for (op flag V) */
     int64_t block;                          /* most tokens of a pass */
     int threads;
 } CostSsd;

@@ -77,6 +77,18 @@ row_vectors(const Count *c)
     return per(c->z->head_dim, c->shape.vecs * c->lanes) * (double)c->shape.vecs;
 }
 
+/* C B^T, or B B^T. */
+static void
+count_products(const Count *c, int64_t q, double times)
+{
+    double *n = c->n;
+    for (int64_t i = 0; i < q; i += c->shape.cb_rows) {
+        const double tiles = per(i + c->shape.cb_rows < q ? i + c->shape.cb_rows : q, c->lanes);
+        n[COST_cb] += times * tiles * (double)c->shape.n_units * step(c->shape.cb_rows, 1);
+        n[COST_tile] += times * tiles;
+    }
+}
+
 /* For all heads of a group: B and C staged, C B^T. */
 static void
 count_group(const Count *c, int64_t q, double times)
@@ -86,11 +98,8 @@ count_group(const Count *c, int64_t q, double times)
     n[COST_stage] += times * (double)q * per(z->state, c->lanes) * (c->shape.pairs == 2 ? 3 : 2);
     n[COST_transpose] +=
         times * per(q, c->lanes) * per(c->shape.n_units, c->lanes) * (double)c->lanes;
-    for (int64_t i = 0; i < q; i += c->shape.cb_rows) {
-        const double tiles = per(i + c->shape.cb_rows < q ? i + c->shape.cb_rows : q, c->lanes);
-        n[COST_cb] += times * tiles * (double)c->shape.n_units * step(c->shape.cb_rows, 1);
-        n[COST_tile] += times * tiles;
-    }
+    for (int twice = 0; twice <= z->solves; twice++)
+        count_products(c, q, times);
 }
 
 /* Y: tiles of rows, each over the state and the tokens up to its last. */
@@ -108,6 +117,25 @@ count_outputs(const Count *c, int64_t q, double times, double steep)
         n[COST_exp] += times * steep * (diagonal + per(i, c->lanes) + per(c->shape.rows, c->lanes));
         n[COST_steep] += times * steep * ((double)c->shape.rows * per(i, c->lanes) + diagonal);
     }
+}
+
+/* X that is solved for: tiles of rows in f32, each over the state and the tokens before it, and of
+ * its own rows each over those above it; keys once more for the state, and K K^T as C B^T is. */
+static void
+count_solved(const Count *c, int64_t q, double times)
+{
+    const TileChunk t = tile_chunk(c->m, false, c->chunk, c->z->head_dim, c->z->state, c->z->block);
+    const double columns = per(c->z->head_dim, t.width), row = row_vectors(c);
+    double *n = c->n;
+    for (int64_t i = 0; i < q; i += t.rows) {
+        const double inside = (double)t.rows / 2;
+        n[COST_mac] += times * columns * step(t.rows, t.vecs) *
+                       ((double)c->shape.n_units + (double)i + 2 * inside);
+        n[COST_tile] += times * columns;
+    }
+    n[COST_row] += times * (double)q * row;
+    n[COST_far] += times * far_vectors(c, (double)c->z->state * row * (double)c->m->vector_bytes, 0,
+                                       per(q, t.rows));
 }
 
 /* What does not stay in the first-level cache while a head has its chunk: the state, read by each
@@ -139,6 +167,8 @@ count_head(const Count *c, int64_t q, double times)
     n[COST_exp] += times * (2 * per(q, c->lanes) + 2 + steep * per(q, c->lanes));
     n[COST_row] += times * (double)q * row * (2 + steep);
     count_outputs(c, q, times, steep);
+    if (z->solves)
+        count_solved(c, q, times);
     n[COST_mac] += times * tiles * (double)units(c, q) * step(c->shape.h_rows, c->shape.vecs);
     n[COST_tile] += times * tiles;
     n[COST_state] += times * (state + copy);

@@ -293,7 +293,7 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
     const Node *n = kernel->anchor;
     if (!n || !op_has_forms(kernel_op(kernel)))
         return false;
-    const bool recurrent = !node_flag(n, 'S');
+    const bool recurrent = !node_by_chunks(n);
     const int64_t chunk = node_int(n, ATTR_chunk, CHUNK_ALL);
     *out = (CostSsd){.heads = node_int(n, ATTR_heads, 1),
                      .head_dim = node_int(n, ATTR_head_dim, 1),
@@ -304,6 +304,7 @@ cost_kernel_ssd(const Graph *g, const Kernel *kernel, int threads, CostSsd *out)
                                                   : FORM_CHUNKED,
                      .chunk = chunk,
                      .bf16 = strcmp(node_word(n, ATTR_dot, "f32"), "bf16") == 0,
+                     .solves = node_flag(n, 'V'),
                      .block = cost_block(g),
                      .threads = threads};
     return true;

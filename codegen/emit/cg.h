@@ -328,7 +328,7 @@ CgEmitter emit_conv1d;               /* emit_conv.c */
 CgEmitter emit_linear;               /* emit_linear.c */
 CgEmitter emit_linear_integers;      /* emit_integers.c */
 CgEmitter emit_ssd_scan;             /* emit_scan.c */
-CgEmitter emit_ssd_chunked;          /* emit_chunked.c: chunk_decay .. chunk_out, flag S */
+CgEmitter emit_chunked;              /* chunk_decay .. chunk_out, flag S; delta by chunks */
 CgEmitter emit_selective_scan;       /* emit_selective.c */
 CgEmitter emit_delta;                /* emit_delta.c */
 CgEmitter emit_keep;                 /* emit_keep.c */

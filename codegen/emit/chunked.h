@@ -1,4 +1,5 @@
-/* codegen/emit/chunked.h -- private to codegen/: what the files of the chunked SSD kernel share. */
+/* codegen/emit/chunked.h -- private to codegen/: what the files of the chunked SSD kernel share,
+ * which is the delta rule's as well (codegen/emit/chunked_delta.c). */
 #ifndef SSMC_CODEGEN_CHUNKED_H
 #define SSMC_CODEGEN_CHUNKED_H
 
@@ -9,6 +10,23 @@
 typedef struct {
     Val at, stride;
 } ChunkedRows;
+
+/* What the delta rule has besides: its X is solved for. */
+typedef struct {
+    const Value *b;  /* NULL: an SSD */
+    const Attr *eps; /* NULL: keys and queries are taken as they are */
+    double scale;    /* of queries */
+    TileChunk shape; /* of f32: tiles of rows that are solved together */
+    int64_t rows;    /* of B B^T, and of keys_all, of a chunk: what tiles and squares read */
+    Val c_factors, b_factors; /* of the rows of C and B of a chunk; NULL: none */
+    Val keys_all;             /* of each chunk: B as C is; NULL: b_all has it */
+    Val kk_all;               /* of each chunk: B B^T, f32 [rows,Q] */
+    Val kk;                   /* of this chunk */
+    Val m;                    /* M of B B^T of one tile (steep decay), f32 [rows,Q] */
+    Val gain;                 /* weight_i b_i */
+    Val solved;               /* X, f32 [Q,P]: x_units themselves where these are f32 */
+    Val said;                 /* on the matrix unit: B h, f32 [Q,P]; else NULL */
+} ChunkedDelta;
 
 /* Products multiply units: an f32, or a pair of bf16 that follow each other along the summed
  * index. */
@@ -29,6 +47,7 @@ typedef struct {
     Val since;          /* exp(a_i - a_s) of the rows of a tile (steep decay) */
     Val h_units; /* the state as units along N, rows padded: [N,P]; NULL: f32, read in place */
     CgDecay decay;
+    ChunkedDelta delta;
     /* On the matrix unit c_all .. h_units hold tiles (machine/tile.h), C and B^T as left operands,
      * X and h as right ones; C and b_rows are rows, each of row_bytes; and there are: */
     bool on_unit;
@@ -53,8 +72,23 @@ typedef struct {
 void chunked_stage_group(Cg *c, const Chunked *s);
 void chunked_stage_x(Cg *c, const Chunked *s);     /* of the head's chunk, by its weights */
 void chunked_stage_state(Cg *c, const Chunked *s); /* s->h into s->h_units */
+/* The lower half of C B^T or B B^T of the chunk, elements of dtype, rows of q_stride. from: rows of
+ * C or B along N, `stride` units apart. */
+void chunked_stage_products(Cg *c, const Chunked *s, Val from, int64_t stride, Val to, Dtype dtype,
+                            int64_t q_stride);
 /* M of the tile of rows `first` .. of a chunk of steep decay, into s->m. */
 void chunked_steep_m(Cg *c, const Chunked *s, Val first);
+
+/* ---- the delta rule: codegen/emit/chunked_delta.c ------------------------------------------- */
+
+void chunked_delta_bind(Chunked *s, const Node *delta);
+void chunked_delta_reserve(Cg *c, Chunked *s);
+void chunked_delta_open(Cg *c, Chunked *s, Val number); /* of chunk `number` of the segment */
+void chunked_delta_factors(Cg *c, const Chunked *s);    /* of C and B, before they are staged */
+void chunked_delta_products(Cg *c, const Chunked *s);   /* B B^T, once B is staged */
+/* X of the head's chunk, solved for, by its weights, as products want it. */
+void chunked_delta_x(Cg *c, const Chunked *s, Val bounded);
+void chunked_delta_weigh(Cg *c, const Chunked *s); /* X times weight_j, again as they want it */
 
 /* ---- on the matrix unit -------------------------------------------------------------------- */
 

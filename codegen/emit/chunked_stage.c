@@ -4,22 +4,23 @@
 
 /* ---- of a group: B, C and C B^T ---------------------------------------------------------- */
 
-/* Columns of the group of B or C, rows of the chunk. */
+/* Columns of the group of B or C, rows of the chunk. factors: of the rows; NULL: none. */
 static CgRegion
-group_region(Cg *c, const Chunked *s, const Value *v)
+group_region(Cg *c, const Chunked *s, const Value *v, Val factors)
 {
     return (CgRegion){.v = v,
                       .row = s->row,
                       .count = s->count,
                       .col = cg_mul(c, s->group, cg_i64(c, s->states)),
-                      .width = s->states};
+                      .width = s->states,
+                      .factors = factors};
 }
 
 /* Rows of units along N. The half of an odd last pair that does not exist is 0. */
 static void
-stage_along_n(Cg *c, const Chunked *s, const Value *v, Val to, int64_t stride)
+stage_along_n(Cg *c, const Chunked *s, const Value *v, Val factors, Val to, int64_t stride)
 {
-    const CgRegion from = group_region(c, s, v);
+    const CgRegion from = group_region(c, s, v, factors);
     cg_stage(c, s->k, &from, to, s->element, stride * s->shape.pairs);
     if (s->states % s->shape.pairs == 0)
         return;
@@ -36,31 +37,30 @@ stage_b(Cg *c, const Chunked *s)
     const bool same = s->shape.pairs == 1; /* units along either index are plain rows */
     const Val rows = same ? s->b_units : s->b_rows;
     const int64_t stride = same ? s->shape.b_stride : s->shape.c_stride;
-    stage_along_n(c, s, s->B, rows, stride);
+    stage_along_n(c, s, s->B, s->delta.b_factors, rows, stride);
     const CgMatrix from = {rows, stride}, to = {s->b_cols, round_up(s->chunk, c->lanes)};
     cg_transpose(c, s->unit, from, to, s->count, s->shape.n_units);
     if (same)
         return;
-    const CgRegion along_q = group_region(c, s, s->B);
+    const CgRegion along_q = group_region(c, s, s->B, s->delta.b_factors);
     cg_stage_pairs(c, s->k, &along_q, s->b_units, s->shape.b_stride);
 }
 
-/* CB in tiles that reach on or below the diagonal. */
-static void
-products_cb(Cg *c, const Chunked *s)
+/* In tiles that reach on or below the diagonal. */
+void
+chunked_stage_products(Cg *c, const Chunked *s, Val from, int64_t stride, Val to, Dtype dtype,
+                       int64_t q_stride)
 {
     const Val zero = cg_i64(c, 0), end = cg_i64(c, s->shape.n_units);
     CgLoop i = cg_loop(c, "cb_row", zero, s->count, s->shape.cb_rows);
     const Val last = cg_min(c, s->count, cg_add(c, i.i, cg_i64(c, s->shape.cb_rows)));
     CgLoop j = cg_loop(c, "cb_col", zero, last, c->lanes);
-    const CgSide left = {cg_element(c, s->c_rows, s->unit, i.i, s->shape.c_stride, zero), s->unit,
-                         s->shape.c_stride, 1};
+    const CgSide left = {cg_element(c, from, s->unit, i.i, stride, zero), s->unit, stride, 1};
     const CgSide right = {cg_at(c, s->b_cols, s->unit, j.i), s->unit, 1,
                           round_up(s->chunk, c->lanes)};
     const CgTile tile = cg_tile(c, s->shape.cb_rows, 1, c->lanes);
     cg_tile_mac(c, &tile, &left, &right, zero, end);
-    cg_tile_store(c, &tile, cg_element(c, s->cb, s->element, i.i, s->shape.q_stride, j.i),
-                  s->element, s->shape.q_stride);
+    cg_tile_store(c, &tile, cg_element(c, to, dtype, i.i, q_stride, j.i), dtype, q_stride);
     cg_loop_end(c, &j);
     cg_loop_end(c, &i);
 }
@@ -68,9 +68,10 @@ products_cb(Cg *c, const Chunked *s)
 void
 chunked_stage_group(Cg *c, const Chunked *s)
 {
-    stage_along_n(c, s, s->C, s->c_rows, s->shape.c_stride);
+    stage_along_n(c, s, s->C, s->delta.c_factors, s->c_rows, s->shape.c_stride);
     stage_b(c, s);
-    products_cb(c, s);
+    chunked_stage_products(c, s, s->c_rows, s->shape.c_stride, s->cb, s->element,
+                           s->shape.q_stride);
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
     CgLoop i = cg_loop(c, "above", cg_i64(c, 0), s->count, 1);
     for (int64_t v = 0; v < s->shape.rows; v += c->lanes) { /* as far as the tiles of Y read */

@@ -49,20 +49,38 @@ cg_decay_rate(Cg *c, CgKernel *k, const Value *A, Val head)
     return cg_vmax(c, cg_f32(c, -FLT_MAX), cg_eval_one(c, k, A, cg_i64(c, 0), head));
 }
 
+/* A of the head in double; NULL: what dt gives is dt A already, and steps are 1. */
+static Val
+wide_rate(Cg *c, const CgDecay *d, Val head)
+{
+    if (!d->A)
+        return NULL;
+    return LLVMBuildFPExt(c->b, cg_decay_rate(c, d->k, d->A, head), wide_type(c), "");
+}
+
+/* dt A; A of one token or splat. */
+static Val
+token_log(Cg *c, Val A, Val dt)
+{
+    const int lanes = cg_lanes_of(dt);
+    const Val wide = LLVMBuildFPExt(c->b, dt, cg_vec_of(wide_type(c), lanes), "");
+    const Val log = A ? cg_fmul(c, wide, A) : wide;
+    return cg_vmax(c, cg_like(c, log, -DECAY_MOST), log);
+}
+
 /* One more token: dt, and a in double split in two floats. */
 static void
 sum_token(Cg *c, const CgDecay *d, Val A, Val dt, Val j)
 {
     const LLVMTypeRef wide = wide_type(c);
-    const Val log = cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST),
-                            cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A));
+    const Val log = token_log(c, A, dt);
     const Val a = cg_fadd(c, cg_get(c, wide, d->sum), log);
     const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
     const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
     cg_set(c, d->sum, a);
     cg_set(c, d->lowest, cg_vmin(c, a, cg_get(c, wide, d->lowest)));
     cg_set(c, d->highest, cg_vmax(c, a, cg_get(c, wide, d->highest)));
-    store(c, d->step, j, dt);
+    store(c, d->step, j, A ? dt : cg_like(c, dt, 1));
     store(c, d->high, j, high);
     store(c, d->low, j, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
 }
@@ -72,7 +90,7 @@ cg_decay_sums(Cg *c, const CgDecay *d, Val head, Val row, Val count)
 {
     const LLVMTypeRef wide = wide_type(c);
     const Val zero = LLVMConstReal(wide, 0);
-    const Val A = LLVMBuildFPExt(c->b, cg_decay_rate(c, d->k, d->A, head), wide, "");
+    const Val A = wide_rate(c, d, head);
     cg_set(c, d->sum, zero);
     cg_set(c, d->lowest, zero);
     cg_set(c, d->highest, zero);
@@ -101,11 +119,10 @@ sum_lanes(Cg *c, Val v)
 
 /* As sum_token, of tokens j ..; ends: the least and the greatest of the sums, by lanes. */
 static void
-sum_tokens(Cg *c, const CgDecay *d, Val A, Val dt, Val j, const Val ends[2])
+sum_tokens(Cg *c, const CgDecay *d, Val A, Val dt, Val step, Val j, const Val ends[2])
 {
     const LLVMTypeRef wide = cg_vec_of(wide_type(c), c->lanes);
-    const Val log =
-        cg_vmax(c, cg_like(c, A, -DECAY_MOST), cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), A));
+    const Val log = token_log(c, A, dt);
     const Val before = cg_splat(c, cg_get(c, wide_type(c), d->sum), c->lanes);
     const Val a = cg_fadd(c, sum_lanes(c, log), before);
     const Val high = LLVMBuildFPTrunc(c->b, a, cg_vec_type(c, c->lanes), "");
@@ -113,7 +130,7 @@ sum_tokens(Cg *c, const CgDecay *d, Val A, Val dt, Val j, const Val ends[2])
     cg_set(c, d->sum, LLVMBuildExtractElement(c->b, a, cg_i64(c, c->lanes - 1), ""));
     cg_set(c, ends[0], cg_vmin(c, a, cg_get(c, wide, ends[0])));
     cg_set(c, ends[1], cg_vmax(c, a, cg_get(c, wide, ends[1])));
-    store(c, d->step, j, dt);
+    store(c, d->step, j, step);
     store(c, d->high, j, high);
     store(c, d->low, j, LLVMBuildFPTrunc(c->b, rest, cg_vec_type(c, c->lanes), ""));
 }
@@ -124,8 +141,8 @@ cg_decay_prefix(Cg *c, const CgDecay *d, Val head, Val row, Val count)
     enum { STEP = 32 };
     const LLVMTypeRef wide = wide_type(c), vector = cg_vec_of(wide, c->lanes);
     const Val zero = LLVMConstReal(wide, 0), zeros = cg_splat(c, zero, c->lanes);
-    const Val rate = LLVMBuildFPExt(c->b, cg_decay_rate(c, d->k, d->A, head), wide, "");
-    const Val A = cg_splat(c, rate, c->lanes), step = cg_i64(c, STEP);
+    const Val rate = wide_rate(c, d, head), step = cg_i64(c, STEP);
+    const Val A = rate ? cg_splat(c, rate, c->lanes) : NULL;
     const Val last = cg_sub(c, cg_add(c, row, count), cg_i64(c, 1));
     const Val ends[] = {cg_var(c, vector, zeros, "lowest"), cg_var(c, vector, zeros, "highest")};
     const Val none = cg_splat(c, cg_f32(c, 0), c->lanes);
@@ -136,7 +153,8 @@ cg_decay_prefix(Cg *c, const CgDecay *d, Val head, Val row, Val count)
     cg_unbind_all(d->k);
     const Val some = cg_mask_first(c, c->lanes, cg_sub(c, count, j.i));
     const Val dt = LLVMBuildSelect(c->b, some, cg_eval(c, d->k, d->dt, &site), none, "");
-    sum_tokens(c, d, A, dt, j.i, ends);
+    const Val ones = LLVMBuildSelect(c->b, some, cg_like(c, none, 1), none, "");
+    sum_tokens(c, d, A, dt, A ? dt : ones, j.i, ends);
     cg_loop_end(c, &j);
     const Val range = cg_fsub(c, cg_fold(c, cg_get(c, vector, ends[1]), cg_vmax),
                               cg_fold(c, cg_get(c, vector, ends[0]), cg_vmin));

@@ -27,9 +27,9 @@ enum { DECAY_RANGE = 48, DECAY_MOST = 1000 };
 
 typedef struct {
     CgKernel *k;
-    const Value *dt, *A;
+    const Value *dt, *A;      /* A NULL: dt is the logarithm of the decay itself, and steps are 1 */
     Val high, low;            /* a_j */
-    Val step;                 /* dt_j */
+    Val step;                 /* dt_j, or 1 */
     Val weight;               /* of x_j */
     Val keep;                 /* of C_i h; by row, as steep decay needs it */
     Val leave;                /* of y_i */

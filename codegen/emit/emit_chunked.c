@@ -28,6 +28,9 @@
  * With unit=matrix the products run on the machine's matrix unit, on operands in tiles
  * (codegen/emit/chunked_unit.c); loops over segments, spans, heads and chunks are these.
  *
+ * The delta rule by chunks is this kernel with another X (codegen/emit/chunked_delta.c): its
+ * queries are C, its keys B, and steps are 1.
+ *
  * Scratch is padded to whole tiles; what is computed in the padding is never stored, and no sum
  * runs over it but the second half of an odd last pair, which is 0. The chunk's results before the
  * state enters (chunk_state, state_pass) stay in registers. */
@@ -252,12 +255,18 @@ chunk_head(Cg *c, Chunked *s)
     cg_else(c, &kind);
     cg_decay_steep(c, &s->decay, s->count);
     cg_endif(c, &kind);
-    chunked_stage_x(c, s);
+    if (s->delta.b)
+        chunked_delta_x(c, s, bounded);
+    else
+        chunked_stage_x(c, s);
     head_outputs(c, s, bounded);
     CgIf steep = cg_if(c, LLVMBuildNot(c->b, bounded, ""));
     const Val last = cg_sub(c, s->count, cg_i64(c, 1));
     cg_decay_weights(c, &s->decay, cg_decay_at(c, &s->decay, last), s->count);
-    chunked_stage_x(c, s);
+    if (s->delta.b)
+        chunked_delta_weigh(c, s);
+    else
+        chunked_stage_x(c, s);
     cg_endif(c, &steep);
     head_state(c, s);
 }
@@ -271,6 +280,8 @@ chunk_open(Cg *c, Chunked *s, Val index, Val end)
     s->row = cg_add(c, s->span_row, cg_mul(c, index, cg_i64(c, s->chunk)));
     s->count = cg_min(c, cg_i64(c, s->chunk), cg_sub(c, end, s->row));
     const Val number = cg_add(c, s->span_first, index);
+    if (s->delta.b)
+        chunked_delta_open(c, s, number);
     if (s->on_unit) {
         chunked_unit_open(c, s, number);
         return;
@@ -317,10 +328,14 @@ group_spans(Cg *c, Chunked *s, const CgSeg *seg, Val first, Val last)
     CgIf stale = cg_if(c, LLVMBuildNot(c->b, staged, ""));
     CgLoop chunk = cg_loop(c, "chunk", zero, s->chunks, 1);
     chunk_open(c, s, chunk.i, end);
+    if (s->delta.b)
+        chunked_delta_factors(c, s);
     if (s->on_unit)
         chunked_unit_stage_group(c, s);
     else
         chunked_stage_group(c, s);
+    if (s->delta.b)
+        chunked_delta_products(c, s);
     cg_loop_end(c, &chunk);
     cg_endif(c, &stale);
     CgLoop head = cg_loop(c, "head", first, last, 1);
@@ -348,6 +363,8 @@ static void
 bind_operands(Chunked *s)
 {
     const Kernel *kernel = s->k->kernel;
+    if (op_has_flag(kernel->anchor->op, 'V'))
+        chunked_delta_bind(s, kernel->anchor);
     for (const Node *n = s->k->first; n; n = n == s->k->last ? NULL : n->next) {
         if (n->kernel != kernel)
             continue;
@@ -414,31 +431,41 @@ scratch(Cg *c, const Chunked *s, int64_t count, int64_t stride)
     return cg_scratch(c, s->k, (count * stride + c->lanes) * (int64_t)sizeof(float));
 }
 
+/* Of all tiles. */
+static int64_t
+most_rows(const Chunked *s)
+{
+    const int64_t y = s->shape.rows, cb = s->shape.cb_rows, x = s->delta.shape.rows;
+    const int64_t most = y > cb ? y : cb;
+    return most > x ? most : x;
+}
+
+/* Of B, squares and tiles of rows are read past the last. */
 static void
 reserve(Cg *c, Chunked *s)
 {
+    const int64_t rows = most_rows(s), squares = round_up(rows, c->lanes);
     s->c_all = scratch(c, s, s->shape.most * s->shape.q_rows, s->shape.c_stride);
-    s->b_all = scratch(c, s, s->shape.most * s->shape.q_units + c->lanes, /* read in squares */
-                       s->shape.b_stride);
+    s->b_all = scratch(c, s, s->shape.most * s->shape.q_units + squares, s->shape.b_stride);
     s->cb_all = scratch(c, s, s->shape.most * s->shape.q_rows, s->shape.q_stride);
     if (s->shape.pairs == 2)
         s->b_rows = scratch(c, s, round_up(s->chunk, c->lanes), s->shape.c_stride);
     s->b_cols = scratch(c, s, s->shape.c_stride, round_up(s->chunk, c->lanes));
     s->x_units = scratch(c, s, s->shape.q_units, s->shape.x_stride);
     s->m = scratch(c, s, s->shape.rows, s->shape.q_stride);
-    s->since = scratch(c, s, 1, round_up(s->shape.rows, c->lanes));
-    s->decay = cg_decay(c, s->k, s->dt, s->A, s->shape.q_stride, s->shape.rows + c->lanes);
+    s->since = scratch(c, s, 1, squares);
+    s->decay = cg_decay(c, s->k, s->dt, s->A, s->shape.q_stride, rows + c->lanes);
     if (s->shape.pairs == 2 || s->shape.x_stride != s->head_dim || s->stored != DTYPE_f32)
         s->h_units = scratch(c, s, s->shape.n_units, s->shape.x_stride);
 }
 
 bool
-emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
+emit_chunked(Cg *c, CgKernel *k, Diag *diag)
 {
     Chunked s = {.k = k};
     bind_operands(&s);
     const SrcLoc loc = k->kernel->anchor->loc;
-    if (!s.A || !s.C || !s.state || !s.y) {
+    if (!s.delta.b && (!s.A || !s.C || !s.state || !s.y)) {
         diag_error(diag, loc,
                    "kernel %s has a part of a chunked ssd; chunk_decay, chunk_cb, chunk_state, "
                    "state_pass and chunk_out must be in one kernel (pass fuse)",
@@ -462,6 +489,8 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
         return false;
     }
     k->domain = s.y;
+    if (s.delta.b)
+        s.delta.shape = tile_chunk(c->machine, false, s.chunk, s.head_dim, s.states, block);
     s.stored = s.state->type.dtype;
     if (s.on_unit) {
         s.tiles = tile_unit(c->machine, s.chunk, s.head_dim, s.states, block);
@@ -471,6 +500,8 @@ emit_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
         s.shape = tile_chunk(c->machine, s.shape.pairs == 2, s.chunk, s.head_dim, s.states, block);
         reserve(c, &s);
     }
+    if (s.delta.b)
+        chunked_delta_reserve(c, &s);
     CgGroup group = cg_group(c, k, s.heads, s.groups);
     s.group = group.loop.i;
     group_spans(c, &s, &group.heads.seg, group.first, group.last);

@@ -174,11 +174,11 @@ Test(cost, counts_grow_with_tokens_and_fall_with_threads)
 Test(cost, counts_are_finite_for_odd_sizes)
 {
     static const CostSsd odd[] = {
-        {1,    1,    1,    1, FORM_CHUNKED,   1,  false, 1,                1 },
-        {3,    5,    7,    3, FORM_CHUNKED,   48, true,  1,                64},
-        {4096, 4096, 4096, 1, FORM_RECURRENT, 0,  false, 512,              0 },
-        {24,   80,   97,   8, FORM_QUADRATIC, 0,  true,  4096,             5 },
-        {24,   64,   128,  1, FORM_QUADRATIC, 0,  true,  INT64_C(1) << 40, 2 },
+        {1,    1,    1,    1, FORM_CHUNKED,   1,  false, false, 1,                1 },
+        {3,    5,    7,    3, FORM_CHUNKED,   48, true,  false, 1,                64},
+        {4096, 4096, 4096, 1, FORM_RECURRENT, 0,  false, false, 512,              0 },
+        {24,   80,   97,   8, FORM_QUADRATIC, 0,  true,  false, 4096,             5 },
+        {24,   64,   128,  1, FORM_QUADRATIC, 0,  true,  false, INT64_C(1) << 40, 2 },
     };
     for (size_t i = 0; i < COUNT_OF(odd); i++)
         for (int64_t tokens = 1; tokens < 200; tokens += 37) {

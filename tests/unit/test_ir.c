@@ -30,7 +30,7 @@ Test(ops, rows_follow_the_legend)
         const size_t operands = strlen(info->operands);
         cr_expect_eq(strspn(info->operands, "xaeifvsWFMBP?*"), operands, "%s", info->name);
         cr_expect_eq(strspn(info->stages, "MLK"), strlen(info->stages), "%s", info->name);
-        cr_expect_eq(strspn(info->flags, "CLSPJREADT"), strlen(info->flags), "%s", info->name);
+        cr_expect_eq(strspn(info->flags, "CLSPJREADTV"), strlen(info->flags), "%s", info->name);
         cr_expect(strlen(info->results) == 1 && strchr("123*", info->results[0]), "%s", info->name);
         cr_expect(info->shape && info->work && info->ref && *info->doc, "%s", info->name);
         cr_expect(attrs_known(op), "%s takes an unknown attribute", info->name);
@@ -72,7 +72,7 @@ Test(ops, operands_are_found_by_what_they_are)
     cr_expect_eq(op_slot(OP_rmsnorm, 'B'), -1);
     cr_expect_eq(op_slot(OP_layernorm, 'B'), 2);
     cr_expect(op_has_state(OP_conv1d) && !op_has_state(OP_chunk_out));
-    cr_expect(op_has_forms(OP_ssd) && !op_has_forms(OP_ssd_scan) &&
+    cr_expect(op_has_forms(OP_ssd) && op_has_forms(OP_delta) && !op_has_forms(OP_ssd_scan) &&
               !op_has_forms(OP_selective_scan));
 }
 
