@@ -62,22 +62,12 @@ product_feeds(const Product *p)
     return p->feed != PRODUCT_NO;
 }
 
-/* Of a product of boxes: for the sums of half of the columns beside the ring. */
-static bool
-has_room(const Product *p)
-{
-    enum { SHARED = 226 << 10, UNIT = 2, SUM = 4, GAP = 8 };
-    const int64_t ring = (int64_t)p->stages * (p->rows + p->columns) * p->depth * UNIT;
-    return ring + (int64_t)p->rows * (p->columns / 2 + GAP) * SUM <= SHARED;
-}
-
 bool
 product_holds_conv(const Product *product, int64_t taps)
 {
     enum { SHARE = 8 };
     const bool tiles = product->method == PRODUCT_MMA || product->method == PRODUCT_WGMMA;
-    const bool room =
-        product->feed == PRODUCT_NO || (product->feed == PRODUCT_BOXES && has_room(product));
+    const bool room = product->feed == PRODUCT_NO || product->feed == PRODUCT_FINISH;
     return taps == 0 || (tiles && room && product_beside(taps) <= product->rows / SHARE);
 }
 

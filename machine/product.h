@@ -13,7 +13,7 @@ typedef enum {
     PRODUCT_STREAM
 } ProductMethod;
 
-typedef enum { PRODUCT_NO, PRODUCT_COPIES, PRODUCT_BOXES } ProductFeed;
+typedef enum { PRODUCT_NO, PRODUCT_COPIES, PRODUCT_BOXES, PRODUCT_FINISH } ProductFeed;
 
 typedef struct {
     const char *name;

@@ -42,6 +42,6 @@ PtxConv ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece);
 void ptx_conv_piece(Cg *c, const PtxConv *v);
 /* The input of a row of a segment that ends in the piece: one of its first K-1, or of those that
  * the piece makes, or of the K-1 before these. */
-Val ptx_piece_input(Cg *c, CgKernel *k, const PtxConv *v, Val row);
+Val ptx_piece_input(Cg *c, const PtxConv *v, Val row);
 
 #endif

@@ -14,6 +14,9 @@ ptx_parts(int64_t all, int64_t each)
     return (all + each - 1) / each;
 }
 
+/* The quotient of numbers below 2^31. */
+Val ptx_narrow_div(Cg *c, Val a, Val b);
+
 enum { PTX_STREAM_STEP = 32 }; /* inputs that a warp takes together */
 
 /* What the convolution of a column of a row needs beside its input, read ahead: variables. */
@@ -79,23 +82,35 @@ void ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col);
  * pass may be anything. */
 typedef struct {
     Val sums;       /* of the first of those rows, at column `col` */
-    int64_t stride; /* f32 from row to row */
+    bool rounded;   /* they are the convolution's inputs, bf16; else f32 */
+    int64_t stride; /* numbers from row to row */
     Val row, end, col, begin;
-    int columns;
-    Val thread; /* of `threads`, at least one for each PTX_MOST_LANES columns */
-    int threads;
+    int columns, lanes; /* lanes: of a site */
+    Val thread;         /* a row of sites has one each */
+    Val down; /* rows of sites that have threads, at least one; others have nothing to do */
 } PtxPiece;
 bool ptx_conv_of_runs(const PtxLinear *p);
 /* 2 (K-1). */
 int ptx_conv_beside(const PtxLinear *p);
-/* i1: some of `columns` columns from col on are the convolution's; or all that a site from col on
- * has, and nothing else reads them. */
-Val ptx_conv_has(Cg *c, const PtxLinear *p, Val col, int64_t columns);
+/* i1: all columns that a site from col on has are the convolution's, and nothing else reads them.
+ */
 Val ptx_conv_alone(Cg *c, const PtxLinear *p, Val col);
 /* Where the segment begins that a row belongs to. */
 Val ptx_conv_segment(Cg *c, const PtxLinear *p, Val row);
 /* The row of x, at least 0, for row number `at` of a piece that makes rows from `row` on. */
 Val ptx_conv_source(Cg *c, const PtxLinear *p, Val at, Val row, Val begin);
+/* The row of y, of those that there are, that row `at` of a tile is of: the tile's first is `row`,
+ * and `lead` rows of it are beside those that it makes. */
+Val ptx_conv_row(Cg *c, const PtxLinear *p, Val at, Val row, Val lead, Val begin);
+/* Whether all that the kernel makes of the product is made of the convolution's input, of 16 bits
+ * a column, whose columns there are in pairs. */
+bool ptx_conv_of_pairs(const PtxLinear *p);
+/* Then: how many of those are read and stored together. */
+int ptx_conv_together(const PtxLinear *p);
+/* Those inputs of two columns side by side, of their sums; columns that are not there are taken for
+ * the first. And stores a site's inputs, which lie in shared memory, where others read them. */
+Val ptx_conv_pair(Cg *c, const PtxLinear *p, Val row, Val col, const Val sums[2]);
+void ptx_conv_keep(Cg *c, const PtxLinear *p, Val row, Val col, Val inputs);
 
 /* A tile of y: its first row and column, and the rows that there are from it on. Rows are counted
  * as p->l.row is: where p->l.list says so, in that list, in shared memory. */

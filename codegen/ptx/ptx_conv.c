@@ -40,7 +40,7 @@ input_at(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 static Val
 segment_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
 {
-    return v->piece ? ptx_piece_input(c, k, v, row) : input_at(c, k, v, row);
+    return v->piece ? ptx_piece_input(c, v, row) : input_at(c, k, v, row);
 }
 
 Val

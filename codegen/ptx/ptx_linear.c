@@ -158,17 +158,19 @@ choose(const Cg *c, PtxLinear *p, Diag *diag)
     return true;
 }
 
-/* A convolution's tiles are fed by boxes or not at all. */
+/* A convolution's tiles are finished by warps of their own, and no others are, or they are not
+ * fed. */
 static void
 unfeed(PtxLinear *p)
 {
     const Product *fed = p->product, *other = NULL;
-    if (!p->conv || !product_feeds(fed) || ptx_fed_by_boxes(p))
+    const bool right = !p->conv && fed->feed != PRODUCT_FINISH;
+    if (!product_feeds(fed) || right || (ptx_fed_finishes(p) && ptx_fed_by_boxes(p)))
         return;
     do
         other = product_alike(fed, other);
     while (other &&
-           (product_feeds(other) || other->rows != fed->rows || other->columns != fed->columns));
+           (product_feeds(other) || other->rows != fed->rows || other->columns < fed->columns));
     if (!other)
         die("no product is as large as %s", fed->name);
     p->product = other;

@@ -216,9 +216,15 @@ sums(Cg *c, const PtxTiles *t)
 /* A thread has `lanes` columns and every `step`-th row. */
 typedef struct {
     int lanes;
-    int64_t step;
+    Val step;
     Val row, col; /* of the tile: its first */
 } Finish;
+
+static int
+lanes_of(const PtxTiles *t)
+{
+    return t->rounded ? ptx_conv_together(t->p) : ptx_linear_lanes(t->p);
+}
 
 void
 ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums)
@@ -235,16 +241,28 @@ ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums)
 static void
 finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t unroll)
 {
+    const Dtype dtype = t->rounded ? DTYPE_bf16 : DTYPE_f32;
     CgLoop loop = cg_loop(c, "finish", from, to, unroll);
     for (int64_t u = 0; u < unroll; u++) {
         const Val i = cg_add(c, loop.i, cg_i64(c, u));
-        const Val row = cg_add(c, f->row, cg_mul(c, i, cg_i64(c, f->step)));
-        const Val at = cg_element(c, t->shared, DTYPE_f32, row, ptx_sum_stride(t->t), f->col);
-        ptx_tile_finish(c, t, row, f->col,
-                        t->block ? ptx_split_sum(c, t, at, f->lanes)
-                                 : ptx_load(c, at, DTYPE_f32, f->lanes));
+        const Val row = cg_add(c, f->row, cg_mul(c, i, f->step));
+        const Val at = cg_element(c, t->shared, dtype, row, ptx_sum_stride(t->t), f->col);
+        if (t->rounded)
+            ptx_conv_keep(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, f->col), at);
+        else
+            ptx_tile_finish(c, t, row, f->col,
+                            t->block ? ptx_split_sum(c, t, at, f->lanes)
+                                     : ptx_load(c, at, dtype, f->lanes));
     }
     cg_loop_end(c, &loop);
+}
+
+/* Rows of sites that have a thread for each site. */
+static Val
+threads_down(Cg *c, const PtxTiles *t)
+{
+    const Val across = cg_i64(c, t->t->columns / lanes_of(t));
+    return ptx_narrow_div(c, t->all ? t->all : cg_i64(c, t->threads), across);
 }
 
 /* What a convolution makes of the sums in shared memory. */
@@ -253,29 +271,32 @@ ptx_tile_piece(Cg *c, const PtxTiles *t)
 {
     const Val rows = cg_min(c, t->rows, cg_i64(c, t->t->rows));
     return (PtxPiece){.sums = t->shared,
+                      .rounded = t->rounded,
                       .stride = t->t->columns + PTX_SUM_GAP,
                       .row = cg_add(c, t->row, t->lead),
                       .end = cg_add(c, t->row, rows),
                       .col = t->col,
                       .begin = t->begin,
                       .columns = t->t->columns,
+                      .lanes = lanes_of(t),
                       .thread = t->thread,
-                      .threads = t->threads};
+                      .down = threads_down(c, t)};
 }
 
 /* Of the sums in shared memory, but for columns that are the convolution's alone. */
 void
 ptx_tile_store(Cg *c, const PtxTiles *t)
 {
-    Finish f = {.lanes = ptx_linear_lanes(t->p)};
-    const int unroll = UNROLL / f.lanes;
+    Finish f = {.lanes = lanes_of(t)};
+    const int unroll = t->rounded ? UNROLL / 2 : UNROLL / f.lanes;
     const int64_t across = t->t->columns / f.lanes;
-    f.step = t->threads / across;
+    f.step = threads_down(c, t);
     f.row = cg_div(c, t->thread, cg_i64(c, across));
     f.col =
         cg_mul(c, cg_sub(c, t->thread, cg_mul(c, f.row, cg_i64(c, across))), cg_i64(c, f.lanes));
     const Val col = cg_add(c, t->col, f.col);
     Val stored = cg_less(c, col, cg_i64(c, t->out));
+    stored = LLVMBuildAnd(c->b, stored, cg_less(c, f.row, f.step), "");
     Val rows = cg_i64(c, t->t->rows); /* that this block stores: up to here */
     if (t->lead) {
         const Val alone = ptx_conv_alone(c, t->p, col);
@@ -290,7 +311,8 @@ ptx_tile_store(Cg *c, const PtxTiles *t)
     }
     CgIf inside = cg_if(c, stored);
     const Val there = cg_sub(c, cg_min(c, t->rows, rows), f.row);
-    const Val count = cg_div_up(c, cg_max(c, cg_i64(c, 0), there), cg_i64(c, f.step));
+    const Val rounded_up = cg_sub(c, cg_add(c, there, f.step), cg_i64(c, 1));
+    const Val count = ptx_narrow_div(c, cg_max(c, cg_i64(c, 0), rounded_up), f.step);
     const Val whole = cg_mul(c, cg_div(c, count, cg_i64(c, unroll)), cg_i64(c, unroll));
     finish_rows(c, t, &f, cg_i64(c, 0), whole, unroll);
     finish_rows(c, t, &f, whole, count, 1);
@@ -401,33 +423,70 @@ rows_each(const PtxLinear *p, const Product *product)
     return product->rows - (ptx_conv_of_runs(p) ? ptx_conv_beside(p) : 0);
 }
 
-/* Both are less than 2^31. */
-static Val
-narrow_div(Cg *c, Val a, Val b)
+/* How tiles are counted: rows of tiles of columns without a convolution and of those with one.
+ * Those are fewer columns that follow each other, and more rows. */
+typedef struct {
+    int64_t plain, first, with; /* columns of tiles without one; first and number of those with */
+    Val rows, with_rows;
+} Spread;
+
+static Spread
+spread_of(Cg *c, const PtxLinear *p, const Product *product)
+{
+    Spread s = {.plain = across(p, product)};
+    s.rows = s.with_rows = cg_div_up(c, p->rows, cg_i64(c, product->rows));
+    if (!ptx_conv_of_runs(p))
+        return s;
+    const int64_t first = node_int(p->conv, ATTR_column, 0);
+    s.first = first / product->columns;
+    s.with = ptx_parts(first + cg_width(p->conv->out[0]), product->columns) - s.first;
+    s.plain -= s.with;
+    s.with_rows = cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product)));
+    return s;
+}
+
+Val
+ptx_narrow_div(Cg *c, Val a, Val b)
 {
     const Val x = LLVMBuildTrunc(c->b, a, c->i32, ""), y = LLVMBuildTrunc(c->b, b, c->i32, "");
     return LLVMBuildZExt(c->b, LLVMBuildUDiv(c->b, x, y, ""), c->i64, "");
 }
 
-/* Tiles of GROUP rows of tiles, column by column. */
+/* Tiles of GROUP rows of tiles, column by column, those with a convolution first, which take
+ * longest. The last group has what is left of both. */
 PtxTile
 ptx_tiles_at(Cg *c, const PtxLinear *p, const Product *product, Val number)
 {
-    const int64_t columns = across(p, product);
-    const Val all = cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product)));
-    const Val group = cg_div(c, number, cg_i64(c, GROUP * columns));
-    const Val first = cg_mul(c, group, cg_i64(c, GROUP));
-    const Val in_group = cg_sub(c, number, cg_mul(c, group, cg_i64(c, GROUP * columns)));
-    const Val rows = cg_min(c, cg_i64(c, GROUP), cg_sub(c, all, first));
-    const Val right = narrow_div(c, in_group, rows);
+    const Spread s = spread_of(c, p, product);
+    const Val group_rows = cg_i64(c, GROUP), in_each = cg_i64(c, GROUP * across(p, product));
+    const Val whole = cg_div(c, s.rows, group_rows);
+    const Val group = cg_min(c, cg_div(c, number, in_each), whole);
+    const Val first = cg_mul(c, group, group_rows);
+    const Val is_whole = cg_less(c, group, whole);
+    Val in_group = cg_sub(c, number, cg_mul(c, group, in_each));
+    Val rows = LLVMBuildSelect(c->b, is_whole, group_rows, cg_sub(c, s.rows, first), "");
+    Val has = NULL;
+    if (s.with) {
+        const Val left = cg_sub(c, s.with_rows, first);
+        const Val with_rows = LLVMBuildSelect(c->b, is_whole, group_rows, left, "");
+        const Val with = cg_mul(c, with_rows, cg_i64(c, s.with));
+        has = cg_less(c, in_group, with);
+        rows = LLVMBuildSelect(c->b, has, with_rows, rows, "");
+        in_group = LLVMBuildSelect(c->b, has, in_group, cg_sub(c, in_group, with), "");
+    }
+    Val right = ptx_narrow_div(c, in_group, rows);
     const Val down = cg_add(c, first, cg_sub(c, in_group, cg_mul(c, right, rows)));
-    PtxTile at = {.col = cg_mul(c, right, cg_i64(c, product->columns)), .weight = p->weight};
+    PtxTile at = {.weight = p->weight};
     Val each = cg_i64(c, product->rows);
-    if (ptx_conv_of_runs(p)) {
-        const Val has = ptx_conv_has(c, p, at.col, product->columns);
+    if (s.with) {
+        const Val before = cg_less(c, right, cg_i64(c, s.first));
+        const Val plain =
+            LLVMBuildSelect(c->b, before, right, cg_add(c, right, cg_i64(c, s.with)), "");
+        right = LLVMBuildSelect(c->b, has, cg_add(c, right, cg_i64(c, s.first)), plain, "");
         at.lead = LLVMBuildSelect(c->b, has, cg_i64(c, ptx_conv_beside(p)), cg_i64(c, 0), "");
         each = cg_sub(c, each, at.lead);
     }
+    at.col = cg_mul(c, right, cg_i64(c, product->columns));
     at.row = cg_mul(c, down, each);
     at.rows = cg_sub(c, p->rows, at.row);
     return at;
@@ -436,8 +495,9 @@ ptx_tiles_at(Cg *c, const PtxLinear *p, const Product *product, Val number)
 Val
 ptx_tiles_count(Cg *c, const PtxLinear *p, const Product *product)
 {
-    return cg_mul(c, cg_div_up(c, p->rows, cg_i64(c, rows_each(p, product))),
-                  cg_i64(c, across(p, product)));
+    const Spread s = spread_of(c, p, product);
+    return cg_add(c, cg_mul(c, s.rows, cg_i64(c, s.plain)),
+                  cg_mul(c, s.with_rows, cg_i64(c, s.with)));
 }
 
 /* Where this thread's rows of a list are in memory. */
@@ -545,11 +605,9 @@ tile_of_block(Cg *c, PtxLinear *p, const Product *product, Val shared)
     const Val block = ptx_block(c, 0);
     CgIf needed = cg_if(c, cg_less(c, block, ptx_tiles_count(c, p, product)));
     PtxTile at = ptx_tiles_at(c, p, product, block);
-    CgIf there = cg_if(c, cg_less(c, at.row, p->rows));
     if (at.lead)
         at.begin = ptx_conv_segment(c, p, at.row);
     ptx_tile(c, p, product, shared, &at);
-    cg_endif(c, &there);
     cg_endif(c, &needed);
 }
 
@@ -562,15 +620,10 @@ small_tiles(Cg *c, PtxLinear *p, const Product *small, Val shared, int64_t block
     CgIf own = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, small->threads)));
     CgLoop tiles = cg_loop(c, "tile", ptx_block(c, 0), ptx_tiles_count(c, p, small), blocks);
     PtxTile at = ptx_tiles_at(c, p, small, tiles.i);
-    CgIf there = {0};
-    if (at.lead) { /* tiles of other columns make more rows, and are fewer */
-        there = cg_if(c, cg_less(c, at.row, p->rows));
+    if (at.lead)
         at.begin = ptx_conv_segment(c, p, at.row);
-    }
     ptx_tile(c, p, small, shared, &at);
     ptx_barrier(c);
-    if (at.lead)
-        cg_endif(c, &there);
     cg_loop_end(c, &tiles);
     cg_endif(c, &own);
 }

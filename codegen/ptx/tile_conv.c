@@ -68,14 +68,6 @@ ptx_conv_fits(const PtxLinear *p, Diag *diag)
 
 /* ---- columns and rows ------------------------------------------------------------------------ */
 
-Val
-ptx_conv_has(Cg *c, const PtxLinear *p, Val col, int64_t columns)
-{
-    const int64_t first = first_column(p->conv), width = cg_width(p->conv->out[0]);
-    const Val behind = cg_less(c, cg_i64(c, first), cg_add(c, col, cg_i64(c, columns)));
-    return LLVMBuildAnd(c->b, behind, cg_less(c, col, cg_i64(c, first + width)), "");
-}
-
 /* Whether the columns of a site are all of the convolution, or none is. */
 static bool
 sites_whole(const PtxLinear *p)
@@ -94,7 +86,10 @@ ptx_conv_alone(Cg *c, const PtxLinear *p, Val col)
         if (cg_stores(p->k, o))
             alone = alone && o->unread_from <= first && first + width <= o->unread_to;
     }
-    return alone ? ptx_conv_has(c, p, col, 1) : LLVMConstInt(c->i1, 0, 0);
+    if (!alone)
+        return LLVMConstInt(c->i1, 0, 0);
+    const Val at = cg_sub(c, col, cg_i64(c, first));
+    return LLVMBuildICmp(c->b, LLVMIntULT, at, cg_i64(c, width), "");
 }
 
 /* Of one sequence it is known without a read. */
@@ -120,40 +115,114 @@ ptx_conv_source(Cg *c, const PtxLinear *p, Val at, Val row, Val begin)
     return LLVMBuildSelect(c->b, early, there, cg_max(c, other, cg_i64(c, 0)), "");
 }
 
+Val
+ptx_conv_row(Cg *c, const PtxLinear *p, Val at, Val row, Val lead, Val begin)
+{
+    const Val own = cg_add(c, row, at), last = cg_sub(c, p->rows, cg_i64(c, 1));
+    const Val source = ptx_conv_source(c, p, at, cg_add(c, row, lead), begin);
+    const Val beside = cg_less(c, at, lead);
+    return LLVMBuildSelect(c->b, beside, source, cg_min(c, own, last), "");
+}
+
+/* ---- inputs ------------------------------------------------------------------------------------
+ */
+
+bool
+ptx_conv_of_pairs(const PtxLinear *p)
+{
+    const Value *x = node_operand(p->conv, 'x');
+    const int lanes = ptx_linear_lanes(p);
+    for (int i = 0; i < p->k->noperands; i++) {
+        const CgOperand *o = &p->k->operands[i];
+        if (cg_stores(p->k, o) && (o->value != x || ptx_lanes(o, lanes) < lanes))
+            return false;
+    }
+    return x->type.dtype == DTYPE_bf16 && ptx_conv_lanes(p->conv, lanes) > 1;
+}
+
+int
+ptx_conv_together(const PtxLinear *p)
+{
+    const int lanes = ptx_linear_lanes(p), twice = 2 * lanes;
+    for (int i = 0; i < p->k->noperands; i++) {
+        const CgOperand *o = &p->k->operands[i];
+        if (o->is_output && ptx_lanes(o, twice) < twice)
+            return lanes;
+    }
+    return p->l.out % twice == 0 && ptx_conv_lanes(p->conv, twice) == twice ? twice : lanes;
+}
+
+/* Of a product's sums at a site, what the kernel makes of them: `value`. */
+static Val
+made_of_sums(Cg *c, const PtxLinear *p, const CgSite *site, Val sums, const Value *value)
+{
+    cg_unbind_all(p->k);
+    cg_bind(p->k, p->l.y, cg_linear_biased(c, &p->l, site, sums));
+    return cg_eval(c, p->k, value, site);
+}
+
+Val
+ptx_conv_pair(Cg *c, const PtxLinear *p, Val row, Val col, const Val sums[2])
+{
+    const Value *x = node_operand(p->conv, 'x');
+    const bool cast = x->def->op == OP_cast; /* the pair is rounded by itself */
+    const Val there = cg_less(c, col, cg_i64(c, p->l.out));
+    const CgSite site = {
+        .row = row, .col = LLVMBuildSelect(c->b, there, col, cg_i64(c, 0), ""), .lanes = 2};
+    Val both = LLVMGetPoison(cg_vec_type(c, 2));
+    for (int i = 0; i < 2; i++)
+        both = LLVMBuildInsertElement(c->b, both, sums[i], cg_i64(c, i), "");
+    const Val y = made_of_sums(c, p, &site, both, cast ? x->def->in[0] : x);
+    return ptx_pair(c, cg_slice(c, y, 0, 1), cg_slice(c, y, 1, 1));
+}
+
+void
+ptx_conv_keep(Cg *c, const PtxLinear *p, Val row, Val col, Val inputs)
+{
+    const unsigned bytes = (unsigned)ptx_conv_together(p) * sizeof(int16_t);
+    const LLVMTypeRef words = cg_vec_of(c->i32, (int)(bytes / sizeof(int32_t)));
+    const CgOperand *o = cg_operand(p->k, node_operand(p->conv, 'x'));
+    if (!o)
+        return;
+    const Val all = LLVMBuildLoad2(c->b, words, inputs, "");
+    LLVMSetAlignment(all, bytes);
+    const Val to = cg_element(c, o->base, o->dtype, row, o->stride, col);
+    LLVMSetAlignment(LLVMBuildStore(c->b, all, to), bytes);
+}
+
 /* ---- a piece ----------------------------------------------------------------------------------
  */
 
 /* The input that is in row `at` of the piece, for row `row` of y: what the kernel makes of the
  * product before the convolution. */
 static Val
-input_of(Cg *c, CgKernel *k, const PtxConv *v, Val at, Val row)
+input_of(Cg *c, const PtxConv *v, Val at, Val row)
 {
     const PtxPiece *piece = v->piece;
+    const Dtype dtype = piece->rounded ? DTYPE_bf16 : DTYPE_f32;
     const Val col = cg_add(c, v->col, cg_i64(c, first_column(v->conv)));
     const CgSite site = {.row = row, .col = col, .lanes = v->lanes};
     const Val from =
-        cg_element(c, piece->sums, DTYPE_f32, at, piece->stride, cg_sub(c, col, piece->col));
-    cg_unbind_all(k);
-    cg_bind(k, v->p->l.y,
-            cg_linear_biased(c, &v->p->l, &site, ptx_load(c, from, DTYPE_f32, v->lanes)));
-    return cg_eval(c, k, node_operand(v->conv, 'x'), &site);
+        cg_element(c, piece->sums, dtype, at, piece->stride, cg_sub(c, col, piece->col));
+    const Val there = ptx_load(c, from, dtype, v->lanes);
+    return piece->rounded ? there : made_of_sums(c, v->p, &site, there, node_operand(v->conv, 'x'));
 }
 
 /* Of a row that the piece makes, or one of the K-1 before those. */
 static Val
-late_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+late_input(Cg *c, const PtxConv *v, Val row)
 {
     const Val beside = cg_i64(c, ptx_conv_beside(v->p));
-    return input_of(c, k, v, cg_add(c, cg_sub(c, row, v->piece->row), beside), row);
+    return input_of(c, v, cg_add(c, cg_sub(c, row, v->piece->row), beside), row);
 }
 
 Val
-ptx_piece_input(Cg *c, CgKernel *k, const PtxConv *v, Val row)
+ptx_piece_input(Cg *c, const PtxConv *v, Val row)
 {
     const int64_t beside = ptx_conv_beside(v->p);
     const Val at = cg_add(c, cg_sub(c, row, v->piece->row), cg_i64(c, beside));
     const Val early = cg_less(c, at, cg_i64(c, beside / 2));
-    return input_of(c, k, v, LLVMBuildSelect(c->b, early, cg_sub(c, row, v->piece->begin), at, ""),
+    return input_of(c, v, LLVMBuildSelect(c->b, early, cg_sub(c, row, v->piece->begin), at, ""),
                     row);
 }
 
@@ -173,7 +242,7 @@ typedef struct {
 
 /* The sums of rows from `row` on; rows that are not there are taken for the last. */
 static void
-window_sums(Cg *c, CgKernel *k, const PtxConv *v, const Window *w, Val row, Val y[TOGETHER])
+window_sums(Cg *c, const PtxConv *v, const Window *w, Val row, Val y[TOGETHER])
 {
     const LLVMTypeRef type = cg_vec_type(c, v->lanes);
     const int before = v->taps - 1;
@@ -182,7 +251,7 @@ window_sums(Cg *c, CgKernel *k, const PtxConv *v, const Window *w, Val row, Val 
     for (int j = 0; j < before; j++)
         x[j] = cg_get(c, type, w->past[j]);
     for (int i = 0; i < TOGETHER; i++) {
-        x[before + i] = late_input(c, k, v, cg_min(c, cg_add(c, row, cg_i64(c, i)), last));
+        x[before + i] = late_input(c, v, cg_min(c, cg_add(c, row, cg_i64(c, i)), last));
         y[i] = ptx_conv_sum(c, v, x + i);
     }
     for (int j = 0; j < before; j++)
@@ -199,8 +268,8 @@ window_rows(Cg *c, CgKernel *k, const PtxConv *v, Window *w)
     CgIf some = cg_if(c, cg_less(c, w->from, w->to));
     for (int j = 0; j < before; j++)
         w->past[j] =
-            cg_var(c, type, late_input(c, k, v, cg_add(c, w->from, cg_i64(c, j - before))), "past");
-    window_sums(c, k, v, w, w->from, y);
+            cg_var(c, type, late_input(c, v, cg_add(c, w->from, cg_i64(c, j - before))), "past");
+    window_sums(c, v, w, w->from, y);
     for (int i = 0; i < TOGETHER; i++)
         w->y[i] = cg_var(c, type, y[i], "sum");
     const Val rest = cg_sub(c, w->to, cg_i64(c, TOGETHER));
@@ -208,7 +277,7 @@ window_rows(Cg *c, CgKernel *k, const PtxConv *v, Window *w)
     CgLoop loop = cg_loop(c, "rows", w->from, rest, TOGETHER);
     for (int i = 0; i < TOGETHER; i++)
         y[i] = cg_get(c, type, w->y[i]);
-    window_sums(c, k, v, w, cg_add(c, loop.i, cg_i64(c, TOGETHER)), next);
+    window_sums(c, v, w, cg_add(c, loop.i, cg_i64(c, TOGETHER)), next);
     for (int i = 0; i < TOGETHER; i++) {
         ptx_conv_store(c, k, v, cg_add(c, loop.i, cg_i64(c, i)), y[i]);
         cg_set(c, w->y[i], next[i]);
@@ -227,12 +296,6 @@ window_rows(Cg *c, CgKernel *k, const PtxConv *v, Window *w)
 /* ---- segments --------------------------------------------------------------------------------
  */
 
-static int64_t
-threads_down(const PtxConv *v)
-{
-    return v->piece->threads / (v->piece->columns / v->lanes);
-}
-
 /* The thread's share of a segment's rows in the piece that have K-1 before them. */
 static void
 segment_rows(Cg *c, CgKernel *k, const PtxConv *v, const CgSeg *seg)
@@ -240,8 +303,8 @@ segment_rows(Cg *c, CgKernel *k, const PtxConv *v, const CgSeg *seg)
     const Val first = cg_add(c, seg->row, cg_i64(c, v->taps - 1));
     const Val from = cg_max(c, v->piece->row, first);
     const Val to = cg_min(c, v->piece->end, cg_add(c, seg->row, seg->len));
-    const Val share =
-        cg_div_up(c, cg_max(c, cg_sub(c, to, from), cg_i64(c, 0)), cg_i64(c, threads_down(v)));
+    const Val rows = cg_max(c, cg_sub(c, to, from), cg_i64(c, 0)), down = v->piece->down;
+    const Val share = ptx_narrow_div(c, cg_sub(c, cg_add(c, rows, down), cg_i64(c, 1)), down);
     Window w = {.from = cg_add(c, from, cg_mul(c, share, v->down))};
     w.to = cg_min(c, to, cg_add(c, w.from, share));
     window_rows(c, k, v, &w);
@@ -251,14 +314,14 @@ static void
 segments(Cg *c, CgKernel *k, const PtxConv *v)
 {
     const PtxPiece *piece = v->piece;
-    const Val down = cg_i64(c, threads_down(v));
+    const Val down = piece->down;
     const Val last = ptx_segment_of(c, k, cg_sub(c, piece->end, cg_i64(c, 1)));
     CgLoop each = cg_loop(c, "segment", v->number, cg_add(c, last, cg_i64(c, 1)), 1);
     const CgSeg seg = cg_segment(c, k, each.i);
     segment_rows(c, k, v, &seg);
     const Val seg_end = cg_add(c, seg.row, seg.len);
     const Val ends = LLVMBuildNot(c->b, cg_less(c, piece->end, seg_end), "");
-    const Val turn = cg_sub(c, each.i, cg_mul(c, cg_div(c, each.i, down), down));
+    const Val turn = cg_sub(c, each.i, cg_mul(c, ptx_narrow_div(c, each.i, down), down));
     const Val mine = LLVMBuildICmp(c->b, LLVMIntEQ, turn, v->down, "");
     CgIf begins = cg_if(c, LLVMBuildAnd(c->b, ends, mine, ""));
     ptx_conv_begin(c, k, v, each.i);
@@ -274,7 +337,7 @@ ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
     PtxConv v;
     if (!ptx_conv_open(p->conv, &v, NULL))
         die("kernel %s: a convolution that does not fit", k->kernel->name);
-    v.lanes = ptx_conv_lanes(p->conv, ptx_linear_lanes(p));
+    v.lanes = ptx_conv_lanes(p->conv, piece->lanes);
     v.p = p;
     v.piece = piece;
     const int64_t across = piece->columns / v.lanes;
@@ -283,7 +346,8 @@ ptx_conv_part(Cg *c, const PtxLinear *p, const PtxPiece *piece)
     const Val at = cg_add(c, piece->col, cg_mul(c, right, cg_i64(c, v.lanes)));
     const Val col = cg_sub(c, at, cg_i64(c, first_column(p->conv)));
     const Val width = cg_i64(c, cg_width(p->conv->out[0]));
-    v.mine = LLVMBuildICmp(c->b, LLVMIntULT, col, width, "");
+    v.mine = LLVMBuildAnd(c->b, LLVMBuildICmp(c->b, LLVMIntULT, col, width, ""),
+                          cg_less(c, v.down, piece->down), "");
     v.col = LLVMBuildSelect(c->b, v.mine, col, cg_i64(c, 0), "");
     v.number = ptx_segment_of(c, k, piece->row);
     k->domain = p->conv->out[0];

@@ -15,9 +15,19 @@
  * A lane has two columns of each 8 that wgmma makes. Rows of W lie in a stage so that these are 4
  * or 8 columns of y side by side, which are read and written together.
  *
- * Of a product of boxes one thread copies those of x and W by maps of them (ptx_box_copy). A tile
- * with columns of a convolution then puts its sums to shared memory of their own, half of the
- * columns at a time. */
+ * Of a product of boxes one thread copies those of x and W by maps of them (ptx_box_copy).
+ *
+ * Where columns have a convolution, what is made of a tile's sums takes nearly as long as the sums.
+ * There are warps for it beside those that multiply, which go on with the next tile:
+ *
+ *     those that multiply, for each tile:
+ *         its products, as above
+ *         wait until the tile before was finished; put the sums to shared memory, rounded to bf16
+ *         as the convolution reads them; signal that
+ *     those that finish, for each tile:
+ *         wait for its sums; store them, and make the convolution; signal that it was finished
+ *
+ * and all of both finish the last tile of a block. */
 #include "codegen/ptx/conv.h"
 #include "codegen/ptx/tiles.h"
 
@@ -33,9 +43,11 @@ typedef struct {
     int beside; /* that a lane has side by side */
     bool boxes;
     int x, early,
-        w;    /* maps; early: of the rows of x that are first in a piece; -1: there are none */
-    Val sums; /* of a convolution's tile: in shared memory */
-    Val meet, meets; /* a signal of those that multiply; variable: its round */
+        w;       /* maps; early: of the rows of x that are first in a piece; -1: there are none */
+    bool finish; /* warps of their own finish tiles */
+    Val sums;    /* of which they do */
+    Val made, taken,
+        round; /* signals: there are a tile's sums, they were read; variable: of both */
 } Fed;
 
 /* ---- sizes -------------------------------------------------------------------------------------
@@ -44,7 +56,25 @@ typedef struct {
 static int
 parts_of(const Product *product)
 {
-    return product->threads / GPU_WARPGROUP - 1;
+    return product->rows / product->part_rows * (product->columns / product->part_columns);
+}
+
+static int
+multipliers(const Product *product)
+{
+    return parts_of(product) * GPU_WARPGROUP;
+}
+
+static int
+feeders(const Product *product)
+{
+    return product->feed == PRODUCT_FINISH ? GPU_WARP : GPU_WARPGROUP;
+}
+
+static int
+finishers(const Product *product)
+{
+    return product->threads - multipliers(product) - feeders(product);
 }
 
 /* 8 where rows of bf16 are then read and written 16 bytes at a time, and there are no others. */
@@ -79,9 +109,16 @@ together_of(const PtxLinear *p)
 }
 
 bool
+ptx_fed_finishes(const PtxLinear *p)
+{
+    return p->product->feed == PRODUCT_FINISH && ptx_conv_of_runs(p) && ptx_conv_of_pairs(p);
+}
+
+bool
 ptx_fed_by_boxes(const PtxLinear *p)
 {
-    return p->product->feed == PRODUCT_BOXES && p->x_whole && p->w_whole && !p->l.e &&
+    const bool boxes = p->product->feed == PRODUCT_BOXES && !p->conv;
+    return (boxes || ptx_fed_finishes(p)) && p->x_whole && p->w_whole && !p->l.e &&
            p->l.out % together_of(p) == 0;
 }
 
@@ -91,18 +128,17 @@ ptx_fed_maps(const PtxLinear *p)
     return !ptx_fed_by_boxes(p) ? 0 : p->conv ? 3 : 2;
 }
 
-/* Sums of half of the columns. */
 static int64_t
-half_bytes(const Product *product)
+pairs_bytes(const Product *product)
 {
-    return (int64_t)product->rows * (product->columns / 2 + PTX_SUM_GAP) * (int64_t)sizeof(float);
+    return product->rows * ptx_sum_stride(product) * dtype_info[DTYPE_bf16].bytes;
 }
 
 int64_t
 ptx_fed_bytes(const PtxLinear *p, const Product *product)
 {
-    const int64_t signals = (2 * product->stages + 1) * (int64_t)sizeof(int64_t);
-    return signals + (p->conv ? half_bytes(product) : 0);
+    const int64_t signals = (2 * product->stages + 2) * (int64_t)sizeof(int64_t);
+    return signals + (ptx_fed_finishes(p) ? pairs_bytes(product) : 0);
 }
 
 const Product *
@@ -110,11 +146,10 @@ ptx_fed_even(Arena *arena, const PtxLinear *p)
 {
     enum { STEP = 16, BOX_STEP = 32 }; /* columns of 4 lanes: 4 each, or 8 */
     const int64_t tiles = ptx_parts(p->l.out, p->product->columns);
-    const int step = ptx_fed_by_boxes(p) ? BOX_STEP : STEP;
+    const int step = ptx_fed_by_boxes(p) && !p->conv ? BOX_STEP : STEP;
     Product *even = arena_array(arena, 1, sizeof *even);
     *even = *p->product;
-    if (!p->conv)
-        even->columns = even->part_columns = (int)round_up(ptx_parts(p->l.out, tiles), step);
+    even->columns = even->part_columns = (int)round_up(ptx_parts(p->l.out, tiles), step);
     return even;
 }
 
@@ -427,63 +462,100 @@ results(Cg *c, const Fed *f, Val first)
     cg_endif(c, &whole);
 }
 
-/* ---- results of which a convolution has some ----------------------------------------------------
+/* ---- results that warps of their own finish -----------------------------------------------------
  */
 
-/* All that multiply have come here. */
 static void
-all_meet(Cg *c, const Fed *f)
+round_next(Cg *c, const Fed *f)
 {
-    const Val odd = cg_get(c, c->i32, f->meets);
-    ptx_warp_barrier(c);
-    warp_gives(c, f, f->meet, cg_i64(c, 0), NULL);
-    ptx_signal_wait(c, f->meet, odd);
-    cg_set(c, f->meets, LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), ""));
+    const Val odd = cg_get(c, c->i32, f->round);
+    cg_set(c, f->round, LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), ""));
 }
 
-/* A half of a tile's columns, and what its convolution reads beside its sums. */
-typedef struct {
-    Product product;
-    PtxTiles t;
-    PtxPiece piece;
-    PtxConv conv;
-} Half;
-
-/* Before the products, which take longer than the reads. */
+/* Two rows of a lane: `row` of the tile and that 8 further on. */
 static void
-open_halves(Cg *c, const Fed *f, Half half[2])
+put_pairs(Cg *c, const Fed *f, const Val *acc, Val row, int half)
 {
-    for (int i = 0; i < 2; i++) {
-        Half *h = &half[i];
-        h->product = *f->t.t;
-        h->product.columns = h->product.part_columns = f->t.t->columns / 2;
-        h->t = f->t;
-        h->t.t = &h->product;
-        h->t.shared = f->sums;
-        h->t.col = cg_add(c, f->t.col, cg_i64(c, i * h->product.columns));
-        h->t.thread = ptx_thread(c);
-        h->t.threads = f->t.t->threads - GPU_WARPGROUP;
-        h->piece = ptx_tile_piece(c, &h->t);
-        h->conv = ptx_conv_part(c, f->t.p, &h->piece);
+    const PtxTiles *t = &f->t;
+    const PtxLinear *p = t->p;
+    const Val at = cg_add(c, row, cg_i64(c, half * HALF));
+    const Val two = cg_mul(c, LLVMBuildAnd(c->b, t->lane, cg_i64(c, QUAD - 1), ""), cg_i64(c, 2));
+    const Val to = cg_element(c, f->sums, DTYPE_bf16, at, ptx_sum_stride(t->t), two);
+    const Val y_row = ptx_conv_row(c, p, at, t->row, t->lead, t->begin);
+    for (int j = 0; j < t->t->columns / HALF; j++) {
+        const Val in = cg_add(c, two, cg_i64(c, j * HALF));
+        const Val pair = ptx_conv_pair(c, p, y_row, cg_add(c, t->col, in), acc + 4 * j + 2 * half);
+        const Val place = cg_at(c, to, DTYPE_bf16, cg_i64(c, j * HALF));
+        LLVMSetAlignment(LLVMBuildStore(c->b, pair, place), sizeof(int32_t));
     }
 }
 
+/* To those that finish; row: the lane's first. */
 static void
-conv_results(Cg *c, const Fed *f, const Half half[2])
+hand_over(Cg *c, const Fed *f, Val row)
 {
     const PtxTiles *t = &f->t;
     Val acc[PTX_MOST_ACC];
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
-    CgIf there = cg_if(c, cg_less(c, cg_add(c, t->row, t->lead), t->p->rows));
-    for (int i = 0; i < 2; i++) {
-        ptx_mma_put(c, &half[i].t, acc + i * (t->naccs / 2));
-        all_meet(c, f);
-        ptx_tile_store(c, &half[i].t);
-        ptx_conv_piece(c, &half[i].conv);
-        all_meet(c, f);
-    }
-    cg_endif(c, &there);
+    const Val odd = cg_get(c, c->i32, f->round);
+    ptx_signal_wait(c, f->taken, LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), ""));
+    for (int half = 0; half < 2; half++)
+        put_pairs(c, f, acc, row, half);
+    ptx_warp_barrier(c);
+    warp_gives(c, f, f->made, cg_i64(c, 0), NULL);
+    round_next(c, f);
+}
+
+/* The share of a thread, number `thread` of `all`, of the tile whose sums are there after the round
+ * that `odd` says. */
+static void
+finish_tile(Cg *c, const Fed *f, Val number, Val thread, Val all, Val odd)
+{
+    PtxTiles t = f->t;
+    const PtxTile tile = tile_of(c, f, number);
+    ptx_tiles_place(c, &t, &tile);
+    t.rounded = true;
+    t.shared = f->sums;
+    t.thread = thread;
+    t.all = all;
+    const PtxPiece piece = ptx_tile_piece(c, &t);
+    const PtxConv conv = ptx_conv_part(c, t.p, &piece);
+    ptx_signal_wait(c, f->made, odd);
+    ptx_tile_store(c, &t);
+    ptx_conv_piece(c, &conv);
+}
+
+/* Of a block's last tile those that multiplied have a share, too. */
+static void
+finish_all(Cg *c, Fed *f)
+{
+    const int own = finishers(f->t.t), parts = multipliers(f->t.t);
+    const Val thread = cg_sub(c, ptx_thread(c), cg_i64(c, parts));
+    f->round = cg_var(c, c->i32, LLVMConstInt(c->i32, 0, 0), "round");
+    CgLoop tiles = tiles_loop(c, f);
+    const Val next = cg_add(c, tiles.i, cg_i64(c, f->blocks));
+    const Val more = cg_less(c, next, ptx_tiles_count(c, f->t.p, f->t.t));
+    const Val all = LLVMBuildSelect(c->b, more, cg_i64(c, own), cg_i64(c, own + parts), "");
+    finish_tile(c, f, tiles.i, thread, all, cg_get(c, c->i32, f->round));
+    ptx_warp_barrier(c);
+    warp_gives(c, f, f->taken, cg_i64(c, 0), NULL);
+    round_next(c, f);
+    cg_loop_end(c, &tiles);
+}
+
+/* Those that have multiplied all tiles. */
+static void
+finish_last(Cg *c, const Fed *f)
+{
+    const int own = finishers(f->t.t), parts = multipliers(f->t.t);
+    const Val block = ptx_block(c, 0), blocks = cg_i64(c, f->blocks);
+    const Val behind = cg_sub(c, ptx_tiles_count(c, f->t.p, f->t.t), block);
+    const Val before = cg_div(c, cg_sub(c, behind, cg_i64(c, 1)), blocks);
+    const Val odd = cg_get(c, c->i32, f->round);
+    finish_tile(c, f, cg_add(c, block, cg_mul(c, before, blocks)),
+                cg_add(c, ptx_thread(c), cg_i64(c, own)), cg_i64(c, own + parts),
+                LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), ""));
 }
 
 /* ---- a block -----------------------------------------------------------------------------------
@@ -501,19 +573,18 @@ multiply_all(Cg *c, Fed *f)
     for (int i = 0; i < t->naccs; i++)
         t->acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
     ring_open(c, f);
-    f->meets = cg_var(c, c->i32, LLVMConstInt(c->i32, 0, 0), "meets");
+    f->round = cg_var(c, c->i32, LLVMConstInt(c->i32, 0, 0), "round");
     CgLoop tiles = tiles_loop(c, f);
     const PtxTile tile = tile_of(c, f, tiles.i);
     ptx_tiles_place(c, t, &tile);
-    Half half[2];
-    if (t->p->conv)
-        open_halves(c, f, half);
     multiply(c, f, x, w);
-    if (t->p->conv)
-        conv_results(c, f, half);
+    if (f->finish)
+        hand_over(c, f, cg_add(c, first, cg_div(c, t->lane, cg_i64(c, QUAD))));
     else
         results(c, f, first);
     cg_loop_end(c, &tiles);
+    if (f->finish)
+        finish_last(c, f);
 }
 
 static void
@@ -526,14 +597,16 @@ open_signals(Cg *c, const Fed *f)
         ptx_signal_open(c, signal_of(c, f->full, cg_i64(c, i)), f->boxes ? 1 : four);
         ptx_signal_open(c, signal_of(c, f->empty, cg_i64(c, i)), warps);
     }
-    if (f->t.p->conv)
-        ptx_signal_open(c, f->meet, warps);
+    if (f->finish) {
+        ptx_signal_open(c, f->made, warps);
+        ptx_signal_open(c, f->taken, finishers(f->t.t) / GPU_WARP);
+    }
     cg_endif(c, &one);
     ptx_barrier(c);
 }
 
-/* Those that multiply take what registers those that copy give back: all together no more than all
- * had at first, or they would wait for ever. */
+/* Those that multiply take what registers the others give back: all together no more than all had
+ * at first, or they would wait for ever. */
 static int
 registers_of(const Product *product, int feeder)
 {
@@ -550,18 +623,54 @@ open_block(Cg *c, Fed *f, Val shared)
     t->shared = shared;
     t->lane = ptx_lane(c);
     t->warp = ptx_warp(c);
-    t->thread = cg_sub(c, ptx_thread(c), cg_i64(c, t->t->threads - GPU_WARPGROUP));
+    t->thread = cg_sub(c, ptx_thread(c), cg_i64(c, t->t->threads - feeders(t->t)));
     f->sums = cg_offset(c, shared, cg_i64(c, t->stage_bytes * t->t->stages));
-    f->full = cg_offset(c, f->sums, cg_i64(c, t->p->conv ? half_bytes(t->t) : 0));
+    f->full = cg_offset(c, f->sums, cg_i64(c, f->finish ? pairs_bytes(t->t) : 0));
     f->empty = cg_offset(c, f->full, cg_i64(c, signals));
-    f->meet = cg_offset(c, f->empty, cg_i64(c, signals));
+    f->made = cg_offset(c, f->empty, cg_i64(c, signals));
+    f->taken = cg_offset(c, f->made, cg_i64(c, (int64_t)sizeof(int64_t)));
+}
+
+/* Those that multiply, and four warps that feed them. */
+static void
+two_roles(Cg *c, Fed *f)
+{
+    const Product *product = f->t.t;
+    const int feeder = f->boxes ? BOX_FEEDER : FEEDER;
+    CgIf role = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, multipliers(product))));
+    ptx_registers(c, registers_of(product, feeder), true);
+    multiply_all(c, f);
+    cg_else(c, &role);
+    ptx_registers(c, feeder, false);
+    (f->boxes ? feed_boxes : feed)(c, f);
+    cg_endif(c, &role);
+}
+
+/* Those that multiply, those that finish, and a warp that feeds. All keep the registers that they
+ * have at first: ptxas wants 154 of them in all roles for a product of 256 columns, and a quarter
+ * of a multiprocessor has as many for three warps and no more. So there are 384 threads. */
+static void
+three_roles(Cg *c, Fed *f)
+{
+    const Product *product = f->t.t;
+    CgIf role = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, multipliers(product))));
+    multiply_all(c, f);
+    cg_else(c, &role);
+    const Val behind = cg_i64(c, product->threads - feeders(product));
+    CgIf other = cg_if(c, cg_less(c, ptx_thread(c), behind));
+    finish_all(c, f);
+    cg_else(c, &other);
+    feed_boxes(c, f);
+    cg_endif(c, &other);
+    cg_endif(c, &role);
 }
 
 void
 ptx_fed_tiles(Cg *c, PtxLinear *p, const Product *product, Val shared)
 {
-    Fed f = {.t = ptx_tiles_open(p, product), .boxes = ptx_fed_by_boxes(p)};
-    const int feeder = f.boxes ? BOX_FEEDER : FEEDER;
+    Fed f = {.t = ptx_tiles_open(p, product),
+             .boxes = ptx_fed_by_boxes(p),
+             .finish = ptx_fed_finishes(p)};
     f.blocks = c->machine->gpu.units;
     f.lanes = lanes_of(p);
     f.beside = f.t.w.beside = beside_of(p);
@@ -570,13 +679,6 @@ ptx_fed_tiles(Cg *c, PtxLinear *p, const Product *product, Val shared)
         make_maps(&f);
     CgIf some = cg_if(c, cg_less(c, ptx_block(c, 0), ptx_tiles_count(c, p, product)));
     open_signals(c, &f);
-    const Val multiply_threads = cg_i64(c, product->threads - GPU_WARPGROUP);
-    CgIf role = cg_if(c, cg_less(c, ptx_thread(c), multiply_threads));
-    ptx_registers(c, registers_of(product, feeder), true);
-    multiply_all(c, &f);
-    cg_else(c, &role);
-    ptx_registers(c, feeder, false);
-    (f.boxes ? feed_boxes : feed)(c, &f);
-    cg_endif(c, &role);
+    (f.finish ? three_roles : two_roles)(c, &f);
     cg_endif(c, &some);
 }

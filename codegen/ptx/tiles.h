@@ -41,9 +41,11 @@ typedef struct {
     int64_t row_bytes, stage_bytes;
     bool swizzled;                  /* rows are of 128 bytes, whose 16s are moved about */
     int threads;                    /* that copy */
+    Val all;                        /* threads that finish; NULL: `threads` do */
     Val shared, thread, lane, warp; /* thread: its number among those that copy */
     Val row, col, rows; /* of the tile: its first row and column, and how many rows there are */
     Val lead;           /* how many of those are beside what it makes; NULL: none */
+    bool rounded;       /* sums in shared memory are a convolution's inputs, as pairs of bf16 */
     Val begin;          /* of a piece, PtxPiece */
     PtxSide x, w;
     Val acc[PTX_MOST_ACC]; /* variables */
@@ -124,6 +126,8 @@ void ptx_fed_tiles(Cg *c, PtxLinear *p, const Product *product, Val shared);
 int64_t ptx_fed_bytes(const PtxLinear *p, const Product *product);
 /* As p->product, with no more columns than divide the outputs evenly among as many tiles. */
 const Product *ptx_fed_even(Arena *arena, const PtxLinear *p);
+/* Whether warps of their own finish the tiles. */
+bool ptx_fed_finishes(const PtxLinear *p);
 /* Whether one thread copies boxes for the tiles, and by how many maps. */
 bool ptx_fed_by_boxes(const PtxLinear *p);
 int ptx_fed_maps(const PtxLinear *p);

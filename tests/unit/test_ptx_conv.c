@@ -9,7 +9,7 @@
 #include "tests/harness.h"
 #include "tests/kernel_run.h"
 
-enum { TABLE = 96, ROWS = 256 };
+enum { TABLE = 96, ROWS = 256, MANY = 2100 };
 
 typedef struct {
     const char *product; /* attributes of its kernel */
@@ -21,7 +21,7 @@ typedef struct {
 } Case;
 
 static char *
-text_of(const Case *t)
+text_of_rows(const Case *t, int rows)
 {
     const int all = t->first + t->columns + t->rest;
     StrBuf sb = {0};
@@ -32,7 +32,7 @@ text_of(const Case *t)
         " weight table: f32[%d,%d] tensor=\"table\" init=ones\n"
         " weight W: bf16[%d,%d] tensor=\"W\" init=ones\n weight B: f32[%d] tensor=\"B\" init=ones\n"
         " weight b: f32[%d] tensor=\"b\" init=ones\n state s: f32[%d,%d]\n",
-        ROWS, ROWS, TABLE, t->inputs, all, t->inputs, all, t->columns, t->taps - 1, t->columns);
+        rows, rows, TABLE, t->inputs, all, t->inputs, all, t->columns, t->taps - 1, t->columns);
     if (t->strided)
         sb_printf(&sb, " weight k: f32[%d,1,%d] tensor=\"k\" init=ones\n", t->columns, t->taps);
     else
@@ -76,6 +76,12 @@ text_of(const Case *t)
     char *text = strdup(sb_text(&sb));
     sb_free(&sb);
     return text;
+}
+
+static char *
+text_of(const Case *t)
+{
+    return text_of_rows(t, ROWS);
 }
 
 static KernelRun *
@@ -125,7 +131,7 @@ check(const Case *t, double most, bool all)
 }
 
 #define SMALL  "product=mma_64x64"
-#define FED    "product=boxes_128x256x3"
+#define FED    "product=finish_128x256"
 #define GROUPS "product=wgmma_128x128, small=wgmma_64x64"
 
 Test(ptx_conv, agrees_with_the_interpreter)
@@ -155,12 +161,47 @@ Test(ptx_conv, large_tiles_agree_with_the_interpreter)
         check(&cases[i], 2e-5, false);
 }
 
+/* More rows of tiles than are counted together, and of columns with a convolution more than of
+ * those without. */
+Test(ptx_conv, many_rows_of_tiles)
+{
+    static const struct {
+        Case t;
+        RunCall call;
+        double most;
+    } cases[] = {
+        {{SMALL, 8, 64, 24, 40, 4, "f32", false, false, false, false},
+         {.nseg = 2, .len = {1000, 141}, .slot = {1, 0}},
+         2e-5},
+        {{FED, 8, 256, 8, 248, 4, "bf16", false, false, false, false},
+         {.nseg = 1, .len = {MANY}},
+         3e-2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char *text = text_of_rows(&cases[i].t, MANY);
+        KernelRun *run = kernel_run_open(text, "native@model");
+        RunCall call = cases[i].call;
+        call.vocab = TABLE;
+        call.parts = 1;
+        const double off = kernel_run_difference(run, &call);
+        cr_expect(off <= cases[i].most, "case %zu: off by %g", i, off);
+        kernel_run_close(run);
+        free(text);
+    }
+}
+
 /* Sums that lie between two of bf16 round either way. */
 Test(ptx_conv, columns_that_are_kept_in_bf16)
 {
     static const Case cases[] = {
-        {SMALL, 24, 16, 24, 8, 4, "bf16", true, false, false, false},
-        {SMALL, 24, 3,  25, 1, 4, "bf16", true, false, false, false},
+        {SMALL, 24,  16,  24,  8,  4, "bf16", true,  false, false, false},
+        {SMALL, 24,  3,   25,  1,  4, "bf16", true,  false, false, false},
+        {FED,   136, 16,  40,  8,  4, "bf16", true,  false, false, false},
+        {FED,   72,  4,   60,  4,  4, "bf16", false, false, false, true },
+        {FED,   8,   264, 248, 16, 3, "bf16", true,  true,  false, false},
+        {FED,   456, 0,   24,  12, 2, "bf16", true,  false, false, false},
+        {FED,   72,  200, 296, 24, 4, "bf16", false, false, false, false},
+        {FED,   72,  3,   25,  1,  4, "bf16", true,  false, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check(&cases[i], 3e-2, false);
@@ -192,10 +233,12 @@ make_ids(int32_t ids[ROWS])
 Test(ptx_conv, bits_are_those_of_a_kernel_of_its_own)
 {
     static const Case cases[] = {
-        {SMALL,  24, 16, 24, 8, 4, "bf16", true,  false, false, false},
-        {SMALL,  24, 3,  25, 1, 3, "bf16", false, true,  false, false},
-        {GROUPS, 8,  64, 80, 4, 4, "bf16", true,  false, false, false},
-        {SMALL,  24, 16, 24, 8, 4, "bf16", true,  false, false, true },
+        {SMALL,  24, 16,  24,  8, 4, "bf16", true,  false, false, false},
+        {SMALL,  24, 3,   25,  1, 3, "bf16", false, true,  false, false},
+        {GROUPS, 8,  64,  80,  4, 4, "bf16", true,  false, false, false},
+        {SMALL,  24, 16,  24,  8, 4, "bf16", true,  false, false, true },
+        {FED,    24, 16,  24,  8, 4, "bf16", true,  false, false, false},
+        {FED,    8,  244, 252, 4, 4, "bf16", true,  false, false, true },
     };
     int32_t ids[ROWS];
     make_ids(ids);
@@ -306,6 +349,33 @@ Test(ptx_conv, columns_that_are_read_make_another_kernel)
 {
     cr_expect_eq(kernels_of_two(false), 1);
     cr_expect_eq(kernels_of_two(true), 2);
+}
+
+/* Of columns that are kept in 16 bits: `kept`. */
+static bool
+boxes_of(const char *kept)
+{
+    static const char text[] =
+        "graph \"t\" lowered {\n weights \"init:reference\"\n block 256\n rows 4\n"
+        " input ids: i32[T]\n input pick: i32[R]\n weight e: f32[96,64] init=ones\n"
+        " weight W: bf16[2208,64] init=ones\n weight k: f32[1152,1,4] init=ones\n"
+        " state s: f32[3,1152]\n h = embed(ids, e)\n x = cast(h) {to=bf16}\n p = linear(x, W)\n"
+        " q = cast(p) {to=bf16}\n a, m, b = split(%s) {sizes=[1024, 1152, 32]}\n"
+        " c = conv1d(m, k, _, s)\n u = silu(c)\n y = concat(a, u)\n out = take(y, pick)\n"
+        " output out\n}\n";
+    Arena *arena = arena_new();
+    CommandResult r = kernel_run_ptx(arena_printf(arena, text, kept), "sm_90a");
+    cr_expect(r.status == 0 && strstr(r.out, "wgmma.mma_async"), "%s", r.err);
+    const bool boxes = strstr(r.out, "cp.async.bulk.tensor.2d") != NULL;
+    command_free(&r);
+    arena_free(arena);
+    return boxes;
+}
+
+Test(ptx_conv, tiles_that_others_finish_are_of_16_bits)
+{
+    cr_expect(boxes_of("q"));
+    cr_expect(!boxes_of("p"));
 }
 
 static void
