@@ -112,6 +112,19 @@ recurrent_delta(const Machine *m, const CostSsd *z, int64_t tokens)
            m->costs.step[COST_linear_f32] * 1e-9;
 }
 
+/* Beside a matrix unit vectors take each row of X from the rows after it, in tiles. */
+static double
+solved_beside(const Machine *m, const CostSsd *z, int64_t tokens)
+{
+    const int64_t chunk = z->form == FORM_CHUNKED && z->chunk < z->block ? z->chunk : z->block;
+    const int64_t threads = z->threads > 0 ? z->threads : 1, lanes = machine_lanes(m);
+    const TileChunk t = tile_chunk(m, false, chunk, z->head_dim, z->state, z->block);
+    const double heads = (double)((z->heads + threads - 1) / threads);
+    const double rows = (double)(chunk + t.rows) / 2;
+    return heads * (double)(t.x_stride / lanes) * (double)tokens * rows *
+           m->costs.step[COST_linear_f32] * 1e-9;
+}
+
 double
 cost_ssd(const Machine *m, const CostSsd *ssd, int64_t tokens)
 {
@@ -123,5 +136,6 @@ cost_ssd(const Machine *m, const CostSsd *ssd, int64_t tokens)
         return INFINITY;
     for (int t = 0; t < COST_TERMS; t++)
         ns += count[t] * term[t];
-    return ns * 1e-9;
+    const bool beside = ssd->solves && cost_kind(m, ssd) == COST_chunked_matrix;
+    return ns * 1e-9 + (beside ? solved_beside(m, ssd, tokens) : 0);
 }

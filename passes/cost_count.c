@@ -188,7 +188,8 @@ count_chunk(const Count *c, int64_t q, double times)
                              c->z->block,
                              times * (double)c->heads,
                              times * (double)c->groups,
-                             steep_share(q)};
+                             steep_share(q),
+                             c->z->solves};
         cost_count_chunk(c->m, &z, c->n);
         return;
     }

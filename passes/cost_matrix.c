@@ -60,6 +60,18 @@ count_group(const Chunk *c, double times, double n[COST_TERMS])
     n[COST_tile] += times * 4 * blocks;
 }
 
+/* B h and, of all heads of a group, B B^T. What is solved with them is on vectors (cost_ssd). */
+static void
+count_solved(const Chunk *c, double heads, double groups, double n[COST_TERMS])
+{
+    const double blocks = c->q_steps * (c->q_steps + 1) / 2;
+    const double said = c->q_tiles * (double)c->u.p_tiles;
+    n[COST_cb] += groups * 4 * blocks * (double)c->u.n_steps;
+    n[COST_mac] += heads * said * (double)c->u.n_steps;
+    n[COST_tile] += groups * 4 * blocks + heads * said;
+    n[COST_row] += heads * c->q * c->p_row;
+}
+
 /* Of a head: decays, X, Y and the state. Steep decay makes M and a copy of C for each block of rows
  * of Y, and stages X twice. */
 static void
@@ -111,4 +123,6 @@ cost_count_chunk(const Machine *m, const CostChunk *z, double n[COST_TERMS])
     count_group(&c, z->groups, n);
     count_head(&c, z->steep, z->heads, n);
     count_far(m, &c, z->heads, n);
+    if (z->solves)
+        count_solved(&c, z->heads, z->groups, n);
 }

@@ -112,6 +112,7 @@ typedef struct {
     int64_t head_dim, state, block;
     double heads, groups;
     double steep; /* share of chunks whose decay is */
+    bool solves;  /* what it writes is solved for (op flag V) */
 } CostChunk;
 void cost_count_chunk(const Machine *m, const CostChunk *z, double count[COST_TERMS]);
 void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);

@@ -190,7 +190,7 @@ pass_partition(Graph *g, PassCtx *cx)
             attrs_set(g->arena, &k->attrs, attr_int(ATTR_tile, rows));
             changed = true;
         }
-        if (k->anchor && node_flag(k->anchor, 'S') && !attrs_find(&k->attrs, ATTR_unit) &&
+        if (k->anchor && node_by_chunks(k->anchor) && !attrs_find(&k->attrs, ATTR_unit) &&
             partition_chunks(cx->machine->matrix.bf16, g, k)) {
             attrs_set(g->arena, &k->attrs, attr_word(ATTR_unit, "matrix"));
             changed = true;

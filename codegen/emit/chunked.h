@@ -25,7 +25,8 @@ typedef struct {
     Val m;                    /* M of B B^T of one tile (steep decay), f32 [rows,Q] */
     Val gain;                 /* weight_i b_i */
     Val solved;               /* X, f32 [Q,P]: x_units themselves where these are f32 */
-    Val said;                 /* on the matrix unit: B h, f32 [Q,P]; else NULL */
+    Val said;                 /* on the matrix unit: B h, f32 [Q,said_stride]; else NULL */
+    int64_t said_stride;
 } ChunkedDelta;
 
 /* Products multiply units: an f32, or a pair of bf16 that follow each other along the summed
@@ -100,8 +101,11 @@ void chunked_unit_stage_group(Cg *c, const Chunked *s);   /* as those above: */
 void chunked_unit_stage_x_begin(Cg *c, const Chunked *s); /* tokens of the first step, and zeros */
 void chunked_unit_stage_x(Cg *c, const Chunked *s, Val pair); /* two tokens */
 void chunked_unit_stage_state(Cg *c, const Chunked *s);       /* s->h into s->h_units */
-void chunked_unit_head(Cg *c, const Chunked *s); /* Y and the state of the head's chunk */
+void chunked_unit_head(Cg *c, const Chunked *s);     /* Y and the state of the head's chunk */
+void chunked_unit_products(Cg *c, const Chunked *s); /* B B^T, into s->delta.kk */
+void chunked_unit_said(Cg *c, const Chunked *s);     /* B h, into s->delta.said */
 ChunkedRows chunked_unit_c_tile(Cg *c, const Chunked *s, Val tile, Val step); /* of C */
+ChunkedRows chunked_unit_b_tile(Cg *c, const Chunked *s, Val tile, Val step); /* of keys */
 /* C and M of the block of rows from tile `tile` on, with steep decay in them, into s->c_kept and
  * s->m. */
 void chunked_unit_steep(Cg *c, const Chunked *s, Val tile);

@@ -58,22 +58,39 @@ floats(Cg *c, const Chunked *s, int64_t count)
     return cg_scratch(c, s->k, (count + c->lanes) * (int64_t)sizeof(float));
 }
 
+/* Keys and what the state says of them: whole blocks of tiles of rows. */
+static void
+reserve_unit(Cg *c, Chunked *s)
+{
+    const TileUnit *u = &s->tiles;
+    ChunkedDelta *d = &s->delta;
+    d->keys_all = cg_scratch(c, s->k, u->most * u->c_bytes);
+    d->said_stride = more(d->shape.x_stride, u->p_tiles * TILE_UNIT_SIDE);
+    d->said = floats(c, s, more(u->q_steps * TILE_UNIT_STEP, d->shape.q_rows) * d->said_stride);
+}
+
 void
 chunked_delta_reserve(Cg *c, Chunked *s)
 {
     ChunkedDelta *d = &s->delta;
-    const TileChunk *t = &d->shape;
+    TileChunk *t = &d->shape;
+    const int64_t steps = round_up(s->chunk, TILE_UNIT_STEP);
+    if (s->on_unit)
+        t->q_stride = more(t->q_stride, steps);
     const int64_t rows = t->q_stride + t->rows;
-    d->rows = more(more(t->q_rows, s->shape.q_rows), round_up(s->chunk, c->lanes));
+    d->rows =
+        more(more(t->q_rows, s->shape.q_rows), s->on_unit ? steps : round_up(s->chunk, c->lanes));
     d->kk_all = floats(c, s, t->most * d->rows * t->q_stride);
     d->m = floats(c, s, t->rows * t->q_stride);
     d->gain = floats(c, s, rows);
     d->c_factors = floats(c, s, rows);
     if (d->eps)
         d->b_factors = floats(c, s, rows);
-    if (s->shape.pairs == 2)
+    if (s->on_unit)
+        reserve_unit(c, s);
+    else if (s->shape.pairs == 2)
         d->keys_all = floats(c, s, t->most * d->rows * s->shape.c_stride);
-    d->solved = s->shape.pairs == 1 ? s->x_units : floats(c, s, t->q_rows * t->x_stride);
+    d->solved = !d->keys_all ? s->x_units : floats(c, s, t->q_rows * t->x_stride);
 }
 
 void
@@ -82,7 +99,9 @@ chunked_delta_open(Cg *c, Chunked *s, Val number)
     ChunkedDelta *d = &s->delta;
     const Val zero = cg_i64(c, 0);
     d->kk = cg_element(c, d->kk_all, DTYPE_f32, number, d->rows * d->shape.q_stride, zero);
-    if (d->keys_all)
+    if (s->on_unit)
+        s->b_rows = cg_offset(c, d->keys_all, cg_mul(c, number, cg_i64(c, s->tiles.c_bytes)));
+    else if (d->keys_all)
         s->b_rows = cg_element(c, d->keys_all, s->unit, number, d->rows * s->shape.c_stride, zero);
 }
 
@@ -144,6 +163,10 @@ keys(Cg *c, const Chunked *s, Val first)
 void
 chunked_delta_products(Cg *c, const Chunked *s)
 {
+    if (s->on_unit) {
+        chunked_unit_products(c, s);
+        return;
+    }
     const CgSide left = keys(c, s, cg_i64(c, 0));
     chunked_stage_products(c, s, left.base, left.stride, s->delta.kk, DTYPE_f32,
                            s->delta.shape.q_stride);
@@ -211,20 +234,36 @@ solve_rows(Cg *c, const Chunked *s, const CgTile *tile, Val m, Val first, Val p)
     }
 }
 
+/* What the state says of the tile's keys, added to the tile, which is zero. */
+static void
+add_said(Cg *c, const Chunked *s, const CgTile *tile, Val first, Val p)
+{
+    const int64_t stride = s->delta.said_stride;
+    for (int r = 0; s->delta.said && r < tile->rows; r++)
+        for (int v = 0; v < tile->vecs; v++) {
+            const Val at = cg_element(c, s->delta.said, DTYPE_f32, cg_add(c, first, cg_i64(c, r)),
+                                      stride, cg_add(c, p, cg_i64(c, (int64_t)v * c->lanes)));
+            cg_set(c, tile->acc[r * tile->vecs + v], cg_vload(c, at, DTYPE_f32, c->lanes, NULL));
+        }
+    if (s->delta.said)
+        return;
+    const CgSide left = keys(c, s, first);
+    const CgSide h = s->h_units
+                         ? (CgSide){cg_at(c, s->h_units, s->unit, p), s->unit, 1, s->shape.x_stride}
+                         : (CgSide){cg_at(c, s->h, DTYPE_f32, p), DTYPE_f32, 1, s->head_dim};
+    cg_tile_mac(c, tile, &left, &h, cg_i64(c, 0), cg_i64(c, s->shape.n_units));
+}
+
 /* m: row `first` of M. */
 static void
 solve_tile(Cg *c, const Chunked *s, Val m, Val first, Val p)
 {
     const TileChunk *t = &s->delta.shape;
     const Val zero = cg_i64(c, 0);
-    const CgSide left = keys(c, s, first);
-    const CgSide h = s->h_units
-                         ? (CgSide){cg_at(c, s->h_units, s->unit, p), s->unit, 1, s->shape.x_stride}
-                         : (CgSide){cg_at(c, s->h, DTYPE_f32, p), DTYPE_f32, 1, s->head_dim};
     const CgSide before = {m, DTYPE_f32, t->q_stride, 1};
     const CgSide x = {solved_at(c, s, zero, p), DTYPE_f32, 1, t->x_stride};
     const CgTile tile = cg_tile(c, t->rows, t->vecs, c->lanes);
-    cg_tile_mac(c, &tile, &left, &h, zero, cg_i64(c, s->shape.n_units));
+    add_said(c, s, &tile, first, p);
     cg_tile_scale(c, &tile, cg_at(c, s->decay.keep, DTYPE_f32, first));
     cg_tile_mac(c, &tile, &before, &x, zero, first);
     solve_rows(c, s, &tile, m, first, p);
@@ -292,8 +331,12 @@ void
 chunked_delta_x(Cg *c, const Chunked *s, Val bounded)
 {
     stage_gain(c, s);
+    if (s->on_unit)
+        chunked_unit_said(c, s);
     solve(c, s, bounded);
-    if (s->shape.pairs == 2)
+    if (s->on_unit)
+        cg_decay_weighed(c, &s->decay, s->count);
+    else if (s->shape.pairs == 2)
         stage_pairs(c, s, false);
 }
 

@@ -339,6 +339,36 @@ h_beside(Cg *c, const Chunked *s, const Walk *w, Val tile, Val k)
     cg_endif(c, &odd);
 }
 
+/* ---- what the state says of keys ----------------------------------------------------------- */
+
+static void
+said_block(Cg *c, const Chunked *s, Val tile, Val first, int64_t cols)
+{
+    const int64_t rows = s->tiles.rows, stride = s->delta.said_stride * (int64_t)sizeof(float);
+    chunked_sums(c, SUMS_ZERO, rows, cols, NULL, 0);
+    CgLoop k = cg_loop(c, "k", cg_i64(c, 0), cg_i64(c, s->tiles.n_steps), 1);
+    ChunkedRows left[CHUNKED_ROWS];
+    for (int64_t r = 0; r < rows; r++)
+        left[r] = chunked_unit_b_tile(c, s, cg_add(c, tile, cg_i64(c, r)), k.i);
+    const Val right = cg_add(c, cg_mul(c, k.i, cg_i64(c, s->tiles.p_tiles)), first);
+    chunked_step(c, rows, cols, left, chunked_tile(c, s->h_units, right), CG_UNIT_TILE, NULL, 0);
+    cg_loop_end(c, &k);
+    const Val to = cg_element(c, s->delta.said, DTYPE_f32, cg_mul(c, tile, cg_i64(c, SIDE)),
+                              s->delta.said_stride, cg_mul(c, first, cg_i64(c, SIDE)));
+    chunked_sums(c, SUMS_STORE, rows, cols, to, stride);
+}
+
+void
+chunked_unit_said(Cg *c, const Chunked *s)
+{
+    const Val tiles = cg_div_up(c, s->count, cg_i64(c, SIDE));
+    CgLoop i = cg_loop(c, "said", cg_i64(c, 0), tiles, s->tiles.rows);
+    said_block(c, s, i.i, cg_i64(c, 0), s->tiles.cols);
+    for (Columns p = {0}; !is_single(s) && columns_next(c, s, &p);)
+        said_block(c, s, i.i, p.first, p.cols);
+    cg_loop_end(c, &i);
+}
+
 /* ---- of a head --------------------------------------------------------------------------- */
 
 void
@@ -354,6 +384,8 @@ chunked_unit_head(Cg *c, const Chunked *s)
     cg_else(c, &kind);
     cg_decay_steep(c, &s->decay, padded);
     cg_endif(c, &kind);
+    if (s->delta.b)
+        chunked_delta_x(c, s, bounded);
     chunked_unit_stage_x_begin(c, s);
     const Walk y = {.tiles = cg_div_up(c, s->count, cg_i64(c, SIDE)),
                     .prepare = chunked_unit_steep,
@@ -406,5 +438,5 @@ chunked_unit_reserve(Cg *c, Chunked *s)
     s->m = tiles(c, s, t->rows * t->q_steps);
     s->m_weight = cg_scratch(c, s->k, (t->q_steps * STEP + SIDE) * (int64_t)sizeof(float));
     s->since = cg_scratch(c, s->k, STEP * (int64_t)sizeof(float));
-    s->decay = cg_decay(c, s->k, s->dt, s->A, t->q_steps * STEP, c->lanes);
+    s->decay = cg_decay(c, s->k, s->dt, s->A, t->q_steps * STEP, c->lanes + s->delta.shape.rows);
 }

@@ -12,15 +12,21 @@
 
 enum { SIDE = TILE_UNIT_SIDE, STEP = TILE_UNIT_STEP };
 
+static Val
+float_at(Cg *c, Val base, Val index)
+{
+    return cg_vload(c, cg_at(c, base, DTYPE_f32, index), DTYPE_f32, 1, NULL);
+}
+
 /* ---- of a group: B and C ----------------------------------------------------------------- */
 
 /* Where v lies, if it lies there as products want it: bf16, whole steps of it a token; else NULL.
- */
+ * Queries and keys have factors. */
 static const CgOperand *
 lies_ready(const Chunked *s, const Value *v)
 {
     const CgOperand *o = cg_operand(s->k, v);
-    const bool ready = o && o->dtype == DTYPE_bf16 && v->type.shape.rank >= 2;
+    const bool ready = o && !s->delta.b && o->dtype == DTYPE_bf16 && v->type.shape.rank >= 2;
     return ready && s->states % STEP == 0 ? o : NULL;
 }
 
@@ -64,6 +70,13 @@ step_of(Cg *c, const ChunkedRows *rows, Val row, Val step)
 }
 
 ChunkedRows
+chunked_unit_b_tile(Cg *c, const Chunked *s, Val tile, Val step)
+{
+    const ChunkedRows rows = {s->b_rows, cg_i64(c, s->tiles.row_bytes)};
+    return (ChunkedRows){step_of(c, &rows, cg_mul(c, tile, cg_i64(c, SIDE)), step), rows.stride};
+}
+
+ChunkedRows
 chunked_unit_c_tile(Cg *c, const Chunked *s, Val tile, Val step)
 {
     const Val row = cg_mul(c, tile, cg_i64(c, SIDE));
@@ -86,9 +99,10 @@ prefetch_step(Cg *c, const Chunked *s, const Value *v, Val row, int64_t ahead, V
 }
 
 /* A step of token i of v, its columns from `from` on, of which `exist` are the group's, 0 behind
- * them, as bf16. */
+ * them, as bf16. factor: splat; NULL: none. */
 static void
-copy_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exist, Val to)
+copy_step(Cg *c, const Chunked *s, const Value *v, Val factor, Val i, Val from, int64_t exist,
+          Val to)
 {
     enum { AHEAD = 8 };
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
@@ -103,26 +117,30 @@ copy_step(Cg *c, const Chunked *s, const Value *v, Val i, Val from, int64_t exis
             at.mask = cg_mask_first(c, c->lanes, cg_i64(c, left));
         cg_unbind_all(s->k);
         Val values = left > 0 ? cg_eval(c, s->k, v, &at) : zeros;
+        if (factor && left > 0)
+            values = cg_fmul(c, values, factor);
         if (at.mask)
             values = LLVMBuildSelect(c->b, at.mask, values, zeros, "");
         cg_vstore(c, cg_at(c, to, DTYPE_bf16, cg_i64(c, n)), DTYPE_bf16, values, c->lanes, NULL);
     }
 }
 
-/* Rows of v, and rows of 0 as far as a step goes, to `scratch`. */
+/* Rows of v, times their factors unless NULL, and rows of 0 as far as a step goes, to `scratch`. */
 static void
-copy_rows(Cg *c, const Chunked *s, const Value *v, Val scratch)
+copy_rows(Cg *c, const Chunked *s, const Value *v, Val factors, Val scratch)
 {
     const int64_t whole = s->states / STEP, rest = s->states % STEP;
     const ChunkedRows to = {scratch, cg_i64(c, s->tiles.row_bytes)};
     const Val zero = cg_i64(c, 0), steps = cg_div_up(c, s->count, cg_i64(c, STEP));
     const Val zeros = cg_splat(c, cg_f32(c, 0), c->lanes);
     CgLoop i = cg_loop(c, "copy", zero, s->count, 1);
+    const Val factor = factors ? cg_splat(c, float_at(c, factors, i.i), c->lanes) : NULL;
     CgLoop k = cg_loop(c, "step", zero, cg_i64(c, whole), 1);
-    copy_step(c, s, v, i.i, cg_mul(c, k.i, cg_i64(c, STEP)), STEP, step_of(c, &to, i.i, k.i));
+    copy_step(c, s, v, factor, i.i, cg_mul(c, k.i, cg_i64(c, STEP)), STEP,
+              step_of(c, &to, i.i, k.i));
     cg_loop_end(c, &k);
     if (rest)
-        copy_step(c, s, v, i.i, cg_i64(c, whole * STEP), rest,
+        copy_step(c, s, v, factor, i.i, cg_i64(c, whole * STEP), rest,
                   step_of(c, &to, i.i, cg_i64(c, whole)));
     cg_loop_end(c, &i);
     CgLoop r = cg_loop(c, "clear", s->count, cg_mul(c, steps, cg_i64(c, STEP)), 1);
@@ -134,14 +152,14 @@ copy_rows(Cg *c, const Chunked *s, const Value *v, Val scratch)
 }
 
 static void
-stage_rows(Cg *c, const Chunked *s, const Value *v, Val scratch)
+stage_rows(Cg *c, const Chunked *s, const Value *v, Val factors, Val scratch)
 {
     if (!lies_ready(s, v)) {
-        copy_rows(c, s, v, scratch);
+        copy_rows(c, s, v, factors, scratch);
         return;
     }
     CgIf part = cg_if(c, LLVMBuildNot(c->b, chunk_is_whole(c, s), ""));
-    copy_rows(c, s, v, scratch);
+    copy_rows(c, s, v, factors, scratch);
     cg_endif(c, &part);
 }
 
@@ -292,10 +310,34 @@ products_cb(Cg *c, const Chunked *s, Val rows)
 }
 
 void
+chunked_unit_products(Cg *c, const Chunked *s)
+{
+    enum { BLOCK = STEP / SIDE };
+    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1), block = cg_i64(c, BLOCK);
+    const int64_t column = s->tiles.n_steps * CG_UNIT_TILE, stride = s->delta.shape.q_stride;
+    CgLoop i = cg_loop(c, "kk_row", zero, cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
+    CgLoop j = cg_loop(c, "kk_col", zero, cg_add(c, i.i, one), 1);
+    const Val right = cg_offset(c, s->b_cols, cg_mul(c, j.i, cg_i64(c, BLOCK * column)));
+    chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
+    CgLoop k = cg_loop(c, "k", zero, cg_i64(c, s->tiles.n_steps), 1);
+    ChunkedRows left[BLOCK];
+    for (int64_t r = 0; r < BLOCK; r++)
+        left[r] = chunked_unit_b_tile(c, s, cg_add(c, cg_mul(c, i.i, block), cg_i64(c, r)), k.i);
+    chunked_step(c, BLOCK, BLOCK, left, chunked_tile(c, right, k.i), column, NULL, 0);
+    cg_loop_end(c, &k);
+    const Val row = cg_mul(c, i.i, cg_i64(c, STEP)), col = cg_mul(c, j.i, cg_i64(c, STEP));
+    chunked_sums(c, SUMS_STORE, BLOCK, BLOCK,
+                 cg_element(c, s->delta.kk, DTYPE_f32, row, stride, col),
+                 stride * (int64_t)sizeof(float));
+    cg_loop_end(c, &j);
+    cg_loop_end(c, &i);
+}
+
+void
 chunked_unit_stage_group(Cg *c, const Chunked *s)
 {
-    stage_rows(c, s, s->C, s->c_rows);
-    stage_rows(c, s, s->B, s->b_rows);
+    stage_rows(c, s, s->C, s->delta.c_factors, s->c_rows);
+    stage_rows(c, s, s->B, s->delta.b_factors, s->b_rows);
     const ChunkedRows rows = rows_of(c, s, s->B, s->b_rows);
     CgLoop i = cg_loop(c, "step", cg_i64(c, 0), cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
     turn_step(c, s, &rows, i.i);
@@ -308,6 +350,11 @@ chunked_unit_stage_group(Cg *c, const Chunked *s)
 static Val
 weighted_x(Cg *c, const Chunked *s, Val i, Val weight, const ChunkedCells *at)
 {
+    if (s->delta.b) {
+        const int64_t stride = s->delta.shape.x_stride;
+        const Val from = cg_element(c, s->delta.solved, DTYPE_f32, i, stride, at->col);
+        return cg_fmul(c, cg_vload(c, from, DTYPE_f32, c->lanes, NULL), weight);
+    }
     const Val first = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const CgSite site = {.row = cg_add(c, s->row, i),
                          .col = cg_add(c, first, at->col),
@@ -320,8 +367,7 @@ weighted_x(Cg *c, const Chunked *s, Val i, Val weight, const ChunkedCells *at)
 static Val
 weight_of(Cg *c, const Chunked *s, Val i)
 {
-    const Val one = cg_vload(c, cg_at(c, s->decay.weight, DTYPE_f32, i), DTYPE_f32, 1, NULL);
-    return cg_splat(c, one, c->lanes);
+    return cg_splat(c, float_at(c, s->decay.weight, i), c->lanes);
 }
 
 /* alone: the pair's second token does not exist. */

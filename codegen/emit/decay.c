@@ -244,9 +244,11 @@ cg_decay_bounded(Cg *c, const CgDecay *d, Val count)
 void
 cg_decay_begun(Cg *c, const CgDecay *d, Val count)
 {
+    const Val one = cg_splat(c, cg_f32(c, 1), c->lanes);
     CgLoop j = cg_loop(c, "factor", cg_i64(c, 0), count, c->lanes);
     const Val weight = cg_decay_since(c, d, begin(c), j.i);
     store(c, d->weight, j.i, cg_fmul(c, weight, load(c, d->step, j.i, c->lanes)));
+    store(c, d->keep, j.i, one);
     store(c, d->leave, j.i, cg_decay_until(c, d, begin(c), j.i));
     cg_loop_end(c, &j);
 }
@@ -259,6 +261,15 @@ cg_decay_steep(Cg *c, const CgDecay *d, Val count)
     store(c, d->weight, j.i, one);
     store(c, d->keep, j.i, cg_decay_until(c, d, begin(c), j.i));
     store(c, d->leave, j.i, one);
+    cg_loop_end(c, &j);
+}
+
+void
+cg_decay_weighed(Cg *c, const CgDecay *d, Val count)
+{
+    const Val one = cg_splat(c, cg_f32(c, 1), c->lanes);
+    CgLoop j = cg_loop(c, "weight", cg_i64(c, 0), count, c->lanes);
+    store(c, d->weight, j.i, one);
     cg_loop_end(c, &j);
 }
 

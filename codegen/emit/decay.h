@@ -50,10 +50,12 @@ Val cg_decay_prefix(Cg *c, const CgDecay *d, Val head, Val row, Val count);
 Val cg_decay_whole(Cg *c, const CgDecay *d, Val count);    /* exp(a_last), a scalar */
 void cg_decay_bounded(Cg *c, const CgDecay *d, Val count); /* weight, keep and leave as above */
 /* With the run's begin in the place of its last token: weight_j = exp(-a_j) dt_j, leave_i =
- * exp(a_i), no keep; the state after the run is exp(a_last) (h + sum of weight_j B_j x_j^T). */
+ * exp(a_i), keep = 1; the state after the run is exp(a_last) (h + sum of weight_j B_j x_j^T). */
 void cg_decay_begun(Cg *c, const CgDecay *d, Val count);
 /* weight = 1, keep_i = exp(a_i), leave = 1: the pairs are left to the caller. */
 void cg_decay_steep(Cg *c, const CgDecay *d, Val count);
+/* weight = 1: what it would multiply has it already. */
+void cg_decay_weighed(Cg *c, const CgDecay *d, Val count);
 
 /* a of one token, splat. */
 typedef struct {

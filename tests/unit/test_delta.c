@@ -23,6 +23,7 @@ typedef struct {
     bool norm, gate; /* keys and queries are normalised; what comes after */
     const char *state;
     const char *form; /* attributes; NULL: none */
+    bool on_unit;
 } Variant;
 
 static int
@@ -42,12 +43,12 @@ open_case(const Case *z, const Variant *v, const char *cpu)
         " weight table: f32[%d,%d] tensor=\"table\"\n state s: %s[%d,%d,%d]\n"
         " kernel rows {part=rows} { all = embed(ids, table) }\n"
         " q, k, v, z, g, b = split(all) {sizes=[%d, %d, %d, %d, %d, %d]}\n"
-        " kernel delta {part=heads} {\n"
+        " kernel delta {part=heads%s} {\n"
         "  y = delta(q, k, v, g, b, s) {heads=%d, head_dim=%d, groups=%d, state=%d, scale=%g%s%s}\n"
         "%s }\n kernel pick {part=rows} { out = take(%s, pick) }\n output out\n}\n",
         ROWS, ROWS, IDS, width, v->state, z->heads, z->keys, z->values, of_k, of_k, of_v, of_v,
-        z->heads, z->heads, z->heads, z->values, z->groups, z->keys, 1 / sqrt(z->keys),
-        v->norm ? ", eps=1e-6" : "", v->form ? v->form : "",
+        z->heads, z->heads, v->on_unit ? ", unit=matrix" : "", z->heads, z->values, z->groups,
+        z->keys, 1 / sqrt(z->keys), v->norm ? ", eps=1e-6" : "", v->form ? v->form : "",
         v->gate ? "  w = silu(z)\n  yw = mul(y, w)\n" : "", v->gate ? "yw" : "y");
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     sb_free(&sb);
@@ -109,7 +110,7 @@ check_case(const Case *z, const Variant *v, const char *cpu, double most)
 
 Test(delta, agrees_with_the_interpreter)
 {
-    const Variant plain = {true, false, "f32", NULL};
+    const Variant plain = {true, false, "f32", NULL, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
             check_case(&cases[i], &plain, cpus[c], 2e-5);
@@ -117,7 +118,7 @@ Test(delta, agrees_with_the_interpreter)
 
 Test(delta, without_norms_and_with_a_gate)
 {
-    const Variant gated = {false, true, "f32", NULL};
+    const Variant gated = {false, true, "f32", NULL, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 4; i++)
             check_case(&cases[i], &gated, cpus[c], 2e-5);
@@ -132,7 +133,7 @@ static const char *const chunks[] = {
 Test(delta, by_chunks_agrees_with_the_interpreter)
 {
     for (size_t q = 0; q < COUNT_OF(chunks); q++) {
-        const Variant v = {true, false, "f32", chunks[q]};
+        const Variant v = {true, false, "f32", chunks[q], false};
         for (size_t c = 0; c < COUNT_OF(cpus); c++)
             for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
                 if (i < 5 ? q == 0 || c == 0 : q == 0 && c == 0)
@@ -143,8 +144,8 @@ Test(delta, by_chunks_agrees_with_the_interpreter)
 /* With a gate, keys as they are, and a state that is rounded where a chunk ends, by both sides. */
 Test(delta, by_chunks_as_the_recurrence_has_it)
 {
-    const Variant gated = {false, true, "f32", chunks[0]};
-    const Variant stored = {true, false, "bf16", chunks[0]};
+    const Variant gated = {false, true, "f32", chunks[0], false};
+    const Variant stored = {true, false, "bf16", chunks[0], false};
     for (size_t i = 0; i < 4; i++) {
         check_case(&cases[i], &gated, "native", 2e-5);
         KernelRun *run = open_case(&cases[i], &stored, "native");
@@ -157,8 +158,8 @@ Test(delta, by_chunks_as_the_recurrence_has_it)
 /* Products of pairs: keys, queries, the state, X and K Q^T are rounded; what is solved is not. */
 Test(delta, by_chunks_with_dots_of_pairs)
 {
-    const Variant even = {true, false, "f32", ", form=chunked, chunk=16, dot=bf16"};
-    const Variant odd = {true, true, "bf16", ", form=chunked, chunk=7, dot=bf16"};
+    const Variant even = {true, false, "f32", ", form=chunked, chunk=16, dot=bf16", false};
+    const Variant odd = {true, true, "bf16", ", form=chunked, chunk=7, dot=bf16", false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++) {
             if (c > 0 && i >= 5)
@@ -168,12 +169,30 @@ Test(delta, by_chunks_with_dots_of_pairs)
         }
 }
 
+/* On a matrix unit, or by the C functions in its place: a step of tokens and less, rows of half a
+ * block, columns of more than one. */
+Test(delta, by_chunks_on_a_matrix_unit)
+{
+    static const char *const units[] = {"native+model", "x86-64-v3+model", "sapphirerapids"};
+    static const char *const lengths[] = {", form=chunked, chunk=16, dot=bf16",
+                                          ", form=chunked, chunk=33, dot=bf16",
+                                          ", form=quadratic, chunk=all, dot=bf16"};
+    for (size_t u = 0; u < COUNT_OF(units); u++)
+        for (size_t q = 0; q < COUNT_OF(lengths); q++)
+            for (size_t i = 0; i < COUNT_OF(cases); i++) {
+                const Variant v = {i % 2 == 0, i % 3 == 0, i % 4 ? "f32" : "bf16", lengths[q],
+                                   true};
+                if (strchr(units[u], '+') ? (u == 0) == (i % 3 != q) : matrix_unit_here())
+                    check_case(&cases[i], &v, units[u], 4e-2);
+            }
+}
+
 /* However the text is cut into calls and the work into parts, the bits are those of one call.
  * most: tokens of the longest piece. */
 static void
 check_pieces(const Case *z, const char *state, int most)
 {
-    const Variant v = {true, true, state, NULL};
+    const Variant v = {true, true, state, NULL, false};
     KernelRun *whole = open_case(z, &v, "native"), *pieces = open_case(z, &v, "native");
     kernel_run_check_pieces(whole, pieces, ROWS, IDS, most);
     kernel_run_close(whole);
@@ -192,7 +211,7 @@ Test(delta, a_prompt_in_pieces_gives_the_same_bits)
 /* A state in bf16 is rounded after each token, by both sides. */
 Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
 {
-    const Variant v = {true, false, "bf16", NULL};
+    const Variant v = {true, false, "bf16", NULL, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 5; i++) {
             KernelRun *run = open_case(&cases[i], &v, cpus[c]);
