@@ -221,6 +221,36 @@ Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
         }
 }
 
+/* Both forms are predicted for every size, and chunks with products on a matrix unit are quicker
+ * than without. */
+Test(delta, chunks_are_predicted)
+{
+    Machine m;
+    cr_assert(machine_named("sapphirerapids", &m));
+    CostSsd z = {.heads = 32,
+                 .head_dim = 128,
+                 .state = 128,
+                 .groups = 16,
+                 .form = FORM_CHUNKED,
+                 .chunk = 32,
+                 .solves = true,
+                 .block = 512,
+                 .threads = 1};
+    const double f32 = cost_ssd(&m, &z, 4096);
+    CostSsd plain = z;
+    plain.solves = false;
+    cr_expect_gt(f32, cost_ssd(&m, &plain, 4096), "an SSD solves nothing");
+    cr_expect(!cost_same(&z, &plain));
+    z.bf16 = true;
+    m.matrix.bf16 = true;
+    cr_expect_lt(cost_ssd(&m, &z, 4096), f32);
+    z.threads = 32;
+    cr_expect_gt(cost_ssd(&m, &z, 4096), 0);
+    z.form = FORM_RECURRENT;
+    z.threads = 1;
+    cr_expect_gt(cost_ssd(&m, &z, 4096), f32);
+}
+
 /* Predicted: eight operations for every state of a vector of channels and token; three vectors of
  * channels, two of them one thread's. */
 Test(delta, its_time_grows_with_its_states)
