@@ -9,13 +9,27 @@
 #include "frontend/frontend.h"
 #include "runtime/gguf.h"
 
-typedef enum { HOW_text, HOW_number, HOW_ratio, HOW_rows, HOW_there, HOW_lacks } How;
+typedef enum {
+    HOW_text,
+    HOW_plain,
+    HOW_number,
+    HOW_most,
+    HOW_flag,
+    HOW_rows,
+    HOW_there,
+    HOW_lacks,
+    HOW_layers,
+    HOW_first,
+    HOW_period
+} How;
 
-static const struct {
+typedef struct {
     const char *arch, *key;
     How how;
     const char *from;
-} rows[] = {
+} Row;
+
+static const Row rows[] = {
 #define GGUF_KEY(arch, key, how, from) {arch, key, HOW_##how, from},
 #include "frontend/gguf_keys.def"
 #undef GGUF_KEY
@@ -47,64 +61,188 @@ put_number(StrBuf *out, double n, bool is_float)
     sb_puts(out, text);
 }
 
+/* The number of a key, or the greatest of its array. */
 static bool
-number_of(const RtGguf *g, const char *name, size_t len, double *out, bool *is_float)
+number_of(const RtGguf *g, const char *name, size_t len, bool most, double *out, bool *is_float)
 {
     char key[128];
     snprintf(key, sizeof key, "%.*s", (int)len, name);
     const RtGgufKey *found = rt_gguf_find(g, key);
     *is_float = found && found->kind == RT_GGUF_F32;
-    return found && !found->array && rt_gguf_float(found, 0, out) && isfinite(*out);
+    if (!found || (found->array && !most) || !rt_gguf_float(found, 0, out) || !isfinite(*out))
+        return false;
+    for (uint64_t i = 1; i < found->count; i++) {
+        double x = 0;
+        if (!rt_gguf_float(found, i, &x) || !isfinite(x))
+            return false;
+        *out = fmax(*out, x);
+    }
+    return true;
+}
+
+/* "a", "a / b", "a * b / c": from left to right; with " | N" behind it N where there is no a. */
+static bool
+formula_of(const RtGguf *g, const char *from, bool most, double *out, bool *is_float)
+{
+    size_t len = strcspn(from, " ");
+    const char *rest = from + len;
+    if (!number_of(g, from, len, most, out, is_float)) {
+        *is_float = false;
+        return strncmp(rest, " | ", 3) == 0 && sscanf(rest + 3, "%lf", out) == 1;
+    }
+    for (; *rest == ' ' && rest[1] != '|'; rest += len) {
+        const char op = rest[1];
+        double b = 0;
+        rest += 3;
+        len = strcspn(rest, " ");
+        if (!number_of(g, rest, len, false, &b, is_float) || (op == '/' && b == 0))
+            return false;
+        *out = op == '/' ? *out / b : *out * b;
+        *is_float = false;
+    }
+    return isfinite(*out);
+}
+
+/* ---- layers -------------------------------------------------------------------------------- */
+
+enum { MOST_LAYERS = 1024 };
+
+/* How many there are; 0: the file does not say, or too many. */
+static int64_t
+layers_of(const RtGguf *g, const char *arch)
+{
+    char key[128];
+    int64_t count = 0;
+    snprintf(key, sizeof key, "%s.block_count", arch);
+    const bool is = rt_gguf_int(rt_gguf_find(g, key), 0, &count);
+    return is && count > 0 && count <= MOST_LAYERS ? count : 0;
+}
+
+/* The first layer from `layer` on that has a tensor of that name, with # for the layer's number; of
+ * a name without # 0. -1: none has. */
+static int64_t
+layer_with(const RtGguf *g, const char *arch, const char *pattern, size_t len, int64_t layer)
+{
+    char name[128];
+    const char *mark = memchr(pattern, '#', len);
+    const int before = (int)(mark ? (size_t)(mark - pattern) : len);
+    const int64_t count = mark ? layers_of(g, arch) : 1;
+    for (; layer < count; layer++) {
+        snprintf(name, sizeof name, "%.*s", before, pattern);
+        if (mark)
+            snprintf(name + before, sizeof name - (size_t)before, "%" PRId64 "%.*s", layer,
+                     (int)len - before - 1, mark + 1);
+        if (rt_gguf_tensor_named(g, name))
+            return layer;
+    }
+    return -1;
+}
+
+/* A word for each layer, as a list: of "word name, word name, word" the first whose tensor the
+ * layer has, or that has no name. */
+static bool
+put_layers(StrBuf *out, const RtGguf *g, const char *arch, const char *from)
+{
+    const int64_t count = layers_of(g, arch);
+    for (int64_t i = 0; i < count; i++) {
+        const char *at = from, *name;
+        size_t word, len;
+        for (;; at = name + len + 2) {
+            word = strcspn(at, " ,");
+            name = at + word + (at[word] == ' ');
+            len = strcspn(name, ",");
+            if (len == 0 || layer_with(g, arch, name, len, i) == i)
+                break;
+            if (!name[len])
+                return false;
+        }
+        sb_printf(out, "%s\"%.*s\"", i ? ", " : "[", (int)word, at);
+    }
+    sb_puts(out, count ? "]" : "");
+    return count > 0;
+}
+
+static bool
+put_place(StrBuf *out, const RtGguf *g, const Row *row)
+{
+    const size_t len = strlen(row->from);
+    const int64_t first = layer_with(g, row->arch, row->from, len, 0);
+    if (first < 0)
+        return false;
+    const int64_t next = layer_with(g, row->arch, row->from, len, first + 1);
+    const int64_t period = next < 0 ? layers_of(g, row->arch) : next - first;
+    sb_printf(out, "%" PRId64, row->how == HOW_first ? first : period);
+    return true;
 }
 
 /* False: the file does not have what the row needs, and the key is left out. */
 static bool
-put_value(StrBuf *out, const RtGguf *g, How how, const char *from)
+put_value(StrBuf *out, const RtGguf *g, const Row *row)
 {
-    double a = 0, b = 1;
-    bool is_float = false;
+    double a = 0;
+    bool is_float = false, is = false;
     const RtGgufTensor *t = NULL;
-    const char *slash = strstr(from, " / ");
-    switch (how) {
+    switch (row->how) {
     case HOW_text:
-        sb_printf(out, "\"%s\"", from);
+        sb_printf(out, "\"%s\"", row->from);
+        return true;
+    case HOW_plain:
+        sb_puts(out, row->from);
         return true;
     case HOW_number:
-    case HOW_ratio:
-        if (!number_of(g, from, slash ? (size_t)(slash - from) : strlen(from), &a, &is_float) ||
-            (slash && (!number_of(g, slash + 3, strlen(slash + 3), &b, &is_float) || b == 0)))
+    case HOW_most:
+        if (!formula_of(g, row->from, row->how == HOW_most, &a, &is_float))
             return false;
-        put_number(out, a / b, is_float && !slash);
+        put_number(out, a, is_float);
         return true;
+    case HOW_flag:
+        is = formula_of(g, row->from, false, &a, &is_float);
+        sb_puts(out, a != 0 ? "true" : "false");
+        return is;
     case HOW_rows:
-        t = rt_gguf_tensor_named(g, from);
+        t = rt_gguf_tensor_named(g, row->from);
         if (t && t->rank > 0)
             sb_printf(out, "%" PRId64, t->dim[0]);
         return t && t->rank > 0;
     case HOW_there:
     case HOW_lacks:
-        sb_puts(out, !rt_gguf_tensor_named(g, from) == (how == HOW_lacks) ? "true" : "false");
+        is = layer_with(g, row->arch, row->from, strlen(row->from), 0) >= 0;
+        sb_puts(out, is == (row->how == HOW_there) ? "true" : "false");
         return true;
+    case HOW_layers:
+        return put_layers(out, g, row->arch, row->from);
+    case HOW_first:
+    case HOW_period:
+        return put_place(out, g, row);
     }
     return false;
 }
 
 static void
-put_key(StrBuf *out, const RtGguf *g, const char *key, How how, const char *from)
+put_key(StrBuf *out, const RtGguf *g, const Row *row)
 {
     StrBuf value = {0};
-    if (put_value(&value, g, how, from))
-        sb_printf(out, "%s  \"%s\": %s", out->len > 2 ? ",\n" : "", key, sb_text(&value));
+    if (put_value(&value, g, row))
+        sb_printf(out, "%s  \"%s\": %s", out->len > 2 ? ",\n" : "", row->key, sb_text(&value));
     sb_free(&value);
+}
+
+/* The key "ARCHITECTURE.what", whose name is written to `key`. */
+static const RtGgufKey *
+key_of(const RtGguf *g, RtGgufText arch, const char *what, char *key, size_t room)
+{
+    snprintf(key, room, "%.*s.%s", (int)(arch.len < 64 ? arch.len : 64), arch.text, what);
+    return rt_gguf_find(g, key);
 }
 
 /* What changes numbers and no family can say of such a file. */
 static bool
-check(const RtGguf *g, const char *path, Diag *diag)
+check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
 {
+    char key[128];
     const char *at = NULL;
     RtGgufText type = {0};
-    int64_t experts = 0;
+    int64_t n = 0;
     const RtGgufKey *tokens = rt_gguf_find(g, "tokenizer.ggml.tokens");
     const RtGgufTensor *embedding = rt_gguf_tensor_named(g, "token_embd.weight");
     if (tokens && embedding && embedding->rank > 0 && tokens->count > (uint64_t)embedding->dim[0])
@@ -118,17 +256,30 @@ check(const RtGguf *g, const char *path, Diag *diag)
             "%s: it has factors of rotary positions (rope_freqs.weight), which are not "
             "read from GGUF files: give the checkpoint that it was made of",
             path);
-    if (rt_gguf_text(rt_gguf_find(g, "llama.rope.scaling.type"), &at, &type) &&
+    if (rt_gguf_text(key_of(g, arch, "rope.scaling.type", key, sizeof key), &at, &type) &&
         !rt_gguf_text_is(type, "none"))
         return diag_error(diag, (SrcLoc){0},
-                          "%s: llama.rope.scaling.type is '%.*s', which is not read from GGUF "
-                          "files: give the checkpoint that it was made of",
-                          path, (int)(type.len < 32 ? type.len : 32), type.text);
-    if (rt_gguf_int(rt_gguf_find(g, "llama.expert_count"), 0, &experts) && experts > 0)
+                          "%s: %s is '%.*s', which is not read from GGUF files: give the "
+                          "checkpoint that it was made of",
+                          path, key, (int)(type.len < 32 ? type.len : 32), type.text);
+    if (rt_gguf_text_is(arch, "llama") &&
+        rt_gguf_int(key_of(g, arch, "expert_count", key, sizeof key), 0, &n) && n > 0)
         return diag_error(diag, (SrcLoc){0},
-                          "%s: llama.expert_count is %" PRId64
-                          ": mixtures of experts are not read from GGUF files",
-                          path, experts);
+                          "%s: %s is %" PRId64 ": mixtures of experts are not read from GGUF files "
+                          "of this architecture",
+                          path, key, n);
+    if (rt_gguf_int(key_of(g, arch, "nextn_predict_layers", key, sizeof key), 0, &n) && n > 0)
+        return diag_error(diag, (SrcLoc){0},
+                          "%s: %s is %" PRId64
+                          ": heads that predict several tokens at once are not "
+                          "read from GGUF files: convert the checkpoint without them (--no-mtp)",
+                          path, key, n);
+    if (rt_gguf_text_is(arch, "granitehybrid") &&
+        rt_gguf_int(key_of(g, arch, "rope.scaling.finetuned", key, sizeof key), 0, &n) && n)
+        return diag_error(diag, (SrcLoc){0},
+                          "%s: %s is true, so it is a Bamba model: they are not read from GGUF "
+                          "files: give the checkpoint that it was made of",
+                          path, key);
     return true;
 }
 
@@ -143,17 +294,17 @@ make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag)
         diag_error(diag, (SrcLoc){0}, "%s: it has no general.architecture", path);
         return NULL;
     }
-    if (!check(g, path, diag))
+    if (!check(g, arch, path, diag))
         return NULL;
     sb_puts(&text, "{\n");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         if (!rt_gguf_text_is(arch, rows[i].arch))
             continue;
         known = true;
-        put_key(&text, g, rows[i].key, rows[i].how, rows[i].from);
+        put_key(&text, g, &rows[i]);
     }
-    put_key(&text, g, "bos_token_id", HOW_number, "tokenizer.ggml.bos_token_id");
-    put_key(&text, g, "eos_token_id", HOW_number, "tokenizer.ggml.eos_token_id");
+    put_key(&text, g, &(Row){"", "bos_token_id", HOW_number, "tokenizer.ggml.bos_token_id"});
+    put_key(&text, g, &(Row){"", "eos_token_id", HOW_number, "tokenizer.ggml.eos_token_id"});
     sb_puts(&text, "\n}\n");
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_printf(arena, "%s: config", path),

@@ -17,6 +17,7 @@ typedef enum {
     CHANGE_flat,
     CHANGE_conv,
     CHANGE_log,
+    CHANGE_less,
     CHANGE_queries,
     CHANGE_keys
 } Change;
@@ -113,17 +114,24 @@ set_shape(RtTensor *t, const RtGgufTensor *from, Change change)
 
 /* ---- values -------------------------------------------------------------------------------- */
 
+/* Every element is another number here. */
+static bool
+is_computed(Change change)
+{
+    return change == CHANGE_log || change == CHANGE_less;
+}
+
 static bool
 is_made(const RtGgufType *type, Change change)
 {
-    return type->block > 1 || change == CHANGE_log || change == CHANGE_queries ||
+    return type->block > 1 || is_computed(change) || change == CHANGE_queries ||
            change == CHANGE_keys;
 }
 
 static bool
 made_bytes(const RtGgufTensor *t, const RtGgufType *type, Change change, size_t *out)
 {
-    if (type->block == 1 && change != CHANGE_log)
+    if (type->block == 1 && !is_computed(change))
         return rt_round_up(t->bytes, RT_LINE, out);
     const size_t blocks = t->bytes / (size_t)type->bytes;
     return rt_mul(blocks, (size_t)type->block * sizeof(float), out) &&
@@ -148,16 +156,16 @@ plain_at(const RtGgufType *type, const char *at)
     return f;
 }
 
-/* log(-x) of every element. */
+/* False: a value has none. */
 static bool
-make_log(const RtGgufTensor *t, const RtGgufType *type, float *out)
+compute(const RtGgufTensor *t, const RtGgufType *type, Change change, float *out)
 {
     const size_t count = t->bytes / (size_t)type->bytes;
     for (size_t i = 0; i < count; i++) {
         const float x = plain_at(type, t->data + i * (size_t)type->bytes);
-        if (!(x < 0) || isinf(x))
+        if (change == CHANGE_log && (!(x < 0) || isinf(x)))
             return false;
-        out[i] = logf(-x);
+        out[i] = change == CHANGE_log ? logf(-x) : x - 1;
     }
     return true;
 }
@@ -203,7 +211,11 @@ head_rows(const Reader *r, const char *name, const RtGgufTensor *t, Change chang
         snprintf(key, sizeof key, "%s.attention.head_count", r->arch);
         found = rt_gguf_find(r->gguf, key);
     }
-    if (!rt_gguf_int(found, 0, &heads) || heads <= 0 || found->array)
+    for (uint64_t i = 0; found && i < found->count; i++) { /* 0 in layers without attention */
+        int64_t n = 0;
+        heads = rt_gguf_int(found, i, &n) && n > heads ? n : heads;
+    }
+    if (heads <= 0)
         return rt_fail(SSMC_BAD_FILE, "%s: %s is no number of heads", r->file->path, key);
     if (t->rank < 1 || t->rank > 2 || t->dim[0] % heads || t->dim[0] / heads % 2)
         return rt_fail(
@@ -239,13 +251,16 @@ make_tensor(Reader *r, RtTensor *to, const RtGgufTensor *t, const RtGgufType *ty
         if (status != SSMC_OK)
             return status;
     }
-    const bool same = type->block == 1 && change != CHANGE_log;
+    const bool same = type->block == 1 && !is_computed(change);
     to->dtype = rt_dtype_name(same ? type->name : "F32");
     to->bytes =
         same ? t->bytes : t->bytes / (size_t)type->bytes * (size_t)type->block * sizeof(float);
-    if (change != CHANGE_log)
+    if (!is_computed(change))
         make_rows(t, type, rows_of_head, out);
-    else if (type->block > 1 || !make_log(t, type, (float *)(void *)out))
+    else if (type->block > 1)
+        return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is %s; expected F32, F16, BF16 or F64",
+                       r->file->path, rt_quote(to->name).text, type->name);
+    else if (!compute(t, type, change, (float *)(void *)out))
         return rt_fail(SSMC_BAD_FILE,
                        "%s: tensor '%s', a state's decay, has a value that is not below 0",
                        r->file->path, rt_quote(to->name).text);

@@ -1,6 +1,7 @@
 /* tests/unit/test_gguf.c -- GGUF files: models with known logits, every type, files that are wrong.
  * Files are of the gguf package (tests/data/gguf/make.py). */
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -18,44 +19,57 @@
 #define FOLDER SSMC_ROOT "/tests/data/gguf/"
 
 static void
-check_golden(const char *name)
+check_golden(const char *name, double bound)
 {
     Arena *arena = arena_new();
     const char *path = arena_printf(arena, FOLDER "%s.gguf", name);
     const char *golden =
         arena_printf(arena, SSMC_ROOT "/tests/goldens/%s/golden.safetensors", name);
     const char *const plain[] = {NULL};
-    free(golden_check(path, golden, plain, GOLDEN_F32));
+    free(golden_check(path, golden, plain, bound));
     const char *const step[] = {"--mode", "step", NULL};
-    free(golden_check(path, golden, step, GOLDEN_F32));
+    free(golden_check(path, golden, step, bound));
     arena_free(arena);
 }
 
-Test(gguf, logits_of_llama)
+static const struct {
+    char name[24];
+    double bound; /* as in tests/goldens.def */
+} models[] = {
+    {"llama-base",            GOLDEN_F32},
+    {"mamba2-groups",         GOLDEN_F32},
+    {"mamba-base",            GOLDEN_F32},
+    {"granitemoehybrid-moe",  GOLDEN_F32},
+    {"falcon_h1-multipliers", GOLDEN_F32},
+    {"jamba-base",            GOLDEN_F32},
+    {"nemotron_h-moe",        GOLDEN_F32},
+    {"qwen3_next-base",       9e-4      },
+    {"lfm2-base",             GOLDEN_F32},
+    {"lfm2_moe-base",         GOLDEN_F32},
+};
+
+ParameterizedTestParameters(gguf, logits)
 {
-    check_golden("llama-base");
+    static size_t cases[COUNT_OF(models)];
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        cases[i] = i;
+    return cr_make_param_array(size_t, cases, COUNT_OF(cases));
 }
 
-Test(gguf, logits_of_mamba2)
+ParameterizedTest(size_t *c, gguf, logits)
 {
-    check_golden("mamba2-groups");
-}
-
-Test(gguf, logits_of_mamba)
-{
-    check_golden("mamba-base");
+    check_golden(models[*c].name, models[*c].bound);
 }
 
 /* A GGUF file becomes a directory, that one another, with the same logits. */
 Test(gguf, converts_to_a_checkpoint_and_on)
 {
-    static const char *const names[] = {"llama-base", "mamba2-groups", "mamba-base"};
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
+    for (size_t i = 0; i < COUNT_OF(models); i++) {
         Arena *arena = arena_new();
         char *dir = temp_dir();
-        const char *from = arena_printf(arena, FOLDER "%s.gguf", names[i]);
+        const char *from = arena_printf(arena, FOLDER "%s.gguf", models[i].name);
         const char *golden =
-            arena_printf(arena, SSMC_ROOT "/tests/goldens/%s/golden.safetensors", names[i]);
+            arena_printf(arena, SSMC_ROOT "/tests/goldens/%s/golden.safetensors", models[i].name);
         for (int again = 0; again < 2; again++) {
             const char *to = arena_printf(arena, "%s/%d", dir, again);
             const char *const argv[] = {SSMC_BINARY, "convert", from, "-o", to, NULL};
@@ -63,7 +77,7 @@ Test(gguf, converts_to_a_checkpoint_and_on)
             CommandResult r = command_run(argv, NULL, 0);
             cr_assert_eq(r.status, 0, "%s", r.err);
             command_free(&r);
-            free(golden_check(to, golden, plain, GOLDEN_F32));
+            free(golden_check(to, golden, plain, models[i].bound));
             from = to;
         }
         temp_dir_remove(dir);
@@ -253,6 +267,17 @@ put_number(StrBuf *b, const char *key, uint32_t n)
     put(b, n, 4);
 }
 
+static void
+put_numbers(StrBuf *b, const char *key, uint64_t count, uint32_t n)
+{
+    put_text(b, key);
+    put(b, ARRAY, 4);
+    put(b, U32, 4);
+    put(b, count, 8);
+    for (uint64_t i = 0; i < count; i++)
+        put(b, n, 4);
+}
+
 /* A tensor [rows, columns]. */
 static void
 put_tensor(StrBuf *b, const char *name, uint64_t rows, uint64_t columns, uint32_t type,
@@ -398,6 +423,17 @@ Test(gguf, refuses_tensors_that_are_wrong)
     put_tensor(&b, "blk.0.ssm_a", 32, 1, 0, 0);
     pad(&b, 128);
     check_refused(&b, "A_log', a state's decay, has a value that is not below 0");
+    b = header(3, 1, 1);
+    put_arch(&b, "qwen3next");
+    put_tensor(&b, "output_norm.weight", 1, 32, 8, 0);
+    pad(&b, 64);
+    check_refused(&b, "tensor 'model.norm.weight' is Q8_0; expected F32, F16, BF16 or F64");
+    b = header(3, 1, 2); /* no layer has keys */
+    put_arch(&b, "granitehybrid");
+    put_numbers(&b, "granitehybrid.attention.head_count_kv", 3, 0);
+    put_tensor(&b, "blk.0.attn_k.weight", 4, 8, 0, 0);
+    pad(&b, 128);
+    check_refused(&b, "granitehybrid.attention.head_count_kv is no number of heads");
 }
 
 /* A whole file, cut off everywhere, is refused, or has all that it says. */
@@ -465,6 +501,32 @@ Test(gguf, says_what_it_cannot_describe)
     put(&b, STRING, 4);
     put_text(&b, "yarn");
     check_command(&b, "llama.rope.scaling.type is 'yarn', which is not read from GGUF files");
+    b = header(3, 0, 2);
+    put_arch(&b, "lfm2");
+    put_text(&b, "lfm2.rope.scaling.type");
+    put(&b, STRING, 4);
+    put_text(&b, "linear");
+    check_command(&b, "lfm2.rope.scaling.type is 'linear', which is not read from GGUF files");
+    b = header(3, 0, 2);
+    put_arch(&b, "qwen3next");
+    put_number(&b, "qwen3next.nextn_predict_layers", 1);
+    check_command(&b, "qwen3next.nextn_predict_layers is 1: heads that predict several tokens");
+    b = header(3, 0, 2);
+    put_arch(&b, "granitehybrid");
+    put_number(&b, "granitehybrid.rope.scaling.finetuned", 1);
+    check_command(&b, "granitehybrid.rope.scaling.finetuned is true, so it is a Bamba model");
+    static const uint32_t depths[] = {0, 1025, UINT32_MAX};
+    for (size_t i = 0; i < COUNT_OF(depths); i++) {
+        b = header(3, 1, 5);
+        put_arch(&b, "granitehybrid");
+        put_number(&b, "granitehybrid.block_count", depths[i]);
+        put_number(&b, "granitehybrid.embedding_length", 8);
+        put_number(&b, "granitehybrid.attention.head_count", 2);
+        put_number(&b, "granitehybrid.ssm.time_step_rank", 2);
+        put_tensor(&b, "token_embd.weight", 1, 8, 0, 0);
+        pad(&b, 32);
+        check_command(&b, "layer_types");
+    }
     b = header(3, 1, 1);
     put_arch(&b, "llama");
     put_tensor(&b, "rope_freqs.weight", 1, 8, 0, 0);
@@ -490,17 +552,6 @@ put_tokens(StrBuf *b)
     put(b, STRING, 4);
     put(b, 1, 8);
     put_text(b, "a");
-}
-
-static void
-put_numbers(StrBuf *b, const char *key, uint64_t count)
-{
-    put_text(b, key);
-    put(b, ARRAY, 4);
-    put(b, U32, 4);
-    put(b, count, 8);
-    for (uint64_t i = 0; i < count; i++)
-        put(b, 9, 4);
 }
 
 static void
@@ -555,12 +606,12 @@ Test(gguf, refuses_tokenizers_that_are_wrong)
     b = header(3, 0, 3);
     put_tokens(&b);
     put_string(&b, "tokenizer.ggml.model", "llama");
-    put_numbers(&b, "tokenizer.ggml.token_type", 2);
+    put_numbers(&b, "tokenizer.ggml.token_type", 2, 9);
     check_tokenizer(&b, "its tokenizer has not one type for each token");
     b = header(3, 0, 4);
     put_tokens(&b);
     put_string(&b, "tokenizer.ggml.model", "llama");
-    put_numbers(&b, "tokenizer.ggml.token_type", 1);
-    put_numbers(&b, "tokenizer.ggml.scores", 1);
+    put_numbers(&b, "tokenizer.ggml.token_type", 1, 9);
+    put_numbers(&b, "tokenizer.ggml.scores", 1, 9);
     check_tokenizer(&b, "its piece 0 is not one");
 }

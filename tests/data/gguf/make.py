@@ -2,7 +2,7 @@
 the tokenizers beside; names and changes of tensors as in llama.cpp's convert_hf_to_gguf.py.
 
     python3 make.py                 # needs gguf, safetensors, numpy, tokenizers"""
-import json, os
+import json, os, re, sys
 import numpy as np, gguf
 from gguf import quants, GGMLQuantizationType as Q
 from safetensors.numpy import load_file
@@ -93,10 +93,193 @@ def mamba(w, c, t, put):
         put(b + "ssm_out.weight", t[p + "mixer.out_proj.weight"])
 
 
-def model(arch, golden, kind=None):
-    d = f"{ROOT}/goldens/{golden}"
+def sizes_of_mamba(w, inner, state, rank, conv, groups=None):
+    w.add_ssm_conv_kernel(conv)
+    w.add_ssm_inner_size(inner)
+    w.add_ssm_state_size(state)
+    w.add_ssm_time_step_rank(rank)
+    if groups is not None:
+        w.add_ssm_group_count(groups)
+
+
+def named(arch, c, t, put, groups=1, change=lambda name, x: x):
+    """Tensors under the names that the package has for them. change: as the architecture's converter does, None for
+    what it leaves to here; experts are stacked."""
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], len(kinds(c)))
+    stacks = {}
+    for name in sorted(t):
+        x = change(name, t[name])
+        if x is None or (name == "lm_head.weight" and c["tie_word_embeddings"]):
+            continue
+        if ".experts." in name:
+            before, number, after = re.match(r"(.*\.experts)\.(\d+)(\..*)", name).groups()
+            stacks.setdefault(before.replace("mixer", "mlp").replace("backbone", "model") + after, {})[int(number)] = x
+            continue
+        if name.endswith(".A_log"):
+            x = -np.exp(x)
+        if name.endswith("conv1d.weight") or ".conv.conv." in name:
+            x = x.squeeze(1)
+        if name.endswith((".A_log", ".D")) and x.ndim == 1 and arch != "JAMBA" and arch != "QWEN3NEXT":
+            x = x.reshape(-1, 1)
+        if name.endswith(("mamba.norm.weight", "mixer.norm.weight")):
+            x = x.reshape(groups, -1)
+        put_named(names, put, name, x)
+    for name, x in stacks.items():
+        name = name.replace("feed_forward.experts", "mlp.experts").replace(".w1.", ".gate_proj.")
+        put_named(names, put, name.replace(".w2.", ".down_proj.").replace(".w3.", ".up_proj."), np.stack([x[e] for e in sorted(x)]))
+
+
+def put_named(names, put, name, x):
+    name = name.replace(".dt_bias", ".dt_proj.bias").replace("e_score_correction_bias", "e_score_correction.bias")
+    name = name.replace("expert_bias", "expert_bias.bias")
+    to = names.get_name(name, try_suffixes=(".weight", ".bias"))
+    assert to, name
+    put(to, x)
+
+
+def kinds(c):
+    n = c.get("num_hidden_layers")
+    if c["model_type"] == "jamba":
+        return ["attention" if i % c["attn_layer_period"] == c["attn_layer_offset"] else "mamba" for i in range(n)]
+    return c.get("layer_types") or c.get("layers_block_type") or ["both"] * n
+
+
+def attention(w, c):
+    w.add_head_count(c["num_attention_heads"])
+    heads = [c["num_key_value_heads"] if "attention" in k and "linear" not in k or k == "both" else 0 for k in kinds(c)]
+    w.add_head_count_kv(heads if 0 in heads and c["model_type"] != "qwen3_next" else c["num_key_value_heads"])
+    if "head_dim" in c:
+        w.add_key_length(c["head_dim"])
+        w.add_value_length(c["head_dim"])
+    if "rope_parameters" in c:
+        w.add_rope_freq_base(c["rope_parameters"]["rope_theta"])
+
+
+def experts(w, c, count):
+    w.add_expert_count(c[count])
+    w.add_expert_used_count(c["num_experts_per_tok"])
+    if "moe_intermediate_size" in c:
+        w.add_expert_feed_forward_length(c["moe_intermediate_size"])
+
+
+def granitehybrid(w, c, t, put):
+    common(w, c)
+    attention(w, c)
+    experts(w, c, "num_local_experts")
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_expert_shared_feed_forward_length(c["shared_intermediate_size"])
+    w.add_attention_scale(c["attention_multiplier"])
+    w.add_embedding_scale(c["embedding_multiplier"])
+    w.add_residual_scale(c["residual_multiplier"])
+    w.add_logit_scale(c["logits_scaling"])
+    w.add_rope_scaling_finetuned(False)
+    inner = c["mamba_expand"] * c["hidden_size"]
+    sizes_of_mamba(w, inner, c["mamba_d_state"], c["mamba_n_heads"], c["mamba_d_conv"], c["mamba_n_groups"])
+
+    def change(name, x):
+        if "q_proj" in name or "k_proj" in name:
+            return permute(x, c["num_attention_heads" if "q_proj" in name else "num_key_value_heads"])
+        if not name.endswith("input_linear.weight"):
+            return x
+        there = {"block_sparse_moe": "exps", "shared_mlp": "shexp" if c["num_local_experts"] else ""}[name.split(".")[3]]
+        for part, half in zip(("gate", "up"), np.split(x, 2, -2)):
+            put(f"blk.{name.split('.')[2]}.ffn_{part}{'_' + there if there else ''}.weight", half)
+
+    named("GRANITE_HYBRID", c, t, put, c["mamba_n_groups"], change)
+
+
+def falcon_h1(w, c, t, put):
+    common(w, c)
+    attention(w, c)
+    w.add_feed_forward_length(c["intermediate_size"])
+    sizes_of_mamba(w, c["mamba_d_ssm"], c["mamba_d_state"], c["mamba_n_heads"], c["mamba_d_conv"], c["mamba_n_groups"])
+    bc = c["mamba_n_groups"] * c["mamba_d_state"]
+    rows = np.repeat(c["ssm_multipliers"], [c["mamba_d_ssm"], c["mamba_d_ssm"], bc, bc, c["mamba_n_heads"]])
+    in_ = c["attention_in_multiplier"]
+    factors = {"down_proj": c["mlp_multipliers"][1], "gate_proj": c["mlp_multipliers"][0], "k_proj": c["key_multiplier"] * in_,
+               "q_proj": in_, "v_proj": in_, "o_proj": c["attention_out_multiplier"], "out_proj": c["ssm_out_multiplier"],
+               "in_proj": c["ssm_in_multiplier"] * rows[:, None], "lm_head": c["lm_head_multiplier"],
+               "embed_tokens": c["embedding_multiplier"]}
+    named("FALCON_H1", c, t, put, c["mamba_n_groups"], lambda name, x: x * factors.get(name.split(".")[-2], 1))
+
+
+def jamba(w, c, t, put):
+    common(w, c)
+    attention(w, c)
+    experts(w, c, "num_experts")
+    w.add_feed_forward_length(c["intermediate_size"])
+    sizes_of_mamba(w, c["mamba_expand"] * c["hidden_size"], c["mamba_d_state"], c["mamba_dt_rank"], c["mamba_d_conv"])
+    named("JAMBA", c, t, put)
+
+
+def nemotron_h(w, c, t, put, arch="NEMOTRON_H"):
+    common(w, dict(c, num_hidden_layers=len(kinds(c))))
+    attention(w, c)
+    kind, inner = ("mlp", "intermediate_size") if arch == "NEMOTRON_H" else ("moe", "moe_intermediate_size")
+    w.add_feed_forward_length([c[inner] if k == kind else 0 for k in kinds(c)])
+    inner = c["mamba_num_heads"] * c["mamba_head_dim"]
+    sizes_of_mamba(w, inner, c["ssm_state_size"], c["mamba_num_heads"], c["conv_kernel"], c["n_groups"])
+    named(arch, c, t, put, c["n_groups"], lambda name, x: None if name.startswith("mtp.") else x)
+
+
+def nemotron_h_moe(w, c, t, put):
+    nemotron_h(w, c, t, put, "NEMOTRON_H_MOE")
+    experts(w, c, "n_routed_experts")
+    w.add_expert_shared_feed_forward_length(c["moe_shared_expert_intermediate_size"])
+    w.add_expert_shared_count(c["n_shared_experts"])
+    w.add_expert_weights_norm(c["norm_topk_prob"])
+    w.add_expert_weights_scale(c["routed_scaling_factor"])
+    w.add_expert_group_count(c["n_group"])
+
+
+def qwen3next(w, c, t, put):
+    common(w, c)
+    attention(w, c)
+    experts(w, c, "num_experts")
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+    w.add_rope_dimension_count(int(c["head_dim"] * c["partial_rotary_factor"]))
+    groups, k, v = c["linear_num_key_heads"], c["linear_key_head_dim"], c["linear_value_head_dim"]
+    heads = c["linear_num_value_heads"]
+    sizes_of_mamba(w, heads * v, k, heads, c["linear_conv_kernel_dim"], groups)
+
+    def change(name, x):
+        if name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight"):
+            return x + 1
+        if "in_proj_qkvz" not in name:
+            return x
+        parts = np.split(x.reshape(groups, -1, x.shape[1]), np.cumsum([k, k, heads // groups * v]), 1)
+        q, key, value, z = [p.reshape(-1, x.shape[1]) for p in parts]
+        put(f"blk.{name.split('.')[2]}.attn_qkv.weight", np.concatenate([q, key, value]))
+        put(f"blk.{name.split('.')[2]}.attn_gate.weight", z)
+
+    named("QWEN3NEXT", c, t, put, 1, change)
+
+
+def lfm2(w, c, t, put):
+    common(w, dict(c, rms_norm_eps=c["norm_eps"]))
+    attention(w, c)
+    w.add_feed_forward_length(t["model.layers.0.feed_forward.w1.weight"].shape[0])
+    w.add_shortconv_l_cache(c["conv_L_cache"])
+    named("LFM2", c, t, put)
+
+
+def lfm2moe(w, c, t, put):
+    common(w, dict(c, rms_norm_eps=c["norm_eps"]))
+    attention(w, c)
+    experts(w, c, "num_experts")
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_leading_dense_block_count(c["num_dense_layers"])
+    w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    w.add_expert_weights_scale(c["routed_scaling_factor"])
+    w.add_shortconv_l_cache(c["conv_L_cache"])
+    named("LFM2MOE", c, t, put)
+
+
+def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE):
+    d = f"{goldens}/{golden}"
     c, t = json.load(open(d + "/config.json")), load_file(d + "/model.safetensors")
-    w = gguf.GGUFWriter(f"{HERE}/{golden}{'-' + kind.name if kind is not None else ''}.gguf", arch)
+    w = gguf.GGUFWriter(f"{to}/{golden}{'-' + kind.name if kind is not None else ''}.gguf", arch)
 
     def put(name, x):
         x = np.ascontiguousarray(x.astype(np.float32))
@@ -105,8 +288,8 @@ def model(arch, golden, kind=None):
         else:
             w.add_tensor(name, x)
 
-    globals()[arch](w, c, t, put)
-    if "lm_head.weight" in t and not c["tie_word_embeddings"]:
+    globals()[arch.replace("-", "_")](w, c, t, put)
+    if "lm_head.weight" in t and not c["tie_word_embeddings"] and arch in ("llama", "mamba2", "mamba"):
         put("output.weight", t["lm_head.weight"])
     w.write_header_to_file()
     w.write_kv_data_to_file()
@@ -182,8 +365,18 @@ def tokenizers():
     tokenizer("llama", pieces + ["[PAD]"], llama)
 
 
+if len(sys.argv) > 1:  # make.py ARCHITECTURE GOLDEN FOLDER-OF-GOLDENS TO: one file more
+    model(sys.argv[1], sys.argv[2], None, sys.argv[3], sys.argv[4])
+    sys.exit()
 tokenizers()
 model("llama", "llama-base")
 model("mamba2", "mamba2-groups")
 model("mamba", "mamba-base")
+model("granitehybrid", "granitemoehybrid-moe")
+model("falcon-h1", "falcon_h1-multipliers")
+model("jamba", "jamba-base")
+model("nemotron_h_moe", "nemotron_h-moe")
+model("qwen3next", "qwen3_next-base")
+model("lfm2", "lfm2-base")
+model("lfm2moe", "lfm2_moe-base")
 types()
