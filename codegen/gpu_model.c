@@ -362,7 +362,7 @@ typedef struct {
     int nacc;
     uint64_t x, w;       /* descriptors */
     const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
-    bool columns;        /* rows of w, and of a described x, are summed over */
+    bool columns;        /* rows of w are summed over */
 } Wgmma;
 
 static int64_t
@@ -386,14 +386,6 @@ static float
 described(int64_t from, int row, int k)
 {
     return swizzled(from + row / 8 * 1024 + row % 8 * 128 + 2 * k);
-}
-
-/* Input k of row `row` of x. */
-static float
-row_of(const Wgmma *one, int row, int k)
-{
-    const int64_t x = described_at(one->x);
-    return one->columns ? swizzled(x + k / 8 * 1024 + k % 8 * 128 + row * 2) : described(x, row, k);
 }
 
 /* Bytes from 64 columns to the next 64, where rows are summed over. */
@@ -441,7 +433,7 @@ wgmma(Thread *group)
     want(gpu.blocks == 1, "wgmma in a cluster"); /* descriptors say where in which memory */
     want(group->begun, "wgmma without a fence before it");
     if (!one->own)
-        remember(group, described_at(one->x), one->columns ? 16 : 64);
+        remember(group, described_at(one->x), 64);
     for (int col = 0; one->columns && col < 2 * one->nacc; col += 64)
         remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
     if (!one->columns)
@@ -455,7 +447,8 @@ wgmma(Thread *group)
             const int row = lane / 4 + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
             double total = mine->acc[i];
             for (int k = 0; k < 16; k++)
-                total += (double)(one->own ? of_own(warp, row, k) : row_of(one, first + row, k)) *
+                total += (double)(one->own ? of_own(warp, row, k)
+                                           : described(described_at(one->x), first + row, k)) *
                          (double)factor_of(one, col, k);
             mine->acc[i] = (float)total;
         }
@@ -1035,6 +1028,16 @@ model_signal_wait(const void *at, int32_t odd)
         wait_at(AT_SIGNAL, "signal");
 }
 
+/* Every other time nothing is known yet. */
+static int32_t
+model_signal_over(const void *at, int32_t odd)
+{
+    static bool known;
+    want(odd == 0 || odd == 1, "a round that is neither odd nor even");
+    known = !known;
+    return known && has_ended(signal_at(at), odd);
+}
+
 static void
 model_store_matrices(uint16_t *row, const uint32_t *in)
 {
@@ -1055,9 +1058,9 @@ model_wgmma_begin(void)
 }
 
 static void
-model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t columns)
+model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w)
 {
-    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0};
+    const Wgmma one = {acc, nacc, x, w, NULL, false};
     with_warpgroup("wgmma", &one);
 }
 
@@ -1094,6 +1097,6 @@ const ModelFunction gpu_model[] = {
     MODEL(ask),           MODEL(wgmma_bf16_by), MODEL(store_matrices),
     MODEL(barrier_count), MODEL(shared_of),     MODEL(cluster_barrier),
     MODEL(signal_open),   MODEL(signal_give),   MODEL(signal_wait),
-    MODEL(signal_expect), MODEL(box_copy),
+    MODEL(signal_expect), MODEL(box_copy),      MODEL(signal_over),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -774,6 +774,25 @@ ptx_signal_wait(Cg *c, Val at, Val odd)
     signal_call(c, "signal_wait", code, at, odd);
 }
 
+Val
+ptx_signal_over(Cg *c, Val at, Val odd)
+{
+    enum { SHARED = 3 };
+    static const char code[] = "{\n"
+                               ".reg .pred over;\n"
+                               "mbarrier.test_wait.parity.shared::cta.b64 over, [$1], $2;\n"
+                               "selp.b32 $0, 1, 0, over;\n"
+                               "}";
+    Val args[] = {at, odd}, over = NULL;
+    if (on_model(c)) {
+        over = model_call(c, "signal_over", c->i32, args, COUNT_OF(args));
+    } else {
+        args[0] = LLVMBuildPtrToInt(c->b, in_space(c, at, SHARED), c->i32, "");
+        over = asm_call(c, code, "=r,r,r,~{memory}", c->i32, args, COUNT_OF(args));
+    }
+    return LLVMBuildICmp(c->b, LLVMIntNE, over, LLVMConstInt(c->i32, 0, 0), "");
+}
+
 void
 ptx_signal_expect(Cg *c, Val at, int64_t bytes)
 {
@@ -970,34 +989,22 @@ begin_wgmma(StrBuf *code, int nacc)
         sb_printf(code, "%s$%d", i ? ", " : "", i);
 }
 
-static void
-wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool columns)
+void
+ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
 {
     if (on_model(c)) {
-        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w, i32(c, columns)};
+        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w};
         put_items(c, c->f32, args[0], acc, nacc);
-        model_call(c, "wgmma_bf16", c->void_t, args, 5);
+        model_call(c, "wgmma_bf16", c->void_t, args, COUNT_OF(args));
         get_items(c, c->f32, args[0], acc, nacc);
         return;
     }
     StrBuf code = {0};
     begin_wgmma(&code, nacc);
-    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, %d, %d;", 2 * nacc, 2 * nacc + 1, columns, columns);
+    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, 0, 0;", 2 * nacc, 2 * nacc + 1);
     const Val more[] = {x, w};
     asm_sums(c, sb_text(&code), acc, nacc, more, 2);
     sb_free(&code);
-}
-
-void
-ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
-{
-    wgmma(c, acc, nacc, x, w, false);
-}
-
-void
-ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w)
-{
-    wgmma(c, acc, nacc, x, w, true);
 }
 
 void

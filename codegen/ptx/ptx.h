@@ -113,6 +113,8 @@ void ptx_signal_give(Cg *c, Val at);
 /* Until the round that the bit `odd` (i32) says has ended: 0 of the first, 1 of the next, ... That
  * before the first has. None may be two rounds behind. */
 void ptx_signal_wait(Cg *c, Val at, Val odd);
+/* i1: that round has ended, as far as it is known here by now; who is told no has to wait. */
+Val ptx_signal_over(Cg *c, Val at, Val odd);
 
 /* Gives, and says that so many bytes more arrive by ptx_box_copy before the round ends. */
 void ptx_signal_expect(Cg *c, Val at, int64_t bytes);
@@ -172,11 +174,9 @@ void ptx_wgmma_begin(Cg *c);
  * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
  * until ptx_wgmma_end, and what is read must stay until a wait. */
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
-/* acc += x W^T as ptx_wgmma_bf16 does, with both operands transposed: x, which has 64 columns, and
- * w are of ptx_wgmma_columns. */
-void ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w);
 /* acc += x W^T as ptx_wgmma_bf16 does, with x in registers: each warp holds its 16 rows of x as
- * ptx_mma_bf16 takes a. columns: w is of ptx_wgmma_columns. */
+ * ptx_mma_bf16 takes a, and leaves them as they are until a wait: what a loop makes meanwhile for
+ * its next products must not become the same variable. columns: w is of ptx_wgmma_columns. */
 void ptx_wgmma_bf16_by(Cg *c, Val *acc, int nacc, const Val x[4], Val w, bool columns);
 void ptx_wgmma_commit(Cg *c);           /* those since the last are one group */
 void ptx_wgmma_wait(Cg *c, int behind); /* until no more than that many groups are on their way */
@@ -227,10 +227,11 @@ CgEmitter ptx_gather; /* ptx_map.c */
 CgEmitter ptx_norm;   /* ptx_norm.c */
 CgEmitter ptx_linear; /* ptx_linear.c */
 int ptx_linear_maps(const Cg *c, CgKernel *k);
-CgEmitter ptx_conv1d;           /* ptx_conv.c */
-CgEmitter ptx_ssd_scan;         /* ptx_scan.c */
-CgEmitter ptx_ssd_chunked;      /* ptx_ssd.c: flag S */
-CgEmitter ptx_ssd_starts;       /* ptx_ssd_starts.c */
+CgEmitter ptx_conv1d;      /* ptx_conv.c */
+CgEmitter ptx_ssd_scan;    /* ptx_scan.c */
+CgEmitter ptx_ssd_chunked; /* ptx_ssd.c: flag S */
+CgEmitter ptx_ssd_starts;  /* ptx_ssd_starts.c */
+int ptx_ssd_starts_maps(const CgKernel *k);
 CgEmitter ptx_selective_scan;   /* ptx_selective.c */
 CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
 CgEmitter ptx_concat;           /* ptx_concat.c */

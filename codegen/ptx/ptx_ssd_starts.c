@@ -3,36 +3,45 @@
  *
  * Of each run only h^T = exp(a_last) h^T + (weight x)^T B is made, by the same products in the same
  * order as there. One run after the other: so it is all about how soon the next can begin. A block
- * has 64 columns of a head and a piece of the states, in four warps, which do nothing but scale and
- * multiply what lies in shared memory; four more are feeders. Runs come in sets of four, or of as
- * many as there is room for, one barrier a set: while a set is gone through, feeders weigh x of the
- * next, and each makes the decays of a run of that after it, whose x and B are on their way.
+ * has 64 columns of a head and a piece of the states, in four warps; four more feed them, by a ring
+ * of places for x, B and decays of a run:
  *
- * Predicted: a run is 128 cycles of products, 60 until they are there and 80 of scaling: 0.16 us,
- * 20 us for 8192 tokens of one sequence whatever there are of heads. Measured on an H200 (24 heads
- * of 64, 64 states a block): 0.42. Feeders are what it waits for: of 3000 cycles a set they take
- * half to copy 64 KB, 43 bytes a cycle, and half for decays and weights. (x weighed by the warps
- * that multiply, and divisions to find where stretches begin: 0.56. Eight feeders: 0.59, not
- * explained.) */
+ *     feeder f: for runs f, f + 4, ...:
+ *         wait until the run's place was read; begin to copy x and B to it
+ *         ask for dt of the next; make the decays, put them there and signal that
+ *     the others: for each run:
+ *         scale the state, begin its products
+ *         meanwhile wait for the next run's place, load x of it and weigh that, in registers
+ *         when the products have ended, signal that the run's place was read
+ *
+ * x and B are copied as boxes by maps of them where their rows allow (ptx_box_copy): copies then
+ * arrive by themselves. Otherwise the feeder of a run copies them, or rounds them on the way.
+ *
+ * Predicted: a run of 64 states is 130 cycles of products, 60 until they are there, 85 of scaling
+ * and some 75 of the rest: 350. Measured on an H200 by samples: 590 to 680, 0.39 us, as one warp
+ * has 230 to 270 instructions a run and waits for one after the other: feeders wait for it, and
+ * products end before the next operands are made. Weighed by warps of their own, in shared memory,
+ * x would be read there twice more: not tried since boxes. */
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
 
-/* SETS: of runs in shared memory. FEEDERS: warps beside those of the state. */
-enum { SETS = 3, FEEDERS = 4, WARPS = PTX_GROUP_WARPS + FEEDERS };
-enum { ROWS = PTX_SSD_ROWS_BYTES, FEEDING = FEEDERS * GPU_WARP };
+/* FEEDERS: warps beside those of the state. PLACES: most of the ring. */
+enum { FEEDERS = 4, PLACES = 8, WARPS = PTX_GROUP_WARPS + FEEDERS };
+enum { ROWS = PTX_SSD_ROWS_BYTES, SIGNAL_BYTES = sizeof(int64_t) };
 
 typedef struct {
     PtxGroups g;
     int64_t parts;  /* stretches of a pass */
     int64_t pieces; /* of the states, each of g.n */
-    int runs;       /* of a set: at most one for each feeder */
+    int places;     /* of the ring */
+    bool boxes;
+    int x, B; /* maps */
     Val shared;
-    Val stretch; /* runs */
-    Val sets;    /* that the block goes through */
-    Val entry;   /* of the segment's first stretch */
-    Val feeder;  /* this warp's number among them */
-    Val thread;  /* of theirs */
+    Val full, empty; /* signals of each place: it was filled, it was read */
+    Val stretch;     /* runs */
+    Val entry;       /* of the segment's first stretch */
+    Val feeder;      /* this warp's number among them */
 } Starts;
 
 static bool
@@ -73,17 +82,12 @@ run_bytes(const Starts *v)
     return ROWS + ptx_groups_bytes(v->g.n);
 }
 
-/* wgmma reads from multiples of 1024. */
-static int64_t
-set_bytes(const Starts *v)
-{
-    enum { ALIGNED = 1024 };
-    return round_up(v->runs * (run_bytes(v) + ptx_ssd_decay_bytes(&v->g.s)), ALIGNED);
-}
+/* A block weighs x whole and multiplies by its piece of B: on an H200 a run takes it 0.33, 0.39 and
+ * 0.58 us for 32, 64 and 128 states, as if x were 128 of them. Some multiprocessors go through as
+ * many blocks as there are waves: the fewest pieces for which those take least, of one sequence and
+ * of two. */
+enum { WEIGHING = 128 };
 
-/* Each block copies x whole and B of its piece, and some multiprocessors go through as many blocks
- * as there are waves of them: the pieces for which those copy the fewest columns, of one sequence
- * and of two. As many as are no worse than fewer. */
 static void
 choose_pieces(const Cg *c, Starts *v)
 {
@@ -93,41 +97,137 @@ choose_pieces(const Cg *c, Starts *v)
         const int64_t n = round_up((all + pieces - 1) / pieces, PTX_SSD_TILE);
         const int64_t one = (heads * pieces + units - 1) / units;
         const int64_t two = (2 * heads * pieces + units - 1) / units;
-        const int64_t columns = (one + two) * (PTX_GROUP_COLUMNS + n);
-        if (n > PTX_GROUPS_TEAM_STATES || columns > least)
+        const int64_t takes = (one + two) * (WEIGHING + n);
+        if (n > PTX_GROUPS_TEAM_STATES || takes >= least)
             continue;
-        least = columns;
+        least = takes;
         v->pieces = pieces;
         v->g.n = n;
     }
-    v->runs = FEEDERS;
-    while (SETS * set_bytes(v) > c->machine->gpu.shared_bytes)
-        v->runs--;
 }
 
-/* ---- places -----------------------------------------------------------------------------------
+/* Blocks that are to run at the same time on a multiprocessor. */
+static int
+resident_of(const Starts *v)
+{
+    return v->g.n <= PTX_GROUPS_TEAM_STATES / 2 ? 2 : 1;
+}
+
+static int64_t
+place_bytes(const Starts *v)
+{
+    return run_bytes(v) + ptx_ssd_decay_bytes(&v->g.s) + 2 * SIGNAL_BYTES;
+}
+
+static void
+choose_places(const Cg *c, Starts *v)
+{
+    enum { BLOCKS_OWN = 1024 }; /* what a multiprocessor keeps of each block */
+    const int64_t room = c->machine->gpu.shared_bytes / resident_of(v) - BLOCKS_OWN;
+    v->places = PLACES;
+    while (v->places * place_bytes(v) > room)
+        v->places--;
+}
+
+/* ---- maps of x and B ---------------------------------------------------------------------------
  */
 
-/* Of a set, by its number: its first run's x and B, and decay. */
-static Val
-set_of(Cg *c, const Starts *v, Val set)
+/* Rows of bf16 that begin at multiples of 16 bytes. */
+static bool
+lies_in_boxes(const CgKernel *k, const Value *v)
 {
-    const Val place = LLVMBuildURem(c->b, set, cg_i64(c, SETS), "");
-    return cg_offset(c, v->shared, cg_mul(c, place, cg_i64(c, set_bytes(v))));
+    enum { ALIGNED = 16, LANES = ALIGNED / 2 };
+    const CgOperand *o = cg_operand(k, v);
+    return o && !o->is_output && o->dtype == DTYPE_bf16 && ptx_lanes(o, LANES) == LANES;
 }
 
-static Val
-x_of(Cg *c, const Starts *v, Val set, Val number)
+static bool
+has_boxes(const CgKernel *k)
 {
-    return cg_offset(c, set, cg_mul(c, number, cg_i64(c, run_bytes(v))));
+    const Node *n = k->kernel->anchor;
+    return lies_in_boxes(k, n->in[0]) && lies_in_boxes(k, n->in[3]);
+}
+
+int
+ptx_ssd_starts_maps(const CgKernel *k)
+{
+    return has_boxes(k) ? 2 : 0;
+}
+
+/* 64 columns of a run. */
+static int
+map_of(CgKernel *k, const Value *v, int64_t columns)
+{
+    const CgOperand *o = cg_operand(k, v);
+    int64_t each = 1;
+    const AbiCount of = ptx_count(v, &each);
+    const AbiMap map = {
+        .operand = (int32_t)(o - k->operands),
+        .rank = 2,
+        .of = of,
+        .box = {ABI_MAP_ROW, PTX_SSD_RUN  },
+        .dim = {columns,     each         },
+        .stride = {2,           2 * o->stride},
+    };
+    return ptx_map_of(k, &map);
+}
+
+static void
+make_maps(Starts *v)
+{
+    const PtxSsd *s = &v->g.s;
+    v->boxes = has_boxes(s->k);
+    if (!v->boxes)
+        return;
+    v->x = map_of(s->k, s->x, s->heads * s->head_dim);
+    v->B = map_of(s->k, s->B, s->groups * s->states);
+}
+
+/* ---- the ring ----------------------------------------------------------------------------------
+ */
+
+static Val
+x_of(Cg *c, const Starts *v, Val place)
+{
+    return cg_offset(c, v->shared, cg_mul(c, place, cg_i64(c, run_bytes(v))));
 }
 
 static PtxDecay
-decay_of(Cg *c, const Starts *v, Val set, Val number)
+decay_of(Cg *c, const Starts *v, Val place)
 {
-    const Val before = cg_mul(c, number, cg_i64(c, ptx_ssd_decay_bytes(&v->g.s)));
-    const Val first = cg_offset(c, set, cg_i64(c, v->runs * run_bytes(v)));
-    return ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, first, before));
+    const int64_t bytes = ptx_ssd_decay_bytes(&v->g.s);
+    const Val first = cg_offset(c, v->shared, cg_i64(c, v->places * run_bytes(v)));
+    return ptx_ssd_decay_at(c, &v->g.s, cg_offset(c, first, cg_mul(c, place, cg_i64(c, bytes))));
+}
+
+static Val
+signal_of(Cg *c, Val signals, Val place)
+{
+    return cg_offset(c, signals, cg_mul(c, place, cg_i64(c, SIGNAL_BYTES)));
+}
+
+static void
+first_lane_gives(Cg *c, Val signals, Val place)
+{
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_lane(c), cg_i64(c, 0), ""));
+    ptx_signal_give(c, signal_of(c, signals, place));
+    cg_endif(c, &one);
+}
+
+static void
+open_ring(Cg *c, Starts *v)
+{
+    const int64_t before = v->places * (run_bytes(v) + ptx_ssd_decay_bytes(&v->g.s));
+    v->shared = ptx_shared(c, v->g.s.k, v->places * place_bytes(v));
+    v->full = cg_offset(c, v->shared, cg_i64(c, before));
+    v->empty = cg_offset(c, v->full, cg_i64(c, (int64_t)v->places * SIGNAL_BYTES));
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_thread(c), cg_i64(c, 0), ""));
+    for (int i = 0; i < v->places; i++) {
+        ptx_signal_open(c, signal_of(c, v->full, cg_i64(c, i)), v->boxes ? 2 : 1);
+        ptx_signal_open(c, signal_of(c, v->empty, cg_i64(c, i)), PTX_GROUP_WARPS);
+    }
+    cg_endif(c, &one);
+    ptx_barrier(c);
 }
 
 /* What the block and this warp have, and how far it goes: to where the last stretch begins. */
@@ -141,170 +241,260 @@ place_warp(Cg *c, Starts *v)
     v->g.begin = cg_mul(c, cg_sub(c, column, cg_mul(c, head, parts)), cg_i64(c, PTX_GROUP_COLUMNS));
     v->g.warp = LLVMBuildURem(c->b, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS), "");
     v->feeder = cg_sub(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS));
-    v->thread = cg_add(c, cg_mul(c, v->feeder, cg_i64(c, GPU_WARP)), ptx_lane(c));
     ptx_groups_open(c, &v->g, ptx_block(c, 1), head);
     v->g.state = cg_mul(c, piece, cg_i64(c, v->g.n));
     v->stretch = ptx_ssd_stretch(c, v->g.s.k, v->parts);
     v->entry = ptx_ssd_entry(c, &v->g.s.seg, v->stretch);
     const Val last = cg_div(c, cg_sub(c, v->g.to, cg_i64(c, 1)), v->stretch);
     v->g.to = cg_mul(c, last, v->stretch);
-    v->sets = cg_div_up(c, v->g.to, cg_i64(c, v->runs));
 }
 
 /* ---- the feeders ------------------------------------------------------------------------------
  */
 
+/* By one thread: x and B arrive by themselves. */
 static void
-stage_one(Cg *c, const Starts *v, Val run, Val x)
+copy_boxes(Cg *c, const Starts *v, const PtxRun *run, Val place)
 {
     const PtxSsd *s = &v->g.s;
+    const Val to = x_of(c, v, place), full = signal_of(c, v->full, place);
+    const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
+    const Val group = cg_mul(c, s->group, cg_i64(c, s->states));
+    CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_lane(c), cg_i64(c, 0), ""));
+    ptx_signal_expect(c, full, run_bytes(v));
+    ptx_box_copy(c, s->k, to, v->x, cg_add(c, head, v->g.begin), run->row, full);
+    for (int64_t at = 0; at < v->g.n; at += PTX_GROUP_COLUMNS) {
+        const Val first = cg_add(c, cg_add(c, group, v->g.state), cg_i64(c, at));
+        const Val there = cg_offset(c, to, cg_i64(c, ROWS + ptx_groups_bytes(at)));
+        ptx_box_copy(c, s->k, there, v->B, first, run->row, full);
+    }
+    cg_endif(c, &one);
+}
+
+/* By a warp, unit by unit. */
+static void
+copy_units(Cg *c, const Starts *v, const PtxRun *run, Val place)
+{
+    const PtxSsd *s = &v->g.s;
+    const Val x = x_of(c, v, place);
     PtxStage both[] = {ptx_ssd_stage_x(c, s, s->head, v->g.begin, PTX_GROUP_COLUMNS),
                        ptx_ssd_stage_group(c, s, s->B)};
     both[1].begin = v->g.state;
     both[1].columns = v->g.n;
     both[1].whole = s->states % v->g.n == 0;
     for (int i = 0; i < 2; i++) {
-        both[i].thread = v->thread;
-        both[i].threads = FEEDING;
-        both[i].run = ptx_ssd_run(c, s, run);
+        both[i].thread = ptx_lane(c);
+        both[i].threads = GPU_WARP;
+        both[i].run = *run;
         both[i].to = (PtxRows){i ? cg_offset(c, x, cg_i64(c, ROWS)) : x, 0};
         ptx_ssd_stage(c, &both[i]);
     }
+    ptx_copy_commit(c);
 }
 
-/* A set of runs, as many of them as there are. */
+/* What is made waits for what is copied by boxes; other copies are waited for here. */
 static void
-feed_set(Cg *c, const Starts *v, Val set)
+feed_run(Cg *c, const Starts *v, Val number, const Val *dt, Val *next)
 {
     const PtxSsd *s = &v->g.s;
-    Val dt[PTX_SSD_LANE_TOKENS];
-    const Val first = cg_mul(c, set, cg_i64(c, v->runs)), at = set_of(c, v, set);
-    const Val own = cg_add(c, first, v->feeder), last = cg_sub(c, v->g.to, cg_i64(c, 1));
-    const PtxRun run = ptx_ssd_run(c, s, cg_min(c, own, last));
-    ptx_ssd_load_dt(c, s, &run, dt);
-    for (int i = 0; i < v->runs; i++) {
-        const Val number = cg_add(c, first, cg_i64(c, i));
-        CgIf is = cg_if(c, cg_less(c, number, v->g.to));
-        stage_one(c, v, number, x_of(c, v, at, cg_i64(c, i)));
-        cg_endif(c, &is);
+    const Val places = cg_i64(c, v->places), last = cg_sub(c, v->g.to, cg_i64(c, 1));
+    const Val round = LLVMBuildTrunc(c->b, cg_div(c, number, places), c->i32, "");
+    const Val place = LLVMBuildURem(c->b, number, places, "");
+    const Val one = LLVMConstInt(c->i32, 1, 0);
+    const Val odd = LLVMBuildXor(c->b, LLVMBuildAnd(c->b, round, one, ""), one, "");
+    const PtxRun run = ptx_ssd_run(c, s, number);
+    const PtxDecay decay = decay_of(c, v, place);
+    ptx_signal_wait(c, signal_of(c, v->empty, place), odd);
+    (v->boxes ? copy_boxes : copy_units)(c, v, &run, place);
+    const PtxRun after = ptx_ssd_run(c, s, cg_min(c, cg_add(c, number, cg_i64(c, FEEDERS)), last));
+    ptx_ssd_load_dt(c, s, &after, next);
+    ptx_ssd_make_decay(c, s, &run, &decay, dt);
+    if (!v->boxes) {
+        ptx_copy_wait(c, 0);
+        ptx_wgmma_show(c);
     }
-    ptx_copy_commit(c);
-    CgIf mine = cg_if(c, cg_less(c, v->feeder, cg_i64(c, v->runs)));
-    const PtxDecay to = decay_of(c, v, at, v->feeder);
-    ptx_ssd_make_decay(c, s, &run, &to, dt);
-    cg_endif(c, &mine);
+    ptx_warp_barrier(c);
+    first_lane_gives(c, v->full, place);
 }
 
-static Val
-weighed(Cg *c, Val unit, Val weight)
-{
-    Val out = LLVMGetPoison(LLVMTypeOf(unit));
-    for (int e = 0; e < PTX_SSD_UNIT / 2; e++) {
-        const Val pair = LLVMBuildExtractElement(c->b, unit, cg_i64(c, e), "");
-        const Val both = ptx_pair(c, cg_fmul(c, ptx_low(c, pair), weight),
-                                  cg_fmul(c, ptx_high(c, pair), weight));
-        out = LLVMBuildInsertElement(c->b, out, both, cg_i64(c, e), "");
-    }
-    return out;
-}
-
-/* weight x in the place of x, of each run of the set: the units that this thread has staged. */
-static void
-weigh_set(Cg *c, const Starts *v, Val set)
-{
-    enum { UNITS = PTX_GROUP_COLUMNS / PTX_SSD_UNIT, LINES = FEEDING / UNITS };
-    enum { OWN = PTX_SSD_RUN / LINES, UNIT_BYTES = 16 };
-    const Val at = set_of(c, v, set), units = cg_i64(c, UNITS);
-    const Val line = cg_div(c, v->thread, units);
-    const Val col =
-        cg_mul(c, cg_sub(c, v->thread, cg_mul(c, line, units)), cg_i64(c, PTX_SSD_UNIT));
-    for (int run = 0; run < v->runs; run++) {
-        const PtxRows rows = {x_of(c, v, at, cg_i64(c, run)), 0};
-        const PtxDecay decay = decay_of(c, v, at, cg_i64(c, run));
-        Val to[OWN], unit[OWN], weight[OWN];
-        for (int i = 0; i < OWN; i++) {
-            const Val token = cg_add(c, line, cg_i64(c, (int64_t)i * LINES));
-            to[i] = ptx_ssd_unit_at(c, &rows, token, col);
-            unit[i] = LLVMBuildLoad2(c->b, LLVMVectorType(c->i32, 4), to[i], "");
-            LLVMSetAlignment(unit[i], UNIT_BYTES);
-            weight[i] = cg_vload(c, cg_at(c, decay.weight, DTYPE_f32, token), DTYPE_f32, 1, NULL);
-        }
-        for (int i = 0; i < OWN; i++)
-            LLVMSetAlignment(LLVMBuildStore(c->b, weighed(c, unit[i], weight[i]), to[i]),
-                             UNIT_BYTES);
-    }
-}
-
-/* While the state goes through a set, the next is weighed, whose copies have had since the set
- * before to arrive, and the one after that begins to. */
 static void
 feed_all(Cg *c, const Starts *v)
 {
-    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
-    feed_set(c, v, zero);
-    feed_set(c, v, one);
-    ptx_copy_wait(c, 1);
-    ptx_barrier(c); /* decays of the first set are there */
-    weigh_set(c, v, zero);
-    ptx_wgmma_show(c);
-    CgLoop set = cg_loop(c, "feed", zero, v->sets, 1);
-    ptx_barrier(c);
-    feed_set(c, v, cg_add(c, set.i, cg_i64(c, 2)));
-    ptx_copy_wait(c, 1);
-    weigh_set(c, v, cg_add(c, set.i, one));
-    ptx_wgmma_show(c);
-    cg_loop_end(c, &set);
+    const PtxSsd *s = &v->g.s;
+    const PtxRun first = ptx_ssd_run(c, s, cg_min(c, v->feeder, cg_sub(c, v->g.to, cg_i64(c, 1))));
+    Val dt[PTX_SSD_LANE_TOKENS], next[PTX_SSD_LANE_TOKENS], var[PTX_SSD_LANE_TOKENS];
+    ptx_ssd_load_dt(c, s, &first, dt);
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        var[i] = cg_var(c, c->f32, dt[i], "dt");
+    CgLoop run = cg_loop(c, "feed", v->feeder, v->g.to, FEEDERS);
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        dt[i] = cg_get(c, c->f32, var[i]);
+    feed_run(c, v, run.i, dt, next);
+    for (int i = 0; i < PTX_SSD_LANE_TOKENS; i++)
+        cg_set(c, var[i], next[i]);
+    cg_loop_end(c, &run);
 }
 
 /* ---- the state --------------------------------------------------------------------------------
  */
+
+/* Variables: weight x of a run, as left operands, and what is kept of the state before it; the
+ * place where the run is, and that of the one after it, which was filled, with its round (i32).
+ * Runs take turns with two sets of operands: the next run's are made while products read one's. */
+enum { TURNS = 2 };
+typedef struct {
+    Val x[TURNS][PTX_GROUP_STEPS][4], kept, place;
+    Val ahead, odd;
+} Ready;
+
+/* What a run's place has, as it was loaded. */
+typedef struct {
+    Val x[PTX_GROUP_STEPS][4], weight[PTX_GROUP_PAIRS][2], kept;
+} Loaded;
+
+static Ready
+open_ready(Cg *c)
+{
+    const Val zero = LLVMConstInt(c->i32, 0, 0);
+    Ready r = {.kept = cg_var(c, c->f32, NULL, "kept"),
+               .place = cg_var(c, c->i64, cg_i64(c, 0), "place"),
+               .ahead = cg_var(c, c->i64, cg_i64(c, 0), "ahead"),
+               .odd = cg_var(c, c->i32, zero, "odd")};
+    for (int i = 0; i < TURNS * PTX_GROUP_STEPS * 4; i++)
+        r.x[i / 4 / PTX_GROUP_STEPS][i / 4 % PTX_GROUP_STEPS][i % 4] = cg_var(c, c->i32, NULL, "x");
+    return r;
+}
+
+/* The place of the run after that ahead, and whether it is known to be filled (i1). If there is no
+ * such run (more: i1), that ahead itself. */
+typedef struct {
+    Val place, odd, filled;
+} Further;
+
+static Further
+look_further(Cg *c, const Starts *v, const Ready *r, Val more)
+{
+    const Val ahead = cg_get(c, c->i64, r->ahead), odd = cg_get(c, c->i32, r->odd);
+    const Val next = cg_add(c, ahead, cg_i64(c, 1)), one = LLVMConstInt(c->i32, 1, 0);
+    const Val inside = cg_less(c, next, cg_i64(c, v->places));
+    const Val ring = LLVMBuildSelect(c->b, inside, next, cg_i64(c, 0), "");
+    const Val round = LLVMBuildSelect(c->b, inside, odd, LLVMBuildXor(c->b, odd, one, ""), "");
+    Further f = {.place = LLVMBuildSelect(c->b, more, ring, ahead, ""),
+                 .odd = LLVMBuildSelect(c->b, more, round, odd, "")};
+    f.filled = ptx_signal_over(c, signal_of(c, v->full, f.place), f.odd);
+    return f;
+}
+
+static void
+go_further(Cg *c, const Starts *v, const Ready *r, const Further *f)
+{
+    CgIf unknown = cg_if(c, LLVMBuildNot(c->b, f->filled, ""));
+    ptx_signal_wait(c, signal_of(c, v->full, f->place), f->odd);
+    cg_endif(c, &unknown);
+    cg_set(c, r->place, cg_get(c, c->i64, r->ahead));
+    cg_set(c, r->ahead, f->place);
+    cg_set(c, r->odd, f->odd);
+}
+
+static void
+load_run(Cg *c, const Starts *v, Val place, Loaded *l)
+{
+    const PtxDecay decay = decay_of(c, v, place);
+    const Val last = cg_at(c, decay.enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
+    ptx_groups_load_x(c, &v->g, x_of(c, v, place), l->x);
+    ptx_groups_load_weights(c, &v->g, &decay, l->weight);
+    l->kept = cg_vload(c, last, DTYPE_f32, 1, NULL);
+}
+
+static void
+make_ready(Cg *c, const Ready *r, Loaded *l, int turn)
+{
+    Val x[PTX_GROUP_STEPS][4];
+    ptx_groups_weigh_by(c, l->weight, l->x, x);
+    cg_set(c, r->kept, l->kept);
+    for (int j = 0; j < PTX_GROUP_STEPS; j++)
+        for (int e = 0; e < 4; e++)
+            cg_set(c, r->x[turn][j][e], x[j][e]);
+}
 
 /* Variables: the run where the next stretch begins, and its entry. */
 typedef struct {
     Val run, entry;
 } Next;
 
+/* A state that is rounded after each run is so as it is stored, and as the next run scales it, so
+ * that these are done side by side: to round it again changes nothing. */
 static void
-store_if_begins(Cg *c, const Starts *v, const Next *next, Val run)
+round_each(Cg *c, Starts *v)
+{
+    if (v->g.s.stored != DTYPE_f32 && v->g.s.chunk == PTX_SSD_RUN)
+        ptx_groups_round(c, &v->g);
+}
+
+static void
+store_if_begins(Cg *c, Starts *v, const Next *next, Val run)
 {
     const Val begins = LLVMBuildICmp(c->b, LLVMIntEQ, cg_get(c, c->i64, next->run), run, "");
     CgIf stretch = cg_if(c, begins);
     const Val entry = cg_get(c, c->i64, next->entry);
+    round_each(c, v);
     ptx_groups_store(c, &v->g, entry);
     cg_set(c, next->entry, cg_add(c, entry, cg_i64(c, 1)));
     cg_set(c, next->run, cg_add(c, run, v->stretch));
     cg_endif(c, &stretch);
 }
 
+/* Loads of the next run are on their way while the state is scaled, and what is made of them while
+ * products are, after a branch, which keeps it from their midst. After the last run its own is made
+ * ready once more. */
 static void
-go_through(Cg *c, Starts *v, Val set, Val number, Val run)
+go_through(Cg *c, Starts *v, const Ready *r, Val run, int turn)
 {
-    const PtxDecay decay = decay_of(c, v, set, number);
-    const Val last = cg_at(c, decay.enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
-    const Val x = x_of(c, v, set, number);
-    v->g.run = ptx_ssd_run(c, &v->g.s, run);
-    ptx_groups_update_by(c, &v->g, cg_vload(c, last, DTYPE_f32, 1, NULL), x,
-                         cg_offset(c, x, cg_i64(c, ROWS)));
+    const Val place = cg_get(c, c->i64, r->place), two = cg_i64(c, 2);
+    const Val kept = cg_get(c, c->f32, r->kept);
+    Val x[PTX_GROUP_STEPS][4];
+    Loaded next;
+    for (int j = 0; j < PTX_GROUP_STEPS; j++)
+        for (int e = 0; e < 4; e++)
+            x[j][e] = cg_get(c, c->i32, r->x[turn][j][e]);
+    const Val more = cg_less(c, cg_add(c, run, two), v->g.to);
+    const Further further = look_further(c, v, r, more);
+    load_run(c, v, cg_get(c, c->i64, r->ahead), &next);
+    v->g.run = (PtxRun){ptx_ssd_run(c, &v->g.s, run).row, cg_i64(c, PTX_SSD_RUN)};
+    round_each(c, v);
+    ptx_groups_update_by(c, &v->g, kept, cg_offset(c, x_of(c, v, place), cg_i64(c, ROWS)), ROWS, x);
+    go_further(c, v, r, &further);
+    make_ready(c, r, &next, 1 - turn);
+    if (v->g.s.chunk == PTX_SSD_RUN)
+        ptx_groups_ended(c, &v->g);
+    else
+        ptx_groups_updated(c, &v->g);
+    first_lane_gives(c, v->empty, place);
 }
 
 static void
 run_fed(Cg *c, Starts *v)
 {
-    const Next next = {cg_var(c, c->i64, cg_i64(c, 0), "begins"),
-                       cg_var(c, c->i64, v->entry, "entry")};
+    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1);
+    const Next next = {cg_var(c, c->i64, zero, "begins"), cg_var(c, c->i64, v->entry, "entry")};
+    const Ready r = open_ready(c);
+    Loaded first;
     ptx_groups_open_state(c, &v->g);
     ptx_groups_load(c, &v->g, NULL);
-    ptx_barrier(c);
-    CgLoop set = cg_loop(c, "set", cg_i64(c, 0), v->sets, 1);
-    ptx_barrier(c);
-    const Val first = cg_mul(c, set.i, cg_i64(c, v->runs)), at = set_of(c, v, set.i);
-    const Val count = cg_min(c, cg_i64(c, v->runs), cg_sub(c, v->g.to, first));
-    CgLoop run = cg_loop(c, "run", cg_i64(c, 0), count, 1);
-    const Val number = cg_add(c, first, run.i);
-    store_if_begins(c, v, &next, number);
-    go_through(c, v, at, run.i, number);
-    cg_loop_end(c, &run);
-    cg_loop_end(c, &set);
+    ptx_signal_wait(c, v->full, LLVMConstInt(c->i32, 0, 0));
+    load_run(c, v, zero, &first);
+    make_ready(c, &r, &first, 0);
+    const Further further = look_further(c, v, &r, cg_less(c, one, v->g.to));
+    go_further(c, v, &r, &further);
+    CgLoop two = cg_loop(c, "run", zero, v->g.to, TURNS);
+    store_if_begins(c, v, &next, two.i);
+    go_through(c, v, &r, two.i, 0);
+    const Val second = cg_add(c, two.i, one);
+    CgIf more = cg_if(c, cg_less(c, second, v->g.to));
+    store_if_begins(c, v, &next, second);
+    go_through(c, v, &r, second, 1);
+    cg_endif(c, &more);
+    cg_loop_end(c, &two);
     store_if_begins(c, v, &next, v->g.to);
 }
 
@@ -316,12 +506,15 @@ ptx_ssd_starts(Cg *c, CgKernel *k, Diag *diag)
         return false;
     ptx_groups_sizes(&v.g);
     choose_pieces(c, &v);
+    choose_places(c, &v);
+    make_maps(&v);
+    ptx_resident(c, resident_of(&v));
     ptx_threads(k, (int64_t)WARPS * GPU_WARP);
     ptx_grid(k, 0, ABI_ONE, v.g.s.heads * v.g.parts * v.pieces, 1, 1);
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
-    v.shared = ptx_shared(c, k, SETS * set_bytes(&v));
     place_warp(c, &v);
     CgIf is_cut = cg_if(c, cg_less(c, cg_i64(c, 0), v.g.to));
+    open_ring(c, &v);
     CgIf role = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, PTX_GROUP_WARPS)));
     run_fed(c, &v);
     cg_else(c, &role);

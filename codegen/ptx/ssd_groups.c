@@ -91,16 +91,27 @@ ptx_groups_open_state(Cg *c, PtxGroups *g)
         g->h[i] = cg_var(c, c->f32, NULL, "h");
 }
 
+/* Address of sum i, given that of sum 0. */
+static Val
+sum_at(Cg *c, const PtxGroups *g, Dtype dtype, Val first, int64_t i)
+{
+    const int64_t n = i / QUAD * HALF + i % 2, p = i / 2 % 2 * HALF;
+    return cg_at(c, first, dtype, cg_i64(c, n * g->s.head_dim + p));
+}
+
 void
 ptx_groups_load(Cg *c, const PtxGroups *g, Val entry)
 {
-    const Val zero = cg_i64(c, 0);
+    const Dtype dtype = dtype_of(g, entry);
+    const SumPlace own = place_of(c, g, 0);
+    const Val zero = cg_i64(c, 0), first = address_of(c, g, entry, own.n, own.p);
     for (int64_t i = 0; i < sums_of(g); i++) {
         const SumPlace at = place_of(c, g, i);
         const Val is = at.exists;
-        const Val n = is ? LLVMBuildSelect(c->b, is, at.n, zero, "") : at.n;
-        const Val p = is ? LLVMBuildSelect(c->b, is, at.p, zero, "") : at.p;
-        const Val x = cg_vload(c, address_of(c, g, entry, n, p), dtype_of(g, entry), 1, NULL);
+        Val from = sum_at(c, g, dtype, first, i);
+        if (is)
+            from = LLVMBuildSelect(c->b, is, from, address_of(c, g, entry, zero, zero), "");
+        const Val x = cg_vload(c, from, dtype, 1, NULL);
         cg_set(c, g->h[i], is ? LLVMBuildSelect(c->b, is, x, cg_f32(c, 0), "") : x);
     }
 }
@@ -108,14 +119,16 @@ ptx_groups_load(Cg *c, const PtxGroups *g, Val entry)
 void
 ptx_groups_store(Cg *c, const PtxGroups *g, Val entry)
 {
+    const Dtype dtype = dtype_of(g, entry);
+    const SumPlace own = place_of(c, g, 0);
+    const Val first = address_of(c, g, entry, own.n, own.p);
     for (int64_t i = 0; i < sums_of(g); i++) {
-        const SumPlace at = place_of(c, g, i);
+        const Val exists = place_of(c, g, i).exists;
         CgIf some = {0};
-        if (at.exists)
-            some = cg_if(c, at.exists);
-        cg_vstore(c, address_of(c, g, entry, at.n, at.p), dtype_of(g, entry),
-                  cg_get(c, c->f32, g->h[i]), 1, NULL);
-        if (at.exists)
+        if (exists)
+            some = cg_if(c, exists);
+        cg_vstore(c, sum_at(c, g, dtype, first, i), dtype, cg_get(c, c->f32, g->h[i]), 1, NULL);
+        if (exists)
             cg_endif(c, &some);
     }
 }
@@ -136,25 +149,39 @@ ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEPS][4]
 }
 
 void
-ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
-                 Val out[PTX_GROUP_STEPS][4])
+ptx_groups_load_weights(Cg *c, const PtxGroups *g, const PtxDecay *decay,
+                        Val out[PTX_GROUP_PAIRS][2])
+{
+    for (int i = 0; i < PTX_GROUP_PAIRS; i++)
+        ptx_groups_two_of(c, g, decay->weight, i * HALF, out[i]);
+}
+
+void
+ptx_groups_weigh_by(Cg *c, Val weight[PTX_GROUP_PAIRS][2], Val x[PTX_GROUP_STEPS][4],
+                    Val out[PTX_GROUP_STEPS][4])
 {
     for (int j = 0; j < PTX_GROUP_STEPS; j++)
         for (int e = 0; e < 4; e++) {
-            Val weight[2];
-            ptx_groups_two_of(c, g, decay->weight, j * PTX_SSD_TILE + e / 2 * HALF, weight);
-            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_low(c, x[j][e]), weight[0]),
-                                 cg_fmul(c, ptx_high(c, x[j][e]), weight[1]));
+            const Val *two = weight[j * 2 + e / 2];
+            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_low(c, x[j][e]), two[0]),
+                                 cg_fmul(c, ptx_high(c, x[j][e]), two[1]));
         }
 }
 
 void
-ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
-                  Val weighed[PTX_GROUP_STEPS][4])
+ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
+                 Val out[PTX_GROUP_STEPS][4])
+{
+    Val weight[PTX_GROUP_PAIRS][2];
+    ptx_groups_load_weights(c, g, decay, weight);
+    ptx_groups_weigh_by(c, weight, x, out);
+}
+
+void
+ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val B, int64_t apart,
+                     Val weighed[PTX_GROUP_STEPS][4])
 {
     const int sums = (int)sums_of(g);
-    const Val last = cg_at(c, decay->enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
-    const Val kept = cg_vload(c, last, DTYPE_f32, 1, NULL);
     const Val rows = ptx_wgmma_columns(c, B, cg_i64(c, 0), apart);
     Val h[PTX_GROUPS_MOST_SUMS];
     for (int i = 0; i < sums; i++)
@@ -170,7 +197,15 @@ ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apa
 }
 
 void
-ptx_groups_updated(Cg *c, PtxGroups *g)
+ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
+                  Val weighed[PTX_GROUP_STEPS][4])
+{
+    const Val last = cg_at(c, decay->enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
+    ptx_groups_update_by(c, g, cg_vload(c, last, DTYPE_f32, 1, NULL), B, apart, weighed);
+}
+
+void
+ptx_groups_ended(Cg *c, PtxGroups *g)
 {
     const int sums = (int)sums_of(g);
     Val h[PTX_GROUPS_MOST_SUMS];
@@ -179,32 +214,23 @@ ptx_groups_updated(Cg *c, PtxGroups *g)
     ptx_wgmma_end(c, 0, h, sums);
     for (int i = 0; i < sums; i++)
         cg_set(c, g->h[i], h[i]);
+}
+
+void
+ptx_groups_round(Cg *c, PtxGroups *g)
+{
+    for (int64_t i = 0; i < sums_of(g); i++)
+        cg_set(c, g->h[i], cg_round(c, cg_get(c, c->f32, g->h[i]), g->s.stored));
+}
+
+void
+ptx_groups_updated(Cg *c, PtxGroups *g)
+{
+    ptx_groups_ended(c, g);
     const Val rounds = ptx_ssd_rounds(c, &g->s, &g->run);
     if (!rounds)
         return;
     CgIf chunk_ends = cg_if(c, rounds);
-    for (int i = 0; i < sums; i++)
-        cg_set(c, g->h[i], cg_round(c, cg_get(c, c->f32, g->h[i]), g->s.stored));
+    ptx_groups_round(c, g);
     cg_endif(c, &chunk_ends);
-}
-
-void
-ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val weighed, Val B)
-{
-    const int sums = (int)sums_of(g);
-    const Val left = ptx_wgmma_columns(c, weighed, cg_i64(c, 0), PTX_SSD_ROWS_BYTES);
-    const Val right = ptx_wgmma_columns(c, B, cg_i64(c, 0), PTX_SSD_ROWS_BYTES);
-    Val h[PTX_GROUPS_MOST_SUMS];
-    for (int i = 0; i < sums; i++)
-        h[i] = cg_fmul(c, kept, cg_get(c, c->f32, g->h[i]));
-    ptx_wgmma_begin(c);
-    for (int64_t j = 0; j < PTX_GROUP_STEPS; j++) {
-        const Val at = cg_i64(c, j * PTX_SSD_TILE * PTX_GROUP_COLUMNS * 2);
-        ptx_wgmma_bf16_columns(c, h, sums, ptx_wgmma_further(c, left, at),
-                               ptx_wgmma_further(c, right, at));
-    }
-    ptx_wgmma_commit(c);
-    for (int i = 0; i < sums; i++)
-        cg_set(c, g->h[i], h[i]);
-    ptx_groups_updated(c, g);
 }

@@ -46,18 +46,28 @@ void ptx_groups_open_state(Cg *c, PtxGroups *g);
 void ptx_groups_load(Cg *c, const PtxGroups *g, Val entry);
 void ptx_groups_store(Cg *c, const PtxGroups *g, Val entry);
 
-enum { PTX_GROUP_STEPS = PTX_SSD_RUN / PTX_SSD_TILE };
+/* PAIRS: of tokens of a run that a lane has in its left operands. */
+enum { PTX_GROUP_STEPS = PTX_SSD_RUN / PTX_SSD_TILE, PTX_GROUP_PAIRS = 2 * PTX_GROUP_STEPS };
 /* x^T of the run, from rows of 64 columns, as left operands for each 16 tokens. */
 void ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEPS][4]);
 /* (weight x)^T. */
 void ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
                       Val out[PTX_GROUP_STEPS][4]);
+/* The same in two parts. */
+void ptx_groups_load_weights(Cg *c, const PtxGroups *g, const PtxDecay *decay,
+                             Val out[PTX_GROUP_PAIRS][2]);
+void ptx_groups_weigh_by(Cg *c, Val weight[PTX_GROUP_PAIRS][2], Val x[PTX_GROUP_STEPS][4],
+                         Val out[PTX_GROUP_STEPS][4]);
 /* h^T = exp(a_last) h^T + (weight x)^T B begins, a group of products; and is done. Rows of B, 64
  * columns and the next 64 `apart` bytes behind. */
 void ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
                        Val weighed[PTX_GROUP_STEPS][4]);
 void ptx_groups_updated(Cg *c, PtxGroups *g);
-/* The same, to its end, of rows of weight x in shared memory. */
-void ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val weighed, Val B);
+/* Parts of ptx_groups_updated: the products have ended; the state is rounded as it is stored. */
+void ptx_groups_ended(Cg *c, PtxGroups *g);
+void ptx_groups_round(Cg *c, PtxGroups *g);
+/* ptx_groups_update, where exp(a_last) is `kept`. */
+void ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val B, int64_t apart,
+                          Val weighed[PTX_GROUP_STEPS][4]);
 
 #endif

@@ -422,6 +422,20 @@ Test(ptx_mixers, stretches_give_the_same_bits)
             check_cuts(&cases[i], TOKENS, lens[l]);
 }
 
+/* Rows that begin at no multiple of 16 bytes, of which no boxes are copied; chunks of two runs. */
+Test(ptx_mixers, stretches_of_odd_rows_give_the_same_bits)
+{
+    enum { TOKENS = 660 };
+    static const Ssd cases[] = {
+        {3, 5,  33, 1, 64,  0.1, 0.09, -1, "bf16", "f32",  0},
+        {1, 12, 20, 1, 128, 0.1, 0.09, -1, "bf16", "bf16", 0},
+        {2, 8,  24, 1, 128, 0.1, 0.09, -1, "bf16", "bf16", 0},
+    };
+    static const int64_t lens[3] = {TOKENS - 10, 10};
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_cuts(&cases[i], TOKENS, lens);
+}
+
 /* So many heads that the states of each are made in one piece. */
 Test(ptx_mixers, stretches_of_many_heads_give_the_same_bits)
 {
@@ -586,6 +600,20 @@ check_ptx(KernelRun *run, const char *gpu, const char *const *has)
     for (int i = 0; i < p->nlaunches; i++)
         cr_expect(p->launches[i].threads > 0 && strstr(p->image, p->launches[i].symbol));
     kernel_run_close(run);
+}
+
+/* x and B of states where stretches begin are copied as boxes where rows allow it. */
+Test(ptx_mixers, ptx_of_stretches_has_boxes)
+{
+    static const char *const boxes[] = {"cp.async.bulk.tensor.2d", "mbarrier.test_wait", NULL};
+    static const char *const units[] = {"mbarrier.test_wait", NULL};
+    const Ssd whole = {2, 16, 24, 1, 64, 0.1, 0, -1, "bf16", "bf16", 0};
+    const Ssd odd = {3, 5, 33, 1, 64, 0.1, 0, -1, "bf16", "f32", 0};
+    const char *unit = "{unit=matrix}", *gpu = "native@sm_90a";
+    check_ptx(open_ssd_by(unit, ROWS, 4, &whole, "", "y", "bf16", gpu), "sm_90a", boxes);
+    KernelRun *run = open_ssd_by(unit, ROWS, 4, &odd, "", "y", "bf16", gpu);
+    cr_expect_null(strstr(kernel_run_program(run)->image, boxes[0]));
+    check_ptx(run, "sm_90a", units);
 }
 
 Test(ptx_mixers, ptx_is_made)
