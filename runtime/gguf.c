@@ -2,6 +2,7 @@
 #include "runtime/gguf.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,10 @@ struct RtGguf {
     RtMapping mapping; /* owns; empty when the bytes are borrowed */
     RtGgufKey *keys;   /* owns: [nkeys] */
     size_t nkeys;
-    RtGgufTensor *tensors; /* owns: [ntensors] */
+    RtGgufTensor *tensors; /* owns: [ntensors]; of all parts */
     size_t ntensors;
+    RtMapping *parts; /* owns: [nparts], the files behind the first */
+    size_t nparts;
 };
 
 static RtText
@@ -258,6 +261,122 @@ read_all(RtGguf *g, Reader *r, const char *begin)
     return good;
 }
 
+/* ---- parts --------------------------------------------------------------------------------- */
+
+/* A model in several files, NAME-00001-of-00003.gguf and so on: the first has the key-values, each
+ * its own tensors and place (llama.cpp's gguf-split). */
+
+static int64_t
+number_of(const RtGguf *g, const char *key, int64_t otherwise)
+{
+    int64_t n = otherwise;
+    rt_gguf_int(rt_gguf_find(g, key), 0, &n);
+    return n;
+}
+
+/* The path of part i of `count`, malloc; NULL: the first's does not end as it must. */
+static char *
+part_path(const char *first, int64_t i, int64_t count)
+{
+    char end[32];
+    const size_t len = strlen(first);
+    const int n = snprintf(end, sizeof end, "-00001-of-%05" PRId64 ".gguf", count);
+    if (len < (size_t)n || strcmp(first + len - n, end) != 0) {
+        rt_fail(SSMC_BAD_FILE,
+                "%s: it is the first of %" PRId64 " files, so that its name must end with %s",
+                first, count, end);
+        return NULL;
+    }
+    char *path = strdup(first);
+    if (path)
+        snprintf(path + len - n, (size_t)n + 1, "-%05" PRId64 "-of-%05" PRId64 ".gguf", i + 1,
+                 count);
+    else
+        rt_fail_memory(len, "a path");
+    return path;
+}
+
+/* Tensors of a part go behind those that are there. */
+static bool
+append(RtGguf *g, const RtGguf *part)
+{
+    RtGgufTensor *all = realloc(g->tensors, (g->ntensors + part->ntensors + 1) * sizeof *all);
+    if (all)
+        g->tensors = all;
+    if (!all || g->ntensors + part->ntensors > INT32_MAX) {
+        rt_fail_memory(part->ntensors * sizeof *all, "a list of tensors");
+        return false;
+    }
+    memcpy(all + g->ntensors, part->tensors, part->ntensors * sizeof *all);
+    g->ntensors += part->ntensors;
+    return true;
+}
+
+static bool
+read_part(RtGguf *g, const char *path, int64_t i, int64_t count)
+{
+    RtGguf part = {0};
+    RtMapping *mapping = &g->parts[g->nparts];
+    *mapping = (RtMapping){.data = ""};
+    if (rt_map_file(path, mapping) != SSMC_OK)
+        return false;
+    g->nparts++;
+    Reader r = {path, mapping->data, mapping->data + mapping->len};
+    bool good = read_all(&part, &r, mapping->data);
+    if (good &&
+        (number_of(&part, "split.no", -1) != i || number_of(&part, "split.count", 0) != count)) {
+        rt_fail(SSMC_BAD_FILE, "%s: it does not say that it is part %" PRId64 " of %" PRId64, path,
+                i + 1, count);
+        good = false;
+    }
+    good = good && append(g, &part);
+    free(part.keys);
+    free(part.tensors);
+    return good;
+}
+
+static bool
+read_parts(RtGguf *g, const char *path)
+{
+    enum { MOST_PARTS = 99999 }; /* five digits */
+    const int64_t count = number_of(g, "split.count", 1), no = number_of(g, "split.no", 0);
+    if (count <= 1)
+        return true;
+    if (count > MOST_PARTS || no != 0) {
+        rt_fail(SSMC_BAD_FILE, "%s: it is part %" PRId64 " of %" PRId64 "; give the first", path,
+                no < INT64_MAX ? no + 1 : no, count);
+        return false;
+    }
+    bool good = true;
+    for (int64_t i = 1; good && i < count; i++) {
+        char *of_part = part_path(path, i, count);
+        RtMapping *parts = of_part ? realloc(g->parts, (size_t)i * sizeof *parts) : NULL;
+        if (parts)
+            g->parts = parts;
+        else if (of_part)
+            rt_fail_memory((size_t)i * sizeof *parts, "a list of files");
+        good = parts && read_part(g, of_part, i, count);
+        free(of_part);
+    }
+    const int64_t tensors = number_of(g, "split.tensors.count", (int64_t)g->ntensors);
+    if (good && tensors != (int64_t)g->ntensors) {
+        rt_fail(SSMC_BAD_FILE, "%s: its %" PRId64 " parts have %zu tensors, but it says %" PRId64,
+                path, count, g->ntensors, tensors);
+        return false;
+    }
+    return good;
+}
+
+size_t
+rt_gguf_take_parts(RtGguf *gguf, RtMapping **out)
+{
+    const size_t count = gguf->nparts;
+    *out = gguf->parts;
+    gguf->parts = NULL;
+    gguf->nparts = 0;
+    return count;
+}
+
 RtGguf *
 rt_gguf_open(const char *path, const char *bytes, size_t len, const char **why)
 {
@@ -272,7 +391,7 @@ rt_gguf_open(const char *path, const char *bytes, size_t len, const char **why)
         len = g->mapping.len;
     }
     Reader r = {path, bytes, bytes + len};
-    if (good && read_all(g, &r, bytes))
+    if (good && read_all(g, &r, bytes) && read_parts(g, path))
         return g;
     *why = ssmc_error();
     rt_gguf_close(g);
@@ -285,6 +404,9 @@ rt_gguf_close(RtGguf *gguf)
     if (!gguf)
         return;
     rt_unmap_file(&gguf->mapping);
+    for (size_t i = 0; i < gguf->nparts; i++)
+        rt_unmap_file(&gguf->parts[i]);
+    free(gguf->parts);
     free(gguf->keys);
     free(gguf->tensors);
     free(gguf);

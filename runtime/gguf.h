@@ -54,8 +54,9 @@ typedef struct {
 
 typedef struct RtGguf RtGguf;
 
-/* bytes NULL: maps the file. Bytes stay while it is open. NULL: *why (static or of the runtime's
- * last error) says what is wrong with it. */
+/* bytes NULL: maps the file. Bytes stay while it is open. The first of several files has the
+ * tensors of all, which lie beside it. NULL: *why (static or of the runtime's last error) says what
+ * is wrong with it. */
 RtGguf *rt_gguf_open(const char *path, const char *bytes, size_t len, const char **why);
 void rt_gguf_close(RtGguf *gguf);
 

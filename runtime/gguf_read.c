@@ -277,7 +277,6 @@ read_architecture(Reader *r)
     char known[256] = "";
     const char *at = NULL;
     RtGgufText text = {0};
-    int64_t parts = 1;
     const RtGgufKey *key = rt_gguf_find(r->gguf, "general.architecture");
     if (!rt_gguf_text(key, &at, &text))
         return rt_fail(SSMC_BAD_FILE, "%s: it has no general.architecture", r->file->path);
@@ -294,10 +293,6 @@ read_architecture(Reader *r)
         return rt_fail(SSMC_BAD_FILE,
                        "%s: its general.architecture is '%s'; GGUF files are read of %s",
                        r->file->path, rt_quote(r->arch).text, known);
-    if (rt_gguf_int(rt_gguf_find(r->gguf, "split.count"), 0, &parts) && parts > 1)
-        return rt_fail(SSMC_BAD_FILE,
-                       "%s: it is one of %lld files; merge them (llama-gguf-split --merge)",
-                       r->file->path, (long long)parts);
     return SSMC_OK;
 }
 
@@ -370,6 +365,7 @@ rt_gguf_read(RtTensorFile *file, const char *bytes, size_t len)
     RtGguf *gguf = rt_gguf_open(file->path, bytes, len, &why);
     if (!gguf)
         return SSMC_BAD_FILE;
+    file->nparts = rt_gguf_take_parts(gguf, &file->parts); /* tensors lie in them */
     Reader r = {.file = file, .gguf = gguf};
     ssmc_status status = read_architecture(&r);
     if (status == SSMC_OK)

@@ -104,6 +104,8 @@ void
 rt_tensors_rest(const RtTensorFile *file)
 {
     rt_pages_done(file->mapping.data, file->mapping.len);
+    for (size_t i = 0; i < file->nparts; i++)
+        rt_pages_done(file->parts[i].data, file->parts[i].len);
 }
 
 void
@@ -112,6 +114,9 @@ rt_tensors_close(RtTensorFile *file)
     if (!file)
         return;
     rt_unmap_file(&file->mapping);
+    for (size_t i = 0; i < file->nparts; i++)
+        rt_unmap_file(&file->parts[i]);
+    free(file->parts);
     rt_index_free(&file->index);
     rt_pages_free(file->made, file->made_bytes);
     free(file->note);
@@ -152,6 +157,10 @@ rt_tensors_identity(const RtTensorFile *file)
     enum { SAMPLE = 64 };
     const uint64_t sizes[] = {file->mapping.len, (uint64_t)file->mapping.changed};
     uint64_t hash = rt_hash(sizes, sizeof sizes);
+    for (size_t i = 0; i < file->nparts; i++) {
+        const uint64_t of_part[] = {file->parts[i].len, (uint64_t)file->parts[i].changed};
+        hash = rt_hash_on(hash, of_part, sizeof of_part);
+    }
     for (int i = 0; i < file->count; i++) {
         const RtTensor *t = &file->tensors[i];
         const size_t n = t->bytes < SAMPLE ? t->bytes : SAMPLE;

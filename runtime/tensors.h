@@ -9,6 +9,8 @@
 struct RtTensorFile {
     char *path;        /* owns */
     RtMapping mapping; /* owns; empty when the bytes are borrowed */
+    RtMapping *parts;  /* owns: [nparts], files that the first one names */
+    size_t nparts;
     char *names;       /* owns: what RtTensor.name points into */
     RtTensor *tensors; /* owns: [count] */
     int count;
@@ -23,6 +25,10 @@ struct RtTensorFile {
 ssmc_status rt_safetensors_read(RtTensorFile *file, const char *bytes, size_t len);
 ssmc_status rt_torch_read(RtTensorFile *file, const char *bytes, size_t len); /* torch.save's */
 ssmc_status rt_gguf_read(RtTensorFile *file, const char *bytes, size_t len);
+
+/* The files behind the first of a GGUF in parts, which are the caller's then. */
+struct RtGguf;
+size_t rt_gguf_take_parts(struct RtGguf *gguf, RtMapping **out);
 
 /* Room for a table of tensors whose names take that many bytes with their NULs; a reader calls it
  * once. */

@@ -11,6 +11,7 @@
 
 #include "frontend/frontend.h"
 #include "ir/util.h"
+#include "runtime/internal.h"
 #include "runtime/rt.h"
 #include "tests/golden.h"
 #include "tests/harness.h"
@@ -368,7 +369,17 @@ Test(gguf, refuses_key_values_that_are_wrong)
     b = header(3, 0, 2);
     put_arch(&b, "llama");
     put_number(&b, "split.count", 3);
-    check_refused(&b, "it is one of 3 files");
+    check_refused(
+        &b, "it is the first of 3 files, so that its name must end with -00001-of-00003.gguf");
+    b = header(3, 0, 3);
+    put_arch(&b, "llama");
+    put_number(&b, "split.no", 1);
+    put_number(&b, "split.count", 3);
+    check_refused(&b, "it is part 2 of 3; give the first");
+    b = header(3, 0, 2);
+    put_arch(&b, "llama");
+    put_number(&b, "split.count", 100000);
+    check_refused(&b, "it is part 1 of 100000; give the first");
 }
 
 Test(gguf, refuses_tensors_that_are_wrong)
@@ -452,6 +463,101 @@ Test(gguf, refuses_a_file_cut_off_anywhere)
         free(copy);
     }
     free(bytes);
+}
+
+/* ---- files in parts ------------------------------------------------------------------------- */
+
+/* A part with a tensor [1,8], whose numbers are all of one kind. */
+static void
+write_part(const char *dir, const char *file, int64_t no, uint32_t count, const char *tensor)
+{
+    char *path = path_join(dir, file);
+    StrBuf b = header(3, 1, no < 0 ? 2 : 3);
+    if (no <= 0)
+        put_arch(&b, "llama");
+    else
+        put_number(&b, "split.tensors.count", 2);
+    put_number(&b, "split.count", count);
+    if (no >= 0)
+        put_number(&b, "split.no", (uint32_t)no);
+    put_tensor(&b, tensor, 1, 8, 0, 0);
+    pad(&b, 32);
+    cr_assert(write_whole(path, sb_text(&b), b.len));
+    sb_free(&b);
+    free(path);
+}
+
+static void
+check_parts(const char *dir, const char *says)
+{
+    RtTensorFile *file = NULL;
+    char *path = path_join(dir, "m-00001-of-00002.gguf");
+    cr_expect_neq(rt_tensors_open(path, &file), SSMC_OK);
+    cr_expect(strstr(ssmc_error(), says), "expected \"%s\" in: %s", says, ssmc_error());
+    rt_tensors_close(file);
+    free(path);
+}
+
+Test(gguf, parts_must_be_those_that_the_first_names)
+{
+    char *dir = temp_dir();
+    write_part(dir, "m-00001-of-00002.gguf", 0, 2, "a");
+    check_parts(dir, "m-00002-of-00002.gguf");
+    write_part(dir, "m-00002-of-00002.gguf", 0, 2, "b");
+    check_parts(dir, "m-00002-of-00002.gguf: it does not say that it is part 2 of 2");
+    write_part(dir, "m-00002-of-00002.gguf", 1, 3, "b");
+    check_parts(dir, "m-00002-of-00002.gguf: it does not say that it is part 2 of 2");
+    write_part(dir, "m-00002-of-00002.gguf", 1, 2, "a");
+    check_parts(dir, "tensor 'a' is there twice");
+    write_part(dir, "m-00002-of-00002.gguf", 1, 2, "b");
+    RtTensorFile *file = NULL;
+    char *path = path_join(dir, "m-00001-of-00002.gguf"),
+         *other = path_join(dir, "m-00002-of-00002.gguf");
+    cr_assert_eq(rt_tensors_open(path, &file), SSMC_OK, "%s", ssmc_error());
+    cr_expect_eq(rt_tensors_count(file), 2);
+    cr_expect_float_eq(*(const float *)rt_tensors_find(file, "b")->data, 0.0115, 1e-4);
+    const uint64_t identity = rt_tensors_identity(file);
+    rt_tensors_close(file);
+    file = NULL;
+    size_t len = 0;
+    char *bytes = read_whole(other, &len);
+    cr_assert(bytes);
+    for (size_t n = 0; n < len; n++) {
+        cr_assert(write_whole(other, bytes, n));
+        cr_expect_neq(rt_tensors_open(path, &file), SSMC_OK, "%zu bytes", n);
+    }
+    bytes[len - 1]++;
+    cr_assert(write_whole(other, bytes, len));
+    cr_assert_eq(rt_tensors_open(path, &file), SSMC_OK, "%s", ssmc_error());
+    cr_expect_neq(rt_tensors_identity(file), identity);
+    rt_tensors_close(file);
+    free(bytes);
+    free(path);
+    free(other);
+    temp_dir_remove(dir);
+}
+
+Test(gguf, a_model_in_parts_is_the_model)
+{
+    Arena *arena = arena_new();
+    const char *path = FOLDER "parts-00001-of-00003.gguf";
+    const char *golden = SSMC_ROOT "/tests/goldens/lfm2-base/golden.safetensors";
+    const char *const plain[] = {NULL};
+    free(golden_check(path, golden, plain, GOLDEN_F32));
+    char *dir = temp_dir();
+    const char *to = arena_printf(arena, "%s/m", dir);
+    const char *const argv[] = {SSMC_BINARY, "convert", path, "-o", to, NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    free(golden_check(to, golden, plain, GOLDEN_F32));
+    const char *const second[] = {SSMC_BINARY, "import", FOLDER "parts-00002-of-00003.gguf", NULL};
+    r = command_run(second, NULL, 0);
+    cr_expect_neq(r.status, 0);
+    cr_expect(strstr(r.err, "it is part 2 of 3; give the first"), "%s", r.err);
+    command_free(&r);
+    temp_dir_remove(dir);
+    arena_free(arena);
 }
 
 /* ---- models that cannot be described -------------------------------------------------------- */

@@ -276,10 +276,10 @@ def lfm2moe(w, c, t, put):
     named("LFM2MOE", c, t, put)
 
 
-def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE):
+def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE, name=None, **split):
     d = f"{goldens}/{golden}"
     c, t = json.load(open(d + "/config.json")), load_file(d + "/model.safetensors")
-    w = gguf.GGUFWriter(f"{to}/{golden}{'-' + kind.name if kind is not None else ''}.gguf", arch)
+    w = gguf.GGUFWriter(f"{to}/{name or golden}{'-' + kind.name if kind is not None else ''}.gguf", arch, **split)
 
     def put(name, x):
         x = np.ascontiguousarray(x.astype(np.float32))
@@ -379,4 +379,5 @@ model("nemotron_h_moe", "nemotron_h-moe")
 model("qwen3next", "qwen3_next-base")
 model("lfm2", "lfm2-base")
 model("lfm2moe", "lfm2_moe-base")
+model("lfm2", "lfm2-base", name="parts", split_max_tensors=15)
 types()
