@@ -362,7 +362,8 @@ typedef struct {
     int nacc;
     uint64_t x, w;       /* descriptors */
     const uint32_t *own; /* NULL, or x in registers: what this lane has of its warp's */
-    bool columns;        /* rows of w are summed over */
+    bool x_columns;      /* rows of a described x are summed over */
+    bool columns;        /* those of w are */
 } Wgmma;
 
 static int64_t
@@ -386,6 +387,15 @@ static float
 described(int64_t from, int row, int k)
 {
     return swizzled(from + row / 8 * 1024 + row % 8 * 128 + 2 * k);
+}
+
+/* Input k of row `row` of x. */
+static float
+row_of(const Wgmma *one, int row, int k)
+{
+    const int64_t x = described_at(one->x);
+    return one->x_columns ? swizzled(x + k / 8 * 1024 + k % 8 * 128 + row * 2)
+                          : described(x, row, k);
 }
 
 /* Bytes from 64 columns to the next 64, where rows are summed over. */
@@ -433,7 +443,7 @@ wgmma(Thread *group)
     want(gpu.blocks == 1, "wgmma in a cluster"); /* descriptors say where in which memory */
     want(group->begun, "wgmma without a fence before it");
     if (!one->own)
-        remember(group, described_at(one->x), 64);
+        remember(group, described_at(one->x), one->x_columns ? 16 : 64);
     for (int col = 0; one->columns && col < 2 * one->nacc; col += 64)
         remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
     if (!one->columns)
@@ -1019,6 +1029,14 @@ model_box_copy(char *to, int32_t map, int32_t first, int32_t last, char *signal)
 }
 
 static void
+model_signal_more(const void *at, int32_t bytes)
+{
+    Signal *s = signal_at(at);
+    want(s->left > 0, "bytes that are expected when a round may have ended");
+    s->bytes += bytes;
+}
+
+static void
 model_signal_wait(const void *at, int32_t odd)
 {
     want(odd == 0 || odd == 1, "a round that is neither odd nor even");
@@ -1058,16 +1076,17 @@ model_wgmma_begin(void)
 }
 
 static void
-model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w)
+model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t x_columns,
+                 int32_t columns)
 {
-    const Wgmma one = {acc, nacc, x, w, NULL, false};
+    const Wgmma one = {acc, nacc, x, w, NULL, x_columns != 0, columns != 0};
     with_warpgroup("wgmma", &one);
 }
 
 static void
 model_wgmma_bf16_by(float *acc, int32_t nacc, const uint32_t *x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, 0, w, x, columns != 0};
+    const Wgmma one = {acc, nacc, 0, w, x, false, columns != 0};
     with_warpgroup("wgmma", &one);
 }
 
@@ -1097,6 +1116,7 @@ const ModelFunction gpu_model[] = {
     MODEL(ask),           MODEL(wgmma_bf16_by), MODEL(store_matrices),
     MODEL(barrier_count), MODEL(shared_of),     MODEL(cluster_barrier),
     MODEL(signal_open),   MODEL(signal_give),   MODEL(signal_wait),
-    MODEL(signal_expect), MODEL(box_copy),      MODEL(signal_over),
+    MODEL(signal_expect), MODEL(signal_more),   MODEL(box_copy),
+    MODEL(signal_over),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -47,14 +47,13 @@ lower_op(Graph *g, Node *ssd, int64_t chunk, Op op, int nin, Value *const *in)
 }
 
 /* What lets a GPU make parts of few sequences side by side, where heads alone do not fill it: a
- * block has two of them, or one of many states. */
+ * block has two of them. */
 static Value *
 lower_starts(Graph *g, Node *ssd, const PassCtx *cx, int64_t q, Value *A)
 {
-    enum { RUN = 64, HEADS = 2, HEADS_STATES = 128 };
+    enum { RUN = 64, HEADS = 2 };
     const int64_t heads = node_int(ssd, ATTR_heads, 1);
-    const int64_t together = node_int(ssd, ATTR_state, 1) <= HEADS_STATES ? HEADS : 1;
-    const int64_t parts = cx->machine->gpu.units / (heads < together ? 1 : heads / together);
+    const int64_t parts = cx->machine->gpu.units / (heads < HEADS ? 1 : heads / HEADS);
     const bool runs = q == CHUNK_ALL || q % RUN == 0;
     const bool bf16 = strcmp(node_word(ssd, ATTR_dot, "f32"), "bf16") == 0;
     if (!ssd_fits_groups(cx->machine, ssd) || !bf16 || !runs || parts < 2 || !graph_has_runs(g))

@@ -121,9 +121,11 @@ ptx_function(Cg *c, const char *name, unsigned operands)
 static int
 maps_of(const Cg *c, CgKernel *k, CgEmitter *emit)
 {
+    if (emit == ptx_linear)
+        return ptx_linear_maps(c, k);
     if (emit == ptx_ssd_starts)
         return ptx_ssd_starts_maps(k);
-    return emit == ptx_linear ? ptx_linear_maps(c, k) : 0;
+    return emit == ptx_ssd_chunked ? ptx_ssd_maps(c, k) : 0;
 }
 
 static Val

@@ -800,6 +800,13 @@ ptx_signal_expect(Cg *c, Val at, int64_t bytes)
                 i32(c, bytes));
 }
 
+void
+ptx_signal_more(Cg *c, Val at, int64_t bytes)
+{
+    signal_call(c, "signal_more", "mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [$0], $1;", at,
+                i32(c, bytes));
+}
+
 /* ---- copies of boxes
  * -------------------------------------------------------------------------- */
 
@@ -989,11 +996,16 @@ begin_wgmma(StrBuf *code, int nacc)
         sb_printf(code, "%s$%d", i ? ", " : "", i);
 }
 
-void
-ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
+static void
+wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool x_columns, bool w_columns)
 {
     if (on_model(c)) {
-        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w};
+        Val args[] = {place_of(c, c->f32, (unsigned)nacc),
+                      i32(c, nacc),
+                      x,
+                      w,
+                      i32(c, x_columns),
+                      i32(c, w_columns)};
         put_items(c, c->f32, args[0], acc, nacc);
         model_call(c, "wgmma_bf16", c->void_t, args, COUNT_OF(args));
         get_items(c, c->f32, args[0], acc, nacc);
@@ -1001,10 +1013,28 @@ ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
     }
     StrBuf code = {0};
     begin_wgmma(&code, nacc);
-    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, 0, 0;", 2 * nacc, 2 * nacc + 1);
+    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, %d, %d;", 2 * nacc, 2 * nacc + 1, x_columns, w_columns);
     const Val more[] = {x, w};
     asm_sums(c, sb_text(&code), acc, nacc, more, 2);
     sb_free(&code);
+}
+
+void
+ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
+{
+    wgmma(c, acc, nacc, x, w, false, false);
+}
+
+void
+ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w)
+{
+    wgmma(c, acc, nacc, x, w, true, true);
+}
+
+void
+ptx_wgmma_bf16_over(Cg *c, Val *acc, int nacc, Val x, Val w)
+{
+    wgmma(c, acc, nacc, x, w, true, false);
 }
 
 void

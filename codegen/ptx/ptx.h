@@ -118,6 +118,8 @@ Val ptx_signal_over(Cg *c, Val at, Val odd);
 
 /* Gives, and says that so many bytes more arrive by ptx_box_copy before the round ends. */
 void ptx_signal_expect(Cg *c, Val at, int64_t bytes);
+/* Says so and does not give: one who has yet to give in this round. */
+void ptx_signal_more(Cg *c, Val at, int64_t bytes);
 
 /* ---- copies of boxes (PTX ISA, "cp.async.bulk.tensor"; sm_90a) ----------------------------------
  * One thread copies a box, which is there for wgmma, and for those who wait, as the signal's round
@@ -174,6 +176,11 @@ void ptx_wgmma_begin(Cg *c);
  * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
  * until ptx_wgmma_end, and what is read must stay until a wait. */
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
+/* acc += x W^T as ptx_wgmma_bf16 does, with both operands transposed: x, which has 64 columns, and
+ * w are of ptx_wgmma_columns. */
+void ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w);
+/* acc += x W^T as ptx_wgmma_bf16 does, with x alone transposed. */
+void ptx_wgmma_bf16_over(Cg *c, Val *acc, int nacc, Val x, Val w);
 /* acc += x W^T as ptx_wgmma_bf16 does, with x in registers: each warp holds its 16 rows of x as
  * ptx_mma_bf16 takes a, and leaves them as they are until a wait: what a loop makes meanwhile for
  * its next products must not become the same variable. columns: w is of ptx_wgmma_columns. */
@@ -230,7 +237,8 @@ int ptx_linear_maps(const Cg *c, CgKernel *k);
 CgEmitter ptx_conv1d;      /* ptx_conv.c */
 CgEmitter ptx_ssd_scan;    /* ptx_scan.c */
 CgEmitter ptx_ssd_chunked; /* ptx_ssd.c: flag S */
-CgEmitter ptx_ssd_starts;  /* ptx_ssd_starts.c */
+int ptx_ssd_maps(const Cg *c, CgKernel *k);
+CgEmitter ptx_ssd_starts; /* ptx_ssd_starts.c */
 int ptx_ssd_starts_maps(const CgKernel *k);
 CgEmitter ptx_selective_scan;   /* ptx_selective.c */
 CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */

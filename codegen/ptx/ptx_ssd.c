@@ -429,14 +429,29 @@ place(Cg *c, Chunked *v)
     ptx_ssd_open(c, s, ptx_block(c, 1), head);
 }
 
+static bool
+by_wgmma(const PtxSsd *s)
+{
+    return s->coarse && attrs_find(&s->k->kernel->attrs, ATTR_unit);
+}
+
+int
+ptx_ssd_maps(const Cg *c, CgKernel *k)
+{
+    PtxSsd s;
+    Diag *unsaid = diag_new(); /* ptx_ssd_chunked says it */
+    const int maps = ptx_ssd_bind(k, &s, unsaid) && by_wgmma(&s) ? ptx_ssd_wgmma_maps(c, &s) : 0;
+    diag_free(unsaid);
+    return maps;
+}
+
 bool
 ptx_ssd_chunked(Cg *c, CgKernel *k, Diag *diag)
 {
     Chunked v = {0};
     if (!ptx_ssd_bind(k, &v.s, diag))
         return false;
-    const Attr *unit = attrs_find(&k->kernel->attrs, ATTR_unit);
-    if (v.s.coarse && unit && ptx_ssd_wgmma(c, &v.s))
+    if (by_wgmma(&v.s) && ptx_ssd_wgmma(c, &v.s))
         return true;
     if (ptx_ssd_bf16(c, &v.s))
         return true;

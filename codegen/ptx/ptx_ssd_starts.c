@@ -98,7 +98,7 @@ choose_pieces(const Cg *c, Starts *v)
         const int64_t one = (heads * pieces + units - 1) / units;
         const int64_t two = (2 * heads * pieces + units - 1) / units;
         const int64_t takes = (one + two) * (WEIGHING + n);
-        if (n > PTX_GROUPS_TEAM_STATES || takes >= least)
+        if (n > PTX_GROUPS_FEW_STATES || takes >= least)
             continue;
         least = takes;
         v->pieces = pieces;
@@ -110,7 +110,7 @@ choose_pieces(const Cg *c, Starts *v)
 static int
 resident_of(const Starts *v)
 {
-    return v->g.n <= PTX_GROUPS_TEAM_STATES / 2 ? 2 : 1;
+    return v->g.n <= PTX_GROUPS_FEW_STATES / 2 ? 2 : 1;
 }
 
 static int64_t
@@ -462,7 +462,8 @@ go_through(Cg *c, Starts *v, const Ready *r, Val run, int turn)
     load_run(c, v, cg_get(c, c->i64, r->ahead), &next);
     v->g.run = (PtxRun){ptx_ssd_run(c, &v->g.s, run).row, cg_i64(c, PTX_SSD_RUN)};
     round_each(c, v);
-    ptx_groups_update_by(c, &v->g, kept, cg_offset(c, x_of(c, v, place), cg_i64(c, ROWS)), ROWS, x);
+    const Val B = ptx_wgmma_columns(c, x_of(c, v, place), cg_i64(c, ROWS), PTX_SSD_ROWS_BYTES);
+    ptx_groups_update_of(c, &v->g, kept, B, x);
     go_further(c, v, r, &further);
     make_ready(c, r, &next, 1 - turn);
     if (v->g.s.chunk == PTX_SSD_RUN)

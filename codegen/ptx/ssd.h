@@ -46,6 +46,8 @@ bool ptx_ssd_bf16(Cg *c, PtxSsd *s);
 /* Emits the same kernel with wgmma products (sm_90a). Returns false, and emits nothing, where the
  * state has too many numbers for it. */
 bool ptx_ssd_wgmma(Cg *c, PtxSsd *s);
+/* Maps of its launch. */
+int ptx_ssd_wgmma_maps(const Cg *c, const PtxSsd *s);
 /* The thread's segment and head: group, rate and skip follow. */
 void ptx_ssd_open(Cg *c, PtxSsd *s, Val segment, Val head);
 /* Row n, column p of the head's state in memory. */

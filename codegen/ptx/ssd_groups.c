@@ -117,6 +117,21 @@ ptx_groups_load(Cg *c, const PtxGroups *g, Val entry)
 }
 
 void
+ptx_groups_load_rows(Cg *c, const PtxGroups *g, Val rows)
+{
+    const Val n = cg_add(c, g->state, g->place), p = ptx_groups_column(c, g);
+    const Val own = cg_element(c, rows, DTYPE_f32, n, g->s.head_dim, p);
+    for (int64_t i = 0; i < sums_of(g); i++) {
+        const Val is = place_of(c, g, i).exists;
+        const int64_t more = (i / QUAD * HALF + i % 2) * g->s.head_dim + i / 2 % 2 * HALF;
+        const Val at = cg_at(c, own, DTYPE_f32, cg_i64(c, more));
+        const Val near = is ? LLVMBuildSelect(c->b, is, at, rows, "") : at;
+        const Val x = cg_vload(c, near, DTYPE_f32, 1, NULL);
+        cg_set(c, g->h[i], is ? LLVMBuildSelect(c->b, is, x, cg_f32(c, 0), "") : x);
+    }
+}
+
+void
 ptx_groups_store(Cg *c, const PtxGroups *g, Val entry)
 {
     const Dtype dtype = dtype_of(g, entry);
@@ -178,30 +193,36 @@ ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GRO
 }
 
 void
-ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val B, int64_t apart,
-                     Val weighed[PTX_GROUP_STEPS][4])
+ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B,
+                  Val weighed[PTX_GROUP_STEPS][4])
+{
+    const Val kept = ptx_groups_kept(c, decay);
+    ptx_groups_update_of(c, g, kept, ptx_wgmma_columns(c, B, cg_i64(c, 0), PTX_SSD_ROWS_BYTES),
+                         weighed);
+}
+
+Val
+ptx_groups_kept(Cg *c, const PtxDecay *decay)
+{
+    const Val last = cg_at(c, decay->enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
+    return cg_vload(c, last, DTYPE_f32, 1, NULL);
+}
+
+void
+ptx_groups_update_of(Cg *c, PtxGroups *g, Val kept, Val B, Val weighed[PTX_GROUP_STEPS][4])
 {
     const int sums = (int)sums_of(g);
-    const Val rows = ptx_wgmma_columns(c, B, cg_i64(c, 0), apart);
     Val h[PTX_GROUPS_MOST_SUMS];
     for (int i = 0; i < sums; i++)
         h[i] = cg_fmul(c, kept, cg_get(c, c->f32, g->h[i]));
     ptx_wgmma_begin(c);
     for (int64_t j = 0; j < PTX_GROUP_STEPS; j++) {
         const Val at = cg_i64(c, j * PTX_SSD_TILE * PTX_GROUP_COLUMNS * 2);
-        ptx_wgmma_bf16_by(c, h, sums, weighed[j], ptx_wgmma_further(c, rows, at), true);
+        ptx_wgmma_bf16_by(c, h, sums, weighed[j], ptx_wgmma_further(c, B, at), true);
     }
     ptx_wgmma_commit(c);
     for (int i = 0; i < sums; i++)
         cg_set(c, g->h[i], h[i]);
-}
-
-void
-ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
-                  Val weighed[PTX_GROUP_STEPS][4])
-{
-    const Val last = cg_at(c, decay->enter, DTYPE_f32, cg_i64(c, PTX_SSD_RUN - 1));
-    ptx_groups_update_by(c, g, cg_vload(c, last, DTYPE_f32, 1, NULL), B, apart, weighed);
 }
 
 void

@@ -10,9 +10,9 @@ enum {
     PTX_GROUP_WARPS = GPU_WARPGROUP / GPU_WARP,
     PTX_GROUP_COLUMNS = 64,                                   /* of a head */
     PTX_SSD_ROWS_BYTES = PTX_SSD_RUN * PTX_GROUP_COLUMNS * 2, /* 64 columns of a run */
-    PTX_GROUPS_TEAM_STATES = 128, /* of four warps: f32 in registers half as many */
-    PTX_GROUPS_MOST_SUMS = PTX_GROUPS_TEAM_STATES / 2,
-    PTX_GROUPS_MOST_STATES = 256, /* N */
+    PTX_GROUPS_FEW_STATES = 128,                       /* which leave registers for all else */
+    PTX_GROUPS_MOST_STATES = 256,                      /* N */
+    PTX_GROUPS_MOST_SUMS = PTX_GROUPS_MOST_STATES / 2, /* f32 of a thread */
 };
 
 typedef struct {
@@ -44,6 +44,8 @@ void ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[
 /* The state in memory: the sequence's own, or entry `entry` of ptx_ssd_start_at. NULL: its own. */
 void ptx_groups_open_state(Cg *c, PtxGroups *g);
 void ptx_groups_load(Cg *c, const PtxGroups *g, Val entry);
+/* The same, of a head's rows of f32: one address serves all. */
+void ptx_groups_load_rows(Cg *c, const PtxGroups *g, Val rows);
 void ptx_groups_store(Cg *c, const PtxGroups *g, Val entry);
 
 /* PAIRS: of tokens of a run that a lane has in its left operands. */
@@ -58,16 +60,16 @@ void ptx_groups_load_weights(Cg *c, const PtxGroups *g, const PtxDecay *decay,
                              Val out[PTX_GROUP_PAIRS][2]);
 void ptx_groups_weigh_by(Cg *c, Val weight[PTX_GROUP_PAIRS][2], Val x[PTX_GROUP_STEPS][4],
                          Val out[PTX_GROUP_STEPS][4]);
-/* h^T = exp(a_last) h^T + (weight x)^T B begins, a group of products; and is done. Rows of B, 64
- * columns and the next 64 `apart` bytes behind. */
-void ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B, int64_t apart,
+/* h^T = exp(a_last) h^T + (weight x)^T B begins, a group of products; and is done. B: its rows of
+ * 64 columns, one after the other. update_of: with what is kept, and B as ptx_wgmma_columns has it.
+ */
+void ptx_groups_update(Cg *c, PtxGroups *g, const PtxDecay *decay, Val B,
                        Val weighed[PTX_GROUP_STEPS][4]);
+Val ptx_groups_kept(Cg *c, const PtxDecay *decay);
+void ptx_groups_update_of(Cg *c, PtxGroups *g, Val kept, Val B, Val weighed[PTX_GROUP_STEPS][4]);
 void ptx_groups_updated(Cg *c, PtxGroups *g);
 /* Parts of ptx_groups_updated: the products have ended; the state is rounded as it is stored. */
 void ptx_groups_ended(Cg *c, PtxGroups *g);
 void ptx_groups_round(Cg *c, PtxGroups *g);
-/* ptx_groups_update, where exp(a_last) is `kept`. */
-void ptx_groups_update_by(Cg *c, PtxGroups *g, Val kept, Val B, int64_t apart,
-                          Val weighed[PTX_GROUP_STEPS][4]);
 
 #endif

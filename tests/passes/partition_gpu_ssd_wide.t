@@ -1,4 +1,4 @@
-partition: a state of more than 128 rows is divided between twice four warps, so that a block has one head and parts are fewer.
+partition: a state of more than 128 rows is multiplied by four warps as one of fewer is, and a sequence is cut into as many parts.
 --ARGS--
 compile @IN@ --stop-after partition --chunk 64 --device sm_90a --dtype bf16
 --IN--
@@ -35,7 +35,7 @@ graph "t" kernel {
     dt: f32[T,2] = softplus(q)
   }
   kernel ssd_starts {
-    t6: f32[132,2,144,4] = ssd_starts(x, dt, t2, B, s) {groups=1, heads=2, head_dim=4, state=144, chunk=64, dot=bf16, parts=66}
+    t6: f32[264,2,144,4] = ssd_starts(x, dt, t2, B, s) {groups=1, heads=2, head_dim=4, state=144, chunk=64, dot=bf16, parts=132}
   }
   kernel ssd {unit=matrix} {
     t3: f32[T,2] = chunk_decay(dt, t2) {chunk=64}
