@@ -22,6 +22,7 @@
  * has 230 to 270 instructions a run and waits for one after the other: feeders wait for it, and
  * products end before the next operands are made. Weighed by warps of their own, in shared memory,
  * x would be read there twice more: not tried since boxes. */
+#include "codegen/ptx/ssd_pieces.h"
 #include "codegen/ptx/ssd_wgmma.h"
 
 #include <string.h>
@@ -88,22 +89,30 @@ run_bytes(const Starts *v)
  * of two. */
 enum { WEIGHING = 128 };
 
+int64_t
+ptx_ssd_pieces(int64_t states, int64_t columns, int64_t units, int64_t *each)
+{
+    int64_t least = INT64_MAX, chosen = 1;
+    for (int64_t pieces = 1; pieces <= states / PTX_SSD_TILE; pieces++) {
+        const int64_t n = round_up((states + pieces - 1) / pieces, PTX_SSD_TILE);
+        const int64_t one = (columns * pieces + units - 1) / units;
+        const int64_t two = (2 * columns * pieces + units - 1) / units;
+        const int64_t takes = (one + two) * (WEIGHING + n);
+        const bool empty = (pieces - 1) * n >= states;
+        if (n > PTX_GROUPS_FEW_STATES || takes >= least || empty)
+            continue;
+        least = takes;
+        chosen = pieces;
+        *each = n;
+    }
+    return chosen;
+}
+
 static void
 choose_pieces(const Cg *c, Starts *v)
 {
-    const int64_t all = v->g.n, heads = v->g.s.heads * v->g.parts, units = c->machine->gpu.units;
-    int64_t least = INT64_MAX;
-    for (int64_t pieces = 1; pieces <= all / PTX_SSD_TILE; pieces++) {
-        const int64_t n = round_up((all + pieces - 1) / pieces, PTX_SSD_TILE);
-        const int64_t one = (heads * pieces + units - 1) / units;
-        const int64_t two = (2 * heads * pieces + units - 1) / units;
-        const int64_t takes = (one + two) * (WEIGHING + n);
-        if (n > PTX_GROUPS_FEW_STATES || takes >= least)
-            continue;
-        least = takes;
-        v->pieces = pieces;
-        v->g.n = n;
-    }
+    const int64_t columns = v->g.s.heads * v->g.parts;
+    v->pieces = ptx_ssd_pieces(v->g.n, columns, c->machine->gpu.units, &v->g.n);
 }
 
 /* Blocks that are to run at the same time on a multiprocessor. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/ptx/ssd_pieces.h"
 #include "tests/harness.h"
 #include "tests/kernel_run.h"
 
@@ -434,6 +435,20 @@ Test(ptx_mixers, stretches_of_odd_rows_give_the_same_bits)
     static const int64_t lens[3] = {TOKENS - 10, 10};
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         check_cuts(&cases[i], TOKENS, lens);
+}
+
+/* States of none beyond the last: they would be written over those of the next head. */
+Test(ptx_mixers, pieces_of_states_all_have_some)
+{
+    static const int64_t units[] = {4, 108, 132};
+    for (size_t u = 0; u < COUNT_OF(units); u++)
+        for (int64_t states = 16; states <= 256; states += 16)
+            for (int64_t columns = 1; columns <= 160; columns++) {
+                int64_t each = 0;
+                const int64_t pieces = ptx_ssd_pieces(states, columns, units[u], &each);
+                cr_assert(each > 0 && pieces * each >= states && (pieces - 1) * each < states,
+                          "%d states of %d columns", (int)states, (int)columns);
+            }
 }
 
 /* So many heads that the states of each are made in one piece. */
