@@ -26,7 +26,7 @@
  *
  * N=128, P=64, two heads a block: products of a run take 640 cycles of the tensor cores a head and
  * 256 for S, 1540 in all, 0.22 ms for 65536 tokens of 64 heads; x and y alone take 0.26 at 4.2
- * TB/s. Measured on an H200: 0.63 (bench/NOTES.md, "A GPU: the SSD"). */
+ * TB/s. Measured on an H200: 0.63; N=256: 0.91 (bench/NOTES.md, "A GPU: the SSD"). */
 #include "codegen/ptx/ssd_wgmma.h"
 
 /* ROWS: of 64 columns of a run in shared memory. X_PLACES: of x and of decays; M_PLACES: of M; the

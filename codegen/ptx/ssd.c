@@ -2,6 +2,7 @@
  * tokens and their decay (codegen/ptx/ssd.h). */
 #include "codegen/ptx/ssd.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- operands --------------------------------------------------------------------------------
@@ -212,6 +213,21 @@ put(Cg *c, Val array, Val token, Val x)
     cg_vstore(c, cg_at(c, array, DTYPE_f32, token), DTYPE_f32, x, 1, NULL);
 }
 
+static Val
+sum(Cg *c, Val a, Val b)
+{
+    return LLVMTypeOf(a) == c->i64 ? cg_add(c, a, b) : cg_fadd(c, a, b);
+}
+
+/* Of 64 bits. */
+static Val
+exchange(Cg *c, Val x, int mask)
+{
+    const LLVMTypeRef wide = LLVMDoubleTypeInContext(c->ctx), type = LLVMTypeOf(x);
+    const Val other = ptx_exchange_double(c, LLVMBuildBitCast(c->b, x, wide, ""), mask);
+    return LLVMBuildBitCast(c->b, other, type, "");
+}
+
 /* The sum of the lanes up to this one, and of all: two lanes at a time, then two pairs ... */
 static Val
 sum_lanes(Cg *c, Val x, Val *total)
@@ -219,49 +235,73 @@ sum_lanes(Cg *c, Val x, Val *total)
     const Val lane = ptx_lane(c);
     *total = x;
     for (int mask = 1; mask < GPU_WARP; mask *= 2) {
-        const Val other = ptx_exchange_double(c, *total, mask);
+        const Val other = exchange(c, *total, mask);
         const Val bit = LLVMBuildAnd(c->b, lane, cg_i64(c, mask), "");
         const Val right = cg_less(c, cg_i64(c, 0), bit);
-        x = LLVMBuildSelect(c->b, right, cg_fadd(c, other, x), x, "");
-        *total = cg_fadd(c, *total, other);
+        x = LLVMBuildSelect(c->b, right, sum(c, other, x), x, "");
+        *total = sum(c, *total, other);
     }
     return x;
 }
 
-/* e^x, x <= 0. */
-static Val
-exponential(Cg *c, const PtxSsd *s, Val x)
-{
-    return s->coarse ? ptx_exp2(c, cg_fmul(c, x, cg_f32(c, LOG2_E))) : cg_exp(c, x);
-}
-
-/* a: in double. */
-static void
-store_sum(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a)
-{
-    const LLVMTypeRef wide = LLVMTypeOf(a);
-    if (s->coarse) {
-        const Val octaves = cg_fmul(c, a, LLVMConstReal(wide, LOG2_E));
-        put(c, to->high, token, LLVMBuildFPTrunc(c->b, octaves, c->f32, ""));
-    } else {
-        const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
-        const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
-        put(c, to->high, token, high);
-        put(c, to->low, token, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
-    }
-    put(c, to->dt, token, dt);
-}
-
-/* a, last: in double; of this token and of the run's last. */
+/* a: in double, and so is last: of this token and of the run's last. */
 static void
 store_token(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a, Val last)
 {
+    const LLVMTypeRef wide = LLVMTypeOf(a);
     const Val high = LLVMBuildFPTrunc(c->b, a, c->f32, "");
+    const Val rest = cg_fsub(c, a, LLVMBuildFPExt(c->b, high, wide, ""));
     const Val until = LLVMBuildFPTrunc(c->b, cg_fsub(c, last, a), c->f32, "");
-    if (!s->state_only)
-        store_sum(c, s, to, token, dt, a);
-    put(c, to->enter, token, exponential(c, s, high));
-    put(c, to->weight, token, cg_fmul(c, exponential(c, s, until), dt));
+    if (!s->state_only) {
+        put(c, to->high, token, high);
+        put(c, to->low, token, LLVMBuildFPTrunc(c->b, rest, c->f32, ""));
+        put(c, to->dt, token, dt);
+    }
+    put(c, to->enter, token, cg_exp(c, high));
+    put(c, to->weight, token, cg_fmul(c, cg_exp(c, until), dt));
+}
+
+/* Coarsely, in octaves: a run's sum of them is a whole number of 2^-44, as products of tensor cores
+ * leave sums of doubles little to run on. 64 tokens of DECAY_MOST are less than 2^17 octaves. */
+enum { OCTAVE_BITS = 44 };
+
+static Val
+whole_of(Cg *c, Val octaves)
+{
+    const Val scaled = cg_fmul(c, octaves, cg_f32(c, ldexp(1, OCTAVE_BITS)));
+    return LLVMBuildFPToSI(c->b, scaled, c->i64, "");
+}
+
+static Val
+octaves_of(Cg *c, Val whole)
+{
+    return cg_fmul(c, LLVMBuildSIToFP(c->b, whole, c->f32, ""), cg_f32(c, ldexp(1, -OCTAVE_BITS)));
+}
+
+static void
+store_coarse(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a, Val last)
+{
+    const Val high = octaves_of(c, a), until = octaves_of(c, cg_sub(c, last, a));
+    if (!s->state_only) {
+        put(c, to->high, token, high);
+        put(c, to->dt, token, dt);
+    }
+    put(c, to->enter, token, ptx_exp2(c, high));
+    put(c, to->weight, token, cg_fmul(c, ptx_exp2(c, until), dt));
+}
+
+/* Of a token, what is summed: dt A, bounded. */
+static Val
+log_of(Cg *c, const PtxSsd *s, Val dt)
+{
+    if (s->coarse) {
+        const Val log = cg_vmax(c, cg_f32(c, -DECAY_MOST), cg_fmul(c, dt, s->rate));
+        return whole_of(c, cg_fmul(c, log, cg_f32(c, LOG2_E)));
+    }
+    const LLVMTypeRef wide = LLVMDoubleTypeInContext(c->ctx);
+    const Val rate = LLVMBuildFPExt(c->b, s->rate, wide, "");
+    const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt, wide, ""), rate);
+    return cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log);
 }
 
 static int
@@ -290,20 +330,24 @@ ptx_ssd_load_dt(Cg *c, const PtxSsd *s, const PtxRun *run, Val *dt)
 void
 ptx_ssd_make_decay(Cg *c, const PtxSsd *s, const PtxRun *run, const PtxDecay *to, const Val *loaded)
 {
-    const LLVMTypeRef wide = LLVMDoubleTypeInContext(c->ctx);
-    const Val rate = LLVMBuildFPExt(c->b, s->rate, wide, "");
     const int tokens = tokens_of_lane(s);
-    Val dt[PTX_SSD_LANE_TOKENS], a[PTX_SSD_LANE_TOKENS], own = LLVMConstReal(wide, 0), all = NULL;
+    Val dt[PTX_SSD_LANE_TOKENS], a[PTX_SSD_LANE_TOKENS], own = NULL, all = NULL;
     for (int i = 0; i < tokens; i++) {
         const Val is = cg_less(c, token_of(c, s, i), run->count);
         dt[i] = LLVMBuildSelect(c->b, is, loaded[i], cg_f32(c, 0), "");
-        const Val log = cg_fmul(c, LLVMBuildFPExt(c->b, dt[i], wide, ""), rate);
-        own = cg_fadd(c, own, cg_vmax(c, LLVMConstReal(wide, -DECAY_MOST), log));
+        const Val log = log_of(c, s, dt[i]);
+        own = own ? sum(c, own, log) : log;
         a[i] = own;
     }
-    const Val before = cg_fsub(c, sum_lanes(c, own, &all), own);
-    for (int i = 0; i < tokens; i++)
-        store_token(c, s, to, token_of(c, s, i), dt[i], cg_fadd(c, before, a[i]), all);
+    const Val through = sum_lanes(c, own, &all);
+    const Val before = s->coarse ? cg_sub(c, through, own) : cg_fsub(c, through, own);
+    for (int i = 0; i < tokens; i++) {
+        const Val token = token_of(c, s, i), at = sum(c, before, a[i]);
+        if (s->coarse)
+            store_coarse(c, s, to, token, dt[i], at, all);
+        else
+            store_token(c, s, to, token, dt[i], at, all);
+    }
 }
 
 /* ---- operands of products ---------------------------------------------------------------------
