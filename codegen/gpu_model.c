@@ -457,8 +457,7 @@ wgmma(Thread *group)
             const int row = lane / 4 + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
             double total = mine->acc[i];
             for (int k = 0; k < 16; k++)
-                total += (double)(one->own ? of_own(warp, row, k)
-                                           : described(described_at(one->x), first + row, k)) *
+                total += (double)(one->own ? of_own(warp, row, k) : row_of(one, first + row, k)) *
                          (double)factor_of(one, col, k);
             mine->acc[i] = (float)total;
         }
@@ -1076,10 +1075,9 @@ model_wgmma_begin(void)
 }
 
 static void
-model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t x_columns,
-                 int32_t columns)
+model_wgmma_bf16(float *acc, int32_t nacc, uint64_t x, uint64_t w, int32_t columns)
 {
-    const Wgmma one = {acc, nacc, x, w, NULL, x_columns != 0, columns != 0};
+    const Wgmma one = {acc, nacc, x, w, NULL, columns != 0, false};
     with_warpgroup("wgmma", &one);
 }
 

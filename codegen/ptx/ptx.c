@@ -997,15 +997,10 @@ begin_wgmma(StrBuf *code, int nacc)
 }
 
 static void
-wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool x_columns, bool w_columns)
+wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool columns)
 {
     if (on_model(c)) {
-        Val args[] = {place_of(c, c->f32, (unsigned)nacc),
-                      i32(c, nacc),
-                      x,
-                      w,
-                      i32(c, x_columns),
-                      i32(c, w_columns)};
+        Val args[] = {place_of(c, c->f32, (unsigned)nacc), i32(c, nacc), x, w, i32(c, columns)};
         put_items(c, c->f32, args[0], acc, nacc);
         model_call(c, "wgmma_bf16", c->void_t, args, COUNT_OF(args));
         get_items(c, c->f32, args[0], acc, nacc);
@@ -1013,7 +1008,7 @@ wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool x_columns, bool w_columns)
     }
     StrBuf code = {0};
     begin_wgmma(&code, nacc);
-    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, %d, %d;", 2 * nacc, 2 * nacc + 1, x_columns, w_columns);
+    sb_printf(&code, "}, $%d, $%d, 1, 1, 1, %d, 0;", 2 * nacc, 2 * nacc + 1, columns);
     const Val more[] = {x, w};
     asm_sums(c, sb_text(&code), acc, nacc, more, 2);
     sb_free(&code);
@@ -1022,19 +1017,13 @@ wgmma(Cg *c, Val *acc, int nacc, Val x, Val w, bool x_columns, bool w_columns)
 void
 ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w)
 {
-    wgmma(c, acc, nacc, x, w, false, false);
-}
-
-void
-ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w)
-{
-    wgmma(c, acc, nacc, x, w, true, true);
+    wgmma(c, acc, nacc, x, w, false);
 }
 
 void
 ptx_wgmma_bf16_over(Cg *c, Val *acc, int nacc, Val x, Val w)
 {
-    wgmma(c, acc, nacc, x, w, true, false);
+    wgmma(c, acc, nacc, x, w, true);
 }
 
 void

@@ -176,10 +176,8 @@ void ptx_wgmma_begin(Cg *c);
  * ptx_mma_bf16 for rows 16 w + ... of warp w of the four, and each 8 columns. They are on their way
  * until ptx_wgmma_end, and what is read must stay until a wait. */
 void ptx_wgmma_bf16(Cg *c, Val *acc, int nacc, Val x, Val w);
-/* acc += x W^T as ptx_wgmma_bf16 does, with both operands transposed: x, which has 64 columns, and
- * w are of ptx_wgmma_columns. */
-void ptx_wgmma_bf16_columns(Cg *c, Val *acc, int nacc, Val x, Val w);
-/* acc += x W^T as ptx_wgmma_bf16 does, with x alone transposed. */
+/* acc += x W^T as ptx_wgmma_bf16 does, with x transposed: it has 64 columns and is of
+ * ptx_wgmma_columns. */
 void ptx_wgmma_bf16_over(Cg *c, Val *acc, int nacc, Val x, Val w);
 /* acc += x W^T as ptx_wgmma_bf16 does, with x in registers: each warp holds its 16 rows of x as
  * ptx_mma_bf16 takes a, and leaves them as they are until a wait: what a loop makes meanwhile for
