@@ -197,8 +197,10 @@ EOF
 
 probe
 echo "on $device"
+tried=0
 while read -r dir name bound; do
     wanted "$name" || continue
+    tried=$((tried + 1))
     for mode in prefill step split; do
         logits "$dir" "$name" f32 $mode $f32_bound
         logits "$dir" "$name" bf16 $mode "$bound"
@@ -212,5 +214,6 @@ while read -r dir name bound; do
     *) [ -n "$products" ] && states "$dir" "$name" ;;
     esac
 done <"$list"
+[ $tried = 0 ] && { echo "none of these models is here:$names"; exit 1; }
 [ $failed = 0 ] && echo "all within their bounds" || echo "not all within their bounds"
 exit $failed

@@ -447,15 +447,14 @@ store_if_begins(Cg *c, Starts *v, const Next *next, Val run)
     CgIf stretch = cg_if(c, begins);
     const Val entry = cg_get(c, c->i64, next->entry);
     round_each(c, v);
-    ptx_groups_store(c, &v->g, entry);
+    ptx_groups_store_start(c, &v->g, entry);
     cg_set(c, next->entry, cg_add(c, entry, cg_i64(c, 1)));
     cg_set(c, next->run, cg_add(c, run, v->stretch));
     cg_endif(c, &stretch);
 }
 
 /* Loads of the next run are on their way while the state is scaled, and what is made of them while
- * products are, after a branch, which keeps it from their midst. After the last run its own is made
- * ready once more. */
+ * products are. After the last run its own is made ready once more. */
 static void
 go_through(Cg *c, Starts *v, const Ready *r, Val run, int turn)
 {

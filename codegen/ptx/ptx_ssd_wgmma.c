@@ -1126,7 +1126,7 @@ store_state(Cg *c, const Chunks *v)
     CgIf last = {0};
     if (v->stretches)
         last = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, v->g.to, v->all, ""));
-    ptx_groups_store(c, &v->g, NULL);
+    ptx_groups_store(c, &v->g);
     if (v->stretches)
         cg_endif(c, &last);
 }

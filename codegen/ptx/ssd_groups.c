@@ -91,27 +91,16 @@ ptx_groups_open_state(Cg *c, PtxGroups *g)
         g->h[i] = cg_var(c, c->f32, NULL, "h");
 }
 
-/* Address of sum i, given that of sum 0. */
-static Val
-sum_at(Cg *c, const PtxGroups *g, Dtype dtype, Val first, int64_t i)
-{
-    const int64_t n = i / QUAD * HALF + i % 2, p = i / 2 % 2 * HALF;
-    return cg_at(c, first, dtype, cg_i64(c, n * g->s.head_dim + p));
-}
-
 void
 ptx_groups_load(Cg *c, const PtxGroups *g, Val entry)
 {
-    const Dtype dtype = dtype_of(g, entry);
-    const SumPlace own = place_of(c, g, 0);
-    const Val zero = cg_i64(c, 0), first = address_of(c, g, entry, own.n, own.p);
+    const Val zero = cg_i64(c, 0);
     for (int64_t i = 0; i < sums_of(g); i++) {
         const SumPlace at = place_of(c, g, i);
         const Val is = at.exists;
-        Val from = sum_at(c, g, dtype, first, i);
-        if (is)
-            from = LLVMBuildSelect(c->b, is, from, address_of(c, g, entry, zero, zero), "");
-        const Val x = cg_vload(c, from, dtype, 1, NULL);
+        const Val n = is ? LLVMBuildSelect(c->b, is, at.n, zero, "") : at.n;
+        const Val p = is ? LLVMBuildSelect(c->b, is, at.p, zero, "") : at.p;
+        const Val x = cg_vload(c, address_of(c, g, entry, n, p), dtype_of(g, entry), 1, NULL);
         cg_set(c, g->h[i], is ? LLVMBuildSelect(c->b, is, x, cg_f32(c, 0), "") : x);
     }
 }
@@ -132,17 +121,35 @@ ptx_groups_load_rows(Cg *c, const PtxGroups *g, Val rows)
 }
 
 void
-ptx_groups_store(Cg *c, const PtxGroups *g, Val entry)
+ptx_groups_store(Cg *c, const PtxGroups *g)
 {
-    const Dtype dtype = dtype_of(g, entry);
-    const SumPlace own = place_of(c, g, 0);
-    const Val first = address_of(c, g, entry, own.n, own.p);
     for (int64_t i = 0; i < sums_of(g); i++) {
+        const SumPlace at = place_of(c, g, i);
+        CgIf some = {0};
+        if (at.exists)
+            some = cg_if(c, at.exists);
+        cg_vstore(c, ptx_ssd_state_at(c, &g->s, at.n, at.p), g->s.stored,
+                  cg_get(c, c->f32, g->h[i]), 1, NULL);
+        if (at.exists)
+            cg_endif(c, &some);
+    }
+}
+
+/* At distances from one address: each number's own took 1700 cycles of the run where a stretch
+ * begins. */
+void
+ptx_groups_store_start(Cg *c, const PtxGroups *g, Val entry)
+{
+    const SumPlace own = place_of(c, g, 0);
+    const Val first = ptx_ssd_start_at(c, &g->s, entry, own.n, own.p);
+    for (int64_t i = 0; i < sums_of(g); i++) {
+        const int64_t n = i / QUAD * HALF + i % 2, p = i / 2 % 2 * HALF;
         const Val exists = place_of(c, g, i).exists;
         CgIf some = {0};
         if (exists)
             some = cg_if(c, exists);
-        cg_vstore(c, sum_at(c, g, dtype, first, i), dtype, cg_get(c, c->f32, g->h[i]), 1, NULL);
+        cg_vstore(c, cg_at(c, first, DTYPE_f32, cg_i64(c, n * g->s.head_dim + p)), DTYPE_f32,
+                  cg_get(c, c->f32, g->h[i]), 1, NULL);
         if (exists)
             cg_endif(c, &some);
     }
@@ -163,6 +170,25 @@ ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEPS][4]
     }
 }
 
+/* A pair of x times the weights of its two tokens. */
+static Val
+weigh_pair(Cg *c, Val x, const Val weight[2])
+{
+    return ptx_pair(c, cg_fmul(c, ptx_low(c, x), weight[0]), cg_fmul(c, ptx_high(c, x), weight[1]));
+}
+
+void
+ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
+                 Val out[PTX_GROUP_STEPS][4])
+{
+    for (int j = 0; j < PTX_GROUP_STEPS; j++)
+        for (int e = 0; e < 4; e++) {
+            Val weight[2];
+            ptx_groups_two_of(c, g, decay->weight, j * PTX_SSD_TILE + e / 2 * HALF, weight);
+            out[j][e] = weigh_pair(c, x[j][e], weight);
+        }
+}
+
 void
 ptx_groups_load_weights(Cg *c, const PtxGroups *g, const PtxDecay *decay,
                         Val out[PTX_GROUP_PAIRS][2])
@@ -176,20 +202,8 @@ ptx_groups_weigh_by(Cg *c, Val weight[PTX_GROUP_PAIRS][2], Val x[PTX_GROUP_STEPS
                     Val out[PTX_GROUP_STEPS][4])
 {
     for (int j = 0; j < PTX_GROUP_STEPS; j++)
-        for (int e = 0; e < 4; e++) {
-            const Val *two = weight[j * 2 + e / 2];
-            out[j][e] = ptx_pair(c, cg_fmul(c, ptx_low(c, x[j][e]), two[0]),
-                                 cg_fmul(c, ptx_high(c, x[j][e]), two[1]));
-        }
-}
-
-void
-ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
-                 Val out[PTX_GROUP_STEPS][4])
-{
-    Val weight[PTX_GROUP_PAIRS][2];
-    ptx_groups_load_weights(c, g, decay, weight);
-    ptx_groups_weigh_by(c, weight, x, out);
+        for (int e = 0; e < 4; e++)
+            out[j][e] = weigh_pair(c, x[j][e], weight[j * 2 + e / 2]);
 }
 
 void

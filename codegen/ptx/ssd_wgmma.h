@@ -41,12 +41,13 @@ Val ptx_groups_column(Cg *c, const PtxGroups *g);
 /* Two f32 of an array: those of this thread's columns among 8 tokens. */
 void ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[2]);
 
-/* The state in memory: the sequence's own, or entry `entry` of ptx_ssd_start_at. NULL: its own. */
+/* The state in memory: entry `entry` of ptx_ssd_start_at, or the sequence's own, NULL. */
 void ptx_groups_open_state(Cg *c, PtxGroups *g);
 void ptx_groups_load(Cg *c, const PtxGroups *g, Val entry);
 /* The same, of a head's rows of f32: one address serves all. */
 void ptx_groups_load_rows(Cg *c, const PtxGroups *g, Val rows);
-void ptx_groups_store(Cg *c, const PtxGroups *g, Val entry);
+void ptx_groups_store(Cg *c, const PtxGroups *g); /* its own */
+void ptx_groups_store_start(Cg *c, const PtxGroups *g, Val entry);
 
 /* PAIRS: of tokens of a run that a lane has in its left operands. */
 enum { PTX_GROUP_STEPS = PTX_SSD_RUN / PTX_SSD_TILE, PTX_GROUP_PAIRS = 2 * PTX_GROUP_STEPS };
