@@ -141,44 +141,17 @@ choose_places(const Cg *c, Starts *v)
 /* ---- maps of x and B ---------------------------------------------------------------------------
  */
 
-/* Rows of bf16 that begin at multiples of 16 bytes. */
-static bool
-lies_in_boxes(const CgKernel *k, const Value *v)
-{
-    enum { ALIGNED = 16, LANES = ALIGNED / 2 };
-    const CgOperand *o = cg_operand(k, v);
-    return o && !o->is_output && o->dtype == DTYPE_bf16 && ptx_lanes(o, LANES) == LANES;
-}
-
 static bool
 has_boxes(const CgKernel *k)
 {
     const Node *n = k->kernel->anchor;
-    return lies_in_boxes(k, n->in[0]) && lies_in_boxes(k, n->in[3]);
+    return ptx_groups_in_boxes(k, n->in[0]) && ptx_groups_in_boxes(k, n->in[3]);
 }
 
 int
 ptx_ssd_starts_maps(const CgKernel *k)
 {
     return has_boxes(k) ? 2 : 0;
-}
-
-/* 64 columns of a run. */
-static int
-map_of(CgKernel *k, const Value *v, int64_t columns)
-{
-    const CgOperand *o = cg_operand(k, v);
-    int64_t each = 1;
-    const AbiCount of = ptx_count(v, &each);
-    const AbiMap map = {
-        .operand = (int32_t)(o - k->operands),
-        .rank = 2,
-        .of = of,
-        .box = {ABI_MAP_ROW, PTX_SSD_RUN  },
-        .dim = {columns,     each         },
-        .stride = {2,           2 * o->stride},
-    };
-    return ptx_map_of(k, &map);
 }
 
 static void
@@ -188,8 +161,8 @@ make_maps(Starts *v)
     v->boxes = has_boxes(s->k);
     if (!v->boxes)
         return;
-    v->x = map_of(s->k, s->x, s->heads * s->head_dim);
-    v->B = map_of(s->k, s->B, s->groups * s->states);
+    v->x = ptx_groups_map(s->k, s->x, s->heads * s->head_dim);
+    v->B = ptx_groups_map(s->k, s->B, s->groups * s->states);
 }
 
 /* ---- the ring ----------------------------------------------------------------------------------

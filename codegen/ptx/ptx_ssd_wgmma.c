@@ -94,21 +94,13 @@ all_bytes(const Chunks *v)
            M_PLACES * m_bytes(v) + X_PLACES * decay_bytes(v) + (v->wide ? 2 * SIGNAL_BYTES : 0);
 }
 
-static bool
-is_copied(const Chunks *v, const Value *from)
-{
-    const CgOperand *o = cg_operand(v->g.s.k, from);
-    return o && !o->is_output && o->dtype == DTYPE_bf16 &&
-           ptx_lanes(o, PTX_SSD_UNIT) == PTX_SSD_UNIT;
-}
-
 /* What boxes bring of columns beyond B and C would be multiplied. */
 static bool
 takes_boxes(const Chunks *v)
 {
     const PtxSsd *s = &v->g.s;
-    return v->wide && s->states % PTX_SSD_TILE == 0 && is_copied(v, s->x) && is_copied(v, s->B) &&
-           is_copied(v, s->C);
+    return v->wide && s->states % PTX_SSD_TILE == 0 && ptx_groups_in_boxes(s->k, s->x) &&
+           ptx_groups_in_boxes(s->k, s->B) && ptx_groups_in_boxes(s->k, s->C);
 }
 
 static bool
@@ -1223,32 +1215,13 @@ run_mode(Cg *c, Chunks *v)
     cg_endif(c, &has);
 }
 
-/* Rows of a value, 64 columns of a run. */
-static int
-make_map(const Chunks *v, const Value *from, int64_t columns)
-{
-    CgKernel *k = v->g.s.k;
-    const CgOperand *o = cg_operand(k, from);
-    int64_t each = 1;
-    const AbiCount of = ptx_count(from, &each);
-    const AbiMap map = {
-        .operand = (int32_t)(o - k->operands),
-        .rank = 2,
-        .of = of,
-        .box = {ABI_MAP_ROW, PTX_SSD_RUN  },
-        .dim = {columns,     each         },
-        .stride = {2,           2 * o->stride}
-    };
-    return ptx_map_of(k, &map);
-}
-
 static void
 make_maps(Chunks *v)
 {
     const PtxSsd *s = &v->g.s;
-    v->x_map = make_map(v, s->x, s->heads * s->head_dim);
-    v->B_map = make_map(v, s->B, s->groups * s->states);
-    v->C_map = make_map(v, s->C, s->groups * s->states);
+    v->x_map = ptx_groups_map(s->k, s->x, s->heads * s->head_dim);
+    v->B_map = ptx_groups_map(s->k, s->B, s->groups * s->states);
+    v->C_map = ptx_groups_map(s->k, s->C, s->groups * s->states);
 }
 
 int

@@ -24,6 +24,31 @@ sums_of(const PtxGroups *g)
     return g->n / 2;
 }
 
+bool
+ptx_groups_in_boxes(const CgKernel *k, const Value *v)
+{
+    const CgOperand *o = cg_operand(k, v);
+    return o && !o->is_output && o->dtype == DTYPE_bf16 &&
+           ptx_lanes(o, PTX_SSD_UNIT) == PTX_SSD_UNIT;
+}
+
+int
+ptx_groups_map(CgKernel *k, const Value *v, int64_t columns)
+{
+    const CgOperand *o = cg_operand(k, v);
+    int64_t each = 1;
+    const AbiCount of = ptx_count(v, &each);
+    const AbiMap map = {
+        .operand = (int32_t)(o - k->operands),
+        .rank = 2,
+        .of = of,
+        .box = {ABI_MAP_ROW, PTX_SSD_RUN  },
+        .dim = {columns,     each         },
+        .stride = {2,           2 * o->stride},
+    };
+    return ptx_map_of(k, &map);
+}
+
 void
 ptx_groups_open(Cg *c, PtxGroups *g, Val segment, Val head)
 {

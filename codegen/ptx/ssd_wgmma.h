@@ -34,6 +34,10 @@ typedef struct {
 void ptx_groups_sizes(PtxGroups *g);
 /* Bytes of `columns` of a run. */
 int64_t ptx_groups_bytes(int64_t columns);
+/* Whether a value's rows can be copied as boxes: of bf16, and begun at multiples of 16 bytes. */
+bool ptx_groups_in_boxes(const CgKernel *k, const Value *v);
+/* A map of its rows, of `columns`: a box is 64 columns of a run. */
+int ptx_groups_map(CgKernel *k, const Value *v, int64_t columns);
 /* Lane, segment and head; number, begin and warp are set. All of the segment's runs. */
 void ptx_groups_open(Cg *c, PtxGroups *g, Val segment, Val head);
 /* The column of the head that this thread has in its first row of sums. */
