@@ -215,6 +215,7 @@ typedef struct {
     int repeats;    /* at most */
     double seconds; /* no further repeat after so many; 0: no such limit */
 } BenchMixerRun;
+const char *bench_mixer_name(MixerKind kind);
 bool bench_mixer_has_size(MixerKind kind); /* of its state: N */
 /* Compiles it by the settings, whose model it becomes, in a session of its sequences; an exit
  * status. bench_mixer_close in any case. */

@@ -142,16 +142,23 @@ attention_graph(Arena *arena, const BenchMixer *z)
 }
 
 static const struct {
+    const char *name; /* also of its graph, where a fault is told of it */
     const char *(*graph)(Arena *arena, const BenchMixer *size);
     unsigned counted; /* bit 1 << class of the kernels that are its work */
     bool sized;       /* its state has a size N */
 } mixers[MIXER_COUNT] = {
-    [MIXER_SSD] = {ssd_graph,       1u << CLASS_RECURRENT,                              true},
-    [MIXER_DELTA] = {delta_graph,     1u << CLASS_RECURRENT,                              true},
-    [MIXER_SCAN] = {scan_graph,      1u << CLASS_RECURRENT,                              true},
-    [MIXER_ATTENTION] = {attention_graph, 1u << CLASS_ATTEND | 1u << CLASS_LAYOUT /* keep */,
-                   false                                                                    },
+    [MIXER_SSD] = {"ssd",            ssd_graph,       1u << CLASS_RECURRENT, true },
+    [MIXER_DELTA] = {"delta",          delta_graph,     1u << CLASS_RECURRENT, true },
+    [MIXER_SCAN] = {"selective_scan", scan_graph,      1u << CLASS_RECURRENT, true },
+    [MIXER_ATTENTION] = {"attention",      attention_graph,
+                   1u << CLASS_ATTEND | 1u << CLASS_LAYOUT /* keep */,       false},
 };
+
+const char *
+bench_mixer_name(MixerKind kind)
+{
+    return mixers[kind].name;
+}
 
 bool
 bench_mixer_has_size(MixerKind kind)
@@ -164,6 +171,7 @@ bench_mixer_open(Job *job, Arena *arena, const Settings *settings, const BenchMi
                  BenchMixerRun *run)
 {
     Settings s = *settings;
+    s.model = bench_mixer_name(size->kind);
     Diag *diag = diag_new();
     Source *source = arena_alloc(arena, sizeof *source);
     const char *text = mixers[size->kind].graph(arena, size);

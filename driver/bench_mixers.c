@@ -141,8 +141,8 @@ ceilings_of(Arena *arena, const Job *job, BenchCeilings *out)
 static void
 put_head(const Job *job, const BenchMixer *z, const BenchCeilings *c)
 {
-    static const char *const name[MIXER_COUNT] = {"ssd", "delta", "selective_scan", "attention"};
-    printf("%s H=%lld P=%lld", name[z->kind], (long long)z->heads, (long long)z->head_dim);
+    printf("%s H=%lld P=%lld", bench_mixer_name(z->kind), (long long)z->heads,
+           (long long)z->head_dim);
     if (bench_mixer_has_size(z->kind))
         printf(" N=%lld", (long long)z->state);
     if (z->kind == MIXER_SSD || z->kind == MIXER_DELTA)

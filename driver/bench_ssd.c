@@ -70,9 +70,9 @@ put_head(const Settings *s, const BenchMixer *size, const BenchCeilings *peak)
            "%s H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
            "GFLOP/s at the most\n%-9s %-4s %4s",
            s->machine->cpu, s->threads, peak->f32.best, peak_of(s->machine, peak, DTYPE_bf16),
-           size->kind == MIXER_SSD ? "ssd" : "delta", (long long)size->heads,
-           (long long)size->head_dim, (long long)size->state, (long long)size->groups,
-           (long long)size->block, "form", "dot", "Q");
+           bench_mixer_name(size->kind), (long long)size->heads, (long long)size->head_dim,
+           (long long)size->state, (long long)size->groups, (long long)size->block, "form", "dot",
+           "Q");
     for (size_t i = 0; i < COUNT_OF(tokens_list); i++)
         printf(" %8lld", (long long)tokens_list[i]);
     puts("  GFLOP/s of peak");

@@ -146,7 +146,7 @@ int encode_text(const Tokenizer *tok, const char *what, const char *text, size_t
 
 /* Settings of one SSD by itself, with --cpu and --threads; an exit status. */
 int ssd_settings(const Options *o, Settings *out);
-/* ssmc bench --ssd H,P,N,G: a table of the forms of one SSD by tokens. */
+/* ssmc bench --ssd or --delta H,P,N,G, whose option `mixer` is: a table of its forms by tokens. */
 int bench_forms(const Options *o, OptId mixer);
 int bench_scan(const Options *o); /* driver/bench_scan.c */
 /* ssmc bench --ssd, --scan, --attend on a device: each by tokens and batch, in one pass. */
