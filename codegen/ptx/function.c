@@ -8,42 +8,47 @@
 #include "codegen/module.h"
 #include "codegen/ptx/ptx.h"
 
-static CgEmitter *const emitters[OP_COUNT] = {
-    [OP_embed] = ptx_gather,
-    [OP_take] = ptx_gather,
-    [OP_rmsnorm] = ptx_norm,
-    [OP_layernorm] = ptx_norm,
-    [OP_linear] = ptx_linear,
-    [OP_conv1d] = ptx_conv1d,
-    [OP_ssd_scan] = ptx_ssd_scan,
-    [OP_selective_scan] = ptx_selective_scan,
-    [OP_angles] = ptx_angles,
-    [OP_rope] = ptx_rope,
-    [OP_concat] = ptx_concat,
-    [OP_route] = ptx_route,
-    [OP_fold] = ptx_fold,
-    [OP_keep] = ptx_keep,
-    [OP_attention] = ptx_attention,
-    [OP_experts] = ptx_linear,
-    [OP_ssd_starts] = ptx_ssd_starts,
-    [OP_likeliest] = ptx_likeliest,
+/* maps: says how many maps the emitter will make; NULL: none. waits: the emitter calls ptx_wait
+ * itself, because it reads weights or states before that. */
+typedef struct {
+    CgEmitter *emit;
+    int (*maps)(const Cg *c, CgKernel *k);
+    bool waits;
+} Emitter;
+
+static const Emitter emitters[OP_COUNT] = {
+    [OP_embed] = {.emit = ptx_gather},
+    [OP_take] = {.emit = ptx_gather},
+    [OP_rmsnorm] = {.emit = ptx_norm},
+    [OP_layernorm] = {.emit = ptx_norm},
+    [OP_linear] = {.emit = ptx_linear, .maps = ptx_linear_maps, .waits = true},
+    [OP_conv1d] = {.emit = ptx_conv1d},
+    [OP_ssd_scan] = {.emit = ptx_ssd_scan, .waits = true},
+    [OP_selective_scan] = {.emit = ptx_selective_scan},
+    [OP_angles] = {.emit = ptx_angles},
+    [OP_rope] = {.emit = ptx_rope},
+    [OP_concat] = {.emit = ptx_concat},
+    [OP_route] = {.emit = ptx_route},
+    [OP_fold] = {.emit = ptx_fold},
+    [OP_keep] = {.emit = ptx_keep},
+    [OP_attention] = {.emit = ptx_attention},
+    [OP_experts] = {.emit = ptx_linear, .maps = ptx_linear_maps, .waits = true},
+    [OP_ssd_starts] = {.emit = ptx_ssd_starts, .maps = ptx_ssd_starts_maps},
+    [OP_likeliest] = {.emit = ptx_likeliest},
 };
 
-/* Those that read weights or states before they wait for the kernels before them. */
-static bool
-waits_itself(CgEmitter *emit)
-{
-    return emit == ptx_linear || emit == ptx_ssd_scan;
-}
+static const Emitter of_pointwise = {.emit = ptx_map};
+static const Emitter of_chunks = {.emit = ptx_ssd_chunked, .maps = ptx_ssd_maps};
 
 /* As emitter_of of codegen/function.c. */
-static CgEmitter *
+static const Emitter *
 emitter_of(const CgKernel *k)
 {
     const Node *anchor = k->kernel->anchor;
     if (anchor && op_has_flag(anchor->op, 'S'))
-        return ptx_ssd_chunked;
-    return anchor && op_info[anchor->op].cls != CLASS_POINTWISE ? emitters[anchor->op] : ptx_map;
+        return &of_chunks;
+    return anchor && op_info[anchor->op].cls != CLASS_POINTWISE ? &emitters[anchor->op]
+                                                                : &of_pointwise;
 }
 
 /* ---- the function ---------------------------------------------------------------------------- */
@@ -117,17 +122,6 @@ ptx_function(Cg *c, const char *name, unsigned operands)
     return function_with_maps(c, name, operands, 0);
 }
 
-/* How many maps the kernel's emitter will make. */
-static int
-maps_of(const Cg *c, CgKernel *k, CgEmitter *emit)
-{
-    if (emit == ptx_linear)
-        return ptx_linear_maps(c, k);
-    if (emit == ptx_ssd_starts)
-        return ptx_ssd_starts_maps(k);
-    return emit == ptx_ssd_chunked ? ptx_ssd_maps(c, k) : 0;
-}
-
 static Val
 declare(Cg *c, const CgKernel *k, const char *name, int maps)
 {
@@ -156,7 +150,7 @@ begin(Cg *c, CgKernel *k)
 }
 
 static bool
-build(Cg *c, CgKernel *k, CgEmitter *emit, Diag *diag)
+build(Cg *c, CgKernel *k, const Emitter *emitter, Diag *diag)
 {
     const LLVMBasicBlockRef vars = LLVMAppendBasicBlockInContext(c->ctx, c->fn, "vars");
     const LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(c->ctx, c->fn, "start");
@@ -168,9 +162,9 @@ build(Cg *c, CgKernel *k, CgEmitter *emit, Diag *diag)
     begin(c, k);
     ptx_let_others_begin(c, k);
     ptx_hold(c, k);
-    if (!waits_itself(emit))
+    if (!emitter->waits)
         ptx_wait(c, k);
-    const bool ok = emit(c, k, diag);
+    const bool ok = emitter->emit(c, k, diag);
     if (ok && k->held)
         die("kernel %s does not wait for those before it", k->kernel->name);
     LLVMBuildRetVoid(c->b);
@@ -230,17 +224,17 @@ launch_of(Cg *c, const CgKernel *k, Val thread, const char *name)
 Val
 ptx_kernel_function(Cg *c, CgKernel *k, const char *name, Diag *diag)
 {
-    CgEmitter *emit = emitter_of(k);
-    if (!emit) {
+    const Emitter *emitter = emitter_of(k);
+    if (!emitter->emit) {
         const Node *anchor = k->kernel->anchor;
         diag_error(diag, anchor->loc, "%s has no emitter for a GPU: compile for device cpu",
                    op_info[anchor->op].name);
         return NULL;
     }
     const bool model = c->machine->gpu.model;
-    const int maps = maps_of(c, k, emit);
+    const int maps = emitter->maps ? emitter->maps(c, k) : 0;
     c->fn = declare(c, k, model ? arena_printf(c->arena, "%s.body", name) : name, maps);
-    if (!build(c, k, emit, diag))
+    if (!build(c, k, emitter, diag))
         return NULL;
     if (k->launch.maps != maps)
         die("kernel %s has %d maps, not %d", k->kernel->name, k->launch.maps, maps);

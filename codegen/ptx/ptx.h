@@ -113,12 +113,13 @@ void ptx_signal_give(Cg *c, Val at);
 /* Until the round that the bit `odd` (i32) says has ended: 0 of the first, 1 of the next, ... That
  * before the first has. None may be two rounds behind. */
 void ptx_signal_wait(Cg *c, Val at, Val odd);
-/* i1: that round has ended, as far as it is known here by now; who is told no has to wait. */
+/* i1: the round has ended. The answer may be 0 although it has: then call ptx_signal_wait. */
 Val ptx_signal_over(Cg *c, Val at, Val odd);
 
 /* Gives, and says that so many bytes more arrive by ptx_box_copy before the round ends. */
 void ptx_signal_expect(Cg *c, Val at, int64_t bytes);
-/* Says so and does not give: one who has yet to give in this round. */
+/* Adds bytes to those that the signal expects in this round, without giving. The caller must give
+ * later in the same round. */
 void ptx_signal_more(Cg *c, Val at, int64_t bytes);
 
 /* ---- copies of boxes (PTX ISA, "cp.async.bulk.tensor"; sm_90a) ----------------------------------
@@ -237,7 +238,7 @@ CgEmitter ptx_ssd_scan;    /* ptx_scan.c */
 CgEmitter ptx_ssd_chunked; /* ptx_ssd.c: flag S */
 int ptx_ssd_maps(const Cg *c, CgKernel *k);
 CgEmitter ptx_ssd_starts; /* ptx_ssd_starts.c */
-int ptx_ssd_starts_maps(const CgKernel *k);
+int ptx_ssd_starts_maps(const Cg *c, CgKernel *k);
 CgEmitter ptx_selective_scan;   /* ptx_selective.c */
 CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
 CgEmitter ptx_concat;           /* ptx_concat.c */

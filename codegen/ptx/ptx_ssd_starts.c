@@ -20,8 +20,8 @@
  * Predicted: a run of 64 states is 130 cycles of products, 60 until they are there, 85 of scaling
  * and some 75 of the rest: 350. Measured on an H200 by samples: 590 to 680, 0.39 us, as one warp
  * has 230 to 270 instructions a run and waits for one after the other: feeders wait for it, and
- * products end before the next operands are made. Weighed by warps of their own, in shared memory,
- * x would be read there twice more: not tried since boxes. */
+ * products end before the next operands are made. Weighed by eight feeders, in shared memory, a run
+ * of sequences by themselves took a sixth less (bench/NOTES.md, "A GPU: the SSD"). */
 #include "codegen/ptx/ssd_pieces.h"
 #include "codegen/ptx/ssd_wgmma.h"
 
@@ -149,8 +149,9 @@ has_boxes(const CgKernel *k)
 }
 
 int
-ptx_ssd_starts_maps(const CgKernel *k)
+ptx_ssd_starts_maps(const Cg *c, CgKernel *k)
 {
+    (void)c;
     return has_boxes(k) ? 2 : 0;
 }
 
