@@ -287,24 +287,33 @@ store_cb(Cg *c, const Chunked *s, Val rows, Val step)
     cg_loop_end(c, &r);
 }
 
-/* Blocks of 32 x 32 on and below the diagonal, of the step `rows`. */
+enum { BLOCK = STEP / SIDE }; /* tiles along a side of a square of products */
+
+/* 32 x 32 products with B of its step j: of C's step i, or of keys'. Rows of f32 at `to`, `stride`
+ * bytes apart. */
+static void
+square(Cg *c, const Chunked *s, bool of_keys, Val i, Val j, Val to, int64_t stride)
+{
+    const int64_t column = s->tiles.n_steps * CG_UNIT_TILE;
+    const Val right = cg_offset(c, s->b_cols, cg_mul(c, j, cg_i64(c, BLOCK * column)));
+    chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
+    CgLoop k = cg_loop(c, "k", cg_i64(c, 0), cg_i64(c, s->tiles.n_steps), 1);
+    ChunkedRows left[BLOCK];
+    for (int64_t r = 0; r < BLOCK; r++) {
+        const Val tile = cg_add(c, cg_mul(c, i, cg_i64(c, BLOCK)), cg_i64(c, r));
+        left[r] = (of_keys ? chunked_unit_b_tile : chunked_unit_c_tile)(c, s, tile, k.i);
+    }
+    chunked_step(c, BLOCK, BLOCK, left, chunked_tile(c, right, k.i), column, NULL, 0);
+    cg_loop_end(c, &k);
+    chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, to, stride);
+}
+
+/* Squares on and below the diagonal, of the step `rows`. */
 static void
 products_cb(Cg *c, const Chunked *s, Val rows)
 {
-    enum { BLOCK = STEP / SIDE };
-    const Val zero = cg_i64(c, 0), end = cg_i64(c, s->tiles.n_steps);
-    const int64_t column = s->tiles.n_steps * CG_UNIT_TILE;
-    CgLoop j = cg_loop(c, "cb_col", zero, cg_add(c, rows, cg_i64(c, 1)), 1);
-    const Val right = cg_offset(c, s->b_cols, cg_mul(c, j.i, cg_i64(c, BLOCK * column)));
-    chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
-    CgLoop k = cg_loop(c, "k", zero, end, 1);
-    ChunkedRows left[BLOCK];
-    for (int64_t r = 0; r < BLOCK; r++)
-        left[r] = chunked_unit_c_tile(
-            c, s, cg_add(c, cg_mul(c, rows, cg_i64(c, BLOCK)), cg_i64(c, r)), k.i);
-    chunked_step(c, BLOCK, BLOCK, left, chunked_tile(c, right, k.i), column, NULL, 0);
-    cg_loop_end(c, &k);
-    chunked_sums(c, SUMS_STORE, BLOCK, BLOCK, s->y_sums, BLOCK * CG_UNIT_BYTES);
+    CgLoop j = cg_loop(c, "cb_col", cg_i64(c, 0), cg_add(c, rows, cg_i64(c, 1)), 1);
+    square(c, s, false, rows, j.i, s->y_sums, BLOCK * CG_UNIT_BYTES);
     store_cb(c, s, rows, j.i);
     cg_loop_end(c, &j);
 }
@@ -312,23 +321,14 @@ products_cb(Cg *c, const Chunked *s, Val rows)
 void
 chunked_unit_products(Cg *c, const Chunked *s)
 {
-    enum { BLOCK = STEP / SIDE };
-    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1), block = cg_i64(c, BLOCK);
-    const int64_t column = s->tiles.n_steps * CG_UNIT_TILE, stride = s->delta.shape.q_stride;
-    CgLoop i = cg_loop(c, "kk_row", zero, cg_div_up(c, s->count, cg_i64(c, STEP)), 1);
+    const int64_t stride = s->delta.shape.q_stride;
+    const Val zero = cg_i64(c, 0), one = cg_i64(c, 1), step = cg_i64(c, STEP);
+    CgLoop i = cg_loop(c, "kk_row", zero, cg_div_up(c, s->count, step), 1);
     CgLoop j = cg_loop(c, "kk_col", zero, cg_add(c, i.i, one), 1);
-    const Val right = cg_offset(c, s->b_cols, cg_mul(c, j.i, cg_i64(c, BLOCK * column)));
-    chunked_sums(c, SUMS_ZERO, BLOCK, BLOCK, NULL, 0);
-    CgLoop k = cg_loop(c, "k", zero, cg_i64(c, s->tiles.n_steps), 1);
-    ChunkedRows left[BLOCK];
-    for (int64_t r = 0; r < BLOCK; r++)
-        left[r] = chunked_unit_b_tile(c, s, cg_add(c, cg_mul(c, i.i, block), cg_i64(c, r)), k.i);
-    chunked_step(c, BLOCK, BLOCK, left, chunked_tile(c, right, k.i), column, NULL, 0);
-    cg_loop_end(c, &k);
-    const Val row = cg_mul(c, i.i, cg_i64(c, STEP)), col = cg_mul(c, j.i, cg_i64(c, STEP));
-    chunked_sums(c, SUMS_STORE, BLOCK, BLOCK,
-                 cg_element(c, s->delta.kk, DTYPE_f32, row, stride, col),
-                 stride * (int64_t)sizeof(float));
+    square(
+        c, s, true, i.i, j.i,
+        cg_element(c, s->delta.kk, DTYPE_f32, cg_mul(c, i.i, step), stride, cg_mul(c, j.i, step)),
+        stride * (int64_t)sizeof(float));
     cg_loop_end(c, &j);
     cg_loop_end(c, &i);
 }
