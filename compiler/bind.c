@@ -105,8 +105,7 @@ shape_check(Bind *b, int weight, const RtTensor *t)
     }
     if (!same && !rt_dims_fit(want, shape->rank, t->dim, t->rank))
         shape_fault(b, weight, t, want);
-    else if (!same && shape->rank > 1 &&
-             b->nreshaped++ == 0) /* numbers of a vector have one order */
+    else if (!same && shape->rank > 1 && b->nreshaped++ == 0) /* a vector has one order */
         b->reshaped = weight;
 }
 

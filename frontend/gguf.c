@@ -118,24 +118,28 @@ layers_of(const RtGguf *g, const char *arch)
     return is && count > 0 && count <= MOST_LAYERS ? count : 0;
 }
 
-/* The first layer from `layer` on that has a tensor of that name, with # for the layer's number; of
- * a name without # 0. -1: none has. */
-static int64_t
-layer_with(const RtGguf *g, const char *arch, const char *pattern, size_t len, int64_t layer)
+/* Whether there is a tensor of that name, with the layer's number for #. */
+static bool
+layer_has(const RtGguf *g, const char *pattern, size_t len, int64_t layer)
 {
     char name[128];
     const char *mark = memchr(pattern, '#', len);
     const int before = (int)(mark ? (size_t)(mark - pattern) : len);
-    const int64_t count = mark ? layers_of(g, arch) : 1;
-    for (; layer < count; layer++) {
-        snprintf(name, sizeof name, "%.*s", before, pattern);
-        if (mark)
-            snprintf(name + before, sizeof name - (size_t)before, "%" PRId64 "%.*s", layer,
-                     (int)len - before - 1, mark + 1);
-        if (rt_gguf_tensor_named(g, name))
-            return layer;
-    }
-    return -1;
+    snprintf(name, sizeof name, "%.*s", before, pattern);
+    if (mark)
+        snprintf(name + before, sizeof name - (size_t)before, "%" PRId64 "%.*s", layer,
+                 (int)len - before - 1, mark + 1);
+    return rt_gguf_tensor_named(g, name) != NULL;
+}
+
+/* The first layer from `layer` on that has the tensor; of a name without # 0. -1: none has. */
+static int64_t
+layer_with(const RtGguf *g, const char *arch, const char *pattern, int64_t layer)
+{
+    const int64_t count = strchr(pattern, '#') ? layers_of(g, arch) : 1;
+    while (layer < count && !layer_has(g, pattern, strlen(pattern), layer))
+        layer++;
+    return layer < count ? layer : -1;
 }
 
 /* A word for each layer, as a list: of "word name, word name, word" the first whose tensor the
@@ -151,7 +155,7 @@ put_layers(StrBuf *out, const RtGguf *g, const char *arch, const char *from)
             word = strcspn(at, " ,");
             name = at + word + (at[word] == ' ');
             len = strcspn(name, ",");
-            if (len == 0 || layer_with(g, arch, name, len, i) == i)
+            if (len == 0 || layer_has(g, name, len, i))
                 break;
             if (!name[len])
                 return false;
@@ -165,11 +169,10 @@ put_layers(StrBuf *out, const RtGguf *g, const char *arch, const char *from)
 static bool
 put_place(StrBuf *out, const RtGguf *g, const Row *row)
 {
-    const size_t len = strlen(row->from);
-    const int64_t first = layer_with(g, row->arch, row->from, len, 0);
+    const int64_t first = layer_with(g, row->arch, row->from, 0);
     if (first < 0)
         return false;
-    const int64_t next = layer_with(g, row->arch, row->from, len, first + 1);
+    const int64_t next = layer_with(g, row->arch, row->from, first + 1);
     const int64_t period = next < 0 ? layers_of(g, row->arch) : next - first;
     sb_printf(out, "%" PRId64, row->how == HOW_first ? first : period);
     return true;
@@ -206,7 +209,7 @@ put_value(StrBuf *out, const RtGguf *g, const Row *row)
         return t && t->rank > 0;
     case HOW_there:
     case HOW_lacks:
-        is = layer_with(g, row->arch, row->from, strlen(row->from), 0) >= 0;
+        is = layer_with(g, row->arch, row->from, 0) >= 0;
         sb_puts(out, is == (row->how == HOW_there) ? "true" : "false");
         return true;
     case HOW_layers:

@@ -300,15 +300,18 @@ part_path(const char *first, int64_t i, int64_t count)
 static bool
 append(RtGguf *g, const RtGguf *part)
 {
-    RtGgufTensor *all = realloc(g->tensors, (g->ntensors + part->ntensors + 1) * sizeof *all);
-    if (all)
-        g->tensors = all;
-    if (!all || g->ntensors + part->ntensors > INT32_MAX) {
-        rt_fail_memory(part->ntensors * sizeof *all, "a list of tensors");
+    const size_t count = g->ntensors + part->ntensors;
+    size_t bytes = SIZE_MAX;
+    RtGgufTensor *all = NULL;
+    if (count < INT32_MAX && rt_mul(count + 1, sizeof *all, &bytes))
+        all = realloc(g->tensors, bytes);
+    if (!all) {
+        rt_fail_memory(bytes, "a list of tensors");
         return false;
     }
+    g->tensors = all;
     memcpy(all + g->ntensors, part->tensors, part->ntensors * sizeof *all);
-    g->ntensors += part->ntensors;
+    g->ntensors = count;
     return true;
 }
 
