@@ -173,7 +173,8 @@ wide_columns(Cg *c, const PtxChunks *v, Val at)
     return ptx_wgmma_further(c, ptx_wgmma_columns(c, v->shared, cg_i64(c, 0), ROWS), at);
 }
 
-/* The same, with registers for the left operands of two groups of products. */
+/* h^T C^T of the run, on its way. Left operands take registers, so at most two groups of products
+ * are on their way at a time. */
 static void
 from_wide_state(Cg *c, const PtxChunks *v, Val y[PTX_CHUNK_SUMS])
 {
@@ -217,7 +218,8 @@ unit_of_x(Cg *c, const PtxChunks *v)
 /* Bytes of a row of M that a head has, where heads lie side by side. */
 enum { WIDE_M_COLUMNS = PTX_CHUNK_HALF_RUN * 2 };
 
-/* The same, with x where it lies: tokens of the first half of a run have none after it. */
+/* x^T M^T, on its way; wgmma reads x in shared memory. M has no columns for tokens of the second
+ * half in rows of the first, as those are 0. */
 static void
 from_wide_tokens(Cg *c, const PtxChunks *v, Val y[PTX_CHUNK_SUMS])
 {
@@ -237,7 +239,8 @@ from_wide_tokens(Cg *c, const PtxChunks *v, Val y[PTX_CHUNK_SUMS])
     ptx_wgmma_commit(c);
 }
 
-/* As store_rounded, with one address for what lies so many tokens on. */
+/* Stores y in bf16, 16 bytes a lane, by way of the warp's 16 columns of x. All loads and stores are
+ * at constant distances from two addresses, as registers are few. */
 static void
 store_wide(Cg *c, const PtxChunks *v, const CgOperand *out, Val unit, Val y[PTX_CHUNK_SUMS])
 {
@@ -363,7 +366,7 @@ ptx_wide_feed(Cg *c, PtxChunks *v)
     ptx_barrier(c); /* the last run */
 }
 
-/* Of so many addresses LLVM would make one of two, each. */
+/* Chooses between the two states once, for all loads: LLVM would choose for each. */
 static void
 load_wide_state(Cg *c, PtxChunks *v)
 {

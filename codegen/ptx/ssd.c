@@ -261,8 +261,9 @@ store_token(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val a
     put(c, to->weight, token, cg_fmul(c, cg_exp(c, until), dt));
 }
 
-/* Coarsely, in octaves: a run's sum of them is a whole number of 2^-44, as products of tensor cores
- * leave sums of doubles little to run on. 64 tokens of DECAY_MOST are less than 2^17 octaves. */
+/* Coarse decays are summed in octaves, as 64-bit integers in units of 2^-44: while tensor cores are
+ * busy, sums of doubles are slow. 64 tokens of DECAY_MOST are less than 2^17 octaves, so a run's
+ * sum fits. */
 enum { OCTAVE_BITS = 44 };
 
 static Val
@@ -290,7 +291,9 @@ store_coarse(Cg *c, const PtxSsd *s, const PtxDecay *to, Val token, Val dt, Val 
     put(c, to->weight, token, cg_fmul(c, ptx_exp2(c, until), dt));
 }
 
-/* Of a token, what is summed: dt A, bounded. */
+/* What is summed over tokens: dt A, at least -DECAY_MOST; of coarse decays in units of 2^-44
+ * octaves.
+ */
 static Val
 log_of(Cg *c, const PtxSsd *s, Val dt)
 {

@@ -79,6 +79,26 @@ ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[2])
 /* ---- the state in memory ----------------------------------------------------------------------
  */
 
+/* Rows and columns from sum 0 to sum i. */
+static int64_t
+rows_to(int64_t i)
+{
+    return i / QUAD * HALF + i % 2;
+}
+
+static int64_t
+columns_to(int64_t i)
+{
+    return i / 2 % 2 * HALF;
+}
+
+/* Elements from sum 0 to sum i, in rows of a head. */
+static int64_t
+distance_to(const PtxGroups *g, int64_t i)
+{
+    return rows_to(i) * g->s.head_dim + columns_to(i);
+}
+
 /* Row n and column p of sum i; i1: there is such a number, NULL: always. */
 typedef struct {
     Val n, p, exists;
@@ -88,9 +108,9 @@ static SumPlace
 place_of(Cg *c, const PtxGroups *g, int64_t i)
 {
     const PtxSsd *s = &g->s;
-    const Val in_part = cg_add(c, g->place, cg_i64(c, i / QUAD * HALF + i % 2));
+    const Val in_part = cg_add(c, g->place, cg_i64(c, rows_to(i)));
     const Val n = cg_add(c, g->state, in_part);
-    const Val p = cg_add(c, ptx_groups_column(c, g), cg_i64(c, i / 2 % 2 * HALF));
+    const Val p = cg_add(c, ptx_groups_column(c, g), cg_i64(c, columns_to(i)));
     const Val row = s->states % g->n == 0 ? NULL : cg_less(c, n, cg_i64(c, s->states));
     const bool whole = s->head_dim % PTX_GROUP_COLUMNS == 0;
     const Val col = whole ? NULL : cg_less(c, p, cg_i64(c, s->head_dim));
@@ -137,8 +157,7 @@ ptx_groups_load_rows(Cg *c, const PtxGroups *g, Val rows)
     const Val own = cg_element(c, rows, DTYPE_f32, n, g->s.head_dim, p);
     for (int64_t i = 0; i < sums_of(g); i++) {
         const Val is = place_of(c, g, i).exists;
-        const int64_t more = (i / QUAD * HALF + i % 2) * g->s.head_dim + i / 2 % 2 * HALF;
-        const Val at = cg_at(c, own, DTYPE_f32, cg_i64(c, more));
+        const Val at = cg_at(c, own, DTYPE_f32, cg_i64(c, distance_to(g, i)));
         const Val near = is ? LLVMBuildSelect(c->b, is, at, rows, "") : at;
         const Val x = cg_vload(c, near, DTYPE_f32, 1, NULL);
         cg_set(c, g->h[i], is ? LLVMBuildSelect(c->b, is, x, cg_f32(c, 0), "") : x);
@@ -168,12 +187,11 @@ ptx_groups_store_start(Cg *c, const PtxGroups *g, Val entry)
     const SumPlace own = place_of(c, g, 0);
     const Val first = ptx_ssd_start_at(c, &g->s, entry, own.n, own.p);
     for (int64_t i = 0; i < sums_of(g); i++) {
-        const int64_t n = i / QUAD * HALF + i % 2, p = i / 2 % 2 * HALF;
         const Val exists = place_of(c, g, i).exists;
         CgIf some = {0};
         if (exists)
             some = cg_if(c, exists);
-        cg_vstore(c, cg_at(c, first, DTYPE_f32, cg_i64(c, n * g->s.head_dim + p)), DTYPE_f32,
+        cg_vstore(c, cg_at(c, first, DTYPE_f32, cg_i64(c, distance_to(g, i))), DTYPE_f32,
                   cg_get(c, c->f32, g->h[i]), 1, NULL);
         if (exists)
             cg_endif(c, &some);

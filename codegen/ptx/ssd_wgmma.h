@@ -48,7 +48,8 @@ void ptx_groups_two_of(Cg *c, const PtxGroups *g, Val array, int token, Val out[
 /* The state in memory: entry `entry` of ptx_ssd_start_at, or the sequence's own, NULL. */
 void ptx_groups_open_state(Cg *c, PtxGroups *g);
 void ptx_groups_load(Cg *c, const PtxGroups *g, Val entry);
-/* The same, of a head's rows of f32: one address serves all. */
+/* Loads the state from a head's rows of f32 that begin at `rows`. All loads are at constant
+ * distances from one address. */
 void ptx_groups_load_rows(Cg *c, const PtxGroups *g, Val rows);
 void ptx_groups_store(Cg *c, const PtxGroups *g); /* its own */
 void ptx_groups_store_start(Cg *c, const PtxGroups *g, Val entry);
@@ -60,7 +61,7 @@ void ptx_groups_load_x(Cg *c, const PtxGroups *g, Val rows, Val x[PTX_GROUP_STEP
 /* (weight x)^T. */
 void ptx_groups_weigh(Cg *c, const PtxGroups *g, const PtxDecay *decay, Val x[PTX_GROUP_STEPS][4],
                       Val out[PTX_GROUP_STEPS][4]);
-/* The same in two parts. */
+/* ptx_groups_weigh in two steps: loads the weights, then multiplies x by them. */
 void ptx_groups_load_weights(Cg *c, const PtxGroups *g, const PtxDecay *decay,
                              Val out[PTX_GROUP_PAIRS][2]);
 void ptx_groups_weigh_by(Cg *c, Val weight[PTX_GROUP_PAIRS][2], Val x[PTX_GROUP_STEPS][4],
