@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "driver/driver.h"
 
@@ -10,6 +11,7 @@ typedef struct {
     const Options *o;
     const char *from, *dir;
     bool gguf;
+    bool made; /* the directory was not there before */
 } Conversion;
 
 static const char *
@@ -52,14 +54,26 @@ is_free(const Conversion *c, const char *name)
 
 /* The directory is new, or has none of what is written. */
 static int
-make_dir(const Conversion *c)
+make_dir(Conversion *c)
 {
-    if (mkdir(c->dir, 0777) != 0 && errno != EEXIST)
+    c->made = mkdir(c->dir, 0777) == 0;
+    if (!c->made && errno != EEXIST)
         return fault(EXIT_BAD_INPUT, "cannot make %s: %s", c->dir, strerror(errno));
     int status = is_free(c, weights_name);
     for (size_t i = COUNT_OF(texts); i-- > 0 && status == EXIT_DONE;)
         status = is_free(c, texts[i]);
     return status;
+}
+
+/* What make_dir found free. */
+static void
+take_back(const Conversion *c)
+{
+    unlink(in_dir(c, weights_name));
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        unlink(in_dir(c, texts[i]));
+    if (c->made)
+        rmdir(c->dir);
 }
 
 static int
@@ -134,9 +148,12 @@ cmd_convert(Options *o)
             "%s is neither a checkpoint's directory nor a GGUF file, which can be converted",
             o->model);
     int status = make_dir(&c);
-    if (status == EXIT_DONE)
-        status = put_weights(&c);
+    if (status != EXIT_DONE)
+        return status;
+    status = put_weights(&c);
     if (status == EXIT_DONE)
         status = c.gguf ? make_texts(&c) : copy_texts(&c);
+    if (status != EXIT_DONE)
+        take_back(&c);
     return status;
 }

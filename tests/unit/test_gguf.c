@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "frontend/frontend.h"
 #include "ir/util.h"
@@ -112,6 +113,25 @@ Test(gguf, convert_says_what_it_cannot_do)
                   "generation_config.json is there already");
     free(text);
     free(other);
+    temp_dir_remove(dir);
+}
+
+/* A directory that was there stays, and one that was not is not made. */
+Test(gguf, a_conversion_that_fails_leaves_nothing)
+{
+    char *dir = temp_dir(), *model = path_join(dir, "m-00001-of-00002.gguf");
+    char *fresh = path_join(dir, "fresh"), *there = path_join(dir, "there");
+    size_t len = 0;
+    char *bytes = read_whole(FOLDER "parts-00001-of-00003.gguf", &len);
+    cr_assert(bytes && write_whole(model, bytes, len) && mkdir(there, 0777) == 0);
+    convert_fails(model, fresh, "its name must end with -00001-of-00003.gguf");
+    cr_expect_neq(access(fresh, F_OK), 0);
+    convert_fails(model, there, "its name must end with -00001-of-00003.gguf");
+    cr_expect_eq(rmdir(there), 0, "it is not empty");
+    free(bytes);
+    free(there);
+    free(fresh);
+    free(model);
     temp_dir_remove(dir);
 }
 
