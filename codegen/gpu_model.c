@@ -30,7 +30,11 @@ enum {
     MOST_SIGNALS = 64,
     MOST_BOXES = 64,
     MOST_THREADS = 2048, /* of a cluster */
-    WARPS = GPU_MOST_THREADS / GPU_WARP
+    WARPS = GPU_MOST_THREADS / GPU_WARP,
+    /* Inputs that one instruction sums over; results of wgmma. */
+    DEPTH = 16,
+    WGMMA_ROWS = 64,
+    WGMMA_COLUMNS = 256
 };
 
 /* Where a thread waits: for its block, the blocks of its cluster or its warp. */
@@ -221,12 +225,18 @@ wait_at(Where where, const char *what)
     leave(t);
 }
 
+/* Whether two threads wait for, or do, the same; mostly it is one text. */
+static bool
+same(const char *a, const char *b)
+{
+    return a == b || strcmp(a, b) == 0;
+}
+
 static bool
 all_at(int first, int end, Where where)
 {
     for (int i = first; i < end; i++)
-        if (gpu.threads[i].where != where ||
-            strcmp(gpu.threads[i].what, gpu.threads[first].what) != 0)
+        if (gpu.threads[i].where != where || !same(gpu.threads[i].what, gpu.threads[first].what))
             return false;
     return true;
 }
@@ -291,17 +301,31 @@ of_b(const Thread *warp, int k, int col)
     return real(k % 2 ? pair & 0xffff0000u : pair << 16);
 }
 
+/* Products of 16 inputs, added to a sum one after the other. */
+static float
+with_products(float sum, const float x[DEPTH], const float w[DEPTH])
+{
+    double total = sum;
+    for (int k = 0; k < DEPTH; k++)
+        total += (double)x[k] * (double)w[k];
+    return (float)total;
+}
+
 static void
 product(Thread *warp)
 {
+    float a[16][DEPTH], b[8][DEPTH];
+    for (int k = 0; k < DEPTH; k++) {
+        for (int r = 0; r < 16; r++)
+            a[r][k] = of_a(warp, r, k);
+        for (int col = 0; col < 8; col++)
+            b[col][k] = of_b(warp, k, col);
+    }
     for (int r = 0; r < 16; r++)
         for (int col = 0; col < 8; col++) {
             const Product *p = warp[4 * (r % 8) + col / 2].given;
             float *sum = &p->acc[col % 2 + 2 * (r / 8)];
-            double total = *sum;
-            for (int k = 0; k < 16; k++)
-                total += (double)of_a(warp, r, k) * (double)of_b(warp, k, col);
-            *sum = (float)total;
+            *sum = with_products(*sum, a[r], b[col]);
         }
 }
 
@@ -448,18 +472,23 @@ wgmma(Thread *group)
         remember(group, described_at(one->w) + col / 64 * apart_of(one), 16);
     if (!one->columns)
         remember(group, described_at(one->w), 2 * one->nacc);
+    float x[WGMMA_ROWS][DEPTH], w[WGMMA_COLUMNS][DEPTH];
+    want(2 * one->nacc <= WGMMA_COLUMNS, "wgmma of too many columns");
+    for (int k = 0; k < DEPTH; k++) {
+        for (int row = 0; row < WGMMA_ROWS; row++)
+            x[row][k] =
+                one->own ? of_own(group + row / 16 * GPU_WARP, row % 16, k) : row_of(one, row, k);
+        for (int col = 0; col < 2 * one->nacc; col++)
+            w[col][k] = factor_of(one, col, k);
+    }
     for (int thread = 0; thread < GPU_WARPGROUP; thread++) {
         const Wgmma *mine = group[thread].given;
-        const Thread *warp = group + thread / GPU_WARP * GPU_WARP;
-        want(mine->x == one->x && mine->w == one->w, "wgmma of different rows");
-        const int lane = thread % GPU_WARP, first = 16 * (thread / GPU_WARP);
+        want(mine->x == one->x && mine->w == one->w && mine->nacc == one->nacc,
+             "wgmma of different rows");
+        const int lane = thread % GPU_WARP, first = 16 * (thread / GPU_WARP) + lane / 4;
         for (int i = 0; i < mine->nacc; i++) {
-            const int row = lane / 4 + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
-            double total = mine->acc[i];
-            for (int k = 0; k < 16; k++)
-                total += (double)(one->own ? of_own(warp, row, k) : row_of(one, first + row, k)) *
-                         (double)factor_of(one, col, k);
-            mine->acc[i] = (float)total;
+            const int row = first + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
+            mine->acc[i] = with_products(mine->acc[i], x[row], w[col]);
         }
     }
 }
@@ -533,7 +562,7 @@ run_together(int first, int count)
 {
     const char *what = gpu.threads[first].what;
     for (size_t i = 0; i < COUNT_OF(together); i++)
-        if (strcmp(together[i].what, what) == 0)
+        if (same(together[i].what, what))
             together[i].run(&gpu.threads[first]);
     release(first, first + count);
 }
@@ -667,7 +696,7 @@ all_at_barrier(int first)
         const Thread *t = &gpu.threads[i];
         if (t->where == ENDED)
             continue;
-        if (t->where != AT_BARRIER || (what && strcmp(t->what, what) != 0))
+        if (t->where != AT_BARRIER || (what && !same(t->what, what)))
             return false;
         what = t->what;
     }

@@ -70,9 +70,13 @@ cg_llvm_machine(const Machine *machine)
     char *why = NULL;
     if (LLVMGetTargetFromTriple(machine->triple, &llvm_target, &why))
         die("LLVM has no target for %s: %s", machine->triple, why);
+    /* Code for the model of a GPU runs once, in a test: to make it well takes longer than to run it
+     * as it is. */
+    const LLVMCodeGenOptLevel level =
+        machine->gpu.model ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault;
     const LLVMTargetMachineRef llvm =
-        LLVMCreateTargetMachine(llvm_target, machine->triple, machine->cpu, machine->llvm,
-                                LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+        LLVMCreateTargetMachine(llvm_target, machine->triple, machine->cpu, machine->llvm, level,
+                                LLVMRelocPIC, LLVMCodeModelDefault);
     if (!llvm)
         die("LLVM makes no machine for %s %s", machine->triple, machine->cpu);
     return llvm;

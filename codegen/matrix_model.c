@@ -115,23 +115,43 @@ fused(float a, float b, float c)
     return below ? copysignf(0, result) : flush(result);
 }
 
+static void
+halves(uint32_t pair, float *even, float *odd)
+{
+    *even = flush(real(pair << 16));
+    *odd = flush(real(pair & 0xffff0000u));
+}
+
+static float
+dot(const float *a, const float *b, int n)
+{
+    float sum = 0;
+    for (int k = 0; k < n; k++)
+        sum = fused(a[k], b[k], sum);
+    return sum;
+}
+
 /* Even and odd members of the pairs are summed apart over the tile, then added to the sum. */
 static void
 model_bf16(uint8_t sum, uint8_t left, uint8_t right)
 {
     want_product(sum, left, right);
-    for (int r = 0; r < unit.rows[sum]; r++)
-        for (int col = 0; col < unit.bytes[sum] / 4; col++) {
-            float even = 0, odd = 0, total;
-            for (int k = 0; k < unit.rows[right]; k++) {
-                const uint32_t a = group_of(left, r, k), b = group_of(right, k, col);
-                even = fused(flush(real(a << 16)), flush(real(b << 16)), even);
-                odd = fused(flush(real(a & 0xffff0000u)), flush(real(b & 0xffff0000u)), odd);
-            }
+    float a[2][ROWS], b[ROWS][2][ROWS]; /* of a row; of column, even and odd */
+    const int depth = unit.rows[right], columns = unit.bytes[sum] / 4;
+    for (int k = 0; k < depth; k++)
+        for (int col = 0; col < columns; col++)
+            halves(group_of(right, k, col), &b[col][0][k], &b[col][1][k]);
+    for (int r = 0; r < unit.rows[sum]; r++) {
+        for (int k = 0; k < depth; k++)
+            halves(group_of(left, r, k), &a[0][k], &a[1][k]);
+        for (int col = 0; col < columns; col++) {
+            float total;
+            const float even = dot(a[0], b[col][0], depth), odd = dot(a[1], b[col][1], depth);
             memcpy(&total, unit.tile[sum].byte[r] + 4 * col, sizeof total);
             total = flush(flush(total) + flush(even + odd));
             memcpy(unit.tile[sum].byte[r] + 4 * col, &total, sizeof total);
         }
+    }
 }
 
 static void
