@@ -8,6 +8,12 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* Whether tests try everything they can. Under sanitizers they do not: each family of models and
+ * each path of the code runs there once, as faults of memory do not depend on the rest; numbers of
+ * every setting and instruction set are compared in a build without, which the same command
+ * tests. */
+bool thorough(void);
+
 /* What hangs is ended, however long it may take on a slow or busy machine: processes that sleep
  * for IDLE_SECONDS and use no CPU, and a process that has used CPU_SECONDS of it. */
 enum { IDLE_SECONDS = 600, CPU_SECONDS = 3600 };
@@ -48,8 +54,8 @@ bool command_killed(const char *const *argv, double share, double *whole);
 /* Runs argv and sends it a signal, twice at once, when `path` gets so many lines. */
 CommandResult command_signalled(const char *const *argv, int signal, const char *path, int lines);
 
-/* How many times a test kills what it tests: `few`, or SSMC_TEST_KILLS of the environment
- * (tests/kill.sh). */
+/* How many times a test kills what it tests: `few`, a quarter of it where tests are not thorough,
+ * or SSMC_TEST_KILLS of the environment (tests/kill.sh). */
 int kills(int few);
 /* Unfinished files and folders of dir: being written, or left by a killed writer. */
 int temporaries(const char *dir);

@@ -165,7 +165,8 @@ cpu_runs_here(const char *cpu)
                       t.vector_bytes <= host.vector_bytes && t.bf16_dot <= host.bf16_dot &&
                       t.i8_dot <= host.i8_dot;
     arena_free(arena);
-    return runs;
+    const bool ends = strncmp(cpu, "native", 6) == 0 || strncmp(cpu, "generic", 7) == 0;
+    return runs && (thorough() || ends);
 }
 
 bool

@@ -15,6 +15,8 @@ typedef struct KernelRun KernelRun;
  * a GPU, as compile.device=model. */
 KernelRun *kernel_run_open(const char *text, const char *cpu);
 void kernel_run_close(KernelRun *run);
+/* Whether a sweep takes this CPU: its code runs here, and, where tests are not thorough(), it is
+ * the machine's own or the one that has least. */
 bool cpu_runs_here(const char *cpu);
 bool matrix_unit_here(void); /* this process may use one */
 /* Values of a weight, instead of the made-up ones: row-major, as they are stored (f32 where the
