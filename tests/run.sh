@@ -10,8 +10,8 @@ if grep -q '^SSMC_TSAN:BOOL=ON' "$1/CMakeCache.txt"; then
     "$1/ssmc_threads" tests/data/hybrid/hybrid.yaml
     exec "$1/ssmc_threads" examples/storyteller.yaml
 fi
-# LLVM allocates most of what is: that memory is given again after 16 MB, not 256, have been freed, and that a
-# report says where it was allocated to 8 calls, not 30, is half of what the allocator takes.
+# LLVM allocates much: freed memory is used again after 16 MB of it, not 256, and a report names 8 calls of an
+# allocation, not 30. ASAN_OPTIONS of the environment say otherwise.
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:quarantine_size_mb=16:malloc_context_size=8:${ASAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 exec "$1/ssmc_tests" --jobs "$(nproc)" --short-filename
