@@ -164,7 +164,7 @@ bind_one(Bind *b, int weight, const RtTensor *t)
     shape_check(b, weight, t);
 }
 
-/* A weight made of several tensors: each is some of its rows, or one of a stack. */
+/* A weight made of several tensors: each is some of its rows, or one of a stack, or rows of one. */
 static void
 bind_members(Bind *b, int weight, const RtTensor *const *list, int count)
 {
@@ -196,13 +196,13 @@ bind_members(Bind *b, int weight, const RtTensor *const *list, int count)
             b->rounded = t;
         sb_free(&has);
     }
-    if (diag_errors(b->diag) == before && rows != want[0])
+    if (diag_errors(b->diag) == before && rows != rt_rows_of(want, rank))
         diag_error(
             b->diag, file_loc(b, list[0]),
             "tensors '%s' to '%s' have %lld rows together; expected %lld: `%s` %s is made of "
             "them",
-            list[0]->name, list[count - 1]->name, (long long)rows, (long long)want[0], w->name,
-            sb_text(&shape));
+            list[0]->name, list[count - 1]->name, (long long)rows,
+            (long long)rt_rows_of(want, rank), w->name, sb_text(&shape));
     if (!float_dtype(list[0]->dtype, &w->type.dtype))
         diag_error(b->diag, file_loc(b, list[0]),
                    "tensor '%s' has the type %s; weights are F64, F32, F16 or BF16", list[0]->name,

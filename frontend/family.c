@@ -92,25 +92,33 @@ spelling_is_good(const Tree *t, Diag *diag)
     return diag_error(diag, t->loc, "a tensor name is a text without '|'");
 }
 
-/* {rows: [names]}, or {stack: name with <e>}. */
+/* {rows: [names]}, or {stack: name with <e>, or a list of them}. */
 static bool
 members_are_good(const Tree *t, Diag *diag)
 {
     const Tree *rows = tree_get(t, "rows"), *stack = tree_get(t, "stack");
-    bool ok = t->count == 1 && (stack ? tree_is(stack, TREE_SCALAR) && strstr(stack->text, "<e>")
-                                      : tree_is(rows, TREE_LIST) && rows->count > 0);
+    const Tree *const *list = stack ? &stack : NULL;
+    int count = stack != NULL;
+    if (tree_is(stack ? stack : rows, TREE_LIST)) {
+        list = (const Tree *const *)(stack ? stack : rows)->items;
+        count = (stack ? stack : rows)->count;
+    }
+    bool ok = t->count == 1 && count > 0;
+    for (int i = 0; ok && stack && i < count; i++)
+        ok = tree_is(list[i], TREE_SCALAR) && strstr(list[i]->text, "<e>");
     if (!ok)
         diag_error(diag, t->loc,
                    "a weight of several tensors is {rows: [NAME, NAME ...]}, whose rows follow one "
-                   "another, or {stack: NAME}, with <e> in the name for 0, 1, 2 ...");
-    for (int i = 0; ok && !stack && i < rows->count; i++)
-        ok = spelling_is_good(rows->items[i], diag);
-    for (int i = 0; ok && !stack && i < rows->count; i++)
-        if (strchr(rows->items[i]->text, '+')) {
-            diag_error(diag, rows->items[i]->loc, "the name of one of several tensors has no '+'");
+                   "another, or {stack: NAME}, with <e> in the name for 0, 1, 2 ..., or {stack: "
+                   "[NAME, NAME ...]}, whose rows follow one another in each");
+    for (int i = 0; ok && i < count; i++)
+        ok = spelling_is_good(list[i], diag);
+    for (int i = 0; ok && i < count; i++)
+        if (strchr(list[i]->text, '+')) {
+            diag_error(diag, list[i]->loc, "the name of one of several tensors has no '+'");
             ok = false;
         }
-    return ok && (!stack || spelling_is_good(stack, diag));
+    return ok;
 }
 
 static bool
@@ -151,6 +159,17 @@ tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignored, D
     return ok;
 }
 
+/* Once, also where several families have it. */
+static void
+add_prefix(TensorNames *names, const Tree *prefix)
+{
+    for (int i = 0; i < names->nprefixes; i++)
+        if (strcmp(names->prefixes[i]->key, prefix->key) == 0 &&
+            strcmp(names->prefixes[i]->text, prefix->text) == 0)
+            return;
+    VEC_PUSH(names->arena, names->prefixes, names->nprefixes, names->cap_prefixes, prefix);
+}
+
 bool
 tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *diag)
 {
@@ -163,6 +182,9 @@ tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *
         found = true;
         const Tree *tree = name ? list[i].tree : list[i].own;
         tensor_names_add(names, tree_get(tree, "tensors"), tree_get(tree, "ignored"), diag);
+        const Tree *prefixes = tree_get(tree, "prefixes");
+        for (int k = 0; prefixes && k < prefixes->count; k++)
+            add_prefix(names, prefixes->items[k]);
     }
     return found || name_unknown(diag, loc, "family", name, list, (size_t)count, sizeof *list);
 }
@@ -264,9 +286,11 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
         sb_puts(out, i ? "+" : "");
         put_name(out, rows->items[i]->text, m, -1);
     }
-    for (int64_t e = 0; stack && e < first; e++) {
+    const int each = tree_is(stack, TREE_LIST) ? stack->count : 1;
+    for (int64_t e = 0; stack && e < first * each; e++) {
         sb_puts(out, e ? "+" : "");
-        put_name(out, stack->text, m, e);
+        put_name(out, stack->kind == TREE_LIST ? stack->items[e % each]->text : stack->text, m,
+                 e / each);
     }
     if (is_repeated(out, from)) {
         out->len = before;
@@ -290,6 +314,32 @@ put_spellings(StrBuf *out, const Tree *map, const char *weight, int64_t first)
     }
 }
 
+/* Puts those of the spellings that have names with the prefix, once more with the other. */
+static void
+put_renamed(StrBuf *out, const char *spellings, const Tree *prefix)
+{
+    const size_t len = strlen(prefix->key);
+    for (const char *at = spellings, *end; *at; at = end + (*end == '|')) {
+        const size_t before = out->len;
+        bool renamed = false;
+        end = at + strcspn(at, "|");
+        for (const char *name = at, *next; name < end; name = next) {
+            const bool has = strncmp(name, prefix->key, len) == 0;
+            next = name + strcspn(name, "+|");
+            next += *next == '+';
+            sb_puts(out, name == at ? "|" : "");
+            sb_puts(out, has ? prefix->text : "");
+            name += has ? len : 0;
+            sb_putn(out, name, (size_t)(next - name));
+            renamed = renamed || has;
+        }
+        if (!renamed) {
+            out->len = before;
+            out->text[before] = '\0';
+        }
+    }
+}
+
 const char *
 tensor_names_of(const TensorNames *names, const char *weight, int64_t first)
 {
@@ -300,6 +350,8 @@ tensor_names_of(const TensorNames *names, const char *weight, int64_t first)
         put_spellings(&sb, names->maps[i], weight, first);
     if (sb.len == 0)
         sb_puts(&sb, weight);
+    for (int i = 0; i < names->nprefixes; i++)
+        put_renamed(&sb, arena_printf(names->arena, "%s", sb_text(&sb)), names->prefixes[i]);
     return sb_finish(&sb, names->arena);
 }
 
@@ -669,20 +721,27 @@ note_sketch(Import *im, const Family *families, int count)
     sb_free(&yaml);
 }
 
+/* What chooses each of a list, for messages. */
+static void
+put_matches(StrBuf *out, const Tree *list)
+{
+    for (int k = 0; list && k < list->count; k++) {
+        const Tree *match = tree_get(list->items[k], "match");
+        if (tree_get(list->items[k], "any"))
+            continue; /* a variant of another layout, which says the rest */
+        if (match->items[0]->kind == TREE_SCALAR)
+            sb_printf(out, "%s%s \"%s\"", out->len ? ", " : "", match->items[0]->key,
+                      match->items[0]->text);
+    }
+}
+
 static void
 unknown_layout(Import *im, const Family *families, int count)
 {
     StrBuf known = {0};
     for (int i = 0; i < count; i++) {
-        const Tree *layouts = tree_get(families[i].tree, "layouts");
-        for (int k = 0; k < layouts->count; k++) {
-            const Tree *match = tree_get(layouts->items[k], "match");
-            if (tree_get(layouts->items[k], "any"))
-                continue; /* a variant of another layout, which says the rest */
-            if (match->items[0]->kind == TREE_SCALAR)
-                sb_printf(&known, "%s%s \"%s\"", known.len ? ", " : "", match->items[0]->key,
-                          match->items[0]->text);
-        }
+        put_matches(&known, tree_get(families[i].tree, "layouts"));
+        put_matches(&known, tree_get(families[i].own, "within"));
     }
     const Tree *type = tree_get(im->config, "model_type");
     if (type)
@@ -730,6 +789,43 @@ import_layout(Import *im, const Tree *family, const Tree *layout)
     return model;
 }
 
+/* ---- a language model that is a part of another ---------------------------------------------- */
+
+/* `within` of a family: {match, key, outside}. What config.json says of the language model, with
+ * what it is told beside it; where that is all it describes, the whole. NULL: the fault is in diag.
+ */
+static const Tree *
+language_part(const Import *im, const Family *families, int count)
+{
+    const Tree *found = NULL;
+    for (int i = 0; i < count && !found; i++) {
+        const Tree *within = tree_get(families[i].own, "within");
+        for (int k = 0; within && k < within->count && !found; k++)
+            found = layout_matches(within->items[k], im->config) ? within->items[k] : NULL;
+    }
+    if (!found)
+        return im->config;
+    const char *key = tree_get(found, "key")->text;
+    const Tree *part = tree_get(im->config, key);
+    if (!tree_is(part, TREE_MAP)) {
+        diag_error(im->diag, part ? part->loc : im->config->loc,
+                   part ? "%s is no object; it describes the language model"
+                        : "the key '%s' is missing; it describes the language model",
+                   key);
+        return NULL;
+    }
+    diag_note(im->diag, (SrcLoc){.source = im->config->loc.source},
+              "the language model alone is compiled: what %s describes", key);
+    Tree *all = tree_copy(im->arena, part);
+    const Tree *outside = tree_get(found, "outside");
+    for (int i = 0; outside && i < outside->count; i++) {
+        const Tree *beside = tree_get(im->config, outside->items[i]->text);
+        if (beside && !tree_get(all, beside->key))
+            tree_put(im->arena, all, beside->key, tree_copy(im->arena, beside));
+    }
+    return all;
+}
+
 Tree *
 family_import(Arena *arena, const Source *config, Diag *diag)
 {
@@ -744,6 +840,9 @@ family_import(Arena *arena, const Source *config, Diag *diag)
     }
     Family *list = NULL;
     const int count = families_load(arena, &list);
+    im.config = language_part(&im, list, count);
+    if (!im.config)
+        return NULL;
     for (int i = 0; i < count; i++) {
         const Tree *layouts = tree_get(list[i].tree, "layouts");
         im.family = list[i].name;

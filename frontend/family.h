@@ -20,7 +20,10 @@ typedef struct {
      * {rows: [names]} or {stack: name with <e>}. */
     const Tree **maps;
     int nmaps, cap_maps;
-    bool own;                      /* the weight's own name is a spelling too */
+    bool own; /* the weight's own name is a spelling too */
+    /* {prefix of a name: another}: a spelling with the one is a spelling with the other, too. */
+    const Tree **prefixes;
+    int nprefixes, cap_prefixes;
     const char **ignored, **notes; /* notes: what is said where they are there; NULL: nothing */
     int nignored, cap_ignored, cap_notes;
 } TensorNames;

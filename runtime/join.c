@@ -7,20 +7,35 @@
 #include "runtime/weights.h"
 
 int64_t
+rt_rows_of(const int64_t *dim, int rank)
+{
+    int64_t rows = 1;
+    for (int i = 0; i < (rank > 1 ? rank - 1 : rank); i++)
+        rows *= dim[i];
+    return rows;
+}
+
+int64_t
 rt_member_rows(const RtTensor *t, const int64_t *dim, int rank)
 {
-    int64_t rows = 1, shape[RT_MAX_RANK] = {0};
     size_t whole, one;
     if (rank < 1 || rank > RT_MAX_RANK)
         return -1;
-    memcpy(shape, dim, sizeof *dim * (size_t)rank);
-    shape[0] = 1;
     const int bits = rt_dtype_bits(t->dtype);
-    if (!rt_tensor_bytes(bits, t->dim, t->rank, &whole) ||
-        !rt_tensor_bytes(bits, shape, rank, &one) || one == 0 || whole % one != 0)
+    if (!rt_tensor_bytes(bits, t->dim, t->rank, &whole))
         return -1;
-    rows = shape[0] = (int64_t)(whole / one);
-    return rt_dims_fit(shape, rank, t->dim, t->rank) ? rows : -1;
+    /* Some of its rows, or one of a stack; else some rows of one of a stack. */
+    for (int from = 0; from < (rank > 2 ? 2 : 1); from++) {
+        int64_t shape[RT_MAX_RANK] = {0};
+        memcpy(shape, dim + from, sizeof *dim * (size_t)(rank - from));
+        shape[0] = 1;
+        if (!rt_tensor_bytes(bits, shape, rank - from, &one) || one == 0 || whole % one != 0)
+            continue;
+        shape[0] = (int64_t)(whole / one);
+        if (rt_dims_fit(shape, rank - from, t->dim, t->rank))
+            return rt_rows_of(shape, rank - from);
+    }
+    return -1;
 }
 
 /* The next of names that '+' separates; *at moves behind it. 0: there is none. */
@@ -38,6 +53,7 @@ members_find(const ssmc_weights *w, const char *names, const int64_t *dim, int r
 {
     const RtTensor **member = (const RtTensor **)t->member;
     const char *at = names, *name;
+    const int64_t all = rt_rows_of(dim, rank);
     int64_t rows = 0;
     for (size_t len; (len = name_next(&at, &name)) > 0;) {
         const RtTensor *m = rt_weights_find_n(w, name, len);
@@ -49,7 +65,7 @@ members_find(const ssmc_weights *w, const char *names, const int64_t *dim, int r
             return SSMC_BAD_FILE;
         }
         const int64_t more = rt_member_rows(m, dim, rank);
-        if (more < 0 || more > dim[0] - rows || (t->members && m->dtype != member[0]->dtype))
+        if (more < 0 || more > all - rows || (t->members && m->dtype != member[0]->dtype))
             return rt_fail(SSMC_BAD_FILE, "tensor '%s' is %s %s, which is no part of a weight %s",
                            rt_quote(m->name).text, m->dtype, rt_dims(m->dim, m->rank).text,
                            rt_dims(dim, rank).text);
@@ -57,7 +73,7 @@ members_find(const ssmc_weights *w, const char *names, const int64_t *dim, int r
         member[t->members++] = m;
         t->bytes += m->bytes;
     }
-    if (rows == dim[0])
+    if (rows == all)
         return SSMC_OK;
     return rt_fail(SSMC_BAD_FILE, "tensors '%s' have %lld rows together, but the weight is %s",
                    rt_quote(names).text, (long long)rows, rt_dims(dim, rank).text);

@@ -99,10 +99,12 @@ int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);
 const RtTensor *rt_weights_find(const ssmc_weights *weights, const char *name);
 /* From now on a weight of that shape is found under `names`, tensors with '+' between them: each
- * is some of its rows, in that order, or one of a stack. SSMC_BAD_FILE: one is missing, or does not
- * fit. Nothing is copied. */
+ * is some of its rows, in that order, or one of a stack, or some rows of one. SSMC_BAD_FILE: one is
+ * missing, or does not fit. Nothing is copied. */
 ssmc_status rt_weights_join(ssmc_weights *weights, const char *names, const int64_t *dim, int rank);
-/* How many rows of a tensor of the shape `dim` a tensor is; -1: it is no part of it. */
+/* Rows of its last dimension: dim[0] of two dimensions. */
+int64_t rt_rows_of(const int64_t *dim, int rank);
+/* How many of the rows of a tensor of the shape `dim` a tensor is; -1: it is no part of it. */
 int64_t rt_member_rows(const RtTensor *tensor, const int64_t *dim, int rank);
 /* Its data in one place: a copy of what has members, which lives as long as the weights. NULL: no
  * memory, or a rule makes it. */

@@ -727,8 +727,9 @@ Test(checkpoint, weights_of_several_tensors_that_do_not_fit)
     expect_split_refused(&c, "tensor 'l.2.dt' has the type F16; expected F32, which 'l.2.z' has: "
                              "`layers.2.mixer.in_proj.weight` is made of both");
     *dt = dt_was;
-    static const char *const wrong[] = {"{rows: []}", "{stack: heads}", "{stack: a.<e>, rows: [b]}",
-                                        "{cols: [a]}", "[a, {stack: 3}]"};
+    static const char *const wrong[] = {
+        "{rows: []}",      "{stack: heads}", "{stack: a.<e>, rows: [b]}", "{cols: [a]}",
+        "[a, {stack: 3}]", "{stack: []}",    "{stack: [a.<e>, b]}"};
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         StrBuf map = {0};
         sb_printf(&map, "tensors: {layers.<i>.mixer.D: %s}\n", wrong[i]);
