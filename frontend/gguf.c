@@ -15,6 +15,7 @@ typedef enum {
     HOW_number,
     HOW_most,
     HOW_flag,
+    HOW_depth,
     HOW_rows,
     HOW_there,
     HOW_lacks,
@@ -112,10 +113,15 @@ static int64_t
 layers_of(const RtGguf *g, const char *arch)
 {
     char key[128];
-    int64_t count = 0;
+    int64_t count = 0, ahead = 0;
     snprintf(key, sizeof key, "%s.block_count", arch);
     const bool is = rt_gguf_int(rt_gguf_find(g, key), 0, &count);
-    return is && count > 0 && count <= MOST_LAYERS ? count : 0;
+    snprintf(key, sizeof key, "%s.nextn_predict_layers", arch);
+    if (!is || count <= 0 || count > MOST_LAYERS)
+        return 0;
+    return rt_gguf_int(rt_gguf_find(g, key), 0, &ahead) && ahead > 0 && ahead < count
+               ? count - ahead
+               : count;
 }
 
 /* Whether there is a tensor of that name, with the layer's number for #. */
@@ -198,6 +204,9 @@ put_value(StrBuf *out, const RtGguf *g, const Row *row)
             return false;
         put_number(out, a, is_float);
         return true;
+    case HOW_depth:
+        sb_printf(out, "%" PRId64, layers_of(g, row->arch));
+        return layers_of(g, row->arch) > 0;
     case HOW_flag:
         is = formula_of(g, row->from, false, &a, &is_float);
         sb_puts(out, a != 0 ? "true" : "false");
@@ -270,12 +279,6 @@ check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
         return diag_error(diag, (SrcLoc){0},
                           "%s: %s is %" PRId64 ": mixtures of experts are not read from GGUF files "
                           "of this architecture",
-                          path, key, n);
-    if (rt_gguf_int(key_of(g, arch, "nextn_predict_layers", key, sizeof key), 0, &n) && n > 0)
-        return diag_error(diag, (SrcLoc){0},
-                          "%s: %s is %" PRId64
-                          ": heads that predict several tokens at once are not "
-                          "read from GGUF files: convert the checkpoint without them (--no-mtp)",
                           path, key, n);
     if (rt_gguf_text_is(arch, "granitehybrid") &&
         rt_gguf_int(key_of(g, arch, "rope.scaling.finetuned", key, sizeof key), 0, &n) && n)

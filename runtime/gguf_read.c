@@ -12,32 +12,55 @@
 #include "runtime/gguf_types.h"
 #include "runtime/tensors.h"
 
-typedef enum {
-    CHANGE_same,
-    CHANGE_flat,
-    CHANGE_conv,
-    CHANGE_log,
-    CHANGE_less,
-    CHANGE_queries,
-    CHANGE_keys
+/* What stands in another order there, and the numbers that are counted by. */
+typedef enum { ORDER_same, ORDER_queries, ORDER_keys, ORDER_values, ORDER_inputs } Order;
+
+typedef struct {
+    bool flat, conv; /* another shape */
+    bool log, less;  /* every element is another number */
+    Order order;
 } Change;
+
+static const Change change_same = {0}, change_flat = {.flat = true}, change_conv = {.conv = true},
+                    change_log = {.log = true}, change_less = {.less = true},
+                    change_queries = {.order = ORDER_queries}, change_keys = {.order = ORDER_keys},
+                    change_values = {.order = ORDER_values},
+                    change_values_conv = {.conv = true, .order = ORDER_values},
+                    change_values_log = {.log = true, .order = ORDER_values},
+                    change_inputs = {.order = ORDER_inputs};
 
 typedef struct {
     const char *arch, *from, *to;
-    Change change;
+    const Change *change;
 } Row;
 
 static const Row rows[] = {
-#define GGUF_TENSOR(arch, from, to, change) {arch, from, to, CHANGE_##change},
+#define GGUF_TENSOR(arch, from, to, change) {arch, from, to, &change_##change},
 #include "runtime/gguf_tensors.def"
 #undef GGUF_TENSOR
 };
+
+/* Behind the first `fixed` of a tensor's rows (or columns) there are units of `unit`, there in the
+ * order [repeat,a,b], here [repeat,b,a]. a or b 1: all stay where they are. */
+typedef struct {
+    size_t fixed, unit, a, b;
+} Turn;
+
+/* How a tensor's data come to be. */
+typedef struct {
+    const RtGgufTensor *there;
+    const RtGgufType *type;
+    Change change;
+    Turn rows, columns;
+    bool made; /* else they lie in the file */
+} Plan;
 
 typedef struct {
     RtTensorFile *file;
     const RtGguf *gguf;
     char arch[64];
     char *room;      /* for the next name */
+    int64_t layers;  /* those behind, of heads that predict several tokens, are not the model's */
     size_t made;     /* bytes of file->made that are in use */
     int unpacked;    /* tensors with blocks */
     char types[256]; /* theirs, each once */
@@ -66,6 +89,21 @@ name_fits(const char *pattern, RtGgufText name, RtGgufText *number)
     return at == name.len;
 }
 
+/* Whether a tensor is of a layer that predicts tokens behind the next. */
+static bool
+is_ahead(const Reader *r, RtGgufText name)
+{
+    RtGgufText number = {0};
+    int64_t layer = 0;
+    if (name.len < 4 || memcmp(name.text, "blk.", 4) != 0)
+        return false;
+    number = (RtGgufText){name.text + 4, name.len - 4};
+    for (size_t i = 0; i < number.len && i < 9 && number.text[i] >= '0' && number.text[i] <= '9';
+         i++)
+        layer = layer * 10 + (number.text[i] - '0');
+    return layer >= r->layers;
+}
+
 /* Writes a tensor's name here, and returns its row; NULL: it keeps its name. */
 static const Row *
 put_name(Reader *r, RtGgufText name, const char **out)
@@ -76,6 +114,10 @@ put_name(Reader *r, RtGgufText name, const char **out)
         if (strcmp(rows[i].arch, r->arch) == 0 && name_fits(rows[i].from, name, &number))
             row = &rows[i];
     *out = r->room;
+    if (is_ahead(r, name)) {
+        row = NULL;
+        r->room += sprintf(r->room, "mtp.");
+    }
     for (const char *at = row ? row->to : ""; *at; at++) {
         const size_t n = *at == '#' ? number.len : 1;
         memcpy(r->room, *at == '#' ? number.text : at, n);
@@ -97,15 +139,15 @@ set_shape(RtTensor *t, const RtGgufTensor *from, Change change)
     t->rank = from->rank;
     for (int i = 0; i < from->rank; i++)
         t->dim[i] = from->dim[i];
-    if (change == CHANGE_flat) { /* the product fits: bytes were counted */
+    if (change.flat) { /* the product fits: bytes were counted */
         t->dim[0] = 1;
         for (int i = 0; i < from->rank; i++)
             t->dim[0] *= from->dim[i];
         t->rank = 1;
     }
-    if (change == CHANGE_log && t->rank == 2 && t->dim[1] == 1)
+    if (change.log && t->rank == 2 && t->dim[1] == 1)
         t->rank = 1;
-    if (change == CHANGE_conv && t->rank == 2) {
+    if (change.conv && t->rank == 2) {
         t->dim[2] = t->dim[1];
         t->dim[1] = 1;
         t->rank = 3;
@@ -118,24 +160,34 @@ set_shape(RtTensor *t, const RtGgufTensor *from, Change change)
 static bool
 is_computed(Change change)
 {
-    return change == CHANGE_log || change == CHANGE_less;
+    return change.log || change.less;
 }
 
 static bool
-is_made(const RtGgufType *type, Change change)
+turns(const Turn *turn)
 {
-    return type->block > 1 || is_computed(change) || change == CHANGE_queries ||
-           change == CHANGE_keys;
+    return turn->a > 1 && turn->b > 1;
 }
 
 static bool
-made_bytes(const RtGgufTensor *t, const RtGgufType *type, Change change, size_t *out)
+made_bytes(const Plan *p, size_t *out)
 {
-    if (type->block == 1 && !is_computed(change))
-        return rt_round_up(t->bytes, RT_LINE, out);
-    const size_t blocks = t->bytes / (size_t)type->bytes;
-    return rt_mul(blocks, (size_t)type->block * sizeof(float), out) &&
+    if (p->type->block == 1 && !is_computed(p->change))
+        return rt_round_up(p->there->bytes, RT_LINE, out);
+    const size_t blocks = p->there->bytes / (size_t)p->type->bytes;
+    return rt_mul(blocks, (size_t)p->type->block * sizeof(float), out) &&
            rt_round_up(*out, RT_LINE, out);
+}
+
+/* Where row (or column) i goes. */
+static size_t
+place_here(const Turn *turn, size_t i)
+{
+    if (i < turn->fixed || !turns(turn))
+        return i;
+    const size_t behind = i - turn->fixed, unit = behind / turn->unit, x = unit / turn->b % turn->a;
+    const size_t repeat = unit / turn->b / turn->a, y = unit % turn->b;
+    return turn->fixed + ((repeat * turn->b + y) * turn->a + x) * turn->unit + behind % turn->unit;
 }
 
 static float
@@ -158,63 +210,88 @@ plain_at(const RtGgufType *type, const char *at)
 
 /* False: a value has none. */
 static bool
-compute(const RtGgufTensor *t, const RtGgufType *type, Change change, float *out)
+compute(const Plan *p, float *out)
 {
-    const size_t count = t->bytes / (size_t)type->bytes;
+    const RtGgufTensor *t = p->there;
+    const size_t count = t->bytes / (size_t)p->type->bytes;
+    const size_t row = t->rank > 1 ? (size_t)t->dim[t->rank - 1] : 1;
     for (size_t i = 0; i < count; i++) {
-        const float x = plain_at(type, t->data + i * (size_t)type->bytes);
-        if (change == CHANGE_log && (!(x < 0) || isinf(x)))
+        const float x = plain_at(p->type, t->data + i * (size_t)p->type->bytes);
+        if (p->change.log && (!(x < 0) || isinf(x)))
             return false;
-        out[i] = change == CHANGE_log ? logf(-x) : x - 1;
+        out[place_here(&p->rows, i / row) * row + i % row] = p->change.log ? logf(-x) : x - 1;
     }
     return true;
 }
 
-/* Where row i of a tensor with so many heads goes: of a head's rows, the first of each pair come
- * first. */
-static size_t
-row_here(size_t i, size_t rows_of_head)
+/* Each element of `bytes` bytes. */
+static void
+turn_columns(const Turn *turn, const char *from, size_t columns, size_t bytes, char *to)
 {
-    const size_t head = i / rows_of_head, in = i % rows_of_head;
-    return head * rows_of_head + in % 2 * (rows_of_head / 2) + in / 2;
+    for (size_t i = 0; i < columns; i++)
+        memcpy(to + place_here(turn, i) * bytes, from + i * bytes, bytes);
 }
 
-/* Row by row; rows_of_head 0: they stay where they are. */
-static void
-make_rows(const RtGgufTensor *t, const RtGgufType *type, size_t rows_of_head, char *out)
+/* Row by row. False: no memory. */
+static bool
+make_rows(const Plan *p, char *out)
 {
-    const size_t count = t->rank > 1 ? (size_t)t->dim[0] : rows_of_head ? (size_t)t->dim[0] : 1;
-    const size_t bytes = count ? t->bytes / count : 0, blocks = bytes / (size_t)type->bytes;
-    const size_t size = type->block == 1 ? bytes : blocks * (size_t)type->block * sizeof(float);
+    const RtGgufTensor *t = p->there;
+    const RtGgufType *type = p->type;
+    if (t->bytes == 0) /* however many rows it says it has */
+        return true;
+    const size_t count = t->rank > 1 || turns(&p->rows) ? (size_t)t->dim[0] : 1;
+    const size_t bytes = t->bytes / count, blocks = bytes / (size_t)type->bytes;
+    const size_t columns = blocks * (size_t)type->block;
+    const size_t one = type->block == 1 ? (size_t)type->bytes : sizeof(float);
+    float *wide = type->block > 1 && turns(&p->columns) ? calloc(columns + 1, one) : NULL;
+    if (type->block > 1 && turns(&p->columns) && !wide)
+        return false;
     for (size_t i = 0; i < count; i++) {
         const char *from = t->data + i * bytes;
-        char *to = out + (rows_of_head ? row_here(i, rows_of_head) : i) * size;
-        if (type->block == 1) {
-            memcpy(to, from, bytes);
-            continue;
-        }
-        for (size_t b = 0; b < blocks; b++)
+        char *to = out + place_here(&p->rows, i) * columns * one;
+        for (size_t b = 0; type->block > 1 && b < blocks; b++)
             rt_gguf_unpack(type, (const unsigned char *)from + b * (size_t)type->bytes,
-                           (float *)(void *)to + b * (size_t)type->block);
+                           (wide ? wide : (float *)(void *)to) + b * (size_t)type->block);
+        if (turns(&p->columns))
+            turn_columns(&p->columns, wide ? (const char *)wide : from, columns, one, to);
+        else if (type->block == 1)
+            memcpy(to, from, bytes);
     }
+    free(wide);
+    return true;
 }
 
-static ssmc_status
-head_rows(const Reader *r, const char *name, const RtGgufTensor *t, Change change, size_t *out)
+/* ---- what stands in another order ----------------------------------------------------------- */
+
+/* The number of a key "ARCHITECTURE.what", or the greatest of its list (0 in layers without
+ * attention). */
+static int64_t
+number_of(const Reader *r, const char *what)
 {
     char key[128];
-    int64_t heads = 0;
-    snprintf(key, sizeof key, "%s.attention.head_count%s", r->arch,
-             change == CHANGE_keys ? "_kv" : "");
+    int64_t most = 0;
+    snprintf(key, sizeof key, "%s.%s", r->arch, what);
     const RtGgufKey *found = rt_gguf_find(r->gguf, key);
-    if (!found && change == CHANGE_keys) {
-        snprintf(key, sizeof key, "%s.attention.head_count", r->arch);
-        found = rt_gguf_find(r->gguf, key);
-    }
-    for (uint64_t i = 0; found && i < found->count; i++) { /* 0 in layers without attention */
+    for (uint64_t i = 0; found && i < found->count; i++) {
         int64_t n = 0;
-        heads = rt_gguf_int(found, i, &n) && n > heads ? n : heads;
+        most = rt_gguf_int(found, i, &n) && n > most ? n : most;
     }
+    return most;
+}
+
+/* Of the rows of each head the two that a rotation turns are neighbours there: [half,2] for
+ * [2,half]. */
+static ssmc_status
+turn_pairs(const Reader *r, const char *name, Plan *p)
+{
+    static const char all[] = "attention.head_count", some[] = "attention.head_count_kv";
+    const RtGgufTensor *t = p->there;
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", r->arch, some);
+    const bool keys = p->change.order == ORDER_keys && rt_gguf_find(r->gguf, key);
+    const int64_t heads = number_of(r, keys ? some : all);
+    snprintf(key, sizeof key, "%s.%s", r->arch, keys ? some : all);
     if (heads <= 0)
         return rt_fail(SSMC_BAD_FILE, "%s: %s is no number of heads", r->file->path, key);
     if (t->rank < 1 || t->rank > 2 || t->dim[0] % heads || t->dim[0] / heads % 2)
@@ -223,9 +300,61 @@ head_rows(const Reader *r, const char *name, const RtGgufTensor *t, Change chang
             "%s: tensor '%s' has %lld rows, which are no even number for each of %s = %lld",
             r->file->path, rt_quote(name).text, t->rank ? (long long)t->dim[0] : 1LL, key,
             (long long)heads);
-    *out = (size_t)(t->dim[0] / heads);
+    p->rows = (Turn){.unit = 1, .a = (size_t)(t->dim[0] / heads / 2), .b = 2};
     return SSMC_OK;
 }
+
+/* Value heads stand there with those of a key head apart, [values of a key head, key heads] for the
+ * other way round (llama.cpp's _LinearAttentionVReorderBase). With rows that are not of value heads
+ * before them: queries and keys. */
+static ssmc_status
+turn_values(const Reader *r, const char *name, Plan *p)
+{
+    const RtGgufTensor *t = p->there;
+    const int64_t groups = number_of(r, "ssm.group_count"),
+                  heads = number_of(r, "ssm.time_step_rank");
+    const int64_t inner = number_of(r, "ssm.inner_size"), state = number_of(r, "ssm.state_size");
+    const bool columns = p->change.order == ORDER_inputs;
+    if (groups <= 0 || heads <= 0 || heads % groups || inner <= 0 || inner % heads || state < 0)
+        return rt_fail(SSMC_BAD_FILE,
+                       "%s: %s.ssm.group_count, time_step_rank and inner_size do not fit together",
+                       r->file->path, r->arch);
+    const int64_t count = t->rank < 1 || (columns && t->rank != 2) ? 0 : t->dim[columns ? 1 : 0];
+    const int64_t of_values = count == heads ? heads : inner, before = count - of_values;
+    if (before != 0 && (before < 0 || columns || before % groups || before / groups % 2 ||
+                        before / groups / 2 != state))
+        return rt_fail(SSMC_BAD_FILE,
+                       "%s: tensor '%s' has %lld %s, which are not those of %lld value heads",
+                       r->file->path, rt_quote(name).text, (long long)count,
+                       columns ? "columns" : "rows", (long long)heads);
+    *(columns ? &p->columns : &p->rows) = (Turn){.fixed = (size_t)before,
+                                                 .unit = (size_t)(of_values / heads),
+                                                 .a = (size_t)(heads / groups),
+                                                 .b = (size_t)groups};
+    return SSMC_OK;
+}
+
+static ssmc_status
+plan_tensor(const Reader *r, const char *name, Plan *p)
+{
+    ssmc_status status = SSMC_OK;
+    switch (p->change.order) {
+    case ORDER_same:
+        break;
+    case ORDER_queries:
+    case ORDER_keys:
+        status = turn_pairs(r, name, p);
+        break;
+    case ORDER_values:
+    case ORDER_inputs:
+        status = turn_values(r, name, p);
+        break;
+    }
+    p->made = p->type->block > 1 || is_computed(p->change) || turns(&p->rows) || turns(&p->columns);
+    return status;
+}
+
+/* ---- tensors -------------------------------------------------------------------------------- */
 
 /* For the note. */
 static void
@@ -239,28 +368,25 @@ count_unpacked(Reader *r, const RtGgufType *type)
 }
 
 static ssmc_status
-make_tensor(Reader *r, RtTensor *to, const RtGgufTensor *t, const RtGgufType *type, Change change)
+make_tensor(Reader *r, RtTensor *to, const Plan *p)
 {
-    size_t bytes = 0, rows_of_head = 0;
+    const RtGgufType *type = p->type;
+    size_t bytes = 0;
     char *out = r->file->made + r->made;
-    made_bytes(t, type, change, &bytes);
+    made_bytes(p, &bytes);
     r->made += bytes;
     to->data = out;
-    if (change == CHANGE_queries || change == CHANGE_keys) {
-        const ssmc_status status = head_rows(r, to->name, t, change, &rows_of_head);
-        if (status != SSMC_OK)
-            return status;
-    }
-    const bool same = type->block == 1 && !is_computed(change);
+    const bool same = type->block == 1 && !is_computed(p->change);
     to->dtype = rt_dtype_name(same ? type->name : "F32");
-    to->bytes =
-        same ? t->bytes : t->bytes / (size_t)type->bytes * (size_t)type->block * sizeof(float);
-    if (!is_computed(change))
-        make_rows(t, type, rows_of_head, out);
-    else if (type->block > 1)
+    to->bytes = same ? p->there->bytes
+                     : p->there->bytes / (size_t)type->bytes * (size_t)type->block * sizeof(float);
+    if (!is_computed(p->change)) {
+        if (!make_rows(p, out))
+            return rt_fail_memory(to->bytes, "a row of weights");
+    } else if (type->block > 1)
         return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is %s; expected F32, F16, BF16 or F64",
                        r->file->path, rt_quote(to->name).text, type->name);
-    else if (!compute(t, type, change, (float *)(void *)out))
+    else if (!compute(p, (float *)(void *)out))
         return rt_fail(SSMC_BAD_FILE,
                        "%s: tensor '%s', a state's decay, has a value that is not below 0",
                        r->file->path, rt_quote(to->name).text);
@@ -310,27 +436,24 @@ make_room(Reader *r)
 }
 
 static ssmc_status
-read_tensors(Reader *r)
+plan_tensors(Reader *r, Plan *plan, size_t count)
 {
     RtTensorFile *file = r->file;
-    const size_t count = rt_gguf_tensors(r->gguf);
-    Change *change = calloc(count + 1, sizeof *change);
-    if (!change)
-        return rt_fail_memory(count * sizeof *change, "a list of tensors");
     size_t made = 0, bytes = 0;
     ssmc_status status = SSMC_OK;
     for (size_t i = 0; i < count && status == SSMC_OK; i++) {
         const RtGgufTensor *t = rt_gguf_tensor(r->gguf, i);
-        const RtGgufType *type = rt_gguf_type(t->type);
         RtTensor *to = &file->tensors[file->count++];
         const Row *row = put_name(r, t->name, &to->name);
-        change[i] = row ? row->change : CHANGE_same;
-        set_shape(to, t, change[i]);
-        to->dtype = rt_dtype_name(type->name);
+        plan[i] = (Plan){
+            .there = t, .type = rt_gguf_type(t->type), .change = row ? *row->change : change_same};
+        set_shape(to, t, plan[i].change);
+        to->dtype = rt_dtype_name(plan[i].type->name);
         to->data = t->data;
         to->bytes = t->bytes;
-        if (is_made(type, change[i]) &&
-            (!made_bytes(t, type, change[i], &bytes) || !rt_add(made, bytes, &made)))
+        status = plan_tensor(r, to->name, &plan[i]);
+        if (status == SSMC_OK && plan[i].made &&
+            (!made_bytes(&plan[i], &bytes) || !rt_add(made, bytes, &made)))
             status = rt_fail_memory(SIZE_MAX, "converted weights");
     }
     if (status == SSMC_OK && made) {
@@ -339,13 +462,21 @@ read_tensors(Reader *r)
         if (!file->made)
             status = rt_fail_memory(made, "converted weights");
     }
-    for (size_t i = 0; i < count && status == SSMC_OK; i++) {
-        const RtGgufTensor *t = rt_gguf_tensor(r->gguf, i);
-        const RtGgufType *type = rt_gguf_type(t->type);
-        if (is_made(type, change[i]))
-            status = make_tensor(r, &file->tensors[i], t, type, change[i]);
-    }
-    free(change);
+    return status;
+}
+
+static ssmc_status
+read_tensors(Reader *r)
+{
+    const size_t count = rt_gguf_tensors(r->gguf);
+    Plan *plan = calloc(count + 1, sizeof *plan);
+    if (!plan)
+        return rt_fail_memory(count * sizeof *plan, "a list of tensors");
+    ssmc_status status = plan_tensors(r, plan, count);
+    for (size_t i = 0; i < count && status == SSMC_OK; i++)
+        if (plan[i].made)
+            status = make_tensor(r, &r->file->tensors[i], &plan[i]);
+    free(plan);
     return status;
 }
 
@@ -368,6 +499,9 @@ rt_gguf_read(RtTensorFile *file, const char *bytes, size_t len)
     file->nparts = rt_gguf_take_parts(gguf, &file->parts); /* tensors lie in them */
     Reader r = {.file = file, .gguf = gguf};
     ssmc_status status = read_architecture(&r);
+    const int64_t depth = number_of(&r, "block_count"),
+                  ahead = number_of(&r, "nextn_predict_layers");
+    r.layers = ahead > 0 && ahead < depth ? depth - ahead : INT64_MAX;
     if (status == SSMC_OK)
         status = make_room(&r);
     if (status == SSMC_OK)

@@ -46,6 +46,7 @@ static const struct {
     {"jamba-base",            GOLDEN_F32},
     {"nemotron_h-moe",        GOLDEN_F32},
     {"qwen3_next-base",       9e-4      },
+    {"qwen3_5_moe_text-base", GOLDEN_F32},
     {"lfm2-base",             GOLDEN_F32},
     {"lfm2_moe-base",         GOLDEN_F32},
 };
@@ -467,6 +468,94 @@ Test(gguf, refuses_tensors_that_are_wrong)
     check_refused(&b, "granitehybrid.attention.head_count_kv is no number of heads");
 }
 
+static void
+put_values(StrBuf *b, uint32_t key_heads, uint32_t value_heads, uint32_t inner, uint32_t state)
+{
+    *b = header(3, 1, 5);
+    put_arch(b, "qwen35");
+    put_number(b, "qwen35.ssm.group_count", key_heads);
+    put_number(b, "qwen35.ssm.time_step_rank", value_heads);
+    put_number(b, "qwen35.ssm.inner_size", inner);
+    put_number(b, "qwen35.ssm.state_size", state);
+}
+
+/* Two key heads of 3, of two value heads of 2 each. */
+Test(gguf, refuses_value_heads_that_do_not_fit)
+{
+    static const uint32_t wrong[][3] = {
+        {0, 4, 8         },
+        {3, 4, 8         },
+        {2, 0, 8         },
+        {2, 4, 9         },
+        {2, 4, 0         },
+        {4, 2, UINT32_MAX}
+    };
+    StrBuf b;
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        put_values(&b, wrong[i][0], wrong[i][1], wrong[i][2], 3);
+        put_tensor(&b, "blk.0.attn_gate.weight", 8, 4, 0, 0);
+        pad(&b, 128);
+        check_refused(&b, "qwen35.ssm.group_count, time_step_rank and inner_size do not fit");
+    }
+    put_values(&b, 2, 4, 8, 3);
+    put_tensor(&b, "blk.0.attn_gate.weight", 7, 4, 0, 0);
+    pad(&b, 128);
+    check_refused(&b, "in_proj_z.weight' has 7 rows, which are not those of 4 value heads");
+    put_values(&b, 2, 4, 8, 3);
+    put_tensor(&b, "blk.0.attn_qkv.weight", 21, 4, 0, 0);
+    pad(&b, 352);
+    check_refused(&b, "in_proj_qkv.weight' has 21 rows, which are not those of 4 value heads");
+    put_values(&b, 2, 4, 8, UINT32_MAX);
+    put_tensor(&b, "blk.0.attn_qkv.weight", 20, 4, 0, 0);
+    pad(&b, 320);
+    check_refused(&b, "in_proj_qkv.weight' has 20 rows, which are not those of 4 value heads");
+    put_values(&b, 2, 4, 8, 3);
+    put_tensor(&b, "blk.0.ssm_out.weight", 4, 20, 0, 0);
+    pad(&b, 320);
+    check_refused(&b, "out_proj.weight' has 20 columns, which are not those of 4 value heads");
+}
+
+/* What the layers behind the model's are for is no part of it. */
+Test(gguf, leaves_heads_out_that_predict_several_tokens)
+{
+    static const struct {
+        const char *there, *here;
+    } names[] = {
+        {"blk.1.attn_norm.weight", "model.layers.1.input_layernorm.weight"},
+        {"blk.2.attn_norm.weight", "mtp.blk.2.attn_norm.weight"           },
+        {"blk.2.nextn.enorm.bias", "mtp.blk.2.nextn.enorm.bias"           },
+        {"output.weight",          "lm_head.weight"                       },
+    };
+    StrBuf b = header(3, COUNT_OF(names), 3);
+    put_arch(&b, "qwen35");
+    put_number(&b, "qwen35.block_count", 3);
+    put_number(&b, "qwen35.nextn_predict_layers", 1);
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        put_tensor(&b, names[i].there, 1, 8, 0, 0);
+    pad(&b, 32);
+    RtTensorFile *file = NULL;
+    cr_assert_eq(rt_tensors_from(sb_text(&b), b.len, "f.gguf", &file), SSMC_OK, "%s", ssmc_error());
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        cr_expect(rt_tensors_find(file, names[i].here), "%s", names[i].here);
+    rt_tensors_close(file);
+    char *dir = temp_dir(), *path = path_join(dir, "m.gguf");
+    cr_assert(write_whole(path, sb_text(&b), b.len));
+    Arena *arena = arena_new();
+    Diag *diag = diag_new();
+    char *text = NULL;
+    size_t len = 0;
+    bool tokenizer;
+    cr_assert(fe_gguf_config(arena, path, diag, &text, &len, &tokenizer));
+    cr_expect(strstr(text, "\"num_hidden_layers\": 2"), "%s", text);
+    cr_expect(strstr(text, "\"layer_types\": [\"linear_attention\", \"linear_attention\"]"), "%s",
+              text);
+    diag_free(diag);
+    arena_free(arena);
+    free(path);
+    temp_dir_remove(dir);
+    sb_free(&b);
+}
+
 /* A whole file, cut off everywhere, is refused, or has all that it says. */
 Test(gguf, refuses_a_file_cut_off_anywhere)
 {
@@ -633,10 +722,6 @@ Test(gguf, says_what_it_cannot_describe)
     put(&b, STRING, 4);
     put_text(&b, "linear");
     check_command(&b, "lfm2.rope.scaling.type is 'linear', which is not read from GGUF files");
-    b = header(3, 0, 2);
-    put_arch(&b, "qwen3next");
-    put_number(&b, "qwen3next.nextn_predict_layers", 1);
-    check_command(&b, "qwen3next.nextn_predict_layers is 1: heads that predict several tokens");
     b = header(3, 0, 2);
     put_arch(&b, "granitehybrid");
     put_number(&b, "granitehybrid.rope.scaling.finetuned", 1);

@@ -119,7 +119,7 @@ def named(arch, c, t, put, groups=1, change=lambda name, x: x):
             x = -np.exp(x)
         if name.endswith("conv1d.weight") or ".conv.conv." in name:
             x = x.squeeze(1)
-        if name.endswith((".A_log", ".D")) and x.ndim == 1 and arch != "JAMBA" and arch != "QWEN3NEXT":
+        if name.endswith((".A_log", ".D")) and x.ndim == 1 and arch != "JAMBA" and not arch.startswith("QWEN3"):
             x = x.reshape(-1, 1)
         if name.endswith(("mamba.norm.weight", "mixer.norm.weight")):
             x = x.reshape(groups, -1)
@@ -147,7 +147,7 @@ def kinds(c):
 def attention(w, c):
     w.add_head_count(c["num_attention_heads"])
     heads = [c["num_key_value_heads"] if "attention" in k and "linear" not in k or k == "both" else 0 for k in kinds(c)]
-    w.add_head_count_kv(heads if 0 in heads and c["model_type"] != "qwen3_next" else c["num_key_value_heads"])
+    w.add_head_count_kv(heads if 0 in heads and not c["model_type"].startswith("qwen3") else c["num_key_value_heads"])
     if "head_dim" in c:
         w.add_key_length(c["head_dim"])
         w.add_value_length(c["head_dim"])
@@ -254,6 +254,40 @@ def qwen3next(w, c, t, put):
         put(f"blk.{name.split('.')[2]}.attn_gate.weight", z)
 
     named("QWEN3NEXT", c, t, put, 1, change)
+
+
+def qwen35(w, c, t, put, arch="QWEN35"):
+    common(w, c)
+    attention(w, c)
+    if arch == "QWEN35":
+        w.add_feed_forward_length(c["intermediate_size"])
+    w.add_rope_dimension_count(int(c["head_dim"] * c["rope_parameters"]["partial_rotary_factor"]))
+    w.add_rope_dimension_sections([1, 1, 0, 0])
+    groups, k, v = c["linear_num_key_heads"], c["linear_key_head_dim"], c["linear_value_head_dim"]
+    heads = c["linear_num_value_heads"]
+    sizes_of_mamba(w, heads * v, k, heads, c["linear_conv_kernel_dim"], groups)
+
+    def tiled(x, axis, unit):  # _LinearAttentionVReorderBase
+        x = np.moveaxis(x, axis, 0)
+        y = x.reshape(groups, heads // groups, unit, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
+        return np.moveaxis(y, 0, axis)
+
+    def change(name, x):
+        if name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight"):
+            return x + 1
+        if "in_proj_qkv" in name or "conv1d" in name:
+            return np.concatenate([x[:2 * groups * k], tiled(x[2 * groups * k:], 0, v)])
+        if "in_proj_z" in name or "linear_attn.out_proj" in name:
+            return tiled(x, 0 if "in_proj_z" in name else 1, v)
+        return tiled(x, 0, 1) if re.search(r"in_proj_[ab]\.|A_log|dt_bias", name) else x
+
+    named(arch, c, t, put, 1, change)
+
+
+def qwen35moe(w, c, t, put):
+    experts(w, c, "num_experts")
+    w.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+    qwen35(w, c, t, put, "QWEN35MOE")
 
 
 def lfm2(w, c, t, put):
@@ -377,6 +411,7 @@ model("falcon-h1", "falcon_h1-multipliers")
 model("jamba", "jamba-base")
 model("nemotron_h_moe", "nemotron_h-moe")
 model("qwen3next", "qwen3_next-base")
+model("qwen35moe", "qwen3_5_moe_text-base")
 model("lfm2", "lfm2-base")
 model("lfm2moe", "lfm2_moe-base")
 model("lfm2", "lfm2-base", name="parts", split_max_tensors=15)
