@@ -439,7 +439,8 @@ static ssmc_status
 plan_tensors(Reader *r, Plan *plan, size_t count)
 {
     RtTensorFile *file = r->file;
-    size_t made = 0, bytes = 0;
+    size_t made = RT_LINE, bytes = 0; /* what has no bytes lies somewhere, too */
+    bool some = false;
     ssmc_status status = SSMC_OK;
     for (size_t i = 0; i < count && status == SSMC_OK; i++) {
         const RtGgufTensor *t = rt_gguf_tensor(r->gguf, i);
@@ -452,11 +453,12 @@ plan_tensors(Reader *r, Plan *plan, size_t count)
         to->data = t->data;
         to->bytes = t->bytes;
         status = plan_tensor(r, to->name, &plan[i]);
+        some = some || plan[i].made;
         if (status == SSMC_OK && plan[i].made &&
             (!made_bytes(&plan[i], &bytes) || !rt_add(made, bytes, &made)))
             status = rt_fail_memory(SIZE_MAX, "converted weights");
     }
-    if (status == SSMC_OK && made) {
+    if (status == SSMC_OK && some) {
         file->made = rt_pages_new(made);
         file->made_bytes = made;
         if (!file->made)
