@@ -149,8 +149,8 @@ machine_matrix(Machine *m, const char *word)
 /* ---- GPUs ----------------------------------------------------------------------------------- */
 
 static const Gpu gpus[GPUS] = {
-#define GPU(id, name, capability, ptx, shared, chunk, block, units, f32, bf16, memory)             \
-    [GPU_##id] = {GPU_##id, name,  capability, ptx,  shared, chunk,                                \
+#define GPU(id, name, capability, ptx, shared, chunk, solved, block, units, f32, bf16, memory)     \
+    [GPU_##id] = {GPU_##id, name,  capability, ptx,  shared, chunk, solved,                        \
                   block,    units, f32,        bf16, memory, false},
 #include "machine/gpus.def"
 #undef GPU

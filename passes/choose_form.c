@@ -169,13 +169,22 @@ form_quickest(const Forms *f, bool chunks)
     return best;
 }
 
+/* As the table says, which has a length for chunks that are asked for, too. */
+static Choice
+form_of_gpu(const Gpu *gpu, const Forms *f)
+{
+    const bool chunks = !f->size.solves || gpu->solved;
+    const int64_t chunk = f->size.solves && chunks ? gpu->solved : gpu->chunk;
+    return (Choice){chunks ? FORM_CHUNKED : FORM_RECURRENT, chunk, "table gpus.def"};
+}
+
 /* The quickest form, with the quickest chunk in case chunks are asked for. A block that no length
  * is below is one chunk. */
 static Choice
 form_by_time(const PassCtx *cx, const Forms *f)
 {
     if (on_gpu(cx) && !f->measured)
-        return (Choice){FORM_CHUNKED, cx->machine->gpu.chunk, "table gpus.def"};
+        return form_of_gpu(&cx->machine->gpu, f);
     const FormCost *best = form_quickest(f, false), *chunks = form_quickest(f, true);
     return (Choice){best->form, chunks ? chunks->chunk : f->size.block,
                     f->measured ? "the least measured" : "the least predicted"};

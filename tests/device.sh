@@ -28,7 +28,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# Lines: directory of the model, name, bf16's bound.
+# Lines: directory of the model, name, bf16's bound, f32's.
 if [ -n "$products" ]; then
     list=$products/models
     tool=$products/ssmc_device
@@ -36,10 +36,13 @@ else
     cd "$here/.." || exit 2
     [ $# -gt 0 ] && { device=$1; shift; }
     tool=$build/ssmc_device ssmc=$build/ssmc
-    sed -n 's/^GOLDEN("\([^"]*\)", *"\([^"]*\)", *\([0-9.]*\),.*/\1\/\2 \2 \3/p' tests/goldens.def >"$work/all"
-    echo "examples/storyteller storyteller 0.1" >>"$work/all"
-    while read -r dir name bound; do
-        [ -r "$dir/config.json" ] && echo "$dir $name $bound"
+    {
+        sed -n 's/^GOLDEN("\([^"]*\)", *"\([^"]*\)", *\([^ ,]*\),.*/\1\/\2 \2 \3 GOLDEN_F32/p' tests/goldens.def
+        sed -n 's/^GOLDEN_OFF("\([^"]*\)", *"\([^"]*\)", *\([^ ,]*\), *\([^ ,]*\),.*/\1\/\2 \2 \4 \3/p' tests/goldens.def
+    } | sed "s/GOLDEN_F32/$f32_bound/" >"$work/all"
+    echo "examples/storyteller storyteller 0.1 $f32_bound" >>"$work/all"
+    while read -r dir name bound f32_bound; do
+        [ -r "$dir/config.json" ] && echo "$dir $name $bound $f32_bound"
     done <"$work/all" >"$work/models"
     list=$work/models
 fi
@@ -65,7 +68,7 @@ golden_of() { # directory, name
 if [ -n "$make" ]; then
     device=${device:-sm_80}
     mkdir -p "$make" || exit 2
-    while read -r dir name bound; do
+    while read -r dir name bound f32_bound; do
         wanted "$name" || continue
         for dtype in f32 bf16; do
             "$ssmc" compile "$dir" --device "$device" --dtype $dtype --emit so --weights embed --cpu x86-64-v3 \
@@ -74,7 +77,7 @@ if [ -n "$make" ]; then
         "$ssmc" compile "$dir" --device cpu --dtype f32 --emit so --weights embed --cpu x86-64-v3 \
             -o "$make/$name-cpu.so" || failed=1
         cp "$(golden_of "$dir" "$name")" "$make/$name.safetensors"
-        echo "$dir $name $bound"
+        echo "$dir $name $bound $f32_bound"
     done <"$list" >"$make/models"
     cp "$tool" "$self" "$make/" || failed=1
     echo "$device" >"$make/device"
@@ -98,7 +101,7 @@ report() { # name, what, status, what was measured
 # Says why, once, and ends, where the device cannot be had.
 probe() {
     if [ -n "$products" ]; then
-        read -r dir name bound <"$list"
+        read -r dir name rest <"$list"
         "$tool" logits "$products/$name-f32.so" "$products/$name.safetensors" prefill 1e9 >"$work/out" 2>"$work/err"
     else
         "$ssmc" logits tests/goldens/mamba2-base --device "$device" --ids tests/goldens/mamba2-base/golden.safetensors \
@@ -198,7 +201,7 @@ EOF
 probe
 echo "on $device"
 tried=0
-while read -r dir name bound; do
+while read -r dir name bound f32_bound; do
     wanted "$name" || continue
     tried=$((tried + 1))
     for mode in prefill step split; do

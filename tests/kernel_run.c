@@ -40,6 +40,7 @@ struct KernelRun {
     int64_t most_rows;         /* of a pass */
     int64_t vocab, scratch_bytes;
     bool loaded;
+    bool launches; /* steps are launches of a GPU's model, which have no parts */
     uint64_t seed;
     Interp *interp[RUN_SLOTS]; /* made at first use */
     double *expected;
@@ -241,6 +242,7 @@ kernel_run_open(const char *text, const char *cpu)
     Machine machine = machine_of(arena, cpu);
     if (machine.gpu.kind != GPU_none)
         machine = machine_of_gpu(&machine);
+    run->launches = machine.gpu.kind != GPU_none;
     PassCtx cx = {.machine = &machine, .arena = arena, .diag = run->diag};
     pass_memplan(run->g, &cx);
     graph_verify(run->g, run->diag);
@@ -348,7 +350,7 @@ run_steps(KernelRun *run, AbiRange range, AbiCall *call, int parts)
         cr_assert_leq(step->operands, 64);
         for (int32_t j = 0; j < step->operands; j++)
             operands[j] = kernel_run_operand(run, &p->operands[step->first_operand + j]);
-        step_run(step, operands, call, run->scratch, run->scratch_bytes, parts);
+        step_run(step, operands, call, run->scratch, run->scratch_bytes, run->launches ? 1 : parts);
     }
 }
 

@@ -35,8 +35,8 @@ void *kernel_run_operand(KernelRun *run, const AbiOperand *operand);
 /* What a run has left of a value that has a place, by its name. */
 const void *kernel_run_value(KernelRun *run, const char *name);
 
-/* One pass: segment i has len[i] rows of sequence slot[i]. Each step is run in `parts` parts. Every
- * row is picked: returns the first output, [rows,width]. */
+/* One pass: segment i has len[i] rows of sequence slot[i]. Each step is run in `parts` parts,
+ * on a GPU in one. Every row is picked: returns the first output, [rows,width]. */
 typedef struct {
     int nseg;
     int64_t len[RUN_SLOTS], slot[RUN_SLOTS];

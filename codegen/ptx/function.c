@@ -25,6 +25,7 @@ static const Emitter emitters[OP_COUNT] = {
     [OP_conv1d] = {.emit = ptx_conv1d},
     [OP_ssd_scan] = {.emit = ptx_ssd_scan, .waits = true},
     [OP_selective_scan] = {.emit = ptx_selective_scan},
+    [OP_delta] = {.emit = ptx_delta, .waits = true},
     [OP_angles] = {.emit = ptx_angles},
     [OP_rope] = {.emit = ptx_rope},
     [OP_concat] = {.emit = ptx_concat},

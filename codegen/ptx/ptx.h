@@ -240,6 +240,7 @@ int ptx_ssd_maps(const Cg *c, CgKernel *k);
 CgEmitter ptx_ssd_starts; /* ptx_ssd_starts.c */
 int ptx_ssd_starts_maps(const Cg *c, CgKernel *k);
 CgEmitter ptx_selective_scan;   /* ptx_selective.c */
+CgEmitter ptx_delta;            /* ptx_delta.c */
 CgEmitter ptx_angles, ptx_rope; /* ptx_rope.c */
 CgEmitter ptx_concat;           /* ptx_concat.c */
 CgEmitter ptx_route, ptx_fold;  /* ptx_route.c */

@@ -1,4 +1,4 @@
-delta: a GPU has no kernel for it yet, which is said.
+delta: a GPU has kernels that go token after token; of chunks, where they are asked for, none, which is said.
 --ARGS--
 compile @IN@ --device sm_90a --emit ptx
 --IN--
@@ -12,11 +12,11 @@ graph "t" model {
   state s: f32[2,3,4]
   all = embed(ids, e)
   q, k, v, g, b = split(all) {sizes=[6, 6, 8, 2, 2]}
-  y = delta(q, k, v, g, b, s) {heads=2, head_dim=4, groups=2, state=3, scale=1}
+  y = delta(q, k, v, g, b, s) {heads=2, head_dim=4, groups=2, state=3, scale=1, form=chunked, chunk=16}
   o = take(y, pick)
   output o
 }
 --ERR--
-error: delta has no emitter for a GPU: compile for device cpu
+error: delta by chunks has no emitter for a GPU: compile for device cpu, or with form=recurrent
 --EXIT--
 2

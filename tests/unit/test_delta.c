@@ -24,6 +24,7 @@ typedef struct {
     const char *state;
     const char *form; /* attributes; NULL: none */
     bool on_unit;
+    bool single; /* calls of one token of a sequence alone */
 } Variant;
 
 static int
@@ -39,17 +40,18 @@ open_case(const Case *z, const Variant *v, const char *cpu)
     const int of_k = z->groups * z->keys, of_v = z->heads * z->values, width = width_of(z);
     sb_printf(
         &sb,
-        "graph \"delta\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: i32[R]\n"
+        "graph \"delta\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n input pick: i32[R]\n"
         " weight table: f32[%d,%d] tensor=\"table\"\n state s: %s[%d,%d,%d]\n"
         " kernel rows {part=rows} { all = embed(ids, table) }\n"
         " q, k, v, z, g, b = split(all) {sizes=[%d, %d, %d, %d, %d, %d]}\n"
         " kernel delta {part=heads%s} {\n"
         "  y = delta(q, k, v, g, b, s) {heads=%d, head_dim=%d, groups=%d, state=%d, scale=%g%s%s}\n"
         "%s }\n kernel pick {part=rows} { out = take(%s, pick) }\n output out\n}\n",
-        ROWS, ROWS, IDS, width, v->state, z->heads, z->keys, z->values, of_k, of_k, of_v, of_v,
-        z->heads, z->heads, v->on_unit ? ", unit=matrix" : "", z->heads, z->values, z->groups,
-        z->keys, 1 / sqrt(z->keys), v->norm ? ", eps=1e-6" : "", v->form ? v->form : "",
-        v->gate ? "  w = silu(z)\n  yw = mul(y, w)\n" : "", v->gate ? "yw" : "y");
+        ROWS, ROWS, v->single ? " entry decode\n" : "", IDS, width, v->state, z->heads, z->keys,
+        z->values, of_k, of_k, of_v, of_v, z->heads, z->heads, v->on_unit ? ", unit=matrix" : "",
+        z->heads, z->values, z->groups, z->keys, 1 / sqrt(z->keys), v->norm ? ", eps=1e-6" : "",
+        v->form ? v->form : "", v->gate ? "  w = silu(z)\n  yw = mul(y, w)\n" : "",
+        v->gate ? "yw" : "y");
     KernelRun *run = kernel_run_open(sb_text(&sb), cpu);
     sb_free(&sb);
     int64_t count = 0;
@@ -110,7 +112,7 @@ check_case(const Case *z, const Variant *v, const char *cpu, double most)
 
 Test(delta, agrees_with_the_interpreter)
 {
-    const Variant plain = {true, false, "f32", NULL, false};
+    const Variant plain = {true, false, "f32", NULL, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
             check_case(&cases[i], &plain, cpus[c], 2e-5);
@@ -118,7 +120,7 @@ Test(delta, agrees_with_the_interpreter)
 
 Test(delta, without_norms_and_with_a_gate)
 {
-    const Variant gated = {false, true, "f32", NULL, false};
+    const Variant gated = {false, true, "f32", NULL, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 4; i++)
             check_case(&cases[i], &gated, cpus[c], 2e-5);
@@ -133,7 +135,7 @@ static const char *const chunks[] = {
 Test(delta, by_chunks_agrees_with_the_interpreter)
 {
     for (size_t q = 0; q < COUNT_OF(chunks); q++) {
-        const Variant v = {true, false, "f32", chunks[q], false};
+        const Variant v = {true, false, "f32", chunks[q], false, false};
         for (size_t c = 0; c < COUNT_OF(cpus); c++)
             for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
                 if (i < 5 ? q == 0 || c == 0 : q == 0 && c == 0)
@@ -144,8 +146,8 @@ Test(delta, by_chunks_agrees_with_the_interpreter)
 /* With a gate, keys as they are, and a state that is rounded where a chunk ends, by both sides. */
 Test(delta, by_chunks_as_the_recurrence_has_it)
 {
-    const Variant gated = {false, true, "f32", chunks[0], false};
-    const Variant stored = {true, false, "bf16", chunks[0], false};
+    const Variant gated = {false, true, "f32", chunks[0], false, false};
+    const Variant stored = {true, false, "bf16", chunks[0], false, false};
     for (size_t i = 0; i < 4; i++) {
         check_case(&cases[i], &gated, "native", 2e-5);
         KernelRun *run = open_case(&cases[i], &stored, "native");
@@ -158,8 +160,8 @@ Test(delta, by_chunks_as_the_recurrence_has_it)
 /* Products of pairs: keys, queries, the state, X and K Q^T are rounded; what is solved is not. */
 Test(delta, by_chunks_with_dots_of_pairs)
 {
-    const Variant even = {true, false, "f32", ", form=chunked, chunk=16, dot=bf16", false};
-    const Variant odd = {true, true, "bf16", ", form=chunked, chunk=7, dot=bf16", false};
+    const Variant even = {true, false, "f32", ", form=chunked, chunk=16, dot=bf16", false, false};
+    const Variant odd = {true, true, "bf16", ", form=chunked, chunk=7, dot=bf16", false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++) {
             if (c > 0 && i >= 5)
@@ -181,7 +183,7 @@ Test(delta, by_chunks_on_a_matrix_unit)
         for (size_t q = 0; q < COUNT_OF(lengths); q++)
             for (size_t i = 0; i < COUNT_OF(cases); i++) {
                 const Variant v = {i % 2 == 0, i % 3 == 0, i % 4 ? "f32" : "bf16", lengths[q],
-                                   true};
+                                   true, false};
                 if (strchr(units[u], '+') ? (u == 0) == (i % 3 != q) : matrix_unit_here())
                     check_case(&cases[i], &v, units[u], 4e-2);
             }
@@ -192,7 +194,7 @@ Test(delta, by_chunks_on_a_matrix_unit)
 static void
 check_pieces(const Case *z, const char *state, int most)
 {
-    const Variant v = {true, true, state, NULL, false};
+    const Variant v = {true, true, state, NULL, false, false};
     KernelRun *whole = open_case(z, &v, "native"), *pieces = open_case(z, &v, "native");
     kernel_run_check_pieces(whole, pieces, ROWS, IDS, most);
     kernel_run_close(whole);
@@ -211,7 +213,7 @@ Test(delta, a_prompt_in_pieces_gives_the_same_bits)
 /* A state in bf16 is rounded after each token, by both sides. */
 Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
 {
-    const Variant v = {true, false, "bf16", NULL, false};
+    const Variant v = {true, false, "bf16", NULL, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 5; i++) {
             KernelRun *run = open_case(&cases[i], &v, cpus[c]);
@@ -278,4 +280,96 @@ Test(delta, its_time_grows_with_its_states)
     cr_expect_float_eq(1e9 * cost_prefill(&zen5, g, 2, 40), 40 * 2 * 5 * 8, 1e-6);
     diag_free(diag);
     arena_free(arena);
+}
+
+/* ---- on a GPU: its model runs a thread after the other, so that sizes are small -----------------
+ */
+
+static void
+check_on_gpu(const Case *z, const Variant *v, double most)
+{
+    static const RunCall runs[] = {
+        {.nseg = 1, .len = {1},           .slot = {0},          .vocab = IDS, .parts = 1},
+        {.nseg = 4, .len = {1, 7, 18, 2}, .slot = {2, 0, 1, 3}, .vocab = IDS, .parts = 1},
+    };
+    static const RunCall singles[] = {
+        {.nseg = 1, .len = {1},       .slot = {1},       .vocab = IDS, .parts = 1},
+        {.nseg = 3, .len = {1, 1, 1}, .slot = {2, 0, 1}, .vocab = IDS, .parts = 1},
+    };
+    const RunCall *of = v->single ? singles : runs;
+    KernelRun *run = open_case(z, v, "native@model");
+    for (int i = 0; i < 2; i++) {
+        const double off = kernel_run_difference(run, &of[i]);
+        cr_expect(off < most, "heads=%d values=%d keys=%d g=%g b=%g%s, call %d: off by %g",
+                  z->heads, z->values, z->keys, z->decay, z->beta,
+                  v->single ? ", single"
+                  : v->form ? v->form
+                            : "",
+                  i, off);
+    }
+    kernel_run_close(run);
+}
+
+static const Case on_gpu[] = {
+    {4, 2, 16, 16,  -0.1, 0.1, 0.5 },
+    {1, 1, 1,  1,   -0.1, 0.1, 0.5 },
+    {3, 3, 33, 12,  -0.1, 0.1, 0.9 },
+    {6, 2, 5,  7,   -0.1, 0.1, 0.5 },
+    {1, 1, 40, 128, -0.1, 0.1, 0.7 },
+    {1, 1, 70, 130, -0.1, 0.1, 0.5 },
+    {2, 2, 3,  700, -0.1, 0.1, 0.5 },
+    {2, 1, 20, 16,  -90,  20,  0.5 }, /* forgets at once */
+    {2, 1, 20, 16,  -200, 0,   0.5 }, /* a decay below every f32 */
+    {2, 1, 20, 16,  0,    0,   1   }, /* forgets nothing; what was under a key is replaced */
+    {2, 1, 20, 16,  -0.1, 0.1, 1e-6},
+    {2, 2, 24, 12,  -0.1, 0.1, 1.9 }, /* what is under a key changes its sign */
+};
+
+Test(delta, on_a_gpu)
+{
+    for (size_t i = 0; i < COUNT_OF(on_gpu); i++)
+        for (int single = 0; single < 2; single++) {
+            const Variant v = {i % 3 != 1, i % 2 == 0, "f32", NULL, false, single};
+            check_on_gpu(&on_gpu[i], &v, 2e-5);
+        }
+}
+
+/* A state in bf16 is rounded after each token, by both sides, which a sum may be on two sides of.
+ */
+Test(delta, on_a_gpu_with_a_state_in_bf16)
+{
+    for (size_t i = 0; i < 7; i++) {
+        const Variant v = {true, i % 2, "bf16", NULL, false, i > 0};
+        check_on_gpu(&on_gpu[i], &v, 2e-2);
+    }
+}
+
+Test(delta, on_a_gpu_pieces_give_the_same_bits)
+{
+    static const char *const stored[] = {"f32", "bf16"};
+    for (int i = 0; i < 2; i++) {
+        const Variant v = {true, true, stored[i], NULL, false, false};
+        KernelRun *whole = open_case(&on_gpu[3], &v, "native@model");
+        KernelRun *pieces = open_case(&on_gpu[3], &v, "native@model");
+        kernel_run_check_pieces(whole, pieces, 40, IDS, i ? 1 : 19);
+        kernel_run_close(whole);
+        kernel_run_close(pieces);
+    }
+}
+
+/* No warp that has state reads memory in its loop, so that nothing but shared memory is waited for;
+ * and 16 bytes of it at a time. */
+Test(delta, ptx_is_made)
+{
+    static const char *const gpus[] = {"native@sm_80", "native@sm_90a"};
+    const Case z = {2, 1, 128, 128, -0.1, 0, 0.5};
+    for (size_t i = 0; i < COUNT_OF(gpus); i++)
+        for (int single = 0; single < 2; single++) {
+            const Variant v = {true, false, "bf16", NULL, false, single};
+            KernelRun *run = open_case(&z, &v, gpus[i]);
+            const AbiProgram *p = kernel_run_program(run);
+            cr_assert_not_null(p->image);
+            cr_expect(strstr(p->image, "ld.shared.v4.f32") && strstr(p->image, "shfl.sync.bfly"));
+            kernel_run_close(run);
+        }
 }

@@ -124,15 +124,18 @@ write_beginning(const char *golden, const char *path)
 }
 
 static const struct {
-    char name[24], mode[8];
+    char name[32], mode[8];
 } short_runs[] = {
-    {"llama-base",        "prefill"},
-    {"llama-base",        "step"   },
-    {"zamba2-base",       "split"  },
-    {"mamba2-oddstate",   "step"   },
-    {"falcon_mamba-base", "split"  },
-    {"lfm2-base",         "split"  },
-    {"minimax-lightning", "split"  },
+    {"llama-base",            "prefill"},
+    {"llama-base",            "step"   },
+    {"zamba2-base",           "split"  },
+    {"mamba2-oddstate",       "step"   },
+    {"falcon_mamba-base",     "split"  },
+    {"lfm2-base",             "split"  },
+    {"minimax-lightning",     "split"  },
+    {"qwen3_next-base",       "prefill"},
+    {"olmo_hybrid-base",      "split"  },
+    {"qwen3_5_moe_text-base", "step"   },
 };
 
 ParameterizedTestParameters(ptx_goldens, run_on_the_model)

@@ -23,7 +23,7 @@ static const struct {
     double f32, bf16, int8; /* how far they may be off */
 } models[] = {
 #define GOLDEN(folder, name, bf16, int8)          {folder, name, GOLDEN_F32, bf16, int8},
-#define GOLDEN_CPU(folder, name, f32, bf16, int8) {folder, name, f32, bf16, int8},
+#define GOLDEN_OFF(folder, name, f32, bf16, int8) {folder, name, f32, bf16, int8},
 #include "tests/goldens.def"
 #undef GOLDEN
 };
