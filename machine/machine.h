@@ -41,7 +41,7 @@ typedef struct {
     const char *ptx;      /* LLVM's feature of the PTX version */
     int64_t shared_bytes; /* that the threads of a block can share, at most */
     int64_t chunk;        /* of an SSD */
-    int64_t solved;       /* chunk of the delta rule; 0: token after token */
+    int64_t solved;       /* of the delta rule, products of bf16; 0: token after token */
     int64_t block;        /* tokens of a pass */
     int units;            /* multiprocessors */
     /* As stated of the usual one: GFLOP/s of multiply-adds and of tensor cores, GB/s of memory. */

@@ -173,8 +173,8 @@ form_quickest(const Forms *f, bool chunks)
 static Choice
 form_of_gpu(const Gpu *gpu, const Forms *f)
 {
-    const bool chunks = !f->size.solves || gpu->solved;
-    const int64_t chunk = f->size.solves && chunks ? gpu->solved : gpu->chunk;
+    const bool chunks = !f->size.solves || (gpu->solved && f->size.bf16);
+    const int64_t chunk = f->size.solves && gpu->solved ? gpu->solved : gpu->chunk;
     return (Choice){chunks ? FORM_CHUNKED : FORM_RECURRENT, chunk, "table gpus.def"};
 }
 

@@ -17,11 +17,14 @@
  * a run. Of single tokens the state is read before the wait, and a row is stored as it is made. Of
  * a state in bf16 a lane has two columns then, so that eight lanes read whole sectors of 32 bytes.
  *
+ * Chunks are another kernel where their products are of bf16 (ptx_delta_chunks.c). In f32 they are
+ * this one: half of what they would save is solving for what they write.
+ *
  * Predicted, 1.75 GHz: a lane has 32 rows of N=128, four multiply-adds each, which is 128
  * instructions a token, and some 150 clocks of latency: 0.16 us a token, if no scheduler has two
  * warps with state: H=32, P=128 is 512 of them for 528. One token of each of S sequences reads and
  * writes 8 N P bytes a head in f32: H=32, S=64: 64 us at 4.2 TB/s; S=1: 3 us, of latency. */
-#include "codegen/ptx/ptx.h"
+#include "codegen/ptx/delta.h"
 
 enum { DELTA_Q, DELTA_K, DELTA_V, DELTA_G, DELTA_B, DELTA_STATE };
 
@@ -38,8 +41,8 @@ enum {
     RUN = 16,
     STAGED = 24 << 10,
     AHEAD = 4,
-    UNROLLED = 4, /* quads of a lane, of a key */
-    SINGLE_RESIDENT = 5
+    UNROLLED = 4,       /* quads of a lane, of a key */
+    SINGLE_RESIDENT = 4 /* blocks of a multiprocessor, of single tokens: 128 registers a thread */
 };
 
 /* Of a token: a; b; a times the factor of k, and of q; q . k with both; the factor of k. */
@@ -54,7 +57,7 @@ typedef struct {
 
 typedef struct {
     CgKernel *kernel;
-    const Value *q, *k, *v, *g, *b, *state, *y;
+    PtxDeltaOperands of;
     Dtype stored;
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
     bool single;                             /* calls have one token of a sequence */
@@ -136,7 +139,7 @@ has_row(Cg *c, const PtxDelta *s, int i)
 static Val
 state_at(Cg *c, const PtxDelta *s, Val slot, int i)
 {
-    const Val base = cg_state_at(c, s->kernel, cg_operand(s->kernel, s->state), slot);
+    const Val base = cg_state_at(c, s->kernel, cg_operand(s->kernel, s->of.state), slot);
     const Val head = cg_mul(c, s->head, cg_i64(c, s->states * s->head_dim));
     const Val own = cg_element(c, cg_at(c, base, s->stored, head), s->stored, s->line, s->head_dim,
                                cg_add(c, s->first, s->column));
@@ -264,8 +267,8 @@ stage_quads(Cg *c, const PtxDelta *s, const Fed *f, Val n)
 {
     Val q[AHEAD], k[AHEAD];
     for (int t = 0; t < f->count; t++) {
-        q[t] = read_quad(c, s, s->q, f->row[t], n);
-        k[t] = read_quad(c, s, s->k, f->row[t], n);
+        q[t] = read_quad(c, s, s->of.q, f->row[t], n);
+        k[t] = read_quad(c, s, s->of.k, f->row[t], n);
     }
     for (int t = 0; t < f->count; t++) {
         add_products(c, f->sums[t][0], q[t], q[t]);
@@ -305,7 +308,7 @@ stage_values(Cg *c, const PtxDelta *s, const Fed *f)
         const Val p = cg_min(c, cg_add(c, s->first, column), last);
         Val v[AHEAD];
         for (int t = 0; t < f->count; t++)
-            v[t] = cg_eval_one(c, s->kernel, s->v, f->row[t], cg_add(c, head, p));
+            v[t] = cg_eval_one(c, s->kernel, s->of.v, f->row[t], cg_add(c, head, p));
         CgIf some = cg_if(c, cg_less(c, column, cg_i64(c, s->columns)));
         for (int t = 0; t < f->count; t++)
             cg_vstore(c, cg_element(c, f->to->v, DTYPE_f32, f->place[t], s->columns, column),
@@ -361,8 +364,8 @@ stage_some(Cg *c, const PtxDelta *s, const Staged *to, Val row, Val count, int64
         const Val own = cg_add(c, s->feeder, cg_i64(c, (i + t) * s->warps));
         f.place[t] = cg_min(c, own, last);
         f.row[t] = cg_add(c, row, f.place[t]);
-        f.g[t] = cg_eval_one(c, s->kernel, s->g, f.row[t], s->head);
-        f.b[t] = cg_eval_one(c, s->kernel, s->b, f.row[t], s->head);
+        f.g[t] = cg_eval_one(c, s->kernel, s->of.g, f.row[t], s->head);
+        f.b[t] = cg_eval_one(c, s->kernel, s->of.b, f.row[t], s->head);
         for (int e = 0; e < 3; e++)
             f.sums[t][e] = cg_var(c, c->f32, cg_f32(c, 0), "sum");
     }
@@ -393,7 +396,7 @@ store_site(Cg *c, const PtxDelta *s, Val row, Val p, Val y)
     const Val head = cg_mul(c, s->head, cg_i64(c, s->head_dim));
     const CgSite site = {.row = row, .col = cg_add(c, head, p), .lanes = 1};
     cg_unbind_all(s->kernel);
-    cg_bind(s->kernel, s->y, y);
+    cg_bind(s->kernel, s->of.y, y);
     cg_store_outputs(c, s->kernel, &site);
 }
 
@@ -599,6 +602,8 @@ place_threads(Cg *c, PtxDelta *s)
     CgKernel *k = s->kernel;
     const int64_t parts = (s->head_dim + s->columns - 1) / s->columns;
     ptx_threads(k, (int64_t)s->warps * GPU_WARP * (s->single ? 1 : 2));
+    if (s->single && s->rows <= HELD)
+        ptx_resident(c, SINGLE_RESIDENT);
     ptx_grid(k, 0, ABI_ONE, s->heads * parts, 1, 1);
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
     const Val block = ptx_block(c, 0), lane = ptx_lane(c), across = cg_i64(c, s->across);
@@ -617,26 +622,24 @@ bool
 ptx_delta(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
-    if (node_by_chunks(n)) {
-        diag_error(diag, n->loc,
-                   "delta by chunks has no emitter for a GPU: compile for device cpu,"
-                   " or with form=recurrent");
-        return false;
-    }
-    PtxDelta s = {.kernel = k,
-                  .q = n->in[DELTA_Q],
-                  .k = n->in[DELTA_K],
-                  .v = n->in[DELTA_V],
-                  .g = n->in[DELTA_G],
-                  .b = n->in[DELTA_B],
-                  .state = n->in[DELTA_STATE],
-                  .y = n->out[0],
-                  .stored = n->in[DELTA_STATE]->type.dtype,
-                  .heads = node_int(n, ATTR_heads, 1),
-                  .head_dim = node_int(n, ATTR_head_dim, 1),
-                  .groups = node_int(n, ATTR_groups, 1),
-                  .states = node_int(n, ATTR_state, 1),
-                  .single = !graph_has_runs(k->graph)};
+    PtxDelta s = {
+        .kernel = k,
+        .of = {.q = n->in[DELTA_Q],
+               .k = n->in[DELTA_K],
+               .v = n->in[DELTA_V],
+               .g = n->in[DELTA_G],
+               .b = n->in[DELTA_B],
+               .state = n->in[DELTA_STATE],
+               .y = n->out[0]},
+        .stored = n->in[DELTA_STATE]->type.dtype,
+        .heads = node_int(n, ATTR_heads, 1),
+        .head_dim = node_int(n, ATTR_head_dim, 1),
+        .groups = node_int(n, ATTR_groups, 1),
+        .states = node_int(n, ATTR_state, 1),
+        .single = !graph_has_runs(k->graph)
+    };
+    if (node_by_chunks(n) && ptx_delta_chunks(c, k, &s.of))
+        return true;
     if (!divide_work(&s, diag))
         return false;
     place_threads(c, &s);

@@ -182,8 +182,8 @@ Test(delta, by_chunks_on_a_matrix_unit)
     for (size_t u = 0; u < COUNT_OF(units); u++)
         for (size_t q = 0; q < COUNT_OF(lengths); q++)
             for (size_t i = 0; i < COUNT_OF(cases); i++) {
-                const Variant v = {i % 2 == 0, i % 3 == 0, i % 4 ? "f32" : "bf16", lengths[q],
-                                   true, false};
+                const Variant v = {i % 2 == 0, i % 3 == 0, i % 4 ? "f32" : "bf16",
+                                   lengths[q], true,       false};
                 if (strchr(units[u], '+') ? (u == 0) == (i % 3 != q) : matrix_unit_here())
                     check_case(&cases[i], &v, units[u], 4e-2);
             }
@@ -328,7 +328,7 @@ static const Case on_gpu[] = {
 Test(delta, on_a_gpu)
 {
     for (size_t i = 0; i < COUNT_OF(on_gpu); i++)
-        for (int single = 0; single < 2; single++) {
+        for (int single = 0; single < (i % 3 == 0 ? 2 : 1); single++) {
             const Variant v = {i % 3 != 1, i % 2 == 0, "f32", NULL, false, single};
             check_on_gpu(&on_gpu[i], &v, 2e-5);
         }
@@ -338,9 +338,33 @@ Test(delta, on_a_gpu)
  */
 Test(delta, on_a_gpu_with_a_state_in_bf16)
 {
-    for (size_t i = 0; i < 7; i++) {
+    for (size_t i = 0; i < 5; i++) {
         const Variant v = {true, i % 2, "bf16", NULL, false, i > 0};
         check_on_gpu(&on_gpu[i], &v, 2e-2);
+    }
+}
+
+/* By chunks, on tensor cores: one run and several, runs of two chunks, rows that are no whole
+ * tiles. Rounded are queries, keys, values, what is solved for, and what solves it. */
+Test(delta, on_a_gpu_by_chunks)
+{
+    static const struct {
+        int which; /* of on_gpu */
+        const char *state, *form;
+    } chunked[] = {
+        {0,  "f32",  ", form=chunked, chunk=4, dot=bf16"    },
+        {1,  "f32",  ", form=chunked, chunk=64, dot=bf16"   },
+        {2,  "bf16", ", form=chunked, chunk=7, dot=bf16"    },
+        {4,  "f32",  ", form=quadratic, chunk=all, dot=bf16"},
+        {5,  "f32",  ", form=chunked, chunk=64, dot=bf16"   }, /* token after token: a state too large */
+        {7,  "f32",  ", form=chunked, chunk=64, dot=bf16"   },
+        {8,  "f32",  ", form=chunked, chunk=64, dot=bf16"   },
+        {9,  "bf16", ", form=chunked, chunk=64, dot=bf16"   },
+        {11, "f32",  ", form=chunked, chunk=64, dot=bf16"   },
+    };
+    for (size_t i = 0; i < COUNT_OF(chunked); i++) {
+        const Variant v = {i != 2, i % 2, chunked[i].state, chunked[i].form, false, false};
+        check_on_gpu(&on_gpu[chunked[i].which], &v, 3e-2);
     }
 }
 
@@ -351,25 +375,58 @@ Test(delta, on_a_gpu_pieces_give_the_same_bits)
         const Variant v = {true, true, stored[i], NULL, false, false};
         KernelRun *whole = open_case(&on_gpu[3], &v, "native@model");
         KernelRun *pieces = open_case(&on_gpu[3], &v, "native@model");
-        kernel_run_check_pieces(whole, pieces, 40, IDS, i ? 1 : 19);
+        kernel_run_check_pieces(whole, pieces, 24, IDS, i ? 1 : 19);
         kernel_run_close(whole);
         kernel_run_close(pieces);
     }
 }
 
-/* No warp that has state reads memory in its loop, so that nothing but shared memory is waited for;
- * and 16 bytes of it at a time. */
+/* A sequence gets the bits that it gets by itself; and of whole chunks those of one call. */
+Test(delta, on_a_gpu_sequences_are_apart)
+{
+    enum { FIRST = 5, LEN = 24, CUT = 8 };
+    const Variant v = {true, false, "f32", ", form=chunked, chunk=8, dot=bf16", false, false};
+    KernelRun *both = open_case(&on_gpu[3], &v, "native@model");
+    KernelRun *alone = open_case(&on_gpu[3], &v, "native@model");
+    const RunCall together = {
+        .nseg = 2, .len = {FIRST, LEN},
+             .slot = {1,     0  },
+             .vocab = IDS, .parts = 1
+    };
+    int64_t count = 0;
+    for (int i = 0; i < FIRST + LEN; i++)
+        kernel_run_ids(both)[i] = i * 37 % IDS;
+    const float *want = kernel_run_code(both, &together, &count);
+    const int64_t width = count / (FIRST + LEN);
+    for (int from = 0; from < LEN; from += CUT) {
+        const RunCall call = {.nseg = 1, .len = {CUT}, .slot = {3}, .vocab = IDS, .parts = 1};
+        for (int i = 0; i < CUT; i++)
+            kernel_run_ids(alone)[i] = (FIRST + from + i) * 37 % IDS;
+        const float *got = kernel_run_code(alone, &call, &count);
+        cr_expect(memcmp(got, want + (FIRST + from) * width, (size_t)count * sizeof *got) == 0,
+                  "tokens from %d on", from);
+    }
+    kernel_run_close(both);
+    kernel_run_close(alone);
+}
+
+/* Shared memory is read 16 bytes at a time; chunks are products of tensor cores. */
 Test(delta, ptx_is_made)
 {
     static const char *const gpus[] = {"native@sm_80", "native@sm_90a"};
     const Case z = {2, 1, 128, 128, -0.1, 0, 0.5};
+    const Variant variants[] = {
+        {true, false, "bf16", NULL,                                 false, false},
+        {true, false, "bf16", NULL,                                 false, true },
+        {true, false, "f32",  ", form=chunked, chunk=64, dot=bf16", false, false},
+    };
     for (size_t i = 0; i < COUNT_OF(gpus); i++)
-        for (int single = 0; single < 2; single++) {
-            const Variant v = {true, false, "bf16", NULL, false, single};
-            KernelRun *run = open_case(&z, &v, gpus[i]);
-            const AbiProgram *p = kernel_run_program(run);
-            cr_assert_not_null(p->image);
-            cr_expect(strstr(p->image, "ld.shared.v4.f32") && strstr(p->image, "shfl.sync.bfly"));
+        for (size_t j = 0; j < COUNT_OF(variants); j++) {
+            KernelRun *run = open_case(&z, &variants[j], gpus[i]);
+            const char *image = kernel_run_program(run)->image;
+            cr_assert_not_null(image);
+            cr_expect(strstr(image, "shfl.sync.bfly"));
+            cr_expect(strstr(image, variants[j].form ? "mma.sync.aligned" : "ld.shared.v4.f32"));
             kernel_run_close(run);
         }
 }
