@@ -129,7 +129,8 @@ cmd_bench(Options *o)
     if (opt_given(o, OPT_figure))
         return bench_figure(o);
     if (opt_given(o, OPT_bench_attend) ||
-        (on_device(o) && (opt_given(o, OPT_bench_ssd) || opt_given(o, OPT_bench_scan))))
+        (on_device(o) && (opt_given(o, OPT_bench_ssd) || opt_given(o, OPT_bench_delta) ||
+                          opt_given(o, OPT_bench_scan))))
         return bench_mixers(o);
     if (opt_given(o, OPT_bench_ssd))
         return bench_forms(o, OPT_bench_ssd);

@@ -507,6 +507,9 @@ Test(command, bench_of_an_ssd_wants_four_sizes)
     FAULT(
         ARGS("bench", "--scan", "24,16", "--device", "model", "--prefill", "96", "--batch", "4,5"),
         "96 tokens are not 5 sequences of one length");
+    FAULT(
+        ARGS("bench", "--delta", "2,4,4,1", "--device", "model", "--prefill", "9", "--batch", "2"),
+        "9 tokens are not 2 sequences of one length");
     FAULT(ARGS("bench", "--scan", "24,16", "--device", "model", "--batch", ""),
           "--prefill and --batch want at least one number each");
     FAULT(ARGS("bench", "--ssd", "24,64,128,1", "--device", "gpu"), "compile.device is 'gpu'");
