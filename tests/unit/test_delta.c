@@ -313,11 +313,11 @@ check_on_gpu(const Case *z, const Variant *v, double most)
 static const Case on_gpu[] = {
     {4, 2, 16, 16,  -0.1, 0.1, 0.5 },
     {1, 1, 1,  1,   -0.1, 0.1, 0.5 },
-    {3, 3, 33, 12,  -0.1, 0.1, 0.9 },
-    {6, 2, 5,  7,   -0.1, 0.1, 0.5 },
-    {1, 1, 40, 128, -0.1, 0.1, 0.7 },
-    {1, 1, 70, 130, -0.1, 0.1, 0.5 },
-    {2, 2, 3,  700, -0.1, 0.1, 0.5 },
+    {2, 2, 33, 12,  -0.1, 0.1, 0.9 },
+    {4, 2, 5,  7,   -0.1, 0.1, 0.5 },
+    {1, 1, 20, 128, -0.1, 0.1, 0.7 },
+    {1, 1, 37, 130, -0.1, 0.1, 0.5 },
+    {1, 1, 3,  300, -0.1, 0.1, 0.5 },
     {2, 1, 20, 16,  -90,  20,  0.5 }, /* forgets at once */
     {2, 1, 20, 16,  -200, 0,   0.5 }, /* a decay below every f32 */
     {2, 1, 20, 16,  0,    0,   1   }, /* forgets nothing; what was under a key is replaced */
@@ -328,7 +328,7 @@ static const Case on_gpu[] = {
 Test(delta, on_a_gpu)
 {
     for (size_t i = 0; i < COUNT_OF(on_gpu); i++)
-        for (int single = 0; single < (i % 3 == 0 ? 2 : 1); single++) {
+        for (int single = 0; single < (i % 6 == 0 ? 2 : 1); single++) {
             const Variant v = {i % 3 != 1, i % 2 == 0, "f32", NULL, false, single};
             check_on_gpu(&on_gpu[i], &v, 2e-5);
         }
