@@ -1,6 +1,6 @@
-/* driver/bench_mixers.c -- ssmc bench --ssd, --delta, --scan, --attend: what mixes the tokens of sequences,
- * by itself, by tokens and batch, in one pass, beside the least time that its bytes and operations
- * take on the device. */
+/* driver/bench_mixers.c -- ssmc bench --ssd, --delta, --scan, --attend: what mixes the tokens of
+ * sequences, by itself, by tokens and batch, in one pass, beside the least time that its bytes and
+ * operations take on the device. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

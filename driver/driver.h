@@ -149,7 +149,8 @@ int ssd_settings(const Options *o, Settings *out);
 /* ssmc bench --ssd or --delta H,P,N,G, whose option `mixer` is: a table of its forms by tokens. */
 int bench_forms(const Options *o, OptId mixer);
 int bench_scan(const Options *o); /* driver/bench_scan.c */
-/* ssmc bench --ssd, --delta, --scan, --attend on a device: each by tokens and batch, in one pass. */
+/* ssmc bench --ssd, --delta, --scan, --attend on a device: each by tokens and batch, in one pass.
+ */
 int bench_mixers(const Options *o);
 /* ssmc bench --figure F: forms by length and state size, as a page and as CSV. */
 int bench_figure(const Options *o);

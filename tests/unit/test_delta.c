@@ -352,18 +352,14 @@ Test(delta, on_a_gpu_by_chunks)
         int which; /* of on_gpu */
         const char *state, *form;
     } chunked[] = {
-        {0,  "f32",  ", form=chunked, chunk=4, dot=bf16"    },
-        {1,  "f32",  ", form=chunked, chunk=64, dot=bf16"   },
-        {2,  "bf16", ", form=chunked, chunk=7, dot=bf16"    },
-        {4,  "f32",  ", form=quadratic, chunk=all, dot=bf16"},
-        {5,  "f32",  ", form=chunked, chunk=64, dot=bf16"   }, /* token after token: a state too large */
-        {7,  "f32",  ", form=chunked, chunk=64, dot=bf16"   },
-        {8,  "f32",  ", form=chunked, chunk=64, dot=bf16"   },
-        {9,  "bf16", ", form=chunked, chunk=64, dot=bf16"   },
-        {11, "f32",  ", form=chunked, chunk=64, dot=bf16"   },
+        {1, "f32",  ", form=quadratic, chunk=all, dot=bf16"},
+        {2, "bf16", ", form=chunked, chunk=4, dot=bf16"    },
+        {4, "f32",  ", form=chunked, chunk=9, dot=bf16"    },
+        {7, "f32",  ", form=chunked, chunk=64, dot=bf16"   },
+        {9, "f32",  ", form=chunked, chunk=64, dot=bf16"   },
     };
     for (size_t i = 0; i < COUNT_OF(chunked); i++) {
-        const Variant v = {i != 2, i % 2, chunked[i].state, chunked[i].form, false, false};
+        const Variant v = {i != 1, i % 2, chunked[i].state, chunked[i].form, false, false};
         check_on_gpu(&on_gpu[chunked[i].which], &v, 3e-2);
     }
 }
