@@ -18,7 +18,7 @@
  * a state in bf16 a lane has two columns then, so that eight lanes read whole sectors of 32 bytes.
  *
  * Chunks are another kernel where their products are of bf16 (ptx_delta_chunks.c). In f32 they are
- * this one: half of what they would save is solving for what they write.
+ * this one, as bench/NOTES.md reckons.
  *
  * Predicted, 1.75 GHz: a lane has 32 rows of N=128, four multiply-adds each, which is 128
  * instructions a token, and some 150 clocks of latency: 0.16 us a token, if no scheduler has two
@@ -67,9 +67,9 @@ typedef struct {
     int warps;                               /* of a block, with state */
     int64_t padded, columns;                 /* rows * lines; of a block */
     int64_t run;
-    Val head, group, first;        /* first: column of the head where the block begins */
-    Val line, column;              /* of this thread: its first quad; its column in the block */
-    Val h[MOST_ROWS][MOST_VECTOR]; /* variables; of a vector of 2 the first, words of two bf16 */
+    Val head, group, first; /* first: column of the head where the block begins */
+    Val line, column;       /* of this thread: its first quad; its column in the block */
+    Val h[MOST_ROWS];       /* variables: rows of a column, or of two in words */
     Staged staged[2];
     Val feeder; /* number of this warp among those that feed */
 } PtxDelta;
@@ -159,13 +159,13 @@ load_state(Cg *c, PtxDelta *s, Val slot)
     const LLVMTypeRef type = held_type(c, s);
     for (int i = 0; i < s->rows; i++) {
         const Val at = state_at(c, s, slot, i), has = has_row(c, s, i);
-        s->h[i][0] = cg_var(c, type, LLVMConstNull(type), "h");
+        s->h[i] = cg_var(c, type, LLVMConstNull(type), "h");
         CgIf some = {0};
         if (has)
             some = cg_if(c, has);
         const Val one = s->vector == 1 ? cg_vload(c, at, s->stored, 1, NULL)
                                        : cg_vload(c, at, DTYPE_i32, 1, NULL);
-        cg_set(c, s->h[i][0], one);
+        cg_set(c, s->h[i], one);
         if (has)
             cg_endif(c, &some);
     }
@@ -175,7 +175,7 @@ load_state(Cg *c, PtxDelta *s, Val slot)
 static Val
 element(Cg *c, const PtxDelta *s, int i, int e)
 {
-    const Val held = cg_get(c, held_type(c, s), s->h[i][0]);
+    const Val held = cg_get(c, held_type(c, s), s->h[i]);
     return s->vector == 1 ? held : e ? ptx_high(c, held) : ptx_low(c, held);
 }
 
@@ -462,7 +462,7 @@ step(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val slot, Val *y)
         if (slot)
             store_row(c, s, slot, i, h);
         else
-            cg_set(c, s->h[i][0], cg_round(c, h[0], s->stored));
+            cg_set(c, s->h[i], cg_round(c, h[0], s->stored));
     }
 }
 
