@@ -11,11 +11,11 @@ enum { HALF = 8, ROWS = PTX_SSD_ROWS_BYTES };
 /* ---- copies, by the feeders ---------------------------------------------------------------------
  */
 
-/* Of the warp that has no decays to make. */
+/* Of the first feeder that has no decays to make: of M it has fewer rows than those after it. */
 static CgIf
 if_copies(Cg *c, const PtxChunks *v)
 {
-    const Val number = cg_i64(c, GPU_WARPGROUP - GPU_WARP);
+    const Val number = cg_i64(c, (int64_t)v->heads * GPU_WARP);
     return cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_chunks_own_thread(c, v), number, ""));
 }
 

@@ -379,6 +379,32 @@ Test(ptx_mixers, ssd_by_warpgroups)
     }
 }
 
+/* More runs than there are places for in shared memory, by boxes and not, of which the last is
+ * short; one head a block and two. */
+Test(ptx_mixers, ssd_of_many_runs)
+{
+    enum { TOKENS = 490 };
+    static const Ssd cases[] = {
+        {2, 64, 64,  1, 64, 0.1, 0.09, -1, "bf16", "f32",  5e-2},
+        {2, 24, 128, 1, 64, 0.1, 0.09, -1, "bf16", "bf16", 5e-2},
+        {2, 8,  72,  1, 64, 0.1, 0.09, -1, "bf16", "f32",  5e-2},
+        {1, 16, 96,  1, 64, 0.1, 0.09, -1, "bf16", "f32",  5e-2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        RunCall call = {
+            .nseg = 3, .len = {448, 1, TOKENS - 449},
+                 .slot = {1,   2, 0           }
+        };
+        call.vocab = ROWS;
+        call.parts = 1;
+        KernelRun *run =
+            open_ssd_by("{unit=matrix}", TOKENS, 0, &cases[i], ROUNDED, "bf16", "native@model");
+        const double off = kernel_run_difference(run, &call);
+        cr_expect(off <= cases[i].most, "N=%d: off by %g", cases[i].N, off);
+        kernel_run_close(run);
+    }
+}
+
 /* However sequences of up to `tokens` in all are cut into stretches that are made side by side: the
  * same bits. */
 static void
@@ -413,6 +439,7 @@ Test(ptx_mixers, stretches_give_the_same_bits)
         {2, 16, 16,  1, 64, 0.1, 0.09, -1, "bf16", "f32",  0},
         {2, 72, 72,  2, 64, 0.1, 0.09, -1, "bf16", "bf16", 0},
         {1, 16, 200, 1, 64, 0.1, 0.09, -1, "bf16", "bf16", 0},
+        {2, 16, 96,  1, 64, 0.1, 0.09, -1, "bf16", "bf16", 0},
     };
     static const int64_t lens[][3] = {
         {TOKENS, 0,   0  },
