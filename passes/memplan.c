@@ -361,11 +361,21 @@ plan_view(Node *n)
 
 /* ---- the pass --------------------------------------------------------------------------- */
 
+/* Rows of a pass. Where each sequence has few of them, a GPU is full with less than prompts take:
+ * more are several passes, and memory is for one. */
+static int64_t
+most_rows(const Graph *g, bool gpu)
+{
+    enum { FULL = 2048 };
+    const int64_t block = cost_block(g);
+    return gpu && g->entry && g->entry->tokens > 0 && block > FULL ? FULL : block;
+}
+
 bool
 pass_memplan(Graph *g, PassCtx *cx)
 {
-    g->block = cost_block(g);
     const bool gpu = cx->machine->gpu.kind != GPU_none;
+    g->block = most_rows(g, gpu);
     g->rows = g->rows > 0 ? g->rows : gpu ? DEFAULT_ROWS_GPU : DEFAULT_ROWS;
     const size_t values = (size_t)g->nvalue_ids + 1;
     Plan p = {.g = g, .cx = cx};
