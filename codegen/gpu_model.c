@@ -279,6 +279,14 @@ ballot(Thread *warp)
         *(uint32_t *)warp[lane].got = bits;
 }
 
+static void
+of_warp(Thread *warp)
+{
+    for (int lane = 0; lane < GPU_WARP; lane++)
+        want(*(const uint32_t *)warp[lane].given == *(const uint32_t *)warp[0].given,
+             "a number of a warp that its lanes do not share");
+}
+
 typedef struct {
     const uint32_t *a, *b;
     float *acc;
@@ -533,6 +541,7 @@ static const struct {
     {"warp barrier", meet        },
     {"exchange",     exchange    },
     {"ballot",       ballot      },
+    {"of warp",      of_warp     },
     {"mma",          product     },
     {"ldmatrix",     matrices    },
     {"stmatrix",     stored      },
@@ -934,6 +943,13 @@ model_exchange(float x, int32_t mask)
 }
 
 static uint32_t
+model_of_warp(uint32_t number)
+{
+    with_warp("of warp", &number, NULL);
+    return number;
+}
+
+static uint32_t
 model_pair(float low, float high)
 {
     return f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16;
@@ -1144,6 +1160,6 @@ const ModelFunction gpu_model[] = {
     MODEL(barrier_count), MODEL(shared_of),     MODEL(cluster_barrier),
     MODEL(signal_open),   MODEL(signal_give),   MODEL(signal_wait),
     MODEL(signal_expect), MODEL(signal_more),   MODEL(box_copy),
-    MODEL(signal_over),
+    MODEL(signal_over),   MODEL(of_warp),
 };
 const int gpu_model_count = COUNT_OF(gpu_model);

@@ -278,6 +278,18 @@ ptx_exchange(Cg *c, Val x, int mask)
     return cg_intrinsic(c, "llvm.nvvm.shfl.sync.bfly.f32", NULL, 0, args, 4);
 }
 
+/* ptxas takes what one lane gives to all for uniform, and nothing that is made of thread numbers.
+ */
+Val
+ptx_of_warp(Cg *c, Val number)
+{
+    Val x = LLVMBuildTrunc(c->b, number, c->i32, "");
+    if (on_model(c))
+        return index_of(c, model_call(c, "of_warp", c->i32, &x, 1));
+    Val args[] = {i32(c, -1), x, i32(c, 0), i32(c, GPU_WARP - 1)};
+    return index_of(c, cg_intrinsic(c, "llvm.nvvm.shfl.sync.idx.i32", NULL, 0, args, 4));
+}
+
 Val
 ptx_exchange_double(Cg *c, Val x, int mask)
 {

@@ -55,6 +55,9 @@ void ptx_barrier(Cg *c); /* every thread of the block, as often as every other *
 /* A barrier, and of how many of the block's threads `yes` (i1) is true, as i64. */
 Val ptx_barrier_count(Cg *c, Val yes);
 void ptx_warp_barrier(Cg *c); /* every thread of the warp: what others of it wrote is there */
+/* A number below 2^31 (i64) that all lanes of the warp have: code then has it, and what is made of
+ * it, once for the warp. The whole warp. */
+Val ptx_of_warp(Cg *c, Val number);
 /* The number that the lane with number `lane` xor `mask` gives; f32 or i32. The whole warp. */
 Val ptx_exchange(Cg *c, Val x, int mask);
 Val ptx_exchange_double(Cg *c, Val x, int mask);

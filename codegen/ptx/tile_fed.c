@@ -32,7 +32,7 @@
 #include "codegen/ptx/tiles.h"
 
 /* FEEDER: registers of a thread that copies; QUAD: lanes that have a row's sums together. */
-enum { FEEDER = 72, BOX_FEEDER = 40, QUAD = 4, HALF = 8, REGISTERS = 65536, MOST_OF_THREAD = 240 };
+enum { FEEDER = 72, BOX_FEEDER = 56, QUAD = 4, HALF = 8, REGISTERS = 65536, MOST_OF_THREAD = 240 };
 
 typedef struct {
     PtxTiles t;
@@ -342,6 +342,8 @@ copy_boxes(Cg *c, const Fed *f, Val place, Val k)
     const Val full = signal_of(c, f->full, place);
     const int early = f->early >= 0 ? ptx_conv_beside(t->p) / 2 : 0;
     ptx_signal_expect(c, full, t->stage_bytes);
+    ptx_box_copy(c, kernel, cg_offset(c, to, cg_i64(c, t->w.at)), f->w, k,
+                 cg_div(c, t->col, cg_i64(c, together_of(t->p))), full);
     if (early) {
         const Val leads = cg_less(c, cg_i64(c, 0), t->lead);
         const Val first = LLVMBuildSelect(c->b, leads, t->begin, t->row, "");
@@ -349,8 +351,45 @@ copy_boxes(Cg *c, const Fed *f, Val place, Val k)
     }
     ptx_box_copy(c, kernel, cg_offset(c, to, cg_i64(c, early * t->row_bytes)), f->x, k,
                  cg_add(c, t->row, cg_i64(c, early)), full);
-    ptx_box_copy(c, kernel, cg_offset(c, to, cg_i64(c, t->w.at)), f->w, k,
-                 cg_div(c, t->col, cg_i64(c, together_of(t->p))), full);
+}
+
+/* Where the boxes of a tile begin, variables. It is found while those of the tile before are on
+ * their way. */
+typedef struct {
+    Val row, col, lead, begin; /* as of PtxTiles; the last two where a piece has rows beside it */
+} Begin;
+
+static void
+begin_of(Cg *c, const Fed *f, const Begin *to, Val number)
+{
+    PtxTiles t = f->t;
+    const PtxTile tile = tile_of(c, f, number);
+    ptx_tiles_place(c, &t, &tile);
+    cg_set(c, to->row, t.row);
+    cg_set(c, to->col, t.col);
+    if (f->early >= 0) {
+        cg_set(c, to->lead, t.lead);
+        cg_set(c, to->begin, t.begin);
+    }
+}
+
+static Begin
+first_begin(Cg *c, const Fed *f)
+{
+    const Val zero = cg_i64(c, 0);
+    const Begin begin = {cg_var(c, c->i64, zero, "row"), cg_var(c, c->i64, zero, "col"),
+                         cg_var(c, c->i64, zero, "lead"), cg_var(c, c->i64, zero, "begin")};
+    begin_of(c, f, &begin, ptx_block(c, 0));
+    return begin;
+}
+
+static void
+take_begin(Cg *c, Fed *f, const Begin *from)
+{
+    f->t.row = cg_get(c, c->i64, from->row);
+    f->t.col = cg_get(c, c->i64, from->col);
+    f->t.lead = cg_get(c, c->i64, from->lead);
+    f->t.begin = cg_get(c, c->i64, from->begin);
 }
 
 static void
@@ -359,14 +398,18 @@ feed_boxes(Cg *c, Fed *f)
     const PtxTiles *t = &f->t;
     CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, t->thread, cg_i64(c, 0), ""));
     ring_open(c, f);
+    const Begin next = first_begin(c, f);
+    const Val last = cg_sub(c, ptx_tiles_count(c, t->p, t->t), cg_i64(c, 1));
     CgLoop tiles = tiles_loop(c, f);
-    const PtxTile tile = tile_of(c, f, tiles.i);
-    ptx_tiles_place(c, &f->t, &tile);
+    take_begin(c, f, &next);
     CgLoop stage = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
     const Val place = cg_get(c, c->i64, f->place), odd = cg_get(c, c->i32, f->odd);
     const Val before = LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), "");
     ptx_signal_wait(c, signal_of(c, f->empty, place), before);
     copy_boxes(c, f, place, cg_mul(c, stage.i, cg_i64(c, t->t->depth)));
+    CgIf first = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, stage.i, cg_i64(c, 0), ""));
+    begin_of(c, f, &next, cg_min(c, cg_add(c, tiles.i, cg_i64(c, f->blocks)), last));
+    cg_endif(c, &first);
     ring_next(c, f);
     cg_loop_end(c, &stage);
     cg_loop_end(c, &tiles);
@@ -622,7 +665,7 @@ open_block(Cg *c, Fed *f, Val shared)
     const int64_t signals = t->t->stages * (int64_t)sizeof(int64_t);
     t->shared = shared;
     t->lane = ptx_lane(c);
-    t->warp = ptx_warp(c);
+    t->warp = ptx_of_warp(c, ptx_warp(c));
     t->thread = cg_sub(c, ptx_thread(c), cg_i64(c, t->t->threads - feeders(t->t)));
     f->sums = cg_offset(c, shared, cg_i64(c, t->stage_bytes * t->t->stages));
     f->full = cg_offset(c, f->sums, cg_i64(c, f->finish ? pairs_bytes(t->t) : 0));
@@ -637,7 +680,7 @@ two_roles(Cg *c, Fed *f)
 {
     const Product *product = f->t.t;
     const int feeder = f->boxes ? BOX_FEEDER : FEEDER;
-    CgIf role = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, multipliers(product))));
+    CgIf role = cg_if(c, cg_less(c, f->t.warp, cg_i64(c, multipliers(product) / GPU_WARP)));
     ptx_registers(c, registers_of(product, feeder), true);
     multiply_all(c, f);
     cg_else(c, &role);
@@ -653,11 +696,11 @@ static void
 three_roles(Cg *c, Fed *f)
 {
     const Product *product = f->t.t;
-    CgIf role = cg_if(c, cg_less(c, ptx_thread(c), cg_i64(c, multipliers(product))));
+    const int behind = (product->threads - feeders(product)) / GPU_WARP;
+    CgIf role = cg_if(c, cg_less(c, f->t.warp, cg_i64(c, multipliers(product) / GPU_WARP)));
     multiply_all(c, f);
     cg_else(c, &role);
-    const Val behind = cg_i64(c, product->threads - feeders(product));
-    CgIf other = cg_if(c, cg_less(c, ptx_thread(c), behind));
+    CgIf other = cg_if(c, cg_less(c, f->t.warp, cg_i64(c, behind)));
     finish_all(c, f);
     cg_else(c, &other);
     feed_boxes(c, f);

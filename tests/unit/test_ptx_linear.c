@@ -52,6 +52,7 @@ static const Case cases[] = {
     {"boxes_128x256",   NULL,          "bf16", "bf16", 392, 80,  130, 8, 4, BIAS         },
     {"boxes_128x256",   NULL,          "bf16", "bf16", 72,  288, 540, 0, 0, ROUNDED      },
     {"boxes_128x256",   NULL,          "bf16", "bf16", 136, 32,  129, 0, 8, ROUNDED      },
+    {"boxes_128x256",   NULL,          "bf16", "bf16", 328, 304, 257, 0, 0, BIAS         },
     {"ranges_64x64x4",  "stream_16x4", "bf16", "bf16", 328, 72,  70,  8, 3, BIAS         },
     {"ranges_64x64x4",  "stream_32x4", "bf16", "bf16", 67,  33,  40,  3, 0, BIAS         },
     {"ranges_64x64x8",  "stream_16x8", "bf16", "bf16", 608, 40,  40,  0, 0, BIAS         },
@@ -211,14 +212,16 @@ Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
 Test(ptx_linear, tiles_of_one_method_give_the_same_bits)
 {
     static const Case of[] = {
-        {"fma_32x32",     NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, BIAS},
-        {"fma_128x64",    NULL, "f32",  "f32",  67, 21, BITS_ROWS, 0, 0, BIAS},
-        {"mma_64x64",     NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
-        {"mma_128x128",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
-        {"wgmma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
-        {"wgmma_128x128", NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
-        {"wgmma_64x64",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
-        {"fed_128x256",   NULL, "bf16", "bf16", 72, 21, BITS_ROWS, 0, 0, BIAS},
+        {"fma_32x32",     NULL, "f32",  "f32",  67,  21, BITS_ROWS, 0, 0, BIAS},
+        {"fma_128x64",    NULL, "f32",  "f32",  67,  21, BITS_ROWS, 0, 0, BIAS},
+        {"mma_64x64",     NULL, "bf16", "bf16", 72,  21, BITS_ROWS, 0, 0, BIAS},
+        {"mma_128x128",   NULL, "bf16", "bf16", 72,  21, BITS_ROWS, 0, 0, BIAS},
+        {"wgmma_64x64",   NULL, "bf16", "bf16", 72,  21, BITS_ROWS, 0, 0, BIAS},
+        {"wgmma_128x128", NULL, "bf16", "bf16", 72,  21, BITS_ROWS, 0, 0, BIAS},
+        {"wgmma_64x64",   NULL, "bf16", "bf16", 72,  21, BITS_ROWS, 0, 0, BIAS},
+        {"fed_128x256",   NULL, "bf16", "bf16", 72,  21, BITS_ROWS, 0, 0, BIAS},
+        {"wgmma_64x64",   NULL, "bf16", "bf16", 328, 80, 131,       0, 0, BIAS},
+        {"boxes_128x256", NULL, "bf16", "bf16", 328, 80, 131,       0, 0, BIAS},
     };
     for (size_t i = 0; i < COUNT_OF(of); i += 2)
         expect_same_bits(&of[i], true, &of[i + 1], true);
