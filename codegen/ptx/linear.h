@@ -23,7 +23,7 @@ enum { PTX_STREAM_STEP = 32 }; /* inputs that a warp takes together */
 enum { PTX_CONV_TAPS = 16 }; /* most */
 typedef struct {
     Val past[PTX_CONV_TAPS], weight[PTX_CONV_TAPS], bias;
-} PtxConvAhead;
+} PtxConvAhead; /* of a site's lanes */
 
 /* What is read ahead of a result of a thread: before its sum is there. */
 enum { PTX_MOST_AHEAD = 4 };
@@ -45,6 +45,7 @@ typedef struct {
     bool bf16;             /* x and W are multiplied as bf16; else as f32 */
     const Node *conv;      /* in the epilogue; NULL: there is none */
     const PtxAhead *ahead; /* of the result that is being stored; NULL: nothing is read ahead */
+    bool ahead_conv;       /* that has what its convolution needs, too */
     bool normed;           /* rows of x are divided by their root mean square: attribute eps */
     bool x_whole, w_whole; /* its rows begin at multiples of 16 bytes, and are so many in whole */
 } PtxLinear;
@@ -72,6 +73,11 @@ void ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y
                    const PtxConvAhead *ahead);
 /* Reads ahead for the column, if it has a convolution and is there (i1). */
 PtxConvAhead ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there);
+/* The same where the convolution is known to have `lanes` columns from `col` on, which
+ * ptx_conv_lanes has said: what columns need, and what the row does. */
+void ptx_conv_columns(Cg *c, CgKernel *k, const Node *conv, Val col, int lanes, PtxConvAhead *a);
+void ptx_conv_past(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, int lanes,
+                   PtxConvAhead *a);
 /* Asks for what ptx_conv_here will read there, a column of a row: before the wait. */
 void ptx_conv_ask(Cg *c, CgKernel *k, const Node *conv, Val row, Val col);
 

@@ -373,6 +373,15 @@ ptx_cluster_barrier(Cg *c)
               "cluster_barrier");
 }
 
+void
+ptx_cluster_end(Cg *c)
+{
+    asm_plain(c,
+              "barrier.cluster.arrive.relaxed.aligned;\n\t"
+              "barrier.cluster.wait.acquire.aligned;",
+              "cluster_barrier");
+}
+
 Val
 ptx_shared_of(Cg *c, Val shared, Val block)
 {

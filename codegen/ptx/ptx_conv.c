@@ -270,11 +270,12 @@ conv_of_token(Cg *c, CgKernel *k, PtxConv *v, Val row, Val x, const PtxConvAhead
     const int history = v->taps - 1;
     Val taps[PTX_CONV_TAPS];
     if (ahead) {
+        const LLVMTypeRef type = cg_vec_type(c, v->lanes);
         for (int j = 0; j < v->taps; j++)
-            v->weight[j] = cg_get(c, c->f32, ahead->weight[j]);
+            v->weight[j] = cg_get(c, type, ahead->weight[j]);
         for (int j = 0; j < history; j++)
-            taps[j] = cg_get(c, c->f32, ahead->past[j]);
-        v->bias = ahead->bias ? cg_get(c, c->f32, ahead->bias) : NULL;
+            taps[j] = cg_get(c, type, ahead->past[j]);
+        v->bias = ahead->bias ? cg_get(c, type, ahead->bias) : NULL;
     } else {
         read_past(c, k, v, &seg, taps);
         ptx_conv_weights(c, k, v);
@@ -344,6 +345,43 @@ ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there
     k->domain = domain;
     cg_endif(c, &mine);
     return a;
+}
+
+/* The convolution's columns from column `col` of the projection on. */
+static PtxConv
+columns_at(Cg *c, const Node *conv, Val col, int lanes)
+{
+    PtxConv v;
+    if (!ptx_conv_open(conv, &v, NULL))
+        die("a convolution that does not fit");
+    v.lanes = lanes;
+    v.col = cg_sub(c, col, cg_i64(c, node_int(conv, ATTR_column, 0)));
+    return v;
+}
+
+void
+ptx_conv_columns(Cg *c, CgKernel *k, const Node *conv, Val col, int lanes, PtxConvAhead *a)
+{
+    const Value *domain = k->domain;
+    const LLVMTypeRef type = cg_vec_type(c, lanes);
+    PtxConv v = columns_at(c, conv, col, lanes);
+    k->domain = conv->out[0];
+    ptx_conv_weights(c, k, &v);
+    for (int j = 0; j < v.taps; j++)
+        a->weight[j] = cg_var(c, type, v.weight[j], "weight");
+    a->bias = v.bias ? cg_var(c, type, v.bias, "bias") : NULL;
+    k->domain = domain;
+}
+
+void
+ptx_conv_past(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, int lanes, PtxConvAhead *a)
+{
+    const PtxConv v = columns_at(c, conv, col, lanes);
+    const CgSeg seg = cg_segment(c, k, row);
+    Val past[PTX_CONV_TAPS];
+    read_past(c, k, &v, &seg, past);
+    for (int j = 0; j + 1 < v.taps; j++)
+        a->past[j] = cg_var(c, cg_vec_type(c, lanes), past[j], "past");
 }
 
 void

@@ -23,7 +23,8 @@ bind_ahead(Cg *c, const CgLinear *l)
 {
     const PtxAhead *ahead = ((const PtxLinear *)(const void *)l)->ahead;
     for (int i = 0; ahead && i < ahead->count; i++)
-        cg_bind(l->k, ahead->value[i], cg_get(c, c->f32, ahead->number[i]));
+        cg_bind(l->k, ahead->value[i],
+                cg_get(c, LLVMGetAllocatedType(ahead->number[i]), ahead->number[i]));
 }
 
 void
@@ -33,7 +34,7 @@ ptx_linear_store(Cg *c, const PtxLinear *p, Val row, Val col, Val sums)
     cg_linear_finish(c, &p->l, &site, sums);
     if (p->conv && !ptx_conv_of_runs(p))
         ptx_conv_here(c, p->k, p->conv, &site, p->k->bound[p->l.y->id],
-                      p->ahead ? &p->ahead->conv : NULL);
+                      p->ahead && p->ahead_conv ? &p->ahead->conv : NULL);
 }
 
 int

@@ -180,6 +180,7 @@ result_with(Cg *c, const Stream *s, int number, const PtxAhead *ahead)
     const Val i = result_number(c, s, number);
     CgIf any = cg_if(c, cg_less(c, i, results_of(c, s)));
     s->p->ahead = ahead;
+    s->p->ahead_conv = true;
     result(c, s, i);
     s->p->ahead = NULL;
     cg_endif(c, &any);

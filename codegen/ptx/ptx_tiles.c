@@ -231,8 +231,7 @@ ptx_tile_finish(Cg *c, const PtxTiles *t, Val row, Val col, Val sums)
 {
     if (t->factors) {
         const Val of_row = cg_at(c, t->factors, DTYPE_f32, row);
-        const Val factor =
-            t->block ? ptx_split_factor(c, t, row) : cg_vload(c, of_row, DTYPE_f32, 1, NULL);
+        const Val factor = cg_vload(c, of_row, DTYPE_f32, 1, NULL);
         sums = cg_fmul(c, sums, cg_splat(c, factor, cg_lanes_of(sums)));
     }
     ptx_linear_store(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, col), sums);
@@ -250,9 +249,7 @@ finish_rows(Cg *c, const PtxTiles *t, const Finish *f, Val from, Val to, int64_t
         if (t->rounded)
             ptx_conv_keep(c, t->p, cg_add(c, t->row, row), cg_add(c, t->col, f->col), at);
         else
-            ptx_tile_finish(c, t, row, f->col,
-                            t->block ? ptx_split_sum(c, t, at, f->lanes)
-                                     : ptx_load(c, at, dtype, f->lanes));
+            ptx_tile_finish(c, t, row, f->col, ptx_load(c, at, dtype, f->lanes));
     }
     cg_loop_end(c, &loop);
 }
@@ -297,20 +294,13 @@ ptx_tile_store(Cg *c, const PtxTiles *t)
     const Val col = cg_add(c, t->col, f.col);
     Val stored = cg_less(c, col, cg_i64(c, t->out));
     stored = LLVMBuildAnd(c->b, stored, cg_less(c, f.row, f.step), "");
-    Val rows = cg_i64(c, t->t->rows); /* that this block stores: up to here */
     if (t->lead) {
         const Val alone = ptx_conv_alone(c, t->p, col);
         stored = LLVMBuildAnd(c->b, stored, LLVMBuildNot(c->b, alone, ""), "");
         f.row = cg_add(c, f.row, t->lead);
     }
-    if (t->block) {
-        const Val mine = cg_i64(c, t->t->rows / t->p->sets);
-        const Val first = cg_mul(c, t->block, mine);
-        rows = cg_add(c, first, mine);
-        f.row = cg_add(c, f.row, first);
-    }
     CgIf inside = cg_if(c, stored);
-    const Val there = cg_sub(c, cg_min(c, t->rows, rows), f.row);
+    const Val there = cg_sub(c, cg_min(c, t->rows, cg_i64(c, t->t->rows)), f.row);
     const Val rounded_up = cg_sub(c, cg_add(c, there, f.step), cg_i64(c, 1));
     const Val count = ptx_narrow_div(c, cg_max(c, cg_i64(c, 0), rounded_up), f.step);
     const Val whole = cg_mul(c, cg_div(c, count, cg_i64(c, unroll)), cg_i64(c, unroll));
@@ -345,15 +335,14 @@ results(Cg *c, const PtxTiles *t)
     case PRODUCT_STREAM:
         die("product %s has no tiles", t->t->name);
     }
-    if (t->block)
-        ptx_cluster_barrier(c);
-    else
-        ptx_barrier(c);
+    if (t->block) {
+        ptx_split_results(c, t);
+        return;
+    }
+    ptx_barrier(c);
     ptx_tile_store(c, t);
     if (t->lead)
         ptx_conv_piece(c, &conv);
-    if (t->block)
-        ptx_cluster_barrier(c); /* all have read what this one has */
 }
 
 /* ---- which tile -------------------------------------------------------------------------------

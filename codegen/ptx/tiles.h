@@ -119,6 +119,8 @@ void ptx_split_put(Cg *c, const PtxTiles *t, const Val *acc);
 /* Sums of all ranges, which the blocks of the cluster have put at `at`; and the factor of a row. */
 Val ptx_split_sum(Cg *c, const PtxTiles *t, Val at, int lanes);
 Val ptx_split_factor(Cg *c, const PtxTiles *t, Val row);
+void ptx_split_results(Cg *c,
+                       const PtxTiles *t); /* tile_split.c: once this block has put its own */
 
 /* tile_fed.c: all tiles of a block that four warps feed. Of shared memory they take ptx_fed_bytes
  * beside the ring. */
