@@ -113,13 +113,16 @@ product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t o
 }
 
 /* A block of a cluster for each range, and, as soon as there are more rows than STREAM takes, a
- * cluster for each tile. */
+ * cluster for each tile: STREAM's blocks make so many clusters for each of its rows, of which there
+ * are two where there is a row of tiles, and one more than a row of tiles has where there are two.
+ */
 static bool
 splits(const Product *small, const Product *large)
 {
-    const int warps = small->threads / GPU_WARP;
-    return warps <= GPU_MOST_CLUSTER && large->rows % warps == 0 &&
-           large->rows >= 2 * small->rows && small->columns * warps <= 2 * large->columns;
+    const int warps = small->threads / GPU_WARP, down = large->rows / small->rows;
+    const int strip = small->columns * warps; /* columns of a cluster */
+    return warps <= GPU_MOST_CLUSTER && large->rows % warps == 0 && down >= 2 &&
+           strip <= 2 * large->columns && 2 * strip <= (down + 1) * large->columns;
 }
 
 /* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "machine/machine.h"
+#include "machine/product.h"
 
 #define SERVER                                                                                     \
     "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,"         \
@@ -171,4 +172,19 @@ Test(machine, a_gpu_gets_the_code_that_is_best_for_it)
         if (found && cases[i].name)
             cr_expect_str_eq(m.gpu.name, cases[i].name);
     }
+}
+
+/* Rows of STREAM's blocks are clusters of so many columns: of 65 rows there are three, and tiles of
+ * 64 rows need two of their own columns. */
+Test(machine, few_rows_have_a_cluster_for_each_tile)
+{
+    const Product *stream = product_named("stream_32x4");
+    Product tile = *product_named("split_64x128x4");
+    cr_expect(product_goes_with(stream, &tile));
+    tile.columns = 64;
+    cr_expect_not(product_goes_with(stream, &tile));
+    tile.rows = 128;
+    cr_expect(product_goes_with(stream, &tile));
+    tile.columns = 32;
+    cr_expect_not(product_goes_with(stream, &tile));
 }

@@ -75,6 +75,10 @@ static const Case cases[] = {
     {"split_128x128x8", "stream_16x8", "bf16", "bf16", 328, 132, 70,  8, 3, BIAS         },
     {"split_128x128x8", "stream_16x8", "bf16", "bf16", 67,  33,  140, 3, 0, BIAS | NORMED},
     {"split_128x128x8", "stream_16x8", "bf16", "bf16", 608, 40,  40,  0, 0, NORMED       },
+    {"split_64x128x4",  "stream_32x4", "bf16", "bf16", 328, 72,  70,  8, 3, BIAS | NORMED},
+    {"split_64x128x4",  "stream_32x4", "bf16", "bf16", 67,  33,  140, 3, 0, BIAS         },
+    {"split_64x128x8",  "stream_16x8", "bf16", "bf16", 328, 132, 70,  8, 3, BIAS         },
+    {"split_64x128x8",  "stream_16x8", "bf16", "bf16", 67,  33,  64,  3, 0, BIAS | NORMED},
 };
 
 /* x is a column range of a table's rows; the product goes on through a gate to another value. */
@@ -203,6 +207,8 @@ Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
         {"split_128x64x4",  "stream_32x4", "bf16", "bf16", 456, 70,  70,        0, 0, BIAS | NORMED},
         {"split_128x128x8", "stream_16x8", "bf16", "bf16", 200, 21,  40,        0, 0, BIAS | NORMED},
         {"split_128x128x8", "stream_16x8", "bf16", "bf16", 328, 40,  150,       0, 0, BIAS         },
+        {"split_64x128x4",  "stream_32x4", "bf16", "bf16", 456, 70,  70,        0, 0, BIAS | NORMED},
+        {"split_64x128x8",  "stream_16x8", "bf16", "bf16", 328, 40,  150,       0, 0, BIAS         },
         {"fma_128x64",      "fma_32x32",   "f32",  "f32",  19,  250, 3,         0, 0, BIAS         },
     };
     for (size_t i = 0; i < COUNT_OF(of); i++)
