@@ -223,8 +223,11 @@ run_pass(Feed *f, const AbiEntry *entry)
     int64_t n = pick(f, entry->rows, &cursor);
     s->run.range[0] = entry->layers;
     s->run.told.bytes += (size_t)s->call.nseg * sizeof *s->seg;
+    const bool single = entry == &program->abi->entries[rt_session_step_entry(program)];
     do {
         s->call.picked = n;
+        if (single)
+            rt_session_halve(s);
         s->run.range[1] = n ? entry->head : none;
         s->run.range[2] = n && f->list >= 0 ? choose : none;
         s->run.back = rt_session_output(s, back, n);
@@ -450,6 +453,7 @@ start(const Greedy *g, int64_t i)
     if (i > 0)
         s->run.fed = (RtCopy){s->run.told.there, rt_session_output(s, p->ids, g->n).there,
                               (size_t)g->n * sizeof(int32_t)};
+    rt_session_halve(s);
     s->run.back = rt_session_given(s, g->n, slot);
     const ssmc_status status = s->device->start(s->queue, &s->run, slot);
     for (int k = 0; k < g->n && status == SSMC_OK; k++)

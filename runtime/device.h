@@ -14,6 +14,9 @@ struct RtDevice {
     /* The device has memory of its own. If not, all memory is the host's, `image` and `queue` are
      * NULL, an address there is a pointer, and nothing is copied that is there already. */
     bool apart;
+    /* Rows of a pass of single tokens from which on it is run as two halves, side by side
+     * (RtRun.beside): what waits in one half leaves the device to the other. 0: none is. */
+    int halves;
 
     /* A program's code, ready to be launched; it borrows the program. */
     ssmc_status (*open)(const AbiProgram *abi, RtImage **out);

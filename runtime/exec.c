@@ -25,12 +25,27 @@ base_of(const AbiOperand *o, const RtSpaces *s)
     return NULL;
 }
 
+/* Bytes from row 0 of an input or an output to `row`. An operand may be some columns of an output,
+ * which is the last that begins before it. */
+static size_t
+rows_before(const AbiProgram *abi, const AbiOperand *o, int64_t row)
+{
+    if (o->space == ABI_INPUT)
+        return (size_t)row * sizeof(int32_t);
+    const AbiOutput *in = NULL;
+    for (int i = 0; i < abi->noutputs && o->space == ABI_OUTPUT; i++)
+        if (abi->outputs[i].offset <= o->offset && (!in || abi->outputs[i].offset > in->offset))
+            in = &abi->outputs[i];
+    return in ? (size_t)(row * in->stride * rt_abi_bits(in->dtype) / 8) : 0;
+}
+
 void
 rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand)
 {
     for (int i = 0; i < abi->noperands; i++) {
         char *base = base_of(&abi->operands[i], spaces);
-        operand[i] = base ? base + abi->operands[i].offset : NULL;
+        const AbiOperand *o = &abi->operands[i];
+        operand[i] = base ? base + o->offset + rows_before(abi, o, spaces->row) : NULL;
     }
 }
 

@@ -365,6 +365,7 @@ typedef struct {
     char *kept;            /* growing states of sequence 0; NULL: there are none */
     const size_t *kept_at; /* [nstates] where each begins there */
     char *const *input;    /* [ninputs] */
+    int64_t row;           /* of inputs and outputs, that operands begin at */
 } RtSpaces;
 /* operand [noperands] */
 void rt_operands_resolve(const AbiProgram *abi, const RtSpaces *spaces, void **operand);
@@ -375,6 +376,12 @@ typedef struct {
     size_t bytes;
 } RtCopy;
 
+/* Rows that steps run over: where their operands lie, and what kernels are told of them. */
+typedef struct {
+    void *const *operand; /* [noperands] */
+    const AbiCall *call;  /* NULL: there are none */
+} RtRows;
+
 /* Steps to run over a pool, or on a device: of the layers, the head, and what chooses candidates.
  */
 enum { RT_RANGES = 3 };
@@ -382,6 +389,9 @@ typedef struct {
     const AbiProgram *abi;
     void *const *operand; /* [noperands] */
     const AbiCall *call;
+    /* Rows of the same pass that the same steps run over, too, at the same time or not: nothing
+     * that these write is read or written for the others. */
+    RtRows beside;
     char *scratch; /* of thread 0 */
     size_t scratch_stride;
     RtParts *parts; /* two sets of [threads] */

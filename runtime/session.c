@@ -53,30 +53,55 @@ place_ahead(RtLayout *l, const ssmc_program *p, int sequences)
            place(l, &l->given, rows, 2 * sizeof(float));
 }
 
+/* Rows of the first of two halves; 0: a pass of so many is not halved. Whole lines, so that the
+ * second half of what has a number for each row begins at one, too. */
+static int64_t
+half_of(const ssmc_program *p, int64_t rows)
+{
+    enum { NUMBERS = 64 / sizeof(int32_t) };
+    const int least = rt_device(p->abi->device)->halves;
+    return least && rows >= least ? ((rows + 1) / 2 + NUMBERS - 1) / NUMBERS * NUMBERS : 0;
+}
+
+/* Two halves need the slab of a pass of single tokens twice. */
+static bool
+place_slab(RtLayout *l, const ssmc_program *p, int sequences)
+{
+    const AbiEntry *step = &p->abi->entries[rt_session_step_entry(p)];
+    const bool halves = half_of(p, lesser(sequences, step->rows)) > 0;
+    size_t one = 0, both = 0;
+    if (!rt_round_up((size_t)step->slab_bytes, RT_LINE, &one) || !rt_mul(one, 2, &both))
+        return false;
+    const size_t bytes = halves && both > p->slab_bytes ? both : p->slab_bytes;
+    const bool fits = place(l, &l->slab, 1, bytes);
+    l->beside = fits && halves ? l->slab + one : l->slab;
+    return fits;
+}
+
 bool
 rt_session_layout(const ssmc_program *program, int sequences, int threads, RtLayout *out)
 {
     const AbiProgram *abi = program->abi;
+    const size_t tables = (size_t)abi->nentries + 1;
     RtLayout l = {0};
     bool seen = place(&l, &l.states, (size_t)sequences, program->state_stride) &&
-                place(&l, &l.slab, 1, program->slab_bytes) &&
+                place_slab(&l, program, sequences) &&
                 place(&l, &l.output, 1, (size_t)abi->output_bytes);
     for (int i = 0; i < abi->nentries; i++)
         seen = seen && place_told(&l, program, i, sequences, &l.told[i]);
     if (rt_device(abi->device)->apart)
         seen = seen && place_ahead(&l, program, sequences);
-    const bool fits =
-        seen && place(&l, &l.own, 0, 0) &&
-        place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
-        place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
-        place(&l, &l.pick, (size_t)program->rows, sizeof(RtPick)) &&
-        place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
-        place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
-        place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
-        place(&l, &l.at, (size_t)sequences, sizeof(int64_t)) &&
-        place(&l, &l.operands, (size_t)abi->nentries * (size_t)abi->noperands, sizeof(void *)) &&
-        place(&l, &l.kept_at, (size_t)abi->nstates, sizeof(size_t)) &&
-        place(&l, &l.seconds, (size_t)abi->nsteps, sizeof(double));
+    const bool fits = seen && place(&l, &l.own, 0, 0) &&
+                      place(&l, &l.scratch, (size_t)threads, program->scratch_stride) &&
+                      place(&l, &l.parts, 2 * (size_t)threads, sizeof(RtParts)) &&
+                      place(&l, &l.pick, (size_t)program->rows, sizeof(RtPick)) &&
+                      place(&l, &l.owner, (size_t)program->block, sizeof(int32_t)) &&
+                      place(&l, &l.sequences, (size_t)sequences, sizeof(RtSequence)) &&
+                      place(&l, &l.inputs, (size_t)sequences, sizeof(ssmc_input)) &&
+                      place(&l, &l.at, (size_t)sequences, sizeof(int64_t)) &&
+                      place(&l, &l.operands, tables * (size_t)abi->noperands, sizeof(void *)) &&
+                      place(&l, &l.kept_at, (size_t)abi->nstates, sizeof(size_t)) &&
+                      place(&l, &l.seconds, (size_t)abi->nsteps, sizeof(double));
     *out = l;
     return fits && l.total <= INT64_MAX;
 }
@@ -158,27 +183,70 @@ rt_session_tell(ssmc_session *s, int entry, int slot)
     s->run.told = (RtCopy){at_there(s, there->input[0]), at_told(s, here->input[0]),
                            here->seg - here->input[0]};
     s->run.fed = (RtCopy){0};
+    s->run.call = &s->call;
+    s->run.beside = (RtRows){0};
 }
 
-/* Operands to addresses, for each entry with inputs of its own, and what runs over them. */
+/* Operands of steps of an entry, whose inputs are its own, to addresses: from a row on, and with a
+ * slab. */
+static void
+resolve(const ssmc_session *s, int entry, int64_t row, size_t slab, void **operand)
+{
+    const ssmc_program *p = s->model->program;
+    const RtLayout *l = &s->layout;
+    char *input[RT_INPUTS] = {NULL};
+    for (int i = 0; i < p->abi->ninputs; i++)
+        input[i] = at_there(s, l->told[entry].input[p->input[i]]);
+    const RtSpaces spaces = {.slab = at_there(s, slab),
+                             .there = s->model->there,
+                             .states = s->states,
+                             .kept = s->kept,
+                             .kept_at = s->kept_at,
+                             .output = at_there(s, l->output),
+                             .input = input,
+                             .row = row};
+    rt_operands_resolve(p->abi, &spaces, operand);
+}
+
+/* Rows from `first` on become those of a second half, which counts them from its own first. */
+static void
+tell_half(ssmc_session *s, int64_t first)
+{
+    for (int64_t i = first; i < s->call.nseg; i++) {
+        s->seg[i].row -= first;
+        s->input[RT_PICK][i] -= (int32_t)first;
+    }
+    s->half[0] = s->half[1] = s->call;
+    s->half[0].rows = s->half[0].picked = s->half[0].nseg = first;
+    s->half[1].rows = s->half[1].picked = s->half[1].nseg = s->call.rows - first;
+    s->half[1].seg += first;
+}
+
+void
+rt_session_halve(ssmc_session *s)
+{
+    const ssmc_program *p = s->model->program;
+    const int64_t first = half_of(p, s->call.rows);
+    void **operand = operands_of(s, p->abi->nentries);
+    const bool all = s->call.nseg == s->call.rows && s->call.picked == s->call.rows;
+    if (first == 0 || !all || s->run.seconds || s->run.lanes)
+        return;
+    if (s->halved != first)
+        resolve(s, rt_session_step_entry(p), first, s->layout.beside, operand);
+    s->halved = first;
+    tell_half(s, first);
+    s->run.call = &s->half[0];
+    s->run.beside = (RtRows){operand, &s->half[1]};
+}
+
+/* The operands of each entry, and what runs over them. */
 static void
 session_resolve(ssmc_session *s)
 {
     const ssmc_program *p = s->model->program;
     const RtLayout *l = &s->layout;
-    for (int e = 0; e < p->abi->nentries; e++) {
-        char *input[RT_INPUTS] = {NULL};
-        for (int i = 0; i < p->abi->ninputs; i++)
-            input[i] = at_there(s, l->told[e].input[p->input[i]]);
-        const RtSpaces spaces = {.slab = at_there(s, l->slab),
-                                 .there = s->model->there,
-                                 .states = s->states,
-                                 .kept = s->kept,
-                                 .kept_at = s->kept_at,
-                                 .output = at_there(s, l->output),
-                                 .input = input};
-        rt_operands_resolve(p->abi, &spaces, operands_of(s, e));
-    }
+    for (int e = 0; e < p->abi->nentries; e++)
+        resolve(s, e, 0, l->slab, operands_of(s, e));
     s->call = (AbiCall){.state_stride = (int64_t)p->state_stride,
                         .kept_stride = (int64_t)s->kept_stride,
                         .room = s->kept ? s->room : 0,

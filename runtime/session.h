@@ -17,7 +17,8 @@ typedef struct {
  * to `own` are there, and the host has `output` to `own` once more; else all of it is one piece. */
 typedef struct {
     size_t states; /* [sequences] of state_stride */
-    size_t slab;   /* activations */
+    size_t slab;   /* activations; of two halves (RtDevice.halves) those of the first */
+    size_t beside; /* in it: those of the second half */
     size_t output; /* what a pass gives */
     /* What a pass of each entry is told: no more than a session of so many sequences can have, so
      * that the one copy of it, which ends with the last segment, is short. */
@@ -34,7 +35,7 @@ typedef struct {
     size_t sequences; /* RtSequence [sequences] */
     size_t inputs;    /* ssmc_input [sequences], for calls that are written as ssmc_feed */
     size_t at;        /* int64 [sequences]: tokens of each input that have been read */
-    size_t operands;  /* void * [noperands] */
+    size_t operands;  /* void * [nentries + 1][noperands]: the last are of a second half */
     size_t kept_at;   /* size_t [nstates]: where growing states begin */
     size_t seconds;   /* double [nsteps] */
     size_t total;
@@ -88,6 +89,9 @@ struct ssmc_session {
     size_t *kept_at; /* [nstates] */
     uint64_t calls;  /* that named sequences */
     AbiCall call;
+    AbiCall half[2]; /* of a pass that is run as two */
+    int64_t
+        halved; /* rows of the first of them, by which the operands of the second lie; 0: none */
     RtRun run;
     ssmc_progress *progress;
     void *progress_user;
@@ -99,6 +103,9 @@ char *rt_session_states(const ssmc_session *s, int seq);      /* there, [state_s
  * single tokens alone: input, seg, and what is copied of them. */
 void rt_session_tell(ssmc_session *s, int entry, int slot);
 int rt_session_step_entry(const ssmc_program *program); /* that for single tokens */
+/* Before a pass of single tokens, told and ready to run: where all of its rows are picked, and the
+ * device has that for so many, it is run as two halves. */
+void rt_session_halve(ssmc_session *s);
 /* Lists of one candidate that a pass in this slot gives. */
 RtCopy rt_session_given(const ssmc_session *s, int rows, int slot);
 /* The first `rows` rows of an output of f32: there, and where the host has them. */

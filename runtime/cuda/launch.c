@@ -16,6 +16,13 @@
 
 /* ---- launches ------------------------------------------------------------------------------ */
 
+/* Some rows of a pass: what their steps are launched on, one after the other. */
+typedef struct {
+    CudaStream stream;
+    RtRows rows;
+    bool behind; /* the stream's last is a launch */
+} Branch;
+
 bool
 cuda_begins_early(const RtImage *image)
 {
@@ -24,8 +31,8 @@ cuda_begins_early(const RtImage *image)
 
 /* In one of the ways that need it: early, or in clusters, or both. */
 static CudaResult
-launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned grid[3], bool early,
-          bool clusters)
+launch_so(RtQueue *q, CudaStream stream, CudaFunction function, const AbiLaunch *l,
+          const unsigned grid[3], bool early, bool clusters)
 {
     CudaLaunchAttribute list[2];
     unsigned count = 0;
@@ -38,7 +45,7 @@ launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned 
         .grid = {grid[0],              grid[1], grid[2]},
         .block = {(unsigned)l->threads, 1,       1      },
         .shared_bytes = (unsigned)abi_shared_bytes(l, grid[1]),
-        .stream = q->stream,
+        .stream = stream,
         .attributes = list,
         .count = count,
     };
@@ -46,7 +53,7 @@ launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const unsigned 
 }
 
 static CudaResult
-make_map(const RtQueue *q, const RtRun *run, const AbiStep *step, const AbiMap *map, CudaMap *out)
+make_map(const RtQueue *q, const RtRows *rows, const AbiStep *step, const AbiMap *map, CudaMap *out)
 {
     static const unsigned steps[ABI_MAP_RANK] = {1, 1, 1, 1, 1};
     unsigned long long dim[ABI_MAP_RANK], stride[ABI_MAP_RANK];
@@ -56,48 +63,47 @@ make_map(const RtQueue *q, const RtRun *run, const AbiStep *step, const AbiMap *
         stride[i] = (unsigned long long)map->stride[i];
         box[i] = (unsigned)map->box[i];
     }
-    dim[map->rank - 1] *= (unsigned long long)abi_count(map->of, run->call);
-    char *at = (char *)run->operand[step->first_operand + map->operand] + map->offset;
+    dim[map->rank - 1] *= (unsigned long long)abi_count(map->of, rows->call);
+    char *at = (char *)rows->operand[step->first_operand + map->operand] + map->offset;
     return q->image->cuda->MapMake(out, CUDA_MAP_BF16, (unsigned)map->rank, at, dim, stride + 1,
                                    box, steps, 0, CUDA_MAP_SWIZZLE_128, CUDA_MAP_PROMOTION_256, 0);
 }
 
-/* Nothing is launched over no rows. behind: the stream's last is a launch; NULL: it does not
- * matter, as each is waited for. */
+/* Nothing is launched over no rows. */
 static CudaResult
-launch(RtQueue *q, const RtRun *run, const AbiStep *step, bool *behind)
+launch(RtQueue *q, Branch *on, const AbiStep *step)
 {
+    const RtRows *rows = &on->rows;
     const AbiLaunch *l = &q->image->abi->launches[step->launch];
     const CudaFunction function = q->image->function[step->launch];
     unsigned grid[3];
     for (int d = 0; d < 3; d++)
-        grid[d] = (unsigned)abi_blocks(&l->grid[d], run->call);
+        grid[d] = (unsigned)abi_blocks(&l->grid[d], rows->call);
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0)
         return CUDA_OK;
     for (int i = 0; i < step->operands; i++)
-        q->params[i] = (void *)&run->operand[step->first_operand + i];
-    q->params[step->operands] = (void *)run->call;
+        q->params[i] = (void *)&rows->operand[step->first_operand + i];
+    q->params[step->operands] = (void *)rows->call;
     CudaMap maps[ABI_MOST_MAPS];
     for (int i = 0; i < l->maps; i++) {
-        const CudaResult result = make_map(q, run, step, &l->map[i], &maps[i]);
+        const CudaResult result = make_map(q, rows, step, &l->map[i], &maps[i]);
         if (result != CUDA_OK)
             return result;
         q->params[step->operands + 1 + i] = &maps[i];
     }
-    const bool early = behind && *behind && q->early && l->waits;
-    if (behind)
-        *behind = true;
+    const bool early = on->behind && q->early && l->waits;
+    on->behind = true;
     const bool clusters = l->cluster > 1 && grid[1] > 1;
     if (early) {
-        const CudaResult result = launch_so(q, function, l, grid, true, clusters);
+        const CudaResult result = launch_so(q, on->stream, function, l, grid, true, clusters);
         if (result != CUDA_NOT_SUPPORTED)
             return result;
         q->early = false;
     }
     if (clusters)
-        return launch_so(q, function, l, grid, false, true);
+        return launch_so(q, on->stream, function, l, grid, false, true);
     return q->image->cuda->Launch(function, grid[0], grid[1], grid[2], (unsigned)l->threads, 1, 1,
-                                  (unsigned)abi_shared_bytes(l, grid[1]), q->stream, q->params,
+                                  (unsigned)abi_shared_bytes(l, grid[1]), on->stream, q->params,
                                   NULL);
 }
 
@@ -126,15 +132,48 @@ take_back(RtQueue *q, const RtRun *run)
 }
 
 static CudaResult
+steps_of(RtQueue *q, const RtRun *run, CudaStream stream, RtRows rows)
+{
+    Branch on = {.stream = stream, .rows = rows};
+    CudaResult result = CUDA_OK;
+    for (int r = 0; r < RT_RANGES; r++)
+        for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
+            result = launch(q, &on, &run->abi->steps[run->range[r].first + i]);
+    return result;
+}
+
+/* What follows on one stream comes after all that the other was given. */
+static CudaResult
+follow(RtQueue *q, CudaStream stream, CudaStream other, CudaEvent event)
+{
+    const CudaResult result = q->image->cuda->EventRecord(event, other);
+    return result == CUDA_OK ? q->image->cuda->StreamFollow(stream, event, 0) : result;
+}
+
+/* The rows beside on a stream of their own, which ends in the first whatever fails: nothing that is
+ * recorded can end otherwise. */
+static CudaResult
+steps_beside(RtQueue *q, const RtRun *run)
+{
+    CudaResult result = follow(q, q->beside, q->stream, q->parted);
+    if (result != CUDA_OK)
+        return result;
+    result = steps_of(q, run, q->beside, run->beside);
+    if (result == CUDA_OK)
+        result = steps_of(q, run, q->stream, (RtRows){run->operand, run->call});
+    const CudaResult joined = follow(q, q->stream, q->beside, q->joined);
+    return result == CUDA_OK ? joined : result;
+}
+
+static CudaResult
 all_of(RtQueue *q, const RtRun *run)
 {
     CudaResult result = tell(q, run);
     if (result == CUDA_OK)
         result = feed(q, run);
-    bool behind = false;
-    for (int r = 0; r < RT_RANGES; r++)
-        for (int i = 0; i < run->range[r].count && result == CUDA_OK; i++)
-            result = launch(q, run, &run->abi->steps[run->range[r].first + i], &behind);
+    if (result == CUDA_OK)
+        result = run->beside.call ? steps_beside(q, run)
+                                  : steps_of(q, run, q->stream, (RtRows){run->operand, run->call});
     return result == CUDA_OK ? take_back(q, run) : result;
 }
 
@@ -190,6 +229,21 @@ capture(RtQueue *q, const RtRun *run, CudaGraphExec *out)
     return record(q, run, out);
 }
 
+/* What the rows beside need; what is there already stays. */
+static CudaResult
+open_beside(RtQueue *q)
+{
+    const CudaDriver *cuda = q->image->cuda;
+    CudaResult result = CUDA_OK;
+    if (!q->parted)
+        result = cuda->EventCreate(&q->parted, CUDA_EVENT_NO_TIME);
+    if (result == CUDA_OK && !q->joined)
+        result = cuda->EventCreate(&q->joined, CUDA_EVENT_NO_TIME);
+    if (result == CUDA_OK && !q->beside)
+        result = cuda->StreamCreate(&q->beside, CUDA_STREAM_NON_BLOCKING);
+    return result;
+}
+
 /* *ran: not all that was begun may be done if it fails. */
 static CudaResult
 run_shape(RtQueue *q, const RtRun *run, int slot, bool *ran)
@@ -199,14 +253,15 @@ run_shape(RtQueue *q, const RtRun *run, int slot, bool *ran)
         run->call->rows,
         run->call->picked,
         run->call->nseg,
+        run->beside.call ? run->beside.call->rows : 0,
         slot,
         (int64_t)run->fed.bytes
     };
     CudaReplay *replay = replay_of(q, &shape);
     const bool again = replay->used > 0;
-    CudaResult result = CUDA_OK;
+    CudaResult result = run->beside.call ? open_beside(q) : CUDA_OK;
     replay->used = ++q->passes;
-    if (again && !replay->exec)
+    if (result == CUDA_OK && again && !replay->exec)
         result = capture(q, run, &replay->exec);
     *ran = result == CUDA_OK;
     if (result != CUDA_OK)
@@ -223,10 +278,12 @@ cuda_forget(RtQueue *q)
     for (int slot = 0; slot < 2; slot++)
         if (q->done[slot])
             q->image->cuda->EventDestroy(q->done[slot]);
-    if (q->from)
-        q->image->cuda->EventDestroy(q->from);
-    if (q->to)
-        q->image->cuda->EventDestroy(q->to);
+    CudaEvent others[] = {q->from, q->to, q->parted, q->joined};
+    for (size_t i = 0; i < RT_COUNT(others); i++)
+        if (others[i])
+            q->image->cuda->EventDestroy(others[i]);
+    if (q->beside)
+        q->image->cuda->StreamDestroy(q->beside);
 }
 
 /* ---- profiles ------------------------------------------------------------------------------ */
@@ -239,7 +296,11 @@ time_step(RtQueue *q, const RtRun *run, int i)
     const double from = run->lanes ? rt_now() : 0;
     CudaResult result = cuda->EventRecord(q->from, q->stream);
     if (result == CUDA_OK)
-        result = launch(q, run, &run->abi->steps[i], NULL);
+        result = launch(q,
+                        &(Branch){
+                            .stream = q->stream, .rows = {run->operand, run->call}
+        },
+                        &run->abi->steps[i]);
     if (result == CUDA_OK)
         result = cuda->EventRecord(q->to, q->stream);
     if (result == CUDA_OK)

@@ -181,6 +181,7 @@ image_name(const RtImage *image)
 
 const RtDevice rt_device_cuda = {
     .apart = true,
+    .halves = 96,
     .open = cuda_open,
     .close = cuda_close,
     .name = image_name,

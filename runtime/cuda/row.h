@@ -32,6 +32,7 @@ struct RtImage {
 typedef struct {
     AbiRange range[RT_RANGES];
     int64_t rows, picked, nseg;
+    int64_t beside;    /* rows */
     int64_t slot, fed; /* bytes */
 } CudaShape;
 
@@ -60,8 +61,12 @@ struct RtQueue {
     CudaStage stage[CUDA_STAGES]; /* of the first large copy on */
     CudaEvent done[2];  /* owns: of the passes of each slot; NULL: there were none so far */
     CudaEvent from, to; /* owns: of a profile; NULL: there was none so far */
-    bool early;         /* launches may begin while those before them end */
-    bool broken;        /* a pass failed midway: nobody knows what its states are */
+    /* Of passes with rows beside (RtRun), whose steps have a stream of their own, from the first
+     * event on and up to the second. Owns them; NULL: there was none so far. */
+    CudaStream beside;
+    CudaEvent parted, joined;
+    bool early;  /* launches may begin while those before them end */
+    bool broken; /* a pass failed midway: nobody knows what its states are */
     char why[256];
     /* The range of what grows. */
     char *range;
@@ -102,7 +107,7 @@ bool cuda_begins_early(const RtImage *image); /* what RtQueue.early is at first 
 ssmc_status cuda_run(RtQueue *queue, RtRun *run);
 ssmc_status cuda_start(RtQueue *queue, RtRun *run, int slot);
 ssmc_status cuda_finish(RtQueue *queue, int slot);
-void cuda_forget(RtQueue *queue); /* its graphs and events */
+void cuda_forget(RtQueue *queue); /* its graphs, events, and the stream beside */
 
 static inline CudaAddress
 cuda_address(const void *there)

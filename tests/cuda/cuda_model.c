@@ -16,6 +16,8 @@ enum {
     TOO_MANY_RESOURCES = 701,
     NOT_FOUND = 500,
     CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_UNJOINED = 904,
+    CAPTURE_ISOLATION = 905,
     PAGE = 4096,
     MOST_KERNELS = 64,
     MOST_DEPTH = 16,
@@ -39,7 +41,7 @@ typedef struct {
 } Region;
 
 typedef struct {
-    enum { OP_PUT, OP_GET, OP_COPY, OP_SET, OP_LAUNCH, OP_EVENT } kind;
+    enum { OP_PUT, OP_GET, OP_COPY, OP_SET, OP_LAUNCH, OP_EVENT, OP_FOLLOW } kind;
     char *to;
     const char *from;
     size_t bytes;
@@ -50,25 +52,37 @@ typedef struct {
     bool early; /* it may begin while the launch before it ends */
     _Alignas(16) char arguments[ARGUMENT_BYTES];
     CudaEvent event;
+    uint64_t record; /* of OP_FOLLOW: which of the event's */
+    /* In a graph: between which of its forks and joins, and whether on a stream that joined. */
+    int section;
+    bool beside;
 } Op;
 
 struct CUgraph_st {
     Op *ops;
     int count, cap;
-    bool launched; /* the last was a launch, whether or not all has been run since */
+    /* Of one that is recorded: */
+    CudaStream origin; /* whose capture it is */
+    int section;
+    bool spoilt; /* the capture cannot end well */
 };
 struct CUgraphExec_st {
     struct CUgraph_st graph;
 };
 struct CUstream_st {
     struct CUgraph_st queue;
+    int ran;           /* ops of the queue */
     CudaGraph capture; /* NULL: it is not captured */
-    bool spoilt;       /* the capture cannot end well */
+    bool launched;     /* the last was a launch, whether or not all has been run since */
+    bool unjoined;     /* the capture's origin does not follow its last */
     struct CUstream_st *next;
 };
 struct CUevent_st {
     double seconds;
     bool timed;
+    CudaStream on;         /* where it was recorded last */
+    CudaGraph capture;     /* that it was recorded in; NULL: none */
+    uint64_t records, ran; /* given to streams, and run */
 };
 struct CUmod_st {
     const char *image;
@@ -230,7 +244,6 @@ op_new(struct CUgraph_st *graph, int kind)
     Op *op = &graph->ops[graph->count++];
     memset(op, 0, offsetof(Op, arguments));
     op->kind = kind;
-    graph->launched = kind == OP_LAUNCH;
     return op;
 }
 
@@ -251,7 +264,14 @@ graph_of(CudaStream stream)
 static Op *
 op_of(CudaStream stream, int kind)
 {
-    return op_new(graph_of(stream), kind);
+    struct CUgraph_st *graph = graph_of(stream);
+    Op *op = op_new(graph, kind);
+    stream = stream_of(stream);
+    stream->launched = kind == OP_LAUNCH;
+    stream->unjoined = stream->capture && stream != graph->origin;
+    op->section = graph->section;
+    op->beside = stream->unjoined;
+    return op;
 }
 
 static bool
@@ -282,6 +302,18 @@ now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static bool run_next(CudaStream stream);
+
+/* All that a stream was given before an event's record. */
+static bool
+run_before(const Op *follow)
+{
+    bool done = true;
+    while (done && follow->event->ran < follow->record)
+        done = run_next(follow->event->on);
+    return done;
+}
+
 static bool
 run_op(Op *op)
 {
@@ -306,9 +338,28 @@ run_op(Op *op)
         return launch(op);
     case OP_EVENT:
         op->event->seconds = now();
+        op->event->ran++;
         return true;
+    case OP_FOLLOW:
+        return run_before(op);
     }
     return false;
+}
+
+/* False: nothing is left to run. */
+static bool
+run_next(CudaStream stream)
+{
+    if (stream->ran == stream->queue.count)
+        return false;
+    Op *op = &stream->queue.ops[stream->ran++];
+    if (gpu.lost) {
+        free(op->staged);
+        if (op->kind == OP_EVENT)
+            op->event->ran++;
+    } else if (!run_op(op))
+        gpu.lost = true;
+    return true;
 }
 
 static CudaResult
@@ -316,19 +367,14 @@ run_all(CudaStream stream)
 {
     stream = stream_of(stream);
     if (stream->capture) {
-        stream->spoilt = true;
+        stream->capture->spoilt = true;
         return CAPTURE_UNSUPPORTED;
     }
     protect(PROT_READ | PROT_WRITE);
-    for (int i = 0; i < stream->queue.count; i++) {
-        Op *op = &stream->queue.ops[i];
-        if (gpu.lost)
-            free(op->staged);
-        else if (!run_op(op))
-            gpu.lost = true;
-    }
+    while (run_next(stream))
+        continue;
     protect(PROT_NONE);
-    stream->queue.count = 0;
+    stream->queue.count = stream->ran = 0;
     return gpu.lost ? CUDA_ILLEGAL_ADDRESS : CUDA_OK;
 }
 
@@ -578,7 +624,7 @@ enqueue(CudaFunction function, const CudaLaunch *how, void **params, bool early)
     if (falls_due(&gpu.model.fail_enqueue))
         return TOO_MANY_RESOURCES;
     if (!function->kernel.run) {
-        graph_of(how->stream)->launched = true;
+        stream_of(how->stream)->launched = true;
         return CUDA_OK;
     }
     Op *op = op_of(how->stream, OP_LAUNCH);
@@ -612,14 +658,6 @@ cuLaunchKernel(CudaFunction function, unsigned grid_x, unsigned grid_y, unsigned
     return end(enqueue(function, &how, params, false));
 }
 
-/* Whether what the stream was given last is a launch. One that begins early behind a copy would
- * not wait for it. */
-static bool
-follows_launch(CudaStream stream)
-{
-    return graph_of(stream)->launched;
-}
-
 static bool
 is_cluster(const CudaLaunch *how, const unsigned blocks[3])
 {
@@ -636,10 +674,11 @@ cuLaunchKernelEx(const CudaLaunch *how, CudaFunction function, void **params, vo
     if (result != CUDA_OK)
         return end(result);
     bool early = false, clusters = false;
+    /* One that begins early behind a copy, or behind another stream, would not wait for it. */
     for (unsigned i = 0; i < how->count; i++) {
         const CudaLaunchAttribute *a = &how->attributes[i];
         const bool known = a->id == CUDA_LAUNCH_PROGRAMMATIC
-                               ? a->value.yes == 1 && follows_launch(stream)
+                               ? a->value.yes == 1 && stream->launched
                                : a->id == CUDA_LAUNCH_CLUSTER && is_cluster(how, a->value.blocks);
         if (!known)
             return end(INVALID_VALUE);
@@ -652,7 +691,7 @@ cuLaunchKernelEx(const CudaLaunch *how, CudaFunction function, void **params, vo
         return end(CUDA_NOT_SUPPORTED);
     gpu.model.clusters += clusters;
     if (early && stream->capture && gpu.model.refuses_early == 2)
-        stream->spoilt = true;
+        stream->capture->spoilt = true;
     return end(enqueue(function, how, params, early));
 }
 
@@ -977,8 +1016,48 @@ cuStreamBeginCapture_v2(CudaStream stream, int mode)
     if (result != CUDA_OK || !stream || stream->capture || mode != CUDA_CAPTURE_THREAD_LOCAL)
         return end(result != CUDA_OK ? result : INVALID_VALUE);
     stream->capture = calloc(1, sizeof *stream->capture);
-    stream->spoilt = false;
+    stream->capture->origin = stream;
+    stream->launched = false;
     gpu.model.live++;
+    return end(CUDA_OK);
+}
+
+/* In a capture, a stream that is not in it comes to it by following an event that was recorded in
+ * it, and the origin must follow whatever else is in it before it ends. */
+static CudaResult
+follow_captured(CudaStream stream, CudaEvent event)
+{
+    CudaGraph graph = event->capture;
+    if (stream->capture && stream->capture != graph) {
+        stream->capture->spoilt = true;
+        return CAPTURE_ISOLATION;
+    }
+    if (!stream->capture) {
+        if (stream->ran < stream->queue.count)
+            return CAPTURE_ISOLATION;
+        stream->capture = graph;
+        stream->unjoined = true;
+        gpu.model.forks++;
+    } else if (stream == graph->origin)
+        event->on->unjoined = false;
+    graph->section++;
+    return CUDA_OK;
+}
+
+CudaResult
+cuStreamWaitEvent(CudaStream stream, CudaEvent event, unsigned flags)
+{
+    const CudaResult result = begin();
+    stream = stream_of(stream);
+    if (result != CUDA_OK || flags)
+        return end(result != CUDA_OK ? result : INVALID_VALUE);
+    if (stream->capture || event->capture) {
+        stream->launched = false;
+        return end(follow_captured(stream, event));
+    }
+    Op *op = op_of(stream, OP_FOLLOW);
+    op->event = event;
+    op->record = event->records;
     return end(CUDA_OK);
 }
 
@@ -990,17 +1069,63 @@ graph_free(CudaGraph graph)
     gpu.model.live--;
 }
 
+/* Every stream leaves it. Whether one of them was not joined. */
+static bool
+leave_capture(CudaGraph graph)
+{
+    bool unjoined = false;
+    for (CudaStream s = gpu.streams; s; s = s->next)
+        if (s->capture == graph) {
+            unjoined = unjoined || s->unjoined;
+            s->capture = NULL;
+            s->unjoined = s->launched = false;
+        }
+    return unjoined;
+}
+
+/* What is side by side may run in any order: here in turns, the branch beside first. */
+static void
+mix_section(Op *ops, int count)
+{
+    Op *mixed = malloc((size_t)count * sizeof *mixed);
+    int at[2] = {0, 0}, n = 0;
+    for (int turn = 1; n < count; turn = !turn) {
+        while (at[turn] < count && ops[at[turn]].beside != turn)
+            at[turn]++;
+        if (at[turn] < count)
+            mixed[n++] = ops[at[turn]++];
+    }
+    memcpy(ops, mixed, (size_t)count * sizeof *mixed);
+    free(mixed);
+}
+
+static void
+mix(CudaGraph graph)
+{
+    for (int i = 0, end = 0; i < graph->count; i = end) {
+        while (end < graph->count && graph->ops[end].section == graph->ops[i].section)
+            end++;
+        mix_section(graph->ops + i, end - i);
+    }
+}
+
 CudaResult
 cuStreamEndCapture(CudaStream stream, CudaGraph *graph)
 {
     const CudaResult result = begin();
-    *graph = stream->capture;
-    stream->capture = NULL;
-    if (*graph && stream->spoilt) {
+    *graph = stream->capture && stream->capture->origin == stream ? stream->capture : NULL;
+    if (!*graph)
+        return end(CUDA_CAPTURE_INVALIDATED);
+    const bool unjoined = leave_capture(*graph), spoilt = (*graph)->spoilt;
+    if (unjoined || spoilt) {
         graph_free(*graph);
         *graph = NULL;
-    }
-    return end(result != CUDA_OK ? result : *graph ? CUDA_OK : CUDA_CAPTURE_INVALIDATED);
+    } else
+        mix(*graph);
+    return end(result != CUDA_OK ? result
+               : spoilt          ? CUDA_CAPTURE_INVALIDATED
+               : unjoined        ? CAPTURE_UNJOINED
+                                 : CUDA_OK);
 }
 
 CudaResult
@@ -1013,8 +1138,9 @@ cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long 
         return end(CUDA_OUT_OF_MEMORY);
     const size_t bytes = (size_t)graph->count * sizeof *graph->ops;
     *exec = calloc(1, sizeof **exec);
-    (*exec)->graph = (struct CUgraph_st){memcpy(malloc(bytes + 1), graph->ops, bytes), graph->count,
-                                         graph->count, graph->launched};
+    (*exec)->graph = (struct CUgraph_st){.ops = memcpy(malloc(bytes + 1), graph->ops, bytes),
+                                         .count = graph->count,
+                                         .cap = graph->count};
     gpu.model.graphs++;
     gpu.model.live++;
     return end(CUDA_OK);
@@ -1036,6 +1162,7 @@ cuGraphLaunch(CudaGraphExec exec, CudaStream stream)
         return end(result != CUDA_OK ? result : CAPTURE_UNSUPPORTED);
     for (int i = 0; i < exec->graph.count; i++)
         *op_of(stream, OP_EVENT) = exec->graph.ops[i];
+    stream_of(stream)->launched = false;
     gpu.model.replays++;
     return end(CUDA_OK);
 }
@@ -1076,9 +1203,15 @@ CudaResult
 cuEventRecord(CudaEvent event, CudaStream stream)
 {
     const CudaResult result = begin();
-    if (result == CUDA_OK)
-        op_of(stream, OP_EVENT)->event = event;
-    return end(result);
+    if (result != CUDA_OK)
+        return end(result);
+    event->on = stream_of(stream);
+    event->capture = event->on->capture;
+    if (event->capture) /* no one is told when it is run */
+        return end(CUDA_OK);
+    op_of(stream, OP_EVENT)->event = event;
+    event->records++;
+    return end(CUDA_OK);
 }
 
 CudaResult

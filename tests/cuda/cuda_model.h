@@ -5,7 +5,9 @@
  * It is strict where a driver is: memory of the GPU can be touched by copies and kernels alone, and
  * where it is mapped; what a stream is given runs when someone waits for it, so that bytes of the
  * host that are changed too early show; calls need a context, and a stream that is being captured
- * refuses what would run. A lost context stays lost until its last user lets go of it.
+ * refuses what would run. A stream runs before another as far as that follows it, and no further;
+ * what a graph has side by side runs in turns; a capture ends badly unless all of it is joined. A
+ * lost context stays lost until its last user lets go of it.
  *
  * With SSMC_CUDA_MODEL_IDLE in the environment it takes any kernel of PTX and runs none: what a
  * command does around kernels can be seen, and no number. */
@@ -44,6 +46,7 @@ typedef struct {
     uint64_t early;    /* launches that may begin while those before them end, as they run */
     uint64_t clusters; /* launches in clusters, given or recorded */
     uint64_t boxes;    /* maps of operands that were made */
+    uint64_t forks;    /* streams that came to the capture of another */
     uint64_t launches, replays, graphs, puts, gets, waits, maps;
     uint64_t gave, got; /* bytes that went there and came back, in graphs too */
     size_t used;        /* bytes of memory that are taken */

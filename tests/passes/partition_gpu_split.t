@@ -28,7 +28,7 @@ graph "t" kernel {
     x: f32[T,8] = embed(ids, e)
     t2: bf16[T,8] = cast(x) {to=bf16}
   }
-  kernel u {product=split_128x128x8, small=stream_16x8} {
+  kernel u {product=split_64x128x8, small=stream_16x8} {
     a: f32[T,2048] = linear(t2, t1) {matmul=emitted}
     b: f32[T,2048] = silu(a)
     t4: bf16[T,2048] = cast(b) {to=bf16}

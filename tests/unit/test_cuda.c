@@ -762,6 +762,217 @@ Test(cuda, clusters_need_no_early_begin)
     expect_clusters(1, 0);
 }
 
+/* ---- halves -------------------------------------------------------------------------------- */
+
+/* The same model for passes of many sequences. */
+enum {
+    MANY = 150,
+    MANY_ROWS = 128,
+    MANY_AT = MANY_ROWS * H * 4,
+    MANY_LIST_1 = MANY_ROWS * V * 4,
+    MANY_LIST_FEW = MANY_LIST_1 + MANY_ROWS * 2 * 4,
+    MANY_IDS = MANY_LIST_FEW + MANY_ROWS * 2 * FEW * 4,
+    MANY_STEPS = 7
+};
+
+static void
+move(int64_t *offset)
+{
+    static const int64_t to[][2] = {
+        {AT,       MANY_AT      },
+        {LIST_1,   MANY_LIST_1  },
+        {LIST_FEW, MANY_LIST_FEW},
+        {IDS,      MANY_IDS     }
+    };
+    for (size_t i = 0; i < RT_COUNT(to); i++)
+        if (*offset == to[i][0]) {
+            *offset = to[i][1];
+            return;
+        }
+}
+
+static void
+many_open(Run *r, AbiDevice device)
+{
+    static AbiOperand moved[RT_COUNT(operands)];
+    static AbiOutput given[RT_COUNT(outputs)];
+    static AbiEntry wide[RT_COUNT(entries)];
+    AbiProgram abi = program_of(device);
+    memcpy(moved, operands, sizeof operands);
+    memcpy(given, outputs, sizeof outputs);
+    memcpy(wide, entries, sizeof entries);
+    for (size_t i = 0; i < RT_COUNT(moved); i++)
+        if (moved[i].space == ABI_SLAB || moved[i].space == ABI_OUTPUT)
+            move(&moved[i].offset);
+    for (size_t i = 0; i < RT_COUNT(given); i++)
+        move(&given[i].offset);
+    for (size_t i = 0; i < RT_COUNT(wide); i++) {
+        wide[i].block = wide[i].rows = MANY_ROWS;
+        wide[i].slab_bytes = MANY_AT + MANY_ROWS * 4;
+    }
+    abi.operands = moved, abi.outputs = given, abi.entries = wide;
+    abi.output_bytes = MANY_IDS + MANY_ROWS * 4;
+    driver();
+    OK(run_try(r, &abi, LONGEST));
+    ssmc_session_close(r->session);
+    OK(ssmc_session_open_for(r->model, MANY, 1, LONGEST, &r->session));
+}
+
+/* Ids that n sequences make, from the last on, and the logits of a step after them. */
+static void
+many_ids(const Run *r, int n, int32_t out[MANY * MANY_STEPS], float logits[MANY * V])
+{
+    static int seqs[MANY];
+    static int32_t ids[MANY];
+    for (int k = 0; k < n; k++) {
+        seqs[k] = MANY - 1 - k;
+        ids[k] = id_of(k);
+        OK(ssmc_reset(r->session, seqs[k]));
+    }
+    for (int round = 0; round < 4; round++) {
+        OK(ssmc_greedy(r->session, seqs, ids, n, MANY_STEPS, out));
+        OK(ssmc_step(r->session, seqs, ids, n, logits));
+    }
+}
+
+static void
+expect_halves(int n, uint64_t forks)
+{
+    static int32_t ids[2][MANY * MANY_STEPS];
+    static float logits[2][MANY * V];
+    const CudaModel *gpu = driver();
+    Run run[2];
+    many_open(&run[0], ABI_CPU);
+    many_open(&run[1], ABI_CUDA);
+    for (int i = 0; i < 2; i++)
+        many_ids(&run[i], n, ids[i], logits[i]);
+    cr_expect_arr_eq(ids[0], ids[1], (size_t)n * MANY_STEPS * sizeof **ids, "%d", n);
+    cr_expect_arr_eq(logits[0], logits[1], (size_t)n * V * sizeof **logits, "%d", n);
+    cr_expect_eq(gpu->forks, forks, "%d: %d", n, (int)gpu->forks);
+    run_close(&run[0]);
+    run_close(&run[1]);
+    cr_expect(gpu->contexts == 0 && gpu->dropped == 0 && gpu->used == 0);
+}
+
+/* Recorded: the first greedy step, the others of each slot, and the step with logits. */
+Test(cuda, steps_of_many_sequences_run_as_two_halves)
+{
+    expect_halves(MANY_ROWS, 4);
+}
+
+Test(cuda, halves_need_not_be_equal)
+{
+    expect_halves(rt_device(ABI_CUDA)->halves + 5, 4);
+}
+
+Test(cuda, steps_of_fewer_sequences_are_whole)
+{
+    expect_halves(rt_device(ABI_CUDA)->halves - 1, 0);
+}
+
+/* More than are picked together: the last come alone. */
+Test(cuda, more_sequences_than_a_pass_has_rows)
+{
+    expect_halves(MANY, 2);
+}
+
+/* A shape's operands are its own: of 128 sequences, of 100, and of 128 again. */
+Test(cuda, halves_of_other_sizes_come_between)
+{
+    static int32_t ids[2][MANY * MANY_STEPS];
+    static float logits[2][MANY * V];
+    static const int sizes[] = {128, 100, 128, 97, 100};
+    Run run[2];
+    many_open(&run[0], ABI_CPU);
+    many_open(&run[1], ABI_CUDA);
+    for (size_t k = 0; k < RT_COUNT(sizes); k++) {
+        for (int i = 0; i < 2; i++)
+            many_ids(&run[i], sizes[k], ids[i], logits[i]);
+        cr_expect_arr_eq(ids[0], ids[1], (size_t)sizes[k] * MANY_STEPS * sizeof **ids);
+        cr_expect_arr_eq(logits[0], logits[1], (size_t)sizes[k] * V * sizeof **logits);
+    }
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+Test(cuda, a_profile_runs_the_whole)
+{
+    int seqs[MANY_ROWS];
+    int32_t ids[MANY_ROWS] = {0};
+    const CudaModel *gpu = driver();
+    Run r;
+    many_open(&r, ABI_CUDA);
+    for (int k = 0; k < MANY_ROWS; k++)
+        seqs[k] = k;
+    rt_session_profile(r.session, true);
+    for (int i = 0; i < 3; i++)
+        OK(ssmc_step(r.session, seqs, ids, MANY_ROWS, NULL));
+    cr_expect_eq(gpu->forks, 0);
+    run_close(&r);
+}
+
+Test(cuda, memory_of_halves_is_what_is_said)
+{
+    const CudaModel *gpu = driver();
+    Run r;
+    many_open(&r, ABI_CUDA);
+    const int least = rt_device(ABI_CUDA)->halves;
+    const ssmc_memory m = ssmc_program_memory(r.program, MANY, 1);
+    const ssmc_memory few = ssmc_program_memory(r.program, least - 1, 1);
+    const ssmc_memory enough = ssmc_program_memory(r.program, least, 1);
+    cr_expect_geq(gpu->used, m.device);
+    cr_expect_leq(gpu->used, m.device + 2 * RT_LINE);
+    cr_expect_geq(enough.scratch - few.scratch, (size_t)MANY_AT);
+    run_close(&r);
+}
+
+/* Every launch of a pass, of either half, is refused in turn: as the first pass is launched, as the
+ * second is recorded. */
+Test(cuda, a_half_that_fails_ends_its_session)
+{
+    enum { LAUNCHES = 8 };
+    CudaModel *gpu = driver();
+    int seqs[MANY_ROWS];
+    int32_t ids[MANY_ROWS] = {0};
+    static float logits[MANY_ROWS * V];
+    for (int k = 0; k < MANY_ROWS; k++)
+        seqs[k] = k;
+    for (int n = 1; n <= 2 * LAUNCHES; n++) {
+        Run r;
+        many_open(&r, ABI_CUDA);
+        const bool recorded = n > LAUNCHES;
+        gpu->fail_enqueue = n;
+        if (recorded)
+            OK(ssmc_step(r.session, seqs, ids, MANY_ROWS, logits));
+        cr_expect_eq(ssmc_step(r.session, seqs, ids, MANY_ROWS, logits), SSMC_IO, "%d", n);
+        expect_says("running the model on the GPU: too many resources requested for launch (701)");
+        /* What was only recorded has changed nothing. */
+        cr_expect_eq(ssmc_step(r.session, seqs, ids, MANY_ROWS, logits),
+                     recorded ? SSMC_OK : SSMC_IO, "%d: %s", n, ssmc_error());
+        cr_expect_eq(ssmc_tokens(r.session, 0), recorded ? 2 : 0);
+        run_close(&r);
+        cr_expect(gpu->contexts == 0 && gpu->dropped == 0 && gpu->used == 0, "%d", n);
+    }
+}
+
+Test(cuda, halves_begin_early_within_themselves)
+{
+    CudaModel *gpu = driver();
+    int seqs[MANY_ROWS];
+    int32_t ids[MANY_ROWS] = {0};
+    static float logits[MANY_ROWS * V];
+    Run r;
+    many_open(&r, ABI_CUDA);
+    for (int k = 0; k < MANY_ROWS; k++)
+        seqs[k] = k;
+    for (int i = 0; i < 5; i++)
+        OK(ssmc_step(r.session, seqs, ids, MANY_ROWS, logits));
+    cr_expect_eq(gpu->early, 5 * 2 * 2); /* two of the four kernels of each */
+    cr_expect_eq(gpu->launches, 5 * 2 * 4);
+    cr_expect_eq(gpu->graphs, 1);
+    run_close(&r);
+}
+
 /* A prompt's whole passes repeat, its last one does not. */
 Test(cuda, passes_that_come_once_are_no_graphs)
 {
