@@ -8,6 +8,6 @@ import @TMP@
 --CONTAINS--
 frame: {norm: offset}
         - {block: delta, state: 128, head_dim: 128, heads: 32, groups: 16, conv: 4, norm: offset}
-        - {block: moe, experts: 8, top: 8, inner: 512, shared: 512, shared_gate: true, norm: offset}
+        - {block: moe, experts: 8, top: 8, together: true, inner: 512, shared: 512, shared_gate: true, norm: offset}
         - {block: attention, heads: 4, groups: 2, head_dim: 256, rotary: 64, theta: 10000000, gated: true, qk_norm: offset, norm: offset}
-        - {block: moe, experts: 8, top: 8, inner: 512, shared: 512, shared_gate: true, norm: offset}
+        - {block: moe, experts: 8, top: 8, together: true, inner: 512, shared: 512, shared_gate: true, norm: offset}
