@@ -43,6 +43,15 @@ index_of(Cg *c, Val narrow)
 /* ---- the grid
  * ------------------------------------------------------------------------------------ */
 
+int
+ptx_power_of_two(int64_t least)
+{
+    int n = 1;
+    while (n < least)
+        n *= 2;
+    return n;
+}
+
 void
 ptx_threads(CgKernel *k, int64_t threads)
 {

@@ -14,6 +14,7 @@
 /* ---- the grid -------------------------------------------------------------------------------- */
 
 void ptx_threads(CgKernel *k, int64_t threads); /* of a block; a multiple of GPU_WARP */
+int ptx_power_of_two(int64_t least);            /* the least that is not below it */
 /* Registers of a thread are to leave room for so many blocks of this kernel on a multiprocessor. */
 void ptx_resident(Cg *c, int blocks);
 /* From here on the four warps of this group have so many registers a thread, a multiple of 8: what

@@ -76,22 +76,13 @@ typedef struct {
 
 /* ---- rows and columns of each thread ------------------------------------------------------- */
 
-static int
-power_of_two(int64_t least)
-{
-    int n = 1;
-    while (n < least)
-        n *= 2;
-    return n;
-}
-
 static bool
 divide_work(PtxDelta *s, Diag *diag)
 {
     const bool pairs = s->single && s->stored == DTYPE_bf16 && s->head_dim % MOST_VECTOR == 0;
     s->vector = pairs ? MOST_VECTOR : 1;
     const int64_t vectors = (s->head_dim + s->vector - 1) / s->vector;
-    s->across = vectors < ACROSS ? power_of_two(vectors) : ACROSS;
+    s->across = vectors < ACROSS ? ptx_power_of_two(vectors) : ACROSS;
     for (;; s->across /= 2) {
         s->lines = GPU_WARP / s->across;
         s->rows = (int)round_up((s->states + s->lines - 1) / s->lines, QUAD);

@@ -61,18 +61,13 @@ typedef struct {
     PtxRows A, R;           /* [RUN,RUN]: -A_IJ, and T_I on the diagonal */
     Val arrays;             /* [ARRAYS,RUN] */
     PtxRun run;
-    Val begin, p0;        /* column of the head where the block begins; of the block, this warp */
-    Val feeder;           /* this warp's number among those that feed */
-    Val line, place;      /* l / 4 and 2 (l % 4) of lane l */
-    Val down[2], over[2]; /* of the matrices that a lane gives the address of: see Order */
+    Val begin, p0; /* column of the head where the block begins; of the block, this warp */
+    Val feeder;    /* this warp's number among those that feed */
+    PtxLane lane;
     Val runs;
     Val g[TOKENS], b[TOKENS];        /* variables: of the run whose arrays are made next */
     Val h[MOST_STATES / HALF][QUAD]; /* variables */
 } Chunks;
-
-/* How the four matrices of ptx_load_matrices lie in 16 x 16 numbers: as a left operand has them,
- * down first; or as two right ones, across first. */
-typedef enum { DOWN, ACROSS } Order;
 
 /* ---- sizes ------------------------------------------------------------------------------------
  */
@@ -141,21 +136,6 @@ choose_sizes(const Cg *c, Chunks *v)
 /* ---- places of threads and runs ------------------------------------------------------------- */
 
 static void
-place_lane(Cg *c, Chunks *v)
-{
-    const Val lane = ptx_lane(c);
-    v->line = cg_div(c, lane, cg_i64(c, QUAD));
-    v->place = cg_mul(c, LLVMBuildAnd(c->b, lane, cg_i64(c, QUAD - 1), ""), cg_i64(c, 2));
-    const Val row = LLVMBuildAnd(c->b, lane, cg_i64(c, HALF - 1), "");
-    const Val odd = LLVMBuildAnd(c->b, lane, cg_i64(c, HALF), "");
-    const Val high = cg_mul(c, cg_div(c, lane, cg_i64(c, TILE)), cg_i64(c, HALF));
-    v->down[DOWN] = cg_add(c, row, odd);
-    v->over[DOWN] = high;
-    v->down[ACROSS] = cg_add(c, row, high);
-    v->over[ACROSS] = odd;
-}
-
-static void
 place_warp(Cg *c, Chunks *v)
 {
     PtxSsd *s = &v->s;
@@ -217,39 +197,11 @@ put(Cg *c, const Chunks *v, Array array, Val token, Val x)
 static void
 two_of(Cg *c, const Chunks *v, Array array, Val group, Val out[2])
 {
-    ptx_ssd_two_of(c, array_at(c, v, array, cg_i64(c, 0)), cg_add(c, group, v->place), out);
+    ptx_ssd_two_of(c, array_at(c, v, array, cg_i64(c, 0)), cg_add(c, group, v->lane.place), out);
 }
 
 /* ---- tiles ------------------------------------------------------------------------------------
  */
-
-/* 16 x 16 numbers from (row, col) on. */
-static void
-load_tile(Cg *c, const Chunks *v, const PtxRows *from, Val row, Val col, Order order,
-          bool transpose, Val out[4])
-{
-    const Val at = cg_element(c, from->at, DTYPE_bf16, cg_add(c, row, v->down[order]), from->stride,
-                              cg_add(c, col, v->over[order]));
-    ptx_load_matrices(c, at, transpose, out);
-}
-
-static void
-open_sums(Cg *c, Val *sum, int count)
-{
-    for (int i = 0; i < count; i++)
-        sum[i] = cg_var(c, c->f32, cg_f32(c, 0), "sum");
-}
-
-static void
-multiply(Cg *c, Val *sum, const Val left[4], const Val right[2])
-{
-    Val acc[QUAD];
-    for (int e = 0; e < QUAD; e++)
-        acc[e] = cg_get(c, c->f32, sum[e]);
-    ptx_mma_bf16(c, acc, left, right);
-    for (int e = 0; e < QUAD; e++)
-        cg_set(c, sum[e], acc[e]);
-}
 
 /* Sums of 16 x 16 as a left operand. */
 static void
@@ -373,7 +325,7 @@ make_factors(Cg *c, const Chunks *v)
     CgLoop t = cg_loop(c, "rows", v->feeder, cg_i64(c, 2 * GROUPS), v->feeders);
     const Val is_q = cg_less(c, t.i, cg_i64(c, GROUPS));
     const Val group = LLVMBuildAnd(c->b, t.i, cg_i64(c, GROUPS - 1), "");
-    const Val row = cg_add(c, cg_mul(c, group, cg_i64(c, HALF)), v->line);
+    const Val row = cg_add(c, cg_mul(c, group, cg_i64(c, HALF)), v->lane.line);
     const PtxRows from = {LLVMBuildSelect(c->b, is_q, v->q.at, v->k.at, ""), v->k.stride};
     Val factor =
         LLVMBuildSelect(c->b, is_q, cg_f32(c, node_num(n, ATTR_scale, 1)), cg_f32(c, 1), "");
@@ -385,7 +337,7 @@ make_factors(Cg *c, const Chunks *v)
     factor = LLVMBuildSelect(c->b, is, factor, cg_f32(c, 0), "");
     const Val to =
         LLVMBuildSelect(c->b, is_q, array_at(c, v, OF_Q, row), array_at(c, v, OF_K, row), "");
-    CgIf first = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, v->place, cg_i64(c, 0), ""));
+    CgIf first = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, v->lane.place, cg_i64(c, 0), ""));
     cg_vstore(c, to, DTYPE_f32, factor, 1, NULL);
     cg_endif(c, &first);
     cg_loop_end(c, &t);
@@ -419,17 +371,17 @@ typedef struct {
 static void
 block_products(Cg *c, const Chunks *v, Block *b)
 {
-    open_sums(c, b->kk[0], 2 * QUAD);
-    open_sums(c, b->qk[0], 2 * QUAD);
+    ptx_open_sums(c, b->kk[0], 2 * QUAD);
+    ptx_open_sums(c, b->qk[0], 2 * QUAD);
     for (int64_t n = 0; n < v->n; n += TILE) {
         Val k[4], q[4], right[4];
         const Val col = cg_i64(c, n);
-        load_tile(c, v, &v->k, b->i, col, DOWN, false, k);
-        load_tile(c, v, &v->q, b->i, col, DOWN, false, q);
-        load_tile(c, v, &v->k, b->j, col, ACROSS, false, right);
+        ptx_load_tile(c, &v->lane, &v->k, b->i, col, 0, 0, PTX_DOWN, false, k);
+        ptx_load_tile(c, &v->lane, &v->q, b->i, col, 0, 0, PTX_DOWN, false, q);
+        ptx_load_tile(c, &v->lane, &v->k, b->j, col, 0, 0, PTX_ACROSS, false, right);
         for (int half = 0; half < 2; half++) {
-            multiply(c, b->kk[half], k, right + 2 * half);
-            multiply(c, b->qk[half], q, right + 2 * half);
+            ptx_add_product(c, b->kk[half], k, right + 2 * half);
+            ptx_add_product(c, b->qk[half], q, right + 2 * half);
         }
     }
 }
@@ -448,12 +400,12 @@ store_block(Cg *c, const Chunks *v, const Block *b)
 {
     for (int half = 0; half < 2; half++) {
         const Val j = cg_add(c, b->j, cg_i64(c, half * HALF));
-        const Val col = cg_add(c, j, v->place);
+        const Val col = cg_add(c, j, v->lane.place);
         Val sums[2], of_k[2];
         two_of(c, v, SUM, j, sums);
         two_of(c, v, OF_K, j, of_k);
         for (int down = 0; down < 2; down++) {
-            const Val in_block = cg_add(c, v->line, cg_i64(c, down * HALF));
+            const Val in_block = cg_add(c, v->lane.line, cg_i64(c, down * HALF));
             const Val row = cg_add(c, b->i, in_block), sum = one_of(c, v, SUM, row);
             const Val gain = cg_fmul(c, one_of(c, v, BETA, row), one_of(c, v, OF_K, row));
             const Val of_q = one_of(c, v, OF_Q, row), zero = cg_f32(c, 0);
@@ -468,7 +420,7 @@ store_block(Cg *c, const Chunks *v, const Block *b)
                 const Val r = cg_fmul(c, cg_fmul(c, qk, decay), of_q);
                 A[e] = cg_fsub(c, zero, LLVMBuildSelect(c->b, before, a, zero, ""));
                 R[e] = LLVMBuildSelect(c->b, after, zero, r, "");
-                const Val over = cg_add(c, v->place, cg_i64(c, half * HALF + e));
+                const Val over = cg_add(c, v->lane.place, cg_i64(c, half * HALF + e));
                 cg_vstore(c, cg_element(c, v->scratch, DTYPE_f32, over, T_STRIDE, in_block),
                           DTYPE_f32, A[e], 1, NULL);
             }
@@ -577,19 +529,19 @@ typedef struct {
 static void
 from_state(Cg *c, const Chunks *v, Sums *s)
 {
-    open_sums(c, s->d[0], GROUPS * QUAD);
-    open_sums(c, s->y[0], GROUPS * QUAD);
+    ptx_open_sums(c, s->d[0], GROUPS * QUAD);
+    ptx_open_sums(c, s->y[0], GROUPS * QUAD);
     for (int64_t n = 0; n < v->n; n += TILE) {
         Val left[4], right[4];
         as_left(c, (Val(*)[QUAD])v->h + n / HALF, left);
         for (int t = 0; t < RUN_TILES; t++) {
             const Val token = cg_i64(c, t * TILE), col = cg_i64(c, n);
-            load_tile(c, v, &v->k, token, col, ACROSS, false, right);
+            ptx_load_tile(c, &v->lane, &v->k, token, col, 0, 0, PTX_ACROSS, false, right);
             for (int half = 0; half < 2; half++)
-                multiply(c, s->d[2 * t + half], left, right + 2 * half);
-            load_tile(c, v, &v->q, token, col, ACROSS, false, right);
+                ptx_add_product(c, s->d[2 * t + half], left, right + 2 * half);
+            ptx_load_tile(c, &v->lane, &v->q, token, col, 0, 0, PTX_ACROSS, false, right);
             for (int half = 0; half < 2; half++)
-                multiply(c, s->y[2 * t + half], left, right + 2 * half);
+                ptx_add_product(c, s->y[2 * t + half], left, right + 2 * half);
         }
     }
 }
@@ -600,7 +552,7 @@ add_values(Cg *c, const Chunks *v, Sums *s)
 {
     for (int t = 0; t < RUN_TILES; t++) {
         Val x[4];
-        load_tile(c, v, &v->v, cg_i64(c, t * TILE), v->p0, ACROSS, true, x);
+        ptx_load_tile(c, &v->lane, &v->v, cg_i64(c, t * TILE), v->p0, 0, 0, PTX_ACROSS, true, x);
         for (int half = 0; half < 2; half++) {
             const int g = 2 * t + half;
             const Val group = cg_i64(c, g * HALF);
@@ -629,9 +581,10 @@ add_block(Cg *c, const Chunks *v, const PtxRows *from, int I, int J, const Val l
           Val sums[2][QUAD])
 {
     Val right[4];
-    load_tile(c, v, from, cg_i64(c, I * TILE), cg_i64(c, J * TILE), ACROSS, false, right);
+    ptx_load_tile(c, &v->lane, from, cg_i64(c, I * TILE), cg_i64(c, J * TILE), 0, 0, PTX_ACROSS,
+                  false, right);
     for (int half = 0; half < 2; half++)
-        multiply(c, sums[half], left, right + 2 * half);
+        ptx_add_product(c, sums[half], left, right + 2 * half);
 }
 
 /* u^T in the place of D^T, and y^T. */
@@ -658,8 +611,8 @@ put_y(Cg *c, const Chunks *v, const Sums *s)
 {
     for (int g = 0; g < GROUPS; g++)
         for (int e = 0; e < QUAD; e++) {
-            const Val token = cg_add(c, v->place, cg_i64(c, g * HALF + e % 2));
-            const Val p = cg_add(c, v->p0, cg_add(c, v->line, cg_i64(c, e / 2 * HALF)));
+            const Val token = cg_add(c, v->lane.place, cg_i64(c, g * HALF + e % 2));
+            const Val p = cg_add(c, v->p0, cg_add(c, v->lane.line, cg_i64(c, e / 2 * HALF)));
             cg_vstore(c, cg_element(c, v->y, DTYPE_f32, token, v->columns + Y_PAD, p), DTYPE_f32,
                       cg_get(c, c->f32, s->y[g][e]), 1, NULL);
         }
@@ -694,9 +647,10 @@ update_state(Cg *c, Chunks *v, const Sums *s)
         Val left[4], right[4];
         weigh(c, v, s, t, left);
         for (int64_t n = 0; n < v->n; n += TILE) {
-            load_tile(c, v, &v->k, cg_i64(c, t * TILE), cg_i64(c, n), DOWN, true, right);
+            ptx_load_tile(c, &v->lane, &v->k, cg_i64(c, t * TILE), cg_i64(c, n), 0, 0, PTX_DOWN,
+                          true, right);
             for (int half = 0; half < 2; half++)
-                multiply(c, v->h[n / HALF + half], left, right + 2 * half);
+                ptx_add_product(c, v->h[n / HALF + half], left, right + 2 * half);
         }
     }
     const Val rounds = ptx_ssd_rounds(c, &v->s, &v->run);
@@ -720,8 +674,8 @@ state_place(Cg *c, const Chunks *v, int64_t i, Val *row, Val *col)
     const PtxSsd *s = &v->s;
     const int64_t e = i % QUAD;
     const bool whole = v->n == s->states && v->columns * v->parts == s->head_dim;
-    *row = cg_add(c, v->place, cg_i64(c, i / QUAD * HALF + e % 2));
-    *col = cg_add(c, cg_add(c, v->begin, v->p0), cg_add(c, v->line, cg_i64(c, e / 2 * HALF)));
+    *row = cg_add(c, v->lane.place, cg_i64(c, i / QUAD * HALF + e % 2));
+    *col = cg_add(c, cg_add(c, v->begin, v->p0), cg_add(c, v->lane.line, cg_i64(c, e / 2 * HALF)));
     return whole ? NULL
                  : LLVMBuildAnd(c->b, cg_less(c, *row, cg_i64(c, s->states)),
                                 cg_less(c, *col, cg_i64(c, s->head_dim)), "");
@@ -849,7 +803,7 @@ ptx_delta_chunks(Cg *c, CgKernel *k, const PtxDeltaOperands *of)
     ptx_grid(k, 1, ABI_SEGMENTS, 1, 1, 1);
     v.shared = ptx_shared(c, k, all_bytes(&v));
     ptx_wait(c, k);
-    place_lane(c, &v);
+    v.lane = ptx_lane_places(c);
     place_warp(c, &v);
     CgIf role = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, v.warps)));
     run_all(c, &v);

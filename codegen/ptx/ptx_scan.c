@@ -59,15 +59,6 @@ typedef struct {
 
 /* ---- rows and columns of each thread ------------------------------------------------------- */
 
-static int
-power_of_two(int64_t least)
-{
-    int n = 1;
-    while (n < least)
-        n *= 2;
-    return n;
-}
-
 static bool
 divide_work(PtxScan *s, Diag *diag)
 {
@@ -78,7 +69,7 @@ divide_work(PtxScan *s, Diag *diag)
         s->vector /= 2;
     int64_t columns = LINE_BYTES / bytes;
     for (columns = s->head_dim < columns ? s->head_dim : columns;; columns /= 2) {
-        s->across = power_of_two((columns + s->vector - 1) / s->vector);
+        s->across = ptx_power_of_two((columns + s->vector - 1) / s->vector);
         int64_t threads = LEAST_THREADS;
         while (threads < MOST_THREADS && s->states * s->across > 4 * threads)
             threads *= 2;

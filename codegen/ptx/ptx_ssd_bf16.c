@@ -77,18 +77,12 @@ typedef struct {
     Val x_all, m_all, decay_all; /* of the block's heads */
     PtxDecay decay;
     PtxRun run;
-    Val first, number;    /* head of the block; this warp's, of those of the block */
-    Val begin;            /* column of the head where the block's begin */
-    Val p0;               /* of those, where this warp's begin */
-    Val line, place;      /* l / 4 and 2 (l % 4) of lane l: where ptx_mma_bf16 has its numbers */
-    Val down[2], over[2]; /* row and column of the matrices that a lane gives the address of: see
-                           * Order */
+    Val first, number; /* head of the block; this warp's, of those of the block */
+    Val begin;         /* column of the head where the block's begin */
+    Val p0;            /* of those, where this warp's begin */
+    PtxLane lane;
     Val h[MOST_ROWS][MOST_STATE / 4][QUAD]; /* variables: [tile of p][8 states] */
 } Pairs;
-
-/* How the four matrices of ptx_load_matrices lie in 16 x 16 numbers: as a left operand has them,
- * down first; or as two right ones, across first. */
-typedef enum { DOWN, ACROSS } Order;
 
 /* ---- sizes ------------------------------------------------------------------------------------
  */
@@ -192,22 +186,6 @@ blocks_of_segment(const Pairs *v)
     return v->s.heads / v->heads * v->parts;
 }
 
-/* Where in a tile of sums, and of matrices to load, a lane has its part. */
-static void
-place_lane(Cg *c, Pairs *v)
-{
-    const Val lane = ptx_lane(c);
-    v->line = cg_div(c, lane, cg_i64(c, QUAD));
-    v->place = cg_mul(c, LLVMBuildAnd(c->b, lane, cg_i64(c, QUAD - 1), ""), cg_i64(c, 2));
-    const Val row = LLVMBuildAnd(c->b, lane, cg_i64(c, HALF - 1), "");
-    const Val odd = LLVMBuildAnd(c->b, lane, cg_i64(c, HALF), "");
-    const Val high = cg_mul(c, cg_div(c, lane, cg_i64(c, TILE)), cg_i64(c, HALF));
-    v->down[DOWN] = cg_add(c, row, odd);
-    v->over[DOWN] = high;
-    v->down[ACROSS] = cg_add(c, row, high);
-    v->over[ACROSS] = odd;
-}
-
 /* What the block and this warp have. */
 static void
 place_warp(Cg *c, Pairs *v)
@@ -283,35 +261,6 @@ stage_run(Cg *c, const Pairs *v)
 /* ---- tiles ------------------------------------------------------------------------------------
  */
 
-/* 16 x 16 numbers from (row, col) on, and from (row + down, col + over). */
-static void
-load_tile(Cg *c, const Pairs *v, const PtxRows *from, Val row, Val col, int64_t down, int64_t over,
-          Order order, bool transpose, Val out[4])
-{
-    const Val at = cg_element(c, from->at, DTYPE_bf16, cg_add(c, row, v->down[order]), from->stride,
-                              cg_add(c, col, v->over[order]));
-    const Val there = cg_at(c, at, DTYPE_bf16, cg_i64(c, down * from->stride + over));
-    ptx_load_matrices(c, there, transpose, out);
-}
-
-static void
-multiply(Cg *c, Val *sum, const Val left[4], const Val right[2])
-{
-    Val acc[QUAD];
-    for (int e = 0; e < QUAD; e++)
-        acc[e] = cg_get(c, c->f32, sum[e]);
-    ptx_mma_bf16(c, acc, left, right);
-    for (int e = 0; e < QUAD; e++)
-        cg_set(c, sum[e], acc[e]);
-}
-
-static void
-open_sums(Cg *c, Val *sum, int count)
-{
-    for (int i = 0; i < count; i++)
-        sum[i] = cg_var(c, c->f32, cg_f32(c, 0), "sum");
-}
-
 /* ---- M ----------------------------------------------------------------------------------------
  */
 
@@ -323,12 +272,12 @@ store_m(Cg *c, const Pairs *v, int head, Val i, Val j, Val *s)
         c, &v->s, cg_offset(c, v->decay_all, cg_i64(c, head * ptx_ssd_decay_bytes(&v->s))));
     const PtxRows m = {cg_offset(c, v->m_all, cg_i64(c, head * bytes_of_run(v->M.stride))),
                        v->M.stride};
-    const Val col = cg_add(c, j, v->place);
+    const Val col = cg_add(c, j, v->lane.place);
     Val sums[2], dt[2];
     ptx_ssd_two_of(c, d.high, col, sums);
     ptx_ssd_two_of(c, d.dt, col, dt);
     for (int half = 0; half < 2; half++) {
-        const Val row = cg_add(c, i, cg_add(c, v->line, cg_i64(c, half * HALF)));
+        const Val row = cg_add(c, i, cg_add(c, v->lane.line, cg_i64(c, half * HALF)));
         const Val sum = cg_vload(c, cg_at(c, d.high, DTYPE_f32, row), DTYPE_f32, 1, NULL);
         Val pair[2];
         for (int e = 0; e < 2; e++) {
@@ -349,14 +298,14 @@ block_of_s(Cg *c, const Pairs *v, Val i, Val j, Val sum[2][QUAD])
 {
     const Val zero = cg_i64(c, 0);
     Val odd[2][QUAD];
-    open_sums(c, sum[0], 2 * QUAD);
-    open_sums(c, odd[0], 2 * QUAD);
+    ptx_open_sums(c, sum[0], 2 * QUAD);
+    ptx_open_sums(c, odd[0], 2 * QUAD);
     for (int64_t n = 0; n < v->n; n += TILE) {
         Val left[4], right[4];
-        load_tile(c, v, &v->C, i, zero, 0, n, DOWN, false, left);
-        load_tile(c, v, &v->B, j, zero, 0, n, ACROSS, false, right);
+        ptx_load_tile(c, &v->lane, &v->C, i, zero, 0, n, PTX_DOWN, false, left);
+        ptx_load_tile(c, &v->lane, &v->B, j, zero, 0, n, PTX_ACROSS, false, right);
         for (int half = 0; half < 2; half++)
-            multiply(c, n / TILE % 2 ? odd[half] : sum[half], left, right + 2 * half);
+            ptx_add_product(c, n / TILE % 2 ? odd[half] : sum[half], left, right + 2 * half);
     }
     for (int e = 0; e < 2 * QUAD; e++) {
         const Val to = sum[e / QUAD][e % QUAD], more = odd[e / QUAD][e % QUAD];
@@ -391,7 +340,7 @@ make_m(Cg *c, const Pairs *v)
 static Val
 column_of(Cg *c, const Pairs *v, int64_t down)
 {
-    return cg_add(c, cg_add(c, v->begin, v->p0), cg_add(c, v->line, cg_i64(c, down)));
+    return cg_add(c, cg_add(c, v->begin, v->p0), cg_add(c, v->lane.line, cg_i64(c, down)));
 }
 
 /* ---- y ----------------------------------------------------------------------------------------
@@ -414,15 +363,15 @@ from_state(Cg *c, const Pairs *v, Outputs *y)
                 left[r][e] = ptx_pair(c, cg_get(c, c->f32, h[0]), cg_get(c, c->f32, h[1]));
             }
         for (int t = 0; t < RUN_TILES; t++) {
-            load_tile(c, v, &v->C, zero, zero, t * TILE, n, ACROSS, false, right);
+            ptx_load_tile(c, &v->lane, &v->C, zero, zero, t * TILE, n, PTX_ACROSS, false, right);
             for (int r = 0; r < v->rows; r++)
                 for (int half = 0; half < 2; half++)
-                    multiply(c, y->sum[r][2 * t + half], left[r], right + 2 * half);
+                    ptx_add_product(c, y->sum[r][2 * t + half], left[r], right + 2 * half);
         }
     }
     for (int b = 0; b < 2 * RUN_TILES; b++) {
         Val enter[2];
-        ptx_ssd_two_of(c, v->decay.enter, cg_add(c, cg_i64(c, b * HALF), v->place), enter);
+        ptx_ssd_two_of(c, v->decay.enter, cg_add(c, cg_i64(c, b * HALF), v->lane.place), enter);
         for (int r = 0; r < v->rows; r++)
             for (int e = 0; e < QUAD; e++)
                 cg_set(c, y->sum[r][b][e],
@@ -434,7 +383,7 @@ from_state(Cg *c, const Pairs *v, Outputs *y)
 static void
 load_x(Cg *c, const Pairs *v, int r, int token, Val out[4])
 {
-    load_tile(c, v, &v->x, cg_i64(c, 0), v->p0, token, r * TILE, ACROSS, true, out);
+    ptx_load_tile(c, &v->lane, &v->x, cg_i64(c, 0), v->p0, token, r * TILE, PTX_ACROSS, true, out);
 }
 
 /* D x^T: a left operand has its numbers where sums have theirs. */
@@ -461,10 +410,10 @@ from_tokens(Cg *c, const Pairs *v, Outputs *y)
             const int i = t * TILE;
             if (i < j)
                 continue;
-            load_tile(c, v, &v->M, zero, zero, i, j, ACROSS, false, right);
+            ptx_load_tile(c, &v->lane, &v->M, zero, zero, i, j, PTX_ACROSS, false, right);
             for (int r = 0; r < v->rows; r++) {
                 for (int half = 0; half < 2; half++)
-                    multiply(c, y->sum[r][2 * t + half], left[r], right + 2 * half);
+                    ptx_add_product(c, y->sum[r][2 * t + half], left[r], right + 2 * half);
                 if (i == j && v->s.skip)
                     add_skip(c, v, y, r, t, left[r]);
             }
@@ -478,9 +427,9 @@ store_one(Cg *c, const Pairs *v, int64_t over, Val p, Val y, bool guarded)
     const PtxSsd *s = &v->s;
     const bool pads = v->columns * v->parts != s->head_dim;
     const Val column = pads ? cg_less(c, p, cg_i64(c, s->head_dim)) : NULL;
-    const Val token = cg_add(c, v->place, cg_i64(c, over));
+    const Val token = cg_add(c, v->lane.place, cg_i64(c, over));
     const Val last = cg_sub(c, v->run.count, cg_i64(c, over)); /* of the run, from there */
-    const Val row = guarded ? cg_less(c, v->place, last) : NULL;
+    const Val row = guarded ? cg_less(c, v->lane.place, last) : NULL;
     const Val exists = row && column ? LLVMBuildAnd(c->b, row, column, "") : row ? row : column;
     CgIf some = {0};
     if (exists)
@@ -512,7 +461,7 @@ make_y(Cg *c, const Pairs *v)
 {
     Outputs y;
     for (int r = 0; r < v->rows; r++)
-        open_sums(c, y.sum[r][0], 2 * RUN_TILES * QUAD);
+        ptx_open_sums(c, y.sum[r][0], 2 * RUN_TILES * QUAD);
     from_state(c, v, &y);
     from_tokens(c, v, &y);
     CgIf whole = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, v->run.count, cg_i64(c, PTX_SSD_RUN), ""));
@@ -535,7 +484,7 @@ visit_state(Cg *c, const Pairs *v, Visit *visit)
         for (int64_t b = 0; b < v->n / HALF; b++)
             for (int e = 0; e < QUAD; e++) {
                 const int64_t down = r * TILE + e / 2 * HALF, over = b * HALF + e % 2;
-                visit(c, v, v->h[r][b][e], cg_add(c, v->place, cg_i64(c, over)),
+                visit(c, v, v->h[r][b][e], cg_add(c, v->lane.place, cg_i64(c, over)),
                       column_of(c, v, down));
             }
 }
@@ -582,7 +531,7 @@ load_weighed(Cg *c, const Pairs *v, int r, int token, Val out[4])
     Val x[4], weight[2][2];
     load_x(c, v, r, token, x);
     for (int half = 0; half < 2; half++)
-        ptx_ssd_two_of(c, v->decay.weight, cg_add(c, cg_i64(c, token + half * HALF), v->place),
+        ptx_ssd_two_of(c, v->decay.weight, cg_add(c, cg_i64(c, token + half * HALF), v->lane.place),
                        weight[half]);
     for (int e = 0; e < 4; e++)
         out[e] = ptx_pair(c, cg_fmul(c, ptx_low(c, x[e]), weight[e / 2][0]),
@@ -623,10 +572,10 @@ update_state(Cg *c, const Pairs *v)
         for (int r = 0; r < v->rows; r++)
             load_weighed(c, v, r, j, left[r]);
         for (int64_t n = 0; n < v->n; n += TILE) {
-            load_tile(c, v, &v->B, zero, zero, j, n, DOWN, true, right);
+            ptx_load_tile(c, &v->lane, &v->B, zero, zero, j, n, PTX_DOWN, true, right);
             for (int r = 0; r < v->rows; r++)
                 for (int half = 0; half < 2; half++)
-                    multiply(c, (Val *)v->h[r][n / HALF + half], left[r], right + 2 * half);
+                    ptx_add_product(c, (Val *)v->h[r][n / HALF + half], left[r], right + 2 * half);
         }
     }
     const Val rounds = ptx_ssd_rounds(c, &v->s, &v->run);
@@ -765,7 +714,7 @@ static void
 run_mode(Cg *c, Pairs *v)
 {
     CgIf has = cg_if(c, cg_less(c, ptx_block(c, 0), cg_i64(c, blocks_of_segment(v))));
-    place_lane(c, v);
+    v->lane = ptx_lane_places(c);
     place_warp(c, v);
     if (v->feeds) {
         CgIf role = cg_if(c, cg_less(c, ptx_warp(c), cg_i64(c, state_warps(v))));

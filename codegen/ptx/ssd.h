@@ -90,6 +90,23 @@ typedef struct {
 /* Where the unit of a token that begins at `col`, a multiple of 8, is. */
 Val ptx_ssd_unit_at(Cg *c, const PtxRows *rows, Val token, Val col);
 
+/* Where a lane has its part of 16 x 16 numbers (ssd_tiles.c). */
+typedef struct {
+    Val line, place; /* l / 4 and 2 (l % 4) of lane l: where ptx_mma_bf16 has its numbers */
+    Val down[2],
+        over[2]; /* row and column of the matrices that it gives the address of, by order */
+} PtxLane;
+/* How the four matrices of ptx_load_matrices lie in 16 x 16 numbers: as a left operand has them,
+ * down first; or as two right ones, across first. */
+typedef enum { PTX_DOWN, PTX_ACROSS } PtxOrder;
+PtxLane ptx_lane_places(Cg *c);
+/* 16 x 16 numbers from (row + down, col + over) on. */
+void ptx_load_tile(Cg *c, const PtxLane *lane, const PtxRows *from, Val row, Val col, int64_t down,
+                   int64_t over, PtxOrder order, bool transpose, Val out[4]);
+/* Variables of f32, of 0; and four of them with a product of ptx_mma_bf16 added. */
+void ptx_open_sums(Cg *c, Val *sum, int count);
+void ptx_add_product(Cg *c, Val sum[4], const Val left[4], const Val right[2]);
+
 /* Columns of a value to shared memory: `columns` of each token of the run, those from column first
  * + begin on; from `first` on the value has `width`, and `whole` says that this is no fewer. What
  * there is not is 0. */
