@@ -108,20 +108,13 @@ formula_of(const RtGguf *g, const char *from, bool most, double *out, bool *is_f
 
 enum { MOST_LAYERS = 1024 };
 
-/* How many there are; 0: the file does not say, or too many. */
+/* How many the model has; 0: the file does not say, or too many. */
 static int64_t
 layers_of(const RtGguf *g, const char *arch)
 {
-    char key[128];
-    int64_t count = 0, ahead = 0;
-    snprintf(key, sizeof key, "%s.block_count", arch);
-    const bool is = rt_gguf_int(rt_gguf_find(g, key), 0, &count);
-    snprintf(key, sizeof key, "%s.nextn_predict_layers", arch);
-    if (!is || count <= 0 || count > MOST_LAYERS)
-        return 0;
-    return rt_gguf_int(rt_gguf_find(g, key), 0, &ahead) && ahead > 0 && ahead < count
-               ? count - ahead
-               : count;
+    int64_t ahead;
+    const int64_t all = rt_gguf_layers(g, arch, &ahead);
+    return all <= MOST_LAYERS ? all - ahead : 0;
 }
 
 /* Whether there is a tensor of that name, with the layer's number for #. */

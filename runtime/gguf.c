@@ -501,3 +501,23 @@ rt_gguf_text(const RtGgufKey *key, const char **at, RtGgufText *out)
     *at = out->text + out->len;
     return true;
 }
+
+/* The key "ARCHITECTURE.what"; 0: there is none, or it is no number above 0. */
+static int64_t
+count_of(const RtGguf *g, const char *arch, const char *what)
+{
+    char key[128];
+    int64_t n = 0;
+    snprintf(key, sizeof key, "%s.%s", arch, what);
+    return rt_gguf_int(rt_gguf_find(g, key), 0, &n) && n > 0 ? n : 0;
+}
+
+int64_t
+rt_gguf_layers(const RtGguf *gguf, const char *arch, int64_t *ahead)
+{
+    const int64_t layers = count_of(gguf, arch, "block_count");
+    *ahead = count_of(gguf, arch, "nextn_predict_layers");
+    if (*ahead >= layers)
+        *ahead = 0;
+    return layers;
+}

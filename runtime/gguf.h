@@ -72,4 +72,8 @@ bool rt_gguf_float(const RtGgufKey *key, uint64_t i, double *out);
 bool rt_gguf_text(const RtGgufKey *key, const char **at, RtGgufText *out);
 bool rt_gguf_text_is(RtGgufText text, const char *what);
 
+/* Layers that the file says its architecture has; 0: it does not say. *ahead: how many of them, the
+ * last, are of heads that predict several tokens, and so not the model's. */
+int64_t rt_gguf_layers(const RtGguf *gguf, const char *arch, int64_t *ahead);
+
 #endif

@@ -422,6 +422,14 @@ read_architecture(Reader *r)
     return SSMC_OK;
 }
 
+static void
+count_layers(Reader *r)
+{
+    int64_t ahead;
+    const int64_t all = rt_gguf_layers(r->gguf, r->arch, &ahead);
+    r->layers = ahead ? all - ahead : INT64_MAX;
+}
+
 static ssmc_status
 make_room(Reader *r)
 {
@@ -501,9 +509,8 @@ rt_gguf_read(RtTensorFile *file, const char *bytes, size_t len)
     file->nparts = rt_gguf_take_parts(gguf, &file->parts); /* tensors lie in them */
     Reader r = {.file = file, .gguf = gguf};
     ssmc_status status = read_architecture(&r);
-    const int64_t depth = number_of(&r, "block_count"),
-                  ahead = number_of(&r, "nextn_predict_layers");
-    r.layers = ahead > 0 && ahead < depth ? depth - ahead : INT64_MAX;
+    if (status == SSMC_OK)
+        count_layers(&r);
     if (status == SSMC_OK)
         status = make_room(&r);
     if (status == SSMC_OK)

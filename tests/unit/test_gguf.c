@@ -497,22 +497,24 @@ Test(gguf, refuses_value_heads_that_do_not_fit)
         pad(&b, 128);
         check_refused(&b, "qwen35.ssm.group_count, time_step_rank and inner_size do not fit");
     }
-    put_values(&b, 2, 4, 8, 3);
-    put_tensor(&b, "blk.0.attn_gate.weight", 7, 4, 0, 0);
-    pad(&b, 128);
-    check_refused(&b, "in_proj_z.weight' has 7 rows, which are not those of 4 value heads");
-    put_values(&b, 2, 4, 8, 3);
-    put_tensor(&b, "blk.0.attn_qkv.weight", 21, 4, 0, 0);
-    pad(&b, 352);
-    check_refused(&b, "in_proj_qkv.weight' has 21 rows, which are not those of 4 value heads");
-    put_values(&b, 2, 4, 8, UINT32_MAX);
-    put_tensor(&b, "blk.0.attn_qkv.weight", 20, 4, 0, 0);
-    pad(&b, 320);
-    check_refused(&b, "in_proj_qkv.weight' has 20 rows, which are not those of 4 value heads");
-    put_values(&b, 2, 4, 8, 3);
-    put_tensor(&b, "blk.0.ssm_out.weight", 4, 20, 0, 0);
-    pad(&b, 320);
-    check_refused(&b, "out_proj.weight' has 20 columns, which are not those of 4 value heads");
+    static const struct {
+        const char *name, *says;
+        uint32_t state, rows, columns;
+    } shapes[] = {
+        {"blk.0.attn_gate.weight", "in_proj_z.weight' has 7 rows",    3,          7,  4 },
+        {"blk.0.attn_qkv.weight",  "in_proj_qkv.weight' has 21 rows", 3,          21, 4 },
+        {"blk.0.attn_qkv.weight",  "in_proj_qkv.weight' has 20 rows", UINT32_MAX, 20, 4 },
+        {"blk.0.ssm_out.weight",   "out_proj.weight' has 20 columns", 3,          4,  20},
+    };
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        StrBuf says = {0};
+        sb_printf(&says, "%s, which are not those of 4 value heads", shapes[i].says);
+        put_values(&b, 2, 4, 8, shapes[i].state);
+        put_tensor(&b, shapes[i].name, shapes[i].rows, shapes[i].columns, 0, 0);
+        pad(&b, 352);
+        check_refused(&b, sb_text(&says));
+        sb_free(&says);
+    }
 }
 
 /* What the layers behind the model's are for is no part of it. */
