@@ -73,8 +73,8 @@ void ptx_conv_here(Cg *c, CgKernel *k, const Node *conv, const CgSite *at, Val y
                    const PtxConvAhead *ahead);
 /* Reads ahead for the column, if it has a convolution and is there (i1). */
 PtxConvAhead ptx_conv_ahead(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, Val there);
-/* The same where the convolution is known to have `lanes` columns from `col` on, which
- * ptx_conv_lanes has said: what columns need, and what the row does. */
+/* Reads ahead for `lanes` columns from `col` on, all of which have a convolution (ptx_conv_lanes):
+ * its weights and bias, and the row's state. */
 void ptx_conv_columns(Cg *c, CgKernel *k, const Node *conv, Val col, int lanes, PtxConvAhead *a);
 void ptx_conv_past(Cg *c, CgKernel *k, const Node *conv, Val row, Val col, int lanes,
                    PtxConvAhead *a);

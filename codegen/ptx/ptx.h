@@ -80,8 +80,8 @@ void ptx_cluster(CgKernel *k, int64_t blocks);
 /* Every thread of all blocks of the cluster; what they wrote before is there. A block that others
  * read must not end before a barrier behind that. */
 void ptx_cluster_barrier(Cg *c);
-/* The same where others need not see what a thread wrote, as before its end: no thread waits for
- * its writes to memory. */
+/* A barrier of the cluster that orders no writes: no thread waits until others see what it wrote.
+ * For the end of a kernel. */
 void ptx_cluster_end(Cg *c);
 /* Where block number `block` (i64) of the cluster has what this one has at `shared`. */
 Val ptx_shared_of(Cg *c, Val shared, Val block);

@@ -66,7 +66,7 @@ struct RtQueue {
     CudaStream beside;
     CudaEvent parted, joined;
     bool early;  /* launches may begin while those before them end */
-    bool broken; /* a pass failed midway: nobody knows what its states are */
+    bool broken; /* a pass failed midway: its states may be anything */
     char why[256];
     /* The range of what grows. */
     char *range;

@@ -1207,7 +1207,7 @@ cuEventRecord(CudaEvent event, CudaStream stream)
         return end(result);
     event->on = stream_of(stream);
     event->capture = event->on->capture;
-    if (event->capture) /* no one is told when it is run */
+    if (event->capture) /* a graph records no event when it runs */
         return end(CUDA_OK);
     op_of(stream, OP_EVENT)->event = event;
     event->records++;

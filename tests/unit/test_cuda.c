@@ -764,7 +764,7 @@ Test(cuda, clusters_need_no_early_begin)
 
 /* ---- halves -------------------------------------------------------------------------------- */
 
-/* The same model for passes of many sequences. */
+/* The model of this file with room for passes of many sequences. */
 enum {
     MANY = 150,
     MANY_ROWS = 128,
