@@ -76,6 +76,13 @@ take_back(const Conversion *c)
         rmdir(c->dir);
 }
 
+/* Tensors of GGUF files that config.json says. */
+static bool
+is_said(const char *name)
+{
+    return strcmp(name, "rope_freqs.weight") == 0;
+}
+
 static int
 put_weights(const Conversion *c)
 {
@@ -85,11 +92,13 @@ put_weights(const Conversion *c)
         return runtime_fault(rs);
     const int count = rt_weights_count(weights);
     RtTensor *tensors = arena_array(c->o->arena, (size_t)count + 1, sizeof *tensors);
+    int kept = 0;
     for (int i = 0; i < count; i++)
-        tensors[i] = *rt_weights_at(weights, i);
+        if (!(c->gguf && is_said(rt_weights_at(weights, i)->name)))
+            tensors[kept++] = *rt_weights_at(weights, i);
     if (rt_weights_note(weights))
         say("note: %s", rt_weights_note(weights));
-    rs = rt_tensors_write(in_dir(c, weights_name), tensors, count);
+    rs = rt_tensors_write(in_dir(c, weights_name), tensors, kept);
     rt_weights_close(weights);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }

@@ -244,6 +244,28 @@ read_len(Parser *p, const char *from, Number *out)
     return t || fail(p, from, "len wants a list or a text");
 }
 
+/* same(A, B): lists, or values, that are equal. */
+static bool
+read_same(Parser *p, const char *from, Number *out)
+{
+    if (!expect(p, "("))
+        return false;
+    skip_space(p);
+    const Binding *a = use_name(p);
+    if (!a || !expect(p, ","))
+        return false;
+    skip_space(p);
+    const Binding *b = use_name(p);
+    if (!b || !expect(p, ")"))
+        return false;
+    if (!a->value.tree || !b->value.tree)
+        return fail(p, from, "same wants two lists");
+    *out = whole(tree_equal(a->value.tree, b->value.tree));
+    /* Kept for a check that turns out false. */
+    p->e->why = arena_printf(p->e->arena, "%s differs from %s, and must not", a->name, b->name);
+    return true;
+}
+
 /* index(n, LIST), where n is in it. */
 static bool
 read_position(Parser *p, const char *from, Number *out)
@@ -313,6 +335,8 @@ read_factor(Parser *p, Number *out)
         return read_sqrt(p, from, out);
     if (accept(p, "len"))
         return read_len(p, from, out);
+    if (accept(p, "same"))
+        return read_same(p, from, out);
     if (accept(p, "index"))
         return read_position(p, from, out);
     if (isdigit((unsigned char)*from))

@@ -6,7 +6,7 @@
  *   item:    name ["[" sum "]"]        product:    factor {("*"|"/"|"%") factor}
  *   set:     "[" word {"," word} "]" | name
  *   factor:  number | item | "-" factor | "(" or ")" | "round_up" "(" or "," or ")" | "sqrt" "(" or
- * ")"
+ * ")" | "len" "(" name ")" | "index" "(" sum "," name ")" | "same" "(" name "," name ")"
  *
  * Integers stay integers: a division with a remainder, and a result outside 64 bits,
  * are faults. true and false are 1 and 0. name[i] is an entry of a list, or a character of a text,

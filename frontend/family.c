@@ -412,22 +412,6 @@ find_key(const Import *im, const char *name)
 
 /* ---- choosing the layout -------------------------------------------------------------------- */
 
-static bool
-tree_equal(const Tree *a, const Tree *b)
-{
-    double x, y;
-    if (a->kind != b->kind || a->count != b->count)
-        return false;
-    if (a->kind == TREE_SCALAR && tree_num(a, &x) && tree_num(b, &y))
-        return x >= y && x <= y;
-    if (a->kind == TREE_SCALAR && strcmp(a->text, b->text) != 0)
-        return false;
-    for (int i = 0; i < a->count; i++)
-        if (!tree_equal(a->items[i], b->items[i]))
-            return false;
-    return true;
-}
-
 /* A key that is missing is null. */
 static bool
 is_one_of(const Tree *has, const Tree *choices)
@@ -564,6 +548,7 @@ names_known(Import *im, const Tree *family, const Tree *layout)
     names_of_expressions(im, &names, tree_get(family, "implied"), false);
     names_of_expressions(im, &names, tree_get(family, "includes"), true);
     names_of_expressions(im, &names, tree_get(layout, "implied"), false);
+    names_of_expressions(im, &names, tree_get(family, "checks"), false);
     names_of_expressions(im, &names, tree_get(layout, "checks"), false);
     names_of_expressions(im, &names, tree_get(layout, "model"), true);
     return names;
@@ -770,6 +755,7 @@ import_layout(Import *im, const Tree *family, const Tree *layout)
     check_only(im, tree_get(layout, "only"));
     if (diag_errors(im->diag) != before)
         return NULL;
+    check_sizes(im, tree_get(family, "checks"));
     check_sizes(im, tree_get(layout, "checks"));
     const Template template = {.arena = im->arena,
                                .diag = im->diag,

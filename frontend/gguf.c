@@ -48,9 +48,8 @@ gguf_is(const char *path)
     return is;
 }
 
-/* The shortest decimal that reads back; of an F32 as an F32, which is what its file meant. */
-static void
-put_number(StrBuf *out, double n, bool is_float)
+void
+gguf_put_number(StrBuf *out, double n, bool is_float)
 {
     char text[64];
     for (int digits = 6; digits <= 17; digits++) {
@@ -195,7 +194,7 @@ put_value(StrBuf *out, const RtGguf *g, const Row *row)
     case HOW_most:
         if (!formula_of(g, row->from, row->how == HOW_most, &a, &is_float))
             return false;
-        put_number(out, a, is_float);
+        gguf_put_number(out, a, is_float);
         return true;
     case HOW_depth:
         sb_printf(out, "%" PRId64, layers_of(g, row->arch));
@@ -245,8 +244,6 @@ static bool
 check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
 {
     char key[128];
-    const char *at = NULL;
-    RtGgufText type = {0};
     int64_t n = 0;
     const RtGgufKey *tokens = rt_gguf_find(g, "tokenizer.ggml.tokens");
     const RtGgufTensor *embedding = rt_gguf_tensor_named(g, "token_embd.weight");
@@ -255,18 +252,6 @@ check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
                           "%s: its tokenizer has %" PRIu64 " tokens, but its embedding "
                           "(token_embd.weight) %" PRId64 " rows",
                           path, tokens->count, embedding->dim[0]);
-    if (rt_gguf_tensor_named(g, "rope_freqs.weight"))
-        return diag_error(
-            diag, (SrcLoc){0},
-            "%s: it has factors of rotary positions (rope_freqs.weight), which are not "
-            "read from GGUF files: give the checkpoint that it was made of",
-            path);
-    if (rt_gguf_text(key_of(g, arch, "rope.scaling.type", key, sizeof key), &at, &type) &&
-        !rt_gguf_text_is(type, "none"))
-        return diag_error(diag, (SrcLoc){0},
-                          "%s: %s is '%.*s', which is not read from GGUF files: give the "
-                          "checkpoint that it was made of",
-                          path, key, (int)(type.len < 32 ? type.len : 32), type.text);
     if (rt_gguf_text_is(arch, "llama") &&
         rt_gguf_int(key_of(g, arch, "expert_count", key, sizeof key), 0, &n) && n > 0)
         return diag_error(diag, (SrcLoc){0},
@@ -282,13 +267,31 @@ check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
     return true;
 }
 
+/* What is written of every architecture. */
+static bool
+put_common(StrBuf *out, const RtGguf *g, const char *arch, const char *path, Diag *diag)
+{
+    char context[128];
+    StrBuf rope = {0};
+    snprintf(context, sizeof context, "%s.context_length", arch);
+    put_key(out, g, &(Row){"", "max_position_embeddings", HOW_number, context});
+    put_key(out, g, &(Row){"", "bos_token_id", HOW_number, "tokenizer.ggml.bos_token_id"});
+    put_key(out, g, &(Row){"", "eos_token_id", HOW_number, "tokenizer.ggml.eos_token_id"});
+    const bool good = gguf_rope(&rope, g, arch, path, diag);
+    if (good && rope.len > 0)
+        put_key(out, g, &(Row){"", "rope_scaling", HOW_plain, sb_text(&rope)});
+    sb_free(&rope);
+    return good;
+}
+
 static const Source *
 make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag)
 {
     const char *at = NULL;
     RtGgufText arch = {0};
     StrBuf text = {0};
-    bool known = false;
+    bool good = true;
+    const char *known = NULL;
     if (!rt_gguf_text(rt_gguf_find(g, "general.architecture"), &at, &arch)) {
         diag_error(diag, (SrcLoc){0}, "%s: it has no general.architecture", path);
         return NULL;
@@ -299,18 +302,18 @@ make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         if (!rt_gguf_text_is(arch, rows[i].arch))
             continue;
-        known = true;
+        known = rows[i].arch;
         put_key(&text, g, &rows[i]);
     }
-    put_key(&text, g, &(Row){"", "bos_token_id", HOW_number, "tokenizer.ggml.bos_token_id"});
-    put_key(&text, g, &(Row){"", "eos_token_id", HOW_number, "tokenizer.ggml.eos_token_id"});
+    if (known)
+        good = put_common(&text, g, known, path, diag);
     sb_puts(&text, "\n}\n");
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_printf(arena, "%s: config", path),
                        arena_strndup(arena, sb_text(&text), text.len), text.len};
     sb_free(&text);
     if (known)
-        return source;
+        return good ? source : NULL;
     StrBuf list = {0};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (i == 0 || strcmp(rows[i].arch, rows[i - 1].arch) != 0)

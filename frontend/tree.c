@@ -73,6 +73,22 @@ tree_put(Arena *arena, Tree *map, const char *key, Tree *item)
 }
 
 bool
+tree_equal(const Tree *a, const Tree *b)
+{
+    double x, y;
+    if (a->kind != b->kind || a->count != b->count)
+        return false;
+    if (a->kind == TREE_SCALAR && tree_num(a, &x) && tree_num(b, &y))
+        return x >= y && x <= y;
+    if (a->kind == TREE_SCALAR && strcmp(a->text, b->text) != 0)
+        return false;
+    for (int i = 0; i < a->count; i++)
+        if (!tree_equal(a->items[i], b->items[i]))
+            return false;
+    return true;
+}
+
+bool
 tree_is(const Tree *tree, TreeKind kind)
 {
     return tree && tree->kind == kind;

@@ -40,6 +40,7 @@ void tree_put(Arena *arena, Tree *map, const char *key, Tree *item); /* adds or 
 Tree *tree_get(const Tree *map, const char *key); /* NULL: no such entry, or no map */
 /* An entry under dotted keys (ssm_cfg.layer); NULL: none. */
 Tree *tree_find(const Tree *map, const char *path);
+bool tree_equal(const Tree *a, const Tree *b); /* numbers by their values */
 bool tree_is(const Tree *tree, TreeKind kind); /* false for NULL */
 /* What a scalar says; false: it is something else. */
 bool tree_int(const Tree *tree, int64_t *out);

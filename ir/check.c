@@ -14,7 +14,7 @@ static const char *const attr_words[ATTR_COUNT] = {
     [ATTR_part] = "rows cols grid heads none",
     [ATTR_to] = "f32 f16 bf16",
     [ATTR_unit] = "vectors matrix",
-    [ATTR_scaling] = "none linear llama3 yarn",
+    [ATTR_scaling] = "none linear llama3 yarn longrope",
 };
 
 bool
@@ -42,7 +42,7 @@ ints_allowed(const Attr *attr)
 static bool
 nums_allowed(const Attr *attr)
 {
-    bool ok = attr->count >= 1 && attr->count <= IR_MAX_OUT;
+    bool ok = attr->count >= 1 && attr->count <= IR_MAX_NUMS;
     for (int i = 0; ok && i < attr->count; i++)
         ok = isfinite(attr->nums[i]);
     return ok;
@@ -80,7 +80,7 @@ attr_check(Arena *arena, const Attr *attr, const char **why)
         if (attr->id == ATTR_range && (attr->count != 2 || !(attr->nums[0] <= attr->nums[1])))
             expected = "two numbers, the lower one first";
         else if (attr->id != ATTR_range && !nums_allowed(attr))
-            expected = arena_printf(arena, "1 to %d numbers", IR_MAX_OUT);
+            expected = arena_printf(arena, "1 to %d numbers", IR_MAX_NUMS);
         break;
     case AK_WORD:
         if (!attr->word || (words && !word_in(words, attr->word)))

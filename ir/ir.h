@@ -11,6 +11,7 @@
 #include "ir/util.h"
 
 enum { IR_MAX_RANK = 6, IR_MAX_IN = 8, IR_MAX_OUT = 8, IR_MAX_PIECES = 64 };
+enum { IR_MAX_NUMS = 512 };        /* of an attribute that is a list */
 enum { IR_MAX_CHOICES = 1 << 16 }; /* rows for each token */
 /* Inputs of a weight packed with dot=bf16x3 that lie together: so many high parts, then low ones.
  */

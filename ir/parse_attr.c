@@ -5,7 +5,7 @@
 
 #include "ir/parse.h"
 
-enum { LIST_MAX = 64 };
+enum { LIST_MAX = IR_MAX_NUMS };
 
 static bool
 evaluate(Parser *p, const char *text, size_t len, SrcLoc loc, double *out)

@@ -12,7 +12,8 @@
  * Scalings of w_i. linear: Chen et al., "Extending Context Window of Large Language Models via
  * Position Interpolation" (2023). llama3: by wavelength, Llama 3.1's reference code. yarn: Peng et
  * al., "YaRN: Efficient Context Window Extension of Large Language Models" (2023), sections 3.2 and
- * 3.3, equations 18 to 23. */
+ * 3.3, equations 18 to 23. longrope: Ding et al., "LongRoPE" (2024), equation 1, each pair of
+ * channels by a factor of its own. */
 #include <math.h>
 #include <string.h>
 
@@ -24,25 +25,29 @@ static const double PI = 3.14159265358979323846;
 /* ---- frequencies ------------------------------------------------------------------------------
  */
 
+enum { EACH_PAIR = -1 };
+
 static const struct {
     const char *name;
     int factors;
 } scalings[] = {
-    {"none",   0},
-    {"linear", 1},
-    {"llama3", 4},
-    {"yarn",   5},
+    {"none",     0        },
+    {"linear",   1        },
+    {"llama3",   4        },
+    {"yarn",     5        },
+    {"longrope", EACH_PAIR},
 };
 
 /* Factors that the node's scaling takes. */
-static int
+static int64_t
 factors_of(const Node *node)
 {
     const char *word = node_word(node, ATTR_scaling, "none");
     size_t i = 0;
     while (i + 1 < COUNT_OF(scalings) && strcmp(word, scalings[i].name) != 0)
         i++;
-    return scalings[i].factors;
+    return scalings[i].factors == EACH_PAIR ? node_int(node, ATTR_rotary, 0) / 2
+                                            : scalings[i].factors;
 }
 
 /* Slow waves are divided by the factor, fast ones stay, between them a mixture. */
@@ -88,6 +93,8 @@ angle_frequency(const Node *node, int64_t pair)
         return w / factors->nums[0];
     if (strcmp(word, "llama3") == 0)
         return llama3(w, factors->nums);
+    if (strcmp(word, "longrope") == 0)
+        return w / factors->nums[pair];
     return strcmp(word, "yarn") == 0 ? yarn(w, pair, theta, rotary, factors->nums) : w;
 }
 
@@ -110,7 +117,7 @@ shape_angles(const Node *node, ShapeResult *r)
     const Type *t = operand(node, 0);
     const int64_t rotary = node_int(node, ATTR_rotary, 0);
     const char *scaling = node_word(node, ATTR_scaling, "none");
-    const int wanted = factors_of(node);
+    const int64_t wanted = factors_of(node);
     const Attr *factors = attrs_find(&node->attrs, ATTR_factors);
     if (t->dtype != DTYPE_i32 || t->shape.rank != 1 || t->shape.dim[0].kind != DIM_TOKENS)
         return unlike(r, node, 0, "i32[T]", "these are positions");
@@ -119,9 +126,11 @@ shape_angles(const Node *node, ShapeResult *r)
     if (!(node_num(node, ATTR_theta, 0) > 1))
         return broken(r, 0, "theta is above 1");
     if ((factors ? factors->count : 0) != wanted)
-        return broken(r, 0, "scaling=%s takes %d factors", scaling, wanted);
+        return broken(r, 0, "scaling=%s takes %lld factors, not %d", scaling, (long long)wanted,
+                      factors ? factors->count : 0);
     for (int i = 0; i < wanted; i++)
-        if (!(factors->nums[i] > 0) && !(i == 4 && factors->nums[i] == 0))
+        if (!(factors->nums[i] > 0) &&
+            !(i == 4 && factors->nums[i] == 0 && strcmp(scaling, "yarn") == 0))
             return broken(r, 0, "factor %d of scaling=%s is not above 0", i + 1, scaling);
     return result(r, type_rows(DTYPE_f32, DIM_TOKENS, rotary));
 }

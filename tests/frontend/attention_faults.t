@@ -10,7 +10,7 @@ layers:
   - {block: attention, heads: 3}
   - {block: attention, heads: 4, window: -1}
   - {block: attention, heads: 4, head_dim: 2, rotary: 4}
-  - {block: attention, heads: 4, scaling: longrope}
+  - {block: attention, heads: 4, scaling: dynamic}
   - {block: attention, heads: 2, rotary: 2, pairs: neighbours}
   - {block: attention, heads: 2, conv: 4, pairs: neighbours}
 --ERR--
@@ -19,7 +19,7 @@ layers:
 error: dim = 8, which is not a multiple of heads = 3
 @IN@:7:42: error: window is '-1'; expected a whole number from 0 to 16777216
 error: rotary = 4, which must be at most head_dim = 2
-error: scaling is 'longrope'; expected none, linear, llama3 or yarn
+error: scaling is 'dynamic'; expected none, linear, llama3, yarn or longrope
 @IN@:10:52: error: rotary = 2, but head_dim = 4
 @IN@:11:50: error: conv = 4, but 0
 --EXIT--

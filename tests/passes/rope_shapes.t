@@ -20,6 +20,8 @@ graph "t" model {
   a5 = angles(positions) {rotary=8, theta=10000, scaling=llama3, factors=[8, 1]}
   a6 = angles(positions) {rotary=8, theta=10000, scaling=linear, factors=[0]}
   a7 = angles(positions) {rotary=8, theta=10000, factors=[2]}
+  a8 = angles(positions) {rotary=8, theta=10000, scaling=longrope, factors=[2, 2, 2]}
+  a9 = angles(positions) {rotary=8, theta=10000, scaling=longrope, factors=[2, 2, 0, 1]}
   y1 = rope(x, a) {head_dim=7}
   y2 = rope(x, w) {head_dim=12}
   y3 = rope(x, e) {head_dim=12}
@@ -31,10 +33,12 @@ graph "t" model {
 error: `angles`: operand 1, `x`, is f32[T,24], expected i32[T]: these are positions
 error: `angles`: rotary=7; channels are turned in pairs
 error: `angles`: theta is above 1
-error: `angles`: the attribute is {scaling=ntk}, expected one of: none linear llama3 yarn
-error: `angles`: scaling=llama3 takes 4 factors
+error: `angles`: the attribute is {scaling=ntk}, expected one of: none linear llama3 yarn longrope
+error: `angles`: scaling=llama3 takes 4 factors, not 2
 error: `angles`: factor 1 of scaling=linear is not above 0
-error: `angles`: scaling=none takes 0 factors
+error: `angles`: scaling=none takes 0 factors, not 1
+error: `angles`: scaling=longrope takes 4 factors, not 3
+error: `angles`: factor 3 of scaling=longrope is not above 0
 error: `rope`: 24 columns do not divide into heads of head_dim=7
 error: `rope`: 16 angles turn pairs of a head's 12 channels
 error: `rope`: operand 2, `e`, is a weight, expected an activation

@@ -64,6 +64,29 @@ ParameterizedTest(size_t *c, gguf, logits)
     check_golden(models[*c].name, models[*c].bound);
 }
 
+/* Scaled positions: transformers' logits of the same model. */
+Test(gguf, rotary_positions_are_scaled)
+{
+    static const char *const names[] = {"rope-linear", "rope-yarn", "rope-yarn-said",
+                                        "rope-llama3"};
+    const char *const plain[] = {NULL};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        Arena *arena = arena_new();
+        char *dir = temp_dir();
+        const char *path = arena_printf(arena, FOLDER "%s.gguf", names[i]);
+        const char *golden = arena_printf(arena, FOLDER "%s.golden.safetensors", names[i]);
+        const char *to = arena_printf(arena, "%s/to", dir);
+        const char *const argv[] = {SSMC_BINARY, "convert", path, "-o", to, NULL};
+        free(golden_check(path, golden, plain, GOLDEN_F32));
+        CommandResult r = command_run(argv, NULL, 0);
+        cr_assert_eq(r.status, 0, "%s", r.err);
+        command_free(&r);
+        free(golden_check(to, golden, plain, GOLDEN_F32));
+        temp_dir_remove(dir);
+        arena_free(arena);
+    }
+}
+
 /* A GGUF file becomes a directory, that one another, with the same logits. */
 Test(gguf, converts_to_a_checkpoint_and_on)
 {
@@ -260,7 +283,7 @@ put_text(StrBuf *b, const char *text)
     sb_puts(b, text);
 }
 
-enum { U32 = 4, STRING = 8, ARRAY = 9 };
+enum { U32 = 4, FLOAT = 6, STRING = 8, ARRAY = 9 };
 
 static StrBuf
 header(uint32_t version, uint64_t tensors, uint64_t keys)
@@ -713,18 +736,6 @@ Test(gguf, says_what_it_cannot_describe)
     put_number(&b, "llama.expert_count", 8);
     check_command(&b, "llama.expert_count is 8: mixtures of experts are not read from GGUF files");
     b = header(3, 0, 2);
-    put_arch(&b, "llama");
-    put_text(&b, "llama.rope.scaling.type");
-    put(&b, STRING, 4);
-    put_text(&b, "yarn");
-    check_command(&b, "llama.rope.scaling.type is 'yarn', which is not read from GGUF files");
-    b = header(3, 0, 2);
-    put_arch(&b, "lfm2");
-    put_text(&b, "lfm2.rope.scaling.type");
-    put(&b, STRING, 4);
-    put_text(&b, "linear");
-    check_command(&b, "lfm2.rope.scaling.type is 'linear', which is not read from GGUF files");
-    b = header(3, 0, 2);
     put_arch(&b, "granitehybrid");
     put_number(&b, "granitehybrid.rope.scaling.finetuned", 1);
     check_command(&b, "granitehybrid.rope.scaling.finetuned is true, so it is a Bamba model");
@@ -740,11 +751,65 @@ Test(gguf, says_what_it_cannot_describe)
         pad(&b, 32);
         check_command(&b, "layer_types");
     }
-    b = header(3, 1, 1);
+}
+
+static void
+put_float(StrBuf *b, const char *key, float x)
+{
+    put_text(b, key);
+    put(b, FLOAT, 4);
+    sb_putn(b, (const char *)&x, sizeof x);
+}
+
+static StrBuf
+scaled(uint64_t tensors, uint64_t more, const char *type)
+{
+    StrBuf b = header(3, tensors, 2 + more);
     put_arch(&b, "llama");
-    put_tensor(&b, "rope_freqs.weight", 1, 8, 0, 0);
-    pad(&b, 32);
-    check_command(&b, "it has factors of rotary positions (rope_freqs.weight)");
+    put_text(&b, "llama.rope.scaling.type");
+    put(&b, STRING, 4);
+    put_text(&b, type);
+    return b;
+}
+
+static void
+put_freqs(StrBuf *b, uint64_t rows, uint32_t type, float first)
+{
+    put_text(b, "rope_freqs.weight");
+    put(b, 1, 4);
+    put(b, rows, 8);
+    put(b, type, 4);
+    put(b, 0, 8);
+    pad(b, 0);
+    sb_putn(b, (const char *)&first, sizeof first);
+    pad(b, 32);
+}
+
+Test(gguf, says_what_scaled_positions_it_cannot_read)
+{
+    StrBuf b = scaled(0, 0, "longrope");
+    check_command(&b, "llama.rope.scaling.type is 'longrope', expected one of none, linear, yarn");
+    b = scaled(0, 1, "linear");
+    put_float(&b, "llama.rope.scaling.factor", -2);
+    check_command(&b, "llama.rope.scaling.factor is not a number above 0");
+    b = scaled(0, 1, "yarn");
+    put_float(&b, "llama.rope.scaling.factor", 4);
+    check_command(&b, "llama.rope.scaling.original_context_length is needed by yarn, and missing");
+    b = scaled(0, 1, "yarn");
+    put_float(&b, "llama.rope.scaling.yarn_ext_factor", 0);
+    check_command(&b, "llama.rope.scaling.yarn_ext_factor is not 1");
+    b = scaled(0, 1, "yarn");
+    put_float(&b, "llama.rope.scaling.yarn_log_multiplier", 1);
+    check_command(&b, "llama.rope.scaling.yarn_log_multiplier is not 0");
+    b = scaled(1, 0, "yarn");
+    put_freqs(&b, 1, 0, 1);
+    check_command(&b, "(rope_freqs.weight) and scales them (llama.rope.scaling)");
+    b = scaled(1, 0, "none");
+    put_freqs(&b, 1, 0, -1);
+    check_command(&b, "rope_freqs.weight is not a list of numbers above 0 in F32");
+    b = scaled(1, 0, "none");
+    put_freqs(&b, 1, 1, 1);
+    check_command(&b, "rope_freqs.weight is not a list of numbers above 0 in F32");
 }
 
 /* ---- tokenizers that are wrong -------------------------------------------------------------- */

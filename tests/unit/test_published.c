@@ -374,6 +374,16 @@ static const struct {
     {"llama-base",           "{'sliding_window': -5}",                                       "window is '-5'; expected a whole number from 0"    },
     {"llama-base",           "{'rope_parameters': {'rope_type': 'dynamic', 'factor': 2.0}}",
      "rope_parameters.rope_type is 'dynamic'; only 'default' or 'linear' or 'llama3' or 'yarn'"                                                  },
+    {"llama-base",
+     "{'rope_parameters': {'rope_type': 'longrope', 'attention_factor': 1.0, 'short_factor': [1, "
+     "2, 3, 4, 5, 6, 7, 8],"
+     " 'long_factor': [1, 2, 3, 4, 5, 6, 7, 9]}}",                                           "angle.short differs from angle.long, and must not" },
+    {"llama-base",
+     "{'rope_parameters': {'rope_type': 'longrope', 'factor': 4.0, 'short_factor': [1, 2], "
+     "'long_factor': [1, 2]}}",                                                              "angle.scale = 0, but 1"                            },
+    {"llama-base",
+     "{'rope_parameters': {'rope_type': 'longrope', 'attention_factor': 1.0, 'short_factor': [1, "
+     "2], 'long_factor': [1, 2]}}",                                                          "scaling=longrope takes 8 factors, not 2"           },
     {"llama-base",           "{'model_type': 'opt'}",
      "model_type is 'opt'; known are|what was recognised here|dim: 64|block: attention, heads: 4"                                                },
     {"bamba-base",           "{'attn_layer_indices': [7]}",

@@ -17,14 +17,15 @@ typedef struct {
 } Case;
 
 static const Case cases[] = {
-    {1, 2,   2,   "theta=10000"                                              },
-    {3, 6,   4,   "theta=10000"                                              },
-    {4, 64,  64,  "theta=10000"                                              },
-    {2, 80,  32,  "theta=500000"                                             },
-    {5, 34,  34,  "theta=10000, scaling=linear, factors=[4]"                 },
-    {2, 128, 128, "theta=500000, scaling=llama3, factors=[8, 1, 4, 32]"      },
-    {1, 96,  96,  "theta=10000, scaling=yarn, factors=[4, 32, 1, 64, 0]"     },
-    {1, 40,  38,  "theta=10000, scaling=yarn, factors=[4, 32, 1, 4096, 0.75]"},
+    {1, 2,   2,   "theta=10000"                                                             },
+    {3, 6,   4,   "theta=10000"                                                             },
+    {4, 64,  64,  "theta=10000"                                                             },
+    {2, 80,  32,  "theta=500000"                                                            },
+    {5, 34,  34,  "theta=10000, scaling=linear, factors=[4]"                                },
+    {2, 128, 128, "theta=500000, scaling=llama3, factors=[8, 1, 4, 32]"                     },
+    {1, 96,  96,  "theta=10000, scaling=yarn, factors=[4, 32, 1, 64, 0]"                    },
+    {1, 40,  38,  "theta=10000, scaling=yarn, factors=[4, 32, 1, 4096, 0.75]"               },
+    {3, 20,  18,  "theta=10000, scaling=longrope, factors=[1, 1, 1.5, 2, 7.25, 8, 8, 8, 32]"},
 };
 
 /* Rows of a table turned; or the angles alone. */

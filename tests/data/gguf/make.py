@@ -1,7 +1,7 @@
 """Makes the GGUF files of this folder with the gguf package, from the checkpoints in tests/goldens and
 the tokenizers beside; names and changes of tensors as in llama.cpp's convert_hf_to_gguf.py.
 
-    python3 make.py                 # needs gguf, safetensors, numpy, tokenizers"""
+    python3 make.py                 # needs gguf, safetensors, numpy, tokenizers, and transformers for scaled positions"""
 import json, os, re, sys
 import numpy as np, gguf
 from gguf import quants, GGMLQuantizationType as Q
@@ -331,6 +331,60 @@ def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE, name=None
     w.close()
 
 
+def scaled(name, parameters, keys, freqs=None):
+    """A small Llama whose rotary positions are scaled, as transformers 5 computes it: the file and its logits."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+    torch.manual_seed(7)
+    c = LlamaConfig(vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+                    head_dim=20, tie_word_embeddings=True, max_position_embeddings=64, rope_parameters={"rope_theta": 10000.0, **parameters})
+    m = LlamaForCausalLM(c).eval().to(torch.float32)
+    with torch.no_grad():
+        for x in m.parameters():
+            x.copy_(torch.randn_like(x) * 0.25 if x.ndim > 1 else 1 + 0.1 * torch.randn_like(x))
+    ids = torch.randint(3, 48, (2, 60))
+    with torch.no_grad():
+        out = {"ids_0": ids, "logits_0": m(ids).logits.float().contiguous()}
+    save_file(out, f"{HERE}/{name}.golden.safetensors")
+    w = gguf.GGUFWriter(f"{HERE}/{name}.gguf", "llama")
+    d = c.to_dict()
+    d["rope_parameters"] = {"rope_theta": 10000.0}
+    llama(w, d, {k: v.float().numpy() for k, v in m.state_dict().items()}, lambda to, x: w.add_tensor(to, np.ascontiguousarray(x)))
+    keys(w)
+    if freqs is not None:
+        inverse = 1 / 10000.0 ** (torch.arange(0, 20, 2).float() / 20)
+        w.add_tensor("rope_freqs.weight", (inverse / m.model.rotary_emb.inv_freq).float().numpy())
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def scalings():
+    def linear(w):
+        w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        w.add_rope_scaling_factor(2.5)
+
+    def yarn(w):
+        w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        w.add_rope_scaling_factor(4.0)
+        w.add_rope_scaling_orig_ctx_len(16)
+
+    def yarn_said(w):
+        yarn(w)
+        w.add_rope_scaling_yarn_attn_factor(0.75)
+        w.add_rope_scaling_yarn_beta_fast(8.0)
+        w.add_rope_scaling_yarn_beta_slow(2.0)
+
+    past = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    scaled("rope-linear", {"rope_type": "linear", "factor": 2.5}, linear)
+    scaled("rope-yarn", past, yarn)
+    scaled("rope-yarn-said", {**past, "attention_factor": 0.75, "beta_fast": 8.0, "beta_slow": 2.0}, yarn_said)
+    scaled("rope-llama3", {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                           "original_max_position_embeddings": 16}, lambda w: None, True)
+
+
 def types():
     """A tensor of every type with blocks, of random bytes and finite scales, and what it stands for."""
     r = np.random.default_rng(3)
@@ -403,6 +457,7 @@ if len(sys.argv) > 1:  # make.py ARCHITECTURE GOLDEN FOLDER-OF-GOLDENS TO: one f
     model(sys.argv[1], sys.argv[2], None, sys.argv[3], sys.argv[4])
     sys.exit()
 tokenizers()
+scalings()
 model("llama", "llama-base")
 model("mamba2", "mamba2-groups")
 model("mamba", "mamba-base")
