@@ -1,11 +1,12 @@
 /* driver/cmd_convert.c -- ssmc convert: a checkpoint as a directory of safetensors, config.json and
  * tokenizer, under the names and with the values of the library that it comes from. */
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "driver/convert.h"
 
 typedef struct {
     const Options *o;
@@ -38,9 +39,11 @@ static const char *const texts[] = {"tokenizer.json",
                                     "generation_config.json",
                                     "added_tokens.json",
                                     "chat_template.jinja",
+                                    "chat_template.json",
                                     "params.json",
                                     "config.json"};
 static const char weights_name[] = "model.safetensors";
+static const char chats_name[] = "additional_chat_templates"; /* a directory */
 
 static int
 is_free(const Conversion *c, const char *name)
@@ -60,9 +63,38 @@ make_dir(Conversion *c)
     if (!c->made && errno != EEXIST)
         return fault(EXIT_BAD_INPUT, "cannot make %s: %s", c->dir, strerror(errno));
     int status = is_free(c, weights_name);
+    if (status == EXIT_DONE)
+        status = is_free(c, chats_name);
     for (size_t i = COUNT_OF(texts); i-- > 0 && status == EXIT_DONE;)
         status = is_free(c, texts[i]);
     return status;
+}
+
+/* ---- a directory of templates of chats ------------------------------------------------------ */
+
+typedef int ChatFile(const Conversion *c, const char *name);
+
+/* Those that the checkpoint has, until one fails. */
+static int
+each_chat(const Conversion *c, ChatFile *with)
+{
+    DIR *dir = c->gguf ? NULL : opendir(arena_printf(c->o->arena, "%s/%s", c->from, chats_name));
+    int status = EXIT_DONE;
+    for (struct dirent *e; dir && status == EXIT_DONE && (e = readdir(dir)) != NULL;) {
+        const size_t len = strlen(e->d_name);
+        if (len > 6 && strcmp(e->d_name + len - 6, ".jinja") == 0)
+            status = with(c, arena_printf(c->o->arena, "%s/%s", chats_name, e->d_name));
+    }
+    if (dir)
+        closedir(dir);
+    return status;
+}
+
+static int
+take_chat_back(const Conversion *c, const char *name)
+{
+    unlink(in_dir(c, name));
+    return EXIT_DONE;
 }
 
 /* What make_dir found free. */
@@ -70,73 +102,94 @@ static void
 take_back(const Conversion *c)
 {
     unlink(in_dir(c, weights_name));
+    each_chat(c, take_chat_back);
+    rmdir(in_dir(c, chats_name));
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         unlink(in_dir(c, texts[i]));
     if (c->made)
         rmdir(c->dir);
 }
 
-/* Tensors of GGUF files that config.json says. */
-static bool
-is_said(const char *name)
-{
-    return strcmp(name, "rope_freqs.weight") == 0;
-}
-
+/* config: of a GGUF file. */
 static int
-put_weights(const Conversion *c)
+put_weights(const Conversion *c, const char *config)
 {
     ssmc_weights *weights = NULL;
     ssmc_status rs = rt_weights_open(c->from, &weights);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    const int count = rt_weights_count(weights);
-    RtTensor *tensors = arena_array(c->o->arena, (size_t)count + 1, sizeof *tensors);
-    int kept = 0;
-    for (int i = 0; i < count; i++)
-        if (!(c->gguf && is_said(rt_weights_at(weights, i)->name)))
-            tensors[kept++] = *rt_weights_at(weights, i);
+    RtTensor *tensors = NULL;
+    int count = rt_weights_count(weights);
+    if (c->gguf) {
+        count = convert_tensors(c->o->arena, weights, config, &tensors);
+    } else {
+        tensors = arena_array(c->o->arena, (size_t)count + 1, sizeof *tensors);
+        for (int i = 0; i < count; i++)
+            tensors[i] = *rt_weights_at(weights, i);
+    }
     if (rt_weights_note(weights))
         say("note: %s", rt_weights_note(weights));
-    rs = rt_tensors_write(in_dir(c, weights_name), tensors, kept);
+    rs = rt_tensors_write(in_dir(c, weights_name), tensors, count);
     rt_weights_close(weights);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
+}
+
+static int
+copy_file(const Conversion *c, const char *name)
+{
+    enum { MOST = 1 << 29 };
+    const char *path = arena_printf(c->o->arena, "%s/%s", c->from, name), *why = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    if (!file_read(c->o->arena, path, MOST, &text, &len, &why))
+        return fault(EXIT_BAD_INPUT, "%s", why);
+    return put_file(c, name, text, len);
+}
+
+static int
+copy_chat(const Conversion *c, const char *name)
+{
+    const char *dir = in_dir(c, chats_name);
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
+        return fault(EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
+    return copy_file(c, name);
 }
 
 /* Texts of a directory, as they are; those that are not there are left out. */
 static int
 copy_texts(const Conversion *c)
 {
-    enum { MOST = 1 << 29 };
-    int status = EXIT_DONE;
-    for (size_t i = 0; i < COUNT_OF(texts) && status == EXIT_DONE; i++) {
-        const char *path = arena_printf(c->o->arena, "%s/%s", c->from, texts[i]), *why = NULL;
-        char *text = NULL;
-        size_t len = 0;
-        struct stat st;
-        if (stat(path, &st) != 0)
-            continue;
-        status = file_read(c->o->arena, path, MOST, &text, &len, &why)
-                     ? put_file(c, texts[i], text, len)
-                     : fault(EXIT_BAD_INPUT, "%s", why);
-    }
+    struct stat st;
+    int status = each_chat(c, copy_chat);
+    for (size_t i = 0; i < COUNT_OF(texts) && status == EXIT_DONE; i++)
+        if (stat(arena_printf(c->o->arena, "%s/%s", c->from, texts[i]), &st) == 0)
+            status = copy_file(c, texts[i]);
     return status;
 }
 
+/* Of a GGUF file: the weights, and the texts that its key-values make. */
 static int
-make_texts(const Conversion *c)
+make_all(const Conversion *c)
 {
     Arena *arena = c->o->arena;
     Diag *diag = diag_new();
     char *bytes = NULL, *config = NULL;
     size_t len = 0, config_len = 0;
+    FeGgufChat chat = {0};
     bool tokenizer = false;
     bool good = fe_gguf_config(arena, c->from, diag, &config, &config_len, &tokenizer);
-    good = good && (!tokenizer || fe_gguf_tokenizer(arena, c->from, diag, &bytes, &len));
+    good = good && (!tokenizer || (fe_gguf_tokenizer(arena, c->from, diag, &bytes, &len) &&
+                                   fe_gguf_chat(arena, c->from, diag, &chat)));
     int status = good ? EXIT_DONE : diag_fault(diag);
     diag_free(diag);
+    if (status == EXIT_DONE)
+        status = put_weights(c, config);
     if (status == EXIT_DONE && bytes)
         status = put_file(c, bytes[0] == '{' ? "tokenizer.json" : "tokenizer.model", bytes, len);
+    if (status == EXIT_DONE && chat.config)
+        status = put_file(c, "tokenizer_config.json", chat.config, chat.config_len);
+    if (status == EXIT_DONE && chat.text)
+        status = put_file(c, "chat_template.jinja", chat.text, chat.len);
     return status == EXIT_DONE ? put_file(c, "config.json", config, config_len) : status;
 }
 
@@ -159,9 +212,9 @@ cmd_convert(Options *o)
     int status = make_dir(&c);
     if (status != EXIT_DONE)
         return status;
-    status = put_weights(&c);
-    if (status == EXIT_DONE)
-        status = c.gguf ? make_texts(&c) : copy_texts(&c);
+    status = c.gguf ? make_all(&c) : put_weights(&c, NULL);
+    if (status == EXIT_DONE && !c.gguf)
+        status = copy_texts(&c);
     if (status != EXIT_DONE)
         take_back(&c);
     return status;

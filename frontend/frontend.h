@@ -68,13 +68,21 @@ typedef struct {
 /* The file that describes a checkpoint's directory: config.json, or params.json where there is only
  * that. It may be neither. */
 const char *fe_config_path(Arena *arena, const char *dir);
-/* The config.json that a GGUF file's key-values make (arena); false: faults are in diag.
- * *tokenizer: it has one inside. */
+/* The config.json of the checkpoint that a GGUF file was made of, by its key-values (arena); false:
+ * faults are in diag. *tokenizer: it has one inside. */
 bool fe_gguf_config(Arena *arena, const char *path, Diag *diag, char **text, size_t *len,
                     bool *tokenizer);
 /* The tokenizer in a GGUF file as the bytes of a file of its own (arena); false: faults are in
  * diag. */
 bool fe_gguf_tokenizer(Arena *arena, const char *path, Diag *diag, char **bytes, size_t *len);
+/* What else it says of its tokenizer (arena): tokenizer_config.json, with its templates of chats
+ * where they have names; and the one without a name, chat_template.jinja. False: faults are in
+ * diag. */
+typedef struct {
+    char *config, *text; /* NULL: there is none */
+    size_t config_len, len;
+} FeGgufChat;
+bool fe_gguf_chat(Arena *arena, const char *path, Diag *diag, FeGgufChat *out);
 /* MODEL as the command line takes it: a YAML file or a checkpoint directory (config.json). sets:
  * "key=value" overrides (dotted keys: compile.chunk=64, layers.0.state=32; layers.*.state=32 is
  * every layer whose block has such a parameter, layers.ssd.head_dim=32 of those with an op ssd).

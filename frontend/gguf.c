@@ -18,6 +18,7 @@ typedef enum {
     HOW_depth,
     HOW_rows,
     HOW_there,
+    HOW_inside,
     HOW_lacks,
     HOW_layers,
     HOW_first,
@@ -209,9 +210,10 @@ put_value(StrBuf *out, const RtGguf *g, const Row *row)
             sb_printf(out, "%" PRId64, t->dim[0]);
         return t && t->rank > 0;
     case HOW_there:
+    case HOW_inside:
     case HOW_lacks:
         is = layer_with(g, row->arch, row->from, 0) >= 0;
-        sb_puts(out, is == (row->how == HOW_there) ? "true" : "false");
+        sb_puts(out, is == (row->how != HOW_lacks) ? "true" : "false");
         return true;
     case HOW_layers:
         return put_layers(out, g, row->arch, row->from);
@@ -284,8 +286,9 @@ put_common(StrBuf *out, const RtGguf *g, const char *arch, const char *path, Dia
     return good;
 }
 
+/* written: of a checkpoint that is made of the file. */
 static const Source *
-make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag)
+make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag, bool written)
 {
     const char *at = NULL;
     RtGgufText arch = {0};
@@ -303,6 +306,8 @@ make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag)
         if (!rt_gguf_text_is(arch, rows[i].arch))
             continue;
         known = rows[i].arch;
+        if (written && rows[i].how == HOW_inside)
+            continue;
         put_key(&text, g, &rows[i]);
     }
     if (known)
@@ -326,7 +331,7 @@ make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag)
 }
 
 const Source *
-gguf_config(Arena *arena, const char *path, Diag *diag, bool *tokenizer)
+gguf_config(Arena *arena, const char *path, Diag *diag, bool written, bool *tokenizer)
 {
     const char *why = NULL;
     RtGguf *g = rt_gguf_open(path, NULL, 0, &why);
@@ -334,7 +339,7 @@ gguf_config(Arena *arena, const char *path, Diag *diag, bool *tokenizer)
         diag_error(diag, (SrcLoc){0}, "%s", why);
         return NULL;
     }
-    const Source *source = make_config(arena, g, path, diag);
+    const Source *source = make_config(arena, g, path, diag, written);
     *tokenizer = rt_gguf_find(g, "tokenizer.ggml.tokens") != NULL;
     rt_gguf_close(g);
     return source;
@@ -344,7 +349,7 @@ bool
 fe_gguf_config(Arena *arena, const char *path, Diag *diag, char **text, size_t *len,
                bool *tokenizer)
 {
-    const Source *source = gguf_config(arena, path, diag, tokenizer);
+    const Source *source = gguf_config(arena, path, diag, true, tokenizer);
     if (!source)
         return false;
     *text = arena_strndup(arena, source->text, source->len);

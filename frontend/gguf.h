@@ -8,9 +8,10 @@
 typedef struct RtGguf RtGguf;
 
 bool gguf_is(const char *path);
-/* The config.json that its key-values make, as a text; NULL: faults are in diag. *tokenizer: it has
- * one inside. */
-const Source *gguf_config(Arena *arena, const char *path, Diag *diag, bool *tokenizer);
+/* The config.json that its key-values make, as a text; NULL: faults are in diag. written: as of a
+ * checkpoint that is written of it. *tokenizer: it has one inside. */
+const Source *gguf_config(Arena *arena, const char *path, Diag *diag, bool written,
+                          bool *tokenizer);
 
 /* The shortest decimal that reads back; of an F32 as an F32, which is what its file meant. */
 void gguf_put_number(StrBuf *out, double n, bool is_float);

@@ -1,6 +1,7 @@
-/* frontend/gguf_tokenizer.c -- the tokenizer in a GGUF file as a file of its own: a tokenizer.json
+/* frontend/gguf_tokenizer.c -- the tokenizer in a GGUF file as files of its own: a tokenizer.json
  * of a byte-level one (gpt2), a tokenizer.model of SentencePiece's (llama). */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "frontend/frontend.h"
@@ -93,15 +94,18 @@ put_added(Maker *m)
     const char *at = NULL;
     RtGgufText text = {0};
     bool first = true;
-    sb_puts(&m->out, "{\"added_tokens\": [");
+    sb_puts(&m->out, "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null,\n"
+                     "\"added_tokens\": [");
     for (uint64_t id = 0; id < m->tokens->count && rt_gguf_text(m->tokens, &at, &text); id++) {
         const int64_t type = type_of(m, id);
         if ((type != CONTROL && type != OWN) || text.len == 0)
             continue;
         sb_printf(&m->out, "%s{\"id\": %" PRIu64 ", \"content\": ", first ? "" : ",\n", id);
         put_json(&m->out, text);
-        sb_puts(&m->out, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-                         "\"normalized\": false}");
+        sb_printf(&m->out,
+                  ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
+                  "\"normalized\": false, \"special\": %s}",
+                  type == CONTROL ? "true" : "false");
         first = false;
     }
     sb_puts(&m->out, "],\n");
@@ -131,10 +135,13 @@ put_splits(StrBuf *out, const Pre *pre)
         sb_puts(out, "{\"type\": \"Digits\", \"individual_digits\": true}, ");
     if (pre->expression)
         sb_printf(out,
-                  "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": "
+                  "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"invert\": false, "
+                  "\"pattern\": {\"Regex\": "
                   "\"%s\"}}, ",
                   pre->expression);
-    sb_printf(out, "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": %s}]},\n",
+    sb_printf(out,
+              "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
+              "\"use_regex\": %s}]},\n",
               pre->expression ? "false" : "true");
 }
 
@@ -161,6 +168,38 @@ find_pre(Maker *m)
     return NULL;
 }
 
+/* The text of token `id`; empty: there is none. */
+static RtGgufText
+token_of(const Maker *m, int64_t id)
+{
+    const char *at = NULL;
+    RtGgufText text = {0};
+    if (id < 0 || (uint64_t)id >= m->tokens->count)
+        return text;
+    for (int64_t i = 0; i <= id; i++)
+        if (!rt_gguf_text(m->tokens, &at, &text))
+            return (RtGgufText){0};
+    return text;
+}
+
+static void
+put_beginning(Maker *m, int64_t first)
+{
+    const RtGgufText text = token_of(m, first);
+    sb_puts(&m->out, "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                     "[{\"SpecialToken\": {\"id\": ");
+    put_json(&m->out, text);
+    sb_puts(&m->out, ", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}],\n"
+                     "\"pair\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"Sequence\": "
+                     "{\"id\": \"B\", \"type_id\": 1}}],\n\"special_tokens\": {");
+    put_json(&m->out, text);
+    sb_puts(&m->out, ": {\"id\": ");
+    put_json(&m->out, text);
+    sb_printf(&m->out, ", \"ids\": [%" PRId64 "], \"tokens\": [", first);
+    put_json(&m->out, text);
+    sb_puts(&m->out, "]}}},\n");
+}
+
 static bool
 make_json(Maker *m)
 {
@@ -174,15 +213,15 @@ make_json(Maker *m)
     put_splits(&m->out, pre);
     const int64_t first = beginning(m, strchr(pre->flags, 'B') != NULL);
     if (first >= 0)
-        sb_printf(&m->out,
-                  "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
-                  "[{\"SpecialToken\": {\"id\": \"b\"}}, {\"Sequence\": {}}], \"special_tokens\": "
-                  "{\"b\": {\"ids\": [%" PRId64 "]}}},\n",
-                  first);
-    sb_printf(&m->out,
-              "\"decoder\": {\"type\": \"ByteLevel\"},\n\"model\": {\"type\": \"BPE\", "
-              "\"ignore_merges\": %s, \"vocab\": {",
-              strchr(pre->flags, 'W') ? "true" : "false");
+        put_beginning(m, first);
+    sb_printf(
+        &m->out,
+        "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": "
+        "true, \"use_regex\": true},\n\"model\": {\"type\": \"BPE\", \"dropout\": null, "
+        "\"unk_token\": null, \"continuing_subword_prefix\": null, \"end_of_word_suffix\": "
+        "null, \"fuse_unk\": false, \"byte_fallback\": false, \"ignore_merges\": %s, "
+        "\"vocab\": {",
+        strchr(pre->flags, 'W') ? "true" : "false");
     put_list(&m->out, m->tokens, true);
     sb_puts(&m->out, "},\n\"merges\": [");
     put_list(&m->out, merges, false);
@@ -292,6 +331,113 @@ make(Maker *m)
     return diag_error(m->diag, (SrcLoc){0},
                       "%s: tokenizer.ggml.model is '%.*s', expected gpt2 or llama", m->path,
                       (int)(kind.len < 64 ? kind.len : 64), kind.text);
+}
+
+/* ---- tokenizer_config.json ----------------------------------------------------------------- */
+
+/* Tokens by what they are for. */
+static const struct {
+    const char *key, *id;
+} purposes[] = {
+    {"bos_token",  "tokenizer.ggml.bos_token_id"      },
+    {"eos_token",  "tokenizer.ggml.eos_token_id"      },
+    {"unk_token",  "tokenizer.ggml.unknown_token_id"  },
+    {"pad_token",  "tokenizer.ggml.padding_token_id"  },
+    {"sep_token",  "tokenizer.ggml.seperator_token_id"},
+    {"mask_token", "tokenizer.ggml.mask_token_id"     },
+};
+
+static void
+put_flag(Maker *m, const char *key, const char *of, int64_t otherwise)
+{
+    const int64_t flag = int_or(m, of, otherwise);
+    if (flag >= 0)
+        sb_printf(&m->out, ",\n  \"%s\": %s", key, flag ? "true" : "false");
+}
+
+static void
+put_purposes(Maker *m)
+{
+    for (size_t i = 0; i < COUNT_OF(purposes); i++) {
+        const RtGgufText text = token_of(m, int_or(m, purposes[i].id, -1));
+        if (text.len == 0)
+            continue;
+        sb_printf(&m->out, ",\n  \"%s\": ", purposes[i].key);
+        put_json(&m->out, text);
+    }
+}
+
+static const RtGgufText no_name = {"", 0};
+
+static bool
+template_of(const Maker *m, RtGgufText name, RtGgufText *text)
+{
+    char key[128];
+    const char *at = NULL;
+    const int len = (int)(name.len < 64 ? name.len : 64);
+    snprintf(key, sizeof key, "tokenizer.chat_template%s%.*s", len ? "." : "", len, name.text);
+    return rt_gguf_text(rt_gguf_find(m->gguf, key), &at, text);
+}
+
+static void
+put_template(Maker *m, bool first, RtGgufText name, RtGgufText text)
+{
+    sb_puts(&m->out, first ? ",\n  \"chat_template\": [" : ", ");
+    sb_puts(&m->out, "{\"name\": ");
+    put_json(&m->out, name);
+    sb_puts(&m->out, ", \"template\": ");
+    put_json(&m->out, text);
+    sb_puts(&m->out, "}");
+}
+
+/* Those with names, and the one without as "default" then. False: there are none. */
+static bool
+put_templates(Maker *m)
+{
+    const RtGgufKey *names = rt_gguf_find(m->gguf, "tokenizer.chat_templates");
+    const char *at = NULL;
+    RtGgufText name = {0}, text = {0};
+    bool any = false;
+    for (uint64_t i = 0; names && i < names->count && rt_gguf_text(names, &at, &name); i++)
+        if (name.len > 0 && template_of(m, name, &text)) {
+            put_template(m, !any, name, text);
+            any = true;
+        }
+    if (any && template_of(m, no_name, &text))
+        put_template(m, false, (RtGgufText){"default", strlen("default")}, text);
+    sb_puts(&m->out, any ? "]" : "");
+    return any;
+}
+
+bool
+fe_gguf_chat(Arena *arena, const char *path, Diag *diag, FeGgufChat *out)
+{
+    const char *why = NULL, *at = NULL;
+    RtGguf *gguf = rt_gguf_open(path, NULL, 0, &why);
+    if (!gguf)
+        return diag_error(diag, (SrcLoc){0}, "%s", why);
+    Maker m = {.gguf = gguf, .path = path, .diag = diag};
+    RtGgufText kind = {0}, text = {0};
+    m.tokens = rt_gguf_find(gguf, "tokenizer.ggml.tokens");
+    rt_gguf_text(rt_gguf_find(gguf, "tokenizer.ggml.model"), &at, &kind);
+    const bool llama = rt_gguf_text_is(kind, "llama");
+    sb_printf(&m.out,
+              "{\n  \"tokenizer_class\": \"%s\",\n  \"clean_up_tokenization_spaces\": false",
+              llama ? "LlamaTokenizer" : "PreTrainedTokenizerFast");
+    put_purposes(&m);
+    put_flag(&m, "add_bos_token", "tokenizer.ggml.add_bos_token", llama ? 1 : -1);
+    put_flag(&m, "add_eos_token", "tokenizer.ggml.add_eos_token", -1);
+    const bool named = put_templates(&m);
+    sb_puts(&m.out, "\n}\n");
+    out->config = arena_strndup(arena, sb_text(&m.out), m.out.len);
+    out->config_len = m.out.len;
+    if (!named && template_of(&m, no_name, &text)) {
+        out->text = arena_strndup(arena, text.text, text.len);
+        out->len = text.len;
+    }
+    sb_free(&m.out);
+    rt_gguf_close(gguf);
+    return true;
 }
 
 bool

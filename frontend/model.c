@@ -143,7 +143,7 @@ static bool
 read_gguf(Loader *l, const char *path)
 {
     bool tokenizer = false;
-    const Source *source = gguf_config(l->arena, path, l->diag, &tokenizer);
+    const Source *source = gguf_config(l->arena, path, l->diag, false, &tokenizer);
     l->root = source ? family_import(l->arena, source, l->diag) : NULL;
     if (!l->root)
         return false;

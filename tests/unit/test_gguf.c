@@ -111,6 +111,135 @@ Test(gguf, converts_to_a_checkpoint_and_on)
     }
 }
 
+static void convert_fails(const char *model, const char *out, const char *says);
+
+/* Every tensor of the golden's checkpoint is written, under its name and of its shape; others of
+ * the golden are of heads that predict several tokens, or the embedding once more. */
+static void
+check_names(const char *dir, const char *golden)
+{
+    Arena *arena = arena_new();
+    RtTensorFile *have = NULL, *want = NULL;
+    cr_assert_eq(rt_tensors_open(arena_printf(arena, "%s/model.safetensors", dir), &have), SSMC_OK);
+    cr_assert_eq(
+        rt_tensors_open(
+            arena_printf(arena, SSMC_ROOT "/tests/goldens/%s/model.safetensors", golden), &want),
+        SSMC_OK);
+    for (int i = 0; i < rt_tensors_count(want); i++) {
+        const RtTensor *t = rt_tensors_at(want, i), *own = rt_tensors_find(have, t->name);
+        if (!own && (strncmp(t->name, "mtp.", 4) == 0 || strcmp(t->name, "lm_head.weight") == 0))
+            continue;
+        cr_expect(own && own->rank == t->rank &&
+                      memcmp(own->dim, t->dim, (size_t)t->rank * sizeof *t->dim) == 0,
+                  "%s: %s", golden, t->name);
+    }
+    for (int i = 0; i < rt_tensors_count(have); i++)
+        cr_expect(rt_tensors_find(want, rt_tensors_at(have, i)->name), "%s: %s is not the golden's",
+                  golden, rt_tensors_at(have, i)->name);
+    rt_tensors_close(have);
+    rt_tensors_close(want);
+    arena_free(arena);
+}
+
+/* What transformers reads of the checkpoints that these files were made of. */
+Test(gguf, converts_to_the_names_of_its_checkpoint)
+{
+    for (size_t i = 0; i < COUNT_OF(models); i++) {
+        Arena *arena = arena_new();
+        char *dir = temp_dir();
+        const char *to = arena_printf(arena, "%s/to", dir);
+        const char *const argv[] = {
+            SSMC_BINARY, "convert", arena_printf(arena, FOLDER "%s.gguf", models[i].name),
+            "-o",        to,        NULL};
+        CommandResult r = command_run(argv, NULL, 0);
+        cr_assert_eq(r.status, 0, "%s", r.err);
+        command_free(&r);
+        check_names(to, models[i].name);
+        temp_dir_remove(dir);
+        arena_free(arena);
+    }
+}
+
+static json_object *
+converted_json(const char *dir, const char *from, const char *name)
+{
+    Arena *arena = arena_new();
+    const char *const argv[] = {SSMC_BINARY, "convert", from, "-o", dir, NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    json_object *json = json_object_from_file(arena_printf(arena, "%s/%s", dir, name));
+    cr_assert_not_null(json);
+    arena_free(arena);
+    return json;
+}
+
+static const char *
+json_text(json_object *of, const char *key)
+{
+    return json_object_get_string(json_object_object_get(of, key));
+}
+
+Test(gguf, converts_what_is_said_of_its_tokenizer)
+{
+    char *dir = temp_dir(), *a = path_join(dir, "a"), *b = path_join(dir, "b"),
+         *c = path_join(dir, "c");
+    char *chat = path_join(a, "chat_template.jinja"), *copied = path_join(c, "chat_template.jinja");
+    json_object *json = converted_json(a, FOLDER "tokenizer-gpt2.gguf", "tokenizer_config.json");
+    static const char template[] =
+        "{{ bos_token }}{% for m in messages %}\n\"{{ m['content'] }}\"{% endfor %}";
+    size_t len = 0;
+    char *text = read_whole(chat, &len);
+    cr_assert_not_null(text);
+    cr_expect(len == strlen(template) && memcmp(text, template, len) == 0, "%.*s", (int)len, text);
+    free(text);
+    cr_expect_str_eq(json_text(json, "tokenizer_class"), "PreTrainedTokenizerFast");
+    cr_expect_str_eq(json_text(json, "bos_token"), "<s>");
+    cr_expect_null(json_object_object_get(json, "chat_template"));
+    json_object_put(json);
+    json_object_put(converted_json(c, a, "tokenizer_config.json")); /* a directory's stays */
+    text = read_whole(copied, &len);
+    cr_expect(text && len == strlen(template));
+    free(text);
+    json = converted_json(b, FOLDER "tokenizer-llama.gguf", "tokenizer_config.json");
+    json_object *list = json_object_object_get(json, "chat_template");
+    cr_expect_str_eq(json_text(json, "tokenizer_class"), "LlamaTokenizer");
+    cr_assert_eq(json_object_array_length(list), 2);
+    cr_expect_str_eq(json_text(json_object_array_get_idx(list, 0), "name"), "tool_use");
+    cr_expect_str_eq(json_text(json_object_array_get_idx(list, 0), "template"), "\"two\"\n");
+    cr_expect_str_eq(json_text(json_object_array_get_idx(list, 1), "name"), "default");
+    cr_expect_str_eq(json_text(json_object_array_get_idx(list, 1), "template"), "one");
+    json_object_put(json);
+    temp_dir_remove(dir);
+    free(a);
+    free(b);
+    free(c);
+    free(chat);
+    free(copied);
+}
+
+Test(gguf, named_templates_of_a_directory_are_copied)
+{
+    char *dir = temp_dir(), *to = path_join(dir, "to"), *from = path_join(dir, "from");
+    char *chats = path_join(from, "additional_chat_templates"),
+         *one = path_join(chats, "rag.jinja");
+    char *got = path_join(to, "additional_chat_templates/rag.jinja");
+    json_object_put(converted_json(from, FOLDER "tokenizer-gpt2.gguf", "config.json"));
+    cr_assert(mkdir(chats, 0777) == 0 && write_whole(one, "{{ x }}", 7));
+    json_object_put(converted_json(to, from, "config.json"));
+    size_t len = 0;
+    char *text = read_whole(got, &len);
+    cr_expect(text && len == 7 && memcmp(text, "{{ x }}", 7) == 0);
+    convert_fails(from, to, "is there already");
+    free(text);
+    temp_dir_remove(dir);
+    free(to);
+    free(from);
+    free(chats);
+    free(one);
+    free(got);
+}
+
 static void
 convert_fails(const char *model, const char *out, const char *says)
 {

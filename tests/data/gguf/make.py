@@ -433,6 +433,7 @@ def tokenizers():
         w.add_token_types([gguf.TokenType.CONTROL if i < 3 else gguf.TokenType.NORMAL for i in range(len(vocab))])
         w.add_token_merges([" ".join(m) for m in d["model"]["merges"]])
         w.add_bos_token_id(0)
+        w.add_chat_template("{{ bos_token }}{% for m in messages %}\n\"{{ m['content'] }}\"{% endfor %}")
 
     tokenizer("gpt2", vocab, byte_level)
     import sentencepiece as spm
@@ -449,6 +450,7 @@ def tokenizers():
                            else gguf.TokenType.NORMAL for i in range(n)] + [gguf.TokenType.UNUSED])
         w.add_add_bos_token(True)
         w.add_bos_token_id(sp.bos_id())
+        w.add_chat_template([{"name": "default", "template": "one"}, {"name": "tool_use", "template": "\"two\"\n"}])
 
     tokenizer("llama", pieces + ["[PAD]"], llama)
 
