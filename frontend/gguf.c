@@ -15,6 +15,7 @@ typedef enum {
     HOW_number,
     HOW_most,
     HOW_flag,
+    HOW_either,
     HOW_depth,
     HOW_rows,
     HOW_there,
@@ -177,6 +178,20 @@ put_place(StrBuf *out, const RtGguf *g, const Row *row)
     return true;
 }
 
+/* "KEY ? A : B" */
+static bool
+put_either(StrBuf *out, const RtGguf *g, const char *from)
+{
+    char key[128], yes[64], no[64];
+    double n = 0;
+    bool is_float = false;
+    if (sscanf(from, "%127s ? %63s : %63s", key, yes, no) != 3)
+        return false;
+    const bool is = number_of(g, key, strlen(key), false, &n, &is_float) && n != 0;
+    sb_printf(out, "\"%s\"", is ? yes : no);
+    return true;
+}
+
 /* False: the file does not have what the row needs, and the key is left out. */
 static bool
 put_value(StrBuf *out, const RtGguf *g, const Row *row)
@@ -204,6 +219,8 @@ put_value(StrBuf *out, const RtGguf *g, const Row *row)
         is = formula_of(g, row->from, false, &a, &is_float);
         sb_puts(out, a != 0 ? "true" : "false");
         return is;
+    case HOW_either:
+        return put_either(out, g, row->from);
     case HOW_rows:
         t = rt_gguf_tensor_named(g, row->from);
         if (t && t->rank > 0)
@@ -260,11 +277,14 @@ check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
                           "%s: %s is %" PRId64 ": mixtures of experts are not read from GGUF files "
                           "of this architecture",
                           path, key, n);
+    /* Bamba turns half of a head's channels, and nothing in the file says in which order. */
     if (rt_gguf_text_is(arch, "granitehybrid") &&
-        rt_gguf_int(key_of(g, arch, "rope.scaling.finetuned", key, sizeof key), 0, &n) && n)
+        rt_gguf_int(key_of(g, arch, "rope.scaling.finetuned", key, sizeof key), 0, &n) && n &&
+        layer_with(g, "granitehybrid", "blk.#.ssm_in.weight", 0) >= 0)
         return diag_error(diag, (SrcLoc){0},
-                          "%s: %s is true, so it is a Bamba model: they are not read from GGUF "
-                          "files: give the checkpoint that it was made of",
+                          "%s: %s is true and it has state-space layers, so it is a Bamba model: "
+                          "they are not read from GGUF files: give the checkpoint that it was made "
+                          "of",
                           path, key);
     return true;
 }

@@ -41,6 +41,7 @@ static const struct {
     {"llama-base",            GOLDEN_F32},
     {"mamba2-groups",         GOLDEN_F32},
     {"mamba-base",            GOLDEN_F32},
+    {"falcon_mamba-base",     GOLDEN_F32},
     {"granitemoehybrid-moe",  GOLDEN_F32},
     {"falcon_h1-multipliers", GOLDEN_F32},
     {"jamba-base",            GOLDEN_F32},
@@ -67,8 +68,8 @@ ParameterizedTest(size_t *c, gguf, logits)
 /* Scaled positions: transformers' logits of the same model. */
 Test(gguf, rotary_positions_are_scaled)
 {
-    static const char *const names[] = {"rope-linear", "rope-yarn", "rope-yarn-said",
-                                        "rope-llama3"};
+    static const char *const names[] = {"rope-linear", "rope-yarn", "rope-yarn-said", "rope-llama3",
+                                        "granite-dense"};
     const char *const plain[] = {NULL};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         Arena *arena = arena_new();
@@ -864,10 +865,14 @@ Test(gguf, says_what_it_cannot_describe)
     put_arch(&b, "llama");
     put_number(&b, "llama.expert_count", 8);
     check_command(&b, "llama.expert_count is 8: mixtures of experts are not read from GGUF files");
-    b = header(3, 0, 2);
+    b = header(3, 1, 3);
     put_arch(&b, "granitehybrid");
     put_number(&b, "granitehybrid.rope.scaling.finetuned", 1);
-    check_command(&b, "granitehybrid.rope.scaling.finetuned is true, so it is a Bamba model");
+    put_number(&b, "granitehybrid.block_count", 1);
+    put_tensor(&b, "blk.0.ssm_in.weight", 1, 8, 0, 0);
+    pad(&b, 32);
+    check_command(&b, "granitehybrid.rope.scaling.finetuned is true and it has state-space layers, "
+                      "so it is a Bamba model");
     static const uint32_t depths[] = {0, 1025, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(depths); i++) {
         b = header(3, 1, 5);

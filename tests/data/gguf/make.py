@@ -77,6 +77,8 @@ def mamba(w, c, t, put):
     w.add_ssm_inner_size(c["intermediate_size"])
     w.add_ssm_state_size(c["state_size"])
     w.add_ssm_time_step_rank(c["time_step_rank"])
+    if c["model_type"] == "falcon_mamba":
+        w.add_ssm_dt_b_c_rms(True)
     put("token_embd.weight", t["backbone.embeddings.weight"])
     put("output_norm.weight", t["backbone.norm_f.weight"])
     for i in range(c["num_hidden_layers"]):
@@ -165,14 +167,15 @@ def experts(w, c, count):
 def granitehybrid(w, c, t, put):
     common(w, c)
     attention(w, c)
-    experts(w, c, "num_local_experts")
+    if c["num_local_experts"]:
+        experts(w, c, "num_local_experts")
     w.add_feed_forward_length(c["intermediate_size"])
     w.add_expert_shared_feed_forward_length(c["shared_intermediate_size"])
     w.add_attention_scale(c["attention_multiplier"])
     w.add_embedding_scale(c["embedding_multiplier"])
     w.add_residual_scale(c["residual_multiplier"])
     w.add_logit_scale(c["logits_scaling"])
-    w.add_rope_scaling_finetuned(False)
+    w.add_rope_scaling_finetuned("mamba" not in c["layer_types"])
     inner = c["mamba_expand"] * c["hidden_size"]
     sizes_of_mamba(w, inner, c["mamba_d_state"], c["mamba_n_heads"], c["mamba_d_conv"], c["mamba_n_groups"])
 
@@ -331,34 +334,59 @@ def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE, name=None
     w.close()
 
 
-def scaled(name, parameters, keys, freqs=None):
-    """A small Llama whose rotary positions are scaled, as transformers 5 computes it: the file and its logits."""
+def random(m):
+    """Fills a model of torch; its logits of a few ids."""
     import torch
-    from safetensors.torch import save_file
-    from transformers import LlamaConfig, LlamaForCausalLM
-    torch.manual_seed(7)
-    c = LlamaConfig(vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-                    head_dim=20, tie_word_embeddings=True, max_position_embeddings=64, rope_parameters={"rope_theta": 10000.0, **parameters})
-    m = LlamaForCausalLM(c).eval().to(torch.float32)
     with torch.no_grad():
         for x in m.parameters():
             x.copy_(torch.randn_like(x) * 0.25 if x.ndim > 1 else 1 + 0.1 * torch.randn_like(x))
-    ids = torch.randint(3, 48, (2, 60))
-    with torch.no_grad():
-        out = {"ids_0": ids, "logits_0": m(ids).logits.float().contiguous()}
-    save_file(out, f"{HERE}/{name}.golden.safetensors")
-    w = gguf.GGUFWriter(f"{HERE}/{name}.gguf", "llama")
-    d = c.to_dict()
-    d["rope_parameters"] = {"rope_theta": 10000.0}
-    llama(w, d, {k: v.float().numpy() for k, v in m.state_dict().items()}, lambda to, x: w.add_tensor(to, np.ascontiguousarray(x)))
-    keys(w)
-    if freqs is not None:
-        inverse = 1 / 10000.0 ** (torch.arange(0, 20, 2).float() / 20)
-        w.add_tensor("rope_freqs.weight", (inverse / m.model.rotary_emb.inv_freq).float().numpy())
+        ids = torch.randint(3, 48, (2, 60))
+        return {"ids_0": ids, "logits_0": m(ids).logits.float().contiguous()}
+
+
+def made(name, arch, m, c, more):
+    from safetensors.torch import save_file
+    save_file(random(m.eval().to(m.dtype)), f"{HERE}/{name}.golden.safetensors")
+    w = gguf.GGUFWriter(f"{HERE}/{name}.gguf", arch)
+    put = lambda to, x: w.add_tensor(to, np.ascontiguousarray(x.astype(np.float32)))
+    globals()[arch](w, c, {k: v.float().numpy() for k, v in m.state_dict().items()}, put)
+    more(w)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+
+
+def scaled(name, parameters, keys, freqs=None):
+    """A small Llama whose rotary positions are scaled, as transformers 5 computes it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+    torch.manual_seed(7)
+    c = LlamaConfig(vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+                    head_dim=20, tie_word_embeddings=True, max_position_embeddings=64, rope_parameters={"rope_theta": 10000.0, **parameters})
+    m = LlamaForCausalLM(c)
+
+    def more(w):
+        keys(w)
+        if freqs is not None:
+            inverse = 1 / 10000.0 ** (torch.arange(0, 20, 2).float() / 20)
+            w.add_tensor("rope_freqs.weight", (inverse / m.model.rotary_emb.inv_freq).float().numpy())
+
+    made(name, "llama", m, {**c.to_dict(), "rope_parameters": {"rope_theta": 10000.0}}, more)
+
+
+def granite_dense():
+    """A Granite 4 of attention alone, whose positions turn."""
+    import torch
+    from transformers import GraniteMoeHybridConfig, GraniteMoeHybridForCausalLM
+    torch.manual_seed(8)
+    c = GraniteMoeHybridConfig(vocab_size=48, hidden_size=32, intermediate_size=40, shared_intermediate_size=40, num_hidden_layers=2,
+                               num_attention_heads=2, num_key_value_heads=1, num_local_experts=0, num_experts_per_tok=0, tie_word_embeddings=True,
+                               layer_types=["attention", "attention"], position_embedding_type="rope", mamba_n_heads=4, mamba_d_state=8,
+                               attention_multiplier=0.125, embedding_multiplier=3.0, residual_multiplier=0.5, logits_scaling=2.0,
+                               rope_parameters={"rope_theta": 5000.0, "rope_type": "default"})
+    m = GraniteMoeHybridForCausalLM(c)
+    made("granite-dense", "granitehybrid", m, {**c.to_dict(), "layer_types": ["attention", "attention"]}, lambda w: None)
 
 
 def scalings():
@@ -460,9 +488,11 @@ if len(sys.argv) > 1:  # make.py ARCHITECTURE GOLDEN FOLDER-OF-GOLDENS TO: one f
     sys.exit()
 tokenizers()
 scalings()
+granite_dense()
 model("llama", "llama-base")
 model("mamba2", "mamba2-groups")
 model("mamba", "mamba-base")
+model("mamba", "falcon_mamba-base")
 model("granitehybrid", "granitemoehybrid-moe")
 model("falcon-h1", "falcon_h1-multipliers")
 model("jamba", "jamba-base")
