@@ -13,7 +13,7 @@ layers:
   kinds:
     L:
       parts:
-        - {block: lightning, heads: 4, head_dim: 16, carry: 3.5565588200778455}
+        - {block: lightning, heads: 4, head_dim: 16, gated_eps: 1.0e-6, carry: 3.5565588200778455}
         - {block: moe, experts: 8, top: 2, inner: 48, carry: 3.5565588200778455, residual: 0.5}
     A:
       parts:

@@ -232,6 +232,26 @@ static const struct {
      "{'-rope_parameters': 0, '-dtype': 0, '-layer_types': 0, 'full_attention_interval': 4,"
      " 'rope_theta': 10000, 'rope_scaling': null, 'torch_dtype': 'bfloat16',"
      " 'use_sliding_window': false}"                                                                       },
+    {"minimax-lightning",
+     "{'-*': 0, 'model_type': 'minimax_text_01', 'attn_type_list': [0, 1, 0, 1], 'head_dim': 16, "
+     "'hidden_act': 'silu',"
+     " 'hidden_size': 64, 'intermediate_size': 48, 'layernorm_full_attention_alpha': 1,"
+     " 'layernorm_linear_attention_beta': 1, 'num_attention_heads': 4, 'num_experts_per_tok': 2,"
+     " 'num_hidden_layers': 4, 'num_key_value_heads': 2, 'num_local_experts': 4, 'postnorm': true,"
+     " 'rms_norm_eps': 1e-05, 'rope_theta': 1000000, 'rotary_dim': 16, 'shared_intermediate_size': "
+     "[0],"
+     " 'shared_moe_mode': 'sigmoid', 'sliding_window': null, 'tie_word_embeddings': false, "
+     "'vocab_size': 160}"                                                                                  },
+    {"minimax-lightning",
+     "{'-*': 0, 'model_type': 'minimax_m1', 'attn_type_list': [0, 1, 0, 1], 'head_dim': 16, "
+     "'hidden_act': 'silu',"
+     " 'hidden_size': 64, 'intermediate_size': 48, 'layernorm_full_attention_alpha': 1,"
+     " 'layernorm_linear_attention_beta': 1, 'num_attention_heads': 4, 'num_experts_per_tok': 2,"
+     " 'num_hidden_layers': 4, 'num_key_value_heads': 2, 'num_local_experts': 4, 'postnorm': true,"
+     " 'rms_norm_eps': 1e-05, 'rope_theta': 1000000, 'rotary_dim': 16, 'shared_intermediate_size': "
+     "0,"
+     " 'shared_moe_mode': 'sigmoid', 'sliding_window': null, 'tie_word_embeddings': false, "
+     "'vocab_size': 160}"                                                                                  },
     {"mamba2-base",           "{'-dtype': 0, 'time_step_limit': [0.0, Infinity], 'torch_dtype': 'float32'}"},
     {"mamba2-base",           /* state-spaces */
      "{'-*': 0, 'd_model': 64, 'd_intermediate': 0, 'n_layer': 3, 'vocab_size': 150,"
@@ -352,43 +372,50 @@ static const struct {
 } faults[] = {
     {"jamba-base",           "{'num_experts': 3}",
      "router.weight' has the shape [4,64]; expected [3,64]|the size 3 comes from experts|"
-     "'model.layers.1.feed_forward.experts.3.down_proj.weight'|which the model does not use"                                                     },
+     "'model.layers.1.feed_forward.experts.3.down_proj.weight'|which the model does not use"                                                                   },
     {"jamba-base",           "{'num_experts': 8}",
-     "expected [8,64]|there is no tensor 'model.layers.1.feed_forward.experts.4.gate_proj.weight'"                                               },
+     "expected [8,64]|there is no tensor 'model.layers.1.feed_forward.experts.4.gate_proj.weight'"                                                             },
     {"jamba-base",           "{'num_experts': -4}",
-     "config.json:1:|experts is '-4'; expected a whole number from 1 to 65536"                                                                   },
+     "config.json:1:|experts is '-4'; expected a whole number from 1 to 65536"                                                                                 },
     {"jamba-base",           "{'num_experts_per_tok': 5}",
-     "config.json:1:|top = 5, which must be at most experts = 4"                                                                                 },
+     "config.json:1:|top = 5, which must be at most experts = 4"                                                                                               },
     {"jamba-base",           "{'attn_layer_period': 0}",
-     "attn_layer_offset = 1, which must be less than attn_layer_period = 0"                                                                      },
+     "attn_layer_offset = 1, which must be less than attn_layer_period = 0"                                                                                    },
     {"granitemoehybrid-moe", "{'num_local_experts': 8}",
-     "block_sparse_moe.input_linear.weight' has the shape [4,96,64]; expected [8,96,64]"                                                         },
+     "block_sparse_moe.input_linear.weight' has the shape [4,96,64]; expected [8,96,64]"                                                                       },
     {"granitemoehybrid-moe", "{'num_local_experts': 0}",
-     "block_sparse_moe.input_linear.weight'|which the model does not use"                                                                        },
-    {"nemotron_h-moe",       "{'n_group': 3}",                                               "experts = 4, which is not a multiple of groups = 3"},
+     "block_sparse_moe.input_linear.weight'|which the model does not use"                                                                                      },
+    {"nemotron_h-moe",       "{'n_group': 3}",                                               "experts = 4, which is not a multiple of groups = 3"              },
     {"nemotron_h-moe",       "{'n_group': 2, 'topk_group': 3}",
-     "kept = 3, which must be at most groups = 2"                                                                                                },
+     "kept = 3, which must be at most groups = 2"                                                                                                              },
     {"llama-base",           "{'num_key_value_heads': 3}",
-     "heads = 4, which is not a multiple of groups = 3"                                                                                          },
-    {"llama-base",           "{'num_attention_heads': 0}",                                   "heads is '0'; expected a whole number from 1"      },
-    {"llama-base",           "{'sliding_window': -5}",                                       "window is '-5'; expected a whole number from 0"    },
+     "heads = 4, which is not a multiple of groups = 3"                                                                                                        },
+    {"llama-base",           "{'num_attention_heads': 0}",                                   "heads is '0'; expected a whole number from 1"                    },
+    {"llama-base",           "{'sliding_window': -5}",                                       "window is '-5'; expected a whole number from 0"                  },
     {"llama-base",           "{'rope_parameters': {'rope_type': 'dynamic', 'factor': 2.0}}",
-     "rope_parameters.rope_type is 'dynamic'; only 'default' or 'linear' or 'llama3' or 'yarn'"                                                  },
+     "rope_parameters.rope_type is 'dynamic'; only 'default' or 'linear' or 'llama3' or 'yarn'"                                                                },
     {"llama-base",
      "{'rope_parameters': {'rope_type': 'longrope', 'attention_factor': 1.0, 'short_factor': [1, "
      "2, 3, 4, 5, 6, 7, 8],"
-     " 'long_factor': [1, 2, 3, 4, 5, 6, 7, 9]}}",                                           "angle.short differs from angle.long, and must not" },
+     " 'long_factor': [1, 2, 3, 4, 5, 6, 7, 9]}}",                                           "angle.short differs from angle.long, and must not"               },
     {"llama-base",
      "{'rope_parameters': {'rope_type': 'longrope', 'factor': 4.0, 'short_factor': [1, 2], "
-     "'long_factor': [1, 2]}}",                                                              "angle.scale = 0, but 1"                            },
+     "'long_factor': [1, 2]}}",                                                              "angle.scale = 0, but 1"                                          },
     {"llama-base",
      "{'rope_parameters': {'rope_type': 'longrope', 'attention_factor': 1.0, 'short_factor': [1, "
-     "2], 'long_factor': [1, 2]}}",                                                          "scaling=longrope takes 8 factors, not 2"           },
+     "2], 'long_factor': [1, 2]}}",                                                          "scaling=longrope takes 8 factors, not 2"                         },
+    {"minimax-lightning",
+     "{'model_type': 'minimax_m1', '-layer_types': 0, 'attn_type_list': [0, 1, 0, 1], 'postnorm': "
+     "false,"
+     " 'shared_intermediate_size': 64}",                                                     "postnorm is 'false'; only|shared_intermediate_size is '64'; only"},
+    {"minimax-lightning",
+     "{'model_type': 'minimax_m1', '-layer_types': 0, 'attn_type_list': [0, 1, 2, 1], 'postnorm': "
+     "true}",                                                                                "layer 2, '2', is of no kind that family minimax knows"           },
     {"llama-base",           "{'model_type': 'opt'}",
-     "model_type is 'opt'; known are|what was recognised here|dim: 64|block: attention, heads: 4"                                                },
+     "model_type is 'opt'; known are|what was recognised here|dim: 64|block: attention, heads: 4"                                                              },
     {"bamba-base",           "{'attn_layer_indices': [7]}",
      "model.layers.1.self_attn.k_proj.weight'|which the model does not use|there is no tensor "
-     "'model.layers.1.mamba.in_proj.weight'"                                                                                                     },
+     "'model.layers.1.mamba.in_proj.weight'"                                                                                                                   },
 };
 
 Test(published, configs_that_do_not_fit_their_weights)
