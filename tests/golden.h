@@ -14,5 +14,8 @@ void golden_compare(const char *ours, const char *golden, double bound, const ch
 /* `ssmc logits MODEL --ids GOLDEN` with further arguments, NULL-terminated; it must end with status
  * 0 and its logits be those of the golden. What it wrote to stderr; owned by the caller. */
 char *golden_check(const char *model, const char *golden, const char *const *more, double bound);
+/* The same, and half of the rows of logits are off by `typical` at most. */
+char *golden_check_rows(const char *model, const char *golden, const char *const *more,
+                        double bound, double typical);
 
 #endif

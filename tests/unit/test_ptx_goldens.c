@@ -19,7 +19,6 @@ static const struct {
 } models[] = {
 #define GOLDEN(folder, name, bf16, int8) {folder, name},
 #include "tests/goldens.def"
-#undef GOLDEN
 };
 
 static const char *const targets[][2] = {
