@@ -183,7 +183,7 @@ is_said(const char *name)
 static void
 put_tensor(Maker *m, const RtTensor *t)
 {
-    const bool stack = t->rank == 3 && t->data && t->dim[0] > 0 && strstr(t->name, ".experts.") &&
+    const bool stack = t->rank == 3 && t->data && t->bytes > 0 && strstr(t->name, ".experts.") &&
                        end_of(t->name, ".weight");
     if (is_said(t->name))
         return;

@@ -80,7 +80,16 @@ yarn(const Rope *r, double factor)
     if (number_or(r, "scaling.yarn_log_multiplier", 0) != 0)
         return refuse(r, "scaling.yarn_log_multiplier",
                       "is not 0, which is not read from GGUF files");
-    if (!(trained(r) > 0))
+    static const char *const numbers[] = {"attn_factor", "yarn_attn_factor", "yarn_beta_fast",
+                                          "yarn_beta_slow"};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        char what[64];
+        snprintf(what, sizeof what, "scaling.%s", numbers[i]);
+        const double n = number_or(r, what, 1);
+        if (!isfinite(n) || !(n > 0))
+            return refuse(r, what, "is not a number above 0");
+    }
+    if (!isfinite(trained(r)) || !(trained(r) > 0))
         return refuse(r, "scaling.original_context_length", "is needed by yarn, and missing");
     put_yarn(r, factor);
     return true;
@@ -103,7 +112,7 @@ freqs(const Rope *r, const RtGgufTensor *t)
         sb_printf(r->out,
                   "{\"rope_type\": \"longrope\", \"factor\": 1.0, \"attention_factor\": 1.0, "
                   "\"original_max_position_embeddings\": ");
-        gguf_put_number(r->out, trained(r) > 0 ? trained(r) : 1, false);
+        gguf_put_number(r->out, isfinite(trained(r)) && trained(r) > 0 ? trained(r) : 1, false);
         sb_printf(r->out, ", \"short_factor\": [%s], \"long_factor\": [%s]}", sb_text(&list),
                   sb_text(&list));
     }

@@ -4,6 +4,7 @@
 #include <criterion/parameterized.h>
 
 #include <json-c/json.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -935,6 +936,9 @@ Test(gguf, says_what_scaled_positions_it_cannot_read)
     b = scaled(0, 1, "yarn");
     put_float(&b, "llama.rope.scaling.yarn_log_multiplier", 1);
     check_command(&b, "llama.rope.scaling.yarn_log_multiplier is not 0");
+    b = scaled(0, 1, "yarn");
+    put_float(&b, "llama.rope.scaling.attn_factor", (float)HUGE_VAL);
+    check_command(&b, "llama.rope.scaling.attn_factor is not a number above 0");
     b = scaled(1, 0, "yarn");
     put_freqs(&b, 1, 0, 1);
     check_command(&b, "(rope_freqs.weight) and scales them (llama.rope.scaling)");
