@@ -399,6 +399,9 @@ const char *node_word(const Node *n, AttrId id, const char *otherwise);
 bool node_in_triples(const Node *n);
 /* Whether it makes y from x, token after token, with a state: an SSD in any form, a scan. */
 bool node_is_recurrence(const Node *n);
+/* Whether it is a delta whose state decays by a number for each channel of a key, not one for each
+ * head. */
+bool node_decays_by_channel(const Node *n);
 /* Whether it is made by chunks: a part of a lowered SSD (flag S), or its form says so. */
 bool node_by_chunks(const Node *n);
 /* Whether a state of this type has a row for each token of its sequence. */

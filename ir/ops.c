@@ -185,6 +185,13 @@ op_has_forms(Op op)
 }
 
 bool
+node_decays_by_channel(const Node *n)
+{
+    enum { DECAY = 3 };
+    return op_has_flag(n->op, 'V') && type_width(&n->in[DECAY]->type) > node_int(n, ATTR_heads, 1);
+}
+
+bool
 node_by_chunks(const Node *n)
 {
     const char *form = node_word(n, ATTR_form, "recurrent");

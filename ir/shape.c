@@ -293,6 +293,28 @@ work_ssd(const Node *node, int64_t block)
     return (OpWork){.macs = 2 * state_macs(node)};
 }
 
+/* The decay of a delta: a column for each head, or for each channel of each head's key. By chunks
+ * there is code for the first alone. */
+static bool
+want_decay(const Node *node, ShapeResult *r, const SsdSizes *s)
+{
+    int64_t channels = 0;
+    if (!size_mul(s->heads, s->state, &channels) || channels > IR_MAX_DIM)
+        return broken(r, -1, "heads*state is above the largest size, 2^40");
+    const bool wide = s->state > 1 && is_float(operand(node, 3)) &&
+                      operand(node, 3)->shape.rank == 2 && type_width(operand(node, 3)) == channels;
+    if (wide && node_by_chunks(node))
+        return broken(r, 3,
+                      "form=%s takes one decay for each of heads=%lld; with one for each of "
+                      "heads*state = %lld*%lld = %lld channels the form is recurrent",
+                      node_word(node, ATTR_form, ""), (long long)s->heads, (long long)s->heads,
+                      (long long)s->state, (long long)channels);
+    const char *from =
+        arena_printf(r->arena, "%s, or for each of heads*state = %lld*%lld = %lld", s->heads_from,
+                     (long long)s->heads, (long long)s->state, (long long)channels);
+    return want_tokens(r, node, 3, wide ? channels : s->heads, from);
+}
+
 /* As an ssd's, but for B and C, which are keys and queries here, and come first. */
 bool
 shape_delta(const Node *node, ShapeResult *r)
@@ -300,8 +322,7 @@ shape_delta(const Node *node, ShapeResult *r)
     SsdSizes s;
     if (!ssd_sizes(r, node, &s) || !want_tokens(r, node, 0, s.shared, s.shared_from) ||
         !want_tokens(r, node, 1, s.shared, s.shared_from) ||
-        !want_tokens(r, node, 2, s.inner, s.inner_from) ||
-        !want_tokens(r, node, 3, s.heads, s.heads_from) ||
+        !want_tokens(r, node, 2, s.inner, s.inner_from) || !want_decay(node, r, &s) ||
         !want_tokens(r, node, 4, s.heads, s.heads_from))
         return false;
     return ssd_result(r, node, &s, 5);

@@ -12,6 +12,8 @@
  *   of the graph's block: measured (cx->measured), or else predicted (passes/cost.h); but on a GPU,
  *   whose times the constants of predictions are not of, where none was measured the chunk of
  *   machine/gpus.def.
+ * A delta whose state decays by a number for each channel of a key has the recurrent form alone,
+ * whatever an option says.
  * A chunk without a form means chunked (all: quadratic). chunked without a chunk takes its length
  * from the next in that order. A call with fewer than Q tokens is one short chunk, which is the
  * quadratic form, so that short calls need no choice of their own. A node that leaves dot open
@@ -268,10 +270,10 @@ form_of_runs(PassCtx *cx, const Graph *g, const Node *ssd, Form option)
     return choice;
 }
 
+/* Where there is one form. */
 static Choice
-form_of_one(PassCtx *cx, const Node *ssd)
+form_only(PassCtx *cx, const Node *ssd, const char *why)
 {
-    const char *why = "one token is one step";
     pass_explain(
         cx, "%s H=%lld P=%lld N=%lld G=%lld: recurrent (%s)", op_info[ssd->op].name,
         (long long)node_int(ssd, ATTR_heads, 1), (long long)node_int(ssd, ATTR_head_dim, 1),
@@ -307,8 +309,10 @@ pass_choose_form(Graph *g, PassCtx *cx)
     for (Node *n = g->first; n; n = n->next) {
         if (!op_has_forms(n->op))
             continue;
-        const Choice choice =
-            graph_has_runs(g) ? form_of_runs(cx, g, n, option) : form_of_one(cx, n);
+        const Choice choice = !graph_has_runs(g) ? form_only(cx, n, "one token is one step")
+                              : node_decays_by_channel(n)
+                                  ? form_only(cx, n, "a decay for each channel of a key")
+                                  : form_of_runs(cx, g, n, option);
         const bool chunks = choice.form != FORM_RECURRENT; /* without, no products of chunks */
         const Attr dot = attr_word(ATTR_dot, dot_choose(cx, n));
         changed |= form_write(g, n, true, attr_word(ATTR_form, form_name[choice.form]));

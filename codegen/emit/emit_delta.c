@@ -17,6 +17,9 @@
  *                     w[p]   += q_t[n] h[n][p]
  *                 d[p] = b (v[p] - a u[p]),  y[p] = a w[p] + (q . k) d[p]
  *
+ * With a decay for each channel of a key (Kimi Team, "Kimi Linear", equation 1) a is a[n], and both
+ * sums are those of keys and queries that are multiplied by it before: sum_n (a[n] k[n]) h[n][p].
+ *
  * Columns of the state do not meet, so that a strip of them stays in the first-level cache while
  * the tokens of a window go by. The first sweep reads the state from memory, the last writes it
  * there: a single token is one of each. Every sum over n runs in the order of n, and a state stored
@@ -36,6 +39,8 @@ typedef struct {
     int vecs;                                /* most of a strip */
     int64_t stride;                          /* N in whole vectors */
     Val q_rows, k_rows, dots, decays, betas; /* [DELTA_RUN,stride] twice, [DELTA_RUN] */
+    bool by_channel;                         /* a decay for each channel of a key: */
+    Val a_rows, qa_rows, ka_rows;            /* [DELTA_RUN,stride]: a, and a times q and k */
     Val held;                                /* the strip: [N,vecs * lanes] */
     Val row, count;                          /* of the window */
     Val group, head, h;                      /* h: the head's state, [N,P] */
@@ -44,8 +49,8 @@ typedef struct {
 /* Columns of a head: its vectors from column p on. */
 typedef struct {
     int vecs;
-    Val p, mask;               /* of the last vector; NULL: all lanes */
-    Val decay;                 /* variable, f32: a of the token before */
+    Val p, mask; /* of the last vector; NULL: all lanes */
+    Val decay;   /* variable, f32: a of the token before; not with one for each channel */
     Val d[DELTA_MOST_VECS];    /* variables: d of the token before */
     Val said[DELTA_MOST_VECS]; /* variables: u */
     Val read[DELTA_MOST_VECS]; /* variables: w */
@@ -67,13 +72,14 @@ strip_mask(const Strip *s, int v)
 
 /* ---- queries and keys of a window ---------------------------------------------------------- */
 
+/* N columns of each token of the window: those of number `which`, a group or a head. */
 static void
-stage(Cg *c, const Delta *d, const Value *from, Val rows)
+stage(Cg *c, const Delta *d, const Value *from, Val which, Val rows)
 {
     const CgRegion region = {.v = from,
                              .row = d->row,
                              .count = d->count,
-                             .col = cg_mul(c, d->group, cg_i64(c, d->states)),
+                             .col = cg_mul(c, which, cg_i64(c, d->states)),
                              .width = d->states};
     cg_stage(c, d->kernel, &region, rows, DTYPE_f32, d->stride);
 }
@@ -137,8 +143,8 @@ stage_group(Cg *c, const Delta *d)
 {
     const Node *n = d->kernel->kernel->anchor;
     const Attr *eps = attrs_find(&n->attrs, ATTR_eps);
-    stage(c, d, d->q, d->q_rows);
-    stage(c, d, d->k, d->k_rows);
+    stage(c, d, d->q, d->group, d->q_rows);
+    stage(c, d, d->k, d->group, d->k_rows);
     CgLoop t = cg_loop(c, "t", cg_i64(c, 0), d->count, 1);
     const Val q_row = cg_element(c, d->q_rows, DTYPE_f32, t.i, d->stride, cg_i64(c, 0));
     const Val k_row = cg_element(c, d->k_rows, DTYPE_f32, t.i, d->stride, cg_i64(c, 0));
@@ -156,14 +162,38 @@ stage_group(Cg *c, const Delta *d)
     cg_loop_end(c, &t);
 }
 
+/* a of each channel of the head's key, and a times q and k, for token t of the window. */
+static void
+stage_decays(Cg *c, const Delta *d, Val t)
+{
+    CgLoop n = cg_loop(c, "n", cg_i64(c, 0), cg_i64(c, d->stride), c->lanes);
+    const Val at = cg_element(c, d->a_rows, DTYPE_f32, t, d->stride, n.i);
+    const Val a = cg_exp(c, cg_vload(c, at, DTYPE_f32, c->lanes, NULL));
+    const Val from[] = {d->q_rows, d->k_rows}, to[] = {d->qa_rows, d->ka_rows};
+    cg_vstore(c, at, DTYPE_f32, a, c->lanes, NULL);
+    for (int i = 0; i < 2; i++) {
+        const Val x = cg_vload(c, cg_element(c, from[i], DTYPE_f32, t, d->stride, n.i), DTYPE_f32,
+                               c->lanes, NULL);
+        cg_vstore(c, cg_element(c, to[i], DTYPE_f32, t, d->stride, n.i), DTYPE_f32,
+                  cg_fmul(c, a, x), c->lanes, NULL);
+    }
+    cg_loop_end(c, &n);
+}
+
 /* a and b of the head for each token of the window. */
 static void
 stage_head(Cg *c, const Delta *d)
 {
+    if (d->by_channel)
+        stage(c, d, d->g, d->head, d->a_rows);
     CgLoop t = cg_loop(c, "t", cg_i64(c, 0), d->count, 1);
     const Val row = cg_add(c, d->row, t.i);
-    const Val a = cg_exp(c, cg_eval_one(c, d->kernel, d->g, row, d->head));
-    cg_vstore(c, cg_at(c, d->decays, DTYPE_f32, t.i), DTYPE_f32, a, 1, NULL);
+    if (d->by_channel) {
+        stage_decays(c, d, t.i);
+    } else {
+        const Val a = cg_exp(c, cg_eval_one(c, d->kernel, d->g, row, d->head));
+        cg_vstore(c, cg_at(c, d->decays, DTYPE_f32, t.i), DTYPE_f32, a, 1, NULL);
+    }
     const Val b = cg_eval_one(c, d->kernel, d->b, row, d->head);
     cg_vstore(c, cg_at(c, d->betas, DTYPE_f32, t.i), DTYPE_f32, b, 1, NULL);
     cg_loop_end(c, &t);
@@ -185,9 +215,15 @@ state_at(Cg *c, const Delta *d, const Strip *s, Val n, int v)
     return cg_element(c, d->h, d->stored, n, d->head_dim, p);
 }
 
+/* Rows [stride] that a sweep reads: what u and w are sums with, and of the token before its key and
+ * its decays. */
+typedef struct {
+    Val said, read, key, decays;
+} SweepRows;
+
 /* Row n of the state as it is when token t comes, or after the last. */
 static Val
-state_row(Cg *c, const Delta *d, const Strip *s, Sweep sweep, Val before, Val n, int v)
+state_row(Cg *c, const Delta *d, const Strip *s, Sweep sweep, const SweepRows *rows, Val n, int v)
 {
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     if (sweep == SWEEP_FIRST) {
@@ -197,25 +233,25 @@ state_row(Cg *c, const Delta *d, const Strip *s, Sweep sweep, Val before, Val n,
         return cg_vload(c, at, d->stored, c->lanes, strip_mask(s, v));
     }
     const Val old = cg_vload(c, held_at(c, d, n, v), DTYPE_f32, c->lanes, NULL);
-    const Val decay = cg_splat(c, cg_get(c, c->f32, s->decay), c->lanes);
-    const Val key = cg_splat(c, number_at(c, before, n), c->lanes);
+    const Val a = d->by_channel ? number_at(c, rows->decays, n) : cg_get(c, c->f32, s->decay);
+    const Val decay = cg_splat(c, a, c->lanes);
+    const Val key = cg_splat(c, number_at(c, rows->key, n), c->lanes);
     return cg_fma(c, key, cg_get(c, type, s->d[v]), cg_fmul(c, decay, old));
 }
 
-/* k, q, before: rows of token t, and k of the one before. */
 static void
-sweep_row(Cg *c, const Delta *d, const Strip *s, Sweep sweep, const Val rows[3], Val n)
+sweep_row(Cg *c, const Delta *d, const Strip *s, Sweep sweep, const SweepRows *rows, Val n)
 {
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
     for (int v = 0; v < s->vecs; v++) {
-        const Val h = state_row(c, d, s, sweep, rows[2], n, v);
+        const Val h = state_row(c, d, s, sweep, rows, n, v);
         if (sweep == SWEEP_LAST) {
             cg_vstore(c, state_at(c, d, s, n, v), d->stored, h, c->lanes, strip_mask(s, v));
             continue;
         }
         const Val kept = cg_round(c, h, d->stored);
-        const Val k = cg_splat(c, number_at(c, rows[0], n), c->lanes);
-        const Val q = cg_splat(c, number_at(c, rows[1], n), c->lanes);
+        const Val k = cg_splat(c, number_at(c, rows->said, n), c->lanes);
+        const Val q = cg_splat(c, number_at(c, rows->read, n), c->lanes);
         cg_vstore(c, held_at(c, d, n, v), DTYPE_f32, kept, c->lanes, NULL);
         cg_set(c, s->said[v], cg_fma(c, k, kept, cg_get(c, type, s->said[v])));
         cg_set(c, s->read[v], cg_fma(c, q, kept, cg_get(c, type, s->read[v])));
@@ -227,9 +263,13 @@ static void
 sweep_strip(Cg *c, const Delta *d, const Strip *s, Sweep sweep, Val t)
 {
     const Val zero = cg_i64(c, 0), before = cg_sub(c, t, cg_i64(c, 1));
-    const Val rows[] = {cg_element(c, d->k_rows, DTYPE_f32, t, d->stride, zero),
-                        cg_element(c, d->q_rows, DTYPE_f32, t, d->stride, zero),
-                        cg_element(c, d->k_rows, DTYPE_f32, before, d->stride, zero)};
+    const Val said = d->by_channel ? d->ka_rows : d->k_rows;
+    const Val read = d->by_channel ? d->qa_rows : d->q_rows;
+    SweepRows rows = {.said = cg_element(c, said, DTYPE_f32, t, d->stride, zero),
+                      .read = cg_element(c, read, DTYPE_f32, t, d->stride, zero),
+                      .key = cg_element(c, d->k_rows, DTYPE_f32, before, d->stride, zero)};
+    if (d->by_channel)
+        rows.decays = cg_element(c, d->a_rows, DTYPE_f32, before, d->stride, zero);
     for (int v = 0; v < s->vecs; v++) {
         const Val zeros = LLVMConstNull(cg_vec_type(c, c->lanes));
         cg_set(c, s->said[v], zeros);
@@ -238,10 +278,10 @@ sweep_strip(Cg *c, const Delta *d, const Strip *s, Sweep sweep, Val t)
     const int64_t unrolled = d->states / DELTA_UNROLL * DELTA_UNROLL;
     CgLoop n = cg_loop(c, "n", zero, cg_i64(c, unrolled), DELTA_UNROLL);
     for (int u = 0; u < DELTA_UNROLL; u++)
-        sweep_row(c, d, s, sweep, rows, cg_add(c, n.i, cg_i64(c, u)));
+        sweep_row(c, d, s, sweep, &rows, cg_add(c, n.i, cg_i64(c, u)));
     cg_loop_end(c, &n);
     for (int64_t left = unrolled; left < d->states; left++)
-        sweep_row(c, d, s, sweep, rows, cg_i64(c, left));
+        sweep_row(c, d, s, sweep, &rows, cg_i64(c, left));
 }
 
 /* What token t writes, and what it reads. */
@@ -249,12 +289,12 @@ static void
 token_end(Cg *c, const Delta *d, const Strip *s, Val t)
 {
     const LLVMTypeRef type = cg_vec_type(c, c->lanes);
-    const Val a = number_at(c, d->decays, t);
-    const Val decay = cg_splat(c, a, c->lanes);
+    const Val a = d->by_channel ? NULL : number_at(c, d->decays, t);
     const Val beta = cg_splat(c, number_at(c, d->betas, t), c->lanes);
     const Val dot = cg_splat(c, number_at(c, d->dots, t), c->lanes);
     const Val first = cg_add(c, cg_mul(c, d->head, cg_i64(c, d->head_dim)), s->p);
-    cg_set(c, s->decay, a);
+    if (a)
+        cg_set(c, s->decay, a);
     for (int v = 0; v < s->vecs; v++) {
         const CgSite at = {.row = cg_add(c, d->row, t),
                            .col = cg_add(c, first, cg_i64(c, (int64_t)v * c->lanes)),
@@ -262,8 +302,11 @@ token_end(Cg *c, const Delta *d, const Strip *s, Val t)
                            .mask = strip_mask(s, v)};
         cg_unbind_all(d->kernel);
         const Val value = cg_eval(c, d->kernel, d->v, &at);
-        const Val said = cg_fmul(c, decay, cg_get(c, type, s->said[v]));
-        const Val read = cg_fmul(c, decay, cg_get(c, type, s->read[v]));
+        Val said = cg_get(c, type, s->said[v]), read = cg_get(c, type, s->read[v]);
+        if (a) {
+            said = cg_fmul(c, cg_splat(c, a, c->lanes), said);
+            read = cg_fmul(c, cg_splat(c, a, c->lanes), read);
+        }
         const Val change = cg_fmul(c, beta, cg_fsub(c, value, said));
         cg_set(c, s->d[v], change);
         cg_unbind_all(d->kernel);
@@ -328,7 +371,8 @@ delta_open(Cg *c, CgKernel *k)
                .heads = node_int(n, ATTR_heads, 1),
                .head_dim = node_int(n, ATTR_head_dim, 1),
                .groups = node_int(n, ATTR_groups, 1),
-               .states = node_int(n, ATTR_state, 1)};
+               .states = node_int(n, ATTR_state, 1),
+               .by_channel = node_decays_by_channel(n)};
     const int64_t vector = d.states * c->lanes * (int64_t)sizeof(float);
     const int64_t columns = (d.head_dim + c->lanes - 1) / c->lanes;
     while (d.vecs < DELTA_MOST_VECS && d.vecs < columns &&
@@ -339,7 +383,13 @@ delta_open(Cg *c, CgKernel *k)
     d.q_rows = cg_scratch(c, k, row * d.stride);
     d.k_rows = cg_scratch(c, k, row * d.stride);
     d.dots = cg_scratch(c, k, row);
-    d.decays = cg_scratch(c, k, row);
+    if (d.by_channel) {
+        d.a_rows = cg_scratch(c, k, row * d.stride);
+        d.qa_rows = cg_scratch(c, k, row * d.stride);
+        d.ka_rows = cg_scratch(c, k, row * d.stride);
+    } else {
+        d.decays = cg_scratch(c, k, row);
+    }
     d.betas = cg_scratch(c, k, row);
     d.held = cg_scratch(c, k, d.vecs * vector);
     return d;

@@ -5,6 +5,7 @@
  *     u[p] = sum_n k[n] h[n][p],  w[p] = sum_n q[n] h[n][p]
  *     d[p] = b (v[p] - a u[p]),  y[p] = a w[p] + (q . k) d[p],  h[n][p] = a h[n][p] + k[n] d[p]
  * with keys and queries as they come, and what they are multiplied by in the numbers of the token.
+ * With a decay for each channel of a key a row of the state is multiplied by its own first.
  *
  * Columns p do not meet: a warp has some of one head, and all rows n of them in registers, divided
  * among a few of its lanes. A token's sums are each lane's rows, in four sums, then those of the
@@ -51,6 +52,7 @@ enum { NUMBER_a, NUMBER_b, NUMBER_u, NUMBER_w, NUMBER_dot, NUMBER_k, NUMBERS = 8
 /* A run of tokens in shared memory. */
 typedef struct {
     Val k, q;    /* [run,padded], 0 where there are no such rows */
+    Val a;       /* [run,padded]: with a decay for each channel of a key */
     Val v, y;    /* [run,columns] */
     Val numbers; /* [run,NUMBERS] */
 } Staged;
@@ -61,6 +63,7 @@ typedef struct {
     Dtype stored;
     int64_t heads, head_dim, groups, states; /* H, P, G, N */
     bool single;                             /* calls have one token of a sequence */
+    bool by_channel;                         /* a decay for each channel of a key */
     int vector;                              /* columns of a thread */
     int across, lines;                       /* lanes over columns, and over rows: powers of 2 */
     int rows;                                /* of a thread, a multiple of QUAD */
@@ -99,7 +102,7 @@ divide_work(PtxDelta *s, Diag *diag)
     s->warps = (int)(warps < MOST_WARPS ? warps : MOST_WARPS);
     s->padded = (int64_t)s->rows * s->lines;
     s->columns = (int64_t)s->warps * s->across * s->vector;
-    const int64_t token = 2 * (s->padded + s->columns) + NUMBERS;
+    const int64_t token = (s->by_channel ? 3 : 2) * s->padded + 2 * s->columns + NUMBERS;
     const int64_t fit = STAGED / (token * (int64_t)sizeof(float));
     s->run = s->single || fit < 1 ? 1 : fit < RUN ? fit : RUN;
     return true;
@@ -202,10 +205,12 @@ reserve(Cg *c, PtxDelta *s)
 {
     for (int i = 0; i < (s->single ? 1 : 2); i++) {
         Staged *to = &s->staged[i];
-        Val *const arrays[] = {&to->k, &to->q, &to->v, &to->y, &to->numbers};
-        const int64_t widths[] = {s->padded, s->padded, s->columns, s->columns, NUMBERS};
+        Val *const arrays[] = {&to->k, &to->q, &to->a, &to->v, &to->y, &to->numbers};
+        const int64_t widths[] = {s->padded,  s->padded,  s->by_channel ? s->padded : 0,
+                                  s->columns, s->columns, NUMBERS};
         for (size_t a = 0; a < COUNT_OF(arrays); a++)
-            *arrays[a] = ptx_shared(c, s->kernel, s->run * widths[a] * (int64_t)sizeof(float));
+            if (widths[a])
+                *arrays[a] = ptx_shared(c, s->kernel, s->run * widths[a] * (int64_t)sizeof(float));
     }
 }
 
@@ -218,11 +223,12 @@ typedef struct {
     Val g[AHEAD], b[AHEAD];
 } Fed;
 
-/* Four of a key or query from row n on, a multiple of QUAD; of the last, if there are none. */
+/* Four from row n on, a multiple of QUAD, of a group's key or query or a head's decays: number
+ * `which`; of the last, if there are none. */
 static Val
-read_quad(Cg *c, const PtxDelta *s, const Value *v, Val row, Val n)
+read_quad(Cg *c, const PtxDelta *s, const Value *v, Val which, Val row, Val n)
 {
-    const Val first = cg_mul(c, s->group, cg_i64(c, s->states));
+    const Val first = cg_mul(c, which, cg_i64(c, s->states));
     Val all = LLVMGetPoison(cg_vec_type(c, QUAD));
     cg_unbind_all(s->kernel);
     if (s->states % QUAD == 0) {
@@ -252,14 +258,15 @@ add_products(Cg *c, Val sum, Val a, Val b)
     cg_set(c, sum, x);
 }
 
-/* The quads from row n on of all tokens' keys and queries. */
+/* The quads from row n on of all tokens' keys and queries, and of their decays. */
 static void
 stage_quads(Cg *c, const PtxDelta *s, const Fed *f, Val n)
 {
-    Val q[AHEAD], k[AHEAD];
+    Val q[AHEAD], k[AHEAD], g[AHEAD];
     for (int t = 0; t < f->count; t++) {
-        q[t] = read_quad(c, s, s->of.q, f->row[t], n);
-        k[t] = read_quad(c, s, s->of.k, f->row[t], n);
+        q[t] = read_quad(c, s, s->of.q, s->group, f->row[t], n);
+        k[t] = read_quad(c, s, s->of.k, s->group, f->row[t], n);
+        g[t] = s->by_channel ? read_quad(c, s, s->of.g, s->head, f->row[t], n) : NULL;
     }
     for (int t = 0; t < f->count; t++) {
         add_products(c, f->sums[t][0], q[t], q[t]);
@@ -272,6 +279,9 @@ stage_quads(Cg *c, const PtxDelta *s, const Fed *f, Val n)
                   q[t]);
         ptx_store(c, cg_element(c, f->to->k, DTYPE_f32, f->place[t], s->padded, n), DTYPE_f32,
                   k[t]);
+        if (g[t])
+            ptx_store(c, cg_element(c, f->to->a, DTYPE_f32, f->place[t], s->padded, n), DTYPE_f32,
+                      cg_exp(c, g[t]));
     }
     cg_endif(c, &some);
 }
@@ -355,7 +365,8 @@ stage_some(Cg *c, const PtxDelta *s, const Staged *to, Val row, Val count, int64
         const Val own = cg_add(c, s->feeder, cg_i64(c, (i + t) * s->warps));
         f.place[t] = cg_min(c, own, last);
         f.row[t] = cg_add(c, row, f.place[t]);
-        f.g[t] = cg_eval_one(c, s->kernel, s->of.g, f.row[t], s->head);
+        f.g[t] = s->by_channel ? cg_f32(c, 0) /* that of the token is in its rows */
+                               : cg_eval_one(c, s->kernel, s->of.g, f.row[t], s->head);
         f.b[t] = cg_eval_one(c, s->kernel, s->of.b, f.row[t], s->head);
         for (int e = 0; e < 3; e++)
             f.sums[t][e] = cg_var(c, c->f32, cg_f32(c, 0), "sum");
@@ -391,9 +402,11 @@ store_site(Cg *c, const PtxDelta *s, Val row, Val p, Val y)
     cg_store_outputs(c, s->kernel, &site);
 }
 
-/* This thread's sums u and w of token t, to be added to those of the other lines; k: its keys. */
+/* This thread's sums u and w of token t, to be added to those of the other lines; k: its keys; was:
+ * its rows of the state before the token, which have decayed if channels do so by themselves. */
 static void
-sum_rows(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val *k, Val sums[MOST_VECTOR][2])
+sum_rows(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val *k, Val was[][MOST_VECTOR],
+         Val sums[MOST_VECTOR][2])
 {
     Val parts[MOST_VECTOR][2][QUAD];
     for (int i = 0; i < s->rows; i += QUAD) {
@@ -402,15 +415,21 @@ sum_rows(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val *k, Val sums[M
                           cg_element(c, from->q, DTYPE_f32, t, s->padded, n)};
         const Val keys = ptx_load(c, at[0], DTYPE_f32, QUAD);
         const Val queries = ptx_load(c, at[1], DTYPE_f32, QUAD);
+        const Val decays =
+            s->by_channel
+                ? ptx_load(c, cg_element(c, from->a, DTYPE_f32, t, s->padded, n), DTYPE_f32, QUAD)
+                : NULL;
         for (int r = 0; r < QUAD; r++) {
             k[i + r] = cg_slice(c, keys, r, 1);
             const Val of[] = {k[i + r], cg_slice(c, queries, r, 1)};
-            for (int e = 0; e < s->vector; e++)
+            for (int e = 0; e < s->vector; e++) {
+                Val h = element(c, s, i + r, e);
+                was[i + r][e] = h = decays ? cg_fmul(c, cg_slice(c, decays, r, 1), h) : h;
                 for (int w = 0; w < 2; w++) {
                     Val *sum = &parts[e][w][r];
-                    const Val h = element(c, s, i + r, e);
                     *sum = i ? cg_fma(c, of[w], h, *sum) : cg_fmul(c, of[w], h);
                 }
+            }
         }
     }
     for (int e = 0; e < s->vector; e++)
@@ -428,6 +447,7 @@ static void
 step(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val slot, Val *y)
 {
     Val of[NUMBERS], k[MOST_ROWS], v[MOST_VECTOR], sums[MOST_VECTOR][2], d[MOST_VECTOR];
+    Val was[MOST_ROWS][MOST_VECTOR];
     for (int i = 0; i < NUMBERS; i += QUAD) {
         const Val at = cg_element(c, from->numbers, DTYPE_f32, t, NUMBERS, cg_i64(c, i));
         const Val all = ptx_load(c, at, DTYPE_f32, QUAD);
@@ -439,7 +459,7 @@ step(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val slot, Val *y)
         const Val at = cg_element(c, from->v, DTYPE_f32, t, s->columns, column);
         v[e] = cg_vload(c, at, DTYPE_f32, 1, NULL);
     }
-    sum_rows(c, s, from, t, k, sums);
+    sum_rows(c, s, from, t, k, was, sums);
     for (int e = 0; e < s->vector; e++) {
         const Val said = cg_fmul(c, of[NUMBER_u], sums[e][0]);
         const Val change = cg_fmul(c, of[NUMBER_b], cg_fsub(c, v[e], said));
@@ -449,7 +469,8 @@ step(Cg *c, const PtxDelta *s, const Staged *from, Val t, Val slot, Val *y)
     for (int i = 0; i < s->rows; i++) {
         Val h[MOST_VECTOR];
         for (int e = 0; e < s->vector; e++)
-            h[e] = cg_fma(c, k[i], d[e], cg_fmul(c, of[NUMBER_a], element(c, s, i, e)));
+            h[e] = cg_fma(c, k[i], d[e],
+                          s->by_channel ? was[i][e] : cg_fmul(c, of[NUMBER_a], was[i][e]));
         if (slot)
             store_row(c, s, slot, i, h);
         else
@@ -474,6 +495,7 @@ staged_of(Cg *c, const PtxDelta *s, Val number)
     const Staged *a = &s->staged[0], *b = &s->staged[1];
     return (Staged){.k = LLVMBuildSelect(c->b, odd, b->k, a->k, ""),
                     .q = LLVMBuildSelect(c->b, odd, b->q, a->q, ""),
+                    .a = s->by_channel ? LLVMBuildSelect(c->b, odd, b->a, a->a, "") : NULL,
                     .v = LLVMBuildSelect(c->b, odd, b->v, a->v, ""),
                     .y = LLVMBuildSelect(c->b, odd, b->y, a->y, ""),
                     .numbers = LLVMBuildSelect(c->b, odd, b->numbers, a->numbers, "")};
@@ -627,7 +649,8 @@ ptx_delta(Cg *c, CgKernel *k, Diag *diag)
         .head_dim = node_int(n, ATTR_head_dim, 1),
         .groups = node_int(n, ATTR_groups, 1),
         .states = node_int(n, ATTR_state, 1),
-        .single = !graph_has_runs(k->graph)
+        .single = !graph_has_runs(k->graph),
+        .by_channel = node_decays_by_channel(n)
     };
     if (node_by_chunks(n) && ptx_delta_chunks(c, k, &s.of))
         return true;

@@ -24,20 +24,29 @@ typedef struct {
     const char *state;
     const char *form; /* attributes; NULL: none */
     bool on_unit;
-    bool single; /* calls of one token of a sequence alone */
+    bool single;  /* calls of one token of a sequence alone */
+    bool channel; /* a decay for each channel of a key */
 } Variant;
 
+/* Columns of g. */
 static int
-width_of(const Case *z)
+decays_of(const Case *z, const Variant *v)
 {
-    return 2 * z->groups * z->keys + 2 * z->heads * z->values + 2 * z->heads;
+    return v->channel ? z->heads * z->keys : z->heads;
+}
+
+static int
+width_of(const Case *z, const Variant *v)
+{
+    return 2 * z->groups * z->keys + 2 * z->heads * z->values + decays_of(z, v) + z->heads;
 }
 
 static KernelRun *
 open_case(const Case *z, const Variant *v, const char *cpu)
 {
     StrBuf sb = {0};
-    const int of_k = z->groups * z->keys, of_v = z->heads * z->values, width = width_of(z);
+    const int of_k = z->groups * z->keys, of_v = z->heads * z->values, width = width_of(z, v);
+    const int of_g = decays_of(z, v);
     sb_printf(
         &sb,
         "graph \"delta\" kernel {\n block %d\n rows %d\n%s input ids: i32[T]\n input pick: i32[R]\n"
@@ -48,7 +57,7 @@ open_case(const Case *z, const Variant *v, const char *cpu)
         "  y = delta(q, k, v, g, b, s) {heads=%d, head_dim=%d, groups=%d, state=%d, scale=%g%s%s}\n"
         "%s }\n kernel pick {part=rows} { out = take(%s, pick) }\n output out\n}\n",
         ROWS, ROWS, v->single ? " entry decode\n" : "", IDS, width, v->state, z->heads, z->keys,
-        z->values, of_k, of_k, of_v, of_v, z->heads, z->heads, v->on_unit ? ", unit=matrix" : "",
+        z->values, of_k, of_k, of_v, of_v, of_g, z->heads, v->on_unit ? ", unit=matrix" : "",
         z->heads, z->values, z->groups, z->keys, 1 / sqrt(z->keys), v->norm ? ", eps=1e-6" : "",
         v->form ? v->form : "", v->gate ? "  w = silu(z)\n  yw = mul(y, w)\n" : "",
         v->gate ? "yw" : "y");
@@ -61,7 +70,7 @@ open_case(const Case *z, const Variant *v, const char *cpu)
         const double x = table[i];
         if (col >= width - z->heads)
             table[i] = (float)(z->beta * (1 + x / 100));
-        else if (col >= width - 2 * z->heads)
+        else if (col >= width - z->heads - of_g)
             table[i] = (float)(z->decay + z->spread * x);
         else if (!v->norm && col < 2 * of_k) /* keys that are shorter than 1 */
             table[i] = (float)(x / z->keys);
@@ -112,7 +121,7 @@ check_case(const Case *z, const Variant *v, const char *cpu, double most)
 
 Test(delta, agrees_with_the_interpreter)
 {
-    const Variant plain = {true, false, "f32", NULL, false, false};
+    const Variant plain = {true, false, "f32", NULL, false, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
             check_case(&cases[i], &plain, cpus[c], 2e-5);
@@ -120,10 +129,29 @@ Test(delta, agrees_with_the_interpreter)
 
 Test(delta, without_norms_and_with_a_gate)
 {
-    const Variant gated = {false, true, "f32", NULL, false, false};
+    const Variant gated = {false, true, "f32", NULL, false, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 4; i++)
             check_case(&cases[i], &gated, cpus[c], 2e-5);
+}
+
+/* Each channel of a key has a decay of its own, from nothing to all. */
+Test(delta, with_a_decay_for_each_channel)
+{
+    const Variant f32 = {.norm = true, .state = "f32", .channel = true};
+    const Variant gated = {.gate = true, .state = "f32", .channel = true};
+    const Variant bf16 = {.norm = true, .state = "bf16", .channel = true};
+    for (size_t c = 0; c < COUNT_OF(cpus); c++)
+        for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++) {
+            check_case(&cases[i], &f32, cpus[c], 2e-5);
+            if (i >= 4)
+                continue;
+            check_case(&cases[i], &gated, cpus[c], 2e-5);
+            KernelRun *run = open_case(&cases[i], &bf16, cpus[c]);
+            const double off = kernel_run_share_off(run, ROWS, IDS);
+            cr_expect(off < 1e-2, "%s case %zu: off by %g", cpus[c], i, off);
+            kernel_run_close(run);
+        }
 }
 
 /* Chunks that divide the calls and that do not, one token of a chunk, one chunk for all. */
@@ -135,7 +163,7 @@ static const char *const chunks[] = {
 Test(delta, by_chunks_agrees_with_the_interpreter)
 {
     for (size_t q = 0; q < COUNT_OF(chunks); q++) {
-        const Variant v = {true, false, "f32", chunks[q], false, false};
+        const Variant v = {true, false, "f32", chunks[q], false, false, false};
         for (size_t c = 0; c < COUNT_OF(cpus); c++)
             for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++)
                 if (i < 5 ? q == 0 || c == 0 : q == 0 && c == 0)
@@ -146,8 +174,8 @@ Test(delta, by_chunks_agrees_with_the_interpreter)
 /* With a gate, keys as they are, and a state that is rounded where a chunk ends, by both sides. */
 Test(delta, by_chunks_as_the_recurrence_has_it)
 {
-    const Variant gated = {false, true, "f32", chunks[0], false, false};
-    const Variant stored = {true, false, "bf16", chunks[0], false, false};
+    const Variant gated = {false, true, "f32", chunks[0], false, false, false};
+    const Variant stored = {true, false, "bf16", chunks[0], false, false, false};
     for (size_t i = 0; i < 4; i++) {
         check_case(&cases[i], &gated, "native", 2e-5);
         KernelRun *run = open_case(&cases[i], &stored, "native");
@@ -160,8 +188,10 @@ Test(delta, by_chunks_as_the_recurrence_has_it)
 /* Products of pairs: keys, queries, the state, X and K Q^T are rounded; what is solved is not. */
 Test(delta, by_chunks_with_dots_of_pairs)
 {
-    const Variant even = {true, false, "f32", ", form=chunked, chunk=16, dot=bf16", false, false};
-    const Variant odd = {true, true, "bf16", ", form=chunked, chunk=7, dot=bf16", false, false};
+    const Variant even = {true,  false, "f32", ", form=chunked, chunk=16, dot=bf16",
+                          false, false, false};
+    const Variant odd = {true,  true,  "bf16", ", form=chunked, chunk=7, dot=bf16",
+                         false, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < COUNT_OF(cases); i++) {
             if (c > 0 && i >= 5)
@@ -182,8 +212,8 @@ Test(delta, by_chunks_on_a_matrix_unit)
     for (size_t u = 0; u < COUNT_OF(units); u++)
         for (size_t q = 0; q < COUNT_OF(lengths); q++)
             for (size_t i = 0; i < COUNT_OF(cases); i++) {
-                const Variant v = {i % 2 == 0, i % 3 == 0, i % 4 ? "f32" : "bf16",
-                                   lengths[q], true,       false};
+                const Variant v = {i % 2 == 0, i % 3 == 0, i % 4 ? "f32" : "bf16", lengths[q], true,
+                                   false,      false};
                 if (strchr(units[u], '+') ? (u == 0) == (i % 3 != q) : matrix_unit_here())
                     check_case(&cases[i], &v, units[u], 4e-2);
             }
@@ -192,9 +222,9 @@ Test(delta, by_chunks_on_a_matrix_unit)
 /* However the text is cut into calls and the work into parts, the bits are those of one call.
  * most: tokens of the longest piece. */
 static void
-check_pieces(const Case *z, const char *state, int most)
+check_pieces(const Case *z, const char *state, bool channel, int most)
 {
-    const Variant v = {true, true, state, NULL, false, false};
+    const Variant v = {.norm = true, .gate = true, .state = state, .channel = channel};
     KernelRun *whole = open_case(z, &v, "native"), *pieces = open_case(z, &v, "native");
     kernel_run_check_pieces(whole, pieces, ROWS, IDS, most);
     kernel_run_close(whole);
@@ -204,16 +234,18 @@ check_pieces(const Case *z, const char *state, int most)
 Test(delta, a_prompt_in_pieces_gives_the_same_bits)
 {
     for (int most = 1; most <= 45; most += 11) {
-        check_pieces(&cases[0], "f32", most);
-        check_pieces(&cases[3], "f32", most);
-        check_pieces(&cases[0], "bf16", most);
+        for (int channel = 0; channel < 2; channel++) {
+            check_pieces(&cases[0], "f32", channel, most);
+            check_pieces(&cases[3], "f32", channel, most);
+            check_pieces(&cases[0], "bf16", channel, most);
+        }
     }
 }
 
 /* A state in bf16 is rounded after each token, by both sides. */
 Test(delta, a_state_in_bf16_agrees_with_the_interpreter)
 {
-    const Variant v = {true, false, "bf16", NULL, false, false};
+    const Variant v = {true, false, "bf16", NULL, false, false, false};
     for (size_t c = 0; c < COUNT_OF(cpus); c++)
         for (size_t i = 0; cpu_runs_here(cpus[c]) && i < 5; i++) {
             KernelRun *run = open_case(&cases[i], &v, cpus[c]);
@@ -329,9 +361,24 @@ Test(delta, on_a_gpu)
 {
     for (size_t i = 0; i < COUNT_OF(on_gpu); i++)
         for (int single = 0; single < (i % 6 == 0 ? 2 : 1); single++) {
-            const Variant v = {i % 3 != 1, i % 2 == 0, "f32", NULL, false, single};
+            const Variant v = {i % 3 != 1, i % 2 == 0, "f32", NULL, false, single, false};
             check_on_gpu(&on_gpu[i], &v, 2e-5);
         }
+}
+
+Test(delta, on_a_gpu_with_a_decay_for_each_channel)
+{
+    for (size_t i = 0; i < COUNT_OF(on_gpu); i++) {
+        const bool stored = i == 3, single = i % 4 == 0;
+        const Variant v = {.norm = i % 3 != 1,
+                           .gate = i % 2 == 0,
+                           .state = stored ? "bf16" : "f32",
+                           .single = single,
+                           .channel = true};
+        check_on_gpu(&on_gpu[i], &v, stored ? 2e-2 : 2e-5);
+    }
+    const Variant pairs = {.norm = true, .state = "bf16", .single = true, .channel = true};
+    check_on_gpu(&on_gpu[0], &pairs, 2e-2);
 }
 
 /* A state in bf16 is rounded after each token, by both sides, which a sum may be on two sides of.
@@ -339,7 +386,7 @@ Test(delta, on_a_gpu)
 Test(delta, on_a_gpu_with_a_state_in_bf16)
 {
     for (size_t i = 0; i < 5; i++) {
-        const Variant v = {true, i % 2, "bf16", NULL, false, i > 0};
+        const Variant v = {true, i % 2, "bf16", NULL, false, i > 0, false};
         check_on_gpu(&on_gpu[i], &v, 2e-2);
     }
 }
@@ -359,7 +406,7 @@ Test(delta, on_a_gpu_by_chunks)
         {9, "f32",  ", form=chunked, chunk=64, dot=bf16"   },
     };
     for (size_t i = 0; i < COUNT_OF(chunked); i++) {
-        const Variant v = {i != 1, i % 2, chunked[i].state, chunked[i].form, false, false};
+        const Variant v = {i != 1, i % 2, chunked[i].state, chunked[i].form, false, false, false};
         check_on_gpu(&on_gpu[chunked[i].which], &v, 3e-2);
     }
 }
@@ -368,7 +415,7 @@ Test(delta, on_a_gpu_pieces_give_the_same_bits)
 {
     static const char *const stored[] = {"f32", "bf16"};
     for (int i = 0; i < 2; i++) {
-        const Variant v = {true, true, stored[i], NULL, false, false};
+        const Variant v = {true, true, stored[i], NULL, false, false, false};
         KernelRun *whole = open_case(&on_gpu[3], &v, "native@model");
         KernelRun *pieces = open_case(&on_gpu[3], &v, "native@model");
         kernel_run_check_pieces(whole, pieces, 24, IDS, i ? 1 : 19);
@@ -381,7 +428,8 @@ Test(delta, on_a_gpu_pieces_give_the_same_bits)
 Test(delta, on_a_gpu_sequences_are_apart)
 {
     enum { FIRST = 5, LEN = 24, CUT = 8 };
-    const Variant v = {true, false, "f32", ", form=chunked, chunk=8, dot=bf16", false, false};
+    const Variant v = {true,  false, "f32", ", form=chunked, chunk=8, dot=bf16",
+                       false, false, false};
     KernelRun *both = open_case(&on_gpu[3], &v, "native@model");
     KernelRun *alone = open_case(&on_gpu[3], &v, "native@model");
     const RunCall together = {
@@ -412,9 +460,11 @@ Test(delta, ptx_is_made)
     static const char *const gpus[] = {"native@sm_80", "native@sm_90a"};
     const Case z = {2, 1, 128, 128, -0.1, 0, 0.5};
     const Variant variants[] = {
-        {true, false, "bf16", NULL,                                 false, false},
-        {true, false, "bf16", NULL,                                 false, true },
-        {true, false, "f32",  ", form=chunked, chunk=64, dot=bf16", false, false},
+        {true, false, "bf16", NULL,                                 false, false, false},
+        {true, false, "bf16", NULL,                                 false, true,  false},
+        {true, false, "f32",  NULL,                                 false, true,  true },
+        {true, false, "f32",  NULL,                                 false, false, true },
+        {true, false, "f32",  ", form=chunked, chunk=64, dot=bf16", false, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(gpus); i++)
         for (size_t j = 0; j < COUNT_OF(variants); j++) {
