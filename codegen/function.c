@@ -32,6 +32,7 @@ static CgEmitter *const emitters[OP_COUNT] = {
     [OP_transpose] = emit_transpose,
     [OP_regroup] = emit_regroup,
     [OP_concat] = emit_concat,
+    [OP_spread] = emit_spread,
     [OP_pack] = emit_pack,
     [OP_quantise] = emit_quantise,
     [OP_linear_i8] = emit_linear_integers,

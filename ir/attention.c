@@ -52,37 +52,38 @@ shape_keep(const Node *node, ShapeResult *r)
     return result(r, r->state);
 }
 
-/* Keys or values: [S,G*P]. */
+/* Keys or values: [S,G*P], where an attribute says P. */
 static bool
-want_kept(ShapeResult *r, const Node *node, int slot, int64_t width)
+want_kept(ShapeResult *r, const Node *node, int slot, int64_t width, const char *channels)
 {
     const Type *t = operand(node, slot);
     if (is_float(t) && t->shape.rank == 2 && type_grows(t) && type_width(t) == width)
         return true;
     const Type wanted = kept_rows(DTYPE_f32, width);
     return unlike(r, node, slot, type_text(r, &wanted),
-                  "rows that a `keep` has kept, groups * head_dim wide");
+                  arena_printf(r->arena, "rows that a `keep` has kept, groups * %s wide", channels));
 }
 
-/* The result has `more` columns for each head than the queries have. */
+/* The result has `more` columns for each head than the values have. */
 static bool
 attends(ShapeResult *r, const Node *node, int64_t more)
 {
     const int64_t heads = node_int(node, ATTR_heads, 1), groups = node_int(node, ATTR_groups, 1);
-    const int64_t head_dim = node_int(node, ATTR_head_dim, 1);
+    const int64_t head_dim = node_int(node, ATTR_head_dim, 1), value_dim = node_value_dim(node);
     int64_t width = 0, out = 0;
     if (heads % groups != 0)
         return broken(r, -1, "heads=%lld do not divide into groups=%lld", (long long)heads,
                       (long long)groups);
-    if (!size_mul(heads, head_dim, &width) || !size_mul(heads, head_dim + more, &out))
-        return broken(r, -1, "heads times head_dim is too large");
+    if (!size_mul(heads, head_dim, &width) || !size_mul(heads, value_dim + more, &out))
+        return broken(r, -1, "heads times head_dim, or times value_dim, is too large");
     if (!(node_num(node, ATTR_softcap, 1) > 0))
         return broken(r, -1, "softcap is above 0");
     const char *origin = arena_printf(r->arena, "heads=%lld of head_dim=%lld", (long long)heads,
                                       (long long)head_dim);
     return want_tokens(r, node, ATTEND_Q, width, origin) &&
-           want_kept(r, node, ATTEND_K, groups * head_dim) &&
-           want_kept(r, node, ATTEND_V, groups * head_dim) &&
+           want_kept(r, node, ATTEND_K, groups * head_dim, "head_dim") &&
+           want_kept(r, node, ATTEND_V, groups * value_dim,
+                     value_dim == head_dim ? "head_dim" : "value_dim") &&
            result(r, type_rows(DTYPE_f32, DIM_TOKENS, out));
 }
 
@@ -105,12 +106,12 @@ bool
 shape_attention_join(const Node *node, ShapeResult *r)
 {
     const int64_t heads = node_int(node, ATTR_heads, 1);
-    const int64_t head_dim = node_int(node, ATTR_head_dim, 1);
+    const int64_t channels = node_value_dim(node);
     int64_t width = 0;
-    if (!size_mul(heads, head_dim + SUMS_MORE, &width))
-        return broken(r, -1, "heads times head_dim is too large");
+    if (!size_mul(heads, channels + SUMS_MORE, &width))
+        return broken(r, -1, "heads times head_dim, or times value_dim, is too large");
     return want_tokens(r, node, 0, width, "heads * (head_dim + 2), as attention_sums gives them") &&
-           result(r, type_rows(DTYPE_f32, DIM_TOKENS, heads * head_dim));
+           result(r, type_rows(DTYPE_f32, DIM_TOKENS, heads * channels));
 }
 
 /* Of a row, in the mean of the first `block` of a sequence: row t looks at min(t, window). */
@@ -121,8 +122,8 @@ work_attention(const Node *node, int64_t block)
     const double rows = (double)block, before = fmax(rows - (double)window, 0);
     const double read = rows > 0 ? (rows + 1) / 2 - before * (before + 1) / 2 / rows : 0;
     const double heads = (double)node_int(node, ATTR_heads, 1);
-    const double head_dim = (double)node_int(node, ATTR_head_dim, 1);
-    return (OpWork){.macs = 2 * heads * head_dim * read, .exps = heads * read};
+    const double both = (double)node_int(node, ATTR_head_dim, 1) + (double)node_value_dim(node);
+    return (OpWork){.macs = heads * both * read, .exps = heads * read};
 }
 
 /* ---- references --------------------------------------------------------------------------- */
@@ -139,19 +140,19 @@ ref_keep(RefCall *c)
 }
 
 typedef struct {
-    const double *q, *k, *v; /* [T,H*P] [S,G*P] [S,G*P] */
+    const double *q, *k, *v; /* [T,H*P] [S,G*P] [S,G*V], V channels of a value */
     int64_t before;          /* tokens of the sequence before the first row */
     double *weights;         /* [T,S] */
-    bool sums;               /* the result is [T,H*(P+2)]: sums that nothing has divided */
+    bool sums;               /* the result is [T,H*(V+2)]: sums that nothing has divided */
 } Attend;
 
-/* One query head of one token: O [P], of zeros; its m and l. */
+/* One query head of one token: O [V], of zeros; its m and l. */
 static void
 attend(RefCall *c, const Attend *a, int64_t t, int64_t head, double *O, double *m, double *l)
 {
     const Node *n = c->node;
     const int64_t P = node_int(n, ATTR_head_dim, 1), H = node_int(n, ATTR_heads, 1);
-    const int64_t G = node_int(n, ATTR_groups, 1), group = head / (H / G);
+    const int64_t G = node_int(n, ATTR_groups, 1), group = head / (H / G), V = node_value_dim(n);
     const int64_t last = a->before + t, window = node_int(n, ATTR_window, last + 1);
     const int64_t first = last + 1 > window ? last + 1 - window : 0;
     const double scale = node_num(n, ATTR_scale, 1), cap = node_num(n, ATTR_softcap, 0);
@@ -165,8 +166,8 @@ attend(RefCall *c, const Attend *a, int64_t t, int64_t head, double *O, double *
     for (int64_t u = first; u <= last; u++)
         *l += w[u] = exp(w[u] - most);
     for (int64_t u = first; u <= last; u++)
-        for (int64_t i = 0; i < P; i++)
-            O[i] += w[u] * a->v[(u * G + group) * P + i];
+        for (int64_t i = 0; i < V; i++)
+            O[i] += w[u] * a->v[(u * G + group) * V + i];
     *m = most / log(2);
 }
 
@@ -174,17 +175,17 @@ static void
 attend_rows(RefCall *c, void *user, int64_t from, int64_t to)
 {
     const Attend *a = user;
-    const int64_t P = node_int(c->node, ATTR_head_dim, 1), H = node_int(c->node, ATTR_heads, 1);
+    const int64_t V = node_value_dim(c->node), H = node_int(c->node, ATTR_heads, 1);
     const int64_t width = ref_width(&c->out[0]);
     for (int64_t t = from; t < to; t++)
         for (int64_t head = 0; head < H; head++) {
-            double *row = c->out[0].at + t * width, *O = row + head * P, m = 0, l = 0;
+            double *row = c->out[0].at + t * width, *O = row + head * V, m = 0, l = 0;
             attend(c, a, t, head, O, &m, &l);
             if (a->sums) {
-                row[H * P + head] = m;
-                row[H * P + H + head] = l;
+                row[H * V + head] = m;
+                row[H * V + H + head] = l;
             }
-            for (int64_t i = 0; i < P && !a->sums; i++)
+            for (int64_t i = 0; i < V && !a->sums; i++)
                 O[i] /= l;
         }
 }
@@ -215,11 +216,11 @@ ref_attention_sums(RefCall *c)
 void
 ref_attention_join(RefCall *c)
 {
-    const int64_t P = node_int(c->node, ATTR_head_dim, 1), H = node_int(c->node, ATTR_heads, 1);
-    const double *sums = ref_in(c, 0); /* [T,H*(P+2)] */
+    const int64_t V = node_value_dim(c->node), H = node_int(c->node, ATTR_heads, 1);
+    const double *sums = ref_in(c, 0); /* [T,H*(V+2)] */
     for (int64_t t = 0; t < c->tokens; t++)
-        for (int64_t i = 0; i < H * P; i++) {
-            const double *row = sums + t * H * (P + SUMS_MORE);
-            c->out[0].at[t * H * P + i] = row[i] / row[H * P + H + i / P];
+        for (int64_t i = 0; i < H * V; i++) {
+            const double *row = sums + t * H * (V + SUMS_MORE);
+            c->out[0].at[t * H * V + i] = row[i] / row[H * V + H + i / V];
         }
 }

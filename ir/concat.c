@@ -1,4 +1,5 @@
-/* ir/concat.c -- concat: columns of two values side by side. Shape and reference. */
+/* ir/concat.c -- concat: columns of two values side by side; with groups, those of each group of the
+ * first and after each all of the second, which heads may share. Shape and reference. */
 #include <string.h>
 
 #include "ir/ref.h"
@@ -14,7 +15,11 @@ shape_concat(const Node *node, ShapeResult *r)
             return unlike(r, node, i, "[T,W]", "columns are put side by side");
     if (!dim_equal(x->shape.dim[0], y->shape.dim[0]))
         return broken(r, 1, "the rows of %s are not those of %s", type_text(r, y), type_text(r, x));
-    if (!size_add(type_width(x), type_width(y), &width))
+    const int64_t groups = node_int(node, ATTR_groups, 1);
+    if (type_width(x) % groups != 0)
+        return broken(r, 0, "%lld columns do not divide into groups=%lld", (long long)type_width(x),
+                      (long long)groups);
+    if (!size_mul(type_width(y), groups, &width) || !size_add(type_width(x), width, &width))
         return broken(r, -1, "there are too many columns");
     Type made = *x;
     made.dtype = DTYPE_f32;
@@ -25,12 +30,12 @@ shape_concat(const Node *node, ShapeResult *r)
 void
 ref_concat(RefCall *c)
 {
-    const double *x = ref_in(c, 0), *y = ref_in(c, 1); /* [T,W1] [T,W2] */
-    const int64_t rows = ref_height(&c->in[0]);
-    const int64_t left = ref_width(&c->in[0]), right = ref_width(&c->in[1]);
+    const double *x = ref_in(c, 0), *y = ref_in(c, 1); /* [T,G,W1] [T,W2] */
+    const int64_t rows = ref_height(&c->in[0]), groups = node_int(c->node, ATTR_groups, 1);
+    const int64_t left = ref_width(&c->in[0]) / groups, right = ref_width(&c->in[1]);
     double *out = c->out[0].at;
-    for (int64_t t = 0; t < rows; t++, out += left + right) {
-        memcpy(out, x + t * left, (size_t)left * sizeof *out);
-        memcpy(out + left, y + t * right, (size_t)right * sizeof *out);
+    for (int64_t i = 0; i < rows * groups; i++, out += left + right) {
+        memcpy(out, x + i * left, (size_t)left * sizeof *out);
+        memcpy(out + left, y + i / groups * right, (size_t)right * sizeof *out);
     }
 }

@@ -399,6 +399,8 @@ const char *node_word(const Node *n, AttrId id, const char *otherwise);
 bool node_in_triples(const Node *n);
 /* Whether it makes y from x, token after token, with a state: an SSD in any form, a scan. */
 bool node_is_recurrence(const Node *n);
+/* Channels of a head of the values that attention reads, and of what it gives. */
+int64_t node_value_dim(const Node *attention);
 /* Whether it is a delta whose state decays by a number for each channel of a key, not one for each
  * head. */
 bool node_decays_by_channel(const Node *n);

@@ -184,6 +184,12 @@ op_has_forms(Op op)
     return op_takes_attr(op, ATTR_form, &required);
 }
 
+int64_t
+node_value_dim(const Node *attention)
+{
+    return node_int(attention, ATTR_value_dim, node_int(attention, ATTR_head_dim, 1));
+}
+
 bool
 node_decays_by_channel(const Node *n)
 {

@@ -32,7 +32,7 @@ count_unit(const Machine *m, const CostAttention *z, double count[COST_STEPS])
     const double padded = z->single ? ceil(each / tall) * tall / each : 1;
     const double scores = padded * count_scores(z, TILE_ATTEND_BAND);
     const double channels = ceil((double)z->head_dim / pairs);
-    const double across = ceil((double)z->head_dim / side) + 1;
+    const double across = ceil((double)z->value_dim / side) + 1;
     const double tiles = scores / (side * side);
     count[COST_matrix_bf16] += tiles * channels + scores / (side * pairs) * across;
     count[COST_matrix_sums] += tiles + 2 * scores / (side * STEP) * across;
@@ -43,7 +43,7 @@ count_unit(const Machine *m, const CostAttention *z, double count[COST_STEPS])
 static double
 count_read(const Machine *m, const CostAttention *z)
 {
-    const double bytes = 2.0 * (double)z->head_dim * (z->bf16 ? 2 : 4);
+    const double bytes = (double)(z->head_dim + z->value_dim) * (z->bf16 ? 2 : 4);
     const double tokens = count_scores(z, TILE_ATTEND_ROWS) / (double)z->heads * (double)z->groups;
     return z->single ? tokens * bytes / m->vector_bytes : 0;
 }
@@ -58,7 +58,7 @@ cost_count_attention(const Machine *m, const CostAttention *z, double count[COST
     }
     const bool pairs = z->bf16 && !z->widened;
     const double lanes = (double)machine_lanes(m), scores = count_scores(z, TILE_ATTEND_ROWS);
-    const double products = 2 * scores * (double)z->head_dim / lanes;
+    const double products = scores * (double)(z->head_dim + z->value_dim) / lanes;
     count[pairs ? COST_linear_bf16 : COST_linear_f32] += pairs ? products / 2 : products;
     count[COST_attend] += scores / lanes;
 }

@@ -217,6 +217,7 @@ count_attention(const Pass *p, const Node *n, const Kernel *k, double count[COST
     const CostAttention z = {.heads = node_int(n, ATTR_heads, 1),
                              .groups = node_int(n, ATTR_groups, 1),
                              .head_dim = node_int(n, ATTR_head_dim, 1),
+                             .value_dim = node_value_dim(n),
                              .window = node_int(n, ATTR_window, 0),
                              .bf16 = cost_kernel_dtype(k) == DTYPE_bf16,
                              .widened = dot && strcmp(dot->word, "f32") == 0,

@@ -118,7 +118,7 @@ void cost_count_chunk(const Machine *m, const CostChunk *z, double count[COST_TE
 void cost_count_matrix(const Machine *m, const CostMatrix *l, double count[COST_STEPS]);
 /* Attention of `rows` tokens of a sequence that has had `past`. */
 typedef struct {
-    int64_t heads, groups, head_dim;
+    int64_t heads, groups, head_dim, value_dim;
     int64_t window; /* 0: none */
     bool bf16;      /* keys and values are kept so */
     bool widened;   /* and become f32 */

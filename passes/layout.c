@@ -163,7 +163,8 @@ layout_kept(Layout *l, const Node *reader, int slot, const char *layout)
         return;
     if (!before) {
         graph_set_attr(l->g, keep, attr_word(ATTR_layout, layout));
-        graph_set_attr(l->g, keep, attr_int(ATTR_head_dim, node_int(reader, ATTR_head_dim, 1)));
+        const int64_t values = node_value_dim(reader), keys = node_int(reader, ATTR_head_dim, 1);
+        graph_set_attr(l->g, keep, attr_int(ATTR_head_dim, slot == 1 ? keys : values));
     }
     if (all)
         attrs_remove(&keep->attrs, ATTR_window);

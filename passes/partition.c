@@ -148,7 +148,8 @@ partition_fills_unit(const Machine *m, const Graph *g, const Node *n)
     const int64_t together = node_int(n, ATTR_heads, 1) / node_int(n, ATTR_groups, 1);
     const bool blocks = n->op == OP_attention && g->block >= ABI_LONG_PASS;
     return m->matrix.bf16 && (blocks || together >= m->matrix.rows) &&
-           node_int(n, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS;
+           node_int(n, ATTR_head_dim, 1) <= TILE_MOST_CHANNELS &&
+           node_value_dim(n) <= TILE_MOST_CHANNELS;
 }
 
 /* What multiplies keys and values that are kept as bf16: the matrix unit, dots of pairs, or

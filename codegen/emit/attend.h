@@ -10,6 +10,7 @@ typedef struct {
     const Value *q, *y;
     const CgOperand *keys, *values;
     int64_t heads, groups, head_dim, together; /* together: heads of a group */
+    int64_t value_dim;                         /* channels of a value, and of O and y */
     int64_t window;                            /* 0: none */
     double scale, cap;
     Dtype left, right; /* what products multiply: f32, or i32: a pair of bf16. A left f32 beside

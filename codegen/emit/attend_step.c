@@ -24,7 +24,8 @@ attend_one(Cg *c, Val base, Val index)
 Val
 attend_rows(Cg *c, const Attend *a, const CgOperand *kept, Val base, Val row)
 {
-    return cg_kept_group(c, base, kept->dtype, row, a->groups * a->head_dim, a->group, a->head_dim);
+    const int64_t channels = kept == a->values ? a->value_dim : a->head_dim;
+    return cg_kept_group(c, base, kept->dtype, row, a->groups * channels, a->group, channels);
 }
 
 Val
@@ -287,10 +288,10 @@ weights(Cg *c, const Attend *a)
 static void
 outputs(Cg *c, const Attend *a, Val values, const CgAhead *ahead, Val row)
 {
-    CgLoop col = cg_loop(c, "o_col", cg_i64(c, 0), cg_i64(c, a->head_dim), a->wide * c->lanes);
+    CgLoop col = cg_loop(c, "o_col", cg_i64(c, 0), cg_i64(c, a->value_dim), a->wide * c->lanes);
     const CgTile tile = cg_tile(c, a->high, a->wide, c->lanes);
     const CgSide left = left_side(c, a, a->p, row, KEPT_GROUP);
-    const CgSide right = {cg_at(c, values, a->right, col.i), a->right, 1, a->head_dim};
+    const CgSide right = {cg_at(c, values, a->right, col.i), a->right, 1, a->value_dim};
     tile_mac(c, &tile, &left, &right, ahead, col.i, KEPT_GROUP / a->pairs);
     for (int r = 0; r < a->high; r++) {
         const Val line = cg_add(c, row, cg_i64(c, r));
@@ -337,7 +338,7 @@ void
 attend_step_reserve(Cg *c, Attend *a, int64_t rows, int64_t sets)
 {
     const TileFew s = tile_few(c->machine, KEPT_GROUP, rows, widens(a));
-    const TileFew o = tile_few(c->machine, a->head_dim, rows, widens(a));
+    const TileFew o = tile_few(c->machine, a->value_dim, rows, widens(a));
     const int64_t padded = round_up(rows, s.rows), high = round_up(rows, o.rows);
     a->step = TILE_ATTEND_STEP;
     a->tall = s.rows;
@@ -347,7 +348,7 @@ attend_step_reserve(Cg *c, Attend *a, int64_t rows, int64_t sets)
     a->sets = sets;
     a->rows = padded > high ? padded : high;
     a->q_stride = round_up(a->head_dim, 2 * c->lanes);
-    a->o_stride = round_up(a->head_dim, o.vecs * c->lanes);
+    a->o_stride = round_up(a->value_dim, o.vecs * c->lanes);
     a->sum_lanes = c->lanes;
     const int64_t element = a->left == DTYPE_f32 ? 4 : 2, all = sets * a->rows;
     a->q_rows = cg_scratch(c, a->k, all * a->q_stride * element);

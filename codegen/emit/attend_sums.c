@@ -88,11 +88,11 @@ typedef struct {
 
 /* Those of a head in a row [O of all heads, m of all heads, l of all heads]. */
 static Sums
-row_sums(Cg *c, const CgOperand *rows, Val row, int64_t heads, int64_t head_dim, Val head)
+row_sums(Cg *c, const CgOperand *rows, Val row, int64_t heads, int64_t channels, Val head)
 {
     const Val at = cg_element(c, rows->base, DTYPE_f32, row, rows->stride, cg_i64(c, 0));
-    const Val first = cg_add(c, cg_i64(c, heads * head_dim), head);
-    return (Sums){attend_f32(c, at, cg_mul(c, head, cg_i64(c, head_dim))), attend_f32(c, at, first),
+    const Val first = cg_add(c, cg_i64(c, heads * channels), head);
+    return (Sums){attend_f32(c, at, cg_mul(c, head, cg_i64(c, channels))), attend_f32(c, at, first),
                   attend_f32(c, at, cg_add(c, first, cg_i64(c, heads)))};
 }
 
@@ -109,9 +109,9 @@ columns_at(Cg *c, Val base, const CgSite *at)
 }
 
 static void
-sums_copy(Cg *c, int64_t head_dim, const Sums *to, const Sums *from)
+sums_copy(Cg *c, int64_t channels, const Sums *to, const Sums *from)
 {
-    const Val zero = cg_i64(c, 0), end = cg_i64(c, head_dim);
+    const Val zero = cg_i64(c, 0), end = cg_i64(c, channels);
     cg_vstore(c, to->m, DTYPE_f32, number(c, from->m), 1, NULL);
     cg_vstore(c, to->l, DTYPE_f32, number(c, from->l), 1, NULL);
     for (CgColumns s = cg_columns(c, zero, zero, end, c->lanes); cg_columns_next(c, &s);)
@@ -129,9 +129,9 @@ weighed(Cg *c, Val x, Val x_factor, Val y, Val y_factor)
 }
 
 static void
-sums_add(Cg *c, int64_t head_dim, const Sums *to, const Sums *from)
+sums_add(Cg *c, int64_t channels, const Sums *to, const Sums *from)
 {
-    const Val zero = cg_i64(c, 0), end = cg_i64(c, head_dim);
+    const Val zero = cg_i64(c, 0), end = cg_i64(c, channels);
     const Val old = number(c, to->m), more = number(c, from->m), now = cg_vmax(c, old, more);
     /* A whole vector takes less time than a number. */
     const Val keep = cg_exp2(c, cg_splat(c, cg_fsub(c, old, now), c->lanes));
@@ -161,16 +161,16 @@ put(Cg *c, const Attend *a, const Stretch *p)
     const CgOperand *rows = cg_operand(a->k, a->y);
     CgLoop row = cg_loop(c, "put", cg_i64(c, 0), cg_i64(c, a->together), 1);
     const Val head = cg_add(c, cg_mul(c, a->group, cg_i64(c, a->together)), row.i);
-    const Sums to = row_sums(c, rows, p->row, a->heads, a->head_dim, head);
+    const Sums to = row_sums(c, rows, p->row, a->heads, a->value_dim, head);
     const Sums from = {attend_f32(c, a->o, cg_mul(c, row.i, cg_i64(c, a->o_stride))),
                        attend_f32(c, a->total, cg_i64(c, 1)), a->total};
     const Val most = a->on_unit ? attend_unit_most(c, a, row.i) : attend_one(c, a->most, row.i);
     cg_vstore(c, from.l, DTYPE_f32, attend_sum(c, a, row.i), 1, NULL);
     cg_vstore(c, from.m, DTYPE_f32, most, 1, NULL);
     CgIf adds = cg_if(c, p->adds);
-    sums_add(c, a->head_dim, &to, &from);
+    sums_add(c, a->value_dim, &to, &from);
     cg_else(c, &adds);
-    sums_copy(c, a->head_dim, &to, &from);
+    sums_copy(c, a->value_dim, &to, &from);
     cg_endif(c, &adds);
     cg_loop_end(c, &row);
 }
@@ -351,7 +351,7 @@ static void
 put_head(Cg *c, CgKernel *k, const Token *t, const Sums *sums, Val head)
 {
     const Node *n = k->kernel->anchor;
-    const Val width = cg_i64(c, node_int(n, ATTR_head_dim, 1)), from = cg_mul(c, head, width);
+    const Val width = cg_i64(c, node_value_dim(n)), from = cg_mul(c, head, width);
     const Val l = number(c, sums->l), share = cg_fdiv(c, cg_like(c, l, 1), l);
     const Val end = cg_add(c, from, width);
     for (CgColumns s = cg_columns(c, t->row, from, end, c->lanes); cg_columns_next(c, &s);) {
@@ -368,7 +368,7 @@ emit_attention_join(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
     const CgOperand *rows = cg_operand(k, n->in[0]);
-    const int64_t heads = node_int(n, ATTR_heads, 1), width = node_int(n, ATTR_head_dim, 1);
+    const int64_t heads = node_int(n, ATTR_heads, 1), width = node_value_dim(n);
     const Val zero = cg_i64(c, 0), all = cg_i64(c, heads);
     const Sums sums = {cg_scratch(c, k, width * 4), cg_scratch(c, k, 4), cg_scratch(c, k, 4)};
     Val from, to;

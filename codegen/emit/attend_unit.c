@@ -66,7 +66,7 @@ attend_unit_reserve(Cg *c, Attend *a)
     a->sets = a->sum_lanes = 1;
     a->rows = round_up(a->tokens * a->together, ROWS);
     a->q_stride = round_up(a->head_dim, CHANNELS);
-    a->o_stride = round_up(a->head_dim, SIDE) + SIDE;
+    a->o_stride = round_up(a->value_dim, SIDE) + SIDE;
     if (!(a->cap > 0))
         a->scale *= OCTAVE;
     a->q_rows = cg_scratch(c, a->k, a->rows * a->q_stride * 2);
@@ -261,7 +261,7 @@ typedef struct {
     const Attend *a;
     const Weights *w; /* NULL: none */
     Val lines[2];     /* from here on, `asks` of each */
-    int asks;
+    int asks[2];
     int made, asked, after, of; /* rows, lines; products that have been, and all of them */
 } Beside;
 
@@ -273,9 +273,11 @@ beside(Cg *c, Beside *b)
     b->after++;
     for (; b->w && b->made * b->of < b->after * ROWS; b->made++)
         row_weights(c, b->a, b->w, cg_i64(c, b->made));
-    for (; b->asked * b->of < b->after * b->asks; b->asked++)
+    const int most = b->asks[0] > b->asks[1] ? b->asks[0] : b->asks[1];
+    for (; b->asked * b->of < b->after * most; b->asked++)
         for (int i = 0; i < 2; i++)
-            cg_prefetch(c, cg_offset(c, b->lines[i], cg_i64(c, b->asked * CG_LINE_BYTES)), 2);
+            if (b->asked < b->asks[i])
+                cg_prefetch(c, cg_offset(c, b->lines[i], cg_i64(c, b->asked * CG_LINE_BYTES)), 2);
 }
 
 /* ---- products ------------------------------------------------------------------------------ */
@@ -389,14 +391,16 @@ ask_ahead(Cg *c, const Attend *a, const Band *b, int64_t ahead)
     const Val there = cg_add(c, a->at, cg_i64(c, ahead));
     const Val at = LLVMBuildSelect(c->b, cg_less(c, there, b->end), there, a->at, "");
     const Val band = cg_div(c, b->first, cg_i64(c, ROWS));
-    const int64_t lines = STEP * a->head_dim * 2 / CG_LINE_BYTES / bands(a);
-    const Val share = cg_mul(c, band, cg_i64(c, lines * CG_LINE_BYTES));
-    return (Beside){
-        .a = a,
-        .lines = {cg_offset(c, attend_kept(c, a, a->keys, a->keys_at, at), share),
-                  cg_offset(c, attend_kept(c, a, a->values, a->values_at, at), share)},
-        .asks = (int)lines
-    };
+    const CgOperand *kept[] = {a->keys, a->values};
+    const Val base[] = {a->keys_at, a->values_at};
+    const int64_t channels[] = {a->head_dim, a->value_dim};
+    Beside ask = {.a = a};
+    for (int i = 0; i < 2; i++) {
+        ask.asks[i] = (int)(STEP * channels[i] * 2 / CG_LINE_BYTES / bands(a));
+        const Val share = cg_mul(c, band, cg_i64(c, (int64_t)ask.asks[i] * CG_LINE_BYTES));
+        ask.lines[i] = cg_offset(c, attend_kept(c, a, kept[i], base[i], at), share);
+    }
+    return ask;
 }
 
 static void
@@ -432,8 +436,8 @@ outputs(Cg *c, const Attend *a, Val first, Val at, Beside *between)
                           .to_stride = a->o_stride * 4,
                           .left = weights_of(c, a, at),
                           .left_stride = STEP * 2,
-                          .right_stride = a->head_dim * 4,
-                          .right_step = CHANNELS * a->head_dim * 2};
+                          .right_stride = a->value_dim * 4,
+                          .right_step = CHANNELS * a->value_dim * 2};
     Product list[MOST_PRODUCTS];
     int count = 0;
     for (int64_t col = 0; col < sums_column(a); col += WIDE * SIDE) {
@@ -648,7 +652,7 @@ settle_scores(Cg *c, const Attend *a, const Band *b)
 static int64_t
 stretch_of(const Cg *c, const Attend *a)
 {
-    const int64_t fit = c->machine->l2_bytes / 8 / (a->head_dim * 4) / STEP * STEP;
+    const int64_t fit = c->machine->l2_bytes / 8 / (2 * (a->head_dim + a->value_dim)) / STEP * STEP;
     return fit > STEP ? fit : STEP;
 }
 

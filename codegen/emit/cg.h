@@ -336,6 +336,7 @@ CgEmitter emit_attention;            /* emit_attention.c */
 CgEmitter emit_transpose, emit_pack; /* emit_layout.c */
 CgEmitter emit_regroup;              /* emit_regroup.c */
 CgEmitter emit_concat;               /* emit_concat.c */
+CgEmitter emit_spread;               /* emit_spread.c */
 CgEmitter emit_quantised;            /* emit_quantised.c: a quantise_* with its packs */
 
 /* attend_sums.c */

@@ -47,12 +47,12 @@ bool
 attend_fits(const Node *n, Diag *diag)
 {
     const Value *keys = n->in[1], *values = n->in[2];
-    const int64_t head_dim = node_int(n, ATTR_head_dim, 1);
-    if (!lies_as(keys, "keys", head_dim) || !lies_as(values, "values", head_dim))
+    const int64_t head_dim = node_int(n, ATTR_head_dim, 1), value_dim = node_value_dim(n);
+    if (!lies_as(keys, "keys", head_dim) || !lies_as(values, "values", value_dim))
         return diag_error(diag, n->loc,
-                          "attention reads `%s` of layout=keys and `%s` of layout=values, both of "
-                          "head_dim=%lld",
-                          keys->name, values->name, (long long)head_dim);
+                          "attention reads `%s` of layout=keys, head_dim=%lld and `%s` of "
+                          "layout=values, head_dim=%lld",
+                          keys->name, (long long)head_dim, values->name, (long long)value_dim);
     if (!keeps_enough(keys, n) || !keeps_enough(values, n))
         return diag_error(diag, n->loc, "attention looks at more tokens than `%s` or `%s` keeps",
                           keys->name, values->name);
@@ -78,6 +78,7 @@ attend_open(Cg *c, CgKernel *k, Attend *a, Diag *diag)
                   .heads = node_int(n, ATTR_heads, 1),
                   .groups = node_int(n, ATTR_groups, 1),
                   .head_dim = node_int(n, ATTR_head_dim, 1),
+                  .value_dim = node_value_dim(n),
                   .window = node_int(n, ATTR_window, 0),
                   .scale = node_num(n, ATTR_scale, 1),
                   .cap = node_num(n, ATTR_softcap, 0)};
@@ -90,7 +91,7 @@ attend_open(Cg *c, CgKernel *k, Attend *a, Diag *diag)
     a->on_unit = kernel_on_unit(k->kernel);
     if (a->on_unit && (a->left == DTYPE_f32 || !c->machine->matrix.bf16))
         return diag_error(diag, n->loc, "unit=matrix multiplies keys and values of bf16");
-    if (a->on_unit && a->head_dim > TILE_MOST_CHANNELS)
+    if (a->on_unit && (a->head_dim > TILE_MOST_CHANNELS || a->value_dim > TILE_MOST_CHANNELS))
         return diag_error(diag, n->loc, "unit=matrix takes heads of up to %d channels",
                           (int)TILE_MOST_CHANNELS);
     return true;
@@ -107,8 +108,8 @@ store_results(Cg *c, const Attend *a)
     const Val head = cg_add(c, cg_mul(c, a->group, per), cg_sub(c, row.i, cg_mul(c, token, per)));
     const Val line = attend_f32(c, a->o, cg_mul(c, row.i, cg_i64(c, a->o_stride)));
     const Val sum = attend_sum(c, a, row.i), part = cg_fdiv(c, cg_like(c, sum, 1), sum);
-    const Val from = cg_mul(c, head, cg_i64(c, a->head_dim));
-    const Val end = cg_add(c, from, cg_i64(c, a->head_dim));
+    const Val from = cg_mul(c, head, cg_i64(c, a->value_dim));
+    const Val end = cg_add(c, from, cg_i64(c, a->value_dim));
     const Val at = cg_add(c, cg_add(c, a->seg.row, a->first), token);
     for (CgColumns s = cg_columns(c, at, from, end, c->lanes); cg_columns_next(c, &s);) {
         const Val o = cg_vload(c, attend_f32(c, line, cg_sub(c, s.at.col, from)), DTYPE_f32,

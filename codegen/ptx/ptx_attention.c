@@ -218,6 +218,11 @@ ptx_attention(Cg *c, CgKernel *k, Diag *diag)
     a.together = a.heads / a.groups;
     if (!attend_fits(n, diag))
         return false;
+    if (node_value_dim(n) != a.head_dim)
+        return diag_error(diag, n->loc,
+                          "value_dim=%lld: a GPU takes heads whose values have as many channels as "
+                          "their keys, here head_dim=%lld",
+                          (long long)node_value_dim(n), (long long)a.head_dim);
     if (a.head_dim > MOST_CHANNELS)
         return diag_error(diag, n->loc, "head_dim=%lld: a GPU takes heads of up to %d channels",
                           (long long)a.head_dim, (int)MOST_CHANNELS);

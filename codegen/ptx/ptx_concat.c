@@ -6,15 +6,21 @@ bool
 ptx_concat(Cg *c, CgKernel *k, Diag *diag)
 {
     const Node *n = k->kernel->anchor;
-    const Val middle = cg_i64(c, cg_width(n->in[0]));
+    const int64_t groups = node_int(n, ATTR_groups, 1);
+    const int64_t first = cg_width(n->in[0]) / groups, second = cg_width(n->in[1]);
+    const Val middle = cg_i64(c, first);
     (void)diag;
     int lanes = ptx_site_lanes(k);
-    while (cg_width(n->in[0]) % lanes)
+    while (first % lanes || (groups > 1 && second % lanes))
         lanes /= 2;
     PtxSites s = ptx_sites(c, k, lanes);
-    CgIf left = cg_if(c, cg_less(c, s.at.col, middle));
+    const Val both = cg_i64(c, first + second);
+    const Val group = groups > 1 ? cg_div(c, s.at.col, both) : cg_i64(c, 0);
+    const Val inside = cg_sub(c, s.at.col, cg_mul(c, group, both));
+    CgIf left = cg_if(c, cg_less(c, inside, middle));
     for (int i = 0; i < 2; i++) {
-        const Val col = i ? cg_sub(c, s.at.col, middle) : s.at.col;
+        const Val col =
+            i ? cg_sub(c, inside, middle) : cg_add(c, cg_mul(c, group, middle), inside);
         const CgSite from = {.row = s.at.row, .col = col, .lanes = lanes};
         cg_unbind_all(k);
         const Val x = cg_eval(c, k, n->in[i], &from);

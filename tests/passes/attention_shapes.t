@@ -31,6 +31,8 @@ graph "t" model {
   y5 = attention(q, K, V) {heads=4, head_dim=8, groups=2, scale=0.5, window=0}
   y6 = attention(q, K, V) {heads=4, head_dim=8, groups=2}
   y7 = K + 1
+  y8 = attention(q, K, V) {heads=4, head_dim=8, groups=2, scale=0.5, value_dim=6}
+  y9 = attention(q, K, V) {heads=4, head_dim=8, groups=2, scale=0.5, value_dim=0}
   o = take(q, pick)
   output o
 }
@@ -45,6 +47,8 @@ error: `attention`: operand 1, `k`, is f32[T,16], expected f32[T,32]: heads=4 of
 error: `attention`: softcap is above 0
 error: `attention`: the attribute is {window=0}, expected a whole number from 1 to 2^40
 error: `attention`: attribute `scale` is missing: what scores q . k are multiplied by
+error: `attention`: operand 3, `V`, is f32[S,16], expected f32[S,12]: rows that a `keep` has kept, groups * value_dim wide
+error: `attention`: the attribute is {value_dim=0}, expected a whole number from 1 to 2^40
 error: `add`: operand 1, `K`, is f32[S,16], expected rows T or R: rows that are kept are read by attention
 --EXIT--
 2

@@ -28,6 +28,6 @@ graph "t" lowered {
 error: `attention_sums`: operand 2, `k`, is f32[T,16], expected f32[S,16]: rows that a `keep` has kept, groups * head_dim wide
 error: `attention_sums`: heads=4 do not divide into groups=3
 error: `attention_join`: operand 1, `q`, is f32[T,32], expected f32[T,40]: heads * (head_dim + 2), as attention_sums gives them
-error: `attention_join`: heads times head_dim is too large
+error: `attention_join`: heads times head_dim, or times value_dim, is too large
 --EXIT--
 2

@@ -19,48 +19,65 @@ typedef struct {
     const char *more;  /* attributes of attention */
     bool unit;         /* on a matrix unit */
     const char *dot;   /* of bf16 on vectors: what the kernel says of it */
+    int value_dim;     /* channels of a value; 0: head_dim */
 } Case;
 
 static const Case cases[] = {
-    {1,  1, 2,   0,  "f32",  "",              false, ""          },
-    {4,  4, 16,  0,  "f32",  "",              false, ""          },
-    {6,  2, 80,  0,  "f32",  "",              false, ""          },
-    {3,  1, 5,   7,  "f32",  "",              false, ""          },
-    {4,  2, 64,  0,  "f32",  ", softcap=1.5", false, ""          },
-    {8,  1, 40,  33, "f32",  ", softcap=4",   false, ""          },
-    {2,  2, 128, 64, "f32",  "",              false, ""          },
-    {5,  5, 34,  1,  "f32",  "",              false, ""          },
-    {4,  2, 64,  0,  "bf16", "",              false, ""          },
-    {6,  3, 18,  20, "bf16", "",              false, ""          },
-    {2,  1, 128, 0,  "bf16", ", softcap=3",   false, ""          },
-    {4,  2, 64,  0,  "bf16", "",              true,  ""          },
-    {6,  3, 18,  20, "bf16", "",              true,  ""          },
-    {3,  3, 80,  0,  "bf16", ", softcap=3",   true,  ""          },
-    {8,  1, 128, 65, "bf16", "",              true,  ""          },
-    {5,  1, 2,   0,  "bf16", "",              true,  ""          },
-    {4,  2, 64,  0,  "bf16", "",              false, ", dot=f32" },
-    {6,  3, 18,  20, "bf16", "",              false, ", dot=f32" },
-    {13, 1, 34,  0,  "bf16", ", softcap=3",   false, ", dot=f32" },
-    {9,  1, 20,  40, "bf16", "",              false, ", dot=bf16"},
+    {1,  1, 2,   0,  "f32",  "",              false, "",           0  },
+    {4,  4, 16,  0,  "f32",  "",              false, "",           0  },
+    {6,  2, 80,  0,  "f32",  "",              false, "",           0  },
+    {3,  1, 5,   7,  "f32",  "",              false, "",           0  },
+    {4,  2, 64,  0,  "f32",  ", softcap=1.5", false, "",           0  },
+    {8,  1, 40,  33, "f32",  ", softcap=4",   false, "",           0  },
+    {2,  2, 128, 64, "f32",  "",              false, "",           0  },
+    {5,  5, 34,  1,  "f32",  "",              false, "",           0  },
+    {4,  2, 64,  0,  "bf16", "",              false, "",           0  },
+    {6,  3, 18,  20, "bf16", "",              false, "",           0  },
+    {2,  1, 128, 0,  "bf16", ", softcap=3",   false, "",           0  },
+    {4,  2, 64,  0,  "bf16", "",              true,  "",           0  },
+    {6,  3, 18,  20, "bf16", "",              true,  "",           0  },
+    {3,  3, 80,  0,  "bf16", ", softcap=3",   true,  "",           0  },
+    {8,  1, 128, 65, "bf16", "",              true,  "",           0  },
+    {5,  1, 2,   0,  "bf16", "",              true,  "",           0  },
+    {4,  2, 64,  0,  "bf16", "",              false, ", dot=f32",  0  },
+    {6,  3, 18,  20, "bf16", "",              false, ", dot=f32",  0  },
+    {13, 1, 34,  0,  "bf16", ", softcap=3",   false, ", dot=f32",  0  },
+    {9,  1, 20,  40, "bf16", "",              false, ", dot=bf16", 0  },
+    /* values of fewer channels than keys, and of more */
+    {3,  3, 18,  0,  "f32",  "",              false, "",           14 },
+    {4,  2, 6,   9,  "f32",  ", softcap=2",   false, "",           33 },
+    {2,  1, 192, 0,  "f32",  "",              false, "",           128},
+    {5,  5, 12,  0,  "bf16", "",              false, "",           17 },
+    {4,  2, 80,  40, "bf16", "",              false, ", dot=f32",  48 },
+    {3,  3, 18,  0,  "bf16", "",              true,  "",           15 },
+    {2,  2, 96,  0,  "bf16", "",              true,  "",           64 },
+    {8,  2, 16,  20, "bf16", ", softcap=3",   true,  "",           100},
 };
+
+static int
+value_dim(const Case *t)
+{
+    return t->value_dim ? t->value_dim : t->head_dim;
+}
 
 /* Of one op, or of the two that it is lowered to. */
 static const char *
 attend_text(Arena *arena, const Case *t, bool lowered)
 {
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
+    const char *values = t->value_dim ? arena_printf(arena, ", value_dim=%d", t->value_dim) : "";
     const char *how = t->unit ? ", unit=matrix" : t->dot;
-    const char *attend =
-        arena_printf(arena, "(q, K, V) {heads=%d, head_dim=%d, groups=%d, scale=%g%s%s}", t->heads,
-                     t->head_dim, t->groups, 0.5 / sqrt(t->head_dim), window, t->more);
+    const char *attend = arena_printf(
+        arena, "(q, K, V) {heads=%d, head_dim=%d, groups=%d, scale=%g%s%s%s}", t->heads,
+        t->head_dim, t->groups, 0.5 / sqrt(t->head_dim), values, window, t->more);
     if (!lowered)
         return arena_printf(arena, " kernel attend {part=heads%s} { a = attention%s\n", how,
                             attend);
     return arena_printf(arena,
                         " kernel sums {part=heads%s} { sums = attention_sums%s }\n"
                         " kernel join {part=heads} { a = attention_join(sums) {heads=%d, "
-                        "head_dim=%d%s}\n",
-                        how, attend, t->heads, t->head_dim, window);
+                        "head_dim=%d%s%s}\n",
+                        how, attend, t->heads, t->head_dim, values, window);
 }
 
 /* kept: tokens whose rows stay, 0: all. */
@@ -68,7 +85,8 @@ static const char *
 graph_text(Arena *arena, const Case *t, int kept, bool lowered)
 {
     const char *rows = kept ? arena_printf(arena, ", window=%d", kept) : "";
-    const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
+    const int q = t->heads * t->head_dim, k = t->groups * t->head_dim;
+    const int v = t->groups * value_dim(t), y = t->heads * value_dim(t);
     return arena_printf(
         arena,
         "graph \"attention\" kernel {\n block %d\n rows %d\n input ids: i32[T]\n input pick: "
@@ -76,16 +94,18 @@ graph_text(Arena *arena, const Case *t, int kept, bool lowered)
         " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
         " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
         " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
+        " weight yt: f32[%d,%d] tensor=\"yt\" init=ones\n"
         " state ks: %s[S,%d]\n state vs: %s[S,%d]\n"
         " kernel q {part=rows} { q = embed(ids, qt) }\n"
         " kernel k {part=rows} { k = embed(ids, kt) }\n"
         " kernel v {part=rows} { v = embed(ids, vt) }\n"
+        " kernel o {part=rows} { o = embed(ids, yt) }\n"
         " kernel keys {part=rows} { n = neg(k)\n  K = keep(n, ks) {layout=keys, head_dim=%d%s} }\n"
         " kernel values {part=rows} { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
-        "%s  y = add(a, q) }\n"
+        "%s  y = add(a, o) }\n"
         " kernel pick {part=rows} { out = take(y, pick) }\n output out\n}\n",
-        ROWS, ROWS, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim, rows,
-        t->head_dim, rows, attend_text(arena, t, lowered));
+        ROWS, ROWS, ROWS, q, ROWS, k, ROWS, v, ROWS, y, t->dtype, k, t->dtype, v, t->head_dim, rows,
+        value_dim(t), rows, attend_text(arena, t, lowered));
 }
 
 static bool
@@ -153,13 +173,16 @@ cpu_of(const Case *t)
 
 /* A stretch has at least 256 tokens. */
 static const Case divided[] = {
-    {3, 1, 5,  0,   "f32",  "",            false, ""         },
-    {4, 2, 16, 0,   "f32",  ", softcap=4", false, ""         },
-    {2, 2, 8,  300, "f32",  "",            false, ""         },
-    {6, 3, 6,  0,   "bf16", "",            false, ", dot=f32"},
-    {6, 2, 6,  270, "bf16", "",            false, ""         },
-    {8, 1, 8,  0,   "bf16", "",            true,  ""         },
-    {2, 1, 10, 333, "bf16", "",            true,  ""         },
+    {3, 1, 5,  0,   "f32",  "",            false, "",          0 },
+    {4, 2, 16, 0,   "f32",  ", softcap=4", false, "",          0 },
+    {2, 2, 8,  300, "f32",  "",            false, "",          0 },
+    {6, 3, 6,  0,   "bf16", "",            false, ", dot=f32", 0 },
+    {6, 2, 6,  270, "bf16", "",            false, "",          0 },
+    {8, 1, 8,  0,   "bf16", "",            true,  "",          0 },
+    {2, 1, 10, 333, "bf16", "",            true,  "",          0 },
+    {3, 3, 12, 0,   "f32",  "",            false, "",          7 },
+    {4, 2, 6,  290, "bf16", "",            false, "",          19},
+    {4, 1, 18, 0,   "bf16", "",            true,  "",          10},
 };
 
 /* Single tokens around the positions where there is a stretch more, and where a ring begins anew.
@@ -298,21 +321,21 @@ static void
 put_slope(KernelRun *run, const Case *t, Slope slope)
 {
     int64_t count = 0;
-    const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
+    const int q = t->heads * t->head_dim, k = t->groups * t->head_dim;
     float *queries = kernel_run_weight(run, "qt", &count);
     for (int64_t i = 0; i < count; i++)
         queries[i] = i % q % t->head_dim == 0;
     float *keys = kernel_run_weight(run, "kt", &count); /* the graph keeps what they lack of 0 */
     for (int64_t i = 0; i < count; i++)
-        keys[i] = i % kv % t->head_dim == 0 ? (float)-slope_at(slope, (int)(i / kv)) : 0;
+        keys[i] = i % k % t->head_dim == 0 ? (float)-slope_at(slope, (int)(i / k)) : 0;
     for (int i = 0; i < ROWS; i++)
         kernel_run_ids(run)[i] = i;
 }
 
 static const Case slopes[] = {
-    {4, 2, 64,  0,  "bf16", "", true,  ""},
-    {3, 3, 18,  70, "bf16", "", true,  ""},
-    {2, 1, 128, 0,  "bf16", "", false, ""},
+    {4, 2, 64,  0,  "bf16", "", true,  "", 0},
+    {3, 3, 18,  70, "bf16", "", true,  "", 0},
+    {2, 1, 128, 0,  "bf16", "", false, "", 0},
 };
 
 /* The greatest score so far is left behind by any number of powers of two. */

@@ -486,6 +486,21 @@ Test(codegen, concat_computes_what_is_around_it)
           2e-6);
 }
 
+/* Each group of columns of h before all of g; numbers of a vector, each for a group's columns. */
+Test(codegen, concat_in_groups_and_spread)
+{
+    agree(HEAD TABLE " weight other: f32[11,5] tensor=\"other\" init=ones\n"
+                     " weight v: f32[3] tensor=\"v\" init=ones\n"
+                     " weight sixth: f32[11,6] tensor=\"sixth\" init=ones\n" LOAD
+                     " kernel more {part=rows} { g: f32[T,5] = embed(ids, other) }\n"
+                     " kernel some {part=rows} { x: f32[T,6] = embed(ids, sixth) }\n"
+                     " kernel spread {part=rows} {\n  e: f32[3] = exp(v)\n"
+                     "  w: f32[21] = spread(e) {repeat=7}\n }\n"
+                     " kernel join {part=rows} {\n  a: f32[T,6] = mul(x, 3)\n"
+                     "  c = concat(a, g) {groups=3}\n  d = mul(c, w)\n  y = silu(d)\n }\n" END,
+          2e-6);
+}
+
 /* ---- packed weights
  * -------------------------------------------------------------------------------- */
 

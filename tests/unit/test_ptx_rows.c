@@ -125,6 +125,15 @@ Test(ptx_rows, concat)
     check_shapes("  n = neg(x)\n  p = concat(n, z)\n  m = silu(p)\n");
 }
 
+/* Each group of columns before all that it shares with the others. */
+Test(ptx_rows, concat_in_groups)
+{
+    static const int columns[] = {48, 24, 21};
+    for (size_t i = 0; i < COUNT_OF(columns); i++)
+        check(&(Rows){"  n = neg(x)\n  p = concat(n, z) {groups=3}\n  m = silu(p)\n", "f32", "f32",
+                      8, columns[i], 8, false});
+}
+
 /* ---- norms -------------------------------------------------------------------------------------
  */
 
