@@ -140,14 +140,17 @@ template_fill(const Template *t, const Tree *tree)
 
 /* ---- layers of kinds ------------------------------------------------------------------------ */
 
-/* `i` of expressions. */
+/* `i` of expressions, and `number`, which counts from 1. */
 static void
 bind_layer(const Template *t, int64_t i)
 {
-    const Tree *text =
-        tree_scalar(t->arena, arena_printf(t->arena, "%lld", (long long)i), t->config->loc);
-    const FeValue value = {.kind = SPEC_INT, .i = i, .num = (double)i, .tree = text};
-    scope_bind(t->arena, t->scope, "i", value, NULL);
+    static const char *const names[] = {"i", "number"};
+    for (int n = 0; n < 2; n++, i++) {
+        const Tree *text =
+            tree_scalar(t->arena, arena_printf(t->arena, "%lld", (long long)i), t->config->loc);
+        const FeValue value = {.kind = SPEC_INT, .i = i, .num = (double)i, .tree = text};
+        scope_bind(t->arena, t->scope, names[n], value, NULL);
+    }
 }
 
 /* What config.json says of a layer that is of no kind. */

@@ -9,8 +9,8 @@
  *   {first: [{when: ..., is: ...}, ..]} the first of them that is there
  *   {include: NAME, ...}                a map with the entries of the family's `includes: {NAME:
  * {...}}` {count: =EXPRESSION, kinds: {NAME: {when: EXPRESSION, ...}}} layers 0 .. count - 1, each
- * of the first kind whose expression is true; in it `i` is the layer. They become a block with
- * repeat, or an order of kinds.
+ * of the first kind whose expression is true; in it `i` is the layer, and `number` is i + 1. They
+ * become a block with repeat, or an order of kinds.
  *
  * Anything else stands for itself. A map of which nothing is left is left out. */
 #ifndef SSMC_FRONTEND_TEMPLATE_H

@@ -19,8 +19,7 @@ ptx_concat(Cg *c, CgKernel *k, Diag *diag)
     const Val inside = cg_sub(c, s.at.col, cg_mul(c, group, both));
     CgIf left = cg_if(c, cg_less(c, inside, middle));
     for (int i = 0; i < 2; i++) {
-        const Val col =
-            i ? cg_sub(c, inside, middle) : cg_add(c, cg_mul(c, group, middle), inside);
+        const Val col = i ? cg_sub(c, inside, middle) : cg_add(c, cg_mul(c, group, middle), inside);
         const CgSite from = {.row = s.at.row, .col = col, .lanes = lanes};
         cg_unbind_all(k);
         const Val x = cg_eval(c, k, n->in[i], &from);

@@ -18,6 +18,7 @@ static const struct {
     char folder[24], name[32];
 } models[] = {
 #define GOLDEN(folder, name, bf16, int8) {folder, name},
+#define GOLDEN_CPU(folder, name, bf16, int8)
 #include "tests/goldens.def"
 };
 

@@ -267,6 +267,14 @@ static const struct {
      "0,"
      " 'shared_moe_mode': 'sigmoid', 'sliding_window': null, 'tie_word_embeddings': false, "
      "'vocab_size': 160}"                                                                                  },
+    {"kimi_linear-base",
+     "{'-dtype': 0, '-layer_types': 0, '-mlp_layer_types': 0, '-linear_head_dim': 0,"
+     " '-linear_num_heads': 0, '-linear_conv_kernel_dim': 0, '-qk_head_dim': 0,"
+     " '-attention_bias': 0, '-attention_dropout': 0, '-pretraining_tp': 0,"
+     " 'auto_map': {'AutoConfig': 'configuration_kimi.KimiLinearConfig'}, 'mla_use_nope': true,"
+     " 'moe_layer_freq': 1, 'moe_router_activation_func': 'sigmoid', 'use_grouped_topk': true,"
+     " 'num_nextn_predict_layers': 0, 'rope_scaling': null, 'rope_theta': 10000.0,"
+     " 'torch_dtype': 'bfloat16'}"                                                                         },
     {"mamba2-base",           "{'-dtype': 0, 'time_step_limit': [0.0, Infinity], 'torch_dtype': 'float32'}"},
     {"mamba2-base",           /* state-spaces */
      "{'-*': 0, 'd_model': 64, 'd_intermediate': 0, 'n_layer': 3, 'vocab_size': 150,"
@@ -341,6 +349,29 @@ ParameterizedTest(Case *c, published, spellings)
     free(path);
     free(weights);
     free(config);
+    arena_free(arena);
+}
+
+/* Tokens by ranks alone: what has to be given is said. */
+Test(published, ranks_of_tokens_are_no_tokenizer)
+{
+    Arena *arena = arena_new();
+    static const char *const files[] = {"config.json", "model.safetensors"};
+    char *model = temp_dir(), *ranks = path_join(model, "tiktoken.model");
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        cr_assert_eq(
+            symlink(arena_printf(arena, SSMC_ROOT "/tests/goldens/kimi_linear-base/%s", files[i]),
+                    arena_printf(arena, "%s/%s", model, files[i])),
+            0);
+    cr_assert(write_whole(ranks, "IQ== 0\n", 7));
+    CommandResult r = aot_ssmc(ARGS("run", model, "-p", "x", "-n", "1"));
+    cr_expect_neq(r.status, 0);
+    cr_expect(strstr(r.err, "has tiktoken.model, which says nothing of how texts are split: give a "
+                            "tokenizer.json of the same tokens"),
+              "%s", r.err);
+    command_free(&r);
+    temp_dir_remove(model);
+    free(ranks);
     arena_free(arena);
 }
 
