@@ -15,6 +15,7 @@ typedef struct {
     const Value *q, *y;
     const CgOperand *keys, *values;
     int64_t heads, groups, head_dim, window; /* window: 0: none */
+    int64_t value_dim;                       /* channels of a value, and of O and y */
     int64_t together, taken, parts;          /* heads of a group, of a block; blocks of a group */
     int64_t tokens, rows;                    /* of a block */
     double scale, cap;
@@ -32,8 +33,8 @@ void attention_heads(Cg *c, Attention *a);
 void attention_sequence(Cg *c, Attention *a, CgSeg seg);
 Val attention_token(Cg *c, const Attention *a, Val row);  /* of the block */
 Val attention_is_row(Cg *c, const Attention *a, Val row); /* i1: of a token and a head there are */
-/* The first column of its head in q and y; its row in them. */
-Val attention_column(Cg *c, const Attention *a, Val row);
+/* Its head; its row in q and y. */
+Val attention_head(Cg *c, const Attention *a, Val row);
 Val attention_site_row(Cg *c, const Attention *a, Val row);
 /* Its position in the sequence, as i32. */
 Val attention_position(Cg *c, const Attention *a, Val row);

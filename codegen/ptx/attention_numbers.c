@@ -22,7 +22,7 @@ typedef struct {
     bool apart;             /* keys and values have places of their own */
     int wide;               /* channels that lie together in a thread: 4 or 1 */
     int64_t sums;           /* of a row in a thread */
-    Val q, keys, values, p; /* shared: [P,64] by channel, [P,64], [64,P], [64,64] by token */
+    Val q, keys, values, p; /* shared: [P,64] by channel, [P,64], [64,V], [64,64] by token */
     Val own, across;        /* number of the thread's rows, and among those that share them */
     Val o[OWN][MOST_SUMS];  /* variables */
     Val most[OWN], sum[OWN], position[OWN];
@@ -38,10 +38,10 @@ load4(Cg *c, Val base, Val index)
  */
 
 static void
-copy(Cg *c, const Numbers *x, Val to, Val from)
+copy(Cg *c, int64_t channels, Val to, Val from)
 {
     enum { FLOATS = 4 };
-    const int64_t chunks = KEPT_GROUP * x->a->head_dim / FLOATS;
+    const int64_t chunks = KEPT_GROUP * channels / FLOATS;
     CgLoop i = cg_loop(c, "copy", ptx_thread(c), cg_i64(c, chunks), THREADS);
     const Val at = cg_mul(c, i.i, cg_i64(c, FLOATS));
     ptx_copy16(c, cg_at(c, to, DTYPE_f32, at), cg_at(c, from, DTYPE_f32, at),
@@ -175,13 +175,13 @@ channel_of(Cg *c, const Numbers *x, int64_t n)
 static bool
 is_partial(const Numbers *x, int64_t n)
 {
-    return (n / x->wide + 1) * x->wide * ACROSS > x->a->head_dim;
+    return (n / x->wide + 1) * x->wide * ACROSS > x->a->value_dim;
 }
 
 static void
 outputs(Cg *c, Numbers *x)
 {
-    const Val width = cg_i64(c, x->a->head_dim);
+    const Val width = cg_i64(c, x->a->value_dim);
     CgLoop token = cg_loop(c, "token", cg_i64(c, 0), cg_i64(c, KEPT_GROUP), 1);
     const Val turn =
         LLVMBuildAnd(c->b, cg_div(c, token.i, cg_i64(c, 4)), cg_i64(c, ACROSS - 1), "");
@@ -208,15 +208,15 @@ walk(Cg *c, Numbers *x)
     CgLoop past = cg_loop(c, "past", attention_from(c, a), attention_end(c, a), KEPT_GROUP);
     Scores s;
     ptx_barrier(c); /* all are done with those before */
-    copy(c, x, x->keys, attention_piece(c, a, a->keys, a->keys_at, past.i));
+    copy(c, a->head_dim, x->keys, attention_piece(c, a, a->keys, a->keys_at, past.i));
     if (x->apart)
-        copy(c, x, x->values, attention_piece(c, a, a->values, a->values_at, past.i));
+        copy(c, a->value_dim, x->values, attention_piece(c, a, a->values, a->values_at, past.i));
     ptx_copy_wait(c, x->apart ? 1 : 0);
     ptx_barrier(c);
     scores(c, x, &s);
     if (!x->apart) {
         ptx_barrier(c);
-        copy(c, x, x->values, attention_piece(c, a, a->values, a->values_at, past.i));
+        copy(c, a->value_dim, x->values, attention_piece(c, a, a->values, a->values_at, past.i));
     }
     scores_count(c, x, &s, past.i);
     weights(c, x, &s);
@@ -255,7 +255,7 @@ store(Cg *c, const Numbers *x)
             const Val channel = channel_of(c, x, n);
             CgIf inside = {0};
             if (is_partial(x, n))
-                inside = cg_if(c, cg_less(c, channel, cg_i64(c, a->head_dim)));
+                inside = cg_if(c, cg_less(c, channel, cg_i64(c, a->value_dim)));
             attention_store(c, a, row, channel, cg_fmul(c, cg_get(c, c->f32, x->o[r][n]), factor));
             if (inside.exit)
                 cg_endif(c, &inside);
@@ -279,15 +279,15 @@ void
 attention_of_numbers(Cg *c, Attention *a)
 {
     enum { APART = 128 }; /* most channels with places of their own */
-    const int64_t P = a->head_dim, piece = KEPT_GROUP * P * 4;
-    Numbers x = {.a = a, .apart = P <= APART, .wide = P % 4 == 0 ? 4 : 1};
-    x.sums = (P + ACROSS * x.wide - 1) / (ACROSS * x.wide) * x.wide;
+    const int64_t P = a->head_dim, V = a->value_dim, most = P > V ? P : V, row = KEPT_GROUP * 4;
+    Numbers x = {.a = a, .apart = most <= APART, .wide = V % 4 == 0 ? 4 : 1};
+    x.sums = (V + ACROSS * x.wide - 1) / (ACROSS * x.wide) * x.wide;
     attention_divide(a, ROWS);
     a->tokens = ROWS / a->taken;
     ptx_threads(a->k, THREADS);
     x.q = ptx_shared(c, a->k, ROWS * P * 4);
-    x.keys = ptx_shared(c, a->k, piece);
-    x.values = x.apart ? ptx_shared(c, a->k, piece) : x.keys;
+    x.keys = ptx_shared(c, a->k, row * (x.apart ? P : most));
+    x.values = x.apart ? ptx_shared(c, a->k, row * V) : x.keys;
     x.p = ptx_shared(c, a->k, (int64_t)KEPT_GROUP * ROWS * 4);
     x.own = cg_div(c, ptx_thread(c), cg_i64(c, ACROSS));
     x.across = LLVMBuildAnd(c->b, ptx_thread(c), cg_i64(c, ACROSS - 1), "");

@@ -199,7 +199,7 @@ channel_of(Cg *c, const Lanes *l, int64_t n)
 static Val
 is_channel(Cg *c, const One *x, Val channel)
 {
-    return cg_less(c, channel, cg_i64(c, x->a->head_dim));
+    return cg_less(c, channel, cg_i64(c, x->a->value_dim));
 }
 
 /* 4 tokens from `token` on. Channels that the head has not are its first. */
@@ -209,7 +209,7 @@ add_tokens(Cg *c, const One *x, const Lanes *l, Val values, Val token)
     enum { TOKENS = 4 };
     Val v[TOKENS][MOST_SUMS];
     for (int i = 0; i < TOKENS; i++) {
-        const Val row = cg_mul(c, cg_add(c, token, cg_i64(c, i)), cg_i64(c, x->a->head_dim));
+        const Val row = cg_mul(c, cg_add(c, token, cg_i64(c, i)), cg_i64(c, x->a->value_dim));
         for (int64_t n = 0; n < l->sums; n += l->wide) {
             Val channel = channel_of(c, l, n);
             channel = LLVMBuildSelect(c->b, is_channel(c, x, channel), channel, cg_i64(c, 0), "");
@@ -232,11 +232,11 @@ add_tokens(Cg *c, const One *x, const Lanes *l, Val values, Val token)
 static void
 lanes_open(Cg *c, const One *x, Lanes *l)
 {
-    const int64_t P = x->a->head_dim;
-    *l = (Lanes){.heads = x->a->taken, .q_stride = round_up(P, 4), .wide = 1};
-    while (l->wide < 4 && P % (2 * l->wide) == 0 && P >= 2 * l->wide * GPU_WARP)
+    const int64_t V = x->a->value_dim;
+    *l = (Lanes){.heads = x->a->taken, .q_stride = round_up(x->a->head_dim, 4), .wide = 1};
+    while (l->wide < 4 && V % (2 * l->wide) == 0 && V >= 2 * l->wide * GPU_WARP)
         l->wide *= 2;
-    l->sums = (P + GPU_WARP * l->wide - 1) / (GPU_WARP * l->wide) * l->wide;
+    l->sums = (V + GPU_WARP * l->wide - 1) / (GPU_WARP * l->wide) * l->wide;
     const int64_t weights = l->heads * KEPT_GROUP;
     const Val all = ptx_shared(c, x->a->k, WARPS * weights * 4);
     l->weights = cg_at(c, all, DTYPE_f32, cg_mul(c, ptx_warp(c), cg_i64(c, weights)));
@@ -326,9 +326,9 @@ static void
 join(Cg *c, const One *x)
 {
     const Attention *a = x->a;
-    const Val width = cg_i64(c, a->head_dim);
+    const Val width = cg_i64(c, a->value_dim);
     join_factors(c, x);
-    CgLoop i = cg_loop(c, "result", ptx_thread(c), cg_i64(c, a->taken * a->head_dim), THREADS);
+    CgLoop i = cg_loop(c, "result", ptx_thread(c), cg_i64(c, a->taken * a->value_dim), THREADS);
     const Val row = cg_div(c, i.i, width), col = cg_sub(c, i.i, cg_mul(c, row, width));
     Val y = cg_f32(c, 0);
     for (int w = 0; w < WARPS; w++) {
@@ -350,7 +350,7 @@ attention_of_one(Cg *c, Attention *a)
     attention_divide(a, tiles ? TILE_ROWS : MOST_HEADS);
     a->tokens = 1;
     x.rows = tiles ? TILE_ROWS : a->taken;
-    x.stride = round_up(a->head_dim, 32) + 4;
+    x.stride = round_up(a->value_dim, 32) + 4;
     ptx_threads(a->k, THREADS);
     ptx_grid(a->k, 0, ABI_TOKENS, 1, 1, 1);
     attention_heads(c, a);

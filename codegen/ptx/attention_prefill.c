@@ -97,10 +97,10 @@ keys_piece(const Attention *a)
 static Piece
 values_piece(const Tiles *x)
 {
-    const int64_t P = x->a->head_dim, rows = KEPT_GROUP / 2;
+    const int64_t V = x->a->value_dim, rows = KEPT_GROUP / 2;
     if (x->wide == 1) /* rows that are no whole chunks: all in one */
-        return (Piece){1, rows * P / 4, rows * P / 4, 0};
-    return (Piece){rows, P / 4, x->stride / 4, 4};
+        return (Piece){1, rows * V / 4, rows * V / 4, 0};
+    return (Piece){rows, V / 4, x->stride / 4, 4};
 }
 
 static void
@@ -180,7 +180,7 @@ store(Cg *c, Prefill *p, Val first)
     CgLoop line = cg_loop(c, "row", cg_i64(c, 0), cg_i64(c, rows), 1);
     const Val row = cg_add(c, first, line.i);
     CgIf there = cg_if(c, attention_is_row(c, a, row));
-    CgLoop col = cg_loop(c, "col", ptx_lane(c), cg_i64(c, a->head_dim), GPU_WARP);
+    CgLoop col = cg_loop(c, "col", ptx_lane(c), cg_i64(c, a->value_dim), GPU_WARP);
     const Val y = cg_element(c, own, DTYPE_f32, line.i, stride, col.i);
     attention_store(c, a, row, col.i, cg_vload(c, y, DTYPE_f32, 1, NULL));
     cg_loop_end(c, &col);
@@ -233,7 +233,8 @@ attention_of_tiles(Cg *c, Attention *a)
 {
     enum { TALL_CHANNELS = 64 };
     Prefill p = {.a = a};
-    tiles_open(c, &p.x, a, a->head_dim <= TALL_CHANNELS ? 2 : 1, true);
+    const bool tall = a->head_dim <= TALL_CHANNELS && a->value_dim <= TALL_CHANNELS;
+    tiles_open(c, &p.x, a, tall ? 2 : 1, true);
     attention_divide(a, warp_rows(&p) * WARPS);
     a->tokens = warp_rows(&p) * WARPS / a->taken;
     ptx_threads(a->k, THREADS);

@@ -34,14 +34,14 @@ void
 tiles_open(Cg *c, Tiles *x, const Attention *a, int tall, bool shared)
 {
     enum { HELD = 128 };
-    const int64_t P = a->head_dim;
+    const int64_t P = a->head_dim, V = a->value_dim;
     *x = (Tiles){.a = a, .tall = tall, .shared = shared};
     x->steps = (int)((P + 15) / 16);
-    x->wide = P % 4 == 0 ? 4 : 1;
-    x->outs = (int)(x->wide == 4 ? (P + 31) / 32 * 4 : (P + 7) / 8);
-    x->stride = shared && x->wide == 4 ? round_up(P, 32) : P;
-    x->held = P <= HELD;
-    x->halves = P <= HELD ? 2 : 1;
+    x->wide = V % 4 == 0 ? 4 : 1;
+    x->outs = (int)(x->wide == 4 ? (V + 31) / 32 * 4 : (V + 7) / 8);
+    x->stride = shared && x->wide == 4 ? round_up(V, 32) : V;
+    x->held = P <= HELD && V <= HELD;
+    x->halves = x->held ? 2 : 1;
     x->q_stride = 16 * x->steps + 8; /* rows begin in different banks */
     x->t = LLVMBuildAnd(c->b, ptx_lane(c), cg_i64(c, 3), "");
     for (int i = 0; i < tall; i++) {
@@ -64,7 +64,7 @@ tiles_query_bytes(const Tiles *x, int64_t rows)
 int64_t
 tiles_out_stride(const Tiles *x)
 {
-    return round_up(x->a->head_dim, 32) + 4; /* rows begin in different banks */
+    return round_up(x->a->value_dim, 32) + 4; /* rows begin in different banks */
 }
 
 void

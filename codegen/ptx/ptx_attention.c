@@ -77,9 +77,9 @@ attention_is_row(Cg *c, const Attention *a, Val row)
 }
 
 Val
-attention_column(Cg *c, const Attention *a, Val row)
+attention_head(Cg *c, const Attention *a, Val row)
 {
-    return cg_mul(c, cg_add(c, a->head, head_of(c, a, row)), cg_i64(c, a->head_dim));
+    return cg_add(c, a->head, head_of(c, a, row));
 }
 
 Val
@@ -98,7 +98,8 @@ attention_position(Cg *c, const Attention *a, Val row)
 Val
 attention_query(Cg *c, const Attention *a, Val row, Val col)
 {
-    const Val at = cg_add(c, attention_column(c, a, row), col);
+    const Val first = cg_mul(c, attention_head(c, a, row), cg_i64(c, a->head_dim));
+    const Val at = cg_add(c, first, col);
     const Val q = cg_eval_one(c, a->k, a->q, attention_site_row(c, a, row), at);
     return cg_fmul(c, q, cg_f32(c, attention_scale(a)));
 }
@@ -106,9 +107,9 @@ attention_query(Cg *c, const Attention *a, Val row, Val col)
 void
 attention_store(Cg *c, const Attention *a, Val row, Val col, Val y)
 {
-    const CgSite site = {.row = attention_site_row(c, a, row),
-                         .col = cg_add(c, attention_column(c, a, row), col),
-                         .lanes = 1};
+    const Val first = cg_mul(c, attention_head(c, a, row), cg_i64(c, a->value_dim));
+    const CgSite site = {
+        .row = attention_site_row(c, a, row), .col = cg_add(c, first, col), .lanes = 1};
     cg_unbind_all(a->k);
     cg_bind(a->k, a->y, y);
     cg_store_outputs(c, a->k, &site);
@@ -170,7 +171,8 @@ Val
 attention_piece(Cg *c, const Attention *a, const CgOperand *kept, Val base, Val at)
 {
     const Val row = cg_kept_row(c, a->k, kept->value->def, at);
-    return cg_kept_group(c, base, kept->dtype, row, a->groups * a->head_dim, a->group, a->head_dim);
+    const int64_t channels = kept == a->values ? a->value_dim : a->head_dim;
+    return cg_kept_group(c, base, kept->dtype, row, a->groups * channels, a->group, channels);
 }
 
 /* ---- the grid of many tokens ----------------------------------------------------------------- */
@@ -212,20 +214,18 @@ ptx_attention(Cg *c, CgKernel *k, Diag *diag)
                    .heads = node_int(n, ATTR_heads, 1),
                    .groups = node_int(n, ATTR_groups, 1),
                    .head_dim = node_int(n, ATTR_head_dim, 1),
+                   .value_dim = node_value_dim(n),
                    .window = node_int(n, ATTR_window, 0),
                    .scale = node_num(n, ATTR_scale, 1),
                    .cap = node_num(n, ATTR_softcap, 0)};
     a.together = a.heads / a.groups;
     if (!attend_fits(n, diag))
         return false;
-    if (node_value_dim(n) != a.head_dim)
-        return diag_error(diag, n->loc,
-                          "value_dim=%lld: a GPU takes heads whose values have as many channels as "
-                          "their keys, here head_dim=%lld",
-                          (long long)node_value_dim(n), (long long)a.head_dim);
-    if (a.head_dim > MOST_CHANNELS)
-        return diag_error(diag, n->loc, "head_dim=%lld: a GPU takes heads of up to %d channels",
-                          (long long)a.head_dim, (int)MOST_CHANNELS);
+    const int64_t channels = a.head_dim > a.value_dim ? a.head_dim : a.value_dim;
+    if (channels > MOST_CHANNELS)
+        return diag_error(diag, n->loc, "%s=%lld: a GPU takes heads of up to %d channels",
+                          channels == a.head_dim ? "head_dim" : "value_dim", (long long)channels,
+                          (int)MOST_CHANNELS);
     if (!graph_has_runs(k->graph))
         attention_of_one(c, &a);
     else if (a.keys->dtype == DTYPE_f32)

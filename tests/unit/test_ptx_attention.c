@@ -15,32 +15,53 @@ typedef struct {
     const char *dtype; /* of keys and values */
     const char *more;  /* attributes of attention */
     const char *phase;
+    int value_dim; /* channels of a value; 0: head_dim */
 } Case;
 
 static const Case cases[] = {
-    {2,  2, 16,  0,  "f32",  "",              "prefill"},
-    {6,  2, 80,  0,  "f32",  "",              "prefill"},
-    {3,  1, 5,   7,  "f32",  ", softcap=4",   "prefill"},
-    {1,  1, 160, 64, "f32",  "",              "prefill"},
-    {70, 1, 2,   0,  "f32",  "",              "prefill"},
-    {4,  2, 64,  0,  "bf16", "",              "prefill"},
-    {6,  3, 18,  20, "bf16", "",              "prefill"},
-    {2,  1, 128, 0,  "bf16", ", softcap=3",   "prefill"},
-    {3,  1, 80,  65, "bf16", "",              "prefill"},
-    {1,  1, 256, 0,  "bf16", "",              "prefill"},
-    {1,  1, 3,   0,  "f32",  "",              "decode" },
-    {2,  1, 80,  0,  "f32",  ", softcap=1.5", "decode" },
-    {9,  1, 128, 70, "f32",  "",              "decode" },
-    {2,  1, 64,  0,  "bf16", "",              "decode" },
-    {3,  1, 18,  20, "bf16", ", softcap=3",   "decode" },
-    {17, 1, 80,  0,  "bf16", "",              "decode" },
-    {1,  1, 256, 0,  "bf16", "",              "decode" },
+    {2,  2, 16,  0,  "f32",  "",              "prefill", 0  },
+    {6,  2, 80,  0,  "f32",  "",              "prefill", 0  },
+    {3,  1, 5,   7,  "f32",  ", softcap=4",   "prefill", 0  },
+    {1,  1, 160, 64, "f32",  "",              "prefill", 0  },
+    {70, 1, 2,   0,  "f32",  "",              "prefill", 0  },
+    {4,  2, 64,  0,  "bf16", "",              "prefill", 0  },
+    {6,  3, 18,  20, "bf16", "",              "prefill", 0  },
+    {2,  1, 128, 0,  "bf16", ", softcap=3",   "prefill", 0  },
+    {3,  1, 80,  65, "bf16", "",              "prefill", 0  },
+    {1,  1, 256, 0,  "bf16", "",              "prefill", 0  },
+    {1,  1, 3,   0,  "f32",  "",              "decode",  0  },
+    {2,  1, 80,  0,  "f32",  ", softcap=1.5", "decode",  0  },
+    {9,  1, 128, 70, "f32",  "",              "decode",  0  },
+    {2,  1, 64,  0,  "bf16", "",              "decode",  0  },
+    {3,  1, 18,  20, "bf16", ", softcap=3",   "decode",  0  },
+    {17, 1, 80,  0,  "bf16", "",              "decode",  0  },
+    {1,  1, 256, 0,  "bf16", "",              "decode",  0  },
+    /* values of fewer channels than keys, and of more */
+    {3,  3, 18,  0,  "f32",  "",              "prefill", 14 },
+    {2,  1, 6,   9,  "f32",  ", softcap=2",   "prefill", 33 },
+    {1,  1, 192, 0,  "f32",  "",              "prefill", 128},
+    {3,  3, 18,  0,  "bf16", "",              "prefill", 15 },
+    {2,  1, 96,  70, "bf16", "",              "prefill", 64 },
+    {1,  1, 192, 0,  "bf16", "",              "prefill", 128},
+    {1,  1, 32,  0,  "bf16", "",              "prefill", 160},
+    {5,  5, 11,  0,  "f32",  "",              "decode",  16 },
+    {2,  1, 12,  0,  "f32",  "",              "decode",  130},
+    {2,  1, 96,  0,  "bf16", "",              "decode",  64 },
+    {3,  1, 18,  20, "bf16", "",              "decode",  33 },
 };
+
+static int
+value_dim(const Case *t)
+{
+    return t->value_dim ? t->value_dim : t->head_dim;
+}
 
 static const char *
 graph_text(Arena *arena, const Case *t)
 {
-    const int q = t->heads * t->head_dim, kv = t->groups * t->head_dim;
+    const int q = t->heads * t->head_dim, k = t->groups * t->head_dim;
+    const int v = t->groups * value_dim(t), y = t->heads * value_dim(t);
+    const char *values = t->value_dim ? arena_printf(arena, ", value_dim=%d", t->value_dim) : "";
     const char *window = t->window ? arena_printf(arena, ", window=%d", t->window) : "";
     return arena_printf(
         arena,
@@ -49,17 +70,19 @@ graph_text(Arena *arena, const Case *t)
         " weight qt: f32[%d,%d] tensor=\"qt\" init=ones\n"
         " weight kt: f32[%d,%d] tensor=\"kt\" init=ones\n"
         " weight vt: f32[%d,%d] tensor=\"vt\" init=ones\n"
+        " weight yt: f32[%d,%d] tensor=\"yt\" init=ones\n"
         " state ks: %s[S,%d]\n state vs: %s[S,%d]\n"
         " kernel q { q = embed(ids, qt) }\n kernel k { k = embed(ids, kt) }\n"
-        " kernel v { v = embed(ids, vt) }\n"
+        " kernel v { v = embed(ids, vt) }\n kernel o { o = embed(ids, yt) }\n"
         " kernel keys { n = neg(k)\n  K = keep(n, ks) {layout=keys, head_dim=%d%s} }\n"
         " kernel values { V = keep(v, vs) {layout=values, head_dim=%d%s} }\n"
-        " kernel attend { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, scale=%g%s%s}\n"
-        "  y = add(a, q) }\n"
+        " kernel attend { a = attention(q, K, V) {heads=%d, head_dim=%d, groups=%d, "
+        "scale=%g%s%s%s}\n"
+        "  y = add(a, o) }\n"
         " kernel pick { out = take(y, pick) }\n output out\n}\n",
-        ROWS, ROWS, t->phase, ROWS, q, ROWS, kv, ROWS, kv, t->dtype, kv, t->dtype, kv, t->head_dim,
-        window, t->head_dim, window, t->heads, t->head_dim, t->groups, 0.5 / sqrt(t->head_dim),
-        window, t->more);
+        ROWS, ROWS, t->phase, ROWS, q, ROWS, k, ROWS, v, ROWS, y, t->dtype, k, t->dtype, v,
+        t->head_dim, window, value_dim(t), window, t->heads, t->head_dim, t->groups,
+        0.5 / sqrt(t->head_dim), values, window, t->more);
 }
 
 /* Sequences of several calls, beside others; one reads more tokens than a ring has rows, and goes
@@ -103,10 +126,10 @@ Test(ptx_attention, agrees_with_the_interpreter)
 Test(ptx_attention, of_a_sequence_is_its_own)
 {
     static const Case alike[] = {
-        {2, 1, 16, 0,  "f32",  "", "prefill"},
-        {3, 1, 32, 9,  "bf16", "", "prefill"},
-        {2, 1, 16, 0,  "f32",  "", "decode" },
-        {3, 1, 32, 70, "bf16", "", "decode" },
+        {2, 1, 16, 0,  "f32",  "", "prefill", 0},
+        {3, 1, 32, 9,  "bf16", "", "prefill", 0},
+        {2, 1, 16, 0,  "f32",  "", "decode",  0},
+        {3, 1, 32, 70, "bf16", "", "decode",  0},
     };
     for (size_t i = 0; i < COUNT_OF(alike); i++) {
         Arena *arena = arena_new();

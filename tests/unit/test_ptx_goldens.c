@@ -18,7 +18,6 @@ static const struct {
     char folder[24], name[32];
 } models[] = {
 #define GOLDEN(folder, name, bf16, int8) {folder, name},
-#define GOLDEN_CPU(folder, name, bf16, int8)
 #include "tests/goldens.def"
 };
 
@@ -136,6 +135,8 @@ static const struct {
     {"qwen3_next-base",       "prefill"},
     {"olmo_hybrid-base",      "split"  },
     {"qwen3_5_moe_text-base", "step"   },
+    {"kimi_linear-base",      "split"  },
+    {"kimi_linear-rank",      "step"   },
 };
 
 ParameterizedTestParameters(ptx_goldens, run_on_the_model)
