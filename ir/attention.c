@@ -60,8 +60,9 @@ want_kept(ShapeResult *r, const Node *node, int slot, int64_t width, const char 
     if (is_float(t) && t->shape.rank == 2 && type_grows(t) && type_width(t) == width)
         return true;
     const Type wanted = kept_rows(DTYPE_f32, width);
-    return unlike(r, node, slot, type_text(r, &wanted),
-                  arena_printf(r->arena, "rows that a `keep` has kept, groups * %s wide", channels));
+    return unlike(
+        r, node, slot, type_text(r, &wanted),
+        arena_printf(r->arena, "rows that a `keep` has kept, groups * %s wide", channels));
 }
 
 /* The result has `more` columns for each head than the values have. */

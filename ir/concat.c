@@ -1,5 +1,5 @@
-/* ir/concat.c -- concat: columns of two values side by side; with groups, those of each group of the
- * first and after each all of the second, which heads may share. Shape and reference. */
+/* ir/concat.c -- concat: columns of two values side by side; with groups, those of each group of
+ * the first and after each all of the second, which heads may share. Shape and reference. */
 #include <string.h>
 
 #include "ir/ref.h"
