@@ -35,13 +35,20 @@ product_rules(int *count)
 bool
 product_has_ranges(const Product *product)
 {
-    return product->method == PRODUCT_RANGES || product->method == PRODUCT_SPLIT;
+    return product->method == PRODUCT_RANGES || product->method == PRODUCT_SPLIT ||
+           product->method == PRODUCT_WIDE;
+}
+
+bool
+product_of_four_warps(const Product *product)
+{
+    return product->method == PRODUCT_WGMMA || product->method == PRODUCT_WIDE;
 }
 
 int
 product_capability(const Product *product)
 {
-    return product->method == PRODUCT_WGMMA || product->method == PRODUCT_SPLIT ? 90 : 0;
+    return product_of_four_warps(product) || product->method == PRODUCT_SPLIT ? 90 : 0;
 }
 
 int64_t
@@ -125,21 +132,30 @@ splits(const Product *small, const Product *large)
            strip <= 2 * large->columns && 2 * strip <= (down + 1) * large->columns;
 }
 
-/* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and
- * RANGES or SPLIT. */
+/* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and tiles
+ * of its sums. */
 bool
 product_goes_with(const Product *small, const Product *large)
 {
     const bool few = small->method == PRODUCT_STREAM, many = product_has_ranges(large);
     if (few || many)
         return few && many && small->threads == large->threads &&
-               (large->method == PRODUCT_RANGES || splits(small, large));
+               (large->method != PRODUCT_SPLIT || splits(small, large));
     if (small->method != large->method || product_feeds(small))
         return false;
     if (product_feeds(large))
         return small->threads <= large->threads - GPU_WARPGROUP;
     return small->threads == large->threads && large->rows % small->rows == 0 &&
            large->columns % small->columns == 0;
+}
+
+const Product *
+product_of_ranges(const Product *small)
+{
+    for (int i = 0; i < PRODUCTS; i++)
+        if (products[i].method == PRODUCT_RANGES && product_goes_with(small, &products[i]))
+            return &products[i];
+    die("no product of ranges goes with %s", small->name);
 }
 
 const Product *

@@ -10,6 +10,7 @@ typedef enum {
     PRODUCT_WGMMA,
     PRODUCT_RANGES,
     PRODUCT_SPLIT,
+    PRODUCT_WIDE,
     PRODUCT_STREAM
 } ProductMethod;
 
@@ -57,6 +58,8 @@ typedef struct {
 
 /* Whether it is tiles whose sums are those of STREAM. */
 bool product_has_ranges(const Product *product);
+/* Whether it is tiles by wgmma, of which four warps have a part together. */
+bool product_of_four_warps(const Product *product);
 /* Compute capability that its instructions need, ten times; 0: any. */
 int product_capability(const Product *product);
 ProductChoice product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs,
@@ -75,6 +78,8 @@ bool product_feeds(const Product *product);
 /* Whether a kernel can have both: they give the same bits, in blocks of as many threads, or of more
  * where the large one feeds. */
 bool product_goes_with(const Product *small, const Product *large);
+/* A product of every GPU that goes with `small` of STREAM, for rows of any alignment. */
+const Product *product_of_ranges(const Product *small);
 /* The products that take the place of one without changing a bit: of its method. The next after
  * `last`, NULL: the first; NULL: there is no other. */
 const Product *product_alike(const Product *product, const Product *last);

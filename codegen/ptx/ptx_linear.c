@@ -179,6 +179,15 @@ unfeed(PtxLinear *p)
         p->small = NULL;
 }
 
+/* WIDE copies boxes: where rows have none RANGES makes the same sums, but for the order of inputs,
+ * which then is that of RANGES in both of the kernel's products. */
+static void
+unwiden(PtxLinear *p)
+{
+    if (p->product->method == PRODUCT_WIDE && !(p->x_whole && p->w_whole))
+        p->product = product_of_ranges(p->small);
+}
+
 /* ---- the kernel ------------------------------------------------------------------------------ */
 
 /* All but what is code. */
@@ -211,6 +220,7 @@ describe(const Cg *c, CgKernel *k, PtxLinear *p, Diag *diag)
     if (p->conv && !ptx_conv_fits(p, diag))
         return false;
     unfeed(p);
+    unwiden(p);
     return finds_factors(p, diag);
 }
 
@@ -219,7 +229,9 @@ ptx_linear_maps(const Cg *c, CgKernel *k)
 {
     PtxLinear p;
     Diag *unsaid = diag_new(); /* ptx_linear says it */
-    const int maps = describe(c, k, &p, unsaid) ? ptx_fed_maps(&p) : 0;
+    const bool known = describe(c, k, &p, unsaid);
+    const bool wide = known && p.product->method == PRODUCT_WIDE;
+    const int maps = wide ? PTX_WIDE_MAPS : known ? ptx_fed_maps(&p) : 0;
     diag_free(unsaid);
     return maps;
 }

@@ -39,6 +39,7 @@ typedef struct {
     int sets;     /* of sums that are added */
     Val sums;     /* shared f32 [sets][rows][line] */
     Val squares;  /* shared f32 [sets][rows]: of x, where rows are normed */
+    bool beside;  /* the 16 inputs of a product lie side by side, as WIDE has them */
     Val x_row;    /* of experts: the one row of x; NULL: rows follow one another */
 } Stream;
 
@@ -321,6 +322,26 @@ weights_of(Cg *c, const Mma *m, Val step, bool inside, Val w[MOST_TILES][2][4])
             load8(c, m, m->s->p->w, inside, m->w[i][half], step, w[i][half]);
 }
 
+/* What a lane has of two products, four inputs each, of the 8 that it has read: those, or, where a
+ * product's 16 inputs lie side by side, four of the first 16 and four of the next. Lanes 0 and 1 of
+ * a row's four have read the first 16: each keeps four and exchanges the others. */
+static void
+of_products(Cg *c, const Mma *m, const Val read[4], Val out[4])
+{
+    enum { OTHER = 2 }; /* lanes on */
+    for (int i = 0; i < 4; i++)
+        out[i] = read[i];
+    if (!m->s->beside)
+        return;
+    const Val low = cg_less(c, m->t, cg_i64(c, OTHER));
+    for (int i = 0; i < 2; i++) {
+        const Val sent = LLVMBuildSelect(c->b, low, read[i + 2], read[i], "");
+        const Val got = ptx_exchange(c, sent, OTHER);
+        out[i] = LLVMBuildSelect(c->b, low, read[i], got, "");
+        out[i + 2] = LLVMBuildSelect(c->b, low, got, read[i + 2], "");
+    }
+}
+
 /* Steps step .. step + loads - 1 of this warp. known: their weights; NULL: they are still to be
  * read. */
 static void
@@ -343,15 +364,21 @@ mma_steps(Cg *c, Mma *m, Val step, int loads, Val (*known)[MOST_TILES][2][4])
             load8(c, m, p->x, inside, mma_x(c, m, r), cg_add(c, step, cg_i64(c, u)), x[u][r]);
         for (int r = 0; r < m->groups && p->normed; r++)
             cg_set(c, m->squares[r], ptx_squares(c, cg_get(c, c->f32, m->squares[r]), x[u][r]));
+        Val of_w[MOST_TILES][2][4], of_x[MOST_GROUPS][4];
+        for (int i = 0; i < m->tiles; i++)
+            for (int half = 0; half < 2; half++)
+                of_products(c, m, w[u][i][half], of_w[i][half]);
+        for (int r = 0; r < m->groups; r++)
+            of_products(c, m, x[u][r], of_x[r]);
         for (int half = 0; half < 2; half++)
             for (int i = 0; i < m->tiles; i++) {
-                const Val *low = w[u][i][0] + 2 * half, *high = w[u][i][1] + 2 * half;
+                const Val *low = of_w[i][0] + 2 * half, *high = of_w[i][1] + 2 * half;
                 const Val a[] = {low[0], high[0], low[1], high[1]};
                 for (int r = 0; r < m->groups; r++) {
                     Val acc[4];
                     for (int e = 0; e < 4; e++)
                         acc[e] = cg_get(c, c->f32, m->acc[r][i][e]);
-                    ptx_mma_bf16(c, acc, a, x[u][r] + 2 * half);
+                    ptx_mma_bf16(c, acc, a, of_x[r] + 2 * half);
                     for (int e = 0; e < 4; e++)
                         cg_set(c, m->acc[r][i][e], acc[e]);
                 }
@@ -656,6 +683,7 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
     s.sums = shared;
     s.squares = cg_at(c, shared, DTYPE_f32, cg_i64(c, s.sets * rows * s.line));
     s.weight = p->weight;
+    s.beside = p->product->method == PRODUCT_WIDE;
     Mma m = {0};
     if (p->bf16)
         m = mma_begin(c, &s);

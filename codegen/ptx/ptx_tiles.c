@@ -328,6 +328,9 @@ results(Cg *c, const PtxTiles *t)
     case PRODUCT_SPLIT:
         ptx_split_put(c, t, acc);
         break;
+    case PRODUCT_WIDE:
+        ptx_wide_put(c, t, acc);
+        break;
     case PRODUCT_MMA:
     case PRODUCT_WGMMA:
         ptx_mma_put(c, t, acc);
@@ -362,9 +365,9 @@ ptx_tiles_open(const PtxLinear *p, const Product *product)
     t.row_bytes = t.swizzled ? bytes : bytes + 16;
     t.stage_bytes = (product->rows + product->columns) * t.row_bytes;
     const int64_t part = (int64_t)product->part_rows * product->part_columns;
-    const int64_t shared_by = product->method == PRODUCT_FMA     ? 1
-                              : product->method == PRODUCT_WGMMA ? GPU_WARPGROUP
-                                                                 : GPU_WARP;
+    const int64_t shared_by = product->method == PRODUCT_FMA   ? 1
+                              : product_of_four_warps(product) ? GPU_WARPGROUP
+                                                               : GPU_WARP;
     t.naccs = (int)(part / shared_by);
     t.threads = product_feeds(product) ? GPU_WARPGROUP : product->threads;
     if (t.naccs > PTX_MOST_ACC)
@@ -395,7 +398,8 @@ ptx_tile_bytes(const PtxLinear *p, const Product *product)
         return ring + ptx_fed_bytes(p, product);
     const int64_t factors = p->normed ? product->rows : 0;
     const int64_t sums = (sums_count(product) + factors) * (int64_t)sizeof(float);
-    return ring > sums ? ring : sums;
+    const int64_t stages = ring + (product->method == PRODUCT_WIDE ? ptx_wide_bytes(product) : 0);
+    return stages > sums ? stages : sums;
 }
 
 static int64_t
@@ -571,7 +575,8 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     t.lane = ptx_lane(c);
     t.warp = ptx_warp(c);
     ptx_tiles_place(c, &t, tile);
-    ptx_tiles_sides(c, &t, tile);
+    if (product->method != PRODUCT_WIDE) /* which copies boxes */
+        ptx_tiles_sides(c, &t, tile);
     if (t.lead)
         side_lead(c, &t, &t.x);
     for (int i = 0; i < t.naccs; i++)
@@ -584,6 +589,7 @@ ptx_tile(Cg *c, PtxLinear *p, const Product *product, Val shared, const PtxTile 
     (product->method == PRODUCT_WGMMA    ? ptx_wgmma_sums
      : product->method == PRODUCT_RANGES ? ptx_ranges_sums
      : product->method == PRODUCT_SPLIT  ? ptx_split_sums
+     : product->method == PRODUCT_WIDE   ? ptx_wide_sums
                                          : sums)(c, &t);
     results(c, &t);
 }

@@ -36,8 +36,7 @@ enum { FEEDER = 72, BOX_FEEDER = 56, QUAD = 4, HALF = 8, REGISTERS = 65536, MOST
 
 typedef struct {
     PtxTiles t;
-    Val full, empty; /* signals of each place of the ring: it was filled, it was read */
-    Val place, odd;  /* variables: of the ring, and of the round that it is in (i32) */
+    PtxRing ring;
     int64_t blocks;
     int lanes;  /* columns that are stored together */
     int beside; /* that a lane has side by side */
@@ -171,49 +170,6 @@ ptx_fed_row(Cg *c, Val row, int beside)
     return cg_add(c, before, LLVMBuildAnd(c->b, row, one, ""));
 }
 
-/* ---- the ring ----------------------------------------------------------------------------------
- */
-
-static Val
-signal_of(Cg *c, Val signals, Val place)
-{
-    return cg_offset(c, signals, cg_mul(c, place, cg_i64(c, (int64_t)sizeof(int64_t))));
-}
-
-static Val
-stage_of(Cg *c, const Fed *f, Val place)
-{
-    return cg_mul(c, place, cg_i64(c, f->t.stage_bytes));
-}
-
-static void
-ring_open(Cg *c, Fed *f)
-{
-    f->place = cg_var(c, c->i64, cg_i64(c, 0), "place");
-    f->odd = cg_var(c, c->i32, LLVMConstInt(c->i32, 0, 0), "odd");
-}
-
-static void
-ring_next(Cg *c, const Fed *f)
-{
-    const Val next = cg_add(c, cg_get(c, c->i64, f->place), cg_i64(c, 1));
-    const Val more = cg_less(c, next, cg_i64(c, f->t.t->stages));
-    const Val odd = cg_get(c, c->i32, f->odd);
-    const Val other = LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), "");
-    cg_set(c, f->place, LLVMBuildSelect(c->b, more, next, cg_i64(c, 0), ""));
-    cg_set(c, f->odd, LLVMBuildSelect(c->b, more, odd, other, ""));
-}
-
-/* A warp has filled, or read, a place of the ring. */
-static void
-warp_gives(Cg *c, const Fed *f, Val signals, Val place, Val if_so)
-{
-    const Val first = LLVMBuildICmp(c->b, LLVMIntEQ, f->t.lane, cg_i64(c, 0), "");
-    CgIf one = cg_if(c, if_so ? LLVMBuildAnd(c->b, first, if_so, "") : first);
-    ptx_signal_give(c, signal_of(c, signals, place));
-    cg_endif(c, &one);
-}
-
 /* ---- tiles -------------------------------------------------------------------------------------
  */
 
@@ -244,7 +200,7 @@ filled(Cg *c, const Fed *f, Val place, int behind)
     ptx_copy_wait(c, behind);
     ptx_wgmma_show(c);
     ptx_warp_barrier(c);
-    warp_gives(c, f, f->full, place, NULL);
+    ptx_ring_give(c, &f->t, f->ring.full, place, NULL);
 }
 
 /* A place is told of when the copies of the next have begun: two are on their way. */
@@ -252,23 +208,23 @@ static void
 feed(Cg *c, Fed *f)
 {
     const PtxTiles *t = &f->t;
-    ring_open(c, f);
+    ptx_ring_open(c, &f->ring);
     const Val zero = cg_i64(c, 0), last = cg_var(c, c->i64, cg_i64(c, -1), "last");
     CgLoop tiles = tiles_loop(c, f);
     const PtxTile tile = tile_of(c, f, tiles.i);
     ptx_tiles_place(c, &f->t, &tile);
     ptx_tiles_sides(c, &f->t, &tile);
     CgLoop stage = cg_loop(c, "stage", zero, cg_i64(c, t->steps), 1);
-    const Val place = cg_get(c, c->i64, f->place), odd = cg_get(c, c->i32, f->odd);
+    const Val place = cg_get(c, c->i64, f->ring.place), odd = cg_get(c, c->i32, f->ring.odd);
     const Val before = LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), "");
-    ptx_signal_wait(c, signal_of(c, f->empty, place), before);
-    ptx_stage_copy(c, t, stage_of(c, f, place), cg_mul(c, stage.i, cg_i64(c, t->t->depth)));
+    ptx_signal_wait(c, ptx_ring_signal(c, f->ring.empty, place), before);
+    ptx_stage_copy(c, t, ptx_ring_stage(c, t, place), cg_mul(c, stage.i, cg_i64(c, t->t->depth)));
     ptx_copy_commit(c);
     CgIf some = cg_if(c, cg_less(c, cg_i64(c, -1), cg_get(c, c->i64, last)));
     filled(c, f, cg_get(c, c->i64, last), 1);
     cg_endif(c, &some);
     cg_set(c, last, place);
-    ring_next(c, f);
+    ptx_ring_next(c, t, &f->ring);
     cg_loop_end(c, &stage);
     cg_loop_end(c, &tiles);
     filled(c, f, cg_get(c, c->i64, last), 0);
@@ -277,23 +233,6 @@ feed(Cg *c, Fed *f)
 /* ---- a thread that copies boxes ----------------------------------------------------------------
  */
 
-/* Rows of x, as many as its last dimension counts. */
-static AbiMap
-map_x(const Fed *f, int rows)
-{
-    const PtxLinear *p = f->t.p;
-    int64_t each = 1;
-    const AbiCount of = ptx_count(p->l.x, &each);
-    return (AbiMap){
-        .operand = (int32_t)(p->x - p->k->operands),
-        .rank = 2,
-        .of = of,
-        .box = {ABI_MAP_ROW, rows            },
-        .dim = {p->l.depth,  each            },
-        .stride = {2,           2 * p->x->stride}
-    };
-}
-
 /* Rows of W in the order in which a stage has them, as ptx_fed_row says. */
 static AbiMap
 map_w(const Fed *f)
@@ -301,18 +240,10 @@ map_w(const Fed *f)
     const PtxLinear *p = f->t.p;
     const int64_t row = 2 * p->l.depth, first = node_int(p->k->kernel->anchor, ATTR_first, 0);
     const int rows = f->t.t->columns, beside = f->beside, quad = QUAD;
-    const int32_t operand = (int32_t)(p->w - p->k->operands);
     if (p->conv)
-        return (AbiMap){
-            .operand = operand,
-            .rank = 2,
-            .box = {ABI_MAP_ROW, rows    },
-            .dim = {p->l.depth,  p->l.out},
-            .stride = {2,           row     },
-            .offset = first * row
-        };
+        return ptx_map_w(p, rows);
     return (AbiMap){
-        .operand = operand,
+        .operand = (int32_t)(p->w - p->k->operands),
         .rank = 5,
         .box = {ABI_MAP_ROW, 2,   quad,         beside / 2, rows / (quad * beside)    },
         .dim = {p->l.depth,  2,   quad,         beside / 2, p->l.out / (quad * beside)},
@@ -326,7 +257,7 @@ make_maps(Fed *f)
 {
     const PtxLinear *p = f->t.p;
     const int early = p->conv ? ptx_conv_beside(p) / 2 : 0;
-    const AbiMap x = map_x(f, f->t.t->rows - early), w = map_w(f), first = map_x(f, early);
+    const AbiMap x = ptx_map_x(p, f->t.t->rows - early), w = map_w(f), first = ptx_map_x(p, early);
     f->x = ptx_map_of(p->k, &x);
     f->w = ptx_map_of(p->k, &w);
     f->early = early ? ptx_map_of(p->k, &first) : -1;
@@ -338,8 +269,8 @@ copy_boxes(Cg *c, const Fed *f, Val place, Val k)
 {
     const PtxTiles *t = &f->t;
     CgKernel *kernel = t->p->k;
-    const Val to = cg_offset(c, t->shared, stage_of(c, f, place));
-    const Val full = signal_of(c, f->full, place);
+    const Val to = cg_offset(c, t->shared, ptx_ring_stage(c, t, place));
+    const Val full = ptx_ring_signal(c, f->ring.full, place);
     const int early = f->early >= 0 ? ptx_conv_beside(t->p) / 2 : 0;
     ptx_signal_expect(c, full, t->stage_bytes);
     ptx_box_copy(c, kernel, cg_offset(c, to, cg_i64(c, t->w.at)), f->w, k,
@@ -397,20 +328,20 @@ feed_boxes(Cg *c, Fed *f)
 {
     const PtxTiles *t = &f->t;
     CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, t->thread, cg_i64(c, 0), ""));
-    ring_open(c, f);
+    ptx_ring_open(c, &f->ring);
     const Begin next = first_begin(c, f);
     const Val last = cg_sub(c, ptx_tiles_count(c, t->p, t->t), cg_i64(c, 1));
     CgLoop tiles = tiles_loop(c, f);
     take_begin(c, f, &next);
     CgLoop stage = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
-    const Val place = cg_get(c, c->i64, f->place), odd = cg_get(c, c->i32, f->odd);
+    const Val place = cg_get(c, c->i64, f->ring.place), odd = cg_get(c, c->i32, f->ring.odd);
     const Val before = LLVMBuildXor(c->b, odd, LLVMConstInt(c->i32, 1, 0), "");
-    ptx_signal_wait(c, signal_of(c, f->empty, place), before);
+    ptx_signal_wait(c, ptx_ring_signal(c, f->ring.empty, place), before);
     copy_boxes(c, f, place, cg_mul(c, stage.i, cg_i64(c, t->t->depth)));
     CgIf first = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, stage.i, cg_i64(c, 0), ""));
     begin_of(c, f, &next, cg_min(c, cg_add(c, tiles.i, cg_i64(c, f->blocks)), last));
     cg_endif(c, &first);
-    ring_next(c, f);
+    ptx_ring_next(c, t, &f->ring);
     cg_loop_end(c, &stage);
     cg_loop_end(c, &tiles);
     cg_endif(c, &one);
@@ -427,16 +358,17 @@ multiply(Cg *c, const Fed *f, Val x, Val w)
     for (int i = 0; i < t->naccs; i++)
         cg_set(c, t->acc[i], cg_f32(c, 0));
     CgLoop stage = cg_loop(c, "stage", cg_i64(c, 0), cg_i64(c, t->steps), 1);
-    const Val place = cg_get(c, c->i64, f->place);
-    ptx_signal_wait(c, signal_of(c, f->full, place), cg_get(c, c->i32, f->odd));
-    ptx_wgmma_stage(c, t, x, w, stage_of(c, f, place));
+    const Val place = cg_get(c, c->i64, f->ring.place);
+    ptx_signal_wait(c, ptx_ring_signal(c, f->ring.full, place), cg_get(c, c->i32, f->ring.odd));
+    ptx_wgmma_stage(c, t, x, w, ptx_ring_stage(c, t, place));
     ptx_wgmma_wait(c, 1);
-    warp_gives(c, f, f->empty, cg_get(c, c->i64, last), cg_less(c, cg_i64(c, 0), stage.i));
+    ptx_ring_give(c, &f->t, f->ring.empty, cg_get(c, c->i64, last),
+                  cg_less(c, cg_i64(c, 0), stage.i));
     cg_set(c, last, place);
-    ring_next(c, f);
+    ptx_ring_next(c, t, &f->ring);
     cg_loop_end(c, &stage);
     ptx_wgmma_all(c, t);
-    warp_gives(c, f, f->empty, cg_get(c, c->i64, last), NULL);
+    ptx_ring_give(c, &f->t, f->ring.empty, cg_get(c, c->i64, last), NULL);
 }
 
 /* ---- results -----------------------------------------------------------------------------------
@@ -546,7 +478,7 @@ hand_over(Cg *c, const Fed *f, Val row)
     for (int half = 0; half < 2; half++)
         put_pairs(c, f, acc, row, half);
     ptx_warp_barrier(c);
-    warp_gives(c, f, f->made, cg_i64(c, 0), NULL);
+    ptx_ring_give(c, &f->t, f->made, cg_i64(c, 0), NULL);
     round_next(c, f);
 }
 
@@ -582,7 +514,7 @@ finish_all(Cg *c, Fed *f)
     const Val all = LLVMBuildSelect(c->b, more, cg_i64(c, own), cg_i64(c, own + parts), "");
     finish_tile(c, f, tiles.i, thread, all, cg_get(c, c->i32, f->round));
     ptx_warp_barrier(c);
-    warp_gives(c, f, f->taken, cg_i64(c, 0), NULL);
+    ptx_ring_give(c, &f->t, f->taken, cg_i64(c, 0), NULL);
     round_next(c, f);
     cg_loop_end(c, &tiles);
 }
@@ -615,7 +547,7 @@ multiply_all(Cg *c, Fed *f)
     const Val first = cg_mul(c, t->warp, cg_i64(c, t->t->part_rows / QUAD));
     for (int i = 0; i < t->naccs; i++)
         t->acc[i] = cg_var(c, c->f32, cg_f32(c, 0), "acc");
-    ring_open(c, f);
+    ptx_ring_open(c, &f->ring);
     f->round = cg_var(c, c->i32, LLVMConstInt(c->i32, 0, 0), "round");
     CgLoop tiles = tiles_loop(c, f);
     const PtxTile tile = tile_of(c, f, tiles.i);
@@ -637,8 +569,8 @@ open_signals(Cg *c, const Fed *f)
     CgIf one = cg_if(c, LLVMBuildICmp(c->b, LLVMIntEQ, ptx_thread(c), cg_i64(c, 0), ""));
     const int warps = parts_of(f->t.t) * four;
     for (int i = 0; i < f->t.t->stages; i++) {
-        ptx_signal_open(c, signal_of(c, f->full, cg_i64(c, i)), f->boxes ? 1 : four);
-        ptx_signal_open(c, signal_of(c, f->empty, cg_i64(c, i)), warps);
+        ptx_signal_open(c, ptx_ring_signal(c, f->ring.full, cg_i64(c, i)), f->boxes ? 1 : four);
+        ptx_signal_open(c, ptx_ring_signal(c, f->ring.empty, cg_i64(c, i)), warps);
     }
     if (f->finish) {
         ptx_signal_open(c, f->made, warps);
@@ -668,9 +600,9 @@ open_block(Cg *c, Fed *f, Val shared)
     t->warp = ptx_of_warp(c, ptx_warp(c));
     t->thread = cg_sub(c, ptx_thread(c), cg_i64(c, t->t->threads - feeders(t->t)));
     f->sums = cg_offset(c, shared, cg_i64(c, t->stage_bytes * t->t->stages));
-    f->full = cg_offset(c, f->sums, cg_i64(c, f->finish ? pairs_bytes(t->t) : 0));
-    f->empty = cg_offset(c, f->full, cg_i64(c, signals));
-    f->made = cg_offset(c, f->empty, cg_i64(c, signals));
+    f->ring.full = cg_offset(c, f->sums, cg_i64(c, f->finish ? pairs_bytes(t->t) : 0));
+    f->ring.empty = cg_offset(c, f->ring.full, cg_i64(c, signals));
+    f->made = cg_offset(c, f->ring.empty, cg_i64(c, signals));
     f->taken = cg_offset(c, f->made, cg_i64(c, (int64_t)sizeof(int64_t)));
 }
 

@@ -7,7 +7,7 @@ enum { LANES16 = 16 };
 Val
 ptx_swizzle(Cg *c, const PtxTiles *t, Val chunk, Val row)
 {
-    if (!product_has_ranges(t->t))
+    if (!ptx_reads_by_eight(t->t))
         return LLVMBuildXor(c->b, chunk, LLVMBuildAnd(c->b, row, cg_i64(c, 7), ""), "");
     const Val odd = LLVMBuildAnd(c->b, row, cg_i64(c, 1), "");
     return LLVMBuildXor(c->b, chunk, cg_mul(c, odd, cg_i64(c, 4)), "");
@@ -93,7 +93,7 @@ ptx_fma_put(Cg *c, const PtxTiles *t, const Val *acc)
 int
 ptx_mma_part(Cg *c, const PtxTiles *t, Val *row, Val *col)
 {
-    const bool four = t->t->method == PRODUCT_WGMMA;
+    const bool four = product_of_four_warps(t->t);
     const int64_t across = t->t->columns / t->t->part_columns;
     const Val part = four ? cg_div(c, t->warp, cg_i64(c, 4)) : t->warp;
     const Val down = cg_div(c, part, cg_i64(c, across));

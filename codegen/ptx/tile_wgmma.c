@@ -18,19 +18,25 @@ part_at(Cg *c, const PtxTiles *t, const PtxSide *s, Val part, int64_t rows)
 }
 
 void
-ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset)
+ptx_wgmma_inputs(Cg *c, const PtxTiles *t, Val x, Val w, Val offset, int first, int end)
 {
     Val acc[PTX_MOST_ACC];
     for (int i = 0; i < t->naccs; i++)
         acc[i] = cg_get(c, c->f32, t->acc[i]);
     ptx_wgmma_begin(c);
-    for (int k = 0; k < t->t->depth / 16; k++) {
+    for (int k = first; k < end; k++) {
         const Val at = cg_add(c, offset, cg_i64(c, 32 * k));
         ptx_wgmma_bf16(c, acc, t->naccs, ptx_wgmma_further(c, x, at), ptx_wgmma_further(c, w, at));
     }
     ptx_wgmma_commit(c);
     for (int i = 0; i < t->naccs; i++)
         cg_set(c, t->acc[i], acc[i]);
+}
+
+void
+ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset)
+{
+    ptx_wgmma_inputs(c, t, x, w, offset, 0, t->t->depth / 16);
 }
 
 void

@@ -51,7 +51,7 @@ typedef struct {
     Val acc[PTX_MOST_ACC]; /* variables */
     int naccs;
     Val squares[PTX_MOST_DOWN]; /* RANGES, SPLIT, variables: of the rows that this warp adds up,
-                                 * where rows are normed */
+                                 * where rows are normed; WIDE: of the thread's row */
     Val factors; /* shared f32 [rows] behind the sums; NULL: rows have none. SPLIT: squares of this
                   * block's range */
     Val block;   /* SPLIT: of the cluster; it has the range of that number */
@@ -59,11 +59,18 @@ typedef struct {
     Val inputs;  /* SPLIT: of the range that there are; NULL: all, from the first */
 } PtxTiles;
 
+/* Whether a lane has 8 inputs of a row side by side, four of each of two products. */
+static inline bool
+ptx_reads_by_eight(const Product *product)
+{
+    return product->method == PRODUCT_RANGES || product->method == PRODUCT_SPLIT;
+}
+
 /* f32 from row to row of sums in shared memory. */
 static inline int64_t
 ptx_sum_stride(const Product *product)
 {
-    return product->columns + (product_has_ranges(product) ? PTX_RANGES_GAP : PTX_SUM_GAP);
+    return product->columns + (ptx_reads_by_eight(product) ? PTX_RANGES_GAP : PTX_SUM_GAP);
 }
 
 /* For a tile of the kernel's product. Then for each: where it is, and what its threads copy. */
@@ -110,6 +117,8 @@ void ptx_stages(Cg *c, const PtxTiles *t, PtxMultiply *multiply, const void *use
 /* Begins the products of the stage at an offset, a group of them: acc += x W^T, of rows and columns
  * as ptx_wgmma_rows has them. */
 void ptx_wgmma_stage(Cg *c, const PtxTiles *t, Val x, Val w, Val offset);
+/* Of 16s of its inputs from number `first` up to `end`. */
+void ptx_wgmma_inputs(Cg *c, const PtxTiles *t, Val x, Val w, Val offset, int first, int end);
 /* Waits for all products: t->acc has their sums. */
 void ptx_wgmma_all(Cg *c, const PtxTiles *t);
 void ptx_ranges_sums(Cg *c, const PtxTiles *t);
@@ -121,6 +130,28 @@ Val ptx_split_sum(Cg *c, const PtxTiles *t, Val at, int lanes);
 Val ptx_split_factor(Cg *c, const PtxTiles *t, Val row);
 void ptx_split_results(Cg *c,
                        const PtxTiles *t); /* tile_split.c: once this block has put its own */
+
+/* tile_wide.c: all stages; then acc to rows of sums in shared memory. Its signals take bytes beside
+ * the ring. */
+void ptx_wide_sums(Cg *c, const PtxTiles *t);
+void ptx_wide_put(Cg *c, const PtxTiles *t, const Val *acc);
+int64_t ptx_wide_bytes(const Product *product);
+enum { PTX_WIDE_MAPS = 2 };
+
+/* tile_ring.c: a ring of stages. */
+typedef struct {
+    Val full, empty; /* signals of each place: it was filled, it was read */
+    Val place, odd;  /* variables: the next place, and the round that it is in (i32) */
+} PtxRing;
+void ptx_ring_open(Cg *c, PtxRing *r); /* its variables */
+void ptx_ring_next(Cg *c, const PtxTiles *t, const PtxRing *r);
+Val ptx_ring_signal(Cg *c, Val signals, Val place);
+Val ptx_ring_stage(Cg *c, const PtxTiles *t, Val place); /* bytes from the first */
+/* A warp has filled, or read, a place; if_so: i1, NULL: it has. */
+void ptx_ring_give(Cg *c, const PtxTiles *t, Val signals, Val place, Val if_so);
+/* Boxes of so many rows of x, and of W, of inputs that a stage has. */
+AbiMap ptx_map_x(const PtxLinear *p, int rows);
+AbiMap ptx_map_w(const PtxLinear *p, int rows);
 
 /* tile_fed.c: all tiles of a block that four warps feed. Of shared memory they take ptx_fed_bytes
  * beside the ring. */

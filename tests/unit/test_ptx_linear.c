@@ -79,6 +79,10 @@ static const Case cases[] = {
     {"split_64x128x4",  "stream_32x4", "bf16", "bf16", 67,  33,  140, 3, 0, BIAS         },
     {"split_64x128x8",  "stream_16x8", "bf16", "bf16", 328, 132, 70,  8, 3, BIAS         },
     {"split_64x128x8",  "stream_16x8", "bf16", "bf16", 67,  33,  64,  3, 0, BIAS | NORMED},
+    {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 328, 72,  65,  8, 3, BIAS | NORMED},
+    {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 768, 136, 127, 0, 0, 0            },
+    {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 40,  130, 33,  0, 0, NORMED       },
+    {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 67,  33,  64,  3, 0, BIAS | NORMED},
 };
 
 /* x is a column range of a table's rows; the product goes on through a gate to another value. */
@@ -209,6 +213,14 @@ Test(ptx_linear, rows_do_not_depend_on_those_beside_them)
         {"split_128x128x8", "stream_16x8", "bf16", "bf16", 328, 40,  150,       0, 0, BIAS         },
         {"split_64x128x4",  "stream_32x4", "bf16", "bf16", 456, 70,  70,        0, 0, BIAS | NORMED},
         {"split_64x128x8",  "stream_16x8", "bf16", "bf16", 328, 40,  150,       0, 0, BIAS         },
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 456, 70,  33,        0, 0, BIAS | NORMED},
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 72,  130, 63,        0, 0, NORMED       },
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 768, 40,  64,        0, 5, BIAS         },
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 200, 21,  65,        0, 0, BIAS | NORMED},
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 328, 136, 97,        0, 0, BIAS         },
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 264, 21,  127,       0, 0, NORMED       },
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 512, 40,  128,       0, 0, BIAS | NORMED},
+        {"wide_64x128x4",   "stream_32x4", "bf16", "bf16", 67,  33,  40,        3, 0, BIAS | NORMED},
         {"fma_128x64",      "fma_32x32",   "f32",  "f32",  19,  250, 3,         0, 0, BIAS         },
     };
     for (size_t i = 0; i < COUNT_OF(of); i++)
@@ -242,6 +254,7 @@ Test(ptx_linear, every_product_has_ptx)
         for (size_t i = 0; i < COUNT_OF(cases); i++) {
             const bool four = strncmp(cases[i].product, "wgmma", 5) == 0 ||
                               strncmp(cases[i].product, "fed", 3) == 0 ||
+                              strncmp(cases[i].product, "wide", 4) == 0 ||
                               strncmp(cases[i].product, "boxes", 5) == 0;
             const bool later = four || strncmp(cases[i].product, "split", 5) == 0;
             if ((later && d == 0) || (i > 0 && strcmp(cases[i].product, cases[i - 1].product) == 0))

@@ -178,6 +178,7 @@ Test(ptx_mixers, convolution_in_an_epilogue)
     check_conv_in_epilogue("product=split_64x128x4, small=stream_32x4", 40, 8, 62, 4, 4);
     check_conv_in_epilogue("product=split_64x128x8, small=stream_16x8", 48, 126, 21, 3, 2);
     check_conv_in_epilogue("product=ranges_64x64x4, small=stream_16x4", 40, 4, 12, 4, 3);
+    check_conv_in_epilogue("product=wide_64x128x4, small=stream_32x4", 40, 4, 12, 4, 3);
 }
 
 /* ---- ssd ---------------------------------------------------------------------------------------
