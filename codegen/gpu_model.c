@@ -832,9 +832,8 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
     gpu.launch = launch;
     gpu.count = launch->threads;
     int64_t blocks[3];
-    for (int i = 0; i < 3; i++)
-        blocks[i] = abi_blocks(&launch->grid[i], call);
-    gpu.blocks = launch->cluster && blocks[1] > 1 ? launch->cluster : 1;
+    const bool many = abi_grid(launch, call, blocks);
+    gpu.blocks = launch->cluster && many ? launch->cluster : 1;
     want(gpu.count * gpu.blocks <= MOST_THREADS && gpu.blocks <= GPU_MOST_CLUSTER &&
              blocks[0] % gpu.blocks == 0,
          "a cluster that cannot be");
@@ -842,7 +841,7 @@ model_launch(void (*body)(void *const *, const AbiCall *), void *const *operand,
     for (gpu.block[2] = 0; gpu.block[2] < blocks[2]; gpu.block[2]++)
         for (gpu.block[1] = 0; gpu.block[1] < blocks[1]; gpu.block[1]++)
             for (gpu.block[0] = 0; gpu.block[0] < blocks[0]; gpu.block[0] += gpu.blocks)
-                run_cluster(launch, abi_shared_bytes(launch, blocks[1]));
+                run_cluster(launch, abi_shared_bytes(launch, many));
 }
 
 /* ---- what a thread calls

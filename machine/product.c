@@ -119,17 +119,12 @@ product_for(const Gpu *gpu, ProductRows rows, Dtype x, int64_t inputs, int64_t o
     return choice;
 }
 
-/* A block of a cluster for each range, and, as soon as there are more rows than STREAM takes, a
- * cluster for each tile: STREAM's blocks make so many clusters for each of its rows, of which there
- * are two where there is a row of tiles, and one more than a row of tiles has where there are two.
- */
+/* A block of a cluster for each range, which stores as many rows as the others. */
 static bool
 splits(const Product *small, const Product *large)
 {
-    const int warps = small->threads / GPU_WARP, down = large->rows / small->rows;
-    const int strip = small->columns * warps; /* columns of a cluster */
-    return warps <= GPU_MOST_CLUSTER && large->rows % warps == 0 && down >= 2 &&
-           strip <= 2 * large->columns && 2 * strip <= (down + 1) * large->columns;
+    const int warps = small->threads / GPU_WARP;
+    return warps <= GPU_MOST_CLUSTER && large->rows % warps == 0;
 }
 
 /* Tiles of one method, the large one of small ones unless its blocks make many; or STREAM and tiles
@@ -139,7 +134,7 @@ product_goes_with(const Product *small, const Product *large)
 {
     const bool few = small->method == PRODUCT_STREAM, many = product_has_ranges(large);
     if (few || many)
-        return few && many && small->threads == large->threads &&
+        return few && many && small->threads == large->threads && large->rows % small->rows == 0 &&
                (large->method != PRODUCT_SPLIT || splits(small, large));
     if (small->method != large->method || product_feeds(small))
         return false;

@@ -124,21 +124,24 @@ typedef struct ABI_DECLARE(ABI_MAP_FIELDS) AbiMap;
           "of memory that a block's threads share, asked for at launch")                           \
     FIELD(int32_t, i32, waits,                                                                     \
           "1: its code waits for the launches before it, so it may begin while they run")          \
-    FIELD(                                                                                         \
-        int32_t, i32, cluster,                                                                     \
-        "blocks along the first direction, whose grid is constant and a multiple of it, that "     \
-        "read each other's shared memory, where the second direction has more than one; 0: none")  \
+    FIELD(int32_t, i32, cluster,                                                                   \
+          "blocks along the first direction, which are a constant multiple of it, that read each " \
+          "other's shared memory, where the second direction has more than one; 0: none")          \
     FIELD(int32_t, i32, shared_spare,                                                              \
           "of shared_bytes: what is not asked for where the second direction has one block")       \
+    FIELD(int32_t, i32, across,                                                                    \
+          "blocks along the first direction, whose grid is constant, where the second has more "   \
+          "than one; 0: as many as where it has one")                                              \
+    FIELD(int32_t, i32, down, "of the second direction so many blocks are then one; 1 or more")    \
     FIELD(int32_t, i32, maps, "how many of `map`")                                                 \
     ARRAY(AbiMap, AbiMap, map, ABI_MOST_MAPS, "")
 typedef struct ABI_DECLARE(ABI_LAUNCH_FIELDS) AbiLaunch;
 
-/* Bytes that a block's threads share. down: blocks along the second direction. */
+/* Bytes that a block's threads share. many: abi_grid. */
 static inline int32_t
-abi_shared_bytes(const AbiLaunch *l, int64_t down)
+abi_shared_bytes(const AbiLaunch *l, bool many)
 {
-    return l->shared_bytes - (down == 1 ? l->shared_spare : 0);
+    return l->shared_bytes - (many ? 0 : l->shared_spare);
 }
 
 static inline int64_t
@@ -155,6 +158,20 @@ abi_blocks(const AbiExtent *e, const AbiCall *call)
 {
     const int64_t n = abi_count(e->of, call);
     return n == 0 ? 0 : (n * e->each + e->per - 1) / e->per * e->times + e->more;
+}
+
+/* The blocks of a launch along each direction. True: the second one's grid has more than one. */
+static inline bool
+abi_grid(const AbiLaunch *l, const AbiCall *call, int64_t blocks[3])
+{
+    for (int d = 0; d < 3; d++)
+        blocks[d] = abi_blocks(&l->grid[d], call);
+    const bool many = blocks[1] > 1;
+    if (many && l->across > 0) {
+        blocks[0] = l->across;
+        blocks[1] = (blocks[1] + l->down - 1) / l->down;
+    }
+    return many;
 }
 
 /* pieces 0: run by one thread, as part 0 of 1; 1: each thread its own part; more: a thread that has
@@ -342,7 +359,7 @@ typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.
  * little time for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 10 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 11 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

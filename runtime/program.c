@@ -148,7 +148,15 @@ cluster_fits(const AbiProgram *abi, const AbiLaunch *l)
     if (l->cluster == 0)
         return true;
     return l->cluster > 0 && l->cluster <= MOST_CLUSTER && abi->device == ABI_CUDA &&
-           l->grid[0].of == ABI_ONE && abi_blocks(&l->grid[0], &any) % l->cluster == 0;
+           l->grid[0].of == ABI_ONE &&
+           (l->across ? l->across : abi_blocks(&l->grid[0], &any)) % l->cluster == 0;
+}
+
+/* Another grid where there are more blocks. */
+static bool
+others_fit(const AbiLaunch *l)
+{
+    return l->across == 0 || (l->across > 0 && l->down > 0 && l->grid[0].of == ABI_ONE);
 }
 
 /* Operands are those of the steps that have the launch, which are checked beside it. */
@@ -200,6 +208,8 @@ check_launches(const AbiProgram *abi)
         for (int d = 0; d < 3; d++)
             if (!extent_fits(abi, &l->grid[d], d == 0 ? MOST_X : MOST_YZ))
                 return broken(abi, "a launch has an impossible grid", i);
+        if (!others_fit(l))
+            return broken(abi, "a launch has an impossible grid of more rows", i);
         if (l->threads < 1 || l->threads > MOST_THREADS || l->shared_bytes < 0 ||
             l->shared_spare < 0 || l->shared_spare > l->shared_bytes ||
             (l->waits != 0 && l->waits != 1))

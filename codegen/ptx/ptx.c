@@ -364,11 +364,21 @@ ptx_block_fold(Cg *c, CgKernel *k, Val x, double identity, Val combine(Cg *c, Va
  */
 
 void
+ptx_grid_of_many(CgKernel *k, int64_t across, int64_t down)
+{
+    if (k->launch.grid[0].of != ABI_ONE || across > INT32_MAX)
+        die("kernel %s: a grid of more rows that cannot be", k->kernel->name);
+    k->launch.across = (int32_t)across;
+    k->launch.down = (int32_t)down;
+}
+
+void
 ptx_cluster(CgKernel *k, int64_t blocks)
 {
     const AbiExtent *e = &k->launch.grid[0];
     const AbiCall any = {0};
-    if (blocks > GPU_MOST_CLUSTER || e->of != ABI_ONE || abi_blocks(e, &any) % blocks != 0)
+    const int64_t across = k->launch.across ? k->launch.across : abi_blocks(e, &any);
+    if (blocks > GPU_MOST_CLUSTER || e->of != ABI_ONE || across % blocks != 0)
         die("kernel %s: a cluster of %lld blocks", k->kernel->name, (long long)blocks);
     k->launch.cluster = (int32_t)blocks;
 }

@@ -25,6 +25,9 @@ void ptx_registers(Cg *c, int count, bool more);
 void ptx_grid(CgKernel *k, int direction, AbiCount of, int64_t each, int64_t per, int64_t times);
 /* So many blocks more than counted. */
 void ptx_grid_more(CgKernel *k, int direction, int64_t more);
+/* Where direction 1 has more than one block: so many in direction 0, whose grid is constant, and of
+ * direction 1 `down` are one. */
+void ptx_grid_of_many(CgKernel *k, int64_t across, int64_t down);
 /* What counts the rows of v, and how many rows each counted thing has: T, R, T*k or a constant. */
 AbiCount ptx_count(const Value *v, int64_t *each);
 

@@ -592,15 +592,6 @@ fma_any(Cg *c, const Stream *s)
 /* ---- the block ----------------------------------------------------------------------------------
  */
 
-/* Blocks in direction 0: whole clusters, where the product of more rows is made by clusters. */
-static int64_t
-across_grid(const PtxLinear *p)
-{
-    const Product *few = p->small ? p->small : p->product;
-    const int64_t blocks = ptx_parts(p->l.out, few->columns);
-    return p->product->method == PRODUCT_SPLIT ? round_up(blocks, p->sets) : blocks;
-}
-
 /* What the convolution of a block's rows of a tile will read, by lines. */
 static void
 ask_of_tile(Cg *c, const PtxLinear *p, const PtxTile *tile)
@@ -625,20 +616,14 @@ static void
 many(Cg *c, PtxLinear *p, Val shared)
 {
     const Product *t = p->product;
-    Val down = ptx_block(c, 1), right = ptx_block(c, 0), block = NULL;
+    Val right = ptx_block(c, 0), block = NULL;
     if (t->method == PRODUCT_SPLIT) {
-        const int64_t clusters = across_grid(p) / p->sets;
-        const Val cluster = cg_div(c, right, cg_i64(c, p->sets));
-        block = cg_sub(c, right, cg_mul(c, cluster, cg_i64(c, p->sets)));
-        const Val number = cg_add(c, cg_mul(c, down, cg_i64(c, clusters)), cluster);
-        const Val tiles = cg_i64(c, ptx_parts(p->l.out, t->columns));
-        down = cg_div(c, number, tiles);
-        right = cg_sub(c, number, cg_mul(c, down, tiles));
+        const Val number = right;
+        right = cg_div(c, number, cg_i64(c, p->sets));
+        block = cg_sub(c, number, cg_mul(c, right, cg_i64(c, p->sets)));
     }
-    const Val row = cg_mul(c, down, cg_i64(c, t->rows));
+    const Val row = cg_mul(c, ptx_block(c, 1), cg_i64(c, t->rows));
     const Val col = cg_mul(c, right, cg_i64(c, t->columns));
-    CgIf needed = cg_if(
-        c, LLVMBuildAnd(c->b, cg_less(c, row, p->rows), cg_less(c, col, cg_i64(c, p->l.out)), ""));
     const PtxTile at = {.row = row,
                         .col = col,
                         .rows = cg_sub(c, p->rows, row),
@@ -648,10 +633,6 @@ many(Cg *c, PtxLinear *p, Val shared)
     if (p->conv)
         ask_of_tile(c, p, &at);
     ptx_tile(c, p, t, shared, &at);
-    cg_else(c, &needed);
-    ptx_hold(c, p->k);
-    ptx_wait(c, p->k);
-    cg_endif(c, &needed);
 }
 
 /* What the convolution of this thread's other results will read. */
@@ -702,6 +683,17 @@ few(Cg *c, PtxLinear *p, const Product *t, Val shared)
     results(c, &s, &ahead);
 }
 
+/* A block for each tile of more rows, or a cluster of them. */
+static void
+grid_of_many(const PtxLinear *p)
+{
+    const Product *t = p->product;
+    const int64_t each = t->method == PRODUCT_SPLIT ? p->sets : 1;
+    ptx_grid_of_many(p->k, ptx_parts(p->l.out, t->columns) * each, t->rows / p->small->rows);
+    if (each > 1)
+        ptx_cluster(p->k, each);
+}
+
 void
 ptx_linear_stream(Cg *c, PtxLinear *p)
 {
@@ -716,10 +708,10 @@ ptx_linear_stream(Cg *c, PtxLinear *p)
     const AbiCount of = ptx_count(p->l.y, &each);
     ptx_threads(p->k, t->threads);
     ptx_resident(c, t->threads > GPU_WARPGROUP ? 2 : 3);
-    ptx_grid(p->k, 0, ABI_ONE, across_grid(p), 1, 1);
+    ptx_grid(p->k, 0, ABI_ONE, ptx_parts(p->l.out, t->columns), 1, 1);
     ptx_grid(p->k, 1, of, each, t->rows, 1);
-    if (p->product->method == PRODUCT_SPLIT)
-        ptx_cluster(p->k, p->sets);
+    if (p->small)
+        grid_of_many(p);
     if (!p->small) {
         few(c, p, t, shared);
         return;

@@ -31,8 +31,8 @@ cuda_begins_early(const RtImage *image)
 
 /* In one of the ways that need it: early, or in clusters, or both. */
 static CudaResult
-launch_so(RtQueue *q, CudaStream stream, CudaFunction function, const AbiLaunch *l,
-          const unsigned grid[3], bool early, bool clusters)
+launch_so(RtQueue *q, CudaFunction function, const AbiLaunch *l, const CudaLaunch *plain,
+          bool early, bool clusters)
 {
     CudaLaunchAttribute list[2];
     unsigned count = 0;
@@ -41,14 +41,9 @@ launch_so(RtQueue *q, CudaStream stream, CudaFunction function, const AbiLaunch 
     if (clusters)
         list[count++] = (CudaLaunchAttribute){.id = CUDA_LAUNCH_CLUSTER,
                                               .value = {.blocks = {(unsigned)l->cluster, 1, 1}}};
-    const CudaLaunch how = {
-        .grid = {grid[0],              grid[1], grid[2]},
-        .block = {(unsigned)l->threads, 1,       1      },
-        .shared_bytes = (unsigned)abi_shared_bytes(l, grid[1]),
-        .stream = stream,
-        .attributes = list,
-        .count = count,
-    };
+    CudaLaunch how = *plain;
+    how.attributes = list;
+    how.count = count;
     return q->image->cuda->LaunchEx(&how, function, q->params, NULL);
 }
 
@@ -76,11 +71,16 @@ launch(RtQueue *q, Branch *on, const AbiStep *step)
     const RtRows *rows = &on->rows;
     const AbiLaunch *l = &q->image->abi->launches[step->launch];
     const CudaFunction function = q->image->function[step->launch];
-    unsigned grid[3];
-    for (int d = 0; d < 3; d++)
-        grid[d] = (unsigned)abi_blocks(&l->grid[d], rows->call);
+    int64_t grid[3];
+    const bool many = abi_grid(l, rows->call, grid);
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0)
         return CUDA_OK;
+    const CudaLaunch plain = {
+        .grid = {(unsigned)grid[0],    (unsigned)grid[1], (unsigned)grid[2]},
+        .block = {(unsigned)l->threads, 1,                 1                },
+        .shared_bytes = (unsigned)abi_shared_bytes(l, many),
+        .stream = on->stream,
+    };
     for (int i = 0; i < step->operands; i++)
         q->params[i] = (void *)&rows->operand[step->first_operand + i];
     q->params[step->operands] = (void *)rows->call;
@@ -93,17 +93,17 @@ launch(RtQueue *q, Branch *on, const AbiStep *step)
     }
     const bool early = on->behind && q->early && l->waits;
     on->behind = true;
-    const bool clusters = l->cluster > 1 && grid[1] > 1;
+    const bool clusters = l->cluster > 1 && many;
     if (early) {
-        const CudaResult result = launch_so(q, on->stream, function, l, grid, true, clusters);
+        const CudaResult result = launch_so(q, function, l, &plain, true, clusters);
         if (result != CUDA_NOT_SUPPORTED)
             return result;
         q->early = false;
     }
     if (clusters)
-        return launch_so(q, on->stream, function, l, grid, false, true);
-    return q->image->cuda->Launch(function, grid[0], grid[1], grid[2], (unsigned)l->threads, 1, 1,
-                                  (unsigned)abi_shared_bytes(l, grid[1]), on->stream, q->params,
+        return launch_so(q, function, l, &plain, false, true);
+    return q->image->cuda->Launch(function, plain.grid[0], plain.grid[1], plain.grid[2],
+                                  plain.block[0], 1, 1, plain.shared_bytes, on->stream, q->params,
                                   NULL);
 }
 

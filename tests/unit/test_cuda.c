@@ -1925,6 +1925,14 @@ Test(cuda, broken_programs_are_refused)
     broken_launch(l, "a launch has an impossible cluster (3)");
     l = launches[0], l.cluster = 2; /* its grid counts tokens */
     broken_launch(l, "a launch has an impossible cluster (3)");
+    l = launches[3], l.cluster = 3, l.across = 4, l.down = 1;
+    broken_launch(l, "a launch has an impossible cluster (3)");
+    l = launches[3], l.across = -1, l.down = 1;
+    broken_launch(l, "a launch has an impossible grid of more rows (3)");
+    l = launches[3], l.across = 6;
+    broken_launch(l, "a launch has an impossible grid of more rows (3)");
+    l = launches[0], l.across = 6, l.down = 1; /* its grid counts tokens */
+    broken_launch(l, "a launch has an impossible grid of more rows (3)");
     l = launches[3], l.shared_bytes = -1;
     broken_launch(l, "a launch has impossible blocks (3)");
     l = launches[1], l.shared_spare = l.shared_bytes + 1;

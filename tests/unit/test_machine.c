@@ -174,17 +174,18 @@ Test(machine, a_gpu_gets_the_code_that_is_best_for_it)
     }
 }
 
-/* Rows of STREAM's blocks are clusters of so many columns: of 65 rows there are three, and tiles of
- * 64 rows need two of their own columns. */
+/* A tile takes the rows of some of STREAM's blocks, and each block of a cluster stores as many. */
 Test(machine, few_rows_have_a_cluster_for_each_tile)
 {
     const Product *stream = product_named("stream_32x4");
     Product tile = *product_named("split_64x128x4");
     cr_expect(product_goes_with(stream, &tile));
-    tile.columns = 64;
+    tile.rows = 48;
     cr_expect_not(product_goes_with(stream, &tile));
-    tile.rows = 128;
+    stream = product_named("stream_16x8");
+    tile = *product_named("split_64x128x8");
     cr_expect(product_goes_with(stream, &tile));
-    tile.columns = 32;
-    cr_expect_not(product_goes_with(stream, &tile));
+    Product narrow = *stream;
+    narrow.rows = 4, tile.rows = 20;
+    cr_expect_not(product_goes_with(&narrow, &tile));
 }
