@@ -15,10 +15,10 @@
 #include "codegen/ptx/tiles.h"
 
 enum {
-    CHUNK = 16,                     /* bytes: 8 inputs, of a lane of STREAM's */
-    QUAD = 4,                       /* lanes that have a row there */
-    EACH = PTX_STREAM_STEP / CHUNK, /* products of a step of STREAM's */
-    PARTS = 2                       /* threads of a row's squares: each has two lanes' */
+    CHUNK = 16,                  /* bytes: 8 inputs, of a lane of STREAM's */
+    QUAD = 4,                    /* lanes that have a row there */
+    EACH = PTX_STREAM_STEP / 16, /* products of a step of STREAM's, of 16 inputs */
+    PARTS = 2                    /* threads of a row's squares: each has two lanes' */
 };
 
 typedef struct {

@@ -26,7 +26,7 @@ graph "t" kernel {
     x: f32[T,8] = embed(ids, e)
     t10: bf16[T,8] = cast(x) {to=bf16}
   }
-  kernel w {product=stream_16x8} {
+  kernel w {product=split_64x64x8, small=stream_16x8} {
     p: f32[T,546] = linear(t10, t9) {matmul=emitted}
     t11: bf16[T,546] = cast(p) {to=bf16}
   }
