@@ -215,6 +215,23 @@ bind_members(Bind *b, int weight, const RtTensor *const *list, int count)
     sb_free(&shape);
 }
 
+/* A weight in blocks has scales and minima beside it. */
+static void
+bind_blocks(Bind *b, Value *w, const RtTensor *t)
+{
+    const char *stored = rt_weights_stored(t);
+    w->blocks = BLOCKS_none;
+    if (w->type.shape.rank < 2)
+        return;
+    for (int i = 0; i < (t->members ? t->members : 1); i++)
+        if ((t->members ? t->member[i] : t)->blocks)
+            w->blocks = BLOCKS_other;
+    if (!stored || !blocks_by_name(stored, strlen(stored), &w->blocks))
+        return;
+    if (rt_weights_parts(b->weights, w->tensor) != SSMC_OK)
+        diag_error(b->diag, file_loc(b, t), "%s", ssmc_error());
+}
+
 /* Marks the tensors of a weight as used, and binds it to them. False: they are not all there. */
 static bool
 bind_weight(Bind *b, int weight, const RtTensor **bound)
@@ -236,6 +253,8 @@ bind_weight(Bind *b, int weight, const RtTensor **bound)
     else
         bind_members(b, weight, list, count);
     *bound = count == 1 ? list[0] : rt_weights_find(b->weights, b->g->weights[weight]->tensor);
+    if (*bound)
+        bind_blocks(b, b->g->weights[weight], *bound);
     return true;
 }
 
@@ -446,9 +465,10 @@ tied_differs(const Bind *b, const RtTensor **bound, const RtTensor *tied)
         sb_free(&shapes[1]);
         return false;
     }
-    RtTensor flat = *served;
+    RtTensor flat = *served, other = *tied;
     flat.data = rt_weights_whole(b->weights, served);
-    if (flat.data && same_content(tied, &flat))
+    other.data = rt_weights_whole(b->weights, tied);
+    if (flat.data && other.data && same_content(&other, &flat))
         return false;
     diag_note(b->diag, file_loc(b, tied),
               "tensor '%s' differs from '%s', so it is used, though tie_embeddings says that the "
@@ -490,6 +510,13 @@ notes(const Bind *b)
     if (rt_weights_note(b->weights))
         diag_note(b->diag, (SrcLoc){0}, "%s", rt_weights_note(b->weights));
     note_naming(b);
+    if (rt_weights_in_blocks(b->weights))
+        diag_note(b->diag, (SrcLoc){0}, "%s lie in blocks of whole numbers: %s",
+                  rt_weights_in_blocks(b->weights),
+                  format_info[b->fe->compile.format].bits
+                      ? "projections multiply them as they are, by 8-bit activations; --dtype f32 "
+                        "multiplies the f32 that they stand for"
+                      : "they are read as f32");
     if (b->rounded)
         diag_note(b->diag, file_loc(b, b->rounded), "tensor '%s'%s of F64 rounded to F32",
                   b->rounded->name, and_more(arena, b->nrounded));

@@ -102,6 +102,20 @@ read_description(Job *job, const char *more)
                    : fe_model_load(job->arena, s->model, sets, nsets, job->diag, &job->fe);
 }
 
+/* Weights in blocks of whole numbers are multiplied as they are, unless something else is asked
+ * for. */
+static void
+describe_stored(Job *job)
+{
+    FeCompile *c = &job->fe.compile;
+    const char *path = job->fe.graph->weights_path;
+    if (!c->format_open || strcmp(c->device, "cpu") != 0 || !path || !rt_gguf_has_blocks(path))
+        return;
+    c->format = FORMAT_stored;
+    if (!c->kept_chosen)
+        c->kept_dtype = format_info[FORMAT_stored].reals;
+}
+
 /* What the runtime tells models and programs apart by: numerics is what else than the order of sums
  * makes numbers differ. */
 static void
@@ -133,6 +147,7 @@ describe_untied(Job *job)
         return tell_faults(job->settings.listener, job->diag);
     diag_take_notes(job->diag, &again); /* they have been told */
     sb_free(&again);
+    describe_stored(job);
     describe_identity(job);
     return EXIT_DONE;
 }
@@ -234,6 +249,7 @@ job_describe(Job *job, Arena *arena, const Settings *settings)
     if (status != EXIT_DONE)
         return status;
     tell_notes(s->listener, job->diag);
+    describe_stored(job);
     describe_identity(job);
     const int64_t threads = job->fe.compile.threads;
     job->threads = threads > 0 ? (int)threads : rt_cores();

@@ -129,6 +129,8 @@ put_weights(const Conversion *c, const char *config)
     }
     if (rt_weights_note(weights))
         say("note: %s", rt_weights_note(weights));
+    if (rt_weights_in_blocks(weights))
+        say("note: %s are written as f32", rt_weights_in_blocks(weights));
     rs = rt_tensors_write(in_dir(c, weights_name), tensors, count);
     rt_weights_close(weights);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);

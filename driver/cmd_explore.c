@@ -178,7 +178,7 @@ wish_parse(const Options *o, Wish *w)
                 .resume = opt_given(o, OPT_resume),
                 .interrupted = is_interrupted};
     if (!counts_parse(o, w) || !hold_parse(o, w) || !budget_parse(o, w) ||
-        !words_parse(o, w, OPT_dtype, "f32, f16, bf16, int8 or int4") ||
+        !words_parse(o, w, OPT_dtype, "f32, f16, bf16, int8, int4 or stored") ||
         !words_parse(o, w, OPT_form, "recurrent, chunked or quadratic"))
         return false;
     if (!opt_text(o, OPT_form))

@@ -258,6 +258,7 @@ compile_section(const FeValue *keys, Diag *diag, FeCompile *out)
                    .block = keys[KEY_compile_block].i,
                    .threads = keys[KEY_compile_threads].i,
                    .reproducible = keys[KEY_compile_reproducible].flag};
+    c.format_open = !keys[KEY_compile_dtype].given && strcmp(c.dot, "f32") == 0;
     const char *dtype = keys[KEY_compile_dtype].text;
     const char *state = keys[KEY_compile_state_dtype].text;
     if (!format_by_name(dtype, strlen(dtype), &c.format) ||

@@ -25,6 +25,7 @@ graph_identity(const Graph *from)
         Value *w = g->weights[i];
         w->tensor = w->init = NULL;
         w->type.dtype = DTYPE_f32;
+        w->blocks = BLOCKS_none;
     }
     for (Node *n = g->first; n; n = n->next)
         for (size_t i = 0; i < COUNT_OF(chosen); i++)

@@ -55,6 +55,24 @@ typedef struct {
 extern const FormatInfo format_info[FORMAT_COUNT];
 bool format_by_name(const char *name, size_t len, Format *out);
 
+/* Blocks that a weight lies in. */
+typedef enum {
+    BLOCKS_none,
+#define BLOCKS(id, bits, group, scales) BLOCKS_##id,
+#include "ir/blocks.def"
+#undef BLOCKS
+    BLOCKS_COUNT
+} WeightBlocks;
+
+typedef struct {
+    const char *name;
+    int bits;
+    int64_t group;
+    Dtype scales;
+} BlocksInfo;
+extern const BlocksInfo blocks_info[BLOCKS_COUNT];
+bool blocks_by_name(const char *name, size_t len, WeightBlocks *out);
+
 typedef enum {
     DIM_CONST,   /* n */
     DIM_TOKENS,  /* T: token rows of this call */
@@ -288,7 +306,9 @@ struct Value {
     const char *tensor; /* VALUE_WEIGHT: its name in the checkpoint; before it is bound, spellings
                          * separated by |, of which the first that the checkpoint has counts */
     const char *init; /* VALUE_WEIGHT: rule that fills it without a checkpoint (runtime/init.def) */
-    bool is_param;    /* a weight, a number, or made of such only */
+    WeightBlocks
+        blocks;    /* VALUE_WEIGHT: what its tensor lies in; its type says what that stands for */
+    bool is_param; /* a weight, a number, or made of such only */
     Place place;
     SrcLoc loc;
 };

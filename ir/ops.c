@@ -25,6 +25,13 @@ const FormatInfo format_info[FORMAT_COUNT] = {
 #undef FORMAT
 };
 
+const BlocksInfo blocks_info[BLOCKS_COUNT] = {
+    [BLOCKS_none] = {.name = "none"},
+#define BLOCKS(id, bits, group, scales) [BLOCKS_##id] = {#id, bits, group, DTYPE_##scales},
+#include "ir/blocks.def"
+#undef BLOCKS
+};
+
 const AttrInfo attr_info[ATTR_COUNT] = {
 #define ATTR(id, value, meaning) [ATTR_##id] = {.name = #id, .kind = AK_##value, .doc = meaning},
 #include "ir/attrs.def"
@@ -89,6 +96,15 @@ dtype_by_name(const char *name, size_t len, Dtype *out)
     const int i = index_of(name, len, dtype_info, DTYPE_COUNT, sizeof dtype_info[0]);
     if (i >= 0)
         *out = (Dtype)i;
+    return i >= 0;
+}
+
+bool
+blocks_by_name(const char *name, size_t len, WeightBlocks *out)
+{
+    const int i = index_of(name, len, blocks_info, BLOCKS_COUNT, sizeof blocks_info[0]);
+    if (i >= 0)
+        *out = (WeightBlocks)i;
     return i >= 0;
 }
 

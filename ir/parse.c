@@ -187,21 +187,28 @@ typedef struct {
     Token name;
     Type type;
     Place place;
-    const char *tensor, *init;
+    const char *tensor, *init, *blocks;
+    SrcLoc blocks_loc;
 } Declaration;
+
+enum { WEIGHT_OPTIONS = 3 };
 
 static bool
 parse_option(GraphParser *gp, Declaration *d)
 {
-    static const char *const options[] = {"tensor", "init"};
+    static const char *const options[WEIGHT_OPTIONS] = {"tensor", "init", "blocks"};
+    const char **const to[WEIGHT_OPTIONS] = {&d->tensor, &d->init, &d->blocks};
     const Token name = parser_take(&gp->p);
     const char *text = parser_text(&gp->p, &name);
-    const bool tensor = !strcmp(text, options[0]);
-    if (!tensor && strcmp(text, options[1]))
-        return diag_error(gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
-                          parser_hint(&gp->p, nearest_name(text, options, 2, sizeof options[0])));
-    return parser_expect(&gp->p, '=', "after the option") &&
-           parser_word(&gp->p, tensor ? &d->tensor : &d->init, "a text");
+    int i = 0;
+    while (i < WEIGHT_OPTIONS && strcmp(text, options[i]) != 0)
+        i++;
+    if (i == WEIGHT_OPTIONS)
+        return diag_error(
+            gp->p.diag, name.loc, "unknown option `%s` of a weight%s", text,
+            parser_hint(&gp->p, nearest_name(text, options, COUNT_OF(options), sizeof options[0])));
+    d->blocks_loc = to[i] == &d->blocks ? name.loc : d->blocks_loc;
+    return parser_expect(&gp->p, '=', "after the option") && parser_word(&gp->p, to[i], "a text");
 }
 
 static bool
@@ -228,6 +235,26 @@ parse_declared(GraphParser *gp, ValueKind kind, Declaration *d)
 }
 
 static bool
+blocks_fit(const Declaration *d, WeightBlocks blocks)
+{
+    const int rank = d->type.shape.rank;
+    const Dim *last = rank > 1 ? &d->type.shape.dim[rank - 1] : NULL;
+    return blocks == BLOCKS_none ||
+           (d->type.dtype == DTYPE_f32 && last && last->kind == DIM_CONST &&
+            last->n % blocks_info[blocks].group == 0);
+}
+
+static const char *
+type_text_of(const GraphParser *gp, const Type *type)
+{
+    StrBuf sb = {0};
+    type_print(&sb, type);
+    const char *text = arena_strdup(gp->p.arena, sb_text(&sb));
+    sb_free(&sb);
+    return text;
+}
+
+static bool
 parse_declaration(GraphParser *gp, ValueKind kind)
 {
     Declaration d = {0};
@@ -244,10 +271,19 @@ parse_declaration(GraphParser *gp, ValueKind kind)
     const char *name = parser_text(&gp->p, &d.name);
     claim_name(gp, name);
     const SrcLoc loc = d.name.loc;
+    WeightBlocks blocks = BLOCKS_none;
+    if (d.blocks &&
+        (!blocks_by_name(d.blocks, strlen(d.blocks), &blocks) || !blocks_fit(&d, blocks)))
+        diag_error(
+            gp->p.diag, d.blocks_loc,
+            "a weight of type %s lies in no blocks %s; they are Q8_0, Q5_0, Q6_K, Q4_0, Q4_1, "
+            "Q4_K or other, of f32 rows that are whole groups",
+            type_text_of(gp, &d.type), d.blocks);
     Value *v = kind == VALUE_INPUT   ? graph_input(gp->g, name, d.type, loc)
                : kind == VALUE_STATE ? graph_state(gp->g, name, d.type, loc)
                                      : graph_weight(gp->g, name, d.type, d.tensor, d.init, loc);
     v->place = d.place;
+    v->blocks = blocks;
     define(gp, name, v);
     return true;
 }

@@ -159,6 +159,8 @@ put_values(StrBuf *out, const char *what, Value *const *values, int count)
             sb_puts(out, " init=");
             put_word(out, values[i]->init);
         }
+        if (values[i]->blocks != BLOCKS_none)
+            sb_printf(out, " blocks=%s", blocks_info[values[i]->blocks].name);
         sb_puts(out, "\n");
     }
 }

@@ -243,7 +243,7 @@ ref_quantise(RefCall *c)
 
 /* One group of a row; m: where its u4 minimum goes, NULL: i8. */
 static void
-quantise_group(const double *w, int64_t n, Dtype scale, double *q, double *s, double *m)
+find_scale(const double *w, int64_t n, Dtype scale, double *s, double *m)
 {
     double low = w[0], high = w[0];
     for (int64_t k = 1; k < n; k++) {
@@ -253,8 +253,14 @@ quantise_group(const double *w, int64_t n, Dtype scale, double *q, double *s, do
     *s = ref_round(scale, m ? (high - low) / 15 : greatest(w, n) / 127);
     if (m)
         *m = ref_round(scale, low);
+}
+
+/* Signed bytes that are given with their scales may be -128. */
+static void
+quantise_group(const double *w, int64_t n, double s, const double *m, bool given, double *q)
+{
     for (int64_t k = 0; k < n; k++)
-        q[k] = m ? whole(w[k] - *m, *s, 0, 15) : whole(w[k], *s, -127, 127);
+        q[k] = m ? whole(w[k] - *m, s, 0, 15) : whole(w[k], s, given ? -128 : -127, 127);
 }
 
 static void
@@ -264,12 +270,20 @@ quantise_weight(RefCall *c, double *m)
     const int64_t O = ref_height(&c->out[0]), K = ref_width(w), G = ref_width(&c->out[1]);
     const int64_t group = node_int(c->node, ATTR_group, K);
     const int64_t first = node_int(c->node, ATTR_first, 0);
-    double *buffer = ref_scratch(c, K);
+    const bool given = ref_has(c, 1);
+    double *buffer = ref_scratch(c, K), *s = c->out[1].at;
     for (int64_t i = 0; i < O * G; i++) {
         const int64_t o = i / G, from = i % G * group, left = K - from;
-        const double *row = ref_row(w, first + o, buffer);
-        quantise_group(row + from, left < group ? left : group, c->out[1].dtype,
-                       c->out[0].at + o * K + from, c->out[1].at + i, m ? m + i : NULL);
+        const double *row = ref_row(w, first + o, buffer) + from;
+        const int64_t n = left < group ? left : group;
+        if (given) {
+            s[i] = ref_in(c, 1)[first * G + i];
+            if (m)
+                m[i] = ref_in(c, 2)[first * G + i];
+        } else {
+            find_scale(row, n, c->out[1].dtype, s + i, m ? m + i : NULL);
+        }
+        quantise_group(row, n, s[i], m ? m + i : NULL, given, c->out[0].at + o * K + from);
     }
 }
 

@@ -254,12 +254,37 @@ want_group(ShapeResult *r, const Node *node)
            broken(r, -1, "group=%lld, expected a multiple of 8", (long long)group);
 }
 
-/* A scale for each group of each row: bf16, or f32 where a row is one group. */
+/* A scale for each group of each row: f32 where a row is one group, else what `given` are (NULL:
+ * they are made here): bf16. */
 static Type
-scales_type(const Node *node, int64_t out, int64_t width)
+scales_type(const Node *node, const Value *given, int64_t out, int64_t width)
 {
     const int64_t dims[] = {out, groups_of(node, width)};
-    return type_const(attrs_find(&node->attrs, ATTR_group) ? DTYPE_bf16 : DTYPE_f32, 2, dims);
+    const bool grouped = attrs_find(&node->attrs, ATTR_group) != NULL;
+    const Dtype dtype =
+        given && dtype_info[given->type.dtype].is_float ? given->type.dtype : DTYPE_bf16;
+    return type_const(grouped ? dtype : DTYPE_f32, 2, dims);
+}
+
+/* Scales and minima that the weight has already: of all its rows. */
+static bool
+want_given(const Node *node, ShapeResult *r, const Type *matrix, int64_t count, int slots)
+{
+    for (int slot = 1; slot < slots; slot++) {
+        if (!node->in[slot] != !node->in[1])
+            return broken(r, -1, "scales and minima are given together");
+        if (!node->in[slot])
+            continue;
+        const int64_t group = node_int(node, ATTR_group, 0);
+        if (!group || type_width(matrix) % group)
+            return broken(r, -1, "given scales are of whole groups of a row");
+        const Type one = scales_type(node, node->in[1], matrix->shape.dim[0].n, type_width(matrix));
+        const Type wanted = stack_of(count, one);
+        if (!is_const(&node->in[slot]->type) ||
+            !want_shape(r, node, slot, &wanted, "one for each group of each row of the weight"))
+            return false;
+    }
+    return true;
 }
 
 static bool
@@ -270,9 +295,11 @@ quantised_weight(const Node *node, ShapeResult *r, Dtype dtype, int nout)
         return false;
     Type matrix;
     const int64_t count = stacked(node, &matrix), dims[] = {out, type_width(&matrix)};
+    if (!want_given(node, r, &matrix, count, nout))
+        return false;
     r->out[0] = stack_of(count, type_const(dtype, 2, dims));
     for (int i = 1; i < nout; i++)
-        r->out[i] = stack_of(count, scales_type(node, dims[0], dims[1]));
+        r->out[i] = stack_of(count, scales_type(node, node->in[1], dims[0], dims[1]));
     r->nout = nout;
     return true;
 }
@@ -351,7 +378,7 @@ static bool
 want_scales(ShapeResult *r, const Node *node, int slot, int64_t out, int64_t panel)
 {
     const int64_t width = type_width(operand(node, 0));
-    Type wanted = scales_type(node, out, width);
+    Type wanted = scales_type(node, node->in[slot], out, width);
     if (panel) {
         const Node plain = {.op = OP_pack};
         wanted = packed_type(&plain, wanted.dtype, out, wanted.shape.dim[1].n, panel);

@@ -3,7 +3,8 @@
  * Requires: nothing beyond a valid graph.
  * Ensures: a factor that is the same for every token (a number, or one number a column) and whose
  *   product is read by projections alone, or is made from one projection alone, is part of their
- *   weights: multiplied once when weights are loaded and not once for each token.
+ *   weights: multiplied once when weights are loaded and not once for each token. Weights that are
+ *   multiplied in the blocks that they lie in stay as they are.
  * Does not change: values that other readers see; the number of projections; states.
  *
  * Algorithm: nodes from last to first, so that a node's readers are final when it is reached. For
@@ -33,6 +34,7 @@ typedef struct Reader {
 
 typedef struct {
     Graph *g;
+    const PassCtx *cx;
     Arena *arena;
     Reader **readers; /* by value id */
     int *count;       /* by value id */
@@ -136,12 +138,14 @@ fold_after(Fold *f, Node *product, Node *projection, Value *factor)
     graph_remove(f->g, product);
 }
 
-/* A projection whose weight may still be multiplied: real numbers, and not packed. */
+/* A projection whose weight may still be multiplied: real numbers, not packed, not to stay in
+ * blocks. */
 static bool
-fold_is_open(const Node *n)
+fold_is_open(const Fold *f, const Node *n)
 {
     const Value *w = node_weight(n);
-    return w && dtype_info[w->type.dtype].is_float && !node_is_packed(n);
+    return w && dtype_info[w->type.dtype].is_float && !node_is_packed(n) &&
+           blocks_kept(f->cx, w) == BLOCKS_none;
 }
 
 static void
@@ -155,7 +159,7 @@ fold_product(Fold *f, Node *n)
         fold_before(f, n, x, factor);
         return;
     }
-    const bool alone = x->kind == VALUE_RESULT && x->uses == 1 && fold_is_open(x->def);
+    const bool alone = x->kind == VALUE_RESULT && x->uses == 1 && fold_is_open(f, x->def);
     if (alone && factor->type.shape.rank == 0 && x->id < f->values)
         fold_after(f, n, x->def, factor);
 }
@@ -164,12 +168,12 @@ bool
 pass_fold_params(Graph *g, PassCtx *cx)
 {
     const size_t values = (size_t)g->nvalue_ids;
-    Fold f = {.g = g, .arena = cx->arena, .values = g->nvalue_ids};
+    Fold f = {.g = g, .cx = cx, .arena = cx->arena, .values = g->nvalue_ids};
     f.readers = arena_array(cx->arena, values, sizeof(Reader *));
     f.count = arena_array(cx->arena, values, sizeof *f.count);
     for (Node *n = g->last, *before; n; n = before) {
         before = n->prev;
-        if (fold_is_open(n))
+        if (fold_is_open(&f, n))
             fold_note_reader(&f, n);
         else if (node_class(n) == CLASS_ROWWISE)
             fold_norm(&f, n);

@@ -46,6 +46,12 @@ void fuse_explain(PassCtx *cx, const char *name, Node *const *nodes, int count);
 
 /* ---- query.c ------------------------------------------------------------------------------- */
 
+/* The blocks that a projection's weight lies in and is multiplied in: those of a weight, of which
+ * the format has as many bits, or of rows of it in another order. BLOCKS_none: it becomes what the
+ * format says. */
+WeightBlocks blocks_of(const Value *w); /* that it lies in, or what it is made of by turning rows */
+WeightBlocks blocks_kept(const PassCtx *cx, const Value *w);
+
 /* Whether the machine is a GPU that multiplies chunks by products of four warps, in whose registers
  * the state of `ssd` has room. */
 bool ssd_fits_groups(const Machine *machine, const Node *ssd);

@@ -9,6 +9,10 @@
  *   f16         the weight of every linear is f16
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for those whose columns are all
  *               precise, which are in the format's real type
+ *   stored      the same where a weight lies in blocks, which become 8-bit numbers if none of
+ *               ir/blocks.def; others are in the format's real type
+ *   A weight that lies in blocks of no more bits than the format has keeps its whole numbers and
+ *   scales: quantise_i8 or quantise_u4 is given these.
  *   A projection whose rows have experts is a linear here; its forms are those of the table below.
  *   any         a linear whose columns decide (flag D of what reads them) stays f32: rounded logits
  *               of a router choose other experts, which is an error as large as an expert
@@ -49,12 +53,16 @@ static const struct {
     {OP_experts, OP_experts_i8, OP_experts_u4},
 };
 
+/* Inputs that share a scale of 8 bits that are made of other blocks. */
+enum { STORED_GROUP = 32 };
+
 typedef struct {
     Graph *g;
     PassCtx *cx;
     Node **quantised; /* by value id of an activation: its quantise */
     bool *decides;    /* by value id: an op with flag D compares its numbers */
     int values;
+    int converted; /* projections whose weights leave their blocks, though format is stored */
     bool changed;
 } Quantise;
 
@@ -147,6 +155,8 @@ quantise_group(const PassCtx *cx, int bits, int64_t width)
     const FormatInfo *format = &format_info[cx->format];
     if (bits != format->bits)
         return 0; /* the head of a 4-bit model */
+    if (cx->format == FORMAT_stored)
+        return width > STORED_GROUP ? STORED_GROUP : 0;
     const bool default_group = cx->group < 0 || (cx->group == 0 && bits == 4);
     const int64_t group = default_group ? format->group : cx->group;
     if (group < width)
@@ -154,14 +164,42 @@ quantise_group(const PassCtx *cx, int bits, int64_t width)
     return bits == 4 ? round_up(width, 8) : 0;
 }
 
-/* A linear whose weight becomes integers of `bits` bits. */
+/* The weight NAME@part of one that lies in blocks; its rows turned as those of w are. */
 static Value *
-quantise_linear(Quantise *q, Node *linear, int bits)
+quantise_part(Quantise *q, Node *linear, const Value *w, const char *part)
+{
+    Graph *g = q->g;
+    const bool turned = w->kind == VALUE_RESULT;
+    const Value *from = turned ? w->def->in[0] : w;
+    const BlocksInfo *blocks = &blocks_info[from->blocks];
+    const char *name = arena_printf(g->arena, "%s.%s", from->name, part);
+    const char *of = from->tensor ? from->tensor : from->name;
+    Value *v = NULL;
+    for (int i = 0; i < g->nweights && !v; i++)
+        if (strcmp(g->weights[i]->name, name) == 0)
+            v = g->weights[i];
+    if (!v) {
+        Type type = from->type;
+        type.dtype = blocks->scales;
+        type.shape.dim[type.shape.rank - 1].n /= blocks->group;
+        v = graph_weight(g, name, type, arena_printf(g->arena, "%s@%s", of, part), from->init,
+                         from->loc);
+    }
+    if (!turned)
+        return v;
+    v = value_as(g, linear, v, DTYPE_f32); /* factors of rows make other scales */
+    return graph_build(g, linear, w->def->op, 1, &v, &w->def->attrs, NULL, w->def->loc);
+}
+
+/* A linear whose weight becomes integers of `bits` bits, or keeps those that it lies in. */
+static Value *
+quantise_linear(Quantise *q, Node *linear, int bits, WeightBlocks kept)
 {
     const int64_t columns = type_width(&linear->out[0]->type);
     const int64_t first = node_int(linear, ATTR_first, 0);
     const int64_t width = type_width(&linear->in[0]->type);
-    const int64_t group = quantise_group(q->cx, bits, width);
+    const int64_t group =
+        kept != BLOCKS_none ? blocks_info[kept].group : quantise_group(q->cx, bits, width);
     AttrList of_weight = {0}, of_linear = {0};
     quantise_attr(q, &of_weight, ATTR_first, first);
     quantise_attr(q, &of_weight, ATTR_rows, node_int(linear, ATTR_rows, 0));
@@ -171,8 +209,12 @@ quantise_linear(Quantise *q, Node *linear, int bits)
     quantise_attr(q, &of_linear, ATTR_group, group);
     Node *x = quantise_rows(q, linear);
     const Op make = bits == 4 ? OP_quantise_u4 : OP_quantise_i8;
-    Value *weight = node_operand(linear, 'W');
-    Node *w = quantise_node(q, linear, make, 1, &weight, &of_weight);
+    Value *of[] = {node_operand(linear, 'W'), NULL, NULL};
+    if (kept != BLOCKS_none)
+        of[1] = quantise_part(q, linear, of[0], "scales");
+    if (kept != BLOCKS_none && bits == 4)
+        of[2] = quantise_part(q, linear, of[0], "minima");
+    Node *w = quantise_node(q, linear, make, bits == 4 ? 3 : 2, of, &of_weight);
     const int form = quantise_form(linear);
     const Op op = bits == 4 ? quantise_forms[form].u4 : quantise_forms[form].i8;
     Value *in[IR_MAX_IN] = {x->out[0], x->out[1]};
@@ -183,9 +225,10 @@ quantise_linear(Quantise *q, Node *linear, int bits)
         in[nin++] = w->out[i];
     if (op_slot(op, 'B') >= 0)
         in[nin++] = bias;
-    pass_explain(q->cx, "%s %lld -> %lld: %d-bit weights, %lld inputs a scale",
+    pass_explain(q->cx, "%s %lld -> %lld: %d-bit weights, %lld inputs a scale%s%s",
                  op_info[linear->op].name, (long long)width, (long long)columns, bits,
-                 (long long)(group ? group : width));
+                 (long long)(group ? group : width), kept == BLOCKS_none ? "" : ", as stored in ",
+                 kept == BLOCKS_none ? "" : blocks_info[kept].name);
     return quantise_node(q, linear, op, nin, in, &of_linear)->out[0];
 }
 
@@ -198,16 +241,23 @@ quantise_integers(Quantise *q, Node *linear, int64_t precise, Dtype reals)
     const int64_t columns = type_width(&y->type);
     const bool head = y->type.shape.dim[0].kind == DIM_ROWS;
     Node *next = linear->next;
+    const WeightBlocks kept = blocks_kept(q->cx, node_weight(linear));
+    const bool stored = q->cx->format == FORMAT_stored && kept == BLOCKS_none;
+    const bool stays = stored && blocks_of(node_weight(linear)) == BLOCKS_none;
     q->changed = true;
-    if (precise == columns) {
+    if (precise == columns || stays) {
         quantise_reals(q->g, linear, reals);
-        pass_explain(q->cx, "linear %lld -> %lld: %s, as they are marked precise",
+        pass_explain(q->cx, "linear %lld -> %lld: %s, as %s",
                      (long long)type_width(&linear->in[0]->type), (long long)columns,
-                     dtype_info[reals].name);
+                     dtype_info[reals].name,
+                     stays ? "the weight lies in no blocks" : "they are marked precise");
         return next;
     }
-    graph_replace(q->g, linear->out[0],
-                  quantise_linear(q, linear, head ? 8 : format_info[q->cx->format].bits));
+    const int bits = head ? 8 : format_info[q->cx->format].bits;
+    graph_replace(
+        q->g, linear->out[0],
+        quantise_linear(q, linear, kept == BLOCKS_none ? bits : blocks_info[kept].bits, kept));
+    q->converted += stored;
     graph_remove(q->g, linear);
     return next;
 }
@@ -393,6 +443,12 @@ pass_quantise(Graph *g, PassCtx *cx)
         else
             q.changed = quantise_reals(g, n, reals) || q.changed;
     }
+    if (q.converted)
+        diag_note(cx->diag, (SrcLoc){0},
+                  "%d projections have weights in blocks that no kernel multiplies (Q5_1, Q5_K, or "
+                  "tensors of several types that make one weight): they become 8-bit numbers in "
+                  "groups of %d",
+                  q.converted, STORED_GROUP);
     const bool gpu = cx->machine->gpu.kind != GPU_none && graph_has_runs(g);
     if (format->reals == DTYPE_bf16 && (cx->machine->matrix.bf16 || gpu))
         q.changed = quantise_results(&q) || q.changed;

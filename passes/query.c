@@ -95,6 +95,22 @@ asks_triples(const PassCtx *cx)
     return cx->dot && strcmp(cx->dot, "bf16x3") == 0;
 }
 
+WeightBlocks
+blocks_of(const Value *w)
+{
+    const bool turned = w->kind == VALUE_RESULT && w->def->op == OP_regroup;
+    const Value *from = turned ? w->def->in[0] : w;
+    return from->kind == VALUE_WEIGHT ? from->blocks : BLOCKS_none;
+}
+
+WeightBlocks
+blocks_kept(const PassCtx *cx, const Value *w)
+{
+    const WeightBlocks blocks = blocks_of(w);
+    const int bits = blocks_info[blocks].bits;
+    return bits && bits <= format_info[cx->format].bits ? blocks : BLOCKS_none;
+}
+
 Value *
 value_as(Graph *g, Node *before, Value *v, Dtype to)
 {

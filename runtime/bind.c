@@ -37,7 +37,7 @@ bind_weights(ssmc_model *model, const ssmc_weights *weights)
         const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         if (t && is_same(&abi->weights[i], t)) {
             model->weights[i] = t->data;
-            model->joined[i] = t->members ? t : NULL;
+            model->joined[i] = t->members || t->blocks ? t : NULL;
             if (weights->made)
                 rt_identity_made(model->identity, i, rt_made_key(weights, t));
             continue;
@@ -205,7 +205,7 @@ rt_weights_fingerprint(const AbiProgram *abi, const ssmc_weights *weights, uint6
     for (int i = 0; there && i < abi->nweights; i++) {
         const RtTensor *t = rt_weights_find_any(weights, abi->weights[i].tensor);
         data[i] = t ? t->data : NULL;
-        joined[i] = t && t->members ? t : NULL;
+        joined[i] = t && (t->members || t->blocks) ? t : NULL;
         made[i] = t && weights->made ? rt_made_key(weights, t) : 0;
     }
     const RtHash hash = there ? rt_identity_hash(abi, data, made, joined) : (RtHash){0};

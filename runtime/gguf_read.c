@@ -1,13 +1,15 @@
 /* runtime/gguf_read.c -- the tensors of a GGUF file as those of the checkpoint that it was made of:
  * under their names there, and what the converter changed changed back (gguf_tensors.def).
  *
- * What kernels read lies in the file. Types with blocks become F32, and so do tensors whose values
- * are others here; rows that stand in another order are copied. */
+ * What kernels read lies in the file. Types with blocks stand for F32 and are unpacked where they
+ * are read (blocks.h); tensors whose values are others here become F32, and rows that stand in
+ * another order are copied. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/blocks.h"
 #include "runtime/gguf.h"
 #include "runtime/gguf_types.h"
 #include "runtime/tensors.h"
@@ -40,18 +42,12 @@ static const Row rows[] = {
 #undef GGUF_TENSOR
 };
 
-/* Behind the first `fixed` of a tensor's rows (or columns) there are units of `unit`, there in the
- * order [repeat,a,b], here [repeat,b,a]. a or b 1: all stay where they are. */
-typedef struct {
-    size_t fixed, unit, a, b;
-} Turn;
-
 /* How a tensor's data come to be. */
 typedef struct {
     const RtGgufTensor *there;
     const RtGgufType *type;
     Change change;
-    Turn rows, columns;
+    RtTurn rows, columns;
     bool made; /* else they lie in the file */
 } Plan;
 
@@ -164,30 +160,11 @@ is_computed(Change change)
 }
 
 static bool
-turns(const Turn *turn)
-{
-    return turn->a > 1 && turn->b > 1;
-}
-
-static bool
 made_bytes(const Plan *p, size_t *out)
 {
-    if (p->type->block == 1 && !is_computed(p->change))
-        return rt_round_up(p->there->bytes, RT_LINE, out);
-    const size_t blocks = p->there->bytes / (size_t)p->type->bytes;
-    return rt_mul(blocks, (size_t)p->type->block * sizeof(float), out) &&
+    const size_t size = (size_t)p->type->bytes;
+    return rt_mul(p->there->bytes / size, is_computed(p->change) ? sizeof(float) : size, out) &&
            rt_round_up(*out, RT_LINE, out);
-}
-
-/* Where row (or column) i goes. */
-static size_t
-place_here(const Turn *turn, size_t i)
-{
-    if (i < turn->fixed || !turns(turn))
-        return i;
-    const size_t behind = i - turn->fixed, unit = behind / turn->unit, x = unit / turn->b % turn->a;
-    const size_t repeat = unit / turn->b / turn->a, y = unit % turn->b;
-    return turn->fixed + ((repeat * turn->b + y) * turn->a + x) * turn->unit + behind % turn->unit;
 }
 
 static float
@@ -219,47 +196,35 @@ compute(const Plan *p, float *out)
         const float x = plain_at(p->type, t->data + i * (size_t)p->type->bytes);
         if (p->change.log && (!(x < 0) || isinf(x)))
             return false;
-        out[place_here(&p->rows, i / row) * row + i % row] = p->change.log ? logf(-x) : x - 1;
+        out[rt_turn_place(&p->rows, i / row) * row + i % row] = p->change.log ? logf(-x) : x - 1;
     }
     return true;
 }
 
 /* Each element of `bytes` bytes. */
 static void
-turn_columns(const Turn *turn, const char *from, size_t columns, size_t bytes, char *to)
+turn_columns(const RtTurn *turn, const char *from, size_t columns, size_t bytes, char *to)
 {
     for (size_t i = 0; i < columns; i++)
-        memcpy(to + place_here(turn, i) * bytes, from + i * bytes, bytes);
+        memcpy(to + rt_turn_place(turn, i) * bytes, from + i * bytes, bytes);
 }
 
-/* Row by row. False: no memory. */
-static bool
+static void
 make_rows(const Plan *p, char *out)
 {
     const RtGgufTensor *t = p->there;
-    const RtGgufType *type = p->type;
     if (t->bytes == 0) /* however many rows it says it has */
-        return true;
-    const size_t count = t->rank > 1 || turns(&p->rows) ? (size_t)t->dim[0] : 1;
-    const size_t bytes = t->bytes / count, blocks = bytes / (size_t)type->bytes;
-    const size_t columns = blocks * (size_t)type->block;
-    const size_t one = type->block == 1 ? (size_t)type->bytes : sizeof(float);
-    float *wide = type->block > 1 && turns(&p->columns) ? calloc(columns + 1, one) : NULL;
-    if (type->block > 1 && turns(&p->columns) && !wide)
-        return false;
+        return;
+    const size_t count = t->rank > 1 || rt_turns(&p->rows) ? (size_t)t->dim[0] : 1;
+    const size_t bytes = t->bytes / count, one = (size_t)p->type->bytes;
     for (size_t i = 0; i < count; i++) {
         const char *from = t->data + i * bytes;
-        char *to = out + place_here(&p->rows, i) * columns * one;
-        for (size_t b = 0; type->block > 1 && b < blocks; b++)
-            rt_gguf_unpack(type, (const unsigned char *)from + b * (size_t)type->bytes,
-                           (wide ? wide : (float *)(void *)to) + b * (size_t)type->block);
-        if (turns(&p->columns))
-            turn_columns(&p->columns, wide ? (const char *)wide : from, columns, one, to);
-        else if (type->block == 1)
+        char *to = out + rt_turn_place(&p->rows, i) * bytes;
+        if (rt_turns(&p->columns))
+            turn_columns(&p->columns, from, bytes / one, one, to);
+        else
             memcpy(to, from, bytes);
     }
-    free(wide);
-    return true;
 }
 
 /* ---- what stands in another order ----------------------------------------------------------- */
@@ -300,7 +265,7 @@ turn_pairs(const Reader *r, const char *name, Plan *p)
             "%s: tensor '%s' has %lld rows, which are no even number for each of %s = %lld",
             r->file->path, rt_quote(name).text, t->rank ? (long long)t->dim[0] : 1LL, key,
             (long long)heads);
-    p->rows = (Turn){.unit = 1, .a = (size_t)(t->dim[0] / heads / 2), .b = 2};
+    p->rows = (RtTurn){.unit = 1, .a = (size_t)(t->dim[0] / heads / 2), .b = 2};
     return SSMC_OK;
 }
 
@@ -327,10 +292,10 @@ turn_values(const Reader *r, const char *name, Plan *p)
                        "%s: tensor '%s' has %lld %s, which are not those of %lld value heads",
                        r->file->path, rt_quote(name).text, (long long)count,
                        columns ? "columns" : "rows", (long long)heads);
-    *(columns ? &p->columns : &p->rows) = (Turn){.fixed = (size_t)before,
-                                                 .unit = (size_t)(of_values / heads),
-                                                 .a = (size_t)(heads / groups),
-                                                 .b = (size_t)groups};
+    *(columns ? &p->columns : &p->rows) = (RtTurn){.fixed = (size_t)before,
+                                                   .unit = (size_t)(of_values / heads),
+                                                   .a = (size_t)(heads / groups),
+                                                   .b = (size_t)groups};
     return SSMC_OK;
 }
 
@@ -350,7 +315,12 @@ plan_tensor(const Reader *r, const char *name, Plan *p)
         status = turn_values(r, name, p);
         break;
     }
-    p->made = p->type->block > 1 || is_computed(p->change) || turns(&p->rows) || turns(&p->columns);
+    const bool changed = is_computed(p->change) || rt_turns(&p->rows) || rt_turns(&p->columns);
+    p->made = p->type->block == 1 && changed;
+    if (p->type->block > 1 && status == SSMC_OK &&
+        (is_computed(p->change) || (rt_turns(&p->rows) && p->there->rank < 2)))
+        status = rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is %s; expected F32, F16, BF16 or F64",
+                         r->file->path, rt_quote(name).text, p->type->name);
     return status;
 }
 
@@ -367,31 +337,46 @@ count_unpacked(Reader *r, const RtGgufType *type)
     strcat(r->types, type->name);
 }
 
+/* It stays in the file; what it stands for is F32. */
+static void
+put_blocks(Reader *r, RtTensor *to, const Plan *p)
+{
+    const RtGgufTensor *t = p->there;
+    RtBlocks *b = &r->file->blocks[r->unpacked];
+    const size_t columns = t->rank ? (size_t)t->dim[t->rank - 1] : 1;
+    const size_t elements = t->bytes / (size_t)p->type->bytes * (size_t)p->type->block;
+    *b = (RtBlocks){.type = p->type,
+                    .data = t->data,
+                    .bytes = t->bytes,
+                    .rows = elements ? elements / columns : 0,
+                    .columns = columns,
+                    .row_turn = p->rows,
+                    .column_turn = p->columns};
+    to->blocks = b;
+    to->data = NULL;
+    to->dtype = rt_blocks_dtype(b, RT_WHOLE);
+    to->bytes = rt_blocks_bytes(b, RT_WHOLE);
+    count_unpacked(r, p->type);
+}
+
 static ssmc_status
 make_tensor(Reader *r, RtTensor *to, const Plan *p)
 {
-    const RtGgufType *type = p->type;
     size_t bytes = 0;
     char *out = r->file->made + r->made;
     made_bytes(p, &bytes);
     r->made += bytes;
     to->data = out;
-    const bool same = type->block == 1 && !is_computed(p->change);
-    to->dtype = rt_dtype_name(same ? type->name : "F32");
-    to->bytes = same ? p->there->bytes
-                     : p->there->bytes / (size_t)type->bytes * (size_t)type->block * sizeof(float);
     if (!is_computed(p->change)) {
-        if (!make_rows(p, out))
-            return rt_fail_memory(to->bytes, "a row of weights");
-    } else if (type->block > 1)
-        return rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is %s; expected F32, F16, BF16 or F64",
-                       r->file->path, rt_quote(to->name).text, type->name);
-    else if (!compute(p, (float *)(void *)out))
+        make_rows(p, out);
+        return SSMC_OK;
+    }
+    to->dtype = rt_dtype_name("F32");
+    to->bytes = p->there->bytes / (size_t)p->type->bytes * sizeof(float);
+    if (!compute(p, (float *)(void *)out))
         return rt_fail(SSMC_BAD_FILE,
                        "%s: tensor '%s', a state's decay, has a value that is not below 0",
                        r->file->path, rt_quote(to->name).text);
-    if (type->block > 1)
-        count_unpacked(r, type);
     return SSMC_OK;
 }
 
@@ -465,6 +450,10 @@ plan_tensors(Reader *r, Plan *plan, size_t count)
         if (status == SSMC_OK && plan[i].made &&
             (!made_bytes(&plan[i], &bytes) || !rt_add(made, bytes, &made)))
             status = rt_fail_memory(SIZE_MAX, "converted weights");
+        if (status == SSMC_OK && plan[i].type->block > 1 &&
+            !rt_mul(t->bytes / (size_t)plan[i].type->bytes,
+                    (size_t)plan[i].type->block * sizeof(float), &bytes))
+            status = rt_fail_memory(SIZE_MAX, "converted weights");
     }
     if (status == SSMC_OK && some) {
         file->made = rt_pages_new(made);
@@ -482,10 +471,15 @@ read_tensors(Reader *r)
     Plan *plan = calloc(count + 1, sizeof *plan);
     if (!plan)
         return rt_fail_memory(count * sizeof *plan, "a list of tensors");
-    ssmc_status status = plan_tensors(r, plan, count);
+    r->file->blocks = calloc(count + 1, sizeof *r->file->blocks);
+    ssmc_status status = r->file->blocks
+                             ? plan_tensors(r, plan, count)
+                             : rt_fail_memory(count * sizeof *r->file->blocks, "a list of tensors");
     for (size_t i = 0; i < count && status == SSMC_OK; i++)
         if (plan[i].made)
             status = make_tensor(r, &r->file->tensors[i], &plan[i]);
+        else if (plan[i].type->block > 1)
+            put_blocks(r, &r->file->tensors[i], &plan[i]);
     free(plan);
     return status;
 }
@@ -496,7 +490,7 @@ put_note(Reader *r)
     enum { ROOM = 512 };
     if (!r->unpacked || !(r->file->note = malloc(ROOM)))
         return;
-    snprintf(r->file->note, ROOM, "%d tensors of %s are read as f32", r->unpacked, r->types);
+    snprintf(r->file->note, ROOM, "%d tensors of %s", r->unpacked, r->types);
 }
 
 ssmc_status
@@ -519,4 +513,16 @@ rt_gguf_read(RtTensorFile *file, const char *bytes, size_t len)
         put_note(&r);
     rt_gguf_close(gguf);
     return status;
+}
+
+bool
+rt_gguf_has_blocks(const char *path)
+{
+    const char *why = NULL;
+    bool has = false;
+    RtGguf *gguf = rt_kind_of(path) == RT_KIND_gguf ? rt_gguf_open(path, NULL, 0, &why) : NULL;
+    for (size_t i = 0; gguf && i < rt_gguf_tensors(gguf) && !has; i++)
+        has = rt_gguf_type(rt_gguf_tensor(gguf, i)->type)->block > 1;
+    rt_gguf_close(gguf);
+    return has;
 }

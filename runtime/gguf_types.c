@@ -9,13 +9,13 @@
 #include "runtime/internal.h"
 
 static const RtGgufType types[] = {
-#define GGUF_TYPE(name, id, block, bytes) {#name, id, block, bytes},
+#define GGUF_TYPE(name, id, block, bytes, group, scales) {#name, id, block, bytes, group, #scales},
 #include "runtime/gguf_types.def"
 #undef GGUF_TYPE
 };
 
 enum {
-#define GGUF_TYPE(name, id, block, bytes) TYPE_##name = id,
+#define GGUF_TYPE(name, id, block, bytes, group, scales) TYPE_##name = id,
 #include "runtime/gguf_types.def"
 #undef GGUF_TYPE
 };
@@ -33,7 +33,7 @@ const char *
 rt_gguf_type_names(void)
 {
     return
-#define GGUF_TYPE(name, id, block, bytes) #name " "
+#define GGUF_TYPE(name, id, block, bytes, group, scales) #name " "
 #include "runtime/gguf_types.def"
 #undef GGUF_TYPE
         "";
@@ -145,5 +145,33 @@ rt_gguf_unpack(const RtGgufType *type, const unsigned char *block, float *out)
         break;
     default:
         memset(out, 0, (size_t)type->block * sizeof *out);
+    }
+}
+
+void
+rt_gguf_scales(const RtGgufType *type, const unsigned char *block, float *scales, float *minima)
+{
+    enum { LEAST_OF_Q4_0 = -8, SCALES_OF_FOUR = 4, SCALES_OF_SIX = 192, D_OF_SIX = 208 };
+    const int groups = type->group ? type->block / type->group : 0;
+    for (int g = 0; g < groups; g++) {
+        int scale = 1, min = 0;
+        float d = rt_gguf_half(block + (type->id == TYPE_Q6_K ? D_OF_SIX : 0)), m = 0;
+        switch (type->id) {
+        case TYPE_Q4_0:
+            m = d, min = LEAST_OF_Q4_0;
+            break;
+        case TYPE_Q4_1:
+            m = rt_gguf_half(block + 2), min = 1;
+            break;
+        case TYPE_Q4_K:
+            scale_min(block + SCALES_OF_FOUR, g, &scale, &min);
+            m = -rt_gguf_half(block + 2);
+            break;
+        case TYPE_Q6_K:
+            scale = (signed char)block[SCALES_OF_SIX + g];
+            break;
+        }
+        scales[g] = d * (float)scale;
+        minima[g] = m * (float)min;
     }
 }

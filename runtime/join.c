@@ -1,9 +1,11 @@
 /* runtime/join.c -- a weight that a checkpoint holds as several tensors: rows that follow one
  * another, or a stack of equal ones. Its bytes are theirs, one after the other; nothing is copied
  * until a parameter is made of it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/blocks.h"
 #include "runtime/weights.h"
 
 int64_t
@@ -36,6 +38,21 @@ rt_member_rows(const RtTensor *t, const int64_t *dim, int rank)
             return rt_rows_of(shape, rank - from);
     }
     return -1;
+}
+
+/* An empty entry at the end of the list; NULL: no memory. */
+static RtJoined *
+joined_new(ssmc_weights *w)
+{
+    RtJoined *j = calloc(1, sizeof *j);
+    RtJoined **list = realloc(w->joined, ((size_t)w->njoined + 1) * sizeof *list);
+    if (list)
+        w->joined = list;
+    if (!list || !j) {
+        free(j);
+        return NULL;
+    }
+    return w->joined[w->njoined++] = j;
 }
 
 /* The next of names that '+' separates; *at moves behind it. 0: there is none. */
@@ -87,15 +104,9 @@ rt_weights_join(ssmc_weights *w, const char *names, const int64_t *dim, int rank
         return SSMC_OK;
     for (const char *at = names; *at; at++)
         most += *at == '+';
-    RtJoined *j = calloc(1, sizeof *j);
-    RtJoined **list = realloc(w->joined, ((size_t)w->njoined + 1) * sizeof *list);
-    if (list)
-        w->joined = list;
-    if (!list || !j) {
-        free(j);
+    RtJoined *j = joined_new(w);
+    if (!j)
         return rt_fail_memory(sizeof *j, "a weight of several tensors");
-    }
-    w->joined[w->njoined++] = j;
     j->name = strdup(names);
     j->member = calloc(most, sizeof *j->member);
     if (!j->name || !j->member)
@@ -111,48 +122,147 @@ rt_weights_join(ssmc_weights *w, const char *names, const int64_t *dim, int rank
     return SSMC_OK;
 }
 
-/* Copies bytes [from, to) of the tensor to their places in `data`. */
+/* ---- data ---------------------------------------------------------------------------------- */
+
+/* A thread's share of one tensor of the file, as that part of it, into its place. */
 static void
-copy_bytes(const RtTensor *t, char *data, size_t from, size_t to, const ssmc_weights *done)
+fill_member(const RtTensor *m, RtPart part, char *to, int thread, int threads,
+            const ssmc_weights *done)
 {
-    size_t at = 0;
-    for (int i = 0; i < t->members && at < to; i++) {
+    const RtBlocks *b = m->blocks;
+    const size_t unit = b ? 1 : RT_LINE, all = b ? b->rows : m->bytes;
+    const size_t share = (all / (size_t)threads / unit + 1) * unit, from = share * (size_t)thread;
+    const size_t end = from + share < all ? from + share : all;
+    if (from >= end)
+        return;
+    const size_t row = b ? b->bytes / b->rows : 1;
+    const char *data = b ? b->data : m->data;
+    if (b)
+        rt_blocks_fill(b, part, from, end, to);
+    else
+        memcpy(to + from, data + from, end - from);
+    if (done)
+        rt_weights_done(done, data + from * row, (end - from) * row);
+}
+
+static void
+fill_all(const RtTensor *t, char *data, int thread, int threads, const ssmc_weights *done)
+{
+    const RtPart part = (RtPart)t->part;
+    if (!t->members)
+        fill_member(t, part, data, thread, threads, done);
+    for (int i = 0; i < t->members; i++) {
         const RtTensor *m = t->member[i];
-        const size_t first = from > at ? from - at : 0;
-        const size_t end = to - at < m->bytes ? to - at : m->bytes;
-        if (first < end) {
-            memcpy(data + at + first, (const char *)m->data + first, end - first);
-            if (done)
-                rt_weights_done(done, (const char *)m->data + first, end - first);
-        }
-        at += m->bytes;
+        fill_member(m, part, data, thread, threads, done);
+        data += m->blocks ? rt_blocks_bytes(m->blocks, part) : m->bytes;
     }
 }
 
 void
 rt_joined_fill(const ssmc_weights *w, const RtTensor *t, char *data, int thread, int threads)
 {
-    const size_t share = (t->bytes / (size_t)threads / RT_LINE + 1) * RT_LINE;
-    const size_t from = share * (size_t)thread, to = from + share;
-    if (from < t->bytes)
-        copy_bytes(t, data, from, to < t->bytes ? to : t->bytes, w);
+    fill_all(t, data, thread, threads, w);
+}
+
+/* The entry whose tensor t is, or of a tensor with blocks the one for its data; NULL: no memory. */
+static RtJoined *
+joined_of(ssmc_weights *w, const RtTensor *t)
+{
+    for (int i = 0; i < w->njoined; i++)
+        if (&w->joined[i]->tensor == t || w->joined[i]->of == t)
+            return w->joined[i];
+    RtJoined *j = joined_new(w);
+    if (j) {
+        j->of = t;
+        j->tensor = (RtTensor){.bytes = t->bytes};
+    }
+    return j;
 }
 
 const void *
 rt_weights_whole(ssmc_weights *w, const RtTensor *t)
 {
-    if (!t->members)
+    if (!t->members && !t->blocks)
         return t->data;
-    for (int i = 0; i < w->njoined; i++) {
-        RtJoined *j = w->joined[i];
-        if (&j->tensor != t)
-            continue;
-        if (!j->whole && (j->whole = rt_pages_new(t->bytes)) != NULL)
-            copy_bytes(t, j->whole, 0, t->bytes, NULL);
-        return j->whole;
-    }
-    return NULL;
+    RtJoined *j = joined_of(w, t);
+    if (j && !j->whole && (j->whole = rt_pages_new(t->bytes)) != NULL)
+        fill_all(t, j->whole, 0, 1, NULL);
+    return j ? j->whole : NULL;
 }
+
+/* ---- parts --------------------------------------------------------------------------------- */
+
+const char *
+rt_weights_stored(const RtTensor *t)
+{
+    const RtTensor *const *list = t->members ? t->member : &t;
+    const RtGgufType *type = NULL;
+    for (int i = 0; i < (t->members ? t->members : 1); i++) {
+        const RtBlocks *b = list[i]->blocks;
+        if (!b || !rt_blocks_have_scales(b) || (type && type != b->type))
+            return NULL;
+        type = b->type;
+    }
+    return type->name;
+}
+
+static bool
+has_part(const ssmc_weights *w, const RtTensor *of, RtPart part)
+{
+    const size_t len = strlen(of->name);
+    for (int i = 0; i < w->njoined; i++) {
+        const char *name = w->joined[i]->tensor.name;
+        if (name && strncmp(name, of->name, len) == 0 &&
+            strcmp(name + len, rt_part_suffix[part]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static ssmc_status
+add_part(ssmc_weights *w, const RtTensor *of, RtPart part)
+{
+    const int count = of->members ? of->members : 1;
+    RtJoined *j = joined_new(w);
+    const size_t room = strlen(of->name) + strlen(rt_part_suffix[part]) + 1;
+    if (j) {
+        j->name = malloc(room);
+        j->member = calloc((size_t)count, sizeof *j->member);
+    }
+    if (!j || !j->name || !j->member)
+        return rt_fail_memory(room, "a weight's scales");
+    snprintf(j->name, room, "%s%s", of->name, rt_part_suffix[part]);
+    RtTensor t = *of;
+    t.name = j->name;
+    t.blocks = NULL;
+    t.member = j->member;
+    t.members = count;
+    t.part = part;
+    t.bytes = 0;
+    for (int i = 0; i < count; i++) {
+        j->member[i] = of->members ? of->member[i] : of;
+        t.bytes += rt_blocks_bytes(j->member[i]->blocks, part);
+    }
+    t.dtype = rt_blocks_dtype(j->member[0]->blocks, part);
+    t.dim[t.rank - 1] /= j->member[0]->blocks->type->group;
+    j->tensor = t;
+    return SSMC_OK;
+}
+
+ssmc_status
+rt_weights_parts(ssmc_weights *w, const char *name)
+{
+    const RtTensor *of = rt_weights_find(w, name);
+    if (!of || !rt_weights_stored(of))
+        return SSMC_OK; /* who asks for them finds none */
+    ssmc_status status = SSMC_OK;
+    for (int part = RT_SCALES; part < RT_PARTS && status == SSMC_OK; part++)
+        if (!has_part(w, of, (RtPart)part))
+            status = add_part(w, of, (RtPart)part);
+    return status;
+}
+
+/* ---- the list ------------------------------------------------------------------------------ */
 
 const RtTensor *
 rt_joined_find(const ssmc_weights *w, const char *name, size_t len)

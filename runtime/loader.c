@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/blocks.h"
 #include "runtime/internal.h"
 
 /* The list with the first spelling of every name, which is the one that a rule's numbers go by; one
@@ -35,6 +36,21 @@ by_rules(const AbiCompiled *compiled, const AbiProgram *abi, ssmc_weights **out)
     return status;
 }
 
+/* Of a weight in blocks, once it is there, what a name with a suffix stands for. */
+static ssmc_status
+make_part(ssmc_weights *weights, const char *name)
+{
+    RtPart part;
+    const size_t len = rt_part_of_name(name, strlen(name), &part);
+    if (part == RT_WHOLE || rt_weights_find(weights, name))
+        return SSMC_OK;
+    char *of = strndup(name, len);
+    const ssmc_status status =
+        of ? rt_weights_parts(weights, of) : rt_fail_memory(len, "a weight's name");
+    free(of);
+    return status;
+}
+
 ssmc_status
 rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *path,
                 ssmc_weights **out)
@@ -50,6 +66,8 @@ rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *
         if (strchr(w->tensor, '+') && !rt_weights_find_any(*out, w->tensor))
             status = rt_weights_join(*out, w->tensor, w->dim, w->rank);
     }
+    for (int i = 0; status == SSMC_OK && i < abi->nweights; i++)
+        status = make_part(*out, abi->weights[i].tensor);
     if (status != SSMC_OK) {
         rt_weights_close(*out);
         *out = NULL;

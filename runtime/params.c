@@ -104,7 +104,7 @@ run_step(const Making *m, const AbiStep *step, int thread, int threads)
 static void
 fill(const Making *m, const RtTensor *t, char *data, int thread, int threads)
 {
-    if (t->members)
+    if (t->members || t->blocks)
         rt_joined_fill(m->weights, t, data, thread, threads);
     else
         rt_made_fill(m->weights, t, (float *)(void *)data, thread, threads);

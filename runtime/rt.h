@@ -12,6 +12,7 @@ enum { RT_MAX_RANK = 8 }; /* of a tensor of a file: weights have fewer (ABI_MAX_
 
 /* A tensor of a file, validated: data lies inside the mapping. */
 typedef struct RtTensor RtTensor;
+typedef struct RtBlocks RtBlocks; /* runtime/blocks.h */
 struct RtTensor {
     const char *name;  /* first: nearest_name reads it */
     const char *dtype; /* F32, F16, BF16, I64 ... as a safetensors header spells it */
@@ -24,6 +25,10 @@ struct RtTensor {
      * then. members 0: it is one of the file. */
     const RtTensor *const *member;
     int members;
+    /* It lies in blocks, unpacked when a parameter is made of it; data is NULL, dtype F32. NULL: it
+     * does not, or its members do. */
+    const RtBlocks *blocks;
+    int part; /* of the members' blocks (RtPart): what this weight is; 0: what they stand for */
 };
 
 typedef struct RtTensorFile RtTensorFile;
@@ -81,6 +86,8 @@ ssmc_status rt_hub_fault(const char *path);
 ssmc_status rt_weights_open(const char *path, ssmc_weights **out);
 /* Which of several files were taken, in one line; NULL: there was no choice. */
 const char *rt_weights_note(const ssmc_weights *weights);
+/* "3 tensors of Q8_0, Q4_K"; NULL: none lie in blocks. */
+const char *rt_weights_in_blocks(const ssmc_weights *weights);
 /* Whether the two hold the same sizes in the same order, those of 1 aside: their elements then lie
  * in the same order. */
 bool rt_dims_fit(const int64_t *a, int rank_a, const int64_t *b, int rank_b);
@@ -109,6 +116,13 @@ int64_t rt_member_rows(const RtTensor *tensor, const int64_t *dim, int rank);
 /* Its data in one place: a copy of what has members, which lives as long as the weights. NULL: no
  * memory, or a rule makes it. */
 const void *rt_weights_whole(ssmc_weights *weights, const RtTensor *tensor);
+/* Whether the file is a GGUF with tensors in blocks; false: it cannot be read, too. */
+bool rt_gguf_has_blocks(const char *path);
+/* The type of the blocks that a weight lies in, where scales and minima of their groups are to be
+ * had (rt_weights_parts); NULL: there are none such, or of several types. */
+const char *rt_weights_stored(const RtTensor *tensor);
+/* Makes the weights NAME@scales and NAME@minima of one with blocks, [..,K/group] each. */
+ssmc_status rt_weights_parts(ssmc_weights *weights, const char *name);
 /* The file that one of the tensors is in; NULL: none, rules make it. */
 const char *rt_weights_file_of(const ssmc_weights *weights, const RtTensor *tensor);
 

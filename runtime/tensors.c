@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/blocks.h"
 #include "runtime/tensors.h"
 
 uint64_t
@@ -119,6 +120,7 @@ rt_tensors_close(RtTensorFile *file)
     free(file->parts);
     rt_index_free(&file->index);
     rt_pages_free(file->made, file->made_bytes);
+    free(file->blocks);
     free(file->note);
     free(file->tensors);
     free(file->names);
@@ -163,12 +165,14 @@ rt_tensors_identity(const RtTensorFile *file)
     }
     for (int i = 0; i < file->count; i++) {
         const RtTensor *t = &file->tensors[i];
-        const size_t n = t->bytes < SAMPLE ? t->bytes : SAMPLE;
+        const char *data = t->blocks ? t->blocks->data : t->data;
+        const size_t bytes = t->blocks ? t->blocks->bytes : t->bytes;
+        const size_t n = bytes < SAMPLE ? bytes : SAMPLE;
         hash = rt_hash_on(hash, t->name, strlen(t->name));
         hash = rt_hash_on(hash, t->dtype, strlen(t->dtype));
         hash = rt_hash_on(hash, t->dim, (size_t)t->rank * sizeof *t->dim);
-        hash = rt_hash_on(hash, t->data, n);
-        hash = rt_hash_on(hash, (const char *)t->data + t->bytes - n, n);
+        hash = rt_hash_on(hash, data, n);
+        hash = rt_hash_on(hash, data + bytes - n, n);
     }
     return hash;
 }

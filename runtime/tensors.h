@@ -17,7 +17,8 @@ struct RtTensorFile {
     RtIndex index;
     char *made; /* owns: pages, data that had to be converted; NULL: all lies in the file */
     size_t made_bytes;
-    char *note; /* owns: what was converted; NULL: nothing to say */
+    struct RtBlocks *blocks; /* owns: of tensors that have them; NULL: there are none */
+    char *note;              /* owns: how many tensors lie in which blocks; NULL: none */
 };
 
 /* Readers fill the table from the bytes, which stay, and check everything that the table says. A

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/blocks.h"
 #include "runtime/json.h"
 
 enum { DATA_ALIGN = 8 }; /* the header is padded with blanks, so that the data starts aligned */
@@ -114,6 +115,21 @@ check_header(const char *path, const char *header, size_t len)
     return SSMC_OK;
 }
 
+/* What lies in blocks is written as what it stands for. */
+static bool
+put_tensor(RtOutput *out, const RtTensor *t)
+{
+    if (!t->blocks)
+        return rt_output_put(out, t->data, t->bytes);
+    char *data = rt_pages_new(t->bytes);
+    if (!data)
+        return false;
+    rt_blocks_fill(t->blocks, RT_WHOLE, 0, t->blocks->rows, data);
+    const bool ok = rt_output_put(out, data, t->bytes);
+    rt_pages_free(data, t->bytes);
+    return ok;
+}
+
 static bool
 put_all(RtOutput *out, const char *header, size_t len, const RtTensor *tensors, int count)
 {
@@ -122,7 +138,7 @@ put_all(RtOutput *out, const char *header, size_t len, const RtTensor *tensors, 
         bytes[i] = (char)(len >> 8 * i & 0xff);
     bool ok = rt_output_put(out, bytes, sizeof bytes) && rt_output_put(out, header, len);
     for (int i = 0; i < count && ok; i++)
-        ok = rt_output_put(out, tensors[i].data, tensors[i].bytes);
+        ok = put_tensor(out, &tensors[i]);
     return ok;
 }
 

@@ -128,7 +128,7 @@ from_files(const char *path, RtTensorFile **files, int nfiles, ssmc_weights **ou
     w->files = files;
     w->nfiles = nfiles;
     if (nfiles == 1 && files[0]->note)
-        w->note = strdup(files[0]->note);
+        w->in_blocks = strdup(files[0]->note);
     for (int f = 0; f < nfiles; f++)
         for (int i = 0; i < rt_tensors_count(files[f]); i++)
             w->tensors[w->count++] = *rt_tensors_at(files[f], i);
@@ -448,7 +448,14 @@ rt_weights_close(ssmc_weights *w)
     free(w->names);
     free(w->made);
     free(w->note);
+    free(w->in_blocks);
     free(w);
+}
+
+const char *
+rt_weights_in_blocks(const ssmc_weights *weights)
+{
+    return weights->in_blocks;
 }
 
 const char *

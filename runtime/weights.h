@@ -11,6 +11,7 @@ typedef struct {
     RtTensor tensor;         /* no name: it could not be made */
     char *name;              /* owns */
     const RtTensor **member; /* owns */
+    const RtTensor *of;      /* of a tensor with blocks, whose data this keeps; NULL: none */
     void *whole;             /* owns: pages, its data in one place; NULL: not needed so far */
 } RtJoined;
 
@@ -26,7 +27,8 @@ struct ssmc_weights {
     size_t page_bytes;
     RtJoined **joined; /* owns: [njoined] */
     int njoined;
-    char *note; /* owns: which of several files these are; NULL: there was no choice */
+    char *note;      /* owns: which of several files these are; NULL: there was no choice */
+    char *in_blocks; /* owns: how many tensors lie in which blocks; NULL: none */
 };
 
 /* Empty, with room for `most` tensors. */

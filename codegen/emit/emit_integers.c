@@ -10,7 +10,8 @@
  *     groups              for each group g: acc[i32] over it;      sum += acc s_go (+ m_go sum x_g)
  *                                                                  y = sum xs_t
  *
- * Scales of two groups are a pair of bf16, as packed bf16 weights are. */
+ * Scales of two groups are a pair of bf16, as packed bf16 weights are; those that a weight was
+ * stored with are f16 or f32, [O/panel,K/group,panel]. */
 #include "codegen/emit/linear.h"
 
 enum { QUAD = 4, OFFSET = 128 };
@@ -25,6 +26,7 @@ typedef struct {
     const Value *xs, *s, *m; /* scales of x and of the weight; m: NULL for i8 */
     bool grouped;
     int64_t group, groups; /* inputs of a group; groups of the padded row; without: the whole row */
+    int64_t real;          /* groups of the row without padding */
     int64_t padded;        /* K as the weight has it */
     bool wide;     /* x is staged widened (CgBytes): a row of even pairs, a row of odd ones */
     int64_t plane; /* bytes from the one to the other */
@@ -307,6 +309,20 @@ half_of(Cg *c, Val pairs, int half)
     return cg_as_float(c, half ? cg_and(c, pairs, 0xffff0000u) : cg_shl(c, pairs, 16));
 }
 
+/* Scales of vector v for group 2 * pair + half. */
+static Val
+scales_of(Cg *c, const Tile *t, const Value *of, Val pair, int half, int v)
+{
+    const CgPacked *p = &t->n->p;
+    const Dtype dtype = of->type.dtype;
+    if (dtype == DTYPE_bf16)
+        return half_of(c, pair_of(c, t, of, pair, v), half);
+    const Val group = cg_add(c, cg_mul(c, pair, cg_i64(c, 2)), cg_i64(c, half));
+    const Val row = cg_add(c, cg_mul(c, t->panel, cg_i64(c, t->n->real)), group);
+    const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, p->panel)), cg_i64(c, (int64_t)v * p->lanes));
+    return cg_vload(c, cg_at(c, cg_packed_base(c, p, of), dtype, at), dtype, p->lanes, NULL);
+}
+
 /* sum += dots s + (sum x) m for group 2 * pair + half. */
 static void
 group_add(Cg *c, const Tile *t, const Accumulators *sum, Val pair, int half)
@@ -314,8 +330,8 @@ group_add(Cg *c, const Tile *t, const Accumulators *sum, Val pair, int half)
     const Val group = cg_add(c, cg_mul(c, pair, cg_i64(c, 2)), cg_i64(c, half));
     const int vecs = t->dots.vecs;
     for (int v = 0; v < vecs; v++) {
-        const Val s = half_of(c, pair_of(c, t, t->n->s, pair, v), half);
-        const Val m = t->n->m ? half_of(c, pair_of(c, t, t->n->m, pair, v), half) : NULL;
+        const Val s = scales_of(c, t, t->n->s, pair, half, v);
+        const Val m = t->n->m ? scales_of(c, t, t->n->m, pair, half, v) : NULL;
         for (int r = 0; r < t->height; r++) {
             const int i = r * vecs + v;
             Val y = cg_fma(c, dot_real(c, t, i), s, cg_get(c, sum->type, sum->acc[i]));
@@ -328,23 +344,34 @@ group_add(Cg *c, const Tile *t, const Accumulators *sum, Val pair, int half)
     }
 }
 
+/* The sums of groups 2 * pair to 2 * pair + count - 1. */
+static void
+group_pair(Cg *c, const Tile *t, const Accumulators *sum, Val pair, int count)
+{
+    const int64_t steps = t->n->group / (t->n->m ? 2 * QUAD : QUAD);
+    for (int half = 0; half < count; half++) {
+        const Val group = cg_add(c, cg_mul(c, pair, cg_i64(c, 2)), cg_i64(c, half));
+        dots_begin(c, t, group);
+        dots_run(c, t, cg_mul(c, group, cg_i64(c, steps)), steps);
+        group_add(c, t, sum, pair, half);
+    }
+}
+
+/* Scales that were given are those of real groups alone. */
 static void
 group_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
     const Integers *n = (const Integers *)p;
     const Tile t = {n, height, row, panel, accumulators(c, p, height, c->i32)};
     const Accumulators sum = accumulators(c, p, height, c->f32);
-    const int64_t steps = n->group / (n->m ? 2 * QUAD : QUAD);
+    const int64_t pairs = n->s->type.dtype == DTYPE_bf16 ? n->groups / 2 : n->real / 2;
     for (int i = 0; i < height * p->vecs; i++)
         cg_set(c, sum.acc[i], LLVMConstNull(sum.type));
-    CgLoop pair = cg_loop(c, "groups", cg_i64(c, 0), cg_i64(c, n->groups / 2), 1);
-    for (int half = 0; half < 2; half++) {
-        const Val group = cg_add(c, cg_mul(c, pair.i, cg_i64(c, 2)), cg_i64(c, half));
-        dots_begin(c, &t, group);
-        dots_run(c, &t, cg_mul(c, group, cg_i64(c, steps)), steps);
-        group_add(c, &t, &sum, pair.i, half);
-    }
+    CgLoop pair = cg_loop(c, "groups", cg_i64(c, 0), cg_i64(c, pairs), 1);
+    group_pair(c, &t, &sum, pair.i, 2);
     cg_loop_end(c, &pair);
+    if (n->s->type.dtype != DTYPE_bf16 && n->real % 2)
+        group_pair(c, &t, &sum, cg_i64(c, pairs), 1);
     for (int i = 0; i < height * p->vecs; i++)
         put_result(c, &t, i / p->vecs, i % p->vecs, cg_get(c, sum.type, sum.acc[i]));
 }
@@ -362,6 +389,7 @@ integers_sizes(const Cg *c, Integers *n)
     n->grouped = attrs_find(&anchor->attrs, ATTR_group) != NULL;
     n->group = node_int(anchor, ATTR_group, n->padded);
     n->groups = n->padded / n->group;
+    n->real = round_up(n->p.l.depth, n->group) / n->group;
     if (!cg_packed_sizes(c, &n->p, w))
         return false;
     n->wide = cg_bytes_are_wide(c, n->p.lanes);

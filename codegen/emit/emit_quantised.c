@@ -3,7 +3,8 @@
  *
  *     for each panel of this thread, each of its rows:
  *         the row copied to scratch, zeros after its end
- *         for each group: scale (and minimum) from its extremes; each 16 numbers rounded, stored
+ *         for each group: scale (and minimum) from its extremes, or those that are given; each 16
+ *                         numbers rounded, stored
  *
  * Four bytes of one output column are neighbours, so a row goes to every panel-th 32-bit unit. A
  * vector here is 16 lanes whatever the CPU: on narrower ones LLVM takes several registers. */
@@ -20,12 +21,15 @@ typedef struct {
     int64_t padded;            /* K as the packed weight has it */
     int64_t group, groups;     /* inputs of a group; groups of the padded row */
     int64_t panel, steps;
-    int64_t panels; /* of a matrix */
-    bool stack;     /* the weight is [E,O,K] */
-    bool grouped;   /* scales are pairs of bf16, not one f32 */
-    Val row;        /* in scratch: [padded] f32 */
+    int64_t panels;         /* of a matrix */
+    bool stack;             /* the weight is [E,O,K] */
+    bool grouped;           /* each group has scales, not the row */
+    Value *scales, *minima; /* that are given; NULL: they are made here, pairs of bf16 if grouped */
+    int64_t real;           /* groups of the row without padding */
+    Val row;                /* in scratch: [padded] f32 */
     /* Where the loops are. */
     Val panel_index, lane; /* panels of all matrices are counted on */
+    Val source, inside;    /* row of the weight; whether it is one of those packed */
 } Quantised;
 
 static Val
@@ -38,7 +42,7 @@ row_at(Cg *c, const Quantised *z, Val col)
 
 /* Rows past the last are zeros. */
 static void
-copy_row(Cg *c, const Quantised *z)
+copy_row(Cg *c, Quantised *z)
 {
     const Val panels = cg_i64(c, z->panels), matrix = cg_div(c, z->panel_index, panels);
     const Val panel =
@@ -48,6 +52,8 @@ copy_row(Cg *c, const Quantised *z)
     Val real = cg_add(c, cg_min(c, row, cg_i64(c, z->rows - 1)), cg_i64(c, z->from));
     if (z->stack) /* behind the matrices before */
         real = cg_add(c, cg_mul(c, matrix, cg_i64(c, z->rows)), real);
+    z->source = real;
+    z->inside = inside;
     const Val zeros = cg_splat(c, cg_f32(c, 0), LANES), end = cg_i64(c, z->width);
     CgLoop clear = cg_loop(c, "clear", cg_i64(c, z->width / LANES * LANES),
                            cg_i64(c, round_up(z->padded, LANES)), LANES);
@@ -108,6 +114,12 @@ store_scale(Cg *c, const Quantised *z, const CgOperand *to, Val group, Val value
         cg_vstore(c, cg_at(c, to->base, DTYPE_f32, at), DTYPE_f32, value, 1, NULL);
         return;
     }
+    if (z->scales) {
+        const Val row = cg_add(c, cg_mul(c, z->panel_index, cg_i64(c, z->real)), group);
+        const Val at = cg_add(c, cg_mul(c, row, cg_i64(c, z->panel)), z->lane);
+        cg_vstore(c, cg_at(c, to->base, to->dtype, at), to->dtype, value, 1, NULL);
+        return;
+    }
     const Val two = cg_i64(c, 2), pair = cg_div(c, group, two);
     const Val half = cg_sub(c, group, cg_mul(c, pair, two));
     const Val row = cg_add(c, cg_mul(c, z->panel_index, cg_i64(c, z->groups / 2)), pair);
@@ -135,6 +147,31 @@ group_rounding(Cg *c, const Quantised *z, Val group, Extremes x)
     store_scale(c, z, z->s, group, s);
     if (z->is_u4) {
         r.m = cg_round(c, x.low, dtype);
+        store_scale(c, z, z->m, group, r.m);
+    }
+    return r;
+}
+
+/* A scale or minimum that the weight has; of rows past the last 0. */
+static Val
+given_number(Cg *c, const Quantised *z, Value *of, Val group)
+{
+    const CgSite at = {.row = z->source, .col = group, .lanes = 1};
+    cg_unbind_all(z->k);
+    return LLVMBuildSelect(c->b, z->inside, cg_eval(c, z->k, of, &at), cg_f32(c, 0), "");
+}
+
+/* With the scales that made the numbers, their quotients are whole but for rounding. */
+static Rounding
+given_rounding(Cg *c, const Quantised *z, Val group)
+{
+    const Val s = given_number(c, z, z->scales, group), zero = cg_f32(c, 0);
+    const Val some = LLVMBuildFCmp(c->b, LLVMRealUNE, s, zero, "");
+    const Val inverse = LLVMBuildFDiv(c->b, cg_f32(c, 1), s, "");
+    Rounding r = {.inverse = LLVMBuildSelect(c->b, some, inverse, zero, "")};
+    store_scale(c, z, z->s, group, s);
+    if (z->is_u4) {
+        r.m = given_number(c, z, z->minima, group);
         store_scale(c, z, z->m, group, r.m);
     }
     return r;
@@ -191,7 +228,7 @@ store_bytes(Cg *c, const Quantised *z, Val x, const Rounding *r, Val col)
 {
     const int lanes = cg_lanes_of(x);
     const Val scaled = cg_fmul(c, x, cg_splat(c, r->inverse, lanes));
-    const Val low = cg_vmax(c, scaled, cg_like(c, scaled, -127));
+    const Val low = cg_vmax(c, scaled, cg_like(c, scaled, z->scales ? -128 : -127));
     const Val bits = cg_integer_bits(c, cg_vmin(c, low, cg_like(c, low, 127)));
     const Val above = LLVMBuildAdd(c->b, bits, cg_int_like(c, bits, 128), "");
     const Val bytes = LLVMBuildTrunc(c->b, above, cg_vec_of(c->i8, lanes), "");
@@ -213,7 +250,7 @@ store_columns(Cg *c, const Quantised *z, const Rounding *r, Val from, Val to, in
 static void
 row_quantise(Cg *c, const Quantised *z)
 {
-    const Val zero = cg_i64(c, 0), width = cg_i64(c, z->width);
+    const Val zero = cg_i64(c, 0), width = cg_i64(c, z->width), zero_real = cg_f32(c, 0);
     if (!z->grouped) {
         const Val vectors = cg_i64(c, z->padded / LANES * LANES), end = cg_i64(c, z->padded);
         const Rounding r = group_rounding(c, z, zero, extremes(c, z, zero, width));
@@ -221,12 +258,23 @@ row_quantise(Cg *c, const Quantised *z)
         store_columns(c, z, &r, vectors, end, 4);
         return;
     }
+    const int lanes = z->group % LANES == 0 ? LANES : LANES / 2;
+    if (z->scales) {
+        CgLoop group = cg_loop(c, "group", zero, cg_i64(c, z->real), 1);
+        const Val from = cg_mul(c, group.i, cg_i64(c, z->group));
+        const Rounding r = given_rounding(c, z, group.i);
+        store_columns(c, z, &r, from, cg_add(c, from, cg_i64(c, z->group)), lanes);
+        cg_loop_end(c, &group);
+        const Rounding none = {zero_real, zero_real}; /* padding, which is zeros */
+        store_columns(c, z, &none, width, cg_i64(c, z->padded), lanes);
+        return;
+    }
     CgLoop group = cg_loop(c, "group", zero, cg_i64(c, z->groups), 1);
     const Val from = cg_mul(c, group.i, cg_i64(c, z->group));
     const Val to = cg_add(c, from, cg_i64(c, z->group));
     const Val end = cg_min(c, to, width); /* before `from` in a group of padding */
     const Rounding r = group_rounding(c, z, group.i, extremes(c, z, from, end));
-    store_columns(c, z, &r, from, to, z->group % LANES == 0 ? LANES : LANES / 2);
+    store_columns(c, z, &r, from, to, lanes);
     cg_loop_end(c, &group);
 }
 
@@ -281,6 +329,9 @@ quantised_sizes(Quantised *z)
     z->grouped = attrs_find(&n->attrs, ATTR_group) != NULL;
     z->group = node_int(n, ATTR_group, z->padded);
     z->groups = z->padded / z->group;
+    z->real = round_up(z->width, z->group) / z->group;
+    z->scales = node_operand(n, 'F');
+    z->minima = node_operand(n, 'M');
 }
 
 bool

@@ -524,10 +524,20 @@ finish_integers(Cg *c, const CgLinear *l, const CgSite *site, Val at)
     return cg_fmul(c, cg_fmul(c, real, s), scale);
 }
 
-/* Scales of a group for `lanes` columns of the panel from `col` on: halves of pairs of bf16. */
+/* Scales of a group for `lanes` columns of the panel from `col` on: halves of pairs of bf16; or f16
+ * or f32 of the groups that are not padding, in which the sums are 0. */
 static Val
 group_scale(Cg *c, const Unit *u, const Value *of, Val group, int64_t col)
 {
+    const Dtype dtype = of->type.dtype;
+    if (dtype != DTYPE_bf16) {
+        const int64_t real = of->type.shape.dim[of->type.shape.rank - 2].n;
+        const Val known = cg_min(c, group, cg_i64(c, real - 1));
+        const Val line = cg_add(c, cg_mul(c, u->panel, cg_i64(c, real)), known);
+        const Val from = cg_add(c, cg_mul(c, line, cg_i64(c, COLUMNS)), cg_i64(c, col));
+        return cg_vload(c, cg_at(c, cg_packed_base(c, &u->p, of), dtype, from), dtype, c->lanes,
+                        NULL);
+    }
     const Val two = cg_i64(c, 2), pair = cg_div(c, group, two);
     const Val half = cg_sub(c, group, cg_mul(c, pair, two));
     const Val row = cg_add(c, cg_mul(c, u->panel, cg_i64(c, u->groups / 2)), pair);

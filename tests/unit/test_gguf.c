@@ -293,24 +293,25 @@ Test(gguf, a_conversion_that_fails_leaves_nothing)
 /* Beside each tensor with blocks stands what the gguf package makes of it, bit for bit. */
 Test(gguf, every_type_is_what_the_package_makes_of_it)
 {
-    RtTensorFile *file = NULL;
-    cr_assert_eq(rt_tensors_open(FOLDER "types.gguf", &file), SSMC_OK, "%s", ssmc_error());
+    ssmc_weights *file = NULL;
+    cr_assert_eq(rt_weights_open(FOLDER "types.gguf", &file), SSMC_OK, "%s", ssmc_error());
     int compared = 0;
-    for (int i = 0; i < rt_tensors_count(file); i++) {
-        const RtTensor *t = rt_tensors_at(file, i);
+    for (int i = 0; i < rt_weights_count(file); i++) {
+        const RtTensor *t = rt_weights_at(file, i);
         char name[64];
         snprintf(name, sizeof name, "%s.F32", t->name);
-        const RtTensor *want = rt_tensors_find(file, name);
+        const RtTensor *want = rt_weights_find(file, name);
         if (!want)
             continue;
         cr_expect_str_eq(t->dtype, "F32");
         cr_expect(t->rank == 2 && t->dim[0] == want->dim[0] && t->dim[1] == want->dim[1]);
-        cr_expect(t->bytes == want->bytes && memcmp(t->data, want->data, t->bytes) == 0, "%s",
+        const void *data = rt_weights_whole(file, t);
+        cr_expect(t->bytes == want->bytes && memcmp(data, want->data, t->bytes) == 0, "%s",
                   t->name);
         compared++;
     }
     cr_expect_eq(compared, 8);
-    rt_tensors_close(file);
+    rt_weights_close(file);
 }
 
 /* ---- tokenizers ----------------------------------------------------------------------------- */
