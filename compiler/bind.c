@@ -514,8 +514,8 @@ notes(const Bind *b)
         diag_note(b->diag, (SrcLoc){0}, "%s lie in blocks of whole numbers: %s",
                   rt_weights_in_blocks(b->weights),
                   format_info[b->fe->compile.format].bits
-                      ? "projections multiply them as they are, by 8-bit activations; --dtype f32 "
-                        "multiplies the f32 that they stand for"
+                      ? "projections multiply those of no more bits than dtype as they are, by "
+                        "8-bit activations; --dtype f32 multiplies what they stand for"
                       : "they are read as f32");
     if (b->rounded)
         diag_note(b->diag, file_loc(b, b->rounded), "tensor '%s'%s of F64 rounded to F32",

@@ -138,14 +138,20 @@ fold_after(Fold *f, Node *product, Node *projection, Value *factor)
     graph_remove(f->g, product);
 }
 
+static bool
+fold_stays(const PassCtx *cx, const Value *w)
+{
+    const bool stored = cx->format == FORMAT_stored && blocks_of(w) != BLOCKS_none;
+    return stored || blocks_kept(cx, w) != BLOCKS_none;
+}
+
 /* A projection whose weight may still be multiplied: real numbers, not packed, not to stay in
  * blocks. */
 static bool
 fold_is_open(const Fold *f, const Node *n)
 {
     const Value *w = node_weight(n);
-    return w && dtype_info[w->type.dtype].is_float && !node_is_packed(n) &&
-           blocks_kept(f->cx, w) == BLOCKS_none;
+    return w && dtype_info[w->type.dtype].is_float && !node_is_packed(n) && !fold_stays(f->cx, w);
 }
 
 static void

@@ -22,7 +22,7 @@ layers:
 @IN@:5:17: error: tie_embeddings is 'maybe'; expected true or false
 @IN@:6:18: error: compile.chunk is '0'; expected auto, all or a whole number from 1 to 65536
 @IN@:6:27: error: compile.form is 'chunky'; expected auto, recurrent, chunked or quadratic
-@IN@:6:42: error: compile.dtype is 'f64'; expected f32, f16, bf16, int8 or int4
+@IN@:6:42: error: compile.dtype is 'f64'; expected f32, f16, bf16, int8, int4 or stored
 @IN@:7:17: error: weights.init is 'random'; expected reference
 @IN@:9:13: error: unknown block 'mamba3'; the nearest is mamba1
 @IN@:10:21: error: unknown key 'layers[].stat'; the nearest known one is 'layers[].state'

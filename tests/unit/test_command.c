@@ -525,7 +525,7 @@ Test(command, bench_of_an_ssd_wants_four_sizes)
 Test(command, formats_that_are_none)
 {
     FAULT(ARGS("compile", STORY, "--dtype", "int2"),
-          "compile.dtype is 'int2'; expected f32, f16, bf16, int8 or int4");
+          "compile.dtype is 'int2'; expected f32, f16, bf16, int8, int4 or stored");
     FAULT(ARGS("compile", STORY, "--dtype", "int8", "--set", "compile.group=7"),
           "compile.group = 7; expected a multiple of 8");
     FAULT(ARGS("compile", STORY, "--dtype", "int4", "--set", "compile.group=65544"),

@@ -300,7 +300,8 @@ Test(explore_command, bad_options)
     FAULT("--state wants up to 32 whole numbers from 1 to 65536", "--state", "16,99999999999");
     FAULT("--chunk wants up to 32 whole numbers", "--chunk", "16,,32");
     FAULT("--tokens wants up to 32 whole numbers from 1 to 16777216", "--tokens", "0");
-    FAULT("--dtype wants f32, f16, bf16, int8 or int4, separated by commas", "--dtype", "f32,f64");
+    FAULT("--dtype wants f32, f16, bf16, int8, int4 or stored, separated by commas", "--dtype",
+          "f32,f64");
     FAULT("--form wants recurrent, chunked or quadratic", "--form", "chunky");
     FAULT("--hold wants params, state or none, not 'layers'", "--hold", "layers");
     FAULT("--budget wants a time from 1s to 30 days", "--budget", "10x");

@@ -152,7 +152,7 @@ Test(install_docs, bash_completion)
     expect_offered(&p, ARGS("ssmc", "compile", file, "--emit", "llvm"), "llvm\nllvm-opt\n");
     expect_offered(&p, ARGS("ssmc", "compile", file, "--emit", "=", "s"), "so\n");
     expect_offered(&p, ARGS("ssmc", "compile", file, "--dtype", "="),
-                   "f32\nf16\nbf16\nint8\nint4\n");
+                   "f32\nf16\nbf16\nint8\nint4\nstored\n");
     expect_offered(&p, ARGS("ssmc", "compile", file, "--cpu", "x86-64-v3,znver5"),
                    "x86-64-v3,znver5\n");
     expect_offered(&p, ARGS("ssmc", "compile", file, "--stop-after", "choose_"),

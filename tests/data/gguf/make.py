@@ -432,6 +432,37 @@ def types():
     w.close()
 
 
+def k_quants():
+    """A Llama of one layer, its matrices random blocks of 256: Q4_K, with Q6_K and Q5_K among them."""
+    r = np.random.default_rng(5)
+    w = gguf.GGUFWriter(f"{HERE}/llama-Q4_K_M.gguf", "llama")
+    common(w, {"num_hidden_layers": 1, "hidden_size": 256, "rms_norm_eps": 1e-5, "eos_token_id": 0, "bos_token_id": 0})
+    w.add_feed_forward_length(256)
+    w.add_head_count(4)
+    w.add_head_count_kv(2)
+    w.add_key_length(64)
+    w.add_rope_freq_base(10000.0)
+
+    def blocks(name, rows, kind):
+        size = gguf.GGML_QUANT_SIZES[kind][1]
+        x = r.integers(0, 256, (rows, size), dtype=np.uint8)
+        for at, d in [(208, 3e-5)] if kind == Q.Q6_K else [(0, 2e-4 if kind == Q.Q4_K else 1e-4), (2, 1.5e-3)]:
+            x[:, at:at + 2] = np.full(rows, d, np.float16).view(np.uint8).reshape(rows, 2)
+        w.add_tensor(name, x, raw_dtype=kind)
+
+    blocks("token_embd.weight", 160, Q.Q6_K)
+    w.add_tensor("output_norm.weight", np.ones(256, np.float32))
+    for name in ("attn_norm", "ffn_norm"):
+        w.add_tensor(f"blk.0.{name}.weight", r.normal(1, 0.1, 256).astype(np.float32))
+    for name, rows, kind in [("attn_q", 256, Q.Q4_K), ("attn_k", 128, Q.Q4_K), ("attn_v", 128, Q.Q5_K), ("attn_output", 256, Q.Q4_K),
+                             ("ffn_gate", 256, Q.Q4_K), ("ffn_up", 256, Q.Q4_K), ("ffn_down", 256, Q.Q6_K)]:
+        blocks(f"blk.0.{name}.weight", rows, kind)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
 def tokenizer(name, tokens, add):
     w = gguf.GGUFWriter(f"{HERE}/tokenizer-{name}.gguf", "mamba2")
     w.add_block_count(1)
@@ -503,3 +534,7 @@ model("lfm2", "lfm2-base")
 model("lfm2moe", "lfm2_moe-base")
 model("lfm2", "lfm2-base", name="parts", split_max_tensors=15)
 types()
+for kind in (Q.Q8_0, Q.Q4_0, Q.Q4_1):
+    model("llama", "llama-base", kind)
+model("qwen35moe", "qwen3_5_moe_text-base", Q.Q8_0)
+k_quants()
