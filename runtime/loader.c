@@ -63,7 +63,9 @@ rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *
     ssmc_status status = rt_weights_open(path, out);
     for (int i = 0; status == SSMC_OK && i < abi->nweights; i++) {
         const AbiWeight *w = &abi->weights[i];
-        if (strchr(w->tensor, '+') && !rt_weights_find_any(*out, w->tensor))
+        RtPart part;
+        rt_part_of_name(w->tensor, strlen(w->tensor), &part);
+        if (part == RT_WHOLE && strchr(w->tensor, '+') && !rt_weights_find_any(*out, w->tensor))
             status = rt_weights_join(*out, w->tensor, w->dim, w->rank);
     }
     for (int i = 0; status == SSMC_OK && i < abi->nweights; i++)

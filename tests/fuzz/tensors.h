@@ -6,10 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/blocks.h"
 #include "runtime/rt.h"
 
+/* What blocks stand for, and their scales. */
+static inline void
+fuzz_blocks(const RtBlocks *blocks)
+{
+    const int parts = rt_blocks_have_scales(blocks) ? RT_PARTS : RT_WHOLE + 1;
+    for (int part = RT_WHOLE; part < parts; part++) {
+        char *out = malloc(rt_blocks_bytes(blocks, (RtPart)part) + 1);
+        if (!out)
+            return;
+        rt_blocks_fill(blocks, (RtPart)part, 0, blocks->rows, out);
+        free(out);
+    }
+}
+
 /* Refused with a message, or every tensor lies inside the bytes and is found by its name. Of GGUF,
- * data may have been converted: it is read. */
+ * data may have been converted: it is read, as are blocks. */
 static inline void
 fuzz_tensors(const void *bytes, size_t size, const char *path)
 {
@@ -25,7 +40,9 @@ fuzz_tensors(const void *bytes, size_t size, const char *path)
     for (int i = 0; i < rt_tensors_count(file); i++) {
         const RtTensor *t = rt_tensors_at(file, i);
         const uint8_t *from = t->data;
-        for (size_t k = 0; converts && k < t->bytes; k++)
+        if (t->blocks)
+            fuzz_blocks(t->blocks);
+        for (size_t k = 0; converts && !t->blocks && k < t->bytes; k++)
             sum = (uint8_t)(sum + from[k]);
         if (!converts &&
             (t->bytes > size || (t->bytes > 0 && (from < data || from > data + size - t->bytes))))

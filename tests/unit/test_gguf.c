@@ -367,7 +367,26 @@ Test(gguf, blocks_run_as_they_are_and_as_f32_where_that_is_asked)
     }
 }
 
-/* What was asked for holds for a file in blocks, too. */
+/* A library finds the scales of blocks, of several tensors too, when it opens the file. */
+Test(gguf, a_library_reads_blocks)
+{
+    char *dir = temp_dir(), *library = path_join(dir, "m.so");
+    char *out = path_join(dir, "a.safetensors"), *other = path_join(dir, "b.safetensors");
+    const char *model = FOLDER "llama-Q4_K_M.gguf";
+    const char *ids = SSMC_ROOT "/tests/goldens/llama-base/golden.safetensors";
+    const char *const argv[] = {SSMC_BINARY, "compile", model, "--emit", "so", "-o", library, NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    run_logits(library, ids, out, NULL, "");
+    run_logits(model, ids, other, NULL, "");
+    golden_compare(out, other, 0, "of a library");
+    free(other);
+    free(out);
+    free(library);
+    temp_dir_remove(dir);
+}
+
 Test(gguf, blocks_that_no_kernel_multiplies_are_said)
 {
     char *dir = temp_dir(), *out = path_join(dir, "o.safetensors");
