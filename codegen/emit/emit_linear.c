@@ -223,6 +223,10 @@ typedef struct {
     Dtype x, w;     /* as they are multiplied: bf16 pairs, or f32 by f32 or f16 */
 } Reals;
 
+/* Tiles of few rows wait for memory: their weight is asked for so far ahead, in this panel or in
+ * the next, which follows it. */
+enum { NARROW_ROWS = 4, FAR_BYTES = 8192 };
+
 static void
 reals_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
 {
@@ -240,7 +244,9 @@ reals_tile(Cg *c, const CgPacked *p, int height, Val row, Val panel)
                       .stride = 1,
                       .step = p->panel};
     const CgTile tile = cg_tile(c, height, p->vecs, p->lanes);
-    cg_tile_mac(c, &tile, &x, &w, cg_i64(c, 0), cg_i64(c, r->steps));
+    const CgAhead ahead = {.next = cg_offset(c, w.base, cg_i64(c, FAR_BYTES)), .end = p->vecs};
+    cg_tile_mac_ahead(c, &tile, &x, &w, height <= NARROW_ROWS ? &ahead : NULL, cg_i64(c, 0),
+                      cg_i64(c, r->steps));
     cg_tile_store(c, &tile, p->l.result, DTYPE_f32, p->panel);
 }
 

@@ -340,8 +340,9 @@ move_sums(Cg *c, Val at, int64_t stride, bool load, bool low)
     }
 }
 
-/* Memory is read ahead by hand where a weight is walked once, for few rows. */
-enum { AHEAD_BYTES = 4096 };
+/* A weight that is walked once, for few rows, is asked for by hand: what lies far behind to the
+ * second level, what comes soon to the first, as in cg_tile_mac_ahead. */
+enum { SOON_BYTES = 2048, FAR_BYTES = 8192 };
 
 /* sums += two tiles of x times two of the weight; x, w: NULL where they are in registers. */
 static void
@@ -376,8 +377,10 @@ product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
     } else {
         product_tiles(c, u, x, w, low);
     }
-    for (int64_t at = 0; low && at < COLUMNS * step_bytes(u); at += CG_LINE_BYTES)
-        cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 3);
+    for (int64_t at = 0; low && at < COLUMNS * step_bytes(u); at += CG_LINE_BYTES) {
+        cg_prefetch(c, cg_offset(c, w, cg_i64(c, FAR_BYTES + at)), 2);
+        cg_prefetch(c, cg_offset(c, w, cg_i64(c, SOON_BYTES + at)), 3);
+    }
 }
 
 /* The epilogue of a row that waits for it. */
