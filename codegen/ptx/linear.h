@@ -98,6 +98,9 @@ typedef struct {
 bool ptx_conv_of_runs(const PtxLinear *p);
 /* 2 (K-1). */
 int ptx_conv_beside(const PtxLinear *p);
+/* Whether of any so many columns, from a multiple of them on, all are the convolution's, or none.
+ */
+bool ptx_conv_sites_whole(const PtxLinear *p, int lanes);
 /* i1: all columns that a site from col on has are the convolution's, and nothing else reads them.
  */
 Val ptx_conv_alone(Cg *c, const PtxLinear *p, Val col);

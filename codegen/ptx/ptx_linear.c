@@ -41,7 +41,8 @@ int
 ptx_linear_lanes(const PtxLinear *p)
 {
     const int64_t first = node_int(p->k->kernel->anchor, ATTR_first, 0);
-    return p->l.out % PTX_MOST_LANES || first % PTX_MOST_LANES ? 1 : PTX_MOST_LANES;
+    const bool whole = p->l.out % PTX_MOST_LANES == 0 && first % PTX_MOST_LANES == 0;
+    return whole && (!p->conv || ptx_conv_sites_whole(p, PTX_MOST_LANES)) ? PTX_MOST_LANES : 1;
 }
 
 /* ---- a norm as a factor of rows ----------------------------------------------------------------

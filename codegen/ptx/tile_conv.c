@@ -68,11 +68,9 @@ ptx_conv_fits(const PtxLinear *p, Diag *diag)
 
 /* ---- columns and rows ------------------------------------------------------------------------ */
 
-/* Whether the columns of a site are all of the convolution, or none is. */
-static bool
-sites_whole(const PtxLinear *p)
+bool
+ptx_conv_sites_whole(const PtxLinear *p, int lanes)
 {
-    const int lanes = ptx_linear_lanes(p);
     return first_column(p->conv) % lanes == 0 && cg_width(p->conv->out[0]) % lanes == 0;
 }
 
@@ -80,7 +78,7 @@ Val
 ptx_conv_alone(Cg *c, const PtxLinear *p, Val col)
 {
     const int64_t first = first_column(p->conv), width = cg_width(p->conv->out[0]);
-    bool alone = sites_whole(p);
+    bool alone = true;
     for (int i = 0; i < p->k->noperands; i++) {
         const CgOperand *o = &p->k->operands[i];
         if (cg_stores(p->k, o))

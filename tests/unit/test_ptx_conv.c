@@ -140,6 +140,7 @@ Test(ptx_conv, agrees_with_the_interpreter)
         {SMALL,                 24, 16, 24, 8,   4, "f32", true,  false, false, false},
         {SMALL,                 40, 5,  70, 3,   4, "f32", true,  false, false, false},
         {SMALL,                 24, 0,  36, 100, 3, "f32", false, true,  false, false},
+        {SMALL,                 24, 2,  40, 2,   4, "f32", false, false, false, false},
         {"product=wgmma_64x64", 8,  68, 20, 0,   2, "f32", false, false, false, false},
         {"product=mma_64x128",  8,  4,  60, 4,   5, "f32", true,  true,  false, false},
     };
@@ -196,6 +197,7 @@ Test(ptx_conv, columns_that_are_kept_in_bf16)
     static const Case cases[] = {
         {SMALL, 24,  16,  24,  8,  4, "bf16", true,  false, false, false},
         {SMALL, 24,  3,   25,  1,  4, "bf16", true,  false, false, false},
+        {SMALL, 24,  0,   42,  2,  4, "bf16", true,  false, false, false},
         {FED,   136, 16,  40,  8,  4, "bf16", true,  false, false, false},
         {FED,   72,  4,   60,  4,  4, "bf16", false, false, false, true },
         {FED,   8,   264, 248, 16, 3, "bf16", true,  true,  false, false},
@@ -235,6 +237,7 @@ Test(ptx_conv, bits_are_those_of_a_kernel_of_its_own)
     static const Case cases[] = {
         {SMALL,  24, 16,  24,  8, 4, "bf16", true,  false, false, false},
         {SMALL,  24, 3,   25,  1, 3, "bf16", false, true,  false, false},
+        {SMALL,  24, 2,   40,  2, 4, "bf16", true,  false, false, false},
         {GROUPS, 8,  64,  80,  4, 4, "bf16", true,  false, false, false},
         {SMALL,  24, 16,  24,  8, 4, "bf16", true,  false, false, true },
         {FED,    24, 16,  24,  8, 4, "bf16", true,  false, false, false},
