@@ -340,9 +340,8 @@ move_sums(Cg *c, Val at, int64_t stride, bool load, bool low)
     }
 }
 
-/* A weight that is walked once, for few rows, is asked for by hand: what lies far behind to the
- * second level, what comes soon to the first, as in cg_tile_mac_ahead. */
-enum { SOON_BYTES = 2048, FAR_BYTES = 8192 };
+/* A weight that is walked once, for few rows, is asked for by hand, to the second level. */
+enum { AHEAD_BYTES = 8192 };
 
 /* sums += two tiles of x times two of the weight; x, w: NULL where they are in registers. */
 static void
@@ -377,10 +376,8 @@ product_step(Cg *c, const Unit *u, Val x, Val w, bool low)
     } else {
         product_tiles(c, u, x, w, low);
     }
-    for (int64_t at = 0; low && at < COLUMNS * step_bytes(u); at += CG_LINE_BYTES) {
-        cg_prefetch(c, cg_offset(c, w, cg_i64(c, FAR_BYTES + at)), 2);
-        cg_prefetch(c, cg_offset(c, w, cg_i64(c, SOON_BYTES + at)), 3);
-    }
+    for (int64_t at = 0; low && at < COLUMNS * step_bytes(u); at += CG_LINE_BYTES)
+        cg_prefetch(c, cg_offset(c, w, cg_i64(c, AHEAD_BYTES + at)), 2);
 }
 
 /* The epilogue of a row that waits for it. */

@@ -668,7 +668,8 @@ Test(codegen, attention_reads_rows_as_they_lie)
 {
 #define KEYS   "layout=keys, head_dim=4"
 #define VALUES "layout=values, head_dim=4"
-    static const char *const lies = "attention reads `K` of layout=keys and `V` of layout=values";
+    static const char *const lies =
+        "attention reads `K` of layout=keys, head_dim=4 and `V` of layout=values, head_dim=4";
     refused(ATTENTION("f32", "4", "layout=rows", VALUES, "", "head_dim=4"), lies);
     refused(ATTENTION("f32", "4", KEYS, KEYS, "", "head_dim=4"), lies);
     refused(ATTENTION("f32", "4", KEYS, "layout=values, head_dim=2", "", "head_dim=4"), lies);
