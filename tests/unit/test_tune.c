@@ -300,7 +300,7 @@ Test(tune, explain_of_a_gpu)
         "for sm_90a (132 multiprocessors, 227 KiB that a block shares); parameters are made on ",
         "dot bf16: chunked Q=64 (table gpus.def)\n",
         "linear 512 -> 256, bf16: fed_128x256, of few rows wgmma_64x64 (table products.def)",
-        "linear 256 -> 1160, bf16: stream_16x8 (table products.def)",
+        "linear 256 -> 1160, bf16: split_64x64x8, of few rows stream_16x8 (table products.def)",
         "at least, by bytes and operations at the rates that gpus.def states of sm_90a (",
         "  prefill of   8192 tokens ",
         "  decode, batch    16 ",
