@@ -131,8 +131,11 @@ put_weights(const Conversion *c, const char *config)
         say("note: %s", rt_weights_note(weights));
     if (rt_weights_in_blocks(weights))
         say("note: %s are written as f32", rt_weights_in_blocks(weights));
-    rs = rt_tensors_write(in_dir(c, weights_name), tensors, count);
+    if (count >= 0)
+        rs = rt_tensors_write(in_dir(c, weights_name), tensors, count);
     rt_weights_close(weights);
+    if (count < 0)
+        return fault(EXIT_FAILED, "%s: no memory for what its blocks stand for", c->from);
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     ssmc_weights *weights;
     RtTensor *out;
     int count, cap;
+    bool failed; /* no memory for what blocks stand for */
 } Maker;
 
 /* Rows of the tensors that become one are copied to `to`, in pieces. */
@@ -119,11 +120,22 @@ join_heads(const Maker *m, Copy *c, const RtTensor *qkv, const RtTensor *z)
     }
 }
 
+/* A tensor of a file with its data in one place: what lies in blocks as what it stands for. */
+static bool
+whole(Maker *m, RtTensor *t, const RtTensor *of)
+{
+    *t = *of;
+    t->data = rt_weights_whole(m->weights, of);
+    t->blocks = NULL;
+    m->failed = m->failed || !t->data;
+    return t->data != NULL;
+}
+
 /* Both can be one: nothing but their rows differs. */
 static bool
 fit(const Maker *m, const Row *row, const RtTensor *a, const RtTensor *b)
 {
-    if (!a || !b || !is_of(m, row) || !a->data || !b->data || a->rank != b->rank || a->rank < 2 ||
+    if (!a || !b || !is_of(m, row) || a->rank != b->rank || a->rank < 2 ||
         strcmp(a->dtype, b->dtype) != 0)
         return false;
     for (int i = 0; i < a->rank; i++)
@@ -133,8 +145,12 @@ fit(const Maker *m, const Row *row, const RtTensor *a, const RtTensor *b)
 }
 
 static void
-join(Maker *m, const Row *row, const RtTensor *a, const RtTensor *b)
+join(Maker *m, const Row *row, const RtTensor *of_a, const RtTensor *of_b)
 {
+    RtTensor first, second;
+    const RtTensor *a = &first, *b = &second;
+    if (!whole(m, &first, of_a) || !whole(m, &second, of_b))
+        return;
     const char *at = end_of(a->name, row->first);
     int64_t stack = 1;
     for (int i = 0; i < a->rank - 2; i++)
@@ -155,9 +171,13 @@ join(Maker *m, const Row *row, const RtTensor *a, const RtTensor *b)
 
 /* [E,O,K] as E tensors [O,K]. */
 static void
-put_experts(Maker *m, const RtTensor *t)
+put_experts(Maker *m, const RtTensor *of)
 {
     static const char mark[] = ".experts.";
+    RtTensor all;
+    const RtTensor *t = &all;
+    if (!whole(m, &all, of))
+        return;
     const char *at = strstr(t->name, mark);
     const size_t bytes = t->bytes / (size_t)t->dim[0];
     for (int64_t e = 0; e < t->dim[0]; e++) {
@@ -183,8 +203,8 @@ is_said(const char *name)
 static void
 put_tensor(Maker *m, const RtTensor *t)
 {
-    const bool stack = t->rank == 3 && t->data && t->bytes > 0 && strstr(t->name, ".experts.") &&
-                       end_of(t->name, ".weight");
+    const bool stack =
+        t->rank == 3 && t->bytes > 0 && strstr(t->name, ".experts.") && end_of(t->name, ".weight");
     if (is_said(t->name))
         return;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -209,5 +229,5 @@ convert_tensors(Arena *arena, ssmc_weights *weights, const char *config, RtTenso
     for (int i = 0; i < rt_weights_count(weights); i++)
         put_tensor(&m, rt_weights_at(weights, i));
     *out = m.out;
-    return m.count;
+    return m.failed ? -1 : m.count;
 }

@@ -325,6 +325,7 @@ static const struct {
     {"llama-base-Q4_1",            "llama-base",            0.6},
     {"llama-Q4_K_M",               "llama-base",            0.2},
     {"qwen3_5_moe_text-base-Q8_0", "qwen3_5_moe_text-base", 12 }, /* as int8 in goldens.def */
+    {"qwen3_next-base-Q8_0",       "qwen3_next-base",       14 },
 };
 
 static void

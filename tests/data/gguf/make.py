@@ -320,7 +320,7 @@ def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE, name=None
 
     def put(name, x):
         x = np.ascontiguousarray(x.astype(np.float32))
-        if kind is not None and x.ndim == 2 and x.shape[1] % 32 == 0 and "ssm_a" not in name:
+        if kind is not None and x.ndim in (2, 3) and x.shape[-1] % 32 == 0 and "ssm_a" not in name:
             w.add_tensor(name, quants.quantize(x, kind), raw_dtype=kind)
         else:
             w.add_tensor(name, x)
@@ -537,4 +537,5 @@ types()
 for kind in (Q.Q8_0, Q.Q4_0, Q.Q4_1):
     model("llama", "llama-base", kind)
 model("qwen35moe", "qwen3_5_moe_text-base", Q.Q8_0)
+model("qwen3next", "qwen3_next-base", Q.Q8_0)
 k_quants()
