@@ -511,7 +511,7 @@ notes(const Bind *b)
         diag_note(b->diag, (SrcLoc){0}, "%s", rt_weights_note(b->weights));
     note_naming(b);
     if (rt_weights_in_blocks(b->weights))
-        diag_note(b->diag, (SrcLoc){0}, "%s lie in blocks of whole numbers: %s",
+        diag_note(b->diag, (SrcLoc){0}, "%s store quantised blocks: %s",
                   rt_weights_in_blocks(b->weights),
                   format_info[b->fe->compile.format].bits
                       ? "projections multiply those of no more bits than dtype as they are, by "

@@ -102,8 +102,7 @@ read_description(Job *job, const char *more)
                    : fe_model_load(job->arena, s->model, sets, nsets, job->diag, &job->fe);
 }
 
-/* Weights in blocks of whole numbers are multiplied as they are, unless something else is asked
- * for. */
+/* Kernels multiply quantised blocks as the file stores them, unless the user chose a dtype. */
 static void
 describe_stored(Job *job)
 {

@@ -7,7 +7,7 @@
 /* The compile: section, with defaults filled in. */
 typedef struct {
     Format format;      /* of projections: compile.dtype */
-    bool format_open;   /* nobody says it: f32, unless the weights lie in blocks */
+    bool format_open;   /* the user chose no dtype: f32, or stored for quantised blocks */
     int64_t group;      /* inputs that share a scale; 0: a whole row, -1: the format's own */
     Dtype state_dtype;  /* of SSD states: f32 or bf16 */
     Dtype kept_dtype;   /* of keys and values: f32 or bf16 */

@@ -9,10 +9,10 @@
  *   f16         the weight of every linear is f16
  *   int8, int4  every linear has become linear_i8 or linear_u4, but for those whose columns are all
  *               precise, which are in the format's real type
- *   stored      the same where a weight lies in blocks, which become 8-bit numbers if none of
- *               ir/blocks.def; others are in the format's real type
- *   A weight that lies in blocks of no more bits than the format has keeps its whole numbers and
- *   scales: quantise_i8 or quantise_u4 is given these.
+ *   stored      the same where the file stores a weight as quantised blocks; blocks that
+ *               ir/blocks.def lacks become 8-bit integers; others are in the format's real type
+ *   If the file stores a weight as quantised blocks of at most the format's bits, quantise_i8 or
+ *   quantise_u4 takes the file's integers and scales.
  *   A projection whose rows have experts is a linear here; its forms are those of the table below.
  *   any         a linear whose columns decide (flag D of what reads them) stays f32: rounded logits
  *               of a router choose other experts, which is an error as large as an expert

@@ -1,5 +1,5 @@
-/* runtime/blocks.h -- tensors that a file holds in blocks of whole numbers (gguf_types.h): read
- * where they lie, row by row, as what they stand for or as their scales. */
+/* runtime/blocks.h -- tensors that a file stores as quantised blocks (gguf_types.h): functions that
+ * unpack their rows to f32, or copy their scales. */
 #ifndef SSMC_RUNTIME_BLOCKS_H
 #define SSMC_RUNTIME_BLOCKS_H
 

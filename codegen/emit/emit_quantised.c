@@ -250,7 +250,7 @@ store_columns(Cg *c, const Quantised *z, const Rounding *r, Val from, Val to, in
 static void
 row_quantise(Cg *c, const Quantised *z)
 {
-    const Val zero = cg_i64(c, 0), width = cg_i64(c, z->width), zero_real = cg_f32(c, 0);
+    const Val zero = cg_i64(c, 0), width = cg_i64(c, z->width);
     if (!z->grouped) {
         const Val vectors = cg_i64(c, z->padded / LANES * LANES), end = cg_i64(c, z->padded);
         const Rounding r = group_rounding(c, z, zero, extremes(c, z, zero, width));
@@ -265,7 +265,7 @@ row_quantise(Cg *c, const Quantised *z)
         const Rounding r = given_rounding(c, z, group.i);
         store_columns(c, z, &r, from, cg_add(c, from, cg_i64(c, z->group)), lanes);
         cg_loop_end(c, &group);
-        const Rounding none = {zero_real, zero_real}; /* padding, which is zeros */
+        const Rounding none = {cg_f32(c, 0), cg_f32(c, 0)}; /* padding, which is zeros */
         store_columns(c, z, &none, width, cg_i64(c, z->padded), lanes);
         return;
     }

@@ -358,8 +358,7 @@ Test(gguf, blocks_run_as_they_are_and_as_f32_where_that_is_asked)
         cr_expect(strstr(r.err, "are written as f32"), "%s", r.err);
         command_free(&r);
         run_logits(to, ids, out[0], "f32", "");
-        run_logits(model, ids, out[1], "f32",
-                   "lie in blocks of whole numbers: they are read as f32");
+        run_logits(model, ids, out[1], "f32", "store quantised blocks: they are read as f32");
         run_logits(model, ids, out[2], NULL, "as they are, by 8-bit activations; --dtype f32");
         golden_compare(out[1], out[0], 0, in_blocks[i].name);
         golden_compare(out[2], out[0], in_blocks[i].bound, in_blocks[i].name);
