@@ -7,12 +7,6 @@
 
 #include "runtime/rt.h"
 
-#if defined(__GNUC__)
-#define RT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#else
-#define RT_PRINTF(fmt, args)
-#endif
-
 #define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* RT_LINE: alignment of every buffer that kernels see: two cache lines, as matrix units like it. */
@@ -22,8 +16,6 @@ enum { RT_MOST_SEGMENTS = 65535 };
 
 /* ---- faults (error.c) -------------------------------------------------------------------- */
 
-/* Sets the message of this thread; returns status, so that `return rt_fail(...)` does. */
-ssmc_status rt_fail(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
 /* As rt_fail, after a message that stays: adds a line to it. */
 ssmc_status rt_fail_also(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
 /* "cannot WHAT PATH: reason of errno" as SSMC_IO, or as SSMC_NO_MEMORY where that is the reason. */

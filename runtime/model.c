@@ -174,3 +174,9 @@ rt_model_params(const ssmc_model *model)
 {
     return model->params;
 }
+
+const ssmc_program *
+rt_model_program(const ssmc_model *model)
+{
+    return model->program;
+}

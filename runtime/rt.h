@@ -8,6 +8,15 @@
 #include "runtime/abi.h"
 #include "runtime/ssmc.h"
 
+#if defined(__GNUC__)
+#define RT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define RT_PRINTF(fmt, args)
+#endif
+
+/* Sets the message of this thread; returns status, so that `return rt_fail(...)` does. */
+ssmc_status rt_fail(ssmc_status status, const char *fmt, ...) RT_PRINTF(2, 3);
+
 enum { RT_MAX_RANK = 8 }; /* of a tensor of a file: weights have fewer (ABI_MAX_RANK) */
 
 /* A tensor of a file, validated: data lies inside the mapping. */
@@ -146,6 +155,7 @@ ssmc_status rt_model_open(const ssmc_program *program, const ssmc_weights *weigh
 ssmc_status rt_model_beside(const ssmc_program *program, const ssmc_weights *weights,
                             const ssmc_model *beside, ssmc_model **out);
 const void *rt_model_params(const ssmc_model *model); /* [param_bytes] */
+const ssmc_program *rt_model_program(const ssmc_model *model);
 
 /* ---- models compiled ahead of time: the pieces of ssmc_compiled_open ------------------------- */
 

@@ -1,0 +1,111 @@
+/* serve/internal.h -- what the engine's files share: requests, the queue that they wait in, and the
+ * engine itself. */
+#ifndef SSMC_SERVE_INTERNAL_H
+#define SSMC_SERVE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "serve/engine.h"
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+/* A request belongs to the engine's thread, but for what is said to be shared. */
+typedef struct Request Request;
+struct Request {
+    EngineRequest asked; /* owns: client and marks; its ids are `text` */
+    int32_t *text; /* owns: [count + drawn] of capacity `cap`, the prompt and what was drawn */
+    int64_t cap;
+    uint64_t handle;
+    uint64_t client;         /* hash of asked.client */
+    atomic_bool cancelled;   /* shared */
+    ssmc_sampler *sampler;   /* owns; NULL: it has had no slot yet, or draws nothing */
+    ssmc_checkpoint *paused; /* owns: its state, when it gave way to others; NULL: none */
+    int64_t fed;             /* of text: what the slot's sequence has read */
+    int64_t told;            /* of the prompt, where its ids are told */
+    int64_t cached, drawn;
+    double submitted, began, first; /* rt_now; 0: not yet */
+    int64_t turn;                   /* in the queue: lower ones come first */
+    Request *next;                  /* in the inbox (shared) or the queue */
+    Request *newer, *older;         /* shared: of those that have not ended */
+};
+
+/* ---- the queue (queue.c) ------------------------------------------------------------------- */
+
+/* Requests that wait, in the order in which they get slots: clients take turns, and each one's
+ * requests keep their order. */
+typedef struct {
+    Request *first;
+    int64_t turn; /* of the request that was taken last */
+} Queue;
+void queue_put(Queue *queue, Request *request);
+void queue_put_back(Queue *queue, Request *request); /* it was taken, and is the next again */
+Request *queue_take(Queue *queue);                   /* NULL: none waits */
+
+/* ---- probabilities (logprob.c) ------------------------------------------------------------- */
+
+/* The natural logarithm of the sum of exp(logits): logits less it are logarithms of probabilities.
+ */
+double logits_log_sum(const float *logits, int64_t vocab);
+/* The n likeliest ids, likeliest first, of equal ones the lower first; how many there are. */
+int logits_top(const float *logits, int64_t vocab, double log_sum, EngineRank *top, int n);
+
+/* ---- the engine ---------------------------------------------------------------------------- */
+
+/* Smoothed seconds of steps, which say how much of a prompt a step may read (step.c). */
+typedef struct {
+    double step;          /* that only draws */
+    double piece, tokens; /* of pieces of prompts beside it: seconds and ids */
+} Pace;
+
+/* What one request is fed in a step. */
+typedef struct {
+    Request *request;
+    int slot;
+    int64_t count;  /* the next ids of its text */
+    int64_t wanted; /* logits of so many of the last of them */
+    float *logits;  /* [wanted,vocab] */
+    int32_t id;     /* drawn after them, where no logits are wanted */
+} Portion;
+
+struct Engine {
+    EngineOptions options; /* owns: eos */
+    int64_t vocab, block;
+    ssmc_session *session; /* sequence i is that of slot i */
+    pthread_t thread;
+
+    pthread_mutex_t lock;        /* of what is shared; never held while a step runs or a callback */
+    pthread_cond_t work;         /* the thread has something to do */
+    pthread_cond_t fewer;        /* a request has ended */
+    Request *inbox, *inbox_last; /* submitted, and not in the queue yet */
+    Request *newest;             /* of those that have not ended */
+    EngineCounts counts;
+    uint64_t handles;
+    double finishing; /* smoothed seconds between the ends of two requests; 0: not known */
+    double ended;     /* rt_now: when the last one ended */
+    bool woken, draining, closing;
+
+    /* The thread's own. */
+    Queue ready, idle;
+    Request **slot;   /* owns: [slots]; NULL: free */
+    Portion *portion; /* owns: [slots], of which nportions are of this step */
+    int nportions;
+    ssmc_turn *turn;   /* owns: [slots] */
+    ssmc_input *input; /* owns: [slots] */
+    float *logits;     /* owns: [logits_rows,vocab]; NULL: none were wanted yet */
+    int64_t logits_rows;
+    float *row;      /* owns: [vocab], logits that a request changes */
+    EngineRank *top; /* owns: [vocab] of capacity `top_cap` */
+    int top_cap;
+    Pace pace;
+    uint64_t read, ahead, drawn; /* ids of this step, as in counts */
+};
+
+/* Runs one step; false: no request could take part in one. */
+bool step_run(Engine *engine);
+/* Under the lock: what was read and drawn since the last call is counted. */
+void engine_count(Engine *engine);
+/* The request has ended, and its slot, if it had one, is free. */
+void engine_end(Engine *engine, Request *request, EngineEnd end, const char *error);
+
+#endif

@@ -1,0 +1,411 @@
+/* serve/step.c -- one step: what each running request is fed, the call of the session, and what
+ * comes of it.
+ *
+ * A request that draws is fed the id that it drew. Beside those, the step reads pieces of prompts,
+ * as many ids as keep it below the latency that was asked for, by the smoothed times of the steps
+ * before; where nothing draws, as many as a pass of the model takes. The request that has been
+ * reading for longest gets half of these ids, the others go to those that have the least left: a
+ * short prompt need not wait for a long one, nor does a long one starve. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/internal.h"
+
+/* ---- what the step reads ------------------------------------------------------------------- */
+
+static int64_t
+text_count(const Request *r)
+{
+    return r->asked.count + r->drawn;
+}
+
+static int64_t
+text_left(const Request *r)
+{
+    return text_count(r) - r->fed;
+}
+
+static bool
+tells_prompt_ranks(const Request *r)
+{
+    return r->asked.prompt_too && r->asked.top >= 0;
+}
+
+/* Whether an id is drawn when the text has been fed. */
+static bool
+draws(const Request *r)
+{
+    return r->drawn < r->asked.most;
+}
+
+/* The ids that one portion may have: a request that wants logits of its prompt has them in memory.
+ */
+static int64_t
+most_of_portion(const Engine *e, const Request *r)
+{
+    enum { LOGITS = 1 << 22 };
+    const int64_t rows = LOGITS / e->vocab, left = text_left(r);
+    if (!tells_prompt_ranks(r) || left <= rows)
+        return left;
+    return rows > 1 ? rows : 1;
+}
+
+static void
+add_portion(Engine *e, int slot, int64_t count)
+{
+    e->portion[e->nportions++] = (Portion){.request = e->slot[slot], .slot = slot, .count = count};
+}
+
+/* Ids of prompts that this step may read. */
+static int64_t
+ids_to_read(const Engine *e, bool others_draw)
+{
+    enum { GROUP = 16 }; /* kernels take rows in groups: fewer would not be quicker */
+    const Pace *pace = &e->pace;
+    if (!others_draw || pace->tokens <= 0 || pace->piece <= 0)
+        return e->block;
+    /* A quarter of a step at least, else prompts would hardly be read where steps are long. */
+    const double left = fmax(e->options.latency - pace->step, pace->step / 4);
+    const double ids = left * pace->tokens / pace->piece;
+    if (ids >= (double)e->block)
+        return e->block;
+    return ids < GROUP ? GROUP : (int64_t)ids / GROUP * GROUP;
+}
+
+static int
+by_left(const void *a, const void *b)
+{
+    const Portion *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count < y->count ? -1 : 1;
+    return (x->request->handle > y->request->handle) - (x->request->handle < y->request->handle);
+}
+
+static void
+take_piece(Portion *p, int64_t *left, int64_t most)
+{
+    const int64_t now = p->count < most ? p->count : most;
+    p->count = now < *left ? now : *left;
+    *left -= p->count;
+}
+
+/* portion [n] with all that each has left to read: cut to `left` ids together; some get none. */
+static void
+share_out(Portion *portion, int n, int64_t left)
+{
+    int oldest = 0;
+    qsort(portion, (size_t)n, sizeof *portion, by_left);
+    for (int i = 1; i < n; i++)
+        if (portion[i].request->began < portion[oldest].request->began)
+            oldest = i;
+    const int64_t whole = portion[oldest].count, half = (left + 1) / 2;
+    take_piece(&portion[oldest], &left, half);
+    for (int i = 0; i < n; i++)
+        if (i != oldest)
+            take_piece(&portion[i], &left, left);
+    if (portion[oldest].count + left > whole)
+        left = whole - portion[oldest].count;
+    portion[oldest].count += left;
+}
+
+/* Idle requests take no part in a step where others run. */
+static void
+plan(Engine *e)
+{
+    bool idle = true;
+    int drawing = 0, kept = 0;
+    e->nportions = 0;
+    for (int i = 0; i < e->options.slots; i++)
+        idle = idle && !(e->slot[i] && !e->slot[i]->asked.idle);
+    for (int pieces = 0; pieces < 2; pieces++) {
+        drawing = e->nportions;
+        for (int i = 0; i < e->options.slots; i++) {
+            const Request *r = e->slot[i];
+            if (r && r->asked.idle == idle && (text_left(r) > 1) == pieces)
+                add_portion(e, i, most_of_portion(e, r));
+        }
+    }
+    if (e->nportions > drawing)
+        share_out(e->portion + drawing, e->nportions - drawing, ids_to_read(e, drawing > 0));
+    for (int i = 0; i < e->nportions; i++)
+        if (e->portion[i].count > 0)
+            e->portion[kept++] = e->portion[i];
+    e->nportions = kept;
+}
+
+/* ---- the call ------------------------------------------------------------------------------ */
+
+/* Whether the portion ends with the last id of the text, after which one is drawn. */
+static bool
+is_last(const Portion *p)
+{
+    return p->count == text_left(p->request);
+}
+
+/* Logits that the request itself wants. */
+static int64_t
+rows_wanted(const Portion *p)
+{
+    const Request *r = p->request;
+    if (tells_prompt_ranks(r) && r->fed < r->asked.count)
+        return p->count;
+    return is_last(p) && draws(r) && (r->asked.top >= 0 || r->asked.shape);
+}
+
+static bool
+reserve_logits(Engine *e, int64_t rows)
+{
+    if (rows <= e->logits_rows)
+        return true;
+    free(e->logits);
+    e->logits = malloc((size_t)rows * (size_t)e->vocab * sizeof *e->logits);
+    e->logits_rows = e->logits ? rows : 0;
+    return e->logits != NULL;
+}
+
+/* Which logits the step gives, and where. Where a request wants some, ids are drawn here for all.
+ * Without memory for logits, requests that want them fail. */
+static void
+place_logits(Engine *e)
+{
+    int64_t rows = 0, at = 0;
+    int kept = 0;
+    for (int i = 0; i < e->nportions; i++)
+        rows += e->portion[i].wanted = rows_wanted(&e->portion[i]);
+    if (rows == 0)
+        return;
+    for (int i = 0; i < e->nportions; i++) {
+        Portion *p = &e->portion[i];
+        if (p->wanted == 0 && is_last(p) && draws(p->request))
+            p->wanted = 1, rows++;
+    }
+    if (reserve_logits(e, rows)) {
+        for (int i = 0; i < e->nportions; at += e->portion[i++].wanted)
+            e->portion[i].logits = e->logits + at * e->vocab;
+        return;
+    }
+    for (int i = 0; i < e->nportions; i++) {
+        Portion *p = &e->portion[i];
+        if (rows_wanted(p) > 0) {
+            engine_end(e, p->request, ENGINE_failed, "no memory for logits");
+            continue;
+        }
+        p->wanted = 0;
+        e->portion[kept++] = *p;
+    }
+    e->nportions = kept;
+}
+
+/* Feeds portions [n]; an id is drawn for those whose text is fed, where no logits are wanted. */
+static ssmc_status
+feed(Engine *e, Portion *portion, int n)
+{
+    bool logits = false;
+    for (int i = 0; i < n; i++) {
+        const Portion *p = &portion[i];
+        const int32_t *ids = p->request->text + p->request->fed;
+        ssmc_sampler *sampler = is_last(p) && draws(p->request) ? p->request->sampler : NULL;
+        logits = logits || p->wanted > 0;
+        e->turn[i] = (ssmc_turn){p->slot, ids, p->count, sampler, 0};
+        e->input[i] = (ssmc_input){p->slot, ids, p->count, p->wanted, p->logits};
+    }
+    const ssmc_status status =
+        logits ? ssmc_feed(e->session, e->input, n) : ssmc_draw(e->session, e->turn, n);
+    for (int i = 0; i < n; i++)
+        portion[i].id = e->turn[i].id;
+    return status;
+}
+
+/* ---- what comes of it ---------------------------------------------------------------------- */
+
+/* Its probability and those of the likeliest, by a row of logits. */
+static EngineToken
+ranked(Engine *e, const Request *r, int32_t id, int64_t index, const float *logits)
+{
+    EngineToken token = {.id = id, .index = index, .logprob = NAN};
+    if (r->asked.top < 0 || !logits)
+        return token;
+    const int most = r->asked.top < e->vocab ? r->asked.top : (int)e->vocab;
+    if (most > e->top_cap) {
+        free(e->top);
+        e->top = malloc((size_t)most * sizeof *e->top);
+        e->top_cap = e->top ? most : 0;
+    }
+    const double log_sum = logits_log_sum(logits, e->vocab);
+    token.logprob = (float)((double)logits[id] - log_sum);
+    token.top = e->top;
+    token.ntop =
+        logits_top(logits, e->vocab, log_sum, e->top, most < e->top_cap ? most : e->top_cap);
+    return token;
+}
+
+static bool
+tell(const Request *r, const EngineToken *token)
+{
+    return !r->asked.token || r->asked.token(r->asked.user, token);
+}
+
+/* The ids of the prompt that have been fed, and the one after them: the probability of each is in
+ * the logits of the one before it. False: enough. */
+static bool
+tell_prompt(Engine *e, const Portion *p)
+{
+    Request *r = p->request;
+    const int64_t begin = r->fed - p->count;
+    const int64_t end = r->fed < r->asked.count ? r->fed + 1 : r->asked.count;
+    while (r->told < end) {
+        const int64_t i = r->told++;
+        const float *row = p->wanted && i > begin ? p->logits + (i - 1 - begin) * e->vocab : NULL;
+        const EngineToken token = ranked(e, r, r->text[i], i, row);
+        if (!tell(r, &token))
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_eos(const Engine *e, int32_t id)
+{
+    for (size_t i = 0; i < e->options.neos; i++)
+        if (e->options.eos[i] == id)
+            return true;
+    return false;
+}
+
+static bool
+append(Request *r, int32_t id)
+{
+    const int64_t count = text_count(r);
+    if (count == r->cap) {
+        int32_t *more = realloc(r->text, (size_t)(2 * r->cap) * sizeof *more);
+        if (!more)
+            return false;
+        r->text = more;
+        r->cap *= 2;
+    }
+    r->text[count] = id;
+    r->drawn++;
+    return true;
+}
+
+/* An id is drawn and told. */
+static void
+draw(Engine *e, const Portion *p)
+{
+    Request *r = p->request;
+    const float *logits = p->wanted ? p->logits + (p->wanted - 1) * e->vocab : NULL;
+    int32_t id = p->id;
+    if (logits) {
+        const char *why = "logits were refused";
+        memcpy(e->row, logits, (size_t)e->vocab * sizeof *e->row);
+        if (r->asked.shape && !r->asked.shape(r->asked.user, e->row, e->vocab, &why)) {
+            engine_end(e, r, ENGINE_failed, why);
+            return;
+        }
+        id = ssmc_sample(r->sampler, e->row);
+    }
+    r->first = r->first > 0 ? r->first : rt_now();
+    if (!r->asked.ignore_eos && is_eos(e, id)) {
+        engine_end(e, r, ENGINE_eos, NULL);
+        return;
+    }
+    const EngineToken token = ranked(e, r, id, text_count(r), logits);
+    if (!append(r, id)) {
+        engine_end(e, r, ENGINE_failed, "no memory for more ids");
+        return;
+    }
+    e->drawn++;
+    const bool more = tell(r, &token);
+    const bool full = !draws(r) || text_count(r) >= e->options.room;
+    if (!more || full)
+        engine_end(e, r, more ? ENGINE_length : ENGINE_enough, NULL);
+}
+
+static void
+deliver(Engine *e, const Portion *p)
+{
+    Request *r = p->request;
+    const bool last = is_last(p);
+    const int64_t left = r->asked.count - r->fed;
+    const int64_t of_prompt = left < 0 ? 0 : left < p->count ? left : p->count;
+    e->read += (uint64_t)of_prompt;
+    e->ahead += r->asked.idle ? (uint64_t)of_prompt : 0;
+    r->fed += p->count;
+    if (r->asked.prompt_too && !tell_prompt(e, p)) {
+        engine_end(e, r, ENGINE_enough, NULL);
+        return;
+    }
+    if (!last)
+        return;
+    if (draws(r))
+        draw(e, p);
+    else
+        engine_end(e, r, ENGINE_length, NULL);
+}
+
+/* ---- faults -------------------------------------------------------------------------------- */
+
+/* The step failed, as a rule before anything was read: each of its requests is tried alone, so that
+ * it fails alone. */
+static void
+retry_alone(Engine *e)
+{
+    for (int i = 0; i < e->nportions; i++) {
+        Portion *p = &e->portion[i];
+        Request *r = p->request;
+        const bool whole = ssmc_tokens(e->session, p->slot) == r->fed;
+        if (!whole || feed(e, p, 1) != SSMC_OK)
+            engine_end(e, r, ENGINE_failed, ssmc_error());
+        else
+            deliver(e, p);
+    }
+}
+
+/* ---- a step -------------------------------------------------------------------------------- */
+
+static void
+smooth(double *value, double now)
+{
+    *value += *value > 0 ? (now - *value) / 8 : now;
+}
+
+/* Before anything is told of the step. */
+static void
+measure(Engine *e, double seconds)
+{
+    int64_t drawing = 0, pieces = 0;
+    for (int i = 0; i < e->nportions; i++)
+        *(text_left(e->portion[i].request) == 1 ? &drawing : &pieces) += e->portion[i].count;
+    if (pieces == 0) {
+        smooth(&e->pace.step, seconds);
+        return;
+    }
+    smooth(&e->pace.piece, drawing ? fmax(seconds - e->pace.step, seconds / 16) : seconds);
+    smooth(&e->pace.tokens, (double)pieces);
+}
+
+bool
+step_run(Engine *e)
+{
+    plan(e);
+    place_logits(e);
+    if (e->nportions == 0)
+        return false;
+    const double began = rt_now();
+    const ssmc_status status = feed(e, e->portion, e->nportions);
+    const double seconds = rt_now() - began;
+    if (status == SSMC_OK) {
+        measure(e, seconds);
+        for (int i = 0; i < e->nportions; i++)
+            deliver(e, &e->portion[i]);
+    } else {
+        retry_alone(e);
+    }
+    pthread_mutex_lock(&e->lock);
+    e->counts.steps++;
+    e->counts.busy += seconds;
+    engine_count(e);
+    pthread_mutex_unlock(&e->lock);
+    return true;
+}
