@@ -172,7 +172,10 @@ engine_count(Engine *e)
     e->counts.prompt_read += e->read;
     e->counts.ahead += e->ahead;
     e->counts.drawn += e->drawn;
-    e->read = e->ahead = e->drawn = 0;
+    e->counts.prompt_cached += e->cached;
+    e->read = e->ahead = e->drawn = e->cached = 0;
+    if (e->prefixes)
+        e->counts.prefix_bytes = prefix_bytes(e->prefixes, &e->counts.prefix_states);
 }
 
 static void
@@ -201,16 +204,15 @@ engine_end(Engine *e, Request *r, EngineEnd end, const char *error)
         .first = r->first > 0 ? r->first - r->submitted : 0,
         .seconds = now - r->submitted,
     };
-    bool ran = false;
-    for (int i = 0; i < e->options.slots; i++) {
-        if (e->slot[i] != r)
-            continue;
-        e->slot[i] = NULL;
-        ran = true;
-    }
+    int slot = e->options.slots;
+    while (slot-- > 0 && e->slot[slot] != r)
+        ;
+    resume_end(e, r, end == ENGINE_failed ? -1 : slot);
+    if (slot >= 0)
+        e->slot[slot] = NULL;
     pthread_mutex_lock(&e->lock);
     engine_count(e);
-    count_end(e, r, end, ran);
+    count_end(e, r, end, slot >= 0);
     pthread_mutex_unlock(&e->lock);
     if (r->asked.end)
         r->asked.end(r->asked.user, &result);
@@ -303,16 +305,18 @@ begin(Engine *e, Request *r, int slot)
     e->counts.running++;
     e->counts.waiting--;
     pthread_mutex_unlock(&e->lock);
-    r->began = r->began > 0 ? r->began : rt_now();
+    const bool again = r->began > 0;
+    r->began = again ? r->began : rt_now();
     e->slot[slot] = r;
     ssmc_status status = sampler_open(e, r);
     if (status == SSMC_OK)
-        status =
-            r->paused ? ssmc_rewind(e->session, slot, r->paused) : ssmc_reset(e->session, slot);
+        status = resume_begin(e, r, slot);
     ssmc_checkpoint_drop(r->paused);
     r->paused = NULL;
     if (status != SSMC_OK)
         engine_end(e, r, ENGINE_failed, ssmc_error());
+    else if (!again)
+        e->cached += (uint64_t)r->cached;
 }
 
 static bool
@@ -381,6 +385,7 @@ run(void *arg)
 static void
 engine_free(Engine *e)
 {
+    prefix_close(e->prefixes);
     ssmc_session_close(e->session);
     free((int32_t *)e->options.eos);
     free(e->slot);
@@ -405,6 +410,8 @@ take_memory(Engine *e, const EngineOptions *o)
     e->input = calloc(slots, sizeof *e->input);
     e->row = calloc((size_t)e->vocab, sizeof *e->row);
     if (!eos || !e->slot || !e->portion || !e->turn || !e->input || !e->row)
+        return false;
+    if (o->prefix_bytes > 0 && !(e->prefixes = prefix_open(o->prefix_bytes)))
         return false;
     if (o->neos)
         memcpy(eos, o->eos, o->neos * sizeof *eos);
@@ -454,7 +461,10 @@ engine_open(const EngineOptions *options, Engine **out)
         engine_free(e);
         return status;
     }
-    e->block = ssmc_program_memory(rt_model_program(options->model), 1, 1).block;
+    const ssmc_memory memory = ssmc_program_memory(rt_model_program(options->model), 1, 1);
+    e->block = memory.block;
+    e->state_bytes = memory.state;
+    e->token_bytes = memory.token;
     signals_init(e);
     if (pthread_create(&e->thread, NULL, run, e) != 0) {
         signals_destroy(e);

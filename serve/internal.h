@@ -24,6 +24,7 @@ struct Request {
     int64_t fed;             /* of text: what the slot's sequence has read */
     int64_t told;            /* of the prompt, where its ids are told */
     int64_t cached, drawn;
+    int64_t leaves;                 /* where the prompt leaves what the tree knows; 0: nowhere */
     double submitted, began, first; /* rt_now; 0: not yet */
     int64_t turn;                   /* in the queue: lower ones come first */
     Request *next;                  /* in the inbox (shared) or the queue */
@@ -41,6 +42,34 @@ typedef struct {
 void queue_put(Queue *queue, Request *request);
 void queue_put_back(Queue *queue, Request *request); /* it was taken, and is the next again */
 Request *queue_take(Queue *queue);                   /* NULL: none waits */
+
+/* ---- states of prefixes (prefix.c) --------------------------------------------------------- */
+
+/* What a sequence has read, shared by all who hold it, of any thread. */
+typedef struct {
+    atomic_int users;
+    ssmc_checkpoint *checkpoint; /* owns */
+    int64_t tokens;
+    size_t bytes;
+} State;
+State *state_hold(State *state);
+void state_drop(State *state); /* NULL: nothing */
+
+/* A tree of ids with states, within a budget of bytes. Belongs to one thread. */
+typedef struct Prefixes Prefixes;
+Prefixes *prefix_open(size_t budget); /* NULL: no memory */
+void prefix_close(Prefixes *prefixes);
+/* How many of ids [n] are a known path, and the state after the most of them: the tree's, until its
+ * next change; NULL: there is none. */
+int64_t prefix_find(Prefixes *prefixes, const int32_t *ids, int64_t n, State **state);
+bool prefix_has(Prefixes *prefixes, const int32_t *ids,
+                int64_t n); /* the state after all of them */
+void prefix_learn(Prefixes *prefixes, const int32_t *ids, int64_t n); /* ids [n] are a known path */
+void prefix_forget(Prefixes *prefixes, const int32_t *ids, int64_t n); /* unless it has states */
+/* Keeps the state after the first state->tokens of ids, if there is none, and it is within the
+ * budget; the states that were not used for longest go. */
+void prefix_keep(Prefixes *prefixes, const int32_t *ids, State *state);
+size_t prefix_bytes(const Prefixes *prefixes, size_t *states);
 
 /* ---- probabilities (logprob.c) ------------------------------------------------------------- */
 
@@ -98,8 +127,23 @@ struct Engine {
     EngineRank *top; /* owns: [vocab] of capacity `top_cap` */
     int top_cap;
     Pace pace;
-    uint64_t read, ahead, drawn; /* ids of this step, as in counts */
+    Prefixes *prefixes;                  /* owns; NULL: no states are kept */
+    size_t state_bytes, token_bytes;     /* of a state, and of it for each of its ids */
+    uint64_t read, ahead, drawn, cached; /* ids that are not in counts yet */
 };
+
+/* ---- states of requests (resume.c) --------------------------------------------------------- */
+
+/* The request's sequence becomes that of the longest prefix that there is a state of; or what it
+ * was when the request gave way. */
+ssmc_status resume_begin(Engine *engine, Request *request, int slot);
+/* Where the request is to have been fed exactly, as its state is kept there: after what it has been
+ * fed; INT64_MAX: nowhere. */
+int64_t resume_stop(const Engine *engine, const Request *request);
+/* Keeps the request's state: after it was fed, where it is worth it; and when it has ended. slot
+ * -1: it has no state that is. */
+void resume_fed(Engine *engine, const Request *request, int slot);
+void resume_end(Engine *engine, const Request *request, int slot);
 
 /* Runs one step; false: no request could take part in one. */
 bool step_run(Engine *engine);

@@ -45,7 +45,8 @@ static int64_t
 most_of_portion(const Engine *e, const Request *r)
 {
     enum { LOGITS = 1 << 22 };
-    const int64_t rows = LOGITS / e->vocab, left = text_left(r);
+    const int64_t rows = LOGITS / e->vocab, stop = resume_stop(e, r) - r->fed;
+    const int64_t left = stop < text_left(r) ? stop : text_left(r);
     if (!tells_prompt_ranks(r) || left <= rows)
         return left;
     return rows > 1 ? rows : 1;
@@ -332,6 +333,7 @@ deliver(Engine *e, const Portion *p)
     e->read += (uint64_t)of_prompt;
     e->ahead += r->asked.idle ? (uint64_t)of_prompt : 0;
     r->fed += p->count;
+    resume_fed(e, r, p->slot);
     if (r->asked.prompt_too && !tell_prompt(e, p)) {
         engine_end(e, r, ENGINE_enough, NULL);
         return;

@@ -3,157 +3,14 @@
 #include <criterion/criterion.h>
 
 #include <math.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/engine.h"
+#include "tests/engine_run.h"
 #include "tests/harness.h"
-#include "tests/model_run.h"
 
 #define OK(call) cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
 #define DELTA    SSMC_ROOT "/tests/goldens/qwen3_next-base"
-
-enum { MOST = 512, TOP = 3 };
-
-/* A request and what came of it. */
-typedef struct {
-    EngineRequest asked;
-    int32_t prompt[MOST], id[MOST];
-    int64_t index[MOST];
-    float logprob[MOST];
-    EngineRank top[MOST][TOP];
-    int got, enough; /* enough: ids after which it has them; 0: never */
-    int waits;       /* told when `got` reaches it */
-    bool gone, ended;
-    EngineResult result;
-    char error[128];
-    pthread_mutex_t lock;
-    pthread_cond_t change;
-    int *order, place; /* which end it was, of all that share `order` */
-} Asked;
-
-static bool
-on_token(void *user, const EngineToken *token)
-{
-    Asked *a = user;
-    pthread_mutex_lock(&a->lock);
-    const int at = a->got++;
-    a->id[at] = token->id;
-    a->index[at] = token->index;
-    a->logprob[at] = token->logprob;
-    if (token->ntop)
-        memcpy(a->top[at], token->top, (size_t)token->ntop * sizeof *token->top);
-    pthread_cond_broadcast(&a->change);
-    const bool more = a->enough == 0 || a->got < a->enough;
-    pthread_mutex_unlock(&a->lock);
-    return more;
-}
-
-static void
-on_end(void *user, const EngineResult *result)
-{
-    Asked *a = user;
-    pthread_mutex_lock(&a->lock);
-    a->result = *result;
-    if (result->error)
-        snprintf(a->error, sizeof a->error, "%s", result->error);
-    if (a->order)
-        a->place = (*a->order)++;
-    a->ended = true;
-    pthread_cond_broadcast(&a->change);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static bool
-is_gone(void *user)
-{
-    Asked *a = user;
-    pthread_mutex_lock(&a->lock);
-    const bool gone = a->gone;
-    pthread_mutex_unlock(&a->lock);
-    return gone;
-}
-
-static Asked *
-asked_new(const ModelRun *run, int kind, int64_t count, int64_t most)
-{
-    Asked *a = calloc(1, sizeof *a);
-    cr_assert(a && count <= MOST);
-    model_run_ids(run, kind, a->prompt, count);
-    a->asked = (EngineRequest){
-        .ids = a->prompt,
-        .count = count,
-        .most = most,
-        .top = -1,
-        .ignore_eos = true,
-        .token = on_token,
-        .gone = is_gone,
-        .end = on_end,
-        .user = a,
-    };
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->change, NULL);
-    return a;
-}
-
-static void
-asked_free(Asked *a)
-{
-    pthread_cond_destroy(&a->change);
-    pthread_mutex_destroy(&a->lock);
-    free(a);
-}
-
-/* Until it has so many ids, or has ended. */
-static void
-wait_for(Asked *a, int got)
-{
-    pthread_mutex_lock(&a->lock);
-    while (a->got < got && !a->ended)
-        pthread_cond_wait(&a->change, &a->lock);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static void
-wait_end(Asked *a)
-{
-    wait_for(a, MOST + 1);
-}
-
-static void
-leave(Asked *a)
-{
-    pthread_mutex_lock(&a->lock);
-    a->gone = true;
-    pthread_mutex_unlock(&a->lock);
-}
-
-static uint64_t
-submit(Engine *engine, Asked *a)
-{
-    uint64_t handle = 0;
-    double retry = 0;
-    const EngineAnswer answer = engine_submit(engine, &a->asked, &handle, &retry);
-    cr_assert_eq(answer, ENGINE_taken, "%d", (int)answer);
-    cr_assert_neq(handle, 0);
-    return handle;
-}
-
-static Engine *
-engine_of(const ModelRun *run, EngineOptions options)
-{
-    Engine *engine = NULL;
-    options.model = model_run_model(run);
-    options.slots = options.slots ? options.slots : 4;
-    options.threads = 1;
-    options.room = options.room ? options.room : 1024;
-    options.waiting = options.waiting ? options.waiting : 64;
-    options.latency = options.latency > 0 ? options.latency : 0.05;
-    OK(engine_open(&options, &engine));
-    return engine;
-}
 
 /* ---- the same as alone --------------------------------------------------------------------- */
 
@@ -227,8 +84,8 @@ same_as_alone(const char *model, int threads)
     Asked *want[REQUESTS], *got[REQUESTS];
     for (int i = 0; i < REQUESTS; i++) {
         want[i] = various(run, i);
-        submit(engine, want[i]);
-        wait_end(want[i]);
+        engine_take(engine, want[i]);
+        asked_end(want[i]);
         alone(run, want[i]);
     }
     engine_close(engine);
@@ -247,9 +104,9 @@ same_as_alone(const char *model, int threads)
         engine = engine_of(run, settings[k].options);
         for (int round = 0; round < 2; round++) {
             for (int i = 0; i < REQUESTS; i++)
-                submit(engine, got[i] = various(run, i));
+                engine_take(engine, got[i] = various(run, i));
             for (int i = 0; i < REQUESTS; i++) {
-                wait_end(got[i]);
+                asked_end(got[i]);
                 expect_same(want[i], got[i], i, settings[k].what);
                 asked_free(got[i]);
             }
@@ -285,14 +142,14 @@ Test(engine, ends_where_it_is_told_to)
     Asked *length = asked_new(run, 1, 20, 5), *room = asked_new(run, 2, 100, 500);
     Asked *enough = asked_new(run, 3, 20, 50), *none = asked_new(run, 4, 20, 0);
     enough->enough = 7;
-    submit(engine, length);
-    submit(engine, room);
-    submit(engine, enough);
-    submit(engine, none);
-    wait_end(length);
-    wait_end(room);
-    wait_end(enough);
-    wait_end(none);
+    engine_take(engine, length);
+    engine_take(engine, room);
+    engine_take(engine, enough);
+    engine_take(engine, none);
+    asked_end(length);
+    asked_end(room);
+    asked_end(enough);
+    asked_end(none);
     cr_expect_eq(length->result.end, ENGINE_length);
     cr_expect_eq(length->result.drawn, 5);
     cr_expect_eq(length->index[0], 20);
@@ -309,10 +166,10 @@ Test(engine, ends_where_it_is_told_to)
     engine = engine_of(run, (EngineOptions){.eos = &length->id[2], .neos = 1});
     Asked *eos = asked_new(run, 1, 20, 5), *ignored = asked_new(run, 1, 20, 5);
     eos->asked.ignore_eos = false;
-    submit(engine, eos);
-    submit(engine, ignored);
-    wait_end(eos);
-    wait_end(ignored);
+    engine_take(engine, eos);
+    engine_take(engine, ignored);
+    asked_end(eos);
+    asked_end(ignored);
     cr_expect_eq(eos->result.end, ENGINE_eos);
     int before = 0;
     while (length->id[before] != length->id[2])
@@ -336,10 +193,10 @@ Test(engine, tells_the_prompt_where_it_is_asked_to)
     Asked *a = asked_new(run, 1, 30, 2), *plain = asked_new(run, 1, 30, 0);
     a->asked.prompt_too = plain->asked.prompt_too = true;
     a->asked.top = TOP;
-    submit(engine, a);
-    submit(engine, plain);
-    wait_end(a);
-    wait_end(plain);
+    engine_take(engine, a);
+    engine_take(engine, plain);
+    asked_end(a);
+    asked_end(plain);
     engine_close(engine);
     cr_assert_eq(a->got, 32);
     cr_assert_eq(plain->got, 30);
@@ -398,20 +255,20 @@ Test(engine, a_request_that_fails_hurts_no_other)
     Asked *want = asked_new(run, 1, 20, 30), *good = asked_new(run, 1, 20, 30);
     Asked *masked = asked_new(run, 1, 20, 30), *none = asked_new(run, 2, 50, 30);
     Asked *badly = asked_new(run, 3, 50, 30);
-    submit(engine, want);
-    wait_end(want);
+    engine_take(engine, want);
+    asked_end(want);
     masked->asked.shape = only_seven;
     masked->asked.sampling.temperature = 1;
     none->asked.shape = nothing;
     badly->asked.sampling.temperature = -1;
-    submit(engine, none);
-    submit(engine, badly);
-    submit(engine, masked);
-    submit(engine, good);
-    wait_end(good);
-    wait_end(masked);
-    wait_end(none);
-    wait_end(badly);
+    engine_take(engine, none);
+    engine_take(engine, badly);
+    engine_take(engine, masked);
+    engine_take(engine, good);
+    asked_end(good);
+    asked_end(masked);
+    asked_end(none);
+    asked_end(badly);
     expect_same(want, good, 0, "beside one that fails");
     cr_expect_eq(masked->result.end, ENGINE_length);
     for (int i = 0; i < 30; i++)
@@ -453,12 +310,12 @@ Test(engine, refuses_what_it_cannot_take)
     a->prompt[9] = 1;
     /* One runs and one waits: there is no place for a third. */
     Asked *b = asked_new(run, 2, 10, 50), *c = asked_new(run, 3, 10, 50);
-    submit(engine, b);
-    submit(engine, c);
+    engine_take(engine, b);
+    engine_take(engine, c);
     cr_expect_eq(engine_submit(engine, &a->asked, &handle, &retry), ENGINE_full);
     cr_expect_gt(retry, 0);
-    wait_end(b);
-    wait_end(c);
+    asked_end(b);
+    asked_end(c);
     cr_expect_eq(engine_counts(engine).refused, 5);
     engine_drain(engine, 1);
     cr_expect_eq(engine_submit(engine, &a->asked, &handle, &retry), ENGINE_draining);
@@ -482,12 +339,12 @@ Test(engine, clients_take_turns)
         asked[i] = asked_new(run, i, 10, i ? 1 : 200);
         asked[i]->asked.client = clients[i];
         asked[i]->order = &order;
-        submit(engine, asked[i]);
+        engine_take(engine, asked[i]);
         if (i == 0)
-            wait_for(asked[0], 1);
+            asked_wait(asked[0], 1);
     }
     for (int i = 0; i < 9; i++) {
-        wait_end(asked[i]);
+        asked_end(asked[i]);
         cr_expect_eq(asked[i]->place, places[i], "request %d is %d.", i, asked[i]->place);
         asked_free(asked[i]);
     }
@@ -501,23 +358,23 @@ Test(engine, who_has_gone_leaves_a_slot)
     Engine *engine = engine_of(run, (EngineOptions){.slots = 2});
     Asked *runs = asked_new(run, 1, 20, 1000), *also = asked_new(run, 2, 20, 1000);
     Asked *waits = asked_new(run, 3, 20, 1000), *last = asked_new(run, 4, 20, 5);
-    submit(engine, runs);
-    const uint64_t handle = submit(engine, also);
-    wait_for(runs, 1);
-    wait_for(also, 1);
-    submit(engine, waits);
-    submit(engine, last);
-    leave(waits);
-    wait_end(waits);
+    engine_take(engine, runs);
+    const uint64_t handle = engine_take(engine, also);
+    asked_wait(runs, 1);
+    asked_wait(also, 1);
+    engine_take(engine, waits);
+    engine_take(engine, last);
+    asked_leave(waits);
+    asked_end(waits);
     cr_expect_eq(waits->result.end, ENGINE_cancelled);
     cr_expect_eq(waits->result.drawn, 0);
-    leave(runs);
-    wait_end(runs);
-    wait_end(last);
+    asked_leave(runs);
+    asked_end(runs);
+    asked_end(last);
     cr_expect_eq(runs->result.end, ENGINE_cancelled);
     cr_expect_eq(last->result.end, ENGINE_length);
     engine_cancel(engine, handle);
-    wait_end(also);
+    asked_end(also);
     cr_expect_eq(also->result.end, ENGINE_cancelled);
     engine_cancel(engine, handle);
     engine_cancel(engine, handle + 100);
@@ -537,17 +394,17 @@ Test(engine, the_idle_give_way)
     Asked *want = asked_new(run, 1, 100, 400), *idle = asked_new(run, 1, 100, 400);
     Asked *ahead = asked_new(run, 5, 100, 0), *other = asked_new(run, 2, 20, 30);
     int order = 0;
-    submit(engine, want);
-    wait_end(want);
+    engine_take(engine, want);
+    asked_end(want);
     idle->asked.idle = ahead->asked.idle = true;
     idle->order = ahead->order = other->order = &order;
-    submit(engine, idle);
-    submit(engine, ahead);
-    wait_for(idle, 3);
-    submit(engine, other);
-    wait_end(other);
-    wait_end(idle);
-    wait_end(ahead);
+    engine_take(engine, idle);
+    engine_take(engine, ahead);
+    asked_wait(idle, 3);
+    engine_take(engine, other);
+    asked_end(other);
+    asked_end(idle);
+    asked_end(ahead);
     cr_expect_eq(other->place, 0);
     expect_same(want, idle, 0, "having given way");
     cr_expect_eq(engine_counts(engine).ahead, 200);
@@ -564,8 +421,8 @@ Test(engine, draining_ends_what_takes_too_long)
     Engine *engine = engine_of(run, (EngineOptions){.slots = 1, .room = 1 << 20});
     Asked *brief = asked_new(run, 1, 20, 5), *endless = asked_new(run, 2, 20, 1 << 20);
     endless->asked.token = NULL;
-    submit(engine, brief);
-    submit(engine, endless);
+    engine_take(engine, brief);
+    engine_take(engine, endless);
     engine_drain(engine, 0.2);
     cr_expect(brief->ended && endless->ended);
     cr_expect_eq(brief->result.end, ENGINE_length);
@@ -575,8 +432,8 @@ Test(engine, draining_ends_what_takes_too_long)
     engine = engine_of(run, (EngineOptions){.slots = 1, .room = 1 << 20});
     Asked *runs = asked_new(run, 2, 20, 1 << 20), *waits = asked_new(run, 2, 20, 1 << 20);
     runs->asked.token = waits->asked.token = NULL;
-    submit(engine, runs);
-    submit(engine, waits);
+    engine_take(engine, runs);
+    engine_take(engine, waits);
     engine_close(engine);
     cr_expect_eq(runs->result.end, ENGINE_cancelled);
     cr_expect_eq(waits->result.end, ENGINE_cancelled);
