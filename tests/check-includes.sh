@@ -34,7 +34,7 @@ allow codegen/emit 'codegen/emit/|codegen/codegen\.h|machine/|ir/|runtime/(abi\.
 allow compiler 'compiler/|frontend/frontend\.h|tokenizer/tokenizer\.h|passes/(pass|cost)\.h|codegen/codegen\.h|runtime/(rt\.h|exports\.def)|machine/|ir/'
 allow bench 'bench/|compiler/compiler\.h|machine/|codegen/codegen\.h|runtime/|ir/'
 allow explore 'explore/|bench/(bench|json)\.h|compiler/compiler\.h|machine/|ir/'
-allow grammar 'grammar/'
+allow grammar 'grammar/|ir/'
 allow chat 'chat/|ir/'
 allow serve 'serve/|chat/chat\.h|grammar/grammar\.h|tokenizer/tokenizer\.h|runtime/rt\.h|ir/'
 allow driver 'driver/|serve/(engine|serve)\.h|chat/chat\.h|grammar/grammar\.h|explore/(sweep|figure)\.h|bench/(bench|tune)\.h|compiler/compiler\.h|passes/passes\.def|runtime/exports\.def|frontend/keys\.def|ir/(docs\.h|entries\.def)|machine/cpus\.def'
