@@ -155,6 +155,14 @@ longest(const ssmc_cache *cache, uint64_t model, const int32_t *ids, int64_t bel
     return SSMC_OK;
 }
 
+/* What prefixes of n ids are shorter than; longer ones do not fit the session. */
+static int64_t
+first_below(const ssmc_session *s, int64_t n)
+{
+    const int64_t most = n < s->room ? n : s->room;
+    return most < INT64_MAX ? most + 1 : most;
+}
+
 static bool
 is_of(const RtStateFile *f, const int32_t *ids, int64_t n)
 {
@@ -198,8 +206,7 @@ ssmc_cache_take(const ssmc_cache *cache, ssmc_session *s, int seq, const int32_t
     if (status != SSMC_OK)
         return status;
     const uint64_t model = model_key(s);
-    const int64_t most = n < s->room ? n : s->room; /* longer prefixes do not fit the session */
-    Key key = {.tokens = most < INT64_MAX ? most + 1 : most};
+    Key key = {.tokens = first_below(s, n)};
     do {
         status = longest(cache, model, ids, key.tokens, &key);
         if (status != SSMC_OK || key.tokens == 0)
@@ -212,6 +219,18 @@ ssmc_cache_take(const ssmc_cache *cache, ssmc_session *s, int seq, const int32_t
         worst = status != SSMC_OK ? status : worst;
     } while (*taken == 0);
     return status != SSMC_OK ? status : worst;
+}
+
+ssmc_status
+rt_cache_look(const ssmc_cache *cache, const ssmc_session *s, const int32_t *ids, int64_t n,
+              int64_t *tokens)
+{
+    Key key = {.tokens = 0};
+    ssmc_status status = check_ids(cache, s, 0, ids, n);
+    if (status == SSMC_OK)
+        status = longest(cache, model_key(s), ids, first_below(s, n), &key);
+    *tokens = key.tokens;
+    return status;
 }
 
 /* ---- putting ------------------------------------------------------------------------------- */

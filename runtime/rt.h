@@ -157,6 +157,11 @@ ssmc_status rt_model_beside(const ssmc_program *program, const ssmc_weights *wei
 const void *rt_model_params(const ssmc_model *model); /* [param_bytes] */
 const ssmc_program *rt_model_program(const ssmc_model *model);
 
+/* Tokens of the longest prefix that ssmc_cache_take would find, by the names of files alone: 0:
+ * there is none. */
+ssmc_status rt_cache_look(const ssmc_cache *cache, const ssmc_session *session, const int32_t *ids,
+                          int64_t n, int64_t *tokens);
+
 /* ---- models compiled ahead of time: the pieces of ssmc_compiled_open ------------------------- */
 
 /* The variant of that CPU's name; NULL: of the environment's SSMC_VARIANT, or the first that runs

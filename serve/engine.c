@@ -111,6 +111,15 @@ wake(Engine *e)
     pthread_cond_signal(&e->work);
 }
 
+static void
+wake_from_disk(void *user)
+{
+    Engine *e = user;
+    pthread_mutex_lock(&e->lock);
+    wake(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
 EngineAnswer
 engine_submit(Engine *e, const EngineRequest *asked, uint64_t *handle, double *retry)
 {
@@ -159,8 +168,10 @@ EngineCounts
 engine_counts(Engine *e)
 {
     pthread_mutex_lock(&e->lock);
-    const EngineCounts counts = e->counts;
+    EngineCounts counts = e->counts;
     pthread_mutex_unlock(&e->lock);
+    if (e->spill)
+        spill_count(e->spill, &counts);
     return counts;
 }
 
@@ -265,8 +276,7 @@ free_slot(const Engine *e)
     return -1;
 }
 
-/* The slot of an idle request, which goes back to the queue with its state; -1: there is none.
- * Without memory for the state the request reads its text again. */
+/* The slot of an idle request, which goes back to the queue with its state; -1: there is none. */
 static int
 slot_given_up(Engine *e)
 {
@@ -274,8 +284,7 @@ slot_given_up(Engine *e)
         Request *r = e->slot[i];
         if (!r->asked.idle)
             continue;
-        if (r->fed > 0 && ssmc_checkpoint_take(e->session, i, &r->paused) != SSMC_OK)
-            r->fed = 0;
+        resume_pause(e, r, i);
         e->slot[i] = NULL;
         queue_put_back(&e->idle, r);
         pthread_mutex_lock(&e->lock);
@@ -305,8 +314,7 @@ begin(Engine *e, Request *r, int slot)
     e->counts.running++;
     e->counts.waiting--;
     pthread_mutex_unlock(&e->lock);
-    const bool again = r->began > 0;
-    r->began = again ? r->began : rt_now();
+    r->began = r->began > 0 ? r->began : rt_now();
     e->slot[slot] = r;
     ssmc_status status = sampler_open(e, r);
     if (status == SSMC_OK)
@@ -315,8 +323,6 @@ begin(Engine *e, Request *r, int slot)
     r->paused = NULL;
     if (status != SSMC_OK)
         engine_end(e, r, ENGINE_failed, ssmc_error());
-    else if (!again)
-        e->cached += (uint64_t)r->cached;
 }
 
 static bool
@@ -375,6 +381,7 @@ run(void *arg)
     while (take_inbox(e, stepped)) {
         sweep(e);
         admit(e);
+        resume_loaded(e);
         stepped = step_run(e);
     }
     return NULL;
@@ -382,9 +389,23 @@ run(void *arg)
 
 /* ---- opening and closing ------------------------------------------------------------------- */
 
+/* Waits go by the clock that only goes forward. */
+static void
+signals_init(Engine *e)
+{
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->work, &steady);
+    pthread_cond_init(&e->fewer, &steady);
+    pthread_condattr_destroy(&steady);
+}
+
 static void
 engine_free(Engine *e)
 {
+    spill_close(e->spill);
     prefix_close(e->prefixes);
     ssmc_session_close(e->session);
     free((int32_t *)e->options.eos);
@@ -395,6 +416,9 @@ engine_free(Engine *e)
     free(e->logits);
     free(e->row);
     free(e->top);
+    pthread_cond_destroy(&e->fewer);
+    pthread_cond_destroy(&e->work);
+    pthread_mutex_destroy(&e->lock);
     free(e);
 }
 
@@ -411,32 +435,11 @@ take_memory(Engine *e, const EngineOptions *o)
     e->row = calloc((size_t)e->vocab, sizeof *e->row);
     if (!eos || !e->slot || !e->portion || !e->turn || !e->input || !e->row)
         return false;
-    if (o->prefix_bytes > 0 && !(e->prefixes = prefix_open(o->prefix_bytes)))
+    if ((o->prefix_bytes > 0 || o->cache_dir) && !(e->prefixes = prefix_open(o->prefix_bytes)))
         return false;
     if (o->neos)
         memcpy(eos, o->eos, o->neos * sizeof *eos);
     return true;
-}
-
-/* Waits go by the clock that only goes forward. */
-static void
-signals_init(Engine *e)
-{
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->work, &steady);
-    pthread_cond_init(&e->fewer, &steady);
-    pthread_condattr_destroy(&steady);
-}
-
-static void
-signals_destroy(Engine *e)
-{
-    pthread_cond_destroy(&e->fewer);
-    pthread_cond_destroy(&e->work);
-    pthread_mutex_destroy(&e->lock);
 }
 
 ssmc_status
@@ -446,6 +449,7 @@ engine_open(const EngineOptions *options, Engine **out)
     Engine *e = calloc(1, sizeof *e);
     if (!e)
         return rt_fail(SSMC_NO_MEMORY, "no memory for an engine");
+    signals_init(e);
     e->options = *options;
     e->vocab = ssmc_model_vocab(options->model);
     e->counts.slots = options->slots;
@@ -457,22 +461,20 @@ engine_open(const EngineOptions *options, Engine **out)
     if (status == SSMC_OK)
         status = ssmc_session_open_for(options->model, options->slots, options->threads,
                                        options->room, &e->session);
-    if (status != SSMC_OK) {
-        engine_free(e);
-        return status;
-    }
+    if (status == SSMC_OK && options->cache_dir)
+        status = spill_open(options, wake_from_disk, e, &e->spill);
     const ssmc_memory memory = ssmc_program_memory(rt_model_program(options->model), 1, 1);
     e->block = memory.block;
     e->state_bytes = memory.state;
     e->token_bytes = memory.token;
-    signals_init(e);
-    if (pthread_create(&e->thread, NULL, run, e) != 0) {
-        signals_destroy(e);
-        engine_free(e);
-        return rt_fail(SSMC_NO_MEMORY, "no thread for an engine");
+    if (status == SSMC_OK && pthread_create(&e->thread, NULL, run, e) != 0)
+        status = rt_fail(SSMC_NO_MEMORY, "no thread for an engine");
+    if (status == SSMC_OK) {
+        *out = e;
+        return SSMC_OK;
     }
-    *out = e;
-    return SSMC_OK;
+    engine_free(e);
+    return status;
 }
 
 /* Whatever has not ended ends as cancelled, within a step. */
@@ -514,6 +516,5 @@ engine_close(Engine *e)
     cancel_all(e);
     pthread_mutex_unlock(&e->lock);
     pthread_join(e->thread, NULL);
-    signals_destroy(e);
     engine_free(e);
 }

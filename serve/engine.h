@@ -111,7 +111,8 @@ typedef struct {
     double busy;                                       /* seconds in which steps ran */
     size_t prefix_bytes, prefix_states;
     uint64_t spilled, loaded; /* states: to cache_dir, from there */
-    const char *cache_fault;  /* the first of it: requests go on without; NULL. Borrows */
+    uint64_t cache_faults;    /* of cache_dir: requests go on without */
+    const char *cache_fault;  /* the first of them; NULL: none. Borrows, until the engine closes */
 } EngineCounts;
 EngineCounts engine_counts(Engine *engine);
 

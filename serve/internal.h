@@ -12,6 +12,7 @@
 
 /* A request belongs to the engine's thread, but for what is said to be shared. */
 typedef struct Request Request;
+typedef struct Load Load;
 struct Request {
     EngineRequest asked; /* owns: client and marks; its ids are `text` */
     int32_t *text; /* owns: [count + drawn] of capacity `cap`, the prompt and what was drawn */
@@ -24,7 +25,9 @@ struct Request {
     int64_t fed;             /* of text: what the slot's sequence has read */
     int64_t told;            /* of the prompt, where its ids are told */
     int64_t cached, drawn;
-    int64_t leaves;                 /* where the prompt leaves what the tree knows; 0: nowhere */
+    int64_t known;  /* of the prompt: a path that the tree knew as the request began */
+    int64_t leaves; /* where it leaves that path, if that is worth a state; 0: nowhere */
+    Load *load;     /* owns: it waits for a state from the disk; NULL: it does not */
     double submitted, began, first; /* rt_now; 0: not yet */
     int64_t turn;                   /* in the queue: lower ones come first */
     Request *next;                  /* in the inbox (shared) or the queue */
@@ -52,6 +55,8 @@ typedef struct {
     int64_t tokens;
     size_t bytes;
 } State;
+/* Of a sequence, `bytes` of memory; held once. NULL: no memory. */
+State *state_take(const ssmc_session *session, int seq, size_t bytes);
 State *state_hold(State *state);
 void state_drop(State *state); /* NULL: nothing */
 
@@ -70,6 +75,22 @@ void prefix_forget(Prefixes *prefixes, const int32_t *ids, int64_t n); /* unless
  * budget; the states that were not used for longest go. */
 void prefix_keep(Prefixes *prefixes, const int32_t *ids, State *state);
 size_t prefix_bytes(const Prefixes *prefixes, size_t *states);
+
+/* ---- states on the disk (spill.c) ---------------------------------------------------------- */
+
+typedef struct Spill Spill;
+typedef void SpillWake(void *user); /* from the disk's thread: a load has ended */
+ssmc_status spill_open(const EngineOptions *options, SpillWake *wake, void *user, Spill **out);
+void spill_close(Spill *spill); /* NULL: nothing. Loads that have not ended were abandoned */
+/* The state after the first state->tokens of ids is written, unless others come too fast. */
+void spill_put(Spill *spill, const int32_t *ids, State *state);
+/* Asks for the state after the longest prefix of ids [n] that is longer than `above`. NULL: no
+ * memory. */
+Load *spill_load(Spill *spill, const int32_t *ids, int64_t n, int64_t above);
+/* False: not yet. True: the load is gone, and *state, held, is what was there; NULL: nothing. */
+bool spill_loaded(Spill *spill, Load *load, State **state);
+void spill_abandon(Spill *spill, Load *load); /* nobody waits for it any more */
+void spill_count(Spill *spill, EngineCounts *counts);
 
 /* ---- probabilities (logprob.c) ------------------------------------------------------------- */
 
@@ -128,6 +149,7 @@ struct Engine {
     int top_cap;
     Pace pace;
     Prefixes *prefixes;                  /* owns; NULL: no states are kept */
+    Spill *spill;                        /* owns; NULL: none are on a disk */
     size_t state_bytes, token_bytes;     /* of a state, and of it for each of its ids */
     uint64_t read, ahead, drawn, cached; /* ids that are not in counts yet */
 };
@@ -137,13 +159,18 @@ struct Engine {
 /* The request's sequence becomes that of the longest prefix that there is a state of; or what it
  * was when the request gave way. */
 ssmc_status resume_begin(Engine *engine, Request *request, int slot);
+/* Before the request gives its slot up: it keeps its state, or, without memory for it, reads its
+ * text again. */
+void resume_pause(Engine *engine, Request *request, int slot);
 /* Where the request is to have been fed exactly, as its state is kept there: after what it has been
  * fed; INT64_MAX: nowhere. */
 int64_t resume_stop(const Engine *engine, const Request *request);
 /* Keeps the request's state: after it was fed, where it is worth it; and when it has ended. slot
  * -1: it has no state that is. */
 void resume_fed(Engine *engine, const Request *request, int slot);
-void resume_end(Engine *engine, const Request *request, int slot);
+/* Requests whose state has come from the disk go on from there. */
+void resume_loaded(Engine *engine);
+void resume_end(Engine *engine, Request *request, int slot);
 
 /* Runs one step; false: no request could take part in one. */
 bool step_run(Engine *engine);

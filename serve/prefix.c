@@ -29,6 +29,20 @@ struct Prefixes {
 /* ---- states -------------------------------------------------------------------------------- */
 
 State *
+state_take(const ssmc_session *session, int seq, size_t bytes)
+{
+    State *state = calloc(1, sizeof *state);
+    if (!state || ssmc_checkpoint_take(session, seq, &state->checkpoint) != SSMC_OK) {
+        free(state);
+        return NULL;
+    }
+    atomic_init(&state->users, 1);
+    state->tokens = ssmc_tokens(session, seq);
+    state->bytes = bytes;
+    return state;
+}
+
+State *
 state_hold(State *state)
 {
     atomic_fetch_add(&state->users, 1);

@@ -27,29 +27,72 @@ most_cached(const Request *r)
     return r->asked.prompt_too && r->asked.top >= 0 ? 0 : r->asked.count - 1;
 }
 
+/* The request goes on after a state, held or the tree's. */
+static ssmc_status
+go_on(Engine *e, Request *r, int slot, const State *state)
+{
+    const ssmc_status status = ssmc_rewind(e->session, slot, state->checkpoint);
+    if (status == SSMC_OK)
+        r->fed = r->cached = state->tokens;
+    return status;
+}
+
+static void
+find_leaving(Engine *e, Request *r)
+{
+    r->leaves = r->known < r->asked.count - 1 && r->known - r->fed >= WORTH_A_STATE ? r->known : 0;
+    e->cached += (uint64_t)r->cached;
+}
+
 ssmc_status
 resume_begin(Engine *e, Request *r, int slot)
 {
     State *state = NULL;
     if (r->paused)
         return ssmc_rewind(e->session, slot, r->paused);
-    if (!keeps_states(e) || r->fed > 0)
-        return ssmc_reset(e->session, slot);
-    const int64_t most = r->asked.count - 1;
-    const int64_t known = prefix_find(e->prefixes, r->text, most, &state);
-    if (state && state->tokens <= most_cached(r)) {
-        const ssmc_status status = ssmc_rewind(e->session, slot, state->checkpoint);
-        if (status != SSMC_OK)
-            return status;
-        r->fed = r->cached = state->tokens;
-    } else {
-        const ssmc_status status = ssmc_reset(e->session, slot);
-        if (status != SSMC_OK)
-            return status;
+    ssmc_status status = ssmc_reset(e->session, slot);
+    if (status != SSMC_OK || !keeps_states(e))
+        return status;
+    r->known = prefix_find(e->prefixes, r->text, r->asked.count - 1, &state);
+    if (state && state->tokens <= most_cached(r))
+        status = go_on(e, r, slot, state);
+    prefix_learn(e->prefixes, r->text, r->asked.count - 1);
+    if (status == SSMC_OK && e->spill && most_cached(r) - r->fed >= WORTH_A_STATE)
+        r->load = spill_load(e->spill, r->text, most_cached(r), r->fed);
+    if (!r->load)
+        find_leaving(e, r);
+    return status;
+}
+
+void
+resume_loaded(Engine *e)
+{
+    for (int i = 0; i < e->options.slots; i++) {
+        Request *r = e->slot[i];
+        State *state = NULL;
+        if (!r || !r->load || !spill_loaded(e->spill, r->load, &state))
+            continue;
+        r->load = NULL;
+        if (state) {
+            prefix_keep(e->prefixes, r->text, state);
+            if (go_on(e, r, i, state) != SSMC_OK) /* what it has is as it was */
+                r->cached = r->fed = ssmc_tokens(e->session, i);
+        }
+        state_drop(state);
+        find_leaving(e, r);
     }
-    r->leaves = known < most && known - (state ? state->tokens : 0) >= WORTH_A_STATE ? known : 0;
-    prefix_learn(e->prefixes, r->text, most);
-    return SSMC_OK;
+}
+
+void
+resume_pause(Engine *e, Request *r, int slot)
+{
+    if (r->load) {
+        spill_abandon(e->spill, r->load);
+        r->load = NULL;
+        find_leaving(e, r);
+    }
+    if (r->fed > 0 && ssmc_checkpoint_take(e->session, slot, &r->paused) != SSMC_OK)
+        r->fed = 0;
 }
 
 int64_t
@@ -68,22 +111,20 @@ resume_stop(const Engine *e, const Request *r)
     return stop;
 }
 
-/* Keeps the state of what the request has been fed, in memory. */
+/* Keeps the state of what the request has been fed in memory, and on the disk. */
 static void
-keep(Engine *e, const Request *r, int slot)
+keep(Engine *e, const Request *r, int slot, bool on_disk)
 {
     const size_t bytes = e->state_bytes + (size_t)r->fed * e->token_bytes;
-    if (bytes > e->options.prefix_bytes || prefix_has(e->prefixes, r->text, r->fed))
+    const bool fits = bytes <= e->options.prefix_bytes;
+    if ((!fits && !on_disk) || prefix_has(e->prefixes, r->text, r->fed))
         return;
-    State *state = calloc(1, sizeof *state);
-    if (!state || ssmc_checkpoint_take(e->session, slot, &state->checkpoint) != SSMC_OK) {
-        free(state);
+    State *state = state_take(e->session, slot, bytes);
+    if (!state)
         return;
-    }
-    atomic_init(&state->users, 1);
-    state->tokens = r->fed;
-    state->bytes = bytes;
     prefix_keep(e->prefixes, r->text, state);
+    if (on_disk)
+        spill_put(e->spill, r->text, state);
     state_drop(state);
 }
 
@@ -99,16 +140,19 @@ is_mark(const Request *r)
 void
 resume_fed(Engine *e, const Request *r, int slot)
 {
-    if (keeps_states(e) && (r->fed == r->asked.count - 1 || is_mark(r)))
-        keep(e, r, slot);
+    const bool mark = keeps_states(e) && is_mark(r);
+    if (mark || (keeps_states(e) && r->fed == r->asked.count - 1))
+        keep(e, r, slot, e->spill && mark);
 }
 
 void
-resume_end(Engine *e, const Request *r, int slot)
+resume_end(Engine *e, Request *r, int slot)
 {
     if (!keeps_states(e))
         return;
+    if (r->load)
+        spill_abandon(e->spill, r->load);
     if (slot >= 0 && r->fed > 0)
-        keep(e, r, slot);
+        keep(e, r, slot, e->spill);
     prefix_forget(e->prefixes, r->text, r->asked.count - 1);
 }
