@@ -333,7 +333,7 @@ answer_usage(const Answer *answer)
     for (int i = 0; i < answer->n; i++) {
         const Choice *c = &answer->choices[i];
         const bool first = i % answer->per == 0;
-        sum.prompt += first ? c->prompt->count : 0;
+        sum.prompt += first ? answer->prompts[i / answer->per].count : 0;
         sum.cached += first ? c->result.cached : 0;
         sum.drawn += c->result.drawn;
     }

@@ -22,5 +22,6 @@ int fuzz_torch(const uint8_t *data, size_t size);
 int fuzz_gguf(const uint8_t *data, size_t size);
 int fuzz_state(const uint8_t *data, size_t size);
 int fuzz_tokenizer(const uint8_t *data, size_t size);
+int fuzz_request(const uint8_t *data, size_t size);
 
 #endif

@@ -229,3 +229,8 @@ Test(fuzz, state_seeds_and_their_mutations)
 {
     replay(fuzz_state, SSMC_ROOT "/tests/fuzz/corpus/state", 1500);
 }
+
+Test(fuzz, request_seeds_and_their_mutations)
+{
+    replay(fuzz_request, SSMC_ROOT "/tests/fuzz/corpus/request", 4000);
+}
