@@ -39,15 +39,17 @@ char *chat_render(const ChatFormat *format, const ChatPrompt *prompt, size_t *le
 typedef enum {
     CHAT_content,
     CHAT_reasoning,
-    CHAT_call,      /* a call begins: text is the tool's name */
-    CHAT_arguments, /* more of its arguments, JSON text */
+    CHAT_call,      /* a call: text is the tool's name */
+    CHAT_arguments, /* its arguments, a JSON object, whole; what is broken comes as content */
 } ChatKind;
 typedef void ChatPart(void *user, ChatKind kind, int call, const char *text, size_t len);
 typedef struct ChatParser ChatParser;
-/* tools: calls are looked for. opening: the end of the rendered prompt, which may have opened the
+/* tools: those of the prompt, whose schemas say the types of arguments where the format does not;
+ * NULL: no calls are looked for. opening: the end of the rendered prompt, which may have opened the
  * reasoning. */
-ChatParser *chat_parser_new(const ChatFormat *format, bool tools, const char *opening, size_t len,
-                            ChatPart *part, void *user);
+ChatParser *chat_parser_new(const ChatFormat *format, struct json_object *tools,
+                            const char *opening, size_t len, ChatPart *part, void *user);
+/* Text is best given in whole characters; parts are whole characters in any case. */
 void chat_parser_add(ChatParser *parser, const char *text, size_t len);
 void chat_parser_end(ChatParser *parser); /* what was held back is told as what it is */
 void chat_parser_free(ChatParser *parser);
