@@ -306,7 +306,8 @@ choice_open(Choice *c, Answer *answer, int index)
     if (answer->grammar)
         c->match = grammar_match_new(answer->grammar, s->words);
     if (r->endpoint == ENDPOINT_chat)
-        c->parser = chat_parser_new(s->o->chat, r->tools, prompt->text, prompt->len, tell, c);
+        c->parser = chat_parser_new(s->o->chat, r->tools ? r->value[REQ_tools].json : NULL,
+                                    prompt->text, prompt->len, tell, c);
     if (r->value[REQ_echo].i)
         sb_putn(&c->raw, prompt->text ? prompt->text : "", prompt->len);
     c->base = c->raw.len;
