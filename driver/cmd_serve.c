@@ -219,9 +219,12 @@ open_chat(const Options *o, Job *job, ChatFormat **chat, const char **no_chat)
         return EXIT_DONE;
     if (path || source.name)
         return diag_fault(job->diag);
+    static const char mark[] = "error: ";
     StrBuf said = {0};
     diag_print(job->diag, &said);
-    *no_chat = arena_strndup(o->arena, sb_text(&said), said.len ? said.len - 1 : 0);
+    const char *at = strstr(sb_text(&said), mark);
+    at = at ? at + sizeof mark - 1 : sb_text(&said);
+    *no_chat = arena_strndup(o->arena, at, strcspn(at, "\n"));
     sb_free(&said);
     return EXIT_DONE;
 }

@@ -203,9 +203,9 @@ read_tools(Body *r, Fault *fault)
             fault, 400, "tool_choice", "unsupported_value",
             "tool_choice can be auto or none here: an answer is not made to call a function");
     r->tools = any && !(choice && is_text(choice, "none"));
-    if (r->tools && (r->schema || r->any_json || request_has(r, REQ_grammar)))
+    if (r->tools && (r->schema || r->any_json)) /* a grammar may have calls in it */
         return fault_set(fault, 400, "tools", NULL,
-                         "tools and a form of the answer exclude each other");
+                         "tools and an answer of JSON alone exclude each other");
     return true;
 }
 

@@ -27,6 +27,13 @@ start(void)
     return serving_start(ARGS(STORYTELLER, "--chat-format", "plain", "--threads", "2"));
 }
 
+static void
+pause_some(void)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    nanosleep(&pause, NULL);
+}
+
 /* ---- recorded exchanges ---------------------------------------------------------------------- */
 
 /* Whether text is pattern, in which * stands for anything. */
@@ -246,6 +253,117 @@ Test(serve, what_requests_may_ask_for)
     cr_expect_eq(serving_end(&server, SIGTERM), 0);
 }
 
+/* ---- forms of answers ------------------------------------------------------------------------ */
+
+#define HELLO                                                                                      \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"temperature\":0,\"max_tokens\":60"
+
+Test(serve, answers_keep_to_a_form)
+{
+    Serving server = start();
+    const Serving *s = &server;
+    static const struct {
+        const char *path, *body, *part;
+    } asked[] = {
+        {CHAT,
+         "{" HELLO ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{"
+         "\"enum\":[\"a cat\"]}}}}",                                                     "\"content\":\"\\\"a cat\\\"\""},
+        {CHAT,          "{" HELLO ",\"json_schema\":{\"const\":[1,2]}}",                 "\"content\":\"["              },
+        {CHAT,          "{" HELLO ",\"response_format\":{\"type\":\"json_object\"}}",    "\"content\":\"{"              },
+        {CHAT,          "{" HELLO ",\"grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"}",
+         "\"finish_reason\":\"stop\""                                                                                   },
+        {COMPLETIONS,   "{" ONCE ",\"grammar\":\"root ::= \\\" there was\\\"\"}",
+         "\"text\":\" there was\",\"logprobs\":null,\"finish_reason\":\"stop\""                                         },
+        {COMPLETIONS,   "{" ONCE ",\"grammar\":\"root ::= \\\" th\\u00e9\\\"\"}",
+         "\"text\":\" th\u00e9\""                                                                                       },
+        {"/completion", "{" ONCE ",\"json_schema\":{\"type\":\"boolean\"}}",
+         "\"stop_type\":\"eos\""                                                                                        },
+    };
+    for (size_t i = 0; i < COUNT_OF(asked); i++)
+        expect_part(s, asked[i].path, asked[i].body, asked[i].part);
+    expect_same(s, CHAT, "\"content\":\"",
+                "{" HELLO ",\"response_format\":{\"type\":\"json_object\"}}",
+                "{" HELLO ",\"response_format\":{\"type\":\"json_object\"},\"stream\":true}");
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
+/* A grammar makes the model call. */
+Test(serve, calls_of_tools)
+{
+    Serving server = serving_start(
+        ARGS(STORYTELLER, "--chat-template", SSMC_ROOT "/tests/data/serve/tools.jinja"));
+    const Serving *s = &server;
+#define CALL                                                                                       \
+    HELLO                                                                                          \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"rain\",\"parameters\":{}}}],"     \
+    "\"grammar\":\"root ::= \\\"<tool_call>{\\\\\\\"name\\\\\\\": \\\\\\\"rain\\\\\\\", "          \
+    "\\\\\\\"arguments\\\\\\\": {\\\\\\\"in\\\\\\\": 3}}</tool_call>\\\"\""
+    static const char call[] = "{" CALL "}", stream[] = "{" CALL ",\"stream\":true}";
+    expect_part(s, CHAT, call, "\"content\":null,\"refusal\":null,\"tool_calls\":[{\"id\":\"call_");
+    expect_part(
+        s, CHAT, call,
+        "\"type\":\"function\",\"function\":{\"name\":\"rain\",\"arguments\":\"{\\\"in\\\":");
+    expect_part(s, CHAT, call, "\"finish_reason\":\"tool_calls\"");
+    expect_part(s, CHAT, stream, "\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_");
+    expect_part(s, CHAT, stream, "\"delta\":{},\"logprobs\":null,\"finish_reason\":\"tool_calls\"");
+    expect_same(s, CHAT, "\"arguments\":\"", call, stream);
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static int64_t
+number_after(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    cr_assert(at, "%s has no %s", text, key);
+    return atoll(at + strlen(key));
+}
+
+/* Waits until nothing runs, and what is read ahead has been read. */
+static void
+wait_until_idle(const Serving *server, int64_t requests)
+{
+    for (bool idle = false; !idle; pause_some()) {
+        int status = 0;
+        char *text = serving_ask(server, "/metrics", NULL, &status);
+        idle = number_after(text, "\nssmc_requests_total ") >= requests &&
+               number_after(text, "\nssmc_running ") == 0 &&
+               number_after(text, "\nssmc_waiting ") == 0;
+        free(text);
+    }
+}
+
+/* A turn reads its new ids alone: the conversation before was read when the turn before had ended.
+ */
+Test(serve, turns_of_a_conversation)
+{
+    enum { TURNS = 5 };
+    Serving server = start();
+    StrBuf messages = {0};
+    int64_t before = 0;
+    for (int turn = 0; turn < TURNS; turn++) {
+        StrBuf body = {0};
+        sb_printf(&messages,
+                  "%s{\"role\":\"user\",\"content\":\"Tell me more of that, and of number %d.\"}",
+                  turn ? "," : "", turn);
+        sb_printf(&body, "{\"messages\":[%s],\"temperature\":0,\"max_tokens\":12}", messages.text);
+        char *reply = ask(&server, CHAT, body.text), *text = joined(reply, "\"content\":\"");
+        const int64_t prompt = number_after(reply, "\"prompt_tokens\":"),
+                      cached = number_after(reply, "\"cached_tokens\":");
+        cr_expect(turn == 0 || cached >= before + 10, "turn %d: %lld of %lld cached, %lld before",
+                  turn, (long long)cached, (long long)prompt, (long long)before);
+        before = prompt;
+        sb_printf(&messages, ",{\"role\":\"assistant\",\"content\":\"%s\"}", text);
+        wait_until_idle(&server, 2 * (turn + 1));
+        sb_free(&body);
+        free(reply);
+        free(text);
+    }
+    sb_free(&messages);
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void
@@ -368,13 +486,6 @@ Test(serve, keys_and_other_pages)
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
-
-static void
-pause_some(void)
-{
-    const struct timespec pause = {.tv_nsec = 10000000};
-    nanosleep(&pause, NULL);
-}
 
 /* Waits until the text of a path has that part. */
 static void
