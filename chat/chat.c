@@ -61,6 +61,13 @@ chat_thinking(const ChatFormat *format)
     return format->thinking;
 }
 
+bool
+chat_trims(const ChatFormat *format)
+{
+    const char *begin = format->template ? "" : format->turns->answer.begin;
+    return begin[0] && begin[strlen(begin) - 1] == ' ';
+}
+
 const char *
 chat_name(const ChatFormat *format)
 {

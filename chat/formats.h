@@ -36,6 +36,7 @@ typedef struct {
 
 const ChatCalls *chat_calls(const ChatFormat *format);       /* NULL: it has none */
 const ChatThinking *chat_thinking(const ChatFormat *format); /* NULL: it has none */
+bool chat_trims(const ChatFormat *format); /* white space that an answer begins with is its */
 
 /* ---- calls of tools (calls.c) -----------------------------------------------------------------
  */

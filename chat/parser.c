@@ -47,6 +47,7 @@ chat_parser_new(const ChatFormat *format, struct json_object *tools, const char 
     p->part = part;
     p->user = user;
     p->fresh = true;
+    p->trims = chat_trims(format);
     while (len && is_space(opening[len - 1]))
         len--;
     const size_t open = p->thinking ? strlen(p->thinking->open) : 0;

@@ -148,6 +148,13 @@ const Kernel **step_kernels(Arena *arena, const Graph *g, const AbiProgram *prog
 int job_cost_threads(const Job *job);
 /* The model's tokenizer (tokenizer.c). */
 int job_tokenizer(Job *job, Tokenizer **out);
+/* What its files say of conversations (chat.c): chat_template.jinja or tokenizer_config.json beside
+ * its tokenizer, or a GGUF file's key-values. Texts lie in the arena; NULL: they say nothing. */
+typedef struct {
+    const char *template, *path; /* Jinja, and where it was found */
+    const char *bos, *eos;       /* texts of those tokens */
+} JobChat;
+int job_chat(Job *job, const Tokenizer *tok, JobChat *out);
 /* Whether MODEL may be a description or a checkpoint directory: what else it is has been told.
  * (kind.c) */
 int model_is_readable(Arena *arena, const char *path, const Listener *listener);

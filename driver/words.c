@@ -11,6 +11,13 @@ static const char emits[] =
 #undef EMIT
     "";
 
+static const char chat_formats[] =
+#define CHAT_FORMAT(id, name, mark, first, stop, system, system_end, user, user_end, answer,       \
+                    answer_end)                                                                    \
+    name " "
+#include "chat/formats.def"
+    "";
+
 static const char cpus[] = "native "
 #define CPU(name, arch, l1, l2, features) name " "
 #include "machine/cpus.def"
