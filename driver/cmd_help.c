@@ -5,6 +5,16 @@
 #include "driver/driver.h"
 #include "ir/docs.h"
 
+/* What ssmc serve answers to. */
+static void
+put_endpoints(void)
+{
+    puts("\nendpoints:");
+#define ROUTE(method, path, handler, key, doc) printf("  %-4s %-23s %s\n", #method, path, doc);
+#include "serve/routes.def"
+#undef ROUTE
+}
+
 int
 cmd_help(Options *o)
 {
@@ -26,6 +36,8 @@ cmd_help(Options *o)
             continue;
         printf("ssmc %s %s\n  %s\n\n", c->name, c->args, c->doc);
         options_print(c->name);
+        if (strcmp(c->name, "serve") == 0)
+            put_endpoints();
         return EXIT_DONE;
     }
     if (strcmp(topic, "keys") == 0)

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/chat_from.h"
 #include "driver/driver.h"
 #include "serve/serve.h"
 
-enum { MOST_KEYS = 4096, MOST_KEY_FILE = 1 << 20, MOST_TEMPLATE = 4 << 20 };
+enum { MOST_KEYS = 4096, MOST_KEY_FILE = 1 << 20 };
 
 /* ---- options ------------------------------------------------------------------------------- */
 
@@ -203,32 +204,6 @@ model_name(const Job *job, const Options *o)
     return job->compiled || !job->fe.graph->name ? base : job->fe.graph->name;
 }
 
-/* The form of conversations; without one the server refuses them, and says why. */
-static int
-open_chat(const Options *o, Job *job, ChatFormat **chat, const char **no_chat)
-{
-    const char *path = opt_text(o, OPT_chat_template), *why = NULL;
-    ChatSource source = {.name = opt_text(o, OPT_chat_format), .template_path = path};
-    char *text = NULL;
-    size_t len = 0;
-    if (path && !file_read(o->arena, path, MOST_TEMPLATE, &text, &len, &why))
-        return fault(EXIT_BAD_INPUT, "%s", why);
-    source.template = text;
-    *chat = chat_open(&source, job->diag);
-    if (*chat)
-        return EXIT_DONE;
-    if (path || source.name)
-        return diag_fault(job->diag);
-    static const char mark[] = "error: ";
-    StrBuf said = {0};
-    diag_print(job->diag, &said);
-    const char *at = strstr(sb_text(&said), mark);
-    at = at ? at + sizeof mark - 1 : sb_text(&said);
-    *no_chat = arena_strndup(o->arena, at, strcspn(at, "\n"));
-    sb_free(&said);
-    return EXIT_DONE;
-}
-
 static int
 serve_model(Job *job, const Options *o, ServeOptions *serving)
 {
@@ -236,7 +211,7 @@ serve_model(Job *job, const Options *o, ServeOptions *serving)
     ChatFormat *chat = NULL;
     int status = job_tokenizer(job, &tok);
     if (status == EXIT_DONE)
-        status = open_chat(o, job, &chat, &serving->no_chat);
+        status = chat_from(o, job, tok, &chat, &serving->no_chat);
     if (status == EXIT_DONE)
         status = job_run(job);
     if (status == EXIT_DONE) {

@@ -37,7 +37,7 @@ find_mark(Exchange *ex, Prompt *p, size_t shared)
     int64_t count = 0;
     if (shared == 0 || shared >= p->len)
         return true;
-    if (!text_ids(ex, "the conversation", p->text, shared, true, &ids, &count))
+    if (!chat_ids(ex, p->text, shared, &ids, &count))
         return false;
     p->mark = ids_alike(ids, count, p->ids, p->count);
     free(ids);
@@ -60,7 +60,7 @@ render(Exchange *ex, Prompt *p)
         free(why);
         return false;
     }
-    if (!text_ids(ex, "the conversation", p->text, p->len, true, &p->ids, &p->count))
+    if (!chat_ids(ex, p->text, p->len, &p->ids, &p->count))
         return false;
     return p->count > 0 ? find_mark(ex, p, shared)
                         : refuse(ex, 400, "messages", NULL, "the conversation is an empty text");

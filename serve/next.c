@@ -74,7 +74,7 @@ render_then(Exchange *ex, const Choice *c, const char *then, int32_t **ids, int6
     size_t len = 0, shared = 0;
     char *why = NULL;
     char *text = chat_render(ex->server->o->chat, &prompt, &len, &shared, &why);
-    const bool ok = text && text_ids(ex, "the conversation", text, len, true, ids, count);
+    const bool ok = text && chat_ids(ex, text, len, ids, count);
     free(text);
     free(why);
     json_object_put(messages);

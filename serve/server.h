@@ -106,6 +106,9 @@ void put_json_number(StrBuf *out, double number);
  * the exchange has a fault. */
 bool text_ids(Exchange *ex, const char *what, const char *text, size_t len, bool bare,
               int32_t **ids, int64_t *count);
+/* Ids of a text that chat_render made: a token that begins texts is there once, whether the
+ * template has it or the tokenizer puts it. */
+bool chat_ids(Exchange *ex, const char *text, size_t len, int32_t **ids, int64_t *count);
 /* How many ids the two begin with alike. */
 int64_t ids_alike(const int32_t *a, int64_t na, const int32_t *b, int64_t nb);
 

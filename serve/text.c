@@ -99,6 +99,28 @@ text_ids(Exchange *ex, const char *what, const char *text, size_t len, bool bare
     return true;
 }
 
+/* Whether a text begins with the text of the ids that the tokenizer puts before every one. */
+static bool
+begins_itself(const Server *s, const char *text, size_t len)
+{
+    for (size_t i = 0; i < s->naround; i++) {
+        size_t n = 0;
+        const char *bytes = tok_decode(s->o->tok, s->around[i], &n);
+        if (!bytes || n > len || memcmp(text, bytes, n) != 0)
+            return false;
+        text += n;
+        len -= n;
+    }
+    return true;
+}
+
+bool
+chat_ids(Exchange *ex, const char *text, size_t len, int32_t **ids, int64_t *count)
+{
+    return text_ids(ex, "the conversation", text, len, begins_itself(ex->server, text, len), ids,
+                    count);
+}
+
 int64_t
 ids_alike(const int32_t *a, int64_t na, const int32_t *b, int64_t nb)
 {

@@ -21,6 +21,18 @@ static const Entry variables[] = {
     {"SSMC_CUDA_LIBRARY", "the GPU's driver, in place of libcuda.so.1"        },
 };
 
+static const Entry endpoints[] = {
+#define ROUTE(method, path, handler, key, doc) {#method " " path, doc},
+#include "serve/routes.def"
+#undef ROUTE
+};
+
+static const Entry request_keys[] = {
+#define REQUEST_KEY(id, name, kind, low, high, where, doc) {name, doc},
+#include "serve/request_keys.def"
+#undef REQUEST_KEY
+};
+
 /* ---- pieces -------------------------------------------------------------------------------- */
 
 static void
@@ -133,6 +145,32 @@ put_examples(StrBuf *out, const CommandInfo *c)
     }
 }
 
+/* What the server answers to, and what a request's body may say. */
+static void
+put_endpoints(StrBuf *out)
+{
+    roff_heading(out, "ENDPOINTS");
+    for (size_t i = 0; i < COUNT_OF(endpoints); i++)
+        put_entry(out, &endpoints[i]);
+    roff_heading(out, "KEYS OF REQUESTS");
+    roff_put(
+        out,
+        "Bodies are JSON. Keys that are not known are ignored, null is as if a key were absent, "
+        "and what is known and not offered is refused.\n");
+    for (size_t i = 0; i < COUNT_OF(request_keys); i++)
+        put_entry(out, &request_keys[i]);
+    roff_heading(out, "SIGNALS");
+    roff_put(out, "SIGTERM and SIGINT end the server: no more requests are taken (503), and those "
+                  "that run may end "
+                  "within --drain. SIGHUP opens the log again.\n");
+    roff_heading(out, "SECURITY");
+    roff_put(out, "The server listens on the loopback address unless --host says another. It "
+                  "speaks plain HTTP: TLS "
+                  "is a proxy's, such as nginx, which then passes the header Authorization on. "
+                  "Without --api-key-file "
+                  "whoever reaches the port may use the model.\n");
+}
+
 static void
 put_see_also(StrBuf *out, const CommandInfo *but)
 {
@@ -192,6 +230,8 @@ gen_man_command(StrBuf *out, const CommandInfo *c)
     put_options(out, c, "OPTIONS", true);
     if (model)
         put_options(out, c, "OPTIONS OF EVERY COMMAND WITH A MODEL", false);
+    if (strcmp(c->name, "serve") == 0)
+        put_endpoints(out);
     put_model_and_status(out, model);
     put_examples(out, c);
     put_see_also(out, c);

@@ -92,8 +92,8 @@ expect_fields(const Debs *d)
     expect_field(d->deb[LIB], "Depends", ARGS("libc6 (>=", "libjson-c5 (>="));
     expect_field(d->deb[DEV], "Depends", ARGS("libssmc0 (= " VERSION ")", "libjson-c-dev"));
     expect_field(d->deb[COMMAND], "Depends",
-                 ARGS("libc6 (>=", "libllvm19", "libyaml-0-2", "libjson-c5", "libpcre2-8-0",
-                      "libutf8proc2"));
+                 ARGS("libc6 (>=", "libllvm19", "libyaml-0-2", "libjson-c5", "libmicrohttpd12",
+                      "libpcre2-8-0", "libutf8proc2"));
     expect_field(d->deb[COMMAND], "Recommends", ARGS("gcc", "libjson-c-dev", "libopenblas0"));
     char *shlibs = tool_ok(ARGS("dpkg-deb", "--info", d->deb[LIB], "shlibs"));
     cr_expect_str_eq(shlibs, "libssmc 0 libssmc0 (>= " VERSION ")\n");
