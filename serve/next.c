@@ -3,8 +3,11 @@
  *
  * What a template makes of an answer that has become history may differ from what the model wrote
  * (reasoning is left out, spaces are trimmed), and a tokenizer may join the end of a text with what
- * follows. So the conversation is rendered twice, with two different messages behind the answer:
- * the ids that both begin with are what any next turn begins with. */
+ * follows. So the conversation is rendered with several messages behind the answer: the ids that
+ * all of them begin with are what the next turn begins with. A digit, a letter and a word are
+ * tried: where the template has a space before a message, a small vocabulary has words that begin
+ * with the space, and others have a digit or a letter that does not.
+ */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,25 +96,30 @@ next_turn(Exchange *ex)
 {
     const ServeOptions *o = ex->server->o;
     const Answer *answer = ex->answer;
-    int32_t *a = NULL, *b = NULL;
-    int64_t na = 0, nb = 0;
+    static const char *const then[] = {"0", "x", "The"};
+    int32_t *ids = NULL;
+    int64_t count = 0;
     uint64_t handle = 0;
     double retry = 0;
     const bool kept = o->engine.prefix_bytes > 0 || o->engine.cache_dir;
     if (ex->request.endpoint != ENDPOINT_chat || !kept || answer->n != 1)
         return;
-    if (render_then(ex, &answer->choices[0], "0", &a, &na) &&
-        render_then(ex, &answer->choices[0], "x", &b, &nb)) {
-        const int64_t alike = ids_alike(a, na, b, nb);
-        const EngineRequest request = {.client = ex->key ? ex->key : ex->client,
-                                       .ids = a,
-                                       .count = alike,
-                                       .top = -1,
-                                       .idle = true,
-                                       .end = on_read};
-        if (alike > 0)
-            engine_submit(ex->server->engine, &request, &handle, &retry);
+    if (!render_then(ex, &answer->choices[0], then[0], &ids, &count))
+        count = 0;
+    for (size_t i = 1; i < COUNT_OF(then) && count > 0; i++) {
+        int32_t *other = NULL;
+        int64_t n = 0;
+        const bool ok = render_then(ex, &answer->choices[0], then[i], &other, &n);
+        count = ok ? ids_alike(ids, count, other, n) : 0;
+        free(other);
     }
-    free(a);
-    free(b);
+    const EngineRequest request = {.client = ex->key ? ex->key : ex->client,
+                                   .ids = ids,
+                                   .count = count,
+                                   .top = -1,
+                                   .idle = true,
+                                   .end = on_read};
+    if (count > 0)
+        engine_submit(ex->server->engine, &request, &handle, &retry);
+    free(ids);
 }
