@@ -1,5 +1,6 @@
 /* tests/threads/main.c -- ssmc_threads MODEL: four threads share one model, each with sessions of
- * its own, one cache directory and one state file. What they compute is what one thread computes.
+ * its own, one cache directory and one state file, and then an engine. What they compute is what
+ * one thread computes.
  * Run by the tests as it is, and in a build of the tsan preset by tests/run.sh. */
 #include <pthread.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "ir/util.h"
 #include "tests/harness.h"
 #include "tests/model_run.h"
+#include "tests/threads/engine.h"
 
 enum { THREADS = 4, ROUNDS = 4, SEQUENCES = 17, LAST = SEQUENCES - 1, LONGEST = 300 };
 
@@ -151,6 +153,7 @@ main(int argc, char **argv)
     free(x.path);
     free(x.logits);
     free(x.stepped);
+    threads_engine(argv[1]);
     printf("%d threads, %d rounds each: as one alone\n", THREADS, ROUNDS);
     return 0;
 }
