@@ -6,7 +6,7 @@
 
 #include "driver/convert.h"
 
-typedef enum { HOW_rows, HOW_heads } How;
+typedef enum { HOW_rows, HOW_flat, HOW_heads } How;
 
 typedef struct {
     const char *model, *first, *second, *to;
@@ -141,7 +141,7 @@ fit(const Maker *m, const Row *row, const RtTensor *a, const RtTensor *b)
     for (int i = 0; i < a->rank; i++)
         if (a->dim[i] < 1 || b->dim[i] < 1 || (i != a->rank - 2 && a->dim[i] != b->dim[i]))
             return false;
-    return row->how == HOW_rows || (a->rank == 2 && heads_of(m, a, b).heads > 0);
+    return row->how != HOW_heads || (a->rank == 2 && heads_of(m, a, b).heads > 0);
 }
 
 static void
@@ -161,10 +161,15 @@ join(Maker *m, const Row *row, const RtTensor *of_a, const RtTensor *of_b)
     t.bytes = a->bytes + b->bytes;
     char *data = arena_alloc(m->arena, t.bytes);
     Copy c = {data, a->bytes / (size_t)(stack * a->dim[a->rank - 2])};
-    if (row->how == HOW_rows)
-        join_rows(&c, a, b, stack);
-    else
+    if (row->how == HOW_heads)
         join_heads(m, &c, a, b);
+    else
+        join_rows(&c, a, b, stack);
+    if (row->how == HOW_flat) {
+        t.dim[0] = stack * t.dim[t.rank - 2];
+        t.dim[1] = t.dim[t.rank - 1];
+        t.rank = 2;
+    }
     t.data = data;
     put(m, t);
 }

@@ -15,6 +15,7 @@ typedef enum {
     HOW_number,
     HOW_most,
     HOW_flag,
+    HOW_none,
     HOW_either,
     HOW_depth,
     HOW_rows,
@@ -22,6 +23,7 @@ typedef enum {
     HOW_inside,
     HOW_lacks,
     HOW_layers,
+    HOW_indices,
     HOW_first,
     HOW_period
 } How;
@@ -63,13 +65,19 @@ gguf_put_number(StrBuf *out, double n, bool is_float)
     sb_puts(out, text);
 }
 
+/* A file, and which rows are its. */
+typedef struct {
+    const RtGguf *g;
+    RtGgufArch arch;
+} File;
+
 /* The number of a key, or the greatest of its array. */
 static bool
-number_of(const RtGguf *g, const char *name, size_t len, bool most, double *out, bool *is_float)
+number_of(const File *f, const char *name, size_t len, bool most, double *out, bool *is_float)
 {
-    char key[128];
-    snprintf(key, sizeof key, "%.*s", (int)len, name);
-    const RtGgufKey *found = rt_gguf_find(g, key);
+    char key[192];
+    snprintf(key, sizeof key, "%s%.*s", *name == '.' ? f->arch.name : "", (int)len, name);
+    const RtGgufKey *found = rt_gguf_find(f->g, key);
     *is_float = found && found->kind == RT_GGUF_F32;
     if (!found || (found->array && !most) || !rt_gguf_float(found, 0, out) || !isfinite(*out))
         return false;
@@ -82,24 +90,29 @@ number_of(const RtGguf *g, const char *name, size_t len, bool most, double *out,
     return true;
 }
 
-/* "a", "a / b", "a * b / c": from left to right; with " | N" behind it N where there is no a. */
+/* "a", "a / b", "a * b / c", "a - b": from left to right; with " | N" or " | b" behind it that
+ * where there is no a. */
 static bool
-formula_of(const RtGguf *g, const char *from, bool most, double *out, bool *is_float)
+formula_of(const File *f, const char *from, bool most, double *out, bool *is_float)
 {
     size_t len = strcspn(from, " ");
     const char *rest = from + len;
-    if (!number_of(g, from, len, most, out, is_float)) {
+    if (!number_of(f, from, len, most, out, is_float)) {
         *is_float = false;
-        return strncmp(rest, " | ", 3) == 0 && sscanf(rest + 3, "%lf", out) == 1;
+        if (strncmp(rest, " | ", 3) != 0)
+            return false;
+        rest += 3;
+        return *rest == '.' ? number_of(f, rest, strlen(rest), most, out, is_float)
+                            : sscanf(rest, "%lf", out) == 1;
     }
     for (; *rest == ' ' && rest[1] != '|'; rest += len) {
         const char op = rest[1];
         double b = 0;
         rest += 3;
         len = strcspn(rest, " ");
-        if (!number_of(g, rest, len, false, &b, is_float) || (op == '/' && b == 0))
+        if (!number_of(f, rest, len, false, &b, is_float) || (op == '/' && b == 0))
             return false;
-        *out = op == '/' ? *out / b : *out * b;
+        *out = op == '/' ? *out / b : op == '-' ? *out - b : *out * b;
         *is_float = false;
     }
     return isfinite(*out);
@@ -111,16 +124,16 @@ enum { MOST_LAYERS = 1024 };
 
 /* How many the model has; 0: the file does not say, or too many. */
 static int64_t
-layers_of(const RtGguf *g, const char *arch)
+layers_of(const File *f)
 {
     int64_t ahead;
-    const int64_t all = rt_gguf_layers(g, arch, &ahead);
+    const int64_t all = rt_gguf_layers(f->g, f->arch.name, &ahead);
     return all <= MOST_LAYERS ? all - ahead : 0;
 }
 
 /* Whether there is a tensor of that name, with the layer's number for #. */
 static bool
-layer_has(const RtGguf *g, const char *pattern, size_t len, int64_t layer)
+layer_has(const File *f, const char *pattern, size_t len, int64_t layer)
 {
     char name[128];
     const char *mark = memchr(pattern, '#', len);
@@ -129,15 +142,15 @@ layer_has(const RtGguf *g, const char *pattern, size_t len, int64_t layer)
     if (mark)
         snprintf(name + before, sizeof name - (size_t)before, "%" PRId64 "%.*s", layer,
                  (int)len - before - 1, mark + 1);
-    return rt_gguf_tensor_named(g, name) != NULL;
+    return rt_gguf_tensor_named(f->g, name) != NULL;
 }
 
 /* The first layer from `layer` on that has the tensor; of a name without # 0. -1: none has. */
 static int64_t
-layer_with(const RtGguf *g, const char *arch, const char *pattern, int64_t layer)
+layer_with(const File *f, const char *pattern, int64_t layer)
 {
-    const int64_t count = strchr(pattern, '#') ? layers_of(g, arch) : 1;
-    while (layer < count && !layer_has(g, pattern, strlen(pattern), layer))
+    const int64_t count = strchr(pattern, '#') ? layers_of(f) : 1;
+    while (layer < count && !layer_has(f, pattern, strlen(pattern), layer))
         layer++;
     return layer < count ? layer : -1;
 }
@@ -145,9 +158,9 @@ layer_with(const RtGguf *g, const char *arch, const char *pattern, int64_t layer
 /* A word for each layer, as a list: of "word name, word name, word" the first whose tensor the
  * layer has, or that has no name. */
 static bool
-put_layers(StrBuf *out, const RtGguf *g, const char *arch, const char *from)
+put_layers(StrBuf *out, const File *f, const char *from)
 {
-    const int64_t count = layers_of(g, arch);
+    const int64_t count = layers_of(f);
     for (int64_t i = 0; i < count; i++) {
         const char *at = from, *name;
         size_t word, len;
@@ -155,7 +168,7 @@ put_layers(StrBuf *out, const RtGguf *g, const char *arch, const char *from)
             word = strcspn(at, " ,");
             name = at + word + (at[word] == ' ');
             len = strcspn(name, ",");
-            if (len == 0 || layer_has(g, name, len, i))
+            if (len == 0 || layer_has(f, name, len, i))
                 break;
             if (!name[len])
                 return false;
@@ -166,35 +179,46 @@ put_layers(StrBuf *out, const RtGguf *g, const char *arch, const char *from)
     return count > 0;
 }
 
-static bool
-put_place(StrBuf *out, const RtGguf *g, const Row *row)
+/* The layers that have the tensor, as a list. */
+static void
+put_indices(StrBuf *out, const File *f, const char *pattern)
 {
-    const int64_t first = layer_with(g, row->arch, row->from, 0);
+    int64_t i = layer_with(f, pattern, 0);
+    sb_puts(out, "[");
+    for (const char *before = ""; i >= 0; i = layer_with(f, pattern, i + 1), before = ", ")
+        sb_printf(out, "%s%" PRId64, before, i);
+    sb_puts(out, "]");
+}
+
+static bool
+put_place(StrBuf *out, const File *f, const Row *row)
+{
+    const int64_t first = layer_with(f, row->from, 0);
     if (first < 0)
         return false;
-    const int64_t next = layer_with(g, row->arch, row->from, first + 1);
-    const int64_t period = next < 0 ? layers_of(g, row->arch) : next - first;
+    const int64_t next = layer_with(f, row->from, first + 1);
+    const int64_t period = next < 0 ? layers_of(f) : next - first;
     sb_printf(out, "%" PRId64, row->how == HOW_first ? first : period);
     return true;
 }
 
 /* "KEY ? A : B" */
 static bool
-put_either(StrBuf *out, const RtGguf *g, const char *from)
+put_either(StrBuf *out, const File *f, const char *from)
 {
     char key[128], yes[64], no[64];
     double n = 0;
     bool is_float = false;
     if (sscanf(from, "%127s ? %63s : %63s", key, yes, no) != 3)
         return false;
-    const bool is = number_of(g, key, strlen(key), false, &n, &is_float) && n != 0;
+    const bool is = number_of(f, key, strlen(key), false, &n, &is_float) && n != 0;
     sb_printf(out, "\"%s\"", is ? yes : no);
     return true;
 }
 
 /* False: the file does not have what the row needs, and the key is left out. */
 static bool
-put_value(StrBuf *out, const RtGguf *g, const Row *row)
+put_value(StrBuf *out, const File *f, const Row *row)
 {
     double a = 0;
     bool is_float = false, is = false;
@@ -208,146 +232,160 @@ put_value(StrBuf *out, const RtGguf *g, const Row *row)
         return true;
     case HOW_number:
     case HOW_most:
-        if (!formula_of(g, row->from, row->how == HOW_most, &a, &is_float))
+        if (!formula_of(f, row->from, row->how == HOW_most, &a, &is_float))
             return false;
         gguf_put_number(out, a, is_float);
         return true;
     case HOW_depth:
-        sb_printf(out, "%" PRId64, layers_of(g, row->arch));
-        return layers_of(g, row->arch) > 0;
+        sb_printf(out, "%" PRId64, layers_of(f));
+        return layers_of(f) > 0;
+    case HOW_none:
+        return false;
     case HOW_flag:
-        is = formula_of(g, row->from, false, &a, &is_float);
+        is = formula_of(f, row->from, false, &a, &is_float);
         sb_puts(out, a != 0 ? "true" : "false");
         return is;
     case HOW_either:
-        return put_either(out, g, row->from);
+        return put_either(out, f, row->from);
     case HOW_rows:
-        t = rt_gguf_tensor_named(g, row->from);
+        t = rt_gguf_tensor_named(f->g, row->from);
         if (t && t->rank > 0)
             sb_printf(out, "%" PRId64, t->dim[0]);
         return t && t->rank > 0;
     case HOW_there:
     case HOW_inside:
     case HOW_lacks:
-        is = layer_with(g, row->arch, row->from, 0) >= 0;
+        is = layer_with(f, row->from, 0) >= 0;
         sb_puts(out, is == (row->how != HOW_lacks) ? "true" : "false");
         return true;
     case HOW_layers:
-        return put_layers(out, g, row->arch, row->from);
+        return put_layers(out, f, row->from);
+    case HOW_indices:
+        put_indices(out, f, row->from);
+        return true;
     case HOW_first:
     case HOW_period:
-        return put_place(out, g, row);
+        return put_place(out, f, row);
     }
     return false;
 }
 
 static void
-put_key(StrBuf *out, const RtGguf *g, const Row *row)
+put_key(StrBuf *out, const File *f, const Row *row)
 {
     StrBuf value = {0};
-    if (put_value(&value, g, row))
+    if (put_value(&value, f, row))
         sb_printf(out, "%s  \"%s\": %s", out->len > 2 ? ",\n" : "", row->key, sb_text(&value));
     sb_free(&value);
 }
 
 /* The key "ARCHITECTURE.what", whose name is written to `key`. */
 static const RtGgufKey *
-key_of(const RtGguf *g, RtGgufText arch, const char *what, char *key, size_t room)
+key_of(const File *f, const char *what, char *key, size_t room)
 {
-    snprintf(key, room, "%.*s.%s", (int)(arch.len < 64 ? arch.len : 64), arch.text, what);
-    return rt_gguf_find(g, key);
+    snprintf(key, room, "%s.%s", f->arch.name, what);
+    return rt_gguf_find(f->g, key);
 }
 
 /* What changes numbers and no family can say of such a file. */
 static bool
-check(const RtGguf *g, RtGgufText arch, const char *path, Diag *diag)
+check(const File *f, const char *path, Diag *diag)
 {
     char key[128];
     int64_t n = 0;
-    const RtGgufKey *tokens = rt_gguf_find(g, "tokenizer.ggml.tokens");
-    const RtGgufTensor *embedding = rt_gguf_tensor_named(g, "token_embd.weight");
+    double scale = 0;
+    const RtGgufKey *tokens = rt_gguf_find(f->g, "tokenizer.ggml.tokens");
+    const RtGgufTensor *embedding = rt_gguf_tensor_named(f->g, "token_embd.weight");
     if (tokens && embedding && embedding->rank > 0 && tokens->count > (uint64_t)embedding->dim[0])
         return diag_error(diag, (SrcLoc){0},
                           "%s: its tokenizer has %" PRIu64 " tokens, but its embedding "
                           "(token_embd.weight) %" PRId64 " rows",
                           path, tokens->count, embedding->dim[0]);
-    if (rt_gguf_text_is(arch, "llama") &&
-        rt_gguf_int(key_of(g, arch, "expert_count", key, sizeof key), 0, &n) && n > 0)
+    if (rt_gguf_arch_rank(&f->arch, "llama") >= 0 &&
+        rt_gguf_int(key_of(f, "expert_count", key, sizeof key), 0, &n) && n > 0)
         return diag_error(diag, (SrcLoc){0},
                           "%s: %s is %" PRId64 ": mixtures of experts are not read from GGUF files "
                           "of this architecture",
                           path, key, n);
-    /* Bamba turns half of a head's channels, and nothing in the file says in which order. */
-    if (rt_gguf_text_is(arch, "granitehybrid") &&
-        rt_gguf_int(key_of(g, arch, "rope.scaling.finetuned", key, sizeof key), 0, &n) && n &&
-        layer_with(g, "granitehybrid", "blk.#.ssm_in.weight", 0) >= 0)
+    if (rt_gguf_arch_rank(&f->arch, "olmo2") >= 0 &&
+        rt_gguf_int(key_of(f, "attention.sliding_window", key, sizeof key), 0, &n) && n > 0)
         return diag_error(diag, (SrcLoc){0},
-                          "%s: %s is true and it has state-space layers, so it is a Bamba model: "
-                          "they are not read from GGUF files: give the checkpoint that it was made "
-                          "of",
-                          path, key);
+                          "%s: %s is %" PRId64 ", so it is an OLMo 3 model, some of whose layers "
+                          "have a window: they cannot be compiled",
+                          path, key, n);
+    if (rt_gguf_float(key_of(f, "attention.temperature_scale", key, sizeof key), 0, &scale) &&
+        scale != 0)
+        return diag_error(diag, (SrcLoc){0},
+                          "%s: %s is %g: queries whose scale grows with their position cannot be "
+                          "compiled",
+                          path, key, scale);
     return true;
 }
 
 /* What is written of every architecture. */
 static bool
-put_common(StrBuf *out, const RtGguf *g, const char *arch, const char *path, Diag *diag)
+put_common(StrBuf *out, const File *f, const char *path, Diag *diag)
 {
-    char context[128];
     StrBuf rope = {0};
-    snprintf(context, sizeof context, "%s.context_length", arch);
-    put_key(out, g, &(Row){"", "max_position_embeddings", HOW_number, context});
-    put_key(out, g, &(Row){"", "bos_token_id", HOW_number, "tokenizer.ggml.bos_token_id"});
-    put_key(out, g, &(Row){"", "eos_token_id", HOW_number, "tokenizer.ggml.eos_token_id"});
-    const bool good = gguf_rope(&rope, g, arch, path, diag);
+    put_key(out, f, &(Row){"", "max_position_embeddings", HOW_number, ".context_length"});
+    put_key(out, f, &(Row){"", "bos_token_id", HOW_number, "tokenizer.ggml.bos_token_id"});
+    put_key(out, f, &(Row){"", "eos_token_id", HOW_number, "tokenizer.ggml.eos_token_id"});
+    const bool good = gguf_rope(&rope, f->g, f->arch.name, path, diag);
     if (good && rope.len > 0)
-        put_key(out, g, &(Row){"", "rope_scaling", HOW_plain, sb_text(&rope)});
+        put_key(out, f, &(Row){"", "rope_scaling", HOW_plain, sb_text(&rope)});
     sb_free(&rope);
     return good;
+}
+
+/* Whether the architecture's rows nearer the front say the key. */
+static bool
+is_said_before(const File *f, const char *key, int rank)
+{
+    for (size_t i = 0; i < COUNT_OF(rows) && rank > 0; i++) {
+        const int of_row = rt_gguf_arch_rank(&f->arch, rows[i].arch);
+        if (of_row >= 0 && of_row < rank && strcmp(rows[i].key, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+put_rows(StrBuf *out, const File *f, bool written)
+{
+    for (int rank = 0; f->arch.rows[rank]; rank++)
+        for (size_t i = 0; i < COUNT_OF(rows); i++)
+            if (strcmp(rows[i].arch, f->arch.rows[rank]) == 0 &&
+                !(written && rows[i].how == HOW_inside) && !is_said_before(f, rows[i].key, rank))
+                put_key(out, f, &rows[i]);
 }
 
 /* written: of a checkpoint that is made of the file. */
 static const Source *
 make_config(Arena *arena, const RtGguf *g, const char *path, Diag *diag, bool written)
 {
-    const char *at = NULL;
-    RtGgufText arch = {0};
     StrBuf text = {0};
-    bool good = true;
-    const char *known = NULL;
-    if (!rt_gguf_text(rt_gguf_find(g, "general.architecture"), &at, &arch)) {
+    File f = {.g = g};
+    if (!rt_gguf_arch(g, &f.arch)) {
         diag_error(diag, (SrcLoc){0}, "%s: it has no general.architecture", path);
         return NULL;
     }
-    if (!check(g, arch, path, diag))
+    if (!rt_gguf_arch_known(&f.arch)) {
+        diag_error(diag, (SrcLoc){0},
+                   "%s: its general.architecture is '%s'; GGUF files are read of %s", path,
+                   f.arch.name, rt_gguf_arch_names());
+        return NULL;
+    }
+    if (!check(&f, path, diag))
         return NULL;
     sb_puts(&text, "{\n");
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        if (!rt_gguf_text_is(arch, rows[i].arch))
-            continue;
-        known = rows[i].arch;
-        if (written && rows[i].how == HOW_inside)
-            continue;
-        put_key(&text, g, &rows[i]);
-    }
-    if (known)
-        good = put_common(&text, g, known, path, diag);
+    put_rows(&text, &f, written);
+    const bool good = put_common(&text, &f, path, diag);
     sb_puts(&text, "\n}\n");
     Source *source = arena_alloc(arena, sizeof *source);
     *source = (Source){arena_printf(arena, "%s: config", path),
                        arena_strndup(arena, sb_text(&text), text.len), text.len};
     sb_free(&text);
-    if (known)
-        return good ? source : NULL;
-    StrBuf list = {0};
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (i == 0 || strcmp(rows[i].arch, rows[i - 1].arch) != 0)
-            sb_printf(&list, "%s%s", i ? ", " : "", rows[i].arch);
-    diag_error(diag, (SrcLoc){0},
-               "%s: its general.architecture is '%.*s'; GGUF files are read of %s", path,
-               (int)(arch.len < 64 ? arch.len : 64), arch.text, sb_text(&list));
-    sb_free(&list);
-    return NULL;
+    return good ? source : NULL;
 }
 
 const Source *

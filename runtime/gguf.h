@@ -76,4 +76,20 @@ bool rt_gguf_text_is(RtGgufText text, const char *what);
  * last, are of heads that predict several tokens, and so not the model's. */
 int64_t rt_gguf_layers(const RtGguf *gguf, const char *arch, int64_t *ahead);
 
+/* ---- which rows of the tables a file is read by (gguf_archs.def) --------------------------- */
+
+typedef struct {
+    char name[64];       /* general.architecture, cut short: what its keys begin with */
+    const char *rows[3]; /* names in the tables, then NULL; the first that says a thing counts */
+} RtGgufArch;
+
+/* False: the file does not say its architecture. */
+bool rt_gguf_arch(const RtGguf *gguf, RtGgufArch *out);
+/* How near the front `rows` names a row's architecture; -1: the row is of another. */
+int rt_gguf_arch_rank(const RtGgufArch *arch, const char *of_row);
+/* General architectures that files are read of, "A, B, C"; static. */
+const char *rt_gguf_arch_names(void);
+/* Whether the tables have rows of it. */
+bool rt_gguf_arch_known(const RtGgufArch *arch);
+
 #endif

@@ -15,17 +15,26 @@
 #include "runtime/tensors.h"
 
 /* What stands in another order there, and the numbers that are counted by. */
-typedef enum { ORDER_same, ORDER_queries, ORDER_keys, ORDER_values, ORDER_inputs } Order;
+typedef enum {
+    ORDER_same,
+    ORDER_queries,
+    ORDER_keys,
+    ORDER_kinds,
+    ORDER_values,
+    ORDER_inputs
+} Order;
 
 typedef struct {
     bool flat, conv; /* another shape */
     bool log, less;  /* every element is another number */
+    bool across;     /* rows are columns */
     Order order;
 } Change;
 
 static const Change change_same = {0}, change_flat = {.flat = true}, change_conv = {.conv = true},
                     change_log = {.log = true}, change_less = {.less = true},
                     change_queries = {.order = ORDER_queries}, change_keys = {.order = ORDER_keys},
+                    change_kinds = {.order = ORDER_kinds}, change_across = {.across = true},
                     change_values = {.order = ORDER_values},
                     change_values_conv = {.conv = true, .order = ORDER_values},
                     change_values_log = {.log = true, .order = ORDER_values},
@@ -54,7 +63,7 @@ typedef struct {
 typedef struct {
     RtTensorFile *file;
     const RtGguf *gguf;
-    char arch[64];
+    RtGgufArch arch;
     char *room;      /* for the next name */
     int64_t layers;  /* those behind, of heads that predict several tokens, are not the model's */
     size_t made;     /* bytes of file->made that are in use */
@@ -106,9 +115,11 @@ put_name(Reader *r, RtGgufText name, const char **out)
 {
     RtGgufText number = {0};
     const Row *row = NULL;
-    for (size_t i = 0; i < RT_COUNT(rows) && !row; i++)
-        if (strcmp(rows[i].arch, r->arch) == 0 && name_fits(rows[i].from, name, &number))
-            row = &rows[i];
+    for (int rank = 0; r->arch.rows[rank] && !row; rank++)
+        for (size_t i = 0; i < RT_COUNT(rows) && !row; i++)
+            if (strcmp(rows[i].arch, r->arch.rows[rank]) == 0 &&
+                name_fits(rows[i].from, name, &number))
+                row = &rows[i];
     *out = r->room;
     if (is_ahead(r, name)) {
         row = NULL;
@@ -135,6 +146,8 @@ set_shape(RtTensor *t, const RtGgufTensor *from, Change change)
     t->rank = from->rank;
     for (int i = 0; i < from->rank; i++)
         t->dim[i] = from->dim[i];
+    if (from->bytes == 0) /* however large its other dimensions are */
+        return;
     if (change.flat) { /* the product fits: bytes were counted */
         t->dim[0] = 1;
         for (int i = 0; i < from->rank; i++)
@@ -143,10 +156,17 @@ set_shape(RtTensor *t, const RtGgufTensor *from, Change change)
     }
     if (change.log && t->rank == 2 && t->dim[1] == 1)
         t->rank = 1;
-    if (change.conv && t->rank == 2) {
-        t->dim[2] = t->dim[1];
+    if (change.conv && t->rank >= 2) { /* [C,1,K] of any [.,C,.,K] */
+        const int64_t width = t->dim[t->rank - 1];
+        for (int i = 1; i < from->rank - 1; i++)
+            t->dim[0] *= from->dim[i];
         t->dim[1] = 1;
+        t->dim[2] = width;
         t->rank = 3;
+    }
+    if (change.across && t->rank >= 2) {
+        t->dim[t->rank - 1] = from->dim[from->rank - 2];
+        t->dim[t->rank - 2] = from->dim[from->rank - 1];
     }
 }
 
@@ -159,12 +179,24 @@ is_computed(Change change)
     return change.log || change.less;
 }
 
+/* What is made is F32, of whatever type it is there. */
+static bool
+becomes_f32(const Plan *p)
+{
+    return is_computed(p->change) || p->type->block > 1;
+}
+
+static size_t
+elements_of(const Plan *p)
+{
+    return p->there->bytes / (size_t)p->type->bytes * (size_t)p->type->block;
+}
+
 static bool
 made_bytes(const Plan *p, size_t *out)
 {
-    const size_t size = (size_t)p->type->bytes;
-    return rt_mul(p->there->bytes / size, is_computed(p->change) ? sizeof(float) : size, out) &&
-           rt_round_up(*out, RT_LINE, out);
+    const size_t size = becomes_f32(p) ? sizeof(float) : (size_t)p->type->bytes;
+    return rt_mul(elements_of(p), size, out) && rt_round_up(*out, RT_LINE, out);
 }
 
 static float
@@ -227,6 +259,41 @@ make_rows(const Plan *p, char *out)
     }
 }
 
+/* One row of a matrix into a column, each element of `bytes` bytes. */
+static void
+put_column(const char *row, size_t width, size_t height, size_t bytes, char *column)
+{
+    for (size_t i = 0; i < width; i++)
+        memcpy(column + i * height * bytes, row + i * bytes, bytes);
+}
+
+/* Columns of each of a stack of matrices become its rows. */
+static void
+make_across(const Plan *p, char *out)
+{
+    enum { MOST_BLOCK = 256 };
+    const RtGgufTensor *t = p->there;
+    if (t->bytes == 0)
+        return;
+    const size_t width = (size_t)t->dim[t->rank - 1], height = (size_t)t->dim[t->rank - 2];
+    const size_t block = (size_t)p->type->block, blocks = width / block;
+    const size_t bytes = becomes_f32(p) ? sizeof(float) : (size_t)p->type->bytes;
+    const char *from = t->data;
+    for (size_t i = 0, all = elements_of(p) / width; i < all; i++) {
+        char *column = out + (i / height * height * width + i % height) * bytes;
+        if (block == 1) {
+            put_column(from, width, height, bytes, column);
+            from += width * bytes;
+            continue;
+        }
+        for (size_t b = 0; b < blocks; b++, from += p->type->bytes) {
+            float x[MOST_BLOCK];
+            rt_gguf_unpack(p->type, (const unsigned char *)from, x);
+            put_column((const char *)x, block, height, bytes, column + b * block * height * bytes);
+        }
+    }
+}
+
 /* ---- what stands in another order ----------------------------------------------------------- */
 
 /* The number of a key "ARCHITECTURE.what", or the greatest of its list (0 in layers without
@@ -236,7 +303,7 @@ number_of(const Reader *r, const char *what)
 {
     char key[128];
     int64_t most = 0;
-    snprintf(key, sizeof key, "%s.%s", r->arch, what);
+    snprintf(key, sizeof key, "%s.%s", r->arch.name, what);
     const RtGgufKey *found = rt_gguf_find(r->gguf, key);
     for (uint64_t i = 0; found && i < found->count; i++) {
         int64_t n = 0;
@@ -253,10 +320,10 @@ turn_pairs(const Reader *r, const char *name, Plan *p)
     static const char all[] = "attention.head_count", some[] = "attention.head_count_kv";
     const RtGgufTensor *t = p->there;
     char key[128];
-    snprintf(key, sizeof key, "%s.%s", r->arch, some);
+    snprintf(key, sizeof key, "%s.%s", r->arch.name, some);
     const bool keys = p->change.order == ORDER_keys && rt_gguf_find(r->gguf, key);
     const int64_t heads = number_of(r, keys ? some : all);
-    snprintf(key, sizeof key, "%s.%s", r->arch, keys ? some : all);
+    snprintf(key, sizeof key, "%s.%s", r->arch.name, keys ? some : all);
     if (heads <= 0)
         return rt_fail(SSMC_BAD_FILE, "%s: %s is no number of heads", r->file->path, key);
     if (t->rank < 1 || t->rank > 2 || t->dim[0] % heads || t->dim[0] / heads % 2)
@@ -266,6 +333,25 @@ turn_pairs(const Reader *r, const char *name, Plan *p)
             r->file->path, rt_quote(name).text, t->rank ? (long long)t->dim[0] : 1LL, key,
             (long long)heads);
     p->rows = (RtTurn){.unit = 1, .a = (size_t)(t->dim[0] / heads / 2), .b = 2};
+    return SSMC_OK;
+}
+
+/* Rows of queries, keys and values of all heads, each kind for itself: [3,heads] for [heads,3]. */
+static ssmc_status
+turn_kinds(const Reader *r, const char *name, Plan *p)
+{
+    enum { KINDS = 3 };
+    const RtGgufTensor *t = p->there;
+    const int64_t heads = number_of(r, "attention.head_count");
+    if (heads <= 0 || heads > INT32_MAX || t->rank < 1 || t->rank > 2 ||
+        t->dim[0] % (KINDS * heads))
+        return rt_fail(SSMC_BAD_FILE,
+                       "%s: tensor '%s' has %lld rows, which are not those of queries, keys and "
+                       "values of %s.attention.head_count = %lld",
+                       r->file->path, rt_quote(name).text, t->rank ? (long long)t->dim[0] : 1LL,
+                       r->arch.name, (long long)heads);
+    p->rows =
+        (RtTurn){.unit = (size_t)(t->dim[0] / (KINDS * heads)), .a = KINDS, .b = (size_t)heads};
     return SSMC_OK;
 }
 
@@ -283,7 +369,7 @@ turn_values(const Reader *r, const char *name, Plan *p)
     if (groups <= 0 || heads <= 0 || heads % groups || inner <= 0 || inner % heads || state < 0)
         return rt_fail(SSMC_BAD_FILE,
                        "%s: %s.ssm.group_count, time_step_rank and inner_size do not fit together",
-                       r->file->path, r->arch);
+                       r->file->path, r->arch.name);
     const int64_t count = t->rank < 1 || (columns && t->rank != 2) ? 0 : t->dim[columns ? 1 : 0];
     const int64_t of_values = count == heads ? heads : inner, before = count - of_values;
     if (before != 0 && (before < 0 || columns || before % groups || before / groups % 2 ||
@@ -310,13 +396,19 @@ plan_tensor(const Reader *r, const char *name, Plan *p)
     case ORDER_keys:
         status = turn_pairs(r, name, p);
         break;
+    case ORDER_kinds:
+        status = turn_kinds(r, name, p);
+        break;
     case ORDER_values:
     case ORDER_inputs:
         status = turn_values(r, name, p);
         break;
     }
     const bool changed = is_computed(p->change) || rt_turns(&p->rows) || rt_turns(&p->columns);
-    p->made = p->type->block == 1 && changed;
+    p->made = (p->type->block == 1 && changed) || p->change.across;
+    if (p->change.across && p->there->rank < 2)
+        status = rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is a vector; expected matrices",
+                         r->file->path, rt_quote(name).text);
     if (p->type->block > 1 && status == SSMC_OK &&
         (is_computed(p->change) || (rt_turns(&p->rows) && p->there->rank < 2)))
         status = rt_fail(SSMC_BAD_FILE, "%s: tensor '%s' is %s; expected F32, F16, BF16 or F64",
@@ -367,13 +459,15 @@ make_tensor(Reader *r, RtTensor *to, const Plan *p)
     made_bytes(p, &bytes);
     r->made += bytes;
     to->data = out;
-    if (!is_computed(p->change)) {
-        make_rows(p, out);
-        return SSMC_OK;
+    if (becomes_f32(p)) {
+        to->dtype = rt_dtype_name("F32");
+        to->bytes = elements_of(p) * sizeof(float);
     }
-    to->dtype = rt_dtype_name("F32");
-    to->bytes = p->there->bytes / (size_t)p->type->bytes * sizeof(float);
-    if (!compute(p, (float *)(void *)out))
+    if (p->change.across)
+        make_across(p, out);
+    else if (!is_computed(p->change))
+        make_rows(p, out);
+    else if (!compute(p, (float *)(void *)out))
         return rt_fail(SSMC_BAD_FILE,
                        "%s: tensor '%s', a state's decay, has a value that is not below 0",
                        r->file->path, rt_quote(to->name).text);
@@ -385,25 +479,12 @@ make_tensor(Reader *r, RtTensor *to, const Plan *p)
 static ssmc_status
 read_architecture(Reader *r)
 {
-    char known[256] = "";
-    const char *at = NULL;
-    RtGgufText text = {0};
-    const RtGgufKey *key = rt_gguf_find(r->gguf, "general.architecture");
-    if (!rt_gguf_text(key, &at, &text))
+    if (!rt_gguf_arch(r->gguf, &r->arch))
         return rt_fail(SSMC_BAD_FILE, "%s: it has no general.architecture", r->file->path);
-    memcpy(r->arch, text.text, text.len < sizeof r->arch - 1 ? text.len : sizeof r->arch - 1);
-    bool found = false;
-    for (size_t i = 0; i < RT_COUNT(rows); i++) {
-        found = found || rt_gguf_text_is(text, rows[i].arch);
-        if (i > 0 && strcmp(rows[i].arch, rows[i - 1].arch) == 0)
-            continue;
-        strcat(known, known[0] ? ", " : "");
-        strcat(known, rows[i].arch);
-    }
-    if (!found)
+    if (!rt_gguf_arch_known(&r->arch))
         return rt_fail(SSMC_BAD_FILE,
                        "%s: its general.architecture is '%s'; GGUF files are read of %s",
-                       r->file->path, rt_quote(r->arch).text, known);
+                       r->file->path, rt_quote(r->arch.name).text, rt_gguf_arch_names());
     return SSMC_OK;
 }
 
@@ -411,7 +492,7 @@ static void
 count_layers(Reader *r)
 {
     int64_t ahead;
-    const int64_t all = rt_gguf_layers(r->gguf, r->arch, &ahead);
+    const int64_t all = rt_gguf_layers(r->gguf, r->arch.name, &ahead);
     r->layers = ahead ? all - ahead : INT64_MAX;
 }
 

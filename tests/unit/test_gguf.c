@@ -51,6 +51,9 @@ static const struct {
     {"qwen3_5_moe_text-base", GOLDEN_F32},
     {"lfm2-base",             GOLDEN_F32},
     {"lfm2_moe-base",         GOLDEN_F32},
+    {"bamba-base",            GOLDEN_F32},
+    {"gpt_neox-base",         GOLDEN_F32},
+    {"kimi_linear-base",      GOLDEN_F32},
 };
 
 ParameterizedTestParameters(gguf, logits)
@@ -66,11 +69,13 @@ ParameterizedTest(size_t *c, gguf, logits)
     check_golden(models[*c].name, models[*c].bound);
 }
 
-/* Scaled positions: transformers' logits of the same model. */
-Test(gguf, rotary_positions_are_scaled)
+/* Scaled positions, and architectures that no golden is of: transformers' logits of the same model,
+ * whose golden lies beside the file. */
+Test(gguf, logits_are_those_of_the_golden_beside)
 {
-    static const char *const names[] = {"rope-linear", "rope-yarn", "rope-yarn-said", "rope-llama3",
-                                        "granite-dense"};
+    static const char *const names[] = {"rope-linear", "rope-yarn",     "rope-yarn-said",
+                                        "rope-llama3", "granite-dense", "granite",
+                                        "mistral3",    "olmo2"};
     const char *const plain[] = {NULL};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         Arena *arena = arena_new();
@@ -528,6 +533,14 @@ put_number(StrBuf *b, const char *key, uint32_t n)
 }
 
 static void
+put_float(StrBuf *b, const char *key, float x)
+{
+    put_text(b, key);
+    put(b, FLOAT, 4);
+    sb_putn(b, (const char *)&x, sizeof x);
+}
+
+static void
 put_numbers(StrBuf *b, const char *key, uint64_t count, uint32_t n)
 {
     put_text(b, key);
@@ -698,6 +711,28 @@ Test(gguf, refuses_tensors_that_are_wrong)
     put_tensor(&b, "output_norm.weight", 1, 32, 8, 0);
     pad(&b, 64);
     check_refused(&b, "tensor 'model.norm.weight' is Q8_0; expected F32, F16, BF16 or F64");
+    static const uint64_t neox[][2] = {
+        {64, 4 },
+        {96, 0 },
+        {96, 64}
+    };
+    for (size_t i = 0; i < COUNT_OF(neox); i++) {
+        b = header(3, 1, 2);
+        put_arch(&b, "gptneox");
+        put_number(&b, "gptneox.attention.head_count", (uint32_t)neox[i][1]);
+        put_tensor(&b, "blk.0.attn_qkv.weight", neox[i][0], 1, 0, 0);
+        pad(&b, 384);
+        check_refused(&b, "query_key_value.weight' has ");
+    }
+    b = header(3, 1, 1);
+    put_arch(&b, "kimi-linear");
+    put_text(&b, "blk.0.attn_k_b.weight");
+    put(&b, 1, 4);
+    put(&b, 8, 8);
+    put(&b, 0, 4);
+    put(&b, 0, 8);
+    pad(&b, 32);
+    check_refused(&b, "k_b_proj.weight' is a vector; expected matrices");
     b = header(3, 1, 2); /* no layer has keys */
     put_arch(&b, "granitehybrid");
     put_numbers(&b, "granitehybrid.attention.head_count_kv", 3, 0);
@@ -950,14 +985,18 @@ Test(gguf, says_what_it_cannot_describe)
     put_arch(&b, "llama");
     put_number(&b, "llama.expert_count", 8);
     check_command(&b, "llama.expert_count is 8: mixtures of experts are not read from GGUF files");
-    b = header(3, 1, 3);
-    put_arch(&b, "granitehybrid");
-    put_number(&b, "granitehybrid.rope.scaling.finetuned", 1);
-    put_number(&b, "granitehybrid.block_count", 1);
-    put_tensor(&b, "blk.0.ssm_in.weight", 1, 8, 0, 0);
-    pad(&b, 32);
-    check_command(&b, "granitehybrid.rope.scaling.finetuned is true and it has state-space layers, "
-                      "so it is a Bamba model");
+    b = header(3, 0, 2);
+    put_arch(&b, "mistral3");
+    put_number(&b, "mistral3.expert_count", 8);
+    check_command(&b, "mistral3.expert_count is 8: mixtures of experts are not read");
+    b = header(3, 0, 2);
+    put_arch(&b, "olmo2");
+    put_number(&b, "olmo2.attention.sliding_window", 4096);
+    check_command(&b, "olmo2.attention.sliding_window is 4096, so it is an OLMo 3 model");
+    b = header(3, 0, 2);
+    put_arch(&b, "mistral3");
+    put_float(&b, "mistral3.attention.temperature_scale", 0.125F);
+    check_command(&b, "mistral3.attention.temperature_scale is 0.125: queries whose scale grows");
     static const uint32_t depths[] = {0, 1025, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(depths); i++) {
         b = header(3, 1, 5);
@@ -970,14 +1009,6 @@ Test(gguf, says_what_it_cannot_describe)
         pad(&b, 32);
         check_command(&b, "layer_types");
     }
-}
-
-static void
-put_float(StrBuf *b, const char *key, float x)
-{
-    put_text(b, key);
-    put(b, FLOAT, 4);
-    sb_putn(b, (const char *)&x, sizeof x);
 }
 
 static StrBuf

@@ -119,15 +119,15 @@ def named(arch, c, t, put, groups=1, change=lambda name, x: x):
             continue
         if name.endswith(".A_log"):
             x = -np.exp(x)
-        if name.endswith("conv1d.weight") or ".conv.conv." in name:
+        if name.endswith(".conv1d.weight") or ".conv.conv." in name:
             x = x.squeeze(1)
-        if name.endswith((".A_log", ".D")) and x.ndim == 1 and arch != "JAMBA" and not arch.startswith("QWEN3"):
+        if name.endswith((".A_log", ".D")) and x.ndim == 1 and arch not in ("JAMBA", "KIMI_LINEAR") and not arch.startswith("QWEN3"):
             x = x.reshape(-1, 1)
         if name.endswith(("mamba.norm.weight", "mixer.norm.weight")):
             x = x.reshape(groups, -1)
         put_named(names, put, name, x)
     for name, x in stacks.items():
-        name = name.replace("feed_forward.experts", "mlp.experts").replace(".w1.", ".gate_proj.")
+        name = re.sub(r"(feed_forward|block_sparse_moe)\.experts", "mlp.experts", name).replace(".w1.", ".gate_proj.")
         put_named(names, put, name.replace(".w2.", ".down_proj.").replace(".w3.", ".up_proj."), np.stack([x[e] for e in sorted(x)]))
 
 
@@ -159,7 +159,7 @@ def attention(w, c):
 
 def experts(w, c, count):
     w.add_expert_count(c[count])
-    w.add_expert_used_count(c["num_experts_per_tok"])
+    w.add_expert_used_count(c.get("num_experts_per_tok", c.get("num_experts_per_token")))
     if "moe_intermediate_size" in c:
         w.add_expert_feed_forward_length(c["moe_intermediate_size"])
 
@@ -189,6 +189,74 @@ def granitehybrid(w, c, t, put):
             put(f"blk.{name.split('.')[2]}.ffn_{part}{'_' + there if there else ''}.weight", half)
 
     named("GRANITE_HYBRID", c, t, put, c["mamba_n_groups"], change)
+
+
+def bamba(w, c, t, put):
+    common(w, c)
+    attention(w, dict(c, layer_types=["attention" if i in c["attn_layer_indices"] else "mamba" for i in range(c["num_hidden_layers"])]))
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_rope_scaling_finetuned(True)
+    sizes_of_mamba(w, c["mamba_expand"] * c["hidden_size"], c["mamba_d_state"], c["mamba_n_heads"], c["mamba_d_conv"], c["mamba_n_groups"])
+
+    def change(name, x):
+        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}.get(name.split(".")[-2])
+        return permute(x, c[heads]) if heads else x
+
+    named("GRANITE_HYBRID", c, t, put, c["mamba_n_groups"], change)
+
+
+def gptneox(w, c, t, put):
+    w.add_context_length(2048)
+    w.add_embedding_length(c["hidden_size"])
+    w.add_block_count(c["num_hidden_layers"])
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_rope_dimension_count(int(c["rope_parameters"]["partial_rotary_factor"] * (c["hidden_size"] // c["num_attention_heads"])))
+    w.add_head_count(c["num_attention_heads"])
+    w.add_parallel_residual(c["use_parallel_residual"])
+    w.add_layer_norm_eps(c["layer_norm_eps"])
+
+    def change(name, x):
+        if "query_key_value" not in name:
+            return x
+        return x.reshape(c["num_attention_heads"], 3, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
+
+    named("GPTNEOX", c, t, put, 1, change)
+
+
+def kimi_linear(w, c, t, put):
+    common(w, c)
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_head_count(c["num_attention_heads"])
+    w.add_head_count_kv([1 if k == "full_attention" else 0 for k in c["layer_types"]])
+    w.add_ssm_conv_kernel(c["linear_conv_kernel_dim"])
+    w.add_kda_head_dim(c["linear_head_dim"])
+    own, value = c["qk_nope_head_dim"], c["v_head_dim"]
+    if c["q_lora_rank"]:
+        w.add_q_lora_rank(c["q_lora_rank"])
+    w.add_kv_lora_rank(c["kv_lora_rank"])
+    w.add_rope_dimension_count(c["qk_rope_head_dim"])
+    w.add_key_length(c["kv_lora_rank"] + c["qk_rope_head_dim"])
+    w.add_key_length_mla(own + c["qk_rope_head_dim"])
+    w.add_value_length_mla(value)
+    experts(w, c, "num_experts")
+    w.add_expert_shared_count(c["num_shared_experts"])
+    w.add_leading_dense_block_count(c.get("first_k_dense_replace", 0))
+    w.add_expert_weights_scale(c["routed_scaling_factor"])
+    w.add_expert_weights_norm(c["moe_renormalize"])
+    w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    w.add_expert_group_count(c["num_expert_group"])
+    w.add_expert_group_used_count(c["topk_group"])
+
+    def change(name, x):
+        if re.search(r"[qkv]_conv1d", name):
+            return x.reshape(1, x.shape[0], 1, -1)
+        if "kv_b_proj" not in name:
+            return x
+        k, v = np.split(x.reshape(c["num_attention_heads"], own + value, -1), [own], 1)
+        put(f"blk.{name.split('.')[2]}.attn_k_b.weight", k.swapaxes(1, 2))
+        put(f"blk.{name.split('.')[2]}.attn_v_b.weight", v)
+
+    named("KIMI_LINEAR", c, t, put, 1, change)
 
 
 def falcon_h1(w, c, t, put):
@@ -316,7 +384,8 @@ def lfm2moe(w, c, t, put):
 def model(arch, golden, kind=None, goldens=f"{ROOT}/goldens", to=HERE, name=None, **split):
     d = f"{goldens}/{golden}"
     c, t = json.load(open(d + "/config.json")), load_file(d + "/model.safetensors")
-    w = gguf.GGUFWriter(f"{to}/{name or golden}{'-' + kind.name if kind is not None else ''}.gguf", arch, **split)
+    said = {"bamba": "granitehybrid"}.get(arch, arch)
+    w = gguf.GGUFWriter(f"{to}/{name or golden}{'-' + kind.name if kind is not None else ''}.gguf", said, **split)
 
     def put(name, x):
         x = np.ascontiguousarray(x.astype(np.float32))
@@ -387,6 +456,44 @@ def granite_dense():
                                rope_parameters={"rope_theta": 5000.0, "rope_type": "default"})
     m = GraniteMoeHybridForCausalLM(c)
     made("granite-dense", "granitehybrid", m, {**c.to_dict(), "layer_types": ["attention", "attention"]}, lambda w: None)
+
+
+def mistral3(w, c, t, put):
+    llama(w, c, t, put)
+    put("output.weight", t["lm_head.weight"])
+
+
+def granite(w, c, t, put):
+    common(w, c)
+    attention(w, c)
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_attention_scale(c["attention_multiplier"])
+    w.add_embedding_scale(c["embedding_multiplier"])
+    w.add_residual_scale(c["residual_multiplier"])
+    w.add_logit_scale(c["logits_scaling"])
+    named("GRANITE", c, t, put, 1, lambda name, x: permute(x, c["num_attention_heads" if "q_proj" in name else "num_key_value_heads"])
+          if "q_proj" in name or "k_proj" in name else x)
+
+
+def olmo2(w, c, t, put):
+    common(w, c)
+    attention(w, c)
+    w.add_feed_forward_length(c["intermediate_size"])
+    named("OLMO2", c, t, put)
+
+
+def families():
+    """Small models that no golden is of, as transformers computes them."""
+    import torch
+    from transformers import GraniteConfig, GraniteForCausalLM, MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM
+    sizes = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                 pad_token_id=0, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 5000.0})
+    for name, m, c in [("mistral3", MistralForCausalLM, MistralConfig(**sizes, head_dim=8, sliding_window=None)),
+                       ("granite", GraniteForCausalLM, GraniteConfig(**sizes, attention_multiplier=0.125, embedding_multiplier=3.0,
+                                                                     residual_multiplier=0.5, logits_scaling=2.0)),
+                       ("olmo2", Olmo2ForCausalLM, Olmo2Config(**sizes))]:
+        torch.manual_seed(9)
+        made(name, name, m(c), c.to_dict(), lambda w: None)
 
 
 def scalings():
@@ -520,11 +627,15 @@ if len(sys.argv) > 1:  # make.py ARCHITECTURE GOLDEN FOLDER-OF-GOLDENS TO: one f
 tokenizers()
 scalings()
 granite_dense()
+families()
 model("llama", "llama-base")
 model("mamba2", "mamba2-groups")
 model("mamba", "mamba-base")
 model("mamba", "falcon_mamba-base")
 model("granitehybrid", "granitemoehybrid-moe")
+model("bamba", "bamba-base")
+model("gptneox", "gpt_neox-base")
+model("kimi-linear", "kimi_linear-base")
 model("falcon-h1", "falcon_h1-multipliers")
 model("jamba", "jamba-base")
 model("nemotron_h_moe", "nemotron_h-moe")
