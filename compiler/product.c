@@ -220,7 +220,6 @@ symbol_of(Arena *arena, const char *name)
 static int
 read_tokenizer(Making *m)
 {
-    enum { MAX_TEXT = 256 << 20 };
     const char *path = m->job->fe.graph->tokenizer_path, *why = NULL;
     char *text = NULL;
     Tokenizer *tok = NULL;
@@ -238,7 +237,7 @@ read_tokenizer(Making *m)
     if (rt_kind_of(path) == RT_KIND_gguf) {
         if (!fe_gguf_tokenizer(m->job->arena, path, m->job->diag, &text, &m->model.tokenizer_bytes))
             return tell_faults(m->product.listener, m->job->diag);
-    } else if (!file_read(m->job->arena, path, MAX_TEXT, &text, &m->model.tokenizer_bytes, &why))
+    } else if (!tok_text_of(m->job->arena, path, &text, &m->model.tokenizer_bytes, &why))
         return tell_fault(m->product.listener, EXIT_BAD_INPUT, "%s", why);
     m->model.tokenizer = text;
     return EXIT_DONE;

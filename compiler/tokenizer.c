@@ -1,16 +1,7 @@
 /* compiler/tokenizer.c -- the tokenizer of a model, with what is told where there is none. */
 #include <string.h>
-#include <unistd.h>
 
 #include "compiler/compiler.h"
-
-/* Whether the checkpoint has its tokens as a list of ranks, as Kimi's have: what splits texts
- * before is code of theirs. */
-static bool
-has_ranks(Arena *arena, const char *weights)
-{
-    return access(arena_printf(arena, "%s/tiktoken.model", weights), R_OK) == 0;
-}
 
 /* Weights that cannot be opened say more of a checkpoint than the tokenizer that it lacks too. */
 static int
@@ -23,12 +14,6 @@ no_tokenizer(const Job *job)
     rt_weights_close(opened);
     if (rs != SSMC_OK)
         return tell_runtime_fault(job->settings.listener, rs);
-    if (!made && has_ranks(job->arena, weights))
-        return tell_fault(
-            job->settings.listener, EXIT_BAD_INPUT,
-            "%s has tiktoken.model, which says nothing of how texts are split: give a "
-            "tokenizer.json of the same tokens, beside it or as `tokenizer: PATH`",
-            job->settings.model);
     return tell_fault(job->settings.listener, EXIT_BAD_INPUT,
                       "%s says no tokenizer: give `tokenizer: tokenizer.json`",
                       job->settings.model);

@@ -31,17 +31,11 @@ put_file(const Conversion *c, const char *name, const char *text, size_t len)
 }
 
 /* Texts of a checkpoint; config.json comes last: without it the directory is no checkpoint. */
-static const char *const texts[] = {"tokenizer.json",
-                                    "tokenizer.model",
-                                    "tekken.json",
-                                    "tokenizer_config.json",
-                                    "special_tokens_map.json",
-                                    "generation_config.json",
-                                    "added_tokens.json",
-                                    "chat_template.jinja",
-                                    "chat_template.json",
-                                    "params.json",
-                                    "config.json"};
+static const char *const texts[] = {
+    "tokenizer.json",         "tokenizer.model",       "tekken.json",
+    "tiktoken.model",         "tokenizer_config.json", "special_tokens_map.json",
+    "generation_config.json", "added_tokens.json",     "chat_template.jinja",
+    "chat_template.json",     "params.json",           "config.json"};
 static const char weights_name[] = "model.safetensors";
 static const char chats_name[] = "additional_chat_templates"; /* a directory */
 

@@ -73,6 +73,17 @@ key_path(const Loader *l, const Tree *t)
     return arena_printf(l->arena, "%s/%s", absolute(l->arena, dir), t->text); /* not there yet */
 }
 
+/* The same where the file may be a link: what lies beside the link belongs to it, too. */
+static const char *
+key_link(const Loader *l, const Tree *t)
+{
+    const char *dir = t->text[0] == '/' ? "" : t->loc.source == l->source ? l->dir : ".";
+    const char *path = *dir ? arena_printf(l->arena, "%s/%s", dir, t->text) : t->text;
+    const char *folder = absolute(l->arena, folder_of(l->arena, path));
+    return arena_printf(l->arena, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
+                        last_part(path));
+}
+
 /* The file's name without what follows the last dot. */
 static const char *
 stem(Arena *arena, const char *path)
@@ -123,7 +134,8 @@ read_directory(Loader *l, const char *path)
     ends_add(l->arena, path, l->root, l->diag);
     const SrcLoc loc = l->root->loc;
     const char *dir = absolute(l->arena, path);
-    static const char *const tokenizers[] = {"tokenizer.json", "tokenizer.model", "tekken.json"};
+    static const char *const tokenizers[] = {"tokenizer.json", "tokenizer.model", "tekken.json",
+                                             "tiktoken.model"};
     l->source = loc.source;
     l->dir = dir;
     tree_put(l->arena, l->root, "name", tree_scalar(l->arena, last_part(dir), loc));
@@ -395,7 +407,7 @@ build_model(Loader *l, const char *path, FeModel *out)
     out->graph->seed = header.seed;
     out->graph->eos = header.eos;
     out->graph->neos = header.neos;
-    out->graph->tokenizer_path = tokenizer->given ? key_path(l, tokenizer->tree) : NULL;
+    out->graph->tokenizer_path = tokenizer->given ? key_link(l, tokenizer->tree) : NULL;
     out->graph->block = out->compile.block;
     out->graph->rows = l->keys[KEY_compile_rows].i;
     out->ignored = l->tensors.ignored;

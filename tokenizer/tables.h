@@ -198,6 +198,14 @@ bool tok_read_pre_tokenizer(JsonFile *file, Tokenizer *tok, const JsonAt *root);
 bool tok_read_post_processor(JsonFile *file, Tokenizer *tok, const JsonAt *root); /* post.c */
 bool tok_read_decoder(JsonFile *file, Tokenizer *tok, const JsonAt *root);        /* text.c */
 bool tok_read_tekken(JsonFile *file, Tokenizer *tok, const JsonAt *root);         /* tekken.c */
+/* tekken.c: tables of `size` tokens, of which `ranked` have a rank, and one of these, which is
+ * bytes; returns the id that has those bytes already, or -1. A byte that is no token, or -1. */
+void tok_ranked_new(Tokenizer *tok, int64_t size, int64_t ranked);
+int32_t tok_ranked_add(Tokenizer *tok, Slice bytes, int32_t id, uint32_t rank);
+int tok_ranked_lacks(const Tokenizer *tok);
+/* tiktoken.c: whether a text begins as a list of ranks does; and reads one. */
+bool tok_is_tiktoken(Slice text);
+bool tok_read_tiktoken(JsonFile *file, Tokenizer *tok);
 /* sentencepiece.c: the bytes of a tokenizer.model, which stay. */
 bool tok_read_sentencepiece(Tokenizer *tok, Slice bytes, Diag *diag, const char *path);
 

@@ -6,6 +6,43 @@
 
 #include "tokenizer/tables.h"
 
+void
+tok_ranked_new(Tokenizer *tok, int64_t size, int64_t ranked)
+{
+    tok->size = size;
+    tok->tokens = arena_array(tok->arena, (size_t)size, sizeof *tok->tokens);
+    tok->ranks = arena_array(tok->arena, (size_t)size, sizeof *tok->ranks);
+    tok->vocab_slots = tok_slots((size_t)ranked);
+    tok->vocab = arena_array(tok->arena, tok->vocab_slots, sizeof *tok->vocab);
+    memset(tok->vocab, 0xFF, tok->vocab_slots * sizeof *tok->vocab);
+    tok->of_bytes = tok->ignore_merges = true;
+}
+
+int32_t
+tok_ranked_add(Tokenizer *tok, Slice bytes, int32_t id, uint32_t rank)
+{
+    int32_t *slot = tok_vocab_slot(tok, bytes.text, bytes.len);
+    if (*slot >= 0)
+        return *slot;
+    tok->tokens[id].text = tok->tokens[id].bytes = bytes;
+    tok->ranks[id] = rank;
+    *slot = id;
+    if (bytes.len == 1)
+        tok->byte_id[(unsigned char)bytes.text[0]] = id;
+    if (bytes.len > tok->longest)
+        tok->longest = bytes.len;
+    return -1;
+}
+
+int
+tok_ranked_lacks(const Tokenizer *tok)
+{
+    for (int byte = 0; byte < 256; byte++)
+        if (tok->byte_id[byte] < 0)
+            return byte;
+    return -1;
+}
+
 static bool
 read_token(JsonFile *file, Tokenizer *tok, const JsonAt *at, size_t index, int64_t special)
 {
@@ -20,18 +57,9 @@ read_token(JsonFile *file, Tokenizer *tok, const JsonAt *at, size_t index, int64
         return json_fault(file, &bytes_at, "is %s, expected bytes in base64",
                           json_words(file, &bytes_at));
     const int32_t id = (int32_t)(special + rank);
-    int32_t *slot = tok_vocab_slot(tok, bytes.text, bytes.len);
-    if (*slot >= 0)
-        return json_fault(file, &bytes_at, "is what rank %" PRId64 " stands for already",
-                          *slot - special);
-    tok->tokens[id].text = tok->tokens[id].bytes = bytes;
-    tok->ranks[id] = (uint32_t)rank;
-    *slot = id;
-    if (bytes.len == 1)
-        tok->byte_id[(unsigned char)bytes.text[0]] = id;
-    if (bytes.len > tok->longest)
-        tok->longest = bytes.len;
-    return true;
+    const int32_t other = tok_ranked_add(tok, bytes, id, (uint32_t)rank);
+    return other < 0 || json_fault(file, &bytes_at, "is what rank %" PRId64 " stands for already",
+                                   other - special);
 }
 
 /* Names of special tokens; files of older versions have none. */
@@ -88,21 +116,13 @@ tok_read_tekken(JsonFile *file, Tokenizer *tok, const JsonAt *root)
     step->split = splitter_new(tok->arena, pattern, false, &why);
     if (!step->split)
         return json_fault(file, &pattern_at, "%s", why);
-    tok->size = size;
-    tok->tokens = arena_array(tok->arena, (size_t)size, sizeof *tok->tokens);
-    tok->ranks = arena_array(tok->arena, (size_t)size, sizeof *tok->ranks);
-    tok->vocab_slots = tok_slots((size_t)inner);
-    tok->vocab = arena_array(tok->arena, tok->vocab_slots, sizeof *tok->vocab);
-    memset(tok->vocab, 0xFF, tok->vocab_slots * sizeof *tok->vocab);
-    tok->of_bytes = tok->ignore_merges = true;
+    tok_ranked_new(tok, size, inner);
     for (int64_t i = 0; i < inner && !json_full(file); i++) {
         const JsonAt item = json_item(&vocab, (size_t)i);
         read_token(file, tok, &item, (size_t)i, special);
     }
     if (file->faults || !read_special(file, tok, root, special))
         return false;
-    for (int byte = 0; byte < 256; byte++)
-        if (tok->byte_id[byte] < 0)
-            return json_fault(file, &vocab, "has no token for byte 0x%02x", (unsigned)byte);
-    return true;
+    const int byte = tok_ranked_lacks(tok);
+    return byte < 0 || json_fault(file, &vocab, "has no token for byte 0x%02x", (unsigned)byte);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tokenizer/normal.h"
 
@@ -340,22 +341,48 @@ tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *di
     const char *end = source->text + len, *value = json_skip_space(source->text, end);
     const bool proto =
         len > 2 && json[0] == FIRST_OF_SENTENCEPIECE && value < end && !strchr("{[", *value);
-    const bool good = proto ? tok_read_sentencepiece(tok, (Slice){source->text, len}, diag, path)
-                            : read_json(&file, tok);
+    const Slice all = {source->text, len};
+    const bool good = proto                  ? tok_read_sentencepiece(tok, all, diag, path)
+                      : tok_is_tiktoken(all) ? tok_read_tiktoken(&file, tok)
+                                             : read_json(&file, tok);
     if (good)
         return tok;
     tok_free(tok);
     return NULL;
 }
 
+bool
+tok_text_of(Arena *arena, const char *path, char **text, size_t *len, const char **why)
+{
+    enum { LARGEST = 1 << 29 };
+    const char *folder = strrchr(path, '/');
+    const int before = folder ? (int)(folder + 1 - path) : 0;
+    const char *beside = arena_printf(arena, "%.*stokenizer_config.json", before, path);
+    char *config = NULL;
+    size_t more = 0;
+    if (!file_read(arena, path, LARGEST, text, len, why))
+        return false;
+    if (!tok_is_tiktoken((Slice){*text, *len}) || access(beside, F_OK) != 0)
+        return true;
+    if (!file_read(arena, beside, LARGEST, &config, &more, why))
+        return false;
+    StrBuf both = {0};
+    sb_putn(&both, *text, *len);
+    sb_puts(&both, *len && (*text)[*len - 1] == '\n' ? "" : "\n");
+    sb_putn(&both, config, more);
+    *text = arena_strndup(arena, sb_text(&both), both.len);
+    *len = both.len;
+    sb_free(&both);
+    return true;
+}
+
 Tokenizer *
 tok_load(Arena *arena, const char *path, Diag *diag)
 {
-    enum { LARGEST = 1 << 29 };
     char *text = NULL;
     size_t len = 0;
     const char *why = NULL;
-    if (file_read(arena, path, LARGEST, &text, &len, &why))
+    if (tok_text_of(arena, path, &text, &len, &why))
         return tok_parse(arena, text, len, path, diag);
     diag_error(diag, (SrcLoc){0}, "%s", why);
     return NULL;

@@ -1,5 +1,5 @@
 /* tokenizer/tokenizer.h -- texts to token ids and back, by a tokenizer.json (BPE, Unigram), a
- * tokenizer.model of SentencePiece, or a tekken.json. */
+ * tokenizer.model of SentencePiece, a tekken.json, or a tiktoken.model. */
 #ifndef SSMC_TOKENIZER_TOKENIZER_H
 #define SSMC_TOKENIZER_TOKENIZER_H
 
@@ -12,7 +12,10 @@ typedef struct Tokenizer Tokenizer;
 /* Reads a file of a tokenizer, told by its content. NULL: faults are in diag, which points into
  * arena. Tables are in arena; tok_free gives back the rest. */
 Tokenizer *tok_load(Arena *arena, const char *path, Diag *diag);
-/* Reads the bytes of one (copied). */
+/* The text of a tokenizer's file: of a tiktoken.model with the tokenizer_config.json beside it.
+ * false: *why says why it cannot be read. */
+bool tok_text_of(Arena *arena, const char *path, char **text, size_t *len, const char **why);
+/* Reads such a text (copied). */
 Tokenizer *tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag);
 void tok_free(Tokenizer *tok);
 int64_t tok_size(const Tokenizer *tok); /* largest id + 1 */

@@ -352,26 +352,32 @@ ParameterizedTest(Case *c, published, spellings)
     arena_free(arena);
 }
 
-/* Tokens by ranks alone: what has to be given is said. */
-Test(published, ranks_of_tokens_are_no_tokenizer)
+/* A list of ranks needs the tokenizer_config.json beside it, and no more. */
+Test(published, a_list_of_ranks_is_a_tokenizer)
 {
     Arena *arena = arena_new();
-    static const char *const files[] = {"config.json", "model.safetensors"};
-    char *model = temp_dir(), *ranks = path_join(model, "tiktoken.model");
+    static const char *const files[][2] = {
+        {"goldens/kimi_linear-base/config.json",       "config.json"      },
+        {"goldens/kimi_linear-base/model.safetensors", "model.safetensors"},
+        {"data/tokenizers/kimi/tiktoken.model",        "tiktoken.model"   },
+    };
+    char *model = temp_dir(), *config = path_join(model, "tokenizer_config.json");
     for (size_t i = 0; i < COUNT_OF(files); i++)
-        cr_assert_eq(
-            symlink(arena_printf(arena, SSMC_ROOT "/tests/goldens/kimi_linear-base/%s", files[i]),
-                    arena_printf(arena, "%s/%s", model, files[i])),
-            0);
-    cr_assert(write_whole(ranks, "IQ== 0\n", 7));
-    CommandResult r = aot_ssmc(ARGS("run", model, "-p", "x", "-n", "1"));
+        cr_assert_eq(symlink(arena_printf(arena, SSMC_ROOT "/tests/%s", files[i][0]),
+                             arena_printf(arena, "%s/%s", model, files[i][1])),
+                     0);
+    const char *const argv[] = {SSMC_BINARY, "tokenize", model, NULL};
+    CommandResult r = command_run(argv, "<s>x", 4);
     cr_expect_neq(r.status, 0);
-    cr_expect(strstr(r.err, "has tiktoken.model, which says nothing of how texts are split: give a "
-                            "tokenizer.json of the same tokens"),
-              "%s", r.err);
+    cr_expect(strstr(r.err, "it says nothing of how texts are split"), "%s", r.err);
+    command_free(&r);
+    cr_assert_eq(symlink(SSMC_ROOT "/tests/data/tokenizers/kimi/tokenizer_config.json", config), 0);
+    r = command_run(argv, "<s>x", 4);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect_str_eq(r.out, "898 120\n");
     command_free(&r);
     temp_dir_remove(model);
-    free(ranks);
+    free(config);
     arena_free(arena);
 }
 

@@ -112,6 +112,12 @@ STYLE(unigram, "model")
 STYLE(bpe, "model")
 STYLE(tekken, "json")
 
+/* With the tokenizer_config.json beside it. */
+Test(tokenizer_styles, tiktoken)
+{
+    check_style("kimi/tiktoken", "model");
+}
+
 /* ---- bad files ------------------------------------------------------------------------------ */
 
 static void
@@ -236,6 +242,56 @@ Test(tokenizer_styles, refuses_json_files_that_are_wrong)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         check_refused(rows[i][0], strlen(rows[i][0]), rows[i][1]);
+}
+
+#define CONFIG(more) "{\"tokenizer_class\": \"TikTokenTokenizer\"" more "}"
+#define NAMED(id, text)                                                                            \
+    CONFIG(", \"added_tokens_decoder\": {\"" id "\": {\"content\": \"" text "\"}}")
+
+/* `lines` behind a line for each byte, which rank as they are. */
+static char *
+behind_bytes(Arena *arena, const char *lines)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    StrBuf text = {0};
+    for (int i = 0; i < 256; i++)
+        sb_printf(&text, "%c%c== %d\n", digits[i >> 2], digits[(i & 3) << 4], i);
+    sb_puts(&text, lines);
+    char *all = arena_strndup(arena, sb_text(&text), text.len);
+    sb_free(&text);
+    return all;
+}
+
+Test(tokenizer_styles, refuses_lists_of_ranks_that_are_wrong)
+{
+    static const char *const rows[][2] = {
+        {"YWI= 256\n", "it says nothing of how texts are split, and of special tokens"},
+        {"YWI= 256\nY\n{}", "the file:258:1: error: this line is no \"BYTES RANK\""},
+        {"YWI= 256 \n{}", "this line is no \"BYTES RANK\""},
+        {"YWI= 1234567890\n{}", "this line is no \"BYTES RANK\""},
+        {"YWI= 257\n" CONFIG(""), "the file:257:1: error: its rank is 257, expected 256"},
+        {"YW= 256\n" CONFIG(""), "its token is not bytes in base64"},
+        {"=YWI 256\n" CONFIG(""), "its token is not bytes in base64"},
+        {"YQ== 256\n" CONFIG(""), "its token is that of rank 97 already"},
+        {"YWI= 256\n{}", "tokenizer_config.json:1:1: error: tokenizer_class is missing; lists of"},
+        {"YWI= 256\n{\"tokenizer_class\": \"X\"}", "tokenizer_class is \"X\"; lists of ranks"},
+        {"YWI= 256\n" CONFIG(""), "added_tokens_decoder is missing, expected an object"},
+        {"YWI= 256\n" NAMED("256", "a"), "is no special token: they are 257 to 512"},
+        {"YWI= 256\n" NAMED("513", "a"), "is no special token: they are 257 to 512"},
+        {"YWI= 256\n" NAMED("x", "a"), "is no special token: they are 257 to 512"},
+        {"YWI= 256\n" NAMED("257", ""), "content is empty"},
+        {"YWI= 256\n" NAMED("257", "<|reserved_token_258|>"),
+         "has \"<|reserved_token_258|>\" twice"},
+        {"YWI= 256\n{", "tokenizer_config.json"},
+    };
+    Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *text = behind_bytes(arena, rows[i][0]);
+        check_refused(text, strlen(text), rows[i][1]);
+    }
+    check_refused("YQ== 0\n" CONFIG(""), strlen("YQ== 0\n" CONFIG("")),
+                  "it has no token for byte 0x00");
+    arena_free(arena);
 }
 
 /* A character that comes in several tokens comes out once, whole; what is none is U+FFFD. */

@@ -160,6 +160,29 @@ def main():
               open(f"{HERE}/tekken.json", "w"))
     enc = tiktoken.Encoding("t", pat_str=TEKKEN, mergeable_ranks={b: i for i, b in enumerate(ranked[:len(ranked) - 20])}, special_tokens={})
     record("tekken", t, lambda s: [i + special for i in enc.encode_ordinary(s)], lambda i: enc.decode([x - special for x in i]))
+    kimi(t, ranked)
+
+
+KIMI = "|".join([r"[\p{Han}]+",
+                 r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+                 r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+                 r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+
+
+def kimi(t, ranked):
+    """The same ranks as tiktoken.model, with special tokens behind them as Kimi's tokenization_kimi.py has them."""
+    os.makedirs(f"{HERE}/kimi", exist_ok=True)
+    with open(f"{HERE}/kimi/tiktoken.model", "wb") as f:
+        for i, b in enumerate(ranked):
+            f.write(base64.b64encode(b) + b" %d\n" % i)
+    base = len(ranked)
+    named = {base: "[BOS]", base + 1: "<s>", base + 5: "<mask>", base + 200: "</s>"}
+    json.dump({"tokenizer_class": "TikTokenTokenizer", "bos_token": "[BOS]", "added_tokens_decoder": {
+               str(i): {"content": c, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+               for i, c in named.items()}}, open(f"{HERE}/kimi/tokenizer_config.json", "w"), indent=1)
+    enc = tiktoken.Encoding("kimi", pat_str=KIMI, mergeable_ranks={b: i for i, b in enumerate(ranked)},
+                            special_tokens={named.get(i, f"<|reserved_token_{i}|>"): i for i in range(base, base + 256)})
+    record("kimi/tiktoken", t, lambda s: enc.encode(s, allowed_special="all"), enc.decode)
 
 
 main()
