@@ -232,6 +232,37 @@ bind_blocks(Bind *b, Value *w, const RtTensor *t)
         diag_error(b->diag, file_loc(b, t), "%s", ssmc_error());
 }
 
+/* Of the spellings the one that a rule makes; NULL: there is none. */
+static const char *
+made_name(Arena *arena, const char *spellings)
+{
+    for (const char *at = spellings; *at; at += *at == '|') {
+        const size_t len = strcspn(at, "|");
+        if (strncmp(at, RT_MADE, strlen(RT_MADE)) == 0)
+            return arena_strndup(arena, at, len);
+        at += len;
+    }
+    return NULL;
+}
+
+/* A weight that the checkpoint lacks, and a rule makes. False: none does. */
+static bool
+bind_made(Bind *b, int weight, const RtTensor **bound)
+{
+    const Value *w = b->g->weights[weight];
+    const char *name = made_name(b->g->arena, spellings_of(w));
+    int64_t dim[IR_MAX_RANK] = {0};
+    for (int i = 0; i < w->type.shape.rank; i++)
+        dim[i] = w->type.shape.dim[i].n;
+    if (!name)
+        return false;
+    if (rt_weights_make(b->weights, name, dim, w->type.shape.rank) != SSMC_OK)
+        return !diag_error(b->diag, w->loc, "%s", ssmc_error());
+    *bound = rt_weights_find(b->weights, name);
+    bind_one(b, weight, *bound);
+    return true;
+}
+
 /* Marks the tensors of a weight as used, and binds it to them. False: they are not all there. */
 static bool
 bind_weight(Bind *b, int weight, const RtTensor **bound)
@@ -239,6 +270,8 @@ bind_weight(Bind *b, int weight, const RtTensor **bound)
     const char *spellings = spellings_of(b->g->weights[weight]), *missing;
     const RtTensor *base = rt_weights_count(b->weights) ? rt_weights_at(b->weights, 0) : NULL;
     const RtTensor **list;
+    if (strncmp(spellings, RT_MADE, strlen(RT_MADE)) == 0) /* bound before */
+        return bind_made(b, weight, bound);
     int count = naming_members(&b->naming, b->g->arena, spellings, &list, &missing);
     if (count == 1 && list[0]->members) { /* bound before */
         count = list[0]->members;
@@ -247,7 +280,7 @@ bind_weight(Bind *b, int weight, const RtTensor **bound)
     for (int i = 0; count ? i < count : list[i] != NULL; i++)
         b->used[list[i] - base] = true; /* where others are missing, too: that is fault enough */
     if (count == 0)
-        return false;
+        return bind_made(b, weight, bound);
     if (count == 1)
         bind_one(b, weight, list[0]);
     else

@@ -287,9 +287,10 @@ new_weight(const Instance *in, const char *name, int i)
     Build *b = in->b;
     const Prepared *p = in->prepared;
     VEC_PUSH(b->arena, b->shapes, b->nshapes, b->cap_shapes, &p->shape[i]);
-    return graph_weight(b->graph, name, p->type[i],
-                        tensor_names_of(b->parts->tensors, name, p->type[i].shape.dim[0].n),
-                        p->block->weights[i].init, p->loc[i]);
+    return graph_weight(
+        b->graph, name, p->type[i],
+        tensor_names_of(b->parts->tensors, name, p->type[i].shape.dim[0].n, b->plan.layers),
+        p->block->weights[i].init, p->loc[i]);
 }
 
 static bool
@@ -480,7 +481,8 @@ tied_of(const Build *b, const Prepared *frame)
     const Block *block = frame->block;
     for (int i = 0; tie->flag && i < block->nweights; i++)
         if (!frame->present[i] && block->weights[i].otherwise)
-            return (FeTied){.tensor = tensor_names_of(b->parts->tensors, block->weights[i].name, 0),
+            return (FeTied){.tensor =
+                                tensor_names_of(b->parts->tensors, block->weights[i].name, 0, 0),
                             .served = block->weights[i].otherwise,
                             .untie = "tie_embeddings=false",
                             .loc = tie->loc};

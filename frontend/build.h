@@ -44,7 +44,8 @@ struct Plan {
     const char *name;         /* of a block among others of its layer; NULL: none */
     const char *share;        /* name of the weights that layers share; NULL: they are its own */
     int64_t repeat;
-    Plan *inner; /* ninner of the others */
+    int64_t layers; /* of the whole: how many there are */
+    Plan *inner;    /* ninner of the others */
     int ninner;
 };
 

@@ -84,6 +84,15 @@ families_load(Arena *arena, Family **out)
 
 /* ---- tensor names --------------------------------------------------------------------------- */
 
+/* The number that a mark <a> .. <z> is, or -1: the pattern has none here. */
+static int
+mark_at(const char *pattern)
+{
+    const bool is =
+        pattern[0] == '<' && pattern[1] >= 'a' && pattern[1] <= 'z' && pattern[2] == '>';
+    return is ? pattern[1] - 'a' : -1;
+}
+
 static bool
 spelling_is_good(const Tree *t, Diag *diag)
 {
@@ -92,10 +101,26 @@ spelling_is_good(const Tree *t, Diag *diag)
     return diag_error(diag, t->loc, "a tensor name is a text without '|'");
 }
 
+/* {made: RULE <i>}: what runtime/init.def makes for layer <i>, where a checkpoint lacks the weight.
+ */
+static bool
+made_is_good(const Tree *t, Diag *diag)
+{
+    const Tree *made = tree_get(t, "made");
+    const char *space = tree_is(made, TREE_SCALAR) ? strchr(made->text, ' ') : NULL;
+    return (t->count == 1 && space && mark_at(space + 1) >= 0 && !space[4] &&
+            !strpbrk(made->text, "|+")) ||
+           diag_error(diag, t->loc,
+                      "a weight that a checkpoint may lack is {made: RULE <i>}: a rule that fills "
+                      "weights, and the mark of the layer's number");
+}
+
 /* {rows: [names]}, or {stack: name with <e>, or a list of them}. */
 static bool
 members_are_good(const Tree *t, Diag *diag)
 {
+    if (tree_get(t, "made"))
+        return made_is_good(t, diag);
     const Tree *rows = tree_get(t, "rows"), *stack = tree_get(t, "stack");
     const Tree *const *list = stack ? &stack : NULL;
     int count = stack != NULL;
@@ -195,15 +220,6 @@ typedef struct {
     size_t number_len['z' - 'a' + 1];
 } Match;
 
-/* The number that a mark <a> .. <z> is, or -1: the pattern has none here. */
-static int
-mark_at(const char *pattern)
-{
-    const bool is =
-        pattern[0] == '<' && pattern[1] >= 'a' && pattern[1] <= 'z' && pattern[2] == '>';
-    return is ? pattern[1] - 'a' : -1;
-}
-
 static bool
 pattern_fits(const char *pattern, const char *name, Match *out)
 {
@@ -270,11 +286,12 @@ is_repeated(const StrBuf *out, size_t from)
 
 /* first: the weight's first dimension, as many as a stack has. A spelling is put once. */
 static void
-put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
+put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first, int64_t layers)
 {
     enum { MOST_STACKED = 1 << 16 };
     const Tree *rows = t->kind == TREE_MAP ? tree_get(t, "rows") : NULL;
     const Tree *stack = t->kind == TREE_MAP ? tree_get(t, "stack") : NULL;
+    const Tree *made = t->kind == TREE_MAP ? tree_get(t, "made") : NULL;
     if (stack && (first < 1 || first > MOST_STACKED))
         return;
     const size_t before = out->len;
@@ -282,6 +299,11 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
     const size_t from = out->len;
     if (t->kind == TREE_SCALAR)
         put_name(out, t->text, m, -1);
+    if (made) {
+        sb_puts(out, "made: "); /* RT_MADE of runtime/rt.h */
+        put_name(out, made->text, m, -1);
+        sb_printf(out, " of %lld", (long long)layers);
+    }
     for (int i = 0; rows && i < rows->count; i++) {
         sb_puts(out, i ? "+" : "");
         put_name(out, rows->items[i]->text, m, -1);
@@ -299,7 +321,7 @@ put_spelling(StrBuf *out, const Tree *t, const Match *m, int64_t first)
 }
 
 static void
-put_spellings(StrBuf *out, const Tree *map, const char *weight, int64_t first)
+put_spellings(StrBuf *out, const Tree *map, const char *weight, int64_t first, int64_t layers)
 {
     for (int i = 0; i < map->count; i++) {
         const Tree *t = map->items[i];
@@ -307,9 +329,9 @@ put_spellings(StrBuf *out, const Tree *map, const char *weight, int64_t first)
         if (!pattern_fits(t->key, weight, &m))
             continue;
         if (t->kind != TREE_LIST)
-            put_spelling(out, t, &m, first);
+            put_spelling(out, t, &m, first, layers);
         for (int k = 0; t->kind == TREE_LIST && k < t->count; k++)
-            put_spelling(out, t->items[k], &m, first);
+            put_spelling(out, t->items[k], &m, first, layers);
         return;
     }
 }
@@ -341,13 +363,13 @@ put_renamed(StrBuf *out, const char *spellings, const Tree *prefix)
 }
 
 const char *
-tensor_names_of(const TensorNames *names, const char *weight, int64_t first)
+tensor_names_of(const TensorNames *names, const char *weight, int64_t first, int64_t layers)
 {
     StrBuf sb = {0};
     if (names->own)
         sb_puts(&sb, weight);
     for (int i = 0; i < names->nmaps; i++)
-        put_spellings(&sb, names->maps[i], weight, first);
+        put_spellings(&sb, names->maps[i], weight, first, layers);
     if (sb.len == 0)
         sb_puts(&sb, weight);
     for (int i = 0; i < names->nprefixes; i++)

@@ -17,7 +17,8 @@ void ends_add(Arena *arena, const char *dir, Tree *model, Diag *diag);
 typedef struct {
     Arena *arena;
     /* {pattern: spelling or [spellings]}; the first pattern that fits counts. A spelling is a name,
-     * {rows: [names]} or {stack: name with <e>}. */
+     * {rows: [names]}, {stack: name with <e>} or {made: RULE <i>}, for a checkpoint that lacks it.
+     */
     const Tree **maps;
     int nmaps, cap_maps;
     bool own; /* the weight's own name is a spelling too */
@@ -34,7 +35,8 @@ bool tensor_names_add(TensorNames *names, const Tree *tensors, const Tree *ignor
 /* Adds what a family says; name NULL: every family. */
 bool tensor_names_add_family(TensorNames *names, const char *name, SrcLoc loc, Diag *diag);
 /* Spellings of a weight (layers.3.mixer.D), separated by |; one of several tensors has + between
- * their names. first: the weight's first dimension. */
-const char *tensor_names_of(const TensorNames *names, const char *weight, int64_t first);
+ * their names. first: the weight's first dimension; layers: how many the model has. */
+const char *tensor_names_of(const TensorNames *names, const char *weight, int64_t first,
+                            int64_t layers);
 
 #endif

@@ -303,6 +303,7 @@ plan_layers(Arena *arena, const ModelParts *parts, Scope *scope, Diag *diag, Pla
     }
     out->kind = PLAN_LAYERS;
     out->repeat = 1;
+    out->layers = total;
     const bool list = layers->tree->kind == TREE_LIST;
     const Block *added = NULL;
     if (!list) {

@@ -1,6 +1,7 @@
 /* runtime/init.c -- weights made by rules from a seed. Every element comes from (seed, weight's
  * name, index) alone, so that neither the number of threads nor the other weights change it. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,9 +55,10 @@ typedef void Rule(const RtMade *made, float *data, size_t from, size_t to);
 struct RtMade {
     Rule *fill;
     uint64_t key;
-    double fan_in; /* the last dimension: what a row, or one of a stack's, adds up */
-    double last;   /* the last dimension, of a vector too */
-    double peers;  /* weights that have the same rule */
+    double fan_in;        /* the last dimension: what a row, or one of a stack's, adds up */
+    double last;          /* the last dimension, of a vector too */
+    double peers;         /* weights that have the same rule */
+    double layer, layers; /* the weight's layer, of how many; 0: none is said */
 };
 
 static void
@@ -109,6 +111,14 @@ init_slopes(const RtMade *made, float *data, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
         data[i] = (float)exp2(-8 * (double)(i + 1) / made->last);
+}
+
+static void
+init_fading_slopes(const RtMade *made, float *data, size_t from, size_t to)
+{
+    const double fading = 1 - made->layer / (made->layers - 1 + 1e-5) + 1e-5;
+    for (size_t i = from; i < to; i++)
+        data[i] = (float)(exp2(-8 * (double)(i + 1) / made->last) * fading);
 }
 
 static void
@@ -285,6 +295,36 @@ rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thread, 
     const size_t share = (count + (size_t)threads - 1) / (size_t)threads;
     const size_t from = share * (size_t)thread, to = from + share;
     made->fill(made, data, from, to < count ? to : count);
+}
+
+/* ---- a weight that a checkpoint lacks ------------------------------------------------------- */
+
+ssmc_status
+rt_weights_make(ssmc_weights *w, const char *name, const int64_t *dim, int rank)
+{
+    char rule[64] = "";
+    unsigned layer = 0, layers = 0;
+    if (rt_weights_find(w, name))
+        return SSMC_OK;
+    RtMade made = {.fan_in = 1, .last = rank > 0 ? (double)dim[rank - 1] : 1, .peers = 1};
+    const bool read = sscanf(name, RT_MADE "%63s %u of %u", rule, &layer, &layers) == 3;
+    made.fill = read && layer < layers ? rule_find(rule) : NULL;
+    made.key = key_of(0, name);
+    made.fan_in = rank > 1 ? made.last : 1;
+    made.layer = layer;
+    made.layers = layers;
+    RtTensor t = {.name = name, .dtype = rt_dtype_name("F32"), .rank = rank};
+    if (!made.fill || rank < 1 || rank > RT_MAX_RANK)
+        return rt_fail(SSMC_BAD_ARGUMENT, "weight '%s' is made by no rule", rt_quote(name).text);
+    memcpy(t.dim, dim, sizeof *dim * (size_t)rank);
+    if (!rt_tensor_bytes(32, t.dim, t.rank, &t.bytes))
+        return rt_fail(SSMC_BAD_ARGUMENT, "weight '%s' is too large: %s", rt_quote(name).text,
+                       rt_dims(dim, rank).text);
+    float *data = rt_joined_room(w, &t);
+    if (!data)
+        return rt_fail_memory(t.bytes, "a weight");
+    made.fill(&made, data, 0, t.bytes / sizeof *data);
+    return SSMC_OK;
 }
 
 /* ---- all of them in memory ----------------------------------------------------------------- */

@@ -63,6 +63,35 @@ joined_new(ssmc_weights *w)
     return w->joined[w->njoined++] = j;
 }
 
+void *
+rt_joined_room(ssmc_weights *w, const RtTensor *t)
+{
+    RtJoined *j = joined_new(w);
+    char *name = j ? strdup(t->name) : NULL;
+    if (!name)
+        return NULL;
+    j->name = name;
+    j->whole = rt_pages_new(t->bytes);
+    if (!j->whole)
+        return NULL;
+    j->tensor = *t;
+    j->tensor.name = name;
+    j->tensor.data = j->whole;
+    return j->whole;
+}
+
+bool
+rt_joined_holds(const ssmc_weights *w, const char *at)
+{
+    for (int i = 0; i < w->njoined; i++) {
+        const RtJoined *j = w->joined[i];
+        const char *whole = j->whole;
+        if (whole && at >= whole && at < whole + j->tensor.bytes)
+            return true;
+    }
+    return false;
+}
+
 /* The next of names that '+' separates; *at moves behind it. 0: there is none. */
 static size_t
 name_next(const char **at, const char **name)

@@ -65,7 +65,10 @@ rt_weights_load(const AbiCompiled *compiled, const AbiProgram *abi, const char *
         const AbiWeight *w = &abi->weights[i];
         RtPart part;
         rt_part_of_name(w->tensor, strlen(w->tensor), &part);
-        if (part == RT_WHOLE && strchr(w->tensor, '+') && !rt_weights_find_any(*out, w->tensor))
+        if (strncmp(w->tensor, RT_MADE, strlen(RT_MADE)) == 0)
+            status = rt_weights_make(*out, w->tensor, w->dim, w->rank);
+        else if (part == RT_WHOLE && strchr(w->tensor, '+') &&
+                 !rt_weights_find_any(*out, w->tensor))
             status = rt_weights_join(*out, w->tensor, w->dim, w->rank);
     }
     for (int i = 0; status == SSMC_OK && i < abi->nweights; i++)

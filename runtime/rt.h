@@ -114,6 +114,11 @@ const char *rt_weights_file(const ssmc_weights *weights, int i);
 int rt_weights_count(const ssmc_weights *weights);
 const RtTensor *rt_weights_at(const ssmc_weights *weights, int i);
 const RtTensor *rt_weights_find(const ssmc_weights *weights, const char *name);
+/* Names of weights that a checkpoint lacks begin so: RT_MADE "RULE LAYER of LAYERS". From now on
+ * one of that shape is found, made by the rule (init.def). SSMC_BAD_ARGUMENT: there is no such
+ * rule. */
+#define RT_MADE "made: "
+ssmc_status rt_weights_make(ssmc_weights *weights, const char *name, const int64_t *dim, int rank);
 /* From now on a weight of that shape is found under `names`, tensors with '+' between them: each
  * is some of its rows, in that order, or one of a stack, or some rows of one. SSMC_BAD_FILE: one is
  * missing, or does not fit. Nothing is copied. */

@@ -531,7 +531,7 @@ rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes)
         const char *made = w->files[f]->made;
         in_pages = in_pages || (made && at >= made && at < made + w->files[f]->made_bytes);
     }
-    if (w->nfiles > 0 && !in_pages)
+    if (w->nfiles > 0 && !in_pages && !rt_joined_holds(w, at))
         rt_pages_done(from, bytes);
 }
 

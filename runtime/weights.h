@@ -42,6 +42,10 @@ void rt_made_fill(const ssmc_weights *w, const RtTensor *t, float *data, int thr
 const RtTensor *rt_joined_find(const ssmc_weights *w, const char *name, size_t len);
 /* A thread's share of the data of a weight made of several tensors. */
 void rt_joined_fill(const ssmc_weights *w, const RtTensor *t, char *data, int thread, int threads);
+/* An entry of the list for a tensor whose data are not in files: its room; NULL: no memory. */
+void *rt_joined_room(ssmc_weights *w, const RtTensor *t);
+/* Whether bytes lie in such a room. */
+bool rt_joined_holds(const ssmc_weights *w, const char *at);
 void rt_joined_close(ssmc_weights *w);
 /* Bytes of a tensor that will hardly be read again. Of any thread. */
 void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);

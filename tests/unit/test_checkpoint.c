@@ -740,6 +740,19 @@ Test(checkpoint, weights_of_several_tensors_that_do_not_fit)
     write_yaml(&c, "split.yaml", "model.safetensors",
                "tensors: {layers.<i>.mixer.D: {rows: [a+b, c]}}\n");
     expect_split_refused(&c, "the name of one of several tensors has no '+'");
+    static const char *const made[][2] = {
+        {"{made: zeros}",                "a weight that a checkpoint may lack is {made: RULE <i>}"},
+        {"{made: zeros 3}",              "a weight that a checkpoint may lack is {made: RULE <i>}"},
+        {"{made: zeros <i>, rows: [a]}", "a weight that a checkpoint may lack is {made: RULE <i>}"},
+        {"[q, {made: sevens <i>}]",      "weight 'made: sevens 1 of 3' is made by no rule"        },
+    };
+    for (size_t i = 0; i < COUNT_OF(made); i++) {
+        StrBuf map = {0};
+        sb_printf(&map, "tensors: {layers.<i>.mixer.D: %s}\n", made[i][0]);
+        write_yaml(&c, "split.yaml", "model.safetensors", sb_text(&map));
+        expect_split_refused(&c, made[i][1]);
+        sb_free(&map);
+    }
     end(&c);
 }
 

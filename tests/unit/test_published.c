@@ -414,6 +414,39 @@ Test(published, heads_of_several_tokens_are_left_out)
     arena_free(arena);
 }
 
+/* Published MiniMax models have no rates of decay: what transformers computes of them is made. */
+Test(published, rates_of_decay_that_a_checkpoint_lacks_are_made)
+{
+    Arena *arena = arena_new();
+    const char *from = SSMC_ROOT "/tests/goldens/minimax-lightning";
+    char *model = temp_dir(), *config = path_join(model, "config.json");
+    char *weights = path_join(model, "model.safetensors"), *library = path_join(model, "m.so");
+    RtTensorFile *file = NULL;
+    cr_assert_eq(rt_tensors_open(arena_printf(arena, "%s/model.safetensors", from), &file),
+                 SSMC_OK);
+    RtTensor *all = arena_array(arena, (size_t)rt_tensors_count(file), sizeof *all);
+    int count = 0;
+    for (int i = 0; i < rt_tensors_count(file); i++)
+        if (!strstr(rt_tensors_at(file, i)->name, "slope_rate"))
+            all[count++] = *rt_tensors_at(file, i);
+    cr_expect_eq(count, rt_tensors_count(file) - 2);
+    cr_assert_eq(rt_tensors_write(weights, all, count), SSMC_OK);
+    cr_assert_eq(symlink(arena_printf(arena, "%s/config.json", from), config), 0);
+    const char *golden = golden_of(arena, from);
+    free(golden_check(model, golden, ARGS("--dtype", "f32"), GOLDEN_F32));
+    CommandResult r =
+        aot_ssmc(ARGS("compile", model, "--emit", "so", "--dtype", "f32", "-o", library));
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    free(golden_check(library, golden, ARGS(NULL), GOLDEN_F32));
+    rt_tensors_close(file);
+    temp_dir_remove(model);
+    free(library);
+    free(weights);
+    free(config);
+    arena_free(arena);
+}
+
 /* ---- configs that do not fit ------------------------------------------------------------------
  */
 

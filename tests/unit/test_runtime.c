@@ -1027,6 +1027,7 @@ static const AbiWeight ruled[] = {
     {"zeros", "zeros",          ABI_BF16, 2, {10, 3}    },
     {"slope", "slopes",         ABI_F32,  1, {8}        },
     {"fade",  "retention",      ABI_F32,  1, {4}        },
+    {"first", "fading_slopes",  ABI_F32,  1, {8}        },
     {"A",     "a_log_states",   ABI_F32,  2, {30, 5}    },
     {"a",     "a_log",          ABI_F32,  1, {4000}     },
     {"dt",    "dt_bias",        ABI_F32,  1, {4000}     },
@@ -1082,9 +1083,12 @@ Test(init, rules_have_their_distributions)
     for (int i = 0; i < 150; i++)
         cr_expect_float_eq(log_states[i], log(1 + i % 5), 1e-6);
     const float *slope = rt_weights_find(w, "slope")->data,
-                *fade = rt_weights_find(w, "fade")->data;
+                *fade = rt_weights_find(w, "fade")->data,
+                *first = rt_weights_find(w, "first")->data;
     for (int i = 0; i < 8; i++)
         cr_expect_float_eq(slope[i], exp2(-1 - i), 1e-9);
+    for (int i = 0; i < 8; i++)
+        cr_expect_float_eq(first[i], exp2(-1 - i) * (1 + 1e-5), 1e-7);
     for (int i = 0; i < 4; i++)
         cr_expect_float_eq(exp(-(double)fade[i]), 1 - exp2(-5 - i), 1e-7);
     /* softplus^-1 of 0.001 and 0.1 */
@@ -1113,7 +1117,7 @@ Test(init, depends_on_the_seed_and_not_on_the_threads)
         cr_assert_eq((uintptr_t)a->data % 64, 0);
         cr_assert_eq(a->bytes, b->bytes);
         cr_assert_eq(memcmp(a->data, b->data, a->bytes), 0, "%s", a->name);
-        const bool random = i >= 5;
+        const bool random = i >= 6;
         cr_assert_eq(memcmp(a->data, rt_weights_at(other, i)->data, a->bytes) != 0, random);
     }
     rt_weights_close(one);
