@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "driver/chat_run.h"
 #include "driver/run_text.h"
 
 typedef struct {
@@ -175,6 +176,14 @@ int
 cmd_run(Options *o)
 {
     ssmc_sampling how;
+    if (opt_given(o, OPT_chat))
+        return sampling_from(o, &how) && run_text_check(o) == EXIT_DONE ? run_chat(o, &how)
+                                                                        : EXIT_BAD_INPUT;
+    const OptId chats[] = {OPT_system, OPT_chat_format, OPT_chat_template};
+    for (size_t i = 0; i < COUNT_OF(chats); i++)
+        if (opt_given(o, chats[i]))
+            return option_fault(o, OPT_chat, "--%s is for conversations: give --chat, too",
+                                opt_info[chats[i]].name);
     const bool typed = opt_given(o, OPT_prompt), from_file = opt_given(o, OPT_prompt_file);
     if ((typed && from_file) || (!typed && !from_file && !opt_given(o, OPT_load_state)))
         return option_fault(o, OPT_prompt,
