@@ -20,10 +20,11 @@ typedef struct {
     const char *key;  /* API key; NULL: none */
     const char *text; /* [text_len] that prompts are pieces of */
     size_t text_len;
-    bool chat;     /* /v1/chat/completions; else /v1/completions */
-    int distinct;  /* requests */
-    int prompt[2]; /* characters: least, most */
-    int tokens[2]; /* of an answer: least, most */
+    bool chat;       /* /v1/chat/completions; else /v1/completions */
+    bool ignore_eos; /* answers have as many tokens as they may have */
+    int distinct;    /* requests */
+    int prompt[2];   /* characters: least, most */
+    int tokens[2];   /* of an answer: least, most */
     uint64_t seed;
     int clients;
     double seconds;

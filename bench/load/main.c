@@ -21,6 +21,8 @@ static const char usage[] =
     "  --distinct N       requests that differ, 1 to 10000 (default 32)\n"
     "  --prompt LO-HI     bytes of a prompt (default 20-2000)\n"
     "  --tokens LO-HI     tokens of an answer at most (default 16-128)\n"
+    "  --ignore-eos       answers have as many tokens as they may have (an extension of this "
+    "server)\n"
     "  --seed N           of prompts and lengths (default 1)\n"
     "  --chat             /v1/chat/completions, not /v1/completions\n"
     "  --key FILE         a file whose first line is the API key\n"
@@ -125,6 +127,9 @@ read_options(int argc, char **argv, LoadOptions *o, bool *json)
             break;
         case 'C':
             o->chat = true;
+            break;
+        case 'e':
+            o->ignore_eos = true;
             break;
         case 'k': {
             char *key = read_file(optarg, &len);
