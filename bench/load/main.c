@@ -83,20 +83,21 @@ static void
 read_options(int argc, char **argv, LoadOptions *o, bool *json)
 {
     static const struct option known[] = {
-        {"host",     1, NULL, 'h'},
-        {"port",     1, NULL, 'p'},
-        {"clients",  1, NULL, 'c'},
-        {"seconds",  1, NULL, 's'},
-        {"distinct", 1, NULL, 'd'},
-        {"prompt",   1, NULL, 'P'},
-        {"tokens",   1, NULL, 't'},
-        {"seed",     1, NULL, 'S'},
-        {"chat",     0, NULL, 'C'},
-        {"key",      1, NULL, 'k'},
-        {"pid",      1, NULL, 'i'},
-        {"json",     0, NULL, 'j'},
-        {"text",     1, NULL, 'T'},
-        {NULL,       0, NULL, 0  }
+        {"host",       1, NULL, 'h'},
+        {"port",       1, NULL, 'p'},
+        {"clients",    1, NULL, 'c'},
+        {"seconds",    1, NULL, 's'},
+        {"distinct",   1, NULL, 'd'},
+        {"prompt",     1, NULL, 'P'},
+        {"tokens",     1, NULL, 't'},
+        {"seed",       1, NULL, 'S'},
+        {"chat",       0, NULL, 'C'},
+        {"ignore-eos", 0, NULL, 'e'},
+        {"key",        1, NULL, 'k'},
+        {"pid",        1, NULL, 'i'},
+        {"json",       0, NULL, 'j'},
+        {"text",       1, NULL, 'T'},
+        {NULL,         0, NULL, 0  }
     };
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         size_t len;
