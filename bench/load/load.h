@@ -21,6 +21,7 @@ typedef struct {
     const char *text; /* [text_len] that prompts are pieces of */
     size_t text_len;
     bool chat;       /* /v1/chat/completions; else /v1/completions */
+    bool greedy;     /* all of them; else every second has temperature 0.8 and a seed */
     bool ignore_eos; /* answers have as many tokens as they may have */
     int distinct;    /* requests */
     int prompt[2];   /* characters: least, most */
@@ -48,7 +49,7 @@ typedef struct {
     size_t len;
     Answer alone;
 } Ask;
-/* [options->distinct]; owns. Half of them are greedy, half have a seed. */
+/* [options->distinct]; owns. */
 Ask *asks_make(const LoadOptions *options);
 void asks_free(Ask *asks, int count);
 

@@ -21,6 +21,7 @@ static const char usage[] =
     "  --distinct N       requests that differ, 1 to 10000 (default 32)\n"
     "  --prompt LO-HI     bytes of a prompt (default 20-2000)\n"
     "  --tokens LO-HI     tokens of an answer at most (default 16-128)\n"
+    "  --greedy           temperature 0 for all; else every second one has 0.8 and a seed\n"
     "  --ignore-eos       answers have as many tokens as they may have (an extension of this "
     "server)\n"
     "  --seed N           of prompts and lengths (default 1)\n"
@@ -93,6 +94,7 @@ read_options(int argc, char **argv, LoadOptions *o, bool *json)
         {"seed",       1, NULL, 'S'},
         {"chat",       0, NULL, 'C'},
         {"ignore-eos", 0, NULL, 'e'},
+        {"greedy",     0, NULL, 'g'},
         {"key",        1, NULL, 'k'},
         {"pid",        1, NULL, 'i'},
         {"json",       0, NULL, 'j'},
@@ -131,6 +133,9 @@ read_options(int argc, char **argv, LoadOptions *o, bool *json)
             break;
         case 'e':
             o->ignore_eos = true;
+            break;
+        case 'g':
+            o->greedy = true;
             break;
         case 'k': {
             char *key = read_file(optarg, &len);

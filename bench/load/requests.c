@@ -79,7 +79,8 @@ body_make(const LoadOptions *o, int index, uint64_t *state)
     json_object_object_add(body, o->chat ? "messages" : "prompt", prompt);
     json_object_object_add(body, "max_tokens",
                            json_object_new_int(random_between(state, o->tokens)));
-    json_object_object_add(body, "temperature", json_object_new_double(index % 2 ? 0.8 : 0));
+    json_object_object_add(body, "temperature",
+                           json_object_new_double(index % 2 && !o->greedy ? 0.8 : 0));
     json_object_object_add(body, "seed", json_object_new_int(index));
     if (o->ignore_eos)
         json_object_object_add(body, "ignore_eos", json_object_new_boolean(true));
