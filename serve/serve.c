@@ -92,13 +92,26 @@ signals_mine(sigset_t *mine)
     pthread_sigmask(SIG_BLOCK, mine, NULL); /* of the threads that begin from here on, too */
 }
 
+/* The first fault of the cache directory is told once; requests go on without it. */
+static void
+note_cache_fault(const Server *s, bool *noted)
+{
+    const char *fault = *noted ? NULL : engine_counts(s->engine).cache_fault;
+    if (!fault)
+        return;
+    log_line(s->log, "states are not kept on the disk: %s", fault);
+    *noted = true;
+}
+
 /* Until it is told to end. */
 static void
 watch(Server *s, Http *http, const sigset_t *mine)
 {
     const struct timespec second = {.tv_sec = 1};
+    bool noted = false;
     for (;;) {
         const int signal = sigtimedwait(mine, NULL, &second);
+        note_cache_fault(s, &noted);
         if (signal == SIGHUP)
             log_reopen(s->log);
         else if (signal > 0)

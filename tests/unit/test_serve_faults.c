@@ -284,6 +284,17 @@ Test(serve_faults, a_cache_on_a_full_disk)
         serving_start_limited((const char *const[]){STORYTELLER, "--cache-dir", dir, NULL}, FULL);
     for (int i = 0; i < 3; i++)
         expect_as_alone(&s, alone, "where no state can be written");
+    const struct timespec pause = {.tv_nsec = 50000000};
+    char *log = serving_log(&s);
+    for (int i = 0; i < 1200 && !strstr(log, "not kept on the disk");
+         i++) { /* it looks once a second */
+        nanosleep(&pause, NULL);
+        free(log);
+        log = serving_log(&s);
+    }
+    const char *note = strstr(log, "states are not kept on the disk: ");
+    cr_expect(note && !strstr(note + 1, "states are not kept"), "told once: %s", log);
+    free(log);
     cr_expect_eq(serving_end(&s, SIGTERM), 0);
     cr_expect_eq(temporaries(dir), 0);
     temp_dir_remove(dir);
