@@ -284,6 +284,44 @@ pieces_of(const Kernel *k)
     return pieces ? (int32_t)pieces->i : 1;
 }
 
+static bool
+divides(const CgKernel *k, const char *what)
+{
+    const Attr *part = attrs_find(&k->kernel->attrs, ATTR_part);
+    return part && strcmp(part->word, what) == 0;
+}
+
+/* AbiStep.by_rows: rows of a weight, or of a token's choices, are no rows of a pass. */
+static bool
+divides_rows(const CgKernel *k)
+{
+    for (int i = 0; i < k->noperands; i++) {
+        const Value *v = k->operands[i].value;
+        const DimKind kind = v->type.shape.rank > 0 ? v->type.shape.dim[0].kind : DIM_CONST;
+        if (k->operands[i].is_output && kind != DIM_TOKENS && kind != DIM_ROWS && kind != DIM_KEPT)
+            return false;
+    }
+    return divides(k, "rows");
+}
+
+/* AbiStep.few, and the panels that it is about: those of a packed weight, but of no experts. */
+static void
+panels_find(const CgKernel *k, AbiStep *step)
+{
+    const Node *n = k->kernel->anchor;
+    const Attr *tile = attrs_find(&k->kernel->attrs, ATTR_tile);
+    const Value *w = n && tile && !divides(k, "rows") ? node_operand(n, 'W') : NULL;
+    const CgOperand *o = w ? cg_operand(k, w) : NULL;
+    int64_t bytes = 0;
+    if (!o || !w->is_param || node_operand(n, 'e') || w->type.shape.rank < 3 ||
+        !bytes_of(w, &bytes) || tile->i > ABI_LONG_PASS)
+        return;
+    step->few = (int32_t)tile->i;
+    step->weight = (int32_t)(o - k->operands);
+    step->panels = w->type.shape.dim[0].n;
+    step->panel_bytes = bytes / step->panels;
+}
+
 int
 cg_program_launch(CgProgram *p, const AbiLaunch *launch)
 {
@@ -302,6 +340,8 @@ cg_program_step(CgProgram *p, const CgKernel *k, Val run, int launch)
     step.row.first_operand = p->abi.noperands;
     step.row.operands = k->noperands;
     step.row.pieces = pieces_of(k->kernel);
+    step.row.by_rows = divides_rows(k);
+    panels_find(k, &step.row);
     for (int i = 0; i < k->noperands; i++) {
         AbiOperand operand = {0};
         if (!operand_of(p, &k->operands[i], &operand))

@@ -175,14 +175,22 @@ abi_grid(const AbiLaunch *l, const AbiCall *call, int64_t blocks[3])
 }
 
 /* pieces 0: run by one thread, as part 0 of 1; 1: each thread its own part; more: a thread that has
- * run its own parts steals from others, unless the pass is short. */
+ * run its own parts steals from others. A short pass has one part a thread, or in a step over the
+ * panels of a weight about as many as panels. */
 #define ABI_STEP_FIELDS(FIELD, ARRAY)                                                              \
     FIELD(AbiKernel *, ptr, run, "the kernel's code; NULL: it is launched on the device")          \
     FIELD(const char *, ptr, name, "of the kernel, for profiles")                                  \
     FIELD(int32_t, i32, first_operand, "into AbiProgram.operands")                                 \
     FIELD(int32_t, i32, operands, "how many")                                                      \
     FIELD(int32_t, i32, pieces, "parts for each thread")                                           \
-    FIELD(int32_t, i32, launch, "run is NULL: into AbiProgram.launches")
+    FIELD(int32_t, i32, launch, "run is NULL: into AbiProgram.launches")                           \
+    FIELD(int32_t, i32, by_rows, "1: parts divide rows of the pass alone; 0: not")                 \
+    FIELD(int32_t, i32, few,                                                                       \
+          "rows of a pass up to which parts divide the panels of a weight in order, all rows to "  \
+          "each; 0: of none")                                                                      \
+    FIELD(int32_t, i32, weight, "few: which of the operands has the panels")                       \
+    FIELD(int64_t, i64, panels, "few: how many, at least 1")                                       \
+    FIELD(int64_t, i64, panel_bytes, "few: of each; they follow one another")
 typedef struct ABI_DECLARE(ABI_STEP_FIELDS) AbiStep;
 
 #define ABI_RANGE_FIELDS(FIELD, ARRAY)                                                             \
@@ -355,11 +363,11 @@ typedef struct ABI_DECLARE(ABI_VARIANT_FIELDS) AbiVariant;
 
 typedef struct AbiLoader AbiLoader; /* reads weights from files (runtime/loader.c) */
 
-/* Rows of a pass from which on steps have several pieces for each thread: shorter ones take too
- * little time for stealing to pay. */
+/* Rows of a pass from which on steps have several pieces for each thread: what does not read a
+ * weight takes too little time in shorter ones for stealing to pay. */
 enum { ABI_LONG_PASS = 64 };
 
-enum { ABI_VERSION = 11 }; /* of these structs: a runtime opens its own version only */
+enum { ABI_VERSION = 12 }; /* of these structs: a runtime opens its own version only */
 /* What a compiled library exports, whatever its model's name: an AbiCompiled, whose first field is
  * the version. */
 #define ABI_COMPILED_SYMBOL "ssmc_compiled_1"

@@ -62,18 +62,26 @@ clock_turn(RtRun *run, int next)
     run->since = now;
 }
 
-/* Which step begins, for the last thread to arrive at the barrier before it, which reads the clock.
- * A fixed thread could read it after others have run a step. */
+/* What a thread does at the barrier before a step. */
 typedef struct {
     RtRun *run;
     int next;
+    RtAhead *ahead;
 } Turn;
 
+/* For the last thread to arrive: a fixed one could read the clock after others have run a step. */
 static void
 clock_at_barrier(void *user)
 {
     const Turn *turn = user;
     clock_turn(turn->run, turn->next);
+}
+
+static bool
+ask_at_barrier(void *user)
+{
+    const Turn *turn = user;
+    return rt_ahead_ask(turn->ahead);
 }
 
 static void
@@ -83,10 +91,25 @@ lane_put(RtLane *lane, int step, double from)
         lane->events[lane->count++] = (RtEvent){step, from, rt_now()};
 }
 
+/* Panels are read from memory, at which threads are not alike fast: they are parts of short passes,
+ * too. */
 static int
 pieces_of(const RtRun *run, const AbiStep *step, int threads)
 {
-    return threads == 1 || run->call->rows < ABI_LONG_PASS ? 1 : step->pieces;
+    if (threads == 1 || step->pieces <= 1 || run->call->rows >= ABI_LONG_PASS)
+        return threads == 1 ? 1 : step->pieces;
+    if (!rt_step_has_few(step, run->call))
+        return 1;
+    const int64_t panels = (step->panels + threads - 1) / threads;
+    return panels < step->pieces ? (int)panels : step->pieces;
+}
+
+/* Whether thread 0 runs the step, whose only row would be one thread's anyway: which, all know, so
+ * that no barrier is needed between two of them. */
+static bool
+is_alone(const RtRun *run, const AbiStep *step)
+{
+    return !step->pieces || (step->by_rows && run->call->rows == 1);
 }
 
 /* Runs parts of a step until none is left. */
@@ -113,42 +136,43 @@ run_parts(const RtRun *run, const AbiStep *step, int turn, int thread, int threa
     }
 }
 
-/* One thread's work on a step; thread 0 alone runs steps without parts. */
+/* One thread's work on a step. */
 static void
 run_step(const RtRun *run, int i, int turn, int thread, int threads)
 {
     const AbiStep *step = &run->abi->steps[i];
     rt_steal_refill(run->parts, turn, thread, threads);
-    if (!step->pieces && thread > 0)
+    const bool alone = is_alone(run, step);
+    if (alone && thread > 0)
         return;
     const double from = run->lanes ? rt_now() : 0;
-    if (step->pieces)
-        run_parts(run, step, turn, thread, threads);
-    else
-        run_parts(run, step, turn, 0, 1);
+    run_parts(run, step, turn, thread, alone ? 1 : threads);
     if (run->lanes)
         lane_put(&run->lanes[thread], i, from);
 }
 
 /* One thread's work on all steps. A barrier stands between two steps, but for two that thread 0
- * runs alone. */
+ * runs alone. Who waits there asks for the weights that it reads next. */
 static void
 run_steps(void *user, int thread, int threads)
 {
     RtRun *run = user;
-    const AbiStep *before = NULL;
+    RtAhead ahead = {.step = -1};
+    bool together = false; /* threads ran the step before */
     int turn = 0;
     for (int r = 0; r < RT_RANGES; r++) {
         const AbiRange range = run->range[r];
         for (int i = range.first; i < range.first + range.count; i++) {
-            const AbiStep *step = &run->abi->steps[i];
-            Turn next = {run, i};
-            if (before && (before->pieces || step->pieces))
-                rt_pool_barrier_then(run->pool, run->seconds ? clock_at_barrier : NULL, &next);
+            const bool alone = is_alone(run, &run->abi->steps[i]);
+            Turn next = {run, i, &ahead};
+            rt_ahead_turn(&ahead, run, range, i, thread);
+            if (turn > 0 && (together || !alone))
+                rt_pool_barrier_while(run->pool, run->seconds ? clock_at_barrier : NULL,
+                                      ask_at_barrier, &next);
             else if (run->seconds && thread == 0)
                 clock_turn(run, i);
             run_step(run, i, turn++, thread, threads);
-            before = step;
+            together = !alone;
         }
     }
 }

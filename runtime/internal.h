@@ -152,6 +152,10 @@ void rt_pool_barrier(RtPool *pool);
  * thread goes on. */
 typedef void RtThen(void *user);
 void rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user);
+/* As rt_pool_barrier_then; a thread that waits calls meanwhile(user) again and again until it is
+ * false or all are there, unless it is NULL: a microsecond of what may as well be left undone. */
+typedef bool RtMeanwhile(void *user);
+void rt_pool_barrier_while(RtPool *pool, RtThen *then, RtMeanwhile *meanwhile, void *user);
 /* threads as asked for -> as they will be; false when it is out of range. */
 bool rt_threads_resolve(int *threads);
 
@@ -399,5 +403,19 @@ typedef struct {
     double since;
 } RtRun;
 void rt_run(RtRun *run); /* on the CPU */
+
+/* ---- weights of a step that comes (ahead.c) ----------------------------------------------- */
+
+/* What one thread asks for. */
+typedef struct {
+    int step;              /* whose panels they are; -1: none yet */
+    const char *next, *to; /* of its share: what is not asked for */
+} RtAhead;
+/* Step `i` of a range of the run is next, or in progress. */
+void rt_ahead_turn(RtAhead *ahead, const RtRun *run, AbiRange range, int i, int thread);
+/* Asks for some of them; false: for none are left. */
+bool rt_ahead_ask(RtAhead *ahead);
+/* Whether a pass of this call has each part of the step go through panels of its own. */
+bool rt_step_has_few(const AbiStep *step, const AbiCall *call);
 
 #endif

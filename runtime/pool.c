@@ -81,11 +81,20 @@ sleep_until_turned(RtPool *pool, unsigned generation)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void
-wait_until_turned(RtPool *pool, unsigned seen)
+static bool
+has_turned(const RtPool *pool, unsigned seen)
 {
+    return atomic_load_explicit(&pool->generation, memory_order_acquire) != seen;
+}
+
+static void
+wait_until_turned(RtPool *pool, unsigned seen, RtMeanwhile *meanwhile, void *user)
+{
+    while (pool->patient && meanwhile && meanwhile(user))
+        if (has_turned(pool, seen))
+            return;
     for (int i = 0; i < PAUSES + YIELDS && pool->patient; i++) {
-        if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen)
+        if (has_turned(pool, seen))
             return;
         if (i < PAUSES)
             relax();
@@ -96,7 +105,7 @@ wait_until_turned(RtPool *pool, unsigned seen)
 }
 
 void
-rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user)
+rt_pool_barrier_while(RtPool *pool, RtThen *then, RtMeanwhile *meanwhile, void *user)
 {
     if (pool->threads == 1) {
         if (then)
@@ -107,12 +116,18 @@ rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user)
     const unsigned seen = atomic_load_explicit(&pool->generation, memory_order_relaxed);
     const int last = pool->threads - 1;
     if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) != last) {
-        wait_until_turned(pool, seen);
+        wait_until_turned(pool, seen, meanwhile, user);
         return;
     }
     if (then)
         then(user);
     turn(pool, seen);
+}
+
+void
+rt_pool_barrier_then(RtPool *pool, RtThen *then, void *user)
+{
+    rt_pool_barrier_while(pool, then, NULL, user);
 }
 
 void

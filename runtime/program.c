@@ -101,6 +101,18 @@ has_kernel(const AbiProgram *abi, int step)
     return !s->run && s->launch >= 0 && s->launch < abi->nlaunches;
 }
 
+/* They are parameters. */
+static bool
+panels_fit(const AbiProgram *abi, const AbiStep *s)
+{
+    if (s->few == 0)
+        return true;
+    if (s->weight < 0 || s->weight >= s->operands || s->panels < 1 || s->panel_bytes < 1)
+        return false;
+    const AbiOperand *o = &abi->operands[s->first_operand + s->weight];
+    return o->space == ABI_PARAM && s->panels <= (abi->param_bytes - o->offset) / s->panel_bytes;
+}
+
 static ssmc_status
 check_steps(const AbiProgram *abi)
 {
@@ -113,6 +125,8 @@ check_steps(const AbiProgram *abi)
         if (!has_kernel(abi, i) || s->first_operand < 0 || s->operands < 0 ||
             s->first_operand > abi->noperands - s->operands)
             return broken(abi, "a step has no kernel or no operands", i);
+        if (!panels_fit(abi, s))
+            return broken(abi, "panels of a step lie outside its operands", i);
     }
     return SSMC_OK;
 }

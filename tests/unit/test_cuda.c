@@ -291,22 +291,22 @@ static const AbiOperand operands[] = {
     {ABI_OUTPUT, 0, LIST_FEW   },
 };
 static const AbiStep cpu_steps[] = {
-    {init_param,     "init",   0,  2, 1, 0},
-    {cpu_embed,      "embed",  2,  3, 0, 0},
-    {cpu_scan,       "scan",   5,  2, 0, 0},
-    {cpu_keep,       "keep",   7,  6, 0, 0},
-    {cpu_head,       "head",   13, 5, 0, 0},
-    {cpu_choose_1,   "choose", 18, 3, 0, 0},
-    {cpu_choose_few, "choose", 21, 2, 0, 0},
+    {init_param,     "init",   0,  2, .pieces = 1},
+    {cpu_embed,      "embed",  2,  3, .pieces = 0},
+    {cpu_scan,       "scan",   5,  2, .pieces = 0},
+    {cpu_keep,       "keep",   7,  6, .pieces = 0},
+    {cpu_head,       "head",   13, 5, .pieces = 0},
+    {cpu_choose_1,   "choose", 18, 3, .pieces = 0},
+    {cpu_choose_few, "choose", 21, 2, .pieces = 0},
 };
 static const AbiStep gpu_steps[] = {
-    {init_param, "init",   0,  2, 1, -1},
-    {NULL,       "embed",  2,  3, 0, 0 },
-    {NULL,       "scan",   5,  2, 0, 1 },
-    {NULL,       "keep",   7,  6, 0, 2 },
-    {NULL,       "head",   13, 5, 0, 3 },
-    {NULL,       "choose", 18, 3, 0, 4 },
-    {NULL,       "choose", 21, 2, 0, 5 },
+    {init_param, "init", 0, 2, .pieces = 1, .launch = -1},
+    {NULL, "embed", 2, 3, .pieces = 0},
+    {NULL, "scan", 5, 2, .launch = 1},
+    {NULL, "keep", 7, 6, .launch = 2},
+    {NULL, "head", 13, 5, .launch = 3},
+    {NULL, "choose", 18, 3, .launch = 4},
+    {NULL, "choose", 21, 2, .launch = 5},
 };
 static const AbiWeight weights[] = {
     {"table", "uniform_fan_in", ABI_F32, 2, {V, H}},
@@ -1882,6 +1882,21 @@ Test(cuda, maps_of_operands)
     cr_expect_eq(gpu->dropped, 0);
 }
 
+/* Of the head, whose operand 3 is a parameter: bytes of its panels lie in it or not. */
+static void
+broken_panels(void)
+{
+    static const char says[] = "panels of a step lie outside its operands (4)";
+    AbiProgram p = program_of(ABI_CPU);
+    AbiStep some[RT_COUNT(cpu_steps)];
+    memcpy(some, cpu_steps, sizeof some);
+    p.steps = some;
+    AbiStep *head = &some[4];
+    head->few = 1, head->panels = 1, head->panel_bytes = p.param_bytes + 1;
+    for (head->weight = -1; head->weight <= head->operands; head->weight++)
+        broken(&p, says);
+}
+
 Test(cuda, broken_programs_are_refused)
 {
     const AbiProgram good = program_of(ABI_CUDA);
@@ -1908,6 +1923,7 @@ Test(cuda, broken_programs_are_refused)
     broken(&p, "a step has no kernel or no operands (1)");
     p = program_of(ABI_CPU), p.steps = gpu_steps;
     broken(&p, "a step has no kernel or no operands (1)");
+    broken_panels();
     AbiLaunch l = launches[3];
     l.symbol = NULL;
     broken_launch(l, "a launch has no kernel (3)");

@@ -104,7 +104,7 @@ static const AbiOperand operands[] = {
     {ABI_KEPT,  2, 0}
 };
 static const AbiStep steps[] = {
-    {keep, "keep", 0, 3, 0, 0}
+    {keep, "keep", 0, 3, .pieces = 0}
 };
 static const AbiState states[] = {
     {.name = "all", .row_bytes = WIDE * 4, .rank = 2, .dim = {0, WIDE}},

@@ -70,9 +70,9 @@ static const AbiOperand operands[] = {
     {ABI_OUTPUT, 0, 0  },
 };
 static const AbiStep steps[] = {
-    {copy_rows, "copy", 0, 2, 1, 0},
-    {sum_first, "sum",  2, 4, 0, 0},
-    {head,      "head", 6, 2, 1, 0},
+    {copy_rows, "copy", 0, 2, .pieces = 1},
+    {sum_first, "sum",  2, 4, .pieces = 0},
+    {head,      "head", 6, 2, .pieces = 1},
 };
 static const AbiWeight weights[] = {
     {"big",         "uniform_fan_in", ABI_F32, 2, {ROWS, COLS}},

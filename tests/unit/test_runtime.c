@@ -154,19 +154,19 @@ static const AbiOperand operands[] = {
     {ABI_OUTPUT, 0, 0          },
 };
 static const AbiStep steps[] = {
-    {init_param, "init",  0, 2, 1, 0},
-    {embed,      "embed", 2, 3, 1, 0},
-    {scan,       "scan",  5, 2, 1, 0},
-    {count,      "count", 7, 2, 0, 0},
-    {head,       "head",  9, 5, 1, 0},
-    {embed,      "embed", 2, 3, 1, 0},
-    {scan,       "scan",  5, 2, 1, 0},
-    {count_step, "count", 7, 2, 0, 0},
-    {head,       "head",  9, 5, 1, 0},
-    {embed,      "embed", 2, 3, 1, 0},
-    {scan,       "scan",  5, 2, 1, 0},
-    {count_few,  "count", 7, 2, 0, 0},
-    {head,       "head",  9, 5, 1, 0},
+    {init_param, "init",  0, 2, .pieces = 1},
+    {embed,      "embed", 2, 3, .pieces = 1},
+    {scan,       "scan",  5, 2, .pieces = 1},
+    {count,      "count", 7, 2, .pieces = 0},
+    {head,       "head",  9, 5, .pieces = 1},
+    {embed,      "embed", 2, 3, .pieces = 1},
+    {scan,       "scan",  5, 2, .pieces = 1},
+    {count_step, "count", 7, 2, .pieces = 0},
+    {head,       "head",  9, 5, .pieces = 1},
+    {embed,      "embed", 2, 3, .pieces = 1},
+    {scan,       "scan",  5, 2, .pieces = 1},
+    {count_few,  "count", 7, 2, .pieces = 0},
+    {head,       "head",  9, 5, .pieces = 1},
 };
 enum { PREFILL, DECODE, SOME };
 static const AbiEntry entries[] = {

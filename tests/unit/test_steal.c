@@ -62,16 +62,20 @@ note(void *const *operand, const AbiCall *call, const AbiShare *share)
 
 /* Layers end and the head begins with a step of the same parity. */
 static const AbiStep steps[] = {
-    {note, "one",   0, 1, 1,           0},
-    {note, "many",  1, 1, MOST_PIECES, 0},
-    {note, "alone", 2, 1, 0,           0},
-    {note, "alone", 3, 1, 0,           0},
-    {note, "many",  4, 1, MOST_PIECES, 0},
-    {note, "other", 5, 1, MOST_PIECES, 0},
-    {note, "many",  6, 1, MOST_PIECES, 0},
-    {note, "three", 7, 1, 3,           0},
+    {note, "one", 0, 1, .pieces = 1},
+    {note, "many", 1, 1, .pieces = MOST_PIECES},
+    {note, "alone", 2, 1, .pieces = 0},
+    {note, "alone", 3, 1, .pieces = 0},
+    {note, "many", 4, 1, .pieces = MOST_PIECES},
+    {note, "other", 5, 1, .pieces = MOST_PIECES},
+    {note, "many", 6, 1, .pieces = MOST_PIECES},
+    {note, "three", 7, 1, .pieces = 3},
+    {note, "row", 8, 1, .pieces = 2, .by_rows = 1},
+    {note, "row", 9, 1, .pieces = 2, .by_rows = 1},
+    {note, "panel", 10, 1, .pieces = MOST_PIECES, .few = 6, .panels = 2 * THREADS + 1,
+     .panel_bytes = 64},
 };
-enum { STEPS = RT_COUNT(steps), LAYERS = 5, HEAD = 6 };
+enum { STEPS = RT_COUNT(steps), LAYERS = 5, HEAD = 6, ROW = 8, PANELS = 10 };
 static const AbiProgram program = {.steps = steps, .nsteps = STEPS, .noperands = STEPS};
 
 typedef struct {
@@ -154,7 +158,75 @@ Test(steal, short_passes_have_a_part_for_each_thread)
     rt_run(&f->run);
     expect_each_once(f, 1, THREADS, 1);
     expect_each_once(f, 2, 1, 1);
-    expect_each_once(f, STEPS - 1, THREADS, 1);
+    expect_each_once(f, HEAD + 1, THREADS, 1);
+    expect_each_once(f, ROW, THREADS, 1);
+    fixture_free(f);
+}
+
+/* But for panels, of which here each thread has two, one of them three. */
+Test(steal, panels_are_parts_of_short_passes)
+{
+    Fixture *f = fixture_new(6);
+    f->seen[PANELS].first_waits = true;
+    rt_run(&f->run);
+    expect_each_once(f, PANELS, 3 * THREADS, 1);
+    f->call.rows = 7;
+    f->seen[PANELS] = (Seen){0};
+    rt_run(&f->run);
+    expect_each_once(f, PANELS, THREADS, 1);
+    fixture_free(f);
+}
+
+Test(steal, the_only_row_is_one_part)
+{
+    Fixture *f = fixture_new(1);
+    rt_run(&f->run);
+    expect_each_once(f, ROW, 1, 1);
+    expect_each_once(f, ROW + 1, 1, 1);
+    expect_each_once(f, HEAD, THREADS, 1);
+    fixture_free(f);
+}
+
+/* ---- weights asked for ahead ------------------------------------------------------------------
+ */
+
+/* Of the next step with panels each thread asks for its share, in order, and for some of it alone;
+ * at a barrier in between it goes on where it was. */
+Test(ahead, threads_ask_for_the_panels_that_they_read_next)
+{
+    enum { MOST = 256 << 10 };
+    static const char weight[1]; /* not read */
+    Fixture *f = fixture_new(1);
+    AbiStep two[] = {
+        {note, "row", 0, 1, .pieces = 1, .by_rows = 1},
+        {note, "panel", 1, 1, .pieces = 1, .few = 1, .panels = 9, .panel_bytes = 640}
+    };
+    const AbiProgram some = {.steps = two, .nsteps = 2};
+    void *operand[] = {NULL, (void *)weight};
+    f->run.abi = &some;
+    f->run.operand = operand;
+    for (int t = 0; t < THREADS; t++) {
+        RtAhead ahead = {.step = -1};
+        rt_ahead_turn(&ahead, &f->run, (AbiRange){0, 2}, 0, t);
+        const char *from = weight + 9 * t / THREADS * 640,
+                   *to = weight + 9 * (t + 1) / THREADS * 640;
+        cr_expect(ahead.next == from && ahead.to == to, "thread %d", t);
+        cr_expect(rt_ahead_ask(&ahead));
+        const char *reached = ahead.next;
+        rt_ahead_turn(&ahead, &f->run, (AbiRange){0, 2}, 1, t);
+        cr_expect_eq(ahead.next, reached);
+        while (rt_ahead_ask(&ahead))
+            ;
+        cr_expect_eq(ahead.next, to);
+    }
+    RtAhead ahead = {.step = -1};
+    two[1].panel_bytes = MOST;
+    rt_ahead_turn(&ahead, &f->run, (AbiRange){0, 2}, 0, 0);
+    cr_expect_eq(ahead.to - ahead.next, MOST, "2 of 9 panels");
+    f->call.rows = 2;
+    ahead.step = -1;
+    rt_ahead_turn(&ahead, &f->run, (AbiRange){0, 2}, 0, 0);
+    cr_expect(!rt_ahead_ask(&ahead), "rows are divided, too");
     fixture_free(f);
 }
 
