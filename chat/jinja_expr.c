@@ -269,7 +269,7 @@ takes_argument(const Parser *p)
     const Token *token = peek(p);
     if (token->kind == TK_name)
         return !peek_name(p, "else") && !peek_name(p, "or") && !peek_name(p, "and") &&
-               !peek_name(p, "is") && !peek_name(p, "if");
+               !peek_name(p, "is");
     return token->kind == TK_string || token->kind == TK_number || peek_op(p, "[") ||
            peek_op(p, "{");
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/driver.h"
+#include "ir/util.h" /* not driver.h: histedit.h has a Tokenizer, too */
 
 enum { HISTORY = 200 };
 

@@ -37,7 +37,7 @@ allow explore 'explore/|bench/(bench|json)\.h|compiler/compiler\.h|machine/|ir/'
 allow grammar 'grammar/|ir/'
 allow chat 'chat/|ir/'
 allow serve 'serve/|chat/chat\.h|grammar/grammar\.h|tokenizer/tokenizer\.h|runtime/rt\.h|ir/'
-allow driver 'driver/|serve/((engine|serve)\.h|(routes|request_keys)\.def)|chat/(chat\.h|formats\.def)|grammar/grammar\.h|explore/(sweep|figure)\.h|bench/(bench|tune)\.h|compiler/compiler\.h|passes/passes\.def|runtime/exports\.def|frontend/keys\.def|ir/(docs\.h|entries\.def)|machine/cpus\.def'
+allow driver 'driver/|serve/((engine|serve)\.h|(routes|request_keys)\.def)|chat/(chat\.h|formats\.def)|grammar/grammar\.h|explore/(sweep|figure)\.h|bench/(bench|tune)\.h|compiler/compiler\.h|passes/passes\.def|runtime/exports\.def|frontend/keys\.def|ir/((docs|util)\.h|entries\.def)|machine/cpus\.def'
 only codegen llvm
 only frontend yaml
 only serve microhttpd
