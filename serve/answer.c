@@ -184,14 +184,14 @@ static bool
 submit_more(Answer *answer)
 {
     Exchange *ex = answer->ex;
-    while (answer->submitted < answer->n && !ex->fault.status) {
+    while (answer->submitted < answer->n) {
         Choice *choice = &answer->choices[answer->submitted];
         const Choice *leader = &answer->choices[choice->index / answer->per * answer->per];
         pthread_mutex_lock(&ex->lock);
         const bool waits = choice != leader && !leader->begun && !leader->ended;
-        const bool alone = answer->ended == answer->submitted;
+        const bool alone = answer->ended == answer->submitted, failed = ex->fault.status != 0;
         pthread_mutex_unlock(&ex->lock);
-        if (waits)
+        if (waits || failed)
             return true;
         double retry = 0;
         const EngineAnswer said = choice_submit(choice, &retry);

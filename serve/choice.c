@@ -7,6 +7,8 @@
 
 #include "serve/answer.h"
 
+enum { MOST_UNSENT = 16 << 20 }; /* bytes of a stream that nobody reads */
+
 /* ---- telling ------------------------------------------------------------------------------- */
 
 static Call *
@@ -178,6 +180,9 @@ on_token(void *user, const EngineToken *token)
     c->begun = true;
     if (ex->out.len > filled || others)
         exchange_wake(ex);
+    if (ex->stream && ex->out.len - ex->sent > MOST_UNSENT)
+        fault_set(&ex->fault, 503, NULL, "too_slow",
+                  "the answer is read too slowly: %d MiB wait to be sent", MOST_UNSENT >> 20);
     pthread_mutex_unlock(&ex->lock);
     return more;
 }

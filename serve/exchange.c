@@ -105,6 +105,7 @@ exchange_drop(Exchange *ex)
         atomic_fetch_add(&s->metrics.responses[ex->status / 100], 1);
     answer_free(ex->answer);
     request_free(&ex->request);
+    atomic_fetch_sub(&s->bodies, ex->body.len);
     sb_free(&ex->body);
     sb_free(&ex->out);
     sb_free(&ex->allow);
@@ -203,7 +204,9 @@ refuse(Exchange *ex, int status, const char *param, const char *code, const char
     va_start(args, fmt);
     sb_vprintf(&text, fmt, args);
     va_end(args);
+    pthread_mutex_lock(&ex->lock);
     fault_set(&ex->fault, status, param, code, "%s", sb_text(&text));
+    pthread_mutex_unlock(&ex->lock);
     sb_free(&text);
     return false;
 }

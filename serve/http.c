@@ -18,7 +18,11 @@
 
 /* Seconds. A head or a body may trickle, but not for longer than this in all; a connection that is
  * kept open between requests is closed after IDLE. */
-enum { IDLE = 60, HEAD = 30, BODY = 120, POOL = 4, CONNECTION_BYTES = 16384 };
+enum { IDLE = 60, HEAD = 30, BODY = 120 };
+/* Threads, and bytes of a connection: a head has room there, and a piece of a stream. */
+enum { POOL = 4, CONNECTION_BYTES = 16384 };
+/* Bytes of a body that another thread reads; so many of the greatest length may be here. */
+enum { LONG = 1 << 14, BODIES = 32 };
 
 typedef enum { PHASE_first, PHASE_between, PHASE_body, PHASE_answer } Phase;
 
@@ -254,6 +258,17 @@ add_headers(const Exchange *ex, struct MHD_Response *response)
     }
 }
 
+static void
+drop_sent(Exchange *ex)
+{
+    enum { MUCH = 1 << 16 };
+    if (ex->sent < ex->out.len && ex->sent < MUCH)
+        return;
+    memmove(ex->out.text, ex->out.text + ex->sent, ex->out.len - ex->sent);
+    ex->out.len -= ex->sent;
+    ex->sent = 0;
+}
+
 /* More of a response that goes on; nothing there: the connection sleeps until there is. */
 static ssize_t
 on_more(void *user, uint64_t at, char *buffer, size_t most)
@@ -267,8 +282,7 @@ on_more(void *user, uint64_t at, char *buffer, size_t most)
     if (n > 0) {
         memcpy(buffer, ex->out.text + ex->sent, n);
         ex->sent += n;
-        if (ex->sent == ex->out.len)
-            ex->sent = ex->out.len = 0;
+        drop_sent(ex);
     } else if (ex->whole) {
         result = MHD_CONTENT_READER_END_OF_STREAM;
     } else {
@@ -296,12 +310,15 @@ static enum MHD_Result
 respond(Exchange *ex)
 {
     enum { PIECE = 4096 };
-    if (ex->fault.status && !ex->stream && !ex->whole)
+    pthread_mutex_lock(&ex->lock);
+    const bool away = ex->away, refused = ex->fault.status && !away && !ex->stream && !ex->whole;
+    pthread_mutex_unlock(&ex->lock);
+    if (refused)
         reply_fault(ex);
-    if (ex->status == 204)
+    if (!away && ex->status == 204)
         return queue(ex, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
     pthread_mutex_lock(&ex->lock);
-    const bool stream = ex->stream, whole = ex->whole;
+    const bool stream = ex->stream && !ex->away, whole = ex->whole && !ex->away;
     if (!stream && !whole) {
         ex->asleep = true;
         MHD_suspend_connection(ex->connection);
@@ -318,7 +335,8 @@ respond(Exchange *ex)
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-/* Bytes of a request that is refused are dropped; false: so many that the connection is closed. */
+/* All bodies together have no more than BODIES times the bytes that one may have. Bytes of a
+ * request that is refused are dropped; false: so many that the connection is closed. */
 static bool
 take_body(Exchange *ex, const char *bytes, size_t len)
 {
@@ -326,10 +344,16 @@ take_body(Exchange *ex, const char *bytes, size_t len)
     if (len > most - ex->body.len && !ex->fault.status)
         refuse(ex, 413, NULL, "body_too_large",
                "the body is longer than the %zu bytes that are taken", most);
+    if (!ex->fault.status && atomic_fetch_add(&ex->server->bodies, len) + len > BODIES * most) {
+        atomic_fetch_sub(&ex->server->bodies, len);
+        refuse(ex, 503, NULL, "overloaded", "too many long requests are here at the same time");
+        ex->fault.retry = 1;
+    }
     if (!ex->fault.status) {
         sb_putn(&ex->body, bytes, len);
         return true;
     }
+    atomic_fetch_sub(&ex->server->bodies, ex->body.len);
     sb_free(&ex->body);
     ex->sent += len;
     return ex->sent <= most;
@@ -355,9 +379,11 @@ on_request(void *user, struct MHD_Connection *connection, const char *path, cons
         ex->begun = true;
         ex->sent = 0;
         enter_phase(http, connection, PHASE_answer);
-        if (ex->route && !ex->fault.status)
+        if (ex->route && !ex->fault.status && ex->body.len > LONG)
+            work_give(http->server->work, ex);
+        else if (ex->route && !ex->fault.status)
             ex->route->answer(ex);
-    } else {
+    } else if (!work_has(ex)) {
         answer_pump(ex);
     }
     return respond(ex);

@@ -139,6 +139,9 @@ run(Server *s, ServeOptions *o, const sigset_t *mine)
 {
     char address[128];
     const char *why = NULL;
+    s->work = work_open();
+    if (!s->work)
+        return fault("cannot start a thread: %s", strerror(errno));
     const int wanted = o->connections;
     o->connections = connections_possible(wanted);
     Http *http = http_open(s, address, sizeof address, &why);
@@ -152,8 +155,8 @@ run(Server *s, ServeOptions *o, const sigset_t *mine)
                  wanted, o->connections);
     watch(s, http, mine);
     drain(s);
-    engine_close(s->engine);
-    s->engine = NULL;
+    work_close(s->work);
+    s->work = NULL;
     http_close(http);
     log_line(s->log, "ended");
     return 0;
@@ -175,6 +178,7 @@ serve(const ServeOptions *options)
         status = run(&s, &o, &mine);
     else
         fault("%s", ssmc_error());
+    work_close(s.work);
     if (s.engine)
         engine_close(s.engine);
     log_close(s.log);

@@ -15,9 +15,9 @@
 #include "serve/metrics.h"
 #include "serve/request.h"
 #include "serve/serve.h"
+#include "serve/work.h"
 
 typedef struct Server Server;
-typedef struct Exchange Exchange;
 typedef struct Answer Answer;
 struct MHD_Connection;
 
@@ -25,6 +25,7 @@ struct Server {
     const ServeOptions *o;
     Engine *engine;
     Log *log;
+    Work *work;
     Metrics metrics;
     int64_t vocab;
     GrammarVocab *words; /* bytes of the ids, for grammars */
@@ -33,6 +34,7 @@ struct Server {
     size_t naround;
     int64_t started; /* seconds since 1970 */
     atomic_bool draining;
+    atomic_size_t bodies;              /* bytes of bodies that are here */
     atomic_int connections, exchanges; /* open; not freed yet */
     atomic_ullong requests;            /* so far: part of ids */
     uint64_t salt;                     /* of ids and seeds */
@@ -64,8 +66,10 @@ struct Exchange {
     pthread_mutex_t lock; /* of all that follows, while the engine has a part in it */
     int refs;             /* the connection's and one of each request to the engine */
     struct MHD_Connection *connection;
-    int fd;      /* -1: the connection is through with it */
-    bool asleep; /* the connection waits to be woken */
+    int fd;         /* -1: the connection is through with it */
+    bool asleep;    /* the connection waits to be woken */
+    bool away;      /* a thread of work has it: the connection leaves it alone */
+    Exchange *next; /* there */
     Answer *answer;
     int status;
     const char *type; /* of the content */
