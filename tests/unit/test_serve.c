@@ -485,6 +485,85 @@ Test(serve, keys_and_other_pages)
     temp_dir_remove(dir);
 }
 
+/* ---- bodies and connections ------------------------------------------------------------------ */
+
+/* A body of more than 16 KiB is read by another thread. */
+Test(serve, long_requests)
+{
+    Serving server = start();
+    const Serving *s = &server;
+    StrBuf prompt = {0}, whole = {0}, stream = {0}, bad = {0};
+    for (int i = 0; i < 1000; i++)
+        sb_puts(&prompt, "The fox said: once more. ");
+    sb_printf(&whole, "{\"prompt\":\"%s\",\"temperature\":0,\"max_tokens\":5}", prompt.text);
+    sb_printf(&stream, "{\"prompt\":\"%s\",\"temperature\":0,\"max_tokens\":5,\"stream\":true}",
+              prompt.text);
+    sb_printf(&bad, "{\"prompt\":\"%s\",\"n\":0}", prompt.text);
+    expect_same(s, COMPLETIONS, "\"text\":\"", whole.text, stream.text);
+    expect_refused_body(s, COMPLETIONS, bad.text, 400, "n is 0, but must be 1 to 128");
+    sb_free(&prompt);
+    sb_free(&whole);
+    sb_free(&stream);
+    sb_free(&bad);
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
+/* Length and text of what comes until a connection is closed. */
+Test(serve, requests_one_after_the_other)
+{
+    Serving server = start();
+    char data[8192] = "";
+    size_t len = 0;
+    const int fd = serving_connect(&server);
+    static const char requests[] =
+        "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        "POST /tokenize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "8\r\n{\"conten\r\nA\r\nt\":\"The\"}\n\r\n0\r\n\r\n"
+        "HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        "GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    cr_assert(serving_send(fd, requests, sizeof requests - 1));
+    for (ssize_t n;
+         len < sizeof data - 1 && (n = recv(fd, data + len, sizeof data - 1 - len, 0)) > 0;)
+        len += (size_t)n;
+    close(fd);
+    const char *health = strstr(data, "{\"status\":\"ok\"}"),
+               *ids = strstr(data, "{\"tokens\":[507]}");
+    const char *head = ids ? strstr(ids, "HTTP/1.1 200 OK") : NULL,
+               *none = strstr(data, "HTTP/1.1 404");
+    cr_expect(health && ids && head && none && health < ids && ids < head && head < none, "%s",
+              data);
+    cr_expect(head && !strstr(head, "{\"status\""), "HEAD has no body: %s", data);
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
+/* A body in chunks says its length nowhere: it is counted while it comes. */
+Test(serve, a_body_that_goes_on_is_refused)
+{
+    enum { CHUNK = 65536 };
+    Serving server = serving_start(ARGS(STORYTELLER, "--body-limit", "1"));
+    char data[4096] = "", *chunk = calloc(1, CHUNK);
+    static const char head[] = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: "
+                               "close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const int fd = serving_connect(&server);
+    memset(chunk, ' ', CHUNK);
+    cr_assert(serving_send(fd, head, sizeof head - 1));
+    for (int i = 0; i < 20; i++)
+        cr_assert(serving_send(fd, "10000\r\n", 7) && serving_send(fd, chunk, CHUNK) &&
+                  serving_send(fd, "\r\n", 2));
+    cr_assert(serving_send(fd, "0\r\n\r\n", 5));
+    size_t len = 0;
+    for (ssize_t n;
+         len < sizeof data - 1 && (n = recv(fd, data + len, sizeof data - 1 - len, 0)) > 0;)
+        len += (size_t)n;
+    cr_expect(strncmp(data, "HTTP/1.1 413 ", 13) == 0 &&
+                  strstr(data, "longer than the 1048576 bytes"),
+              "%s", data);
+    close(fd);
+    free(chunk);
+    free(ask(&server, COMPLETIONS, "{" ONCE ",\"max_tokens\":1}"));
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
 /* ---- operations ------------------------------------------------------------------------------ */
 
 /* Waits until the text of a path has that part. */
