@@ -46,12 +46,13 @@ connections_possible(int wanted)
 
 /* ---- what requests share ------------------------------------------------------------------- */
 
-/* Control tokens have no text that a grammar could ask for. */
+/* Marks, such as those of a conversation's parts, have no text that a grammar could ask for: their
+ * spelling can be made of other ids. */
 static const char *
 word_bytes(void *user, int32_t id, size_t *len)
 {
     const ServeOptions *o = user;
-    if (ids_have(o->engine.eos, o->engine.neos, id))
+    if (tok_is_added(o->tok, id) || ids_have(o->engine.eos, o->engine.neos, id))
         return NULL;
     const char *bytes = tok_decode(o->tok, id, len);
     return bytes && *len > 0 ? bytes : NULL;

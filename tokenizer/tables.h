@@ -67,6 +67,7 @@ typedef struct {
     Slice text;  /* as the file spells it */
     Slice bytes; /* what it stands for */
     bool own;    /* asked for by the user of SentencePiece: it is never cut */
+    bool added;  /* an added token, or a control piece */
 } Token;
 
 typedef struct {

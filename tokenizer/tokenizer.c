@@ -326,6 +326,15 @@ read_json(JsonFile *file, Tokenizer *tok)
     return good && file->faults == 0;
 }
 
+static void
+mark_added(Tokenizer *tok)
+{
+    const AddedSet *const sets[] = {&tok->raw, &tok->normalized};
+    for (size_t i = 0; i < COUNT_OF(sets); i++)
+        for (int t = 0; t < sets[i]->count; t++)
+            tok->tokens[sets[i]->items[t].id].added = true;
+}
+
 Tokenizer *
 tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *diag)
 {
@@ -345,8 +354,10 @@ tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *di
     const bool good = proto                  ? tok_read_sentencepiece(tok, all, diag, path)
                       : tok_is_tiktoken(all) ? tok_read_tiktoken(&file, tok)
                                              : read_json(&file, tok);
-    if (good)
+    if (good) {
+        mark_added(tok);
         return tok;
+    }
     tok_free(tok);
     return NULL;
 }
@@ -404,6 +415,12 @@ int64_t
 tok_size(const Tokenizer *tok)
 {
     return tok->size;
+}
+
+bool
+tok_is_added(const Tokenizer *tok, int32_t id)
+{
+    return id >= 0 && id < tok->size && tok->tokens[id].added;
 }
 
 const char *

@@ -26,6 +26,10 @@ bool tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **id
 /* Bytes of one id (borrows; may be a fraction of a UTF-8 character); NULL: no such id. */
 const char *tok_decode(const Tokenizer *tok, int32_t id, size_t *len);
 
+/* Whether an id is found in texts as it is spelt, before anything else is done to them: what marks
+ * the parts of a conversation, the end of a text, and the like. */
+bool tok_is_added(const Tokenizer *tok, int32_t id);
+
 /* A text that ids are put together to: whole characters of UTF-8, as soon as they are there. */
 typedef struct TokText TokText;
 /* continues: behind other text, so that no space at the start is taken for one that was added. */

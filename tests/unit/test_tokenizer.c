@@ -167,6 +167,17 @@ Test(tokenizer, ids_without_a_token_have_no_bytes)
 
 /* ---- texts -------------------------------------------------------------------------------- */
 
+Test(tokenizer, knows_added_tokens_from_others)
+{
+    Loaded l = {arena_new(), diag_new(), NULL};
+    l.tok = tok_load(l.arena, TOKENIZER, l.diag);
+    cr_assert(l.tok);
+    cr_expect(tok_is_added(l.tok, 0), "<|endoftext|>");
+    for (int32_t id = -1; id < 2050; id++)
+        cr_expect(id == 0 || !tok_is_added(l.tok, id), "%d", id);
+    unload(&l);
+}
+
 Test(tokenizer, says_where_a_text_is_not_utf8)
 {
     static const struct {
