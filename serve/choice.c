@@ -243,8 +243,9 @@ on_shape(void *user, float *logits, int64_t vocab, const char **why)
 static bool
 on_gone(void *user)
 {
-    const Choice *c = user;
-    return exchange_gone(c->ex);
+    Choice *c = user;
+    c->left = exchange_gone(c->ex);
+    return c->left;
 }
 
 /* What the engine said at the end, as a fault of the exchange. */
@@ -255,7 +256,9 @@ end_fault(const Choice *c, const EngineResult *result)
     if (result->end == ENGINE_failed && !c->over)
         fault_set(fault, 500, NULL, "failed", "%s",
                   result->error ? result->error : "the request failed");
-    if (result->end == ENGINE_cancelled)
+    if (result->end == ENGINE_cancelled && (c->left || c->ex->fd < 0))
+        fault_set(fault, 499, NULL, "client_gone", "the client closed the connection");
+    else if (result->end == ENGINE_cancelled)
         fault_set(fault, 503, NULL, "cancelled", "the server ended this request");
 }
 

@@ -607,8 +607,21 @@ Test(serve, a_client_that_goes_ends_its_request)
     close(fd);
     wait_for(&server, "/metrics", "\nssmc_running 0\n");
     wait_for(&server, "/metrics", "\nssmc_cancelled_total 1\n");
-    char *reply = ask(&server, COMPLETIONS, "{" ONCE ",\"max_tokens\":2}");
-    free(reply);
+    /* The same of one that waits for its whole answer: 499 in the log, as nginx has it. */
+    static const char request[] =
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n"
+        "{\"prompt\":\"Once\",\"max_tokens\":1000000,\"ignore_eos\":true}";
+    const int other = serving_connect(&server);
+    cr_assert(serving_send(other, request, sizeof request - 1));
+    wait_for(&server, "/metrics", "\nssmc_running 1\n");
+    close(other);
+    wait_for(&server, "/metrics", "\nssmc_cancelled_total 2\n");
+    for (bool there = false; !there; pause_some()) {
+        char *log = serving_log(&server);
+        there = strstr(log, "POST /v1/completions 499 ") && strstr(log, " client_gone\n");
+        free(log);
+    }
+    free(ask(&server, COMPLETIONS, "{" ONCE ",\"max_tokens\":2}"));
     cr_expect_eq(serving_end(&server, SIGTERM), 0);
 }
 
