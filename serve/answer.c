@@ -2,6 +2,7 @@
  * share a prompt, and become a response when all have ended. */
 #include "serve/answer.h"
 
+#include <json-c/json.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,15 +92,16 @@ read_grammar(Answer *answer)
         answer->grammar = s->any_json;
     } else if (r->schema) {
         param = request_has(r, REQ_json_schema) ? "json_schema" : "response_format";
-        answer->grammar = grammar_from_schema(r->schema, &why);
-        answer->owns_grammar = true;
+        const char *text = json_object_to_json_string_ext(r->schema, JSON_C_TO_STRING_PLAIN);
+        answer->kept = grammars_take(s->grammars, true, text, strlen(text), r->schema, &why);
     } else if (request_has(r, REQ_grammar) && r->value[REQ_grammar].len) {
-        answer->grammar =
-            grammar_from_gbnf(r->value[REQ_grammar].text, r->value[REQ_grammar].len, &why);
-        answer->owns_grammar = true;
+        const RequestValue *v = &r->value[REQ_grammar];
+        answer->kept = grammars_take(s->grammars, false, v->text, v->len, NULL, &why);
     } else {
         return true;
     }
+    if (answer->kept)
+        answer->grammar = grammars_of(answer->kept);
     if (!answer->grammar)
         refuse(ex, 400, param, NULL, "%s", why ? why : "there is no such grammar");
     free(why);
@@ -110,12 +112,12 @@ read_grammar(Answer *answer)
 }
 
 static bool
-check_biases(const Exchange *ex)
+check_biases(Exchange *ex)
 {
     const Body *r = &ex->request;
     for (int i = 0; i < r->nbias; i++)
         if (r->bias[i].id >= ex->server->vocab)
-            return refuse((Exchange *)ex, 400, "logit_bias", NULL,
+            return refuse(ex, 400, "logit_bias", NULL,
                           "logit_bias names id %d, but ids are 0 to %lld", r->bias[i].id,
                           (long long)ex->server->vocab - 1);
     return true;
@@ -315,8 +317,7 @@ answer_free(Answer *answer)
         choice_free(&answer->choices[i]);
     free(answer->choices);
     prompts_free(answer->prompts, answer->nprompts);
-    if (answer->owns_grammar)
-        grammar_free(answer->grammar);
+    grammars_give_back(answer->ex->server->grammars, answer->kept);
     free(answer->mask);
     free(answer->stops);
     sb_free(&answer->head);

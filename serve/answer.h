@@ -85,10 +85,10 @@ struct Answer {
     Stop *stops; /* [nstops] owns */
     int nstops;
     size_t longest;
-    Grammar *grammar; /* NULL: none */
-    bool owns_grammar;
-    uint64_t *mask; /* [(vocab+63)/64] */
-    bool ends;      /* ids that end a text are looked at */
+    const Grammar *grammar; /* NULL: none */
+    KeptGrammar *kept;      /* it is of this; NULL: it is the server's */
+    uint64_t *mask;         /* [(vocab+63)/64] */
+    bool ends;              /* ids that end a text are looked at */
 };
 
 /* prompts: [n], taken over with what they own. Sends the first requests to the engine; false: the

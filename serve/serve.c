@@ -71,11 +71,13 @@ server_fill(Server *s, const ServeOptions *o)
         s->naround = 0;
     s->words = grammar_vocab_new(s->vocab, word_bytes, (void *)o);
     s->any_json = grammar_from_json();
+    s->grammars = grammars_open();
 }
 
 static void
 server_empty(Server *s)
 {
+    grammars_close(s->grammars);
     grammar_free(s->any_json);
     grammar_vocab_free(s->words);
     free(s->around);

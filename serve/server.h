@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "grammar/grammar.h"
+#include "serve/grammars.h"
 #include "serve/log.h"
 #include "serve/metrics.h"
 #include "serve/request.h"
@@ -30,7 +30,8 @@ struct Server {
     int64_t vocab;
     GrammarVocab *words; /* bytes of the ids, for grammars */
     Grammar *any_json;   /* of response_format json_object */
-    int32_t *around;     /* [naround] ids that the tokenizer puts before every text */
+    Grammars *grammars;
+    int32_t *around; /* [naround] ids that the tokenizer puts before every text */
     size_t naround;
     int64_t started; /* seconds since 1970 */
     atomic_bool draining;
