@@ -295,7 +295,7 @@ answer_leave(Exchange *ex, bool told)
             engine_cancel(ex->server->engine, handle);
     }
     if (told && ex->status == 200 && !ex->fault.status)
-        next_turn(ex);
+        next_turn_later(ex);
 }
 
 void

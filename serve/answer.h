@@ -134,6 +134,6 @@ void put_usage_event(Answer *answer, StrBuf *out); /* if it is wanted; and that 
 void put_whole_head(const Answer *answer, StrBuf *out); /* of a response that is no stream */
 
 /* The conversation as the next turn will begin is read while nothing else runs. (next.c) */
-void next_turn(Exchange *ex);
+void next_turn_later(Exchange *ex);
 
 #endif

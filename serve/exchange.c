@@ -78,7 +78,7 @@ log_exchange(const Exchange *ex)
     } else {
         put_json(&line, ex->path, strnlen(ex->path, 80));
     }
-    sb_printf(&line, " %d %.3fs", ex->status, rt_now() - ex->since);
+    sb_printf(&line, " %d %.3fs", ex->status, ex->until - ex->since);
     if (ex->answer)
         answer_log(ex->answer, &line);
     if (ex->fault.status && ex->fault.code)

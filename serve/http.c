@@ -379,9 +379,8 @@ on_request(void *user, struct MHD_Connection *connection, const char *path, cons
         ex->begun = true;
         ex->sent = 0;
         enter_phase(http, connection, PHASE_answer);
-        if (ex->route && !ex->fault.status && ex->body.len > LONG)
-            work_give(http->server->work, ex);
-        else if (ex->route && !ex->fault.status)
+        const bool asks = ex->route && !ex->fault.status;
+        if (asks && (ex->body.len <= LONG || !work_give(http->server->work, ex, ex->route->answer)))
             ex->route->answer(ex);
     } else if (!work_has(ex)) {
         answer_pump(ex);
@@ -401,6 +400,7 @@ on_end(void *user, struct MHD_Connection *connection, void **state,
     pthread_mutex_lock(&ex->lock);
     ex->fd = -1;
     ex->asleep = false;
+    ex->until = rt_now();
     pthread_mutex_unlock(&ex->lock);
     answer_leave(ex, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     exchange_drop(ex);

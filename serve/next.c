@@ -91,19 +91,15 @@ on_read(void *user, const EngineResult *result)
     (void)result;
 }
 
-void
+static void
 next_turn(Exchange *ex)
 {
-    const ServeOptions *o = ex->server->o;
     const Answer *answer = ex->answer;
     static const char *const then[] = {"0", "x", "The"};
     int32_t *ids = NULL;
     int64_t count = 0;
     uint64_t handle = 0;
     double retry = 0;
-    const bool kept = o->engine.prefix_bytes > 0 || o->engine.cache_dir;
-    if (ex->request.endpoint != ENDPOINT_chat || !kept || answer->n != 1)
-        return;
     if (!render_then(ex, &answer->choices[0], then[0], &ids, &count))
         count = 0;
     for (size_t i = 1; i < COUNT_OF(then) && count > 0; i++) {
@@ -122,4 +118,13 @@ next_turn(Exchange *ex)
     if (count > 0)
         engine_submit(ex->server->engine, &request, &handle, &retry);
     free(ids);
+}
+
+void
+next_turn_later(Exchange *ex)
+{
+    const ServeOptions *o = ex->server->o;
+    const bool kept = o->engine.prefix_bytes > 0 || o->engine.cache_dir;
+    if (ex->request.endpoint == ENDPOINT_chat && kept && ex->answer->n == 1)
+        work_give(ex->server->work, ex, next_turn);
 }

@@ -158,8 +158,7 @@ run(Server *s, ServeOptions *o, const sigset_t *mine)
                  wanted, o->connections);
     watch(s, http, mine);
     drain(s);
-    work_close(s->work);
-    s->work = NULL;
+    work_stop(s->work);
     http_close(http);
     log_line(s->log, "ended");
     return 0;
@@ -181,9 +180,11 @@ serve(const ServeOptions *options)
         status = run(&s, &o, &mine);
     else
         fault("%s", ssmc_error());
-    work_close(s.work);
+    if (s.work)
+        work_stop(s.work);
     if (s.engine)
         engine_close(s.engine);
+    work_free(s.work);
     log_close(s.log);
     server_empty(&s);
     return status;

@@ -51,12 +51,12 @@ typedef struct {
 
 struct Exchange {
     Server *server;
-    const Route *route; /* NULL: there is none of that path and method */
-    char client[64];    /* address */
-    char *path;         /* owns */
-    const char *key;    /* that it came with, of the options; NULL: none */
-    double since;       /* rt_now, when its head was there */
-    int64_t created;    /* seconds since 1970 */
+    const Route *route;  /* NULL: there is none of that path and method */
+    char client[64];     /* address */
+    char *path;          /* owns */
+    const char *key;     /* that it came with, of the options; NULL: none */
+    double since, until; /* rt_now, when its head was there, and when its connection was done */
+    int64_t created;     /* seconds since 1970 */
     unsigned long long number;
     StrBuf body;
     Body request;
@@ -71,6 +71,7 @@ struct Exchange {
     bool asleep;    /* the connection waits to be woken */
     bool away;      /* a thread of work has it: the connection leaves it alone */
     Exchange *next; /* there */
+    void (*job)(Exchange *ex);
     Answer *answer;
     int status;
     const char *type; /* of the content */

@@ -1,4 +1,4 @@
-/* serve/work.c -- long requests wait here for a thread that reads them. */
+/* serve/work.c -- exchanges wait here for a thread that has time for them. */
 #include "serve/work.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ work_thread(void *user)
     Work *work = user;
     setpriority(PRIO_PROCESS, 0, YIELDS); /* of this thread alone, on Linux: steps go before it */
     for (Exchange *ex; (ex = take(work));) {
-        ex->route->answer(ex);
+        ex->job(ex);
         pthread_mutex_lock(&ex->lock);
         ex->away = false;
         exchange_wake(ex);
@@ -66,24 +66,32 @@ work_open(void)
     }
     if (!error)
         return work;
-    work_close(work);
+    work_stop(work);
+    work_free(work);
     errno = error;
     return NULL;
 }
 
-void
-work_give(Work *work, Exchange *ex)
+bool
+work_give(Work *work, Exchange *ex, void (*job)(Exchange *ex))
 {
     exchange_take(ex);
-    pthread_mutex_lock(&ex->lock);
-    ex->away = true;
-    pthread_mutex_unlock(&ex->lock);
     pthread_mutex_lock(&work->lock);
-    ex->next = NULL;
-    *work->last = ex;
-    work->last = &ex->next;
-    pthread_cond_signal(&work->something);
+    const bool taken = !work->closing;
+    if (taken) {
+        ex->job = job;
+        ex->next = NULL;
+        pthread_mutex_lock(&ex->lock);
+        ex->away = true;
+        pthread_mutex_unlock(&ex->lock);
+        *work->last = ex;
+        work->last = &ex->next;
+        pthread_cond_signal(&work->something);
+    }
     pthread_mutex_unlock(&work->lock);
+    if (!taken)
+        exchange_drop(ex);
+    return taken;
 }
 
 bool
@@ -96,16 +104,21 @@ work_has(Exchange *ex)
 }
 
 void
-work_close(Work *work)
+work_stop(Work *work)
 {
-    if (!work)
-        return;
     pthread_mutex_lock(&work->lock);
     work->closing = true;
     pthread_cond_broadcast(&work->something);
     pthread_mutex_unlock(&work->lock);
-    for (int i = 0; i < work->count; i++)
-        pthread_join(work->threads[i], NULL);
+    for (; work->count > 0; work->count--)
+        pthread_join(work->threads[work->count - 1], NULL);
+}
+
+void
+work_free(Work *work)
+{
+    if (!work)
+        return;
     pthread_mutex_destroy(&work->lock);
     pthread_cond_destroy(&work->something);
     free(work);

@@ -1,4 +1,4 @@
-/* serve/work.h -- private to serve/: threads that read long requests, so that the connections'
+/* serve/work.h -- private to serve/: threads that do what takes long, so that the connections'
  * threads do not: a text of megabytes is made ids of for seconds. */
 #ifndef SSMC_SERVE_WORK_H
 #define SSMC_SERVE_WORK_H
@@ -8,9 +8,11 @@
 typedef struct Exchange Exchange;
 typedef struct Work Work;
 Work *work_open(void); /* NULL: no thread can be started (errno) */
-/* The exchange's route answers it there; its connection sleeps meanwhile. */
-void work_give(Work *work, Exchange *ex);
+/* Calls job(ex) there; the exchange's connection, if it still has one, sleeps meanwhile. False: it
+ * was stopped. */
+bool work_give(Work *work, Exchange *ex, void (*job)(Exchange *ex));
 bool work_has(Exchange *ex); /* it is not done yet */
-void work_close(Work *work); /* after what it was given */
+void work_stop(Work *work);  /* does what it was given, and takes no more */
+void work_free(Work *work);  /* once nobody gives it any more; NULL: nothing */
 
 #endif

@@ -76,16 +76,14 @@ metric(const Serving *s, const char *name)
     return value;
 }
 
-/* Until nothing runs, and so what the last answer left to be read ahead has been. */
+/* Until what each of so many answers left to be read ahead has been asked for, and nothing runs. */
 static void
-settle(const Serving *s)
+settle(const Serving *s, int answers)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
-    for (double before = -1, ahead = 0; before != ahead || metric(s, "ssmc_running") > 0;) {
-        before = ahead;
+    while (metric(s, "ssmc_requests_total") < 2 * answers || metric(s, "ssmc_running") > 0 ||
+           metric(s, "ssmc_waiting") > 0)
         nanosleep(&pause, NULL);
-        ahead = metric(s, "ssmc_ahead_total");
-    }
 }
 
 /* Ids that the message of a turn brings, with the marks around it: the prompt's but for those of
@@ -110,7 +108,7 @@ Test(serve_turns, twenty_turns_read_what_is_new)
     Usage before = say(&s, messages, "Tell me of the fox.");
     cr_expect_eq(before.cached, 0);
     for (int turn = 2; turn <= TURNS + MORE; turn++) {
-        settle(&s);
+        settle(&s, turn <= TURNS + 1 ? turn - 1 : turn - TURNS - 1);
         if (turn == TURNS + 1) { /* another server finds it on the disk */
             cr_expect_eq(serving_end(&s, SIGTERM), 0);
             s = serving_start(args);
