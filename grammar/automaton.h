@@ -18,6 +18,7 @@
 typedef struct {
     uint32_t start; /* of the rule that is called */
     uint32_t back;  /* where its caller goes on */
+    uint32_t empty; /* 1: the rule has the empty text */
 } Call;
 
 enum {
@@ -60,11 +61,16 @@ struct GrammarVocab {
     uint8_t *byte;          /* [nnodes] */
     uint32_t *skip;         /* [nnodes] */
     uint32_t *first;        /* [nnodes + 1] */
+    uint64_t *below;        /* [nnodes] groups of the bytes below a node */
+    uint32_t *height;       /* [nnodes] bytes of the longest way down from a node */
     int32_t *ids;
     const char **text; /* [size]: bytes of an id; NULL: never allowed */
     uint32_t *len;     /* [size] */
     Arena *arena;
 };
+
+/* Bytes in 64 groups, those together that grammars mostly treat alike. */
+int byte_group(uint8_t byte);
 
 /* ---- places --------------------------------------------------------------------------------- */
 
@@ -109,25 +115,37 @@ bool follow_byte(Follower *f, Places *out, size_t from, size_t to, uint8_t byte)
 /* ---- memos ---------------------------------------------------------------------------------- */
 
 /* What may come at a state, with stacks below it as far as they matter: ids that the topmost frames
- * allow, found once for a grammar and a vocabulary. Nodes of the trie at which those frames end
- * with bytes still to come are exits: what comes there depends on the frame below, of which a
- * child of this Found tells, which has just the ids that are new. */
+ * allow, found once for a grammar and a vocabulary. Where those frames end with bytes of longer ids
+ * still to come, what comes depends on the frame below, of which a child of this Found tells; a
+ * child has just the ids that are new. */
 typedef struct Found Found;
 struct Found {
-    uint32_t kind; /* of the frame that it adds */
-    uint32_t nids, nexits;
-    uint32_t *exits; /* [nexits] */
+    uint32_t kind;      /* of the frame that it adds */
+    const Found *above; /* whose child it is */
+    uint32_t nids, nedges;
     int32_t *ids;    /* [nids]; NULL: words is there */
     uint64_t *words; /* [(size + 63) / 64] */
-    Found *next;     /* another child of the same, or another that is not shared */
+    /* Nodes of the trie whose byte is the first for the frame below, in the order of their bytes.
+     * inherits: this frame can end without a byte, so that all edges of `above` are some, too. */
+    uint32_t *edges; /* [nedges] */
+    bool inherits;
+    Found *next; /* another child of the same, or another that is not shared */
     _Atomic(Found *) children;
 };
+
+/* Groups of bytes of which a state reads `depth` and is then as before, as far as ids can tell. It
+ * may end all the while, or not; it calls no rule. */
+typedef struct {
+    uint64_t groups;
+    uint32_t depth;
+} Loop;
 
 /* States of one kind lead to the same ids: no bytes that an id could have tell them apart. */
 struct Memo {
     uint64_t serial; /* of the vocabulary */
     uint32_t nkinds;
     uint32_t *kind_of;       /* [nstates] */
+    Loop *loops;             /* [nstates] */
     _Atomic(Found *) *roots; /* [nkinds] */
     pthread_mutex_t lock;    /* of adding */
     atomic_size_t bytes;

@@ -7,7 +7,7 @@
 
 enum {
     SMALL = 64,           /* nodes of a rule that every use gets a copy of */
-    COPIES = 1 << 16,     /* nodes of all copies of a rule that is used often, or repeated */
+    COPIES = 1 << 19,     /* nodes of all copies of a rule that is used often, or repeated */
     INLINE_DEPTH = 1000,  /* of expressions in expressions, with the rules put in */
     MOST_NODES = 1 << 20, /* of all automata */
 };
@@ -336,15 +336,15 @@ build(Builder *b, const Expr *e, uint32_t to)
 Grammar *
 grammar_compile(Rules *rules, SrcLoc loc)
 {
-    const bool *ends = rules_ending(rules);
-    if (!rules_check(rules, rules_nullable(rules), ends))
+    const bool *ends = rules_ending(rules), *empty = rules_nullable(rules);
+    if (!rules_check(rules, empty, ends))
         return NULL;
     Planner p = {.rules = rules};
     p.plan = arena_array(rules->arena, (size_t)rules->count, sizeof *p.plan);
     p.callees_first = arena_array(rules->arena, (size_t)rules->count, sizeof *p.callees_first);
     plan_order(&p);
     plan_places(&p);
-    Nfa nfa = {.arena = rules->arena, .nrules = rules->count};
+    Nfa nfa = {.arena = rules->arena, .empty = empty, .nrules = rules->count};
     nfa.start = arena_array(rules->arena, (size_t)rules->count, sizeof *nfa.start);
     Builder b = {&nfa, &p, ends};
     add_node(&b, (NfaNode){0}); /* NFA_NONE */

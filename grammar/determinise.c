@@ -9,7 +9,7 @@
 enum {
     MOST_CELLS = 1 << 24,   /* states by classes of bytes */
     MOST_MEMBERS = 1 << 24, /* nodes in all sets */
-    MOST_WORK = 1 << 29,    /* nodes that were visited for them */
+    MOST_WORK = 1 << 25,    /* nodes that were visited for them */
 };
 
 /* A sorted set of nodes that read, call or end. */
@@ -176,7 +176,7 @@ make_calls(Maker *m, uint32_t state, uint32_t *from)
         m->work += node->kind == NFA_call ? set.count : 0;
         if (!first)
             continue;
-        const Call call = {node->other, state_of(m, from, count)};
+        const Call call = {node->other, state_of(m, from, count), m->nfa->empty[node->other]};
         VEC_PUSH(m->grammar->arena, m->grammar->calls, m->ncalls, m->capcalls, call);
     }
 }

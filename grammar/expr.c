@@ -270,6 +270,9 @@ rules_check(Rules *rules, const bool *nullable, const bool *ends)
     for (int i = 0; i < rules->count; i++)
         if (lefts[i].mark == NEW && !search(rules, lefts, path, i))
             return false;
+    if (!ends[0] && !rules->rules[0].loc.source)
+        return diag_error(rules->diag, (SrcLoc){0},
+                          "#: no value fits this schema, or none that ends");
     if (!ends[0])
         return diag_error(rules->diag, rules->rules[0].loc,
                           "no text of rule `%s` ever ends: each of its alternatives needs another",

@@ -466,9 +466,10 @@ gbnf_read(Rules *rules, const Source *source)
 bool
 gbnf_read_json(Rules *rules)
 {
-    static const char *const shared[] = {"json", "json-string", "json-number"};
-    const Source source = {"json.gbnf", grammar_json_gbnf, strlen(grammar_json_gbnf)};
-    if (!read_rules(rules, &source))
+    static const char *const shared[] = {"json", "json-string", "json-number", "json-escape"};
+    Source *source = arena_alloc(rules->arena, sizeof *source); /* rules point to it */
+    *source = (Source){"json.gbnf", grammar_json_gbnf, strlen(grammar_json_gbnf)};
+    if (!read_rules(rules, source))
         return false;
     for (size_t i = 0; i < COUNT_OF(shared); i++)
         rules->rules[rules_find(rules, shared[i])].shared = true;

@@ -12,7 +12,7 @@
 
 enum {
     MOST_MEMORY = 1 << 28, /* bytes that a Memo may have; more is found again each time */
-    MOST_WORK = 1 << 27,   /* places that one walk may follow */
+    MOST_WORK = 1 << 25,   /* places that one walk may follow */
 };
 
 /* A level of a walk down the trie: places at a node, and where its subtree ends. */
@@ -31,10 +31,12 @@ struct GrammarMatch {
     /* Of walks; what lies here is used anew by each. */
     Follower walk;
     Places walked;
-    Level *levels;   /* [depth + 1] */
-    uint64_t *words; /* [(size + 63) / 64] */
-    uint32_t *exits; /* [nnodes] */
+    Level *levels;     /* [depth + 1] */
+    uint64_t *words;   /* [(size + 63) / 64] */
+    uint32_t *exits;   /* [nnodes] nodes where the frames end, with more below */
+    uint64_t *is_exit; /* [(nnodes + 63) / 64] */
     uint32_t nexits;
+    bool inherits;
     Found *own; /* what the memo had no memory for; gone with the next mask */
 };
 
@@ -63,6 +65,7 @@ grammar_match_new(const Grammar *grammar, const GrammarVocab *vocab)
     m->levels = zeroed((size_t)vocab->depth + 1, sizeof *m->levels);
     m->words = zeroed(word_count(vocab), sizeof *m->words);
     m->exits = zeroed(vocab->nnodes, sizeof *m->exits);
+    m->is_exit = zeroed((size_t)vocab->nnodes / 64 + 1, sizeof *m->is_exit);
     m->may_end = follow(&m->text, (Place){grammar->start, 0}, &m->places);
     return m;
 }
@@ -91,25 +94,30 @@ grammar_match_free(GrammarMatch *m)
     free(m->levels);
     free(m->words);
     free(m->exits);
+    free(m->is_exit);
     free(m);
 }
 
 /* ---- walking the trie ----------------------------------------------------------------------- */
 
+/* Ids that end at nodes from `node` on, before `end`. */
 static void
-allow_node(GrammarMatch *m, uint32_t node)
+allow_nodes(GrammarMatch *m, uint32_t node, uint32_t end)
 {
     const GrammarVocab *v = m->vocab;
-    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++)
+    for (uint32_t i = v->first[node]; i < v->first[end]; i++)
         m->words[v->ids[i] / 64] |= UINT64_C(1) << (v->ids[i] % 64);
 }
 
 static void
 add_exit(GrammarMatch *m, uint32_t node)
 {
+    const uint64_t bit = UINT64_C(1) << (node % 64);
     const bool leaf = m->vocab->skip[node] == node + 1;
-    if (!leaf && (m->nexits == 0 || m->exits[m->nexits - 1] != node))
-        m->exits[m->nexits++] = node;
+    if (leaf || m->is_exit[node / 64] & bit)
+        return;
+    m->is_exit[node / 64] |= bit;
+    m->exits[m->nexits++] = node;
 }
 
 /* One place that stays one, and neither calls nor ends: what most steps are. */
@@ -127,6 +135,31 @@ step_alone(GrammarMatch *m, const Level *at, uint8_t byte, size_t *count)
     m->walked.at[m->walked.count] = (Place){state, place.stack};
     m->walked.count += *count;
     return true;
+}
+
+/* Whether a place that is alone reads whatever is below a node; if it may end (ends), then all the
+ * while and of the frames that are asked about. */
+static bool
+reads_all(const GrammarMatch *m, uint32_t node, bool ends)
+{
+    enum { WORTH = 3 }; /* nodes */
+    const GrammarVocab *v = m->vocab;
+    if (v->skip[node] - node <= WORTH)
+        return false;
+    const Place at = m->walked.at[m->walked.count - 1];
+    const Loop *loop = &m->memo->loops[at.state];
+    const bool can_end = m->grammar->flags[at.state] & STATE_ends;
+    return !(v->below[node] & ~loop->groups) && v->height[node] <= loop->depth && can_end == ends &&
+           (!ends || at.stack == 0);
+}
+
+static void
+allow_subtree(GrammarMatch *m, uint32_t node, bool ends)
+{
+    const uint32_t end = m->vocab->skip[node];
+    allow_nodes(m, node, end);
+    for (uint32_t i = node; i < end && ends; i++)
+        add_exit(m, i);
 }
 
 /* Allows the ids below `top`, at which the places of levels[0] are. */
@@ -147,10 +180,15 @@ walk_below(GrammarMatch *m, uint32_t top)
             ends = follow_byte(&m->walk, &m->walked, at->from, at->to, v->byte[node]);
             count = m->walked.count - at->to;
         }
+        if (count == 1 && reads_all(m, node, ends)) {
+            allow_subtree(m, node, ends);
+            node = v->skip[node];
+            continue;
+        }
         if (ends)
             add_exit(m, node);
         if (ends || count)
-            allow_node(m, node);
+            allow_nodes(m, node, node + 1);
         if (!count) {
             node = v->skip[node];
             continue;
@@ -161,54 +199,116 @@ walk_below(GrammarMatch *m, uint32_t top)
     }
 }
 
-/* Walks from a state on below each of the nodes. Of a place in the text (top) the others that its
- * calls and its end lead to are in the text's places, too. */
+/* Below all edges of a list, which are in the order of their bytes: as the places before an edge
+ * are the same for all, a byte is followed once. */
 static void
-walk(GrammarMatch *m, uint32_t state, bool top, const uint32_t *nodes, uint32_t count)
+walk_edges(GrammarMatch *m, size_t start, const uint32_t *edges, uint32_t count)
+{
+    const GrammarVocab *v = m->vocab;
+    for (uint32_t i = 0; i < count;) {
+        const uint8_t byte = v->byte[edges[i]];
+        uint32_t end = i + 1, step = 1;
+        while (end < count &&
+               v->byte[edges[end]] == byte) { /* galloping, as most are in long runs */
+            step = end + step < count && v->byte[edges[end + step]] == byte ? step * 2 : 1;
+            end += step == 1 ? 1 : step / 2;
+        }
+        m->walked.count = start;
+        const bool ends = follow_byte(&m->walk, &m->walked, 0, start, byte);
+        const Level level = {.from = start, .to = m->walked.count};
+        for (; i < end && (ends || level.to > start); i++) {
+            allow_nodes(m, edges[i], edges[i] + 1);
+            if (ends)
+                add_exit(m, edges[i]);
+            m->levels[0] = level;
+            if (level.to > start)
+                walk_below(m, edges[i]);
+        }
+        i = end;
+    }
+}
+
+/* What a state allows: of a place in the text (above NULL) from the root on, where the others that
+ * its calls and its end lead to are places of the text, too; else behind what was found above. */
+static void
+walk(GrammarMatch *m, uint32_t state, const Found *above)
 {
     memset(m->words, 0, word_count(m->vocab) * sizeof *m->words);
+    memset(m->is_exit, 0, ((size_t)m->vocab->nnodes / 64 + 1) * sizeof *m->is_exit);
     m->nexits = 0;
     m->walk.work = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        m->walked.count = 0;
-        if (top)
-            place_add(&m->walked, (Place){state, 0});
-        else if (follow(&m->walk, (Place){state, 0}, &m->walked))
-            add_exit(m, nodes[i]);
-        m->levels[0] = (Level){.from = 0, .to = m->walked.count};
-        walk_below(m, nodes[i]);
+    m->walked.count = 0;
+    m->inherits = false;
+    if (!above) {
+        place_add(&m->walked, (Place){state, 0});
+        m->levels[0] = (Level){.from = 0, .to = 1};
+        walk_below(m, 0);
+    } else {
+        m->inherits = follow(&m->walk, (Place){state, 0}, &m->walked);
+        const size_t start = m->walked.count;
+        for (const Found *at = above; at; at = at->inherits ? at->above : NULL)
+            walk_edges(m, start, at->edges, at->nedges);
     }
     m->text.lost |= m->walk.lost || m->walk.work >= MOST_WORK;
 }
 
 /* ---- what is remembered --------------------------------------------------------------------- */
 
-static Found *
-found_new(const GrammarMatch *m, uint32_t kind, size_t *bytes)
+/* Children of the exits, in the order of their bytes. */
+static void
+list_edges(const GrammarMatch *m, Found *found)
+{
+    const GrammarVocab *v = m->vocab;
+    uint32_t at[257] = {0};
+    for (uint32_t i = 0; i < m->nexits; i++) {
+        const uint32_t node = m->exits[i];
+        for (uint32_t child = node + 1; child < v->skip[node]; child = v->skip[child])
+            at[v->byte[child] + 1]++;
+    }
+    for (int byte = 0; byte < 256; byte++)
+        at[byte + 1] += at[byte];
+    found->nedges = at[256];
+    found->edges = zeroed(found->nedges, sizeof *found->edges);
+    for (uint32_t i = 0; i < m->nexits; i++) {
+        const uint32_t node = m->exits[i];
+        for (uint32_t child = node + 1; child < v->skip[node]; child = v->skip[child])
+            found->edges[at[v->byte[child]]++] = child;
+    }
+}
+
+static void
+list_ids(const GrammarMatch *m, Found *found)
 {
     const size_t nwords = word_count(m->vocab);
-    Found *found = zeroed(1, sizeof *found);
-    found->kind = kind;
-    for (size_t i = 0; i < nwords; i++)
-        for (uint64_t w = m->words[i]; w; w &= w - 1)
-            found->nids++;
-    found->nexits = m->nexits;
-    found->exits = zeroed(m->nexits, sizeof *found->exits);
-    memcpy(found->exits, m->exits, m->nexits * sizeof *found->exits);
-    *bytes = sizeof *found + m->nexits * sizeof *found->exits;
-    if (found->nids > nwords) { /* more than a quarter as long as a list of them */
-        found->words = zeroed(nwords, sizeof *found->words);
-        memcpy(found->words, m->words, nwords * sizeof *found->words);
-        *bytes += nwords * sizeof *found->words;
-        return found;
-    }
-    found->ids = zeroed(found->nids, sizeof *found->ids);
-    *bytes += found->nids * sizeof *found->ids;
     uint32_t n = 0;
+    found->ids = zeroed(found->nids, sizeof *found->ids);
     for (size_t i = 0; i < nwords; i++)
         for (int bit = 0; bit < 64 && m->words[i] >> bit; bit++)
             if (m->words[i] >> bit & 1)
                 found->ids[n++] = (int32_t)(i * 64) + bit;
+}
+
+static Found *
+found_new(const GrammarMatch *m, uint32_t kind, const Found *above, size_t *bytes)
+{
+    const size_t nwords = word_count(m->vocab);
+    Found *found = zeroed(1, sizeof *found);
+    found->kind = kind;
+    found->above = above;
+    found->inherits = m->inherits;
+    for (size_t i = 0; i < nwords; i++)
+        for (uint64_t w = m->words[i]; w; w &= w - 1)
+            found->nids++;
+    list_edges(m, found);
+    *bytes = sizeof *found + found->nedges * sizeof *found->edges;
+    if (found->nids <= nwords) { /* a list is no longer than half of the words */
+        list_ids(m, found);
+        *bytes += found->nids * sizeof *found->ids;
+        return found;
+    }
+    found->words = zeroed(nwords, sizeof *found->words);
+    memcpy(found->words, m->words, nwords * sizeof *found->words);
+    *bytes += nwords * sizeof *found->words;
     return found;
 }
 
@@ -225,9 +325,6 @@ lookup(Found *first, uint32_t kind)
 static const Found *
 find(GrammarMatch *m, const Found *above, uint32_t state)
 {
-    static const uint32_t root = 0;
-    const uint32_t *nodes = above ? above->exits : &root;
-    const uint32_t count = above ? above->nexits : 1;
     const uint32_t kind = m->memo->kind_of[state];
     /* The list of children is no part of what was found. */
     _Atomic(Found *) *list = above ? &((Found *)above)->children : &m->memo->roots[kind];
@@ -235,8 +332,8 @@ find(GrammarMatch *m, const Found *above, uint32_t state)
     if (there)
         return there;
     size_t bytes = 0;
-    walk(m, state, !above, nodes, count);
-    Found *found = found_new(m, kind, &bytes);
+    walk(m, state, above);
+    Found *found = found_new(m, kind, above, &bytes);
     if (m->text.lost || atomic_load(&m->memo->bytes) + bytes > MOST_MEMORY) {
         found->next = m->own;
         return m->own = found;
@@ -279,7 +376,7 @@ grammar_match_mask(GrammarMatch *m, uint64_t *mask, bool *may_end)
         allow(m->vocab, found, mask);
         any |= found->nids > 0;
         uint32_t stack = place.stack;
-        while (found->nexits && stack && !m->text.lost) {
+        while ((found->nedges || found->inherits) && stack && !m->text.lost) {
             const Frame frame = m->text.stacks.frames[stack];
             found = find(m, found, frame.state);
             allow(m->vocab, found, mask);

@@ -24,7 +24,8 @@ typedef struct {
     Arena *arena;
     NfaNode *node; /* [count]; node[0] is none */
     int count, cap;
-    uint32_t *start; /* [nrules]; NFA_NONE: put into its users, or not used */
+    uint32_t *start;   /* [nrules]; NFA_NONE: put into its users, or not used */
+    const bool *empty; /* [nrules] whether they have the empty text */
     int nrules;
 } Nfa;
 

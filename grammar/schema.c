@@ -517,6 +517,7 @@ schema_read(Rules *rules, struct json_object *schema)
     rules->rules[0].name = "#";
     Expr *body = schema_expr(&s, schema, &way, 0);
     rules->rules[0].body = body;
+    rules->rules[0].loc = (SrcLoc){0};
     for (int i = 0; i < s.nmade; i++)
         json_object_put(s.made[i]);
     return body;

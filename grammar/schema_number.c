@@ -224,34 +224,46 @@ whole_digits(const Ends *e, const char *lo, const char *hi, size_t left)
     return alt;
 }
 
+/* What follows digits that are used in several places: a rule. */
+static Expr *
+part_rule(Schema *s, Tight t, bool integers)
+{
+    const int rule = rules_add(s->rules, "fraction", (SrcLoc){0});
+    s->rules->rules[rule].body = part(s, t, integers);
+    return expr_rule(s->arena, rule, (SrcLoc){0});
+}
+
 /* Magnitudes from lo to hi, hi NULL: without bound. */
 static Expr *
-magnitudes(const Schema *s, const Decimal *lo, const Decimal *hi, bool integers)
+magnitudes(Schema *s, const Decimal *lo, const Decimal *hi, bool integers)
 {
     static const char nines[] = "999999999999999999";
     static const char ones[] = "100000000000000000";
     const Tight none = {0}, low = {.lo = lo->part, .lo_open = lo->open};
     const Tight high = {.hi = hi ? hi->part : NULL, .hi_open = hi && hi->open};
     const Tight both = {low.lo, high.hi, low.lo_open, high.hi_open};
-    const Ends ends = {s, part(s, low, integers), part(s, high, integers), part(s, both, integers),
-                       part(s, none, integers)};
-    const size_t shortest = strlen(lo->whole), longest = hi ? strlen(hi->whole) : WHOLE_DIGITS;
+    const Ends ends = {s, part_rule(s, low, integers), part_rule(s, high, integers),
+                       part_rule(s, both, integers), part_rule(s, none, integers)};
+    const size_t shortest = strlen(lo->whole), longest = hi ? strlen(hi->whole) : shortest;
     Expr *alt = alternatives(s);
     for (size_t n = shortest; n <= longest; n++) {
         const bool at_lo = n == shortest, at_hi = hi && n == longest;
         char least[WHOLE_DIGITS + 1] = {0}, most[WHOLE_DIGITS + 1] = {0};
         memcpy(least, at_lo ? lo->whole : ones, n);
         memcpy(most, at_hi ? hi->whole : nines, n);
-        /* Bounds of a length alone are reached with anything behind them. */
+        /* The bounds of a length alone are reached with anything behind them. */
         Ends e = ends;
         e.at_lo = at_lo ? ends.at_lo : ends.between;
         e.at_hi = at_hi ? ends.at_hi : ends.between;
-        e.at_both = at_lo && at_hi ? ends.at_both
-                    : at_lo        ? ends.at_lo
-                    : at_hi        ? ends.at_hi
-                                   : ends.between;
+        e.at_both = at_lo ? ends.at_lo : e.at_hi;
+        if (at_lo && at_hi)
+            e.at_both = ends.at_both;
         expr_add(s->arena, alt, whole_digits(&e, least, most, n));
     }
+    if (!hi && shortest < WHOLE_DIGITS) /* any that are longer than lo */
+        expr_add(s->arena, alt,
+                 SEQ(s, digits_between(s, '1', '9'), digits(s, (int64_t)shortest, WHOLE_DIGITS - 1),
+                     ends.between));
     return alt;
 }
 
@@ -259,8 +271,7 @@ static const Decimal zero = {.whole = "0"};
 
 /* Numbers of one sign between the bounds, by their magnitudes; nothing if there are none. */
 static void
-add_sign(const Schema *s, Expr *alt, const Bound *near, const Bound *far, bool negative,
-         bool integers)
+add_sign(Schema *s, Expr *alt, const Bound *near, const Bound *far, bool negative, bool integers)
 {
     Decimal lo = zero;
     lo.open = negative; /* 0 is written without a sign */

@@ -38,9 +38,9 @@ pattern_of(Schema *s, json_object *schema, const Way *way)
 static Expr *
 characters(Schema *s, int64_t min, int64_t max)
 {
-    enum { BLOCK = 256 };
+    enum { BLOCK = 4096 };
     Expr *one = schema_rule(s, "json-char");
-    if (min <= 2 * BLOCK && max <= 2 * BLOCK)
+    if (min <= BLOCK && max <= 2 * BLOCK)
         return expr_repeat(s->arena, one, min, max);
     const int rule = rules_add(s->rules, "characters", (SrcLoc){0});
     s->rules->rules[rule].body = expr_repeat(s->arena, one, BLOCK, BLOCK);

@@ -10,6 +10,23 @@ typedef struct {
     int32_t id;
 } Word;
 
+int
+byte_group(uint8_t byte)
+{
+    enum { LETTERS = 33, CONTROLS = 35, DIGITS = 36, WIDE = 40 };
+    static const char alone[] = " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"; /* 33 of them */
+    const char *at = byte ? strchr(alone, byte) : NULL;
+    if (at)
+        return (int)(at - alone);
+    if (byte >= '0' && byte <= '9')
+        return DIGITS;
+    if (byte >= 0x80)
+        return WIDE + (byte >> 3 & 15);
+    if (byte < 0x20 || byte == 0x7F)
+        return byte == '\n' ? CONTROLS + 2 : byte == '\t' ? CONTROLS + 3 : CONTROLS;
+    return LETTERS + (byte >= 'a');
+}
+
 static int
 word_order(const void *a, const void *b)
 {
@@ -52,10 +69,21 @@ gather(GrammarVocab *v, const char *(*bytes)(void *user, int32_t id, size_t *len
     return count;
 }
 
-/* Nodes of words that are sorted: in preorder, as they come. path [depth + 1]: the nodes of the
- * newest word. */
+/* What is below a node is behind it. */
 static void
-make_nodes(GrammarVocab *v, const Word *words, uint32_t count, uint32_t *path)
+gather_below(GrammarVocab *v, const uint32_t *up)
+{
+    for (uint32_t node = v->nnodes; node-- > 1;) {
+        const uint32_t above = up[node], height = v->height[node] + 1;
+        v->below[above] |= v->below[node] | UINT64_C(1) << byte_group(v->byte[node]);
+        v->height[above] = height > v->height[above] ? height : v->height[above];
+    }
+}
+
+/* Nodes of words that are sorted: in preorder, as they come. path [depth + 1]: the nodes of the
+ * newest word. up [nnodes]: parents. */
+static void
+make_nodes(GrammarVocab *v, const Word *words, uint32_t count, uint32_t *path, uint32_t *up)
 {
     uint32_t node = 1, depth = 0;
     path[0] = 0;
@@ -66,6 +94,7 @@ make_nodes(GrammarVocab *v, const Word *words, uint32_t count, uint32_t *path)
         for (; depth < words[i].len; node++) {
             v->byte[node] = (uint8_t)words[i].text[depth];
             v->first[node] = i;
+            up[node] = path[depth];
             path[++depth] = node;
         }
         v->ids[i] = words[i].id;
@@ -97,7 +126,12 @@ grammar_vocab_new(int64_t size, const char *(*bytes)(void *user, int32_t id, siz
     v->byte = arena_array(arena, v->nnodes, sizeof *v->byte);
     v->skip = arena_array(arena, v->nnodes, sizeof *v->skip);
     v->first = arena_array(arena, (size_t)v->nnodes + 1, sizeof *v->first);
-    make_nodes(v, words, count, arena_array(scratch, (size_t)v->depth + 1, sizeof(uint32_t)));
+    v->below = arena_array(arena, v->nnodes, sizeof *v->below);
+    v->height = arena_array(arena, v->nnodes, sizeof *v->height);
+    uint32_t *path = arena_array(scratch, (size_t)v->depth + 1, sizeof *path);
+    uint32_t *up = arena_array(scratch, v->nnodes, sizeof *up);
+    make_nodes(v, words, count, path, up);
+    gather_below(v, up);
     arena_free(scratch);
     return v;
 }

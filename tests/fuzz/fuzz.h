@@ -23,5 +23,7 @@ int fuzz_gguf(const uint8_t *data, size_t size);
 int fuzz_state(const uint8_t *data, size_t size);
 int fuzz_tokenizer(const uint8_t *data, size_t size);
 int fuzz_request(const uint8_t *data, size_t size);
+int fuzz_gbnf(const uint8_t *data, size_t size);
+int fuzz_schema(const uint8_t *data, size_t size);
 
 #endif

@@ -234,3 +234,13 @@ Test(fuzz, request_seeds_and_their_mutations)
 {
     replay(fuzz_request, SSMC_ROOT "/tests/fuzz/corpus/request", 4000);
 }
+
+Test(fuzz, gbnf_seeds_and_their_mutations)
+{
+    replay(fuzz_gbnf, SSMC_ROOT "/tests/fuzz/corpus/gbnf", 400);
+}
+
+Test(fuzz, schema_seeds_and_their_mutations)
+{
+    replay(fuzz_schema, SSMC_ROOT "/tests/fuzz/corpus/schema", 400);
+}
