@@ -152,6 +152,10 @@ struct Memo {
     Memo *next;
 };
 
+/* Kinds of states [nstates] and their loops, where no id has more than `depth` bytes; how many
+ * kinds there are. */
+uint32_t kinds_find(const Grammar *grammar, uint32_t depth, uint32_t *kind_of, Loop *loops);
+
 Memo *memo_of(const Grammar *grammar, const GrammarVocab *vocab);
 void memos_free(Memo *memos);
 void found_free(Found *found); /* without its children */
