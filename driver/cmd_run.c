@@ -17,6 +17,7 @@ typedef struct {
     char *prompt; /* NULL: the saved state goes on by itself */
     size_t prompt_len;
     RunText text;
+    RunGrammar grammar;
     int64_t context, made;
     bool full; /* the session has no room for more of the text */
     double seconds_prefill, seconds_decode;
@@ -42,7 +43,7 @@ generate(Generation *gen)
         if (gen->made > 0)
             rs = run_text_step(&gen->text, gen->sampler, &gen->next);
         gen->full = rs == SSMC_FULL;
-        if (rs != SSMC_OK)
+        if (rs != SSMC_OK || gen->grammar.whole || gen->grammar.stuck)
             break;
         const int32_t id = gen->next;
         run_text_add(&gen->text, id);
@@ -60,6 +61,10 @@ generate(Generation *gen)
     gen->seconds_decode = rt_now() - started;
     if (isatty(STDOUT_FILENO))
         fputc('\n', stdout);
+    if (gen->grammar.stuck)
+        return fault(EXIT_FAILED,
+                     "the text cannot go on: no id of the tokenizer has what the grammar "
+                     "wants next, or the model gives none of them a number");
     return rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
 }
 
@@ -118,9 +123,10 @@ open_text(Generation *gen, const ssmc_sampling *how, const int32_t *ids, size_t 
         ssmc_session_open_for(job->model, 1, job->threads, gen->context, &gen->session);
     if (rs != SSMC_OK)
         return runtime_fault(rs);
-    status = run_text_open(&gen->text, gen->o, job, gen->session);
+    status = run_text_open(&gen->text, gen->o, job, gen->session, &gen->grammar);
     if (status != EXIT_DONE)
         return status;
+    run_grammar_open(&gen->grammar, gen->o, job, gen->tok);
     for (size_t i = 0; i < count; i++)
         run_text_add(&gen->text, ids[i]);
     if (gen->text.read == gen->text.count)
@@ -194,11 +200,14 @@ cmd_run(Options *o)
     Generation gen = {.o = o, .job = &job};
     int status = context_from(o, &gen.context);
     if (status == EXIT_DONE)
+        status = run_grammar_read(&gen.grammar, o);
+    if (status == EXIT_DONE)
         status = model_describe_any(&job, o);
     if (status == EXIT_DONE)
         status = run_with(&gen, &how);
     ssmc_sampler_close(gen.sampler);
     run_text_close(&gen.text);
+    run_grammar_close(&gen.grammar);
     ssmc_session_close(gen.session);
     tok_free(gen.tok);
     job_end(&job);

@@ -79,9 +79,9 @@ run_text_save(const RunText *text)
 }
 
 int
-run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session)
+run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session, RunGrammar *grammar)
 {
-    *text = (RunText){.o = o, .job = job, .session = session};
+    *text = (RunText){.o = o, .job = job, .session = session, .grammar = grammar};
     const char *load = opt_text(o, OPT_load_state), *dir = opt_text(o, OPT_cache_dir);
     if (load) {
         void *note = NULL;
@@ -127,6 +127,13 @@ on_read(void *user, int64_t done, int64_t total)
 static ssmc_status
 draw(const RunText *text, int n, ssmc_sampler *sampler, int32_t *next)
 {
+    RunGrammar *grammar = text->grammar;
+    if (sampler && grammar->grammar) {
+        const ssmc_status status =
+            ssmc_prefill(text->session, 0, text->ids + text->read, n, grammar->logits);
+        *next = status == SSMC_OK ? run_grammar_draw(grammar, sampler) : -1;
+        return status;
+    }
     ssmc_turn turn = {.ids = text->ids + text->read, .count = n, .sampler = sampler};
     const ssmc_status status = ssmc_draw(text->session, &turn, 1);
     *next = turn.id;

@@ -3,13 +3,14 @@
 #ifndef SSMC_DRIVER_RUN_TEXT_H
 #define SSMC_DRIVER_RUN_TEXT_H
 
-#include "driver/driver.h"
+#include "driver/run_grammar.h"
 
 typedef struct {
     const Options *o;
     Job *job;
     ssmc_session *session; /* borrowed; sequence 0 reads the text */
     ssmc_cache *cache;     /* owns; NULL: none */
+    RunGrammar *grammar;   /* borrowed; has none: ids are drawn freely */
     int32_t *ids;          /* [count]: what is known of the text, in the arena */
     int count, cap;
     int read;                /* of ids, by the model */
@@ -23,7 +24,8 @@ typedef struct {
 int run_text_check(const Options *o);
 /* Begins with what --load-state says, and opens the cache. A cache that cannot be used is a note:
  * the text is made without it. */
-int run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session);
+int run_text_open(RunText *text, const Options *o, Job *job, ssmc_session *session,
+                  RunGrammar *grammar);
 void run_text_close(RunText *text);
 
 void run_text_add(RunText *text, int32_t id);

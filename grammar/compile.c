@@ -334,7 +334,7 @@ build(Builder *b, const Expr *e, uint32_t to)
 }
 
 Grammar *
-grammar_compile(Rules *rules, SrcLoc loc)
+grammar_compile(Rules *rules)
 {
     const bool *ends = rules_ending(rules), *empty = rules_nullable(rules);
     if (!rules_check(rules, empty, ends))
@@ -355,7 +355,8 @@ grammar_compile(Rules *rules, SrcLoc loc)
             continue;
         size += p.plan[rule].size;
         if (size > MOST_NODES) {
-            diag_error(rules->diag, rules->rules[rule].loc.source ? rules->rules[rule].loc : loc,
+            diag_error(rules->diag,
+                       rules->rules[rule].loc.source ? rules->rules[rule].loc : rules->whole,
                        "the grammar is too large: its repetitions written out are more than a "
                        "million characters and classes");
             return NULL;
@@ -365,7 +366,7 @@ grammar_compile(Rules *rules, SrcLoc loc)
     }
     Grammar *grammar = nfa_determinise(&nfa);
     if (!grammar)
-        diag_error(rules->diag, loc,
+        diag_error(rules->diag, rules->whole,
                    "the grammar is too large: too many of its alternatives begin alike for long");
     return grammar;
 }

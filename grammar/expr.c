@@ -271,7 +271,7 @@ rules_check(Rules *rules, const bool *nullable, const bool *ends)
         if (lefts[i].mark == NEW && !search(rules, lefts, path, i))
             return false;
     if (!ends[0] && !rules->rules[0].loc.source)
-        return diag_error(rules->diag, (SrcLoc){0},
+        return diag_error(rules->diag, rules->whole,
                           "#: no value fits this schema, or none that ends");
     if (!ends[0])
         return diag_error(rules->diag, rules->rules[0].loc,

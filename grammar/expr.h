@@ -50,7 +50,8 @@ typedef struct {
 typedef struct {
     Arena *arena;
     Diag *diag;
-    Rule *rules; /* rule 0 is the root */
+    SrcLoc whole; /* for messages about all of it */
+    Rule *rules;  /* rule 0 is the root */
     int count, cap;
 } Rules;
 
@@ -89,6 +90,6 @@ bool schema_read(Rules *rules, struct json_object *schema);
 /* ---- compile.c ------------------------------------------------------------------------------ */
 
 /* Automata of checked rules; NULL: too large, said in diag. */
-Grammar *grammar_compile(Rules *rules, SrcLoc loc);
+Grammar *grammar_compile(Rules *rules);
 
 #endif

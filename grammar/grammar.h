@@ -17,6 +17,9 @@ Grammar *grammar_from_gbnf(const char *text, size_t len, char **why);
  * wider or another language without a word. */
 Grammar *grammar_from_schema(struct json_object *schema, char **why);
 Grammar *grammar_from_json(void); /* any JSON object */
+/* As the first two, of a file's text; messages have its path. */
+Grammar *grammar_read_gbnf(const char *path, const char *text, size_t len, char **why);
+Grammar *grammar_read_schema(const char *path, const char *text, size_t len, char **why);
 void grammar_free(Grammar *grammar);
 
 /* The bytes of every id, made once for a tokenizer; read-only, threads may share it. */

@@ -59,7 +59,7 @@ schema_fault(const Schema *s, const Way *way, const char *key, const char *fmt, 
     va_start(args, fmt);
     sb_vprintf(&what, fmt, args);
     va_end(args);
-    diag_error(s->rules->diag, (SrcLoc){0}, "%s: %s", sb_text(&at), sb_text(&what));
+    diag_error(s->rules->diag, s->rules->whole, "%s: %s", sb_text(&at), sb_text(&what));
     sb_free(&at);
     sb_free(&what);
     return false;
