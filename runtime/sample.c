@@ -106,12 +106,14 @@ penalises(const ssmc_sampler *s)
     return s->how.repeat_penalty != 0 && s->how.repeat_penalty != 1;
 }
 
-/* Keskar et al. 2019, CTRL, section 4.1, with the sign taken into account. */
+/* Keskar et al. 2019, CTRL, section 4.1, with the sign taken into account. Minus infinity is what a
+ * word has that must not be drawn, and no other gets there. */
 static float
 penalised(const ssmc_sampler *s, float logit)
 {
     const double penalty = s->how.repeat_penalty;
-    return (float)(logit > 0 ? logit / penalty : logit * penalty);
+    const double moved = logit > 0 ? logit / penalty : logit * penalty;
+    return logit >= -FLT_MAX && moved < -FLT_MAX ? -FLT_MAX : (float)moved;
 }
 
 static void

@@ -240,8 +240,8 @@ ssmc_status ssmc_sampler_open(const ssmc_sampling *how, int64_t vocab, ssmc_samp
 void ssmc_sampler_close(ssmc_sampler *sampler);
 /* Marks an id as seen, for the repetition penalty. */
 void ssmc_sampler_see(ssmc_sampler *sampler, int32_t id);
-/* Draws from logits [vocab], which it may change. Marks the drawn id as seen. -1: sampler or logits
- * are NULL. */
+/* Draws from logits [vocab], which it may change. Marks the drawn id as seen. Ids whose logit is
+ * minus infinity are not drawn where another has a number. -1: sampler or logits are NULL. */
 int32_t ssmc_sample(ssmc_sampler *sampler, float *logits);
 
 /* What one sequence is fed in a call, and what its next id is drawn by. */

@@ -334,3 +334,58 @@ Test(sampling, candidates_settle_a_draw_as_logits_do_or_not_at_all)
                           "case %zu: %d settled", i, count);
         }
 }
+
+/* ---- masks ---------------------------------------------------------------------------------- */
+
+/* Words 2 and 3 of four are left, with 0.1 and 0.3: what a grammar allows. */
+static const float masked[4] = {-INFINITY, -INFINITY, -2.3025851f, -1.2039728f};
+
+Test(sampling, words_of_minus_infinity_are_never_drawn)
+{
+    static const struct {
+        ssmc_sampling how;
+        double third, fourth;
+    } of[] = {
+        {{.temperature = 0},                           0,    1   },
+        {{.temperature = 1},                           0.25, 0.75},
+        {{.temperature = 1, .top_k = 1},               0,    1   },
+        {{.temperature = 1, .top_k = 4},               0.25, 0.75},
+        {{.temperature = 1, .top_p = 0.7},             0,    1   },
+        {{.temperature = 1, .top_p = 0.8},             0.25, 0.75},
+        {{.temperature = 1, .min_p = 0.3},             0.25, 0.75},
+        {{.temperature = 1, .min_p = 0.4},             0,    1   },
+        {{.temperature = 1, .top_k = 3, .top_p = 0.9}, 0.25, 0.75},
+        {{.temperature = 1e-30},                       0,    1   },
+    };
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        double share[MOST];
+        shares(of[i].how, masked, 4, 20000, share);
+        cr_expect_eq(share[0] + share[1], 0, "row %zu", i);
+        cr_expect_float_eq(share[2], of[i].third, 0.015, "row %zu: %g", i, share[2]);
+        cr_expect_float_eq(share[3], of[i].fourth, 0.015, "row %zu: %g", i, share[3]);
+    }
+}
+
+/* A penalty moves words, seen ones of minus infinity too, but never among those or from them. */
+Test(sampling, a_penalty_leaves_masked_words_out)
+{
+    static const double penalties[] = {0.5, 2, 1e6};
+    static const double temperatures[] = {0, 1};
+    static const float far[4] = {-INFINITY, -INFINITY, -3e38f, -INFINITY};
+    for (size_t p = 0; p < 3; p++) {
+        for (size_t t = 0; t < 2; t++) {
+            const ssmc_sampling how = {.temperature = temperatures[t],
+                                       .repeat_penalty = penalties[p]};
+            ssmc_sampler *s = sampler(how, 4);
+            for (int32_t id = 0; id < 4; id++)
+                ssmc_sampler_see(s, id);
+            float copy[4];
+            memcpy(copy, masked, sizeof copy);
+            cr_expect_geq(ssmc_sample(s, copy), 2);
+            memcpy(copy, far, sizeof copy);
+            cr_expect_eq(ssmc_sample(s, copy), 2, "penalty %g, temperature %g", penalties[p],
+                         temperatures[t]);
+            ssmc_sampler_close(s);
+        }
+    }
+}
