@@ -20,6 +20,7 @@ typedef struct {
     ssmc_turn *turn;         /* [n] that draw ids; NULL: none do */
     int32_t *next;           /* where the greedy id of the first goes; NULL: none is asked for */
     int64_t apart;           /* from there to that of the second */
+    bool sharing;            /* turns share a sampler */
     int list;                /* of candidates, which ids are drawn by; -1: logits */
     int n;
     int first;           /* the inputs before it have been read whole */
@@ -211,6 +212,32 @@ give(Feed *f, int64_t i)
     return SSMC_OK;
 }
 
+/* Rows of a pass that share no sampler, over threads. */
+static void
+give_some(void *user, int thread, int threads)
+{
+    Feed *f = user;
+    for (int64_t i = thread; i < f->s->call.picked; i += threads)
+        give(f, i);
+}
+
+/* All that was picked. Rows that share a sampler draw in their order; those of a device with memory
+ * of its own may have to be fetched. */
+static ssmc_status
+give_all(Feed *f)
+{
+    ssmc_session *s = f->s;
+    ssmc_status status = SSMC_OK;
+    if (!s->device->apart && !f->sharing) {
+        const int64_t width = s->model->program->logits->width;
+        rt_session_share(s, give_some, f, s->call.picked * width);
+        return SSMC_OK;
+    }
+    for (int64_t i = 0; i < s->call.picked && status == SSMC_OK; i++)
+        status = give(f, i);
+    return status;
+}
+
 /* The layers over the pass, then the head over its wanted rows. */
 static ssmc_status
 run_pass(Feed *f, const AbiEntry *entry)
@@ -232,8 +259,8 @@ run_pass(Feed *f, const AbiEntry *entry)
         s->run.range[2] = n && f->list >= 0 ? choose : none;
         s->run.back = rt_session_output(s, back, n);
         ssmc_status status = s->device->run(s->queue, &s->run);
-        for (int64_t i = 0; i < n && status == SSMC_OK; i++)
-            status = give(f, i);
+        if (status == SSMC_OK && n)
+            status = give_all(f);
         if (status != SSMC_OK)
             return status;
         s->run.range[0] = none;
@@ -344,6 +371,7 @@ ssmc_draw(ssmc_session *s, ssmc_turn *turns, int n)
     if (status != SSMC_OK)
         return status;
     const int64_t vocab = ssmc_model_vocab(s->model);
+    bool sharing = false;
     s->calls++;
     for (int i = 0; i < n; i++) {
         const ssmc_turn *t = &turns[i];
@@ -354,12 +382,14 @@ ssmc_draw(ssmc_session *s, ssmc_turn *turns, int n)
             return rt_fail(SSMC_BAD_ARGUMENT,
                            "a sampler of %" PRId64 " ids for sequence %d; the model has %" PRId64,
                            rt_sampler_vocab(t->sampler), t->seq, vocab);
+        sharing |= t->sampler && !rt_sampler_named(t->sampler, s->calls);
         /* Each is named once, so there is room. */
         s->inputs[i] = (ssmc_input){t->seq, t->ids, t->count, t->sampler != NULL, NULL};
     }
     Feed f = {.s = s,
               .input = s->inputs,
               .turn = turns,
+              .sharing = sharing,
               .list = list_for(s->model->program, turns, n),
               .n = n};
     return feed_checked(&f);

@@ -136,7 +136,6 @@ void rt_shards_free(RtShards *shards);
 /* ---- threads (pool.c) -------------------------------------------------------------------- */
 
 typedef struct RtPool RtPool;
-typedef void RtWork(void *user, int thread, int threads);
 /* threads includes the one that calls rt_pool_run. 0: all cores. */
 ssmc_status rt_pool_open(int threads, RtPool **out);
 void rt_pool_close(RtPool *pool); /* in any process */
@@ -345,6 +344,8 @@ bool rt_program_is_exact(const ssmc_program *program);
 /* ---- drawing ids (sample.c) ---------------------------------------------------------------- */
 
 int64_t rt_sampler_vocab(const ssmc_sampler *sampler);
+/* False: it was named before by a call of that number, which may be another session's. */
+bool rt_sampler_named(ssmc_sampler *sampler, uint64_t call);
 /* Candidates of the least list that may do in place of logits; INT64_MAX: none does. */
 int64_t rt_sampler_wants(const ssmc_sampler *sampler);
 /* ssmc_sample of a row of logits by its list of k candidates: the same id. False: the list does not

@@ -215,6 +215,12 @@ size_t rt_kept_full(const ssmc_program *program, int64_t tokens);
 
 double rt_now(void); /* seconds, monotonic */
 
+/* work(user, i, threads) on every thread of those that a session works with, in the caller's mode
+ * of arithmetic; returns when all are done. size: numbers that are looked at in all; few are worth
+ * one thread alone. */
+typedef void RtWork(void *user, int thread, int threads);
+void rt_session_share(ssmc_session *session, RtWork *work, void *user, int64_t size);
+
 /* The GPU that models would run on. */
 typedef struct {
     char name[128];

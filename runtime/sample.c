@@ -22,6 +22,7 @@ struct ssmc_sampler {
     bool *seen;        /* owns: [vocab] */
     int32_t *seen_ids; /* owns: [vocab], of which nseen */
     int64_t nseen;
+    uint64_t named; /* the newest call that named it */
 };
 
 /* ---- opening ------------------------------------------------------------------------------- */
@@ -337,6 +338,14 @@ int64_t
 rt_sampler_vocab(const ssmc_sampler *s)
 {
     return s->vocab;
+}
+
+bool
+rt_sampler_named(ssmc_sampler *s, uint64_t call)
+{
+    const bool before = s->named == call;
+    s->named = call;
+    return !before;
 }
 
 /* Weights of all words add up to what top-p is a part of, and what a draw from all is; and a

@@ -1,5 +1,6 @@
 /* runtime/session.c -- the life of a session: its memory, wired to a program; looking inside. */
 #include "runtime/session.h"
+#include "runtime/float_mode.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -421,6 +422,35 @@ ssmc_reset(ssmc_session *s, int seq)
     if (status == SSMC_OK)
         s->sequence[seq].tokens = 0;
     return status;
+}
+
+/* ---- its threads ---------------------------------------------------------------------------- */
+
+typedef struct {
+    RtWork *work;
+    void *user;
+    RtFloatMode mode; /* the caller's */
+} Shared;
+
+static void
+work_shared(void *user, int thread, int threads)
+{
+    const Shared *shared = user;
+    const RtFloatMode before = rt_float_mode();
+    rt_float_mode_set(shared->mode);
+    shared->work(shared->user, thread, threads);
+    rt_float_mode_set(before);
+}
+
+void
+rt_session_share(ssmc_session *s, RtWork *work, void *user, int64_t size)
+{
+    enum { WORTH_A_BARRIER = 1 << 15 };
+    Shared shared = {work, user, rt_float_mode()};
+    if (size < WORTH_A_BARRIER || rt_pool_threads(s->pool) == 1)
+        work(user, 0, 1);
+    else
+        rt_pool_run(s->pool, work_shared, &shared);
 }
 
 /* ---- looking inside ------------------------------------------------------------------------ */

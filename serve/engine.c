@@ -413,9 +413,7 @@ engine_free(Engine *e)
     free(e->portion);
     free(e->turn);
     free(e->input);
-    free(e->logits);
-    free(e->row);
-    free(e->top);
+    rows_free(&e->rows);
     pthread_cond_destroy(&e->fewer);
     pthread_cond_destroy(&e->work);
     pthread_mutex_destroy(&e->lock);
@@ -432,8 +430,7 @@ take_memory(Engine *e, const EngineOptions *o)
     e->portion = calloc(slots, sizeof *e->portion);
     e->turn = calloc(slots, sizeof *e->turn);
     e->input = calloc(slots, sizeof *e->input);
-    e->row = calloc((size_t)e->vocab, sizeof *e->row);
-    if (!eos || !e->slot || !e->portion || !e->turn || !e->input || !e->row)
+    if (!eos || !e->slot || !e->portion || !e->turn || !e->input)
         return false;
     if ((o->prefix_bytes > 0 || o->cache_dir) && !(e->prefixes = prefix_open(o->prefix_bytes)))
         return false;

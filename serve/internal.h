@@ -108,6 +108,28 @@ typedef struct {
     double piece, tokens; /* of pieces of prompts beside it: seconds and ids */
 } Pace;
 
+/* Logits of a step after one id, and what is made of them (rows.c). */
+typedef struct {
+    const Request *request;
+    float *logits;     /* [vocab] */
+    float *drawn_from; /* [vocab]: a copy, or the logits themselves; NULL: no id is drawn */
+    double log_sum;
+    EngineRank *top; /* [ntop] */
+    int ntop;
+    int32_t id;          /* drawn */
+    const char *refused; /* why none could be; NULL */
+} Row;
+
+/* Memory of all rows of a step, as much as any step has had. */
+typedef struct {
+    int64_t count;
+    Row *row;          /* owns */
+    float *logits;     /* owns: [logits_cap,vocab] */
+    float *copies;     /* owns: [copies_cap,vocab] */
+    EngineRank *ranks; /* owns */
+    int64_t row_cap, logits_cap, copies_cap, ranks_cap;
+} Rows;
+
 /* What one request is fed in a step. */
 typedef struct {
     Request *request;
@@ -115,8 +137,10 @@ typedef struct {
     int64_t count;  /* the next ids of its text */
     int64_t wanted; /* logits of so many of the last of them */
     float *logits;  /* [wanted,vocab] */
+    Row *row;       /* [wanted] */
     int32_t id;     /* drawn after them, where no logits are wanted */
 } Portion;
+bool request_draws(const Portion *portion); /* an id is drawn after it */
 
 struct Engine {
     EngineOptions options; /* owns: eos */
@@ -142,17 +166,22 @@ struct Engine {
     int nportions;
     ssmc_turn *turn;   /* owns: [slots] */
     ssmc_input *input; /* owns: [slots] */
-    float *logits;     /* owns: [logits_rows,vocab]; NULL: none were wanted yet */
-    int64_t logits_rows;
-    float *row;      /* owns: [vocab], logits that a request changes */
-    EngineRank *top; /* owns: [vocab] of capacity `top_cap` */
-    int top_cap;
+    Rows rows;
     Pace pace;
     Prefixes *prefixes;                  /* owns; NULL: no states are kept */
     Spill *spill;                        /* owns; NULL: none are on a disk */
     size_t state_bytes, token_bytes;     /* of a state, and of it for each of its ids */
     uint64_t read, ahead, drawn, cached; /* ids that are not in counts yet */
 };
+
+/* ---- logits of a step (rows.c) -------------------------------------------------------------- */
+
+/* Which logits the step gives, and where. Without memory for them, those that want some have
+ * failed, and false. */
+bool rows_place(Engine *engine);
+/* Probabilities and drawn ids of rows [count]. */
+void rows_settle(Engine *engine, Row *row, int64_t count);
+void rows_free(Rows *rows);
 
 /* ---- states of requests (resume.c) --------------------------------------------------------- */
 

@@ -32,13 +32,6 @@ tells_prompt_ranks(const Request *r)
     return r->asked.prompt_too && r->asked.top >= 0;
 }
 
-/* Whether an id is drawn when the text has been fed. */
-static bool
-draws(const Request *r)
-{
-    return r->drawn < r->asked.most;
-}
-
 /* The ids that one portion may have: a request that wants logits of its prompt has them in memory.
  */
 static int64_t
@@ -144,58 +137,10 @@ is_last(const Portion *p)
     return p->count == text_left(p->request);
 }
 
-/* Logits that the request itself wants. */
-static int64_t
-rows_wanted(const Portion *p)
+bool
+request_draws(const Portion *p)
 {
-    const Request *r = p->request;
-    if (tells_prompt_ranks(r) && r->fed < r->asked.count)
-        return p->count;
-    return is_last(p) && draws(r) && (r->asked.top >= 0 || r->asked.shape);
-}
-
-static bool
-reserve_logits(Engine *e, int64_t rows)
-{
-    if (rows <= e->logits_rows)
-        return true;
-    free(e->logits);
-    e->logits = malloc((size_t)rows * (size_t)e->vocab * sizeof *e->logits);
-    e->logits_rows = e->logits ? rows : 0;
-    return e->logits != NULL;
-}
-
-/* Which logits the step gives, and where. Where a request wants some, ids are drawn here for all.
- * Without memory for logits, requests that want them fail. */
-static void
-place_logits(Engine *e)
-{
-    int64_t rows = 0, at = 0;
-    int kept = 0;
-    for (int i = 0; i < e->nportions; i++)
-        rows += e->portion[i].wanted = rows_wanted(&e->portion[i]);
-    if (rows == 0)
-        return;
-    for (int i = 0; i < e->nportions; i++) {
-        Portion *p = &e->portion[i];
-        if (p->wanted == 0 && is_last(p) && draws(p->request))
-            p->wanted = 1, rows++;
-    }
-    if (reserve_logits(e, rows)) {
-        for (int i = 0; i < e->nportions; at += e->portion[i++].wanted)
-            e->portion[i].logits = e->logits + at * e->vocab;
-        return;
-    }
-    for (int i = 0; i < e->nportions; i++) {
-        Portion *p = &e->portion[i];
-        if (rows_wanted(p) > 0) {
-            engine_end(e, p->request, ENGINE_failed, "no memory for logits");
-            continue;
-        }
-        p->wanted = 0;
-        e->portion[kept++] = *p;
-    }
-    e->nportions = kept;
+    return is_last(p) && p->request->drawn < p->request->asked.most;
 }
 
 /* Feeds portions [n]; an id is drawn for those whose text is fed, where no logits are wanted. */
@@ -206,7 +151,7 @@ feed(Engine *e, Portion *portion, int n)
     for (int i = 0; i < n; i++) {
         const Portion *p = &portion[i];
         const int32_t *ids = p->request->text + p->request->fed;
-        ssmc_sampler *sampler = is_last(p) && draws(p->request) ? p->request->sampler : NULL;
+        ssmc_sampler *sampler = request_draws(p) ? p->request->sampler : NULL;
         logits = logits || p->wanted > 0;
         e->turn[i] = (ssmc_turn){p->slot, ids, p->count, sampler, 0};
         e->input[i] = (ssmc_input){p->slot, ids, p->count, p->wanted, p->logits};
@@ -220,24 +165,16 @@ feed(Engine *e, Portion *portion, int n)
 
 /* ---- what comes of it ---------------------------------------------------------------------- */
 
-/* Its probability and those of the likeliest, by a row of logits. */
+/* An id and its probability, by the row of logits before it. */
 static EngineToken
-ranked(Engine *e, const Request *r, int32_t id, int64_t index, const float *logits)
+ranked(int32_t id, int64_t index, const Row *row)
 {
     EngineToken token = {.id = id, .index = index, .logprob = NAN};
-    if (r->asked.top < 0 || !logits)
-        return token;
-    const int most = r->asked.top < e->vocab ? r->asked.top : (int)e->vocab;
-    if (most > e->top_cap) {
-        free(e->top);
-        e->top = malloc((size_t)most * sizeof *e->top);
-        e->top_cap = e->top ? most : 0;
+    if (row && row->request->asked.top >= 0) {
+        token.logprob = (float)((double)row->logits[id] - row->log_sum);
+        token.top = row->top;
+        token.ntop = row->ntop;
     }
-    const double log_sum = logits_log_sum(logits, e->vocab);
-    token.logprob = (float)((double)logits[id] - log_sum);
-    token.top = e->top;
-    token.ntop =
-        logits_top(logits, e->vocab, log_sum, e->top, most < e->top_cap ? most : e->top_cap);
     return token;
 }
 
@@ -250,15 +187,15 @@ tell(const Request *r, const EngineToken *token)
 /* The ids of the prompt that have been fed, and the one after them: the probability of each is in
  * the logits of the one before it. False: enough. */
 static bool
-tell_prompt(Engine *e, const Portion *p)
+tell_prompt(const Portion *p)
 {
     Request *r = p->request;
     const int64_t begin = r->fed - p->count;
     const int64_t end = r->fed < r->asked.count ? r->fed + 1 : r->asked.count;
     while (r->told < end) {
         const int64_t i = r->told++;
-        const float *row = p->wanted && i > begin ? p->logits + (i - 1 - begin) * e->vocab : NULL;
-        const EngineToken token = ranked(e, r, r->text[i], i, row);
+        const Row *row = p->wanted && i > begin ? &p->row[i - 1 - begin] : NULL;
+        const EngineToken token = ranked(r->text[i], i, row);
         if (!tell(r, &token))
             return false;
     }
@@ -295,30 +232,25 @@ static void
 draw(Engine *e, const Portion *p)
 {
     Request *r = p->request;
-    const float *logits = p->wanted ? p->logits + (p->wanted - 1) * e->vocab : NULL;
-    int32_t id = p->id;
-    if (logits) {
-        const char *why = "logits were refused";
-        memcpy(e->row, logits, (size_t)e->vocab * sizeof *e->row);
-        if (r->asked.shape && !r->asked.shape(r->asked.user, e->row, e->vocab, &why)) {
-            engine_end(e, r, ENGINE_failed, why);
-            return;
-        }
-        id = ssmc_sample(r->sampler, e->row);
+    const Row *row = p->wanted ? &p->row[p->wanted - 1] : NULL;
+    const int32_t id = row ? row->id : p->id;
+    if (row && row->refused) {
+        engine_end(e, r, ENGINE_failed, row->refused);
+        return;
     }
     r->first = r->first > 0 ? r->first : rt_now();
     if (!r->asked.ignore_eos && is_eos(e, id)) {
         engine_end(e, r, ENGINE_eos, NULL);
         return;
     }
-    const EngineToken token = ranked(e, r, id, text_count(r), logits);
+    const EngineToken token = ranked(id, text_count(r), row);
     if (!append(r, id)) {
         engine_end(e, r, ENGINE_failed, "no memory for more ids");
         return;
     }
     e->drawn++;
     const bool more = tell(r, &token);
-    const bool full = !draws(r) || text_count(r) >= e->options.room;
+    const bool full = r->drawn == r->asked.most || text_count(r) >= e->options.room;
     if (!more || full)
         engine_end(e, r, more ? ENGINE_length : ENGINE_enough, NULL);
 }
@@ -327,20 +259,20 @@ static void
 deliver(Engine *e, const Portion *p)
 {
     Request *r = p->request;
-    const bool last = is_last(p);
+    const bool last = is_last(p), drawing = request_draws(p);
     const int64_t left = r->asked.count - r->fed;
     const int64_t of_prompt = left < 0 ? 0 : left < p->count ? left : p->count;
     e->read += (uint64_t)of_prompt;
     e->ahead += r->asked.idle ? (uint64_t)of_prompt : 0;
     r->fed += p->count;
     resume_fed(e, r, p->slot);
-    if (r->asked.prompt_too && !tell_prompt(e, p)) {
+    if (r->asked.prompt_too && !tell_prompt(p)) {
         engine_end(e, r, ENGINE_enough, NULL);
         return;
     }
     if (!last)
         return;
-    if (draws(r))
+    if (drawing)
         draw(e, p);
     else
         engine_end(e, r, ENGINE_length, NULL);
@@ -357,10 +289,12 @@ retry_alone(Engine *e)
         Portion *p = &e->portion[i];
         Request *r = p->request;
         const bool whole = ssmc_tokens(e->session, p->slot) == r->fed;
-        if (!whole || feed(e, p, 1) != SSMC_OK)
+        if (!whole || feed(e, p, 1) != SSMC_OK) {
             engine_end(e, r, ENGINE_failed, ssmc_error());
-        else
-            deliver(e, p);
+            continue;
+        }
+        rows_settle(e, p->row, p->wanted);
+        deliver(e, p);
     }
 }
 
@@ -391,7 +325,7 @@ bool
 step_run(Engine *e)
 {
     plan(e);
-    place_logits(e);
+    rows_place(e);
     if (e->nportions == 0)
         return false;
     const double began = rt_now();
@@ -399,6 +333,7 @@ step_run(Engine *e)
     const double seconds = rt_now() - began;
     if (status == SSMC_OK) {
         measure(e, seconds);
+        rows_settle(e, e->rows.row, e->rows.count);
         for (int i = 0; i < e->nportions; i++)
             deliver(e, &e->portion[i]);
     } else {

@@ -420,3 +420,60 @@ Test(batch, threads_share_a_model)
     command_free(&r);
     command_free(&hybrid);
 }
+
+/* Ids are drawn over the threads of a session: those that one after the other draw, also where some
+ * turns share a sampler, and in the caller's mode of arithmetic. */
+static void
+draws_as_one_by_one(bool sharing)
+{
+    enum { MANY = 40, DRAWS = 5 };
+    ModelRun *run = MODEL_RUN(STORYTELLER);
+    const int64_t vocab = ssmc_model_vocab(model_run_model(run));
+    ssmc_session *drawing = model_run_session(run, MANY, 3);
+    ssmc_session *feeding = model_run_session(run, MANY, 1);
+    ssmc_sampler *own[MANY], *beside[MANY];
+    ssmc_turn turn[MANY];
+    ssmc_input input[MANY];
+    float *logits = calloc((size_t)(MANY * vocab), sizeof *logits);
+    int32_t first[MANY];
+    model_run_ids(run, 3, first, MANY);
+    for (int i = 0; i < MANY; i++) {
+        const ssmc_sampling how = {.temperature = 1, .top_p = i % 2 ? 0.9 : 0, .seed = (uint64_t)i};
+        OK(ssmc_sampler_open(&how, vocab, &own[i]));
+        OK(ssmc_sampler_open(&how, vocab, &beside[i]));
+    }
+    for (int step = 0; step < DRAWS; step++) {
+        for (int i = 0; i < MANY; i++) {
+            const int by = sharing && i >= 10 ? i % 10 : i;
+            if (step == 0)
+                turn[i] = (ssmc_turn){i, &first[i], 1, own[by], 0};
+            input[i] = (ssmc_input){i, turn[i].ids, 1, 1, logits + i * vocab};
+        }
+        OK(ssmc_feed(feeding, input, MANY));
+        OK(ssmc_draw(drawing, turn, MANY));
+        for (int i = 0; i < MANY; i++) {
+            const int by = sharing && i >= 10 ? i % 10 : i;
+            const int32_t id = ssmc_sample(beside[by], logits + i * vocab);
+            cr_assert_eq(turn[i].id, id, "step %d, sequence %d", step, i);
+            turn[i].ids = &turn[i].id;
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        ssmc_sampler_close(own[i]);
+        ssmc_sampler_close(beside[i]);
+    }
+    free(logits);
+    ssmc_session_close(drawing);
+    ssmc_session_close(feeding);
+    model_run_close(run);
+}
+
+Test(batch, threads_draw_what_one_draws)
+{
+    draws_as_one_by_one(false);
+}
+
+Test(batch, turns_that_share_a_sampler_draw_in_their_order)
+{
+    draws_as_one_by_one(true);
+}
