@@ -209,6 +209,11 @@ double rt_session_step_seconds(const ssmc_session *session, int step);
 const float *rt_session_state(const ssmc_session *session, int seq, const char *name,
                               int64_t *count);
 
+/* ssmc_checkpoint_take in the memory of a checkpoint that is no longer wanted, where it is enough.
+ * *checkpoint: that one, or NULL; then the new one. What fails leaves one that says nothing, or
+ * NULL. */
+ssmc_status rt_checkpoint_again(const ssmc_session *session, int seq, ssmc_checkpoint **checkpoint);
+
 /* Bytes of the growing states of a sequence that has read all the tokens that it can hold;
  * SIZE_MAX: too much to count. */
 size_t rt_kept_full(const ssmc_program *program, int64_t tokens);

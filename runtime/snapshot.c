@@ -7,7 +7,7 @@ struct ssmc_checkpoint {
     const ssmc_model *model; /* borrowed */
     int64_t tokens;
     char *states; /* owns: pages here: states of fixed sizes [state_stride], rows of growing ones */
-    size_t bytes;
+    size_t bytes; /* of the pages, which may have been taken for more rows */
 };
 
 ssmc_status
@@ -38,6 +38,24 @@ ssmc_fork(ssmc_session *s, int from, int to)
     return status;
 }
 
+/* Into memory of at least as many bytes as the sequence's state has. */
+static ssmc_status
+keep(const ssmc_session *s, int seq, ssmc_checkpoint *c)
+{
+    const ssmc_program *p = s->model->program;
+    const int64_t tokens = s->sequence[seq].tokens;
+    ssmc_status status =
+        s->device->get(s->queue, c->states, rt_session_states(s, seq), p->state_stride);
+    char *to = c->states + p->state_stride;
+    for (int i = 0; i < p->abi->nstates; i++) {
+        RtKeptWalk w = rt_kept_walk(s, seq, i, tokens);
+        for (; status == SSMC_OK && rt_kept_next(&w); to += w.bytes)
+            status = s->device->get(s->queue, to, w.at, w.bytes);
+    }
+    c->tokens = tokens;
+    return status;
+}
+
 ssmc_status
 ssmc_checkpoint_take(const ssmc_session *s, int seq, ssmc_checkpoint **out)
 {
@@ -48,27 +66,33 @@ ssmc_checkpoint_take(const ssmc_session *s, int seq, ssmc_checkpoint **out)
     if (status != SSMC_OK)
         return status;
     const ssmc_program *p = s->model->program;
-    const int64_t tokens = s->sequence[seq].tokens;
-    const size_t bytes = p->state_stride + rt_kept_bytes(p, tokens);
+    const size_t bytes = p->state_stride + rt_kept_bytes(p, s->sequence[seq].tokens);
     ssmc_checkpoint *c = calloc(1, sizeof *c);
     char *states = c ? rt_pages_new(bytes) : NULL;
     if (!states) {
         free(c);
         return rt_fail_memory(bytes, "a checkpoint");
     }
-    status = s->device->get(s->queue, states, rt_session_states(s, seq), p->state_stride);
-    char *to = states + p->state_stride;
-    for (int i = 0; i < p->abi->nstates; i++) {
-        RtKeptWalk w = rt_kept_walk(s, seq, i, tokens);
-        for (; status == SSMC_OK && rt_kept_next(&w); to += w.bytes)
-            status = s->device->get(s->queue, to, w.at, w.bytes);
-    }
-    *c = (ssmc_checkpoint){s->model, tokens, states, bytes};
+    *c = (ssmc_checkpoint){.model = s->model, .states = states, .bytes = bytes};
+    status = keep(s, seq, c);
     if (status == SSMC_OK)
         *out = c;
     else
         ssmc_checkpoint_drop(c);
     return status;
+}
+
+ssmc_status
+rt_checkpoint_again(const ssmc_session *s, int seq, ssmc_checkpoint **checkpoint)
+{
+    ssmc_checkpoint *c = *checkpoint;
+    const ssmc_program *p = s->model->program;
+    const size_t bytes = p->state_stride + rt_kept_bytes(p, ssmc_tokens(s, seq));
+    /* Memory of which half would not be used is given back. */
+    if (c && c->model == s->model && c->bytes >= bytes && c->bytes / 2 < bytes)
+        return keep(s, seq, c);
+    ssmc_checkpoint_drop(c);
+    return ssmc_checkpoint_take(s, seq, checkpoint);
 }
 
 ssmc_status

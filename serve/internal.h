@@ -55,8 +55,9 @@ typedef struct {
     int64_t tokens;
     size_t bytes;
 } State;
-/* Of a sequence, `bytes` of memory; held once. NULL: no memory. */
-State *state_take(const ssmc_session *session, int seq, size_t bytes);
+/* Of a sequence, `bytes` of memory; held once. spare: a checkpoint whose memory it may take, owned
+ * by the call; NULL: none. NULL: no memory. */
+State *state_take(const ssmc_session *session, int seq, size_t bytes, ssmc_checkpoint *spare);
 State *state_hold(State *state);
 void state_drop(State *state); /* NULL: nothing */
 
@@ -74,6 +75,8 @@ void prefix_forget(Prefixes *prefixes, const int32_t *ids, int64_t n); /* unless
 /* Keeps the state after the first state->tokens of ids, if there is none, and it is within the
  * budget; the states that were not used for longest go. */
 void prefix_keep(Prefixes *prefixes, const int32_t *ids, State *state);
+/* The checkpoint of a state that went last and nobody holds: the caller's; NULL: there is none. */
+ssmc_checkpoint *prefix_spare(Prefixes *prefixes);
 size_t prefix_bytes(const Prefixes *prefixes, size_t *states);
 
 /* ---- states on the disk (spill.c) ---------------------------------------------------------- */

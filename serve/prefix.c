@@ -24,19 +24,22 @@ struct Prefixes {
     size_t states;
     Node root;
     Node *newest, *oldest;
+    ssmc_checkpoint *spare; /* owns; NULL: none */
 };
 
 /* ---- states -------------------------------------------------------------------------------- */
 
 State *
-state_take(const ssmc_session *session, int seq, size_t bytes)
+state_take(const ssmc_session *session, int seq, size_t bytes, ssmc_checkpoint *spare)
 {
     State *state = calloc(1, sizeof *state);
-    if (!state || ssmc_checkpoint_take(session, seq, &state->checkpoint) != SSMC_OK) {
+    if (!state || rt_checkpoint_again(session, seq, &spare) != SSMC_OK) {
+        ssmc_checkpoint_drop(spare);
         free(state);
         return NULL;
     }
     atomic_init(&state->users, 1);
+    state->checkpoint = spare;
     state->tokens = ssmc_tokens(session, seq);
     state->bytes = bytes;
     return state;
@@ -195,6 +198,10 @@ forget_state(Prefixes *p, Node *node)
     lru_remove(p, node);
     p->bytes -= node->state->bytes;
     p->states--;
+    if (!p->spare && atomic_load(&node->state->users) == 1) { /* only the tree's */
+        p->spare = node->state->checkpoint;
+        node->state->checkpoint = NULL;
+    }
     state_drop(node->state);
     node->state = NULL;
 }
@@ -278,6 +285,7 @@ prefix_close(Prefixes *p)
             leaf = leaf->child;
         node_free(p, leaf);
     }
+    ssmc_checkpoint_drop(p->spare);
     free(p);
 }
 
@@ -330,6 +338,14 @@ prefix_keep(Prefixes *p, const int32_t *ids, State *state)
     p->states++;
     lru_add(p, node);
     trim(p, p->budget);
+}
+
+ssmc_checkpoint *
+prefix_spare(Prefixes *p)
+{
+    ssmc_checkpoint *spare = p->spare;
+    p->spare = NULL;
+    return spare;
 }
 
 size_t

@@ -119,7 +119,7 @@ keep(Engine *e, const Request *r, int slot, bool on_disk)
     const bool fits = bytes <= e->options.prefix_bytes;
     if ((!fits && !on_disk) || prefix_has(e->prefixes, r->text, r->fed))
         return;
-    State *state = state_take(e->session, slot, bytes);
+    State *state = state_take(e->session, slot, bytes, prefix_spare(e->prefixes));
     if (!state)
         return;
     prefix_keep(e->prefixes, r->text, state);

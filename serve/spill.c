@@ -95,7 +95,7 @@ load_run(Spill *s, Load *load)
     if (worth) {
         status = ssmc_cache_take(s->cache, s->session, 0, load->ids, load->n, &tokens);
         const size_t bytes = s->state_bytes + (size_t)tokens * s->token_bytes;
-        state = tokens > load->above ? state_take(s->session, 0, bytes) : NULL;
+        state = tokens > load->above ? state_take(s->session, 0, bytes, NULL) : NULL;
     }
     note_fault(s, status);
     pthread_mutex_lock(&s->lock);
