@@ -54,7 +54,8 @@ asked_new(const ModelRun *run, int kind, int64_t count, int64_t most)
     Asked *a = calloc(1, sizeof *a);
     if (!a || count > MOST)
         die("no request of %lld ids", (long long)count);
-    model_run_ids(run, kind, a->prompt, count);
+    if (run)
+        model_run_ids(run, kind, a->prompt, count);
     a->asked = (EngineRequest){
         .ids = a->prompt,
         .count = count,
@@ -117,7 +118,7 @@ Engine *
 engine_of(const ModelRun *run, EngineOptions options)
 {
     Engine *engine = NULL;
-    options.model = model_run_model(run);
+    options.model = run ? model_run_model(run) : options.model;
     options.slots = options.slots ? options.slots : 4;
     options.threads = options.threads ? options.threads : 1;
     options.room = options.room ? options.room : 1024;

@@ -26,7 +26,8 @@ typedef struct {
     int *order, place; /* which end it was, of all that share `order` */
 } Asked;
 
-/* A prompt of `count` made-up ids, different for each `kind`, and at most `most` ids after it:
+/* run NULL: the caller writes the prompt.
+ * A prompt of `count` made-up ids, different for each `kind`, and at most `most` ids after it:
  * greedily, without probabilities, whatever ends a text. */
 Asked *asked_new(const ModelRun *run, int kind, int64_t count, int64_t most);
 void asked_free(Asked *asked);
@@ -34,7 +35,7 @@ void asked_wait(Asked *asked, int got); /* until it has so many ids, or has ende
 void asked_end(Asked *asked);           /* until it has ended */
 void asked_leave(Asked *asked);         /* from now on nobody wants its answer */
 
-/* What is 0 in options becomes a small number; model and threads are set. */
+/* What is 0 in options becomes a small number. run NULL: they have a model. */
 Engine *engine_of(const ModelRun *run, EngineOptions options);
 uint64_t engine_take(Engine *engine, Asked *asked); /* submits; dies where it is not taken */
 

@@ -14,6 +14,7 @@
 #include "runtime/session.h"
 #include "tests/allocations.h"
 #include "tests/cuda/cuda_model.h"
+#include "tests/engine_run.h"
 #include "tests/harness.h"
 
 #define OK(call) cr_assert_eq((call), SSMC_OK, "%s", ssmc_error())
@@ -1424,6 +1425,88 @@ Test(cuda, a_sequence_that_finds_no_memory_stays_what_it_is)
     gpu->fail_memory = 1;
     cr_expect_eq(ssmc_fork(run[1].session, 1, 2), SSMC_NO_MEMORY);
     step_both(run, 6 - 6);
+    run_close(&run[0]);
+    run_close(&run[1]);
+}
+
+/* ---- an engine ----------------------------------------------------------------------------- */
+
+enum { ASKED = 3, ANSWER = 20 };
+
+/* Prompts of 100, 200 and 300 ids. */
+static void
+ask(Engine *engine, Asked *asked[ASKED])
+{
+    for (int i = 0; i < ASKED; i++) {
+        asked[i] = asked_new(NULL, 0, 100 + 100 * i, ANSWER);
+        for (int64_t k = 0; k < asked[i]->asked.count; k++)
+            asked[i]->prompt[k] = id_of(k + i);
+        asked[i]->asked.top = i % 2 ? TOP : -1;
+        asked[i]->asked.sampling = (ssmc_sampling){.temperature = 500, .seed = (uint64_t)i};
+        engine_take(engine, asked[i]);
+    }
+    for (int i = 0; i < ASKED; i++)
+        asked_end(asked[i]);
+}
+
+static void
+expect_all(Asked *got[ASKED], Asked *want[ASKED], int64_t cached)
+{
+    for (int i = 0; i < ASKED; i++) {
+        cr_expect_eq(got[i]->result.end, ENGINE_length, "request %d: %s", i, got[i]->error);
+        cr_expect_eq(got[i]->result.cached, cached ? got[i]->asked.count - 1 : 0);
+        cr_expect_arr_eq(got[i]->id, want[i]->id, ANSWER * sizeof(int32_t), "request %d", i);
+        cr_expect_arr_eq(got[i]->logprob, want[i]->logprob, ANSWER * sizeof(float));
+        asked_free(got[i]);
+    }
+}
+
+/* A step that finds no memory is tried again, request by request: who finds none then fails alone;
+ * a GPU that is lost fails all, and the engine still ends. */
+Test(cuda, an_engine_fails_those_requests_alone_that_must)
+{
+    CudaModel *gpu = driver();
+    Run run[2];
+    Asked *want[ASKED], *got[ASKED];
+    run_open(&run[0], ABI_CPU, LONGEST);
+    run_open(&run[1], ABI_CUDA, LONGEST);
+    Engine *cpu = engine_of(NULL, (EngineOptions){.model = run[0].model});
+    ask(cpu, want);
+    engine_close(cpu);
+    Engine *engine =
+        engine_of(NULL, (EngineOptions){.model = run[1].model, .prefix_bytes = 1 << 30});
+    gpu->fail_memory = 1;
+    ask(engine, got);
+    expect_all(got, want, 0);
+    cr_expect_eq(gpu->fail_memory, 0);
+    ask(engine, got);
+    expect_all(got, want, 1);
+    Asked *large = asked_new(NULL, 0, MOST, 400), *small = asked_new(NULL, 0, 10, 5);
+    gpu->bytes = gpu->used;
+    engine_take(engine, large);
+    engine_take(engine, small);
+    asked_end(large);
+    asked_end(small);
+    cr_expect_eq(large->result.end, ENGINE_failed);
+    cr_expect(strstr(large->error, "no memory of the GPU for growing states"), "%s", large->error);
+    cr_expect_eq(small->result.end, ENGINE_length, "%s", small->error);
+    gpu->bytes = 0;
+    ask(engine, got);
+    expect_all(got, want, 1);
+    gpu->fail_launch = 1;
+    for (int round = 0; round < 2; round++) {
+        ask(engine, got);
+        for (int i = 0; i < ASKED; i++) {
+            cr_expect_eq(got[i]->result.end, ENGINE_failed);
+            cr_expect(strstr(got[i]->error, "GPU"), "%s", got[i]->error);
+            asked_free(got[i]);
+        }
+    }
+    engine_close(engine);
+    for (int i = 0; i < ASKED; i++)
+        asked_free(want[i]);
+    asked_free(large);
+    asked_free(small);
     run_close(&run[0]);
     run_close(&run[1]);
 }
