@@ -251,12 +251,13 @@ number(Lexer *l)
     char digits[MOST_DIGITS + 1];
     size_t n = 0, at = l->at;
     bool real = false;
+    const bool place = l->text[at - 1] == '.'; /* a.0.1 has two of them */
     const bool based = l->text[at] == '0' && at + 1 < l->len && strchr("xXoObB", l->text[at + 1]);
     for (; at < l->len && n < MOST_DIGITS; at++) {
         const char c = l->text[at], next = at + 1 < l->len ? l->text[at + 1] : 0;
         const bool sign = !based && (c == '+' || c == '-') && (l->text[at - 1] | 0x20) == 'e' &&
                           at > l->at && is_digit(next);
-        const bool point = !based && !real && c == '.' && is_digit(next);
+        const bool point = !based && !real && !place && c == '.' && is_digit(next);
         const bool power = !based && (c | 0x20) == 'e' &&
                            (is_digit(next) || ((next == '+' || next == '-') && at + 2 < l->len &&
                                                is_digit(l->text[at + 2])));

@@ -7,7 +7,7 @@
 enum {
     MOST_STEPS = 50 << 20,   /* some seconds */
     MOST_OUTPUT = 64 << 20,  /* bytes */
-    MOST_MEMORY = 512 << 20, /* bytes of values */
+    MOST_MEMORY = 256 << 20, /* bytes of values */
     MOST_DEPTH = 600         /* of what is in what: statements, expressions, calls of macros */
 };
 
@@ -76,7 +76,7 @@ j_scope_set(Jinja *j, const char *name, JVal value)
             return;
         }
     if (scope->count == scope->cap) {
-        const int cap = scope->cap ? 2 * scope->cap : 8;
+        const int cap = scope->cap ? 2 * scope->cap : 4;
         const char **names = j_alloc(j, (size_t)cap, sizeof *names);
         JVal *values = j_alloc(j, (size_t)cap, sizeof *values);
         if (j->failed)

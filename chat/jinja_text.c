@@ -94,11 +94,12 @@ jt_case(Jinja *j, JVal text, JCase how)
     for (size_t at = 0, step; at < text.len; at += step) {
         step = jt_step(text.text + at, text.len - at);
         const int32_t code = jt_code(text.text + at, step);
-        const bool up =
-            how == JT_upper ||
-            (how == JT_swapcase && utf8proc_tolower(code) != code ? false : how == JT_swapcase) ||
-            ((how == JT_title || how == JT_capitalize) && !inside);
-        jt_put(&out, up ? utf8proc_toupper(code) : utf8proc_tolower(code));
+        const bool up = how == JT_upper || (how == JT_swapcase && utf8proc_tolower(code) == code) ||
+                        ((how == JT_title || how == JT_capitalize) && !inside);
+        if (up && code == 0xDF) /* sharp s, the one such letter of texts in everyday use */
+            sb_puts(&out, how == JT_upper || how == JT_swapcase ? "SS" : "Ss");
+        else
+            jt_put(&out, up ? utf8proc_toupper(code) : utf8proc_tolower(code));
         inside = how == JT_capitalize || is_cased(code);
     }
     const bool markup = text.markup;
@@ -176,7 +177,7 @@ split_space(Jinja *j, JVal text, int64_t most, JList *out)
     while (text.len && !j->failed) {
         size_t at = 0, step = 0;
         if (most-- == 0) {
-            j_push(j, out, jt_strip(text, NULL, JT_right));
+            j_push(j, out, text);
             return;
         }
         for (; at < text.len; at += step) {
@@ -198,7 +199,7 @@ split_space_back(Jinja *j, JVal text, int64_t most, JList *out)
     while (text.len && !j->failed) {
         size_t at = text.len;
         if (most-- == 0) {
-            j_push(j, out, jt_strip(text, NULL, JT_left));
+            j_push(j, out, text);
             return;
         }
         while (at > 0) {

@@ -283,7 +283,7 @@ go_on(Talk *t, Answer *a, int32_t next)
     size_t len = 0;
     t->ended = "it has as many tokens as -n allows";
     while (t->made < t->most && a->written) {
-        if (ids_have(t->job->eos, t->job->neos, next)) {
+        if (ids_have(t->job->eos, t->job->neos, next) && !opt_given(t->o, OPT_ignore_eos)) {
             t->ended = NULL;
             break;
         }

@@ -21,6 +21,7 @@ int fuzz_safetensors(const uint8_t *data, size_t size);
 int fuzz_torch(const uint8_t *data, size_t size);
 int fuzz_gguf(const uint8_t *data, size_t size);
 int fuzz_state(const uint8_t *data, size_t size);
+int fuzz_chat(const uint8_t *data, size_t size);
 int fuzz_tokenizer(const uint8_t *data, size_t size);
 int fuzz_request(const uint8_t *data, size_t size);
 int fuzz_gbnf(const uint8_t *data, size_t size);

@@ -225,6 +225,11 @@ Test(fuzz, tokenizer_seeds_and_their_mutations)
     replay(fuzz_tokenizer, SSMC_ROOT "/tests/fuzz/corpus/tokenizer", 1500);
 }
 
+Test(fuzz, chat_seeds_and_their_mutations)
+{
+    replay(fuzz_chat, SSMC_ROOT "/tests/fuzz/corpus/chat", 600);
+}
+
 Test(fuzz, state_seeds_and_their_mutations)
 {
     replay(fuzz_state, SSMC_ROOT "/tests/fuzz/corpus/state", 1500);
