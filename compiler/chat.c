@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "compiler/compiler.h"
@@ -94,13 +95,23 @@ read_beside(Job *job, const char *dir, const char *name, char **text, size_t *le
     return EXIT_DONE;
 }
 
+/* The directory of a checkpoint as the user names it, whose files may be links to elsewhere; else
+ * the one that the tokenizer lies in. With a slash at its end. */
+static const char *
+directory(const Job *job, const char *tokenizer)
+{
+    struct stat st;
+    const char *model = job->settings.model, *slash = strrchr(tokenizer, '/');
+    if (stat(model, &st) == 0 && S_ISDIR(st.st_mode))
+        return arena_printf(job->arena, "%s/", model);
+    return arena_strndup(job->arena, tokenizer, slash ? (size_t)(slash - tokenizer) + 1 : 0);
+}
+
 static int
-of_directory(Job *job, const char *tokenizer, JobChat *out)
+of_directory(Job *job, const char *dir, JobChat *out)
 {
     static const char *const configs[] = {"tokenizer_config.json", "special_tokens_map.json"};
-    const char *slash = strrchr(tokenizer, '/'), *path = NULL;
-    const size_t n = slash ? (size_t)(slash - tokenizer) + 1 : 0;
-    const char *dir = arena_strndup(job->arena, tokenizer, n);
+    const char *path = NULL;
     char *text = NULL;
     size_t len = 0;
     int status = read_beside(job, dir, "chat_template.jinja", &text, &len, &path);
@@ -133,7 +144,7 @@ job_chat(Job *job, const Tokenizer *tok, JobChat *out)
     int status = EXIT_DONE;
     if (path)
         status = rt_kind_of(path) == RT_KIND_gguf ? of_gguf(job, path, out)
-                                                  : of_directory(job, path, out);
+                                                  : of_directory(job, directory(job, path), out);
     if (status == EXIT_DONE && !out->eos)
         out->eos = end_by_id(job, tok);
     return status;
