@@ -61,7 +61,7 @@ send_text(Browser *b, const char *text)
 {
     char expression[200];
     char *before = browser_value(b, "document.querySelectorAll('#messages > li').length");
-    browser_value(b, FIELD ".focus()");
+    free(browser_value(b, FIELD ".focus()"));
     browser_type(b, text);
     browser_key(b, BROWSER_enter, false);
     snprintf(expression, sizeof expression,
