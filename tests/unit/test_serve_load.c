@@ -76,6 +76,14 @@ Test(serve_load, also_of_chats)
     expect_equal((const char *const[]){STORYTELLER, "--chat-format", "plain", NULL}, "4", true);
 }
 
+/* Attention over what was read: states that grow. */
+Test(serve_load, also_of_a_hybrid)
+{
+    expect_equal((const char *const[]){SSMC_ROOT "/examples/hybrid.yaml", "--slots", "3",
+                                       "--context", "2048", NULL},
+                 "5", false);
+}
+
 Test(serve_load, faults_of_its_command_line)
 {
     static const struct {

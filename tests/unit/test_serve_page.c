@@ -197,6 +197,35 @@ Test(serve_page, a_chat_with_a_key_asked_for_edited_and_exported)
     browser_close(b);
 }
 
+/* Tab goes through the page in the order in which it is read, and what has the focus shows it. */
+Test(serve_page, tab_goes_through_all_in_order)
+{
+    static const char *const order[] = {
+        "new",   "export",     "import",     "nav-button", "title",  "aside-button",
+        "log",   "input",      "send",       "mode",       "system", "temperature",
+        "top_p", "max_tokens", "stop-texts", "thinking",   "key"};
+    Browser *b = browser_open();
+    Serving s = serving_start((const char *const[]){STORYTELLER, "--chat-format", "plain", NULL});
+    browser_size(b, 1400, 800);
+    go(b, &s);
+    browser_wait(b, "document.getElementById('model').textContent !== ''");
+    free(browser_value(b, "document.querySelector('.skip').focus()"));
+    size_t next = 0;
+    for (int i = 0; i < 60 && next < sizeof order / sizeof *order; i++) {
+        browser_key(b, BROWSER_tab, false);
+        char *id = browser_value(b, "document.activeElement.id");
+        next += strcmp(id, order[next]) == 0;
+        cr_expect(
+            browser_true(b, "getComputedStyle(document.activeElement).outlineStyle !== 'none'"),
+            "%s", id);
+        free(id);
+    }
+    cr_expect_eq(next, sizeof order / sizeof *order, "Tab does not come to %s",
+                 next < sizeof order / sizeof *order ? order[next] : "");
+    cr_expect_eq(serving_end(&s, SIGTERM), 0);
+    browser_close(b);
+}
+
 /* A model may write anything. */
 static const char hostile[] =
     "localStorage.setItem('ssmc.conversation.00112233aabbccdd', JSON.stringify({id: "
