@@ -38,6 +38,10 @@ Naming naming_choose(Arena *arena, const Graph *g, const ssmc_weights *weights, 
 /* The tensor of a weight by its spellings, separated by |; of a spelling of several tensors, with +
  * between them, the first of them. NULL: there is none, or not all of them. */
 const RtTensor *naming_find(const Naming *naming, const char *spellings);
+/* Once weights are bound, where formats are of integers: projections of tensors in blocks of
+ * several types become several, each of one. False: no memory; the runtime's last error says so.
+ * (apart.c) */
+bool weights_apart(Graph *g, ssmc_weights *weights);
 /* All tensors of the first spelling whose tensors are all there; how many. 0: there is none; the
  * list has those that are there, then NULL, and *missing is the first that is not. */
 int naming_members(const Naming *naming, Arena *arena, const char *spellings,

@@ -69,6 +69,9 @@ job_weights(Job *job, bool values)
         result = bind_weights(job->fe.graph, job->weights, &job->fe, job->diag);
     if (result != BIND_DONE)
         return tell_faults(listener, job->diag);
+    if (format_info[job->fe.compile.format].bits && rt_weights_in_blocks(job->weights) &&
+        !weights_apart(job->fe.graph, job->weights))
+        return tell_runtime_fault(listener, SSMC_NO_MEMORY);
     job->parameters = count_elements(job->fe.graph->weights, job->fe.graph->nweights);
     tell_notes(listener, job->diag);
     job->seconds_load = rt_now() - job->seconds_load;

@@ -329,6 +329,7 @@ static const struct {
     {"llama-base-Q4_0",            "llama-base",            0.6},
     {"llama-base-Q4_1",            "llama-base",            0.6},
     {"llama-Q4_K_M",               "llama-base",            0.2},
+    {"llama-mixed",                "llama-base",            0.2},
     {"qwen3_5_moe_text-base-Q8_0", "qwen3_5_moe_text-base", 12 }, /* as int8 in goldens.def */
     {"qwen3_next-base-Q8_0",       "qwen3_next-base",       14 },
 };
@@ -377,7 +378,7 @@ Test(gguf, a_library_reads_blocks)
 {
     char *dir = temp_dir(), *library = path_join(dir, "m.so");
     char *out = path_join(dir, "a.safetensors"), *other = path_join(dir, "b.safetensors");
-    const char *model = FOLDER "llama-Q4_K_M.gguf";
+    const char *model = FOLDER "llama-mixed.gguf";
     const char *ids = SSMC_ROOT "/tests/goldens/llama-base/golden.safetensors";
     const char *const argv[] = {SSMC_BINARY, "compile", model, "--emit", "so", "-o", library, NULL};
     CommandResult r = command_run(argv, NULL, 0);
@@ -390,6 +391,29 @@ Test(gguf, a_library_reads_blocks)
     free(out);
     free(library);
     temp_dir_remove(dir);
+}
+
+/* Tensors of several types that are one weight elsewhere keep their blocks. */
+Test(gguf, blocks_of_several_types_are_multiplied_apart)
+{
+    static const char *const has[] = {
+        "weight layers.0.attention.qkv_proj.weight.0: f32[384,256]",
+        "weight layers.0.attention.qkv_proj.weight.384: f32[128,256]",
+        "weight layers.0.mlp.gate_up.weight.0: f32[256,256]",
+        "weight layers.0.mlp.gate_up.weight.256: f32[256,256]",
+        "qkv_proj.weight.0.minima: f32[384,8]",
+        "split(t8) {sizes=[256, 128]}",
+    };
+    const char *const argv[] = {SSMC_BINARY,    "compile",  FOLDER "llama-mixed.gguf",
+                                "--stop-after", "quantise", NULL};
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    for (size_t i = 0; i < COUNT_OF(has); i++)
+        cr_expect(strstr(r.out, has[i]), "expected \"%s\" in: %s", has[i], r.out);
+    cr_expect_null(strstr(r.out, "qkv_proj.weight: "), "%s", r.out);
+    cr_expect_null(strstr(r.out, "blocks=other"), "%s", r.out);
+    cr_expect_null(strstr(r.err, "no kernel multiplies"), "%s", r.err);
+    command_free(&r);
 }
 
 Test(gguf, blocks_that_no_kernel_multiplies_are_said)

@@ -539,10 +539,10 @@ def types():
     w.close()
 
 
-def k_quants():
+def k_quants(name="llama-Q4_K_M", value=Q.Q5_K, up=Q.Q4_K):
     """A Llama of one layer, its matrices random blocks of 256: Q4_K, with Q6_K and Q5_K among them."""
     r = np.random.default_rng(5)
-    w = gguf.GGUFWriter(f"{HERE}/llama-Q4_K_M.gguf", "llama")
+    w = gguf.GGUFWriter(f"{HERE}/{name}.gguf", "llama")
     common(w, {"num_hidden_layers": 1, "hidden_size": 256, "rms_norm_eps": 1e-5, "eos_token_id": 0, "bos_token_id": 0})
     w.add_feed_forward_length(256)
     w.add_head_count(4)
@@ -561,8 +561,8 @@ def k_quants():
     w.add_tensor("output_norm.weight", np.ones(256, np.float32))
     for name in ("attn_norm", "ffn_norm"):
         w.add_tensor(f"blk.0.{name}.weight", r.normal(1, 0.1, 256).astype(np.float32))
-    for name, rows, kind in [("attn_q", 256, Q.Q4_K), ("attn_k", 128, Q.Q4_K), ("attn_v", 128, Q.Q5_K), ("attn_output", 256, Q.Q4_K),
-                             ("ffn_gate", 256, Q.Q4_K), ("ffn_up", 256, Q.Q4_K), ("ffn_down", 256, Q.Q6_K)]:
+    for name, rows, kind in [("attn_q", 256, Q.Q4_K), ("attn_k", 128, Q.Q4_K), ("attn_v", 128, value), ("attn_output", 256, Q.Q4_K),
+                             ("ffn_gate", 256, Q.Q4_K), ("ffn_up", 256, up), ("ffn_down", 256, Q.Q6_K)]:
         blocks(f"blk.0.{name}.weight", rows, kind)
     w.write_header_to_file()
     w.write_kv_data_to_file()
@@ -650,3 +650,4 @@ for kind in (Q.Q8_0, Q.Q4_0, Q.Q4_1):
 model("qwen35moe", "qwen3_5_moe_text-base", Q.Q8_0)
 model("qwen3next", "qwen3_next-base", Q.Q8_0)
 k_quants()
+k_quants("llama-mixed", Q.Q6_K, Q.Q6_K)
