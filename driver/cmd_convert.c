@@ -172,12 +172,13 @@ make_all(const Conversion *c)
 {
     Arena *arena = c->o->arena;
     Diag *diag = diag_new();
-    char *bytes = NULL, *config = NULL;
-    size_t len = 0, config_len = 0;
+    char *bytes = NULL, *config = NULL, *json = NULL;
+    size_t len = 0, config_len = 0, json_len = 0;
     FeGgufChat chat = {0};
     bool tokenizer = false;
     bool good = fe_gguf_config(arena, c->from, diag, &config, &config_len, &tokenizer);
     good = good && (!tokenizer || (fe_gguf_tokenizer(arena, c->from, diag, &bytes, &len) &&
+                                   fe_gguf_pieces(arena, c->from, diag, &json, &json_len) &&
                                    fe_gguf_chat(arena, c->from, diag, &chat)));
     int status = good ? EXIT_DONE : diag_fault(diag);
     diag_free(diag);
@@ -185,6 +186,8 @@ make_all(const Conversion *c)
         status = put_weights(c, config);
     if (status == EXIT_DONE && bytes)
         status = put_file(c, bytes[0] == '{' ? "tokenizer.json" : "tokenizer.model", bytes, len);
+    if (status == EXIT_DONE && json)
+        status = put_file(c, "tokenizer.json", json, json_len);
     if (status == EXIT_DONE && chat.config)
         status = put_file(c, "tokenizer_config.json", chat.config, chat.config_len);
     if (status == EXIT_DONE && chat.text)

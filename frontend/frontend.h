@@ -76,6 +76,9 @@ bool fe_gguf_config(Arena *arena, const char *path, Diag *diag, char **text, siz
 /* The tokenizer in a GGUF file as the bytes of a file of its own (arena); false: faults are in
  * diag. */
 bool fe_gguf_tokenizer(Arena *arena, const char *path, Diag *diag, char **bytes, size_t *len);
+/* Where that is a tokenizer.model of SentencePiece: a tokenizer.json that does the same (arena);
+ * NULL: it is none, or no tokenizer.json does. */
+bool fe_gguf_pieces(Arena *arena, const char *path, Diag *diag, char **json, size_t *len);
 /* What else it says of its tokenizer (arena): tokenizer_config.json, with its templates of chats
  * where they have names; and the one without a name, chat_template.jinja. False: faults are in
  * diag. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
-#include "runtime/gguf.h"
+#include "frontend/gguf.h"
 
 #define LLAMA3                                                                                     \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "         \
@@ -32,9 +32,6 @@ static const Pre pres[] = {
 #undef GGUF_PRE
 };
 
-/* Types of tokens, as SentencePiece has them. */
-typedef enum { NORMAL = 1, UNKNOWN, CONTROL, OWN, UNUSED, BYTE } TokenType;
-
 typedef struct {
     const RtGguf *gguf;
     const char *path;
@@ -59,8 +56,8 @@ int_or(const Maker *m, const char *key, int64_t otherwise)
 static int64_t
 type_of(const Maker *m, uint64_t id)
 {
-    int64_t type = NORMAL;
-    return rt_gguf_int(m->types, id, &type) ? type : NORMAL;
+    int64_t type = GGUF_NORMAL;
+    return rt_gguf_int(m->types, id, &type) ? type : GGUF_NORMAL;
 }
 
 /* The id that a text begins with; -1: none. */
@@ -74,10 +71,9 @@ beginning(const Maker *m, bool otherwise)
 
 /* ---- tokenizer.json ------------------------------------------------------------------------ */
 
-static void
-put_json(StrBuf *out, RtGgufText text)
+void
+gguf_put_text(StrBuf *out, RtGgufText text)
 {
-    sb_puts(out, "\"");
     for (size_t i = 0; i < text.len; i++) {
         const unsigned char c = (unsigned char)text.text[i];
         if (c < 0x20)
@@ -85,6 +81,13 @@ put_json(StrBuf *out, RtGgufText text)
         else
             sb_printf(out, c == '"' || c == '\\' ? "\\%c" : "%c", c);
     }
+}
+
+void
+gguf_put_json(StrBuf *out, RtGgufText text)
+{
+    sb_puts(out, "\"");
+    gguf_put_text(out, text);
     sb_puts(out, "\"");
 }
 
@@ -98,27 +101,27 @@ put_added(Maker *m)
                      "\"added_tokens\": [");
     for (uint64_t id = 0; id < m->tokens->count && rt_gguf_text(m->tokens, &at, &text); id++) {
         const int64_t type = type_of(m, id);
-        if ((type != CONTROL && type != OWN) || text.len == 0)
+        if ((type != GGUF_CONTROL && type != GGUF_OWN) || text.len == 0)
             continue;
         sb_printf(&m->out, "%s{\"id\": %" PRIu64 ", \"content\": ", first ? "" : ",\n", id);
-        put_json(&m->out, text);
+        gguf_put_json(&m->out, text);
         sb_printf(&m->out,
                   ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
                   "\"normalized\": false, \"special\": %s}",
-                  type == CONTROL ? "true" : "false");
+                  type == GGUF_CONTROL ? "true" : "false");
         first = false;
     }
     sb_puts(&m->out, "],\n");
 }
 
-static void
-put_list(StrBuf *out, const RtGgufKey *list, bool ids)
+void
+gguf_put_list(StrBuf *out, const RtGgufKey *list, bool ids)
 {
     const char *at = NULL;
     RtGgufText text = {0};
     for (uint64_t i = 0; i < list->count && rt_gguf_text(list, &at, &text); i++) {
         sb_puts(out, i ? ",\n" : "");
-        put_json(out, text);
+        gguf_put_json(out, text);
         if (ids)
             sb_printf(out, ": %" PRIu64, i);
     }
@@ -182,22 +185,21 @@ token_of(const Maker *m, int64_t id)
     return text;
 }
 
-static void
-put_beginning(Maker *m, int64_t first)
+void
+gguf_put_beginning(StrBuf *out, RtGgufText text, int64_t first)
 {
-    const RtGgufText text = token_of(m, first);
-    sb_puts(&m->out, "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
-                     "[{\"SpecialToken\": {\"id\": ");
-    put_json(&m->out, text);
-    sb_puts(&m->out, ", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}],\n"
-                     "\"pair\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"Sequence\": "
-                     "{\"id\": \"B\", \"type_id\": 1}}],\n\"special_tokens\": {");
-    put_json(&m->out, text);
-    sb_puts(&m->out, ": {\"id\": ");
-    put_json(&m->out, text);
-    sb_printf(&m->out, ", \"ids\": [%" PRId64 "], \"tokens\": [", first);
-    put_json(&m->out, text);
-    sb_puts(&m->out, "]}}},\n");
+    sb_puts(out, "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                 "[{\"SpecialToken\": {\"id\": ");
+    gguf_put_json(out, text);
+    sb_puts(out, ", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}],\n"
+                 "\"pair\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"Sequence\": "
+                 "{\"id\": \"B\", \"type_id\": 1}}],\n\"special_tokens\": {");
+    gguf_put_json(out, text);
+    sb_puts(out, ": {\"id\": ");
+    gguf_put_json(out, text);
+    sb_printf(out, ", \"ids\": [%" PRId64 "], \"tokens\": [", first);
+    gguf_put_json(out, text);
+    sb_puts(out, "]}}},\n");
 }
 
 static bool
@@ -213,7 +215,7 @@ make_json(Maker *m)
     put_splits(&m->out, pre);
     const int64_t first = beginning(m, strchr(pre->flags, 'B') != NULL);
     if (first >= 0)
-        put_beginning(m, first);
+        gguf_put_beginning(&m->out, token_of(m, first), first);
     sb_printf(
         &m->out,
         "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": "
@@ -222,9 +224,9 @@ make_json(Maker *m)
         "null, \"fuse_unk\": false, \"byte_fallback\": false, \"ignore_merges\": %s, "
         "\"vocab\": {",
         strchr(pre->flags, 'W') ? "true" : "false");
-    put_list(&m->out, m->tokens, true);
+    gguf_put_list(&m->out, m->tokens, true);
     sb_puts(&m->out, "},\n\"merges\": [");
-    put_list(&m->out, merges, false);
+    gguf_put_list(&m->out, merges, false);
     sb_puts(&m->out, "]}}\n");
     return true;
 }
@@ -274,7 +276,7 @@ put_piece(Maker *m, uint64_t id, RtGgufText text)
         sb_putn(&piece, &c, 1);
     }
     const int64_t type = type_of(m, id);
-    put_field(&piece, 3, VARINT, (uint64_t)(type == UNUSED ? CONTROL : type));
+    put_field(&piece, 3, VARINT, (uint64_t)(type == GGUF_UNUSED ? GGUF_CONTROL : type));
     put_bytes(&m->out, 1, sb_text(&piece), piece.len);
     sb_free(&piece);
 }
@@ -289,7 +291,7 @@ make_model(Maker *m)
     if (!m->scores || m->scores->count != m->tokens->count)
         return fault(m, "its tokenizer has not one score for each token (tokenizer.ggml.scores)");
     for (uint64_t id = 0; id < m->tokens->count && rt_gguf_text(m->tokens, &at, &text); id++) {
-        bytes = bytes || type_of(m, id) == BYTE;
+        bytes = bytes || type_of(m, id) == GGUF_BYTE;
         put_piece(m, id, text);
     }
     StrBuf part = {0};
@@ -333,6 +335,13 @@ make(Maker *m)
                       (int)(kind.len < 64 ? kind.len : 64), kind.text);
 }
 
+/* Whether a tokenizer.json does what a tokenizer.model of its pieces does. */
+static bool
+keeps_spaces(const Maker *m)
+{
+    return int_or(m, "tokenizer.ggml.remove_extra_whitespaces", 0) == 0;
+}
+
 /* ---- tokenizer_config.json ----------------------------------------------------------------- */
 
 /* Tokens by what they are for. */
@@ -363,7 +372,7 @@ put_purposes(Maker *m)
         if (text.len == 0)
             continue;
         sb_printf(&m->out, ",\n  \"%s\": ", purposes[i].key);
-        put_json(&m->out, text);
+        gguf_put_json(&m->out, text);
     }
 }
 
@@ -384,9 +393,9 @@ put_template(Maker *m, bool first, RtGgufText name, RtGgufText text)
 {
     sb_puts(&m->out, first ? ",\n  \"chat_template\": [" : ", ");
     sb_puts(&m->out, "{\"name\": ");
-    put_json(&m->out, name);
+    gguf_put_json(&m->out, name);
     sb_puts(&m->out, ", \"template\": ");
-    put_json(&m->out, text);
+    gguf_put_json(&m->out, text);
     sb_puts(&m->out, "}");
 }
 
@@ -423,7 +432,7 @@ fe_gguf_chat(Arena *arena, const char *path, Diag *diag, FeGgufChat *out)
     const bool llama = rt_gguf_text_is(kind, "llama");
     sb_printf(&m.out,
               "{\n  \"tokenizer_class\": \"%s\",\n  \"clean_up_tokenization_spaces\": false",
-              llama ? "LlamaTokenizer" : "PreTrainedTokenizerFast");
+              llama && !keeps_spaces(&m) ? "LlamaTokenizer" : "PreTrainedTokenizerFast");
     put_purposes(&m);
     put_flag(&m, "add_bos_token", "tokenizer.ggml.add_bos_token", llama ? 1 : -1);
     put_flag(&m, "add_eos_token", "tokenizer.ggml.add_eos_token", -1);
@@ -438,6 +447,37 @@ fe_gguf_chat(Arena *arena, const char *path, Diag *diag, FeGgufChat *out)
     sb_free(&m.out);
     rt_gguf_close(gguf);
     return true;
+}
+
+bool
+fe_gguf_pieces(Arena *arena, const char *path, Diag *diag, char **json, size_t *len)
+{
+    const char *why = NULL, *at = NULL;
+    RtGgufText kind = {0};
+    RtGguf *gguf = rt_gguf_open(path, NULL, 0, &why);
+    if (!gguf)
+        return diag_error(diag, (SrcLoc){0}, "%s", why);
+    Maker m = {.gguf = gguf, .path = path, .diag = diag};
+    const bool good = make(&m);
+    rt_gguf_text(rt_gguf_find(gguf, "tokenizer.ggml.model"), &at, &kind);
+    *json = NULL;
+    if (good && rt_gguf_text_is(kind, "llama") && keeps_spaces(&m)) {
+        const int64_t first = beginning(&m, true);
+        const GgufPieces pieces = {m.tokens,
+                                   m.types,
+                                   m.scores,
+                                   int_or(&m, "tokenizer.ggml.add_space_prefix", 1) != 0,
+                                   token_of(&m, first),
+                                   first};
+        StrBuf out = {0};
+        gguf_pieces_json(arena, &pieces, &out);
+        *json = arena_strndup(arena, sb_text(&out), out.len);
+        *len = out.len;
+        sb_free(&out);
+    }
+    sb_free(&m.out);
+    rt_gguf_close(gguf);
+    return good;
 }
 
 bool

@@ -210,7 +210,7 @@ Test(gguf, converts_what_is_said_of_its_tokenizer)
     free(text);
     json = converted_json(b, FOLDER "tokenizer-llama.gguf", "tokenizer_config.json");
     json_object *list = json_object_object_get(json, "chat_template");
-    cr_expect_str_eq(json_text(json, "tokenizer_class"), "LlamaTokenizer");
+    cr_expect_str_eq(json_text(json, "tokenizer_class"), "PreTrainedTokenizerFast");
     cr_assert_eq(json_object_array_length(list), 2);
     cr_expect_str_eq(json_text(json_object_array_get_idx(list, 0), "name"), "tool_use");
     cr_expect_str_eq(json_text(json_object_array_get_idx(list, 0), "template"), "\"two\"\n");
@@ -507,6 +507,45 @@ Test(gguf, sentencepiece_tokenizer_inside)
     cr_expect(count == 2 && ids[0] == 1 && ids[1] == 2);
     free(ids);
     check_pair(p, 1, false);
+}
+
+/* The tokenizer.json that is written beside tokenizer.model gives its ids, with control tokens in
+ * the texts, too. */
+Test(gguf, pieces_as_a_tokenizer_json)
+{
+    Pair p = {arena_new(), diag_new(), NULL, NULL};
+    char *bytes = NULL, *json = NULL;
+    size_t len = 0, json_len = 0;
+    const char *path = FOLDER "tokenizer-llama.gguf";
+    cr_assert(fe_gguf_tokenizer(p.arena, path, p.diag, &bytes, &len));
+    cr_assert(fe_gguf_pieces(p.arena, path, p.diag, &json, &json_len) && json);
+    Tokenizer *model = tok_parse(p.arena, bytes, len, "tokenizer.model", p.diag);
+    Tokenizer *own = tok_parse(p.arena, json, json_len, "tokenizer.json", p.diag);
+    StrBuf said = {0};
+    diag_print(p.diag, &said);
+    cr_assert(model && own, "%s", sb_text(&said));
+    sb_free(&said);
+    json_object *texts = json_object_from_file(SSMC_ROOT "/tests/data/tokenizers/texts.json");
+    int wrong = 0;
+    for (size_t i = 0; i < json_object_array_length(texts); i++) {
+        json_object *item = json_object_array_get_idx(texts, i);
+        int32_t *want = NULL, *ids = NULL;
+        size_t nwant = 0, count = 0, bad = 0;
+        const char *text = json_object_get_string(item);
+        const size_t text_len = (size_t)json_object_get_string_len(item);
+        cr_assert(tok_encode(model, text, text_len, &want, &nwant, &bad));
+        cr_assert(tok_encode(own, text, text_len, &ids, &count, &bad));
+        if ((count != nwant || memcmp(ids, want, count * sizeof *ids) != 0) && wrong++ < 5)
+            cr_expect(false, "text %zu: %s", i, json_object_to_json_string(item));
+        free(want);
+        free(ids);
+    }
+    cr_expect_eq(wrong, 0, "%d", wrong);
+    json_object_put(texts);
+    tok_free(model);
+    tok_free(own);
+    diag_free(p.diag);
+    arena_free(p.arena);
 }
 
 /* ---- files made here ----------------------------------------------------------------------- */
