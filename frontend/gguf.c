@@ -173,7 +173,8 @@ put_layers(StrBuf *out, const File *f, const char *from)
             if (!name[len])
                 return false;
         }
-        sb_printf(out, "%s\"%.*s\"", i ? ", " : "[", (int)word, at);
+        const char *quote = *at >= '0' && *at <= '9' ? "" : "\"";
+        sb_printf(out, "%s%s%.*s%s", i ? ", " : "[", quote, (int)word, at, quote);
     }
     sb_puts(out, count ? "]" : "");
     return count > 0;

@@ -73,12 +73,12 @@ typedef struct {
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-/* Whether a name is a pattern's; its digits where the pattern has #. */
+/* Whether a name is a pattern's, up to " & "; its digits where the pattern has #. */
 static bool
 name_fits(const char *pattern, RtGgufText name, RtGgufText *number)
 {
     size_t at = 0;
-    for (; *pattern; pattern++) {
+    for (; *pattern && *pattern != ' '; pattern++) {
         if (*pattern != '#') {
             if (at == name.len || name.text[at++] != *pattern)
                 return false;
@@ -92,6 +92,18 @@ name_fits(const char *pattern, RtGgufText name, RtGgufText *number)
             return false;
     }
     return at == name.len;
+}
+
+/* Whether the layer has the other tensor that a pattern asks for. */
+static bool
+has_other(const Reader *r, const char *pattern, RtGgufText number)
+{
+    char name[128];
+    const char *other = strstr(pattern, " & ");
+    if (!other || number.len > 20)
+        return !other;
+    snprintf(name, sizeof name, "blk.%.*s.%s", (int)number.len, number.text, other + 3);
+    return rt_gguf_tensor_named(r->gguf, name) != NULL;
 }
 
 /* Whether a tensor is of a layer that predicts tokens behind the next. */
@@ -118,7 +130,7 @@ put_name(Reader *r, RtGgufText name, const char **out)
     for (int rank = 0; r->arch.rows[rank] && !row; rank++)
         for (size_t i = 0; i < RT_COUNT(rows) && !row; i++)
             if (strcmp(rows[i].arch, r->arch.rows[rank]) == 0 &&
-                name_fits(rows[i].from, name, &number))
+                name_fits(rows[i].from, name, &number) && has_other(r, rows[i].from, number))
                 row = &rows[i];
     *out = r->room;
     if (is_ahead(r, name)) {

@@ -94,6 +94,30 @@ Test(gguf, logits_are_those_of_the_golden_beside)
     }
 }
 
+/* It has no rates of decay, and what a layer is called that projects out of it goes by its kind. */
+Test(gguf, minimax)
+{
+    Arena *arena = arena_new();
+    char *dir = temp_dir();
+    const char *const plain[] = {NULL};
+    const char *model = FOLDER "minimax-lightning.gguf", *to = arena_printf(arena, "%s/to", dir);
+    const char *golden = SSMC_ROOT "/tests/goldens/minimax-lightning/golden.safetensors";
+    const char *const argv[] = {SSMC_BINARY, "convert", model, "-o", to, NULL};
+    check_golden("minimax-lightning", GOLDEN_F32);
+    CommandResult r = command_run(argv, NULL, 0);
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    command_free(&r);
+    free(golden_check(to, golden, plain, GOLDEN_F32));
+    RtTensorFile *file = NULL;
+    cr_assert_eq(rt_tensors_open(arena_printf(arena, "%s/model.safetensors", to), &file), SSMC_OK);
+    cr_expect(rt_tensors_find(file, "model.layers.0.self_attn.out_proj.weight"));
+    cr_expect(rt_tensors_find(file, "model.layers.1.self_attn.o_proj.weight"));
+    cr_expect(rt_tensors_find(file, "model.layers.0.block_sparse_moe.experts.3.w2.weight"));
+    rt_tensors_close(file);
+    temp_dir_remove(dir);
+    arena_free(arena);
+}
+
 /* A GGUF file becomes a directory, that one another, with the same logits. */
 Test(gguf, converts_to_a_checkpoint_and_on)
 {

@@ -223,6 +223,26 @@ def gptneox(w, c, t, put):
     named("GPTNEOX", c, t, put, 1, change)
 
 
+def minimax_01(w, c, t, put):
+    common(w, c)
+    attention(w, dict(c, layer_types=None))
+    experts(w, c, "num_local_experts")
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_residual_scale(float(c["mlp_alpha_factor"]))
+    w.add_rope_dimension_count(c["head_dim"])
+    own = {"qkv_proj": "attn_qkv", "output_gate": "attn_gate", "out_proj": "attn_output", "norm": "attn_norm_2"}
+
+    def change(name, x):  # the package of today knows no such architecture: names of llama.cpp's converter
+        part = name.split(".")[-2]
+        if re.search(r"slope_rate|_decay$", name):
+            return None
+        if ".self_attn." not in name or part not in own:
+            return x
+        put(f"blk.{name.split('.')[2]}.{own[part]}.weight", x)
+
+    named("LLAMA", c, t, put, 1, change)
+
+
 def kimi_linear(w, c, t, put):
     common(w, c)
     w.add_feed_forward_length(c["intermediate_size"])
@@ -636,6 +656,7 @@ model("granitehybrid", "granitemoehybrid-moe")
 model("bamba", "bamba-base")
 model("gptneox", "gpt_neox-base")
 model("kimi-linear", "kimi_linear-base")
+model("minimax-01", "minimax-lightning")
 model("falcon-h1", "falcon_h1-multipliers")
 model("jamba", "jamba-base")
 model("nemotron_h_moe", "nemotron_h-moe")
