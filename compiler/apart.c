@@ -107,7 +107,9 @@ run_weight(const Apart *a, const Run *run)
     const char *name = arena_printf(arena, "%s.%lld", w->name, (long long)run->first);
     Value *v = graph_weight(a->g, name, type, tensor, w->init, w->loc);
     const char *stored = blocks_in(a, run->member, run->last);
-    v->blocks = BLOCKS_other;
+    for (int i = run->member; i < run->last; i++)
+        if (a->tensor->member[i]->blocks)
+            v->blocks = BLOCKS_other;
     if (stored)
         blocks_by_name(stored, strlen(stored), &v->blocks);
     return v;

@@ -1,5 +1,6 @@
 /* driver/convert_tensors.c -- tensors of a GGUF file as the checkpoint that it was made of has
  * them: experts apart, and together what convert.def names. */
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ static const Row rows[] = {
 
 typedef struct {
     Arena *arena;
-    const char *config;
+    json_object *config;
     ssmc_weights *weights;
     RtTensor *out;
     int count, cap;
@@ -51,14 +52,14 @@ end_of(const char *name, const char *end)
 static int64_t
 config_int(const Maker *m, const char *key)
 {
-    const char *at = strstr(m->config, arena_printf(m->arena, "\"%s\": ", key));
-    return at ? strtoll(at + strlen(key) + 4, NULL, 10) : 0;
+    return json_object_get_int64(json_object_object_get(m->config, key));
 }
 
 static bool
 is_of(const Maker *m, const Row *row)
 {
-    return strstr(m->config, arena_printf(m->arena, "\"model_type\": \"%s\"", row->model)) != NULL;
+    const char *type = json_object_get_string(json_object_object_get(m->config, "model_type"));
+    return type && strcmp(type, row->model) == 0;
 }
 
 static const RtTensor *
@@ -230,9 +231,10 @@ put_tensor(Maker *m, const RtTensor *t)
 int
 convert_tensors(Arena *arena, ssmc_weights *weights, const char *config, RtTensor **out)
 {
-    Maker m = {.arena = arena, .config = config, .weights = weights};
+    Maker m = {.arena = arena, .config = json_tokener_parse(config), .weights = weights};
     for (int i = 0; i < rt_weights_count(weights); i++)
         put_tensor(&m, rt_weights_at(weights, i));
+    json_object_put(m.config);
     *out = m.out;
     return m.failed ? -1 : m.count;
 }

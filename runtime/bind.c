@@ -14,7 +14,9 @@ static bool
 is_same(const AbiWeight *w, const RtTensor *t)
 {
     return strcmp(rt_abi_name(w->dtype), t->dtype) == 0 &&
-           rt_dims_fit(w->dim, w->rank, t->dim, t->rank);
+           (rt_dims_fit(w->dim, w->rank, t->dim, t->rank) ||
+            (rt_stack_fits(w->dim, w->rank, t) &&
+             rt_rows_of(w->dim, w->rank) == rt_rows_of(t->dim, t->rank)));
 }
 
 static void

@@ -17,9 +17,8 @@ rt_rows_of(const int64_t *dim, int rank)
     return rows;
 }
 
-/* Whether a stack of matrices is rows of `dim`, one matrix after the other. */
-static bool
-stack_fits(const int64_t *dim, int rank, const RtTensor *t)
+bool
+rt_stack_fits(const int64_t *dim, int rank, const RtTensor *t)
 {
     return rank > 1 && t->rank > rank &&
            memcmp(dim + 1, t->dim + t->rank - rank + 1, sizeof *dim * (size_t)(rank - 1)) == 0;
@@ -42,7 +41,8 @@ rt_member_rows(const RtTensor *t, const int64_t *dim, int rank)
         if (!rt_tensor_bytes(bits, shape, rank - from, &one) || one == 0 || whole % one != 0)
             continue;
         shape[0] = (int64_t)(whole / one);
-        if (rt_dims_fit(shape, rank - from, t->dim, t->rank) || stack_fits(shape, rank - from, t))
+        if (rt_dims_fit(shape, rank - from, t->dim, t->rank) ||
+            rt_stack_fits(shape, rank - from, t))
             return rt_rows_of(shape, rank - from);
     }
     return -1;

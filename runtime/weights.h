@@ -46,6 +46,8 @@ void rt_joined_fill(const ssmc_weights *w, const RtTensor *t, char *data, int th
 void *rt_joined_room(ssmc_weights *w, const RtTensor *t);
 /* Whether bytes lie in such a room. */
 bool rt_joined_holds(const ssmc_weights *w, const char *at);
+/* Whether a stack of matrices is rows of `dim`, one matrix after the other, however many. */
+bool rt_stack_fits(const int64_t *dim, int rank, const RtTensor *t);
 void rt_joined_close(ssmc_weights *w);
 /* Bytes of a tensor that will hardly be read again. Of any thread. */
 void rt_weights_done(const ssmc_weights *w, const void *from, size_t bytes);

@@ -877,6 +877,48 @@ Test(gguf, refuses_value_heads_that_do_not_fit)
     }
 }
 
+/* Two matrices [3,32] of keys, in blocks of Q8_0 and in F16, whose columns are rows here. */
+Test(gguf, keys_of_latents_are_turned)
+{
+    enum { STACK = 2, ROWS = 3, COLUMNS = 32, F16 = 1, Q8_0 = 8 };
+    for (int blocks = 0; blocks < 2; blocks++) {
+        StrBuf b = header(3, 1, 1);
+        put_arch(&b, "kimi-linear");
+        put_text(&b, "blk.0.attn_k_b.weight");
+        put(&b, 3, 4);
+        put(&b, COLUMNS, 8);
+        put(&b, ROWS, 8);
+        put(&b, STACK, 8);
+        put(&b, blocks ? Q8_0 : F16, 4);
+        put(&b, 0, 8);
+        pad(&b, 0);
+        for (unsigned i = 0; i < STACK * ROWS; i++) {
+            if (blocks)
+                put(&b, 0x3C00, 2); /* a scale of 1 */
+            for (unsigned k = 0; k < COLUMNS; k++)
+                put(&b, blocks ? 16 * i + k : 0x100 * i + k, blocks ? 1 : 2);
+        }
+        RtTensorFile *file = NULL;
+        cr_assert_eq(rt_tensors_from(sb_text(&b), b.len, "f.gguf", &file), SSMC_OK, "%s",
+                     ssmc_error());
+        const RtTensor *t = rt_tensors_find(file, "model.layers.0.self_attn.k_b_proj.weight");
+        cr_assert(t && t->rank == 3 && t->dim[0] == STACK && t->dim[1] == COLUMNS &&
+                  t->dim[2] == ROWS);
+        cr_expect_str_eq(t->dtype, blocks ? "F32" : "F16");
+        for (int h = 0; h < STACK; h++)
+            for (int k = 0; k < COLUMNS; k++)
+                for (int r = 0; r < ROWS; r++) {
+                    const int at = (h * COLUMNS + k) * ROWS + r, row = h * ROWS + r;
+                    if (blocks)
+                        cr_expect_eq((int)((const float *)t->data)[at], (int8_t)(16 * row + k));
+                    else
+                        cr_expect_eq(((const uint16_t *)t->data)[at], 0x100 * row + k);
+                }
+        rt_tensors_close(file);
+        sb_free(&b);
+    }
+}
+
 /* What the layers behind the model's are for is no part of it. */
 Test(gguf, leaves_heads_out_that_predict_several_tokens)
 {
