@@ -738,6 +738,30 @@ Test(kernels, emitted_linear_gives_the_same_bits_in_any_batch)
     }
 }
 
+/* What a runtime knows of steps in short passes: of the linear the panels of W, not of what packs
+ * it; of others that parts divide rows of the pass. */
+Test(kernels, a_program_says_what_short_passes_divide)
+{
+    const LinearCase c = {101, 70, 16, 3, false, true};
+    Arena *texts = arena_new();
+    Model m = {0};
+    model_open(&m, linear_text(texts, &c), "native");
+    for (int i = 0; i < m.abi->nsteps; i++) {
+        const AbiStep *step = &m.abi->steps[i];
+        const bool init = i < m.abi->init.first + m.abi->init.count;
+        const bool linear = strcmp(step->name, "linear") == 0;
+        cr_expect_eq(step->by_rows, !init && !linear, "%s", step->name);
+        cr_expect_eq(step->few, linear ? 3 : 0, "%s", step->name);
+        if (!linear)
+            continue;
+        cr_expect_eq(step->panels, 5); /* 70 columns by 16 */
+        cr_expect_eq(step->panel_bytes, 101 * 16 * (int)sizeof(float));
+        cr_expect_eq(m.abi->operands[step->first_operand + step->weight].space, ABI_PARAM);
+    }
+    model_close(&m);
+    arena_free(texts);
+}
+
 /* Whatever the number of threads and of rows, each result is made once, with the same bits. */
 Test(kernels, threads_divide_a_linear_by_panels_and_rows)
 {
