@@ -574,7 +574,7 @@ wait_for(const Serving *server, const char *path, const char *part)
         int status = 0;
         char *reply = serving_ask(server, path, NULL, &status);
         const bool there = strstr(reply, part);
-        cr_assert(there || i < 6000, "%s never had %s: %s", path, part, reply);
+        cr_assert(there || i < 60000, "%s never had %s: %s", path, part, reply);
         free(reply);
         if (there)
             return;
