@@ -78,6 +78,13 @@ mixer_size(const Options *o, OptId id, BenchMixer *z)
     return false;
 }
 
+bool
+mixer_lengths(const Options *o, const IntList *preset, IntList *out)
+{
+    *out = opt_given(o, OPT_bench_prefill) ? (IntList){0} : *preset;
+    return out->count > 0 || list_parse(o, OPT_bench_prefill, 1, 1 << 24, out);
+}
+
 typedef struct {
     IntList tokens, batch; /* of all sequences; sequences that they are of */
     Format formats[2];

@@ -4,7 +4,41 @@
 
 #include "driver/mixers.h"
 
-static const int64_t tokens_list[] = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192};
+static const IntList preset_tokens = {
+    .n = {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192},
+      .count = 11
+};
+
+/* What is measured: --prefill's lengths, and of --form and --chunk what they say, or all. */
+typedef struct {
+    IntList tokens;
+    Form form;     /* AUTO: each */
+    int64_t chunk; /* CHUNK_AUTO: each of cost_chunks */
+} Wanted;
+
+static bool
+wanted_parse(const Options *o, Wanted *w)
+{
+    const char *form = opt_text(o, OPT_form), *chunk = opt_text(o, OPT_chunk);
+    IntList chunks = {0};
+    *w = (Wanted){.form = FORM_AUTO, .chunk = CHUNK_AUTO};
+    if (!mixer_lengths(o, &preset_tokens, &w->tokens))
+        return false;
+    if (form && !form_by_name(form, &w->form)) {
+        option_fault(o, OPT_form, "--form wants recurrent, chunked or quadratic, not '%s'", form);
+        return false;
+    }
+    if (!chunk)
+        return true;
+    if (!list_parse(o, OPT_chunk, 1, 65536, &chunks))
+        return false;
+    if (chunks.count != 1) {
+        option_fault(o, OPT_chunk, "--chunk wants one number here, not '%s'", chunk);
+        return false;
+    }
+    w->chunk = chunks.n[0];
+    return true;
+}
 
 int
 ssd_settings(const Options *o, Settings *out)
@@ -29,13 +63,16 @@ peak_of(const Machine *machine, const BenchCeilings *peak, Dtype dtype)
 
 /* A line: microseconds a call for each number of tokens, then the rate of the longest. */
 static int
-put_form(const Options *o, Settings settings, const BenchMixer *size, Form form, int64_t chunk,
-         const BenchCeilings *peak)
+put_form(const Options *o, Settings settings, const BenchMixer *size, const Wanted *wanted,
+         Form form, int64_t chunk, const BenchCeilings *peak)
 {
+    enum { QUADRATIC_MOST = 8192 }; /* tokens: all pairs of more take minutes */
+    if (wanted->form != FORM_AUTO && wanted->form != form)
+        return EXIT_DONE;
     Job job = {0};
     BenchMixerRun run = {.repeats = (int)o->value[OPT_repeats].i};
     BenchSample t = {0};
-    int64_t tokens = 0;
+    int64_t tokens = 0; /* of the newest measurement */
     const bool bf16 = settings.format == FORMAT_bf16;
     settings.form = form;
     settings.chunk = chunk;
@@ -45,15 +82,21 @@ put_form(const Options *o, Settings settings, const BenchMixer *size, Form form,
                chunk == CHUNK_ALL    ? "all"
                : chunk == CHUNK_AUTO ? "auto"
                                      : arena_printf(o->arena, "%lld", (long long)chunk));
-    for (size_t i = 0; i < COUNT_OF(tokens_list) && status == EXIT_DONE; i++) {
-        tokens = tokens_list[i];
+    for (int i = 0; i < wanted->tokens.count && status == EXIT_DONE; i++) {
+        if (form == FORM_QUADRATIC && wanted->tokens.n[i] > QUADRATIC_MOST) {
+            printf(" %8s", "-");
+            continue;
+        }
+        tokens = wanted->tokens.n[i];
         const ssmc_status rs = bench_mixer_time(&run, tokens, 1, &t);
         status = rs == SSMC_OK ? EXIT_DONE : runtime_fault(rs);
         if (status == EXIT_DONE)
             printf(" %8.1f", 1e6 * t.median);
         fflush(stdout);
     }
-    if (status == EXIT_DONE) {
+    if (status == EXIT_DONE && tokens == 0)
+        puts("");
+    if (status == EXIT_DONE && tokens > 0) {
         const double flops = bench_flops(job.graph[ENTRY_prefill]).recurrent * (double)tokens;
         const double gflops = flops / t.median * 1e-9;
         printf("  %7.0f %5.1f %%\n", gflops,
@@ -64,7 +107,7 @@ put_form(const Options *o, Settings settings, const BenchMixer *size, Form form,
 }
 
 static void
-put_head(const Settings *s, const BenchMixer *size, const BenchCeilings *peak)
+put_head(const Settings *s, const BenchMixer *size, const Wanted *wanted, const BenchCeilings *peak)
 {
     printf("%s, %d threads: %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n"
            "%s H=%lld P=%lld N=%lld G=%lld, passes of %lld tokens; microseconds by tokens, then "
@@ -73,8 +116,8 @@ put_head(const Settings *s, const BenchMixer *size, const BenchCeilings *peak)
            bench_mixer_name(size->kind), (long long)size->heads, (long long)size->head_dim,
            (long long)size->state, (long long)size->groups, (long long)size->block, "form", "dot",
            "Q");
-    for (size_t i = 0; i < COUNT_OF(tokens_list); i++)
-        printf(" %8lld", (long long)tokens_list[i]);
+    for (int i = 0; i < wanted->tokens.count; i++)
+        printf(" %8lld", (long long)wanted->tokens.n[i]);
     puts("  GFLOP/s of peak");
 }
 
@@ -83,8 +126,9 @@ bench_forms(const Options *o, OptId mixer)
 {
     BenchMixer size;
     Settings settings;
+    Wanted wanted;
     const char *why = NULL;
-    if (!mixer_size(o, mixer, &size))
+    if (!mixer_size(o, mixer, &size) || !wanted_parse(o, &wanted))
         return EXIT_BAD_INPUT;
     int status = ssd_settings(o, &settings);
     if (status != EXIT_DONE)
@@ -94,14 +138,16 @@ bench_forms(const Options *o, OptId mixer)
         return fault(EXIT_FAILED, "%s", why);
     const BenchCeilings peak = bench_ceilings(probes, settings.threads);
     bench_probes_close(probes);
-    put_head(&settings, &size, &peak);
-    status = put_form(o, settings, &size, FORM_RECURRENT, CHUNK_AUTO, &peak);
+    put_head(&settings, &size, &wanted, &peak);
+    status = put_form(o, settings, &size, &wanted, FORM_RECURRENT, CHUNK_AUTO, &peak);
     for (int dot = 0; dot < (bench_dot(settings.machine, DTYPE_bf16) != PROBE_f32 ? 2 : 1); dot++) {
         settings.format = dot ? FORMAT_bf16 : FORMAT_f32;
-        for (const int64_t *q = cost_chunks; *q && status == EXIT_DONE; q++)
-            status = put_form(o, settings, &size, FORM_CHUNKED, *q, &peak);
+        const int64_t one[] = {wanted.chunk, 0};
+        const int64_t *q = wanted.chunk == CHUNK_AUTO ? cost_chunks : one;
+        for (; *q && status == EXIT_DONE; q++)
+            status = put_form(o, settings, &size, &wanted, FORM_CHUNKED, *q, &peak);
         if (status == EXIT_DONE)
-            status = put_form(o, settings, &size, FORM_QUADRATIC, CHUNK_ALL, &peak);
+            status = put_form(o, settings, &size, &wanted, FORM_QUADRATIC, CHUNK_ALL, &peak);
     }
     return status;
 }

@@ -8,5 +8,7 @@
 /* The sizes that --ssd, --delta, --scan or --attend says, with passes of as many tokens as a model
  * in f32 has. False: the fault has been printed. */
 bool mixer_size(const Options *o, OptId id, BenchMixer *out);
+/* Those of --prefill; not given: the preset. False: the fault has been printed. */
+bool mixer_lengths(const Options *o, const IntList *preset, IntList *out);
 
 #endif

@@ -479,3 +479,15 @@ Test(bench, trace_has_a_lane_a_thread)
     free(path);
     free(trace);
 }
+
+Test(bench, forms_of_a_mixer_are_measured_at_the_lengths_asked_for)
+{
+    CommandResult r = command_run(ARGS("bench", "--delta", "2,8,4,1", "--form", "chunked",
+                                       "--chunk", "16", "--prefill", "5,33", "--repeats", "1"),
+                                  NULL, 0);
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    cr_expect(strstr(r.out, " Q        5       33  GFLOP/s"), "%s", r.out);
+    cr_expect(strstr(r.out, "\nchunked   f32    16 "), "%s", r.out);
+    cr_expect_null(strstr(r.out, "\nrecurrent"), "%s", r.out);
+    command_free(&r);
+}

@@ -493,6 +493,9 @@ Test(command, bench_of_an_ssd_wants_four_sizes)
     FAULT(ARGS("bench", "--ssd", "24,64,128,1,1"), "not '24,64,128,1,1'");
     FAULT(ARGS("bench", "--ssd", "24,64,0,1"), "each 1 to 4096");
     FAULT(ARGS("bench", "--ssd", "24,64,128,5"), "heads a multiple of groups");
+    FAULT(ARGS("bench", "--ssd", "24,64,128,1", "--form", "fast"),
+          "--form wants recurrent, chunked or quadratic");
+    FAULT(ARGS("bench", "--delta", "4,8,8,4", "--chunk", "16,32"), "--chunk wants one number here");
     FAULT(ARGS("bench", "--delta", "32,128"),
           "--delta wants heads, channels of a value and of a key", "not '32,128'");
     FAULT(ARGS("bench", "--delta", "32,128,128,5"), "heads a multiple of groups");

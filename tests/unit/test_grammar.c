@@ -276,13 +276,13 @@ Test(grammar, masks_are_what_can_be_taken)
         {"root ::= \"a\" root \"b\" | s \"a\" | s\ns ::= (\"aa\" | \" \")*",       false},
         {"root ::= [^\\x00-\\x7F]* | .{2,5} \"\\\"\"",                             false},
         {"root ::= (w \" \")* w \"c\\n\"\nw ::= \"a\" x | \"a\" y\nx ::= \"b\" w? \"b\"\ny ::= "
-         "\"b\" w?",                                                                         false                                                                     },
-        {"true",                                                                        true  },
+         "\"b\" w?",                                                      false},
+        {"true",                                                                   true },
         {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"type\":"
          "\"number\",\"maximum\":12345}},\"abc\":{\"type\":\"string\",\"maxLength\":24},\"ab ab\":"
-         "true},\"additionalProperties\":{\"type\":\"null\"}}",                                                                        true             },
-        {"{\"type\":\"string\",\"minLength\":30,\"maxLength\":50}",                                                                        true       },
-        {"{\"type\":\"string\",\"pattern\":\"^(a{2,}b?|[^a-z]c)*$\"}",                                                                        true          },
+         "true},\"additionalProperties\":{\"type\":\"null\"}}",           true },
+        {"{\"type\":\"string\",\"minLength\":30,\"maxLength\":50}",                true },
+        {"{\"type\":\"string\",\"pattern\":\"^(a{2,}b?|[^a-z]c)*$\"}",             true },
     };
     Words words = {.words = mixed_words, .count = COUNT_OF(mixed_words)};
     GrammarVocab *vocab = vocab_of(&words);
@@ -489,7 +489,7 @@ static const struct {
     {"{\"format\":\"email\"}",                                     "#/format: \"email\" is not supported; there are date, time"    },
     {"{\"$ref\":\"other.json\"}",                                  "#/$ref: \"other.json\": what is referred to must be in"        },
     {"{\"$ref\":\"#/$defs/x\"}",                                   "#/$ref: there is no schema at \"#/$defs/x\""                   },
-    {"{\"$ref\":\"#\"}",                                           "left recursion: # -> #, with no"                                   },
+    {"{\"$ref\":\"#\"}",                                           "left recursion: # -> #, with no"                               },
     {"{\"minLength\":-1}",                                         "#/minLength: expected a number, 0 or more, not -1"             },
     {"{\"minLength\":1.5}",                                        "#/minLength: expected a number, 0 or more, not 1.5"            },
     {"{\"maxLength\":200000}",                                     "#/maxLength: 200000 is more than is supported, 100000"         },
