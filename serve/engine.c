@@ -315,6 +315,7 @@ begin(Engine *e, Request *r, int slot)
     e->counts.waiting--;
     pthread_mutex_unlock(&e->lock);
     r->began = r->began > 0 ? r->began : rt_now();
+    r->place = ++e->places;
     e->slot[slot] = r;
     ssmc_status status = sampler_open(e, r);
     if (status == SSMC_OK)
@@ -381,7 +382,7 @@ run(void *arg)
     while (take_inbox(e, stepped)) {
         sweep(e);
         admit(e);
-        resume_loaded(e);
+        resume_waiting(e);
         stepped = step_run(e);
     }
     return NULL;

@@ -28,8 +28,12 @@ struct Request {
     int64_t known;  /* of the prompt: a path that the tree knew as the request began */
     int64_t leaves; /* where it leaves that path, if that is worth a state; 0: nowhere */
     Load *load;     /* owns: it waits for a state from the disk; NULL: it does not */
+    uint64_t
+        leader; /* it waits until that request has read the first `follows` ids; 0: it does not */
+    int64_t follows;
     double submitted, began, first; /* rt_now; 0: not yet */
-    int64_t turn;                   /* in the queue: lower ones come first */
+    int64_t tag;                    /* in the queue: lower ones come first */
+    uint64_t place;                 /* among all that got slots, in that order */
     Request *next;                  /* in the inbox (shared) or the queue */
     Request *newer, *older;         /* shared: of those that have not ended */
 };
@@ -40,7 +44,7 @@ struct Request {
  * requests keep their order. */
 typedef struct {
     Request *first;
-    int64_t turn; /* of the request that was taken last */
+    int64_t tag; /* of the request that was taken last */
 } Queue;
 void queue_put(Queue *queue, Request *request);
 void queue_put_back(Queue *queue, Request *request); /* it was taken, and is the next again */
@@ -164,6 +168,7 @@ struct Engine {
 
     /* The thread's own. */
     Queue ready, idle;
+    uint64_t places;  /* slots that were given to requests */
     Request **slot;   /* owns: [slots]; NULL: free */
     Portion *portion; /* owns: [slots], of which nportions are of this step */
     int nportions;
@@ -200,9 +205,23 @@ int64_t resume_stop(const Engine *engine, const Request *request);
 /* Keeps the request's state: after it was fed, where it is worth it; and when it has ended. slot
  * -1: it has no state that is. */
 void resume_fed(Engine *engine, const Request *request, int slot);
-/* Requests whose state has come from the disk go on from there. */
-void resume_loaded(Engine *engine);
+/* Requests that waited for a state, of the disk or another request, go on if it has come. */
+void resume_waiting(Engine *engine);
+bool resume_waits(const Request *request);
 void resume_end(Engine *engine, Request *request, int slot);
+
+/* ---- prompts that begin alike (follow.c) ---------------------------------------------------- */
+
+/* A state is worth waiting for, or keeping where nobody marked it, where it saves so many ids. */
+enum { FOLLOW_WORTH = 16 };
+/* Whether the request is to wait for one that reads at least FOLLOW_WORTH of the first `most` ids
+ * of its prompt, and has them still to read: the request's leader, follows. */
+void follow_begin(Engine *engine, Request *request, int64_t most);
+/* Where others wait for a request's state: next, and whether it is there. */
+int64_t follow_stop(const Engine *engine, const Request *leader);
+bool follow_is_at(const Engine *engine, const Request *leader);
+/* The leader is as far, or has ended. */
+bool follow_is_over(const Engine *engine, const Request *request);
 
 /* Runs one step; false: no request could take part in one. */
 bool step_run(Engine *engine);

@@ -1,7 +1,7 @@
 /* serve/queue.c -- who gets the next free slot: start-time fair queueing with requests of equal
- * cost. A request's turn is one after that of its client's last request that waits, or the turn
- * that is on where its client has none waiting; the lowest turn is next, and of equal ones the
- * request that came first. So clients take turns, whoever has sent how many. */
+ * cost. A request's tag is one more than that of its client's last request that waits, or the tag
+ * of the request that was taken last where its client has none waiting; the lowest tag is next, and
+ * of equal ones the request that came first. So clients take turns, whoever has sent how many. */
 #include <string.h>
 
 #include "serve/internal.h"
@@ -17,12 +17,12 @@ is_of_client(const Request *a, const Request *b)
 void
 queue_put(Queue *queue, Request *request)
 {
-    request->turn = queue->turn;
+    request->tag = queue->tag;
     for (const Request *r = queue->first; r; r = r->next)
         if (is_of_client(r, request))
-            request->turn = r->turn + 1;
+            request->tag = r->tag + 1;
     Request **at = &queue->first;
-    while (*at && (*at)->turn <= request->turn)
+    while (*at && (*at)->tag <= request->tag)
         at = &(*at)->next;
     request->next = *at;
     *at = request;
@@ -42,7 +42,7 @@ queue_take(Queue *queue)
     if (!request)
         return NULL;
     queue->first = request->next;
-    queue->turn = request->turn;
+    queue->tag = request->tag;
     request->next = NULL;
     return request;
 }

@@ -5,13 +5,10 @@
  * of a request, before the last id of its prompt (for the same prompt again), after all that was
  * fed when it ends (for the next turn of a conversation), and where its prompt leaves a path that
  * the tree knows: of two prompts with a beginning that nobody marked, the second leaves a state
- * there, and the third profits. */
+ * there, and the third profits. Of prompts that are read at the same time follow.c tells. */
 #include <stdlib.h>
 
 #include "serve/internal.h"
-
-/* A beginning that prompts share has a state of its own where that saves so many ids. */
-enum { WORTH_A_STATE = 16 };
 
 static bool
 keeps_states(const Engine *e)
@@ -40,7 +37,7 @@ go_on(Engine *e, Request *r, int slot, const State *state)
 static void
 find_leaving(Engine *e, Request *r)
 {
-    r->leaves = r->known < r->asked.count - 1 && r->known - r->fed >= WORTH_A_STATE ? r->known : 0;
+    r->leaves = r->known < r->asked.count - 1 && r->known - r->fed >= FOLLOW_WORTH ? r->known : 0;
     e->cached += (uint64_t)r->cached;
 }
 
@@ -57,40 +54,70 @@ resume_begin(Engine *e, Request *r, int slot)
     if (state && state->tokens <= most_cached(r))
         status = go_on(e, r, slot, state);
     prefix_learn(e->prefixes, r->text, r->asked.count - 1);
-    if (status == SSMC_OK && e->spill && most_cached(r) - r->fed >= WORTH_A_STATE)
+    follow_begin(e, r, most_cached(r));
+    if (status == SSMC_OK && !r->leader && e->spill && most_cached(r) - r->fed >= FOLLOW_WORTH)
         r->load = spill_load(e->spill, r->text, most_cached(r), r->fed);
-    if (!r->load)
+    if (!r->load && !r->leader)
         find_leaving(e, r);
     return status;
 }
 
+/* What has come may take it further; what it has is as it was where that does not work. */
+static void
+go_further(Engine *e, Request *r, int slot, const State *state)
+{
+    if (state && state->tokens > r->fed && go_on(e, r, slot, state) != SSMC_OK)
+        r->cached = r->fed = ssmc_tokens(e->session, slot);
+}
+
+/* Its leader has read what it waits for, or has ended early: then it may have another. */
+static void
+follow_on(Engine *e, Request *r, int slot)
+{
+    State *state = NULL;
+    prefix_find(e->prefixes, r->text, most_cached(r), &state);
+    r->leader = 0;
+    go_further(e, r, slot, state);
+    if (r->fed < r->follows)
+        follow_begin(e, r, most_cached(r));
+    if (!r->leader)
+        find_leaving(e, r);
+}
+
 void
-resume_loaded(Engine *e)
+resume_waiting(Engine *e)
 {
     for (int i = 0; i < e->options.slots; i++) {
         Request *r = e->slot[i];
         State *state = NULL;
-        if (!r || !r->load || !spill_loaded(e->spill, r->load, &state))
-            continue;
-        r->load = NULL;
-        if (state) {
-            prefix_keep(e->prefixes, r->text, state);
-            if (go_on(e, r, i, state) != SSMC_OK) /* what it has is as it was */
-                r->cached = r->fed = ssmc_tokens(e->session, i);
+        if (r && r->leader && follow_is_over(e, r))
+            follow_on(e, r, i);
+        if (r && r->load && spill_loaded(e->spill, r->load, &state)) {
+            r->load = NULL;
+            if (state)
+                prefix_keep(e->prefixes, r->text, state);
+            go_further(e, r, i, state);
+            find_leaving(e, r);
+            state_drop(state);
         }
-        state_drop(state);
-        find_leaving(e, r);
     }
+}
+
+bool
+resume_waits(const Request *r)
+{
+    return r->load || r->leader;
 }
 
 void
 resume_pause(Engine *e, Request *r, int slot)
 {
-    if (r->load) {
-        spill_abandon(e->spill, r->load);
-        r->load = NULL;
+    if (resume_waits(r))
         find_leaving(e, r);
-    }
+    if (r->load)
+        spill_abandon(e->spill, r->load);
+    r->load = NULL;
+    r->leader = 0;
     if (r->fed > 0 && ssmc_checkpoint_take(e->session, slot, &r->paused) != SSMC_OK)
         r->fed = 0;
 }
@@ -98,10 +125,10 @@ resume_pause(Engine *e, Request *r, int slot)
 int64_t
 resume_stop(const Engine *e, const Request *r)
 {
-    int64_t stop = INT64_MAX;
-    if (!keeps_states(e))
-        return stop;
-    if (r->asked.count - 1 > r->fed)
+    if (!keeps_states(e) || r->fed >= r->asked.count - 1)
+        return INT64_MAX;
+    int64_t stop = follow_stop(e, r);
+    if (r->asked.count - 1 < stop)
         stop = r->asked.count - 1;
     if (r->leaves > r->fed && r->leaves < stop)
         stop = r->leaves;
@@ -129,19 +156,21 @@ keep(Engine *e, const Request *r, int slot, bool on_disk)
 }
 
 static bool
-is_mark(const Request *r)
+is_mark(const Engine *e, const Request *r)
 {
     for (int i = 0; i < r->asked.nmarks; i++)
         if (r->asked.marks[i] == r->fed)
             return true;
-    return r->fed == r->leaves;
+    return r->fed == r->leaves || follow_is_at(e, r);
 }
 
 void
 resume_fed(Engine *e, const Request *r, int slot)
 {
-    const bool mark = keeps_states(e) && is_mark(r);
-    if (mark || (keeps_states(e) && r->fed == r->asked.count - 1))
+    if (!keeps_states(e) || r->fed > r->asked.count)
+        return;
+    const bool mark = is_mark(e, r);
+    if (mark || r->fed == r->asked.count - 1)
         keep(e, r, slot, e->spill && mark);
 }
 

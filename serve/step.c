@@ -116,7 +116,7 @@ plan(Engine *e)
         drawing = e->nportions;
         for (int i = 0; i < e->options.slots; i++) {
             const Request *r = e->slot[i];
-            if (r && !r->load && r->asked.idle == idle && (text_left(r) > 1) == pieces)
+            if (r && !resume_waits(r) && r->asked.idle == idle && (text_left(r) > 1) == pieces)
                 add_portion(e, i, most_of_portion(e, r));
         }
     }

@@ -138,6 +138,89 @@ Test(engine_prefix, of_a_beginning_that_nobody_marked_the_third_profits)
     model_run_close(run);
 }
 
+/* Requests that are submitted at once, by the first id of another. */
+enum { TOGETHER = 5 };
+typedef struct {
+    Engine *engine;
+    Asked *asked[TOGETHER];
+    uint64_t handle[TOGETHER];
+    bool cancels; /* the one that reads for the others, once it has begun */
+} Together;
+
+static bool
+submit_together(void *user, const EngineToken *token)
+{
+    Together *t = user;
+    if (token->index == 10)
+        for (int i = 0; i < TOGETHER; i++)
+            t->handle[i] = engine_take(t->engine, t->asked[i]);
+    if (token->index == 11 && t->cancels)
+        engine_cancel(t->engine, t->handle[0]);
+    return true;
+}
+
+static void
+end_nothing(void *user, const EngineResult *result)
+{
+    (void)user;
+    (void)result;
+}
+
+/* Ids that all read, of prompts of 150 ids with the same first `alike`. */
+static int64_t
+read_together(const char *model, int64_t alike, bool cancels)
+{
+    ModelRun *run = MODEL_RUN(model, "--reproducible");
+    Together t = {.cancels = cancels};
+    Engine *none = engine_of(run, (EngineOptions){0});
+    t.engine = engine_of(run, (EngineOptions){.slots = 8, .prefix_bytes = PLENTY, .latency = 1e-9});
+    Asked *first = asked_new(run, 77, 10, 40);
+    first->asked.token = submit_together;
+    first->asked.end = end_nothing;
+    first->asked.gone = NULL;
+    first->asked.user = &t;
+    for (int i = 0; i < TOGETHER; i++) {
+        t.asked[i] = asked_new(run, 1, 150, 6);
+        model_run_ids(run, 100 + i, t.asked[i]->prompt + alike, 150 - alike);
+        t.asked[i]->asked.sampling = (ssmc_sampling){.temperature = 1, .seed = (uint64_t)i};
+    }
+    engine_take(t.engine, first);
+    int64_t read = 0;
+    for (int i = 0; i < TOGETHER; i++) {
+        Asked *a = t.asked[i], *want = asked_new(run, 0, 150, 6);
+        asked_end(a);
+        memcpy(want->prompt, a->prompt, 150 * sizeof *a->prompt);
+        want->asked.sampling = a->asked.sampling;
+        engine_take(none, want);
+        asked_end(want);
+        cr_expect_eq(a->result.end, i || !cancels ? ENGINE_length : ENGINE_cancelled);
+        cr_expect_arr_eq(a->id, want->id, (size_t)a->got * sizeof *a->id, "request %d", i);
+        read += a->result.end == ENGINE_length ? 150 - a->result.cached : 0;
+        asked_free(want);
+    }
+    engine_close(t.engine);
+    engine_close(none);
+    for (int i = 0; i < TOGETHER; i++)
+        asked_free(t.asked[i]);
+    asked_free(first);
+    model_run_close(run);
+    return read;
+}
+
+Test(engine_prefix, of_prompts_that_come_together_one_reads_for_all)
+{
+    cr_expect_eq(read_together(STORYTELLER, 150, false), 150 + (TOGETHER - 1));
+    cr_expect_eq(read_together(HYBRID, 100, false), 150 + (TOGETHER - 1) * 50);
+}
+
+/* Where it ends early, the others go on from where it was. */
+Test(engine_prefix, who_reads_for_others_may_go)
+{
+    const int64_t read = read_together(STORYTELLER, 100, true);
+    cr_expect(read < 100 + (TOGETHER - 1) * 50, "%lld ids", (long long)read);
+    cr_expect(read >= (TOGETHER - 1) * 50, "%lld ids", (long long)read);
+}
+
 Test(engine_prefix, stays_within_its_budget)
 {
     ModelRun *run = MODEL_RUN(HYBRID, "--reproducible");
